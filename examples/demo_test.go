@@ -51,7 +51,7 @@ func TestDemoTwice(t *testing.T) {
 				lines.Text()); m != nil {
 				arrived[m[1]+" "+m[2]] = true
 			}
-			if arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] ||
+			if (arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"]) ||
 				strings.Contains(lines.Text(), "failed") {
 				if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil && err != syscall.ESRCH {
 					t.Error(err)

@@ -40,8 +40,8 @@ func declared(connectors []wit.ConfigKey, name string) (known bool, value string
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
 		for _, s := range connectors {
-			if s.Name == name || strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name,
-				"{name}")+"NAME" == name {
+			if s.Name == name || (strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name,
+				"{name}")+"NAME" == name) {
 				if s.DefaultValue != nil {
 					value = *s.DefaultValue
 				}
@@ -86,7 +86,8 @@ func TestReadmeSettings(t *testing.T) {
 		}
 	}
 	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[^|]*) \\| ([^|]*)\\|")
-	alone, rows := regexp.MustCompile("^`([^`]*[a-z0-9][^`]*)`$"), 0
+	alone := regexp.MustCompile("^`([^`]*[a-z0-9][^`]*)`$")
+	rows := 0
 	for _, m := range row.FindAllStringSubmatch(text.String(), -1) {
 		rows++
 		said := ""

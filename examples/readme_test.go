@@ -173,7 +173,7 @@ func ignored(t *testing.T, root string) (names []string) {
 	text, err := os.ReadFile(filepath.Join(root, ".gitignore"))
 	ok(t, err)
 	for line := range strings.Lines(string(text)) {
-		if name, own := strings.CutPrefix(strings.TrimSpace(line), "/"); own {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "/"); ok {
 			names = append(names, strings.TrimSuffix(name, "/"))
 		}
 	}
@@ -241,7 +241,8 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 	ok(t, err)
 	for _, e := range entries {
 		at := filepath.Join(folder, e.Name())
-		from, to := filepath.Join(root, at), filepath.Join(clone, at)
+		from := filepath.Join(root, at)
+		to := filepath.Join(clone, at)
 		onTheWay := slices.ContainsFunc(copied, func(c string) bool { return strings.HasPrefix(c, at+"/") })
 		switch {
 		case strings.HasPrefix(e.Name(), "."):

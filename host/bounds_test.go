@@ -200,7 +200,8 @@ var boundsOfPlugins = map[string]string{
 
 // No bound of a plugin allows what a bound of the host rejects.
 func TestPluginBoundsFitHostBounds(t *testing.T) {
-	tests, own := testNames(t), packagesBelow(t, "../plugins", "../sdk/go")
+	tests := testNames(t)
+	own := packagesBelow(t, "../plugins", "../sdk/go")
 	packages := packagesBelow(t, ".", "../internal", "../wit")
 	number := func(packages map[string]string, name string) int {
 		n, err := strconv.Atoi(bound(t, packages, name))
@@ -209,10 +210,10 @@ func TestPluginBoundsFitHostBounds(t *testing.T) {
 	}
 	all := allBounds(t, own)
 	for _, name := range all {
-		against, listed := boundsOfPlugins[name]
+		against, ok := boundsOfPlugins[name]
 		switch {
 		case strings.HasPrefix(name, "meter."):
-		case !listed:
+		case !ok:
 			t.Errorf("expected the host's bound that %s meets, or its test, or a reason why it meets none", name)
 		case strings.HasPrefix(against, "Test") && !tests[against]:
 			t.Errorf("%s: expected the test %s to exist", name, against)
@@ -251,7 +252,8 @@ type boundRow struct {
 // are named like bounds, except the listed ones. Each of its tests exists, and the reference page matches the code.
 func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
-	packages, named := packagesBelow(t, ".", "../internal", "../wit"), map[string]bool{}
+	packages := packagesBelow(t, ".", "../internal", "../wit")
+	named := map[string]bool{}
 	page := strings.Builder{}
 	page.WriteString("# Bounds\n\nThe size of everything that plugins, services and files pass to the host is " +
 		"bounded. Larger input fails with a\nmessage that contains what was found. A setting next to a bound " +
@@ -276,7 +278,7 @@ func TestTableOfBounds(t *testing.T) {
 	}
 	all := allBounds(t, packages)
 	for _, name := range all {
-		if _, other := outsideTheTable[name]; !named[name] && !other {
+		if _, ok := outsideTheTable[name]; !named[name] && !ok {
 			t.Errorf("expected %s = %s in the table of bounds (%s), with its test", name, bound(t, packages, name),
 				boundsTable)
 		}
@@ -302,8 +304,9 @@ func boundsOf(t *testing.T) (bounds []boundRow) {
 			t.Fatalf("%s: expected four columns, found %q", boundsTable, line)
 		}
 		b := boundRow{name: f[0], test: f[1], setting: f[2], what: f[3]}
-		if value, fixed := strings.CutPrefix(b.name, "="); fixed {
-			b.name, b.value = "", value
+		if value, ok := strings.CutPrefix(b.name, "="); ok {
+			b.name = ""
+			b.value = value
 		}
 		bounds = append(bounds, b)
 	}

@@ -38,8 +38,8 @@ func TestDocCommentsBeginWithName(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && (path == built || e.Name() == "testdata" || strings.HasPrefix(e.Name(), ".") &&
-			e.Name() != "..") {
+		if e.IsDir() && (path == built || e.Name() == "testdata" || (strings.HasPrefix(e.Name(), ".") &&
+			e.Name() != "..")) {
 			return fs.SkipDir
 		}
 		if e.IsDir() || !strings.HasSuffix(path, ".go") {
@@ -194,14 +194,16 @@ func misnamed(d documented, declared map[string]bool) string {
 	if m == nil {
 		m = []string{"", strings.Fields(text)[0], "", ""}
 	}
-	word, after, next := m[1], m[2], m[3]
+	word := m[1]
+	after := m[2]
+	next := m[3]
 	first, _ := utf8.DecodeRuneInString(word)
-	stated := after == "" && verb.MatchString(next) || after == ":"
+	stated := (after == "" && verb.MatchString(next)) || after == ":"
 	switch is := func(name string) bool { return strings.EqualFold(name, word) }; {
 	case slices.Contains(d.names, word), word == "Deprecated" || word == "kernel": // plugins/assembler's mark
 		return ""
 	case exported, slices.ContainsFunc(d.names, is) && !d.group,
-		camelCase.MatchString(word) && (declared[word] && stated || unicode.IsLower(first) && after == ""),
+		camelCase.MatchString(word) && ((declared[word] && stated) || (unicode.IsLower(first) && after == "")),
 		stated && unicode.IsLower(first) && !promise.MatchString(d.names[0]):
 		return word
 	}

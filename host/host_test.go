@@ -56,8 +56,7 @@ func runs(t *testing.T, h *Host) (stop func()) {
 // after all plugins are loaded.
 func TestHealthWhileStartingWorker(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
-	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
-		Logger: quiet()})
+	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
 	require.NoError(t, err)
 	defer h.Close()
 	call := func(method, path, body string) (int, string) {
@@ -115,7 +114,8 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	running.Go(func() { herder.Run(ctx) })
 	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
-	files, connectors := h.installation.Config.Files, h.installation.Connectors
+	files := h.installation.Config.Files
+	connectors := h.installation.Connectors
 	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.installation.Worker,
 		h.installation.Log))
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })

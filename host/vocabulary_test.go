@@ -25,7 +25,8 @@ var acceptedNames = []string{
 
 // Names of declarations and files use the words of the field.
 func TestNamesUseTheWordsOfTheField(t *testing.T) {
-	files, names := 0, 0
+	files := 0
+	names := 0
 	check := func(place, name string) {
 		names++
 		for _, word := range wordsOf(name) {
@@ -38,7 +39,7 @@ func TestNamesUseTheWordsOfTheField(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (path == built || path != ".." && entry.Name()[0] == '.' ||
+		case entry.IsDir() && (path == built || (path != ".." && entry.Name()[0] == '.') ||
 			entry.Name() == "node_modules"):
 			return fs.SkipDir
 		case filepath.Ext(path) != ".go":
@@ -96,7 +97,8 @@ func declared(n ast.Node) (names []*ast.Ident) {
 
 // wordsOf splits a name at capitals, underscores, hyphens and dots: "HTTPGoneError" is http, gone, error.
 func wordsOf(name string) (words []string) {
-	runes, start := []rune(name), 0
+	runes := []rune(name)
+	start := 0
 	for i := 1; i <= len(runes); i++ {
 		switch {
 		case i == len(runes), strings.ContainsRune("_-.", runes[i]):

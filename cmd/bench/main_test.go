@@ -57,7 +57,8 @@ func TestStrictReportsFailedTargets(t *testing.T) {
 
 // The output replaces the text between the marks of the page. The rest of the page does not change.
 func TestPageGetsOutputBetweenMarks(t *testing.T) {
-	page, out := filepath.Join(t.TempDir(), "page.md"), os.Stdout
+	page := filepath.Join(t.TempDir(), "page.md")
+	out := os.Stdout
 	if err := os.WriteFile(page, []byte("head\n"+pageBegin+"old\n"+pageEnd+"\ntail\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

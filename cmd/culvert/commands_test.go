@@ -149,8 +149,8 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func workerWith(t *testing.T, answers map[string]string) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, isKnown := answers[r.Method+" "+r.URL.Path]
-		if !isKnown {
+		answer, ok := answers[r.Method+" "+r.URL.Path]
+		if !ok {
 			w.WriteHeader(http.StatusNotFound)
 			answer = `{"error_code":404,"message":"not found"}`
 		}
@@ -266,8 +266,7 @@ func TestDiffOfKafkaConnectWorker(t *testing.T) {
 		t.Errorf("expected orders, found %+v %v", running, err)
 	}
 	if _, _, err := runningConnectors(t.Context(), workerWith(t, nil), "folder"); err == nil ||
-		!strings.Contains(err.Error(),
-			"not found") {
+		!strings.Contains(err.Error(), "not found") {
 		t.Errorf("expected the error of the worker, found %v", err)
 	}
 }

@@ -105,7 +105,8 @@ func TestDockerfile(t *testing.T) {
 		words := strings.Fields(i.rest)
 		switch i.name {
 		case "FROM":
-			stages, user = append(stages, words[0]), ""
+			stages = append(stages, words[0])
+			user = ""
 		case "COPY":
 			from := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return strings.HasPrefix(w, "--") })
 			copied[from[len(from)-1]] = true

@@ -366,8 +366,8 @@ func checkDashboardMetrics(t *testing.T, ours string) {
 		}
 		isServed := false
 		for series := range strings.Lines(ours) {
-			suffix, named := strings.CutPrefix(series, words[1])
-			isServed = isServed || (named && strings.HasPrefix(suffix, "{") == (len(suffix) > 0 && suffix[0] != ' ') &&
+			suffix, ok := strings.CutPrefix(series, words[1])
+			isServed = isServed || (ok && strings.HasPrefix(suffix, "{") == (len(suffix) > 0 && suffix[0] != ' ') &&
 				!slices.ContainsFunc(words[2:], func(label string) bool {
 					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(suffix)
 				}))
@@ -381,7 +381,8 @@ func checkDashboardMetrics(t *testing.T, ours string) {
 
 // tableOf returns the table of a scrape's descriptions.
 func tableOf(scrape string) string {
-	help, labels := map[string]string{}, map[string]string{}
+	help := map[string]string{}
+	labels := map[string]string{}
 	var lines []string
 	for line := range strings.Lines(scrape) {
 		line = strings.TrimSpace(line)

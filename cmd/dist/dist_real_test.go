@@ -29,7 +29,8 @@ func TestRealUnit(t *testing.T) {
 // What nfpm makes is what packages are to hold, by Debian's own tool.
 func TestRealPackages(t *testing.T) {
 	work := t.TempDir()
-	program, file := filepath.Join(work, "culvert"), filepath.Join(work, "culvert.deb")
+	program := filepath.Join(work, "culvert")
+	file := filepath.Join(work, "culvert.deb")
 	ok(t, os.WriteFile(program, []byte("a program"), 0o755))
 	c := exec.Command("go", "tool", "-modfile=cmd/dist/tools.mod", "nfpm", "package", "--config", "cmd/dist/nfpm.yaml",
 		"--packager", "deb", "--target", file)
@@ -68,7 +69,7 @@ func TestRealPackages(t *testing.T) {
 		if f[1] != "root/root" || strings.ContainsAny(f[0], "sStT") || f[0][5] == 'w' || f[0][8] == 'w' {
 			t.Errorf("%s is %s of %s", name, f[0], f[1])
 		}
-		if p, wanted := want[name]; wanted && f[0][1:] != p.mode.String()[1:] {
+		if p, ok := want[name]; ok && f[0][1:] != p.mode.String()[1:] {
 			t.Errorf("%s: expected the mode %v, found %s", name, p.mode, f[0])
 		}
 		delete(want, name)

@@ -66,7 +66,8 @@ func history(t *testing.T) (versions []string) {
 // number takes the digits off a text.
 func number(s string) (n int, rest string) {
 	for s != "" && s[0] >= '0' && s[0] <= '9' {
-		n, s = 10*n+int(s[0]-'0'), s[1:]
+		n = 10*n + int(s[0]-'0')
+		s = s[1:]
 	}
 	return n, s
 }
@@ -78,9 +79,12 @@ func compareRPM(a, b string) int {
 		return strings.TrimLeftFunc(s, func(r rune) bool { return !segment.MatchString(string(r)) })
 	}
 	for {
-		a, b = next(a), next(b)
-		x, y := segment.FindString(a), segment.FindString(b)
-		a, b = a[len(x):], b[len(y):]
+		a = next(a)
+		b = next(b)
+		x := segment.FindString(a)
+		y := segment.FindString(b)
+		a = a[len(x):]
+		b = b[len(y):]
 		m, more := number(x)
 		n, most := number(y)
 		switch digits, other := x != "" && more == "", y != "" && most == ""; {
@@ -139,7 +143,8 @@ func TestPackagesHold(t *testing.T) {
 		}
 	}
 	ok(t, yaml.Unmarshal(text, &config))
-	found, trees := map[string]packed{}, []string{}
+	found := map[string]packed{}
+	trees := []string{}
 	for _, c := range config.Contents {
 		if c.Info.Owner != "" || c.Info.Group != "" {
 			t.Errorf("%s has the owner %q and the group %q", c.Dst, c.Info.Owner, c.Info.Group)

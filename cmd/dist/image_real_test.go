@@ -70,7 +70,7 @@ func TestRealImage(t *testing.T) {
 		blob(m.Digest, &manifest)
 		blob(manifest.Config.Digest, &config)
 		architectures = append(architectures, m.Platform.Architecture)
-		if _, isVolume := config.Config.Volumes["/var/lib/culvert"]; config.Config.User != "65532:65532" || !isVolume {
+		if _, ok := config.Config.Volumes["/var/lib/culvert"]; config.Config.User != "65532:65532" || !ok {
 			t.Errorf("expected the user and the volume of the Dockerfile, found %+v", config.Config)
 		}
 		bundle := t.TempDir()

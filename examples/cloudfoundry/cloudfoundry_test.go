@@ -134,7 +134,9 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	guesttest.ShareCode(t, filepath.Join(app, "data"))
 	log := &output{}
 	command := exec.Command("bash", "-c", a.Command)
-	command.Dir, command.Stdout, command.Stderr = app, log, log
+	command.Dir = app
+	command.Stdout = log
+	command.Stderr = log
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + app, "PORT=" + port, "VCAP_APP_PORT=" + port,
 		"VCAP_SERVICES=" + btp.VCAP(0),
 		`VCAP_APPLICATION={"application_name":"culvert","limits":{"mem":512}}`, "CF_INSTANCE_INDEX=0",

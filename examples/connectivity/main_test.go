@@ -32,7 +32,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		s := connectivitytest.NewUnstartedServer()
 		err := c.o.apply(s)
 		s.Close()
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if (c.want == "" && err != nil) || (c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want))) {
 			t.Errorf("%s: expected %q, found %v", c.name, c.want, err)
 		}
 	}

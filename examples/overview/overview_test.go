@@ -84,7 +84,8 @@ func TestConnectorsRun(t *testing.T) {
 	registry := srfake.New()
 	defer registry.Close()
 	moved := movedTo(server.URL, registry.URL())
-	data, folder := dataFolder(t), t.TempDir()
+	data := dataFolder(t)
+	folder := t.TempDir()
 	var sources, sinks []string
 	want := int64(0)
 	for _, file := range all(t) {

@@ -40,7 +40,8 @@ func TestWrittenTestsHold(t *testing.T) {
 			row.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID}
 		}
 		require.NoError(t, err)
-		row.Value.Start, row.Value.Size = uint32(start), uint32(len(b.Data)-start)
+		row.Value.Start = uint32(start)
+		row.Value.Size = uint32(len(b.Data) - start)
 		row.Key = row.Value
 		start = len(b.Data)
 		b.Data = connectdata.AppendHeaders(b.Data,
@@ -61,8 +62,7 @@ func TestWrittenTestsHold(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	results, err := Run(t.Context(), o, []string{file})
 	require.NoError(t, err)
-	if len(results) != 1 || len(results[0].Failures) > 0 ||
-		strings.Count(string(text), "scale: \"2\"") != 1 {
+	if len(results) != 1 || len(results[0].Failures) > 0 || strings.Count(string(text), "scale: \"2\"") != 1 {
 		t.Errorf("found %+v of\n%.4000s", results, text)
 	}
 }

@@ -74,7 +74,7 @@ func TestCheck(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got := checktest.Text(b.Checker.Check(context.Background(),
 				b.Connector(t, strings.Split(test.text, "\n")...)))
-			if test.want == "" && got != "" || !strings.HasPrefix(got, test.want) {
+			if (test.want == "" && got != "") || !strings.HasPrefix(got, test.want) {
 				t.Errorf("expected %q, found %q", test.want, got)
 			}
 		})
@@ -98,7 +98,7 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 		good: "",
 	} {
 		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+		if !strings.HasPrefix(got, want) || (want == "" && got != "") {
 			t.Errorf("%s: expected %q, found %q", text, want, got)
 		}
 	}
@@ -113,11 +113,14 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 		return b.Connector(t, append([]string{"name=" + name, "connector.class=ODataSink"}, lines...)...)
 	}
 	const mine, theirs = "consumer.override.group.id=shared", "consumer.override.group.id= shared"
-	first, last := sink("a", mine), sink("z", theirs)
+	first := sink("a", mine)
+	last := sink("z", theirs)
 	elsewhere := sink("elsewhere", mine, "consumer.override.bootstrap.servers=other:1")
-	unnamed, source := sink("unnamed"), b.Connector(t, "name=source", "connector.class=test.SpySource", mine)
+	unnamed := sink("unnamed")
+	source := b.Connector(t, "name=source", "connector.class=test.SpySource", mine)
 	toDefault := sink("a", "consumer.override.group.id=connect-unnamed")
-	taker, taken := sink("taker", "consumer.override.group.id=connect-taken"), sink("taken")
+	taker := sink("taker", "consumer.override.group.id=connect-taken")
+	taken := sink("taken")
 	listed := []*config.Connector{first, elsewhere, unnamed, source, taker, taken, last}
 	for name, x := range map[string]struct {
 		connector *config.Connector

@@ -32,7 +32,8 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		time.Sleep(2 * OnlineTimeout) // to start the instance
 		ctx, end := clock.request()
 		_, endOther := clock.request()
-		endWait, endSecond := pause.MarkLimitWait(ctx), pause.MarkLimitWait(ctx)
+		endWait := pause.MarkLimitWait(ctx)
+		endSecond := pause.MarkLimitWait(ctx)
 		time.Sleep(time.Second) // of the service, because of the other one
 		endOther()
 		time.Sleep(LogonLimitWait - time.Second)
@@ -171,7 +172,8 @@ func TestSilentService(t *testing.T) {
 			Target: request.path}}})
 		require.NoError(t, err)
 		warnings := online.unansweredWarnings(connector, component)
-		if online.close(); len(warnings) != request.unasked || TimedOut(warnings) != request.silent {
+		online.close()
+		if len(warnings) != request.unasked || TimedOut(warnings) != request.silent {
 			t.Errorf("%s: expected %d requests without a response and silence %t, found %v", request.path,
 				request.unasked,
 				request.silent, warnings)
@@ -219,7 +221,8 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	var shown []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
-		if shown = append(shown, password); password != "right" {
+		shown = append(shown, password)
+		if password != "right" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}))

@@ -37,11 +37,9 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		stored string // fingerprint
 		want   string // settings that must be named
 	}{
-		"another port": {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored,
-			"a#00.change a#01.change"},
-		"another scheme": {[]string{"a.host=h", "a.port=8000"}, stored, "a#00.change a#01.change"},
-		"another host": {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored,
-			"a#00.change a#01.change"},
+		"another port":         {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored, "a#00.change a#01.change"},
+		"another scheme":       {[]string{"a.host=h", "a.port=8000"}, stored, "a#00.change a#01.change"},
+		"another host":         {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored, "a#00.change a#01.change"},
 		"the same":             {[]string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored, ""},
 		"one set keeps":        {[]string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored, "a#01.change"},
 		"both sets are told":   {[]string{"a.host=g", "a#00.change=keep", "a#01.change=reload"}, stored, ""},
@@ -67,8 +65,8 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		for _, p := range problems {
 			named = append(named, p.Setting)
 			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
-				!strings.Contains(p.Text, "http://h:8000") || strings.Contains(name, "client") &&
-				!strings.Contains(p.Text, "client 200") {
+				!strings.Contains(p.Text, "http://h:8000") || (strings.Contains(name, "client") &&
+				!strings.Contains(p.Text, "client 200")) {
 				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
 			}
 		}

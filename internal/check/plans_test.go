@@ -45,7 +45,8 @@ func TestCheckCostIsLinear(t *testing.T) {
 	}
 	// The cost is measured in allocations: the lookup of a declaration allocates.
 	ofSets := func(n int) float64 {
-		first, second := source("first", n, "X"), source("second", n, "X")
+		first := source("first", n, "X")
+		second := source("second", n, "X")
 		return testing.AllocsPerRun(1, func() {
 			if warned := among(first, second).Check(t.Context(), second); warned.Err() != nil || len(warned) != n {
 				t.Fatalf("expected a warning for each of %d sets, found %d: %v", n, len(warned), warned.Err())
@@ -76,8 +77,7 @@ func TestCheckCostIsLinear(t *testing.T) {
 	small, few := ofConnectors(10)
 	large, many := ofConnectors(50)
 	if count := (many - few) / 40; count > 10 {
-		t.Errorf("expected the check with a known plan to cost almost nothing, found %v "+
-			"allocations", count)
+		t.Errorf("expected the check with a known plan to cost almost nothing, found %v allocations", count)
 	}
 
 	ctx := &looks{Context: t.Context()}

@@ -120,9 +120,11 @@ func TestUnassignableConnectorReportsReason(t *testing.T) {
 		g.out.Unplaced)
 
 	g = newGroup(connector("a", 1, 1), connector("b", 3, 1))
-	g.connector("a").Origin, g.connector("b").Origin = "https://sap", "https://sap"
+	g.connector("a").Origin = "https://sap"
+	g.connector("b").Origin = "https://sap"
 	g.connector("a").Requests = 1
-	g.connector("a").Eligible, g.connector("b").Eligible = []bool{true, false}, []bool{false, true}
+	g.connector("a").Eligible = []bool{true, false}
+	g.connector("b").Eligible = []bool{false, true}
 	g.join("m1", "m2")
 	g.rebalance()
 	g.expectAll(t, "a a-0", "b")
@@ -140,7 +142,9 @@ func TestStrictestOriginLimitsApplyToAllWorkers(t *testing.T) {
 	g := newGroup(connector("x", 1, 1), connector("y", 3, 1))
 	for i := range g.in.Connectors {
 		c := &g.in.Connectors[i]
-		c.Origin, c.Requests, c.PerSecond = "https://sap", own[c.Name].Concurrent, own[c.Name].PerSecond
+		c.Origin = "https://sap"
+		c.Requests = own[c.Name].Concurrent
+		c.PerSecond = own[c.Name].PerSecond
 		c.Eligible = []bool{i == 0, i == 1}
 	}
 	g.join("m1", "m2")

@@ -115,7 +115,8 @@ func union(a, b []ResourceSet) []ResourceSet {
 func (g *group) counts() string {
 	var connectors, tasks []int
 	for _, id := range g.ids() {
-		c, t := 0, 0
+		c := 0
+		t := 0
 		for _, h := range g.targets[id] {
 			for u := range h.Resources.All() {
 				if u == 0 {
@@ -125,7 +126,8 @@ func (g *group) counts() string {
 				}
 			}
 		}
-		connectors, tasks = append(connectors, c), append(tasks, t)
+		connectors = append(connectors, c)
+		tasks = append(tasks, t)
 	}
 	slices.Sort(connectors)
 	slices.Sort(tasks)
@@ -173,11 +175,14 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 		member  string
 		version int64
 	}
-	units, tasks, claims := map[[2]int64]string{}, map[Key][]at{}, map[string][]struct {
+	units := map[[2]int64]string{}
+	tasks := map[Key][]at{}
+	claims := map[string][]struct {
 		member    string
 		connector Key
 	}{}
-	origins, limits := map[string]map[string]bool{}, map[string]int{}
+	origins := map[string]map[string]bool{}
+	limits := map[string]int{}
 	for _, m := range members {
 		for _, h := range m.Owned {
 			for u := range h.Resources.All() {
@@ -278,7 +283,7 @@ func unbalanced(g *group) string {
 				return fmt.Sprintf("unit %d of %s is nowhere", u, c.Name)
 			}
 			for i, m := range g.in.Members {
-				if from == "" || m.Leaving || c.Eligible != nil && !c.Eligible[i] || m.ID == from {
+				if from == "" || m.Leaving || (c.Eligible != nil && !c.Eligible[i]) || m.ID == from {
 					continue
 				}
 				o := origins[c.Origin]
@@ -327,7 +332,9 @@ func simulate(seed uint64, steps *[]string) string {
 			*steps = append(*steps, fmt.Sprintf(format, args...))
 		}
 	}
-	names, offset, next := 0, int64(0), 0
+	names := 0
+	offset := int64(0)
+	next := 0
 	origin := []string{"", "", "o1", "o2"}
 	requests := map[string]int{"o1": 1 + r.IntN(3), "o2": 2 + r.IntN(3)}
 	fits := map[string]func(id string) bool{"all": nil, "odd": func(id string) bool { return id[1]%2 == 1 }}
@@ -371,7 +378,8 @@ func simulate(seed uint64, steps *[]string) string {
 		case k == 7 && len(g.in.Connectors) > 0:
 			c := &g.in.Connectors[r.IntN(len(g.in.Connectors))]
 			offset++
-			c.Version, c.Tasks = offset, r.IntN(5)
+			c.Version = offset
+			c.Tasks = r.IntN(5)
 			if !plain {
 				c.Claims = []string{fmt.Sprint(r.IntN(4))}[:r.IntN(2)]
 			}

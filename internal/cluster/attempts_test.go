@@ -18,7 +18,8 @@ import (
 // +DURATION passes.
 func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	t.Helper()
-	now, members := time.UnixMilli(1_000_000_000), map[string]bool{"a": true, "b": true, "c": true}
+	now := time.UnixMilli(1_000_000_000)
+	members := map[string]bool{"a": true, "b": true, "c": true}
 	for _, step := range strings.Split(steps, "; ") {
 		if member, ok := strings.CutPrefix(step, "-"); ok {
 			delete(members, member)
@@ -149,7 +150,10 @@ func TestRandomLockouts(t *testing.T) {
 	for seed := range uint64(5_000) {
 		r := rand.New(rand.NewPCG(seed, 26))
 		var l lockout
-		members, holder, sent, refused := map[string]bool{}, "", 0, false
+		members := map[string]bool{}
+		holder := ""
+		sent := 0
+		refused := false
 		now := time.UnixMilli(1_000_000_000)
 		for m := range 8 {
 			members[fmt.Sprint(m)] = true
@@ -184,7 +188,7 @@ func TestRandomLockouts(t *testing.T) {
 					t.Fatalf("seed %d, step %d: expected the secret to stay rejected, found %+v", seed, step, a)
 				}
 				refused = refused || !a.RejectedAt.IsZero()
-				if a.Granted && holder != "" || !a.Granted && !a.Wait && a.RejectedAt.IsZero() {
+				if (a.Granted && holder != "") || (!a.Granted && !a.Wait && a.RejectedAt.IsZero()) {
 					t.Fatalf("seed %d, step %d: expected one holder, found %+v and %s", seed, step, a, holder)
 				}
 				if a.Granted {
@@ -212,7 +216,8 @@ func FuzzUserNote(f *testing.F) {
 		if json.Unmarshal(note, &l) != nil || json.Unmarshal(call, &c) != nil {
 			return
 		}
-		before, refused := encodedNote(t, &l), l.indexOf(c.Secret) >= 0
+		before := encodedNote(t, &l)
+		refused := l.indexOf(c.Secret) >= 0
 		changed := false
 		if c.Outcome == "" {
 			var a lockoutAnswer

@@ -26,7 +26,8 @@ func TestDrainEndsAfterReassignment(t *testing.T) {
 		defer client.Close()
 		w := leaderOfStopped(t, nil)
 		w.options.SetQuotas = func(map[Key]limits.Division) {}
-		w.options.Logger, w.options.Log = slog.New(slog.DiscardHandler), &Log{term: t.Context()}
+		w.options.Logger = slog.New(slog.DiscardHandler)
+		w.options.Log = &Log{term: t.Context()}
 		w.group.Store(&Group{client: client, ctx: t.Context(), cancel: func() {}})
 		joins := func(held ...ResourceSet) {
 			w.mu.Lock()
@@ -100,7 +101,8 @@ func openStates(t *testing.T, broker, name string, log *slog.Logger) *StatusTopi
 // them. Once it has assigned everything, it reports units that no worker runs.
 func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	ctx, cluster, f := oneLeader(t)
-	broker, log := cluster.ListenAddrs()[0], slog.New(slog.DiscardHandler)
+	broker := cluster.ListenAddrs()[0]
+	log := slog.New(slog.DiscardHandler)
 	require.NoError(t, f.put(ctx, "c", "1"))
 	status := openStates(t, broker, "states", log)
 	w := NewWorker(WorkerOptions{Topics: Topics{Store: f.store, Status: status}})
@@ -121,7 +123,8 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	assert.Equal(t, connect.Running, state())
 
 	status = openStates(t, broker, "states", log)
-	w.options.Status, w.leader.members = status, []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
+	w.options.Status = status
+	w.leader.members = []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
 	w.leader.cleanStatuses()
 	says(connect.Unassigned)
 

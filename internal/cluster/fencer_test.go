@@ -27,7 +27,8 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	a := openFollower(t, cluster.ListenAddrs()...)
+	b := openFollower(t, cluster.ListenAddrs()...)
 	k := logOptionsOf(cluster.ListenAddrs(), nil).Kafka
 	require.NoError(t, a.Lead(ctx))
 	leads := func(context.Context) error { return nil }
@@ -62,7 +63,8 @@ func TestProducersAreFencedOnce(t *testing.T) {
 		defer mu.Unlock()
 		return ids
 	}
-	first, now := tasks(2), config.FencingCounts{Tasks: 2, Producers: 2}
+	first := tasks(2)
+	now := config.FencingCounts{Tasks: 2, Producers: 2}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, first, now))
 	zombie, err := kafka.OpenTransactions(ctx, k, "", []string{"g-c-1-1"}, nil)
 	require.NoError(t, err)
@@ -70,7 +72,8 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	late := zombie.Output()
 	assert.Equal(t, nil, fenced(fences, first, now))
 	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // the worker was not fenced
-	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
+	second := tasks(1)
+	now = config.FencingCounts{Tasks: 1, Producers: 1}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
 	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
 	assert.Equal(t, "g-c-1-1", kafka.FencedTransactionalID(err))

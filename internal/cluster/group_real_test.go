@@ -106,7 +106,8 @@ func (g *realGroup) join(t *testing.T, name, text string) *worker {
 	w := newWorker(name, g.config)
 	w.metadataText = text
 	w.o.InstanceID = "pod-" + name
-	w.o.SessionTimeout, w.o.HeartbeatInterval = 6*time.Second, time.Second
+	w.o.SessionTimeout = 6 * time.Second
+	w.o.HeartbeatInterval = time.Second
 	return w.join(t)
 }
 

@@ -82,7 +82,8 @@ func (w *worker) metadata() []byte {
 func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	placed, seen := map[string][]byte{}, []string{}
+	placed := map[string][]byte{}
+	seen := []string{}
 	for _, m := range members {
 		placed[m.ID] = []byte("for " + string(m.Metadata) + " by " + w.name)
 		seen = append(seen, string(m.Metadata))
@@ -164,16 +165,19 @@ func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	}
 	slices.Sort(all)
 	is := func() bool {
-		generations, leaders, led := map[int32]bool{}, 0, map[string]bool{}
+		generations := map[int32]bool{}
+		leaders := 0
+		led := map[string]bool{}
 		for _, w := range workers {
 			at, rest, _ := strings.Cut(w.last(), ": ")
-			assignment, leads := strings.CutSuffix(rest, ", leader")
+			assignment, ok := strings.CutSuffix(rest, ", leader")
 			assignment, leader, _ := strings.Cut(assignment, " by ")
 			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.metadataText {
 				return false
 			}
-			generations[generation], led[leader] = true, true
-			if leads && slices.Equal(all, w.placing()) {
+			generations[generation] = true
+			led[leader] = true
+			if ok && slices.Equal(all, w.placing()) {
 				leaders++
 			}
 		}
@@ -200,7 +204,9 @@ func inNetwork(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
 // threeMembers returns three members of one generation.
 func threeMembers(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	t.Helper()
-	a, b, c = newWorker("a", n.Config("a")), newWorker("b", n.Config("b")), newWorker("c", n.Config("c"))
+	a = newWorker("a", n.Config("a"))
+	b = newWorker("b", n.Config("b"))
+	c = newWorker("c", n.Config("c"))
 	for _, w := range []*worker{a, b, c} {
 		w.join(t)
 	}
@@ -216,8 +222,9 @@ func TestGroupLifecycle(t *testing.T) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
 		assert.Equal(t, true, a.OwnsAssignment())
-		b, c, d := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t),
-			newWorker("d", n.Config("d")).join(t)
+		b := newWorker("b", n.Config("b")).join(t)
+		c := newWorker("c", n.Config("c")).join(t)
+		d := newWorker("d", n.Config("d")).join(t)
 		all := []*worker{a, b, c, d}
 		at := agree(t, 0, all...)
 		ids := map[string]bool{}
@@ -312,7 +319,9 @@ func TestGroupStaticMember(t *testing.T) {
 			w.o.InstanceID = "pod-" + name
 			return w.join(t)
 		}
-		a, b, c := static("a"), static("b"), static("c")
+		a := static("a")
+		b := static("b")
+		c := static("c")
 		at := agree(t, 0, a, b, c)
 		c.Close()
 		time.Sleep(5 * time.Second)
@@ -345,13 +354,14 @@ func TestGroupStaticMember(t *testing.T) {
 // If two workers use one group.instance.id, the first one is told, and becomes a member when the other one has left.
 func TestGroupDuplicateInstanceID(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
-		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
-		a.o.InstanceID, b.o.InstanceID = "pod", "pod"
+		a := newWorker("a", n.Config("a"))
+		b := newWorker("b", n.Config("b"))
+		a.o.InstanceID = "pod"
+		b.o.InstanceID = "pod"
 		a.join(t)
 		b.join(t)
 		require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
-		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "its own",
-			"FENCED_INSTANCE_ID")
+		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "its own", "FENCED_INSTANCE_ID")
 		assert.Error(t, a.Confirm(t.Context()), "FENCED_INSTANCE_ID")
 		time.Sleep(time.Minute)
 		assert.Equal(t, 1, a.losses())
@@ -460,8 +470,7 @@ func TestGroupRetriesFailedPlacement(t *testing.T) {
 		_, err := Join(t.Context(), d.o)
 		assert.Error(t, err, "a mistake")
 		d.o.Assign = func(string, []JoinedMember) (map[string][]byte, error) {
-			return map[string][]byte{"nobody": nil},
-				nil
+			return map[string][]byte{"nobody": nil}, nil
 		}
 		_, err = Join(t.Context(), d.o)
 		assert.Error(t, err, `"nobody"`)
@@ -497,8 +506,8 @@ func (b foreignBalancer) JoinGroupMetadata([]string, map[string][]int32, int32) 
 	return []byte(b.metadata)
 }
 func (b foreignBalancer) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
-func (b foreignBalancer) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
-	error) {
+func (b foreignBalancer) MemberBalancer(
+	[]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
 	return b, nil, nil
 }
 func (b foreignBalancer) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
@@ -753,14 +762,15 @@ func (r *rounds) names() []string { return slices.Sorted(maps.Keys(r.members)) }
 
 func (r *rounds) step(t *testing.T) {
 	t.Helper()
-	what, names := r.random.IntN(8), r.names()
+	what := r.random.IntN(8)
+	names := r.names()
 	var name string
 	if len(names) > 0 {
 		name = names[r.random.IntN(len(names))]
 	}
 	w := r.members[name]
 	switch {
-	case w == nil || what == 0 && len(names) < 10:
+	case w == nil || (what == 0 && len(names) < 10):
 		r.made++
 		name = fmt.Sprintf("w%d", r.made)
 		w = newWorker(name, r.n.Config(name))

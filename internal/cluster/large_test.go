@@ -12,18 +12,21 @@ func large(members int) *group {
 	g := newGroup()
 	for i := range 1000 {
 		c := connector(fmt.Sprintf("%0100d", i), int64(1_000_000+i*10), 4)
-		c.Origin, c.Requests = fmt.Sprint("https://sap.example.com:44300/", i%300), 8
+		c.Origin = fmt.Sprint("https://sap.example.com:44300/", i%300)
+		c.Requests = 8
 		g.in.Connectors = append(g.in.Connectors, c)
 	}
 	for i := range members {
 		id := fmt.Sprintf("culvert-worker-%d-0bd2a4a5-7a4e-4a6e-8b6c-1f6a5f0e7c11", i)
 		g.join(id)
 		m := g.member(id)
-		m.URL, m.Name = fmt.Sprintf("https://worker-%d.culvert.example.com:8083", i), fmt.Sprintf("worker-%d", i)
+		m.URL = fmt.Sprintf("https://worker-%d.culvert.example.com:8083", i)
+		m.Name = fmt.Sprintf("worker-%d", i)
 		m.Plugins = []plugin.Offer{{Name: "odata-source", Version: "1.2.0", Hash: "9f86d081"},
 			{Name: "odata-sink", Version: "1.2.0", Hash: "60303ae2"},
 			{Name: "smt", Version: "1.2.0", Hash: "fd61a03a"}}
-		m.Digest, m.Offset = "e3b0c442", 2_000_000
+		m.Digest = "e3b0c442"
+		m.Offset = 2_000_000
 	}
 	return g
 }

@@ -33,8 +33,10 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 		}
 		return m
 	}
-	old, newer := plugin.Offer{Name: "shop", Version: "1.0"}, plugin.Offer{Name: "shop", Version: "2.0"}
-	left, smt := plugin.Offer{Name: "shop", Version: "1.0", Rejected: true}, plugin.Offer{Name: "smt", Version: "1.1"}
+	old := plugin.Offer{Name: "shop", Version: "1.0"}
+	newer := plugin.Offer{Name: "shop", Version: "2.0"}
+	left := plugin.Offer{Name: "shop", Version: "1.0", Rejected: true}
+	smt := plugin.Offer{Name: "smt", Version: "1.1"}
 	members := []Member{member([]string{"Shop", "Cast"}, newer, old, smt), member([]string{"Shop"}, newer),
 		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
 	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}
@@ -80,7 +82,9 @@ func TestLeaderIsIndependentOfMemberOrder(t *testing.T) {
 		require.NoError(t, err)
 		return JoinedMember{ID: id, Metadata: m}
 	}
-	a, b, odd := member("a"), member("b"), JoinedMember{ID: "odd"}
+	a := member("a")
+	b := member("b")
+	odd := JoinedMember{ID: "odd"}
 	want, _, _ := l.decodeMembers([]JoinedMember{a, b})
 	assert.Equal(t, 2, len(want), "members")
 	found, _, _ := l.decodeMembers([]JoinedMember{b, odd, a})

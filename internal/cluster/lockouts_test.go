@@ -68,40 +68,41 @@ func newLogonCluster(t *testing.T, workers int, right string) (*logonCluster, []
 	return o, slices.Clone(o.desks)
 }
 
-func (o *logonCluster) desk(number int, folder string) *logonWorker {
+func (l *logonCluster) desk(number int, folder string) *logonWorker {
 	store, err := lockouts.Open(folder, folder)
-	require.NoError(o.t, err)
-	d := &logonWorker{logonCluster: o, number: number, folder: folder, store: store}
+	require.NoError(l.t, err)
+	d := &logonWorker{logonCluster: l, number: number, folder: folder, store: store}
 	name := string(rune('a' + number))
 	d.permits = NewAttemptArbiter(d, func() map[string]bool {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if o.leader != number {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.leader != number {
 			return nil
 		}
-		return maps.Clone(o.members)
+		return maps.Clone(l.members)
 	})
-	d.shared = NewLockouts(store, d, o.ask, func() string { return name }, slog.New(slog.DiscardHandler))
-	ctx, end := context.WithCancel(o.t.Context())
+	d.shared = NewLockouts(store, d, l.ask, func() string { return name }, slog.New(slog.DiscardHandler))
+	ctx, end := context.WithCancel(l.t.Context())
 	d.end = end
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.members[name] = true
-	o.desks = append(o.desks, d)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.members[name] = true
+	l.desks = append(l.desks, d)
 	go d.shared.Run(ctx) // which may call the leader, another worker, at once
 	return d
 }
 
 var errNoLeader = errors.New("no leader is known")
 
-func (o *logonCluster) ask(ctx context.Context, call, into any) error {
+func (l *logonCluster) ask(ctx context.Context, call, into any) error {
 	body, err := json.Marshal(call)
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	leader, away := o.desks[max(0, o.leader)], o.leader < 0
-	o.mu.Unlock()
+	l.mu.Lock()
+	away := l.leader < 0
+	leader := l.desks[max(0, l.leader)]
+	l.mu.Unlock()
 	if away {
 		return errNoLeader
 	}
@@ -121,31 +122,31 @@ func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any
 	return json.Unmarshal(text, into)
 }
 
-func (d *logonWorker) Annotations(prefix string) map[string]json.RawMessage {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (l *logonWorker) Annotations(prefix string) map[string]json.RawMessage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	found := map[string]json.RawMessage{}
-	for key, value := range d.notes {
-		if rest, ok := strings.CutPrefix(key, prefix); ok && (!d.blind || rest == lockoutKey) {
+	for key, value := range l.notes {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && (!l.blind || rest == lockoutKey) {
 			found[rest] = value
 		}
 	}
 	return found
 }
 
-func (d *logonWorker) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
+func (l *logonWorker) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
 	time.Sleep(responseDelay)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.leader != d.number {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leader != l.number {
 		return 0, ErrNotLeader
 	}
-	d.writes++
+	l.writes++
 	for _, r := range records {
 		if r.Value == nil {
-			delete(d.notes, r.Key)
+			delete(l.notes, r.Key)
 		} else {
-			d.notes[r.Key] = r.Value
+			l.notes[r.Key] = r.Value
 		}
 	}
 	return 0, nil
@@ -156,22 +157,22 @@ func alice(secret string) lockouts.Identity {
 }
 
 // logOn sends one request with a secret.
-func (d *logonWorker) logOn(ctx context.Context, secret string) (status int, err error) {
-	done, err := d.store.Gate(alice(secret)).Acquire(ctx, func() bool { return false })
+func (l *logonWorker) logOn(ctx context.Context, secret string) (status int, err error) {
+	done, err := l.store.Gate(alice(secret)).Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return 0, err
 	}
-	d.mu.Lock()
-	d.sent++
-	d.mu.Unlock()
+	l.mu.Lock()
+	l.sent++
+	l.mu.Unlock()
 	time.Sleep(responseDelay)
-	d.mu.Lock()
+	l.mu.Lock()
 	status = 200
-	if secret != d.right {
+	if secret != l.right {
 		status = 401
-		d.refused++
+		l.refused++
 	}
-	d.mu.Unlock()
+	l.mu.Unlock()
 	done(status)
 	return status, nil
 }
@@ -217,16 +218,16 @@ func inLogonCluster(t *testing.T, workers int, right string, f func(t *testing.T
 }
 
 // accepts sets the only secret that the service accepts.
-func (o *logonCluster) accepts(secret string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.right = secret
+func (l *logonCluster) accepts(secret string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.right = secret
 }
 
-func (o *logonCluster) lead(number int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.leader = number
+func (l *logonCluster) lead(number int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leader = number
 }
 
 // T3 with ten workers: a wrong secret is sent once, and all workers recover when it is corrected. A secret that is
@@ -415,9 +416,11 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
-	a, b := openFollower(t, brokers.ListenAddrs()...), openFollower(t, brokers.ListenAddrs()...)
+	a := openFollower(t, brokers.ListenAddrs()...)
+	b := openFollower(t, brokers.ListenAddrs()...)
 	members := func() map[string]bool { return map[string]bool{"w": true} }
-	old, next := NewAttemptArbiter(a.store, members), NewAttemptArbiter(b.store, members)
+	old := NewAttemptArbiter(a.store, members)
+	next := NewAttemptArbiter(b.store, members)
 	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
 	session.Handle(LockoutsCall, old.HandleCall) // which panics if it could be called by users

@@ -209,7 +209,10 @@ func checkConnectReadsRecords(t *testing.T, base string, f *follower, stopped ma
 // openLogOf follows the config topic of a Java worker's group.
 func openLogOf(t *testing.T, group, broker string) *follower {
 	t.Helper()
-	return openFollowerOf(t, func(o *LogOptions) { o.Group, o.Topic.Name = group, group+"-configs" }, broker)
+	return openFollowerOf(t, func(o *LogOptions) {
+		o.Group = group
+		o.Topic.Name = group + "-configs"
+	}, broker)
 }
 
 // sameAsREST compares connectors and their tasks with the REST API of a Java worker.
@@ -314,10 +317,12 @@ func TestRealLogCompacted(t *testing.T) {
 // fenced.
 func TestRealLogRights(t *testing.T) {
 	t.Parallel()
-	dir, more := t.TempDir(), filepath.Join(t.TempDir(), "more.properties")
+	dir := t.TempDir()
+	more := filepath.Join(t.TempDir(), "more.properties")
 	require.NoError(t, os.WriteFile(more, []byte("authorizer.class.name=org.apache.kafka.metadata.authorizer."+
 		"StandardAuthorizer\nsuper.users=User:ANONYMOUS\n"), 0o600))
-	port, secure := e2etest.FreePort(t), e2etest.FreePort(t)
+	port := e2etest.FreePort(t)
+	secure := e2etest.FreePort(t)
 	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "BROKER_PROPS=" + more,
 		"SASL_PORT=" + secure}, "start-broker.sh", port, dir)
 	leader := openFollower(t, "127.0.0.1:"+port)

@@ -69,7 +69,8 @@ func twoFollowers(t *testing.T) (ctx context.Context, a, b *follower, addrs []st
 func oneLeader(t *testing.T) (ctx context.Context, cluster *kfake.Cluster, f *follower) {
 	t.Helper()
 	t.Parallel()
-	cluster, ctx = kafkatest.Cluster(t, kfake.NumBrokers(1)), kafkatest.Context(t)
+	cluster = kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx = kafkatest.Context(t)
 	f = openFollower(t, cluster.ListenAddrs()...)
 	require.NoError(t, f.Lead(ctx))
 	return ctx, cluster, f
@@ -230,8 +231,7 @@ func TestLogWriteIsCanceled(t *testing.T) {
 		configtopic.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), configtopic.TaskRecord("c", 2, nil))
 	require.NoError(t, err)
 	// A transaction that never ends.
-	dying := kafkatest.Client(t, kgo.SeedBrokers(addrs...),
-		kgo.TransactionalID("connect-cluster-g"))
+	dying := kafkatest.Client(t, kgo.SeedBrokers(addrs...), kgo.TransactionalID("connect-cluster-g"))
 	require.NoError(t, dying.BeginTransaction())
 	open := configtopic.CommitRecord("c", 3)
 	require.NoError(t, dying.ProduceSync(ctx, &kgo.Record{Topic: "configs", Key: []byte(open.Key),
@@ -315,7 +315,8 @@ func TestLogRejectsUnsuitableTopic(t *testing.T) {
 		answer := r.ResponseKind().(*kmsg.MetadataResponse)
 		topic := kmsg.NewMetadataResponseTopic()
 		name := "configs"
-		topic.Topic, topic.Partitions = &name, append(topic.Partitions, kmsg.NewMetadataResponseTopicPartition())
+		topic.Topic = &name
+		topic.Partitions = append(topic.Partitions, kmsg.NewMetadataResponseTopicPartition())
 		topic.AuthorizedOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDescribe
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
@@ -360,7 +361,8 @@ func TestWritesShareATransaction(t *testing.T) {
 		t.Helper()
 		require.NoError(t, f.lock(ctx))
 		impatient, giveUp := context.WithCancel(ctx)
-		canceled, all := make(chan error), make([]chan error, len(values))
+		canceled := make(chan error)
+		all := make([]chan error, len(values))
 		go func() { canceled <- f.put(impatient, "gone", "1") }()
 		for i, value := range values {
 			all[i] = make(chan error)
@@ -402,7 +404,8 @@ func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 	defer l.Close()
 	produceRecords(t, cluster, "configs", configtopic.CommitRecord("c", 0), configtopic.CommitRecord("d", 0))
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
-	read, again := make(chan error, 1), make(chan struct{})
+	read := make(chan error, 1)
+	again := make(chan struct{})
 	go func() {
 		read <- l.Read(ctx, func(configtopic.Record) {}, func() {
 			_, err := admin.DeleteTopic(ctx, "configs")

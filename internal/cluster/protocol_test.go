@@ -55,12 +55,12 @@ var assignmentExample = Assignment{
 // Java's part comes first, and all of our data follows it. What is read equals what was written.
 func TestMemberEncoding(t *testing.T) {
 	t.Parallel()
-	java := "0002" + "000d" + hex.EncodeToString([]byte("http://a:8083")) + "0000000000000102"
+	java := "0002000d" + hex.EncodeToString([]byte("http://a:8083")) + "0000000000000102"
 	b, err := metadataExample.Encode()
 	require.NoError(t, err)
 	text, err := io.ReadAll(flate.NewReader(bytes.NewReader(b[len(java)/2+5:])))
 	require.NoError(t, err)
-	assert.Equal(t, java+"ffffffff"+"c2", hex.EncodeToString(b[:len(java)/2+5]))
+	assert.Equal(t, java+"ffffffffc2", hex.EncodeToString(b[:len(java)/2+5]))
 	assert.Equal(t, `{"Holds":[{"c":72623859790382856,"v":300,"u":"Cw=="},{"c":72623859790382857,"u":"AQ=="}],`+
 		`"Generation":7,"Leaving":true,"Name":"a-0",`+
 		`"Plugins":[{"Name":"odata-source","Version":"1.2.0","Hash":"9f86d081","Left":false}],`+
@@ -73,7 +73,7 @@ func TestMemberEncoding(t *testing.T) {
 	a, err := DecodeAssignment(b)
 	require.NoError(t, err)
 	assert.Equal(t, assignmentExample, a)
-	java = "0002" + "0000" + "0003" + "6d2d31" + java[4:] + "00000000" + "00000000" + "00000bb8" + "c2"
+	java = "0002000000036d2d31" + java[4:] + "000000000000000000000bb8c2"
 	text, err = io.ReadAll(flate.NewReader(bytes.NewReader(b[len(java)/2:])))
 	require.NoError(t, err)
 	assert.Equal(t, java, hex.EncodeToString(b[:len(java)/2]))
@@ -105,9 +105,9 @@ func TestInvalidMemberBytesAreRejected(t *testing.T) {
 	good, err := metadataExample.Encode()
 	require.NoError(t, err)
 	// The layout is that of a Kafka Connect 4.3.1 worker with connector c and its task 0.
-	held := "0002" + "0000" + "0001" + "6d" + "0001" + "75" + "0000000000000005" + "00000001" + "0001" + "63" +
-		"00000002" + "ffffffff" + "00000000" + "00000000" + "00000000"
-	java := unhex(t, "0002"+"0001"+"75"+"0000000000000005"+"0000002d"+held)
+	held := "0002000000016d000175000000000000000500000001000163" +
+		"00000002ffffffff000000000000000000000000"
+	java := unhex(t, "000200017500000000000000050000002d"+held)
 	other := slices.Clone(good)
 	other[29] = 0xC1
 	ours := "expected version 2 of Kafka Connect's protocol and a section 0xc2 of Culvert's, found "

@@ -114,7 +114,8 @@ func TestRollingImageUpdate(t *testing.T) {
 	t.Parallel()
 	const members, tasks = 10, 50
 	most := 0
-	g, r := newGroup(connector("a", 0, tasks), connector("b", 2, tasks)), rolls(rest.GroupPin{})
+	g := newGroup(connector("a", 0, tasks), connector("b", 2, tasks))
+	r := rolls(rest.GroupPin{})
 	step := func(id string, offer plugin.Offer) {
 		if m := g.member(id); m != nil && m.Leaving {
 			g.leave(id)
@@ -149,7 +150,8 @@ func TestRollingImageUpdate(t *testing.T) {
 					n += min(unit, 1) // the connector's own unit is 0
 				}
 			}
-			held, most = held+n, max(most, n)
+			held = held + n
+			most = max(most, n)
 		}
 		if len(g.out.Unplaced) > 0 || held != 2*tasks {
 			t.Fatalf("%s: expected all tasks to have a worker, found %d of %d: %v", id, held, 2*tasks, g.out.Unplaced)

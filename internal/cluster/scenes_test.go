@@ -61,9 +61,11 @@ func (r *simulation) balanced(what string) {
 		counts[owner][min(strings.Count(unit, "-"), 1)]++
 	}
 	for kind := range 2 {
-		least, most := 1<<30, 0
+		least := 1 << 30
+		most := 0
 		for _, n := range counts {
-			least, most = min(least, n[kind]), max(most, n[kind])
+			least = min(least, n[kind])
+			most = max(most, n[kind])
 		}
 		if most > least+1 {
 			r.fail("%s: expected units to be balanced, found %v", what, r.owners())
@@ -134,7 +136,8 @@ func sceneTwoGroups(t *testing.T, code string) {
 func sceneCutLeader(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		leader, began := r.leader(), time.Now()
+		leader := r.leader()
+		began := time.Now()
 		leader.holdBroker(true, true)
 		_, err := leader.store.Write(r.t.Context(), configtopic.CommitRecord("none", 0))
 		if elapsed := time.Since(began); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
@@ -251,7 +254,9 @@ func sceneUnread(t *testing.T, code string) {
 		r.settle("three workers")
 		r.create(r.running()[0], "a", "6")
 		r.sleep(10 * time.Second) // a task is RUNNING before its first request
-		runs, leader, before := r.service.begun(), r.leader(), r.owners()
+		runs := r.service.begun()
+		leader := r.leader()
+		before := r.owners()
 		assert.Equal(t, 6, runs)
 		var away atomic.Bool
 		away.Store(true)
@@ -362,9 +367,12 @@ func sceneZombieStores(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
 		r.create(r.running()[0], "queue2", "6")
-		zombie, partition := r.owner("queue2-5"), "queue2-0" // assigned to task 2 of three
+		// assigned to task 2 of three
+		zombie := r.owner("queue2-5")
+		partition := "queue2-0"
 		if zombie == r.leader() {
-			zombie, partition = r.owner("queue2-4"), "queue2-1"
+			zombie = r.owner("queue2-4")
+			partition = "queue2-1"
 		}
 		r.sleep(9 * time.Second)
 		zombie.isolate(true)

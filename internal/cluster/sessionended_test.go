@@ -24,8 +24,8 @@ type sessionCounts struct {
 }
 
 // sendInSession sends a request in a session that has expired, and again without a session.
-func (d *logonWorker) sendInSession(ctx context.Context, secret string, n *sessionCounts) error {
-	gate := d.store.Gate(alice(secret))
+func (l *logonWorker) sendInSession(ctx context.Context, secret string, n *sessionCounts) error {
+	gate := l.store.Gate(alice(secret))
 	done, err := gate.Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return n.count(0, err)
@@ -42,29 +42,29 @@ func (d *logonWorker) sendInSession(ctx context.Context, secret string, n *sessi
 	}
 	time.Sleep(responseDelay)
 	status := 200
-	d.mu.Lock()
-	if d.right != secret {
+	l.mu.Lock()
+	if l.right != secret {
 		status = 401
 	}
-	d.mu.Unlock()
+	l.mu.Unlock()
 	logOn(status)
 	logOn(lockouts.Unsent) // has no effect
 	return n.count(status, nil)
 }
 
-func (n *sessionCounts) count(status int, err error) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+func (s *sessionCounts) count(status int, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	_, isLocked := errors.AsType[*lockouts.LockedOut](err)
 	switch {
 	case isLocked:
-		n.locked++
+		s.locked++
 	case err != nil:
 		return err
 	case status == 200:
-		n.accepted++
+		s.accepted++
 	default:
-		n.refused++
+		s.refused++
 	}
 	return nil
 }

@@ -215,7 +215,8 @@ func (s *simulated) start(slot int) *simWorker {
 	k.Consumer.FetchMaxWait = 10 * time.Second
 	k.Logger = w.logger
 	ctx, stop := context.WithCancel(s.t.Context())
-	w.ctx, w.stop = ctx, stop
+	w.ctx = ctx
+	w.stop = stop
 	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
 	var entries []config.Entry
 	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": s.topic,
@@ -346,9 +347,9 @@ type pausableHerder struct {
 	w *simWorker
 }
 
-func (l pausableHerder) Assign(name string, share connect.Assignment) error {
-	l.w.awaitResumed()
-	return l.Herder.Assign(name, share)
+func (p pausableHerder) Assign(name string, share connect.Assignment) error {
+	p.w.awaitResumed()
+	return p.Herder.Assign(name, share)
 }
 
 // awaitResumed waits until the worker is not paused.
@@ -380,13 +381,13 @@ func (w *simWorker) applySnapshot(s config.Snapshot) {
 		return
 	}
 	for _, name := range w.herder.Names() {
-		if _, there := s.ConfigOffsets[name]; !there {
+		if _, ok := s.ConfigOffsets[name]; !ok {
 			_ = w.herder.Remove(name)
 			delete(w.have, name)
 		}
 	}
 	for _, c := range s.Connectors {
-		if at, has := w.have[c.Name]; !has || at != s.ConfigOffsets[c.Name] {
+		if at, ok := w.have[c.Name]; !ok || at != s.ConfigOffsets[c.Name] {
 			w.herder.Put(w.localized(c), nil)
 			w.have[c.Name] = s.ConfigOffsets[c.Name]
 		}
@@ -436,7 +437,9 @@ type simGroup struct {
 }
 
 func (g simGroup) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	if p.Origin, p.Requests = "", g.s.limit; g.s.sharing(name) {
+	p.Origin = ""
+	p.Requests = g.s.limit
+	if g.s.sharing(name) {
 		p.Origin = simOrigin
 	}
 	delete(p.Config, "counter.port") // different for each worker
@@ -495,7 +498,8 @@ func (w *simWorker) peer(ctx context.Context, to string) (*simWorker, error) {
 	}
 	for _, one := range []*simWorker{w, other} {
 		one.mu.Lock()
-		silent, removed := one.silent, one.removed
+		silent := one.silent
+		removed := one.removed
 		one.mu.Unlock()
 		if removed {
 			return nil, errSilent

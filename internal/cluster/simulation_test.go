@@ -321,7 +321,8 @@ func (r *simulation) midWrite() {
 	if leader == nil {
 		return
 	}
-	at, done := int32(1+r.random.IntN(3)), r.random.IntN(2) == 0
+	at := int32(1 + r.random.IntN(3))
+	done := r.random.IntN(2) == 0
 	r.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
 	lost := make(chan struct{})
 	lose := sync.OnceFunc(func() { leader.isolate(true); close(lost) })
@@ -417,7 +418,7 @@ func (r *simulation) submitChange(what string) {
 		delete(r.inDoubt, name)
 		r.want[name] = said
 	}
-	if _, known := r.want[name]; !known {
+	if _, ok := r.want[name]; !ok {
 		r.want[name] = said
 	}
 }
@@ -499,7 +500,8 @@ func (r *simulation) limitProblem(up []*simWorker) string {
 // settle waits until everything that should run does, exactly once, and all workers report it.
 func (r *simulation) settle(after string) {
 	r.t.Helper()
-	began, owned := time.Now(), time.Now()
+	began := time.Now()
+	owned := time.Now()
 	for {
 		r.sleep(250 * time.Millisecond)
 		synctest.Wait()
@@ -549,8 +551,10 @@ func (r *simulation) unsettled() string {
 	generation := int32(0)
 	for _, w := range up {
 		w.worker.mu.Lock()
-		g, assigned, leading, again := w.worker.generation, w.worker.assigned, w.worker.leading,
-			w.worker.assignment.RejoinAfterRevoke
+		g := w.worker.generation
+		assigned := w.worker.assigned
+		leading := w.worker.leading
+		again := w.worker.assignment.RejoinAfterRevoke
 		w.worker.mu.Unlock()
 		switch {
 		case !assigned:
@@ -571,7 +575,9 @@ func (r *simulation) unsettled() string {
 	}
 	l := leader.worker.leader
 	l.mu.Lock()
-	next, changed, members := l.planAt, l.changes != l.plannedChanges, len(l.members)
+	next := l.planAt
+	changed := l.changes != l.plannedChanges
+	members := len(l.members)
 	l.mu.Unlock()
 	if !next.IsZero() || changed || members != len(up) {
 		return fmt.Sprintf("%s has to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
@@ -598,7 +604,7 @@ func (r *simulation) configProblem(s config.Snapshot) string {
 		found[c.Name] = c.Text("counter.tasks")
 	}
 	for name := range r.inDoubt { // written or not
-		if tasks, there := found[name]; there {
+		if tasks, ok := found[name]; ok {
 			r.want[name] = tasks
 		} else {
 			delete(r.want, name)
@@ -617,7 +623,7 @@ func (r *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	states := map[string]connect.State{}
 	for _, w := range up {
 		for _, h := range w.herder.Owned() {
-			if _, there := s.ConfigOffsets[h.Connector]; !there {
+			if _, ok := s.ConfigOffsets[h.Connector]; !ok {
 				return fmt.Sprintf("%s has %+v, which no longer exists", w.name, h)
 			}
 			if set := s.TaskConfigs(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
@@ -648,13 +654,15 @@ func (r *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 				if other := owners[unit]; other != "" && other != w.name { // shown next to its running part
 					return fmt.Sprintf("%s is at %s and at %s", unit, other, w.name)
 				}
-				owners[unit], states[unit] = w.name, state
+				owners[unit] = w.name
+				states[unit] = state
 			}
 		}
 	}
 	wanted := map[string]connect.State{}
 	for _, c := range s.Connectors {
-		state, tasks := connect.Running, 0
+		state := connect.Running
+		tasks := 0
 		switch s.Targets[c.Name] {
 		case config.TargetPaused:
 			state = connect.Paused
@@ -732,7 +740,8 @@ func (r *simulation) owners() map[string]string {
 // checkMoves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as
 // a whole, other tasks may move to less loaded workers.
 func (r *simulation) checkMoves(what string, whose *simWorker, before, after map[string]string) {
-	moved, units := [2]int{}, [2]int{}
+	moved := [2]int{}
+	units := [2]int{}
 	for unit, was := range before {
 		kind := 0
 		if strings.Contains(unit, "-") {

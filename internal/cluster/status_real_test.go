@@ -86,7 +86,8 @@ func linesOf(s *StatusTopic, name string) string {
 // that we write.
 func TestRealStatuses(t *testing.T) {
 	dir := t.TempDir()
-	broker, restPort := e2etest.FreePort(t), e2etest.FreePort(t)
+	broker := e2etest.FreePort(t)
+	restPort := e2etest.FreePort(t)
 	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker,
 		filepath.Join(dir, "broker"))
 	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", restPort, filepath.Join(dir, "connect"),
@@ -181,7 +182,10 @@ func checkSafeWriteYields(t *testing.T, java javaWorker, ours *StatusTopic, jour
 	task := ours.Tasks("into")[1]
 	shown := java.shown(t, "into")
 	generation := task.Generation
-	task.WorkerID, task.Version, task.State, task.Generation = "culvert:8083", "1.2.3", connect.Unassigned, 0
+	task.WorkerID = "culvert:8083"
+	task.Version = "1.2.3"
+	task.State = connect.Unassigned
+	task.Generation = 0
 	ours.PutSafe(task)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
 	assert.Equal(t, shown, java.shown(t, "into"))
@@ -203,7 +207,9 @@ func checkStatusesAreShown(t *testing.T, java javaWorker, ours *StatusTopic) {
 
 // A broker that was killed and restarted has the newest status of each key.
 func TestRealStatusBrokerKilled(t *testing.T) {
-	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), e2etest.FreePort(t), e2etest.FreePort(t)
+	dir := filepath.Join(t.TempDir(), "broker")
+	broker := e2etest.FreePort(t)
+	controller := e2etest.FreePort(t)
 	env := []string{"CONTROLLER_PORT=" + controller}
 	killed := runPeer(t, env, "start-broker.sh", broker, dir)
 	var journal, other logtest.Journal

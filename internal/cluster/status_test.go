@@ -175,7 +175,8 @@ func statusWriters(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) [
 	t.Helper()
 	two := []*statusWriter{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
 	for _, w := range two {
-		w.sent, w.java = map[statusKey][]byte{}, map[statusKey]Status{}
+		w.sent = map[statusKey][]byte{}
+		w.java = map[statusKey]Status{}
 	}
 	for step := range 200 {
 		w := two[r.IntN(2)]
@@ -190,8 +191,8 @@ func statusWriters(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) [
 			}
 			if !fails {
 				// KafkaStatusBackingStore.CacheEntry.canWriteSafely.
-				last, there := w.java[k]
-				may := !there || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
+				last, ok := w.java[k]
+				may := !ok || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
 				if written := slices.Contains(w.out.keys(), k); written != (may || !o.safe) {
 					t.Fatalf("after %+v, %+v (safe %v): expected written %v", last, s, o.safe, !written)
 				}
@@ -267,7 +268,8 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	refused := 0
 	for seed := range uint64(300) {
-		r, log := rand.New(rand.NewPCG(seed, 2)), []statusWrite(nil)
+		r := rand.New(rand.NewPCG(seed, 2))
+		log := []statusWrite(nil)
 		two := statusWriters(t, r, true, &log)
 		type last struct {
 			w statusWrite

@@ -85,7 +85,8 @@ func (w statusWorker) awaitWritten(t *testing.T) {
 
 func TestStatusTopic(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
-		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
+		a := openStatusWorker(t, n, "a:1")
+		b := openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(-1, connect.Running, 3))
@@ -167,7 +168,7 @@ func TestStatusRecords(t *testing.T) {
 		defer w.close(t)
 		want := map[int32][]string{}
 		for _, r := range javaRecords(t) {
-			if r.topic != "" || r.value == nil && w.status(r.statusKey) == (Status{}) {
+			if r.topic != "" || (r.value == nil && w.status(r.statusKey) == (Status{})) {
 				continue // with the time of its discovery; deleted twice only by Java's workers
 			}
 			want[r.partition] = append(want[r.partition], fmt.Sprintf("%s %s", r.key, r.value))
@@ -250,7 +251,8 @@ func TestManyStatuses(t *testing.T) {
 // The outage and its end are logged once.
 func TestStatusSurvivesBrokerOutage(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
-		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
+		a := openStatusWorker(t, n, "a:1")
+		b := openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 1))
@@ -277,7 +279,8 @@ func TestStatusSurvivesBrokerOutage(t *testing.T) {
 // If the group was forgotten, generations start with 1 again: a worker's status is written, also by a retry.
 func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
-		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
+		a := openStatusWorker(t, n, "a:1")
+		b := openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 195))

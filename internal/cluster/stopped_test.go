@@ -165,7 +165,8 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 				}
 				return []byte(`[]`), nil
 			})
-			if w.leader.members[1] = c.owner; c.owner.ID == "1" {
+			w.leader.members[1] = c.owner
+			if c.owner.ID == "1" {
 				w.leader.members = w.leader.members[1:]
 			}
 			orphaned := w.OwnersLost("c")

@@ -108,7 +108,8 @@ func play(records []configtopic.Record, schedule []int) (*scheduledTopic, []int)
 			choices[at] = 2
 		}
 		if at < len(schedule) && schedule[at] == 1 {
-			n, switches = 1-n, switches+1
+			n = 1 - n
+			switches = switches + 1
 		}
 		if !live[n] {
 			n = 1 - n
@@ -169,7 +170,8 @@ func TestGroupProblemsAreLoggedOnce(t *testing.T) {
 	w := leaderOfStopped(t, func() ([]byte, error) { return []byte("[]"), nil })
 	var journal logtest.Journal
 	w.options.Logger = journal.Logger(slog.LevelInfo)
-	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
+	apart := w.leader.members
+	together := []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
 		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
 	for range 2 {
 		w.leader.recordProblems(together, groupRecordLimit/2+1, errors.New("silence"))
@@ -213,7 +215,8 @@ func TestUnreachableMemberIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var journal logtest.Journal
-		began, mended := time.Now(), 2*time.Minute
+		began := time.Now()
+		mended := 2 * time.Minute
 		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo), URL: "http://w1:1",
 			Call: func(ctx context.Context, to, _, _ string, _, _ any) error {
 				switch {

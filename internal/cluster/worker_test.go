@@ -22,11 +22,11 @@ type recordingHerder struct {
 	before func() // called first, if not nil
 }
 
-func (a *recordingHerder) Assign(name string, share connect.Assignment) error {
-	if a.before != nil {
-		a.before()
+func (r *recordingHerder) Assign(name string, share connect.Assignment) error {
+	if r.before != nil {
+		r.before()
 	}
-	a.shares[name] = share
+	r.shares[name] = share
 	return nil
 }
 
@@ -50,7 +50,8 @@ func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	given := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
-	w.assigned, w.assignment.Target = true, given
+	w.assigned = true
+	w.assignment.Target = given
 	herder.before = func() {
 		w.mu.Lock()
 		w.assignment = Assignment{}
@@ -70,7 +71,8 @@ func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := leaderOfStopped(t, nil)
-		w.leading, w.assigned = true, true
+		w.leading = true
+		w.assigned = true
 		var asked []config.TaskPlan
 		w.options.Logger = slog.New(slog.DiscardHandler)
 		w.options.Call = func(_ context.Context, _, _, _ string, body, _ any) error {

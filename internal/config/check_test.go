@@ -55,7 +55,8 @@ type countingContext struct {
 }
 
 func (c *countingContext) Err() error {
-	if c.looks++; c.looks > c.most {
+	c.looks++
+	if c.looks > c.most {
 		return context.Canceled
 	}
 	return nil
@@ -71,8 +72,7 @@ func TestCheckStopsWithContext(t *testing.T) {
 	for name, check := range map[string]func(ctx context.Context) Problems{
 		"connector": func(ctx context.Context) Problems { return Checker{}.CheckComponent(ctx, connector, component) },
 		"part": func(ctx context.Context) Problems {
-			return Checker{}.CheckStage(ctx, connector, "mad.",
-				component)
+			return Checker{}.CheckStage(ctx, connector, "mad.", component)
 		},
 	} {
 		whole := &countingContext{Context: context.Background(), most: 1 << 30}

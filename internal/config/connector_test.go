@@ -288,8 +288,7 @@ func TestDocuments(t *testing.T) {
 			"c.json:1: config: expected text, a number or a boolean, found an object or a list"},
 		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
 			"offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
-		{"w.yaml", "a: 1\n  b: 2", "",
-			"w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
+		{"w.yaml", "a: 1\n  b: 2", "", "w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
 		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
 			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}
@@ -476,7 +475,8 @@ func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
 		"internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
 	found := 0
 	for _, spec := range workerSettings {
-		key, reason := spec.Name, (&Worker{}).noEffect(&spec)
+		key := spec.Name
+		reason := (&Worker{}).noEffect(&spec)
 		if reason == "" {
 			continue
 		}
@@ -558,7 +558,8 @@ func TestFolder(t *testing.T) {
 // An unreadable file keeps its own name and takes no name from another file.
 func TestUnreadableConnectorFile(t *testing.T) {
 	dir := t.TempDir()
-	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
+	large := filepath.Join(dir, "large.json")
+	many := filepath.Join(dir, "many.json")
 	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
 		"large.json": strings.Repeat(" ", maxFileBytes+1),
 		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
@@ -576,7 +577,8 @@ func TestUnreadableConnectorFile(t *testing.T) {
 	}
 	// A file that grows while it is read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
-	stop, stopped := make(chan struct{}), make(chan struct{})
+	stop := make(chan struct{})
+	stopped := make(chan struct{})
 	file, err := os.Create(growing)
 	require.NoError(t, err)
 	defer file.Close()

@@ -105,8 +105,8 @@ func edited(t *testing.T, text string, settings map[string]string) {
 		}
 	}
 	for l := range logicalLines(string(before)) {
-		value, isSet := settings[l.key]
-		if !l.isSetting || isSet && !l.malformed && !last[l.key].malformed && value == last[l.key].value {
+		value, ok := settings[l.key]
+		if !l.isSetting || (ok && !l.malformed && !last[l.key].malformed && value == last[l.key].value) {
 			unchanged = append(unchanged, naturalLines(l.raw)...)
 		}
 	}
@@ -116,8 +116,8 @@ func edited(t *testing.T, text string, settings map[string]string) {
 			unchanged = unchanged[1:]
 		}
 	}
-	rewritten := strings.Contains(text, byteOrderMark) || result == PropertiesText(settings) &&
-		(strings.Contains(text, "{") || !utf8.ValidString(text))
+	rewritten := strings.Contains(text, byteOrderMark) || (result == PropertiesText(settings) &&
+		(strings.Contains(text, "{") || !utf8.ValidString(text)))
 	if len(unchanged) > 0 && !rewritten {
 		t.Fatalf("%q with %q became %q, without %q", text, settings, data, unchanged[0])
 	}
@@ -140,7 +140,8 @@ func FuzzEdit(f *testing.F) {
 				t.Fatalf("%q became %q", text, result)
 			}
 		}
-		settings[a], settings[b] = one, two
+		settings[a] = one
+		settings[b] = two
 		for k, v := range settings {
 			if !utf8.ValidString(k) || !utf8.ValidString(v) {
 				return
@@ -165,7 +166,8 @@ func TestEditRandomTexts(t *testing.T) {
 	}
 	values := slices.DeleteFunc(slices.Clone(pieces), func(s string) bool { return !utf8.ValidString(s) })
 	for range 10_000 {
-		text, settings := random(24, pieces[:len(pieces)-r.IntN(5)]), map[string]string{}
+		text := random(24, pieces[:len(pieces)-r.IntN(5)])
+		settings := map[string]string{}
 		entries, problems := Read("x.properties", []byte(text))
 		for _, entry := range entries {
 			settings[entry.Key] = entry.Raw

@@ -28,7 +28,8 @@ func follow(t *testing.T, dir string) *watchedFolder {
 	t.Helper()
 	followed := &watchedFolder{t: t, dir: dir, snapshots: make(chan Snapshot),
 		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
-	followed.store.settle, followed.store.interval = 10*time.Millisecond, 50*time.Millisecond
+	followed.store.settle = 10 * time.Millisecond
+	followed.store.interval = 50 * time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -139,7 +140,8 @@ func TestGrowingFileIsReadWhole(t *testing.T) {
 	file, err := os.OpenFile(filepath.Join(folder.dir, "a.properties"), os.O_WRONLY|os.O_TRUNC, 0)
 	require.NoError(t, err)
 	defer file.Close()
-	stop, grown := make(chan struct{}), make(chan int)
+	stop := make(chan struct{})
+	grown := make(chan int)
 	go func() {
 		ticker := time.NewTicker(time.Millisecond)
 		defer ticker.Stop()

@@ -75,11 +75,9 @@ func TestValuesFromFiles(t *testing.T) {
 func TestEndpointDefaultsOfPluginsAreIgnored(t *testing.T) {
 	declarations := Declare(
 		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
-		declared("x.port", wit.KindInt,
-			"8443", "", acting("http.port")),
+		declared("x.port", wit.KindInt, "8443", "", acting("http.port")),
 		declared("x.scheme", wit.KindString, "http", "", acting("http.scheme")),
-		declared("x.proxy", wit.KindString, "http",
-			"", acting("http.proxy.type")),
+		declared("x.proxy", wit.KindString, "http", "", acting("http.proxy.type")),
 		declared("x.proxy.address", wit.KindString, "evil.example:1", "", acting("http.proxy.address")),
 		declared("x.tokens", wit.KindString, "https://evil.example", "", acting("http.oauth.token-endpoint")),
 		declared("x.trust", wit.KindString, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old",

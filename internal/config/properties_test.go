@@ -68,7 +68,8 @@ func storedProperties(t *testing.T) (files, answers []string) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(content)) {
 		file, answer, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		files, answers = append(files, file), append(answers, answer)
+		files = append(files, file)
+		answers = append(answers, answer)
 	}
 	if len(files) < 539 {
 		t.Fatalf("expected 539 files and more, found %d", len(files))
@@ -97,7 +98,7 @@ func asJava(text string) string {
 	var keys []string
 	for _, entry := range entries {
 		key := hex.EncodeToString([]byte(entry.Key))
-		if _, known := last[key]; !known {
+		if _, ok := last[key]; !ok {
 			keys = append(keys, key)
 		}
 		last[key] = hex.EncodeToString([]byte(entry.Raw))

@@ -21,7 +21,8 @@ func TestRealProperties(t *testing.T) {
 	java := exec.CommandContext(ctx, "../../testdata/peers/kafka/tool.sh", "testdata/Load.java")
 	java.WaitDelay = time.Minute
 	var stderr bytes.Buffer
-	java.Stdin, java.Stderr = strings.NewReader(strings.Join(files, "\n")+"\n"), &stderr
+	java.Stdin = strings.NewReader(strings.Join(files, "\n") + "\n")
+	java.Stderr = &stderr
 	out, err := java.Output()
 	if err != nil {
 		t.Fatalf("Java: %v\n%s", err, stderr.Bytes())

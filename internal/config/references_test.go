@@ -48,7 +48,8 @@ func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 		files.Connectors = append(files.Connectors, path)
 	}
 	w := plainWorker(t, "")
-	read, kept := 0, 0
+	read := 0
+	kept := 0
 	countReads(w.Providers, &read, &kept)
 	check := func(name string, loaded []*Connector) {
 		t.Helper()
@@ -62,7 +63,8 @@ func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 				t.Errorf("%s: expected %q, found %q %v", name, want, connector.Text(key), connector.Problems)
 			}
 		}
-		read, kept = 0, 0
+		read = 0
+		kept = 0
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -124,8 +126,8 @@ func TestMalformedFileOfSecrets(t *testing.T) {
 	_, problems := providers.resolveAll([]Entry{NewEntry("x", "${file:"+path+":a}", "c.properties", 1),
 		NewEntry("y", "${file:"+path+"y:a}", "c.properties", 2)})
 	want := "c.properties:1: x: ${file:" + path + ":a}: " + path + ":2: pwd: expected four hexadecimal digits after \\u"
-	if found := problems.Error(); !strings.HasPrefix(found, want+"\n") || !strings.Contains(found,
-		fs.ErrNotExist.Error()) && !strings.Contains(found, "no such file") {
+	if found := problems.Error(); !strings.HasPrefix(found, want+"\n") || (!strings.Contains(found,
+		fs.ErrNotExist.Error()) && !strings.Contains(found, "no such file")) {
 		t.Errorf("expected %q and a missing file, found %q", want, found)
 	}
 }

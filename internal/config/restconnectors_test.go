@@ -48,7 +48,8 @@ func found(t *testing.T, s *FolderStore) string {
 
 // A file overrides a connector created by REST, which is back when the file is deleted.
 func TestFileOverridesRESTConnector(t *testing.T) {
-	dir, folder := t.TempDir(), t.TempDir()
+	dir := t.TempDir()
+	folder := t.TempDir()
 	fromREST := openMade(t, dir)
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, fromREST.put(name, map[string]string{"name": name, "x": "rest"}, nil))

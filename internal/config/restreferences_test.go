@@ -14,7 +14,8 @@ func TestReferencesOfREST(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets")
 	write(t, secrets, "a=one\nb=two\n")
-	references, b := "${file:"+secrets+":a}", "${file:"+secrets+":b}"
+	references := "${file:" + secrets + ":a}"
+	b := "${file:" + secrets + ":b}"
 	stored := &Connector{Name: "c", Entries: []Entry{NewEntry("pwd", references, "", 0),
 		NewEntry("transforms.t.type", "T", "", 0), NewEntry("transforms.t.x", references, "", 0)}}
 	for _, test := range []struct {

@@ -19,8 +19,7 @@ func secretsOf(t *testing.T) (providers *Providers, connector *Connector, dir st
 	providers, problems := newProviders(nil)
 	connector, more := NewConnector("c.properties", []Entry{
 		NewEntry("fixed", "x", "", 0),
-		NewEntry("password", "${file:"+dir+
-			"/some.properties:password}", "", 0),
+		NewEntry("password", "${file:"+dir+"/some.properties:password}", "", 0),
 		NewEntry("token", "Bearer ${dir:"+dir+":token}", "", 0),
 	}, providers)
 	require.NoError(t, append(problems, more...).Err())

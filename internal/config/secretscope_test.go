@@ -183,7 +183,8 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 			w, _ := NewWorker("worker.properties", connectorOf(t, scopeWorker).Entries, nil, nil)
 			change := ConfigChange{Declarations: declarations, Worker: w,
 				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
-			settings, sent := map[string]string{}, map[string]bool{}
+			settings := map[string]string{}
+			sent := map[string]bool{}
 			if test.stored != "" {
 				change.Stored = connectorOf(t, test.stored)
 				settings = change.Stored.Raw()

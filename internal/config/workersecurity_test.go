@@ -32,7 +32,7 @@ func TestReferencedSecretIsReadAgain(t *testing.T) {
 // No message about a setting of type password shows its value.
 func TestPasswordsAreNotShown(t *testing.T) {
 	for _, s := range workerSettings {
-		if strings.Contains(s.Name, "password") || strings.Contains(s.Name, "secret") && s.Name != SecretsSetting {
+		if strings.Contains(s.Name, "password") || (strings.Contains(s.Name, "secret") && s.Name != SecretsSetting) {
 			if text := CheckValue(&s, "hush-hush", true); strings.Contains(text, "hush-hush") ||
 				s.Kind != wit.KindPassword {
 				t.Errorf("%s: kind %d, %q", s.Name, s.Kind, text)
@@ -61,7 +61,8 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 				} else if _, _, err := kafka.Parse(t.Context(), w.ValidSettings(problems)); err != nil {
 					text = w.Locate(err).String()
 				}
-				if text = strings.ReplaceAll(text, name, "NAME"); i == 0 {
+				text = strings.ReplaceAll(text, name, "NAME")
+				if i == 0 {
 					first = text
 				} else if text != first {
 					t.Errorf("%s=%s: expected %q as without a prefix, found %q", name, value, first, text)

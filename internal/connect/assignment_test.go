@@ -38,7 +38,8 @@ const steppedRows = 60 // in six pages
 func newStepped(t *testing.T) *stepped {
 	service := &stepped{t: t}
 	for n := range service.asked {
-		service.asked[n], service.let[n] = make(chan struct{}, 1000), make(chan struct{}, 1000)
+		service.asked[n] = make(chan struct{}, 1000)
+		service.let[n] = make(chan struct{}, 1000)
 	}
 	northwind := odatatest.New(odatatest.Options{Rows: steppedRows, PageSize: 10})
 	service.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -171,7 +172,9 @@ func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 	b := connectedWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
 	service := newStepped(t)
-	inner, logoffs, continueLogoff := service.Config.Handler, make(chan struct{}, 10), make(chan struct{})
+	inner := service.Config.Handler
+	logoffs := make(chan struct{}, 10)
+	continueLogoff := make(chan struct{})
 	service.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/logoff") {
 			logoffs <- struct{}{}
@@ -244,8 +247,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.TaskPlan, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{planned: func(_ string,
-			plan config.TaskPlan) error {
+		h.bench.options.Group = &group{planned: func(_ string, plan config.TaskPlan) error {
 			plans <- plan
 			return nil
 		}}

@@ -86,7 +86,9 @@ func TestClaims(t *testing.T) {
 // second starts after the first has ended and cleaned up, and the first is owned until then.
 func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	silent, requests := silentService(t)
-	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
+	plans := make(chan config.TaskPlan, 1)
+	retires := make(chan struct{})
+	goOn := make(chan struct{})
 	var removed atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
 		h.service = silent

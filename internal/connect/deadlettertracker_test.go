@@ -450,7 +450,8 @@ func TestReplayOfARow(t *testing.T) {
 	t.Parallel()
 	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
 	row := deadLetterOf("dlq", "c", 1, 0, "no")
-	row.Key, row.Value = nil, []byte(`{"schema":null,"payload":{"n":1}}`)
+	row.Key = nil
+	row.Value = []byte(`{"schema":null,"payload":{"n":1}}`)
 	produce(t, client, row)
 	h.await("c", Running)
 	for _, isDryRun := range []bool{true, false} {

@@ -51,8 +51,7 @@ func TestTrapInNotificationIsLogged(t *testing.T) {
 		var log logtest.Journal
 		ctl := emptyConnector(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller
 		ctl.status.currentRun = emptyConnector(ctl.spec.options, ctl.log)
-		ctl.status.currentRun.taskSet.handlers.set("/a/b", func(context.Context,
-			wit.Notification) error {
+		ctl.status.currentRun.taskSet.handlers.set("/a/b", func(context.Context, wit.Notification) error {
 			return test.answer
 		})
 		h := &Herder{controllers: map[string]*controller{"a": ctl}}

@@ -50,7 +50,8 @@ func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url 
 	options := &member.bench.options
 	options.Kafka.Bootstrap = cluster.ListenAddrs()
 	stored := offset.DefaultConfig()
-	stored.Replication, stored.FlushInterval = 1, 20*time.Millisecond
+	stored.Replication = 1
+	stored.FlushInterval = 20 * time.Millisecond
 	var err error
 	options.Offsets, err = offset.Open(context.Background(), options.Kafka, stored, nil, options.Logger)
 	require.NoError(t, err)
@@ -129,8 +130,10 @@ func TestFencedInAGroup(t *testing.T) {
 // A paused worker that has lost its task stores nothing and does not fence the new owner. The task fails until the
 // worker is a member again.
 func groupZombie(t *testing.T, with *checktest.Bench) {
-	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
-	zombie, owner := newMember(t, with, cluster, url, true), newMember(t, with, cluster, url, true)
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	url := demo(t)
+	zombie := newMember(t, with, cluster, url, true)
+	owner := newMember(t, with, cluster, url, true)
 	plan, set := zombie.planned()
 	assert.Contains(t, strings.Join(plan.Claims, "\n"), `"changes of FactsOfProducts`, "the transactional id ")
 	group := zombie.bench.options.Worker.Text("group.id")
@@ -172,7 +175,8 @@ func groupMembership(t *testing.T, with *checktest.Bench) {
 
 // Without permission for transactions a connector with claims fails with a message; one without claims needs none.
 func claimsRequireTransactions(t *testing.T, with *checktest.Bench) {
-	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	url := demo(t)
 	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.TransactionalIDAuthorizationFailed,
 		func(r kmsg.Request) bool { return r.(*kmsg.InitProducerIDRequest).TransactionalID != nil })
 	member := newMember(t, with, cluster, url, true)

@@ -64,7 +64,8 @@ func hasRunningTask(result Status) bool {
 // changing runs an exclusive action on a stopped connector until goOn is closed.
 func changing(t *testing.T, ctl *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
-	goOn, done = make(chan struct{}), make(chan error, 1)
+	goOn = make(chan struct{})
+	done = make(chan error, 1)
 	go func() { // immediately, as a client does
 		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, waitForAction, func(context.Context) error {
 			close(begun)
@@ -182,7 +183,8 @@ func TestWaitIdleNamesBlockedLoop(t *testing.T) {
 	h := newHerd(t, "b") // one: on a slow machine a second loop may not respond within a millisecond either
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
-	gate, owned := make(chan struct{}), make(chan struct{})
+	gate := make(chan struct{})
+	owned := make(chan struct{})
 	ctl, _ := h.find("b")
 	ctl.enqueue(event{apply: func(context.Context) {
 		close(owned)
@@ -234,8 +236,8 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Running, started("a", 1))
 	h.await("b", Running, started("b", 1))
 	h.must(h.Pause("a"))
-	if result := h.await("a", Paused); len(result.Tasks) != 1 || result.Tasks[0].State != Paused &&
-		result.Tasks[0].State != Failed {
+	if result := h.await("a", Paused); len(result.Tasks) != 1 || (result.Tasks[0].State != Paused &&
+		result.Tasks[0].State != Failed) {
 		t.Errorf("paused: expected its task to be so, found %+v", result)
 	}
 	h.must(h.Restart("a")) // which leaves it paused
@@ -445,18 +447,25 @@ func TestTasksBetweenRuns(t *testing.T) {
 	h.await("a", Running, hasRunningTask)
 	assert.Equal(t, 1, h.RunningTasks())
 	ctl, _ := h.find("a")
-	first, second := ctl.currentRun(), ctl.newDetachedRun()
+	first := ctl.currentRun()
+	second := ctl.newDetachedRun()
 	if metrics, _ := h.ConnectorMetrics("a"); metrics.HTTP == nil || len(h.Origins()) != 1 {
 		t.Errorf("expected a client with its origin, found %+v, %+v", metrics.HTTP, h.Origins())
 	}
 	if all := h.Metrics(); all[0].State+all[0].Tasks[0].State != "" || all[0].Tasks[0].ConnectState != Running {
 		t.Errorf("expected metrics without words, found %+v", all[0])
 	}
-	ctl.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
+	ctl.update(func(_ *spec, s *status) {
+		s.previousRun = first
+		s.currentRun = second
+	})
 	info, _ := h.Info("a")
 	metrics, _ := h.ConnectorMetrics("a")
 	origins := h.Origins()
-	ctl.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = nil, first })
+	ctl.update(func(_ *spec, s *status) {
+		s.previousRun = nil
+		s.currentRun = first
+	})
 	if metrics.HTTP != nil || len(origins) > 0 {
 		t.Errorf("expected no client between the runs, found %+v, %+v", metrics.HTTP, origins)
 	}
@@ -513,7 +522,9 @@ func TestProgressOfAStoppedConnector(t *testing.T) {
 		run.taskSet.tasks = append(run.taskSet.tasks, &task{run: run, number: number,
 			taskStatus: taskStatus{fillProgress: func(progress *Progress) { *progress = taskProgress }}})
 	}
-	ctl.status.currentRun, ctl.status.state, ctl.spec.target = run, Stopped, Stopped
+	ctl.status.currentRun = run
+	ctl.status.state = Stopped
+	ctl.spec.target = Stopped
 	h := &Herder{controllers: map[string]*controller{"c": ctl}}
 	want := Progress{Type: "source", State: ConditionStopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
 		InternalProgress: InternalProgress{Read: 12, Warnings: 14}}

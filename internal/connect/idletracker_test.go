@@ -19,7 +19,8 @@ func TestIdleTasksReleaseInstances(t *testing.T) {
 		}
 		return end
 	}
-	never, later := time.Time{}, now.Add(time.Minute)
+	never := time.Time{}
+	later := now.Add(time.Minute)
 	first := tracker.addTask()
 	defer first()
 	rest(0, later, 1)() // the only task

@@ -70,7 +70,8 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	put("t", 0, "k")
 	keyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed := newDeadLetter(0, "a", 0, core.RowSubset{})
-	unkeyed.Topic, unkeyed.Record.Key = "u", nil
+	unkeyed.Topic = "u"
+	unkeyed.Record.Key = nil
 	r := newRecordIndex(kafkaConfig)
 	defer r.close()
 	r.watchNewer(keyed)

@@ -20,7 +20,8 @@ import (
 func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
-		state, inDoubtLetters := replayState{topicID: "a", done: []offsetRange{{0, 2}}}, map[int64]string{}
+		state := replayState{topicID: "a", done: []offsetRange{{0, 2}}}
+		inDoubtLetters := map[int64]string{}
 		settled := map[int64]bool{0: true, 1: true, 2: true}
 		for range random.IntN(40) {
 			first := int64(random.IntN(60))
@@ -51,7 +52,7 @@ func TestReplayState(t *testing.T) {
 		assert.Equal(t, true, maps.Equal(inDoubtLetters, reparsed.inDoubt), "in doubt")
 		assert.Equal(t, "a", reparsed.topicID)
 		for i, replayed := range state.done {
-			if replayed.first > replayed.last || i > 0 && state.done[i-1].last+1 >= replayed.first {
+			if replayed.first > replayed.last || (i > 0 && state.done[i-1].last+1 >= replayed.first) {
 				t.Fatalf("expected runs with gaps between them, found %v", state.done)
 			}
 		}
@@ -74,8 +75,7 @@ func TestFilterByPosition(t *testing.T) {
 
 func TestParseDeadLetterPosition(t *testing.T) {
 	for text, want := range map[string]DeadLetterPosition{"0@17": {0, 17},
-		"2147483647@9223372036854775807": {math.MaxInt32,
-			math.MaxInt64}} {
+		"2147483647@9223372036854775807": {math.MaxInt32, math.MaxInt64}} {
 		found, err := ParseDeadLetterPosition(text)
 		require.NoError(t, err)
 		assert.Equal(t, want, found)

@@ -88,8 +88,7 @@ func TestFlushInterval(t *testing.T) {
 		if len(problems)+len(more) > 0 {
 			t.Fatal(problems, more)
 		}
-		if found := flushEvery(connector.Roles(component),
-			worker); found != test.want {
+		if found := flushEvery(connector.Roles(component), worker); found != test.want {
 			t.Errorf("worker %q, connector %q: expected %v, found %v", test.worker, test.connector, test.want, found)
 		}
 	}

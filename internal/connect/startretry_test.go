@@ -148,7 +148,10 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 			"spy.address=localhost", "config.action.reload=none")})
 		ctl, _ := h.find("c")
 		witError := &wit.Error{Kind: kind, Message: "so it is"}
-		ctl.update(func(_ *spec, s *status) { s.state, s.err = Failed, witError })
+		ctl.update(func(_ *spec, s *status) {
+			s.state = Failed
+			s.err = witError
+		})
 		close(ctl.done) // no loop runs
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
@@ -227,7 +230,9 @@ func TestRetriedStartIsAway(t *testing.T) {
 		run := emptyConnector(&Options{Worker: plainWorker(t)}, slog.New(slog.DiscardHandler))
 		run.config = &config.Connector{Name: "c"}
 		ctl := run.controller
-		ctl.queued, ctl.done, ctl.status.state = guard.NewBell(), make(chan struct{}), Failed
+		ctl.queued = guard.NewBell()
+		ctl.done = make(chan struct{})
+		ctl.status.state = Failed
 		close(ctl.done)
 		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
 		expectRetry := func(want bool) {
@@ -293,7 +298,8 @@ func TestAutoRestartDoubles(t *testing.T) {
 			{worked: 21 * time.Minute},
 		} {
 			waited = nil
-			if fails(failAgain.worked, failAgain.moved); waited[0] != 10*second || backoff.failures != 1 {
+			fails(failAgain.worked, failAgain.moved)
+			if waited[0] != 10*second || backoff.failures != 1 {
 				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited,
 					backoff.failures)
 			}

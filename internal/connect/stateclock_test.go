@@ -17,8 +17,11 @@ func TestUnstartedTasksArePaused(t *testing.T) {
 		worker := plainWorker(t)
 		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 		ctl := run.controller
-		ctl.spec.config, run.accepted = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
-		ctl.status.state, ctl.status.currentRun, run.taskSet.configs = Unassigned, run, make([][]wit.Setting, 2)
+		ctl.spec.config = &config.Connector{Name: "c"}
+		run.accepted = &config.Connector{Name: "c"}
+		ctl.status.state = Unassigned
+		ctl.status.currentRun = run
+		run.taskSet.configs = make([][]wit.Setting, 2)
 		ctl.update(func(*spec, *status) { run.matchTasks() })
 		run.taskSet.tasks[1].setState(Failed)
 		states := func() (found []State) {

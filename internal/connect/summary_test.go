@@ -92,10 +92,12 @@ func TestConditionsOfClients(t *testing.T) {
 func newTestView(t *testing.T) *view {
 	t.Helper()
 	run := emptyConnector(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
-	run.controller.status.currentRun, run.config = run, &config.Connector{Name: "c"}
+	run.controller.status.currentRun = run
+	run.config = &config.Connector{Name: "c"}
 	run.class.declarations = config.DeclareComponent(wit.Component{})
 	v := run.controller.observe()
-	v.assignment.Standalone, v.config = true, run.config
+	v.assignment.Standalone = true
+	v.config = run.config
 	return v
 }
 
@@ -165,14 +167,16 @@ func TestFailureKinds(t *testing.T) {
 	} {
 		task := taskView{taskStatus: taskStatus{state: Failed, err: test.fault, restartsAt: test.next}}
 		component := newTestView(t).taskStatus(&task, &Progress{})
-		test.want.State, test.want.Local = Failed, true
+		test.want.State = Failed
+		test.want.Local = true
 		test.want.Activity = Activity{Rows: new(float64), Refused: new(int64)}
 		assert.Equal(t, test.want, component)
 	}
 	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 1000))}}
 	component := newTestView(t).taskStatus(&task, &Progress{})
 	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
-	task.restartsAt, task.failingSince = next, next.Add(-time.Hour)
+	task.restartsAt = next
+	task.failingSince = next.Add(-time.Hour)
 	task.clock.stateSince = next.Add(-time.Second) // of the last retry
 	component = newTestView(t).taskStatus(&task, &Progress{})
 	assert.Equal(t, task.failingSince, component.Since, "since the first failure")

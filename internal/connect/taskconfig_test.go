@@ -26,7 +26,8 @@ import (
 func TestConfigurationsAsREST(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser=reader\n"), 0o600))
-	pwd, user := "${file:"+file+":pwd}", "${file:"+file+":user}"
+	pwd := "${file:" + file + ":pwd}"
+	user := "${file:" + file + ":user}"
 	b := newBench(t, checktest.WithSpy(t))
 	written := map[string]string{"name": "c", "connector.class": "test.SpySource", "spy.scheme": "http",
 		"spy.address": "127.0.0.1", "spy.port": "1",
@@ -46,8 +47,7 @@ func TestConfigurationsAsREST(t *testing.T) {
 		shown := func(settings map[string]string) map[string]string { return settings }
 		if hidden {
 			shown = func(settings map[string]string) map[string]string {
-				return config.MaskPasswords(settings,
-					passwords)
+				return config.MaskPasswords(settings, passwords)
 			}
 		}
 		h := New(b.options, []*config.Connector{connector})
@@ -170,7 +170,8 @@ func TestFolderVersionSeesNoFileValues(t *testing.T) {
 // A password of an earlier version stays hidden, also after a restart.
 func TestFormerPasswordStaysHidden(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
-	folder, history := t.TempDir(), filepath.Join(t.TempDir(), "history.json")
+	folder := t.TempDir()
+	history := filepath.Join(t.TempDir(), "history.json")
 	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=me",
 		"spy.password=hunter2")
 	spy := func(version string, kind wit.SettingKind) []byte {

@@ -38,7 +38,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	call := r.Method + " " + r.URL.EscapedPath()
 	f.mu.Lock()
-	f.calls, f.bodies = append(f.calls, call+"?"+r.URL.RawQuery), append(f.bodies, string(body))
+	f.calls = append(f.calls, call+"?"+r.URL.RawQuery)
+	f.bodies = append(f.bodies, string(body))
 	f.mu.Unlock()
 	if strings.HasPrefix(r.Header.Get("Accept"), propertiesType) {
 		if f.version != "" {
@@ -73,7 +74,9 @@ func (f *fake) log() string {
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
-	total, left, minutes := uint64(300_000), int64(135), []*int64{new(int64(0)), nil, new(int64(600))}
+	total := uint64(300_000)
+	left := int64(135)
+	minutes := []*int64{new(int64(0)), nil, new(int64(600))}
 	rate := 12345.678
 	one := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name, Type: "source", Class: odd,
 		State: "failed", Since: &at, Note: odd, Cause: odd, Advice: odd, Tasks: 2, Failed: 1, Workers: []string{odd},
@@ -92,8 +95,7 @@ func newFake() *fake {
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
 		Rows: []rest.SampledRow{{Feed: odd, Input: record, Problem: odd,
-			Steps: []rest.SampledStep{{Outcome: "unchanged"},
-				{Records: []rest.SampledRecord{record}}}},
+			Steps: []rest.SampledStep{{Outcome: "unchanged"}, {Records: []rest.SampledRecord{record}}}},
 			{Input: record, Steps: []rest.SampledStep{{Outcome: "dropped"}}},
 			{Input: record, Steps: []rest.SampledStep{{Outcome: "skipped"}, {Outcome: "failed", Error: odd}}}},
 		Problem: odd}
@@ -366,7 +368,8 @@ func TestErrorPages(t *testing.T) {
 	f = newFake()
 	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
-	f.answers["GET /connectors/a/status"], f.answers["GET /connectors/a"] = json.RawMessage("{}"), json.RawMessage("{}")
+	f.answers["GET /connectors/a/status"] = json.RawMessage("{}")
+	f.answers["GET /connectors/a"] = json.RawMessage("{}")
 	w = served(t, over(f), "GET", "/console/offsets?name=a", nil)
 	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
 	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
@@ -419,7 +422,8 @@ func TestFragmentsOfChangedData(t *testing.T) {
 			t.Errorf("expected one request, found %d", n)
 		}
 		time.Sleep(cacheTTL)
-		if ask(known); strings.Count(f.log()+"\n", question)-before != 2 {
+		ask(known)
+		if strings.Count(f.log()+"\n", question)-before != 2 {
 			t.Error("expected a new request after the cache has expired")
 		}
 	})

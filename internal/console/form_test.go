@@ -104,9 +104,11 @@ func formOf(t *testing.T, page string) url.Values {
 			form.Set(name, n.FirstChild.Data)
 		case n.Data == "select":
 			for option := range n.ChildNodes() {
-				chosen, value := false, pagetest.Text(option)
+				chosen := false
+				value := pagetest.Text(option)
 				for _, a := range option.Attr {
-					if chosen = chosen || a.Key == "selected"; a.Key == "value" {
+					chosen = chosen || a.Key == "selected"
+					if a.Key == "value" {
 						value = a.Val
 					}
 				}
@@ -273,7 +275,8 @@ func TestTopicOfSetThatWasRead(t *testing.T) {
 	f.answers["POST /culvert/diff"] = json.RawMessage(`{"effect":"restart","differences":[],"warnings":["` + warning + `"]}`)
 	page := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"review"},
 		"text": {"connector.class=C\n"}}).Body.String()
-	shown, apply := strings.Index(page, warning), strings.Index(page, `value="apply"`)
+	shown := strings.Index(page, warning)
+	apply := strings.Index(page, `value="apply"`)
 	assert.Equal(t, true, 0 < shown && shown < apply, "the warning is above the button")
 	_, target := rest.Target("GET /culvert/connectors/{name}", "x")
 	for read, want := range map[string]string{`null`: `data-label="Complete">–<`,

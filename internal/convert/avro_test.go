@@ -83,8 +83,7 @@ var anythingText = sync.OnceValue(func() string {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	text := new(string)
 	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
-		Options{Schemas: b.Registry,
-			OpenRegistry: recordingRegistry(text)})
+		Options{Schemas: b.Registry, OpenRegistry: recordingRegistry(text)})
 	if err == nil {
 		b.Data = []byte{connectdata.TagTrue}
 		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.ValueSlice{Encoding: wit.Schemaless, Size: 1})
@@ -189,7 +188,8 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 		var err error
 		client, err = registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
 			roundTrip(func(r *http.Request) (*http.Response, error) {
-				if answers++; answers < 5 {
+				answers++
+				if answers < 5 {
 					if !strings.Contains(client.Outage(), "has not responded") && answers > 1 {
 						t.Errorf("expected a status that reports the outage, found %q", client.Outage())
 					}
@@ -229,7 +229,7 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 
 type roundTrip func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (t roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
 func answer(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Request: r, Header: http.Header{},
@@ -407,7 +407,8 @@ func FuzzAvro(f *testing.F) {
 		f.Add(byte(id), []byte{1, 8, 0xfe, 0xff, 0xff, 0xff, 0x0f})
 	}
 	f.Fuzz(func(t *testing.T, id byte, payload []byte) {
-		b.Data, b.Rows = b.Data[:0], b.Rows[:0]
+		b.Data = b.Data[:0]
+		b.Rows = b.Rows[:0]
 		d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, id%byte(len(schemas)) + 1}, payload...), b)
 		if err != nil {
 			if fault.Class(err) == "" {
@@ -466,14 +467,16 @@ func avroOf(t *testing.T, options, document string) []string {
 	if err != nil {
 		return []string{"!" + err.Error(), "", ""}
 	}
-	settings, registered := map[string]string{"schema.registry.url": "http://registry.test"}, ""
+	settings := map[string]string{"schema.registry.url": "http://registry.test"}
+	registered := ""
 	for _, pair := range strings.Fields(options) {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
 	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: recordingRegistry(&registered)})
 	require.NoError(t, err)
-	text, raw := anythingText(), false
+	text := anythingText()
+	raw := false
 	if d.Encoding == wit.WithSchema {
 		nodes := b.Registry.Get(d.Schema).Nodes
 		if text, err = avroText(t, settings, nodes); err != nil {
@@ -563,8 +566,8 @@ func TestConfluentAvroOptions(t *testing.T) {
 	const null = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"default":7,"field":"a"}],` +
 		`"optional":false},"payload":{"a":null}}`
 	for _, x := range []struct{ options, document, schema, bytes, again string }{
-		{"", keys, `{"type":"array","items":{"type":"record","name":"MapEntry",`, "02" + "020261" + "02" + "00", keys},
-		{"allow.optional.map.keys=true", keys, `{"type":"map","values":"int"`, "02" + "0261" + "02" + "00",
+		{"", keys, `{"type":"array","items":{"type":"record","name":"MapEntry",`, "020202610200", keys},
+		{"allow.optional.map.keys=true", keys, `{"type":"map","values":"int"`, "0202610200",
 			strings.Replace(keys, `"string","optional":true`, `"string","optional":false`, 1)},
 		{"", null, `{"type":"record",`, "000e", strings.Replace(null, `{"a":null}`, `{"a":7}`, 1)},
 		{"ignore.default.for.nullables=true", null, `{"type":"record",`, "02", null},
@@ -582,7 +585,7 @@ func TestConfluentAvroOptions(t *testing.T) {
 			`"name":"io.confluent.connect.avro.Union","field":"u"}`,
 	} {
 		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", options)
-		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01"+"\x00\x02x"), b)
+		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01\x00\x02x"), b)
 		require.NoError(t, err)
 		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
 			!strings.Contains(string(got), `"fields":[`+want+`]`) {
@@ -638,7 +641,8 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 		}
 		settings := map[string]string{"schema.registry.url": "http://r"}
 		if name, value, ok := strings.Cut(c.setting, "="); ok {
-			settings["auto.register.schemas"], settings[name] = "false", value
+			settings["auto.register.schemas"] = "false"
+			settings[name] = value
 		}
 		b := &record.Batch{Registry: record.NewRegistry()}
 		converter, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: open})

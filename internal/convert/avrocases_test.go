@@ -22,7 +22,8 @@ func readAvroCases(t *testing.T) (given, answers [][]string) {
 	t.Helper()
 	for _, columns := range readTSV(t, "avro-cases.tsv", 0) {
 		n := map[string]int{"write": 3, "read": 5}[columns[0]]
-		given, answers = append(given, columns[:n]), append(answers, columns[n:])
+		given = append(given, columns[:n])
+		answers = append(answers, columns[n:])
 	}
 	return given, answers
 }
@@ -104,8 +105,8 @@ func sameAvro(given, theirs, ours []string) bool {
 		return refused
 	case len(theirs) == 3 && strings.Contains(theirs[2], ": Namespace part "):
 		// Avro does not read the namespace that AvroData writes.
-		return refused == (given[1] != "scrub.invalid.names=true") && (refused || theirs[1] == ours[1] &&
-			payload(ours[2]) == payload(given[2]))
+		return refused == (given[1] != "scrub.invalid.names=true") && (refused || (theirs[1] == ours[1] &&
+			payload(ours[2]) == payload(given[2])))
 	case given[0] == "read":
 		_, standard, _ := strings.Cut(given[2], `"default":`)
 		standard, _, _ = strings.Cut(standard, `},{"name":"g"`)
@@ -155,8 +156,7 @@ func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 		b.Data = append(b.Data[:0], c.value...)
 		b.Retain(s)
 		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b,
-			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID,
-				Size: uint32(len(c.value))})
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(c.value))})
 		if fault.Class(err) != fault.DataException || err.Error() != c.want {
 			t.Errorf("%s: expected %q, found %v", name, c.want, err)
 		}

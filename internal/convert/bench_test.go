@@ -33,8 +33,8 @@ func TestNoAllocationForARow(t *testing.T) {
 
 func goldensOf(t testing.TB, name string) golden {
 	cases := goldens(t, "../../testdata/convert")
-	g, found := cases[name]
-	if !found {
+	g, ok := cases[name]
+	if !ok {
 		t.Fatalf("no case %s", name)
 	}
 	return g

@@ -24,9 +24,9 @@ type rewriting struct{ reader, writer, document string }
 
 const logical = "org.apache.kafka.connect.data."
 
-func (w rewriting) rewrite(t *testing.T) string {
+func (r rewriting) rewrite(t *testing.T) string {
 	t.Helper()
-	text, err := w.rewritten(t.Context())
+	text, err := r.rewritten(t.Context())
 	if err != nil {
 		return "!" + fault.Class(err)
 	}
@@ -34,22 +34,22 @@ func (w rewriting) rewrite(t *testing.T) string {
 }
 
 // rewritten returns the document as our converters write it, or "(null)".
-func (w rewriting) rewritten(ctx context.Context) (string, error) {
+func (r rewriting) rewritten(ctx context.Context) (string, error) {
 	b := &record.Batch{Registry: record.NewRegistry()}
-	reader, err := New(ClassJSON, settingsOf(w.reader), Options{Schemas: b.Registry})
+	reader, err := New(ClassJSON, settingsOf(r.reader), Options{Schemas: b.Registry})
 	if err != nil {
 		return "", err
 	}
-	writer, err := New(ClassJSON, settingsOf(w.writer), Options{Schemas: b.Registry})
+	writer, err := New(ClassJSON, settingsOf(r.writer), Options{Schemas: b.Registry})
 	if err != nil {
 		return "", err
 	}
-	return w.through(ctx, reader, writer, b)
+	return r.through(ctx, reader, writer, b)
 }
 
 // through returns the document as these converters write it.
-func (w rewriting) through(ctx context.Context, reader, writer Converter, b *record.Batch) (string, error) {
-	d, err := reader.Decode(ctx, "t", []byte(w.document), b)
+func (r rewriting) through(ctx context.Context, reader, writer Converter, b *record.Batch) (string, error) {
+	d, err := reader.Decode(ctx, "t", []byte(r.document), b)
 	if err != nil {
 		return "", err
 	}
@@ -163,13 +163,13 @@ func storedDocument(t *testing.T, row []string) rewriting {
 }
 
 // compare returns "same" if our result equals Kafka's, the name of a wanted difference, or "" with our result.
-func (w rewriting) compare(ctx context.Context, kafka string) (verdict, ours string) {
-	got, err := w.rewritten(ctx)
+func (r rewriting) compare(ctx context.Context, kafka string) (verdict, ours string) {
+	got, err := r.rewritten(ctx)
 	if err != nil {
 		got = "!" + fault.Class(err)
 	}
 	refused := strings.HasPrefix(kafka, "!")
-	if got == kafka || refused && sameRefusal(kafka, err) || sameButDigits(kafka, got) {
+	if got == kafka || (refused && sameRefusal(kafka, err)) || sameButDigits(kafka, got) {
 		return "same", got
 	}
 	if name := difference(kafka, got, err); name != "" {
@@ -292,7 +292,8 @@ var number = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)
 // sameButDigits reports whether the texts differ only in digits of numbers: Java before 19 writes some numbers with
 // more digits than are needed to read them back, or with another last digit (JDK-4511638).
 func sameButDigits(java, ours string) bool {
-	a, b := number.FindAllString(java, -1), number.FindAllString(ours, -1)
+	a := number.FindAllString(java, -1)
+	b := number.FindAllString(ours, -1)
 	if number.ReplaceAllString(java, "#") != number.ReplaceAllString(ours, "#") || len(a) != len(b) {
 		return false
 	}
@@ -322,7 +323,8 @@ func fewDigits(text string) string {
 // sameUpToOrder reports whether the texts differ at most in the order of members, or of pairs of a map whose keys are
 // not all texts. Kafka writes maps in the order of a hash table.
 func sameUpToOrder(a, b string) bool {
-	x, y := sorted(a), sorted(b)
+	x := sorted(a)
+	y := sorted(b)
 	return x != "" && x == y
 }
 
@@ -362,7 +364,8 @@ func sorted(text string) string {
 
 // sameValues reports whether the texts differ only in how numbers are written.
 func sameValues(a, b string) bool {
-	x, y := decimalNumbers.FindAllString(a, -1), decimalNumbers.FindAllString(b, -1)
+	x := decimalNumbers.FindAllString(a, -1)
+	y := decimalNumbers.FindAllString(b, -1)
 	if decimalNumbers.ReplaceAllString(a, "#") != decimalNumbers.ReplaceAllString(b, "#") || len(x) != len(y) {
 		return false
 	}

@@ -102,10 +102,9 @@ func hostileAvro() map[string]hostileRegistered {
 	}
 	long := strings.Repeat("d", 2<<20)
 	return map[string]hostileRegistered{
-		"Avro, a schema of 2 MB": {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
-		"Avro, 9,000 fields":     {ClassAvro, avroFields(9_000), strings.Repeat("\x02", 9_000), ""},
-		"Avro, 100,000 fields": {ClassAvro, avroFields(100_000), strings.Repeat("\x02", 100_000),
-			"expected at most"},
+		"Avro, a schema of 2 MB":   {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
+		"Avro, 9,000 fields":       {ClassAvro, avroFields(9_000), strings.Repeat("\x02", 9_000), ""},
+		"Avro, 100,000 fields":     {ClassAvro, avroFields(100_000), strings.Repeat("\x02", 100_000), "expected at most"},
 		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000), "\x02", `field "f1"`},
 		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"expected at most 100 nodes in each other"},

@@ -42,7 +42,8 @@ func checkWritten(ctx context.Context, t *testing.T, c hostileValue) {
 			t.Error(err)
 			return
 		}
-		d.Encoding, d.Schema = wit.WithSchema, s.ID
+		d.Encoding = wit.WithSchema
+		d.Schema = s.ID
 	}
 	class := cmp.Or(c.class, ClassJSON)
 	out, _, err := newConverter(t, class, b.Registry).Encode(ctx, []byte("before"), 1<<20, "t", b, d)
@@ -102,8 +103,7 @@ func largeValues() map[string]hostileValue {
 		"few of them": {nodes: []wit.SchemaNode{{Kind: wit.String}},
 			b: connectdata.AppendBytes(nil, make([]byte, 100_000))},
 		"text as text": {class: ClassString, nodes: []wit.SchemaNode{{Kind: wit.String}},
-			b: connectdata.AppendBytes(nil,
-				make([]byte, 2<<20)), want: "more than 1048576 bytes"},
+			b: connectdata.AppendBytes(nil, make([]byte, 2<<20)), want: "more than 1048576 bytes"},
 		"bytes": {class: classByteArray, nodes: []wit.SchemaNode{{Kind: wit.Bytes}}, b: connectdata.AppendBytes(nil,
 			make([]byte, 2<<20)), want: "more than 1048576 bytes"},
 		"many floats": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String}},
@@ -138,7 +138,6 @@ func schemalessValues() map[string]hostileValue {
 				bytes.Repeat([]byte{0x55}, 1<<19)),
 			want: "4096 bytes"},
 		"dynamic nulls": {class: ClassString, b: append(connectdata.AppendNumber([]byte{connectdata.TagArray}, 40<<20),
-			make([]byte,
-				40<<20)...), want: "more than 1000000 values"},
+			make([]byte, 40<<20)...), want: "more than 1000000 values"},
 	}
 }

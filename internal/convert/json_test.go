@@ -30,7 +30,8 @@ func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaN
 		if bad != nil {
 			t.Fatal(bad)
 		}
-		d.Encoding, d.Schema = wit.WithSchema, s.ID
+		d.Encoding = wit.WithSchema
+		d.Schema = s.ID
 		b.Data, err = connectdata.Append(nil, s.Nodes, 0, v)
 	}
 	require.NoError(t, err)
@@ -102,8 +103,7 @@ func TestReadsWithoutSchema(t *testing.T) {
 	}
 	for text, want := range map[string]any{
 		` {"a" : 1 , "b":[true,null,"x"]} `: connectdata.Map{{Key: "a", Value: int64(1)},
-			{Key: "b", Value: connectdata.List{true,
-				nil, "x"}}},
+			{Key: "b", Value: connectdata.List{true, nil, "x"}}},
 		`[` + many + `]`:       list,
 		`1.0`:                  1.0,
 		`007`:                  int64(7),
@@ -303,9 +303,8 @@ func FuzzHostileDatum(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		batch := &record.Batch{Registry: reg, Data: b}
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch,
-			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s,
-				Size: uint32(len(b))})
-		if bad := connectdata.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s, Size: uint32(len(b))})
+		if bad := connectdata.Check(reg.Get(s).Nodes, b); (bad == nil && err != nil) || (err == nil && len(out) == 0) {
 			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
 		}
 		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.ValueSlice{Encoding: wit.Schemaless,
@@ -325,7 +324,8 @@ func hostileSchema(reg *record.Registry) (uint32, *record.Schema, error) {
 
 func FuzzHostileJSON(f *testing.F) {
 	reg := record.NewRegistry()
-	schemas, plain := newConverter(f, ClassJSON, reg), newConverter(f, ClassJSON, reg, "schemas.enable", "false")
+	schemas := newConverter(f, ClassJSON, reg)
+	plain := newConverter(f, ClassJSON, reg, "schemas.enable", "false")
 	f.Add([]byte(`{"schema":` + pairSchema + `,"payload":{"b":"x","a":[1,{"a":1,"a":2}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		b := &record.Batch{Registry: reg}
@@ -517,7 +517,7 @@ func TestSchemalessNumbersAreExact(t *testing.T) {
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		require.NoError(t, err)
 		x, _ := new(big.Rat).SetString(text)
-		if _, is := got.(connectdata.Decimal); !is {
+		if _, ok := got.(connectdata.Decimal); !ok {
 			continue
 		}
 		if y, ok := new(big.Rat).SetString(string(out)); !ok || x.Cmp(y) != 0 {

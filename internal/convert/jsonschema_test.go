@@ -25,7 +25,10 @@ import (
 // read back if it differs.
 func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
-		schema, value, written, again := row[1], row[2], row[4], row[5]
+		schema := row[1]
+		value := row[2]
+		written := row[4]
+		again := row[5]
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c, text := newRecording(t, ClassJSONSchema, b.Registry, options(row[0])...)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
@@ -68,7 +71,7 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 		url := seeded(t, sr.TypeJSON, one[1])
 		c, json, b := pair(t, ClassJSONSchema, url, append(options(one[0]), "value.subject.name.strategy", "")...)
 		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, one[2]...), b)
-		if part, refused := strings.CutPrefix(one[3], "!"); refused {
+		if part, ok := strings.CutPrefix(one[3], "!"); ok {
 			if err == nil || !strings.Contains(err.Error(), part) || fault.IsFatal(err) || fault.Class(err) == "" {
 				t.Errorf("%s %s: expected %q, found %v", one[1], one[2], part, err)
 			}
@@ -109,7 +112,7 @@ func TestRegisteredJSONSchema(t *testing.T) {
 			document = `{"p":1.5}`
 		}
 		d, err := c.Decode(t.Context(), "t", append([]byte{0, 0, 0, 0, byte(id)}, document...), b)
-		if part, refused := strings.CutPrefix(want, "!"); refused {
+		if part, ok := strings.CutPrefix(want, "!"); ok {
 			if part == "40403" {
 				part = "404"
 			}
@@ -206,8 +209,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 		require.NoError(t, err)
 		b.Data = connectdata.AppendBytes(b.Data[:0], []byte("x"))
 		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b,
-			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID,
-				Size: uint32(len(b.Data))})
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))})
 		return err
 	}
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {

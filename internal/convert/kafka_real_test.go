@@ -69,7 +69,8 @@ func TestRealStoredAnswers(t *testing.T) {
 	}
 	var given, answers [][]string
 	for _, row := range readTSV(t, "strings.tsv", 4) {
-		given, answers = append(given, row[:3]), append(answers, row[3:])
+		given = append(given, row[:3])
+		answers = append(answers, row[3:])
 	}
 	compare("kafka", "Decode.java", given, answers)
 	given, answers = readAvroCases(t)
@@ -77,13 +78,16 @@ func TestRealStoredAnswers(t *testing.T) {
 		given[i] = given[i][1:]
 	}
 	for _, row := range readTSV(t, "avro.tsv", 5) {
-		given, answers = append(given, row[:2]), append(answers, row[2:])
+		given = append(given, row[:2])
+		answers = append(answers, row[2:])
 	}
 	compare("avro", "Avro.java", given, answers)
-	given, answers = nil, nil
+	given = nil
+	answers = nil
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
 		if row[0] != "generalized.sum.type.support=true" { // everit rejects values of this option
-			given, answers = append(given, row[3:5]), append(answers, []string{row[3], "valid"})
+			given = append(given, row[3:5])
+			answers = append(answers, []string{row[3], "valid"})
 		}
 	}
 	compare("jsonschema", "JsonSchema.java", given, answers)
@@ -94,14 +98,17 @@ func TestRealDocuments(t *testing.T) {
 	var all []rewriting
 	var stored []string
 	for _, row := range readTSV(t, "documents.tsv", 5) {
-		all, stored = append(all, storedDocument(t, row)), append(stored, row[4])
+		all = append(all, storedDocument(t, row))
+		stored = append(stored, row[4])
 	}
 	for _, row := range readTSV(t, "grid.tsv", 4) {
-		all, stored = append(all, rewriting{row[0], row[1], row[2]}), append(stored, row[3])
+		all = append(all, rewriting{row[0], row[1], row[2]})
+		stored = append(stored, row[3])
 	}
 	rows := len(all)
 	for _, c := range differences(t) {
-		all, stored = append(all, c.rewriting), append(stored, c.kafka)
+		all = append(all, c.rewriting)
+		stored = append(stored, c.kafka)
 	}
 	file := filepath.Join(t.TempDir(), "documents")
 	var text strings.Builder
@@ -119,7 +126,7 @@ func TestRealDocuments(t *testing.T) {
 		if i >= rows && strings.HasPrefix(answer, "!") {
 			answer, _, _ = strings.Cut(answer, ":") // differences.tsv contains only the class of an error
 		}
-		if answer != stored[i] && (exact || !sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer)) {
+		if answer != stored[i] && (exact || (!sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer))) {
 			t.Errorf("%+v: expected the stored %s, found %s", all[i], stored[i], answer)
 		}
 	}

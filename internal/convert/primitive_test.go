@@ -22,7 +22,10 @@ func TestPrimitivesMatchKafka(t *testing.T) {
 		t.Errorf("only %d lines", len(lines))
 	}
 	for _, parts := range lines {
-		class, direction, in, want := parts[0], parts[1], parts[2], parts[3]
+		class := parts[0]
+		direction := parts[1]
+		in := parts[2]
+		want := parts[3]
 		b := &record.Batch{Registry: record.NewRegistry()}
 		j := newConverter(t, ClassJSON, b.Registry)
 		var c Converter
@@ -46,13 +49,16 @@ func TestPrimitivesMatchKafka(t *testing.T) {
 		} else {
 			d, err := j.Decode(t.Context(), "t", []byte(in), b)
 			require.NoError(t, err)
-			out, null, err := []byte(nil), false, error(nil)
+			out := []byte(nil)
+			null := false
+			err = error(nil)
 			if c != nil {
 				out, null, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 			} else {
 				h := connectdata.Header{Name: "h", Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
 				if d.Encoding == wit.Absent {
-					h.Encoding, h.Value = wit.Schemaless, nullValue
+					h.Encoding = wit.Schemaless
+					h.Value = nullValue
 				}
 				out, null, err = SimpleHeaders{b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
 			}
@@ -73,7 +79,8 @@ func TestPrimitivesMatchKafka(t *testing.T) {
 
 func TestPrimitivesAreBounded(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
-	c, j := newConverter(t, "LongConverter", b.Registry), newConverter(t, ClassJSON, b.Registry)
+	c := newConverter(t, "LongConverter", b.Registry)
+	j := newConverter(t, ClassJSON, b.Registry)
 	d, err := j.Decode(t.Context(), "t", []byte(`{"schema":null,"payload":7}`), b)
 	require.NoError(t, err)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d); err != nil || len(out) != 9 {

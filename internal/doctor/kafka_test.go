@@ -83,7 +83,8 @@ func TestStepsToKafka(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	s := newSite(t, kfake.TLS(server.TLS), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
-	s.kafka.TLS, s.kafka.SASL = &tls.Config{RootCAs: roots}, scram.Auth{User: "u", Pass: "p"}.AsSha256Mechanism()
+	s.kafka.TLS = &tls.Config{RootCAs: roots}
+	s.kafka.SASL = scram.Auth{User: "u", Pass: "p"}.AsSha256Mechanism()
 	steps := s.visit(t)
 	want := []string{"token", "cloud connectors", "proxy PROXY", "greeting", "authentication", "connect broker-0",
 		"tls broker-0", "sasl broker-0",
@@ -116,8 +117,7 @@ func TestStepsEndWithTheError(t *testing.T) {
 		{"a location where none is told", nil, func(s *site) { s.kafka.Route.Locations = []string{"DE-Berlin"} },
 			"connect broker-0", "kafka.proxy.location-id", "DE-Berlin"},
 		{"method refused", nil, func(s *site) {
-			s.double.Inject(connectivitytest.Fault{At: connectivitytest.Greeting,
-				Code: 0xff})
+			s.double.Inject(connectivitytest.Fault{At: connectivitytest.Greeting, Code: 0xff})
 		}, "greeting", "kafka.proxy.address", "method 80"},
 		{"logon refused", nil, func(s *site) { s.double.Refuse(1, 0) }, "authentication", "kafka.proxy.service-key",
 			"Instances and Subscriptions"},
@@ -129,7 +129,10 @@ func TestStepsEndWithTheError(t *testing.T) {
 			"Reachable"},
 		{"second not exposed", nil, func(s *site) { s.double.Unmap(virtual(1)) }, "connect broker-1",
 			"kafka.proxy.address-map", "kafka-1.virtual:9092"},
-		{"TLS to a plain broker", nil, func(s *site) { s.kafka.TLS, s.kafka.Timeout = &tls.Config{}, 3*time.Second },
+		{"TLS to a plain broker", nil, func(s *site) {
+			s.kafka.TLS = &tls.Config{}
+			s.kafka.Timeout = 3 * time.Second
+		},
 			"tls broker-0", "security.protocol", "answers with TLS"},
 		{"unknown authority", []kfake.Opt{kfake.TLS(throwAway())}, func(s *site) {
 			o := keystore.Options{Name: func(field string) string { return "ssl." + field }}
@@ -145,8 +148,8 @@ func TestStepsEndWithTheError(t *testing.T) {
 			func(s *site) { s.kafka.SASL = scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism() },
 			"sasl broker-0", "sasl.jaas.config", "sasl.mechanism"},
 		{"nobody listens", nil, func(s *site) {
-			s.kafka.Route, s.kafka.Bootstrap = route.Settings{},
-				[]string{"127.0.0.1:1"}
+			s.kafka.Route = route.Settings{}
+			s.kafka.Bootstrap = []string{"127.0.0.1:1"}
 		}, "connect 127.0.0.1:1", "bootstrap.servers", "refused"},
 		{"proxy away", nil, func(s *site) { s.kafka.Route.Address = "127.0.0.1:1" }, "proxy 127.0.0.1:1",
 			"kafka.proxy.address", "only applications on BTP"},

@@ -94,7 +94,8 @@ func Scrape(t *testing.T, address string) map[string]float64 {
 	}
 	figures := map[string]float64{}
 	for line := range strings.Lines(string(body)) {
-		if pos := strings.LastIndexByte(line, ' '); line[0] != '#' {
+		pos := strings.LastIndexByte(line, ' ')
+		if line[0] != '#' {
 			if figures[line[:pos]], err = strconv.ParseFloat(strings.TrimSpace(line[pos+1:]), 64); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}

@@ -22,11 +22,12 @@ func TestOnlyTestsImportThis(t *testing.T) {
 	count := 0
 	for line := range strings.Lines(strings.ReplaceAll(string(out), "github.com/culvert-project/culvert/", "")) {
 		importer, helper, _ := strings.Cut(strings.TrimSpace(line), " ")
-		importers, some := allowed[helper]
-		if !some {
+		importers, ok := allowed[helper]
+		if !ok {
 			continue
 		}
-		if count++; !slices.Contains(importers, importer) {
+		count++
+		if !slices.Contains(importers, importer) {
 			t.Errorf("expected that only tests import %s, found that %s does", helper, importer)
 		}
 	}

@@ -53,7 +53,8 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 	if err := c.Start(); err != nil {
 		t.Fatalf("%s: %v", script, err)
 	}
-	ready, ended := make(chan bool, 1), make(chan struct{})
+	ready := make(chan bool, 1)
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		lines := bufio.NewReader(stdout)
@@ -163,25 +164,25 @@ type ExactPeer struct {
 }
 
 // Pid returns the process ID of the broker.
-func (k *ExactPeer) Pid() int {
-	k.T.Helper()
-	content, err := os.ReadFile(filepath.Join(k.Dir, "pids"))
-	NoError(k.T, err)
+func (e *ExactPeer) Pid() int {
+	e.T.Helper()
+	content, err := os.ReadFile(filepath.Join(e.Dir, "pids"))
+	NoError(e.T, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	NoError(k.T, err)
+	NoError(e.T, err)
 	return pid
 }
 
-func (k *ExactPeer) Signal(s syscall.Signal) {
-	k.T.Helper()
-	NoError(k.T, syscall.Kill(k.Pid(), s))
+func (e *ExactPeer) Signal(s syscall.Signal) {
+	e.T.Helper()
+	NoError(e.T, syscall.Kill(e.Pid(), s))
 }
 
 // Asked waits until a condition holds that an admin client checks.
-func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
-	k.T.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.Servers, ",")...))
-	NoError(k.T, err)
+func (e *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
+	e.T.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(e.Servers, ",")...))
+	NoError(e.T, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
 	defer cancel()
@@ -194,15 +195,15 @@ func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.C
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			k.T.Fatalf("%s did not come about: %v", what, err)
+			e.T.Fatalf("%s did not come about: %v", what, err)
 		}
 	}
 }
 
 // Open waits until transactions are open, or until none is: brokers abort those that have timed out.
-func (k *ExactPeer) Open(some bool) {
-	k.T.Helper()
-	k.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
+func (e *ExactPeer) Open(some bool) {
+	e.T.Helper()
+	e.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
 		transactions, err := c.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareAbort", "PrepareEpochFence"})
 		return len(transactions.TransactionalIDs()) > 0 == some, err
 	})

@@ -32,12 +32,7 @@ import (
 // Bench has the paths of the program under test for all packages of end-to-end tests: the binary, a compile cache and
 // folders of plugins. It is in bin/e2e and outlives a run, so that unchanged parts are neither linked nor compiled
 // again.
-var Bench struct {
-	Root    string
-	Dir     string
-	Binary  string
-	plugins string
-}
+var Bench struct{ Root, Dir, Binary, plugins string }
 
 // parallel is the number of tests of a package that run at a time, whatever the number of cores: they mostly wait for
 // their workers.

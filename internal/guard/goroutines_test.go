@@ -59,8 +59,7 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if e.IsDir() && (e.Name() == "testdata" || e.Name() == "e2e" ||
-				strings.HasSuffix(e.Name(), "test")) {
+			if e.IsDir() && (e.Name() == "testdata" || e.Name() == "e2e" || strings.HasSuffix(e.Name(), "test")) {
 				return filepath.SkipDir
 			}
 			if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -84,7 +83,7 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 					return
 				}
 				what := "func"
-				if _, literal := started.(*ast.FuncLit); !literal {
+				if _, ok := started.(*ast.FuncLit); !ok {
 					what = text(started)
 				}
 				key := filepath.ToSlash(strings.TrimPrefix(place.Filename, "../../")) + ": " + what

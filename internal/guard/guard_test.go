@@ -82,7 +82,8 @@ func TestUnreleasedLockEndsProcess(t *testing.T) {
 		defer func() { exit = before }()
 		var ends int
 		exit = func() { ends++ }
-		m, free := &Mutex{}, &Mutex{}
+		m := &Mutex{}
+		free := &Mutex{}
 		free.Lock()
 		func() {
 			defer Recover(slog.New(slog.DiscardHandler), "x", nil)

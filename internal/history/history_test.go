@@ -110,7 +110,8 @@ func TestConnectorMadeAgain(t *testing.T) {
 func TestHistoryOfSeveralWorkers(t *testing.T) {
 	t.Parallel()
 	var one, other Recorder
-	slow, quick := sample("a", 10), sample("a", 1)
+	slow := sample("a", 10)
+	quick := sample("a", 1)
 	slow.Parts = append(slow.Parts, Part{Client, Counts{Latency: [LatencyBuckets]int64{10: 4}}})
 	quick.Parts = append(quick.Parts, Part{Client, Counts{Latency: [LatencyBuckets]int64{3: 4}}})
 	record(&one, 10*time.Second, quick)

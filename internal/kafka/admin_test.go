@@ -27,7 +27,8 @@ func openTestAdmin(t *testing.T, addr string) *Admin {
 
 func TestEnsureTopics(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	a := openTestAdmin(t, b.Addr())
+	ctx := kafkatest.Context(t)
 	created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}, Topic{Name: "wide", Partitions: 3})
 	if err != nil || fmt.Sprint(created) != "[orders wide]" {
 		t.Fatalf("created %v, %v", created, err)
@@ -56,12 +57,14 @@ func TestEnsureTopics(t *testing.T) {
 // A broker that is about to stop, or has just started, cannot place a topic yet. Creation is retried.
 func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	a := openTestAdmin(t, b.Addr())
+	ctx := kafkatest.Context(t)
 	b.Cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		asked := r.(*kmsg.CreateTopicsRequest)
 		answer := asked.ResponseKind().(*kmsg.CreateTopicsResponse)
 		topic := kmsg.NewCreateTopicsResponseTopic()
-		topic.Topic, topic.ErrorCode = asked.Topics[0].Topic, kerr.InvalidReplicationFactor.Code
+		topic.Topic = asked.Topics[0].Topic
+		topic.ErrorCode = kerr.InvalidReplicationFactor.Code
 		topic.ErrorMessage = kmsg.StringPtr("Unable to replicate the partition 1 time(s): All brokers are currently " +
 			"fenced, or have all their log directories cordoned.")
 		answer.Topics = append(answer.Topics, topic)
@@ -75,7 +78,8 @@ func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 // On the embedded broker compaction would lose data: the topic must neither be compacted nor expire.
 func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	a := openTestAdmin(t, b.Addr())
+	ctx := kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || !embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}
@@ -100,7 +104,8 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 // would expire is rejected with the setting that names it, and so is a topic with more replicas than brokers.
 func TestInternalTopicsAreCompacted(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
-	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
+	a := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ","))
+	ctx := kafkatest.Context(t)
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}
@@ -140,7 +145,8 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
-	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
+	config := testConfig(b.Addr())
+	ctx := kafkatest.Context(t)
 	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its retries end sooner than leaders may be missing
 	for name, ask := range map[string]func(*Admin) (Positions, error){
 		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },
@@ -207,7 +213,8 @@ func TestRangesOfAnUnknownPartition(t *testing.T) {
 func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
-	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	a := openTestAdmin(t, b.Addr())
+	ctx := kafkatest.Context(t)
 	asked := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
 	committed, err := a.Committed(ctx, "connect-new")
 	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {

@@ -41,38 +41,39 @@ func newDoor(t *testing.T, advertised string) *restartableListener {
 	return d
 }
 
-func (d *restartableListener) Addr() net.Addr { return d.advertised }
+func (r *restartableListener) Addr() net.Addr { return r.advertised }
 
 // hostPort is an advertised address.
 type hostPort string
 
 func (hostPort) Network() string  { return "tcp" }
-func (a hostPort) String() string { return string(a) }
+func (h hostPort) String() string { return string(h) }
 
-func (d *restartableListener) Accept() (net.Conn, error) {
+func (r *restartableListener) Accept() (net.Conn, error) {
 	for {
-		d.mu.Lock()
-		for d.listener == nil && !d.over {
-			d.open.Wait()
+		r.mu.Lock()
+		for r.listener == nil && !r.over {
+			r.open.Wait()
 		}
-		l, over := d.listener, d.over
-		d.mu.Unlock()
+		l := r.listener
+		over := r.over
+		r.mu.Unlock()
 		if over {
 			return nil, net.ErrClosed
 		}
 		conn, err := l.Accept()
 		if err != nil {
-			d.mu.Lock()
-			if d.listener == l {
-				d.listener = nil
+			r.mu.Lock()
+			if r.listener == l {
+				r.listener = nil
 			}
-			d.mu.Unlock()
+			r.mu.Unlock()
 			continue
 		}
-		d.mu.Lock()
-		d.inside[conn] = true
-		d.mu.Unlock()
-		return trackedConn{conn, d}, nil
+		r.mu.Lock()
+		r.inside[conn] = true
+		r.mu.Unlock()
+		return trackedConn{conn, r}, nil
 	}
 }
 
@@ -82,27 +83,27 @@ type trackedConn struct {
 	door *restartableListener
 }
 
-func (g trackedConn) Close() error {
-	g.door.mu.Lock()
-	delete(g.door.inside, g.Conn)
-	g.door.mu.Unlock()
-	return g.Conn.Close()
+func (t trackedConn) Close() error {
+	t.door.mu.Lock()
+	delete(t.door.inside, t.Conn)
+	t.door.mu.Unlock()
+	return t.Conn.Close()
 }
 
 // shut closes the port and all of its connections, and returns their number.
-func (d *restartableListener) shut() (n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.listener != nil {
-		d.listener.Close()
-		d.listener = nil
+func (r *restartableListener) shut() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener != nil {
+		r.listener.Close()
+		r.listener = nil
 	}
-	for conn := range d.inside {
+	for conn := range r.inside {
 		if conn.Close() == nil {
 			n++
 		}
 	}
-	clear(d.inside)
+	clear(r.inside)
 	return n
 }
 
@@ -112,7 +113,8 @@ func busiest(ctx context.Context, doors []*restartableListener) (busiest *restar
 		for _, d := range doors {
 			d.mu.Lock()
 			if n := len(d.inside); n > most {
-				busiest, most = d, n
+				busiest = d
+				most = n
 			}
 			d.mu.Unlock()
 		}
@@ -123,22 +125,22 @@ func busiest(ctx context.Context, doors []*restartableListener) (busiest *restar
 	return doors[0]
 }
 
-func (d *restartableListener) reopen(t *testing.T) {
+func (r *restartableListener) reopen(t *testing.T) {
 	t.Helper()
-	l, err := net.Listen("tcp", d.at)
+	l, err := net.Listen("tcp", r.at)
 	require.NoError(t, err)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.listener = l
-	d.open.Broadcast()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listener = l
+	r.open.Broadcast()
 }
 
-func (d *restartableListener) Close() error {
-	d.shut()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.over = true
-	d.open.Broadcast()
+func (r *restartableListener) Close() error {
+	r.shut()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	r.open.Broadcast()
 	return nil
 }
 

@@ -46,7 +46,9 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 		b := openTestBroker(t, t.TempDir())
 		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 		limitMetadata(b, c.limit)
-		metadata, reported, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
+		metadata := "sent=7"
+		reported := MaxCommitText
+		stored := CommitMetadata{Text: "none"}
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },
 			MetadataLimit: func(bytes int) { reported = bytes },
@@ -79,9 +81,11 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 		s.Close()
 
 		again := openTestConsumer(t, b.Addr(), o)
-		wanted, records := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}, 1
+		wanted := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}
+		records := 1
 		if c.longest == 0 { // nothing was committed: everything is read again
-			wanted, records = CommitMetadata{}, 2
+			wanted = CommitMetadata{}
+			records = 2
 		}
 		pollValues(t, again, records, Offsets{})
 		if stored != wanted {
@@ -126,7 +130,7 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	all, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
 	require.NoError(t, err)
 	found, _ := all.Lookup("orders", 0)
-	if _, known := strings.CutPrefix(found.Metadata, legacyPrefix); known {
+	if _, ok := strings.CutPrefix(found.Metadata, legacyPrefix); ok {
 		t.Errorf("expected earlier versions to ignore %q", found.Metadata)
 	}
 	identity, _, _ := strings.Cut(found.Metadata, " ")
@@ -143,7 +147,7 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
 		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
 			Mismatch: `it is unreadable for which offset they were written: "x:y"`},
-		"culvert@1:" + "":     {WrittenFor: 1},
+		"culvert@1:":          {WrittenFor: 1},
 		"culvert:":            {WrittenFor: 1},
 		"of another client's": {WrittenFor: 1},
 		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
@@ -201,7 +205,9 @@ func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 func TestCommitSkipsEndedAssignment(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-	old, dropped, stored := false, false, int64(-2)
+	old := false
+	dropped := false
+	stored := int64(-2)
 	var s *Consumer
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata: func(string, int32, int64) (string, bool) {
@@ -218,7 +224,8 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 	old = true
 	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
-	old, dropped = false, true
+	old = false
+	dropped = true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
 	if err := s.commit(kafkatest.Context(t), settled); err != nil { // like a commit that waited
 		t.Error(err)
@@ -228,7 +235,8 @@ func TestCommitSkipsEndedAssignment(t *testing.T) {
 	dropped = false
 	kafkatest.Put(t, b.Addr(), "orders", "3")
 	pollValues(t, again, 1, Offsets{})
-	if again.Close(); stored != 2 {
+	again.Close()
+	if stored != 2 {
 		t.Errorf("expected the offset 2 to stay, found %d", stored)
 	}
 }

@@ -38,11 +38,16 @@ func TestParse(t *testing.T) {
 	})
 	require.NoError(t, err)
 	want := Defaults()
-	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
-	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
-		5*time.Millisecond
-	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true,
-		[]string{"range", "roundrobin"}
+	want.Bootstrap = []string{"a:9092", "b:9093"}
+	want.ClientID = "w1"
+	want.Admin.MetadataMaxAge = time.Second
+	want.Producer.Compression = "zstd"
+	want.Producer.Acks = 1
+	want.Producer.Retries = 3
+	want.Producer.Linger = 5 * time.Millisecond
+	want.Consumer.Reset = "latest"
+	want.Consumer.ReadUncommitted = true
+	want.Consumer.Assignors = []string{"range", "roundrobin"}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
@@ -123,7 +128,8 @@ func TestClientSettingsAreIndependent(t *testing.T) {
 		{"admin", "x:9092", "admin", c.AdminOpts()},
 	} {
 		client := kafkatest.Client(t, side.opts...)
-		brokers, id := client.OptValue(kgo.SeedBrokers).([]string), client.OptValue(kgo.ClientID).(string)
+		brokers := client.OptValue(kgo.SeedBrokers).([]string)
+		id := client.OptValue(kgo.ClientID).(string)
 		if len(brokers) != 1 || brokers[0] != side.broker || id != side.id {
 			t.Errorf("%s: %v %s", side.name, brokers, id)
 		}

@@ -262,7 +262,9 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	// A rejected heartbeat makes it join again. During the join the group removes it, and another member commits.
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	admin := kadm.NewClient(client)
-	joining, joins, first := make(chan struct{}), make(chan struct{}), true
+	joining := make(chan struct{})
+	joins := make(chan struct{})
+	first := true
 	b.Cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
 		if first {
 			first = false
@@ -274,7 +276,8 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	kafkatest.Reject(b.Cluster, kmsg.Heartbeat, 1, kerr.RebalanceInProgress)
 	<-joining
 	leaves := kmsg.NewPtrLeaveGroupRequest()
-	leaves.Group, leaves.Members = "connect-orders", []kmsg.LeaveGroupRequestMember{kmsg.NewLeaveGroupRequestMember()}
+	leaves.Group = "connect-orders"
+	leaves.Members = []kmsg.LeaveGroupRequestMember{kmsg.NewLeaveGroupRequestMember()}
 	leaves.Members[0].MemberID, _ = s.client.GroupMetadata()
 	_, err := leaves.RequestWith(kafkatest.Context(t), client)
 	require.NoError(t, err)

@@ -180,7 +180,8 @@ func TestStoppedBrokerIsNoDenial(t *testing.T) {
 	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL",
 		"ssl.truststore.certificates": string(a.PEM())}} {
 		t.Run(name, func(t *testing.T) {
-			more["bootstrap.servers"], more["kafka.proxy.address.map"] = d.at, d.at+"="+to
+			more["bootstrap.servers"] = d.at
+			more["kafka.proxy.address.map"] = d.at + "=" + to
 			c := parsed(t, more)
 			admin, err := NewAdmin(c)
 			require.NoError(t, err)

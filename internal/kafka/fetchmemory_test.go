@@ -122,7 +122,7 @@ func TestLargeBatchesAreReadInTurn(t *testing.T) {
 				waiting, cancel := shortContext(t)
 				got, err := second.Poll(waiting)
 				cancel()
-				if len(got) > 0 || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if len(got) > 0 || (err != nil && !errors.Is(err, context.DeadlineExceeded)) {
 					t.Fatalf("expected nothing before the turn, found %d records, %v", len(got), err)
 				}
 			}
@@ -155,7 +155,8 @@ func TestLargeBatchesAreReadInTurn(t *testing.T) {
 // partitions arrive while a large batch waits, the wait is reported, and the batch is read once the turn has expired.
 // The first consumer then reads its other records again, each once.
 func TestStalledConsumerLetsOthersRead(t *testing.T) {
-	b, ctx := openTestBroker(t, t.TempDir()), kafkatest.Context(t)
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
 	for _, name := range []string{"stalled", "orders"} {
 		compressibleTopic{name: name, codec: kgo.GzipCompression(), partitions: 1, batches: 1, records: 100,
 			recordBytes: 100_000}.fill(t, b.Addr())
@@ -368,7 +369,8 @@ func TestReaderStaysWithinTheMemory(t *testing.T) {
 
 // A reader gets past aborted records that need more than its memory.
 func TestReaderPassesAbortedRecords(t *testing.T) {
-	b, ctx := openTestBroker(t, t.TempDir()), kafkatest.Context(t)
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
 	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID("aborted"),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression()))...)

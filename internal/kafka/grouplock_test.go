@@ -56,9 +56,11 @@ func TestLockOutlivesItsContext(t *testing.T) {
 	t.Cleanup(turn.Close)
 	stop()
 	<-turn.Context().Done()
-	beats, kept := atomic.Int32{}, make(chan struct{})
+	beats := atomic.Int32{}
+	kept := make(chan struct{})
 	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
-		if b.b.Cluster.KeepControl(); beats.Add(1) == 2 {
+		b.b.Cluster.KeepControl()
+		if beats.Add(1) == 2 {
 			close(kept)
 		}
 		return nil, nil, false

@@ -125,7 +125,8 @@ func produce(ctx context.Context, p *Producer, topic string, done func(int, erro
 	batch := p.NewBatch()
 	for _, value := range values {
 		r := batch.Add()
-		r.Topic, r.Value = topic, value
+		r.Topic = topic
+		r.Value = value
 	}
 	p.Produce(ctx, batch, done)
 }

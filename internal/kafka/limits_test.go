@@ -74,7 +74,8 @@ func fill(b Records, n int) {
 		if i == 500 {
 			size = 1500
 		}
-		r.Topic, r.Value = "rows", fmt.Appendf(nil, "%06d%s", i, strings.Repeat("x", size))
+		r.Topic = "rows"
+		r.Value = fmt.Appendf(nil, "%06d%s", i, strings.Repeat("x", size))
 		r.Key = fmt.Append(nil, i)
 	}
 }
@@ -168,5 +169,6 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 
 func add(b Records, value []byte) {
 	r := b.Add()
-	r.Topic, r.Value = "rows", value
+	r.Topic = "rows"
+	r.Value = value
 }

@@ -109,8 +109,10 @@ func describeAs(b *embedded.Broker, states []string, producer int64, epoch int16
 				kerr.TransactionalIDAuthorizationFailed)
 		}
 		state := kmsg.NewDescribeTransactionsResponseTransactionState()
-		state.TransactionalID, state.State = "g-c-0", states[0]
-		state.ProducerID, state.ProducerEpoch = producer, epoch
+		state.TransactionalID = "g-c-0"
+		state.State = states[0]
+		state.ProducerID = producer
+		state.ProducerEpoch = epoch
 		if states[0] == "unavailable" {
 			state.ErrorCode = kerr.UnknownServerError.Code
 		}
@@ -132,7 +134,8 @@ func withoutDescribing(b *embedded.Broker) {
 				return
 			}
 			one := kmsg.NewApiVersionsResponseApiKey()
-			one.ApiKey, one.MaxVersion = key, most
+			one.ApiKey = key
+			one.MaxVersion = most
 			answer.ApiKeys = append(answer.ApiKeys, one)
 		})
 		return answer, nil, true

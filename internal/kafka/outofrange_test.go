@@ -128,9 +128,11 @@ func TestOffsetAfterEnd(t *testing.T) {
 			t.Parallel()
 			b := openTestBroker(t, t.TempDir())
 			kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-			config, log := testConfig(b.Addr()), &journal{}
+			config := testConfig(b.Addr())
+			log := &journal{}
 			config.Consumer.Reset, config.Logger = c.reset, log.logger()
-			a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+			a := openTestAdmin(t, b.Addr())
+			ctx := kafkatest.Context(t)
 			require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}))
 			s := openConsumer(t, config, ordersSink)
 			if c.fault == "" {
@@ -156,7 +158,8 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
 	kafkatest.Put(t, b.Addr(), "busy", "0")
-	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	a := openTestAdmin(t, b.Addr())
+	ctx := kafkatest.Context(t)
 	require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 1}}))
 	expire(t, b.Addr(), "orders", 3)
 	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders", "busy"}})
@@ -188,17 +191,20 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 		}
 		require.NoError(t, end(t.Context()))
 	}
-	addr, ctx := c.Bootstrap[0], kafkatest.Context(t)
+	addr := c.Bootstrap[0]
+	ctx := kafkatest.Context(t)
 	open := func() *Consumer {
 		return openTestConsumer(t, addr, ConsumerOptions{Group: "connect-test", Topics: []string{"rows"}})
 	}
-	s, settled := open(), Offsets{}
+	s := open()
+	settled := Offsets{}
 	var got []string
 	for markers := 0; markers < 2; {
 		records, err := s.Poll(ctx)
 		require.NoError(t, err)
 		for _, r := range records {
-			if mark(settled, r); r.Attrs.IsControl() {
+			mark(settled, r)
+			if r.Attrs.IsControl() {
 				markers++
 			} else {
 				got = append(got, string(r.Value))
@@ -225,7 +231,9 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			b := openTestBroker(t, t.TempDir())
 			ctx := kafkatest.Context(t)
 			makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
-			config, begun, log := testConfig(b.Addr()), make(chan struct{}), &journal{}
+			config := testConfig(b.Addr())
+			begun := make(chan struct{})
+			log := &journal{}
 			config.Consumer.Reset, config.Logger = reset, log.logger()
 			// The broker processes requests one by one: a write after the request for the start comes
 			// later.
@@ -282,8 +290,8 @@ func TestOutOfRangeOfAnotherMember(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	kafkatest.Put(t, b.Addr(), "orders", "0", "1")
-	s, ctx := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}}),
-		kafkatest.Context(t)
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
+	ctx := kafkatest.Context(t)
 	expectValues(t, s, Offsets{}, "0", "1")
 	kafkatest.Put(t, b.Addr(), "orders", "2", "3")
 	expire(t, b.Addr(), "orders", 4)

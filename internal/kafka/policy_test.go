@@ -32,7 +32,7 @@ func TestOverridePolicies(t *testing.T) {
 				setting = client + ".name" // without a prefix for overrides
 			}
 			err := o.Check(setting)
-			if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
+			if (err == nil) != (c.refusal == "") || (err != nil && !strings.Contains(err.Error(), c.refusal)) {
 				t.Errorf("%s: %s: expected a rejection with %q, found %v", c.name, setting, c.refusal, err)
 			}
 		}

@@ -58,7 +58,9 @@ func TestProduceReportsInOrder(t *testing.T) {
 		n := i * 37 % 1100 // some empty, some over several slabs
 		for range n {
 			r := batch.Add()
-			r.Topic, r.Key, r.Value = "wide", fmt.Append(nil, sent), fmt.Append(nil, "value ", sent)
+			r.Topic = "wide"
+			r.Key = fmt.Append(nil, sent)
+			r.Value = fmt.Append(nil, "value ", sent)
 			if sent%2 == 0 {
 				r.Partition = int32(sent % 3)
 			}
@@ -89,8 +91,8 @@ func TestProduceReportsInOrder(t *testing.T) {
 		if n%2 == 0 && r.Partition != int32(n%3) {
 			t.Errorf("record %d: unexpected partition %d", n, r.Partition)
 		}
-		if (n%5 == 0) != (len(r.Headers) == 2) || n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
-			r.Headers[1].Key != "twice") {
+		if (n%5 == 0) != (len(r.Headers) == 2) || (n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
+			r.Headers[1].Key != "twice")) {
 			t.Errorf("record %d: unexpected headers %v", n, r.Headers)
 		}
 		return nil
@@ -171,7 +173,8 @@ func TestProduceWaitsWhileBufferIsFull(t *testing.T) {
 	config := testConfig(b.Addr())
 	config.Producer.BufferBytes = 10_000
 	p := openTestProducer(t, config)
-	hold, held := make(chan struct{}), make(chan struct{})
+	hold := make(chan struct{})
+	held := make(chan struct{})
 	b.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		close(held)
 		<-hold
@@ -231,7 +234,8 @@ func TestCloseFailsAfterTimeout(t *testing.T) {
 // A producer continues when its broker is killed and started again: no acknowledged record is missing.
 func TestProduceOutlivesItsBroker(t *testing.T) {
 	t.Parallel()
-	dir, ctx := t.TempDir(), kafkatest.Context(t)
+	dir := t.TempDir()
+	ctx := kafkatest.Context(t)
 	addr, kill := kafkatest.Process(t, dir, porttest.Address(t))
 	makeTopics(t, addr, Topic{Name: "orders"})
 	p := openTestProducer(t, testConfig(addr))
@@ -246,7 +250,8 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 		b := p.NewBatch()
 		for j := range records {
 			r := b.Add()
-			r.Topic, r.Value = "orders", fmt.Append(nil, i*records+j)
+			r.Topic = "orders"
+			r.Value = fmt.Append(nil, i*records+j)
 		}
 		p.Produce(ctx, b, func(n int, err error) {
 			mu.Lock()
@@ -278,7 +283,9 @@ func TestProduceAllocations(t *testing.T) {
 		batch := p.NewBatch()
 		for range n {
 			r := batch.Add()
-			r.Topic, r.Key, r.Value = "orders", value[:8], value
+			r.Topic = "orders"
+			r.Key = value[:8]
+			r.Value = value
 			r.Headers = batch.Headers(1)
 		}
 		p.Produce(ctx, batch, nil)

@@ -50,7 +50,8 @@ func (l *load) produce(ctx context.Context, c Config) error {
 		batch := p.NewBatch()
 		for range min(500, l.records-n) {
 			r := batch.Add()
-			r.Topic, r.Value = l.topic, binary.BigEndian.AppendUint64(make([]byte, 0, 100), uint64(n))
+			r.Topic = l.topic
+			r.Value = binary.BigEndian.AppendUint64(make([]byte, 0, 100), uint64(n))
 			r.Key = r.Value[:8]
 			r.Value = append(r.Value, strings.Repeat("x", 92)...)
 			n++
@@ -91,14 +92,17 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		partition int32
 		offset    int64
 	}
-	seen, settled, commits := make(map[uint64]place, l.records), Offsets{}, 0
+	seen := make(map[uint64]place, l.records)
+	settled := Offsets{}
+	commits := 0
 	for polls := 0; len(seen) < l.records; polls++ {
 		records, err := s.Poll(ctx)
 		if err != nil {
 			return fmt.Errorf("after %d records: %w", len(seen), err)
 		}
 		for _, r := range records {
-			n, at := binary.BigEndian.Uint64(r.Value), place{r.Partition, r.Offset}
+			n := binary.BigEndian.Uint64(r.Value)
+			at := place{r.Partition, r.Offset}
 			if before, ok := seen[n]; ok && before != at {
 				return fmt.Errorf("record %d is in the topic twice, at %v and %v", n, before, at)
 			}
@@ -307,8 +311,7 @@ func TestProxySecretRotation(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			config := parsed(t, c.properties)
 			config.SetCurrentValues(func(name string) (string, bool) {
-				return now,
-					name == "kafka.proxy.token.client.secret"
+				return now, name == "kafka.proxy.token.client.secret"
 			})
 			if err := config.CheckReachable(longContext(t)); err == nil {
 				t.Fatal("expected the old secret to be rejected")

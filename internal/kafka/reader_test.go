@@ -128,7 +128,8 @@ func TestReadEndsInsideTransactions(t *testing.T) {
 	end(first, kgo.TryCommit)
 	check("commit marker at the end", []string{"0/0 seen"}, 2)
 
-	aborted, open := transaction("aborted"), transaction("open")
+	aborted := transaction("aborted")
+	open := transaction("open")
 	write(aborted, "lost") // 2
 	write(open, "open")    // 3
 	end(aborted, kgo.TryAbort)
@@ -191,7 +192,8 @@ func TestReadLargeValues(t *testing.T) {
 	}
 	kafkatest.Put(t, b.Addr(), "orders", values...)
 	config := testConfig(b.Addr())
-	config.Consumer.FetchBytes, config.Consumer.PartitionBytes = 10_000, 10_000
+	config.Consumer.FetchBytes = 10_000
+	config.Consumer.PartitionBytes = 10_000
 	r, err := NewReader(config)
 	require.NoError(t, err)
 	defer r.Close()
@@ -257,7 +259,9 @@ func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker
 	at, err := net.ResolveTCPAddr("tcp", addr)
 	assert.NoError(t, err)
 	b := kmsg.NewMetadataResponseBroker()
-	b.NodeID, b.Host, b.Port = node, at.IP.String(), int32(at.Port)
+	b.NodeID = node
+	b.Host = at.IP.String()
+	b.Port = int32(at.Port)
 	return b
 }
 
@@ -265,12 +269,16 @@ func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker
 func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.MetadataResponseBroker) kmsg.Response {
 	answer := asked.ResponseKind().(*kmsg.MetadataResponse)
 	answer.Default()
-	answer.Brokers, answer.ControllerID = append(answer.Brokers, alive, leader), alive.NodeID
+	answer.Brokers = append(answer.Brokers, alive, leader)
+	answer.ControllerID = alive.NodeID
 	topic := kmsg.NewMetadataResponseTopic()
-	topic.Topic, topic.TopicID = kmsg.StringPtr("orders"), c.TopicInfo("orders").TopicID
+	topic.Topic = kmsg.StringPtr("orders")
+	topic.TopicID = c.TopicInfo("orders").TopicID
 	partition := kmsg.NewMetadataResponseTopicPartition()
-	partition.Leader, partition.LeaderEpoch = leader.NodeID, 1
-	partition.Replicas, partition.ISR = []int32{leader.NodeID}, []int32{leader.NodeID}
+	partition.Leader = leader.NodeID
+	partition.LeaderEpoch = 1
+	partition.Replicas = []int32{leader.NodeID}
+	partition.ISR = []int32{leader.NodeID}
 	topic.Partitions = append(topic.Partitions, partition)
 	answer.Topics = append(answer.Topics, topic)
 	return answer
@@ -286,8 +294,7 @@ func TestReadStopsAfterEmptyResponses(t *testing.T) {
 	}
 	some := []*kgo.Record{{}}
 	for name, steps := range map[string][]step{
-		"records": {{got: fetchResult{records: some, next: 5, readable: 9, hasBatches: true}, at: 5,
-			next: 5}},
+		"records":              {{got: fetchResult{records: some, next: 5, readable: 9, hasBatches: true}, at: 5, next: 5}},
 		"after compacted ones": {{got: fetchResult{next: 7, readable: 9, hasBatches: true}, at: 5, next: 7}},
 		"beyond the end":       {{got: fetchResult{next: 12, readable: 12, hasBatches: true}, at: 5, next: 9}},
 		"nothing, twice": {{got: fetchResult{readable: 9}, at: 5, next: 5},
@@ -334,7 +341,9 @@ func TestReadWithoutProgress(t *testing.T) {
 		b.Cluster.KeepControl()
 		answer := kafkatest.Response(r, nil).(*kmsg.FetchResponse)
 		partition := &answer.Topics[0].Partitions[0]
-		partition.HighWatermark, partition.LastStableOffset, partition.RecordBatches = 2, 2, batchWithoutRecords(0)
+		partition.RecordBatches = batchWithoutRecords(0)
+		partition.LastStableOffset = 2
+		partition.HighWatermark = 2
 		return answer, nil, true
 	})
 	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},

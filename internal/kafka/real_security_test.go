@@ -128,7 +128,8 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 	stdout, err := c.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
-	ready, ended := make(chan bool, 1), make(chan struct{})
+	ready := make(chan bool, 1)
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		lines := bufio.NewReader(stdout)

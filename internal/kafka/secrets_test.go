@@ -124,10 +124,10 @@ func TestBearer(t *testing.T) {
 	t.Run("unsecured", func(t *testing.T) {
 		message, err := first(t, "sasl.jaas.config="+oauthModule+
 			` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginNumberClaim_n="1.5" unsecuredLoginListClaim_l=",a,b" unsecuredLoginLifetimeSeconds="60";`)
-		token, found := strings.CutPrefix(message, "n,,\x01auth=Bearer eyJhbGciOiJub25lIn0.")
+		token, ok := strings.CutPrefix(message, "n,,\x01auth=Bearer eyJhbGciOiJub25lIn0.")
 		body, _, _ := strings.Cut(token, ".")
 		claims, decoded := base64.RawURLEncoding.DecodeString(body)
-		if err != nil || decoded != nil || !found || !strings.Contains(string(claims),
+		if err != nil || decoded != nil || !ok || !strings.Contains(string(claims),
 			`"l":["a","b"],"n":1.5,"sub":"alice"`) {
 			t.Errorf("found %q with %s, %v", message, claims, err)
 		}

@@ -19,7 +19,8 @@ import (
 func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	t.Helper()
 	broker := certtest.Issue(t, "broker", ca, func(c *x509.Certificate) {
-		c.DNSNames, c.ExtKeyUsage = hosts, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		c.DNSNames = hosts
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	})
 	return &tls.Config{Certificates: []tls.Certificate{broker.TLS()}}
 }

@@ -201,8 +201,7 @@ func saslCases() []securityCase {
 		{"sasl.mechanism", "PLAIN", saslWith("", plainLogon), verdict{}},
 		{"sasl.mechanism", "SCRAM-SHA-256", saslWith("", scramLogon), verdict{}},
 		{"sasl.mechanism", "SCRAM-SHA-512", saslWith("", scramLogon), verdict{}},
-		{"sasl.mechanism", "SCRAM-SHA-512", saslWith("", plainLogon),
-			verdict{wrong: "expected " + scramModule}},
+		{"sasl.mechanism", "SCRAM-SHA-512", saslWith("", plainLogon), verdict{wrong: "expected " + scramModule}},
 		{"sasl.mechanism", "GSSAPI", saslWith("", plainLogon), verdict{wrong: "GSSAPI (Kerberos) is not built"}},
 		{"sasl.mechanism", "SCRAM-SHA-1", saslWith("", scramLogon),
 			verdict{wrong: "Invalid value SCRAM-SHA-1 for configuration sasl.mechanism: " +

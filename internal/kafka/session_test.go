@@ -37,17 +37,20 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())
 	// No heartbeats except the requested ones.
-	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
+	config.Consumer.SessionTimeout = 5 * time.Minute
+	config.Consumer.HeartbeatInterval = 4 * time.Minute
 	config.Consumer.MaxPollInterval = 16 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
-	c, real := &clock{at: now()}, now
+	c := &clock{at: now()}
+	real := now
 	now = c.now // the client calls it from its first request on, in its own goroutines
 	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
 	now = real
 	pollValues(t, s, 1, Offsets{})
 
 	var mu sync.Mutex
-	asked, code := 0, (*kerr.Error)(nil)
+	asked := 0
+	code := (*kerr.Error)(nil)
 	b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
 		mu.Lock()
@@ -58,7 +61,8 @@ func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	expect := func(what string, answer *kerr.Error, times int, want error) {
 		t.Helper()
 		mu.Lock()
-		asked, code = 0, answer
+		asked = 0
+		code = answer
 		mu.Unlock()
 		err := s.CheckMembership(kafkatest.Context(t))
 		mu.Lock()

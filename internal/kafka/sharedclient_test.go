@@ -114,7 +114,8 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	c := shareable(t, address)
 	c.Producer.MaxRequestBytes = 10_000
 	open := func() *Producer { return sharedProducer(t, c) }
-	bad, good := open(), open()
+	bad := open()
+	good := open()
 	var failed atomic.Pointer[error]
 	produce(ctx, bad, "orders", func(_ int, err error) { failed.Store(&err) }, make([]byte, 50_000))
 	assert.NoError(t, <-deliver(ctx, good, "orders", "one"), "the other feed's failure")
@@ -126,7 +127,8 @@ func TestSharedProducersFailAlone(t *testing.T) {
 
 	// The client keeps the former limit of a topic: a producer opened after a batch that was too large gets another
 	// client.
-	hasty, good := open(), open()
+	hasty := open()
+	good = open()
 	assert.Equal(t, false, hasty.client == bad.client)
 	assert.Equal(t, true, hasty.client == good.client)
 	ended, cancel := context.WithCancel(ctx)
@@ -153,12 +155,14 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	kafkatest.Reject(b.Cluster, kmsg.InitProducerID, 1, kerr.ClusterAuthorizationFailed)
 	c := shareable(t, b.Addr())
 	open := func() *Producer { return sharedProducer(t, c) }
-	idle, failing := open(), open()
+	idle := open()
+	failing := open()
 	if err := <-deliver(ctx, failing, "orders", "one"); !errors.Is(err, kerr.ClusterAuthorizationFailed) {
 		t.Fatal(err)
 	}
 	_ = failing.Close(ctx)
-	again, other := open(), open()
+	again := open()
+	other := open()
 	assert.NoError(t, <-deliver(ctx, again, "orders", "one"), "started again, and it fails again")
 	if other.client != again.client {
 		t.Error("expected restarted producers to share a client")
@@ -214,7 +218,8 @@ func TestAdministratorsShareAClient(t *testing.T) {
 		t.Errorf("expected the client of the other one alone, found %d", len(c.shared.admins))
 	}
 	again := of("")
-	if ask(again); again.client == all[0].client {
+	ask(again)
+	if again.client == all[0].client {
 		t.Error("expected a closed client not to be used again")
 	}
 	again.Close()

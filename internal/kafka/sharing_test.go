@@ -48,22 +48,23 @@ type bufferPool struct {
 	free [][]byte
 }
 
-func (m *bufferPool) take() (b []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if n := len(m.free); n > 0 {
-		b, m.free = m.free[n-1], m.free[:n-1]
+func (p *bufferPool) take() (b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		b = p.free[n-1]
+		p.free = p.free[:n-1]
 	}
 	return b[:0]
 }
 
-func (m *bufferPool) give(b []byte) {
+func (p *bufferPool) give(b []byte) {
 	for i := range b {
 		b[i] = '#' // a record still being sent would contain this
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.free = append(m.free, b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, b)
 }
 
 // Producers share a client and the buffers of their records, while connections break, brokers reject, and producers
@@ -85,7 +86,8 @@ func shareClient(t *testing.T, seed uint64) {
 		makeTopics(t, b.Addr(), Topic{Name: name, Partitions: 2})
 	}
 	c := shareable(t, b.Addr())
-	c.Producer.MaxRequestBytes, c.Producer.BufferBytes = 20_000, 100_000
+	c.Producer.MaxRequestBytes = 20_000
+	c.Producer.BufferBytes = 100_000
 	flaky(b, seed, 8)
 	memory := &bufferPool{}
 	var mu sync.Mutex
@@ -100,10 +102,13 @@ func shareClient(t *testing.T, seed uint64) {
 				assert.NoError(t, err)
 				return p
 			}
-			p, failed := open(), make(chan struct{}, batches)
+			p := open()
+			failed := make(chan struct{}, batches)
 			for number := range batches {
-				batch, data := p.NewBatch(), memory.take()
-				count, keys := 1+pick.IntN(20), []string{}
+				batch := p.NewBatch()
+				data := memory.take()
+				count := 1 + pick.IntN(20)
+				keys := []string{}
 				type place struct{ key, value, end int }
 				var places []place
 				for row := range count {
@@ -118,7 +123,9 @@ func shareClient(t *testing.T, seed uint64) {
 				}
 				for i, at := range places {
 					r := batch.Add()
-					r.Topic, r.Key, r.Value = topics[i%2], data[at.key:at.value:at.value], data[at.value:at.end:at.end]
+					r.Topic = topics[i%2]
+					r.Key = data[at.key:at.value:at.value]
+					r.Value = data[at.value:at.end:at.end]
 					if i%5 == 0 {
 						r.Headers = batch.Headers(1)
 						r.Headers[0] = kgo.RecordHeader{Key: "key", Value: r.Key}
@@ -126,9 +133,12 @@ func shareClient(t *testing.T, seed uint64) {
 				}
 				if pick.IntN(25) == 0 { // a batch that no broker accepts
 					r := batch.Add()
-					r.Topic, r.Value = topics[0], make([]byte, 50_000)
+					r.Topic = topics[0]
+					r.Value = make([]byte, 50_000)
 				}
-				was, down := bytes.Clone(data), failed // of this producer
+				// of this producer
+				was := bytes.Clone(data)
+				down := failed
 				reported.Add(1)
 				p.Produce(ctx, batch, func(_ int, err error) {
 					defer reported.Done()
@@ -151,7 +161,8 @@ func shareClient(t *testing.T, seed uint64) {
 					ended, cancel := context.WithCancel(ctx)
 					cancel()
 					_ = p.Close(ended)
-					p, failed = open(), make(chan struct{}, batches)
+					p = open()
+					failed = make(chan struct{}, batches)
 				default:
 				}
 			}

@@ -81,21 +81,21 @@ func newBeginning(t *testing.T, partitions int32) *startTopic {
 }
 
 // put writes a record to a partition.
-func (b *startTopic) put(partition int32, value string) {
-	b.t.Helper()
-	client := kafkatest.Client(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	require.NoError(b.t, client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
+func (s *startTopic) put(partition int32, value string) {
+	s.t.Helper()
+	client := kafkatest.Client(s.t, kgo.SeedBrokers(s.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(s.t, client.ProduceSync(kafkatest.Context(s.t), &kgo.Record{Topic: "orders", Partition: partition,
 		Value: []byte(value)}).FirstErr())
 }
 
 // grow adds partitions, up to this number.
-func (b *startTopic) grow(partitions int) {
-	b.t.Helper()
-	answers, err := b.admin.UpdatePartitions(kafkatest.Context(b.t), partitions, "orders")
+func (s *startTopic) grow(partitions int) {
+	s.t.Helper()
+	answers, err := s.admin.UpdatePartitions(kafkatest.Context(s.t), partitions, "orders")
 	if err == nil {
 		err = answers.Error()
 	}
-	require.NoError(b.t, err)
+	require.NoError(s.t, err)
 }
 
 // bySubscription runs a test with each way in which a sink can specify the topic orders.
@@ -113,7 +113,8 @@ func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
 // sees it.
 func TestLatestSkipsNothing(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
-		b, ctx := newBeginning(t, 2), kafkatest.Context(t)
+		b := newBeginning(t, 2)
+		ctx := kafkatest.Context(t)
 		b.put(0, "before")
 		b.put(1, "before")
 		s := latestConsumer(t, b.b.Addr(), o)
@@ -135,7 +136,8 @@ func TestLatestSkipsNothing(t *testing.T) {
 // written before the consumer sees it are not skipped.
 func TestLatestOfMissingTopic(t *testing.T) {
 	t.Parallel()
-	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
+	b := newBeginning(t, 0)
+	ctx := kafkatest.Context(t)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
 	var written atomic.Bool // no member joins until then
@@ -253,7 +255,8 @@ func TestLatestNamesSkippedRecords(t *testing.T) {
 // A member without partitions also notices that one was added.
 func TestLatestOfMemberWithoutPartitions(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
-		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
+		b := newBeginning(t, 1)
+		ctx := kafkatest.Context(t)
 		b.put(0, "before")
 		busy := latestConsumer(t, b.b.Addr(), o)
 		awaitPartitions(t, busy, 1)
@@ -290,7 +293,8 @@ func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 	for _, reset := range []string{"earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
 			t.Parallel()
-			b, ctx := newBeginning(t, 3), kafkatest.Context(t)
+			b := newBeginning(t, 3)
+			ctx := kafkatest.Context(t)
 			var stored kadm.Offsets
 			stored.AddOffset("orders", 2, 0, -1)
 			require.NoError(t, b.admin.CommitAllOffsets(ctx, "connect-test", stored))
@@ -336,7 +340,8 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 		for _, reset := range []string{"earliest", "latest"} {
 			t.Run(reset+" "+code.Message, func(t *testing.T) {
 				t.Parallel()
-				b, ctx := newBeginning(t, 1), kafkatest.Context(t)
+				b := newBeginning(t, 1)
+				ctx := kafkatest.Context(t)
 				b.put(0, "before")
 				refused := make(chan struct{})
 				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -354,7 +359,8 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 						}
 					})
 				config := testConfig(b.b.Addr())
-				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
+				config.Consumer.Reset = reset
+				config.Consumer.HeartbeatInterval = 100 * time.Millisecond
 				s := openConsumer(t, config, ordersSink)
 				for put := false; ; {
 					records := pollBriefly(ctx, t, s, kerr.CoordinatorLoadInProgress)
@@ -369,7 +375,7 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 					if begun {
 						// With latest, the expected offset is the end of the topic at the time
 						// of the first lookup.
-						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 {
+						if (reset == "earliest" && at.At != 0) || (reset == "latest" && at.At != 1) {
 							t.Errorf("unexpected start offset %d", at.At)
 						}
 						return

@@ -70,7 +70,8 @@ func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo 
 	t.Helper()
 	b := o.NewBatch()
 	r := b.Add()
-	r.Topic, r.Value = topic, []byte(value)
+	r.Topic = topic
+	r.Value = []byte(value)
 	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
 }
 
@@ -178,7 +179,8 @@ func TestFenceManyIDs(t *testing.T) {
 			return nil, nil, false
 		})
 		c := Defaults()
-		c.Bootstrap, c.Extra = cluster.ListenAddrs(), []kgo.Opt{kgo.Dialer(network.DialContext)}
+		c.Bootstrap = cluster.ListenAddrs()
+		c.Extra = []kgo.Opt{kgo.Dialer(network.DialContext)}
 		began := time.Now()
 		require.NoError(t, Fence(t.Context(), c, TransactionalIDs("g", "c", 10, 10)))
 		if elapsed := time.Since(began); elapsed < 100*time.Second {
@@ -293,7 +295,8 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 // holdNewTopics makes the client of c send records to a topic that is new to it, and delays the partitions of that
 // topic until letGo: kgo chooses the partition of a record "last", which no broker receives, in between.
 func holdNewTopics(c *Config) (held <-chan struct{}, letGo func()) {
-	holds, free := make(chan struct{}), make(chan struct{})
+	holds := make(chan struct{})
+	free := make(chan struct{})
 	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
 		int) int {
 		return func(r *kgo.Record, _ int) int {

@@ -99,7 +99,8 @@ func TestMutualTLS(t *testing.T) {
 		ClientCAs: clients})
 	for key, keyAt := range clientStores {
 		for trust, trustAt := range trustStores {
-			k, r := at(t, key, keyAt), at(t, trust, trustAt)
+			k := at(t, key, keyAt)
+			r := at(t, trust, trustAt)
 			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
 			if err != nil || got != ownerOf(key) {
 				t.Errorf("%s with %s: found the client name %q, %v", key, trust, got, err)
@@ -159,8 +160,7 @@ func TestProtocols(t *testing.T) {
 			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
 				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
 			} else if !fits {
-				expectFault(t, Explain(err, o), "protocol",
-					"the server does not support the configured TLS versions")
+				expectFault(t, Explain(err, o), "protocol", "the server does not support the configured TLS versions")
 			}
 		}
 	}
@@ -169,7 +169,8 @@ func TestProtocols(t *testing.T) {
 // Handshake errors name the setting to correct.
 func TestExplain(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
-	ca, stranger := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "stranger", nil, nil)
+	ca := certtest.Issue(t, "ca", nil, nil)
+	stranger := certtest.Issue(t, "stranger", nil, nil)
 	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	clientOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
@@ -178,7 +179,10 @@ func TestExplain(t *testing.T) {
 	trusting := Options{Trust: fromPEM(ca.PEM())}
 	me := fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))
 	refuses := func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }
-	unnamed := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }
+	unnamed := func(c *x509.Certificate) {
+		c.DNSNames = nil
+		c.IPAddresses = nil
+	}
 	cases := map[string]struct {
 		server  *certtest.Issued
 		config  *tls.Config
@@ -191,8 +195,7 @@ func TestExplain(t *testing.T) {
 		"fits by address": {good, &tls.Config{}, trusting, "127.0.0.1", "", nil},
 		"other host": {good, &tls.Config{}, trusting, "sap.example", "host-check",
 			[]string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
-		"other address": {good, &tls.Config{}, trusting, "10.0.0.1", "host-check",
-			[]string{"not for 10.0.0.1"}},
+		"other address": {good, &tls.Config{}, trusting, "10.0.0.1", "host-check", []string{"not for 10.0.0.1"}},
 		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.PEM()), SkipHostCheck: true}, "sap.example",
 			"", nil},
 		"any host, system": {good, &tls.Config{}, Options{SkipHostCheck: true}, "sap.example", "truststore.location",
@@ -285,9 +288,11 @@ func TestNoHost(t *testing.T) {
 
 // Changed files are reloaded; an unusable file is logged once and ignored.
 func TestReload(t *testing.T) {
-	oldCA, newCA := certtest.Issue(t, "old ca", nil, nil), certtest.Issue(t, "new ca", nil, nil)
+	oldCA := certtest.Issue(t, "old ca", nil, nil)
+	newCA := certtest.Issue(t, "new ca", nil, nil)
 	folder := t.TempDir()
-	key, trust := filepath.Join(folder, "key.pem"), filepath.Join(folder, "trust.pem")
+	key := filepath.Join(folder, "key.pem")
+	trust := filepath.Join(folder, "trust.pem")
 	put(t, key, certtest.Issue(t, "before", oldCA, nil).KeyPEM(t))
 	put(t, trust, oldCA.PEM())
 	var logs logtest.Journal
@@ -362,8 +367,10 @@ func TestExpiryWhileRunning(t *testing.T) {
 
 // A server accepts client certificates of its trust store only, if it has one.
 func TestServerAsksForCertificates(t *testing.T) {
-	ca, other := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "another ca", nil, nil)
-	own, trust := certtest.Issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")
+	ca := certtest.Issue(t, "ca", nil, nil)
+	other := certtest.Issue(t, "another ca", nil, nil)
+	own := certtest.Issue(t, "server", ca, nil)
+	trust := filepath.Join(t.TempDir(), "trust.pem")
 	put(t, trust, ca.PEM())
 	o := Options{Key: fromPEM(own.KeyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
 	config, err := ServerTLS(o, tls.RequireAndVerifyClientCert)

@@ -89,7 +89,8 @@ func many(n int) string {
 
 // Passwords, prefixes and errors of the stores of a domain.
 func TestDomain(t *testing.T) {
-	folder, more := t.TempDir(), filepath.Join(samples, "more")
+	folder := t.TempDir()
+	more := filepath.Join(samples, "more")
 	t.Setenv("KEYSTORE_TEST_PASSWORD", greek)
 	cases := map[string]struct {
 		text    string

@@ -95,10 +95,11 @@ func FuzzJavaObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		r := &javaReader{rest: content}
 		o := &javaObject{javaReader: r}
-		if r.u32("header"); r.err == nil {
+		r.u32("header")
+		if r.err == nil {
 			o.content()
 		}
-		if !bytes.HasSuffix(content, r.rest) || o.depth != 0 && r.err == nil ||
+		if !bytes.HasSuffix(content, r.rest) || (o.depth != 0 && r.err == nil) ||
 			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
 			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth,
 				o.objects, len(o.handles), r.err)
@@ -233,9 +234,9 @@ func TestHostileLengths(t *testing.T) {
 		"key":              be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0xffffffff),
 		"certificates":     be.AppendUint32(be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0), 0xffffffff),
 		"alias":            append(be.AppendUint32(header(0xfeedfeed, 1), 1), 0xff, 0xff),
-		"array":            secret("\x75" + class("[B", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff"),
-		"array of doubles": secret("\x75" + class("[D", "\x02", "\x00\x00") + "\x78\x70" + "\x7f\xff\xff\xff"),
-		"array of objects": secret("\x75" + class("[L", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff" +
+		"array":            secret("\x75" + class("[B", "\x02", "\x00\x00") + "\x78\x70\xff\xff\xff\xff"),
+		"array of doubles": secret("\x75" + class("[D", "\x02", "\x00\x00") + "\x78\x70\x7f\xff\xff\xff"),
+		"array of objects": secret("\x75" + class("[L", "\x02", "\x00\x00") + "\x78\x70\xff\xff\xff\xff" +
 			strings.Repeat("\x70", 100)),
 		"string":              secret("\x7c\x00\x00\x00\x00\xff\xff\xff\xff"),
 		"long string":         secret("\x7c\xff\xff\xff\xff\xff\xff\xff\xff"),

@@ -20,9 +20,11 @@ func TestKeySelection(t *testing.T) {
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
-	a, b, expired := certtest.Issue(t, "a", ca, nil), certtest.Issue(t, "b", ca, forAll),
-		certtest.Issue(t, "expired", ca, late)
-	notYet, forServer := certtest.Issue(t, "not yet", ca, early), certtest.Issue(t, "server", ca, forServers)
+	a := certtest.Issue(t, "a", ca, nil)
+	b := certtest.Issue(t, "b", ca, forAll)
+	expired := certtest.Issue(t, "expired", ca, late)
+	notYet := certtest.Issue(t, "not yet", ca, early)
+	forServer := certtest.Issue(t, "server", ca, forServers)
 	keyOnly := bytes.TrimSuffix(a.KeyPEM(t), a.PEM())
 	cases := map[string]struct {
 		text    [][]byte

@@ -63,20 +63,25 @@ func TestRC2(t *testing.T) {
 		plain, _ := hex.DecodeString(v.plain)
 		sealed := make([]byte, 8)
 		c := newRC2(key)
-		if c.Encrypt(sealed, plain); hex.EncodeToString(sealed) != v.sealed {
+		c.Encrypt(sealed, plain)
+		if hex.EncodeToString(sealed) != v.sealed {
 			t.Errorf("%s encrypts %s to %x, expected %s", v.key, v.plain, sealed, v.sealed)
 		}
-		if c.Decrypt(sealed, sealed); !bytes.Equal(sealed, plain) {
+		c.Decrypt(sealed, sealed)
+		if !bytes.Equal(sealed, plain) {
 			t.Errorf("%s decrypts %s to %x, expected %s", v.key, v.sealed, sealed, v.plain)
 		}
 	}
-	key, plain, back := make([]byte, 5), make([]byte, 8), make([]byte, 8)
+	key := make([]byte, 5)
+	plain := make([]byte, 8)
+	back := make([]byte, 8)
 	for range 1000 {
 		rand.Read(key)
 		rand.Read(plain)
 		c := newRC2(key)
 		c.Encrypt(back, plain)
-		if c.Decrypt(back, back); !bytes.Equal(back, plain) {
+		c.Decrypt(back, back)
+		if !bytes.Equal(back, plain) {
 			t.Fatalf("expected %x after encryption and decryption with %x", plain, key)
 		}
 	}

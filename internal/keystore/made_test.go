@@ -17,9 +17,9 @@ type generatedStore struct {
 	Location
 }
 
-func (m generatedStore) in(folder string) *Location {
-	l := m.Location
-	l.Path = filepath.Join(folder, m.file)
+func (g generatedStore) in(folder string) *Location {
+	l := g.Location
+	l.Path = filepath.Join(folder, g.file)
 	if l.Password == "" {
 		l.Password = "changeit"
 	}

@@ -131,8 +131,7 @@ func TestRealRisks(t *testing.T) {
 		allow           func(*Options)
 	}{
 		"allow-rsa-key-exchange": {"AES128-GCM-SHA256", "", func(o *Options) { o.AllowRSAKeyExchange = true }},
-		"allow-renegotiation": {"ECDHE-RSA-AES128-GCM-SHA256", "R\n",
-			func(o *Options) { o.AllowRenegotiation = true }},
+		"allow-renegotiation":    {"ECDHE-RSA-AES128-GCM-SHA256", "R\n", func(o *Options) { o.AllowRenegotiation = true }},
 	} {
 		t.Run(setting, func(t *testing.T) {
 			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}

@@ -89,7 +89,9 @@ func (c *constrained) issue(t *testing.T) (root, leaf *certtest.Issued) {
 	t.Helper()
 	authority := func(name string, ca *certtest.Issued, permitted, excluded []string) *certtest.Issued {
 		return certtest.Issue(t, name, ca, func(a *x509.Certificate) {
-			a.DNSNames, a.IPAddresses, a.ExtKeyUsage = nil, nil, nil
+			a.DNSNames = nil
+			a.IPAddresses = nil
+			a.ExtKeyUsage = nil
 			a.IsCA = true
 			a.BasicConstraintsValid = true
 			a.KeyUsage = x509.KeyUsageCertSign
@@ -103,7 +105,10 @@ func (c *constrained) issue(t *testing.T) (root, leaf *certtest.Issued) {
 	if c.intermediate != nil {
 		issuer = authority("Intermediate", root, c.intermediate, nil)
 	}
-	return root, certtest.Issue(t, c.name, issuer, func(a *x509.Certificate) { a.DNSNames, a.IPAddresses = nil, nil })
+	return root, certtest.Issue(t, c.name, issuer, func(a *x509.Certificate) {
+		a.DNSNames = nil
+		a.IPAddresses = nil
+	})
 }
 
 // A host in the common name obeys the name constraints of all authorities, as one in a subject alternative name does.
@@ -131,9 +136,16 @@ func TestCommonNameObeysNameConstraints(t *testing.T) {
 
 // A certificate with the host as the common name only requires a setting.
 func TestCommonName(t *testing.T) {
-	ca, stranger := certtest.Issue(t, "CA", nil, nil), certtest.Issue(t, "CA", nil, nil)
-	unnamed := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }
-	named := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"other.example"}, nil }
+	ca := certtest.Issue(t, "CA", nil, nil)
+	stranger := certtest.Issue(t, "CA", nil, nil)
+	unnamed := func(c *x509.Certificate) {
+		c.DNSNames = nil
+		c.IPAddresses = nil
+	}
+	named := func(c *x509.Certificate) {
+		c.DNSNames = []string{"other.example"}
+		c.IPAddresses = nil
+	}
 	for what, c := range map[string]struct {
 		name   string
 		change func(*x509.Certificate)

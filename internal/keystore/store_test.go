@@ -65,8 +65,8 @@ func TestTypeAndContent(t *testing.T) {
 		for is, file := range files {
 			_, err := Open(at(t, file, Location{Type: string(configured), Password: "changeit"}))
 			_, errUpper := Open(at(t, file, Location{Type: strings.ToUpper(string(configured)), Password: "changeit"}))
-			fits := configured == is || configured == kindJKS && is == kindPKCS12 || configured == kindPKCS12 &&
-				is == kindJKS
+			fits := configured == is || (configured == kindJKS && is == kindPKCS12) || (configured == kindPKCS12 &&
+				is == kindJKS)
 			switch {
 			case fits && (err != nil || errUpper != nil):
 				t.Errorf("%s as %s: %v, %v", file, configured, err, errUpper)
@@ -97,8 +97,7 @@ func TestRejectedStores(t *testing.T) {
 		"no path":  {Location{Password: "x"}, "location", []string{"not set"}},
 		"no file":  {Location{Path: folder + "/no", Password: "x"}, "location", []string{"no such file"}},
 		"a folder": {Location{Path: folder, Password: "x"}, "location", []string{"not a file"}},
-		"empty": {Location{Path: write("empty", ""), Password: "x"}, "location",
-			[]string{"an empty file"}},
+		"empty":    {Location{Path: write("empty", ""), Password: "x"}, "location", []string{"an empty file"}},
 		"text": {Location{Path: write("text", "hello"), Password: "x"}, "location",
 			[]string{"a text file without keys"}},
 		"bytes": {Location{Path: write("bytes", "\x00\x01\xff\xfe5"), Password: "x"}, "location",
@@ -137,7 +136,8 @@ func TestRejectedStores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(c.location)
 			if name == "pkcs11" && withPKCS11 {
-				c.setting, c.text = "location", []string{"none.so"}
+				c.setting = "location"
+				c.text = []string{"none.so"}
 			}
 			expectFault(t, err, c.setting, c.text...)
 		})
@@ -171,8 +171,7 @@ func TestRejectedKeys(t *testing.T) {
 			[]string{`"sec"`, "is a secret key"}},
 		"no such alias": {"client.jks", Location{Alias: "nobody"}, "alias",
 			[]string{`no entry "nobody"`, `"client" (key)`}},
-		"trusted by alias": {"trust.p12", Location{Alias: "ROOT"}, "alias",
-			[]string{"is a trusted certificate"}},
+		"trusted by alias": {"trust.p12", Location{Alias: "ROOT"}, "alias", []string{"is a trusted certificate"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -116,11 +116,13 @@ func TestLoggerOfEmbeddingProgram(t *testing.T) {
 		t.Errorf("expected the level that it has, found %+v", got)
 	}
 	_, _, _ = l.Set(Root, "DEBUG")
-	if log.Debug("a"); out.Len() > 0 {
+	log.Debug("a")
+	if out.Len() > 0 {
 		t.Errorf("found %s", &out)
 	}
 	_, _, _ = l.Set(Root, "OFF")
-	if log.Error("b"); out.Len() > 0 {
+	log.Error("b")
+	if out.Len() > 0 {
 		t.Errorf("found %s", &out)
 	}
 }

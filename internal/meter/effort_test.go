@@ -37,7 +37,10 @@ func each(n int, code func(i int) []byte) (all []byte) {
 func shapes() map[string]shape {
 	repeat := bytes.Repeat
 	load := []byte{0x41, 0, 0x28, 2, 0}
-	block, loop, end, drop := []byte{0x02, 0x40}, []byte{0x03, 0x40}, []byte{0x0b}, []byte{0x1a}
+	block := []byte{0x02, 0x40}
+	loop := []byte{0x03, 0x40}
+	end := []byte{0x0b}
+	drop := []byte{0x1a}
 	branch := func(label int) []byte { return cat(load, []byte{0x0d}, leb(label)) }
 	condition := cat(load, []byte{0x04, 0x40})
 	turn := cat(loop, branch(0), end)
@@ -135,8 +138,7 @@ func TestEffort(t *testing.T) {
 			t.Logf("%d of them in %d bytes: estimated %v, took %v", n, report.BytesIn,
 				time.Duration(report.MaxEffort)*time.Microsecond, elapsed)
 			if elapsed > factor*time.Duration(report.MaxEffort)*time.Microsecond {
-				t.Errorf("expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort,
-					elapsed)
+				t.Errorf("expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort, elapsed)
 			}
 			// Growing code is rejected before it takes long to compile.
 			for n *= 2; ; n *= 2 {

@@ -115,9 +115,9 @@ func TestRefusals(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	module := append(one(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b), 11, 7, 2, 1, 1, 0, 1, 1, 0)
+	size := len(module) - 1
 	for want, l := range map[string]meter.Limits{
-		"the module in bytes: found": {ModuleBytes: len(
-			module) - 1},
+		"the module in bytes: found":                                                              {ModuleBytes: size},
 		"the body of function 0 in bytes: found":                                                  {FunctionBytes: 3},
 		"locals of function 0: found 3, at most 2 are allowed":                                    {Locals: 2},
 		"segments: found 2":                                                                       {Segments: 1},
@@ -165,7 +165,8 @@ func TestModulesThatExpandAreRejected(t *testing.T) {
 	} {
 		var limits meter.Limits
 		if strings.HasPrefix(want, "values") {
-			limits.Effort, limits.TotalEffort = 1<<40, 1<<40
+			limits.Effort = 1 << 40
+			limits.TotalEffort = 1 << 40
 		}
 		_, _, err := meter.Rewrite(context.Background(), m, meter.Options{Limits: limits})
 		var exceeded *meter.Exceeded
@@ -246,7 +247,8 @@ func TestCopies(t *testing.T) {
 			if n%2 == 0 {
 				size = random.Uint32N(memory)
 			}
-			to, from := random.Uint32N(memory), random.Uint32N(memory)
+			to := random.Uint32N(memory)
+			from := random.Uint32N(memory)
 			if n%3 == 0 {
 				from = to + random.Uint32N(4096) - 2048
 			}
@@ -375,8 +377,9 @@ type countdown struct {
 	left, count int
 }
 
-func (l *countdown) Err() error {
-	if l.count++; l.count > l.left {
+func (c *countdown) Err() error {
+	c.count++
+	if c.count > c.left {
 		return context.Canceled
 	}
 	return nil

@@ -110,7 +110,8 @@ func (d *differential) run(t *testing.T, modules func(yield func([]byte) bool)) 
 	n := 0
 	for code := range modules {
 		work <- numbered{n, code}
-		if n++; t.Failed() {
+		n++
+		if t.Failed() {
 			break
 		}
 	}
@@ -136,26 +137,26 @@ func newPair(t *testing.T, d *differential) *pair {
 	return w
 }
 
-func (w *pair) close() {
-	_ = w.runtime.Close(context.Background())
-	w.d.mu.Lock()
-	w.d.ticks += w.ticks
-	w.d.mu.Unlock()
+func (p *pair) close() {
+	_ = p.runtime.Close(context.Background())
+	p.d.mu.Lock()
+	p.d.ticks += p.ticks
+	p.d.mu.Unlock()
 }
 
-func (w *pair) note(f func(*differential)) {
-	w.d.mu.Lock()
-	f(w.d)
-	w.d.mu.Unlock()
+func (p *pair) note(f func(*differential)) {
+	p.d.mu.Lock()
+	f(p.d)
+	p.d.mu.Unlock()
 }
 
 // compare runs one module. Every second one ticks at each charge.
-func (w *pair) compare(n int, code []byte) error {
+func (p *pair) compare(n int, code []byte) error {
 	ctx := context.Background()
-	w.budget = []int64{1, 500}[n%2]
-	one, before := w.runtime.CompileModule(ctx, code)
-	rewritten, report, err := meter.Rewrite(context.Background(), code, meter.Options{Budget: w.budget})
-	w.note(func(d *differential) {
+	p.budget = []int64{1, 500}[n%2]
+	one, before := p.runtime.CompileModule(ctx, code)
+	rewritten, report, err := meter.Rewrite(context.Background(), code, meter.Options{Budget: p.budget})
+	p.note(func(d *differential) {
 		d.modules++
 		for sum, n := range map[*int]int{&d.report.BytesIn: report.BytesIn, &d.report.BytesOut: report.BytesOut,
 			&d.report.Functions: report.Functions, &d.report.Leaves: report.Leaves,
@@ -165,28 +166,28 @@ func (w *pair) compare(n int, code []byte) error {
 	})
 	switch {
 	case errors.As(err, new(*meter.Refusal)):
-		w.note(func(d *differential) { d.refused++ })
+		p.note(func(d *differential) { d.refused++ })
 		return nil
 	case errors.As(err, new(*meter.Exceeded)):
-		w.note(func(d *differential) { d.exceeded++ })
+		p.note(func(d *differential) { d.exceeded++ })
 		return nil
 	}
 	var two wazero.CompiledModule
 	after := err
 	if err == nil {
-		two, after = w.runtime.CompileModule(ctx, rewritten)
+		two, after = p.runtime.CompileModule(ctx, rewritten)
 	}
 	if (before == nil) != (after == nil) {
 		return fmt.Errorf("plain: %v, metered: %v", before, after)
 	}
 	if before != nil {
-		w.note(func(d *differential) { d.invalid++ })
+		p.note(func(d *differential) { d.invalid++ })
 		return nil
 	}
 	defer one.Close(ctx)
 	defer two.Close(ctx)
-	a, errA := w.runtime.InstantiateModule(ctx, one, wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	b, errB := w.runtime.InstantiateModule(ctx, two, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	a, errA := p.runtime.InstantiateModule(ctx, one, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	b, errB := p.runtime.InstantiateModule(ctx, two, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if a != nil {
 		defer a.Close(ctx)
 	}
@@ -197,17 +198,17 @@ func (w *pair) compare(n int, code []byte) error {
 		return fmt.Errorf("start: plain: %v, metered: %v", errA, errB)
 	}
 	if errA != nil {
-		w.ended("start: " + first(errA))
+		p.ended("start: " + first(errA))
 		return nil
 	}
-	return w.both(n, one, a, b)
+	return p.both(n, one, a, b)
 }
 
-func (w *pair) ended(how string) {
+func (p *pair) ended(how string) {
 	if !strings.HasPrefix(how, "wasm error: ") && how != "result" {
 		how, _, _ = strings.Cut(how, ":")
 	}
-	w.note(func(d *differential) { d.ends[how]++; d.calls++ })
+	p.note(func(d *differential) { d.ends[how]++; d.calls++ })
 }
 
 // noise is the initial memory: with zeros, a wrong copy would not be noticed.
@@ -218,7 +219,7 @@ var noise = sync.OnceValue(func() []byte {
 })
 
 // both calls the exports of two instances, and compares their memories.
-func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
+func (p *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 	ctx := context.Background()
 	random := rand.New(rand.NewPCG(11, uint64(n)))
 	for name := range code.ExportedMemories() {
@@ -239,10 +240,10 @@ func (w *pair) both(n int, code wazero.CompiledModule, a, b api.Module) error {
 				return fmt.Errorf("%s(%x): plain: %v, metered: %v", name, args, errA, errB)
 			}
 			if errA != nil {
-				w.ended(first(errA))
+				p.ended(first(errA))
 				continue
 			}
-			w.ended("result")
+			p.ended("result")
 			if !same(exported[name].ResultTypes(), gotA, gotB) {
 				return fmt.Errorf("%s(%x): plain: %x, metered: %x", name, args, gotA, gotB)
 			}

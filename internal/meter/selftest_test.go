@@ -20,7 +20,8 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 	r := wazero.NewRuntime(ctx)
 	defer r.Close(ctx)
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
-	budget, ticks := int64(0), 0
+	budget := int64(0)
+	ticks := 0
 	ticking(t, r, &ticks, &budget)
 	compile := func(code []byte, err error) wazero.CompiledModule {
 		require.NoError(t, err)
@@ -29,7 +30,8 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 		return c
 	}
 	metered, _, err := meter.Rewrite(context.Background(), module, meter.Options{})
-	plain, rewritten := compile(module, nil), compile(metered, err)
+	plain := compile(module, nil)
+	rewritten := compile(metered, err)
 	results := func(c wazero.CompiledModule) (all []uint64, failed []string) {
 		var m api.Module
 		for seed := range uint64(16) {
@@ -44,7 +46,8 @@ func TestMeteredGoGuestIsEqual(t *testing.T) {
 				m = nil
 				got = []uint64{0}
 			}
-			all, failed = append(all, got[0]), append(failed, first(err))
+			all = append(all, got[0])
+			failed = append(failed, first(err))
 		}
 		return all, failed
 	}

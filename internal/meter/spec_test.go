@@ -155,19 +155,24 @@ func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
 func (s *score) load(t *testing.T, where string, plain *world, metered []*world, c *command, module []byte) {
 	t.Helper()
 	s.modules++
-	rewritten, errs := make([][]byte, len(metered)), make([]error, len(metered))
+	rewritten := make([][]byte, len(metered))
+	errs := make([]error, len(metered))
 	for n, w := range metered {
 		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
 		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
-			if s.refused++; c.Type == "module" { // calls without a module name would reach it
-				plain.last, metered[0].last, metered[1].last = nil, nil, nil
+			s.refused++
+			if c.Type == "module" { // calls without a module name would reach it
+				plain.last = nil
+				metered[0].last = nil
+				metered[1].last = nil
 			}
 			return
 		}
 	}
 	before, failed := plain.load(t, c, module)
 	for n, w := range metered {
-		after, failedToo := errs[n], error(nil)
+		after := errs[n]
+		failedToo := error(nil)
 		if after == nil {
 			after, failedToo = w.load(t, c, rewritten[n])
 		}
@@ -221,7 +226,8 @@ func (s *score) call(t *testing.T, where string, plain *world, metered []*world,
 		}
 		gotTwo, errTwo := two.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
 		types := one.ExportedFunction(c.Action.Field).Definition().ResultTypes()
-		if s.calls++; first(err) != first(errTwo) || !same(types, got, gotTwo) {
+		s.calls++
+		if first(err) != first(errTwo) || !same(types, got, gotTwo) {
 			t.Errorf("%s: %s: plain: %#x, %v, metered: %#x, %v", where, c.Action.Field, got, err, gotTwo, errTwo)
 		}
 	}
@@ -231,7 +237,7 @@ func (s *score) call(t *testing.T, where string, plain *world, metered []*world,
 func same(types []api.ValueType, a, b []uint64) bool {
 	for i := range a {
 		reference := types[i] == api.ValueTypeExternref || types[i] == 0x70
-		if !reference && a[i] != b[i] || reference && (a[i] == 0) != (b[i] == 0) {
+		if (!reference && a[i] != b[i]) || (reference && (a[i] == 0) != (b[i] == 0)) {
 			return false
 		}
 	}

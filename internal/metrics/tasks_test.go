@@ -216,11 +216,11 @@ func TestMetricsOfWorkerInGroup(t *testing.T) {
 		"kafka_connect_worker_rebalance_epoch":                        9,
 		"kafka_connect_worker_rebalance_leader_name p http://a:1":     1,
 	} {
-		if found, there := all[figure]; !there || found != want {
-			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)
+		if found, ok := all[figure]; !ok || found != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, ok)
 		}
 	}
-	if _, there := all["kafka_connect_worker_connector_total_task_count others"]; there {
+	if _, ok := all["kafka_connect_worker_connector_total_task_count others"]; ok {
 		t.Error("expected no figures of a connector that others run")
 	}
 }
@@ -247,7 +247,8 @@ func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 
 func TestRates(t *testing.T) {
 	var r rates
-	key, began := rateKey{connector: "a"}, time.Unix(1_000_000, 0)
+	key := rateKey{connector: "a"}
+	began := time.Unix(1_000_000, 0)
 	for _, c := range []struct {
 		after time.Duration
 		value float64

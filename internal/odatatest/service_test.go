@@ -145,7 +145,8 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	}
 	before := session(h)
 	h, _ = c.expect(200, "GET", odatatest.SAPPath, "", "X-CSRF-Token", "Fetch")
-	token, old := []string{"X-CSRF-Token", h.Get("X-CSRF-Token")}, session(h)
+	token := []string{"X-CSRF-Token", h.Get("X-CSRF-Token")}
+	old := session(h)
 	h, _ = c.expect(201, "POST", inbox, message, token...)
 	if after := session(h); before == old || old == after || before == "" || old == "" || after == "" {
 		t.Errorf("expected three sessions, found %s before the token, %s with it, %s after it", before, old, after)
@@ -196,7 +197,8 @@ func TestPageThatDiffersTheSecondTime(t *testing.T) {
 			t.Errorf("%s: expected two different pages, found %v, then %v; gone %v, born %v", mode, first, second,
 				l.Deleted, l.Born)
 		}
-		if slices.Sort(second); slices.Equal(first, second) != (mode == "reorder") {
+		slices.Sort(second)
+		if slices.Equal(first, second) != (mode == "reorder") {
 			t.Errorf("%s: expected the same keys with reorder alone, found %v, then %v", mode, first, second)
 		}
 	}

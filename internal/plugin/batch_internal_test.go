@@ -40,7 +40,8 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 		if call.padded != c.spaced {
 			t.Errorf("%s: expected separate copies: %t", c.name, c.spaced)
 		}
-		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.transferBytes())
+		rows := make([]byte, len(c.rows)*abi.RowBytes)
+		data := make([]byte, call.transferBytes())
 		call.write(rows, data)
 		end := 0
 		for n := range c.rows {
@@ -51,7 +52,8 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 					continue
 				}
 				entry := row[32+16*i:]
-				start, size := int(binary.LittleEndian.Uint32(entry[8:])), int(binary.LittleEndian.Uint32(entry[12:]))
+				start := int(binary.LittleEndian.Uint32(entry[8:]))
+				size := int(binary.LittleEndian.Uint32(entry[12:]))
 				if !bytes.Equal(data[start:start+size], b.Bytes(d)) {
 					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
 				}
@@ -59,7 +61,8 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 					t.Errorf("%s: row %d: a datum at %d, outside of the %d bytes in use and reserved", c.name, n,
 						start, end)
 				}
-				if end = start + size; i == 1 {
+				end = start + size
+				if i == 1 {
 					end += valuePadding
 				}
 			}

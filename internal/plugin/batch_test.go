@@ -24,9 +24,11 @@ func TestApplyAllocatesNothing(t *testing.T) {
 			prepared, err := i.Prepare(ctx, []wit.Stage{{Component: component}})
 			require.NoError(t, err)
 			b := batch(t, reg, 500, 1000)
-			rows, size := append([]wit.Row(nil), b.Rows...), len(b.Data)
+			rows := append([]wit.Row(nil), b.Rows...)
+			size := len(b.Data)
 			apply := func() {
-				b.Rows, b.Data = append(b.Rows[:0], rows...), b.Data[:size]
+				b.Rows = append(b.Rows[:0], rows...)
+				b.Data = b.Data[:size]
 				_, err := i.Apply(ctx, prepared, b)
 				require.NoError(t, err)
 			}
@@ -83,7 +85,8 @@ func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 		}
 	})
 	check()
-	b.Rows[0].Value.Encoding, b.Rows[0].Value.Size = wit.Schemaless, b.Rows[0].Value.Size-1
+	b.Rows[0].Value.Encoding = wit.Schemaless
+	b.Rows[0].Value.Size = b.Rows[0].Value.Size - 1
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
 		assert.Error(t, err, "a schemaless value of")

@@ -22,8 +22,7 @@ func TestDescriptionListsAreBounded(t *testing.T) {
 	}
 	pattern := func(p string) wit.ConfigKey { return wit.ConfigKey{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
 	for want, description := range map[string]*wit.Description{
-		"": settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}",
-			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
+		"":                              settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}", Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
 		"at most 20000 settings":        settings(20_001, wit.ConfigKey{Name: "s"}),
 		"at most 1000 patterns":         settings(1001, pattern("a*")),
 		"pattern of at most 1000 bytes": settings(1, pattern(strings.Repeat("a", 1001))),
@@ -93,8 +92,7 @@ func TestStoredResultsAreBounded(t *testing.T) {
 				Fingerprint: text(1<<14 + more)}})
 		},
 		"at most 100000 settings": func(more int) error {
-			return checkConfigValues(make([]wit.ConfigValue,
-				100_000+more))
+			return checkConfigValues(make([]wit.ConfigValue, 100_000+more))
 		},
 		"at most 10000 rows for a notification": func(more int) error {
 			return checkTriggers(make([]wit.Trigger, 10_000+more))

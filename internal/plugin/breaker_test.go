@@ -29,10 +29,11 @@ func fickle(t testing.TB, version string, good bool) []byte {
 	return m.Bytes()
 }
 
-func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, binding *plugin.Binding, log *logtest.Journal,
-	folder string) {
+func fickles(t *testing.T, version string,
+	good bool) (m *plugin.Manager, binding *plugin.Binding, log *logtest.Journal, folder string) {
 	t.Helper()
-	folder, log = t.TempDir(), &logtest.Journal{}
+	folder = t.TempDir()
+	log = &logtest.Journal{}
 	put(t, folder, "fickle.wasm", fickle(t, version, good))
 	m = manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace),
 		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
@@ -209,8 +210,8 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			assert.Error(t, err, why)
 			listed := false
 			for _, info := range m.Modules() {
-				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(),
-					why) && !info.Active
+				listed = listed || (info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(),
+					why) && !info.Active)
 			}
 			if !listed {
 				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())
@@ -244,8 +245,10 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			}
 			// A rollback selects the previous version, but not the rejected one.
 			err = m.Rollback("fickle")
-			if c := binding.Candidate(); file == "newer.wasm" {
-				if assert.Error(t, err, "none of its files has a previous version"); c != nil {
+			c := binding.Candidate()
+			if file == "newer.wasm" {
+				assert.Error(t, err, "none of its files has a previous version")
+				if c != nil {
 					t.Errorf("rolled back to %v", c)
 				}
 			} else if err != nil || c == nil || c.Module().Version != "1.0.0" {

@@ -108,7 +108,8 @@ func TestCheckTimeIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	// On a busy machine, the work before the calls takes some seconds.
-	within, options := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
+	within := time.Second
+	options := plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
 	c, err := plugin.CheckWithin(t.Context(), path, options, within)
 	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
 		within *= 2
@@ -169,14 +170,12 @@ func TestCheckOfInvalidCommands(t *testing.T) {
 		"command look, option -h: ": {{Name: "look", Options: []wit.ConfigKey{option("host", "h")}}},
 		"command look, option -s: expected unique names and letters": {{Name: "look",
 			Options: []wit.ConfigKey{option("service", "s"), option("set-of", "s")}}},
-		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
-		`command "": expected a unique name`:          {{Name: ""}},
-		`command "--look": expected a unique name`:    {{Name: "--look"}},
-		`command "look": expected a unique name of letters, digits, dots and dashes`: {{Name: "look"},
-			{Name: "look"}},
-		"command run: expected another name, since culvert has a command run": {{Name: "look"},
-			{Name: "run"}},
-		"commands: expected at most 100, found 101": many,
+		`command look, option "a b": expected a name`:                                {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
+		`command "": expected a unique name`:                                         {{Name: ""}},
+		`command "--look": expected a unique name`:                                   {{Name: "--look"}},
+		`command "look": expected a unique name of letters, digits, dots and dashes`: {{Name: "look"}, {Name: "look"}},
+		"command run: expected another name, since culvert has a command run":        {{Name: "look"}, {Name: "run"}},
+		"commands: expected at most 100, found 101":                                  many,
 	} {
 		c, findings := checkFile(t, commandsOf(t, commands...))
 		if want == "" {
@@ -203,8 +202,10 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	escapes := settings(wit.ConfigKey{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
 	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
 		{DisplayName: wit.Ptr("\x1b[2J")}}
-	escapes.Components[0].Aliases, escapes.Components[0].Prefixes = []string{"L\x1b[2J"}, []string{"k\x1b."}
-	escapes.Components[0].Name, escapes.Documentation = "K\u200b", "\x1b]0;title\x07"
+	escapes.Components[0].Aliases = []string{"L\x1b[2J"}
+	escapes.Components[0].Prefixes = []string{"k\x1b."}
+	escapes.Components[0].Name = "K\u200b"
+	escapes.Documentation = "\x1b]0;title\x07"
 	transform := wit.Component{Name: "K0", Kind: wit.ComponentTransformation}
 	roles := func(kind wit.ComponentKind, specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,

@@ -36,7 +36,7 @@ func workFor(t *testing.T, ctx context.Context, limit time.Duration) *limitedCal
 }
 
 // tick simulates ticks that each wait for a processor, and returns why the call was ended, or nil.
-func (w *limitedCall) tick(times int, wait time.Duration) (ended error) {
+func (l *limitedCall) tick(times int, wait time.Duration) (ended error) {
 	defer func() {
 		if p := recover(); p != nil {
 			ended = p.(error)
@@ -47,7 +47,7 @@ func (w *limitedCall) tick(times int, wait time.Duration) (ended error) {
 		if n%(10*windowLength) >= windowLength { // sometimes there is no wait
 			time.Sleep(wait)
 		}
-		w.clock.tick(w.processors)
+		l.clock.tick(l.processors)
 	}
 	return nil
 }
@@ -166,7 +166,8 @@ func TestCanceledCallsEnd(t *testing.T) {
 func TestLongHostCallsCheckTheClock(t *testing.T) {
 	looks := 0
 	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
-	got, want := make([]byte, 1<<20+7), make([]byte, 1<<20+7)
+	got := make([]byte, 1<<20+7)
+	want := make([]byte, 1<<20+7)
 	_, _ = rand.New(rand.NewSource(42)).Read(want)
 	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
 		t.Errorf("expected the same numbers and 17 checks of the clock, found %d, %v", looks, err)

@@ -154,8 +154,7 @@ func TestSink(t *testing.T) {
 			i.OpenSink(ctx, "s", nil, []byte("s"), []wit.Response{{Body: []byte("body")}}))
 		b := batch(t, reg, 3, 6)
 		request := wit.Request{Method: "POST", Target: "/x", TokenPath: wit.Ptr("/"),
-			Body: connectdata.AppendString(nil,
-				"000000")}
+			Body: connectdata.AppendString(nil, "000000")}
 		equal(t, "encode", wit.EncodeResult{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0},
 			State: []byte("in")}}, Rejected: []wit.RowError{{RowIndex: 2, Error: wit.Error{Kind: wit.ErrorData,
 			Message: "no"}}}, Ignored: []uint32{1}})(

@@ -62,7 +62,8 @@ func cachedDescriptions(t *testing.T, m *plugin.Manager) (all []wit.Description)
 
 // A file that was loaded before is not compiled or described until a connector needs it.
 func TestKnownFilesAreNotCompiled(t *testing.T) {
-	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	folder := t.TempDir()
+	cache := filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
 		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
@@ -101,7 +102,7 @@ func TestKnownBuiltInPluginsAreNotCopied(t *testing.T) {
 		require.NoError(t, err)
 		cachedDescriptions(t, m)
 		require.NoError(t, m.Close())
-		if got := files.read.Load(); got < want || want == 0 && got > 0 {
+		if got := files.read.Load(); got < want || (want == 0 && got > 0) {
 			t.Errorf("start %d: expected %d complete reads, found %d", n, want, got)
 		}
 	}
@@ -120,7 +121,8 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 	} {
 		for _, kind := range []string{"json", "metered"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+				folder := t.TempDir()
+				cache := filepath.Join(t.TempDir(), "cache")
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
 				m, _ := overCache(t, folder, cache)
@@ -184,7 +186,8 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+			folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
+			cache := filepath.Join(t.TempDir(), "cache")
 			m, _ := overCache(t, folder, cache)
 			want := cachedDescriptions(t, m)
 			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
@@ -206,7 +209,8 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 
 // Warm compiles all plugins into the cache.
 func TestWarmCompilesAllPlugins(t *testing.T) {
-	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
+	cache := filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
 	for _, kind := range []string{"code", "metered"} {
 		require.NoError(t, os.RemoveAll(cacheFiles(t, cache, kind)[0]))
@@ -226,7 +230,8 @@ func TestWarmCompilesAllPlugins(t *testing.T) {
 
 // Files that were not used for long are deleted from the cache; files in use stay.
 func TestUnusedCacheFilesAreDeleted(t *testing.T) {
-	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
+	cache := filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
 	cachedDescriptions(t, m)
 	var stay []string
@@ -262,7 +267,8 @@ func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 // Code is not executed from a cache folder that other users can write to. If the cache cannot be written, starts take
 // longer but succeed; the test uses a file instead of a folder because root may write to any folder.
 func TestUnsafeCacheFolders(t *testing.T) {
-	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	foreign := t.TempDir()
+	none := filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.Chmod(foreign, 0o777))
 	require.NoError(t, os.WriteFile(none, nil, 0o600))
 	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {

@@ -24,8 +24,9 @@ type countdown struct {
 	left, count int
 }
 
-func (l *countdown) Err() error {
-	if l.count++; l.count > l.left {
+func (c *countdown) Err() error {
+	c.count++
+	if c.count > c.left {
 		return context.Canceled
 	}
 	return nil
@@ -64,7 +65,8 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 			run := func(left int) (*countdown, error) {
 				ctx := &countdown{Context: context.Background(), left: left}
 				i := &Instance{}
-				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
+				i.schemas = schemas.New(record.NewRegistry(), i.clock.callerErr)
+				i.clock.ctx = ctx
 				i.buffers.topics = []uint32{0}
 				return ctx, read(i)
 			}

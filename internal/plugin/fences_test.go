@@ -162,8 +162,8 @@ func TestBatchResultIsBounded(t *testing.T) {
 				t.Error(err)
 			}
 			if want != "" {
-				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil &&
-					trap.Limit != "result.bytes" || len(in.Data) != size || len(in.Rows) != rows {
+				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); (trap != nil &&
+					trap.Limit != "result.bytes") || len(in.Data) != size || len(in.Rows) != rows {
 					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
 				}
 			}
@@ -191,7 +191,8 @@ func TestTopicsAreBounded(t *testing.T) {
 			case c.want == "" && (err != nil || len(in.Topics) != plugin.MaxTopics):
 				t.Errorf("%s: %d topics, %v", c.mode, len(in.Topics), err)
 			case c.want != "":
-				if trapped(t, err, c.want); len(in.Topics) != 1 {
+				trapped(t, err, c.want)
+				if len(in.Topics) != 1 {
 					t.Errorf("%s: the batch has %d topics", c.mode, len(in.Topics))
 				}
 			}

@@ -48,7 +48,8 @@ func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.
 	log *logtest.Journal)) {
 	for _, g := range foreign {
 		t.Run(g.folder, func(t *testing.T) {
-			log, registry := new(logtest.Journal), record.NewRegistry()
+			log := new(logtest.Journal)
+			registry := record.NewRegistry()
 			f(t, g.prefix, foreignGuest(t, g.folder, g.prefix, registry, log), registry, log)
 		})
 	}
@@ -99,7 +100,8 @@ func page(t *testing.T) string {
 
 // A panic in Rust is logged with its message, and its stack trace contains function names.
 func TestRealRustPanicIsLogged(t *testing.T) {
-	log, registry := new(logtest.Journal), record.NewRegistry()
+	log := new(logtest.Journal)
+	registry := record.NewRegistry()
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
 		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field",

@@ -96,7 +96,8 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 	} {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
-				folder, log := t.TempDir(), &logtest.Journal{}
+				folder := t.TempDir()
+				log := &logtest.Journal{}
 				options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
 					Logger: log.Logger(slog.LevelWarn)}
 				if base == "built in" {
@@ -198,7 +199,8 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 
 // Warnings compare with the version that ran last, also after a rollback.
 func TestWarningsCompareWithLastActiveVersion(t *testing.T) {
-	folder, log := t.TempDir(), &logtest.Journal{}
+	folder := t.TempDir()
+	log := &logtest.Journal{}
 	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
 		Logger: log.Logger(slog.LevelWarn)}, folder)
 	for _, version := range []string{"1.0.0", "2.0.0", "1.0.0"} {
@@ -216,7 +218,8 @@ func TestWarningsCompareWithLastActiveVersion(t *testing.T) {
 // Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for built-in
 // plugins. Versions that never ran do not count. Files of older programs are read.
 func TestPasswordsOfEarlierVersions(t *testing.T) {
-	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
+	folder := t.TempDir()
+	path := filepath.Join(t.TempDir(), "plugins.adopted.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
 		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
 	options := plugin.Options{History: path}
@@ -280,7 +283,8 @@ func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
 		"allowed":       {map[string]string{"plugin.smt.replace": "true"}, "2.0.0", "2.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder, log := t.TempDir(), &logtest.Journal{}
+			folder := t.TempDir()
+			log := &logtest.Journal{}
 			put(t, folder, "mine.wasm", transforms(x.version))
 			put(t, folder, "shop.wasm", shop("shop", "2.0.0", honest...))
 			m := manager(t, plugin.Options{Embedded: embedded, Settings: x.settings,
@@ -324,7 +328,9 @@ func TestReplaceableFilesCauseWarning(t *testing.T) {
 		"a file of everybody":   {"shop", "2.0.0", 0o755, 0o646, []string{replaces, others}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder, log, data := t.TempDir(), &logtest.Journal{}, shop(x.plugin, x.version, honest...)
+			folder := t.TempDir()
+			log := &logtest.Journal{}
+			data := shop(x.plugin, x.version, honest...)
 			path := filepath.Join(folder, "new.wasm")
 			put(t, folder, "new.wasm", data)
 			require.NoError(t, os.Chmod(path, x.file))

@@ -265,7 +265,8 @@ func TestDeepRecursion(t *testing.T) {
 			leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), // self(arg0 - 1, arg1) + arg1 - arg1
 			{0x20, 0x01, 0x6a, 0x20, 0x01, 0x6b}}, nil)
 	})
-	n, last := deep.Index(prepareExport), uint64(len(deep.Exports))
+	n := deep.Index(prepareExport)
+	last := uint64(len(deep.Exports))
 	inner := deep.Exports[n]
 	inner.Name = "inner"
 	inner.Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)), leb([]byte{0x10}, last))

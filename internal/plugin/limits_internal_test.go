@@ -56,8 +56,8 @@ func TestInvalidLimits(t *testing.T) {
 		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
 	} {
 		all, err := limitsOf(Limits{}, map[string]string{key: c.value})
-		if c.want == "" && (err != nil || all["a"].RecycleBytes != 7) ||
-			c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want)) {
+		if (c.want == "" && (err != nil || all["a"].RecycleBytes != 7)) ||
+			(c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want))) {
 			t.Errorf("%s: expected %q, found %v, %v", key, c.want, all, err)
 		}
 	}
@@ -110,7 +110,8 @@ func TestNotice(t *testing.T) {
 
 func TestRowsOfALoadAreBounded(t *testing.T) {
 	t.Parallel()
-	most, tooMany := uint64(1)<<53, uint64(1)<<53+1
+	most := uint64(1) << 53
+	tooMany := uint64(1)<<53 + 1
 	assert.Equal(t, nil, checkProgress(&wit.LoadProgress{Read: most, Total: &most}))
 	for want, progress := range map[string]*wit.LoadProgress{
 		"at most 9007199254740992 rows read":       {Read: tooMany},

@@ -99,12 +99,13 @@ func TestCompilingIsCanceled(t *testing.T) {
 	folder := folderWith(t, "hostile.wasm", slowToCompile(4))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	start, said := time.Now(), make(chan time.Duration, 2)
+	start := time.Now()
+	said := make(chan time.Duration, 2)
 	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
 		Compiling: func(elapsed time.Duration) { said <- elapsed }})
 	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
-		elapsed > 2*200*time.Millisecond && len(said) != 2 {
+		(elapsed > 2*200*time.Millisecond && len(said) != 2) {
 		t.Errorf("expected the context's error within 50 s and two messages, found %v after %v and %d messages", err,
 			elapsed, len(said))
 	}
@@ -126,7 +127,8 @@ func TestRefusalsAreKept(t *testing.T) {
 		"is refused":       {func() []byte { m := manyBranches(); return m.Bytes() }(), "effort of compiling function"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+			folder := t.TempDir()
+			cache := filepath.Join(t.TempDir(), "cache")
 			put(t, folder, "hostile.wasm", c.module)
 			rejected := func(file string) error {
 				t.Helper()

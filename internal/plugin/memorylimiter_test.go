@@ -33,7 +33,8 @@ const limit = 2 << 20
 // transforms.
 func bounded(t *testing.T, n int64) limited {
 	t.Helper()
-	folder, log := t.TempDir(), &logtest.Journal{}
+	folder := t.TempDir()
+	log := &logtest.Journal{}
 	for _, name := range []string{"a", "b", "c"} {
 		put(t, folder, name+".wasm", guesttest.Static(wit.Description{Name: name, Version: "1.0.0",
 			Components: []wit.Component{{Name: name + "Source", Kind: wit.ComponentSource}, {Name: name + "Transform",
@@ -56,24 +57,24 @@ func bounded(t *testing.T, n int64) limited {
 }
 
 // instances returns the number of instances of all plugins.
-func (c limited) instances() (n int64) {
-	for _, i := range c.Modules() {
+func (l limited) instances() (n int64) {
+	for _, i := range l.Modules() {
 		n += i.Metrics.Instances
 	}
 	return n
 }
 
-func (c limited) bind(t *testing.T, connector, name string) *plugin.Binding {
+func (l limited) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
-	binding, err := c.BindPlugin(connector, name, "")
+	binding, err := l.BindPlugin(connector, name, "")
 	require.NoError(t, err)
 	return binding
 }
 
 // bindTransform binds the plugin's transform.
-func (c limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
+func (l limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
-	binding, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
+	binding, err := l.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
 	require.NoError(t, err)
 	return binding
 }
@@ -100,7 +101,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 		for n := range connectors {
 			all.Go(func() {
 				name := fmt.Sprintf("c%02d", n)
-				source, transform := c.bind(t, name, "a"), c.bindTransform(t, name, "b")
+				source := c.bind(t, name, "a")
+				transform := c.bindTransform(t, name, "b")
 				defer source.Close()
 				defer transform.Close()
 				for range pages {
@@ -154,7 +156,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 func TestOverlappingPagesYieldMemory(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
-		greedy, other := c.bind(t, "greedy", "a"), c.bind(t, "other", "a")
+		greedy := c.bind(t, "greedy", "a")
+		other := c.bind(t, "other", "a")
 		defer greedy.Close()
 		defer other.Close()
 		ctx, stop := context.WithCancel(t.Context())
@@ -191,7 +194,9 @@ func TestOverlappingPagesYieldMemory(t *testing.T) {
 func TestWaitingForMemoryIsCanceled(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
-		first, second, third := c.bind(t, "first", "a"), c.bind(t, "second", "a"), c.bind(t, "third", "a")
+		first := c.bind(t, "first", "a")
+		second := c.bind(t, "second", "a")
+		third := c.bind(t, "third", "a")
 		defer first.Close()
 		defer second.Close()
 		r, err := first.Current().Reader(t.Context())

@@ -36,7 +36,7 @@ func TestRealMeteredGuestsAreEqual(t *testing.T) {
 					t.Errorf("%d results; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers),
 						budget, diff)
 				}
-				if budget == unmetered && r.ticks != 0 || budget == 0 && r.ticks < 1000 {
+				if (budget == unmetered && r.ticks != 0) || (budget == 0 && r.ticks < 1000) {
 					t.Errorf("%d ticks with a budget of %d", r.ticks, budget)
 				}
 			}

@@ -205,7 +205,8 @@ func TestApply(t *testing.T) {
 			for round := range 3 {
 				b := batch(t, reg, c.rows, 6)
 				// Only the data of the rows of a part is copied to the guest.
-				b.Rows, first = b.Rows[round:], round
+				b.Rows = b.Rows[round:]
+				first = round
 				rowErrors, err := i.Apply(ctx, context, b)
 				if err != nil {
 					t.Fatalf("%s: %v", c.name, err)

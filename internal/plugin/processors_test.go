@@ -22,7 +22,8 @@ func TestYieldedProcessorsReturn(t *testing.T) {
 		if p.yield() {
 			t.Error("the processor was passed on without a waiting call")
 		}
-		second, first := make(chan error, 1), make(chan bool, 1)
+		second := make(chan error, 1)
+		first := make(chan bool, 1)
 		go func() { second <- p.acquire(t.Context()) }()
 		synctest.Wait()
 		go func() { first <- p.yield() }()

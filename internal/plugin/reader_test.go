@@ -157,7 +157,8 @@ func TestUnstartedPagesSurviveTrap(t *testing.T) {
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
 		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
 	pool := binding.Current()
-	breaks, waits := read(t, pool), read(t, pool)
+	breaks := read(t, pool)
+	waits := read(t, pool)
 	_, err := waits.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 	require.NoError(t, err)
 	page := begin(t, breaks)
@@ -209,12 +210,14 @@ func TestReadersWaitInOrder(t *testing.T) {
 // instances in use, and does not affect other connectors.
 func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	m, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
-	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
+	task := bind(t, m, "orders", "all")
+	other := bind(t, m, "other", "all")
 	pool := binding.Current()
 	for _, one := range []*plugin.Binding{binding, task, other} {
 		works(t, one.Current(), "1.0.0")
 	}
-	if instances(t, pool, 2, "at work"); pool != task.Current() || pool == other.Current() {
+	instances(t, pool, 2, "at work")
+	if pool != task.Current() || pool == other.Current() {
 		t.Error("expected one pool for the tasks of a connector")
 	}
 	binding.Close()

@@ -167,7 +167,8 @@ func TestLimitBelowMinimum(t *testing.T) {
 	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
 	checkRejected(t, options, guesttest.Bytes(t, all),
 		"bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
-	options.Registry, options.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
+	options.Registry = record.NewRegistry()
+	options.Settings["plugin.all.limits.memory.bytes"] = "0"
 	_, err := plugin.New(t.Context(), options)
 	assert.Error(t, err, "Invalid value 0 for configuration plugin.all.limits.memory.bytes: ")
 }
@@ -197,7 +198,8 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 // Files that are not regular, or too large, are rejected unread; links to files are accepted, as Kubernetes mounts
 // them.
 func TestIrregularFilesAreRejected(t *testing.T) {
-	folder, elsewhere := t.TempDir(), t.TempDir()
+	folder := t.TempDir()
+	elsewhere := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
 	put(t, elsewhere, "real", named("mounted", "1.0.0", 0))
 	huge, err := os.Create(in("huge.wasm"))

@@ -90,7 +90,8 @@ func TestRealSecondHost(t *testing.T) {
 	}
 	require.NoError(t, err)
 	node := exec.Command("node", "../../testdata/peers/jco/host.mjs", file)
-	node.Env, node.Stderr = append(os.Environ(), "JCO_HOME="+home), os.Stderr
+	node.Env = append(os.Environ(), "JCO_HOME="+home)
+	node.Stderr = os.Stderr
 	said, err := node.Output()
 	if err != nil {
 		t.Fatalf("host.mjs: %v", err)
@@ -198,7 +199,7 @@ func enumsOf(contract string) map[string][]string {
 func invoke[T any](r *recorder, iface, method string, args ...any) (result T, err error) {
 	function := canon.Function(iface, method)
 	var dst any = &result
-	if _, none := dst.(*struct{}); none {
+	if _, ok := dst.(*struct{}); ok {
 		dst = nil
 	}
 	call := recordedCall{Interface: iface, Function: function.Name, Arguments: []any{}}
@@ -213,7 +214,8 @@ func invoke[T any](r *recorder, iface, method string, args ...any) (result T, er
 	case err != nil:
 		answer["trap"] = true
 	case failure != nil:
-		answer["fault"], err = r.shape(reflect.ValueOf(*failure)), failure
+		answer["fault"] = r.shape(reflect.ValueOf(*failure))
+		err = failure
 	case dst != nil:
 		if value := r.shape(reflect.ValueOf(result)); value != nil { // Node's undefined is not in its JSON
 			answer["ok"] = value
@@ -226,7 +228,7 @@ func invoke[T any](r *recorder, iface, method string, args ...any) (result T, er
 // shape converts a value of the contract to the form that jco has in JavaScript.
 func (r *recorder) shape(v reflect.Value) any {
 	t := v.Type()
-	if _, enum := reflect.Zero(t).Interface().(interface{ Cases() int }); enum && t.Kind() != reflect.Struct {
+	if _, ok := reflect.Zero(t).Interface().(interface{ Cases() int }); ok && t.Kind() != reflect.Struct {
 		return r.enums[canon.Kebab(t.Name())][v.Uint()]
 	}
 	switch t.Kind() {
@@ -262,8 +264,9 @@ func (r *recorder) structure(v reflect.Value) any {
 	variant := t.NumField() > 0 && t.Field(0).Type == reflect.TypeFor[wit.Variant]()
 	fields := map[string]any{}
 	for i := range t.NumField() {
-		field, value := t.Field(i), v.Field(i)
-		if field.Type == reflect.TypeFor[wit.Variant]() || value.Kind() == reflect.Pointer && value.IsNil() {
+		field := t.Field(i)
+		value := v.Field(i)
+		if field.Type == reflect.TypeFor[wit.Variant]() || (value.Kind() == reflect.Pointer && value.IsNil()) {
 			continue
 		}
 		name := canon.Kebab(field.Name)
@@ -296,13 +299,14 @@ func (r *recorder) compare(t *testing.T, there answered) {
 	for n := range here.Answers {
 		functions[r.Calls[n].Interface+"."+r.Calls[n].Function]++
 		if diff := cmp.Diff(here.Answers[n], there.Answers[n]); diff != "" {
-			if differences++; differences < 5 {
+			differences++
+			if differences < 5 {
 				t.Errorf("call %d, %s: our host (-), Node (+):\n%.3000s", n, r.Calls[n].Function, diff)
 			}
 		}
 	}
-	if diff := cmp.Diff(len(here.Log), len(there.Log)); diff != "" || len(here.Log) > 0 &&
-		cmp.Diff(here.Log, there.Log) != "" {
+	if diff := cmp.Diff(len(here.Log), len(there.Log)); diff != "" || (len(here.Log) > 0 &&
+		cmp.Diff(here.Log, there.Log) != "") {
 		t.Errorf("log lines: our host %v, Node %v", here.Log, there.Log)
 	}
 	for _, i := range r.found {
@@ -406,14 +410,13 @@ func (s recordedSource) Open(component string, settings []wit.Setting, state []b
 }
 
 func (s recordedSource) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
-	now int64) (wit.NextAction,
-	error) {
+	now int64) (wit.NextAction, error) {
 	_ = s.CheckOffset(nil, offset)
 	return invoke[wit.NextAction](s.r, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
 }
 
-func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
-	error) {
+func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (uint32, error) {
 	// An abandoned page has no effect on later pages.
 	if page, err := invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response); err == nil {
 		s.Abandon(page)
@@ -421,8 +424,8 @@ func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.Offse
 	return invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response)
 }
 
-func (s recordedSource) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult,
-	error) {
+func (s recordedSource) Decode(page uint32, tag string, status uint16, piece []byte,
+	last bool) (wit.DecodeResult, error) {
 	return invoke[wit.DecodeResult](s.r, wit.InterfaceSource, "Decode", page, tag, status, piece, last)
 }
 
@@ -438,19 +441,19 @@ func (s recordedSource) CheckOffset(partition, offset []wit.OffsetEntry) error {
 // recordedTransform is a guest's transform for plugintest.
 type recordedTransform struct{ r *recorder }
 
-func (s recordedTransform) Prepare(chain []wit.Stage) ([]byte, error) {
-	return invoke[[]byte](s.r, wit.InterfaceTransform, "Prepare", chain)
+func (r recordedTransform) Prepare(chain []wit.Stage) ([]byte, error) {
+	return invoke[[]byte](r.r, wit.InterfaceTransform, "Prepare", chain)
 }
 
-func (s recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+func (r recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
-	_, _ = s.Test(context, schemas, topics, rows, data)
-	return invoke[wit.ApplyResult](s.r, wit.InterfaceTransform, "Apply", context, schemas, topics, rows, data)
+	_, _ = r.Test(context, schemas, topics, rows, data)
+	return invoke[wit.ApplyResult](r.r, wit.InterfaceTransform, "Apply", context, schemas, topics, rows, data)
 }
 
-func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+func (r recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.TestResult, error) {
-	return invoke[wit.TestResult](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
+	return invoke[wit.TestResult](r.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
 }
 
 // stage returns a stage with settings, given as names and values in turn.
@@ -502,7 +505,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 		opened, err = invoke[wit.SinkOpenResult](r, wit.InterfaceSink, "Open", component, settings, []byte(nil),
 			answers)
 		require.NoError(t, err)
-		if answers = nil; opened.Pending != nil {
+		answers = nil
+		if opened.Pending != nil {
 			for _, q := range opened.Pending.Requests {
 				answers = append(answers, exchange(s, &q))
 			}
@@ -523,8 +527,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 		switch i % 4 {
 		case 2:
 			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "OrderID", Value: int64(2)},
-				{Key: "ProductID",
-					Value: int64(i)},
+				{Key: "ProductID", Value: int64(i)},
 				{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
 			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
 		case 3:

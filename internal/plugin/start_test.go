@@ -89,8 +89,7 @@ func TestInvalidStarts(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"parameters": {with(8, 1, index-1),
-			"expected a function without parameters and results, found 4 and 1"},
+		"parameters":            {with(8, 1, index-1), "expected a function without parameters and results, found 4 and 1"},
 		"an index too high":     {with(8, 1, index+1), "there are"},
 		"twice":                 {with(8, 1, index, 8, 1, index), "out of order"},
 		"twice, something amid": {with(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},

@@ -33,7 +33,8 @@ func TestBatchPart(t *testing.T) {
 		part := b.Subset(rows)
 		size := 0
 		for n, row := range rows {
-			of, got := b.Rows[row], part.Rows[n]
+			of := b.Rows[row]
+			got := part.Rows[n]
 			for _, d := range [][2]wit.ValueSlice{{of.Key, got.Key}, {of.Value, got.Value}, {of.Headers, got.Headers}} {
 				if want, found := b.Bytes(d[0]), part.Bytes(d[1]); string(want) != string(found) {
 					t.Errorf("row %d: expected %x, found %x", row, want, found)

@@ -66,8 +66,7 @@ func TestSchemaSizeIsTreeSize(t *testing.T) {
 	}
 	decimal := func(scale string) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
-			Parameters: []wit.Setting{{Name: "scale",
-				Value: scale}}}}
+			Parameters: []wit.Setting{{Name: "scale", Value: scale}}}}
 	}
 	for name, c := range map[string]struct {
 		nodes []wit.SchemaNode
@@ -85,8 +84,8 @@ func TestSchemaSizeIsTreeSize(t *testing.T) {
 		"no scale":         {decimal("x"), ""},
 		"good scale":       {decimal("-1000"), ""},
 	} {
-		if _, err := NewRegistry().Intern(c.nodes); c.want == "" && err != nil || c.want != "" && (err == nil ||
-			!strings.Contains(err.Error(), c.want)) {
+		if _, err := NewRegistry().Intern(c.nodes); (c.want == "" && err != nil) || (c.want != "" && (err == nil ||
+			!strings.Contains(err.Error(), c.want))) {
 			t.Errorf("%s: expected %q, found %v", name, c.want, err)
 		}
 	}
@@ -100,7 +99,8 @@ func TestUnusedSchemasAreRemoved(t *testing.T) {
 		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
 			strings.Repeat("d", 3<<20))}})
 	}
-	ours, theirs := r.ForConnector("ours"), r.ForConnector("theirs")
+	ours := r.ForConnector("ours")
+	theirs := r.ForConnector("theirs")
 	held, _ := page(ours, -1)
 	for i := range 60 { // 180 MB
 		if _, err := page(ours, i); err != nil {

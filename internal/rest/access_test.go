@@ -227,7 +227,7 @@ func TestAccessToEachRoute(t *testing.T) {
 	checked := 0
 	for _, r := range append(slices.Clone(routes), route{method: "GET", path: "/console/form"},
 		route{method: "POST", path: "/console/act"}) {
-		if r.serve == nil && !strings.HasPrefix(r.path, consolePath) || r.path == "/health" {
+		if (r.serve == nil && !strings.HasPrefix(r.path, consolePath)) || r.path == "/health" {
 			continue
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "0", "{feed}", "f", "{id}", "1", "{command}",
@@ -317,8 +317,8 @@ func TestCrossOrigin(t *testing.T) {
 		{any, "GET", "/console/", "https://other.example.com", 200, ""},
 	} {
 		a := fetched(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
-		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || c.status < 300 &&
-			found != c.allowed {
+		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || (c.status < 300 &&
+			found != c.allowed) {
 			t.Errorf("%+v: found %d, allowed %q", c, a.StatusCode, found)
 		}
 	}
@@ -380,7 +380,8 @@ func TestListenersWithTLS(t *testing.T) {
 	if !strings.HasPrefix(url, "https://") {
 		t.Errorf("expected https, found %s", url)
 	}
-	settings["ssl.client.auth"], settings["ssl.truststore.location"] = "required", filepath.Join(dir, "ca.pem")
+	settings["ssl.client.auth"] = "required"
+	settings["ssl.truststore.location"] = filepath.Join(dir, "ca.pem")
 	url = listening(t, o).URLs()[0]
 	answers(t, over(client), url+"/connectors", 200)
 	for name, own := range map[string][]tls.Certificate{"none": nil, "a stranger's": {stranger}} {
@@ -389,9 +390,8 @@ func TestListenersWithTLS(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{
-		"no store": {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
-		"missing file": {"ssl.keystore.location", filepath.Join(dir, "x.pem"),
-			"listeners.https.ssl.keystore.location"},
+		"no store":      {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
+		"missing file":  {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "listeners.https.ssl.keystore.location"},
 		"client's word": {"ssl.client.auth", "maybe", "expected none, requested or required"},
 		"unknown":       {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
 		"version":       {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},

@@ -40,14 +40,15 @@ func (l *lister) DeadLetterSummary(name string) (s connect.DeadLetterSummary) {
 // conditionOf returns a connector with tasks, one for each condition.
 func conditionOf(name string, words ...connect.Condition) connect.Summary {
 	c := connect.Summary{Name: name, Type: "source", Class: "a.Class",
-		Components: []connect.ComponentStatus{{Task: -1, Local: true,
-			State: connect.Running, Condition: "idle"}}}
+		Components: []connect.ComponentStatus{{Task: -1, Local: true, State: connect.Running, Condition: "idle"}}}
 	for n, word := range words {
 		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: word,
 			Activity: connect.Activity{Rows: wit.Ptr(1.26), Refused: wit.Ptr(int64(2))},
 			Since:    time.Unix(int64(100+n), 0)}
 		if word == "failed" {
-			p.State, p.Kind, p.Cause = connect.Failed, "unauthorized", name+": no!"
+			p.State = connect.Failed
+			p.Kind = "unauthorized"
+			p.Cause = name + ": no!"
 		}
 		c.Components = append(c.Components, p)
 	}
@@ -330,7 +331,9 @@ func (r *runner) Summaries() []connect.Summary {
 			p.Activity = connect.Activity{Rows: wit.Ptr(1.0), Refused: wit.Ptr(int64(2))}
 		}
 		if n == 2 && r.number == 2 { // known only to the worker that runs it
-			p.Condition, p.RestartsAt, p.Kind = "away", time.Unix(0, 0), "transient"
+			p.Condition = "away"
+			p.RestartsAt = time.Unix(0, 0)
+			p.Kind = "transient"
 		}
 		c.Components = append(c.Components, p)
 	}

@@ -56,16 +56,16 @@ func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query co
 			DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}}})
 }
 
-func (l *deadLetterWorker) DiscardDeadLetters(_ context.Context, _ string, p map[connect.DeadLetterPosition]bool) (
-	connect.DiscardResult, error) {
+func (l *deadLetterWorker) DiscardDeadLetters(_ context.Context, _ string,
+	p map[connect.DeadLetterPosition]bool) (connect.DiscardResult, error) {
 	if p[connect.DeadLetterPosition{Offset: 9}] {
 		return connect.DiscardResult{}, connect.ErrTooManyRanges
 	}
 	return connect.DiscardResult{Discarded: len(p), Kept: map[string]int{"of geheim": 2}}, nil
 }
 
-func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string, r connect.ReplayRequest) (connect.ReplayResult,
-	error) {
+func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string,
+	r connect.ReplayRequest) (connect.ReplayResult, error) {
 	l.replay = r
 	if r.Value != nil && *r.Value == "no JSON" {
 		return connect.ReplayResult{}, connect.ErrNotJSON
@@ -221,7 +221,8 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 	}
 	letter := connect.ListedDeadLetter{DeadLetter: &connect.DeadLetter{Record: &kgo.Record{
 		Headers: make([]kgo.RecordHeader, maxShownHeaders+1)}}}
-	req.r, req.requiresLogon = requestOf(t, "GET", "http://localhost/", ""), true
+	req.r = requestOf(t, "GET", "http://localhost/", "")
+	req.requiresLogon = true
 	assert.Equal(t, maxShownHeaders, len(req.shownDeadLetter(letter, 10).Headers))
 	worker.value = strings.Repeat("x", 20<<10)
 	const letters = "/culvert/connectors/a/deadletters"

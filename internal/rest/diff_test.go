@@ -24,7 +24,9 @@ func (e *editableWorker) worker() Worker {
 	w := e.with(e)
 	w.Redact = func(s string) string { return strings.ReplaceAll(s, "struck", "[hidden]") }
 	w.Passwords = func() func(string) bool { return func(key string) bool { return key == "pwd" } }
-	w.Source, w.Write, w.Compare = e.source, e.write, e.compare
+	w.Source = e.source
+	w.Write = e.write
+	w.Compare = e.compare
 	return w
 }
 
@@ -56,7 +58,8 @@ func (e *editableWorker) write(_ context.Context, name string, given ConfigReque
 }
 
 func (e *editableWorker) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
-	e.put, e.masked = &given, masked
+	e.put = &given
+	e.masked = masked
 	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, LockedReason: "struck",
 		Differences: []Difference{}, Warnings: []string{"w"}}, nil
 }

@@ -93,8 +93,8 @@ func (r *runner) Snapshot(_, feed, _ string) error {
 }
 
 // runners starts three workers. The second one leads.
-func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string,
-	seats []*seat) {
+func runners(t *testing.T,
+	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
 	t.Helper()
 	var workers []Worker
 	for n := range 3 {

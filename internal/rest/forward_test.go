@@ -57,8 +57,8 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	if task >= 0 {
 		connector = fmt.Sprintf("%s/%d", connector, task)
 	}
-	url, exists := s.owners[connector]
-	return url, !exists || (url == s.url && url != ""), url != ""
+	url, ok := s.owners[connector]
+	return url, !ok || (url == s.url && url != ""), url != ""
 }
 
 func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
@@ -105,27 +105,28 @@ type rejectingWorker struct {
 	name string
 }
 
-func (n *rejectingWorker) worker() Worker {
-	n.parts.Once = true
-	w, refusal := n.with(n), &Refusal{http.StatusGone, n.name}
+func (r *rejectingWorker) worker() Worker {
+	r.parts.Once = true
+	w := r.with(r)
+	refusal := &Refusal{http.StatusGone, r.name}
 	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, refusal }
 	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, refusal }
 	w.Delete = func(context.Context, string) error { return refusal }
 	return w
 }
 
-func (n *rejectingWorker) Status(string) (connect.Status, error) {
+func (r *rejectingWorker) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
-func (n *rejectingWorker) ListDeadLetters(context.Context, string, connect.DeadLetterQuery,
+func (r *rejectingWorker) ListDeadLetters(context.Context, string, connect.DeadLetterQuery,
 	func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error) {
-	return connect.DeadLetterPage{}, &Refusal{http.StatusGone, n.name}
+	return connect.DeadLetterPage{}, &Refusal{http.StatusGone, r.name}
 }
 
-func (n *rejectingWorker) DiscardDeadLetters(context.Context, string, map[connect.DeadLetterPosition]bool) (
-	connect.DiscardResult, error) {
-	return connect.DiscardResult{}, &Refusal{http.StatusGone, n.name}
+func (r *rejectingWorker) DiscardDeadLetters(context.Context, string,
+	map[connect.DeadLetterPosition]bool) (connect.DiscardResult, error) {
+	return connect.DiscardResult{}, &Refusal{http.StatusGone, r.name}
 }
 
 // trio is three workers: the first gets the requests, the second leads, the third runs connector a and its task 3.
@@ -156,11 +157,14 @@ func grouped(t *testing.T, workers []Worker, within time.Duration,
 			}
 		}))
 		t.Cleanup(server.Close)
-		urls, seats = append(urls, server.URL), append(seats, s)
+		urls = append(urls, server.URL)
+		seats = append(seats, s)
 		members = append(members, GroupMember{WorkerID: worker.Now().ID, URL: server.URL})
 	}
 	for n, s := range seats {
-		s.url, s.leader, s.members = urls[n], urls[1], members
+		s.url = urls[n]
+		s.leader = urls[1]
+		s.members = members
 	}
 	return urls, seats
 }
@@ -178,7 +182,8 @@ func newTrio(t *testing.T) *trio {
 		all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
 		return false
 	})
-	all.urls, all.seats = [3]string(urls), [3]*seat(seats)
+	all.urls = [3]string(urls)
+	all.seats = [3]*seat(seats)
 	for i, s := range all.seats {
 		s.members = nil
 		s.owners = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
@@ -360,7 +365,10 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 				`complete request momentarily because connector nobody's is assigned to no worker of the group, likely because a ` +
 				`rebalance was underway."}`, []string{"0"}},
 		"a task runs nowhere": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.owners["a/3"], s.leader = "", s.url })
+			all.seats[0].set(func(s *seat) {
+				s.leader = s.url
+				s.owners["a/3"] = ""
+			})
 		}, "POST", "/connectors/a/tasks/3/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily ` +
 				`because task 3 of connector a is assigned to no worker of the group, likely because a rebalance was underway."}`,
@@ -368,7 +376,8 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 		"given to no worker": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
 			all.seats[1].set(func(s *seat) {
-				s.owners["a"], s.unplaced = "", map[string]string{"a": "expected a worker with the plugins of class C"}
+				s.owners["a"] = ""
+				s.unplaced = map[string]string{"a": "expected a worker with the plugins of class C"}
 			})
 		}, "POST", "/connectors/a/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
@@ -421,7 +430,10 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Minute)
-			own.set(func(s *seat) { s.leader, s.pending = s.url, false })
+			own.set(func(s *seat) {
+				s.leader = s.url
+				s.pending = false
+			})
 		}()
 		answer := ask("DELETE", "/connectors/a")
 		assert.Equal(t, 410, answer.Code, answer.Body)
@@ -429,7 +441,10 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		own.set(func(s *seat) { s.owners = map[string]string{"a": ""} })
 		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) { s.leader, s.pending = "", true })
+		own.set(func(s *seat) {
+			s.leader = ""
+			s.pending = true
+		})
 		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
 		assert.Equal(t, time.Minute+changeTimeout, time.Since(began).Round(time.Second))
 	})
@@ -450,9 +465,9 @@ func newFollower(t *testing.T, leader string) *follower {
 	return a
 }
 
-func (a *follower) send(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
+func (f *follower) send(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
-	answer, err := http.DefaultClient.Do(requestOf(t, method, a.url+target, body, headers...))
+	answer, err := http.DefaultClient.Do(requestOf(t, method, f.url+target, body, headers...))
 	require.NoError(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
@@ -469,7 +484,8 @@ func TestForwardedRequest(t *testing.T) {
 	var sent string
 	leading := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		seen, sent = r, string(body)
+		seen = r
+		sent = string(body)
 		w.Header().Set("Location", "http://"+r.Host+"/connectors/a%20b")
 		w.Header().Set("Content-Type", "application/json;charset=x")
 		w.Header().Set("Set-Cookie", "a=b")
@@ -511,7 +527,8 @@ func TestForwardedRequest(t *testing.T) {
 
 // A forwarded request ends when its client has disconnected.
 func TestForwardingEndsWithItsClient(t *testing.T) {
-	began, ended := make(chan struct{}), make(chan struct{})
+	began := make(chan struct{})
+	ended := make(chan struct{})
 	leading := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		close(began)
@@ -535,7 +552,7 @@ func TestForwardingEndsWithItsClient(t *testing.T) {
 
 type tripper func(*http.Request) (*http.Response, error)
 
-func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
 // A worker that does not respond is given the time of a change, and more for a replay of dead letters.
 func TestForwardingTimeouts(t *testing.T) {
@@ -548,8 +565,7 @@ func TestForwardingTimeouts(t *testing.T) {
 			})}
 			h := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
 				cluster: &seat{url: "http://a:1",
-					leader: "http://b:1", owners: map[string]string{"a": "http://b:1"}}}.handler(func(
-				string) bool {
+					leader: "http://b:1", owners: map[string]string{"a": "http://b:1"}}}.handler(func(string) bool {
 				return true
 			})
 			method, path, _ := strings.Cut(target, " ")
@@ -583,7 +599,8 @@ func TestForwardingByHTTPS(t *testing.T) {
 	authority := certtest.Issue(t, "authority", nil, nil)
 	one := certtest.Issue(t, "one", authority, nil)
 	elsewhere := certtest.Issue(t, "elsewhere", authority, func(c *x509.Certificate) {
-		c.DNSNames, c.IPAddresses = []string{"elsewhere.example.com"}, nil
+		c.DNSNames = []string{"elsewhere.example.com"}
+		c.IPAddresses = nil
 	})
 	stranger := certtest.Issue(t, "stranger", nil, nil)
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
@@ -593,7 +610,8 @@ func TestForwardingByHTTPS(t *testing.T) {
 		listener  string // rest.advertised.listener
 		host      string // rest.advertised.host.name
 	}
-	onlyPlain, onlySecure := way{listeners: []string{plain}}, way{listeners: []string{secure}}
+	onlyPlain := way{listeners: []string{plain}}
+	onlySecure := way{listeners: []string{secure}}
 	dual := func(advertised string) way { return way{[]string{plain, secure}, advertised, ""} }
 	for name, c := range map[string]struct {
 		follower, leader way
@@ -623,16 +641,23 @@ func TestForwardingByHTTPS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			worker := &standIn{connectors: map[string]*standInConnector{}}
-			leads, follows := &seat{}, &seat{}
+			leads := &seat{}
+			follows := &seat{}
 			log := slog.New(slog.DiscardHandler)
 			options := func(w way, stores map[string]string, cluster Cluster) Options {
 				return Options{Listeners: w.listeners, Advertise: Advertise{Listener: w.listener, Host: w.host},
 					TLS: stores, Cluster: cluster}
 			}
 			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()
-			leads.set(func(s *seat) { s.url, s.leader = at, at })
+			leads.set(func(s *seat) {
+				s.url = at
+				s.leader = at
+			})
 			own := opened(t, options(c.follower, c.asks, follows), log, &standIn{}).Advertised()
-			follows.set(func(s *seat) { s.url, s.leader = own, at })
+			follows.set(func(s *seat) {
+				s.url = own
+				s.leader = at
+			})
 			client := &http.Client{}
 			if strings.HasPrefix(own, "https") {
 				peers, err := NewWorkerClient(asks, log)

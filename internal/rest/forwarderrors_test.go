@@ -26,18 +26,16 @@ func TestForwardingErrors(t *testing.T) {
 		status int
 		want   string
 	}{
-		"away":      {unreachable, 500, "IO Error trying to forward REST request: "},
-		"closed":    {odd, 500, "IO Error trying to forward REST request: "},
-		"elsewhere": {odd, 500, "Unexpected status code when handling forwarded request: 307 from "},
-		"chunked":   {odd, 500, "expected a response with Content-Length from "},
-		"ftp": {"ftp://example.com", 500,
-			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
+		"away":         {unreachable, 500, "IO Error trying to forward REST request: "},
+		"closed":       {odd, 500, "IO Error trying to forward REST request: "},
+		"elsewhere":    {odd, 500, "Unexpected status code when handling forwarded request: 307 from "},
+		"chunked":      {odd, 500, "expected a response with Content-Length from "},
+		"ftp":          {"ftp://example.com", 500, "expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
 		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"unauthorized": {odd, 401, ""},
-		"not https": {strings.Replace(odd, "http:", "https:", 1), 500,
-			"server gave HTTP response to HTTPS client"},
+		"not https":    {strings.Replace(odd, "http:", "https:", 1), 500, "server gave HTTP response to HTTPS client"},
 	} {
 		a := newFollower(t, c.leader)
 		answer, body := a.send(t, "DELETE", "/connectors/"+name, "")

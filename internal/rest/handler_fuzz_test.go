@@ -38,7 +38,8 @@ func FuzzPath(f *testing.F) {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		if name := url.PathEscape(path); path != "" && path != "." && path != ".." {
+		name := url.PathEscape(path)
+		if path != "" && path != "." && path != ".." {
 			if got, ok := segments("/connectors/" + name); ok && (len(got) != 2 || got[1] != path) {
 				t.Errorf("%q became %q", path, got)
 			}

@@ -92,12 +92,14 @@ func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
 	seated := func(o Options, leader string) (s *Server, url string) {
 		position := &seat{leader: leader}
-		o.Listeners, o.Cluster = []string{"http://:0"}, position
+		o.Listeners = []string{"http://:0"}
+		o.Cluster = position
 		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		url = "http://127.0.0.1:" + port
 		position.set(func(s *seat) {
-			s.url, s.leader = url, cmp.Or(leader, url)
+			s.url = url
+			s.leader = cmp.Or(leader, url)
 			s.members = []GroupMember{{WorkerID: "w", URL: url}}
 		})
 		return s, url

@@ -26,14 +26,16 @@ func TestOpenAPI(t *testing.T) {
 		d.OpenAPI != "3.1.0" {
 		t.Fatalf("found %d %v %s", answer.Code, err, answer.Body)
 	}
-	routes, ids := map[string]bool{}, map[string]bool{}
+	routes := map[string]bool{}
+	ids := map[string]bool{}
 	for _, r := range Routes() {
 		at := r.Method + " " + r.Path
-		o, exists := d.Paths[r.Path][strings.ToLower(r.Method)]
-		if !exists {
+		o, ok := d.Paths[r.Path][strings.ToLower(r.Method)]
+		if !ok {
 			t.Errorf("expected %s in the document", at)
 		}
-		if routes[at] = true; o.Summary != r.Summary || len(o.Responses) == 0 || ids[o.OperationID] {
+		routes[at] = true
+		if o.Summary != r.Summary || len(o.Responses) == 0 || ids[o.OperationID] {
 			t.Errorf("%s: found %+v", at, o)
 		}
 		ids[o.OperationID] = true
@@ -64,7 +66,7 @@ func TestOpenAPI(t *testing.T) {
 			break
 		}
 		name, _, _ := strings.Cut(after, `"`)
-		if _, exists := d.Components.Schemas[name]; !exists {
+		if _, ok := d.Components.Schemas[name]; !ok {
 			t.Errorf("expected the schema %s to exist", name)
 		}
 		rest = after

@@ -81,7 +81,7 @@ func TestRecordedCalls(t *testing.T) {
 				}
 				if eaten := stand.change(s); eaten || leftOut {
 					other := s.Seq == "03-create-bad" || slices.Contains(differs[s.At()], replaytest.Other)
-					if s.Method != "" && !leftOut || !eaten && !other {
+					if (s.Method != "" && !leftOut) || (!eaten && !other) {
 						t.Errorf("%s: sent %t, left out %t", s.At(), !eaten, leftOut)
 					}
 					found[s.At()] = replaytest.LeftOut
@@ -91,7 +91,8 @@ func TestRecordedCalls(t *testing.T) {
 				require.NoError(t, err)
 				status, body := replaytest.Compare(s, s.Recorded(), answer)
 				if body != "" && slices.Contains(differs[s.At()], replaytest.Text) {
-					found[s.At()], body = replaytest.Text, ""
+					found[s.At()] = replaytest.Text
+					body = ""
 				}
 				if status+body != "" {
 					t.Errorf("%s %s %.80s:\n%s%s", s.At(), s.Method, s.Path, status, body)
@@ -120,7 +121,9 @@ func (s *standIn) worker() Worker { return s.with(s) }
 // with returns the stand-in with another herder.
 func (s *standIn) with(h Herder) Worker {
 	parts := s.parts
-	parts.Herder, parts.TracksTopics, parts.ResetsTopics = h, true, true
+	parts.Herder = h
+	parts.TracksTopics = true
+	parts.ResetsTopics = true
 	parts.Root = Root{"${version}", "${commit}", "${cluster}"}
 	return Worker{
 		Now:     func() Parts { return parts },
@@ -164,7 +167,7 @@ func (s *standIn) change(c *replaytest.Step) bool {
 		var settings map[string]string
 		body, _ := c.Body.(string) // a stand-in knows no plugins
 		return c.Method == "PUT" && c.Status != 415 &&
-			(json.Unmarshal([]byte(body), &settings) == nil && settings != nil || c.Status == 200)
+			((json.Unmarshal([]byte(body), &settings) == nil && settings != nil) || c.Status == 200)
 	case path == "/connector-plugins/org.apache.kafka.connect.transforms.InsertField/config":
 	case strings.HasSuffix(path, "/offsets"), strings.Contains(path, "/topics"), strings.HasPrefix(path, "/admin"):
 		return false
@@ -200,7 +203,8 @@ func nameIn(path string) string {
 }
 
 func (s *standIn) write(_ context.Context, name string, given ConfigRequest) (done WriteResult, err error) {
-	before, settings := s.connectors[name], maps.Clone(given.Settings)
+	before := s.connectors[name]
+	settings := maps.Clone(given.Settings)
 	switch {
 	case given.New != nil && before != nil:
 		return done, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
@@ -223,7 +227,10 @@ func (s *standIn) write(_ context.Context, name string, given ConfigRequest) (do
 		k.plugin.Type = "sink"
 	}
 	if before != nil {
-		k.state, k.tasks, k.offsets, k.topics = before.state, before.tasks, before.offsets, before.topics
+		k.state = before.state
+		k.tasks = before.tasks
+		k.offsets = before.offsets
+		k.topics = before.topics
 	} else if given.New != nil {
 		k.state = *given.New
 	}
@@ -460,7 +467,7 @@ func TestListeners(t *testing.T) {
 
 type panickingWorker struct{ standIn }
 
-func (m *panickingWorker) worker() Worker { return m.with(m) }
+func (p *panickingWorker) worker() Worker { return p.with(p) }
 
 func (*panickingWorker) Names() []string { panic("a mistake in what answers") }
 

@@ -13,31 +13,31 @@ import (
 )
 
 // committed applies the offsets for which the recorder waited. Those of a file source are recorded without a partition.
-func (k *standInConnector) committed(contains map[string]any) {
+func (s *standInConnector) committed(contains map[string]any) {
 	data, _ := json.Marshal(contains)
 	var waited offsets
 	if err := json.Unmarshal(data, &waited); err != nil {
 		panic(err)
 	}
-	k.offsets = map[string]offset.Entry{}
+	s.offsets = map[string]offset.Entry{}
 	for _, e := range waited.Offsets {
 		if e.Partition == nil {
-			e.Partition = []wit.OffsetEntry{wit.StringEntry("filename", k.config["file"])}
+			e.Partition = []wit.OffsetEntry{wit.StringEntry("filename", s.config["file"])}
 		}
-		k.set(offset.Entry{Partition: e.Partition, Offset: e.Offset})
+		s.set(offset.Entry{Partition: e.Partition, Offset: e.Offset})
 	}
 }
 
-func (k *standInConnector) set(e offset.Entry) {
+func (s *standInConnector) set(e offset.Entry) {
 	name := offset.Identity(e.Partition)
 	if e.Offset == nil {
-		delete(k.offsets, name)
+		delete(s.offsets, name)
 		return
 	}
-	if k.offsets == nil {
-		k.offsets = map[string]offset.Entry{}
+	if s.offsets == nil {
+		s.offsets = map[string]offset.Entry{}
 	}
-	k.offsets[name] = e
+	s.offsets[name] = e
 }
 
 func (s *standIn) Offsets(_ context.Context, name string) (all []offset.Entry, err error) {

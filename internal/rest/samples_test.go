@@ -20,17 +20,17 @@ type sampleWorker struct {
 	shows string
 }
 
-func (k *sampleWorker) worker() Worker {
-	w := k.with(k)
+func (s *sampleWorker) worker() Worker {
+	w := s.with(s)
 	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 	}
-	w.ListSamples = func(string) []Sample { return []Sample{{ID: "1", Show: k.shows}} }
+	w.ListSamples = func(string) []Sample { return []Sample{{ID: "1", Show: s.shows}} }
 	w.ReadSample = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
 		if id != "1" {
 			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
 		}
-		return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
+		return Sample{ID: "1", Show: s.shows, Problem: settings["transforms"]}, nil
 	}
 	w.SampleTestFile = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
 		return []byte("tests: " + settings["transforms"] + "\n"), nil
@@ -190,7 +190,8 @@ func checkTools(t *testing.T, a *sampleAsker) {
 	want := a.full
 	tools := 200
 	if a.host != "" || a.options.ReadOnly {
-		want, tools = 403, 403
+		want = 403
+		tools = 403
 	}
 	status, answer := a.ask(t, "POST", "/tools/peek", `{"options":{"n":"5"}}`)
 	if status != want || (want == 200 && !strings.Contains(answer, "peek5")) {

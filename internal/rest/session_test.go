@@ -76,7 +76,10 @@ func newInternals(t *testing.T, secret string) *internals {
 	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
 		AllowedHosts: []string{"connect.example.com"}}, slog.New(slog.DiscardHandler), &standIn{})
 	i.url = i.URLs()[0]
-	i.seat.set(func(s *seat) { s.url, s.leader = i.url+"/", i.url+"/" })
+	i.seat.set(func(s *seat) {
+		s.leader = i.url + "/"
+		s.url = i.url + "/"
+	})
 	return i
 }
 
@@ -96,7 +99,8 @@ func (i *internals) send(t *testing.T, by *Session, call, body string, change fu
 
 // A signature is valid once, at one worker.
 func TestSignatureIsValidOnce(t *testing.T) {
-	i, other := newInternals(t, firstKey), newInternals(t, firstKey)
+	i := newInternals(t, firstKey)
+	other := newInternals(t, firstKey)
 	signed := func(r *http.Request) http.Header { return r.Header.Clone() }
 	var headers http.Header
 	const fence = "PUT /connectors/a/fence"
@@ -115,7 +119,8 @@ func TestSignatureIsValidOnce(t *testing.T) {
 	// A call whose body differs from the signed one uses up its signature.
 	status, _ = i.send(t, i.Session, permit, "{}", func(r *http.Request) {
 		headers = signed(r)
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("[]")), 2
+		r.Body = io.NopCloser(strings.NewReader("[]"))
+		r.ContentLength = 2
 	})
 	assert.Equal(t, 403, status)
 	status, _ = i.send(t, i.Session, permit, "{}", again)
@@ -226,7 +231,9 @@ func TestKeyNeedsRotation(t *testing.T) {
 func TestSessionKeyOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const to = "http://a:1"
-		receives, old, late := session(t, ""), session(t, firstKey), session(t, secondKey)
+		receives := session(t, "")
+		old := session(t, firstKey)
+		late := session(t, secondKey)
 		call := func(by *Session) *http.Request {
 			r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
 			require.NoError(t, by.Sign(r, nil))
@@ -269,7 +276,9 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 	s := session(t, firstKey)
 	var nonce [16]byte
 	for n := range maxNonces - 1 {
-		nonce[0], nonce[1], nonce[2] = byte(n), byte(n>>8), byte(n>>16)
+		nonce[0] = byte(n)
+		nonce[1] = byte(n >> 8)
+		nonce[2] = byte(n >> 16)
 		s.current.nonces[nonce] = struct{}{}
 	}
 	for _, want := range []error{nil, errNonces, errNonces} {
@@ -303,7 +312,7 @@ func TestSignatureCoversAllParts(t *testing.T) {
 		r := &http.Request{Method: parts[1], URL: &url.URL{Path: parts[2], RawQuery: parts[3]}}
 		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
 		of := fmt.Sprintf("%q", parts)
-		if before, again := seen[signature]; again && before != of {
+		if before, ok := seen[signature]; ok && before != of {
 			t.Fatalf("expected different signatures of %s and %s", before, of)
 		}
 		seen[signature] = of
@@ -361,7 +370,8 @@ func TestSessionSettings(t *testing.T) {
 
 // A worker sends a signed call to another worker, and gets its response or its error.
 func TestCallWorker(t *testing.T) {
-	asks, answers := newInternals(t, firstKey), newInternals(t, firstKey)
+	asks := newInternals(t, firstKey)
+	answers := newInternals(t, firstKey)
 	ask := func(path, body string) (string, error) {
 		text, err := asks.CallWorker(t.Context(), answers.url, "POST", path, []byte(body))
 		return string(text), err

@@ -105,7 +105,10 @@ func rejectedCalls() map[string]signedCase {
 		withBody("[]")(r)
 		withSigned(2, sumOf("[]"))(r)
 	}
-	asPost := func(r *http.Request) { r.Method, r.Host = "POST", "" }
+	asPost := func(r *http.Request) {
+		r.Method = "POST"
+		r.Host = ""
+	}
 	pathOf := func(path string) func(*http.Request) { return func(r *http.Request) { r.URL.Path = path } }
 	return map[string]signedCase{
 		"no signature":   {permit, "{}", withHeader(signatureHeader, ""), 400, missing},

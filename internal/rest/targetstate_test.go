@@ -213,8 +213,7 @@ type slow struct{ standIn }
 func (s *slow) worker() Worker {
 	w := s.with(s)
 	w.SetTargetState = func(string, connect.TargetState) error {
-		return fmt.Errorf("pausing: %w",
-			context.DeadlineExceeded)
+		return fmt.Errorf("pausing: %w", context.DeadlineExceeded)
 	}
 	w.Delete = func(context.Context, string) error { return fmt.Errorf("deleting: %w", context.DeadlineExceeded) }
 	return w

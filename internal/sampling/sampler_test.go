@@ -40,10 +40,9 @@ func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 		if b.Data, err = connectdata.AppendSchemaless(b.Data, v); err != nil {
 			t.Fatal(err)
 		}
+		value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(i), Partition: 2, Offset: int64(100 + i),
-			Timestamp: 1700000000000,
-			Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start),
-				Size: uint32(len(b.Data) - start)}})
+			Timestamp: 1700000000000, Value: value})
 	}
 	return b
 }
@@ -152,7 +151,8 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
 		t.Error("the oldest sample: expected 404, found", err)
 	}
-	if runtime.GC(); oldest.Value() != nil {
+	runtime.GC()
+	if oldest.Value() != nil {
 		t.Error("expected the oldest sample's memory to be freed")
 	}
 	if k, err := s.Read(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {

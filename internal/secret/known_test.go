@@ -51,8 +51,7 @@ func TestStrike(t *testing.T) {
 		"a value of JAAS":      {jaas, "found hush", "found [hidden]"},
 		"empty":                {" ", "a b", "a b"},
 		"true":                 {"true", "expected true", "expected true"},
-		"a scheme is none": {"https://my.example", "no https://, https://my.example",
-			"no https://, https://[hidden]"},
+		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
 		"part of a character":  {"\xb6\xb6\xb6\xb6", "ö\xb6\xb6\xb6\xb6", "[hidden]"},
 		"a piece":              {"Welcome1!", "Welcome", "[hidden]"},
 		"less than a piece":    {"Welcome1!", "Welco", "Welco"},
@@ -61,7 +60,7 @@ func TestStrike(t *testing.T) {
 	} {
 		var known secret.Redactor
 		known.Add(c.secret)
-		if got := known.Redact(c.text); got != c.want || !utf8.ValidString(got) && utf8.ValidString(c.text) {
+		if got := known.Redact(c.text); got != c.want || (!utf8.ValidString(got) && utf8.ValidString(c.text)) {
 			t.Errorf("%s: expected %q, found %q", name, c.want, got)
 		}
 	}
@@ -69,7 +68,7 @@ func TestStrike(t *testing.T) {
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
 			var known secret.Redactor
 			known.Add("s3cr3t?Passw0rd>")
-			encoded := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>" + "after"))
+			encoded := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>after"))
 			got := known.Redact("Basic " + encoded)
 			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
 				t.Errorf("after %d bytes: %q leaves %q", before, encoded, got)
@@ -99,7 +98,8 @@ func TestJSONStaysJSON(t *testing.T) {
 // A secret that was added twice is redacted until both are removed.
 func TestSecretAddedTwice(t *testing.T) {
 	var known secret.Redactor
-	first, second := known.Add("Welcome1!", "one, four"), known.Add("Welcome1!", "one, four")
+	first := known.Add("Welcome1!", "one, four")
+	second := known.Add("Welcome1!", "one, four")
 	first()
 	first()
 	if got := known.Redact("Welcome1! four"); got != "[hidden] [hidden]" {

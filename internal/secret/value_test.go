@@ -24,8 +24,7 @@ func TestValueIsNotShown(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "%d", "%T", "%p", "%40s", "%.3s"} {
-		fmt.Fprintf(&b, verb+verb+verb+verb, v, &v, []secret.Value{v},
-			holder{v, []secret.Value{v}})
+		fmt.Fprintf(&b, verb+verb+verb+verb, v, &v, []secret.Value{v}, holder{v, []secret.Value{v}})
 	}
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "value", v, "pointer", &v, "holder", holder{v, []secret.Value{v}})
 	slog.New(slog.NewTextHandler(&b, nil)).Info("m", "value", v, "pointer", &v, "holder", holder{v, []secret.Value{v}})

@@ -84,7 +84,8 @@ func destinations(t *testing.T) *connectivitytest.Server {
 
 func define(t *testing.T, a *connectivitytest.Server, configuration map[string]string, more map[string]any) {
 	t.Helper()
-	configuration["Name"], configuration["Type"] = "D", "HTTP"
+	configuration["Name"] = "D"
+	configuration["Type"] = "HTTP"
 	answer := map[string]any{"owner": map[string]any{"SubaccountId": "s"}, "destinationConfiguration": configuration}
 	for k, v := range more {
 		answer[k] = v
@@ -169,7 +170,8 @@ func TestDestinationTokensAreRenewed(t *testing.T) {
 		}
 		return http.StatusOK
 	}
-	one, other := seen.server(t, status), elsewhere.server(t, ok)
+	one := seen.server(t, status)
+	other := elsewhere.server(t, ok)
 	configuration := map[string]string{"URL": one.URL, "Authentication": "OAuth2ClientCredentials",
 		"ProxyType": "Internet"}
 	define(t, a, configuration, delivered("t0ken-1", 3600))
@@ -205,7 +207,8 @@ func TestDestinationPasswordChange(t *testing.T) {
 	a := destinations(t)
 	var seen seenRequests
 	var mu sync.Mutex
-	good, refusals := "0ne", 0
+	good := "0ne"
+	refusals := 0
 	server := seen.server(t, func(r *http.Request) int {
 		mu.Lock()
 		defer mu.Unlock()

@@ -40,7 +40,8 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 				return http.StatusOK
 			})
 			put := func(configuration map[string]string, token string) {
-				configuration["URL"], configuration["ProxyType"] = server.URL, "Internet"
+				configuration["URL"] = server.URL
+				configuration["ProxyType"] = "Internet"
 				var more map[string]any
 				if k.tokens {
 					more = delivered(token, 3600)
@@ -59,7 +60,8 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 			result := make(chan bool, 1)
 			go func() { result <- s.WaitForConfigChange(ctx, client, version) }()
 			mu.Lock()
-			if good = "Basic dTowbmU="; k.tokens {
+			good = "Basic dTowbmU="
+			if k.tokens {
 				good = "Bearer t0ken-2"
 			}
 			mu.Unlock()

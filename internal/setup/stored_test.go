@@ -52,7 +52,8 @@ func TestGivenFilesAreNotImported(t *testing.T) {
 		},
 	} {
 		for _, grouped := range []bool{false, true} {
-			data, link := t.TempDir(), t.TempDir()
+			data := t.TempDir()
+			link := t.TempDir()
 			folder := filepath.Join(data, "connectors")
 			file := filepath.Join(folder, "mine.properties")
 			require.NoError(t, errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(file, []byte("name=mine"), 0o600),

@@ -94,7 +94,8 @@ func TestCheckTakeoverReportsMissingPermissions(t *testing.T) {
 				group.fake.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
 				g := kmsg.NewDescribeGroupsResponseGroup()
-				g.Group, g.ErrorCode = "g", kerr.GroupAuthorizationFailed.Code
+				g.Group = "g"
+				g.ErrorCode = kerr.GroupAuthorizationFailed.Code
 				answer.Groups = append(answer.Groups, g)
 				return answer, nil, true
 			})

@@ -80,71 +80,78 @@ func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 }
 
 // put writes records of the form KEY VALUE; a record without a value is a tombstone.
-func (l *formerGroup) put(topic string, records ...string) {
-	l.t.Helper()
+func (f *formerGroup) put(topic string, records ...string) {
+	f.t.Helper()
 	for _, text := range records {
 		key, value, some := strings.Cut(text, " ")
 		r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
 		if !some {
 			r.Value = nil
 		}
-		require.NoError(l.t, l.client.ProduceSync(l.t.Context(), r).FirstErr())
+		require.NoError(f.t, f.client.ProduceSync(f.t.Context(), r).FirstErr())
 	}
 }
 
 // aborted writes a record in a transaction that is aborted.
-func (l *formerGroup) aborted(topic, key, value string) {
-	l.t.Helper()
-	client := kafkatest.Client(l.t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("aborted"))
-	require.NoError(l.t, client.BeginTransaction())
-	require.NoError(l.t, client.ProduceSync(l.t.Context(), &kgo.Record{Topic: topic, Key: []byte(key),
+func (f *formerGroup) aborted(topic, key, value string) {
+	f.t.Helper()
+	client := kafkatest.Client(f.t, kgo.SeedBrokers(f.fake.ListenAddrs()...), kgo.TransactionalID("aborted"))
+	require.NoError(f.t, client.BeginTransaction())
+	require.NoError(f.t, client.ProduceSync(f.t.Context(), &kgo.Record{Topic: topic, Key: []byte(key),
 		Value: []byte(value)}).FirstErr())
-	require.NoError(l.t, client.EndTransaction(l.t.Context(), kgo.TryAbort))
+	require.NoError(f.t, client.EndTransaction(f.t.Context(), kgo.TryAbort))
 }
 
 // join joins a member to the group and returns when the group is stable.
-func (l *formerGroup) join(kind, protocol, url string) (leave func()) {
-	l.t.Helper()
+func (f *formerGroup) join(kind, protocol, url string) (leave func()) {
+	f.t.Helper()
 	metadata, err := cluster.Metadata{URL: url}.Encode()
-	require.NoError(l.t, err)
+	require.NoError(f.t, err)
 	join := kmsg.NewPtrJoinGroupRequest()
-	join.Group, join.ProtocolType = l.group, kind
-	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 60_000, 60_000
+	join.Group = f.group
+	join.ProtocolType = kind
+	join.SessionTimeoutMillis = 60_000
+	join.RebalanceTimeoutMillis = 60_000
 	p := kmsg.NewJoinGroupRequestProtocol()
-	p.Name, p.Metadata = protocol, metadata
+	p.Name = protocol
+	p.Metadata = metadata
 	join.Protocols = append(join.Protocols, p)
-	joined, err := join.RequestWith(l.t.Context(), l.client)
-	require.NoError(l.t, err)
+	joined, err := join.RequestWith(f.t.Context(), f.client)
+	require.NoError(f.t, err)
 	if errors.Is(kerr.ErrorForCode(joined.ErrorCode), kerr.MemberIDRequired) {
 		join.MemberID = joined.MemberID
-		joined, err = join.RequestWith(l.t.Context(), l.client)
-		require.NoError(l.t, err)
+		joined, err = join.RequestWith(f.t.Context(), f.client)
+		require.NoError(f.t, err)
 	}
-	require.NoError(l.t, kerr.ErrorForCode(joined.ErrorCode))
+	require.NoError(f.t, kerr.ErrorForCode(joined.ErrorCode))
 	sync := kmsg.NewPtrSyncGroupRequest()
-	sync.Group, sync.MemberID, sync.Generation = l.group, joined.MemberID, joined.Generation
-	sync.ProtocolType, sync.Protocol = &kind, &protocol
+	sync.Group = f.group
+	sync.MemberID = joined.MemberID
+	sync.Generation = joined.Generation
+	sync.ProtocolType = &kind
+	sync.Protocol = &protocol
 	a := kmsg.NewSyncGroupRequestGroupAssignment()
 	a.MemberID = joined.MemberID
 	sync.GroupAssignment = append(sync.GroupAssignment, a)
-	synced, err := sync.RequestWith(l.t.Context(), l.client)
-	require.NoError(l.t, err)
-	require.NoError(l.t, kerr.ErrorForCode(synced.ErrorCode))
+	synced, err := sync.RequestWith(f.t.Context(), f.client)
+	require.NoError(f.t, err)
+	require.NoError(f.t, kerr.ErrorForCode(synced.ErrorCode))
 	return func() {
 		leave := kmsg.NewPtrLeaveGroupRequest()
-		leave.Group, leave.MemberID = l.group, joined.MemberID
+		leave.Group = f.group
+		leave.MemberID = joined.MemberID
 		m := kmsg.NewLeaveGroupRequestMember()
 		m.MemberID = joined.MemberID
 		leave.Members = append(leave.Members, m)
-		_, err := leave.RequestWith(l.t.Context(), l.client)
-		require.NoError(l.t, err)
+		_, err := leave.RequestWith(f.t.Context(), f.client)
+		require.NoError(f.t, err)
 	}
 }
 
 // problemLines returns problems, one per line, with ! before errors, without the worker's folder.
-func (l *formerGroup) problemLines(problems config.Problems) (lines []string) {
+func (f *formerGroup) problemLines(problems config.Problems) (lines []string) {
 	for _, p := range problems {
-		text := strings.Replace(p.String(), filepath.Dir(l.config.Files.Worker)+string(filepath.Separator), "", 1)
+		text := strings.Replace(p.String(), filepath.Dir(f.config.Files.Worker)+string(filepath.Separator), "", 1)
 		if !p.Warning {
 			text = "! " + text
 		}

@@ -128,7 +128,8 @@ func TestLostSessionOfRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newCursors(0)
-			s.reopens, s.counts = k.reopens, k.counts
+			s.reopens = k.reopens
+			s.counts = k.counts
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 				affinity := &Affinity{}
 				s.send(t.Context(), t, c, affinity, "/read/0")

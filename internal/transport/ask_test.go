@@ -53,7 +53,8 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 		a := &answering{}
 		n := 0
 		err := CallWithFetch(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
-			if n++; n > 2 {
+			n++
+			if n > 2 {
 				return nil, nil
 			}
 			requests := make([]wit.Request, each)

@@ -29,7 +29,10 @@ func TestHeadersContainingSecretsByChance(t *testing.T) {
 			w.Header().Set(name, value)
 		}
 		w.WriteHeader(http.StatusCreated)
-	}, func(c *Config) { c.User, c.Password = "u", "2024" }, func(t *testing.T, c *Client) {
+	}, func(c *Config) {
+		c.User = "u"
+		c.Password = "2024"
+	}, func(t *testing.T, c *Client) {
 		found := map[string]string{}
 		for range 2 { // the first response sets cookies
 			a, err := c.Do(t.Context(), get("/Es"))

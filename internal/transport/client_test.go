@@ -81,8 +81,7 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 }
 
 // wired is service for tests that inspect the connections.
-func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client,
-	w *wires)) {
+func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client, w *wires)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
@@ -109,7 +108,10 @@ func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test fu
 func retries(n int) func(*Config) { return func(c *Config) { c.Retry.Max = &n } }
 
 // loggedOn sets a user and a password.
-func loggedOn(c *Config) { c.User, c.Password = "u", "p" }
+func loggedOn(c *Config) {
+	c.User = "u"
+	c.Password = "p"
+}
 
 // client100 sets SAP client 100.
 func client100(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
@@ -195,12 +197,15 @@ func TestHeadersOfPluginAndHost(t *testing.T) {
 	var seen http.Header
 	var host, line string
 	service(t, func(w http.ResponseWriter, r *http.Request) {
-		seen, host, line = r.Header.Clone(), r.Host, r.RequestURI
+		seen = r.Header.Clone()
+		host = r.Host
+		line = r.RequestURI
 		w.Header()["X-Note"] = []string{"Gr\xfc\xdfe", "ü"}
 		w.Header().Set("Set-Cookie", "a=b")
 		io.WriteString(w, "hello")
 	}, func(c *Config) {
-		c.User, c.Password = "u", "p:q"
+		c.User = "u"
+		c.Password = "p:q"
 		c.Headers = map[string]string{"sap-client": "100", "sap-language": ""}
 	}, func(t *testing.T, c *Client) {
 		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
@@ -245,11 +250,9 @@ func TestInvalidRequestsAreNotSent(t *testing.T) {
 			"begins with /":              get("relative"),
 			"expected a path":            get("mailto:x"),
 			"line break":                 get("/a\r\nHost: x"),
-			"header X of a request": {Method: "GET", Target: "/",
-				Headers: []wit.Header{{Name: "X", Value: "a\nb"}}},
-			"expected a name": {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X\r\nY",
-				Value: "a"}}},
-			"method of a request": {Method: "G T", Target: "/"},
+			"header X of a request":      {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X", Value: "a\nb"}}},
+			"expected a name":            {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X\r\nY", Value: "a"}}},
+			"method of a request":        {Method: "G T", Target: "/"},
 		} {
 			wantFaultOf(t, c, r, wit.ErrorData, want)
 		}
@@ -330,7 +333,9 @@ func TestConfigOfRoles(t *testing.T) {
 		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000",
 		"retry.codes": "503, SY/530",
 		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Environment{})
-	got.Route, got.explain, got.Logger = Route{}, nil, nil
+	got.Route = Route{}
+	got.explain = nil
+	got.Logger = nil
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, TLSOptions{}, Route{})); diff != "" ||
 		err != nil {
 		t.Error(diff, err)
@@ -418,7 +423,8 @@ func TestRetriesByCode(t *testing.T) {
 					time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
 					t.Errorf("waited %v, expected %v to %v", waited, least, most)
 				}
-				n, answered := client.Counters(), int64(0)
+				n := client.Counters()
+				answered := int64(0)
 				for _, answers := range n.Answers {
 					answered += answers
 				}
@@ -482,7 +488,8 @@ func TestConnectionErrors(t *testing.T) {
 					if r.URL.Path == "/warm" {
 						return
 					}
-					if requests++; requests == 1 {
+					requests++
+					if requests == 1 {
 						cut(w)
 					}
 				}, nil, func(t *testing.T, client *Client) {
@@ -691,7 +698,9 @@ func TestTokens(t *testing.T) {
 func TestRejectingResponseOpensSession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
-	begun, refused, writes := 0, 0, 0
+	begun := 0
+	refused := 0
+	writes := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -709,7 +718,8 @@ func TestRejectingResponseOpensSession(t *testing.T) {
 		case "Fetch":
 			w.Header().Set("x-csrf-token", token)
 		case token:
-			if writes++; writes%50 == 0 {
+			writes++
+			if writes%50 == 0 {
 				clear(sessions) // the server restarts
 			}
 			w.WriteHeader(201)
@@ -824,9 +834,15 @@ func TestRejectedSecretIsSentOnce(t *testing.T) {
 			requests++
 			w.WriteHeader(401)
 		}
-	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
+	}, func(c *Config) {
+		c.User = "u"
+		c.Password = "wrong"
+	}, func(t *testing.T, c *Client) {
 		with := func(password string) *Client {
-			return clientNextTo(t, c, func(c *Config) { c.Password, c.Destinations = password, nil })
+			return clientNextTo(t, c, func(c *Config) {
+				c.Password = password
+				c.Destinations = nil
+			})
 		}
 		clients := []*Client{c}
 		for range 19 {

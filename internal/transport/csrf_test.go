@@ -16,7 +16,8 @@ func TestExpiredCSRFToken(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
 		text(t, c, write())
-		g.tokens, g.session = 50, 50
+		g.tokens = 50
+		g.session = 50
 		wantStatus(t, c, write(), 201)
 		assert.Equal(t, []int{1, 2}, []int{g.refused, len(g.fetches)})
 	})
@@ -48,7 +49,8 @@ func TestCSRFTokenMayExpireTwiceInARow(t *testing.T) {
 	g.answer = func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has ended the session
 			times++
-			g.tokens, g.session = g.tokens+10, g.session+10
+			g.tokens = g.tokens + 10
+			g.session = g.session + 10
 		}
 		return false
 	}

@@ -115,7 +115,9 @@ func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 func TestSmallerShareEndsSessions(t *testing.T) {
 	s := &slowHost{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-		s.release, s.slow = make(chan bool), make(chan bool) // in the bubble
+		// in the bubble
+		s.release = make(chan bool)
+		s.slow = make(chan bool)
 		s.client = c
 		worker := c.target.Load().config.Destinations
 		all(t, 1, c)

@@ -40,35 +40,35 @@ type expiring struct {
 	seen   []string // methods and whether there was a cookie
 }
 
-func (s *expiring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *expiring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cookie, _ := r.Cookie("SID")
-	pause := s.delay
+	pause := e.delay
 	if cookie == nil {
-		pause += s.logonDelay
+		pause += e.logonDelay
 	}
-	s.mu.Lock()
-	s.seen = append(s.seen, fmt.Sprintf("%s %t", r.Method, cookie != nil))
-	s.mu.Unlock()
+	e.mu.Lock()
+	e.seen = append(e.seen, fmt.Sprintf("%s %t", r.Method, cookie != nil))
+	e.mu.Unlock()
 	time.Sleep(pause)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	switch {
 	case cookie == nil:
-		if _, password, _ := r.BasicAuth(); password != s.password {
-			s.wrong++
+		if _, password, _ := r.BasicAuth(); password != e.password {
+			e.wrong++
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		s.logons++
-		s.opened++
-		cookie = &http.Cookie{Name: "SID", Value: strconv.Itoa(s.opened), Path: "/"}
-		if s.sessions == nil || s.single {
-			s.sessions = map[string]bool{}
+		e.logons++
+		e.opened++
+		cookie = &http.Cookie{Name: "SID", Value: strconv.Itoa(e.opened), Path: "/"}
+		if e.sessions == nil || e.single {
+			e.sessions = map[string]bool{}
 		}
-		s.sessions[cookie.Value] = true
+		e.sessions[cookie.Value] = true
 		http.SetCookie(w, cookie)
-	case !s.sessions[cookie.Value]:
-		s.expired++
+	case !e.sessions[cookie.Value]:
+		e.expired++
 		w.Header().Set("Set-Cookie", "SID=; Path=/; Max-Age=0")
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusUnauthorized)
@@ -82,24 +82,24 @@ func (s *expiring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost && r.Header.Get("X-Csrf-Token") != token:
 		w.Header().Set("X-Csrf-Token", "Required")
 		w.WriteHeader(http.StatusForbidden)
-	case r.Method == http.MethodPost && s.refusesWrites:
+	case r.Method == http.MethodPost && e.refusesWrites:
 		w.WriteHeader(http.StatusUnauthorized)
 	case r.Method == http.MethodPost:
-		s.writes++
+		e.writes++
 	}
 }
 
 // expire ends all sessions. password is the right one from now on.
-func (s *expiring) expire(password string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.password = password
-	clear(s.sessions)
-	s.expired = 0
-	s.wrong = 0
-	s.logons = 0
-	s.writes = 0
-	s.seen = nil
+func (e *expiring) expire(password string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.password = password
+	clear(e.sessions)
+	e.expired = 0
+	e.wrong = 0
+	e.logons = 0
+	e.writes = 0
+	e.seen = nil
 }
 
 // batchRequest returns a request as a sink sends it, subscription one of a feed with notifications.
@@ -117,9 +117,8 @@ func TestExpiredSessionIsRenewed(t *testing.T) {
 		warm    []*wit.Request // requests before the session expires
 		seen    []string
 	}{
-		"read": {func() *wit.Request { return get("/svc/Orders") }, nil, []string{"GET true", "GET false"}},
-		"write with a token": {write, []*wit.Request{write()},
-			[]string{"POST true", "HEAD false", "POST true"}},
+		"read":               {func() *wit.Request { return get("/svc/Orders") }, nil, []string{"GET true", "GET false"}},
+		"write with a token": {write, []*wit.Request{write()}, []string{"POST true", "HEAD false", "POST true"}},
 		"first write, whose token is fetched": {write, []*wit.Request{get("/svc/Orders")},
 			[]string{"HEAD true", "HEAD false", "POST true"}},
 		"batch": {batchRequest, []*wit.Request{batchRequest()}, []string{"POST true", "HEAD false", "POST true"}},
@@ -218,7 +217,8 @@ func TestSessionsThatDoNotCount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
 			service(t, func(w http.ResponseWriter, r *http.Request) {
-				if requests++; requests > 1 {
+				requests++
+				if requests > 1 {
 					w.Header().Set("Set-Cookie", "SID=2; Path=/")
 					w.WriteHeader(http.StatusUnauthorized)
 					return

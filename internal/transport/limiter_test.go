@@ -27,13 +27,13 @@ type traffic struct {
 	takes          time.Duration
 }
 
-func (f *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.all.Add(1)
-	now := f.now.Add(1)
-	defer f.now.Add(-1)
-	for most := f.most.Load(); now > most && !f.most.CompareAndSwap(most, now); most = f.most.Load() {
+func (t *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	t.all.Add(1)
+	now := t.now.Add(1)
+	defer t.now.Add(-1)
+	for most := t.most.Load(); now > most && !t.most.CompareAndSwap(most, now); most = t.most.Load() {
 	}
-	time.Sleep(f.takes)
+	time.Sleep(t.takes)
 	io.WriteString(w, "ok")
 }
 
@@ -96,7 +96,8 @@ func TestClientsTakeTurns(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	var log bytes.Buffer
 	service(t, f.ServeHTTP, func(c *Config) {
-		c.Limits.Concurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil))
+		c.Limits.Concurrent = 1
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	}, func(t *testing.T, busy *Client) {
 		quiet := clientNextTo(t, busy, nil)
 		done := make(chan time.Duration)

@@ -31,12 +31,10 @@ func TestLoginIsChecked(t *testing.T) {
 		"form":                     {[]string{"http.login.body=u={user}&p={password}"}, ""},
 		"URL":                      {[]string{"http.login.target=https://login.example.com/x"}, ""},
 		"nothing of it with basic": {[]string{"http.auth=basic"}, "http.login.target: expected http.auth = login"},
-		"no target": {[]string{"http.auth=login", "http.login.target="},
-			"http.login.target: expected the path"},
+		"no target":                {[]string{"http.auth=login", "http.login.target="}, "http.login.target: expected the path"},
 		"target with a password": {[]string{"http.login.target=https://me:pw-not-shown@example.com/"},
 			"http.login.target: expected a path"},
-		"method": {[]string{"http.login.method=GET"},
-			"http.login.method: expected POST, PUT or PATCH"},
+		"method":      {[]string{"http.login.method=GET"}, "http.login.method: expected POST, PUT or PATCH"},
 		"no user":     {[]string{"http.user="}, "http.user: expected a user"},
 		"no password": {[]string{"http.password="}, "http.password: expected a password"},
 		"no body":     {[]string{"http.login.body="}, "http.login.body: expected a body"},
@@ -46,11 +44,9 @@ func TestLoginIsChecked(t *testing.T) {
 			"http.login.body: expected JSON"},
 		"neither JSON nor a form": {[]string{`http.login.body=<u>{user}</u><p>{password}</p>`},
 			"http.login.body: expected JSON"},
-		"no token": {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected the path"},
-		"lifetime": {[]string{"http.login.lifetime-path=."},
-			"http.login.lifetime-path: expected the path"},
-		"header without a token": {[]string{"http.login.header=X-Token: none"},
-			"http.login.header: expected a header"},
+		"no token":               {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected the path"},
+		"lifetime":               {[]string{"http.login.lifetime-path=."}, "http.login.lifetime-path: expected the path"},
+		"header without a token": {[]string{"http.login.header=X-Token: none"}, "http.login.header: expected a header"},
 		"header of the host's own": {[]string{"http.login.header=Cookie: {token}"},
 			"http.login.header: expected a header"},
 		"header that another has": {[]string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
@@ -80,8 +76,8 @@ func TestLoginIsChecked(t *testing.T) {
 			if f, ok := err.(*wit.Error); ok && f.Setting != nil {
 				text = *f.Setting + ": " + f.Message
 			}
-			if k.want == "" && err != nil || !strings.HasPrefix(text, k.want) || strings.Contains(text, "not-shown") &&
-				!strings.Contains(text, "not shown") {
+			if (k.want == "" && err != nil) || !strings.HasPrefix(text, k.want) || (strings.Contains(text, "not-shown") &&
+				!strings.Contains(text, "not shown")) {
 				t.Errorf("expected %q, found %q, %v", k.want, text, err)
 			}
 		})
@@ -194,7 +190,7 @@ func TestRequestsToConfiguredOrigins(t *testing.T) {
 			"http.origins=https://files.invalid"+strings.Replace(named, "ORIGIN", host, 1))
 		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
 		if refused := named == ""; (err != nil) != refused || (requests == 0) != refused ||
-			err != nil && strings.Contains(err.Error(), "sig=abc") {
+			(err != nil && strings.Contains(err.Error(), "sig=abc")) {
 			t.Errorf("%q: found %d requests, %v", named, requests, err)
 		}
 	}

@@ -31,7 +31,8 @@ func TestLogoffHeaders(t *testing.T) {
 			}
 		}, func(c *Config) {
 			sessioned(c)
-			c.Auth, c.Headers = k.auth, map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
+			c.Auth = k.auth
+			c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
 		}, func(t *testing.T, c *Client) { all(t, 1, c) })
 		assert.Equal(t, k.want, found, k.auth)
 	}
@@ -42,8 +43,7 @@ func TestLogoffQuery(t *testing.T) {
 	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
 		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
 		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"),
-			"header": strings.TrimPrefix(path[len("/logoff"):],
-				"?"), "Query": want} {
+			"header": strings.TrimPrefix(path[len("/logoff"):], "?"), "Query": want} {
 			var found []string
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/logoff" {
@@ -55,7 +55,8 @@ func TestLogoffQuery(t *testing.T) {
 				sessioned(c)
 				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Environment{})
 				require.NoError(t, err)
-				c.LogoffPath, c.ClientInQuery = read.LogoffPath, read.ClientInQuery
+				c.LogoffPath = read.LogoffPath
+				c.ClientInQuery = read.ClientInQuery
 				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
 			}, func(t *testing.T, c *Client) { all(t, 1, c) })
 			assert.Equal(t, []string{want}, found, path, "client in", in)

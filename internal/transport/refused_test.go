@@ -24,28 +24,31 @@ type refusing struct {
 	refused  []time.Time
 }
 
-func (s *refusing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.n++
-	if s.n > s.from && s.n <= s.to {
-		s.refused = append(s.refused, time.Now())
+func (r *refusing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n++
+	if r.n > r.from && r.n <= r.to {
+		r.refused = append(r.refused, time.Now())
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
 	w.Header().Set("X-Csrf-Token", "t")
 }
 
-func (s *refusing) between(from, to int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.from, s.to, s.n, s.refused = from, to, 0, nil
+func (r *refusing) between(from, to int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.from = from
+	r.to = to
+	r.n = 0
+	r.refused = nil
 }
 
-func (s *refusing) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.refused)
+func (r *refusing) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.refused)
 }
 
 // The values are those of package lockouts.
@@ -58,7 +61,7 @@ const (
 // isUnauthorized reports whether a request was rejected, or not sent.
 func isUnauthorized(status uint16, err error) bool {
 	f, _ := errors.AsType[*wit.Error](err)
-	return status == 401 || f != nil && f.Kind == wit.ErrorUnauthorized
+	return status == 401 || (f != nil && f.Kind == wit.ErrorUnauthorized)
 }
 
 // A single 401 among eight concurrent requests without a session, as from a restarting server, stops further requests
@@ -144,7 +147,10 @@ func TestNotFoundDoesNotProveLogon(t *testing.T) {
 		}
 		refusals++
 		w.WriteHeader(http.StatusUnauthorized)
-	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
+	}, func(c *Config) {
+		c.User = "u"
+		c.Password = "wrong"
+	}, func(t *testing.T, c *Client) {
 		for _, target := range []string{"/nothing", "/a", "/nothing", "/a"} {
 			text(t, c, get(target))
 			time.Sleep(time.Minute)

@@ -114,7 +114,8 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	user, password, _ := r.BasicAuth()
-	i.forms, i.basic = append(i.forms, r.PostForm), append(i.basic, user+":"+password)
+	i.forms = append(i.forms, r.PostForm)
+	i.basic = append(i.basic, user+":"+password)
 	if password != "c1ient-secret" && r.PostForm.Get("client_secret") != "c1ient-secret" {
 		w.WriteHeader(http.StatusUnauthorized)
 		io.WriteString(w, `{"error":"invalid_client"}`)
@@ -153,7 +154,8 @@ func (i *issuer) good(r *http.Request) bool {
 func TestOAuth2(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := serve(t, tokens.ServeHTTP)
-	requests, refuseAll := 0, false
+	requests := 0
+	refuseAll := false
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		if refuseAll || !tokens.good(r) {
@@ -186,8 +188,10 @@ func TestOAuth2(t *testing.T) {
 	}
 
 	// With the secret in the body and a wrong secret, one token is requested.
-	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
-	c, before := clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}}), len(tokens.forms)
+	roles["http.oauth.client-auth"] = "body"
+	roles["http.oauth.client-secret"] = "wr0ng-secret"
+	c = clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}})
+	before := len(tokens.forms)
 	for range 3 {
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized)
 	}
@@ -284,7 +288,8 @@ func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestCorporateProxy(t *testing.T) {
 	var paths []string
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { paths = append(paths, r.RequestURI) })
-	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
+	plain := httptest.NewServer(handler)
+	secure := httptest.NewTLSServer(handler)
 	defer plain.Close()
 	defer secure.Close()
 	const target = "/a(1)/b'x%20y'?$filter=a%20eq%20'%C3%A4'&x=a|b"
@@ -380,7 +385,8 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 
 // A proxy's wrong password is sent once even if the request has ended before the proxy refuses it.
 func TestLateRefusalOfProxyCounts(t *testing.T) {
-	received, refuse := make(chan bool, 8), make(chan bool)
+	received := make(chan bool, 8)
+	refuse := make(chan bool)
 	proxy := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		received <- true
 		<-refuse

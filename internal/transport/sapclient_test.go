@@ -17,7 +17,8 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 	brackets := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	bodyOf := func(kind, body string) *wit.Request {
 		r := post("/f")
-		r.Headers, r.Body = []wit.Header{{Name: "content-type", Value: kind}}, []byte(body)
+		r.Headers = []wit.Header{{Name: "content-type", Value: kind}}
+		r.Body = []byte(body)
 		return r
 	}
 	from := func(from string) *wit.Request {
@@ -76,7 +77,9 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 	} {
 		sent := 0
 		service(t, func(http.ResponseWriter, *http.Request) { sent++ }, func(k *Config) {
-			k.User, k.Password, k.Headers = "u", "p", map[string]string{"sap-client": c.configured}
+			k.User = "u"
+			k.Password = "p"
+			k.Headers = map[string]string{"sap-client": c.configured}
 		}, func(t *testing.T, client *Client) {
 			_, _, err := text(t, client, c.request)
 			switch {

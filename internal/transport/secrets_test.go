@@ -26,8 +26,8 @@ func TestDestinationQueryIsHidden(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}, func(c *Config) {
-		c.Query, c.Logger = url.Values{"apikey": {"s3cret"}},
-			slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		c.Query = url.Values{"apikey": {"s3cret"}}
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		one := 1
 		c.Retry = Retry{Max: &one, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}
 	}, func(t *testing.T, c *Client) {

@@ -35,10 +35,12 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 			one := func(c *Config) { c.Limits.Concurrent = 1 }
 			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client) {
 				other := clientNextTo(t, sink, nil)
-				checks, validations := 0, 0
+				checks := 0
+				validations := 0
 				gate := make(chan struct{})
 				ctx := WithSendCheck(t.Context(), func() error {
-					if checks++; checks > c.holds {
+					checks++
+					if checks > c.holds {
 						<-gate
 					}
 					return nil
@@ -69,12 +71,16 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 	require.NoError(t, err)
 	for name, limit := range map[string]limits.Limits{"window": {Windows: windows}, "rate": {PerSecond: 0.001}} {
 		g := &gateway{}
-		wait := func(c *Config) { c.Limits, c.ReadTimeout = limit, time.Hour }
+		wait := func(c *Config) {
+			c.Limits = limit
+			c.ReadTimeout = time.Hour
+		}
 		service(t, g.ServeHTTP, wait, func(t *testing.T, c *Client) {
 			if name == "rate" {
 				require.NoError(t, try(t.Context(), c, &wit.Request{Method: "GET", Target: "/"}))
 			}
-			checks, validations := []time.Duration(nil), []time.Duration(nil)
+			checks := []time.Duration(nil)
+			validations := []time.Duration(nil)
 			began := time.Now()
 			ctx := WithSendCheck(t.Context(), func() error { checks = append(checks, time.Since(began)); return nil },
 				func() bool { validations = append(validations, time.Since(began)); return len(validations) > 1 })
@@ -89,11 +95,15 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 
 // The check is validated once there is a connection. If it has expired, nothing is sent and it is repeated.
 func TestSendCheckIsValidatedWithConnection(t *testing.T) {
-	holds, dials, checks, served := false, 0, 0, 0
+	holds := false
+	dials := 0
+	checks := 0
+	served := 0
 	slow := func(c *Config) {
 		dial := c.Dial
 		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if dials++; dials == 1 {
+			dials++
+			if dials == 1 {
 				holds = false
 			}
 			return dial(ctx, network, address)

@@ -26,33 +26,33 @@ type host struct {
 	first  time.Duration // duration of the first responses
 }
 
-func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.first > 0 {
-		time.Sleep(s.first)
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.first > 0 {
+		time.Sleep(h.first)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[string]bool{}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open == nil {
+		h.open = map[string]bool{}
 	}
 	id := ""
-	if c, err := r.Cookie("SID"); err == nil && s.open[c.Value] {
+	if c, err := r.Cookie("SID"); err == nil && h.open[c.Value] {
 		id = c.Value
 	}
 	if r.URL.Path == "/logoff" {
-		s.asked = append(s.asked, fmt.Sprintf("auth %q, known %t", r.Header.Get("Authorization"), id != ""))
-		delete(s.open, id)
-		if s.hangs {
-			s.mu.Unlock()
+		h.asked = append(h.asked, fmt.Sprintf("auth %q, known %t", r.Header.Get("Authorization"), id != ""))
+		delete(h.open, id)
+		if h.hangs {
+			h.mu.Unlock()
 			<-r.Context().Done()
-			s.mu.Lock()
+			h.mu.Lock()
 		}
 		return
 	}
 	if id == "" {
-		s.opened++
-		id = fmt.Sprint(s.opened)
-		s.open[id] = true
+		h.opened++
+		id = fmt.Sprint(h.opened)
+		h.open[id] = true
 		w.Header().Add("Set-Cookie", "SID="+id+"; Path=/")
 		w.Header().Add("Set-Cookie", "sap-usercontext=sap-client=100; Path=/")
 	}
@@ -64,7 +64,11 @@ func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func sessioned(c *Config) { c.User, c.Password, c.LogoffPath = "u", "p", "/logoff" }
+func sessioned(c *Config) {
+	c.User = "u"
+	c.Password = "p"
+	c.LogoffPath = "/logoff"
+}
 
 func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 	for name, k := range map[string]struct {
@@ -202,7 +206,8 @@ func TestSessionTimedOut(t *testing.T) {
 					w.Header().Set("X-Csrf-Token", "t")
 					return
 				}
-				if posts++; posts <= k.times {
+				posts++
+				if posts <= k.times {
 					w.Header()["Content-Type"] = slices.DeleteFunc([]string{k.kind}, func(kind string) bool {
 						return kind == ""
 					})

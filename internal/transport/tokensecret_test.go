@@ -22,7 +22,8 @@ func TestRejectedSecretOfConnectivity(t *testing.T) {
 			if kind == "sap-connectivity-http" {
 				proxy = a.HTTP
 			}
-			log, store := &journal{}, lockouts.New()
+			log := &journal{}
+			store := lockouts.New()
 			with := func(secret string) Config {
 				return configOf(t, rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
 					"http.proxy.type="+kind, "http.proxy.address="+proxy,
@@ -30,7 +31,8 @@ func TestRejectedSecretOfConnectivity(t *testing.T) {
 					"http.proxy.token-client-secret="+secret),
 					Environment{Shared: Shared{Logger: log.logger(), Lockouts: store}})
 			}
-			config, mended := with("wr0ng"), false
+			config := with("wr0ng")
+			mended := false
 			config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
 				if !refused || !mended {
 					return nil, nil

@@ -34,7 +34,8 @@ func TestWarningsContainNoKeys(t *testing.T) {
 	n := 0
 	var log journal
 	service(t, func(w http.ResponseWriter, r *http.Request) {
-		if n++; n == 1 {
+		n++
+		if n == 1 {
 			w.WriteHeader(503)
 			return
 		}

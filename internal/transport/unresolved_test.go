@@ -16,7 +16,8 @@ func TestUnknownProxyNameIsRetried(t *testing.T) {
 			c.Route.Outage = time.Minute
 			dial := c.Dial
 			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-				if tries++; tries <= 2 {
+				tries++
+				if tries <= 2 {
 					time.Sleep(takes)
 					return nil, &net.DNSError{Name: "connectivityproxy", Err: "no such host", IsNotFound: true}
 				}
@@ -24,7 +25,7 @@ func TestUnknownProxyNameIsRetried(t *testing.T) {
 			}
 		}, func(t *testing.T, c *Client) {
 			_, _, err := text(t, c, get("/"))
-			if waited := takes > 0; (err != nil) != waited || waited && tries != 1 {
+			if waited := takes > 0; (err != nil) != waited || (waited && tries != 1) {
 				t.Errorf("%s: found %d tries, %v", name, tries, err)
 			}
 		})

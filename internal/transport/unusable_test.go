@@ -66,12 +66,12 @@ func TestUnusableResponses(t *testing.T) {
 				func(t *testing.T, client *Client) {
 					_, err := client.Exchange(t.Context(), post("/orders"))
 					var lost *NoResponseError
-					if found := errors.As(err, &lost); found != (c.status != 0) || found && (lost.Status != c.status ||
-						!strings.Contains(err.Error(), "POST /orders")) {
+					if found := errors.As(err, &lost); found != (c.status != 0) || (found && (lost.Status != c.status ||
+						!strings.Contains(err.Error(), "POST /orders"))) {
 						t.Errorf("expected status %d, found %v", c.status, err)
 					}
-					if c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text)) || c.text == "" &&
-						err != nil {
+					if (c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text))) || (c.text == "" &&
+						err != nil) {
 						t.Errorf("expected %q, found %v", c.text, err)
 					}
 					assert.Equal(t, 1, requests, "requests")
@@ -109,8 +109,8 @@ func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 				n.Requests = append(n.Requests, get(path))
 			}
 			_, err := c.Fetch(t.Context(), n)
-			if wanted.text == "" && err != nil || wanted.text != "" && (err == nil ||
-				!strings.Contains(err.Error(), wanted.text)) {
+			if (wanted.text == "" && err != nil) || (wanted.text != "" && (err == nil ||
+				!strings.Contains(err.Error(), wanted.text))) {
 				t.Errorf("%v: expected %q, found %v", wanted.paths, wanted.text, err)
 			}
 		}
@@ -121,7 +121,8 @@ func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 func TestRetryStatusWithUnknownEncoding(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, _ *http.Request) {
-		if requests++; requests == 1 {
+		requests++
+		if requests == 1 {
 			w.Header().Set("Content-Encoding", "br")
 			w.WriteHeader(429)
 			io.WriteString(w, "packed")

@@ -22,7 +22,8 @@ func TestPassReadsOneFrame(t *testing.T) {
 			for _, more := range []int{0, 1, 5000} {
 				source, from := kind.pair(t)
 				to, sink := kind.pair(t)
-				frame, behind := bytes.Repeat([]byte{7}, size), bytes.Repeat([]byte{8}, more)
+				frame := bytes.Repeat([]byte{7}, size)
+				behind := bytes.Repeat([]byte{8}, more)
 				go source.Write(append(bytes.Clone(frame), behind...)) // and stays open
 				buffered := bufio.NewReaderSize(from, bufferSize)
 				buffered.Peek(min(size, 8)) // like a reader of the header

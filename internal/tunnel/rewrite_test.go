@@ -45,7 +45,7 @@ func TestAllAddressesAreRewritten(t *testing.T) {
 			if !bytes.Contains(frame, []byte(secretHost)) {
 				continue
 			}
-			if _, not := notForClients[key]; not {
+			if _, ok := notForClients[key]; ok {
 				if carriesAddress(key, version) {
 					t.Errorf("%s: expected no exception for a response to clients", kmsg.NameForKey(key))
 				}
@@ -90,7 +90,8 @@ func addresses(v reflect.Value) bool {
 		if v.Type() == reflect.TypeFor[kmsg.Tags]() {
 			return false
 		}
-		host, port := v.FieldByName("Host"), v.FieldByName("Port")
+		host := v.FieldByName("Host")
+		port := v.FieldByName("Port")
 		if host.IsValid() && port.IsValid() {
 			host.SetString(secretHost)
 			if port.CanInt() {
@@ -139,11 +140,16 @@ func TestResponsesWithoutAddressAreUnchanged(t *testing.T) {
 	topic.Partitions = append(topic.Partitions, partition)
 	fetch.Topics = append(fetch.Topics, topic)
 	coordinator := kmsg.NewPtrFindCoordinatorResponse()
-	coordinator.Version, coordinator.NodeID, coordinator.ErrorCode = 3, -1, 15
+	coordinator.Version = 3
+	coordinator.NodeID = -1
+	coordinator.ErrorCode = 15
 	controllers := kmsg.NewPtrDescribeClusterResponse()
-	controllers.Version, controllers.EndpointType = 1, endpointController
+	controllers.Version = 1
+	controllers.EndpointType = endpointController
 	node := kmsg.NewDescribeClusterResponseBroker()
-	node.NodeID, node.Host, node.Port = 3, "controller.example", 9093
+	node.NodeID = 3
+	node.Host = "controller.example"
+	node.Port = 9093
 	controllers.Brokers = append(controllers.Brokers, node)
 	for _, answer := range []kmsg.Response{fetch, coordinator, controllers} {
 		frame := frameWith(answer)

@@ -58,7 +58,8 @@ func plainDial(ctx context.Context, address string) (net.Conn, error) {
 func open(t *testing.T, o Options) (*Tunnel, *lines) {
 	t.Helper()
 	announced := &lines{}
-	o.Listen, o.Announce = "127.0.0.1:0", announced.add
+	o.Listen = "127.0.0.1:0"
+	o.Announce = announced.add
 	if o.Dial == nil {
 		o.Dial = plainDial
 	}
@@ -79,8 +80,7 @@ func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kg
 	t.Helper()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		if !slices.ContainsFunc(announced.all(), func(line string) bool {
-			return strings.HasPrefix(line,
-				address+" ")
+			return strings.HasPrefix(line, address+" ")
 		}) {
 			t.Errorf("found a connection to %s, expected only the tunnel's addresses %q", address, announced.all())
 		}
@@ -256,7 +256,8 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	}
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.Version = 3
-	request.ClientSoftwareName, request.ClientSoftwareVersion = "test", "1"
+	request.ClientSoftwareName = "test"
+	request.ClientSoftwareVersion = "1"
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 8))
 	versions := kmsg.NewPtrApiVersionsResponse()
 	versions.Version = 3
@@ -266,7 +267,7 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	}
 	for _, k := range versions.ApiKeys {
 		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
-			k.ApiKey == keySASLHandshake && k.MinVersion < 1 {
+			(k.ApiKey == keySASLHandshake && k.MinVersion < 1) {
 			t.Errorf("found API %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
 		}
 	}
@@ -359,7 +360,8 @@ func renewingBroker(conn net.Conn, renewed chan struct{}) {
 			answer.SetVersion(1)
 		case 36:
 			a := kmsg.NewPtrSASLAuthenticateResponse()
-			if logons++; logons == 1 {
+			logons++
+			if logons == 1 {
 				a.SessionLifetimeMillis = 50
 			}
 			answer = a

@@ -38,7 +38,8 @@ func TestClaimsFitHostLimit(t *testing.T) {
 		"filter#00.low="+strings.Repeat("v", 600))
 	layout, err := plan(sourceconfig.Component, configuration(settings...), 1000)
 	noError(t, err)
-	file, claims := len(strings.Join(settings, "\n")), len(strings.Join(layout.Claims, ""))
+	file := len(strings.Join(settings, "\n"))
+	claims := len(strings.Join(layout.Claims, ""))
 	if len(layout.Claims) != 1000 || file < 800_000 || claims > host.MaxClaimBytes || claims > file {
 		t.Errorf("the %d claims have %d bytes, the configuration %d", len(layout.Claims), claims, file)
 	}

@@ -20,32 +20,32 @@ type collated struct {
 	requests     []string
 }
 
-func (s *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
 		w.Write([]byte(strings.ReplaceAll(stubbornMetadata, "Edm.Int32", "Edm.String")))
 		return
 	}
-	s.requests = append(s.requests, r.URL.RawQuery)
+	c.requests = append(c.requests, r.URL.RawQuery)
 	query := r.URL.Query()
-	keys := slices.Clone(s.keys)
+	keys := slices.Clone(c.keys)
 	for part := range strings.SplitSeq(query.Get("$filter"), " and ") {
 		words := strings.Fields(strings.Trim(part, "()"))
 		if len(words) != 3 {
 			continue
 		}
 		than := strings.Trim(words[2], "'")
-		keys = slices.DeleteFunc(keys, func(k string) bool { return (words[1] == "gt") != (s.compares(k, than) > 0) })
+		keys = slices.DeleteFunc(keys, func(k string) bool { return (words[1] == "gt") != (c.compares(k, than) > 0) })
 	}
-	slices.SortFunc(keys, s.by)
+	slices.SortFunc(keys, c.by)
 	if strings.HasSuffix(query.Get("$orderby"), " desc") {
 		slices.Reverse(keys)
 	}
 	count := len(keys)
 	skip, _ := strconv.Atoi(query.Get("$skip"))
 	keys = keys[min(skip, len(keys)):]
-	page := keys[:min(s.page, len(keys))]
+	page := keys[:min(c.page, len(keys))]
 	body := `{"d":{`
-	if s.counts {
+	if c.counts {
 		body += `"__count":"` + strconv.Itoa(count) + `",`
 	}
 	body += `"results":[`

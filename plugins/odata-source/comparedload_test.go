@@ -209,7 +209,8 @@ func TestFirstLoadIsDeliveredAgainIfKeysAreMissing(t *testing.T) {
 			hidden:   1, isDelivered: true},
 		{name: "a hidden row that is rejected", duringLoad: insertOrders(5),
 			answered: func(r *wit.Response) {
-				r.Status, r.Body = 400, []byte(`{"error":{"code":"X","message":{"value":"no such option"}}}`)
+				r.Status = 400
+				r.Body = []byte(`{"error":{"code":"X","message":{"value":"no such option"}}}`)
 			}, hidden: 1, isDelivered: true},
 	})
 }

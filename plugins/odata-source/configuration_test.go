@@ -155,8 +155,8 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 		"second.url": "second", "second.next": "second"}
 	for phase, more := range phases {
 		for field, of := range fields {
-			if of == "" && field != "url" && phase != "" || of != "" && !slices.Contains(strings.Fields(of), phase) &&
-				of != phase {
+			if (of == "" && field != "url" && phase != "") || (of != "" && !slices.Contains(strings.Fields(of), phase) &&
+				of != phase) {
 				continue
 			}
 			for address, ok := range map[string]bool{"/s/X?$skiptoken=//evil/": true, "//evil/X": false,

@@ -165,7 +165,8 @@ func TestCursorWithRejectedEndRequest(t *testing.T) {
 		t.Fatalf("no request was rejected: %v", load.targets)
 	}
 	for range 2 {
-		if offset = load.poll(offset); len(load.rows) > 0 || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
+		offset = load.poll(offset)
+		if len(load.rows) > 0 || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
 			t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
 		}
 	}
@@ -177,7 +178,8 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
-			requests, changed := 0, false
+			requests := 0
+			changed := false
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := r.URL.Query()
 				switch highest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
@@ -201,7 +203,8 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 				t.Fatalf("%d requests, changed %t: %v", requests, changed, err)
 			}
 			load.same(service, "Orders")
-			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || requests != 1 {
+			load.poll(offset)
+			if !slices.Contains(load.rows, "[10248]") || requests != 1 {
 				t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 			}
 		})
@@ -234,15 +237,18 @@ func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 		t.Fatalf("changed %t: %v", changed, err)
 	}
 	load.same(service, "Orders")
-	if offset = load.poll(offset); !slices.Contains(load.rows, "[10248]") {
+	offset = load.poll(offset)
+	if !slices.Contains(load.rows, "[10248]") {
 		t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 	}
 	dated(t, service, 10249, "2024-07-01T02:00:00")
-	if offset = load.poll(offset); !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0],
+	offset = load.poll(offset)
+	if !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0],
 		"OrderDate%20ge%20") {
 		t.Errorf("expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)
 	}
-	if load.poll(offset); len(load.rows) > 0 {
+	load.poll(offset)
+	if len(load.rows) > 0 {
 		t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
 	}
 }

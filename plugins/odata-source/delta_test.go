@@ -189,7 +189,8 @@ func TestRowAndTombstone(t *testing.T) {
 
 // If an entity that is read again has a property that was not in the metadata, its record contains it.
 func TestRereadRowHasNewProperty(t *testing.T) {
-	service, hides := odatatest.New(odatatest.Options{Rows: 20}), true
+	service := odatatest.New(odatatest.Options{Rows: 20})
+	hides := true
 	property := regexp.MustCompile(`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
 	follower := loaded(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
@@ -237,7 +238,8 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					write(t, service, "MERGE", fmt.Sprintf("Products(%d)", changed),
 						map[string]any{"ProductName": "Changed"})
 				}
-				page, again := 0, restarted
+				page := 0
+				again := restarted
 				follower.answered = func(q *wit.Request, r *wit.Response) {
 					if !strings.Contains(q.Target, "Products?") {
 						return
@@ -245,7 +247,8 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					page++
 					if again && page == 2 {
 						page--
-						again, r.Status = false, noAnswer
+						again = false
+						r.Status = noAnswer
 						return
 					}
 					if page == other {
@@ -261,7 +264,8 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					err = follower.catchUp(start)
 				}
 				noError(t, err)
-				if follower.equals(service, "Products", "ProductID", "ProductName"); t.Failed() {
+				follower.equals(service, "Products", "ProductID", "ProductName")
+				if t.Failed() {
 					t.Fatalf("Products(%d), deleted %t, restarted %t", key, deleted, restarted)
 				}
 			}
@@ -277,12 +281,12 @@ func TestFailedRereadIsNoDelete(t *testing.T) {
 		answered      func(r *wit.Response)
 	}{
 		{"a 404 without a body", "HTTP 404 without a body; it is not considered deleted", func(r *wit.Response) {
-			r.Status, r.Body = 404, nil
+			r.Status = 404
+			r.Body = nil
 		}},
 		{"an unknown service", "is not considered deleted", func(r *wit.Response) {
-			r.Status, r.Body = 404,
-				[]byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`+
-					`<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
+			r.Status = 404
+			r.Body = []byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` + `<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
 		}},
 		{"no entity", "expected one entity, found 0",
 			func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
@@ -329,7 +333,8 @@ func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) 
 			change(1 + r.IntN(77))
 		}
 		reason := poll
-		if f.kill = r.IntN(12); r.IntN(3) == 0 {
+		f.kill = r.IntN(12)
+		if r.IntN(3) == 0 {
 			f.kill = -1
 		}
 		if f.stored == nil {
@@ -417,7 +422,8 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 					}
 				}
 				stored := fmt.Sprint(follower.stored)
-				if err = follower.catchUp(poll); fmt.Sprint(follower.stored) != stored {
+				err = follower.catchUp(poll)
+				if fmt.Sprint(follower.stored) != stored {
 					t.Error("the offset has changed")
 				}
 			}
@@ -468,10 +474,12 @@ func TestDeltaOfOddServices(t *testing.T) {
 			follower := loaded(t, service, tracked00("Products")...)
 			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if strings.Contains(q.Target, "deltatoken") {
-					r.Status, r.Body = 200, []byte(test.body(q.Target))
+					r.Body = []byte(test.body(q.Target))
+					r.Status = 200
 				}
 			}
-			stored, before := fmt.Sprint(follower.stored), len(follower.targets)
+			stored := fmt.Sprint(follower.stored)
+			before := len(follower.targets)
 			err := follower.catchUp(poll)
 			if !errorContains(err, test.message) {
 				t.Errorf("found %v", err)
@@ -488,7 +496,8 @@ func TestDeltaOfOddServices(t *testing.T) {
 			} else if keyless {
 				return // the host fails the task, or skips the row if errors.tolerance allows it
 			}
-			if follower.answered = nil; test.message != "" {
+			follower.answered = nil
+			if test.message != "" {
 				return
 			}
 			// The service works again, and nothing was lost.
@@ -558,7 +567,8 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 				isThird := strings.Contains(q.Target, "ProductID%20ge%2039&")
 				if isThird && lost > 0 {
 					lost--
-					r.Status, r.Body = 410, nil
+					r.Status = 410
+					r.Body = nil
 				}
 				if isThird {
 					write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Meanwhile"})
@@ -639,8 +649,7 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 	}{
 		{name: "complete", rows: 30},
 		{name: "the feed ends after its first page", cut: true, rows: 30},
-		{name: "the count was not requested", cut: true, settings: []string{"sap.odata#00.count=none"},
-			rows: 30},
+		{name: "the count was not requested", cut: true, settings: []string{"sap.odata#00.count=none"}, rows: 30},
 		{name: "a row is deleted during the load", deleted: "Orders(10275)", rows: 29},
 		{name: "a row is deleted, and one inserted before the next page", deleted: "Orders(10275)", born: true,
 			rows: 29 + 30},
@@ -654,7 +663,8 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 			follower.answered = func(q *wit.Request, r *wit.Response) {
 				if deleted != "" {
 					write(t, service, "DELETE", deleted, nil)
-					if deleted = ""; test.born {
+					deleted = ""
+					if test.born {
 						write(t, service, "POST", "Orders", map[string]any{"OrderID": 1})
 					}
 				}
@@ -672,15 +682,17 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 			write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Orders", "OrderID", "ShipName")
-			rows, marks := 0, ""
+			rows := 0
+			marks := ""
 			for _, e := range follower.log[before:] {
 				mark := e.headers[feedreader.HeaderMark]
-				if marks += mark + " "; e.headers[feedreader.HeaderSnapshot] == "4711" && mark != "ended" {
+				marks += mark + " "
+				if e.headers[feedreader.HeaderSnapshot] == "4711" && mark != "ended" {
 					rows++
 				}
 			}
 			marks = strings.Join(strings.Fields(marks), " ")
-			if rows != test.rows || marks != "begin end" && marks != "begin ended" {
+			if rows != test.rows || (marks != "begin end" && marks != "begin ended") {
 				t.Errorf("expected %d rows with marks at the start and end, found %d and %q", test.rows, rows, marks)
 			}
 		})
@@ -696,19 +708,29 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
 			follower := loaded(t, service, tracked00("Products")...)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			link, prepared, pending := "", []byte(nil), 2
+			link := ""
+			prepared := []byte(nil)
+			pending := 2
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
 				case request.Target == monitor && pending > 0:
-					r.Status, r.Body, r.Headers = 202, nil, nil // the URL is kept
+					// the URL is kept
+					r.Status = 202
+					r.Body = nil
+					r.Headers = nil
 					pending--
 				case request.Target == monitor:
-					if r.Status, r.Body = uint16(status), nil; status == 200 {
+					r.Status = uint16(status)
+					r.Body = nil
+					if status == 200 {
 						r.Body = prepared
 					}
 				case strings.Contains(request.Target, "deltatoken") && link == "":
-					link, prepared = request.Target, r.Body
-					r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
+					link = request.Target
+					prepared = r.Body
+					r.Status = 202
+					r.Body = nil
+					r.Headers = []wit.Header{{Name: "location", Value: monitor}}
 				}
 			}
 			err := follower.catchUp(poll)
@@ -741,19 +763,25 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30})
 				follower := loaded(t, service, tracked00("Products")...)
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				down, requests := true, 0
+				down := true
+				requests := 0
 				follower.answered = func(request *wit.Request, r *wit.Response) {
 					switch {
 					case request.Target == monitor && down:
 						r.Status = noAnswer
 					case request.Target == monitor:
-						r.Status, r.Body, r.Headers = status, nil, nil
+						r.Status = status
+						r.Body = nil
+						r.Headers = nil
 						if requests > 1 {
 							follower.now += patience + 1
 						}
 					case strings.Contains(request.Target, "deltatoken"):
-						if requests++; requests == 1 || !mended {
-							r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
+						requests++
+						if requests == 1 || !mended {
+							r.Status = 202
+							r.Body = nil
+							r.Headers = []wit.Header{{Name: "location", Value: monitor}}
 						}
 					}
 				}
@@ -785,7 +813,8 @@ func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 			path, _, _ := strings.Cut(q.Target, "?")
 			all := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path, Headers: []wit.Header{
 				{Name: "Accept", Value: "application/atom+xml"}, {Name: "Prefer", Value: delta.TrackChanges}}})
-			r.Status, r.Body = all.Status, all.Body
+			r.Status = all.Status
+			r.Body = all.Body
 		}
 	}
 	for n := range 3 {

@@ -78,8 +78,8 @@ func TestNestedPagesWithoutEnd(t *testing.T) {
 			})
 			l := newLoad(t, handler, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
 			_, err := l.some(0, nil, 1)
-			if ends := test.fails == ""; !errorContains(err, test.fails) || ends && inner < 1200 || !ends &&
-				inner > 1001 {
+			if ends := test.fails == ""; !errorContains(err, test.fails) || (ends && inner < 1200) || (!ends &&
+				inner > 1001) {
 				t.Errorf("%d nested pages, %v", inner, err)
 			}
 		})

@@ -91,8 +91,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		}
 		again.all(offset)
 		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Fields) != 2 {
-			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(again.rows),
-				nodes[0].Fields)
+			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(again.rows), nodes[0].Fields)
 		}
 	}
 }

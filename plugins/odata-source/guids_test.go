@@ -52,10 +52,15 @@ func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Preference-Applied", delta.TrackChanges)
-	rows, spell, deleted := s.rows, s.loaded, []string(nil)
+	rows := s.rows
+	spell := s.loaded
+	deleted := []string(nil)
 	if strings.Contains(r.URL.RawQuery, "deltatoken") {
-		rows, spell, deleted = s.changed, s.delta, s.deleted
-		s.changed, s.deleted = nil, nil
+		rows = s.changed
+		spell = s.delta
+		deleted = s.deleted
+		s.changed = nil
+		s.deleted = nil
 	}
 	s.token++
 	link := "X?!deltatoken='" + strconv.Itoa(s.token) + "'"
@@ -114,7 +119,8 @@ func guids() []string {
 // TestGuidsInAnotherCase: a deleted entry may contain its GUID in any case. The record's key is the key of its row,
 // otherwise the row would stay in Kafka forever.
 func TestGuidsInAnotherCase(t *testing.T) {
-	lower, upper := strings.ToLower, strings.ToUpper
+	lower := strings.ToLower
+	upper := strings.ToUpper
 	for _, test := range []struct {
 		name                              string
 		loaded, address, delta, tombstone func(string) string
@@ -138,8 +144,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 						if found := follower.entities(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
 							t.Fatalf("expected %v, found %v: %v", service.rows, found, follower.state)
 						}
-						service.changed, service.deleted = []string{service.rows[0]},
-							[]string{service.rows[len(service.rows)-1]}
+						service.changed = []string{service.rows[0]}
+						service.deleted = []string{service.rows[len(service.rows)-1]}
 						if both { // as a row too, so it is read again.
 							service.changed = append(service.changed, service.deleted...)
 						}
@@ -157,7 +163,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 
 // TestGuidsOfOldOffsets: a feed whose offset does not contain the case of GUIDs yet learns it from its next row.
 func TestGuidsOfOldOffsets(t *testing.T) {
-	lower, upper := strings.ToLower, strings.ToUpper
+	lower := strings.ToLower
+	upper := strings.ToUpper
 	for _, c := range []struct {
 		name             string
 		rows, tombstones func(string) string
@@ -173,7 +180,8 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
 			service.changed = slices.Clone(service.rows)
 			noError(t, follower.catchUp(poll))
-			service.deleted, service.rows = slices.Clone(service.rows[1:]), service.rows[:1]
+			service.deleted = slices.Clone(service.rows[1:])
+			service.rows = service.rows[:1]
 			follower.start()
 			noError(t, follower.catchUp(poll))
 			if found := follower.entities(); !slices.Equal(found, service.rows) {
@@ -191,7 +199,8 @@ func TestGuidsInNotifications(t *testing.T) {
 	} {
 		service := &guidService{rows: guids(), loaded: test.rows, address: test.rows}
 		follower := loaded(t, service, of("/s", "X", notified...)...)
-		deleted, changed := service.rows[3], service.rows[2]
+		deleted := service.rows[3]
+		changed := service.rows[2]
 		service.rows = service.rows[:3]
 		for _, id := range []string{deleted, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",

@@ -29,12 +29,12 @@ func compare(t *testing.T, f *follower) *comparison {
 	remembers := true
 	f.passed = func(row wit.Row, data []byte) {
 		key := string(feedreader.KeyOf(&row, data))
-		_, isKnown := c.received[key]
+		_, ok := c.received[key]
 		switch {
 		case c.position == nil:
 			c.received[key] = false
 			f.take(row, data)
-		case isKnown:
+		case ok:
 			c.received[key] = true
 		default:
 			c.unknown[key] = true

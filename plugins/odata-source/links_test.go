@@ -34,7 +34,8 @@ func plusProducts(t *testing.T, switches odatatest.Switches) *odatatest.Service 
 // repeating makes the links of a response repeat options of the request, or of the last request that had them. Next
 // links do so only if inNext is set.
 func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
-	links, sent := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`), map[string]string{}
+	links := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`)
+	sent := map[string]string{}
 	return func(q *wit.Request, r *wit.Response) {
 		_, query, _ := strings.Cut(q.Target, "?")
 		for option := range strings.SplitSeq(query, "&") {
@@ -234,7 +235,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
 							map[string]any{"UnitPrice": fmt.Sprint(round)})
 					}
-					earlier, requests := len(follower.log), len(follower.targets)
+					earlier := len(follower.log)
+					requests := len(follower.targets)
 					follower.start()
 					noError(t, follower.catchUp(start))
 					noError(t, follower.catchUp(poll))
@@ -265,7 +267,8 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 		follower.answered = func(q *wit.Request, r *wit.Response) {
 			if !prepared {
 				prepared = true
-				r.Status, r.Body = 202, nil
+				r.Status = 202
+				r.Body = nil
 				location := strings.ReplaceAll(q.Target, "%2B", plus)
 				r.Headers = append(r.Headers, wit.Header{Name: "location", Value: location})
 			}

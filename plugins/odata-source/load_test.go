@@ -276,7 +276,8 @@ func TestRowDeletedAheadOfLoad(t *testing.T) {
 		pages := 0
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasSuffix(r.URL.Path, "$metadata") {
-				if pages++; pages == 2 { // the row is not read yet
+				pages++
+				if pages == 2 { // the row is not read yet
 					write(t, service, "DELETE", name+last, nil)
 				}
 			}
@@ -329,7 +330,8 @@ func TestPendingResponsesArePolled(t *testing.T) {
 func TestLostSnapshotRestartsLoad(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
-			service, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
+			service := &stubborn{keys: upFrom(1, 95), page: 30}
+			lost := 0
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if at, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken")); at >= 60 && lost < losses {
 					lost++
@@ -401,7 +403,8 @@ func TestRejectionThatQuotesRequest(t *testing.T) {
 	}), set("00", "Orders")...)
 	load.targets = nil
 	load.all(nil)
-	if load.same(service, "Orders"); !strings.HasSuffix(load.targets[1],
+	load.same(service, "Orders")
+	if !strings.HasSuffix(load.targets[1],
 		"/Orders?$inlinecount=allpages&$format=json") || len(load.targets) != 3 {
 		t.Errorf("found %s", strings.Join(load.targets, "\n"))
 	}

@@ -19,9 +19,12 @@ import (
 // marked returns the keys of the rows between the start and end marks of the only load that has them.
 func (f *follower) marked() map[string]bool {
 	f.t.Helper()
-	rows, snapshot, state := map[string]bool{}, "", ""
+	rows := map[string]bool{}
+	snapshot := ""
+	state := ""
 	for i, event := range f.log {
-		number, mark := event.headers[feedreader.HeaderSnapshot], event.headers[feedreader.HeaderMark]
+		number := event.headers[feedreader.HeaderSnapshot]
+		mark := event.headers[feedreader.HeaderMark]
 		switch {
 		case number == "":
 			continue
@@ -29,8 +32,10 @@ func (f *follower) marked() map[string]bool {
 			f.t.Fatalf("row %d, %s: expected it once, between the marks of one load, found it marked %q of load %s "+
 				"after %q of %s", i, event.key, mark, number, state, snapshot)
 		}
-		snapshot, rows[event.key] = number, true
-		if state = "inside"; mark == "end" {
+		snapshot = number
+		rows[event.key] = true
+		state = "inside"
+		if mark == "end" {
 			state = mark
 		}
 	}
@@ -52,7 +57,8 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	follower.restarts = true
 	pages := 0
 	follower.answered = func(*wit.Request, *wit.Response) {
-		if pages++; pages == 30 {
+		pages++
+		if pages == 30 {
 			for id := 10_400; id < 10_405; id++ {
 				write(t, service, "DELETE", fmt.Sprintf("Orders(%d)", id), nil)
 			}
@@ -70,7 +76,8 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 			len(follower.state))
 	}
 	write(t, service, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
-	requests, delivered := len(follower.targets), len(follower.log)
+	requests := len(follower.targets)
+	delivered := len(follower.log)
 	if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 ||
 		len(follower.log) != delivered+1 {
 		t.Errorf("after it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[requests:])
@@ -95,15 +102,15 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 		"changes by links": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test.switches.PageSize, test.switches.SkipToken = 100, "offset"
+			test.switches.PageSize = 100
+			test.switches.SkipToken = "offset"
 			service := odatatest.New(odatatest.Options{Rows: 2_500, Switches: test.switches})
 			unpadded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, pad, "")
 				service.ServeHTTP(w, r)
 			})
 			follower := newFollower(t, unpadded, of(sapNorthwind, "Orders",
-				append(test.settings, "sap.odata#00.exec-period=60",
-					"sap.odata#00.format=json")...)...)
+				append(test.settings, "sap.odata#00.exec-period=60", "sap.odata#00.format=json")...)...)
 			long := 0
 			follower.answered = func(_ *wit.Request, r *wit.Response) {
 				r.Body = link.ReplaceAllFunc(r.Body, func(found []byte) []byte {
@@ -114,7 +121,8 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 			for _, reason := range []wit.PollReason{start, poll, poll} {
 				noError(t, follower.catchUp(reason))
 			}
-			if follower.equals(service, "Orders", "OrderID", "ShipName"); long < 1 {
+			follower.equals(service, "Orders", "OrderID", "ShipName")
+			if long < 1 {
 				t.Error("expected a long link")
 			}
 		})
@@ -140,7 +148,8 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 			follower := loaded(t, service, tracked00("Orders")...)
 			fields["came"] = keys
 			follower.stored = storedAs(fields, text(follower.stored, "url"))
-			follower.log, follower.restarts = nil, true
+			follower.log = nil
+			follower.restarts = true
 			follower.start()
 			write(t, service, "DELETE", "Orders(10251)", nil)
 			noError(t, follower.catchUp(start))
@@ -150,7 +159,8 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 					t.Errorf("%s: row %s is missing", kind, fields["OrderID"])
 				}
 			})
-			if follower.restarts = false; len(again) != service.Count("Orders") {
+			follower.restarts = false
+			if len(again) != service.Count("Orders") {
 				t.Errorf("%s: %d rows of %d were read again", kind, len(again), service.Count("Orders"))
 			}
 			noError(t, follower.catchUp(poll))

@@ -156,7 +156,10 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			properties, ofComplex, asked, polls := "", "", 0, 0
+			properties := ""
+			ofComplex := ""
+			asked := 0
+			polls := 0
 			service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "$metadata") {
 					asked++
@@ -172,11 +175,14 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 			})
 			follower := newFollower(t, service, of("/s", "X",
 				append(test.settings, "sap.odata#00.exec-period=60")...)...)
-			reason, passed := start, 0
+			reason := start
+			passed := 0
 			for ; polls < 12; polls++ {
 				if polls == test.declared {
-					if properties = late; test.nested {
-						properties, ofComplex = "", late
+					properties = late
+					if test.nested {
+						properties = ""
+						ofComplex = late
 					}
 				}
 				if err := follower.reopened(reason); err != nil || len(follower.faults) > 0 {
@@ -200,8 +206,7 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 				t.Errorf("after the declaration the row is %v", last)
 			}
 			if passed != 12 || asked != test.reads {
-				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, passed,
-					asked)
+				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, passed, asked)
 			}
 		})
 	}

@@ -112,13 +112,14 @@ func TestHandleNotification(t *testing.T) {
 		wakes, err := load.p.HandleNotification(load.opened.Context, notificationOf(test.headers, test.body))
 		var found []string
 		for _, w := range wakes {
-			if found = append(found, w.Token+" "+w.Ident); !w.AnswerWhenStored || w.Feed != 0 {
+			found = append(found, w.Token+" "+w.Ident)
+			if !w.AnswerWhenStored || w.Feed != 0 {
 				t.Errorf("%s: %+v", test.name, w)
 			}
 		}
 		fault, _ := err.(*wit.Error)
-		if !slices.Equal(found, test.wakes) || (err == nil) != (test.wakes != nil) || fault != nil &&
-			fault.Kind != test.fault {
+		if !slices.Equal(found, test.wakes) || (err == nil) != (test.wakes != nil) || (fault != nil &&
+			fault.Kind != test.fault) {
 			t.Errorf("%s: expected %q, found %q, %v", test.name, test.wakes, found, err)
 		}
 	}
@@ -260,7 +261,8 @@ func TestMissingEntities(t *testing.T) {
 						alsoDeleted(r, 7, "</feed>")
 					}
 					if strings.Contains(q.Target, "/Products(7)") {
-						r.Status, r.Body = test.status, []byte(test.body)
+						r.Status = test.status
+						r.Body = []byte(test.body)
 					}
 				}
 				err := follower.catchUp(reason)

@@ -57,8 +57,8 @@ func TestODP(t *testing.T) {
 			for _, e := range follower.log[before:] {
 				modes = append(modes, fmt.Sprint(e.value["ODQ_CHANGEMODE"], e.value["ODQ_ENTITYCNTR"]))
 			}
-			images, without := strings.Contains(strings.Join(modes, ","), "U[255]"),
-				test.name == "without before images"
+			images := strings.Contains(strings.Join(modes, ","), "U[255]")
+			without := test.name == "without before images"
 			if images == without && test.name != "a filter" {
 				t.Errorf("rows %v", modes)
 			}
@@ -97,7 +97,8 @@ func TestODPRequestsExtractionOnce(t *testing.T) {
 				if lost || !strings.Contains(request.Target, losing) {
 					return
 				}
-				lost, r.Status = true, noAnswer
+				lost = true
+				r.Status = noAnswer
 				if name == "the answer" && (follower.stored == nil || request.Repeatable ||
 					request.FirstByteTimeoutMs == nil) {
 					t.Errorf("requested with the stored offset %v: %+v", follower.stored, request)
@@ -165,8 +166,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 		follower.start()
 	}
 	if ended != 1 || service.Ledger().Jobs != 1 {
-		t.Errorf("expected one end of the subscription, found %d, and %d jobs", ended,
-			service.Ledger().Jobs)
+		t.Errorf("expected one end of the subscription, found %d, and %d jobs", ended, service.Ledger().Jobs)
 	}
 	follower.service = service // after the subscription was ended elsewhere, the feed continues
 	if r := follower.exchange(&wit.Request{Method: "GET",
@@ -201,7 +201,8 @@ func TestODPRecovery(t *testing.T) {
 				switch {
 				case strings.Contains(request.Target, "deltatoken") && !refused:
 					refused = true
-					r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
+					r.Status = 410
+					r.Body = []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
 				case strings.Contains(request.Target, "DeltaLinksOf"):
 					r.Body = fmt.Appendf(nil, `{"d":{"results":[{"DeltaToken":"D29990101000000_000000009",`+
 						`"CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"%s",`+
@@ -211,8 +212,9 @@ func TestODPRecovery(t *testing.T) {
 					}
 				case strings.Contains(request.Target, old):
 					// The demo service has one generation. This one keeps more.
-					r.Status, r.Body = 200, []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too",`+
-						`"ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],`+
+					r.Status = 200
+					r.Body = []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too",` +
+						`"ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],` +
 						`"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
 				}
 			}
@@ -299,7 +301,7 @@ func TestODPDeletesWithFilter(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	before := len(follower.state)
-	if _, exists := follower.state["[3]"]; !exists {
+	if _, ok := follower.state["[3]"]; !ok {
 		t.Fatal("row 3 is missing")
 	}
 	write(t, service, "DELETE", "Products(3)", nil)
@@ -309,8 +311,8 @@ func TestODPDeletesWithFilter(t *testing.T) {
 		}
 	}
 	noError(t, follower.catchUp(poll))
-	if _, exists := follower.state["[3]"]; exists || len(follower.state) != before-1 {
-		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, exists)
+	if _, ok := follower.state["[3]"]; ok || len(follower.state) != before-1 {
+		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, ok)
 	}
 }
 
@@ -321,14 +323,17 @@ func TestODPReload(t *testing.T) {
 		service := odatatest.New(odatatest.Options{Rows: 30})
 		follower := loaded(t, service, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
 		write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-		refused, was := false, false
+		refused := false
+		was := false
 		follower.answered = func(q *wit.Request, r *wit.Response) {
 			switch {
 			case strings.Contains(q.Target, "deltatoken") && !refused:
 				refused = true
-				r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
+				r.Status = 410
+				r.Body = []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
 			case killed != "" && refused && !was && strings.Contains(q.Target, killed):
-				was, r.Status = true, noAnswer
+				was = true
+				r.Status = noAnswer
 			}
 		}
 		err := follower.catchUp(poll)
@@ -357,22 +362,26 @@ func TestODPReload(t *testing.T) {
 func TestODPRejectedFormatIsOmitted(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
 	follower := newFollower(t, service, odpSet("Products")...)
-	opened, reason := 0, start
+	opened := 0
+	reason := start
 	for range 20 {
 		step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
 		noError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
-			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
+			opened++
+			if step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
 				t.Errorf("expected %s not to be repeatable", step.Fetch.Request.Target)
 			}
 		}
 		more, err := follower.page(step.Fetch)
 		noError(t, err)
-		if reason = onward; !more {
+		reason = onward
+		if !more {
 			break
 		}
 	}
-	if follower.equals(service, "Products", "ProductID", "ProductName"); opened == 0 {
+	follower.equals(service, "Products", "ProductID", "ProductName")
+	if opened == 0 {
 		t.Error("expected a request for the first extraction")
 	}
 }

@@ -24,11 +24,16 @@ func TestStoredOffsets(t *testing.T) {
 	noError(t, json.Unmarshal(raw, &kinds))
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
-			set, key, field := "Products", "ProductID", "ProductName"
+			set := "Products"
+			key := "ProductID"
+			field := "ProductName"
 			if strings.Contains(fmt.Sprint(kinds[kind]["url"]), "/Orders?") {
-				set, key, field = "Orders", "OrderID", "ShipName"
+				set = "Orders"
+				key = "OrderID"
+				field = "ShipName"
 			}
-			switches, settings := odatatest.Switches{PageSize: 5}, tracked00(set)
+			switches := odatatest.Switches{PageSize: 5}
+			settings := tracked00(set)
 			if set == "Orders" || kinds[kind]["phase"] == "second" {
 				switches.SkipToken = "offset"
 			}

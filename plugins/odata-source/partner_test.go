@@ -40,12 +40,16 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			reason := start
 			if test.snapshot {
 				noError(t, follower.catchUp(start))
-				reason, follower.state, follower.log = wit.PollReason{Snapshot: wit.Ptr("4711")},
-					map[string]map[string]any{}, nil
+				reason = wit.PollReason{Snapshot: wit.Ptr("4711")}
+				follower.state = map[string]map[string]any{}
+				follower.log = nil
 			}
-			before, id := map[string]bool{}, strings.TrimSuffix(test.set, "s")+"ID"
+			before := map[string]bool{}
+			id := strings.TrimSuffix(test.set, "s") + "ID"
 			service.Each(test.set, func(key string, fields map[string]string) { before[fields[id]] = true })
-			deleted, loads, seconds := false, 0, 0
+			deleted := false
+			loads := 0
+			seconds := 0
 			follower.answered = func(request *wit.Request, _ *wit.Response) {
 				_, query, _ := strings.Cut(request.Target, "?")
 				switch {
@@ -122,7 +126,8 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 	service.Set("expire-tokens", "")
-	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
+	link := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`)
+	linked := ""
 	follower.answered = func(request *wit.Request, r *wit.Response) {
 		const space = ` xmlns="http://www.w3.org/2005/Atom"`
 		switch {
@@ -134,8 +139,8 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 			if prefix = strings.Trim(prefix, "<:"); prefix != "" {
 				prefix = ":" + prefix
 			}
-			r.Status, r.Body = 200, []byte(`<feed`+space+strings.Replace(space, "xmlns", "xmlns"+prefix,
-				len(prefix))+`>`+linked+`</feed>`)
+			r.Status = 200
+			r.Body = []byte(`<feed` + space + strings.Replace(space, "xmlns", "xmlns"+prefix, len(prefix)) + `>` + linked + `</feed>`)
 		}
 	}
 	before := len(follower.log)
@@ -147,8 +152,8 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	load := follower.log[before:]
 	for i, e := range load {
 		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
-			mark != map[int]string{0: "begin", 77: "begin"}[i] || i != 77 && i > 0 &&
-			e.headers[feedreader.HeaderSnapshot] != load[i-1].headers[feedreader.HeaderSnapshot] {
+			mark != map[int]string{0: "begin", 77: "begin"}[i] || (i != 77 && i > 0 &&
+			e.headers[feedreader.HeaderSnapshot] != load[i-1].headers[feedreader.HeaderSnapshot]) {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
@@ -197,20 +202,25 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 			for id := 1; id <= 45; id++ {
 				write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
-			broken, requests, page, third := true, 0, 0, ""
+			broken := true
+			requests := 0
+			page := 0
+			third := ""
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				if !strings.Contains(request.Target, "deltatoken") && !strings.Contains(request.Target, "skiptoken") {
 					return
 				}
 				requests++
-				if page++; !strings.Contains(request.Target, "skiptoken") {
+				page++
+				if !strings.Contains(request.Target, "skiptoken") {
 					page = 1
 				}
 				if page == 3 {
 					third = request.Target
 				}
 				if request.Target == third && broken {
-					r.Status, r.Body = status, []byte(`{"error":{"code":"X","message":{"value":"gone"}}}`)
+					r.Status = status
+					r.Body = []byte(`{"error":{"code":"X","message":{"value":"gone"}}}`)
 					if status == http.StatusNoContent {
 						r.Body = nil
 					}
@@ -244,17 +254,21 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	for id := 1; id <= 25; id++ {
 		write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 	}
-	prepared, lost := 0, 0
+	prepared := 0
+	lost := 0
 	follower.answered = func(request *wit.Request, r *wit.Response) {
 		switch {
 		case strings.Contains(request.Target, "!deltatoken=") && prepared == 0:
 			prepared++
-			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
+			r.Status = http.StatusAccepted
+			r.Body = nil
+			r.Headers = nil
 			follower.now += 7_200_001 // the time limit
 			r.ReceivedAt = follower.now
 		case strings.Contains(request.Target, "skiptoken") && lost == 0:
 			lost++
-			r.Status, r.Body = http.StatusGone, nil
+			r.Status = http.StatusGone
+			r.Body = nil
 		}
 	}
 	err := follower.catchUp(poll)
@@ -282,7 +296,8 @@ func TestTokensLostAtOnce(t *testing.T) {
 				follower := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 				follower.answered = func(q *wit.Request, r *wit.Response) {
 					if strings.Contains(q.Target, test.option) {
-						r.Status, r.Body = http.StatusGone, nil
+						r.Status = http.StatusGone
+						r.Body = nil
 					}
 				}
 				var err error
@@ -308,7 +323,8 @@ func TestTokensLostAtOnce(t *testing.T) {
 func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	follower := newFollower(t, s, tracked00("Products")...)
-	requests, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
+	requests := 0
+	next := regexp.MustCompile(`rel="next" href="[^"]*"`)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
 		requests++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))

@@ -85,7 +85,8 @@ func TestFirstLoadSinceStart(t *testing.T) {
 			end, err := load.reader.page(0, fetch)
 			noError(t, err)
 			offset = *end.Next
-			if fetch = nil; end.More {
+			fetch = nil
+			if end.More {
 				fetch = next(onward)
 			}
 		}
@@ -125,7 +126,8 @@ func TestFirstLoadWithoutItsSession(t *testing.T) {
 			if !strings.Contains(q.Target, "skiptoken") {
 				return
 			}
-			if pages++; pages >= 3 && rejections > 0 {
+			pages++
+			if pages >= 3 && rejections > 0 {
 				rejections--
 				pages = 0
 				r.Status = 400

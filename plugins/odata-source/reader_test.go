@@ -170,7 +170,8 @@ func (r *reader) open(settings ...string) error {
 			r.opened = opening.Ready
 			return err
 		}
-		state, answers = opening.Pending.State, r.answers(opening.Pending)
+		state = opening.Pending.State
+		answers = r.answers(opening.Pending)
 	}
 }
 
@@ -260,7 +261,8 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.D
 		if result.Next != nil {
 			end.Next = result.Next
 		}
-		end.More, end.WaitMs = end.More || result.More, max(end.WaitMs, result.WaitMs)
+		end.More = end.More || result.More
+		end.WaitMs = max(end.WaitMs, result.WaitMs)
 		for _, more := range slices.Clone(result.Linked) {
 			answer, err := r.changed(&more.Request)
 			if err != nil {
@@ -312,7 +314,8 @@ func (r *reader) tool(command string, options []wit.Setting, settings ...string)
 		if reply.Pending == nil {
 			return *reply.Document, nil
 		}
-		state, answers = reply.Pending.State, r.answers(reply.Pending)
+		state = reply.Pending.State
+		answers = r.answers(reply.Pending)
 	}
 }
 
@@ -325,7 +328,8 @@ func (r *reader) subscribe(address string) (*string, error) {
 		if err != nil || a.Done != nil {
 			return a.Done, err
 		}
-		state, answers = a.Pending.State, r.answers(a.Pending)
+		state = a.Pending.State
+		answers = r.answers(a.Pending)
 	}
 	return nil, errors.New("there is no end")
 }
@@ -395,7 +399,8 @@ func (l *fullLoad) some(feed uint32, offset []wit.OffsetEntry, requests int) ([]
 		if err != nil {
 			return offset, err
 		}
-		offset, reason = next, onward
+		offset = next
+		reason = onward
 	}
 	l.unfinished = true
 	return offset, nil
@@ -420,7 +425,9 @@ func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error
 // poll reads the first feed once more, as when its period is over.
 func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	l.t.Helper()
-	l.rows, l.values, l.targets = nil, nil, nil
+	l.rows = nil
+	l.values = nil
+	l.targets = nil
 	reason := poll
 	for range 100 {
 		step, err := l.next(0, offset, reason)
@@ -625,8 +632,8 @@ func (f *follower) equals(s *odatatest.Service, set, key, field string) {
 		if v[field] != nil {
 			found = fmt.Sprint(v[field])
 		}
-		if w, exists := want[k]; !exists || w != found {
-			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, exists, found)
+		if w, ok := want[k]; !ok || w != found {
+			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, ok, found)
 		}
 	}
 }

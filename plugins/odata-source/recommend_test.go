@@ -26,14 +26,15 @@ func validated(t *testing.T, s http.Handler, settings ...string) (map[string]wit
 		if inquiry.Done != nil {
 			all := map[string]wit.ConfigValue{}
 			for _, e := range *inquiry.Done {
-				if _, twice := all[e.Key.Name]; twice {
+				if _, ok := all[e.Key.Name]; ok {
 					t.Errorf("%s is repeated", e.Key.Name)
 				}
 				all[e.Key.Name] = e
 			}
 			return all, load.targets
 		}
-		state, answers = inquiry.Pending.State, load.answers(inquiry.Pending)
+		state = inquiry.Pending.State
+		answers = load.answers(inquiry.Pending)
 	}
 	t.Fatal("the validation does not end")
 	return nil, nil
@@ -277,7 +278,8 @@ func TestLargeCatalogue(t *testing.T) {
 	}
 	start := time.Now()
 	all, targets := validated(t, handler, settings...)
-	size, n := 0, 0
+	size := 0
+	n := 0
 	for _, e := range all {
 		if len(e.Recommended) > probe.MaxRecommended {
 			t.Errorf("%s: %d values", e.Key.Name, len(e.Recommended))

@@ -196,11 +196,16 @@ func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
 			}},
 		{name: "load after a lost token", settings: reloaded,
 			isOutage: func(q *wit.Request) bool { return !isDeltaPage(q) },
-			answered: func(_ *wit.Request, r *wit.Response) { r.Status, r.Body = 410, nil }},
+			answered: func(_ *wit.Request, r *wit.Response) {
+				r.Status = 410
+				r.Body = nil
+			}},
 		{name: "prepared changes", settings: tracked00("Products"), changes: 1,
 			isOutage: func(q *wit.Request) bool { return q.Target == monitor },
 			answered: func(_ *wit.Request, r *wit.Response) {
-				r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
+				r.Status = 202
+				r.Body = nil
+				r.Headers = []wit.Header{{Name: "location", Value: monitor}}
 			}},
 	} {
 		for _, answer := range []outageAnswer{
@@ -237,7 +242,9 @@ func (c *outageCase) check(t *testing.T, answer outageAnswer) {
 	follower.answered = func(q *wit.Request, r *wit.Response) {
 		switch {
 		case c.isOutage(q):
-			r.Status, r.Body, r.Headers = answer.status, []byte(answer.body), nil
+			r.Status = answer.status
+			r.Body = []byte(answer.body)
+			r.Headers = nil
 		case c.answered != nil && isDeltaPage(q):
 			c.answered(q, r)
 		}

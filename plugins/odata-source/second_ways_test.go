@@ -30,14 +30,16 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 				again := ""
 				handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 					filter := r.URL.Query().Get("$filter")
-					row, body := fmt.Sprintf(entry, 2), ""
+					row := fmt.Sprintf(entry, 2)
+					body := ""
 					switch {
 					case strings.Contains(r.URL.RawQuery, "!deltatoken"):
 						body = feed(row +
 							`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="X(A=1,B='b')" ` +
 							`when="2026-01-02T03:04:05Z"/><link rel="delta" href="X?!deltatoken='2'"/>`)
 					case strings.Contains(filter, "A eq 1 and B eq 'b'"):
-						if again = filter; meets {
+						again = filter
+						if meets {
 							body = feed(row)
 						} else {
 							body = feed("")
@@ -55,7 +57,8 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 					t.Fatal(follower.state)
 				}
 				noError(t, follower.catchUp(poll))
-				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
+				if !strings.Contains(again, "V eq 1 or V eq 7") ||
+					(len(more) > 0 && !strings.Contains(again, "V ge 0")) {
 					t.Errorf("unexpected filter of the reread: %q", again)
 				}
 				if row := follower.state["[1 b]"]; meets != (row != nil) {
@@ -125,15 +128,18 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 // If a service loses each token, and fails a page of each load that replaces it, the set is read completely a limited
 // number of times, however often the connector restarts in between.
 func TestReloadEndsDespiteFailedPages(t *testing.T) {
-	loads, fails := 0, 0
+	loads := 0
+	fails := 0
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
-		body, q := "", r.URL.RawQuery
+		body := ""
+		q := r.URL.RawQuery
 		switch {
 		case strings.Contains(q, "deltatoken"):
 			w.WriteHeader(http.StatusGone)
 			body = `{"error":{"code":"X/1","message":{"value":"the delta token is unknown"}}}`
 		case strings.Contains(q, "skiptoken"):
-			if fails++; fails%2 == 1 {
+			fails++
+			if fails%2 == 1 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				break
 			}
@@ -146,10 +152,12 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	})
 	follower := newFollower(t, handler, tracked("/s", "X", "sap.odata#00.delta.lost=reload",
 		"sap.odata#00.format=json")...)
-	reason, lost := start, 0
+	reason := start
+	lost := 0
 	for range 30 {
 		err := follower.catchUp(reason)
-		if reason = poll; err == nil {
+		reason = poll
+		if err == nil {
 			continue
 		}
 		if errorContains(err, "times in succession") {
@@ -175,7 +183,8 @@ func TestClaimsPerTopicAndFilter(t *testing.T) {
 		}
 		return layout.Claims[0]
 	}
-	topic, filter := "sap.odata#00.topic=other", []string{"sap.odata#00.filter#00.property=ID",
+	topic := "sap.odata#00.topic=other"
+	filter := []string{"sap.odata#00.filter#00.property=ID",
 		"sap.odata#00.filter#00.option=gt", "sap.odata#00.filter#00.low=7"}
 	for _, set := range []string{"FactsOfSales", "AttrOfMaterial", "EntityOfX", "TextsOfX", "TimeDepAOfX"} {
 		if one := claimed(set); one != claimed(set, topic) || one != claimed(set, filter...) {

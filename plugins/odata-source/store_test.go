@@ -96,7 +96,8 @@ func changeProducts(t *testing.T, service *odatatest.Service) {
 // checkRequests checks that each entity is read once, and that pages are read only if they are needed.
 func (c *storeCase) checkRequests(t *testing.T, follower *follower) {
 	t.Helper()
-	entities, pages := 0, 0
+	entities := 0
+	pages := 0
 	for _, target := range follower.targets {
 		switch path, _, _ := strings.Cut(target, "?"); {
 		case strings.HasSuffix(path, ")"):
@@ -149,7 +150,10 @@ func TestNotificationStoreWithoutEntitiesReloadsSet(t *testing.T) {
 // The error of a missing store names the setting that does without it.
 func TestMissingNotificationStoreIsReported(t *testing.T) {
 	checkStore(t, []storeCase{
-		{name: "no store", answered: func(r *wit.Response) { r.Status, r.Body = 404, nil },
+		{name: "no store", answered: func(r *wit.Response) {
+			r.Status = 404
+			r.Body = nil
+		},
 			message: "notification.catchup = reload reads the set again"},
 		{name: "garbage", answered: func(r *wit.Response) { r.Body = []byte("<html>") },
 			message: "a feed of notifications"},

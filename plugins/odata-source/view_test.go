@@ -45,7 +45,8 @@ func view(rows int) http.Handler {
 			http.Error(w, `{"error":{"code":"x","message":{"value":"no such path"}}}`, 404)
 			return
 		}
-		after, end := 0, ""
+		after := 0
+		end := ""
 		if token := query.Get("$skiptoken"); token != "" {
 			after, _ = strconv.Atoi(token)
 		}
@@ -79,8 +80,7 @@ func TestViewWithParameters(t *testing.T) {
 	}
 	f := load.opened.Feeds[0]
 	if diff := cmp.Diff([]wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),
-		wit.StringEntry("entityset",
-			name)}, f.Partition); diff != "" {
+		wit.StringEntry("entityset", name)}, f.Partition); diff != "" {
 		t.Error(diff)
 	}
 	if !strings.Contains(f.Fingerprint, "ZC_X(P_Date=datetime'2024-01-31T00%3A00%3A00',P_Count=7L)/Set") {
@@ -102,8 +102,7 @@ func TestPeekIntoAView(t *testing.T) {
 // Parameters are checked against the metadata.
 func TestParametersOfAView(t *testing.T) {
 	for name, want := range map[string]string{
-		"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set": "expected the parameters P_Date, P_Count, each " +
-			"once",
+		"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set": "expected the parameters P_Date, P_Count, each once",
 		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Cuont=7)/Set": "expected the parameters P_Date, P_Count, each " +
 			"once",
 		"ZC_X(P_Date='x',P_Count=7)/Set":                           "P_Date: expected a date such as 2024-01-31",

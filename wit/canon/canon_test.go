@@ -93,7 +93,8 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	if f.ok != nil {
 		value := reflect.New(f.ok.rtype)
 		canontest.Fill(r, value.Elem())
-		want, into = value.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
+		want = value.Elem().Interface()
+		into = reflect.New(f.ok.rtype).Interface()
 	}
 	var failure *wit.Error
 	if f.fallible && r.IntN(2) == 0 {
@@ -201,7 +202,8 @@ type watchedRam struct {
 var errEnough = errors.New("enough")
 
 func (w *watchedRam) Watch() error {
-	if w.checks++; w.checks == 3 {
+	w.checks++
+	if w.checks == 3 {
 		return errEnough
 	}
 	return nil

@@ -140,7 +140,7 @@ func (c *contract) readType() string {
 		c.want(">")
 		return "result<" + ok + ", " + failure + ">"
 	default:
-		if full, named := c.types[c.iface+"."+name]; named {
+		if full, ok := c.types[c.iface+"."+name]; ok {
 			return full
 		}
 		return name
@@ -154,7 +154,8 @@ func (c *contract) readFunction(name string) {
 	c.want("func")
 	var params []string
 	for c.want("("); c.next() != ")"; {
-		if c.take(); c.next() == ":" {
+		c.take()
+		if c.next() == ":" {
 			c.take()
 		}
 		params = append(params, c.readType())

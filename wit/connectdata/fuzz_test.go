@@ -61,7 +61,8 @@ func FuzzInside(f *testing.F) {
 
 // Check, which creates no values, rejects what Read rejects, and remaining bytes.
 func TestCheckIsAsStrictAsRead(t *testing.T) {
-	good, wrong := 0, 0
+	good := 0
+	wrong := 0
 	for seed := range uint64(20_000) {
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
@@ -96,7 +97,8 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 	if good < 20_000 || wrong < 20_000 {
 		t.Errorf("found %d valid and %d invalid values", good, wrong)
 	}
-	value, nodes := []byte{2, 'a', 0, 4}, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1},
+	value := []byte{2, 'a', 0, 4}
+	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1},
 		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
 		{Kind: wit.Int8}}
 	if n := testing.AllocsPerRun(10, func() {

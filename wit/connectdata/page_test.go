@@ -105,8 +105,8 @@ var equal = cmp.Options{
 func TestExamplesWithSchema(t *testing.T) {
 	rows := examples(t, "with-schema")
 	for name, want := range rows {
-		c, known := withSchemaCases[name]
-		if !known {
+		c, ok := withSchemaCases[name]
+		if !ok {
 			t.Errorf("%s: the page has an example without a case here", name)
 			continue
 		}
@@ -145,8 +145,8 @@ func TestExamplesWithSchema(t *testing.T) {
 func TestExamplesWithoutSchema(t *testing.T) {
 	rows := examples(t, "schemaless")
 	for name, want := range rows {
-		value, known := schemalessCases[name]
-		if !known {
+		value, ok := schemalessCases[name]
+		if !ok {
 			t.Errorf("%s: the page has an example without a case here", name)
 			continue
 		}

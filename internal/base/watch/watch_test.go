@@ -25,32 +25,38 @@ func TestDebounce(t *testing.T) {
 				return false
 			}
 		}
-		if time.Sleep(time.Hour); fired() {
+		time.Sleep(time.Hour)
+		if fired() {
 			t.Error("expected no report without an event")
 		}
 		for range 3 {
 			r.event()
-			if time.Sleep(Settle / 2); fired() {
+			time.Sleep(Settle / 2)
+			if fired() {
 				t.Error("expected no report between the events")
 			}
 		}
-		if time.Sleep(Settle); !fired() {
+		time.Sleep(Settle)
+		if !fired() {
 			t.Error("expected a report after the last event")
 		}
 		times := 0
 		for range 200 {
 			r.event()
-			if time.Sleep(Settle / 2); fired() {
+			time.Sleep(Settle / 2)
+			if fired() {
 				times++
 			}
 		}
 		if times < 200/2/delayFactor-1 || times > 200/2/delayFactor {
 			t.Errorf("with continuous events: found %d reports", times)
 		}
-		if time.Sleep(Settle); !fired() {
+		time.Sleep(Settle)
+		if !fired() {
 			t.Error("expected a report after the last of the continuous events")
 		}
-		if time.Sleep(time.Hour); fired() {
+		time.Sleep(time.Hour)
+		if fired() {
 			t.Error("expected one report, found two")
 		}
 	})

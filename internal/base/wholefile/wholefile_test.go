@@ -69,7 +69,8 @@ func alone(t *testing.T, path string) {
 
 // Old temporary files are removed; new ones and other files are not.
 func TestClean(t *testing.T) {
-	dir, old := t.TempDir(), time.Now().Add(-2*time.Hour)
+	dir := t.TempDir()
+	old := time.Now().Add(-2 * time.Hour)
 	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old,
 		"a.properties": old} {
 		path := filepath.Join(dir, name)

@@ -122,7 +122,8 @@ func TestFolderDigest(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
 	of := func(connectors ...*config.Connector) string { return configtopic.FolderDigest(connectors) }
-	a, b := fileOf(t, w, "f/a.properties", "name=a", "x=1", "y=2"), fileOf(t, w, "f/b.properties", "name=b")
+	a := fileOf(t, w, "f/a.properties", "name=a", "x=1", "y=2")
+	b := fileOf(t, w, "f/b.properties", "name=b")
 	same := fileOf(t, w, "g/other.json", `{"name":"a","config":{"y":"2","x":"1"}}`)
 	assert.Equal(t, of(a, b), of(b, same), "other files")
 	digests := map[string]bool{}

@@ -30,7 +30,8 @@ func records(lines ...string) (all []Record) {
 
 // applied returns the state after these records, and the errors by key.
 func applied(all []Record) (s *State, wrong map[string]string) {
-	s, wrong = NewState(), map[string]string{}
+	s = NewState()
+	wrong = map[string]string{}
 	for _, r := range all {
 		if _, err := s.Apply(r); err != nil {
 			wrong[r.Key] = err.Error()
@@ -190,8 +191,7 @@ func TestSessionKeyExpires(t *testing.T) {
 // planned by a Kafka Connect worker, or of a connector that was created again, do not.
 func TestTasksWithoutRequirementsAreReplanned(t *testing.T) {
 	l := config.TaskPlan{Tasks: []map[string]string{{"t": "0"}},
-		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2,
-			PerSecond: 0.5}}
+		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2, PerSecond: 0.5}}
 	all := records(`connector-a {"properties":{}}`)
 	add := func(more ...Record) *config.TaskConfigs {
 		t.Helper()
@@ -330,7 +330,7 @@ func compacted(all []Record, end int64, dropping bool) (left []Record) {
 		}
 	}
 	for _, r := range all {
-		if r.Offset >= end || last[r.Key] == r.Offset && !(dropping && r.Value == nil) {
+		if r.Offset >= end || (last[r.Key] == r.Offset && !(dropping && r.Value == nil)) {
 			left = append(left, r)
 		}
 	}
@@ -339,7 +339,8 @@ func compacted(all []Record, end int64, dropping bool) (left []Record) {
 
 // history returns random records of leaders that write connectors and their tasks and sometimes stop halfway.
 func history(random *rand.Rand, length int) (all []Record) {
-	offset, set := int64(0), 0
+	offset := int64(0)
+	set := 0
 	add := func(more ...Record) {
 		for _, r := range more {
 			r.Offset = offset

@@ -209,7 +209,8 @@ func TestWatchTopic(t *testing.T) {
 		step := func(do func(), wantSeen []string, want ...Change) {
 			t.Helper()
 			mu.Lock()
-			seen, changes = []string{}, nil
+			seen = []string{}
+			changes = nil
 			mu.Unlock()
 			do()
 			synctest.Wait()

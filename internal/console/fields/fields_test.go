@@ -10,7 +10,8 @@ import (
 // Settings are in the step that they belong to. Of a new connector, an empty field has no error before a review. Of
 // very many values the browser gets at most maxChoices.
 func TestFormSteps(t *testing.T) {
-	service, sets := "Service destination", "Entity set 00"
+	service := "Service destination"
+	sets := "Entity set 00"
 	v := check.Validation{Groups: []string{service, sets}, Configs: []check.Validated{
 		{Definition: check.Definition{Name: "a", Group: &service, Importance: "HIGH"}, Value: check.Value{Visible: true,
 			Errors: []string{"missing"}}},

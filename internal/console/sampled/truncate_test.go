@@ -59,7 +59,8 @@ func TestChangedValuesAreMarked(t *testing.T) {
 		{Name: "new", Kind: "array", Change: "added", Children: []Node{{Name: "0", Kind: "number", Text: "1"}}}}
 	assert.Equal(t, fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got.Nodes))
 	// Truncated texts, deep ones and large ones are shown as lines.
-	deep, wide := strings.Repeat(`{"d":`, 1000)+"1"+strings.Repeat("}", 1000), "["+strings.Repeat("1,", 5000)+"1]"
+	deep := strings.Repeat(`{"d":`, 1000) + "1" + strings.Repeat("}", 1000)
+	wide := "[" + strings.Repeat("1,", 5000) + "1]"
 	for _, text := range []string{"{\n \"a\": ", "no JSON", deep, wide} {
 		if got := NewTree(text, ""); len(got.Nodes) > 0 || len(got.Lines) != strings.Count(text, "\n")+1 {
 			t.Errorf("%.20s: found %.200v", text, got)

@@ -23,7 +23,8 @@ func TestUnknownStepsLeaveGaps(t *testing.T) {
 	line, area := box{0, 0, 4, 4}.paths(Merge(steps, 1, false), 4)
 	assert.Equal(t, "M0.0 3.0L1.0 2.0M4.0 0.0", line)
 	assert.Equal(t, "M0.0 4.0V3.0L1.0 2.0V4.0ZM4.0 4.0V0.0V4.0Z", area)
-	sums, most := Merge(steps, 3, false), Merge(steps, 3, true)
+	sums := Merge(steps, 3, false)
+	most := Merge(steps, 3, true)
 	if len(sums) != 2 || *sums[0] != 3 || *sums[1] != 4 || *most[0] != 2 || Merge(steps[2:4], 2, false)[0] != nil {
 		t.Errorf("found %v %v", sums, most)
 	}

@@ -30,7 +30,8 @@ func TestCachedAvroSchemasAreBounded(t *testing.T) {
 			return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 		}})
 	require.NoError(t, err)
-	programs, read := 0, 0
+	programs := 0
+	read := 0
 	for i := range 2 * schemas {
 		s, err := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr(fmt.Sprintf("a.Person%d",
 			i%schemas)),
@@ -43,7 +44,8 @@ func TestCachedAvroSchemasAreBounded(t *testing.T) {
 		_, err = c.Decode(t.Context(), "orders", out, b)
 		require.NoError(t, err)
 		made := c.(*Converter)
-		programs, read = max(programs, len(made.encoders.Entries)), max(read, len(made.DecoderCache.Cache.Entries))
+		programs = max(programs, len(made.encoders.Entries))
+		read = max(read, len(made.DecoderCache.Cache.Entries))
 	}
 	if programs != kept || read != kept {
 		t.Errorf("expected %d schemas at most in each direction, found %d and %d", kept, programs, read)

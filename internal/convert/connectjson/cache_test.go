@@ -20,7 +20,8 @@ func TestCachedSchemaBytesAreBounded(t *testing.T) {
 	made, err := New(Settings().Values(nil), conversion.Options{Schemas: b.Registry})
 	require.NoError(t, err)
 	c := made.(*Converter)
-	maxBytes, maxRead := 0, 0
+	maxBytes := 0
+	maxRead := 0
 	for i := range 2 * schemas {
 		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas,
 			strings.Repeat("d", size))
@@ -34,7 +35,8 @@ func TestCachedSchemaBytesAreBounded(t *testing.T) {
 		if c.programs.Bytes > conversion.MaxCachedBytes || c.readers.Bytes > conversion.MaxCachedBytes {
 			t.Fatalf("schema %d: %d and %d bytes are cached", i, c.programs.Bytes, c.readers.Bytes)
 		}
-		maxBytes, maxRead = max(maxBytes, len(c.programs.Entries)), max(maxRead, len(c.readers.Entries))
+		maxBytes = max(maxBytes, len(c.programs.Entries))
+		maxRead = max(maxRead, len(c.readers.Entries))
 	}
 	if maxBytes < 2 || maxBytes >= schemas || maxRead < 2 || maxRead >= schemas {
 		t.Errorf("expected some of %d schemas to be cached, found %d and %d", schemas, maxBytes, maxRead)

@@ -9,7 +9,8 @@ import (
 func TestCachedSchemaIDsAreBounded(t *testing.T) {
 	ids := TopicIDs{}
 	for i := range 2*maxTopicIDs + 1 {
-		if ids.Keep(strconv.Itoa(i), uint32(i)); len(ids) > maxTopicIDs {
+		ids.Keep(strconv.Itoa(i), uint32(i))
+		if len(ids) > maxTopicIDs {
 			t.Fatalf("%d ids of one schema are cached, expected at most %d", len(ids), maxTopicIDs)
 		}
 	}

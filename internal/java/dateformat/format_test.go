@@ -31,7 +31,8 @@ func TestFormatsDatesLikeJava(t *testing.T) {
 			got = string(f.Append(nil, at))
 		}
 		if got != parts[2] {
-			if differ++; differ < 30 {
+			differ++
+			if differ < 30 {
 				t.Errorf("%s of %d: expected %q, found %q", parts[0], at, parts[2], got)
 			}
 		}
@@ -90,7 +91,8 @@ func TestParsesDatesLikeJava(t *testing.T) {
 			}
 		}
 		if got != parts[2] {
-			if differ++; differ < 30 {
+			differ++
+			if differ < 30 {
 				t.Errorf("%s of %q: expected %q, found %q", parts[0], text, parts[2], got)
 			}
 		}

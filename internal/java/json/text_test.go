@@ -47,7 +47,8 @@ func TestPlainRun(t *testing.T) {
 	for range 20_000 {
 		s := make([]byte, random.IntN(120))
 		for i := range s {
-			if s[i] = byte(0x20 + random.IntN(0x60)); random.IntN(40) == 0 {
+			s[i] = byte(0x20 + random.IntN(0x60))
+			if random.IntN(40) == 0 {
 				s[i] = byte(random.IntN(256))
 			}
 		}

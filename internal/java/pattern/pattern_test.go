@@ -44,7 +44,8 @@ func TestPatternsMatchLikeJava(t *testing.T) {
 		if got == parts[2] || (err != nil && strings.Contains(err.Error(), " is not supported near index ")) {
 			continue
 		}
-		if differ++; differ < 20 {
+		differ++
+		if differ < 20 {
 			t.Errorf("%q on %q: expected %s, found %s", text, subjects, parts[2], got)
 		}
 	}

@@ -85,8 +85,7 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	b := openTestBroker(t, dir)
 	_, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
-	if !errors.Is(err, errLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
-		b.Addr()) {
+	if !errors.Is(err, errLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), b.Addr()) {
 		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
 	}
 	require.NoError(t, b.Close())
@@ -94,7 +93,8 @@ func TestBrokerLocksItsFolder(t *testing.T) {
 }
 
 func TestBrokerAnnouncesItself(t *testing.T) {
-	dir, ctx := t.TempDir(), kafkatest.Context(t)
+	dir := t.TempDir()
+	ctx := kafkatest.Context(t)
 	if _, _, err := Attach(ctx, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("attach to an empty folder: expected an error that names it, got %v", err)
 	}
@@ -122,7 +122,8 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 
 // A killed broker's address may belong to the broker of another folder by now.
 func TestFindBrokerDistinguishesFolders(t *testing.T) {
-	mine, other := t.TempDir(), t.TempDir()
+	mine := t.TempDir()
+	other := t.TempDir()
 	b := openTestBroker(t, mine)
 	b.Close()
 	b = openTestBroker(t, other)
@@ -135,7 +136,8 @@ func TestFindBrokerDistinguishesFolders(t *testing.T) {
 func TestBrokerListens(t *testing.T) {
 	b1 := openWith(t, Options{Dir: t.TempDir()})
 	b2 := openWith(t, Options{Dir: t.TempDir()})
-	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
+	p1 := portOf(t, b1.Addr())
+	p2 := portOf(t, b2.Addr())
 	// Other tests on this machine may use some of the ports.
 	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
 		t.Errorf("default ports: %d and %d; expected two from %d to %d", p1, p2, firstPort, lastPort)
@@ -177,7 +179,8 @@ func TestBrokerVersionsForJava(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	request := kmsg.NewPtrApiVersionsRequest()
-	request.ClientSoftwareName, request.ClientSoftwareVersion = "test", "0"
+	request.ClientSoftwareName = "test"
+	request.ClientSoftwareVersion = "0"
 	response, err := request.RequestWith(kafkatest.Context(t), client)
 	require.NoError(t, err)
 	highest := map[int16]int16{}

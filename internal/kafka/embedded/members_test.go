@@ -55,14 +55,17 @@ func (m *member) join(t *testing.T) error {
 	t.Helper()
 	for {
 		request := kmsg.NewPtrJoinGroupRequest()
-		request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
+		request.Group = m.group
+		request.MemberID = m.id
+		request.InstanceID = m.instance
 		request.SessionTimeoutMillis = int32(testSession.Milliseconds())
 		request.RebalanceTimeoutMillis = int32(testRebalance.Milliseconds())
 		request.ProtocolType = "consumer"
 		subscription := kmsg.NewConsumerMemberMetadata()
 		subscription.Topics = []string{m.group}
 		protocol := kmsg.NewJoinGroupRequestProtocol()
-		protocol.Name, protocol.Metadata = kgo.RangeBalancer().ProtocolName(), subscription.AppendTo(nil)
+		protocol.Name = kgo.RangeBalancer().ProtocolName()
+		protocol.Metadata = subscription.AppendTo(nil)
 		request.Protocols = append(request.Protocols, protocol)
 		response, err := request.RequestWith(kafkatest.Context(t), m.client)
 		if err != nil {
@@ -95,7 +98,9 @@ func (m *member) startJoin(t *testing.T, b *Broker) <-chan error {
 func (m *member) sync(t *testing.T) error {
 	t.Helper()
 	request := kmsg.NewPtrSyncGroupRequest()
-	request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
+	request.Group = m.group
+	request.MemberID = m.id
+	request.InstanceID = m.instance
 	request.Generation = m.generation
 	response, err := request.RequestWith(kafkatest.Context(t), m.client)
 	if err != nil {
@@ -107,7 +112,9 @@ func (m *member) sync(t *testing.T) error {
 func (m *member) heartbeat(t *testing.T) error {
 	t.Helper()
 	request := kmsg.NewPtrHeartbeatRequest()
-	request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
+	request.Group = m.group
+	request.MemberID = m.id
+	request.InstanceID = m.instance
 	request.Generation = m.generation
 	response, err := request.RequestWith(kafkatest.Context(t), m.client)
 	if err != nil {
@@ -161,7 +168,8 @@ func TestKilledMembersLeave(t *testing.T) {
 		first.kill()
 		for i := range test.joining {
 			m := newMember(t, b.Addr(), group)
-			if instance := fmt.Sprint(i); test.static {
+			instance := fmt.Sprint(i)
+			if test.static {
 				m.instance = &instance
 			}
 			m.startJoin(t, b)
@@ -203,7 +211,8 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	var others []*member
 	for range 8 {
 		m := newMember(t, b.Addr(), "group")
-		others, joins = append(others, m), append(joins, m.startJoin(t, b))
+		others = append(others, m)
+		joins = append(joins, m.startJoin(t, b))
 	}
 	join(t, leader, joins...)
 	leader.kill()
@@ -241,7 +250,8 @@ func TestSlowMembersStay(t *testing.T) {
 		"a member waits over another connection":      {reconnects: true},
 		"a member that was there, another connection": {rejoins: true, reconnects: true},
 	} {
-		slow, other := newMember(t, b.Addr(), group), newMember(t, b.Addr(), group)
+		slow := newMember(t, b.Addr(), group)
+		other := newMember(t, b.Addr(), group)
 		if test.rejoins {
 			join(t, other)
 			syncAll(t, other)
@@ -264,7 +274,8 @@ func TestSlowMembersStay(t *testing.T) {
 		pairs[group] = &pair{slow, other, answer}
 	}
 
-	late, tick := time.After(2*testSession), time.NewTicker(time.Second)
+	late := time.After(2 * testSession)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for waiting := true; waiting; {
 		select {
@@ -340,12 +351,12 @@ type inPieces struct {
 	piece int
 }
 
-func (c *inPieces) Read(p []byte) (int, error) {
-	if len(c.rest) == 0 {
+func (i *inPieces) Read(p []byte) (int, error) {
+	if len(i.rest) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p[:min(len(p), c.piece)], c.rest)
-	c.rest = c.rest[n:]
+	n := copy(p[:min(len(p), i.piece)], i.rest)
+	i.rest = i.rest[n:]
 	return n, nil
 }
 

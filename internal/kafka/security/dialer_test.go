@@ -45,8 +45,7 @@ func TestDialerToleratesRejections(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				refuseAll := func(context.Context, string, string) (net.Conn, error) {
-					return nil,
-						errors.New("nobody")
+					return nil, errors.New("nobody")
 				}
 				g := NewDialer(&Access{dial: refuseAll, connectTimeout: time.Second,
 					sasl:        plain.Auth{User: "u", Pass: "p"}.AsMechanism(),

@@ -153,8 +153,10 @@ func loggedOutages(log string) string {
 // A cluster is unreachable if no broker that was ever reached answers, and again reachable with the first one.
 func TestUnreachableCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log, refused := slog.New(slog.DiscardHandler), errors.New("connection refused")
-		one, two := kgo.BrokerMetadata{NodeID: 1}, kgo.BrokerMetadata{NodeID: 2}
+		log := slog.New(slog.DiscardHandler)
+		refused := errors.New("connection refused")
+		one := kgo.BrokerMetadata{NodeID: 1}
+		two := kgo.BrokerMetadata{NodeID: 2}
 		var o Outages
 		o.recordConnect(kgo.BrokerMetadata{NodeID: -1}) // a seed, with which each client begins
 		o.recordConnect(one)

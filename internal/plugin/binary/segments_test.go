@@ -23,7 +23,8 @@ func segments(module []byte) (list []segment, ok bool) {
 			ok = true
 			for range reader.Count() {
 				s, active := readSegment(&reader)
-				list, ok = append(list, s), ok && active
+				list = append(list, s)
+				ok = ok && active
 			}
 			ok = ok && reader.At == reader.End
 		}
@@ -78,8 +79,8 @@ func TestUnchangedModules(t *testing.T) {
 		"cut off":                section(11, 2, 0, 0x41, 0, 0x0b, 1, 'a'),
 		"left over":              section(11, 1, 0, 0x41, 0, 0x0b, 1, 'a', 7),
 		"size too big":           {11, 99, 1},
-		"beyond 32 bits": section(11, 2, 0, 0x41, 0x80, 0x80, 0x80, 0x80, 0x10, 0x0b, 1, 'a', 0, 0x41, 1, 0x0b,
-			1, 'b'),
+		"beyond 32 bits": section(
+			11, 2, 0, 0x41, 0x80, 0x80, 0x80, 0x80, 0x10, 0x0b, 1, 'a', 0, 0x41, 1, 0x0b, 1, 'b'),
 	} {
 		module = append([]byte("\x00asm\x01\x00\x00\x00"), module...)
 		if got := joinSegments(module); !bytes.Equal(got, module) {
@@ -106,7 +107,8 @@ func FuzzJoinSegments(f *testing.F) {
 		var content []byte
 		n := 0
 		for len(plan) > 3 {
-			at, size := int32(binary.BigEndian.Uint16(plan)), min(int(plan[2]), len(plan)-3)
+			at := int32(binary.BigEndian.Uint16(plan))
+			size := min(int(plan[2]), len(plan)-3)
 			content = append(wasm.AppendSigned(append(content, 0, 0x41), int64(at)), 0x0b, byte(size)&0x7f)
 			content = append(content, plan[3:3+size&0x7f]...)
 			plan = plan[3+size&0x7f:]

@@ -113,7 +113,8 @@ func TestPathsBelow(t *testing.T) {
 
 // The result of a notification determines the status and the counter.
 func TestAnswers(t *testing.T) {
-	h, s := &Hub{}, settings(t, "sap")
+	h := &Hub{}
+	s := settings(t, "sap")
 	for path, c := range map[string]struct {
 		err     error
 		status  int
@@ -143,7 +144,8 @@ func TestAnswers(t *testing.T) {
 
 // A handler sees no credentials, and the number of waiting senders is bounded.
 func TestBounds(t *testing.T) {
-	received, goOn := make(chan wit.Notification, maxConcurrent), make(chan struct{})
+	received := make(chan wit.Notification, maxConcurrent)
+	goOn := make(chan struct{})
 	_, port := registered(t, "sap", "/held", func(_ context.Context, n wit.Notification) error {
 		received <- n
 		<-goOn
@@ -190,7 +192,8 @@ func TestLargeNotifications(t *testing.T) {
 // not count.
 func TestBodiesTogetherAreBounded(t *testing.T) {
 	var under atomic.Int64
-	received, goOn := make(chan int64, maxConcurrent), make(chan struct{})
+	received := make(chan int64, maxConcurrent)
+	goOn := make(chan struct{})
 	h, port := registered(t, "", "/held", func(_ context.Context, n wit.Notification) error {
 		received <- under.Add(int64(len(n.Body)))
 		<-goOn
@@ -204,7 +207,8 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	const senders = maxConcurrent - 100
-	body, done := strings.Repeat("x", maxBody), make(chan int, senders)
+	body := strings.Repeat("x", maxBody)
+	done := make(chan int, senders)
 	for range senders {
 		go func() { done <- post(t, port, "/held", "", "", body) }()
 	}

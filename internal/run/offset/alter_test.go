@@ -66,7 +66,7 @@ func TestParseSinkPosition(t *testing.T) {
 		}
 		var invalid *InvalidError
 		if err == nil || !strings.Contains(err.Error(), c.want) ||
-			!errors.Is(err, errNegative) && !errors.As(err, &invalid) {
+			(!errors.Is(err, errNegative) && !errors.As(err, &invalid)) {
 			t.Errorf("%s %s: expected %q, found %v", c.partition, c.offset, c.want, err)
 		}
 	}
@@ -78,7 +78,8 @@ func TestAlterAndReset(t *testing.T) {
 	c := DefaultConfig()
 	s := openTestStore(t, k, c)
 	writeRaw(t, k, c.Topic, `["a",{"f":"1"}]`, `{"at":1}`, `["a",{"f":"2"}]`, `[]`, `["b",{"f":"1"}]`, `{"at":1}`)
-	ctx, one := testContext(t), []wit.OffsetEntry{wit.StringEntry("f", "1")}
+	ctx := testContext(t)
+	one := []wit.OffsetEntry{wit.StringEntry("f", "1")}
 	at := func(text string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("at", text)} }
 	require.NoError(t, s.Alter(ctx, "a", Entry{one, at("x")}, Entry{one, nil}, Entry{one, at("y")}))
 	again := openTestStore(t, k, c)

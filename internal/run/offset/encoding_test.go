@@ -128,7 +128,8 @@ func TestParseKeyRejects(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	service, entitySet := wit.StringEntry("service", "/a"), wit.StringEntry("entityset", "B")
+	service := wit.StringEntry("service", "/a")
+	entitySet := wit.StringEntry("entityset", "B")
 	cases := []struct {
 		a, b []wit.OffsetEntry
 		same bool

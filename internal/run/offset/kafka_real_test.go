@@ -77,7 +77,8 @@ func TestRealStandaloneFile(t *testing.T) {
 
 func realBroker(t *testing.T) kafka.Config {
 	t.Helper()
-	address, controller := porttest.Address(t), porttest.Address(t)
+	address := porttest.Address(t)
+	controller := porttest.Address(t)
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	_, controllerPort, err := net.SplitHostPort(controller)

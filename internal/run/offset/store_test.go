@@ -263,12 +263,15 @@ func TestStoreSkipsForeignRecords(t *testing.T) {
 
 func TestRefreshSeesOtherWriters(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	one, two := openTestStore(t, k, DefaultConfig()), openTestStore(t, k, DefaultConfig())
+	one := openTestStore(t, k, DefaultConfig())
+	two := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
 	for n := range 3 {
-		writer, reader := one, two
+		writer := one
+		reader := two
 		if n%2 == 1 {
-			writer, reader = two, one
+			writer = two
+			reader = one
 		}
 		require.NoError(t, writer.Set(ctx, "orders", Entry{partition("/a", "B"), at(int64(n))}))
 		require.NoError(t, reader.Refresh(ctx))
@@ -300,7 +303,8 @@ func TestRefreshDetectsRecreatedTopic(t *testing.T) {
 func TestWriterKeepsTheNewest(t *testing.T) {
 	wrote := 0
 	w, k := newWriter(t, time.Hour, func(_ time.Time, err error) {
-		if wrote++; err != nil {
+		wrote++
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -426,7 +430,8 @@ func TestConnectorOffsetTopic(t *testing.T) {
 	ctx := testContext(t)
 	_, k := openTestBroker(t, t.TempDir())
 	worker := openTestStore(t, k, DefaultConfig())
-	orders, items := partition("s", "Orders"), partition("s", "Items")
+	orders := partition("s", "Orders")
+	items := partition("s", "Items")
 	at := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("seen", n)} }
 	require.NoError(t, worker.Set(ctx, "c", Entry{orders, at(1)}, Entry{items, at(2)}))
 	config := DefaultConfig()

@@ -31,7 +31,9 @@ func fakeCluster(t *testing.T) (*kfake.Cluster, kafka.Config) {
 func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Writer {
 	t.Helper()
 	c := DefaultConfig()
-	c.FlushInterval, c.Partitions, c.Replication = time.Hour, 3, 1
+	c.FlushInterval = time.Hour
+	c.Partitions = 3
+	c.Replication = 1
 	w, err := openTestStore(t, k, c).OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", wrote)
 	require.NoError(t, err)
 	return w
@@ -52,7 +54,8 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	if inTransaction {
 		o := zombie.producer.transactions.Output()
 		require.NoError(t, o.Begin(ctx))
-		batch, sent := o.NewBatch(), make(chan error, 1)
+		batch := o.NewBatch()
+		sent := make(chan error, 1)
 		r := batch.Add()
 		r.Topic, r.Key, r.Value = DefaultConfig().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
 		o.Produce(ctx, batch, kafka.Offset{}, func(_ int, err error) { sent <- err })

@@ -14,18 +14,18 @@ import (
 
 // meaning returns the metadata as a reader interprets it: a settled record has no other state, and a record that is
 // both sent and in doubt is in doubt.
-func (n metadata) meaning() string {
-	n.settled = mergeRanges(slices.Clone(n.settled))
+func (m metadata) meaning() string {
+	m.settled = mergeRanges(slices.Clone(m.settled))
 	var uncertain, inDoubt []offsetRange
-	for _, s := range mergeRanges(slices.Clone(n.inDoubt)) {
-		uncertain = append(uncertain, gaps(s, slices.Clone(n.settled))...)
+	for _, s := range mergeRanges(slices.Clone(m.inDoubt)) {
+		uncertain = append(uncertain, gaps(s, slices.Clone(m.settled))...)
 	}
-	n.inDoubt = mergeRanges(uncertain)
-	for _, s := range mergeRanges(slices.Clone(n.inFlight)) {
-		inDoubt = append(inDoubt, gaps(s, slices.Concat(n.settled, n.inDoubt))...)
+	m.inDoubt = mergeRanges(uncertain)
+	for _, s := range mergeRanges(slices.Clone(m.inFlight)) {
+		inDoubt = append(inDoubt, gaps(s, slices.Concat(m.settled, m.inDoubt))...)
 	}
-	n.inFlight = mergeRanges(inDoubt)
-	return n.encodeLists(0)
+	m.inFlight = mergeRanges(inDoubt)
+	return m.encodeLists(0)
 }
 
 // Metadata of every kind is read as it was written, and is never longer than lists.
@@ -101,7 +101,9 @@ func TestBitmapMetadata(t *testing.T) {
 func TestListMetadataAreContinued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 1000})
-		x.o.BatchRows, x.o.InFlight, x.group.atMost = 8000, 8, 8000
+		x.o.BatchRows = 8000
+		x.o.InFlight = 8
+		x.group.atMost = 8000
 		settled := metadata{}
 		want := map[string]bool{}
 		for i := range int64(3000) {
@@ -114,7 +116,8 @@ func TestListMetadataAreContinued(t *testing.T) {
 			}
 		}
 		at := topicPartition{"t", 0}
-		x.group.committed[at], x.group.metadata[at] = 0, settled.encodeLists(0)
+		x.group.metadata[at] = settled.encodeLists(0)
+		x.group.committed[at] = 0
 		if n := len(x.group.metadata[at]); n < 3000 || n > kafka.MaxCommitText {
 			t.Fatalf("metadata of %d bytes", n)
 		}

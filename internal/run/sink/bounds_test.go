@@ -85,7 +85,8 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 					return &plugin.Trap{Function: "encode", Limit: "result.bytes", Reason: errTrap}
 				}
 				for i := range d.Ready {
-					if one := &d.Ready[i]; c.bodies {
+					one := &d.Ready[i]
+					if c.bodies {
 						one.Request.Body = c.bulk
 					} else {
 						one.State = c.bulk
@@ -94,7 +95,9 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 				return nil
 			}}
 			x := newWorld(w)
-			x.o.BatchRows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
+			x.o.BatchRows = rows
+			x.o.InFlight = max(c.inFlight, 1)
+			x.group.atMost = rows
 			x.service.slow = time.Millisecond // so that concurrent deliveries are in memory together
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if c.again && !strings.HasSuffix(body, "?alone") {

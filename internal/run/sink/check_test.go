@@ -105,7 +105,8 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newCheckedWorld(&checker{})
-			noAnswer, checks := false, 0
+			noAnswer := false
+			checks := 0
 			x.service.answer = func(_ int, body string) (uint16, error) {
 				switch {
 				case body == "b" && !noAnswer:
@@ -263,7 +264,8 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 func TestOldDeliveryOfReassignedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newCheckedWorld(&checker{})
-		x.o.Once, x.o.InFlight = false, 1
+		x.o.Once = false
+		x.o.InFlight = 1
 		at := topicPartition{"orders", 3}
 		x.group.put("orders", 2, "x=1")
 		x.service.slowFor = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
@@ -272,7 +274,8 @@ func TestOldDeliveryOfReassignedPartition(t *testing.T) {
 		runtest.Pass(5 * time.Second) // one delivery is in progress, b and c wait
 		x.group.lose(at)
 		x.group.mu.Lock()
-		x.group.committed[at], x.group.metadata[at] = 0, "sent=0-2"
+		x.group.committed[at] = 0
+		x.group.metadata[at] = "sent=0-2"
 		x.group.mu.Unlock()
 		x.group.assign(at)
 		time.Sleep(time.Minute)
@@ -296,11 +299,13 @@ func TestOldDeliveryOfReassignedPartition(t *testing.T) {
 func TestUncheckableRecordOfLostPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.InFlight = false, 1
+		x.o.Once = false
+		x.o.InFlight = 1
 		at := topicPartition{"orders", 3}
 		x.group.put("orders", 2, "x=1")
 		x.group.put("orders", 3)
-		x.group.metadata[at], x.group.committed[at] = "uncertain=0", 0
+		x.group.metadata[at] = "uncertain=0"
+		x.group.committed[at] = 0
 		x.service.slow = 10 * time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(5 * time.Second) // x is in progress
@@ -341,7 +346,10 @@ func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 		x := newCheckedWorld(c)
 		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
 		x.fails(t, `offset 1, key "b"`)
-		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, with a plugin that checks
+		// another process, with a plugin that checks
+		c.hasty = false
+		x.o.InDoubt = nil
+		x.o.Revoked = nil
 		x.ok(t)
 		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "),
 			"the requests, of which the check is the first")
@@ -365,7 +373,8 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newCheckedWorld(&checker{})
 			at := topicPartition{"orders", 3}
-			x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
+			x.group.metadata[at] = "sent=0-1"
+			x.group.committed[at] = 0
 			x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": c.look})
 			x.ok(t)
 			assert.Equal(t, c.seen, strings.Join(x.service.seen(), " "))
@@ -379,7 +388,8 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		}
 		x := newCheckedWorld(&checker{says: refuses})
 		at := topicPartition{"orders", 3}
-		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
+		x.group.metadata[at] = "sent=0-1"
+		x.group.committed[at] = 0
 		x.fails(t, "an earlier run, which was killed, may have written it", "another one is there",
 			"orders-3@0", "orders-3@1")
 		if seen := x.service.seen(); slices.Contains(seen, "a") {
@@ -397,7 +407,8 @@ func TestUncheckableRecordBlocksLaterOnes(t *testing.T) {
 		x := newWorld(w)
 		x.group.put("orders", 3, "k1=1", "k2=1", "k2=2", "k3=1")
 		at := topicPartition{"orders", 3}
-		x.group.metadata[at], x.group.committed[at] = "uncertain=1", 0
+		x.group.metadata[at] = "uncertain=1"
+		x.group.committed[at] = 0
 		x.fails(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
 		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "the requests, only of earlier records")
 		assert.Equal(t, 1, x.committed("orders", 3), "offset 1 to be committed")
@@ -422,7 +433,8 @@ func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 		x := newWorld(w)
 		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
 		at := topicPartition{"orders", 3}
-		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
+		x.group.metadata[at] = "uncertain=2"
+		x.group.committed[at] = 0
 		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
 		if seen := x.service.seen(); len(seen) > 0 {
 			t.Errorf("expected no request, found %q", seen)
@@ -443,18 +455,21 @@ func TestChecksNeedNoPause(t *testing.T) {
 			return wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
 		}}
 		x := newWorldOf(&c.writer, c)
-		x.o.InFlight, x.service.slow = 4, 8*time.Millisecond
+		x.o.InFlight = 4
+		x.service.slow = 8 * time.Millisecond
 		for i := range doubts {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
 		}
 		at := topicPartition{"t", 0}
-		x.group.metadata[at], x.group.committed[at] = fmt.Sprintf("sent=0-%d", doubts-1), 0
+		x.group.metadata[at] = fmt.Sprintf("sent=0-%d", doubts-1)
+		x.group.committed[at] = 0
 		looks := map[string]int{}
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if !strings.HasPrefix(body, "look ") {
 				return 201, nil
 			}
-			if looks[body]++; looks[body] < 3 {
+			looks[body]++
+			if looks[body] < 3 {
 				return 410, nil
 			}
 			return 404, nil
@@ -507,7 +522,9 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
-		x.o.Once, x.o.InFlight, x.o.BatchRows = false, 4, 5
+		x.o.Once = false
+		x.o.InFlight = 4
+		x.o.BatchRows = 5
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=")
 		x.group.atMost = 5
 		stop := runtest.Start(t, NewTask(x.o).Run)
@@ -526,9 +543,11 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 // open.
 func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		before, after := &learner{}, &learner{}
+		before := &learner{}
+		after := &learner{}
 		x := newWorldOf(&before.writer, before)
-		x.o.InFlight, x.o.BatchRows = 1, 2
+		x.o.InFlight = 1
+		x.o.BatchRows = 2
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=", "g=", "h=", "i=", "j=", "k=", "l=")
 		x.group.atMost = 2
 		x.service.answer = func(n int, _ string) (uint16, error) {
@@ -608,9 +627,13 @@ func TestRowsKeepRecordIDs(t *testing.T) {
 		x.o.NewChain = func(context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowError {
 				rows := b.Rows
-				b.Topics, b.Rows = []string{"all"}, nil
+				b.Topics = []string{"all"}
+				b.Rows = nil
 				for _, r := range rows {
-					r.Topic, r.Offset, r.Partition, r.Timestamp = 0, 7, -1, time.Now().UnixMilli()
+					r.Topic = 0
+					r.Offset = 7
+					r.Partition = -1
+					r.Timestamp = time.Now().UnixMilli()
 					if string(b.Bytes(r.Key)) == "b" {
 						b.Rows = append(b.Rows, r)
 					}
@@ -635,10 +658,13 @@ func TestCheckResultIsStoredBeforeNextSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{}
 		x := newWorldOf(&c.writer, c)
-		x.o.InFlight, x.o.CommitInterval = 1, time.Hour
+		x.o.InFlight = 1
+		x.o.CommitInterval = time.Hour
 		at := topicPartition{"orders", 3}
 		x.group.put(at.topic, at.partition, "a=1", "a=merge")
-		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // stored by a killed run
+		// stored by a killed run
+		x.group.committed[at] = 0
+		x.group.metadata[at] = "sent=0"
 		merged := false
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if body == "merge a" {
@@ -714,7 +740,10 @@ func TestPluginContextIsStored(t *testing.T) {
 			}
 			for range map[bool]int{true: 2, false: 1}[name == "killed twice"] {
 				x.service.answer = byBody(map[string]uint16{"look a": 503, "look b": 503, "look c": 503})
-				x.o.InDoubt, x.o.Revoked, k.hints, k.says = nil, nil, nil, nil
+				x.o.InDoubt = nil
+				x.o.Revoked = nil
+				k.hints = nil
+				k.says = nil
 				if _, err := x.run(t); err == nil {
 					t.Error("expected the record to be named")
 				}
@@ -760,7 +789,8 @@ func TestFailedChecksUseUpNoAttemptsOfALock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newCheckedWorld(&checker{})
 		kept := &letters{}
-		x.o.TolerateAll, x.o.DeadLetters = true, kept
+		x.o.TolerateAll = true
+		x.o.DeadLetters = kept
 		statuses := map[string][]uint16{"b": {0, 412, 412, 412, 201}, "look b": {503, 503, 503, 404}}
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if len(statuses[body]) == 0 {

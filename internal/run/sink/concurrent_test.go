@@ -61,12 +61,19 @@ type concurrentWorld struct {
 func newConcurrentWorld(seed uint64, r *rand.Rand) *concurrentWorld {
 	c := &concurrentWorld{seed: seed, random: r}
 	c.world = newWorldOf(c.version(0))
-	c.o.Once, c.o.TolerateAll, c.o.Revoked, c.o.InDoubt = false, true, &RevokedPartitions{}, &InDoubtRecords{}
-	c.o.BatchRows, c.o.InFlight, c.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
-	c.o.Linger, c.o.CommitInterval = 10*time.Millisecond, 50*time.Millisecond
+	c.o.Once = false
+	c.o.TolerateAll = true
+	c.o.Revoked = &RevokedPartitions{}
+	c.o.InDoubt = &InDoubtRecords{}
+	c.o.BatchRows = 1 + r.IntN(20)
+	c.o.InFlight = 1 + r.IntN(8)
+	c.group.atMost = 1 + r.IntN(30)
+	c.o.Linger = 10 * time.Millisecond
+	c.o.CommitInterval = 50 * time.Millisecond
 	many := 1000
 	c.service.retry.Max = &many
-	c.service.retry.MinBackoff, c.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
+	c.service.retry.MinBackoff = time.Millisecond
+	c.service.retry.MaxBackoff = 20 * time.Millisecond
 	slow := byte('a' + r.IntN(8))
 	c.service.slowBy = func(body string) time.Duration {
 		if body[0] == slow {

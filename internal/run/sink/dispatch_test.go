@@ -26,7 +26,9 @@ import (
 func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.BatchRows, x.group.atMost = false, 10, 10
+		x.o.Once = false
+		x.o.BatchRows = 10
+		x.group.atMost = 10
 		x.service.slow = 10 * time.Millisecond
 		x.service.slowFor = map[string]time.Duration{"z=1": time.Minute}
 		x.group.put("t", 0, "a=1", "z=1", "z=2")
@@ -57,7 +59,10 @@ func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
 		x := newWorld(&writer{})
-		x.o.Once, x.o.BatchRows, x.group.atMost, x.o.TolerateAll = false, 1, 1, true
+		x.o.Once = false
+		x.o.BatchRows = 1
+		x.group.atMost = 1
+		x.o.TolerateAll = true
 		value := strings.Repeat("v", size)
 		x.service.slowBy = func(body string) time.Duration {
 			if body[0] == 'z' {
@@ -162,7 +167,9 @@ func newLearningWorld(lessons ...string) (*world, *learning) {
 	w := &writer{}
 	l := &learning{shifting: &shifting{writer: w}, lessons: lessons, times: map[string]int{}}
 	x := newWorldOf(w, l)
-	x.o.Once, x.o.BatchRows, x.group.atMost = false, 10, 10
+	x.o.Once = false
+	x.o.BatchRows = 10
+	x.group.atMost = 10
 	x.service.slow = 10 * time.Millisecond
 	x.service.slowFor = map[string]time.Duration{"z=0": time.Minute}
 	x.group.put("t", 0, "z=0")
@@ -251,7 +258,8 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 			lessons = append(lessons, fmt.Sprint("7, lesson ", n))
 		}
 		x, l := newLearningWorld(lessons...)
-		x.o.BatchRows, x.group.atMost = 1, 1
+		x.o.BatchRows = 1
+		x.group.atMost = 1
 		for i := range 200 {
 			x.group.put("t", 0, fmt.Sprintf("a=%d", i))
 		}
@@ -275,13 +283,15 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 		paused := func(t *testing.T, then func(x *world)) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{repeatable: repeatable})
-				x.o.Once, x.o.InFlight = false, 1
+				x.o.Once = false
+				x.o.InFlight = 1
 				x.group.put("t", 0, "a=1", "a=2", "a=3")
 				x.service.answer = func(n int, _ string) (uint16, error) {
 					if n == 1 {
 						x.group.mu.Lock()
 						defer x.group.mu.Unlock()
-						x.group.away, x.group.refuse = errors.New("no answer"), errors.New("unknown member")
+						x.group.away = errors.New("no answer")
+						x.group.refuse = errors.New("unknown member")
 					}
 					return 201, nil
 				}
@@ -295,7 +305,8 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 		back := func(x *world) {
 			x.group.mu.Lock()
 			defer x.group.mu.Unlock()
-			x.group.away, x.group.refuse = nil, nil
+			x.group.away = nil
+			x.group.refuse = nil
 		}
 		paused(t, func(x *world) { // the network was down, and the member was not expelled
 			back(x)
@@ -340,7 +351,8 @@ func TestPutBackFreesMetadataSpace(t *testing.T) {
 	d.queue.push(lanes[0])
 	d.queue.block(lanes[0])
 	d.fail(errors.New("over"))
-	if d.retractAll(); d.queue.first() != lanes[0] || p.startedRows != 0 {
+	d.retractAll()
+	if d.queue.first() != lanes[0] || p.startedRows != 0 {
 		t.Errorf("expected the first delivery to be next, found %v, %d in progress", d.queue.first(), p.startedRows)
 	}
 }
@@ -352,7 +364,10 @@ func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			next := &writer{version: "2", topics: []string{"t"}}
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
-			x.o.BatchRows, x.group.atMost, x.o.InFlight, x.service.slow = 10, 10, 2, time.Millisecond
+			x.o.BatchRows = 10
+			x.group.atMost = 10
+			x.o.InFlight = 2
+			x.service.slow = time.Millisecond
 			for n := range 50 {
 				x.group.put("t", 0, fmt.Sprintf("%c=v", 'A'+n)) // lanes are those of the first letter
 			}

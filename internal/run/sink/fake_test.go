@@ -81,7 +81,8 @@ func (g *group) failCommits(err error) {
 func (g *group) setUnreachable(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refuse, g.away = err, err
+	g.refuse = err
+	g.away = err
 }
 
 func (g *group) ring() {
@@ -117,7 +118,8 @@ func (g *group) assign(p topicPartition) {
 	g.events.Committed(p.topic, p.partition, next, found)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.owned[p], g.at[p] = true, g.committed[p]
+	g.at[p] = g.committed[p]
+	g.owned[p] = true
 	if g.committed[p] > int64(len(g.logs[p])) {
 		g.at[p] = 0 // auto.offset.reset=earliest
 	}
@@ -203,7 +205,8 @@ func (g *group) commit(offsets kafka.Offsets) error {
 				if len(metadata) > limit {
 					panic("metadata is too long")
 				}
-				g.committed[p], g.metadata[p] = at.Offset, metadata
+				g.committed[p] = at.Offset
+				g.metadata[p] = metadata
 				if g.longest = max(g.longest, len(metadata)); g.stored != nil {
 					g.stored(at.Offset, metadata)
 				}
@@ -295,9 +298,9 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 // byBody responds to these bodies with these statuses, 0 for no response, and to all others with 201.
 func byBody(statuses map[string]uint16) func(int, string) (uint16, error) {
 	return func(_ int, body string) (uint16, error) {
-		status, more := statuses[body]
+		status, ok := statuses[body]
 		switch {
-		case !more:
+		case !ok:
 			return 201, nil
 		case status == 0:
 			return 0, lostResponse()
@@ -388,7 +391,8 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 		if r.RowIndex != uint32(i) {
 			return d, fmt.Errorf("row %d has origin %d", i, r.RowIndex)
 		}
-		key, value := string(b.Bytes(r.Key)), string(b.Bytes(r.Value))
+		key := string(b.Bytes(r.Key))
+		value := string(b.Bytes(r.Value))
 		switch {
 		case strings.HasPrefix(value, "#") && w.trap != nil:
 			return wit.EncodeResult{}, w.trap
@@ -412,8 +416,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 		case h == "", strings.HasPrefix(h, wit.HintMoved):
 		case requestsCheck(h):
 			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i),
-				Error: wit.Error{Kind: wit.ErrorUnsupported,
-					Message: "it is not looked up"}})
+				Error: wit.Error{Kind: wit.ErrorUnsupported, Message: "it is not looked up"}})
 			continue
 		default:
 			line += "?" + h
@@ -451,7 +454,8 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 	}
 	if len(w.settleErrs) > 0 {
 		err := w.settleErrs[0]
-		if w.settleErrs = w.settleErrs[1:]; err != nil {
+		w.settleErrs = w.settleErrs[1:]
+		if err != nil {
 			return settled, err
 		}
 	}
@@ -547,35 +551,35 @@ func newWorldOf(w *writer, plugin Writer) *world {
 	return x
 }
 
-func (x *world) run(t *testing.T) (*Task, error) {
+func (w *world) run(t *testing.T) (*Task, error) {
 	t.Helper()
-	task := NewTask(x.o)
+	task := NewTask(w.o)
 	return task, task.Run(t.Context())
 }
 
-func (x *world) ok(t *testing.T) *Task {
+func (w *world) ok(t *testing.T) *Task {
 	t.Helper()
-	task, err := x.run(t)
+	task, err := w.run(t)
 	require.NoError(t, err)
 	return task
 }
 
 // fails runs a task and checks that its error contains these parts.
-func (x *world) fails(t *testing.T, parts ...string) *Task {
+func (w *world) fails(t *testing.T, parts ...string) *Task {
 	t.Helper()
-	task, err := x.run(t)
+	task, err := w.run(t)
 	runtest.Fails(t, err, parts...)
 	return task
 }
 
-func (x *world) committed(topic string, partition int32) int64 {
-	x.group.mu.Lock()
-	defer x.group.mu.Unlock()
-	return x.group.committed[topicPartition{topic, partition}]
+func (w *world) committed(topic string, partition int32) int64 {
+	w.group.mu.Lock()
+	defer w.group.mu.Unlock()
+	return w.group.committed[topicPartition{topic, partition}]
 }
 
-func (x *world) metadata(at topicPartition) string {
-	x.group.mu.Lock()
-	defer x.group.mu.Unlock()
-	return x.group.metadata[at]
+func (w *world) metadata(at topicPartition) string {
+	w.group.mu.Lock()
+	defer w.group.mu.Unlock()
+	return w.group.metadata[at]
 }

@@ -45,7 +45,8 @@ func newMortal(w *writer) *mortal {
 
 // alive counts an event and reports whether the worker is still running; the caller holds the group's lock.
 func (m *mortal) alive() bool {
-	if m.left--; m.left == 0 {
+	m.left--
+	if m.left == 0 {
 		m.end()
 	}
 	return m.left > 0
@@ -95,10 +96,13 @@ func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { retur
 func TestKilledWorkers(t *testing.T) {
 	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{each: 1 + r.IntN(3)})
-		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.BatchRows = 1 + r.IntN(40)
+		m.o.InFlight = 1 + r.IntN(8)
+		m.group.atMost = 1 + r.IntN(60)
 		m.o.CommitInterval = 5 * time.Millisecond
 		m.service.slow = time.Millisecond
-		if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
+		slow := rune('a' + r.IntN(12))
+		if r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
 			m.service.slowBy = func(body string) time.Duration {
 				if rune(body[0]) == slow {
 					return 50 * time.Millisecond
@@ -131,7 +135,8 @@ func TestKilledWorkers(t *testing.T) {
 			if err == nil {
 				break
 			}
-			if m.operate(t, err, written); runs == 10 {
+			m.operate(t, err, written)
+			if runs == 10 {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 		}
@@ -155,7 +160,9 @@ func TestKilledWorkers(t *testing.T) {
 func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	runtest.Seeds(t, *rounds, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{repeatable: true})
-		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.BatchRows = 1 + r.IntN(40)
+		m.o.InFlight = 1 + r.IntN(8)
+		m.group.atMost = 1 + r.IntN(60)
 		m.o.CommitInterval = time.Duration(1+r.IntN(100)) * time.Millisecond
 		m.service.slow = time.Millisecond
 		var written []string
@@ -217,7 +224,8 @@ func (m *mortal) dies(t *testing.T, n int, written *[]string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	m.left, m.end = n, cancel
+	m.left = n
+	m.end = cancel
 	err := NewTask(m.o).Run(ctx)
 	m.operate(t, err, *written)
 }
@@ -232,7 +240,11 @@ func (m *mortal) operate(t *testing.T, err error, written []string) {
 	case err != nil && !strings.Contains(err.Error(), errDead.Error()):
 		t.Fatal(err)
 	}
-	m.o.InDoubt, m.o.Revoked, m.o.Send, m.o.Skip = nil, nil, nil, nil // another process
+	// another process
+	m.o.InDoubt = nil
+	m.o.Revoked = nil
+	m.o.Send = nil
+	m.o.Skip = nil
 	if doubts == nil {
 		return
 	}

@@ -43,7 +43,8 @@ func (out effects) format() string {
 // TestLedgerEvents checks the effects of successive events of a partition with the records 0 to 5, of which an earlier
 // task has settled the third.
 func TestLedgerEvents(t *testing.T) {
-	at, owned := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
+	at := topicPartition{"t", 0}
+	owned := map[string][]int32{"t": {0}}
 	l := newLedger(&InDoubtRecords{})
 	var items []*item
 	of := func(offsets ...int) (more []*item) {
@@ -158,7 +159,8 @@ func (m *modelled) start() {
 		return containsRange(ranges, offsetRange{int64(at), int64(at)})
 	}
 	for at, f := range m.last {
-		settled, inDoubt := in(n.settled, at) || int64(at) < m.stored.offset, in(n.inFlight, at) || in(n.inDoubt, at)
+		settled := in(n.settled, at) || int64(at) < m.stored.offset
+		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
 		switch {
 		case settled && !f.settled, f.settled && f.requested && !settled, f.sent && !inDoubt && !f.settled,
 			in(n.inDoubt, at) && !f.doubt, settled && inDoubt && int64(at) >= m.stored.offset:
@@ -166,7 +168,10 @@ func (m *modelled) start() {
 		}
 	}
 	m.doubts = &InDoubtRecords{}
-	m.l, m.items, m.begun, m.underWay = newLedger(m.doubts), nil, nil, false
+	m.l = newLedger(m.doubts)
+	m.items = nil
+	m.begun = nil
+	m.underWay = false
 	m.l.limit = 400
 	for at := range m.fates {
 		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
@@ -195,7 +200,8 @@ func (m *modelled) read() {
 	}
 	var found []int64
 	for _, i := range m.l.apply(e).items {
-		found, m.items = append(found, i.offset), append(m.items, i)
+		found = append(found, i.offset)
+		m.items = append(m.items, i)
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		m.t.Fatalf("records to be written: (-expected +found)\n%s", diff)
@@ -208,10 +214,12 @@ func (m *modelled) begin() {
 	if len(more) == 0 || m.l.apply(deliveryStart{more, len(m.begun) == 0 && len(more) == 1}).start != startOK {
 		return
 	}
-	m.items, m.begun = m.items[len(more):], append(m.begun, more)
+	m.items = m.items[len(more):]
+	m.begun = append(m.begun, more)
 	m.l.apply(deliveryAnnounced{more, true})
 	for _, i := range more {
-		m.fates[i.offset].requested, m.fates[i.offset].sent = true, true
+		m.fates[i.offset].requested = true
+		m.fates[i.offset].sent = true
 	}
 }
 
@@ -231,9 +239,11 @@ func (m *modelled) end() {
 		case 1:
 			m.doubts.add(idOf(i.record), errEarlier)
 			m.l.apply(inDoubtChanged{i})
-			f.doubt, m.items = true, append(m.items, i)
+			f.doubt = true
+			m.items = append(m.items, i)
 		default:
-			f.settled, f.doubt = true, false
+			f.settled = true
+			f.doubt = false
 			for _, at := range m.l.apply(rowsSettled{[]*item{i}, true}).settled {
 				m.doubts.remove(at)
 			}
@@ -253,21 +263,25 @@ func (m *modelled) commit() {
 		} else if m.l.apply(commitSucceeded{offsets, m.number}); !m.l.isDurable(m.number) {
 			m.t.Fatal("the deliveries announced before the commit are not stored")
 		}
-		m.stored, m.last = m.taken, m.then // may be stored although the response was lost
+		// may be stored although the response was lost
+		m.stored = m.taken
+		m.last = m.then
 		return
 	}
 	out := m.l.apply(commitStarted{})
-	at, more := out.offsets["t"][0]
-	if !more {
+	at, ok := out.offsets["t"][0]
+	if !ok {
 		return
 	}
 	retryAfter := m.l.apply(metadataRequested{tp: m.at, next: at.Offset})
 	first := slices.IndexFunc(m.fates, func(f recordState) bool { return !f.settled })
-	if !retryAfter.ok || len(retryAfter.text) > m.l.limit || at.Offset > int64(first) && first >= 0 {
+	if !retryAfter.ok || len(retryAfter.text) > m.l.limit || (at.Offset > int64(first) && first >= 0) {
 		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, retryAfter.text, first)
 	}
-	m.taken, m.number, m.underWay, m.then = commitEntry{offset: at.Offset, metadata: retryAfter.text}, out.number, true,
-		slices.Clone(m.fates)
+	m.taken = commitEntry{offset: at.Offset, metadata: retryAfter.text}
+	m.number = out.number
+	m.underWay = true
+	m.then = slices.Clone(m.fates)
 }
 
 // TestLedgerSchedules checks that, whatever happens in whichever order, also with a kill at any time, a record is read

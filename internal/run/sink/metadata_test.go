@@ -19,8 +19,7 @@ func TestMetadata(t *testing.T) {
 		"uncertain=0,5 settled=1-4,6-90000": {settled: []offsetRange{{101, 104}, {106, 90100}},
 			inDoubt: []offsetRange{{100, 100}, {105, 105}}},
 		"uncertain=0-2 decided=1,1 sent=3": {inDoubt: []offsetRange{{100, 102}},
-			usedDecisions: []offsetRange{{101, 101},
-				{101, 101}}, inFlight: []offsetRange{{103, 103}}},
+			usedDecisions: []offsetRange{{101, 101}, {101, 101}}, inFlight: []offsetRange{{103, 103}}},
 		"sent=0 known=fabc,nxyz": {inFlight: []offsetRange{{100, 100}}, known: "fabc,nxyz"},
 		"known=*":                {known: "*"},
 		"uncertain=0-5 moved=2-4 known=nxyz": {inDoubt: []offsetRange{{100, 105}}, relocated: []offsetRange{{102, 104}},
@@ -75,7 +74,8 @@ func FuzzMetadata(f *testing.F) {
 			return
 		}
 		lists, err := parseMetadata(max(next, 0), n.encodeLists(max(next, 0)))
-		lists.relocated, lists.known = n.relocated, n.known
+		lists.relocated = n.relocated
+		lists.known = n.known
 		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
@@ -113,8 +113,8 @@ func TestHostileMetadata(t *testing.T) {
 		"uncertain=0-99999 settled=0-1000000000,2000000000": "",
 	} {
 		_, err := parseMetadata(5, metadata)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
-			len(err.Error()) > 5000) {
+		if (want == "" && err != nil) || (want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
+			len(err.Error()) > 5000)) {
 			t.Errorf("%.50s: expected %q, found %.300v", metadata, want, err)
 		}
 	}

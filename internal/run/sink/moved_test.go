@@ -28,7 +28,9 @@ type copied struct {
 func newCopied(c *checker, records int, written func(offset int) bool) *copied {
 	x := &copied{world: newWorldOf(&c.writer, c), at: topicPartition{"t", 0}, written: map[string]bool{},
 		looked: map[string]bool{}}
-	x.o.InFlight, x.group.atMost, x.o.BatchRows = 4, 500, 500
+	x.o.InFlight = 4
+	x.group.atMost = 500
+	x.o.BatchRows = 500
 	x.o.Logger = slog.New(slog.NewTextHandler(&x.log, nil))
 	for n := range records {
 		x.put(n)
@@ -37,7 +39,7 @@ func newCopied(c *checker, records int, written func(offset int) bool) *copied {
 		}
 	}
 	x.service.answer = func(_ int, body string) (uint16, error) {
-		if key, looks := strings.CutPrefix(body, "look "); looks {
+		if key, ok := strings.CutPrefix(body, "look "); ok {
 			x.looked[key] = true
 			return map[bool]uint16{true: 200, false: 404}[x.written[key]], nil
 		}
@@ -52,12 +54,13 @@ func newCopied(c *checker, records int, written func(offset int) bool) *copied {
 
 func keyOf(offset int) string { return fmt.Sprintf("%c%d", 'a'+offset%26, offset) }
 
-func (x *copied) put(n int) { x.group.put(x.at.topic, x.at.partition, keyOf(n)+"=v") }
+func (c *copied) put(n int) { c.group.put(c.at.topic, c.at.partition, keyOf(n)+"=v") }
 
 // commitAt commits an offset for the group, with metadata.
-func (x *copied) commitAt(offset int64, text string, found kafka.CommitMetadata) {
-	x.group.committed[x.at], x.group.metadata[x.at] = offset, text
-	x.group.found = map[topicPartition]kafka.CommitMetadata{x.at: found}
+func (c *copied) commitAt(offset int64, text string, found kafka.CommitMetadata) {
+	c.group.committed[c.at] = offset
+	c.group.metadata[c.at] = text
+	c.group.found = map[topicPartition]kafka.CommitMetadata{c.at: found}
 }
 
 // A copiedCase is a log whose committed metadata may be about another log. Records before the end of the settled ones
@@ -209,7 +212,8 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newCopied(&checker{}, 5, func(n int) bool { return n < 1 })
-			x.o.Send, x.o.Skip = []string{c.send}, []string{c.skip}
+			x.o.Send = []string{c.send}
+			x.o.Skip = []string{c.skip}
 			x.commitAt(c.next, "settled=1-2", c.found)
 			if c.fails == "" {
 				x.ok(t)
@@ -219,7 +223,10 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 			runtest.Fails(t, err, "topic t, partition 0", "about another log", c.fails)
 			assert.Equal(t, 0, len(x.service.seen()), "requests")
 			assert.Equal(t, "settled=1-2", x.metadata(at), "metadata")
-			x.o.Send, x.o.Skip, x.o.InDoubt, x.o.Revoked = nil, nil, nil, nil
+			x.o.Send = nil
+			x.o.Skip = nil
+			x.o.InDoubt = nil
+			x.o.Revoked = nil
 			x.commitAt(c.next, "settled=1-2", c.found)
 			x.ok(t)
 			assert.Equal(t, 5, len(x.written), "rows")
@@ -233,7 +240,8 @@ func TestUsedDecisionAfterTruncation(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1", "c=1")
 		at := topicPartition{"t", 0}
-		x.group.committed[at], x.group.metadata[at] = 0, "uncertain=0 decided=0 settled=1-6"
+		x.group.committed[at] = 0
+		x.group.metadata[at] = "uncertain=0 decided=0 settled=1-6"
 		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {Verified: true, End: 3}}
 		x.o.Send = []string{"t-0@0"}
 		x.fails(t, "errors.uncertain.send=t-0@0", "was used up for t-0@0")
@@ -248,7 +256,8 @@ func TestRepeatableRowsOfCopyAreResent(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.group.put("t", 0, "a=1", "b=1", "a=2", "c=1")
 		at := topicPartition{"t", 0}
-		x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
+		x.group.committed[at] = 1
+		x.group.metadata[at] = "settled=1-2"
 		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Mismatch: "copied", End: 4}}
 		x.ok(t)
 		assert.Equal(t, []string{"a=2", "b=1", "c=1"}, slices.Sorted(slices.Values(x.service.seen())))
@@ -275,7 +284,8 @@ func TestRejectedRowsOfCopy(t *testing.T) {
 			var hints []string
 			w.made = func(d *wit.EncodeResult, given []wit.Hint) error {
 				for _, h := range given {
-					if hints = append(hints, h.Text); !strings.HasPrefix(h.Text, "moved "+knows) {
+					hints = append(hints, h.Text)
+					if !strings.HasPrefix(h.Text, "moved "+knows) {
 						continue
 					}
 					d.Ready = slices.DeleteFunc(d.Ready, func(one wit.Delivery) bool { return one.Rows[0] == h.Row })
@@ -286,7 +296,8 @@ func TestRejectedRowsOfCopy(t *testing.T) {
 			}
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1")
 			at := topicPartition{"t", 0}
-			x.group.committed[at], x.group.metadata[at] = 1, strings.TrimSpace(c.known+" settled=1-2")
+			x.group.committed[at] = 1
+			x.group.metadata[at] = strings.TrimSpace(c.known + " settled=1-2")
 			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Mismatch: "copied", End: 4}}
 			_, err := x.run(t)
 			if c.fails == nil {
@@ -308,17 +319,22 @@ func TestUncheckableCopyWaitsForDecision(t *testing.T) {
 			x := newWorld(&writer{})
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
 			at := topicPartition{"t", 0}
-			x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
+			x.group.committed[at] = 1
+			x.group.metadata[at] = "settled=1-2"
 			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Mismatch: "copied", End: 5}}
 			for range 2 {
 				x.fails(t, `offset 1, key "b"`, "was not about this log", "it is not looked up",
 					"errors.uncertain.send=t-0@1,t-0@2,t-0@3,t-0@4")
 				assert.Equal(t, 0, len(x.service.seen()), "requests")
-				x.o.InDoubt, x.o.Revoked = nil, nil
+				x.o.InDoubt = nil
+				x.o.Revoked = nil
 			}
 			want := []string{"b=1", "c=1", "d=1", "e=1"}
-			if x.o.Send = []string{"t-0@1-4"}; setting == skipSetting {
-				x.o.Send, x.o.Skip, want = nil, []string{"t-0@1-4"}, nil
+			x.o.Send = []string{"t-0@1-4"}
+			if setting == skipSetting {
+				x.o.Send = nil
+				x.o.Skip = []string{"t-0@1-4"}
+				want = nil
 			}
 			x.ok(t)
 			assert.Equal(t, want, slices.Sorted(slices.Values(x.service.seen())))
@@ -351,7 +367,8 @@ func TestManyRecordsOfCopy(t *testing.T) {
 			}
 		}
 		killed(t, x.world, 2000)
-		x.o.InDoubt, x.o.Revoked = nil, nil
+		x.o.InDoubt = nil
+		x.o.Revoked = nil
 		text := x.metadata(x.at)
 		if !strings.Contains(text, "moved=") || len(text) > 1000 {
 			t.Errorf("expected metadata with the copied records, found %d bytes: %.300q", len(text), text)
@@ -404,11 +421,13 @@ func TestRecordsOfCopyAreBounded(t *testing.T) {
 // Operations on ranges of offsets have the results of set operations.
 func TestOffsetRangeSets(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	set, ranges := map[int64]bool{}, []offsetRange(nil)
+	set := map[int64]bool{}
+	ranges := []offsetRange(nil)
 	for range 5000 {
 		offset := r.Int64N(40)
 		if r.IntN(2) == 0 {
-			set[offset], ranges = true, addOffset(ranges, offset)
+			ranges = addOffset(ranges, offset)
+			set[offset] = true
 		} else {
 			delete(set, offset)
 			ranges = removeOffset(ranges, offset)
@@ -431,7 +450,8 @@ func TestOffsetRangeSets(t *testing.T) {
 func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
 	const least = 175 // of 226 bytes, the smallest limit of a broker, without mark, offset and topic ID
 	for _, limit := range []int{least, kafka.MaxCommitText} {
-		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0
+		text := "known=fabc,gxy moved=100-900000 uncertain=100"
+		full := 0
 		for doubts := 1; full == 0 && len(text) < limit; doubts++ {
 			if len(text) > limit-300 { // a shorter text is never too long
 				runtest.Bubble(t, fmt.Sprint(limit, doubts), func(t *testing.T) {
@@ -455,7 +475,8 @@ func metadataIsFull(t *testing.T, limit int, text string) bool {
 	x.group.put("t", 0, "a=1")
 	x.group.takes = limit
 	at := topicPartition{"t", 0}
-	x.group.committed[at], x.group.metadata[at] = 0, text
+	x.group.committed[at] = 0
+	x.group.metadata[at] = text
 	_, err := x.run(t)
 	if x.group.longest > limit {
 		t.Errorf("expected metadata of at most %d bytes, found %d", limit, x.group.longest)

@@ -26,7 +26,8 @@ func writeCounts(t *testing.T, x *world) map[string]int {
 	for _, body := range x.service.seen() {
 		for _, line := range strings.Split(body, ",") {
 			line, _, _ = strings.Cut(line, "?")
-			if all[line]++; all[line] > 1 {
+			all[line]++
+			if all[line] > 1 {
 				t.Fatalf("%s was written twice", line)
 			}
 		}
@@ -44,7 +45,10 @@ func TestStopsInLargeBatches(t *testing.T) {
 		x.group.takes = []int{0, 218, 437, 0}[seed%4]
 		var log strings.Builder
 		x.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
-		x.o.Once, x.o.BatchRows, x.o.InFlight, x.group.atMost = false, records, 1+r.IntN(64), 500
+		x.o.Once = false
+		x.o.BatchRows = records
+		x.o.InFlight = 1 + r.IntN(64)
+		x.group.atMost = 500
 		partitions := 1 + r.IntN(3)
 		for i := range records {
 			lane := 'A' + rune(r.IntN(26))
@@ -81,7 +85,10 @@ func TestStopsInLargeBatches(t *testing.T) {
 func TestIgnoredRecordsNeedNoMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
+		x.o.BatchRows = 10_000
+		x.o.InFlight = 8
+		x.group.atMost = 10_000
+		x.service.slow = time.Second
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'A'+i%50, i), "z=~left out")
 		}
@@ -97,7 +104,9 @@ func TestIgnoredRecordsNeedNoMetadata(t *testing.T) {
 func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
-		x.o.BatchRows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
+		x.o.BatchRows = 10_000
+		x.group.atMost = 10_000
+		x.group.takes = 437
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
 		}
@@ -115,13 +124,17 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &writer{each: 1000}
 			x := newWorld(w)
-			x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+			x.o.BatchRows = 8000
+			x.o.InFlight = 8
+			x.group.atMost = 8000
+			x.service.slow = time.Second
 			for i := range 16_000 {
 				x.group.put("t", int32(i)%(partitions+1), fmt.Sprintf("%c%d=1", 'a'+i%8, i))
 			}
 			x.ok(t)
-			n, requests := len(writeCounts(t, x)), len(x.service.seen())
-			if n != 16_000 || w.encoded != n || partitions == 0 && requests > 20 {
+			n := len(writeCounts(t, x))
+			requests := len(x.service.seen())
+			if n != 16_000 || w.encoded != n || (partitions == 0 && requests > 20) {
 				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1,
 					n, requests, w.encoded)
 			}
@@ -142,12 +155,16 @@ func TestTrappingVersionInLargeBatch(t *testing.T) {
 			if x.versions.Current().Version() != "2" {
 				return false
 			}
-			if breaks++; breaks == 3 {
+			breaks++
+			if breaks == 3 {
 				x.versions.SetCandidate(code("1", before))
 			}
 			return true
 		}
-		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+		x.o.BatchRows = 8000
+		x.o.InFlight = 8
+		x.group.atMost = 8000
+		x.service.slow = time.Second
 		for i := range 8000 {
 			value := "1"
 			switch i {
@@ -181,7 +198,8 @@ func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 		assert.Equal(t, 2, len(writeCounts(t, x)))
 		// A stop also reports what it could not store.
 		x.group.put("t", 0, "c=1")
-		x.o.Once, x.service.slow = false, time.Second
+		x.o.Once = false
+		x.service.slow = time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(1500 * time.Millisecond) // the request is in progress
 		x.group.failCommits(kafka.ErrCommitMetadata)
@@ -203,7 +221,9 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	}
 	retry := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
 		t.Helper()
-		x.o.InDoubt, x.o.Send = nil, send // another process
+		// another process
+		x.o.InDoubt = nil
+		x.o.Send = send
 		_, err := x.run(t)
 		assert.Equal(t, requests, len(x.service.seen()), "requests")
 		assert.Equal(t, metadata, x.group.metadata[at], "metadata")
@@ -236,8 +256,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	runtest.Bubble(t, "not to be stored", func(t *testing.T) {
 		x := prepare(t)
 		x.group.refuse = errors.New("no coordinator")
-		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "not sent again, because the use of",
-			"no coordinator")
+		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "not sent again, because the use of", "no coordinator")
 	})
 	runtest.Bubble(t, "refused", func(t *testing.T) {
 		x := prepare(t)
@@ -288,7 +307,8 @@ func killed(t *testing.T, x *world, requests int) {
 	inner := x.service.answer
 	created := 0
 	x.service.answer = func(n int, body string) (uint16, error) {
-		if created++; created == requests {
+		created++
+		if created == requests {
 			x.group.failCommits(errors.New("killed"))
 			cancel()
 		}
@@ -297,9 +317,13 @@ func killed(t *testing.T, x *world, requests int) {
 		}
 		return 201, nil
 	}
-	x.o.Once, x.o.InDoubt, x.o.Revoked = false, nil, nil
+	x.o.Once = false
+	x.o.InDoubt = nil
+	x.o.Revoked = nil
 	require.NoError(t, NewTask(x.o).Run(ctx))
-	x.group.refuse, x.service.answer, x.o.Once = nil, inner, true
+	x.group.refuse = nil
+	x.service.answer = inner
+	x.o.Once = true
 }
 
 // existing makes the service reject rows that it has.
@@ -325,7 +349,9 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
 			existing(x)
-			x.service.slow, x.o.CommitInterval, x.group.atMost = 2*time.Millisecond, time.Hour, 50
+			x.service.slow = 2 * time.Millisecond
+			x.o.CommitInterval = time.Hour
+			x.group.atMost = 50
 			if c.first > 0 {
 				x.group.put("t", 0, lines("x", c.first)...)
 				x.ok(t)
@@ -336,7 +362,8 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			x.o.BatchRows = c.rows
 			killed(t, x, 60)
 			written := len(x.service.seen()) - c.first
-			x.o.BatchRows, x.o.InDoubt = c.one, nil
+			x.o.BatchRows = c.one
+			x.o.InDoubt = nil
 			_, err := x.run(t)
 			var names []string
 			for i := c.first; i < c.first+400; i++ {
@@ -369,7 +396,8 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			x.ok(t)
 			lines := map[string]int{}
 			for _, body := range x.service.seen() {
-				if lines[body]++; lines[body] > 1 {
+				lines[body]++
+				if lines[body] > 1 {
 					t.Errorf("%s was sent twice", body)
 				}
 			}
@@ -404,7 +432,8 @@ func TestUnreadableMetadata(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
 		at := topicPartition{"t", 0}
-		x.group.metadata[at], x.group.committed[at] = "settled=1 of-a-later-version=1", 0
+		x.group.metadata[at] = "settled=1 of-a-later-version=1"
+		x.group.committed[at] = 0
 		x.fails(t, "topic t, partition 0", "expected settled, uncertain, decided or sent",
 			"set the group's offset again")
 		assert.Equal(t, 0, len(x.service.seen()), "requests")
@@ -417,7 +446,8 @@ func TestUnreadableMetadata(t *testing.T) {
 func TestPartiallyWrittenRecords(t *testing.T) {
 	made := func() *world {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.InFlight = false, 1
+		x.o.Once = false
+		x.o.InFlight = 1
 		x.o.NewChain = times(3)
 		x.service.slow = time.Second
 		x.group.put("t", 0, "a=1", "b=2")
@@ -447,7 +477,8 @@ func TestPartiallyWrittenRecords(t *testing.T) {
 func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.InFlight, x.o.InDoubt = 1, &InDoubtRecords{}
+		x.o.InFlight = 1
+		x.o.InDoubt = &InDoubtRecords{}
 		x.group.put("orders", 3, "a=1", "b=2", "c=3")
 		x.service.answer = byBody(map[string]uint16{"b=2": 0})
 		task := x.fails(t, `offset 1, key "b"`, "may have been written")
@@ -490,7 +521,8 @@ func TestDecisionsFollowTheirPartition(t *testing.T) {
 	if next.decide(at, errKilled, 1, 1) {
 		t.Error("expected the decision to apply once after a kill, too")
 	}
-	if next.remove(at); len(next.usedDecisions(tp, 0)) != 0 {
+	next.remove(at)
+	if len(next.usedDecisions(tp, 0)) != 0 {
 		t.Error("expected a settled record to be removed")
 	}
 }

@@ -46,8 +46,12 @@ func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 		"1234": "[1@0: write: answered 400 2@1: write: answered 400, parts 1 of 3]",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			x, kept := newWorld(&writer{}), &letters{}
-			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(3), 1
+			x := newWorld(&writer{})
+			kept := &letters{}
+			x.o.NewChain = times(3)
+			x.o.TolerateAll = true
+			x.o.DeadLetters = kept
+			x.o.InFlight = 1
 			x.group.put("t", 0, "a=1", "b=2")
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if strings.Contains(rejected, fmt.Sprint(n)) {
@@ -94,9 +98,13 @@ func TestReplayOfParts(t *testing.T) {
 		"all":           {4, nil, 4, "[]", "[0 1 2 3]"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w, kept := &writer{}, &letters{}
+			w := &writer{}
+			kept := &letters{}
 			x := newWorld(w)
-			x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, kept, times(c.rows), 1
+			x.o.NewChain = times(c.rows)
+			x.o.TolerateAll = true
+			x.o.DeadLetters = kept
+			x.o.InFlight = 1
 			var settled []bool
 			err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
 				Letters: []task.DeadLetter{{Rows: task.NewRowSubset(4,
@@ -111,7 +119,7 @@ func TestReplayOfParts(t *testing.T) {
 			}
 			assert.Equal(t, c.want, len(x.service.seen()), name, "requests")
 			if found := fmt.Sprint(kept.kept); !strings.Contains(found, c.kept) ||
-				c.want == 0 && !strings.HasSuffix(found, "parts 2,4 of 4]") {
+				(c.want == 0 && !strings.HasSuffix(found, "parts 2,4 of 4]")) {
 				t.Errorf("%s: expected %s, found %s", name, c.kept, found)
 			}
 			var parts []uint32

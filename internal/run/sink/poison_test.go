@@ -66,7 +66,9 @@ func TestPoisonPill(t *testing.T) {
 	for name, c := range poisonCases {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newWorld(&writer{each: c.each, trap: &plugin.Trap{Function: "encode", Reason: errTrap}})
-			x.o.InFlight, x.o.BatchRows, x.group.atMost = 1, 25, 7
+			x.o.InFlight = 1
+			x.o.BatchRows = 25
+			x.group.atMost = 7
 			if strings.Contains(name, "many") {
 				x.o.InFlight = 4
 			}
@@ -87,12 +89,14 @@ func TestPoisonPill(t *testing.T) {
 			// The record is fixed, or is skipped by hand if that writes nothing twice.
 			at := topicPartition{"t", 1}
 			if following == 0 {
-				x.group.committed[at], x.group.metadata[at] = poisonOffset+1, ""
+				x.group.committed[at] = poisonOffset + 1
+				x.group.metadata[at] = ""
 			} else {
 				x.group.logs[at][poisonOffset].Value = []byte("mended")
 				want = append(want, string(x.group.logs[at][poisonOffset].Key)+"=mended")
 			}
-			x.o.InDoubt, x.o.Revoked = nil, nil
+			x.o.InDoubt = nil
+			x.o.Revoked = nil
 			x.ok(t)
 			checkWrittenOnce(t, want, written)
 		})
@@ -119,7 +123,8 @@ func countWritten(x *world) map[string]int {
 func putPoison(x *world, poison string) (rows []string) {
 	for i := range poisonRecords {
 		for p := range int32(2) {
-			key, value := poisonKey(i, p), fmt.Sprintf("v%d", i)
+			key := poisonKey(i, p)
+			value := fmt.Sprintf("v%d", i)
 			if p == 1 && i == poisonOffset {
 				value = poison
 			} else if key[0] != 'x' {

@@ -165,7 +165,8 @@ func TestStopWhileResponsesAreRead(t *testing.T) {
 func TestResponseDuringStopIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.service.slow = false, 5*time.Second-10*time.Millisecond
+		x.o.Once = false
+		x.service.slow = 5*time.Second - 10*time.Millisecond
 		x.group.put("t", 0, "a=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(2*time.Second + 240*time.Millisecond) // sent after 1 s; canceled 3.75 s after the stop

@@ -95,7 +95,8 @@ func TestRetriesUntilRetryTimeout(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
 			counter := &attemptCounter{fails: c.fails}
-			x.o.InFlight, x.o.Retry = 1, c.retry
+			x.o.InFlight = 1
+			x.o.Retry = c.retry
 			x.group.put("t", 0, "a=1", "b=2")
 			c.fail(x, counter)
 			_, err := x.run(t)
@@ -238,7 +239,9 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
 			kept := &letters{}
-			x.o.TolerateAll, x.o.Retry, x.o.DeadLetters = c.tolerate, c.retry, kept
+			x.o.TolerateAll = c.tolerate
+			x.o.Retry = c.retry
+			x.o.DeadLetters = kept
 			x.group.put("t", 0, "a=1", "b=2", "c=3", "b=4")
 			attempts := 0
 			var order []string
@@ -279,7 +282,8 @@ func TestWaitingDeliveriesAreBounded(t *testing.T) {
 	for _, rows := range []int{most + 1, most + 5} {
 		runtest.Bubble(t, fmt.Sprint(rows, " rows"), func(t *testing.T) {
 			x := newWorld(&writer{})
-			x.o.InFlight, x.service.slow = slots, time.Millisecond
+			x.o.InFlight = slots
+			x.service.slow = time.Millisecond
 			for key := range rows {
 				x.group.put("t", 0, string(rune('a'+key))+"=1")
 			}
@@ -294,7 +298,8 @@ func TestWaitingDeliveriesAreBounded(t *testing.T) {
 					return 201, nil
 				}
 				row, _, _ := strings.Cut(body, "?")
-				if tried[row]++; tried[row] == 2 && first == 0 {
+				tried[row]++
+				if tried[row] == 2 && first == 0 {
 					first = len(tried)
 				}
 				return 412, nil
@@ -321,7 +326,8 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
-			x.o.InFlight, x.service.slow = 2, time.Millisecond
+			x.o.InFlight = 2
+			x.service.slow = time.Millisecond
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1", "f=1", "a=2", "x=1", "y=1", "z=1")
 			var start time.Time
 			var order []string

@@ -33,12 +33,17 @@ func TestLostPartitionsComeBack(t *testing.T) {
 		{"committed before", func(*group, topicPartition) {}, 2, []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
 		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 5 }, -1, []string{"a=1", "b=1",
 			"c=1", "d=1"}},
-		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.metadata[at] = 0, "" }, 2,
+		{"an operator set it back", func(g *group, at topicPartition) {
+			g.committed[at] = 0
+			g.metadata[at] = ""
+		}, 2,
 			[]string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"}},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{repeatable: true})
-			x.o.Once, x.o.InFlight, x.o.CommitInterval = false, 2, 100*time.Millisecond
+			x.o.Once = false
+			x.o.InFlight = 2
+			x.o.CommitInterval = 100 * time.Millisecond
 			x.service.slow = time.Second
 			at := topicPartition{"t", 0}
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
@@ -70,7 +75,8 @@ func TestLostPartitionsComeBack(t *testing.T) {
 func TestSettledIsSharedByTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
-		x.o.Once, x.o.Revoked = false, &RevokedPartitions{}
+		x.o.Once = false
+		x.o.Revoked = &RevokedPartitions{}
 		x.group.put("t", 0, "a=1", "b=1")
 		x.group.refuse = errors.New("nobody there")
 		stop := runtest.Start(t, NewTask(x.o).Run)
@@ -121,7 +127,8 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 func TestMetadataOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.InFlight = false, 2
+		x.o.Once = false
+		x.o.InFlight = 2
 		x.service.slow = time.Second
 		x.service.slowFor = map[string]time.Duration{"a=1": 3 * time.Second}
 		at := topicPartition{"t", 0}
@@ -140,7 +147,8 @@ func TestMetadataOfARevokedPartition(t *testing.T) {
 func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.CommitInterval = false, time.Minute
+		x.o.Once = false
+		x.o.CommitInterval = time.Minute
 		x.service.slow = time.Second
 		x.service.answer = func(n int, _ string) (uint16, error) {
 			if n == 1 {
@@ -246,7 +254,8 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 		x := newWorld(&writer{})
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "b=2", "b=3")
-		x.group.committed[at], x.group.metadata[at] = 9, "settled=1-3"
+		x.group.committed[at] = 9
+		x.group.metadata[at] = "settled=1-3"
 		var log strings.Builder
 		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		x.service.answer = func(_ int, body string) (uint16, error) {
@@ -268,7 +277,8 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 // A log becomes shorter while the task runs: offsets of records that were read before are not committed for the new
 // ones.
 func TestTruncatedPartition(t *testing.T) {
-	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
+	l := newLedger(&InDoubtRecords{})
+	at := topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
 	l.apply(offsetFetched{tp: at, committed: -1})
 	records := func(first, end int64) (all []*kgo.Record) {
@@ -340,7 +350,9 @@ func control(t *testing.T) kgo.RecordAttrs {
 	marker.Key = []byte{0, 0, 0, 1} // version 0, a commit
 	marker.Length = int32(len(marker.AppendTo(nil)) - 1)
 	batch := kmsg.NewRecordBatch()
-	batch.Magic, batch.Attributes, batch.NumRecords = 2, 1<<4|1<<5, 1
+	batch.Magic = 2
+	batch.Attributes = 1<<4 | 1<<5
+	batch.NumRecords = 1
 	batch.Records = marker.AppendTo(nil)
 	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
 	fetched := kmsg.NewFetchResponseTopicPartition()

@@ -116,8 +116,10 @@ func TestDeadLetters(t *testing.T) {
 	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
 	answer := byBody(map[string]uint16{"d=400": 400})
 	synctest.Test(t, func(t *testing.T) {
-		x, kept := newWorld(&writer{}), &letters{}
-		x.o.TolerateAll, x.o.DeadLetters = true, kept
+		x := newWorld(&writer{})
+		kept := &letters{}
+		x.o.TolerateAll = true
+		x.o.DeadLetters = kept
 		x.group.put("t", 0, records...)
 		x.service.answer = answer
 		task := x.ok(t)
@@ -137,7 +139,9 @@ func TestDeadLetters(t *testing.T) {
 	for at, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
 		synctest.Test(t, func(t *testing.T) {
 			x := newWorld(&writer{})
-			x.o.TolerateAll, x.o.InFlight, x.o.DeadLetters = true, 1, &letters{refuses: errors.New("brokers are away")}
+			x.o.TolerateAll = true
+			x.o.InFlight = 1
+			x.o.DeadLetters = &letters{refuses: errors.New("brokers are away")}
 			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
 			x.service.answer = answer
 			task, err := x.run(t)
@@ -286,7 +290,8 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
 	x := newWorld(&writer{repeatable: true})
-	x.o.Metrics, x.o.Logger = new(task.Metrics), slog.New(slog.NewTextHandler(&logged, nil))
+	x.o.Metrics = new(task.Metrics)
+	x.o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 	waitErr := NewTask(x.o)
 	waitErr.run = &runContext{consumer: x.group}
 	at := topicPartition{"t", 0}
@@ -335,7 +340,8 @@ func TestStop(t *testing.T) {
 func TestRebalance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.InFlight = false, 2
+		x.o.Once = false
+		x.o.InFlight = 2
 		x.service.slow = time.Second
 		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
 		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
@@ -392,7 +398,8 @@ func TestRebalanceOfADelivery(t *testing.T) {
 func TestRevokeDoesNotWaitForUnsentDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
-		x.o.Once, x.o.InFlight = false, 1
+		x.o.Once = false
+		x.o.InFlight = 1
 		x.group.failCommits(errors.New("unknown member"))
 		x.group.put("t", 0, "a=1")
 		x.group.put("t", 1, "b=1")
@@ -509,7 +516,8 @@ func TestSwapAtTheBatchBoundary(t *testing.T) {
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			x := newWorld(&writer{version: "1", topics: []string{"t"}})
-			x.o.BatchRows, x.group.atMost = 10, 10
+			x.o.BatchRows = 10
+			x.group.atMost = 10
 			x.group.put("t", 0, lines("a", 50)...)
 			x.service.answer = func(n int, _ string) (uint16, error) {
 				if n == 15 {

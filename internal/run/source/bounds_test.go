@@ -33,7 +33,8 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	f := emptyFeed(NewTask(o), &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
 	f.pipeline.output = &heavyProducer{}
 	f.log = f.task.log
-	f.pipeline.free, f.pipeline.converted = make(chan *chunk, chunks), make(chan *chunk, 1)
+	f.pipeline.free = make(chan *chunk, chunks)
+	f.pipeline.converted = make(chan *chunk, 1)
 	for range chunks - 1 {
 		f.pipeline.free <- newChunk(registry)
 	}
@@ -135,8 +136,7 @@ func TestTooLargeRowFails(t *testing.T) {
 	}
 	// Headers count, too, whatever their number.
 	for name, headers := range map[string][]connectdata.Header{"one": {{Name: "h", Encoding: wit.Raw,
-		Value: make([]byte,
-			2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
+		Value: make([]byte, 2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
 		for i := range headers {
 			headers[i].Encoding = wit.Raw
 			if name == "many" {

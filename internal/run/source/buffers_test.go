@@ -58,7 +58,8 @@ type sentBatch struct {
 // wrong returns the first record that has changed, or "".
 func (b *sentBatch) wrong() string {
 	for i := range b.records {
-		got, want := &b.records[i], &b.want[i]
+		got := &b.records[i]
+		want := &b.want[i]
 		same := got.Topic == want.Topic && bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) &&
 			len(got.Headers) == len(want.Headers)
 		for h := range got.Headers {
@@ -154,9 +155,8 @@ func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error
 // widening makes values larger if it has a size, so that a chunk is split.
 type widening struct{ size int }
 
-func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte,
-	bool,
-	error) {
+func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
 	if w.size == 0 {
 		return append(dst, b.Bytes(d)...), false, nil
 	}
@@ -185,10 +185,12 @@ func shareMemory(t *testing.T, seed uint64) {
 	worlds := make([]*world, feeds)
 	for n := range feeds {
 		pick := rand.New(rand.NewPCG(seed, uint64(n)))
-		size, created := 200+pick.IntN(400), 0
+		size := 200 + pick.IntN(400)
+		created := 0
 		wide := n%7 == 6
 		if wide { // values that the converter creates
-			size, created = 12_000, 12_000
+			size = 12_000
+			created = 12_000
 		}
 		var pages [][]string
 		for page := range 1 + pick.IntN(4) {
@@ -208,7 +210,9 @@ func shareMemory(t *testing.T, seed uint64) {
 		}
 		w := newWorld(&reader{exact: pick.IntN(2) == 0, acks: pick.IntN(3) == 0}, pages...)
 		worlds[n] = w
-		w.o.Buffers, w.broker.coin, w.broker.flushes = buffers, pick, false
+		w.o.Buffers = buffers
+		w.broker.coin = pick
+		w.broker.flushes = false
 		w.o.NewConverters = converting(asIs{}, widening{created})
 		if pick.IntN(2) == 0 {
 			w.o.NewChain = func(context.Context) (Chain, error) { return swelling{}, nil }
@@ -216,7 +220,8 @@ func shareMemory(t *testing.T, seed uint64) {
 		if pick.IntN(3) == 0 {
 			w.o.StopTimeout = 40 * time.Millisecond // a stop ends before all is acknowledged
 		}
-		breaks, failures := pick.IntN(4), pick.IntN(4)
+		breaks := pick.IntN(4)
+		failures := pick.IntN(4)
 		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // used by one goroutine
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
 			if breaks > 0 && chance.IntN(3) == 0 {

@@ -70,11 +70,11 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 }
 
 // worker runs a task to its end as a worker would.
-func (p workplace) worker(ctx context.Context) (*Task, error) {
+func (w workplace) worker(ctx context.Context) (*Task, error) {
 	registry := record.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
-	manager, err := plugin.New(ctx, plugin.Options{Folders: []string{p.Plugins}, Registry: registry, CacheDir: p.Cache,
-		Logger: quiet, Idle: p.idle})
+	manager, err := plugin.New(ctx, plugin.Options{Folders: []string{w.Plugins}, Registry: registry, CacheDir: w.Cache,
+		Logger: quiet, Idle: w.idle})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	}
 	defer binding.Close()
 	k := kafka.Defaults()
-	k.Bootstrap = []string{p.Broker}
+	k.Bootstrap = []string{w.Broker}
 	config := offset.DefaultConfig()
 	config.FlushInterval = 5 * time.Millisecond
 	offsets, err := offset.Open(ctx, k, config, nil, nil)
@@ -100,15 +100,15 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		return nil, err
 	}
 	defer admin.Close()
-	client, settings, err := p.client()
+	client, settings, err := w.client()
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings,
-		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: p.listen == nil,
+		Versions: VersionsOf(binding), Client: client, Registry: registry, Once: w.listen == nil,
 		Telemetry: Telemetry{Logger: quiet}, Offsets: Offsets{StoredOffset: StoredIn(offsets, "c")},
-		Stages: Stages{Listen: p.listen, NewConverters: func() (key, value convert.Converter, err error) {
+		Stages: Stages{Listen: w.listen, NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Options{IsKey: true, Schemas: registry}); err == nil {
 				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
@@ -128,12 +128,12 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	return task, task.Run(ctx)
 }
 
-func (p workplace) client() (*transport.Client, []wit.Setting, error) {
-	host, port, _ := net.SplitHostPort(p.Service)
+func (w workplace) client() (*transport.Client, []wit.Setting, error) {
+	host, port, _ := net.SplitHostPort(w.Service)
 	number, _ := strconv.Atoi(port)
 	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
 		Value: host}, {Name: "sap.odata.host.port", Value: port}}
-	for _, s := range p.Settings {
+	for _, s := range w.Settings {
 		name, value, _ := strings.Cut(s, "=")
 		if !strings.HasPrefix(name, "sap.odata.") {
 			name = "sap.odata#00." + name
@@ -230,7 +230,8 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 	assert.Equal(t, 2, reads(1001), "reads of the entity 1001")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		keys := x.keys(t, "t")
-		first, second := keys[`{"ProductID":1001}`], keys[`{"ProductID":1002}`]
+		first := keys[`{"ProductID":1001}`]
+		second := keys[`{"ProductID":1002}`]
 		if second < 2 && time.Now().Before(deadline) {
 			continue // being written
 		}
@@ -252,7 +253,8 @@ func TestPagesThatBreakOffInTransit(t *testing.T) {
 					Differ: differ,
 					Match:  "/Orders", Break: end, BreakAfter: 400_000, BreakCount: 3}}, sets("Orders")...)
 				task := x.run(t)
-				keys, born := x.keys(t, "t"), x.service.Ledger().Born
+				keys := x.keys(t, "t")
+				born := x.service.Ledger().Born
 				if differ != "all" && len(keys) != 3000 {
 					t.Fatalf("%d keys", len(keys))
 				}

@@ -99,7 +99,9 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 		s.lose--
 		return nil, &transport.NoResponseError{Method: r.Method, Target: r.Target, Cause: io.ErrUnexpectedEOF}
 	}
-	status, body, cut := uint16(200), "", false
+	status := uint16(200)
+	body := ""
+	cut := false
 	if lines, ok := s.follows[r.Target]; ok {
 		body = strings.Join(lines, "\n") + "\n"
 	} else if n, err := strconv.Atoi(strings.TrimPrefix(r.Target, "/page/")); err == nil && n < len(s.pages) {
@@ -217,7 +219,8 @@ func (r *reader) seen() (causes, subscribed []string) {
 func (r *reader) forget(subscription string) {
 	seeing.Lock()
 	defer seeing.Unlock()
-	r.causes, r.subscription = nil, subscription
+	r.causes = nil
+	r.subscription = subscription
 }
 
 type readerPage struct {
@@ -242,7 +245,8 @@ func (r *reader) OpenSource(_ context.Context, component string, settings []wit.
 	for i := range r.feeds {
 		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.OffsetEntry{wit.IntegerEntry("feed", int64(i))},
 			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, OnMismatch: r.changed}
-		if f.Subscribes = r.subscribes; r.topic != "" {
+		f.Subscribes = r.subscribes
+		if r.topic != "" {
 			f.Topic = r.topic
 		}
 		if r.pollMs > 0 || r.polls {
@@ -284,7 +288,7 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 				Repeatable: true}}},
 			nil
 	}
-	if ended && cause.Poll == nil || r.calm && cause.Snapshot != nil {
+	if (ended && cause.Poll == nil) || (r.calm && cause.Snapshot != nil) {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	switch {
@@ -312,8 +316,7 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 }
 
 func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.OffsetEntry,
-	response wit.Response) (uint32,
-	error) {
+	response wit.Response) (uint32, error) {
 	switch {
 	case response.Status == 410:
 		return 0, &wit.Error{Kind: wit.ErrorGone, Message: "the link is gone"}
@@ -430,9 +433,11 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		case text == "":
 		case strings.HasPrefix(text, "LATER "): // the trigger is repeated after that many milliseconds
 			fmt.Sscanf(text, "LATER %d", &p.WaitMs)
-			ended, p.More = true, true
+			ended = true
+			p.More = true
 		case strings.HasPrefix(text, "END "):
-			next, more := 0, false
+			next := 0
+			more := false
 			fmt.Sscanf(text, "END %d %t", &next, &more)
 			ended = true
 			at := []wit.OffsetEntry{wit.IntegerEntry("page", int64(next))}
@@ -443,9 +448,11 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			if !more {
 				at = append(at, wit.IntegerEntry("total", int64(next)))
 			}
-			p.Next, p.More = &at, more
+			p.Next = &at
+			p.More = more
 			if r.wakes {
-				p.Next, p.More = nil, false
+				p.Next = nil
+				p.More = false
 			}
 		case text[0] == '>' && !r.page.leave:
 			p.Linked = append(p.Linked, wit.LinkedRequest{Request: wit.Request{Tag: text[1:], Method: "GET",
@@ -569,7 +576,7 @@ func (b *broker) Acknowledged(partition, offset []wit.OffsetEntry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.pending[describeOffset(partition)] = offset
-	if b.flushes || b.coin != nil && b.coin.IntN(3) == 0 {
+	if b.flushes || (b.coin != nil && b.coin.IntN(3) == 0) {
 		b.flush()
 	}
 }
@@ -586,7 +593,8 @@ func (b *broker) flush() error {
 		b.stores = append(b.stores, describeOffset(v))
 	}
 	clear(b.pending)
-	if b.killAfter--; b.killAfter == 0 {
+	b.killAfter--
+	if b.killAfter == 0 {
 		b.kill = b.events
 	}
 	return nil
@@ -693,8 +701,8 @@ func (b *broker) records() []string {
 // asIs is a converter that copies bytes. Values that begin with refuse cannot be converted.
 type asIs struct{ refuse string }
 
-func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte, bool,
-	error) {
+func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
 	if a.refuse != "" && bytes.HasPrefix(b.Bytes(d), []byte(a.refuse)) {
 		return dst, false, errors.New("cannot be converted")
 	}

@@ -74,7 +74,8 @@ func TestKeysAreCompared(t *testing.T) {
 			if c.answer != nil {
 				c.answer(r)
 			}
-			want, begin := firstLoad(), time.Now()
+			want := firstLoad()
+			begin := time.Now()
 			if c.reason == "" {
 				want = append(want, "missed=row")
 			} else {
@@ -135,7 +136,8 @@ func TestComparisonIsRetried(t *testing.T) {
 			w.service.before = func(q *wit.Request) {
 				if q.Target == "/page/100" {
 					w.service.follows[q.Target] = page
-					if fails--; fails >= 0 {
+					fails--
+					if fails >= 0 {
 						delete(w.service.follows, q.Target)
 						w.service.follows[q.Target] = []string{"!transient"}
 					}

@@ -9,7 +9,8 @@ import (
 
 // The rest of a load is estimated from its last minute, once it has lasted for 30 seconds.
 func TestLoadPace(t *testing.T) {
-	began, total := time.Unix(1000, 0), uint64(100_000)
+	began := time.Unix(1000, 0)
+	total := uint64(100_000)
 	f := feed{status: &feedStatus{}, notifications: &notificationQueue{}}
 	seconds := int64(9)
 	f.status.load = &FeedLoad{Read: 1, SecondsLeft: &seconds}

@@ -141,8 +141,7 @@ func TestWaitingSenders(t *testing.T) {
 		cancel()
 		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
 		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
-			t.Errorf("expected an error for a sender whose rows are not in Kafka, found %v",
-				err)
+			t.Errorf("expected an error for a sender whose rows are not in Kafka, found %v", err)
 		}
 	})
 }
@@ -169,8 +168,12 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
 	t.Helper()
 	e := &endpoint{}
-	w.o.Once, w.o.Listen = false, e.listen
-	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
+	w.o.Once = false
+	w.o.Listen = e.listen
+	r.causes = nil
+	r.subscribed = nil
+	r.makes = makes
+	r.subscription = subscription
 	w.task = NewTask(w.o)
 	stop := runtest.Start(t, w.task.Run)
 	runtest.Pass(10 * time.Second)
@@ -245,7 +248,8 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 // subscription.
 func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 	old := emptyFeed(&Task{}, nil)
-	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
+	old.notifications.subscriptionDigest = "1"
+	old.notifications.currentDigest = "2"
 	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
 	if token, _ := old.nextTrigger(); token != "x" || err != nil {
 		t.Fatal(token, err)
@@ -306,7 +310,8 @@ func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 			w := newWorld(r, rows("a", 3))
 			w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
 			w.ok(t)
-			r.stores, r.causes = true, nil
+			r.stores = true
+			r.causes = nil
 			before := len(w.broker.records())
 			task := NewTask(w.o)
 			output := w.o.NewOutput
@@ -349,7 +354,7 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *endpoint) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
-				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
+				if _, ok := covers["/snapshot"]; !ok || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
 					t.Errorf("the missed changes count as read with %v", covers)
 				}
 			})
@@ -428,31 +433,32 @@ type postponing struct {
 	due     *time.Timer
 }
 
-func (o *postponing) Commit(ctx context.Context) error {
-	if o.open = false; o.due == nil {
-		o.due = time.AfterFunc(time.Minute, func() {
-			if err := o.end(ctx); err != nil {
-				o.failed(err)
+func (p *postponing) Commit(ctx context.Context) error {
+	if p.open = false; p.due == nil {
+		p.due = time.AfterFunc(time.Minute, func() {
+			if err := p.end(ctx); err != nil {
+				p.failed(err)
 			}
 		})
 	}
 	return nil
 }
 
-func (o *postponing) Flush(ctx context.Context) error { return o.end(ctx) }
+func (p *postponing) Flush(ctx context.Context) error { return p.end(ctx) }
 
-func (o *postponing) end(ctx context.Context) error {
-	if o.due == nil {
+func (p *postponing) end(ctx context.Context) error {
+	if p.due == nil {
 		return nil
 	}
-	o.due.Stop()
-	o.due, o.open = nil, true
-	if text := o.refuses.Load(); text != nil && strings.Contains(strings.Join(o.lines, " "), *text) {
-		o.refuses.Store(nil)
-		_ = o.transactions.Abort(ctx)
+	p.due.Stop()
+	p.due = nil
+	p.open = true
+	if text := p.refuses.Load(); text != nil && strings.Contains(strings.Join(p.lines, " "), *text) {
+		p.refuses.Store(nil)
+		_ = p.transactions.Abort(ctx)
 		return &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}
 	}
-	return o.transactions.Commit(ctx)
+	return p.transactions.Commit(ctx)
 }
 
 // With exactly-once, the second response about an entity is also read again when its commit fails.

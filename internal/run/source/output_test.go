@@ -32,61 +32,65 @@ type transactions struct {
 	upTo  kafka.Offset
 }
 
-func (o *transactions) NewBatch() Batch              { return &fakeBatch{} }
-func (o *transactions) AtLeastOnce() bool            { return false }
-func (o *transactions) OnFailure(failed func(error)) { o.failed = failed }
+func (t *transactions) NewBatch() Batch              { return &fakeBatch{} }
+func (t *transactions) AtLeastOnce() bool            { return false }
+func (t *transactions) OnFailure(failed func(error)) { t.failed = failed }
 
-func (o *transactions) Begin(context.Context) error {
-	if o.open {
-		o.t.Error("a page starts within another one")
+func (t *transactions) Begin(context.Context) error {
+	if t.open {
+		t.t.Error("a page starts within another one")
 	}
-	o.open = true
+	t.open = true
 	return nil
 }
 
-func (o *transactions) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
-	if !o.open && (batch.Len() > 0 || upTo.Partition != nil) {
-		o.t.Error("records or an offset outside of a page")
+func (t *transactions) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
+	if !t.open && (batch.Len() > 0 || upTo.Partition != nil) {
+		t.t.Error("records or an offset outside of a page")
 	}
 	for _, r := range batch.(*fakeBatch).records {
-		o.lines = append(o.lines, fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value))
+		t.lines = append(t.lines, fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value))
 	}
 	if upTo.Partition != nil {
-		o.upTo = upTo
+		t.upTo = upTo
 	}
 	done(batch.Len(), nil)
 }
 
-func (o *transactions) Commit(context.Context) error {
-	if !o.open {
-		o.t.Error("commit without a page")
+func (t *transactions) Commit(context.Context) error {
+	if !t.open {
+		t.t.Error("commit without a page")
 	}
-	o.b.mu.Lock()
-	defer o.b.mu.Unlock()
-	if !o.b.alive() {
+	t.b.mu.Lock()
+	defer t.b.mu.Unlock()
+	if !t.b.alive() {
 		return errKilled
 	}
-	o.b.log = append(o.b.log, o.lines...)
-	if o.upTo.Partition != nil {
-		o.b.offsets[describeOffset(o.upTo.Partition)] = o.upTo.Position
+	t.b.log = append(t.b.log, t.lines...)
+	if t.upTo.Partition != nil {
+		t.b.offsets[describeOffset(t.upTo.Partition)] = t.upTo.Position
 	}
-	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
-	if !o.b.alive() {
+	t.open = false
+	t.lines = nil
+	t.upTo = kafka.Offset{}
+	if !t.b.alive() {
 		return errKilled // committed, but the worker was killed before the response
 	}
 	return nil
 }
 
-func (o *transactions) Abort(context.Context) error {
-	if !o.open {
-		o.t.Error("abort without a page")
+func (t *transactions) Abort(context.Context) error {
+	if !t.open {
+		t.t.Error("abort without a page")
 	}
-	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
+	t.open = false
+	t.lines = nil
+	t.upTo = kafka.Offset{}
 	return nil
 }
 
-func (o *transactions) Flush(context.Context) error { return nil }
-func (o *transactions) Close(context.Context) error { return nil }
+func (t *transactions) Flush(context.Context) error { return nil }
+func (t *transactions) Close(context.Context) error { return nil }
 
 // A feed works the same for both kinds of delivery: with an output that commits whole pages, every row arrives once and
 // in order, whatever breaks off, and whenever the worker is killed.
@@ -95,7 +99,8 @@ func TestPagesAsTransactions(t *testing.T) {
 		l := newScenario(r)
 		l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
 		for range r.IntN(5) {
-			l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
+			l.w.broker.kill = 1 + r.IntN(12)
+			l.w.broker.events = 0
 			if _, err := l.w.run(t); err != nil && !errors.Is(err, errKilled) {
 				t.Errorf("expected to be killed, found %v", err)
 			}
@@ -109,7 +114,8 @@ func TestPagesAsTransactions(t *testing.T) {
 			if _, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line); err != nil {
 				t.Fatal(err)
 			}
-			if next[feed]++; l.order[line] != next[feed] {
+			next[feed]++
+			if l.order[line] != next[feed] {
 				t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed,
 					next[feed], l.order[line])
 			}
@@ -132,12 +138,13 @@ type refusing struct {
 	committed bool
 }
 
-func (o *refusing) Commit(ctx context.Context) error {
-	if *o.left--; *o.left < 0 {
-		return o.transactions.Commit(ctx)
+func (r *refusing) Commit(ctx context.Context) error {
+	*r.left--
+	if *r.left < 0 {
+		return r.transactions.Commit(ctx)
 	}
-	_ = o.transactions.Abort(ctx)
-	return &kafka.TransactionAborted{Cause: o.by, Committed: o.committed}
+	_ = r.transactions.Abort(ctx)
+	return &kafka.TransactionAborted{Cause: r.by, Committed: r.committed}
 }
 
 // A feed whose commits brokers reject starts over a limited number of times; a feed without a coordinator continues
@@ -210,9 +217,9 @@ type committing struct {
 	takes time.Duration
 }
 
-func (o *committing) Commit(ctx context.Context) error {
-	time.Sleep(o.takes)
-	return o.transactions.Commit(ctx)
+func (c *committing) Commit(ctx context.Context) error {
+	time.Sleep(c.takes)
+	return c.transactions.Commit(ctx)
 }
 
 // While a page is committed the next one is read, as far as chunks allow: a load takes about as long as its pages

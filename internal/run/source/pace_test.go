@@ -51,7 +51,8 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			c.reader.exact = true
 			w := newWorld(c.reader, c.pages)
-			w.service.answer, w.o.Once = c.answer, false
+			w.service.answer = c.answer
+			w.o.Once = false
 			w.service.follows = map[string][]string{"/inner": {}}
 			stop := runtest.Start(t, NewTask(w.o).Run)
 			runtest.Pass(time.Minute)
@@ -202,7 +203,8 @@ func (a apart) Release(Reader)                               {}
 func TestSlowResponseDelaysNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
-		w.o.ConcurrentPages, w.o.Versions = 1, runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.Versions = runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
+		w.o.ConcurrentPages = 1
 		var asked atomic.Int64
 		others := make(chan struct{})
 		w.service.before = func(r *wit.Request) {
@@ -227,7 +229,8 @@ func TestRepeatedPageFails(t *testing.T) {
 	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
 		n := 0
 		return func(int, string) (uint16, string, bool) {
-			if n++; n >= 20 { // loads that continue end here
+			n++
+			if n >= 20 { // loads that continue end here
 				return 200, "END 0 false\n", false
 			}
 			return 200, bodies[(n-1)%len(bodies)], false
@@ -256,7 +259,9 @@ func TestRepeatedPageFails(t *testing.T) {
 			runtest.Bubble(t, fmt.Sprint(c.name, ", exactly-once ", exactly), func(t *testing.T) {
 				c.reader.exact = true
 				w := newWorld(c.reader, nil)
-				w.service.answer, w.o.Once, w.o.TolerateAll = answers(c.bodies), false, true
+				w.service.answer = answers(c.bodies)
+				w.o.Once = false
+				w.o.TolerateAll = true
 				w.service.pages = [][]string{{}}
 				if exactly {
 					w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
@@ -331,14 +336,16 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 func TestMembershipIsConfirmedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))
-		asked, looked := 0, 0
+		asked := 0
+		looked := 0
 		w.o.Once = false
 		w.o.CheckLease = func(ctx context.Context) error {
 			if ctx.Err() != nil {
 				looked++
 				return errors.New("it was too long ago")
 			}
-			if asked++; asked == 3 {
+			asked++
+			if asked == 3 {
 				<-ctx.Done()
 				return ctx.Err()
 			}

@@ -67,7 +67,8 @@ func TestTrappingNestedRowsAreFound(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			lines, records := poisoned()
-			lines[3], lines[9000] = ">deep", ">deeper"
+			lines[3] = ">deep"
+			lines[9000] = ">deeper"
 			records = slices.Concat(records[:3], records[4:9000], records[9001:])
 			r := &reader{exact: exact}
 			w := newWorld(r, lines)
@@ -184,7 +185,8 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 // A search ends when it cannot be narrowed further: the plugin traps after the last byte, whatever precedes it.
 func TestSearchEndsAfterLastByte(t *testing.T) {
 	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
-		s, n := bisection{}, 0
+		s := bisection{}
+		n := 0
 		for s.narrow(&trapError{from: size, to: size}) {
 			n++
 		}

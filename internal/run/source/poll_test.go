@@ -13,7 +13,8 @@ import (
 // A period starts at the end of the last read, and a cron expression is evaluated from then on.
 func TestNextPoll(t *testing.T) {
 	now := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
-	period, often := wit.Ptr(uint32(60_000)), wit.Ptr(uint32(100))
+	period := wit.Ptr(uint32(60_000))
+	often := wit.Ptr(uint32(100))
 	for _, c := range []struct {
 		feed  wit.Feed
 		due   time.Duration

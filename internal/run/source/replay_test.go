@@ -218,7 +218,8 @@ func TestRejectedPartsBecomeDeadLetter(t *testing.T) {
 			Offset: number, Key: []byte("k"), Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}}
 		replayed := func(refuses string, l task.DeadLetter) []string {
 			w.broker = newBroker()
-			w.o.StoredOffset, w.o.NewOutput = w.broker.Get, w.broker.output
+			w.o.StoredOffset = w.broker.Get
+			w.o.NewOutput = w.broker.output
 			w.o.NewConverters = converting(asIs{}, asIs{refuses})
 			said = nil
 			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{l}, nil)))

@@ -65,11 +65,14 @@ func TestExtraPageDuringALoad(t *testing.T) {
 		clear(w.broker.pending)
 		written := len(w.broker.records())
 		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)})
-		r.stores, w.broker.kill, w.broker.stores = true, 0, nil
+		r.stores = true
+		w.broker.kill = 0
+		w.broker.stores = nil
 		w.service.follows = map[string][]string{"/store": {"s=1", "LATER 0"}}
 		broken := 0
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
-			if broken++; broken < 4 {
+			broken++
+			if broken < 4 {
 				return 200, body[:200_000*broken], true
 			}
 			return 200, body, false
@@ -90,7 +93,8 @@ func TestExtraPageDuringALoad(t *testing.T) {
 // If the topic is changed during a load, each topic would get a part of the rows: the feed handles it like a changed
 // fingerprint. Between two loads the topic may be changed.
 func TestTopicChangedDuringALoad(t *testing.T) {
-	a, b := rows("a", 3), rows("b", 3)
+	a := rows("a", 3)
+	b := rows("b", 3)
 	for name, c := range map[string]struct {
 		changed   wit.MismatchPolicy
 		killAfter int // offsets stored before that, of which the first is the beginning
@@ -111,7 +115,8 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 			w := newWorld(r, a, b)
 			w.service.follows = map[string][]string{"/store": {"LATER 0"}}
 			restart := func(kill int) error {
-				w.broker.kill, w.broker.killAfter = 0, kill
+				w.broker.kill = 0
+				w.broker.killAfter = kill
 				_, err := w.run(t)
 				clear(w.broker.pending)
 				return err
@@ -126,7 +131,8 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 				}
 			}
 			earlier := len(w.broker.records())
-			r.topic, r.stores = "other", false
+			r.topic = "other"
+			r.stores = false
 			assert.ErrorOrNone(t, restart(0), c.message)
 			var want []string
 			for _, line := range c.want {
@@ -174,7 +180,8 @@ func newScenario(r *rand.Rand) *scenario {
 	}
 	l.index()
 	l.w = newWorld(&reader{exact: l.exact, feeds: l.feeds, fingerprint: "f"}, l.pages...)
-	l.w.broker.flushes, l.w.broker.coin = false, rand.New(rand.NewPCG(r.Uint64(), 2))
+	l.w.broker.flushes = false
+	l.w.broker.coin = rand.New(rand.NewPCG(r.Uint64(), 2))
 	l.w.service.answer = func(_ int, body string) (uint16, string, bool) {
 		if l.r.IntN(4) == 0 {
 			return 200, body[:l.r.IntN(len(body))], true
@@ -186,10 +193,10 @@ func newScenario(r *rand.Rand) *scenario {
 	return l
 }
 
-func (l *scenario) index() {
+func (s *scenario) index() {
 	n := 0
-	for _, page := range l.pages {
-		l.firsts = append(l.firsts, n)
+	for _, page := range s.pages {
+		s.firsts = append(s.firsts, n)
 		isLast := []int{}
 		for _, line := range page {
 			n++
@@ -198,45 +205,48 @@ func (l *scenario) index() {
 			} else {
 				isLast = append(isLast, n)
 			}
-			l.order[strings.TrimPrefix(line, "+")] = n
+			s.order[strings.TrimPrefix(line, "+")] = n
 		}
-		l.ends = append(l.ends, isLast)
+		s.ends = append(s.ends, isLast)
 	}
 }
 
 // killed runs a worker until an event or a number of stored offsets; after that its calls have no effect.
-func (l *scenario) killed(t *testing.T, events, stores int) {
-	b := l.w.broker
+func (s *scenario) killed(t *testing.T, events, stores int) {
+	b := s.w.broker
 	b.mu.Lock()
-	b.events, b.kill, b.killAfter = 0, events, stores
+	b.events = 0
+	b.kill = events
+	b.killAfter = stores
 	b.mu.Unlock()
-	stored := l.stored()
+	stored := s.stored()
 	before := len(b.records())
-	_, err := l.w.run(t)
+	_, err := s.w.run(t)
 	if err != nil && !errors.Is(err, errKilled) {
 		t.Errorf("expected to be killed, found %v", err)
 	}
 	b.mu.Lock()
 	clear(b.pending)
-	b.kill, b.killAfter = 0, 0
+	b.kill = 0
+	b.killAfter = 0
 	b.mu.Unlock()
-	l.check(t, stored, before)
+	s.check(t, stored, before)
 }
 
-func (l *scenario) finish(t *testing.T) {
-	stored := l.stored()
-	before := len(l.w.broker.records())
-	if _, err := l.w.run(t); err != nil {
+func (s *scenario) finish(t *testing.T) {
+	stored := s.stored()
+	before := len(s.w.broker.records())
+	if _, err := s.w.run(t); err != nil {
 		t.Error(err)
 	}
-	l.check(t, stored, before)
+	s.check(t, stored, before)
 	got := map[string]bool{}
-	for _, record := range l.w.broker.records() {
+	for _, record := range s.w.broker.records() {
 		got[record] = true
 	}
-	for feed := range l.feeds {
-		for line := range l.order {
-			if record := fmt.Sprintf("topic%d/%s", feed, line); !got[record] && !l.deleted[line] {
+	for feed := range s.feeds {
+		for line := range s.order {
+			if record := fmt.Sprintf("topic%d/%s", feed, line); !got[record] && !s.deleted[line] {
 				t.Errorf("missing: %.40s", record)
 				return
 			}
@@ -246,13 +256,13 @@ func (l *scenario) finish(t *testing.T) {
 
 // stored returns how many rows of each feed precede the stored offsets; with an unreliable service the number is
 // unknown.
-func (l *scenario) stored() []int {
-	out := make([]int, l.feeds)
-	if l.lies {
+func (s *scenario) stored() []int {
+	out := make([]int, s.feeds)
+	if s.lies {
 		return out
 	}
 	for feed := range out {
-		fields, _ := l.w.broker.Get(context.Background(), []wit.OffsetEntry{wit.IntegerEntry("feed", int64(feed))})
+		fields, _ := s.w.broker.Get(context.Background(), []wit.OffsetEntry{wit.IntegerEntry("feed", int64(feed))})
 		p, _, _, err := parsePosition(fields)
 		if err != nil || len(p.fields) == 0 {
 			continue
@@ -260,12 +270,12 @@ func (l *scenario) stored() []int {
 		n, _ := wit.Lookup(p.fields, "page")
 		page := int(*n.Integer)
 		switch {
-		case page == len(l.pages):
-			out[feed] = len(l.order)
+		case page == len(s.pages):
+			out[feed] = len(s.order)
 		case p.midPage:
-			out[feed] = l.ends[page][p.row]
+			out[feed] = s.ends[page][p.row]
 		default:
-			out[feed] = l.firsts[page]
+			out[feed] = s.firsts[page]
 		}
 	}
 	return out
@@ -273,46 +283,46 @@ func (l *scenario) stored() []int {
 
 // check checks the records of one worker: if pages repeat exactly, it wrote none that precede the offsets stored at its
 // start.
-func (l *scenario) check(t *testing.T, stored []int, before int) {
-	if !l.exact || l.lies {
+func (s *scenario) check(t *testing.T, stored []int, before int) {
+	if !s.exact || s.lies {
 		return
 	}
-	for _, record := range l.w.broker.records()[before:] {
+	for _, record := range s.w.broker.records()[before:] {
 		topic, line, _ := strings.Cut(record, "/")
 		feed := int(topic[len("topic")] - '0')
-		if l.order[line] <= stored[feed] {
-			t.Errorf("%.40s was repeated, row %d of %d stored", record, l.order[line], stored[feed])
+		if s.order[line] <= stored[feed] {
+			t.Errorf("%.40s was repeated, row %d of %d stored", record, s.order[line], stored[feed])
 			return
 		}
 	}
 }
 
 // change makes the service respond differently the next time: rows deleted, moved, added.
-func (l *scenario) change() {
-	l.w.service.mu.Lock()
-	defer l.w.service.mu.Unlock()
-	for p := range l.pages {
-		page := slices.Clone(l.pages[p])
-		for range l.r.IntN(6) {
+func (s *scenario) change() {
+	s.w.service.mu.Lock()
+	defer s.w.service.mu.Unlock()
+	for p := range s.pages {
+		page := slices.Clone(s.pages[p])
+		for range s.r.IntN(6) {
 			if len(page) == 0 {
 				break
 			}
-			i := l.r.IntN(len(page))
-			switch line := page[i]; l.r.IntN(3) {
+			i := s.r.IntN(len(page))
+			switch line := page[i]; s.r.IntN(3) {
 			case 0:
-				l.deleted[strings.TrimPrefix(line, "+")] = true
+				s.deleted[strings.TrimPrefix(line, "+")] = true
 				page = slices.Delete(page, i, i+1)
 			case 1:
 				page = append(slices.Delete(page, i, i+1), line)
 			case 2:
-				page = slices.Insert(page, i, fmt.Sprintf("new%d.%d=n", p, l.r.Uint32()))
+				page = slices.Insert(page, i, fmt.Sprintf("new%d.%d=n", p, s.r.Uint32()))
 			}
 		}
 		if len(page) > 0 {
 			page[0] = strings.TrimPrefix(page[0], "+")
 		}
-		l.pages[p] = page
-		l.w.service.pages[p] = page
+		s.pages[p] = page
+		s.w.service.pages[p] = page
 	}
 }
 

@@ -33,7 +33,8 @@ type refusingOne struct {
 }
 
 func (o *refusingOne) Commit(ctx context.Context) error {
-	if *o.commits++; *o.commits != o.refused {
+	*o.commits++
+	if *o.commits != o.refused {
 		return o.transactions.Commit(ctx)
 	}
 	_ = o.transactions.Abort(ctx)
@@ -54,7 +55,8 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 		}
 		renewed := 0
 		w.o.PrepareOffsets = func(context.Context, int) error {
-			if renewed++; renewed == 2 {
+			renewed++
+			if renewed == 2 {
 				w.swap(&reader{version: "2", exact: true, feeds: 2})
 			}
 			return nil
@@ -104,7 +106,8 @@ func TestFailureBetweenPages(t *testing.T) {
 		runtest.Pass(time.Minute)
 		w.broker.mu.Lock()
 		triggers := w.broker.log
-		w.broker.log, w.broker.offsets = nil, map[string][]wit.OffsetEntry{}
+		w.broker.log = nil
+		w.broker.offsets = map[string][]wit.OffsetEntry{}
 		w.broker.mu.Unlock()
 		last.failed(&kafka.TransactionAborted{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)

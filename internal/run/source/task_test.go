@@ -86,7 +86,8 @@ func TestPagesThatBreakOff(t *testing.T) {
 			w := newWorld(&reader{exact: exact}, rows("a", 20_000))
 			breaks := 0
 			w.service.answer = func(_ int, body string) (uint16, string, bool) {
-				if breaks++; breaks <= 2 {
+				breaks++
+				if breaks <= 2 {
 					return 200, body[:len(body)/3*breaks], true
 				}
 				return 200, body, false
@@ -161,7 +162,8 @@ func TestPageShorterThanDeliveredRows(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 4000))
 		answers := 0
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
-			if answers++; answers == 1 {
+			answers++
+			if answers == 1 {
 				return 200, body[:len(body)/2], true
 			}
 			return 200, "b=1\nEND 1 false\n", false
@@ -197,7 +199,8 @@ func TestFailingRows(t *testing.T) {
 	runtest.Bubble(t, "none tolerated, converter", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, slices.DeleteFunc(slices.Clone(page),
 			func(s string) bool { return s[0] == '?' }))
-		w.o.NewConverters, w.o.NewChain = converters, upper
+		w.o.NewConverters = converters
+		w.o.NewChain = upper
 		w.fails(t, "feed feed0: GET /page/0: row 3: key converter: cannot be converted")
 	})
 	runtest.Bubble(t, "tried again", func(t *testing.T) {
@@ -205,7 +208,8 @@ func TestFailingRows(t *testing.T) {
 		tries := 0
 		w.o.NewChain = func(context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowError {
-				if tries++; tries > 12 || len(b.Rows) == 0 {
+				tries++
+				if tries > 12 || len(b.Rows) == 0 {
 					return dropB(b)
 				}
 				b.Rows = b.Rows[1:]
@@ -224,7 +228,9 @@ func TestFailingRows(t *testing.T) {
 	})
 	runtest.Bubble(t, "all tolerated", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, page)
-		w.o.TolerateAll, w.o.NewConverters, w.o.NewChain = true, converters, upper
+		w.o.TolerateAll = true
+		w.o.NewConverters = converters
+		w.o.NewChain = upper
 		task := w.ok(t)
 		assert.Equal(t, []string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records())
 		if p := task.Progress(); p.Skipped != 2 || p.Errors != 2 || p.LastError.IsZero() {
@@ -315,7 +321,8 @@ func TestAcknowledgingRequestWaitsForOffset(t *testing.T) {
 		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.broker.flushes = false
 		w.broker.slow = make(chan struct{})
-		ran, swapped := make(chan struct{}), make(chan struct{})
+		ran := make(chan struct{})
+		swapped := make(chan struct{})
 		defer func() { close(ran); <-swapped }()
 		go func() {
 			defer close(swapped)
@@ -393,7 +400,8 @@ func TestStopThatTakesTooLong(t *testing.T) {
 func TestSlowOffsetStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
-		w.broker.flushes, w.broker.storing = false, time.Minute
+		w.broker.flushes = false
+		w.broker.storing = time.Minute
 		w.ok(t)
 		if len(w.broker.offsets) == 0 {
 			t.Error("expected the offset to be stored")
@@ -401,7 +409,8 @@ func TestSlowOffsetStore(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
-		w.broker.flushes, w.broker.storing = false, time.Minute
+		w.broker.flushes = false
+		w.broker.storing = time.Minute
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Second, cancel)
 		start := time.Now()
@@ -538,7 +547,8 @@ func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 			}
 			asked := 0
 			w.service.answer = func(_ int, body string) (uint16, string, bool) {
-				if asked++; asked <= 2 && status != 0 {
+				asked++
+				if asked <= 2 && status != 0 {
 					return status, body, false
 				}
 				return 200, body, false

@@ -105,7 +105,8 @@ func TestRowSubset(t *testing.T) {
 			var places []uint32
 			for range 1 + random.IntN(int(of)-1) {
 				at := random.Uint32N(of)
-				places, has[n][at] = append(places, at), true
+				places = append(places, at)
+				has[n][at] = true
 			}
 			lists[n] = NewRowSubset(of, places)
 			if all := len(has[n]) == int(of); all != lists[n].IsAll() {
@@ -157,7 +158,8 @@ func TestRowSubset(t *testing.T) {
 func TestSkipLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logtest.Journal
-		log, seen := out.Logger(slog.LevelInfo), 0
+		log := out.Logger(slog.LevelInfo)
+		seen := 0
 		s := &SkipLog{Message: "record skipped"}
 		lines := func(want ...string) {
 			t.Helper()

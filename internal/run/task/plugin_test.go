@@ -38,9 +38,12 @@ func (b *bound) Candidate() PluginVersion[string] {
 	}
 	return b.candidate
 }
-func (b *bound) Promote(PluginVersion[string])                 { b.current, b.candidate = b.candidate, nil }
-func (b *bound) Reject(_ PluginVersion[string], reason string) { b.candidate, b.rejected = nil, reason }
-func (b *bound) ShouldRetry(error) bool                        { return false }
+func (b *bound) Promote(PluginVersion[string]) { b.current, b.candidate = b.candidate, nil }
+func (b *bound) Reject(_ PluginVersion[string], reason string) {
+	b.candidate = nil
+	b.rejected = reason
+}
+func (b *bound) ShouldRetry(error) bool { return false }
 
 type state struct{ code PluginVersion[string] }
 
@@ -59,7 +62,8 @@ func newPlugin(b *bound, fits error) *Plugin[string, *state] {
 		CallOpen: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.RequestBatch,
 			error) {
 			v := o.code.(*version)
-			if n := v.opens.Add(1); v.open != nil {
+			n := v.opens.Add(1)
+			if v.open != nil {
 				return nil, v.open(int(n))
 			}
 			return nil, nil
@@ -88,7 +92,8 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 			assert.Contains(t, err.Error(), "HTTP 404")
 			return f.Kind
 		}
-		p, later := newPlugin(b, nil), newPlugin(b, nil)
+		p := newPlugin(b, nil)
+		later := newPlugin(b, nil)
 		later.Answered = p.Answered
 		assert.Equal(t, test.kind, kindOf(p.Start(t.Context())), "first attempt")
 		before := failure
@@ -166,13 +171,15 @@ func TestFollowAndReopen(t *testing.T) {
 // The work continues with the old version while a newer one is opened once, also if another task promotes it.
 func TestUpgradeIfOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opens, next := make(chan struct{}), &version{name: "2"}
+		opens := make(chan struct{})
+		next := &version{name: "2"}
 		next.open = func(int) error {
 			<-opens
 			return nil
 		}
 		b := &bound{current: &version{name: "1"}, candidate: next}
-		p, other := started(t, b, nil), started(t, b, nil)
+		p := started(t, b, nil)
+		other := started(t, b, nil)
 		adopt := func(p *Plugin[string, *state], want string) {
 			t.Helper()
 			began := time.Now()

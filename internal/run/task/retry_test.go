@@ -17,7 +17,8 @@ import (
 func TestRetryPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := func(r task.RetryPolicy, most int) (ends []time.Duration) {
-			began, retries := time.Now(), r.Start()
+			began := time.Now()
+			retries := r.Start()
 			for range most {
 				again, err := retries.Wait(t.Context())
 				require.NoError(t, err)
@@ -47,7 +48,7 @@ func TestRetryPolicy(t *testing.T) {
 		}
 		last := time.Duration(0)
 		for n, end := range ends(task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 50) {
-			if delay := end - last; delay > time.Second || n < 2 && delay != 300*time.Millisecond<<n {
+			if delay := end - last; delay > time.Second || (n < 2 && delay != 300*time.Millisecond<<n) {
 				t.Errorf("pause %d was of %v", n+1, delay)
 			}
 			last = end

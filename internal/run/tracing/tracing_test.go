@@ -202,7 +202,8 @@ func TestCollectorResponsesAreBounded(t *testing.T) {
 		n := 0
 		for q.Context().Err() == nil {
 			found, err := w.Write(make([]byte, 64<<10))
-			if n += found; err != nil {
+			n += found
+			if err != nil {
 				break
 			}
 		}
@@ -230,8 +231,7 @@ func TestSilentCollector(t *testing.T) {
 	taken, lost := tracer.Sent()
 	close(over)
 	if taken != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
-		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost,
-			taken)
+		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost, taken)
 	}
 	flush(t, tracer)
 	sent(t, tracer, spans-lost, lost)
@@ -240,7 +240,8 @@ func TestSilentCollector(t *testing.T) {
 // A stop does not wait for a collector that accepts connections and does not respond.
 func TestCloseIsBounded(t *testing.T) {
 	r := tracetest.Start(t)
-	asked, over := make(chan struct{}), make(chan struct{})
+	asked := make(chan struct{})
+	over := make(chan struct{})
 	r.Answer = func(http.ResponseWriter, *http.Request) {
 		asked <- struct{}{}
 		<-over

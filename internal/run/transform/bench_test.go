@@ -27,7 +27,8 @@ func benched(alias, class string, settings ...string) Stage {
 // when returns a stage with a predicate.
 func when(s Stage, negate bool, class string, settings ...string) Stage {
 	p := benched("when", "predicates."+class, settings...)
-	s.Predicate, s.Negate = &Predicate{Alias: p.Alias, Class: p.Class, Settings: p.Settings}, negate
+	s.Predicate = &Predicate{Alias: p.Alias, Class: p.Class, Settings: p.Settings}
+	s.Negate = negate
 	return s
 }
 
@@ -145,11 +146,14 @@ func benchChain(b *testing.B, m *plugin.Manager, reg *record.Registry, stages []
 	if plain {
 		withoutSchema(b, batch)
 	}
-	rows, data := slices.Clone(batch.Rows), len(batch.Data)
+	rows := slices.Clone(batch.Rows)
+	data := len(batch.Data)
 	b.ReportAllocs()
 	before := cpu(b)
 	for b.Loop() {
-		batch.Rows, batch.Data, batch.Topics = append(batch.Rows[:0], rows...), batch.Data[:data], batch.Topics[:1]
+		batch.Rows = append(batch.Rows[:0], rows...)
+		batch.Data = batch.Data[:data]
+		batch.Topics = batch.Topics[:1]
 		if faults, err := chain.Apply(context.Background(), batch); err != nil || len(faults) > 0 ||
 			len(batch.Rows) != count {
 			b.Fatal(err, faults)

@@ -112,7 +112,8 @@ func TestAppendedFieldsUseReservedSpace(t *testing.T) {
 	for call := range 2 { // the first row of a schema, and those after it in the same call, take another code path
 		b := tenFields(t, reg, 3, 200)
 		good(t, c, b)
-		first, second := b.Rows[0].Value, b.Rows[1].Value
+		first := b.Rows[0].Value
+		second := b.Rows[1].Value
 		if between := int(second.Start) - int(first.Start+first.Size); call == 1 && between <= 0 {
 			t.Errorf("expected reserved space after the values of the result, found %d bytes", between)
 		}
@@ -320,7 +321,8 @@ func TestNewNamesTheSetting(t *testing.T) {
 func TestManyRowsEqualSingleRows(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	for name, stages := range map[string][]Stage{"appended": fieldStages[:1], "three": fieldStages} {
-		many, one := open(t, m, 0, stages...), open(t, m, 1, stages...)
+		many := open(t, m, 0, stages...)
+		one := open(t, m, 1, stages...)
 		for _, mixed := range []string{"nothing", "keys", "tombstones", "a shared key"} {
 			batches := [2]*record.Batch{}
 			for i := range batches {
@@ -376,7 +378,8 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	t.Cleanup(func() { m.Close() })
 	stubborn := mark("s")
 	stubborn.Settings = given("text", "s", "old", "1")
-	willing, unwilling := open(t, m, 0, mark("w")), open(t, m, 0, stubborn)
+	willing := open(t, m, 0, mark("w"))
+	unwilling := open(t, m, 0, stubborn)
 	aside, err := New(t.Context(), Options{Manager: m, Connector: "beside", Stages: []Stage{mark("a")}, Isolated: true})
 	require.NoError(t, err)
 	defer aside.Close()
@@ -430,7 +433,8 @@ func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 	for tries := 0; !errors.As(err, &stopped); tries++ {
 		b := numbered(t, reg, 6)
 		b.Rows = b.Rows[5:]
-		if _, err = aside.Apply(t.Context(), b); tries > 100 {
+		_, err = aside.Apply(t.Context(), b)
+		if tries > 100 {
 			t.Fatal("expected the plugin to be stopped for the isolated chain, found", err)
 		}
 	}

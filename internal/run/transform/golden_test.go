@@ -114,7 +114,7 @@ func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
 func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	number := func(name string) int64 {
 		n := int64(-1)
-		if text, given := g.record[name]; given {
+		if text, ok := g.record[name]; ok {
 			require.NoError(t, json.Unmarshal(text, &n))
 		}
 		return n
@@ -151,7 +151,8 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 		d := decoded(t, b, pair[1])
 		h.Encoding, h.Schema, h.Value = d.Encoding, d.Schema, b.Bytes(d)
 		if d.Encoding == wit.Absent {
-			h.Encoding, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			h.Encoding = wit.Schemaless
+			h.Value = []byte{connectdata.TagNull}
 		}
 		list = append(list, h)
 	}
@@ -274,7 +275,8 @@ func equalOutcome(want, got string) bool {
 	if want == got {
 		return true
 	}
-	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
+	a := strings.Split(want, "\n")
+	b := strings.Split(got, "\n")
 	if len(a) != len(b) {
 		return false
 	}
@@ -287,7 +289,8 @@ func equalOutcome(want, got string) bool {
 		if x, _, ok := strings.Cut(a[i], recordText); ok && strings.HasPrefix(b[i], x+recordText) {
 			continue
 		}
-		v, w := values("{"+xs), values("{"+ys)
+		v := values("{" + xs)
+		w := values("{" + ys)
 		if !ok || x != y || v == nil || !reflect.DeepEqual(v, w) {
 			return false
 		}

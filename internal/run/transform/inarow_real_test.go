@@ -23,7 +23,7 @@ var (
 )
 
 // near returns a value that differs slightly from another. The schema usually stays the same.
-func (g chance) near(value string) string {
+func (c chance) near(value string) string {
 	schema, payload, has := strings.Cut(value, `,"payload":`)
 	if !has {
 		return value
@@ -34,36 +34,36 @@ func (g chance) near(value string) string {
 		if len(all) == 0 {
 			return in
 		}
-		at := all[g.IntN(len(all))]
+		at := all[c.IntN(len(all))]
 		return in[:at[0]] + expression.ReplaceAllString(in[at[0]:at[1]], with) + in[at[1]:]
 	}
-	for range 1 + g.IntN(2) {
-		switch g.IntN(12) {
+	for range 1 + c.IntN(2) {
+		switch c.IntN(12) {
 		case 0, 1:
-			payload = one(payload, someText, g.of(`""`, `"ä"`, `"2024-02-29"`, `"17"`, `"AQID"`,
-				`"`+strings.Repeat("x", g.IntN(300))+`"`, `"`+strings.Repeat("y", 5000*g.IntN(3))+`"`)+"$1")
+			payload = one(payload, someText, c.of(`""`, `"ä"`, `"2024-02-29"`, `"17"`, `"AQID"`,
+				`"`+strings.Repeat("x", c.IntN(300))+`"`, `"`+strings.Repeat("y", 5000*c.IntN(3))+`"`)+"$1")
 		case 2, 3:
-			payload = one(payload, someNumber, ":"+g.of("0", "-1", "63", "64", "127", "1.5", "100")+"$2")
+			payload = one(payload, someNumber, ":"+c.of("0", "-1", "63", "64", "127", "1.5", "100")+"$2")
 		case 4, 5:
 			payload = one(payload, someNumber, ":null$2")
 		case 6:
 			payload = one(payload, someText, "null$1")
 		case 7:
 			if strings.Contains(schema, "null") { // another name of at least as many bytes
-				payload = one(payload, someMember, g.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
+				payload = one(payload, someMember, c.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
 					`"name":`))
 			}
 		case 8:
-			payload = one(payload, someNumber, ":"+g.of("{}", "[]", "[1]", `{"id":1}`, `"x"`, "true", "1.5")+"$2")
+			payload = one(payload, someNumber, ":"+c.of("{}", "[]", "[1]", `{"id":1}`, `"x"`, "true", "1.5")+"$2")
 		case 9:
 			if payload != "null}" {
-				payload = strings.Replace(payload, "{", `{"id":`+g.of("1", `"x"`, "null")+`,`, 1)
+				payload = strings.Replace(payload, "{", `{"id":`+c.of("1", `"x"`, "null")+`,`, 1)
 			}
 		case 10:
-			payload = one(payload, someText, g.of("true", "false", "7", "[]", "{}", "1e3")+"$1")
+			payload = one(payload, someText, c.of("true", "false", "7", "[]", "{}", "1e3")+"$1")
 		case 11:
-			if g.in(4) {
-				schema = one(schema, regexp.MustCompile(`"optional":(true|false)`), `"optional":`+g.of("true", "false"))
+			if c.in(4) {
+				schema = one(schema, regexp.MustCompile(`"optional":(true|false)`), `"optional":`+c.of("true", "false"))
 			}
 		}
 	}
@@ -75,7 +75,9 @@ func (g chance) near(value string) string {
 func TestRealSimilarRowsTogether(t *testing.T) {
 	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
-	rows, differ, transformed := 0, 0, 0
+	rows := 0
+	differ := 0
+	transformed := 0
 	for tried := 0; tried < cases; {
 		var head strings.Builder
 		for stage := range 1 + g.IntN(3) {

@@ -154,7 +154,9 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 	const atOnce = 10_000
 	m, reg, _ := manager(t, nil)
 	meant := wantedDifferences(t)
-	differ, tried, unread := 0, 0, 0
+	differ := 0
+	tried := 0
+	unread := 0
 	for tried < cases {
 		var heads []string
 		for range min(atOnce, cases-tried) {
@@ -169,7 +171,8 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 			golden := parseGolden(t, heads[i]+want)
 			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: golden.stages})
 			if err != nil || strings.Contains(want, " refused: ") {
-				if refused++; sameRefusal(want, err) || refusedByName(err) {
+				refused++
+				if sameRefusal(want, err) || refusedByName(err) {
 					continue
 				}
 				ours := fmt.Sprint("refused: ", err)
@@ -240,8 +243,8 @@ func sameRefusal(want string, err error) bool {
 	}
 	_, ours, found := strings.Cut(err.Error(), stage+", ")
 	_, ours, _ = strings.Cut(ours, ": ") // after the class of the stage
-	why, isKafkas := strings.CutPrefix(why, "org.apache.kafka.common.config.ConfigException: ")
-	if !found || !isKafkas {
+	why, ok := strings.CutPrefix(why, "org.apache.kafka.common.config.ConfigException: ")
+	if !found || !ok {
 		return found
 	}
 	if before, _, is := strings.Cut(why, "Invalid regex: "); is {
@@ -281,28 +284,28 @@ func refusedByName(err error) bool {
 // chance generates stages and records.
 type chance struct{ *rand.Rand }
 
-func (g chance) of(choices ...string) string { return choices[g.IntN(len(choices))] }
-func (g chance) in(n int) bool               { return g.IntN(n) == 0 }
+func (c chance) of(choices ...string) string { return choices[c.IntN(len(choices))] }
+func (c chance) in(n int) bool               { return c.IntN(n) == 0 }
 
 const kafka = "org.apache.kafka.connect.transforms."
 
-func (g chance) name() string {
-	return g.of("id", "id", "name", "price", "Größe", "at", "nested", "a.b", "new", "nested.id", "list", "day")
+func (c chance) name() string {
+	return c.of("id", "id", "name", "price", "Größe", "at", "nested", "a.b", "new", "nested.id", "list", "day")
 }
-func (g chance) header() string { return g.of("h", "source", "ü") }
-func (g chance) side() string   { return g.of("Value", "Value", "Value", "Key") }
+func (c chance) header() string { return c.of("h", "source", "ü") }
+func (c chance) side() string   { return c.of("Value", "Value", "Value", "Key") }
 
 // kind returns a type for Cast, or an invalid one.
-func (g chance) kind() string {
-	return g.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
+func (c chance) kind() string {
+	return c.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
 		"String")
 }
 
 // names returns one to three field names, mostly those that structs have.
-func (g chance) names() string {
-	list := g.of("id", "id", "id", g.name())
-	for g.in(4) {
-		list += g.of(",", ",", ", ") + g.of("id", "name", g.name())
+func (c chance) names() string {
+	list := c.of("id", "id", "id", c.name())
+	for c.in(4) {
+		list += c.of(",", ",", ", ") + c.of("id", "name", c.name())
 	}
 	return list
 }
@@ -312,15 +315,15 @@ func (g chance) names() string {
 var manyX = regexp.MustCompile("X{4,}")
 
 // datePattern returns letters of SimpleDateFormat in any order.
-func (g chance) datePattern() string {
+func (c chance) datePattern() string {
 	const letters = "GyMdkHmsSEDFwWahKzZYuXL"
 	var b strings.Builder
-	for range 1 + g.IntN(5) {
-		b.WriteString(strings.Repeat(letters[g.IntN(len(letters)):][:1], 1+g.IntN(4)) + g.of("", "-", ".", "'T'", "''"))
+	for range 1 + c.IntN(5) {
+		b.WriteString(strings.Repeat(letters[c.IntN(len(letters)):][:1], 1+c.IntN(4)) + c.of("", "-", ".", "'T'", "''"))
 	}
 	return manyX.ReplaceAllString(b.String(), "XXX")
 }
 
-func (g chance) logical(kind, name string) string {
+func (c chance) logical(kind, name string) string {
 	return fmt.Sprintf(`"type":%q,"name":"org.apache.kafka.connect.data.%s","version":1`, kind, name)
 }

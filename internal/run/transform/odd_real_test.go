@@ -15,8 +15,8 @@ import (
 
 // oddText returns an unusual value of a setting: empty, blank, with Java's or Unicode's whitespace around it, lists
 // with gaps, paths that do not end.
-func (g chance) oddText() string {
-	return g.of("", " ", "\t", "\u00a0", "\u3000", "ä", "😀", "id", " id ", "\u00a0id", "\x01id", "id\n", "ID", "a.b",
+func (c chance) oddText() string {
+	return c.of("", " ", "\t", "\u00a0", "\u3000", "ä", "😀", "id", " id ", "\u00a0id", "\x01id", "id\n", "ID", "a.b",
 		"`a.b`", "`id`", "id.", ".id", "nested.id", "nested..id", "`", "``", "`id", "id`", "nested.`id`", "`nested`.id",
 		"`nested`id", "`a`.b`", "`a\\`.b`", "\\`id\\`", "*", ",", ",,", "id,", ",id", "id,,name", "id,id", "id, name",
 		"id ,name",
@@ -62,95 +62,95 @@ var options = map[string][]string{
 var classNames = slices.Sorted(maps.Keys(options))
 
 // good returns a valid value of an option.
-func (g chance) good(option string) string {
+func (c chance) good(option string) string {
 	switch option {
 	case "spec":
-		if g.in(2) {
-			return g.kind()
+		if c.in(2) {
+			return c.kind()
 		}
-		return g.name() + ":" + g.kind() + g.of("", ","+g.name()+":"+g.kind())
+		return c.name() + ":" + c.kind() + c.of("", ","+c.name()+":"+c.kind())
 	case "headers":
-		return g.header() + g.of("", ","+g.header())
+		return c.header() + c.of("", ","+c.header())
 	case "fields", "exclude", "include":
-		return g.names()
+		return c.names()
 	case "operation":
-		return g.of("move", "copy", "MOVE", "Copy", "drop")
+		return c.of("move", "copy", "MOVE", "Copy", "drop")
 	case "field.syntax.version":
-		return g.of("V1", "V2", "v2")
+		return c.of("V1", "V2", "v2")
 	case "replace.null.with.default":
-		return g.of("true", "false")
+		return c.of("true", "false")
 	case "delimiter":
-		return g.of(".", "_", "", "::", "ä", "😀", "`", "\\", "$", " . ")
+		return c.of(".", "_", "", "::", "ä", "😀", "`", "\\", "$", " . ")
 	case "value.literal":
-		return g.literal(2)
+		return c.literal(2)
 	case "replacement":
-		return g.of("1", "-7", "1.5", "300", "x", "$0", "$1", "99999999999", "1e400", "0.1", "-0", "$1y", "${n}", "a$2",
+		return c.of("1", "-7", "1.5", "300", "x", "$0", "$1", "99999999999", "1e400", "0.1", "-0", "$1y", "${n}", "a$2",
 			`\$1`, `\`, "$", "${", "$10", `\x`, "17", "-2.75", "1e2", "0x10", " 5 ", "1.", ".5", "+3")
 	case "regex":
-		return g.expression()
+		return c.expression()
 	case "renames":
-		return g.name() + ":" + g.of("n3", "n4", g.name())
+		return c.name() + ":" + c.of("n3", "n4", c.name())
 	case "schema.version":
-		return g.of("1", "0", "-5", "7")
+		return c.of("1", "0", "-5", "7")
 	case "target.type":
-		return g.of("string", "unix", "Date", "Time", "Timestamp")
+		return c.of("string", "unix", "Date", "Time", "Timestamp")
 	case "format", "timestamp.format":
-		return g.of("yyyy-MM-dd", "yyyyMMddHHmmssSSS", "EEE, d MMM yyyy HH:mm:ss Z", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+		return c.of("yyyy-MM-dd", "yyyyMMddHHmmssSSS", "EEE, d MMM yyyy HH:mm:ss Z", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 			"hh:mm a", "Y-'W'ww-u",
-			g.datePattern(), "yyyy-MM-dd'", "''", "QQ", "yyyy-MM-ddTHH:mm", "b", "é", "yyyy'x'é")
+			c.datePattern(), "yyyy-MM-dd'", "''", "QQ", "yyyy-MM-ddTHH:mm", "b", "é", "yyyy'x'é")
 	case "unix.precision":
-		return g.of("seconds", "milliseconds", "microseconds", "nanoseconds")
+		return c.of("seconds", "milliseconds", "microseconds", "nanoseconds")
 	case "topic.format":
-		return g.of("${topic}-${timestamp}", "${timestamp}", "x", "${topic}${topic}")
+		return c.of("${topic}-${timestamp}", "${timestamp}", "x", "${topic}${topic}")
 	case "static.value":
-		return g.of("SAP", "", "ä", " x ")
+		return c.of("SAP", "", "ä", " x ")
 	case "name":
-		return g.header()
+		return c.header()
 	case "pattern":
-		return g.expression()
+		return c.expression()
 	}
-	return g.name()
+	return c.name()
 }
 
 // stage returns a transform with valid settings. If odd is not zero, one setting in odd has an unusual value, and one
 // in eight is missing. Only the first stage may give two entries of a map the same name: which of them counts depends
 // on the positions in Kafka's hash table, and so on the stages before.
-func (g chance) stage(first bool, odd int) string {
-	class := classNames[g.IntN(len(classNames))]
+func (c chance) stage(first bool, odd int) string {
+	class := classNames[c.IntN(len(classNames))]
 	s := map[string]any{"type": kafka + strings.TrimSuffix(class, "$")}
 	if strings.HasSuffix(class, "$") {
-		s["type"] = kafka + class + g.side()
+		s["type"] = kafka + class + c.side()
 	}
 	set := func(of map[string]any, option string) {
 		switch {
-		case odd > 0 && g.in(8):
-		case odd > 0 && g.in(odd):
-			of[option] = g.oddText()
+		case odd > 0 && c.in(8):
+		case odd > 0 && c.in(odd):
+			of[option] = c.oddText()
 		case odd == 0 && (option == "regex" || option == "pattern"): // a pattern with every group
-			of[option] = g.of("(.)(.*)", "(or)(ders)", "(.*)-(.*)", "[a-z]+(.)(.)", "(x.*|a.*)(?<n>s)", "(")
+			of[option] = c.of("(.)(.*)", "(or)(ders)", "(.*)-(.*)", "[a-z]+(.)(.)", "(x.*|a.*)(?<n>s)", "(")
 		case !first && option == "renames":
-			of[option] = g.name() + ":" + g.of("m3", "m4", "")
+			of[option] = c.name() + ":" + c.of("m3", "m4", "")
 		case !first && option == "delimiter":
 			of[option] = "_"
-		case option != "replace.null.with.default" || g.in(3):
-			of[option] = g.good(option)
+		case option != "replace.null.with.default" || c.in(3):
+			of[option] = c.good(option)
 		}
 	}
 	for _, option := range options[class] {
-		if class != "InsertField$" || option == "static.value" || g.in(3) {
+		if class != "InsertField$" || option == "static.value" || c.in(3) {
 			set(s, option)
 		}
 	}
-	if _, replaces := s["include"]; replaces && !g.in(4) {
+	if _, ok := s["include"]; ok && !c.in(4) {
 		delete(s, "include")
 	}
-	if class == "HeaderFrom$" && (odd == 0 || !g.in(4)) { // must have as many headers as fields
-		if fields, given := s["fields"].(string); given {
-			s["headers"] = strings.Repeat("h,", strings.Count(fields, ",")) + g.header()
+	if class == "HeaderFrom$" && (odd == 0 || !c.in(4)) { // must have as many headers as fields
+		if fields, ok := s["fields"].(string); ok {
+			s["headers"] = strings.Repeat("h,", strings.Count(fields, ",")) + c.header()
 		}
 	}
-	if class == "Filter" || g.in(6) {
-		p := map[string]any{"type": kafka + "predicates." + g.of("RecordIsTombstone", "HasHeaderKey",
+	if class == "Filter" || c.in(6) {
+		p := map[string]any{"type": kafka + "predicates." + c.of("RecordIsTombstone", "HasHeaderKey",
 			"TopicNameMatches")}
 		switch {
 		case strings.HasSuffix(p["type"].(string), "HasHeaderKey"):
@@ -158,7 +158,8 @@ func (g chance) stage(first bool, odd int) string {
 		case strings.HasSuffix(p["type"].(string), "TopicNameMatches"):
 			set(p, "pattern")
 		}
-		s["predicate"], s["negate"] = p, g.in(2)
+		s["negate"] = c.in(2)
+		s["predicate"] = p
 	}
 	text, _ := json.Marshal(s)
 	return string(text)
@@ -166,77 +167,77 @@ func (g chance) stage(first bool, odd int) string {
 
 // edge returns a value of a type, preceded by its schema without its end, at the limits of the type and of the other
 // types that Cast converts it to.
-func (g chance) edge() (schema, payload string) {
+func (c chance) edge() (schema, payload string) {
 	whole := func() string {
-		return g.of("0", "1", "-1", "127", "128", "-128", "-129", "255", "256", "32767", "32768", "-32769", "65536",
+		return c.of("0", "1", "-1", "127", "128", "-128", "-129", "255", "256", "32767", "32768", "-32769", "65536",
 			"2147483647", "2147483648", "-2147483648", "-2147483649", "4294967296", "16777217", "9007199254740993",
 			"9223372036854775807", "-9223372036854775808", "1700000000000", "-62135596800001", "253402300800000",
 			"-62167219200001", "86400000", "-1000", "999", "-999")
 	}
 	real := func() string {
-		return g.of("0.0", "-0.0", "0.5", "-0.5", "1.5", "-1.5", "2.5", "127.9", "128.0", "-128.9", "-129.0", "32768.5",
+		return c.of("0.0", "-0.0", "0.5", "-0.5", "1.5", "-1.5", "2.5", "127.9", "128.0", "-128.9", "-129.0", "32768.5",
 			"2147483647.0", "2147483648.0", "9.223372036854775807E18", "1.0E19", "-1.0E19", "1.0E300", "4.9E-324",
 			"1.4E-45", "3.4028235E38", "3.5E38", "1.0E7", "1.0E-3", "9999999.0", "0.001", "9.999E-4", "16777217.0",
 			"0.1", "1.0E10", "123456789.125", "1.17549435E-38", "2.2250738585072014E-308")
 	}
 	text := func() string {
-		return strconv.Quote(g.of("", " ", "0", "-0", "1", "127", "128", "-129", "+5", " 7 ", "7\t", "1.0", "1.5",
+		return strconv.Quote(c.of("", " ", "0", "-0", "1", "127", "128", "-129", "+5", " 7 ", "7\t", "1.0", "1.5",
 			"-1.5", "1e3", "1E-2", "0x1p3", "0x10", "NaN", "nan", "Infinity", "-Infinity", "inf", "true", "TRUE",
 			" true", "false", "yes", "t", "1f", "1d", "1L", "1_000", "٣", "2147483648", "9223372036854775808", "1e400",
 			"1e-400", "2024-02-29", "2023-02-29", "2024-13-45", "24:00:00", "10:11:12.345", "2024-02-29 10:11:12.345",
 			"20240229", "1-1-1", "12345-01-01", "-1-01-01", "2024-02-29T10:11:12Z", "2024-02-29T10:11:12.345+01:00",
 			"1700000000000", "ä", "\u0660", "\u00a0", "1\u00a0", "Thu, 29 Feb 2024 23:59:60 +0000",
-			"a longer text, of more than sixty-four bytes so that its length takes two of them", g.numeral(),
-			g.numeral()))
+			"a longer text, of more than sixty-four bytes so that its length takes two of them", c.numeral(),
+			c.numeral()))
 	}
-	switch g.IntN(15) {
+	switch c.IntN(15) {
 	case 0:
-		return `"type":"int8"`, g.of("0", "1", "-1", "127", "-128")
+		return `"type":"int8"`, c.of("0", "1", "-1", "127", "-128")
 	case 1:
-		return `"type":"int16"`, g.of("0", "127", "128", "-129", "32767", "-32768")
+		return `"type":"int16"`, c.of("0", "127", "128", "-129", "32767", "-32768")
 	case 2:
-		return `"type":"int32"`, g.of("0", "128", "-129", "32768", "2147483647", "-2147483648", "16777217")
+		return `"type":"int32"`, c.of("0", "128", "-129", "32768", "2147483647", "-2147483648", "16777217")
 	case 3:
 		return `"type":"int64"`, whole()
 	case 4:
-		return `"type":"float"`, g.of("0.0", "-0.0", "0.5", "-1.5", "127.9", "128.0", "-129.0", "3.4028235E38",
+		return `"type":"float"`, c.of("0.0", "-0.0", "0.5", "-1.5", "127.9", "128.0", "-129.0", "3.4028235E38",
 			"1.4E-45", "1.0E10", "16777216.0", "1.0E7", "0.001", "0.1", "9.2233720E18", "1.17549435E-38")
 	case 5:
 		return `"type":"double"`, real()
 	case 6:
-		return `"type":"boolean"`, g.of("true", "false")
+		return `"type":"boolean"`, c.of("true", "false")
 	case 7, 8:
 		return `"type":"string"`, text()
 	case 9:
-		return `"type":"bytes"`, g.of(`""`, `"AQID"`, `"MTI="`, `"dHJ1ZQ=="`, `"/w=="`)
+		return `"type":"bytes"`, c.of(`""`, `"AQID"`, `"MTI="`, `"dHJ1ZQ=="`, `"/w=="`)
 	case 10:
-		scale := g.of("0", "2", "-2", "10", "30")
-		return g.logical("bytes", "Decimal") + `,"parameters":{"scale":"` + scale + `"}`, g.of(`"AA=="`, `"AQ=="`,
+		scale := c.of("0", "2", "-2", "10", "30")
+		return c.logical("bytes", "Decimal") + `,"parameters":{"scale":"` + scale + `"}`, c.of(`"AA=="`, `"AQ=="`,
 			`"/w=="`, `"f/8="`, `"gAA="`, `"AIAAAAA="`, `"f/////////8="`, `"AP//////////////////"`)
 	case 11:
-		return g.logical("int32", "Date"), g.of("0", "-1", "19782", "2932896", "2932897", "-719163", "-719164",
+		return c.logical("int32", "Date"), c.of("0", "-1", "19782", "2932896", "2932897", "-719163", "-719164",
 			"-141428", "-141429", "2147483647", "-2147483648")
 	case 12:
-		return g.logical("int32", "Time"), g.of("0", "86399999", "43200000", "1")
+		return c.logical("int32", "Time"), c.of("0", "86399999", "43200000", "1")
 	case 13:
-		return g.logical("int64", "Timestamp"), whole()
+		return c.logical("int64", "Timestamp"), whole()
 	}
-	return g.of(`"type":"array","items":{"type":"int32","optional":true}`,
+	return c.of(`"type":"array","items":{"type":"int32","optional":true}`,
 		`"type":"map","keys":{"type":"string","optional":false},"values":{"type":"string","optional":true}`), "null"
 }
 
 // datum returns a key or value of any type, null, or with fields of any type, optional and with defaults.
-func (g chance) datum() string {
-	if g.in(3) {
-		return everyDatum()[g.IntN(len(everyDatum()))]
+func (c chance) datum() string {
+	if c.in(3) {
+		return everyDatum()[c.IntN(len(everyDatum()))]
 	}
 	member := func(extra string) (string, string) {
-		schema, payload := g.edge()
-		optional := payload == "null" || g.in(2)
-		if payload != "null" && !strings.Contains(schema, "Decimal") && g.in(5) {
+		schema, payload := c.edge()
+		optional := payload == "null" || c.in(2)
+		if payload != "null" && !strings.Contains(schema, "Decimal") && c.in(5) {
 			schema += `,"default":` + payload
 		}
-		if optional && g.in(4) {
+		if optional && c.in(4) {
 			payload = "null"
 		}
 		return fmt.Sprintf(`{%s,"optional":%t%s}`, schema, optional, extra), payload
@@ -244,26 +245,26 @@ func (g chance) datum() string {
 	var names []string
 	for _, name := range []string{"id", "name", "at", "a.b", "a", "nested.id", "day", "Größe", "", " ", "nested", "n3",
 		"😀", "`"} {
-		if g.in(2) {
+		if c.in(2) {
 			names = append(names, name)
 		}
 	}
-	switch g.IntN(12) {
+	switch c.IntN(12) {
 	case 0:
 		return `{"schema":null,"payload":null}`
 	case 1, 2:
 		schema, payload := member("")
 		return `{"schema":` + schema + `,"payload":` + payload + `}`
 	case 3, 4:
-		_, payload := g.edge()
+		_, payload := c.edge()
 		return `{"schema":null,"payload":` + payload + `}`
 	case 5, 6, 7:
 		var list []string
 		for _, name := range names {
-			_, payload := g.edge()
+			_, payload := c.edge()
 			if name == "nested" {
-				_, inner := g.edge()
-				payload = g.of(`{"id":`+inner+`}`, `{"id":{"id":`+inner+`}}`, `{"a.b":`+inner+`,"":1}`, `{}`,
+				_, inner := c.edge()
+				payload = c.of(`{"id":`+inner+`}`, `{"id":{"id":`+inner+`}}`, `{"a.b":`+inner+`,"":1}`, `{}`,
 					`[{"id":1}]`, `null`)
 			}
 			list = append(list, strconv.Quote(name)+":"+payload)
@@ -276,56 +277,58 @@ func (g chance) datum() string {
 			continue // structs have no such field
 		}
 		schema, payload := member(`,"field":` + strconv.Quote(name))
-		if name == "nested" && !g.in(4) {
-			inner, value := member(`,"field":` + strconv.Quote(g.of("id", "a.b", " ", "name")))
-			optional := g.in(2)
+		if name == "nested" && !c.in(4) {
+			inner, value := member(`,"field":` + strconv.Quote(c.of("id", "a.b", " ", "name")))
+			optional := c.in(2)
 			var of struct{ Field string }
 			_ = json.Unmarshal([]byte(inner), &of)
-			schema, payload = fmt.Sprintf(`{"type":"struct","fields":[%s],"optional":%t,"field":"nested"}`, inner,
-				optional),
-				fmt.Sprintf(`{%q:%s}`, of.Field, value)
-			if optional && g.in(3) {
+			schema = fmt.Sprintf(`{"type":"struct","fields":[%s],"optional":%t,"field":"nested"}`, inner,
+				optional)
+			payload = fmt.Sprintf(`{%q:%s}`, of.Field, value)
+			if optional && c.in(3) {
 				payload = "null"
 			}
 		}
-		schemas, values = append(schemas, schema), append(values, strconv.Quote(name)+":"+payload)
+		schemas = append(schemas, schema)
+		values = append(values, strconv.Quote(name)+":"+payload)
 	}
-	optional, payload := g.in(3), "{"+strings.Join(values, ",")+"}"
-	if optional && g.in(4) {
+	optional := c.in(3)
+	payload := "{" + strings.Join(values, ",") + "}"
+	if optional && c.in(4) {
 		payload = "null"
 	}
 	return fmt.Sprintf(`{"schema":{"type":"struct","fields":[%s],"optional":%t%s},"payload":%s}`, strings.Join(schemas,
 		","), optional,
-		g.of("", `,"name":"N"`, `,"version":3`, `,"name":"N","version":1,"doc":"d","parameters":{"p":"q"}`), payload)
+		c.of("", `,"name":"N"`, `,"version":3`, `,"name":"N","version":1,"doc":"d","parameters":{"p":"q"}`), payload)
 }
 
-func (g chance) record() string {
-	r := fmt.Sprintf(`{"topic":%q`, g.of("orders", "a.b.c", "ä", "sap-orders", "$1", "\\", "o r", "😀"))
-	sink := g.in(3)
-	if sink || g.in(2) {
-		r += `,"partition":` + g.of("0", "7", "2147483647")
+func (c chance) record() string {
+	r := fmt.Sprintf(`{"topic":%q`, c.of("orders", "a.b.c", "ä", "sap-orders", "$1", "\\", "o r", "😀"))
+	sink := c.in(3)
+	if sink || c.in(2) {
+		r += `,"partition":` + c.of("0", "7", "2147483647")
 	}
-	if !g.in(4) {
-		r += `,"timestamp":` + g.of("0", "1", "1700000000000", "1709164800000", "9223372036854775807",
+	if !c.in(4) {
+		r += `,"timestamp":` + c.of("0", "1", "1700000000000", "1709164800000", "9223372036854775807",
 			"253402300800000")
 	}
 	if sink {
-		r += `,"offset":` + g.of("0", "9223372036854775807", "12")
+		r += `,"offset":` + c.of("0", "9223372036854775807", "12")
 	}
-	if !g.in(5) {
-		r += `,"key":` + g.datum()
+	if !c.in(5) {
+		r += `,"key":` + c.datum()
 	}
-	if g.in(2) {
+	if c.in(2) {
 		list := []string{}
-		for range 1 + g.IntN(3) {
-			list = append(list, fmt.Sprintf(`[%q,%s]`, g.of("h", "h", "", "ü", "source"), g.datum()))
+		for range 1 + c.IntN(3) {
+			list = append(list, fmt.Sprintf(`[%q,%s]`, c.of("h", "h", "", "ü", "source"), c.datum()))
 		}
 		r += `,"headers":[` + strings.Join(list, ",") + `]`
 	}
-	if g.in(20) {
+	if c.in(20) {
 		return r + "}"
 	}
-	return r + `,"value":` + g.datum() + "}"
+	return r + `,"value":` + c.datum() + "}"
 }
 
 // Every transform and predicate with every option valid, unusual or missing, on records of every type at its limits,

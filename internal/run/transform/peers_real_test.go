@@ -67,7 +67,8 @@ func stagesText(b *testing.B, stages []Stage) string {
 	for _, s := range stages {
 		of := component(s.Class, s.Settings)
 		if s.Predicate != nil {
-			of["predicate"], of["negate"] = component(s.Predicate.Class, s.Predicate.Settings), s.Negate
+			of["predicate"] = component(s.Predicate.Class, s.Predicate.Settings)
+			of["negate"] = s.Negate
 		}
 		list = append(list, of)
 	}
@@ -129,7 +130,8 @@ func BenchmarkRealPeers(b *testing.B) {
 			do()
 			var of, ours []float64
 			for b.Loop() {
-				of, ours = of[:0], ours[:0]
+				of = of[:0]
+				ours = ours[:0]
 				for range turns {
 					of = append(of, theirs(b, calls*rows))
 					before := cpu(b)
@@ -174,14 +176,14 @@ func BenchmarkRealPeers(b *testing.B) {
 // numberedSchemas is a schema registry without a socket, which assigns ids from 1 on.
 type numberedSchemas struct{ list []string }
 
-func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
+func (s *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
 	answer := func(code int, text string) (*http.Response, error) {
 		return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)),
 			Request: q}, nil
 	}
-	if at, is := strings.CutPrefix(q.URL.Path, "/schemas/ids/"); is {
-		if n, err := strconv.Atoi(at); err == nil && n >= 1 && n <= len(r.list) {
-			return answer(200, r.list[n-1])
+	if at, ok := strings.CutPrefix(q.URL.Path, "/schemas/ids/"); ok {
+		if n, err := strconv.Atoi(at); err == nil && n >= 1 && n <= len(s.list) {
+			return answer(200, s.list[n-1])
 		}
 	}
 	if strings.HasSuffix(q.URL.Path, "/versions") && q.Method == http.MethodPost {
@@ -189,9 +191,10 @@ func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		at := slices.Index(r.list, string(text))
+		at := slices.Index(s.list, string(text))
 		if at < 0 {
-			at, r.list = len(r.list), append(r.list, string(text))
+			at = len(s.list)
+			s.list = append(s.list, string(text))
 		}
 		return answer(200, fmt.Sprintf(`{"id":%d}`, at+1))
 	}
@@ -200,9 +203,11 @@ func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
 
 // peerConverter returns the converter of a case.
 func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert.Converter {
-	class, settings := convert.ClassJSON, map[string]string{"schemas.enable": strconv.FormatBool(typed)}
+	class := convert.ClassJSON
+	settings := map[string]string{"schemas.enable": strconv.FormatBool(typed)}
 	if avro {
-		class, settings = convert.ClassAvro, map[string]string{"schema.registry.url": "http://127.0.0.1:1"}
+		class = convert.ClassAvro
+		settings = map[string]string{"schema.registry.url": "http://127.0.0.1:1"}
 	}
 	schemas := &numberedSchemas{}
 	c, err := convert.New(class, settings, convert.Options{Schemas: reg,
@@ -221,11 +226,12 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 	if !typed {
 		withoutSchema(b, batch)
 	}
-	what, avro := strings.CutPrefix(what, "avro-")
-	converter := peerConverter(b, reg, avro, typed)
+	what, ok := strings.CutPrefix(what, "avro-")
+	converter := peerConverter(b, reg, ok, typed)
 	text, _, err := converter.Encode(ctx, nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
 	require.NoError(b, err)
-	rows, data := slices.Clone(batch.Rows), len(batch.Data)
+	rows := slices.Clone(batch.Rows)
+	data := len(batch.Data)
 	var dst []byte
 	encode := func() {
 		for i := range batch.Rows {
@@ -242,8 +248,10 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 	require.NoError(b, err)
 	b.Cleanup(func() { c.Close() })
 	return func() {
-		batch.Rows, batch.Topics = append(batch.Rows[:0], rows...), batch.Topics[:1]
-		if batch.Data = batch.Data[:data]; what == "in" || what == "path" {
+		batch.Rows = append(batch.Rows[:0], rows...)
+		batch.Topics = batch.Topics[:1]
+		batch.Data = batch.Data[:data]
+		if what == "in" || what == "path" {
 			batch.Data = batch.Data[:0]
 			for i := range batch.Rows {
 				if batch.Rows[i].Value, err = converter.Decode(ctx, "orders", text, batch); err != nil {
@@ -255,7 +263,7 @@ func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, w
 			return
 		}
 		if faults, err := c.Apply(ctx, batch); err != nil || len(faults) > 0 ||
-			len(batch.Rows) != count && what != "Filter" {
+			(len(batch.Rows) != count && what != "Filter") {
 			b.Fatal(err, faults)
 		}
 		if what == "path" {

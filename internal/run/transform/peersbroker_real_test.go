@@ -61,7 +61,9 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 			w.turn(b, in, chain)
 			var kafkas, ours, bare []float64
 			for b.Loop() {
-				kafkas, ours, bare = kafkas[:0], ours[:0], bare[:0]
+				kafkas = kafkas[:0]
+				ours = ours[:0]
+				bare = bare[:0]
 				for range turns {
 					kafkas = append(kafkas, of())
 					ours = append(ours, w.turn(b, in, chain))
@@ -120,7 +122,8 @@ type brokerWork struct {
 func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed bool) *brokerWork {
 	w := &brokerWork{config: clients.Defaults(), converter: peerConverter(b, reg, false, typed), reg: reg,
 		name: fmt.Sprint(typed)}
-	w.config.Bootstrap, w.config.Logger = []string{address}, slog.New(slog.DiscardHandler)
+	w.config.Bootstrap = []string{address}
+	w.config.Logger = slog.New(slog.DiscardHandler)
 	client, err := kgo.NewClient(kgo.SeedBrokers(address))
 	require.NoError(b, err)
 	b.Cleanup(client.Close)
@@ -162,7 +165,8 @@ func (w *brokerWork) fill(b *testing.B, topic string) {
 		records := p.NewBatch()
 		for range 500 {
 			r := records.Add()
-			r.Topic, r.Value = topic, w.text
+			r.Topic = topic
+			r.Value = w.text
 		}
 		p.Produce(b.Context(), records, nil)
 	}
@@ -172,14 +176,16 @@ func (w *brokerWork) fill(b *testing.B, topic string) {
 // turn copies all records of a topic to another one, through converters and a chain if it is not nil, and returns the
 // nanoseconds of CPU per record.
 func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
-	ctx, out := b.Context(), w.topic(b)
+	ctx := b.Context()
+	out := w.topic(b)
 	defer w.remove(b, out)
 	consumer, err := clients.NewConsumer(w.config, clients.ConsumerOptions{Group: "of-" + out, Topics: []string{in}})
 	require.NoError(b, err)
 	defer consumer.Close()
 	producer, err := clients.NewProducer(w.config, "bench")
 	require.NoError(b, err)
-	free, failed := make(chan []byte, 64), make(chan error, 1)
+	free := make(chan []byte, 64)
+	failed := make(chan error, 1)
 	batch := &record.Batch{Registry: w.reg}
 	offsets := clients.Offsets{}
 	before := cpu(b)
@@ -192,7 +198,9 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 		if chain == nil {
 			for _, r := range read {
 				to := records.Add()
-				to.Topic, to.Value, to.Timestamp = out, r.Value, r.Timestamp
+				to.Topic = out
+				to.Value = r.Value
+				to.Timestamp = r.Timestamp
 			}
 		} else {
 			select {
@@ -260,7 +268,9 @@ func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *rec
 		}
 		r := records.Add()
 		// If text has been reallocated since, the record keeps its earlier memory.
-		r.Topic, r.Value, r.Timestamp = topic, text[start:len(text):len(text)], time.UnixMilli(row.Timestamp)
+		r.Topic = topic
+		r.Value = text[start:len(text):len(text)]
+		r.Timestamp = time.UnixMilli(row.Timestamp)
 	}
 	return text, nil
 }

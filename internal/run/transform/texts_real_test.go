@@ -10,82 +10,82 @@ import (
 
 // literal returns a text that SimpleHeaderConverter parses: numbers by their size, dates, lists, maps, quoted text, and
 // similar texts.
-func (g chance) literal(depth int) string {
-	space := func() string { return g.of("", "", "", " ", "\t", "  ") }
+func (c chance) literal(depth int) string {
+	space := func() string { return c.of("", "", "", " ", "\t", "  ") }
 	digits := func(n int) string {
 		var b strings.Builder
-		for range 1 + g.IntN(n) {
-			b.WriteByte(byte('0' + g.IntN(10)))
+		for range 1 + c.IntN(n) {
+			b.WriteByte(byte('0' + c.IntN(10)))
 		}
 		return b.String()
 	}
 	var text string
-	switch g.IntN(12 + 4*min(depth, 1)) {
+	switch c.IntN(12 + 4*min(depth, 1)) {
 	case 0:
-		text = g.of("127", "128", "-128", "-129", "32767", "32768", "-32769", "2147483647", "2147483648", "-2147483649",
+		text = c.of("127", "128", "-128", "-129", "32767", "32768", "-32769", "2147483647", "2147483648", "-2147483649",
 			"9223372036854775807", "9223372036854775808",
 			"-9223372036854775809", "1e3", "1E400", "0x10", "007", "-0", "+1", "1_000")
 	case 1:
-		text = g.of("", "-", "+") + digits(22)
+		text = c.of("", "-", "+") + digits(22)
 	case 2:
-		text = g.of("", "-") + digits(9) + "." + digits(g.IntN(12)+1)
+		text = c.of("", "-") + digits(9) + "." + digits(c.IntN(12)+1)
 	case 3:
-		text = g.of("", "-", "+") + digits(4) + g.of(".", "") + digits(3) + g.of("e", "E", "E+", "e-") + digits(2)
+		text = c.of("", "-", "+") + digits(4) + c.of(".", "") + digits(3) + c.of("e", "E", "E+", "e-") + digits(2)
 	case 4:
-		text = fmt.Sprintf("%04d-%02d-%02d", g.IntN(3000), g.IntN(14), g.IntN(33))
+		text = fmt.Sprintf("%04d-%02d-%02d", c.IntN(3000), c.IntN(14), c.IntN(33))
 	case 5:
-		text = fmt.Sprintf("%02d:%02d:%02d.%03d%s", g.IntN(26), g.IntN(62), g.IntN(62), g.IntN(1000),
-			g.of("Z", "", "+01:00"))
+		text = fmt.Sprintf("%02d:%02d:%02d.%03d%s", c.IntN(26), c.IntN(62), c.IntN(62), c.IntN(1000),
+			c.of("Z", "", "+01:00"))
 	case 6:
-		text = fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d%s", 1900+g.IntN(200), 1+g.IntN(12), 1+g.IntN(31),
-			g.IntN(24), g.IntN(60), g.IntN(60), g.IntN(1000), g.of("Z", "Z", "Z", "", "+0100", "-05:00"))
+		text = fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d%s", 1900+c.IntN(200), 1+c.IntN(12), 1+c.IntN(31),
+			c.IntN(24), c.IntN(60), c.IntN(60), c.IntN(1000), c.of("Z", "Z", "Z", "", "+0100", "-05:00"))
 	case 7:
-		text = g.of("true", "false", "null", "TRUE", "False", "NULL", "nulls", "truefalse", "NaN", "Infinity",
+		text = c.of("true", "false", "null", "TRUE", "False", "NULL", "nulls", "truefalse", "NaN", "Infinity",
 			"-Infinity", "1f", "1d", "1L", "٣٠٠", "-٣.٥", "٢٠٢٤-٠٢-٢٩",
 			"\u00a0", "\u3000x", "\x01", "1.5F", "2D", ".5", "5.", ".", "-", "+", "e", "1e", "--1")
 	case 8, 9:
-		text = strconv.Quote(g.of("", "a", "a b", "ä", "1", "true", `q"q`, `\`, ",", "]", "2024-02-29", "٢٠٢٤-٠٢-٢٩",
+		text = strconv.Quote(c.of("", "a", "a b", "ä", "1", "true", `q"q`, `\`, ",", "]", "2024-02-29", "٢٠٢٤-٠٢-٢٩",
 			":"))
-		if g.in(4) {
+		if c.in(4) {
 			text = text[:len(text)-1]
 		}
 	case 10:
-		text = g.of("a", "text", "ä", "a b", "😀", "a,b", "a:b", ":", ",", `\`, `\"`, `\:`, `a\,b`,
+		text = c.of("a", "text", "ä", "a b", "😀", "a,b", "a:b", ":", ",", `\`, `\"`, `\:`, `a\,b`,
 			"[", "]", "{", "}", "[]", "{}", "[,]", "{:}", "{,}", "[}", "{]", "[[", "[]]", "'a'", "\u00a0", "\n")
 	case 11:
 		text = ""
 	case 12, 13:
 		var list []string
-		for range g.IntN(4) {
-			list = append(list, space()+g.literal(depth-1)+space())
+		for range c.IntN(4) {
+			list = append(list, space()+c.literal(depth-1)+space())
 		}
-		text = "[" + strings.Join(list, ",") + g.of("]", "]", "]", "]", ",]", "", "]]")
+		text = "[" + strings.Join(list, ",") + c.of("]", "]", "]", "]", ",]", "", "]]")
 	default:
 		var list []string
-		for range g.IntN(3) {
-			list = append(list, space()+g.literal(depth-1)+space()+g.of(":", ":", ":", ":", "", "=")+
-				space()+g.literal(depth-1))
+		for range c.IntN(3) {
+			list = append(list, space()+c.literal(depth-1)+space()+c.of(":", ":", ":", ":", "", "=")+
+				space()+c.literal(depth-1))
 		}
-		text = "{" + strings.Join(list, ",") + g.of("}", "}", "}", "}", ",}", "", "}}")
+		text = "{" + strings.Join(list, ",") + c.of("}", "}", "}", "}", ",}", "", "}}")
 	}
-	return g.of("", "", "", " ") + text + g.of("", "", "", " ")
+	return c.of("", "", "", " ") + text + c.of("", "", "", " ")
 }
 
 // numeral returns a text that Cast may accept as a number, or nearly.
-func (g chance) numeral() string {
+func (c chance) numeral() string {
 	var b strings.Builder
-	for range 1 + g.IntN(6) {
-		b.WriteString(g.of("0", "1", "9", "127", "128", "32768", "2147483648", "9223372036854775807", ".", "e", "E",
+	for range 1 + c.IntN(6) {
+		b.WriteString(c.of("0", "1", "9", "127", "128", "32768", "2147483648", "9223372036854775807", ".", "e", "E",
 			"-", "+", "x", "p", "f", "D", "L", " ", "_", "true", "NaN", "Infinity", "٣", "0x", "\u00a0", "é"))
 	}
 	return b.String()
 }
 
 // expression returns a Java regular expression, or nearly.
-func (g chance) expression() string {
+func (c chance) expression() string {
 	var b strings.Builder
-	for range 1 + g.IntN(5) {
-		b.WriteString(g.of("o", "r", "ders", "sap", "-", `\.`, ".", "(.*)", "(.*?)", "(o|s)", "[a-z]", "[^a-c]", `\w`,
+	for range 1 + c.IntN(5) {
+		b.WriteString(c.of("o", "r", "ders", "sap", "-", `\.`, ".", "(.*)", "(.*?)", "(o|s)", "[a-z]", "[^a-c]", `\w`,
 			`\W`, `\d`, `\b`, `\B`, "^", "$", "|", "(?i)", "(?:a)", "(?<n>r)", `\k<n>`, `\1`, `\2`, `(\3)?`, "+", "*",
 			"?", "{2}", "{1,}", "{,2}", "++", "*+", "(?=r)", "(?!r)", "(?<=o)", "(?<!o)", "(?>o)", `\p{L}`, `\p{Lower}`,
 			`\P{IsDigit}`, "[a-z&&[^o]]", "[[a-c]o]", `\Qa.b\E`, `\x6f`, `\u006f`, `\R`, `\h`, `\X`, "(", ")", "[", "]",

@@ -123,7 +123,9 @@ func TestFindDestination(t *testing.T) {
 			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization",` +
 				`"value":"Basic bWU6"}}]`},
 			destinationWith(func(t *btp.Destination) {
-				t.Authentication, t.User, t.Password = "BasicAuthentication", "me", " p w "
+				t.Authentication = "BasicAuthentication"
+				t.User = "me"
+				t.Password = " p w "
 			})},
 		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise",` +
 			`"CloudConnectorLocationId":"DE-Berlin",` +
@@ -142,12 +144,19 @@ func TestFindDestination(t *testing.T) {
 				LocationID:     "DE-Berlin",
 			}},
 		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, destinationWith(func(t *btp.Destination) {
-			t.URL, t.Scheme, t.Host, t.Port = "http://virtual:8000", "http", "virtual", 8000
+			t.URL = "http://virtual:8000"
+			t.Scheme = "http"
+			t.Host = "virtual"
+			t.Port = 8000
 		})},
 		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil,
 			destinationWith(func(t *btp.Destination) {
-				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp",
-					"kafka-broker-0", 9093, "OnPremise"
+				t.Type = "TCP"
+				t.URL = "tcp://kafka-broker-0:9093"
+				t.Scheme = "tcp"
+				t.Host = "kafka-broker-0"
+				t.Port = 9093
+				t.ProxyType = "OnPremise"
 			})},
 		{"trusts all", destinationAddress + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil,
 			destinationWith(func(t *btp.Destination) { t.TrustAll = true })},
@@ -451,7 +460,8 @@ func TestConnectedCloudConnectors(t *testing.T) {
 	info.InfoPath = ""
 	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
 	wantFailure(t, err, btp.Misconfigured, "scc_info_path", "missing: scc_info_path", "api_access")
-	info.InfoPath, info.ServiceURL = "/x", ""
+	info.InfoPath = "/x"
+	info.ServiceURL = ""
 	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
 	wantFailure(t, err, btp.Misconfigured, "connectivity_service.url", "missing: connectivity_service.url")
 }

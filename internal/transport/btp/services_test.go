@@ -246,7 +246,8 @@ func FuzzBound(f *testing.F) {
 // an error.
 func TestEnvironment(t *testing.T) {
 	dir := t.TempDir()
-	file, empty := filepath.Join(dir, "vcap.json"), filepath.Join(dir, "empty")
+	file := filepath.Join(dir, "vcap.json")
+	empty := filepath.Join(dir, "empty")
 	for name, text := range map[string]string{file: `{"from":"the file"}`, empty: "\n"} {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 	}

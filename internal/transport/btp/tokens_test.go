@@ -163,7 +163,8 @@ func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
 
 // A request identifies the client in one way only.
 func TestTokenRequest(t *testing.T) {
-	id, key := url.QueryEscape(clientID), url.QueryEscape(secret)
+	id := url.QueryEscape(clientID)
+	key := url.QueryEscape(secret)
 	form := url.Values{"grant_type": {"client_credentials"}}
 	with := func(more ...string) url.Values {
 		f := url.Values{"grant_type": form["grant_type"]}
@@ -219,7 +220,8 @@ func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 		{"0: 5 min", `,"expires_in":0`, 239 * time.Second, 241 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, now := newTokenService(t), newClock()
+			s := newTokenService(t)
+			now := newClock()
 			s.lifetime = c.lifetime
 			tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 			wantToken(t, tokens, "", "token-1")
@@ -233,7 +235,8 @@ func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 
 // Without expires_in the JWT's own expiry counts.
 func TestTokenExpiryOfJWT(t *testing.T) {
-	s, now := newTokenService(t), newClock()
+	s := newTokenService(t)
+	now := newClock()
 	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
 	s.set(status(200, `{"access_token":"`+jwt+`"}`))
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
@@ -260,7 +263,8 @@ func TestRejectedTokenIsRenewed(t *testing.T) {
 // While the old token is valid, an outage of the token service fails no caller, and not every caller requests a
 // token.
 func TestValidTokenOutlivesOutage(t *testing.T) {
-	s, now := newTokenService(t), newClock()
+	s := newTokenService(t)
+	now := newClock()
 	s.lifetime = `,"expires_in":3600`
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, RetryPeriod: time.Millisecond})
 	wantToken(t, tokens, "", "token-1")
@@ -282,7 +286,8 @@ func TestValidTokenOutlivesOutage(t *testing.T) {
 
 func TestOneRenewalAtATime(t *testing.T) {
 	s := newTokenService(t)
-	entered, release := make(chan struct{}, 10), make(chan struct{})
+	entered := make(chan struct{}, 10)
+	release := make(chan struct{})
 	s.answer = func(w http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
 		<-release
@@ -311,10 +316,12 @@ func TestOneRenewalAtATime(t *testing.T) {
 
 // During a renewal other callers get the old, valid token.
 func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
-	s, now := newTokenService(t), newClock()
+	s := newTokenService(t)
+	now := newClock()
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 	wantToken(t, tokens, "", "token-1")
-	entered, release := make(chan struct{}), make(chan struct{})
+	entered := make(chan struct{})
+	release := make(chan struct{})
 	s.set(func(w http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-release
@@ -334,7 +341,8 @@ func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
 // sending a changed secret again and again locks its user. Another failure is repeated.
 func TestRefusedEarlyRenewalIsNotRepeated(t *testing.T) {
 	for code, isRepeated := range map[int]bool{401: false, 407: false, 404: true} {
-		s, now := newTokenService(t), newClock()
+		s := newTokenService(t)
+		now := newClock()
 		tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 		wantToken(t, tokens, "", "token-1")
 		s.set(status(code, ""))
@@ -522,7 +530,8 @@ func TestTokenByCertificate(t *testing.T) {
 	})
 	t.Run("expired", func(t *testing.T) {
 		expired := certtest.Issue(t, "culvert", nil, func(c *x509.Certificate) {
-			c.NotBefore, c.NotAfter = time.Now().Add(-49*time.Hour), time.Now().Add(-24*time.Hour)
+			c.NotBefore = time.Now().Add(-49 * time.Hour)
+			c.NotAfter = time.Now().Add(-24 * time.Hour)
 		})
 		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(expired.PEM()),
 			Key: string(expired.KeyPEM(t))}, trusting)

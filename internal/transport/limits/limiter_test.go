@@ -43,13 +43,15 @@ func TestShareOfLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before, after := New(origin), New(origin)
+			before := New(origin)
+			after := New(origin)
 			before.Divide(Division{Workers: c.workers})
 			for _, own := range c.clients {
 				join(before, own)
 				join(after, own)
 			}
-			alone, sessions := after.limits, after.sessions
+			alone := after.limits
+			sessions := after.sessions
 			after.Divide(Division{Workers: c.workers})
 			for when, l := range map[string]*Limiter{"before clients": before, "after clients": after} {
 				assert.Equal(t, c.want, l.limits, when)
@@ -71,7 +73,7 @@ func TestSharesDoNotExceedLimits(t *testing.T) {
 		all.Concurrent = Least(all.Concurrent, all.Connections)
 		workers := 1 + r.IntN(all.Concurrent)
 		part := all.perWorker(workers)
-		if part.Concurrent < 1 || all.Connections > 0 && part.Connections < part.Concurrent {
+		if part.Concurrent < 1 || (all.Connections > 0 && part.Connections < part.Concurrent) {
 			t.Fatalf("%+v of %d: expected a request, and a connection for each, found %+v", all, workers, part)
 		}
 		if part.Concurrent*workers > all.Concurrent || part.Connections*workers > all.Connections ||
@@ -120,7 +122,8 @@ func (a *asking) ends(n int) {
 func TestDivisionWhileRequestsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
-		one, two := join(l, Limits{Concurrent: 4}), join(l, Limits{Concurrent: 6})
+		one := join(l, Limits{Concurrent: 4})
+		two := join(l, Limits{Concurrent: 6})
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(10, one)
 		a.begin(10, two)
@@ -289,7 +292,8 @@ func TestUsage(t *testing.T) {
 		windows, err := ParseWindows("0 0 2 * * ?/1h UTC; 0 0 2 * * ?/1h UTC")
 		require.NoError(t, err)
 		l := New(origin)
-		one, two := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50}), join(l, Limits{Concurrent: 4,
+		one := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50})
+		two := join(l, Limits{Concurrent: 4,
 			Windows: windows})
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(3, one)

@@ -17,7 +17,8 @@ func TestRefusalIsLookedUpOneSecondAfterAcceptance(t *testing.T) {
 	for name, answers := range map[string]int{"accepted once": 1, "accepted again and again": 9} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			running, other := open(t, folder), open(t, folder)
+			running := open(t, folder)
+			other := open(t, folder)
 			synctest.Test(t, func(t *testing.T) {
 				for range answers {
 					_, err := try(t, running, alice, 200)
@@ -41,7 +42,8 @@ func TestRefusalIsLookedUpOneSecondAfterAcceptance(t *testing.T) {
 func TestRefusalIsLookedUpUnlessAccepted(t *testing.T) {
 	for _, status := range []int{0, Unsent, 302, 403, 500} {
 		folder := t.TempDir()
-		running, other := open(t, folder), open(t, folder)
+		running := open(t, folder)
+		other := open(t, folder)
 		_, err := try(t, running, alice, status)
 		require.NoError(t, err)
 		other.refuse(alice.hidden())
@@ -66,7 +68,8 @@ func TestRefusalIsLookedUpAtOnceAfter401(t *testing.T) {
 // A 401 in a session may mean that another process has stored a refusal: the logon looks it up.
 func TestRecheckLooksRefusalUp(t *testing.T) {
 	folder := t.TempDir()
-	running, other := open(t, folder), open(t, folder)
+	running := open(t, folder)
+	other := open(t, folder)
 	r := sessionEnds(t, running)
 	other.refuse(alice.hidden())
 	_, err := r.Acquire(t.Context())

@@ -66,7 +66,8 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 // After one 401 the secret is not sent again, also after a restart and by other processes, until it changes or an
 // operator resumes.
 func TestRejectedSecretIsLockedOut(t *testing.T) {
-	data, user := t.TempDir(), t.TempDir()
+	data := t.TempDir()
+	user := t.TempDir()
 	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
 		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
 			t.Fatal(err)
@@ -143,8 +144,7 @@ func TestLockoutWithoutFile(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	done(401)
-	if logged := log.String(); !strings.Contains(logged, "cannot be stored") || strings.Contains(logged,
-		alice.Secret) {
+	if logged := log.String(); !strings.Contains(logged, "cannot be stored") || strings.Contains(logged, alice.Secret) {
 		t.Errorf("expected the refusal without the secret, found %q", logged)
 	}
 	require.NoError(t, os.Mkdir(folder, 0o700)) // with another salt from now on
@@ -279,8 +279,10 @@ func TestChangedSecretFailsOnce(t *testing.T) {
 // Logons of a user are sent one after another, whatever the secret. Other users do not wait.
 func TestLogonsOfUserAreSequential(t *testing.T) {
 	l := New()
-	other, bob := alice, alice
-	other.Secret, bob.User = "another", "BOB"
+	other := alice
+	bob := alice
+	other.Secret = "another"
+	bob.User = "BOB"
 	first, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -406,7 +408,8 @@ func TestOutdatedLookup(t *testing.T) {
 	l := open(t, t.TempDir())
 	l.JoinGroup(g)
 	l.Status(alice)
-	g.refused, g.resumed = time.Now(), g.resumed.Add(-time.Second)
+	g.refused = time.Now()
+	g.resumed = g.resumed.Add(-time.Second)
 	_, refused := l.Status(alice)
 	assert.Equal(t, false, refused)
 }
@@ -435,7 +438,8 @@ func TestDamagedLockoutFile(t *testing.T) {
 
 // Lockouts stored by older versions apply until an operator resumes.
 func TestLockoutsOfOlderVersions(t *testing.T) {
-	folder, user := t.TempDir(), t.TempDir()
+	folder := t.TempDir()
+	user := t.TempDir()
 	former := filepath.Join(user, "logons")
 	require.NoError(t, os.Mkdir(former, 0o700))
 	salt := []byte("0123456789abcdef0123456789abcdef")

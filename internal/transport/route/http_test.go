@@ -118,7 +118,8 @@ func TestConnectivityHTTPLocations(t *testing.T) {
 
 // A late 503 does not revert the location that other requests have selected.
 func TestConnectivityHTTPLateLocation(t *testing.T) {
-	arrived, release := make(chan struct{}), make(chan struct{})
+	arrived := make(chan struct{})
+	release := make(chan struct{})
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("SAP-Connectivity-SCC-Location_ID") == "third" {
 			return

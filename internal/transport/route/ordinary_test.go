@@ -91,7 +91,8 @@ func TestSOCKS5(t *testing.T) {
 			!strings.Contains(err.Error(), "(see user, password)") || strings.Contains(err.Error(), "another") {
 			t.Errorf("expected a refusal that stays, without the password in it, found %v", err)
 		}
-		settings.User, settings.Password = "", ""
+		settings.User = ""
+		settings.Password = ""
 		r = routeOf(t, settings)
 		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
 			!strings.Contains(err.Error(), "no acceptable authentication methods") {

@@ -135,7 +135,8 @@ func TestConnectivity(t *testing.T) {
 	} {
 		for _, kind := range []string{route.Connectivity, route.ConnectivitySOCKS5} {
 			t.Run(name, func(t *testing.T) {
-				settings.Type, settings.Name = kind, named
+				settings.Type = kind
+				settings.Name = named
 				r := routeOf(t, settings)
 				echoes(t, r, "kafka.virtual:9092")
 				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {

@@ -131,7 +131,8 @@ func TestBytes(t *testing.T) {
 		for _, piece := range []int{0, 1, 3} {
 			t.Run(c.name, func(t *testing.T) {
 				p := play(talk{{greeting, taken}, {c.logon, logonOK}, {c.connect, c.reply}})
-				p.piece, p.after = piece, "the stream's own"
+				p.piece = piece
+				p.after = "the stream's own"
 				conn, err := dialer(p, c.location).DialContext(bounded(t), "tcp", c.address)
 				if err != nil {
 					t.Fatalf("%v; the proxy received %x", err, <-p.received)

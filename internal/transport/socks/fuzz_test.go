@@ -87,7 +87,7 @@ func FuzzAnswer(f *testing.F) {
 		r := bytes.NewReader(data)
 		code, err := a.readStatus(iotest.OneByteReader(r), version)
 		good := len(data) >= 2 && data[0] == version
-		if good != (err == nil) || good && (code != data[1] || r.Len() != len(data)-2) {
+		if good != (err == nil) || (good && (code != data[1] || r.Len() != len(data)-2)) {
 			t.Fatalf("% x: %02x, %v, %d left", data, code, err, r.Len())
 		}
 	})

@@ -241,7 +241,8 @@ func TestUnreachableProxy(t *testing.T) {
 		calls := 0
 		d.Outage = time.Minute
 		d.Forward = dialFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
-			if calls++; calls < 4 {
+			calls++
+			if calls < 4 {
 				return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 			}
 			return double.DialContext(ctx, network, address)

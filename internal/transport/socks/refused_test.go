@@ -174,10 +174,12 @@ func TestTokenError(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
-		d, calls := dialer(p), 0
+		d := dialer(p)
+		calls := 0
 		d.Outage = time.Minute
 		d.Token = func(context.Context, string) (string, error) {
-			if calls++; calls < 4 {
+			calls++
+			if calls < 4 {
 				return "", passing{}
 			}
 			return "eyJh.eyJz.c2ln", nil

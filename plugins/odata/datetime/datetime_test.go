@@ -20,11 +20,12 @@ func TestParseAgainstStandard(t *testing.T) {
 			want, err = time.Parse("2006-01-02T15:04:05", text)
 		}
 		var m datetime.DateTime
-		ok, ms := m.Parse([]byte(text)), m.UTC()
+		ok := m.Parse([]byte(text))
+		ms := m.UTC()
 		if want.Year() < 1 {
 			err = errors.New("a year that is none here")
 		}
-		if ok != (err == nil) || ok && ms != want.UnixMilli() {
+		if ok != (err == nil) || (ok && ms != want.UnixMilli()) {
 			t.Errorf("%s: expected %v, %v, found %v, %t", text, want, err, time.UnixMilli(ms).UTC(), ok)
 		}
 		if ok {

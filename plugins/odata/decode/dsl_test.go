@@ -35,7 +35,8 @@ func parseSchema(t testing.TB, text string) *RowSchema {
 	t.Helper()
 	lines := strings.Split(text, "\n")
 	schema := parseColumns(t, &lines, "Row")
-	schema.KeySchema, schema.ValueSchema = 7, 8
+	schema.KeySchema = 7
+	schema.ValueSchema = 8
 	if err := schema.Init(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,8 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 		column := Column{Name: words[0]}
 		kind, facets, _ := strings.Cut(words[1], "(")
 		if strings.HasSuffix(kind, "?") {
-			column.Optional, kind = true, kind[:len(kind)-1]
+			column.Optional = true
+			kind = kind[:len(kind)-1]
 		}
 		if facets != "" {
 			if _, err := fmt.Sscanf(facets, "%d,%d)", &column.Precision, &column.Scale); err != nil {
@@ -96,10 +98,10 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			}
 		}
 		for _, w := range words[2:] {
-			target, isTarget := strings.CutPrefix(w, "target=")
+			target, ok := strings.CutPrefix(w, "target=")
 			r, isRounding := roundings[w]
 			switch {
-			case isTarget:
+			case ok:
 				column.Target = target
 			case isRounding:
 				column.Rounding = r

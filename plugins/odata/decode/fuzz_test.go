@@ -104,7 +104,7 @@ func cause(message string) string { s, _, _ := strings.Cut(message, " (row "); r
 // decodeWith responds to every nested link with an empty page, in both formats.
 func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	empty := `[]`
-	if _, atom := decoder.(*Atom); atom {
+	if _, ok := decoder.(*Atom); ok {
 		empty = `<feed xmlns="http://www.w3.org/2005/Atom"/>`
 	}
 	out := &Output{}
@@ -149,7 +149,7 @@ func FuzzValue(f *testing.F) {
 			l := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
 			got, err := AppendText(nil, l, &column, text)
 			want, wantErr := refPrimitive(&column, string(text))
-			if (err == nil) != (wantErr == nil) || err == nil && string(got) != string(want) {
+			if (err == nil) != (wantErr == nil) || (err == nil && string(got) != string(want)) {
 				t.Fatalf("%s %q: expected %x, %v; found %x, %v", column.Type, text, want, wantErr, got, err)
 			}
 		}
@@ -177,7 +177,7 @@ func FuzzBase64(f *testing.F) {
 			encoding = base64.RawStdEncoding
 		}
 		want, err := encoding.DecodeString(s)
-		if ok != (err == nil) || ok && !bytes.Equal(got, want) {
+		if ok != (err == nil) || (ok && !bytes.Equal(got, want)) {
 			t.Fatalf("%q: expected %x, %v, found %x, %v", text, want, err, got, ok)
 		}
 	})

@@ -42,7 +42,8 @@ func TestKernelReadsLikeGo(t *testing.T) {
 	for _, column := range columns {
 		for _, text := range texts {
 			for _, optional := range []bool{false, true} {
-				column.Name, column.Optional = "C", optional
+				column.Name = "C"
+				column.Optional = optional
 				testKernelReads(t, column, text)
 			}
 		}
@@ -56,7 +57,8 @@ func testKernelReads(t *testing.T, column Column, text string) {
 	if err := schema.Init(); err != nil {
 		t.Fatal(err)
 	}
-	quoted, trimmed := `"`+text+`"`, text
+	quoted := `"` + text + `"`
+	trimmed := text
 	if column.Type != edm.String {
 		trimmed = strings.TrimSpace(text)
 	}

@@ -179,17 +179,22 @@ func TestNastyDocumentsTakeLinearTime(t *testing.T) {
 		doc, parts := nasty.write(size)
 		for _, piece := range []int{64 << 10, 1 << 10} {
 			decoder := newDecoder(schema, doc)
-			pieces, out, rows, failed, err := cuts{size: piece}.pieces(doc), &Output{}, 0, 0, error(nil)
+			pieces := cuts{size: piece}.pieces(doc)
+			out := &Output{}
+			rows := 0
+			failed := 0
+			err := error(nil)
 			start := time.Now()
 			for i := 0; i < len(pieces) && err == nil; i++ {
 				err = decoder.Write(pieces[i], i == len(pieces)-1, out)
-				rows, failed = rows+len(out.Rows), failed+len(out.RowErrors)
+				rows = rows + len(out.Rows)
+				failed = failed + len(out.RowErrors)
 				out.Reset()
 			}
 			taken := time.Since(start)
-			t.Logf("%s in pieces of %d: %v, %d rows, %d failed, %.99v", nasty.name, piece, taken, rows, failed,
-				err)
-			steps, most := stepsOf(decoder), 2*len(pieces)+parts+200
+			t.Logf("%s in pieces of %d: %v, %d rows, %d failed, %.99v", nasty.name, piece, taken, rows, failed, err)
+			steps := stepsOf(decoder)
+			most := 2*len(pieces) + parts + 200
 			if (err == nil) != nasty.isValid || steps > most || taken > 3*time.Second {
 				t.Errorf("%s in pieces of %d: expected at most %d steps, found %d in %v, %v", nasty.name,
 					piece, most, steps, taken, err)
@@ -230,7 +235,8 @@ func TestLocalTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema.Columns[0].Zone, schema.Columns[3].Zone = berlin, berlin
+	schema.Columns[0].Zone = berlin
+	schema.Columns[3].Zone = berlin
 	doc := []byte(
 		`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
 	out, err := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
@@ -264,7 +270,7 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 		for _, size := range []int{1, 7, len(doc)} {
 			_, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: size}, nil)
 			var e *PageError
-			if fails != errors.As(err, &e) || fails && (!e.Failed || !strings.Contains(e.Found, "X/1")) {
+			if fails != errors.As(err, &e) || (fails && (!e.Failed || !strings.Contains(e.Found, "X/1"))) {
 				t.Errorf("%s in pieces of %d: expected a failure %v, found %v", doc, size, fails, err)
 			}
 		}
@@ -297,7 +303,7 @@ func TestLinksThatCannotBeRead(t *testing.T) {
 		if err == nil && len(out.RowErrors) > 0 {
 			found = out.RowErrors[0].Error.Message
 		}
-		if problem == "" && found != "<nil>" || !strings.Contains(found, problem) {
+		if (problem == "" && found != "<nil>") || !strings.Contains(found, problem) {
 			t.Errorf("%s: expected %q, found %s", doc, problem, found)
 		}
 	}

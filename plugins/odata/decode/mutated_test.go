@@ -40,7 +40,8 @@ func corpora(t testing.TB) (all []*corpus) {
 		}
 		all = append(all, c)
 	}
-	odd, nested := parseSchema(t, oddSchema), parseSchema(t, nestedSchema)
+	odd := parseSchema(t, oddSchema)
+	nested := parseSchema(t, nestedSchema)
 	const jsonFront = `{"d":{"results":[`
 	pages := []*corpus{
 		{schema: odd, front: jsonFront, back: `],"__next":"n"}}`, rows: oddJSON, regular: regularJSON},

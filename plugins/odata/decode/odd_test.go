@@ -343,10 +343,10 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 		layout        string
 		isConsecutive bool // the kernel decodes more than one row by itself
 	}{
-		"one key": {layout: "A Edm.Int32 key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", isConsecutive: true},
-		"two keys": {layout: "A Edm.Int32?\nB Edm.String key\nC Edm.Int64 key\nD Edm.String?",
+		"one key":  {layout: "A Edm.Int32 key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", isConsecutive: true},
+		"two keys": {layout: "A Edm.Int32?\nB Edm.String key\nC Edm.Int64 key\nD Edm.String?", isConsecutive: true},
+		"the last as key": {layout: "A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String key",
 			isConsecutive: true},
-		"the last as key": {layout: "A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String key", isConsecutive: true},
 		"two hidden": {layout: "A Edm.Int32 key\nB Edm.String\nC Edm.Int64? hidden\nD Edm.String? hidden",
 			isConsecutive: true},
 		"the key is hidden": {layout: "A Edm.Int32\nB Edm.String?\nC Edm.Int64 key hidden\nD Edm.String? hidden",
@@ -361,7 +361,8 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 			schema := parseSchema(t, test.layout)
 			if name == "keys turned" {
 				schema.Keys = []int{3, 2}
-				schema.Columns[2].Optional, schema.Columns[3].Optional = false, false
+				schema.Columns[2].Optional = false
+				schema.Columns[3].Optional = false
 			}
 			var rows []string
 			for i := range 200 {
@@ -447,7 +448,8 @@ func TestElementsOfConsecutiveEntries(t *testing.T) {
 		}
 		return values
 	}
-	entryOf, rowOf := map[string]string{}, map[string]string{}
+	entryOf := map[string]string{}
+	rowOf := map[string]string{}
 	failed := 0
 	for _, links := range elements {
 		entryOf[links] = withLinks(links, "<d:ID>1</d:ID>")

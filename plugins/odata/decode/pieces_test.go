@@ -31,7 +31,8 @@ func (c cuts) pieces(doc []byte) [][]byte {
 	}
 	var all [][]byte
 	for len(doc) > c.size {
-		all, doc = append(all, doc[:c.size]), doc[c.size:]
+		all = append(all, doc[:c.size])
+		doc = doc[c.size:]
 	}
 	return append(all, doc)
 }

@@ -9,11 +9,15 @@ import (
 
 // prefixes chooses the prefixes of the names, and returns their declarations.
 func (g *refGenerator) prefixes() string {
-	g.atom, g.data, g.meta = "", "d:", "m:"
+	g.atom = ""
+	g.data = "d:"
+	g.meta = "m:"
 	if g.is(0.3) {
 		names := pick(g, [3]string{"a:", "d:", "m:"}, [3]string{"", "x:", "y:"}, [3]string{"a:", "", "m:"},
 			[3]string{"", "m:", "d:"})
-		g.atom, g.data, g.meta = names[0], names[1], names[2]
+		g.atom = names[0]
+		g.data = names[1]
+		g.meta = names[2]
 	}
 	var b strings.Builder
 	declare := func(prefix, uri string) {
@@ -90,7 +94,7 @@ func (g *refGenerator) properties(s *RowSchema, isEntry bool) (elements []string
 		}
 		c := &s.Columns[i]
 		isElsewhere := c.Target != "" && isEntry && g.IntN(2) == 0
-		if c.isNavigation() && !g.is(0.02) || isElsewhere {
+		if (c.isNavigation() && !g.is(0.02)) || isElsewhere {
 			continue
 		}
 		elements = append(elements, g.property(c))
@@ -99,7 +103,9 @@ func (g *refGenerator) properties(s *RowSchema, isEntry bool) (elements []string
 }
 
 func (g *refGenerator) property(c *Column) string {
-	name, attributes, content := g.data+c.Name, "", ""
+	name := g.data + c.Name
+	attributes := ""
+	content := ""
 	if g.IntN(3) == 0 {
 		attributes = fmt.Sprintf(" %stype=%s", g.meta, g.attribute("Edm.X"))
 	}
@@ -109,7 +115,8 @@ func (g *refGenerator) property(c *Column) string {
 	case g.is(0.01):
 		content = pick(g, "<x/>", "<"+g.data+"Id0>1</"+g.data+"Id0>", "")
 	case c.Kind == Primitive:
-		if content = g.markup(g.scalar(c)); g.is(0.05) {
+		content = g.markup(g.scalar(c))
+		if g.is(0.05) {
 			content = g.space() + content + g.space()
 		}
 	case c.Kind == Complex:
@@ -118,7 +125,8 @@ func (g *refGenerator) property(c *Column) string {
 		content = g.inline(c)
 	}
 	if g.is(0.02) && g.data != "" {
-		name, attributes = "q:"+c.Name, attributes+` xmlns:q="`+pick(g, refData, "other")+`"`
+		name = "q:" + c.Name
+		attributes = attributes + ` xmlns:q="` + pick(g, refData, "other") + `"`
 	}
 	return g.element(name, attributes, content)
 }
@@ -141,7 +149,9 @@ func (g *refGenerator) feed(s *RowSchema, attributes string) string {
 	}
 	before := *g
 	if next := g.follow(func() string { declarations := g.prefixes(); return g.feed(s, declarations) }); next != "" {
-		g.atom, g.data, g.meta = before.atom, before.data, before.meta
+		g.atom = before.atom
+		g.data = before.data
+		g.meta = before.meta
 		parts = append(parts, g.element(g.atom+"link", ` rel="next" href="`+next+`"`, ""))
 	}
 	if g.is(0.3) {

@@ -101,7 +101,7 @@ func refDecimal(column *Column, s string) ([]byte, error) {
 		rest := new(big.Rat).Sub(r, new(big.Rat).SetInt(n))
 		rest.Abs(rest)
 		half := rest.Cmp(big.NewRat(1, 2))
-		if half > 0 || half == 0 && n.Bit(0) == 1 {
+		if half > 0 || (half == 0 && n.Bit(0) == 1) {
 			n.Add(n, big.NewInt(int64(r.Sign())))
 		}
 	}
@@ -169,7 +169,7 @@ func refInstant(column *Column, s string) ([]byte, error) {
 		at = wall.Add(-time.Duration(offset) * time.Minute)
 	} else {
 		m := refISO.FindStringSubmatch(s)
-		if m == nil || m[3] == "" && m[4] != "" {
+		if m == nil || (m[3] == "" && m[4] != "") {
 			return nil, errConversion
 		}
 		text := m[1] + "T" + cmp.Or(m[2], "00:00") + cmp.Or(m[3], ":00")

@@ -104,7 +104,7 @@ func (r *refReader) finish(value refValue) {
 		row.columns = columns
 	}
 	for _, path := range row.unknownNames {
-		r.page.unknown[path] = r.page.unknown[path] || !row.failed && row.tombstone == nil
+		r.page.unknown[path] = r.page.unknown[path] || (!row.failed && row.tombstone == nil)
 	}
 	r.page.rows = append(r.page.rows, *row)
 }
@@ -112,14 +112,18 @@ func (r *refReader) finish(value refValue) {
 func (r *refReader) columns(schema *RowSchema, members []refMember) (columns [][]byte, ok bool) {
 	ok = true
 	for i := range schema.Columns {
-		c, value, n := &schema.Columns[i], refValue{}, 0
+		c := &schema.Columns[i]
+		value := refValue{}
+		n := 0
 		for _, m := range members {
 			if m.name == c.Name {
-				value, n = m.value, n+1
+				value = m.value
+				n = n + 1
 			}
 		}
 		encoded, fits := r.value(c, value)
-		columns, ok = append(columns, encoded), ok && fits && n <= 1
+		columns = append(columns, encoded)
+		ok = ok && fits && n <= 1
 	}
 	return columns, ok
 }
@@ -142,7 +146,8 @@ func (r *refReader) value(c *Column, v refValue) (encoded []byte, ok bool) {
 		ok = err == nil
 	case refStruct:
 		columns, fits := r.columns(c.Nested, v.members)
-		encoded, ok = bytes.Join(columns, nil), fits
+		encoded = bytes.Join(columns, nil)
+		ok = fits
 	case refFeed:
 		ok = true
 		for _, item := range v.items {
@@ -219,7 +224,8 @@ type refLinks struct {
 
 func (r *refReader) readJSON(doc string) {
 	page := r.jsonPage(doc)
-	r.page.next.Href, r.page.delta.Href = page.next, page.delta
+	r.page.next.Href = page.next
+	r.page.delta.Href = page.delta
 	if n, err := strconv.ParseInt(page.count, 10, 64); err == nil {
 		r.page.count = n
 	}
@@ -253,7 +259,9 @@ func (r *refReader) readJSONTombstone(row string) {
 
 // jsonPage finds the rows in a page or in an object around them.
 func (r *refReader) jsonPage(raw string) (page refLinks) {
-	texts, properties, around := readTexts(raw), 0, -1
+	texts := readTexts(raw)
+	properties := 0
+	around := -1
 	if raw[0] == '[' {
 		page.rows = texts.values
 		return page
@@ -267,10 +275,13 @@ func (r *refReader) jsonPage(raw string) (page refLinks) {
 		case "__count":
 			page.count = refText(value)
 		case "d", "results":
-			if around = i; value[0] != 'n' {
+			around = i
+			if value[0] != 'n' {
 				inner := r.jsonPage(value)
 				page.rows = inner.rows
-				page.next, page.delta, page.count = page.next+inner.next, page.delta+inner.delta, page.count+inner.count
+				page.next = page.next + inner.next
+				page.delta = page.delta + inner.delta
+				page.count = page.count + inner.count
 			}
 		case "__metadata":
 		default:
@@ -312,7 +323,8 @@ func (r *refReader) jsonMembers(schema *RowSchema, path, raw string) (members []
 }
 
 func (r *refReader) jsonValue(c *Column, path, raw string) refValue {
-	isObject, isArray := raw[0] == '{', raw[0] == '['
+	isObject := raw[0] == '{'
+	isArray := raw[0] == '['
 	switch {
 	case raw == "null" && c.Kind == NavigationToMany && !c.Optional:
 		return refValue{kind: refFeed}
@@ -329,14 +341,18 @@ func (r *refReader) jsonValue(c *Column, path, raw string) refValue {
 }
 
 func (r *refReader) jsonFeed(c *Column, path, raw string) refValue {
-	rows, results, next := []string(nil), 1, ""
+	rows := []string(nil)
+	results := 1
+	next := ""
 	texts := readTexts(raw)
-	if rows = texts.values; raw[0] == '{' {
+	rows = texts.values
+	if raw[0] == '{' {
 		results = 0
 		for i, name := range texts.names {
 			switch value := texts.values[i]; {
 			case name == "results" && value[0] == '[':
-				rows, results = readTexts(value).values, results+1
+				rows = readTexts(value).values
+				results = results + 1
 			case name == "results":
 				results += 2
 			case name == "__next" && value != "null":
@@ -349,7 +365,9 @@ func (r *refReader) jsonFeed(c *Column, path, raw string) refValue {
 	}
 	for next != "" {
 		page := r.jsonPage(r.nested[next])
-		rows, next, r.row.follows = append(rows, page.rows...), page.next, true
+		rows = append(rows, page.rows...)
+		next = page.next
+		r.row.follows = true
 	}
 	feed := refValue{kind: refFeed}
 	for _, row := range rows {
@@ -383,7 +401,8 @@ func readXML(doc string) *refElement {
 	d.Entity = map[string]string{"nbsp": "\ufffd"}
 	open := []*refElement{{}}
 	for {
-		start, parent := d.InputOffset(), open[len(open)-1]
+		start := d.InputOffset()
+		parent := open[len(open)-1]
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
 			return parent
@@ -397,9 +416,11 @@ func readXML(doc string) *refElement {
 			if base, ok := e.attribute("http://www.w3.org/XML/1998/namespace", "base"); ok {
 				e.base = base
 			}
-			parent.children, open = append(parent.children, e), append(open, e)
+			parent.children = append(parent.children, e)
+			open = append(open, e)
 		case xml.EndElement:
-			parent.end, open = d.InputOffset(), open[:len(open)-1]
+			parent.end = d.InputOffset()
+			open = open[:len(open)-1]
 		case xml.CharData:
 			parent.text += string(token)
 		}
@@ -569,7 +590,8 @@ func (r *refReader) atomValue(c *Column, path string, e *refElement) refValue {
 	case c.Kind == NavigationToOne:
 		return refValue{kind: refStruct, members: r.atomEntry(c.Nested, path, e.children[i])}
 	}
-	feed, next := refValue{kind: refFeed}, ""
+	feed := refValue{kind: refFeed}
+	next := ""
 	for page := e.children[i]; page != nil; page = r.nextPage(next) {
 		next = ""
 		for _, e := range page.children {
@@ -632,7 +654,8 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 				if err != nil {
 					continue // without properties, or of types that this version does not read
 				}
-				schema.KeySchema, schema.ValueSchema = 7, 8
+				schema.KeySchema = 7
+				schema.ValueSchema = 8
 				types++
 				g := &refGenerator{Rand: rand.New(rand.NewPCG(55, uint64(i)))}
 				g.compare(t, schema, false, 2)
@@ -651,12 +674,15 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 // compare decodes pages of a schema, in one decoder, and compares them with the reference.
 func (g *refGenerator) compare(t *testing.T, schema *RowSchema, atom bool, pages int) {
 	t.Helper()
-	decoder, write := Decoder(NewJSON(schema)), g.jsonPage
+	decoder := Decoder(NewJSON(schema))
+	write := g.jsonPage
 	if atom {
-		decoder, write = NewAtom(schema), g.atomPage
+		decoder = NewAtom(schema)
+		write = g.atomPage
 	}
 	for range pages {
-		g.odd, g.nested = pick(g, 0, 0.1, 0.3, 1), map[string]string{}
+		g.odd = pick(g, 0, 0.1, 0.3, 1)
+		g.nested = map[string]string{}
 		doc := write(schema)
 		want := readReference(schema, doc, g.nested)
 		c := cuts{size: pick(g, len(doc)+1, 1+g.IntN(8), 1+g.IntN(64), 1+g.IntN(1000))}
@@ -674,13 +700,18 @@ func (g *refGenerator) compare(t *testing.T, schema *RowSchema, atom bool, pages
 
 // differs compares the page with the decoder's output. It returns an empty string if they are equal.
 func (p *refPage) differs(schema *RowSchema, out *Output, nested map[string]string) string {
-	rows, failed, tombstones, tracked := out.Rows, out.RowErrors, out.Tombstones, out.Tracked
+	rows := out.Rows
+	failed := out.RowErrors
+	tombstones := out.Tombstones
+	tracked := out.Tracked
 	for i, want := range p.rows {
-		index, problem := uint32(i), ""
+		index := uint32(i)
+		problem := ""
 		switch {
 		case want.failed && len(failed) > 0:
 			raw := string(out.Data[failed[0].RawStart:][:failed[0].RawSize])
-			if problem = want.rawDiffers(schema, raw, nested); failed[0].RowIndex != index {
+			problem = want.rawDiffers(schema, raw, nested)
+			if failed[0].RowIndex != index {
 				problem = "another row failed"
 			}
 			failed = failed[1:]
@@ -691,7 +722,8 @@ func (p *refPage) differs(schema *RowSchema, out *Output, nested map[string]stri
 			tombstones = tombstones[1:]
 		case !want.failed && want.tombstone == nil && len(rows) > 0:
 			problem = want.rowDiffers(schema, index, rows[0], out.Data, tracked)
-			rows, tracked = rows[1:], tracked[len(schema.Tracked):]
+			rows = rows[1:]
+			tracked = tracked[len(schema.Tracked):]
 		default:
 			problem = fmt.Sprintf("found no such row: %+v", want)
 		}
@@ -722,12 +754,14 @@ func (p *refPage) differs(schema *RowSchema, out *Output, nested map[string]stri
 
 func (r *refRow) rowDiffers(schema *RowSchema, index uint32, row wit.Row, data []byte, tracked []Span) string {
 	slice := func(v wit.ValueSlice) []byte { return data[v.Start:][:v.Size] }
-	value, key := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 8}, wit.ValueSlice{}
+	value := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 8}
+	key := wit.ValueSlice{}
 	if len(schema.Keys) > 0 {
 		key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: 7, Start: row.Key.Start, Size: row.Key.Size}
 		r.key = append(r.key, schema.KeyTail...)
 	}
-	value.Start, value.Size = row.Value.Start, row.Value.Size
+	value.Start = row.Value.Start
+	value.Size = row.Value.Size
 	want := wit.Row{RowIndex: index, Partition: -1, Offset: -1, Timestamp: -1, Key: key, Value: value}
 	encoded := bytes.Join(r.columns[:schema.ValueColumns], nil)
 	if row != want || !bytes.Equal(slice(value), encoded) || !bytes.Equal(slice(key), r.key) {

@@ -43,13 +43,15 @@ func (g *refGenerator) schema(depth int) *RowSchema {
 		c := Column{Name: name + strconv.Itoa(i), Optional: g.IntN(4) > 0, Scale: g.IntN(5),
 			Type: edm.Binary + edm.Primitive(g.IntN(int(edm.Time-edm.Binary)+1))}
 		if kind := ColumnKind(g.IntN(12)); kind == Synthetic && depth == maxNesting {
-			c.Kind, c.Optional = Synthetic, true
+			c.Kind = Synthetic
+			c.Optional = true
 		} else if kind < Synthetic && depth > 0 {
 			c.Kind = kind
 		}
 		switch {
 		case c.Kind != Primitive && c.Kind != Synthetic:
-			c.Nested, c.Inline = g.schema(depth-1), c.Kind != Complex && g.IntN(2) == 0
+			c.Nested = g.schema(depth - 1)
+			c.Inline = c.Kind != Complex && g.IntN(2) == 0
 		case c.Type == edm.Decimal:
 			c.Mapping = pick(g, DefaultMapping, Float64Mapping, Int64Mapping)
 			c.Rounding = pick(g, edm.RoundFail, edm.RoundHalfEven)
@@ -69,14 +71,17 @@ func (g *refGenerator) schema(depth int) *RowSchema {
 // rootSchema returns a schema with keys, in place or not, and with hidden and tracked columns.
 func (g *refGenerator) rootSchema() *RowSchema {
 	s := g.schema(maxNesting)
-	s.KeySchema, s.ValueSchema = 7, 8
-	isInPlace, first := g.IntN(2) == 0, g.IntN(len(s.Columns))
+	s.KeySchema = 7
+	s.ValueSchema = 8
+	isInPlace := g.IntN(2) == 0
+	first := g.IntN(len(s.Columns))
 	for _, i := range g.Perm(len(s.Columns))[:g.IntN(min(4, len(s.Columns)+1))] {
 		if isInPlace {
 			i = min(first+len(s.Keys), len(s.Columns)-1)
 		}
 		if c := &s.Columns[i]; c.Kind == Primitive && (len(s.Keys) == 0 || s.Keys[len(s.Keys)-1] != i) {
-			s.Keys, c.Optional = append(s.Keys, i), c.Optional && !isInPlace
+			s.Keys = append(s.Keys, i)
+			c.Optional = c.Optional && !isInPlace
 		}
 	}
 	if g.IntN(3) == 0 {

@@ -28,7 +28,8 @@ func TestSkipsRowOnRequest(t *testing.T) {
 			`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`, "\n",
 			`<link rel="next" href="n"/></feed>`, entry},
 	} {
-		doc, starts := test.head, []int{}
+		doc := test.head
+		starts := []int{}
 		for i := range rows {
 			if i > 0 {
 				doc += test.between
@@ -43,7 +44,8 @@ func TestSkipsRowOnRequest(t *testing.T) {
 		}
 		for _, poison := range []int{0, 5, rows - 1} {
 			for at := starts[poison] + 1; at < starts[poison]+len(test.row(poison)); at++ {
-				d, out := newDecoder(schema, []byte(doc)), &Output{}
+				d := newDecoder(schema, []byte(doc))
+				out := &Output{}
 				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}
 				for i, s := range steps {
@@ -64,7 +66,8 @@ func TestSkipsRowOnRequest(t *testing.T) {
 						i++
 					}
 					w := whole.Rows[i]
-					found, want := out.Data[r.Value.Start:][:r.Value.Size], whole.Data[w.Value.Start:][:w.Value.Size]
+					found := out.Data[r.Value.Start:][:r.Value.Size]
+					want := whole.Data[w.Value.Start:][:w.Value.Size]
 					if r.RowIndex != uint32(i) || !bytes.Equal(found, want) {
 						t.Fatalf("%s: row %d skipped at byte %d: row %d differs", name, poison, at, i)
 					}
@@ -81,7 +84,8 @@ func TestSkipsRowOnRequest(t *testing.T) {
 
 // The row after a deleted entry that is skipped is a row.
 func TestSkipsDeletedEntry(t *testing.T) {
-	d, out := NewJSON(parseSchema(t, "ID Edm.Int32 key")), &Output{}
+	d := NewJSON(parseSchema(t, "ID Edm.Int32 key"))
+	out := &Output{}
 	for _, s := range []struct{ tag, piece string }{
 		{"", `{"d":{"results":[{"@odata.context":"x/$deletedEntity","id":"x"`}, {wit.TagSkipRow, ""},
 		{"", `},{"ID":7}]}}`}} {
@@ -104,7 +108,8 @@ func TestSkipsRowThatWaits(t *testing.T) {
 			`{"d":{"results":[{"N":2}]}}`},
 		"atom": {feedFront + row + withLinks("", "<d:ID>2</d:ID>") + "</feed>", feedFront + item + "</feed>"},
 	} {
-		d, out := newDecoder(schema, []byte(test.doc)), &Output{}
+		d := newDecoder(schema, []byte(test.doc))
+		out := &Output{}
 		for i, s := range []struct{ tag, piece string }{{"", test.doc}, {wit.TagSkipRow, ""},
 			{"nested page 1", test.page}} {
 			if err := d.Feed(s.tag, []byte(s.piece), i != 1, out); err != nil {

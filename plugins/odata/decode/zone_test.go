@@ -36,7 +36,8 @@ func digest(t *testing.T) string {
 	sum := sha256.New()
 	for _, file := range files {
 		g := readGolden(t, file)
-		l, doc := parseSchema(t, g.layout), []byte(g.doc)
+		l := parseSchema(t, g.layout)
+		doc := []byte(g.doc)
 		out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
 		sum.Write(out.Data)
 		sum.Write([]byte(describeAll(t, l, out, err)))

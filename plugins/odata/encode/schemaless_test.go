@@ -46,7 +46,8 @@ func randomProperty(r *rand.Rand, name string) edm.Property {
 // Maps without schema are read by position, with the names and writers of earlier maps, and frequent values are written
 // without a conversion. The body equals the entries of the map, converted one by one.
 func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
-	written, failed := 0, 0
+	written := 0
+	failed := 0
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(54, seed))
 		inner := &edm.StructuredType{Namespace: "N", Name: "C", Complex: true}
@@ -61,7 +62,8 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 		reader := rowvalue.NewReader(rowvalue.Schemas{7: {{Kind: wit.Struct, Fields: []wit.Field{{Name: "P0", Node: 1}}},
 			{Kind: wit.String}}})
 		config := &sinkconfig.Config{Atom: r.IntN(2) == 0}
-		config.IgnoreUnknownFields, config.Lossy = r.IntN(2) == 0, r.IntN(4) == 0
+		config.IgnoreUnknownFields = r.IntN(2) == 0
+		config.Lossy = r.IntN(4) == 0
 		writer := &Writer{Config: config}
 		order := r.Perm(len(outer.Properties) + 1)
 		for range 30 {
@@ -88,7 +90,7 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 			var key any
 			if isMember && r.IntN(4) == 0 {
 				converted, err := value.ConvertChecked(typ.Property("P0"), nil, row[i].Value)
-				if _, isString := row[i].Value.(string); err == nil && !isString {
+				if _, ok := row[i].Value.(string); err == nil && !ok {
 					writer.Keys = []KeyValue{{typ.Property("P0"), converted}}
 					key = row[i].Value
 				}
@@ -142,9 +144,11 @@ func TestDepthOfSchemalessMaps(t *testing.T) {
 // randomMap returns a map of a type's properties in an order, with values that mostly fit.
 func randomMap(r *rand.Rand, typ *edm.StructuredType, order []int) (row connectdata.Map) {
 	for _, i := range order {
-		name, primitive := "P99", edm.NotPrimitive
+		name := "P99"
+		primitive := edm.NotPrimitive
 		if i < len(typ.Properties) {
-			name, primitive = typ.Properties[i].Name, typ.Properties[i].Type.Primitive
+			name = typ.Properties[i].Name
+			primitive = typ.Properties[i].Type.Primitive
 		}
 		var v any
 		switch k := r.IntN(60); {
@@ -238,7 +242,8 @@ func convertedMap(config *sinkconfig.Config, typ *Type, row connectdata.Map, key
 }
 
 func convertedEntry(config *sinkconfig.Config, nested *Type, property *edm.Property, v any) (text string, err error) {
-	label, typeName := string(jsontext.AppendString(nil, property.Name))+":", property.Type.Primitive.String()
+	label := string(jsontext.AppendString(nil, property.Name)) + ":"
+	typeName := property.Type.Primitive.String()
 	converted := value.Converted{}
 	switch {
 	case v == nil && config.Atom:
@@ -248,7 +253,8 @@ func convertedEntry(config *sinkconfig.Config, nested *Type, property *edm.Prope
 	case nested != nil:
 		inner, ok := v.(connectdata.Map)
 		if _, isStruct := v.(connectdata.Nested); isStruct {
-			inner, ok = connectdata.Map{{Key: "P0", Value: "y"}}, true
+			inner = connectdata.Map{{Key: "P0", Value: "y"}}
+			ok = true
 		}
 		if !ok {
 			return "", errInvalid
@@ -262,7 +268,7 @@ func convertedEntry(config *sinkconfig.Config, nested *Type, property *edm.Prope
 	default:
 		converted, err = value.ConvertChecked(property, nil, v)
 	}
-	if s, ok := v.(string); err != nil || ok && !utf8.ValidString(s) {
+	if s, ok := v.(string); err != nil || (ok && !utf8.ValidString(s)) {
 		return "", errInvalid
 	}
 	switch {

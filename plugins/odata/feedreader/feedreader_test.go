@@ -162,8 +162,7 @@ func TestFingerprintOfReads(t *testing.T) {
 		{[]string{"sap.odata#00.select=Freight"}, " select=OrderID,Freight"},
 		{[]string{"sap.odata#00.expand=Customer"}, " expand=Customer"},
 		{append(configtest.Condition("0", "Order_Details/Quantity", "gt", "5"),
-			append(configtest.Condition("1", "Freight", "lt", "5"),
-				"sap.odata#00.expand=Order_Details")...),
+			append(configtest.Condition("1", "Freight", "lt", "5"), "sap.odata#00.expand=Order_Details")...),
 			" expand=Order_Details filter=Freight%20lt%205M inner=Order_Details/Quantity%20gt%205"},
 		{[]string{"sap.odata#00.query=search=x"}, " query=search%3Dx"},
 	} {
@@ -214,8 +213,7 @@ func TestContextsAreCached(t *testing.T) {
 		}
 		for task := range tasks {
 			unpacked := &Context{Settings: configtest.Source(settings...), ReadAt: int64(task),
-				Feeds: slices.Repeat(one.Feeds,
-					sets)}
+				Feeds: slices.Repeat(one.Feeds, sets)}
 			_, err := cache.Get(PackContext(unpacked))
 			noError(t, err)
 		}
@@ -255,8 +253,8 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 			&wit.Response{Status: 200, ReceivedAt: test.receivedAt})
 		noError(t, err)
 		result, _, err := page.Decode("", 200, []byte(test.body), true)
-		failure, isFault := err.(*wit.Error)
-		isStale := isFault && failure.Kind == wit.ErrorStale
+		failure, ok := err.(*wit.Error)
+		isStale := ok && failure.Kind == wit.ErrorStale
 		if isStale != test.isStale || len(result.Rows) != test.rows || len(result.Errors) != test.faults ||
 			len(result.Linked) != test.requests {
 			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", test.body,

@@ -63,7 +63,8 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			}
 			var state []byte
 			var answers []wit.Response
-			calls, endless := 0, errors.New("endless")
+			calls := 0
+			endless := errors.New("endless")
 			for range manyRounds {
 				prober, err := probe.Restore(state, answers)
 				if err != nil {
@@ -71,7 +72,8 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 				}
 				err = Subscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
 					func(*notifications.Subscription, func(string) (string, error)) error {
-						if calls++; calls > 100 {
+						calls++
+						if calls > 100 {
 							return endless
 						}
 						return nil
@@ -82,7 +84,8 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 					return
 				}
 				need := prober.MissingRequests()
-				state, answers = need.State, answersOf(need, func(target string) string {
+				state = need.State
+				answers = answersOf(need, func(target string) string {
 					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, test.links[target])
 				})
 			}
@@ -100,7 +103,8 @@ func listed(page func(target string) string) (wit.CommandResult, error) {
 		if err != nil || reply.Pending == nil {
 			return reply, err
 		}
-		state, answers = reply.Pending.State, answersOf(reply.Pending, page)
+		state = reply.Pending.State
+		answers = answersOf(reply.Pending, page)
 	}
 	return wit.CommandResult{}, fmt.Errorf("list-services is incomplete after %d rounds", manyRounds)
 }
@@ -140,7 +144,8 @@ func TestServicesWithEndlessLinks(t *testing.T) {
 func TestServicesOfSeveralPages(t *testing.T) {
 	n := 0
 	reply, err := listed(func(string) string {
-		if n++; n == 5 {
+		n++
+		if n == 5 {
 			return `{"d":{"results":[{"TechnicalServiceName":"LAST","ServiceUrl":"/l"}]}}`
 		}
 		return fmt.Sprintf(`{"d":{"results":[{"TechnicalServiceName":"S%d","ServiceUrl":"/a"}],`+

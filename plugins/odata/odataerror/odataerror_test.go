@@ -52,13 +52,12 @@ func TestErrorDocuments(t *testing.T) {
 		if found.Code != nil {
 			code = *found.Code
 		}
-		if found.Kind != test.kind || code != test.code && (test.code != "*" || code == "") ||
-			!strings.HasPrefix(found.Message,
-				test.message) {
+		if found.Kind != test.kind || (code != test.code && (test.code != "*" || code == "")) ||
+			!strings.HasPrefix(found.Message, test.message) {
 			t.Errorf("%s: expected %v %q %q, found %v %q %q", name, test.kind, test.code, test.message, found.Kind,
 				code, found.Message)
 		}
-		if (found.Detail != nil) != (test.body != "") || found.Detail != nil && len(*found.Detail) > 1100 {
+		if (found.Detail != nil) != (test.body != "") || (found.Detail != nil && len(*found.Detail) > 1100) {
 			t.Errorf("%s: the detail is not the start of the body", name)
 		}
 	}
@@ -67,10 +66,9 @@ func TestErrorDocuments(t *testing.T) {
 		`{"error":` + string(sap) + `}`: " (transaction 0F61D5F13A6D0060E00644D444B789F3)",
 		`<error><code>5</code><message>no</message><innererror><application/><transactionid> 5D2C </transactionid></innererror></error>`: "no (transaction 5D2C)",
 		`{"error":{"message":"no","innererror":{"transactionid":"a b"}}}`:                                                                "no",
-		`{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A",
-			65) + `"}}}`: "no",
-		`<error><message>no</message><transactionid>1</transactionid></error>`: "no",
-		`<error><message>no</message><innererror><transactionid>1`:             "no",
+		`{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A", 65) + `"}}}`:                                    "no",
+		`<error><message>no</message><transactionid>1</transactionid></error>`:                                                           "no",
+		`<error><message>no</message><innererror><transactionid>1`:                                                                       "no",
 	} {
 		if f := odataerror.FromResponse("x", &wit.Response{Status: 500}, []byte(body)); !strings.HasSuffix(f.Message,
 			id) {

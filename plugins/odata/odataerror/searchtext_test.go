@@ -176,7 +176,8 @@ func TestLostToken(t *testing.T) {
 		return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + message + `"}}}`
 	}
 	all := []uint16{400, 401, 403, 404, 408, 410, 412, 429, 500, 502, 503, 504}
-	texts, codes := []uint16{400, 404, 410, 412}, []uint16{400, 401, 403, 404, 410, 412, 500}
+	texts := []uint16{400, 404, 410, 412}
+	codes := []uint16{400, 401, 403, 404, 410, 412, 500}
 	for body, lost := range map[string][]uint16{
 		"": {410},
 		document("SY/530", "The data service has failed"):              {410},

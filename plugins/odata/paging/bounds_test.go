@@ -30,7 +30,8 @@ func marksOf(n int) (marks []uint64) {
 // largestPosition returns a position of which every part has its maximum size.
 func largestPosition() *Position {
 	position := newPosition(math.MaxUint32 &^ loadComplete)
-	position.url, position.pager = textOf(linkBytes), pager{by: skipWorked, overlaps: true}
+	position.url = textOf(linkBytes)
+	position.pager = pager{by: skipWorked, overlaps: true}
 	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
 	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded.count, &position.snapshot,
 		&position.endMarkerPending, &position.timestamp,
@@ -39,9 +40,13 @@ func largestPosition() *Position {
 		&position.pager.skipped, &position.previous.provenRows, &position.previous.count, &position.previous.minRows} {
 		*n = math.MaxInt
 	}
-	checks, r := position.checks, repeatCheck{sampling: true}
-	checks.sorted, checks.folded, checks.key = true, true, textOf(textBytes)
-	rows, data := make([]wit.Row, 4*sampled), make([]byte, 4*sampled)
+	checks := position.checks
+	r := repeatCheck{sampling: true}
+	checks.key = textOf(textBytes)
+	checks.folded = true
+	checks.sorted = true
+	rows := make([]wit.Row, 4*sampled)
+	data := make([]byte, 4*sampled)
 	for i := range rows {
 		data[i] = byte(i)
 		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
@@ -98,7 +103,8 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 					page.rows = append(page.rows, seenRow{value, fmt.Sprintf("%011d", i)})
 				}
 				next := largestPosition()
-				if next.capabilities.set(loadComplete, isDone); isDone {
+				next.capabilities.set(loadComplete, isDone)
+				if isDone {
 					next.probe = &probe{}
 				} else {
 					position.probe = &probe{}
@@ -133,7 +139,8 @@ func TestMarksCutToFit(t *testing.T) {
 				}
 				return newPosition(0)
 			}
-			current, reports := position(), 0
+			current := position()
+			reports := 0
 			for load := range 3 {
 				for pages := range 3 {
 					var page cursorCheck
@@ -143,13 +150,15 @@ func TestMarksCutToFit(t *testing.T) {
 					}
 					page.high = "7"
 					next := position()
-					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
+					next.capabilities.set(loadComplete, pages == 2)
+					if pages == 2 {
 						next = newPosition(loadComplete)
 					}
 					reports += len(page.save(set, current, next))
 					current = next
 				}
-				if last := current; load < 2 {
+				last := current
+				if load < 2 {
 					current = position()
 					current.cursor = set.Cursor.nextState(last.cursor)
 				}

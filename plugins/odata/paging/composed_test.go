@@ -32,7 +32,9 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	fake.filter = pick("heeds", "heeds", "heeds", "ignores", "refused", "above")
 	set = setOf(pick("auto", "auto", "keys", "links"), 0)
 	if pick("auto", "auto", "top") == "top" {
-		set.Paging, set.Top, fake.tops = "top", fake.page, r.IntN(2) == 0
+		set.Paging = "top"
+		set.Top = fake.page
+		fake.tops = r.IntN(2) == 0
 	}
 	n := r.IntN(60)
 	fake.keys = upFrom(1, n)
@@ -45,9 +47,12 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 		equal := 2 + r.IntN(2)
 		fake.key = func(row int) int { return row / equal }
 	case "keyless":
-		fake.keyless, set.Keys, set.Ordered = true, nil, false
+		fake.keyless = true
+		set.Keys = nil
+		set.Ordered = false
 	case "generated":
-		fake.generated, fake.filter = true, "ignores"
+		fake.generated = true
+		fake.filter = "ignores"
 	}
 	if pick("decodable", "decodable", "undecodable") == "undecodable" && fake.key == nil && !fake.generated {
 		fake.unread = map[int]bool{}
@@ -65,7 +70,8 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 		fake.between = func(s *service, _ int) { s.move(r) }
 		fake.skips = fake.skips || fake.keyless // else each answer may be new, without end
 	}
-	at, width := 1+r.IntN(8), 1+r.IntN(2)
+	at := 1 + r.IntN(8)
+	width := 1 + r.IntN(2)
 	previous := answer{}
 	switch fault := pick("none", "none", "repeated", "empty", "400 once", "400 always", "html", "fewer",
 		"lost option"); fault {
@@ -77,7 +83,8 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 			isHit := number >= at && number < at+width
 			switch {
 			case fault == "repeated" && isHit && number > 1 && last.status == 200:
-				last.link, last.count = correct.link, correct.count
+				last.link = correct.link
+				last.count = correct.count
 				return last
 			case fault == "empty" && isHit && (correct.link != "" || strings.Contains(target, "%20ge%20")):
 				correct.keys = nil
@@ -123,8 +130,7 @@ func TestComposedServices(t *testing.T) {
 			verdicts[verdict]++
 			isProven := err == nil && verdict != Unproven
 			isCounted := fake.count == "filtered" || fake.count == "whole"
-			isUncounted := (fake.count == "none" || fake.count == "refused") && fake.page >= minOrderedRows &&
-				rows > 1
+			isUncounted := (fake.count == "none" || fake.count == "refused") && fake.page >= minOrderedRows && rows > 1
 			isSound := fake.between == nil && fake.page > 1 && (isCounted || isUncounted) &&
 				fake.order == "heeds" && fake.filter == "heeds" && fake.fault == nil && fake.key == nil &&
 				!fake.keyless && !fake.generated && fake.unread == nil && set.Paging != "links" && (rows != 1 || fake.skips)

@@ -25,7 +25,9 @@ func (s *service) expect(t *testing.T, verdict string, found result, err error) 
 
 // again returns the load after one that has ended, of a service that does what OData demands.
 func (s *service) again(t *testing.T, set *Set, end *Position) (result, error) {
-	s.between, s.fault, s.requests = nil, nil, nil
+	s.between = nil
+	s.fault = nil
+	s.requests = nil
 	return s.load(t, set, set.FirstAfter(end, 1_700_000_001_000))
 }
 
@@ -157,7 +159,11 @@ func TestOneRowShowsNoOrder(t *testing.T) {
 		"generated keys": {order: "heeds", skips: true, generated: true, unread: map[int]bool{32: true}},
 		"ignores":        {order: "ignores", unread: map[int]bool{1: true}},
 	} {
-		fake.keys, fake.page, fake.filter, fake.count, fake.links = upFrom(1, 33), 2, "ignores", "none", "none"
+		fake.keys = upFrom(1, 33)
+		fake.page = 2
+		fake.filter = "ignores"
+		fake.count = "none"
+		fake.links = "none"
 		for _, paging := range []string{"auto", "keys"} {
 			fake.requests = nil
 			loaded, err := fake.load(t, setOf(paging, 0), nil)
@@ -173,7 +179,7 @@ func TestOneRowShowsNoOrder(t *testing.T) {
 func TestUndecodableEndIsReadOnce(t *testing.T) {
 	fake := &service{keys: upFrom(1, 58), page: 8, count: "limit", links: "token", unread: setFrom(upFrom(48, 11))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
-	if len(fake.requests) > 20 || err == nil && loaded.end.verdict != Unproven {
+	if len(fake.requests) > 20 || (err == nil && loaded.end.verdict != Unproven) {
 		t.Errorf("%d requests, %+v, %v", len(fake.requests), loaded.end, err)
 	}
 	// Such a page does not prove the first page's count.

@@ -135,11 +135,13 @@ func TestOptionsOfTheRequest(t *testing.T) {
 		for _, kind := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
 			for _, w := range []pager{{by: keysWorked}, {by: linksWorked}, {by: skipWorked}} {
 				set.Filter = func(condition string) string { return strings.ReplaceAll("U"+condition, " ", "%20") }
-				pg, at := NewPage(), *first
-				at.url, at.pager = "/s/X?"+kind+"&$skiptoken=9", w
+				pg := NewPage()
+				at := *first
+				at.url = "/s/X?" + kind + "&$skiptoken=9"
+				at.pager = w
 				pg.Begin(set, &at)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
-				if (err != nil) != (fails || kind == "" && strings.Contains(query, "1000")) {
+				if (err != nil) != (fails || (kind == "" && strings.Contains(query, "1000"))) {
 					t.Errorf("%+v, request %s: link %s, found %s, %v", w, kind, query, found, err)
 				}
 			}

@@ -193,7 +193,8 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 // A large set whose keys ascend for a while, because the service sorts by another property first, is read again from
 // its start once. The next load uses that knowledge.
 func TestLargeSetInOtherOrder(t *testing.T) {
-	service, set := unsorted(3000, 500), setOf("links", 0)
+	service := unsorted(3000, 500)
+	set := setOf("links", 0)
 	for i := range service.keys {
 		service.keys[i] = (i + 800) % 3000
 	}

@@ -28,14 +28,18 @@ func (part) IsInteger() bool { return false }
 // TestFastOrderCheckAgreesWithSlow checks the same rows in both ways. Keys that are one integer use the fast one.
 func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	inOrder, broken := 0, 0
+	inOrder := 0
+	broken := 0
 	for range 3000 {
 		pages := [2]*Page{}
 		tailed := random.IntN(10) == 0
 		for i, keys := range []Keys{numbers(), part{numbers()}} {
 			pages[i] = NewPage()
 			position := newPosition(0)
-			if position.rowsRead, position.checks.sorted, position.checks.key = 1, true, "(-1000)"; tailed {
+			position.rowsRead = 1
+			position.checks.sorted = true
+			position.checks.key = "(-1000)"
+			if tailed {
 				position.checks.lastHashes = packHashes([]uint64{5})
 			}
 			pages[i].Begin(&Set{Keys: keys}, position)
@@ -55,7 +59,8 @@ func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 					v += 1 + random.Int64N(100)
 				}
 				start := len(data)
-				if data = binary.AppendVarint(data, v); random.IntN(100) == 0 {
+				data = binary.AppendVarint(data, v)
+				if random.IntN(100) == 0 {
 					data = data[:start] // without key
 				}
 				rows = append(rows, wit.Row{Key: wit.ValueSlice{Start: uint32(start), Size: uint32(len(data) - start)}})

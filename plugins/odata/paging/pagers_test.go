@@ -105,7 +105,8 @@ func TestUnreadableRows(t *testing.T) {
 					top = 10
 				}
 				res, err := fake.load(t, setOf(test.paging, top), nil)
-				if fake.settled(t, res, err); len(fake.requests) >= 100 {
+				fake.settled(t, res, err)
+				if len(fake.requests) >= 100 {
 					t.Errorf("unexpected number of requests %d", len(fake.requests))
 				}
 			})
@@ -193,8 +194,8 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 							c, err := fake.load(t, setOf(paging, 0), nil)
 							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" ||
 								order != "heeds" || cap == 1)
-							if !hopeless && (err != nil || len(c.missing) > 0) || err == nil && c.twice > 0 &&
-								order == "heeds" {
+							if (!hopeless && (err != nil || len(c.missing) > 0)) || (err == nil && c.twice > 0 &&
+								order == "heeds") {
 								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, c.missing, c.twice,
 									err, fake, strings.Join(fake.requests, "\n"))
 							}
@@ -253,7 +254,8 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		fake.between = func(s *service, number int) {
 			for i := 0; i < swaps && number <= requests; i++ {
-				i, j := r.IntN(len(s.keys)), r.IntN(len(s.keys))
+				i := r.IntN(len(s.keys))
+				j := r.IntN(len(s.keys))
 				s.keys[i], s.keys[j] = s.keys[j], s.keys[i]
 			}
 		}
@@ -333,8 +335,7 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 					fake := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
 						hidden: setFrom(hidden)}
 					res, err := fake.load(t, setOf(paging, 0), nil)
-					if err != nil || len(res.rows) != 3000-len(hidden) || res.twice > 0 ||
-						len(fake.requests) > 100 {
+					if err != nil || len(res.rows) != 3000-len(hidden) || res.twice > 0 || len(fake.requests) > 100 {
 						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
 							"requests, %v", links, count, paging, len(hidden), hidden[0], len(res.rows), res.twice,
 							len(fake.requests), err)
@@ -351,7 +352,10 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 			hidden: setFrom(upFrom(101, 100))}
 		fake.between = func(s *service, number int) {
 			if q := s.requests[number-1]; strings.Contains(q, "$skiptoken=100") && strings.Contains(q, "100L") {
-				s.keys, s.filter, s.order, s.hidden = slices.Concat(upFrom(1, 100), mixed), "ignores", "ignores", nil
+				s.keys = slices.Concat(upFrom(1, 100), mixed)
+				s.filter = "ignores"
+				s.order = "ignores"
+				s.hidden = nil
 			}
 		}
 		set := setOf("auto", 0)
@@ -367,7 +371,9 @@ func TestEmptyPageIsNotRepeated(t *testing.T) {
 	for _, w := range []pager{{by: keysWorked}, {by: linksWorked}, {by: skipWorked}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
 			position := newPosition(0)
-			position.url, position.pager, position.rowsRead = "/s/X?$skip=7", w, 7
+			position.url = "/s/X?$skip=7"
+			position.pager = w
+			position.rowsRead = 7
 			pg := NewPage()
 			pg.Begin(setOf("auto", 0), position)
 			next := pg.newTransition(PageInfo{})
@@ -415,7 +421,8 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 						return 0
 					}
 					set := setOf("keys", 0)
-					if set.ExactlyOnce = once; filtered {
+					set.ExactlyOnce = once
+					if filtered {
 						set.Filter = users
 					}
 					res, err := fake.load(t, set, nil)
@@ -469,7 +476,8 @@ func TestLinkOfAnEmptyPageToItself(t *testing.T) {
 			for _, filtered := range []bool{false, true} {
 				fake := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
 				set := setOf("keys", 0)
-				if set.ExactlyOnce = once; filtered {
+				set.ExactlyOnce = once
+				if filtered {
 					set.Filter = users
 				}
 				res, err := fake.load(t, set, nil)

@@ -88,7 +88,9 @@ func (s *service) get(target string) (a answer) {
 	if err != nil {
 		panic(err)
 	}
-	filter, options, counts := q.Get("$filter"), q.Get("$orderby"), q.Has("$inlinecount")
+	filter := q.Get("$filter")
+	options := q.Get("$orderby")
+	counts := q.Has("$inlinecount")
 	switch {
 	case options != "" && s.order == "refused":
 		return answer{status: 400, says: "no $orderby"}
@@ -100,7 +102,8 @@ func (s *service) get(target string) (a answer) {
 		return answer{status: s.noSkip, says: "no $skip"}
 	}
 	if s.refused != nil && q.Has("$skiptoken") && strings.Contains(filter, " gt ") {
-		if s.times++; s.refused(s.times) > 0 {
+		s.times++
+		if s.refused(s.times) > 0 {
 			return answer{status: s.refused(s.times), says: "no such page"}
 		}
 	}
@@ -115,9 +118,11 @@ func (s *service) get(target string) (a answer) {
 	if counts {
 		a.count = s.counted(len(all), len(page), filter, start)
 	}
-	end, circled := start+len(page), false
+	end := start + len(page)
+	circled := false
 	if s.circle > 0 && end/s.page > s.circle {
-		end, circled = end-s.circle*s.page, true
+		end = end - s.circle*s.page
+		circled = true
 	}
 	cut := s.ends > 0 && end%s.ends == 0
 	if s.links == "grow" {
@@ -150,7 +155,8 @@ func (s *service) start(q url.Values, all []int, options string) (start int) {
 		if at := slices.Index(all, last); at >= 0 {
 			return at + 1
 		}
-		if start = len(all); options != "" && s.order == "heeds" { // the row is missing, so its place
+		start = len(all)
+		if options != "" && s.order == "heeds" { // the row is missing, so its place
 			start, _ = slices.BinarySearch(all, last)
 		}
 	case s.links == "base64":
@@ -253,8 +259,8 @@ func (s *service) compare(a, b int) int {
 }
 
 func (s *service) sorted(keys []int, by, filter string) []int {
-	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" ||
-		s.order == "filtered" && filter == "" {
+	if by == "" || s.order == "ignores" || (s.order == "unfiltered" && filter != "") ||
+		(s.order == "filtered" && filter == "") {
 		return keys
 	}
 	slices.SortStableFunc(keys, func(a, b int) int { return s.compare(s.keyOf(a), s.keyOf(b)) })
@@ -287,10 +293,13 @@ type result struct {
 // load requests each page from the text of the stored offset, as after a restart.
 func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, err error) {
 	t.Helper()
-	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
-	s.count, s.deleted = cmp.Or(s.count, "filtered"), map[int]bool{}
+	s.order = cmp.Or(s.order, "heeds")
+	s.filter = cmp.Or(s.filter, "heeds")
+	s.count = cmp.Or(s.count, "filtered")
+	s.deleted = map[int]bool{}
 	before := slices.Clone(s.keys)
-	page, position := NewPage(), from
+	page := NewPage()
+	position := from
 	for position == nil || !position.capabilities.has(loadComplete) {
 		if position == nil {
 			position = set.First(1_700_000_000_000)
@@ -377,7 +386,8 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 					out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
 				}
 				value := uint32(len(out.Data))
-				if out.Data = append(out.Data, "row "...); !s.equal {
+				out.Data = append(out.Data, "row "...)
+				if !s.equal {
 					out.Data = fmt.Append(out.Data, k)
 				}
 				out.Rows = append(out.Rows, wit.Row{RowIndex: origin,
@@ -422,8 +432,7 @@ func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 		links:  pick("skip", "token", "key", "none", "skip", "token", "base64", "offset", "page", "sealed"),
 		order:  pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused"),
 		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"),
-		count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page",
-			"zero")}
+		count:  pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page", "zero")}
 	n := 1 + r.IntN(80)
 	for k := range n {
 		fake.keys = append(fake.keys, (k-n/4)*3)
@@ -433,7 +442,8 @@ func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 		r.Shuffle(n, func(i, j int) { fake.keys[i], fake.keys[j] = fake.keys[j], fake.keys[i] })
 	case 1, 2:
 		for range 1 + r.IntN(3) {
-			from, to := r.IntN(n), r.IntN(n)
+			from := r.IntN(n)
+			to := r.IntN(n)
 			k := fake.keys[from]
 			fake.keys = slices.Insert(slices.Delete(fake.keys, from, from+1), to, k)
 		}
@@ -476,7 +486,10 @@ func (s *service) move(r *rand.Rand) {
 // fails or ends without proof. With a service that behaves as it declares it never fails, and each row is read once.
 func TestOddServices(t *testing.T) {
 	t.Parallel()
-	rounds, failed, restarted, most := 3000, 0, 0, 0
+	rounds := 3000
+	failed := 0
+	restarted := 0
+	most := 0
 	for seed := range uint64(rounds) {
 		service, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
 		description := service.String()
@@ -503,7 +516,7 @@ func TestOddServices(t *testing.T) {
 		set.ExactlyOnce = true
 		service, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
 		// Numbers of pages are valid from the first page on alone.
-		repeatsRows := service.links == "page" && service.ends > 0 || service.links == "skip" && !service.skips
+		repeatsRows := (service.links == "page" && service.ends > 0) || (service.links == "skip" && !service.skips)
 		if result, err = service.load(t, set, nil); result.twice > 0 && err == nil && service.between == nil &&
 			!repeatsRows {
 			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
@@ -579,7 +592,7 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 				set := setOf("auto", 0)
 				set.ExactlyOnce = once
 				c, err := fake.load(t, set, nil)
-				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
+				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || (err == nil && !whole) {
 					t.Errorf("circle of %d, filter %s: found %d rows, %v\n%s", circle, filter, len(c.rows), err,
 						strings.Join(fake.requests, "\n"))
 				}

@@ -59,7 +59,8 @@ func (c *verdictCase) check(t *testing.T) {
 	set := setOf(cmp.Or(c.paging, "auto"), c.top)
 	set.ExactlyOnce = c.exactlyOnce
 	if c.keyless {
-		set.Keys, set.Ordered = nil, false
+		set.Keys = nil
+		set.Ordered = false
 	}
 	result, err := fake.load(t, set, nil)
 	verdict := failedLoad
@@ -333,7 +334,8 @@ func TestProofIsRemembered(t *testing.T) {
 		t.Fatalf("expected the stored verdict %s, found %q, %v", ProvenByKey, stored.Verdict(), err)
 	}
 	for _, test := range []struct{ rows, requests int }{{50, 1}, {40, 1}, {60, 2}} {
-		fake.keys, fake.requests = upFrom(1, test.rows), nil
+		fake.keys = upFrom(1, test.rows)
+		fake.requests = nil
 		next, err := fake.load(t, set, set.FirstAfter(stored, 1_700_000_100_000))
 		if err != nil || !Proves(next.end.verdict) || len(fake.requests) != test.requests {
 			t.Errorf("%d rows: expected a proof in %d requests, found %v, %v, in %q", test.rows, test.requests,

@@ -18,8 +18,7 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		// fails is the start of the error. "" means that all rows arrive.
 		fails string
 	}{
-		{"$top is not heeded: all rows at once",
-			service{page: 1000, links: "none", skips: true}, "top", 10, ""},
+		{"$top is not heeded: all rows at once", service{page: 1000, links: "none", skips: true}, "top", 10, ""},
 		{"$top is not heeded: pages of the service's own, without links",
 			service{page: 25, links: "none", skips: true}, "top", 10, ""},
 		{"$top is not heeded, nor is there a count",
@@ -29,8 +28,7 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		{"$skip is not heeded, nor is there a count",
 			service{page: 10, links: "none", count: "none", order: "refused"},
 			"top", 10, "10 rows were read, as many as requested"},
-		{"the link behind each page leads to it",
-			service{page: 10, links: "skip", count: "none"}, "links", 0, "loop"},
+		{"the link behind each page leads to it", service{page: 10, links: "skip", count: "none"}, "links", 0, "loop"},
 		{"$inlinecount says more than there is",
 			service{page: 10, links: "token", count: "more", skips: true}, "auto", 0, "100"},
 		{"$inlinecount is that of all rows on each page by key",
@@ -62,8 +60,8 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.s.keys = slices.Clone(rows)
 			res, err := test.s.load(t, setOf(test.paging, test.top), nil)
-			if test.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0) ||
-				test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)) {
+			if (test.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0)) ||
+				(test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails))) {
 				t.Errorf("rows %v are missing, %d were read twice: %v\n%s", res.missing, res.twice, err,
 					strings.Join(test.s.requests, "\n"))
 			}

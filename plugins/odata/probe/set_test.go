@@ -54,9 +54,7 @@ func TestSets(t *testing.T) {
 				t.Fatalf("%+v, %v", first, err)
 			}
 			reply, err := Steps(test.services, "sap-client=1", options, nil,
-				[]wit.Response{{Tag: first.Pending.Requests[0].Tag,
-					Status: 200,
-					Body:   []byte(metadata)}})
+				[]wit.Response{{Tag: first.Pending.Requests[0].Tag, Status: 200, Body: []byte(metadata)}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -54,7 +54,7 @@ func TestQueryOfSteps(t *testing.T) {
 			t.Fatalf("%s: %+v, %v", name, first, err)
 		}
 		r := first.Pending.Requests[0]
-		if r.Target != want || r.TokenPath != nil && *r.TokenPath != want {
+		if r.Target != want || (r.TokenPath != nil && *r.TokenPath != want) {
 			t.Errorf("%s: expected %s, found %+v", name, want, r)
 		}
 	}

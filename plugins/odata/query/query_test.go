@@ -29,7 +29,8 @@ func TestOwnOptionsRejectDuplicates(t *testing.T) {
 	} {
 		settings := Settings{Prefix: "p.", Raw: raw}
 		if strings.Contains(wants, "both") {
-			settings.Select, settings.Expand = []string{"A"}, []string{"B"}
+			settings.Select = []string{"A"}
+			settings.Expand = []string{"B"}
 		}
 		query, err := Compile(settings, &edm.Model{}, &edm.StructuredType{Name: "T",
 			Properties: []edm.Property{{Name: "A"}}})
@@ -37,8 +38,8 @@ func TestOwnOptionsRejectDuplicates(t *testing.T) {
 		case wants == "" && err != nil, wants != "" && (err == nil || !strings.Contains(err.Error(), wants)):
 			t.Errorf("%s: expected %q, found %v", raw, wants, err)
 		case err == nil && (query.Selects() != settings.Filters() ||
-			query.Selects() != strings.Contains(raw, "Filter") &&
-				query.Selects() != strings.Contains(raw, "filter")):
+			(query.Selects() != strings.Contains(raw, "Filter") &&
+				query.Selects() != strings.Contains(raw, "filter"))):
 			t.Errorf("%s: unexpected options and filters %v and %v", raw, query.Selects(), settings.Filters())
 		}
 	}

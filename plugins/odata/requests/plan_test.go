@@ -4,7 +4,8 @@ import "testing"
 
 // The table finds each number again after it has grown, also if hashes differ only in their high or low bits.
 func TestNumbers(t *testing.T) {
-	table, want := newNumbers(1), map[uint32]int32{}
+	table := newNumbers(1)
+	want := map[uint32]int32{}
 	for i := range uint32(2000) {
 		for _, hash := range []uint32{i, i << 20, i * 2654435769} {
 			if got := *table.of(hash); got != want[hash] {

@@ -26,7 +26,8 @@ func TestRetireWithRepeatedLink(t *testing.T) {
 		if err != nil || reply.Pending == nil {
 			t.Fatalf("expected a data error that names the link, found %v", err)
 		}
-		state, answers = reply.Pending.State, nil
+		state = reply.Pending.State
+		answers = nil
 		for _, r := range reply.Pending.Requests {
 			body := `{"d":{"results":[],"__next":"SubscriptionCollection"}}`
 			if strings.HasSuffix(r.Target, "$metadata") {

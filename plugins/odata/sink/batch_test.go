@@ -57,7 +57,8 @@ func TestBatches(t *testing.T) {
 				name := fmt.Sprint("name ", i)
 				if i%20 == 7 {
 					// longer than the property, which the connector may not know
-					name, guilty[len(host.rows)] = strings.Repeat("x", 41), true
+					name = strings.Repeat("x", 41)
+					guilty[len(host.rows)] = true
 				} else {
 					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
 				}
@@ -84,7 +85,7 @@ func TestBatches(t *testing.T) {
 			remaining := productsOf(service)
 			slices.Sort(remaining)
 			expectEqual(t, "found", want, remaining)
-			if batches, _ := host.batches(); batches > test.requests || test.requests > 0 && batches == 0 {
+			if batches, _ := host.batches(); batches > test.requests || (test.requests > 0 && batches == 0) {
 				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
 			}
 			for entity, n := range service.Ledger().Writes {
@@ -126,7 +127,8 @@ func TestLearnsFromResponses(t *testing.T) {
 				host.expectAll(outcomeWritten)
 				return host
 			}
-			first, second := len(requests(100).requests), requests(200)
+			first := len(requests(100).requests)
+			second := requests(200)
 			if test.first > 0 && (first != test.first || len(second.requests) != test.second) {
 				t.Errorf("expected %d requests and then %d, found %d and %d", test.first, test.second, first,
 					len(second.requests))
@@ -173,12 +175,15 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 		host.value("ID", id, "Note", "n")
 		rows = append(rows, uint32(i))
 	}
-	host.outcomes, host.reasons, host.isInDoubt = make([]string, len(rows)), make([]*wit.Error, len(rows)), make([]bool,
-		len(rows))
-	keys, delivery := map[uint32]uint32{}, map[uint32]int{}
+	host.outcomes = make([]string, len(rows))
+	host.reasons = make([]*wit.Error, len(rows))
+	host.isInDoubt = make([]bool, len(rows))
+	keys := map[uint32]uint32{}
+	delivery := map[uint32]int{}
 	for n, d := range host.encode(rows, nil) {
 		for _, row := range d.rows {
-			keys[row], delivery[row] = d.OrderingKey, n
+			keys[row] = d.OrderingKey
+			delivery[row] = n
 		}
 	}
 	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
@@ -480,7 +485,8 @@ func TestUnusualBatchResponses(t *testing.T) {
 			host.addProducts(1, 3, "x")
 			sent := 0
 			host.answer = func(*wit.Request) wit.Response {
-				if sent++; sent > 1 {
+				sent++
+				if sent > 1 {
 					t.Error("expected no second request")
 				}
 				return wit.Response{Status: uint16(test.status), Body: []byte(test.body),
@@ -541,7 +547,8 @@ func answered(t *testing.T, rows int, second string, settings ...string) (result
 	noError(t, err)
 	sent := 0
 	host.answer = func(*wit.Request) wit.Response {
-		if sent++; sent == 1 {
+		sent++
+		if sent == 1 {
 			return answer
 		}
 		return wit.Response{Status: 201}
@@ -552,8 +559,7 @@ func answered(t *testing.T, rows int, second string, settings ...string) (result
 
 func partOf(status string, headers ...string) string {
 	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n",
-		denial("X/1",
-			"not now"))
+		denial("X/1", "not now"))
 }
 
 // Configured codes count for inserts if the response proves that nothing was written: in a batch, with an error
@@ -629,7 +635,8 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 		}
 		return &out.Ready[0]
 	}
-	large, small := encoded(40), encoded(10)
+	large := encoded(40)
+	small := encoded(10)
 	for _, delivery := range []*wit.Delivery{small, large} {
 		result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, wit.Response{Status: 413})
 		noError(t, err)

@@ -72,7 +72,9 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 					if err := errors.Join(guest.open(), guest.write(b)); err != nil {
 						return err
 					}
-					guest.answers, guest.encode, guest.settle = nil, 0, 0
+					guest.answers = nil
+					guest.encode = 0
+					guest.settle = 0
 				}
 				if err := guest.open(way.settings...); err != nil {
 					return err

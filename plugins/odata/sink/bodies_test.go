@@ -79,7 +79,8 @@ func TestBytesOfDeliveriesAreStable(t *testing.T) {
 			for _, rejected := range out.Rejected {
 				fmt.Fprintf(hash, "%d %s\n", rejected.RowIndex, rejected.Error.Message)
 			}
-			run.schemas, run.data = nil, nil
+			run.schemas = nil
+			run.data = nil
 		}
 		found := hex.EncodeToString(hash.Sum(nil)[:8])
 		if found != test.digest || accepted < 800 || accepted > 1900 {

@@ -189,7 +189,8 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 	of := &edm.StructuredType{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
 		{Name: "CHANGE", Semantics: "change-mode"}}}
-	mode, extra := of.ChangeMode(), of.Extra()
+	mode := of.ChangeMode()
+	extra := of.Extra()
 	if mode == nil || len(extra) != 1 {
 		t.Fatalf("expected the service's column and an additional one of the source, found %v and %v", mode, extra)
 	}

@@ -50,8 +50,7 @@ func fields(pairs ...any) connectdata.Map {
 func TestDeepInsert(t *testing.T) {
 	run := openOrders(t)
 	items := connectdata.List{fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.50")}),
-		fields("Pos", int64(2),
-			"Subs", connectdata.List{})}
+		fields("Pos", int64(2), "Subs", connectdata.List{})}
 	for _, test := range []struct {
 		value connectdata.Map
 		body  string
@@ -121,12 +120,14 @@ func TestConfigurations(t *testing.T) {
 			"sap.odata#1.topic", "Topic Orders is already in sap.odata#00.topic"},
 		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "unknown setting"},
 	} {
-		setting, message := "", ""
+		setting := ""
+		message := ""
 		inquiry, err := New("0.1.0").Validate(sinkconfig.Alias, configuration(test.settings...), false, nil, nil)
 		noError(t, err)
 		for _, e := range *inquiry.Done {
 			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == test.setting) {
-				setting, message = e.Key.Name, e.Errors[0]
+				setting = e.Key.Name
+				message = e.Errors[0]
 			}
 		}
 		if setting != test.setting || !strings.HasPrefix(message, test.message) ||

@@ -17,7 +17,8 @@ func TestIgnoredRequestID(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, service, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable",
 		"sap.odata.enable.batch=0")...)
-	posts, lost := 0, false
+	posts := 0
+	lost := false
 	for round := range 2 {
 		host := run.host("ProductCopies")
 		host.addProducts(round, 1, "x")
@@ -27,7 +28,8 @@ func TestIgnoredRequestID(t *testing.T) {
 			if request.Method != "POST" {
 				return answer
 			}
-			if posts++; round == 1 && !lost {
+			posts++
+			if round == 1 && !lost {
 				lost = true
 				return wit.Response{} // the insert is done, but its response is lost
 			}
@@ -71,7 +73,9 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 		for n, id := range []string{"a", "b"} {
 			host := run.host("Orders")
 			host.value("ID", id, "Note", "n")
-			host.rows[0].Offset, host.answer, host.restarted = int64(n), answer, n == 1
+			host.rows[0].Offset = int64(n)
+			host.answer = answer
+			host.restarted = n == 1
 			host.run()
 			for i := range host.requests {
 				requests = append(requests, host.requests[i].Method)

@@ -17,7 +17,8 @@ func TestETagsWithSelect(t *testing.T) {
 		`<entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"`
 	const atomTag, atomNoTag, atomCut = "200 " + atom + ` m:etag="1"><id>a</id></entry>`, "200 " + atom + `></entry>`,
 		"200 " + atom + ` m:etag="1"><id>a</id>`
-	refused, busy := denial("X/1", "no such option"), denial("X/1", "locked by SMITH")
+	refused := denial("X/1", "no such option")
+	busy := denial("X/1", "locked by SMITH")
 	const missing = "404 DataServiceVersion: 2.0"
 	for _, test := range []struct {
 		name, settings string

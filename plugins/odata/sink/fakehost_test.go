@@ -38,8 +38,8 @@ type fakeHost struct {
 	failed    error
 }
 
-func (w *harness) host(topic string) *fakeHost {
-	return &fakeHost{harness: w, topic: topic, maxAttempts: 20}
+func (h *harness) host(topic string) *fakeHost {
+	return &fakeHost{harness: h, topic: topic, maxAttempts: 20}
 }
 
 func (h *fakeHost) add(key, value wit.ValueSlice) {
@@ -102,7 +102,8 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 }
 
 func (h *fakeHost) finish(row uint32, failure *wit.Error) {
-	h.outcomes[row], h.reasons[row] = failure.Kind.String(), failure
+	h.outcomes[row] = failure.Kind.String()
+	h.reasons[row] = failure
 	if h.isInDoubt[row] {
 		h.outcomes[row] = outcomeInDoubt
 	}
@@ -111,8 +112,10 @@ func (h *fakeHost) finish(row uint32, failure *wit.Error) {
 func (h *fakeHost) run() {
 	h.t.Helper()
 	n := len(h.rows)
-	h.outcomes, h.reasons, h.isInDoubt, h.attempts = make([]string, n), make([]*wit.Error, n), make([]bool, n),
-		make([]int, n)
+	h.outcomes = make([]string, n)
+	h.reasons = make([]*wit.Error, n)
+	h.isInDoubt = make([]bool, n)
+	h.attempts = make([]int, n)
 	var all []uint32
 	for i := range h.rows {
 		all = append(all, uint32(i))
@@ -164,13 +167,15 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 			return
 		}
 		h.isInDoubt[row] = true
-		rows, hints[row] = append(rows, row), wit.HintUncertain
+		rows = append(rows, row)
+		hints[row] = wit.HintUncertain
 	}
 	for n, rowResult := range result.Results {
 		row := sent.rows[n]
 		switch {
 		case rowResult.Written != nil:
-			h.outcomes[row], h.isInDoubt[row] = outcomeWritten, false
+			h.outcomes[row] = outcomeWritten
+			h.isInDoubt[row] = false
 		case rowResult.Rejected != nil && h.isInDoubt[row]:
 			h.finish(row, rowResult.Rejected)
 		case rowResult.Rejected != nil && response.Status == 0 && !sent.Request.Repeatable:
@@ -185,14 +190,16 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 		case rowResult.Retry == nil:
 			h.t.Fatalf("row %d has no result", row)
 		default:
-			if h.attempts[row]++; h.attempts[row] > h.maxAttempts {
+			h.attempts[row]++
+			if h.attempts[row] > h.maxAttempts {
 				h.outcomes[row] = "again and again"
 				continue
 			}
 			if rowResult.Retry.Error == nil && rowResult.Retry.Hint != wit.HintUncertain {
 				h.isInDoubt[row] = false
 			}
-			rows, hints[row] = append(rows, row), rowResult.Retry.Hint
+			rows = append(rows, row)
+			hints[row] = rowResult.Retry.Hint
 			if h.isInDoubt[row] {
 				hints[row] = wit.HintUncertain
 			}
@@ -206,15 +213,17 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 
 // writeOrders writes orders one after another, each given as name, value, … The responses are the lines of the script.
 // It returns the requests, the outcomes of the orders, and the host of the last order.
-func (w *harness) writeOrders(script []string, rows ...[]any) (requests, outcomes []string, last *fakeHost) {
-	w.t.Helper()
-	answer := scripted(w.t, script...)
+func (h *harness) writeOrders(script []string, rows ...[]any) (requests, outcomes []string, last *fakeHost) {
+	h.t.Helper()
+	answer := scripted(h.t, script...)
 	for n, row := range rows {
-		last = w.host("Orders")
+		last = h.host("Orders")
 		last.value(row...)
-		last.rows[0].Offset, last.answer = int64(n), answer
+		last.rows[0].Offset = int64(n)
+		last.answer = answer
 		last.run()
-		requests, outcomes = append(requests, last.requestTexts()...), append(outcomes, last.outcome())
+		requests = append(requests, last.requestTexts()...)
+		outcomes = append(outcomes, last.outcome())
 	}
 	return requests, outcomes, last
 }

@@ -61,7 +61,7 @@ func (f *fold) addRows(host *fakeHost, flush int) {
 		id := 1 + f.random.IntN(8) // a key of 0 may be numbered by the service
 		key := fmt.Sprint(id)
 		name := fmt.Sprint("v", f.seed, flush, row)
-		_, exists := f.names[key]
+		_, ok := f.names[key]
 		switch kind := f.random.IntN(10); {
 		case kind < 2:
 			host.tombstone("ProductID", int64(id))
@@ -72,14 +72,14 @@ func (f *fold) addRows(host *fakeHost, flush int) {
 			f.isInvalid[row] = true
 		case kind < 6:
 			host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
-			f.isInvalid[row] = exists
-			if !exists {
+			f.isInvalid[row] = ok
+			if !ok {
 				f.names[key] = name
 			}
 		default:
 			host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
-			f.isInvalid[row] = !exists
-			if exists {
+			f.isInvalid[row] = !ok
+			if ok {
 				f.names[key] = name
 			}
 		}

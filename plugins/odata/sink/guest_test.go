@@ -71,8 +71,8 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 		if err != nil || len(result.Results) != len(delivery.Rows) {
 			t.Errorf("expected results of %d rows, found %+v (%v)", len(delivery.Rows), result, err)
 		}
-		whole = whole || delivery.Rows[0] == 1 && len(delivery.Rows) == 1 &&
-			bytes.Count(delivery.Request.Body, []byte("x")) >= size
+		whole = whole || (delivery.Rows[0] == 1 && len(delivery.Rows) == 1 &&
+			bytes.Count(delivery.Request.Body, []byte("x")) >= size)
 	}
 	if len(out.Rejected) > 0 || !whole {
 		t.Errorf("expected the large record to be sent complete and alone, found %d deliveries, rejected %v",

@@ -96,7 +96,8 @@ func TestIfMatchIsLearned(t *testing.T) {
 			host.run()
 			for n := range host.requests {
 				request := host.requests[n]
-				request.Target, request.Body = "", nil
+				request.Target = ""
+				request.Body = nil
 				requests = append(requests, strings.ReplaceAll(shown(&request), "  ", " "))
 			}
 			outcomes = append(outcomes, host.outcomes...)
@@ -118,7 +119,8 @@ func TestIfMatchRequiredByBatch(t *testing.T) {
 		var sent []string
 		host.answer = func(request *wit.Request) wit.Response {
 			text := shown(request)
-			count, match := strings.Count(text, "\nMERGE "), "without"
+			count := strings.Count(text, "\nMERGE ")
+			match := "without"
 			if strings.Contains(text, "If-Match") {
 				match = "with"
 			}
@@ -169,8 +171,7 @@ func TestUpsertsWithoutEntityConflict(t *testing.T) {
 				len(host.requests), host.reasons[0])
 		}
 		if failure := host.reasons[0]; test.outcome == "conflict" &&
-			(failure == nil || !strings.Contains(failure.Message,
-				"unique constraint") ||
+			(failure == nil || !strings.Contains(failure.Message, "unique constraint") ||
 				!strings.Contains(failure.Message, "an update was answered HTTP 4")) {
 			t.Errorf("%+v: expected a message that names both responses, found %v", test, failure)
 		}

@@ -217,8 +217,7 @@ func TestNestedUpdatesRejected(t *testing.T) {
 	}
 	run := open(t, shopService(), orders...) // has no sets for items
 	result, _ := run.writeRow("Orders", wit.ValueSlice{},
-		run.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos",
-			int64(1))})))
+		run.schemaless(fields("ID", "a", "Items", connectdata.List{fields("Pos", int64(1))})))
 	if result.Rejected == nil || !strings.Contains(result.Rejected.Message, "an updatable entity set") {
 		t.Errorf("found %+v", result)
 	}
@@ -249,7 +248,8 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 		same := 0
 		for _, row := range delivery.Rows {
 			if row < 9 { // rows of item 1
-				if same++; int(row) < last {
+				same++
+				if int(row) < last {
 					t.Errorf("row %d is sent after row %d", row, last)
 				}
 				last = int(row)

@@ -137,8 +137,7 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 	run := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 	learn := func(sent, created string) wit.Known {
 		_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('" + created + "')"},
-			[]any{"ID", sent, "Note",
-				"n"})
+			[]any{"ID", sent, "Note", "n"})
 		host.expectAll(outcomeWritten)
 		return wit.KnownIn(run.context)
 	}
@@ -149,7 +148,8 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 
 	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"sap.odata.insert.uncertain=repeatable"
-	numbers, fills := knownOfOrders("n"), knownOfOrders("f")
+	numbers := knownOfOrders("n")
+	fills := knownOfOrders("f")
 	const exists, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
 		`200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
@@ -359,8 +359,7 @@ func TestSpellingsOfOneKey(t *testing.T) {
 func TestAddressWithAHiddenPart(t *testing.T) {
 	run := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
 	_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"},
-		[]any{"ID", "10002024", "Note",
-			"n"})
+		[]any{"ID", "10002024", "Note", "n"})
 	host.expectAll(outcomeWritten)
 	again := run.host("Orders")
 	again.tombstone("ID", "10002024")

@@ -327,7 +327,8 @@ func TestAtom(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, service, append(set("00", "AllTypesCopies"), "sap.odata.request.format=atom")...)
 	out, value := read(t, service)
-	run.schemas, run.data = []wit.Schema{{ID: 1, Nodes: value}}, out.Data
+	run.schemas = []wit.Schema{{ID: 1, Nodes: value}}
+	run.data = out.Data
 	refused := 0
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
@@ -335,7 +336,8 @@ func TestAtom(t *testing.T) {
 			refused++
 		}
 	}
-	originals, copies := dump(service, "AllTypes"), dump(service, "AllTypesCopies")
+	originals := dump(service, "AllTypes")
+	copies := dump(service, "AllTypesCopies")
 	for key := range originals {
 		if copies[key] == nil {
 			delete(originals, key)

@@ -57,7 +57,8 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
 	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
 	service := odatatest.New(odatatest.Options{})
-	says, mute := []http.Handler{service}, []http.Handler{withoutVersion(service)}
+	says := []http.Handler{service}
+	mute := []http.Handler{withoutVersion(service)}
 	both := []http.Handler{service, withoutVersion(service)}
 	for _, test := range []struct {
 		services        []http.Handler
@@ -194,8 +195,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 			requests.Merge,
 			requests.Delete} {
 			if operation != requests.Insert && operation != requests.UpsertInsert &&
-				strings.Contains(strings.ToLower(answer),
-					"location") {
+				strings.Contains(strings.ToLower(answer), "location") {
 				continue // the Location proves an insert only
 			}
 			if found := describeResponse(t, run, operation, path, answer); found != "written" {

@@ -61,11 +61,11 @@ func northwind(more ...string) []string {
 		"sap.odata#00.topic=ProductCopies"}, more...)
 }
 
-func (w *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
-	w.t.Helper()
-	out, err := w.p.Encode(w.context, w.schemas, []string{topic}, rows, slices.Clone(w.data), nil, nil, nil)
+func (h *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
+	h.t.Helper()
+	out, err := h.p.Encode(h.context, h.schemas, []string{topic}, rows, slices.Clone(h.data), nil, nil, nil)
 	if err != nil || len(out.Ready) != count {
-		w.t.Fatalf("expected %d deliveries, found %+v (%v)", count, out, err)
+		h.t.Fatalf("expected %d deliveries, found %+v (%v)", count, out, err)
 	}
 	return out.Ready
 }
@@ -99,14 +99,14 @@ func open(t *testing.T, s http.Handler, more ...string) *harness {
 	return run
 }
 
-func (w *harness) exchange(request *wit.Request) wit.Response {
+func (h *harness) exchange(request *wit.Request) wit.Response {
 	r := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
 	for _, h := range request.Headers {
 		r.Header.Set(h.Name, h.Value)
 	}
 	answer := httptest.NewRecorder()
-	w.service.ServeHTTP(answer, r)
-	w.bodies = append(w.bodies, string(request.Body))
+	h.service.ServeHTTP(answer, r)
+	h.bodies = append(h.bodies, string(request.Body))
 	response := wit.Response{Tag: request.Tag, Status: uint16(answer.Code), Target: request.Target,
 		Body: answer.Body.Bytes()}
 	for name := range answer.Header() {
@@ -115,33 +115,34 @@ func (w *harness) exchange(request *wit.Request) wit.Response {
 	return response
 }
 
-func (w *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
-	w.t.Helper()
-	id := uint32(len(w.schemas) + 1)
-	w.schemas = append(w.schemas, wit.Schema{ID: id, Nodes: nodes})
-	start := len(w.data)
+func (h *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
+	h.t.Helper()
+	id := uint32(len(h.schemas) + 1)
+	h.schemas = append(h.schemas, wit.Schema{ID: id, Nodes: nodes})
+	start := len(h.data)
 	var err error
-	w.data, err = connectdata.Append(w.data, nodes, 0, v)
-	noError(w.t, err)
-	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	h.data, err = connectdata.Append(h.data, nodes, 0, v)
+	noError(h.t, err)
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(h.data) - start)}
 }
 
-func (w *harness) schemaless(v any) wit.ValueSlice {
-	w.t.Helper()
-	start := len(w.data)
+func (h *harness) schemaless(v any) wit.ValueSlice {
+	h.t.Helper()
+	start := len(h.data)
 	var err error
-	w.data, err = connectdata.AppendSchemaless(w.data, v)
-	noError(w.t, err)
-	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(w.data) - start)}
+	h.data, err = connectdata.AppendSchemaless(h.data, v)
+	noError(h.t, err)
+	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(h.data) - start)}
 }
 
 // writeRow writes one row and returns its result, which is empty if the row was ignored.
-func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.RowResult, requests []wit.Request) {
-	w.t.Helper()
-	host := w.host(topic)
+func (h *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.RowResult, requests []wit.Request) {
+	h.t.Helper()
+	host := h.host(topic)
 	host.add(key, value)
 	host.run()
-	if result.Rejected = host.reasons[0]; host.failed != nil {
+	result.Rejected = host.reasons[0]
+	if host.failed != nil {
 		result.Rejected = odataerror.As(host.failed)
 	}
 	if host.outcomes[0] == outcomeWritten {
@@ -204,8 +205,8 @@ func TestRejectedRows(t *testing.T) {
 			run.schemaless(fields("Quantity", int64(70000)))},
 		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, run.schemaless("text")},
 		"a tombstone without a key does not":                             {wit.ValueSlice{}, wit.ValueSlice{}},
-		"the key needs property ProductID": {run.schemaless(fields("OrderID", int64(1))),
-			wit.ValueSlice{}},
+		"the key needs property ProductID": {
+			run.schemaless(fields("OrderID", int64(1))), wit.ValueSlice{}},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
 			run.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
 		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {run.schemaless("plain"),
@@ -294,10 +295,10 @@ func describe(t *testing.T, result wit.ResponseResult, err error) string {
 }
 
 // target returns the target of a request to the first set. path may contain a key.
-func (w *harness) target(operation requests.Operation, path string) requests.Target {
-	w.t.Helper()
-	state, err := w.p.cache.Read(w.context)
-	noError(w.t, err)
+func (h *harness) target(operation requests.Operation, path string) requests.Target {
+	h.t.Helper()
+	state, err := h.p.cache.Read(h.context)
+	noError(h.t, err)
 	a := requests.Target{Operation: operation, Set: &state.Sets[0]}
 	if _, key, ok := strings.Cut(path, "("); ok {
 		a.Predicate = "(" + key
@@ -309,10 +310,10 @@ func (w *harness) target(operation requests.Operation, path string) requests.Tar
 }
 
 // deliveryState returns the state of a single request that is encoded now.
-func (w *harness) deliveryState(operation requests.Operation, path string) []byte {
-	a := w.target(operation, path)
-	state, err := w.p.cache.Read(w.context)
-	noError(w.t, err)
+func (h *harness) deliveryState(operation requests.Operation, path string) []byte {
+	a := h.target(operation, path)
+	state, err := h.p.cache.Read(h.context)
+	noError(h.t, err)
 	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchSupport), nil, true)
 }
 

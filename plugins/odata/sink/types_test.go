@@ -28,7 +28,8 @@ func TestEveryType(t *testing.T) {
 			t.Fatalf("row %d: %+v\n%s", row.RowIndex, result.Rejected, run.bodies[len(run.bodies)-1])
 		}
 	}
-	originals, copies := dump(service, "AllTypes"), dump(service, "AllTypesCopies")
+	originals := dump(service, "AllTypes")
+	copies := dump(service, "AllTypesCopies")
 	if len(originals) < 200 {
 		t.Fatalf("expected more rows, found %d", len(originals))
 	}
@@ -101,10 +102,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+test.format)...)
 		result, sent := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.withSchema(nodes,
-			connectdata.Struct{int32(1),
-				int64(60_000_000),
-				test.nanos,
-				test.stamp, int32(19753)}))
+			connectdata.Struct{int32(1), int64(60_000_000), test.nanos, test.stamp, int32(19753)}))
 		if test.want == nil {
 			if result.Rejected == nil || len(sent) > 0 {
 				t.Errorf("%s: expected %s and %d to be rejected, found %+v", test.format, test.stamp, test.nanos,
@@ -139,8 +137,7 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 		"Long": decimal(5, 1),
 		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
 		if result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{},
-			run.schemaless(fields("ID", int64(2), field,
-				value))); result.Rejected == nil ||
+			run.schemaless(fields("ID", int64(2), field, value))); result.Rejected == nil ||
 			!strings.Contains(result.Rejected.Message, field) {
 			t.Errorf("%s: expected a rejection, found %+v", field, result)
 		}

@@ -40,10 +40,12 @@ type configuration struct {
 func checkConfigurations(t *testing.T, configurations []configuration) {
 	t.Helper()
 	for _, test := range configurations {
-		setting, message := "", ""
+		setting := ""
+		message := ""
 		for _, value := range Examine(configtest.Source(test.settings...)) {
 			if len(value.Errors) > 0 && (setting == "" || value.Key.Name == test.setting) {
-				setting, message = value.Key.Name, value.Errors[0]
+				setting = value.Key.Name
+				message = value.Errors[0]
 			}
 		}
 		if setting != test.setting || !strings.HasPrefix(message, test.message) ||

@@ -174,7 +174,7 @@ func FuzzPredicate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, address string) {
 		set, keys, err := ParsePredicate(address)
 		unnamed := func(k Key) bool { return k.Name == "" }
-		if err != nil || len(keys) == 1 && keys[0].Name != "" || len(keys) > 1 && slices.ContainsFunc(keys, unnamed) {
+		if err != nil || (len(keys) == 1 && keys[0].Name != "") || (len(keys) > 1 && slices.ContainsFunc(keys, unnamed)) {
 			return // a single key is written without its name, several with them
 		}
 		written := string(AppendPredicate(AppendEscaped(nil, set), keys))

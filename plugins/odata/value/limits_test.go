@@ -13,9 +13,17 @@ func TestLimits(t *testing.T) {
 	of := func(p edm.Primitive) edm.Property {
 		return edm.Property{Type: edm.Type{Primitive: p}, Length: -1, Precision: -1, Scale: -1}
 	}
-	text, raw, amount, varying := of(edm.String), of(edm.Binary), of(edm.Decimal), of(edm.Decimal)
-	text.Length, raw.Length, amount.Precision, amount.Scale = 3, 2, 5, 2
-	varying.Precision, varying.Scale, varying.VariableScale = 5, 2, true
+	text := of(edm.String)
+	raw := of(edm.Binary)
+	amount := of(edm.Decimal)
+	varying := of(edm.Decimal)
+	text.Length = 3
+	raw.Length = 2
+	amount.Precision = 5
+	amount.Scale = 2
+	varying.Precision = 5
+	varying.Scale = 2
+	varying.VariableScale = true
 	for _, c := range []struct {
 		property edm.Property
 		v        any

@@ -54,8 +54,7 @@ func TestLiteral(t *testing.T) {
 		{edm.Time, "12:30", "time'PT12H30M00S'"}, {edm.Time, "12:30:15.5", "time'PT12H30M15.5S'"}, {edm.Time, "PT1H",
 			"time'PT1H'"}, {edm.Time, "PT1.1234567S", "time'PT1.1234567S'"},
 		{edm.Time, "PT1,5S", ""}, {edm.Time, "PT1.00000000S", ""}, {edm.DateTime, "/Date(0+60)/", ""},
-		{edm.Time, "PT24H", ""}, {edm.Time, "PT", ""}, {edm.Time, "P1D", ""}, {edm.Time, "PT1H1H",
-			""},
+		{edm.Time, "PT24H", ""}, {edm.Time, "PT", ""}, {edm.Time, "P1D", ""}, {edm.Time, "PT1H1H", ""},
 		{edm.Binary, "X'23ab'", "X'23AB'"}, {edm.Binary, "I6s=", "X'23AB'"}, {edm.Binary, "X'2'", ""},
 		{edm.NotPrimitive, "x", ""},
 	} {

@@ -23,7 +23,8 @@ func checkLogicalValues(t *testing.T, values []logicalValue) {
 	for _, test := range values {
 		property := &edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}
 		converted, err := Convert(property, node(test.name, ""), test.value)
-		json, atom := "", ""
+		json := ""
+		atom := ""
 		if err == nil {
 			atom = converted.Text
 			if converted.Ticks == 0 {

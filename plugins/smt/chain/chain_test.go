@@ -54,7 +54,9 @@ func (m maker) structure() []wit.SchemaNode {
 		at := uint32(len(nodes))
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[i], Node: at})
 		for _, node := range m.Schema() {
-			node.Key, node.Element, node.Fields = node.Key+at, node.Element+at, slices.Clone(node.Fields)
+			node.Key = node.Key + at
+			node.Element = node.Element + at
+			node.Fields = slices.Clone(node.Fields)
 			for k := range node.Fields {
 				node.Fields[k].Node += at
 			}
@@ -158,7 +160,8 @@ func (m maker) stage() wit.Stage {
 			set("include", m.distinct(4))
 		}
 		if m.IntN(2) == 0 {
-			from, to := m.Perm(len(pool)), m.Perm(len(pool))
+			from := m.Perm(len(pool))
+			to := m.Perm(len(pool))
 			set("renames", pool[from[0]]+":"+m.fresh()+","+pool[from[1]]+":"+pool[to[1]])
 		}
 	}
@@ -170,9 +173,11 @@ func (m maker) stage() wit.Stage {
 			Settings: pairs("pattern", []string{"t0", "t[12]", "x.*"}[m.IntN(3)])}
 		switch m.IntN(4) {
 		case 0:
-			stage.Condition.Component, stage.Condition.Settings = ClassIsTombstone, nil
+			stage.Condition.Component = ClassIsTombstone
+			stage.Condition.Settings = nil
 		case 1:
-			stage.Condition.Component, stage.Condition.Settings = ClassHasHeaderKey, pairs("name", pool[m.IntN(2)])
+			stage.Condition.Settings = pairs("name", pool[m.IntN(2)])
+			stage.Condition.Component = ClassHasHeaderKey
 		}
 	}
 	return stage
@@ -226,7 +231,8 @@ func (m maker) world() *world {
 	}
 	offset := int64(m.IntN(2)) - 1
 	for len(rows.rows) < 20 {
-		topic, schema := m.IntN(3), m.IntN(3)
+		topic := m.IntN(3)
+		schema := m.IntN(3)
 		// rows of the same kind are adjacent
 		for range 1 + m.IntN(4) {
 			row := wit.Row{RowIndex: uint32(len(rows.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
@@ -253,7 +259,8 @@ func (m maker) datum(rows *world, schema int, other bool) wit.ValueSlice {
 	case other && m.IntN(4) == 0:
 		return wit.ValueSlice{}
 	case other:
-		slice.Encoding, slice.Schema = wit.Schemaless, 0
+		slice.Encoding = wit.Schemaless
+		slice.Schema = 0
 		rows.data, err = connectdata.AppendSchemaless(rows.data, m.schemaless(rows.names[m.IntN(2)]))
 	default:
 		nodes := rows.schemas[schema].Nodes
@@ -270,12 +277,15 @@ func (m maker) block(rows *world) wit.ValueSlice {
 	for range m.IntN(4) {
 		header := connectdata.Header{Name: m.name()}
 		if m.IntN(3) == 0 {
-			header.Encoding, header.Value = wit.Raw, []byte(m.text())
+			header.Value = []byte(m.text())
+			header.Encoding = wit.Raw
 		} else if slice := m.datum(rows, m.IntN(3), m.IntN(3) == 0); slice.Encoding != wit.Absent {
-			header.Encoding, header.Schema, header.Value = slice.Encoding, slice.Schema,
-				rows.data[slice.Start:slice.Start+slice.Size]
+			header.Encoding = slice.Encoding
+			header.Schema = slice.Schema
+			header.Value = rows.data[slice.Start : slice.Start+slice.Size]
 		} else {
-			header.Encoding, header.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			header.Encoding = wit.Schemaless
+			header.Value = []byte{connectdata.TagNull}
 		}
 		list = append(list, header)
 	}
@@ -321,35 +331,37 @@ type testCall struct {
 	data   []byte
 }
 
-func (b testCall) call() batch.Input {
-	return batch.Input{Topics: b.topics, Rows: b.rows, Data: b.data}
+func (c testCall) call() batch.Input {
+	return batch.Input{Topics: c.topics, Rows: c.rows, Data: c.data}
 }
 
 // put appends a value to the data, with schema 1 or, if nodes is nil, without schema.
-func (b *testCall) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.ValueSlice {
+func (c *testCall) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.ValueSlice {
 	t.Helper()
-	slice, err := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.data))}, error(nil)
+	slice := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(c.data))}
+	err := error(nil)
 	if nodes != nil {
-		b.data, err = connectdata.Append(b.data, nodes, 0, value)
+		c.data, err = connectdata.Append(c.data, nodes, 0, value)
 	} else {
-		slice.Encoding, slice.Schema = wit.Schemaless, 0
-		b.data, err = connectdata.AppendSchemaless(b.data, value)
+		slice.Encoding = wit.Schemaless
+		slice.Schema = 0
+		c.data, err = connectdata.AppendSchemaless(c.data, value)
 	}
 	noError(t, err)
-	slice.Size = uint32(len(b.data)) - slice.Start
+	slice.Size = uint32(len(c.data)) - slice.Start
 	return slice
 }
 
 // add appends a row with such a value.
-func (b *testCall) add(t testing.TB, nodes []wit.SchemaNode, value any) {
+func (c *testCall) add(t testing.TB, nodes []wit.SchemaNode, value any) {
 	t.Helper()
-	b.rows = append(b.rows, wit.Row{RowIndex: uint32(len(b.rows)), Partition: -1, Offset: -1, Timestamp: 1,
-		Value: b.put(t, nodes, value)})
+	c.rows = append(c.rows, wit.Row{RowIndex: uint32(len(c.rows)), Partition: -1, Offset: -1, Timestamp: 1,
+		Value: c.put(t, nodes, value)})
 }
 
 // apply calls Apply like the host: again for the remaining rows. It resolves unchanged parts.
-func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema, call testCall) (testCall,
-	[]wit.RowError) {
+func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema,
+	call testCall) (testCall, []wit.RowError) {
 	t.Helper()
 	out := testCall{topics: call.topics, data: append([]byte(nil), call.data...)}
 	var faults []wit.RowError
@@ -462,7 +474,9 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 			out, faults := apply(t, engine, context, rows.schemas, in)
 			return outcomes(t, engine, len(rows.rows), out, faults)
 		}
-		want, got, single := through(true), through(false), singly(t, stages, rows.schemas, in)
+		want := through(true)
+		got := through(false)
+		single := singly(t, stages, rows.schemas, in)
 		for i := range want {
 			o := &want[i]
 			seen[fmt.Sprint(o.Dropped, o.Class, o.ValNodes != nil, o.Value != nil)]++
@@ -493,7 +507,8 @@ func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCal
 		context, err := engine.Prepare([]wit.Stage{stage})
 		noError(t, err)
 		var faults []wit.RowError
-		if call, faults = apply(t, engine, context, schemas, call); i == 0 {
+		call, faults = apply(t, engine, context, schemas, call)
+		if i == 0 {
 			schemas = nil
 		}
 		for _, f := range faults {

@@ -96,8 +96,7 @@ func TestPrepareRejectsInvalidStages(t *testing.T) {
 		`stage 0, X: expected a transform of this plugin`: {Component: "X"},
 		`Neither schema name nor version configured`:      {Component: ClassMetadataKey},
 		`No field insertion configured`:                   {Component: ClassInsertValue},
-		`No value specified for static field: a`: {Component: ClassInsertValue,
-			Settings: pairs("static.field", "a")},
+		`No value specified for static field: a`:          {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
 		`expected a predicate of this plugin as the condition, found "Filter"`: {Component: ClassFilter,
 			Condition: &wit.Condition{Component: "Filter"}},
 		`pattern: stage 0, Filter: Missing required configuration "pattern"`: {Component: "Filter",
@@ -180,8 +179,7 @@ func TestApplyStopsEarly(t *testing.T) {
 
 // After the first call, rows of known schemas or keys need no allocation.
 func TestNoAllocationForARow(t *testing.T) {
-	masked := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"),
-		stageOf(ClassReplaceValue, "exclude", "f5"))
+	masked := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"), stageOf(ClassReplaceValue, "exclude", "f5"))
 	one := func(class string, settings ...string) []wit.Stage { return []wit.Stage{stageOf(class, settings...)} }
 	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked,
 		"cast": one(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64"),

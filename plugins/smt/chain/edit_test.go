@@ -130,7 +130,9 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 
 // Edited rows have the same results and failures on the fast path as in the interpreter.
 func TestEditsEqualInterpreter(t *testing.T) {
-	fast, good, failed := 0, 0, 0
+	fast := 0
+	good := 0
+	failed := 0
 	for seed := range uint64(2500) {
 		random := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
@@ -141,13 +143,15 @@ func TestEditsEqualInterpreter(t *testing.T) {
 		call := testCall{topics: []string{"t"}}
 		dynamic := random.IntN(2) == 0
 		for range 12 {
-			if record := random.record(nodes); dynamic {
+			record := random.record(nodes)
+			if dynamic {
 				call.add(t, nil, asMap(nodes, record))
 			} else {
 				call.add(t, nodes, record)
 			}
 			row := &call.rows[len(call.rows)-1]
-			row.Partition, row.Timestamp = 1, int64(random.IntN(1<<40))
+			row.Partition = 1
+			row.Timestamp = int64(random.IntN(1 << 40))
 		}
 		call.data = append(call.data, make([]byte, 100)...) // capacity, so that the last rows are handled as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
@@ -165,8 +169,8 @@ func TestEditsEqualInterpreter(t *testing.T) {
 }
 
 // sent sends rows through a chain, with the interpreter alone if plain is set.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall, plain bool) (*Engine, *compiledChain,
-	[]outcome, []wit.RowError) {
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall,
+	plain bool) (*Engine, *compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
 	engine, context := prepared(t, stages...)
 	chain, err := engine.chain(context)
@@ -177,14 +181,13 @@ func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall,
 }
 
 // bothWays compares the results of interpreter and fast path. about describes the case.
-func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema, call testCall) (*Engine,
-	*compiledChain, []outcome, []wit.RowError) {
+func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema,
+	call testCall) (*Engine, *compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
 	_, _, want, _ := sent(t, stages, schemas, call, true)
 	engine, chain, got, faults := sent(t, stages, schemas, call, false)
 	if !reflect.DeepEqual(want, got) {
-		t.Fatalf("%v: %+v of %+v: differs (-interpreter +fast path):\n%s", about, stages, schemas,
-			cmp.Diff(want, got))
+		t.Fatalf("%v: %+v of %+v: differs (-interpreter +fast path):\n%s", about, stages, schemas, cmp.Diff(want, got))
 	}
 	return engine, chain, got, faults
 }
@@ -206,8 +209,10 @@ func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 
 // A null that becomes the key removes the key, also after edits of the field.
 func TestNullKeyIsAbsent(t *testing.T) {
-	key, extract := stageOf(ClassValueToKey, "fields", "f"), stageOf(ClassExtractKey, "field", "f")
-	cast, mask := stageOf(ClassCastValue, "spec", "f:string"), stageOf(ClassMaskValue, "fields", "f")
+	key := stageOf(ClassValueToKey, "fields", "f")
+	extract := stageOf(ClassExtractKey, "field", "f")
+	cast := stageOf(ClassCastValue, "spec", "f:string")
+	mask := stageOf(ClassMaskValue, "fields", "f")
 	for name, stages := range map[string][]wit.Stage{
 		"as it is":          {key, extract},
 		"cast":              {cast, key, extract},
@@ -303,10 +308,14 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 				call := rowsOf(t, nodes, int64(5), int64(6), int64(7), int64(8))
 				for i := range call.rows {
 					row := &call.rows[i]
-					row.Partition, row.Offset, row.Timestamp = int32(i), int64(i), int64(i)
+					row.Partition = int32(i)
+					row.Offset = int64(i)
+					row.Timestamp = int64(i)
 				}
 				last := &call.rows[len(call.rows)-1]
-				last.Partition, last.Offset, last.Timestamp = -1, -1, -1
+				last.Partition = -1
+				last.Offset = -1
+				last.Timestamp = -1
 				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
 				_, _, _, faults := bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
 				if len(faults) != 1 || int(faults[0].RowIndex) != len(call.rows)-1 {

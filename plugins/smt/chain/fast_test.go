@@ -35,7 +35,8 @@ func (m maker) damaged(b []byte) []byte {
 // An invalid value has the same result after rows of its kind as alone.
 func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 	random := maker{connectdatatest.New(3)}
-	valid, failures := 0, 0
+	valid := 0
+	failures := 0
 	for range 5_000 {
 		nodes := random.structure()
 		if nodes[0].Kind != wit.Struct || len(nodes[0].Fields) == 0 {
@@ -85,12 +86,13 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 		}
 		got, faults := result(rows)
 		want, match := result(rows[1:])
-		if !bytes.Equal(got, want) || len(faults) != len(match) || len(faults) == 1 && faults[0].Error !=
-			match[0].Error {
+		if !bytes.Equal(got, want) || len(faults) != len(match) || (len(faults) == 1 && faults[0].Error !=
+			match[0].Error) {
 			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
 				stages, damaged, value, want, match, got, faults)
 		}
-		if failures += len(faults); len(faults) == 0 {
+		failures += len(faults)
+		if len(faults) == 0 {
 			valid++
 		}
 	}
@@ -112,7 +114,8 @@ func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string
 		topics = out.Topics
 	}
 	read := func(slice wit.ValueSlice) (result resultDatum) {
-		if result.Form = slice.Encoding; slice.Encoding != wit.Absent && slice.Encoding != wit.Unchanged {
+		result.Form = slice.Encoding
+		if slice.Encoding != wit.Absent && slice.Encoding != wit.Unchanged {
 			result.Bytes = append([]byte{}, out.Data[slice.Start:slice.Start+slice.Size]...)
 		}
 		if slice.Schema != 0 {
@@ -193,7 +196,8 @@ func TestAppendsInPlace(t *testing.T) {
 				if err != nil || len(single.Rows) != 1 {
 					t.Fatal(err)
 				}
-				got, want := resultRow(engine, out, r, topics), resultRow(one, single, single.Rows[0], topics)
+				got := resultRow(engine, out, r, topics)
+				want := resultRow(one, single, single.Rows[0], topics)
 				if !reflect.DeepEqual(want, got) {
 					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.RowIndex, rows, cmp.Diff(want, got))
 				}
@@ -225,8 +229,7 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // only detected if the timestamp is scanned again
 	if done := engine.fastPath.Run(chain.routes, 10); done != len(rows) {
-		t.Errorf("expected the rows up to %d without another scan of timestamps, found those up to %d", len(rows),
-			done)
+		t.Errorf("expected the rows up to %d without another scan of timestamps, found those up to %d", len(rows), done)
 	}
 	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})
 	engine.fastPath.Run(chain.routes, 0)

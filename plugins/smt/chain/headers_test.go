@@ -17,7 +17,8 @@ import (
 // Chains of DropHeaders and HoistField, next to each other and to transforms that add headers or change maps, have the
 // results of the interpreter. Names of headers and rows of one kind repeat, so that most rows take the fast path.
 func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
-	fast, interpreted := 0, 0
+	fast := 0
+	interpreted := 0
 	for seed := range uint64(2000) {
 		random := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage

@@ -61,7 +61,8 @@ func FuzzHostileStructure(f *testing.F) {
 		if len(slow.Rows) == 0 {
 			return
 		}
-		one, other := fast.Rows[1].Value, slow.Rows[0].Value
+		one := fast.Rows[1].Value
+		other := slow.Rows[0].Value
 		if !bytes.Equal(fast.Data[one.Start:one.Start+one.Size], slow.Data[other.Start:other.Start+other.Size]) {
 			t.Fatalf("% x: the fast path and the interpreter differ", b)
 		}

@@ -27,7 +27,8 @@ func TestSplitsAreBounded(t *testing.T) {
 	for i, row := range out.Rows {
 		value, _, err := connectdata.ReadSchemaless(out.Data[row.Value.Start : row.Value.Start+row.Value.Size])
 		noError(t, err)
-		want, text := int64(i%1000), "x"
+		want := int64(i % 1000)
+		text := "x"
 		if i >= 1000 {
 			text = "y"
 		}

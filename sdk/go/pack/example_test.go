@@ -16,11 +16,17 @@ func Example() {
 	context = pack.Bool(context, true)
 
 	r := pack.NewReader(context)
-	address, collections, size, etags := r.String(), r.Strings(), r.Int(), r.Bool()
+	address := r.String()
+	collections := r.Strings()
+	size := r.Int()
+	etags := r.Bool()
 	fmt.Println(address, collections, size, etags, r.Done())
 
 	r = pack.NewReader(context[:len(context)-1]) // truncated
-	_, _, _, _ = r.String(), r.Strings(), r.Int(), r.Bool()
+	_ = r.String()
+	_ = r.Strings()
+	_ = r.Int()
+	_ = r.Bool()
 	fmt.Println(r.Done())
 	// Output:
 	// https://example.com/api [tickets users] 500 true true

@@ -46,8 +46,7 @@ func testUpper(t *testing.T) {
 	stages := []wit.Stage{{Component: "example.Upper", Settings: []wit.Setting{{Name: "field", Value: "name"}}}}
 	person := func(name string) plugintest.Record {
 		return plugintest.Record{Topic: "people",
-			Value: plugintest.Value{Data: connectdata.Map{{Key: "name", Value: name},
-				{Key: "city", Value: "London"}}}}
+			Value: plugintest.Value{Data: connectdata.Map{{Key: "name", Value: name}, {Key: "city", Value: "London"}}}}
 	}
 	keyOnly := plugintest.Record{Topic: "people", Key: plugintest.Value{Data: "1"}}
 	got := plugintest.RunTransform(t, transform.Records(upper{}), stages, person("Ada"), keyOnly)

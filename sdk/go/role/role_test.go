@@ -60,11 +60,11 @@ func TestPage(t *testing.T) {
 func TestRolesOfTheHost(t *testing.T) {
 	beginning := func(s string) bool { // such as http.oauth.
 		return strings.HasSuffix(s, ".") && slices.ContainsFunc(All, func(r Role) bool {
-			return strings.HasPrefix(r.Name,
-				s)
+			return strings.HasPrefix(r.Name, s)
 		})
 	}
-	files, literals := token.NewFileSet(), 0
+	files := token.NewFileSet()
+	literals := 0
 	err := filepath.WalkDir("../../../internal", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

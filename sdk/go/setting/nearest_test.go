@@ -40,7 +40,7 @@ func TestNearestClasses(t *testing.T) {
 		for _, name := range NearestClasses(class, offered) {
 			got = append(got, name[strings.LastIndexByte(name, '.')+1:])
 		}
-		if found := strings.Join(got, " "); !strings.HasPrefix(found, want) || want == "" && found != "" {
+		if found := strings.Join(got, " "); !strings.HasPrefix(found, want) || (want == "" && found != "") {
 			t.Errorf("%s: expected %q first, found %q", class, want, found)
 		}
 	}

@@ -92,8 +92,7 @@ func table() *Table {
 		Alias("shop.old-mode")),
 		Define("shop.size", wit.KindInt, wit.High, Default("5"), "", AtLeast(1)),
 		Define("shop#{n}.name", wit.KindString, wit.High, nil, "", Required(), InGroup("Set {n}")),
-		Define("shop#{n}.size",
-			wit.KindInt, wit.High, nil, "", AtLeast(1)),
+		Define("shop#{n}.size", wit.KindInt, wit.High, nil, "", AtLeast(1)),
 		Define("shop#{n}.part#{m}.low", wit.KindString, wit.High, nil, ""),
 		Define("shop.header.{name}", wit.KindPassword, wit.High, nil, "", Role("http.header.{name}")),
 		Define("shop.list", wit.KindList, wit.High, nil, ""), Define("shop.wait.ms", wit.KindLong, wit.High,
@@ -137,9 +136,11 @@ func TestExamine(t *testing.T) {
 		{"shop.header.X-Key=k", "", ""},
 		{"transforms=x name=y", "", ""},
 	} {
-		setting, message := "", ""
+		setting := ""
+		message := ""
 		if f := FirstError(table().Validate(settingsOf(strings.Fields(c.settings)...))); f != nil {
-			setting, message = *f.Setting, f.Message
+			setting = *f.Setting
+			message = f.Message
 		}
 		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
 			t.Errorf("%s: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
@@ -231,13 +232,14 @@ func TestDistanceProperties(t *testing.T) {
 		return string(b)
 	}
 	for range 20_000 {
-		a, b := word(), word()
+		a := word()
+		b := word()
 		d := Distance(a, b)
 		if d != Distance(b, a) || d > max(len(a), len(b)) || d < max(len(a)-len(b), len(b)-len(a)) ||
 			(d == 0) != (a == b) {
 			t.Fatalf("%q %q: %d, %d", a, b, d, Distance(b, a))
 		}
-		if w := distanceWithin(a, b, 3); d < 3 && w != d || d >= 3 && w < 3 {
+		if w := distanceWithin(a, b, 3); (d < 3 && w != d) || (d >= 3 && w < 3) {
 			t.Fatalf("%q %q: %d within 3: %d", a, b, d, w)
 		}
 	}
@@ -303,8 +305,8 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	matched := 0
 	for range 200_000 {
 		name := randomName(5)
-		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || len(placeholders) == 2 &&
-			placeholders[0] == placeholders[1] ||
+		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || (len(placeholders) == 2 &&
+			placeholders[0] == placeholders[1]) ||
 			!strings.Contains(name, "{") || strings.Contains(name, "\xff") {
 			continue // no plugin with such a name is loaded
 		}
@@ -312,7 +314,8 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 		if random.IntN(2) == 0 {
 			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return randomName(2) })
 		}
-		start, whole := expression(name), regexp.MustCompile(expression(name).String()+"$")
+		start := expression(name)
+		whole := regexp.MustCompile(expression(name).String() + "$")
 		var want []string
 		if groups := whole.FindStringSubmatch(key); groups != nil {
 			want = groups[1:]
@@ -475,7 +478,8 @@ func TestNearestNamesOfManyAreBounded(t *testing.T) {
 			config = append(config, wit.Setting{Name: long + strconv.Itoa(n)})
 		}
 		values := table.Validate(config)[1:]
-		first, last := values[0].Errors, values[len(values)-1].Errors
+		first := values[0].Errors
+		last := values[len(values)-1].Errors
 		if len(values) != many || !slices.Equal(first, []string{Unknown(long)}) ||
 			!slices.Equal(last, []string{Unknown(want)}) {
 			t.Errorf("of %d names: expected the last to be near %.10q, found %d, %.60q and %.60q", many, want,

@@ -52,7 +52,8 @@ func read(at source.Offset, response wit.Response) (page source.Page, err error)
 		page.Records = append(page.Records, source.Record{Key: i.ID, Value: i})
 	}
 	if len(items) > 0 {
-		page.Next, page.More = source.Offset{"page": pageOf(at) + 1}, true
+		page.Next = source.Offset{"page": pageOf(at) + 1}
+		page.More = true
 	}
 	return page, nil
 }

@@ -46,8 +46,7 @@ func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
 	context, err := p.Prepare([]wit.Stage{{Component: "namer"}})
 	noError(tb, err)
 	return p, context, []wit.Schema{{ID: 1,
-		Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "name",
-			Node: 1}}}, {Kind: wit.String}}}}
+		Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "name", Node: 1}}}, {Kind: wit.String}}}}
 }
 
 func namesFrom(from, to int) (names []string) {

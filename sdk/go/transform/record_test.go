@@ -95,7 +95,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			b, err = connectdata.AppendSchemaless(nil, asMap(nodes, tree))
 		}
 		noError(t, err)
-		byField, whole := Data{}, Data{}
+		byField := Data{}
+		whole := Data{}
 		at := wit.ValueSlice{Encoding: form, Size: uint32(len(b))}
 		byField.load(at, nodes, b)
 		whole.load(at, nodes, b)
@@ -115,7 +116,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				t.Fatalf("%s: got %v %v, want %v %v", name, got, ok, want, wantOK)
 			}
 			if ok && r.IntN(2) == 0 {
-				if _, isText := got.(string); isText && r.IntN(2) == 0 {
+				if _, ok := got.(string); ok && r.IntN(2) == 0 {
 					if err, other := byField.SetString(name, "new"), whole.SetString(name, "new"); err != nil ||
 						other != nil {
 						t.Fatal(err, other)
@@ -137,10 +138,12 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				field := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String, Optional: true}}
 				var v any = connectdata.List{"x", nil}
 				if i%2 == 0 {
-					field, v = []wit.SchemaNode{{Kind: wit.String}}, "text"
+					field = []wit.SchemaNode{{Kind: wit.String}}
+					v = "text"
 				}
-				one, other := byField.AddField(name, field, v), whole.AddField(name, field, v)
-				if (one == nil) != (other == nil) || ok && one == nil {
+				one := byField.AddField(name, field, v)
+				other := whole.AddField(name, field, v)
+				if (one == nil) != (other == nil) || (ok && one == nil) {
 					t.Fatalf("%s exists: %v; added: %v, %v", name, ok, one, other)
 				}
 			}

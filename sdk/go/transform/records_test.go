@@ -41,7 +41,7 @@ var stepFuncs = map[string]transform.Func{
 	"DropHeader": func(r *transform.Record) error { r.DropHeader("trace"); return nil },
 	"HeaderToField": func(r *transform.Record) error {
 		v, ok := r.Header("trace")
-		if raw, is := v.([]byte); is {
+		if raw, ok := v.([]byte); ok {
 			v = string(raw)
 		}
 		if !ok {
@@ -91,7 +91,8 @@ func valueRecord(v any, nodes ...wit.SchemaNode) plugintest.Record {
 }
 
 func withTopic(r plugintest.Record, topic string, headers ...plugintest.Header) plugintest.Record {
-	r.Topic, r.Headers = topic, headers
+	r.Topic = topic
+	r.Headers = headers
 	return r
 }
 
@@ -144,8 +145,8 @@ func TestFieldsAreAdded(t *testing.T) {
 func TestHeadersOfRecords(t *testing.T) {
 	origin := plugintest.Header{Name: "origin", Value: plugintest.Value{Schema: textSchema, Data: "sap"}}
 	other := plugintest.Header{Name: "other", Value: plugintest.Value{Data: int64(7)}}
-	one, two := valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}}),
-		valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}})
+	one := valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}})
+	two := valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}})
 	typed := valueRecord(connectdata.Struct{int64(1), "a"}, idAndName...)
 	runs(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
 		withTopic(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}},
@@ -156,8 +157,7 @@ func TestHeadersOfRecords(t *testing.T) {
 			other,
 			origin)),
 		wants(withTopic(valueRecord(connectdata.Struct{int64(1), "a", "xy"},
-			structure([]string{"id", "name", "trace"}, id, text,
-				optional)...), "t", origin)),
+			structure([]string{"id", "name", "trace"}, id, text, optional)...), "t", origin)),
 		wants(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t",
 			origin)))
 }

@@ -35,7 +35,8 @@ func TestRealEditing(t *testing.T) {
 
 // Two people edit one connector: the second one is told, keeps the typed text, and sees the new differences.
 func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
-	anna, bert := b.Open(nil), b.Open(nil)
+	anna := b.Open(nil)
+	bert := b.Open(nil)
 	for _, tab := range []*Tab{anna, bert} {
 		tab.Go(f.Url + "/console/form?name=orders#step-sets")
 	}

@@ -195,7 +195,8 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "conf/bad.properties",
 		"You can download the edited text")
 	settings := f.Shown("bad")
-	settings["name"], settings["sap.odata#00.topic"] = "edited", "edited"
+	settings["name"] = "edited"
+	settings["sap.odata#00.topic"] = "edited"
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
 	for name, canDelete := range map[string]bool{"edited": true, "bad": false} {
 		_, page := get(t, f.Url+"/console/connector?name="+name, nil)
@@ -251,7 +252,8 @@ func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 0 || l.Total != 0 {
 		t.Errorf("expected no logon, found %d refused ones in %d requests", l.FailedLogons, l.Total)
 	}
-	if step("check", "geheim"); s.Ledger().Total == 0 {
+	step("check", "geheim")
+	if s.Ledger().Total == 0 {
 		t.Error("expected Check logon to ask the service")
 	}
 	f.Stop()

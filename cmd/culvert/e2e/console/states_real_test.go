@@ -96,7 +96,8 @@ func TestRealColumnsOfFilters(t *testing.T) {
 	for _, wide := range []int64{1440, 1000} {
 		tab.Size(wide, 800)
 		tab.Go(f.Url + "/console/")
-		wantColumns, wantBox := Eval[string](tab, columns), Eval[string](tab, box)
+		wantColumns := Eval[string](tab, columns)
+		wantBox := Eval[string](tab, box)
 		empty := 0
 		for _, condition := range connect.Conditions {
 			tab.Go(f.Url + "/console/?state=" + string(condition))

@@ -163,7 +163,8 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 		tab.Has(shown.at)
 		tabs = append(tabs, tab)
 	}
-	hidden, seen := tabs[0], tabs[1]
+	hidden := tabs[0]
+	seen := tabs[1]
 	continues := func(tab *Tab, more int) {
 		t.Helper()
 		from := asked(tab)
@@ -206,7 +207,8 @@ func TestRealWorkerKilled(t *testing.T) {
 		"sap.odata.user.pwd=before")...)
 	f.Awaits("extraction finished: 5 rows")
 	b := NewBrowser(t)
-	list, form := b.Open(nil), b.Open(nil)
+	list := b.Open(nil)
+	form := b.Open(nil)
 	list.Go(f.Url + "/console/")
 	list.Has("orders")
 	form.Go(f.Url + "/console/form?name=orders#step-sets")

@@ -65,7 +65,8 @@ func (g *Group) drains(connectors, tasks int) {
 	}
 	answers := []int{<-statuses, <-statuses}
 	t.Logf("two workers drained at once: %v", answers)
-	if slices.Sort(answers); answers[1] != 409 || (answers[0] != 204 && answers[0] != 409) {
+	slices.Sort(answers)
+	if answers[1] != 409 || (answers[0] != 204 && answers[0] != 409) {
 		t.Errorf("expected 204 or 409, and 409, found %v", answers)
 	}
 	g.workers[0].Eventually("all runs", func() bool {
@@ -106,7 +107,8 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	starts := func(n int) int { return strings.Count(g.workers[n].Stderr.String(), "connector started") }
 	for n := range g.workers { // the leader among them
 		began := time.Now()
-		by, other := (n+1)%3, (n+2)%3
+		by := (n + 1) % 3
+		other := (n + 2) % 3
 		started := starts(by) + starts(other)
 		was := g.ids[n]
 		g.workers[n].MustStop()

@@ -16,7 +16,8 @@ import (
 
 // exactBroker starts a broker that aborts transactions soon after their timeout.
 func exactBroker(t *testing.T) *e2etest.ExactPeer {
-	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
+	port := e2etest.FreePort(t)
+	controller := e2etest.FreePort(t)
 	k := &e2etest.ExactPeer{T: t, Dir: t.TempDir(), Servers: "127.0.0.1:" + port}
 	more := filepath.Join(t.TempDir(), "broker.properties")
 	soon := []byte("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")

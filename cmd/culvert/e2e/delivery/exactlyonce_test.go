@@ -143,52 +143,52 @@ func (e *Exactly) editAfter(read func(products func() bool)) {
 var counters = map[int]string{-1: "/w==", 0: "AA==", 1: "AQ=="}
 
 // tell records a change that the ODP service must report.
-func (d *Edits) tell(id int, mode string, counter int) {
-	d.rows = append(d.rows, fmt.Sprint(id, " ", mode, " ", counters[counter], " ", d.names[id]))
+func (e *Edits) tell(id int, mode string, counter int) {
+	e.rows = append(e.rows, fmt.Sprint(id, " ", mode, " ", counters[counter], " ", e.names[id]))
 }
 
-func (d *Edits) Run() {
-	defer close(d.ended)
+func (e *Edits) Run() {
+	defer close(e.ended)
 	for n := 0; ; n++ {
 		select {
-		case <-d.stop:
+		case <-e.stop:
 			return
 		case <-time.After(5 * time.Millisecond): // about 200 changes in a second
 		}
 		name := fmt.Sprint("Change ", n)
-		switch d.random.IntN(4) {
+		switch e.random.IntN(4) {
 		case 0:
 			id := 1_000_000 + n
-			if d.Send("POST", "Products", map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}) {
-				d.names[id] = name
-				d.tell(id, "C", 1)
+			if e.Send("POST", "Products", map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}) {
+				e.names[id] = name
+				e.tell(id, "C", 1)
 			}
 		case 1:
-			if id := d.any(); d.Send("DELETE", fmt.Sprintf("Products(%d)", id), nil) {
-				delete(d.names, id)
-				d.rows = append(d.rows, fmt.Sprint(id, " D  ")) // the key alone
+			if id := e.any(); e.Send("DELETE", fmt.Sprintf("Products(%d)", id), nil) {
+				delete(e.names, id)
+				e.rows = append(e.rows, fmt.Sprint(id, " D  ")) // the key alone
 			}
 		default:
-			if id := d.any(); d.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": name}) {
-				d.tell(id, "U", -1)
-				d.names[id] = name
-				d.tell(id, "U", 1)
+			if id := e.any(); e.Send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": name}) {
+				e.tell(id, "U", -1)
+				e.names[id] = name
+				e.tell(id, "U", 1)
 			}
 		}
 	}
 }
 
 // any returns the number of a random product.
-func (d *Edits) any() int { return slices.Sorted(maps.Keys(d.names))[d.random.IntN(len(d.names))] }
+func (e *Edits) any() int { return slices.Sorted(maps.Keys(e.names))[e.random.IntN(len(e.names))] }
 
 // rest ends the changes.
-func (d *Edits) rest() {
+func (e *Edits) rest() {
 	select {
-	case <-d.stop:
+	case <-e.stop:
 	default:
-		close(d.stop)
+		close(e.stop)
 	}
-	<-d.ended
+	<-e.ended
 }
 
 // counted is the result of comparing a topic with the rows of the service in their order.

@@ -79,7 +79,8 @@ func (g *Group) arguments(n int) (args []string) {
 	}
 	args = []string{"--plugins", plugins, "--data", g.Subfolder(fmt.Sprintf("data%d", n))}
 	if g.folders {
-		args, file = append(args, "--config"), filepath.Dir(file)
+		args = append(args, "--config")
+		file = filepath.Dir(file)
 	}
 	return append(args, file)
 }
@@ -144,7 +145,8 @@ func (g *Group) statuses(by int) (connectors map[string]connect.Status, answer s
 // running counts the connectors and tasks on each worker, by its ID, as one worker reports.
 func (g *Group) running(by int) (connectors, tasks map[string]int, others []string) {
 	g.T.Helper()
-	connectors, tasks = map[string]int{}, map[string]int{}
+	connectors = map[string]int{}
+	tasks = map[string]int{}
 	all, answer := g.statuses(by)
 	if all == nil {
 		return connectors, tasks, []string{answer}
@@ -156,7 +158,8 @@ func (g *Group) running(by int) (connectors, tasks map[string]int, others []stri
 		}
 		connectors[s.Connector.WorkerID]++
 		for _, task := range s.Tasks {
-			if tasks[task.WorkerID]++; task.State != connect.Running {
+			tasks[task.WorkerID]++
+			if task.State != connect.Running {
 				others = append(others, fmt.Sprintf("%s-%d %s at %s: %s", name, task.ID, task.State, task.WorkerID,
 					task.Trace))
 			}
@@ -178,7 +181,8 @@ func (g *Group) Spreads(connectors, tasks int, over ...int) {
 				even = even && c[g.ids[n]] >= connectors/len(over) && c[g.ids[n]] <= (connectors-1)/len(over)+1 &&
 					t[g.ids[n]] >= tasks/len(over) && t[g.ids[n]] <= (tasks-1)/len(over)+1
 			}
-			if sum := 0; even {
+			sum := 0
+			if even {
 				for _, n := range over {
 					sum += c[g.ids[n]] + t[g.ids[n]]
 				}

@@ -80,7 +80,8 @@ func (g *Group) figures(address string) {
 	t.Helper()
 	for _, name := range []string{"c0", "c1"} {
 		settings := groupSource(address, name) // a snapshot delivers the rows once more
-		settings["sap.odata#00.exec-period"], settings["sap.odata#01.exec-period"] = "86400", "86400"
+		settings["sap.odata#00.exec-period"] = "86400"
+		settings["sap.odata#01.exec-period"] = "86400"
 		g.put(0, name, settings)
 	}
 	g.Spreads(2, 4, 0, 1, 2)

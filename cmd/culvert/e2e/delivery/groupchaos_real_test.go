@@ -111,7 +111,8 @@ func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64
 	c := startChaos(t, b, name, exactly)
 	random := rand.New(rand.NewPCG(seed/2, 0))
 	var deck []int
-	if half := len(chaosKinds) / 2; rounds == 0 {
+	half := len(chaosKinds) / 2
+	if rounds == 0 {
 		deck = random.Perm(len(chaosKinds))
 		rounds = half
 		if exactly == (seed%2 == 0) {
@@ -129,7 +130,8 @@ func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64
 		}
 		kind := chaosKinds[deck[0]]
 		n := random.IntN(3)
-		c.e.Random, deck = rand.New(rand.NewPCG(random.Uint64(), 0)), deck[1:]
+		c.e.Random = rand.New(rand.NewPCG(random.Uint64(), 0))
+		deck = deck[1:]
 		c.step("%s of worker %d", kind.name, n)
 		if kind.loses {
 			c.losses++
@@ -172,7 +174,8 @@ func startChaos(t *testing.T, b *trio, name string, exactly bool) *chaos {
 		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"}}
 	for n := range 3 {
 		r, proxy := newRelay(t)
-		c.relays, c.proxies = append(c.relays, r), append(c.proxies, proxy)
+		c.relays = append(c.relays, r)
+		c.proxies = append(c.proxies, proxy)
 		c.plugins = append(c.plugins, e2etest.Folder(t, "odata-sink"))
 		c.workers, c.ids = append(c.workers, nil), append(c.ids, porttest.Address(t))
 		c.File(filepath.Join(filepath.Base(c.Machine(n)), "sap.properties"), fmt.Sprint("pwd=worker", n))
@@ -638,7 +641,8 @@ func (c *chaos) finish(what string) {
 	for _, w := range c.workers {
 		w.MustStop()
 	}
-	numbers, twice := c.numbers(), 0
+	numbers := c.numbers()
+	twice := 0
 	for number, times := range numbers {
 		if times > 1 {
 			twice++

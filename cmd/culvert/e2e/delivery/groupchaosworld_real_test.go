@@ -155,7 +155,9 @@ func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
 func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int, last, lastArrived int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	pages, asked, complete := o.pages[set], map[string]map[string]bool{}, map[int]bool{}
+	pages := o.pages[set]
+	asked := map[string]map[string]bool{}
+	complete := map[int]bool{}
 	for n, p := range pages {
 		number := n + 1
 		if asked[p.asked] == nil {
@@ -167,7 +169,8 @@ func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int,
 			lost = append(lost, p.after)
 		}
 		if p.last {
-			if last++; complete[number] {
+			last++
+			if complete[number] {
 				lastArrived++
 				delete(asked, "") // what comes of a first page from now on is of the next time
 			}
@@ -281,7 +284,8 @@ func (r *relay) connect(from net.Conn) {
 			for part := make([]byte, 64<<10); ; {
 				n, err := ends.from.Read(part)
 				r.mu.Lock()
-				flows, trap := r.flows[way], r.trap
+				flows := r.flows[way]
+				trap := r.trap
 				if trap != nil && way == 0 && endsTransaction(part[:n]) {
 					r.trap = nil
 					r.mu.Unlock()

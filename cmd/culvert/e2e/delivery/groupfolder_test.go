@@ -76,7 +76,8 @@ func TestFolderOfAGroup(t *testing.T) {
 	})
 	checkRESTKeepsConnectorsOfFolders(any, source)
 	made := groupSource(address, "made")
-	made["sap.odata.user.name"], made["sap.odata.user.pwd"] = "me", "in clear text"
+	made["sap.odata.user.name"] = "me"
+	made["sap.odata.user.pwd"] = "in clear text"
 	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
 		"sap.odata.user.pwd: expected a reference to a config provider, since config.storage.secrets=refuse")
 	delete(made, "sap.odata.user.name")
@@ -127,7 +128,8 @@ func checkRESTKeepsConnectorsOfFolders(any *e2etest.Followed, source map[string]
 func checkRejectedFilesBlockNoOther(g *Group, any *e2etest.Followed, address string, made map[string]string) {
 	g.inFolders("made.properties", lines(made), 0, 1, 2)
 	secret := groupSource(address, "secret")
-	secret["sap.odata.user.name"], secret["sap.odata.user.pwd"] = "me", "${env:HOME}"
+	secret["sap.odata.user.name"] = "me"
+	secret["sap.odata.user.pwd"] = "${env:HOME}"
 	g.inFolders("secret.properties", lines(secret), 0, 1, 2)
 	g.inFolders("more.properties", lines(groupSource(address, "more")), 0, 1, 2)
 	any.Await("more", "runs", e2etest.Is(connect.Running, 2))

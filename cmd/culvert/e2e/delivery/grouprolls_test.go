@@ -184,9 +184,11 @@ func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
 	var keys, turns []string // turns: in the order of the first time
 	turn := map[string]int{}
 	for _, r := range records(t, servers, topic) {
-		if key := string(r.Key); r.Timestamp.After(after) {
-			if _, isKnown := turn[key]; !isKnown {
-				turn[key], turns = len(turns), append(turns, key)
+		key := string(r.Key)
+		if r.Timestamp.After(after) {
+			if _, ok := turn[key]; !ok {
+				turn[key] = len(turns)
+				turns = append(turns, key)
 			}
 			keys = append(keys, key)
 		}

@@ -201,7 +201,8 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 			"sap.odata.delta.takeover=true", "on.delete=terminate")))
 		g.workers[0].Eventually("a queue", func() bool { return QueueIsOpen(t, address) })
 		drop := func(name string) {
-			if n++; how == "pause" || how == "stop" {
+			n++
+			if how == "pause" || how == "stop" {
 				g.workers[n%live].Steer(name, how)
 			}
 			n++
@@ -252,7 +253,8 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	connectors, validations := e2etest.OneOf(20, 6), e2etest.OneOf(100, 12)
+	connectors := e2etest.OneOf(20, 6)
+	validations := e2etest.OneOf(100, 12)
 	for n := range connectors {
 		g.put(n%3, fmt.Sprint("c", n), sg.settings(fmt.Sprint("c", n)))
 	}
@@ -306,8 +308,10 @@ func (g *secretsGroup) write(password string, machines ...int) {
 // settings returns the configuration of a connector that uses the password.
 func (g *secretsGroup) settings(name string) map[string]string {
 	settings := groupSource(g.address, name)
-	settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", "${file:sap.properties:pwd}"
-	settings["sap.odata.max.retries"], settings["sap.odata.min.retry.backoff.ms"] = "3", "1"
+	settings["sap.odata.user.name"] = "me"
+	settings["sap.odata.user.pwd"] = "${file:sap.properties:pwd}"
+	settings["sap.odata.max.retries"] = "3"
+	settings["sap.odata.min.retry.backoff.ms"] = "1"
 	return settings
 }
 
@@ -365,7 +369,8 @@ func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 		names = append(names, name)
 	}
 	g.workers[0].Eventually("what fails where there is no secret", func() bool {
-		connectorsFailed, tasksFailed := 0, 0
+		connectorsFailed := 0
+		tasksFailed := 0
 		for _, name := range names {
 			var s connect.Status
 			e2etest.Get(g.T, g.workers[0].Url+"/connectors/"+name+"/status", &s)

@@ -72,7 +72,8 @@ func (h *Holdup) pass(n int, flush func()) {
 	h.mu.Lock()
 	h.passed += n
 	stop := h.After >= 0 && h.passed > h.After
-	held, goOn := h.Held, h.GoOn
+	held := h.Held
+	goOn := h.GoOn
 	if stop {
 		h.After = -1
 	}

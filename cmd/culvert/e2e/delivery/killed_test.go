@@ -20,7 +20,8 @@ func reading(t *testing.T, rounds int, worker ...string) (e *Exactly, broker *e2
 	p := e2etest.NewPlace(t)
 	broker, servers := p.StartBroker()
 	e = NewExactly(t, servers, p, "orders", rounds)
-	e.Lines, e.worker = []string{"exactly.once.support=requested"}, p.Plain(servers, worker...)
+	e.worker = p.Plain(servers, worker...)
+	e.Lines = []string{"exactly.once.support=requested"}
 	return e, broker
 }
 

@@ -46,27 +46,27 @@ func startTrio(t *testing.T) *trio {
 
 // start runs the script that starts all brokers, or one of them again. They are killed before the script is stopped:
 // brokers that all stop cleanly at once would wait for a quorum of controllers that no longer exists.
-func (c *trio) start(args ...string) {
-	c.T.Helper()
-	e2etest.StartPeer(c.T, "kafka/start-3-brokers.sh", c.Dir, []string{"HEAP=256m"}, append(args, c.Dir)...)
-	c.T.Cleanup(c.kill)
+func (t *trio) start(args ...string) {
+	t.T.Helper()
+	e2etest.StartPeer(t.T, "kafka/start-3-brokers.sh", t.Dir, []string{"HEAP=256m"}, append(args, t.Dir)...)
+	t.T.Cleanup(t.kill)
 }
 
 // pid returns the process of a broker, counted from 0.
-func (c *trio) pid(node int) int {
-	c.T.Helper()
-	content, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
-	e2etest.NoError(c.T, err)
+func (t *trio) pid(node int) int {
+	t.T.Helper()
+	content, err := os.ReadFile(filepath.Join(t.Dir, "pids"))
+	e2etest.NoError(t.T, err)
 	pid, err := strconv.Atoi(strings.Fields(string(content))[node])
-	e2etest.NoError(c.T, err)
+	e2etest.NoError(t.T, err)
 	return pid
 }
 
 // move makes the next replica the leader of each partition of the topics.
-func (c *trio) move(topics ...string) {
-	c.T.Helper()
+func (t *trio) move(topics ...string) {
+	t.T.Helper()
 	leaders := map[string]int32{}
-	c.Asked("other leaders", func(ctx context.Context, admin *kadm.Client) (moved bool, err error) {
+	t.Asked("other leaders", func(ctx context.Context, admin *kadm.Client) (moved bool, err error) {
 		metadata, err := admin.Metadata(ctx, topics...)
 		if err := errors.Join(err, metadata.Topics.Error()); err != nil {
 			return false, err
@@ -109,9 +109,9 @@ func (c *trio) move(topics ...string) {
 }
 
 // coordinator returns the broker that coordinates the transactions of an ID, counted from 0.
-func (c *trio) coordinator(id string) (node int) {
-	c.T.Helper()
-	c.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
+func (t *trio) coordinator(id string) (node int) {
+	t.T.Helper()
+	t.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
 		coordinators := admin.FindTxnCoordinators(ctx, id)
 		node = int(coordinators[id].NodeID) - 1
 		return node >= 0, coordinators[id].Err
@@ -120,19 +120,19 @@ func (c *trio) coordinator(id string) (node int) {
 }
 
 // restart stops a broker by a signal, runs meanwhile, and starts the broker again.
-func (c *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhile func()) {
-	c.T.Helper()
-	pid := c.pid(node)
-	e2etest.NoError(c.T, syscall.Kill(pid, how))
+func (t *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhile func()) {
+	t.T.Helper()
+	pid := t.pid(node)
+	e2etest.NoError(t.T, syscall.Kill(pid, how))
 	w.Eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	meanwhile()
-	c.start("--node", strconv.Itoa(node+1))
+	t.start("--node", strconv.Itoa(node+1))
 }
 
 // whole waits until all replicas of each partition are in sync.
-func (c *trio) whole() {
-	c.T.Helper()
-	c.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (inStep bool, err error) {
+func (t *trio) whole() {
+	t.T.Helper()
+	t.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (inStep bool, err error) {
 		topics, err := admin.ListTopicsWithInternal(ctx)
 		inStep = err == nil
 		topics.EachPartition(func(p kadm.PartitionDetail) { inStep = inStep && len(p.ISR) == len(p.Replicas) })

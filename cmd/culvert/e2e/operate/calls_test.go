@@ -205,7 +205,8 @@ func (c *randomCaller) call() {
 	method := pick(c.rng, "GET", "GET", "GET", "PUT", "PUT", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS",
 		"TRACE", "FOO")
 	body := c.body()
-	request := fmt.Sprintf("%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n%s%s\r\n%s",
+	request := fmt.Sprintf(
+		"%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n%s%s\r\n%s",
 		method, route, query, len(body), pick(c.rng, "", "Content-Type: application/json\r\n",
 			"Content-Type: application/json\r\n", "Content-Type: application/json;charset=utf-8\r\n",
 			"Content-Type: text/plain\r\n", "Content-Type: /;\r\n"), pick(c.rng, "", "", "", "Accept: */*\r\n",
@@ -274,7 +275,8 @@ func TestSoakRandomCalls(t *testing.T) {
 	const secret = "geheim-4711"
 	config := e2etest.Configuration(append(e2etest.Source("x", address, "Customers"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd="+secret))
-	goroutines, heap := figureOf(f, "go_goroutines"), figureOf(f, "go_memstats_heap_inuse_bytes")
+	goroutines := figureOf(f, "go_goroutines")
+	heap := figureOf(f, "go_memstats_heap_inuse_bytes")
 	var callers sync.WaitGroup
 	const together = 4
 	for i := range uint64(together) {

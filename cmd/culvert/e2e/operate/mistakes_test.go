@@ -116,7 +116,8 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 				p.Data},
 				files...)...)
 			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
-			if r := c.Stop(); what.sink {
+			r := c.Stop()
+			if what.sink {
 				// The outcome of the write is unknown, so an operator must decide: the run has failed.
 				r.Exits(1).LastLineHas("it may have been written or not")
 			} else {
@@ -287,7 +288,8 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 		source("products", "sap.odata#00.entityset=Products", "sap.odata#00.topic=Orders"),
 		source("client", "sap.odata.sap.client=200"), source("moved", "transforms=r", "transforms.r.regex=.*",
 			"transforms.r.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.r.replacement=moved"))
-	if result.Exits(0).Prints("second.properties:", "warning: ", same); strings.Count(result.Stdout, "\n") != 1 {
+	result.Exits(0).Prints("second.properties:", "warning: ", same)
+	if strings.Count(result.Stdout, "\n") != 1 {
 		t.Errorf("expected one line, found %s", result.Stdout)
 	}
 	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).Exits(0).Prints(same)

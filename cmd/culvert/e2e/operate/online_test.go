@@ -475,7 +475,8 @@ func TestComparisonsForReaders(t *testing.T) {
 func TestComparisonBlocksNoRequest(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	asked, goOn := make(chan struct{}, 100), make(chan struct{})
+	asked := make(chan struct{}, 100)
+	goOn := make(chan struct{})
 	silent := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
 		select {

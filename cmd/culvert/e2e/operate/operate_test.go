@@ -452,7 +452,9 @@ func checkSampleThroughOtherChains(f *e2etest.Followed, path string) {
 // checkSampledRow checks a row of Customers before and after the transforms mask, in and route.
 func checkSampledRow(t *testing.T, row rest.SampledRow) {
 	t.Helper()
-	mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
+	mask := row.Steps[0]
+	in := row.Steps[1]
+	route := row.Steps[2]
 	if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" ||
 		mask.Outcome != "changed" || !strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
 		strings.Contains(row.Input.Value, `"Country": ""`) ||

@@ -192,7 +192,8 @@ func probe(f *e2etest.Followed, name string, setting SettingOfPlugin, reference 
 	t := f.Place.T
 	t.Helper()
 	what := setting.Settings["connector.class"] + " " + setting.Key
-	setting.Settings["name"], setting.Settings[setting.Key] = name, reference
+	setting.Settings["name"] = name
+	setting.Settings[setting.Key] = reference
 	body := e2etest.AsJSON(t, setting.Settings)
 	_, answer := f.Call("PUT", "/connector-plugins/"+setting.Settings["connector.class"]+"/config/validate", body)
 	hasNoSecret(t, "a check with "+what, answer)
@@ -252,26 +253,26 @@ func newCanaried(t *testing.T) *canaried {
 }
 
 // with writes a file of lines in which one setting refers to a secret.
-func (p *canaried) with(file, setting, secret string, lines ...string) (path string) {
-	p.T.Helper()
+func (c *canaried) with(file, setting, secret string, lines ...string) (path string) {
+	c.T.Helper()
 	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, setting+"=") })
-	return p.File(file, append(lines, setting+"=${file:"+filepath.Join(p.Dir, "some.properties")+":"+secret+"}")...)
+	return c.File(file, append(lines, setting+"=${file:"+filepath.Join(c.Dir, "some.properties")+":"+secret+"}")...)
 }
 
 // shows runs a command and fails if its output has a canary or another secret.
-func (p *canaried) shows(what, secret string, args ...string) {
-	p.T.Helper()
-	if args = append(args, "--data", p.Data); args[0] != "consume" && args[1] != "list" {
-		args = append(args, "--plugins", p.plugins)
+func (c *canaried) shows(what, secret string, args ...string) {
+	c.T.Helper()
+	if args = append(args, "--data", c.Data); args[0] != "consume" && args[1] != "list" {
+		args = append(args, "--plugins", c.plugins)
 	}
-	r := p.Run(args...)
+	r := c.Run(args...)
 	output := r.Stdout + r.Stderr
 	if e2etest.Shows(output) != "" || (secret != "" && strings.Contains(output, secret)) || r.Code < 0 ||
 		strings.Contains(output, "unknown flag") || strings.Contains(output, "unknown shorthand") {
-		p.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
+		c.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
 	}
 	if strings.Contains(output, secrets.Hidden) {
-		p.struck++
+		c.struck++
 	}
 }
 

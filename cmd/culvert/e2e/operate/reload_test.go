@@ -118,8 +118,7 @@ func checkInvalidFilesAreReported(f *e2etest.Followed, good []string) {
 		})
 		r := f.Reload()
 		isReported := func(c rest.ReloadedConnector) bool {
-			return c.Name == "orders" &&
-				strings.Contains(c.Error, bad)
+			return c.Name == "orders" && strings.Contains(c.Error, bad)
 		}
 		if !slices.ContainsFunc(r.Connectors, isReported) {
 			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
@@ -439,8 +438,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		e := &edited{f: f, name: name, lines: e2etest.Instead(e2etest.Source(name, address, "Orders"),
 			"sap.odata#00.topic="+name), rng: rng}
 		e.lines = slices.DeleteFunc(e.lines, func(l string) bool {
-			return strings.HasPrefix(l,
-				"sap.odata.max.retries=")
+			return strings.HasPrefix(l, "sap.odata.max.retries=")
 		})
 		e.sound()
 		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one

@@ -368,14 +368,14 @@ type redirection struct {
 }
 
 // checkRefusal checks that validation, PUT and PATCH reject the change of a stored configuration, and name the secret.
-func (c redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []string) {
+func (r redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []string) {
 	t.Helper()
-	path := "/connectors/" + c.connector + "/config"
+	path := "/connectors/" + r.connector + "/config"
 	unchanged := f.Must(200, "GET", path, "")
 	shown := e2etest.Configuration(stored)
-	maps.Copy(shown, c.set)
-	if !strings.HasPrefix(shown[c.secret], "${") {
-		shown[c.secret] = "[hidden]"
+	maps.Copy(shown, r.set)
+	if !strings.HasPrefix(shown[r.secret], "${") {
+		shown[r.secret] = "[hidden]"
 	}
 	for range 2 {
 		answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
@@ -384,15 +384,15 @@ func (c redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []st
 		}
 	}
 	status := 400
-	said := c.secret + ": expected the secret itself"
-	if c.connector == "behind" {
+	said := r.secret + ": expected the secret itself"
+	if r.connector == "behind" {
 		status = 409
 		said = "is kept in conf/"
 	}
 	for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
-		f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {
+		f.Must(status, "PATCH", path, e2etest.AsJSON(t, r.set))} {
 		if !strings.Contains(answer, said) {
-			t.Errorf("expected %s to be asked for, found %s", c.secret, answer)
+			t.Errorf("expected %s to be asked for, found %s", r.secret, answer)
 		}
 		if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
 			t.Errorf("the answer shows the secret: %s", answer)

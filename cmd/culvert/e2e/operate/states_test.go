@@ -37,7 +37,8 @@ func TestStatesOfSources(t *testing.T) {
 		return summaries["lines"].State == connect.ConditionLoading &&
 			summaries["bad"].State == connect.ConditionRefusing
 	})
-	lines, bad := summaries["lines"], summaries["bad"]
+	lines := summaries["lines"]
+	bad := summaries["bad"]
 	if lines.Note != "limited to 5 requests a second" || lines.Load == nil || lines.Load.Total == nil ||
 		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
 		t.Errorf("found %+v", lines)

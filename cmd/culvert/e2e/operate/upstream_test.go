@@ -144,7 +144,8 @@ func TestUpstreamReferences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			settings := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
 			for key, value := range c.set {
-				if settings[key] = value; value == "" {
+				settings[key] = value
+				if value == "" {
 					delete(settings, key)
 				}
 			}

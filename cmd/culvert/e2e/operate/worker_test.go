@@ -209,7 +209,8 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	located := regexp.MustCompile(`^time=\S+ level=INFO ohja\.location=source\.\S+:\d+ msg="source .*\n$`)
 	lines := 0
 	for line := range strings.Lines(r.Stderr) {
-		if lines++; !located.MatchString(line) {
+		lines++
+		if !located.MatchString(line) {
 			t.Errorf("expected lines of sources alone, with where they are written, found %s", line)
 		}
 	}

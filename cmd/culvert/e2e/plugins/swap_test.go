@@ -109,7 +109,8 @@ func checkPagesAreRequestedOnce(t *testing.T, s *odatatest.Service) {
 	seen := map[string]int{}
 	for _, r := range s.Ledger().Requests {
 		if strings.HasSuffix(r.Path, "/Orders") {
-			if seen[r.Query]++; seen[r.Query] > 1 {
+			seen[r.Query]++
+			if seen[r.Query] > 1 {
 				t.Errorf("expected %s?%s once", r.Path, r.Query)
 			}
 		}

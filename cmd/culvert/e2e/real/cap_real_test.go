@@ -170,8 +170,10 @@ func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) ma
 	t.Helper()
 	rows := map[string]capRow{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {
-		value, key := payloadOf(t, record, "value"), payloadOf(t, record, "key")
-		r, k := capRow{}, capRow{}
+		value := payloadOf(t, record, "value")
+		key := payloadOf(t, record, "key")
+		r := capRow{}
+		k := capRow{}
 		for name, edm := range s.types[set] {
 			v, ok := value[name]
 			if !ok {
@@ -258,8 +260,8 @@ func ofRecord(t *testing.T, edm string, v any) *string {
 	if v == nil {
 		return nil
 	}
-	_, quoted := v.(string)
-	if textual := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"; quoted != textual {
+	_, ok := v.(string)
+	if textual := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"; ok != textual {
 		t.Fatalf("%s has become %v", edm, v)
 	}
 	text := fmt.Sprint(v)
@@ -486,14 +488,16 @@ func (s *capService) send(t *testing.T, method, path, body string) {
 	r, err := http.DefaultClient.Do(q)
 	e2etest.NoError(t, err)
 	defer r.Body.Close()
-	if answer, _ := io.ReadAll(r.Body); r.StatusCode > 299 {
+	answer, _ := io.ReadAll(r.Body)
+	if r.StatusCode > 299 {
 		t.Fatalf("%s %s: %s %s", method, path, r.Status, answer)
 	}
 }
 
 // sinkLines returns the settings of a connector that writes topics into sets; pairs are set, topic, set, topic, …
 func (s *capService) sinkLines(name string, pairs ...string) []string {
-	lines, topics := append(s.lines(name, "ODataSink"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0"), ""
+	lines := append(s.lines(name, "ODataSink"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0")
+	topics := ""
 	for i := 0; i < len(pairs); i += 2 {
 		lines = append(lines, setLines(i/2, capPath, pairs[i], pairs[i+1])...)
 		topics += "," + pairs[i+1]
@@ -521,7 +525,8 @@ func (s *capService) testWrite(t *testing.T) {
 	var deleted, back []string // pairs of set and topic
 	for i, m := range sets {
 		reader = append(reader, setLines(i, capPath, m.set, "read-"+m.set)...)
-		deleted, back = append(deleted, m.set, "gone-"+m.set), append(back, m.set, "back-"+m.set)
+		deleted = append(deleted, m.set, "gone-"+m.set)
+		back = append(back, m.set, "back-"+m.set)
 	}
 	run("read", reader)
 	stored := map[string]map[string]capRow{}
@@ -620,7 +625,8 @@ func (s *capService) testModes(t *testing.T) {
 	titles := func() map[string]string {
 		stored := map[string]string{}
 		for code, r := range s.rows(t, "Categories") {
-			if stored[code] = ""; r["title"] != nil {
+			stored[code] = ""
+			if r["title"] != nil {
 				stored[code] = *r["title"]
 			}
 		}

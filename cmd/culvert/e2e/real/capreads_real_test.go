@@ -72,7 +72,9 @@ func (s *capService) testParts(t *testing.T) {
 				t.Errorf("%s: expected %d rows, found %d", c.topic+format, c.rows, received)
 			}
 		}
-		foundItems, foundSchedules, foundLater := 0, 0, 0
+		foundItems := 0
+		foundSchedules := 0
+		foundLater := 0
 		for _, record := range p.Records("nested" + format) {
 			for _, item := range payloadOf(t, record, "value")["Items"].([]any) {
 				foundItems++

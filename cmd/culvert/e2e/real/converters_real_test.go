@@ -36,8 +36,8 @@ func personOf(name, typ string) string {
 
 // throughConverter writes a document by a converter, and returns the ID of the schema and what another converter with
 // the same settings reads.
-func throughConverter(t *testing.T, class, url, topic, document string, settings ...string) (id int, again string,
-	err error) {
+func throughConverter(t *testing.T, class, url, topic, document string,
+	settings ...string) (id int, again string, err error) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	config := map[string]string{"schema.registry.url": url}
@@ -96,7 +96,8 @@ func convertersOfARegistry(t *testing.T, url string) {
 				}
 			}
 			name := "n." + topic[len("topic-of-"):]
-			old, wider := personOf(name, "string"), personOf(name, "int64")
+			old := personOf(name, "string")
+			wider := personOf(name, "int64")
 
 			_, err := write(old, "auto.register.schemas=false")
 			stops("nothing registered", err, "404")

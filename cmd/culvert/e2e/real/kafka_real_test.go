@@ -39,7 +39,8 @@ type kafkaPeer struct {
 // TestRealKafka runs the main job against Apache Kafka, and checks the result with Kafka's own tools.
 func TestRealKafka(t *testing.T) {
 	t.Parallel()
-	port, controller := e2etest.FreePort(t), e2etest.FreePort(t)
+	port := e2etest.FreePort(t)
+	controller := e2etest.FreePort(t)
 	k := &kafkaPeer{Place: e2etest.NewPlace(t), servers: "127.0.0.1:" + port, dir: t.TempDir()}
 	// A killed broker counts as running for this time.
 	more := k.File("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
@@ -117,9 +118,9 @@ type said struct {
 	Headers           []any
 }
 
-func (l said) String() string {
-	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", l.Timestamp, l.Partition, l.Offset,
-		l.Key, l.Value)
+func (s said) String() string {
+	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", s.Timestamp, s.Partition, s.Offset,
+		s.Key, s.Value)
 }
 
 // Kafka's console consumer and `culvert consume` print the same records, to the byte.

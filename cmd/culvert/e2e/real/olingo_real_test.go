@@ -38,7 +38,7 @@ func TestRealOlingo(t *testing.T) {
 }
 
 // testModes reads both formats and parts of a set, and writes in all modes, row by row and by $batch.
-func (s *olingo) testModes(t *testing.T) {
+func (o *olingo) testModes(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	broker, err := embedded.Open(embedded.Options{Dir: p.Data, Listen: "127.0.0.1:0"})
 	e2etest.NoError(t, err)
@@ -46,14 +46,14 @@ func (s *olingo) testModes(t *testing.T) {
 	plugins := e2etest.Plugins(t, "odata-sink", "smt")
 	run := func(name string, lines ...string) {
 		t.Helper()
-		p.MustOnceWith(plugins, s.file(p, name, lines...))
+		p.MustOnceWith(plugins, o.file(p, name, lines...))
 	}
 	const to = "connector.class=ODataSink"
-	original := s.customers(t)
+	original := o.customers(t)
 	if len(original) != olingoRows {
 		t.Fatalf("expected %d orders, found %d", olingoRows, len(original))
 	}
-	s.checkReads(t, p, plugins)
+	o.checkReads(t, p, plugins)
 	var deleted []*kgo.Record
 	for _, r := range e2etest.ReadTopic(t, broker.Addr(), "plain", olingoRows) {
 		deleted = append(deleted, &kgo.Record{Topic: "gone", Key: r.Key})
@@ -65,14 +65,14 @@ func (s *olingo) testModes(t *testing.T) {
 			name := mode + batch
 			lines := []string{to, "sap.odata.enable.batch=" + batch, "sap.odata.operation.mode=" + mode}
 			if mode == "delete" {
-				name += strconv.Itoa(len(s.done))
+				name += strconv.Itoa(len(o.done))
 				run(name, append([]string{to, "topics=gone", "sap.odata.enable.batch=" + batch,
 					"sap.odata.enable.delete=1"},
 					setLines(0, olingoPath, "Orders", "gone")...)...)
-				if remaining := s.customers(t); len(remaining) != 0 {
+				if remaining := o.customers(t); len(remaining) != 0 {
 					t.Fatalf("%s: %d orders are left", name, len(remaining))
 				}
-				s.done = append(s.done, name)
+				o.done = append(o.done, name)
 				continue
 			}
 			run(name, append(append(lines, "topics=plain", "transforms=without,by",
@@ -81,20 +81,20 @@ func (s *olingo) testModes(t *testing.T) {
 				"transforms.by.type=org.apache.kafka.connect.transforms.InsertField$Value",
 				"transforms.by.static.field=Customer",
 				"transforms.by.static.value="+name), setLines(0, olingoPath, "Orders", "plain")...)...)
-			s.done = append(s.done, name)
+			o.done = append(o.done, name)
 			want := map[string]string{}
 			for key := range original {
 				want[key] = name
 			}
-			if diff := cmp.Diff(want, s.customers(t)); diff != "" {
+			if diff := cmp.Diff(want, o.customers(t)); diff != "" {
 				t.Fatalf("%s:\n%s", name, diff)
 			}
 		}
 	}
 	// All orders except for the customers are unchanged.
-	p.MustOnceWith(plugins, s.reader(p, "after", "Orders"))
+	p.MustOnceWith(plugins, o.reader(p, "after", "Orders"))
 	want := expectedOrders()
-	after := s.orders(t, p, "after")
+	after := o.orders(t, p, "after")
 	for _, order := range want {
 		order["Customer"] = "insert1"
 		delete(order, "Items")
@@ -106,17 +106,17 @@ func (s *olingo) testModes(t *testing.T) {
 
 // checkReads reads all orders in both formats, parts of them, and pages of our own. The topic plain has the orders as
 // well.
-func (s *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
+func (o *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 	t.Helper()
-	p.MustOnceWith(plugins, s.reader(p, "json", "Orders", "format=json", "expand=Items"),
-		s.reader(p, "atom", "Orders", "format=atom", "expand=Items"),
-		s.reader(p, "part", "Orders", "select=Customer,Items/Name", "expand=Items",
+	p.MustOnceWith(plugins, o.reader(p, "json", "Orders", "format=json", "expand=Items"),
+		o.reader(p, "atom", "Orders", "format=atom", "expand=Items"),
+		o.reader(p, "part", "Orders", "select=Customer,Items/Name", "expand=Items",
 			"filter#00.property=Customer", "filter#00.option=in",
 			"filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
 			"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271"),
-		s.reader(p, "pages", "Items", "paging=top", "page.size=77"), s.reader(p, "plain", "Orders"))
+		o.reader(p, "pages", "Items", "paging=top", "page.size=77"), o.reader(p, "plain", "Orders"))
 	for _, format := range []string{"json", "atom"} {
-		if diff := cmp.Diff(expectedOrders(), s.orders(t, p, format)); diff != "" {
+		if diff := cmp.Diff(expectedOrders(), o.orders(t, p, format)); diff != "" {
 			t.Errorf("in %s:\n%s", format, diff)
 		}
 	}
@@ -130,23 +130,23 @@ func (s *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 }
 
 // file writes the file of a connector of the service.
-func (s *olingo) file(p *e2etest.Place, name string, lines ...string) string {
-	return p.File(name+".properties", append(s.lines(name), lines...)...)
+func (o *olingo) file(p *e2etest.Place, name string, lines ...string) string {
+	return p.File(name+".properties", append(o.lines(name), lines...)...)
 }
 
 // reader writes the file of a connector that reads a set into the topic of its name.
-func (s *olingo) reader(p *e2etest.Place, name, set string, more ...string) string {
-	return s.file(p, name, append(setLines(0, olingoPath, set, name, more...), "connector.class=ODataSource")...)
+func (o *olingo) reader(p *e2etest.Place, name, set string, more ...string) string {
+	return o.file(p, name, append(setLines(0, olingoPath, set, name, more...), "connector.class=ODataSource")...)
 }
 
 // testManyRows reads a set of a realistic size in both formats. Olingo tracks its changes, and its next links count
 // rows. The set is read as a whole, its keys are read again and compared, and then its changes are read. Each row is
 // delivered once.
-func (s *olingo) testManyRows(t *testing.T) {
+func (o *olingo) testManyRows(t *testing.T) {
 	const rows = manyRows
 	p := e2etest.NewPlace(t)
 	for _, format := range []string{"json", "atom"} {
-		file := p.File(format+".properties", append(append(s.lines(format), "connector.class=ODataSource"),
+		file := p.File(format+".properties", append(append(o.lines(format), "connector.class=ODataSource"),
 			setLines(0, olingoPath, "Rows", format, "format="+format, "track-changes=1", "exec-period=60")...)...)
 		args := []string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, file}
 		p.MustRun(args...)
@@ -175,15 +175,15 @@ type olingo struct {
 	done    []string
 }
 
-func (s *olingo) lines(name string) []string {
-	host, port, _ := strings.Cut(s.address, ":")
+func (o *olingo) lines(name string) []string {
+	host, port, _ := strings.Cut(o.address, ":")
 	return []string{"name=" + name, "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port,
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
 // customers returns the customers of the orders by their numbers, read without Culvert.
-func (s *olingo) customers(t *testing.T) map[string]string {
+func (o *olingo) customers(t *testing.T) map[string]string {
 	t.Helper()
 	byID := map[string]string{}
 	for path := "Orders?$select=OrderId,Customer&$format=json"; path != ""; {
@@ -191,7 +191,7 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 		if link, token, some := strings.Cut(path, "$skiptoken="); some {
 			path = link + "$skiptoken=" + url.QueryEscape(token)
 		}
-		r, err := http.Get("http://" + s.address + olingoPath + "/" + path)
+		r, err := http.Get("http://" + o.address + olingoPath + "/" + path)
 		e2etest.NoError(t, err)
 		var page struct {
 			D struct {
@@ -200,11 +200,12 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 			}
 		}
 		err = json.NewDecoder(r.Body).Decode(&page)
-		if r.Body.Close(); err != nil || r.StatusCode != http.StatusOK {
+		r.Body.Close()
+		if err != nil || r.StatusCode != http.StatusOK {
 			t.Fatalf("GET %s: %s %v", path, r.Status, err)
 		}
 		for _, order := range page.D.Results {
-			if _, twice := byID[order.OrderId]; twice {
+			if _, ok := byID[order.OrderId]; ok {
 				t.Fatalf("%s stands twice", order.OrderId)
 			}
 			byID[order.OrderId] = order.Customer
@@ -215,7 +216,7 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 }
 
 // orders returns a topic's records by the numbers of the orders, each value as text.
-func (s *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string]map[string]string {
+func (o *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string]map[string]string {
 	t.Helper()
 	byID := map[string]map[string]string{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {

@@ -42,16 +42,16 @@ var changingSteps = []struct{ properties, row string }{
 	{"A String,C String", `{"ID":5,"A":"five","C":null}`},             // retyped
 }
 
-func (s *changing) to(step int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.step = step
+func (c *changing) to(step int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.step = step
 }
 
-func (s *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	step := s.step
-	s.mu.Unlock()
+func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	step := c.step
+	c.mu.Unlock()
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
 		properties := ""
 		for property := range strings.SplitSeq(changingSteps[step].properties, ",") {
@@ -96,8 +96,7 @@ func metadataInMotion(t *testing.T, url string) {
 		}
 	}
 	args := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data,
-		p.File("worker.properties", e2etest.AvroWorker(broker.Addr(),
-			url)...),
+		p.File("worker.properties", e2etest.AvroWorker(broker.Addr(), url)...),
 		p.File("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http",
 			"sap.odata.host.address="+host,
 			"sap.odata.host.port="+port, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",

@@ -156,8 +156,7 @@ func deniedRights(address, atLeast, exactly string) []deniedRight {
 	}
 	return []deniedRight{
 		{name: "transactional id",
-			denied: []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(
-				kadm.OpWrite)},
+			denied: []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(kadm.OpWrite)},
 			worker: exactly, connector: source("exact"),
 			want: "the rights DESCRIBE and WRITE on the resource TransactionalId"},
 		{name: "idempotent write",

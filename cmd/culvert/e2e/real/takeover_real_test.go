@@ -49,16 +49,16 @@ type takeover struct {
 }
 
 // java starts workers of Kafka Connect; stop shuts them down.
-func (f *takeover) java() (stop func()) {
-	f.T.Helper()
+func (t *takeover) java() (stop func()) {
+	t.T.Helper()
 	var stops []func()
 	for range leftWorkers {
-		port := e2etest.FreePort(f.T)
-		dir := f.T.TempDir()
-		p := e2etest.StartPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + leftGroup, "HEAP=192m"}, port,
-			f.servers, dir)
+		port := e2etest.FreePort(t.T)
+		dir := t.T.TempDir()
+		p := e2etest.StartPeer(t.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + leftGroup, "HEAP=192m"}, port,
+			t.servers, dir)
 		stops = append(stops, p.Stop)
-		f.followed = &e2etest.Followed{Place: f.Place, Command: f.followed.Command, Url: "http://127.0.0.1:" + port}
+		t.followed = &e2etest.Followed{Place: t.Place, Command: t.followed.Command, Url: "http://127.0.0.1:" + port}
 	}
 	return func() {
 		for _, stop := range stops {
@@ -68,39 +68,40 @@ func (f *takeover) java() (stop func()) {
 }
 
 // worker returns the arguments of a Culvert worker. Commands for its group need the same arguments.
-func (f *takeover) worker(n int, address string) (arguments []string) {
-	f.T.Helper()
-	plugins := f.Subfolder("plugins") // no sink among them
-	e2etest.Put(f.T, plugins, "files-source.wasm", guesttest.Bytes(f.T, "../../../../testdata/guests/files-source",
+func (t *takeover) worker(n int, address string) (arguments []string) {
+	t.T.Helper()
+	plugins := t.Subfolder("plugins") // no sink among them
+	e2etest.Put(t.T, plugins, "files-source.wasm", guesttest.Bytes(t.T, "../../../../testdata/guests/files-source",
 		"main.version=4.3.1"))
-	file := f.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+f.servers, "group.id="+leftGroup,
+	file := t.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+t.servers, "group.id="+leftGroup,
 		"config.storage.topic="+leftGroup+"-configs", "status.storage.topic="+leftGroup+"-status",
 		"offset.storage.topic="+leftGroup+"-offsets", "scheduled.rebalance.max.delay.ms=3000",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "offset.flush.interval.ms=500",
 		"listeners=http://"+address)
-	return []string{"--plugins", plugins, "--data", f.Subfolder(fmt.Sprintf("data%d", n)), file}
+	return []string{"--plugins", plugins, "--data", t.Subfolder(fmt.Sprintf("data%d", n)), file}
 }
 
 // cluster runs a command of culvert cluster.
-func (f *takeover) cluster(command string, code int) e2etest.Result {
-	f.T.Helper()
-	return f.Run(append([]string{"cluster", command}, f.worker(leftWorkers, porttest.Address(f.T))...)...).Exits(code)
+func (t *takeover) cluster(command string, code int) e2etest.Result {
+	t.T.Helper()
+	return t.Run(append([]string{"cluster", command}, t.worker(leftWorkers, porttest.Address(t.T))...)...).Exits(code)
 }
 
 // ours starts Culvert's workers; stop shuts them down.
-func (f *takeover) ours() (stop func()) {
-	f.T.Helper()
+func (t *takeover) ours() (stop func()) {
+	t.T.Helper()
 	var workers []*e2etest.Followed
 	for n := range leftWorkers {
-		address := porttest.Address(f.T)
-		workers = append(workers, f.Serves(address, f.worker(n, address)...))
+		address := porttest.Address(t.T)
+		workers = append(workers, t.Serves(address, t.worker(n, address)...))
 	}
-	f.followed = workers[0]
-	f.T.Cleanup(func() {
+	t.followed = workers[0]
+	t.T.Cleanup(func() {
 		for n, w := range workers {
-			if log := w.Stderr.String(); f.T.Failed() {
-				f.T.Logf("worker %d:\n%s", n, log[max(0, len(log)-5000):])
+			log := w.Stderr.String()
+			if t.T.Failed() {
+				t.T.Logf("worker %d:\n%s", n, log[max(0, len(log)-5000):])
 			}
 		}
 	})
@@ -112,17 +113,17 @@ func (f *takeover) ours() (stop func()) {
 }
 
 // settings returns the settings of a source, which reads a file of its own, or of a sink.
-func (f *takeover) settings(name string) map[string]string {
+func (t *takeover) settings(name string) map[string]string {
 	if strings.HasPrefix(name, "sink") {
-		return map[string]string{"name": name, "topics": "quiet", "file": filepath.Join(f.Dir, name),
+		return map[string]string{"name": name, "topics": "quiet", "file": filepath.Join(t.Dir, name),
 			"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector",
 			"tasks.max":       map[bool]string{true: "2", false: "1"}[name == wide]}
 	}
 	settings := map[string]string{"name": name,
 		"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
-		"topic":           "lines", "file": filepath.Join(f.Dir, name), "files.scheme": "http",
+		"topic":           "lines", "file": filepath.Join(t.Dir, name), "files.scheme": "http",
 		"files.address": "127.0.0.1",
-		"files.port":    f.filesPort, "tasks.max": "1"}
+		"files.port":    t.filesPort, "tasks.max": "1"}
 	if name == failed {
 		settings["value.converter"] = "org.apache.kafka.connect.converters.ByteArrayConverter" // which fails on texts
 	}
@@ -130,21 +131,21 @@ func (f *takeover) settings(name string) map[string]string {
 }
 
 // writes adds a line to files of connectors.
-func (f *takeover) writes(names ...string) {
-	f.T.Helper()
+func (t *takeover) writes(names ...string) {
+	t.T.Helper()
 	for _, name := range names {
-		file, err := os.OpenFile(filepath.Join(f.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		e2etest.NoError(f.T, err)
-		f.lines++
-		_, err = fmt.Fprintln(file, "line", f.lines)
-		e2etest.NoError(f.T, err)
-		e2etest.NoError(f.T, file.Close())
+		file, err := os.OpenFile(filepath.Join(t.Dir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		e2etest.NoError(t.T, err)
+		t.lines++
+		_, err = fmt.Fprintln(file, "line", t.lines)
+		e2etest.NoError(t.T, err)
+		e2etest.NoError(t.T, file.Close())
 	}
 }
 
 // shows returns the configuration and state of all connectors as a worker's REST API reports them, without offsets.
-func (f *takeover) shows() (connectors map[string]kept) {
-	f.T.Helper()
+func (t *takeover) shows() (connectors map[string]kept) {
+	t.T.Helper()
 	var shown map[string]struct {
 		Info   struct{ Config map[string]string }
 		Status struct {
@@ -152,7 +153,7 @@ func (f *takeover) shows() (connectors map[string]kept) {
 			Tasks     []struct{ State string }
 		}
 	}
-	_, answer := f.followed.Call("GET", "/connectors?expand=info&expand=status", "")
+	_, answer := t.followed.Call("GET", "/connectors?expand=info&expand=status", "")
 	if json.Unmarshal([]byte(answer), &shown) != nil {
 		return nil // an error, which has other fields
 	}
@@ -171,12 +172,12 @@ func (f *takeover) shows() (connectors map[string]kept) {
 var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"|"fingerprint":"[^"]*",`)
 
 // offsets adds the offsets of connectors, as a worker's REST API reports them, and returns all.
-func (f *takeover) offsets(connectors map[string]kept, of func(name string) bool) map[string]kept {
-	f.T.Helper()
+func (t *takeover) offsets(connectors map[string]kept, of func(name string) bool) map[string]kept {
+	t.T.Helper()
 	for name, k := range connectors {
 		if of(name) {
-			f.followed.Eventually("offsets of "+name, func() (ok bool) {
-				status, answer := f.followed.Call("GET", "/connectors/"+name+"/offsets", "")
+			t.followed.Eventually("offsets of "+name, func() (ok bool) {
+				status, answer := t.followed.Call("GET", "/connectors/"+name+"/offsets", "")
 				if ok = status == 200; ok {
 					k.Offsets = fingerprint.ReplaceAllString(strings.Join(strings.Fields(answer), ""), "")
 				}
@@ -189,13 +190,13 @@ func (f *takeover) offsets(connectors map[string]kept, of func(name string) bool
 }
 
 // awaits waits until all connectors are in the expected states, and returns all.
-func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
-	f.T.Helper()
+func (t *takeover) awaits(what string, want map[string]string) map[string]kept {
+	t.T.Helper()
 	began := time.Now()
 	var connectors map[string]kept
 	var differ string
-	f.followed.Eventually(what, func() bool {
-		connectors = f.shows()
+	t.followed.Eventually(what, func() bool {
+		connectors = t.shows()
 		differ = ""
 		for name, state := range want {
 			if connectors[name].State != state {
@@ -206,57 +207,58 @@ func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
 			differ += fmt.Sprintf("%d connectors, ", len(connectors))
 		}
 		if differ != "" && time.Since(began) > time.Minute {
-			f.T.Fatalf("%s: %.500s", what, differ)
+			t.T.Fatalf("%s: %.500s", what, differ)
 		}
 		return differ == ""
 	})
-	f.T.Logf("%s after %v", what, time.Since(began).Round(time.Millisecond))
+	t.T.Logf("%s after %v", what, time.Since(began).Round(time.Millisecond))
 	return connectors
 }
 
 // reaches waits until the offsets of connectors are at the ends of their files, and expects every line once.
-func (f *takeover) reaches(names ...string) {
-	f.T.Helper()
+func (t *takeover) reaches(names ...string) {
+	t.T.Helper()
 	for _, name := range names {
-		info, err := os.Stat(filepath.Join(f.Dir, name))
-		e2etest.NoError(f.T, err)
-		f.followed.Until(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
+		info, err := os.Stat(filepath.Join(t.Dir, name))
+		e2etest.NoError(t.T, err)
+		t.followed.Until(200, "GET", "/connectors/"+name+"/offsets", "", fmt.Sprintf(`"position":%d`, info.Size()))
 	}
-	e2etest.ReadTopic(f.T, f.servers, "lines", f.lines)
+	e2etest.ReadTopic(t.T, t.servers, "lines", t.lines)
 }
 
 // breaks leaves two connectors in the state after a worker's death: half has tasks without a commit; compacted has
 // later tasks without a commit, and compaction removes the committed ones.
-func (f *takeover) breaks() {
-	f.T.Helper()
+func (t *takeover) breaks() {
+	t.T.Helper()
 	topic := leftGroup + "-configs"
-	client := e2etest.Client(f.T, f.servers)
+	client := e2etest.Client(t.T, t.servers)
 	set := func(name, value string) kadm.AlterConfig {
 		return kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value}
 	}
-	_, err := kadm.NewClient(client).AlterTopicConfigs(f.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
+	_, err := kadm.NewClient(client).AlterTopicConfigs(t.T.Context(), []kadm.AlterConfig{set("segment.ms", "100"),
 		set("min.cleanable.dirty.ratio", "0.001"), set("min.compaction.lag.ms", "0")}, topic)
-	e2etest.NoError(f.T, err)
+	e2etest.NoError(t.T, err)
 	write := func(records ...configtopic.Record) {
-		f.T.Helper()
+		t.T.Helper()
 		for _, r := range records {
-			e2etest.NoError(f.T, client.ProduceSync(f.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
+			e2etest.NoError(t.T, client.ProduceSync(t.T.Context(), &kgo.Record{Topic: topic, Key: []byte(r.Key),
 				Value: r.Value}).FirstErr())
 		}
 	}
 	other := map[string]string{"lost": "with the worker"}
-	write(configtopic.ConnectorRecord(half, f.settings(half)), configtopic.TaskRecord(half, 0, other),
+	write(configtopic.ConnectorRecord(half, t.settings(half)), configtopic.TaskRecord(half, 0, other),
 		configtopic.TaskRecord(compacted, 0, other))
-	f.followed.Eventually("compaction", func() bool {
+	t.followed.Eventually("compaction", func() bool {
 		write(configtopic.TargetRecord(half, config.TargetStarted)) // a record ends a segment
-		ends := e2etest.EndsOn(f.T, f.servers, topic)
-		reader := e2etest.Client(f.T, f.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		ends := e2etest.EndsOn(t.T, t.servers, topic)
+		reader := e2etest.Client(t.T, t.servers, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
 			topic: {0: kgo.NewOffset().AtStart()}}))
 		defer reader.Close()
 		tasks := 0
 		for offset := int64(0); offset < ends[0]; {
-			for _, r := range reader.PollFetches(f.T.Context()).Records() {
-				if offset = r.Offset + 1; string(r.Key) == "task-"+compacted+"-0" {
+			for _, r := range reader.PollFetches(t.T.Context()).Records() {
+				offset = r.Offset + 1
+				if string(r.Key) == "task-"+compacted+"-0" {
 					tasks++
 				}
 			}
@@ -333,7 +335,8 @@ func TestRealTakeover(t *testing.T) {
 	}
 	again := f.offsets(f.awaits("Kafka Connect has them again", want), everyone)
 	for name, k := range last {
-		if k.State = want[name]; !isTakeoverSource(name) {
+		k.State = want[name]
+		if !isTakeoverSource(name) {
 			k.Offsets = original[name].Offsets
 		}
 		e2etest.Equal(t, name+", given back", k, again[name])
@@ -362,23 +365,25 @@ func takeoverStates() map[string]string {
 			want[fmt.Sprint(kind, i)] = "RUNNING RUNNING"
 		}
 	}
-	want[compacted], want[wide], want[failed] = "RUNNING RUNNING", "RUNNING RUNNING RUNNING", "RUNNING FAILED"
+	want[compacted] = "RUNNING RUNNING"
+	want[wide] = "RUNNING RUNNING RUNNING"
+	want[failed] = "RUNNING FAILED"
 	return want
 }
 
 // steerAll pauses, stops and deletes connectors by their kinds, and changes the expected states. It returns the ones
 // that keep running.
-func (f *takeover) steerAll(want map[string]string) (running []string) {
-	f.T.Helper()
+func (t *takeover) steerAll(want map[string]string) (running []string) {
+	t.T.Helper()
 	states := map[string]string{"paused": "PAUSED PAUSED", "stopped": "STOPPED"}
 	for name := range maps.Clone(want) {
 		switch takeoverKind(name) {
 		case "paused":
-			f.followed.Until(202, "PUT", "/connectors/"+name+"/pause", "")
+			t.followed.Until(202, "PUT", "/connectors/"+name+"/pause", "")
 		case "stopped":
-			f.followed.Until(204, "PUT", "/connectors/"+name+"/stop", "")
+			t.followed.Until(204, "PUT", "/connectors/"+name+"/stop", "")
 		case "deleted":
-			f.followed.Until(204, "DELETE", "/connectors/"+name, "")
+			t.followed.Until(204, "DELETE", "/connectors/"+name, "")
 			delete(want, name)
 			continue
 		case "run":
@@ -391,32 +396,32 @@ func (f *takeover) steerAll(want map[string]string) (running []string) {
 
 // checkAllAreTakenOver checks that our workers have what Kafka Connect had. Sinks are UNASSIGNED, and their
 // traces name the class.
-func (f *takeover) checkAllAreTakenOver(original map[string]kept, ours map[string]string) {
-	f.T.Helper()
-	current := f.offsets(f.awaits("our workers have them", ours), isTakeoverSource)
+func (t *takeover) checkAllAreTakenOver(original map[string]kept, ours map[string]string) {
+	t.T.Helper()
+	current := t.offsets(t.awaits("our workers have them", ours), isTakeoverSource)
 	for name, k := range original {
 		taken := current[name]
 		if !isTakeoverSource(name) {
 			k.State = ours[name]
 			k.Offsets = ""
-			f.followed.Must(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
+			t.followed.Must(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
 		}
 		if name == half {
 			k.Offsets = taken.Offsets // it had none
 		}
-		e2etest.Equal(f.T, name, k, taken)
+		e2etest.Equal(t.T, name, k, taken)
 	}
 }
 
 // checkConnectFindsOffsetsOfASource checks that Kafka Connect finds offsets by the bytes of their keys, also if a
 // partition has several fields.
-func (f *takeover) checkConnectFindsOffsetsOfASource() {
-	f.T.Helper()
-	_, address := e2etest.Demo(f.T, odatatest.Options{Rows: 5})
-	f.MustOnce(f.File("odata-worker.properties", "bootstrap.servers="+f.servers, "listeners=",
-		"offset.storage.topic="+leftGroup+"-offsets"), f.File("odata.properties",
+func (t *takeover) checkConnectFindsOffsetsOfASource() {
+	t.T.Helper()
+	_, address := e2etest.Demo(t.T, odatatest.Options{Rows: 5})
+	t.MustOnce(t.File("odata-worker.properties", "bootstrap.servers="+t.servers, "listeners=",
+		"offset.storage.topic="+leftGroup+"-offsets"), t.File("odata.properties",
 		e2etest.Source("odata", address, "Orders")...))
-	f.followed.Until(201, "POST", "/connectors", `{"name":"odata","initial_state":"STOPPED","config":{`+
+	t.followed.Until(201, "POST", "/connectors", `{"name":"odata","initial_state":"STOPPED","config":{`+
 		`"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`)
-	f.followed.Until(200, "GET", "/connectors/odata/offsets", "", `"entityset":"Orders"`, `"offset":{`)
+	t.followed.Until(200, "GET", "/connectors/odata/offsets", "", `"entityset":"Orders"`, `"offset":{`)
 }

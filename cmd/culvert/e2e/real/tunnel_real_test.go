@@ -39,7 +39,8 @@ func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 	c := &remoteCluster{double: connectivitytest.NewServer(), dir: t.TempDir()}
 	t.Cleanup(c.double.Close)
 	first := e2etest.PortsInARow(t, 9)
-	c.ports, c.tls = strconv.Itoa(first), filepath.Join(c.dir, "tls")
+	c.ports = strconv.Itoa(first)
+	c.tls = filepath.Join(c.dir, "tls")
 	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports,
 		c.dir)
 	var direct []string
@@ -153,14 +154,17 @@ func nodeExample(t *testing.T) string {
 }
 
 // nodeCommand returns a program of the example.
-func nodeCommand(ctx context.Context, dir, address string, env []string, args ...string) (c *exec.Cmd, stdout,
-	stderr *e2etest.Buffer) {
+func nodeCommand(ctx context.Context, dir, address string, env []string,
+	args ...string) (c *exec.Cmd, stdout, stderr *e2etest.Buffer) {
 	c = exec.CommandContext(ctx, "node", args...)
-	c.Dir, c.Cancel = dir, func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Dir = dir
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = e2etest.PeerEnds
 	c.Env = append(append(os.Environ(), "KAFKAJS_NO_PARTITIONER_WARNING=1", "KAFKA_BROKERS="+address), env...)
-	stdout, stderr = &e2etest.Buffer{}, &e2etest.Buffer{}
-	c.Stdout, c.Stderr = stdout, stderr
+	stdout = &e2etest.Buffer{}
+	stderr = &e2etest.Buffer{}
+	c.Stdout = stdout
+	c.Stderr = stderr
 	return c, stdout, stderr
 }
 
@@ -213,7 +217,8 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 			time.Sleep(50 * time.Millisecond) // of other programs nothing but their output can be waited for
 		}
 	}
-	first, second := join(), join()
+	first := join()
+	second := join()
 	until("joining", func() bool {
 		return strings.Contains(first.stderr.String(), "joined") && strings.Contains(second.stderr.String(), "joined")
 	})
@@ -276,8 +281,7 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 		t.Errorf("console consumer read %q", read)
 	}
 	reset := e2etest.KafkaTool(t, slices.Concat([]string{"group"}, bootstrap,
-		[]string{"--group", "tools", "--topic", "tools",
-			"--reset-offsets", "--to-earliest", "--execute"})...)
+		[]string{"--group", "tools", "--topic", "tools", "--reset-offsets", "--to-earliest", "--execute"})...)
 	if strings.Count(reset, "tools") < 3 || columnSum(reset, "tools", 3) != 0 {
 		t.Errorf("expected three partitions of the group at 0, found\n%s", reset)
 	}
@@ -339,7 +343,8 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 	stop := make(chan struct{})
 	ended := make(chan int)
 	go func() {
-		dropped, times := 0, 0
+		dropped := 0
+		times := 0
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -351,7 +356,8 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 				// On a slow machine nothing arrives within half a second.
 				if times < 20 {
 					n := c.double.DropTunnels()
-					if dropped += n; n > 0 {
+					dropped += n
+					if n > 0 {
 						times++
 					}
 				}

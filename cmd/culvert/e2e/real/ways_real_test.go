@@ -271,7 +271,8 @@ func (w *ways) testUnknown(t *testing.T) {
 			version)
 		server.WaitDelay = e2etest.PeerEnds
 		output := &e2etest.Buffer{}
-		server.Stdout, server.Stderr = output, output
+		server.Stdout = output
+		server.Stderr = output
 		e2etest.NoError(t, server.Start())
 		for deadline := time.Now().Add(e2etest.PeerEnds); !strings.Contains(output.String(), "ACCEPT"); {
 			if time.Now().After(deadline) {

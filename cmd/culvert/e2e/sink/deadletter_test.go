@@ -77,8 +77,7 @@ type deadLetter struct {
 func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 	t.Helper()
 	if string(l.Key) != want.key || string(l.Value) != want.value {
-		t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key,
-			l.Value)
+		t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key, l.Value)
 	}
 	var names []string
 	for _, h := range l.Headers {
@@ -93,7 +92,8 @@ func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
 		ours+"setting", ours+"time", ours+"timestamp")
 	if want.isSent {
 		expected = append(expected, ours+"service.code", ours+"service.message")
-		code, message := values[ours+"service.code"], values[ours+"service.message"]
+		code := values[ours+"service.code"]
+		message := values[ours+"service.message"]
 		if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {
 			t.Errorf("expected the service's own code and message, found %q and %q", code, message)
 		}

@@ -98,7 +98,8 @@ func references(s *odatatest.Service, set string) map[string]string {
 // looks at the service and decides about records whose outcome the worker does not know.
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
-	streams, kills := e2etest.OneOf(20, 1), e2etest.OneOf(10, 2)
+	streams := e2etest.OneOf(20, 1)
+	kills := e2etest.OneOf(10, 2)
 	for name, c := range map[string]struct {
 		settings []string
 		numbered bool
@@ -200,9 +201,11 @@ func (f *folding) run(kills int) {
 		}
 	})
 	worker := f.Plain("embedded")
-	killed, reported := 0, 0
+	killed := 0
+	reported := 0
 	for {
-		if f.runs++; f.runs > 20*kills+40 {
+		f.runs++
+		if f.runs > 20*kills+40 {
 			f.T.Fatalf("expected an end, found none after %d runs", f.runs)
 		}
 		lines := slices.Clone(f.lines)
@@ -267,7 +270,8 @@ func (f *folding) judge() {
 	has, refused := fold(f.changes)
 	stored := references(f.service, f.set)
 	if f.numbered {
-		counted, want := map[string]int{}, map[string]int{}
+		counted := map[string]int{}
+		want := map[string]int{}
 		for _, reference := range stored {
 			if strings.HasPrefix(reference, "r") { // others were there before
 				counted[reference]++

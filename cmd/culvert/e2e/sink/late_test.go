@@ -25,8 +25,8 @@ func late(inner http.Handler, hold func(r *http.Request, status int)) http.Handl
 
 // holdsFirst starts a service that holds its response to the first request of a kind until free is called; done is
 // closed when the request was applied.
-func holdsFirst(t *testing.T, inner http.Handler, which func(r *http.Request, status int) bool) (address string,
-	done func() bool, free func()) {
+func holdsFirst(t *testing.T, inner http.Handler,
+	which func(r *http.Request, status int) bool) (address string, done func() bool, free func()) {
 	t.Helper()
 	var held atomic.Bool
 	goOn := make(chan struct{})

@@ -31,8 +31,7 @@ func (d *documents) deadLetterWorker(t *testing.T) (*e2etest.Followed, func(args
 func (d *documents) has(topic string) bool {
 	isListed := false
 	d.service.Each("Inbox", func(_ string, fields map[string]string) {
-		isListed = isListed ||
-			fields["Topic"] == topic
+		isListed = isListed || fields["Topic"] == topic
 	})
 	return isListed
 }
@@ -203,7 +202,8 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral,
 			Operation: operation, Allow: isAllowed}
 	}
-	groups, everything := topic("*", kmsg.ACLOperationAll, true), topic("*", kmsg.ACLOperationAll, true)
+	groups := topic("*", kmsg.ACLOperationAll, true)
+	everything := topic("*", kmsg.ACLOperationAll, true)
 	groups.Resource = kmsg.ACLResourceTypeGroup
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "said", "refused"),
 		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "p"), kfake.User("PLAIN", "u", "p",

@@ -25,7 +25,8 @@ import (
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
 	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
-	here, target := e2etest.Kafka(t), e2etest.Kafka(t)
+	here := e2etest.Kafka(t)
+	target := e2etest.Kafka(t)
 	p := e2etest.NewPlace(t)
 	service := odatatest.New(odatatest.Options{Rows: 1})
 	var held atomic.Bool

@@ -101,7 +101,8 @@ func TestPoison(t *testing.T) {
 	// Fixed: a filter selects some, a second replay the others, and a third finds none.
 	file := connector("tolerant", mended, tolerant...)
 	some := replay(exactly, file, "--error", "(9")
-	if n := 0; some.Code != 0 {
+	n := 0
+	if some.Code != 0 {
 		t.Fatalf("exit %d\n%s%s", some.Code, some.Stdout, some.Stderr)
 	} else if _, err := fmt.Sscanf(some.Stdout, "%d sent", &n); err != nil || n == 0 || n == len(poison) {
 		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
@@ -115,7 +116,8 @@ func TestPoison(t *testing.T) {
 // before the first other one.
 func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison map[string]int, preceding int) {
 	t.Helper()
-	good, poison = map[string]int{}, map[string]int{}
+	good = map[string]int{}
+	poison = map[string]int{}
 	s.Each("Orders", func(_ string, fields map[string]string) {
 		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {
 			poison[fields["OrderID"]] = 1
@@ -240,7 +242,9 @@ func TestReplayIntoAService(t *testing.T) {
 			worker, back)
 	}
 	s.Set("status-count", "5")
-	delivered, refused := 0, 0 // a batch that is refused is taken apart
+	// a batch that is refused is taken apart
+	delivered := 0
+	refused := 0
 	r := replay()
 	if _, err := fmt.Sscanf(r.Stdout, "12 sent: %d delivered, %d refused", &delivered, &refused); err != nil ||
 		r.Code != 1 || refused == 0 || delivered+refused != 12 {

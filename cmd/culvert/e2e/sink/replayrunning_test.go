@@ -20,7 +20,7 @@ func (d *documents) places(t *testing.T) map[string]int {
 	places := map[string]int{}
 	d.service.Each("Inbox", func(_ string, fields map[string]string) {
 		topic := fields["Topic"]
-		if _, twice := places[topic]; twice {
+		if _, ok := places[topic]; ok {
 			t.Errorf("document %s was written twice", topic)
 		}
 		places[topic] = len(places)
@@ -112,7 +112,9 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 func (d *documents) checkOrderOfKeys(t *testing.T, letters, remaining int, later map[string]bool) {
 	t.Helper()
 	places := d.places(t)
-	kept, ordered, wrong := 0, 0, 0
+	kept := 0
+	ordered := 0
+	wrong := 0
 	for i := range letters {
 		key := strconv.Itoa(i)
 		letter, written := places[key]

@@ -45,7 +45,8 @@ func TestChangesAtUsersSize(t *testing.T) {
 		}
 		records := make([]*kgo.Record, rows)
 		for i := range records {
-			does, id := mode, i
+			does := mode
+			id := i
 			if mode == "dynamic" {
 				does = []string{"I", "U", "M", "D"}[i%4]
 			}

@@ -22,7 +22,8 @@ import (
 // all tunnels, and starts again. No task fails, and nothing is lost.
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
-	outage, rows := e2etest.OneOf(time.Minute, 4*time.Second), e2etest.OneOf(4000, 2000)
+	outage := e2etest.OneOf(time.Minute, 4*time.Second)
+	rows := e2etest.OneOf(4000, 2000)
 	p := e2etest.NewPlace(t)
 	folder := e2etest.Plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()

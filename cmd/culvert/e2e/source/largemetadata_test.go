@@ -42,8 +42,7 @@ func TestLargeMetadata(t *testing.T) {
 	t.Parallel()
 	s := odatatest.New(odatatest.Options{Rows: 20, PageSize: 10})
 	document := sync.OnceValue(func() string {
-		return largeMetadata(s, "/V2/Northwind/Northwind.svc/$metadata",
-			40<<20)
+		return largeMetadata(s, "/V2/Northwind/Northwind.svc/$metadata", 40<<20)
 	})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/$metadata") {

@@ -128,7 +128,8 @@ func TestLoginExchange(t *testing.T) {
 		if got := r.Header.Get("X-Session"); got != "T "+token {
 			return fmt.Sprintf("expected X-Session: T %s, found %q", token, got)
 		}
-		if used[token]++; used[token] > 2 {
+		used[token]++
+		if used[token] > 2 {
 			return token + " has ended"
 		}
 		return ""

@@ -13,8 +13,9 @@ import (
 // home folder can be written to.
 func TestRefusalsAreKept(t *testing.T) {
 	t.Parallel()
-	run, ping, doctor := []string{"run", "--once"}, []string{"ping", "-s", strings.TrimSuffix(odatatest.SAPPath, "/")},
-		[]string{"doctor"}
+	run := []string{"run", "--once"}
+	ping := []string{"ping", "-s", strings.TrimSuffix(odatatest.SAPPath, "/")}
+	doctor := []string{"doctor"}
 	for name, c := range map[string]struct {
 		environ  []string
 		commands [][]string

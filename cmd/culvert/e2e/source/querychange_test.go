@@ -57,7 +57,7 @@ func TestChangedQuery(t *testing.T) {
 		found[fmt.Sprintf("%.0f", product["ProductID"])], _ = product["ProductName"].(string)
 	}
 	s.Each("Products", func(_ string, fields map[string]string) {
-		if name, there := found[fields["ProductID"]]; !there || name != fields["ProductName"] {
+		if name, ok := found[fields["ProductID"]]; !ok || name != fields["ProductName"] {
 			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
 		}
 	})

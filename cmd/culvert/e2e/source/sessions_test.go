@@ -137,7 +137,8 @@ func TestKilledApplicationServers(t *testing.T) {
 	}
 	l := s.Ledger()
 	e2etest.CreatedOnce(t, l, rows)
-	if r.Exits(0); len(sent) == 0 {
+	r.Exits(0)
+	if len(sent) == 0 {
 		t.Error("expected rows to be reported")
 	}
 	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 ||

@@ -48,7 +48,8 @@ func (r *reader) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		io.WriteString(w, oddMetadata)
 		return
 	}
-	if r.requests++; r.requests == r.killAt {
+	r.requests++
+	if r.requests == r.killAt {
 		close(r.held)
 		<-r.goOn
 	}
@@ -127,7 +128,8 @@ func (r *reader) received() (received map[int]int, reload []string) {
 		} else if _, err := fmt.Sscanf(after, "%d", &id); err != nil {
 			r.p.T.Fatal(err, line)
 		}
-		if received[id]++; strings.Contains(line, "culvert.snapshot") {
+		received[id]++
+		if strings.Contains(line, "culvert.snapshot") {
 			reload = append(reload, line)
 		}
 	}
@@ -147,7 +149,8 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 			if result.Code != 0 || len(received) != 300 {
 				t.Errorf("exit %d, %d of 300 rows\n%s", result.Code, len(received), result.Stderr)
 			}
-			begins, ends := 0, 0
+			begins := 0
+			ends := 0
 			for _, line := range reload {
 				begins += strings.Count(line, `"begin"`)
 				ends += strings.Count(line, `"culvert.snapshot.complete","value":"unproven"`) // its pages are counted

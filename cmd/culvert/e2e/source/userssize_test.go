@@ -63,25 +63,25 @@ func TestEachModeAtUsersSize(t *testing.T) {
 }
 
 // run reads all rows, and checks the records and the requests.
-func (c readingMode) run(t *testing.T, servers string) {
+func (m readingMode) run(t *testing.T, servers string) {
 	t.Helper()
-	if c.path == "" {
-		c.path = odatatest.NorthwindPath
+	if m.path == "" {
+		m.path = odatatest.NorthwindPath
 	}
-	if c.set == "" {
-		c.set = "Orders"
+	if m.set == "" {
+		m.set = "Orders"
 	}
-	c.switches.PageSize = 100
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rowsOfUsers, Switches: c.switches})
-	topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(c.name)
+	m.switches.PageSize = 100
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rowsOfUsers, Switches: m.switches})
+	topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(m.name)
 	q := e2etest.NewPlace(t)
 	args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
-		q.Plain(servers, append(c.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
-			append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + c.path,
-				"sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
-				e2etest.Silent}, c.settings...)...)...)}
+		q.Plain(servers, append(m.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
+			append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + m.path,
+				"sap.odata#00.entityset=" + m.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
+				e2etest.Silent}, m.settings...)...)...)}
 	for n := range 2 {
-		if !c.killed {
+		if !m.killed {
 			break
 		}
 		w := q.Start(args...)
@@ -89,13 +89,13 @@ func (c readingMode) run(t *testing.T, servers string) {
 		w.Eventually("pages", func() bool { return s.Ledger().Pages > pages+100+n })
 		w.Kill()
 	}
-	for range max(c.runs, 1) {
+	for range max(m.runs, 1) {
 		q.MustRun(args...)
 	}
 	received, again := keysOf(t, q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout)
 	judge := func(what string, counts map[string]int) {
 		for key, n := range counts {
-			if n > 1 && !c.repeats {
+			if n > 1 && !m.repeats {
 				t.Fatalf("%s: key %s came %d times", what, key, n)
 			}
 		}
@@ -104,18 +104,18 @@ func (c readingMode) run(t *testing.T, servers string) {
 		}
 	}
 	judge("the load", received)
-	if c.again {
+	if m.again {
 		judge("the second reading", again)
 	} else if len(again) > 0 {
 		t.Errorf("%d rows came again", len(again))
 	}
 	l := s.Ledger()
-	if c.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
+	if m.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
 		t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
 	}
-	asked := func(r odatatest.Request) bool { return strings.Contains(r.Query, c.asked) }
+	asked := func(r odatatest.Request) bool { return strings.Contains(r.Query, m.asked) }
 	if !slices.ContainsFunc(l.Requests, asked) {
-		t.Errorf("expected requests with %s, found none of %d", c.asked, len(l.Requests))
+		t.Errorf("expected requests with %s, found none of %d", m.asked, len(l.Requests))
 	}
 }
 
@@ -123,7 +123,8 @@ func (c readingMode) run(t *testing.T, servers string) {
 // because they were read again.
 func keysOf(t *testing.T, printed string) (received, again map[string]int) {
 	t.Helper()
-	received, again = map[string]int{}, map[string]int{}
+	received = map[string]int{}
+	again = map[string]int{}
 	for line := range strings.Lines(printed) {
 		var record struct {
 			Key     json.RawMessage

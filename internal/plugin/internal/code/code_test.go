@@ -67,6 +67,7 @@ func TestCompileTimeIsBounded(t *testing.T) {
 	l.processorTime = func() time.Duration { return 0 }
 	assert.NoError(t, compile(prepared), "a machine that gives this process no time")
 	// Compiling without a time limit returns code, however long it takes.
-	l.processorTime, module.NoTimeLimit = nil, true
+	l.processorTime = nil
+	module.NoTimeLimit = true
 	assert.NoError(t, compile(prepared), "a module of the program")
 }

@@ -13,7 +13,8 @@ import (
 
 // A folder that another user owns is writable by that user, whatever its mode.
 func TestFolderOfAnotherUser(t *testing.T) {
-	dir, user := t.TempDir(), os.Geteuid()
+	dir := t.TempDir()
+	user := os.Geteuid()
 	assert.NoError(t, preparePrivateFolder(dir, user), "the test's own folder")
 	owner := user
 	if user == 0 {

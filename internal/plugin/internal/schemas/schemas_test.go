@@ -44,9 +44,11 @@ func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 		t.Error("exhausted by one schema")
 	}
 	var err error
-	worn, n := 0, 1
+	worn := 0
+	n := 1
 	for ; err == nil && n < 100; n++ {
-		if err = declare(big(n)); s.NeedsRecycling() {
+		err = declare(big(n))
+		if s.NeedsRecycling() {
 			worn++
 		}
 	}

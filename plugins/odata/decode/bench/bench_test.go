@@ -252,7 +252,8 @@ func BenchmarkPages(b *testing.B) {
 					guests = append(guests, timed(decode(regular)))
 					anchors = append(anchors, timed(func() { anchor(atom == 1, regular) }))
 				}
-				ours, theirs := median(guests), median(anchors)
+				ours := median(guests)
+				theirs := median(anchors)
 				b.ReportMetric(ours/pageRows, "guest-ns/row")
 				b.ReportMetric(theirs/pageRows, "anchor-ns/row")
 				b.ReportMetric(float64(len(regular))/ours*1000, "guest-MB/s")
@@ -345,7 +346,8 @@ func TestRowsAllocateNothing(t *testing.T) {
 				g.decode(t, k, uint64(atom), doc, pieceSize, nil)
 				return int64(g.call(t, g.allocs) - before)
 			}
-			few, many := count(100), count(1000)
+			few := count(100)
+			many := count(1000)
 			if many-few > 20 || many > 100 {
 				t.Errorf("shape %d, atom %d: %d objects for 100 rows, %d for 1,000", k, atom, few, many)
 			}

@@ -48,9 +48,11 @@ func TestOddRowsTakeTheirBranch(t *testing.T) {
 func decodeOdd(t *testing.T, format, row string) (results []string) {
 	t.Helper()
 	schema := odd(0).Schema
-	page, d := jsonPageHead+row+jsonPageTail, decode.Decoder(decode.NewJSON(schema))
+	page := jsonPageHead + row + jsonPageTail
+	d := decode.Decoder(decode.NewJSON(schema))
 	if format == "Atom" {
-		page, d = atomPageHead+row+atomPageTail, decode.NewAtom(schema)
+		page = atomPageHead + row + atomPageTail
+		d = decode.NewAtom(schema)
 	}
 	var out decode.Output
 	if err := d.Write([]byte(page), true, &out); err != nil || out.Page.Rows != 1 || !out.Page.Done ||

@@ -67,7 +67,8 @@ func BenchmarkRealPeersPages(b *testing.B) {
 		turns  = 9
 		pages  = 20 // of a turn
 	)
-	g, o := newGuest(b), startOlingo(b)
+	g := newGuest(b)
+	o := startOlingo(b)
 	compare := func(name string, shape, atom int, page []byte, deleted int, refused []string) {
 		b.Run(name, func(b *testing.B) {
 			var theirs, ours []float64

@@ -35,7 +35,7 @@ func TestDigits(t *testing.T) {
 			}
 			want, _ := strconv.ParseUint(s[:n], 10, 64)
 			got, size := digits(newStruct().Powers, text(s+tail), 0)
-			if size != n || n < 19 && got != want {
+			if size != n || (n < 19 && got != want) {
 				t.Errorf("%q: expected %d of %d digits, found %d of %d", s+tail, want, n, got, size)
 			}
 		}
@@ -81,7 +81,8 @@ func TestHashSpreadsSimilarNames(t *testing.T) {
 	for _, form := range []string{"F%02d",
 		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
 		const names, places = 60, 256
-		taken, collisions := [places]bool{}, 0
+		taken := [places]bool{}
+		collisions := 0
 		for i := range names {
 			name := fmt.Sprintf(form, i)
 			at := Hash(text(name), 0, len(name)) % places
@@ -137,7 +138,7 @@ func TestEndsName(t *testing.T) {
 			mask := endsName(Load(text(string(s)), 0))
 			if found := mask != 0 && bits.TrailingZeros64(mask)>>3 == at; ends && !found {
 				t.Fatalf("byte %#x at %d: does not end a name", b, at)
-			} else if mask != 0 && b >= '0' && b <= '9' || mask != 0 && b >= 'A' && b != '?' {
+			} else if (mask != 0 && b >= '0' && b <= '9') || (mask != 0 && b >= 'A' && b != '?') {
 				t.Fatalf("byte %#x at %d ends a name", b, at)
 			}
 		}

@@ -85,7 +85,8 @@ func TestCompareKeysPartByPart(t *testing.T) {
 	}
 	sign := func(n int) int { return cmp.Compare(n, 0) }
 	for range 100_000 {
-		a, b := key{random.Int64N(3) - 1, text(), text()}, key{random.Int64N(3) - 1, text(), text()}
+		a := key{random.Int64N(3) - 1, text(), text()}
+		b := key{random.Int64N(3) - 1, text(), text()}
 		guid := compareFolded([]byte(a.guid), []byte(b.guid))
 		folded := cmp.Or(cmp.Compare(a.id, b.id), compareFolded([]byte(a.name), []byte(b.name)), guid)
 		plain := cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name), guid)

@@ -9,7 +9,9 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 		for _, each := range []uint64{0, 16, 1000, 100_000, 3 << 20, 500 << 20} {
 			var c collector
 			most := max(minGarbage, alive)
-			allocated, last, checks := uint64(0), uint64(0), 0
+			allocated := uint64(0)
+			last := uint64(0)
+			checks := 0
 			for call := range 10_000 {
 				if each == 100_000 && call == 500 {
 					each = 150_000 // increased by half
@@ -25,7 +27,7 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 				if each < 1000 {
 					late *= maxSkip
 				}
-				if collected != (garbage >= most) || each != 1000 && garbage > most+late {
+				if collected != (garbage >= most) || (each != 1000 && garbage > most+late) {
 					t.Errorf("%d live bytes, %d per call: collected %t at %d", alive, each, collected, garbage)
 				}
 				if collected {

@@ -10,7 +10,8 @@ import (
 
 // Hot results are patched at the offsets to which the reflective codec would write.
 func TestOffsetsInHotResults(t *testing.T) {
-	rows, data := make([]wit.Row, 3), make([]byte, 5)
+	rows := make([]wit.Row, 3)
+	data := make([]byte, 5)
 	for _, c := range []struct {
 		f              *canon.Func
 		ok             any

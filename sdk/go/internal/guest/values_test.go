@@ -90,7 +90,8 @@ func expectLifted[T any](t *testing.T, r *rand.Rand, lift func(ptr, n uint32) []
 	if !ok {
 		t.Fatal("the list is outside the memory")
 	}
-	ptr, n := binary.LittleEndian.Uint32(root), binary.LittleEndian.Uint32(root[4:])
+	ptr := binary.LittleEndian.Uint32(root)
+	n := binary.LittleEndian.Uint32(root[4:])
 	var want []T
 	lifter := canon.Lifter{Memory: mem, Budget: 1 << 20}
 	require.NoError(t, lifter.LiftList(ptr, n, &want))
