@@ -80,7 +80,7 @@ func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 			}
 			pattern := regexp.MustCompile("^(?:" + rule.Regex + ")$")
 			switch at := pattern.FindStringSubmatchIndex(from); {
-			case at == nil:
+			case at == nil: // the rule does not match
 			case rule.Target == "__name__":
 				one.name = string(pattern.ExpandString(nil, rule.Replacement, from, at))
 			default:

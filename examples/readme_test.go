@@ -245,7 +245,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 		to := filepath.Join(clone, at)
 		onTheWay := slices.ContainsFunc(copied, func(c string) bool { return strings.HasPrefix(c, at+"/") })
 		switch {
-		case strings.HasPrefix(e.Name(), "."):
+		case strings.HasPrefix(e.Name(), "."): // no part of a clone
 		case onTheWay:
 			err = os.Mkdir(to, 0o755)
 			linkInto(t, root, clone, at, copied, replace)

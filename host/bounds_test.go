@@ -212,7 +212,7 @@ func TestPluginBoundsFitHostBounds(t *testing.T) {
 	for _, name := range all {
 		against, ok := boundsOfPlugins[name]
 		switch {
-		case strings.HasPrefix(name, "meter."):
+		case strings.HasPrefix(name, "meter."): // limits of modules, which every module meets
 		case !ok:
 			t.Errorf("expected the host's bound that %s meets, or its test, or a reason why it meets none", name)
 		case strings.HasPrefix(against, "Test") && !tests[against]:
@@ -244,8 +244,12 @@ var update = flag.Bool("update", false, "write the reference's page of bounds")
 
 // boundRow is a row of the table of bounds.
 type boundRow struct {
-	name, value         string // the constant, or "" and its value
-	test, setting, what string
+	// the constant, or "" and its value
+	name    string
+	value   string
+	test    string
+	setting string
+	what    string
 }
 
 // The table has every bound that a package of the host or of the contract exports, and the unexported constants that

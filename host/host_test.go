@@ -187,8 +187,9 @@ func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 	defer stop()
 	name := m.Metadata.Name
 	for _, c := range []struct {
-		path, host string
-		allowed    bool
+		path    string
+		host    string
+		allowed bool
 	}{
 		{path: "/connectors", host: name, allowed: true},
 		{path: "/connectors", host: name + ".default", allowed: true},

@@ -24,7 +24,10 @@ func TestStoredSecretIsNotUsedForAnotherTransform(t *testing.T) {
 	stop := runs(t, h)
 	defer stop()
 	for _, c := range []struct {
-		name, class, password, want string
+		name     string
+		class    string
+		password string
+		want     string
 	}{
 		{"other class, stored password", "U", config.Mask, "transforms.t.type differs from the stored configuration"},
 		{"other class, own password", "U", "mine", "no plugin has the transformation U"},

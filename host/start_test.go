@@ -107,8 +107,9 @@ func TestAdvertisedURL(t *testing.T) {
 	require.NoError(t, os.WriteFile(store, certtest.Issue(t, "server", nil, nil).KeyPEM(t), 0o600))
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
 	for _, c := range []struct {
-		listeners, more string
-		want            string // with PORTn for a listener's port
+		listeners string
+		more      string
+		want      string // with PORTn for a listener's port
 	}{
 		{plain, "", "http://127.0.0.1:PORT0"},
 		{secure, "", "https://127.0.0.1:PORT0"},

@@ -101,7 +101,7 @@ func wordsOf(name string) (words []string) {
 	start := 0
 	for i := 1; i <= len(runes); i++ {
 		switch {
-		case i == len(runes), strings.ContainsRune("_-.", runes[i]):
+		case i == len(runes), strings.ContainsRune("_-.", runes[i]): // a word ends here
 		case !unicode.IsUpper(runes[i]):
 			continue
 		case unicode.IsUpper(runes[i-1]) && (i+1 == len(runes) || !unicode.IsLower(runes[i+1])):

@@ -46,8 +46,9 @@ func TestParseFigures(t *testing.T) {
 func TestStrictReportsFailedTargets(t *testing.T) {
 	m := feedCase{reading: 200, finished: 100}
 	for _, c := range []struct {
-		reading, finished float64
-		failures          int
+		reading  float64
+		finished float64
+		failures int
 	}{{200, 100, 0}, {229, 114, 0}, {231, 90, 1}, {231, 116, 2}} {
 		if failures := m.exceededAims(feedMemory{most: c.reading, finished: c.finished}); len(failures) != c.failures {
 			t.Errorf("%v and %v MiB: expected %d failures, found %q", c.reading, c.finished, c.failures, failures)

@@ -273,8 +273,11 @@ func TestDiffOfKafkaConnectWorker(t *testing.T) {
 
 func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 	for _, c := range []struct {
-		name, flag, value string
-		connector, fault  string
+		name      string
+		flag      string
+		value     string
+		connector string
+		fault     string
 	}{
 		{"entity sets are blank", "--entity-set", " ", "", "--entity-set is required"},
 		{"entity sets are commas", "--entity-set", " , ", "", "--entity-set is required"},

@@ -135,10 +135,12 @@ func TestPackagesHold(t *testing.T) {
 	ok(t, err)
 	var config struct {
 		Contents []struct {
-			Dst, Type string
-			Info      struct {
-				Mode         os.FileMode
-				Owner, Group string
+			Dst  string
+			Type string
+			Info struct {
+				Mode  os.FileMode
+				Owner string
+				Group string
 			} `yaml:"file_info"`
 		}
 	}

@@ -27,10 +27,12 @@ type image struct {
 	}
 	Layers []struct{ Digest string }
 	Config struct {
-		Digest, User    string
-		Cmd, Entrypoint []string
-		Env             []string
-		Volumes         map[string]any
+		Digest     string
+		User       string
+		Cmd        []string
+		Entrypoint []string
+		Env        []string
+		Volumes    map[string]any
 	}
 }
 

@@ -151,10 +151,11 @@ func TestSilentService(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, request := range []struct {
-		path, address string
-		wait          time.Duration
-		unasked       int
-		silent        bool
+		path    string
+		address string
+		wait    time.Duration
+		unasked int
+		silent  bool
 	}{
 		{path: "/silent", address: server.URL, wait: 10 * time.Millisecond, unasked: 1, silent: true},
 		{path: "/busy", address: server.URL, wait: time.Hour, unasked: 1},

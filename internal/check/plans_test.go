@@ -16,7 +16,8 @@ import (
 // looks is a context that ends at a given call of its Err method.
 type looks struct {
 	context.Context
-	count, last atomic.Int64
+	count atomic.Int64
+	last  atomic.Int64
 }
 
 func (l *looks) Err() error {

@@ -82,7 +82,6 @@ func TestProducersAreFencedOnce(t *testing.T) {
 	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
 	// Producers are always fenced before offsets are changed.
 	assert.Equal(t, 5, len(fenced(fences, 0, now)))
-
 	// Another leader knows the fencing.
 	require.NoError(t, b.Lead(ctx))
 	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))

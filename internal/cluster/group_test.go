@@ -252,9 +252,10 @@ func TestGroupLifecycle(t *testing.T) {
 		b.Rejoin("news")
 		at = agree(t, at, all...)
 		for _, c := range []struct {
-			ends        func()
-			left        []*worker
-			least, most time.Duration
+			ends  func()
+			left  []*worker
+			least time.Duration
+			most  time.Duration
 		}{
 			{func() { require.NoError(t, a.Leave(t.Context(), false)) }, []*worker{b, c, d}, 0, 4 * time.Second},
 			{b.Close, []*worker{c, d}, 6 * time.Second, 14 * time.Second},

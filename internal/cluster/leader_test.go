@@ -41,9 +41,12 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
 	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}
 	for _, c := range []struct {
-		class, version, cast string // cast is the version that the stage specifies; "-" means no stage
-		fit                  []bool
-		unmet                string
+		// cast is the version that the stage specifies; "-" means no stage
+		class   string
+		version string
+		cast    string
+		fit     []bool
+		unmet   string
 	}{
 		{"Shop", "", "-", []bool{true, true, false, true, false}, ""},
 		{"Shop", "1.0", "-", []bool{true, false, true, false, false}, ""},

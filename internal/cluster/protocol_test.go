@@ -105,8 +105,7 @@ func TestInvalidMemberBytesAreRejected(t *testing.T) {
 	good, err := metadataExample.Encode()
 	require.NoError(t, err)
 	// The layout is that of a Kafka Connect 4.3.1 worker with connector c and its task 0.
-	held := "0002000000016d000175000000000000000500000001000163" +
-		"00000002ffffffff000000000000000000000000"
+	held := "0002000000016d000175000000000000000500000001000163" + "00000002ffffffff000000000000000000000000"
 	java := unhex(t, "000200017500000000000000050000002d"+held)
 	other := slices.Clone(good)
 	other[29] = 0xC1

@@ -94,8 +94,9 @@ func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 	t.Parallel()
 	one := rest.GroupPin{Version: "1", Hash: "a"}
 	for _, c := range []struct {
-		pin           rest.GroupPin
-		members, want string
+		pin     rest.GroupPin
+		members string
+		want    string
 	}{
 		{one, "m1 1:a, m2 1:a", ""},
 		{one, "m1 2:b 1:a, m2 1:a, m3 1:a", "version 2 with the hash b: missing on m2, m3"},

@@ -42,22 +42,22 @@ func TestScenesOfAGroup(t *testing.T) {
 }
 
 // create creates or changes a connector at a worker, and waits until it runs.
-func (r *simulation) create(w *simWorker, name, tasks string) {
-	r.t.Helper()
-	require.NoError(r.t, r.put(r.t.Context(), w, name, tasks))
-	r.want[name] = tasks
-	r.settle(name + " has " + tasks + " tasks")
+func (si *simulation) create(w *simWorker, name, tasks string) {
+	si.t.Helper()
+	require.NoError(si.t, si.put(si.t.Context(), w, name, tasks))
+	si.want[name] = tasks
+	si.settle(name + " has " + tasks + " tasks")
 }
 
 // balanced checks that the numbers of connectors, and of tasks, of any two workers differ by at most one.
-func (r *simulation) balanced(what string) {
-	r.t.Helper()
-	r.settle(what)
+func (si *simulation) balanced(what string) {
+	si.t.Helper()
+	si.settle(what)
 	counts := map[string]*[2]int{}
-	for _, w := range r.up() {
+	for _, w := range si.up() {
 		counts[w.name] = &[2]int{}
 	}
-	for unit, owner := range r.owners() {
+	for unit, owner := range si.owners() {
 		counts[owner][min(strings.Count(unit, "-"), 1)]++
 	}
 	for kind := range 2 {
@@ -68,7 +68,7 @@ func (r *simulation) balanced(what string) {
 			most = max(most, n[kind])
 		}
 		if most > least+1 {
-			r.fail("%s: expected units to be balanced, found %v", what, r.owners())
+			si.fail("%s: expected units to be balanced, found %v", what, si.owners())
 		}
 	}
 }
@@ -150,11 +150,11 @@ func sceneCutLeader(t *testing.T, code string) {
 }
 
 // problem waits until the leader's overview has a problem with this text.
-func (r *simulation) problem(text string) {
-	r.t.Helper()
+func (si *simulation) problem(text string) {
+	si.t.Helper()
 	var all []string
-	require.Until(r.t, func() bool {
-		leader := r.leader()
+	require.Until(si.t, func() bool {
+		leader := si.leader()
 		if leader == nil {
 			return false
 		}
@@ -165,11 +165,11 @@ func (r *simulation) problem(text string) {
 }
 
 // at waits until one worker has all units of a connector.
-func (r *simulation) at(w *simWorker, connector string, units int) {
-	r.t.Helper()
-	require.Until(r.t, func() bool {
+func (si *simulation) at(w *simWorker, connector string, units int) {
+	si.t.Helper()
+	require.Until(si.t, func() bool {
 		found := 0
-		for unit, owner := range r.owners() {
+		for unit, owner := range si.owners() {
 			if unit == connector || strings.HasPrefix(unit, connector+"-") {
 				if owner != w.name {
 					return false
@@ -178,7 +178,7 @@ func (r *simulation) at(w *simWorker, connector string, units int) {
 			}
 		}
 		return found == units
-	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, r.owners()) })
+	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, si.owners()) })
 }
 
 // A worker with another config topic than the rest of its group is not admitted, and its error states what to set. If
@@ -279,19 +279,19 @@ func sceneUnread(t *testing.T, code string) {
 }
 
 // asks returns how often the leader triggers a rebalance during do.
-func (r *simulation) asks(do func()) uint32 {
-	count := &r.leader().worker.group.Load().rejoins.count
+func (si *simulation) asks(do func()) uint32 {
+	count := &si.leader().worker.group.Load().rejoins.count
 	before := count.Load()
 	do()
 	return count.Load() - before
 }
 
 // change writes a record that makes the leader plan again.
-func (r *simulation) change(n int) {
-	r.t.Helper()
-	_, err := r.leader().store.Write(r.t.Context(), configtopic.TargetRecord(fmt.Sprint("none", n),
+func (si *simulation) change(n int) {
+	si.t.Helper()
+	_, err := si.leader().store.Write(si.t.Context(), configtopic.TargetRecord(fmt.Sprint("none", n),
 		config.TargetStarted))
-	require.NoError(r.t, err)
+	require.NoError(si.t, err)
 }
 
 // A change triggers one rebalance, however long the join takes.
@@ -342,23 +342,23 @@ func sceneChanges(t *testing.T, code string) {
 }
 
 // owner returns the worker that has a unit.
-func (r *simulation) owner(unit string) *simWorker {
-	r.t.Helper()
-	name := r.owners()[unit]
-	for _, w := range r.running() {
+func (si *simulation) owner(unit string) *simWorker {
+	si.t.Helper()
+	name := si.owners()[unit]
+	for _, w := range si.running() {
 		if w.name == name {
 			return w
 		}
 	}
-	r.fail("expected a worker with %s, found %v", unit, r.owners())
+	si.fail("expected a worker with %s, found %v", unit, si.owners())
 	return nil
 }
 
 // row returns the last row of a partition that was requested, which acknowledges the rows before it.
-func (r *simulation) row(partition string) int64 {
-	r.service.mu.Lock()
-	defer r.service.mu.Unlock()
-	return r.service.acked[partition].row
+func (si *simulation) row(partition string) int64 {
+	si.service.mu.Lock()
+	defer si.service.mu.Unlock()
+	return si.service.acked[partition].row
 }
 
 // A paused worker stores its pending offsets when others have already taken over a task's partition under another task

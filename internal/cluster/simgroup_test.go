@@ -64,8 +64,9 @@ type counterService struct {
 }
 
 type acknowledged struct {
-	worker, run int
-	row         int64
+	worker int
+	run    int
+	row    int64
 }
 
 func newCounted(t testing.TB) *counterService {
@@ -156,20 +157,21 @@ type simulated struct {
 
 // simWorker is one run of a worker. Its fields do not change while it runs, except those below the lock.
 type simWorker struct {
-	of        *simulated
-	slot      int
-	name, url string
-	way       string // its name on the network, unique for each run
-	worker    *Worker
-	herder    *connect.Herder
-	log       *Log
-	store     *configtopic.Store
-	status    *StatusTopic
-	fences    *Fencer
-	logger    *slog.Logger
-	ctx       context.Context
-	stop      context.CancelFunc
-	ended     chan struct{}
+	of     *simulated
+	slot   int
+	name   string
+	url    string
+	way    string // its name on the network, unique for each run
+	worker *Worker
+	herder *connect.Herder
+	log    *Log
+	store  *configtopic.Store
+	status *StatusTopic
+	fences *Fencer
+	logger *slog.Logger
+	ctx    context.Context
+	stop   context.CancelFunc
+	ended  chan struct{}
 
 	mu       sync.Mutex
 	targets  map[string]string

@@ -133,32 +133,33 @@ type simulation struct {
 }
 
 // end prints the steps of a failed simulation, and ends all workers.
-func (r *simulation) end() {
-	if r.t.Failed() {
-		lines := slices.DeleteFunc(strings.Split(r.journal.String(), "\n"), func(line string) bool {
+func (si *simulation) end() {
+	if si.t.Failed() {
+		lines := slices.DeleteFunc(strings.Split(si.journal.String(), "\n"), func(line string) bool {
 			return strings.Contains(line, "kafka: a broker is")
 		})
-		r.t.Logf("steps:\n%s\nthe last of the log:\n%s", strings.Join(r.steps, "\n"),
+		si.t.Logf("steps:\n%s\nthe last of the log:\n%s", strings.Join(si.steps, "\n"),
 			strings.Join(lines[max(0, len(lines)-150):], "\n"))
 	}
-	for _, w := range r.running() {
+	for _, w := range si.running() {
 		w.isolate(false)
 		w.cut(false)
 		w.leave()
 	}
-	r.ending.Wait()
+	si.ending.Wait()
 	time.Sleep(time.Minute) // until abandoned work of workers ends: outside the bubble it would not
-	_ = r.plugins.Close()
+	_ = si.plugins.Close()
 }
 
-func (r *simulation) says(format string, args ...any) {
-	r.steps = append(r.steps, fmt.Sprintf("%v round %d: ", time.Since(r.began), r.round)+fmt.Sprintf(format, args...))
+func (si *simulation) says(format string, args ...any) {
+	round := fmt.Sprintf("%v round %d: ", time.Since(si.began), si.round)
+	si.steps = append(si.steps, round+fmt.Sprintf(format, args...))
 }
 
 // fail ends the test.
-func (r *simulation) fail(format string, args ...any) {
-	r.t.Helper()
-	r.t.Fatalf(r.t.Name()+" "+time.Since(r.began).String()+": "+format, args...)
+func (si *simulation) fail(format string, args ...any) {
+	si.t.Helper()
+	si.t.Fatalf(si.t.Name()+" "+time.Since(si.began).String()+": "+format, args...)
 }
 
 // running returns the workers by slot. up returns those that reach the broker.
@@ -168,118 +169,118 @@ func (s *simulated) running() []*simWorker {
 	return slices.SortedFunc(maps.Values(s.workers), func(a, b *simWorker) int { return a.slot - b.slot })
 }
 
-func (r *simulation) up() []*simWorker {
-	return slices.DeleteFunc(r.running(), func(w *simWorker) bool {
+func (si *simulation) up() []*simWorker {
+	return slices.DeleteFunc(si.running(), func(w *simWorker) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.blind
 	})
 }
 
-func (r *simulation) any(of []*simWorker) *simWorker {
+func (si *simulation) any(of []*simWorker) *simWorker {
 	if len(of) == 0 {
 		return nil
 	}
-	return of[r.random.IntN(len(of))]
+	return of[si.random.IntN(len(of))]
 }
 
-func (r *simulation) join() *simWorker {
+func (si *simulation) join() *simWorker {
 	taken := map[int]bool{}
-	for _, w := range r.running() {
+	for _, w := range si.running() {
 		taken[w.slot] = true
 	}
 	for slot := range simWorkers {
 		if !taken[slot] {
-			r.says("w%d joins", slot)
-			return r.start(slot)
+			si.says("w%d joins", slot)
+			return si.start(slot)
 		}
 	}
 	return nil
 }
 
 // play runs one round: up to three events, and then all checks.
-func (r *simulation) play() {
-	n := 1 + max(0, r.random.IntN(5)-2)
-	before := r.owners()
-	calm := len(r.blinds) == 0
+func (si *simulation) play() {
+	n := 1 + max(0, si.random.IntN(5)-2)
+	before := si.owners()
+	calm := len(si.blinds) == 0
 	what := ""
 	var whose *simWorker
 	for range n {
-		what, whose = r.step()
-		r.sleep(time.Duration(r.random.IntN(3000)) * time.Millisecond)
+		what, whose = si.step()
+		si.sleep(time.Duration(si.random.IntN(3000)) * time.Millisecond)
 	}
-	r.settle(what)
+	si.settle(what)
 	if n == 1 && calm && whose != nil {
-		r.checkMoves(what, whose, before, r.owners())
+		si.checkMoves(what, whose, before, si.owners())
 	}
 }
 
 // step triggers an event. whose is the worker that it started or ended, if it did nothing else.
-func (r *simulation) step() (what string, whose *simWorker) {
-	up := r.up()
-	w := r.any(up)
-	switch what = r.choose(); {
-	case what == "join" || w == nil || len(up) < r.least:
-		if whose = r.join(); whose != nil {
+func (si *simulation) step() (what string, whose *simWorker) {
+	up := si.up()
+	w := si.any(up)
+	switch what = si.choose(); {
+	case what == "join" || w == nil || len(up) < si.least:
+		if whose = si.join(); whose != nil {
 			return "join", whose
 		}
 		return "nothing", nil
 	case what == "leave":
-		r.says("%s says goodbye", w.name)
+		si.says("%s says goodbye", w.name)
 		w.shutDown()
 		return what, w
 	case what == "kill":
-		r.says("%s is killed", w.name)
+		si.says("%s is killed", w.name)
 		w.kill()
 		return what, w
 	case what == "restart":
-		if r.random.IntN(2) == 0 {
-			r.says("%s is killed, and started again", w.name)
+		if si.random.IntN(2) == 0 {
+			si.says("%s is killed, and started again", w.name)
 			w.kill()
 		} else {
-			r.says("%s says goodbye, and is started again", w.name)
+			si.says("%s says goodbye, and is started again", w.name)
 			w.shutDown()
 		}
-		r.sleep(time.Duration(r.random.IntN(8000)) * time.Millisecond)
-		r.start(w.slot)
+		si.sleep(time.Duration(si.random.IntN(8000)) * time.Millisecond)
+		si.start(w.slot)
 	case what == "pause", what == "zombie", what == "one way", what == "cut":
-		r.disconnect(what, w)
+		si.disconnect(what, w)
 	case what == "mend":
-		r.mend()
+		si.mend()
 	case what == "mid-write":
-		r.midWrite()
+		si.midWrite()
 	case what == "slow":
-		topic := []string{"rows", "offsets", "statuses", testTopic}[r.random.IntN(4)]
-		r.says("writes to %s take long for a while", topic)
-		r.slow.Store(time.Now().Add(15 * time.Second).UnixNano())
-		r.network.Cluster.ControlKey(int16(kmsg.Produce), func(q kmsg.Request) (kmsg.Response, error, bool) {
-			if time.Now().UnixNano() > r.slow.Load() {
+		topic := []string{"rows", "offsets", "statuses", testTopic}[si.random.IntN(4)]
+		si.says("writes to %s take long for a while", topic)
+		si.slow.Store(time.Now().Add(15 * time.Second).UnixNano())
+		si.network.Cluster.ControlKey(int16(kmsg.Produce), func(q kmsg.Request) (kmsg.Response, error, bool) {
+			if time.Now().UnixNano() > si.slow.Load() {
 				return nil, nil, false // the last worker
 			}
-			r.network.Cluster.KeepControl()
+			si.network.Cluster.KeepControl()
 			if p := q.(*kmsg.ProduceRequest); len(p.Topics) > 0 && p.Topics[0].Topic == topic {
-				r.network.Cluster.SleepControl(func() { time.Sleep(2 * time.Second) })
+				si.network.Cluster.SleepControl(func() { time.Sleep(2 * time.Second) })
 			}
 			return nil, nil, false
 		})
 	default:
-		r.submitChange(what)
+		si.submitChange(what)
 	}
 	return what, nil
 }
 
-func (r *simulation) choose() string {
+func (si *simulation) choose() string {
 	all := []string{"join", "join", "join", "leave", "leave", "kill", "kill", "restart", "pause", "pause", "zombie",
 		"zombie", "one way", "one way", "cut", "mend", "mend", "mid-write", "mid-write", "slow", "create", "create",
 		"change", "change", "pause connector", "resume connector", "stop connector", "resume connector", "delete",
 		"restart connector"}
-	return all[r.random.IntN(len(all))]
+	return all[si.random.IntN(len(all))]
 }
 
 // disconnect cuts a worker off from the broker, for a while or until it is repaired. Connections are cut only while no
 // worker joins alone, see kill.
-func (r *simulation) disconnect(what string, w *simWorker) {
-	if what == "cut" && r.unsettled() != "" {
+func (si *simulation) disconnect(what string, w *simWorker) {
+	if what == "cut" && si.unsettled() != "" {
 		what = "pause"
 	}
 	switch what {
@@ -290,50 +291,50 @@ func (r *simulation) disconnect(what string, w *simWorker) {
 	case "cut":
 		w.cut(true)
 	default:
-		there := r.random.IntN(2) == 0
+		there := si.random.IntN(2) == 0
 		w.holdBroker(there, !there)
 		what += map[bool]string{true: " (there)", false: " (back)"}[there]
 	}
-	r.blinds = append(r.blinds, w)
-	d := time.Duration(r.random.IntN(20000)) * time.Millisecond
-	if r.random.IntN(2) == 0 {
-		r.says("%s: %s, until it is mended", w.name, what)
+	si.blinds = append(si.blinds, w)
+	d := time.Duration(si.random.IntN(20000)) * time.Millisecond
+	if si.random.IntN(2) == 0 {
+		si.says("%s: %s, until it is mended", w.name, what)
 		return
 	}
-	r.says("%s: %s, for %v", w.name, what, d)
-	r.sleep(d)
-	r.mend()
+	si.says("%s: %s, for %v", w.name, what, d)
+	si.sleep(d)
+	si.mend()
 }
 
-func (r *simulation) mend() {
-	r.says("all are mended")
-	for _, w := range r.blinds {
+func (si *simulation) mend() {
+	si.says("all are mended")
+	for _, w := range si.blinds {
 		w.isolate(false)
 		w.cut(false)
 	}
-	r.blinds = nil
+	si.blinds = nil
 }
 
 // midWrite kills the leader while it writes tasks or a connector: before a transaction ends, or after its end but
 // before the confirmation.
-func (r *simulation) midWrite() {
-	leader := r.leader()
+func (si *simulation) midWrite() {
+	leader := si.leader()
 	if leader == nil {
 		return
 	}
-	at := int32(1 + r.random.IntN(3))
-	done := r.random.IntN(2) == 0
-	r.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
+	at := int32(1 + si.random.IntN(3))
+	done := si.random.IntN(2) == 0
+	si.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
 	lost := make(chan struct{})
 	lose := sync.OnceFunc(func() { leader.isolate(true); close(lost) })
 	var ends atomic.Int32
-	r.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
+	si.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		ours := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
 		switch n := ends.Load(); {
 		case n >= at:
 			return nil, nil, false
 		case !ours || ends.Add(1) < at:
-			r.network.Cluster.KeepControl()
+			si.network.Cluster.KeepControl()
 			return nil, nil, false
 		}
 		lose()
@@ -342,18 +343,18 @@ func (r *simulation) midWrite() {
 		}
 		return nil, errors.New("the connection is lost"), true
 	})
-	r.submitChange("create")
+	si.submitChange("create")
 	select {
 	case <-lost:
-		r.lost++
+		si.lost++
 	case <-time.After(5 * time.Second):
 		ends.Store(at)
 	}
 	leader.kill()
 }
 
-func (r *simulation) leader() *simWorker {
-	for _, w := range r.up() {
+func (si *simulation) leader() *simWorker {
+	for _, w := range si.up() {
 		if _, me, known := w.worker.Leader(); me && known {
 			return w
 		}
@@ -362,16 +363,16 @@ func (r *simulation) leader() *simWorker {
 }
 
 // submitChange sends a change to a random worker, like REST.
-func (r *simulation) submitChange(what string) {
-	w := r.any(r.up())
+func (si *simulation) submitChange(what string) {
+	w := si.any(si.up())
 	if w == nil {
 		return
 	}
 	name := ""
-	if names := slices.Sorted(maps.Keys(r.want)); len(names) > 0 {
-		name = names[r.random.IntN(len(names))]
+	if names := slices.Sorted(maps.Keys(si.want)); len(names) > 0 {
+		name = names[si.random.IntN(len(names))]
 	}
-	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(si.t.Context(), 10*time.Second)
 	defer cancel()
 	var err error
 	said := ""
@@ -388,12 +389,12 @@ func (r *simulation) submitChange(what string) {
 	}
 	switch {
 	case what == "create" || name == "":
-		r.made++
-		name = fmt.Sprintf("c%d", r.made)
+		si.made++
+		name = fmt.Sprintf("c%d", si.made)
 		fallthrough
 	case what == "change":
-		said = strconv.Itoa(1 + r.random.IntN(4))
-		err = r.put(ctx, w, name, said)
+		said = strconv.Itoa(1 + si.random.IntN(4))
+		err = si.put(ctx, w, name, said)
 	case what == "delete":
 		err = w.write(ctx, func(l *simWorker) error { return l.store.Delete(ctx, name) })
 	case what == "pause connector":
@@ -406,20 +407,20 @@ func (r *simulation) submitChange(what string) {
 		said = "again"
 		_ = w.herder.Restart(name)
 	}
-	r.says("%s of %s: %s by %s: %v", what, name, said, w.name, err)
+	si.says("%s of %s: %s by %s: %v", what, name, said, w.name, err)
 	switch {
 	case err != nil:
-		r.inDoubt[name] = true
+		si.inDoubt[name] = true
 	case what == "delete":
-		delete(r.want, name)
-		delete(r.inDoubt, name)
+		delete(si.want, name)
+		delete(si.inDoubt, name)
 		return
 	case what == "create" || what == "change":
-		delete(r.inDoubt, name)
-		r.want[name] = said
+		delete(si.inDoubt, name)
+		si.want[name] = said
 	}
-	if _, ok := r.want[name]; !ok {
-		r.want[name] = said
+	if _, ok := si.want[name]; !ok {
+		si.want[name] = said
 	}
 }
 
@@ -430,22 +431,22 @@ func simSettings(name, tasks string) map[string]string {
 }
 
 // put writes a connector with this many tasks. Every second connector has a claim.
-func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
+func (si *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
 	settings := simSettings(name, tasks)
 	if name[len(name)-1]%2 == 0 {
 		settings["counter.claim"] = "queue " + name
 	}
-	c := simConnector(r.t, settings)
+	c := simConnector(si.t, settings)
 	return w.write(ctx, func(l *simWorker) error { return l.store.Put(ctx, name, config.Stored{Connector: c}) })
 }
 
 // sleep waits, and checks the invariants that hold at all times.
-func (r *simulation) sleep(d time.Duration) {
+func (si *simulation) sleep(d time.Duration) {
 	for end := time.Now().Add(d); ; {
-		if wrong := r.service.found(); len(wrong) > 0 {
-			r.fail("service errors: %q", wrong)
+		if wrong := si.service.found(); len(wrong) > 0 {
+			si.fail("service errors: %q", wrong)
 		}
-		r.checkOwners()
+		si.checkOwners()
 		if !time.Now().Before(end) {
 			return
 		}
@@ -454,9 +455,9 @@ func (r *simulation) sleep(d time.Duration) {
 }
 
 // checkOwners checks that no task runs on two workers with a valid lease.
-func (r *simulation) checkOwners() {
+func (si *simulation) checkOwners() {
 	by := map[string]string{}
-	for _, w := range r.running() {
+	for _, w := range si.running() {
 		if !w.holds() {
 			continue
 		}
@@ -468,7 +469,7 @@ func (r *simulation) checkOwners() {
 			for _, task := range s.Tasks {
 				unit := fmt.Sprintf("%s-%d", h.Connector, task.ID)
 				if other := by[unit]; task.State == connect.Running && other != "" && other != w.name {
-					r.fail("%s runs at %s and at %s", unit, other, w.name)
+					si.fail("%s runs at %s and at %s", unit, other, w.name)
 				}
 				if task.State == connect.Running {
 					by[unit] = w.name
@@ -480,54 +481,54 @@ func (r *simulation) checkOwners() {
 
 // limitProblem checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed
 // the limit.
-func (r *simulation) limitProblem(up []*simWorker) string {
+func (si *simulation) limitProblem(up []*simWorker) string {
 	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
 	for _, w := range sharing {
 		w.mu.Lock()
 		by := w.origins[KeyOf(simOrigin)].Workers
 		w.mu.Unlock()
-		if by != len(sharing) || by > r.limit {
-			return fmt.Sprintf("%s divides the limit %d by %d, and %d workers have tasks", w.name, r.limit, by,
+		if by != len(sharing) || by > si.limit {
+			return fmt.Sprintf("%s divides the limit %d by %d, and %d workers have tasks", w.name, si.limit, by,
 				len(sharing))
 		}
 	}
 	if len(sharing) > 1 {
-		r.shared++
+		si.shared++
 	}
 	return ""
 }
 
 // settle waits until everything that should run does, exactly once, and all workers report it.
-func (r *simulation) settle(after string) {
-	r.t.Helper()
+func (si *simulation) settle(after string) {
+	si.t.Helper()
 	began := time.Now()
 	owned := time.Now()
 	for {
-		r.sleep(250 * time.Millisecond)
+		si.sleep(250 * time.Millisecond)
 		synctest.Wait()
-		why := r.unsettled()
+		why := si.unsettled()
 		if why == "" {
 			return
 		}
-		if quick := time.Unix(0, r.slow.Load()); quick.After(began) {
+		if quick := time.Unix(0, si.slow.Load()); quick.After(began) {
 			began = quick
 		}
-		unowned := r.unowned()
+		unowned := si.unowned()
 		if unowned == "" { // later moves have their own time limit
 			owned = time.Now()
 		}
 		if late := time.Since(began); late > simSettle || min(late, time.Since(owned)) > simOwned {
-			r.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, late, why,
+			si.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, late, why,
 				unowned)
 		}
 	}
 }
 
 // unowned returns a unit of a running connector that no worker has.
-func (r *simulation) unowned() string {
-	s, _ := r.up()[0].store.Snapshot()
-	owners := r.owners()
-	for name, wants := range r.want {
+func (si *simulation) unowned() string {
+	s, _ := si.up()[0].store.Snapshot()
+	owners := si.owners()
+	for name, wants := range si.want {
 		tasks, _ := strconv.Atoi(wants)
 		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // may not be planned yet
 			continue
@@ -542,8 +543,8 @@ func (r *simulation) unowned() string {
 }
 
 // unsettled describes the first difference from the desired state.
-func (r *simulation) unsettled() string {
-	up := r.up()
+func (si *simulation) unsettled() string {
+	up := si.up()
 	if len(up) == 0 {
 		return ""
 	}
@@ -591,34 +592,34 @@ func (r *simulation) unsettled() string {
 				other.Targets, other.Tasks, leader.name, s.ConfigOffsets, s.Targets, s.Tasks)
 		}
 	}
-	if why := cmp.Or(r.configProblem(s), r.limitProblem(up)); why != "" {
+	if why := cmp.Or(si.configProblem(s), si.limitProblem(up)); why != "" {
 		return why
 	}
-	return r.unitProblem(up, s)
+	return si.unitProblem(up, s)
 }
 
 // configProblem compares the config topic with what was written.
-func (r *simulation) configProblem(s config.Snapshot) string {
+func (si *simulation) configProblem(s config.Snapshot) string {
 	found := map[string]string{}
 	for _, c := range s.Connectors {
 		found[c.Name] = c.Text("counter.tasks")
 	}
-	for name := range r.inDoubt { // written or not
+	for name := range si.inDoubt { // written or not
 		if tasks, ok := found[name]; ok {
-			r.want[name] = tasks
+			si.want[name] = tasks
 		} else {
-			delete(r.want, name)
+			delete(si.want, name)
 		}
-		delete(r.inDoubt, name)
+		delete(si.inDoubt, name)
 	}
-	if !maps.Equal(found, r.want) {
-		return fmt.Sprintf("the config topic: expected connectors %v, found %v", r.want, found)
+	if !maps.Equal(found, si.want) {
+		return fmt.Sprintf("the config topic: expected connectors %v, found %v", si.want, found)
 	}
 	return ""
 }
 
 // unitProblem compares the workers' units and their states with the desired state.
-func (r *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
+func (si *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
 	for _, w := range up {
@@ -683,12 +684,12 @@ func (r *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	if !maps.Equal(wanted, states) {
 		return fmt.Sprintf("expected %v, found %v", wanted, states)
 	}
-	return r.statusProblem(up, s, owners, states)
+	return si.statusProblem(up, s, owners, states)
 }
 
 // statusProblem compares the status topic with the desired state. Tasks that were not planned since the configuration
 // changed, as while their connector is paused, still have their old status.
-func (r *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners map[string]string,
+func (si *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners map[string]string,
 	states map[string]connect.State) string {
 	for _, w := range up {
 		said := map[string]string{}
@@ -722,9 +723,9 @@ func (r *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners ma
 }
 
 // owners returns the workers of units: of connectors themselves, and of tasks.
-func (r *simulation) owners() map[string]string {
+func (si *simulation) owners() map[string]string {
 	all := map[string]string{}
-	for _, w := range r.up() {
+	for _, w := range si.up() {
 		for _, h := range w.herder.Owned() {
 			if h.Plans {
 				all[h.Connector] = w.name
@@ -739,7 +740,7 @@ func (r *simulation) owners() map[string]string {
 
 // checkMoves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as
 // a whole, other tasks may move to less loaded workers.
-func (r *simulation) checkMoves(what string, whose *simWorker, before, after map[string]string) {
+func (si *simulation) checkMoves(what string, whose *simWorker, before, after map[string]string) {
 	moved := [2]int{}
 	units := [2]int{}
 	for unit, was := range before {
@@ -747,24 +748,24 @@ func (r *simulation) checkMoves(what string, whose *simWorker, before, after map
 		if strings.Contains(unit, "-") {
 			kind = 1
 		}
-		if kind == 1 && r.limit > 0 {
+		if kind == 1 && si.limit > 0 {
 			continue
 		}
 		units[kind]++
 		switch is := after[unit]; {
-		case is == was:
+		case is == was: // the unit stays
 		case what == "join" && is != whose.name:
-			r.fail("%s joined, and %s moved from %s to %s", whose.name, unit, was, is)
+			si.fail("%s joined, and %s moved from %s to %s", whose.name, unit, was, is)
 		case what != "join" && was != whose.name:
-			r.fail("%s of %s, and %s moved from %s to %s", what, whose.name, unit, was, is)
+			si.fail("%s of %s, and %s moved from %s to %s", what, whose.name, unit, was, is)
 		default:
 			moved[kind]++
 		}
 	}
-	n := len(r.up())
+	n := len(si.up())
 	for kind := range moved {
 		if what == "join" && moved[kind] > (units[kind]+n-1)/n {
-			r.fail("expected fewer moves: %s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind],
+			si.fail("expected fewer moves: %s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind],
 				units[kind])
 		}
 	}

@@ -18,8 +18,9 @@ import (
 // javaRecord is a record that an Apache Kafka Connect 4.3.1 worker has written. A nil value is a tombstone.
 type javaRecord struct {
 	statusKey
-	partition  int32
-	key, value []byte
+	partition int32
+	key       []byte
+	value     []byte
 }
 
 func javaRecords(t testing.TB) (records []javaRecord) {
@@ -55,7 +56,7 @@ func TestStatusMatchesJava(t *testing.T) {
 		require.NoError(t, s.apply(r.key, r.value))
 		assert.Equal(t, string(r.key), r.statusKey.String())
 		switch {
-		case r.value == nil:
+		case r.value == nil: // a tombstone has no status
 		case r.topic != "":
 			var since int64
 			_, after, _ := strings.Cut(string(r.value), `"discoverTimestamp":`)

@@ -51,7 +51,8 @@ func TestSinkTasksAreBounded(t *testing.T) {
 // countingContext is a context that is canceled after this many checks of it.
 type countingContext struct {
 	context.Context
-	looks, most int
+	looks int
+	most  int
 }
 
 func (c *countingContext) Err() error {

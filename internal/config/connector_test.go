@@ -707,8 +707,10 @@ func TestStagesAreBounded(t *testing.T) {
 		return b.String()
 	}
 	for _, test := range []struct {
-		transforms, predicates int // besides one of each
-		want                   string
+		// besides one of each
+		transforms int
+		predicates int
+		want       string
 	}{
 		{maxStages - 2, 0, ""},
 		{maxStages - 1, 0,

@@ -27,7 +27,8 @@ func settingsOf(t *testing.T, data []byte) map[string]string {
 func TestEdit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name, text string
+		name string
+		text string
 		// set and out are changes to the settings of the text.
 		set  map[string]string
 		out  []string

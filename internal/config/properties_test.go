@@ -17,8 +17,9 @@ import (
 // The expected values follow the documentation of java.util.Properties.load.
 func TestPropertiesSyntax(t *testing.T) {
 	cases := []struct {
-		name, text string
-		want       []Entry
+		name string
+		text string
+		want []Entry
 	}{
 		{"separators", "a=1\nb:2\nc 3\nd\t=\t4\ne = : 5\nf", []Entry{NewEntry("a", "1", "", 1),
 			NewEntry("b", "2", "", 2),

@@ -92,8 +92,9 @@ func TestResolvedValuesAreBounded(t *testing.T) {
 	providers, problems := newProviders(nil)
 	require.NoError(t, problems.Err())
 	for _, test := range []struct {
-		value, more string
-		want        string
+		value string
+		more  string
+		want  string
 	}{
 		{strings.Repeat(large, 16), "", ""},
 		{strings.Repeat(large, 15), large, ""},

@@ -72,8 +72,10 @@ const (
 // A secretCase is a change of a stored connector, and the secrets that would be sent to an endpoint that they were not
 // stored for. sent contains the settings that replace stored ones; -NAME removes one.
 type secretCase struct {
-	name, stored string
-	sent, want   string
+	name   string
+	stored string
+	sent   string
+	want   string
 }
 
 // A stored secret of a service or listener is sent only to where it was stored for.

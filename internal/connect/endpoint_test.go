@@ -37,10 +37,11 @@ func TestNotificationIsForwarded(t *testing.T) {
 func TestTrapInNotificationIsLogged(t *testing.T) {
 	trap := errors.New("the plugin trapped")
 	for _, test := range []struct {
-		name         string
-		group        Group
-		answer, want error
-		logged       bool
+		name   string
+		group  Group
+		answer error
+		want   error
+		logged bool
 	}{
 		{name: "alone", answer: trap, want: trap}, // the listener logs it
 		{name: "alone, busy", answer: notify.ErrBusy, want: notify.ErrBusy},

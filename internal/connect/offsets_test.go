@@ -20,8 +20,9 @@ func TestRejectedOffsetMustBePath(t *testing.T) {
 		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
 	}}
 	for _, test := range []struct {
-		key, link string
-		want      bool
+		key  string
+		link string
+		want bool
 	}{
 		{key: "destination", link: "https://h/x?$skiptoken=1", want: true},
 		{key: "destination", link: "/x?$skiptoken=1"},

@@ -50,8 +50,7 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		k.state = Running
 		k.restartsAt = time.Now() // after an earlier failure, before an attempt that did not begin to work
 		k.recordEnd(test.ctx, test.err, nil)
-		if k.state != test.state ||
-			(k.err != nil) != (test.state == Failed) {
+		if k.state != test.state || (k.err != nil) != (test.state == Failed) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state,
 				k.state, k.err)
 		}

@@ -73,8 +73,9 @@ func TestFlushInterval(t *testing.T) {
 		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
 			setting.Role(role.SinkFlushIntervalMS))}}
 	for _, test := range []struct {
-		worker, connector string
-		want              time.Duration
+		worker    string
+		connector string
+		want      time.Duration
 	}{{"", "", time.Second}, {"250", "", 250 * time.Millisecond}, {"250", "40", 40 * time.Millisecond},
 		{"", "40", 40 * time.Millisecond}} {
 		entries := func(name, value string) []config.Entry {

@@ -338,8 +338,10 @@ func TestRestartBeforeTheWait(t *testing.T) {
 // task.auto.restart is true by default, and the connector's setting overrides the worker's.
 func TestAutoRestartByDefault(t *testing.T) {
 	for _, test := range []struct {
-		file, connector, worker string
-		want                    bool
+		file      string
+		connector string
+		worker    string
+		want      bool
 	}{
 		{want: true},
 		{file: "worker.properties", want: true},

@@ -273,9 +273,10 @@ func TestOnlyUsefulButtons(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(page, `value="swap"`))
 	assert.Contains(t, page, `aria-label="Use this version: p 7"`, `aria-label="Previous version of p"`)
 	for _, c := range []struct {
-		action, setting string
-		readOnly        bool
-		want            string
+		action   string
+		setting  string
+		readOnly bool
+		want     string
 	}{
 		{action: "edit", setting: "a", want: "form"},
 		{action: "edit"},

@@ -97,7 +97,7 @@ func formOf(t *testing.T, page string) url.Values {
 	form := url.Values{}
 	for n := range doc.Descendants() {
 		switch name := pagetest.Attribute(n, "name"); {
-		case name == "":
+		case name == "": // not sent
 		case n.Data == "input":
 			form.Set(name, pagetest.Attribute(n, "value"))
 		case n.Data == "textarea" && n.FirstChild != nil:

@@ -109,8 +109,9 @@ func wave() history.History {
 
 // shot is a page of which pictures are taken.
 type shot struct {
-	name, page string
-	worker     http.Handler
+	name   string
+	page   string
+	worker http.Handler
 }
 
 func shots(t *testing.T) (list []shot) {

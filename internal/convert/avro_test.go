@@ -605,8 +605,10 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 		return `{"encodingRules":[{"name":"r","type":"ENCRYPT_PAYLOAD","mode":"` + mode + `"}]}`
 	}
 	for _, c := range []struct {
-		setting, rules string
-		writes, reads  bool
+		setting string
+		rules   string
+		writes  bool
+		reads   bool
 	}{
 		{rules: `null`, writes: true, reads: true},
 		{rules: `{}`, writes: true, reads: true},

@@ -72,7 +72,9 @@ func settingsOf(text string) map[string]string {
 // wantedCase is a line of differences.tsv.
 type wantedCase struct {
 	rewriting
-	name, kafka, ours string
+	name  string
+	kafka string
+	ours  string
 }
 
 // differences returns the wanted differences between our JsonConverter and Kafka's.

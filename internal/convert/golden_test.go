@@ -18,8 +18,10 @@ import (
 // golden is one case of testdata/convert: a value and the JSON that Kafka Connect's JsonConverter 4.3.1 wrote for it
 // (Replay.java there).
 type golden struct {
-	settings               map[string]string
-	schema, value, written string
+	settings map[string]string
+	schema   string
+	value    string
+	written  string
 }
 
 func goldens(t testing.TB, folder string) map[string]golden {

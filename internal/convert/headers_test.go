@@ -62,9 +62,10 @@ func TestHeadersAreWrittenByTheirConverter(t *testing.T) {
 func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	for _, x := range []struct {
-		class, data string
-		form        wit.Encoding
-		want        any
+		class string
+		data  string
+		form  wit.Encoding
+		want  any
 	}{
 		{classSimpleHeaders, "7", wit.Raw, nil},
 		{ClassString, "7", wit.WithSchema, "7"},

@@ -25,9 +25,10 @@ func TestConflictingWorkers(t *testing.T) {
 		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
 	}
 	for _, c := range []struct {
-		digest, want string
-		members      []rest.GroupMember
-		isKnown      bool
+		digest  string
+		want    string
+		members []rest.GroupMember
+		isKnown bool
 	}{
 		{digest: "one"},
 		{digest: "one", members: []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
@@ -62,11 +63,12 @@ func TestConflictIsLoggedOnce(t *testing.T) {
 	}
 	unread := config.Snapshot{Problems: config.Problems{{Text: "unreadable"}}} // f.digest stays
 	for _, c := range []struct {
-		name, digest string
-		group        rest.Group
-		leads        bool
-		agreed       bool
-		differ       string
+		name   string
+		digest string
+		group  rest.Group
+		leads  bool
+		agreed bool
+		differ string
 	}{
 		{name: "another folder", digest: "one", group: group("one", "two"), leads: true, differ: "a"},
 		{name: "a change of the leader's", digest: "new", group: group("one", "two"), leads: true, differ: "a"},

@@ -37,7 +37,9 @@ func limitMetadata(b *embedded.Broker, limit int) {
 func TestRejectedMetadataIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		limit, longest int // 0 means too little
+		// 0 means too little
+		limit   int
+		longest int
 	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataPrefix), MaxCommitText},
 		{MaxCommitMetadata + len(metadataPrefix) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
 			875 - metadataIdentity},

@@ -121,8 +121,10 @@ func TestClientSettingsAreIndependent(t *testing.T) {
 	})
 	require.NoError(t, err)
 	for _, side := range []struct {
-		name, broker, id string
-		opts             []kgo.Opt
+		name   string
+		broker string
+		id     string
+		opts   []kgo.Opt
 	}{
 		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()},
 		{"admin", "x:9092", "admin", c.AdminOpts()},

@@ -116,8 +116,9 @@ func holdFetches(b *embedded.Broker, release chan struct{}) (one chan struct{}) 
 // If the offset of a group is after the end of its partition, the group has read records that no longer exist.
 func TestOffsetAfterEnd(t *testing.T) {
 	cases := []struct {
-		reset, fault string
-		rest         []string
+		reset string
+		fault string
+		rest  []string
 	}{
 		{"", "the next offset is 9, but the partition ends at 2", nil},
 		{"earliest", "", []string{"1", "2", "3"}},

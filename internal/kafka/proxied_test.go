@@ -328,8 +328,10 @@ func TestNoSecretInTrafficOrLog(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	token := "eyJhbGciOiJub25lIn0"
 	for _, c := range []struct {
-		name, mechanism, logon string
-		secrets                []string
+		name      string
+		mechanism string
+		logon     string
+		secrets   []string
 	}{
 		{"PLAIN", "PLAIN", plainLogon, []string{"hush-hush"}},
 		{"SCRAM", "SCRAM-SHA-256", scramLogon, []string{"hush-hush", "n=alice"}},

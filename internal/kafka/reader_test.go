@@ -289,7 +289,8 @@ func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.Met
 func TestReadStopsAfterEmptyResponses(t *testing.T) {
 	type step struct {
 		got       fetchResult
-		at, next  int64
+		at        int64
+		next      int64
 		isRefused bool
 	}
 	some := []*kgo.Record{{}}

@@ -30,9 +30,13 @@ import (
 // knows.
 type realBroker struct {
 	*connectivitytest.Server
-	dir, stores         string
-	plain, sasl, mutual string // ports
-	env                 []string
+	dir    string
+	stores string
+	// ports
+	plain  string
+	sasl   string
+	mutual string
+	env    []string
 }
 
 func openRealBroker(t *testing.T) *realBroker {
@@ -239,7 +243,8 @@ func TestRealSecurity(t *testing.T) {
 
 // A realLogon is a client's properties at a port of the broker.
 type realLogon struct {
-	name, port string
+	name       string
+	port       string
 	properties []string
 	denial     string // a part of the error; "" means access
 }

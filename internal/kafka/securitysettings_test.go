@@ -20,8 +20,9 @@ type verdict struct{ wrong, warns string }
 
 // A securityCase is a property next to others, and its effect.
 type securityCase struct {
-	name, value string
-	others      map[string]string
+	name   string
+	value  string
+	others map[string]string
 	verdict
 }
 

@@ -96,8 +96,9 @@ func TestSessionOnBothClocks(t *testing.T) {
 	t.Parallel()
 	start := now()
 	for name, c := range map[string]struct {
-		monotonic, boot time.Duration
-		isValid         bool
+		monotonic time.Duration
+		boot      time.Duration
+		isValid   bool
 	}{
 		"both ran":                       {monotonic: 9 * time.Second, boot: 9 * time.Second, isValid: true},
 		"the machine slept":              {monotonic: time.Second, boot: 10 * time.Second},

@@ -214,9 +214,13 @@ func TestPageTimeoutNamesSetting(t *testing.T) {
 func TestTransactionTimeoutDuringOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
-		before, away, after time.Duration // of the transaction
-		kind                wit.ErrorKind
-		want, not           string
+		// of the transaction
+		before time.Duration
+		away   time.Duration
+		after  time.Duration
+		kind   wit.ErrorKind
+		want   string
+		not    string
 	}{
 		{70 * time.Second, 0, 0, wit.ErrorConfig, "set a smaller page.size", "b1"},
 		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was unreachable for 1m0s of it",
@@ -297,17 +301,16 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 func holdNewTopics(c *Config) (held <-chan struct{}, letGo func()) {
 	holds := make(chan struct{})
 	free := make(chan struct{})
-	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
-		int) int {
-		return func(r *kgo.Record, _ int) int {
-			if string(r.Value) != "last" {
-				return 0
-			}
-			close(holds)
-			<-free
-			return -1
+	partitionOf := func(r *kgo.Record, _ int) int {
+		if string(r.Value) != "last" {
+			return 0
 		}
-	})))
+		close(holds)
+		<-free
+		return -1
+	}
+	partitioner := func(string) func(*kgo.Record, int) int { return partitionOf }
+	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(partitioner)))
 	return holds, sync.OnceFunc(func() { close(free) })
 }
 

@@ -125,7 +125,8 @@ func TestProtocols(t *testing.T) {
 	cases := []struct {
 		protocol string
 		legacy   bool
-		min, max uint16
+		min      uint16
+		max      uint16
 		refused  string
 	}{
 		{min: tls.VersionTLS12, max: tls.VersionTLS13},

@@ -274,8 +274,10 @@ func TestExcessiveKeyDerivation(t *testing.T) {
 		return asn1.RawValue{FullBytes: der}
 	}
 	type scryptCost struct {
-		Salt                  []byte
-		Cost, Block, Parallel int
+		Salt     []byte
+		Cost     int
+		Block    int
+		Parallel int
 	}
 	sealed := func(kdf asn1.ObjectIdentifier, parameters any) pkix.AlgorithmIdentifier {
 		aes := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42},

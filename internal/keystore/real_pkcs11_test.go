@@ -97,7 +97,8 @@ func softHSM(t *testing.T, first, second string) string {
 		}
 		t.Fatal(err)
 	}
-	home, folder := strings.TrimSpace(string(out)), t.TempDir()
+	home := strings.TrimSpace(string(out))
+	folder := t.TempDir()
 	put(t, filepath.Join(folder, "softhsm2.conf"),
 		[]byte("directories.tokendir = "+folder+"\nobjectstore.backend = file\nlog.level = ERROR\n"))
 	t.Setenv("SOFTHSM2_CONF", filepath.Join(folder, "softhsm2.conf"))

@@ -127,8 +127,9 @@ func TestRealRisks(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "server.pem")
 	require.NoError(t, os.WriteFile(file, issued.KeyPEM(t), 0o600))
 	for setting, c := range map[string]struct {
-		cipher, command string
-		allow           func(*Options)
+		cipher  string
+		command string
+		allow   func(*Options)
 	}{
 		"allow-rsa-key-exchange": {"AES128-GCM-SHA256", "", func(o *Options) { o.AllowRSAKeyExchange = true }},
 		"allow-renegotiation":    {"ECDHE-RSA-AES128-GCM-SHA256", "R\n", func(o *Options) { o.AllowRenegotiation = true }},

@@ -48,8 +48,10 @@ func TestLevels(t *testing.T) {
 		t.Error("expected INFO at the start")
 	}
 	for _, c := range []struct {
-		logger, level string
-		debug, warn   bool
+		logger string
+		level  string
+		debug  bool
+		warn   bool
 	}{
 		{logger: ours, level: "debug", debug: true, warn: true},
 		{logger: "org.apache.kafka", level: "ERROR"}, // its parent, with which it changes

@@ -72,7 +72,8 @@ func TestRecentPages(t *testing.T) {
 	const end = recentLines + 5
 	for text, c := range map[string]struct {
 		q           RecentQuery
-		first, n    int64
+		first       int64
+		n           int64
 		last        int64
 		lost        bool
 		step        int64

@@ -304,9 +304,11 @@ func TestCharges(t *testing.T) {
 	imported := with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte("\x02\x01\x03env\x07nothing\x00\x01"),
 		[]byte{3, 1, 0}, []byte{7, 1, 1, 'f', 0, 1}, cat([]byte{10, 1}, function(turns(0x10, 0)...)))
 	for _, c := range []struct {
-		name               string
-		module             []byte
-		rounds, from, upTo int
+		name   string
+		module []byte
+		rounds int
+		from   int
+		upTo   int
 	}{
 		{"small leaf through a table", indirect(0x01), 10_000, 49, 50},
 		{"large leaf through a table", indirect(0x41, 0, 0x40, 0, 0x1a), 1000, 21, 23},
@@ -374,7 +376,8 @@ func TestCustomSections(t *testing.T) {
 // countdown is a context that is canceled after a number of checks.
 type countdown struct {
 	context.Context
-	left, count int
+	left  int
+	count int
 }
 
 func (c *countdown) Err() error {

@@ -64,11 +64,14 @@ func compareModules(t *testing.T, in io.Reader, n int) {
 
 // differential runs modules plain and metered, and compares the results.
 type differential struct {
-	mu             sync.Mutex
-	modules, calls int
-	ticks          int
+	mu      sync.Mutex
+	modules int
+	calls   int
+	ticks   int
 	// invalid modules were rejected by the engine, before and after; refused and exceeded ones by the meter.
-	invalid, refused, exceeded int
+	invalid  int
+	refused  int
+	exceeded int
 	// report sums the meter's charges.
 	report meter.Report
 	// ends counts how calls ended: `result` or the trap's text.

@@ -53,11 +53,16 @@ func newWorld(t *testing.T, spectest []byte, budget int64) *world {
 
 // command is a command of a script.
 type command struct {
-	Type, Name, Filename, As string
-	Line                     int
-	Action                   struct {
-		Type, Field, Module string
-		Args                []value
+	Type     string
+	Name     string
+	Filename string
+	As       string
+	Line     int
+	Action   struct {
+		Type   string
+		Field  string
+		Module string
+		Args   []value
 	}
 }
 

@@ -215,8 +215,9 @@ func TestETags(t *testing.T) {
 	c.expect(304, "GET", address, "", "If-None-Match", etag)
 	c.expect(428, "MERGE", address, `{"City":"x"}`)
 	for _, step := range []struct {
-		method, match string
-		status        int
+		method string
+		match  string
+		status int
 	}{{"MERGE", `W/"7"`, 412}, {"MERGE", etag, 204}, {"MERGE", etag, 412}, {"PUT", "*", 204}, {"DELETE", `W/"2"`, 412},
 		{"DELETE", `W/"3"`, 204}} {
 		c.expect(step.status, step.method, address, `{"CompanyName":"n","City":"x"}`, "If-Match", step.match)

@@ -21,7 +21,8 @@ import (
 // countdown is a context that is canceled after a number of checks.
 type countdown struct {
 	context.Context
-	left, count int
+	left  int
+	count int
 }
 
 func (c *countdown) Err() error {

@@ -66,8 +66,10 @@ func selectedVersion(m *plugin.Manager) string {
 // is rejected; other changed roles cause a warning.
 func TestVersionsWithChangedRoles(t *testing.T) {
 	for name, x := range map[string]struct {
-		settings      []string
-		moved, warned string // "" means it is not
+		settings []string
+		// "" means it is not
+		moved  string
+		warned string
 	}{
 		"the same":                {honest, "", ""},
 		"one more without a role": {append(honest, "shop.more"), "", ""},
@@ -161,9 +163,11 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
 	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
 	for name, x := range map[string]struct {
-		file, second string // the file and version that move the address
-		reload       bool   // it is added later
-		want         string
+		// the file and version that move the address
+		file   string
+		second string
+		reload bool // it is added later
+		want   string
 	}{
 		"at a start":                  {file: "shop-2.wasm", second: "2.0.0", want: "shop 1.0.0"},
 		"by other names of the files": {file: "a.wasm", second: "2.0.0", want: "shop 1.0.0"},
@@ -272,8 +276,9 @@ func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
 	const refusal = "plugin smt is built in, and its transforms see the records of all connectors: give the plugin " +
 		"another name, or set plugin.smt.replace=true"
 	for name, x := range map[string]struct {
-		settings      map[string]string
-		version, want string
+		settings map[string]string
+		version  string
+		want     string
 	}{
 		"newer":         {nil, "2.0.0", "1.0.0"},
 		"older":         {nil, "0.9.0", "1.0.0"},
@@ -315,9 +320,11 @@ func TestDamagedVersionHistory(t *testing.T) {
 func TestReplaceableFilesCauseWarning(t *testing.T) {
 	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
 	for name, x := range map[string]struct {
-		plugin, version string
-		folder, file    os.FileMode
-		want            []string
+		plugin  string
+		version string
+		folder  os.FileMode
+		file    os.FileMode
+		want    []string
 	}{
 		"a newer one":           {"shop", "2.0.0", 0o755, 0o644, []string{replaces}},
 		"an older one":          {"shop", "0.9.0", 0o755, 0o644, nil},

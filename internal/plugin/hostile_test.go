@@ -117,11 +117,13 @@ const timeIsUp = "ran longer than the allowed 50ms"
 
 const stackExceeded = "recursed too deeply: its stack has "
 
-// hostileCases are plugins that try to block their host, with the text of the expected error.
-func hostileCases() map[string]struct {
+// hostileCase is a plugin that tries to block its host.
+type hostileCase struct {
 	module guesttest.Module
-	want   string
-} {
+	want   string // the text of the expected error
+}
+
+func hostileCases() map[string]hostileCase {
 	load := []byte{0x41, 0x00, 0x28, 0x02, 0x00, 0x1a}
 	recursion := func(self uint64) []byte {
 		again := append(leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), 0x1a)
@@ -134,10 +136,7 @@ func hostileCases() map[string]struct {
 	bulk := func(to, from uint32, instruction ...byte) []byte {
 		return looped(bytes.Join([][]byte{megabytes(to), megabytes(from), megabytes(64), instruction}, nil)...)
 	}
-	return map[string]struct {
-		module guesttest.Module
-		want   string
-	}{
+	return map[string]hostileCase{
 		"empty loop":          {hostile(2, fixed(looped())), timeIsUp},
 		"loop-free recursion": {hostile(2, recursion), timeIsUp},
 		"endless recursion": {hostile(2, func(self uint64) []byte {

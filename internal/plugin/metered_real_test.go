@@ -17,9 +17,10 @@ import (
 // unmetered.
 func TestRealMeteredGuestsAreEqual(t *testing.T) {
 	for _, g := range []struct {
-		folder, prefix string
-		functions      int
-		growth         float64
+		folder    string
+		prefix    string
+		functions int
+		growth    float64
 	}{{"rust-transform", "rust.", 100, 1.15}, {"c-transform", "c.", 50, 1.15}, {"js-transform", "js.", 12_676, 1.1}} {
 		t.Run(g.folder, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "guest.wasm")

@@ -48,8 +48,9 @@ func TestRealSecondHost(t *testing.T) {
 	folder := t.TempDir()
 	var guests []*recorder
 	for _, g := range []struct {
-		name, build string
-		examples    func(*testing.T, *recorder)
+		name     string
+		build    string
+		examples func(*testing.T, *recorder)
 	}{
 		{"odata-source", "../../plugins/odata-source", func(t *testing.T, r *recorder) {
 			plugintest.RunSource(t, recordedSource{r}, "../../testdata/odata-source/*.txt")

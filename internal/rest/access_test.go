@@ -209,10 +209,11 @@ func TestAccessToEachRoute(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
 	type way struct {
-		s            *Server
-		query, logon string
-		let          func(changes bool) bool
-		not          int
+		s     *Server
+		query string
+		logon string
+		let   func(changes bool) bool
+		not   int
 	}
 	var ways []way
 	leads := &seat{url: "http://here:1", leader: "http://here:1"}
@@ -252,7 +253,9 @@ func TestRootRedirectsBrowsersToConsole(t *testing.T) {
 	without := listening(t, Options{}).URLs()[0]
 	stays := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for _, c := range []struct {
-		url, accept, to string
+		url    string
+		accept string
+		to     string
 	}{
 		{with, "text/html,application/xhtml+xml,*/*;q=0.8", "./console/"}, {with, "*/*", ""}, {with, "", ""},
 		{with, "application/json", ""}, {with, "text/htmlx", ""}, {with + "/console", "", "./console/"},
@@ -267,8 +270,10 @@ func TestRootRedirectsBrowsersToConsole(t *testing.T) {
 
 func TestAdminListeners(t *testing.T) {
 	for name, c := range map[string]struct {
-		o                     Options
-		main, admin, elsewere int
+		o        Options
+		main     int
+		admin    int
+		elsewere int
 	}{
 		"not given": {Options{}, 200, 0, 0},
 		"empty":     {Options{SeparateAdmin: true}, 404, 0, 0},
@@ -300,9 +305,12 @@ func TestCrossOrigin(t *testing.T) {
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	}}).URLs()[0]
 	for _, c := range []struct {
-		url, method, path, origin string
-		status                    int
-		allowed                   string
+		url     string
+		method  string
+		path    string
+		origin  string
+		status  int
+		allowed string
 	}{
 		{closed, "GET", "/connectors", page, 200, ""},
 		{closed, "PUT", "/connectors/a/pause", page, 403, ""},

@@ -168,9 +168,10 @@ func TestTasksOfWorkersThatLeft(t *testing.T) {
 	t.Parallel()
 	group := &listAnswers{members: map[string]bool{"w1": true}}
 	for _, test := range []struct {
-		state            connect.State
-		worker, restarts string
-		want             connect.Condition
+		state    connect.State
+		worker   string
+		restarts string
+		want     connect.Condition
 	}{
 		{connect.Running, "w1", "", "idle"},
 		{connect.Running, "w2", "", "unassigned"},

@@ -73,10 +73,12 @@ const properties = "text/x-java-properties"
 // contains the settings.
 func TestConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
-		accept, text string
-		status       int
-		media, tag   string
-		body         string
+		accept string
+		text   string
+		status int
+		media  string
+		tag    string
+		body   string
 	}{
 		{"", "", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
 		{"*/*", "# c\n", 200, "application/json", "", `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
@@ -107,9 +109,12 @@ func TestConnectorConfigAsText(t *testing.T) {
 // A text without problems is accepted, whatever its format is called. Conditions follow RFC 9110.
 func TestPutConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
-		media, body, match, none string
-		status                   int
-		says                     string
+		media  string
+		body   string
+		match  string
+		none   string
+		status int
+		says   string
 	}{
 		{properties, "# c\nx=2\n", "", "", 200, ""},
 		{properties + "; charset=utf-8", "x=2\n", `"7"`, "", 200, ""},

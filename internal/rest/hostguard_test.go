@@ -139,9 +139,10 @@ func (m *metricsWorker) ConnectorMetrics(name string) (connect.Metrics, error) {
 // The names of this machine are its own and the one to which the resolver completes it.
 func TestHostnamesOfMachine(t *testing.T) {
 	for _, c := range []struct {
-		hostname, canonical string
-		err                 error
-		want                string
+		hostname  string
+		canonical string
+		err       error
+		want      string
 	}{
 		{"web1", "Web1.corp.example.com.", nil, "web1.corp.example.com"},
 		{"web1.corp.example.com", "", errors.New("no such host"), "web1.corp.example.com"},

@@ -103,9 +103,10 @@ func TestMetricsAreReadByAddress(t *testing.T) {
 	loopback := served(t, "http://127.0.0.1:0")
 	restricted := served(t, "http://0.0.0.0:0", "connect.example.com")
 	for _, c := range []struct {
-		server     *Server
-		line, host string
-		allowed    bool
+		server  *Server
+		line    string
+		host    string
+		allowed bool
 	}{
 		{server: restricted, line: "GET /metrics", host: "10.1.2.3:8083", allowed: true},
 		{server: restricted, line: "GET /metrics", host: "[fd00::1]:8083", allowed: true},

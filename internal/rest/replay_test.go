@@ -135,10 +135,7 @@ func (s *standIn) with(h Herder) Worker {
 		},
 		SetTargetState: func(name string, _ connect.TargetState) error { return h.Restart(name) },
 		Configs: Configs{
-			Validate: func(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation,
-				error) {
-				return &check.Validation{Name: class, Errors: len(settings)}, nil
-			},
+			Validate:    validationOf,
 			Definitions: definitions, Write: s.write, Delete: s.delete,
 			Source: func(string, bool) ([]byte, string, error) { return nil, "", nil },
 		},
@@ -162,13 +159,14 @@ func (s *standIn) change(c *replaytest.Step) bool {
 	switch {
 	case c.Until != "":
 		s.until(c)
-	case c.Method == "", notYet.MatchString(c.Path):
+	case c.Method == "", notYet.MatchString(c.Path): // the answer is compared
 	case strings.HasSuffix(path, "/config/validate"):
 		var settings map[string]string
 		body, _ := c.Body.(string) // a stand-in knows no plugins
 		return c.Method == "PUT" && c.Status != 415 &&
 			((json.Unmarshal([]byte(body), &settings) == nil && settings != nil) || c.Status == 200)
 	case path == "/connector-plugins/org.apache.kafka.connect.transforms.InsertField/config":
+		// a stand-in knows its settings
 	case strings.HasSuffix(path, "/offsets"), strings.Contains(path, "/topics"), strings.HasPrefix(path, "/admin"):
 		return false
 	case steered.MatchString(c.Path):
@@ -177,13 +175,19 @@ func (s *standIn) change(c *replaytest.Step) bool {
 		return c.Status == 400 // a stand-in knows no plugins
 	case c.Method == "OPTIONS", c.Status == 406, c.Status == 415:
 		return false
-	case c.Status >= 400 && c.Status != 405 && c.Method != "GET" && c.Method != "HEAD":
-	case c.Status >= 500, strings.Contains(c.Path, "nnnnnnnnnn"), hasLong(c.Sent):
-	case c.Method == "POST" && c.Status < 300, c.Method == "PUT" && c.Status < 300:
+	case c.Status >= 400 && c.Status != 405 && c.Method != "GET" && c.Method != "HEAD": // the answer is compared
+	case c.Status >= 500, strings.Contains(c.Path, "nnnnnnnnnn"), hasLong(c.Sent): // the answer is compared
+	case c.Method == "POST" && c.Status < 300, c.Method == "PUT" && c.Status < 300: // the answer is compared
 	default:
 		return false
 	}
 	return true
+}
+
+// validationOf is the validation of a stand-in, which knows no plugins.
+func validationOf(
+	_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
+	return &check.Validation{Name: class, Errors: len(settings)}, nil
 }
 
 // hasLong reports whether a header exceeds Jetty's buffer. The worker does not have its limits.

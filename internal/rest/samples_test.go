@@ -49,14 +49,15 @@ const everyAddress = "http://:0"
 
 // A samplesCase is a request by somebody, its response, and what else may be requested.
 type samplesCase struct {
-	options    Options
-	show, host string
-	header     string
-	status     int
-	shown      string
-	message    string // a part of the response
-	full       int    // status of requests for a sample of values
-	shape      int    // status of requests for a sample of shapes
+	options Options
+	show    string
+	host    string
+	header  string
+	status  int
+	shown   string
+	message string // a part of the response
+	full    int    // status of requests for a sample of values
+	shape   int    // status of requests for a sample of shapes
 }
 
 // Values of records are shown to users on this machine and to users who have logged on. Others see the shape, or
@@ -210,9 +211,11 @@ func checkTools(t *testing.T, a *sampleAsker) {
 func TestInvalidSampleRequests(t *testing.T) {
 	worker := &sampleWorker{shows: "full"}
 	for _, c := range []struct {
-		method, path, body string
-		status             int
-		says               string
+		method string
+		path   string
+		body   string
+		status int
+		says   string
 	}{
 		{"GET", "/samples/2", "", 404, "no such sample"},
 		{"GET", "/samples/1?as=csv", "", 400, "expected test"},

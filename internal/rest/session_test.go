@@ -345,9 +345,10 @@ func TestSessionSettings(t *testing.T) {
 		assert.Error(t, err, c.want, name)
 	}
 	for _, c := range []struct {
-		algorithm   string
-		bits, bytes int
-		want        string
+		algorithm string
+		bits      int
+		bytes     int
+		want      string
 	}{
 		{"HmacSHA256", 0, 32, ""}, {"HmacSHA512", 0, 64, ""}, {"HmacSHA256", 128, 16, ""},
 		{"HmacSHA256", 4096, 512, ""},

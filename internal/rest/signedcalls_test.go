@@ -17,10 +17,11 @@ import (
 
 // A signedCase is a call that is signed, then changed, and its response.
 type signedCase struct {
-	call, body string
-	change     func(*http.Request)
-	status     int
-	want       string
+	call   string
+	body   string
+	change func(*http.Request)
+	status int
+	want   string
 }
 
 // A call needs only its signature, whatever access checks users have. A call that was changed, forged, repeated, or

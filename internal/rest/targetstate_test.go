@@ -81,11 +81,12 @@ func TestAnswersToChangesWaitForTheView(t *testing.T) {
 // With onlyFailed only failed instances are restarted.
 func TestRestartMatrix(t *testing.T) {
 	for _, c := range []struct {
-		query           string
-		connector, task connect.State
-		status          int
-		shown           string
-		done            int
+		query     string
+		connector connect.State
+		task      connect.State
+		status    int
+		shown     string
+		done      int
 	}{
 		{"", connect.Running, connect.Failed, 204, "", 1},
 		{"?includeTasks=maybe", connect.Running, connect.Running, 204, "", 1},
@@ -125,9 +126,12 @@ func sent(worker double, method, path, body string, headers ...string) *httptest
 // Changes are checked for their media type, method and content.
 func TestRejectedChanges(t *testing.T) {
 	for _, c := range []struct {
-		method, path, body, media string
-		status                    int
-		says                      string
+		method string
+		path   string
+		body   string
+		media  string
+		status int
+		says   string
 	}{
 		{"PUT", "/connectors/a/resume", "", "", 202, ""},
 		{"PUT", "/connectors/a/resume", "", "application/json; charset=utf-8", 202, ""},
@@ -169,8 +173,9 @@ func TestRejectedChanges(t *testing.T) {
 func TestCrossOriginRequestsChangeNothing(t *testing.T) {
 	s := served(t, "http://127.0.0.1:0")
 	for _, c := range []struct {
-		line, header string
-		status       int
+		line   string
+		header string
+		status int
 	}{
 		{"POST /connectors/a/restart", "Origin: http://page.example", 403},
 		{"POST /connectors/a/restart", "Sec-Fetch-Site: cross-site", 403},

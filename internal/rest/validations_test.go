@@ -18,8 +18,10 @@ import (
 // checks counts concurrent validations and blocks them until goOn is closed.
 type checks struct {
 	*standIn
-	begun, most, now atomic.Int32
-	goOn             chan struct{}
+	begun atomic.Int32
+	most  atomic.Int32
+	now   atomic.Int32
+	goOn  chan struct{}
 }
 
 func (c *checks) wait() {

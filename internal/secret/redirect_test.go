@@ -46,10 +46,12 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		t.Errorf("expected 10 requests and an error, found %d, %v", len(received), err)
 	}
 	for _, c := range []struct {
-		method, path, body string
-		secretAt           []string // paths that were requested with a secret
-		noSecretAt         []string
-		refused            bool
+		method     string
+		path       string
+		body       string
+		secretAt   []string // paths that were requested with a secret
+		noSecretAt []string
+		refused    bool
 	}{
 		{method: "GET", path: "/here-end", secretAt: []string{"/here-end", "/end"}},
 		{method: "POST", path: "/here-end", body: "secret", secretAt: []string{"/here-end", "/end"}},

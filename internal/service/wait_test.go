@@ -14,8 +14,9 @@ import (
 // corrected secret is only used by the destination service to request tokens.
 func TestCorrectedDestinationRestartsTask(t *testing.T) {
 	for name, k := range map[string]struct {
-		wrong, right map[string]string
-		tokens       bool
+		wrong  map[string]string
+		right  map[string]string
+		tokens bool
 	}{
 		"password": {
 			wrong: map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "wr0ng"},

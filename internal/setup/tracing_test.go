@@ -17,8 +17,10 @@ func TestTracingSettings(t *testing.T) {
 	const lines, here = "bootstrap.servers=embedded\n", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
 	const endpoint = "tracing.otlp.endpoint=http://127.0.0.1:1\n"
 	for _, test := range []struct {
-		environ, lines, want string
-		warns                bool
+		environ string
+		lines   string
+		want    string
+		warns   bool
 	}{
 		{lines: "tracing.otlp.endpoint=collector:4317", want: ":2: tracing.otlp.endpoint: expected http://HOST:PORT"},
 		{lines: endpoint + "tracing.otlp.headers=geheim", want: ":3: tracing.otlp.headers: expected NAME=VALUE"},

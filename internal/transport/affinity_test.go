@@ -39,25 +39,25 @@ func newCursors(delay time.Duration) *cursors {
 
 // ServeHTTP responds to /NAME/PAGE, where page 0 issues the first token, and with 401 in a session that has ended,
 // unless the service reopens it.
-func (s *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	time.Sleep(s.delay)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (cu *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(cu.delay)
+	cu.mu.Lock()
+	defer cu.mu.Unlock()
 	id := ""
 	if c, err := r.Cookie("SID"); err == nil {
 		id = c.Value
 	}
-	s.answers++
-	if s.counts {
-		http.SetCookie(w, &http.Cookie{Name: "BALANCER", Value: fmt.Sprint(s.answers), Path: "/"})
+	cu.answers++
+	if cu.counts {
+		http.SetCookie(w, &http.Cookie{Name: "BALANCER", Value: fmt.Sprint(cu.answers), Path: "/"})
 	}
 	switch {
-	case id == "", s.reopens && !s.sessions[id]:
-		s.opened++
-		id = fmt.Sprint(s.opened)
-		s.sessions[id] = true
+	case id == "", cu.reopens && !cu.sessions[id]:
+		cu.opened++
+		id = fmt.Sprint(cu.opened)
+		cu.sessions[id] = true
 		http.SetCookie(w, &http.Cookie{Name: "SID", Value: id, Path: "/"})
-	case !s.sessions[id]:
+	case !cu.sessions[id]:
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -65,16 +65,16 @@ func (s *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var page int
 	fmt.Sscan(strings.ReplaceAll(r.URL.Path, "/", " "), &name, &page)
 	key := id + " " + name
-	if page > 0 && s.issued[key] != page {
-		s.rejected++
+	if page > 0 && cu.issued[key] != page {
+		cu.rejected++
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	s.issued[key] = page + 1
+	cu.issued[key] = page + 1
 }
 
 // send reads one page of a read.
-func (s *cursors) send(ctx context.Context, t *testing.T, c *Client, affinity *Affinity, target string) *Answer {
+func (cu *cursors) send(ctx context.Context, t *testing.T, c *Client, affinity *Affinity, target string) *Answer {
 	t.Helper()
 	answer, err := c.Do(WithAffinity(ctx, affinity), get(target))
 	require.NoError(t, err)

@@ -32,11 +32,13 @@ import (
 
 // wires is a network in memory, for synctest.
 type wires struct {
-	conns     chan net.Conn
-	once      sync.Once
-	closed    chan struct{}
-	dials     atomic.Int64
-	now, most atomic.Int64 // connections
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+	dials  atomic.Int64
+	// connections
+	now  atomic.Int64
+	most atomic.Int64
 }
 
 func (w *wires) Accept() (net.Conn, error) {
@@ -611,11 +613,13 @@ func TestFetchRetriesIncompleteResponses(t *testing.T) {
 
 // gateway issues tokens and sessions like SAP: the session id changes with the first response after the token.
 type gateway struct {
-	mu              sync.Mutex
-	session, tokens int
-	fetches         []string
-	answer          func(g *gateway, w http.ResponseWriter, r *http.Request) bool
-	writes, refused int
+	mu      sync.Mutex
+	session int
+	tokens  int
+	fetches []string
+	answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+	writes  int
+	refused int
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -33,8 +33,9 @@ type expiring struct {
 	logons   int // right passwords
 	writes   int
 	// delay of each answer, and of answers without a session.
-	delay, logonDelay time.Duration
-	refusesWrites     bool
+	delay         time.Duration
+	logonDelay    time.Duration
+	refusesWrites bool
 	// single ends all sessions when another one is opened.
 	single bool
 	seen   []string // methods and whether there was a cookie
@@ -455,9 +456,10 @@ func TestSessionsThatEndEarly(t *testing.T) {
 // onlySession is a service whose newest session ends the others. Requests in these open another one, or are answered by
 // a status.
 type onlySession struct {
-	mu             sync.Mutex
-	expired        int
-	opened, writes int
+	mu      sync.Mutex
+	expired int
+	opened  int
+	writes  int
 }
 
 func (s *onlySession) ServeHTTP(w http.ResponseWriter, r *http.Request) {

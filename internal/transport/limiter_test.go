@@ -23,8 +23,10 @@ import (
 
 // traffic counts concurrent requests at the service.
 type traffic struct {
-	now, most, all atomic.Int64
-	takes          time.Duration
+	now   atomic.Int64
+	most  atomic.Int64
+	all   atomic.Int64
+	takes time.Duration
 }
 
 func (t *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -68,8 +70,9 @@ func all(t *testing.T, n int, clients ...*Client) time.Duration {
 
 func TestConcurrentRequestsAreBounded(t *testing.T) {
 	for _, c := range []struct {
-		first, second limits.Limits
-		most          int64
+		first  limits.Limits
+		second limits.Limits
+		most   int64
 	}{
 		{limits.Limits{}, limits.Limits{}, 4}, {limits.Limits{Concurrent: 7}, limits.Limits{Concurrent: 9}, 7},
 		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 3}, 3},

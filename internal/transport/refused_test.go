@@ -18,10 +18,12 @@ import (
 
 // refusing is a service without sessions that rejects a number of requests, or all after a number.
 type refusing struct {
-	mu       sync.Mutex
-	from, to int // of the requests since the last change
-	n        int
-	refused  []time.Time
+	mu sync.Mutex
+	// of the requests since the last change
+	from    int
+	to      int
+	n       int
+	refused []time.Time
 }
 
 func (r *refusing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {

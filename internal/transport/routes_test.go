@@ -215,8 +215,9 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 		http.Redirect(w, r, elsewhere.URL+"/x", http.StatusFound)
 	})
 	for name, c := range map[string]struct {
-		roles        []string
-		header, want string
+		roles  []string
+		header string
+		want   string
 	}{
 		"basic":  {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"},
 		"oauth2": {byOAuth2(endpoint.URL), "Authorization", "Bearer t0ken-1"},

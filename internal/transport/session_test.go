@@ -180,10 +180,11 @@ func TestSessionTimedOut(t *testing.T) {
 	const inXML = `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>ZS/001</code>` +
 		`<message xml:lang="en">Training session not found</message></error>`
 	for name, k := range map[string]struct {
-		kind, body string
-		times      int
-		answers    string
-		status     uint16
+		kind    string
+		body    string
+		times   int
+		answers string
+		status  uint16
 	}{
 		"once":         {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
 		"always":       {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},

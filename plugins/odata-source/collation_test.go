@@ -13,11 +13,12 @@ import (
 
 // collated is a service with text keys. It sorts them by one collation and compares them in filters by another.
 type collated struct {
-	keys         []string
-	page         int
-	by, compares func(a, b string) int
-	counts       bool
-	requests     []string
+	keys     []string
+	page     int
+	by       func(a, b string) int
+	compares func(a, b string) int
+	counts   bool
+	requests []string
 }
 
 func (c *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -121,8 +121,9 @@ func TestOffsets(t *testing.T) {
 	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3),
 		wit.StringEntry("of the host", "x")}
 	for _, test := range []struct {
-		partition, offset []wit.OffsetEntry
-		ok                bool
+		partition []wit.OffsetEntry
+		offset    []wit.OffsetEntry
+		ok        bool
 	}{
 		{partition: partition, offset: good, ok: true},
 		{partition: partition, ok: true},

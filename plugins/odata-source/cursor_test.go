@@ -243,8 +243,7 @@ func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	}
 	dated(t, service, 10249, "2024-07-01T02:00:00")
 	offset = load.poll(offset)
-	if !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0],
-		"OrderDate%20ge%20") {
+	if !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
 		t.Errorf("expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)
 	}
 	load.poll(offset)

@@ -277,8 +277,9 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 // other than one entity, the entity is not deleted. It is if it no longer meets the filter.
 func TestFailedRereadIsNoDelete(t *testing.T) {
 	for _, test := range []struct {
-		name, message string
-		answered      func(r *wit.Response)
+		name     string
+		message  string
+		answered func(r *wit.Response)
 	}{
 		{"a 404 without a body", "HTTP 404 without a body; it is not considered deleted", func(r *wit.Response) {
 			r.Status = 404
@@ -544,8 +545,9 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		// lost is the number of pages of the snapshot that the service no longer has.
-		lost, rows int
-		ends       bool
+		lost int
+		rows int
+		ends bool
 	}{
 		{name: "whole", rows: 77, ends: true},
 		{name: "a page is lost", lost: 1, rows: 116, ends: true},

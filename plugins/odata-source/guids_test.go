@@ -18,12 +18,17 @@ import (
 // case-insensitive, so all spellings are the same entity.
 type guidService struct {
 	// rows contains the current rows. The next delta link reports changed and deleted.
-	rows, changed, deleted []string
+	rows    []string
+	changed []string
+	deleted []string
 	// loaded, address, delta and tombstone write a GUID in a row of a load, in the address of any row, in a row of
 	// changes and in a deleted entry.
-	loaded, address, delta, tombstone func(string) string
-	atom                              bool
-	token                             int
+	loaded    func(string) string
+	address   func(string) string
+	delta     func(string) string
+	tombstone func(string) string
+	atom      bool
+	token     int
 }
 
 // unaddressed leaves out the address of a row.
@@ -122,8 +127,11 @@ func TestGuidsInAnotherCase(t *testing.T) {
 	lower := strings.ToLower
 	upper := strings.ToUpper
 	for _, test := range []struct {
-		name                              string
-		loaded, address, delta, tombstone func(string) string
+		name      string
+		loaded    func(string) string
+		address   func(string) string
+		delta     func(string) string
+		tombstone func(string) string
 	}{
 		{"tombstones in upper case", lower, lower, lower, upper},
 		{"tombstones in lower case", upper, upper, upper, lower},
@@ -166,8 +174,9 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 	lower := strings.ToLower
 	upper := strings.ToUpper
 	for _, c := range []struct {
-		name             string
-		rows, tombstones func(string) string
+		name       string
+		rows       func(string) string
+		tombstones func(string) string
 	}{
 		{"tombstones in upper case", lower, upper},
 		{"tombstones in lower case", upper, lower},

@@ -404,8 +404,7 @@ func TestRejectionThatQuotesRequest(t *testing.T) {
 	load.targets = nil
 	load.all(nil)
 	load.same(service, "Orders")
-	if !strings.HasSuffix(load.targets[1],
-		"/Orders?$inlinecount=allpages&$format=json") || len(load.targets) != 3 {
+	if !strings.HasSuffix(load.targets[1], "/Orders?$inlinecount=allpages&$format=json") || len(load.targets) != 3 {
 		t.Errorf("found %s", strings.Join(load.targets, "\n"))
 	}
 }
@@ -416,8 +415,9 @@ type stubborn struct {
 	page    int
 	filters bool // applies the filter K gt n
 	// noLinks: the service returns no links. countsPage: it counts the rows of the page.
-	noLinks, countsPage bool
-	requests            []string
+	noLinks    bool
+	countsPage bool
+	requests   []string
 }
 
 var stubbornMetadata = metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)

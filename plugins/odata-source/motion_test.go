@@ -266,8 +266,10 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
 		"sap.odata.datetime.zone=Europe/Berlin"
 	for _, test := range []struct {
-		first, second, settings string
-		fails                   bool
+		first    string
+		second   string
+		settings string
+		fails    bool
 	}{
 		{first: `Type="Edm.Int32"`, second: `Type="Edm.String"`, fails: true},
 		{first: day, second: `Type="Edm.DateTime"`, settings: dates, fails: true},

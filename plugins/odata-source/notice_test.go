@@ -26,9 +26,11 @@ var one, two = []string{"(OrderID=1,ProductID=2) "}, []string{"(OrderID=1,Produc
 
 // noticed contains bodies of notifications for Order_Details and the triggers or the kind of error that they cause.
 var noticed = []struct {
-	name, headers, body string
-	wakes               []string
-	fault               wit.ErrorKind
+	name    string
+	headers string
+	body    string
+	wakes   []string
+	fault   wit.ErrorKind
 }{
 	{"a notification with a link", "", `<entry` + atomSpaces +
 		`><category term="X.Notification"/><link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via"
@@ -226,10 +228,11 @@ func TestMissingEntities(t *testing.T) {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
 	}
 	for _, test := range []struct {
-		name, codes string
-		status      uint16
-		body        string
-		deleted     bool
+		name    string
+		codes   string
+		status  uint16
+		body    string
+		deleted bool
 	}{
 		{name: "400", status: 400, body: document(`"SY/530"`)},
 		{name: "400 that is listed", codes: "400", status: 400, body: document(`"SY/530"`), deleted: true},
@@ -285,11 +288,12 @@ func TestMissingEntities(t *testing.T) {
 func TestResponsesThatContradictNotifications(t *testing.T) {
 	const exists, missing = true, false
 	for _, test := range []struct {
-		name, notified string
-		confirm        string
-		answers        []bool
-		deleted        bool
-		reads          int
+		name     string
+		notified string
+		confirm  string
+		answers  []bool
+		deleted  bool
+		reads    int
 	}{
 		{name: "created, and an older copy", notified: "created", answers: []bool{missing, exists}, reads: 2},
 		{name: "changed, and an older copy for longer", notified: "updated", answers: []bool{missing, missing},

@@ -12,9 +12,10 @@ import (
 // for the error in a row. It is never read as rows.
 func TestResponsesThatAreNoFeed(t *testing.T) {
 	for name, test := range map[string]struct {
-		status     int
-		kind, body string
-		message    string
+		status  int
+		kind    string
+		body    string
+		message string
 	}{
 		"204": {204, "", "", "HTTP 204 (No Content)"},
 		"v4": {200, "application/json;odata.metadata=minimal",

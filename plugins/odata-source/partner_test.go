@@ -18,10 +18,14 @@ import (
 // again, by key. If keys are consecutive numbers from 1, and none is missing between two pages, it is read once.
 func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	for _, test := range []struct {
-		set, tombstones, format, token string
-		// deleted is the number of rows deleted after the first page of a reading of the set.
-		deleted, loads, seconds int
-		snapshot                bool
+		set        string
+		tombstones string
+		format     string
+		token      string
+		deleted    int // the number of rows deleted after the first page of a reading of the set
+		loads      int
+		seconds    int
+		snapshot   bool
 	}{
 		{set: "Products", tombstones: "on", format: "atom", token: "offset", loads: 1},
 		{set: "Products", tombstones: "off", format: "json", token: "offset", deleted: 3, loads: 1, seconds: 1},
@@ -34,8 +38,8 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 		{set: "Orders", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
 	} {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{Rows: 35, Switches: odatatest.Switches{PageSize: 10,
-				SkipToken: test.token, Tombstones: test.tombstones}})
+			switches := odatatest.Switches{PageSize: 10, SkipToken: test.token, Tombstones: test.tombstones}
+			service := odatatest.New(odatatest.Options{Rows: 35, Switches: switches})
 			follower := newFollower(t, service, tracked00(test.set, "sap.odata#00.format="+test.format)...)
 			reason := start
 			if test.snapshot {
@@ -44,12 +48,11 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 				follower.state = map[string]map[string]any{}
 				follower.log = nil
 			}
-			before := map[string]bool{}
 			id := strings.TrimSuffix(test.set, "s") + "ID"
+			before := map[string]bool{}
 			service.Each(test.set, func(key string, fields map[string]string) { before[fields[id]] = true })
 			deleted := false
-			loads := 0
-			seconds := 0
+			var loads, seconds int
 			follower.answered = func(request *wit.Request, _ *wit.Response) {
 				_, query, _ := strings.Cut(request.Target, "?")
 				switch {
@@ -73,27 +76,32 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 				}
 			}
 			noError(t, follower.catchUp(reason))
-			if loads != test.loads || seconds != test.seconds || service.Count(test.set) != len(before)-test.deleted {
-				t.Errorf("%d loads, %d repeated, %d of %d rows remain", loads, seconds, service.Count(test.set),
-					len(before))
+			remaining := service.Count(test.set)
+			if loads != test.loads || seconds != test.seconds || remaining != len(before)-test.deleted {
+				t.Errorf("%d loads, %d repeated, %d of %d rows remain", loads, seconds, remaining, len(before))
 			}
 			service.Each(test.set, func(_ string, fields map[string]string) {
 				if key := fields[id]; before[key] && follower.state["["+key+"]"] == nil {
 					t.Errorf("row %s is missing in %v", key, follower.targets)
 				}
 			})
-			if marks := follower.log[len(follower.log)-1].headers[feedreader.HeaderMark]; test.snapshot &&
-				marks != "end" {
+			marks := follower.log[len(follower.log)-1].headers[feedreader.HeaderMark]
+			if test.snapshot && marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
-			requests := len(follower.targets)
-			if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 {
-				t.Errorf("behind it: %v, %v", err, follower.targets[requests:])
-			}
+			checkPollIsOneRequest(t, follower)
 			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
 				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(test.set))
 			}
 		})
+	}
+}
+
+func checkPollIsOneRequest(t *testing.T, f *follower) {
+	t.Helper()
+	requests := len(f.targets)
+	if err := f.catchUp(poll); err != nil || len(f.targets) != requests+1 {
+		t.Errorf("the poll after the load: %v, %v", err, f.targets[requests:])
 	}
 }
 

@@ -144,11 +144,13 @@ type reader struct {
 	schemas map[uint32][]wit.SchemaNode
 	// piece is the size of a piece in bytes. kill is the number of pieces after which the reader is killed. -1
 	// means never.
-	piece, kill int
+	piece int
+	kill  int
 	// now is the time of a response. Each response comes after so many milliseconds.
-	now, after int64
-	targets    []string
-	faults     []wit.RowError
+	now     int64
+	after   int64
+	targets []string
+	faults  []wit.RowError
 	// answered changes each response to a page before the plugin receives it. passed is called for every row.
 	answered func(q *wit.Request, r *wit.Response)
 	passed   func(row wit.Row, data []byte)
@@ -338,7 +340,8 @@ func (r *reader) subscribe(address string) (*string, error) {
 type fullLoad struct {
 	reader
 	// rows contains the keys that arrived, values the values of the rows.
-	rows, values []string
+	rows   []string
+	values []string
 	// unfinished reports that the number of requests was not enough.
 	unfinished bool
 }

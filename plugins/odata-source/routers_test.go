@@ -22,16 +22,16 @@ type routed struct {
 	away   func(r *http.Request) bool
 }
 
-func (s *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.away == nil || !s.away(r) {
-		s.Handler.ServeHTTP(w, r)
+func (ro *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if ro.away == nil || !ro.away(r) {
+		ro.Handler.ServeHTTP(w, r)
 		return
 	}
-	if s.header != "" {
-		w.Header().Set(s.header, "2.0")
+	if ro.header != "" {
+		w.Header().Set(ro.header, "2.0")
 	}
-	w.WriteHeader(s.status)
-	_, _ = w.Write([]byte(s.body))
+	w.WriteHeader(ro.status)
+	_, _ = w.Write([]byte(ro.body))
 }
 
 // routerCase is an answer while the application restarts, and the error that it causes.

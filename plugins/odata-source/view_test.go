@@ -40,7 +40,7 @@ func view(rows int) http.Handler {
 		case path + "$metadata":
 			fmt.Fprint(w, viewMetadata)
 			return
-		case path + "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7L)/Set":
+		case path + "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7L)/Set": // answered below
 		default:
 			http.Error(w, `{"error":{"code":"x","message":{"value":"no such path"}}}`, 404)
 			return

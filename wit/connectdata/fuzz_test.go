@@ -73,7 +73,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		for range 10 {
 			b := slices.Clone(whole)
 			switch at := r.IntN(len(b) + 1); {
-			case at == len(b):
+			case at == len(b): // unchanged
 			case r.IntN(3) > 0:
 				b[at] ^= 1 << r.IntN(8)
 			case r.IntN(2) == 0:

@@ -42,8 +42,10 @@ func applied(all []Record) (s *State, wrong map[string]string) {
 
 // ofKafka contains records that a worker of Apache Kafka 4.3.1 wrote, and the records that we write for the same.
 var ofKafka = []struct {
-	name, key, value string
-	ours             func() []Record
+	name  string
+	key   string
+	value string
+	ours  func() []Record
 }{
 	{"session key", "session-key", `{"key":"SQwWAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw=","algorithm":"HmacSHA256",` +
 		`"creation-timestamp":1795198231502}`, func() []Record {

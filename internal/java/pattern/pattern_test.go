@@ -85,8 +85,9 @@ func FuzzPattern(f *testing.F) {
 // java.util.regex 17.
 func TestJavaPatterns(t *testing.T) {
 	for _, x := range []struct {
-		pattern, topic string
-		want           bool
+		pattern string
+		topic   string
+		want    bool
 	}{
 		{pattern: `a{2,3}+b`, topic: "aaab", want: true},
 		{pattern: `a++ab`, topic: "aaab"},

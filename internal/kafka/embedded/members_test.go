@@ -240,8 +240,9 @@ func TestSlowMembersStay(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	type pair struct {
-		slow, other *member
-		answer      <-chan error
+		slow   *member
+		other  *member
+		answer <-chan error
 	}
 	pairs := map[string]*pair{}
 	for group, test := range map[string]struct{ rejoins, reconnects bool }{

@@ -14,8 +14,9 @@ import (
 func TestParseJAAS(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct {
-		name, text string
-		options    map[string]string
+		name    string
+		text    string
+		options map[string]string
 	}{
 		{"usual", class + ` required username="alice" password="alice-secret";`, map[string]string{"username": "alice",
 			"password": "alice-secret"}},

@@ -79,8 +79,8 @@ func TestUnchangedModules(t *testing.T) {
 		"cut off":                section(11, 2, 0, 0x41, 0, 0x0b, 1, 'a'),
 		"left over":              section(11, 1, 0, 0x41, 0, 0x0b, 1, 'a', 7),
 		"size too big":           {11, 99, 1},
-		"beyond 32 bits": section(
-			11, 2, 0, 0x41, 0x80, 0x80, 0x80, 0x80, 0x10, 0x0b, 1, 'a', 0, 0x41, 1, 0x0b, 1, 'b'),
+		"beyond 32 bits": section(11, 2, 0, 0x41,
+			0x80, 0x80, 0x80, 0x80, 0x10, 0x0b, 1, 'a', 0, 0x41, 1, 0x0b, 1, 'b'),
 	} {
 		module = append([]byte("\x00asm\x01\x00\x00\x00"), module...)
 		if got := joinSegments(module); !bytes.Equal(got, module) {

@@ -131,7 +131,8 @@ func TestIdentity(t *testing.T) {
 	service := wit.StringEntry("service", "/a")
 	entitySet := wit.StringEntry("entityset", "B")
 	cases := []struct {
-		a, b []wit.OffsetEntry
+		a    []wit.OffsetEntry
+		b    []wit.OffsetEntry
 		same bool
 	}{
 		{a: []wit.OffsetEntry{service, entitySet}, b: []wit.OffsetEntry{entitySet, service}, same: true},

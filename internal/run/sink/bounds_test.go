@@ -65,9 +65,10 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		bulk []byte
 		// bodies, not memos, are large; again: only the bodies of rows that are encoded once more are large.
-		bodies, again bool
-		inFlight      int
-		bounded       bool
+		bodies   bool
+		again    bool
+		inFlight int
+		bounded  bool
 	}{
 		"memos":                   {bulk: bulk, bounded: true},
 		"bodies":                  {bulk: bulk, bodies: true, bounded: true},

@@ -413,7 +413,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, reco
 			line += "=" + value
 		}
 		switch h := hinted[uint32(i)]; {
-		case h == "", strings.HasPrefix(h, wit.HintMoved):
+		case h == "", strings.HasPrefix(h, wit.HintMoved): // written
 		case requestsCheck(h):
 			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i),
 				Error: wit.Error{Kind: wit.ErrorUnsupported, Message: "it is not looked up"}})

@@ -236,7 +236,7 @@ func (m *mortal) operate(t *testing.T, err error, written []string) {
 	t.Helper()
 	var doubts *inDoubtError
 	switch {
-	case errors.As(err, &doubts):
+	case errors.As(err, &doubts): // an operator has to decide
 	case err != nil && !strings.Contains(err.Error(), errDead.Error()):
 		t.Fatal(err)
 	}

@@ -102,8 +102,7 @@ func TestLedgerEvents(t *testing.T) {
 		{func() event { return deliveryStart{of(3), true} }, "theirs"},
 		{func() event { return revoked{owned, false} }, "offset 4 left"},
 		{func() event { return assigned{owned} }, ""},
-		// of the previous assignment
-		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
+		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"}, // of the former assignment
 		{func() event { return offsetFetched{tp: at, committed: 4} }, ""},
 		{func() event { return read(4, 5) }, "4 5"},
 		{func() event { return deliveryStart{items, true} }, "theirs"},
@@ -126,9 +125,12 @@ func TestLedgerEvents(t *testing.T) {
 
 // recordState is the state of a record in a model of a partition.
 type recordState struct {
-	read, settled, doubt bool
+	read    bool
+	settled bool
+	doubt   bool
 	// requested: a delivery with it has started. sent: it must not be sent twice, is announced and not settled.
-	requested, sent bool
+	requested bool
+	sent      bool
 }
 
 // modelled is a ledger of one partition next to a model of it, which tracks each record separately.
@@ -142,10 +144,12 @@ type modelled struct {
 	items  []*item   // read, and in no delivery
 	begun  [][]*item // deliveries in progress
 	// taken is a commit in progress, by what was announced before, with its metadata and record states.
-	taken, stored commitEntry
-	underWay      bool
-	number        int
-	then, last    []recordState
+	taken    commitEntry
+	stored   commitEntry
+	underWay bool
+	number   int
+	then     []recordState
+	last     []recordState
 }
 
 // start starts an assignment from the last stored commit, as after a kill: its metadata must agree with the events
@@ -260,8 +264,11 @@ func (m *modelled) commit() {
 		offsets := map[string]map[int32]kgo.EpochOffset{"t": {0: {Offset: m.taken.offset}}}
 		if m.IntN(3) == 0 {
 			m.l.apply(commitFailed{offsets})
-		} else if m.l.apply(commitSucceeded{offsets, m.number}); !m.l.isDurable(m.number) {
-			m.t.Fatal("the deliveries announced before the commit are not stored")
+		} else {
+			m.l.apply(commitSucceeded{offsets, m.number})
+			if !m.l.isDurable(m.number) {
+				m.t.Fatal("the deliveries announced before the commit are not stored")
+			}
 		}
 		// may be stored although the response was lost
 		m.stored = m.taken

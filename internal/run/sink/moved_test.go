@@ -189,10 +189,12 @@ func checkCopied(t *testing.T, c copiedCase) {
 func TestDecisionsAboutAnotherLog(t *testing.T) {
 	at := topicPartition{"t", 0}
 	for _, c := range []struct {
-		name, send, skip string
-		next             int64
-		found            kafka.CommitMetadata
-		fails            string
+		name  string
+		send  string
+		skip  string
+		next  int64
+		found kafka.CommitMetadata
+		fails string
 	}{
 		{"skipped, translated", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 2, Mismatch: "copied", End: 5},
 			"errors.uncertain.skip=t-0@3"},
@@ -268,10 +270,11 @@ func TestRepeatableRowsOfCopyAreResent(t *testing.T) {
 // because of it, they stay in doubt, and a row that it rejects for its content is an ordinary rejected row.
 func TestRejectedRowsOfCopy(t *testing.T) {
 	for _, c := range []struct {
-		name, known string
-		kind        wit.ErrorKind
-		fails       []string
-		sent        int
+		name  string
+		known string
+		kind  wit.ErrorKind
+		fails []string
+		sent  int
 	}{
 		{"all rows", " " + knows, wit.ErrorConfig, []string{`offset 1, key "b"`, "was not about this log",
 			"errors.uncertain.send=t-0@1,t-0@2,t-0@3"}, 0},

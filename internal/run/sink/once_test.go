@@ -342,9 +342,10 @@ func existing(x *world) {
 // is sent twice.
 func TestRecordsOfAKilledRun(t *testing.T) {
 	for _, c := range []struct {
-		name      string
-		rows, one int
-		first     int // records that were committed before
+		name  string
+		rows  int
+		one   int
+		first int // records that were committed before
 	}{{"first load", 500, 500, 0}, {"batches of another size", 500, 30, 0}, {"after a commit", 100, 100, 300}} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})

@@ -35,8 +35,9 @@ func (rejectingChain) Apply(_ context.Context, b *record.Batch) (faults []wit.Ro
 
 // A poisonCase is a record's value that cannot be written, and the fault.
 type poisonCase struct {
-	value, fault string
-	each         int // rows in a request
+	value string
+	fault string
+	each  int // rows in a request
 }
 
 var poisonCases = map[string]poisonCase{

@@ -96,11 +96,12 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
 	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
 	for name, c := range map[string]struct {
-		status         uint16
-		settle         []error
-		open           []error
-		opens          int
-		want, metadata string
+		status   uint16
+		settle   []error
+		open     []error
+		opens    int
+		want     string
+		metadata string
 	}{
 		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
 		"two traps": {201, []error{errTrap, errTrap}, nil, 1,

@@ -434,7 +434,7 @@ func TestTransforms(t *testing.T) {
 				for i, r := range b.Rows {
 					r.RowIndex = uint32(i)
 					switch v := string(b.Bytes(r.Value)); v {
-					case "drop":
+					case "drop": // no output
 					case "twice":
 						out = append(out, r, r)
 					case "fault":

@@ -45,8 +45,11 @@ type stack struct {
 // workplace contains what a worker needs to run.
 type workplace struct {
 	// Plugins and Cache are folders; Broker and Service are addresses.
-	Plugins, Cache, Broker, Service string
-	Settings                        []string
+	Plugins  string
+	Cache    string
+	Broker   string
+	Service  string
+	Settings []string
 	// idle is how long an unused instance is kept. Zero means the worker's default.
 	idle time.Duration
 	// listen replaces a worker's listener, and the task runs until ctx ends. If nil, there is no listener, and the task
@@ -151,17 +154,17 @@ func (w workplace) client() (*transport.Client, []wit.Setting, error) {
 // class is the short name of the source's class.
 const class = "ODataSource"
 
-func (x *stack) run(t *testing.T) *Task {
+func (st *stack) run(t *testing.T) *Task {
 	t.Helper()
-	task, err := x.place.worker(t.Context())
+	task, err := st.place.worker(t.Context())
 	require.NoError(t, err)
 	return task
 }
 
 // keys counts the records of a topic by key.
-func (x *stack) keys(t *testing.T, topic string) map[string]int {
+func (st *stack) keys(t *testing.T, topic string) map[string]int {
 	t.Helper()
-	reader, err := kafka.NewReader(x.kafka)
+	reader, err := kafka.NewReader(st.kafka)
 	require.NoError(t, err)
 	defer reader.Close()
 	keys := map[string]int{}
@@ -371,17 +374,17 @@ func TestNextLinkToAnotherHost(t *testing.T) {
 	runtest.Fails(t, err, "elsewhere.example", "sap.odata.link.hosts")
 }
 
-func (x *stack) store(t *testing.T) *offset.Store {
+func (st *stack) store(t *testing.T) *offset.Store {
 	t.Helper()
-	s, err := offset.Open(t.Context(), x.kafka, offset.DefaultConfig(), nil, nil)
+	s, err := offset.Open(t.Context(), st.kafka, offset.DefaultConfig(), nil, nil)
 	require.NoError(t, err)
 	return s
 }
 
 // covered returns the number of rows before the stored offset, and whether the offset is inside a page.
-func (x *stack) covered(t *testing.T) (int, bool) {
+func (st *stack) covered(t *testing.T) (int, bool) {
 	t.Helper()
-	s := x.store(t)
+	s := st.store(t)
 	defer s.Close()
 	entries, err := s.All(t.Context(), "c")
 	require.NoError(t, err)

@@ -465,7 +465,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		case text == "!given up" && r.givenUp > 0:
 			r.givenUp--
 			return p, &plugin.PageLost{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
-		case text == "!given up":
+		case text == "!given up": // given up often enough
 		case r.page.leave:
 			r.page.leave = false
 			r.page.origin++
@@ -481,7 +481,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		case text == "!stale" && r.staleOnce:
 			r.staleOnce = false
 			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
-		case text == "!stale":
+		case text == "!stale": // no longer stale
 		case text == "!transient":
 			return p, &wit.Error{Kind: wit.ErrorTransient, Message: "busy"}
 		case text == "!always stale":
@@ -544,7 +544,8 @@ type broker struct {
 	offsets map[string][]wit.OffsetEntry
 	pending map[string][]wit.OffsetEntry
 	// events counts events; at the event number `kill` everything ends.
-	events, kill int
+	events int
+	kill   int
 	// killAfter, if not zero, kills the worker after that many more stored offsets.
 	killAfter int
 	flushes   bool // every acknowledged offset is stored at once, otherwise at random

@@ -223,7 +223,8 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 		w := newWorld(r, rows("a", 3))
 		for i, c := range []struct {
 			subscription string
-			makes, kill  bool
+			makes        bool
+			kill         bool
 			asked        bool
 		}{
 			{subscription: "1", makes: true},

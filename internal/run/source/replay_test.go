@@ -69,7 +69,8 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 	for name, c := range map[string]struct {
 		bad task.DeadLetter
 		// ends: the replay ends with this fault; back: the dead letter is put back with it.
-		ends, back string
+		ends string
+		back string
 		// links contains the documents that others nest; missing ones do not exist.
 		links  map[string][]string
 		plugin reader

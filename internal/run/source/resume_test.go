@@ -150,12 +150,13 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 
 // scenario is a feed's history over several workers.
 type scenario struct {
-	r           *rand.Rand
-	exact, lies bool
-	feeds       int
-	pages       [][]string
-	deleted     map[string]bool
-	w           *world
+	r       *rand.Rand
+	exact   bool
+	lies    bool
+	feeds   int
+	pages   [][]string
+	deleted map[string]bool
+	w       *world
 	// order is the index of each row, by its line.
 	order map[string]int
 	// ends contains the number of rows up to and including each numbered row, by page; firsts the number before each

@@ -27,8 +27,9 @@ func (v *version) Release(string)                               {}
 func (v *version) Version() string                              { return v.name }
 
 type bound struct {
-	current, candidate *version
-	rejected           string
+	current   *version
+	candidate *version
+	rejected  string
 }
 
 func (b *bound) Current() PluginVersion[string] { return b.current }
@@ -59,8 +60,8 @@ func newPlugin(b *bound, fits error) *Plugin[string, *state] {
 	return NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opener[string, *state]{
 		New:       func(c PluginVersion[string]) *state { return &state{c} },
 		VersionOf: func(o *state) PluginVersion[string] { return o.code },
-		CallOpen: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.RequestBatch,
-			error) {
+		CallOpen: func(
+			_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.RequestBatch, error) {
 			v := o.code.(*version)
 			n := v.opens.Add(1)
 			if v.open != nil {
@@ -76,7 +77,8 @@ func newPlugin(b *bound, fits error) *Plugin[string, *state] {
 // also for later attempts of the task. Other errors keep their kind.
 func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 	for _, test := range []struct {
-		kind, want wit.ErrorKind
+		kind wit.ErrorKind
+		want wit.ErrorKind
 	}{
 		{wit.ErrorNotFound, wit.ErrorTransient},
 		{wit.ErrorUnsupported, wit.ErrorUnsupported},

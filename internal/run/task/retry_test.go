@@ -36,7 +36,8 @@ func TestRetryPolicy(t *testing.T) {
 			return out
 		}
 		for name, c := range map[string]struct {
-			found, want []time.Duration
+			found []time.Duration
+			want  []time.Duration
 		}{
 			"none":           {ends(task.RetryPolicy{}, 5), nil},
 			"until the time": {ends(task.RetryPolicy{Timeout: 2 * time.Second}, 9), ms(300, 900, 2000)},

@@ -123,7 +123,7 @@ func (c chance) stage(first bool, odd int) string {
 	}
 	set := func(of map[string]any, option string) {
 		switch {
-		case odd > 0 && c.in(8):
+		case odd > 0 && c.in(8): // the option is missing
 		case odd > 0 && c.in(odd):
 			of[option] = c.oddText()
 		case odd == 0 && (option == "regex" || option == "pattern"): // a pattern with every group

@@ -92,9 +92,10 @@ func bearer(value, lifetime string) string {
 
 // A destinationCase is the properties of a destination, and more of the service's response.
 type destinationCase struct {
-	name, properties string
-	more             []string
-	want             btp.Destination
+	name       string
+	properties string
+	more       []string
+	want       btp.Destination
 }
 
 // destinationAddress are the properties that each destination has.

@@ -22,8 +22,9 @@ func boundTo(label, name, credentials string) string {
 
 // A bindingCase is the value of VCAP_SERVICES and the services that are bound by it.
 type bindingCase struct {
-	name, vcap string
-	want       btp.Services
+	name string
+	vcap string
+	want btp.Services
 }
 
 func originOf(label, name string) string {

@@ -63,8 +63,9 @@ type tokenService struct {
 }
 
 type request struct {
-	Path, Authorization string
-	Form                url.Values
+	Path          string
+	Authorization string
+	Form          url.Values
 }
 
 func newTokenService(t *testing.T) *tokenService {
@@ -179,9 +180,10 @@ func TestTokenRequest(t *testing.T) {
 		return r.Header.Get("Authorization")
 	}()
 	for _, c := range []struct {
-		name, path string
-		options    btp.TokenOptions
-		want       request
+		name    string
+		path    string
+		options btp.TokenOptions
+		want    request
 	}{
 		{"binding", "", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret",
 			secret)}},
@@ -209,8 +211,11 @@ func TestTokenRequest(t *testing.T) {
 
 func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 	for _, c := range []struct {
-		name, lifetime string
-		fresh, late    time.Duration // the first token is still used, and expires
+		name     string
+		lifetime string
+		// the first token is still used, and expires
+		fresh time.Duration
+		late  time.Duration
 	}{
 		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
 		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
@@ -581,7 +586,8 @@ func TestRetryPeriodOfTokens(t *testing.T) {
 		name     string
 		answer   http.HandlerFunc // nil means that nothing accepts connections
 		deadline time.Duration
-		from, to time.Duration
+		from     time.Duration
+		to       time.Duration
 		tries    [2]int
 	}{
 		{"nobody accepts", nil, 0, 30 * time.Second, 36 * time.Second, [2]int{0, 0}},

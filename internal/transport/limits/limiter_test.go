@@ -293,8 +293,7 @@ func TestUsage(t *testing.T) {
 		require.NoError(t, err)
 		l := New(origin)
 		one := join(l, Limits{Concurrent: 2, Connections: 3, PerSecond: 50})
-		two := join(l, Limits{Concurrent: 4,
-			Windows: windows})
+		two := join(l, Limits{Concurrent: 4, Windows: windows})
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(3, one)
 		a.begin(1, two)

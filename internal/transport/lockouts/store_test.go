@@ -348,7 +348,8 @@ func TestInconclusiveStatuses(t *testing.T) {
 // fixedGroup is a group with fixed results.
 type fixedGroup struct {
 	Group
-	refused, resumed time.Time
+	refused time.Time
+	resumed time.Time
 }
 
 func (g *fixedGroup) Lookup(Secret) Finding {

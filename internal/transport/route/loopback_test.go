@@ -15,8 +15,9 @@ import (
 // not.
 func TestLoopback(t *testing.T) {
 	for _, c := range []struct {
-		url, noProxy string
-		byProxy      bool
+		url     string
+		noProxy string
+		byProxy bool
 	}{
 		{url: "http://localhost:8000", byProxy: true},
 		{url: "https://127.0.0.1", byProxy: true},

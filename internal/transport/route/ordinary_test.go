@@ -128,9 +128,10 @@ func connectProxy(t *testing.T, answer string, piece int, received chan<- *http.
 
 func TestHTTPConnect(t *testing.T) {
 	for _, c := range []struct {
-		name, answer string
-		permanent    bool
-		message      string
+		name      string
+		answer    string
+		permanent bool
+		message   string
 	}{
 		{name: "yes", answer: "HTTP/1.1 200 Connection established\r\n\r\n"},
 		{name: "yes, of 1.0", answer: "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n"},

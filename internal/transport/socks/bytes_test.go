@@ -104,7 +104,12 @@ func TestBytes(t *testing.T) {
 	location189 := strings.Repeat("l", 189)
 	location189Logon := plainLogon[:len(plainLogon)-1] + "\xfc" + base64.StdEncoding.EncodeToString([]byte(location189))
 	for _, c := range []struct {
-		name, location, address, logon, connect, reply string
+		name     string
+		location string
+		address  string
+		logon    string
+		connect  string
+		reply    string
 	}{
 		{"worked example", "DE-Berlin", "kafka-broker-0:9093", exampleLogon, exampleConnect, connected},
 		{"worked example without location", "", "kafka-broker-0:9093", plainLogon, exampleConnect, connected},

@@ -74,9 +74,10 @@ func TestParse(t *testing.T) {
 func TestTimeOfDay(t *testing.T) {
 	const hour = 3600 * 1000 * datetime.TicksPerMilli
 	for _, c := range []struct {
-		text        string
-		ticks       int64
-		rounded, ok bool
+		text    string
+		ticks   int64
+		rounded bool
+		ok      bool
 	}{
 		{text: "PT0.00000001S", rounded: true, ok: true},
 		{text: "PT0.00000010S", ticks: 1, ok: true},

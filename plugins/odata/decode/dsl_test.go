@@ -111,7 +111,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 				schema.Tracked = append(schema.Tracked, len(schema.Columns))
 			case w == "hidden":
 				hidden++
-			case w == "{":
+			case w == "{": // nested properties follow
 			default:
 				if column.Mapping = forms[w]; column.Mapping == 0 {
 					t.Fatalf("schema line %q: unknown word %s", line, w)

@@ -25,8 +25,10 @@ func TestGolden(t *testing.T) {
 const testdata = "../../../testdata"
 
 type goldenCase struct {
-	layout, doc, want string
-	nested            map[string]string
+	layout string
+	doc    string
+	want   string
+	nested map[string]string
 }
 
 func readGolden(t testing.TB, file string) goldenCase {

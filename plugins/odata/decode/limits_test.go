@@ -338,8 +338,9 @@ func TestFunctionResultWithNextLinkFails(t *testing.T) {
 func TestOddFeedsInJSON(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {
-		rows, faults int
-		next         string
+		rows   int
+		faults int
+		next   string
 	}{
 		`{"d":{"results":[{"ID":1,"Items":null}]}}`:                                      {1, 0, ""},
 		`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"results":[{"N":2}]}}]}}`: {0, 1, ""},

@@ -26,9 +26,10 @@ import (
 
 // refPage is what a page contains.
 type refPage struct {
-	rows        []refRow
-	next, delta Link
-	count       int64
+	rows  []refRow
+	next  Link
+	delta Link
+	count int64
 	// unknown are paths of unknown properties. If the value is false, only rows that failed or were deleted have them.
 	unknown map[string]bool
 }
@@ -186,7 +187,8 @@ func refWhen(text string) (ms int64, ok bool) {
 
 // refTexts is an object or array of JSON, with the texts of its values.
 type refTexts struct {
-	names, values []string
+	names  []string
+	values []string
 }
 
 func readTexts(raw string) (texts refTexts) {
@@ -218,8 +220,10 @@ func refText(raw string) string {
 
 // refLinks are a page's links and rows in JSON.
 type refLinks struct {
-	rows               []string
-	next, delta, count string
+	rows  []string
+	next  string
+	delta string
+	count string
 }
 
 func (r *refReader) readJSON(doc string) {
@@ -283,7 +287,7 @@ func (r *refReader) jsonPage(raw string) (page refLinks) {
 				page.delta = page.delta + inner.delta
 				page.count = page.count + inner.count
 			}
-		case "__metadata":
+		case "__metadata": // no property
 		default:
 			properties++
 		}
@@ -385,8 +389,10 @@ type refElement struct {
 	xml.Name
 	attributes []xml.Attr
 	children   []*refElement
-	text, base string
-	start, end int64
+	text       string
+	base       string
+	start      int64
+	end        int64
 }
 
 const (

@@ -20,8 +20,10 @@ type refGenerator struct {
 	// nested contains the pages behind the links inside of rows. If it is nil, rows have no such links.
 	nested map[string]string
 	// atom, data and meta are the prefixes of names, with a colon.
-	atom, data, meta string
-	layout           uint64 // random bits from which otherElements chooses, mostly the same for a page
+	atom   string
+	data   string
+	meta   string
+	layout uint64 // random bits from which otherElements chooses, mostly the same for a page
 }
 
 // maxNesting is the nesting of structs in a row.

@@ -59,9 +59,11 @@ ETag Edm.String?
 // missing. The numbers of rows and errors were counted by eye. testdata/decode/samples contains the expected results,
 // from a second decoder that uses encoding/json and encoding/xml.
 var samples = []struct {
-	file, layout string
-	rows, faults int
-	nested       map[string]string
+	file   string
+	layout string
+	rows   int
+	faults int
+	nested map[string]string
 }{
 	{"atom/odatademo_v2_ProductsFeed.xml", `
 ID Edm.Int32 key

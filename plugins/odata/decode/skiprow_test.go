@@ -20,8 +20,10 @@ func TestSkipsRowOnRequest(t *testing.T) {
 	}
 	const rows = 12
 	for name, test := range map[string]struct {
-		head, between, tail string
-		row                 func(int) string
+		head    string
+		between string
+		tail    string
+		row     func(int) string
 	}{
 		"json": {`{"d":{"results":[`, ",", `],"__next":"n"}}`, json},
 		"atom": {`<feed xmlns="http://www.w3.org/2005/Atom" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" ` +

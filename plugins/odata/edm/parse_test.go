@@ -183,10 +183,11 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 	ofFirst := func(int) int { return 0 }
 	ofPrevious := func(i int) int { return i - 1 }
 	for _, test := range []struct {
-		name                string
-		properties, derived int
-		base                func(i int) int
-		isRejected          bool
+		name       string
+		properties int
+		derived    int
+		base       func(i int) int
+		isRejected bool
 	}{
 		{name: "as many as there may be", properties: 99, derived: most / 100, base: ofFirst},
 		{name: "one more", properties: 99, derived: most/100 + 1, base: ofFirst, isRejected: true},

@@ -57,7 +57,8 @@ func TestUnknownNamesAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
 		// setting follows sap.odata#00.
-		setting, message string
+		setting string
+		message string
 	}{
 		{[]string{"sap.odata#00.entityset=Order"}, "entityset", "the nearest name is Orders; expected one of "},
 		{[]string{"sap.odata#00.select=Fright"}, "select", "Invalid value Fright for configuration " +
@@ -237,7 +238,9 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 		receivedAt int64
 		isStale    bool
 		// rows, faults and requests that are expected if the page is not stale
-		rows, faults, requests int
+		rows     int
+		faults   int
+		requests int
 	}{
 		{body: `{"d":[{"ID":1,"New":2}]}`, receivedAt: readAt + 60_001, requests: 1},
 		{body: `{"d":[{"ID":1,"New":2}]}`, receivedAt: readAt, requests: 1},

@@ -42,9 +42,10 @@ func answersOf(need *wit.RequestBatch, page func(target string) string) (answers
 func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 	const first = "/s/Subs"
 	for _, test := range []struct {
-		name, back string
-		links      map[string]string
-		query      string
+		name  string
+		back  string
+		links map[string]string
+		query string
 	}{
 		{name: "a page that links to itself", back: first, links: map[string]string{first: "Subs"}},
 		{name: "the second page links to the first", back: first,

@@ -13,9 +13,10 @@ func TestLocks(t *testing.T) {
 	t.Parallel()
 	const none, entity, logon = odataerror.NotLocked, odataerror.EntityLocked, odataerror.LogonLocked
 	for _, c := range []struct {
-		code, message string
-		lock          odataerror.LockKind
-		proves        bool
+		code    string
+		message string
+		lock    odataerror.LockKind
+		proves  bool
 	}{
 		{message: "Order 7 is locked by user SMITH", lock: entity, proves: true},
 		{code: "M7/021", message: "Material locked by user SMITH", lock: entity, proves: true},

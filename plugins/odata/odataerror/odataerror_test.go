@@ -16,10 +16,11 @@ func TestErrorDocuments(t *testing.T) {
 	}
 	const xml = `<?xml version="1.0"?><error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code><message xml:lang="en">Resource not found</message><innererror><code>inner</code></innererror></error>`
 	for name, test := range map[string]struct {
-		status        uint16
-		body          string
-		kind          wit.ErrorKind
-		code, message string
+		status  uint16
+		body    string
+		kind    wit.ErrorKind
+		code    string
+		message string
 	}{
 		"SAP's": {400, `{"error":` + string(sap) + `}`, wit.ErrorData, "*", "x: HTTP 400: "},
 		"JSON": {404, `{"error":{"code":"SY/530","message":{"lang":"en","value":"Resource not found"}}}`,

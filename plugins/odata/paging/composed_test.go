@@ -75,7 +75,7 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	previous := answer{}
 	switch fault := pick("none", "none", "repeated", "empty", "400 once", "400 always", "html", "fewer",
 		"lost option"); fault {
-	case "none":
+	case "none": // the service has no fault
 	default:
 		fake.fault = func(s *service, number int, target string, correct answer) answer {
 			last := previous

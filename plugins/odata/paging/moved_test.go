@@ -57,8 +57,9 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 		s    func() *service
 		// at is the page before which the rows change, inserted the page before which a row is inserted. Zero
 		// means never.
-		at, inserted int
-		change       func(*service)
+		at       int
+		inserted int
+		change   func(*service)
 	}{
 		{"a row of page 1, to the end", func() *service { return unsorted(300, 100) }, 2, 0, ten},
 		{"behind the first link", func() *service { return unsorted(300, 100) }, 3, 0, ten},
@@ -134,10 +135,11 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 // keys are repeated.
 func TestLoadsInWhichNoRowMoves(t *testing.T) {
 	for _, test := range []struct {
-		name       string
-		rows, page int
-		change     func(*service)
-		key        func(i int) int
+		name   string
+		rows   int
+		page   int
+		change func(*service)
+		key    func(i int) int
 		// again is the number of rows that are read twice. twins: all rows are, since a second reading shows
 		// that keys are not unique.
 		again      int

@@ -218,8 +218,10 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 // A circle of pages is detected, whatever its length, and after a restart.
 func TestCircles(t *testing.T) {
 	for _, test := range []struct {
-		circle, page int
-		links, want  string
+		circle int
+		page   int
+		links  string
+		want   string
 	}{{1, 10, "token", "is its own URL"}, {2, 10, "skip", "followed before"}, {7, 10, "token", "followed before"},
 		{50, 10, "token", "followed before"}, {50, 10, "skip", "followed before"}, {150, 4, "token", "loop"},
 		{0, 10, "grow", "has the same rows"}} {
@@ -391,9 +393,10 @@ func TestEmptyPageIsNotRepeated(t *testing.T) {
 func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
 		for _, test := range []struct {
-			links, count string
-			hidden       []int
-			always       bool
+			links  string
+			count  string
+			hidden []int
+			always bool
 		}{
 			{links: "token", count: "none", hidden: upFrom(1001, 200)},
 			{links: "token", count: "none", hidden: upFrom(rows-99, 100)},

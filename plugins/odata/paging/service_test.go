@@ -25,8 +25,9 @@ type service struct {
 	// key returns the key of a row, whose value is then the number in keys. If nil, the number is the key.
 	key func(row int) int
 	// keyless rows have no key. generated keys number the rows of each response from 1.
-	keyless, generated bool
-	equal              bool // rows have equal values
+	keyless   bool
+	generated bool
+	equal     bool // rows have equal values
 	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP with $top), page (the number of the page),
 	// sealed (rows counted, encrypted), key (the last row's), grow (a number that grows while rows do not), back
 	// (on each page, to the second one), fresh (as token, but always new), echo (as token, and for an empty page
@@ -45,8 +46,9 @@ type service struct {
 	count string
 	// skips and tops: $skip and $top are applied. noSkip is the status with which a request with $skip is rejected.
 	// Zero means that it is accepted.
-	skips, tops bool
-	noSkip      int
+	skips  bool
+	tops   bool
+	noSkip int
 	// ends is the number of rows after which feeds end without a link. Zero means no limit.
 	ends int
 	// unread contains the keys of unreadable rows. circle is the page whose link leads back by so many pages. Zero
@@ -65,11 +67,12 @@ type service struct {
 
 // answer is the response to a request. keys are the keys of its rows.
 type answer struct {
-	status     int
-	keys       []int // numbers of rows
-	count      int
-	link, says string
-	isHTML     bool // from a router in front of the service
+	status int
+	keys   []int // numbers of rows
+	count  int
+	link   string
+	says   string
+	isHTML bool // from a router in front of the service
 }
 
 func (s *service) String() string {
@@ -146,7 +149,7 @@ func (s *service) start(q url.Values, all []int, options string) (start int) {
 	token := q.Get("$skiptoken")
 	plain, _ := base64.StdEncoding.DecodeString(token)
 	switch {
-	case token == "", s.links == "grow":
+	case token == "", s.links == "grow": // the first page, or the next of a growing link
 	case s.links == "page":
 		start, _ = strconv.Atoi(token)
 		start = (start - 1) * s.page
@@ -280,7 +283,8 @@ func (s *service) remove(keys ...int) {
 
 // result is the result of a load.
 type result struct {
-	rows, faults []int
+	rows   []int
+	faults []int
 	// numbers are the numbers of rows, which tell rows with equal keys apart.
 	numbers []int
 	// missing contains the rows that existed throughout the load but did not arrive. twice is the number of rows
@@ -379,7 +383,7 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 					RawSize: uint32(len(out.Data)) - start})
 			} else {
 				switch {
-				case s.keyless:
+				case s.keyless: // the row has no key
 				case s.generated:
 					out.Data = binary.AppendVarint(out.Data, int64(origin)+1)
 				default:

@@ -13,9 +13,10 @@ func TestLinksThatCountRows(t *testing.T) {
 	const afterKey, byNumber, unknown = true, false, false
 	const request = "/s/X?$filter=Country%20eq%20'DE'"
 	for _, test := range []struct {
-		link, keys string
-		seen       int
-		want       bool
+		link string
+		keys string
+		seen int
+		want bool
 	}{
 		{"/s/X?$skip=1000", "7", 1000, byNumber},
 		{"/s/X?$skiptoken=abc&$skip=20", "7", 1000, byNumber},

@@ -73,8 +73,9 @@ func TestSets(t *testing.T) {
 				t.Fatalf("expected a result, found %+v", reply.Pending)
 			}
 			var got struct {
-				OK               bool
-				Setting, Message string
+				OK      bool
+				Setting string
+				Message string
 			}
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)

@@ -10,10 +10,12 @@ import (
 func TestContradicts(t *testing.T) {
 	const null = "\x00"
 	for _, test := range []struct {
-		typ              edm.Primitive
-		option, low      string
-		high             string
-		fits, contradict []string
+		typ        edm.Primitive
+		option     string
+		low        string
+		high       string
+		fits       []string
+		contradict []string
 	}{
 		{edm.Int32, "eq", "5", "", []string{"5"}, []string{"6", "-5", null}},
 		{edm.Int32, "ne", "5", "", []string{"6", null}, []string{"5"}},

@@ -14,9 +14,12 @@ import (
 // The RequestID is FNV-1a of set, topic, partition, offset, part and time. Later versions must compute the same.
 func TestIdentity(t *testing.T) {
 	for _, test := range []struct {
-		path, topic, hashed, creation string
-		origin                        wit.RecordID
-		timestamp                     int64
+		path      string
+		topic     string
+		hashed    string
+		creation  string
+		origin    wit.RecordID
+		timestamp int64
 	}{
 		{"/s/A", "t", "/s/A\x00t\x000\x000\x000\x000", "1970-01-01T00:00:00", wit.RecordID{}, 0},
 		{"/s/A", "t", "/s/A\x00t\x003\x001234567890123\x002\x001700000000999", "2023-11-14T22:13:20",

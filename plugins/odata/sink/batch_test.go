@@ -29,9 +29,10 @@ func setSwitches(t *testing.T, service *odatatest.Service, switches ...string) {
 // Invalid rows are rejected, all others are written once, and the order of each key is kept.
 func TestBatches(t *testing.T) {
 	for _, test := range []struct {
-		name               string
-		settings, switches []string
-		requests           int // $batch, at most
+		name     string
+		settings []string
+		switches []string
+		requests int // $batch, at most
 	}{
 		{"auto at SAP", nil, nil, 6},
 		{"all", []string{"sap.odata.changesets=all"}, nil, 9},
@@ -100,8 +101,10 @@ func TestBatches(t *testing.T) {
 // What was learned is kept: the second time nothing is tried in vain.
 func TestLearnsFromResponses(t *testing.T) {
 	for name, test := range map[string]struct {
-		settings, switches []string
-		first, second      int
+		settings []string
+		switches []string
+		first    int
+		second   int
 	}{
 		"changesets of one":   {[]string{"sap.odata.operation.mode=merge"}, []string{"changesets=one"}, 2, 1},
 		"inserts":             {nil, []string{"changesets=one"}, 1, 1},
@@ -357,7 +360,7 @@ func TestOneBadRowDoesNotShrinkLaterBatches(t *testing.T) {
 			var parts []string
 			for line := range strings.Lines(string(request.Body)) {
 				switch {
-				case !strings.HasPrefix(line, "MERGE "):
+				case !strings.HasPrefix(line, "MERGE "): // no request line of an update
 				case strings.Contains(line, bad):
 					parts = append(parts, partOf("400 Bad Request"))
 				default:
@@ -448,9 +451,11 @@ func TestUnusualBatchResponses(t *testing.T) {
 	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+
 		`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
 	for _, test := range []struct {
-		name, kind, body string
-		status           int
-		want             string
+		name   string
+		kind   string
+		body   string
+		status int
+		want   string
 	}{
 		{"all well", mixed, created + created + set("204 No Content") + end, 202, "written written written"},
 		{"HTTP 200", mixed, created + created + set("204 No Content") + end, 200, "written written written"},
@@ -586,7 +591,9 @@ func TestRetriableInserts(t *testing.T) {
 		}
 	}
 	for _, test := range []struct {
-		status, codes, want string
+		status string
+		codes  string
+		want   string
 	}{{"423", "423", outcomeWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502",
 		outcomeInDoubt}} {
 		run := open(t, odatatest.New(odatatest.Options{}), products("sap.odata.enable.batch=0",

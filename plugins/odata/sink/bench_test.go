@@ -40,10 +40,11 @@ func processorTime() time.Duration {
 
 // ways are the kinds of batches to measure. With silent the responses have no Location.
 var ways = []struct {
-	name            string
-	settings        []string
-	silent, updates bool
-	schemaless      bool
+	name       string
+	settings   []string
+	silent     bool
+	updates    bool
+	schemaless bool
 }{
 	{name: "JSON"},
 	{name: "without schemas", schemaless: true},
@@ -154,14 +155,15 @@ func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.
 
 // sandboxed writes a batch on an instance and measures the CPU time. Each response of the service is reused.
 type sandboxed struct {
-	ctx            context.Context
-	i              *host.Instance
-	batch          *record.Batch
-	w              *harness
-	context        []byte
-	answers        []wit.Response
-	silent         bool
-	encode, settle time.Duration
+	ctx     context.Context
+	i       *host.Instance
+	batch   *record.Batch
+	w       *harness
+	context []byte
+	answers []wit.Response
+	silent  bool
+	encode  time.Duration
+	settle  time.Duration
 }
 
 func (s *sandboxed) open(settings ...string) error {

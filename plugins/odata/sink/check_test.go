@@ -139,9 +139,10 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 		"sap.odata#00.entityset"
 	const check, deletes, mode = uncertain + "=check", "sap.odata.enable.delete=1", "sap.odata.operation.mode="
 	for _, test := range []struct {
-		metadata       string
-		settings       []string
-		setting, wrong string
+		metadata string
+		settings []string
+		setting  string
+		wrong    string
 	}{
 		{shop, []string{check, filter + "=Note"}, "", ""},
 		{shop, []string{check, filter + "=Note eq {Note} and Count gt {Count}"}, "", ""},
@@ -202,9 +203,10 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	const deleted, sent = "DELETE /Orders('x')", "POST /Orders"
 	for _, test := range []struct {
-		name, metadata string
-		row            []any
-		want           string
+		name     string
+		metadata string
+		row      []any
+		want     string
 	}{
 		{"deleted, of a target without", shop, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, deleted},

@@ -97,8 +97,9 @@ func TestStructInSchemaless(t *testing.T) {
 func TestConfigurations(t *testing.T) {
 	orders := set("00", "Orders")
 	for _, test := range []struct {
-		settings         []string
-		setting, message string
+		settings []string
+		setting  string
+		message  string
 	}{
 		{orders, "", ""},
 		{append(orders, "sap.odata.operation.mode=INSERT", "sap.odata.enable.delete=true", "topics=Orders"), "", ""},

@@ -108,8 +108,9 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 	const mapping = ` m:FC_TargetPath="SyndicationTitle" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:FC_KeepInContent="`
 	for _, test := range []struct {
-		keep, format string
-		refused      bool
+		keep    string
+		format  string
+		refused bool
 	}{
 		{keep: "false", format: "atom", refused: true},
 		{keep: "false", format: "json"},

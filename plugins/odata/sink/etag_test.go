@@ -21,10 +21,11 @@ func TestETagsWithSelect(t *testing.T) {
 	busy := denial("X/1", "locked by SMITH")
 	const missing = "404 DataServiceVersion: 2.0"
 	for _, test := range []struct {
-		name, settings string
-		script         []string
-		requests       string
-		outcomes       string
+		name     string
+		settings string
+		script   []string
+		requests string
+		outcomes string
 	}{
 		{"found", "", []string{tag, "204", tag, "204"}, "GET $select, MERGE 1, GET $select, MERGE 1", "written written"},
 		{"header", "", []string{"200 ETag: 1", "204", "200 ETag: 1", "204"},
@@ -104,8 +105,9 @@ func TestETagSelectsKeys(t *testing.T) {
 // with the new ETag.
 func TestETagsOfABatch(t *testing.T) {
 	for _, test := range []struct {
-		conflict, second string
-		isSilent         bool // the service returns no ETag with $select
+		conflict string
+		second   string
+		isSilent bool // the service returns no ETag with $select
 	}{
 		{conflict: "refuse", second: wit.ErrorConflict.String()},
 		{conflict: "retry", second: outcomeWritten},

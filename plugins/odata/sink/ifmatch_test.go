@@ -150,9 +150,10 @@ func TestUpsertsWithoutEntityConflict(t *testing.T) {
 	const exists, missing = `409 {"error":{"code":"X/1","message":{"value":"unique constraint violated"}}}`,
 		"404 DataServiceVersion: 2.0"
 	for _, test := range []struct {
-		first, etag string
-		script      []string
-		outcome     string
+		first   string
+		etag    string
+		script  []string
+		outcome string
 	}{
 		{"update", "any", []string{missing, exists, missing, exists}, "conflict"},
 		{"update", "any", []string{missing, exists, "412", exists}, "conflict"},

@@ -154,9 +154,12 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 		`200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
 	for _, test := range []struct {
-		name, setting, key, knows string
-		script                    []string
-		outcome                   string
+		name    string
+		setting string
+		key     string
+		knows   string
+		script  []string
+		outcome string
 	}{
 		{"nothing", none, "a", "", []string{notFound, "201"}, outcomeWritten},
 		{"another set", none, "a", " known=nXyZ", []string{notFound, "201"}, outcomeWritten},
@@ -256,11 +259,12 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 		1)
 	const filter = "sap.odata.check.filter=Note"
 	for _, test := range []struct {
-		name, setting string
-		rows          [][]any // ID and Count
-		script        []string
-		requests      int
-		outcomes      []string
+		name     string
+		setting  string
+		rows     [][]any // ID and Count
+		script   []string
+		requests int
+		outcomes []string
 	}{
 		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)",
 			"0"}, 2, []string{outcomeWritten, outcomeInDoubt}},
@@ -320,8 +324,9 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 func TestSpellingsOfOneKey(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		first, second string
-		same          bool
+		first  string
+		second string
+		same   bool
 	}{
 		{first: "(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", second: "(guid'0123abcd-89ab-cdef-0123-456789abcdef')",
 			same: true},

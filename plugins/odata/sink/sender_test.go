@@ -61,10 +61,12 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	mute := []http.Handler{withoutVersion(service)}
 	both := []http.Handler{service, withoutVersion(service)}
 	for _, test := range []struct {
-		services        []http.Handler
-		setting         string
-		answer          string
-		deleted, update string // results of a DELETE and of an update
+		services []http.Handler
+		setting  string
+		answer   string
+		// results of a DELETE and of an update
+		deleted string
+		update  string
 	}{
 		{both, "", "404|" + apigee, "again transient", "again transient"},
 		{both, "", "404|" + router, "again transient", "again transient"},
@@ -227,10 +229,12 @@ func TestKeysRejectedByProxies(t *testing.T) {
 	const service = "200 DataServiceVersion: 2.0"
 	long := strings.Repeat("x", 260)
 	for _, test := range []struct {
-		name, mode, id string
-		script         []string
-		requests       []string
-		outcome        string
+		name     string
+		mode     string
+		id       string
+		script   []string
+		requests []string
+		outcome  string
 	}{
 		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page},
 			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
@@ -332,10 +336,11 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 	missing := "404 " + denial("X/1", "no such plant")
 	const reads = "GET /Orders?$top=1 (repeatable)"
 	for _, test := range []struct {
-		name, mode string
-		script     []string
-		requests   int
-		outcome    string
+		name     string
+		mode     string
+		script   []string
+		requests int
+		outcome  string
 	}{
 		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
 		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
@@ -399,9 +404,10 @@ func TestKeysFromValueAndRecord(t *testing.T) {
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
 		1)
 	for _, test := range []struct {
-		name       string
-		key, value []any
-		want       string
+		name  string
+		key   []any
+		value []any
+		want  string
 	}{
 		{"all in the value", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a", "Count", int64(1)},
 			"(ID='a',Count=1)"},

@@ -152,9 +152,10 @@ func (h *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.
 }
 
 type column struct {
-	name, logical string
-	kind          wit.Kind
-	optional      bool
+	name     string
+	logical  string
+	kind     wit.Kind
+	optional bool
 }
 
 func nodesOf(columns ...column) []wit.SchemaNode {

@@ -85,9 +85,10 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		column{name: "Stamp", kind: wit.String, logical: debezium + "ZonedTimestamp"},
 		column{name: "Day", kind: wit.Int32, logical: debezium + "Date"})
 	for _, test := range []struct {
-		format, stamp string
-		nanos         int64
-		want          []string
+		format string
+		stamp  string
+		nanos  int64
+		want   []string
 	}{
 		{"json", "2024-01-31T00:00:00.120000Z", 1706659200001000000, []string{`"Clock":"PT00H01M00S"`,
 			`"Moment":"\/Date(1706659200001)\/"`, `"Stamp":"\/Date(1706659200120+0000)\/"`,

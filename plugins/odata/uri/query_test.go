@@ -5,8 +5,9 @@ import "testing"
 func TestQueryOn(t *testing.T) {
 	const both = Query("sap-client=100&sap-language=DE")
 	for _, test := range []struct {
-		query        Query
-		target, want string
+		query  Query
+		target string
+		want   string
 	}{
 		{"", "/S/A", "/S/A"},
 		{"", "/S/A?$top=1", "/S/A?$top=1"},

@@ -58,8 +58,9 @@ func TestLiterals(t *testing.T) {
 
 func TestPredicates(t *testing.T) {
 	for _, test := range []struct {
-		set, text string
-		keys      []Key
+		set  string
+		text string
+		keys []Key
 	}{
 		{"Products", "(1)", []Key{{"", Literal{edm.Int32, "1"}}}},
 		{"Set", "('a%2Fb''c%28%29%2C')", []Key{{"", Literal{edm.String, "a/b'c(),"}}}},
@@ -94,9 +95,10 @@ func TestLinks(t *testing.T) {
 	secure := Origin{Scheme: "https", Host: "Sap.Example", Port: 0}
 	const requested = "/s/Orders?$orderby=ID&x=a/b"
 	for _, test := range []struct {
-		origin     Origin
-		link, base string
-		target     string
+		origin Origin
+		link   string
+		base   string
+		target string
 	}{
 		{plain, "http://127.0.0.1:8080/s/Orders?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
 		{plain, "http://localhost:8080/s/Orders?$skiptoken='a%20b'", "", "/s/Orders?$skiptoken='a%20b'"},
@@ -123,8 +125,9 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	for _, test := range []struct {
-		origin     Origin
-		link, base string
+		origin Origin
+		link   string
+		base   string
 	}{
 		{plain, "http://127.0.0.1:8081/x", ""},
 		{plain, "http://evil.example:8080/x", ""},

@@ -16,8 +16,10 @@ func property(primitive edm.Primitive) *edm.Property {
 // TestLiteral: texts of settings become literals as in MS-ODATA 2.2.2.
 func TestLiteral(t *testing.T) {
 	for _, test := range []struct {
-		typ        edm.Primitive
-		text, want string // "" means rejected
+		typ edm.Primitive
+		// "" means rejected
+		text string
+		want string
 	}{
 		{edm.String, "O'Neil", "'O''Neil'"}, {edm.String, "'O''Neil'", "'O''Neil'"}, {edm.String, "", "''"},
 		{edm.String, "''", "''"}, {edm.String, "'", "''''"},
@@ -72,7 +74,8 @@ func TestLiteral(t *testing.T) {
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		typ  edm.Primitive
-		a, b string
+		a    string
+		b    string
 		want int
 	}{
 		{edm.Int32, "9", "10", -1}, {edm.Decimal, "1.50", "1.5", 0}, {edm.Decimal, "-2", "1", -1},

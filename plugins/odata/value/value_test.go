@@ -202,8 +202,9 @@ func TestConvertsTimes(t *testing.T) {
 // The error of a rejected text names the accepted forms.
 func TestConversionErrorsNameTheForm(t *testing.T) {
 	for _, test := range []struct {
-		typ         edm.Primitive
-		value, want string
+		typ   edm.Primitive
+		value string
+		want  string
 	}{
 		{edm.DateTimeOffset, "/Date(0+0060)/", "no other offset is read"},
 		{edm.DateTime, "/Date(x)/", "as /Date(0)/ or /Date(0+0000)/"},

@@ -296,15 +296,18 @@ func (m maker) block(rows *world) wit.ValueSlice {
 
 // outcome is the result of a record in comparable form.
 type outcome struct {
-	Dropped            bool
-	Stage              int
-	Class              string
-	Topic              string
-	KeyNodes, ValNodes []wit.SchemaNode
-	Key, Value         any
-	Headers            []headerOutcome
+	Dropped  bool
+	Stage    int
+	Class    string
+	Topic    string
+	KeyNodes []wit.SchemaNode
+	ValNodes []wit.SchemaNode
+	Key      any
+	Value    any
+	Headers  []headerOutcome
 	// KeyForm and ValForm distinguish a null without schema from an absent part.
-	KeyForm, ValForm wit.Encoding
+	KeyForm wit.Encoding
+	ValForm wit.Encoding
 }
 
 type headerOutcome struct {

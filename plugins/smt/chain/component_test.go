@@ -35,8 +35,9 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	recorded := map[string][]definition{}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var line struct {
-			Class, Type string
-			Config      []definition
+			Class  string
+			Type   string
+			Config []definition
 		}
 		noError(t, json.Unmarshal(lines.Bytes(), &line))
 		recorded[line.Class] = line.Config

@@ -124,10 +124,13 @@ func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string
 		return result
 	}
 	return struct {
-		Topic               string
-		Partition           int32
-		Offset, Timestamp   int64
-		Key, Value, Headers resultDatum
+		Topic     string
+		Partition int32
+		Offset    int64
+		Timestamp int64
+		Key       resultDatum
+		Value     resultDatum
+		Headers   resultDatum
 	}{topics[row.Topic], row.Partition, row.Offset, row.Timestamp, read(row.Key), read(row.Value), read(row.Headers)}
 }
 

@@ -23,8 +23,9 @@ func TestAmbiguousTimestampsFail(t *testing.T) {
 		out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
 		noError(t, err)
 		switch {
-		case test.wrong == "" && len(out.Errors) == 0 && len(out.Rows) == 1:
+		case test.wrong == "" && len(out.Errors) == 0 && len(out.Rows) == 1: // converted
 		case test.wrong != "" && len(out.Errors) == 1 && strings.Contains(out.Errors[0].Error.Message, test.wrong):
+			// rejected as expected
 		default:
 			t.Errorf("%s by %s to %s: expected %q, found %v and %d rows", test.text, test.pattern, test.to, test.wrong,
 				out.Errors,

@@ -28,8 +28,10 @@ func TestCheck(t *testing.T) {
 		return Define(name, kind, wit.High, nil, "", rules...)
 	}
 	for _, c := range []struct {
-		spec       wit.ConfigKey
-		value, why string // why: the whole message, if it does not show the value as it was set
+		spec wit.ConfigKey
+		// why: the whole message, if it does not show the value as it was set
+		value string
+		why   string
 	}{
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "0", "Value must be at least 1"},
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "many", "Not a number of type INT"},

@@ -95,8 +95,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			b, err = connectdata.AppendSchemaless(nil, asMap(nodes, tree))
 		}
 		noError(t, err)
-		byField := Data{}
-		whole := Data{}
+		var byField, whole Data
 		at := wit.ValueSlice{Encoding: form, Size: uint32(len(b))}
 		byField.load(at, nodes, b)
 		whole.load(at, nodes, b)
@@ -104,9 +103,10 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 		for range r.IntN(6) {
 			i := r.IntN(11)
 			name := "f" + strconv.Itoa(i)
-			if text, ok := byField.String(name); r.IntN(2) == 0 {
-				want, _ := whole.Field(name)
-				if want, wantOK := want.(string); ok != wantOK || text != want {
+			text, ok := byField.String(name)
+			if r.IntN(2) == 0 {
+				field, _ := whole.Field(name)
+				if want, wantOK := field.(string); ok != wantOK || text != want {
 					t.Fatalf("%s: got text %q %v, want %q %v", name, text, ok, want, wantOK)
 				}
 			}
@@ -117,10 +117,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			}
 			if ok && r.IntN(2) == 0 {
 				if _, ok := got.(string); ok && r.IntN(2) == 0 {
-					if err, other := byField.SetString(name, "new"), whole.SetString(name, "new"); err != nil ||
-						other != nil {
-						t.Fatal(err, other)
-					}
+					noError(t, byField.SetString(name, "new"))
+					noError(t, whole.SetString(name, "new"))
 					continue
 				}
 				v := any(connectdata.List{"other"})
@@ -130,9 +128,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				if i < len(nodes[0].Fields) {
 					v = randomValue(r, nodes[nodes[0].Fields[i].Node])
 				}
-				if err, other := byField.SetField(name, v), whole.SetField(name, v); err != nil || other != nil {
-					t.Fatal(err, other)
-				}
+				noError(t, byField.SetField(name, v))
+				noError(t, whole.SetField(name, v))
 			}
 			if r.IntN(4) == 0 { // a list, so that the nodes of the field refer to each other
 				field := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String, Optional: true}}

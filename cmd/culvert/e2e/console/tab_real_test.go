@@ -67,8 +67,9 @@ type Tab struct {
 	// Close closes the page, which ends its requests to the worker.
 	Close func()
 
-	mu                sync.Mutex
-	console, requests []string
+	mu       sync.Mutex
+	console  []string
+	requests []string
 }
 
 // Open opens a tab. headers are sent with each of its requests, for example a logon.

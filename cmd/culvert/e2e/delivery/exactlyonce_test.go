@@ -193,8 +193,10 @@ func (e *Edits) rest() {
 
 // counted is the result of comparing a topic with the rows of the service in their order.
 type counted struct {
-	Rows, Missing, Repeated int
-	First                   int // place of the first that is missing
+	Rows     int
+	Missing  int
+	Repeated int
+	First    int // place of the first that is missing
 }
 
 // isMissing records missing rows.

@@ -23,8 +23,9 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	again := append(e2etest.Source("reads", address, "Orders"), "exactly.once.support=required",
 		"sap.odata#00.exec-period=60")
 	for _, c := range []struct {
-		worker, lines []string
-		want          string
+		worker []string
+		lines  []string
+		want   string
 	}{
 		{[]string{"exactly.once.source.support=enabled"}, e2etest.Source("reads", address, "Orders"),
 			"worker.properties:2: exactly.once.source.support: "},

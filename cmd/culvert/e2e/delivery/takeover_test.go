@@ -58,8 +58,9 @@ func TestTakeover(t *testing.T) {
 	}
 	var shown struct {
 		Connectors []struct {
-			Name, State string
-			Tasks       int
+			Name  string
+			State string
+			Tasks int
 		}
 		Problems []struct {
 			Setting string

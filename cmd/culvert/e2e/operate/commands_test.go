@@ -264,7 +264,8 @@ func TestConsumeRegistered(t *testing.T) {
 			n := 0
 			for line := range strings.Lines(r.Stdout) {
 				var record struct {
-					Key, Value struct{ OrderID, ShipCountry any }
+					Key   struct{ OrderID, ShipCountry any }
+					Value struct{ OrderID, ShipCountry any }
 				}
 				err := json.Unmarshal([]byte(line), &record)
 				if err != nil || record.Key.OrderID != 10248.0+float64(n) ||

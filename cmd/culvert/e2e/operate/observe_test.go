@@ -123,8 +123,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	p.Run("status", "--url", f.Url).Exits(1).Says("away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states
 	e2etest.Get(t, f.Url+"/connectors/sold/status", &s)
-	if s.Connector.State != connect.Running ||
-		s.Tasks[0].State != connect.Running {
+	if s.Connector.State != connect.Running || s.Tasks[0].State != connect.Running {
 		t.Errorf("expected Kafka Connect's states, found %+v", s)
 	}
 	f.Stop()

@@ -265,27 +265,27 @@ type texts struct {
 }
 
 // ask sends a request with headers; tag is the ETag of the response, which a conditional change needs.
-func (x texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
-	x.t.Helper()
-	r, err := http.NewRequest(method, x.Url+path, strings.NewReader(body))
-	e2etest.NoError(x.t, err)
+func (te texts) ask(want int, method, path, body string, headers ...string) (answer, tag string) {
+	te.t.Helper()
+	r, err := http.NewRequest(method, te.Url+path, strings.NewReader(body))
+	e2etest.NoError(te.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a, err := http.DefaultClient.Do(r)
-	e2etest.NoError(x.t, err)
+	e2etest.NoError(te.t, err)
 	defer a.Body.Close()
 	content, err := io.ReadAll(a.Body)
-	e2etest.NoError(x.t, err)
+	e2etest.NoError(te.t, err)
 	if a.StatusCode != want {
-		x.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
+		te.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
 	}
 	return string(content), a.Header.Get("ETag")
 }
 
-func (x texts) compared(body any, texts ...string) rest.Comparison {
-	x.t.Helper()
-	return e2etest.As[rest.Comparison](x.t, x.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(x.t, body), texts...))
+func (te texts) compared(body any, texts ...string) rest.Comparison {
+	te.t.Helper()
+	return e2etest.As[rest.Comparison](te.t, te.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(te.t, body), texts...))
 }
 
 // A comparison reports what a change means for a connector's tasks and offsets, and starts nothing. A connector from a
@@ -335,60 +335,60 @@ func TestTextsOfConnectors(t *testing.T) {
 }
 
 // checkComparisonsStartNothing compares changes of the connector orders, whose file is shown, with what runs.
-func (x texts) checkComparisonsStartNothing(address, shown string) {
-	x.t.Helper()
-	t := x.t
+func (te texts) checkComparisonsStartNothing(address, shown string) {
+	te.t.Helper()
+	t := te.t
 	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
 		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n",
 		1)
-	comparison := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
+	comparison := te.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
 	if comparison.Effect != config.Restart || len(comparison.Feeds) != 1 || comparison.Feeds[0].Feed != "Orders" ||
 		comparison.Feeds[0].Effect != "reload" || strings.Join(comparison.Feeds[0].ChangedFields, " ") != "filter" {
 		t.Errorf("found %+v", comparison)
 	}
-	if comparison := x.compared(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
+	if comparison := te.compared(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
 		comparison.Feeds[0].Effect != "fail" {
 		t.Errorf("found %+v", comparison)
 	}
-	comparison = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
+	comparison = te.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
 	if comparison.Effect != config.Reject || !comparison.KeepsRunning {
 		t.Errorf("found %+v", comparison)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
-		comparison := x.compared(map[string]any{"name": "orders", "text": text}, "connector")
+		comparison := te.compared(map[string]any{"name": "orders", "text": text}, "connector")
 		if comparison.Effect != config.Reject || len(comparison.Problems) != 1 {
 			t.Errorf("%s: found %+v", text, comparison)
 		}
 	}
-	x.compared(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
+	te.compared(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
 		`"warnings":["unknown.setting: unknown setting; the nearest known one is unknown.settings"`)
 	new := append(e2etest.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
-	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
+	for _, d := range te.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
 		`"effect":"create"`).Differences {
 		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || (d.Secret && *d.After != "[hidden]") {
 			t.Errorf("found %+v", d)
 		}
 	}
-	if x.Started("orders") != 1 {
+	if te.Started("orders") != 1 {
 		t.Error("expected that a comparison starts nothing")
 	}
 }
 
 // checkMovedSetsAreNamed checks that of two sets that share a topic afterwards, the one that moves is named. A set with
 // another number does not move.
-func (x texts) checkMovedSetsAreNamed(address string) {
-	x.t.Helper()
-	t := x.t
+func (te texts) checkMovedSetsAreNamed(address string) {
+	te.t.Helper()
+	t := te.t
 	pair := strings.Join(append(e2etest.Source("pair", address, "Customers", "Suppliers"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
-	x.ask(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
-	x.Eventually("both sets to be read", func() bool {
-		return strings.Count(x.Must(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
+	te.ask(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
+	te.Eventually("both sets to be read", func() bool {
+		return strings.Count(te.Must(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
 	})
 	shared := strings.Replace(pair, "topic=Suppliers", "topic=Customers", 1)
 	starts := func(properties string) (sets []string) {
-		for _, line := range x.compared(map[string]any{"name": "pair", "text": properties}).Warnings {
+		for _, line := range te.compared(map[string]any{"name": "pair", "text": properties}).Warnings {
 			if set, ok := strings.CutPrefix(line, "its start would log: entity set "); ok {
 				set, _, _ = strings.Cut(set, " of ")
 				sets = append(sets, set)
@@ -405,36 +405,36 @@ func (x texts) checkMovedSetsAreNamed(address string) {
 
 // checkLaterChangeIsRefused checks that of two users who change the connector made, the second one is refused. The text
 // of the connector is stored as settings, without comments.
-func (x texts) checkLaterChangeIsRefused() {
-	x.t.Helper()
-	t := x.t
+func (te texts) checkLaterChangeIsRefused() {
+	te.t.Helper()
+	t := te.t
 	const made = "/connectors/made/config"
-	shown, version := x.ask(200, "GET", made, "", "Accept", properties)
+	shown, version := te.ask(200, "GET", made, "", "Accept", properties)
 	e2etest.MustNotContain(t, "the text", shown, "# mine")
-	settings := x.Shown("made")
+	settings := te.Shown("made")
 	settings["sap.odata.max.retries"] = "1"
-	x.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
+	te.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
-	answer, _ := x.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
+	answer, _ := te.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
 	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
-	if stored := x.Shown("made"); stored["sap.odata.max.retries"] != "1" {
+	if stored := te.Shown("made"); stored["sap.odata.max.retries"] != "1" {
 		t.Errorf("found %v", stored)
 	}
 }
 
 // checkCommandAppliesAVersion checks that the command applies a change to the version of the connector made that it
 // has compared, and to no other version.
-func (x texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
-	x.t.Helper()
+func (te texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
+	te.t.Helper()
 	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
-	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are created again",
+	r := p.Run("connectors", "diff", mine, "--url", te.Url).Exits(0).Prints("made: its tasks are created again",
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
 	_, version, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
-	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", te.Url).
 		Exits(1).Says("has changed in the meantime")
-	p.Run("connectors", "apply", mine, "--if-version", version, "--url", x.Url).Exits(0).Prints("made is changed")
-	if stored := x.Shown("made"); stored["sap.odata#00.exec-period"] != "7200" {
-		x.t.Errorf("found %v", stored)
+	p.Run("connectors", "apply", mine, "--if-version", version, "--url", te.Url).Exits(0).Prints("made is changed")
+	if stored := te.Shown("made"); stored["sap.odata#00.exec-period"] != "7200" {
+		te.t.Errorf("found %v", stored)
 	}
 }
 

@@ -313,9 +313,10 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 	connector := p.File("probe.properties", e2etest.Source("probe", "127.0.0.1:1", "Products")...)
 	sasl := []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"}
 	for _, c := range []struct {
-		key, secret string
-		lines       []string
-		starts      bool // nothing is wrong with it by itself
+		key    string
+		secret string
+		lines  []string
+		starts bool // nothing is wrong with it by itself
 	}{
 		{key: "bootstrap.servers", secret: "key"},
 		{key: "sasl.jaas.config", secret: "line", lines: sasl, starts: true},

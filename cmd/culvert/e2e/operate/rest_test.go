@@ -159,8 +159,10 @@ func TestManyWriteAtOnce(t *testing.T) {
 			// Two connectors may not read the same rows into one topic.
 			settings["sap.odata#00.topic"] = name
 			for _, c := range []struct {
-				want               int
-				method, path, body string
+				want   int
+				method string
+				path   string
+				body   string
 			}{
 				{201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
 					"initial_state": "STOPPED"})},

@@ -62,8 +62,9 @@ func TestPluginsCheck(t *testing.T) {
 	all := filepath.Join(t.TempDir(), "all.wasm")
 	e2etest.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {
-		set, says string
-		code      int
+		set  string
+		says string
+		code int
 	}{
 		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
 		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is " +

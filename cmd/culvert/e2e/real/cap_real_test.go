@@ -456,8 +456,7 @@ func (s *capService) testChanges(t *testing.T) {
 	changes := []string{"track-changes=1", "exec-period=60"}
 	atom := p.File("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
 		"changes-atom", changes...)...)...)
-	if r := p.Once(atom); r.Code != 1 ||
-		!strings.Contains(r.Stderr, "format = json requests the other format") {
+	if r := p.Once(atom); r.Code != 1 || !strings.Contains(r.Stderr, "format = json requests the other format") {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	file := p.File("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers",
@@ -517,8 +516,10 @@ func (s *capService) testWrite(t *testing.T) {
 		p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.File(name+".properties", append(lines, more...)...))
 	}
 	type moved struct {
-		set     string
-		n, most int // rows in the set, and how many of them are moved, from both ends
+		set string
+		// rows in the set, and how many of them are moved, from both ends
+		n    int
+		most int
 	}
 	sets := []moved{{"AllTypes", 3, 3}, {"Prices", 2000, 300}, {"Products", capRows, 100}}
 	reader := s.lines("read", "ODataSource")
@@ -705,7 +706,7 @@ func (s *capService) testModes(t *testing.T) {
 			"key.converter=org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable=false",
 			"value.converter.schemas.enable=false")
 		switch mode {
-		case "delete":
+		case "delete": // the mode needs no setting and has no insert
 		case "dynamic":
 			lines = append(lines, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=op")
 		default:

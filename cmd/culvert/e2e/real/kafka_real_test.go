@@ -111,11 +111,13 @@ func (k *kafkaPeer) testBothWays(t *testing.T) {
 
 // said is a record in the output of both consumers.
 type said struct {
-	Topic             string
-	Partition, Offset int
-	Timestamp         int64
-	Key, Value        json.RawMessage
-	Headers           []any
+	Topic     string
+	Partition int
+	Offset    int
+	Timestamp int64
+	Key       json.RawMessage
+	Value     json.RawMessage
+	Headers   []any
 }
 
 func (s said) String() string {

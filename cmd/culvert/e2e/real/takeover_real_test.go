@@ -43,9 +43,10 @@ type kept struct {
 // takeover is a group of Kafka Connect workers, and the group of Culvert workers that takes over its topics.
 type takeover struct {
 	*e2etest.Place
-	servers, filesPort string
-	followed           *e2etest.Followed // any worker that runs now
-	lines              int               // lines that were written to files
+	servers   string
+	filesPort string
+	followed  *e2etest.Followed // any worker that runs now
+	lines     int               // lines that were written to files
 }
 
 // java starts workers of Kafka Connect; stop shuts them down.

@@ -27,15 +27,22 @@ type ways struct {
 	// mutual and made are ports that require a client certificate. The server certificate of mutual is in the
 	// sample trust stores, the one of made in the stores of more/. namesakes are ports for certificates of another
 	// key with the same name, because OpenSSL finds only one by name. packed compresses all responses.
-	mutual, made, packed         string
-	namesakes                    [2]string
-	nginx, pems                  string // folders
-	squid, tinyproxy, microsocks *intermediary
+	mutual    string
+	made      string
+	packed    string
+	namesakes [2]string
+	// folders
+	nginx      string
+	pems       string
+	squid      *intermediary
+	tinyproxy  *intermediary
+	microsocks *intermediary
 }
 
 // intermediary is a proxy.
 type intermediary struct {
-	address, log string
+	address string
+	log     string
 }
 
 // saw counts the matching lines of its log.
@@ -502,9 +509,12 @@ func (w *ways) testKafka(t *testing.T) {
 			"offset.storage.partitions=1")
 	}
 	cases := []struct {
-		name, kind, user, password string
-		by                         *intermediary
-		tunnel                     string // in the log
+		name     string
+		kind     string
+		user     string
+		password string
+		by       *intermediary
+		tunnel   string // in the log
 	}{{"socks", "socks5", "corp", "secret", w.microsocks, `connected to 127\.0\.0\.1:` + secure},
 		{"squid", "http", squidUser, squidPassword, w.squid, `^200 CONNECT 127\.0\.0\.1:` + secure},
 		{"tinyproxy", "http", "corp", "secret", w.tinyproxy, `CONNECT 127\.0\.0\.1:` + secure}}

@@ -24,8 +24,9 @@ import (
 
 // comparedWorkers are two workers that receive the recorded requests in step: Kafka Connect's, and Culvert's.
 type comparedWorkers struct {
-	real, own replaytest.Worker
-	wanted    map[string][]replaytest.Kind // differences
+	real   replaytest.Worker
+	own    replaytest.Worker
+	wanted map[string][]replaytest.Kind // differences
 	// skip means that the last request has an expected difference here, so that the awaited state does not occur.
 	skip     bool
 	compared int

@@ -18,11 +18,13 @@ import (
 // letter queue.
 type documents struct {
 	*e2etest.Place
-	service              *odatatest.Service
-	broker, worker, sink string
-	letters              string   // the topic that is replayed
-	lines                []string // of the sink
-	admin                *kadm.Client
+	service *odatatest.Service
+	broker  string
+	worker  string
+	sink    string
+	letters string   // the topic that is replayed
+	lines   []string // of the sink
+	admin   *kadm.Client
 }
 
 // newDocuments writes records to the topic that a sink reads.

@@ -25,15 +25,15 @@ type restarting struct {
 	routed   func(r *http.Request) bool
 }
 
-func (s *restarting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.requests.Add(1)
-	if s.routed(r) && s.away.Add(-1) >= 0 {
+func (re *restarting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	re.requests.Add(1)
+	if re.routed(r) && re.away.Add(-1) >= 0 {
 		io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, "404 Not Found: Requested route ('erp.example') does not exist.")
 		return
 	}
-	s.Service.ServeHTTP(w, r)
+	re.Service.ServeHTTP(w, r)
 }
 
 func isBatch(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/$batch") }

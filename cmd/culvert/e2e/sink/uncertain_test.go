@@ -18,10 +18,12 @@ const written = 40
 // writing is a connector that writes the topic Orders to OrderCopies of its own service, which answers some POSTs with
 // status, or ends sessions.
 type writing struct {
-	name, status, count string
-	settings            []string
-	fails               []string
-	service             *odatatest.Service
+	name     string
+	status   string
+	count    string
+	settings []string
+	fails    []string
+	service  *odatatest.Service
 }
 
 func (w *writing) start(t *testing.T, p *e2etest.Place) (file string) {

@@ -57,7 +57,7 @@ func TestChangesAtUsersSize(t *testing.T) {
 			switch mode {
 			case "dynamic":
 				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q,"Does":%q}`, id, mode, does)
-			case "delete":
+			case "delete": // a tombstone has no value
 			default:
 				r.Value = fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q}`, id, mode)
 			}

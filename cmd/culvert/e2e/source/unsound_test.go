@@ -22,12 +22,16 @@ const oddMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microso
 // $orderby but ignores it, and applies $filter: paging by key misses its row 150, which its count shows at the end.
 // Requests 1 to 5 are for the first page, two keys, two pages by key and the count; the sixth reads the set again.
 type reader struct {
-	p                        *e2etest.Place
-	servers, worker, address string
-	held, goOn               chan struct{}
+	p       *e2etest.Place
+	servers string
+	worker  string
+	address string
+	held    chan struct{}
+	goOn    chan struct{}
 
-	mu               sync.Mutex
-	requests, killAt int
+	mu       sync.Mutex
+	requests int
+	killAt   int
 }
 
 const restart = 6

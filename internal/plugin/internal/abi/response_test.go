@@ -23,9 +23,10 @@ func TestPassResponse(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for n := range 200 {
 		var args struct {
-			Context, State []byte
-			Rows           []uint32
-			Response       wit.Response
+			Context  []byte
+			State    []byte
+			Rows     []uint32
+			Response wit.Response
 		}
 		canontest.Fill(r, reflect.ValueOf(&args).Elem())
 		if n%10 == 0 {

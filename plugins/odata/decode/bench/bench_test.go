@@ -33,10 +33,15 @@ const (
 
 // guest is the decoder in Wasm.
 type guest struct {
-	m                            api.Module
-	room, page, piece            api.Function
-	data, dataSize, rows, allocs api.Function
-	copied                       []byte
+	m        api.Module
+	room     api.Function
+	page     api.Function
+	piece    api.Function
+	data     api.Function
+	dataSize api.Function
+	rows     api.Function
+	allocs   api.Function
+	copied   []byte
 }
 
 var build = sync.OnceValues(func() ([]byte, error) { return buildGuest("kernels") })

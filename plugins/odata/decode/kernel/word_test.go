@@ -101,8 +101,10 @@ func TestHashSpreadsSimilarNames(t *testing.T) {
 // Every stop is found at every place, and nothing else is one.
 func TestStops(t *testing.T) {
 	for name, test := range map[string]struct {
-		flip, limit, stop uint64
-		isStop            func(c byte) bool
+		flip   uint64
+		limit  uint64
+		stop   uint64
+		isStop func(c byte) bool
 	}{
 		"JSON": {Ones * 0x02, Ones * 0x21, Ones * '\\', func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
 		"Atom": {Ones * 0x06, Ones * 0x21, Ones * '<', func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},

@@ -14,7 +14,8 @@ import (
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		typ  edm.Primitive
-		a, b string
+		a    string
+		b    string
 		fold bool
 	}{
 		{typ: edm.Int64, a: "-10", b: "9"},
@@ -77,8 +78,9 @@ func TestCompareKeysPartByPart(t *testing.T) {
 		return s
 	}
 	type key struct {
-		id         int64
-		name, guid string
+		id   int64
+		name string
+		guid string
 	}
 	encoded := func(a key) []byte {
 		return connectdata.AppendString(connectdata.AppendString(connectdata.AppendNumber(nil, a.id), a.name), a.guid)

@@ -13,10 +13,11 @@ func TestOffsetsInHotResults(t *testing.T) {
 	rows := make([]wit.Row, 3)
 	data := make([]byte, 5)
 	for _, c := range []struct {
-		f              *canon.Func
-		ok             any
-		size           uint32
-		rowsAt, dataAt uint32
+		f      *canon.Func
+		ok     any
+		size   uint32
+		rowsAt uint32
+		dataAt uint32
 	}{
 		{canon.Function(wit.InterfaceSource, "Decode"), wit.DecodeResult{Rows: rows, Data: data}, DecodeResultSize,
 			DecodeRowsOffset,
