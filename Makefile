@@ -5,7 +5,7 @@
 #                   Builds everything twice and compares. TARGETS=own builds for this platform only; ANEW=1 ignores the build cache the second time
 # make image        the container image for amd64 and arm64 in dist/image, an OCI layout, without Docker
 # make test         all tests that need only Go
-# make lint         staticcheck, and functions that are never called
+# make lint         staticcheck, habits of writing (cmd/lint), and functions that are never called
 # make test-real    tests against other software: Apache Kafka, SAP CAP, Apache Olingo, plugins in Rust, C and JavaScript, Chromium; downloads them
 # make test-live    reads a system of yours and writes 5 rows to it. Variables: CULVERT_LIVE_CONNECTION and CULVERT_LIVE_CLOUD_CONNECTOR
 #                   (files with sap.odata.host.*, user and, in the second one, sap.odata.proxy.*), CULVERT_LIVE_SERVICE (path),
