@@ -1,65 +1,89 @@
 package wit
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 )
 
-// Known lists what a plugin knows of its service and needs to check rows in doubt: words separated by commas, sorted. A
-// word is a letter for the fact, and up to three letters, digits, - and _ for its subject; `*` as the subject stands
-// for every subject, and the word `*` for every fact.
+// Known holds the facts that a plugin has learned about its service and needs later to check rows in doubt, for example
+// that the service replaces the keys of inserted entities. They outlive the plugin's run: a plugin passes them to the
+// host in its context (see [KnownIn]), the host stores them with each committed offset and returns them in hints (see
+// [HintKnown]).
+//
+// Known is the encoded form: words separated by commas, sorted. A word is a letter for the fact, and up to three
+// letters, digits, - and _ for its subject. The subject `*` means every subject, and the word `*` every fact of every
+// subject. The empty Known has no facts.
 type Known string
 
-// MaxKnown is the largest size of a [Known] in bytes: it is stored with each committed offset.
+// MaxKnown is the largest size of a [Known] in bytes. The metadata of a committed offset has room for no more.
 const MaxKnown = 16
 
 const knownLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*,"
 
-// KnownIn returns the Known at the start of a context, or "".
+// KnownIn returns the facts in the first line of a plugin's context: [HintKnown] and a [Known]. It returns "" for
+// contexts without such a line.
 func KnownIn(context []byte) Known {
-	line, ok := bytes.CutPrefix(context[:min(len(context), len(HintKnown)+MaxKnown+1)], []byte(HintKnown))
-	words, _, whole := strings.Cut(string(line), "\n")
-	if !ok || !whole || strings.Trim(words, knownLetters) != "" {
+	start := context[:min(len(context), len(HintKnown)+MaxKnown+1)]
+	line, _, isComplete := strings.Cut(string(start), "\n")
+	words, isKnown := strings.CutPrefix(line, HintKnown)
+	if !isComplete || !isKnown || strings.Trim(words, knownLetters) != "" {
 		return ""
 	}
 	return Known(words)
 }
 
-// With returns the union of both. If that is too long, `*` replaces the subjects.
+// With returns the facts of both. If they are too long, it drops subjects: the result may then contain facts that
+// neither had, but it lacks none.
 func (k Known) With(other Known) Known {
 	if other == "" || k == other {
 		return k
 	}
-	words := strings.Split(string(k+","+other), ",")
-	words = slices.DeleteFunc(words, func(word string) bool { return word == "" })
-	if slices.Contains(words, "*") {
-		return "*"
-	}
-	if union := joinWords(words); len(union) <= MaxKnown {
-		return union
-	}
-	for i, word := range words {
-		words[i] = word[:1] + "*"
-	}
-	if union := joinWords(words); len(union) <= MaxKnown {
-		return union
-	}
-	return "*"
+	return parseFacts(string(k + "," + other)).encode()
 }
 
-// joinWords returns the distinct words in order.
-func joinWords(words []string) Known {
-	distinct := slices.Compact(slices.Sorted(slices.Values(words)))
-	return Known(strings.Join(distinct, ","))
-}
-
-// Contains reports whether k contains a word or a `*` that stands for it.
+// Contains reports whether a fact, encoded as a word, is known of its subject or of every subject.
 func (k Known) Contains(word string) bool {
-	for one := range strings.SplitSeq(string(k), ",") {
-		if one == word || one == "*" || one == word[:1]+"*" {
-			return true
-		}
+	facts := parseFacts(string(k))
+	return facts.has(word) || facts.has(ofEverySubject(word)) || facts.has(everyFact)
+}
+
+// factSet holds the words of a [Known], sorted and distinct.
+type factSet []string
+
+// everyFact is the word for every fact of every subject.
+const everyFact = "*"
+
+// ofEverySubject returns the word for the same fact of every subject.
+func ofEverySubject(word string) string { return word[:1] + "*" }
+
+func parseFacts(words string) factSet {
+	facts := strings.FieldsFunc(words, func(r rune) bool { return r == ',' })
+	slices.Sort(facts)
+	return slices.Compact(facts)
+}
+
+func (f factSet) has(word string) bool { return slices.Contains(f, word) }
+
+// encode returns the facts in at most [MaxKnown] bytes: with their subjects, else of every subject, else every fact.
+func (f factSet) encode() Known {
+	if f.has(everyFact) {
+		return everyFact
 	}
-	return false
+	words := strings.Join(f, ",")
+	if len(words) > MaxKnown {
+		words = strings.Join(f.withoutSubjects(), ",")
+	}
+	if len(words) > MaxKnown {
+		return everyFact
+	}
+	return Known(words)
+}
+
+// withoutSubjects returns the same facts of every subject.
+func (f factSet) withoutSubjects() factSet {
+	var facts factSet
+	for _, word := range f {
+		facts = append(facts, ofEverySubject(word))
+	}
+	return slices.Compact(facts)
 }

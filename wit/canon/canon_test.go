@@ -193,15 +193,15 @@ func TestLiftIsBounded(t *testing.T) {
 	}
 }
 
-// watchedRam is a memory whose owner stops the reading at its third check.
-type watchedRam struct {
+// cancelledRam is a memory whose owner stops the reading at its third check.
+type cancelledRam struct {
 	ram
 	checks int
 }
 
 var errEnough = errors.New("enough")
 
-func (w *watchedRam) Watch() error {
+func (w *cancelledRam) CheckCancelled() error {
 	w.checks++
 	if w.checks == 3 {
 		return errEnough
@@ -218,7 +218,7 @@ func TestLiftCanBeStopped(t *testing.T) {
 		bytes []byte
 		dst   any
 	}{"flat": {flat, new([]uint32)}, "nested": {nested, new([][]uint32)}, "texts": {nested, new([]string)}} {
-		mem := &watchedRam{ram: ram{b: c.bytes}}
+		mem := &cancelledRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
 		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.checks != 3 {
 			t.Errorf("%s: expected an end at the third check, found %v after %d", name, err, mem.checks)

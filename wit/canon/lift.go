@@ -20,11 +20,13 @@ type Lifter struct {
 	elements int
 }
 
-// Interruptible is implemented by memories whose owner can cancel the reading of a large value. Watch is called after
-// every 4,096 elements of lists; its error ends the reading.
-type Interruptible interface{ Watch() error }
+// Interruptible is implemented by memories whose owner can cancel the reading of a large value.
+type Interruptible interface {
+	// CheckCancelled is called after every 4,096 elements of lists. Its error ends the reading.
+	CheckCancelled() error
+}
 
-const watchEvery = 4096
+const elementsPerCheck = 4096
 
 // Lift reads the value at ptr into dst, a pointer to a Go value. The value's lists and strings reduce the budget.
 func (l *Lifter) Lift(ptr uint32, dst any) error {
@@ -228,11 +230,11 @@ func (l *Lifter) text(ptr, n uint32, value reflect.Value) error {
 // countElement returns an error if the memory's owner has cancelled the reading.
 func (l *Lifter) countElement() error {
 	l.elements++
-	if l.elements%watchEvery != 0 {
+	if l.elements%elementsPerCheck != 0 {
 		return nil
 	}
 	if memory, ok := l.Memory.(Interruptible); ok {
-		return memory.Watch()
+		return memory.CheckCancelled()
 	}
 	return nil
 }

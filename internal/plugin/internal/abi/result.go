@@ -13,8 +13,8 @@ func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
 	return g.memory.Read(ptr, size)
 }
 
-// Watch implements [canon.Interruptible].
-func (g *Guest) Watch() error {
+// CheckCancelled implements [canon.Interruptible].
+func (g *Guest) CheckCancelled() error {
 	if g.CallerErr != nil {
 		g.stopped = g.CallerErr()
 	}
