@@ -68,8 +68,8 @@ type Plugin interface {
 	Describe() Description
 	// Validate checks the settings of a component together. If online is set, it may request documents from the
 	// service, for checks and recommendations: the host calls it again with their state and responses.
-	Validate(component string, settings []Setting, online bool, state []byte, answers []Response) (ValidateResult,
-		error)
+	Validate(component string, settings []Setting, online bool, state []byte,
+		answers []Response) (ValidateResult, error)
 }
 
 // Command is a command that a plugin adds to the command line.
@@ -256,15 +256,15 @@ type Notifications interface {
 // Retirement is optional: cleanup at the service when a connector is deleted.
 type Retirement interface {
 	// Retire removes what the connector created, such as subscriptions. It may request documents like Open.
-	Retire(component string, settings []Setting, addresses []string, state []byte, answers []Response) (CallResult,
-		error)
+	Retire(component string, settings []Setting, addresses []string, state []byte,
+		answers []Response) (CallResult, error)
 }
 
 // LoadProgress is how far a load is: one whole reading of a feed.
 type LoadProgress struct {
-	// Read is the number of the load's rows that the offset has passed; it may be 0 after the end. Total is the
-	// service's count of these rows, nil if there is none that the plugin believes.
-	Read  uint64
+	// Read is the number of the load's rows that the offset has passed; it may be 0 after the end.
+	Read uint64
+	// Total is the service's count of the load's rows. Nil means that the plugin knows no count that it trusts.
 	Total *uint64
 	// Complete is set after the end of a load: the name of what proves that it has every row (key, count, delta), or
 	// unproven.
@@ -372,8 +372,7 @@ type Sink interface {
 	// Encode creates the requests that write the rows of a batch. recordIDs has one element for each row; their topics
 	// are positions in recordTopics.
 	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, recordIDs []RecordID,
-		recordTopics []string,
-		hints []Hint) (EncodeResult, error)
+		recordTopics []string, hints []Hint) (EncodeResult, error)
 	// HandleResponse returns one result for each row of a delivery. It must not keep parts of context, state, rows and
 	// the response's body: the next call reuses their memory.
 	HandleResponse(context []byte, state []byte, rows []uint32, response Response) (ResponseResult, error)

@@ -317,12 +317,14 @@ type Row struct {
 
 // RowError is the error of one row; see culvert.wit.
 type RowError struct {
-	RowIndex   uint32
+	RowIndex uint32
+	// Stage is the index of the transform that failed. Only for transforms.
 	Stage      uint32
 	ErrorClass string
 	Error      Error
-	RawStart   uint32
-	RawSize    uint32
+	// RawStart and RawSize are the place of the row's original bytes in the data.
+	RawStart uint32
+	RawSize  uint32
 }
 
 // Scalar is a value inside an offset or a partition.
@@ -361,8 +363,8 @@ const MaxOffsetBytes = 64 << 10
 func OffsetBytes(fields []OffsetEntry) (size int) {
 	for i := range fields {
 		size += len(fields[i].Name) + 8
-		if text := fields[i].Value.String; text != nil {
-			size += len(*text)
+		if s := fields[i].Value.String; s != nil {
+			size += len(*s)
 		}
 	}
 	return size

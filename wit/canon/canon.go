@@ -53,9 +53,11 @@ const (
 // typeLayout is the canonical layout of a type.
 type typeLayout struct {
 	shape shape
+	// size and align are the size and alignment in a linear memory, in bytes.
 	size  uint32
 	align uint32
-	flat  []ValueType
+	// flat holds the core types of a parameter or result of this type.
+	flat []ValueType
 	// parts are the fields of a record, the cases of a variant, the element of an option or list, or ok and error of a
 	// result.
 	parts []part
@@ -64,20 +66,24 @@ type typeLayout struct {
 	payload uint32
 	// cases is the number of an enum's cases.
 	cases int
+	// rtype is the Go type.
 	rtype reflect.Type
 }
 
+// part is a field, case or element of a [typeLayout].
 type part struct {
+	// name is the name in the contract.
 	name string
-	// index is the number of the Go field, offset its place in a record.
-	index  int
+	// index is the number of the Go field.
+	index int
+	// offset is the offset in a record, in bytes.
 	offset uint32
 	// layout is nil for a case without payload.
 	layout *typeLayout
 }
 
 var (
-	layouts         sync.Map // reflect.Type → *layout
+	layouts         sync.Map // reflect.Type → *typeLayout
 	variantMark     = reflect.TypeFor[wit.Variant]()
 	unitType        = reflect.TypeFor[struct{}]()
 	errorType       = reflect.TypeFor[error]()
@@ -96,6 +102,7 @@ func layoutOf(t reflect.Type) *typeLayout {
 	return l
 }
 
+// compute is layoutOf without the cache. It leaves rtype to its caller.
 func compute(t reflect.Type) *typeLayout {
 	simple := func(s shape, size uint32, v ValueType) *typeLayout {
 		return &typeLayout{shape: s, size: size, align: size, flat: []ValueType{v}}
@@ -162,7 +169,7 @@ func structLayout(t reflect.Type) *typeLayout {
 	return l
 }
 
-// variant computes the layout of discriminant and payloads.
+// variant sets the layout of a variant with these cases: its discriminant and payloads. It returns t.
 func (t *typeLayout) variant(cases []part) *typeLayout {
 	t.parts = cases
 	t.align = 1
@@ -175,10 +182,10 @@ func (t *typeLayout) variant(cases []part) *typeLayout {
 		t.align = max(t.align, c.layout.align)
 		size = max(size, c.layout.size)
 		for i, v := range c.layout.flat {
-			if at := i + 1; at == len(t.flat) {
+			if index := i + 1; index == len(t.flat) {
 				t.flat = append(t.flat, v)
 			} else {
-				t.flat[at] = joinTypes(t.flat[at], v)
+				t.flat[index] = joinTypes(t.flat[index], v)
 			}
 		}
 	}
@@ -187,7 +194,7 @@ func (t *typeLayout) variant(cases []part) *typeLayout {
 	return t
 }
 
-// joinTypes returns the core type that can represent both.
+// joinTypes returns the core type that can represent values of both types.
 func joinTypes(a, b ValueType) ValueType {
 	switch {
 	case a == b:
@@ -219,26 +226,26 @@ type hex uint32
 // newError returns an error that concatenates strings, numbers and errors. Package fmt would be a tenth of a small
 // guest.
 func newError(parts ...any) error {
-	var text []byte
+	var message []byte
 	for _, p := range parts {
 		switch p := p.(type) {
 		case string:
-			text = append(text, p...)
+			message = append(message, p...)
 		case error:
-			text = append(text, p.Error()...)
+			message = append(message, p.Error()...)
 		case reflect.Type:
-			text = append(text, p.String()...)
+			message = append(message, p.String()...)
 		case int:
-			text = strconv.AppendInt(text, int64(p), 10)
+			message = strconv.AppendInt(message, int64(p), 10)
 		case uint32:
-			text = strconv.AppendUint(text, uint64(p), 10)
+			message = strconv.AppendUint(message, uint64(p), 10)
 		case uint64:
-			text = strconv.AppendUint(text, p, 10)
+			message = strconv.AppendUint(message, p, 10)
 		case hex:
-			text = strconv.AppendUint(append(text, "0x"...), uint64(p), 16)
+			message = strconv.AppendUint(append(message, "0x"...), uint64(p), 16)
 		}
 	}
-	return &Error{string(text)}
+	return &Error{string(message)}
 }
 
 // Error is a violation of the canonical ABI, with its place in the value.

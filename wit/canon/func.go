@@ -11,15 +11,18 @@ const maxFlat = 16
 
 // Func is a function of the contract with its signature.
 type Func struct {
-	// Interface and Name are the names in the contract, such as source and check-offset. Method is the Go name.
+	// Interface is the interface's name in the contract, such as source.
 	Interface string
-	Name      string
-	Method    string
-	params    []*typeLayout
+	// Name is the function's name in the contract, such as check-offset.
+	Name string
+	// Method is the function's name in Go, such as CheckOffset.
+	Method string
+	params []*typeLayout
 	// core contains the core types of all parameters.
 	core []ValueType
-	// result is nil if there is none. For a fallible function it is a result<ok, error>, in which ok may be nil.
-	result   *typeLayout
+	// result is a result<ok, error> for a fallible function, else ok. It is nil for a function without a result.
+	result *typeLayout
+	// ok is the result of a call that succeeds, or nil.
 	ok       *typeLayout
 	fallible bool
 }
@@ -100,7 +103,7 @@ func newFunc(iface, method string, t reflect.Type, skip int) *Func {
 // Params returns the core types of the parameters.
 func (f *Func) Params() []ValueType { return f.core }
 
-// Results returns the core types of the results: none, one value, or a pointer to the result.
+// Results returns the core types of the results: no type, the type of one value, or that of a pointer to the result.
 func (f *Func) Results() []ValueType {
 	switch {
 	case f.result == nil:
@@ -126,20 +129,20 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	if len(args) != len(f.params) {
 		return nil, newError(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
 	}
-	var im flatArguments
+	var arguments flatArguments
 	for i, p := range f.params {
-		if err := im.flat(p, reflect.ValueOf(args[i])); err != nil {
+		if err := arguments.flat(p, reflect.ValueOf(args[i])); err != nil {
 			return nil, newError(f.Export(), ", argument ", i+1, ": ", err)
 		}
 	}
-	at, err := im.Place(mem, alloc)
+	addresses, err := arguments.Place(mem, alloc)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range im.addresses {
-		im.flats[a.at] = uint64(at[a.block])
+	for _, a := range arguments.addresses {
+		arguments.flats[a.index] = uint64(addresses[a.block])
 	}
-	return im.flats, nil
+	return arguments.flats, nil
 }
 
 // Result reads the result of a call. core is the core value that the function returned, or 0 if it returns none. dst is
@@ -202,17 +205,17 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 // Lower encodes the result of a call in the guest. Block 0 is the result itself. ok is nil if the function has no
 // result, failure is nil if it succeeded.
 func (f *Func) Lower(ok any, failure *wit.Error) (Lowered, error) {
-	var im Lowered
+	var lowered Lowered
 	if !f.fallible {
-		return im, im.root(f.result, reflect.ValueOf(ok))
+		return lowered, lowered.root(f.result, reflect.ValueOf(ok))
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(f.result.size)), Align: f.result.align})
+	lowered.Blocks = append(lowered.Blocks, Block{Data: lowered.alloc(int(f.result.size)), Align: f.result.align})
 	if failure != nil {
-		im.Blocks[0].Data[0] = 1
-		return im, f.wrap(im.value(layoutOf(errorRecordType), reflect.ValueOf(*failure), 0, f.result.payload))
+		lowered.Blocks[0].Data[0] = 1
+		return lowered, f.wrap(lowered.value(layoutOf(errorRecordType), reflect.ValueOf(*failure), 0, f.result.payload))
 	}
 	if f.ok == nil {
-		return im, nil
+		return lowered, nil
 	}
-	return im, f.wrap(im.value(f.ok, reflect.ValueOf(ok), 0, f.result.payload))
+	return lowered, f.wrap(lowered.value(f.ok, reflect.ValueOf(ok), 0, f.result.payload))
 }

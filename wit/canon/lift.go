@@ -48,6 +48,7 @@ func (l *Lifter) LiftList(ptr, n uint32, dst any) error {
 // SizeOf returns the size of a type in a linear memory in bytes.
 func SizeOf[T any]() int { return int(layoutOf(reflect.TypeFor[T]()).size) }
 
+// view returns size bytes at ptr. label names the value in errors.
 func (l *Lifter) view(ptr uint32, size uint64, align uint32, label string) ([]byte, error) {
 	if ptr%align != 0 {
 		return nil, newError(label, ": expected a pointer that is a multiple of ", align, ", found ", hex(ptr))
@@ -62,6 +63,7 @@ func (l *Lifter) view(ptr uint32, size uint64, align uint32, label string) ([]by
 	return b, nil
 }
 
+// spend takes n bytes from the budget, or returns an error if it is used up.
 func (l *Lifter) spend(n uint64, label string) error {
 	if n > uint64(l.Budget) {
 		return newError(label, ": the value is larger than allowed (", n, " bytes more than ", l.Budget, " left)")
@@ -123,8 +125,8 @@ func (t *typeLayout) caseAt(n uint32) (*part, error) {
 
 // sameCase reports whether two encoded variants have the same case, without a payload. Such values are equal and never
 // changed, so elements of a list may share one.
-func (t *typeLayout) sameCase(before, b []byte) bool {
-	return t.shape == shapeVariant && b[0] == before[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
+func (t *typeLayout) sameCase(previous, b []byte) bool {
+	return t.shape == shapeVariant && b[0] == previous[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
 }
 
 // setCase sets value to a case and returns the place of its payload.
@@ -195,16 +197,16 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 		if err := l.countElement(); err != nil {
 			return err
 		}
-		at := uint32(i) * elem.size
+		offset := uint32(i) * elem.size
 		if isUint32s {
-			numbers[i] = binary.LittleEndian.Uint32(b[at:])
+			numbers[i] = binary.LittleEndian.Uint32(b[offset:])
 			continue
 		}
-		if i > 0 && elem.sameCase(b[at-elem.size:], b[at:]) {
+		if i > 0 && elem.sameCase(b[offset-elem.size:], b[offset:]) {
 			s.Index(i).Set(s.Index(i - 1))
 			continue
 		}
-		if err := l.lift(elem, b[at:at+elem.size], s.Index(i)); err != nil {
+		if err := l.lift(elem, b[offset:offset+elem.size], s.Index(i)); err != nil {
 			return newError("element ", i, ": ", err)
 		}
 	}
@@ -227,7 +229,7 @@ func (l *Lifter) text(ptr, n uint32, value reflect.Value) error {
 	return nil
 }
 
-// countElement returns an error if the memory's owner has cancelled the reading.
+// countElement counts an element of a list, and returns an error if the memory's owner has cancelled the reading.
 func (l *Lifter) countElement() error {
 	l.elements++
 	if l.elements%elementsPerCheck != 0 {

@@ -51,7 +51,7 @@ func (l *Lowered) alloc(size int) []byte {
 // Place allocates all blocks, copies them to the memory and returns their addresses. It reads no view of the memory
 // before the last allocation, because allocations may grow the memory.
 func (l *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
-	at := make([]uint32, len(l.Blocks))
+	addresses := make([]uint32, len(l.Blocks))
 	for i, b := range l.Blocks {
 		ptr, err := alloc(uint32(len(b.Data)), b.Align)
 		if err != nil {
@@ -61,31 +61,32 @@ func (l *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, erro
 			return nil, newError("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ",
 				hex(ptr))
 		}
-		at[i] = ptr
+		addresses[i] = ptr
 	}
 	for _, f := range l.Fixups {
-		binary.LittleEndian.PutUint32(l.Blocks[f.In].Data[f.At:], at[f.Block])
+		binary.LittleEndian.PutUint32(l.Blocks[f.In].Data[f.At:], addresses[f.Block])
 	}
 	for i, b := range l.Blocks {
 		if len(b.Data) == 0 {
 			continue
 		}
-		view, ok := mem.View(at[i], uint32(len(b.Data)))
+		view, ok := mem.View(addresses[i], uint32(len(b.Data)))
 		if !ok {
-			return nil, newError("allocation of ", len(b.Data), " bytes at ", hex(at[i]), " is not inside the memory")
+			return nil, newError("allocation of ", len(b.Data), " bytes at ", hex(addresses[i]),
+				" is not inside the memory")
 		}
 		copy(view, b.Data)
 	}
-	return at, nil
+	return addresses, nil
 }
 
 // Lower encodes v. It returns an error for variants without a case or with several. It replaces invalid UTF-8 by
 // U+FFFD, because guests do not check strings.
 func Lower(v any) (Lowered, error) {
 	rv := reflect.ValueOf(v)
-	var im Lowered
-	err := im.root(layoutOf(rv.Type()), rv)
-	return im, err
+	var lowered Lowered
+	err := lowered.root(layoutOf(rv.Type()), rv)
+	return lowered, err
 }
 
 func (l *Lowered) root(t *typeLayout, value reflect.Value) error {
@@ -93,12 +94,12 @@ func (l *Lowered) root(t *typeLayout, value reflect.Value) error {
 	return l.value(t, value, 0, 0)
 }
 
-// value encodes v at an offset of a block.
-func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint32) error {
-	data := l.Blocks[block].Data[at : at+t.size]
+// value encodes a value at an offset of a block.
+func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, offset uint32) error {
+	data := l.Blocks[block].Data[offset : offset+t.size]
 	switch t.shape {
 	case shapeString, shapeList:
-		l.Fixups = append(l.Fixups, Fixup{block, at, len(l.Blocks)})
+		l.Fixups = append(l.Fixups, Fixup{block, offset, len(l.Blocks)})
 		length, err := l.list(t, value)
 		if err != nil {
 			return err
@@ -107,7 +108,7 @@ func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint32
 		return nil
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := l.value(p.layout, value.Field(p.index), block, at+p.offset); err != nil {
+			if err := l.value(p.layout, value.Field(p.index), block, offset+p.offset); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
@@ -119,7 +120,7 @@ func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint32
 		}
 		data[0] = byte(n)
 		if c := t.parts[n]; c.layout != nil {
-			return l.value(c.layout, payload, block, at+t.payload)
+			return l.value(c.layout, payload, block, offset+t.payload)
 		}
 		return nil
 	}
@@ -138,20 +139,20 @@ func (t *typeLayout) activeCase(value reflect.Value) (int, reflect.Value, error)
 		}
 		return 1, value.Elem(), nil
 	}
-	found := -1
+	active := -1
 	for i, c := range t.parts {
 		if value.Field(c.index).IsNil() {
 			continue
 		}
-		if found >= 0 {
-			return 0, value, newError(t.rtype, ": two cases are set, ", t.parts[found].name, " and ", c.name)
+		if active >= 0 {
+			return 0, value, newError(t.rtype, ": two cases are set, ", t.parts[active].name, " and ", c.name)
 		}
-		found = i
+		active = i
 	}
-	if found < 0 {
+	if active < 0 {
 		return 0, value, newError(t.rtype, ": no case is set")
 	}
-	return found, value.Field(t.parts[found].index).Elem(), nil
+	return active, value.Field(t.parts[active].index).Elem(), nil
 }
 
 // bits returns a scalar as a core value.
@@ -225,9 +226,9 @@ type flatArguments struct {
 }
 
 // address is the index of a core value that is the address of a block.
-type address struct{ at, block int }
+type address struct{ index, block int }
 
-// flat appends the core values of v. Their number depends only on the type.
+// flat appends the core values of a value. Their number depends only on the type.
 func (f *flatArguments) flat(t *typeLayout, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:

@@ -5,10 +5,11 @@ import "github.com/culvert-project/culvert/wit"
 // Header is a record header. Value aliases the bytes that it was read from.
 type Header struct {
 	Name string
-	// Encoding is wit.WithSchema, wit.Schemaless or wit.Raw. Schema is 0 unless it is wit.WithSchema.
+	// Encoding is wit.WithSchema, wit.Schemaless or wit.Raw.
 	Encoding wit.Encoding
-	Schema   uint32
-	Value    []byte
+	// Schema is the number of the schema, 0 unless Encoding is wit.WithSchema.
+	Schema uint32
+	Value  []byte
 }
 
 // AppendHeaders appends the headers of a row.
@@ -23,7 +24,8 @@ func AppendHeaders(dst []byte, headers []Header) []byte {
 	return dst
 }
 
-// Headers reads the headers of a row and appends them to dst. It returns an error if b has other bytes after them.
+// Headers reads the headers of a row and appends them to dst. It returns an error if data has other bytes after
+// them.
 func Headers(dst []Header, data []byte) ([]Header, error) {
 	reader := reader{b: data}
 	count, err := reader.number()
@@ -59,13 +61,13 @@ func (r *reader) header() (Header, *Error) {
 	}
 	encoding := wit.Encoding(r.b[r.i])
 	r.i++
-	at := r.i
+	start := r.i
 	id, err := r.number()
 	if err != nil {
 		return Header{}, err
 	}
 	if id < 0 || id > 1<<32-1 || (encoding != wit.WithSchema && id != 0) {
-		return Header{}, newError(at, "a schema id out of range, or one where the form has none")
+		return Header{}, newError(start, "a schema id out of range, or one where the form has none")
 	}
 	v, err := r.lengthPrefixed()
 	return Header{name.(string), encoding, uint32(id), v}, err

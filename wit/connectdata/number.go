@@ -74,8 +74,8 @@ func AppendBytes(dst, b []byte) []byte {
 	return append(AppendNumber(dst, int64(len(b))), b...)
 }
 
-// LengthPrefixed reads the result of [AppendString] or [AppendBytes]. content aliases b. size is the size in bytes with
-// the length, 0 if b ends inside it, -1 if the length is negative or invalid.
+// LengthPrefixed reads the result of [AppendString] or [AppendBytes]. content aliases data. size is the size in bytes
+// with the length, 0 if data ends inside it, -1 if the length is negative or invalid.
 func LengthPrefixed(data []byte) (content []byte, size int) {
 	n, k := Number(data)
 	if k <= 0 {

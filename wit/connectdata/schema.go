@@ -47,9 +47,9 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 		if err := checkScale(schemaNode, i); err != nil {
 			return 0, err
 		}
-		own := textBytes(schemaNode)
-		total += own
-		t := subtree{depth: 1, nodes: 1, bytes: uint64(own)}
+		nodeSize := textBytes(schemaNode)
+		total += nodeSize
+		t := subtree{depth: 1, nodes: 1, bytes: uint64(nodeSize)}
 		if err := t.children(nodes, trees, i); err != nil {
 			return 0, err
 		}
@@ -76,6 +76,7 @@ type subtree struct{ depth, fields, nodes, bytes uint64 }
 
 const maxTree = math.MaxInt32
 
+// children adds the totals of the children of node i, which must have higher numbers.
 func (s *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
 	schemaNode := &nodes[i]
 	add := func(label, name string, child uint32) error {
@@ -124,7 +125,7 @@ func shorten(name string) string {
 	return name
 }
 
-// textBytes returns the size of a node without its children.
+// textBytes returns the size of a node without its children, as counted for [MaxSchemaBytes].
 func textBytes(schemaNode *wit.SchemaNode) int {
 	size := nodeBytes
 	for _, s := range [...]*string{schemaNode.Name, schemaNode.Doc} {

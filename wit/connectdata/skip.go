@@ -19,14 +19,14 @@ func (e *Error) Error() string {
 	return "connectdata: byte " + strconv.Itoa(e.Offset) + ": " + e.Message
 }
 
-func newError(at int, label string) *Error { return &Error{at, label} }
+func newError(offset int, label string) *Error { return &Error{offset, label} }
 
 // sizeError returns the error for a size of 0 or -1.
-func sizeError(at, size int, label string) *Error {
+func sizeError(offset, size int, label string) *Error {
 	if size == 0 {
-		return newError(at, "ends inside "+label)
+		return newError(offset, "ends inside "+label)
 	}
-	return newError(at, "expected "+label+", found a number out of range")
+	return newError(offset, "expected "+label+", found a number out of range")
 }
 
 // Tags of schemaless values.
@@ -82,9 +82,11 @@ func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 	return n, nil
 }
 
-// skipState counts the structs without bytes. texts means that strings must be UTF-8.
+// skipState is the state of skipping over one value.
 type skipState struct {
+	// empty counts the structs without bytes, see [MaxEmptyStructs].
 	empty int
+	// texts means that strings must be UTF-8.
 	texts bool
 }
 
@@ -172,16 +174,16 @@ func validText(b []byte) bool {
 		return true
 	}
 	words := binary.LittleEndian.Uint64(b[len(b)-8:])
-	rest := b
-	for len(rest) >= 32 {
-		p := (*[32]byte)(rest)
+	remaining := b
+	for len(remaining) >= 32 {
+		p := (*[32]byte)(remaining)
 		words |= binary.LittleEndian.Uint64(p[:8]) | binary.LittleEndian.Uint64(p[8:16]) |
 			binary.LittleEndian.Uint64(p[16:24]) | binary.LittleEndian.Uint64(p[24:])
-		rest = rest[32:]
+		remaining = remaining[32:]
 	}
-	for len(rest) >= 8 {
-		words |= binary.LittleEndian.Uint64(rest)
-		rest = rest[8:]
+	for len(remaining) >= 8 {
+		words |= binary.LittleEndian.Uint64(remaining)
+		remaining = remaining[8:]
 	}
 	return words&highs == 0 || utf8.Valid(b)
 }
@@ -266,10 +268,10 @@ func isLongDecimal(schemaNode *wit.SchemaNode, content []byte) bool {
 		*schemaNode.Name == wit.NameDecimal
 }
 
-func longDecimal(at int) *Error { return newError(at, "a decimal of more than 4096 bytes") }
+func longDecimal(offset int) *Error { return newError(offset, "a decimal of more than 4096 bytes") }
 
-func badScale(at int) *Error {
-	return newError(at, "expected the scale of a decimal from -1000 to 1000")
+func badScale(offset int) *Error {
+	return newError(offset, "expected the scale of a decimal from -1000 to 1000")
 }
 
 // badDecimal returns the error for the scale at start or the bytes at content.
@@ -280,7 +282,9 @@ func badDecimal(start, content int, scale int64) *Error {
 	return longDecimal(content)
 }
 
-func tooManyEmpty(at int) *Error { return newError(at, "more than 10000 structures without bytes") }
+func tooManyEmpty(offset int) *Error {
+	return newError(offset, "more than 10000 structures without bytes")
+}
 
 func fixed(b []byte, i, size int) (int, *Error) {
 	if len(b)-i < size {
@@ -311,16 +315,18 @@ func skipItems(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 
 // blockReader iterates over the blocks of an array or map.
 type blockReader struct {
-	b    []byte
-	i    int
-	left int64
-	err  *Error
+	b []byte
+	i int
+	// remaining is the number of items of the current block that next has not reached.
+	remaining int64
+	err       *Error
 }
 
-// next moves to the next item and reads the count of a block if one begins.
+// next moves to the next item and reads the count of a block if one begins. It returns false at the end, or if the
+// bytes are invalid and err is set.
 func (b *blockReader) next() bool {
-	if b.left > 0 {
-		b.left--
+	if b.remaining > 0 {
+		b.remaining--
 		return true
 	}
 	n, k := Number(b.b[b.i:])
@@ -341,7 +347,7 @@ func (b *blockReader) next() bool {
 	if n == 0 {
 		return false
 	}
-	b.left = n - 1
+	b.remaining = n - 1
 	return true
 }
 

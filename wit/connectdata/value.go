@@ -69,6 +69,7 @@ func ReadSchemaless(b []byte) (any, int, error) {
 	return v, r.i, nil
 }
 
+// reader reads values from b, from index i on.
 type reader struct {
 	b []byte
 	i int
@@ -109,34 +110,34 @@ func (r *reader) float(size int) (uint64, *Error) {
 	if err != nil {
 		return 0, err
 	}
-	at := r.b[r.i:end]
+	encoded := r.b[r.i:end]
 	r.i = end
 	if size == 4 {
-		return uint64(binary.LittleEndian.Uint32(at)), nil
+		return uint64(binary.LittleEndian.Uint32(encoded)), nil
 	}
-	return binary.LittleEndian.Uint64(at), nil
+	return binary.LittleEndian.Uint64(encoded), nil
 }
 
 func (r *reader) text() (any, *Error) {
-	at := r.i
+	start := r.i
 	b, err := r.lengthPrefixed()
 	if err != nil {
 		return nil, err
 	}
 	if !utf8.Valid(b) {
-		return nil, newError(at, "text that is not UTF-8")
+		return nil, newError(start, "text that is not UTF-8")
 	}
 	return string(b), nil
 }
 
 func (r *reader) integer(bits uint) (any, *Error) {
-	at := r.i
+	start := r.i
 	v, err := r.number()
 	if err != nil {
 		return nil, err
 	}
 	if v>>(bits-1) != 0 && v>>(bits-1) != -1 {
-		return nil, newError(at, "a number that does not fit "+strconv.Itoa(int(bits))+" bits: "+strconv.FormatInt(v,
+		return nil, newError(start, "a number that does not fit "+strconv.Itoa(int(bits))+" bits: "+strconv.FormatInt(v,
 			10))
 	}
 	switch bits {
@@ -186,10 +187,10 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	case wit.String:
 		return r.text()
 	case wit.Bytes:
-		at := r.i
+		start := r.i
 		b, err := r.lengthPrefixed()
 		if err == nil && isLongDecimal(schemaNode, b) {
-			return nil, longDecimal(at)
+			return nil, longDecimal(start)
 		}
 		return b, err
 	case wit.Struct:
@@ -231,6 +232,7 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	return l, err
 }
 
+// items calls each for the items of an array or map. each must advance r past the item.
 func (r *reader) items(each func() *Error) *Error {
 	s := blockReader{b: r.b, i: r.i}
 	for s.next() {
@@ -286,10 +288,10 @@ func (r *reader) schemaless(depth int) (any, *Error) {
 		if scale := scale.(int32); scale > MaxScale || scale < -MaxScale {
 			return nil, badScale(start + 1)
 		}
-		at := r.i
+		contentStart := r.i
 		b, err := r.lengthPrefixed()
 		if len(b) > MaxDecimalBytes {
-			return nil, longDecimal(at)
+			return nil, longDecimal(contentStart)
 		}
 		return Decimal{scale.(int32), Unscaled(b)}, err
 	case TagStruct:
@@ -309,13 +311,13 @@ func (r *reader) schemaless(depth int) (any, *Error) {
 }
 
 func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
-	at := r.i
+	start := r.i
 	n, err := r.number()
 	if err != nil {
 		return nil, err
 	}
 	if n < 0 || n > int64(len(r.b)-r.i) {
-		return nil, newError(at, "a count that runs past the datum")
+		return nil, newError(start, "a count that runs past the datum")
 	}
 	if tag == TagArray {
 		l := List{}

@@ -57,7 +57,8 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	case wit.Array:
 		n.Element = r.node(nodes, depth+1)
 	case wit.Map:
-		n.Key, n.Element = r.node(nodes, depth+1), r.node(nodes, depth+1)
+		n.Key = r.node(nodes, depth+1)
+		n.Element = r.node(nodes, depth+1)
 	case wit.Struct:
 		shared := uint32(0)
 		for m := range r.IntN(6) {
@@ -69,10 +70,10 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 	}
 	(*nodes)[id] = n
 	if r.IntN(4) == 0 {
-		left := r.remaining
+		remaining := r.remaining
 		r.remaining = 20
 		value, err := connectdata.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
-		r.remaining = left
+		r.remaining = remaining
 		if err == nil {
 			if value == nil {
 				value = []byte{}
@@ -101,7 +102,8 @@ func (r *Random) Nodes() []wit.SchemaNode {
 		if i == len(nodes)-1 {
 			n.Kind %= wit.Array
 		}
-		n.Key, n.Element = name(i), name(i)
+		n.Key = name(i)
+		n.Element = name(i)
 		for m := range r.IntN(4) {
 			n.Fields = append(n.Fields, wit.Field{Name: strconv.Itoa(m), Node: name(i)})
 		}
@@ -129,11 +131,11 @@ func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 func (r *Random) value(nodes []wit.SchemaNode, node uint32, depth int) any {
 	r.remaining--
 	n := &nodes[node]
-	child := func(of uint32) any {
-		if nodes[of].Optional && (r.remaining <= 0 || r.IntN(3) == 0) {
+	child := func(node uint32) any {
+		if nodes[node].Optional && (r.remaining <= 0 || r.IntN(3) == 0) {
 			return nil
 		}
-		return r.value(nodes, of, depth+1)
+		return r.value(nodes, node, depth+1)
 	}
 	count := 0
 	if r.remaining > 0 {
