@@ -50,7 +50,7 @@ func Stages(dst []byte, chain []wit.Stage) []byte {
 // Reader reads values in the order in which they were appended. After an error all methods return zero values and
 // Failed is true.
 type Reader struct {
-	rest []byte
+	remaining []byte
 	// Failed means that the bytes do not have the values that were read.
 	Failed bool
 	// text is the whole input. The strings that are read are parts of it.
@@ -58,38 +58,38 @@ type Reader struct {
 }
 
 // NewReader returns a reader of b, which must not change until everything is read. Strings that were read stay valid.
-func NewReader(b []byte) *Reader { return &Reader{rest: b, text: string(b)} }
+func NewReader(b []byte) *Reader { return &Reader{remaining: b, text: string(b)} }
 
 // Done reports whether all bytes were read without an error.
-func (r *Reader) Done() bool { return !r.Failed && len(r.rest) == 0 }
+func (r *Reader) Done() bool { return !r.Failed && len(r.remaining) == 0 }
 
 // String reads a string that [String] wrote.
 func (r *Reader) String() string {
-	content, size := connectdata.LengthPrefixed(r.rest)
+	content, size := connectdata.LengthPrefixed(r.remaining)
 	if size <= 0 {
 		r.fail()
 		return ""
 	}
-	r.rest = r.rest[size:]
-	end := len(r.text) - len(r.rest)
+	r.remaining = r.remaining[size:]
+	end := len(r.text) - len(r.remaining)
 	return r.text[end-len(content) : end]
 }
 
 // Int reads an integer that [Int] wrote.
 func (r *Reader) Int() int {
-	n, size := connectdata.Number(r.rest)
+	n, size := connectdata.Number(r.remaining)
 	if size <= 0 {
 		r.fail()
 		return 0
 	}
-	r.rest = r.rest[size:]
+	r.remaining = r.remaining[size:]
 	return int(n)
 }
 
 // Count reads the length of a list whose items take at least one byte each.
 func (r *Reader) Count() int {
 	n := r.Int()
-	if n < 0 || n > len(r.rest) {
+	if n < 0 || n > len(r.remaining) {
 		r.fail()
 		return 0
 	}
@@ -98,12 +98,12 @@ func (r *Reader) Count() int {
 
 // Bool reads a boolean that [Bool] wrote.
 func (r *Reader) Bool() bool {
-	if len(r.rest) == 0 {
+	if len(r.remaining) == 0 {
 		r.fail()
 		return false
 	}
-	b := r.rest[0]
-	r.rest = r.rest[1:]
+	b := r.remaining[0]
+	r.remaining = r.remaining[1:]
 	return b == 1
 }
 
@@ -142,5 +142,5 @@ func (r *Reader) Stages() (chain []wit.Stage) {
 
 func (r *Reader) fail() {
 	r.Failed = true
-	r.rest = nil
+	r.remaining = nil
 }

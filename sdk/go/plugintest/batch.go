@@ -32,12 +32,12 @@ func (b *batch) addSchemas(schemas []wit.Schema) {
 // add appends a record.
 func (b *batch) add(r Record) error {
 	row := wit.Row{RowIndex: uint32(len(b.rows)), Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
-	at := slices.Index(b.topics, r.Topic)
-	if at < 0 {
-		at = len(b.topics)
+	topicIndex := slices.Index(b.topics, r.Topic)
+	if topicIndex < 0 {
+		topicIndex = len(b.topics)
 		b.topics = append(b.topics, r.Topic)
 	}
-	row.Topic = uint32(at)
+	row.Topic = uint32(topicIndex)
 	var err error
 	if row.Key, err = b.append(r.Key); err != nil {
 		return fmt.Errorf("key: %w", err)
@@ -47,23 +47,23 @@ func (b *batch) add(r Record) error {
 	}
 	var list []connectdata.Header
 	for _, h := range r.Headers {
-		one := connectdata.Header{Name: h.Name, Encoding: wit.Raw, Value: h.Raw}
+		header := connectdata.Header{Name: h.Name, Encoding: wit.Raw, Value: h.Raw}
 		if h.Raw == nil {
 			start := len(b.data)
 			d, err := b.append(h.Value)
 			if err != nil {
 				return fmt.Errorf("header %s: %w", h.Name, err)
 			}
-			one.Encoding = d.Encoding
-			one.Schema = d.Schema
-			one.Value = slices.Clone(b.data[start:])
+			header.Encoding = d.Encoding
+			header.Schema = d.Schema
+			header.Value = slices.Clone(b.data[start:])
 			b.data = b.data[:start]
 			if d.Encoding == wit.Absent {
-				one.Encoding = wit.Schemaless
-				one.Value, _ = connectdata.AppendSchemaless(nil, nil)
+				header.Encoding = wit.Schemaless
+				header.Value, _ = connectdata.AppendSchemaless(nil, nil)
 			}
 		}
-		list = append(list, one)
+		list = append(list, header)
 	}
 	if list != nil {
 		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(b.data))}
@@ -121,8 +121,8 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 	if err != nil || d.Encoding == wit.Absent {
 		return r, err
 	}
-	all, err := connectdata.Headers(nil, content)
-	for _, h := range all {
+	headers, err := connectdata.Headers(nil, content)
+	for _, h := range headers {
 		if h.Encoding == wit.Raw {
 			r.Headers = append(r.Headers, Header{Name: h.Name, Raw: h.Value})
 			continue
@@ -136,8 +136,8 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 	return r, err
 }
 
-// content returns the bytes of a value of the result; from is the value of the input row.
-func (b *batch) content(d, from wit.ValueSlice, data []byte) (of wit.ValueSlice, content []byte, err error) {
+// content returns the bytes of a value of the result, and the slice that they have; from is the value of the input row.
+func (b *batch) content(d, from wit.ValueSlice, data []byte) (source wit.ValueSlice, content []byte, err error) {
 	if d.Encoding == wit.Unchanged {
 		d = from
 		data = b.data

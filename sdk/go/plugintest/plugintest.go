@@ -31,16 +31,16 @@ func runGolden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.S
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)), func(t *testing.T) {
-			text, err := os.ReadFile(file)
+			content, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			input, want, found := strings.Cut(string(text), "\n"+separator)
-			if !found && !*update {
+			input, want, hasSeparator := strings.Cut(string(content), "\n"+separator)
+			if !hasSeparator && !*update {
 				t.Fatalf("%s: expected a line of dashes between input and output", file)
 			}
-			stages, rest := parseConfiguration(t, input+"\n")
-			got := f(t, stages, rest)
+			stages, body := parseConfiguration(t, input+"\n")
+			got := f(t, stages, body)
 			if *update {
 				if err := os.WriteFile(file, []byte(input+"\n"+separator+got), 0o644); err != nil {
 					t.Fatal(err)
@@ -55,9 +55,9 @@ func runGolden(t *testing.T, pattern string, f func(t *testing.T, stages []wit.S
 }
 
 // parseConfiguration reads the stages at the start of an input.
-func parseConfiguration(t *testing.T, input string) (stages []wit.Stage, rest string) {
+func parseConfiguration(t *testing.T, input string) (stages []wit.Stage, body string) {
 	t.Helper()
-	head, rest, _ := strings.Cut(input, "\n\n")
+	head, body, _ := strings.Cut(input, "\n\n")
 	for _, line := range strings.Split(head, "\n") {
 		name, class := strings.CutPrefix(line, "[")
 		switch key, value, ok := strings.Cut(line, "="); {
@@ -70,7 +70,7 @@ func parseConfiguration(t *testing.T, input string) (stages []wit.Stage, rest st
 			t.Fatalf("configuration: expected [class] or name=value, found %q", line)
 		}
 	}
-	return stages, rest
+	return stages, body
 }
 
 // Value is a key or value as package connectdata reads it. A nil Schema means schemaless; the zero Value is absent.
@@ -125,16 +125,16 @@ func RunTransform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...
 			t.Fatalf("record %d: %v", i, err)
 		}
 	}
-	whole := make([]Result, len(records))
+	batched := make([]Result, len(records))
 	single := make([]Result, len(records))
-	b.apply(t, p, context, b.rows, b.schemas, whole)
+	b.apply(t, p, context, b.rows, b.schemas, batched)
 	for i := range b.rows {
 		row := b.rows[i]
 		row.RowIndex = 0
 		b.apply(t, p, context, []wit.Row{row}, nil, single[i:i+1])
 	}
-	if d := cmp.Diff(whole, single, cmpopts.EquateNaNs()); d != "" {
+	if d := cmp.Diff(batched, single, cmpopts.EquateNaNs()); d != "" {
 		t.Errorf("one by one the records come to something else:\n%s", d)
 	}
-	return whole
+	return batched
 }

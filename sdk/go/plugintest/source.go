@@ -35,11 +35,11 @@ func RunSource(t *testing.T, p wit.Source, pattern string) {
 		if len(stages) != 1 {
 			t.Fatalf("configuration: expected one [class], found %d", len(stages))
 		}
-		whole := readSource(t, p, b, stages[0], input, 1<<30)
-		if pieces := readSource(t, p, b, stages[0], input, 7); pieces != whole {
-			t.Errorf("in pieces of 7 bytes the bodies come to something else:\n%s", cmp.Diff(whole, pieces))
+		output := readSource(t, p, b, stages[0], input, 1<<30)
+		if pieces := readSource(t, p, b, stages[0], input, 7); pieces != output {
+			t.Errorf("in pieces of 7 bytes the bodies come to something else:\n%s", cmp.Diff(output, pieces))
 		}
-		return whole
+		return output
 	})
 }
 
@@ -70,7 +70,7 @@ type exchange struct {
 	response wit.Response
 }
 
-func parseExchanges(t *testing.T, input string) (all []exchange, events []event) {
+func parseExchanges(t *testing.T, input string) (exchanges []exchange, events []event) {
 	t.Helper()
 	for _, block := range strings.Split(input, "=====\n") {
 		if e, ok := parseEvent(block); ok {
@@ -93,9 +93,9 @@ func parseExchanges(t *testing.T, input string) (all []exchange, events []event)
 			e.response.Headers = append(e.response.Headers, wit.Header{Name: strings.ToLower(name),
 				Value: strings.TrimSpace(value)})
 		}
-		all = append(all, e)
+		exchanges = append(exchanges, e)
 	}
-	return all, events
+	return exchanges, events
 }
 
 // sourceRun is one run of a source over the recorded responses.
@@ -156,13 +156,13 @@ func (r *sourceRun) notify(opened *wit.SourceOpened, n wit.Notification) {
 	}
 }
 
-// snapshot reads a whole feed.
+// snapshot reads a whole feed. words are SNAPSHOT, the name of the feed and the number of the snapshot.
 func (r *sourceRun) snapshot(opened *wit.SourceOpened, words []string) {
-	at := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
-	if at < 0 {
+	feed := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
+	if feed < 0 {
 		r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
 	}
-	r.feed(opened, uint32(at), wit.PollReason{Snapshot: &words[2]})
+	r.feed(opened, uint32(feed), wit.PollReason{Snapshot: &words[2]})
 }
 
 func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
@@ -215,7 +215,7 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 			fmt.Fprintf(&r.out, "%s\n", map[bool]string{true: "finished", false: "idle"}[action.Finished != nil])
 			return
 		}
-		before := encode(fields(offset))
+		offsetBefore := encode(fields(offset))
 		rows := r.rowsRead
 		r.waitMs = 0
 		more, err := r.page(opened.Context, feed, action.Fetch, &offset)
@@ -223,7 +223,7 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 			fmt.Fprintf(&r.out, "page: %v\n", err)
 			return
 		}
-		if reason.Poll != nil && r.rowsRead == rows && encode(fields(offset)) == before {
+		if reason.Poll != nil && r.rowsRead == rows && encode(fields(offset)) == offsetBefore {
 			r.out.WriteString("nothing new\n")
 			return
 		}
@@ -276,11 +276,11 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 			if a.Status/100 != 2 && !slices.Contains(tolerated, a.Status) {
 				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
 			}
-			inside := depth + 1
+			linkedDepth := depth + 1
 			if last && tag != "" {
-				inside = depth // it follows this response
+				linkedDepth = depth // it follows this response
 			}
-			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, inside); err != nil {
+			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, linkedDepth); err != nil {
 				return false, err
 			}
 		}

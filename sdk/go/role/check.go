@@ -14,9 +14,10 @@ type Finding struct {
 	Fatal bool
 	// Invalid means that the declaration violates the contract. The host handles it in the safe way.
 	Invalid bool
-	// Setting is the name of the setting, or "" for the component. Text describes the problem.
+	// Setting is the name of the setting. "" means that the problem concerns the component.
 	Setting string
-	Text    string
+	// Text describes the problem.
+	Text string
 }
 
 func (f Finding) String() string {
@@ -54,8 +55,8 @@ func Check(component *wit.Component) (findings []Finding) {
 			findings = append(findings, Finding{Invalid: true, Setting: key.Name,
 				Text: "has the role " + roles[0] + ": only settings of sources and sinks have roles"})
 		}
-		if before, ok := settings[roles[0]]; ok && !allowsMultiple(roles[0]) {
-			findings = append(findings, Finding{true, true, key.Name, "has the role " + roles[0] + ", which " + before +
+		if other, ok := settings[roles[0]]; ok && !allowsMultiple(roles[0]) {
+			findings = append(findings, Finding{true, true, key.Name, "has the role " + roles[0] + ", which " + other +
 				" has too: expected one setting with this role"})
 		}
 		settings[roles[0]] = key.Name
@@ -109,8 +110,8 @@ func rolesOf(key *wit.ConfigKey) (roles []string) {
 
 // checkRole checks the role of one setting.
 func checkRole(key *wit.ConfigKey, name string) []Finding {
-	role, known := Find(name)
-	finding := func(refused bool, text string) []Finding { return []Finding{{refused, true, key.Name, text}} }
+	role, isKnown := Find(name)
+	finding := func(fatal bool, text string) []Finding { return []Finding{{fatal, true, key.Name, text}} }
 	anyName := name == anyHeader || name == anyQuery
 	switch {
 	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(key.Name, "{name}")):
@@ -118,7 +119,7 @@ func checkRole(key *wit.ConfigKey, name string) []Finding {
 			" after a name that ends with {name}")
 	case strings.Contains(key.Name, "{") && !anyName && !role.Multiple:
 		return finding(true, "is a template and has the role "+name+", which only one setting may have")
-	case !known:
+	case !isKnown:
 		return finding(false, "has the role "+name+", which is unknown"+nearest(name))
 	case !role.accepts(key.Kind) && key.Kind == wit.KindPassword:
 		return finding(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
@@ -154,9 +155,9 @@ func (r Role) defaultNote() string {
 // nearest suggests a role with the same last part.
 func nearest(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
-	at := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })
-	if at < 0 {
+	index := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })
+	if index < 0 {
 		return "; see wit/roles.md"
 	}
-	return ": did you mean " + All[at].Name + "? See wit/roles.md"
+	return ": did you mean " + All[index].Name + "? See wit/roles.md"
 }

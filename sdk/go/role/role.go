@@ -327,16 +327,16 @@ func IsSecret(name string) bool {
 
 // accepts reports whether a setting of this kind can have the role. A string can have any value that is not secret.
 func (r Role) accepts(kind wit.SettingKind) bool {
-	whole := kind == wit.KindShort || kind == wit.KindInt || kind == wit.KindLong
+	isInteger := kind == wit.KindShort || kind == wit.KindInt || kind == wit.KindLong
 	switch r.Kind {
 	case Secret:
 		return kind == wit.KindPassword
 	case StringOrSecret:
 		return kind == wit.KindPassword || kind == wit.KindString
 	case Integer:
-		return whole || kind == wit.KindString
+		return isInteger || kind == wit.KindString
 	case Double:
-		return whole || kind == wit.KindDouble || kind == wit.KindString
+		return isInteger || kind == wit.KindDouble || kind == wit.KindString
 	case List:
 		return kind == wit.KindList || kind == wit.KindString
 	case Boolean:

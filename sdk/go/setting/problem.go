@@ -36,27 +36,27 @@ type Problem struct {
 
 // String returns `FILE:LINE: SETTING: text`. Further lines of the text, such as a plugin's stack, begin with a tab.
 func (p Problem) String() string {
-	text := ""
+	message := ""
 	if p.File != "" {
-		text = p.File
+		message = p.File
 		if p.Line > 0 {
-			text += ":" + strconv.Itoa(p.Line)
+			message += ":" + strconv.Itoa(p.Line)
 		}
-		text += ": "
+		message += ": "
 	}
 	if p.Setting != "" {
-		text += p.Setting + ": "
+		message += p.Setting + ": "
 	}
 	if p.Warning {
-		text += "warning: "
+		message += "warning: "
 	}
-	return text + strings.ReplaceAll(strings.ReplaceAll(p.Text, "\n\t", "\n"), "\n", "\n\t")
+	return message + strings.ReplaceAll(strings.ReplaceAll(p.Text, "\n\t", "\n"), "\n", "\n\t")
 }
 
 // Error returns [Problem.String].
 func (p Problem) Error() string { return p.String() }
 
-// Problems is a list of problems, sorted by file and line. As an error it contains those that are no warnings.
+// Problems is a list of problems, sorted by file and line. As an error it contains the problems that are not warnings.
 type Problems []Problem
 
 // Error returns one line for each problem that is no warning.

@@ -35,9 +35,9 @@ func (s *Suggester) Nearest(name string) string {
 	if len(numbers) == 0 && s.Number != "" {
 		numbers = []string{s.Number}
 	}
-	own := strings.TrimPrefix(name, t.Prefix(name)) // the prefix is not misspelt
+	unprefixed := strings.TrimPrefix(name, t.Prefix(name)) // the prefix is not misspelt
 	best := ""
-	least := len(own)/4 + 2
+	least := len(unprefixed)/4 + 2
 	consider := func(name, candidate, compared string, bound int) {
 		bound = min(bound, least)
 		if !s.spend(100 + len(name)*len(compared)) {
@@ -62,14 +62,15 @@ func (s *Suggester) Nearest(name string) string {
 			}
 			candidate := fillTemplate(declared, numbers, "")
 			consider(name, candidate, candidate, least)
-			for _, short := range t.withoutPrefix(candidate, own != name) {
-				consider(own, candidate, short, len(own)/6+1)
+			for _, short := range t.withoutPrefix(candidate, unprefixed != name) {
+				consider(unprefixed, candidate, short, len(unprefixed)/6+1)
 			}
 		}
 	}
 	return best
 }
 
+// spend takes n comparisons from the budget and reports whether it had as many.
 func (s *Suggester) spend(n int) bool {
 	s.Budget -= n
 	return s.Budget >= 0
@@ -78,23 +79,23 @@ func (s *Suggester) spend(n int) bool {
 // withoutPrefix returns a name without its prefix, or without prefix and number; shorter also cuts the next word.
 func (t *Table) withoutPrefix(name string, shorter bool) []string {
 	prefix := t.Prefix(name)
-	rest, ok := strings.CutPrefix(name, prefix)
+	short, ok := strings.CutPrefix(name, prefix)
 	if prefix == "" || !ok {
 		return nil
 	}
-	names := []string{rest}
-	if number, below, ok := strings.Cut(rest, "."); ok && strings.HasSuffix(prefix, "#") {
-		rest = below
+	names := []string{short}
+	if number, below, ok := strings.Cut(short, "."); ok && strings.HasSuffix(prefix, "#") {
+		short = below
 		names = append(names, "#"+number+"."+below, below)
 	}
-	for shorter && strings.Contains(rest, ".") {
-		_, rest, _ = strings.Cut(rest, ".")
-		names = append(names, rest)
+	for shorter && strings.Contains(short, ".") {
+		_, short, _ = strings.Cut(short, ".")
+		names = append(names, short)
 	}
 	return names
 }
 
-// distanceWithin returns [Distance] if it is below bound, else any number that is not.
+// distanceWithin returns [Distance] if it is below bound, else any number that is not below bound.
 func distanceWithin(a, b string, bound int) int {
 	if longer := max(len(a)-len(b), len(b)-len(a)); longer >= bound {
 		return longer
@@ -104,7 +105,7 @@ func distanceWithin(a, b string, bound int) int {
 
 // Distance returns the number of bytes to add, drop, replace or swap with their neighbour to change a into b.
 func Distance(a, b string) int {
-	before := make([]int, len(b)+1)
+	beforeLast := make([]int, len(b)+1)
 	last := make([]int, len(b)+1)
 	row := make([]int, len(b)+1)
 	for j := range last {
@@ -119,10 +120,10 @@ func Distance(a, b string) int {
 			}
 			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
+				row[j] = min(row[j], beforeLast[j-2]+1)
 			}
 		}
-		before, last, row = last, row, before
+		beforeLast, last, row = last, row, beforeLast
 	}
 	return last[len(b)]
 }

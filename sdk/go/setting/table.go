@@ -37,26 +37,28 @@ type index struct {
 // template is a name or alias with placeholders.
 type template struct {
 	name string
+	// spec is the index of the declaration.
 	spec int
-	// before and after are the texts before the first placeholder and after the last one.
-	before string
-	after  string
+	// prefix is the text before the first placeholder.
+	prefix string
+	// suffix is the text after the last placeholder.
+	suffix string
 }
 
 func newTemplate(name string, spec int) template {
-	before, placeholder, _ := cutPlaceholder(name)
-	after := name[len(before)+len(placeholder):]
+	prefix, placeholder, _ := cutPlaceholder(name)
+	suffix := name[len(prefix)+len(placeholder):]
 	for {
-		more, placeholder, found := cutPlaceholder(after)
-		if !found {
-			return template{name, spec, before, after}
+		middle, placeholder, ok := cutPlaceholder(suffix)
+		if !ok {
+			return template{name, spec, prefix, suffix}
 		}
-		after = after[len(more)+len(placeholder):]
+		suffix = suffix[len(middle)+len(placeholder):]
 	}
 }
 
 func (t *template) matches(name string) bool {
-	return len(name) <= maxTemplateName && strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) &&
+	return len(name) <= maxTemplateName && strings.HasSuffix(name, t.suffix) && strings.HasPrefix(name, t.prefix) &&
 		matches(t.name, name)
 }
 
@@ -150,7 +152,7 @@ func (in *index) add(name string, spec int) {
 }
 
 // locate returns the declaration of a name and the template that matches, or "" if the exact name is declared.
-func (t *Table) locate(name string) (spec int, by string, ok bool) {
+func (t *Table) locate(name string) (spec int, templateName string, ok bool) {
 	in := t.indexed()
 	if i, ok := in.exact[name]; ok {
 		return i, "", true
@@ -166,14 +168,14 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 // Find returns the declaration of a name with its placeholders replaced. Its name is the declared one, not an alias:
 // `shop#00.table` finds `shop#{n}.table` as `shop#00.table`.
 func (t *Table) Find(name string) (key wit.ConfigKey, ok bool) {
-	i, by, ok := t.locate(name)
+	i, templateName, ok := t.locate(name)
 	switch {
 	case !ok:
 		return key, false
-	case by == "":
+	case templateName == "":
 		return t.specs[i], true
 	}
-	return instantiate(t.specs[i], by, name), true
+	return instantiate(t.specs[i], templateName, name), true
 }
 
 // Declares reports whether the exact name is declared. Templates do not count.
@@ -213,9 +215,9 @@ func (t *Table) Prefix(name string) string {
 func (t *Table) NumberIn(names []string) string {
 	for _, name := range names {
 		if p := t.Prefix(name); p != "" {
-			rest := strings.TrimPrefix(name, p)
-			if n := min(leadingDigits(rest), maxDigits); n > 0 && rest != name {
-				return rest[:n]
+			unprefixed := strings.TrimPrefix(name, p)
+			if n := min(leadingDigits(unprefixed), maxDigits); n > 0 && unprefixed != name {
+				return unprefixed[:n]
 			}
 		}
 	}

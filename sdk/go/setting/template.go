@@ -53,19 +53,19 @@ func hasTemplatePrefix(template, name string) bool { return compareNames(templat
 // compareNames compares a template with a name. If open is set, the name may be longer. It appends the placeholders and
 // their values to values.
 func compareNames(template, name string, open bool, values *[]string) bool {
-	before, placeholder, found := cutPlaceholder(template)
-	rest, ok := strings.CutPrefix(name, before)
+	prefix, placeholder, hasPlaceholder := cutPlaceholder(template)
+	remaining, ok := strings.CutPrefix(name, prefix)
 	if !ok {
 		return false
 	}
-	if !found {
-		return open || rest == ""
+	if !hasPlaceholder {
+		return open || remaining == ""
 	}
-	template = template[len(before)+len(placeholder):]
-	for n := longest(placeholder, rest); n > 0; n-- {
-		if compareNames(template, rest[n:], open, values) {
+	template = template[len(prefix)+len(placeholder):]
+	for n := longest(placeholder, remaining); n > 0; n-- {
+		if compareNames(template, remaining[n:], open, values) {
 			if values != nil {
-				*values = append([]string{placeholder, rest[:n]}, *values...)
+				*values = append([]string{placeholder, remaining[:n]}, *values...)
 			}
 			return true
 		}
@@ -103,9 +103,9 @@ func instantiate(key wit.ConfigKey, template, name string) wit.ConfigKey {
 	key.Name = replace(key.Name)
 	rules := make([]wit.Rule, len(key.Rules))
 	for i, r := range key.Rules {
-		for _, text := range []**string{&r.Role, &r.Group, &r.DisplayName} {
-			if *text != nil && strings.Contains(**text, "{") {
-				*text = Default(replace(**text))
+		for _, field := range []**string{&r.Role, &r.Group, &r.DisplayName} {
+			if *field != nil && strings.Contains(**field, "{") {
+				*field = Default(replace(**field))
 			}
 		}
 		if r.Dependents != nil {
@@ -125,12 +125,12 @@ func instantiate(key wit.ConfigKey, template, name string) wit.ConfigKey {
 func expand(template string, values func(placeholder string) string) string {
 	var b strings.Builder
 	for {
-		before, placeholder, ok := cutPlaceholder(template)
-		b.WriteString(before)
+		prefix, placeholder, ok := cutPlaceholder(template)
+		b.WriteString(prefix)
 		if !ok {
 			return b.String()
 		}
-		template = template[len(before)+len(placeholder):]
+		template = template[len(prefix)+len(placeholder):]
 		b.WriteString(values(placeholder))
 	}
 }

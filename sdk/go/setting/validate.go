@@ -30,14 +30,13 @@ func (t *Table) Validate(settings []wit.Setting) []wit.ConfigValue {
 		}
 	}
 	for _, s := range settings {
-		i, by, ok := t.locate(s.Name)
+		i, templateName, ok := t.locate(s.Name)
 		switch {
 		case !ok && t.Prefix(s.Name) != "":
 			out = append(out, wit.ConfigValue{Key: wit.ConfigKey{Name: s.Name, Importance: wit.Low}, Value: &s.Value,
-				Visible: true,
-				Errors:  []string{Unknown(suggester.Nearest(s.Name))}})
-		case ok && by != "" && by == t.specs[i].Name && !isGroupTemplate(by):
-			out = append(out, t.validateOne(v, instantiate(t.specs[i], by, s.Name), &t.specs[i]))
+				Visible: true, Errors: []string{Unknown(suggester.Nearest(s.Name))}})
+		case ok && templateName != "" && templateName == t.specs[i].Name && !isGroupTemplate(templateName):
+			out = append(out, t.validateOne(v, instantiate(t.specs[i], templateName, s.Name), &t.specs[i]))
 		}
 	}
 	return out
@@ -45,16 +44,16 @@ func (t *Table) Validate(settings []wit.Setting) []wit.ConfigValue {
 
 // isGroupTemplate reports whether a name is the template of a group's setting: its only placeholder is a number.
 func isGroupTemplate(name string) bool {
-	before, placeholder, ok := cutPlaceholder(name)
-	return ok && placeholder != anyName && !IsTemplate(name[len(before)+len(placeholder):])
+	prefix, placeholder, ok := cutPlaceholder(name)
+	return ok && placeholder != anyName && !IsTemplate(name[len(prefix)+len(placeholder):])
 }
 
 // groups returns the prefixes of the templates for groups, including the separator after the number: `shop#{n}.`.
 func (t *Table) groups() (groups []string) {
 	for i := range t.specs {
 		name := t.specs[i].Name
-		if before, placeholder, ok := cutPlaceholder(name); ok && placeholder != anyName {
-			end := len(before) + len(placeholder)
+		if prefix, placeholder, ok := cutPlaceholder(name); ok && placeholder != anyName {
+			end := len(prefix) + len(placeholder)
 			if group := name[:min(end+1, len(name))]; !slices.Contains(groups, group) {
 				groups = append(groups, group)
 			}
@@ -99,14 +98,14 @@ func unsupportedMessage(key *wit.ConfigKey, value string, supported []string, in
 	if key.Kind == wit.KindPassword {
 		value = Hidden
 	}
-	text := "Value " + value + " for configuration " + key.Name + " is not built yet"
+	message := "Value " + value + " for configuration " + key.Name + " is not built yet"
 	if instead != "" {
-		text += "; " + instead
+		message += "; " + instead
 	}
 	if strings.Join(supported, "") != "" { // an empty value means leaving the setting out
-		return text + "; built: " + strings.Join(supported, ", ")
+		return message + "; built: " + strings.Join(supported, ", ")
 	}
-	return text + "; leave the setting out"
+	return message + "; leave the setting out"
 }
 
 // AddError adds an error to the setting of that name.

@@ -129,24 +129,24 @@ func (v Values) WithPrefix(prefix string) map[string]string {
 // prefix of their settings, such as `shop#{n}.`; shared is the prefix of the settings that apply to all groups without
 // a value of their own, or "".
 func (v Values) Groups(group, shared string) []Group {
-	before, _, _ := cutPlaceholder(group)
+	prefix, _, _ := cutPlaceholder(group)
 	var groups []Group
 	seen := map[string]bool{}
 	for i := range v.settings {
-		rest, ok := strings.CutPrefix(v.settings[i].Name, before)
+		suffix, ok := strings.CutPrefix(v.settings[i].Name, prefix)
 		if !ok {
 			continue
 		}
-		number := rest[:leadingDigits(rest)]
-		if seen[number] || len(rest) > maxTemplateName || !hasTemplatePrefix(group, v.settings[i].Name) {
+		number := suffix[:leadingDigits(suffix)]
+		if seen[number] || len(suffix) > maxTemplateName || !hasTemplatePrefix(group, v.settings[i].Name) {
 			continue
 		}
 		seen[number] = true
-		at := 0
-		for at < len(groups) && groups[at].Digits < number {
-			at++
+		pos := 0
+		for pos < len(groups) && groups[pos].Digits < number {
+			pos++
 		}
-		groups = slices.Insert(groups, at, Group{Digits: number, values: v,
+		groups = slices.Insert(groups, pos, Group{Digits: number, values: v,
 			prefix: fillTemplate(group, []string{number}, ""),
 			shared: shared})
 	}
@@ -158,14 +158,16 @@ type Group struct {
 	// Digits is the number as it is written: 1 and 01 are two groups.
 	Digits string
 	values Values
+	// prefix is the prefix of the group's settings.
 	prefix string
+	// shared is the prefix of the settings that apply to all groups, or "".
 	shared string
 }
 
 // Name returns the full name of a setting of the group.
 func (g Group) Name(name string) string { return g.prefix + name }
 
-// Source returns the full name of the setting that provides the value: that of the group, or the shared one.
+// Source returns the full name of the setting that provides the value: the group's setting, or the shared one.
 func (g Group) Source(name string) string {
 	if _, present := g.values.Lookup(g.Name(name)); !present && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {

@@ -69,8 +69,10 @@ func decode(page, tag, tagLen, status, piece, pieceLen, last uint32) uint32 {
 	if plain {
 		return guest.ReturnRows(decodeArea, guest.DecodeRowsOffset, p.Rows, guest.DecodeDataOffset, p.Data)
 	}
-	rows, data := p.Rows, p.Data
-	p.Rows, p.Data = nil, nil
+	rows := p.Rows
+	data := p.Data
+	p.Rows = nil
+	p.Data = nil
 	return guest.Lower(decodeFunc, p, failure, guest.DecodeRowsOffset, rows, guest.DecodeDataOffset, data)
 }
 

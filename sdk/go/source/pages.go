@@ -47,8 +47,8 @@ type Offset map[string]any
 
 // String returns the string with that name, or "" if there is none.
 func (o Offset) String(name string) string {
-	text, _ := o[name].(string)
-	return text
+	s, _ := o[name].(string)
+	return s
 }
 
 // Page is the result of [Feed.Read]. The host stores its records and Next together: after a crash it requests the page
@@ -87,11 +87,14 @@ const (
 	fieldFinished = "sdk.finished"
 )
 
+// pages is the [Plugin] of a [PagePlugin].
 type pages struct {
 	PagePlugin
 	// feeds caches the feeds by context.
-	feeds   map[string][]Feed
-	open    map[uint32]*openPage
+	feeds map[string][]Feed
+	// open holds the open pages by their numbers.
+	open map[uint32]*openPage
+	// last is the number of the page that was opened last.
 	last    uint32
 	schemas schemas
 }
@@ -99,7 +102,7 @@ type pages struct {
 // openPage is a page whose body is not complete.
 type openPage struct {
 	feed     *Feed
-	at       Offset
+	offset   Offset
 	response wit.Response
 }
 
@@ -184,14 +187,14 @@ func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, re
 	if reason.Trigger != nil {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
-	at := offsetOf(offset)
-	request, err := f.Request(maps.Clone(at))
+	pageOffset := offsetOf(offset)
+	request, err := f.Request(maps.Clone(pageOffset))
 	if err != nil {
 		return wit.NextAction{}, err
 	}
 	request.Method = cmp.Or(request.Method, "GET")
 	request.Repeatable = request.Repeatable || request.Method == "GET"
-	position, err := at.entries()
+	position, err := pageOffset.entries()
 	return wit.NextAction{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
 }
 
@@ -202,9 +205,9 @@ func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry
 	if err != nil {
 		return 0, err
 	}
-	page := &openPage{feed: f, at: Offset{}, response: response}
+	page := &openPage{feed: f, offset: Offset{}, response: response}
 	if position != nil {
-		page.at = offsetOf(*position)
+		page.offset = offsetOf(*position)
 	}
 	p.last++
 	p.open[p.last] = page
@@ -232,7 +235,7 @@ func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last boo
 	} else if status < 200 || status > 299 {
 		return wit.DecodeResult{}, statusError(page.response)
 	}
-	read, err := page.feed.Read(page.at, page.response)
+	read, err := page.feed.Read(page.offset, page.response)
 	if err != nil {
 		return wit.DecodeResult{}, dataError(err)
 	}
@@ -254,7 +257,7 @@ func (p *pages) finish(page *openPage, read Page) (out wit.DecodeResult, err err
 	}
 	next := read.Next
 	if next == nil {
-		next = page.at
+		next = page.offset
 	}
 	if page.feed.PollEvery == 0 && !read.More {
 		next = maps.Clone(next)

@@ -93,7 +93,7 @@ func TestTypesWithoutSchema(t *testing.T) {
 		}
 	}
 	p := Pages(nil).(*pages)
-	page := &openPage{feed: &Feed{PollEvery: time.Second}, at: Offset{}}
+	page := &openPage{feed: &Feed{PollEvery: time.Second}, offset: Offset{}}
 	if _, err := p.finish(page, Page{Records: []Record{{Value: line{}}, {Value: loop{}}}}); err == nil {
 		t.Fatal("expected a page with a record without a schema to fail")
 	}

@@ -29,15 +29,15 @@ var (
 // append encodes v after out.Data and declares its schema if it is new.
 func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, error) {
 	start := uint32(len(out.Data))
-	form := wit.WithSchema
-	schema := uint32(0)
-	err := error(nil)
+	encoding := wit.WithSchema
 	b := out.Data
+	var schema uint32
+	var err error
 	switch v := v.(type) {
 	case nil:
 		return wit.ValueSlice{}, b, nil
 	case connectdata.Map, connectdata.List:
-		form = wit.Schemaless
+		encoding = wit.Schemaless
 		b, err = connectdata.AppendSchemaless(b, v)
 	default:
 		var k *typeSchema
@@ -49,9 +49,10 @@ func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, 
 	if err != nil {
 		return wit.ValueSlice{}, out.Data, err
 	}
-	return wit.ValueSlice{Encoding: form, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
+	return wit.ValueSlice{Encoding: encoding, Schema: schema, Start: start, Size: uint32(len(b)) - start}, b, nil
 }
 
+// schemaOf returns the schema of a type and declares it in out if it is new.
 func (s *schemas) schemaOf(out *wit.DecodeResult, t reflect.Type) (*typeSchema, error) {
 	if k := s.byType[t]; k != nil {
 		return k, nil
@@ -99,7 +100,9 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Typ
 	kind, ok := kinds[t.Kind()]
 	switch {
 	case t == timeType:
-		node.Kind, node.Name, node.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+		node.Kind = wit.Int64
+		node.Name = wit.Ptr(wit.NameTimestamp)
+		node.Version = wit.Ptr(int32(1))
 	case t == byteType:
 		node.Kind = wit.Bytes
 	case ok:

@@ -41,8 +41,9 @@ type field struct {
 	// name and nameEnd delimit the string key of an entry. nameEnd is 0 for other keys and in structs.
 	name    uint32
 	nameEnd uint32
-	start   uint32
-	end     uint32
+	// start and end delimit the value.
+	start uint32
+	end   uint32
 }
 
 // added contains the fields that follow the fields of the bytes.
@@ -51,8 +52,9 @@ type added struct {
 	// bytes.
 	names []string
 	base  int
-	// before is the schema without the added fields, extended the schema with them. For maps both are nil.
-	before   []wit.SchemaNode
+	// original is the schema without the added fields, nil for maps.
+	original []wit.SchemaNode
+	// extended is the schema with the added fields, nil for maps.
 	extended *extendedSchema
 }
 
@@ -76,10 +78,13 @@ func (d *Data) extended() *extendedSchema {
 	return d.added.extended
 }
 
-// touched is a field that was read or set. Its value is text if isText is set, else value.
+// touched is a field that was read or set.
 type touched struct {
-	field  int
-	set    bool
+	// field is the number of the field.
+	field int
+	// set means that the field was set, not only read.
+	set bool
+	// isText means that the value is text, else it is value.
 	isText bool
 	text   string
 	value  any
@@ -93,7 +98,7 @@ func (t *touched) any() any {
 }
 
 // load selects a value of a batch. It reuses the memory of the value before.
-func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
+func (d *Data) load(slice wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 	if d.whole || d.err != nil {
 		d.tree = nil
 		d.whole = false
@@ -103,24 +108,24 @@ func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 		clear(d.touched)
 		d.touched = d.touched[:0]
 	}
-	d.encoding = at.Encoding
-	d.schema = at.Schema
+	d.encoding = slice.Encoding
+	d.schema = slice.Schema
 	d.nodes = nodes
-	d.bytes = data[at.Start : at.Start+at.Size]
+	d.bytes = data[slice.Start : slice.Start+slice.Size]
 	d.changed = false
 	d.fields = d.fields[:0]
 	d.remaining = -1
 	d.added.reset()
 }
 
-// detach makes d, a copy of of, independent of the original.
-func (d *Data) detach(of *Data) {
-	d.fields = slices.Clone(of.fields)
-	d.touched = slices.Clone(of.touched)
-	if of.added != nil {
-		one := *of.added
-		one.names = slices.Clone(one.names)
-		d.added = &one
+// detach makes d, a copy of original, independent of it.
+func (d *Data) detach(original *Data) {
+	d.fields = slices.Clone(original.fields)
+	d.touched = slices.Clone(original.touched)
+	if original.added != nil {
+		clone := *original.added
+		clone.names = slices.Clone(clone.names)
+		d.added = &clone
 	}
 	switch tree := d.tree.(type) {
 	case connectdata.Struct:
@@ -146,7 +151,7 @@ func (d *Data) Tree() any {
 	if d.encoding == wit.WithSchema {
 		nodes := d.nodes
 		if d.extended() != nil {
-			nodes = d.added.before
+			nodes = d.added.original
 		}
 		d.tree, _, d.err = connectdata.Read(nodes, 0, d.bytes)
 	} else {
@@ -302,25 +307,25 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	if d.added == nil {
 		d.added = &added{}
 	}
-	field := d.added
-	if len(field.names) == 0 {
-		field.base = len(d.fields)
-		field.before = d.nodes
+	additions := d.added
+	if len(additions.names) == 0 {
+		additions.base = len(d.fields)
+		additions.original = d.nodes
 		if d.encoding == wit.WithSchema {
-			field.base = len(d.nodes[0].Fields)
+			additions.base = len(d.nodes[0].Fields)
 		}
 	}
-	at := field.base + len(field.names)
-	field.names = append(field.names, name)
+	index := additions.base + len(additions.names)
+	additions.names = append(additions.names, name)
 	d.changed = true
 	if d.encoding == wit.WithSchema {
-		field.extended = d.shared.extend(extensionKey{d.schema, field.extended, name}, d.nodes, nodes)
+		additions.extended = d.shared.extend(extensionKey{d.schema, additions.extended, name}, d.nodes, nodes)
 		d.schema = 0
-		d.nodes = field.extended.nodes
+		d.nodes = additions.extended.nodes
 	}
 	switch tree := d.tree.(type) {
 	case nil:
-		d.touched = append(d.touched, touched{field: at, set: true, value: value})
+		d.touched = append(d.touched, touched{field: index, set: true, value: value})
 	case connectdata.Struct:
 		d.tree = append(slices.Clip(tree), value)
 	case connectdata.Map:
@@ -359,8 +364,8 @@ func (d *Data) set(name string, t touched) error {
 		return nil
 	}
 	t.field = i
-	if before := d.touchedField(i); before != nil {
-		*before = t
+	if existing := d.touchedField(i); existing != nil {
+		*existing = t
 		return nil
 	}
 	d.touched = append(d.touched, t)
@@ -427,8 +432,8 @@ func (d *Data) scan(name string) int {
 		}
 		i := d.scanMap(name)
 		if i < 0 && d.err == nil && d.added.any() {
-			if at := slices.Index(d.added.names, name); at >= 0 {
-				return d.added.base + at
+			if index := slices.Index(d.added.names, name); index >= 0 {
+				return d.added.base + index
 			}
 		}
 		return i
@@ -442,9 +447,9 @@ func (d *Data) scanStruct(i int) int {
 		return i
 	}
 	b := d.bytes
-	at := 0
+	pos := 0
 	if n := len(d.fields); n > 0 {
-		at = int(d.fields[n-1].end)
+		pos = int(d.fields[n-1].end)
 	} else {
 		null, size, ok := connectdata.IsNull(&d.nodes[0], b)
 		if !ok {
@@ -453,29 +458,29 @@ func (d *Data) scanStruct(i int) int {
 		if !ok || null {
 			return -1
 		}
-		at = size
+		pos = size
 	}
 	members := d.nodes[0].Fields
 	for len(d.fields) <= i {
 		node := members[len(d.fields)].Node
-		end := connectdata.SkipFast(&d.nodes[node], b, at)
+		end := connectdata.SkipFast(&d.nodes[node], b, pos)
 		if end == 0 {
-			size, err := connectdata.Skip(d.nodes, node, b[at:])
+			size, err := connectdata.Skip(d.nodes, node, b[pos:])
 			if err != nil {
 				d.err = err
 				return -1
 			}
-			end = at + size
+			end = pos + size
 		}
-		d.fields = append(d.fields, field{start: uint32(at), end: uint32(end)})
-		at = end
+		d.fields = append(d.fields, field{start: uint32(pos), end: uint32(end)})
+		pos = end
 	}
 	return i
 }
 
 // scanMap scans the bytes up to the entry with that name.
 func (d *Data) scanMap(name string) int {
-	at := 0
+	pos := 0
 	if d.remaining < 0 {
 		count, size := connectdata.Number(d.bytes[1:])
 		if size <= 0 || count < 0 || count > int64(len(d.bytes)) {
@@ -483,23 +488,23 @@ func (d *Data) scanMap(name string) int {
 			return -1
 		}
 		d.remaining = count
-		at = 1 + size
+		pos = 1 + size
 	} else if n := len(d.fields); n > 0 {
-		at = int(d.fields[n-1].end)
+		pos = int(d.fields[n-1].end)
 	}
 	for ; d.remaining > 0; d.remaining-- {
 		var f field
-		if key := d.bytes[at:]; len(key) > 0 && key[0] == connectdata.TagString {
-			text, size := connectdata.LengthPrefixed(key[1:])
+		if key := d.bytes[pos:]; len(key) > 0 && key[0] == connectdata.TagString {
+			entryName, size := connectdata.LengthPrefixed(key[1:])
 			if size <= 0 {
 				d.err = errEncoding
 				return -1
 			}
-			f.nameEnd = uint32(at + 1 + size)
-			f.name = f.nameEnd - uint32(len(text))
+			f.nameEnd = uint32(pos + 1 + size)
+			f.name = f.nameEnd - uint32(len(entryName))
 		}
-		size, err := connectdata.SkipSchemaless(d.bytes[at:])
-		f.start = uint32(at + size)
+		size, err := connectdata.SkipSchemaless(d.bytes[pos:])
+		f.start = uint32(pos + size)
 		if err == nil {
 			size, err = connectdata.SkipSchemaless(d.bytes[f.start:])
 		}
@@ -508,7 +513,7 @@ func (d *Data) scanMap(name string) int {
 			return -1
 		}
 		f.end = f.start + uint32(size)
-		at = int(f.end)
+		pos = int(f.end)
 		d.fields = append(d.fields, f)
 		if f.nameEnd > 0 && string(d.bytes[f.name:f.nameEnd]) == name {
 			d.remaining--
@@ -532,8 +537,8 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 		// in the order of the bytes, not in the order of the calls
 		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
 	}
-	done := uint32(0)
-	err := error(nil)
+	var done uint32 // bytes that were copied or replaced
+	var err error
 	if d.added.any() && d.encoding == wit.Schemaless {
 		_, size := connectdata.Number(d.bytes[1:])
 		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(d.added.base+len(d.added.names)))

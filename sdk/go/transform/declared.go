@@ -33,9 +33,9 @@ func (d *declarations) declare(nodes []wit.SchemaNode) (id uint32, isNew bool, e
 	hash := uint64(0)
 	if len(d.list) >= firstHashed {
 		hash = hashOf(nodes)
-		for _, at := range d.byHash[hash] {
-			if slices.EqualFunc(d.list[at].Nodes, nodes, sameNode) {
-				return d.list[at].ID, false, nil
+		for _, index := range d.byHash[hash] {
+			if slices.EqualFunc(d.list[index].Nodes, nodes, sameNode) {
+				return d.list[index].ID, false, nil
 			}
 		}
 	}
@@ -46,14 +46,14 @@ func (d *declarations) declare(nodes []wit.SchemaNode) (id uint32, isNew bool, e
 	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return 0, false, err
 	}
-	at := len(d.list)
-	id = wit.GuestSchemas + uint32(at)
+	index := len(d.list)
+	id = wit.GuestSchemas + uint32(index)
 	d.list = append(d.list, wit.Schema{ID: id, Nodes: nodes})
-	if at >= firstHashed {
+	if index >= firstHashed {
 		if d.byHash == nil {
 			d.byHash = map[uint64][]int{}
 		}
-		d.byHash[hash] = append(d.byHash[hash], at)
+		d.byHash[hash] = append(d.byHash[hash], index)
 	}
 	return id, true, nil
 }
@@ -62,7 +62,7 @@ func (d *declarations) declare(nodes []wit.SchemaNode) (id uint32, isNew bool, e
 func hashOf(nodes []wit.SchemaNode) uint64 {
 	h := uint64(14695981039346656037) // FNV-1a
 	mix := func(n uint64) { h = (h ^ n) * 1099511628211 }
-	text := func(s string) {
+	mixString := func(s string) {
 		for i := range len(s) {
 			mix(uint64(s[i]))
 		}
@@ -72,10 +72,10 @@ func hashOf(nodes []wit.SchemaNode) uint64 {
 		node := &nodes[i]
 		mix(uint64(node.Kind)<<1 | map[bool]uint64{true: 1}[node.Optional])
 		if node.Name != nil {
-			text(*node.Name)
+			mixString(*node.Name)
 		}
 		for _, m := range node.Fields {
-			text(m.Name)
+			mixString(m.Name)
 			mix(uint64(m.Node))
 		}
 		mix(uint64(node.Key)<<32 | uint64(node.Element))

@@ -34,8 +34,9 @@ type batch struct {
 // lastTopics are the topics of the last call, which most calls of an instance share.
 var lastTopics []string
 
-func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) (b batch,
-	err error) {
+// lift returns the arguments of apply or test. Rows and data are not copied.
+func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data,
+	dataLen uint32) (b batch, err error) {
 	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen),
 		rows: guest.List[wit.Row](rows, rowsLen), data: guest.View(data, dataLen)}
 	if schemasLen > 0 {
@@ -50,17 +51,17 @@ func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, row
 
 func liftTopics(ptr, n uint32) []string {
 	list := guest.View(ptr, n*8)
-	text := func(i int) []byte {
+	topic := func(i int) []byte {
 		return guest.View(binary.LittleEndian.Uint32(list[i*8:]), binary.LittleEndian.Uint32(list[i*8+4:]))
 	}
 	same := int(n) == len(lastTopics)
 	for i := 0; same && i < int(n); i++ {
-		same = string(text(i)) == lastTopics[i]
+		same = string(topic(i)) == lastTopics[i]
 	}
 	if !same {
 		lastTopics = make([]string, n)
 		for i := range lastTopics {
-			lastTopics[i] = string(text(i))
+			lastTopics[i] = string(topic(i))
 		}
 	}
 	return lastTopics
@@ -81,8 +82,10 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		binary.LittleEndian.PutUint32(applyArea[guest.ApplyConsumedOffset:], out.Consumed)
 		return guest.ReturnRows(applyArea, guest.ApplyRowsOffset, out.Rows, guest.ApplyDataOffset, out.Data)
 	}
-	outRows, outData := out.Rows, out.Data
-	out.Rows, out.Data = nil, nil
+	outRows := out.Rows
+	outData := out.Data
+	out.Rows = nil
+	out.Data = nil
 	return guest.Lower(applyFunc, out, failure, guest.ApplyRowsOffset, outRows, guest.ApplyDataOffset, outData)
 }
 

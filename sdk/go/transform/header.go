@@ -7,24 +7,26 @@ import (
 
 // headers contains the headers of a record. They are decoded when they are first used.
 type headers struct {
-	// at is their place in data.
-	at      wit.ValueSlice
-	data    []byte
-	all     []header
+	// slice is the place of the encoded headers in data.
+	slice wit.ValueSlice
+	data  []byte
+	// decoded contains the headers if read is true.
+	decoded []header
 	read    bool
 	changed bool
 	err     error
 }
 
-// header is a record header. nodes is the schema of a header that was set and has no schema number yet.
+// header is a record header.
 type header struct {
 	connectdata.Header
+	// nodes is the schema of a header that was set and has no schema number yet, else nil.
 	nodes []wit.SchemaNode
 }
 
 // load selects the headers of another row of the same data.
-func (h *headers) load(at wit.ValueSlice) {
-	h.at = at
+func (h *headers) load(slice wit.ValueSlice) {
+	h.slice = slice
 	h.read = false
 	h.changed = false
 	if h.err != nil {
@@ -35,17 +37,17 @@ func (h *headers) load(at wit.ValueSlice) {
 // list decodes the headers the first time.
 func (h *headers) list() []header {
 	if h.read {
-		return h.all
+		return h.decoded
 	}
 	h.read = true
-	h.all = h.all[:0]
-	if h.at.Encoding == wit.Absent {
+	h.decoded = h.decoded[:0]
+	if h.slice.Encoding == wit.Absent {
 		return nil
 	}
-	var all []connectdata.Header
-	all, h.err = connectdata.Headers(nil, h.data[h.at.Start:h.at.Start+h.at.Size])
-	for _, one := range all {
-		h.all = append(h.all, header{Header: one})
+	var decoded []connectdata.Header
+	decoded, h.err = connectdata.Headers(nil, h.data[h.slice.Start:h.slice.Start+h.slice.Size])
+	for _, entry := range decoded {
+		h.decoded = append(h.decoded, header{Header: entry})
 	}
-	return h.all
+	return h.decoded
 }

@@ -37,22 +37,22 @@ func (r *Record) Drop() { r.dropped = true }
 // later changes do not affect the copy, so one record can become several. If one of them fails, all fail. A list or map
 // that was passed to [Data.Set] belongs to the copy: set a new one instead of changing it.
 func (r *Record) Emit() {
-	one := *r
-	one.dropped = false
-	one.emitted = nil
-	one.headers.all = slices.Clone(r.headers.all)
-	one.Key.detach(&r.Key)
-	one.Value.detach(&r.Value)
-	r.emitted = append(r.emitted, &one)
+	clone := *r
+	clone.dropped = false
+	clone.emitted = nil
+	clone.headers.decoded = slices.Clone(r.headers.decoded)
+	clone.Key.detach(&r.Key)
+	clone.Value.detach(&r.Value)
+	r.emitted = append(r.emitted, &clone)
 }
 
 // Header returns the value of the last header with that name, like Kafka's lastHeader: as package connectdata reads it,
 // or its bytes if no converter has read it. The bytes are valid until the Func returns. ok is false if there is no such
 // header. A value that cannot be read fails the record when the Func returns.
 func (r *Record) Header(name string) (value any, ok bool) {
-	all := r.headers.list()
-	for i := len(all) - 1; i >= 0; i-- {
-		header := &all[i]
+	list := r.headers.list()
+	for i := len(list) - 1; i >= 0; i-- {
+		header := &list[i]
 		if header.Name != name {
 			continue
 		}
@@ -80,27 +80,27 @@ func (r *Record) Header(name string) (value any, ok bool) {
 // SetHeader removes all headers with that name and appends one. nodes is its schema, such as []wit.SchemaNode{{Kind:
 // wit.String}}, or nil for a schemaless value. It returns an error if the value does not match the schema.
 func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err error) {
-	one := header{connectdata.Header{Name: name, Encoding: wit.WithSchema}, nodes}
+	newHeader := header{connectdata.Header{Name: name, Encoding: wit.WithSchema}, nodes}
 	if nodes == nil {
-		one.Encoding = wit.Schemaless
-		one.Value, err = connectdata.AppendSchemaless(nil, value)
+		newHeader.Encoding = wit.Schemaless
+		newHeader.Value, err = connectdata.AppendSchemaless(nil, value)
 	} else {
-		one.Value, err = connectdata.Append(nil, nodes, 0, value)
+		newHeader.Value, err = connectdata.Append(nil, nodes, 0, value)
 	}
 	if err != nil {
 		return errorIn("header "+name, err)
 	}
 	r.DropHeader(name)
-	r.headers.all = append(r.headers.all, one)
+	r.headers.decoded = append(r.headers.decoded, newHeader)
 	r.headers.changed = true
 	return nil
 }
 
 // DropHeader removes all headers with that name.
 func (r *Record) DropHeader(name string) {
-	before := len(r.headers.list())
-	r.headers.all = slices.DeleteFunc(r.headers.all, func(h header) bool { return h.Name == name })
-	r.headers.changed = r.headers.changed || len(r.headers.all) < before
+	count := len(r.headers.list())
+	r.headers.decoded = slices.DeleteFunc(r.headers.decoded, func(h header) bool { return h.Name == name })
+	r.headers.changed = r.headers.changed || len(r.headers.decoded) < count
 }
 
 func errorIn(where string, err error) error { return errors.New(where + ": " + err.Error()) }

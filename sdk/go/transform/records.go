@@ -38,7 +38,9 @@ func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 func Records(p RecordPlugin) Plugin {
 	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.SchemaNode{}, chains: map[string][]stage{}}
 	r.shared.extensions = map[extensionKey]*extendedSchema{}
-	r.current.Key.shared, r.current.Value.shared, r.current.schemas = &r.shared, &r.shared, r.schemas
+	r.current.Key.shared = &r.shared
+	r.current.Value.shared = &r.shared
+	r.current.schemas = r.schemas
 	return r
 }
 
@@ -52,8 +54,9 @@ type records struct {
 	rows     []wit.Row
 	// current is the record that the chain processes. It is reused for each row.
 	current Record
-	recent  [2]wit.Schema
-	shared  shared
+	// recent caches the schemas that were used last, see nodes.
+	recent [2]wit.Schema
+	shared shared
 }
 
 type stage struct {
@@ -146,12 +149,12 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	p.current.headers.data = data
 	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	for i := range rows {
-		before := len(p.rows)
+		rowCount := len(p.rows)
 		c := call{p, &out, uint32(i), &rows[i], topics, chain}
-		if at, err := c.runStages(p.record(&rows[i], topics, data), 0); err != nil {
-			p.rows = p.rows[:before]
+		if stageIndex, err := c.runStages(p.record(&rows[i], topics, data), 0); err != nil {
+			p.rows = p.rows[:rowCount]
 			p.current.emitted = nil
-			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(at),
+			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(stageIndex),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
 					Message: err.Error()}})
 		}
@@ -171,20 +174,20 @@ type call struct {
 	chain    []stage
 }
 
-// runStages runs the stages from an index on for a record and for those that it emits, and appends the results. If it
-// fails, at is the index of the stage.
-func (c *call) runStages(r *Record, from int) (at int, err error) {
-	for at = from; at < len(c.chain); at++ {
-		if err := c.chain[at].run(r); err != nil {
-			return at, err
+// runStages runs the stages from an index on for a record and the records that it emits, and appends the results. If
+// it fails, stageIndex is the index of the stage.
+func (c *call) runStages(r *Record, from int) (stageIndex int, err error) {
+	for stageIndex = from; stageIndex < len(c.chain); stageIndex++ {
+		if err := c.chain[stageIndex].run(r); err != nil {
+			return stageIndex, err
 		}
 		if len(r.emitted) > 0 {
-			if failed, err := c.runEmitted(r, at+1); err != nil {
+			if failed, err := c.runEmitted(r, stageIndex+1); err != nil {
 				return failed, err
 			}
 		}
 		if r.dropped {
-			return at, nil
+			return stageIndex, nil
 		}
 	}
 	c.rows = append(c.rows, *c.row)
@@ -192,12 +195,12 @@ func (c *call) runStages(r *Record, from int) (at int, err error) {
 }
 
 // runEmitted runs the stages from an index on for the records that r has emitted.
-func (c *call) runEmitted(r *Record, from int) (at int, err error) {
+func (c *call) runEmitted(r *Record, from int) (stageIndex int, err error) {
 	emitted := r.emitted
 	r.emitted = nil
-	for _, one := range emitted {
-		if at, err := c.runStages(one, from); err != nil {
-			return at, err
+	for _, record := range emitted {
+		if stageIndex, err := c.runStages(record, from); err != nil {
+			return stageIndex, err
 		}
 	}
 	return 0, nil
@@ -225,6 +228,7 @@ func (s *stage) run(r *Record) error {
 	return nil
 }
 
+// record loads a row into the current record, which it returns.
 func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r := &p.current
 	r.Topic = topics[row.Topic]
@@ -262,7 +266,7 @@ func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, top
 	row.Timestamp = r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
 	if r.headers.changed {
-		if err := p.putHeaders(out, &row.Headers, r.headers.all); err != nil {
+		if err := p.putHeaders(out, &row.Headers, r.headers.decoded); err != nil {
 			return errorIn("headers", err)
 		}
 	}
@@ -270,14 +274,15 @@ func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, top
 		if out.Topics == nil {
 			out.Topics = slices.Clone(topics)
 		}
-		at := slices.Index(out.Topics, r.Topic)
-		if at < 0 {
-			at = len(out.Topics)
+		index := slices.Index(out.Topics, r.Topic)
+		if index < 0 {
+			index = len(out.Topics)
 			out.Topics = append(out.Topics, r.Topic)
 		}
-		row.Topic = uint32(at)
+		row.Topic = uint32(index)
 	}
-	row.Key, row.Value = unchanged(&r.Key), unchanged(&r.Value)
+	row.Key = unchanged(&r.Key)
+	row.Value = unchanged(&r.Value)
 	if r.Key.changed {
 		if err := p.put(out, &row.Key, &r.Key); err != nil {
 			return errorIn("key", err)
@@ -296,7 +301,7 @@ func unchanged(d *Data) wit.ValueSlice {
 }
 
 // put appends a changed value to the data.
-func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err error) {
+func (p *records) put(out *wit.ApplyResult, slice *wit.ValueSlice, d *Data) (err error) {
 	if d.encoding == wit.WithSchema && d.schema == 0 {
 		if ext := d.extended(); ext != nil && ext.id != 0 {
 			d.schema = ext.id
@@ -308,23 +313,23 @@ func (p *records) put(out *wit.ApplyResult, at *wit.ValueSlice, d *Data) (err er
 	}
 	start := uint32(len(p.data))
 	p.data, err = d.append(p.data)
-	*at = wit.ValueSlice{Encoding: d.encoding, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
+	*slice = wit.ValueSlice{Encoding: d.encoding, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
 	return err
 }
 
 // putHeaders appends headers to the data.
-func (p *records) putHeaders(out *wit.ApplyResult, at *wit.ValueSlice, all []header) (err error) {
-	list := make([]connectdata.Header, len(all))
-	for i := range all {
-		if list[i] = all[i].Header; all[i].nodes != nil {
-			if list[i].Schema, err = p.declare(out, all[i].nodes); err != nil {
+func (p *records) putHeaders(out *wit.ApplyResult, slice *wit.ValueSlice, headers []header) (err error) {
+	list := make([]connectdata.Header, len(headers))
+	for i := range headers {
+		if list[i] = headers[i].Header; headers[i].nodes != nil {
+			if list[i].Schema, err = p.declare(out, headers[i].nodes); err != nil {
 				return err
 			}
 		}
 	}
 	start := uint32(len(p.data))
 	p.data = connectdata.AppendHeaders(p.data, list)
-	*at = wit.ValueSlice{Encoding: wit.Raw, Start: start, Size: uint32(len(p.data)) - start}
+	*slice = wit.ValueSlice{Encoding: wit.Raw, Start: start, Size: uint32(len(p.data)) - start}
 	return nil
 }
 

@@ -27,19 +27,19 @@ func (s *shared) copyText(b []byte) string {
 	if len(b) > cap(s.buffer)-len(s.buffer) {
 		s.buffer = make([]byte, 0, bufferSize)
 	}
-	at := len(s.buffer)
+	start := len(s.buffer)
 	s.buffer = append(s.buffer, b...)
-	return unsafe.String(unsafe.SliceData(s.buffer[at:]), len(b))
+	return unsafe.String(unsafe.SliceData(s.buffer[start:]), len(b))
 }
 
 // maxExtensions is the maximum number of cached extensions.
 const maxExtensions = 1_000
 
-// extensionKey identifies a schema with one more field. The base is the host's schema or, if that is 0, an extended
-// one.
+// extensionKey identifies a schema with one more field. It extends the host's schema or, if schema is 0, the extended
+// schema base.
 type extensionKey struct {
 	schema uint32
-	of     *extendedSchema
+	base   *extendedSchema
 	name   string
 }
 
@@ -53,19 +53,19 @@ type extendedSchema struct {
 }
 
 // extend returns the schema with one more field, from the cache if possible.
-func (s *shared) extend(by extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
-	if s == nil || (by.schema == 0 && (by.of == nil || !by.of.kept)) {
-		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
+func (s *shared) extend(key extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
+	if s == nil || (key.schema == 0 && (key.base == nil || !key.base.kept)) {
+		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, key.name, field)}
 	}
-	before := s.extensions[by]
-	if before != nil && slices.EqualFunc(before.field, field, sameNode) {
-		return before
+	cached := s.extensions[key]
+	if cached != nil && slices.EqualFunc(cached.field, field, sameNode) {
+		return cached
 	}
-	to := &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
-	if to.kept = before != nil || len(s.extensions) < maxExtensions; to.kept {
-		s.extensions[by] = to
+	extended := &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, key.name, field)}
+	if extended.kept = cached != nil || len(s.extensions) < maxExtensions; extended.kept {
+		s.extensions[key] = extended
 	}
-	return to
+	return extended
 }
 
 // withField returns a struct schema with an appended field.

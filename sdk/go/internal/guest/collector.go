@@ -15,12 +15,14 @@ const (
 
 // collector decides when to collect garbage.
 type collector struct {
-	// collectedAt and checkedAt are the total allocation in bytes at the last collection and at the last check. calls
-	// counts the calls since the check, skip is how many go unchecked.
+	// collectedAt is the total allocation in bytes at the last collection.
 	collectedAt uint64
-	checkedAt   uint64
-	calls       int
-	skip        int
+	// checkedAt is the total allocation in bytes at the last check.
+	checkedAt uint64
+	// calls counts the calls since the last check.
+	calls int
+	// skip is the number of calls after a check that are not checked.
+	skip int
 }
 
 // mustCheck counts a call and reports whether to check the allocated memory.
@@ -29,8 +31,8 @@ func (c *collector) mustCheck() bool {
 	return c.calls > c.skip
 }
 
-// mustCollect reports whether to collect garbage. allocated is the total allocation so far, alive the live memory after
-// the last collection, in bytes.
+// mustCollect reports whether to collect garbage, and begins a new count of calls. allocated is the total allocation so
+// far, alive the live memory after the last collection, in bytes.
 func (c *collector) mustCollect(allocated, alive uint64) bool {
 	each := (allocated - c.checkedAt) / uint64(c.calls)
 	c.checkedAt = allocated

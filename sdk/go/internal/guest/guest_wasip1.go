@@ -85,20 +85,24 @@ func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...u
 
 // Result lowers the result of an export that is called rarely.
 func Result(f *canon.Func, ok any, failure *wit.Error) (ptr uint32) {
-	im, err := f.Lower(ok, failure)
+	lowered, err := f.Lower(ok, failure)
 	if err != nil {
-		im, err = f.Lower(nil, AsError(err))
+		lowered, err = f.Lower(nil, AsError(err))
 	}
 	if err != nil {
 		panic(err)
 	}
 	results.reset()
-	at, err := im.Place(Memory, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
+	addresses, err := lowered.Place(Memory, allocResult)
 	if err != nil {
 		panic(err)
 	}
 	arguments.released = true
-	return at[0]
+	return addresses[0]
+}
+
+func allocResult(size, _ uint32) (ptr uint32, err error) {
+	return address(results.alloc(int(size))), nil
 }
 
 // ReturnEncoded returns the result of encode, which must stay unchanged until the next call.
@@ -138,25 +142,26 @@ func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 func Lower(f *canon.Func, ok any, failure *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32,
 	data []byte) uint32 {
 	results.reset()
-	im, err := f.Lower(ok, failure)
+	lowered, err := f.Lower(ok, failure)
 	if err != nil {
 		panic(err)
 	}
-	at, err := im.Place(Memory, func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil })
+	addresses, err := lowered.Place(Memory, allocResult)
 	if err != nil {
 		panic(err)
 	}
 	if failure == nil {
-		root := View(at[0], max(rowsAt, dataAt)+8)
+		root := View(addresses[0], max(rowsAt, dataAt)+8)
 		putList(root, rowsAt, rows, data, dataAt)
 	}
 	arguments.released = true
-	return at[0]
+	return addresses[0]
 }
 
-// putList writes the addresses and lengths of rows and data to a result.
+// putList writes the addresses and lengths of rows and data to a result, and keeps both alive until the next call.
 func putList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
-	roots[0], roots[1] = unsafe.SliceData(rows), unsafe.SliceData(data)
+	roots[0] = unsafe.SliceData(rows)
+	roots[1] = unsafe.SliceData(data)
 	binary.LittleEndian.PutUint32(root[rowsAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
 	binary.LittleEndian.PutUint32(root[rowsAt+4:], uint32(len(rows)))
 	binary.LittleEndian.PutUint32(root[dataAt:], address(data))

@@ -35,12 +35,12 @@ func Strings(ptr, n uint32) []string {
 	}
 	list := View(ptr, n*stringSize)
 	size := 0
-	for at := 0; at < len(list); at += stringSize {
-		size += int(binary.LittleEndian.Uint32(list[at+4:]))
+	for offset := 0; offset < len(list); offset += stringSize {
+		size += int(binary.LittleEndian.Uint32(list[offset+4:]))
 	}
 	joined := make([]byte, 0, size)
-	for at := 0; at < len(list); at += stringSize {
-		joined = append(joined, stringAt(list[at:])...)
+	for offset := 0; offset < len(list); offset += stringSize {
+		joined = append(joined, stringAt(list[offset:])...)
 	}
 	remaining := unsafe.String(unsafe.SliceData(joined), len(joined))
 	texts := make([]string, n)
