@@ -26,6 +26,7 @@ type Output struct {
 	InPlace []byte   // if not nil, replaces Data: the start of the input's data, with results appended to values
 }
 
+// Reset empties the output for the rows of another call. Its memory is reused, so the result before becomes invalid.
 func (o *Output) Reset(in Input) {
 	if cap(o.Rows) < len(in.Rows) {
 		o.Rows = make([]wit.Row, 0, len(in.Rows))
@@ -65,6 +66,7 @@ func (o *Output) Add(rec *record.Record, rowIndex int, topics []string) {
 	}
 }
 
+// put appends a part to Data unless it is unchanged, and stores its place in slice.
 func (o *Output) put(slice *wit.ValueSlice, part *record.Part) {
 	switch {
 	case !part.Changed:
@@ -78,14 +80,13 @@ func (o *Output) put(slice *wit.ValueSlice, part *record.Part) {
 	}
 }
 
-// Fail adds the failure of a row, and removes what was added since before, a copy of the output.
-func (o *Output) Fail(rowIndex int, failure *rowerror.Failure, before *Output) {
-	o.Rows = o.Rows[:len(before.Rows)]
-	o.Data = o.Data[:len(before.Data)]
-	o.Topics = before.Topics
+// Fail adds the failure of a row, and removes what was added since snapshot, a copy of the output, was taken.
+func (o *Output) Fail(rowIndex int, failure *rowerror.Failure, snapshot *Output) {
+	o.Rows = o.Rows[:len(snapshot.Rows)]
+	o.Data = o.Data[:len(snapshot.Data)]
+	o.Topics = snapshot.Topics
 	o.Errors = append(o.Errors, wit.RowError{RowIndex: uint32(rowIndex), Stage: uint32(failure.Stage),
-		ErrorClass: failure.Class,
-		Error:      wit.Error{Kind: wit.ErrorData, Message: failure.Message}})
+		ErrorClass: failure.Class, Error: wit.Error{Kind: wit.ErrorData, Message: failure.Message}})
 }
 
 // Topic returns the index of a topic in Topics, which it extends if necessary.
@@ -101,6 +102,7 @@ func (o *Output) Topic(name string, topics []string) uint32 {
 	return uint32(index)
 }
 
+// MoveInPlace moves results from the input's data to Data. Call it before rows are added that have no place there.
 func (o *Output) MoveInPlace() {
 	if o.InPlace != nil {
 		o.Data = append(o.Data, o.InPlace...)

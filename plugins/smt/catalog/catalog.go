@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// component is a transform or predicate. One of its last two fields is not nil.
 type component struct {
 	name      string
 	doc       string
@@ -31,21 +32,21 @@ var components = func() (list []component) {
 	classes := slices.Concat(fields.Classes, convert.Classes, records.Classes, topics.Classes)
 	slices.SortFunc(classes, func(a, b operation.Class) int { return strings.Compare(a.Name, b.Name) })
 	for _, c := range slices.Concat(classes, predicates.Classes) {
-		one := component{c.Name, c.Doc, wit.ComponentTransformation, c.Keys, c.Transform, c.Predicate}
+		entry := component{c.Name, c.Doc, wit.ComponentTransformation, c.Keys, c.Transform, c.Predicate}
 		switch {
 		case c.Predicate != nil:
-			one.kind = wit.ComponentPredicate
-			list = append(list, one)
+			entry.kind = wit.ComponentPredicate
+			list = append(list, entry)
 		case c.PerTarget == nil:
-			list = append(list, one)
+			list = append(list, entry)
 		default:
-			for at, suffix := range [...]string{record.Key: "$Key", record.Value: "$Value"} {
-				one.name = c.Name + suffix
-				one.transform = func(s settings.Values) (operation.Operation, *wit.Error) {
-					return c.PerTarget(record.Target(at), s)
+			for target, suffix := range [...]string{record.Key: "$Key", record.Value: "$Value"} {
+				entry.name = c.Name + suffix
+				entry.transform = func(s settings.Values) (operation.Operation, *wit.Error) {
+					return c.PerTarget(record.Target(target), s)
 				}
-				one.doc = strings.ReplaceAll(c.Doc, "{target}", strings.ToLower(suffix[1:]))
-				list = append(list, one)
+				entry.doc = strings.ReplaceAll(c.Doc, "{target}", strings.ToLower(suffix[1:]))
+				list = append(list, entry)
 			}
 		}
 	}
@@ -57,8 +58,8 @@ func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name,
 // componentOf returns the component with a name or alias, or nil.
 func componentOf(name string) *component {
 	for i := range components {
-		if found := &components[i]; found.name == name || found.alias() == name {
-			return found
+		if c := &components[i]; c.name == name || c.alias() == name {
+			return c
 		}
 	}
 	return nil
@@ -70,13 +71,13 @@ func Components() []wit.Component {
 	for i := range components {
 		component := &components[i]
 		list[i] = wit.Component{Name: component.name, Kind: component.kind, Aliases: []string{component.alias()},
-			Documentation: component.doc,
-			Settings:      component.keys}
+			Documentation: component.doc, Settings: component.keys}
 	}
 	return list
 }
 
-// Validate checks a component's settings. An error concerns no single setting.
+// Validate checks a component's settings. Errors of single settings are in the values; the returned error concerns no
+// single setting.
 func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
 	component := componentOf(name)
 	if component == nil {
@@ -97,6 +98,7 @@ func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error)
 	return list, nil
 }
 
+// check returns the error of creating the component.
 func (c *component) check(values settings.Values) *wit.Error {
 	var err *wit.Error
 	if c.transform != nil {

@@ -95,7 +95,8 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	return out, nil
 }
 
-// begin returns the chain of a context, after the schemas of the call were added.
+// begin adds the schemas of a call and returns the chain of its context. If there are too many schemas, it empties all
+// caches first.
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
 	if e.interpreter.Schemas.Forget() {
 		e.interpreter.Readers = schemas.Cache[*object.ValueReader]{}
@@ -125,6 +126,7 @@ func (e *Engine) chain(context []byte) (*compiledChain, error) {
 	return chain, nil
 }
 
+// start empties the output and prepares for the rows of a call.
 func (e *Engine) start(call batch.Input) {
 	e.call = call
 	e.out.Reset(call)
@@ -137,7 +139,7 @@ func (e *Engine) interpret(chain *compiledChain, rowIndex int) error {
 		return err
 	}
 	e.out.MoveInPlace()
-	before := e.out
+	snapshot := e.out
 	e.rowIndex = rowIndex
 	failure, err := e.interpreter.Run(chain.stages, &e.record)
 	if err != nil {
@@ -145,11 +147,12 @@ func (e *Engine) interpret(chain *compiledChain, rowIndex int) error {
 	}
 	e.fastPath.Learn(chain.routes, rowIndex)
 	if failure != nil {
-		e.out.Fail(rowIndex, failure, &before)
+		e.out.Fail(rowIndex, failure, &snapshot)
 	}
 	return nil
 }
 
+// load loads a row of the call into the record.
 func (e *Engine) load(rowIndex int) error {
 	row := &e.call.Rows[rowIndex]
 	if int(row.Topic) >= len(e.call.Topics) {

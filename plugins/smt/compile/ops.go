@@ -104,8 +104,8 @@ func (p *Program) addAttribute(field *object.Field, isMap bool) {
 func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
 	edit := field.Edits[0]
 	pieces := make([]kernel.Piece, len(edit.Choices))
-	longest := 0
-	allowed := uint64(0)
+	var longest int
+	var allowed uint64 // tags, one bit each
 	for first, b := range edit.Choices {
 		pieces[first] = kernel.Piece{Bytes: withRoom(b), Size: len(b)}
 		longest = max(longest, len(b))
@@ -124,9 +124,8 @@ func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
 
 // addEdit adds a value that the kernel converts, or else the caller.
 func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
-	// index of the piece
 	op.Kind = kernel.Edited
-	op.Last = len(p.Edited)
+	op.Last = len(p.Edited) // index of the piece
 	p.Edited = append(p.Edited, Edited{field.Source, isMap})
 	p.Extra += kernel.MaxConverted
 	if field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Conversion != nil {

@@ -178,12 +178,12 @@ func (p *Program) setKeys(obj *object.Object, row *wit.Row) {
 // maskedWords returns the 8-byte words of text in little-endian order, each followed by its mask.
 func maskedWords(text []byte) (list []uint64) {
 	for index := 0; index < len(text); index += 8 {
-		var attribute, mask uint64
+		var word, mask uint64
 		for i, b := range text[index:min(len(text), index+8)] {
-			attribute |= uint64(b) << (8 * i)
+			word |= uint64(b) << (8 * i)
 			mask |= 0xff << (8 * i)
 		}
-		list = append(list, attribute, mask)
+		list = append(list, word, mask)
 	}
 	return list
 }

@@ -27,7 +27,7 @@ type Routes struct {
 
 // headerTest returns a result of headerTestBits for encoded headers. The result for rows without headers is 0.
 type headerTest struct {
-	of     any // *predicates.HasHeaderKey or *records.DropHeaders
+	owner  any // *predicates.HasHeaderKey or *records.DropHeaders
 	result func(block []byte) uint64
 }
 
@@ -57,9 +57,9 @@ func NewRoutes(stages []operation.Stage) *Routes {
 	return routes
 }
 
-// headerResult returns the result of the test of a predicate or operation.
-func (r *Routes) headerResult(of any, results uint64) uint64 {
-	index := slices.IndexFunc(r.headerTests, func(test headerTest) bool { return test.of == of })
+// headerResult returns the result of the test that owner, a predicate or operation, depends on.
+func (r *Routes) headerResult(owner any, results uint64) uint64 {
+	index := slices.IndexFunc(r.headerTests, func(test headerTest) bool { return test.owner == owner })
 	return results >> (headerTestBits * index) & (1<<headerTestBits - 1)
 }
 
@@ -71,19 +71,17 @@ type routeKey struct {
 
 // route is what a chain does to rows of one topic, if the header tests have the same results.
 type route struct {
-	topic        string // of the result, before timestampRouter
-	interpreted  bool   // all rows need the interpreter
-	drops        bool   // no row is emitted
-	notTombstone bool   // only for values that are not null: RecordIsTombstone was evaluated for them
-	// addsHeaders reports whether a stage adds headers, copiesHeaders whether one adds fields as headers, dropsHeaders
-	// whether one drops all headers of the rows.
-	addsHeaders   bool
-	copiesHeaders bool
-	dropsHeaders  bool
-	// stages holds the operations on fields, InsertHeader and DropHeaders, topics the topic before each. hoists follow.
+	topic         string // of the result, before timestampRouter
+	interpreted   bool   // all rows need the interpreter
+	drops         bool   // no row is emitted
+	notTombstone  bool   // only for values that are not null: RecordIsTombstone was evaluated for them
+	addsHeaders   bool   // a stage adds headers
+	copiesHeaders bool   // a stage adds fields as headers
+	dropsHeaders  bool   // a stage drops all headers of the rows
+	// stages holds the operations on fields, InsertHeader and DropHeaders.
 	stages          []*operation.Stage
-	hoists          []*operation.Stage
-	topics          []string
+	hoists          []*operation.Stage      // HoistField, after all stages
+	topics          []string                // the topic before each of the stages
 	timestampRouter *topics.TimestampRouter // if not nil, computes the topic after all stages
 
 	programs   schemas.Cache[*compile.Program]

@@ -22,12 +22,11 @@ type Runner struct {
 	loop   kernel.Rows
 	pieces []byte // the edited values of one row
 	// copiedRow and copiedData hold a copy of the last row, see [Runner.copyWithRoom].
-	copiedRow  [1]wit.Row
-	copiedData []byte
-	// Rows before sameTopicEnd get the same topic, rows before sameHeadersEnd have the same headerResults.
-	sameTopicEnd   int
-	sameHeadersEnd int
-	headerResults  uint64
+	copiedRow      [1]wit.Row
+	copiedData     []byte
+	sameTopicEnd   int    // the current row and all rows before this index get the same topic
+	sameHeadersEnd int    // the current row and all rows before this index have the same headerResults
+	headerResults  uint64 // see [Routes.testHeaders]
 	// separated caches whether results may be appended in place after each value.
 	separated tristate
 	// Off sends all rows to the interpreter, in tests.
@@ -188,6 +187,7 @@ func (r *Runner) runRoute(current *route, seg segment) int {
 	return seg.start
 }
 
+// beginLoop prepares the kernel's state for a segment. The caller must call endLoop.
 func (r *Runner) beginLoop(seg segment, words kernel.EncodingWords) *kernel.Rows {
 	out := r.out
 	r.loop = kernel.Rows{
@@ -203,7 +203,7 @@ func (r *Runner) beginLoop(seg segment, words kernel.EncodingWords) *kernel.Rows
 	return &r.loop
 }
 
-// endLoop adds what the kernel has written to the output.
+// endLoop adds what the kernel has written to the output, and returns the index of the first row that is left.
 func (r *Runner) endLoop() int {
 	loop := &r.loop
 	next := loop.N
@@ -337,6 +337,7 @@ func (r *Runner) editRow(program *compile.Program, row *wit.Row, data []byte) bo
 	return true
 }
 
+// canAppendInPlace reports whether results may be appended to the values in the call's data. It examines all rows.
 func (r *Runner) canAppendInPlace() bool {
 	if r.separated == unknown {
 		r.separated = no
@@ -353,7 +354,7 @@ func (r *Runner) canAppendInPlace() bool {
 // maxMisses limits how many rows are traced for programs that no later row could use.
 const maxMisses = 50
 
-// Learn compiles a program for rows like a given one, which the interpreter has handled.
+// Learn compiles a program for rows like this one, which the interpreter has handled.
 func (r *Runner) Learn(routes *Routes, rowIndex int) {
 	row := &r.call.Rows[rowIndex]
 	results := r.headerResults
@@ -363,6 +364,7 @@ func (r *Runner) Learn(routes *Routes, rowIndex int) {
 	current := routes.route(r.call.Topics[row.Topic], results)
 	switch {
 	case current.interpreted, current.drops, len(current.stages)+len(current.hoists) == 0:
+		// nothing to compile: the rows need the interpreter, or no program
 	case row.Value.Encoding == wit.WithSchema:
 		program, err := current.programs.Get(&r.scratch.Schemas, row.Value.Schema,
 			func([]wit.SchemaNode) *compile.Program { return &compile.Program{} })

@@ -10,5 +10,7 @@
 //
 // At a row that does not match the program, a kernel returns the reason. The caller sends that row to the interpreter
 // and calls again. The Go code is the source: `make kernels` (plugins/assembler) generates kernel_wasm.s from it, which
-// the build tag kernels selects. Memory is accessed without checks, so callers leave [Room] after input and result.
+// the build tag kernels selects. The comments of the functions that it assembles begin with "kernel" and the variables
+// that it keeps in address registers. Memory is accessed without checks, so callers leave [Room] after input and
+// result.
 package kernel

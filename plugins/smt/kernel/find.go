@@ -24,8 +24,8 @@ func findFields(rows *Rows, row unsafe.Pointer, end int) (reason int) {
 			rows.Position++
 		}
 	}
-	found := scanFields(rows, end)
-	return found
+	stopReason := scanFields(rows, end)
+	return stopReason
 }
 
 // scanFields is findFields after its checks. It stores nothing in rows before it returns, so that the assembly keeps
@@ -209,10 +209,10 @@ func keyDifference(data unsafe.Pointer, position int, key *Key) (differingBits u
 	differs := (Load(data, position) ^ key.First) & key.Mask
 	if key.Size > 8 {
 		differs |= (Load(data, position+8) ^ key.Second) & key.SecondMask
-		rest := key.Rest
+		words := key.Rest
 		for k := 16; k < key.Size; k += 8 {
-			differs |= (Load(data, position+k) ^ Load(rest, 0)) & Load(rest, 8)
-			rest = unsafe.Add(rest, 16)
+			differs |= (Load(data, position+k) ^ Load(words, 0)) & Load(words, 8)
+			words = unsafe.Add(words, 16)
 		}
 	}
 	return differs

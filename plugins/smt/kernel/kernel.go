@@ -23,9 +23,10 @@ const (
 	textAt      = int(unsafe.Offsetof(Date{}.Text))
 )
 
+// pointer reads the pointer at p+i.
 func pointer(p unsafe.Pointer, i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Add(p, i)) }
 
-// kernel(row, out) of Pass
+// kernel(row, out): goPass implements Pass.
 func goPass(rows *Rows) int {
 	row := unsafe.Add(rows.In, rows.N*rowBytes)
 	out := unsafe.Add(rows.Out, rows.OutCount*rowBytes)
@@ -70,7 +71,7 @@ func goPass(rows *Rows) int {
 	return Done
 }
 
-// kernel(rows, row) of Values
+// kernel(rows, row): goValues implements Values.
 func goValues(rows *Rows) int {
 	for rows.N < rows.Count {
 		row := unsafe.Add(rows.In, rows.N*rowBytes)
@@ -90,16 +91,16 @@ func goValues(rows *Rows) int {
 func prepareRow(rows *Rows, row unsafe.Pointer) (reason int) {
 	size := int(Load(row, value+8) >> 32)
 	end := int(Load(row, value+8)&low) + size
-	found := Done
+	stopReason := Done
 	if rows.Program.Keys != nil {
-		found = findEntries(rows, row, end)
+		stopReason = findEntries(rows, row, end)
 	} else if rows.Program.Appends == 0 {
-		found = findFields(rows, row, end)
+		stopReason = findFields(rows, row, end)
 	} else {
-		found = findEnd(rows, row, end)
+		stopReason = findEnd(rows, row, end)
 	}
-	if found != ready {
-		return found
+	if stopReason != ready {
+		return stopReason
 	}
 	if rows.Program.Appends != 0 {
 		if rows.Program.Keys != nil {
@@ -120,7 +121,7 @@ func prepareRow(rows *Rows, row unsafe.Pointer) (reason int) {
 	return ready
 }
 
-// kernel(rows, row) of Separated, which returns 0 or 1
+// kernel(rows, row): goSeparated implements Separated.
 func goSeparated(rows *Rows) int {
 	row := rows.In
 	end := 0

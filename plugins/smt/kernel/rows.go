@@ -22,36 +22,32 @@ type Input struct {
 	Limit int            // end of Data without Room. A value that ends later stops the kernel.
 }
 
-// EncodingWords selects the values that the kernel accepts, by encoding and schema, and specifies both of the results.
+// EncodingWords selects the values that the kernel accepts, by encoding and schema, and specifies encoding and schema
+// of the results. Each word is the first word of a value slice.
 type EncodingWords struct {
-	// Mask has the bits in which a value's word must equal Value.
-	Mask  uint64
-	Value uint64
-	// KeepMask has the bits that the result's word takes over from the value's word. Result has the other bits.
-	KeepMask uint64
-	Result   uint64
+	Mask     uint64 // the bits in which a value's word must equal Value
+	Value    uint64 // what a value's word must be in the bits of Mask
+	KeepMask uint64 // the bits that the result's word takes over from the value's word
+	Result   uint64 // the other bits of the result's word
 }
 
 // Output receives the results.
 type Output struct {
-	Out unsafe.Pointer // array of wit.Row
-	// rows in Out, and its capacity
-	OutCount int
-	OutLimit int
-	OutTopic uint64
+	Out      unsafe.Pointer // array of wit.Row
+	OutCount int            // rows in Out
+	OutLimit int            // capacity of Out, in rows
+	OutTopic uint64         // topic of the results
 	Dst      unsafe.Pointer // bytes of the results
-	// length and capacity of Dst
-	DstEnd  int
-	DstSize int
-	DstFull int // no row starts once DstEnd reaches it
+	DstEnd   int            // length of Dst
+	DstSize  int            // capacity of Dst
+	DstFull  int            // no row starts once DstEnd reaches it
 }
 
 // Progress is what a kernel has done of the current row.
 type Progress struct {
-	N int // index of the current row in In
-	// next field to find, and its offset in Data
-	Field      int
-	Position   int
+	N          int            // index of the current row in In
+	Field      int            // next field to find
+	Position   int            // offset of that field in Data
 	Ends       unsafe.Pointer // offset of each field in Data, and where the last one ends
 	Edited     int            // 0 until the caller has stored the edited values, then their total size plus 1
 	OpsStart   int            // where the ops write in Dst
@@ -81,15 +77,14 @@ type StructPattern struct {
 
 // MapPattern describes the maps that a program processes: their keys, in order.
 type MapPattern struct {
-	Keys       *Key
-	FieldCount int // entries
-	// Head has the first bytes of the map, in the bits of HeadMask.
-	Head              uint64
-	HeadMask          uint64
-	HeadSize          int
-	Choices           *Choice
-	ChoiceCount       int
-	MissingAttributes uint64 // a bit each for partition, offset and timestamp, which the rows must not have
+	Keys              *Key    // one for each entry
+	FieldCount        int     // entries
+	Head              uint64  // first bytes of the map, its tag and count, in the bits of HeadMask
+	HeadMask          uint64  // see Head
+	HeadSize          int     // size of Head in bytes
+	Choices           *Choice // restrictions of the entries' types
+	ChoiceCount       int     // number of Choices
+	MissingAttributes uint64  // a bit each for partition, offset and timestamp, which the rows must not have
 }
 
 // Codes of fields. Optional adds a union branch, whose value is in bits 8 to 15. OptionalText has the number of
@@ -121,18 +116,16 @@ type Key struct {
 
 // Choice restricts the type of an entry's value. Another one stops the kernel.
 type Choice struct {
-	// byte offset of the entry in Ends, and the size of its key
-	Field   int
-	KeySize int
+	Field   int    // byte offset of the entry in Ends
+	KeySize int    // size of the entry's key
 	Allowed uint64 // a bit for each allowed tag
 }
 
 // Op writes a part of the result.
 type Op struct {
-	Kind uint64
-	// First and Last are byte offsets in Ends of the fields. First of an attribute is its offset in the row.
-	First      int
-	Last       int
+	Kind       uint64
+	First      int            // byte offset of the first field in Ends. An attribute has its offset in the row.
+	Last       int            // byte offset of the end of the last field in Ends
 	KeySize    int            // size of the entry's key, which precedes the value
 	Bytes      unsafe.Pointer // a constant, a replacement or the pieces
 	Size       int            // of Bytes. An attribute has 1 if the row must have it.
@@ -158,23 +151,23 @@ const (
 
 // Conversion converts a number.
 type Conversion struct {
-	Kind uint8
-	// HasLead reports whether a branch or tag precedes the value. ValueLead becomes ResultLead, NullLead ResultNull.
-	HasLead    bool
-	ValueLead  byte
-	ResultLead byte
-	NullLead   byte
-	ResultNull byte
+	Kind       uint8 // ByCaller and following
+	HasLead    bool  // a branch or tag, the lead, precedes the value
+	ValueLead  byte  // lead of a value to convert
+	ResultLead byte  // lead of its result
+	NullLead   byte  // lead of a null
+	ResultNull byte  // lead of the result of a null
 	UnusedBits uint8 // of 64 bits, how many the input does not use
 	LostBits   uint8 // of 64 bits, how many the result lacks
 }
 
+// Kinds of conversions.
 const (
-	ByCaller uint8 = iota
-	Integer
-	Digits   // a decimal text
-	DateText // a date text of milliseconds
-	Single   // a float32 of a float64
+	ByCaller uint8 = iota // the kernel does not convert
+	Integer               // an integer of another size
+	Digits                // a decimal text
+	DateText              // a date text of milliseconds
+	Single                // a float32 of a float64
 )
 
 const MaxConverted = 24 // largest size of a converted value, except date texts

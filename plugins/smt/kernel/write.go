@@ -117,7 +117,8 @@ func choose(rows *Rows, op *Op, src unsafe.Pointer, size int) (unsafe.Pointer, i
 	return src, size
 }
 
-// copyBytes copies n bytes. It copies small sizes by whole words, up to 15 bytes more, which is faster than a call.
+// copyBytes copies size bytes from src to an offset in dst. It copies small sizes by whole words, up to 15 bytes more,
+// which is faster than a call.
 func copyBytes(dst unsafe.Pointer, position int, src unsafe.Pointer, size int) {
 	if size > Room {
 		Copy(dst, position, src, 0, size)

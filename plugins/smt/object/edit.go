@@ -26,6 +26,7 @@ type Conversion struct {
 	Date *kernel.Date // format of a date text
 }
 
+// Always returns an Edit.Conversion that is the same for all tags.
 func Always(conversion Conversion) func(byte) Conversion {
 	return func(byte) Conversion { return conversion }
 }
@@ -40,6 +41,7 @@ func (c Conversion) WithTag(tag, result byte) Conversion {
 	return c
 }
 
+// Failing returns an edit that fails each row.
 func Failing(failure *rowerror.Failure) Edit {
 	return Edit{Apply: func(dst, _ []byte) ([]byte, *rowerror.Failure) { return dst, failure }}
 }
@@ -59,8 +61,10 @@ func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	}
 	conversion := edit.Conversion(0)
 	if conversion.HasLead = from.Optional; conversion.HasLead {
-		conversion.ValueLead, conversion.ResultLead = schemas.Branch(from)[0], schemas.Branch(to)[0]
-		conversion.NullLead, conversion.ResultNull = schemas.NullBranch(from)[0], schemas.NullBranch(to)[0]
+		conversion.ValueLead = schemas.Branch(from)[0]
+		conversion.ResultLead = schemas.Branch(to)[0]
+		conversion.NullLead = schemas.NullBranch(from)[0]
+		conversion.ResultNull = schemas.NullBranch(to)[0]
 	}
 	result.Conversion = Always(conversion)
 	return result
@@ -88,6 +92,8 @@ func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
 	}}
 }
 
+// Edit applies an edit to the value of a field, and records it if the object is traced. A failure of the edit is
+// recorded with [Object.Fail].
 func (o *Object) Edit(field *Field, edit Edit, stage int) {
 	if o.IsNull || !o.Load(stage) {
 		return

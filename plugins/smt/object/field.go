@@ -46,8 +46,8 @@ func TextOf(key []byte) string {
 	if key[0] != connectdata.TagString {
 		return ""
 	}
-	text, _ := connectdata.LengthPrefixed(key[1:])
-	return unsafe.String(unsafe.SliceData(text), len(text))
+	content, _ := connectdata.LengthPrefixed(key[1:])
+	return unsafe.String(unsafe.SliceData(content), len(content))
 }
 
 // HasTextKey reports whether the field has a name. An entry of a map has none if its key is not a string.
@@ -56,6 +56,7 @@ func (f *Field) HasTextKey() bool { return f.Key == nil || f.Key[0] == connectda
 // Schema returns the root of the field's schema.
 func (f *Field) Schema() *wit.SchemaNode { return &f.Nodes[f.Node] }
 
+// Subtree returns a copy of the field's schema, its root first.
 func (f *Field) Subtree() []wit.SchemaNode { return schemas.AppendNode(nil, f.Nodes, f.Node) }
 
 // NullValue is the value of an entry that does not exist.
@@ -89,6 +90,7 @@ func (o *Object) Put(name string, value Field) {
 	o.AddEntry(name, value)
 }
 
+// AddEntry appends an entry to a map without looking for its name.
 func (o *Object) AddEntry(name string, value Field) {
 	value.Key = connectdata.AppendString([]byte{connectdata.TagString}, name)
 	value.Name = name
@@ -104,8 +106,7 @@ func (o *Object) AddField(field Field, stage int) *rowerror.Failure {
 	for i := range o.Fields {
 		if o.Fields[i].Name == field.Name {
 			return rowerror.New(stage, rowerror.SchemaBuilderException,
-				"Cannot create field because of field name duplication "+
-					field.Name)
+				"Cannot create field because of field name duplication "+field.Name)
 		}
 	}
 	o.Fields = append(o.Fields, field)

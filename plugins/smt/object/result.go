@@ -56,13 +56,13 @@ func (o *Object) Append(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, schemas.Branch(&o.Root)...)
-	rest := o.Fields
+	fields := o.Fields
 	if o.Reader != nil && o.KeepsInput() {
 		dst = append(dst, o.Input[o.start:]...)
-		rest = rest[len(o.Reader.Fields):]
+		fields = fields[len(o.Reader.Fields):]
 	}
-	for i := range rest {
-		dst = append(dst, rest[i].Bytes...)
+	for i := range fields {
+		dst = append(dst, fields[i].Bytes...)
 	}
 	return dst
 }
@@ -83,7 +83,8 @@ func (o *Object) Nodes() []wit.SchemaNode {
 	return result
 }
 
-// Results holds the schemas of value, key and headers that result from one input schema.
+// Results holds the numbers of the schemas of value, key and headers that result from one input schema, or the failure
+// of all its rows.
 type Results struct {
 	Value   uint32
 	Key     uint32
@@ -123,6 +124,7 @@ func (o *Object) Results(registry *schemas.Registry, stage int,
 	return results
 }
 
+// AppendHeaders appends the encoded headers to add. results holds their schemas.
 func (o *Object) AppendHeaders(dst []byte, results *Results) []byte {
 	schemas := results.Headers
 	for i := range o.Headers {

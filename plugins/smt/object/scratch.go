@@ -14,12 +14,14 @@ type Scratch struct {
 	Ends    []uint64 // the offsets of a struct's fields, see [ValueReader.Offsets]
 }
 
+// GrowEnds makes Ends at least n long. It does not keep the offsets.
 func (s *Scratch) GrowEnds(n int) {
 	if len(s.Ends) < n {
 		s.Ends = make([]uint64, n)
 	}
 }
 
+// Reader returns the reader for values of a schema, from the cache if possible.
 func (s *Scratch) Reader(schema uint32) (*ValueReader, error) {
 	return s.Readers.Get(&s.Schemas, schema,
 		func(nodes []wit.SchemaNode) *ValueReader { return newValueReader(schema, nodes) })

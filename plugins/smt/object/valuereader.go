@@ -39,8 +39,10 @@ func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
 	return reader
 }
 
+// IsStruct reports whether the values are structs.
 func (v *ValueReader) IsStruct() bool { return v.Nodes[0].Kind == wit.Struct }
 
+// FieldReader returns the reader for values of a field of the struct.
 func (v *ValueReader) FieldReader(field int) *ValueReader {
 	if v.inner == nil {
 		v.inner = make([]*ValueReader, len(v.Fields))
@@ -78,6 +80,7 @@ func (v *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid i
 	return -1
 }
 
+// SkipField returns the size of the value of a field at the start of input.
 func (v *ValueReader) SkipField(field int, input []byte) (int, error) {
 	return connectdata.Skip(v.types[field].nodes, v.types[field].node, input)
 }

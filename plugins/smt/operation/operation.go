@@ -22,7 +22,7 @@ type Class struct {
 	Name string
 	Doc  string
 	Keys []wit.ConfigKey
-	// One of these creates it. PerTarget stands for two classes, $Key and $Value; its Doc contains {target}.
+	// One of the following creates it. PerTarget creates two classes, $Key and $Value; then Doc contains {target}.
 	Transform func(settings.Values) (Operation, *wit.Error)
 	PerTarget func(record.Target, settings.Values) (Operation, *wit.Error)
 	Predicate func(settings.Values) (Predicate, *wit.Error)
@@ -60,6 +60,7 @@ type FieldOptions struct {
 	ReplaceNull    bool          // treats a null as the default of its field, if there is one
 }
 
+// Options returns f, so that an operation that embeds FieldOptions has the method.
 func (f *FieldOptions) Options() *FieldOptions { return f }
 
 // Configure reads the setting that these transforms share.
@@ -97,6 +98,7 @@ type Stage struct {
 	Results   schemas.Cache[*object.Results]
 }
 
+// Applies evaluates the stage's condition for a record. A failure concerns the row, an error the call.
 func (s *Stage) Applies(ctx *Context, rec *record.Record) (applies bool, _ *rowerror.Failure, _ error) {
 	if s.Predicate == nil {
 		return true, nil, nil

@@ -30,6 +30,7 @@ func (m *MatchError) Error() string {
 		m.Err.Error()
 }
 
+// Failure returns the failure of the row for which the expression was evaluated.
 func (m *MatchError) Failure(stage int) *rowerror.Failure {
 	return rowerror.New(stage, rowerror.ConnectException, m.Error())
 }

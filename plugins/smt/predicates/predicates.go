@@ -72,20 +72,20 @@ var topicNameMatchesKeys = []wit.ConfigKey{settings.RequiredKey("pattern", wit.M
 // TopicNameMatches matches records by a regular expression for the topic.
 type TopicNameMatches struct {
 	Pattern   pattern.Pattern
-	lastMatch bool
+	cached    bool // lastTopic and lastMatch are set
 	lastTopic string
-	cached    bool
+	lastMatch bool // the result for lastTopic
 }
 
 func newTopicNameMatches(values settings.Values) (operation.Predicate, *wit.Error) {
-	text, err := values.Required("pattern")
+	expression, err := values.Required("pattern")
 	if err != nil {
 		return nil, err
 	}
-	if text = setting.Trim(text); text == "" {
+	if expression = setting.Trim(expression); expression == "" {
 		return nil, settings.Invalid("pattern", "", "String must be non-empty")
 	}
-	p, err := settings.Pattern("pattern", text)
+	p, err := settings.Pattern("pattern", expression)
 	if err != nil {
 		return nil, err
 	}

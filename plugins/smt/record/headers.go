@@ -14,6 +14,7 @@ type HeaderReader struct {
 	Rest      []byte // starts with the next header
 }
 
+// ReadHeaders returns a reader of encoded headers.
 func ReadHeaders(block []byte) HeaderReader {
 	n, size := connectdata.Number(block)
 	if size <= 0 || n < 0 || n > connectdata.MaxHeaders {

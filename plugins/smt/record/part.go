@@ -20,6 +20,7 @@ type Part struct {
 	InvalidNull *rowerror.Failure
 }
 
+// load reads the part of a row. It returns false if the slice exceeds the data.
 func (part *Part) load(slice *wit.ValueSlice, data []byte) bool {
 	part.Encoding = slice.Encoding
 	part.Schema = slice.Schema
@@ -37,6 +38,7 @@ func (part *Part) load(slice *wit.ValueSlice, data []byte) bool {
 	return true
 }
 
+// Set replaces the part. It does not copy bytes.
 func (part *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
 	*part = Part{Encoding: encoding, Schema: schema, Bytes: bytes, Changed: true}
 }

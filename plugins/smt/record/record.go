@@ -27,6 +27,7 @@ const (
 	Headers
 )
 
+// Load replaces the record by a row of a call, whose memory it refers to.
 func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
 	rec.Row = row
 	rec.Topic = topic
@@ -52,14 +53,14 @@ func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(ds
 
 // WithClass corrects the message of a failure that names the Java class of the schema, if the value has another.
 func (rec *Record) WithClass(registry *schemas.Registry, failure *rowerror.Failure) *rowerror.Failure {
-	for at := Key; at <= Value; at++ {
-		part := &rec.Parts[at]
+	for target := Key; target <= Value; target++ {
+		part := &rec.Parts[target]
 		if part.Class == "" || part.Encoding != wit.WithSchema {
 			continue
 		}
-		text, ok := strings.CutSuffix(failure.Message, javaclass.Of(&registry.Nodes(part.Schema)[0]))
-		if ok && strings.HasSuffix(text, rowerror.Found) {
-			return rowerror.New(failure.Stage, failure.Class, text+part.Class)
+		prefix, ok := strings.CutSuffix(failure.Message, javaclass.Of(&registry.Nodes(part.Schema)[0]))
+		if ok && strings.HasSuffix(prefix, rowerror.Found) {
+			return rowerror.New(failure.Stage, failure.Class, prefix+part.Class)
 		}
 	}
 	return failure

@@ -4,10 +4,9 @@ import "strconv"
 
 // Failure is the reason why a row fails. It never fails the call, and is not a Go error.
 type Failure struct {
-	Stage int
-	// of the Java exception
-	Class   string
-	Message string
+	Stage   int
+	Class   string // class of the Java exception
+	Message string // message of the Java exception
 }
 
 // Java classes of failures in Kafka Connect.

@@ -14,9 +14,10 @@ type Registry struct {
 	known    map[uint32][]wit.SchemaNode
 	declared [][]wit.SchemaNode // the plugin's schemas, from number first on
 	first    uint32
-	pending  []wit.Schema // declared ones that the host does not know yet
+	pending  []wit.Schema // declared schemas that the host does not know yet
 }
 
+// NewRegistry returns an empty registry.
 func NewRegistry() Registry {
 	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }
@@ -37,19 +38,21 @@ func (r *Registry) Forget() bool {
 	return true
 }
 
+// Add adds schemas of the host.
 func (r *Registry) Add(list []wit.Schema) {
 	for i := range list {
 		r.known[list[i].ID] = list[i].Nodes
 	}
 }
 
-// DrainPending returns the schemas that were declared since the last call.
+// DrainPending returns the schemas that were declared since its last call, and removes them from the pending ones.
 func (r *Registry) DrainPending() []wit.Schema {
 	list := r.pending
 	r.pending = nil
 	return list
 }
 
+// Nodes returns a schema, or nil if it is unknown.
 func (r *Registry) Nodes(id uint32) []wit.SchemaNode { return r.known[id] }
 
 // Lookup is Nodes with an error for an unknown schema.

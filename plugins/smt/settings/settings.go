@@ -12,28 +12,28 @@ import (
 // Values are the settings of a transform or predicate, read as Kafka's ConfigDef does.
 type Values []wit.Setting
 
-// Find returns a setting. If it is set twice, the last value counts.
+// Find returns the value of a setting. If it is set twice, the last value counts.
 func (v Values) Find(name string) (string, bool) { return noDefaults.Values(v).Lookup(name) }
 
-// Required returns a setting without default.
+// Required returns the value of a setting without default.
 func (v Values) Required(name string) (string, *wit.Error) {
-	text, ok := v.Find(name)
+	value, ok := v.Find(name)
 	if !ok {
 		return "", Error(name, setting.Missing(name))
 	}
-	return text, nil
+	return value, nil
 }
 
 // Bool reads true or false. Unlike Culvert's own settings, Kafka's reject 1 and 0.
 func (v Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
-	text, ok := v.Find(name)
+	value, ok := v.Find(name)
 	if !ok {
 		return defaultValue, nil
 	}
 	switch {
-	case strings.EqualFold(text, "true"):
+	case strings.EqualFold(value, "true"):
 		return true, nil
-	case strings.EqualFold(text, "false"):
+	case strings.EqualFold(value, "false"):
 		return false, nil
 	}
 	return false, Invalid(name, v.Raw(name), "Expected value to be either true or false")
@@ -41,17 +41,18 @@ func (v Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
 
 // Raw returns a setting with surrounding blanks, as Kafka quotes it in messages.
 func (v Values) Raw(name string) string {
-	for _, one := range slices.Backward(v) {
-		if one.Name == name {
-			return one.Value
+	for _, s := range slices.Backward(v) {
+		if s.Name == name {
+			return s.Value
 		}
 	}
 	return ""
 }
 
+// List reads a list, which may have empty items.
 func (v Values) List(name string) []string {
-	text, _ := v.Find(name)
-	return setting.ParseList(text)
+	value, _ := v.Find(name)
+	return setting.ParseList(value)
 }
 
 // RequiredList reads a list with at least one item, like OptionalList.
@@ -89,6 +90,7 @@ func (v Values) NoDuplicates(names ...string) *wit.Error {
 	return nil
 }
 
+// Pattern compiles the regular expression of a setting.
 func Pattern(setting, text string) (pattern.Pattern, *wit.Error) {
 	p, err := pattern.Compile(text)
 	if err != nil {
@@ -107,6 +109,7 @@ func RequiredKey(name string, importance wit.Importance, doc string) wit.ConfigK
 	return setting.Define(name, wit.KindString, importance, nil, doc, setting.Required())
 }
 
+// RequiredListKey declares a required setting of type list.
 func RequiredListKey(name, doc string) wit.ConfigKey {
 	s := RequiredKey(name, wit.High, doc)
 	s.Kind = wit.KindList
@@ -127,6 +130,7 @@ func Error(setting, message string) *wit.Error {
 	return failure
 }
 
+// Invalid returns the error of an invalid value, with Kafka's message.
 func Invalid(name, value, reason string) *wit.Error {
 	return Error(name, setting.Invalid(name, value, reason))
 }

@@ -31,9 +31,9 @@ var Classes = []operation.Class{
 
 var castKeys = []wit.ConfigKey{
 	settings.RequiredListKey("spec", "List of fields and the type to cast them to of the form "+
-		"field1:type,field2:type to "+
-		"cast fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, "+
-		"int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
+		"field1:type,field2:type to cast fields of Maps or Structs. A single type to cast the entire value. "+
+		"Valid types are int8, int16, int32, int64, float32, float64, boolean, and string. Note that binary "+
+		"fields can only be cast to string."),
 	settings.ReplaceNull,
 }
 
@@ -181,8 +181,7 @@ func (c *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
 	if obj.Class = ""; obj.IsMap { // no schema
 		obj.Edit(field, object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
 			return castSchemaless(dst, input, c.to, stage)
-		}},
-			stage)
+		}}, stage)
 		return nil
 	}
 	from := field.Schema()

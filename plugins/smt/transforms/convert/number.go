@@ -112,27 +112,27 @@ func (n *number) append(dst []byte, targetKind wit.Kind) []byte {
 		}
 		return connectdata.AppendFloat64(dst, n.floatValue)
 	}
-	var text [32]byte // enough for any number
+	var buf [32]byte // enough for any number
 	switch {
 	case n.isBoolean:
-		return connectdata.AppendBytes(dst, strconv.AppendBool(text[:0], n.intValue == 1))
+		return connectdata.AppendBytes(dst, strconv.AppendBool(buf[:0], n.intValue == 1))
 	case n.floatBits == 0:
-		return connectdata.AppendBytes(dst, strconv.AppendInt(text[:0], n.intValue, 10))
+		return connectdata.AppendBytes(dst, strconv.AppendInt(buf[:0], n.intValue, 10))
 	}
-	return connectdata.AppendBytes(dst, java.AppendFloat(text[:0], n.floatValue, n.floatBits))
+	return connectdata.AppendBytes(dst, java.AppendFloat(buf[:0], n.floatValue, n.floatBits))
 }
 
 // appendCast appends a decoded value as another type. schemaless adds its tag.
 func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
 	if targetKind == wit.String {
-		text, err := (&values.Writer{}).Append(nil, value)
+		rendered, err := (&values.Writer{}).Append(nil, value)
 		if err != nil {
 			return dst, rowerror.Data(stage, err.Error())
 		}
 		if schemaless {
 			dst = append(dst, connectdata.TagString)
 		}
-		return connectdata.AppendBytes(dst, text), nil
+		return connectdata.AppendBytes(dst, rendered), nil
 	}
 	number, failure := numberFrom(value, targetKind, stage)
 	switch {

@@ -62,12 +62,12 @@ func (t *timeFormat) kernelConversion(typ timeType) (conversion object.Conversio
 	if t.to != stringTime || (typ != timestamp && (typ != unixTime || t.precision != milliseconds)) {
 		return conversion, false
 	}
-	text, numbers := t.format.Fixed()
-	conversion.Date = &kernel.Date{Size: len(text)}
-	if text == nil || len(text) >= kernel.Room || len(numbers) >= len(conversion.Date.Numbers) {
+	fixedText, numbers := t.format.Fixed()
+	conversion.Date = &kernel.Date{Size: len(fixedText)}
+	if fixedText == nil || len(fixedText) >= kernel.Room || len(numbers) >= len(conversion.Date.Numbers) {
 		return conversion, false
 	}
-	copy(conversion.Date.Text[:], text)
+	copy(conversion.Date.Text[:], fixedText)
 	for i, n := range numbers {
 		conversion.Date.Numbers[i] = uint64(n.Field) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
 	}
@@ -143,12 +143,12 @@ func timeTypeOf(node *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 	case node.Kind == wit.Int64:
 		return unixTime, nil
 	}
-	text := javaclass.KindNames[node.Kind]
+	typeName := javaclass.KindNames[node.Kind]
 	if node.Name != nil {
-		text = name + ":" + text
+		typeName = name + ":" + typeName
 	}
 	return noTimeType, rowerror.New(stage, rowerror.ConnectException,
-		"Schema Schema{"+text+"} does not correspond to a known timestamp type format")
+		"Schema Schema{"+typeName+"} does not correspond to a known timestamp type format")
 }
 
 // millis returns the time of a decoded value, in milliseconds since 1970. class is the Java class of the value.
@@ -168,14 +168,14 @@ func (t *timeFormat) millis(typ timeType, value any, class string, stage int) (i
 		millis, ambiguous, ok := t.parser.Parse(x)
 		zoned := ok && t.parser.Zoned && t.to == stringTime
 		if !ok || zoned {
-			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + t.pattern + ")"
+			message := "Could not parse timestamp: value (" + x + ") does not match pattern (" + t.pattern + ")"
 			if ambiguous {
-				text += ": a two-digit year is ambiguous; expected four digits"
+				message += ": a two-digit year is ambiguous; expected four digits"
 			}
 			if zoned {
-				text += ": cannot format in the time zone of another text; expected UTC"
+				message += ": cannot format in the time zone of another text; expected UTC"
 			}
-			return 0, rowerror.Data(stage, text)
+			return 0, rowerror.Data(stage, message)
 		}
 		return millis, nil
 	case int32:

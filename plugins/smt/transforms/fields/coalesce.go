@@ -42,12 +42,12 @@ type coalescedType struct {
 
 func newCoalesce(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &coalesce{FieldOptions: operation.FieldOptions{Target: target, Purpose: "coalescing fields"}}
-	text, err := values.Required("field")
+	fieldName, err := values.Required("field")
 	if err != nil {
 		return nil, err
 	}
-	if transform.field = setting.Trim(text); transform.field == "" {
-		return nil, settings.Invalid("field", text, "String must be non-empty")
+	if transform.field = setting.Trim(fieldName); transform.field == "" {
+		return nil, settings.Invalid("field", fieldName, "String must be non-empty")
 	}
 	if transform.fields, err = values.RequiredList("fields"); err != nil {
 		return nil, err

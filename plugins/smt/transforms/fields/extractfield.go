@@ -36,14 +36,14 @@ type ExtractField struct {
 }
 
 func newExtractField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	text, err := values.Required("field")
+	fieldName, err := values.Required("field")
 	if err != nil {
 		return nil, err
 	}
 	transform := &ExtractField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field extraction",
 		ConvertNull: true,
 		FieldAction: "look up"},
-		name: setting.Trim(text)}
+		name: setting.Trim(fieldName)}
 	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
@@ -63,30 +63,30 @@ func newExtractField(target record.Target, values settings.Values) (operation.Op
 
 // parsePath splits a path at dots. A name in backticks may contain dots, and backticks after a backslash.
 func parsePath(setting, text string) (path []string, _ *wit.Error) {
-	rest := text
+	remaining := text
 	if text == "" {
 		return []string{}, nil
 	}
-	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
-		if !strings.HasPrefix(rest, "`") {
-			name, after, _ := strings.Cut(rest, ".")
+	for strings.HasPrefix(remaining, "`") || strings.Contains(remaining, ".") {
+		if !strings.HasPrefix(remaining, "`") {
+			name, after, _ := strings.Cut(remaining, ".")
 			path = append(path, name)
-			rest = after
+			remaining = after
 			continue
 		}
-		name, size := quotedName(rest)
+		name, size := quotedName(remaining)
 		if size < 0 {
 			return nil, settings.Error(setting, "Incomplete backtick pair in path: ["+text+
-				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(rest))+
+				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(remaining))+
 				" to escape it")
 		}
 		path = append(path, name)
-		if size == len(rest) {
+		if size == len(remaining) {
 			return path, nil
 		}
-		rest = rest[size+1:]
+		remaining = remaining[size+1:]
 	}
-	return append(path, rest), nil
+	return append(path, remaining), nil
 }
 
 // quotedName reads a name in backticks and returns its size in text, -1 if it is not closed.

@@ -35,8 +35,8 @@ const maxFlatNames = 16 << 20
 func newFlatten(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	o := &flatten{FieldOptions: operation.FieldOptions{Target: target, Purpose: "flattening"},
 		delimiter: *flattenKeys[0].DefaultValue}
-	if text, isSet := values.Find("delimiter"); isSet {
-		o.delimiter = setting.Trim(text)
+	if delimiter, isSet := values.Find("delimiter"); isSet {
+		o.delimiter = setting.Trim(delimiter)
 	}
 	return o, nil
 }
@@ -108,11 +108,10 @@ type flatStruct struct {
 
 // flatMember writes a field, or the fields of a nested struct.
 type flatMember struct {
-	// schemas in the input and in the result
-	from      *wit.SchemaNode
-	to        *wit.SchemaNode
-	nested    *flatStruct
-	sameBytes bool // values keep their bytes
+	from      *wit.SchemaNode // schema in the input
+	to        *wit.SchemaNode // schema in the result, nil if nested is set
+	nested    *flatStruct     // writes the fields of a nested struct, nil for other fields
+	sameBytes bool            // values keep their bytes
 }
 
 type flattenCompiler struct {
@@ -188,6 +187,7 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 	return flat, nil
 }
 
+// write writes the fields of an encoded struct, or nulls for all of them.
 func (s *flatStruct) write(dst, input []byte, null bool) []byte {
 	if !null {
 		s.reader.Offsets(input, 0, s.ends) // already checked

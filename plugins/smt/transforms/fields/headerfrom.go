@@ -67,10 +67,10 @@ func newHeaderFrom(target record.Target, values settings.Values) (operation.Oper
 func (h *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	obj.Load(step.Stage)
 	if !h.move { // a copy does not change the fields
-		before := slices.Clone(obj.Fields)
+		originalFields := slices.Clone(obj.Fields)
 		changed := obj.Changed
 		failure := h.add(obj, step.Stage)
-		obj.Fields = before
+		obj.Fields = originalFields
 		obj.Changed = changed
 		return failure
 	}

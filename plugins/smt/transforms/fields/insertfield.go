@@ -20,8 +20,7 @@ var insertFieldKeys = []wit.ConfigKey{
 	settings.Key("topic.field", wit.KindString, nil, "Field name for Kafka topic."+optionality),
 	settings.Key("partition.field", wit.KindString, nil, "Field name for Kafka partition."+optionality),
 	settings.Key("offset.field", wit.KindString, nil,
-		"Field name for Kafka offset - only applicable to sink connectors.<br/>"+
-			optionality[1:]),
+		"Field name for Kafka offset - only applicable to sink connectors.<br/>"+optionality[1:]),
 	settings.Key("timestamp.field", wit.KindString, nil, "Field name for record timestamp."+optionality),
 	settings.Key("static.field", wit.KindString, nil, "Field name for static data field."+optionality),
 	settings.Key("static.value", wit.KindString, nil, "Static field value, if field name configured."),
@@ -58,8 +57,8 @@ func newInsertField(target record.Target, values settings.Values) (operation.Ope
 			continue
 		}
 		field := insertion{attribute: object.Attribute(attribute), name: name, optional: true}
-		if text, ok := strings.CutSuffix(name, "!"); ok {
-			field.name = text
+		if fieldName, ok := strings.CutSuffix(name, "!"); ok {
+			field.name = fieldName
 			field.optional = false
 		} else {
 			field.name = strings.TrimSuffix(name, "?")
@@ -67,8 +66,8 @@ func newInsertField(target record.Target, values settings.Values) (operation.Ope
 		field.nodes = []wit.SchemaNode{field.node()}
 		transform.fields = append(transform.fields, field)
 	}
-	if text, isSet := values.Find("static.value"); isSet {
-		transform.static = &text
+	if staticValue, isSet := values.Find("static.value"); isSet {
+		transform.static = &staticValue
 	}
 	if len(transform.fields) == 0 {
 		return nil, settings.Error("", "No field insertion configured")
@@ -88,7 +87,9 @@ func (i insertion) node() wit.SchemaNode {
 	case object.Offset:
 		node.Kind = wit.Int64
 	case object.Timestamp:
-		node.Kind, node.Name, node.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+		node.Kind = wit.Int64
+		node.Name = wit.Ptr(wit.NameTimestamp)
+		node.Version = wit.Ptr(int32(1))
 	}
 	return node
 }
@@ -154,6 +155,7 @@ func setAttribute(field *object.Field, insertion *insertion, obj *object.Object,
 	value := object.AttributeOf(insertion.attribute, step.Row)
 	switch {
 	case value >= 0:
+		// the row has the attribute
 	case insertion.attribute == object.Offset:
 		missing = notSinkRecord(step.Stage)
 	case obj.IsMap:

@@ -46,12 +46,12 @@ func newMaskField(target record.Target, options settings.Values) (operation.Oper
 		RejectNull: true},
 		fields: fields,
 		order:  java.HashSetOrder(fields)}
-	if text, isSet := options.Find("replacement"); isSet {
-		if text = setting.Trim(text); text == "" {
+	if replacement, isSet := options.Find("replacement"); isSet {
+		if replacement = setting.Trim(replacement); replacement == "" {
 			return nil, settings.Invalid("replacement", "", "String must be non-empty")
 		}
-		transform.replacement = &text
-		if decimal, ok := values.ParseDecimal(text); ok {
+		transform.replacement = &replacement
+		if decimal, ok := values.ParseDecimal(replacement); ok {
 			transform.number = &decimal
 		}
 	}
@@ -151,11 +151,11 @@ func (m *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) 
 
 // maskedValue returns the masked value for a Java class.
 func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
-	var whole int64
+	var integer int64
 	var number float64
 	var text string
 	if m.number != nil {
-		whole = m.number.Long()
+		integer = m.number.Long()
 		number = m.number.Float(64)
 	}
 	if m.replacement != nil {
@@ -165,13 +165,13 @@ func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	var b []byte
 	switch class {
 	case "java.lang.Byte":
-		b = connectdata.AppendNumber(nil, int64(int8(whole)))
+		b = connectdata.AppendNumber(nil, int64(int8(integer)))
 	case "java.lang.Short":
-		b = connectdata.AppendNumber(nil, int64(int16(whole)))
+		b = connectdata.AppendNumber(nil, int64(int16(integer)))
 	case "java.lang.Integer":
-		b = connectdata.AppendNumber(nil, int64(int32(whole)))
+		b = connectdata.AppendNumber(nil, int64(int32(integer)))
 	case "java.lang.Long":
-		b = connectdata.AppendNumber(nil, whole)
+		b = connectdata.AppendNumber(nil, integer)
 	case "java.lang.Float":
 		b = connectdata.AppendFloat32(nil, float32(number))
 	case "java.lang.Double":

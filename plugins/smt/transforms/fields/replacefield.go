@@ -101,18 +101,18 @@ func (f *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.
 	}
 	// As in Kafka, the schema comes from the renamed field and the value from the field that the rename names.
 	obj.NewStruct()
-	before := slices.Clone(obj.Fields)
+	inputFields := slices.Clone(obj.Fields)
 	obj.Fields = obj.Fields[:0]
-	for _, field := range before {
+	for _, field := range inputFields {
 		if !f.keeps(field.Name) {
 			continue
 		}
 		name := f.newName(field.Name)
 		if source := f.sourceOf(name); source != field.Name {
-			i := slices.IndexFunc(before, func(field object.Field) bool { return field.Name == source })
+			i := slices.IndexFunc(inputFields, func(field object.Field) bool { return field.Name == source })
 			if i < 0 {
 				obj.Fail(rowerror.Data(step.Stage, source+" is not a valid field name"))
-			} else if result, failure := assignSchema(before[i], field, name, step.Stage); failure != nil {
+			} else if result, failure := assignSchema(inputFields[i], field, name, step.Stage); failure != nil {
 				obj.Fail(failure)
 			} else {
 				field = result
@@ -170,13 +170,13 @@ func (f *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowe
 				"a map whose keys are not all of class java.lang.String")
 		}
 	}
-	before := obj.Fields
+	inputFields := obj.Fields
 	if len(f.renames) > 0 {
-		before = slices.Clone(before)
+		inputFields = slices.Clone(inputFields)
 	}
 	obj.Fields = obj.Fields[:0]
 	collided := false
-	for _, field := range before {
+	for _, field := range inputFields {
 		name := f.newName(field.Name)
 		switch {
 		case !f.keeps(field.Name):
@@ -192,7 +192,7 @@ func (f *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowe
 	}
 	if collided {
 		obj.Changed = true
-		for _, field := range java.HashMapOrder(before, func(field object.Field) string { return field.Name }) {
+		for _, field := range java.HashMapOrder(inputFields, func(field object.Field) string { return field.Name }) {
 			if f.keeps(field.Name) {
 				obj.Find(f.newName(field.Name)).Set(field)
 			}

@@ -28,11 +28,11 @@ func newSetSchemaMetadata(target record.Target, values settings.Values) (operati
 		Purpose:       "updating schema metadata",
 		RequireSchema: true, ConvertNull: true, FieldAction: "list",
 		RequireStruct: true}}
-	if text, isSet := values.Find("schema.name"); isSet {
-		transform.name = wit.Ptr(setting.Trim(text))
+	if name, isSet := values.Find("schema.name"); isSet {
+		transform.name = wit.Ptr(setting.Trim(name))
 	}
-	if text, isSet := values.Find("schema.version"); isSet {
-		n, ok := setting.ParseInt(wit.KindInt, text)
+	if version, isSet := values.Find("schema.version"); isSet {
+		n, ok := setting.ParseInt(wit.KindInt, version)
 		if !ok {
 			return nil, settings.Invalid("schema.version", values.Raw("schema.version"), "Not a number of type INT")
 		}

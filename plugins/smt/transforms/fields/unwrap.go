@@ -40,9 +40,9 @@ func newUnwrap(target record.Target, values settings.Values) (operation.Operatio
 	transform := &unwrap{FieldOptions: operation.FieldOptions{Target: target, Whole: true, ConvertNull: true},
 		wrapper: "results",
 		fields:  values.List("fields")}
-	if text, isSet := values.Find("wrapper"); isSet {
-		if transform.wrapper = setting.Trim(text); transform.wrapper == "" {
-			return nil, settings.Invalid("wrapper", text, "String must be non-empty")
+	if wrapper, isSet := values.Find("wrapper"); isSet {
+		if transform.wrapper = setting.Trim(wrapper); transform.wrapper == "" {
+			return nil, settings.Invalid("wrapper", wrapper, "String must be non-empty")
 		}
 	}
 	return transform, nil
@@ -63,6 +63,7 @@ func (u *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 		case field.Name == u.wrapper && nodes[field.Node].Kind == wit.Array:
 			index = i
 		case field.Name == feedCount, field.Name == feedNext:
+			// a wrapper may have these fields
 		default:
 			return -1
 		}
@@ -231,6 +232,7 @@ func (u *unwrap) wrapperArray(entries connectdata.Map) (list connectdata.List, o
 				return nil, false, false
 			}
 		case feedCount:
+			// a wrapper may have this entry, whatever its value
 		case feedNext:
 			hasMore = entry.Value != nil
 		default:

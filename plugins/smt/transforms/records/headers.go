@@ -74,9 +74,9 @@ func (d *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 		return nil, nil
 	}
 	list := record.ReadHeaders(part.Bytes)
-	kept := []byte(nil)
-	count := int64(0)
-	for start, all := list.Rest, list.Remaining; list.Remaining > 0; start = list.Rest {
+	var kept []byte // the headers that remain
+	var count int64 // their number
+	for start, total := list.Rest, list.Remaining; list.Remaining > 0; start = list.Rest {
 		name, ok := list.Next()
 		if !ok {
 			return rowerror.Data(stage, "invalid bytes of headers"), nil
@@ -88,7 +88,7 @@ func (d *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 			kept = append(kept, start[:len(start)-len(list.Rest)]...)
 			count++
 		}
-		if list.Remaining == 0 && count == all {
+		if list.Remaining == 0 && count == total {
 			return nil, nil
 		}
 	}
@@ -110,11 +110,10 @@ var insertHeaderKeys = []wit.ConfigKey{
 
 // InsertHeader adds the same header to all records.
 type InsertHeader struct {
-	Name string
-	// nodes is the schema of the value, or nil. bytes is the encoded header, nil until the first record.
-	nodes []wit.SchemaNode
+	Name  string
+	nodes []wit.SchemaNode // schema of the value, or nil
 	value []byte
-	bytes []byte
+	bytes []byte // the encoded header, nil until the first record
 }
 
 func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) {
@@ -122,18 +121,18 @@ func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) 
 	if err != nil {
 		return nil, err
 	}
-	text, err := options.Required("value.literal")
+	literalText, err := options.Required("value.literal")
 	if err != nil {
 		return nil, err
 	}
 	transform := &InsertHeader{Name: setting.Trim(name)}
-	text = setting.Trim(text)
-	literal, parseErr := values.Parse(text)
+	literalText = setting.Trim(literalText)
+	literal, parseErr := values.Parse(literalText)
 	if parseErr == nil {
 		transform.nodes, transform.value, parseErr = literal.Encode()
 	}
 	if parseErr != nil {
-		return nil, settings.Invalid("value.literal", text, parseErr.Error())
+		return nil, settings.Invalid("value.literal", literalText, parseErr.Error())
 	}
 	return transform, nil
 }

@@ -23,14 +23,15 @@ type HoistField struct {
 	programs schemas.Cache[*hoistPlan]
 }
 
+// hoistPlan is what HoistField does with values of one schema.
 type hoistPlan struct {
 	failure *rowerror.Failure
-	out     uint32
+	out     uint32 // schema of the result
 }
 
 func newHoistField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	text, err := values.Required("field")
-	return &HoistField{Target: target, field: setting.Trim(text)}, err
+	fieldName, err := values.Required("field")
+	return &HoistField{Target: target, field: setting.Trim(fieldName)}, err
 }
 
 func (h *HoistField) compile(registry *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
@@ -44,7 +45,7 @@ func (h *HoistField) compile(registry *schemas.Registry, schema uint32, stage in
 	})
 }
 
-// Relabel returns the schema of the result if values keep their bytes.
+// Relabel returns the schema of the result. ok is false if only the interpreter supports values of the schema.
 func (h *HoistField) Relabel(registry *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
 	plan, err := h.compile(registry, schema, stage)
 	if err != nil || plan.failure != nil || javaclass.OfName(&registry.Nodes(schema)[0]) != "" {

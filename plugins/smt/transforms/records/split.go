@@ -40,7 +40,7 @@ type splitPlan struct {
 	field     int    // index of the array
 	array     uint32 // node of the array in the schema
 	element   uint32 // node of its items
-	newSchema uint32 // of the new values
+	newSchema uint32 // schema of the new values
 }
 
 const (
@@ -51,20 +51,21 @@ const (
 
 func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &split{}
-	if text, isSet := values.Find("field"); isSet {
-		transform.field = setting.Trim(text)
+	if fieldName, isSet := values.Find("field"); isSet {
+		transform.field = setting.Trim(fieldName)
 	}
 	var err *wit.Error
 	if transform.extract, err = values.Bool("extract", false); err != nil {
 		return nil, err
 	}
-	if text, isSet := values.Find("empty"); isSet {
-		switch setting.Trim(text) {
+	if reaction, isSet := values.Find("empty"); isSet {
+		switch setting.Trim(reaction) {
 		case "drop":
+			// the default
 		case "fail":
 			transform.failOnEmpty = true
 		default:
-			return nil, settings.Invalid("empty", text, "String must be one of: drop, fail")
+			return nil, settings.Invalid("empty", reaction, "String must be one of: drop, fail")
 		}
 	}
 	return transform, nil
@@ -125,7 +126,7 @@ func (s *split) Split(ctx *operation.Context, rec *record.Record, stage int,
 	case len(array.items) == 0 && s.failOnEmpty:
 		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(s.field)+" is empty or null"), nil
 	}
-	before := *rec
+	original := *rec
 	start := len(ctx.Buf)
 	for _, item := range array.items {
 		size := len(array.prefix) + len(item) + len(array.suffix)
@@ -133,7 +134,7 @@ func (s *split) Split(ctx *operation.Context, rec *record.Record, stage int,
 			return rowerror.Data(stage, "the records split from one take more than "+strconv.Itoa(maxSplit)+
 				" bytes"), nil
 		}
-		*rec = before
+		*rec = original
 		ctx.Buf = append(append(append(ctx.Buf[:start], array.prefix...), item...), array.suffix...)
 		if array.nullIsTombstone && item[0] == connectdata.TagNull {
 			rec.Parts[record.Value].Set(wit.Absent, 0, nil)

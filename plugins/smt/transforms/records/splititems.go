@@ -14,11 +14,11 @@ import (
 // splitArray is the array to split. The value of each new record is prefix, item, suffix.
 type splitArray struct {
 	items           [][]byte
-	prefix          []byte
-	suffix          []byte
+	prefix          []byte // the fields before the array
+	suffix          []byte // the fields after the array
 	encoding        wit.Encoding
 	schema          uint32
-	nullIsTombstone bool
+	nullIsTombstone bool // an item that is null becomes a tombstone
 }
 
 // read returns the array in the record's value, nil for a tombstone.
@@ -125,7 +125,7 @@ func (s *split) readSchemaless(ctx *operation.Context, value []byte, stage int) 
 		encoded = field.Bytes
 		if !s.extract {
 			array.nullIsTombstone = false
-			start := cap(value) - cap(encoded) // encoded is a slice of value with the same capacity's end
+			start := cap(value) - cap(encoded) // encoded is a part of value and ends with the same capacity
 			array.prefix = value[:start]
 			array.suffix = value[start+len(encoded):]
 		}

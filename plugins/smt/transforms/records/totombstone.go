@@ -66,7 +66,7 @@ func (t *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 		}
 		obj.Open(&ctx.Scratch, reader, part.Bytes, start)
 	}
-	if text, failure := t.text(obj, stage); failure != nil || !slices.Contains(t.values, text) {
+	if mode, failure := t.fieldText(obj, stage); failure != nil || !slices.Contains(t.values, mode) {
 		return failure, nil
 	}
 	null, err := rec.Parts[record.Key].IsNull(&ctx.Schemas)
@@ -80,7 +80,8 @@ func (t *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 	return nil, nil
 }
 
-func (t *toTombstone) text(obj *object.Object, stage int) (string, *rowerror.Failure) {
+// fieldText returns the text of the first of the fields that exists, "" if it is null or not a string.
+func (t *toTombstone) fieldText(obj *object.Object, stage int) (string, *rowerror.Failure) {
 	for _, name := range t.fields {
 		field := obj.Find(name)
 		switch {
@@ -97,8 +98,8 @@ func (t *toTombstone) text(obj *object.Object, stage int) (string, *rowerror.Fai
 		if null || !ok {
 			return "", nil
 		}
-		text, _ := connectdata.LengthPrefixed(field.Bytes[size:])
-		return string(text), nil
+		content, _ := connectdata.LengthPrefixed(field.Bytes[size:])
+		return string(content), nil
 	}
 	return "", nil
 }

@@ -33,19 +33,19 @@ type RegexRouter struct {
 	replacement pattern.Replacement
 	// replacementFailure is the failure of an invalid replacement. Kafka reports it when a topic matches.
 	replacementFailure *rowerror.Failure
-	lastInput          string
-	lastResult         string
+	cached             bool   // the following fields are set
+	lastInput          string // the topic of the last record
+	lastResult         string // its new topic
 	lastFailure        *rowerror.Failure
-	cached             bool
 }
 
 func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
-	text, err := values.Required("regex")
+	expression, err := values.Required("regex")
 	if err != nil {
 		return nil, err
 	}
 	transform := &RegexRouter{}
-	if transform.Pattern, err = settings.Pattern("regex", text); err != nil {
+	if transform.Pattern, err = settings.Pattern("regex", expression); err != nil {
 		return nil, err
 	}
 	replacement, err := values.Required("replacement")
@@ -63,7 +63,7 @@ func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
 	return transform, nil
 }
 
-// TopicFor returns the topic of records that have topic before.
+// TopicFor returns the new topic of records with a topic.
 func (r *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failure) {
 	matches, matchErr := operation.MatchTopic(r.Pattern, topic)
 	switch {

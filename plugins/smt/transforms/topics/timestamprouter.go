@@ -28,17 +28,17 @@ type TimestampRouter struct {
 	date  *dateformat.Format
 	// Err reports an invalid date pattern. Kafka reports it for each record.
 	Err        error
-	lastResult string
-	lastTopic  string
-	lastTime   int64
-	cached     bool
+	cached     bool   // the following fields are set
+	lastTopic  string // the topic of the last record
+	lastTime   int64  // its timestamp, in units of the date format
+	lastResult string // its new topic
 	buf        []byte
 }
 
 func newTimestampRouter(values settings.Values) (operation.Operation, *wit.Error) {
 	valueOrDefault := func(spec *wit.ConfigKey) string {
-		if text, ok := values.Find(spec.Name); ok {
-			return setting.Trim(text)
+		if value, ok := values.Find(spec.Name); ok {
+			return setting.Trim(value)
 		}
 		return *spec.DefaultValue
 	}
