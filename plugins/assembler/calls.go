@@ -87,8 +87,9 @@ func single(fn *ast.FuncDecl) bool {
 	return ok && len(r.Results) == 1
 }
 
-// bind gives the parameters of a function their arguments. A parameter that the function assigns to is a copy, unless a
-// result of the call goes to the variable that is its argument.
+// bind assigns operands to the parameters of a function: the arguments themselves if possible, else copies in
+// registers. A parameter that the function assigns to is a copy, unless a result of the call goes to the variable that
+// is its argument.
 func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	i := 0
 	type pair struct {
@@ -129,7 +130,7 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	}
 }
 
-// replaced reports whether exactly one argument is a variable that a result of the call goes to.
+// replaced reports whether p is a variable that a result of the call goes to, and only one argument uses it.
 func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	if p.address != "" || p.constant != nil || p.expr != nil || !slices.Contains(targets, p.register) {
 		return false
@@ -148,6 +149,7 @@ func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	return uses == 1
 }
 
+// uses returns how often a function uses a variable.
 func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	count := 0
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
@@ -159,33 +161,34 @@ func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	return count
 }
 
+// assigned reports whether a function assigns to a variable.
 func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
-	found := false
+	isAssigned := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
 			for _, e := range n.Lhs {
 				if id, ok := e.(*ast.Ident); ok && g.info.Uses[id] == o {
-					found = true
+					isAssigned = true
 				}
 			}
 		case *ast.IncDecStmt:
 			if id, ok := n.X.(*ast.Ident); ok && g.info.Uses[id] == o {
-				found = true
+				isAssigned = true
 			}
 		}
 		return true
 	})
-	return found
+	return isAssigned
 }
 
 // call assembles a call whose results go to registers.
 func (g *generator) call(e *ast.CallExpr, targets []int) {
 	switch types.ExprString(e.Fun) {
 	case "Copy":
-		for at := 0; at < 4; at += 2 {
-			g.value(e.Args[at])
-			g.value(e.Args[at+1])
+		for arg := 0; arg < 4; arg += 2 {
+			g.value(e.Args[arg])
+			g.value(e.Args[arg+1])
 			g.line("I64Add")
 			g.line("I32WrapI64")
 		}
@@ -194,9 +197,9 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 		g.line("MemoryCopy")
 		return
 	case "touch":
-		at := g.info.Types[e.Args[0]].Type.Underlying().(*types.Pointer).Elem()
+		pointee := g.info.Types[e.Args[0]].Type.Underlying().(*types.Pointer).Elem()
 		offset := g.base(e.Args[0])
-		g.line("I64Load $%d", offset+sizes.Sizeof(at)-8)
+		g.line("I64Load $%d", offset+sizes.Sizeof(pointee)-8)
 		g.line("Drop")
 		return
 	case "Store", "Put":

@@ -7,6 +7,7 @@ import (
 	"go/types"
 )
 
+// operand returns the location of a variable.
 func (g *generator) operand(id *ast.Ident) operand {
 	o := g.info.Uses[id]
 	if o == nil {
@@ -55,20 +56,20 @@ func (g *generator) address(e ast.Expr) int64 {
 			break
 		}
 		offset := int64(0)
-		at := selection.Recv()
+		typ := selection.Recv()
 		pointer := false
-		if p, ok := at.Underlying().(*types.Pointer); ok {
-			at = p.Elem()
+		if p, ok := typ.Underlying().(*types.Pointer); ok {
+			typ = p.Elem()
 			pointer = true
 		}
 		for _, i := range selection.Index() {
-			st := at.Underlying().(*types.Struct)
+			st := typ.Underlying().(*types.Struct)
 			var fields []*types.Var
 			for k := range st.NumFields() {
 				fields = append(fields, st.Field(k))
 			}
 			offset += sizes.Offsetsof(fields)[i]
-			at = fields[i].Type()
+			typ = fields[i].Type()
 		}
 		if pointer {
 			return g.base(e.X) + offset
@@ -138,23 +139,23 @@ func (g *generator) identifier(e *ast.Ident) {
 		g.line("I64Const $0")
 		return
 	}
-	found, ok := g.vars[g.info.Uses[e]]
+	variable, ok := g.vars[g.info.Uses[e]]
 	switch {
 	case !ok:
 		g.fail(e, "unknown variable %s", e.Name)
-	case found.constant != nil:
-		g.constant(found.constant)
-	case found.expr != nil:
-		g.value(found.expr)
-	case found.address != "":
-		g.line("Get %s", found.address)
+	case variable.constant != nil:
+		g.constant(variable.constant)
+	case variable.expr != nil:
+		g.value(variable.expr)
+	case variable.address != "":
+		g.line("Get %s", variable.address)
 		g.line("I64ExtendI32U")
-		if found.offset != 0 {
-			g.line("I64Const $%d", found.offset)
+		if variable.offset != 0 {
+			g.line("I64Const $%d", variable.offset)
 			g.line("I64Add")
 		}
 	default:
-		g.line("Get R%d", found.register)
+		g.line("Get R%d", variable.register)
 	}
 }
 
@@ -188,11 +189,13 @@ func (g *generator) constant(v constant.Value) {
 	g.line("I64Const $%d", int64(n))
 }
 
+// signed reports whether an expression has a signed type.
 func (g *generator) signed(e ast.Expr) bool {
 	b, ok := g.info.Types[e].Type.Underlying().(*types.Basic)
 	return ok && b.Info()&types.IsUnsigned == 0
 }
 
+// operate pushes y and the instruction that combines it with x, which is already pushed.
 func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	g.value(y)
 	suffix := "U"
@@ -214,14 +217,14 @@ func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	}
 }
 
-// instructions by operator. The last three are followed by the sign of their first operand.
+// instructions holds the instructions by operator. The last three are followed by the sign of their first operand.
 var instructions = map[token.Token]string{token.ADD: "I64Add", token.SUB: "I64Sub", token.MUL: "I64Mul",
 	token.AND: "I64And", token.OR: "I64Or", token.XOR: "I64Xor", token.SHL: "I64Shl",
 	token.SHR: "I64Shr", token.QUO: "I64Div", token.REM: "I64Rem"}
 
 var comparisons = map[token.Token]string{token.LSS: "Lt", token.LEQ: "Le", token.GTR: "Gt", token.GEQ: "Ge"}
 
-// condition pushes an i32.
+// condition pushes the value of a condition as i32.
 func (g *generator) condition(e ast.Expr) {
 	switch e := e.(type) {
 	case *ast.ParenExpr:

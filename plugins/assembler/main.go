@@ -60,29 +60,30 @@ var kernels = []kernel{
 // write writes a kernel's assembly if it changed. Tests that build guests call it concurrently.
 func (k kernel) write(root string) error {
 	folder := filepath.Join(root, k.folder)
-	text, err := generate(folder, k.files)
+	assembly, err := generate(folder, k.files)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.folder, err)
 	}
 	path := filepath.Join(folder, "kernel_wasm.s")
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, assembly) {
 		return nil
 	}
 	// A rename keeps a compiler that reads the file from seeing half of it.
-	whole, err := os.CreateTemp(folder, "kernel_wasm.*.tmp")
+	file, err := os.CreateTemp(folder, "kernel_wasm.*.tmp")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(whole.Name())
-	if _, err = whole.Write(text); err == nil {
-		err = whole.Chmod(0o644)
+	defer os.Remove(file.Name())
+	if _, err = file.Write(assembly); err == nil {
+		err = file.Chmod(0o644)
 	}
-	if err = errors.Join(err, whole.Close()); err != nil {
+	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	return os.Rename(whole.Name(), path)
+	return os.Rename(file.Name(), path)
 }
 
+// generator writes the assembly of a package's kernels.
 type generator struct {
 	fset  *token.FileSet
 	info  *types.Info
@@ -90,27 +91,30 @@ type generator struct {
 	out   bytes.Buffer
 
 	indent int
-	vars   map[types.Object]operand
-	free   []int
+	// vars holds the locations of the variables in scope.
+	vars map[types.Object]operand
+	// free are the unused registers.
+	free []int
 	// frames are the functions being assembled: the outermost, then the inlined ones.
 	frames []*frame
 	// depth is the number of open blocks.
 	depth int
 	loops []loop
-	// chain are the positions of the inlined calls, for messages.
+	// chain contains the positions of the inlined calls, for messages.
 	chain []string
-	// addresses are the registers of pointers kept as addresses, by name. stack is the register that saves the stack
-	// pointer, or -1.
+	// addresses are the registers of pointers kept as addresses, by name.
 	addresses map[string]string
-	stack     int
+	// stack is the register that saves the stack pointer, or -1.
+	stack int
 }
 
 // operand is the location of a variable: a register, or another expression.
 type operand struct {
 	register int
 	// address, if not empty, is a 32-bit register; offset is added to it.
-	address  string
-	offset   int64
+	address string
+	offset  int64
+	// constant or expr, if not nil, is a value that no register holds.
 	constant constant.Value
 	expr     ast.Expr
 }
@@ -126,7 +130,8 @@ type frame struct {
 	loops   int
 }
 
-func generate(folder string, files []string) (text []byte, err error) {
+// generate returns the assembly for the files of a kernel.
+func generate(folder string, files []string) (assembly []byte, err error) {
 	generator := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
 	var parsed []*ast.File
 	for _, name := range files {
@@ -183,10 +188,12 @@ var sizes = types.SizesFor("gc", "wasm")
 
 type failure struct{ error }
 
+// fail ends generate with an error at the position of a node.
 func (g *generator) fail(n ast.Node, format string, args ...any) {
 	panic(failure{fmt.Errorf("%s: %s", g.fset.Position(n.Pos()), fmt.Sprintf(format, args...))})
 }
 
+// line writes a line of assembly.
 func (g *generator) line(format string, args ...any) {
 	line := strings.Repeat("\t", g.indent) + fmt.Sprintf(format, args...) + "\n"
 	// A value that is set and read at once stays on the stack.

@@ -27,7 +27,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 			if to := g.addresses[name.Name]; to != "" {
 				g.vars[g.info.Defs[name]] = operand{address: to}
 				load += fmt.Sprintf("\tI32WrapI64\n\tSet %s\n", to)
-				if to == "SP" { // by which the others are loaded
+				if to == "SP" { // the other parameters are loaded from the stack that it points to
 					last = append(last, load)
 					continue
 				}
@@ -58,7 +58,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	g.indent = 0
 }
 
-// addressed assigns registers to the pointers that a kernel's comment names.
+// addressed sets addresses and stack: it assigns registers to the pointers that a kernel's comment names.
 func (g *generator) addressed(fn *ast.FuncDecl) {
 	g.addresses = map[string]string{}
 	g.stack = -1
@@ -80,6 +80,7 @@ func (g *generator) addressed(fn *ast.FuncDecl) {
 	}
 }
 
+// register allocates a register. It is free again at the end of the current scope.
 func (g *generator) register(n ast.Node) int {
 	if len(g.free) == 0 {
 		g.fail(n, "more than 16 variables alive, in %v", g.chain)
@@ -104,6 +105,7 @@ func (g *generator) block(b *ast.BlockStmt) {
 	})
 }
 
+// open begins a block, loop or if.
 func (g *generator) open(op string) {
 	g.line("%s", op)
 	g.indent++
@@ -210,6 +212,7 @@ func (g *generator) branch(s *ast.BranchStmt) {
 	}
 }
 
+// result assembles a return statement.
 func (g *generator) result(s *ast.ReturnStmt) {
 	current := g.frames[len(g.frames)-1]
 	if len(s.Results) == 1 && !current.outer {
