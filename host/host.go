@@ -59,37 +59,42 @@ type Host struct {
 	parts   parts
 }
 
-// mode: alone ignores the group, importing prepares connectors for a group, offline runs no connectors.
+// mode is how a host differs from a worker that runs. The zero mode is such a worker.
 type mode struct {
-	alone     bool
-	importing bool
-	offline   bool
+	alone     bool // ignores the group
+	importing bool // prepares the connectors for a group
+	offline   bool // runs no connectors
 }
 
+// inGroup reports whether the host is a worker of a group.
 func (m mode) inGroup(c Config, w *config.Worker) bool { return w.InGroup() && !c.Once && !m.alone }
 
+// parts holds the parts that New and Run have opened so far. REST and the group read it at any time.
 type parts struct {
-	mu   sync.Mutex
-	now  restbackend.Parts
-	rest *rest.Server
+	mu     sync.Mutex
+	opened restbackend.Parts
+	rest   *rest.Server // nil without listeners
 }
 
 func (p *parts) get() restbackend.Parts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.now
+	return p.opened
 }
 
 func (p *parts) set(change func(*restbackend.Parts)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	change(&p.now)
+	change(&p.opened)
 }
 
+// Herder returns the herder, nil before Run has created it.
 func (p *parts) Herder() *connect.Herder { return p.get().Herder }
 
+// Plugins returns the plugins, nil before they are open.
 func (p *parts) Plugins() *plugin.Manager { return p.get().Plugins }
 
+// REST returns the server of the REST API, nil without listeners.
 func (p *parts) REST() *rest.Server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +103,7 @@ func (p *parts) REST() *rest.Server {
 
 // New opens everything that sends nothing: configuration, REST's listeners, and the plugins that the connectors need,
 // with which it checks them. An error is a [SetupError], which wraps config.Problems for an invalid configuration, or
-// that of ctx. Warnings are logged.
+// ctx.Err(). Warnings are logged.
 func New(ctx context.Context, c Config) (*Host, error) { return newHost(ctx, c, mode{}) }
 
 func newHost(ctx context.Context, c Config, m mode) (*Host, error) {

@@ -10,7 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/takeover"
 )
 
-// Offline calls do with the REST API of a worker that runs no connectors. The data folder is locked meanwhile.
+// Offline calls do with the REST API of a worker that runs no connectors. The data folder is locked until do
+// returns.
 func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 	return offline(ctx, c, mode{}, func(h *Host) error { return do(rest.Handler(h.backend.REST())) })
 }
@@ -38,6 +39,7 @@ func Import(ctx context.Context, c Config, startOver bool) (names []string, err 
 	return names, err
 }
 
+// offline calls do with a host that has opened Kafka and the herder but runs no connectors and no listeners.
 func offline(ctx context.Context, c Config, m mode, do func(*Host) error) error {
 	c.Settings = maps.Clone(c.Settings)
 	if c.Settings == nil {

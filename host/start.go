@@ -21,8 +21,8 @@ import (
 
 // openStored reads stored connectors into c.Files. A worker of a group rejects them; with Once they are ignored.
 func openStored(c *Config, m mode) (*config.TargetStates, error) {
-	own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
-	if err == nil && m.inGroup(*c, own) && !m.importing {
+	worker, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
+	if err == nil && m.inGroup(*c, worker) && !m.importing {
 		return nil, setup.RejectStored(*c)
 	}
 	if c.Once {
@@ -171,6 +171,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	return cleanup, nil
 }
 
+// listen starts REST unless the worker has no listeners.
 func (h *Host) listen() error {
 	w := h.installation.Worker
 	log := h.installation.Log
@@ -179,7 +180,8 @@ func (h *Host) listen() error {
 	}
 	o := setup.RESTOptions(w)
 	if h.group != nil {
-		o.Cluster, o.Session = h.group, h.group.Session()
+		o.Cluster = h.group
+		o.Session = h.group.Session()
 	}
 	if w.Boolean("console.enable") {
 		o.Console = console.Environment{Title: w.Text("console.title"), Accent: w.Text("console.accent")}.New
@@ -192,8 +194,8 @@ func (h *Host) listen() error {
 	h.parts.rest = server
 	h.parts.mu.Unlock()
 	server.Serve(h.backend.REST())
-	for _, at := range server.URLs() {
-		scheme, address, _ := strings.Cut(at, "://")
+	for _, url := range server.URLs() {
+		scheme, address, _ := strings.Cut(url, "://")
 		log.Info("REST listens", "url", scheme+"://"+setup.LocalAddress(address))
 	}
 	if open := server.Unprotected(); len(open) > 0 {
