@@ -48,7 +48,7 @@ func run() error {
 	// Register first: a reader of the files may send the signal at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	o.tell(subaccount)
+	o.printSummary(subaccount)
 	if err := o.write(subaccount); err != nil {
 		return err
 	}
@@ -76,9 +76,9 @@ func (o *options) apply(s *connectivitytest.Server) error {
 	}
 	for _, text := range o.mappings {
 		virtual, real, _ := strings.Cut(text, "=")
-		location, rest, one := strings.Cut(virtual, "/")
-		if one {
-			virtual = rest
+		location, address, hasLocation := strings.Cut(virtual, "/")
+		if hasLocation {
+			virtual = address
 		}
 		for _, address := range []string{virtual, strings.TrimPrefix(real, "https://")} {
 			if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
@@ -86,7 +86,7 @@ func (o *options) apply(s *connectivitytest.Server) error {
 			}
 		}
 		switch {
-		case !one:
+		case !hasLocation:
 			s.Map(virtual, real)
 		case !attached[location]:
 			return fmt.Errorf("--map: expected --location %s with it, found %q", location, text)
@@ -126,7 +126,8 @@ func define(s *connectivitytest.Server, name, file string) error {
 	return nil
 }
 
-func (o *options) tell(s *connectivitytest.Server) {
+// printSummary prints the addresses and what they expose.
+func (o *options) printSummary(s *connectivitytest.Server) {
 	fmt.Println("a double of SAP Connectivity and Destination, made from SAP's public pages; there " +
 		"is no SAP software in it")
 	fmt.Println("socks5       " + s.SOCKS5)

@@ -10,9 +10,9 @@ import (
 // watch prints each completed connection and request until ctx ends.
 func watch(ctx context.Context, s *connectivitytest.Server) {
 	reported := map[int]bool{}
-	for s.Wait(ctx, len(reported)+1, over) == nil {
+	for s.Wait(ctx, len(reported)+1, isComplete) == nil {
 		for i, e := range s.Ledger() {
-			if over(e) && !reported[i] {
+			if isComplete(e) && !reported[i] {
 				reported[i] = true
 				fmt.Println(line(e))
 			}
@@ -20,25 +20,26 @@ func watch(ctx context.Context, s *connectivitytest.Server) {
 	}
 }
 
-// over reports whether an entry is complete: it exists before its answer.
-func over(e connectivitytest.Entry) bool {
+// isComplete reports whether an entry is complete: it exists before its answer.
+func isComplete(e connectivitytest.Entry) bool {
 	return !e.Ended.IsZero() || (e.Port != "socks5" && e.Port != "http" && e.Code != 0)
 }
 
+// line returns the line that is printed for an entry.
 func line(e connectivitytest.Entry) string {
-	at := ""
+	place := ""
 	if e.Location != "" {
-		at = " at " + e.Location
+		place = " at " + e.Location
 	}
 	switch {
 	case e.Port != "socks5":
-		return fmt.Sprintf("%-12s %s%s: %d", e.Port, e.Target, at, e.Code)
+		return fmt.Sprintf("%-12s %s%s: %d", e.Port, e.Target, place, e.Code)
 	case e.Step != connectivitytest.Connect:
-		return fmt.Sprintf("%-12s %s%s: answer %02x, and no more was asked", e.Port, e.Step, at, e.Code)
+		return fmt.Sprintf("%-12s %s%s: answer %02x, and no more was asked", e.Port, e.Step, place, e.Code)
 	case e.Code != 0:
-		return fmt.Sprintf("%-12s %s%s: REP %02x", e.Port, e.Target, at, e.Code)
+		return fmt.Sprintf("%-12s %s%s: REP %02x", e.Port, e.Target, place, e.Code)
 	}
-	return fmt.Sprintf("%-12s %s%s: REP 00, %d bytes there, %d back", e.Port, e.Target, at, e.Sent, e.Received)
+	return fmt.Sprintf("%-12s %s%s: REP 00, %d bytes there, %d back", e.Port, e.Target, place, e.Sent, e.Received)
 }
 
 // texts collects the values of a repeated flag.

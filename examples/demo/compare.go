@@ -154,13 +154,13 @@ func same(record map[string]any, name, want string) bool {
 	case bool:
 		return fmt.Sprint(got) == want
 	case json.Number:
-		if at, err := time.Parse("2006-01-02T15:04:05.999", want); err == nil {
+		if t, err := time.Parse("2006-01-02T15:04:05.999", want); err == nil {
 			ms, err := got.Int64()
-			return err == nil && ms == at.UnixMilli()
+			return err == nil && ms == t.UnixMilli()
 		}
 		a, ok := new(big.Rat).SetString(got.String())
-		b, fine := new(big.Rat).SetString(want)
-		return ok && fine && a.Cmp(b) == 0
+		b, isNumber := new(big.Rat).SetString(want)
+		return ok && isNumber && a.Cmp(b) == 0
 	}
 	return false
 }

@@ -44,15 +44,16 @@ type page struct {
 type api struct {
 	tickets []ticket
 	key     string // required unless empty
-	// a login is required unless user is empty
+	// user is the user of the required login. Empty means that no login is required.
 	user     string
-	password string
+	password string // of user
 }
 
 // login returns a token, always the same one.
 func (a *api) login(w http.ResponseWriter, r *http.Request) {
-	var who struct{ User, Password string }
-	if err := json.NewDecoder(r.Body).Decode(&who); err != nil || who.User != a.user || who.Password != a.password {
+	var credentials struct{ User, Password string }
+	err := json.NewDecoder(r.Body).Decode(&credentials)
+	if err != nil || credentials.User != a.user || credentials.Password != a.password {
 		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
 		return
 	}

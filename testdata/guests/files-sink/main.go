@@ -27,16 +27,16 @@ func main() {}
 type files struct{ schemas map[uint32][]wit.SchemaNode }
 
 func (files) Describe() wit.Description {
-	own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+	server := func(name string, kind wit.SettingKind, roleName string) wit.ConfigKey {
 		return setting.Define("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
-			setting.Role(as))
+			setting.Role(roleName))
 	}
 	return wit.Description{Name: "files-sink", Version: version, Components: []wit.Component{{
 		Name: "org.apache.kafka.connect.file.FileStreamSinkConnector", Kind: wit.ComponentSink,
 		Settings: []wit.ConfigKey{
 			setting.Define("file", wit.KindString, wit.High, nil, "Destination filename."),
-			own("scheme", wit.KindString, role.Scheme), own("address", wit.KindString, role.Address),
-			own("port", wit.KindInt, role.Port),
+			server("scheme", wit.KindString, role.Scheme), server("address", wit.KindString, role.Address),
+			server("port", wit.KindInt, role.Port),
 		},
 	}}}
 }
@@ -45,7 +45,7 @@ func (files) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.
 	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
-// Open asks whether the file can be written, as Kafka's connector opens it at once. Its place is the context.
+// Open asks whether the file can be written, as Kafka's connector opens it at once. Its address is the context.
 func (files) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult, error) {
 	target := ""
 	for _, s := range settings {

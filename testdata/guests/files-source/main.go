@@ -31,7 +31,7 @@ func (f files) Open(component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
 	opening, err := f.Plugin.Open(component, settings, state, answers)
 	if err == nil {
-		file, _ := of(settings)
+		file, _ := fileAndTopic(settings)
 		opening.Ready.Feeds[0].Partition = []wit.OffsetEntry{wit.StringEntry("filename", file)}
 	}
 	return opening, err
@@ -56,9 +56,9 @@ func (files) CheckOffset(partition, offset []wit.OffsetEntry) error {
 type lines struct{}
 
 func (lines) Describe() wit.Description {
-	own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+	server := func(name string, kind wit.SettingKind, roleName string) wit.ConfigKey {
 		return setting.Define("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
-			setting.Role(as))
+			setting.Role(roleName))
 	}
 	return wit.Description{Name: "files-source", Version: version, Components: []wit.Component{{
 		Name: "org.apache.kafka.connect.file.FileStreamSourceConnector", Kind: wit.ComponentSource,
@@ -67,8 +67,8 @@ func (lines) Describe() wit.Description {
 			setting.Define("topic", wit.KindString, wit.High, nil, "The topic to publish data to.", setting.Required(),
 				setting.Pattern("(?s).+")),
 			setting.Define("batch.size", wit.KindInt, wit.Low, setting.Default("2000"), "The most records of a batch."),
-			own("scheme", wit.KindString, role.Scheme), own("address", wit.KindString, role.Address),
-			own("port", wit.KindInt, role.Port),
+			server("scheme", wit.KindString, role.Scheme), server("address", wit.KindString, role.Address),
+			server("port", wit.KindInt, role.Port),
 		},
 	}}}
 }
@@ -77,7 +77,7 @@ func (lines) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.
 	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
-func of(settings []wit.Setting) (file, topic string) {
+func fileAndTopic(settings []wit.Setting) (file, topic string) {
 	for _, s := range settings {
 		switch s.Name {
 		case "file":
@@ -90,7 +90,7 @@ func of(settings []wit.Setting) (file, topic string) {
 }
 
 func (lines) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
-	file, topic := of(settings)
+	file, topic := fileAndTopic(settings)
 	ask := func(at source.Offset) (wit.Request, error) {
 		position, _ := at["position"].(int64)
 		return wit.Request{Target: "/?" + url.Values{"path": {file},
@@ -100,16 +100,16 @@ func (lines) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 		Read: read}}, nil
 }
 
-// read leaves what has no end yet for the next poll.
+// read returns the complete lines. The next poll reads a last line without end again.
 func read(at source.Offset, answer wit.Response) (page source.Page, err error) {
 	position, _ := at["position"].(int64)
 	text := string(answer.Body)
-	whole := text[:strings.LastIndexByte(text, '\n')+1]
-	for line := range strings.Lines(whole) {
+	lines := text[:strings.LastIndexByte(text, '\n')+1]
+	for line := range strings.Lines(lines) {
 		page.Records = append(page.Records, source.Record{Value: strings.TrimSuffix(line, "\n")})
 	}
-	if whole != "" {
-		page.Next = source.Offset{"position": position + int64(len(whole))}
+	if lines != "" {
+		page.Next = source.Offset{"position": position + int64(len(lines))}
 	}
 	return page, nil
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/go-kafka/connect"
 )
 
-func step(what string, read any, answer *http.Response, err error) {
+func step(call string, read any, answer *http.Response, err error) {
 	if answer == nil {
-		fmt.Fprintln(os.Stderr, what+":", err)
+		fmt.Fprintln(os.Stderr, call+":", err)
 		os.Exit(1)
 	}
 	text, _ := json.Marshal(read)
-	fmt.Println(what, answer.StatusCode, string(text), err)
+	fmt.Println(call, answer.StatusCode, string(text), err)
 }
 
 func main() {
