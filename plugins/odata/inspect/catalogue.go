@@ -11,8 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const maxServices = 10_000
+const maxServices = 10_000 // in the result
 
+// listServices returns the services whose name or path has the prefix.
 func listServices(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	v := sourceconfig.Table.Values(args.settings)
 	query := config.Query(v)
@@ -41,7 +42,7 @@ func listServices(prober *probe.Prober, args arguments) (wit.CommandResult, erro
 			return wit.CommandResult{}, odataerror.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
 		from = query.AppendTo(target)
-		rows, next, err = prober.More(from)
+		rows, next, err = prober.CataloguePage(from)
 	}
 	return wit.CommandResult{}, err
 }

@@ -19,30 +19,30 @@ const (
 	nameService   = "service"
 	nameEntitySet = "entityset"
 	nameTopic     = "topic"
-	groups        = "sap.odata#"
+	groupPrefix   = "sap.odata#"
 )
 
 const (
 	// MaxRecommended limits the recommended values of a setting, and the services requested from a catalogue at a time.
 	MaxRecommended      = 1000
 	MaxRecommendedBytes = 4 << 20 // of all recommendations together
-	MaxServices         = 20      // whose metadata are requested; others are checked at the start
+	MaxServices         = 20      // services whose metadata are requested; a start checks the others
 )
 
-// Adviser validates online. Each call uses all responses so far and requests the missing documents; it is done when
-// none is missing.
+// Adviser validates online. Each call uses all responses so far and requests the missing documents. The validation is
+// done when no document is missing.
 type Adviser struct {
 	Values    setting.Values
 	Examined  []wit.ConfigValue
-	Reachable bool
+	Reachable bool // the settings have the address of the system, or a destination
 
 	*Prober
 	table   *setting.Table
 	index   map[string]int // in Examined, by name
 	offered []offer
-	paths   map[string]bool
-	models  map[string]serviceModel
-	budget  int
+	paths   map[string]bool         // of the offered services
+	models  map[string]serviceModel // by the path of the service
+	budget  int                     // remaining bytes of recommendations
 }
 
 // Advise returns an adviser for settings that were validated offline.
@@ -64,29 +64,30 @@ func (a *Adviser) Result() wit.ValidateResult {
 	return wit.ValidateResult{Done: &a.Examined}
 }
 
-// NextGroup returns the number of the next group, or "" if the last one is incomplete or there can be no more.
-func (a *Adviser) NextGroup(all []setting.Group, mandatory ...string) string {
-	if len(all) == 0 {
+// NextGroup returns the number of the next group, or "" if the last one lacks a mandatory setting or has the highest
+// number.
+func (a *Adviser) NextGroup(configured []setting.Group, mandatory ...string) string {
+	if len(configured) == 0 {
 		return "00"
 	}
-	last := all[len(all)-1]
+	last := configured[len(configured)-1]
 	if slices.ContainsFunc(mandatory, func(name string) bool { return last.String(name) == "" }) {
 		return ""
 	}
 	return nextNumber(last.Digits)
 }
 
-// AddSuggested adds settings that can be set next: of another entity set if the last one is complete, and more.
-func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
+// AddSuggested adds settings that can be set next: the names, and another entity set if the last one is complete.
+func (a *Adviser) AddSuggested(settings []wit.Setting, names ...string) {
 	if next := a.NextGroup(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
-		more = append(more, config.InGroup(next, nameService))
+		names = append(names, config.InGroup(next, nameService))
 	}
-	all := slices.Clone(settings)
-	for _, name := range more {
-		all = append(all, wit.Setting{Name: name})
+	extended := slices.Clone(settings)
+	for _, name := range names {
+		extended = append(extended, wit.Setting{Name: name})
 	}
-	for _, e := range a.table.Validate(all) {
-		if a.At(e.Key.Name) == nil {
+	for _, e := range a.table.Validate(extended) {
+		if a.Find(e.Key.Name) == nil {
 			e.Errors = nil
 			e.Value = e.Key.DefaultValue
 			a.add(e)
@@ -110,8 +111,12 @@ func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Lower("sap.odata.auth.type") == "oauth2"
 }
 
-// offer is a service of the catalogue. lower and name are in lower case.
-type offer struct{ path, lower, name string }
+// offer is a service of the catalogue.
+type offer struct {
+	path      string
+	lowerPath string
+	lowerName string
+}
 
 func nextNumber(digits string) string {
 	n, err := strconv.Atoi(digits)
@@ -127,8 +132,8 @@ func (a *Adviser) add(e wit.ConfigValue) {
 	a.Examined = append(a.Examined, e)
 }
 
-// At returns an examined setting, or nil.
-func (a *Adviser) At(name string) *wit.ConfigValue {
+// Find returns an examined setting, or nil.
+func (a *Adviser) Find(name string) *wit.ConfigValue {
 	i, ok := a.index[name]
 	if !ok {
 		return nil
@@ -137,8 +142,8 @@ func (a *Adviser) At(name string) *wit.ConfigValue {
 }
 
 // AddProblem adds an error to a setting, once.
-func (a *Adviser) AddProblem(name, text string) {
-	value := a.At(name)
+func (a *Adviser) AddProblem(name, problem string) {
+	value := a.Find(name)
 	if value == nil {
 		spec, ok := a.table.Find(name)
 		if !ok {
@@ -146,23 +151,23 @@ func (a *Adviser) AddProblem(name, text string) {
 		}
 		spec.Name = name
 		a.add(wit.ConfigValue{Key: spec, Visible: true})
-		value = a.At(name)
+		value = a.Find(name)
 	}
-	if !slices.Contains(value.Errors, text) {
-		value.Errors = append(value.Errors, text)
-	}
-}
-
-// Hint adds a remark to a setting's documentation, because validation has no other place for it.
-func (a *Adviser) Hint(name, text string) {
-	if e := a.At(name); e != nil && !strings.Contains(e.Key.Documentation, text) {
-		e.Key.Documentation += " (" + text + ")"
+	if !slices.Contains(value.Errors, problem) {
+		value.Errors = append(value.Errors, problem)
 	}
 }
 
-// Recommend sets the recommended values of a setting while there is room.
+// AddHint adds a remark to a setting's documentation, because validation has no other place for it.
+func (a *Adviser) AddHint(name, remark string) {
+	if e := a.Find(name); e != nil && !strings.Contains(e.Key.Documentation, remark) {
+		e.Key.Documentation += " (" + remark + ")"
+	}
+}
+
+// Recommend sets the recommended values of a setting, unless all recommendations would exceed [MaxRecommendedBytes].
 func (a *Adviser) Recommend(name string, values []string) {
-	value := a.At(name)
+	value := a.Find(name)
 	if value == nil {
 		return
 	}
@@ -178,11 +183,12 @@ func (a *Adviser) Recommend(name string, values []string) {
 	value.Recommended = values
 }
 
-// Services recommends services of the catalogue that match the setting. The configured services are requested first.
-func (a *Adviser) Services() {
+// RecommendServices recommends services of the catalogue that match the setting. It requests the metadata of the
+// configured services first.
+func (a *Adviser) RecommendServices() {
 	var names []string
 	for i := range a.Examined {
-		if n := a.Examined[i].Key.Name; strings.HasSuffix(n, "."+nameService) && strings.HasPrefix(n, groups) {
+		if n := a.Examined[i].Key.Name; strings.HasSuffix(n, "."+nameService) && strings.HasPrefix(n, groupPrefix) {
 			names = append(names, n)
 		}
 	}
@@ -197,23 +203,23 @@ func (a *Adviser) Services() {
 	if len(a.missing) > 0 {
 		return
 	}
-	all, at, _, err := a.Catalogue(config.Query(a.Values), allServices)
+	entries, index, _, err := a.Catalogue(config.Query(a.Values), allServices)
 	switch {
 	case errors.Is(err, ErrMissing):
 		return
 	case err != nil:
 		for _, name := range names {
-			a.Hint(name, "No services are suggested: "+err.Error())
+			a.AddHint(name, "No services are suggested: "+err.Error())
 		}
 		return
 	}
-	a.offer(all)
+	a.offer(entries)
 	searched := 0
 	for _, name := range names {
 		typed := strings.TrimSpace(a.Values.String(name))
-		if typed != "" && !a.paths[service.Path(typed)] && len(all) > 0 && searched < MaxServices {
+		if typed != "" && !a.paths[service.Path(typed)] && len(entries) > 0 && searched < MaxServices {
 			searched++
-			a.search(typed, Catalogues[at])
+			a.search(typed, Catalogues[index])
 		}
 	}
 	for _, name := range names {
@@ -256,21 +262,23 @@ func (a *Adviser) search(typed, catalogue string) {
 	}
 }
 
-// matching returns the services that start with typed; all if none does or if typed is one of them.
+// matching returns the services that start with typed. It returns all services if no service does, or if typed is the
+// path of a service.
 func (a *Adviser) matching(typed string) []string {
-	var paths, all []string
+	var matching, paths []string
 	low := strings.ToLower(typed)
 	for _, s := range a.offered {
-		if strings.HasPrefix(s.lower, low) || strings.HasPrefix(s.lower, "/"+low) || strings.HasPrefix(s.name, low) {
-			paths = append(paths, s.path)
+		if strings.HasPrefix(s.lowerPath, low) || strings.HasPrefix(s.lowerPath, "/"+low) ||
+			strings.HasPrefix(s.lowerName, low) {
+			matching = append(matching, s.path)
 		}
-		all = append(all, s.path)
+		paths = append(paths, s.path)
 	}
-	if len(paths) == 0 || typed == "" || a.paths[service.Path(typed)] {
-		paths = all
+	if len(matching) == 0 || typed == "" || a.paths[service.Path(typed)] {
+		matching = paths
 	}
-	slices.Sort(paths)
-	return paths
+	slices.Sort(matching)
+	return matching
 }
 
 // nearest returns services that start with half of a wrong name, else the first ones.
@@ -278,7 +286,7 @@ func (a *Adviser) nearest(wrong string) []string {
 	name := strings.ToLower(wrong[strings.LastIndexByte(wrong, '/')+1:])
 	var near, others []string
 	for _, s := range a.offered {
-		if strings.HasPrefix(s.name, name[:len(name)/2]) {
+		if strings.HasPrefix(s.lowerName, name[:len(name)/2]) {
 			near = append(near, s.path)
 		} else if len(others) < MaxRecommended {
 			others = append(others, s.path)
@@ -290,12 +298,13 @@ func (a *Adviser) nearest(wrong string) []string {
 	return near[:min(len(near), MaxRecommended)]
 }
 
-// EntitySet recommends entity sets and returns the metadata; nil if nothing can be checked yet.
-func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions bool) *edm.Model {
+// RecommendEntitySets recommends the entity sets of a service for the group with this number, and its function imports
+// if functions is true. It returns the metadata of the service. Nil means that the set cannot be checked yet.
+func (a *Adviser) RecommendEntitySets(number, path, set string, query uri.Query, functions bool) *edm.Model {
 	if !a.Reachable || a.Values.String(config.InGroup(number, nameService)) == "" {
 		return nil
 	}
-	model := a.model(number, path, query)
+	model := a.loadModel(number, path, query)
 	if model == nil {
 		return nil
 	}
@@ -313,19 +322,19 @@ type serviceModel struct {
 	hint     string     // why the metadata could not be read, or ""
 }
 
-// model returns the metadata of a service, or nil after adding its error to the setting.
-func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
+// loadModel returns the metadata of a service, or nil after adding the error to the group's service setting.
+func (a *Adviser) loadModel(number, path string, query uri.Query) *edm.Model {
 	described, ok := a.models[path]
 	if !ok {
 		if len(a.models) >= MaxServices {
-			a.Hint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+
+			a.AddHint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+
 				strconv.Itoa(MaxServices)+" services at a time only")
 			return nil
 		}
 		if a.models == nil {
 			a.models = map[string]serviceModel{}
 		}
-		described = a.describe(path, query)
+		described = a.requestModel(path, query)
 		a.models[path] = described
 	}
 	name := config.InGroup(number, nameService)
@@ -333,13 +342,13 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 		a.AddProblem(name, described.problem)
 	}
 	if described.hint != "" {
-		a.Hint(name, described.hint)
+		a.AddHint(name, described.hint)
 	}
 	return described.metadata
 }
 
-// describe requests the metadata of a service.
-func (a *Adviser) describe(path string, query uri.Query) (described serviceModel) {
+// requestModel requests the metadata of a service.
+func (a *Adviser) requestModel(path string, query uri.Query) (described serviceModel) {
 	answer, err := a.Get(service.MetadataRequest(path, query))
 	if err != nil {
 		return described
@@ -364,7 +373,8 @@ func (a *Adviser) describe(path string, query uri.Query) (described serviceModel
 	return described
 }
 
-// sets returns the entity sets of metadata and service document, and with functions the function imports with entities.
+// sets returns the names of the entity sets that are in metadata and service document. With functions, it also returns
+// the function imports that return entities.
 func (a *Adviser) sets(model *edm.Model, root string, functions bool) []string {
 	var document []string
 	if answer, err := a.Get(service.DocumentRequest(root, config.Query(a.Values))); err == nil && succeeded(answer) {
@@ -398,22 +408,22 @@ func TopicsFor(set string) []string {
 	}, set)}
 }
 
-// AddError adds an error to its own setting, else to name, and returns the setting.
+// AddError adds an error to the setting that it names, else to name. It returns the name of that setting.
 func (a *Adviser) AddError(err error, name string) string {
-	text := err.Error()
+	message := err.Error()
 	var f *wit.Error
 	if errors.As(err, &f) {
-		text = f.Message
+		message = f.Message
 		if f.Setting != nil {
 			name = *f.Setting
 		}
 	}
-	a.AddProblem(name, text)
+	a.AddProblem(name, message)
 	return name
 }
 
-// Choices recommends the allowed values of settings.
-func (a *Adviser) Choices() {
+// RecommendAllowedValues recommends the allowed values of each setting that has no recommendation yet.
+func (a *Adviser) RecommendAllowedValues() {
 	for i := range a.Examined {
 		e := &a.Examined[i]
 		for _, r := range e.Key.Rules {

@@ -14,32 +14,37 @@ import (
 var Catalogues = []string{"/sap/opu/odata/IWFND/CATALOGSERVICE;v=2", "/sap/opu/odata/IWFND/CATALOGSERVICE"}
 
 // CatalogueEntry is a service of the catalogue.
-type CatalogueEntry struct{ Name, Version, Title, Path string }
+type CatalogueEntry struct {
+	Name    string // technical name
+	Version string
+	Title   string
+	Path    string // without a trailing slash
+}
 
-// Catalogue returns services of the newest catalogue that answers, its index in [Catalogues], and the next link. Errors
+// Catalogue returns a page of the newest catalogue that answers, its index in [Catalogues], and the next link. Errors
 // are *wit.Error or [ErrMissing].
-func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, at int, next string, err error) {
-	for at = range Catalogues {
-		answer, err := p.Get(catalogueRequest(query, Catalogues[at], options))
+func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, index int, next string, err error) {
+	for index = range Catalogues {
+		answer, err := p.Get(catalogueRequest(query, Catalogues[index], options))
 		if err != nil {
-			return nil, at, "", err
+			return nil, index, "", err
 		}
 		rows, next, err = readCatalogue(answer)
-		f, refused := err.(*wit.Error)
-		last := at == len(Catalogues)-1
-		if refused && last {
-			f.Message += "; SAP systems have it where " + Catalogues[at] +
+		f, isRejected := err.(*wit.Error)
+		last := index == len(Catalogues)-1
+		if isRejected && last {
+			f.Message += "; SAP systems have it where " + Catalogues[index] +
 				" is active (transaction /IWFND/MAINT_SERVICE)"
 		}
-		if !refused || last || (answer.Status != 404 && answer.Status != 403 && answer.Status != 400) {
-			return rows, at, next, err
+		if !isRejected || last || (answer.Status != 404 && answer.Status != 403 && answer.Status != 400) {
+			return rows, index, next, err
 		}
 	}
 	return nil, 0, "", nil
 }
 
-// More returns the services behind a next link, and the next one.
-func (p *Prober) More(target string) (rows []CatalogueEntry, next string, err error) {
+// CataloguePage returns the page that a next link of the catalogue leads to, and its own next link.
+func (p *Prober) CataloguePage(target string) (rows []CatalogueEntry, next string, err error) {
 	answer, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
 	if err != nil {
 		return nil, "", err

@@ -15,16 +15,16 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Prober holds the responses so far, by tag.
+// Prober holds the responses of all rounds so far, and the requests of the next round.
 type Prober struct {
 	answers []wit.Response
 	missing []wit.Request
 }
 
-// ErrMissing reports a missing response. Callers return it.
+// ErrMissing reports that a response is missing. Callers return it, and [Prober.MissingRequests] returns the request.
 var ErrMissing = errors.New("a response is still missing")
 
-// Restore returns a Prober with the responses of all rounds.
+// Restore returns a Prober with the responses of the last round, and the earlier responses in the state.
 func Restore(state []byte, answers []wit.Response) (*Prober, error) {
 	prober := &Prober{}
 	field := func() []byte {
@@ -74,7 +74,7 @@ func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
 	return service.ReadMetadata(root, answer)
 }
 
-// MissingRequests returns the missing requests, or nil.
+// MissingRequests returns the missing requests, with all responses so far as their state, or nil.
 func (p *Prober) MissingRequests() *wit.RequestBatch {
 	if len(p.missing) == 0 {
 		return nil
@@ -90,14 +90,14 @@ func (p *Prober) MissingRequests() *wit.RequestBatch {
 	return need
 }
 
-// Run runs a command that requests documents.
+// Run runs a command that requests documents. It returns the missing requests if the command returns [ErrMissing].
 func Run(state []byte, answers []wit.Response,
-	ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult, error) {
+	command func(*Prober) (wit.CommandResult, error)) (wit.CommandResult, error) {
 	prober, err := Restore(state, answers)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	reply, err := ask(prober)
+	reply, err := command(prober)
 	if errors.Is(err, ErrMissing) {
 		return wit.CommandResult{Pending: prober.MissingRequests()}, nil
 	}

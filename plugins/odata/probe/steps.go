@@ -15,27 +15,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Doctor is the command for `culvert doctor`. It returns the names of its steps or, with the option step, runs a step
-// and returns the result with the setting that fixes an error.
+// Doctor is the name of the command for `culvert doctor`. Without options, the command returns the names of its steps.
+// With the option step, it runs a step and returns the result with the setting that fixes an error.
 const Doctor = "doctor"
 
 const optionStep = "step"
 
 // Service is a service that a connector uses.
 type Service struct {
-	// Path has no trailing slash.
-	Path    string
-	Setting string
-	Writes  bool // the connector writes to it and needs a token
+	Path    string // without a trailing slash
+	Setting string // the setting that names the service
+	Writes  bool   // the connector writes to it and needs a token
 	Sets    []Set
 }
 
 // Set is an entity set that a connector reads or writes.
 type Set struct {
 	Name    string
-	Setting string
-	Atom    bool
-	// Find returns the set's URL and the options of each request. Nil means that it needs none.
+	Setting string // the setting that names the set
+	Atom    bool   // rows are requested in Atom, not JSON
+	// Find returns the set's URL and the options of each request. Nil means that the set has its own name as URL and
+	// needs no options.
 	Find func(*edm.Model) (address, options string, err error)
 }
 
@@ -46,7 +46,7 @@ func DoctorCommand() wit.Command {
 			"Step to run. Default: returns the names of all steps.")}}
 }
 
-// Steps runs the command.
+// Steps runs the command [Doctor] for the services of a connector.
 func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	steps := stepsOf(services, query)
@@ -72,10 +72,19 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 
 type step struct {
 	name     string
-	setting  string
-	check    func(get func(wit.Request) (*wit.Response, error)) (string, error)
-	optional bool
+	setting  string // names the service or set, to which errors belong
+	check    checkFunc
+	optional bool // an error does not fail the step
 }
+
+// getFunc returns the response to a request, or [ErrMissing], like [Prober.Get].
+type getFunc func(wit.Request) (*wit.Response, error)
+
+// checkFunc requests documents and returns what they contain, for the user.
+type checkFunc func(get getFunc) (message string, err error)
+
+// readFunc returns what a response contains, for the user.
+type readFunc func(*wit.Response) (message string, err error)
 
 func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
@@ -103,10 +112,9 @@ func stepsOf(services []Service, query uri.Query) []step {
 			}), optional: true})
 }
 
-func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response,
-	error)) (
-	string, error) {
-	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
+// checkResponse returns a check of the response to one request.
+func checkResponse(r wit.Request, read readFunc) checkFunc {
+	return func(get getFunc) (string, error) {
 		answer, err := get(r)
 		if err != nil {
 			return "", err
@@ -115,20 +123,21 @@ func checkResponse(r wit.Request, read func(*wit.Response) (string, error)) func
 	}
 }
 
+// mergeByPath returns each service once, with the sets of all its entries.
 func mergeByPath(services []Service) []Service {
 	var list []Service
-	at := map[string]int{}
+	indexes := map[string]int{}
 	for _, service := range services {
-		if i, ok := at[service.Path]; ok {
+		if i, ok := indexes[service.Path]; ok {
 			list[i].Writes = list[i].Writes || service.Writes
 			for _, set := range service.Sets {
-				if !slices.ContainsFunc(list[i].Sets, func(known Set) bool { return known.Name == set.Name }) {
+				if !slices.ContainsFunc(list[i].Sets, func(other Set) bool { return other.Name == set.Name }) {
 					list[i].Sets = append(list[i].Sets, set)
 				}
 			}
 			continue
 		}
-		at[service.Path] = len(list)
+		indexes[service.Path] = len(list)
 		service.Sets = slices.Clone(service.Sets)
 		list = append(list, service)
 	}
@@ -149,6 +158,7 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	name := ""
 	switch failure, ok := err.(*wit.Error); {
 	case err == nil:
+		// the message is what the check has returned
 	case err == ErrMissing:
 		return wit.CommandResult{}, err
 	case s.optional:
@@ -171,14 +181,14 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		TextMember("message", message))), nil
 }
 
-func readService(path string) func(*wit.Response) (string, error) {
+func readService(path string) readFunc {
 	return func(answer *wit.Response) (string, error) {
 		names, err := service.ReadDocument(path, answer)
 		return plural(len(names), "entity set"), err
 	}
 }
 
-func readMetadata(path string) func(*wit.Response) (string, error) {
+func readMetadata(path string) readFunc {
 	return func(answer *wit.Response) (string, error) {
 		m, err := service.ReadMetadata(path, answer)
 		if err != nil {
@@ -200,9 +210,10 @@ const (
 	notImplemented = 501
 )
 
+// stepOf returns the step that reads a row of an entity set.
 func stepOf(svc Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + svc.Path + "/" + set.Name, setting: set.Setting,
-		check: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
+		check: func(get getFunc) (string, error) {
 			answer, err := get(service.MetadataRequest(svc.Path, query))
 			if err != nil {
 				return "", err
@@ -228,13 +239,14 @@ func stepOf(svc Service, set Set, query uri.Query) step {
 		}}
 }
 
+// find returns the set's URL, and the options of each request with an & at the end.
 func (set Set) find(model *edm.Model, s Service) (address, options string, err error) {
 	if set.Find == nil {
-		found, _, err := service.FindSet(model, s.Path, set.Name, set.Setting)
+		entitySet, _, err := service.FindSet(model, s.Path, set.Name, set.Setting)
 		if err != nil {
 			return "", "", err
 		}
-		return service.Address(found), "", nil
+		return service.Address(entitySet), "", nil
 	}
 	if address, options, err = set.Find(model); options != "" {
 		options += "&"

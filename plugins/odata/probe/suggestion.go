@@ -19,8 +19,8 @@ func suggestion(answer *wit.Response, failure *wit.Error) (name, advice string) 
 	}
 	gateway := strings.Contains(code, "IWFND") || strings.Contains(code, "IWBEP")
 	page := odataerror.IsHTML(answer.Body)
-	_, text, _ := strings.Cut(failure.Message, ": HTTP ")
-	text = odataerror.SearchText(answer.Target, text)
+	_, normalized, _ := strings.Cut(failure.Message, ": HTTP ")
+	normalized = odataerror.SearchText(answer.Target, normalized)
 	switch status := answer.Status; {
 	case status == 401:
 		return config.User, "The user, its password or the client (" + config.Client +
@@ -46,9 +46,9 @@ func suggestion(answer *wit.Response, failure *wit.Error) (name, advice string) 
 		return "", "A Cloud Connector's administration returns HTTP 417 when a subaccount is added by a user " +
 			"without the rights to: the user has to be an administrator of the subaccount or hold the role Cloud " +
 			"Connector Administrator"
-	case status == 400 && strings.Contains(text, "client"):
+	case status == 400 && strings.Contains(normalized, "client"):
 		return config.Client, "The client is not one of this system's"
-	case status >= 500 && (strings.Contains(text, "rfc") || strings.Contains(text, "system alias")):
+	case status >= 500 && (strings.Contains(normalized, "rfc") || strings.Contains(normalized, "system alias")):
 		return "", "The Gateway does not reach its back end: transaction SM59 (connection test of the RFC " +
 			"destination) and the system alias in /IWFND/MAINT_SERVICE"
 	case status == 503:

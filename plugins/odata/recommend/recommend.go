@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const groups = "sap.odata#"
+const groupPrefix = "sap.odata#"
 
 // maxErrors bounds the errors of one entity set.
 const maxErrors = 50
@@ -29,19 +29,21 @@ func ValidateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 		return wit.ValidateResult{}, err
 	}
 	a := &adviser{p.Advise(sourceconfig.Table, settings, sourceconfig.Examine(settings))}
-	a.AddSuggested(settings, a.conditions()...)
-	a.Services()
+	a.AddSuggested(settings, a.nextConditions()...)
+	a.RecommendServices()
 	for _, cfg := range sourceconfig.EntitySets(a.Values) {
-		a.entitySet(&cfg)
+		a.checkEntitySet(&cfg)
 	}
-	a.Choices()
+	a.RecommendAllowedValues()
 	a.hide()
 	return a.Result(), nil
 }
 
+// adviser adds the settings of sources to [probe.Adviser].
 type adviser struct{ *probe.Adviser }
 
-func (a *adviser) conditions() (more []string) {
+// nextConditions returns the settings of a further condition for each entity set whose conditions are complete.
+func (a *adviser) nextConditions() (names []string) {
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
 		next := a.NextGroup(conditions, query.Property, query.Option, query.Low)
@@ -49,29 +51,32 @@ func (a *adviser) conditions() (more []string) {
 			continue
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low, query.High} {
-			more = append(more, config.InGroup(g.Digits, "filter#"+next+"."+name))
+			names = append(names, config.InGroup(g.Digits, "filter#"+next+"."+name))
 		}
 	}
-	return more
+	return names
 }
 
-func (a *adviser) entitySet(cfg *sourceconfig.EntitySetConfig) {
-	model := a.EntitySet(cfg.Number, cfg.Service, cfg.Set, cfg.Query, true)
+// checkEntitySet recommends values for the settings of an entity set, and reports their errors.
+func (a *adviser) checkEntitySet(cfg *sourceconfig.EntitySetConfig) {
+	model := a.RecommendEntitySets(cfg.Number, cfg.Service, cfg.Set, cfg.Query, true)
 	if model == nil {
 		return
 	}
-	found, entityType, err := sourceconfig.FindSet(cfg, model)
+	set, entityType, err := sourceconfig.FindSet(cfg, model)
 	if err != nil {
 		a.AddError(err, config.InGroup(cfg.Number, sourceconfig.NameEntitySet))
 		return
 	}
-	a.Recommend(config.InGroup(cfg.Number, sourceconfig.NameTopic), probe.TopicsFor(found.Name))
-	a.properties(cfg, model, entityType)
-	a.checkDelta(cfg, model, found)
+	a.Recommend(config.InGroup(cfg.Number, sourceconfig.NameTopic), probe.TopicsFor(set.Name))
+	a.recommendProperties(cfg, model, entityType)
+	a.checkDelta(cfg, model, set)
 	a.compile(*cfg, model)
 }
 
-func (a *adviser) properties(cfg *sourceconfig.EntitySetConfig, model *edm.Model, entityType *edm.StructuredType) {
+// recommendProperties recommends properties and navigation properties, including properties of expanded entities.
+func (a *adviser) recommendProperties(cfg *sourceconfig.EntitySetConfig, model *edm.Model,
+	entityType *edm.StructuredType) {
 	fullName := func(name string) string { return config.InGroup(cfg.Number, name) }
 	var chosen, expands, filters []string
 	var addProperties func(s *edm.StructuredType, prefix string, depth int, many bool)
@@ -116,7 +121,7 @@ func (a *adviser) properties(cfg *sourceconfig.EntitySetConfig, model *edm.Model
 	a.Recommend(fullName(sourceconfig.NameCursor), feedreader.CursorProperties(entityType))
 	for i := range a.Examined {
 		name := a.Examined[i].Key.Name
-		if rest, ok := strings.CutPrefix(name, fullName("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
+		if strings.HasPrefix(name, fullName("filter#")) && strings.HasSuffix(name, "."+query.Property) {
 			a.Recommend(name, filters)
 		}
 	}
@@ -137,7 +142,7 @@ func (a *adviser) checkDelta(cfg *sourceconfig.EntitySetConfig, model *edm.Model
 	}
 	name := config.InGroup(cfg.Number, sourceconfig.NameTrackChanges)
 	if len(names) == 0 {
-		a.Hint(name, "$metadata of "+cfg.Service+" announces no change tracking; the end of the first load shows "+
+		a.AddHint(name, "$metadata of "+cfg.Service+" announces no change tracking; the end of the first load shows "+
 			"whether there is a delta link")
 		return
 	}
@@ -157,16 +162,16 @@ func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
 			return
 		}
 		name := a.AddError(err, config.InGroup(cfg.Number, sourceconfig.NameEntitySet))
-		rest := strings.TrimPrefix(name, config.InGroup(cfg.Number, ""))
-		at := slices.IndexFunc(cfg.QueryOptions.Conditions, func(c query.Condition) bool {
+		shortName := strings.TrimPrefix(name, config.InGroup(cfg.Number, ""))
+		index := slices.IndexFunc(cfg.QueryOptions.Conditions, func(c query.Condition) bool {
 			return strings.HasPrefix(name, c.Prefix)
 		})
 		switch {
-		case at >= 0:
-			cfg.QueryOptions.Conditions = slices.Delete(cfg.QueryOptions.Conditions, at, at+1)
-		case rest == query.Select && len(cfg.QueryOptions.Select) > 0:
+		case index >= 0:
+			cfg.QueryOptions.Conditions = slices.Delete(cfg.QueryOptions.Conditions, index, index+1)
+		case shortName == query.Select && len(cfg.QueryOptions.Select) > 0:
 			cfg.QueryOptions.Select = nil
-		case rest == sourceconfig.NameCursor && cfg.Cursor != "":
+		case shortName == sourceconfig.NameCursor && cfg.Cursor != "":
 			cfg.Cursor = ""
 			cfg.QueryOptions.Cursor = ""
 			cfg.Lookback = 0
@@ -176,6 +181,7 @@ func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
 	}
 }
 
+// hide hides the settings that have no effect with the other settings.
 func (a *adviser) hide() {
 	subscribed := false
 	for _, g := range config.Groups(a.Values) {
@@ -186,9 +192,9 @@ func (a *adviser) hide() {
 
 func (a *adviser) applies(name string, subscribed bool) bool {
 	number := ""
-	own := ""
-	if rest, ok := strings.CutPrefix(name, groups); ok {
-		number, own, _ = strings.Cut(rest, ".")
+	shortName := ""
+	if suffix, ok := strings.CutPrefix(name, groupPrefix); ok {
+		number, shortName, _ = strings.Cut(suffix, ".")
 	}
 	switch {
 	case strings.HasPrefix(name, "sap.odata.subscription."):
@@ -198,20 +204,20 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 	case name == sourceconfig.DeltaTakeover || name == sourceconfig.InitialRead:
 		return slices.ContainsFunc(sourceconfig.EntitySets(a.Values),
 			func(cfg sourceconfig.EntitySetConfig) bool { return cfg.Tracking.On })
-	case number == "" || own == sourceconfig.NameService || own == sourceconfig.NameEntitySet ||
-		own == sourceconfig.NameTopic:
+	case number == "" || shortName == sourceconfig.NameService || shortName == sourceconfig.NameEntitySet ||
+		shortName == sourceconfig.NameTopic:
 		return true
 	}
-	text := func(name string) string { return a.Values.String(config.InGroup(number, name)) }
-	tracked, _ := setting.ParseBool(text(sourceconfig.NameTrackChanges))
-	if text(sourceconfig.NameService) == "" || text(sourceconfig.NameEntitySet) == "" {
+	valueOf := func(name string) string { return a.Values.String(config.InGroup(number, name)) }
+	tracked, _ := setting.ParseBool(valueOf(sourceconfig.NameTrackChanges))
+	if valueOf(sourceconfig.NameService) == "" || valueOf(sourceconfig.NameEntitySet) == "" {
 		return false
 	}
-	if condition, ok := strings.CutSuffix(own, "."+query.High); ok && strings.HasPrefix(own, "filter#") {
-		option := strings.ToLower(text(condition + "." + query.Option))
+	if condition, ok := strings.CutSuffix(shortName, "."+query.High); ok && strings.HasPrefix(shortName, "filter#") {
+		option := strings.ToLower(valueOf(condition + "." + query.Option))
 		return option == "bt" || option == "nb"
 	}
-	switch own {
+	switch shortName {
 	case sourceconfig.NameDeletes, sourceconfig.NameLost, sourceconfig.NameRecovery, sourceconfig.NameRegex,
 		sourceconfig.NameReplacement,
 		sourceconfig.NameNullMessages, sourceconfig.NameBefore, sourceconfig.NameDeltaKind:
@@ -219,10 +225,10 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 	case sourceconfig.NameCursor:
 		return !tracked
 	case sourceconfig.NameLookback:
-		return text(sourceconfig.NameCursor) != ""
+		return valueOf(sourceconfig.NameCursor) != ""
 	}
-	if strings.HasPrefix(own, "subscription.") && own != sourceconfig.NameSubscription {
-		enabled, _ := setting.ParseBool(text(sourceconfig.NameSubscription))
+	if strings.HasPrefix(shortName, "subscription.") && shortName != sourceconfig.NameSubscription {
+		enabled, _ := setting.ParseBool(valueOf(sourceconfig.NameSubscription))
 		return enabled
 	}
 	return true

@@ -29,12 +29,13 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 	}
 	adviser := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
 	adviser.AddSuggested(settings)
-	adviser.Services()
+	adviser.RecommendServices()
 	sinkConfig := sinkconfig.Parse(adviser.Values)
 	var filterErrors []*wit.Error
-	all := sinkconfig.EntitySets(adviser.Values)
-	for _, configured := range all {
-		model := adviser.EntitySet(configured.Number, configured.Service, configured.Name, configured.Query, false)
+	entitySets := sinkconfig.EntitySets(adviser.Values)
+	for _, configured := range entitySets {
+		model := adviser.RecommendEntitySets(configured.Number, configured.Service, configured.Name, configured.Query,
+			false)
 		if model == nil {
 			continue
 		}
@@ -51,10 +52,10 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 		}
 		adviser.Recommend(config.InGroup(configured.Number, sinkconfig.NameTopic), probe.TopicsFor(configured.Name))
 	}
-	if len(filterErrors) > 0 && len(filterErrors) == len(all) {
+	if len(filterErrors) > 0 && len(filterErrors) == len(entitySets) {
 		adviser.AddError(filterErrors[0], sinkconfig.NameCheckFilter)
 	}
-	adviser.Choices()
+	adviser.RecommendAllowedValues()
 	adviser.Hide(func(name string) bool {
 		switch {
 		case name == sinkconfig.NameModeProperty:
