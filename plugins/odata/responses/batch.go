@@ -20,7 +20,7 @@ type sentBatch struct {
 	*requests.Delivery
 }
 
-// results returns the results of the rows. An error of the call fails the task and leaves the rows as they are.
+// results returns the results of the rows. An error fails the task, and the rows stay unwritten.
 func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
 	isSmallest := len(b.Targets) == 1
@@ -56,7 +56,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		single := *target
 		single.InBatch = false
 		return b.result(&single, response)
-	})
+	}), nil
 }
 
 // handleNoBatch handles a response that means that there is no $batch: the rows are sent one at a time. The service
@@ -92,7 +92,7 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 	})
 }
 
-// partResults handles a success: the response has parts, from the results of which the results of the rows follow.
+// partResults returns the results of the rows from the parts of a successful response, and learns from them.
 func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
@@ -112,7 +112,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	next := 0
 	allOwnChangesets := len(b.Targets) > 1
 	allWritten := true
-	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
+	results := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[next]
 		next++
 		if stopped && matched.message == nil && target.IsRepeatable(b.State) {
@@ -132,7 +132,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 		b.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
 	missing.learn()
-	return results, err
+	return results, nil
 }
 
 // missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
@@ -302,6 +302,7 @@ func (h responseHandler) partResult(target *requests.Target, matched outcome, no
 	return requeue(hint), nil
 }
 
+// unknownResult returns the result of a row of which nobody knows whether it was written.
 func (h responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if target.IsRepeatable(h.State) {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
@@ -331,7 +332,7 @@ func isPlainSuccess(message *batch.Message) bool {
 
 // resultOfEach is forEach for functions that may return an error of the call. Such an error rejects its row and fails
 // the task, and the other rows keep their results.
-func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
+func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult, error)) []wit.RowResult {
 	return b.forEach(func(target *requests.Target) wit.RowResult {
 		result, err := f(target)
 		if err == nil {
@@ -342,9 +343,10 @@ func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult,
 			rowErr.Kind = wit.ErrorConfig
 		}
 		return reject(&rowErr)
-	}), nil
+	})
 }
 
+// forEach returns the result of f for each row.
 func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit.RowResult {
 	results := make([]wit.RowResult, len(b.Targets))
 	for i := range b.Targets {

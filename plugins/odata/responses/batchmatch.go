@@ -30,8 +30,8 @@ func (b *sentBatch) match(document batch.Document) []outcome {
 		if !part.match(outcomes[row : row+len(rows)]) {
 			return make([]outcome, len(b.Targets))
 		}
-		row = row + len(rows)
-		operation = operation + part.operations
+		row += len(rows)
+		operation += part.operations
 	}
 	return outcomes
 }
@@ -61,7 +61,8 @@ type partResponse struct {
 	isRead         bool
 }
 
-// match returns false if a response belongs to another part. A changeset must be complete and consistent.
+// match sets the outcomes of the part's rows. It returns false if a response belongs to another part. A changeset must
+// be complete and consistent.
 func (p *partResponse) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	switch {
@@ -73,6 +74,7 @@ func (p *partResponse) match(outcomes []outcome) (ok bool) {
 	return p.matchOperations(outcomes)
 }
 
+// matchSingle matches a single message: the response to one operation, or to a failed changeset.
 func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (ok bool) {
 	failed := message.Status() >= 400
 	if operation, hasID := p.operationOf(message); hasID && !p.isRead {
@@ -92,6 +94,7 @@ func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (
 	return true
 }
 
+// matchOperations matches one message for each operation of a changeset.
 func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	allHaveIDs := true

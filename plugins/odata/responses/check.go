@@ -23,7 +23,6 @@ func (h responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !h.isNotFound(response)) {
 		return h.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
-	unknown := func(reason string) (wit.RowResult, error) { return unknownInsert(target, reason), nil }
 	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
 	filter := sinkconfig.NameCheckFilter + " is not set"
 	switch {
@@ -34,10 +33,11 @@ func (h responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	}
 	switch { // the first case that applies counts
 	case byKey && h.isNotFound(response) && h.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
-		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
+		return unknownInsert(target, "no entity found, and another response has shown that the service replaces keys; "+
+			filter), nil
 	case byKey && h.isNotFound(response) && hasInitialKey(target):
-		return unknown("no entity found, but the service may have replaced the record's initial key; " +
-			filter)
+		return unknownInsert(target, "no entity found, but the service may have replaced the record's initial key; "+
+			filter), nil
 	case target.Operation == requests.ProbeService, target.Operation != requests.Find && h.isNotFound(response):
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	case target.Operation == requests.LookUpForUpsert:
@@ -53,10 +53,11 @@ func (h responseHandler) checkResult(target *requests.Target, response *wit.Resp
 		// Sending it again does no harm: the service recognizes the RequestID.
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}
-	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
-		"created it, or changed it since")
+	return unknownInsert(target, "the entity exists, but its "+field+
+		" differs from the record: another client may have created it, or changed it since"), nil
 }
 
+// unknownInsert rejects a row because nobody knows whether its insert was applied.
 func unknownInsert(target *requests.Target, reason string) wit.RowResult {
 	return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + reason})
 }
@@ -97,8 +98,9 @@ func hasInitialKey(target *requests.Target) bool {
 	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
 }
 
-// difference returns a property with different values, "document" if nothing was comparable, "" if all are equal. Only
-// scalars that both contain are compared, by value: 1.50 equals 1.5, and trailing blanks are ignored.
+// difference returns a property with different values, "document" if nothing was comparable, "" if all values are
+// equal. It compares only scalars that both entities contain, by value: 1.50 equals 1.5, and trailing blanks are
+// ignored.
 func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	compared := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
 	nested := func(parsed jsontext.Value) bool {
@@ -146,23 +148,23 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 	plain := func(text string) string { // JSON has milliseconds, with or without a zone
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	one := plain(sent.Text)
-	other := plain(found.Text)
+	sentText := plain(sent.Text)
+	foundText := plain(found.Text)
 	property := set.Type.Property(name)
-	if one == other || property == nil || property.Type.Primitive == edm.String {
-		return one == other
+	if sentText == foundText || property == nil || property.Type.Primitive == edm.String {
+		return sentText == foundText
 	}
 	switch property.Type.Primitive {
 	case edm.Single: // services differ in the number of digits
-		x, errX := strconv.ParseFloat(one, 32)
-		y, errY := strconv.ParseFloat(other, 32)
+		x, errX := strconv.ParseFloat(sentText, 32)
+		y, errY := strconv.ParseFloat(foundText, 32)
 		return errX == nil && errY == nil && x == y
 	case edm.Decimal:
-		if !plainNumbers(one, other) {
+		if !plainNumbers(sentText, foundText) {
 			return false
 		}
 	}
-	order, ok := value.Compare(property.Type.Primitive, one, other)
+	order, ok := value.Compare(property.Type.Primitive, sentText, foundText)
 	return ok && order == 0
 }
 

@@ -5,5 +5,5 @@
 //
 // Invariants: a response counts for a row only if the service itself sent it, not a gateway. A row whose request may
 // have been applied is never encoded again unless that does no harm (RATIONALE.md P19). An error of the call fails the
-// task and leaves the rows as they are.
+// task, and the rows stay unwritten.
 package responses

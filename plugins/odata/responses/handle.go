@@ -8,13 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// responseHandler decides on rows by a response and by the known capabilities of the services, which it updates.
+// responseHandler decides on rows by a response and by the capabilities of the services, and updates the capabilities.
 type responseHandler struct{ *capabilities.State }
 
-// Handle returns the results of the rows of a delivery.
-func Handle(known *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
-	handler := responseHandler{known}
-	LearnVersion(known, delivery.ServiceIndex, response)
+// Handle returns the results of the rows of a delivery, and records in the state what the response shows of the
+// service.
+func Handle(state *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
+	handler := responseHandler{state}
+	LearnVersion(state, delivery.ServiceIndex, response)
 	defer handler.learnAnswer(delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
 		sent := sentBatch{handler, delivery}

@@ -57,26 +57,26 @@ func (h responseHandler) learnKeys(target *requests.Target, location string) {
 	if !ok {
 		return
 	}
-	found, ok := target.Set.KeyLiterals(location)
+	created, ok := target.Set.KeyLiterals(location)
 	if !ok {
 		return
 	}
-	before := h.SetCapabilities[target.Set.CapabilityIndex]
-	now := &h.SetCapabilities[target.Set.CapabilityIndex]
+	previous := h.SetCapabilities[target.Set.CapabilityIndex]
+	current := &h.SetCapabilities[target.Set.CapabilityIndex]
 	for i := range sent {
-		if isReplaced(sent[i], found[i]) {
-			now.ReplacesInitialKeys = now.ReplacesInitialKeys || encode.IsInitial(sent[i].Text)
-			now.ReplacesKeys = now.ReplacesKeys || !encode.IsInitial(sent[i].Text)
+		if isReplaced(sent[i], created[i]) {
+			current.ReplacesInitialKeys = current.ReplacesInitialKeys || encode.IsInitial(sent[i].Text)
+			current.ReplacesKeys = current.ReplacesKeys || !encode.IsInitial(sent[i].Text)
 		}
 	}
-	if *now == before {
+	if *current == previous {
 		return
 	}
-	text := target.Name() + ": the service created " + location + " for an entity with the key " + target.Predicate
-	if now.ReplacesKeys {
-		text += ": it replaces keys, so later records with that key would concern another entity, and fail"
+	message := target.Name() + ": the service created " + location + " for an entity with the key " + target.Predicate
+	if current.ReplacesKeys {
+		message += ": it replaces keys, so later records with that key would concern another entity, and fail"
 	}
-	sdk.Log(wit.LevelWarn, text)
+	sdk.Log(wit.LevelWarn, message)
 }
 
 // isReplaced reports whether a service replaced a key value. Padding, other case and trimmed blanks are no replacement.
@@ -98,6 +98,7 @@ func (h responseHandler) learnIfMatch(target *requests.Target) {
 	match := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	switch {
 	case h.UseETags || h.NoIfMatch || *match != capabilities.IfMatchUnknown:
+		// nothing to learn: no If-Match: * was sent, or the answer is known
 	case target.Hint.NoIfMatch:
 		*match = capabilities.IfMatchRejected
 	default:

@@ -20,7 +20,7 @@ func headerOf(response *wit.Response, name string) string {
 	return ""
 }
 
-// headersOf is [headerOf] as a function of the name.
+// headersOf returns a function that returns the headers of a response by their names.
 func headersOf(response *wit.Response) func(name string) string {
 	return func(name string) string { return headerOf(response, name) }
 }
@@ -74,15 +74,16 @@ func retryAfter(response *wit.Response) uint32 {
 }
 
 func logServiceMessages(name string, response *wit.Response) {
-	if text := headerOf(response, "sap-message"); text != "" {
-		sdk.Log(messageLevel(text), name+": "+odataerror.Excerpt([]byte(text)))
+	if message := headerOf(response, "sap-message"); message != "" {
+		sdk.Log(messageLevel(message), name+": "+odataerror.Excerpt([]byte(message)))
 	}
 }
 
 func messageLevel(message string) wit.Level {
-	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
+	normalized := strings.ToLower(strings.Join(strings.Fields(message), ""))
 	for _, severity := range []string{"warning", "error"} {
-		if strings.Contains(text, `"severity":"`+severity) || strings.Contains(text, "<severity>"+severity) {
+		inJSON := strings.Contains(normalized, `"severity":"`+severity)
+		if inJSON || strings.Contains(normalized, "<severity>"+severity) {
 			return wit.LevelWarn
 		}
 	}

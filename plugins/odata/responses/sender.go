@@ -139,6 +139,7 @@ func mayRejectAddress(target *requests.Target, response *wit.Response) bool {
 	switch target.Operation {
 	case requests.Delete, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge,
 		requests.UpsertPatch, requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
+		// the address contains the key
 	default:
 		return false
 	}
