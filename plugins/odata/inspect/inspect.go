@@ -41,11 +41,12 @@ var (
 		setting.Alias("entity-set"))
 )
 
+// arguments are the options of a command.
 type arguments struct {
-	root     string
+	root     string // path of the service
 	set      string
 	prefix   string
-	link     string
+	link     string // URL of a subscription
 	rows     int
 	settings []wit.Setting // of the connector
 }
@@ -81,37 +82,38 @@ var Commands = []Command{
 			setting.Required(), setting.Alias("url"))}}, deleteSubscription},
 }
 
-// Run runs the command with this name; settings belong to the connector.
+// Run runs the command with this name. settings are the connector's.
 func Run(name string, options, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
-	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
-	if at < 0 {
+	index := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
+	if index < 0 {
 		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + name +
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
 	args := arguments{rows: 10, settings: settings}
-	command := &Commands[at]
+	command := &Commands[index]
 	for i := range command.Options {
 		option := &command.Options[i]
-		text := valueOf(options, option.Names())
+		argument := valueOf(options, option.Names())
 		switch {
-		case text == "" && setting.IsRequired(option):
+		case argument == "" && setting.IsRequired(option):
 			return wit.CommandResult{}, odataerror.ForSetting(option.Name,
 				name+" needs -"+option.Name+": "+option.Documentation)
-		case text == "":
+		case argument == "":
+			// not given: the default applies
 		case option.Name == optionService:
-			args.root = service.Path(text)
+			args.root = service.Path(argument)
 		case option.Name == optionSet:
-			args.set = strings.Trim(text, "/")
+			args.set = strings.Trim(argument, "/")
 		case option.Name == optionPrefix:
-			args.prefix = text
+			args.prefix = argument
 		case option.Name == optionURL:
-			args.link = text
+			args.link = argument
 		default:
-			n, ok := setting.ParseInt(wit.KindInt, text)
+			n, ok := setting.ParseInt(wit.KindInt, argument)
 			if !ok || n < 1 || n > maxPeeked {
-				return wit.CommandResult{}, odataerror.ForSetting(optionRows, setting.Invalid(optionRows, text,
+				return wit.CommandResult{}, odataerror.ForSetting(optionRows, setting.Invalid(optionRows, argument,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
 			args.rows = int(n)

@@ -46,8 +46,8 @@ func (t *pageTrail) add(target string) error {
 // printableAddress returns a target for a message. It hides the values of query options that OData does not define,
 // because they may be secrets.
 func printableAddress(target string) string {
-	path, query, found := strings.Cut(target, "?")
-	if found {
+	path, query, hasQuery := strings.Cut(target, "?")
+	if hasQuery {
 		options := strings.Split(query, "&")
 		for i, option := range options {
 			name, value, _ := strings.Cut(option, "=")

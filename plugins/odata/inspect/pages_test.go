@@ -71,8 +71,8 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = Subscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
-					func(*notifications.Subscription, func(string) (string, error)) error {
+				err = VisitSubscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
+					func(*notifications.Subscription, ResolveFunc) error {
 						calls++
 						if calls > 100 {
 							return endless

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// peek returns the first rows of an entity set, with the names and types of their fields.
 func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	feed, err := feedOf(prober, args)
 	if err != nil {
@@ -80,8 +81,8 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 		member("fields", fields), member("rows", printable))), nil
 }
 
-// addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
-func addRows(reader *feedreader.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
+// addRows decodes a page of the set, or of expanded rows, and adds its rows until there are limit rows.
+func addRows(reader *feedreader.Reader, tag string, body []byte, rows *jsontext.Value, limit int) error {
 	feed := reader.Feed
 	fail := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorData, Message: "entity set " + feed.Set + " of " + feed.Service + ": " +
@@ -106,7 +107,7 @@ func addRows(reader *feedreader.Reader, tag string, body []byte, rows *jsontext.
 		if err != nil {
 			return fail(err)
 		}
-		if len(rows.Items) < most {
+		if len(rows.Items) < limit {
 			rows.Items = append(rows.Items, jsonValue(feed.Value.Nodes, 0, v))
 		}
 	}
@@ -177,6 +178,7 @@ func jsonFloat(f float64, bits int) jsontext.Value {
 	return jsonNumber(strconv.FormatFloat(f, 'g', -1, bits))
 }
 
+// typeOf describes the type of a schema node, for the user.
 func typeOf(nodes []wit.SchemaNode, node uint32) string {
 	n := &nodes[node]
 	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",

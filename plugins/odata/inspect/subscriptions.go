@@ -18,10 +18,12 @@ import (
 // EscapedSegment encodes a name as path segment of the notification listener, as the host does.
 func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, name)) }
 
-// Subscriptions calls each for the subscriptions in a collection of a service, page by page. resolve turns a link into
-// a target.
-func Subscriptions(prober *probe.Prober, values setting.Values, root, collection string,
-	each func(s *notifications.Subscription, resolve func(link string) (string, error)) error) error {
+// ResolveFunc turns a link of a service into the target of a request.
+type ResolveFunc func(link string) (target string, err error)
+
+// VisitSubscriptions calls visit for each subscription in a collection of a service, page by page.
+func VisitSubscriptions(prober *probe.Prober, values setting.Values, root, collection string,
+	visit func(subscription *notifications.Subscription, resolve ResolveFunc) error) error {
 	subject := "subscriptions of " + root
 	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: subject + ": " + err.Error()} }
 	trail := pageTrail{list: subject}
@@ -43,7 +45,7 @@ func Subscriptions(prober *probe.Prober, values setting.Values, root, collection
 			return sourceconfig.Origin(values).Resolve(link, "", answer.Target)
 		}
 		for i := range page {
-			if err := each(&page[i], resolve); err != nil {
+			if err := visit(&page[i], resolve); err != nil {
 				return fail(err)
 			}
 		}
@@ -66,22 +68,23 @@ func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResul
 	if collection == "" {
 		return wit.CommandResult{}, odataerror.ForSetting(optionService,
 			"the service "+args.root+" accepts no subscriptions: it has no entity set "+
-				""+feedreader.DefaultSubscriptionSet)
+				feedreader.DefaultSubscriptionSet)
 	}
 	list := jsontext.NewArray()
-	err = Subscriptions(prober, values, args.root, collection, func(subscription *notifications.Subscription,
-		resolve func(string) (string, error)) error {
+	add := func(subscription *notifications.Subscription, resolve ResolveFunc) error {
 		if target, err := resolve(subscription.Target); err == nil {
 			subscription.Target = target
 		}
 		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("id", subscription.ID),
 			probe.TextMember("collection", subscription.Collection),
-			probe.TextMember("changeType", subscription.ChangeType), probe.TextMember("deliveryAddress",
-				subscription.Address),
-			probe.TextMember("user", subscription.User), probe.TextMember("updated", subscription.Updated),
+			probe.TextMember("changeType", subscription.ChangeType),
+			probe.TextMember("deliveryAddress", subscription.Address),
+			probe.TextMember("user", subscription.User),
+			probe.TextMember("updated", subscription.Updated),
 			probe.TextMember("url", subscription.Target)))
 		return nil
-	})
+	}
+	err = VisitSubscriptions(prober, values, args.root, collection, add)
 	return probe.JSONResult(list), err
 }
 

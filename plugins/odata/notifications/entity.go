@@ -34,12 +34,12 @@ type Entity struct {
 	*feedreader.Reader
 	// predicate is the key predicate, "" for a document.
 	predicate       string
-	entities        int
-	notifiedDeleted bool
-	fromStore       bool
+	entities        int  // rows that were decoded
+	notifiedDeleted bool // the notification reports that the entity was deleted
+	fromStore       bool // SAP's notification store named the entity
 }
 
-// Base returns the reader.
+// Base returns the reader, which the page's owner ends.
 func (e *Entity) Base() *feedreader.Reader { return e.Reader }
 
 func (e *Entity) set() Set { return Set{e.Feed} }
@@ -111,6 +111,7 @@ func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
 	return result, ended, nil
 }
 
+// addRows moves the decoded rows into the result and requests the rest of expanded rows.
 func (e *Entity) addRows(result *wit.DecodeResult) error {
 	f := e.set()
 	change := feedreader.ChangeUnknown

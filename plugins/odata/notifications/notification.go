@@ -18,17 +18,18 @@ import (
 // documented: accepted are entries of its notification store (type Notification, link `via` to the entity), the entity
 // itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or without a body.
 type notificationEntry struct {
-	address    string
-	term       string
-	via        string
+	address    string // URL of the entry
+	term       string // qualified entity type
+	via        string // URL of the entity that a notification is about
 	properties map[string]string
-	inline     []notificationEntry
+	inline     []notificationEntry // the entities themselves
 }
 
-const maxNested = 8
+const maxNested = 8 // levels of inline entries
 
 func (n *notificationEntry) text(name string) string { return n.properties[name] }
 
+// readEntries returns the entries of a document, which may be a feed or a single entry, and the next link of the feed.
 func readEntries(body []byte) (entries []notificationEntry, next string, err error) {
 	v, err := document.Parse(body)
 	if err != nil {
@@ -54,8 +55,8 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 	n := notificationEntry{address: v.Get("__metadata", "uri").Text, term: v.Get("__metadata", "type").Text,
 		properties: map[string]string{}}
 	for _, name := range []string{"title", "updated", "user"} { // a property of that name takes precedence
-		if text := v.Get("__metadata", name).Text; text != "" {
-			n.properties[name] = text
+		if property := v.Get("__metadata", name).Text; property != "" {
+			n.properties[name] = property
 		}
 	}
 	for _, member := range v.Members {
@@ -86,6 +87,7 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 	return n
 }
 
+// isNotification reports whether the entry is a notification, not an entity.
 func (n *notificationEntry) isNotification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
@@ -112,19 +114,20 @@ func HandleNotification(o *feedreader.Context, n wit.Notification) ([]wit.Trigge
 		feedreader.Clip(path)}
 }
 
+// triggers returns one trigger for each entry in delta mode, one for each entity in full mode.
 func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
-	notes, err := f.entries(n)
+	entries, err := f.entries(n)
 	if err != nil {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": a notification cannot be read: " +
 			err.Error()}
 	}
 	var triggers []wit.Trigger
-	for i := range notes {
-		one := &notes[i]
+	for i := range entries {
+		entry := &entries[i]
 		trigger := wit.Trigger{Feed: number, AnswerWhenStored: f.NotificationOnly()}
-		if one.isNotification() {
-			trigger.Ident = one.text("ID")
-			if collection := one.text("collection"); collection != "" && collection != f.Set {
+		if entry.isNotification() {
+			trigger.Ident = entry.text("ID")
+			if collection := entry.text("collection"); collection != "" && collection != f.Set {
 				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": received a notification of " +
 					strconv.Quote(feedreader.Clip(collection)) +
 					", which is another entity set"}
@@ -134,12 +137,12 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 			triggers = append(triggers, trigger)
 			continue
 		}
-		tokens, err := f.tokens(one)
+		tokens, err := f.tokens(entry)
 		if err != nil {
 			return nil, err
 		}
 		for _, trigger.Token = range tokens {
-			if trigger.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
+			if trigger.Token != "" && strings.EqualFold(entry.text("changeType"), "deleted") {
 				trigger.Token += deletedSuffix
 			}
 			triggers = append(triggers, trigger)
@@ -156,33 +159,35 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 	return triggers, nil
 }
 
+// entries returns the entries in the body of a notification or, without a body, an entry from its headers.
 func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 	data := feedreader.HeaderValue(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
-		notes, next, err := readEntries(n.Body)
-		if err == nil && len(notes) == 0 {
+		entries, next, err := readEntries(n.Body)
+		if err == nil && len(entries) == 0 {
 			err = errors.New("expected an entry, found none")
 		}
 		if next != "" { // there are more entries
-			notes = append(notes, notificationEntry{term: "Notification"})
+			entries = append(entries, notificationEntry{term: "Notification"})
 		}
-		return notes, err
+		return entries, err
 	}
 	if data == "" && feedreader.HeaderValue(n.Headers, pokeTitle) == "" &&
 		feedreader.HeaderValue(n.Headers, pokeEntries) == "" {
 		return nil, errors.New("expected a body or a header " + pokeData + ", found neither")
 	}
-	one := notificationEntry{term: "Notification", properties: map[string]string{}}
+	entry := notificationEntry{term: "Notification", properties: map[string]string{}}
 	if data != "" {
-		one.via = data
+		entry.via = data
 		if strings.HasPrefix(data, "(") {
-			one.via = f.Address + data
+			entry.via = f.Address + data
 		}
 	}
-	return []notificationEntry{one}, nil
+	return []notificationEntry{entry}, nil
 }
 
-// tokens returns the key predicates of the entities. If there is none, the whole set is read again.
+// tokens returns the key predicates of the entities. If the notification names no entity, the only token is "", which
+// reads the whole set again.
 func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	entities := []notificationEntry{*n}
 	if n.isNotification() {
@@ -210,6 +215,7 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	return tokens, nil
 }
 
+// keysOf returns the parts of an entity's key, from its address or else from its properties.
 func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 	set, _, err := uri.ParsePredicate(n.address)
 	if err == nil && set != f.Set && set != f.Address && !strings.HasSuffix(f.Address, "."+set) {
@@ -221,12 +227,12 @@ func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
 	}
 	keys := []uri.Key{}
 	for _, name := range f.EntityType().Key {
-		text, ok := n.properties[name]
+		property, ok := n.properties[name]
 		if !ok {
 			return nil, errors.New("expected the property " + name + " or an address with a key, found neither")
 		}
 		p := f.EntityType().Property(name)
-		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
+		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: property}})
 	}
 	return f.Keys.ParseAddress(string(uri.AppendPredicate([]byte(f.Address), keys)))
 }

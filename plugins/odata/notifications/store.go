@@ -19,25 +19,26 @@ import (
 const (
 	StoreTarget     = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
 	StoreTag        = "notification store"
-	storeDuringLoad = ", amid a load"
+	storeDuringLoad = ", amid a load" // suffix of StoreTag if a load was not finished
 	// If the store exceeds these limits, the whole set is read again.
 	maxStorePages    = 8
 	maxStoreEntities = 10_000
 )
 
+// storeState is the progress of reading the store.
 type storeState struct {
-	loading bool
-	pages   int
-	tokens  []string
+	loading bool     // a load is not finished, and continues afterwards
+	pages   int      // pages of the store that were read
+	tokens  []string // key predicates of the entities that the store names
 	seen    map[string]bool
 	// foreign counts entities of a set with the same name under another path, such as example. foreignSimilar means
 	// that the service has the same name too.
 	foreign        int
 	example        string
 	foreignSimilar bool
-	remaining      int
-	read           int
-	token          string
+	remaining      int    // entities to read. Zero means that the store itself is being read.
+	read           int    // entities that were read
+	token          string // key predicate of the entity that is being read
 }
 
 // FetchStore requests the stored notifications.
@@ -113,6 +114,7 @@ func (s *Store) beginLinked(target string) {
 	s.Response = wit.Response{ReceivedAt: s.Response.ReceivedAt, Target: target}
 }
 
+// readStore collects a page of the store. After the last page it requests the entities.
 func (s *Store) readStore(status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
 	state := &s.storeState
 	set := s.set()
@@ -159,9 +161,7 @@ func (s *Store) readStore(status uint16, chunk []byte, last bool) (result wit.De
 		return result, false, nil
 	}
 	elsewhere := strconv.Itoa(state.foreign) + " entities of a set " + set.Set + " that are not below " +
-		set.Service +
-		", such as " +
-		strconv.Quote(feedreader.Clip(state.example))
+		set.Service + ", such as " + strconv.Quote(feedreader.Clip(state.example))
 	if state.foreignSimilar && len(state.tokens) == 0 {
 		return s.reloadSet("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if state.foreign > 0 {
@@ -203,6 +203,7 @@ func (s *Store) addEntries(entries []notificationEntry) error {
 
 const maxStoreBody = 32 << 20
 
+// reloadSet gives up the store, and reads the whole set.
 func (s *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
 	sdk.Log(wit.LevelWarn, s.set().Label()+": SAP's notification store is not used: "+reason+
 		"; the set is read again, and rows deleted in the meantime are not reported")
@@ -244,16 +245,16 @@ func sameSet(address, to string) bool {
 // hasSameNames reports whether a URL has the names of the feed's service and set: it may be the same by another path.
 func (f Set) hasSameNames(address string) bool {
 	path := pathSegments(address)
-	own := pathSegments(f.Service + "/" + f.Set)
-	n := min(2, len(own), len(path))
-	return slices.EqualFunc(path[len(path)-n:], own[len(own)-n:], strings.EqualFold)
+	feedPath := pathSegments(f.Service + "/" + f.Set)
+	n := min(2, len(feedPath), len(path))
+	return slices.EqualFunc(path[len(path)-n:], feedPath[len(feedPath)-n:], strings.EqualFold)
 }
 
 func pathSegments(address string) []string {
 	path, _, _ := strings.Cut(address, "(")
-	if _, rest, ok := strings.Cut(path, "://"); ok {
-		if i := strings.IndexByte(rest, '/'); i >= 0 {
-			path = rest[i:]
+	if _, afterScheme, ok := strings.Cut(path, "://"); ok {
+		if i := strings.IndexByte(afterScheme, '/'); i >= 0 {
+			path = afterScheme[i:]
 		}
 	}
 	list := strings.Split(strings.Trim(path, "/"), "/")

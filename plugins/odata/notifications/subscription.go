@@ -16,8 +16,18 @@ import (
 
 var changeTypes = []string{"created", "updated", "deleted"}
 
-// Subscription is a subscription of the service.
-type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
+// Subscription is a subscription as the service lists it.
+type Subscription struct {
+	ID         string
+	Target     string // URL of the subscription
+	Collection string // entity set
+	ChangeType string // created, updated or deleted, several with commas between them
+	Address    string // to which the service sends notifications
+	User       string
+	Updated    string
+	filter     string // condition on changed entities, "" for all changes
+	persist    string // true if SAP's notification store keeps the notifications
+}
 
 // SameAddress compares addresses: host and channel case-insensitively, the path with connector and feed exactly.
 func SameAddress(a, b string) bool {
@@ -39,8 +49,8 @@ func SameAddress(a, b string) bool {
 // Delivers reports whether the subscription delivers all changes of a type to an address.
 func (s *Subscription) Delivers(set, changeType, address string) bool {
 	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
-		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {
-			return strings.EqualFold(strings.TrimSpace(one), changeType)
+		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(delivered string) bool {
+			return strings.EqualFold(strings.TrimSpace(delivered), changeType)
 		})
 }
 
@@ -62,22 +72,30 @@ func ReadSubscriptions(subject string, a *wit.Response) (list []Subscription, ne
 	}
 	for i := range entries {
 		e := &entries[i]
-		list = append(list, Subscription{ID: e.text("ID"), Target: e.address, Collection: e.text("collection"),
+		list = append(list, Subscription{
+			ID:         e.text("ID"),
+			Target:     e.address,
+			Collection: e.text("collection"),
 			ChangeType: e.text("changeType"),
-			Address:    e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"),
-			User: e.text("user"), Updated: e.text("updated")})
+			Address:    e.text("deliveryAddress"),
+			User:       e.text("user"),
+			Updated:    e.text("updated"),
+			filter:     e.text("filter"),
+			persist:    e.text("persistNotifications"),
+		})
 	}
 	return list, next, nil
 }
 
+// Phases of [Subscribe], by which its state starts.
 const (
-	phaseList = iota
-	phaseCreate
-	phaseVerify
+	phaseList   = iota // list the subscriptions
+	phaseCreate        // create the missing ones
+	phaseVerify        // list them again
 )
 
-// Subscribe lists the subscriptions, creates the missing ones and lists them again, because a 201 proves nothing.
-// address is the path of the listener.
+// Subscribe lists the subscriptions, creates the missing subscriptions and lists them again, because a 201 proves
+// nothing. address is the path of the listener. The result lists the change types with the IDs of their subscriptions.
 func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	set := Set{feed}
@@ -93,8 +111,8 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	}
 	r := pack.NewReader(state)
 	phase := r.Int()
-	found := r.Strings()
-	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
+	ids := r.Strings()
+	if !r.Done() || len(ids) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
 	for i := range answers {
@@ -116,19 +134,19 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	set.matchSubscriptions(list, deliveryAddress, found)
+	set.matchSubscriptions(list, deliveryAddress, ids)
 	if next != "" {
 		target, err := context.Origin.Resolve(next, "", answers[0].Target)
 		if err != nil {
 			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: subject + ": " + err.Error()}
 		}
-		return set.listSubscriptions(set.Query.AppendTo(target), phase, found), nil
+		return set.listSubscriptions(set.Query.AppendTo(target), phase, ids), nil
 	}
-	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
+	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), ids)}
 	var names, missing []string
 	for i, changeType := range changeTypes {
-		names = append(names, changeType+" "+found[i])
-		if found[i] != "" {
+		names = append(names, changeType+" "+ids[i])
+		if ids[i] != "" {
 			continue
 		}
 		missing = append(missing, changeType)
@@ -145,21 +163,21 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	return wit.CallResult{Pending: need}, nil
 }
 
-// matchSubscriptions sets the missing IDs of found, one for each change type.
-func (f Set) matchSubscriptions(list []Subscription, address string, found []string) {
+// matchSubscriptions sets the missing ids, one for each change type, from a page of the service's subscriptions.
+func (f Set) matchSubscriptions(list []Subscription, address string, ids []string) {
 	for _, s := range list {
 		for i, changeType := range changeTypes {
-			if found[i] == "" && s.Delivers(f.Set, changeType, address) &&
+			if ids[i] == "" && s.Delivers(f.Set, changeType, address) &&
 				(!f.UsesNotificationStore() || s.persist == "true") {
-				found[i] = s.ID
+				ids[i] = s.ID
 			}
 		}
 	}
 }
 
-func (f Set) listSubscriptions(target string, phase int, found []string) wit.CallResult {
+func (f Set) listSubscriptions(target string, phase int, ids []string) wit.CallResult {
 	return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{ListRequest(target)},
-		State: pack.Strings(pack.Int(nil, phase), found)}}
+		State: pack.Strings(pack.Int(nil, phase), ids)}}
 }
 
 func (f Set) createRequest(target, changeType, address string) wit.Request {

@@ -36,7 +36,7 @@ func Declare() wit.Command {
 // Retirement ends what a connector has opened.
 type Retirement struct {
 	V       setting.Values
-	entries []sourceconfig.EntitySetConfig
+	entries []sourceconfig.EntitySetConfig // in delta mode, or with a subscription
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
@@ -44,12 +44,21 @@ type Retirement struct {
 	subscriptions []subscription
 }
 
-// queue is the delta queue of an entity set. function ends it, "" if the service keeps no queue.
-type queue struct{ service, set, function string }
+// queue is the delta queue of an entity set.
+type queue struct {
+	service  string
+	set      string
+	function string // ends the queue, "" if the service keeps no queue
+}
 
-type subscription struct{ service, collection, target, changeType string }
+type subscription struct {
+	service    string
+	collection string // entity set
+	target     string // path of the subscription
+	changeType string
+}
 
-// Retire ends everything when a connector is deleted.
+// Retire ends all queues and subscriptions of a deleted connector. The result is their number, as text.
 func Retire(settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.CallResult, error) {
 	r := newRetirement(settings, addresses)
 	if len(r.entries) == 0 {
@@ -124,15 +133,15 @@ func (r *Retirement) run(prober *probe.Prober) (err error) {
 		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
-		err = cmp.Or(err, inspect.Subscriptions(prober, r.V, path, collection, func(one *notifications.Subscription,
-			resolve func(string) (string, error)) error {
-			if !r.OwnsAddress(one.Address) {
+		add := func(listed *notifications.Subscription, resolve inspect.ResolveFunc) error {
+			if !r.OwnsAddress(listed.Address) {
 				return nil
 			}
-			target, err := resolve(one.Target)
-			r.subscriptions = append(r.subscriptions, subscription{path, one.Collection, target, one.ChangeType})
+			target, err := resolve(listed.Target)
+			r.subscriptions = append(r.subscriptions, subscription{path, listed.Collection, target, listed.ChangeType})
 			return err
-		}))
+		}
+		err = cmp.Or(err, inspect.VisitSubscriptions(prober, r.V, path, collection, add))
 	}
 	if err != nil {
 		return err
@@ -148,6 +157,7 @@ func (r *Retirement) run(prober *probe.Prober) (err error) {
 	return err
 }
 
+// endQueue calls the function that ends the delta queue of an entity set, if there is one.
 func (r *Retirement) endQueue(prober *probe.Prober, config sourceconfig.EntitySetConfig, m *edm.Model) error {
 	feed, err := feedreader.New(config, m)
 	if err != nil {
@@ -178,9 +188,9 @@ func (r *Retirement) endQueue(prober *probe.Prober, config sourceconfig.EntitySe
 
 // OwnsAddress reports whether notifications to an address are for this connector.
 func (r *Retirement) OwnsAddress(address string) bool {
-	to := sourceconfig.DeliveryPrefix(r.V)
-	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
-		ownAddress := to + path
+	prefix := sourceconfig.DeliveryPrefix(r.V)
+	return prefix != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
+		ownAddress := prefix + path
 		if strings.HasSuffix(path, "/") {
 			return len(address) > len(ownAddress) && notifications.SameAddress(address[:len(ownAddress)], ownAddress)
 		}
@@ -188,6 +198,7 @@ func (r *Retirement) OwnsAddress(address string) bool {
 	})
 }
 
+// terminated returns the number of ended queues.
 func (r *Retirement) terminated() (n int) {
 	for _, q := range r.queues {
 		if q.function != "" {
