@@ -34,11 +34,13 @@ func init() {
 
 func main() {}
 
+// plugin is the source with its commands. Apart from the open pages, its fields are caches.
 type plugin struct {
 	contexts feedreader.Cache
 	pages    pages
 }
 
+// Describe returns the connector class and its settings.
 func (p *plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-source", Version: version,
 		Documentation: "Reads entity sets of OData v2 services.",
@@ -48,6 +50,7 @@ func (p *plugin) Describe() wit.Description {
 			Settings:      sourceconfig.Table.Keys(), Prefixes: config.Prefixes}}}
 }
 
+// Validate checks settings, with the service if online is true.
 func (p *plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
@@ -60,15 +63,18 @@ func (p *plugin) Validate(component string, settings []wit.Setting, online bool,
 	return wit.ValidateResult{Done: &examined}, nil
 }
 
+// Plan distributes the entity sets over tasks.
 func (p *plugin) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
 	return plan(component, settings, maxTasks)
 }
 
+// Open requests the metadata of the services and returns the context with all feeds.
 func (p *plugin) Open(component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
 	return open(component, settings, answers)
 }
 
+// HandleNotification turns a notification of a service into triggers for its feed.
 func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	o, err := p.contexts.Get(context)
 	if err != nil {
@@ -77,6 +83,7 @@ func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.T
 	return notifications.HandleNotification(o, n)
 }
 
+// Subscribe creates the subscriptions of a feed that are missing. address is the path of the listener.
 func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	o, f, err := p.contexts.Feed(context, number)
@@ -86,7 +93,7 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 	return notifications.Subscribe(o, f, address, state, answers)
 }
 
-// Progress reads what the offset says of its load.
+// Progress returns the progress of a load, as far as its offset contains it.
 func (p *plugin) Progress(_ []byte, _ uint32, offset []wit.OffsetEntry) *wit.LoadProgress {
 	if delta.IsDeltaOffset(offset) {
 		return delta.Progress(offset)
@@ -94,7 +101,7 @@ func (p *plugin) Progress(_ []byte, _ uint32, offset []wit.OffsetEntry) *wit.Loa
 	return feedreader.Progress(offset)
 }
 
-// Keys returns what the host does with the keys of the next page.
+// Keys returns how the host uses the keys of the next page: it collects, compares or ignores them.
 func (p *plugin) Keys(context []byte, number uint32, offset []wit.OffsetEntry) wit.KeysUse {
 	feed := p.deltaFeed(context, number, offset)
 	if feed == nil {
@@ -125,6 +132,7 @@ func (p *plugin) deltaFeed(context []byte, number uint32, offset []wit.OffsetEnt
 	return feed
 }
 
+// Retire ends the delta queues and subscriptions of a deleted connector.
 func (p *plugin) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {

@@ -26,7 +26,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, r
 	return step, err
 }
 
-// withLearned copies what an offset contains about the service to the next one.
+// withLearned copies to the next offset what the offset contains about the service.
 func withLearned(feed *feedreader.Feed, offset []wit.OffsetEntry, next *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	feed.AddGuidCase(next, offset)
 	return feedreader.WithFormat(feedreader.FormatRefused(offset), next)
@@ -92,17 +92,17 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 	target, repeats := feed.Paging.Request(current)
 	position := current.Fields()
 	return wit.NextAction{Fetch: &wit.Fetch{Request: feed.Request("", target), Position: &position,
-			RepeatsExactly: repeats}},
-		nil
+		RepeatsExactly: repeats}}, nil
 }
 
-// withoutLoad returns what follows a complete load instead of another one, or nil.
+// withoutLoad returns the action after a complete load if the set is not read again now. Nil means that it is.
 func withoutLoad(feed *feedreader.Feed, complete int64, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) *wit.NextAction {
-	due := reason.Poll != nil || reason.Trigger != nil || (reason.Start != nil && feed.Cron == "" &&
-		now-complete >= int64(feed.Period)*1000)
+	periodPassed := feed.Cron == "" && now-complete >= int64(feed.Period)*1000
+	due := reason.Poll != nil || reason.Trigger != nil || (reason.Start != nil && periodPassed)
 	switch {
 	case reason.Snapshot != nil:
+		// a snapshot always reads the set
 	case feed.NotificationOnly() && reason.Trigger != nil && *reason.Trigger != "":
 		return wit.Ptr(notifications.Set{Feed: feed}.FetchEntity(*reason.Trigger, offset))
 	case feed.NotificationOnly() && reason.Trigger == nil && (reason.Start == nil ||
@@ -110,6 +110,7 @@ func withoutLoad(feed *feedreader.Feed, complete int64, offset []wit.OffsetEntry
 		logNothingToRead(feed, reason, complete, "and entities that notifications name are read")
 		return &wit.NextAction{Idle: wit.Set}
 	case feed.NotificationOnly():
+		// the set is read: a notification names no entity, or a start catches up
 	case feed.Period < 0 && feed.Cron == "":
 		logNothingToRead(feed, reason, complete, "and nothing more is read (exec-period=-1)")
 		return &wit.NextAction{Finished: wit.Set}
@@ -127,7 +128,7 @@ func logNothingToRead(f *feedreader.Feed, reason wit.PollReason, complete int64,
 	}
 }
 
-// CheckOffset reports whether an offset from another version or from an operator can be continued.
+// CheckOffset returns an error if an offset from another version or from an operator cannot be continued.
 func (p *plugin) CheckOffset(partition []wit.OffsetEntry, offset []wit.OffsetEntry) error {
 	for _, name := range []string{"service", "entityset"} {
 		v, ok := wit.Lookup(partition, name)

@@ -20,8 +20,8 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		return wit.SourceOpenResult{}, f
 	}
 	values := sourceconfig.Table.Values(settings)
-	sourceContext, all := feedreader.NewContext(settings)
-	services := sourceconfig.ServicePaths(all)
+	sourceContext, entitySets := feedreader.NewContext(settings)
+	services := sourceconfig.ServicePaths(entitySets)
 	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
@@ -34,7 +34,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		models[i] = m
 		sourceContext.ReadAt = max(sourceContext.ReadAt, answers[i].ReceivedAt)
 	}
-	for _, cfg := range all {
+	for _, cfg := range entitySets {
 		f, err := feedreader.New(cfg, models[slices.Index(services, cfg.Service)])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
@@ -45,6 +45,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	return opened(sourceContext, values)
 }
 
+// nameFeeds gives each feed a name of its own, for logs and notification paths.
 func nameFeeds(feeds []feedreader.Feed) {
 	var taken []string
 	for i := range feeds {
@@ -60,6 +61,7 @@ func nameFeeds(feeds []feedreader.Feed) {
 	}
 }
 
+// opened returns the result for a context that is complete.
 func opened(sourceContext *feedreader.Context, values setting.Values) (wit.SourceOpenResult, error) {
 	out := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
 	for i := range sourceContext.Feeds {

@@ -10,17 +10,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// page decodes the response to one request, chunk by chunk.
 type page interface {
+	// Decode decodes a chunk. ended means that no further chunk of the page follows.
 	Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error)
 	Base() *feedreader.Reader
 }
 
+// pages holds the open pages by their numbers.
 type pages struct {
 	feedreader.Pool
 	open map[uint32]page
-	last uint32
+	last uint32 // number of the page that was opened last
 }
 
+// Begin opens a page for a response and returns its number. [plugin.Decode] closes it at its end or after an error,
+// [plugin.Abandon] at any time.
 func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	o, f, err := p.contexts.Feed(context, number)
@@ -39,6 +44,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 	return p.pages.last, nil
 }
 
+// begin returns the page for a response. position is nil for responses that are not part of a load.
 func (p *plugin) begin(opened *feedreader.Context, feed *feedreader.Feed, position *[]wit.OffsetEntry,
 	response *wit.Response) (page, error) {
 	pool := &p.pages.Pool
@@ -59,8 +65,10 @@ func (p *plugin) begin(opened *feedreader.Context, feed *feedreader.Feed, positi
 	return feedreader.BeginPage(pool, opened, feed, *position, response)
 }
 
+// Abandon closes a page whose response is not read to its end.
 func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }
 
+// closePage closes a page, if it is open. reuse returns its memory to the pool.
 func (p *plugin) closePage(number uint32, reuse bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)

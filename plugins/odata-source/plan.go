@@ -19,8 +19,8 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 		return wit.PlanResult{}, f
 	}
 	v := sourceconfig.Table.Values(settings)
-	all := sourceconfig.EntitySets(v)
-	tasks := make([][]wit.Setting, min(len(all), max(int(maxTasks), 1)))
+	entitySets := sourceconfig.EntitySets(v)
+	tasks := make([][]wit.Setting, min(len(entitySets), max(int(maxTasks), 1)))
 	for i := range tasks {
 		for _, s := range settings {
 			if !strings.HasPrefix(s.Name, "sap.odata#") {
@@ -28,7 +28,7 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 			}
 		}
 	}
-	for i, cfg := range all {
+	for i, cfg := range entitySets {
 		task := &tasks[i%len(tasks)]
 		for _, s := range settings {
 			if strings.HasPrefix(s.Name, config.InGroup(cfg.Number, "")) {
@@ -36,13 +36,13 @@ func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanRe
 			}
 		}
 	}
-	return wit.PlanResult{Tasks: tasks, ExactlyOnce: exactlyOnce(all), Claims: claims(all)}, nil
+	return wit.PlanResult{Tasks: tasks, ExactlyOnce: exactlyOnce(entitySets), Claims: claims(entitySets)}, nil
 }
 
 // exactlyOnce reports whether exactly-once is possible: a full load must be the only one, since a second one would
 // write rows again (RATIONALE.md P28). Whether the order is repeatable is reported by each page (`repeats-exactly`).
-func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
-	for _, cfg := range all {
+func exactlyOnce(entitySets []sourceconfig.EntitySetConfig) wit.Support {
+	for _, cfg := range entitySets {
 		schedule := ""
 		switch {
 		case cfg.Tracking.On:
@@ -55,8 +55,7 @@ func exactlyOnce(all []sourceconfig.EntitySetConfig) wit.Support {
 			continue
 		}
 		return wit.Support{Unsupported: wit.Ptr("entity set " + cfg.Set + " of " + cfg.Service + " is read whole " +
-			schedule +
-			"; exactly once needs delta mode or exec-period = -1")}
+			schedule + "; exactly once needs delta mode or exec-period = -1")}
 	}
 	return wit.Support{Supported: wit.Set}
 }
@@ -67,13 +66,14 @@ var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "Entity
 
 // claims returns the exclusive resources: an ODP service has one queue per user, so two readers would each get a part
 // of the changes (RATIONALE.md P14). Delta links of other services conflict only if the same rows go to one topic.
-func claims(all []sourceconfig.EntitySetConfig) []string {
+func claims(entitySets []sourceconfig.EntitySetConfig) []string {
 	var list []string
-	for _, config := range all {
+	for _, config := range entitySets {
 		claim := "changes of " + config.Set + " of " + config.Service
 		begins := func(prefix string) bool { return strings.HasPrefix(config.Set, prefix) }
 		switch {
 		case !config.Tracking.On:
+			// any number of readers may read a whole set
 		case slices.ContainsFunc(odpPrefixes, begins):
 			list = append(list, claim)
 		default:

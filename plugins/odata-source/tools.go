@@ -10,14 +10,14 @@ import (
 )
 
 // Commands returns the commands of the source.
-func (p *plugin) Commands() (all []wit.Command) {
+func (p *plugin) Commands() (commands []wit.Command) {
 	for _, c := range inspect.Commands {
-		all = append(all, c.Command)
+		commands = append(commands, c.Command)
 	}
-	return append(all, retire.Declare(), probe.DoctorCommand())
+	return append(commands, retire.Declare(), probe.DoctorCommand())
 }
 
-// Run runs a command.
+// Run runs a command of [plugin.Commands].
 func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
@@ -30,14 +30,14 @@ func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 	return inspect.Run(command, options, settings, state, answers)
 }
 
+// services returns what `culvert doctor` checks, one entry for each entity set.
 func services(settings []wit.Setting) []probe.Service {
 	var list []probe.Service
 	for _, cfg := range sourceconfig.EntitySets(sourceconfig.Table.Values(settings)) {
-		list = append(list, probe.Service{Path: cfg.Service, Setting: config.InGroup(cfg.Number,
-			sourceconfig.NameService),
-			Sets: []probe.Set{{Name: cfg.Set, Setting: config.InGroup(cfg.Number, sourceconfig.NameEntitySet),
-				Atom: cfg.Atom,
-				Find: cfg.Find}}})
+		set := probe.Set{Name: cfg.Set, Setting: config.InGroup(cfg.Number, sourceconfig.NameEntitySet), Atom: cfg.Atom,
+			Find: cfg.Find}
+		list = append(list, probe.Service{Path: cfg.Service,
+			Setting: config.InGroup(cfg.Number, sourceconfig.NameService), Sets: []probe.Set{set}})
 	}
 	return list
 }

@@ -49,11 +49,11 @@ func statusOf(line string) uint16 {
 	if len(line) > 9 && line[8] == ' ' && line[9] != ' ' && strings.HasPrefix(line, "HTTP/1.") {
 		code = line[9:]
 	} else {
-		version, rest, _ := strings.Cut(line, " ")
+		version, status, _ := strings.Cut(line, " ")
 		if !strings.HasPrefix(version, "HTTP/") {
 			return 0
 		}
-		code = strings.TrimLeft(rest, " ")
+		code = strings.TrimLeft(status, " ")
 	}
 	if len(code) < 3 || (len(code) > 3 && code[3] != ' ') {
 		return 0
@@ -85,7 +85,7 @@ type fields struct {
 	isOdd    bool                     // a header has several lines, or blanks around its name, or no colon
 }
 
-// span is a part of a text. The zero span means that there is none.
+// span is a part of a text. The zero span means that the header is missing.
 type span struct {
 	start int32
 	end   int32
@@ -123,6 +123,7 @@ func frequentIn(line string) (name, value int) {
 	return noFrequent, 0
 }
 
+// value returns the first value of a header, "" if it is missing.
 func (f *fields) value(name string) string {
 	for i := range frequentNames {
 		if frequentNames[i] == name && !f.isOdd {
@@ -131,8 +132,8 @@ func (f *fields) value(name string) string {
 	}
 	for pos := 0; pos < len(f.text); {
 		line, next := cutLine(f.text, pos)
-		found, size := cutName(line)
-		if !f.continues(pos) && strings.EqualFold(found, name) {
+		headerName, size := cutName(line)
+		if !f.continues(pos) && strings.EqualFold(headerName, name) {
 			return f.valueAt(pos + size)
 		}
 		pos = next
@@ -159,6 +160,7 @@ func (f *fields) valueAt(pos int) string {
 	return value
 }
 
+// continues reports whether the line at pos continues the header before.
 func (f *fields) continues(pos int) bool {
 	return pos > 0 && (f.text[pos] == ' ' || f.text[pos] == '\t')
 }
@@ -212,22 +214,22 @@ func Boundary(contentType string) (boundary string, ok bool) {
 	if value, ok := strings.CutPrefix(contentType, "multipart/mixed; boundary="); ok && isToken(value) {
 		return value, true
 	}
-	kind, rest, _ := strings.Cut(contentType, ";")
+	kind, parameters, _ := strings.Cut(contentType, ";")
 	kind = strings.TrimSpace(kind)
 	if len(kind) < len(multipart) || !strings.EqualFold(kind[:len(multipart)], multipart) {
 		return "", false
 	}
-	for rest != "" {
-		rest = strings.TrimLeft(rest, " \t;")
-		name, after, hasValue := strings.Cut(rest, "=")
+	for parameters != "" {
+		parameters = strings.TrimLeft(parameters, " \t;")
+		name, after, hasValue := strings.Cut(parameters, "=")
 		if !hasValue {
 			break
 		}
 		value := ""
 		if after = strings.TrimLeft(after, " \t"); strings.HasPrefix(after, `"`) {
-			value, rest, _ = strings.Cut(after[1:], `"`)
+			value, parameters, _ = strings.Cut(after[1:], `"`)
 		} else {
-			value, rest, _ = strings.Cut(after, ";")
+			value, parameters, _ = strings.Cut(after, ";")
 			value = strings.TrimRight(value, " \t\r\n")
 		}
 		if strings.EqualFold(strings.TrimSpace(name), "boundary") && value != "" {
@@ -284,8 +286,9 @@ const minPartSize = 64 // in bytes
 func firstBoundary(body []byte) (string, bool) {
 	for offset := 0; offset < len(body); {
 		end, next := lineAt(body, offset)
-		if text := strings.TrimRight(string(body[offset:end]), " \t\r"); len(text) > 2 && strings.HasPrefix(text, "--") {
-			return text[2:], true
+		line := strings.TrimRight(string(body[offset:end]), " \t\r")
+		if len(line) > 2 && strings.HasPrefix(line, "--") {
+			return line[2:], true
 		}
 		offset = next
 	}
@@ -309,14 +312,14 @@ type reader struct {
 	shared      string // the same memory, of which headers are substrings
 	messages    []Message
 	partHeaders fields
-	lines       []headerLine // of this part as far as they are read, then of a part before
-	linesOfPart int          // read so far
+	lines       []headerLine // lines read of this part, followed by lines of an earlier part
+	linesOfPart int          // number of lines read of this part
 	distance    int          // to the earlier text that is the same
 	sameUntil   int          // see compare
 	outer       string       // boundary of the document
 	inner       string       // boundary of the current changeset, or ""
 	found       boundaryKind // the boundary that was read last
-	nested      bool         // it is the inner one
+	nested      bool         // the boundary that was read last is the inner one
 }
 
 type boundaryKind int
@@ -329,6 +332,7 @@ const (
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
+// readBoundary reads a boundary line at offset, if there is one.
 func (r *reader) readBoundary(offset int) bool {
 	if offset+1 >= len(r.text) || r.text[offset] != '-' || r.text[offset+1] != '-' {
 		return false
@@ -359,12 +363,14 @@ func (r *reader) isBoundary(offset int, boundary string) bool {
 	return true
 }
 
+// finish moves to the end of a document that lacks its last boundary.
 func (r *reader) finish() {
 	r.found = noBoundary
 	r.nested = false
 	r.at = len(r.text)
 }
 
+// isTruncated reports whether the document ends within the line before next.
 func (r *reader) isTruncated(next int) bool {
 	return next == len(r.text) && r.text[len(r.text)-1] != '\n'
 }
@@ -433,7 +439,7 @@ type headerLine struct {
 	start int
 	size  int
 	end   int // without the line end
-	// see frequentIn
+	// name is an index of frequentNames, noFrequent or oddFrequent, and value is where the header's value starts.
 	name  int
 	value int
 }
@@ -548,8 +554,8 @@ func (r *reader) add(part *ParsedPart) *Message {
 	return &part.Messages[len(part.Messages)-1]
 }
 
-// message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
-// look like boundaries, and lengths are often wrong.
+// message reads a message up to the next boundary. Content-Length counts only if a boundary or nothing follows the
+// body: bodies may look like boundaries, and lengths are often wrong.
 func (r *reader) message(message *Message) {
 	message.ID = r.partHeaders.frequentValue(contentID)
 	for r.at < len(r.text) { // empty lines before the first one
@@ -562,11 +568,11 @@ func (r *reader) message(message *Message) {
 			r.finish()
 			return
 		}
-		text := trimmed(r.shared[r.at : r.at+line.end])
+		firstLine := trimmed(r.shared[r.at : r.at+line.end])
 		r.at = next
-		if text != "" {
-			message.Line = text
-			message.status = statusOf(text)
+		if firstLine != "" {
+			message.Line = firstLine
+			message.status = statusOf(firstLine)
 			break
 		}
 	}

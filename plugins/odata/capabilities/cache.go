@@ -8,7 +8,7 @@ import (
 // Cache holds the contexts that this instance has read.
 type Cache struct {
 	connectors []cachedConnector
-	last       lastContext // most calls repeat it
+	last       lastContext // most calls have the same context as the call before
 }
 
 type lastContext struct {
@@ -35,13 +35,13 @@ func (c *Cache) Read(context []byte) (*State, error) {
 	return c.last.state.clone(), nil
 }
 
-// Changed reports whether the state differs from the context that was read last.
+// Changed reports whether the state differs from the context that was read last. [Cache.Read] must have succeeded.
 func (c *Cache) Changed(state *State) bool { return !state.equal(c.last.state) }
 
 func (c *Cache) decode(context []byte) (*State, error) {
 	stale := &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
-	if known := wit.KnownIn(context); known != "" {
-		context = context[len(wit.HintKnown)+len(known)+1:]
+	if facts := wit.KnownIn(context); facts != "" {
+		context = context[len(wit.HintKnown)+len(facts)+1:]
 	}
 	reader := pack.NewReader(context)
 	if reader.String() != contextVersion {
@@ -71,6 +71,7 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	return state, nil
 }
 
+// connector returns the connector of a context, decoded once. ok is false if the data are invalid.
 func (c *Cache) connector(packed string) (connector *Connector, ok bool) {
 	for i := range c.connectors {
 		if c.connectors[i].packed == packed {

@@ -32,8 +32,8 @@ func New(connector *Connector) *State {
 // Pack encodes the state as a context.
 func (s *State) Pack() []byte {
 	var b []byte
-	if known := s.known(); known != "" {
-		b = append(b, wit.HintKnown+string(known)+"\n"...)
+	if facts := s.known(); facts != "" {
+		b = append(b, wit.HintKnown+string(facts)+"\n"...)
 	}
 	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
 	for _, service := range s.ServiceCapabilities {
@@ -96,13 +96,15 @@ func (c *Connector) pack() []byte {
 	return b
 }
 
+// unpack reads what pack wrote. ok is false if the data are invalid.
 func (c *Connector) unpack(packed string) (ok bool) {
 	reader := pack.NewReader([]byte(packed))
 	c.Settings = reader.Settings()
 	values := sinkconfig.Table.Values(c.Settings)
-	all := sinkconfig.EntitySets(values)
-	c.Config, c.Services = sinkconfig.Parse(values), sinkconfig.ServicePaths(all)
-	for _, configured := range all {
+	entitySets := sinkconfig.EntitySets(values)
+	c.Config = sinkconfig.Parse(values)
+	c.Services = sinkconfig.ServicePaths(entitySets)
+	for _, configured := range entitySets {
 		set, ok := entityset.Unpack(reader, configured)
 		if !ok {
 			return false

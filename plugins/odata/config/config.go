@@ -30,7 +30,7 @@ const (
 	Destination = "sap.odata.destination"
 )
 
-// Prefixes start the names of the connectors' settings. Unknown ones are errors.
+// Prefixes start the names of the connectors' settings. Unknown settings with these prefixes are errors.
 var Prefixes = []string{shared, groupPrefix}
 
 const (
@@ -182,15 +182,15 @@ func declareTLS(t *setting.Table) {
 		{"truststore", "Trust store", "the system's roots", role.TLSTrustStoreLocation, role.TLSTrustStorePassword,
 			role.TLSTrustStoreType},
 	} {
-		of := "sap.odata." + store.name
+		prefix := "sap.odata." + store.name
 		t.Declare(
-			setting.Define(of+".location", wit.KindString, wit.Low, nil, "Path of the "+store.name+". Default: "+
+			setting.Define(prefix+".location", wit.KindString, wit.Low, nil, "Path of the "+store.name+". Default: "+
 				store.without+".", setting.Role(store.location),
 				group, setting.Display(store.title)),
-			setting.Define(of+".password", wit.KindPassword, wit.Low, nil,
+			setting.Define(prefix+".password", wit.KindPassword, wit.Low, nil,
 				"Password of the "+store.name+", which all but PEM need.", setting.Role(store.password), group,
 				setting.Display("Its password")),
-			setting.Define(of+".type", wit.KindString, wit.Low, nil,
+			setting.Define(prefix+".type", wit.KindString, wit.Low, nil,
 				"Type of the "+store.name+": jceks, jks, dks, pkcs11, pkcs12 or pem. Default: detected by content.",
 				setting.Allowed("jceks", "jks", "dks", "pkcs12", "pkcs11", "pem"), setting.Role(store.kind), group,
 				setting.Display("Its type")))
@@ -256,7 +256,7 @@ func declareLoad(t *setting.Table) {
 	)
 }
 
-// Examine validates each setting, and settings that depend on each other.
+// Examine validates each setting by itself, and the connection settings that depend on each other.
 func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 	examined := t.Validate(settings)
 	v := t.Values(settings)
@@ -265,6 +265,7 @@ func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
 	return examined
 }
 
+// examineAddress requires address and port unless there is a destination.
 func examineAddress(values setting.Values, examined []wit.ConfigValue) {
 	if values.String(Destination) != "" {
 		return

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -26,13 +27,13 @@ type EntitySet struct {
 	Path            string // of the set
 	TokenPath       string // where its service returns CSRF tokens
 	SAP             bool   // $metadata has SAP's annotations
-	ServiceIndex    int
-	Index           int // of the set
-	CapabilityIndex int // index of the first set with the same Path
+	ServiceIndex    int    // in the connector's services
+	Index           int    // in the connector's sets
+	CapabilityIndex int    // index of the first set with the same Path
 	Model           *edm.Model
 	Type            *encode.Type
-	ETagSelect      string // the query option of a read that returns the ETag, and little else
-	hash            uint32
+	ETagSelect      string       // the query option of a read that returns the ETag, and little else
+	hash            uint32       // of Path
 	links           []*LinkedSet // the sets that navigation properties lead to. The first one is the set itself.
 }
 
@@ -61,9 +62,8 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 		reason = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
 	}
 	if reason != "" {
-		return nil, &wit.Error{Kind: wit.ErrorConfig, Setting: &name, Message: "Entity set " + configured.Name +
-			" of " +
-			configured.Service + " cannot be written: $metadata has " + reason}
+		return nil, odataerror.ForSetting(name, "Entity set "+configured.Name+" of "+configured.Service+
+			" cannot be written: $metadata has "+reason)
 	}
 	target := &EntitySet{EntitySet: configured, Path: configured.Service + "/" + service.Address(set),
 		Model: &edm.Model{Structures: model.Closure(entityType, true)}}
@@ -128,7 +128,8 @@ func mixHash(hash uint32, text string) uint32 {
 	return hash
 }
 
-// KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if they differ.
+// KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if the predicate has
+// other properties.
 func (e *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
 	_, keys, err := uri.ParsePredicate(predicate)
 	if err != nil || len(keys) != len(e.Type.Key) {

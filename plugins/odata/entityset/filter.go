@@ -10,24 +10,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Placeholder is a {Name} in a filter, and the text before it. Found is false for the text after the last one.
+// Placeholder is a {Name} in a filter, and the text before it.
 type Placeholder struct {
 	Before string
 	Name   string
-	Found  bool
+	Found  bool // false for the text after the last placeholder, which has no Name
 }
 
-// Placeholders splits a filter. A filter without braces is the name of a property.
+// Placeholders splits a filter at its placeholders. A filter without braces is the name of a property.
 func Placeholders(filter string) iter.Seq[Placeholder] {
 	if !strings.Contains(filter, "{") {
 		filter += " eq {" + filter + "}"
 	}
 	return func(yield func(Placeholder) bool) {
-		for rest := filter; ; {
-			before, after, found := strings.Cut(rest, "{")
-			placeholder := Placeholder{Before: before, Found: found}
-			placeholder.Name, rest, _ = strings.Cut(after, "}")
-			if !yield(placeholder) || !found {
+		for remaining := filter; ; {
+			prefix, after, hasPlaceholder := strings.Cut(remaining, "{")
+			placeholder := Placeholder{Before: prefix, Found: hasPlaceholder}
+			placeholder.Name, remaining, _ = strings.Cut(after, "}")
+			if !yield(placeholder) || !hasPlaceholder {
 				return
 			}
 		}
@@ -62,8 +62,7 @@ func (e *EntitySet) FilterError(sinkConfig *sinkconfig.Config) *wit.Error {
 // UncheckableError returns an error if lost inserts cannot be looked up, by their keys or by a filter.
 func (e *EntitySet) UncheckableError(sinkConfig *sinkconfig.Config) *wit.Error {
 	if sinkConfig.InsertUncertain != "check" || sinkConfig.CheckFilter != "" ||
-		(sinkConfig.Mode != sinkconfig.ModeInsert &&
-			sinkConfig.Mode != sinkconfig.ModeDynamic) {
+		(sinkConfig.Mode != sinkconfig.ModeInsert && sinkConfig.Mode != sinkconfig.ModeDynamic) {
 		return nil
 	}
 	entityType := e.Model.Structures[0]

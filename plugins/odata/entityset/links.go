@@ -24,10 +24,10 @@ func (e *EntitySet) LinkedSet() *LinkedSet { return e.links[0] }
 // linksFrom returns the set and all updatable sets that its navigation properties lead to.
 func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
-	all := []*LinkedSet{{}}
+	linked := []*LinkedSet{{}}
 	for i := 0; i < len(sets); i++ {
-		all[i].Path = root + "/" + service.Address(sets[i])
-		all[i].Targets = map[string]*LinkedSet{}
+		linked[i].Path = root + "/" + service.Address(sets[i])
+		linked[i].Targets = map[string]*LinkedSet{}
 		entityType := model.Structure(sets[i].Type)
 		if entityType == nil {
 			continue
@@ -41,12 +41,12 @@ func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 			if index < 0 {
 				index = len(sets)
 				sets = append(sets, targetSet)
-				all = append(all, &LinkedSet{})
+				linked = append(linked, &LinkedSet{})
 			}
-			all[i].Targets[entityType.Navigations[j].Name] = all[index]
+			linked[i].Targets[entityType.Navigations[j].Name] = linked[index]
 		}
 	}
-	return all
+	return linked
 }
 
 func packLinks(b []byte, sets []*LinkedSet) []byte {

@@ -15,14 +15,14 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 		return false
 	}
 	parts := strings.Split(unescapeAll(string(body[:min(len(body), maxSearched)])), "$format=json")
-	for i, before := range parts[:len(parts)-1] {
-		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
+	for i, part := range parts[:len(parts)-1] {
+		if !strings.HasSuffix(part, "?") && !strings.HasSuffix(part, "&") && !strings.HasPrefix(parts[i+1], "&") {
 			return true // the option itself, not in a URL
 		}
 	}
-	text := SearchText(response.Target, string(body))
-	return strings.Contains(text, "$format") || (strings.Contains(text, "format") &&
-		(strings.Contains(text, "option") || strings.Contains(text, "parameter")))
+	normalized := SearchText(response.Target, string(body))
+	return strings.Contains(normalized, "$format") || (strings.Contains(normalized, "format") &&
+		(strings.Contains(normalized, "option") || strings.Contains(normalized, "parameter")))
 }
 
 // kind classifies a status. A 400 about a lock is transient here; sinks decide about locks in lockResult.
@@ -51,10 +51,10 @@ func NoService(code string) bool {
 // Exists reports whether the entity exists already. Assumption: 409 means so, and English and German texts of SAP and
 // CAP.
 func Exists(response *wit.Response, message string) bool {
-	text := SearchText(response.Target, message)
-	return response.Status == 409 || strings.Contains(text, "already exist") ||
-		strings.Contains(text, "existiert bereits") || strings.Contains(text, "bereits vorhanden") ||
-		strings.Contains(text, "unique constraint")
+	normalized := SearchText(response.Target, message)
+	return response.Status == 409 || strings.Contains(normalized, "already exist") ||
+		strings.Contains(normalized, "existiert bereits") || strings.Contains(normalized, "bereits vorhanden") ||
+		strings.Contains(normalized, "unique constraint")
 }
 
 // LostToken reports whether the service no longer knows a link's token: its own 410, SAP's codes, or a text with 400,
@@ -70,10 +70,10 @@ func LostToken(response *wit.Response, body []byte) bool {
 		if response.Status == 410 && (isEmpty || FromService(response, body)) {
 			return true
 		}
-		text := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")
+		normalized := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")
 		for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
 			"recoveryofoldrequests", "error536", "(536)"} {
-			if strings.Contains(text, sign) {
+			if strings.Contains(normalized, sign) {
 				return true
 			}
 		}

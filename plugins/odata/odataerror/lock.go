@@ -62,12 +62,12 @@ var (
 
 // LockOf returns the kind of lock that an error reports, by its message code and by SAP's English and German words.
 func LockOf(response *wit.Response, code, message string) LockKind {
-	text := SearchText(response.Target, message)
+	normalized := SearchText(response.Target, message)
 	switch {
-	case hasLogonLock(text):
+	case hasLogonLock(normalized):
 		return LogonLocked
 	case slices.ContainsFunc(lockCodes, func(known string) bool { return strings.EqualFold(known, code) }),
-		containsAny(text, provenLockWords), containsAny(text, lockWords), hasGermanLock(text):
+		containsAny(normalized, provenLockWords), containsAny(normalized, lockWords), hasGermanLock(normalized):
 		return EntityLocked
 	}
 	return NotLocked

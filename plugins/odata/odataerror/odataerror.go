@@ -48,14 +48,14 @@ func FromResponse(subject string, response *wit.Response, body []byte) *wit.Erro
 
 // NotData returns the error of a successful response with unexpected content, such as a logon page.
 func NotData(subject, expected string, body []byte) *wit.Error {
-	found := "something else"
+	content := "something else"
 	switch {
 	case len(body) == 0:
-		found = "an empty body"
+		content = "an empty body"
 	case IsHTML(body):
-		found = "an HTML page; " + logonHint
+		content = "an HTML page; " + logonHint
 	}
-	result := &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected " + expected + ", found " + found}
+	result := &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected " + expected + ", found " + content}
 	if IsHTML(body) {
 		result.Kind = wit.ErrorUnauthorized
 	}
@@ -80,10 +80,10 @@ func describeHTML(status uint16, body []byte) string {
 
 // Title returns the title of an HTML page, or "" if its first 4 KiB have none.
 func Title(body []byte) string {
-	text := string(body[:min(len(body), 4<<10)])
-	low := strings.ToLower(text)
+	page := string(body[:min(len(body), 4<<10)])
+	low := strings.ToLower(page)
 	from := strings.Index(low, "<title>")
-	if from < 0 || len(low) != len(text) {
+	if from < 0 || len(low) != len(page) {
 		return ""
 	}
 	from += len("<title>")
@@ -91,7 +91,7 @@ func Title(body []byte) string {
 	if to < 0 {
 		return ""
 	}
-	title := strings.Join(strings.Fields(text[from:from+to]), " ")
+	title := strings.Join(strings.Fields(page[from:from+to]), " ")
 	return strings.ToValidUTF8(title[:min(len(title), 200)], "\ufffd")
 }
 
@@ -144,8 +144,8 @@ func IsError(body []byte) bool {
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
 
-// Document returns code and message of an error document. ok means that it is a complete one of OData v2, so it is from
-// the service and not from a gateway.
+// Document returns code and message of an error document. ok reports whether it is a complete error document of OData
+// v2, which comes from the service and not from a gateway.
 func Document(body []byte) (code, message string, ok bool) {
 	if isJSON(body) {
 		e := errorObject(body)
@@ -223,16 +223,18 @@ func hasTag(text []byte, tag string) bool {
 	return len(text) >= len(tag) && strings.EqualFold(string(text[:len(tag)]), tag)
 }
 
+// document returns code and message of an error document, or the first line of a plain text as message.
 func document(body []byte) (code, message string) {
-	text := trimStart(body)
+	trimmed := trimStart(body)
 	switch {
 	case isJSON(body):
 		return fromJSON(errorObject(body))
 	case IsHTML(body):
-	case bytes.HasPrefix(text, []byte("<")):
+		// a page has neither code nor message: see describeHTML
+	case bytes.HasPrefix(trimmed, []byte("<")):
 		return fromXML(body)
-	case len(text) > 0:
-		line, _, _ := strings.Cut(string(text), "\n")
+	case len(trimmed) > 0:
+		line, _, _ := strings.Cut(string(trimmed), "\n")
 		line = strings.TrimSpace(line)
 		return "", strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
 	}
@@ -241,12 +243,13 @@ func document(body []byte) (code, message string) {
 
 const maxTransaction = 64
 
+// transactionID returns the transaction ID of SAP Gateway's error documents, or "".
 func transactionID(body []byte) string {
 	id := ""
-	switch text := trimStart(body); {
+	switch trimmed := trimStart(body); {
 	case isJSON(body):
 		id = errorObject(body).Get("innererror").Get("transactionid").Text
-	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
+	case bytes.HasPrefix(trimmed, []byte("<")) && bytes.Contains(trimmed, []byte("transactionid")):
 		id = xmlTransactionID(body)
 	}
 	plain := func(r rune) bool {
@@ -319,38 +322,39 @@ func fromXML(body []byte) (code, message string) {
 			continue
 		}
 		name := r.Local
-		text, err := r.Content()
-		text = strings.TrimSpace(text)
+		content, err := r.Content()
+		content = strings.TrimSpace(content)
 		switch {
 		case err != nil:
 			return code, message
 		case name == "code":
-			code = text
+			code = content
 		case name == "message":
-			message = text
+			message = content
 		}
 	}
 }
 
 const maxNames = 40
 
-// Suggest names the nearest of names, and lists them.
+// Suggest returns the end of a message about a wrong name: the nearest name and a list of names, or none if there are
+// no names.
 func Suggest(wrong string, names []string, none string) string {
 	if len(names) == 0 {
 		return "; " + none
 	}
-	text := ""
+	suggestion := ""
 	least := len(wrong)/3 + 2
 	for _, name := range names {
 		if d := setting.Distance(strings.ToLower(wrong), strings.ToLower(name)); d < least {
 			least = d
-			text = "; the nearest name is " + name
+			suggestion = "; the nearest name is " + name
 		}
 	}
 	if len(names) > maxNames {
-		return text + "; expected one of " + strings.Join(names[:maxNames], ", ") + ", ..."
+		return suggestion + "; expected one of " + strings.Join(names[:maxNames], ", ") + ", ..."
 	}
-	return text + "; expected one of " + strings.Join(names, ", ")
+	return suggestion + "; expected one of " + strings.Join(names, ", ")
 }
 
 // RetryAfter reads a Retry-After header, seconds or a date. now is the time of the response in milliseconds since 1970.
@@ -358,8 +362,8 @@ func RetryAfter(text string, now int64) (wait time.Duration, ok bool) {
 	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
 		return time.Duration(min(max(n, 0), math.MaxInt32)) * time.Second, true
 	}
-	at, ok := Date(text)
-	return time.Duration(min(max(at-now, 0), math.MaxInt32)) * time.Millisecond, ok
+	retryAt, ok := Date(text)
+	return time.Duration(min(max(retryAt-now, 0), math.MaxInt32)) * time.Millisecond, ok
 }
 
 // Date reads an HTTP date, in milliseconds since 1970.

@@ -31,26 +31,26 @@ func SearchText(target, text string) string {
 		options[i] = unescapeAll(options[i])
 	}
 	var out strings.Builder
-	for at := 0; at < len(text); {
+	for pos := 0; pos < len(text); {
 		size := 0
-		if at == 0 || !isWord(text[at-1]) {
-			cut := at > 0 && (text[at-1] == '?' || text[at-1] == '&')
+		if pos == 0 || !isWord(text[pos-1]) {
+			cut := pos > 0 && (text[pos-1] == '?' || text[pos-1] == '&')
 			for _, option := range options {
 				n := 0
-				for n < len(option) && at+n < len(text) && text[at+n] == option[n] {
+				for n < len(option) && pos+n < len(text) && text[pos+n] == option[n] {
 					n++
 				}
-				whole := n == len(option) && (at+n == len(text) || !isWord(text[at+n]))
-				if (cut || whole) && n > strings.IndexByte(option+"=", '=') {
+				isWhole := n == len(option) && (pos+n == len(text) || !isWord(text[pos+n]))
+				if (cut || isWhole) && n > strings.IndexByte(option+"=", '=') {
 					size = max(size, n)
 				}
 			}
 		}
 		if size == 0 {
 			size = 1
-			out.WriteByte(text[at])
+			out.WriteByte(text[pos])
 		}
-		at += size
+		pos += size
 	}
 	return out.String()
 }

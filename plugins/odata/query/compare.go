@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-type rowText struct { // a value in Atom's form
+// rowText is a value of a row in Atom's form.
+type rowText struct {
 	text string
 	null bool
 }
@@ -20,37 +21,37 @@ func (t rowText) String() string {
 	if t.null {
 		return "null"
 	}
-	const most = 60
-	if len(t.text) > most {
-		return strconv.Quote(strings.ToValidUTF8(t.text[:most], "")) + "..."
+	const maxShown = 60
+	if len(t.text) > maxShown {
+		return strconv.Quote(strings.ToValidUTF8(t.text[:maxShown], "")) + "..."
 	}
 	return strconv.Quote(t.text)
 }
 
-// serviceValues returns the values that the service may have compared: two around a change of its clock.
-func (c *condition) serviceValues(found rowText) (one, other rowText) {
-	one = found
-	other = found
-	if c.zone != nil && !found.null {
-		one.text, other.text = c.zone.Clock(found.text)
+// serviceValues returns the values that the service may have compared. They differ only around a change of its clock.
+func (c *condition) serviceValues(actual rowText) (first, second rowText) {
+	first = actual
+	second = actual
+	if c.zone != nil && !actual.null {
+		first.text, second.text = c.zone.Clock(actual.text)
 	}
-	return one, other
+	return first, second
 }
 
 // contradicts reports whether no interpretation of the condition accepts the value.
-func (c *condition) contradicts(found rowText, approximate bool) bool {
+func (c *condition) contradicts(actual rowText, approximate bool) bool {
 	return !c.evaluate(func(operator string, operand uri.Literal) bool {
-		return !c.contradictsOperand(operator, found, operand, approximate)
+		return !c.contradictsOperand(operator, actual, operand, approximate)
 	})
 }
 
 // matches applies the condition as OData defines it: null equals only null, and is neither below nor above anything.
-func (c *condition) matches(found rowText) bool {
+func (c *condition) matches(actual rowText) bool {
 	return c.evaluate(func(operator string, operand uri.Literal) bool {
-		if isNull := operand.Type == edm.NotPrimitive; isNull || found.null {
-			return (operator == "eq") == (isNull == found.null) && (operator == "eq" || operator == "ne")
+		if isNull := operand.Type == edm.NotPrimitive; isNull || actual.null {
+			return (operator == "eq") == (isNull == actual.null) && (operator == "eq" || operator == "ne")
 		}
-		order, ok := value.Compare(c.property.Type.Primitive, found.text, operand.Text)
+		order, ok := value.Compare(c.property.Type.Primitive, actual.text, operand.Text)
 		return ok && orderMatches(operator, order)
 	})
 }
@@ -70,26 +71,26 @@ func (c *condition) evaluate(compared func(operator string, operand uri.Literal)
 
 // contradictsOperand reports whether a value contradicts a comparison with one operand. Assumption: null may be the
 // initial value of ABAP, which is below all others and may equal an initial literal.
-func (c *condition) contradictsOperand(operator string, found rowText, operand uri.Literal, approximate bool) bool {
+func (c *condition) contradictsOperand(operator string, actual rowText, operand uri.Literal, approximate bool) bool {
 	t := c.property.Type.Primitive
 	isNull := operand.Type == edm.NotPrimitive
 	switch {
 	case isNull && operator == "eq":
-		return !found.null && !mayBeInitial(t, found.text)
+		return !actual.null && !mayBeInitial(t, actual.text)
 	case isNull:
-		return found.null
-	case found.null && (operator == "eq" || operator == "gt" || operator == "ge"):
+		return actual.null
+	case actual.null && (operator == "eq" || operator == "gt" || operator == "ge"):
 		return !mayBeInitial(t, operand.Text)
-	case found.null:
+	case actual.null:
 		return false
 	}
 	var orders []int
 	switch t {
 	case edm.String:
 		if operator == "ne" {
-			return found.text == operand.Text
+			return actual.text == operand.Text
 		}
-		a := normalize(found.text)
+		a := normalize(actual.text)
 		b := normalize(operand.Text)
 		if a == b {
 			return false
@@ -100,18 +101,18 @@ func (c *condition) contradictsOperand(operator string, found rowText, operand u
 		if !isASCII(a) || !isASCII(b) {
 			return false // each database has a collation of its own
 		}
-		orders = []int{strings.Compare(found.text, operand.Text), strings.Compare(a, b)}
+		orders = []int{strings.Compare(actual.text, operand.Text), strings.Compare(a, b)}
 	case edm.Decimal:
 		if approximate {
 			return false
 		}
 		fallthrough
 	default:
-		order, ok := value.Compare(t, found.text, operand.Text)
-		if !ok || (order == 0 && mayHaveMoreDigits(c.property)) || isNearly(t, found.text, operand.Text) {
+		order, ok := value.Compare(t, actual.text, operand.Text)
+		if !ok || (order == 0 && mayHaveMoreDigits(c.property)) || isNearly(t, actual.text, operand.Text) {
 			return false
 		}
-		if c.dayOnly && dateOf(found.text) == dateOf(operand.Text) {
+		if c.dayOnly && dateOf(actual.text) == dateOf(operand.Text) {
 			return false
 		}
 		orders = []int{order}

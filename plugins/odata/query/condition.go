@@ -19,14 +19,16 @@ type condition struct {
 	property *edm.Property
 	dayOnly  bool // rows contain only the date
 	key      bool // the property belongs to the key
-	// zone, if not nil, is the service's zone: rows hold UTC, the service compares local times.
+	// zone is the service's zone if rows contain UTC and the service compares local times. Nil means that both are the
+	// same.
 	zone     *zone.Zone
-	operands []uri.Literal // type 0 is null
+	operands []uri.Literal // one, two for bt and nb, any number for in; type 0 is null
 	// many is the path to expanded rows. path continues from there, or from the row, to the value.
 	many []string
 	path []string
 }
 
+// read parses the operands.
 func (c *condition) read(spec *Condition) error {
 	texts := []string{spec.Low}
 	switch c.operator {
@@ -38,21 +40,21 @@ func (c *condition) read(spec *Condition) error {
 	case "bt", "nb":
 		texts = append(texts, spec.High)
 	}
-	for i, text := range texts {
+	for i, operand := range texts {
 		name := spec.Prefix + Low
 		if i == 1 && c.operator != "in" {
 			name = spec.Prefix + High
 		}
-		if text == "null" && c.property.Type.Primitive != edm.String && (c.operator == "eq" || c.operator == "ne" ||
+		if operand == "null" && c.property.Type.Primitive != edm.String && (c.operator == "eq" || c.operator == "ne" ||
 			c.operator == "in") {
 			c.operands = append(c.operands, uri.Literal{})
 			continue
 		}
-		l, err := value.Literal(c.property, text)
+		l, err := value.Literal(c.property, operand)
 		if err != nil {
-			return invalid(name, text, spec.Property+": "+err.Error())
+			return invalid(name, operand, spec.Property+": "+err.Error())
 		}
-		if c.zone != nil && hasZone(text) {
+		if c.zone != nil && hasZone(operand) {
 			l.Text, _ = c.zone.Clock(l.Text)
 		}
 		c.operands = append(c.operands, l)
@@ -72,6 +74,7 @@ func hasZone(text string) bool {
 	return strings.ContainsAny(clock, "Zz+-")
 }
 
+// splitList splits the values of the operator in at commas outside of literals.
 func splitList(list string) []string {
 	if strings.TrimSpace(list) == "" {
 		return nil
@@ -100,6 +103,7 @@ func opensLiteral(before string) bool {
 	return strings.HasSuffix(before, "'")
 }
 
+// expression returns the condition in $filter syntax.
 func (c *condition) expression(path string) string {
 	literal := func(i int) string {
 		if c.operands[i].Type == edm.NotPrimitive {

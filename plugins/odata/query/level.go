@@ -21,6 +21,7 @@ type level struct {
 	visitedTypes []*edm.StructuredType
 }
 
+// expansion is an expanded navigation property and the level of its target.
 type expansion struct {
 	navigation *edm.Navigation
 	level      *level
@@ -55,9 +56,8 @@ func (l *level) expand(model *edm.Model, paths []string, name string) error {
 			if inner == nil {
 				target := model.Structure(n.Target)
 				if target == nil {
-					return invalid(name, path,
-						"$metadata do not declare the target of "+step+" of "+
-							current.structure.QualifiedName())
+					return invalid(name, path, "$metadata do not declare the target of "+step+" of "+
+						current.structure.QualifiedName())
 				}
 				inner = &level{structure: target}
 				current.expanded = append(current.expanded, &expansion{n, inner})
@@ -86,13 +86,14 @@ func (l *level) noNavigation(name string) string {
 	for _, n := range l.structure.Navigations {
 		names = append(names, n.Name)
 	}
-	text := name + " is no navigation property of " + l.structure.QualifiedName()
+	problem := name + " is no navigation property of " + l.structure.QualifiedName()
 	if l.structure.Property(name) != nil {
-		text = name + " is a property of " + l.structure.QualifiedName() + ", which needs no expansion"
+		problem = name + " is a property of " + l.structure.QualifiedName() + ", which needs no expansion"
 	}
-	return text + odataerror.Suggest(name, names, "it has no navigation property")
+	return problem + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
+// project adds the paths of a projection to the tree. name and expand are the names of the settings, for messages.
 func (l *level) project(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
@@ -105,8 +106,8 @@ func (l *level) project(paths []string, name, expand string) error {
 			switch {
 			case last && step == "*":
 				current.projected = true
-				for _, each := range current.structure.Properties {
-					current.selected = append(current.selected, each.Name)
+				for _, property := range current.structure.Properties {
+					current.selected = append(current.selected, property.Name)
 				}
 			case last && inner != nil:
 				current.projected = true
@@ -119,8 +120,8 @@ func (l *level) project(paths []string, name, expand string) error {
 				return invalid(name, path, "a property inside of "+step+" cannot be selected alone; expected "+
 					strings.Join(steps[:i+1], "/"))
 			case current.structure.Navigation(step) != nil:
-				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],
-					"/")+" in "+expand+", too")
+				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1], "/")+
+					" in "+expand+", too")
 			default:
 				return invalid(name, path, current.noProperty(step, func(*edm.Property) bool { return true }))
 			}
@@ -153,6 +154,7 @@ func (l *level) inRows(name string) bool {
 	return !l.projected || slices.Contains(l.selected, name) || l.structure.IsKey(name)
 }
 
+// projects reports whether this level, or an expanded one, has a projection.
 func (l *level) projects() bool {
 	return l.projected || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
 }
@@ -187,11 +189,13 @@ func (l *level) expandPaths(dst []string, prefix string) []string {
 	return dst
 }
 
+// view returns the part of each row that is read.
 func (l *level) view() *edm.View {
 	result := &edm.View{Structure: l.structure}
 	for i := range l.structure.Properties {
 		switch name := l.structure.Properties[i].Name; {
 		case l.inRows(name):
+			// neither hidden nor omitted
 		case slices.Contains(l.hidden, name):
 			result.Hidden = append(result.Hidden, name)
 		default:

@@ -116,8 +116,7 @@ var ownOptions = []string{"$filter", "$select", "$expand"}
 
 // reservedOptions are set by the connector.
 var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count",
-	"!deltatoken",
-	"$deltatoken"}
+	"!deltatoken", "$deltatoken"}
 
 // Selects reports whether the user's own options contain a $filter, which only the service can check.
 func (q *Query) Selects() bool { return q.userFilter != "" }
@@ -128,9 +127,9 @@ func (q *Query) Filter(condition string) string {
 	if q.userFilter != "" {
 		parts = append(parts, q.userFilter)
 	}
-	for _, text := range []string{q.filter, condition} {
-		if text != "" {
-			parts = append(parts, string(uri.AppendEscaped(nil, text)))
+	for _, filter := range []string{q.filter, condition} {
+		if filter != "" {
+			parts = append(parts, string(uri.AppendEscaped(nil, filter)))
 		}
 	}
 	if len(parts) < 2 {
@@ -156,8 +155,8 @@ func (q *Query) Options() []string {
 
 // escapeList percent-encodes names but not the commas and slashes between them.
 func escapeList(list string) string {
-	text := string(uri.AppendEscaped(nil, list))
-	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)
+	escaped := string(uri.AppendEscaped(nil, list))
+	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(escaped)
 }
 
 // Fingerprint identifies the query in offsets, which cannot be continued with another one (RATIONALE.md P7).
@@ -166,15 +165,15 @@ func (q *Query) Fingerprint() string {
 	for _, c := range q.expandedConditions {
 		inner = append(inner, c.text)
 	}
-	text := ""
+	fingerprint := ""
 	for _, part := range []struct{ name, value string }{{"select", q.selected}, {"expand", q.expanded},
 		{"filter", uri.Unescape(q.Filter(""))},
 		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.otherOptions, "&")}} {
 		if part.value != "" {
-			text += " " + part.name + "=" + fingerprintEscaper.Replace(part.value)
+			fingerprint += " " + part.name + "=" + fingerprintEscaper.Replace(part.value)
 		}
 	}
-	return text
+	return fingerprint
 }
 
 // fingerprintEscaper encodes the separators of a fingerprint.
@@ -184,6 +183,7 @@ var fingerprintEscaper = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D",
 // Structures returns the types that [Compile] needs for the same settings, the set's type first.
 func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
+// collectTypes adds the types of a level, and of the levels below it, to the query's structures.
 func (q *Query) collectTypes(model *edm.Model, current *level) {
 	add := func(s *edm.StructuredType) {
 		for _, needed := range model.Closure(s, false) {
@@ -201,6 +201,7 @@ func (q *Query) collectTypes(model *edm.Model, current *level) {
 	}
 }
 
+// condition compiles a condition and adds it to the query. expand is the name of the expansion setting, for messages.
 func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
 	r := route{model: m, root: root, condition: spec, expand: expand, expanded: true, level: root,
 		structure: root.structure}

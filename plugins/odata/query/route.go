@@ -32,10 +32,10 @@ func (r *route) invalid(why string) error {
 
 // resolve follows all steps but the last.
 func (r *route) resolve() error {
-	text := r.condition.Property
-	r.steps = strings.Split(text, "/")
+	path := r.condition.Property
+	r.steps = strings.Split(path, "/")
 	if len(r.steps) > maxSteps {
-		return invalid(r.condition.Prefix+Property, text[:min(len(text), 60)],
+		return invalid(r.condition.Prefix+Property, path[:min(len(path), 60)],
 			"expected at most "+strconv.Itoa(maxSteps)+" steps")
 	}
 	for i := range r.steps {
@@ -83,6 +83,7 @@ func (r *route) navigate(n *edm.Navigation, steps int) error {
 	return nil
 }
 
+// enter follows a complex property.
 func (r *route) enter(step string) error {
 	structure := r.structure
 	property := structure.Property(step)
@@ -105,24 +106,24 @@ func (r *route) enter(step string) error {
 func (r *route) property() (*edm.Property, error) {
 	structure := r.structure
 	last := r.steps[len(r.steps)-1]
-	found := structure.Property(last)
-	filterable := func(found *edm.Property) bool { return found.Filterable && found.Type.Primitive != edm.NotPrimitive }
+	property := structure.Property(last)
+	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
 	switch {
-	case found == nil && structure.Navigation(last) != nil:
+	case property == nil && structure.Navigation(last) != nil:
 		return nil, r.invalid(last + " is a navigation property; expected a property after it, such as " +
 			r.condition.Property + "/" + firstName(r.model, structure.Navigation(last)))
-	case found == nil:
+	case property == nil:
 		return nil, r.invalid(noProperty(structure, last, filterable))
-	case found.Type.Primitive == edm.NotPrimitive:
-		return nil, r.invalid(last + " is of type " + found.Type.Name + "; expected a property inside of it")
-	case r.many == 0 && !found.Filterable:
+	case property.Type.Primitive == edm.NotPrimitive:
+		return nil, r.invalid(last + " is of type " + property.Type.Name + "; expected a property inside of it")
+	case r.many == 0 && !property.Filterable:
 		return nil, r.invalid("the service doesn't filter by " + last + " (sap:filterable=false)" +
 			odataerror.Suggest("", propertiesOf(structure, filterable), "it filters by no property"))
 	}
 	if r.firstProperty == "" {
 		r.firstProperty = last
 	}
-	return found, nil
+	return property, nil
 }
 
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }

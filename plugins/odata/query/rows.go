@@ -126,25 +126,26 @@ func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.E
 	return nil
 }
 
+// checkRow returns an error if a row contradicts a condition.
 func (r *RowChecker) checkRow(out *decode.Output, row int, c *check) *wit.Error {
 	span := out.Tracked[row*max(r.TrackedCount, len(r.Tracked))+c.tracked]
 	node, b, null, err := r.value(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
 	if err != nil {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
 	}
-	found := rowText{null: null}
+	actual := rowText{null: null}
 	if !null {
-		if found.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+		if actual.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
 			return nil // the decoder has accepted the value
 		}
 	}
-	found, other := c.serviceValues(found)
-	if !c.contradicts(found, r.approximate) || !c.contradicts(other, r.approximate) {
+	first, second := c.serviceValues(actual)
+	if !c.contradicts(first, r.approximate) || !c.contradicts(second, r.approximate) {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
 		Message: "row " + strconv.Itoa(int(out.Rows[row].RowIndex)) + " of the page: " + strings.Join(c.path, "/") +
-			" is " + found.String() + ", but " + c.setting + " requires " + c.describe() +
+			" is " + first.String() + ", but " + c.setting + " requires " + c.describe() +
 			": the service accepts $filter but ignores it"}
 }
 
@@ -217,7 +218,7 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 
 // write writes a struct and returns how many bytes of b it read. b does not contain hidden fields of the row itself.
 func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
-	whole := len(b)
+	length := len(b)
 	for i := range w.fields {
 		field := &w.fields[i]
 		if field.hidden && w == r.rewrite {
@@ -229,6 +230,7 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 		}
 		switch value := b[:size]; {
 		case field.hidden:
+			// not copied
 		case field.inner == nil:
 			dst = append(dst, value...)
 		case field.many:
@@ -245,9 +247,10 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 		}
 		b = b[size:]
 	}
-	return dst, whole - len(b), nil
+	return dst, length - len(b), nil
 }
 
+// items writes the items of an array that meet the field's conditions.
 func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, error) {
 	element := r.nodes[field.node].Element
 	var matching [][]byte
@@ -292,19 +295,20 @@ func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, e
 	return append(dst, 0), nil
 }
 
+// meets reports whether an item meets the field's conditions, with one of the values that the service may compare.
 func (r *RowChecker) meets(m *fieldRewrite, element uint32, item []byte) (bool, error) {
 	for i, condition := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])
 		if err != nil {
 			return false, err
 		}
-		found := rowText{null: null}
+		actual := rowText{null: null}
 		if !null {
-			if found.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, b); err != nil {
+			if actual.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, b); err != nil {
 				return false, err
 			}
 		}
-		if one, other := condition.serviceValues(found); !condition.matches(one) && !condition.matches(other) {
+		if first, second := condition.serviceValues(actual); !condition.matches(first) && !condition.matches(second) {
 			return false, nil
 		}
 	}

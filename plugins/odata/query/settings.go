@@ -35,12 +35,11 @@ type Settings struct {
 
 // Condition is a condition on rows. All conditions must hold.
 type Condition struct {
-	Prefix string // of the settings' names: `sap.odata#00.filter#00.`
-	// Property may be a path through complex and navigation properties. Option is an operator in lower case.
-	Property string
-	Option   string
-	Low      string
-	High     string
+	Prefix   string // of the settings' names: `sap.odata#00.filter#00.`
+	Property string // may be a path through complex and navigation properties
+	Option   string // one of [Operators], in lower case
+	Low      string // the operand, the lower bound, or a list for in
+	High     string // the upper bound of bt and nb
 }
 
 // Operators of conditions.

@@ -43,7 +43,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	return delivery, reader.Done()
 }
 
-// targetReader reads one target after another.
+// targetReader reads one target after another. Each target is the embedded one until the next call of next.
 type targetReader struct {
 	state   *capabilities.State
 	reader  *pack.Reader
@@ -66,7 +66,8 @@ func (t *targetReader) next() (ok bool) {
 		return false
 	}
 	t.Set = &t.state.Sets[set]
-	t.Hint, t.Predicate = parseHint(t.reader.String()), t.reader.String()
+	t.Hint = parseHint(t.reader.String())
+	t.Predicate = t.reader.String()
 	if flags&flagNested != 0 {
 		t.NestedUpdates = t.reader.Int()
 	}
@@ -81,7 +82,7 @@ func AppendStateHead(dst []byte, service, size, count int, support capabilities.
 	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), size), count), int(support))
 }
 
-// partStart reports whether a target starts a part of its batch.
+// partStart specifies whether a target starts a part of its batch.
 type partStart bool
 
 const newPart partStart = true

@@ -143,12 +143,12 @@ func (e *rowEncoder) mode() (string, error) {
 	}
 	var field rowvalue.Value
 	ok := e.value.Field(&field, e.state.ModeProperty)
-	text, isText := field.Text()
+	letter, isText := field.Text()
 	if !ok || !isText {
 		return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 			"), found no string")
 	}
-	switch strings.ToUpper(strings.TrimSpace(string(text))) {
+	switch strings.ToUpper(strings.TrimSpace(string(letter))) {
 	case "I":
 		return sinkconfig.ModeInsert, nil
 	case "U":
@@ -159,5 +159,5 @@ func (e *rowEncoder) mode() (string, error) {
 		return modeDelete, nil
 	}
 	return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
-		"), found " + strconv.Quote(string(text)))
+		"), found " + strconv.Quote(string(letter)))
 }

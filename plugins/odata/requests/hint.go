@@ -15,7 +15,7 @@ const (
 	StepUpdate  = "update"
 )
 
-// Hint tells how to encode a row again. The host stores its text.
+// Hint specifies how to encode a row again. The host stores its text. The zero hint is a row's first encoding.
 type Hint struct {
 	Step           string
 	OwnChangeset   bool // in a batch, the row gets a changeset of its own
@@ -23,7 +23,7 @@ type Hint struct {
 	MaxBatchSize   int       // limits the operations of the batch. Zero means no limit.
 	StoppedBatches int       // batches that the service stopped before the row
 	ProbeSet       bool      // read any entity of the set, because the address of the row's entity was rejected
-	SetReadable    bool      // that worked
+	SetReadable    bool      // the set could be read
 	NoIfMatch      bool      // send no If-Match although it is configured
 	NotFoundStatus int       // status of an update that found no entity after an insert had found one. Zero means none.
 	SentByOther    bool      // another worker may have sent the row with another RequestID, see [wit.HintMoved]
@@ -96,19 +96,19 @@ func parseHint(text string) (hint Hint) {
 		}
 		var word string
 		word, text, _ = strings.Cut(text, " ")
-		if known, ok := strings.CutPrefix(word, wit.HintKnown); ok {
-			hint.Known = wit.Known(known)
+		if facts, ok := strings.CutPrefix(word, wit.HintKnown); ok {
+			hint.Known = wit.Known(facts)
 			continue
 		}
 		name, number, _ := strings.Cut(word, "=")
-		at := slices.IndexFunc(hintWords, func(w hintWord) bool { return w.name == name })
+		index := slices.IndexFunc(hintWords, func(w hintWord) bool { return w.name == name })
 		switch {
-		case at < 0:
+		case index < 0:
 			hint.Step = word
-		case hintWords[at].flag != nil:
-			*hintWords[at].flag(&hint) = true
+		case hintWords[index].flag != nil:
+			*hintWords[index].flag(&hint) = true
 		default:
-			*hintWords[at].number(&hint), _ = strconv.Atoi(number)
+			*hintWords[index].number(&hint), _ = strconv.Atoi(number)
 		}
 	}
 	return hint

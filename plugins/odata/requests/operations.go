@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// encodeInsert returns the insert or, if an earlier insert is in doubt, a read that looks it up.
 func (e *rowEncoder) encodeInsert() (*request, error) {
 	req := e.newRequest(Insert)
 	if err := e.writeBody(req); err != nil {
@@ -59,6 +60,7 @@ func (e *rowEncoder) encodeUpdate(operation Operation) (*request, error) {
 	return req, e.writeBody(req)
 }
 
+// encodeUpsert returns the update or the insert of an upsert, as the hint's step or the settings specify, or a read.
 func (e *rowEncoder) encodeUpsert() (*request, error) {
 	if e.keyErr != nil {
 		return nil, e.keyErr
@@ -166,13 +168,13 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	return e.addNestedUpdates(req, e.nested, e.set.LinkedSet())
 }
 
-const maxSizeHint = 64 << 10
+const maxSizeHint = 64 << 10 // bytes that are allocated for bodies at once, unless a row needs more
 
 var (
-	jsonHeaders = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type",
-		Value: "application/json"}}
-	atomHeaders = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type",
-		Value: "application/atom+xml;type=entry"}}
+	jsonHeaders = []wit.Header{{Name: "Accept", Value: "application/json"},
+		{Name: "Content-Type", Value: "application/json"}}
+	atomHeaders = []wit.Header{{Name: "Accept", Value: "application/atom+xml"},
+		{Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
 )
 
 func addBodyHeaders(config *sinkconfig.Config, req *request) {

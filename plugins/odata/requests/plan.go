@@ -22,9 +22,9 @@ func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
 // add adds a request to the group that is open for its kind, or to a new one.
 func (p *deliveryPlan) add(req *request) {
 	ordered := p.orderedGroups(req)
-	last := *p.last.of(req.entityHash)
+	last := *p.last.slot(req.entityHash)
 	for i := range req.updates {
-		last = max(last, *p.last.of(req.updates[i].entityHash))
+		last = max(last, *p.last.slot(req.updates[i].entityHash))
 	}
 	size := req.size()
 	operations := req.operations()
@@ -55,7 +55,7 @@ func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 	if p.state.Batch {
 		key %= uint32(p.state.OrderingKeys)
 	}
-	number := p.byKey.of(key)
+	number := p.byKey.slot(key)
 	if *number == 0 {
 		p.ordered = append(p.ordered, orderedGroups{key: key})
 		*number = int32(len(p.ordered))
@@ -64,14 +64,15 @@ func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 }
 
 func (p *deliveryPlan) setLast(req *request, number int32) {
-	*p.last.of(req.entityHash) = number
+	*p.last.slot(req.entityHash) = number
 	for i := range req.updates {
-		*p.last.of(req.updates[i].entityHash) = number
+		*p.last.slot(req.updates[i].entityHash) = number
 	}
 }
 
 const maxBytes = 8 << 20 // of a batch
 
+// fits reports whether a request can be added within all limits.
 func (g *group) fits(req *request, operations, size int, learned *capabilities.Service) bool {
 	return g.operations+operations <= smallest(g.maxOperations, req.Hint.MaxBatchSize) &&
 		g.size+size <= smallest(maxBytes, learned.MaxBatchBytes)
@@ -87,7 +88,7 @@ func smallest(limit int, others ...int) int {
 	return limit
 }
 
-// numbers maps hashes to numbers. Zero means that there is none. It is faster than a map.
+// numbers maps hashes to numbers. Zero means that a hash has no number. It is faster than a map.
 type numbers struct {
 	slots []hashSlot // a power of 2, at least half of them without a number
 	used  int        // slots that may have a number
@@ -104,13 +105,13 @@ func newNumbers(count int) numbers {
 	return numbers{slots: make([]hashSlot, 1<<n), shift: 32 - n}
 }
 
-// of returns where the number of a hash is, until the next call.
-func (n *numbers) of(hash uint32) *int32 {
+// slot returns the number of a hash, for reading and writing. The pointer is valid until the next call.
+func (n *numbers) slot(hash uint32) *int32 {
 	if 2*n.used >= len(n.slots) {
 		larger := newNumbers(len(n.slots))
 		for _, slot := range n.slots {
 			if slot.number != 0 {
-				*larger.of(slot.hash) = slot.number
+				*larger.slot(slot.hash) = slot.number
 			}
 		}
 		*n = larger
@@ -141,6 +142,7 @@ type openGroup struct {
 	number int32
 }
 
+// openFor returns the number of the group that is open for a kind, for reading and writing.
 func (o *orderedGroups) openFor(kind batchKind) *int32 {
 	for i := range o.open {
 		if o.open[i].kind == kind {

@@ -8,15 +8,15 @@ func TestNumbers(t *testing.T) {
 	want := map[uint32]int32{}
 	for i := range uint32(2000) {
 		for _, hash := range []uint32{i, i << 20, i * 2654435769} {
-			if got := *table.of(hash); got != want[hash] {
+			if got := *table.slot(hash); got != want[hash] {
 				t.Fatalf("hash %d: expected %d, found %d", hash, want[hash], got)
 			}
 			want[hash] = int32(i + 1)
-			*table.of(hash) = int32(i + 1)
+			*table.slot(hash) = int32(i + 1)
 		}
 	}
 	for hash, number := range want {
-		if got := *table.of(hash); got != number {
+		if got := *table.slot(hash); got != number {
 			t.Errorf("hash %d: expected %d, found %d", hash, number, got)
 		}
 	}

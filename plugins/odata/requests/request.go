@@ -15,7 +15,7 @@ const (
 	Put
 	Merge
 	Patch
-	UpsertPut // an insert follows if there is no such entity; the variants have the order of the updates above
+	UpsertPut // an insert follows if there is no such entity; the upserts have the order of the updates above
 	UpsertMerge
 	UpsertPatch
 	UpsertInsert
@@ -95,10 +95,10 @@ func (t *Target) Name() string {
 	return t.Method() + " " + t.Path()
 }
 
+// sameExceptKey reports whether two targets differ in their predicates only.
 func (t *Target) sameExceptKey(other *Target) bool {
 	return t.Operation == other.Operation && t.Set == other.Set && t.Hint == other.Hint && t.Selects == other.Selects &&
-		t.NestedUpdates+other.NestedUpdates == 0 &&
-		t.Compare+other.Compare == ""
+		t.NestedUpdates+other.NestedUpdates == 0 && t.Compare+other.Compare == ""
 }
 
 // request is the request that writes a row, or the next one on the way there.
@@ -108,7 +108,7 @@ type request struct {
 	query      string
 	headers    []wit.Header
 	body       []byte
-	entityHash uint32 // requests with the same one are sent in order
+	entityHash uint32 // requests with equal hashes are sent in order
 	repeatable bool   // sending it twice does no harm
 	updates    []nestedUpdate
 }

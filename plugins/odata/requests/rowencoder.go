@@ -27,7 +27,8 @@ type rowEncoder struct {
 	entityKeys
 }
 
-// encoderMemory is shared by all rows. What the rows before used of buffer, bodies and predicates is not written again.
+// encoderMemory is shared by all rows. The parts of buffer, bodies and predicates that a row uses are never written
+// again.
 type encoderMemory struct {
 	buffer       []request
 	bodies       []byte
@@ -60,6 +61,7 @@ type entityKeys struct {
 	needsRecordKey bool
 }
 
+// setSourceRecord sets the Kafka record of a row, or none if the host did not pass it.
 func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
 	e.recordID = wit.RecordID{}
 	e.recordTopic = ""
@@ -216,6 +218,7 @@ func (e *rowEncoder) newETagRead(operation Operation) (*request, error) {
 	return req, err
 }
 
+// makeRead sets the headers of a read.
 func (e *rowEncoder) makeRead(req *request) {
 	req.headers = []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 	req.repeatable = true

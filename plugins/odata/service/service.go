@@ -34,6 +34,7 @@ func MetadataRequests(services []string, query uri.Query, answers []wit.Response
 	return nil, nil
 }
 
+// DocumentRequest requests the service document. path has no trailing slash.
 func DocumentRequest(path string, query uri.Query) wit.Request {
 	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
 }
@@ -53,6 +54,7 @@ func ReadDocument(path string, answer *wit.Response) ([]string, error) {
 
 const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
 
+// Get returns a repeatable GET request that accepts a media type.
 func Get(tag, target, accept string) wit.Request {
 	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
 		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
@@ -110,13 +112,12 @@ func Address(s *edm.Set) string {
 	return s.Container + "." + s.Name
 }
 
-// Collections returns the names in a service document, in JSON or Atom, or false.
-func Collections(body []byte) ([]string, bool) {
+// Collections returns the names in a service document, in JSON or Atom. ok is false for any other document.
+func Collections(body []byte) (names []string, ok bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		if v.Has("d") {
 			v = v.Get("d")
 		}
-		var names []string
 		for _, item := range v.Get("EntitySets").Items {
 			names = append(names, item.Text)
 		}
@@ -126,7 +127,6 @@ func Collections(body []byte) ([]string, bool) {
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "service" {
 		return nil, false
 	}
-	var names []string
 	for {
 		kind, err := r.Next()
 		switch {

@@ -32,6 +32,7 @@ func New(version string) *Plugin {
 	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
 }
 
+// Describe returns the connector class and its settings.
 func (p *Plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: p.version,
 		Documentation: "Writes to entity sets of OData v2 services.",
@@ -51,8 +52,8 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 		return wit.SinkOpenResult{}, failure
 	}
 	values := sinkconfig.Table.Values(settings)
-	all := sinkconfig.EntitySets(values)
-	services := sinkconfig.ServicePaths(all)
+	entitySets := sinkconfig.EntitySets(values)
+	services := sinkconfig.ServicePaths(entitySets)
 	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SinkOpenResult{Pending: need}, err
 	}
@@ -69,7 +70,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 	out := &wit.SinkOpened{}
 	connector := &capabilities.Connector{Config: sinkconfig.Parse(values), Settings: settings, Services: services}
 	var filterErrors []*wit.Error // the filter has to fit one of the sets
-	for _, configured := range all {
+	for _, configured := range entitySets {
 		index := slices.Index(services, configured.Service)
 		set, err := openSet(configured, models[index], &connector.Config)
 		if err != nil {
@@ -84,7 +85,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 		connector.Sets = append(connector.Sets, *set)
 		out.Topics = append(out.Topics, configured.Topic)
 	}
-	if len(filterErrors) == len(all) {
+	if len(filterErrors) == len(entitySets) {
 		return wit.SinkOpenResult{}, filterErrors[0]
 	}
 	state := capabilities.New(connector)
@@ -147,6 +148,7 @@ func (p *Plugin) HandleResponse(context, state []byte, rows []uint32,
 // Commands returns the sink's commands for the command line.
 func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
 
+// Run runs a command of [Plugin.Commands].
 func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	if command != probe.Doctor {
@@ -156,11 +158,9 @@ func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 	var services []probe.Service
 	values := sinkconfig.Table.Values(settings)
 	for _, configured := range sinkconfig.EntitySets(values) {
-		services = append(services, probe.Service{Path: configured.Service, Setting: config.InGroup(configured.Number,
-			sinkconfig.NameService),
-			Writes: true,
-			Sets: []probe.Set{{Name: configured.Name, Setting: config.InGroup(configured.Number,
-				sinkconfig.NameEntitySet)}}})
+		set := probe.Set{Name: configured.Name, Setting: config.InGroup(configured.Number, sinkconfig.NameEntitySet)}
+		services = append(services, probe.Service{Path: configured.Service,
+			Setting: config.InGroup(configured.Number, sinkconfig.NameService), Writes: true, Sets: []probe.Set{set}})
 	}
 	return probe.Steps(services, config.Query(values), options, state, answers)
 }

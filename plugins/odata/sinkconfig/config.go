@@ -10,29 +10,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// EntitySet is the configuration of one entity set. Number is the number of its settings group.
+// EntitySet is the configuration of one entity set.
 type EntitySet struct {
-	Number  string
-	Service string
+	Number  string // of its settings group
+	Service string // path without a trailing slash
 	Name    string
 	Topic   string
-	Query   uri.Query
+	Query   uri.Query // SAP client and language, if they are part of URLs
 }
 
 // EntitySets returns the configured entity sets.
 func EntitySets(values setting.Values) []EntitySet {
-	var all []EntitySet
+	var sets []EntitySet
 	for _, g := range config.Groups(values) {
-		all = append(all, EntitySet{Number: g.Digits, Service: "/" + strings.Trim(g.String(NameService), "/"),
-			Name:  strings.Trim(g.String(NameEntitySet), "/"),
-			Topic: g.String(NameTopic), Query: config.Query(values)})
+		sets = append(sets, EntitySet{Number: g.Digits, Service: "/" + strings.Trim(g.String(NameService), "/"),
+			Name: strings.Trim(g.String(NameEntitySet), "/"), Topic: g.String(NameTopic), Query: config.Query(values)})
 	}
-	return all
+	return sets
 }
 
 // ServicePaths returns the paths of the services, each once.
-func ServicePaths(all []EntitySet) (services []string) {
-	for _, set := range all {
+func ServicePaths(sets []EntitySet) (services []string) {
+	for _, set := range sets {
 		if !slices.Contains(services, set.Service) {
 			services = append(services, set.Service)
 		}
@@ -75,10 +74,10 @@ type Inserts struct {
 
 // Values are the settings for values that do not fit their property.
 type Values struct {
-	Lossy bool // convert them
-	// if none is set, an unknown field rejects its record
-	IgnoreUnknownFields bool
-	FailOnUnknownFields bool
+	Lossy bool // such values are converted, else their record is rejected
+	// Without both of these, an unknown field rejects its record.
+	IgnoreUnknownFields bool // it is not sent
+	FailOnUnknownFields bool // it fails the task
 }
 
 // Batches are the settings for $batch and concurrent requests.
@@ -86,8 +85,8 @@ type Batches struct {
 	Batch            bool
 	SingleChangesets bool // each operation is a changeset
 	SharedChangesets bool // all operations of a batch are one changeset
-	MaxBatchSize     int
-	OrderingKeys     int // number of ordering keys for batches
+	MaxBatchSize     int  // operations in a batch
+	OrderingKeys     int  // number of ordering keys for batches
 	RetryCodes       []string
 }
 
@@ -172,14 +171,14 @@ func Validate(settings []wit.Setting) []wit.ConfigValue {
 }
 
 // checkTopics checks that there are entity sets, each with a topic of its own.
-func checkTopics(examined []wit.ConfigValue, all []EntitySet) []wit.ConfigValue {
-	if len(all) == 0 {
+func checkTopics(examined []wit.ConfigValue, sets []EntitySet) []wit.ConfigValue {
+	if len(sets) == 0 {
 		name := func(name string) string { return config.InGroup("00", name) }
 		return Table.AddMissing(examined, name(NameService), "No entity set is configured: expected "+
 			name(NameService)+", "+name(NameEntitySet)+" and "+name(NameTopic))
 	}
-	for i, set := range all {
-		for _, other := range all[:i] {
+	for i, set := range sets {
+		for _, other := range sets[:i] {
 			if other.Topic == set.Topic {
 				setting.AddError(examined, config.InGroup(set.Number, NameTopic), "Topic "+set.Topic+
 					" is already in "+config.InGroup(other.Number, NameTopic)+

@@ -88,10 +88,10 @@ type EntitySetConfig struct {
 	KeyExtra
 	// TopicPartition is the partition for all rows; -1 means by key.
 	TopicPartition int
-	Headers        bool
-	DerivedTypes   bool
-	Cursor         string
-	Lookback       int // of the cursor
+	Headers        bool   // records get headers with their origin
+	DerivedTypes   bool   // properties of derived types become fields
+	Cursor         string // property that grows with each change of a row
+	Lookback       int    // how far below the cursor's highest value a load starts
 	PagingConfig
 	Format
 	QueryOptions query.Settings
@@ -101,10 +101,16 @@ type EntitySetConfig struct {
 	Subscribing  Subscribing
 }
 
-// Identity is what is read into which topic. Number is the digits of the settings' group.
-type Identity struct{ Number, Service, Set, Topic, ID string }
+// Identity specifies which set is read into which topic.
+type Identity struct {
+	Number  string // digits of the settings' group
+	Service string // path without a trailing slash
+	Set     string
+	Topic   string
+	ID      string // distinguishes several configurations of one set
+}
 
-// Schedule is when a set is read.
+// Schedule specifies when a set is read.
 type Schedule struct {
 	// Period is in seconds; -1 means once, unless Cron is set.
 	Period int
@@ -120,14 +126,14 @@ type KeyExtra struct {
 	ExtraSource string
 }
 
-// PagingConfig is how a set is paged through.
+// PagingConfig specifies the pages in which a set is read.
 type PagingConfig struct {
 	PageSize   int
 	Count      bool
 	PagingMode string
 	// ExactlyOnce fails a full load that would have to start over.
 	ExactlyOnce bool
-	// Completeness is what an unproven load is: warn, require or off.
+	// Completeness specifies the handling of a load that is not proven to be complete: warn, require or off.
 	Completeness string
 }
 
@@ -136,11 +142,10 @@ func (c *PagingConfig) RequiresProof() bool { return c.Completeness == "require"
 
 // Format is the format of rows and the zone of their times.
 type Format struct {
-	// Atom requests Atom instead of JSON. Formatted means that the user has chosen the format.
-	Atom       bool
-	Formatted  bool
-	Zone       string
-	zoneSource string
+	Atom       bool   // rows are requested in Atom instead of JSON
+	Formatted  bool   // the user has chosen the format
+	Zone       string // IANA name of the zone of Edm.DateTime, "" for UTC
+	zoneSource string // the setting that Zone comes from
 }
 
 // NotificationOnly reports whether the set is in full mode and read only when a notification names an entity.
@@ -156,14 +161,14 @@ func (e *EntitySetConfig) PolledOnNotification() bool {
 // Tracking holds the settings of delta mode.
 type Tracking struct {
 	On               bool
-	Deletes          string
-	OnLostToken      string
-	Regex            string
+	Deletes          string // how deleted entities are written: record, tombstone or both
+	OnLostToken      string // fail, recover or reload
+	Regex            string // Java pattern whose matches in the delta link are replaced
 	Replacement      string
-	DropBefore       bool
-	Additive         bool
-	TakeOver         bool
-	FirstByteTimeout int // of a first extraction, in milliseconds
+	DropBefore       bool // ODP's rows with the state before a change are dropped
+	Additive         bool // the values of ODP's rows are added up, so all rows are needed
+	TakeOver         bool // an ODP subscription of another reader is ended
+	FirstByteTimeout int  // of a first extraction, in milliseconds
 	// NotFound holds additional codes of an entity that does not exist.
 	NotFound []string
 }
@@ -201,9 +206,9 @@ func Flag(g setting.Group, name string) bool {
 }
 
 // ServicePaths returns the paths of the services, each once.
-func ServicePaths(all []EntitySetConfig) []string {
+func ServicePaths(entitySets []EntitySetConfig) []string {
 	var services []string
-	for _, cfg := range all {
+	for _, cfg := range entitySets {
 		if !slices.Contains(services, cfg.Service) {
 			services = append(services, cfg.Service)
 		}

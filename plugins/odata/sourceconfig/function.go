@@ -25,7 +25,8 @@ func (e EntitySetConfig) Find(model *edm.Model) (address, options string, err er
 	return service.Address(set), options, nil
 }
 
-// FindSet finds an entity set, or the entities of a function import or of a view with parameters as if they were one.
+// FindSet finds an entity set and its type. It returns the entities of a function import, or of a view with parameters,
+// as if they were an entity set.
 func FindSet(cfg *EntitySetConfig, model *edm.Model) (*edm.Set, *edm.StructuredType, error) {
 	i := slices.IndexFunc(model.Functions, func(f *edm.Function) bool { return f.Name == cfg.Set })
 	name := config.InGroup(cfg.Number, NameEntitySet)
@@ -54,14 +55,12 @@ func FindSet(cfg *EntitySetConfig, model *edm.Model) (*edm.Set, *edm.StructuredT
 	for _, p := range function.Parameters {
 		if _, isSet := uri.Option(cfg.QueryOptions.Raw, p.Name); !isSet && !p.Nullable {
 			return nil, nil, odataerror.ForSetting(config.InGroup(cfg.Number, query.Raw),
-				subject+" needs the parameter "+p.Name+" ("+
-					p.Type.Name+"): expected "+
+				subject+" needs the parameter "+p.Name+" ("+p.Type.Name+"): expected "+
 					config.InGroup(cfg.Number, query.Raw)+" = "+p.Name+"=..., a literal as in a URL")
 		}
 	}
 	return &edm.Set{Name: function.Name, Default: true, Type: entityType.QualifiedName(), Countable: true,
-		Pageable: true,
-		Topable:  true, Addressable: true}, entityType, nil
+		Pageable: true, Topable: true, Addressable: true}, entityType, nil
 }
 
 // view finds the set of a view with parameters, ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set: a navigation property
@@ -88,16 +87,16 @@ func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *ed
 	}
 	address := []byte(service.Address(from) + "(")
 	for i, key := range parameters.Key {
-		at := slices.IndexFunc(arguments, func(k uri.Key) bool { return k.Name == key })
+		index := slices.IndexFunc(arguments, func(k uri.Key) bool { return k.Name == key })
 		p := parameters.Property(key)
-		if at < 0 || p == nil || len(arguments) != len(parameters.Key) {
+		if index < 0 || p == nil || len(arguments) != len(parameters.Key) {
 			return reject("expected the parameters " + strings.Join(parameters.Key, ", ") + ", each once")
 		}
-		text := arguments[at].Literal.Text
-		if t := arguments[at].Literal.Type; t >= edm.Guid || t == edm.Binary {
-			text = string(uri.AppendLiteral(nil, arguments[at].Literal))
+		argument := arguments[index].Literal.Text
+		if t := arguments[index].Literal.Type; t >= edm.Guid || t == edm.Binary {
+			argument = string(uri.AppendLiteral(nil, arguments[index].Literal))
 		}
-		literal, err := value.Literal(p, text)
+		literal, err := value.Literal(p, argument)
 		if err != nil {
 			return reject(key + ": " + err.Error())
 		}

@@ -21,54 +21,58 @@ var otherNames = map[string][]string{
 }
 
 func declareQueryOptions(t *setting.Table) {
-	one := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
+	declareOption := func(name, aliased string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		rules = append(rules, setting.InGroup("Entity set {n}"))
-		for _, alias := range otherNames[other] {
-			rules = append(rules, setting.Alias("sap.odata#{n}."+alias+strings.TrimPrefix(name, other)))
+		for _, alias := range otherNames[aliased] {
+			rules = append(rules, setting.Alias("sap.odata#{n}."+alias+strings.TrimPrefix(name, aliased)))
 		}
 		t.Declare(setting.Define("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
 	}
-	one(query.Select, query.Select, wit.KindList,
+	declareOption(query.Select, query.Select, wit.KindList,
 		"Properties to read, of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
 			"Keys are always read. If no property of an entity is named, all are read.",
 		setting.Display("Properties"))
-	one(query.Expand, query.Expand, wit.KindList,
+	declareOption(query.Expand, query.Expand, wit.KindList,
 		"Navigation properties whose entities are read too, nested as paths: Customer, Order_Details/Product. "+
 			"One entity becomes a structure, many become an array of structures.",
 		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
-	one(query.Raw, query.Raw, wit.KindString,
+	declareOption(query.Raw, query.Raw, wit.KindString,
 		"Further options of each request for rows, as in a URL: search=bolt&sap-statistics=false. "+
 			"A $filter is combined with the conditions. Parameters of a function import belong here.",
 		setting.Display("Query"))
-	one(FilterGroup+query.Property, FilterGroup, wit.KindString,
+	declareOption(FilterGroup+query.Property, FilterGroup, wit.KindString,
 		"Filter condition {m}: the property. A path through a navigation property to many "+
 			"entities, such as Order_Details/Quantity, selects among the expanded ones. All conditions must hold.",
 		setting.Display("Property"))
-	one(FilterGroup+query.Option, FilterGroup, wit.KindString,
+	declareOption(FilterGroup+query.Option, FilterGroup, wit.KindString,
 		"Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
 			"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
-	one(FilterGroup+query.Low, FilterGroup, wit.KindString, "Filter condition {m}: the value, or the lower bound; "+
-		"for in, the values separated by commas. Plain, or as in "+
-		"a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
-	one(FilterGroup+query.High, FilterGroup, wit.KindString, "Filter condition {m}: the upper bound of bt and nb.",
-		setting.Display("High"))
+	declareOption(FilterGroup+query.Low, FilterGroup, wit.KindString,
+		"Filter condition {m}: the value, or the lower bound; for in, the values separated by commas. Plain, or as in "+
+			"a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
+	declareOption(FilterGroup+query.High, FilterGroup, wit.KindString,
+		"Filter condition {m}: the upper bound of bt and nb.", setting.Display("High"))
 }
 
 func readQueryOptions(values setting.Values, group setting.Group) query.Settings {
 	list := func(name string) []string {
 		return slices.DeleteFunc(setting.ParseList(group.String(name)), func(item string) bool { return item == "" })
 	}
-	s := query.Settings{Prefix: config.InGroup(group.Digits, ""), Select: list(query.Select),
+	s := query.Settings{
+		Prefix: config.InGroup(group.Digits, ""),
+		Select: list(query.Select),
 		Expand: list(query.Expand),
-		Raw:    group.String(query.Raw), Cursor: group.String(NameCursor)}
+		Raw:    group.String(query.Raw),
+		Cursor: group.String(NameCursor),
+	}
 	for _, c := range values.Groups(config.InGroup(group.Digits, FilterGroup), "") {
 		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.String(query.Property),
-			Option: c.Lower(query.Option),
-			Low:    c.String(query.Low), High: c.String(query.High)})
+			Option: c.Lower(query.Option), Low: c.String(query.Low), High: c.String(query.High)})
 	}
 	return s
 }
 
+// examineConditions reports missing settings of conditions, and upper bounds that the operator does not use.
 func examineConditions(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
 	for _, condition := range s.Conditions {
 		isSet := func(name string) bool {
@@ -77,9 +81,9 @@ func examineConditions(v setting.Values, s *query.Settings, examined []wit.Confi
 		}
 		// A setting that is missing cannot carry an error of its own.
 		complain := func(name, text string) {
-			for _, at := range []string{name, query.Property, query.Option, query.Low, query.High} {
-				if isSet(at) {
-					setting.AddError(examined, condition.Prefix+at, text)
+			for _, candidate := range []string{name, query.Property, query.Option, query.Low, query.High} {
+				if isSet(candidate) {
+					setting.AddError(examined, condition.Prefix+candidate, text)
 					return
 				}
 			}
@@ -104,13 +108,17 @@ const (
 	NameLookback = "cursor.lookback"
 )
 
-func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
-	both(NameCursor, wit.KindString, wit.Medium, "",
+// declareFunc declares a setting of each entity set and its default for all sets.
+type declareFunc func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
+	rules ...wit.Rule)
+
+func declareCursor(declareBoth declareFunc) {
+	declareBoth(NameCursor, wit.KindString, wit.Medium, "",
 		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
 			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
 			"tracking; deleted rows are not detected.",
 		setting.Display("Cursor"))
-	both(NameLookback, wit.KindLong, wit.Low, "0",
+	declareBoth(NameLookback, wit.KindLong, wit.Low, "0",
 		"How far below the highest value seen an extraction by cursor starts: in seconds for dates, in units of "+
 			"the property for numbers. For rows that are committed late or change while others are read. Rows that "+
 			"were already delivered unchanged are skipped.",

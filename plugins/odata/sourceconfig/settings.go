@@ -86,29 +86,29 @@ func declareSets(t *setting.Table) {
 }
 
 func declareShared(t *setting.Table) {
-	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
+	declareBoth := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
 		t.Declare(setting.Define("sap.odata."+name, kind, importance, &value,
 			documentation+" Default for all entity sets.", append(slices.Clip(rules), allSets)...),
 			setting.Define("sap.odata#{n}."+name, kind, importance, nil, documentation,
 				append(slices.Clip(rules), setting.InGroup("Entity set {n}"))...))
 	}
-	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
+	declareBoth(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
 		setting.AtLeast(1), setting.Display("Page size"))
-	both(NameCount, wit.KindString, wit.Low, "allpages",
+	declareBoth(NameCount, wit.KindString, wit.Low, "allpages",
 		"allpages requests the number of rows, which detects a feed that ends early; none does not.",
 		setting.Allowed("allpages", "none"), setting.Display("Count"))
-	both(NameCompleteness, wit.KindString, wit.Low, "warn",
+	declareBoth(NameCompleteness, wit.KindString, wit.Low, "warn",
 		"What to do if a load ends without proof that it is complete, because the service offers none: warn logs a "+
 			"warning; require stops the task, and no restart reads the set again; off logs no warning. If rows are "+
 			"known to be missing, the load fails in any case.",
 		setting.Allowed("warn", "require", "off"), setting.Display("Completeness"))
-	both(NameFormat, wit.KindString, wit.Low, "json", "Format of rows: json or atom.",
+	declareBoth(NameFormat, wit.KindString, wit.Low, "json", "Format of rows: json or atom.",
 		setting.Allowed("json", "atom"), setting.Display("Format"))
-	both(NameNullable, wit.KindString, wit.Low, "metadata",
+	declareBoth(NameNullable, wit.KindString, wit.Low, "metadata",
 		"metadata makes fields optional as specified by the metadata; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
-	both(namePaging, wit.KindString, wit.Low, "auto",
+	declareBoth(namePaging, wit.KindString, wit.Low, "auto",
 		"links follows the service's next links; keys requests the rows after the last key, which is not affected by "+
 			"inserted and deleted rows; auto follows links that contain the last row's key, and uses keys if links "+
 			"count rows or may do so; top requests page.size rows at a time ($top), by key if keys are sortable "+
@@ -120,32 +120,33 @@ func declareShared(t *setting.Table) {
 			"with headers that mark the reload; fail stops the task. Default: reload, and fail with exactly-once.",
 		setting.Alias("sap.odata#{n}.unsound"), setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"),
 		setting.Display("Incomplete load")))
-	both(nameDateMapping, wit.KindString, wit.Low, "timestamp",
+	declareBoth(nameDateMapping, wit.KindString, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
 			"timestamp makes them Timestamp, as all others.",
 		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
-	both(nameTimestamps, wit.KindString, wit.Low, "millis",
+	declareBoth(nameTimestamps, wit.KindString, wit.Low, "millis",
 		"millis converts points in time to Connect's Timestamp and drops digits after milliseconds; micros converts "+
 			"them to int64 microseconds since 1970 ("+wit.NameMicroTimestamp+") and requests Atom, because JSON has "+
 			"only milliseconds.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
-	both(nameZone, wit.KindString, wit.Low, "",
+	declareBoth(nameZone, wit.KindString, wit.Low, "",
 		"Time zone of the service's points in time without one (Edm.DateTime), by its IANA "+
 			"name, such as Europe/Berlin. Default: UTC. Keys, and dates without a time of day (sap:display-format "+
 			"Date), stay as they are.",
 		setting.Display("Time zone"))
-	declareCursor(both)
-	both(nameKeyExtra, wit.KindList, wit.Low, "",
+	declareCursor(declareBoth)
+	declareBoth(nameKeyExtra, wit.KindList, wit.Low, "",
 		"Fields with the same text in each record's key, after the key's own: system=PRD,client=100. For topics "+
 			"with rows of several systems.",
 		setting.Display("Further fields of keys"))
-	both(namePartition, wit.KindInt, wit.Low, "-1",
+	declareBoth(namePartition, wit.KindInt, wit.Low, "-1",
 		"Partition of the topic for all rows, so that they stay in order; -1 "+
 			"chooses it by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
-	both(NameCron, wit.KindString, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
-		"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
-		"Europe/Berlin. Instead of exec-period; the first extraction starts at once.", setting.Display("Times"))
+	declareBoth(NameCron, wit.KindString, wit.Medium, "",
+		"Times at which a set is read again, as a Quartz cron expression "+
+			"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
+			"Europe/Berlin. Instead of exec-period; the first extraction starts at once.", setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
@@ -193,13 +194,13 @@ func declareUnsupported(t *setting.Table) {
 		" during an extraction are skipped")
 }
 
-// EntitySets reads the groups.
+// EntitySets returns the configured entity sets. Settings must be valid: see [Examine].
 func EntitySets(values setting.Values) []EntitySetConfig {
-	var all []EntitySetConfig
+	var entitySets []EntitySetConfig
 	for _, group := range config.Groups(values) {
-		all = append(all, readEntitySet(values, group))
+		entitySets = append(entitySets, readEntitySet(values, group))
 	}
-	return all
+	return entitySets
 }
 
 func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
@@ -219,7 +220,8 @@ func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
 	cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || (group.Lower(NameIncompleteLoad) == "" &&
 		values.Lower(ExactlyOnce) == "enabled")
 	cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
-	cfg.Tracking, cfg.Subscribing = readTracking(values, group), readSubscribing(values, group)
+	cfg.Tracking = readTracking(values, group)
+	cfg.Subscribing = readSubscribing(values, group)
 	_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
 	_, shared := values.Lookup("sap.odata." + NameFormat)
 	cfg.Formatted = inGroup || shared
@@ -253,8 +255,8 @@ func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting
 	}
 }
 
-// parseKeyExtra reads name=value pairs; wrong describes an error.
-func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
+// parseKeyExtra reads name=value pairs. problem describes an error, "" means that there is none.
+func parseKeyExtra(text string) (fields []wit.Setting, problem string) {
 	for _, part := range setting.ParseList(text) {
 		name, value, hasValue := strings.Cut(part, "=")
 		name = strings.TrimSpace(name)
@@ -262,6 +264,7 @@ func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 		duplicate := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
 		switch {
 		case part == "":
+			// nothing between two commas
 		case !hasValue || name == "":
 			return nil, "expected fields as name=value with commas between them, found " + strconv.Quote(part)
 		case duplicate:
@@ -283,14 +286,13 @@ func Origin(v setting.Values) uri.Origin {
 func Examine(settings []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, settings)
 	values := Table.Values(settings)
-	all := EntitySets(values)
-	if len(all) == 0 {
+	entitySets := EntitySets(values)
+	if len(entitySets) == 0 {
 		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
-			"No entity set is configured: expected "+
-				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
-				NameTopic))
+			"No entity set is configured: expected "+config.InGroup("00", NameService)+", "+
+				config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
 	}
-	for i, cfg := range all {
+	for i, cfg := range entitySets {
 		if cfg.Period == 0 {
 			setting.AddError(examined, config.InGroup(cfg.Number, NameExecPeriod),
 				setting.Invalid(config.InGroup(cfg.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))
@@ -307,19 +309,20 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 		}
 		name := config.InGroup(cfg.Number, nameTimestamps)
 		if cfg.Options.Micros && !cfg.Atom {
-			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(cfg.Number,
-				NameFormat)+" = atom with it, since JSON has milliseconds only"))
+			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+
+				config.InGroup(cfg.Number, NameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
 		if cfg.Zone != "" && cfg.Options.Zone == nil {
 			setting.AddError(examined, cfg.zoneSource, setting.Invalid(cfg.zoneSource, cfg.Zone,
 				"expected a time zone by its IANA name, such as Europe/Berlin"))
 		}
-		if _, wrong := parseKeyExtra(cfg.ExtraText); wrong != "" {
-			setting.AddError(examined, cfg.ExtraSource, setting.Invalid(cfg.ExtraSource, cfg.ExtraText, wrong))
+		if _, problem := parseKeyExtra(cfg.ExtraText); problem != "" {
+			setting.AddError(examined, cfg.ExtraSource, setting.Invalid(cfg.ExtraSource, cfg.ExtraText, problem))
 		}
 		examineConditions(values, &cfg.QueryOptions, examined)
 		examineCursor(&cfg, examined)
-		for _, other := range all[:i] { // two loads with one offset would overwrite each other (RATIONALE.md P30)
+		// Two loads with one offset would overwrite each other (RATIONALE.md P30).
+		for _, other := range entitySets[:i] {
 			if other.Service == cfg.Service && other.Set == cfg.Set && other.ID == cfg.ID {
 				setting.AddError(examined, config.InGroup(cfg.Number, NameEntitySet),
 					"Entity set "+cfg.Set+" of "+cfg.Service+" is already configured in "+
@@ -332,17 +335,17 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, values.String(MetadataRefresh),
 			"expected 0 or at least "+strconv.Itoa(FreshFor)))
 	}
-	examineTracking(examined, values, all)
-	examineSubscriptions(examined, values, all)
-	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
-	if values.Int(least) > values.Int(most) {
-		setting.AddError(examined, least, setting.Invalid(least, values.String(least),
-			"expected at most "+most+", "+values.String(most)))
+	examineTracking(examined, values, entitySets)
+	examineSubscriptions(examined, values, entitySets)
+	const minBackoff, maxBackoff = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
+	if values.Int(minBackoff) > values.Int(maxBackoff) {
+		setting.AddError(examined, minBackoff, setting.Invalid(minBackoff, values.String(minBackoff),
+			"expected at most "+maxBackoff+", "+values.String(maxBackoff)))
 	}
 	return examined
 }
 
-// MismatchPolicy returns the handling of an offset that belongs to something else.
+// MismatchPolicy returns the handling of an offset that belongs to another origin, user, set, query or format.
 func MismatchPolicy(v setting.Values, number string) wit.MismatchPolicy {
 	switch v.Lower(config.InGroup(number, nameChange)) {
 	case "reload":

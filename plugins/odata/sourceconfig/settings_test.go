@@ -9,7 +9,7 @@ import (
 
 // Every setting of the original connector is supported, an alias, or rejected by name.
 func TestNamesOfTheOriginal(t *testing.T) {
-	configtest.Names(t, Table, "source", "../../../testdata/overview-names.txt")
+	configtest.CheckNames(t, Table, "source", "../../../testdata/overview-names.txt")
 }
 
 // TestIncompleteLoadByBothNames: the setting works by its name and by the name before version 0.3.0, which the host

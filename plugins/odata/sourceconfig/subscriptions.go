@@ -107,9 +107,13 @@ func declareNotifications(t *setting.Table, group wit.Rule) {
 }
 
 func readSubscribing(v setting.Values, g setting.Group) Subscribing {
-	return Subscribing{On: Flag(g, NameSubscription), Catchup: v.Lower(NotificationCatchup),
+	return Subscribing{
+		On:             Flag(g, NameSubscription),
+		Catchup:        v.Lower(NotificationCatchup),
+		Check:          v.Int(notificationCheck),
+		Confirm:        v.Int(notificationConfirm),
 		DeliveryPrefix: DeliveryPrefix(v),
-		Check:          v.Int(notificationCheck), Confirm: v.Int(notificationConfirm)}
+	}
 }
 
 // DeliveryPrefix returns the start of delivery addresses.
@@ -125,8 +129,8 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 	return e.NotificationOnly() && e.Subscribing.Catchup == catchupStore
 }
 
-func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
-	first := slices.IndexFunc(all, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
+func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, entitySets []EntitySetConfig) {
+	first := slices.IndexFunc(entitySets, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
 	user := values.String(subscriptionUser)
 	secret := values.String(subscriptionPassword)
 	switch {
@@ -135,11 +139,11 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 	case user != "" && secret == "":
 		setting.AddError(examined, subscriptionPassword, subscriptionUser+" needs "+subscriptionPassword)
 	}
-	for _, text := range values.List(subscriptionPorts) {
-		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
+	for _, port := range values.List(subscriptionPorts) {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts,
 				values.String(subscriptionPorts),
-				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
+				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(port)))
 			break
 		}
 	}
@@ -156,14 +160,14 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 		setting.AddError(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest,
 			"expected the name of an RFC destination"))
 	}
-	if rest, ok := cutScheme(url); url != "" && (!ok || rest == "" || strings.ContainsAny(rest, "?# ")) {
+	if address, ok := cutScheme(url); url != "" && (!ok || address == "" || strings.ContainsAny(address, "?# ")) {
 		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
 	if first < 0 {
 		return
 	}
-	enable := config.InGroup(all[first].Number, NameSubscription)
+	enable := config.InGroup(entitySets[first].Number, NameSubscription)
 	if dest == "" && url == "" {
 		setting.AddError(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
 			": where the service reaches the listener")
@@ -172,7 +176,7 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 		setting.AddError(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+
 			": where the listener listens")
 	}
-	for _, cfg := range all {
+	for _, cfg := range entitySets {
 		if cfg.NotificationOnly() && (len(cfg.QueryOptions.Conditions) > 0 || cfg.QueryOptions.Filters()) {
 			name := config.InGroup(cfg.Number, NameSubscription)
 			setting.AddError(examined, name, name+" = 1 in full mode with "+NameExecPeriod+
@@ -182,9 +186,10 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 	}
 }
 
-func cutScheme(url string) (rest string, ok bool) {
-	if rest, ok = strings.CutPrefix(url, "https://"); ok {
-		return rest, true
+// cutScheme returns the address after http:// or https://.
+func cutScheme(url string) (address string, ok bool) {
+	if address, ok = strings.CutPrefix(url, "https://"); ok {
+		return address, true
 	}
 	return strings.CutPrefix(url, "http://")
 }

@@ -38,36 +38,39 @@ const (
 
 func declareTracking(t *setting.Table) {
 	group := setting.InGroup("Entity set {n}")
-	one := func(name string, importance wit.Importance, value *string, documentation string, rules ...wit.Rule) {
+	declareOption := func(name string, importance wit.Importance, value *string, documentation string,
+		rules ...wit.Rule) {
 		t.Declare(setting.Define("sap.odata#{n}."+name, wit.KindString, importance, value, documentation,
 			append(rules, group)...))
 	}
-	one(NameDeletes, wit.Medium, setting.Default(DeletesRecord),
+	declareOption(NameDeletes, wit.Medium, setting.Default(DeletesRecord),
 		"How delta mode writes deleted entities: record, a value with the key, RECORDMODE or ODQ_CHANGEMODE D, and "+
 			"DELETED_AT, and null in all other fields; tombstone, the key without a value; both, one after the other.",
 		setting.Allowed(DeletesRecord, DeletesTombstone, deletesBoth), setting.Display("Deletes"))
-	one(NameLost, wit.Medium, setting.Default(LostFail),
+	declareOption(NameLost, wit.Medium, setting.Default(LostFail),
 		"What to do when the service no longer knows the delta token: fail; recover, continue from the oldest "+
 			"link that an ODP service keeps; reload, read the whole entity set again.",
 		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
-	one(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
+	declareOption(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
 		setting.Allowed(setting.BoolValues...),
 		setting.Display("Recovery"))
-	one(NameRegex, wit.Low, nil, "Java regular expression; its matches in the stored delta link are replaced at the "+
-		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
-	one(NameReplacement, wit.Low, nil, "The replacement; $1 is the match of the pattern's first group, ${name} "+
-		"the match of a named group.", setting.Display("Its replacement"))
-	one(NameNullMessages, wit.Low, setting.Default("0"),
+	declareOption(NameRegex, wit.Low, nil,
+		"Java regular expression; its matches in the stored delta link are replaced at the "+
+			"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
+	declareOption(NameReplacement, wit.Low, nil,
+		"The replacement; $1 is the match of the pattern's first group, ${name} "+
+			"the match of a named group.", setting.Display("Its replacement"))
+	declareOption(NameNullMessages, wit.Low, setting.Default("0"),
 		"Accepted for compatibility, without effect: a new delta link is stored after every response, also after "+
 			"one without rows, and needs no record.", setting.Allowed(setting.BoolValues...),
 		setting.Display("Null messages"))
-	one(NameBefore, wit.Low, setting.Default("keep"),
+	declareOption(NameBefore, wit.Low, setting.Default("keep"),
 		"Whether to keep ODP's rows with the state before a change.",
 		setting.Allowed("keep", "drop"), setting.Display("Before images"))
-	one(NameDeltaKind, wit.Low, setting.Default("images"),
+	declareOption(NameDeltaKind, wit.Low, setting.Default("images"),
 		"additive means that the values of ODP's rows are added up, so that before images and the values "+
 			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
-	one(nameChange, wit.Low, setting.Default("fail"),
+	declareOption(nameChange, wit.Low, setting.Default("fail"),
 		"What to do when a stored offset belongs to another origin, user, "+
 			"set, query or format: fail and report the difference; reload, read the set again; keep, continue from "+
 			"it.", setting.Allowed("fail", "reload", "keep"),
@@ -88,21 +91,26 @@ func declareTracking(t *setting.Table) {
 }
 
 func readTracking(values setting.Values, group setting.Group) Tracking {
-	t := Tracking{On: Flag(group, NameTrackChanges), Deletes: group.Lower(NameDeletes),
-		OnLostToken: group.Lower(NameLost),
-		Regex:       group.String(NameRegex),
-		Replacement: group.String(NameReplacement), DropBefore: group.Lower(NameBefore) == "drop",
-		Additive: group.Lower(NameDeltaKind) == "additive",
-		TakeOver: values.Bool(DeltaTakeover), FirstByteTimeout: values.Int(InitialRead),
-		NotFound: values.List(NotFoundCodes)}
+	t := Tracking{
+		On:               Flag(group, NameTrackChanges),
+		Deletes:          group.Lower(NameDeletes),
+		OnLostToken:      group.Lower(NameLost),
+		Regex:            group.String(NameRegex),
+		Replacement:      group.String(NameReplacement),
+		DropBefore:       group.Lower(NameBefore) == "drop",
+		Additive:         group.Lower(NameDeltaKind) == "additive",
+		TakeOver:         values.Bool(DeltaTakeover),
+		FirstByteTimeout: values.Int(InitialRead),
+		NotFound:         values.List(NotFoundCodes),
+	}
 	if Flag(group, NameRecovery) && t.OnLostToken == LostFail {
 		t.OnLostToken = LostRecover
 	}
 	return t
 }
 
-func examineTracking(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
-	for i, cfg := range all {
+func examineTracking(examined []wit.ConfigValue, values setting.Values, entitySets []EntitySetConfig) {
+	for i, cfg := range entitySets {
 		fullName := func(name string) string { return config.InGroup(cfg.Number, name) }
 		t := cfg.Tracking
 		if p, err := pattern.Compile(t.Regex); err != nil {
@@ -110,14 +118,12 @@ func examineTracking(examined []wit.ConfigValue, values setting.Values, all []En
 				"expected a regular expression of Java: "+err.Error()))
 		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
 			setting.AddError(examined, fullName(NameReplacement), setting.Invalid(fullName(NameReplacement),
-				t.Replacement,
-				"expected a replacement, in Java's syntax, for matches of "+fullName(NameRegex)+": "+
+				t.Replacement, "expected a replacement, in Java's syntax, for matches of "+fullName(NameRegex)+": "+
 					wrong.Text))
 		}
 		if t.Regex == "" && t.Replacement != "" {
 			setting.AddError(examined, fullName(NameReplacement),
-				fullName(NameReplacement)+" replaces nothing without "+
-					fullName(NameRegex))
+				fullName(NameReplacement)+" replaces nothing without "+fullName(NameRegex))
 		}
 		if !t.On {
 			continue
@@ -132,17 +138,14 @@ func examineTracking(examined []wit.ConfigValue, values setting.Values, all []En
 				fullName(NameDeltaKind)+" = additive needs all rows: expected "+
 					NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		g := values.String(fullName(NameLost))
 		if t.OnLostToken == LostReload && values.Bool(fullName(NameRecovery)) {
-			setting.AddError(examined, fullName(NameRecovery),
-				fullName(NameRecovery)+" = 1 and "+fullName(NameLost)+" = "+g+
-					" contradict each other")
+			setting.AddError(examined, fullName(NameRecovery), fullName(NameRecovery)+" = 1 and "+fullName(NameLost)+
+				" = "+values.String(fullName(NameLost))+" contradict each other")
 		}
-		for _, other := range all[:i] {
+		for _, other := range entitySets[:i] {
 			if other.Tracking.On && other.Service == cfg.Service && other.Set == cfg.Set {
 				setting.AddError(examined, fullName(NameTrackChanges), "Entity set "+cfg.Set+" of "+cfg.Service+
-					" is in delta mode by "+
-					config.InGroup(other.Number, NameTrackChanges)+
+					" is in delta mode by "+config.InGroup(other.Number, NameTrackChanges)+
 					" already: a service keeps one queue of changes for a user")
 			}
 		}

@@ -10,21 +10,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names checks that every name that the original connector has is built under that name or an alias of ours, or is
-// refused by name. side is `source` or `sink`, list the file with the names.
-func Names(t *testing.T, settings *setting.Table, side, list string) {
+// CheckNames checks that each setting of the original connector exists, under its name or as an alias, or is rejected
+// as not built yet. side is `source` or `sink`, list is the file with the names.
+func CheckNames(t *testing.T, settings *setting.Table, side, list string) {
 	t.Helper()
-	text, err := os.ReadFile(list)
+	content, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	looked := 0
-	for line := range strings.Lines(string(text)) {
+	checked := 0
+	for line := range strings.Lines(string(content)) {
 		words := strings.Fields(line)
 		if words[0] != "both" && words[0] != side {
 			continue
 		}
-		looked++
+		checked++
 		name := words[1]
 		canonical := words[1]
 		refused := false
@@ -45,7 +45,7 @@ func Names(t *testing.T, settings *setting.Table, side, list string) {
 			}
 		}
 	}
-	if looked < 30 {
-		t.Errorf("looked at %d names", looked)
+	if checked < 30 {
+		t.Errorf("looked at %d names", checked)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Northwind is the path of the demo service's Northwind.
 const Northwind = "/V2/Northwind/Northwind.svc"
 
-// Source is a minimal source connector's configuration, with more settings after it, each as name=value.
+// Source returns the smallest configuration of a source connector, followed by more settings, each as name=value.
 func Source(more ...string) (list []wit.Setting) {
 	for _, line := range append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
 		"sap.odata.host.port=8080"}, more...) {
@@ -21,23 +21,23 @@ func Source(more ...string) (list []wit.Setting) {
 	return list
 }
 
-// Set is the settings of one entity set of Northwind.
+// Set returns the settings of one entity set of Northwind.
 func Set(number, name string) []string {
 	return []string{"sap.odata#" + number + ".service=" + Northwind, "sap.odata#" + number + ".entityset=" + name,
 		"sap.odata#" + number + ".topic=t" + number}
 }
 
-// Condition is the settings of a filter condition of the set 00.
+// Condition returns the settings of a filter condition of the set 00.
 func Condition(number, property, option, low string, high ...string) []string {
-	of := "sap.odata#00.filter#" + number + "."
-	lines := []string{of + "property=" + property, of + "option=" + option, of + "low=" + low}
+	prefix := "sap.odata#00.filter#" + number + "."
+	lines := []string{prefix + "property=" + property, prefix + "option=" + option, prefix + "low=" + low}
 	if len(high) > 0 {
-		lines = append(lines, of+"high="+high[0])
+		lines = append(lines, prefix+"high="+high[0])
 	}
 	return lines
 }
 
-// Offset is a stored offset, of fields as encoding/json reads them.
+// Offset returns a stored offset from fields as encoding/json reads them.
 func Offset(fields map[string]any) (offset []wit.OffsetEntry) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch v := fields[name].(type) {
