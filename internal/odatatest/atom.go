@@ -15,7 +15,11 @@ const (
 )
 
 // prefixes are the namespace prefixes of a document, with their colons.
-type prefixes struct{ atom, m, d string }
+type prefixes struct {
+	atom string
+	m    string // metadata
+	d    string // data
+}
 
 var (
 	usualPrefixes = prefixes{"", "m:", "d:"}
@@ -34,8 +38,8 @@ type atomEncoder struct {
 	output
 	x       *exchange
 	p       prefixes
-	typed   bool // m:type is written; SAP leaves it out
-	preface string
+	typed   bool   // m:type is written; SAP leaves it out
+	preface string // XML declaration
 }
 
 func newAtomEncoder(x *exchange) *atomEncoder {
@@ -122,6 +126,7 @@ func (e *atomEncoder) prepare(s *shape) {
 	}
 }
 
+// typeAttribute returns the m:type attribute of a property, "" if it has none.
 func (e *atomEncoder) typeAttribute(p *property) string {
 	switch {
 	case p.complex != nil:
@@ -225,6 +230,7 @@ func (e *atomEncoder) link(n *navigation, uri []byte) {
 	e.add("/", n.name)
 }
 
+// related writes an expanded navigation property.
 func (e *atomEncoder) related(x *expansion, s *shape, r *row, uri []byte) {
 	n := x.navigation
 	e.link(n, uri)

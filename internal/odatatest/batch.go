@@ -23,14 +23,17 @@ type part struct {
 	body   bytes.Buffer
 }
 
+// Header returns the headers of the response.
 func (p *part) Header() http.Header { return p.header }
 
+// WriteHeader sets the status. Only the first call counts.
 func (p *part) WriteHeader(status int) {
 	if p.status == 0 {
 		p.status = status
 	}
 }
 
+// Write appends to the body.
 func (p *part) Write(b []byte) (int, error) {
 	p.WriteHeader(http.StatusOK)
 	return p.body.Write(b)
@@ -38,8 +41,8 @@ func (p *part) Write(b []byte) (int, error) {
 
 // changeset collects the writes of a changeset: they are undone if one of them fails, else recorded.
 type changeset struct {
-	undo []func()
-	done []func()
+	undo []func() // one for each applied write
+	done []func() // called when all writes are applied
 }
 
 func (c *changeset) rollback() {
@@ -54,11 +57,10 @@ func (c *changeset) commit() {
 	}
 }
 
-// answered is a part of the response to a batch: the responses to a changeset, or a single one, also for a failed
-// changeset.
+// answered is a part of the response to a batch. A read and a failed changeset have a single response.
 type answered struct {
 	parts []*part
-	set   bool
+	set   bool // the parts are the responses to a changeset
 }
 
 // batch answers POST $batch: its parts in order, a changeset as a whole or not at all.
@@ -75,9 +77,8 @@ func (x *exchange) batch() *fault {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, limit))
 	if err != nil {
-		return &fault{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("expected at most %d bytes: %v",
-			limit, err),
-			page: x.sw.BatchLimit > 0}
+		return &fault{status: http.StatusRequestEntityTooLarge,
+			message: fmt.Sprintf("expected at most %d bytes: %v", limit, err), page: x.sw.BatchLimit > 0}
 	}
 	kind, parameters, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || parameters["boundary"] == "" {
@@ -86,7 +87,7 @@ func (x *exchange) batch() *fault {
 				x.r.Header.Get("Content-Type"))}
 	}
 	x.service.book.note(func(l *Ledger) { l.Batches++ })
-	var all []answered
+	var answers []answered
 	for r := multipart.NewReader(bytes.NewReader(raw), parameters["boundary"]); ; {
 		p, err := r.NextRawPart()
 		if err == io.EOF {
@@ -99,7 +100,7 @@ func (x *exchange) batch() *fault {
 		if f != nil {
 			return f
 		}
-		all = append(all, a)
+		answers = append(answers, a)
 		if x.sw.BatchStop && a.parts[len(a.parts)-1].status >= 400 {
 			break
 		}
@@ -108,12 +109,13 @@ func (x *exchange) batch() *fault {
 		return nil
 	}
 	if x.sw.BatchAnswers > 0 {
-		all = all[:min(len(all), x.sw.BatchAnswers)]
+		answers = answers[:min(len(answers), x.sw.BatchAnswers)]
 	}
-	x.sendBatch(all)
+	x.sendBatch(answers)
 	return nil
 }
 
+// batchPart executes a part of a batch: a single request, or a changeset, which is undone if one of its writes fails.
 func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 	kind, parameters, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
 	if kind != "multipart/mixed" {
@@ -171,17 +173,17 @@ func (x *exchange) failed(first *exchange, f *fault) answered {
 
 // enclosed returns the exchange of a request inside a batch; set is nil outside of changesets.
 func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *fault) {
-	text := textproto.NewReader(bufio.NewReader(p))
-	line, err := text.ReadLine()
+	reader := textproto.NewReader(bufio.NewReader(p))
+	line, err := reader.ReadLine()
 	words := strings.Fields(line)
 	if err != nil || len(words) < 2 {
 		return nil, badRequest("A part of the batch has no request: '%s'", line)
 	}
-	header, err := text.ReadMIMEHeader()
+	header, err := reader.ReadMIMEHeader()
 	if err != nil && err != io.EOF {
 		return nil, badRequest("The headers of a part cannot be read: %v", err)
 	}
-	body, err := io.ReadAll(text.R)
+	body, err := io.ReadAll(reader.R)
 	if err != nil {
 		return nil, badRequest("A part cannot be read: %v", err)
 	}
@@ -216,17 +218,18 @@ func (x *exchange) run() {
 	}
 }
 
-func (x *exchange) inside(place string) *fault {
-	if !strings.HasPrefix(place, "/") && !strings.Contains(place, "://") {
-		place = x.base + place
+// inside answers a request inside a batch, whose address may be relative to the service.
+func (x *exchange) inside(address string) *fault {
+	if !strings.HasPrefix(address, "/") && !strings.Contains(address, "://") {
+		address = x.base + address
 	}
-	u, err := x.r.URL.Parse(strings.ReplaceAll(place, " ", "%20"))
+	u, err := x.r.URL.Parse(strings.ReplaceAll(address, " ", "%20"))
 	if err != nil {
-		return badRequest("The address of a part cannot be read: %s", place)
+		return badRequest("The address of a part cannot be read: %s", address)
 	}
 	x.r.URL = u
-	rest, ok := strings.CutPrefix(u.EscapedPath()+"/", x.mount.path)
-	if !ok || strings.HasPrefix(rest, "$batch") {
+	resourcePath, ok := strings.CutPrefix(u.EscapedPath()+"/", x.mount.path)
+	if !ok || strings.HasPrefix(resourcePath, "$batch") {
 		return notFound(u.Path)
 	}
 	q, f := parseQuery(u.RawQuery)
@@ -243,14 +246,14 @@ func (x *exchange) inside(place string) *fault {
 	if x.set != nil && (x.method == http.MethodGet || x.method == http.MethodHead) {
 		return badRequest("A changeset must not contain requests that read")
 	}
-	return x.route(strings.TrimRight(rest, "/"))
+	return x.route(strings.TrimRight(resourcePath, "/"))
 }
 
 // sendBatch writes the response: header names in lower case, lengths on parts and messages, like SAP Gateway.
-func (x *exchange) sendBatch(all []answered) {
+func (x *exchange) sendBatch(answers []answered) {
 	var b bytes.Buffer
 	boundary := secret()[:16]
-	for i, a := range all {
+	for i, a := range answers {
 		fmt.Fprintf(&b, "--%s\r\n", boundary)
 		if !a.set {
 			a.parts[0].append(&b)
@@ -275,6 +278,7 @@ func (x *exchange) sendBatch(all []answered) {
 	x.w.Write(b.Bytes())
 }
 
+// append writes the part, with its boundary headers, to the response to the batch.
 func (p *part) append(b *bytes.Buffer) {
 	var message bytes.Buffer
 	fmt.Fprintf(&message, "HTTP/1.1 %d %s\r\n", p.status, http.StatusText(p.status))

@@ -22,12 +22,12 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 			message: fmt.Sprintf("expected at most %d bytes: %v", maxBody, err)}
 	}
 	media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	var given map[int]*value
+	var values map[int]*value
 	switch media {
 	case "application/json":
-		given, err = readJSON(raw, typ)
+		values, err = readJSON(raw, typ)
 	case "application/atom+xml", "application/xml":
-		given, err = readAtom(raw, typ)
+		values, err = readAtom(raw, typ)
 	default:
 		return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Unsupported media type '%s'",
 			x.r.Header.Get("Content-Type"))}
@@ -35,12 +35,12 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 	if err != nil {
 		return nil, badRequest("Error processing request stream. %v", err)
 	}
-	for i, v := range given {
+	for i, v := range values {
 		if f := check(&typ.properties[i], v); f != nil {
 			return nil, f
 		}
 	}
-	return given, nil
+	return values, nil
 }
 
 // check validates a value against the facets of its property.
@@ -50,8 +50,9 @@ func check(p *property, v *value) *fault {
 	case v.null && !p.nullable:
 		problem = "must not be null"
 	case v.null:
-	case p.maxLength > 0 && p.kind == stringKind && utf8.RuneCount(v.text) > p.maxLength, p.maxLength > 0 &&
-		p.kind == binaryKind && len(v.text) > p.maxLength:
+		// null fits any other facet
+	case p.maxLength > 0 && p.kind == stringKind && utf8.RuneCount(v.text) > p.maxLength,
+		p.maxLength > 0 && p.kind == binaryKind && len(v.text) > p.maxLength:
 		problem = fmt.Sprintf("must not be longer than %d", p.maxLength)
 	case p.precision > 0 && p.kind == decimalKind && !fits(v.text, p.precision, p.scale):
 		problem = fmt.Sprintf("must fit Decimal(%d,%d)", p.precision, p.scale)
@@ -76,7 +77,7 @@ func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
 	if inner, ok := object["d"].(map[string]any); ok && len(object) == 1 {
 		object = inner
 	}
-	given := map[int]*value{}
+	values := map[int]*value{}
 	for name, content := range object {
 		if name == "__metadata" {
 			continue
@@ -89,9 +90,9 @@ func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("property '%s': %w", name, err)
 		}
-		given[i] = v
+		values[i] = v
 	}
-	return given, nil
+	return values, nil
 }
 
 func fromJSON(p *property, content any) (*value, error) {
@@ -166,11 +167,11 @@ func complexFromJSON(p *property, object map[string]any) (*value, error) {
 		v.fields[i] = *field
 	}
 	for name := range object {
-		known := name == "__metadata"
+		isDeclared := name == "__metadata"
 		for i := range p.complex.properties {
-			known = known || p.complex.properties[i].name == name
+			isDeclared = isDeclared || p.complex.properties[i].name == name
 		}
-		if !known {
+		if !isDeclared {
 			return nil, fmt.Errorf("The property '%s' does not exist on type '%s'", name, p.complex.name)
 		}
 	}
@@ -216,9 +217,9 @@ func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
 		holder = content
 	}
 	properties := holder.child(nsM, "properties")
-	given := map[int]*value{}
+	values := map[int]*value{}
 	if properties == nil {
-		return given, nil
+		return values, nil
 	}
 	for i := range properties.Children {
 		e := &properties.Children[i]
@@ -233,9 +234,9 @@ func readAtom(raw []byte, typ *entityType) (map[int]*value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("property '%s': %w", e.XMLName.Local, err)
 		}
-		given[n] = v
+		values[n] = v
 	}
-	return given, nil
+	return values, nil
 }
 
 func fromAtom(p *property, e *element) (*value, error) {
@@ -243,11 +244,11 @@ func fromAtom(p *property, e *element) (*value, error) {
 		return &value{kind: p.kind, null: true}, nil
 	}
 	if p.complex == nil {
-		text := e.Text
+		literal := e.Text
 		if p.kind != stringKind {
-			text = strings.TrimSpace(text)
+			literal = strings.TrimSpace(literal)
 		}
-		return parsePlain(p.kind, text)
+		return parsePlain(p.kind, literal)
 	}
 	v := &value{kind: complexKind, fields: make([]value, len(p.complex.properties))}
 	for i := range p.complex.properties {

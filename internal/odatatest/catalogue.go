@@ -11,13 +11,13 @@ import (
 const CataloguePath = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2/"
 
 // catalogue answers the collection of services, in JSON.
-func (x *exchange) catalogue(rest string) *fault {
-	if rest != "ServiceCollection" {
-		return notFound(rest)
+func (x *exchange) catalogue(path string) *fault {
+	if path != "ServiceCollection" {
+		return notFound(path)
 	}
-	asked := x.r.URL.Query()
+	options := x.r.URL.Query()
 	prefix := ""
-	if filter := asked.Get("$filter"); filter != "" {
+	if filter := options.Get("$filter"); filter != "" {
 		literal, ok := strings.CutPrefix(filter, "startswith(TechnicalServiceName,'")
 		if ok {
 			prefix, ok = strings.CutSuffix(literal, "')")
@@ -28,10 +28,10 @@ func (x *exchange) catalogue(rest string) *fault {
 		}
 	}
 	top := x.sw.Catalogue
-	if text := asked.Get("$top"); text != "" {
-		n, err := strconv.Atoi(text)
+	if topOption := options.Get("$top"); topOption != "" {
+		n, err := strconv.Atoi(topOption)
 		if err != nil || n < 0 {
-			return badRequest("Invalid value '%s' for $top.", text)
+			return badRequest("Invalid value '%s' for $top.", topOption)
 		}
 		top = min(top, n)
 	}

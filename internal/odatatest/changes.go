@@ -1,6 +1,9 @@
 package odatatest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // change is a change of a row: before is nil for an insert, after for a deletion.
 type change struct {
@@ -44,16 +47,14 @@ func (t *table) between(from, to int) []change {
 func (t *table) last(from, to int) []change {
 	seen := map[string]bool{}
 	var list []change
-	all := t.between(from, to)
-	for i := len(all) - 1; i >= 0; i-- {
-		name := string(appendKey(nil, t.typ, &row{values: all[i].key}))
+	changes := t.between(from, to)
+	for i := len(changes) - 1; i >= 0; i-- {
+		name := string(appendKey(nil, t.typ, &row{values: changes[i].key}))
 		if !seen[name] {
 			seen[name] = true
-			list = append(list, all[i])
+			list = append(list, changes[i])
 		}
 	}
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
+	slices.Reverse(list)
 	return list
 }

@@ -19,8 +19,11 @@ const deltaToken = "!deltatoken"
 // startToken is the query option in next links of a first load that keeps the token for its delta link.
 const startToken = "!since"
 
-// mark is the decoded token. The action expire-tokens increases the epoch.
-type mark struct{ changes, epoch int }
+// mark is the decoded token.
+type mark struct {
+	changes int // number of changes before the token
+	epoch   int // the action expire-tokens increases it
+}
 
 func (m mark) token() string {
 	return "D" + time.Now().UTC().Format("20060102150405") + fmt.Sprintf("_%06d%03d", m.changes, m.epoch%1000)
@@ -29,8 +32,8 @@ func (m mark) token() string {
 // parseMark reads a token, quoted or not.
 func parseMark(token string) (m mark, ok bool) {
 	token = strings.Trim(token, "'")
-	_, digits, found := strings.Cut(token, "_")
-	if !found || len(digits) < 9 || !strings.HasPrefix(token, "D") {
+	_, digits, hasDigits := strings.Cut(token, "_")
+	if !hasDigits || len(digits) < 9 || !strings.HasPrefix(token, "D") {
 		return m, false
 	}
 	n, err1 := strconv.Atoi(digits[:len(digits)-3])
@@ -38,19 +41,19 @@ func parseMark(token string) (m mark, ok bool) {
 	return mark{n, epoch}, err1 == nil && err2 == nil
 }
 
-// tracks reports whether the changes of a feed are tracked, and whether the client requested that.
-func (x *exchange) tracks(src source) (tracked, asked bool) {
-	asked = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
+// tracks reports whether the changes of a feed are tracked, and whether the client requested it.
+func (x *exchange) tracks(src source) (tracked, requested bool) {
+	requested = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
 	if src.navigation != nil || (x.query.filter != "" && x.sw.Delta != "links") {
-		return false, asked
+		return false, requested
 	}
 	switch x.sw.Delta {
 	case "links":
-		return true, asked
+		return true, requested
 	case "off":
-		return false, asked
+		return false, requested
 	}
-	return x.mount.sap && asked, asked
+	return x.mount.sap && requested, requested
 }
 
 func prefers(prefer, name string) bool {
@@ -129,7 +132,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	t := src.table
 	from := mark{}
 	to := 0
-	at := 0
+	pos := 0
 	parts := strings.Split(strings.Trim(token, "'"), "_")
 	ok := len(parts) == 2 || len(parts) == 4
 	if ok {
@@ -138,7 +141,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	if ok && len(parts) == 4 {
 		var err1, err2 error
 		to, err1 = natural(parts[2])
-		at, err2 = natural(parts[3])
+		pos, err2 = natural(parts[3])
 		ok = err1 == nil && err2 == nil
 	} else {
 		to = t.changesSoFar()
@@ -156,7 +159,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	list := t.last(from.changes, to)
 	limit, _ := x.pageLimit()
 	if x.sw.Differ != "" && x.again() {
-		page := list[min(at, len(list)):]
+		page := list[min(pos, len(list)):]
 		if limit > 0 {
 			page = page[:min(limit, len(page))]
 		}
@@ -168,19 +171,19 @@ func (x *exchange) delta(src source, token string) *fault {
 	x.send(http.StatusOK, "feed")
 	e.begin(shape, src.path, -1)
 	rows := 0
-	for ; at < len(list) && (limit == 0 || rows < limit); at++ {
+	for ; pos < len(list) && (limit == 0 || rows < limit); pos++ {
 		rows++
-		if r := t.find(list[at].key); r != nil {
+		if r := t.find(list[pos].key); r != nil {
 			e.entity(shape, r)
 		} else if x.sw.Tombstones != "off" {
-			e.deleted(string(x.appendLocal(nil, t, &row{values: list[at].key})), list[at].at)
+			e.deleted(string(x.appendLocal(nil, t, &row{values: list[pos].key})), list[pos].at)
 		}
 	}
 	next := ""
 	link := ""
-	if at < len(list) {
+	if pos < len(list) {
 		from := from.token()
-		next = x.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(at))
+		next = x.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos))
 	} else {
 		link = x.deltaLink(src.path, mark{to, x.service.epoch()})
 	}
@@ -188,7 +191,8 @@ func (x *exchange) delta(src source, token string) *fault {
 	if e.flush() == nil {
 		x.service.book.note(func(l *Ledger) { l.Pages++; l.Deltas++; l.Rows += int64(rows) })
 	}
-	return w.finish(x)
+	w.finish(x)
+	return nil
 }
 
 // option returns the value of a query option, or "".

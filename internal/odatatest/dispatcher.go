@@ -23,7 +23,7 @@ type dispatcher struct {
 
 	mu      sync.Mutex
 	servers []*server
-	turn    int // whose turn it is
+	turn    int // index of the next server, modulo their number
 	counted int // requests that count for the switch kill-every
 }
 
@@ -37,7 +37,7 @@ func newDispatcher(b *book, servers int) *dispatcher {
 	return d
 }
 
-// employ ensures that there are at least n servers.
+// employ adds servers until there are n.
 func (d *dispatcher) employ(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -49,8 +49,8 @@ func (d *dispatcher) employ(n int) {
 
 // errand is the dispatcher's decision about a request.
 type errand struct {
-	server   *server      // nil: none is there, or the one that was asked has just gone
-	affinity *http.Cookie // to be set
+	server   *server      // nil if no server is available, or the chosen one was killed at this moment
+	affinity *http.Cookie // that the response sets, or nil
 }
 
 // send chooses the server for a request. The switches kill-… may kill it at this moment.
@@ -64,7 +64,7 @@ func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
 		}
 		d.counted++
 	}
-	s, known := d.choose(r)
+	s, hasCookie := d.choose(r)
 	if s == nil {
 		return errand{}
 	}
@@ -74,14 +74,15 @@ func (d *dispatcher) send(r *http.Request, sw *Switches) errand {
 		d.book.note(func(l *Ledger) { l.Unreached++ })
 		return errand{}
 	}
-	if !known && len(d.servers) > 1 {
+	if !hasCookie && len(d.servers) > 1 {
 		e.affinity = &http.Cookie{Name: affinityCookie, Value: s.name, Path: "/", HttpOnly: true}
 	}
 	return e
 }
 
-// choose returns the server of a request's cookie or the next one; known reports whether the client has the cookie.
-func (d *dispatcher) choose(r *http.Request) (s *server, known bool) {
+// choose returns the server of a request's cookie or the next one, nil if no server is available. hasCookie reports
+// whether the cookie names the server. The caller holds d.mu.
+func (d *dispatcher) choose(r *http.Request) (s *server, hasCookie bool) {
 	for _, c := range r.Cookies() {
 		for _, s := range d.servers {
 			if c.Name == affinityCookie && c.Value == s.name && s.away == 0 {
@@ -109,6 +110,7 @@ func (d *dispatcher) kill(s *server, away int) {
 	d.book.note(func(l *Ledger) { l.Kills++ })
 }
 
+// expire ends the sessions of all servers.
 func (d *dispatcher) expire() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

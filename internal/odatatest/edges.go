@@ -47,21 +47,16 @@ var edgeGuids = bytesOf("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-f
 var edgeBinaries = [][]byte{{}, {0}, {0xff}, {0xfb, 0xff, 0xfe}, {1, 2, 3, 4}, bytes.Repeat([]byte{0xa5, 0, 0x5a}, 40),
 	[]byte("plain text"), {0x3e, 0x3f, 0xbf}}
 
+// addAllTypes adds a set with a column of each type, whose values reach the limits of the type.
 func (m *northwind) addAllTypes() {
 	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40),
-		text("PostalCode", 10), column("Since", dateTimeKind),
-		column("Latitude", doubleKind),
-		decimal("Rent", 11, 2)}}
+		text("PostalCode", 10), column("Since", dateTimeKind), column("Latitude", doubleKind), decimal("Rent", 11, 2)}}
 	m.complexTypes = append(m.complexTypes, address)
 	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind),
-		column("Small", sbyteKind),
-		column("Short", int16Kind), column("Whole", int32Kind),
-		column("Long", int64Kind), decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind),
-		column("Precise", doubleKind),
-		column("Mark", guidKind), column("Clock", timeKind),
-		column("Moment", dateTimeKind), column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind,
-			nullable:  true,
-			maxLength: 200},
+		column("Small", sbyteKind), column("Short", int16Kind), column("Whole", int32Kind), column("Long", int64Kind),
+		decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind), column("Precise", doubleKind),
+		column("Mark", guidKind), column("Clock", timeKind), column("Moment", dateTimeKind),
+		column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind, nullable: true, maxLength: 200},
 		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`},
 		{name: "Place", kind: complexKind, nullable: true, complex: address}}
 	typ := &entityType{name: "AllType", keys: 1, properties: columns}
@@ -114,8 +109,7 @@ func fillEdge(r *row, i int, k kind, n int, moments []int64) {
 		r.setNumber(i, moments[n%len(moments)])
 		// The ends of the calendar cannot be shifted.
 		r.values[i].zone = [4]int16{0, 330, -210, 60}[n%4]
-		if n%len(moments) == 1 || n%len(moments) == 2 ||
-			n%len(moments) == 11 {
+		if m := n % len(moments); m == 1 || m == 2 || m == 11 {
 			r.values[i].zone = 0
 		}
 	case complexKind:

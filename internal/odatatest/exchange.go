@@ -15,7 +15,7 @@ type exchange struct {
 	mount    *mount
 	w        http.ResponseWriter
 	r        *http.Request
-	sw       Switches // as they were when the request came
+	sw       Switches // when the request arrived
 	session  *session
 	server   *server
 	affinity *http.Cookie // that the dispatcher sets with this answer
@@ -28,7 +28,8 @@ type exchange struct {
 	target string
 }
 
-func (x *exchange) serve(rest string) {
+// serve answers a request to a path below the mount.
+func (x *exchange) serve(path string) {
 	x.method = x.r.Method
 	if tunnelled := x.r.Header.Get("X-HTTP-Method"); tunnelled != "" && x.method == http.MethodPost {
 		x.method = strings.ToUpper(tunnelled)
@@ -45,13 +46,13 @@ func (x *exchange) serve(rest string) {
 	if x.dropped() {
 		return
 	}
-	if f := x.answer(rest); f != nil {
+	if f := x.answer(path); f != nil {
 		f.write(x)
 	}
 }
 
 // answer does the checks that concern all requests, then finds the resource.
-func (x *exchange) answer(rest string) *fault {
+func (x *exchange) answer(path string) *fault {
 	q, f := parseQuery(heeded(x.r.URL.RawQuery, x.sw.Ignore))
 	if f != nil {
 		return f
@@ -72,12 +73,12 @@ func (x *exchange) answer(rest string) *fault {
 			"versions are '1.0', '2.0'.", version)
 	}
 	if x.mount.store {
-		return x.stored(rest)
+		return x.stored(path)
 	}
 	if x.mount.catalogue {
-		return x.catalogue(rest)
+		return x.catalogue(path)
 	}
-	return x.route(rest)
+	return x.route(path)
 }
 
 // negotiate chooses the format: $format first, else the first of JSON and Atom in Accept, else Atom.
@@ -178,6 +179,7 @@ func (x *exchange) matched() bool {
 
 const logonPage = `<!DOCTYPE html><html><head><title>Logon</title></head><body><form id="LOGIN_FORM" method="post"><input name="sap-user"/><input type="password" name="sap-password"/></form></body></html>`
 
+// refuse answers as the switches status… specify.
 func (x *exchange) refuse() {
 	f := &fault{status: x.sw.Status, code: x.sw.StatusCode, message: x.sw.StatusMessage}
 	if f.status == 0 {
@@ -250,17 +252,17 @@ func (x *exchange) send(status int, kind string) {
 	x.w.WriteHeader(status)
 }
 
-func (x *exchange) text(contentType string, body []byte) *fault {
+// text answers with a whole body.
+func (x *exchange) text(contentType string, body []byte) {
 	x.w.Header().Set("Content-Type", contentType)
 	x.w.Header().Set("DataServiceVersion", "1.0")
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.Write(body)
-	return nil
 }
 
 // route follows the segments of the path.
-func (x *exchange) route(rest string) *fault {
-	segments := strings.Split(rest, "/")
+func (x *exchange) route(path string) *fault {
+	segments := strings.Split(path, "/")
 	for i := range segments {
 		s, err := url.PathUnescape(segments[i])
 		if err != nil {
@@ -282,6 +284,7 @@ func (x *exchange) route(rest string) *fault {
 	return x.resource(segments)
 }
 
+// reading calls answer for GET and HEAD, and rejects other methods.
 func (x *exchange) reading(answer func() *fault) *fault {
 	if x.method != http.MethodGet && x.method != http.MethodHead {
 		return notAllowed()

@@ -13,11 +13,11 @@ import (
 // fault is an error response.
 type fault struct {
 	status  int
-	code    string // SAP message class and number; empty: the mount's own for the status
+	code    string // SAP message class and number; "" means the mount's code for the status
 	message string
 	target  string // property that the error is about
 	header  map[string]string
-	page    bool // an HTML page, as the server in front of all services answers
+	page    bool // the response is an HTML page, as of a server in front of all services
 }
 
 func badRequest(format string, arguments ...any) *fault {
@@ -93,8 +93,8 @@ func transaction(message string) string {
 // write answers with the error in the format of the request.
 func (f *fault) write(x *exchange) {
 	h := x.w.Header()
-	for name, text := range f.header {
-		h.Set(name, text)
+	for name, headerValue := range f.header {
+		h.Set(name, headerValue)
 	}
 	if f.page {
 		h.Set("Content-Type", "text/html;charset=utf-8")

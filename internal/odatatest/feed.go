@@ -12,11 +12,12 @@ import (
 // source is a collection: an entity set, or the related entities of one parent.
 type source struct {
 	table      *table
-	navigation *navigation
+	navigation *navigation // from the parent, nil for an entity set
 	parent     *row
 	path       string
 }
 
+// cursor returns a cursor over the rows that the collection may have.
 func (s source) cursor() *cursor {
 	if s.navigation != nil {
 		return s.navigation.rows(s.parent)
@@ -24,6 +25,7 @@ func (s source) cursor() *cursor {
 	return s.table.all()
 }
 
+// holds reports whether a row belongs to the collection.
 func (s source) holds(r *row) bool {
 	return s.navigation == nil || s.navigation.related(s.parent, r)
 }
@@ -122,13 +124,13 @@ func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 		if f != nil {
 			return nil, 0, f
 		}
-		at := c.at
+		first := c.at
 		end := c.end
 		c.seekBehind(key)
 		if s.navigation != nil && c.step > 1 {
-			c.at += ((at-c.at)%c.step + c.step) % c.step // back onto the rows of this parent
+			c.at += ((first-c.at)%c.step + c.step) % c.step // back onto the rows of this parent
 		}
-		c.at = max(c.at, at)
+		c.at = max(c.at, first)
 		c.end = end
 		skip = 0
 	} else {
@@ -148,6 +150,7 @@ func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 			case s.isAfter(r):
 				return nil
 			case !s.holds(r) || !s.filter.matches(r):
+				// not in the collection, or not selected
 			case skip > 0:
 				skip--
 			default:
@@ -158,6 +161,7 @@ func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 	}, start, nil
 }
 
+// parseToken reads a $skiptoken with the key of the last row.
 func parseToken(typ *entityType, token string) ([]value, *fault) {
 	wrong := badRequest("Error processing the $skiptoken '%s': expected the key of the last row.", token)
 	l, err := newLexer(token)
@@ -257,8 +261,8 @@ func (x *exchange) pageLimit() (limit int, linked bool) {
 // preferredPage reads Prefer: odata.maxpagesize=N.
 func preferredPage(prefer string) int {
 	for part := range strings.SplitSeq(prefer, ",") {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(part), "odata.maxpagesize="); ok {
-			n, _ := natural(text)
+		if size, ok := strings.CutPrefix(strings.TrimSpace(part), "odata.maxpagesize="); ok {
+			n, _ := natural(size)
 			return n
 		}
 	}
@@ -332,7 +336,8 @@ func (x *exchange) feed(src source) *fault {
 		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
 		x.churn(sel, p.rows)
 	}
-	return w.finish(x)
+	w.finish(x)
+	return nil
 }
 
 // page is the written part of a feed.
@@ -342,6 +347,7 @@ type page struct {
 	last []value // key of the last row in the order of the service
 }
 
+// page writes the rows of a page. It moves the first rows to the end if the switches say so.
 func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
 	limit, linked := x.pageLimit()
 	top := x.query.top

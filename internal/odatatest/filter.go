@@ -49,38 +49,39 @@ func parseFilter(text string, typ *entityType) (*expression, error) {
 }
 
 func (p *filterParser) or() (*expression, error) {
-	left, err := p.and()
+	condition, err := p.and()
 	for err == nil && p.tok.name == "or" {
 		var right *expression
 		if right, err = p.operand(p.and); err != nil {
 			break
 		}
-		a := left
+		a := condition
 		b := right
-		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) || b.matches(r)) }}
+		either := func(r *row) value { return boolean(a.matches(r) || b.matches(r)) }
+		condition = &expression{kind: booleanKind, eval: either}
 		if a.low != nil && b.low != nil {
-			left.low = lesser(a.low, b.low)
+			condition.low = lesser(a.low, b.low)
 		}
 		if a.high != nil && b.high != nil {
-			left.high = greater(a.high, b.high)
+			condition.high = greater(a.high, b.high)
 		}
 	}
-	return left, err
+	return condition, err
 }
 
 func (p *filterParser) and() (*expression, error) {
-	left, err := p.comparison()
+	condition, err := p.comparison()
 	for err == nil && p.tok.name == "and" {
 		var right *expression
 		if right, err = p.operand(p.comparison); err != nil {
 			break
 		}
-		a := left
+		a := condition
 		b := right
-		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) && b.matches(r)) },
-			low: greater(a.low, b.low), high: lesser(a.high, b.high)}
+		both := func(r *row) value { return boolean(a.matches(r) && b.matches(r)) }
+		condition = &expression{kind: booleanKind, eval: both, low: greater(a.low, b.low), high: lesser(a.high, b.high)}
 	}
-	return left, err
+	return condition, err
 }
 
 // operand skips the operator and reads its right operand.
@@ -142,6 +143,7 @@ func (p *filterParser) comparison() (*expression, error) {
 	return p.compared(start, operator, accept, left, right)
 }
 
+// compared returns a comparison. A comparison of the first key property with a literal sets the bounds.
 func (p *filterParser) compared(start token, operator string, accept func(int) bool, left,
 	right *expression) (*expression, error) {
 	a := left.eval
@@ -171,7 +173,7 @@ func (p *filterParser) compared(start token, operator string, accept func(int) b
 	return e, nil
 }
 
-// nothing reports the literal null, which compares with every type.
+// nothing reports whether the expression is the literal null, which compares with every type.
 func (e *expression) nothing() bool { return e.kind == complexKind }
 
 func (p *filterParser) primary() (*expression, error) {
@@ -209,16 +211,16 @@ func (p *filterParser) primary() (*expression, error) {
 
 // path returns a property of the entity or of a related one.
 func (p *filterParser) path(name string) (*expression, error) {
-	first, rest, nested := strings.Cut(name, "/")
+	first, tail, nested := strings.Cut(name, "/")
 	i := p.typ.property(first)
 	if n := p.typ.navigation(first); n != nil && nested && !n.many {
-		inner, err := (&filterParser{p.lexer, n.target.typ}).path(rest)
+		inner, err := (&filterParser{p.lexer, n.target.typ}).path(tail)
 		if err != nil {
 			return nil, err
 		}
 		return &expression{kind: inner.kind, eval: func(r *row) value {
-			if one := n.one(r); one != nil {
-				return inner.eval(one)
+			if related := n.one(r); related != nil {
+				return inner.eval(related)
 			}
 			return value{null: true}
 		}}, nil
@@ -229,5 +231,5 @@ func (p *filterParser) path(name string) (*expression, error) {
 	if !nested {
 		return &expression{kind: p.typ.properties[i].kind, eval: func(r *row) value { return r.values[i] }}, nil
 	}
-	return nil, fmt.Errorf("no property '%s' exists in '%s'", rest, first)
+	return nil, fmt.Errorf("no property '%s' exists in '%s'", tail, first)
 }

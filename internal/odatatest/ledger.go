@@ -16,7 +16,7 @@ type Ledger struct {
 	Deltas            int                     `json:"deltas"`     // pages of changes among them
 	Jobs              int                     `json:"jobs"`       // first extractions that ODP began
 	Terminated        int                     `json:"terminated"` // subscriptions of ODP that were ended
-	Refused536        int                     `json:"refused536"` // tokens of ODP that were too old
+	Refused536        int                     `json:"refused536"` // requests with a token of ODP that was too old
 	Rows              int64                   `json:"rows"`       // entities in feeds, expanded ones not counted
 	Logons            int                     `json:"logons"`     // user and password checked and right
 	FailedLogons      int                     `json:"failedLogons"`
@@ -31,8 +31,8 @@ type Ledger struct {
 	Unreached         int                     `json:"unreached"`      // requests that a killed server never saw
 	Subscribed        int                     `json:"subscribed"`     // subscriptions that were made
 	Notified          int                     `json:"notified"`       // notifications that were taken
-	Undelivered       int                     `json:"undelivered"`    // those that were given up
-	NotifyStatuses    map[int]int             `json:"notifyStatuses"` // answers of listeners by status, 0: none
+	Undelivered       int                     `json:"undelivered"`    // notifications that were given up
+	NotifyStatuses    map[int]int             `json:"notifyStatuses"` // answers of listeners by status, 0 for no answer
 	Deleted           []string                `json:"gone"`           // rows that churn and differ deleted
 	Born              []string                `json:"born"`           // rows that churn and differ inserted
 }
@@ -59,7 +59,7 @@ type Request struct {
 	Path    string            `json:"path"`
 	Query   string            `json:"query"`
 	Status  int               `json:"status"`  // 0 while it runs or when the connection was dropped
-	Headers map[string]string `json:"headers"` // those of interest: see recordedHeaders
+	Headers map[string]string `json:"headers"` // see recordedHeaders
 }
 
 var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dataserviceversion",
@@ -69,6 +69,7 @@ var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dat
 // keptRequests bounds the list of requests; the counters have no bound.
 const keptRequests = 20000
 
+// book is a ledger that any goroutine may write.
 type book struct {
 	mu sync.Mutex
 	l  Ledger
@@ -83,13 +84,14 @@ func newBook() *book {
 	return &book{l: emptyLedger()}
 }
 
+// note calls change with the ledger locked. change must not call the book.
 func (b *book) note(change func(l *Ledger)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	change(&b.l)
 }
 
-// open records a request and returns its index, for the status.
+// open records a request and returns its number, for [book.close].
 func (b *book) open(r Request) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,11 +103,12 @@ func (b *book) open(r Request) int {
 	return b.l.Total
 }
 
-func (b *book) close(place, status int) {
+// close records the status of the request that open has returned the number of.
+func (b *book) close(number, status int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.l.Statuses[status]++
-	if i := len(b.l.Requests) - 1 - (b.l.Total - place); i >= 0 {
+	if i := len(b.l.Requests) - 1 - (b.l.Total - number); i >= 0 {
 		b.l.Requests[i].Status = status
 	}
 }

@@ -182,11 +182,13 @@ func parsePlain(k kind, s string) (*value, error) {
 	v := &value{kind: k, text: []byte(s)}
 	switch k {
 	case stringKind:
+		// the text is the value
 	case booleanKind:
 		switch s {
 		case "true", "1":
 			v.num = 1
 		case "false", "0":
+			// num is 0
 		default:
 			return nil, wrong()
 		}

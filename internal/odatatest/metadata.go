@@ -17,13 +17,15 @@ func (x *exchange) metadata() *fault {
 		d.m = "m"
 	}
 	d.document()
-	return x.text("application/xml;charset=utf-8", []byte(d.String()))
+	x.text("application/xml;charset=utf-8", []byte(d.String()))
+	return nil
 }
 
-// edmx writes an EDMX document; the fields are the prefixes of its namespaces.
+// edmx writes an EDMX document.
 type edmx struct {
 	strings.Builder
-	x    *exchange
+	x *exchange
+	// Prefixes of the namespaces. edm includes the colon.
 	edmx string
 	m    string
 	edm  string
@@ -139,13 +141,13 @@ func (e *edmx) property(p *property) {
 
 func (e *edmx) association(a *association) {
 	namespace := e.x.mount.namespace
-	one := "1"
+	multiplicity := "1"
 	if a.optional {
-		one = "0..1"
+		multiplicity = "0..1"
 	}
 	e.f("<%sAssociation Name=\"%s\">\n", e.edm, a.name)
 	e.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", e.edm, a.principal.name, namespace,
-		a.principal.typ.name, one)
+		a.principal.typ.name, multiplicity)
 	e.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", e.edm, a.dependent.name, namespace,
 		a.dependent.typ.name)
 	e.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", e.edm, e.edm, a.principal.name)
@@ -202,7 +204,8 @@ func (x *exchange) serviceDocument() *fault {
 			}
 			b = appendJSONText(b, []byte(t.name))
 		}
-		return x.text("application/json;charset=utf-8", append(b, "]}}"...))
+		x.text("application/json;charset=utf-8", append(b, "]}}"...))
+		return nil
 	}
 	p := ""
 	declarations := ` xmlns="http://www.w3.org/2007/app" xmlns:atom="` + nsAtom + `"`
@@ -216,8 +219,10 @@ func (x *exchange) serviceDocument() *fault {
 		b = fmt.Appendf(b, `<%scollection href="%s"><atom:title>%s</atom:title></%scollection>`, p, t.name, t.name, p)
 	}
 	b = fmt.Appendf(b, `</%sworkspace></%sservice>`, p, p)
+	contentType := "application/xml;charset=utf-8"
 	if x.mount.sap {
-		return x.text("application/atomsvc+xml", b)
+		contentType = "application/atomsvc+xml"
 	}
-	return x.text("application/xml;charset=utf-8", b)
+	x.text(contentType, b)
+	return nil
 }

@@ -5,8 +5,8 @@ type property struct {
 	name      string
 	kind      kind
 	nullable  bool
-	maxLength int // 0: none, -1: Max
-	precision int // Decimal; 0: none
+	maxLength int // zero means none, -1 means Max
+	precision int // of Decimal; zero means none
 	scale     int
 	version   bool   // ConcurrencyMode="Fixed": makes the ETag
 	identity  bool   // numbered by the service when a POST leaves it out
@@ -27,6 +27,7 @@ type entityType struct {
 	navigations []*navigation
 }
 
+// property returns the index of a property, or -1.
 func (t *entityType) property(name string) int {
 	for i := range t.properties {
 		if t.properties[i].name == name {
@@ -68,8 +69,8 @@ type association struct {
 	name      string
 	principal *table
 	dependent *table
-	optional  bool // a dependent row may stand alone
-	foreign   []int
+	optional  bool  // a dependent row may have no principal row
+	foreign   []int // properties of the dependent type that contain the principal's key, in the key's order
 }
 
 // navigation is one direction of an association, seen from the entity type that has it.

@@ -10,7 +10,7 @@ import (
 
 // disturb changes the rows before a page that is requested again, as the switch differ specifies.
 func (x *exchange) disturb(sel *selection) *fault {
-	if x.sw.Differ == "" || !x.again() || x.sw.Differ != "all" {
+	if x.sw.Differ == "" || !x.again() || x.sw.Differ != "all" { // again counts the visit in any mode
 		return nil
 	}
 	next, _, f := x.rows(sel)
@@ -86,6 +86,7 @@ func (x *exchange) churn(sel *selection, rows int) {
 	}
 }
 
+// vanish deletes a row as another client would, and records it in the ledger.
 func (s *Service) vanish(t *table, key []value) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
 	if t.remove(key, func(*row) *fault { return nil }) == nil {
@@ -138,12 +139,12 @@ func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 	}
 }
 
-// breaker passes on so many bytes and then breaks the response, as the switch break specifies.
+// breaker writes a number of bytes and then breaks the response, as the switch break specifies.
 type breaker struct {
 	io.Writer
-	mode string
-	left int
-	cut  bool
+	mode string // a value of the switch break; "" writes everything
+	left int    // bytes until the response breaks
+	cut  bool   // bytes are missing from the response
 }
 
 // breaking returns the writer for a feed, which breaks it if the switches say so.
@@ -160,6 +161,7 @@ func (x *exchange) breaking() *breaker {
 	return b
 }
 
+// Write writes as many bytes as the response may still have. It returns io.ErrShortWrite for the others.
 func (b *breaker) Write(p []byte) (int, error) {
 	if b.mode == "" {
 		return b.Writer.Write(p)
@@ -179,10 +181,9 @@ func (b *breaker) Write(p []byte) (int, error) {
 }
 
 // finish ends a broken response. A document shorter than break-after stays complete.
-func (b *breaker) finish(x *exchange) *fault {
+func (b *breaker) finish(x *exchange) {
 	if b.mode == "reset" && b.cut {
 		http.NewResponseController(x.w).Flush()
 		reset(x.w)
 	}
-	return nil
 }

@@ -35,16 +35,16 @@ func detailsBefore(n int) int {
 // detailOf splits the number of a line into the number of its order and its index there.
 func detailOf(n int) (order, line int) {
 	group := n / 10 * 4
-	rest := n % 10
+	index := n % 10
 	switch {
-	case rest < 1:
-		return group, rest
-	case rest < 3:
-		return group + 1, rest - 1
-	case rest < 6:
-		return group + 2, rest - 3
+	case index < 1:
+		return group, index
+	case index < 3:
+		return group + 1, index - 1
+	case index < 6:
+		return group + 2, index - 3
 	}
-	return group + 3, rest - 6
+	return group + 3, index - 6
 }
 
 func newNorthwind(rows int) *northwind {

@@ -35,12 +35,12 @@ func (m *northwind) addSubscriptions() {
 		text("changeType", 30), column("entriesOfInterest", int32Kind), text("recipient", 112)}}, 0, none)
 }
 
-// numbered sets the ID of a new subscription, like Gateway.
-func (x *exchange) numbered(t *table, given map[int]*value) {
+// setSubscriptionID sets the ID of a new subscription, like Gateway.
+func (x *exchange) setSubscriptionID(t *table, values map[int]*value) {
 	if t.name != subscriptions {
 		return
 	}
-	given[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(secret()))}
+	values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(secret()))}
 	x.committed(func() { x.service.book.note(func(l *Ledger) { l.Subscribed++ }) })
 }
 
@@ -50,7 +50,7 @@ type push struct {
 	id         string
 	collection string
 	changeType string
-	entity     string
+	entity     string // URL
 	at         time.Time
 }
 
@@ -58,9 +58,9 @@ type push struct {
 type pushes struct {
 	mu      sync.Mutex
 	queue   []push
-	running bool
-	number  int
-	// kept are the notifications of subscriptions that want them stored, whether they are sent or not.
+	running bool // a goroutine sends the queue
+	number  int  // of notifications so far
+	// kept are the notifications of subscriptions with persistNotifications, whether they are sent or not.
 	kept []push
 }
 
@@ -83,25 +83,25 @@ func (x *exchange) tell(t *table, key []value, changeType string) {
 			}
 			keep := r.values[typ.property("persistNotifications")].num != 0
 			s.pushes.add(s, keep, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType,
-				entity: link,
-				at:     time.Now().UTC()})
+				entity: link, at: time.Now().UTC()})
 		}
 	})
 }
 
-func (p *pushes) add(s *Service, keep bool, one push) {
+// add stores a notification if keep is true, and sends it in a goroutine unless the switch notify-off is on.
+func (p *pushes) add(s *Service, keep bool, notification push) {
 	quiet := s.Switches().NotifyOff
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.number++
-	one.id = fmt.Sprintf("%032X", p.number)
+	notification.id = fmt.Sprintf("%032X", p.number)
 	if keep {
-		p.kept = append(p.kept, one)
+		p.kept = append(p.kept, notification)
 	}
 	if quiet {
 		return
 	}
-	p.queue = append(p.queue, one)
+	p.queue = append(p.queue, notification)
 	if !p.running {
 		p.running = true
 		go p.run(s)
@@ -127,10 +127,10 @@ func (p *pushes) run(s *Service) {
 			p.mu.Unlock()
 			return
 		}
-		one := p.queue[0]
+		notification := p.queue[0]
 		p.queue = p.queue[1:]
 		p.mu.Unlock()
-		s.deliver(&one)
+		s.deliver(&notification)
 	}
 }
 
@@ -141,9 +141,10 @@ func (s *Service) Pushed() bool {
 	return !s.pushes.running
 }
 
-func (s *Service) deliver(one *push) {
+// deliver tries to send a notification until the listener accepts it. It blocks for up to ten minutes.
+func (s *Service) deliver(notification *push) {
 	for range pushTries {
-		if sw := s.Switches(); s.send(one, &sw) {
+		if sw := s.Switches(); s.send(notification, &sw) {
 			s.book.note(func(l *Ledger) { l.Notified++ })
 			return
 		}
@@ -153,13 +154,13 @@ func (s *Service) deliver(one *push) {
 }
 
 // send makes one attempt and reports whether the listener accepted it.
-func (s *Service) send(one *push, sw *Switches) bool {
-	address := one.address
-	if rest, ok := strings.CutPrefix(address, channelPrefix); ok {
-		_, path, _ := strings.Cut(rest, ":")
+func (s *Service) send(notification *push, sw *Switches) bool {
+	address := notification.address
+	if channel, ok := strings.CutPrefix(address, channelPrefix); ok {
+		_, path, _ := strings.Cut(channel, ":")
 		address = strings.TrimRight(sw.NotifyTo, "/") + path
 	}
-	r, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(one.body()))
+	r, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(notification.body()))
 	if err != nil {
 		return false
 	}
@@ -191,9 +192,9 @@ const StorePath = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/"
 const storePage = 100
 
 // stored answers with the stored notifications, in Atom.
-func (x *exchange) stored(rest string) *fault {
-	if rest != notifications {
-		return notFound(rest)
+func (x *exchange) stored(path string) *fault {
+	if path != notifications {
+		return notFound(path)
 	}
 	skip, _ := strconv.Atoi(x.r.URL.Query().Get("$skiptoken"))
 	p := &x.service.pushes
@@ -209,7 +210,8 @@ func (x *exchange) stored(rest string) *fault {
 	if more {
 		b = fmt.Appendf(b, `<link rel="next" href="%s?$skiptoken=%d"/>`, notifications, from+len(page))
 	}
-	return x.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
+	x.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
+	return nil
 }
 
 // body returns the pushed document: the entry of a Notification with a link to the entity.

@@ -30,34 +30,32 @@ const (
 // odpSets are the sets of Northwind in the ODP service.
 var odpSets = []string{"Orders", "Order_Details", "Products", "Customers"}
 
-// odpSource is one of them.
+// odpSource is such a set.
 type odpSource struct {
 	base  *table
-	facts *table
-	links *table
+	facts *table // FactsOf…
+	links *table // DeltaLinksOf…
 
-	mu   sync.Mutex
-	open bool
-	// jobs are the initial extractions by number; those of an ended subscription are removed.
-	jobs map[int]*job
-	// begun counts the jobs.
-	begun int
-	// asked is the highest requested token; kept are the tokens that were returned.
-	asked int
-	kept  []odpToken
+	mu    sync.Mutex
+	open  bool         // the user has a subscription
+	jobs  map[int]*job // initial extractions by number; the end of a subscription removes its jobs
+	begun int          // number of jobs so far
+	asked int          // highest requested token
+	kept  []odpToken   // tokens that were returned
 }
 
 // job is an initial extraction: the rows at its start.
 type job struct {
 	rows    []*row
-	changes int
-	ready   time.Time
+	changes int       // number of changes at its start, -1 without tracking
+	ready   time.Time // its end
 }
 
+// odpToken is a delta token of ODP.
 type odpToken struct {
-	changes int
+	changes int // number of changes before the token
 	created time.Time
-	initial bool
+	initial bool // of an initial extraction
 }
 
 // name returns the token in the service's form.
@@ -69,18 +67,18 @@ func newODP(m *northwind) map[string]*odpSource {
 	sources := map[string]*odpSource{}
 	for _, set := range odpSets {
 		base := m.byName[set]
-		own := *base.typ
-		own.name = factsOf + set
-		own.navigations = nil
+		typ := *base.typ
+		typ.name = factsOf + set
+		typ.navigations = nil
 		mode := property{name: "ODQ_CHANGEMODE", kind: stringKind, maxLength: 1,
 			sap: ` sap:semantics="change-mode" sap:filterable="false"`}
 		counter := property{name: "ODQ_ENTITYCNTR", kind: decimalKind, precision: 37,
 			sap: ` sap:semantics="entity-counter" sap:filterable="false"`}
-		own.properties = slices.Insert(slices.Clone(own.properties), own.keys, mode, counter)
-		own.keys += 2
+		typ.properties = slices.Insert(slices.Clone(typ.properties), typ.keys, mode, counter)
+		typ.keys += 2
 		links := &entityType{name: linksOf + set, keys: 1, properties: []property{key("DeltaToken", stringKind),
 			column("CreatedAt", dateTimeKind), column("IsInitialLoad", booleanKind)}}
-		sources[set] = &odpSource{base: base, facts: &table{name: factsOf + set, typ: &own},
+		sources[set] = &odpSource{base: base, facts: &table{name: factsOf + set, typ: &typ},
 			links: &table{name: linksOf + set, typ: links}, jobs: map[int]*job{}}
 	}
 	return sources
@@ -133,8 +131,8 @@ func (x *exchange) odp(segments []string) *fault {
 func (x *exchange) odpSubscribed(s *odpSource) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return x.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag",
-		s.open)
+	x.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag", s.open)
+	return nil
 }
 
 func (x *exchange) odpTerminate(s *odpSource) *fault {
@@ -146,13 +144,14 @@ func (x *exchange) odpTerminate(s *odpSource) *fault {
 	s.open = false
 	s.kept = nil
 	s.jobs = map[int]*job{}
-	return x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails",
-		"ResultFlag", true)
+	x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails", "ResultFlag",
+		true)
+	return nil
 }
 
 // complex answers with the result of a function: a structure with one flag.
-func (x *exchange) complex(function, typ, flag string, on bool) *fault {
-	return x.text("application/json;charset=utf-8",
+func (x *exchange) complex(function, typ, flag string, on bool) {
+	x.text("application/json;charset=utf-8",
 		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
 			flag, on))
 }
@@ -184,7 +183,7 @@ func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *
 	return nil
 }
 
-// tokens returns the available tokens: returned ones, and those of jobs that have ended. The caller holds s.mu.
+// tokens returns the available tokens: returned tokens, and the tokens of jobs that have ended. The caller holds s.mu.
 func (s *odpSource) tokens(now time.Time) []odpToken {
 	var list []odpToken
 	for _, t := range s.kept {
@@ -221,7 +220,8 @@ func (x *exchange) odpFacts(s *odpSource) *fault {
 	return x.odpRows(s, n, 0, false)
 }
 
-// begin starts a job.
+// begin starts a job and returns its number. A tracked job opens the subscription, and replaces earlier jobs and
+// tokens.
 func (s *odpSource) begin(tracked bool, takes time.Duration) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,22 +260,22 @@ func (x *exchange) odpInitial(s *odpSource) *fault {
 // changes.
 func (x *exchange) odpPage(s *odpSource, parts []string) *fault {
 	a, err1 := natural(parts[1])
-	at, err2 := natural(parts[3])
+	pos, err2 := natural(parts[3])
 	if err1 != nil || err2 != nil {
 		return x.expired()
 	}
 	if parts[2] == "i" || parts[2] == "f" {
-		return x.odpRows(s, a, at, parts[2] == "i")
+		return x.odpRows(s, a, pos, parts[2] == "i")
 	}
 	to, err := natural(parts[2])
 	if err != nil {
 		return x.expired()
 	}
-	return x.odpDelta(s, a, to, at)
+	return x.odpDelta(s, a, to, pos)
 }
 
 // odpRows answers with a page of an initial extraction.
-func (x *exchange) odpRows(s *odpSource, n, at int, tracked bool) *fault {
+func (x *exchange) odpRows(s *odpSource, n, pos int, tracked bool) *fault {
 	s.mu.Lock()
 	j := s.jobs[n]
 	s.mu.Unlock()
@@ -286,7 +286,7 @@ func (x *exchange) odpRows(s *odpSource, n, at int, tracked bool) *fault {
 	if tracked {
 		kind = "i"
 	}
-	return x.odpFeed(s, j.rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, at) },
+	return x.odpFeed(s, j.rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, next) },
 		func() string {
 			if !tracked {
 				return ""
@@ -310,14 +310,14 @@ func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 	_, digits, _ := strings.Cut(strings.Trim(token, "'"), "_")
 	from, err := natural(digits)
 	s.mu.Lock()
-	known := err == nil && s.open && from <= s.base.changesSoFar()
-	old := known && from < s.asked
-	if known && !old {
+	isValid := err == nil && s.open && from <= s.base.changesSoFar()
+	old := isValid && from < s.asked
+	if isValid && !old {
 		s.asked = from
 	}
 	s.mu.Unlock()
 	switch {
-	case !known || (x.service.epoch() > 0 && from < x.service.odpDead(s)):
+	case !isValid || (x.service.epoch() > 0 && from < x.service.odpDead(s)):
 		return x.expired()
 	case old:
 		x.service.book.note(func(l *Ledger) { l.Refused536++ })
@@ -337,7 +337,7 @@ func (s *Service) odpDead(o *odpSource) int {
 	return s.dead[o.base.name]
 }
 
-func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
+func (x *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
 	if to > s.base.changesSoFar() || from > to {
 		return x.expired()
 	}
@@ -353,14 +353,15 @@ func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
 		}
 	}
 	x.service.book.note(func(l *Ledger) { l.Deltas++ })
-	return x.odpFeed(s, rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, at) },
+	return x.odpFeed(s, rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, next) },
 		func() string {
 			return s.hand(odpToken{to, time.Now(), false})
 		})
 }
 
-// odpFeed writes a page of rows; skip returns the token of the next page, token that of the changes after the last one.
-func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) string, token func() string) *fault {
+// odpFeed writes a page of rows, starting at pos. skip returns the token of the page at a position, and token the token
+// of the changes after the last page.
+func (x *exchange) odpFeed(s *odpSource, rows []*row, pos int, skip func(pos int) string, token func() string) *fault {
 	shape, f := newShape(s.facts, x.query.selected, nil)
 	if f != nil {
 		return f
@@ -373,14 +374,14 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 	e.begin(shape, s.facts.name, -1)
 	limit, _ := x.pageLimit()
 	n := 0
-	for ; at < len(rows) && (limit == 0 || n < limit); at++ {
-		e.entity(shape, rows[at])
+	for ; pos < len(rows) && (limit == 0 || n < limit); pos++ {
+		e.entity(shape, rows[pos])
 		n++
 	}
 	next := ""
 	delta := ""
-	if at < len(rows) {
-		next = x.link(s.facts.name + "?$skiptoken='" + skip(at) + "'")
+	if pos < len(rows) {
+		next = x.link(s.facts.name + "?$skiptoken='" + skip(pos) + "'")
 	} else if t := token(); t != "" {
 		if x.sw.DeltaQuotes != "off" {
 			t = "'" + t + "'"
@@ -390,6 +391,7 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 		case "next":
 			next = link
 		case "links":
+			// only the set DeltaLinksOf… has the token
 		default:
 			delta = link
 		}
@@ -398,7 +400,8 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 	if e.flush() == nil {
 		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(n) })
 	}
-	return w.finish(x)
+	w.finish(x)
+	return nil
 }
 
 // odpTypes writes the results of the functions into $metadata.

@@ -10,20 +10,24 @@ import (
 
 // query is the system query options of one request.
 type query struct {
-	options  []option // all of them, as they came
-	format   string   // json, atom, xml or empty
-	filter   string
-	orderBy  string
-	selected []string // paths; nil: everything
-	expanded []string // paths
-	// -1: none
-	top       int
-	skip      int
+	options   []option // all options in their order
+	format    string   // json, atom, xml or empty
+	filter    string
+	orderBy   string
+	selected  []string // paths; nil means everything
+	expanded  []string // paths
+	top       int      // -1 means no limit
+	skip      int      // -1 if the query does not have it
 	skipToken string
 	count     bool
 }
 
-type option struct{ name, value, raw string }
+// option is a query option.
+type option struct {
+	name  string
+	value string
+	raw   string // name=value, percent-encoded
+}
 
 // parseQuery splits a query string at & only, because real filters contain ; and raw signs; + is a space.
 func parseQuery(raw string) (*query, *fault) {
@@ -32,9 +36,9 @@ func parseQuery(raw string) (*query, *fault) {
 		if part == "" {
 			continue
 		}
-		name, text, _ := strings.Cut(part, "=")
+		name, argument, _ := strings.Cut(part, "=")
 		name, err1 := url.QueryUnescape(name)
-		text, err2 := url.QueryUnescape(text)
+		argument, err2 := url.QueryUnescape(argument)
 		if err1 != nil || err2 != nil {
 			return nil, badRequest("The query option %q is not percent-encoded correctly", part)
 		}
@@ -43,42 +47,43 @@ func parseQuery(raw string) (*query, *fault) {
 			return nil, badRequest("Query option '%s' was specified more than once, but it must be "+
 				"specified at most once.", name)
 		}
-		q.options = append(q.options, option{name, text, part})
-		if f := q.set(name, text); f != nil {
+		q.options = append(q.options, option{name, argument, part})
+		if f := q.set(name, argument); f != nil {
 			return nil, f
 		}
 	}
 	return q, nil
 }
 
-func (q *query) set(name, text string) *fault {
+// set parses a system query option. It ignores options without $.
+func (q *query) set(name, argument string) *fault {
 	var err error
 	switch name {
 	case "$format":
-		q.format = text
-		if text != "json" && text != "atom" && text != "xml" {
-			return &fault{status: 415, message: fmt.Sprintf("Unsupported $format '%s'", text)}
+		q.format = argument
+		if argument != "json" && argument != "atom" && argument != "xml" {
+			return &fault{status: 415, message: fmt.Sprintf("Unsupported $format '%s'", argument)}
 		}
 	case "$filter":
-		q.filter = text
+		q.filter = argument
 	case "$orderby":
-		q.orderBy = text
+		q.orderBy = argument
 	case "$select":
-		q.selected = paths(text)
+		q.selected = paths(argument)
 	case "$expand":
-		q.expanded = paths(text)
+		q.expanded = paths(argument)
 	case "$top":
-		q.top, err = natural(text)
+		q.top, err = natural(argument)
 	case "$skip":
-		q.skip, err = natural(text)
+		q.skip, err = natural(argument)
 	case "$skiptoken":
-		q.skipToken = text
+		q.skipToken = argument
 	case "$inlinecount":
-		if text != "allpages" && text != "none" {
+		if argument != "allpages" && argument != "none" {
 			return badRequest("Invalid value '%s' for $inlinecount query option. Valid values "+
-				"are 'allpages' and 'none'", text)
+				"are 'allpages' and 'none'", argument)
 		}
-		q.count = text == "allpages"
+		q.count = argument == "allpages"
 	default:
 		if strings.HasPrefix(name, "$") {
 			return badRequest("The query parameter '%s' begins with a system-reserved '$' "+
@@ -86,7 +91,7 @@ func (q *query) set(name, text string) *fault {
 		}
 	}
 	if err != nil {
-		return badRequest("Incorrect format for %s argument '%s'.", name, text)
+		return badRequest("Incorrect format for %s argument '%s'.", name, argument)
 	}
 	return nil
 }
@@ -106,8 +111,8 @@ func paths(text string) []string {
 	return p
 }
 
-// below returns the paths below the navigation property name.
-func below(paths []string, name string) (found bool, rest []string) {
+// below returns the paths below a navigation property. found reports whether any path starts with it.
+func below(paths []string, name string) (found bool, remaining []string) {
 	for _, path := range paths {
 		first, tail, deeper := strings.Cut(path, "/")
 		if first != name {
@@ -115,10 +120,10 @@ func below(paths []string, name string) (found bool, rest []string) {
 		}
 		found = true
 		if deeper {
-			rest = append(rest, tail)
+			remaining = append(remaining, tail)
 		}
 	}
-	return found, rest
+	return found, remaining
 }
 
 // follow returns the query string of the next link: the request's, without paging, and the token.

@@ -13,9 +13,9 @@ func (x *exchange) resource(segments []string) *fault {
 	if t == nil {
 		return notFound(name)
 	}
-	at := source{table: t, path: name}
+	src := source{table: t, path: name}
 	if predicate == "" {
-		return x.collection(at, segments[1:])
+		return x.collection(src, segments[1:])
 	}
 	key, f := parseKey(t.typ, predicate)
 	if f != nil {
@@ -57,11 +57,11 @@ func (x *exchange) within(t *table, r *row, segments []string) *fault {
 
 // splitKey splits Orders(10248) into Orders and 10248; the predicate is empty without parentheses.
 func splitKey(segment string) (name, predicate string) {
-	name, rest, found := strings.Cut(segment, "(")
-	if !found || !strings.HasSuffix(rest, ")") {
+	name, suffix, hasKey := strings.Cut(segment, "(")
+	if !hasKey || !strings.HasSuffix(suffix, ")") {
 		return segment, ""
 	}
-	return name, strings.TrimSuffix(rest, ")")
+	return name, strings.TrimSuffix(suffix, ")")
 }
 
 // parseKey reads a key predicate: one literal, or Name=literal separated by commas, in any order.
@@ -72,9 +72,9 @@ func parseKey(typ *entityType, predicate string) ([]value, *fault) {
 		return nil, wrong
 	}
 	key := make([]value, typ.keys)
-	var given []int
+	var properties []int
 	for {
-		i := len(given)
+		i := len(properties)
 		if l.tok.name != "" {
 			i = typ.property(l.tok.name)
 			if l.next() != nil || l.tok.sign != '=' || l.next() != nil {
@@ -83,7 +83,7 @@ func parseKey(typ *entityType, predicate string) ([]value, *fault) {
 		} else if typ.keys > 1 {
 			return nil, wrong
 		}
-		if i < 0 || i >= typ.keys || slices.Contains(given, i) || l.tok.literal == nil || l.tok.literal.null {
+		if i < 0 || i >= typ.keys || slices.Contains(properties, i) || l.tok.literal == nil || l.tok.literal.null {
 			return nil, wrong
 		}
 		v, ok := coerce(l.tok.literal, typ.properties[i].kind)
@@ -91,11 +91,11 @@ func parseKey(typ *entityType, predicate string) ([]value, *fault) {
 			return nil, wrong
 		}
 		key[i] = *v
-		given = append(given, i)
+		properties = append(properties, i)
 		if l.next() != nil {
 			return nil, wrong
 		}
-		if l.tok.end && len(given) == typ.keys {
+		if l.tok.end && len(properties) == typ.keys {
 			return key, nil
 		}
 		if l.tok.sign != ',' || l.next() != nil {
@@ -104,7 +104,7 @@ func parseKey(typ *entityType, predicate string) ([]value, *fault) {
 	}
 }
 
-// one returns the row that a child refers to, or nil.
+// one returns the row to which a child's foreign key refers, or nil.
 func (n *navigation) one(child *row) *row {
 	key := make([]value, len(n.join.foreign))
 	for i, f := range n.join.foreign {

@@ -28,10 +28,10 @@ const (
 
 // Options are the data of a service and its behaviour at the start.
 type Options struct {
-	Rows     int // orders; order lines are 2.5 times as many, products at least 77; 0: 830
-	PageSize int // rows in a page, as Switches.PageSize; 0: what Switches says
-	User     string
-	Password string // asked for when User is set
+	Rows     int    // orders; order lines are 2.5 times as many, products at least 77. Zero means 830.
+	PageSize int    // overrides Switches.PageSize, unless it is zero
+	User     string // "" means that no logon is required
+	Password string
 	// Subscriptions adds the sets of SAP Gateway's notification model: changes are pushed to subscribers.
 	Subscriptions bool
 	Switches
@@ -50,12 +50,12 @@ type Service struct {
 
 	mu          sync.Mutex
 	sw          Switches
-	visits      map[string]int // how often a feed was asked for, while differ is on
+	visits      map[string]int // how often a feed was requested, while differ is on
 	expirations int            // how often delta tokens expired
 	dead        map[string]int // by set: the number of changes below which tokens of ODP have expired
 	odp         map[string]*odpSource
 	churns      int   // pages served while churn is on
-	fresh       int64 // numbers for keys of inserted rows
+	fresh       int64 // number of keys that were made for inserted rows
 
 	dice *rand.Rand
 
@@ -161,10 +161,12 @@ func (s *Service) Each(set string, visit func(key string, fields map[string]stri
 	}
 }
 
+// flatten adds the properties of an entity or complex value to fields, as Each describes them.
 func flatten(fields map[string]string, prefix string, properties []property, values []value) {
 	for i := range values {
 		switch v := &values[i]; {
 		case v.null:
+			// null properties are left out
 		case v.kind == complexKind:
 			flatten(fields, properties[i].name+"/", properties[i].complex.properties, v.fields)
 		default:
@@ -187,8 +189,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	recorded := &answer{ResponseWriter: w}
 	headers := map[string]string{}
 	for _, name := range recordedHeaders {
-		if text := r.Header.Get(name); text != "" {
-			headers[name] = text
+		if headerValue := r.Header.Get(name); headerValue != "" {
+			headers[name] = headerValue
 		}
 	}
 	place := s.book.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Headers: headers})
@@ -202,9 +204,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(recorded, e.affinity)
 	}
 	for _, m := range s.mounts {
-		if rest, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok && (!m.catalogue || sw.Catalogue > 0) {
+		if m.catalogue && sw.Catalogue <= 0 {
+			continue
+		}
+		if resourcePath, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok {
 			x := &exchange{service: s, mount: m, w: recorded, r: r, sw: sw, server: e.server, affinity: e.affinity}
-			x.serve(strings.TrimRight(rest, "/"))
+			x.serve(strings.TrimRight(resourcePath, "/"))
 			return
 		}
 	}
@@ -232,11 +237,13 @@ type answer struct {
 	status int
 }
 
+// WriteHeader records and sends the status.
 func (a *answer) WriteHeader(status int) {
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)
 }
 
+// Write sends a part of the body, with status 200 unless another one was sent.
 func (a *answer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK

@@ -13,7 +13,7 @@ const sessionCookie = "SAP_SESSIONID_NWD_100"
 // session is one logon; it has the CSRF token that was issued in it.
 type session struct {
 	id     string
-	user   string // "" where none is asked for
+	user   string // "" if the service requires no logon
 	token  string
 	rotate bool // the id changes with the next request
 }
@@ -46,7 +46,7 @@ func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
 	})
 }
 
-// start opens a session. alone ends the user's others.
+// start opens a session. alone ends the user's other sessions.
 func (s *sessions) start(user string, alone bool) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,8 @@ func (s *sessions) start(user string, alone bool) *session {
 	return n
 }
 
-func (s *sessions) of(r *http.Request) *session {
+// find returns the open session of a request's cookie, or nil.
+func (s *sessions) find(r *http.Request) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range r.Cookies() {
@@ -90,7 +91,7 @@ func (s *sessions) change(old *session, rotate bool) *session {
 
 // logoff ends the session of a request.
 func (s *sessions) logoff(r *http.Request) {
-	n := s.of(r)
+	n := s.find(r)
 	if n == nil {
 		return
 	}
@@ -140,7 +141,8 @@ type users struct {
 	failures map[string]int
 }
 
-// check reports whether a password is right and its user not locked.
+// check reports whether a password is right and its user not locked. It counts a wrong password, and a right one resets
+// the count.
 func (u *users) check(user string, right bool, lockAfter int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -155,6 +157,7 @@ func (u *users) check(user string, right bool, lockAfter int) bool {
 	return true
 }
 
+// unlock unlocks all users.
 func (u *users) unlock() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -167,7 +170,7 @@ func (x *exchange) logon() *fault {
 	if x.sw.ExpireEvery > 0 && s.requests.Add(1)%int64(x.sw.ExpireEvery) == 0 {
 		s.front.expire()
 	}
-	x.session = x.server.sessions.of(x.r)
+	x.session = x.server.sessions.find(x.r)
 	if _, err := x.r.Cookie(sessionCookie); err == nil && x.session == nil && x.sw.SessionEnd == "401" {
 		return &fault{status: http.StatusUnauthorized, message: "Session timed out", page: true,
 			header: map[string]string{"Set-Cookie": sessionCookie + "=; Path=/; Max-Age=0"}}
@@ -175,9 +178,9 @@ func (x *exchange) logon() *fault {
 	if s.user == "" || x.session != nil {
 		return nil
 	}
-	user, password, given := x.r.BasicAuth()
+	user, password, hasCredentials := x.r.BasicAuth()
 	ok := false
-	if given {
+	if hasCredentials {
 		ok = s.users.check(user, user == s.user && password == s.password, x.sw.LockAfter)
 		s.book.note(func(l *Ledger) {
 			if ok {

@@ -9,10 +9,10 @@ import (
 // shape is the part of an entity type that a response contains: the effect of $select and $expand.
 type shape struct {
 	table   *table
-	columns []int
+	columns []int         // indexes of properties
 	links   []*navigation // deferred
 	expand  []expansion
-	// Encoded once for each request.
+	// Names of the columns, encoded once for each request.
 	jsonNames [][]byte
 	atomNames [][]byte
 }
@@ -20,8 +20,8 @@ type shape struct {
 type expansion struct {
 	navigation *navigation
 	shape      *shape
-	selected   []string // handed on to the links of inner pages
-	expanded   []string
+	selected   []string // $select in the links of inner pages
+	expanded   []string // $expand in these links
 }
 
 func newShape(t *table, selected, expanded []string) (*shape, *fault) {
@@ -42,6 +42,7 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 		isExpanded, innerExpand := below(expanded, n.name)
 		switch {
 		case selected != nil && !inSelect && !everything:
+			// neither expanded nor linked
 		case isExpanded && (selected == nil || inSelect):
 			inner, f := newShape(n.target, innerSelect, innerExpand)
 			if f != nil {
@@ -100,11 +101,11 @@ type encoder interface {
 	flush() error
 }
 
-// output collects bytes and passes them on in large pieces.
+// output collects bytes and writes them in large pieces.
 type output struct {
 	b   []byte
 	to  io.Writer
-	err error
+	err error // the first error of to; later pieces are dropped
 }
 
 const pieceSize = 32 << 10
@@ -115,12 +116,14 @@ func (o *output) add(parts ...string) {
 	}
 }
 
+// passOn writes the bytes if they are enough for a piece.
 func (o *output) passOn() {
 	if len(o.b) >= pieceSize {
 		o.flush()
 	}
 }
 
+// flush writes all bytes, and returns the first error so far.
 func (o *output) flush() error {
 	if o.err == nil {
 		_, o.err = o.to.Write(o.b)

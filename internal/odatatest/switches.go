@@ -121,7 +121,7 @@ func ActionNames() []string {
 
 // parse sets a switch. Its tag is the name, followed by the allowed words unless any text is allowed.
 func parse(to reflect.Value, tag, text string) error {
-	_, words, some := strings.Cut(tag, ",")
+	_, words, hasChoices := strings.Cut(tag, ",")
 	switch choices := strings.Split(words, ","); to.Interface().(type) {
 	case time.Duration:
 		d, err := time.ParseDuration(text)
@@ -136,7 +136,7 @@ func parse(to reflect.Value, tag, text string) error {
 		to.SetBool(on)
 		return err
 	default:
-		if some && !slices.Contains(choices, text) {
+		if hasChoices && !slices.Contains(choices, text) {
 			return fmt.Errorf("expected one of %q, found %q", choices, text)
 		}
 		to.SetString(text)
@@ -166,12 +166,12 @@ func (s *Service) Set(name, text string) error {
 	case "servers":
 		defer func() { s.front.employ(s.Switches().Servers) }()
 	}
-	if at := slices.Index(SwitchNames(), name); at >= 0 {
+	if index := slices.Index(SwitchNames(), name); index >= 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		changed := s.sw
-		err := parse(reflect.ValueOf(&changed).Elem().Field(at),
-			reflect.TypeFor[Switches]().Field(at).Tag.Get("switch"), text)
+		err := parse(reflect.ValueOf(&changed).Elem().Field(index),
+			reflect.TypeFor[Switches]().Field(index).Tag.Get("switch"), text)
 		if err != nil {
 			return fmt.Errorf("switch %s: %w", name, err)
 		}

@@ -19,8 +19,8 @@ type table struct {
 	deletedNumbers []int        // numbers of deleted generated rows, sorted
 	changed        map[int]*row // updated generated rows
 	born           []*row       // inserted rows, sorted by key
-	bornAt         []int        // number of the generated row before which born[i] stands
-	changes        []change     // all that happened, in order
+	bornAt         []int        // number of the generated row that follows born[i]
+	changes        []change     // all changes in their order
 	next           int64        // next number for an identity key
 }
 
@@ -83,8 +83,8 @@ func (t *table) locate(key []value) *row {
 }
 
 func (t *table) deleted(n int) bool {
-	_, found := slices.BinarySearch(t.deletedNumbers, n)
-	return found
+	_, isDeleted := slices.BinarySearch(t.deletedNumbers, n)
+	return isDeleted
 }
 
 // insert adds a row that the table then owns, or returns false if its key exists.
@@ -119,12 +119,12 @@ func (t *table) update(key []value, change func(r *row) *fault) *fault {
 	if r == nil {
 		return notFound(t.name)
 	}
-	before := r
+	previous := r
 	r = r.clone()
 	if f := change(r); f != nil {
 		return f
 	}
-	t.note(before, r)
+	t.note(previous, r)
 	if r.number >= 0 {
 		t.changed[r.number] = r
 		return nil
@@ -167,7 +167,7 @@ func (t *table) revive(r *row) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i, found := slices.BinarySearch(t.deletedNumbers, r.number); found {
+	if i, isDeleted := slices.BinarySearch(t.deletedNumbers, r.number); isDeleted {
 		t.deletedNumbers = slices.Delete(t.deletedNumbers, i, i+1)
 	}
 	t.changed[r.number] = r
@@ -176,15 +176,14 @@ func (t *table) revive(r *row) {
 
 // cursor visits the rows of a table in key order. Rows that are written in the meantime are visited if they are ahead.
 type cursor struct {
-	table *table
-	// at, step and end are the position in the generated rows, its change with each row, and the position of the end.
-	at      int
-	step    int
-	end     int
-	born    int // inserted rows
-	epoch   uint64
-	current *row // valid until the next call of next
-	own     *row // where generated rows are made
+	table   *table
+	at      int    // position in the generated rows
+	step    int    // its change with each row
+	end     int    // position after the last row
+	born    int    // position in the inserted rows
+	epoch   uint64 // of the table when born was found
+	current *row   // valid until the next call of next
+	own     *row   // memory of generated rows
 }
 
 // all returns a cursor before the first row.
@@ -198,7 +197,9 @@ func (t *table) all() *cursor {
 func (c *cursor) seek(key []value) {
 	c.table.mu.RLock()
 	defer c.table.mu.RUnlock()
-	c.at, c.born, c.epoch = c.table.search(key), c.table.searchBorn(key), c.table.epoch
+	c.at = c.table.search(key)
+	c.born = c.table.searchBorn(key)
+	c.epoch = c.table.epoch
 }
 
 // seekBehind moves after the row with this complete key, whether it exists or not.
@@ -208,9 +209,12 @@ func (c *cursor) seekBehind(key []value) {
 	c.behind(key)
 }
 
+// behind is seekBehind. The caller holds the table's lock.
 func (c *cursor) behind(key []value) {
 	t := c.table
-	c.at, c.born, c.epoch = t.search(key), t.searchBorn(key), t.epoch
+	c.at = t.search(key)
+	c.born = t.searchBorn(key)
+	c.epoch = t.epoch
 	if c.born < len(t.born) && compareKeys(t.born[c.born].key(t.typ), key) == 0 {
 		c.born++
 	}
@@ -228,13 +232,13 @@ func (c *cursor) skip(n int) {
 	t := c.table
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	// before(b) counts the rows before generated row b, without the inserted ones directly before b.
-	before := func(b int) int {
+	// rowsBefore(b) counts the rows before generated row b, without the inserted ones directly before b.
+	rowsBefore := func(b int) int {
 		deletedBefore, _ := slices.BinarySearch(t.deletedNumbers, b)
 		return b - deletedBefore + sort.SearchInts(t.bornAt, b)
 	}
-	c.at = sort.Search(t.base, func(b int) bool { return before(b+1) > n })
-	c.born = min(sort.SearchInts(t.bornAt, c.at)+n-before(c.at), len(t.born))
+	c.at = sort.Search(t.base, func(b int) bool { return rowsBefore(b+1) > n })
+	c.born = min(sort.SearchInts(t.bornAt, c.at)+n-rowsBefore(c.at), len(t.born))
 	c.epoch = t.epoch
 }
 

@@ -49,8 +49,8 @@ type value struct {
 	kind kind
 	null bool
 	zone int16 // minutes east of UTC, DateTimeOffset only
-	// Integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since 1970 UTC;
-	// Time as ticks.
+	// num holds integers; Boolean as 0 or 1; Single and Double as IEEE 754 bits of the double; dates as ticks since
+	// 1970 UTC; Time as ticks.
 	num    int64
 	text   []byte  // String, Decimal and Guid as written; Binary as its bytes
 	fields []value // complex
@@ -205,8 +205,8 @@ func floorDiv(a, b int64) (quotient, remainder int64) {
 	quotient = a / b
 	remainder = a % b
 	if remainder < 0 {
-		quotient = quotient - 1
-		remainder = remainder + b
+		quotient--
+		remainder += b
 	}
 	return quotient, remainder
 }

@@ -16,14 +16,14 @@ func (x *exchange) create(src source) *fault {
 	if done, f := x.repeated(); done || f != nil {
 		return f
 	}
-	given, f := x.body(t.typ)
+	values, f := x.body(t.typ)
 	if f != nil {
 		return f
 	}
-	x.numbered(t, given)
+	x.setSubscriptionID(t, values)
 	r := t.typ.newRow()
 	for i := range t.typ.properties {
-		if f := initial(t.typ, r, i, given, src); f != nil {
+		if f := initial(t.typ, r, i, values, src); f != nil {
 			return f
 		}
 	}
@@ -47,9 +47,9 @@ func (x *exchange) create(src source) *fault {
 }
 
 // initial sets property i of a new row: as given, else null, else the initial value of its type.
-func initial(typ *entityType, r *row, i int, given map[int]*value, src source) *fault {
+func initial(typ *entityType, r *row, i int, values map[int]*value, src source) *fault {
 	p := &typ.properties[i]
-	v := given[i]
+	v := values[i]
 	foreign := src.navigation != nil && slices.Contains(src.navigation.join.foreign, i)
 	switch {
 	case p.version:
@@ -98,7 +98,7 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 	if f := x.locked(t); f != nil {
 		return f
 	}
-	given, f := x.body(t.typ)
+	values, f := x.body(t.typ)
 	if f != nil {
 		return f
 	}
@@ -107,22 +107,23 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 		if f := x.unchanged(t, r); f != nil {
 			return f
 		}
-		was := r.clone()
+		old := r.clone()
 		x.undoing(func() {
 			t.update(key, func(r *row) *fault {
-				r.values = was.values
+				r.values = old.values
 				return nil
 			})
 		})
 		for i := t.typ.keys; i < len(r.values); i++ {
 			p := &t.typ.properties[i]
-			v := given[i]
+			v := values[i]
 			switch {
 			case p.version:
 				r.values[i].num++
 			case v != nil:
 				r.values[i] = *v
 			case partial:
+				// MERGE keeps missing properties
 			case p.nullable:
 				r.null(i)
 			default:
@@ -152,8 +153,8 @@ func (x *exchange) delete(t *table, key []value) *fault {
 		if f := x.unchanged(t, r); f != nil {
 			return f
 		}
-		was := r.clone()
-		x.undoing(func() { t.revive(was) })
+		old := r.clone()
+		x.undoing(func() { t.revive(old) })
 		return nil
 	})
 	if f != nil {
@@ -201,6 +202,7 @@ func (x *exchange) unchanged(t *table, r *row) *fault {
 		message: "The etag value in the request header does not match with the current etag value of the object."}
 }
 
+// applied counts a write of an entity in the ledger when it is final.
 func (x *exchange) applied(t *table, key []value, count func(w *Write)) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
 	x.committed(func() {
@@ -259,14 +261,15 @@ func (x *exchange) repeated() (done bool, f *fault) {
 	}
 	s := &x.service.repeats
 	s.mu.Lock()
-	before, ok := s.rows[id]
+	original, ok := s.rows[id]
 	s.mu.Unlock()
 	if !ok {
 		return false, nil
 	}
-	return true, x.created(before.table, before.row.clone())
+	return true, x.created(original.table, original.row.clone())
 }
 
+// remember keeps the row that a POST with a RequestID has created.
 func (x *exchange) remember(t *table, r *row) {
 	id := x.r.Header.Get("RequestID")
 	if !x.sw.Repeatability || id == "" {
