@@ -42,7 +42,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		sourceContext.Feeds = append(sourceContext.Feeds, *f)
 	}
 	nameFeeds(sourceContext.Feeds)
-	return opened(sourceContext, values)
+	return wit.SourceOpenResult{Ready: opened(sourceContext, values)}, nil
 }
 
 // nameFeeds gives each feed a name of its own, for logs and notification paths.
@@ -62,7 +62,7 @@ func nameFeeds(feeds []feedreader.Feed) {
 }
 
 // opened returns the result for a context that is complete.
-func opened(sourceContext *feedreader.Context, values setting.Values) (wit.SourceOpenResult, error) {
+func opened(sourceContext *feedreader.Context, values setting.Values) *wit.SourceOpened {
 	out := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
 	for i := range sourceContext.Feeds {
 		feed := &sourceContext.Feeds[i]
@@ -83,5 +83,5 @@ func opened(sourceContext *feedreader.Context, values setting.Values) (wit.Sourc
 		}
 		out.Feeds = append(out.Feeds, w)
 	}
-	return wit.SourceOpenResult{Ready: out}, nil
+	return out
 }

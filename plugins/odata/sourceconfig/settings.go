@@ -145,8 +145,9 @@ func declareShared(t *setting.Table) {
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
 	declareBoth(NameCron, wit.KindString, wit.Medium, "",
 		"Times at which a set is read again, as a Quartz cron expression "+
-			"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
-			"Europe/Berlin. Instead of exec-period; the first extraction starts at once.", setting.Display("Times"))
+			"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: "+
+			"0 0 22 ? * MON-FRI Europe/Berlin. Instead of exec-period; the first extraction starts at once.",
+		setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
@@ -255,7 +256,7 @@ func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting
 	}
 }
 
-// parseKeyExtra reads name=value pairs. problem describes an error, "" means that there is none.
+// parseKeyExtra reads name=value pairs. problem describes an error, or is "".
 func parseKeyExtra(text string) (fields []wit.Setting, problem string) {
 	for _, part := range setting.ParseList(text) {
 		name, value, hasValue := strings.Cut(part, "=")

@@ -56,7 +56,8 @@ func declareTracking(t *setting.Table) {
 		setting.Display("Recovery"))
 	declareOption(NameRegex, wit.Low, nil,
 		"Java regular expression; its matches in the stored delta link are replaced at the "+
-			"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
+			"start, once for each pair of this setting and "+NameReplacement+".",
+		setting.Display("Pattern in the link"))
 	declareOption(NameReplacement, wit.Low, nil,
 		"The replacement; $1 is the match of the pattern's first group, ${name} "+
 			"the match of a named group.", setting.Display("Its replacement"))
