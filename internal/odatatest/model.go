@@ -75,13 +75,15 @@ type association struct {
 
 // navigation is one direction of an association, seen from the entity type that has it.
 type navigation struct {
-	name   string
-	join   *association
-	many   bool // from the principal to its dependent rows
-	target *table
-	// candidates bounds the generated rows that can be related; nil means all.
-	candidates func(parent *row) (start, step, end int)
+	name       string
+	join       *association
+	many       bool // from the principal to its dependent rows
+	target     *table
+	candidates candidatesFunc // nil means all rows
 }
+
+// candidatesFunc bounds the generated rows that can be related to a parent.
+type candidatesFunc func(parent *row) (start, step, end int)
 
 // row is one entity. Generated rows reuse one row, whose texts are in buf.
 type row struct {

@@ -95,11 +95,11 @@ func (s *Service) vanish(t *table, key []value) {
 }
 
 // appear inserts a copy of the row with this key under a new key: near it if keys have gaps (Order_Details), else
-// before all others; or, if not near, after all others. Sets with text keys get none.
+// before all others; or, if not near, after all others. Sets with text keys get no row.
 func (s *Service) appear(t *table, like []value, near bool) {
 	for _, key := range s.newKeys(t, like, near) {
 		r := t.find(like)
-		if r == nil { // deleted meanwhile
+		if r == nil { // deleted in the meantime
 			r = t.typ.newRow()
 			for i := range r.values {
 				r.values[i] = zero(&t.typ.properties[i])

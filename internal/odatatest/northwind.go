@@ -94,26 +94,23 @@ func identity(name string) property { return property{name: name, kind: int32Kin
 func (m *northwind) joinAll() {
 	m.join("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
 	m.join("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
-	m.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, func(parent *row) (int, int,
-		int) {
-		return max(parent.number, 0), m.customers, m.rows
-	})
-	m.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, func(parent *row) (int, int,
-		int) {
-		return max(parent.number, 0), employeeRows, m.rows
-	})
-	m.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, func(parent *row) (int, int,
-		int) {
+	ofCustomer := func(parent *row) (int, int, int) { return max(parent.number, 0), m.customers, m.rows }
+	m.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, ofCustomer)
+	ofEmployee := func(parent *row) (int, int, int) { return max(parent.number, 0), employeeRows, m.rows }
+	m.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, ofEmployee)
+	ofOrder := func(parent *row) (int, int, int) {
 		if parent.number < 0 {
 			return 0, 1, 0
 		}
 		return detailsBefore(parent.number), 1, detailsBefore(parent.number + 1)
-	})
+	}
+	m.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, ofOrder)
 	m.join("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
 }
 
-func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates func(*row) (int, int,
-	int)) {
+// join declares an association. The navigation property to the dependent rows has the name of their set, up is the name
+// of the property in the other direction.
+func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates candidatesFunc) {
 	p := m.byName[principal]
 	d := m.byName[dependent]
 	a := &association{name: name, principal: p, dependent: d, optional: optional,

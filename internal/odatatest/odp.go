@@ -40,7 +40,7 @@ type odpSource struct {
 	open  bool         // the user has a subscription
 	jobs  map[int]*job // initial extractions by number; the end of a subscription removes its jobs
 	begun int          // number of jobs so far
-	asked int          // highest requested token
+	asked int          // highest requested token, as a number of changes
 	kept  []odpToken   // tokens that were returned
 }
 

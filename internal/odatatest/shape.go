@@ -93,8 +93,7 @@ type encoder interface {
 	entity(s *shape, r *row)
 	// deleted writes the tombstone of an entity by its local address.
 	deleted(local string, when time.Time)
-	// end closes the feed; next is the link to the following page, delta the link to later changes, each empty for
-	// none.
+	// end closes the feed; next is the link to the following page, delta the link to later changes. Both may be empty.
 	end(next, delta string)
 	// single writes one entity as a document.
 	single(s *shape, r *row)
