@@ -21,8 +21,8 @@ import (
 // Connect between settings. It calls no plugin.
 type Checker struct {
 	Worker          *Worker
-	Embedded        bool // true if the broker is the built-in one
-	OtherComponents []*Declarations
+	Embedded        bool            // true if the broker is the built-in one
+	OtherComponents []*Declarations // OtherComponents are the declarations by which a setting may be a secret, too.
 }
 
 // CheckComponent checks settings by declarations. Unknown keys under the component's own prefixes are errors unless
@@ -68,8 +68,8 @@ func (c *Connector) checkCanceled(ctx context.Context) Problem {
 // checkSetting checks one setting. nested are the prefixes of settings that the component does not read itself.
 func (ch Checker) checkSetting(connector *Connector, entry Entry, nested []string,
 	pluginSettings, connectSettings *Declarations, suggester func() *setting.Suggester) Problems {
-	if text := exactlyOnceUnavailable(entry, ch.Worker, ch.Embedded); text != "" {
-		return Problems{entry.codedProblem(setting.CodeInvalid, text)}
+	if message := exactlyOnceUnavailable(entry, ch.Worker, ch.Embedded); message != "" {
+		return Problems{entry.codedProblem(setting.CodeInvalid, message)}
 	}
 	spec, ok := pluginSettings.Find(entry.Key)
 	if !ok {
@@ -119,8 +119,8 @@ func (ch Checker) unknownProblem(connector *Connector, entry Entry, pluginSettin
 		return ch.unknownPrefixedProblem(connector, entry.codedProblem(setting.CodeUnknown, setting.Unknown(near)))
 	}
 	for _, list := range []string{"transforms", "predicates"} {
-		if rest, ok := strings.CutPrefix(entry.Key, list+"."); ok {
-			alias, _, _ := strings.Cut(rest, ".")
+		if suffix, ok := strings.CutPrefix(entry.Key, list+"."); ok {
+			alias, _, _ := strings.Cut(suffix, ".")
 			return entry.warning("has no effect: %s does not name %s", list, alias)
 		}
 	}
@@ -166,16 +166,15 @@ func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *D
 	}
 	isSecret := isSecret(entry.Key, append([]*Declarations{pluginSettings}, ch.OtherComponents...)...)
 	if name := spec.Role(); isSecret && name != "" {
-		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.StringOrSecret {
+		if r, ok := role.Find(name); ok && r.Kind != role.Secret && r.Kind != role.StringOrSecret {
 			return Problems{entry.problem(
-				"is a secret, but the plugin declares it as %s, whose values are shown: it is "+
-					"not used", name)}
+				"is a secret, but the plugin declares it as %s, whose values are shown: it is not used", name)}
 		}
 	}
 	named := *spec
 	named.Name = entry.Key // which may be an alias
-	if text := CheckValue(&named, entry.Value.Reveal(), !entry.Value.IsSecret() && !isSecret); text != "" {
-		return invalidValue(entry, text, ch.providers())
+	if message := CheckValue(&named, entry.Value.Reveal(), !entry.Value.IsSecret() && !isSecret); message != "" {
+		return invalidValue(entry, message, ch.providers())
 	}
 	return checkLiteral(entry, spec, ch.providers())
 }
@@ -183,10 +182,11 @@ func (ch Checker) checkValue(entry Entry, spec *wit.ConfigKey, pluginSettings *D
 // Mask replaces the value of a password wherever settings are shown.
 const Mask = setting.Hidden
 
-// variable and quotedVariable match what looks like a variable of a shell or of Windows.
+// variable matches a value that looks like a variable of a shell or of Windows.
 var variable = regexp.MustCompile(
 	`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
 
+// quotedVariable matches a value with such a variable after a =, as in a login module's line.
 var quotedVariable = regexp.MustCompile(
 	`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
@@ -196,8 +196,7 @@ func checkLiteral(entry Entry, spec *wit.ConfigKey, providers *Providers) Proble
 	switch {
 	case password && value == Mask:
 		return Problems{entry.problem("expected a password, found the mask that is shown instead of one: write the " +
-			"password, " +
-			"or a reference to it such as ${file:PATH:KEY}")}
+			"password, or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
 		return Problems{entry.warning("is empty: set a password or remove the line")}
 	case providers.HasUnknownProvider(entry):
@@ -213,7 +212,7 @@ func isTransmitted(spec *wit.ConfigKey) bool {
 	return spec.Kind == wit.KindPassword || hasPrefix(spec.Role(), []string{role.HTTP, role.TLS, role.Listener})
 }
 
-// CheckSent returns the problem of a setting that would be sent with an unresolved reference, nil if there is none.
+// CheckSent returns the problem of a setting that would be sent with an unresolved reference. Nil means no problem.
 func (p *Providers) CheckSent(connector *Connector, declarations *Declarations) error {
 	for _, entry := range connector.Entries {
 		if spec, ok := declarations.Find(entry.Key); ok && isTransmitted(&spec) && p.HasUnknownProvider(entry) {
@@ -249,8 +248,8 @@ func invalidValue(entry Entry, text string, providers *Providers) Problems {
 	return problems
 }
 
-// nestedPrefixes are the prefixes of settings that converters, topics and Kafka clients read, besides those of
-// [Connector.stagePrefixes].
+// nestedPrefixes are the prefixes of settings that converters, topics and Kafka clients read. [Connector.stagePrefixes]
+// returns the prefixes of transformations and predicates.
 var nestedPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
 	"producer.override.", "consumer.override.", "admin.override."}
 
@@ -286,8 +285,7 @@ func checkAddress(connector *Connector, declarations *Declarations) Problems {
 		case value.spec.DefaultValue != nil && !r.AcceptsDefault(*value.spec.DefaultValue):
 			p := connector.missingProblem(value.spec.Name)
 			p.Text = fmt.Sprintf("%s: the plugin's default %q is ignored, because only the user may decide where "+
-				"requests go",
-				strings.TrimSuffix(p.Text, "."), *value.spec.DefaultValue)
+				"requests go", strings.TrimSuffix(p.Text, "."), *value.spec.DefaultValue)
 			problems = append(problems, p)
 		}
 	}
@@ -298,8 +296,8 @@ func hasDefault(spec *wit.ConfigKey) bool {
 	if spec.DefaultValue == nil {
 		return false
 	}
-	r, known := role.Find(spec.Role())
-	return !known || r.AcceptsDefault(*spec.DefaultValue)
+	r, ok := role.Find(spec.Role())
+	return !ok || r.AcceptsDefault(*spec.DefaultValue)
 }
 
 func ignoredDefaults(ctx context.Context, connector *Connector, declarations *Declarations) Problems {
@@ -347,10 +345,10 @@ func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 	if kind != wit.ComponentSink {
 		return append(problems, connector.checkTopicCreation()...)
 	}
-	if most, isSet := connector.Entry("tasks.max"); isSet {
-		if n, ok := setting.ParseInt(wit.KindInt, most.Value.Reveal()); ok && n > MaxSinkTasks {
-			problems = append(problems, most.codedProblem(setting.CodeInvalid, setting.Invalid(most.Key,
-				most.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
+	if tasksMax, isSet := connector.Entry("tasks.max"); isSet {
+		if n, ok := setting.ParseInt(wit.KindInt, tasksMax.Value.Reveal()); ok && n > MaxSinkTasks {
+			problems = append(problems, tasksMax.codedProblem(setting.CodeInvalid, setting.Invalid(tasksMax.Key,
+				tasksMax.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
 		}
 	}
 	topics := List(connector.Text("topics"))
@@ -372,11 +370,11 @@ func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 	if dead := connector.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
 		e, _ := connector.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
-	} else if whole, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil {
+	} else if expression, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil {
 		e, _ := connector.Entry("errors.deadletterqueue.topic.name")
-		if takes, err := MatchesTopic(whole, dead); err != nil {
+		if isMatch, err := MatchesTopic(expression, dead); err != nil {
 			problems = append(problems, e.problem("topics.regex: %v", err))
-		} else if takes {
+		} else if isMatch {
 			problems = append(problems, e.problem(
 				"expected a topic that topics.regex does not match, because dead letters would be read as records, "+
 					"found %q", dead))
@@ -396,15 +394,15 @@ func (c *Connector) checkTopicCreation() (problems Problems) {
 			!strings.HasSuffix(entry.Key, ".exclude")) {
 			continue
 		}
-		for _, text := range List(entry.Value.Reveal()) {
+		for _, expression := range List(entry.Value.Reveal()) {
 			count++
 			if count > maxTopicExpressions {
 				return append(problems, entry.problem("expected at most %d expressions of topic.creation.* together, "+
 					"found more", maxTopicExpressions))
 			}
-			if _, err := pattern.Compile(text); err != nil {
-				problems = append(problems, entry.codedProblem(setting.CodeInvalid, setting.Invalid(entry.Key, text,
-					"Invalid regex: "+err.Error())))
+			if _, err := pattern.Compile(expression); err != nil {
+				message := setting.Invalid(entry.Key, expression, "Invalid regex: "+err.Error())
+				problems = append(problems, entry.codedProblem(setting.CodeInvalid, message))
 			}
 		}
 	}
@@ -427,11 +425,11 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 	component wit.Component) Problems {
 	stageConfig := connector.StageConfig(prefix)
 	pluginSettings := DeclareComponent(component)
-	known := DeclareComponent(component)
+	accepted := DeclareComponent(component)
 	for name := range stageSettings {
-		known.Declare(wit.ConfigKey{Name: name})
+		accepted.Declare(wit.ConfigKey{Name: name})
 	}
-	suggester := setting.Suggester{Table: known, Budget: maxGuesses}
+	suggester := setting.Suggester{Table: accepted, Budget: maxGuesses}
 	var problems Problems
 	for _, entry := range stageConfig.Entries {
 		if ctx.Err() != nil {
@@ -441,11 +439,11 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 		if ok {
 			// Kafka allows empty values of required settings here, for example ExtractField's field.
 			spec.Rules = slices.DeleteFunc(slices.Clone(spec.Rules), func(r wit.Rule) bool { return r.Required != nil })
-			found := ch.checkValue(entry, &spec, pluginSettings)
-			if spec.Kind != wit.KindPassword && found.Err() == nil {
-				found = nil // a value that a transform inserts may look like a reference
+			valueProblems := ch.checkValue(entry, &spec, pluginSettings)
+			if spec.Kind != wit.KindPassword && valueProblems.Err() == nil {
+				valueProblems = nil // a value that a transform inserts may look like a reference
 			}
-			problems = append(problems, found...)
+			problems = append(problems, valueProblems...)
 			continue
 		}
 		problem := entry.codedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
@@ -456,8 +454,8 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 		if newName := renamedSetting(component.Name, entry.Key); newName != "" {
 			problem.Text = "unknown setting; Kafka 4.0 removed this name"
 			problem.Warning = true
-			switch _, both := stageConfig.Entry(newName); {
-			case both:
+			switch _, hasBoth := stageConfig.Entry(newName); {
+			case hasBoth:
 				problem.Text += "; " + newName + ", which is also set, is used"
 			case len(List(entry.Value.Reveal())) == 0:
 				problem.Text += "; it names no field"
@@ -468,10 +466,10 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 		}
 		problems = append(problems, problem)
 	}
-	at, _ := connector.Entry(prefix + "type")
+	typeEntry, _ := connector.Entry(prefix + "type")
 	for _, problem := range missingSettings(ctx, stageConfig, pluginSettings) {
-		problem.File = at.File
-		problem.Line = at.Line
+		problem.File = typeEntry.File
+		problem.Line = typeEntry.Line
 		problems = append(problems, problem)
 	}
 	for i := range problems {
@@ -494,28 +492,28 @@ func renamedSetting(class, name string) string {
 // ExpectedEntry returns an empty entry where a missing setting belongs: at its transformation or group, else at the
 // top.
 func (c *Connector) ExpectedEntry(name string) Entry {
-	at := Entry{Key: name, File: c.File, Line: 1}
+	expected := Entry{Key: name, File: c.File, Line: 1}
 	if prefix := stagePrefix(name); prefix != "" {
 		if typed, ok := c.Entry(prefix + "type"); ok {
-			at.File = typed.File
-			at.Line = typed.Line
+			expected.File = typed.File
+			expected.Line = typed.Line
 		}
-		return at
+		return expected
 	}
 	group := name[:strings.LastIndexByte(name, '.')+1]
 	for _, entry := range c.Entries {
 		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(entry.Key, group) {
-			at.Line = entry.Line
+			expected.Line = entry.Line
 			break
 		}
 	}
-	return at
+	return expected
 }
 
 func stagePrefix(name string) string {
 	for _, list := range []string{"transforms.", "predicates."} {
-		if rest, ok := strings.CutPrefix(name, list); ok {
-			if alias, _, ok := strings.Cut(rest, "."); ok {
+		if suffix, ok := strings.CutPrefix(name, list); ok {
+			if alias, _, ok := strings.Cut(suffix, "."); ok {
 				return list + alias + "."
 			}
 		}
@@ -527,16 +525,16 @@ func stagePrefix(name string) string {
 const MaxSinkTasks = 1000
 
 // ValidationProblems converts the result of a plugin's validate, each problem at the line of its setting. Settings with
-// an error in found are omitted; a plugin cannot judge a password, which it does not see.
-func ValidationProblems(connector *Connector, prefix string, validated []wit.ConfigValue, found Problems) Problems {
+// an error in reported are omitted; a plugin cannot judge a password, which it does not see.
+func ValidationProblems(connector *Connector, prefix string, validated []wit.ConfigValue, reported Problems) Problems {
 	var problems Problems
 	for _, value := range validated {
-		// most of them; the search below is slow
+		// Most values have none, and the search below is slow.
 		if len(value.Errors) == 0 {
 			continue
 		}
 		name := prefix + value.Key.Name
-		if slices.ContainsFunc(found, func(p Problem) bool { return p.Setting == name && !p.Warning }) {
+		if slices.ContainsFunc(reported, func(p Problem) bool { return p.Setting == name && !p.Warning }) {
 			continue
 		}
 		entry, ok := connector.Entry(name)
@@ -546,8 +544,8 @@ func ValidationProblems(connector *Connector, prefix string, validated []wit.Con
 		if !ok {
 			entry = connector.ExpectedEntry(name)
 		}
-		for _, text := range value.Errors {
-			problems = append(problems, entry.problem("%s", text))
+		for _, message := range value.Errors {
+			problems = append(problems, entry.problem("%s", message))
 		}
 	}
 	return problems

@@ -18,8 +18,8 @@ import (
 type Connector struct {
 	Name         string
 	File         string
-	Entries      []Entry // in the order of the file, with unique keys
-	InitialState *Entry
+	Entries      []Entry  // in the order of the file, with unique keys
+	InitialState *Entry   // InitialState is the target state in REST's form of a connector, nil if it has none
 	Problems     Problems // found so far. A connector with errors must not run.
 	// Version is the version in a [ConnectorsFile] or the offset of a record. Empty means that it was read from a file.
 	Version string
@@ -54,8 +54,8 @@ func readConnectorFile(path string) connectorFile {
 }
 
 func (f *connectorFile) connector(references *references) *Connector {
-	connector, more := newConnector(f.path, f.entries, references)
-	connector.Problems = append(f.problems, more...)
+	connector, problems := newConnector(f.path, f.entries, references)
+	connector.Problems = append(f.problems, problems...)
 	return connector
 }
 
@@ -188,8 +188,8 @@ func (c *Connector) Prefixed(prefix string) map[string]string {
 
 // Converter returns class and settings of a converter: the connector's, if it names a class, else the worker's.
 func (c *Connector) Converter(name string, w *Worker) (class string, settings map[string]string) {
-	if own := c.Text(name); own != "" {
-		return own, c.Prefixed(name + ".")
+	if ownClass := c.Text(name); ownClass != "" {
+		return ownClass, c.Prefixed(name + ".")
 	}
 	return w.Text(name), w.Prefixed(name + ".")
 }
@@ -202,27 +202,33 @@ func (c *Connector) Setting(key string, w *Worker) string {
 	return w.Text(key)
 }
 
+// stage is a transformation as declared, see [Connector.Stages].
 type stage struct {
 	Alias     string
 	Class     string
-	Version   string
-	Prefix    string
-	Predicate *Predicate
-	Negate    bool
+	Version   string     // Version is plugin.version. Empty means the newest.
+	Prefix    string     // Prefix begins its settings: transforms.ALIAS.
+	Predicate *Predicate // Predicate restricts it to some records. Nil means all records.
+	Negate    bool       // Negate restricts it to the other records.
 }
 
 // Predicate is a declared predicate.
-type Predicate struct{ Alias, Class, Version, Prefix string }
+type Predicate struct {
+	Alias   string
+	Class   string
+	Version string // Version is plugin.version. Empty means the newest.
+	Prefix  string // Prefix begins its settings: predicates.ALIAS.
+}
 
 // StageConfig returns the settings of a transformation or predicate without their prefix.
 func (c *Connector) StageConfig(prefix string) *Connector {
 	stageConfig := &Connector{Name: c.Name, File: c.File}
 	for _, entry := range c.Entries {
-		rest, ok := strings.CutPrefix(entry.Key, prefix)
-		if !ok || stageSettings[rest] {
+		name, ok := strings.CutPrefix(entry.Key, prefix)
+		if !ok || stageSettings[name] {
 			continue
 		}
-		entry.Key = rest
+		entry.Key = name
 		stageConfig.Entries = append(stageConfig.Entries, entry)
 	}
 	return stageConfig
@@ -261,22 +267,21 @@ func (c *Connector) Stages() ([]stage, Problems) {
 			problems = append(problems, negate.codedProblem(setting.CodeInvalid, setting.Invalid(negate.Key,
 				setting.Trim(negate.Value.String()), "Expected value to be either true or false")))
 		}
-		if named, ok := c.Entry(prefix + "predicate"); ok {
-			name := setting.Trim(named.Value.Reveal())
+		if predicate, ok := c.Entry(prefix + "predicate"); ok {
+			name := setting.Trim(predicate.Value.Reveal())
 			if !slices.Contains(declared, name) {
-				text := fmt.Sprintf("expected one of the predicates (%s), found %q",
+				message := fmt.Sprintf("expected one of the predicates (%s), found %q",
 					shown.LineUpTo(strings.Join(declared, ", "), 200), name) // each transform may have this problem
 				if len(declared) == 0 {
-					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
+					message = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
 				}
-				problems = append(problems, named.problem("%s", text))
+				problems = append(problems, predicate.problem("%s", message))
 			}
 			p := c.predicate(name)
 			stage.Predicate = &p
 		} else if isSet {
-			problems = append(problems, negate.codedProblem(setting.CodeInvalid, "Config '"+
-				negate.Key+"' was provided but "+
-				"there is no config '"+prefix+"predicate' defining a predicate to be negated."))
+			problems = append(problems, negate.codedProblem(setting.CodeInvalid, "Config '"+negate.Key+
+				"' was provided but there is no config '"+prefix+"predicate' defining a predicate to be negated."))
 		}
 		stages = append(stages, stage)
 	}
@@ -288,10 +293,10 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// maxStages is the largest number of transforms and predicates of a connector, and maxAliasBytes the longest alias of
-// one. A check calls a plugin for each, and its answer describes all settings of each, with the alias in their names.
+// A check calls a plugin for each transform and predicate, and its answer describes all settings of each, with the
+// alias in their names.
 const (
-	maxStages     = 200
+	maxStages     = 200 // transforms and predicates of a connector together
 	maxAliasBytes = 250
 )
 
@@ -376,9 +381,8 @@ func (c *Connector) duplicateAliases(list Entry) Problems {
 	if len(unique(aliases)) == len(aliases) {
 		return nil
 	}
-	return Problems{list.codedProblem(setting.CodeInvalid, setting.Invalid(list.Key, "["+strings.Join(aliases, ", ")+
-		"]",
-		"Duplicate alias provided."))}
+	return Problems{list.codedProblem(setting.CodeInvalid, setting.Invalid(list.Key,
+		"["+strings.Join(aliases, ", ")+"]", "Duplicate alias provided."))}
 }
 
 // String returns name and file, because connectors hold secrets.
@@ -392,19 +396,19 @@ func ConsumerGroup(connector string) string { return "connect-" + connector }
 
 // NewRESTConnector builds a connector from settings received by REST. Their references may only use providers of
 // `config.providers`, unless stored has the same value.
-func NewRESTConnector(at string, settings map[string]string, stored *Connector, providers *Providers) *Connector {
+func NewRESTConnector(location string, settings map[string]string, stored *Connector, providers *Providers) *Connector {
 	var entries []Entry
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		entry := NewEntry(key, settings[key], at, 0)
+		entry := NewEntry(key, settings[key], location, 0)
 		entry.FromREST = true
 		if stored != nil {
-			if before, ok := stored.Entry(key); ok && before.Raw == entry.Raw {
-				entry.FromREST = before.FromREST
+			if previous, ok := stored.Entry(key); ok && previous.Raw == entry.Raw {
+				entry.FromREST = previous.FromREST
 			}
 		}
 		entries = append(entries, entry)
 	}
-	connector, problems := NewConnector(at, entries, providers)
+	connector, problems := NewConnector(location, entries, providers)
 	connector.Problems = problems
 	return connector
 }

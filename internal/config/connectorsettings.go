@@ -156,10 +156,11 @@ func CommonSettings(kind wit.ComponentKind) []wit.ConfigKey {
 	return commonSettings
 }
 
+// exactlyOnceUnavailable returns the problem of a setting that requires exactly-once from a worker without it, else "".
 func exactlyOnceUnavailable(entry Entry, worker *Worker, embedded bool) string {
 	v := setting.Trim(entry.Value.Reveal())
-	if entry.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || (worker != nil &&
-		worker.ExactlyOnce()) {
+	isAvailable := worker != nil && worker.ExactlyOnce()
+	if entry.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || isAvailable {
 		return ""
 	}
 	reason := ""
@@ -184,8 +185,7 @@ func formPosition(group string, order int32, width uint8, label string) []wit.Ru
 }
 
 func commonSetting(name string, kind wit.SettingKind, value string, importance wit.Importance, position []wit.Rule,
-	doc string,
-	rules ...wit.Rule) wit.ConfigKey {
+	doc string, rules ...wit.Rule) wit.ConfigKey {
 	s := declared(name, kind, value, doc, append(position, rules...)...)
 	s.Importance = importance
 	return s

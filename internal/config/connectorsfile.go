@@ -20,7 +20,7 @@ import (
 type ConnectorsFile struct {
 	path string
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards stored and the file
 	stored storedConnectors
 }
 
@@ -77,18 +77,20 @@ func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector
 	return connector
 }
 
-func (f *ConnectorsFile) put(name string, settings map[string]string, over func(version string) bool) error {
+// put stores a connector unless it is unchanged. ifMatch reports whether the stored version, "" if there is none, may
+// be replaced; nil accepts any version.
+func (f *ConnectorsFile) put(name string, settings map[string]string, ifMatch func(version string) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, ok := f.stored.Connectors[name]
+	previous, ok := f.stored.Connectors[name]
 	version := ""
 	if ok {
-		version = fmt.Sprint(before.Version)
+		version = fmt.Sprint(previous.Version)
 	}
 	switch {
-	case over != nil && !over(version):
+	case ifMatch != nil && !ifMatch(version):
 		return &ChangedError{name}
-	case ok && maps.Equal(before.Config, settings):
+	case ok && maps.Equal(previous.Config, settings):
 		return nil
 	}
 	if n := encodedSize(settings); n > maxFileBytes {
@@ -115,9 +117,10 @@ func (f *ConnectorsFile) remove(name string) error {
 	return f.update(func(next *storedConnectors) { delete(next.Connectors, name) })
 }
 
-func (f *ConnectorsFile) update(do func(*storedConnectors)) error {
+// update applies a change to a copy of the connectors, which replaces them once it is in the file. The caller holds mu.
+func (f *ConnectorsFile) update(change func(*storedConnectors)) error {
 	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
-	do(&next)
+	change(&next)
 	if err := saveJSON(f.path, maxConnectorsFile, next); err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func (f *ConnectorsFile) Import(folder string,
 		}
 		return nil, nil, err
 	}
-	var done []string
+	var importedPaths []string
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
@@ -158,18 +161,18 @@ func (f *ConnectorsFile) Import(folder string,
 			next.Connectors[connector.Name] = storedConnector{next.LastVersion, connector.Raw()}
 			imported = append(imported, connector.Name)
 		}
-		if _, set := targets.get(connector.Name); !set && connector.InitialState != nil {
+		if _, isSet := targets.get(connector.Name); !isSet && connector.InitialState != nil {
 			if err := targets.Set(connector.Name, connector.InitialTarget()); err != nil {
 				return nil, nil, err
 			}
 		}
-		done = append(done, path)
+		importedPaths = append(importedPaths, path)
 	}
 	if err := saveJSON(f.path, maxConnectorsFile, next); err != nil {
 		return nil, nil, err
 	}
 	f.stored = next
-	for _, path := range done {
+	for _, path := range importedPaths {
 		if err := os.Remove(path); err != nil {
 			return nil, nil, err
 		}
@@ -178,11 +181,11 @@ func (f *ConnectorsFile) Import(folder string,
 	return imported, problems, nil
 }
 
-func loadJSON(path string, most int64, into any) error {
+func loadJSON(path string, maxBytes int64, into any) error {
 	if path == "" {
 		return nil
 	}
-	data, err := wholefile.Read(path, most)
+	data, err := wholefile.Read(path, maxBytes)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -195,7 +198,7 @@ func loadJSON(path string, most int64, into any) error {
 	return nil
 }
 
-func saveJSON(path string, most int, value any) error {
+func saveJSON(path string, maxBytes int, value any) error {
 	if path == "" {
 		return nil
 	}
@@ -203,8 +206,8 @@ func saveJSON(path string, most int, value any) error {
 	if err != nil {
 		return err
 	}
-	if len(data) > most {
-		return fmt.Errorf("expected at most %d bytes in %s, found %d", most, filepath.Base(path), len(data))
+	if len(data) > maxBytes {
+		return fmt.Errorf("expected at most %d bytes in %s, found %d", maxBytes, filepath.Base(path), len(data))
 	}
 	return wholefile.WriteSynced(path, data)
 }

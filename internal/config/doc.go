@@ -1,7 +1,9 @@
 // Package config reads what users write: worker files, connector files, environment and flags. It knows Kafka
 // Connect's settings and those of this worker by name, and the settings of plugins by their declarations and roles.
 //
-//   - entry.go, properties.go, documents.go, files.go: [Entry] with file and line, from properties, JSON and YAML.
+//   - entry.go, unresolved.go, duplicates.go: [Entry] with file and line, with unresolved references, or repeated.
+//   - readfile.go, readdocument.go, properties.go, documents.go: entries from properties, JSON and YAML. files.go:
+//     [Files], the files of an installation.
 //   - worker*.go: [Worker], layers of defaults, file, environment and flags, which koanf merges.
 //   - connector*.go, check.go, roles.go: [Connector], its declared settings, their problems, and their roles.
 //   - provider.go, references.go, mask.go, pluginview.go, secretscope.go: references to secrets, what REST and plugins

@@ -52,7 +52,8 @@ func (m nestedMembers) problems() Problems {
 
 func isResponseMember(member string) bool { return member == "tasks" || member == "type" }
 
-// envelope returns the settings inside config, with name and initial state of the object around it.
+// envelope returns the settings inside config, with name and initial state of the object around it. nested are members
+// of that object with an object, a list or null.
 func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 	var problems Problems
 	inside := slices.IndexFunc(config, func(entry Entry) bool { return entry.Key == "name" })
@@ -62,7 +63,7 @@ func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 		case entry.Key == "name" && inside < 0:
 			config = append([]Entry{entry}, config...)
 			inside = 0
-		case entry.Key == "name" && config[inside].Raw == entry.Raw:
+		case entry.Key == "name" && config[inside].Raw == entry.Raw: // the same name in both places
 		case entry.Key == "name":
 			problems = append(problems, entry.problem("expected the same name as inside config, %q, found %q",
 				config[inside].Raw, entry.Raw))
@@ -95,7 +96,7 @@ type jsonReader struct {
 	data       []byte
 	dec        *json.Decoder
 	lineNumber int // the line at offset counted
-	counted    int
+	counted    int // the offset up to which lines were counted
 	entries    []Entry
 	inner      *[]Entry      // the entries inside `config`
 	nested     nestedMembers // in the outer object
@@ -160,16 +161,17 @@ func (r *jsonReader) config(entry Entry, opened json.Delim) error {
 }
 
 func (r *jsonReader) rejectNested(entry Entry, opened json.Delim) error {
-	found := "an object or a list"
+	content := "an object or a list"
 	if opened == 0 {
-		found = "null; remove the setting to use its default"
+		content = "null; remove the setting to use its default"
 	}
-	r.problems = append(r.problems, entry.problem("expected text, a number or a boolean, found %s", found))
+	r.problems = append(r.problems, entry.problem("expected text, a number or a boolean, found %s", content))
 	return r.skip(opened)
 }
 
-// members reads an object's members. It calls other for nested values with their opening brace or bracket, 0 for null.
-func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
+// members reads an object's members. It calls onNested for nested values with their opening brace or bracket, 0 for
+// null.
+func (r *jsonReader) members(onNested func(Entry, json.Delim) error) error {
 	for r.dec.More() {
 		t, err := r.dec.Token()
 		if err != nil {
@@ -181,7 +183,7 @@ func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 			return err
 		}
 		if opened, ok := v.(json.Delim); ok || v == nil {
-			if err := other(entry, opened); err != nil {
+			if err := onNested(entry, opened); err != nil {
 				return err
 			}
 			continue
@@ -210,7 +212,7 @@ func (r *jsonReader) skip(opened json.Delim) error {
 
 // readYAML reads nested mappings as keys with dots, values as strings (`007` and `no` too), or REST's form.
 func readYAML(file string, data []byte) ([]Entry, Problems) {
-	var root, more yaml.Node
+	var root, extra yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(data))
 	switch err := documents.Decode(&root); {
 	case errors.Is(err, io.EOF):
@@ -218,8 +220,8 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	case err != nil:
 		return nil, Problems{YAMLProblem(file, "invalid YAML", data, err)}
 	}
-	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, Problems{{File: file, Line: max(more.Line, 1),
+	if err := documents.Decode(&extra); !errors.Is(err, io.EOF) {
+		return nil, Problems{{File: file, Line: max(extra.Line, 1),
 			Text: "expected one document in the file, found another after ---"}}
 	}
 	if len(root.Content) == 0 {
@@ -241,17 +243,18 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 // YAMLProblem returns the problem of an invalid file, at the line in the decoder's error. It quotes no value.
 func YAMLProblem(file, prefix string, data []byte, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
-	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
-		number, text, _ := strings.Cut(rest, ": ")
+	if numbered, ok := strings.CutPrefix(p.Text, "line "); ok {
+		number, message, _ := strings.Cut(numbered, ": ")
 		if n, err := strconv.Atoi(number); err == nil && n > 0 {
 			p.Line = n
-			p.Text = text
+			p.Text = message
 		}
 	}
 	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
 		name, _, _ = strings.Cut(name, "'")
-		if at := regexp.MustCompile(`[\s\[{,]\*` + regexp.QuoteMeta(name) + `(?:[\s,\]}]|$)`).FindIndex(data); at != nil {
-			p.Line += bytes.Count(data[:at[0]+1], []byte("\n"))
+		alias := regexp.MustCompile(`[\s\[{,]\*` + regexp.QuoteMeta(name) + `(?:[\s,\]}]|$)`)
+		if match := alias.FindIndex(data); match != nil {
+			p.Line += bytes.Count(data[:match[0]+1], []byte("\n"))
 		}
 		p.Text = "a value begins with *, which means an alias in YAML, and there is no anchor for it: put quotation " +
 			"marks around values that begin with * or &"
@@ -272,9 +275,9 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return nil, nil
 	}
-	rest := *n
-	rest.Content = nil
-	named := false
+	remaining := *n
+	remaining.Content = nil
+	hasName := false
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		value := n.Content[i+1]
@@ -285,16 +288,16 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 		case isResponseMember(key.Value):
 			continue
 		case key.Value == "name":
-			named = true
+			hasName = true
 		case key.Value != "initial_state":
 			return nil, nil
 		}
-		rest.Content = append(rest.Content, key, value)
+		remaining.Content = append(remaining.Content, key, value)
 	}
-	if !named {
+	if !hasName {
 		return nil, nil
 	}
-	return config, &rest
+	return config, &remaining
 }
 
 // yamlReader joins the keys of nested mappings. Invariants: prefix contains the keys around the current one, each with

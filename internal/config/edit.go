@@ -29,20 +29,20 @@ type logicalLine struct {
 func logicalLines(text string) iter.Seq[logicalLine] {
 	return func(yield func(logicalLine) bool) {
 		lines := naturalLines(text)
-		rest := text
+		remaining := text
 		for i := 0; i < len(lines); {
 			joined, used := joinLines(lines[i:])
 			logical := logicalLine{line: i + 1, isSetting: joined != ""}
 			size := 0
 			for _, line := range lines[i : i+used] {
 				size += len(logical.newline) + len(line)
-				logical.newline = rest[size:min(size+1, len(rest))]
-				if strings.HasPrefix(rest[size:], "\r\n") {
+				logical.newline = remaining[size:min(size+1, len(remaining))]
+				if strings.HasPrefix(remaining[size:], "\r\n") {
 					logical.newline = "\r\n"
 				}
 			}
-			logical.raw = rest[:size]
-			rest = rest[size+len(logical.newline):]
+			logical.raw = remaining[:size]
+			remaining = remaining[size+len(logical.newline):]
 			if logical.isSetting {
 				rawKey, rawValue := splitProperty(joined)
 				var err, valueErr error
@@ -73,16 +73,16 @@ func (l logicalLine) withValue(value string) string {
 // stay byte for byte; new settings are appended in alphabetical order. Malformed lines, and earlier lines of a repeated
 // setting that changes, are removed, because they may contain a password. A text that cannot be edited is replaced. The
 // error is for a text that is not properties.
-func Edit(text string, settings map[string]string) (string, error) {
-	if _, err := decodeProperties([]byte(text)); err != nil {
+func Edit(content string, settings map[string]string) (string, error) {
+	if _, err := decodeProperties([]byte(content)); err != nil {
 		return "", err
 	}
-	text, ok := strings.CutPrefix(text, byteOrderMark)
+	content, ok := strings.CutPrefix(content, byteOrderMark)
 	bom := ""
 	if ok {
 		bom = byteOrderMark // Read removes it
 	}
-	lines := slices.Collect(logicalLines(text))
+	lines := slices.Collect(logicalLines(content))
 	last := map[string]int{}
 	eol := ""
 	for i, l := range lines {
@@ -126,12 +126,12 @@ const byteOrderMark = "\ufeff"
 
 func isJSON(data []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) }
 
-func decodeProperties(text []byte) ([]byte, error) {
-	text, err := decodeText(text)
-	if err == nil && isJSON(text) {
+func decodeProperties(content []byte) ([]byte, error) {
+	content, err := decodeText(content)
+	if err == nil && isJSON(content) {
 		err = errors.New("expected Java properties, found {, with which JSON begins")
 	}
-	return text, err
+	return content, err
 }
 
 // PropertiesText returns settings as properties, sorted.
@@ -145,14 +145,14 @@ func PropertiesText(settings map[string]string) string {
 
 // ReadProperties reads properties as written. commented reports whether the text has comments.
 func ReadProperties(file string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
-	text, err := decodeProperties(sent)
+	content, err := decodeProperties(sent)
 	if err != nil {
 		return nil, false, Problems{{File: file, Line: 1, Text: err.Error()}}
 	}
-	for l := range logicalLines(string(text)) {
+	for l := range logicalLines(string(content)) {
 		commented = commented || (!l.isSetting && strings.Trim(l.raw, propertyBlanks+"\r\n") != "")
 	}
-	entries, problems := Read(file, text)
+	entries, problems := Read(file, content)
 	return rawOf(entries), commented, problems
 }
 
@@ -181,10 +181,10 @@ var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
 func newMasker(text string, password func(key string) bool) func(logicalLine) string {
 	isClear := func(key, value string) bool { return value != "" && password(key) && !IsReference(value) }
-	var known secret.Redactor
+	var redactor secret.Redactor
 	for l := range logicalLines(text) {
 		if l.isSetting && isClear(l.key, l.value) {
-			known.Add(l.value)
+			redactor.Add(l.value)
 		}
 	}
 	return func(l logicalLine) string {
@@ -195,18 +195,18 @@ func newMasker(text string, password func(key string) bool) func(logicalLine) st
 			return l.raw
 		}
 		const between = "#!=:\\\r\n" + propertyBlanks
-		for rest := strings.TrimLeft(l.raw, between); rest != ""; { // after the name of a password
-			name := rest
+		for remaining := strings.TrimLeft(l.raw, between); remaining != ""; { // after the name of a password
+			name := remaining
 			after := ""
-			if end := strings.IndexAny(rest, between); end >= 0 {
-				name = rest[:end]
-				after = strings.TrimLeft(rest[end:], between)
+			if end := strings.IndexAny(remaining, between); end >= 0 {
+				name = remaining[:end]
+				after = strings.TrimLeft(remaining[end:], between)
 			}
-			if rest = after; isClear(name, rest) {
-				return known.Redact(strings.TrimSuffix(l.raw, rest)) + Mask
+			if remaining = after; isClear(name, remaining) {
+				return redactor.Redact(strings.TrimSuffix(l.raw, remaining)) + Mask
 			}
 		}
-		return known.Redact(l.raw)
+		return redactor.Redact(l.raw)
 	}
 }
 

@@ -15,7 +15,7 @@ type Files struct {
 	// Folder is set if the files were found in a folder: an invalid file stops only its own connector. Of named files
 	// all run or none, as with Kafka's standalone worker.
 	Folder string
-	REST   *ConnectorsFile
+	REST   *ConnectorsFile // REST has the connectors that REST created. Nil means none.
 }
 
 var workerNames = []string{"worker.properties", "worker.yaml", "worker.yml"}
@@ -51,11 +51,11 @@ var fileExtensions = []string{".properties", ".json", ".yaml", ".yml"}
 // ([IsTestFile]), other files and subfolders are ignored.
 func ListFolder(dir string) (Files, error) {
 	files := Files{Folder: dir}
-	found, err := os.ReadDir(dir)
+	dirEntries, err := os.ReadDir(dir)
 	if err != nil {
 		return files, err
 	}
-	for _, entry := range found {
+	for _, entry := range dirEntries {
 		name := entry.Name()
 		path := filepath.Join(dir, entry.Name())
 		switch {
@@ -63,8 +63,7 @@ func ListFolder(dir string) (Files, error) {
 		case slices.Contains(workerNames, name):
 			if files.Worker != "" {
 				return files, fmt.Errorf("expected one worker file in %s, found %s and %s", dir,
-					filepath.Base(files.Worker),
-					name)
+					filepath.Base(files.Worker), name)
 			}
 			files.Worker = path
 		case slices.Contains(fileExtensions, strings.ToLower(filepath.Ext(name))):
@@ -82,17 +81,17 @@ func IsTestFile(name string) bool {
 
 // ParseArguments sorts files named on a command line: the first is the worker's, unless it is a connector's.
 func ParseArguments(files []string) (Files, error) {
-	var connector bool
+	var firstIsConnector bool
 	for i, file := range files {
 		entries, _, err := ReadFile(file)
 		if err != nil {
 			return Files{}, err
 		}
 		if i == 0 {
-			connector = isConnector(entries)
+			firstIsConnector = isConnector(entries)
 		}
 	}
-	if len(files) == 0 || connector {
+	if len(files) == 0 || firstIsConnector {
 		return Files{Connectors: files}, nil
 	}
 	return Files{Worker: files[0], Connectors: files[1:]}, nil
@@ -127,7 +126,7 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 }
 
 // LoadConnectors reads the connectors for a worker with these providers; shadowed is as in [Installation].
-func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems) {
+func LoadConnectors(files Files, providers *Providers) (merged []*Connector, shadowed Problems) {
 	var fromREST []*Connector
 	connectors := loadAll(files.Connectors, providers)
 	if files.REST != nil {
@@ -170,6 +169,8 @@ func loadAll(files []string, providers *Providers) []*Connector {
 	return connectors
 }
 
+// uniqueNames returns the first connector of each name. A name of several connectors is a problem of it, see
+// reportClash.
 func uniqueNames(connectors []*Connector) (distinct []*Connector) {
 	named := map[string][]*Connector{}
 	for _, connector := range connectors {
@@ -186,16 +187,16 @@ func uniqueNames(connectors []*Connector) (distinct []*Connector) {
 
 // reportClash adds a problem to the first of several connectors with one name. None of them runs, because offsets
 // belong to the name.
-func reportClash(same []*Connector) {
-	if len(same) == 1 {
+func reportClash(namesakes []*Connector) {
+	if len(namesakes) == 1 {
 		return
 	}
 	var files []string
-	for _, connector := range same {
+	for _, connector := range namesakes {
 		files = append(files, connector.File)
 	}
 	var problems Problems
-	for _, connector := range same {
+	for _, connector := range namesakes {
 		entry, ok := connector.Entry("name")
 		if !ok {
 			entry = Entry{Key: "name", File: connector.File, Line: 1}
@@ -205,5 +206,5 @@ func reportClash(same []*Connector) {
 			entry.problem("expected a name that no other connector has, found %q in %s: none of them runs, because "+
 				"offsets belong to the name", connector.Name, strings.Join(files, " and ")))
 	}
-	same[0].Problems = problems
+	namesakes[0].Problems = problems
 }

@@ -29,10 +29,10 @@ type FolderStore struct {
 	ready     atomic.Bool // the first scan has ended
 
 	mu               sync.Mutex
-	now              Snapshot
-	refreshRequested bool
-	writes           int  // see IsStale
-	written          bool // something was written since the last scan
+	current          Snapshot // of the last scan; its Connectors are the previous ones if it has errors
+	refreshRequested bool     // by Refresh, for the next scan
+	writes           int      // see IsStale
+	written          bool     // something was written since the last scan
 
 	state *scanState
 }
@@ -40,12 +40,12 @@ type FolderStore struct {
 // scanState is the result of the scans. Its lock is taken before that of the store.
 type scanState struct {
 	mu             sync.Mutex
-	files          map[string]*watchedFile
-	rest           map[string]*Connector // by REST, by name
-	identity       fs.FileInfo           // of the folder
-	scanned        bool                  // at least once
-	graceScans     int                   // remaining scans before a missing file counts as deleted
-	workerStamp    string                // of the worker's file when it was checked
+	files          map[string]*watchedFile // the files of connectors, by path
+	rest           map[string]*Connector   // the connectors that REST created, by name
+	identity       fs.FileInfo             // of the folder
+	scanned        bool                    // at least once
+	graceScans     int                     // remaining scans before a missing file counts as deleted
+	workerStamp    string                  // of the worker's file when it was checked
 	workerProblems Problems
 }
 
@@ -99,6 +99,8 @@ func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	return snapshot.Revision != s.writes
 }
 
+// snapshot merges the connectors of the last scan with the connectors created by REST. The caller holds the lock of
+// scanState.
 func (s *FolderStore) snapshot(requested bool) Snapshot {
 	var connectors, fromREST []*Connector
 	for _, connector := range s.locations.Files {
@@ -112,38 +114,40 @@ func (s *FolderStore) snapshot(requested bool) Snapshot {
 	for _, name := range slices.Sorted(maps.Keys(s.state.rest)) {
 		fromREST = append(fromREST, s.state.rest[name].Clone())
 	}
-	all, hidden := mergeConnectors(connectors, fromREST)
+	merged, shadowed := mergeConnectors(connectors, fromREST)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now.Problems.Err() == nil {
-		s.now.Connectors = all
+	if s.current.Problems.Err() == nil {
+		s.current.Connectors = merged
 	}
-	s.now.Targets = s.locations.TargetStates.All()
-	snapshot := s.now
-	snapshot.Problems = append(slices.Clone(snapshot.Problems), hidden...)
+	s.current.Targets = s.locations.TargetStates.All()
+	snapshot := s.current
+	snapshot.Problems = append(slices.Clone(snapshot.Problems), shadowed...)
 	snapshot.Requested = requested
 	snapshot.Revision = s.writes
 	return snapshot
 }
 
-// Clone returns a copy whose problems may be appended to.
+// Clone returns a copy to whose problems a caller may append. Entries are shared.
 func (c *Connector) Clone() *Connector {
 	clone := *c
 	clone.Problems = slices.Clone(c.Problems)
 	return &clone
 }
 
-func mergeConnectors(connectors, fromREST []*Connector) (all []*Connector, hidden Problems) {
-	all = uniqueNames(connectors)
+// mergeConnectors appends the connectors created by REST to the connectors with files. shadowed are warnings about
+// connectors with the name of a file's connector, which are omitted.
+func mergeConnectors(connectors, fromREST []*Connector) (merged []*Connector, shadowed Problems) {
+	merged = uniqueNames(connectors)
 	for _, connector := range fromREST {
-		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == connector.Name })
+		i := slices.IndexFunc(merged, func(other *Connector) bool { return other.Name == connector.Name })
 		if i < 0 {
-			all = append(all, connector)
+			merged = append(merged, connector)
 			continue
 		}
-		hidden = append(hidden, Problem{File: connector.File, Warning: true,
-			Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", all[i].File,
+		shadowed = append(shadowed, Problem{File: connector.File, Warning: true,
+			Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", merged[i].File,
 				connector.Name)})
 	}
-	return all, hidden
+	return merged, shadowed
 }

@@ -103,6 +103,8 @@ func (w *folderWatch) retryFailed() {
 	w.changed(snapshot)
 }
 
+// consumeRequests returns and resets what was requested or written since the last call. After a Refresh it also reads
+// all files again.
 func (s *FolderStore) consumeRequests() (requested, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,10 +116,11 @@ func (s *FolderStore) consumeRequests() (requested, changed bool) {
 	return requested, changed
 }
 
-func (s *FolderStore) reload(which func(*Connector) bool) {
+// reload reads the files of the connectors that filter selects again. The caller holds the lock of scanState.
+func (s *FolderStore) reload(filter func(*Connector) bool) {
 	var paths []string
 	for path, file := range s.state.files {
-		if file.stamp != "" && file.loaded != nil && which(file.loaded) {
+		if file.stamp != "" && file.loaded != nil && filter(file.loaded) {
 			paths = append(paths, path)
 		}
 	}
@@ -125,12 +128,14 @@ func (s *FolderStore) reload(which func(*Connector) bool) {
 		s.state.files[paths[i]].loaded = connector
 	}
 	for name, connector := range s.state.rest {
-		if which(connector) {
+		if filter(connector) {
 			s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
 		}
 	}
 }
 
+// scan lists the folder and loads changed files. different reports whether connectors or problems have changed,
+// unstable whether another scan must follow soon. The caller holds the lock of scanState.
 func (s *FolderStore) scan() (different, unstable bool) {
 	files, problem := s.listFiles()
 	if problem != nil {
@@ -146,8 +151,8 @@ func (s *FolderStore) scan() (different, unstable bool) {
 			file = &watchedFile{}
 			s.state.files[path] = file
 		}
-		isChanged, more := s.scanFile(path, file)
-		unstable = unstable || more
+		isChanged, fileUnstable := s.scanFile(path, file)
+		unstable = unstable || fileUnstable
 		if isChanged {
 			changed = append(changed, path)
 		}
@@ -211,13 +216,14 @@ func (s *FolderStore) listFiles() (Files, *Problem) {
 	return files, nil
 }
 
+// setGlobalProblems stores the problems that belong to no connector, and reports whether they have changed.
 func (s *FolderStore) setGlobalProblems(problems Problems) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slices.Equal(problems, s.now.Problems) {
+	if slices.Equal(problems, s.current.Problems) {
 		return false
 	}
-	s.now.Problems = problems
+	s.current.Problems = problems
 	return true
 }
 
@@ -263,8 +269,9 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 		return s.state.workerProblems
 	}
 	for _, entry := range entries {
-		if before, ok := lastEntry(s.worker.layers.entries, entry.Key); !ok || (before.File == path &&
-			before.Raw != entry.Raw) {
+		previous, ok := lastEntry(s.worker.layers.entries, entry.Key)
+		isChanged := previous.File == path && previous.Raw != entry.Raw
+		if !ok || isChanged {
 			s.state.workerProblems = append(s.state.workerProblems,
 				entry.warning("has changed: restart the worker to apply it"))
 		}
@@ -279,6 +286,7 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 	return s.state.workerProblems
 }
 
+// symlinkDirs returns the folders of files to which links in the folder of connectors point.
 func (s *FolderStore) symlinkDirs() []string {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -287,8 +295,8 @@ func (s *FolderStore) symlinkDirs() []string {
 		if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 			continue
 		}
-		if to := watch.Target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {
-			dirs = append(dirs, filepath.Dir(to))
+		if target := watch.Target(path); target != "" && filepath.Dir(target) != filepath.Dir(path) {
+			dirs = append(dirs, filepath.Dir(target))
 		}
 	}
 	return dirs
@@ -301,7 +309,8 @@ type folderListener struct {
 	failed  bool
 }
 
-func (l *folderListener) follow(more []string) {
+// follow adds the folder, its parent and the targets of links to the watched folders, which it opens at the first call.
+func (l *folderListener) follow(linkTargets []string) {
 	if l.folders == nil && !l.failed {
 		var err error
 		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
@@ -313,7 +322,7 @@ func (l *folderListener) follow(more []string) {
 	if l.folders == nil {
 		return
 	}
-	dirs := more
+	dirs := linkTargets
 	if dir := l.store.locations.Folder; dir != "" {
 		dirs = append(dirs, dir, filepath.Dir(filepath.Clean(dir)))
 		if real := watch.Target(dir); real != "" {

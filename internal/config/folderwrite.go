@@ -88,6 +88,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 	return s.locations.TargetStates.Forget(name)
 }
 
+// markWritten makes earlier snapshots stale and requests a scan. The caller does not hold mu.
 func (s *FolderStore) markWritten() {
 	s.mu.Lock()
 	s.writes++

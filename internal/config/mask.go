@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or by Kafka's own for clients.
+// IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or by Kafka's definitions for
+// clients.
 func IsPassword(key string, declared ...*Declarations) bool {
 	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",
 		"admin."}) {
@@ -40,11 +41,11 @@ func RestoreMasked(received, stored map[string]string) (map[string]string, error
 	var missing []string
 	for key, value := range received {
 		if setting.Trim(value) == Mask {
-			before, ok := stored[key]
-			if !ok || setting.Trim(before) == Mask {
+			storedValue, ok := stored[key]
+			if !ok || setting.Trim(storedValue) == Mask {
 				missing = append(missing, key)
 			}
-			value = before
+			value = storedValue
 		}
 		settings[key] = value
 	}
@@ -81,8 +82,7 @@ func (w *Worker) ClearTextProblems(connector *Connector, password func(key strin
 			problems = append(problems, entry.problem(
 				"expected a reference to a config provider, since %s=refuse keeps "+
 					"passwords out of config.storage.topic, found the password: write ${file:PATH:KEY} or "+
-					"${env:NAME}, "+
-					"with a provider that config.providers declares (now: %s)", SecretsSetting,
+					"${env:NAME}, with a provider that config.providers declares (now: %s)", SecretsSetting,
 				cmp.Or(strings.Join(w.Providers.declared, ", "), "none")))
 		}
 	}

@@ -17,7 +17,7 @@ type PluginView struct {
 	// for settings in Exposed (`plugin.NAME.reveal`), named as the user writes or the plugin declares them.
 	BuiltIn bool
 	Exposed []string
-	Prefix  string
+	Prefix  string // Prefix precedes the keys of a transformation or predicate in Exposed.
 }
 
 // Settings returns the declared settings under their declared names, and name, class, topics and tasks.max, with [Mask]
@@ -44,14 +44,14 @@ func (p *PluginView) PlannedSettings(connector *Connector, planned []wit.Setting
 		s := &settings[i]
 		entry, isSet := connector.Entry(s.Name)
 		if !isSet {
-			at := slices.IndexFunc(connector.Entries, func(entry Entry) bool {
+			index := slices.IndexFunc(connector.Entries, func(entry Entry) bool {
 				spec, ok := p.Component.Find(entry.Key)
 				return ok && spec.Name == s.Name
 			})
-			if at < 0 {
+			if index < 0 {
 				continue
 			}
-			entry = connector.Entries[at]
+			entry = connector.Entries[index]
 		}
 		if p.redacts(entry) {
 			s.Value = Mask
@@ -102,17 +102,17 @@ func (p *PluginView) RedactedFromFiles(connector *Connector) []string {
 
 // isSecret decides by kind or role, or, if only a template for any name matches, by the end of the key.
 func isSecret(key string, declared ...*Declarations) bool {
-	found := false
+	isDeclared := false
 	for _, declarations := range declared {
 		for _, spec := range declarations.Matching(key) {
-			found = found || !strings.HasSuffix(spec.Name, "{name}") // a template for any other name
+			isDeclared = isDeclared || !strings.HasSuffix(spec.Name, "{name}") // a template for any other name
 			if spec.Kind == wit.KindPassword || slices.ContainsFunc(spec.Rules,
 				func(r wit.Rule) bool { return r.Role != nil && role.IsSecret(*r.Role) }) {
 				return true
 			}
 		}
 	}
-	return !found && slices.Contains(secretNames, strings.ToLower(key[strings.LastIndexByte(key, '.')+1:]))
+	return !isDeclared && slices.Contains(secretNames, strings.ToLower(key[strings.LastIndexByte(key, '.')+1:]))
 }
 
 var secretNames = []string{"password", "pwd", "secret"}

@@ -63,14 +63,28 @@ type provider struct {
 	read func(path string, keys map[string]bool) (values map[string]string, err error)
 }
 
-type providerKind struct{ class, missing, limit string }
+type providerKind struct {
+	class   string // Kafka's class name
+	missing string // the text of the problem of a key without a value
+	limit   string // the setting of config.providers.NAME. that limits what may be read
+}
 
 var (
-	environmentKind = &providerKind{providerClasses + "EnvVarConfigProvider",
-		"the environment of this program has no such variable", "param.allowlist.pattern"}
-	fileKind      = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key", "param.allowed.paths"}
-	directoryKind = &providerKind{providerClasses + "DirectoryConfigProvider", "the folder has no such file",
-		"param.allowed.paths"}
+	environmentKind = &providerKind{
+		class:   providerClasses + "EnvVarConfigProvider",
+		missing: "the environment of this program has no such variable",
+		limit:   "param.allowlist.pattern",
+	}
+	fileKind = &providerKind{
+		class:   providerClasses + "FileConfigProvider",
+		missing: "the file has no such key",
+		limit:   "param.allowed.paths",
+	}
+	directoryKind = &providerKind{
+		class:   providerClasses + "DirectoryConfigProvider",
+		missing: "the folder has no such file",
+		limit:   "param.allowed.paths",
+	}
 )
 
 const providerClasses = "org.apache.kafka.common.config.provider."
@@ -195,11 +209,11 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 	if !exists { // reading it will fail; here only its name decides
 		real = filepath.Clean(path)
 	}
-	for _, at := range allowed {
-		if to, err := filepath.EvalSymlinks(at); err == nil && exists {
-			at = to
+	for _, dir := range allowed {
+		if target, err := filepath.EvalSymlinks(dir); err == nil && exists {
+			dir = target
 		}
-		rel, err := filepath.Rel(at, real)
+		rel, err := filepath.Rel(dir, real)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 			return real, nil
 		}
@@ -239,18 +253,18 @@ func secretValues(value string) []string {
 }
 
 func (p *Providers) closedHint(source provider, name, path, key string) string {
-	to := path
+	limit := path
 	switch source.kind {
 	case environmentKind:
-		to = regexp.QuoteMeta(key)
+		limit = regexp.QuoteMeta(key)
 	case fileKind:
-		to = filepath.Dir(path)
+		limit = filepath.Dir(path)
 	}
 	prefix := "config.providers." + name + "."
 	return fmt.Sprintf("a configuration received by REST, or in config.storage.topic, may use only config providers "+
 		"that the worker's file declares. These lines declare this one, limited by the last line: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
-		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+to)
+		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+limit)
 }
 
 // Resolve resolves the references again, because the secret in a file may have changed.

@@ -32,26 +32,26 @@ func NewRoles(declarations *Declarations, connector *Connector) Roles {
 		if name == "" || r.byRole[name].isSet || strings.Contains(spec.Name, "{") {
 			continue
 		}
-		found := roleValue{spec: spec}
-		if known, ok := role.Find(name); ok && known.PluginDefault && spec.DefaultValue != nil {
-			found.value = *spec.DefaultValue
-			found.has = true
+		candidate := roleValue{spec: spec}
+		if definition, ok := role.Find(name); ok && definition.PluginDefault && spec.DefaultValue != nil {
+			candidate.value = *spec.DefaultValue
+			candidate.has = true
 		}
 		for _, key := range spec.Names() {
-			if text, ok := connector.Get(key); ok {
-				found.value = setting.Trim(text)
-				found.isSet = true
-				found.has = true
+			if configured, ok := connector.Get(key); ok {
+				candidate.value = setting.Trim(configured)
+				candidate.isSet = true
+				candidate.has = true
 				break
 			}
 		}
-		if found.has && spec.Kind != wit.KindPassword {
-			if s, ok := setting.Canonical(&spec, found.value); ok {
-				found.value = s
+		if candidate.has && spec.Kind != wit.KindPassword {
+			if s, ok := setting.Canonical(&spec, candidate.value); ok {
+				candidate.value = s
 			}
 		}
-		if _, ok := r.byRole[name]; !ok || found.isSet {
-			r.byRole[name] = found
+		if _, ok := r.byRole[name]; !ok || candidate.isSet {
+			r.byRole[name] = candidate
 		}
 	}
 	for _, entry := range connector.Entries {

@@ -15,11 +15,11 @@ import (
 // secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. A value that
 // the sender has sent in clear may go anywhere.
 type ConfigChange struct {
-	New    *Connector
-	Stored *Connector
+	New    *Connector // New is the received configuration.
+	Stored *Connector // Stored is the configuration that New replaces. Nil means that there is none.
 	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without the key.
 	FromStored   func(key string) bool
-	Declarations *Declarations
+	Declarations *Declarations // Declarations are the settings of the connector's plugin.
 	IsPassword   func(key string) bool
 	Worker       *Worker
 }
@@ -46,8 +46,8 @@ func (s secretScope) workerPrefix() string { return strings.TrimSuffix(string(s)
 func (c ConfigChange) MisdirectedSecrets() (problems Problems) {
 	for _, entry := range c.New.Entries {
 		scope := c.scope(entry.Key)
-		if !c.FromStored(entry.Key) || entry.Value.Reveal() == "" || (!entry.Value.IsSecret() &&
-			!c.IsPassword(entry.Key)) ||
+		isSecret := entry.Value.IsSecret() || c.IsPassword(entry.Key)
+		if !c.FromStored(entry.Key) || entry.Value.Reveal() == "" || !isSecret ||
 			c.isEndpointSetting(scope, entry.Key) {
 			continue
 		}
@@ -149,18 +149,20 @@ func isEndpointRole(scope secretScope, name string) bool {
 		name) || hasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
 }
 
+// changedEndpoint returns an endpoint setting of a scope that differs from the stored configuration, "" if none does.
 func (c ConfigChange) changedEndpoint(scope secretScope) string {
 	return c.differingEndpoint(scope, c.Stored)
 }
 
-func (c ConfigChange) differingEndpoint(scope secretScope, than *Connector) string {
+// differingEndpoint is changedEndpoint for another configuration. A nil baseline has the worker's settings only.
+func (c ConfigChange) differingEndpoint(scope secretScope, baseline *Connector) string {
 	current := c.endpoints(scope, c.New)
-	before := c.endpoints(scope, than)
-	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(current))
+	previous := c.endpoints(scope, baseline)
+	names := slices.AppendSeq(slices.Collect(maps.Keys(previous)), maps.Keys(current))
 	slices.Sort(names)
 	for _, name := range names {
 		value, ok := current[name]
-		other, stored := before[name]
+		other, stored := previous[name]
 		if value != other || ok != stored {
 			return c.settingName(scope, name)
 		}
@@ -226,8 +228,8 @@ func normalizeOrigin(endpoints map[string]string) {
 	}
 }
 
-// sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
-// of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
+// sharedCredentials checks credentials that do not belong to the connector: of a BTP destination, of a binding or
+// service key of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
 func (c ConfigChange) sharedCredentials() (problems Problems) {
 	const mustNotChange = "differs from the stored configuration: expected no change, because %s logs on with %s, " +
 		"which must not be sent elsewhere"
@@ -238,9 +240,9 @@ func (c ConfigChange) sharedCredentials() (problems Problems) {
 	}
 	if c.changedEndpoint(serviceScope) != "" {
 		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
-			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && isEndpointRole(serviceScope,
-				name) &&
-				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
+			isOwnLogon := name == role.OAuthTokenEndpoint || strings.HasPrefix(name, role.Login)
+			overrides := isEndpointRole(serviceScope, name) && name != role.Destination && !isOwnLogon
+			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && overrides {
 				problems = append(problems, entryOf(name).problem(mustNotChange, roles.Setting(role.Destination),
 					"the credentials of the BTP destination"))
 			}
@@ -253,16 +255,17 @@ func (c ConfigChange) sharedCredentials() (problems Problems) {
 		}
 	}
 	for _, scope := range clientScopes {
-		if changed := c.differingEndpoint(scope, nil); changed != "" { // it overrides the worker's brokers
-			problems = append(problems, c.workerCredentials(scope, changed, c.changedEndpoint(scope) == "")...)
+		// Without a configuration to compare with, endpoints that differ override the worker's brokers.
+		if changedSetting := c.differingEndpoint(scope, nil); changedSetting != "" {
+			problems = append(problems, c.workerCredentials(scope, changedSetting, c.changedEndpoint(scope) == "")...)
 		}
 	}
 	return problems
 }
 
-// workerCredentials checks the worker's secrets at brokers that the setting at names. With stored, the stored
+// workerCredentials checks the worker's secrets at brokers that the setting endpoint names. With stored, the stored
 // configuration names the same brokers, and what it uses there is accepted.
-func (c ConfigChange) workerCredentials(scope secretScope, at string, stored bool) (problems Problems) {
+func (c ConfigChange) workerCredentials(scope secretScope, endpoint string, stored bool) (problems Problems) {
 	lookup := func(name string) (value string, isOwn bool) {
 		if value, isOwn = c.New.Get(string(scope) + name); !isOwn {
 			value = cmp.Or(c.Worker.Prefixed(scope.workerPrefix())[name], c.Worker.Prefixed("")[name])
@@ -283,15 +286,15 @@ func (c ConfigChange) workerCredentials(scope secretScope, at string, stored boo
 			continue
 		}
 		if stored {
-			if _, was := c.Stored.Get(string(scope) + name); !was {
+			if _, ok := c.Stored.Get(string(scope) + name); !ok {
 				continue
 			}
 		}
-		entry, _ := c.New.Entry(at)
+		entry, _ := c.New.Entry(endpoint)
 		entry.Key = string(scope) + name
 		problems = append(problems, entry.problem(
 			"expected the secret itself, because %s differs from the worker's: the worker's credentials are sent "+
-				"only to its own brokers", at))
+				"only to its own brokers", endpoint))
 	}
 	return problems
 }

@@ -69,13 +69,13 @@ func (t *TargetStates) Set(name, target string) error {
 }
 
 func (t *TargetStates) setWithUndo(name, target string) (undo func() error, err error) {
-	before, had := t.get(name)
+	previous, wasSet := t.get(name)
 	undo = func() error {
 		return t.update(func(next map[string]string) {
 			switch {
 			case next[name] != target: // changed again since
-			case had:
-				next[name] = before
+			case wasSet:
+				next[name] = previous
 			default:
 				delete(next, name)
 			}
@@ -89,11 +89,11 @@ func (t *TargetStates) Forget(name string) error {
 	return t.update(func(next map[string]string) { delete(next, name) })
 }
 
-func (t *TargetStates) update(do func(map[string]string)) error {
+func (t *TargetStates) update(change func(map[string]string)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := maps.Clone(t.states)
-	do(next)
+	change(next)
 	if maps.Equal(next, t.states) {
 		return nil
 	}

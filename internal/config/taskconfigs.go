@@ -2,7 +2,7 @@ package config
 
 // TaskConfigs are the planned tasks of a connector. They are immutable.
 type TaskConfigs struct {
-	Version  int64               // the offset of the record that committed them. Later ones of a connector are greater.
+	Version  int64               // the offset of the record that committed them, which grows with each plan
 	Settings []map[string]string // the settings of each task as written, references unresolved
 	// Requirements are unknown (HasRequirements is false) if a worker of Kafka Connect planned the tasks.
 	Requirements    Requirements
@@ -24,18 +24,18 @@ type Requirements struct {
 
 // TaskPlan is a connector's work divided into tasks, for its settings at an offset.
 type TaskPlan struct {
-	Offset int64               `json:"offset"`
+	Offset int64               `json:"offset"` // the offset of the settings that were planned
 	Tasks  []map[string]string `json:"tasks,omitempty"`
-	Config map[string]string   `json:"-"` // the settings, as the user wrote them; Offset is theirs
+	Config map[string]string   `json:"-"` // the settings that were planned, as the user wrote them
 	Requirements
 }
 
-// FencingCounts are the numbers of a connector's tasks, and of transactional producers of each, at the last fencing.
-// Kafka Connect records no producers: 0, which means one.
+// FencingCounts are the counts at the last fencing of a connector's producers.
 type FencingCounts struct {
-	Tasks     int
+	Tasks int
+	// Producers is the number of transactional producers of each task. Zero, which Kafka Connect records, means one.
 	Producers int
-	At        int64
+	At        int64 // At is the offset of the record with the counts.
 }
 
 // Max returns the larger counts, with At of c.

@@ -38,16 +38,16 @@ func LoadWorker(file string, environ []string, flags map[string]string) (_ *Work
 		}
 	}
 	doc := &document{path: file}
-	w, more := newWorker(doc, data, environ, flags)
+	w, problems := newWorker(doc, data, environ, flags)
 	if doc.problems.Err() != nil { // it may be in the unreadable part
-		more = slices.DeleteFunc(more, func(p Problem) bool {
+		problems = slices.DeleteFunc(problems, func(p Problem) bool {
 			return p.Setting == "bootstrap.servers" && !w.IsSet(p.Setting)
 		})
-	} else if file != "" && len(doc.entries) == 0 && more.Err() != nil {
+	} else if file != "" && len(doc.entries) == 0 && problems.Err() != nil {
 		return w, Problems{{File: file,
 			Text: "the file is empty: expected the settings of a worker or of a connector"}}, nil
 	}
-	return w, append(doc.problems, more...), nil
+	return w, append(doc.problems, problems...), nil
 }
 
 // NewWorker is [LoadWorker] for entries in memory.
@@ -61,18 +61,18 @@ func newWorker(doc *document, data []byte, environ []string, flags map[string]st
 	err := errors.Join(merged.Load(defaults(doc.path), nil), merged.Load(rawbytes.Provider(data), doc),
 		merged.Load(merged.environment(environ), nil), merged.Load(merged.commandLine(flags), nil))
 	merged.entries = slices.Concat(doc.entries, merged.entries)
-	below, warnings := telemetryEntries(environ, merged.entries)
-	merged.entries = slices.Concat(below, merged.entries)
+	telemetry, warnings := telemetryEntries(environ, merged.entries)
+	merged.entries = slices.Concat(telemetry, merged.entries)
 	providers, problems := newProviders(merged.entries)
-	resolved, more := providers.resolveAll(merged.entries)
-	problems = slices.Concat(problems, warnings, links, more)
+	resolved, resolveProblems := providers.resolveAll(merged.entries)
+	problems = slices.Concat(problems, warnings, links, resolveProblems)
 	problems = append(problems, emptiedProtections(resolved, problems)...)
 	merged.entries = MergeLayers(resolved)
-	last := slices.DeleteFunc(slices.Clone(merged.entries),
+	overrides := slices.DeleteFunc(slices.Clone(merged.entries),
 		func(entry Entry) bool {
 			return !entry.Value.IsSecret() && !strings.HasPrefix(entry.File, fromTelemetry)
 		})
-	if err = errors.Join(err, merged.Load(confmap.Provider(valuesByKey(last), noDelimiter), nil)); err != nil {
+	if err = errors.Join(err, merged.Load(confmap.Provider(valuesByKey(overrides), noDelimiter), nil)); err != nil {
 		problems = append(problems, Problem{File: doc.path, Text: err.Error()})
 	}
 	w := &Worker{File: doc.path, Providers: providers, layers: merged}
@@ -108,15 +108,15 @@ func (w *Worker) check() Problems {
 		spec, ok := declarations.Find(entry.Key)
 		switch {
 		case ok:
-			if text := CheckValue(&spec, entry.Value.Reveal(), !entry.Value.IsSecret()); text != "" {
-				problems = append(problems, invalidValue(entry, text, w.Providers)...)
-			} else if found := checkLiteral(entry, &spec, w.Providers); found != nil {
-				problems = append(problems, found...)
+			if message := CheckValue(&spec, entry.Value.Reveal(), !entry.Value.IsSecret()); message != "" {
+				problems = append(problems, invalidValue(entry, message, w.Providers)...)
+			} else if literalProblems := checkLiteral(entry, &spec, w.Providers); literalProblems != nil {
+				problems = append(problems, literalProblems...)
 			} else if reason := w.noEffect(&spec); reason != "" {
 				problems = append(problems, entry.warning("has no effect: %s", reason))
 			} else if entry.Key == ExactlyOnceSetting {
-				if text := w.exactlyOnceProblem(); text != "" {
-					problems = append(problems, entry.codedProblem(setting.CodeInvalid, text))
+				if message := w.exactlyOnceProblem(); message != "" {
+					problems = append(problems, entry.codedProblem(setting.CodeInvalid, message))
 				}
 			}
 		case strings.HasPrefix(entry.Key, "offset.storage.") && setting.Distance(declarations.Nearest(entry.Key),
@@ -195,12 +195,10 @@ func isConnectorSetting(key string) bool {
 }
 
 var passThroughPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.",
-	"producer.",
-	"consumer.", "admin.", "ssl.", "sasl.", "security.", "listeners.https."}
+	"producer.", "consumer.", "admin.", "ssl.", "sasl.", "security.", "listeners.https."}
 
 var clientSettings = []string{"compression.type", "metadata.max.age.ms", "request.timeout.ms", "retry.backoff.ms",
-	"reconnect.backoff.ms",
-	"reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
+	"reconnect.backoff.ms", "reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
 	"socket.connection.setup.timeout.max.ms", "send.buffer.bytes", "receive.buffer.bytes", "client.dns.lookup"}
 
 func hasPrefix(key string, prefixes []string) bool {
@@ -219,7 +217,10 @@ func (w *Worker) Redact(text string) string {
 func (w *Worker) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "worker (%s)", w.File) }
 
 // IsSet reports whether the user set a setting by any means.
-func (w *Worker) IsSet(name string) bool { _, ok := lastEntry(w.layers.entries, name); return ok }
+func (w *Worker) IsSet(name string) bool {
+	_, ok := lastEntry(w.layers.entries, name)
+	return ok
+}
 
 // Text returns the trimmed value, or the default.
 func (w *Worker) Text(name string) string {
@@ -282,10 +283,10 @@ func (w *Worker) Locate(err error) Problem {
 	if !errors.As(err, &p) {
 		return w.Problem("", err.Error())
 	}
-	at := w.Problem(p.Setting, p.Text)
-	p.File = at.File
-	p.Line = at.Line
-	p.Text = at.Text
+	located := w.Problem(p.Setting, p.Text)
+	p.File = located.File
+	p.Line = located.Line
+	p.Text = located.Text
 	return p
 }
 
@@ -308,9 +309,9 @@ func (w *Worker) All() map[string]string {
 }
 
 // ValidSettings is All without settings with a known error, so that further checks find only new ones.
-func (w *Worker) ValidSettings(known Problems) map[string]string {
+func (w *Worker) ValidSettings(reported Problems) map[string]string {
 	m := w.All()
-	for _, p := range known {
+	for _, p := range reported {
 		if !p.Warning {
 			delete(m, p.Setting)
 		}

@@ -79,9 +79,8 @@ func withoutServiceLinks(environ []string) (remaining []string, warnings Problem
 }
 
 // protections restrict who may use REST, what connectors may read and override, and how Kafka clients and listeners
-// prove who they are. An empty value of theirs is valid and restricts less. For other such settings, such as
-// rest.read.only, it is invalid. Passwords, keystores and Java classes are not in the list: without them nothing is
-// restricted less.
+// prove who they are. Their empty values are valid and restrict less. For other such settings, such as rest.read.only,
+// it is invalid. Passwords, keystores and Java classes are not in the list: without them nothing is restricted less.
 var protections = []string{"rest.basic.auth.file", "rest.allowed.hosts", "response.http.headers.config",
 	"connector.client.config.override.policy", "config.providers", TracingCertificate, "security.protocol",
 	"ssl.protocol", "ssl.enabled.protocols", "ssl.cipher.suites", "ssl.endpoint.identification.algorithm",

@@ -66,7 +66,7 @@ const tracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 // telemetryEntries returns nothing without an endpoint: the variables are meant for other programs then. An empty
 // variable counts as unset, as specified, and an invalid one, too, with a warning, because some programs support more
 // samplers.
-func telemetryEntries(environ []string, above []Entry) ([]Entry, Problems) {
+func telemetryEntries(environ []string, configured []Entry) ([]Entry, Problems) {
 	values := telemetryValues(environ)
 	off := values.String("OTEL_TRACES_EXPORTER") == "none" ||
 		strings.EqualFold(values.String("OTEL_SDK_DISABLED"), "true")
@@ -82,14 +82,14 @@ func telemetryEntries(environ []string, above []Entry) ([]Entry, Problems) {
 		isSet[t.setting] = true
 		entry := NewEntry(t.setting, value, fromEnvironment+t.variable, 0)
 		if spec, ok := declared.Find(entry.Key); ok {
-			if text := CheckValue(&spec, value, true); text != "" {
-				problems = append(problems, entry.warning("%s; the default is used instead", text))
+			if message := CheckValue(&spec, value, true); message != "" {
+				problems = append(problems, entry.warning("%s; the default is used instead", message))
 				continue
 			}
 		}
 		entries = append(entries, entry)
 	}
-	for _, entry := range above {
+	for _, entry := range configured {
 		isSet[entry.Key] = isSet[entry.Key] || strings.TrimSpace(entry.Value.Reveal()) != ""
 	}
 	if !isSet[TracingEndpoint] {
@@ -106,10 +106,11 @@ func (w *Worker) IsFromTelemetry(name string) bool {
 	return strings.HasPrefix(entry.File, fromTelemetry)
 }
 
-// TracingURL returns the URL for traces. If exact, no path must be added. unspoken is an unsupported protocol.
+// TracingURL returns the URL for traces. If exact, no path must be added. unsupportedProtocol is the configured
+// protocol if it is not supported, otherwise "".
 func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unsupportedProtocol string) {
 	entry, _ := lastEntry(w.layers.entries, TracingEndpoint)
-	if strings.HasPrefix(entry.File, fromTelemetry) { // else the file says http by its name
+	if strings.HasPrefix(entry.File, fromTelemetry) { // a value in the file means HTTP
 		variables := telemetryValues(environ)
 		unsupportedProtocol = cmp.Or(variables.String("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"),
 			variables.String("OTEL_EXPORTER_OTLP_PROTOCOL"))
