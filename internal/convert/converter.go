@@ -33,11 +33,11 @@ func New(class string, settings map[string]string, u conversion.Options) (conver
 		settings = maps.Clone(settings)
 		maps.DeleteFunc(settings, func(name, _ string) bool { return IsWriteSetting(name) })
 	}
-	given := d.withType(settings, u.IsKey)
-	if wrong := setting.FirstError(d.table.Validate(given)); wrong != nil {
-		return nil, fault.Config("%s", wrong.Message)
+	settingList := d.withType(settings, u.IsKey)
+	if invalid := setting.FirstError(d.table.Validate(settingList)); invalid != nil {
+		return nil, fault.Config("%s", invalid.Message)
 	}
-	return d.create(d.table.Values(given), u)
+	return d.create(d.table.Values(settingList), u)
 }
 
 // SchemaHeader returns the record header in which Confluent's serializers store the schema ID of a key or value that

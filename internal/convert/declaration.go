@@ -59,11 +59,11 @@ func declared() []Declaration {
 	return list
 }
 
-func declare(class, documentation string, own *setting.Table,
+func declare(class, documentation string, table *setting.Table,
 	make func(setting.Values, conversion.Options) (conversion.Converter, error)) Declaration {
-	own.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
+	table.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
 		setting.Required()))
-	return Declaration{class, documentation, own, make}
+	return Declaration{class, documentation, table, make}
 }
 
 // Declarations returns the declarations of all converters, sorted by class.
@@ -128,7 +128,7 @@ func (d Declaration) Validate(settings map[string]string, key bool) []wit.Config
 
 // UnknownWarning returns the warning for a setting that the converter ignores, "" for a known one.
 func (d Declaration) UnknownWarning(name string) string {
-	if _, known := d.table.Find(name); known {
+	if _, ok := d.table.Find(name); ok {
 		return ""
 	}
 	return setting.Unknown(d.table.Nearest(name))

@@ -6,8 +6,8 @@
 // - declaration.go: the table of converters, their classes and settings. converter.go: creating a converter.
 // - headers.go, header.go: header converters. plain.go, primitive.go: strings, bytes and numbers. render.go: schemas as
 // text.
-// - avro, jsonschema: Confluent's converters. registered: what they share, above registry, the client of the schema
-// registry.
+// - avro, jsonschema: Confluent's converters. registered: their common parts, which use registry, the client of the
+// schema registry.
 // - connectjson: JSON with or without schemas; jsonschema uses its compiled readers and writers, too.
 // - conversion: interfaces and limits. fault: errors and their Java classes. charset: Java's character sets.
 //

@@ -32,7 +32,7 @@ func (s SimpleHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, _ s
 		return dst, err == nil, err
 	}
 	out, err := (&values.Writer{Nodes: nodes, Limit: k.CheckItem}).Append(dst, v)
-	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
+	if wrong, ok := errors.AsType[*values.UnwritableError](err); ok {
 		err = fault.Data("SimpleHeaderConverter: %v", wrong)
 	}
 	if err != nil {

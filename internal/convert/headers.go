@@ -17,10 +17,10 @@ const classSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConvert
 
 // Headers converts header values. A value belongs to one goroutine at a time.
 type Headers interface {
-	// Encode appends a header of b to dst, most bytes at the most. null reports that it has no value.
-	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *connectdata.Header) (out []byte,
-		null bool, err error)
-	// Decode returns a header of a record. Its value is appended to b.Data.
+	// Encode appends a header of b to dst, at most maxBytes. isNull reports that it has no value.
+	Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
+		h *connectdata.Header) (out []byte, isNull bool, err error)
+	// Decode returns a header of a record. Its value refers to b.Data, to which it is appended, or to data.
 	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (connectdata.Header, error)
 }
 
@@ -36,8 +36,7 @@ func FindHeaders(class string) (Declaration, error) {
 	switch {
 	case err != nil:
 		return d, fault.Config("header converter: unknown class %q; expected %s, or a converter of keys and values "+
-			"without "+
-			"a schema registry", class, classSimpleHeaders)
+			"without a schema registry", class, classSimpleHeaders)
 	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
 		return d, fault.Config("header converter: %s does not convert headers, as in Kafka Connect", d.Class)
 	}
@@ -76,9 +75,10 @@ type valueHeaders struct {
 	batch record.Batch
 }
 
+// Encode implements [Headers]. Bytes that no converter has read are written unchanged.
 func (v *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, _ *record.Batch,
 	h *connectdata.Header) ([]byte, bool, error) {
-	if h.Encoding == wit.Raw { // unread bytes stay unchanged
+	if h.Encoding == wit.Raw {
 		return appendRaw(ctx, dst, maxBytes, h.Value)
 	}
 	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
@@ -90,6 +90,7 @@ func (v *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, top
 	return v.c.Encode(ctx, dst, maxBytes, topic, &v.batch, d)
 }
 
+// Decode implements [Headers]. A header without a value becomes a schemaless null.
 func (v *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
 	b *record.Batch) (connectdata.Header, error) {
 	d, err := v.c.Decode(ctx, topic, data, b)
@@ -105,7 +106,7 @@ func (v *valueHeaders) Decode(ctx context.Context, topic, name string, data []by
 // nullValue is a schemaless null.
 var nullValue = []byte{connectdata.TagNull}
 
-// Decode keeps the bytes: parsing them as SimpleHeaderConverter does would only guess.
+// Decode returns the bytes unchanged: parsing them as SimpleHeaderConverter does would only guess.
 func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte,
 	_ *record.Batch) (connectdata.Header, error) {
 	if data == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.
+// byteArrayConverter is Kafka Connect's ByteArrayConverter, which converts nothing: the bytes stay the same.
 type byteArrayConverter struct {
 	reg  *record.Registry
 	read *record.Schema
@@ -26,6 +26,7 @@ func newByteArray(_ setting.Values, u conversion.Options) (conversion.Converter,
 	return &byteArrayConverter{u.Schemas, s}, err
 }
 
+// Encode implements [conversion.Converter]. It rejects values that are not bytes.
 func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	in := b.Bytes(d)
@@ -65,8 +66,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 		in = in[size:]
 	default:
 		return dst, false, fault.Data("ByteArrayConverter: expected a value with a schema or a schemaless one, "+
-			"found encoding %d",
-			d.Encoding)
+			"found encoding %d", d.Encoding)
 	}
 	content, size := connectdata.LengthPrefixed(in)
 	if size <= 0 || size != len(in) {
@@ -80,6 +80,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 	return append(dst, content...), false, nil
 }
 
+// Decode implements [conversion.Converter].
 func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
@@ -113,11 +114,11 @@ func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Value
 type stringConverter struct {
 	reg     *record.Registry
 	read    *record.Schema
-	scratch []byte
+	scratch []byte // one text, reused
 	budget  conversion.Budget
 	writer  values.Writer
-	writes  charset.Charset
-	reads   charset.Charset
+	writes  charset.Charset // of written texts
+	reads   charset.Charset // of read texts
 }
 
 func newString(v setting.Values, u conversion.Options) (conversion.Converter, error) {
@@ -129,11 +130,11 @@ func newString(v setting.Values, u conversion.Options) (conversion.Converter, er
 	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
 		// A setting of the serializer for keys or values takes precedence over converter.encoding.
 		name := "converter.encoding"
-		if own := conversion.ConverterType(u.IsKey) + "." + way.named; v.String(own) != "" {
-			name = own
+		if specific := conversion.ConverterType(u.IsKey) + "." + way.named; v.String(specific) != "" {
+			name = specific
 		}
-		var known bool
-		if *way.at, known = charset.Find(v.String(name)); !known {
+		var ok bool
+		if *way.at, ok = charset.Find(v.String(name)); !ok {
 			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+charset.Names()))
 		}
 	}
@@ -142,6 +143,7 @@ func newString(v setting.Values, u conversion.Options) (conversion.Converter, er
 	return c, err
 }
 
+// Encode implements [conversion.Converter]. It bounds the text, and the bytes in the character set, by maxBytes.
 func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	in := b.Bytes(d)
@@ -162,7 +164,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, 
 	k.MaxLen = maxBytes // of the text itself
 	c.writer.Nodes = nodes
 	c.scratch, err = c.writer.Append(c.scratch[:0], v)
-	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
+	if wrong, ok := errors.AsType[*values.UnwritableError](err); ok {
 		err = fault.Data("StringConverter: %v", wrong)
 	}
 	if err != nil {
@@ -189,6 +191,7 @@ func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte
 	return append(dst, content...), true
 }
 
+// Decode implements [conversion.Converter].
 func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
@@ -207,8 +210,7 @@ func stringSettings() *setting.Table {
 	}
 	return setting.NewTable(
 		setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
-			"The name of the Java "+
-				"character set to use for encoding strings as byte arrays.",
+			"The name of the Java character set to use for encoding strings as byte arrays.",
 			conversion.DisplayRules("", 0, "Encoding")...),
 		encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
 		encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),

@@ -16,11 +16,10 @@ import (
 // primitive describes a converter of numbers or booleans.
 type primitive struct {
 	class string
-	// name is the type in Kafka's messages, serde the prefix of its serializer and deserializer classes.
-	name  string
-	serde string
+	name  string // the type in Kafka's messages
+	serde string // the prefix of its serializer and deserializer classes
 	kind  wit.Kind
-	size  int
+	size  int // in bytes
 }
 
 var primitives = []primitive{
@@ -45,6 +44,7 @@ type primitiveConverter struct {
 	read *record.Schema
 }
 
+// Encode implements [conversion.Converter].
 func (c *primitiveConverter) Encode(_ context.Context, dst []byte, maxBytes int, _ string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	v, nodes, err := conversion.DecodeValue(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
@@ -69,21 +69,21 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, maxBytes int,
 			return dst, false, fault.Data("BooleanConverter is not compatible with objects of type class %s", class)
 		}
 		return dst, false, fault.Data("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name,
-			class,
-			c.serde)
+			class, c.serde)
 	}
 	dst, err = binary.Append(dst, binary.BigEndian, v)
 	return dst, false, err
 }
 
+// Decode implements [conversion.Converter].
 func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}
 	if len(data) != c.size {
 		return wit.ValueSlice{}, fault.Data(
-			"Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
-				"(it is %d)", c.name, c.serde, c.size, len(data))
+			"Failed to deserialize %s: Size of data received by %sDeserializer is not %d (it is %d)", c.name, c.serde,
+			c.size, len(data))
 	}
 	var v any
 	switch c.kind {

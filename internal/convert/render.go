@@ -24,7 +24,7 @@ var SchemaFormats = []string{"connect", "avro", "json-schema"}
 
 // RenderSchemas writes schemas in one of [SchemaFormats]: one as an object, several as an array.
 func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]byte, error) {
-	all := make([]any, len(schemas))
+	rendered := make([]any, len(schemas))
 	for i := range schemas {
 		nodes := schemas[i].Nodes
 		if _, err := connectdata.CheckSchema(nodes); err != nil {
@@ -42,15 +42,15 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 			var text []byte
 			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 			text, err = connectjson.AppendSchema(&k, nil, nodes, w)
-			all[i] = json.RawMessage(text)
+			rendered[i] = json.RawMessage(text)
 		case "avro":
 			var text []byte
 			text, err = avro.SchemaText(ctx, nodes, avro.Options{Meta: true, Scrub: true})
-			all[i] = json.RawMessage(text)
+			rendered[i] = json.RawMessage(text)
 		case "json-schema":
 			s := r.jsonSchema(0, w)
 			s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-			all[i] = s
+			rendered[i] = s
 		default:
 			return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(SchemaFormats, ", "), format)
 		}
@@ -58,9 +58,9 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 			return nil, fmt.Errorf("schema %d: %w", i+1, err)
 		}
 	}
-	var document any = all
-	if len(all) == 1 {
-		document = all[0]
+	var document any = rendered
+	if len(rendered) == 1 {
+		document = rendered[0]
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -81,11 +81,11 @@ func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (json.R
 	if n.DefaultValue == nil {
 		return nil, false
 	}
-	text, err := w.DefaultText(r.Budget, *n.DefaultValue)
+	defaultText, err := w.DefaultText(r.Budget, *n.DefaultValue)
 	if err != nil && r.failed == nil {
 		r.failed = err
 	}
-	return slices.Clone(text), err == nil
+	return slices.Clone(defaultText), err == nil
 }
 
 // addAttributes adds Kafka Connect's attributes that JSON Schema has no keyword for.
@@ -147,7 +147,7 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 			s["title"] = *n.Name
 		}
 	}
-	if value, some := r.defaultJSON(n, w); some {
+	if value, ok := r.defaultJSON(n, w); ok {
 		s["default"] = value
 	}
 	if n.Optional {

@@ -39,23 +39,23 @@ type Converter struct {
 // encoder encodes the values of one schema, or schemaless ones if step is nil.
 type encoder struct {
 	schema *record.Schema
-	text   string
+	text   string // the Avro schema
 	name   string // full name of a record, for subjects
-	step   *step
-	raw    bool // the schema is bytes, which are written without their length
+	step   *step  // nil means that values are schemaless
+	raw    bool   // the schema is bytes, which are written without their length
 	ids    registered.TopicIDs
 }
 
 // decoder decodes the values of one schema.
 type decoder struct {
-	schema *record.Schema
-	step   *step
-	// raw as in encoder; anything means schemaless values, null no values
-	raw      bool
-	anything bool
-	null     bool
+	schema   *record.Schema
+	step     *step
+	raw      bool // the schema is bytes, which are read without a length
+	anything bool // the schema is anythingSchema, so that values are schemaless
+	null     bool // the schema is null, which has no values
 }
 
+// From returns the schema of decoded values, nil for schemaless values and nulls.
 func (d *decoder) From() *record.Schema { return d.schema }
 
 // New creates the converter of [Settings].
@@ -100,7 +100,7 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 		return nil, nil
 	case wit.Schemaless:
 		return c.encoderOfSchemaless(), nil
-	case wit.WithSchema:
+	case wit.WithSchema: // encoded below
 	default:
 		return nil, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
 			"encoding %d", value.Encoding)
@@ -173,17 +173,17 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 		}
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		text, name, steps, err := write(&k, s.Nodes, c.options)
+		schemaText, name, steps, err := write(&k, s.Nodes, c.options)
 		if err != nil {
 			return nil, fault.SchemaError(err)
 		}
 		root := s.Root()
-		enc = &encoder{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
+		enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: registered.TopicIDs{}}
 		enc.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
 		if !root.Optional {
 			enc.name = name
 		}
-		size := conversion.CompiledBytes(s) + len(text)
+		size := conversion.CompiledBytes(s) + len(schemaText)
 		c.encoders.Put(id, enc, size)
 	}
 	c.lastEncoder = enc
@@ -199,8 +199,8 @@ func acceptNonEmpty(part string) error {
 }
 
 // checkSameEncoding rejects another schema than the record's if the parsing canonical forms differ, and so the bytes.
-func checkSameEncoding(own string, texts []registry.NamedSchema, what string) error {
-	mine, err := parse([]registry.NamedSchema{{Text: own}})
+func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, what string) error {
+	mine, err := parse([]registry.NamedSchema{{Text: recordSchema}})
 	if err != nil {
 		return fault.Data("the record's schema: %v", err)
 	}
@@ -208,10 +208,12 @@ func checkSameEncoding(own string, texts []registry.NamedSchema, what string) er
 	if err != nil {
 		return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
 	}
-	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
+	ours := string(mine.Canonical())
+	other := string(theirs.Canonical())
+	if ours != other {
 		return &fault.Fatal{Err: fmt.Errorf(
 			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
-			what, fault.TruncateTo(string(a), fault.MaxErrorBytes), fault.TruncateTo(string(b), fault.MaxErrorBytes))}
+			what, fault.TruncateTo(ours, fault.MaxErrorBytes), fault.TruncateTo(other, fault.MaxErrorBytes))}
 	}
 	return nil
 }
@@ -219,12 +221,12 @@ func checkSameEncoding(own string, texts []registry.NamedSchema, what string) er
 // parse parses the last of several schemas, which may refer to those before it.
 func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
-	for _, one := range texts {
-		text, err := normalizeSchema(one.Text)
+	for _, named := range texts {
+		normalized, err := normalizeSchema(named.Text)
 		if err != nil {
 			return nil, err
 		}
-		if schema, err = cache.Parse(text, avro.WithLaxNames(acceptNonEmpty)); err != nil {
+		if schema, err = cache.Parse(normalized, avro.WithLaxNames(acceptNonEmpty)); err != nil {
 			return nil, err
 		}
 	}
@@ -279,12 +281,13 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	schema, err := parse(texts)
 	if err != nil {
 		// The parser names each level around an error, so the text may be long.
-		text := err.Error()
-		if len(text) > fault.MaxErrorBytes {
+		message := err.Error()
+		if len(message) > fault.MaxErrorBytes {
 			// shown replaces a character that is cut in two.
-			text = shown.LineUpTo(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
+			end := message[len(message)-fault.MaxErrorBytes/2:]
+			message = shown.LineUpTo(message, fault.MaxQuoted) + " ... " + shown.Line(end)
 		}
-		return nil, fault.Data("the Avro schema: %s", text)
+		return nil, fault.Data("the Avro schema: %s", message)
 	}
 	root := schema.Root()
 	if len(texts) > 1 {
@@ -312,13 +315,14 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	if err != nil {
 		return nil, err
 	}
-	made, err := c.Use.Schemas.Intern(nodes)
+	interned, err := c.Use.Schemas.Intern(nodes)
 	if err != nil {
 		return nil, fault.Data("%v", err)
 	}
-	return &decoder{schema: made, step: steps, raw: root.Type == "bytes"}, nil
+	return &decoder{schema: interned, step: steps, raw: root.Type == "bytes"}, nil
 }
 
+// Settings declares the converter's settings, those of [registered.Settings] included.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(

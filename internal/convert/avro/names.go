@@ -45,12 +45,12 @@ func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full strin
 	name = strings.Join(parts, ".")
 	full = name
 	for number := 2; ; number++ {
-		was, ok := w.defined[full]
+		existing, ok := w.defined[full]
 		if !ok {
 			w.defined[full] = digest
 			return full, false
 		}
-		if was == digest {
+		if existing == digest {
 			return full, true
 		}
 		full = name + "_" + strconv.Itoa(number)
@@ -67,8 +67,8 @@ func namespaceOf(full string) string {
 func (w *schemaWriter) definitionStart(kind, full, space string) {
 	w.Raw(`{"type":"`, kind, `"`)
 	w.Text(`,"name":`, conversion.SimpleName(full))
-	if own := namespaceOf(full); own != space {
-		w.Text(`,"namespace":`, own)
+	if typeNamespace := namespaceOf(full); typeNamespace != space {
+		w.Text(`,"namespace":`, typeNamespace)
 	}
 }
 

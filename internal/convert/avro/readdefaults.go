@@ -20,10 +20,10 @@ import (
 // setDefault sets the default of a node with children. One that does not fit is ignored, as by AvroData.
 func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement) {
 	value := place.value
-	given, annotated := n.Props["connect.default"]
+	connectDefault, annotated := n.Props["connect.default"]
 	switch {
 	case !place.hasDefault:
-		value = given
+		value = connectDefault
 	case r.o.Meta && !annotated:
 		setParameter(&r.nodes[id], fieldDefault, "true")
 	}
@@ -62,8 +62,8 @@ func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 		}
 		return converted, true
 	case wit.Boolean:
-		converted, is := value.(bool)
-		if number, ok := jsonInteger(value); ok && !is {
+		converted, isBool := value.(bool)
+		if number, ok := jsonInteger(value); ok && !isBool {
 			converted = number != 0
 		}
 		return converted || value == "true", true
@@ -138,9 +138,9 @@ func (r *schemaReader) mapDefault(n *wit.SchemaNode, v any) (any, bool) {
 // bytesDefault accepts bytes, or text with one character for each byte.
 func bytesDefault(n *wit.SchemaNode, v any) (any, bool) {
 	b, ok := v.([]byte)
-	if text, isText := v.(string); isText {
+	if s, isText := v.(string); isText {
 		ok = true
-		for _, c := range text {
+		for _, c := range s {
 			if c > 0xff {
 				return nil, false
 			}
@@ -157,7 +157,7 @@ func bytesDefault(n *wit.SchemaNode, v any) (any, bool) {
 func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
 	_, real32 := value.(float32)
 	_, real64 := value.(float64)
-	text, isText := value.(string)
+	s, isText := value.(string)
 	switch n.Kind {
 	case wit.Boolean:
 		_, ok = value.(bool)
@@ -166,16 +166,16 @@ func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
 		if n.Kind == wit.Int64 {
 			bits = 64
 		}
-		whole, is := jsonInteger(value)
+		integer, isInteger := jsonInteger(value)
 		narrow, _ := asNumber(value, bits)
-		ok = is && whole == narrow && !real32 && !real64
+		ok = isInteger && integer == narrow && !real32 && !real64
 	case wit.Float32, wit.Float64:
 		_, ok = realNumber(value)
 		ok = ok && !isText
 	case wit.String:
 		ok = isText
 		if _, enum := conversion.Parameter(n, enumName); ok && enum {
-			_, ok = conversion.Parameter(n, enumName+"."+text)
+			_, ok = conversion.Parameter(n, enumName+"."+s)
 		}
 	case wit.Bytes:
 		var b any

@@ -21,19 +21,18 @@ import (
 type schemaReader struct {
 	o     Options
 	nodes []wit.SchemaNode
-	// named are the types that are defined so far, open those around the present type, by full name.
-	named map[string]*avro.SchemaNode
-	open  map[string]bool
-	// namespace is that of the surrounding type, where names without a dot are looked up first.
+	named map[string]*avro.SchemaNode // the types that are defined so far, by full name
+	open  map[string]bool             // the types around the current one, by full name
+	// namespace is the namespace of the surrounding type, where names without a dot are looked up first.
 	namespace string
 }
 
-// placement is what the place of a schema adds to it.
+// placement is the part of a node that the place of its schema determines: a field, a union, or the root.
 type placement struct {
 	optional   bool
-	value      any // the field's default
+	value      any // the field's default, if hasDefault is set
 	hasDefault bool
-	version    *int32
+	version    *int32 // the version in the registry. Nil means unknown.
 }
 
 // read returns the nodes for an Avro schema and the step that reads its values.
@@ -56,8 +55,8 @@ func fullName(n *avro.SchemaNode) string {
 func property(n *avro.SchemaNode, name string) any { return n.Props[name] }
 
 func textProperty(n *avro.SchemaNode, name string) string {
-	text, _ := n.Props[name].(string)
-	return text
+	s, _ := n.Props[name].(string)
+	return s
 }
 
 // logicalPrefix hides logical types and their attributes from the parser, which ignores invalid ones as the
@@ -149,9 +148,9 @@ func (r *schemaReader) resolve(n *avro.SchemaNode) *avro.SchemaNode {
 
 // enterNamespace sets the namespace for names until leave is called.
 func (r *schemaReader) enterNamespace(name string) (leave func()) {
-	before := r.namespace
+	outer := r.namespace
 	r.namespace = name[:max(0, strings.LastIndexByte(name, '.'))]
-	return func() { r.namespace = before }
+	return func() { r.namespace = outer }
 }
 
 // node adds the node of a schema. The step includes the branches of its union.
@@ -276,7 +275,7 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	return n.Type
 }
 
-// kind sets what the type determines.
+// kind sets the attributes of a node that the Avro type determines, and returns the step of its values.
 func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	switch n.Type {
 	case "boolean":
@@ -338,16 +337,21 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 var timesUnknownToConnect = []string{"time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis",
 	"local-timestamp-micros", "local-timestamp-nanos"}
 
-func setLogical(w *wit.SchemaNode, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
+// setLogical makes a node a logical type of Kafka Connect, whose versions are all 1.
+func setLogical(w *wit.SchemaNode, name string) {
+	w.Name = wit.Ptr(name)
+	w.Version = wit.Ptr(int32(1))
+}
 
 func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Int32
-	switch kind, logicalName := textProperty(n, "connect.type"), logicalType(n); {
+	kind := textProperty(n, "connect.type")
+	switch logicalName := logicalType(n); {
 	case strings.EqualFold(logicalName, "date"):
 		setLogical(w, wit.NameDate)
 	case strings.EqualFold(logicalName, "time-millis"):
 		setLogical(w, wit.NameTime)
-	case logicalName != "" || kind == "":
+	case logicalName != "" || kind == "": // an int32; a connect.type beside a logical type has no effect
 	case kind == "int8":
 		w.Kind = wit.Int8
 	case kind == "int16":
@@ -476,16 +480,16 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 	return result, nil
 }
 
-// attributes sets what Confluent's properties determine.
+// attributes sets the attributes of a node that Confluent's properties determine.
 func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place placement) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
 	}
 	version := place.version
-	if given := property(n, "connect.version"); given != nil {
-		v, ok := asNumber(given, 32)
+	if attribute := property(n, "connect.version"); attribute != nil {
+		v, ok := asNumber(attribute, 32)
 		if !ok {
-			return fault.Data("Invalid Connect version found: %s", fault.Truncate(fmt.Sprint(given)))
+			return fault.Data("Invalid Connect version found: %s", fault.Truncate(fmt.Sprint(attribute)))
 		}
 		version = wit.Ptr(int32(v))
 	}
@@ -496,11 +500,11 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 		}
 		w.Version = version
 	}
-	if given := property(n, "connect.parameters"); r.o.Meta && given != nil {
-		parameters, ok := given.(map[string]any)
+	if attribute := property(n, "connect.parameters"); r.o.Meta && attribute != nil {
+		parameters, ok := attribute.(map[string]any)
 		if !ok {
 			return fault.Data("Expected JSON object for schema parameters but found: %s",
-				fault.Truncate(fmt.Sprint(given)))
+				fault.Truncate(fmt.Sprint(attribute)))
 		}
 		for _, name := range slices.Sorted(maps.Keys(parameters)) {
 			value, ok := parameters[name].(string)
@@ -552,13 +556,13 @@ func setParameter(w *wit.SchemaNode, name, value string) {
 
 func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	name := ""
-	switch given := property(n, "connect.name"); {
-	case given != nil:
-		text, ok := given.(string)
+	switch attribute := property(n, "connect.name"); {
+	case attribute != nil:
+		s, ok := attribute.(string)
 		if !ok {
-			return fault.Data("Invalid schema name: %s", fault.Truncate(fmt.Sprint(given)))
+			return fault.Data("Invalid schema name: %s", fault.Truncate(fmt.Sprint(attribute)))
 		}
-		name = text
+		name = s
 	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || (n.Type == "fixed" &&
 		conversion.NameOf(w) != wit.NameDecimal):
 		name = fullName(n)

@@ -15,17 +15,16 @@ import (
 // of Connect's schema. The two differ in the order of union branches, and in types that one side does not have: enums,
 // fixed, unions of several types, maps with optional keys.
 type step struct {
-	op   stepOp
-	size int // bytes of a fixed or a float, bits of an integer
-	// symbols are those of an enum that is read, length-prefixed; numbers are for one that is written.
-	symbols  [][]byte
-	numbers  map[string]int
-	members  []step // of a record, or of a union struct that is written; names are for errors
-	names    []string
-	branches []branch // of a union, in the order of the input
-	key      *step
-	element  *step
-	identity bool // output and input are the same bytes
+	op       stepOp
+	size     int            // bytes of a fixed or a float, bits of an integer
+	symbols  [][]byte       // of an enum that is read, each with its length in front
+	numbers  map[string]int // the numbers of the symbols of an enum that is written
+	members  []step         // of a record, or of a union struct that is written
+	names    []string       // of the members, for errors
+	branches []branch       // of a union, in the order of the input
+	key      *step          // of a map
+	element  *step          // of an array or a map
+	identity bool           // output and input are the same bytes
 }
 
 // branch is a branch of a union: the output before and after its value. A nil step means null.
@@ -68,13 +67,12 @@ const (
 type rewrite struct {
 	ctx       context.Context
 	input     []byte
-	pos       int
-	maxOutput int
-	// numbers of items without bytes, and of all items
-	empty uint
-	items uint
-	depth int
-	err   *fault.Error // the first one
+	pos       int  // the index of the next byte of input
+	maxOutput int  // the largest length of the output
+	empty     uint // the number of items without bytes
+	items     uint // the number of all items of arrays and maps
+	depth     int  // of the values around the current one, see enter
+	err       *fault.Error
 }
 
 // fail records the first error.
@@ -331,19 +329,19 @@ func (s *step) write(w *rewrite, dst []byte) []byte {
 
 // pick writes the first member of a union struct that has a value, as AvroData does.
 func (s *step) pick(w *rewrite, dst []byte) []byte {
-	found := false
+	written := false
 	for m := range s.members {
-		before := len(dst)
+		start := len(dst)
 		dst = s.member(w, dst, m)
 		if w.err != nil {
 			return dst
 		}
-		if found {
-			dst = dst[:before]
+		if written {
+			dst = dst[:start]
 		}
-		found = found || len(dst) > before // a null writes nothing
+		written = written || len(dst) > start // a null writes nothing
 	}
-	if !found {
+	if !written {
 		w.fail(fault.NoValue)
 	}
 	return dst

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
+// Names and properties by which Confluent's AvroData keeps the parts of Kafka Connect's schemas that Avro does not have
 // (github.com/confluentinc/schema-registry, avro-data).
 const (
 	namespace    = "io.confluent.connect.avro"
@@ -33,21 +33,22 @@ const (
 	mapEntry     = "MapEntry"
 
 	fixedSize = "connect.fixed.size"
-	// defaultPrecision is AvroData's for decimals that name none.
+	// defaultPrecision is AvroData's precision for decimals that do not specify one.
 	defaultPrecision = 64
 )
 
-// Options are those of AvroDataConfig.
+// Options are the settings that AvroDataConfig has in Confluent's converter.
 type Options struct {
-	enhanced     bool
-	Scrub        bool
-	Meta         bool
-	optionalKeys bool
-	flatten      bool
+	enhanced     bool // `enhanced.avro.schema.support`
+	Scrub        bool // Scrub replaces characters that Avro does not allow in names (`scrub.invalid.names`)
+	Meta         bool // Meta keeps Kafka Connect's attributes as properties (`connect.meta.data`)
+	optionalKeys bool // `allow.optional.map.keys`
+	flatten      bool // `flatten.singleton.unions`
 	// keepNulls writes null for a field with a default as null (`ignore.default.for.nullables`).
 	keepNulls bool
 }
 
+// OptionsOf returns the options in the values of [Settings].
 func OptionsOf(v setting.Values) Options {
 	return Options{enhanced: v.Bool("enhanced.avro.schema.support"), Scrub: v.Bool("scrub.invalid.names"),
 		Meta: v.Bool("connect.meta.data"), optionalKeys: v.Bool("allow.optional.map.keys"),
@@ -63,8 +64,8 @@ type schemaWriter struct {
 	// digests of nodes include all below but not their own optionality: nodes with equal digests are the same type.
 	digests [][sha256.Size]byte
 	defined map[string][sha256.Size]byte // named types so far, by full name
-	// unnamed are the names that structures without one got; anonymous counts them.
-	unnamed   map[[sha256.Size]byte]string
+	unnamed map[[sha256.Size]byte]string // the names that were invented for types without one, by digest
+	// anonymous counts the invented names.
 	anonymous int
 	root      string // full name of a root record
 }
@@ -81,8 +82,8 @@ func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte
 func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte, error) {
 	var k conversion.Budget
 	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-	text, _, _, err := write(&k, nodes, o)
-	return text, err
+	schemaText, _, _, err := write(&k, nodes, o)
+	return schemaText, err
 }
 
 // digestsOf relies on nodes referring to higher indexes only.
@@ -101,11 +102,11 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 		n.Fields = nil
 		n.Key = 0
 		n.Element = 0
-		text, _ := json.Marshal(n) // cannot fail
+		encoded, _ := json.Marshal(n) // cannot fail
 		for _, m := range below {
-			text = fmt.Appendf(text, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
+			encoded = fmt.Appendf(encoded, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
 		}
-		digests[id] = sha256.Sum256(text)
+		digests[id] = sha256.Sum256(encoded)
 	}
 	return digests
 }
@@ -272,8 +273,8 @@ func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
 	element := w.node(n.Element, space, false)
 	key := step{op: textStep, identity: true}
 	if k := &w.nodes[n.Key]; k.Optional {
-		text := key
-		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &text})
+		plainKey := key
+		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &plainKey})
 	}
 	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
@@ -345,10 +346,11 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 }
 
 // fixed writes bytes that came from a fixed.
-func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) step {
-	size, bad := strconv.ParseInt(text, 10, 32)
+func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, sizeText string) step {
+	size, bad := strconv.ParseInt(sizeText, 10, 32)
 	if bad != nil || size < 0 {
-		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize, fault.Quoted(text)))
+		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize,
+			fault.Quoted(sizeText)))
 	}
 	result := step{op: padStep, size: int(size)}
 	if conversion.NameOf(n) == wit.NameDecimal {
@@ -471,16 +473,16 @@ func (w *schemaWriter) properties(id uint32) {
 }
 
 func (w *schemaWriter) decimal(n *wit.SchemaNode) {
-	text, _ := conversion.Parameter(n, wit.ParameterScale)
-	scale, err := strconv.ParseInt(text, 10, 32)
+	scaleText, _ := conversion.Parameter(n, wit.ParameterScale)
+	scale, err := strconv.ParseInt(scaleText, 10, 32)
 	if err != nil {
-		w.Fail(fault.Data("Invalid scale parameter found in Decimal schema: %s", fault.Quoted(text)))
+		w.Fail(fault.Data("Invalid scale parameter found in Decimal schema: %s", fault.Quoted(scaleText)))
 	}
 	precision := int64(defaultPrecision)
-	if text, given := conversion.Parameter(n, wit.ParameterPrecision); given {
-		if precision, err = strconv.ParseInt(text, 10, 32); err != nil {
+	if precisionText, ok := conversion.Parameter(n, wit.ParameterPrecision); ok {
+		if precision, err = strconv.ParseInt(precisionText, 10, 32); err != nil {
 			w.Fail(fault.Data("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
-				fault.Quoted(text)))
+				fault.Quoted(precisionText)))
 		}
 	}
 	w.Fail(checkPrecision(n, scale, precision))
@@ -499,14 +501,14 @@ func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	if precision == 0 {
 		return fault.Data("Invalid decimal precision: 0 (must be positive)")
 	}
-	text, fixed := conversion.Parameter(n, fixedSize)
-	size, err := strconv.ParseInt(text, 10, 32)
-	most := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
-	if !fixed || err != nil || precision <= most {
+	sizeText, fixed := conversion.Parameter(n, fixedSize)
+	size, err := strconv.ParseInt(sizeText, 10, 32)
+	maxDigits := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
+	if !fixed || err != nil || precision <= maxDigits {
 		return nil
 	}
 	return fault.Data("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
-		"parameter %s", size, precision, most, wit.ParameterPrecision, fixedSize)
+		"parameter %s", size, precision, maxDigits, wit.ParameterPrecision, fixedSize)
 }
 
 func (w *schemaWriter) metaData(id uint32) {

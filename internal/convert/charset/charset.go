@@ -14,9 +14,10 @@ type Charset struct {
 	// last is the last character of a set in which each byte is the code point of its character. Zero means UTF-8 or
 	// UTF-16.
 	last rune
-	// byteOrder is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
+	// byteOrder is the byte order of UTF-16. Nil means another set.
 	byteOrder binary.ByteOrder
-	hasBOM    bool
+	// hasBOM means that a byte order mark is written, and obeyed when reading.
+	hasBOM bool
 }
 
 var (
@@ -40,8 +41,8 @@ var (
 // Find finds a character set by name, ignoring case.
 func Find(name string) (Charset, bool) {
 	for i := range all {
-		for known := range strings.FieldsSeq(all[i].names) {
-			if strings.EqualFold(known, name) {
+		for alias := range strings.FieldsSeq(all[i].names) {
+			if strings.EqualFold(alias, name) {
 				return all[i].set, true
 			}
 		}

@@ -17,11 +17,10 @@ import (
 // schemalessWriter writes schemaless values.
 type schemalessWriter struct {
 	conversion.Budget
-	// shapes has the forms of the maps of a value in the order in which they begin; met counts the maps that were
-	// begun.
+	// shapes has the forms of the maps of a value, in the order in which they begin. scanMaps fills it.
 	shapes    []shape
-	nextShape int
-	// objects writes all maps as JSON objects without a survey, until [errNonStringKey] reports a key that is not a
+	nextShape int // the index in shapes of the next map
+	// objects writes all maps as JSON objects without scanMaps, until [errNonStringKey] reports a key that is not a
 	// string.
 	objects bool
 	// recentNames caches the encoded names of the last object, because the next one mostly has the same.
@@ -36,10 +35,10 @@ type recentName struct {
 	bit  uint64
 }
 
-// maxRecentNames bounds the cached names, leadBytes the length of each.
+// maxRecentNames bounds the number of cached names, recentNameBytes the length of each.
 const maxRecentNames, recentNameBytes = 128, 128
 
-// start starts a value of at most most bytes, appended to dst.
+// start resets the writer for a value of at most maxBytes, which is appended to dst.
 func (w *schemalessWriter) start(ctx context.Context, dst []byte, maxBytes int) {
 	w.Budget.Start(ctx, dst, maxBytes)
 	w.shapes = w.shapes[:0]
@@ -113,10 +112,10 @@ var dynamicScalars = [...]Writer{
 	connectdata.TagBytes:   {Shape: bytesShape},
 }
 
-// errNonStringKey reports that a map has a key that is not a string, so that the forms of all maps must be surveyed.
+// errNonStringKey reports that a map has a key that is not a string, so that scanMaps must find the forms of all maps.
 var errNonStringKey = &fault.Error{Text: "a key that is no text"}
 
-// skip is survey with a fast path for scalars. It returns where the value ends.
+// skip is scanMaps with a fast path for scalars. It returns where the value ends.
 func (w *schemalessWriter) skip(in []byte, i, depth int) int {
 	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
 		return dynamicEnd(in, i)
@@ -139,7 +138,7 @@ func (w *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 		return -1
 	}
 	i += 1 + size
-	at := len(w.shapes)
+	shapeIndex := len(w.shapes)
 	if tag == connectdata.TagMap {
 		w.shapes = append(w.shapes, ObjectShape)
 	}
@@ -155,7 +154,7 @@ func (w *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 				}
 				i += 1 + size + n
 			} else {
-				w.shapes[at] = pairsShape
+				w.shapes[shapeIndex] = pairsShape
 				if i = w.skip(in, i, depth+1); i < 0 {
 					return -1
 				}
@@ -236,7 +235,7 @@ func (w *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]
 // writeName writes the key of entry n of an object, with its comma and colon. A key that the previous value had at the
 // same place is copied.
 func (w *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
-	remembered := depth == 0 && n < maxRecentNames // those inside of others are not
+	remembered := depth == 0 && n < maxRecentNames // names of nested objects are not
 	if remembered && n < len(w.recentNames) && bytes.HasPrefix(in[i:], w.recentNames[n].key) {
 		return append(dst, w.recentNames[n].text...), i + len(w.recentNames[n].key), nil
 	}
@@ -287,16 +286,16 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	if n, ok := p.integer(); ok {
 		return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 	}
-	text, whole, ok := p.number()
+	literal, isInteger, ok := p.number()
 	switch {
 	case !ok:
 		return dst
-	case !whole:
-		return readReal(p, dst, text)
+	case !isInteger:
+		return readReal(p, dst, literal)
 	}
-	n, ok := parseInteger(text)
+	n, ok := parseInteger(literal)
 	if !ok {
-		return p.reject(dst, "the number "+fault.Truncate(text)+" does not fit 64 bits")
+		return p.reject(dst, "the number "+fault.Truncate(literal)+" does not fit 64 bits")
 	}
 	return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 }
@@ -332,8 +331,8 @@ const shortReal = 15
 // sameNumber reports whether two texts are the same decimal number, ignoring the sign.
 func sameNumber(a, b []byte) bool {
 	digits, exponent := significant(a)
-	others, at := significant(b)
-	return bytes.Equal(digits, others) && (exponent == at || len(digits) == 0)
+	otherDigits, otherExponent := significant(b)
+	return bytes.Equal(digits, otherDigits) && (exponent == otherExponent || len(digits) == 0)
 }
 
 // significant returns the digits of a number without zeros at both ends, and the power of ten of the last.
@@ -343,10 +342,10 @@ func significant(text []byte) (digits []byte, exponent int64) {
 		mantissa = text[:e]
 		exponent, _ = strconv.ParseInt(string(text[e+1:]), 10, 32) // as far as the parser lets it be
 	}
-	whole, part, _ := bytes.Cut(bytes.TrimPrefix(mantissa, []byte("-")), []byte("."))
-	all := append(append(make([]byte, 0, len(mantissa)), whole...), part...)
-	digits = bytes.TrimRight(all, "0")
-	return bytes.TrimLeft(digits, "0"), exponent - int64(len(part)) + int64(len(all)-len(digits))
+	integer, fraction, _ := bytes.Cut(bytes.TrimPrefix(mantissa, []byte("-")), []byte("."))
+	joined := append(append(make([]byte, 0, len(mantissa)), integer...), fraction...)
+	digits = bytes.TrimRight(joined, "0")
+	return bytes.TrimLeft(digits, "0"), exponent - int64(len(fraction)) + int64(len(joined)-len(digits))
 }
 
 func readDynamicArray(p *Parser, dst []byte) []byte {
@@ -365,14 +364,14 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	dst = append(dst, connectdata.TagMap, 0)
 	start := len(dst) - 1
 	names := entries{base: len(p.entries), content: len(dst)}
-	at := 0
+	nameIndex := 0
 	if p.depth > 1 {
-		at = maxRecentNames // those inside of others are not remembered
+		nameIndex = maxRecentNames // names of nested objects are not remembered
 	}
 	defer func() { p.entries = p.entries[:names.base] }()
 	for first := true; p.more(first, '}'); first = false {
 		from := len(dst)
-		named, bit := p.dynamicName(dst, &at)
+		named, bit := p.dynamicName(dst, &nameIndex)
 		value := len(named)
 		dst = readDynamic(p, named)
 		if p.Err == nil {
@@ -385,9 +384,9 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 
 // dynamicName reads the name of a member and the colon, and appends it as a key; bit is its [bitOf]. Mostly it is the
 // name at the same place of the previous document.
-func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
-	n := *at
-	*at++
+func (p *Parser) dynamicName(dst []byte, nameIndex *int) (_ []byte, bit uint64) {
+	n := *nameIndex
+	*nameIndex++
 	if n < len(p.recentNames) && bytes.HasPrefix(p.data[p.i:], p.recentNames[n].text) {
 		l := &p.recentNames[n]
 		p.i += len(l.text)

@@ -57,9 +57,9 @@ func (s *connectSchema) node(id uint32, field *string, w *Writer) {
 	s.OptionalText(`,"doc":`, n.Doc)
 	s.Parameters(`,"parameters":`, n.Parameters)
 	if n.DefaultValue != nil {
-		text, err := w.DefaultText(s.Budget, *n.DefaultValue)
+		defaultJSON, err := w.DefaultText(s.Budget, *n.DefaultValue)
 		s.Fail(err)
-		s.Raw(`,"default":`, string(text))
+		s.Raw(`,"default":`, string(defaultJSON))
 	}
 	s.OptionalText(`,"field":`, field)
 	s.Raw("}")

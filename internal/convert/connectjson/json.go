@@ -53,8 +53,8 @@ func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
 			NumericDecimals: v.Lower("decimal.format") == "numeric"},
 		programs: conversion.NewCache[uint32, *program](kept), readers: conversion.NewCache[string, *Reader](kept)}
-	if text := v.String("schema.content"); text != "" {
-		fixed, err := c.newReader(context.Background(), []byte(text))
+	if schemaContent := v.String("schema.content"); schemaContent != "" {
+		fixed, err := c.newReader(context.Background(), []byte(schemaContent))
 		if err != nil {
 			err = fault.NotJSON("Failed to parse schema in converter config due to serialization error: ", err)
 			return nil, fault.New(fault.Class(err), "Invalid value for configuration schema.content: "+err.Error())
@@ -230,7 +230,7 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 	r := c.fixed
 	payload := 0
 	switch {
-	case r != nil:
+	case r != nil: // schema.content is the schema of every document
 	case c.schemas:
 		if d, ok := c.decodeKnownSchema(b); ok {
 			return d, value, nil
@@ -239,7 +239,7 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 		if r, payload, err = c.parseEnvelope(ctx, data); err != nil {
 			return d, value, err
 		}
-		// open has validated the whole document
+		// parseEnvelope has validated the whole document
 		p.Reset(ctx, data, maxBytes)
 		p.i = payload
 	default:
@@ -308,7 +308,7 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 	p := &c.parser
 	var schema []byte
 	count := 0
-	known := false
+	isLastSchema := false
 	p.open('{')
 	if p.Err != nil {
 		return nil, 0, notAnEnvelope()
@@ -325,16 +325,16 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 			if schema == nil {
 				count++
 			}
-			if r := c.lastReader; r != nil && !known && r.isPrefixOf(data[from:]) {
+			if r := c.lastReader; r != nil && !isLastSchema && r.isPrefixOf(data[from:]) {
 				p.i += len(r.text)
 				schema = r.text
-				known = true
+				isLastSchema = true
 				continue
 			}
 			p.skip()
 			if p.Err == nil {
 				schema = data[from:p.i]
-				known = false
+				isLastSchema = false
 			}
 		case "payload":
 			if payload == 0 {
@@ -353,7 +353,7 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 	if count != 2 {
 		return nil, 0, notAnEnvelope()
 	}
-	if known {
+	if isLastSchema {
 		return c.lastReader, payload, nil
 	}
 	if string(schema) == "null" {

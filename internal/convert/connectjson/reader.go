@@ -24,23 +24,20 @@ type Reader struct {
 	typ   string
 	// logical is Date, Time, Timestamp or "".
 	logical string
-	// branch precedes a value that is not null; null replaces a null or a missing member, and is nil if neither is
-	// allowed.
-	branch []byte
-	null   []byte
-	// schema and text, its JSON, are set for root readers only.
-	schema *record.Schema
-	text   []byte
+	branch  []byte // precedes a value that is not null
+	null    []byte // replaces a null or a missing member. Nil means that neither is allowed.
+
+	schema *record.Schema // for a root reader
+	text   []byte         // the JSON of schema
 
 	names   []string
 	members []Reader
 	// leads are the names as documents mostly write them, with quotation marks and colon.
-	leads [][]byte
-	// numbers indexes names if there are many.
-	numbers map[string]int
-	key     *Reader
-	element *Reader
-	scale   int
+	leads   [][]byte
+	numbers map[string]int // indexes names if there are more than fewNames
+	key     *Reader        // of a map
+	element *Reader        // of an array or a map
+	scale   int            // of a decimal
 }
 
 // CompileReader compiles a node with its children.
@@ -147,8 +144,8 @@ func (r *Reader) ReadDefault(p *Parser) []byte {
 	return bare.Read(p, []byte{})
 }
 
-// absent appends the value for a null or a missing member, up to the total length most. Only here few bytes can become
-// many.
+// absent appends the value for a null or a missing member, up to a total length of maxBytes. Only here few bytes can
+// become many.
 func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 	if r.null == nil {
 		return p.reject(dst, "Invalid null value for required "+r.typ+" field")
@@ -182,11 +179,11 @@ func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.typeMismatch(
 
 // typeMismatch rejects a value of the wrong type. Kafka Connect's message for defaults differs.
 func (r *Reader) typeMismatch(p *Parser, dst []byte, found string) []byte {
-	text := "expected a JSON value for the type " + r.typ + ", found " + found
+	message := "expected a JSON value for the type " + r.typ + ", found " + found
 	if p.mode == modeDefaults {
-		p.fail(fault.SchemaBuilderException, "Invalid default value: "+text)
+		p.fail(fault.SchemaBuilderException, "Invalid default value: "+message)
 	}
-	return p.reject(dst, text)
+	return p.reject(dst, message)
 }
 
 func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
@@ -239,26 +236,26 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 	}
 	from := p.i
 	n, ok := p.integer()
-	text := p.data[from:p.i]
+	literal := p.data[from:p.i]
 	if !ok {
-		var whole bool
-		if text, whole, ok = p.number(); !ok {
+		var isInteger bool
+		if literal, isInteger, ok = p.number(); !ok {
 			return dst
 		}
 		switch {
-		case whole:
-			n, ok = parseInteger(text)
+		case isInteger:
+			n, ok = parseInteger(literal)
 		case r.logical != "":
 			return r.notIntegral(p, dst, "NUMBER")
 		default:
-			n, ok = p.integralValue(text)
+			n, ok = p.integralValue(literal)
 		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
 			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
 		}
-		return p.reject(dst, "the number "+fault.Truncate(text)+" does not fit the type "+r.typ)
+		return p.reject(dst, "the number "+fault.Truncate(literal)+" does not fit the type "+r.typ)
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
 		return p.reject(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
@@ -363,8 +360,8 @@ func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 	}
 	switch {
 	case isNumber(c):
-		text, _, _ := p.number()
-		v = parseReal(text, size)
+		literal, _, _ := p.number()
+		v = parseReal(literal, size)
 	case c == '"':
 		switch s := p.text(); string(s) {
 		case "NaN":
@@ -425,13 +422,13 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 		return p.reject(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
 			p.kind())
 	}
-	text, _, ok := p.number()
+	literal, _, ok := p.number()
 	if !ok {
 		return dst
 	}
-	mantissa, places, exponent, ok := p.parts(text)
+	mantissa, places, exponent, ok := p.parts(literal)
 	if !ok {
-		return p.reject(dst, "the exponent of "+fault.Truncate(text)+" is out of range for a Decimal")
+		return p.reject(dst, "the exponent of "+fault.Truncate(literal)+" is out of range for a Decimal")
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
@@ -592,18 +589,18 @@ func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error
 // readInOrder reads a struct in schema order; index has recorded where its members end.
 func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	p.open('{')
-	at := make([]int, len(r.members)) // 0: not there
+	positions := make([]int, len(r.members)) // 0 means that the member is missing
 	for guess := 0; p.more(guess == 0, '}'); guess++ {
 		name := p.name()
 		p.peek()
 		if member := r.member(name, guess); member >= 0 {
-			at[member] = p.i
+			positions[member] = p.i
 		}
 		p.skip()
 	}
 	end := p.i
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
-		if p.i = at[m]; p.i == 0 {
+		if p.i = positions[m]; p.i == 0 {
 			dst = r.absentMember(p, dst, m, p.maxLen)
 		} else {
 			dst = r.readMember(p, dst, m)
@@ -693,13 +690,13 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	dst, value = r.readPair(p, dst)
 	if p.Err != nil && p.mode == modeSchemaOrder {
 		// Kafka Connect checks the length of the tuple first.
-		wrong := p.Err
+		problem := p.Err
 		p.i = from
 		p.Err = nil
 		if n := p.count(); n != 2 {
 			p.fail(fault.DataException, "Found invalid map entry, expected length 2 but found :"+strconv.Itoa(n))
 		} else {
-			p.Err = wrong
+			p.Err = problem
 		}
 	}
 	return dst, value
@@ -747,22 +744,22 @@ func (n *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 	name := dst[n.content+e.name : n.content+e.value]
 	earlier := -1
 	if n.numbers != nil {
-		if at, ok := n.numbers[string(name)]; ok {
-			earlier = at
+		if i, ok := n.numbers[string(name)]; ok {
+			earlier = i
 		}
 	} else {
-		for at, s := range p.entries[n.base:] {
+		for i, s := range p.entries[n.base:] {
 			if bytes.Equal(dst[n.content+s.name:n.content+s.nameEnd], name) {
-				earlier = at
+				earlier = i
 				break
 			}
 		}
 	}
 	if earlier >= 0 {
 		n.hasDuplicates = true
-		before := &p.entries[n.base+earlier]
-		before.value = e.value
-		before.end = e.end
+		first := &p.entries[n.base+earlier]
+		first.value = e.value
+		first.end = e.end
 		return
 	}
 	p.entries = append(p.entries, e)
@@ -771,8 +768,8 @@ func (n *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 		n.numbers[string(name)] = count - 1
 	case count == manyEntries:
 		n.numbers = make(map[string]int, 2*manyEntries)
-		for at, s := range p.entries[n.base:] {
-			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = at
+		for i, s := range p.entries[n.base:] {
+			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = i
 		}
 	}
 }

@@ -21,9 +21,8 @@ type Parser struct {
 	ctx   context.Context
 	// scanned counts the bytes that were scanned in advance.
 	scanned int
-	// maxLen bounds the length of the destination, steps counts array elements and members.
-	maxLen int
-	steps  int
+	maxLen  int // the largest length of the destination
+	steps   int // counts array elements and members, for checks of the context
 	// spans is a stack of the positions of struct members that are out of order.
 	spans   []byteRange
 	entries []entry // a stack of the entries of maps
@@ -54,7 +53,8 @@ type byteRange struct{ from, to int }
 // entry has the positions of a name and its value.
 type entry struct{ name, nameEnd, value, end int }
 
-// Reset starts a document. most bounds the length of the destination.
+// Reset starts a document; positions, errors and the context of the previous one are lost. maxBytes bounds the length
+// of the destination.
 func (p *Parser) Reset(ctx context.Context, data []byte, maxBytes int) {
 	p.ctx = ctx
 	p.data = data
@@ -86,11 +86,11 @@ func (p *Parser) reject(dst []byte, text string) []byte {
 
 // syntaxError reports a syntax error at the current position.
 func (p *Parser) syntaxError(expected string) {
-	found := "the end"
+	actual := "the end"
 	if p.i < len(p.data) {
-		found = strconv.QuoteRune(rune(p.data[p.i]))
+		actual = strconv.QuoteRune(rune(p.data[p.i]))
 	}
-	p.fail(fault.SerializationException, "JSON, byte "+strconv.Itoa(p.i)+": expected "+expected+", found "+found)
+	p.fail(fault.SerializationException, "JSON, byte "+strconv.Itoa(p.i)+": expected "+expected+", found "+actual)
 }
 
 // peek skips whitespace and returns the next byte, 0 at the end.
@@ -169,8 +169,8 @@ func (p *Parser) expectWord(w string) {
 
 // text reads a string, valid until the next call.
 func (p *Parser) text() []byte {
-	s, slashes := p.rawText()
-	if slashes {
+	s, hasEscapes := p.rawText()
+	if hasEscapes {
 		p.scratch = json.Unescape(p.scratch[:0], s)
 		return p.scratch
 	}
@@ -184,8 +184,8 @@ func (p *Parser) name() []byte {
 		return nil
 	}
 	from := p.i
-	s, slashes := p.rawText()
-	if slashes {
+	s, hasEscapes := p.rawText()
+	if hasEscapes {
 		if json.HasLoneSurrogate(s) {
 			p.i = from
 			p.syntaxError("a name of whole characters, no half of a surrogate pair")
@@ -199,27 +199,27 @@ func (p *Parser) name() []byte {
 }
 
 // rawText validates a string and returns the text between the quotation marks, and whether it has escapes.
-func (p *Parser) rawText() (s []byte, slashes bool) {
+func (p *Parser) rawText() (s []byte, hasEscapes bool) {
 	from := p.i + 1
-	end, slashes, expected := json.ScanString(p.data, p.i)
+	end, hasEscapes, expected := json.ScanString(p.data, p.i)
 	p.i = end
 	if expected != "" {
 		p.syntaxError(expected)
 		return nil, false
 	}
-	return p.data[from : end-1], slashes
+	return p.data[from : end-1], hasEscapes
 }
 
-// number reads a number; whole reports that it has neither point nor exponent. ok is false after an error.
-func (p *Parser) number() (text []byte, whole, ok bool) {
+// number reads a number; isInteger reports that it has neither point nor exponent. ok is false after an error.
+func (p *Parser) number() (text []byte, isInteger, ok bool) {
 	from := p.i
-	end, whole, expected := json.ScanNumber(p.data, from)
+	end, isInteger, expected := json.ScanNumber(p.data, from)
 	p.i = end
 	if expected != "" {
 		p.syntaxError(expected)
 		return nil, false, false
 	}
-	return p.data[from:end], whole, true
+	return p.data[from:end], isInteger, true
 }
 
 // skip consumes a value of any kind.
@@ -270,7 +270,7 @@ func (p *Parser) index() {
 			p.skip()
 			return
 		}
-		at := len(ends)
+		i := len(ends)
 		ends = append(ends, byteRange{from: p.i})
 		p.open(c)
 		for first := true; p.more(first, c+2); first = false {
@@ -279,7 +279,7 @@ func (p *Parser) index() {
 			}
 			walk()
 		}
-		ends[at].to = p.i
+		ends[i].to = p.i
 	}
 	walk()
 	p.i = start
@@ -291,11 +291,11 @@ func (p *Parser) jump() bool {
 	if len(p.ends) == 0 {
 		return false
 	}
-	n, found := slices.BinarySearchFunc(p.ends, p.i, func(s byteRange, at int) int { return s.from - at })
-	if found {
+	n, ok := slices.BinarySearchFunc(p.ends, p.i, func(s byteRange, pos int) int { return s.from - pos })
+	if ok {
 		p.i = p.ends[n].to
 	}
-	return found
+	return ok
 }
 
 // kind returns Jackson's JsonNodeType of the current value.

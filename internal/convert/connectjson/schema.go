@@ -14,10 +14,10 @@ import (
 
 // schemaReader parses the JSON text of a schema in a document into nodes. It is slow, so the results are cached.
 type schemaReader struct {
-	p     Parser
-	nodes []wit.SchemaNode
-	form  Form
-	left  int // bytes that defaults may still use
+	p            Parser
+	nodes        []wit.SchemaNode
+	form         Form
+	defaultBytes int // the remaining size of defaults
 }
 
 // readSchema parses a schema; nil for null.
@@ -27,7 +27,7 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 		return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
 			len(text))
 	}
-	s := schemaReader{form: f, left: connectdata.MaxSchemaBytes}
+	s := schemaReader{form: f, defaultBytes: connectdata.MaxSchemaBytes}
 	s.p.Reset(ctx, text, connectdata.MaxSchemaBytes)
 	s.p.mode = modeDefaults
 	null := s.p.peek() == 'n'
@@ -44,12 +44,12 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 	return s.nodes, nil
 }
 
-func (s *schemaReader) refuse(text string) { s.p.fail(fault.DataException, text) }
+func (s *schemaReader) reject(text string) { s.p.fail(fault.DataException, text) }
 
 // object returns the positions of an object's members by name, and the order of the names.
-func (s *schemaReader) object(at int) (members map[string]int, order []string) {
+func (s *schemaReader) object(pos int) (members map[string]int, order []string) {
 	p := &s.p
-	p.i = at
+	p.i = pos
 	p.open('{')
 	members = map[string]int{}
 	for first := true; p.more(first, '}'); first = false {
@@ -66,31 +66,31 @@ func (s *schemaReader) object(at int) (members map[string]int, order []string) {
 
 // text returns a member that is a string; ok is false if it is missing or not a string.
 func (s *schemaReader) text(members map[string]int, name string) (text string, ok bool) {
-	at, given := members[name]
-	if !given || s.p.data[at] != '"' {
+	pos, exists := members[name]
+	if !exists || s.p.data[pos] != '"' {
 		return "", false
 	}
-	s.p.i = at
+	s.p.i = pos
 	return string(s.p.text()), true
 }
 
-// is reports whether a member exists and its value begins with word.
-func (s *schemaReader) is(members map[string]int, name, word string) bool {
-	at, ok := members[name]
+// hasValue reports whether a member exists and its value begins with word.
+func (s *schemaReader) hasValue(members map[string]int, name, word string) bool {
+	pos, ok := members[name]
 	if !ok {
 		return false
 	}
-	return bytes.HasPrefix(s.p.data[at:], []byte(word))
+	return bytes.HasPrefix(s.p.data[pos:], []byte(word))
 }
 
 // node reads a schema and returns its number and the reader of its values. Parents have lower numbers than their
 // children.
-func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
+func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 	if depth > connectdata.MaxSchemaDepth {
-		s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaDepth) + " nodes in each other")
+		s.reject("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaDepth) + " nodes in each other")
 	}
 	if len(s.nodes) >= connectdata.MaxSchemaNodes {
-		s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaNodes) + " nodes")
+		s.reject("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaNodes) + " nodes")
 	}
 	if s.p.Err != nil {
 		return 0, nil
@@ -98,8 +98,8 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	// the depth of the schema has its own limit
 	s.p.depth = 0
 	var members map[string]int
-	if s.p.data[at] == '{' {
-		members, _ = s.object(at)
+	if s.p.data[pos] == '{' {
+		members, _ = s.object(pos)
 		if s.p.Err != nil {
 			s.p.Err = s.p.Err.InField("schema")
 			return 0, nil
@@ -107,15 +107,15 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	}
 	name, ok := s.text(members, "type")
 	if !ok {
-		s.refuse("Schema must contain 'type' field")
+		s.reject("Schema must contain 'type' field")
 		return 0, nil
 	}
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.SchemaNode{})
-	n := wit.SchemaNode{Optional: s.is(members, "optional", "true")}
+	n := wit.SchemaNode{Optional: s.hasValue(members, "optional", "true")}
 	for n.Kind = 0; TypeNames[n.Kind] != name; n.Kind++ {
 		if n.Kind == wit.Struct {
-			s.refuse("Unknown schema type: " + fault.Truncate(name))
+			s.reject("Unknown schema type: " + fault.Truncate(name))
 			return 0, nil
 		}
 	}
@@ -126,28 +126,28 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	}
 	r, bad := newNodeReader(&n, below, s.form)
 	if bad != nil {
-		s.refuse(bad.Error())
+		s.reject(bad.Error())
 		return 0, nil
 	}
-	if at, ok := members["default"]; ok && (!n.Optional || !s.is(members, "default", "null")) {
-		s.defaultValue(&n, r, at)
+	if pos, ok := members["default"]; ok && (!n.Optional || !s.hasValue(members, "default", "null")) {
+		s.defaultValue(&n, r, pos)
 	}
 	s.nodes[id] = n
 	return id, r
 }
 
 // defaultValue reads the default of a node and sets it in its reader.
-func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, at int) {
-	s.p.i = at
+func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, pos int) {
+	s.p.i = pos
 	s.p.depth = 0
-	s.p.maxLen = s.left
+	s.p.maxLen = s.defaultBytes
 	value := r.ReadDefault(&s.p)
 	if s.p.Err != nil {
 		s.p.Err = s.p.Err.InField("default")
 		return
 	}
-	if s.left -= len(value); s.left < 0 {
-		s.refuse("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
+	if s.defaultBytes -= len(value); s.defaultBytes < 0 {
+		s.reject("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
 	}
 	n.DefaultValue = &value
 	r.setNull(n, s.form)
@@ -157,44 +157,44 @@ func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth
 	switch n.Kind {
 	case wit.Array:
 		items, ok := members["items"]
-		if !ok || s.is(members, "items", "null") {
-			s.refuse("Array schema did not specify the element type")
+		if !ok || s.hasValue(members, "items", "null") {
+			s.reject("Array schema did not specify the element type")
 			break
 		}
 		n.Element, below.element = s.node(items, depth+1)
 	case wit.Map:
 		keys, ok := members["keys"]
 		if !ok {
-			s.refuse("Map schema did not specify the key type")
+			s.reject("Map schema did not specify the key type")
 			break
 		}
 		values, ok := members["values"]
 		if !ok {
-			s.refuse("Map schema did not specify the value type")
+			s.reject("Map schema did not specify the value type")
 			break
 		}
 		n.Key, below.key = s.node(keys, depth+1)
 		below.mapping = s.form.mapping(&s.nodes[n.Key])
 		n.Element, below.element = s.node(values, depth+1)
 	case wit.Struct:
-		at, ok := members["fields"]
-		if !ok || s.p.data[at] != '[' {
-			s.refuse("Struct schema's \"fields\" argument is not an array.")
+		pos, ok := members["fields"]
+		if !ok || s.p.data[pos] != '[' {
+			s.reject("Struct schema's \"fields\" argument is not an array.")
 			break
 		}
-		below.members = s.fields(n, at, depth)
+		below.members = s.fields(n, pos, depth)
 	}
 	return below
 }
 
-func (s *schemaReader) fields(n *wit.SchemaNode, at, depth int) (readers []Reader) {
+func (s *schemaReader) fields(n *wit.SchemaNode, pos, depth int) (readers []Reader) {
 	p := &s.p
-	p.i = at
+	p.i = pos
 	p.open('[')
 	seen := map[string]bool{}
 	for p.more(len(seen) == 0, ']') {
 		if len(seen) >= connectdata.MaxSchemaFields {
-			s.refuse("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaFields) + " fields")
+			s.reject("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaFields) + " fields")
 			break
 		}
 		p.peek()
@@ -207,7 +207,7 @@ func (s *schemaReader) fields(n *wit.SchemaNode, at, depth int) (readers []Reade
 		}
 		name, ok := s.text(members, "field")
 		if !ok {
-			s.refuse("Struct schema's field name not specified properly")
+			s.reject("Struct schema's field name not specified properly")
 		}
 		if seen[name] {
 			p.fail(fault.SchemaBuilderException,
@@ -235,21 +235,21 @@ func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 	if doc, ok := s.text(members, "doc"); ok {
 		n.Doc = &doc
 	}
-	if at, ok := members["version"]; ok && isNumber(s.p.data[at]) {
-		s.p.i = at
-		if text, whole, _ := s.p.number(); whole {
-			n.Version = wit.Ptr(lowBits(text))
+	if pos, ok := members["version"]; ok && isNumber(s.p.data[pos]) {
+		s.p.i = pos
+		if digits, isInteger, _ := s.p.number(); isInteger {
+			n.Version = wit.Ptr(lowBits(digits))
 		}
 	}
-	at, ok := members["parameters"]
-	if !ok || s.p.data[at] != '{' {
+	pos, ok := members["parameters"]
+	if !ok || s.p.data[pos] != '{' {
 		return
 	}
-	parameters, order := s.object(at)
+	parameters, order := s.object(pos)
 	for _, name := range order {
 		value, ok := s.text(parameters, name)
 		if !ok {
-			s.refuse("Schema parameters must have string values.")
+			s.reject("Schema parameters must have string values.")
 			return
 		}
 		n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})

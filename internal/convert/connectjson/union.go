@@ -28,10 +28,10 @@ const maxScanned = 64 << 20
 
 // readUnion reads a value as the first member of its type, or as the struct that knows most of its names.
 func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
-	at := r.matchingBranch(p, c)
+	branch := r.matchingBranch(p, c)
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		member := &r.members[m]
-		if m != at {
+		if m != branch {
 			dst = append(dst, member.branch[0]^2) // null
 			continue
 		}
@@ -45,23 +45,23 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 
 // matchingBranch returns the index of the member for the value at the parser's position.
 func (r *Reader) matchingBranch(p *Parser, c byte) int {
-	whole := false
+	isInteger := false
 	from := p.i
 	if isNumber(c) {
-		_, whole, _ = p.number()
+		_, isInteger, _ = p.number()
 		if p.Err == nil {
 			p.i = from
 		}
 	}
 	best := -1
-	maxBytes := 0
-	bytes := -1
+	maxNames := 0
+	bytesMember := -1
 	for m := range r.members {
 		member := &r.members[m]
 		fits := false
 		switch member.shape {
 		case int8Shape, int16Shape, int32Shape, int64Shape:
-			fits = isNumber(c) && whole
+			fits = isNumber(c) && isInteger
 		case float32Shape, float64Shape:
 			fits = isNumber(c)
 		case booleanShape:
@@ -71,9 +71,9 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 		case bytesShape, decimalText, DecimalNumber:
 			// Kafka Connect reads a number with a point as bytes, but not a string. A string can only be bytes if no
 			// other member accepts it.
-			fits = isNumber(c) && !whole
-			if c == '"' && bytes < 0 {
-				bytes = m
+			fits = isNumber(c) && !isInteger
+			if c == '"' && bytesMember < 0 {
+				bytesMember = m
 			}
 		case arrayShape:
 			fits = c == '['
@@ -83,7 +83,7 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 			if c != '{' {
 				continue
 			}
-			known := member.countKnown(p)
+			names := member.countKnown(p)
 			if p.scanned += p.i - from; p.scanned > maxScanned {
 				p.fail(fault.DataException, "more than "+strconv.Itoa(maxScanned)+
 					" bytes to be looked through for the members of unions")
@@ -92,9 +92,9 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 				return 0
 			}
 			p.i = from
-			if known > maxBytes {
+			if names > maxNames {
 				best = m
-				maxBytes = known
+				maxNames = names
 			}
 		}
 		if fits {
@@ -102,7 +102,7 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 		}
 	}
 	if best < 0 {
-		best = bytes
+		best = bytesMember
 	}
 	if best < 0 {
 		p.fail(fault.DataException, "Did not find matching oneof field for data")
@@ -140,32 +140,32 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 		return p.reject(dst, "Found invalid map entry instead of object: "+p.kind()), 0
 	}
 	p.open('{')
-	key := false
-	late := -1
+	hasKey := false
+	valuePos := -1
 	for first := true; p.more(first, '}'); first = false {
 		name := p.name()
 		switch {
-		case p.Err != nil:
-		case string(name) == "key" && !key:
-			key = true
+		case p.Err != nil: // the loop ends
+		case string(name) == "key" && !hasKey:
+			hasKey = true
 			dst = r.key.Read(p, dst)
-			if late < 0 || p.Err != nil {
+			if valuePos < 0 || p.Err != nil {
 				break
 			}
 			// the value preceded its key
 			after := p.i
 			value = len(dst)
-			p.i = late
+			p.i = valuePos
 			dst = r.element.Read(p, dst)
 			p.i = after
-		case string(name) == "value" && key && value == 0:
+		case string(name) == "value" && hasKey && value == 0:
 			value = len(dst)
 			dst = r.element.Read(p, dst)
-		case string(name) == "value" && !key && late < 0:
+		case string(name) == "value" && !hasKey && valuePos < 0:
 			p.peek()
-			late = p.i
+			valuePos = p.i
 			p.skip()
-			if p.scanned += p.i - late; p.scanned > maxScanned {
+			if p.scanned += p.i - valuePos; p.scanned > maxScanned {
 				p.fail(fault.DataException, "values of maps stand in front of their keys, more than "+
 					strconv.Itoa(maxScanned)+" bytes of them")
 			}
@@ -173,7 +173,7 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 			p.fail(fault.DataException, "Found invalid map entry, expected key and value, found "+fault.Quoted(name))
 		}
 	}
-	if !key || value == 0 {
+	if !hasKey || value == 0 {
 		p.fail(fault.DataException, "Found invalid map entry, expected key and value")
 	}
 	return dst, value

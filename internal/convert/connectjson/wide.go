@@ -51,9 +51,9 @@ func fromWide(dst, data []byte) ([]byte, error) {
 	case 1:
 		return append(dst, data...), nil
 	case 2:
-		whole := len(data) &^ 1
-		dst = charset.AppendUTF16(dst, data[:whole], order)
-		data = data[whole:]
+		evenLen := len(data) &^ 1
+		dst = charset.AppendUTF16(dst, data[:evenLen], order)
+		data = data[evenLen:]
 	case 4:
 		for ; len(data) >= 4; data = data[4:] {
 			r := order.Uint32(data)

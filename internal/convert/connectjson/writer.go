@@ -21,16 +21,15 @@ import (
 type Writer struct {
 	Shape shape
 	// lead is the text before a member of a struct: comma, name and colon.
-	lead []byte
-	// optional values begin with a branch number; full is the branch of values that are not null.
-	optional bool
-	full     byte
+	lead     []byte
+	optional bool // values begin with a branch number
+	full     byte // the branch of values that are not null
 	// null is the JSON of a null: null, or the default that replaces it.
 	null    []byte
-	Members []Writer
-	Key     *Writer
-	Element *Writer
-	scale   int
+	Members []Writer // of a struct
+	Key     *Writer  // of a map
+	Element *Writer  // of an array or a map
+	scale   int      // of a decimal
 	// wrong is the error for every value but null of an invalidLogicalShape.
 	wrong *fault.Error
 }
@@ -106,22 +105,22 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	case wit.Struct:
 		w.Members = make([]Writer, len(n.Fields))
 		for i, m := range n.Fields {
-			one, err := NewWriter(k, nodes, m.Node, f)
+			member, err := NewWriter(k, nodes, m.Node, f)
 			if err != nil {
 				return nil, err
 			}
 			if i > 0 && w.Shape != UnionShape {
-				one.lead = append(one.lead, ',')
+				member.lead = append(member.lead, ',')
 			}
-			if w.Shape == UnionShape && !one.optional {
+			if w.Shape == UnionShape && !member.optional {
 				return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(m.Name))
 			}
 			var ok bool
-			if one.lead, ok = json.AppendText(one.lead, []byte(m.Name)); !ok {
+			if member.lead, ok = json.AppendText(member.lead, []byte(m.Name)); !ok {
 				return nil, fault.Data("field %s: the name is not UTF-8", fault.Quoted(m.Name))
 			}
-			one.lead = append(one.lead, ':')
-			w.Members[i] = *one
+			member.lead = append(member.lead, ':')
+			w.Members[i] = *member
 		}
 	}
 	if err != nil || n.DefaultValue == nil {
@@ -185,7 +184,7 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 
 // logicalTypeError returns JsonConverter's error for a value whose type does not match its logical type.
 func logicalTypeError(n *wit.SchemaNode) *fault.Error {
-	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
+	example := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
 		connectdata.List{},
 		connectdata.Map{}, nil}[n.Kind]
 	name := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data.")
@@ -194,7 +193,7 @@ func logicalTypeError(n *wit.SchemaNode) *fault.Error {
 		class = "BigDecimal"
 	}
 	return fault.New(fault.DataException, "Invalid type for "+name+", expected "+class+" but was class "+
-		conversion.JavaClass(of, nil))
+		conversion.JavaClass(example, nil))
 }
 
 // Write encodes the value at in[i:] and returns where it ends.
@@ -264,8 +263,8 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	return w.writeItems(k, dst, in, i)
 }
 
-// length reads the length prefix of a string or bytes; size is that of the prefix, 0 if it is malformed or bytes are
-// missing.
+// length reads the length prefix of a string or bytes; size is the length of the prefix, 0 if it is malformed or bytes
+// are missing.
 func length(in []byte, i int) (n, size int) {
 	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
 		if n = int(in[i] >> 1); n < len(in)-i {
@@ -365,24 +364,24 @@ func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]
 
 // writeUnion writes the first member of a union that has a value, like JsonSchemaData, and skips the others.
 func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
-	found := false
+	hasValue := false
 	for m := range w.Members {
 		member := &w.Members[m]
 		if i < len(in) && in[i] == 2-member.full {
 			i++
 			continue
 		}
-		before := len(dst)
+		start := len(dst)
 		var err *fault.Error
 		if dst, i, err = member.Write(k, dst, in, i); err != nil {
 			return dst, i, member.inField(err)
 		}
-		if found {
-			dst = dst[:before]
+		if hasValue {
+			dst = dst[:start]
 		}
-		found = true
+		hasValue = true
 	}
-	if !found {
+	if !hasValue {
 		return dst, i, fault.New(fault.DataException, fault.NoValue)
 	}
 	return dst, i, nil
@@ -475,7 +474,7 @@ func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte,
 	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.full && string(w.Key.null) == "null" {
 		// Jackson's asText of a null
 		dst = append(dst, `"null"`...)
-		i = i + 1
+		i++
 	} else if dst, i, err = w.Key.Write(k, dst, in, i); err != nil {
 		return dst, i, err
 	}

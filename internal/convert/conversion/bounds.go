@@ -23,12 +23,12 @@ type Budget struct {
 	MaxLen int // the maximum length of the output, including what preceded it
 	// allowed is the part of MaxLen for this value, for the error message.
 	allowed int
-	// Empty counts structs without bytes
+	// Empty counts structs without bytes. Package connectjson counts them.
 	Empty uint
-	items uint
+	items uint // counts items of arrays and maps, for checks of the context
 }
 
-// Start starts a value of at most most bytes, appended to dst.
+// Start resets the budget for a value of at most maxBytes, which is appended to dst.
 func (b *Budget) Start(ctx context.Context, dst []byte, maxBytes int) {
 	b.Ctx = ctx
 	b.MaxLen = len(dst) + maxBytes
@@ -45,12 +45,13 @@ func (b *Budget) CheckRoom(dst []byte, more int) *fault.Error {
 	return nil
 }
 
-// TooLarge returns the error of Room.
+// TooLarge returns the error of [Budget.CheckRoom].
 func (b *Budget) TooLarge() *fault.Error {
 	return fault.New(fault.TooLargeException, "more than "+strconv.Itoa(b.allowed)+" bytes when serialized")
 }
 
-// CountItem is called for each item of an array or map.
+// CountItem must be called before each item of an array or map. It returns an error if dst is too long or the context
+// has ended, which it checks every [ContextCheckItems].
 func (b *Budget) CountItem(dst []byte) *fault.Error {
 	b.items++
 	if b.items%ContextCheckItems == 0 || len(dst) > b.MaxLen {
@@ -59,7 +60,7 @@ func (b *Budget) CountItem(dst []byte) *fault.Error {
 	return nil
 }
 
-// CheckItem is Item and Room, for a [values.Writer].
+// CheckItem is [Budget.CountItem] and [Budget.CheckRoom] for a [values.Writer].
 func (b *Budget) CheckItem(dst []byte, more int) error {
 	err := b.CountItem(dst)
 	if err == nil {

@@ -6,8 +6,8 @@ import "github.com/culvert-project/culvert/internal/record"
 // converter that sees so many schemas rarely sees one again.
 type Cache[K comparable, V any] struct {
 	Entries map[K]V
-	max     int
-	Bytes   int
+	max     int // the largest number of entries
+	Bytes   int // Bytes is the sum of the sizes that Put received.
 }
 
 // NewCache returns a cache of at most max values.
@@ -18,7 +18,7 @@ func NewCache[K comparable, V any](max int) Cache[K, V] {
 // Get returns a cached value, or the zero value.
 func (c *Cache[K, V]) Get(key K) V { return c.Entries[key] }
 
-// Put adds a value of about size bytes.
+// Put adds a value of about size bytes. It first removes all others if the cache is full.
 func (c *Cache[K, V]) Put(key K, value V, size int) {
 	if len(c.Entries) >= c.max || c.Bytes+size > MaxCachedBytes {
 		clear(c.Entries)

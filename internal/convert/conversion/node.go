@@ -33,7 +33,7 @@ func Parameter(n *wit.SchemaNode, name string) (string, bool) {
 	return "", false
 }
 
-// LogicalKind returns the type that a logical type requires.
+// LogicalKind returns the type that the logical type of a node requires. logical is false if the node has none.
 func LogicalKind(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
 	if n.Name == nil {
 		return 0, false

@@ -87,11 +87,10 @@ func DisplayRules(group string, order int32, display string) []wit.Rule {
 
 // Converter converts keys, values or headers. It caches compiled schemas, so it belongs to one goroutine at a time.
 type Converter interface {
-	// Encode appends a value of b to dst, most bytes at the most; more is a [fault.TooLargeException]. null reports
-	// that the record has no key or value (a tombstone). After an error out is dst. It ends with ctx's error when ctx
-	// ends.
-	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, d wit.ValueSlice) (out []byte,
-		null bool, err error)
+	// Encode appends a value of b to dst, at most maxBytes; more is a [fault.TooLargeException]. isNull reports that
+	// the record has no key or value (a tombstone). After an error out is dst. It ends with ctx's error when ctx ends.
+	Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
+		d wit.ValueSlice) (out []byte, isNull bool, err error)
 	// Decode appends the decoded value to b.Data. data is nil for a missing key or value. After an error b is
 	// unchanged. It ends with ctx's error when ctx ends.
 	Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)

@@ -36,13 +36,13 @@ type Converter struct {
 	registered.DecoderCache[*decoder]
 }
 
-// options are those of JsonSchemaDataConfig, and `json.fail.invalid.schema`.
+// options are the settings that JsonSchemaDataConfig has in Confluent's converter, and `json.fail.invalid.schema`.
 type options struct {
 	// additionalProperties allows properties without a schema (`object.additional.properties`).
 	additionalProperties bool
 	// optionalProperties reads properties that are not required as optional (`use.optional.for.nonrequired`).
 	optionalProperties bool
-	flatten            bool
+	flatten            bool // `flatten.singleton.unions`
 	sumTypes           bool // Kafka's names for unions and enums (`generalized.sum.type.support`)
 	validate           bool // documents are validated
 	writeForm          connectjson.Form
@@ -57,11 +57,10 @@ func (o options) readForm() connectjson.Form {
 type encoder struct {
 	schema *record.Schema
 	writer *connectjson.Writer
-	// the JSON Schema, and its name for subjects
-	text  string
-	title string
-	ids   registered.TopicIDs
-	valid *jsonschema.Schema // validates documents; nil means none
+	text   string // the JSON Schema
+	title  string // its name for subjects
+	ids    registered.TopicIDs
+	valid  *jsonschema.Schema // validates documents; nil means none
 }
 
 // decoder decodes the values of one schema.
@@ -71,8 +70,10 @@ type decoder struct {
 	valid  *jsonschema.Schema
 }
 
+// From returns the schema of decoded values.
 func (d *decoder) From() *record.Schema { return d.schema }
 
+// Settings declares the converter's settings, those of [registered.Settings] included.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
@@ -85,7 +86,8 @@ func Settings() *setting.Table {
 			"Read properties that are not required as optional."),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
 			"Format of decimals: BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
-		conversion.BoolSetting("json.fail.invalid.schema", wit.Medium, "false", "Validate every document against its schema."),
+		conversion.BoolSetting("json.fail.invalid.schema", wit.Medium, "false",
+			"Validate every document against its schema."),
 		conversion.BoolSetting("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		conversion.BoolSetting("generalized.sum.type.support", wit.Low, "false",
 			"Name unions and enumerations as Kafka Connect does."),
@@ -126,7 +128,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	switch value.Encoding {
 	case wit.Absent:
 		return dst, true, nil
-	case wit.WithSchema:
+	case wit.WithSchema: // encoded below
 	default:
 		return dst, false, fault.Data("JsonSchemaConverter: expected a value with a schema, which the registry gets, " +
 			"found one without")
@@ -182,11 +184,11 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 			return nil, fault.SchemaError(err)
 		}
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		text, err := write(&k, schema.Nodes, enc.writer, c.options)
+		schemaText, err := write(&k, schema.Nodes, enc.writer, c.options)
 		if err != nil {
 			return nil, fault.SchemaError(err)
 		}
-		enc.text = string(text)
+		enc.text = string(schemaText)
 		if !schema.Root().Optional {
 			enc.title = conversion.NameOf(schema.Root())
 		}
@@ -195,7 +197,7 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 				return nil, err
 			}
 		}
-		size := conversion.CompiledBytes(schema) + len(text)
+		size := conversion.CompiledBytes(schema) + len(schemaText)
 		c.encoders.Put(id, enc, size)
 	}
 	c.lastEncoder = enc
@@ -205,16 +207,16 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 // checkSchema returns a check that rejects another schema than the record's, unless latest.compatibility.strict=false;
 // then documents are validated against the other one.
 func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchema, string) error {
-	return func(own string, texts []registry.NamedSchema, what string) error {
+	return func(recordSchema string, texts []registry.NamedSchema, what string) error {
 		theirs := texts[len(texts)-1].Text
 		var a, b any
-		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(own), &b) != nil {
+		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(recordSchema), &b) != nil {
 			return &fault.Fatal{Err: fmt.Errorf("%s is no JSON", what)}
 		}
 		if !reflect.DeepEqual(a, b) && c.strict {
 			return &fault.Fatal{Err: fmt.Errorf(
 				"%s differs from the record's schema, and latest.compatibility.strict=true: "+
-					"expected %s, found %s", what, fault.TruncateTo(own, fault.MaxErrorBytes),
+					"expected %s, found %s", what, fault.TruncateTo(recordSchema, fault.MaxErrorBytes),
 				fault.TruncateTo(theirs, fault.MaxErrorBytes))}
 		}
 		if c.options.validate {
@@ -284,10 +286,10 @@ func validator(texts []registry.NamedSchema) (*jsonschema.Schema, error) {
 	compiler.DefaultDraft(jsonschema.Draft7)
 	compiler.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is fetched
 	const base = "registry:///"
-	for _, one := range texts {
-		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(one.Text))
+	for _, schema := range texts {
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(schema.Text))
 		if err == nil {
-			err = compiler.AddResource(base+one.Name, doc)
+			err = compiler.AddResource(base+schema.Name, doc)
 		}
 		if err != nil {
 			return nil, fault.Data("the JSON Schema: %v", err)

@@ -29,12 +29,11 @@ type schemaSource struct {
 	root      *document
 	documents map[string]*document // by the name that references use
 	nodes     []wit.SchemaNode
-	// openReferences are the references around the present schema: one that leads back to itself is recursive.
+	// openReferences are the references around the current schema: a reference to one of them is recursive.
 	openReferences map[schemaLocation]bool
-	// steps counts visited schemas, unions those that became structs. defaultBytes is the remaining size of defaults.
-	steps        int
-	unions       int
-	defaultBytes int
+	steps          int // counts visited schemas
+	unions         int // counts unions that became structs
+	defaultBytes   int // the remaining size of defaults
 }
 
 type document struct {
@@ -74,12 +73,12 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 	s := &schemaSource{ctx: ctx, options: o, documents: map[string]*document{},
 		openReferences: map[schemaLocation]bool{},
 		defaultBytes:   connectdata.MaxSchemaBytes}
-	for _, one := range texts {
-		if len(one.Text) > 6*connectdata.MaxSchemaBytes {
+	for _, named := range texts {
+		if len(named.Text) > 6*connectdata.MaxSchemaBytes {
 			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
-				len(one.Text))
+				len(named.Text))
 		}
-		d := json.NewDecoder(strings.NewReader(one.Text))
+		d := json.NewDecoder(strings.NewReader(named.Text))
 		d.UseNumber()
 		doc := &document{anchors: map[string]any{}}
 		if err := d.Decode(&doc.root); err != nil {
@@ -87,7 +86,7 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 		}
 		doc.indexAnchors(doc.root)
 		s.root = doc
-		s.documents[one.Name] = doc
+		s.documents[named.Name] = doc
 	}
 	return s, nil
 }
@@ -158,15 +157,15 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 	}
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
 		if choices, ok := words[word].([]any); ok {
-			one := typedSchema{subschema: schema, kind: word}
+			combination := typedSchema{subschema: schema, kind: word}
 			for _, c := range choices {
-				one.choices = append(one.choices, typedSchema{subschema: subschema{schema.document, c}})
+				combination.choices = append(combination.choices, typedSchema{subschema: subschema{schema.document, c}})
 			}
 			// everit puts nested choices first
-			slices.SortStableFunc(one.choices, func(a, b typedSchema) int {
+			slices.SortStableFunc(combination.choices, func(a, b typedSchema) int {
 				return cmp.Compare(choiceRank(a.subschema), choiceRank(b.subschema))
 			})
-			list = append(list, one)
+			list = append(list, combination)
 		}
 	}
 	var types []string
@@ -175,13 +174,13 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 		types = []string{typ}
 		list = append(list, typedSchema{subschema: schema, kind: typ})
 	case []any:
-		one := typedSchema{subschema: schema, kind: "anyOf"}
+		union := typedSchema{subschema: schema, kind: "anyOf"}
 		for _, v := range typ {
 			name, _ := v.(string)
 			types = append(types, name)
-			one.choices = append(one.choices, typedSchema{subschema: schema.withoutAnnotations(), kind: name})
+			union.choices = append(union.choices, typedSchema{subschema: schema.withoutAnnotations(), kind: name})
 		}
-		list = append(list, one)
+		list = append(list, union)
 	}
 	for _, word := range []string{"enum", "const", "not", "if"} {
 		if _, ok := words[word]; ok {
@@ -202,7 +201,7 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 	return list, nil
 }
 
-// choiceRank is 0 for a choice, else 1.
+// choiceRank orders choices before other schemas: it is 0 for allOf, anyOf, oneOf and a list of types, else 1.
 func choiceRank(p subschema) int {
 	words := p.keywords()
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
@@ -216,7 +215,7 @@ func choiceRank(p subschema) int {
 	return 1
 }
 
-// single is the one facet of a schema; several are all of them at once.
+// single returns the only type of a schema, or an allOf of all of its types.
 func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) {
 	list, err := s.typedSchemas(schema, depth)
 	switch {
@@ -236,8 +235,8 @@ func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) 
 }
 
 func quotedJSON(v any) string {
-	text, _ := json.Marshal(v)
-	return fault.Truncate(text)
+	encoded, _ := json.Marshal(v)
+	return fault.Truncate(encoded)
 }
 
 // resolve determines the type of a choice.
@@ -283,11 +282,11 @@ func (s *schemaSource) typedNode(typed typedSchema, version *int32, optional boo
 
 // singleton reads a choice with one member as that member, ignoring other keywords, as Kafka Connect does.
 func (s *schemaSource) singleton(f typedSchema, depth int) (uint32, error) {
-	one, err := s.resolve(f.choices[0], depth+1)
+	member, err := s.resolve(f.choices[0], depth+1)
 	if err != nil {
 		return 0, err
 	}
-	return s.typedNode(one, nil, false, depth+1)
+	return s.typedNode(member, nil, false, depth+1)
 }
 
 // choice reads anyOf and oneOf: null and one type as optional, others as a struct that stands for a union.
@@ -297,16 +296,16 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 	}
 	null := false
 	var others []typedSchema
-	for _, one := range composed.choices {
-		one, err := s.resolve(one, depth+1)
+	for _, choice := range composed.choices {
+		resolved, err := s.resolve(choice, depth+1)
 		if err != nil {
 			return 0, err
 		}
-		if one.kind == "null" {
+		if resolved.kind == "null" {
 			null = true
 			continue
 		}
-		others = append(others, one)
+		others = append(others, resolved)
 	}
 	if null && len(composed.choices) == 2 && len(others) == 1 {
 		return s.typedNode(others[0], version, true, depth+1)
@@ -325,8 +324,8 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 	}
 	s.unions++
 	n.Name = &name
-	for i, one := range others {
-		node, err := s.typedNode(one, nil, true, depth+1)
+	for i, choice := range others {
+		node, err := s.typedNode(choice, nil, true, depth+1)
 		if err != nil {
 			return 0, err
 		}
@@ -343,20 +342,20 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
 	properties := properties{index: map[string]int{}}
 	last := map[string]typedSchema{}
-	for _, one := range composed.choices {
-		one, err := s.resolve(one, depth+1)
+	for _, choice := range composed.choices {
+		resolved, err := s.resolve(choice, depth+1)
 		if err != nil {
 			return 0, err
 		}
-		kind := one.kind
+		kind := resolved.kind
 		switch kind {
 		case "anyOf", "oneOf", "allOf":
 			kind = "choice"
 		case "integer":
 			kind = "number"
 		}
-		last[kind] = one
-		if err := s.collect(one, &properties, depth+1); err != nil {
+		last[kind] = resolved
+		if err := s.collect(resolved, &properties, depth+1); err != nil {
 			return 0, err
 		}
 	}
@@ -410,7 +409,7 @@ func decisiveKind(byKind map[string]typedSchema) string {
 	return ""
 }
 
-// properties are those of combined schemas: of one name the last counts, at the place of the first.
+// properties are the properties of combined schemas: of one name the last counts, at the place of the first.
 type properties struct {
 	list  []property
 	index map[string]int
@@ -422,22 +421,23 @@ type property struct {
 	required bool
 }
 
-func (p *properties) add(one property) {
-	if at, ok := p.index[one.name]; ok {
-		p.list[at] = one
+func (p *properties) add(added property) {
+	if i, ok := p.index[added.name]; ok {
+		p.list[i] = added
 		return
 	}
-	p.index[one.name] = len(p.list)
-	p.list = append(p.list, one)
+	p.index[added.name] = len(p.list)
+	p.list = append(p.list, added)
 }
 
-func (s *schemaSource) collect(typed typedSchema, all *properties, depth int) error {
+// collect adds the properties of a schema, of the schemas that it combines, and of those that it refers to.
+func (s *schemaSource) collect(typed typedSchema, collected *properties, depth int) error {
 	switch typed.kind {
 	case "allOf":
-		for _, one := range typed.choices {
-			one, err := s.resolve(one, depth+1)
+		for _, choice := range typed.choices {
+			resolved, err := s.resolve(choice, depth+1)
 			if err == nil {
-				err = s.collect(one, all, depth+1)
+				err = s.collect(resolved, collected, depth+1)
 			}
 			if err != nil {
 				return err
@@ -445,30 +445,31 @@ func (s *schemaSource) collect(typed typedSchema, all *properties, depth int) er
 		}
 	case "object":
 		for _, p := range propertiesOf(typed.subschema) {
-			all.add(p)
+			collected.add(p)
 		}
 	case "$ref":
-		at, to, err := s.follow(typed.subschema)
-		if err != nil || s.openReferences[at] {
+		location, target, err := s.follow(typed.subschema)
+		if err != nil || s.openReferences[location] {
 			return err
 		}
-		s.openReferences[at] = true
-		defer delete(s.openReferences, at)
-		one, err := s.single(to, depth+1)
+		s.openReferences[location] = true
+		defer delete(s.openReferences, location)
+		resolved, err := s.single(target, depth+1)
 		if err != nil {
 			return err
 		}
-		return s.collect(one, all, depth+1)
+		return s.collect(resolved, collected, depth+1)
 	}
 	return nil
 }
 
 // propertiesOf returns properties in the order of a Java hash table.
 func propertiesOf(p subschema) (list []property) {
-	given, _ := p.keywords()["properties"].(map[string]any)
+	definitions, _ := p.keywords()["properties"].(map[string]any)
 	required, _ := p.keywords()["required"].([]any)
-	for _, name := range java.HashMapOrder(slices.Sorted(maps.Keys(given)), java.Identity) {
-		list = append(list, property{name, subschema{p.document, given[name]}, slices.Contains(required, any(name))})
+	for _, name := range java.HashMapOrder(slices.Sorted(maps.Keys(definitions)), java.Identity) {
+		schema := subschema{p.document, definitions[name]}
+		list = append(list, property{name, schema, slices.Contains(required, any(name))})
 	}
 	return list
 }
@@ -489,30 +490,30 @@ func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, d
 
 // follow finds the target of a reference.
 func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, error) {
-	text, _ := schema.keywords()["$ref"].(string)
-	name, fragment, _ := strings.Cut(text, "#")
+	ref, _ := schema.keywords()["$ref"].(string)
+	name, fragment, _ := strings.Cut(ref, "#")
 	doc := schema.document
 	if name != "" {
 		if doc = s.documents[name]; doc == nil {
 			if v := schema.document.anchors[name]; v != nil && fragment == "" {
-				return schemaLocation{schema.document, text}, subschema{schema.document, v}, nil
+				return schemaLocation{schema.document, ref}, subschema{schema.document, v}, nil
 			}
 			return schemaLocation{}, subschema{},
 				fault.Data("the JSON Schema refers to %s, which is not among its references in the registry",
-					fault.Quoted(text))
+					fault.Quoted(ref))
 		}
 	}
 	value := doc.root
-	found := true
+	exists := true
 	switch {
 	case strings.HasPrefix(fragment, "/"):
-		value, found = atPointer(doc.root, fragment[1:])
+		value, exists = atPointer(doc.root, fragment[1:])
 	case fragment != "":
-		value, found = doc.anchors["#"+fragment]
+		value, exists = doc.anchors["#"+fragment]
 	}
-	if !found {
+	if !exists {
 		return schemaLocation{}, subschema{}, fault.Data("the JSON Schema refers to %s, which does not exist",
-			fault.Quoted(text))
+			fault.Quoted(ref))
 	}
 	return schemaLocation{doc, fragment}, subschema{doc, value}, nil
 }
@@ -524,17 +525,17 @@ func atPointer(value any, pointer string) (any, bool) {
 			token = plain
 		}
 		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
-		found := false
+		exists := false
 		switch container := value.(type) {
 		case map[string]any:
-			value, found = container[token]
+			value, exists = container[token]
 		case []any:
 			i, err := strconv.Atoi(token)
-			if found = err == nil && i >= 0 && i < len(container); found {
+			if exists = err == nil && i >= 0 && i < len(container); exists {
 				value = container[i]
 			}
 		}
-		if !found {
+		if !exists {
 			return nil, false
 		}
 	}
@@ -552,7 +553,7 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 			n.Kind = wit.Float64
 		}
 		switch connect {
-		case "":
+		case "": // the type of the JSON Schema
 		case "float32":
 			n.Kind = wit.Float32
 		case "float64":
@@ -560,11 +561,11 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 		case "bytes": // a decimal
 			n.Kind = wit.Bytes
 		default:
-			at := slices.Index(connectjson.TypeNames[:wit.Float32], connect)
-			if at < 0 {
+			index := slices.Index(connectjson.TypeNames[:wit.Float32], connect)
+			if index < 0 {
 				return fault.Data("Unsupported type %s", fault.Quoted(connect))
 			}
-			n.Kind = wit.Kind(at)
+			n.Kind = wit.Kind(index)
 		}
 	case "string":
 		n.Kind = wit.String
@@ -601,8 +602,8 @@ func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 		case v == nil:
 			symbol = nullSymbol
 		case !ok:
-			text, _ := json.Marshal(v)
-			symbol = string(text)
+			encoded, _ := json.Marshal(v)
+			symbol = string(encoded)
 		}
 		if seen[symbol] {
 			continue
@@ -624,7 +625,9 @@ func (s *schemaSource) array(n *wit.SchemaNode, typed typedSchema, entries bool,
 	key := items.child("properties")
 	value := subschema{}
 	if entries && key.keywords() != nil {
-		if key, value = key.child("key"), key.child("value"); key.value == nil || value.value == nil {
+		value = key.child("value")
+		key = key.child("key")
+		if key.value == nil || value.value == nil {
 			return fault.Data("expected the properties key and value of the entries of a map")
 		}
 		n.Kind = wit.Map
@@ -653,11 +656,11 @@ func (s *schemaSource) object(n *wit.SchemaNode, typed typedSchema, mapping bool
 	}
 	var list []placed
 	for i, p := range propertiesOf(typed.subschema) {
-		at := int64(i)
+		index := int64(i)
 		if number, ok := p.keywords()[connectIndex].(json.Number); ok {
-			at, _ = number.Int64()
+			index, _ = number.Int64()
 		}
-		list = append(list, placed{p, at})
+		list = append(list, placed{p, index})
 	}
 	slices.SortStableFunc(list, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
 	for _, p := range list {

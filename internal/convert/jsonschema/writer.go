@@ -46,7 +46,7 @@ const (
 func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bool) {
 	n := &s.nodes[id]
 	switch {
-	case s.Done():
+	case s.Done(): // nothing to do: after an error, or the text is too long
 	case w.Shape == connectjson.UnionShape:
 		s.union(n, w, index)
 	case !n.Optional || bare:
@@ -72,13 +72,13 @@ func (s *schemaWriter) choice(index int) {
 // union writes a struct that stands for a union.
 func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int) {
 	s.choice(index)
-	before := 0
+	preceding := 0
 	if n.Optional {
 		s.Raw(`{"type":"null"}`)
-		before = 1
+		preceding = 1
 	}
 	for i, m := range n.Fields {
-		s.Comma(before + i)
+		s.Comma(preceding + i)
 		s.node(m.Node, &w.Members[i], i, true)
 	}
 	s.Raw("]}")
@@ -171,17 +171,17 @@ func (s *schemaWriter) content(n *wit.SchemaNode, w *connectjson.Writer) {
 
 func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 	names := make([]string, len(n.Fields))
-	at := make(map[string]int, len(n.Fields))
+	indexes := make(map[string]int, len(n.Fields))
 	for i, m := range n.Fields {
 		names[i] = m.Name
-		at[m.Name] = i
+		indexes[m.Name] = i
 	}
 	if len(names) == 0 {
 		return
 	}
 	lead := `"properties":{`
 	for _, name := range java.HashMapOrder(names, java.Identity) {
-		i := at[name]
+		i := indexes[name]
 		s.Text(lead, name)
 		s.Raw(":")
 		s.node(n.Fields[i].Node, &w.Members[i], i, false)
@@ -190,8 +190,9 @@ func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 	s.Raw("}")
 }
 
-// attributes writes what all schemas may have, with a comma after each; own are Kafka Connect's.
-func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own map[string]string) {
+// attributes writes what all schemas may have, with a comma after each. connect has the values of Kafka Connect's
+// attributes by name.
+func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, connect map[string]string) {
 	if n.Name != nil {
 		s.Text(`"title":`, *n.Name)
 		s.Raw(",")
@@ -202,19 +203,19 @@ func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own 
 	}
 	if n.DefaultValue != nil {
 		s.Raw(`"default":`)
-		text, err := w.DefaultText(s.Budget, *n.DefaultValue)
+		defaultJSON, err := w.DefaultText(s.Budget, *n.DefaultValue)
 		s.Fail(err)
-		s.orgJSON(text)
+		s.orgJSON(defaultJSON)
 		s.Raw(",")
 	}
 	var names []string
 	for _, name := range []string{connectVersion, connectIndex, connectType, connectParameters} {
-		if _, ok := own[name]; ok {
+		if _, ok := connect[name]; ok {
 			names = append(names, name)
 		}
 	}
 	for _, name := range inCopy(names) {
-		s.Raw(`"`, name, `":`, own[name], ",")
+		s.Raw(`"`, name, `":`, connect[name], ",")
 	}
 }
 
@@ -234,8 +235,8 @@ func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 
 func isEnum(n *wit.SchemaNode) bool {
 	_, sum := conversion.Parameter(n, sumEnumName)
-	_, own := conversion.Parameter(n, enumName)
-	return sum || own
+	_, confluent := conversion.Parameter(n, enumName)
+	return sum || confluent
 }
 
 // nullSymbol stands for null among the symbols of an enumeration; noSymbol stands for it in a hash table, where both
@@ -316,9 +317,9 @@ func appendOrgNumber(dst []byte, text string) []byte {
 		text = strings.TrimSuffix(strings.TrimRight(mantissa, "0"), ".")
 		mantissa = text
 	}
-	whole, fraction, _ := strings.Cut(mantissa, ".")
+	integer, fraction, _ := strings.Cut(mantissa, ".")
 	power, err := strconv.Atoi(exponent)
-	unscaled, ok := new(big.Int).SetString(whole+fraction, 10)
+	unscaled, ok := new(big.Int).SetString(integer+fraction, 10)
 	if (scientific && err != nil) || !ok || (!scientific && fraction == "") {
 		return append(dst, text...)
 	}

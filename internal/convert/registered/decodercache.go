@@ -15,10 +15,11 @@ import (
 type DecoderCache[R decoder] struct {
 	Cache   conversion.Cache[cacheKey, cachedDecoder[R]]
 	schemas *Schemas
-	// compile makes what reads the values of a schema, the last of several; read reads one.
+	// compile creates the decoder of a schema, the last of texts, which may refer to those before it.
 	compile func(ctx context.Context, topic string, texts []registry.NamedSchema) (R, error)
-	read    func(decoder R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
-	last    lastUsed[R]
+	// read decodes one value and appends it to b.Data. After an error b.Data may have any additional bytes.
+	read func(decoder R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
+	last lastUsed[R]
 }
 
 // lastUsed speeds up lookups: values of a topic mostly have one schema.
@@ -45,14 +46,15 @@ type cacheKey struct {
 	id    schemaID
 }
 
+// NewDecoderCache returns a cache of size decoders. compile creates the decoder of a schema, read decodes one value.
 func NewDecoderCache[R decoder](size int, schemas *Schemas,
 	compile func(context.Context, string, []registry.NamedSchema) (R, error),
 	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) DecoderCache[R] {
 	return DecoderCache[R]{Cache: conversion.NewCache[cacheKey, cachedDecoder[R]](size), schemas: schemas,
-		compile: compile,
-		read:    read}
+		compile: compile, read: read}
 }
 
+// Decode implements [conversion.Converter] for values that begin with a zero byte and the ID of their schema.
 func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
@@ -77,8 +79,8 @@ func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, da
 
 func (c *DecoderCache[R]) decode(ctx context.Context, topic string, id schemaID, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
-	r, known := c.find(topic, id)
-	if !known {
+	r, ok := c.find(topic, id)
+	if !ok {
 		var err error
 		if r, err = c.add(ctx, topic, id); err != nil {
 			return wit.ValueSlice{}, err
@@ -96,15 +98,15 @@ func (c *DecoderCache[R]) decode(ctx context.Context, topic string, id schemaID,
 	return d, nil
 }
 
-func (c *DecoderCache[R]) find(topic string, id schemaID) (r cachedDecoder[R], known bool) {
+func (c *DecoderCache[R]) find(topic string, id schemaID) (r cachedDecoder[R], ok bool) {
 	key := cacheKey{topic, id}
 	if c.last.isSet && key == c.last.key {
 		return c.last.cachedDecoder, true
 	}
-	if r, known = c.Cache.Entries[key]; known {
+	if r, ok = c.Cache.Entries[key]; ok {
 		c.last = lastUsed[R]{r, key, true}
 	}
-	return r, known
+	return r, ok
 }
 
 // add requests and compiles a schema. Unreadable schemas are cached, too; fatal and transient errors are not.

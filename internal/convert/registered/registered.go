@@ -27,12 +27,14 @@ type Schemas struct {
 
 type registrySettings struct {
 	registry  registry.Settings
-	register  bool
-	useLatest bool
-	normalize bool
-	schemaID  int
+	register  bool // `auto.register.schemas`
+	useLatest bool // `use.latest.version`, if schemas are not registered
+	normalize bool // the registry normalizes schemas before it compares them
+	schemaID  int  // `use.schema.id`, if schemas are not registered. A negative ID means none.
 }
 
+// New returns the schemas of a converter with the values of [Settings]. Without OpenRegistry in use it only validates
+// the settings.
 func New(values setting.Values, use conversion.Options, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
 		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
@@ -77,10 +79,13 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		"TopicRecordNameStrategy of "+subjectPackage[:len(subjectPackage)-1]+", others are not built"))
 }
 
+// TopicIDs has the registry's IDs of one schema by topic.
 type TopicIDs map[string]uint32
 
+// maxTopicIDs bounds [TopicIDs], because a source may write to a topic per record.
 const maxTopicIDs = 10_000
 
+// Keep stores the ID for a topic. If there are too many topics, it first forgets all others.
 func (ids TopicIDs) Keep(topic string, id uint32) {
 	if len(ids) >= maxTopicIDs {
 		clear(ids)
@@ -121,7 +126,7 @@ func (s *Schemas) ID(ctx context.Context, topic, name, text string,
 		id, err = s.client.Lookup(ctx, subject, s.kind, text, settings.normalize)
 	}
 	if err != nil {
-		if _, refused := errors.AsType[*registry.RejectedError](err); refused {
+		if _, isRejected := errors.AsType[*registry.RejectedError](err); isRejected {
 			err = &fault.Fatal{Err: fmt.Errorf("%w; the schema is %s", err,
 				fault.TruncateTo(text, fault.MaxErrorBytes))}
 		}
@@ -161,13 +166,13 @@ func idIn(header []byte) (schemaID, error) {
 
 func idOf(data []byte) (schemaID, error) {
 	if len(data) < IDBytes || data[0] != 0 {
-		found := "nothing"
+		prefix := "nothing"
 		if len(data) > 0 {
-			found = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
+			prefix = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
 		}
 		return schemaID{},
 			fault.Data("expected a zero byte and the four bytes of a schema's id in front of the value, "+
-				"found %s", found)
+				"found %s", prefix)
 	}
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
@@ -185,11 +190,11 @@ func (s *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 		texts, kind, err = s.client.Schema(ctx, id.id, registry.Read)
 	}
 	if err != nil {
-		var refused *registry.RejectedError
+		var rejected *registry.RejectedError
 		switch {
-		case errors.As(err, &refused) && refused.IsNotFound():
+		case errors.As(err, &rejected) && rejected.IsNotFound():
 			return nil, nil, fault.Data("%v", err)
-		case errors.As(err, &refused):
+		case errors.As(err, &rejected):
 			return nil, nil, &fault.Fatal{Err: err}
 		}
 		return nil, nil, err
@@ -197,9 +202,9 @@ func (s *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 	if kind != s.kind {
 		return nil, fault.Data("schema %s is of type %s, expected %s", id, kind, s.kind), nil
 	}
-	for _, one := range texts {
-		if len(one.Text) > conversion.MaxEnvelopeBytes {
-			return nil, fault.Data("a schema of %d bytes, expected at most %d", len(one.Text),
+	for _, schema := range texts {
+		if len(schema.Text) > conversion.MaxEnvelopeBytes {
+			return nil, fault.Data("a schema of %d bytes, expected at most %d", len(schema.Text),
 				conversion.MaxEnvelopeBytes), nil
 		}
 	}
@@ -213,11 +218,11 @@ func (s *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 		return nil, nil // the strategy needs a record name
 	}
 	version, err := s.client.Version(ctx, subject, s.kind, text)
-	var refused *registry.RejectedError
+	var rejected *registry.RejectedError
 	switch {
-	case errors.As(err, &refused) && refused.IsNotFound():
+	case errors.As(err, &rejected) && rejected.IsNotFound():
 		return nil, nil // a copied topic, for example
-	case errors.As(err, &refused):
+	case errors.As(err, &rejected):
 		return nil, &fault.Fatal{Err: err}
 	case err != nil:
 		return nil, err
@@ -228,6 +233,7 @@ func (s *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 // IDSerializers are the settings for the place of schema IDs.
 var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serializer"}
 
+// Settings declares the settings of all converters with a schema registry.
 func Settings() *setting.Table {
 	t := setting.NewTable(registry.SettingKeys()...)
 	strategy := func(what string) wit.ConfigKey {

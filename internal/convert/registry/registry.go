@@ -39,34 +39,35 @@ const (
 
 // Settings are a converter's settings for the registry.
 type Settings struct {
-	URLs []string // of `schema.registry.url`; the first one that responds is used
-	// User and Password are from `basic.auth.user.info` or the URL, Token from `bearer.auth.token`.
-	User     string
-	Password string
-	Token    string
+	URLs     []string // of `schema.registry.url`; the first one that responds is used
+	User     string   // from `basic.auth.user.info` or the URL
+	Password string   // from the same source as User
+	Token    string   // from `bearer.auth.token`. It takes precedence over user and password.
 	// Security has the settings below `schema.registry.ssl.`, named without `schema.registry.`.
 	Security map[string]string
 }
 
+// SettingKeys declares the settings that [Parse] reads.
 func SettingKeys() []wit.ConfigKey {
-	text := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
+	stringKey := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Medium, &value, documentation, rules...)
 	}
-	secret := func(name, documentation string, rules ...wit.Rule) wit.ConfigKey {
+	passwordKey := func(name, documentation string, rules ...wit.Rule) wit.ConfigKey {
 		return setting.Define(name, wit.KindPassword, wit.Medium, nil, documentation, rules...)
 	}
 	return []wit.ConfigKey{
 		setting.Define("schema.registry.url", wit.KindList, wit.High, nil,
 			"URLs of the schema registry, http:// or https://; the first one that responds is used.",
 			setting.Required()),
-		text("basic.auth.credentials.source", "URL", "Source of user and password: the URL, or basic.auth.user.info.",
+		stringKey("basic.auth.credentials.source", "URL",
+			"Source of user and password: the URL, or basic.auth.user.info.",
 			setting.Allowed("URL", "USER_INFO"),
 			setting.Alias("schema.registry.basic.auth.credentials.source")),
-		secret("basic.auth.user.info", "User and password, separated by a colon.",
+		passwordKey("basic.auth.user.info", "User and password, separated by a colon.",
 			setting.Alias("schema.registry.basic.auth.user.info")),
-		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Source of the token: bearer.auth.token.",
+		stringKey("bearer.auth.credentials.source", "STATIC_TOKEN", "Source of the token: bearer.auth.token.",
 			setting.Allowed("STATIC_TOKEN"), setting.Alias("schema.registry.bearer.auth.credentials.source")),
-		secret("bearer.auth.token", "Token that is sent with each request.",
+		passwordKey("bearer.auth.token", "Token that is sent with each request.",
 			setting.Alias("schema.registry.bearer.auth.token")),
 		setting.Define(security+"{name}", wit.KindString, wit.Low, nil,
 			"Kafka's TLS settings for the registry, such as ssl.truststore.location."),
@@ -76,13 +77,13 @@ func SettingKeys() []wit.ConfigKey {
 // security begins the TLS settings, which continue with the names of Kafka's clients.
 const security = "schema.registry.ssl."
 
+// Parse reads the values of [SettingKeys]. Its errors begin like Kafka's for an invalid setting.
 func Parse(values setting.Values) (settings Settings, err error) {
 	for _, item := range values.List("schema.registry.url") {
 		address, err := url.Parse(item)
 		if err != nil || (address.Scheme != "http" && address.Scheme != "https") || address.Host == "" {
 			return settings, errors.New("Invalid value for configuration schema.registry.url: expected http:// or " +
-				"https:// " +
-				"and a host, and commas between several")
+				"https:// and a host, and commas between several")
 		}
 		if address.User != nil {
 			settings.User = address.User.Username()
@@ -110,18 +111,17 @@ func Parse(values setting.Values) (settings Settings, err error) {
 
 // RejectedError is a request that the registry rejects, or a schema that is not supported.
 type RejectedError struct {
-	// Status is the HTTP status, Code Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409
-	// (incompatible).
-	Status int
-	Code   int
+	Status int // Status is the HTTP status. Zero means that the registry did not reject the request itself.
+	Code   int // Code is Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409 (incompatible).
 	Text   string
 }
 
 func (e *RejectedError) Error() string { return e.Text }
 
+// IsNotFound reports whether the registry has no such subject, version or schema.
 func (e *RejectedError) IsNotFound() bool { return e.Status == http.StatusNotFound }
 
-// Client is safe for concurrent use.
+// Client sends requests to one registry. It is safe for concurrent use.
 type Client struct {
 	api     *sr.Client
 	log     *slog.Logger
@@ -130,15 +130,16 @@ type Client struct {
 
 	partner   away.Partner
 	mu        sync.Mutex
-	lastError string // of the present outage
+	lastError string // of the current outage
 }
 
-// Open sends nothing. secure returns the TLS configuration for a host of the settings; nil means the system's roots.
+// Open creates a client. It sends nothing. secure returns the TLS configuration for a host of the settings; nil means
+// the system's roots.
 func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
 	if secure != nil {
-		for _, at := range settings.URLs {
-			if u, err := url.Parse(at); err == nil {
+		for _, address := range settings.URLs {
+			if u, err := url.Parse(address); err == nil {
 				t.hosts[u.Host] = newTransport(secure(u.Hostname()))
 			}
 		}
@@ -176,23 +177,26 @@ func newTransport(secure *tls.Config) *http.Transport {
 	return t
 }
 
+// RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	to := t.hosts[r.URL.Host]
-	if to == nil {
-		to = t.plain
+	hostTransport := t.hosts[r.URL.Host]
+	if hostTransport == nil {
+		hostTransport = t.plain
 	}
-	answer, err := to.RoundTrip(r)
+	answer, err := hostTransport.RoundTrip(r)
 	if err == nil {
 		answer.Body = &limitedBody{answer.Body, maxResponseBytes}
 	}
 	return answer, err
 }
 
+// limitedBody is a body whose reader fails after remaining bytes.
 type limitedBody struct {
 	io.ReadCloser
 	remaining int
 }
 
+// Read fails at the limit even if the body ends there.
 func (l *limitedBody) Read(p []byte) (int, error) {
 	if l.remaining <= 0 {
 		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxResponseBytes)
@@ -202,7 +206,7 @@ func (l *limitedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Outage describes the present outage for the connector's status, "" for none.
+// Outage describes the current outage for the connector's status, "" for none.
 func (c *Client) Outage() string {
 	since := c.partner.Since()
 	if since.IsZero() {
@@ -211,10 +215,10 @@ func (c *Client) Outage() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return fmt.Sprintf("the schema registry %s has not responded since %s: %s", c.address,
-		since.UTC().Format(time.RFC3339),
-		c.lastError)
+		since.UTC().Format(time.RFC3339), c.lastError)
 }
 
+// Kind is the type of a schema by the registry's name.
 type Kind = sr.SchemaType
 
 const (
@@ -255,21 +259,19 @@ type rule struct {
 }
 
 // checkRules returns a [RejectedError] if a rule applies to values of this direction: rules are not supported.
-func (s *schemaResponse) checkRules(what string, way Direction) error {
+func (s *schemaResponse) checkRules(what string, direction Direction) error {
 	if s.Rules == nil {
 		return nil
 	}
 	for _, r := range slices.Concat(s.Rules.DomainRules, s.Rules.EncodingRules) {
-		if !r.Disabled && r.Mode != string(way) {
+		if !r.Disabled && r.Mode != string(direction) {
 			action := "be written"
-			if way == Read {
+			if direction == Read {
 				action = "be read"
 			}
 			return &RejectedError{Text: fmt.Sprintf(
-				"%s has the rule %q of type %q, which is not built: values would %s "+
-					"without it", what, shown.LineUpTo(r.Name, maxMessageBytes),
-				shown.LineUpTo(r.Type, maxMessageBytes),
-				action)}
+				"%s has the rule %q of type %q, which is not built: values would %s without it", what,
+				shown.LineUpTo(r.Name, maxMessageBytes), shown.LineUpTo(r.Type, maxMessageBytes), action)}
 		}
 	}
 	return nil
@@ -298,6 +300,7 @@ func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text str
 	return f.ID, err
 }
 
+// Version returns the version that a registered schema has under a subject.
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
 	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
 		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}})
@@ -317,6 +320,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return fmt.Errorf("schema registry %s: %s", c.address, c.printable(err.Error()))
 }
 
+// Latest returns the ID and the text of a subject's newest schema.
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
 	f, err := c.find(ctx, schemaRequest{what: "get the newest schema of " + subject, method: http.MethodGet,
 		path: subjectPath(subject) + "/versions/latest"})
@@ -327,20 +331,21 @@ func (c *Client) Latest(ctx context.Context, subject string) (id int, text strin
 }
 
 // Schema returns the schema of an ID, after those that it refers to.
-func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []NamedSchema, kind Kind, err error) {
-	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
+func (c *Client) Schema(ctx context.Context, id int, direction Direction) (texts []NamedSchema, kind Kind, err error) {
+	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), direction)
 }
 
+// SchemaByGUID is [Client.Schema] for a GUID in place of an ID.
 func (c *Client) SchemaByGUID(ctx context.Context, guid string,
-	way Direction) (texts []NamedSchema, kind Kind, err error) {
-	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
+	direction Direction) (texts []NamedSchema, kind Kind, err error) {
+	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), direction)
 }
 
 func (c *Client) schema(ctx context.Context, what, path string,
-	way Direction) (texts []NamedSchema, kind Kind, err error) {
+	direction Direction) (texts []NamedSchema, kind Kind, err error) {
 	f, err := c.find(ctx, schemaRequest{what: "get " + what, method: http.MethodGet, path: path, withoutID: true})
 	if err == nil {
-		err = f.checkRules(what, way)
+		err = f.checkRules(what, direction)
 	}
 	if err != nil {
 		return nil, kind, err
@@ -353,8 +358,7 @@ func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(s
 
 // schemaRequest is a request for one schema, which is sent as the body if it is set.
 type schemaRequest struct {
-	// what names the request in errors
-	what      string
+	what      string // names the request in errors
 	method    string
 	path      string
 	schema    *sr.Schema
@@ -427,6 +431,7 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 	return nil
 }
 
+// retry sends a request until the registry accepts or rejects it, or ctx ends. It waits longer after each try.
 func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began := time.Now()

@@ -115,7 +115,7 @@ func Truncate[T string | []byte](s T) string {
 	return string(s)
 }
 
-// TruncateTo is Cut with another length.
+// TruncateTo is [Truncate] with another length.
 func TruncateTo(text string, maxBytes int) string {
 	if len(text) > maxBytes {
 		return text[:maxBytes] + "..."
