@@ -30,20 +30,20 @@ func AppendFloat(dst []byte, v float64, bits int) []byte {
 		return append(strconv.AppendInt(dst, n, 10), ".0"...)
 	}
 	var room [32]byte
-	text := strconv.AppendFloat(room[:0], v, 'e', -1, bits)
-	if text[0] == '-' {
+	scientific := strconv.AppendFloat(room[:0], v, 'e', -1, bits)
+	if scientific[0] == '-' {
 		dst = append(dst, '-')
-		text = text[1:]
+		scientific = scientific[1:]
 	}
-	if text[1] == 'e' {
+	if scientific[1] == 'e' {
 		// One digit suffices: Java takes the closest of two digits (4.9E-324, not 5.0E-324).
 		var second [32]byte
-		two := strconv.AppendFloat(second[:0], math.Abs(v), 'e', 1, bits)
-		if back, err := strconv.ParseFloat(string(two), bits); err == nil && back == math.Abs(v) {
-			text = append(room[:0], two...)
+		twoDigits := strconv.AppendFloat(second[:0], math.Abs(v), 'e', 1, bits)
+		if parsed, err := strconv.ParseFloat(string(twoDigits), bits); err == nil && parsed == math.Abs(v) {
+			scientific = append(room[:0], twoDigits...)
 		}
 	}
-	digits, exponent := split(text)
+	digits, exponent := split(scientific)
 	switch {
 	case exponent < -3 || exponent >= 7:
 		dst = append(dst, digits[0], '.')
@@ -104,9 +104,9 @@ func Trim(text string) string { return strings.TrimFunc(text, func(r rune) bool 
 func ASCIIDigits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {
-			for _, of := range unicode.Nd.R16 { // of tens
-				if rune(of.Lo) <= r && r <= rune(of.Hi) {
-					return '0' + (r-rune(of.Lo))%10
+			for _, digitRange := range unicode.Nd.R16 { // of tens
+				if rune(digitRange.Lo) <= r && r <= rune(digitRange.Hi) {
+					return '0' + (r-rune(digitRange.Lo))%10
 				}
 			}
 		}

@@ -244,11 +244,11 @@ func appendPadded(dst []byte, n int64, digits int) []byte {
 		n = -n
 	}
 	var b [20]byte
-	text := strconv.AppendInt(b[:0], n, 10)
-	for ; digits > len(text); digits-- {
+	decimal := strconv.AppendInt(b[:0], n, 10)
+	for ; digits > len(decimal); digits-- {
 		dst = append(dst, '0')
 	}
-	return append(dst, text...)
+	return append(dst, decimal...)
 }
 
 // FloorDiv is java.lang.Math.floorDiv.

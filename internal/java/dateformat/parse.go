@@ -64,10 +64,9 @@ const maxYear = 290_000_000
 type Parser struct {
 	Format *Format
 	text   []uint16
-	// set is the order in which the fields were set, 0 for unset fields; value contains their values.
-	set   [fieldCount]int
-	value [fieldCount]int64
-	sets  int
+	set    [fieldCount]int   // the order in which the fields were set. Zero means unset.
+	value  [fieldCount]int64 // the values of the fields
+	sets   int               // counts the fields that were set
 	// ambiguous means that a two-digit year may have two meanings.
 	ambiguous bool
 	// Zoned means that the text has a time zone other than UTC. Java's format then keeps this zone, with summer time,
@@ -368,20 +367,20 @@ func javaNumber(text []uint16, pos int) (n int64, end int) {
 	pos = from
 	exponent := int64(0)
 	if pos < len(text) && text[pos] == 'E' {
-		at := pos + 1
-		down := at < len(text) && text[at] == '-'
-		if down {
-			at++
+		expPos := pos + 1
+		isNegative := expPos < len(text) && text[expPos] == '-'
+		if isNegative {
+			expPos++
 		}
-		if of, to := javaDigits(text, at); to >= 0 {
-			if e, whole := wholeOf(of, 0, down); whole {
+		if expDigits, expEnd := javaDigits(text, expPos); expEnd >= 0 {
+			if e, ok := wholeOf(expDigits, 0, isNegative); ok {
 				exponent = int64(int32(e))
-				pos = to
+				pos = expEnd
 			}
 		}
 	}
-	if whole, fits := wholeOf(digits, exponent, negative); fits {
-		return int64(int32(whole)), pos
+	if integer, fits := wholeOf(digits, exponent, negative); fits {
+		return int64(int32(integer)), pos
 	}
 	return clipped(digits, exponent, negative), pos
 }
@@ -449,14 +448,14 @@ func wholeOf(digits []byte, exponent int64, negative bool) (n int64, ok bool) {
 // clipped returns a number outside of 64-bit integers as Java converts it from double to int.
 func clipped(digits []byte, exponent int64, negative bool) int64 {
 	n := int64(0)
-	whole := int64(len(digits)) + exponent
-	for i := range min(max(whole, 0), 11) {
+	intDigits := int64(len(digits)) + exponent
+	for i := range min(max(intDigits, 0), 11) {
 		n *= 10
 		if i < int64(len(digits)) {
 			n += int64(digits[i])
 		}
 	}
-	if whole > 11 || n > math.MaxInt32 {
+	if intDigits > 11 || n > math.MaxInt32 {
 		n = math.MaxInt32
 		if negative {
 			return math.MinInt32

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// classes contains the ASCII classes of \p{…} by name and those of escapes by letter, as pairs of first and last code
-// point.
+// classes contains the ASCII classes of \p{…} by name and the classes of escapes by letter, as pairs of first and last
+// code point.
 var classes = map[string]string{
 	"Lower": "az", "Upper": "AZ", "ASCII": "\x00\x7f", "Alpha": "AZaz", "Digit": "09", "Alnum": "09AZaz",
 	"XDigit": "09AFaf", "Punct": "!/:@[`{~", "Graph": "!~", "Print": " ~", "Blank": "\t\t  ",
@@ -40,10 +40,10 @@ func ranges(pairs string, negated bool) string {
 // class translates a class in brackets.
 func (t *translator) class() {
 	t.i++
-	text := "["
+	translated := "["
 	if t.peek(0) == '^' {
 		t.i++
-		text = "[^"
+		translated = "[^"
 	}
 	for any := false; t.err == ""; any = true {
 		switch c := t.peek(0); {
@@ -54,17 +54,17 @@ func (t *translator) class() {
 		case c == '&' && t.peek(1) == '&':
 			t.unsupported("an intersection of classes")
 		case c == ']' && any:
-			t.put(text+"]", 1)
+			t.put(translated+"]", 1)
 			return
 		default:
-			text += t.classRange()
+			translated += t.classRange()
 		}
 	}
 }
 
 // classRange translates a code point, a range, or an escape that is a class.
 func (t *translator) classRange() string {
-	if set, is := t.classEscape(); is {
+	if set, ok := t.classEscape(); ok {
 		return set
 	}
 	from := t.classRune()
@@ -75,16 +75,16 @@ func (t *translator) classRange() string {
 			t.fail("Illegal character range")
 		}
 	}
-	text := quoted(from) + "-" + quoted(to)
+	set := quoted(from) + "-" + quoted(to)
 	if !t.has(ignoreCase) {
-		return text
+		return set
 	}
 	for _, first := range "Aa" { // the other case of what the range has of these letters
 		if low, high := max(from, first), min(to, first+25); low <= high {
-			text += string(low^0x20) + "-" + string(high^0x20)
+			set += string(low^0x20) + "-" + string(high^0x20)
 		}
 	}
-	return text
+	return set
 }
 
 func (t *translator) classRune() rune {
@@ -96,7 +96,7 @@ func (t *translator) classRune() rune {
 }
 
 // classEscape translates an escape that is a class, as it stands in brackets.
-func (t *translator) classEscape() (set string, is bool) {
+func (t *translator) classEscape() (set string, ok bool) {
 	if t.peek(0) != '\\' {
 		return "", false
 	}
@@ -105,8 +105,8 @@ func (t *translator) classEscape() (set string, is bool) {
 		t.i += 2
 		return t.property(c == 'P'), true
 	}
-	pairs, is := classes[string(unicode.ToLower(c))]
-	if !is || !isASCIILetter(c) {
+	pairs, ok := classes[string(unicode.ToLower(c))]
+	if !ok || !isASCIILetter(c) {
 		return "", false
 	}
 	t.i += 2

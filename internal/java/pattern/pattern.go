@@ -16,13 +16,14 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
+// Pattern is a compiled expression. Copies share the time limit of [Pattern.WithTimeout].
 type Pattern struct {
-	// whole matches the whole text, find any part of it.
-	whole *regexp2.Regexp
-	find  *regexp2.Regexp
-	// Groups is the number of capturing groups. Names has the numbers of the named ones.
+	whole *regexp2.Regexp // matches the whole text
+	find  *regexp2.Regexp // matches any part of a text
+	// Groups is the number of capturing groups.
 	Groups int
-	Names  map[string]int
+	// Names has the numbers of the named groups.
+	Names map[string]int
 }
 
 // maxLength is the maximum length of an expression in characters.
@@ -47,9 +48,9 @@ func Compile(text string) (Pattern, error) {
 
 // WithTimeout limits the time of each match of p, which it returns. Without a limit an expression may backtrack for any
 // time; guests need none, since the host limits their calls.
-func (p Pattern) WithTimeout(most time.Duration) Pattern {
-	p.find.MatchTimeout = most
-	p.whole.MatchTimeout = most
+func (p Pattern) WithTimeout(limit time.Duration) Pattern {
+	p.find.MatchTimeout = limit
+	p.whole.MatchTimeout = limit
 	return p
 }
 
@@ -84,9 +85,10 @@ type translator struct {
 	// atom is the offset in out of the last element that a quantifier can follow, or -1.
 	atom int
 	open []openGroup
-	// count and names number the capturing groups like Java. All groups have their number as a name in out, because
-	// .NET numbers named groups last.
+	// count is the number of capturing groups so far. All groups have their number as a name in out, because .NET
+	// numbers named groups last.
 	count int
+	// names has the numbers of the named groups.
 	names map[string]int
 	// referred is the highest group number of a reference.
 	referred int
@@ -226,11 +228,11 @@ const lastLineEnd = `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
 
 // literal writes a code point, in both cases under the flag i.
 func (t *translator) literal(r rune) {
-	text := quoted(r)
+	element := quoted(r)
 	if t.has(ignoreCase) && isASCIILetter(r) {
-		text = "[" + text + string(r^0x20) + "]"
+		element = "[" + element + string(r^0x20) + "]"
 	}
-	t.put(text, 0)
+	t.put(element, 0)
 }
 
 // quoted returns the escape of a code point, valid inside and outside of classes.
@@ -243,15 +245,15 @@ func quoted(r rune) string {
 
 // repeat translates the quantifier after an element, if any. A possessive one (a*+) becomes an atomic group.
 func (t *translator) repeat() {
-	var text string
+	var quantifier string
 	unbounded := false
 	switch t.peek(0) {
 	case '*', '+', '?':
-		text = string(t.peek(0))
+		quantifier = string(t.peek(0))
 		unbounded = t.peek(0) != '?'
 		t.i++
 	case '{':
-		text, unbounded = t.counted()
+		quantifier, unbounded = t.counted()
 	default:
 		return
 	}
@@ -261,14 +263,14 @@ func (t *translator) repeat() {
 	switch t.peek(0) {
 	case '?':
 		t.i++
-		t.out.WriteString(text + "?")
+		t.out.WriteString(quantifier + "?")
 	case '+':
 		t.i++
-		whole := t.out.String()
+		written := t.out.String()
 		t.out.Reset()
-		t.out.WriteString(whole[:t.atom] + "(?>" + whole[t.atom:] + text + ")")
+		t.out.WriteString(written[:t.atom] + "(?>" + written[t.atom:] + quantifier + ")")
 	default:
-		t.out.WriteString(text)
+		t.out.WriteString(quantifier)
 	}
 	t.atom = -1
 }
@@ -360,7 +362,7 @@ func (t *translator) name() string {
 func (t *translator) setFlags() (group bool) {
 	for off := false; t.err == ""; t.i++ {
 		c := t.peek(0)
-		at := strings.IndexRune("ims", c)
+		bit := strings.IndexRune("ims", c)
 		switch {
 		case c == ')', c == ':':
 			t.i++
@@ -371,12 +373,12 @@ func (t *translator) setFlags() (group bool) {
 			t.fail("Unknown group type")
 		case strings.ContainsRune("cduxU", c):
 			t.unsupported("the flag (?" + string(c) + ")")
-		case at < 0:
+		case bit < 0:
 			t.fail("Unknown inline modifier")
 		case off:
-			t.flags &^= 1 << at
+			t.flags &^= 1 << bit
 		default:
-			t.flags |= 1 << at
+			t.flags |= 1 << bit
 		}
 	}
 	return false
@@ -421,7 +423,7 @@ func (t *translator) escape() {
 		}
 		t.reference(n)
 	default:
-		if set, is := t.classEscape(); is {
+		if set, ok := t.classEscape(); ok {
 			t.put("["+set+"]", 0)
 		} else {
 			t.literal(t.character())
@@ -435,11 +437,11 @@ func (t *translator) reference(group int) {
 	if t.inLookBehind() {
 		t.unsupported("a reference to a group in a look-behind")
 	}
-	text := `\k<` + strconv.Itoa(group) + ">"
+	backreference := `\k<` + strconv.Itoa(group) + ">"
 	if t.has(ignoreCase) {
-		text = "(?i:" + text + ")"
+		backreference = "(?i:" + backreference + ")"
 	}
-	t.put(text, 0)
+	t.put(backreference, 0)
 }
 
 // character reads an escape of one code point, in a class and outside.
@@ -447,11 +449,11 @@ func (t *translator) character() rune {
 	c := t.peek(1)
 	from := t.i + 2
 	t.i = min(from, len(t.in))
-	switch at := strings.IndexRune("aefnrt", c); {
+	switch i := strings.IndexRune("aefnrt", c); {
 	case c == 0:
 		t.fail("Unexpected internal error")
-	case at >= 0:
-		return []rune("\a\x1b\f\n\r\t")[at]
+	case i >= 0:
+		return []rune("\a\x1b\f\n\r\t")[i]
 	case c == '0':
 		end := from
 		for end < from+3 && end < len(t.in) && t.in[end] >= '0' && t.in[end] < '8' &&

@@ -50,13 +50,13 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 		case text[i] != '$':
 			plain.WriteByte(text[i])
 		case i+1 < len(text) && text[i+1] == '{':
-			rest := text[i+2:]
-			name := rest[:len(rest)-len(strings.TrimLeft(rest, named))]
+			remaining := text[i+2:]
+			name := remaining[:len(remaining)-len(strings.TrimLeft(remaining, named))]
 			group, ok := p.Names[name]
 			switch {
 			case name == "":
 				return fail("named capturing group has 0 length name")
-			case !strings.HasPrefix(rest[len(name):], "}"):
+			case !strings.HasPrefix(remaining[len(name):], "}"):
 				return fail("named capturing group is missing trailing '}'")
 			case strings.ContainsAny(name[:1], digits):
 				return fail("capturing group name {" + name + "} starts with digit character")
@@ -97,7 +97,7 @@ func (p Pattern) ReplaceAll(text string, r Replacement) (string, error) {
 	return p.replace(text, r, -1)
 }
 
-func (p Pattern) replace(text string, r Replacement, most int) (string, error) {
+func (p Pattern) replace(text string, r Replacement, limit int) (string, error) {
 	m, err := p.find.FindStringMatch(text)
 	if err != nil || m == nil {
 		return text, err
@@ -105,7 +105,7 @@ func (p Pattern) replace(text string, r Replacement, most int) (string, error) {
 	runes := []rune(text)
 	from := 0
 	var b strings.Builder
-	for ; m != nil && most != 0; most-- {
+	for ; m != nil && limit != 0; limit-- {
 		b.WriteString(string(runes[from:m.Index]))
 		r.write(&b, m)
 		from = m.Index + m.Length

@@ -26,9 +26,9 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 	text = java.ASCIIDigits(text)
 	mantissa := text
 	exponent := int64(0)
-	if at := strings.IndexAny(text, "eE"); at >= 0 {
-		mantissa = text[:at]
-		n, err := strconv.ParseInt(text[at+1:], 10, 32)
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		mantissa = text[:i]
+		n, err := strconv.ParseInt(text[i+1:], 10, 32)
 		if err != nil {
 			return d, false
 		}
@@ -38,12 +38,12 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 	if sign != "" && sign != "+" && sign != "-" {
 		return d, false
 	}
-	whole, part, _ := strings.Cut(mantissa[len(sign):], ".")
-	digits := whole + part
+	integer, fraction, _ := strings.Cut(mantissa[len(sign):], ".")
+	digits := integer + fraction
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return d, false
 	}
-	d.Scale = int64(len(part)) - exponent
+	d.Scale = int64(len(fraction)) - exponent
 	if int64(int32(d.Scale)) != d.Scale {
 		return d, false
 	}
@@ -65,14 +65,14 @@ func (d Decimal) Long() int64 {
 	case d.Scale > int64(len(d.text)): // a fraction
 		return 0
 	}
-	whole := new(big.Int).Set(d.Unscaled)
+	integer := new(big.Int).Set(d.Unscaled)
 	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(max(d.Scale, -d.Scale)), nil)
 	if d.Scale > 0 {
-		whole.Quo(whole, power)
+		integer.Quo(integer, power)
 	} else {
-		whole.Mul(whole, power)
+		integer.Mul(integer, power)
 	}
-	return int64(low64(whole))
+	return int64(low64(integer))
 }
 
 // low64 returns the low 64 bits in two's complement.
@@ -136,13 +136,13 @@ func AppendDecimal(dst, unscaled []byte, scale int) []byte {
 	case scale == 0:
 		return append(dst, digits...)
 	case scale > 0 && adjusted >= -6:
-		whole := len(digits) - scale
-		if whole > 0 {
-			dst = append(append(dst, digits[:whole]...), '.')
-			return append(dst, digits[whole:]...)
+		intDigits := len(digits) - scale
+		if intDigits > 0 {
+			dst = append(append(dst, digits[:intDigits]...), '.')
+			return append(dst, digits[intDigits:]...)
 		}
 		dst = append(dst, '0', '.')
-		for ; whole < 0; whole++ {
+		for ; intDigits < 0; intDigits++ {
 			dst = append(dst, '0')
 		}
 		return append(dst, digits...)

@@ -31,8 +31,9 @@ type inferred struct {
 	name string
 	// scale is the scale of a decimal.
 	scale int64
-	// key and element are the types of arrays and maps. Nil means that no type fits all of them.
-	key     *inferred
+	// key is the type of a map's keys. Nil means that no type fits all of them.
+	key *inferred
+	// element is the type of an array's elements or a map's values. Nil means that no type fits all of them.
 	element *inferred
 }
 
@@ -84,34 +85,39 @@ func fits(v any) bool {
 // parser iterates over the tokens of a text: delimiters, and the text between them.
 type parser struct {
 	text string
-	at   int
-	// ahead is the next token if hasAhead is set; previous is the last token.
+	// pos is the index in text after the tokens that were read, including the one ahead.
+	pos int
+	// ahead is the next token if hasAhead is set.
 	ahead    string
 	hasAhead bool
-	previous string
+	previous string // the last token that next returned
 	// fatal ends the parsing.
 	fatal error
 }
 
+// position returns the index in text of the next token.
 func (p *parser) position() int {
 	if p.hasAhead {
-		return p.at - len(p.ahead)
+		return p.pos - len(p.ahead)
 	}
-	return p.at
+	return p.pos
 }
 
+// rewind continues at an earlier position.
 func (p *parser) rewind(to int) {
-	p.at = to
+	p.pos = to
 	p.ahead = ""
 	p.hasAhead = false
 	p.previous = ""
 }
 
-func (p *parser) more() bool { return p.hasAhead || p.at < len(p.text) }
+func (p *parser) more() bool { return p.hasAhead || p.pos < len(p.text) }
 
 func (p *parser) next() string {
 	if p.hasAhead {
-		p.previous, p.hasAhead, p.ahead = p.ahead, false, ""
+		p.previous = p.ahead
+		p.ahead = ""
+		p.hasAhead = false
 	} else {
 		p.previous = p.token()
 	}
@@ -128,22 +134,22 @@ func (p *parser) nextTokens(n int) (string, bool) {
 		}
 		p.next()
 	}
-	return p.text[start:p.at], true
+	return p.text[start:p.pos], true
 }
 
 func (p *parser) token() string {
 	escaped := false
-	start := p.at
-	for ; p.at < len(p.text); p.at++ {
-		switch p.text[p.at] {
+	start := p.pos
+	for ; p.pos < len(p.text); p.pos++ {
+		switch p.text[p.pos] {
 		case '\\':
 			escaped = !escaped
 		case ':', ',', '{', '}', '[', ']', '"':
 			if !escaped {
-				if start == p.at {
-					p.at++
+				if start == p.pos {
+					p.pos++
 				}
-				return p.text[start:p.at]
+				return p.text[start:p.pos]
 			}
 			escaped = false
 		default:
@@ -162,7 +168,7 @@ func (p *parser) take(expected string) bool {
 		p.ahead = p.token()
 		p.hasAhead = true
 	}
-	for java.Trim(p.ahead) == "" && p.at < len(p.text) {
+	for java.Trim(p.ahead) == "" && p.pos < len(p.text) {
 		p.ahead = p.token()
 	}
 	if java.Trim(p.ahead) != expected {
@@ -230,8 +236,8 @@ func (p *parser) scalar(depth int) (Literal, error) {
 	if digit {
 		// a time consists of five tokens, since colons separate tokens
 		start := p.position()
-		if rest, ok := p.nextTokens(4); ok {
-			if l, ok := temporal(trimmed + java.ASCIIDigits(rest)); ok {
+		if timeTokens, ok := p.nextTokens(4); ok {
+			if l, ok := temporal(trimmed + java.ASCIIDigits(timeTokens)); ok {
 				return l, nil
 			}
 		}
@@ -311,7 +317,7 @@ func (p *parser) mapping(depth int) (Literal, error) {
 	}
 	for p.more() {
 		if p.take("}") {
-			made := connectdata.Map{}
+			converted := connectdata.Map{}
 			for _, e := range list {
 				var ok bool
 				if keys.kind != nil {
@@ -324,9 +330,9 @@ func (p *parser) mapping(depth int) (Literal, error) {
 						return Literal{}, errNotLiteral
 					}
 				}
-				made = put(made, e.Key, e.Value)
+				converted = put(converted, e.Key, e.Value)
 			}
-			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, made}, nil
+			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, converted}, nil
 		}
 		if p.take(",") {
 			return Literal{}, errNotLiteral
@@ -352,8 +358,8 @@ func (p *parser) mapping(depth int) (Literal, error) {
 
 // literal returns the number with the smallest type that fits it: integers without a point, else floats.
 func (d Decimal) literal() Literal {
-	if whole, ok := d.whole(); ok && whole.IsInt64() {
-		switch n := whole.Int64(); {
+	if integer, ok := d.whole(); ok && integer.IsInt64() {
+		switch n := integer.Int64(); {
 		case int64(int8(n)) == n:
 			return Literal{&inferred{kind: wit.Int8}, int8(n)}
 		case int64(int16(n)) == n:
@@ -389,19 +395,20 @@ func (d Decimal) whole() (_ *big.Int, ok bool) {
 	if d.Scale <= 0 {
 		return power.Mul(power, d.Unscaled), true
 	}
-	whole, rest := new(big.Int).QuoRem(d.Unscaled, power, new(big.Int))
-	return whole, rest.Sign() == 0
+	quotient, remainder := new(big.Int).QuoRem(d.Unscaled, power, new(big.Int))
+	return quotient, remainder.Sign() == 0
 }
 
 // common is the common type of all elements of an array or map.
 type common struct {
-	kind *inferred
-	none bool
+	kind    *inferred
+	isMixed bool // the elements have no common type
 }
 
+// merge adds the type of an element, nil for a null.
 func (c *common) merge(k *inferred) {
 	switch {
-	case k == nil || c.none:
+	case k == nil || c.isMixed: // nothing to do: a null has no type, and mixed types stay mixed
 	case c.kind == nil, c.kind.kind == k.kind:
 		c.kind = k
 	case c.kind.kind <= wit.Float64 && k.kind <= wit.Float64:
@@ -410,7 +417,7 @@ func (c *common) merge(k *inferred) {
 		}
 	default:
 		c.kind = nil
-		c.none = true
+		c.isMixed = true
 	}
 }
 
@@ -494,8 +501,8 @@ func temporal(text string) (Literal, bool) {
 	default:
 		return Literal{}, false
 	}
-	at, _, ok := p.Parse(text)
-	return Literal{kind, connectdata.Instant(at)}, ok
+	ms, _, ok := p.Parse(text)
+	return Literal{kind, connectdata.Instant(ms)}, ok
 }
 
 // nodes appends the schema. ok is false if a part has no type.
@@ -503,10 +510,11 @@ func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
 	if k == nil {
 		return dst, false
 	}
-	at := len(dst)
+	id := len(dst)
 	n := wit.SchemaNode{Kind: k.kind}
 	if k.name != "" {
-		n.Name, n.Version = wit.Ptr(k.name), wit.Ptr(int32(1))
+		n.Name = wit.Ptr(k.name)
+		n.Version = wit.Ptr(int32(1))
 	}
 	if k.name == wit.NameDecimal {
 		n.Parameters = []wit.Setting{{Name: "scale", Value: strconv.FormatInt(k.scale, 10)}}
@@ -514,11 +522,11 @@ func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
 	dst = append(dst, n)
 	ok = true
 	if k.kind == wit.Map {
-		dst[at].Key = uint32(len(dst))
+		dst[id].Key = uint32(len(dst))
 		dst, ok = k.key.nodes(dst)
 	}
 	if ok && (k.kind == wit.Map || k.kind == wit.Array) {
-		dst[at].Element = uint32(len(dst))
+		dst[id].Element = uint32(len(dst))
 		dst, ok = k.element.nodes(dst)
 	}
 	return dst, ok

@@ -152,9 +152,9 @@ func (w *Writer) integer(dst []byte, node uint32, n int64) []byte {
 
 func (w *Writer) bytes(dst []byte, node uint32, b []byte, nested bool) ([]byte, error) {
 	if w.name(node) == wit.NameDecimal && len(b) > 0 {
-		scale, wrong := ScaleOf(&w.Nodes[node])
-		if wrong != "" {
-			return dst, &UnwritableError{wrong}
+		scale, problem := ScaleOf(&w.Nodes[node])
+		if problem != "" {
+			return dst, &UnwritableError{problem}
 		}
 		return AppendDecimal(dst, b, scale), nil
 	}
@@ -210,13 +210,12 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 
 // list appends the items of a value until the first error.
 type list struct {
-	w   *Writer
-	dst []byte
-	err error
-	// between separates the items, after follows a key or name.
-	between string
-	after   string
-	started bool
+	w       *Writer
+	dst     []byte
+	err     error
+	between string // separates the items
+	after   string // follows a key or a name
+	started bool   // the first item was started
 }
 
 // record appends a struct. Null fields with a default have the default; toString omits nulls.
@@ -271,9 +270,9 @@ func (l *list) value(node uint32, v any) {
 // defaultOf returns the default of a node that has one.
 func defaultOf(nodes []wit.SchemaNode, node uint32) any {
 	bare := slices.Clone(nodes)
-	text := *bare[node].DefaultValue
+	encoded := *bare[node].DefaultValue
 	bare[node].Optional = false
 	bare[node].DefaultValue = nil
-	v, _, _ := connectdata.Read(bare, node, bytes.Clone(text))
+	v, _, _ := connectdata.Read(bare, node, bytes.Clone(encoded))
 	return v
 }
