@@ -43,8 +43,7 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 		return clients[0], nil
 	}
 	return tls.Certificate{}, s.names.errorf(FieldAlias, nil, "is not set, but several keys of %s are usable: %s",
-		s.description,
-		quoted(aliases))
+		s.description, quoted(aliases))
 }
 
 // candidates returns the entries that Certificate may use.
@@ -64,8 +63,7 @@ func (s *Store) candidates() ([]entry, error) {
 	}
 	if len(keys) == 0 {
 		return nil, s.names.errorf(FieldLocation, nil, "%s contains no private key with a certificate; it contains %s",
-			s.description,
-			s.contents())
+			s.description, s.contents())
 	}
 	return keys, nil
 }
@@ -93,16 +91,16 @@ func (s *Store) find(alias string) (entry, error) {
 
 // findInner finds an entry of a DKS domain without its store's name, as Java does, if it is unique.
 func (s *Store) findInner(alias string) int {
-	found := -1
+	index := -1
 	for i, e := range s.entries {
 		if e.inner != "" && strings.EqualFold(e.inner, alias) {
-			if found >= 0 {
+			if index >= 0 {
 				return -1
 			}
-			found = i
+			index = i
 		}
 	}
-	return found
+	return index
 }
 
 func (s *Store) aliasOf(leaf *x509.Certificate) string {
@@ -165,8 +163,7 @@ func (s *Store) wrongKeyPassword(alias string, err error) error {
 	if s.location.KeyPassword == "" {
 		return s.names.errorf(FieldKeyPassword, err,
 			"is not set, but %s is not the password of the key of entry %q of %s", s.names.setting(FieldPassword),
-			alias,
-			s.description)
+			alias, s.description)
 	}
 	return s.names.errorf(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.description)
 }

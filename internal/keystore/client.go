@@ -20,12 +20,11 @@ type Options struct {
 	// Protocol is a name of Java's SSLContext: SSL, TLS and TLSv1.3 mean TLS 1.2 to 1.3, TLSv1.2 only 1.2. Default TLS.
 	Protocol    string
 	AllowLegacy bool // permits TLSv1 and TLSv1.1, with their cipher suites
-	// These permit risks: no forward secrecy with TLS 1.2, renegotiation, and certificates with a common name only,
-	// against RFC 9525.
+	// AllowRSAKeyExchange permits TLS 1.2 without forward secrecy.
 	AllowRSAKeyExchange bool
-	AllowRenegotiation  bool
-	AllowCommonName     bool
-	// HasRisks: there are settings for these three, which messages may name.
+	AllowRenegotiation  bool // permits renegotiation, which RFC 9325 calls a risk
+	AllowCommonName     bool // permits certificates with a common name only, which RFC 9525 forbids
+	// HasRisks reports whether users have settings for these three permissions, so that messages may name them.
 	HasRisks bool
 	// SkipHostCheck accepts certificates of other hosts (Kafka's empty ssl.endpoint.identification.algorithm).
 	SkipHostCheck bool
@@ -117,7 +116,7 @@ func (o *Options) versions(config *tls.Config) error {
 	return nil
 }
 
-// legacySuites are supported by servers of TLS 1.0 and 1.1: CBC without forward secrecy, but not RC4.
+// legacySuites returns the suites that servers of TLS 1.0 and 1.1 support: CBC without forward secrecy, but not RC4.
 func legacySuites() []uint16 {
 	return append(secureSuites(), tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
 		tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)

@@ -18,6 +18,8 @@ import (
 //
 // Properties of the domain are defaults for its stores and have Java's meaning, except keystoreProviderName, which is
 // ignored.
+
+// dksProperties has the names of the properties by their names in lower case, because their case is ignored.
 var dksProperties = map[string]string{
 	"keystoretype": "keystoreType", "keystoreuri": "keystoreURI", "keystoreprovidername": "keystoreProviderName",
 	"keystorepasswordenv": "keystorePasswordEnv", "entrynameseparator": "entryNameSeparator",
@@ -62,16 +64,16 @@ func (s *Store) readDKS(content []byte, name string) error {
 	}
 	domain := domains[0]
 	if name != "" {
-		found := false
+		isListed := false
 		var names []string
 		for _, d := range domains {
 			names = append(names, d.name)
-			if !found && strings.EqualFold(d.name, name) {
+			if !isListed && strings.EqualFold(d.name, name) {
 				domain = d
-				found = true
+				isListed = true
 			}
 		}
-		if !found {
+		if !isListed {
 			return s.names.errorf(FieldLocation, nil, "%s has no domain %q; it has %s", s.description, name,
 				quoted(names))
 		}
@@ -116,7 +118,8 @@ func (s *Store) addDKSStore(domain string, listed dksStore) error {
 		separator = p
 	}
 	for _, e := range inner.entries {
-		e.inner, e.alias = e.alias, listed.name+separator+e.alias
+		e.inner = e.alias
+		e.alias = listed.name + separator + e.alias
 		s.entries = append(s.entries, e)
 	}
 	s.files = append(s.files, inner.files...)
@@ -132,7 +135,7 @@ func (s *Store) readDomainStore(path string, want kind) error {
 		return s.names.errorf(FieldLocation, err, "cannot be read: %v", err)
 	}
 	s.files = []string{path}
-	if is, _ := detectKind(content); is == kindDKS {
+	if detected, _ := detectKind(content); detected == kindDKS {
 		return s.names.errorf(FieldLocation, nil, "%s is a DKS file, which a DKS store cannot contain", path)
 	}
 	return s.readContent(path, "", content, want)

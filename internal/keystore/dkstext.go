@@ -45,10 +45,10 @@ func (p *dksParser) expect(word string) error {
 	return nil
 }
 
-func (p *dksParser) name(of string) (string, error) {
+func (p *dksParser) name(element string) (string, error) {
 	name := p.token.text
 	if name == "" || (!p.token.quoted && strings.ContainsAny(name, "{};=")) {
-		return "", fmt.Errorf("found %s, expected the name of a %s", p.token, of)
+		return "", fmt.Errorf("found %s, expected the name of a %s", p.token, element)
 	}
 	p.advance()
 	return name, nil
@@ -105,9 +105,9 @@ func (p *dksParser) store(defaults map[string]string) (dksStore, error) {
 
 // properties reads properties up to end and adds defaults.
 func (p *dksParser) properties(end string, defaults map[string]string) (map[string]string, error) {
-	all := maps.Clone(defaults)
-	if all == nil {
-		all = map[string]string{}
+	merged := maps.Clone(defaults)
+	if merged == nil {
+		merged = map[string]string{}
 	}
 	for !p.is(end) {
 		name := strings.ToLower(p.token.text)
@@ -126,25 +126,25 @@ func (p *dksParser) properties(end string, defaults map[string]string) (map[stri
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", dksProperties[name], err)
 		}
-		all[name] = value
+		merged[name] = value
 		p.advance()
 	}
 	p.advance()
-	return all, nil
+	return merged, nil
 }
 
 // expand replaces ${name} by the value that a Java system property would have here.
 func expand(value string) (string, error) {
 	var out strings.Builder
 	for {
-		before, rest, ok := strings.Cut(value, "${")
-		out.WriteString(before)
+		literal, reference, ok := strings.Cut(value, "${")
+		out.WriteString(literal)
 		if !ok {
 			return out.String(), nil
 		}
-		name, after, ok := strings.Cut(rest, "}")
+		name, after, ok := strings.Cut(reference, "}")
 		if !ok {
-			return "", fmt.Errorf("${%s has no closing brace", rest)
+			return "", fmt.Errorf("${%s has no closing brace", reference)
 		}
 		property, err := systemProperty(name)
 		if err != nil {
@@ -225,16 +225,16 @@ var dksEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'f': '\f', 'b': 
 
 // unquoted returns the content of a quoted text.
 func unquoted(raw string) string {
-	text, _, cut := strings.Cut(raw[1:], "\n")
-	if !cut {
-		text = strings.TrimSuffix(text, raw[:1])
+	content, _, hasNewline := strings.Cut(raw[1:], "\n")
+	if !hasNewline {
+		content = strings.TrimSuffix(content, raw[:1])
 	}
 	var out strings.Builder
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '\\' && i+1 < len(text) {
+	for i := 0; i < len(content); i++ {
+		c := content[i]
+		if c == '\\' && i+1 < len(content) {
 			var length int
-			c, length = unescape(text[i+1:])
+			c, length = unescape(content[i+1:])
 			i += length
 		}
 		out.WriteByte(c)

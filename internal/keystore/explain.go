@@ -71,44 +71,44 @@ func (o *Options) unverified(err *tls.CertificateVerificationError, anchors trus
 func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.CertificateInvalidError) error {
 	c := invalid.Cert
 	leaf := err.UnverifiedCertificates[0]
-	text := "has expired on " + formatTime(c.NotAfter)
+	state := "has expired on " + formatTime(c.NotAfter)
 	if time.Now().Before(c.NotBefore) {
-		text = "is not valid before " + formatTime(c.NotBefore) + " (is this machine's clock right?)"
+		state = "is not valid before " + formatTime(c.NotBefore) + " (is this machine's clock right?)"
 	}
 	for i, sent := range err.UnverifiedCertificates {
 		if root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !root {
 			return o.trustNames().errorf(FieldLocation, err,
 				"the server's certificate %s %s: it must be renewed on the server", c.Subject,
-				text)
+				state)
 		}
 	}
 	return o.trustNames().errorf(FieldLocation, err,
 		"the certificate %s, which the server's %s depends on, %s: add its successor to the trust store", c.Subject,
-		leaf.Subject, text)
+		leaf.Subject, state)
 }
 
 // unknownIssuer names the trust store, or without one Java's as a candidate.
 func (o *Options) unknownIssuer(err *tls.CertificateVerificationError, a trustAnchors) error {
 	last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
-	text := fmt.Sprintf("the server's certificate %s is issued by %s, which is ", err.UnverifiedCertificates[0].Subject,
-		last.Issuer)
+	message := fmt.Sprintf("the server's certificate %s is issued by %s, which is ",
+		err.UnverifiedCertificates[0].Subject, last.Issuer)
 	switch {
 	case o.Trust != nil && a.description != "":
-		text += fmt.Sprintf("not among the %d trusted certificates of %s", a.count, a.description)
+		message += fmt.Sprintf("not among the %d trusted certificates of %s", a.count, a.description)
 	case o.Trust != nil:
-		text += "not in the trust store"
+		message += "not in the trust store"
 	default:
-		text += "not trusted by the operating system"
+		message += "not trusted by the operating system"
 		if cacerts := javaTrustStore(); cacerts != "" {
-			text += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its password "+
-				"(by default changeit)",
-				cacerts, o.trustNames().setting(FieldLocation), o.trustNames().setting(FieldPassword))
+			message += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its "+
+				"password (by default changeit)", cacerts, o.trustNames().setting(FieldLocation),
+				o.trustNames().setting(FieldPassword))
 		} else {
-			text += "; set it to a store with that issuer, and " + o.trustNames().setting(FieldPassword) +
+			message += "; set it to a store with that issuer, and " + o.trustNames().setting(FieldPassword) +
 				" to the store's password"
 		}
 	}
-	return o.trustNames().errorf(FieldLocation, err, "%s", text)
+	return o.trustNames().errorf(FieldLocation, err, "%s", message)
 }
 
 // javaTrustStore returns the trust store of JAVA_HOME, or "".
@@ -154,13 +154,13 @@ var refusals = []struct{ alert, text string }{
 
 // refused explains an alert of the server.
 func (o *Options) refused(err error) error {
-	text := err.Error()
+	message := err.Error()
 	if o.HasRisks && IsRenegotiation(err) {
 		return o.tlsNames().errorf(FieldAllowRenegotiation, err, "the server requested TLS renegotiation on the "+
 			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
 			"configure the server to request it in the first handshake, or set this to 1")
 	}
-	_, alert, remote := strings.Cut(text, "remote error: tls: ")
+	_, alert, remote := strings.Cut(message, "remote error: tls: ")
 	for _, r := range refusals {
 		if remote && strings.HasPrefix(alert, r.alert) {
 			if o.Key == nil {
@@ -170,11 +170,11 @@ func (o *Options) refused(err error) error {
 			return o.keyNames().errorf(FieldLocation, err, "%s (%s)", r.text, r.alert)
 		}
 	}
-	if (remote && strings.HasPrefix(alert, "protocol version")) || strings.Contains(text,
+	if (remote && strings.HasPrefix(alert, "protocol version")) || strings.Contains(message,
 		"tls: server selected unsupported protocol version") {
 		return o.tlsNames().errorf(FieldProtocol, err,
 			"the server does not support the configured TLS versions (%s): %s", cmp.Or(o.Protocol,
-				"TLS: 1.2 and 1.3"), tlsPart(text))
+				"TLS: 1.2 and 1.3"), tlsPart(message))
 	}
 	if remote && strings.HasPrefix(alert, "handshake failure") {
 		risk := ""

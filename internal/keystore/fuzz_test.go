@@ -93,16 +93,16 @@ func FuzzJavaObject(f *testing.F) {
 		f.Add(content[bytes.Index(content, []byte("\xac\xed\x00\x05")):])
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
-		r := &javaReader{rest: content}
+		r := &javaReader{remaining: content}
 		o := &javaObject{javaReader: r}
 		r.u32("header")
 		if r.err == nil {
 			o.content()
 		}
-		if !bytes.HasSuffix(content, r.rest) || (o.depth != 0 && r.err == nil) ||
+		if !bytes.HasSuffix(content, r.remaining) || (o.depth != 0 && r.err == nil) ||
 			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
-			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth,
-				o.objects, len(o.handles), r.err)
+			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.remaining), len(content),
+				o.depth, o.objects, len(o.handles), r.err)
 		}
 	})
 }

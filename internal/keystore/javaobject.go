@@ -35,8 +35,8 @@ type javaClass struct {
 type javaObject struct {
 	*javaReader
 	handles []*javaClass
-	depth   int
-	objects int
+	depth   int // of the objects around the current one
+	objects int // counts all objects and classes
 }
 
 // skipJavaObject skips one object.
@@ -70,7 +70,7 @@ func (o *javaObject) content() {
 	}
 	defer func() { o.depth-- }()
 	switch tag := o.u8("tag of a Java object"); tag {
-	case tcNull:
+	case tcNull: // has no content
 	case tcReference:
 		o.next(4, "reference")
 	case tcObject:
@@ -96,7 +96,7 @@ func (o *javaObject) content() {
 // class reads a class description, a reference to one, or null.
 func (o *javaObject) class() javaClass {
 	switch tag := o.u8("class of a Java object"); tag {
-	case tcNull:
+	case tcNull: // no class, such as the superclass of a root class
 	case tcReference:
 		i := o.u32("reference") - firstHandle
 		if i >= 0 && i < len(o.handles) && o.handles[i] != nil {

@@ -30,19 +30,19 @@ var (
 
 // javaReader reads big-endian values. After the first error, err is set and values are zero.
 type javaReader struct {
-	rest []byte
-	err  error
+	remaining []byte
+	err       error
 }
 
 func (r *javaReader) next(n int, what string) []byte {
-	if r.err == nil && (n < 0 || n > len(r.rest)) {
-		r.err = fmt.Errorf("%s of %d bytes, but %d bytes remain", what, n, len(r.rest))
+	if r.err == nil && (n < 0 || n > len(r.remaining)) {
+		r.err = fmt.Errorf("%s of %d bytes, but %d bytes remain", what, n, len(r.remaining))
 	}
 	if r.err != nil {
 		return nil
 	}
-	value := r.rest[:n:n]
-	r.rest = r.rest[n:]
+	value := r.remaining[:n:n]
+	r.remaining = r.remaining[n:]
 	return value
 }
 
@@ -72,7 +72,7 @@ func (r *javaReader) utf(what string) string {
 }
 
 func (s *Store) readJKS(content []byte) error {
-	r := &javaReader{rest: content}
+	r := &javaReader{remaining: content}
 	magic := r.next(4, "magic number")
 	version := r.u32("version")
 	if r.err == nil && version != 1 && version != 2 {
@@ -86,7 +86,7 @@ func (s *Store) readJKS(content []byte) error {
 		}
 		s.entries = append(s.entries, e)
 	}
-	signed := content[:len(content)-len(r.rest)]
+	signed := content[:len(content)-len(r.remaining)]
 	digest := r.next(sha1.Size, "digest")
 	if r.err != nil {
 		return s.unreadable(r.err)
@@ -111,7 +111,7 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	result := entry{alias: r.utf("alias")}
 	r.next(8, "date")
 	switch {
-	case r.err != nil:
+	case r.err != nil: // the caller reports it
 	case tag == jksPrivateKey:
 		result.kind = keyEntry
 		protected := r.next(r.u32("key"), "key")

@@ -40,7 +40,7 @@ func parseKind(name string) (kind, error) {
 	return "", fmt.Errorf("unknown type %q, expected jceks, jks, dks, pkcs11, pkcs12 or pem%s", name, hint)
 }
 
-// detectKind detects the kind of a file; without one it returns a description of the content.
+// detectKind returns the kind of a file. If it is of no kind, the second result describes its content.
 func detectKind(content []byte) (kind, string) {
 	switch {
 	case len(content) == 0:

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// errPassword: the decrypted data is invalid, by a wrong password or a damaged file.
+// errPassword means that decrypted data are invalid: the password is wrong, or the file is damaged.
 var errPassword = errors.New("wrong password")
 
 const (
@@ -65,7 +65,7 @@ type hashKind struct {
 	block int // bytes; "v" of RFC 7292, appendix B
 }
 
-// digests are the hashes of a PKCS12 file's MAC, prfs those of PBKDF2.
+// digests are the hashes of a PKCS12 file's MAC, prfs the hashes of PBKDF2.
 var (
 	digests = []hashKind{
 		{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, sha1.New, 64},
@@ -124,7 +124,7 @@ func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w
 	return plain[:len(plain)-pad], nil
 }
 
-// pbes1Ciphers are those of RFC 7292, appendix C, by the last part of their object identifier.
+// pbes1Ciphers are the ciphers of RFC 7292, appendix C, by the last part of their object identifier.
 var pbes1Ciphers = map[int]struct {
 	keyLen int
 	make   func(key []byte) (cipher.Block, error)
@@ -291,8 +291,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBu
 			parsed.Block > maxScrypt/128/parsed.Cost ||
 			parsed.Parallel > maxScrypt/128/parsed.Cost/parsed.Block {
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d requires more than %d MiB", parsed.Cost, parsed.Block,
-				parsed.Parallel,
-				maxScrypt>>20)
+				parsed.Parallel, maxScrypt>>20)
 		}
 		if err := w.spend(2 * parsed.Cost * parsed.Block * parsed.Parallel); err != nil {
 			return nil, err
@@ -347,12 +346,12 @@ func utf16BE(s string) []byte {
 
 // unmarshal reads one DER value; trailing bytes are an error.
 func unmarshal(der []byte, into any) error {
-	rest, err := asn1.Unmarshal(der, into)
+	trailing, err := asn1.Unmarshal(der, into)
 	if err != nil {
 		return err
 	}
-	if len(rest) != 0 {
-		return fmt.Errorf("%d bytes after a value", len(rest))
+	if len(trailing) != 0 {
+		return fmt.Errorf("%d bytes after a value", len(trailing))
 	}
 	return nil
 }

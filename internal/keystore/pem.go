@@ -16,7 +16,7 @@ import (
 // its public key and ends before the next key's. All certificates are trusted.
 func (s *Store) readPEM(text []byte, field string) error {
 	var keys, certs []entry
-	for blocks := 0; ; blocks++ {
+	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
 			break
@@ -49,18 +49,18 @@ func pemChains(keys, certs []entry) []entry {
 	owner := make([]int, len(certs)) // 1 + index of the key; 0 means none
 	for i, k := range keys {
 		key, _ := k.recover()
-		at := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && matches(key, c.chain[0]) })
-		if at >= 0 {
-			owner[at] = i + 1
+		certIndex := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && matches(key, c.chain[0]) })
+		if certIndex >= 0 {
+			owner[certIndex] = i + 1
 		}
 	}
-	for at, o := range owner {
+	for certIndex, o := range owner {
 		if o == 0 {
 			continue
 		}
 		k := &keys[o-1]
-		k.chain = certs[at].chain[:1:1]
-		for next := at + 1; next < len(certs) && owner[next] == 0; next++ {
+		k.chain = certs[certIndex].chain[:1:1]
+		for next := certIndex + 1; next < len(certs) && owner[next] == 0; next++ {
 			k.chain = append(k.chain, certs[next].chain...)
 			k.certErr = errors.Join(k.certErr, certs[next].certErr)
 		}

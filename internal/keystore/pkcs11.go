@@ -21,8 +21,8 @@ import (
 // lock is held during inspect, which may finalize the module, and openSlot.
 var openTokens = struct {
 	sync.Mutex
-	all map[tokenSlot]openToken
-}{all: map[tokenSlot]openToken{}}
+	bySlot map[tokenSlot]openToken
+}{bySlot: map[tokenSlot]openToken{}}
 
 type tokenSlot struct {
 	module string
@@ -76,10 +76,12 @@ func (s *Store) readPKCS11(path, pin string) error {
 
 // parseToken reads a location: a module, "module#token label", or the configuration of Java's SunPKCS11.
 func parseToken(path string) (token, error) {
-	module, label := path, ""
+	module := path
+	label := ""
 	if _, err := os.Stat(path); err != nil {
 		if i := strings.LastIndexByte(path, '#'); i >= 0 {
-			module, label = path[:i], path[i+1:]
+			module = path[:i]
+			label = path[i+1:]
 		}
 	}
 	content, err := ReadFile(module)
@@ -107,7 +109,7 @@ func (t token) inspect() (uint, []tokenCert, error) {
 	switch err := module.Initialize(); err {
 	case nil:
 		defer module.Finalize()
-	case pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED):
+	case pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED): // by the session of an open token, which still needs it
 	default:
 		return 0, nil, err
 	}
@@ -183,7 +185,9 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 		if err != nil {
 			continue // not X.509
 		}
-		c.label, c.id, c.der = string(a[0].Value), a[1].Value, a[2].Value
+		c.label = string(a[0].Value)
+		c.id = a[1].Value
+		c.der = a[2].Value
 		if a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TRUSTED,
 			nil)}); err == nil {
 			c.trusted = len(a[0].Value) == 1 && a[0].Value[0] != 0
@@ -194,19 +198,19 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 }
 
 // openSlot logs in, or returns the open session. openTokens is locked.
-func openSlot(at tokenSlot, pin string) (*crypto11.Context, error) {
-	if open, ok := openTokens.all[at]; ok {
+func openSlot(key tokenSlot, pin string) (*crypto11.Context, error) {
+	if open, ok := openTokens.bySlot[key]; ok {
 		if open.pin != pin {
 			return nil, errPassword
 		}
 		return open.context, nil
 	}
-	slot := int(at.slot)
-	context, err := crypto11.Configure(&crypto11.Config{Path: at.module, SlotNumber: &slot, Pin: pin})
+	slot := int(key.slot)
+	context, err := crypto11.Configure(&crypto11.Config{Path: key.module, SlotNumber: &slot, Pin: pin})
 	if err != nil {
 		return nil, err
 	}
-	openTokens.all[at] = openToken{context: context, pin: pin}
+	openTokens.bySlot[key] = openToken{context: context, pin: pin}
 	return context, nil
 }
 
@@ -216,17 +220,15 @@ func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 	if err != nil {
 		return s.unreadable(err)
 	}
-	var all []*x509.Certificate
+	var issuers []*x509.Certificate
 	for _, c := range certs {
 		if parsed, err := x509.ParseCertificate(c.der); err == nil {
-			all = append(all, parsed)
+			issuers = append(issuers, parsed)
 		}
 	}
 	for _, p := range pairs {
-		e := entry{kind: keyEntry, chain: chainOf([]*x509.Certificate{p.Leaf}, all), recover: func() (crypto.PrivateKey,
-			error) {
-			return p.PrivateKey, nil
-		}}
+		e := entry{kind: keyEntry, chain: chainOf([]*x509.Certificate{p.Leaf}, issuers)}
+		e.recover = func() (crypto.PrivateKey, error) { return p.PrivateKey, nil }
 		if a, err := context.GetAttribute(p.PrivateKey, crypto11.CkaLabel); err == nil && a != nil {
 			e.alias = string(a.Value)
 		}

@@ -321,49 +321,49 @@ func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	result := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
 		return b.key(password, s.budget)
 	})}
-	own := slices.IndexFunc(certs, func(c bagCert) bool {
+	certIndex := slices.IndexFunc(certs, func(c bagCert) bool {
 		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted
 	})
-	if own < 0 && len(certs) > 0 {
+	if certIndex < 0 && len(certs) > 0 {
 		if key, err := result.recover(); err == nil {
-			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && matches(key, c.cert) })
+			certIndex = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && matches(key, c.cert) })
 		}
 	}
-	if b.name == "" && own >= 0 {
-		b.name = certs[own].name
+	if b.name == "" && certIndex >= 0 {
+		b.name = certs[certIndex].name
 	}
 	result.alias = name(b)
-	if own >= 0 {
-		result.add(certs[own].cert, certs[own].err)
+	if certIndex >= 0 {
+		result.add(certs[certIndex].cert, certs[certIndex].err)
 		result.chain = chainOf(result.chain, parsedCertificates(certs))
 	}
 	return result
 }
 
 func parsedCertificates(certs []bagCert) []*x509.Certificate {
-	var all []*x509.Certificate
+	var parsed []*x509.Certificate
 	for _, c := range certs {
 		if c.cert != nil {
-			all = append(all, c.cert)
+			parsed = append(parsed, c.cert)
 		}
 	}
-	return all
+	return parsed
 }
 
 // chainOf appends issuers to a chain as far as they are in all.
-func chainOf(chain, all []*x509.Certificate) []*x509.Certificate {
+func chainOf(chain, issuers []*x509.Certificate) []*x509.Certificate {
 	for len(chain) > 0 && len(chain) < 10 {
 		last := chain[len(chain)-1]
 		if bytes.Equal(last.RawIssuer, last.RawSubject) {
 			break
 		}
-		i := slices.IndexFunc(all, func(c *x509.Certificate) bool {
+		i := slices.IndexFunc(issuers, func(c *x509.Certificate) bool {
 			return bytes.Equal(c.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(c) == nil
 		})
 		if i < 0 {
 			break
 		}
-		chain = append(chain, all[i])
+		chain = append(chain, issuers[i])
 	}
 	return chain
 }

@@ -28,11 +28,13 @@ func newRC2(key []byte) cipher.Block {
 	return c
 }
 
+// BlockSize implements [cipher.Block].
 func (*rc2) BlockSize() int { return 8 }
 
 // rc2Shift are the rotations of the four words in a mixing round.
 var rc2Shift = [4]int{1, 2, 3, 5}
 
+// Encrypt implements [cipher.Block] for one block.
 func (r *rc2) Encrypt(dst, src []byte) {
 	w := rc2Load(src)
 	for round, k := 0, 0; round < 16; round++ {
@@ -50,6 +52,7 @@ func (r *rc2) Encrypt(dst, src []byte) {
 	rc2Save(dst, w)
 }
 
+// Decrypt implements [cipher.Block] for one block.
 func (r *rc2) Decrypt(dst, src []byte) {
 	w := rc2Load(src)
 	for round, k := 15, 63; round >= 0; round-- {

@@ -82,8 +82,9 @@ func open(ctx context.Context, location Location, names settingNames) (*Store, e
 	}
 	if location.Content != nil {
 		// Content may come from a destination service, which must not choose files of this machine.
-		if is, _ := detectKind(location.Content); is == kindDKS || is == kindPKCS11 {
-			return nil, names.errorf(FieldLocation, nil, "a %s refers to other files and cannot be inline", nounOf(is))
+		if detected, _ := detectKind(location.Content); detected == kindDKS || detected == kindPKCS11 {
+			return nil, names.errorf(FieldLocation, nil, "a %s refers to other files and cannot be inline",
+				nounOf(detected))
 		}
 		return store, store.readContent("(inline content)", "", location.Content, want)
 	}
@@ -164,6 +165,7 @@ func ReadFile(path string) ([]byte, error) {
 	return content, err
 }
 
+// Roots returns a pool of the trusted certificates, see [Store.trusted]. An empty pool is an error.
 func (s *Store) Roots() (*x509.CertPool, error) {
 	trusted, err := s.trusted()
 	if err != nil {
@@ -176,29 +178,29 @@ func (s *Store) Roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// trusted returns trusted certificates and, like Java, those of keys. Unreadable ones are an error only if there is
-// no other, since stores may contain certificates that violate the standard.
+// trusted returns trusted certificates and, like Java, the certificates of keys. Unreadable ones are an error only if
+// there is no other, since stores may contain certificates that violate the standard.
 func (s *Store) trusted() ([]*x509.Certificate, error) {
 	var trusted []*x509.Certificate
 	var broken []string
-	known := map[string]bool{} // a certificate may have an entry of its own and belong to a key
+	seen := map[string]bool{} // a certificate may have an entry of its own and belong to a key
 	for _, e := range s.entries {
 		switch {
 		case e.certErr != nil:
 			broken = append(broken, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.certErr))
-		case e.kind != secretEntry && len(e.chain) > 0 && !known[string(e.chain[0].Raw)]:
-			known[string(e.chain[0].Raw)] = true
+		case e.kind != secretEntry && len(e.chain) > 0 && !seen[string(e.chain[0].Raw)]:
+			seen[string(e.chain[0].Raw)] = true
 			trusted = append(trusted, e.chain[0])
 		}
 	}
 	if len(trusted) > 0 {
 		return trusted, nil
 	}
-	text := "it holds " + s.contents()
+	detail := "it holds " + s.contents()
 	if broken != nil {
-		text += "; " + strings.Join(broken, ", ")
+		detail += "; " + strings.Join(broken, ", ")
 	}
-	return nil, s.names.errorf(FieldLocation, nil, "%s holds no trusted certificate; %s", s.description, text)
+	return nil, s.names.errorf(FieldLocation, nil, "%s holds no trusted certificate; %s", s.description, detail)
 }
 
 // contents describes the first entries.
@@ -217,9 +219,9 @@ func (s *Store) contents() string {
 	return strings.Join(texts, ", ")
 }
 
-func quoted(all []string) string {
+func quoted(names []string) string {
 	var texts []string
-	for _, a := range all {
+	for _, a := range names {
 		texts = append(texts, fmt.Sprintf("%q", a))
 	}
 	return strings.Join(texts, ", ")

@@ -61,11 +61,11 @@ func (w *watched[T]) open(ctx context.Context) (*Store, T, error) {
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := statFiles(w.store.files)
-	if slices.EqualFunc(now, w.lastSeen, sameFile) {
+	infos := statFiles(w.store.files)
+	if slices.EqualFunc(infos, w.lastSeen, sameFile) {
 		return w.current
 	}
-	w.lastSeen = now
+	w.lastSeen = infos
 	s, current, err := w.open(context.Background())
 	if err != nil {
 		w.log.Error("a changed key store cannot be used; connections continue with its previous content",
@@ -101,6 +101,7 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
+// latest returns the store that get has read last.
 func (w *watched[T]) latest() *Store {
 	w.mu.Lock()
 	defer w.mu.Unlock()

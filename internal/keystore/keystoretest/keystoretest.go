@@ -15,9 +15,9 @@ func Certificate(t testing.TB, l keystore.Location) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := config.GetCertificate(nil)
+	certificate, err := config.GetCertificate(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return *own
+	return *certificate
 }
