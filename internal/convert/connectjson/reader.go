@@ -178,8 +178,8 @@ func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
 func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.typeMismatch(p, dst, p.kind()) }
 
 // typeMismatch rejects a value of the wrong type. Kafka Connect's message for defaults differs.
-func (r *Reader) typeMismatch(p *Parser, dst []byte, found string) []byte {
-	message := "expected a JSON value for the type " + r.typ + ", found " + found
+func (r *Reader) typeMismatch(p *Parser, dst []byte, kind string) []byte {
+	message := "expected a JSON value for the type " + r.typ + ", found " + kind
 	if p.mode == modeDefaults {
 		p.fail(fault.SchemaBuilderException, "Invalid default value: "+message)
 	}
@@ -266,13 +266,13 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 const millisPerDay = 86_400_000
 
 // notIntegral rejects a Date, Time or Timestamp.
-func (r *Reader) notIntegral(p *Parser, dst []byte, found string) []byte {
+func (r *Reader) notIntegral(p *Parser, dst []byte, kind string) []byte {
 	integer := "integer"
 	if r.logical == "Timestamp" {
 		integer = "integral"
 	}
 	return p.reject(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
-		found)
+		kind)
 }
 
 // integralValue parses a number with point or exponent that is an integer, such as 1e3 or 7.0.

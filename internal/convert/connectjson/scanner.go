@@ -50,8 +50,13 @@ const (
 
 type byteRange struct{ from, to int }
 
-// entry has the positions of a name and its value.
-type entry struct{ name, nameEnd, value, end int }
+// entry has the positions of a name and its value, see [entries].
+type entry struct {
+	name    int
+	nameEnd int
+	value   int // follows the name, unless the value of a duplicate replaces it
+	end     int // of the value
+}
 
 // Reset starts a document; positions, errors and the context of the previous one are lost. maxBytes bounds the length
 // of the destination.

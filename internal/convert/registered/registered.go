@@ -99,7 +99,7 @@ var errNoRegistry = errors.New("the converter was created without a schema regis
 // ID returns the registry's ID of a schema for a topic. name is the schema's own. check compares it with another schema
 // that the settings name, from the given source.
 func (s *Schemas) ID(ctx context.Context, topic, name, text string,
-	check func(own string, texts []registry.NamedSchema, source string) error) (uint32, error) {
+	check func(recordSchema string, texts []registry.NamedSchema, source string) error) (uint32, error) {
 	if s.client == nil {
 		return 0, errNoRegistry
 	}
