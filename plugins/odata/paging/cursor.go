@@ -10,32 +10,33 @@ import (
 // Cursor is a property that grows with each change of a row. The first load reads all rows; later loads read rows whose
 // value is at least the highest one seen minus a look-back, and drop rows that were delivered unchanged.
 type Cursor struct {
-	Name             string
+	Name             string // of the property
 	Sortable         bool
-	Compare          func(a, b string) (order int, ok bool)
+	Compare          func(a, b string) (order int, ok bool) // ok is false if a value is invalid
 	SubtractLookback func(text string) string
-	Condition        func(from string) string
+	Condition        func(from string) string // returns the condition for values of at least from
 	// InexactOrder means that the service may compare differently, so a lower value does not prove an ignored filter.
 	InexactOrder bool
 }
 
-// maxSeenBytes limits previousRows and currentRows each. If an offset has no room for both, the latter is truncated.
+// maxSeenBytes limits previousRows and currentRows each. If an offset has no room for both, currentRows is truncated.
 const maxSeenBytes = 24 << 10
 
+// seenRow is a row within the look-back: the value of its cursor property, and a hash of the row.
 type seenRow struct{ value, hash string }
 
-func packRows(marks []seenRow) string {
-	texts := make([]string, len(marks))
-	for i, m := range marks {
-		texts[i] = string(uri.AppendEscaped(nil, m.value)) + " " + m.hash
+func packRows(rows []seenRow) string {
+	texts := make([]string, len(rows))
+	for i, row := range rows {
+		texts[i] = string(uri.AppendEscaped(nil, row.value)) + " " + row.hash
 	}
 	return strings.Join(texts, ",")
 }
 
 func unpackRows(s string) []seenRow {
 	var rows []seenRow
-	for text := range strings.SplitSeq(s, ",") {
-		if value, hash, ok := strings.Cut(text, " "); ok {
+	for packed := range strings.SplitSeq(s, ",") {
+		if value, hash, ok := strings.Cut(packed, " "); ok {
 			rows = append(rows, seenRow{uri.Unescape(value), hash})
 		}
 	}

@@ -31,7 +31,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	var err error
 	switch kind := pg.position.probe.kind; {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
-		return nil, pg.disbelieve(r.Err, r.FromRouter)
+		return nil, pg.rejectionError(r.Err, r.FromRouter)
 	case r.rejectsProbe(pg.position):
 		action = "continuing without this check"
 		err = t.afterRejectedProbe(kind)
@@ -47,7 +47,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case !r.rejectsOption():
 		return nil, r.Err
 	case pg.position.capabilities.has(pg.position.pager.by):
-		return nil, pg.disbelieve(r.Err, false)
+		return nil, pg.rejectionError(r.Err, false)
 	case pg.position.pager.speculative:
 		action = "continuing, because the service does not say whether it has more rows"
 		err = t.afterSpeculativeFailure()
@@ -55,7 +55,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		action = "requesting pages in another way"
 		err = t.abandonKeyset(r.Err.Message)
 	case pg.position.pager.by == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
-		return nil, pg.disbelieve(r.Err, false) // such requests have worked in the load before
+		return nil, pg.rejectionError(r.Err, false) // such requests have worked in the load before
 	case pg.position.pager.by == 0 && t.dropOption(r):
 		action = "continuing without options that the service may not support"
 	case pg.position.pager.by == 0 && r.Status == 400 && pg.set.Top == 0:
@@ -72,9 +72,9 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	return t.end(err)
 }
 
-// disbelieve returns the error for a rejection that says nothing about the request. It is transient if a router
-// answered, or if the service has answered before; until then options may be the reason.
-func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
+// rejectionError returns the error for a rejection that shows nothing about the request. It changes failure. It is
+// transient if a router answered, or if the service has answered before; until then options may be the reason.
+func (pg *Page) rejectionError(failure *wit.Error, isFromRouter bool) *wit.Error {
 	if isFromRouter || pg.position.Answered() {
 		failure.Kind = wit.ErrorTransient
 	}

@@ -31,12 +31,12 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		for _, request := range requests {
 			texts = append(texts, optionOf(request, name))
 		}
-		at := slices.IndexFunc(texts, func(text string) bool {
+		index := slices.IndexFunc(texts, func(text string) bool {
 			_, sent, has := strings.Cut(text, "=")
 			return has && (text == option || sameValue(name, value, sent))
 		})
-		if at >= 0 {
-			options[i] = texts[at]
+		if index >= 0 {
+			options[i] = texts[index]
 		} else if requested != "" && err == nil {
 			err = &wit.Error{Kind: wit.ErrorData, Message: s.Label() + ": the service's link " + link + " has " +
 				option + ", expected " + requested + " as requested: it selects other rows"}

@@ -11,9 +11,9 @@ import (
 // LoopDetector detects repeated links or pages in constant space. It stores the last maxRecent steps, which detect
 // short loops at once, and the step whose number is the last power of two (Brent's algorithm), for longer loops.
 type LoopDetector struct {
-	steps      int
-	checkpoint string
-	recent     string
+	steps      int    // visits so far
+	checkpoint string // hash of the step whose number is the last power of two
+	recent     string // hashes of the last steps
 }
 
 const (
@@ -21,7 +21,7 @@ const (
 	hashSize  = 8
 )
 
-func (l *LoopDetector) visit(hash hash) (before bool) {
+func (l *LoopDetector) visit(hash hash) (isRepeated bool) {
 	if l.has(hash) {
 		return true
 	}
@@ -35,7 +35,7 @@ func (l *LoopDetector) visit(hash hash) (before bool) {
 }
 
 // Visit reports whether a URL was visited before, and records it.
-func (l *LoopDetector) Visit(text string) (before bool) { return l.visit(hashOf(text)) }
+func (l *LoopDetector) Visit(text string) (isRepeated bool) { return l.visit(hashOf(text)) }
 
 // has reports whether a hash was visited before.
 func (l *LoopDetector) has(hash hash) bool {
@@ -44,8 +44,8 @@ func (l *LoopDetector) has(hash hash) bool {
 }
 
 func (l *LoopDetector) isRecent(h string) bool {
-	for at := 0; at < len(l.recent); at += hashSize {
-		if l.recent[at:at+hashSize] == h {
+	for start := 0; start < len(l.recent); start += hashSize {
+		if l.recent[start:start+hashSize] == h {
 			return true
 		}
 	}

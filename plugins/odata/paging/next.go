@@ -91,7 +91,7 @@ func (t *transition) afterMismatch() error {
 }
 
 // afterSpeculativePage evaluates a page that nothing had promised, and that starts with the last row read if pages have
-// several rows. If it has new rows, they are requested again and handed on, else the load ends.
+// several rows. If it has new rows, they are requested again and emitted, else the load ends.
 func (t *transition) afterSpeculativePage() error {
 	next := t.next
 	content, isKnown := t.digest.hash()
@@ -164,7 +164,7 @@ func (t *transition) checkFirstCount() {
 		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
 			": its count is ignored")
 	case t.Count == t.Rows && t.Link != "":
-		// It is the count of a page.
+		// Nothing to do: it is the count of a page, so there is no total.
 	case t.Count == t.Rows && t.Rows > t.next.previous.provenRows && !t.next.capabilities.has(countsWholeSet):
 		t.next.capabilities.set(countMayBePageOnly, true)
 	default:
@@ -242,7 +242,9 @@ func (t *transition) saveChecks() {
 	checks.folded = false
 	checks.key = ""
 	if texts := t.set.sortTexts(t.digest.last); t.order.ascends() && texts != nil {
-		checks.sorted, checks.folded, checks.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
+		checks.sorted = t.order.bytes
+		checks.folded = t.order.folded
+		checks.key = t.set.Keys.Pack(texts)
 	}
 }
 

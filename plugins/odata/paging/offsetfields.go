@@ -11,11 +11,11 @@ type OffsetField struct {
 	Name         string
 	Text         *string
 	Number       *int
+	Min          int // smaller numbers are omitted
 	Flag         *bool
 	Loop         *LoopDetector
-	Min          int
 	Capabilities *Capabilities
-	Capability   Capabilities
+	Capability   Capabilities // the bit of Capabilities that the field stores
 }
 
 // WriteFields returns the fields of an offset. Empty ones are omitted.
@@ -78,7 +78,7 @@ func (o *OffsetField) read(scalar wit.Scalar) bool {
 	return true
 }
 
-// TextField and FlagField return a field of an offset, or its zero value.
+// TextField returns a text of an offset, or "" if the offset has no such field.
 func TextField(offset []wit.OffsetEntry, name string) string {
 	if v, ok := wit.Lookup(offset, name); ok && v.String != nil {
 		return *v.String
@@ -86,6 +86,7 @@ func TextField(offset []wit.OffsetEntry, name string) string {
 	return ""
 }
 
+// FlagField returns a flag of an offset, or false if the offset has no such field.
 func FlagField(offset []wit.OffsetEntry, name string) bool {
 	v, ok := wit.Lookup(offset, name)
 	return ok && v.Boolean != nil && *v.Boolean

@@ -3,30 +3,34 @@ package paging
 import (
 	"encoding/binary"
 
+	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // orderCheck checks that rows ascend by key, since many services accept $orderby but ignore it. Texts may ascend by
 // bytes or case-insensitively; any other collation counts as unordered.
 type orderCheck struct {
-	keys     Keys
-	watching bool
-	rows     int
-	last     []byte
+	keys           *rowkey.Keys
+	hasIntegerKeys bool   // keys that [orderCheck.observeAscending] can compare
+	watching       bool   // false once rows are out of order, or have keys that cannot be compared
+	rows           int    // number of rows compared
+	last           []byte // encoded key of the last row
 	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
 	bytes    bool
 	folded   bool
 	descends bool // rows must descend instead
 }
 
-func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {
+func (o *orderCheck) begin(keys *rowkey.Keys, checks *checkState, seen int) {
 	*o = orderCheck{keys: keys, last: o.last[:0], bytes: checks.sorted || seen == 0, folded: checks.folded || seen == 0}
+	o.hasIntegerKeys = keys != nil && keys.IsInteger()
 	o.watching = keys != nil && (seen == 0 || (checks.ascending() && checks.key != ""))
 }
 
 func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
 
-func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
+// observe compares rows with those before them. previousKey is the key before the first row of the page, or nil.
+func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []string) {
 	if !o.watching || len(rows) == 0 {
 		return
 	}
@@ -34,7 +38,7 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		if o.rows == 0 {
-			o.compareFirst(before, key)
+			o.compareFirst(previousKey, key)
 		} else if o.descends {
 			o.record(o.keys.Compare(key, last))
 		} else {
@@ -49,27 +53,28 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 	o.last = append(o.last[:0], last...)
 }
 
-func (o *orderCheck) compareFirst(before []string, key []byte) {
+func (o *orderCheck) compareFirst(previousKey []string, key []byte) {
 	texts := o.keys.SortTexts(key)
 	if texts == nil {
 		o.watching = false
-	} else if before != nil {
-		o.record(o.keys.CompareTexts(before, texts))
+	} else if previousKey != nil {
+		o.record(o.keys.CompareTexts(previousKey, texts))
 	}
 }
 
-func (o *orderCheck) record(plain, folded int, known bool) {
+func (o *orderCheck) record(plain, folded int, ok bool) {
 	o.bytes = o.bytes && plain < 0
 	o.folded = o.folded && folded < 0
-	o.watching = o.watching && known && (o.bytes || o.folded)
+	o.watching = o.watching && ok && (o.bytes || o.folded)
 }
 
-// observeAscending is a fast path for integer keys. It returns the number of leading rows that ascend.
+// observeAscending is a fast path for integer keys: it adds leading rows that ascend to the digest, too, and returns
+// their number.
 func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data []byte) int {
-	if !o.watching || o.descends || o.rows == 0 || len(rows) == 0 || !o.keys.IsInteger() {
+	if !o.watching || o.descends || o.rows == 0 || len(rows) == 0 || !o.hasIntegerKeys {
 		return 0
 	}
-	before, size := binary.Varint(o.last)
+	previous, size := binary.Varint(o.last)
 	if size <= 0 {
 		return 0
 	}
@@ -91,10 +96,10 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 			shift += 7
 		}
 		v := int64(bits>>1) ^ -int64(bits&1)
-		if v <= before {
+		if v <= previous {
 			break
 		}
-		before = v
+		previous = v
 		keys = hashed
 		last = key
 		n++

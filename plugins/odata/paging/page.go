@@ -15,22 +15,21 @@ type Page struct {
 	repeats  *repeatCheck
 	digest   *pageDigest
 	cursor   *cursorCheck
-	firstKey []byte
+	firstKey []byte // encoded key of the first row
 	results
 }
 
+// results is what the checks found on the page so far.
 type results struct {
-	// lastDecoded is the index of the last decoded row. errorHashes are hashes of the undecodable rows after it.
-	lastDecoded uint32
-	errorHashes []uint64
-	// reportedErrors counts undecodable rows that were reported before.
-	reportedErrors int
-	emitted        int
+	lastDecoded    uint32   // index of the last decoded row
+	errorHashes    []uint64 // hashes of the undecodable rows after it
+	reportedErrors int      // undecodable rows that were reported before
+	emitted        int      // rows emitted
 	// startsWithLast means that the first row is the last one read, as requested.
 	startsWithLast bool
 	// keyAdvanced means that a row after an empty page comes after the last key, or may do so.
 	keyAdvanced bool
-	// leftUnread means that a row that was not handed on was certainly not read.
+	// leftUnread means that a row that was not emitted was certainly not read.
 	leftUnread bool
 	// startsUndecoded means that the page starts with undecodable rows, not all of which were reported earlier.
 	startsUndecoded bool
@@ -40,10 +39,12 @@ type results struct {
 	mismatch string
 }
 
+// NewPage returns a page that must be started by [Page.Begin].
 func NewPage() *Page {
 	return &Page{order: &orderCheck{}, repeats: &repeatCheck{}, digest: &pageDigest{}, cursor: &cursorCheck{}}
 }
 
+// Begin starts reading the response to the request of a position, and resets the checks.
 func (pg *Page) Begin(set *Set, position *Position) {
 	pg.set = set
 	pg.position = position
@@ -61,15 +62,17 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	}
 }
 
+// End releases set and position. Only [Page.Begin] may be called afterwards.
 func (pg *Page) End() {
 	pg.set = nil
 	pg.position = nil
 }
 
+// Position returns the position that was passed to [Page.Begin].
 func (pg *Page) Position() *Position { return pg.position }
 
-// Observe checks rows and returns the ones to emit. emit is false if the page answers a probe or is not the one
-// requested.
+// Observe checks rows and returns the rows to emit. It removes errors from out that were reported before. emit is false
+// if the page answers a probe or is not the one requested.
 func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	rows = out.Rows
 	pg.observeRowErrors(out)
@@ -113,12 +116,12 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 func (pg *Page) observe(rows []wit.Row, data []byte) {
 	repeated := pg.repeats.countOverlap(rows, data) // rows of the previous page, moved here by inserted rows
 	pg.digest.add(rows[:repeated], data)
-	rest := rows[repeated:]
-	pg.checkOrder(rest, data)
+	newRows := rows[repeated:]
+	pg.checkOrder(newRows, data)
 	if pg.position.followsEmptyPage() {
-		pg.keyAdvanced = pg.keyAdvanced || slices.ContainsFunc(rest, func(row wit.Row) bool {
-			advances, isKnown := pg.advancesKey(&row, data)
-			return advances || !isKnown
+		pg.keyAdvanced = pg.keyAdvanced || slices.ContainsFunc(newRows, func(row wit.Row) bool {
+			advances, ok := pg.advancesKey(&row, data)
+			return advances || !ok
 		})
 	}
 	if pg.position.probe.kind != "" {
@@ -126,8 +129,8 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 	}
 	pg.repeats.rememberLast(rows, data)
 	if !pg.position.usesKeyset() {
-		pg.repeats.observe(rest, data, pg.order, pg.position.checks)
-	} else if !pg.order.watching && len(rest) > 0 && pg.mismatch == "" {
+		pg.repeats.observe(newRows, data, pg.order, pg.position.checks)
+	} else if !pg.order.watching && len(newRows) > 0 && pg.mismatch == "" {
 		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
 	}
@@ -139,12 +142,12 @@ func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
 			break
 		}
 		batch := rows[done:]
-		var before []string
+		var previousKey []string
 		if pg.order.rows == 0 && pg.order.watching {
 			batch = batch[:1] // after it, observeAscending can continue
-			before = pg.keyBefore(&batch[0], data)
+			previousKey = pg.keyBefore(&batch[0], data)
 		}
-		pg.order.observe(batch, data, before)
+		pg.order.observe(batch, data, previousKey)
 		pg.digest.add(batch, data)
 		done += len(batch)
 	}
@@ -165,15 +168,15 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
 	return last
 }
 
-// advancesKey reports whether a row comes after the last key of ascending rows.
-func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
+// advancesKey reports whether a row comes after the last key of ascending rows. ok is false if that is unknown.
+func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, ok bool) {
 	checks := pg.position.checks
 	last := pg.set.unpackKey(checks.key)
 	if last == nil || !checks.ascending() {
 		return false, false
 	}
-	byBytes, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(row, data)), last)
-	return (checks.sorted && byBytes > 0) || (checks.folded && folded > 0), known
+	byBytes, folded, ok := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(row, data)), last)
+	return (checks.sorted && byBytes > 0) || (checks.folded && folded > 0), ok
 }
 
 // isUnread reports whether a row was certainly not read before this page.

@@ -15,7 +15,7 @@ type pager struct {
 	by Capabilities // keysWorked, linksWorked or skipWorked: what is known of the service once the page was read
 	// overlaps means that the page starts with the last row read, to check $skip, or to show rows with equal keys.
 	overlaps    bool
-	speculative bool // its rows are not handed on
+	speculative bool // its rows are not emitted
 	skipped     int  // undecodable rows after the key
 }
 
@@ -95,7 +95,7 @@ func (t *transition) useSkip(pager pager) {
 	t.next.url = t.set.pageURL(t.next, "", rows)
 }
 
-// isPage reports whether the response is a page whose rows were handed on.
+// isPage reports whether the response is a page whose rows were emitted.
 func (t *transition) isPage() bool {
 	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.pager.speculative
 }

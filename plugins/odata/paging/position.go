@@ -7,22 +7,22 @@ import (
 // Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first
 // page, pager is zero and rowsRead is 0. Values behind its pointers are replaced, never changed.
 type Position struct {
-	url   string
-	pager pager
-	probe *probe
-	// totalCount is the service's count on the first page, negative if unknown
+	url        string // path and query of the page
+	pager      pager
+	probe      *probe // request that precedes the page; never nil
 	rowsRead   int
-	totalCount int
-	// pageRows is the number of rows of the largest page that was handed on.
-	pageRows int
-	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means none.
+	totalCount int // the service's count on the first page, negative if unknown
+	pageRows   int // rows of the largest page that was emitted
+	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means no suspicion.
 	suspectFrom int
 	// verdict is the proof of a load that has ended, see verdict.go.
 	verdict   string
 	undecoded undecodedRows
 	// snapshot is the number in the headers of a restarted load, so that consumers can delete other rows (RATIONALE.md
-	// P8); endMarkerPending is the number of one whose end no row has marked yet. Zero means none.
-	snapshot         int
+	// P8). Zero means no headers.
+	snapshot int
+	// endMarkerPending is the number of a snapshot whose end no row has marked yet. Zero means that no marker is
+	// pending.
 	endMarkerPending int
 	capabilities     Capabilities
 	// timestamp is the start of the load, or its end if complete, in milliseconds since 1970.
@@ -49,56 +49,49 @@ func (p *Position) countUndecoded() {
 
 // checkState is what the checks store from page to page.
 type checkState struct {
-	// sorted and folded mean that all rows ascend, by bytes or case-insensitively. key is the last key.
-	sorted bool
-	folded bool
-	key    string
+	sorted bool   // all rows ascend by bytes
+	folded bool   // all rows ascend case-insensitively
+	key    string // the last key if sorted or folded
 	// lastHashes are hashes of the last rows. If the next page starts with them, rows were inserted. A probe of the
 	// order must return one of these rows.
-	lastHashes string
-	// sample holds hashes of keys. repeatCount is the number of keys on two pages, repeatDigest their hash.
-	sample       string
-	repeatCount  int
-	repeatDigest string
-	followed     LoopDetector
-	pages        LoopDetector
-	// contents is the hash of the last page's first rows without their keys, keys that of all its keys.
-	contents string
-	keys     string
-	// emptyPages counts consecutive pages without a new row.
-	emptyPages int
+	lastHashes   string
+	sample       string       // hashes of keys
+	repeatCount  int          // keys on two pages
+	repeatDigest string       // hash of these keys
+	followed     LoopDetector // links
+	pages        LoopDetector // contents of pages
+	contents     string       // hash of the last page's first rows without their keys
+	keys         string       // hash of all keys of the last page
+	emptyPages   int          // consecutive pages without a new row
 	// unreturned counts consecutive probes that found a row after the last key. A page by key with new rows resets it.
 	unreturned int
 }
 
-// previousAttempts is what earlier attempts found. Keys are not unique if repeatDigest is the same in two attempts. If
-// outOfOrderKey is the same too, the service orders that key differently. provenRows is the number of rows of the
-// previous load if it was proven, verdict how that ended.
+// previousAttempts is what earlier attempts and the previous load found.
 type previousAttempts struct {
-	count         int
-	minRows       int
-	provenRows    int
-	repeatDigest  string
-	outOfOrderKey string
-	verdict       string
+	count         int    // attempts before this one
+	minRows       int    // rows that the service has at least
+	provenRows    int    // rows of the previous load if it was proven
+	repeatDigest  string // keys are not unique if it is the same in two attempts
+	outOfOrderKey string // the service orders this key differently if it is the same in two attempts
+	verdict       string // how the previous load ended
 }
 
 func (c *checkState) ascending() bool { return c.sorted || c.folded }
 
-func newPosition(known Capabilities) *Position {
-	return &Position{totalCount: -1, capabilities: known, probe: &probe{}, checks: &checkState{},
+func newPosition(capabilities Capabilities) *Position {
+	return &Position{totalCount: -1, capabilities: capabilities, probe: &probe{}, checks: &checkState{},
 		previous: &previousAttempts{}, cursor: &cursorState{}}
 }
 
-// encodedState holds what an offset stores in another form than a Position. base is the number of rows read if pages
-// are requested by key. earlierHash is the last hash of checks.lastHashes in offsets of earlier versions.
+// encodedState holds what an offset stores in another form than a Position.
 type encodedState struct {
-	base        int
-	began       int
-	at          int
-	skips       bool
-	firstCount  int // in offsets of earlier versions: the first page's count, which may count that page alone
-	earlierHash string
+	keysetRows  int    // rows read if pages are requested by key
+	startedAt   int    // timestamp before the load is complete
+	endedAt     int    // timestamp of a complete load
+	skips       bool   // pages are requested by $skip
+	firstCount  int    // in offsets of earlier versions: the first page's count, which may count that page alone
+	earlierHash string // in offsets of earlier versions: the last hash of checks.lastHashes
 }
 
 func (p *Position) offsetFields(state *encodedState) []OffsetField {
@@ -110,8 +103,9 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 	}
 	return []OffsetField{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.rowsRead}, {Name: "count", Number: &p.totalCount},
-		{Name: "base", Number: &state.base, Min: 1}, fact("unordered", refusesOrderBy), fact("uncounted", refusesCount),
-		fact("links", ignoresKeyFilter), fact("sorts", sortsByKey), {Name: "sorted", Flag: &checks.sorted},
+		{Name: "base", Number: &state.keysetRows, Min: 1}, fact("unordered", refusesOrderBy),
+		fact("uncounted", refusesCount), fact("links", ignoresKeyFilter), fact("sorts", sortsByKey),
+		{Name: "sorted", Flag: &checks.sorted},
 		{Name: "folded", Flag: &checks.folded}, fact("shifts", rowsMayShift),
 		{Name: "again", Number: &p.undecoded.count, Min: 1}, {Name: "faults", Text: &p.undecoded.hashes},
 		{Name: "passed", Number: &p.pager.skipped, Min: 1}, fact("done", loadComplete),
@@ -138,18 +132,19 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
 		{Name: "lowless", Flag: &cursor.baseUnknown}, {Name: "cut", Flag: &cursor.truncated},
 		{Name: "known", Text: &cursor.previousRows}, {Name: "fresh", Text: &cursor.currentRows},
-		{Name: "began", Number: &state.began, Min: 1}, {Name: "at", Number: &state.at, Min: 1},
+		{Name: "began", Number: &state.startedAt, Min: 1}, {Name: "at", Number: &state.endedAt, Min: 1},
 	}
 }
 
+// Fields returns the position as an offset.
 func (p *Position) Fields() []wit.OffsetEntry {
-	state := encodedState{began: p.timestamp, skips: p.pager.by == skipWorked}
+	state := encodedState{startedAt: p.timestamp, skips: p.pager.by == skipWorked}
 	if p.capabilities.has(loadComplete) {
-		state.began = 0
-		state.at = p.timestamp
+		state.startedAt = 0
+		state.endedAt = p.timestamp
 	}
 	if p.usesKeyset() {
-		state.base = p.rowsRead
+		state.keysetRows = p.rowsRead
 	}
 	return WriteFields(p.offsetFields(&state))
 }
@@ -169,10 +164,10 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 			Message: "offset: expected field url with a path, found none"}
 	}
 	position.checks.lastHashes += state.earlierHash
-	position.timestamp = max(state.began, state.at)
+	position.timestamp = max(state.startedAt, state.endedAt)
 	switch {
-	case position.capabilities.has(loadComplete):
-	case state.base > 0 && state.base == position.rowsRead && position.checks.key != "":
+	case position.capabilities.has(loadComplete): // the next load starts with its first page
+	case state.keysetRows > 0 && state.keysetRows == position.rowsRead && position.checks.key != "":
 		position.pager.by = keysWorked
 	case state.skips, position.pager.overlaps, position.pager.speculative:
 		position.pager.by = skipWorked
@@ -187,7 +182,7 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	}
 	switch position.probe.kind {
 	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, probeDeletedRow, probeKnownRows,
-		probeKnownEnd, probeFurtherRows, "":
+		probeKnownEnd, probeFurtherRows, "": // as this version stores it
 	case "order": // of an earlier version
 		position.probe = &probe{kind: probeKeyOrder, fallbackLink: position.probe.fallbackLink}
 	default:
@@ -196,8 +191,10 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	return position, nil
 }
 
+// URL returns the path and query of the next page, without the probe before it.
 func (p *Position) URL() string { return p.url }
 
+// WithURL returns a copy whose next page has another path and query.
 func (p *Position) WithURL(url string) *Position {
 	moved := *p
 	moved.url = url
@@ -209,12 +206,14 @@ func (p *Position) Snapshot() (snapshot int, begun bool) {
 	return p.snapshot, p.rowsSeen() > 0
 }
 
+// EndMarkerPending returns the number of a snapshot whose end no row has marked yet, or zero.
 func (p *Position) EndMarkerPending() int { return p.endMarkerPending }
 
+// SetEndMarkerPending stores the number of a snapshot whose end no row has marked yet; zero means that it is marked.
 func (p *Position) SetEndMarkerPending(snapshot int) { p.endMarkerPending = snapshot }
 
 // Done reports whether and when the load was completed.
-func (p *Position) Done() (is bool, at int64) {
+func (p *Position) Done() (isDone bool, doneAt int64) {
 	return p.capabilities.has(loadComplete), int64(p.timestamp)
 }
 
@@ -236,17 +235,15 @@ func (p *Position) followsEmptyPage() bool {
 
 func (p *Position) usesKeyset() bool { return p.pager.by == keysWorked }
 
-// cursorState is the stored state of a load by cursor; an empty from means all rows.
+// cursorState is the stored state of a load by cursor.
 type cursorState struct {
-	// from is the lower bound in the filter, high the highest value so far, base the highest value at the start.
-	from        string
-	high        string
-	base        string
-	baseUnknown bool
-	truncated   bool
-	// previousRows and currentRows are the rows within the look-back, of the previous load and of this one.
-	previousRows string
-	currentRows  string
+	from         string // the lower bound in the filter; empty means all rows
+	high         string // the highest value so far
+	base         string // the highest value at the start
+	baseUnknown  bool   // the load started without a highest value
+	truncated    bool   // an offset had no room for all rows within the look-back
+	previousRows string // the rows of the previous load within the look-back
+	currentRows  string // the rows of this load within the look-back
 }
 
 // Capabilities is a bit set of what is known about a service and about a load.
@@ -267,7 +264,7 @@ const (
 	linksWorked      // a page requested by a link was read in this load
 	keysWorked       // a page requested by key was read
 	skipWorked       // a page requested by $skip was read
-	leftUnreadRows   // a page that was not handed on had a row that was not read
+	leftUnreadRows   // a page that was not emitted had a row that was not read
 	suspicionSettled // the service skips rows in links because it hides them
 	firstSinceStart  // the first load since the connector started
 	keysNumberRows   // keys number the rows of each response

@@ -7,24 +7,23 @@ import (
 )
 
 // repeatCheck finds keys that occur on two pages. If pages are requested by counting, a row that moves to a later page
-// pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide none:
+// pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide no row:
 // the next page then starts with the last rows of the previous one.
 //
 // Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys
 // ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
-	sampling   bool
-	keyless    bool // equal rows are different rows
-	previous   []uint64
-	current    []uint64
-	maxHash    uint64
-	tail       overlapCheck
-	lastHashes []uint64
-	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below it.
-	floor         []string
-	outOfOrderKey string
-	duplicateKeys bool
-	repeated      []uint64
+	sampling      bool         // false if pages are requested by key, and in a probe
+	keyless       bool         // equal rows are different rows
+	previous      []uint64     // the least hashes of earlier pages, ascending
+	current       []uint64     // the least hashes of this page
+	maxHash       uint64       // higher hashes are not stored
+	tail          overlapCheck // with the last rows of the previous page
+	lastHashes    []uint64     // of the last rows
+	floor         []string     // the last key before the page while keys ascend, else nil
+	outOfOrderKey string       // the first key below floor
+	duplicateKeys bool         // the page has a key twice
+	repeated      []uint64     // hashes of keys that are on an earlier page, too
 }
 
 const (
@@ -35,7 +34,8 @@ const (
 
 func (r *repeatCheck) begin(set *Set, position *Position) {
 	checks := position.checks
-	r.keyless, r.sampling = set.Keys == nil, position.probe.kind == "" && !position.usesKeyset()
+	r.keyless = set.Keys == nil
+	r.sampling = position.probe.kind == "" && !position.usesKeyset()
 	r.previous = nil
 	r.current = r.current[:0]
 	r.maxHash = 1 << 48
@@ -66,6 +66,7 @@ func (r *repeatCheck) isUnread(row *wit.Row, data []byte) bool {
 	return rowHash(row, data) <= r.maxHash && !r.seenBefore(row, data)
 }
 
+// countOverlap compares rows with the last rows of the previous page, and returns how many of them overlap.
 func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 	for n < len(rows) && r.tail.matching {
 		r.tail.next(rowHash(&rows[n], data))
@@ -99,29 +100,31 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks
 func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
-		mark := hashOf(key)
+		keyHash := hashOf(key)
 		falls := false
 		if r.floor != nil && !order.watching {
-			plain, folded, known := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
+			plain, folded, ok := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
 			if !checks.sorted {
 				plain = folded
 			}
-			falls = known && plain <= 0
+			falls = ok && plain <= 0
 		}
 		switch {
-		case falls && encodeHash(mark) == r.outOfOrderKey:
+		case falls && encodeHash(keyHash) == r.outOfOrderKey:
 			r.floor = nil
 		case falls:
-			r.repeated, r.floor, r.outOfOrderKey = append(r.repeated, mark.bits48()), nil, encodeHash(mark)
-		case encodeHash(mark) == r.outOfOrderKey:
+			r.repeated = append(r.repeated, keyHash.bits48())
+			r.floor = nil
+			r.outOfOrderKey = encodeHash(keyHash)
+		case encodeHash(keyHash) == r.outOfOrderKey:
 			r.outOfOrderKey = ""
 		}
 	}
 }
 
 func (r *repeatCheck) seenBefore(row *wit.Row, data []byte) bool {
-	_, some := slices.BinarySearch(r.previous, rowHash(row, data))
-	return some
+	_, isSeen := slices.BinarySearch(r.previous, rowHash(row, data))
+	return isSeen
 }
 
 func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
@@ -143,25 +146,26 @@ func (r *repeatCheck) compact() {
 	}
 }
 
+// save adds the page's keys to the stored checks.
 func (r *repeatCheck) save(checks *checkState) {
 	r.repeated = append(r.repeated, r.tail.partialMatch()...)
 	r.compact()
-	all := r.previous
+	hashes := r.previous
 	for _, keyHash := range r.current {
-		if _, again := slices.BinarySearch(r.previous, keyHash); again {
+		if _, isRepeated := slices.BinarySearch(r.previous, keyHash); isRepeated {
 			if !slices.Contains(r.repeated, keyHash) {
 				r.repeated = append(r.repeated, keyHash)
 			}
 			continue
 		}
-		all = append(all, keyHash)
+		hashes = append(hashes, keyHash)
 	}
 	if !r.keyless {
 		checks.addRepeats(r.repeated)
 	}
 	if r.sampling {
-		slices.Sort(all)
-		checks.sample = packHashes(all[:min(len(all), sampled)])
+		slices.Sort(hashes)
+		checks.sample = packHashes(hashes[:min(len(hashes), sampled)])
 	}
 }
 
@@ -171,8 +175,8 @@ func (c *checkState) addRepeats(hashes []uint64) {
 		return
 	}
 	sum := uint64(0)
-	for _, mark := range append(unpackHashes(c.repeatDigest), hashes...) {
-		sum += mark
+	for _, h := range append(unpackHashes(c.repeatDigest), hashes...) {
+		sum += h
 	}
 	c.repeatCount += len(hashes)
 	c.repeatDigest = packHashes([]uint64{sum & (1<<48 - 1)})
@@ -180,12 +184,11 @@ func (c *checkState) addRepeats(hashes []uint64) {
 
 // overlapCheck compares the first rows of a page with the last ones of the previous page.
 type overlapCheck struct {
-	hashes []uint64
-	// matching means that the next row may match, complete that the last row of the previous page matched.
-	matching bool
-	complete bool
-	matched  int
-	from     int
+	hashes   []uint64 // of the last rows of the previous page
+	matching bool     // the next row may match
+	complete bool     // the last row of the previous page matched
+	matched  int      // number of rows that matched
+	from     int      // index of the first of them in hashes
 }
 
 func (o *overlapCheck) next(keyHash uint64) {
@@ -194,15 +197,16 @@ func (o *overlapCheck) next(keyHash uint64) {
 			o.from--
 		}
 	}
-	if at := o.from + o.matched; o.from < 0 || o.hashes[at] != keyHash {
+	if index := o.from + o.matched; o.from < 0 || o.hashes[index] != keyHash {
 		o.matching = false
 	} else {
 		o.matched++
-		o.complete = at == len(o.hashes)-1
+		o.complete = index == len(o.hashes)-1
 		o.matching = !o.complete
 	}
 }
 
+// partialMatch returns the hashes of rows that matched although the overlap is not complete.
 func (o *overlapCheck) partialMatch() []uint64 {
 	if o.matched == 0 || o.complete {
 		return nil
@@ -217,6 +221,6 @@ func (o *overlapCheck) overlap() int {
 	return 0
 }
 
-func (o *overlapCheck) endsWith(mark uint64) bool {
-	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == mark
+func (o *overlapCheck) endsWith(h uint64) bool {
+	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == h
 }

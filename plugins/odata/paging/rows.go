@@ -10,13 +10,12 @@ import (
 
 // Rows is a decoded part of a page.
 type Rows struct {
-	Rows []wit.Row
-	// Data holds the bytes of rows and errors. [Page.Observe] removes Errors that were reported before. Skipped are the
-	// indexes of rows that the host had removed.
-	Data    []byte
-	Errors  []wit.RowError
-	Skipped []uint32
-	Cursor  func(row int) (text string, ok bool) // in Atom's form, false for null
+	Rows    []wit.Row
+	Data    []byte         // the bytes of rows and errors
+	Errors  []wit.RowError // [Page.Observe] removes errors that were reported before
+	Skipped []uint32       // indexes of rows that the host had removed
+	// Cursor returns the value of the cursor property in Atom's form. ok is false for null.
+	Cursor func(row int) (text string, ok bool)
 }
 
 func keyOf(row *wit.Row, data []byte) []byte {
@@ -39,12 +38,12 @@ func rowHash(row *wit.Row, data []byte) uint64 { return hashOf(identityOf(row, d
 
 const packedHashSize = 6
 
-func packHashes(marks []uint64) string {
-	b := make([]byte, 0, len(marks)*packedHashSize)
-	for _, mark := range marks {
-		var eight [8]byte
-		binary.BigEndian.PutUint64(eight[:], mark)
-		b = append(b, eight[8-packedHashSize:]...)
+func packHashes(hashes []uint64) string {
+	b := make([]byte, 0, len(hashes)*packedHashSize)
+	for _, h := range hashes {
+		var word [8]byte
+		binary.BigEndian.PutUint64(word[:], h)
+		b = append(b, word[8-packedHashSize:]...)
 	}
 	return base64.RawURLEncoding.EncodeToString(b)
 }
@@ -56,9 +55,9 @@ func unpackHashes(text string) []uint64 {
 	}
 	hashes := make([]uint64, 0, len(b)/packedHashSize)
 	for ; len(b) >= packedHashSize; b = b[packedHashSize:] {
-		var eight [8]byte
-		copy(eight[8-packedHashSize:], b)
-		hashes = append(hashes, binary.BigEndian.Uint64(eight[:]))
+		var word [8]byte
+		copy(word[8-packedHashSize:], b)
+		hashes = append(hashes, binary.BigEndian.Uint64(word[:]))
 	}
 	return hashes
 }
@@ -67,13 +66,13 @@ func unpackHashes(text string) []uint64 {
 // response.
 type pageDigest struct {
 	rows          int
-	keys          hash
-	first         hash
-	contents      hash // of the first rows without their keys
-	errorDigest   hash
-	errorCount    int
-	last          []byte
-	duplicateKeys bool
+	keys          hash   // of all identities
+	first         hash   // of the first row
+	contents      hash   // of the first rows without their keys
+	errorDigest   hash   // of undecodable rows
+	errorCount    int    // number of undecodable rows
+	last          []byte // identity of the last row
+	duplicateKeys bool   // two consecutive rows have the same identity
 }
 
 // comparedRows is the number of rows of a page whose contents are compared with those of the page before.
@@ -121,7 +120,8 @@ func (p *pageDigest) addHashed(rows int, last []byte, keys hash) {
 	p.keys = keys
 }
 
-func (p *pageDigest) hash() (h hash, some bool) {
+// hash returns the hash of the page, or of its undecodable rows if it has no others. ok is false for an empty page.
+func (p *pageDigest) hash() (h hash, ok bool) {
 	if p.rows == 0 && p.errorCount > 0 {
 		return p.errorDigest, true
 	}

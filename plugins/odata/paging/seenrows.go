@@ -11,21 +11,23 @@ import (
 
 // cursorCheck drops rows that the previous load by cursor delivered, and finds out whether the service filters.
 type cursorCheck struct {
-	seen          map[string]bool
-	high          string
-	rows          []seenRow
-	belowFrom     string
-	nullIsHighest bool
+	seen          map[string]bool // hashes of the rows that the previous load delivered
+	high          string          // the highest value so far
+	rows          []seenRow       // the rows of this load within the look-back
+	belowFrom     string          // a value below the requested ones: the service ignores the filter
+	nullIsHighest bool            // the service returned null as the highest value
 }
 
-func (cc *cursorCheck) begin(c *Cursor, at *cursorState) {
+func (cc *cursorCheck) begin(c *Cursor, state *cursorState) {
 	*cc = cursorCheck{}
 	if c == nil {
 		return
 	}
-	known := unpackRows(at.previousRows)
-	*cc = cursorCheck{seen: make(map[string]bool, len(known)), high: at.high, rows: unpackRows(at.currentRows)}
-	for _, m := range known {
+	delivered := unpackRows(state.previousRows)
+	cc.seen = make(map[string]bool, len(delivered))
+	cc.high = state.high
+	cc.rows = unpackRows(state.currentRows)
+	for _, m := range delivered {
 		cc.seen[m.hash] = true
 	}
 }
@@ -34,14 +36,15 @@ func (cc *cursorCheck) begin(c *Cursor, at *cursorState) {
 // highest value of the first page is used, since many services cannot filter null.
 func (cc *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	for i := range out.Rows {
-		text, ok := out.Cursor(i)
+		cursorValue, ok := out.Cursor(i)
 		cc.nullIsHighest = cc.nullIsHighest || (!ok && i == 0 && first)
-		if ok && (cc.high == "" || s.Cursor.atLeast(text, cc.high)) {
-			cc.high = text
+		if ok && (cc.high == "" || s.Cursor.atLeast(cursorValue, cc.high)) {
+			cc.high = cursorValue
 		}
 	}
 }
 
+// base returns the value from which the next load looks back: the highest value at the start of this load, if known.
 func (cc *cursorCheck) base(position *Position) string {
 	if position.rowsRead > 0 && (position.cursor.base != "" || position.cursor.baseUnknown) {
 		return position.cursor.base
@@ -49,7 +52,8 @@ func (cc *cursorCheck) base(position *Position) string {
 	return cc.high
 }
 
-// filterSeen records the rows' cursor values and drops rows that an earlier load delivered.
+// filterSeen records the rows' cursor values and returns the rows that no earlier load delivered. It returns nil if the
+// service ignores the filter.
 func (cc *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
 	cursor := s.Cursor
 	if cursor == nil {
@@ -58,25 +62,25 @@ func (cc *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []
 	first := len(out.Rows) - len(rows)
 	remaining := rows[:0:0]
 	for i := range rows {
-		text, ok := out.Cursor(first + i)
+		cursorValue, ok := out.Cursor(first + i)
 		if !ok {
 			remaining = append(remaining, rows[i])
 			continue
 		}
-		if cursor.below(text, position.cursor.from) {
-			cc.belowFrom = text
+		if cursor.below(cursorValue, position.cursor.from) {
+			cc.belowFrom = cursorValue
 			return nil
 		}
-		if cc.high == "" || cursor.atLeast(text, cc.high) {
-			cc.high = text
+		if cc.high == "" || cursor.atLeast(cursorValue, cc.high) {
+			cc.high = cursorValue
 		}
 		h := emptyHash
 		for _, d := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
 			h.add(out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if base := cc.base(position); base != "" && cursor.atLeast(text, cursor.SubtractLookback(base)) {
-			if cc.rows = append(cc.rows, seenRow{text, hash}); len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
+		if base := cc.base(position); base != "" && cursor.atLeast(cursorValue, cursor.SubtractLookback(base)) {
+			if cc.rows = append(cc.rows, seenRow{cursorValue, hash}); len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
 				cc.prune(cursor, position)
 			}
 		}
@@ -96,6 +100,7 @@ func (cc *cursorCheck) filterIgnored(s *Set, position *Position) error {
 
 const seenRowBytes = 32
 
+// prune drops rows that are no longer within the look-back.
 func (cc *cursorCheck) prune(c *Cursor, position *Position) {
 	least := c.SubtractLookback(cc.base(position))
 	cc.rows = slices.DeleteFunc(cc.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
@@ -119,14 +124,15 @@ func (cc *cursorCheck) truncate(c *Cursor, most int) {
 
 const spareBytes = 1 << 10
 
-func full(marks []seenRow) bool {
+func full(rows []seenRow) bool {
 	size := 0
-	for _, m := range marks {
-		size += m.size()
+	for _, row := range rows {
+		size += row.size()
 	}
 	return size > maxSeenBytes
 }
 
+// save stores the state in the next position, and returns warnings for the log.
 func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
 	cursorProperty := set.Cursor
 	if cursorProperty == nil || next.snapshot > position.snapshot { // the load restarts
@@ -134,8 +140,8 @@ func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []stri
 	}
 	if cc.nullIsHighest {
 		warnings = append(warnings, "the service returns a row without "+cursorProperty.Name+" as the one with the "+
-			"highest value: "+
-			"the next load starts at the highest value of this one's first page, or reads all rows if that has none")
+			"highest value: the next load starts at the highest value of this one's first page, or reads all rows if "+
+			"that has none")
 	}
 	isDone := next.capabilities.has(loadComplete)
 	if position.probe.kind != "" && !isDone { // its rows are not emitted
@@ -148,8 +154,8 @@ func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []stri
 		cc.prune(cursorProperty, position)
 	}
 	cursor := cursorState{from: position.cursor.from, high: cc.high, base: cc.base(position),
-		previousRows: position.cursor.previousRows,
-		currentRows:  packRows(cc.rows), baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
+		previousRows: position.cursor.previousRows, currentRows: packRows(cc.rows),
+		baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
 	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
 		cursor.baseUnknown = true
 	}

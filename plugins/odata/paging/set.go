@@ -5,69 +5,32 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
-
-// Keys handles keys of rows: encoded by a decoder, or as literal texts, one for each key property.
-type Keys interface {
-	KeyReader
-	KeyOrder
-	KeyFilter
-}
-
-// KeyReader converts encoded keys to texts and to offsets.
-type KeyReader interface {
-	// SortTexts returns the parts of a key, or nil if services do not compare them as written.
-	SortTexts(key []byte) []string
-	// LiteralTexts returns the parts as they occur in links, also for keys that cannot be sorted by.
-	LiteralTexts(key []byte) []string
-	// Pack encodes a key for an offset; Unpack returns nil for anything else.
-	Pack(key []string) string
-	Unpack(text string) []string
-}
-
-// KeyOrder compares keys both by bytes and case-insensitively, since services do either. known is false if a service
-// may use yet another order.
-type KeyOrder interface {
-	// IsInteger reports whether a key is a single integer, encoded as a signed varint.
-	IsInteger() bool
-	Compare(a, b []byte) (byBytes, folded int, known bool)
-	CompareTexts(a, b []string) (byBytes, folded int, known bool)
-}
-
-// KeyFilter returns conditions for $filter, and the key properties for $orderby.
-type KeyFilter interface {
-	Names() []string
-	// FilterAfter selects the rows after a key, FilterFrom also that key, FilterUpTo the key and the rows before it.
-	FilterAfter(key []string) string
-	FilterFrom(key []string) string
-	FilterUpTo(key []string) string
-}
 
 // Set describes an entity set to read. A load does not change it.
 type Set struct {
 	Name    string
-	Setting func(name string) string
-	Service string
-	Address string
+	Setting func(name string) string // returns the full name of one of the set's settings
+	Service string                   // path of the service
+	Address string                   // name of the set in URLs, after Service
 	Support
-	// Count requests the number of rows. FormatOption requests the format; empty if a header does.
-	Count        bool
-	FormatOption string
-	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
-	Paging string
-	Top    int
+	Count        bool   // requests include $inlinecount
+	FormatOption string // $format with its value; empty if a header requests the format
+	Paging       string // links, keys, auto or top
+	Top          int    // page size for $top; zero means no $top
 	LogEndings
 	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
 	ExactlyOnce  bool // a failed check fails the load if rows were emitted
-	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
-	// user has none. Options are further options of each request.
+	// Filter merges a condition with the user's filter and returns the encoded value of $filter. Nil means that the
+	// user has no filter.
 	Filter  func(condition string) string
-	Options []string
-	Cursor  *Cursor
+	Options []string // options that each request has, besides those of paging
+	Cursor  *Cursor  // nil means that each load reads all rows
 	Query   uri.Query
-	Keys    Keys
+	Keys    *rowkey.Keys // nil means that rows have no key
 }
 
 // LogEndings are the ends of log lines about a load.
@@ -76,15 +39,19 @@ type LogEndings struct {
 	AfterRestart string // what follows when a load starts over
 }
 
-// Support is what the metadata say about a set. Ordered means that all key properties are sortable,
-// Pageable that $skip and $top work.
-type Support struct{ Ordered, Countable, Pageable bool }
+// Support is what the service supports for a set, according to its metadata.
+type Support struct {
+	Ordered   bool // all key properties are sortable
+	Countable bool // $inlinecount works
+	Pageable  bool // $skip and $top work
+}
 
 const (
 	countOption = "$inlinecount"
 	tokenOption = "$skiptoken"
 )
 
+// Label names the set in messages.
 func (s *Set) Label() string { return "entity set " + s.Name + " of " + s.Service }
 
 // First returns the start of the first load. now is in milliseconds since 1970.
@@ -114,8 +81,8 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	return position
 }
 
-func (s *Set) start(known Capabilities) *Position {
-	position := newPosition(known)
+func (s *Set) start(capabilities Capabilities) *Position {
+	position := newPosition(capabilities)
 	position.url = s.pageURL(position, "", 0)
 	return position
 }
@@ -125,6 +92,7 @@ func (s *Set) Request(position *Position) (target string, repeatable bool) {
 	return s.Target(position), s.Ordered && !position.capabilities.has(refusesOrderBy)
 }
 
+// Target returns the path and query of a position, or of its probe.
 func (s *Set) Target(position *Position) string {
 	oneRow := *s
 	oneRow.Top = 1
@@ -157,10 +125,11 @@ func (s *Set) lastRowsURL(position *Position, condition string, rows int) string
 	return last.sortedURL(position, condition, " desc", 0)
 }
 
+// UnorderedURL returns the URL of all rows without order. counted requests the number of rows, if the set is countable.
 func (s *Set) UnorderedURL(counted bool) string {
-	known := refusesOrderBy
-	known.set(refusesCount, !counted)
-	return s.pageURL(newPosition(known), "", 0)
+	capabilities := refusesOrderBy
+	capabilities.set(refusesCount, !counted)
+	return s.pageURL(newPosition(capabilities), "", 0)
 }
 
 // FilteredURL returns the URL of rows that meet a condition, without order and count.
@@ -225,15 +194,15 @@ func (s *Set) filter(condition string) string {
 	return string(uri.AppendEscaped(nil, condition))
 }
 
-func (s *Set) requestsCount(known Capabilities) bool {
-	return s.Count && s.Countable && !known.has(refusesCount)
+func (s *Set) requestsCount(capabilities Capabilities) bool {
+	return s.Count && s.Countable && !capabilities.has(refusesCount)
 }
 
 // CanUseKeyset reports whether the set can be paged by key, as far as the configuration and the metadata show.
 func (s *Set) CanUseKeyset() bool { return s.canUseKeyset(0) }
 
-func (s *Set) canUseKeyset(known Capabilities) bool {
-	return s.Keys != nil && s.Ordered && !known.has(refusesOrderBy) && !known.has(ignoresKeyFilter) &&
+func (s *Set) canUseKeyset(capabilities Capabilities) bool {
+	return s.Keys != nil && s.Ordered && !capabilities.has(refusesOrderBy) && !capabilities.has(ignoresKeyFilter) &&
 		s.Paging != "links"
 }
 

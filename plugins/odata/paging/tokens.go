@@ -17,9 +17,9 @@ import (
 // row's key is safe.
 
 // CountsRows reports whether inserted or deleted rows may shift the next link of a requested page. last is the key of
-// the last row, seen the number of rows so far. If the link contains a number that may be either, unless is that number
-// for [Set.MayHideRows].
-func (s *Set) CountsRows(link, request string, last []byte, seen int) (yes bool, unless string) {
+// the last row, seen the number of rows so far. If the link contains a number that may be either, lastKey is that
+// number: pass it to [Set.MayHideRows] with the next page.
+func (s *Set) CountsRows(link, request string, last []byte, seen int) (countsRows bool, lastKey string) {
 	texts := s.literalTexts(last)
 	switch {
 	case s.linkHasKey(link, request, texts, seen):
@@ -32,9 +32,9 @@ func (s *Set) CountsRows(link, request string, last []byte, seen int) (yes bool,
 
 // MayHideRows reports whether rows may be missing between key last and the first row of the next page.
 func (s *Set) MayHideRows(last string, first []byte) bool {
-	before, err := strconv.ParseInt(last, 10, 64)
+	lastNumber, err := strconv.ParseInt(last, 10, 64)
 	texts := s.literalTexts(first)
-	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
+	return err != nil || texts == nil || texts[0] != strconv.FormatInt(lastNumber+1, 10)
 }
 
 // rowNumberIn returns the number of a link that is named as a number of rows: $skip=1000,
@@ -42,17 +42,17 @@ func (s *Set) MayHideRows(last string, first []byte) bool {
 func rowNumberIn(link string) (row int, ok bool) {
 	_, query, _ := strings.Cut(link, "?")
 	for option := range strings.SplitSeq(query, "&") {
-		name, text, _ := strings.Cut(option, "=")
+		name, optionValue, _ := strings.Cut(option, "=")
 		name = uri.Unescape(name)
 		if name != "$skip" && name != tokenOption {
 			continue
 		}
-		for _, t := range decodings(uri.Unescape(text)) {
-			_, start, isOffset := strings.Cut(t, "offset=")
-			if _, startRow, isStart := strings.Cut(t, `"startRow":`); isStart {
+		for _, decoded := range decodings(uri.Unescape(optionValue)) {
+			_, start, isOffset := strings.Cut(decoded, "offset=")
+			if _, startRow, isStart := strings.Cut(decoded, `"startRow":`); isStart {
 				start, _, _ = strings.Cut(startRow, ",")
 			} else if !isOffset && name == "$skip" {
-				start = t
+				start = decoded
 			}
 			if row, err := strconv.Atoi(start); err == nil {
 				return row, true
@@ -64,7 +64,7 @@ func rowNumberIn(link string) (row int, ok bool) {
 
 const maxLink = 16 << 10
 
-// linkHasKey reports whether a next link contains the key, none of the counts, and the order of the request.
+// linkHasKey reports whether a next link contains the key and the order of the request, but none of the counts.
 func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) bool {
 	losesOrder := optionOf(request, "$orderby") != "" && optionOf(link, "$orderby") == ""
 	if len(link) > maxLink || losesOrder {
@@ -79,20 +79,20 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 	}
 	var numbers []int
 	for option := range strings.SplitSeq(query, "&") {
-		name, text, _ := strings.Cut(option, "=")
+		name, optionValue, _ := strings.Cut(option, "=")
 		name = uri.Unescape(name)
-		text = uri.Unescape(text)
+		optionValue = uri.Unescape(optionValue)
 		switch {
 		case name == "$skip":
 			return false
-		case name == "$top", name == countOption: // select no position
+		case name == "$top", name == countOption: // these options select no position
 		case name == tokenOption:
-			for _, t := range decodings(text) {
-				numbers = append(numbers, numbersIn(t)...)
-				addedOptions = append(addedOptions, t)
+			for _, decoded := range decodings(optionValue) {
+				numbers = append(numbers, numbersIn(decoded)...)
+				addedOptions = append(addedOptions, decoded)
 			}
 		case !slices.Contains(sentOptions, uri.Unescape(option)):
-			addedOptions = append(addedOptions, text)
+			addedOptions = append(addedOptions, optionValue)
 		}
 	}
 	for _, n := range counts {
@@ -103,6 +103,7 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 	return containAll(addedOptions, keys)
 }
 
+// decodings returns a token without quotes and, if it is base64 of a text, also that text.
 func decodings(token string) []string {
 	token = strings.Trim(token, "'")
 	list := []string{token}
@@ -132,7 +133,7 @@ func numbersIn(text string) (numbers []int) {
 }
 
 func containAll(texts, keys []string) bool {
-	some := false
+	hasKey := false
 	for _, key := range keys {
 		if key == "" {
 			continue
@@ -140,9 +141,9 @@ func containAll(texts, keys []string) bool {
 		if !slices.ContainsFunc(texts, func(t string) bool { return contains(t, key) }) {
 			return false
 		}
-		some = true
+		hasKey = true
 	}
-	return some
+	return hasKey
 }
 
 const minDistinctive = 4 // shorter key parts must be a whole field: 2026-11-7 contains 7 by chance
@@ -161,12 +162,13 @@ func contains(text, part string) bool {
 			return false
 		}
 		i += from
-		before, _ := utf8.DecodeLastRuneInString(text[:i])
+		preceding, _ := utf8.DecodeLastRuneInString(text[:i])
 		first, _ := utf8.DecodeRuneInString(part)
 		last, _ := utf8.DecodeLastRuneInString(part)
-		after, _ := utf8.DecodeRuneInString(text[i+len(part):])
-		whole := len(part) >= minDistinctive || (separates(text[:i], before) && separates(text[i+len(part):], after))
-		if whole && !sameWord(before, first) && !sameWord(last, after) {
+		following, _ := utf8.DecodeRuneInString(text[i+len(part):])
+		isField := separates(text[:i], preceding) && separates(text[i+len(part):], following)
+		isWhole := len(part) >= minDistinctive || isField
+		if isWhole && !sameWord(preceding, first) && !sameWord(last, following) {
 			return true
 		}
 		_, size := utf8.DecodeRuneInString(text[i:])

@@ -38,7 +38,7 @@ func (pg *Page) newTransition(info PageInfo) *transition {
 	return &transition{Page: pg, PageInfo: info, next: &next}
 }
 
-// end logs what was decided and returns the next position.
+// end saves the cursor, writes the log entries and returns the next position.
 func (t *transition) end(err error) (*Position, error) {
 	if err == nil && t.repeatsRequest() {
 		err = t.loopError(t.set.Target(t.next) + " has no new row and would be requested again")
@@ -46,8 +46,8 @@ func (t *transition) end(err error) (*Position, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range t.cursor.save(t.set, t.position, t.next) {
-		t.warn(text)
+	for _, warning := range t.cursor.save(t.set, t.position, t.next) {
+		t.warn(warning)
 	}
 	for _, entry := range t.logEntries {
 		sdk.Log(entry.level, t.set.Label()+": "+entry.text)
@@ -58,7 +58,7 @@ func (t *transition) end(err error) (*Position, error) {
 // repeatsRequest reports whether the next request is the same one although the page had no new row.
 func (t *transition) repeatsRequest() bool {
 	continues := t.next.pager.by != 0 && !t.next.capabilities.has(loadComplete)
-	isAnswered := t.position.pager.speculative && !t.next.pager.speculative // its rows are handed on now
+	isAnswered := t.position.pager.speculative && !t.next.pager.speculative // its rows are emitted now
 	isSame := t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
 	return continues && !isAnswered && isSame
 }
@@ -89,6 +89,7 @@ func (t *transition) markKeyFilterIgnored() {
 
 const maxAttempts = 3 // with one pager
 
+// retry starts the load over, or fails it after maxAttempts.
 func (t *transition) retry(reason string) error {
 	t.next.previous.count++
 	if t.next.previous.count < maxAttempts {
@@ -103,6 +104,7 @@ func (t *transition) retry(reason string) error {
 		"time, read it when they aren't; " + action + "Reset the connector's offsets to start over")
 }
 
+// restart starts the load over with another snapshot number, or fails it if exactly-once forbids to read rows again.
 func (t *transition) restart(reason string) error {
 	next := t.next
 	progress := itoa(next.rowsRead) + " rows were read"
@@ -112,8 +114,7 @@ func (t *transition) restart(reason string) error {
 	if t.set.ExactlyOnce && (next.rowsRead > 0 || t.emitted > 0) {
 		name := t.set.Setting("incomplete.load")
 		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " +
-			reason +
-			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
+			reason + ". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
 	first := t.set.start(next.capabilities & (serviceCapabilities | duplicateKeys | keysNumberRows))
@@ -135,14 +136,14 @@ func (t *transition) restart(reason string) error {
 
 func (t *transition) incomplete(reason string) error {
 	next := t.next
-	text := "the service counts " + itoa(next.totalCount) + " rows, " + itoa(next.rowsRead) + " were read, "
+	message := "the service counts " + itoa(next.totalCount) + " rows, " + itoa(next.rowsRead) + " were read, "
 	if next.totalCount < 0 {
-		text = "the service returns no count, " + itoa(next.rowsRead) + " rows were read, "
+		message = "the service returns no count, " + itoa(next.rowsRead) + " rows were read, "
 		if next.capabilities.has(countMayBePageOnly) {
-			text = "the service counts the rows of a page only, " + itoa(next.rowsRead) + " rows were read, "
+			message = "the service counts the rows of a page only, " + itoa(next.rowsRead) + " rows were read, "
 		}
 	}
-	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + text + reason}
+	return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": " + message + reason}
 }
 
 func (t *transition) loopError(reason string) error {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Verdicts of a load that has ended: the proof that it is complete, or none (RATIONALE.md P4).
+// Verdicts of a load that has ended: the proof that it is complete, or [Unproven] (RATIONALE.md P4).
 const (
 	// ProvenByKey: pages were requested by key, the service was seen to sort, and nothing follows the last key.
 	ProvenByKey = "key"

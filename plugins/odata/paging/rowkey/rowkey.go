@@ -20,17 +20,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Keys describes the keys of an entity set.
+// Keys describes the keys of an entity set's rows. Services sort texts by bytes or case-insensitively, so comparisons
+// return both orders.
 type Keys struct {
 	entityType *edm.StructuredType
 	schema     *decode.RowSchema
-	nodes      []wit.SchemaNode // of the key's schema, without extra fields
+	nodes      []wit.SchemaNode // the key's schema, without extra fields
 	// partKinds has one item for each part, or is nil if services do not compare such keys as they are written.
 	partKinds []partKind
 	isInteger bool
 }
 
-// New returns the keys of an entity type. nodes is the schema of the key; nil means no key.
+// New returns the keys of an entity type, nil for a type without key. nodes is the schema of the key.
 func New(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode) *Keys {
 	if nodes == nil {
 		return nil
@@ -84,9 +85,9 @@ func (k *Keys) findPartKinds() []partKind {
 	return parts
 }
 
-// Compare orders two encoded keys part by part, texts by bytes and case-insensitively. known is false if they cannot be
+// Compare orders two encoded keys part by part, texts by bytes and case-insensitively. ok is false if they cannot be
 // read up to the difference, or services do not compare such keys as they are written. GUIDs have no case.
-func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
+func (k *Keys) Compare(a, b []byte) (plain, folded int, ok bool) {
 	for _, part := range k.partKinds {
 		var byBytes, byFold int
 		switch part {
@@ -156,7 +157,7 @@ func compareText(a, b []byte) (plain, folded int) {
 	return plain, compareFolded(a, b)
 }
 
-func lengthPrefixed(b []byte) (value, rest []byte, ok bool) {
+func lengthPrefixed(b []byte) (value, remaining []byte, ok bool) {
 	n, size := binary.Varint(b)
 	if size <= 0 || n < 0 || n > int64(len(b)-size) {
 		return nil, nil, false
@@ -214,11 +215,11 @@ func (k *Keys) property(i int) *edm.Property {
 func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
 	for i := range k.schema.Keys {
 		property := k.property(i)
-		text, size, err := value.Text(property.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
+		partText, size, err := value.Text(property.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
 		if err != nil {
 			return err
 		}
-		do(property, text, key[:size])
+		do(property, partText, key[:size])
 		key = key[size:]
 	}
 	return nil
@@ -226,9 +227,10 @@ func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []
 
 // SortTexts returns the parts of a key as texts of literals, or nil if services compare them differently.
 func (k *Keys) SortTexts(key []byte) []string {
-	for i, at := range k.schema.Keys {
-		if mapping := k.schema.Columns[at].Mapping; mapping == decode.Float64Mapping || mapping == decode.DateMapping ||
-			!isComparable(k.property(i)) {
+	for i, column := range k.schema.Keys {
+		mapping := k.schema.Columns[column].Mapping
+		isConverted := mapping == decode.Float64Mapping || mapping == decode.DateMapping
+		if isConverted || !isComparable(k.property(i)) {
 			return nil
 		}
 	}
@@ -318,15 +320,15 @@ func (k *Keys) FilterAfter(texts []string) string { return k.comparison(texts, "
 // FilterFrom returns the condition for a key and the rows after it: A gt 1 or A eq 1 and B ge 2.
 func (k *Keys) FilterFrom(texts []string) string { return k.comparison(texts, "gt", "ge") }
 
-// FilterUpTo returns the condition for all other rows: A lt 1 or A eq 1 and B le 2.
+// FilterUpTo returns the condition for a key and the rows before it: A lt 1 or A eq 1 and B le 2.
 func (k *Keys) FilterUpTo(texts []string) string { return k.comparison(texts, "lt", "le") }
 
 func (k *Keys) comparison(texts []string, operator, last string) string {
 	var names, literals []string
-	for i, text := range texts {
+	for i, part := range texts {
 		p := k.property(i)
 		names = append(names, p.Name)
-		literals = append(literals, literal(p, text))
+		literals = append(literals, literal(p, part))
 	}
 	var out strings.Builder
 	for i := range names {
@@ -353,9 +355,9 @@ func (k *Keys) comparison(texts []string, operator, last string) string {
 // Pack encodes a key for an offset, as a key predicate.
 func (k *Keys) Pack(texts []string) string {
 	var keys []uri.Key
-	for i, text := range texts {
+	for i, part := range texts {
 		p := k.property(i)
-		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
+		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: part}})
 	}
 	return string(uri.AppendPredicate(nil, keys))
 }
@@ -373,8 +375,8 @@ func (k *Keys) Unpack(s string) []string {
 	return texts
 }
 
-// CompareTexts orders two keys given as texts of literals.
-func (k *Keys) CompareTexts(a, b []string) (plain, folded int, known bool) {
+// CompareTexts is [Keys.Compare] for keys as texts of literals.
+func (k *Keys) CompareTexts(a, b []string) (plain, folded int, ok bool) {
 	if len(a) != len(k.schema.Keys) || len(b) != len(k.schema.Keys) {
 		return 0, 0, false
 	}
