@@ -10,22 +10,19 @@ import (
 // Atom decodes Atom feeds and entries, with deleted entries, and function results. Prefixes are arbitrary.
 type Atom struct {
 	stream
-	state      atomState
-	namespaces namespaceStack
-	// outer is the namespace scope inside the feed. The bindings of a row start at rowBindings.
-	outer       int
-	rowBindings int
+	state       atomState
+	namespaces  namespaceStack
+	outer       int    // the namespace scope inside of the feed
+	rowBindings int    // where the bindings of a row start in namespaces
 	feed        []byte // qualified name of the feed element
 	// roots are the structures of rows by the prefixes of their entries. The root is one of them.
 	roots map[prefixes]*structure
 	// lastPrefixes are the prefixes of the last properties, for entries in whose scope no prefixes are bound.
-	lastPrefixes prefixes
-	// outerIsUsual and outerIsAtom report that the outer scope has the root's prefixes, and Atom's elements have none.
-	outerIsUsual bool
-	outerIsAtom  bool
-	// outerAttributes are the declarations of the outer scope, as text.
-	outerAttributes []byte
-	scalar          []byte // reused
+	lastPrefixes    prefixes
+	outerIsUsual    bool   // the outer scope has the root's prefixes
+	outerIsAtom     bool   // in the outer scope, elements without prefix are Atom's
+	outerAttributes []byte // the declarations of the outer scope, as text; nil until needed
+	scalar          []byte // the last unescaped value; its memory is reused
 }
 
 type atomState uint8
@@ -45,6 +42,7 @@ func NewAtom(l *RowSchema) *Atom {
 	return d
 }
 
+// Reset is [Decoder.Reset].
 func (a *Atom) Reset() {
 	a.stream.reset()
 	a.namespaces.reset()
@@ -153,15 +151,15 @@ func (a *Atom) declaration(i int) (skipped bool, err *scan.Error) {
 }
 
 func encoding(declaration []byte) string {
-	_, rest, ok := bytes.Cut(declaration, []byte("encoding"))
+	_, remaining, ok := bytes.Cut(declaration, []byte("encoding"))
 	if !ok {
 		return ""
 	}
-	rest = bytes.TrimLeft(rest, " \t\r\n=")
-	if len(rest) == 0 {
+	remaining = bytes.TrimLeft(remaining, " \t\r\n=")
+	if len(remaining) == 0 {
 		return ""
 	}
-	value, _, _ := bytes.Cut(rest[1:], rest[:1])
+	value, _, _ := bytes.Cut(remaining[1:], remaining[:1])
 	return string(bytes.ToLower(value))
 }
 
@@ -174,7 +172,7 @@ func (a *Atom) rootElement(i int, out *Output) *scan.Error {
 	scope, namespace, local := a.namespaces.enter(b, tag, 0)
 	if string(local) == "feed" && namespace == atomNamespace && !tag.Closing {
 		a.namespaces.copyBytes()
-		a.setOuter(scope, len(a.namespaces.all))
+		a.setOuter(scope, len(a.namespaces.bindings))
 		a.feed = append(a.feed[:0], tag.Name(b)...)
 		a.pos = tag.End
 		a.state = atomFeed
@@ -217,12 +215,12 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	a.namespaces.all = a.namespaces.all[:a.rowBindings]
+	a.namespaces.bindings = a.namespaces.bindings[:a.rowBindings]
 	scope, namespace, local := a.namespaces.enter(b, tag, a.outer)
-	entry := string(local) == "entry" && namespace == atomNamespace
-	deleted := string(local) == "deleted-entry" && namespace != atomNamespace
-	a.inRow = entry || deleted
-	if entry {
+	isEntry := string(local) == "entry" && namespace == atomNamespace
+	isDeleted := string(local) == "deleted-entry" && namespace != atomNamespace
+	a.inRow = isEntry || isDeleted
+	if isEntry {
 		return a.rows(tag, scope, out)
 	}
 	end, err := scan.XMLElement(b, i, maxDepth)
@@ -236,7 +234,7 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 	pageOffset := a.base + int64(i)
 	a.inRow = false
 	switch {
-	case deleted:
+	case isDeleted:
 		a.deleted(b[i:end], pageOffset, out)
 	case namespace == atomNamespace && string(local) == "link":
 		return a.link(b, tag, scope)
@@ -265,14 +263,14 @@ func relation(b []byte, t scan.XMLTag) []byte {
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
 }
 
-// linkOf returns the target of a link. One that cannot be read is an error, because a part of it is another page.
+// linkOf returns the target of a link. A link that cannot be read is an error, because a part of it is another page.
 func (a *Atom) linkOf(b []byte, t scan.XMLTag, scope int) (Link, *scan.Error) {
 	href, _ := attribute(b, t, "href")
-	text, ok := scan.XMLContent(nil, href)
+	target, ok := scan.XMLContent(nil, href)
 	if !ok {
 		return Link{}, &scan.Error{At: t.Start, Expected: "a link in href", Found: quoted(href)}
 	}
-	return Link{Href: string(text), Base: a.namespaces.base(scope)}, nil
+	return Link{Href: string(target), Base: a.namespaces.base(scope)}, nil
 }
 
 func (a *Atom) link(b []byte, tag scan.XMLTag, scope int) (err *scan.Error) {
@@ -333,7 +331,7 @@ func (a *Atom) function(i int, out *Output) *scan.Error {
 			break
 		}
 		multiple = true
-		a.setOuter(inside, len(a.namespaces.all))
+		a.setOuter(inside, len(a.namespaces.bindings))
 		if err = a.result(b[parent.tag.Start:parent.end], a.base+int64(parent.tag.Start), out); err != nil {
 			return err
 		}

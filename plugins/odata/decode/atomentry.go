@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// entryState is the part of a [structure] for XML: where the decoder is in an entry, and who reads on from there.
+// entryState is the part of a [structure] for XML: where the decoder is in an entry, and what continues from there.
 //
 //	inProperties  Place                 at P                        package kernel reads it  Go reads the rest in
 //	false         InEntry or InElement  a child of parent           if readsElements         entryElement, entryLink
@@ -22,19 +22,19 @@ type entryState struct {
 	// around is the pseudo property of package kernel for the elements around an entry's properties.
 	around property
 	// parent is the entry, or the element of a struct without an entry. content and properties are inside of it.
-	parent  openElement
-	content openElement
-	open    openElement
-	// depth and openDepth are the nesting allowed in parent and in open.
-	depth        int
-	openDepth    int
-	isEntry      bool
+	parent       openElement
+	content      openElement
+	open         openElement // the element with the properties
+	depth        int         // the nesting allowed in parent
+	openDepth    int         // the nesting allowed in open
+	isEntry      bool        // false for a struct without an entry
 	inProperties bool
-	// readsElements and readsProperties report whether package kernel may read the entry's elements and the properties:
-	// their namespaces have the prefixes that it knows, and nothing is nested too deep.
+	// readsEntry, readsElements and readsProperties report whether package kernel may read the entry, the elements at
+	// the current place and the properties: their namespaces have the prefixes that it knows, and nothing is nested too
+	// deep.
+	readsEntry      bool
 	readsElements   bool
 	readsProperties bool
-	readsEntry      bool
 	// hasTargets reports that an entry may have values outside of its properties.
 	hasTargets bool
 	usualTexts
@@ -42,13 +42,12 @@ type entryState struct {
 
 // usualTexts are the texts around properties in a structure with these prefixes. They are set once.
 type usualTexts struct {
-	prefixes prefixes
-	// feedFront and feedBack are around an expanded feed in a link.
-	feedFront []byte
-	feedBack  []byte
+	prefixes  prefixes
+	feedFront []byte // before an expanded feed in a link
+	feedBack  []byte // after an expanded feed in a link
 	// endName is the name of the element around the properties that package kernel expects.
 	endName       []byte
-	propertiesTag kernel.Pattern
+	propertiesTag kernel.Pattern // the start tag of the properties
 }
 
 // openElement is an element that is being read: its name and the namespace scope in it.
@@ -256,7 +255,7 @@ func (a *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) 
 	return tag, err
 }
 
-// endTag returns the end of the end tag at pos, or zero if there is none, or an unusual one.
+// endTag returns the end of the end tag at pos, or zero if another token or an unusual end tag is there.
 func (a *Atom) endTag(pos int, name []byte) (end int) {
 	end = pos + len(name) + len("</>")
 	if end > len(a.text) || a.text[pos] != '<' || a.text[pos+1] != '/' || a.text[end-1] != '>' ||

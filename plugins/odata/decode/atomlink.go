@@ -63,20 +63,20 @@ func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 	return nil
 }
 
-// usualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done reports that the rest
-// of the link was usual as well.
+// usualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done is false if the link
+// continues at s.P in an unusual way.
 func (a *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *scan.Error) {
 	inner := s.structureIn(p.Column)
 	scope := s.parent.scope
 	depth := s.depth - 1
 	kernel.Put(s.Arena, s.O, 2)
-	next, end, found, err := a.inlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
+	next, end, feedResult, err := a.inlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
 		s.O+p.Optional)
 	if err != nil {
 		return false, err
 	}
 	if bytes.HasPrefix(a.text[next:], s.feedBack) {
-		s.endStruct(p, next+len(s.feedBack), end, found)
+		s.endStruct(p, next+len(s.feedBack), end, feedResult)
 		s.Before = &s.head.Property
 		s.Property = &s.around.Property
 		return true, nil
@@ -85,7 +85,7 @@ func (a *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *sc
 	if err != nil {
 		return false, err
 	}
-	return false, a.inlineChildren(s, p, tag, scope, depth, next, end, found)
+	return false, a.inlineChildren(s, p, tag, scope, depth, next, end, feedResult)
 }
 
 // navigation returns the column of the navigation property that a link's relation names, or -1.
@@ -94,7 +94,7 @@ func (r *RowSchema) navigation(rel []byte) (column int) {
 	if slash < 0 || !bytes.HasSuffix(rel[:slash], []byte("/related")) {
 		return -1
 	}
-	i, ok := r.names[string(rel[slash+1:])]
+	i, ok := r.columnByName[string(rel[slash+1:])]
 	if !ok || !r.Columns[i].isNavigation() {
 		return -1
 	}
@@ -119,10 +119,10 @@ func (a *Atom) inline(s *structure, p *property, tag scan.XMLTag, scope, depth i
 	return a.inlineChildren(s, p, tag, scope, depth, tag.End, -1, result{})
 }
 
-// inlineChildren reads the children of an inline element from pos on. end, if not negative, is the end of the output of
-// the entity or feed, and found is what was found in it.
+// inlineChildren reads the children of an inline element from pos on. If the entity or feed was read before, end is the
+// end of its output and nestedResult its result; else end is negative.
 func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope, depth, pos, end int,
-	found result) *scan.Error {
+	nestedResult result) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
 	wanted := entryName
@@ -148,11 +148,12 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 			pos = child.End
 			end = a.writeCount(o, o+1, 0)
 		case isMany:
-			pos, end, found, err = a.inlineFeed(inner, child.End, openElement{child.Name(a.text), inside}, depth-2, o)
+			feed := openElement{child.Name(a.text), inside}
+			pos, end, nestedResult, err = a.inlineFeed(inner, child.End, feed, depth-2, o)
 		default:
 			inner.MaxRows = 0
 			pos, end, err = a.entry(inner, child, inside, o, depth-1)
-			found = inner.result
+			nestedResult = inner.result
 		}
 		if err != nil {
 			return err
@@ -160,9 +161,9 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 	}
 	switch {
 	case end >= 0:
-		s.endStruct(p, pos, end, found)
+		s.endStruct(p, pos, end, nestedResult)
 	case p.column.Kind == NavigationToMany:
-		s.endStruct(p, pos, a.writeCount(o, o+1, 0), found)
+		s.endStruct(p, pos, a.writeCount(o, o+1, 0), nestedResult)
 	default:
 		dst, problem := appendNull(a.out.Data[:s.O], p.column, true)
 		s.endValue(p, pos, dst, problem)
@@ -172,7 +173,7 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 
 // inlineFeed reads the inside of an expanded feed, which starts at pos. A next link may lead to a further page of it.
 func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
-	depth, o int) (next, end int, found result, err *scan.Error) {
+	depth, o int) (next, end int, feedResult result, err *scan.Error) {
 	rows := pos
 	count := 0
 	end = o + 1
@@ -188,14 +189,14 @@ func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
 		a.openEntry(s, openElement{entryName, inside.scope}, depth-1)
 		if s.Place = kernel.InFeed; s.readsEntry {
 			if pos, end, err = a.readInside(s, scan.XMLTag{}); err != nil {
-				return 0, 0, found, err
+				return 0, 0, feedResult, err
 			}
 		}
 		count += s.RowCount
 		if s.Place == kernel.InFeed {
 			child, err := a.child(pos, inside.name)
 			if err != nil {
-				return 0, 0, found, err
+				return 0, 0, feedResult, err
 			}
 			pos = child.End
 			if child.Closing {
@@ -205,13 +206,13 @@ func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
 			scope, namespace, local := a.namespaces.enter(a.text, child, inside.scope)
 			if namespace != atomNamespace || string(local) != "entry" {
 				if pos, err = scan.XMLElement(a.text, child.Start, depth); err != nil {
-					return 0, 0, found, err
+					return 0, 0, feedResult, err
 				}
 				if namespace == atomNamespace && string(local) == "link" && link == nil &&
 					string(relation(a.text, child)) == "next" {
 					href, err := a.linkOf(a.text, child, scope)
 					if err != nil {
-						return 0, 0, found, err
+						return 0, 0, feedResult, err
 					}
 					if href.Href != "" {
 						link = &nestedNextLink{link: href, linkAt: textRange{child.Start, pos}, rows: rows,
@@ -224,7 +225,7 @@ func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
 				s.MaxRows = 0
 			}
 			if pos, end, err = a.entry(s, child, scope, end, depth); err != nil {
-				return 0, 0, found, err
+				return 0, 0, feedResult, err
 			}
 			count += s.RowCount
 			if s.Place == kernel.InFeed {
@@ -232,11 +233,11 @@ func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
 			}
 		}
 		count++
-		found = found.with(s.result)
+		feedResult = feedResult.with(s.result)
 	}
 	if link != nil { // the feed's own link comes before the links in its entries
 		link.rowsAt = rowsAt
-		found.link = link
+		feedResult.link = link
 	}
-	return pos, a.writeCount(o, end, count), found, nil
+	return pos, a.writeCount(o, end, count), feedResult, nil
 }

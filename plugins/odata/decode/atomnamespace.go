@@ -32,12 +32,12 @@ func namespaceOf(uri []byte) namespace {
 }
 
 // binding is a declaration of a namespace or of xml:base, linked to the declarations around it. A scope is the index of
-// the innermost one, and scope 0 declares nothing.
+// the innermost declaration, and scope 0 declares nothing.
 type binding struct {
-	outer     int
-	base      bool
-	prefix    []byte
-	value     []byte
+	outer     int    // the scope around the declaration
+	base      bool   // the declaration is xml:base
+	prefix    []byte // of a namespace; empty for the default namespace
+	value     []byte // the URI
 	namespace namespace
 	// tag, if not nil, replaces this binding and the other bindings of its tag in searches.
 	tag *tagBindings
@@ -54,16 +54,16 @@ type tagBindings struct {
 const fewBindings = 16
 
 // namespaceStack holds the bindings of the page's outer elements, then of the current row.
-type namespaceStack struct{ all []binding }
+type namespaceStack struct{ bindings []binding }
 
-func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
+func (s *namespaceStack) reset() { s.bindings = append(s.bindings[:0], binding{}) }
 
 // push adds the bindings of a tag and returns the scope inside of it.
 func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	if !t.Declares {
 		return outer
 	}
-	first := len(s.all)
+	first := len(s.bindings)
 	for attribute := range t.Attributes(b) {
 		name := attribute.Name(b)
 		value := attribute.Value(b)
@@ -89,13 +89,13 @@ func (s *namespaceStack) enter(b []byte, t scan.XMLTag, outer int) (inside int, 
 }
 
 func (s *namespaceStack) add(b binding) int {
-	s.all = append(s.all, b)
-	return len(s.all) - 1
+	s.bindings = append(s.bindings, b)
+	return len(s.bindings) - 1
 }
 
 // summarize prepares searches in the bindings of a tag, which start at first, if there are many.
 func (s *namespaceStack) summarize(first int) {
-	bindings := s.all[first:]
+	bindings := s.bindings[first:]
 	if len(bindings) <= fewBindings {
 		return
 	}
@@ -112,8 +112,8 @@ func (s *namespaceStack) summarize(first int) {
 
 // copyBytes detaches the bindings from the buffer, which moves.
 func (s *namespaceStack) copyBytes() {
-	for i := range s.all {
-		b := &s.all[i]
+	for i := range s.bindings {
+		b := &s.bindings[i]
 		b.prefix = bytes.Clone(b.prefix)
 		b.value = bytes.Clone(b.value)
 	}
@@ -121,7 +121,7 @@ func (s *namespaceStack) copyBytes() {
 
 func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 	for scope > 0 {
-		b := &s.all[scope]
+		b := &s.bindings[scope]
 		scope = b.outer
 		if b.tag != nil {
 			if namespace, ok := b.tag.namespaces[string(prefix)]; ok {
@@ -137,15 +137,15 @@ func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 
 func (s *namespaceStack) base(scope int) string {
 	for scope > 0 {
-		b := &s.all[scope]
+		b := &s.bindings[scope]
 		scope = b.outer
 		if b.tag != nil {
 			scope = b.tag.outer
-			b = &s.all[b.tag.base]
+			b = &s.bindings[b.tag.base]
 		}
 		if b.base {
-			text, _ := scan.XMLContent(nil, b.value)
-			return string(text)
+			url, _ := scan.XMLContent(nil, b.value)
+			return string(url)
 		}
 	}
 	return ""
@@ -177,8 +177,8 @@ func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag
 	for attribute := range tag.Attributes(element) {
 		present[string(attribute.Name(element))] = true
 	}
-	for scope := outer; scope > 0; scope = s.all[scope].outer {
-		b := &s.all[scope]
+	for scope := outer; scope > 0; scope = s.bindings[scope].outer {
+		b := &s.bindings[scope]
 		name := "xmlns:" + string(b.prefix)
 		switch {
 		case b.base:
@@ -205,10 +205,10 @@ func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag
 func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
 	k := scope
 	for n := 0; k > 0 && n < 4*fewBindings; n++ {
-		if b := &s.all[k]; !b.base && b.namespace == ns && s.namespace(b.prefix, scope) == ns {
+		if b := &s.bindings[k]; !b.base && b.namespace == ns && s.namespace(b.prefix, scope) == ns {
 			return append([]byte{}, b.prefix...)
 		}
-		k = s.all[k].outer
+		k = s.bindings[k].outer
 	}
 	return nil
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
 )
 
-// prefixes of the namespaces of properties and of metadata.
+// prefixes are the prefixes of the namespaces of properties and of metadata.
 type prefixes struct {
-	data     string
-	metadata string
-	isKnown  bool
+	data     string // usually d
+	metadata string // usually m
+	isKnown  bool   // false if a scope does not bind them
 }
 
 func (p prefixes) property(name string) string {
@@ -28,20 +28,20 @@ func (a *Atom) chooseRoot(scope int) {
 	if scope == a.outer && a.outerIsUsual {
 		return
 	}
-	found := a.prefixesIn(scope)
-	if found == a.root.prefixes {
+	entryPrefixes := a.prefixesIn(scope)
+	if entryPrefixes == a.root.prefixes {
 		return
 	}
-	if !found.isKnown {
-		found = a.lastPrefixes
+	if !entryPrefixes.isKnown {
+		entryPrefixes = a.lastPrefixes
 	}
-	root := a.roots[found]
+	root := a.roots[entryPrefixes]
 	if root == nil || root.schema != a.schema {
-		if !found.isKnown || len(a.roots) == maxRoots {
+		if !entryPrefixes.isKnown || len(a.roots) == maxRoots {
 			return
 		}
 		root = newStructure(&a.stream, a.schema, "", 1)
-		root.prefixes = found
+		root.prefixes = entryPrefixes
 		a.prepareStructure(root)
 	}
 	a.root = root
@@ -62,10 +62,12 @@ func (a *Atom) setOuter(scope, rowBindings int) {
 	a.checkOuter()
 }
 
+// checkOuter updates outerIsUsual and outerIsAtom. isUsual and isAtom must not use the old values.
 func (a *Atom) checkOuter() {
 	a.outerIsUsual = false
 	a.outerIsAtom = false
-	a.outerIsUsual, a.outerIsAtom = a.isUsual(a.outer), a.isAtom(a.outer)
+	a.outerIsUsual = a.isUsual(a.outer)
+	a.outerIsAtom = a.isAtom(a.outer)
 }
 
 // isAtom reports whether elements without prefix are Atom's.
@@ -105,7 +107,8 @@ func (a *Atom) prepareStructure(s *structure) {
 			continue
 		}
 		name := s.prefixes.property(p.column.Name)
-		p.Prefix, p.Suffix = pattern("<", name, ">"), pattern("</", name, ">")
+		p.Prefix = pattern("<", name, ">")
+		p.Suffix = pattern("</", name, ">")
 		p.Null = pattern("<", name, " ", metadata, `:null="true"/>`)
 		s.add(p, []byte(name))
 		if p.column.isNavigation() {
@@ -125,5 +128,5 @@ func (a *Atom) prepareStructure(s *structure) {
 	s.endName = []byte(endName)
 	s.around.Kind = kernel.Around
 	s.around.Next = s.head.Next
-	s.at.Kind = kernel.Value
+	s.pendingValue.Kind = kernel.Value
 }

@@ -32,7 +32,7 @@ func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	}
 	p := propertyOf(s.Before.Next)
 	if p.column == nil || p.column.Name != string(local) {
-		i, ok := s.schema.names[string(local)]
+		i, ok := s.schema.columnByName[string(local)]
 		if !ok {
 			return false, a.skip(s, tag, local, isUsual)
 		}
@@ -46,7 +46,7 @@ func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
 		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 		s.P = tag.End
 		s.Target = &p.Property
-		s.Property = &s.at.Property
+		s.Property = &s.pendingValue.Property
 		return false, nil
 	}
 	if !s.BeginColumn(i) {
@@ -69,7 +69,7 @@ func (a *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 	if err != nil {
 		return err
 	}
-	isIgnored := s.schema.ignored[string(local)]
+	isIgnored := s.schema.isIgnored[string(local)]
 	if !isIgnored {
 		a.reportUnknown(s.path, local)
 	}
@@ -81,7 +81,7 @@ func (a *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 		s.expect(p)
 		s.advance(p, end)
 	} else if p == nil && isUsual {
-		if p = s.other(name, isIgnored); p != nil {
+		if p = s.addOther(name, isIgnored); p != nil {
 			p.Prefix = kernel.NewPattern([]byte("<" + string(name) + ">"))
 			p.Suffix = kernel.NewPattern([]byte("</" + string(name) + ">"))
 			s.expect(p)
@@ -90,7 +90,8 @@ func (a *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 	return nil
 }
 
-// value reads the value of a column, or of a property that is none, after the start tag that package kernel expected.
+// value reads the value of a column, or of a property that is no column, after the start tag that package kernel
+// expected.
 func (a *Atom) value(s *structure) *scan.Error {
 	p := propertyOf(s.Property)
 	start := bytes.LastIndexByte(a.text[:s.P], '<')
@@ -163,15 +164,15 @@ func (a *Atom) guess(s *structure, pattern *kernel.Pattern, last *[]byte, tag sc
 }
 
 func (a *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte, *conversionError) {
-	text, ok := scan.XMLContent(a.scalar[:0], content)
-	a.scalar = text[:0]
+	unescaped, ok := scan.XMLContent(a.scalar[:0], content)
+	a.scalar = unescaped[:0]
 	if !ok {
 		return dst, column.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
 	}
 	if column.Type != edm.String {
-		text = scan.XMLTrim(text)
+		unescaped = scan.XMLTrim(unescaped)
 	}
-	return a.values.appendColumn(dst, schema, column, text, text)
+	return a.values.appendColumn(dst, schema, column, unescaped, unescaped)
 }
 
 // target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
@@ -186,14 +187,14 @@ func (a *Atom) target(dst []byte, schema *RowSchema, column *Column, entry eleme
 			return a.primitive(dst, schema, column, value)
 		}
 		children := childrenOf(a.text, parent.tag, parent.end)
-		found := false
-		for child, ok := children.next(); ok && !found; child, ok = children.next() {
+		hasChild := false
+		for child, ok := children.next(); ok && !hasChild; child, ok = children.next() {
 			if _, local := scan.SplitName(child.tag.Name(a.text)); string(local) == step {
 				parent = child
-				found = true
+				hasChild = true
 			}
 		}
-		if !found {
+		if !hasChild {
 			return appendNull(dst, column, i > 0)
 		}
 	}

@@ -50,18 +50,18 @@ func (a *Atom) rows(tag scan.XMLTag, scope int, out *Output) *scan.Error {
 	return nil
 }
 
-// row decodes a complete entry with this text, which starts at byte `at` of the page.
-func (a *Atom) row(text []byte, at int64, out *Output) *scan.Error {
-	if a.skipRow(text, at, out) {
+// row decodes a complete entry with this text, which starts at pageOffset.
+func (a *Atom) row(text []byte, pageOffset int64, out *Output) *scan.Error {
+	if a.skipRow(text, pageOffset, out) {
 		return nil
 	}
 	tag, scope := a.openRow(text, out)
 	_, end, err := a.entry(a.root, tag, scope, len(out.Data), maxDepth)
 	if err != nil {
-		return a.inPage(err, at)
+		return a.inPage(err, pageOffset)
 	}
 	if a.collector == nil {
-		a.finishEntry(text, at, end, out)
+		a.finishEntry(text, pageOffset, end, out)
 		return nil
 	}
 	a.serviceError = cmp.Or(a.errorInRow, a.serviceError)
@@ -72,27 +72,28 @@ func (a *Atom) row(text []byte, at int64, out *Output) *scan.Error {
 }
 
 // result decodes an element with properties that is no entry.
-func (a *Atom) result(text []byte, at int64, out *Output) *scan.Error {
-	if a.skipRow(text, at, out) {
+func (a *Atom) result(text []byte, pageOffset int64, out *Output) *scan.Error {
+	if a.skipRow(text, pageOffset, out) {
 		return nil
 	}
 	tag, scope := a.openRow(text, out)
 	_, end, err := a.object(a.root, tag, scope, len(out.Data), maxDepth)
-	// The rows of nested pages are inserted into the row's text, which is then decoded as an entry. A result is none.
+	// The rows of nested pages are inserted into the row's text, which is then decoded as an entry. A result is no
+	// entry.
 	if link := a.root.link; err == nil && a.root.problem == nil && link != nil {
 		err = &scan.Error{At: link.linkAt.start, Expected: "a function result without next links",
 			Found: "one in " + link.property + ": " + quoted([]byte(link.link.Href))}
 	}
 	if err != nil {
-		return a.inPage(err, at)
+		return a.inPage(err, pageOffset)
 	}
-	a.finishEntry(text, at, end, out)
+	a.finishEntry(text, pageOffset, end, out)
 	return nil
 }
 
 func (a *Atom) openRow(text []byte, out *Output) (tag scan.XMLTag, scope int) {
 	a.setText(text, out)
-	a.namespaces.all = a.namespaces.all[:a.rowBindings]
+	a.namespaces.bindings = a.namespaces.bindings[:a.rowBindings]
 	tag, _ = scan.XMLTagAt(text, 0)
 	scope = a.namespaces.push(text, tag, a.outer)
 	a.chooseRoot(scope)
@@ -102,13 +103,13 @@ func (a *Atom) openRow(text []byte, out *Output) (tag scan.XMLTag, scope int) {
 }
 
 // finishEntry adds the row that was decoded last, whose output ends at end.
-func (a *Atom) finishEntry(text []byte, at int64, end int, out *Output) {
+func (a *Atom) finishEntry(text []byte, pageOffset int64, end int, out *Output) {
 	s := a.root
 	a.serviceError = cmp.Or(a.errorInRow, a.serviceError)
 	if s.problem == nil && s.link != nil {
 		a.addFeedKeys(s.link)
 	}
-	a.addRow(text, at, s.link, s.problem, end, out)
+	a.addRow(text, pageOffset, s.link, s.problem, end, out)
 }
 
 // checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is
@@ -170,7 +171,7 @@ func (a *Atom) typeName(row []byte, tag scan.XMLTag, scope int) []byte {
 		if namespace != atomNamespace || string(local) != "category" {
 			continue
 		}
-		if of, _ := attribute(row, child.tag, "scheme"); string(of) == scheme {
+		if uri, _ := attribute(row, child.tag, "scheme"); string(uri) == scheme {
 			term, _ := attribute(row, child.tag, "term")
 			name, _ := scan.XMLContent(nil, term)
 			return name

@@ -100,6 +100,7 @@ func repeated(c *Column) *conversionError {
 	return &conversionError{path: c.Name, expected: "one value", found: "two"}
 }
 
+// within adds the name of a property around the value to the path. It changes the error.
 func (c *conversionError) within(name string) *conversionError {
 	if c.path == "" {
 		c.path = name

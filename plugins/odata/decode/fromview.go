@@ -38,13 +38,13 @@ func NewRowSchema(model *edm.Model, view *edm.View, options edm.Options) (*RowSc
 
 func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int) (*RowSchema, error) {
 	wanted := func(name string) bool { return view.Includes(name) || slices.Contains(view.Hidden, name) }
-	whole, err := structureSchema(model, view.Structure, wanted, options, depth)
+	wantedSchema, err := structureSchema(model, view.Structure, wanted, options, depth)
 	if err != nil {
 		return nil, err
 	}
-	schema := &RowSchema{Name: whole.Name}
+	schema := &RowSchema{Name: wantedSchema.Name}
 	var hidden []Column
-	for _, column := range whole.Columns {
+	for _, column := range wantedSchema.Columns {
 		switch isHidden := slices.Contains(view.Hidden, column.Name); {
 		case view.Includes(column.Name), isHidden && depth > 0:
 			schema.Columns = append(schema.Columns, column)
@@ -52,7 +52,7 @@ func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int
 			hidden = append(hidden, column)
 		}
 	}
-	for _, n := range whole.Ignored {
+	for _, n := range wantedSchema.Ignored {
 		if view.Expansion(n) == nil {
 			schema.Ignored = append(schema.Ignored, n)
 		}
@@ -75,7 +75,7 @@ func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int
 	return schema, nil
 }
 
-// columnsOf returns the columns of properties. It returns none if one of them is not read or not primitive.
+// columnsOf returns the columns of properties. It returns nil if one of them is not read or not primitive.
 func (r *RowSchema) columnsOf(properties []string) (columns []int) {
 	for _, name := range properties {
 		i := slices.IndexFunc(r.Columns, func(c Column) bool { return c.Name == name && c.Kind == Primitive })

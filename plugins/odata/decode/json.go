@@ -12,13 +12,11 @@ import (
 // function results. Members may have any order.
 type JSON struct {
 	stream
-	state jsonState
-	open  int // number of open objects around the rows
-	// isDeleted reports that the current row is a deleted entry.
-	isDeleted bool
-	// scalar and name are reused.
-	scalar []byte
-	name   []byte
+	state     jsonState
+	open      int    // number of open objects around the rows
+	isDeleted bool   // the current row is a deleted entry
+	scalar    []byte // the last unescaped value; its memory is reused
+	name      []byte // the last unescaped name; its memory is reused
 }
 
 type jsonState uint8
@@ -26,7 +24,7 @@ type jsonState uint8
 const (
 	jsonStart    jsonState = iota
 	jsonRoot               // before an object around the rows, or a single row
-	jsonInner              // the same inside of d
+	jsonInner              // before an object around the rows, or a single row, inside of d
 	jsonFirstRow           // at the start of the array of rows
 	jsonRow                // before an item of the array
 	jsonMembers            // after a member of an object around the rows
@@ -40,6 +38,7 @@ func NewJSON(l *RowSchema) *JSON {
 	return d
 }
 
+// Reset is [Decoder.Reset].
 func (j *JSON) Reset() {
 	j.stream.reset()
 	j.state = jsonStart
@@ -148,7 +147,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	count := 0
 	failure := ""
 	paged := false
-	known := false
+	hasProperty := false
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var member jsonMember
@@ -162,8 +161,8 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
 				": the path belongs to a service of another version"}
 		}
-		_, ok := j.schema.names[string(member.name)]
-		known = known || ok || j.schema.ignored[string(member.name)]
+		_, ok := j.schema.columnByName[string(member.name)]
+		hasProperty = hasProperty || ok || j.schema.isIgnored[string(member.name)]
 		if (j.state == jsonRoot && member.is("d")) || member.is("results") {
 			if j.enter(member) {
 				j.serviceError += failure
@@ -198,7 +197,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		j.endContainer()
 		return nil
 	}
-	if j.state == jsonRoot && !known && !j.mayBeWrapper(only, count) {
+	if j.state == jsonRoot && !hasProperty && !j.mayBeWrapper(only, count) {
 		return &scan.Error{At: start, Expected: "rows",
 			Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
 	}
@@ -228,7 +227,11 @@ func (m jsonMember) version(opens byte) string {
 
 // utf16 reports whether a text begins like UTF-16, with or without a byte order mark.
 func utf16(b []byte) bool {
-	return len(b) > 1 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff) || b[0] == 0 != (b[1] == 0))
+	if len(b) < 2 {
+		return false
+	}
+	hasByteOrderMark := (b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)
+	return hasByteOrderMark || (b[0] == 0) != (b[1] == 0)
 }
 
 // unexpectedStart returns the error of a page that starts with the byte at i. Two bytes show whether it is UTF-16.
@@ -242,8 +245,9 @@ func (s *stream) unexpectedStart(i int, expected string) *scan.Error {
 	return scan.UnexpectedByte(s.buf, i, expected)
 }
 
-func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
+func notUTF8(pos int) *scan.Error { return &scan.Error{At: pos, Expected: "UTF-8", Found: "UTF-16"} }
 
+// enter continues inside of a member that may contain the rows. It returns false for other members.
 func (j *JSON) enter(member jsonMember) bool {
 	b := j.buf
 	switch {
@@ -268,10 +272,10 @@ func (j *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}
 	if count == 1 {
-		_, ok := schema.names[string(only.name)]
+		_, ok := schema.columnByName[string(only.name)]
 		opens := b[only.value]
 		switch {
-		case ok || schema.ignored[string(only.name)]:
+		case ok || schema.isIgnored[string(only.name)]: // the object is an entity
 		case opens == 'n' && (only.is("d") || only.is("results")):
 			j.pos = end // a function returned no entity
 			j.endContainer()
@@ -299,23 +303,23 @@ func (j *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 }
 
 func (j *JSON) member(i int) *scan.Error {
-	found, err := j.readMember(i)
+	member, err := j.readMember(i)
 	if err != nil {
 		return err
 	}
-	if found.is("results") || found.is("d") {
-		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(found.name)}
+	if member.is("results") || member.is("d") {
+		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(member.name)}
 	}
-	if found.end, err = scan.JSONValue(j.buf, found.value, maxDepth); err != nil {
+	if member.end, err = scan.JSONValue(j.buf, member.value, maxDepth); err != nil {
 		return err
 	}
-	if _, err = j.pageMember(found); err != nil {
+	if _, err = j.pageMember(member); err != nil {
 		return err
 	}
-	if found.isError() && j.buf[found.value] != 'n' {
-		j.serviceError = quoted(j.buf[found.value:found.end])
+	if member.isError() && j.buf[member.value] != 'n' {
+		j.serviceError = quoted(j.buf[member.value:member.end])
 	}
-	j.pos = found.end
+	j.pos = member.end
 	return nil
 }
 
@@ -351,19 +355,19 @@ func nameIn(text []byte) []byte {
 // would be the last one.
 func (j *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
 	value := j.buf[m.value:m.end]
-	text := j.scalarText(value)
+	scalar := j.scalarText(value)
 	switch string(m.name) {
 	case "__next", "__delta":
 		if !j.isLink(value) {
 			return true, &scan.Error{At: m.value, Expected: "a link in " + string(m.name), Found: quoted(value)}
 		}
 		if m.is("__next") {
-			j.page.Next.Href = string(text)
+			j.page.Next.Href = string(scalar)
 		} else {
-			j.page.Delta.Href = string(text)
+			j.page.Delta.Href = string(scalar)
 		}
 	case "__count":
-		if n, ok := scan.Integer(bytes.TrimSpace(text), 0, 1<<62); ok {
+		if n, ok := scan.Integer(bytes.TrimSpace(scalar), 0, 1<<62); ok {
 			j.page.Count = n
 		}
 	default:
@@ -411,9 +415,10 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 
 const maxErrorText = 4 << 10 // bytes of a document without rows that are searched for an error message
 
-// noRows returns the error of a document without rows, or [scan.ErrNeedMore] to read more of it.
-func (s *stream) noRows(at int, expected, found string) *scan.Error {
-	head := s.buf[at:]
+// noRows returns the error of a document without rows, or [scan.ErrNeedMore] to read more of it. It keeps the text of
+// the document for the page's error.
+func (s *stream) noRows(pos int, expected, found string) *scan.Error {
+	head := s.buf[pos:]
 	if !s.ended && len(head) < maxErrorText {
 		return scan.ErrNeedMore
 	}
@@ -430,5 +435,5 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 			s.documentText = strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}
-	return &scan.Error{At: at, Expected: expected, Found: found}
+	return &scan.Error{At: pos, Expected: expected, Found: found}
 }

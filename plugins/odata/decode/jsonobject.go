@@ -11,7 +11,7 @@ import (
 // prepareStructure sets the texts that package kernel expects.
 func (j *JSON) prepareStructure(s *structure) {
 	s.end.Prefix = kernel.NewPattern([]byte("}"))
-	s.at.Kind = kernel.Value
+	s.pendingValue.Kind = kernel.Value
 	for i := range s.properties {
 		if p := &s.properties[i]; p.column.Kind != Synthetic {
 			p.Prefix = memberPrefix(p.column.Name)
@@ -97,7 +97,7 @@ func (j *JSON) property(s *structure) (closed bool, err *scan.Error) {
 	if p.Kind < kernel.Slow && s.stamps[p.Column] != s.Stamp {
 		s.P = value
 		s.Target = &p.Property
-		s.Property = &s.at.Property
+		s.Property = &s.pendingValue.Property
 		return false, nil
 	}
 	if !s.BeginColumn(p.Column) {
@@ -120,7 +120,7 @@ func (j *JSON) otherProperty(s *structure, name []byte) *property {
 	if string(name) == contextName || bytes.ContainsAny(name, "\"\\") { // a text with escapes is no name as it stands
 		return nil
 	}
-	p := s.other(name, isControl(name) || s.schema.ignored[string(name)])
+	p := s.addOther(name, isControl(name) || s.schema.isIgnored[string(name)])
 	if p != nil {
 		p.Prefix = memberPrefix(string(name))
 	}
@@ -166,7 +166,7 @@ func (j *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
 	if string(name) == contextName && s == j.root {
 		j.isDeleted = bytes.HasSuffix(j.scalarText(j.text[value:end]), []byte("/$deletedEntity"))
 		s.MaxRows = 0
-	} else if !isControl(name) && !s.schema.ignored[string(name)] {
+	} else if !isControl(name) && !s.schema.isIgnored[string(name)] {
 		j.checkUnknown(s, name, value)
 	}
 	s.P = end
@@ -194,26 +194,26 @@ func (j *JSON) value(s *structure, p *property) *scan.Error {
 	if err != nil {
 		return err
 	}
-	text := b[pos:end]
+	raw := b[pos:end]
 	dst := j.out.Data[:s.O]
 	var problem *conversionError
 	switch {
-	case c.Kind != Primitive && isDeferred(text):
+	case c.Kind != Primitive && isDeferred(raw):
 		if c.Inline {
 			problem = c.conversionError(expectedInline, "a link to it")
 		} else {
 			dst, problem = appendNull(dst, c, true)
 		}
-	case text[0] == 'n' && c.Kind == NavigationToMany && !c.Optional:
+	case raw[0] == 'n' && c.Kind == NavigationToMany && !c.Optional:
 		dst = append(dst, 0) // expanded, without entities
-	case text[0] == 'n':
+	case raw[0] == 'n':
 		dst, problem = appendNull(dst, c, true)
 	case c.Kind == Primitive:
-		dst, problem = j.primitive(dst, s.schema, c, text)
+		dst, problem = j.primitive(dst, s.schema, c, raw)
 	case c.Kind == NavigationToMany:
-		problem = expectedResults(text).within(c.Name)
+		problem = expectedResults(raw).within(c.Name)
 	default:
-		problem = (&conversionError{expected: "an object", found: quoted(text)}).within(c.Name)
+		problem = (&conversionError{expected: "an object", found: quoted(raw)}).within(c.Name)
 	}
 	s.endValue(p, end, dst, problem)
 	return nil
@@ -248,11 +248,11 @@ func (j *JSON) nested(s *structure, p *property, pos int) *scan.Error {
 		s.endStruct(p, next, end, inner.result)
 		return nil
 	}
-	next, end, found, err := j.feed(inner, pos, o, s.Depth)
+	next, end, feedResult, err := j.feed(inner, pos, o, s.Depth)
 	if err != nil {
 		return err
 	}
-	s.endStruct(p, next, end, found)
+	s.endStruct(p, next, end, feedResult)
 	return nil
 }
 
@@ -261,15 +261,15 @@ func expectedResults(value []byte) *conversionError {
 }
 
 // feed reads an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
-func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, found result, err *scan.Error) {
+func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult result, err *scan.Error) {
 	b := j.text
 	if b[pos] == '[' {
-		next, _, end, found, err = j.items(s, pos, o, depth)
-		return next, end, found, err
+		next, _, end, feedResult, err = j.items(s, pos, o, depth)
+		return next, end, feedResult, err
 	}
 	if depth <= 0 {
 		_, err = scan.JSONValue(b, pos, depth)
-		return 0, 0, found, err
+		return 0, 0, feedResult, err
 	}
 	hasResults := false
 	isArray := false
@@ -281,7 +281,7 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 	for err == nil && !closed {
 		nameEnd, value, problem := scan.JSONName(b, i)
 		if problem != nil {
-			return 0, 0, found, problem
+			return 0, 0, feedResult, problem
 		}
 		valueEnd := 0
 		switch string(nameIn(b[i:nameEnd])) {
@@ -289,7 +289,7 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 			isRepeated, hasResults = hasResults, true
 			if isArray = b[value] == '['; isArray && !isRepeated {
 				rows = value + 1
-				valueEnd, last, end, found, err = j.items(s, value, o, depth-1)
+				valueEnd, last, end, feedResult, err = j.items(s, value, o, depth-1)
 				break
 			}
 			valueEnd, err = scan.JSONValue(b, value, depth-1)
@@ -304,33 +304,33 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 		}
 	}
 	if err != nil {
-		return 0, 0, found, err
+		return 0, 0, feedResult, err
 	}
 	switch {
 	case isRepeated:
-		found.problem = &conversionError{expected: "results once", found: quoted(b[pos:i])}
+		feedResult.problem = &conversionError{expected: "results once", found: quoted(b[pos:i])}
 	case !isArray:
-		found.problem = expectedResults(b[pos:i])
+		feedResult.problem = expectedResults(b[pos:i])
 	case href.end != 0 && !j.isLink(b[href.start:href.end]):
-		found.problem = &conversionError{expected: "a link in __next", found: quoted(b[href.start:href.end])}
+		feedResult.problem = &conversionError{expected: "a link in __next", found: quoted(b[href.start:href.end])}
 	case href.end != 0:
-		if text := j.scalarText(b[href.start:href.end]); len(text) > 0 {
-			found.link = &nestedNextLink{link: Link{Href: string(text)}, linkAt: href, emptyLink: `""`,
+		if target := j.scalarText(b[href.start:href.end]); len(target) > 0 {
+			feedResult.link = &nestedNextLink{link: Link{Href: string(target)}, linkAt: href, emptyLink: `""`,
 				rows: rows, rowsAt: last, structure: s, property: strings.TrimSuffix(s.path, "/")}
 			if last > rows {
-				found.link.separator = ","
+				feedResult.link.separator = ","
 			}
 		}
 	}
-	return i, end, found, nil
+	return i, end, feedResult, nil
 }
 
 // items reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
-func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, found result, err *scan.Error) {
+func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, feedResult result, err *scan.Error) {
 	b := j.text
 	if depth <= 0 {
 		_, err = scan.JSONValue(b, pos, depth)
-		return 0, 0, 0, found, err
+		return 0, 0, 0, feedResult, err
 	}
 	last = pos + 1
 	end = o + 1
@@ -351,11 +351,11 @@ func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, foun
 			break
 		}
 		count++
-		found = found.with(s.result)
+		feedResult = feedResult.with(s.result)
 		i, closed, err = scan.JSONNext(b, last, ']')
 	}
 	if err != nil {
-		return 0, 0, 0, found, err
+		return 0, 0, 0, feedResult, err
 	}
-	return i, last, j.writeCount(o, end, count), found, nil
+	return i, last, j.writeCount(o, end, count), feedResult, nil
 }

@@ -51,14 +51,14 @@ func (j *JSON) afterRow(end int) *scan.Error {
 	return nil
 }
 
-// row decodes a complete row with this text, which starts at byte `at` of the page.
-func (j *JSON) row(text []byte, at int64, out *Output) *scan.Error {
-	if j.skipRow(text, at, out) {
+// row decodes a complete row with this text, which starts at pageOffset.
+func (j *JSON) row(text []byte, pageOffset int64, out *Output) *scan.Error {
+	if j.skipRow(text, pageOffset, out) {
 		return nil
 	}
 	isObject := text[0] == '{'
 	if !isObject && j.collector == nil {
-		j.addRow(text, at, nil, &conversionError{expected: "an object", found: quoted(text)}, 0, out)
+		j.addRow(text, pageOffset, nil, &conversionError{expected: "an object", found: quoted(text)}, 0, out)
 		return nil
 	}
 	if isObject {
@@ -67,10 +67,10 @@ func (j *JSON) row(text []byte, at int64, out *Output) *scan.Error {
 		j.isDeleted = false
 		_, end, err := j.object(j.root, 0, len(out.Data), maxDepth)
 		if err != nil {
-			return j.inPage(err, at)
+			return j.inPage(err, pageOffset)
 		}
 		if j.collector == nil {
-			j.finishObject(text, at, end, out)
+			j.finishObject(text, pageOffset, end, out)
 			return nil
 		}
 		j.checkCollected(text)
@@ -84,7 +84,7 @@ func (j *JSON) row(text []byte, at int64, out *Output) *scan.Error {
 }
 
 // finishObject adds the row that was decoded last, whose output ends at end, unless it is a deleted entry.
-func (j *JSON) finishObject(row []byte, at int64, end int, out *Output) {
+func (j *JSON) finishObject(row []byte, pageOffset int64, end int, out *Output) {
 	if j.isDeleted {
 		j.tombstone(row, out)
 		return
@@ -93,7 +93,7 @@ func (j *JSON) finishObject(row []byte, at int64, end int, out *Output) {
 	if s.problem == nil && s.link != nil {
 		j.addFeedKeys(s.link)
 	}
-	j.addRow(row, at, s.link, s.problem, end, out)
+	j.addRow(row, pageOffset, s.link, s.problem, end, out)
 }
 
 // checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is

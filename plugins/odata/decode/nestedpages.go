@@ -10,20 +10,17 @@ import (
 // nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's
 // text, and then the row is decoded again.
 type nestedPages struct {
-	waiting bool
-	// row is the row's text, which starts at byte `at` of the page.
-	row      []byte
-	at       int64
-	nextLink *nestedNextLink
-	tag      string
-	number   int
-	child    *stream
-	out      Output
-	// link is the link to the page that is being read.
-	link Link
-	// visited are hashes of the links followed for this feed. emptyPages counts consecutive pages without rows.
-	visited    map[uint64]bool
-	emptyPages int
+	waiting    bool
+	row        []byte          // the row's text
+	pageOffset int64           // where that text starts in the page
+	nextLink   *nestedNextLink // of the feed in the row
+	tag        string          // of the request for the page that is being read
+	number     int             // requests so far
+	child      *stream         // collects the rows of nested pages
+	out        Output          // of child
+	link       Link            // to the page that is being read
+	visited    map[uint64]bool // hashes of the links followed for this feed
+	emptyPages int             // consecutive pages without rows
 	// keys holds digests of the keys of the feed's rows so far: at most one for each row of the feed, whose texts have
 	// at most maxRow bytes in total. Only feeds with a next link are checked, because only their pages may repeat.
 	keys      map[uint64]bool
@@ -36,26 +33,25 @@ const maxEmptyPages = 1000 // consecutive pages without a row in an expanded fee
 
 // nestedNextLink is the next link of an expanded collection inside a row.
 type nestedNextLink struct {
-	link Link
-	// linkAt is the link's position in the row's text, emptyLink its replacement. Further rows are inserted at rowsAt
-	// after separator.
-	linkAt    textRange
-	rowsAt    int
-	emptyLink string
-	separator string
-	// structure decodes the feed's rows, which start at rows. property is the path of the navigation property.
-	structure *structure
-	rows      int
+	link      Link
+	linkAt    textRange   // where the link is in the row's text
+	emptyLink string      // replaces the link
+	rowsAt    int         // where further rows are inserted
+	separator string      // between the feed's rows and the inserted ones
+	structure *structure  // decodes the feed's rows
+	rows      int         // where the feed's rows start
 	feed      openElement // in Atom
 	depth     int         // in Atom: the nesting allowed in the feed
-	property  string
+	property  string      // path of the navigation property
 }
 
-func (s *stream) awaitNestedPages(row []byte, at int64, nextLink *nestedNextLink, out *Output) {
+// awaitNestedPages keeps a row until the pages of the feed in it were read, and requests the first of them. The row may
+// be the same one as before: it has another link.
+func (s *stream) awaitNestedPages(row []byte, pageOffset int64, nextLink *nestedNextLink, out *Output) {
 	w := &s.nestedPages
 	if !w.waiting {
 		w.row = padded(append(w.row[:0], row...))
-		w.at = at
+		w.pageOffset = pageOffset
 	}
 	w.waiting = true
 	w.nextLink = nextLink
@@ -81,9 +77,9 @@ func (p *nestedPages) visit(link Link) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(link.Base + " " + link.Href))
 	n := h.Sum64()
-	known := p.visited[n]
+	isVisited := p.visited[n]
 	p.visited[n] = true
-	return !known
+	return !isVisited
 }
 
 func (s *stream) requestNestedPage(link Link, out *Output) {
@@ -144,7 +140,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	}
 	w.splice(child.collected)
 	w.keys = nil
-	if err := s.format.row(w.row, w.at, out); err != nil {
+	if err := s.format.row(w.row, w.pageOffset, out); err != nil {
 		return s.pageError(err)
 	}
 	return s.run(out)
@@ -153,7 +149,8 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 // newKeys starts the keys of another feed.
 func (p *nestedPages) newKeys() { p.keys = map[uint64]bool{} }
 
-// addKey records the encoded key of a row, nil if it is not known. It returns false if a row before has the same key.
+// addKey records the encoded key of a row; nil is an unknown key. It returns false if a row before has the same key.
+// keyBuffer is then that key.
 func (p *nestedPages) addKey(key []byte) bool {
 	if key == nil {
 		return true

@@ -38,6 +38,7 @@ type decimal struct {
 
 const maxExponent = 400 // Edm.Decimal has 29 digits, SAP's 37
 
+// parse sets the number to a text of digits with point and exponent. It returns false for other texts.
 func (d *decimal) parse(text []byte) bool {
 	d.negative = false
 	d.digits = d.digits[:0]
@@ -47,24 +48,24 @@ func (d *decimal) parse(text []byte) bool {
 		d.negative = text[i] == '-'
 		i++
 	}
-	some := false
-	point := false
+	hasDigits := false
+	hasPoint := false
 	for ; i < len(text); i++ {
 		switch c := text[i]; {
 		case '0' <= c && c <= '9':
-			some = true
+			hasDigits = true
 			if len(d.digits) == 2*maxExponent {
 				return false
 			}
 			if c != '0' || len(d.digits) > 0 {
 				d.digits = append(d.digits, c)
 			}
-			if point {
+			if hasPoint {
 				d.exponent--
 			}
-		case c == '.' && !point:
-			point = true
-		case (c == 'e' || c == 'E') && some:
+		case c == '.' && !hasPoint:
+			hasPoint = true
+		case (c == 'e' || c == 'E') && hasDigits:
 			e, ok := scan.Integer(text[i+1:], -maxExponent, maxExponent)
 			d.exponent += int(e)
 			return ok
@@ -72,7 +73,7 @@ func (d *decimal) parse(text []byte) bool {
 			return false
 		}
 	}
-	return some
+	return hasDigits
 }
 
 // shift changes the number to a scale, so that digits hold the unscaled value. It returns false if rounding does not
@@ -94,41 +95,43 @@ func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	}
 	drop := -places
 	keep := max(len(d.digits)-drop, 0)
-	zero, half := compareHalf(d.digits[keep:], drop)
-	odd := keep > 0 && (d.digits[keep-1]-'0')%2 == 1
+	isZero, half := compareHalf(d.digits[keep:], drop)
+	isOdd := keep > 0 && (d.digits[keep-1]-'0')%2 == 1
 	d.digits = d.digits[:keep]
-	if zero {
+	if isZero {
 		return true
 	}
 	if rounding == edm.RoundFail {
 		return false
 	}
-	if roundsAway(rounding, half, odd, d.negative) {
+	if roundsAway(rounding, half, isOdd, d.negative) {
 		d.increment()
 	}
 	return true
 }
 
-// compareHalf compares the dropped digits, at this number of places, with zero and with half a unit (-1, 0, 1).
-func compareHalf(digits []byte, places int) (zero bool, half int) {
-	zero = true
+// compareHalf compares the dropped digits, at this number of places, with zero and with half a unit of the last digit
+// that stays (-1, 0, 1).
+func compareHalf(digits []byte, places int) (isZero bool, half int) {
+	isZero = true
 	for _, c := range digits {
-		zero = zero && c == '0'
+		isZero = isZero && c == '0'
 	}
 	if len(digits) < places || digits[0] < '5' {
-		return zero, -1
+		return isZero, -1
 	}
 	if digits[0] > '5' {
-		return zero, 1
+		return isZero, 1
 	}
 	for _, c := range digits[1:] {
 		if c != '0' {
-			return zero, 1
+			return isZero, 1
 		}
 	}
-	return zero, 0
+	return isZero, 0
 }
 
+// roundsAway reports whether dropped digits, which are not all zero, increase the absolute value.
 func roundsAway(rounding edm.Rounding, half int, odd, negative bool) bool {
 	switch rounding {
 	case edm.RoundHalfEven:

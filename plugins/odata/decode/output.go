@@ -42,7 +42,7 @@ type Span struct{ Start, Size uint32 }
 type Tombstone struct {
 	// RowIndex is the entry's row index in the page.
 	RowIndex uint32
-	Ref      string // ID, a URL with a key predicate
+	Ref      string // the entry's ID, a URL with a key predicate
 	When     int64  // time of deletion in milliseconds since 1970, if Timed
 	Timed    bool
 }
@@ -62,10 +62,9 @@ type NestedPageRequest struct {
 
 // Page is the metadata of a page.
 type Page struct {
-	// Next and Delta are links; an empty Href means no link.
-	Next  Link
-	Delta Link
-	// Count is the inline count, -1 if the page has none.
+	Next  Link // of the next page; an empty Href means no link
+	Delta Link // of later changes; an empty Href means no link
+	// Count is the inline count, -1 if it is missing.
 	Count int64
 	// Rows counts rows, tombstones and failed rows so far.
 	Rows uint32

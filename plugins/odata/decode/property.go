@@ -13,11 +13,10 @@ import (
 // property is a property with what the decoder of the format needs to know about it.
 type property struct {
 	kernel.Property
-	column *Column // nil for a property that is no column
-	name   []byte  // in the table
-	// lastPrefix and lastNull are the texts that differed from Prefix and Null the last time.
-	lastPrefix []byte
-	lastNull   []byte
+	column     *Column // nil for a property that is no column
+	name       []byte  // in the table
+	lastPrefix []byte  // the last text that differed from Prefix
+	lastNull   []byte  // the last text that differed from Null
 }
 
 func propertyOf(p *kernel.Property) *property { return (*property)(unsafe.Pointer(p)) }
@@ -30,7 +29,7 @@ func (p *property) reset(kind int) {
 	p.Empty = 0
 }
 
-// configure returns the kind of the column's values.
+// configure sets what package kernel needs to read the column's values, and returns their kind.
 func (p *property) configure(markup int) (kind int) {
 	column := p.column
 	if column.Optional {
@@ -50,7 +49,7 @@ func (p *property) configure(markup int) (kind int) {
 	case edm.Time:
 		return kernel.TimeOfDay
 	case edm.Decimal:
-		return p.decimal()
+		return p.configureDecimal()
 	case edm.Double:
 		return kernel.Double
 	case edm.Boolean:
@@ -67,7 +66,8 @@ func (p *property) configure(markup int) (kind int) {
 	return kernel.Slow
 }
 
-func (p *property) decimal() (kind int) {
+// configureDecimal is configure for a Decimal.
+func (p *property) configureDecimal() (kind int) {
 	column := p.column
 	limit := uint64(1 << 63)
 	if column.Precision > 0 && column.Precision < 19 {
@@ -94,8 +94,8 @@ func (p *property) decimal() (kind int) {
 	return kernel.Slow
 }
 
-// guess makes a text the one that package kernel expects before the property's value, or as its null, once it came
-// twice in a row. last is the text of the first time. It reports whether the pattern changed.
+// guess sets the pattern that package kernel expects before the property's value, or as its null, to a text that occurs
+// for the second time in a row. last is the text of the first time. It reports whether the pattern changed.
 func guess(pattern *kernel.Pattern, last *[]byte, text []byte) bool {
 	if len(text) > kernel.PatternSize || pattern.Is(text) {
 		return false

@@ -54,11 +54,12 @@ type Column struct {
 	// Inline reports that the request expanded this navigation: a link in its place makes the row fail instead of being
 	// null.
 	Inline bool
-	// Precision is the number of digits allowed in a Decimal. Zero means any. Scale is the scale of the schema.
+	// Precision is the number of digits allowed in a Decimal. Zero means no limit.
 	Precision int
-	Scale     int
-	Rounding  edm.Rounding
-	Zone      *zone.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
+	// Scale is the number of digits after the point of a Decimal in the schema.
+	Scale    int
+	Rounding edm.Rounding // what happens to digits after the scale
+	Zone     *zone.Zone   // of an Edm.DateTime (`datetime.zone`); nil means UTC
 	// Nested describes the struct of the column or of its items. Its keys identify the items of an expanded collection.
 	Nested *RowSchema
 	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is
@@ -72,9 +73,15 @@ type Column struct {
 	steps []string // element names of the target, the last one @name for an attribute
 }
 
-// ErrorHints are recommendations for values that a column cannot hold: a Decimal outside of the scale, the precision or
-// the range of its mapped type, a null, a link instead of an expanded entity, a duration that is no time of day.
-type ErrorHints struct{ Scale, Precision, Range, Null, Inline, Time string }
+// ErrorHints are recommendations for values that a column cannot hold.
+type ErrorHints struct {
+	Scale     string // a Decimal with more digits after the point
+	Precision string // a Decimal with more digits
+	Range     string // a Decimal out of the range of its mapped type
+	Null      string
+	Inline    string // a link instead of an expanded entity
+	Time      string // a duration that is no time of day
+}
 
 // RowSchema is the compiled form of an entity type or complex type under a projection and expansion. Decoders share it
 // and do not change it. Call [RowSchema.Init] after building one by hand.
@@ -85,14 +92,13 @@ type RowSchema struct {
 	// ValueColumns is the number of leading columns that form the row's value, in schema order. The columns after them
 	// are decoded for the key or for tracking only.
 	ValueColumns int
-	// Keys are the columns of the record's key, in order; none means no key. A key is a struct of required fields, so a
-	// null there makes the row fail.
+	// Keys are the columns of the record's key, in order; empty if rows have no key. A key is a struct of required
+	// fields, so a null there makes the row fail.
 	Keys []int
 	// KeyTail is appended to each key: encoded fields with the same value in every row (`key.extra`).
-	KeyTail []byte
-	// schema IDs of the decoded rows
-	KeySchema   uint32
-	ValueSchema uint32
+	KeyTail     []byte
+	KeySchema   uint32 // schema ID of the keys
+	ValueSchema uint32 // schema ID of the values
 	// Tracked are the columns whose encoded values [Output.Tracked] locates in each row (change modes, counters,
 	// cursors).
 	Tracked []int
@@ -100,22 +106,24 @@ type RowSchema struct {
 	// reported as unknown.
 	Ignored []string
 	// Types are the names of the type and of types derived from it, without namespaces, for items of an expanded
-	// collection. None means that items may have any type.
-	Types   []string
-	names   map[string]int
-	ignored map[string]bool
+	// collection. Empty means that items may have any type.
+	Types []string
+
+	columnByName map[string]int
+	isIgnored    map[string]bool
 }
 
 // Init builds the lookup tables. It returns an error for metadata that no rows can have.
 func (r *RowSchema) Init() error {
-	r.names = make(map[string]int, len(r.Columns))
-	r.ignored = make(map[string]bool, len(r.Ignored))
+	r.columnByName = make(map[string]int, len(r.Columns))
+	r.isIgnored = make(map[string]bool, len(r.Ignored))
 	for _, name := range r.Ignored {
-		r.ignored[name] = true
+		r.isIgnored[name] = true
 	}
 	for i := range r.Columns {
 		column := &r.Columns[i]
-		column.inner, column.steps = column.Name+"/", targetSteps(column.Target)
+		column.inner = column.Name + "/"
+		column.steps = targetSteps(column.Target)
 		if column.Nested != nil {
 			if err := column.Nested.Init(); err != nil {
 				return err
@@ -124,10 +132,10 @@ func (r *RowSchema) Init() error {
 		if column.Kind == Synthetic {
 			continue
 		}
-		if _, ok := r.names[column.Name]; ok {
+		if _, ok := r.columnByName[column.Name]; ok {
 			return errors.New("row schema " + r.Name + ": duplicate column " + column.Name)
 		}
-		r.names[column.Name] = i
+		r.columnByName[column.Name] = i
 	}
 	for _, i := range r.Keys {
 		if r.Columns[i].Kind != Primitive {

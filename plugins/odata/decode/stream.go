@@ -13,15 +13,13 @@ type stream struct {
 	format format
 	schema *RowSchema
 	pageText
-	failed bool
-	inRow  bool
-	// skipNextRow makes the next row an error, as the host requested.
-	skipNextRow bool
+	failed      bool // an error was returned
+	inRow       bool // the format is reading a row, for messages
+	skipNextRow bool // the next row becomes an error, as the host requested
 	serviceText
-	page    Page
-	unknown map[string]bool
-	// reported are properties that the page already reported as unknown.
-	reported []*property
+	page     Page
+	unknown  map[string]bool // paths in page.Unknown
+	reported []*property     // properties that the page already reported as unknown
 	rowMemory
 	nestedPages nestedPages
 	// collector, if not nil, makes this the stream of a nested page: rows are kept as text in collected instead of
@@ -35,10 +33,9 @@ type stream struct {
 
 // pageText holds the unread bytes of a page.
 type pageText struct {
-	buf []byte
-	// pos is the read position in buf, which starts at byte base of the page.
-	pos  int
-	base int64
+	buf  []byte
+	pos  int   // the read position in buf
+	base int64 // the offset of buf in the page
 	// minTail is the number of unread bytes with which the format is called again. A long tail must grow by a quarter,
 	// so that small pieces do not take quadratic time.
 	minTail int
@@ -49,9 +46,8 @@ type pageText struct {
 type serviceText struct {
 	serviceError string // inside of a page with rows
 	errorInRow   string // the same inside of the current row
-	// html and documentText describe a document without rows.
-	html         bool
-	documentText string
+	html         bool   // the document is an HTML page without rows
+	documentText string // the text of a document without rows, for messages
 }
 
 // rowMemory is reused from row to row.
@@ -66,14 +62,15 @@ type rowMemory struct {
 type format interface {
 	// step reads the next part of the page and moves pos after it, or returns [scan.ErrNeedMore].
 	step(out *Output) *scan.Error
-	// row decodes the complete row with this text, which is followed by padding and starts at byte `at` of the page.
-	row(text []byte, at int64, out *Output) *scan.Error
+	// row decodes the complete row with this text, which is followed by padding and starts at pageOffset.
+	row(text []byte, pageOffset int64, out *Output) *scan.Error
 	// prepareStructure sets the texts that package kernel expects.
 	prepareStructure(s *structure)
 	// rowDocument appends a row as a document, for a dead letter.
 	rowDocument(dst, row []byte) []byte
 	// nestedDecoder returns a decoder that collects the rows of a nested page.
 	nestedDecoder() *stream
+	// Reset is [Decoder.Reset].
 	Reset()
 }
 
@@ -120,10 +117,12 @@ func (s *stream) reset() {
 	s.reported = s.reported[:0]
 }
 
+// Write is [Decoder.Write].
 func (s *stream) Write(piece []byte, last bool, out *Output) error {
 	return s.Feed("", piece, last, out)
 }
 
+// Feed is [Decoder.Feed].
 func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	err := s.process(tag, piece, last, out)
 	out.Page = s.page
@@ -159,7 +158,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 	return s.run(out)
 }
 
-// skipRow reports whether the host wants this row skipped, and records it as a row error.
+// skipRow adds a row error in place of the row if the host wants it skipped, and reports whether it did.
 func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	if !s.skipNextRow || s.collector != nil {
 		return false
@@ -172,8 +171,8 @@ func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	return true
 }
 
-// addRow adds the row that was decoded last, whose output ends at end. If the row has a next link inside, it requests
-// the nested page instead. problem, if not nil, makes the row an error.
+// addRow adds the row that was decoded last, whose output ends at end. If the row has a next link inside, addRow keeps
+// the row and requests the nested page. problem, if not nil, makes the row an error.
 func (s *stream) addRow(text []byte, pageOffset int64, link *nestedNextLink, problem *conversionError, end int,
 	out *Output) {
 	if problem == nil && link != nil {
@@ -275,9 +274,9 @@ func (s *stream) pageError(err *scan.Error) *PageError {
 	return e
 }
 
-// inPage moves the position of an error in the text of a row, which starts at byte `at` of the page, into buf.
-func (s *stream) inPage(err *scan.Error, at int64) *scan.Error {
-	return &scan.Error{At: err.At + int(at-s.base), Expected: err.Expected, Found: err.Found}
+// inPage converts the position of an error in the text of a row, which starts at pageOffset, to a position in buf.
+func (s *stream) inPage(err *scan.Error, pageOffset int64) *scan.Error {
+	return &scan.Error{At: err.At + int(pageOffset-s.base), Expected: err.Expected, Found: err.Found}
 }
 
 func (s *stream) reportUnknown(in string, name []byte) {

@@ -20,21 +20,21 @@ type structure struct {
 	kernel.Struct
 	stream *stream
 	schema *RowSchema
-	column *Column // that contains the structs; nil for rows
+	column *Column // the column that contains the structs; nil for rows
 	// path of the struct in the row: empty or ending in a slash.
-	path string
-	// properties belong to the columns. head precedes the first one; end is the end of the struct.
-	properties []property
-	head       property
-	end        property
-	// at is the pseudo property for the value at P of Target. Its Prefix is empty and matches everywhere.
-	at property
+	path       string
+	properties []property // by column
+	head       property   // precedes the first property
+	end        property   // the end of the struct
+	// pendingValue is the pseudo property for the value at P, which belongs to Target. Its Prefix is empty and matches
+	// everywhere.
+	pendingValue property
 	propertyTable
 
-	spans     []textRange
-	stamps    []uint64
-	optionals []uint64
-	inner     []*structure // by column
+	spans     []textRange  // where the value of each column is in the output
+	stamps    []uint64     // equals Stamp for each column that the struct has
+	optionals []uint64     // 1 for each column that may be null
+	inner     []*structure // of the columns with structs; nil until the first value
 	result
 	entryState
 }
@@ -43,16 +43,15 @@ type structure struct {
 // the hash table is empty.
 type propertyTable struct {
 	names  map[string]*property
-	others int // properties that are no columns
-	table  []*property
+	others int         // number of properties that are no columns
+	table  []*property // hash table with linear probing
 }
 
 // result is what was found in the current struct besides its values.
 type result struct {
-	// problem is the error of the first column in schema order that could not be read. Column -1 stands for errors of
-	// the struct as a whole.
+	// problem is the error of the first column in schema order that could not be read.
 	problem       *conversionError
-	problemColumn int
+	problemColumn int // -1 for an error of the struct as a whole
 	// link is the next link of the first expanded feed that has one, in schema order.
 	link       *nestedNextLink
 	linkColumn int
@@ -73,8 +72,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 	n := len(schema.Columns)
 	s := &structure{stream: input, schema: schema, path: path, properties: make([]property, n),
 		propertyTable: propertyTable{names: map[string]*property{}}, spans: make([]textRange, n+1),
-		stamps:    make([]uint64, n+1),
-		optionals: make([]uint64, n+1), inner: make([]*structure, n)}
+		stamps: make([]uint64, n+1), optionals: make([]uint64, n+1), inner: make([]*structure, n)}
 	s.Init()
 	s.Markup = markup
 	s.Head = &s.head.Property
@@ -100,10 +98,10 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 		}
 	}
 	if last == &s.head { // the end must not follow the head: see package kernel
-		none := &property{}
-		none.reset(kernel.Skip)
-		last.Next = &none.Property
-		last = none
+		placeholder := &property{}
+		placeholder.reset(kernel.Skip)
+		last.Next = &placeholder.Property
+		last = placeholder
 	}
 	last.Next = &s.end.Property
 	s.end.Next = &s.end.Property
@@ -120,7 +118,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 	return s
 }
 
-// structureIn returns the structure of a column's values.
+// structureIn returns the structure of a column's values, and creates it for the first value.
 func (s *structure) structureIn(column int) *structure {
 	if s.inner[column] == nil {
 		c := &s.schema.Columns[column]
@@ -158,18 +156,18 @@ func (s *structure) add(p *property, name []byte) {
 
 func (s *structure) insert(p *property) {
 	padded := append(slices.Clone(p.name), make([]byte, 8)...)
-	at := kernel.Hash(unsafe.Pointer(&padded[0]), 0, len(p.name))
-	for s.table[at&s.Mask] != nil {
-		at++
+	slot := kernel.Hash(unsafe.Pointer(&padded[0]), 0, len(p.name))
+	for s.table[slot&s.Mask] != nil {
+		slot++
 	}
-	s.table[at&s.Mask] = p
+	s.table[slot&s.Mask] = p
 }
 
 // maxOthers limits the properties of a structure that are not columns.
 const maxOthers = 200
 
-// other adds a property that is no column, or returns nil if there are too many.
-func (s *structure) other(name []byte, anyValue bool) *property {
+// addOther adds a property that is no column, or returns nil if there are too many.
+func (s *structure) addOther(name []byte, anyValue bool) *property {
 	if s.others == maxOthers || len(name) == 0 {
 		return nil
 	}
@@ -183,7 +181,7 @@ func (s *structure) other(name []byte, anyValue bool) *property {
 	return p
 }
 
-// expect makes the property the expected one after the previous one.
+// expect makes the property the one that is expected after the previous property.
 func (s *structure) expect(p *property) {
 	if p.Next == nil {
 		p.Next, s.Before.Next = s.Before.Next, &p.Property
@@ -364,7 +362,8 @@ func (s *structure) order() (end int) {
 	return kernel.Sort(&s.Struct)
 }
 
-// key returns the encoded key of the struct, nil if it is not complete, as well as for a schema without keys.
+// key appends the encoded key of the struct to dst. It returns nil if the key is not complete, or if the schema has no
+// keys.
 func (s *structure) key(dst []byte) []byte {
 	if s.problem != nil && s.problemColumn < 0 {
 		return nil

@@ -13,8 +13,8 @@ import (
 // values encodes single values and reuses its buffers.
 type values struct {
 	decimal decimal
-	binary  []byte
-	base64  []byte
+	binary  []byte // the last value in base64, decoded
+	base64  []byte // its text in the standard alphabet
 }
 
 // AppendText appends a value of a primitive column, union branch included, from its text in Atom: for values from
@@ -48,7 +48,7 @@ func (v *values) appendColumn(dst []byte, schema *RowSchema, column *Column,
 	return dst, nil
 }
 
-// appendNull appends null. It returns an error for a required column, whose value is present or missing.
+// appendNull appends null. It returns an error for a required column. present is false if the value is missing.
 func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
 	if column.Optional {
 		return append(dst, 0), nil

@@ -34,11 +34,11 @@ func Shapes(rows int) []Shape {
 
 // Schemas returns the row schemas of the shapes.
 func Schemas() []*decode.RowSchema {
-	var all []*decode.RowSchema
+	var schemas []*decode.RowSchema
 	for _, s := range Shapes(0) {
-		all = append(all, s.Schema)
+		schemas = append(schemas, s.Schema)
 	}
-	return all
+	return schemas
 }
 
 func column(name string, t edm.Primitive, optional bool) decode.Column {
@@ -47,8 +47,7 @@ func column(name string, t edm.Primitive, optional bool) decode.Column {
 
 func newSchema(name string, columns []decode.Column) *decode.RowSchema {
 	schema := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
-		ValueSchema: 2,
-		Ignored:     []string{"Customer"}}
+		ValueSchema: 2, Ignored: []string{"Customer"}}
 	if columns[len(columns)-1].Name != "Items" {
 		schema.Ignored = append(schema.Ignored, "Items")
 	}
@@ -134,33 +133,33 @@ func values(r *rand.Rand, l *decode.RowSchema, row int, nulls float64, longText 
 		if i > 0 && r.Float64() < nulls {
 			continue
 		}
-		text := ""
+		literal := ""
 		switch c.Type {
 		case edm.Int32:
-			text = fmt.Sprint(r.Intn(100_000))
+			literal = fmt.Sprint(r.Intn(100_000))
 		case edm.Int64:
-			text = fmt.Sprint(r.Int63n(100_000_000_000))
+			literal = fmt.Sprint(r.Int63n(100_000_000_000))
 		case edm.Decimal:
-			text = fmt.Sprintf("%d.%04d", r.Intn(100_000), r.Intn(10_000))
+			literal = fmt.Sprintf("%d.%04d", r.Intn(100_000), r.Intn(10_000))
 		case edm.Double:
-			text = fmt.Sprintf("%d.%d", r.Intn(1000), r.Intn(1000))
+			literal = fmt.Sprintf("%d.%d", r.Intn(1000), r.Intn(1000))
 		case edm.Boolean:
-			text = fmt.Sprint(r.Intn(2) == 0)
+			literal = fmt.Sprint(r.Intn(2) == 0)
 		case edm.DateTime:
-			text = fmt.Sprint(1_400_000_000_000 + r.Int63n(200_000_000_000))
+			literal = fmt.Sprint(1_400_000_000_000 + r.Int63n(200_000_000_000))
 		case edm.Guid:
-			text = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Intn(65536), r.Intn(65536), r.Intn(65536),
+			literal = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Intn(65536), r.Intn(65536), r.Intn(65536),
 				r.Int63n(1<<47))
 		default:
-			text = words[r.Intn(len(words))]
+			literal = words[r.Intn(len(words))]
 			if longText > 0 && i > 1 {
-				text = prose(r, longText+r.Intn(5*longText))
+				literal = prose(r, longText+r.Intn(5*longText))
 			}
 		}
 		if i == 0 {
-			text = fmt.Sprint(10_000 + row)
+			literal = fmt.Sprint(10_000 + row)
 		}
-		out[i] = &text
+		out[i] = &literal
 	}
 	return out
 }

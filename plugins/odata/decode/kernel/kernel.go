@@ -214,10 +214,10 @@ func search(s *Struct, in unsafe.Pointer, p int, e **Property) int {
 		}
 	}
 	n := 0
-	at := uint64(0)
+	slot := uint64(0)
 	if Byte(in, p) != '}' {
 		n = nameEnd(s, in, p+2-s.Markup) - p - 2 + s.Markup
-		at = Hash(in, p+2-s.Markup, n)
+		slot = Hash(in, p+2-s.Markup, n)
 	}
 	for {
 		if n == 0 {
@@ -226,7 +226,7 @@ func search(s *Struct, in unsafe.Pointer, p int, e **Property) int {
 			}
 			*e = s.End
 		} else {
-			*e = pointer(s.Table, int(at&s.Mask)*8)
+			*e = pointer(s.Table, int(slot&s.Mask)*8)
 			if *e == nil {
 				return -1
 			}
@@ -243,7 +243,7 @@ func search(s *Struct, in unsafe.Pointer, p int, e **Property) int {
 			Follows(s.Before, *e)
 			return 1
 		}
-		at++
+		slot++
 	}
 	s.P = p
 	if n != 0 { // the end must not follow the head: with its only byte masked, it would match everywhere

@@ -14,18 +14,18 @@ func stops(x, flip, limit, stop uint64) uint64 {
 // readText copies the text at p and writes its length before it. It returns both ends.
 func readText(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	q := 0
-	all := uint64(0)
+	union := uint64(0)
 	if e.Kind == JSONString {
-		p, q, all = copyJSONString(s.Escapes, in, p, arena, o+e.Width)
+		p, q, union = copyJSONString(s.Escapes, in, p, arena, o+e.Width)
 	} else {
-		p, q, all = copyXMLText(in, p, arena, o+e.Width)
+		p, q, union = copyXMLText(in, p, arena, o+e.Width)
 	}
 	if q == 0 {
 		return -1, 0
 	}
 	touch(e)
 	n := q - o - e.Width
-	if all&Highs != 0 {
+	if union&Highs != 0 {
 		if invalid(arena, q-n, n, e.Kind) != 0 {
 			return -1, 0
 		}
@@ -66,54 +66,54 @@ func writeLength(e *Property, arena unsafe.Pointer, o, n int) int {
 
 // copyText copies up to 32 bytes, to the next stop. It returns both ends, all bytes or'ed, and the stop as a mask.
 func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int,
-	all, flip, stop uint64) (int, int, uint64, uint64) {
+	union, flip, stop uint64) (int, int, uint64, uint64) {
 	x := Load(in, p)
 	Store(arena, q, x)
 	m := stops(x, flip, Ones*0x21, stop)
 	if m == 0 { // unrolled: each round of a loop is metered
-		all |= x
+		union |= x
 		x = Load(in, p+8)
 		Store(arena, q+8, x)
 		p += 8
 		q += 8
 		m = stops(x, flip, Ones*0x21, stop)
 		if m == 0 {
-			all |= x
+			union |= x
 			x = Load(in, p+8)
 			Store(arena, q+8, x)
 			p += 8
 			q += 8
 			m = stops(x, flip, Ones*0x21, stop)
 			if m == 0 {
-				all |= x
+				union |= x
 				x = Load(in, p+8)
 				Store(arena, q+8, x)
 				p += 8
 				q += 8
 				m = stops(x, flip, Ones*0x21, stop)
 				if m == 0 {
-					return p + 8, q + 8, all | x, 0
+					return p + 8, q + 8, union | x, 0
 				}
 			}
 		}
 	}
 	x = x & ((m & -m >> 7) - 1)
 	n := bits.TrailingZeros64(m) >> 3
-	return p + n, q + n, all | x, m
+	return p + n, q + n, union | x, m
 }
 
 // copyJSONString copies a string to q. It returns both ends, the second one 0 on failure, and all bytes or'ed.
 func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
-	all := uint64(0)
+	union := uint64(0)
 	for {
 		m := uint64(0)
-		p, q, all, m = copyText(in, p, arena, q, all, Ones*0x02, Ones*'\\')
+		p, q, union, m = copyText(in, p, arena, q, union, Ones*0x02, Ones*'\\')
 		if m == 0 {
 			continue
 		}
 		m = uint64(Byte(in, p))
 		if m == '"' {
-			return p, q, all
+			return p, q, union
 		}
 		if m != '\\' {
 			return p, 0, 0
@@ -129,16 +129,16 @@ func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int
 }
 
 func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
-	all := uint64(0)
+	union := uint64(0)
 	for {
 		m := uint64(0)
-		p, q, all, m = copyText(in, p, arena, q, all, Ones*0x06, Ones*'<')
+		p, q, union, m = copyText(in, p, arena, q, union, Ones*0x06, Ones*'<')
 		if m == 0 {
 			continue
 		}
 		m = Load(in, p)
 		if m&0xff == '<' {
-			return p, q, all
+			return p, q, union
 		}
 		c, n := entity(m)
 		if n == 0 {

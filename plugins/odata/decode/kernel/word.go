@@ -10,24 +10,28 @@ const (
 	Highs = 0x8080808080808080
 )
 
-// Load reads eight bytes at p+i; Byte reads one byte, Store writes eight bytes and Put writes one byte there.
+// Load reads eight bytes at p+i, the first one into the lowest byte.
 func Load(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) }
 
+// Byte reads one byte at p+i.
 func Byte(p unsafe.Pointer, i int) byte { return *(*byte)(unsafe.Add(p, i)) }
 
+// Store writes eight bytes at p+i.
 func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v }
 
+// Put writes one byte at p+i.
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
 // touch is an assembly instruction that checks the bounds of a whole struct once.
 func touch[T any](*T) {}
 
+// Copy copies n bytes at from+i to to+at. The ranges may overlap.
 func Copy(to unsafe.Pointer, at int, from unsafe.Pointer, i int, n int) {
 	copy(unsafe.Slice((*byte)(unsafe.Add(to, at)), n), unsafe.Slice((*byte)(unsafe.Add(from, i)), n))
 }
 
-// Nondigits expects eight characters XORed with [Zeros]. The lowest bit set in the result belongs to the first byte
-// that is no digit; higher bytes may be wrong.
+// Nondigits sets the high bit of the first byte that is no digit in eight characters XORed with [Zeros]; higher bytes
+// may be wrong.
 func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }
 
 const Zeros = 0x3030303030303030
