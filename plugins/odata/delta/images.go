@@ -21,6 +21,7 @@ const (
 	imageDeleted
 )
 
+// tracked returns the spans of a row's change mode, keys and entity counter.
 func (pg *Page) tracked(row int) []decode.Span {
 	n := len(pg.Feed.RowSchema.Tracked)
 	return pg.Out.Tracked[row*n+pg.Feed.FirstTracked : (row+1)*n]
@@ -48,17 +49,17 @@ func (pg *Page) exempt() func(row int) bool {
 		return nil
 	}
 	return func(row int) bool {
-		is := pg.imageOf(pg.tracked(row))
-		return is == imageDeleted || (is == imageBefore && pg.Feed.Tracking.DropBefore)
+		kind := pg.imageOf(pg.tracked(row))
+		return kind == imageDeleted || (kind == imageBefore && pg.Feed.Tracking.DropBefore)
 	}
 }
 
 func (pg *Page) imageOf(tracked []decode.Span) image {
 	set := pg.set()
-	if text, ok := set.textOf(set.ModeColumn, pg.bytes(tracked[0])); ok && text == "D" {
+	if mode, ok := set.textOf(set.ModeColumn, pg.bytes(tracked[0])); ok && mode == "D" {
 		return imageDeleted
 	}
-	if set.CounterColumn >= 0 && set.negative(set.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
+	if set.CounterColumn >= 0 && set.isNegative(set.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
 		return imageBefore
 	}
 	return imageAfter
@@ -77,7 +78,8 @@ func (s Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 	return b[1:], false
 }
 
-func (s Set) textOf(column int, b []byte) (string, bool) {
+// textOf returns a column's text. ok is false for null and for other types.
+func (s Set) textOf(column int, b []byte) (text string, ok bool) {
 	b, null := s.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	if null || size <= 0 || int(n) != len(b)-size {
@@ -86,7 +88,8 @@ func (s Set) textOf(column int, b []byte) (string, bool) {
 	return string(b[size:]), true
 }
 
-func (s Set) negative(column int, b []byte) bool {
+// isNegative reports whether a column's number is negative. It is false for null.
+func (s Set) isNegative(column int, b []byte) bool {
 	schemaColumn := &s.RowSchema.Columns[column]
 	b, null := s.stripBranch(column, b)
 	n, size := binary.Varint(b)
@@ -142,16 +145,15 @@ func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
 // changeOf returns the change of an entity that is not deleted. tracked is nil if the service does not send a change
 // mode.
 func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
-	_, ok := pg.phase.(*readingChanges)
 	switch {
 	case pg.deadLetter:
 		return feedreader.ChangeUnknown
-	case !ok:
+	case !pg.readsChanges():
 		return feedreader.ChangeRead
 	case tracked == nil:
 		return feedreader.ChangeChanged
 	}
-	if text, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(tracked[0])); ok && text == "C" {
+	if mode, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(tracked[0])); ok && mode == "C" {
 		return feedreader.ChangeCreated
 	}
 	return feedreader.ChangeChanged

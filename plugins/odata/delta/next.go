@@ -64,7 +64,7 @@ func (s Set) pollChanges(waiting *idle, reason wit.PollReason, now int64) (phase
 		return next, nil
 	}
 	next.lostTokens = 0
-	s.LogStart("nothing but changes", "read up to ", int64(waiting.at), "and its delta link continues from there")
+	s.LogStart("nothing but changes", "read up to ", int64(waiting.readAt), "and its delta link continues from there")
 	return next, s.rewrite(next)
 }
 
@@ -105,8 +105,8 @@ func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
 }
 
 // restoreLinks restores the options of links that earlier versions stored unchanged.
-func (s Set) restoreLinks(at phase) {
-	for _, i := range at.fields() {
+func (s Set) restoreLinks(current phase) {
+	for _, i := range current.fields() {
 		if i.Name == "url" || i.Name == "link" {
 			*i.Text, _ = s.Paging.RestoreOptions(*i.Text, s.Paging.UnorderedURL(false))
 		}

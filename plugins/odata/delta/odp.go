@@ -38,13 +38,12 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 		if done, ok := FindFlag(pg.Body, "ResultFlag"); !ok || !done {
 			return nil, 0, &wit.Error{Kind: wit.ErrorData,
 				Message: pg.Label() + ": " + current.url +
-					" did not end the subscription: expected ResultFlag true, found " +
-					odataerror.Excerpt(pg.Body)}
+					" did not end the subscription: expected ResultFlag true, found " + odataerror.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
-		return &subscribing{common: current.common, step: stepCheckSubscribed, url: set.FunctionURL(set.ODP.Subscribed),
-				terminated: true},
-			0, nil
+		next = &subscribing{common: current.common, step: stepCheckSubscribed, terminated: true,
+			url: set.FunctionURL(set.ODP.Subscribed)}
+		return next, 0, nil
 	}
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "a response without rows in phase " + pg.phase.name()}
 }
@@ -82,15 +81,15 @@ func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 
 // FindFlag finds a boolean by name at any depth of a JSON or XML document.
 func FindFlag(body []byte, name string) (value, ok bool) {
-	text := ""
+	flag := ""
 	if v, err := jsontext.Parse(body); err == nil {
-		found, some := findMember(v, name, 0)
-		if !some {
+		member, isPresent := findMember(v, name, 0)
+		if !isPresent {
 			return false, false
 		}
-		text = found.Text
-		if found.Kind == jsontext.True || found.Kind == jsontext.False {
-			return found.Kind == jsontext.True, true
+		flag = member.Text
+		if member.Kind == jsontext.True || member.Kind == jsontext.False {
+			return member.Kind == jsontext.True, true
 		}
 	} else {
 		r := markup.NewReader(body)
@@ -100,14 +99,14 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 				return false, false
 			}
 			if kind == markup.Open && r.Local == name {
-				if text, err = r.Content(); err != nil {
+				if flag, err = r.Content(); err != nil {
 					return false, false
 				}
 				break
 			}
 		}
 	}
-	switch strings.ToLower(strings.TrimSpace(text)) {
+	switch strings.ToLower(strings.TrimSpace(flag)) {
 	case "true", "x", "1":
 		return true, true
 	case "false", "", "0":
@@ -126,18 +125,19 @@ func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, b
 		}
 	}
 	for _, m := range value.Members {
-		if found, ok := findMember(m.Value, name, depth+1); ok {
-			return found, true
+		if member, ok := findMember(m.Value, name, depth+1); ok {
+			return member, true
 		}
 	}
 	for i := range value.Items {
-		if found, ok := findMember(value.Items[i], name, depth+1); ok {
-			return found, true
+		if member, ok := findMember(value.Items[i], name, depth+1); ok {
+			return member, true
 		}
 	}
 	return value, false
 }
 
+// readLinks reads a page of delta links, and the link of the next page. ok is false for another response.
 func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 	value, err := document.Parse(body)
 	items, ok := document.Items(value)
@@ -194,18 +194,20 @@ func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration,
 	if next.token == "" && search.reason == reasonOpened {
 		return pg.stillWorking(search)
 	}
-	to, err := pg.fromToken(&next)
-	return to, 0, err
+	nextPhase, err := pg.fromToken(&next)
+	return nextPhase, 0, err
 }
 
+// fromToken returns the phase that continues from the delta link that was found.
 func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 	set := pg.set()
-	now := int(pg.Response.ReceivedAt)
+	receivedAt := int(pg.Response.ReceivedAt)
 	expired := func(text string) error {
 		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + set.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
 	}
-	link, lost := set.relink(search.link, search.token), TokenOf(search.link)
+	link := set.relink(search.link, search.token)
+	lost := TokenOf(search.link)
 	switch {
 	case search.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone,
@@ -214,16 +216,14 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 				" = reload reads the whole set again when the link is lost"}
 	case search.reason == reasonLost && isNewerToken(search.token, lost):
 		return nil, expired(": the oldest delta link that the service keeps, " + search.token +
-			", is younger than the lost one, " +
-			lost + ": changes between them would be missing. ")
+			", is younger than the lost one, " + lost + ": changes between them would be missing. ")
 	case search.reason == reasonLost && lost == strings.Trim(search.token, "'"):
 		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " +
-			search.token +
-			". ")
+			search.token + ". ")
 	case search.reason == reasonLost:
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+search.token+" of "+search.created+
 			"; changes since then are delivered again")
-		c := common{startedAt: now, rewriteSettings: set.rewriteSettings(), lostTokens: search.lostTokens,
+		c := common{startedAt: receivedAt, rewriteSettings: set.rewriteSettings(), lostTokens: search.lostTokens,
 			endMarkerPending: search.endMarkerPending, verdict: search.verdict}
 		return &readingChanges{common: c, url: link}, nil
 	case search.reason == reasonOpened:
@@ -232,9 +232,9 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 			"without requesting another one, changes follow from the token "+search.token)
 		c := common{startedAt: search.startedAt, rewriteSettings: set.rewriteSettings(), snapshot: search.snapshot,
 			lostTokens: search.lostTokens}
-		return &readingSnapshot{common: c, link: link, position: set.Paging.First(int64(now)).Fields()}, nil
+		return &readingSnapshot{common: c, link: link, position: set.Paging.First(int64(receivedAt)).Fields()}, nil
 	}
-	return set.idleAt(search.common, link, int64(now)), nil
+	return set.idleAt(search.common, link, int64(receivedAt)), nil
 }
 
 // isPreferred reports whether a is a better link than b: the oldest after a lost token, else the newest, and the link
@@ -260,6 +260,7 @@ func isNewerToken(a, b string) bool {
 	return timed(a) && timed(b) && a > b
 }
 
+// stillWorking waits for the first extraction, until it takes too long.
 func (pg *Page) stillWorking(search *findingDeltaLink) (phase, time.Duration, error) {
 	set := pg.set()
 	if search.startedAt > 0 && int(pg.Response.ReceivedAt)-search.startedAt > set.Tracking.FirstByteTimeout {

@@ -28,77 +28,100 @@ func (f *findingDeltaLink) target() string { return f.url }
 func (l *legacyLoad) target() string       { return l.url }
 
 func (c *common) fields() []paging.OffsetField {
-	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1},
+	return []paging.OffsetField{
+		{Name: "began", Number: &c.startedAt, Min: 1},
 		{Name: "rewritten", Text: &c.rewriteSettings},
-		{Name: "pass", Number: &c.lostTokens, Min: 1}, {Name: "resumed", Flag: &c.resumed},
-		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1},
-		{Name: "complete", Text: &c.verdict}}
+		{Name: "pass", Number: &c.lostTokens, Min: 1},
+		{Name: "resumed", Flag: &c.resumed},
+		{Name: "snapshot", Number: &c.snapshot, Min: 1},
+		{Name: "owed", Number: &c.endMarkerPending, Min: 1},
+		{Name: "complete", Text: &c.verdict},
+	}
 }
 
 func (s *subscribing) fields() []paging.OffsetField {
-	return append(s.common.fields(), paging.OffsetField{Name: "url", Text: &s.url},
-		paging.OffsetField{Name: "again", Flag: &s.terminated})
+	return append(s.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &s.url},
+		{Name: "again", Flag: &s.terminated},
+	}...)
 }
 
 func (l *loading) fields() []paging.OffsetField {
-	return append(l.common.fields(), paging.OffsetField{Name: "url", Text: &l.url}, paging.OffsetField{Name: "inside",
-		Flag: &l.continued},
-		paging.OffsetField{Name: "applied", Flag: &l.applied}, paging.OffsetField{Name: "seen", Number: &l.rowsRead,
-			Min: 1},
-		paging.OffsetField{Name: "counted", Flag: &l.linksCountRows},
-		paging.OffsetField{Name: "doubt", Text: &l.lastKey},
-		paging.OffsetField{Name: "followed", Loop: &l.followed})
+	return append(l.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &l.url},
+		{Name: "inside", Flag: &l.continued},
+		{Name: "applied", Flag: &l.applied},
+		{Name: "seen", Number: &l.rowsRead, Min: 1},
+		{Name: "counted", Flag: &l.linksCountRows},
+		{Name: "doubt", Text: &l.lastKey},
+		{Name: "followed", Loop: &l.followed},
+	}...)
 }
 
 func (r *readingSnapshot) fields() []paging.OffsetField {
-	return append(r.common.fields(), paging.OffsetField{Name: "url", Text: &r.link}, paging.OffsetField{Name: "beside",
-		Flag: &r.onDemand},
-		paging.OffsetField{Name: "inside", Flag: &r.started})
+	return append(r.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &r.link},
+		{Name: "beside", Flag: &r.onDemand},
+		{Name: "inside", Flag: &r.started},
+	}...)
 }
 
 func (r *readingHidden) fields() []paging.OffsetField {
-	return append(r.common.fields(), paging.OffsetField{Name: "url", Text: &r.link},
-		paging.OffsetField{Name: "hidden", Text: &r.keys}, paging.OffsetField{Name: "seen", Number: &r.rowsRead, Min: 1})
+	return append(r.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &r.link},
+		{Name: "hidden", Text: &r.keys},
+		{Name: "seen", Number: &r.rowsRead, Min: 1},
+	}...)
 }
 
 func (r *readingChanges) fields() []paging.OffsetField {
-	return append(r.common.fields(), paging.OffsetField{Name: "url", Text: &r.url},
-		paging.OffsetField{Name: "link", Text: &r.link},
-		paging.OffsetField{Name: "inside", Flag: &r.continued}, paging.OffsetField{Name: "seen", Number: &r.rowsRead,
-			Min: 1},
-		paging.OffsetField{Name: "again", Flag: &r.retriedAfter202},
-		paging.OffsetField{Name: "relinked", Flag: &r.retriedAfterLostPage},
-		paging.OffsetField{Name: "untold", Flag: &r.unnotified},
-		paging.OffsetField{Name: "followed", Loop: &r.followed})
+	return append(r.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &r.url},
+		{Name: "link", Text: &r.link},
+		{Name: "inside", Flag: &r.continued},
+		{Name: "seen", Number: &r.rowsRead, Min: 1},
+		{Name: "again", Flag: &r.retriedAfter202},
+		{Name: "relinked", Flag: &r.retriedAfterLostPage},
+		{Name: "untold", Flag: &r.unnotified},
+		{Name: "followed", Loop: &r.followed},
+	}...)
 }
 
 func (i *idle) fields() []paging.OffsetField {
 	rests := true
-	return append(i.common.fields(), paging.OffsetField{Name: "url", Text: &i.link},
-		paging.OffsetField{Name: "rest", Flag: &rests},
-		paging.OffsetField{Name: "at", Number: &i.at, Min: 1})
+	return append(i.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &i.link},
+		{Name: "rest", Flag: &rests},
+		{Name: "at", Number: &i.readAt, Min: 1},
+	}...)
 }
 
 func (f *findingDeltaLink) fields() []paging.OffsetField {
-	return append(f.common.fields(), paging.OffsetField{Name: "why", Text: &f.reason},
-		paging.OffsetField{Name: "url", Text: &f.url},
-		paging.OffsetField{Name: "link", Text: &f.link}, paging.OffsetField{Name: "token", Text: &f.token},
-		paging.OffsetField{Name: "created", Text: &f.created}, paging.OffsetField{Name: "first", Flag: &f.initialLoad},
-		paging.OffsetField{Name: "followed", Loop: &f.followed})
+	return append(f.common.fields(), []paging.OffsetField{
+		{Name: "why", Text: &f.reason},
+		{Name: "url", Text: &f.url},
+		{Name: "link", Text: &f.link},
+		{Name: "token", Text: &f.token},
+		{Name: "created", Text: &f.created},
+		{Name: "first", Flag: &f.initialLoad},
+		{Name: "followed", Loop: &f.followed},
+	}...)
 }
 
 func (l *legacyLoad) fields() []paging.OffsetField {
-	return append(l.common.fields(), paging.OffsetField{Name: "url", Text: &l.url},
-		paging.OffsetField{Name: "kept", Text: &l.deltaLink},
-		paging.OffsetField{Name: "token", Text: &l.token})
+	return append(l.common.fields(), []paging.OffsetField{
+		{Name: "url", Text: &l.url},
+		{Name: "kept", Text: &l.deltaLink},
+		{Name: "token", Text: &l.token},
+	}...)
 }
 
 // snapshotPrefix starts the names of the fields of a snapshot's position.
 const snapshotPrefix = "second."
 
+// fieldOrder is the order of the fields in an offset.
 var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
-	"again " +
-	"relinked resumed untold counted doubt pass owed snapshot beside complete hidden followed")
+	"again relinked resumed untold counted doubt pass owed snapshot beside complete hidden followed")
 
 func writePhase(current phase) []wit.OffsetEntry {
 	items := current.fields()
@@ -112,28 +135,31 @@ func writePhase(current phase) []wit.OffsetEntry {
 	return fields
 }
 
-func addPrefix(prefix string, fields []wit.OffsetEntry) (all []wit.OffsetEntry) {
+func addPrefix(prefix string, fields []wit.OffsetEntry) (prefixed []wit.OffsetEntry) {
 	for _, field := range fields {
-		all = append(all, wit.OffsetEntry{Name: prefix + field.Name, Value: field.Value})
+		prefixed = append(prefixed, wit.OffsetEntry{Name: prefix + field.Name, Value: field.Value})
 	}
-	return all
+	return prefixed
 }
 
-func stripPrefix(prefix string, fields []wit.OffsetEntry) (all []wit.OffsetEntry) {
+func stripPrefix(prefix string, fields []wit.OffsetEntry) (stripped []wit.OffsetEntry) {
 	for _, field := range fields {
 		if name, ok := strings.CutPrefix(field.Name, prefix); ok {
-			all = append(all, wit.OffsetEntry{Name: name, Value: field.Value})
+			stripped = append(stripped, wit.OffsetEntry{Name: name, Value: field.Value})
 		}
 	}
-	return all
+	return stripped
 }
 
+// readPhase returns the phase in an offset, nil for an empty offset.
 func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
 	var current phase
-	switch name, waits := paging.TextField(offset, "phase"), paging.FlagField(offset, "rest"); {
+	name := paging.TextField(offset, "phase")
+	waits := paging.FlagField(offset, "rest")
+	switch {
 	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
 		current = &idle{} // imported from another connector
 	case name == "changes" && waits:
@@ -179,8 +205,8 @@ func (r *readingSnapshot) read(offset []wit.OffsetEntry) error {
 		r.started = false
 	}
 	r.position = stripPrefix(snapshotPrefix, offset)
-	at, err := paging.Read(r.position)
-	if at == nil && err == nil {
+	position, err := paging.Read(r.position)
+	if position == nil && err == nil {
 		err = &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a field " + snapshotPrefix + "url, found none"}
 	}

@@ -8,10 +8,10 @@ import (
 // phase is a state of delta mode, stored in the offset: loading, then idle and readingChanges in turns. The others are
 // for ODP services, for snapshots, and for offsets of earlier versions.
 type phase interface {
-	name() string
-	target() string
+	name() string   // as stored
+	target() string // path and query of the next request, or of the delta link
 	shared() *common
-	fields() []paging.OffsetField
+	fields() []paging.OffsetField // point to the fields of the phase
 }
 
 // common holds the fields that all phases share.
@@ -22,7 +22,7 @@ type common struct {
 	lostTokens      int // since the last valid token
 	// resumed means that the connector was restarted during the phase: changes are read right after it.
 	resumed bool
-	// snapshot is the number of a load that replaces a lost token or was requested by a user. Zero means none.
+	// snapshot is the number of a load that replaces a lost token or was requested by a user. Zero means another load.
 	snapshot int
 	// endMarkerPending is the number of a snapshot whose end no row has marked yet.
 	endMarkerPending int
@@ -30,7 +30,7 @@ type common struct {
 	verdict string
 }
 
-// provenByDelta is the verdict of a load that the service ended with a delta link, and none of whose links counts rows.
+// provenByDelta is the verdict of a load that the service ended with a delta link, and whose links do not count rows.
 const provenByDelta = "delta"
 
 func (c *common) shared() *common { return c }
@@ -60,10 +60,9 @@ type loading struct {
 	continued bool // not the first page
 	applied   bool // the service confirmed change tracking
 	rowsRead  int
-	// linksCountRows means that deleted rows may have hidden others, so a snapshot follows. lastKey is set if the link
-	// may contain either the last key or a count.
+	// linksCountRows means that deleted rows may have hidden others, so a snapshot follows.
 	linksCountRows bool
-	lastKey        string
+	lastKey        string // set if the link may contain either the last key or a count
 	followed       paging.LoopDetector
 }
 
@@ -71,14 +70,14 @@ type loading struct {
 // after a load whose links count rows, after an ODP extraction whose rows were lost, and on a user's request.
 type readingSnapshot struct {
 	common
-	link     string
-	onDemand bool // requested by a user, so it may be abandoned
-	started  bool
-	position []wit.OffsetEntry
+	link     string            // delta link of the changes that follow
+	onDemand bool              // requested by a user, so it may be abandoned
+	started  bool              // a page was read
+	position []wit.OffsetEntry // of package paging
 }
 
 // comparing reads the keys of the set after a first load whose links count rows, in place of a snapshot. The host
-// compares them with the keys of the load; no row is handed on.
+// compares them with the keys of the load; no row is emitted.
 type comparing struct{ readingSnapshot }
 
 // readingHidden reads the rows that were hidden from a first load, one by one, by the keys that the comparison found.
@@ -120,8 +119,8 @@ type readingChanges struct {
 // idle waits for the next poll; link is the delta link.
 type idle struct {
 	common
-	link string
-	at   int // time of the last page in milliseconds since 1970
+	link   string
+	readAt int // time of the last page in milliseconds since 1970
 }
 
 // findingDeltaLink reads the delta links that an ODP service keeps.
@@ -151,9 +150,9 @@ type legacyLoad struct {
 	url       string
 }
 
-// deltaLinkRow is a valid delta link of an ODP service. created is in the service's form.
+// deltaLinkRow is a valid delta link of an ODP service.
 type deltaLinkRow struct {
 	token       string
-	created     string
-	initialLoad bool
+	created     string // time, see comparableTime
+	initialLoad bool   // the link is of the first extraction
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Progress returns the progress of the load that an offset of delta mode belongs to. While changes are read or waited
-// for, it is the proof of the load before, nil if the offset has none.
+// for, it is the proof of the load before, nil if the offset has no proof.
 func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	switch paging.TextField(offset, "phase") {
 	case "load", "hidden":

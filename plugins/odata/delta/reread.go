@@ -15,9 +15,9 @@ const rereadTag = "again "
 
 // rereads tracks entities that are read again by key, by number. The page ends when no request is pending.
 type rereads struct {
-	pending    map[string]*rereadEntity
+	pending    map[string]*rereadEntity // by number
 	lastNumber int
-	out        decode.Output
+	out        decode.Output // the last decoded chunk
 }
 
 func (r *rereads) waiting() bool { return len(r.pending) > 0 }
@@ -25,19 +25,18 @@ func (r *rereads) waiting() bool { return len(r.pending) > 0 }
 // rereadEntity is an entity that occurs as a row and as deleted. Only the service knows which is newer (RATIONALE.md
 // P22).
 type rereadEntity struct {
-	keys      [][]byte
-	predicate string
-	target    string
-	deletedAt int64 // in milliseconds since 1970, zero if unknown
-	decoder   decode.Decoder
-	rows      []wit.Row
-	data      []byte
-	body      []byte
-	entities  int
-	viaFilter bool // requested by a filter instead of its URL
-	// outsideFilter means that it no longer matches the filter. complete means that its last chunk was read.
-	outsideFilter bool
-	complete      bool
+	keys          [][]byte // encoded parts of the key
+	predicate     string
+	target        string // path and query of the request
+	deletedAt     int64  // in milliseconds since 1970, zero if unknown
+	decoder       decode.Decoder
+	rows          []wit.Row
+	data          []byte // the bytes of rows
+	body          []byte // of an error response
+	entities      int    // entities in the response
+	viaFilter     bool   // requested by a filter instead of its URL
+	outsideFilter bool   // the entity no longer matches the filter
+	complete      bool   // the last chunk was read
 }
 
 // requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion has no time.
@@ -90,20 +89,17 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 		case nested != "" || entity.viaFilter:
 			return result, false, pg.LinkedError(subject, status, entity.body)
 		case !feed.IsNotFound(status, entity.body):
-			return result, false, feedreader.ReadError(subject, &wit.Response{Status: status,
-				ReceivedAt: pg.Response.ReceivedAt},
-				entity.body)
+			response := &wit.Response{Status: status, ReceivedAt: pg.Response.ReceivedAt}
+			return result, false, feedreader.ReadError(subject, response, entity.body)
 		}
 	} else {
-		waits, err := pg.decodeEntity(entity, feedreader.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested,
-			Data: chunk,
-			Last: last},
-			&result)
+		part := feedreader.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: chunk, Last: last}
+		waits, err := pg.decodeEntity(entity, part, &result)
 		if waits || err != nil {
 			return result, waits, err
 		}
-		if entity.outsideFilter = entity.outsideFilter || (entity.viaFilter &&
-			entity.entities == 0); entity.entities != 1 && !entity.outsideFilter {
+		entity.outsideFilter = entity.outsideFilter || (entity.viaFilter && entity.entities == 0)
+		if entity.entities != 1 && !entity.outsideFilter {
 			return result, false, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
 				strconv.Itoa(entity.entities)}
 		}

@@ -27,8 +27,8 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 	page.Exempt = page.exempt()
 	page.FormatRefused = refused
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
-		if text := feedreader.HeaderValue(response.Headers, name); text != "" {
-			page.headers = append(page.headers, wit.Header{Name: name, Value: strings.Clone(text)})
+		if headerValue := feedreader.HeaderValue(response.Headers, name); headerValue != "" {
+			page.headers = append(page.headers, wit.Header{Name: name, Value: strings.Clone(headerValue)})
 		}
 	}
 	switch current := current.(type) {

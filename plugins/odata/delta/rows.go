@@ -10,19 +10,15 @@ import (
 
 // pageRows collects the rows of one page.
 type pageRows struct {
-	// merged holds rows and deleted entities in the order of the page.
-	merged    []wit.Row
-	rowErrors []wit.RowError
-	// changedKeys and deletedKeys are hashes of the keys that occurred on this page as row and as deleted.
-	changedKeys map[uint64]bool
-	deletedKeys map[uint64]bool
-	// firstKey and lastKey are the first and the last key of a page, unless it contains changes.
-	firstKey []byte
-	lastKey  []byte
-	// rowIndex is the index of the last row.
-	rowIndex uint32
-	rereads  *rereads
-	markers  *feedreader.SnapshotMarkers
+	merged      []wit.Row // rows and deleted entities in the order of the page
+	rowErrors   []wit.RowError
+	changedKeys map[uint64]bool // hashes of the keys of rows on this page
+	deletedKeys map[uint64]bool // hashes of the keys of deleted entities on this page
+	firstKey    []byte          // first key of the page; empty if it contains changes
+	lastKey     []byte          // last key of the page; empty if it contains changes
+	rowIndex    uint32          // index of the last row
+	rereads     *rereads
+	markers     *feedreader.SnapshotMarkers
 }
 
 func newPageRows() *pageRows {
@@ -144,12 +140,12 @@ func (pg *Page) addMarkers(result *wit.DecodeResult) {
 	pg.Out.Data = result.Data
 }
 
-// flushMarkers adds the last row of the page, which markers hold back. It is the snapshot's last row unless more
+// flushMarkers adds the last row of the page, which markers buffer. It is the snapshot's last row unless more pages
 // follow.
 func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
-	_, ok := next.(*loading)
-	_, rereads := next.(*readingSnapshot)
-	isLast := !ok && !rereads
+	_, loads := next.(*loading)
+	_, readsSnapshot := next.(*readingSnapshot)
+	isLast := !loads && !readsSnapshot
 	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, isLast, next.shared().verdict)
 	pg.AddSchemas(result)
 }

@@ -15,6 +15,7 @@ const TrackChanges = "odata.track-changes"
 // Set is an entity set in delta mode.
 type Set struct{ *feedreader.Feed }
 
+// first returns the first phase of a load.
 func (s Set) first(shared common) phase {
 	if s.ODP != nil {
 		return &subscribing{common: shared, step: stepCheckSubscribed, url: s.FunctionURL(s.ODP.Subscribed)}
@@ -28,8 +29,7 @@ func (s Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
 
 func (s Set) idleAt(c common, link string, now int64) phase {
 	return &idle{common: common{rewriteSettings: s.rewriteSettings(), endMarkerPending: c.endMarkerPending,
-		lostTokens: c.lostTokens, verdict: c.verdict}, link: link,
-		at: int(now)}
+		lostTokens: c.lostTokens, verdict: c.verdict}, link: link, readAt: int(now)}
 }
 
 // rewriteSettings identifies the settings that rewrite links.
@@ -50,15 +50,16 @@ func (s Set) tokenURL(token string) string {
 		strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
 }
 
+// relink returns a delta link with another token.
 func (s Set) relink(link, token string) string {
 	i := strings.Index(link, "deltatoken=")
 	if i < 0 {
 		return s.tokenURL(token)
 	}
 	i += len("deltatoken=")
-	old, rest, more := strings.Cut(link[i:], "&")
-	if more {
-		rest = "&" + rest
+	old, options, hasOptions := strings.Cut(link[i:], "&")
+	if hasOptions {
+		options = "&" + options
 	}
 	switch token = strings.Trim(token, "'"); {
 	case strings.HasPrefix(old, "'"):
@@ -66,7 +67,7 @@ func (s Set) relink(link, token string) string {
 	case strings.HasPrefix(old, "%27"):
 		token = "%27" + token + "%27"
 	}
-	return link[:i] + token + rest
+	return link[:i] + token + options
 }
 
 // TokenOf returns the token of a delta link.

@@ -9,23 +9,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// startSnapshot returns the phase after a load whose next links count rows: a row deleted meanwhile may have hidden
-// another one, which no change reports because it did not change. The load's links contain the service's token, so it
-// cannot continue by key. The set is therefore read again without a token, and the changes since the load follow. Rows
-// delivered before the begin marker and not again up to the end marker were deleted (RATIONALE.md P8).
+// startSnapshot returns the phase after a load whose next links count rows: a row deleted during the load may have
+// hidden another one, which no change reports because it did not change. The load's links contain the service's token,
+// so it cannot continue by key. The set is therefore read again without a token, and the changes since the load follow.
+// Rows delivered before the begin marker and not again up to the end marker were deleted (RATIONALE.md P8).
 func (s Set) startSnapshot(c common, link string, now int64) phase {
 	c.snapshot = max(int(now), c.snapshot+1)
 	return &readingSnapshot{common: c, link: link, position: s.Paging.First(now).Fields()}
 }
 
 func (s Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (wit.Request, error) {
-	at, err := paging.Read(snapshot.position)
+	position, err := paging.Read(snapshot.position)
 	if err != nil {
 		return wit.Request{}, err
 	}
-	at = feed.Paging.RestoreLink(at)
-	snapshot.position = at.Fields()
-	target, _ := feed.Paging.Request(at)
+	position = feed.Paging.RestoreLink(position)
+	snapshot.position = position.Fields()
+	target, _ := feed.Paging.Request(position)
 	return s.Request("", target), nil
 }
 
@@ -80,34 +80,34 @@ func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
 		feedreader.HeaderMark+"; continuing with changes")
 	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings, verdict: snapshot.verdict},
-		link: snapshot.link,
-		at:   int(pg.Response.ReceivedAt)}
+		link:   snapshot.link,
+		readAt: int(pg.Response.ReceivedAt)}
 }
 
 // endSnapshotPage ends a page. After the last one, the changes since the load before the snapshot follow.
 func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeResult) error {
-	at, err := paging.Read(*result.Next)
+	position, err := paging.Read(*result.Next)
 	if err != nil {
 		return err
 	}
 	var next phase
-	if done, _ := at.Done(); done {
+	if done, _ := position.Done(); done {
 		shared := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
 			lostTokens:       snapshot.lostTokens,
 			endMarkerPending: snapshot.endMarkerPending}
 		if snapshot.onDemand {
 			shared.lostTokens = 0
 		}
-		shared.verdict = at.Verdict()
+		shared.verdict = position.Verdict()
 		if snapshot.snapshot > 0 && !pg.rows.markers.HasBufferedRow() && shared.verdict != paging.Unproven {
 			shared.endMarkerPending = snapshot.snapshot
 		}
 		next = &readingChanges{common: shared, url: snapshot.link}
 	} else {
-		walk := *snapshot
-		walk.position, walk.started = *result.Next, snapshot.started || pg.rows.markers.Started ||
-			pg.rows.markers.HasBufferedRow()
-		next = &walk
+		following := *snapshot
+		following.position = *result.Next
+		following.started = snapshot.started || pg.rows.markers.Started || pg.rows.markers.HasBufferedRow()
+		next = &following
 	}
 	pg.flushMarkers(result, next)
 	pg.continueWith(result, next)

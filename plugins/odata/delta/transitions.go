@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// afterRows returns the phase after a page of rows.
 func (pg *Page) afterRows() (phase, error) {
 	if hidden, ok := pg.phase.(*readingHidden); ok {
 		return pg.afterHiddenRow(hidden), nil
@@ -32,8 +33,8 @@ func (pg *Page) afterRows() (phase, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at, ok := pg.phase.(*readingChanges); ok {
-		return pg.afterChanges(at, next, link)
+	if changes, ok := pg.phase.(*readingChanges); ok {
+		return pg.afterChanges(changes, next, link)
 	}
 	return pg.afterLoad(pg.phase.(*loading), next, link)
 }
@@ -45,8 +46,8 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 		return "", err
 	}
 	requested := pg.phase.target()
-	if at, ok := pg.phase.(*readingChanges); ok {
-		requested = at.deltaLink() // links to further pages may omit options
+	if changes, ok := pg.phase.(*readingChanges); ok {
+		requested = changes.deltaLink() // links to further pages may omit options
 	}
 	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
@@ -139,8 +140,8 @@ func (r *readingChanges) deltaLink() string {
 }
 
 // checkTracked fails a load early if the service does not track changes.
-func (pg *Page) checkTracked(at *loading) error {
-	if at.applied || !pg.Feed.DeclaresTracking {
+func (pg *Page) checkTracked(load *loading) error {
+	if load.applied || !pg.Feed.DeclaresTracking {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorUnsupported,
@@ -150,22 +151,21 @@ func (pg *Page) checkTracked(at *loading) error {
 }
 
 func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
-	text := pg.Label() + ": expected a delta link at the end of the " + subject
+	message := pg.Label() + ": expected a delta link at the end of the " + subject
 	switch {
 	case subject == "changes":
-		text += ", found none: later changes cannot be requested"
+		message += ", found none: later changes cannot be requested"
 	case applied:
-		text += ", found none, although the service confirms " + TrackChanges
+		message += ", found none, although the service confirms " + TrackChanges
 	default:
-		text += ", found none: the service does not track changes of this set"
+		message += ", found none: the service does not track changes of this set"
 	}
 	if pg.Decoder.Atom && pg.Feed.ODP == nil {
-		text += "; " + pg.Feed.Setting(sourceconfig.NameFormat) +
+		message += "; " + pg.Feed.Setting(sourceconfig.NameFormat) +
 			" = json requests the other format, in which some services return one"
 	}
-	return &wit.Error{Kind: wit.ErrorUnsupported, Message: text + "; " +
-		pg.Feed.Setting(sourceconfig.NameTrackChanges) +
-		" = 0 reads it whole each time"}
+	return &wit.Error{Kind: wit.ErrorUnsupported, Message: message + "; " +
+		pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 reads it whole each time"}
 }
 
 // logLoaded logs the end of a first load, with its proof.
@@ -175,8 +175,8 @@ func (s Set) logLoaded(shared *common, rowsRead int, now int64) {
 
 func (s Set) logFinished(subject string, level wit.Level, shared *common, rowsRead int, now int64) {
 	duration := "?"
-	if at := int(now); shared.startedAt > 0 && at >= shared.startedAt {
-		duration = (time.Duration(at-shared.startedAt) * time.Millisecond).String()
+	if endedAt := int(now); shared.startedAt > 0 && endedAt >= shared.startedAt {
+		duration = (time.Duration(endedAt-shared.startedAt) * time.Millisecond).String()
 	}
 	when := "scheduled by " + s.Setting(sourceconfig.NameCron)
 	switch {
@@ -203,8 +203,8 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 		int(pg.Response.ReceivedAt)-pg.phase.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
 	limit := initialReadTimeout(pg.Feed)
 	if overdue {
-		if at, ok := pg.phase.(*readingChanges); ok && !at.continued && !at.retriedAfter202 {
-			next := pg.retryFromLink(at, pg.Label()+": the service answered 202 for longer than "+limit+
+		if changes, ok := pg.phase.(*readingChanges); ok && !changes.continued && !changes.retriedAfter202 {
+			next := pg.retryFromLink(changes, pg.Label()+": the service answered 202 for longer than "+limit+
 				", or the connector was stopped in the meantime")
 			next.retriedAfter202 = true
 			return next, minWait, nil
@@ -228,6 +228,7 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 	return withURL(pg.phase, url), wait, nil
 }
 
+// withURL returns the phase with another URL to request.
 func withURL(current phase, url string) phase {
 	switch current := current.(type) {
 	case *loading:
@@ -252,6 +253,7 @@ func withURL(current phase, url string) phase {
 	return current
 }
 
+// afterError returns the phase after an error response, or the error.
 func (pg *Page) afterError() (phase, error) {
 	failed := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
 	if url := pg.phase.target(); pg.RefusesFormat(url) {
@@ -299,9 +301,8 @@ func (pg *Page) afterError() (phase, error) {
 
 // retryFromLink requests changes from their delta link again after a page or a prepared response was lost.
 func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingChanges {
-	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+strconv.Itoa(
-		changes.rowsRead)+
-		" rows are delivered again")
+	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+
+		strconv.Itoa(changes.rowsRead)+" rows are delivered again")
 	next := &readingChanges{common: changes.common, url: changes.deltaLink(), retriedAfter202: changes.retriedAfter202,
 		retriedAfterLostPage: changes.retriedAfterLostPage}
 	next.startedAt = int(pg.Response.ReceivedAt)
@@ -311,12 +312,12 @@ func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingCh
 // startOver returns the first phase of a load in place of one whose token is lost.
 func (pg *Page) startOver() phase {
 	set := pg.set()
-	again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
+	restarted := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
 		lostTokens: pg.phase.shared().lostTokens + 1}
 	if set.ODP != nil && set.ODP.Terminate != "" {
-		return &subscribing{common: again, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}
+		return &subscribing{common: restarted, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}
 	}
-	return set.first(again)
+	return set.first(restarted)
 }
 
 // MaxLostTokens limits consecutive lost tokens.

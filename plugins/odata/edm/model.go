@@ -19,11 +19,10 @@ type Model struct {
 	Functions       []*Function
 	associations    []*association
 	associationSets []*association
-	aliases         [][2]string
-	// byName and byBareName index structures by qualified and by unqualified name. They are built when first needed.
-	byName        map[string]*StructuredType
-	byBareName    map[string]*StructuredType
-	byAssociation map[string]*association
+	aliases         [][2]string                // alias and namespace
+	byName          map[string]*StructuredType // by qualified name; built when first needed
+	byBareName      map[string]*StructuredType // by unqualified name; built with byName
+	byAssociation   map[string]*association    // by qualified name
 }
 
 // StructuredType is an entity type or a complex type. Its lists start with what it inherits from base types.
@@ -38,22 +37,19 @@ type StructuredType struct {
 	Properties  []Property
 	Navigations []Navigation
 
-	// size is the number of elements in the type's element. unparsed is its content, nil once parsed. feedMappings are
-	// attributes of its tag.
-	size         int
-	unparsed     *markup.Reader
-	feedMappings []sourcedMapping
+	size         int              // number of elements in the type's element
+	unparsed     *markup.Reader   // the content of the type's element, nil once parsed
+	feedMappings []sourcedMapping // attributes of the type's tag
 }
 
 // Property is a property of a structured type.
 type Property struct {
-	Name     string
-	Type     Type
-	Nullable bool // true by default
-	// Length, Precision and Scale are facets, -1 if missing; so is a MaxLength of Max.
-	Length        int
-	Precision     int
-	Scale         int
+	Name          string
+	Type          Type
+	Nullable      bool // true by default
+	Length        int  // facet MaxLength, -1 if missing or Max
+	Precision     int  // facet, -1 if missing
+	Scale         int  // facet, -1 if missing
 	VariableScale bool // the scale varies or depends on another property
 	Etag          bool // the property is part of the ETag (ConcurrencyMode Fixed)
 	// Annotations of SAP; missing ones are empty or true.
@@ -105,8 +101,7 @@ const (
 )
 
 var primitives = [...]string{"", "Binary", "Boolean", "Byte", "SByte", "Int16", "Int32", "Int64", "Decimal", "Double",
-	"Single",
-	"Guid", "String", "DateTime", "DateTimeOffset", "Time"}
+	"Single", "Guid", "String", "DateTime", "DateTimeOffset", "Time"}
 
 func (p Primitive) String() string {
 	if p == NotPrimitive {
@@ -116,18 +111,18 @@ func (p Primitive) String() string {
 }
 
 func primitive(name string) Primitive {
-	rest, ok := strings.CutPrefix(name, "Edm.")
+	bareName, ok := strings.CutPrefix(name, "Edm.")
 	if !ok {
 		return NotPrimitive
 	}
-	switch rest {
+	switch bareName {
 	case "Bit", "Uint7": // of old Olingo services
 		return SByte
 	case "Float": // assumption: a double, as in SAP's test service API_TEST_SRV and in client libraries
 		return Double
 	}
 	for i := 1; i < len(primitives); i++ {
-		if primitives[i] == rest {
+		if primitives[i] == bareName {
 			return Primitive(i)
 		}
 	}
@@ -169,21 +164,21 @@ func IsGUID[T string | []byte](text T) bool {
 	return true
 }
 
-type Navigation struct { // a navigation property
+// Navigation is a navigation property.
+type Navigation struct {
 	Name   string
 	Target string // qualified name of the entity type, empty if the association is incomplete
-	Many   bool
+	Many   bool   // the property may have several targets
 
-	relationship string
-	to           string
+	relationship string // qualified name of the association, which may use an alias
+	to           string // role of the targets in the association
 }
 
 // Set is an entity set.
 type Set struct {
-	Name string
-	// Default means that the container's sets are addressed without its name.
-	Container string
-	Default   bool
+	Name      string
+	Container string // name of its entity container
+	Default   bool   // the set is addressed without the container's name
 	Type      string // qualified name of the entity type
 	// Annotations of SAP, with their defaults.
 	Countable      bool
@@ -202,21 +197,21 @@ type Set struct {
 // Function is a function import.
 type Function struct {
 	Name       string
-	Method     string
-	Returns    string
-	Set        string
+	Method     string // of HTTP
+	Returns    string // type, as written in the metadata; empty if it returns nothing
+	Set        string // entity set of the result; may be empty
 	Parameters []Property
 }
 
-type association struct { // or an association set
-	name string
+// association is an association or an association set.
+type association struct {
+	name string // of an association set: the name of its association
 	ends []end
 }
 
 type end struct {
-	// typ is the set of an association set
 	role string
-	typ  string
+	typ  string // the entity type; the entity set in an association set
 	many bool
 }
 
@@ -250,8 +245,10 @@ func (s *StructuredType) Navigation(name string) *Navigation {
 	return nil
 }
 
+// IsKey reports whether a property is part of the key.
 func (s *StructuredType) IsKey(name string) bool { return slices.Contains(s.Key, name) }
 
+// Etag reports whether entities of the type have an ETag.
 func (s *StructuredType) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
@@ -308,7 +305,7 @@ func (m *Model) NavigationTarget(from *Set, n *Navigation) *Set {
 	var only *Set
 	for _, s := range m.Sets {
 		switch {
-		case s.Type != n.Target:
+		case s.Type != n.Target: // no set of the targets
 		case only != nil:
 			return nil
 		default:

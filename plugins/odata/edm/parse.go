@@ -22,7 +22,7 @@ func (e *Error) Error() string { return e.Text }
 
 // Parse reads a $metadata document, which must not be changed later because types are parsed on demand. It matches
 // local names, because every EDM namespace from 2006/04 on is in use, and skips unknown elements. Missing types and
-// incomplete associations fail only what needs them.
+// incomplete associations are errors only if they are used.
 func Parse(document []byte) (*Model, error) {
 	parse := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
 	kind, err := parse.Next()
@@ -135,8 +135,7 @@ func (p *parser) sapFlag(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
 	structType := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
-		Complex:  p.Local == "ComplexType",
-		Abstract: p.value("Abstract") == "true"}
+		Complex: p.Local == "ComplexType", Abstract: p.value("Abstract") == "true"}
 	stream, _ := p.AttributeIn(namespaceData, "HasStream")
 	structType.Stream = stream == "true"
 	structType.feedMappings = p.feedMappings()
@@ -171,9 +170,9 @@ func (m *Model) parseContent(structure *StructuredType) {
 		}
 		return content.Skip()
 	})
-	for _, place := range structure.feedMappings {
-		if property := structure.Property(place.source); property != nil {
-			property.FeedMapping = &place.FeedMapping
+	for _, mapping := range structure.feedMappings {
+		if property := structure.Property(mapping.source); property != nil {
+			property.FeedMapping = &mapping.FeedMapping
 		}
 	}
 	for i := range structure.Properties {
@@ -190,6 +189,7 @@ func (m *Model) parseContent(structure *StructuredType) {
 	}
 }
 
+// sourcedMapping is the feed mapping of the property source, in the tag of a type.
 type sourcedMapping struct {
 	source string
 	FeedMapping
@@ -197,7 +197,7 @@ type sourcedMapping struct {
 
 // feedMappings reads m:FC_TargetPath and m:FC_SourcePath; the second and later ones are numbered (m:FC_TargetPath_1).
 func (p *parser) feedMappings() []sourcedMapping {
-	var all []sourcedMapping
+	var mappings []sourcedMapping
 	for i := range p.Attributes {
 		a := p.Attributes[i]
 		suffix, ok := strings.CutPrefix(a.Local, "FC_TargetPath")
@@ -206,30 +206,37 @@ func (p *parser) feedMappings() []sourcedMapping {
 		}
 		source, _ := p.AttributeIn(namespaceData, "FC_SourcePath"+suffix)
 		keep, _ := p.AttributeIn(namespaceData, "FC_KeepInContent"+suffix)
-		space, _ := p.AttributeIn(namespaceData, "FC_NsUri"+suffix)
-		all = append(all, sourcedMapping{strings.Clone(source), FeedMapping{strings.Clone(a.Value),
-			strings.Clone(space),
-			keep != "false"}})
+		namespace, _ := p.AttributeIn(namespaceData, "FC_NsUri"+suffix)
+		mapping := FeedMapping{Path: strings.Clone(a.Value), Namespace: strings.Clone(namespace), Keep: keep != "false"}
+		mappings = append(mappings, sourcedMapping{strings.Clone(source), mapping})
 	}
-	return all
+	return mappings
 }
 
 func (p *parser) property() (Property, error) {
 	name := p.value("Type")
-	result := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
-		Length:    p.facet("MaxLength"),
-		Precision: p.facet("Precision"), Scale: p.facet("Scale"), Etag: p.value("ConcurrencyMode") == "Fixed",
-		Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
-		Sortable: p.sapFlag("sortable"), Filterable: p.sapFlag("filterable"), Creatable: p.sapFlag("creatable"),
-		Updatable: p.sapFlag("updatable")}
+	result := Property{
+		Name:          p.value("Name"),
+		Type:          Type{Name: name},
+		Nullable:      p.value("Nullable") != "false",
+		Length:        p.facet("MaxLength"),
+		Precision:     p.facet("Precision"),
+		Scale:         p.facet("Scale"),
+		Etag:          p.value("ConcurrencyMode") == "Fixed",
+		Semantics:     p.sap("semantics"),
+		DisplayFormat: p.sap("display-format"),
+		Sortable:      p.sapFlag("sortable"),
+		Filterable:    p.sapFlag("filterable"),
+		Creatable:     p.sapFlag("creatable"),
+		Updatable:     p.sapFlag("updatable"),
+	}
 	scale := p.value("Scale")
 	result.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
 	if p.value("CollectionKind") != "" && p.value("CollectionKind") != "None" {
 		result.Type.Collection = true
 	}
-	for _, place := range p.feedMappings() {
-		result.FeedMapping = &place.FeedMapping
-		break
+	if mappings := p.feedMappings(); len(mappings) > 0 {
+		result.FeedMapping = &mappings[0].FeedMapping
 	}
 	return result, p.Skip()
 }
@@ -260,15 +267,23 @@ func (p *parser) container() error {
 	return p.children(func() error {
 		switch p.Local {
 		case "EntitySet":
-			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container,
-				Default: !hasDefault || byDefault == "1" || strings.EqualFold(byDefault, "true"),
-				Type:    p.value("EntityType"), Countable: p.sapFlag("countable"), Pageable: p.sapFlag("pageable"),
-				Topable:     p.sapFlag("topable"),
-				Addressable: p.sapFlag("addressable"), Creatable: p.sapFlag("creatable"),
-				Updatable: p.sapFlag("updatable"),
-				Deletable: p.sapFlag("deletable"), ChangeTracking: p.sap("change-tracking") == "true",
-				RequiresFilter: p.sap("requires-filter") == "true", Subscription: p.sap("semantics") == "subscriptions",
-				Label: p.sap("label")})
+			p.model.Sets = append(p.model.Sets, &Set{
+				Name:           p.value("Name"),
+				Container:      container,
+				Default:        !hasDefault || byDefault == "1" || strings.EqualFold(byDefault, "true"),
+				Type:           p.value("EntityType"),
+				Countable:      p.sapFlag("countable"),
+				Pageable:       p.sapFlag("pageable"),
+				Topable:        p.sapFlag("topable"),
+				Addressable:    p.sapFlag("addressable"),
+				Creatable:      p.sapFlag("creatable"),
+				Updatable:      p.sapFlag("updatable"),
+				Deletable:      p.sapFlag("deletable"),
+				ChangeTracking: p.sap("change-tracking") == "true",
+				RequiresFilter: p.sap("requires-filter") == "true",
+				Subscription:   p.sap("semantics") == "subscriptions",
+				Label:          p.sap("label"),
+			})
 		case "AssociationSet":
 			return p.associationSet()
 		case "FunctionImport":

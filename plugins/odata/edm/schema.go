@@ -58,7 +58,7 @@ func (o Options) IsZoned(p *Property, key bool) bool {
 
 const displayDate = "Date"
 
-// Semantics and names of ODP's control fields. They are no part of keys, because they differ in each change of an
+// Semantics and names of ODP's control fields, which are no part of keys, because they differ in each change of an
 // entity (RATIONALE.md P24).
 const (
 	semanticsChangeMode    = "change-mode"
@@ -89,7 +89,8 @@ func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, err
 	return m.ViewSchema(WholeView(s), o)
 }
 
-// KeySchema returns the Connect schema of keys, named `NS.Type.Key`, of required fields; nil for a type without key.
+// KeySchema returns the Connect schema of keys: a struct of required fields, named `NS.Type.Key`. It returns nil for a
+// type without key.
 func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	keys := m.RowKey(structure)
 	if len(keys) == 0 {
@@ -128,8 +129,7 @@ func (m *Model) ComplexType(structure *StructuredType, property *Property) (*Str
 			": collections as properties are not part of OData v2"}
 	}
 	return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() + ": its type " +
-		property.Type.Name +
-		" is neither a type of OData v2 nor declared in $metadata"}
+		property.Type.Name + " is neither a type of OData v2 nor declared in $metadata"}
 }
 
 // MaxDepth limits nested complex types; EDM forbids cycles.
@@ -176,22 +176,24 @@ func (b *schemaBuilder) structure(structType *StructuredType, optional bool, dep
 }
 
 func (b *schemaBuilder) property(structure *StructuredType, prop *Property, optional bool, depth int) (uint32, error) {
-	at := uint32(len(b.nodes))
+	index := uint32(len(b.nodes))
 	if prop.Type.Primitive != NotPrimitive && !prop.Type.Collection {
 		b.node(b.primitive(prop, optional))
-		return at, nil
+		return index, nil
 	}
 	inner, err := b.model.ComplexType(structure, prop)
 	if err != nil {
 		return 0, err
 	}
-	return at, b.structure(inner, optional, depth)
+	return index, b.structure(inner, optional, depth)
 }
 
 func (b *schemaBuilder) primitive(property *Property, optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
 	logical := func(kind wit.Kind, name string) {
-		n.Kind, n.Name, n.Version = kind, wit.Ptr(name), wit.Ptr(int32(1))
+		n.Kind = kind
+		n.Name = wit.Ptr(name)
+		n.Version = wit.Ptr(int32(1))
 	}
 	switch property.Type.Primitive {
 	case SByte:

@@ -6,14 +6,14 @@ import "github.com/culvert-project/culvert/sdk/go/pack"
 func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	list := []*StructuredType{s}
 	add := func(name string) {
-		found := m.Structure(name)
-		for _, have := range list {
-			if have == found {
+		structure := m.Structure(name)
+		for _, listed := range list {
+			if listed == structure {
 				return
 			}
 		}
-		if found != nil {
-			list = append(list, found)
+		if structure != nil {
+			list = append(list, structure)
 		}
 	}
 	for i := 0; i < len(list); i++ {
@@ -51,7 +51,8 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 	return dst
 }
 
-func control(p *Property) string {
+// controlSemantics returns the semantics of ODP's control fields, "" for other properties.
+func controlSemantics(p *Property) string {
 	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
 		return p.Semantics
 	}
@@ -66,7 +67,7 @@ func packProperty(dst []byte, property *Property) []byte {
 	}
 	dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
 	dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
-	dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), control(property))
+	dst = pack.String(pack.Bool(pack.Bool(dst, property.VariableScale), property.Etag), controlSemantics(property))
 	dst = pack.Bool(pack.Bool(dst, property.Sortable), property.Filterable)
 	dst = pack.Bool(pack.Bool(dst, property.Creatable), property.Updatable)
 	dst = pack.Bool(pack.Bool(dst, property.DisplayFormat == displayDate), property.FeedMapping != nil)
@@ -103,12 +104,18 @@ func unpackProperty(r *pack.Reader) Property {
 	} else if int(property.Type.Primitive) < len(primitives) {
 		property.Type.Name = property.Type.Primitive.String()
 	}
-	property.Type.Collection, property.Nullable = r.Bool(), r.Bool()
-	property.Length, property.Precision, property.Scale = r.Int(), r.Int(), r.Int()
-	property.VariableScale, property.Etag = r.Bool(), r.Bool()
+	property.Type.Collection = r.Bool()
+	property.Nullable = r.Bool()
+	property.Length = r.Int()
+	property.Precision = r.Int()
+	property.Scale = r.Int()
+	property.VariableScale = r.Bool()
+	property.Etag = r.Bool()
 	property.Semantics = r.String()
-	property.Sortable, property.Filterable = r.Bool(), r.Bool()
-	property.Creatable, property.Updatable = r.Bool(), r.Bool()
+	property.Sortable = r.Bool()
+	property.Filterable = r.Bool()
+	property.Creatable = r.Bool()
+	property.Updatable = r.Bool()
 	if r.Bool() {
 		property.DisplayFormat = displayDate
 	}

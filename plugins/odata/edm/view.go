@@ -9,10 +9,9 @@ import (
 // View is the part of an entity type that is read: properties under a projection, and expanded entities.
 type View struct {
 	Structure *StructuredType
-	// Hidden properties are read for conditions but are not part of rows. Omitted ones are not read.
-	Hidden   []string
-	Omitted  []string
-	Expanded []Expansion // in metadata order
+	Hidden    []string    // properties that are read for conditions but are not part of rows
+	Omitted   []string    // properties that are not read
+	Expanded  []Expansion // in metadata order
 }
 
 // Expansion is an expanded navigation property with the view of its entities.
@@ -95,14 +94,14 @@ func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
 		return err
 	}
 	for _, e := range current.Expanded {
-		at := uint32(len(b.nodes))
+		index := uint32(len(b.nodes))
 		if e.Many {
-			b.node(wit.SchemaNode{Kind: wit.Array, Element: at + 1})
+			b.node(wit.SchemaNode{Kind: wit.Array, Element: index + 1})
 		}
 		if err := b.view(e.View, !e.Many, depth+1); err != nil {
 			return err
 		}
-		add(e.Name, at)
+		add(e.Name, index)
 	}
 	if depth > 0 {
 		return nil
@@ -111,7 +110,9 @@ func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
 		for _, name := range structure.Extra() {
 			n := wit.SchemaNode{Optional: true, Kind: wit.String}
 			if name == DeletedAt {
-				n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+				n.Kind = wit.Int64
+				n.Name = wit.Ptr(wit.NameTimestamp)
+				n.Version = wit.Ptr(int32(1))
 			}
 			add(name, b.node(n))
 		}

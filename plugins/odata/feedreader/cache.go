@@ -14,9 +14,10 @@ type cached struct {
 	value   *Context
 }
 
-const maxCompiled = 256 // feeds, of about 15 KB each, of all but the two most recent contexts
+// maxCompiled limits the feeds of all contexts except the two most recent ones. A feed has about 15 KB.
+const maxCompiled = 256
 
-// Get returns the context, unpacked if needed. Errors are those of [UnpackContext].
+// Get returns the context, unpacked if needed. It returns the errors of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {
 	for i := range c.entries {
 		if e := c.entries[i]; e.context == string(context) {

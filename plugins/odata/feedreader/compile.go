@@ -34,20 +34,18 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 		}
 	} else if feed.Derived = derivedProperties(model, entityType); len(feed.Derived) > 0 {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": rows of types that are derived from "+
-			entityType.QualifiedName()+" are read without the properties that these add: "+strings.Join(feed.Derived,
-			", ")+"; "+
-			feed.Setting(sourceconfig.NameDerived)+" = include reads them")
+			entityType.QualifiedName()+" are read without the properties that these add: "+
+			strings.Join(feed.Derived, ", ")+"; "+feed.Setting(sourceconfig.NameDerived)+" = include reads them")
 	}
-	asked, err := query.Compile(config.QueryOptions, model, entityType)
+	compiled, err := query.Compile(config.QueryOptions, model, entityType)
 	if err != nil {
 		return nil, err
 	}
-	feed.model = &edm.Model{Structures: asked.Structures()}
-	feed.Subtypes = subtypes(model, asked.View)
-	if !set.Addressable || (set.RequiresFilter && asked.Filter("") == "") {
+	feed.model = &edm.Model{Structures: compiled.Structures()}
+	feed.Subtypes = subtypes(model, compiled.View)
+	if !set.Addressable || (set.RequiresFilter && compiled.Filter("") == "") {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
-			"requires a "+
-			"filter or is not addressable; trying anyway")
+			"requires a filter or is not addressable; trying anyway")
 	}
 	feed.support.Ordered = len(entityType.Key) > 0
 	for _, k := range entityType.Key {
@@ -141,14 +139,16 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 		f.Paging.Top = f.PageSize
 	}
 	if !f.QueryOptions.Empty() {
-		f.Paging.Filter, f.Paging.Options = f.RowQuery.Filter, f.RowQuery.Options()
+		f.Paging.Filter = f.RowQuery.Filter
+		f.Paging.Options = f.RowQuery.Options()
 	}
 	if slices.Contains(f.Paging.Options, "paging=snapshot") {
 		f.Paging.Paging = "links" // SAP SuccessFactors blocks clients that leave snapshots unread (SAP KBA 2749091)
 	}
 }
 
-// KeysOnly returns a feed of the same rows with their key properties only. It is paged by key if possible.
+// KeysOnly returns a feed of the same rows with their key properties only. It is compiled once, and paged by key if
+// possible.
 func (f *Feed) KeysOnly() (*Feed, error) {
 	if f.keysOnly == nil {
 		keys := &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name}
@@ -184,8 +184,8 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	if len(f.Extra) == 0 {
 		return key, nil
 	}
-	reject := func(why string) error {
-		return odataerror.ForSetting(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, why))
+	reject := func(reason string) error {
+		return odataerror.ForSetting(f.ExtraSource, setting.Invalid(f.ExtraSource, f.ExtraText, reason))
 	}
 	if key == nil {
 		return nil, reject("entity set " + f.Set + " of " + f.Service + " has no key that they could join")
@@ -224,10 +224,7 @@ func (f *Feed) findChangeColumns() {
 		switch column := &f.RowSchema.Columns[i]; {
 		case column.Name == mode && (column.Kind == decode.Synthetic || column.Type == edm.String):
 			f.ModeColumn = i
-		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic ||
-			(column.Mapping == decode.DefaultMapping &&
-				(column.Type == edm.DateTime ||
-					column.Type == edm.DateTimeOffset))):
+		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic || isTimestamp(column)):
 			f.DeletedAtColumn = i
 		case column.Name == counter && counter != "":
 			f.CounterColumn = i
@@ -244,6 +241,10 @@ func (f *Feed) findChangeColumns() {
 			f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 		}
 	}
+}
+
+func isTimestamp(c *decode.Column) bool {
+	return c.Mapping == decode.DefaultMapping && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset)
 }
 
 func (f *Feed) rowsHaveChangeMode() bool {

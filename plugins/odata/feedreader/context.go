@@ -19,8 +19,8 @@ const contextVersion = "odata-source 15"
 type Context struct {
 	Settings []wit.Setting
 	Origin   uri.Origin
-	ReadAt   int64
-	// Refresh is the maximal age of the metadata in milliseconds, read at ReadAt. Zero means no limit.
+	ReadAt   int64 // when the metadata were read, in milliseconds since 1970
+	// Refresh is the maximal age of the metadata in milliseconds. Zero means no limit.
 	Refresh int
 	Feeds   []Feed
 }
@@ -28,8 +28,8 @@ type Context struct {
 // NewContext returns a context without feeds, and the configured entity sets.
 func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
 	settings = slices.DeleteFunc(slices.Clone(settings), func(s wit.Setting) bool { // also drops passwords
-		spec, known := sourceconfig.Table.Find(s.Name)
-		return (!known && s.Name != sourceconfig.ExactlyOnce) || (known && spec.Kind == wit.KindPassword)
+		spec, isDeclared := sourceconfig.Table.Find(s.Name)
+		return (!isDeclared && s.Name != sourceconfig.ExactlyOnce) || (isDeclared && spec.Kind == wit.KindPassword)
 	})
 	v := sourceconfig.Table.Values(settings)
 	return &Context{Settings: settings, Origin: sourceconfig.Origin(v), Refresh: v.Int(sourceconfig.MetadataRefresh)},
@@ -43,9 +43,9 @@ func PackContext(unpacked *Context) []byte {
 	for i := range unpacked.Feeds {
 		feed := &unpacked.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, feed.Name), feed.Address), feed.Subscriptions)
-		for _, on := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable,
+		for _, flag := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable,
 			feed.DeclaresTracking} {
-			b = pack.Bool(b, on)
+			b = pack.Bool(b, flag)
 		}
 		b = edm.Pack(pack.Strings(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.Subtypes), feed.model.Structures)
 	}
@@ -58,14 +58,15 @@ func UnpackContext(context []byte) (*Context, error) {
 	if r.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
-	unpacked, all := NewContext(r.Settings())
+	unpacked, configs := NewContext(r.Settings())
 	unpacked.ReadAt = int64(r.Int())
-	for _, e := range all {
+	for _, e := range configs {
 		feed := Feed{EntitySetConfig: e, Name: r.String()}
-		feed.Address, feed.Subscriptions = r.String(), r.String()
-		for _, on := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
+		feed.Address = r.String()
+		feed.Subscriptions = r.String()
+		for _, flag := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
 			&feed.DeclaresTracking} {
-			*on = r.Bool()
+			*flag = r.Bool()
 		}
 		feed.ODP = unpackODP(r)
 		feed.Derived = r.Strings()
@@ -76,7 +77,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		}
 		unpacked.Feeds = append(unpacked.Feeds, feed)
 	}
-	if !r.Done() || len(unpacked.Feeds) != len(all) {
+	if !r.Done() || len(unpacked.Feeds) != len(configs) {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context can't be read"}
 	}
 	for i := range unpacked.Feeds {

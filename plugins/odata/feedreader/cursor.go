@@ -23,18 +23,16 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if f.Cursor == "" {
 		return nil
 	}
-	reject := func(name, text, why string) error {
-		return odataerror.ForSetting(name, setting.Invalid(name, text, why))
+	reject := func(name, text, reason string) error {
+		return odataerror.ForSetting(name, setting.Invalid(name, text, reason))
 	}
 	property := entityType.Property(f.Cursor)
 	names := CursorProperties(entityType)
 	name := f.Setting(sourceconfig.NameCursor)
 	switch {
 	case property == nil:
-		return reject(name, f.Cursor, f.Cursor+" is no property of "+entityType.QualifiedName()+odataerror.Suggest(
-			f.Cursor,
-			names,
-			"it has no property that can be a cursor"))
+		return reject(name, f.Cursor, f.Cursor+" is no property of "+entityType.QualifiedName()+
+			odataerror.Suggest(f.Cursor, names, "it has no property that can be a cursor"))
 	case !canBeCursor(property):
 		return reject(name, f.Cursor, "it is of type "+property.Type.Name+", or the service doesn't filter by it"+
 			odataerror.Suggest("", names, "no property of the set can be a cursor"))
@@ -55,17 +53,17 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 		f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 	}
 	watched := len(f.RowSchema.Tracked)
-	at := len(f.RowSchema.Tracked) - 1
+	cursorIndex := len(f.RowSchema.Tracked) - 1
 	member := nodes[0].Fields[node].Node
 	zoned := f.Options.IsZoned(property, entityType.IsKey(property.Name))
 	typ := property.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {
-		place := out.Tracked[row*watched+at]
-		text, _, err := value.Text(typ, nodes, member, out.Data[place.Start:place.Start+place.Size])
+		span := out.Tracked[row*watched+cursorIndex]
+		cursorText, _, err := value.Text(typ, nodes, member, out.Data[span.Start:span.Start+span.Size])
 		if err == nil && zoned {
-			_, text = f.Options.Zone.Clock(text) // as the service compares
+			_, cursorText = f.Options.Zone.Clock(cursorText) // as the service compares
 		}
-		return text, err == nil
+		return cursorText, err == nil
 	}
 	f.Paging.Cursor = &paging.Cursor{Name: property.Name, Sortable: property.Sortable,
 		InexactOrder:     zoned || typ == edm.String, // collations differ
@@ -83,15 +81,15 @@ func subtractLookback(t edm.Primitive, lookback int64, text string) string {
 	}
 	switch t {
 	case edm.DateTime, edm.DateTimeOffset:
-		at, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
+		instant, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
 		if err != nil {
 			return text
 		}
-		at = at.Add(-time.Duration(min(lookback, math.MaxInt64/int64(time.Second))) * time.Second)
-		if at.Year() < 1 {
+		instant = instant.Add(-time.Duration(min(lookback, math.MaxInt64/int64(time.Second))) * time.Second)
+		if instant.Year() < 1 {
 			return "0001-01-01T00:00:00" + zoneOf(t)
 		}
-		return at.Format("2006-01-02T15:04:05.999") + zoneOf(t)
+		return instant.Format("2006-01-02T15:04:05.999") + zoneOf(t)
 	case edm.Decimal:
 		n, ok := new(big.Rat).SetString(text)
 		if !ok {

@@ -19,19 +19,18 @@ func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*
 			continue
 		}
 		for _, property := range model.Structure(t.QualifiedName()).Properties {
-			known := wide.Property(property.Name)
+			declared := wide.Property(property.Name)
 			problem := ""
 			switch {
-			case known == nil:
+			case declared == nil:
 				property.Nullable = true
 				wide.Properties = append(wide.Properties, property)
 				continue
-			case known.Type != property.Type:
-				problem = ", and " + known.Type.Name + " in another type of entity set " + f.Set
-			case !f.sameEncoding(known, &property):
+			case declared.Type != property.Type:
+				problem = ", and " + declared.Type.Name + " in another type of entity set " + f.Set
+			case !f.sameEncoding(declared, &property):
 				problem = " with another Precision, Scale, sap:display-format or m:FC_TargetPath than in another " +
-					"type of " +
-					"entity set " + f.Set
+					"type of entity set " + f.Set
 			default:
 				continue
 			}
@@ -43,13 +42,20 @@ func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*
 	return &wide, nil
 }
 
+// sameEncoding reports whether the values of two properties of the same type are written in the same way.
 func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	o := f.Options
-	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
-		(a.Type.Primitive != edm.Decimal || (a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
-			a.Precision == b.Precision)) &&
-		(a.FeedMapping == b.FeedMapping || (a.FeedMapping != nil && b.FeedMapping != nil &&
-			*a.FeedMapping == *b.FeedMapping))
+	if o.IsDate(a) != o.IsDate(b) || o.IsZoned(a, false) != o.IsZoned(b, false) {
+		return false
+	}
+	sameFacets := a.Scale == b.Scale && a.VariableScale == b.VariableScale && a.Precision == b.Precision
+	if a.Type.Primitive == edm.Decimal && !sameFacets {
+		return false
+	}
+	if a.FeedMapping == nil || b.FeedMapping == nil {
+		return a.FeedMapping == b.FeedMapping
+	}
+	return *a.FeedMapping == *b.FeedMapping
 }
 
 // derivedProperties returns the properties that derived types add, each as "property type".
@@ -68,7 +74,7 @@ func derivedProperties(model *edm.Model, entityType *edm.StructuredType) (proper
 	return properties
 }
 
-const maxDerived = 1000
+const maxDerived = 1000 // properties
 
 // subtypes returns the types that derive from types of expanded collections, each as "type base".
 func subtypes(model *edm.Model, view *edm.View) (names []string) {
@@ -105,7 +111,7 @@ func (f *Feed) acceptTypes(schema *decode.RowSchema) {
 
 func bareName(qualified string) string { return qualified[strings.LastIndexByte(qualified, '.')+1:] }
 
-// derives reports whether t is base or derived from it.
+// derives reports whether t is the type from, or derived from it.
 func derives(model *edm.Model, t, from *edm.StructuredType) bool {
 	for range edm.MaxDepth {
 		if t == nil || t == from {

@@ -23,21 +23,19 @@ type Feed struct {
 	sourceconfig.EntitySetConfig
 	setMetadata
 	Name      string
-	Key       wit.Schema
+	Key       wit.Schema // without nodes if rows have no key
 	Value     wit.Schema
 	RowSchema *decode.RowSchema
-	// RowQuery selects rows and properties. Rows checks them, nil if nothing needs to be checked.
-	RowQuery *query.Query
-	Rows     *query.RowChecker
+	RowQuery  *query.Query      // selects rows and properties
+	Rows      *query.RowChecker // checks the rows of responses; nil if nothing needs to be checked
 	changeColumns
-	Keys *rowkey.Keys
+	Keys *rowkey.Keys // nil if rows have no key
 	// Paging describes how the set is paged through. Its FormatOption depends on the offset, see
 	// [Feed.SetFormatRefused].
-	Paging  paging.Set
-	cursor  func(out *decode.Output, row int) (text string, ok bool)
-	headers encodedHeaders
-	// guids are the parts of the key that are GUIDs.
-	guids    []int
+	Paging   paging.Set
+	cursor   func(out *decode.Output, row int) (text string, ok bool) // see [paging.Rows.Cursor]
+	headers  encodedHeaders
+	guids    []int // the parts of the key that are GUIDs; only in delta mode
 	keysOnly *Feed // see [Feed.KeysOnly]
 	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
@@ -60,10 +58,9 @@ type setMetadata struct {
 
 // changeColumns are the columns of delta mode, -1 if missing.
 type changeColumns struct {
-	// ModeColumn holds the kind of change, DeletedAtColumn the deletion time, CounterColumn ODP's entity counter.
-	ModeColumn      int
-	DeletedAtColumn int
-	CounterColumn   int
+	ModeColumn      int // the kind of change
+	DeletedAtColumn int // the deletion time
+	CounterColumn   int // ODP's entity counter
 	// FirstTracked is the index of the mode among the tracked columns; keys and counter follow.
 	FirstTracked int
 }
@@ -73,6 +70,7 @@ func (f *Feed) EntityType() *edm.StructuredType { return f.model.Structures[0] }
 
 var lastSchema uint32 = wit.GuestSchemas
 
+// schemaID returns an ID that no other schema of the instance has.
 func schemaID() uint32 {
 	lastSchema++
 	return lastSchema
@@ -130,14 +128,17 @@ func (f *Feed) CheckProof(isUnproven bool) error {
 // Label names the set in messages.
 func (f *Feed) Label() string { return f.Paging.Label() }
 
-// ODP holds the names of the set of delta links and of the functions that an ODP service has for a set.
-type ODP struct{ Links, Subscribed, Terminate string }
+// ODP holds the addresses that an ODP service has for a set.
+type ODP struct {
+	Links      string // entity set of the delta links
+	Subscribed string // function that returns whether a subscription is open
+	Terminate  string // function that ends the subscription; may be empty
+}
 
-// absence is when a property was found missing in the metadata, and until when it is not checked again, in
-// milliseconds.
+// absence is a property that the metadata lack. Times are in milliseconds since 1970.
 type absence struct {
-	since      int64
-	validUntil int64
+	since      int64 // when the property was found missing
+	validUntil int64 // when the metadata are checked again
 }
 
 // Setting returns the full name of one of the set's settings.

@@ -22,8 +22,8 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	if !refused || fields == nil {
 		return fields
 	}
-	all := append(slices.Clone(*fields), wit.BooleanEntry(formatField, true))
-	return &all
+	extended := append(slices.Clone(*fields), wit.BooleanEntry(formatField, true))
+	return &extended
 }
 
 // RefusesFormat reports whether the response refuses the $format of its request.

@@ -21,6 +21,7 @@ const (
 	upperCase = 'u'
 )
 
+// GuidTag precedes the field in a tag.
 const GuidTag = " " + GuidField + "="
 
 // GuidCase returns the field of an offset.
@@ -58,12 +59,12 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 			if keyParts == nil {
 				break
 			}
-			text, _ := connectdata.LengthPrefixed(keyParts[k])
-			at := bytes.IndexFunc(text, func(c rune) bool { return c >= 'A' })
+			guid, _ := connectdata.LengthPrefixed(keyParts[k])
+			letter := bytes.IndexFunc(guid, func(c rune) bool { return c >= 'A' })
 			switch {
-			case at < 0:
+			case letter < 0:
 				continue
-			case text[at] >= 'a':
+			case guid[letter] >= 'a':
 				return lowerCase
 			}
 			return upperCase
@@ -74,19 +75,19 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 
 func (f *Feed) fitKeys(keyParts [][]byte, to byte) {
 	for _, k := range f.guids {
-		switch text, _ := connectdata.LengthPrefixed(keyParts[k]); to {
+		switch guid, _ := connectdata.LengthPrefixed(keyParts[k]); to {
 		case lowerCase:
-			copy(text, bytes.ToLower(text))
+			copy(guid, bytes.ToLower(guid))
 		case upperCase:
-			copy(text, bytes.ToUpper(text))
+			copy(guid, bytes.ToUpper(guid))
 		}
 	}
 }
 
-// KeyOf returns the key of a row.
+// KeyOf returns the encoded key of a row.
 func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }
 
-// JoinKey joins the parts of a key.
+// JoinKey returns the encoded key of these parts, with the extra fields of the key.
 func (f *Feed) JoinKey(keyParts [][]byte) []byte {
 	return append(slices.Concat(keyParts...), f.RowSchema.KeyTail...)
 }

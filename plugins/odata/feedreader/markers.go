@@ -23,19 +23,21 @@ const (
 // SnapshotMarkers adds the headers to rows. It buffers the last row of each page until the next page shows whether it
 // is the last row of the snapshot.
 type SnapshotMarkers struct {
-	Snapshot int // zero means no markers
-	Started  bool
+	Snapshot int  // number of the snapshot; zero means no markers
+	Started  bool // a row has the begin marker
 
-	buffered bool
+	buffered bool // a row waits
 	row      wit.Row
-	key      []byte
-	value    []byte
-	headers  []byte
+	key      []byte // of row
+	value    []byte // of row
+	headers  []byte // of row
 }
 
+// HasBufferedRow reports whether a row waits for [SnapshotMarkers.Flush].
 func (m *SnapshotMarkers) HasBufferedRow() bool { return m.buffered }
 
-// Add adds markers to rows, and buffers the last row.
+// Add adds markers to rows. It returns the row that was buffered before and all rows except the last one, which it
+// buffers.
 func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	if m.Snapshot == 0 || len(rows) == 0 {
 		return rows, data
@@ -51,7 +53,8 @@ func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	}
 	m.row = last
 	m.buffered = true
-	m.key, m.value = bytesOf(m.key, data, last.Key), bytesOf(m.value, data, last.Value)
+	m.key = bytesOf(m.key, data, last.Key)
+	m.value = bytesOf(m.value, data, last.Value)
 	m.headers = bytesOf(m.headers, data, last.Headers)
 	return marked, data
 }
@@ -60,7 +63,8 @@ func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
 }
 
-// Flush appends the buffered row. last marks it as the last row of a snapshot that ended with a verdict.
+// Flush appends the buffered row, if any, and empties the buffer. last marks the row as the last one of a snapshot that
+// ended with a verdict.
 func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool, verdict string) ([]wit.Row, []byte) {
 	if !m.buffered {
 		return rows, data
@@ -109,8 +113,8 @@ func addMarkerHeaders(row *wit.Row, data []byte, snapshot int, mark string) []by
 
 func addHeader(row *wit.Row, data []byte, name, value string) []byte {
 	var headers []connectdata.Header
-	if of := row.Headers; of.Encoding == wit.Raw { // encoded by AddHeaders
-		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
+	if encoded := row.Headers; encoded.Encoding == wit.Raw { // encoded by AddHeaders
+		headers, _ = connectdata.Headers(nil, slices.Clone(data[encoded.Start:encoded.Start+encoded.Size]))
 	}
 	headers = append(headers, connectdata.Header{Name: name, Encoding: wit.Raw, Value: []byte(value)})
 	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data))}

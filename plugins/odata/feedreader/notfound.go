@@ -23,7 +23,7 @@ func (f *Feed) IsNotFound(status uint16, body []byte) bool {
 		!odataerror.IsHTML(body))
 }
 
-// EntityStatuses returns the statuses with which an entity may not exist, and those of routers.
+// EntityStatuses returns the statuses with which a service may report a missing entity, and the statuses of routers.
 func (f *Feed) EntityStatuses() []uint16 {
 	statuses := slices.Clone(odataerror.RouterStatuses)
 	if len(f.Tracking.NotFound) > 0 {

@@ -12,7 +12,7 @@ type PageReader struct {
 	*Reader
 	page             *paging.Page
 	markers          SnapshotMarkers
-	endMarkerPending int
+	endMarkerPending int // see [paging.Position.EndMarkerPending]
 }
 
 // BeginPage starts reading a page.
@@ -133,8 +133,8 @@ func (pg *PageReader) finish(result *wit.DecodeResult) error {
 }
 
 func (pg *PageReader) afterError(result *wit.DecodeResult) error {
-	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(at)) {
-		return pg.continueWith(result, at.WithURL(WithoutFormat(at.URL())), nil)
+	if position := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(position)) {
+		return pg.continueWith(result, position.WithURL(WithoutFormat(position.URL())), nil)
 	}
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
 		ReceivedAt: pg.Response.ReceivedAt, Err: odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body),

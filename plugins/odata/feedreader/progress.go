@@ -19,7 +19,7 @@ func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	return progress
 }
 
-// Complete returns the proof with which the last load has ended, nil if the offset has none.
+// Complete returns the proof with which the last load has ended, nil if the offset has no proof.
 func Complete(offset []wit.OffsetEntry) *string {
 	if v, ok := wit.Lookup(offset, "complete"); ok && v.String != nil && *v.String != "" {
 		return v.String

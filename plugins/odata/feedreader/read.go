@@ -12,9 +12,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DecodePage decodes a chunk, of the page or of a linked response with a status. The first result reports that there
-// are no rows yet, or that they wait for metadata.
-func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool, out *wit.DecodeResult) (bool, error) {
+// DecodePage decodes a chunk into r.Out, of the page or of a linked response with a status. waits means that there are
+// no rows yet, or that they wait for metadata.
+func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool,
+	out *wit.DecodeResult) (waits bool, err error) {
 	switch {
 	case tag != "" && slices.Contains(odataerror.RouterStatuses, status):
 		r.CollectBody(b)
@@ -53,7 +54,7 @@ func (r *Reader) isUTF8(chunk []byte) bool {
 	}) && !slices.ContainsFunc(chunk, func(b byte) bool { return b > 0x7f })
 }
 
-// ApplyFilter checks that rows match the filter and removes what was read only for the check.
+// ApplyFilter checks that rows match the filter, and removes the properties that were read only for the check.
 func (r *Reader) ApplyFilter() error {
 	if !r.Single && r.guidCase == 0 {
 		r.guidCase = r.Feed.guidCaseOf(&r.Out)

@@ -16,32 +16,30 @@ import (
 
 // Reader reads the rows of one response chunk by chunk. Full mode, delta mode and notifications embed it.
 type Reader struct {
-	Pool    *Pool
-	context *Context
-	Feed    *Feed
-	BaseURL string
-	// Response is the response without body, Body the body of an error, Out the last decoded chunk.
-	Response wit.Response
-	Body     []byte
-	Out      decode.Output
-	charset  string
+	Pool     *Pool // keeps the reader after [Pool.End]
+	context  *Context
+	Feed     *Feed
+	BaseURL  string        // URL of the response, against which links are resolved
+	Response wit.Response  // without body, and with few headers
+	Body     []byte        // the body of an error
+	Out      decode.Output // the last decoded chunk
+	charset  string        // of the response's Content-Type, in lower case; may be empty
 	learned
 	Decoder *formatDecoder
 	Single  bool // the response is one entity
 	// Exempt, if set, returns true for rows that need not match the filter.
 	Exempt func(row int) bool
-	page   *paging.Page
+	page   *paging.Page // of a reader in full mode; reused
 	// check is the metadata check that the last rows are waiting for.
-	check *metadataCheck
-	// Ended means that the last chunk was read, schemasSent that the page has returned the schemas.
-	Ended       bool
-	schemasSent bool
+	check       *metadataCheck
+	Ended       bool // the last chunk was read
+	schemasSent bool // a result of the page had the schemas
 }
 
 // learned is what responses show about the service. It is stored in offsets.
 type learned struct {
 	FormatRefused bool // the service refuses $format
-	guidCase      byte // of GUIDs in rows, zero if unknown
+	guidCase      byte // lowerCase or upperCase, the case of GUIDs in rows; zero if unknown
 }
 
 // Pool keeps idle readers, with their buffers, and decoders for reuse.
@@ -50,6 +48,7 @@ type Pool struct {
 	Decoders []*formatDecoder
 }
 
+// formatDecoder is a decoder of a feed's rows in one of the formats.
 type formatDecoder struct {
 	decode.Decoder
 	feed *Feed
@@ -98,7 +97,8 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 // valid during the call.
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
 
-// End ends reading. reuse keeps the decoder; it is false after an error.
+// End returns the reader to the pool; it must not be used afterwards. reuse also keeps the decoder; it is false after
+// an error.
 func (p *Pool) End(reader *Reader, reuse bool) {
 	if reuse && reader.Decoder != nil {
 		reader.Decoder.Reset()
@@ -120,12 +120,12 @@ func (p *Pool) putDecoder(d *formatDecoder) {
 }
 
 func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
-	at := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
-	if at < 0 {
+	index := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
+	if index < 0 {
 		return nil
 	}
-	d := p.Decoders[at]
-	p.Decoders = slices.Delete(p.Decoders, at, at+1)
+	d := p.Decoders[index]
+	p.Decoders = slices.Delete(p.Decoders, index, index+1)
 	return d
 }
 
@@ -142,7 +142,8 @@ func (r *Reader) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// ChooseDecoder chooses the decoder by the first bytes, since some services ignore $format and Accept.
+// ChooseDecoder sets the decoder by the first bytes, since some services ignore $format and Accept. It returns false if
+// the chunk is empty, and more chunks follow.
 func (r *Reader) ChooseDecoder(chunk []byte, last bool) bool {
 	if len(chunk) == 0 && !last {
 		return false
@@ -154,12 +155,13 @@ func (r *Reader) ChooseDecoder(chunk []byte, last bool) bool {
 	return true
 }
 
+// isAtom reports whether a response is Atom by its first bytes. usual is the answer if these show nothing.
 func isAtom(chunk []byte, usual bool) bool {
-	switch start := bytes.TrimLeft(chunk, " \t\r\n\xef\xbb\xbf"); {
-	case len(start) == 0:
-	case start[0] == '<':
+	switch content := bytes.TrimLeft(chunk, " \t\r\n\xef\xbb\xbf"); {
+	case len(content) == 0: // nothing shows the format
+	case content[0] == '<':
 		return true
-	case start[0] == '{' || start[0] == '[':
+	case content[0] == '{' || content[0] == '[':
 		return false
 	}
 	return usual
@@ -251,7 +253,8 @@ func (r *Reader) AddSchemas(result *wit.DecodeResult) {
 	}
 }
 
+// metadataCheck is a check whether properties were added to the metadata.
 type metadataCheck struct {
-	names    []string
-	document []byte
+	names    []string // of properties that rows have and the metadata lack
+	document []byte   // the metadata received so far
 }

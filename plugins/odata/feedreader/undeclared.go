@@ -21,7 +21,7 @@ const metadataTag = "metadata"
 
 const maxMetadata = 64 << 20 // bytes, the host's limit for open
 
-const maxAbsent = 1000
+const maxAbsent = 1000 // properties in [Feed.absent]
 
 // Chunk is a part of a response. TagPrefix starts the tags of nested requests.
 type Chunk struct {
