@@ -105,22 +105,22 @@ func (d *DateTime) parseISO(text []byte) bool {
 		return false
 	}
 	d.Wall += (hour*60 + minute) * msPerMinute
-	rest := text[16:]
-	if len(rest) > 0 && rest[0] == ':' {
-		second, ok := digits(rest, 1, 2)
+	remaining := text[16:]
+	if len(remaining) > 0 && remaining[0] == ':' {
+		second, ok := digits(remaining, 1, 2)
 		if !ok || second > 59 {
 			return false
 		}
-		ticks, rounded, after, ok := fraction(rest[3:])
+		ticks, rounded, afterFraction, ok := fraction(remaining[3:])
 		if !ok {
 			return false
 		}
 		d.Wall += second*1000 + ticks/TicksPerMilli
 		d.Ticks = ticks % TicksPerMilli
 		d.Rounded = rounded
-		rest = after
+		remaining = afterFraction
 	}
-	return d.parseZone(rest)
+	return d.parseZone(remaining)
 }
 
 func (d *DateTime) parseZone(text []byte) bool {
@@ -138,7 +138,7 @@ func (d *DateTime) parseZone(text []byte) bool {
 	minutes := int64(0)
 	okMinutes := true
 	switch len(text) {
-	case 3:
+	case 3: // no minutes
 	case 5:
 		minutes, okMinutes = digits(text, 3, 2)
 	case 6:
@@ -158,7 +158,8 @@ func (d *DateTime) parseZone(text []byte) bool {
 }
 
 // fraction reads a point and the digits of a second, if present. rounded reports that digits after the ticks are not 0.
-func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
+// remaining is the text after the digits.
+func fraction(text []byte) (ticks int64, rounded bool, remaining []byte, ok bool) {
 	if len(text) == 0 || (text[0] != '.' && text[0] != ',') {
 		return 0, false, text, true
 	}
@@ -224,12 +225,12 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 		if !ok || i == len(text) {
 			return 0, false, false
 		}
-		part, more, rest, ok := fraction(text[i:])
-		if !ok || len(rest) == 0 {
+		part, isRounded, remaining, ok := fraction(text[i:])
+		if !ok || len(remaining) == 0 {
 			return 0, false, false
 		}
-		fractional := len(rest) != len(text)-i
-		i = len(text) - len(rest)
+		fractional := len(remaining) != len(text)-i
+		i = len(text) - len(remaining)
 		for len(units) > 0 && units[0] != text[i] {
 			units = units[1:]
 		}
@@ -245,14 +246,14 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 			n *= 1000
 		}
 		ticks += n*TicksPerMilli + part
-		rounded = rounded || more
+		rounded = rounded || isRounded
 		units = units[1:]
 		i = i + 1
 	}
 	return ticks, rounded, ticks < MsPerDay*TicksPerMilli
 }
 
-// timeStart returns where the time of a duration starts, 0 if it has none, or if years, months or days are not 0.
+// timeStart returns where the time of a duration starts, 0 without a time, or if years, months or days are not 0.
 func timeStart(text []byte) int {
 	if len(text) < 2 || text[0] != 'P' {
 		return 0

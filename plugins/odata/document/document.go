@@ -52,8 +52,8 @@ var errNoEntry = errors.New("expected an entry or a feed, found another element"
 
 func trimStart(body []byte) []byte { return bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf") }
 
-// ETag returns the ETag of an entity, "" if it has none. It reads only the beginning of the entity, and checks that the
-// document is not cut off.
+// ETag returns the ETag of an entity, "" if it has no ETag. It reads only the beginning of the entity, and checks that
+// the document is not cut off.
 func ETag(body []byte) (string, error) {
 	if start := trimStart(body); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
 		root, err := jsontext.Check(body)
@@ -82,7 +82,7 @@ func ETag(body []byte) (string, error) {
 	return tag, nil
 }
 
-// Items returns the entities of a feed. ok reports whether v is a feed.
+// Items returns the entities of a feed. ok is false for other values.
 func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
 	if v.Kind == jsontext.Object {
 		v = v.Get("results")

@@ -20,6 +20,7 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
+// appendEntry writes an entity as an entry with a start tag.
 func (w *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
 	if reason := AtomProblem(entityType.StructuredType); reason != "" {
 		return dst, odataerror.DataError(path + ": " + reason)
@@ -76,7 +77,7 @@ func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
 	}
 }
 
-// AtomProblem returns why entities of the type cannot be written as Atom, "" if they can.
+// AtomProblem returns the reason why entities of the type cannot be written as Atom, "" if they can.
 func AtomProblem(structure *edm.StructuredType) string {
 	for i := range structure.Properties {
 		if property := &structure.Properties[i]; property.FeedMapping != nil && !property.FeedMapping.Keep {
@@ -87,6 +88,8 @@ func AtomProblem(structure *edm.StructuredType) string {
 	return ""
 }
 
+// appendProperties writes properties as elements, and collects in entry what precedes them. entry is nil in a complex
+// property.
 func (w *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value,
 	path string) (_ []byte, err error) {
 	var properties propertyCursor

@@ -19,8 +19,8 @@ import (
 type Writer struct {
 	Config *sinkconfig.Config
 	Update bool             // the entity is updated, not inserted
-	Nested *[]NestedContent // if not nil, collects the nested entities of an update
-	Keys   []KeyValue       // if not nil, replaces the key properties in the value
+	Nested *[]NestedContent // collects the nested entities of an update; nil means that these are an error
+	Keys   []KeyValue       // replaces the key properties in the value; nil means that these are written
 }
 
 // NestedContent is the content of a navigation property. Path is its location in the row, for messages.
@@ -51,13 +51,13 @@ func (p *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Valu
 	}
 }
 
-// propertyCursor iterates over the properties that are written of an entity or complex property. Its position is the
-// embedded parts: name and value, and how the property is written.
+// propertyCursor iterates over the properties of an entity or complex property that are written. The embedded parts are
+// its position: name and value of the property, and how it is written.
 type propertyCursor struct {
 	rowvalue.Cursor
 	*propertyWriter
 	isNull   bool
-	keyValue *value.Converted // if not nil, is written instead of the value
+	keyValue *value.Converted // written instead of the value; nil means that the value is written
 
 	writer      *Writer
 	parent      *Type
@@ -226,10 +226,16 @@ const (
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
+// isControlField reports whether a field says what to do with the row instead of being a property.
 func isControlField(config *sinkconfig.Config, name string) bool {
-	return (config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty) || (config.DeleteRecords &&
-		(name == edm.DeletedAt ||
-			name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter))
+	if config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty {
+		return true
+	}
+	switch name {
+	case edm.DeletedAt, edm.RecordMode, fieldChangeMode, fieldEntityCounter:
+		return config.DeleteRecords
+	}
+	return false
 }
 
 // IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row
@@ -243,11 +249,12 @@ func IsDeleteRecord(typ *Type, rowValue rowvalue.Value) bool {
 	for _, name := range names {
 		var field rowvalue.Value
 		ok := rowValue.Field(&field, name)
-		if text, _ := field.Text(); string(text) == "D" {
+		if mode, _ := field.Text(); string(mode) == "D" {
 			return true
 		}
 		hasMode = hasMode || ok
 	}
-	var at rowvalue.Value
-	return rowValue.Field(&at, edm.DeletedAt) && !hasMode && at.Present && typ.properties[edm.DeletedAt] == nil
+	var deletedAt rowvalue.Value
+	isDeleted := rowValue.Field(&deletedAt, edm.DeletedAt) && deletedAt.Present
+	return isDeleted && !hasMode && typ.properties[edm.DeletedAt] == nil
 }

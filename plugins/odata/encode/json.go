@@ -6,6 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
+// appendJSON writes an entity or complex property as an object.
 func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)

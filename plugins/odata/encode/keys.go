@@ -101,12 +101,12 @@ func CanonicalPredicate(keys []KeyValue, predicate string) string {
 	if !hasOther {
 		return predicate
 	}
-	same := make([]KeyValue, len(keys))
+	canonical := make([]KeyValue, len(keys))
 	for i, key := range keys {
 		key.Value.Text = canonicalLiteral(key.Value.Type, key.Value.Text)
-		same[i] = key
+		canonical[i] = key
 	}
-	return Predicate(same)
+	return Predicate(canonical)
 }
 
 // canonicalLiteral returns the same text for all literals that a service may treat as the same: GUIDs of either case,
@@ -135,12 +135,12 @@ func (k *KeyValue) hasOtherSpellings() bool {
 	case edm.Guid, edm.Decimal, edm.Time:
 		return true
 	case edm.String:
-		text := k.Value.Text
-		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+		keyText := k.Value.Text
+		if keyText == "" || keyText[0] == '0' || keyText[0] == ' ' || keyText[len(keyText)-1] == ' ' {
 			return true
 		}
-		for i := range len(text) {
-			if c := text[i]; (c >= 'a' && c <= 'z') || c < ' ' || c >= 0x80 {
+		for i := range len(keyText) {
+			if c := keyText[i]; (c >= 'a' && c <= 'z') || c < ' ' || c >= 0x80 {
 				return true
 			}
 		}

@@ -68,22 +68,22 @@ func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte, ok bool) {
 	switch p.encoding {
 	case encodeText:
-		text := raw[1:]
+		content := raw[1:]
 		if size := raw[0]; size < 0x80 {
-			text = text[:size>>1]
+			content = content[:size>>1]
 		} else {
-			text, _ = connectdata.LengthPrefixed(raw)
+			content, _ = connectdata.LengthPrefixed(raw)
 		}
 		maxLength := p.property.Length
 		switch {
-		case maxLength > 0 && len(text) > maxLength && utf8.RuneCount(text) > maxLength:
+		case maxLength > 0 && len(content) > maxLength && utf8.RuneCount(content) > maxLength:
 			return dst, false
 		case form == value.JSON:
-			return jsontext.AppendText(dst, text)
-		case isPlainXML(text):
-			return append(dst, text...), true
+			return jsontext.AppendText(dst, content)
+		case isPlainXML(content):
+			return append(dst, content...), true
 		}
-		return appendXML(dst, text), scan.XMLAllows(text)
+		return appendXML(dst, content), scan.XMLAllows(content)
 	case encodeInstant:
 		v, _ := connectdata.Number(raw)
 		return value.AppendInstant(dst, p.property.Type.Primitive, v, form)
@@ -149,17 +149,17 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 	if negative {
 		dst = append(dst, '-')
 	}
-	switch before := len(digits) - scale; {
+	switch integerDigits := len(digits) - scale; {
 	case scale == 0:
 		dst = append(dst, digits...)
-	case before <= 0:
+	case integerDigits <= 0:
 		dst = append(dst, "0."...)
-		for ; before < 0; before++ {
+		for ; integerDigits < 0; integerDigits++ {
 			dst = append(dst, '0')
 		}
 		dst = append(dst, digits...)
 	default:
-		dst = append(append(append(dst, digits[:before]...), '.'), digits[before:]...)
+		dst = append(append(append(dst, digits[:integerDigits]...), '.'), digits[integerDigits:]...)
 	}
 	if form == value.JSON {
 		dst = append(dst, '"')

@@ -19,26 +19,26 @@ type Type struct {
 	*edm.StructuredType
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
-	types       map[string]*Type
-	keys        []*edm.Property // in the order of Key, nil for those that are not declared
+	types       map[string]*Type // of properties and navigations that contain structs
+	keys        []*edm.Property  // in the order of Key; nil for a property that is not declared
 	writers     map[string]*propertyWriter
-	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema. The last one is
-	// repeated in lastRoot and lastWriters.
+	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
-	lastRoot        *wit.SchemaNode
-	lastWriters     []*propertyWriter
+	lastRoot        *wit.SchemaNode   // the schema of the row before
+	lastWriters     []*propertyWriter // the writers for lastRoot
 	// recentWriters has the writer of the last map entry that was read at each position, with its name.
 	recentWriters []namedWriter
 	emptyHead     string // the head of an Atom entry without values and links
 }
 
-// namedWriter is a writer of a property with that name. The zero namedWriter is none.
+// namedWriter is the writer of the property with that name. The zero value is an empty entry.
 type namedWriter struct {
 	name   string
 	writer *propertyWriter
 }
 
-// writerAt returns the writer for the entry at a position of a map, nil if the type has no such property.
+// writerAt returns the writer for the entry at a position of a map, nil if the type has no property of that name. It
+// remembers the writer for the next map.
 func (t *Type) writerAt(position int, name string) *propertyWriter {
 	if t.recentWriters == nil {
 		t.recentWriters = make([]namedWriter, 64)
@@ -59,33 +59,34 @@ func (t *Type) writerAt(position int, name string) *propertyWriter {
 
 // NewType indexes the types and returns the first one.
 func NewType(structures []*edm.StructuredType) *Type {
-	all := map[string]*Type{}
+	typesByName := map[string]*Type{}
 	for _, structure := range structures {
-		all[structure.QualifiedName()] = &Type{StructuredType: structure, properties: map[string]*edm.Property{},
-			navigations: map[string]*edm.Navigation{}, types: map[string]*Type{}}
+		typesByName[structure.QualifiedName()] = &Type{StructuredType: structure,
+			properties: map[string]*edm.Property{}, navigations: map[string]*edm.Navigation{},
+			types: map[string]*Type{}}
 	}
-	for _, typ := range all {
+	for _, typ := range typesByName {
 		for i := range typ.Properties {
 			property := &typ.Properties[i]
 			typ.properties[property.Name] = property
 			if property.Type.Primitive == edm.NotPrimitive {
-				typ.types[property.Name] = all[property.Type.Name]
+				typ.types[property.Name] = typesByName[property.Type.Name]
 			}
 		}
 		for i := range typ.Navigations {
 			navigation := &typ.Navigations[i]
 			typ.navigations[navigation.Name] = navigation
-			typ.types[navigation.Name] = all[navigation.Target]
+			typ.types[navigation.Name] = typesByName[navigation.Target]
 		}
 		for _, name := range typ.Key {
 			typ.keys = append(typ.keys, typ.properties[name])
 		}
 		typ.makeWriters()
 	}
-	return all[structures[0].QualifiedName()]
+	return typesByName[structures[0].QualifiedName()]
 }
 
-// Property returns a property by its name, nil if the type has none.
+// Property returns a property by its name, nil if the type has no such property.
 func (t *Type) Property(name string) *edm.Property { return t.properties[name] }
 
 const maxSchemas = 64 // in writersBySchema
@@ -155,32 +156,34 @@ type propertyWriter struct {
 	// isUnrestricted means that the property is in all requests whose row has a value.
 	isUnrestricted bool
 
-	label    string // a comma, and the name in JSON with a colon
-	startTag string // in Atom
-	endTag   string // in Atom
-	// of an integer
-	min      int64
-	max      int64
+	label    string        // a comma, and the name in JSON with a colon
+	startTag string        // in Atom
+	endTag   string        // in Atom
+	min      int64         // of an integer
+	max      int64         // of an integer; min and max are zero for other types
 	encoding valueEncoding // constant for a writer in writersBySchema, else set for each value
 	scale    int           // of a decimal, for encodeDecimal
 }
 
-// Convert sets converted to a value of the type of a property. The settings decide whether it may lose precision.
+// Convert sets converted to the row's value, converted to the type of a property. The settings decide whether it may
+// lose precision.
 func Convert(converted *value.Converted, config *sinkconfig.Config, property *edm.Property,
 	rowValue *rowvalue.Value) (err error) {
 	if rowValue.Present && (rowValue.Schema() == nil || rowValue.Schema().Name == nil) {
-		low, high, whole := property.Type.Primitive.Bounds()
+		low, high, isInteger := property.Type.Primitive.Bounds()
 		switch kind := rowValue.Kind(); {
-		case kind <= wit.Int64 && whole:
+		case kind <= wit.Int64 && isInteger:
 			if n := rowValue.Int64(); n >= low && n <= high {
 				converted.Type = property.Type.Primitive
 				converted.Text = strconv.FormatInt(n, 10)
 				return nil
 			}
 		case kind == wit.String && property.Type.Primitive == edm.String:
-			if text := rowValue.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
+			content := rowValue.Bytes()
+			isShort := property.Length <= 0 || len(content) <= property.Length
+			if isShort && utf8.Valid(content) {
 				converted.Type = edm.String
-				converted.Text = string(text)
+				converted.Text = string(content)
 				return nil
 			}
 		}
@@ -209,11 +212,11 @@ func Convert(converted *value.Converted, config *sinkconfig.Config, property *ed
 // withDecimalHint explains a likely cause: JSON converters write decimals as Base64 by default, and without a schema
 // the scale is lost.
 func withDecimalHint(err error, v any) error {
-	text, ok := v.(string)
+	encoded, ok := v.(string)
 	if !ok {
 		return err
 	}
-	if b, bad := base64.StdEncoding.DecodeString(text); bad != nil || len(b) == 0 {
+	if b, bad := base64.StdEncoding.DecodeString(encoded); bad != nil || len(b) == 0 {
 		return err
 	}
 	return errors.New(err.Error() + ", which may be a decimal as Base64, whose scale is lost without a schema: " +

@@ -69,24 +69,24 @@ func AppendText(dst, text []byte) (_ []byte, valid bool) {
 
 // AppendInt appends a number in decimal digits. In Wasm it is faster than package strconv, because it makes no calls.
 func AppendInt(dst []byte, number int64) []byte {
-	rest := uint64(number)
+	remaining := uint64(number)
 	if number < 0 {
 		dst = append(dst, '-')
-		rest = -rest
+		remaining = -remaining
 	}
 	var digits [20]byte
-	at := len(digits)
-	for first := true; first || rest > 0; first = false {
-		quotient := rest * 0xcccccccd >> 35 // rest / 10 without a division
-		if rest >= 1<<32 {
-			quotient = rest / 10
+	start := len(digits)
+	for first := true; first || remaining > 0; first = false {
+		quotient := remaining * 0xcccccccd >> 35 // rest / 10 without a division
+		if remaining >= 1<<32 {
+			quotient = remaining / 10
 		}
-		at--
-		digits[at] = byte('0' + rest - 10*quotient)
-		rest = quotient
+		start--
+		digits[start] = byte('0' + remaining - 10*quotient)
+		remaining = quotient
 	}
-	for ; at < len(digits); at++ {
-		dst = append(dst, digits[at])
+	for ; start < len(digits); start++ {
+		dst = append(dst, digits[start])
 	}
 	return dst
 }
@@ -125,8 +125,10 @@ func Append(dst []byte, value Value) []byte {
 	return append(dst, "null"...)
 }
 
+// NewString returns a string.
 func NewString(text string) Value { return Value{Kind: String, Text: text} }
 
+// NewBool returns true or false.
 func NewBool(b bool) Value {
 	if b {
 		return Value{Kind: True}
@@ -134,6 +136,8 @@ func NewBool(b bool) Value {
 	return Value{Kind: False}
 }
 
+// NewObject returns an object with members in this order.
 func NewObject(members ...Member) Value { return Value{Kind: Object, Members: members} }
 
+// NewArray returns an array.
 func NewArray(items ...Value) Value { return Value{Kind: Array, Items: items} }

@@ -25,7 +25,7 @@ func Check(document []byte) (Raw, error) {
 	return document[start:], nil
 }
 
-// Member returns the first member with a name, nil if the value is no object or has none.
+// Member returns the first member with a name, nil if the value is no object or has no such member.
 func (r Raw) Member(name string) Raw {
 	if len(r) == 0 || r[0] != '{' {
 		return nil
@@ -57,9 +57,9 @@ func (r Raw) Text() (string, error) {
 	if r[0] != '"' {
 		return string(r[:end]), nil
 	}
-	text, ok := scan.Unescape(nil, r[:end], true)
+	unescaped, ok := scan.Unescape(nil, r[:end], true)
 	if !ok {
 		return "", notJSON(invalidString(0))
 	}
-	return string(text), nil
+	return string(unescaped), nil
 }

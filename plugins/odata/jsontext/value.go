@@ -41,7 +41,7 @@ const maxDepth = 1000 // of nesting, in untrusted documents
 
 // Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
-	// which ends a number
+	// The space ends a number.
 	reader := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')}
 	start := scan.JSONSpace(reader.text, 0)
 	end, err := scan.JSONValue(reader.text, start, maxDepth)
@@ -65,14 +65,14 @@ func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) 
 // Get follows the names of members into an object. It returns null if one is missing.
 func (v Value) Get(names ...string) Value {
 	for _, name := range names {
-		found := Value{}
+		member := Value{}
 		for i := range v.Members {
 			if v.Members[i].Name == name {
-				found = v.Members[i].Value
+				member = v.Members[i].Value
 				break
 			}
 		}
-		v = found
+		v = member
 	}
 	return v
 }
@@ -124,7 +124,7 @@ func (p *parser) value(i int) (result Value, end int) {
 	}
 	end, _ = scan.JSONValue(p.text, i, 0)
 	switch p.text[i] {
-	case 'n':
+	case 'n': // null, the zero Value
 	case 't':
 		result.Kind = True
 	case 'f':

@@ -38,7 +38,7 @@ type Reader struct {
 
 	text     string // the document
 	bytes    []byte // the same memory
-	at       int    // offset of the next token
+	pos      int    // offset of the next token
 	open     []element
 	bindings []binding // of namespaces
 	empty    bool      // the current token is the Open of an empty element
@@ -67,7 +67,7 @@ const maxDepth = 1000 // of nesting, in untrusted documents
 // NewReader reads a document in UTF-8 and skips a byte order mark.
 func NewReader(document []byte) *Reader { return NewReaderNoCopy(bytes.Clone(document)) }
 
-// NewReaderNoCopy is NewReader for a document that does not change while names and values, its parts, are in use.
+// NewReaderNoCopy is NewReader without a copy of the document, which must not change while names and values are in use.
 func NewReaderNoCopy(document []byte) *Reader {
 	document = bytes.TrimPrefix(document, []byte("\ufeff"))
 	return &Reader{text: unsafe.String(unsafe.SliceData(document), len(document)), bytes: document}
@@ -82,26 +82,27 @@ func (r *Reader) Fork() *Reader {
 	return &fork
 }
 
-// Attribute returns the attribute with a local name in any namespace. One without a prefix has priority.
+// Attribute returns the value of the attribute with a local name in any namespace. An attribute without a prefix has
+// priority.
 func (r *Reader) Attribute(local string) (string, bool) {
-	found := false
+	hasAttribute := false
 	value := ""
-	for colon := range r.Attributes {
-		if attribute := &r.Attributes[colon]; attribute.Local == local {
+	for i := range r.Attributes {
+		if attribute := &r.Attributes[i]; attribute.Local == local {
 			if attribute.Namespace == "" {
 				return attribute.Value, true
 			}
-			found = true
+			hasAttribute = true
 			value = attribute.Value
 		}
 	}
-	return value, found
+	return value, hasAttribute
 }
 
-// AttributeIn returns the attribute with a namespace and a local name.
+// AttributeIn returns the value of the attribute with a namespace and a local name.
 func (r *Reader) AttributeIn(namespace, local string) (string, bool) {
-	for colon := range r.Attributes {
-		if attribute := &r.Attributes[colon]; attribute.Local == local && attribute.Namespace == namespace {
+	for i := range r.Attributes {
+		if attribute := &r.Attributes[i]; attribute.Local == local && attribute.Namespace == namespace {
 			return attribute.Value, true
 		}
 	}
@@ -120,17 +121,17 @@ func (r *Reader) Skip() error {
 
 // Content reads the text of the current element to its end, child elements included.
 func (r *Reader) Content() (string, error) {
-	var all string
+	var text string
 	for depth := len(r.open); len(r.open) >= depth; {
 		kind, err := r.Next()
 		if err != nil {
 			return "", err
 		}
 		if kind == Text {
-			all += r.Data
+			text += r.Data
 		}
 	}
-	return all, nil
+	return text, nil
 }
 
 // Next reads the next tag or text.
@@ -140,28 +141,28 @@ func (r *Reader) Next() (Kind, error) {
 		return r.pop()
 	}
 	for {
-		if r.at >= len(r.text) {
+		if r.pos >= len(r.text) {
 			return r.finish()
 		}
-		if r.text[r.at] != '<' {
+		if r.text[r.pos] != '<' {
 			if kind, err := r.characters(); kind == Text || err != nil {
 				return kind, err
 			}
 			continue
 		}
-		end, err := scan.XMLMisc(r.bytes, r.at)
+		end, err := scan.XMLMisc(r.bytes, r.pos)
 		if err != nil {
 			return End, r.syntaxError(err)
 		}
 		if end == 0 {
 			return r.tag()
 		}
-		section := r.text[r.at:end] // CDATA, a comment or an instruction
+		section := r.text[r.pos:end] // CDATA, a comment or an instruction
 		content, isText := strings.CutPrefix(section, scan.CDATA)
 		if isText && len(r.open) == 0 {
 			return End, r.errorf("text outside of the root element")
 		}
-		r.at = end
+		r.pos = end
 		if isText {
 			r.Data = content[:len(content)-len("]]>")]
 			return Text, nil
@@ -181,29 +182,29 @@ func (r *Reader) finish() (Kind, error) {
 
 // characters reads text up to the next tag. White space outside of the root returns End.
 func (r *Reader) characters() (Kind, error) {
-	end := strings.IndexByte(r.text[r.at:], '<')
+	end := strings.IndexByte(r.text[r.pos:], '<')
 	if end < 0 {
-		end = len(r.text) - r.at
+		end = len(r.text) - r.pos
 	}
-	run := r.text[r.at : r.at+end]
+	raw := r.text[r.pos : r.pos+end]
 	if len(r.open) == 0 {
-		if strings.TrimLeft(run, " \t\r\n") != "" {
+		if strings.TrimLeft(raw, " \t\r\n") != "" {
 			return End, r.errorf("expected a tag, found text outside of the root element")
 		}
-		r.at += end
+		r.pos += end
 		return End, nil
 	}
-	data, err := r.resolve(run)
+	data, err := r.resolve(raw)
 	if err != nil {
 		return End, err
 	}
-	r.at += end
+	r.pos += end
 	r.Data = data
 	return Text, nil
 }
 
 func (r *Reader) tag() (Kind, error) {
-	tag, err := scan.XMLTagAt(r.bytes, r.at)
+	tag, err := scan.XMLTagAt(r.bytes, r.pos)
 	if err != nil {
 		return End, r.syntaxError(err)
 	}
@@ -215,7 +216,7 @@ func (r *Reader) tag() (Kind, error) {
 		if top := r.open[len(r.open)-1].qualified; top != qualified {
 			return End, r.errorf("expected </" + top + ">, found </" + qualified + ">")
 		}
-		r.at = tag.End
+		r.pos = tag.End
 		return r.pop()
 	case len(r.open) == 0 && r.rooted:
 		return End, r.errorf("a second root element")
@@ -229,7 +230,7 @@ func (r *Reader) tag() (Kind, error) {
 			return End, err
 		}
 	}
-	r.at = tag.End
+	r.pos = tag.End
 	r.empty = tag.Empty
 	r.rooted = true
 	return r.push(qualified, outer)
@@ -238,20 +239,20 @@ func (r *Reader) tag() (Kind, error) {
 // push opens an element. It resolves the names of the tag, for which its own namespace bindings count, too.
 func (r *Reader) push(qualified string, outer int) (Kind, error) {
 	prefix, local := split(qualified)
-	namespace, known := r.lookup(prefix)
-	if !known && prefix != "" {
+	namespace, isBound := r.lookup(prefix)
+	if !isBound && prefix != "" {
 		return End, r.errorf("the prefix of <" + qualified + "> is not declared")
 	}
 	r.Name = Name{namespace, local}
-	for colon := range r.Attributes {
-		attribute := &r.Attributes[colon]
+	for i := range r.Attributes {
+		attribute := &r.Attributes[i]
 		prefix, local := split(attribute.Local)
 		if prefix == "" {
 			continue
 		}
 		// Documents written by hand use prefixes that they never declare: accept these for attributes.
-		attribute.Namespace, known = r.lookup(prefix)
-		if !known {
+		attribute.Namespace, isBound = r.lookup(prefix)
+		if !isBound {
 			attribute.Namespace = prefix
 		}
 		attribute.Local = local
@@ -291,9 +292,9 @@ func (r *Reader) lookup(prefix string) (string, bool) {
 	if prefix == "xml" {
 		return "http://www.w3.org/XML/1998/namespace", true
 	}
-	for colon := len(r.bindings) - 1; colon >= 0; colon-- {
-		if r.bindings[colon].prefix == prefix {
-			return r.bindings[colon].namespace, true
+	for i := len(r.bindings) - 1; i >= 0; i-- {
+		if r.bindings[i].prefix == prefix {
+			return r.bindings[i].namespace, true
 		}
 	}
 	return "", false
@@ -305,14 +306,14 @@ func (r *Reader) resolve(raw string) (string, error) {
 		return "", r.errorf("expected UTF-8, found bytes that are not")
 	}
 	var out []byte
-	for colon := strings.IndexByte(raw, '&'); colon >= 0; colon = strings.IndexByte(raw, '&') {
-		out = append(out, raw[:colon]...)
+	for ampersand := strings.IndexByte(raw, '&'); ampersand >= 0; ampersand = strings.IndexByte(raw, '&') {
+		out = append(out, raw[:ampersand]...)
 		size := 0
-		if out, size = scan.AppendXMLEntity(out, raw[colon:]); size == 0 {
-			entity, _, _ := strings.Cut(raw[colon:min(len(raw), colon+12)], ";")
+		if out, size = scan.AppendXMLEntity(out, raw[ampersand:]); size == 0 {
+			entity, _, _ := strings.Cut(raw[ampersand:min(len(raw), ampersand+12)], ";")
 			return "", r.errorf("unknown entity " + strings.ToValidUTF8(entity, "") + ";")
 		}
-		raw = raw[colon+size:]
+		raw = raw[ampersand+size:]
 	}
 	if out == nil {
 		return raw, nil
@@ -331,10 +332,10 @@ func (r *Reader) syntaxError(err *scan.Error) error {
 	if err == scan.ErrNeedMore {
 		return r.errorf("the document ends inside of a tag, comment or CDATA section")
 	}
-	r.at = err.At
+	r.pos = err.At
 	return r.errorf("expected " + err.Expected + ", found " + err.Found)
 }
 
 func (r *Reader) errorf(text string) error {
-	return &Error{1 + strings.Count(r.text[:min(r.at, len(r.text))], "\n"), text}
+	return &Error{1 + strings.Count(r.text[:min(r.pos, len(r.text))], "\n"), text}
 }

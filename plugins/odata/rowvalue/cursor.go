@@ -16,7 +16,7 @@ type Cursor struct {
 	fields []wit.Field // of a struct
 	starts []int       // of its fields, see content
 	names  []string    // of the entries of a map, see content; nil if each must be skipped to find the next
-	at     int         // where the next field or item starts
+	pos    int         // where the next field or item starts
 	count  int64       // fields read, or items left in the current block
 	last   bool        // no block follows
 }
@@ -47,7 +47,7 @@ func (c *Cursor) Next() bool {
 		c.Name = c.names[c.count]
 		c.Value.content = c.parent.content // the previous value may have been unwrapped
 		c.Value.open(0, c.starts[c.count])
-		if c.parent.bytes[c.Value.at] == connectdata.TagStruct {
+		if c.parent.bytes[c.Value.pos] == connectdata.TagStruct {
 			c.Value = c.Value.resolved()
 		}
 		c.count++
@@ -106,8 +106,8 @@ func (c *Cursor) Peek() []byte {
 	return c.parent.bytes[start:]
 }
 
-// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek]. The kind of a null is none
-// of those in package wit.
+// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek]. A null has a kind that
+// package wit does not define.
 func (c *Cursor) PeekEntry() (name string, kind wit.Kind) {
 	return c.names[c.count], kindOf(c.parent.bytes[c.starts[c.count]])
 }
@@ -120,20 +120,20 @@ func (c *Cursor) Skip() { c.count++ }
 func (c *Cursor) Index() int { return int(c.count) }
 
 func (c *Cursor) readInt() int64 {
-	n, size := connectdata.Number(c.parent.bytes[c.at:])
-	c.at += size
+	n, size := connectdata.Number(c.parent.bytes[c.pos:])
+	c.pos += size
 	return n
 }
 
 func (c *Cursor) read(node uint32) {
-	start := c.at
+	start := c.pos
 	if c.parent.nodes == nil {
 		c.Value = c.parent // the previous value may have been unwrapped
 		size, _ := connectdata.SkipSchemaless(c.parent.bytes[start:])
-		c.at += size
-	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, start); c.at == 0 {
+		c.pos += size
+	} else if c.pos = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, start); c.pos == 0 {
 		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[start:])
-		c.at = start + size
+		c.pos = start + size
 	}
 	c.Value.open(node, start)
 }

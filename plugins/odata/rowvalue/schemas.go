@@ -45,7 +45,7 @@ func cloneNode(node *wit.SchemaNode) wit.SchemaNode {
 type Reader struct {
 	schemas Schemas
 	schema  uint32           // of the row before
-	nodes   []wit.SchemaNode // of that schema, nil if there was none
+	nodes   []wit.SchemaNode // of that schema, nil before the first row with a schema
 	content content
 }
 

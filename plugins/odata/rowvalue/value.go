@@ -12,22 +12,22 @@ type Value struct {
 	Present bool // the value is not null
 	node    uint32
 	*content
-	at    int // where the value starts
+	pos   int // where the value starts
 	start int // where it starts after its union branch or tag
 }
 
-func (v *Value) open(node uint32, at int) {
+func (v *Value) open(node uint32, pos int) {
 	v.node = node
-	v.at = at
-	v.start = at
+	v.pos = pos
+	v.start = pos
 	v.Present = true
 	switch {
 	case v.nodes == nil:
-		v.Present = len(v.bytes) > at && v.bytes[at] != connectdata.TagNull
-		v.start = at + 1
+		v.Present = len(v.bytes) > pos && v.bytes[pos] != connectdata.TagNull
+		v.start = pos + 1
 	case v.nodes[node].Optional:
-		v.Present = (v.bytes[at] == 0) != (v.nodes[node].DefaultValue == nil)
-		v.start = at + 1
+		v.Present = (v.bytes[pos] == 0) != (v.nodes[node].DefaultValue == nil)
+		v.start = pos + 1
 	}
 }
 
@@ -39,6 +39,7 @@ func (v *Value) Schema() *wit.SchemaNode {
 	return &v.nodes[v.node]
 }
 
+// Node returns the node at an index of the value's schema. The value must have one.
 func (v *Value) Node(index uint32) *wit.SchemaNode { return &v.nodes[index] }
 
 const kindOther = wit.Struct + 1 // of schemaless values of other types than Kind distinguishes
@@ -48,7 +49,7 @@ func (v *Value) Kind() wit.Kind {
 	if v.nodes != nil {
 		return v.nodes[v.node].Kind
 	}
-	return kindOf(v.bytes[v.at])
+	return kindOf(v.bytes[v.pos])
 }
 
 func kindOf(tag byte) wit.Kind {
@@ -85,9 +86,9 @@ func (v *Value) Decode() (decoded any, err error) {
 	switch {
 	case v.content == nil: // null
 	case v.nodes != nil:
-		decoded, _, err = connectdata.Read(v.nodes, v.node, v.bytes[v.at:])
-	case len(v.bytes) > v.at:
-		decoded, _, err = connectdata.ReadSchemaless(v.bytes[v.at:])
+		decoded, _, err = connectdata.Read(v.nodes, v.node, v.bytes[v.pos:])
+	case len(v.bytes) > v.pos:
+		decoded, _, err = connectdata.ReadSchemaless(v.bytes[v.pos:])
 	}
 	return decoded, err
 }
@@ -103,7 +104,7 @@ func (v *Value) Text() (text []byte, ok bool) {
 
 // resolved unwraps a struct that is embedded with its schema ID in schemaless data.
 func (v Value) resolved() Value {
-	if v.nodes != nil || len(v.bytes) <= v.at || v.bytes[v.at] != connectdata.TagStruct {
+	if v.nodes != nil || len(v.bytes) <= v.pos || v.bytes[v.pos] != connectdata.TagStruct {
 		return v
 	}
 	id, size := connectdata.Number(v.bytes[v.start:])
@@ -121,14 +122,14 @@ func (v Value) resolved() Value {
 	return v
 }
 
-// Field sets found to a field of a struct or an entry of a map. ok is false if there is none.
-func (v *Value) Field(found *Value, name string) (ok bool) {
+// Field sets field to a field of a struct or an entry of a map. ok is false if the value has no such field.
+func (v *Value) Field(field *Value, name string) (ok bool) {
 	if v.Present && v.node == 0 && len(v.starts) > 0 && v.nodes != nil {
 		fields := v.nodes[0].Fields
 		for i := range fields {
 			if fields[i].Name == name {
-				found.content = v.content
-				found.open(fields[i].Node, v.starts[i])
+				field.content = v.content
+				field.open(fields[i].Node, v.starts[i])
 				return true
 			}
 		}
@@ -137,7 +138,7 @@ func (v *Value) Field(found *Value, name string) (ok bool) {
 	var cursor Cursor
 	for v.Fields(&cursor); cursor.Next(); {
 		if cursor.Name == name {
-			*found = cursor.Value
+			*field = cursor.Value
 			return true
 		}
 	}
@@ -164,9 +165,9 @@ func (v *Value) openCursor(cursor *Cursor) {
 	}
 	cursor.Value.content = v.content
 	cursor.parent.content = v.content
-	cursor.parent.open(v.node, v.at)
+	cursor.parent.open(v.node, v.pos)
 	cursor.kind = v.Kind()
-	cursor.at = v.start
+	cursor.pos = v.start
 	if cursor.kind == wit.Struct {
 		cursor.fields = v.nodes[v.node].Fields
 		if v.node == 0 {
@@ -175,7 +176,7 @@ func (v *Value) openCursor(cursor *Cursor) {
 	}
 	switch {
 	case v.nodes != nil: // the cursor reads the count, or has the fields
-	case cursor.kind == wit.Map && v.at == 0 && len(v.starts) > 0:
+	case cursor.kind == wit.Map && v.pos == 0 && len(v.starts) > 0:
 		cursor.names = v.names
 		cursor.starts = v.starts
 	case cursor.kind == wit.Map, cursor.kind == wit.Array:

@@ -39,7 +39,7 @@ func describe(c byte) string {
 	return "'" + string(rune(c)) + "'"
 }
 
-// Integer reads an integer with an optional sign. ok is false if it is none, or out of bounds.
+// Integer reads an integer with an optional sign. ok is false for other texts, and out of the bounds.
 func Integer(text []byte, low, high int64) (n int64, ok bool) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	return n, err == nil && low <= n && n <= high

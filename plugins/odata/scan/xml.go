@@ -223,6 +223,7 @@ func XMLMisc(b []byte, i int) (end int, err *Error) {
 	return 0, &Error{At: i, Expected: "no document type", Found: "'<!'"}
 }
 
+// CDATA starts a CDATA section.
 const CDATA = "<![CDATA["
 
 // XMLRoot returns the qualified name of the root element, nil if the document does not start with one. It may follow a

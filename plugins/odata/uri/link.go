@@ -78,12 +78,12 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 	if link == "" {
 		return "", invalid("the service's link", link, "it is empty")
 	}
-	scheme, authority, rest := splitReference(target)
+	scheme, authority, pathAndQuery := splitReference(target)
 	if authority == "" {
 		if scheme != "" {
 			return "", invalid("the service's link", link, "expected http or https, found "+scheme)
 		}
-		return encodeTarget(rest), nil
+		return encodeTarget(pathAndQuery), nil
 	}
 	if scheme == "" {
 		scheme = o.Scheme
@@ -98,10 +98,10 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 	if (o.Host != "" || len(o.Aliases) > 0) && !o.equals(scheme, host, port) && !o.matchesAlias(host, port) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}
 	}
-	return encodeTarget(rest), nil
+	return encodeTarget(pathAndQuery), nil
 }
 
-// equals compares origins. Loopback names with the same port are equal.
+// equals reports whether the host of a link is the origin. Loopback names with the same port are equal.
 func (o Origin) equals(scheme, host string, port int) bool {
 	originPort := o.Port
 	if originPort == 0 {
@@ -140,8 +140,8 @@ func splitAlias(alias string) (name string, port int, hasPort bool) {
 
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || (strings.HasPrefix(host,
-		"127.") && isDotted(host))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" ||
+		(strings.HasPrefix(host, "127.") && isDotted(host))
 }
 
 func isDotted(host string) bool {
@@ -153,87 +153,88 @@ func join(base, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
 	}
-	scheme, authority, rest := splitReference(reference)
+	scheme, authority, pathAndQuery := splitReference(reference)
 	if scheme != "" || authority != "" {
 		return reference
 	}
-	onScheme, onAuthority, onRest := splitReference(base)
+	baseScheme, baseAuthority, basePath := splitReference(base)
 	prefix := ""
-	if onAuthority != "" {
-		prefix = "//" + onAuthority
-		if onScheme != "" {
-			prefix = onScheme + ":" + prefix
+	if baseAuthority != "" {
+		prefix = "//" + baseAuthority
+		if baseScheme != "" {
+			prefix = baseScheme + ":" + prefix
 		}
 	}
-	path := onRest
+	path := basePath
 	query := ""
-	if i := strings.IndexByte(onRest, '?'); i >= 0 {
-		path = onRest[:i]
-		query = onRest[i:]
+	if i := strings.IndexByte(basePath, '?'); i >= 0 {
+		path = basePath[:i]
+		query = basePath[i:]
 	}
 	switch {
-	case rest == "":
+	case pathAndQuery == "":
 		return prefix + path + query
-	case rest[0] == '?':
-		return prefix + path + rest
-	case rest[0] == '/':
-		return prefix + rest
+	case pathAndQuery[0] == '?':
+		return prefix + path + pathAndQuery
+	case pathAndQuery[0] == '/':
+		return prefix + pathAndQuery
 	}
 	path = path[:strings.LastIndexByte(path, '/')+1]
 	if path == "" {
 		path = "/"
 	}
-	return prefix + removeDotSegments(path, rest)
+	return prefix + removeDotSegments(path, pathAndQuery)
 }
 
-func removeDotSegments(folder, rest string) string {
+func removeDotSegments(folder, pathAndQuery string) string {
 	query := ""
-	if i := strings.IndexByte(rest, '?'); i >= 0 {
-		query = rest[i:]
-		rest = rest[:i]
+	if i := strings.IndexByte(pathAndQuery, '?'); i >= 0 {
+		query = pathAndQuery[i:]
+		pathAndQuery = pathAndQuery[:i]
 	}
 	for {
 		switch {
-		case rest == "." || rest == "..":
-			rest += "/"
-		case strings.HasPrefix(rest, "./"):
-			rest = rest[2:]
-		case strings.HasPrefix(rest, "../"):
-			rest = rest[3:]
+		case pathAndQuery == "." || pathAndQuery == "..":
+			pathAndQuery += "/"
+		case strings.HasPrefix(pathAndQuery, "./"):
+			pathAndQuery = pathAndQuery[2:]
+		case strings.HasPrefix(pathAndQuery, "../"):
+			pathAndQuery = pathAndQuery[3:]
 			folder = folder[:strings.LastIndexByte(strings.TrimSuffix(folder, "/"), '/')+1]
 			if folder == "" {
 				folder = "/"
 			}
 		default:
-			return folder + rest + query
+			return folder + pathAndQuery + query
 		}
 	}
 }
 
 // splitReference splits a reference into scheme, authority and the rest, which starts with '/' after an authority.
-func splitReference(reference string) (scheme, authority, rest string) {
-	rest = reference
-	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && hasScheme(rest[:i]) {
-		scheme = strings.ToLower(rest[:i])
-		rest = rest[i+1:]
+func splitReference(reference string) (scheme, authority, pathAndQuery string) {
+	pathAndQuery = reference
+	if i := strings.IndexAny(pathAndQuery, ":/?#"); i > 0 && pathAndQuery[i] == ':' && hasScheme(pathAndQuery[:i]) {
+		scheme = strings.ToLower(pathAndQuery[:i])
+		pathAndQuery = pathAndQuery[i+1:]
 	}
-	if !strings.HasPrefix(rest, "//") {
-		return scheme, "", rest
+	if !strings.HasPrefix(pathAndQuery, "//") {
+		return scheme, "", pathAndQuery
 	}
-	rest = rest[2:]
-	end := strings.IndexAny(rest, "/?#")
+	pathAndQuery = pathAndQuery[2:]
+	end := strings.IndexAny(pathAndQuery, "/?#")
 	if end < 0 {
-		end = len(rest)
+		end = len(pathAndQuery)
 	}
-	authority = rest[:end]
-	rest = rest[end:]
-	if !strings.HasPrefix(rest, "/") {
-		rest = "/" + rest
+	authority = pathAndQuery[:end]
+	pathAndQuery = pathAndQuery[end:]
+	if !strings.HasPrefix(pathAndQuery, "/") {
+		pathAndQuery = "/" + pathAndQuery
 	}
-	return scheme, authority, rest
+	return scheme, authority, pathAndQuery
 }
 
-// hasScheme is false for an entity set with a key such as `Set(a:b)`.
+// hasScheme reports whether a text before a colon is a scheme. It is false for an entity set with a key such as
+// `Set(a:b)`.
 func hasScheme(text string) bool {
 	for i := 0; i < len(text); i++ {
 		c := text[i] | 0x20
@@ -266,9 +267,9 @@ func hostPort(authority, scheme string) (host string, port int, ok bool) {
 
 // encodeTarget escapes what a request line cannot contain and keeps the rest as the service wrote it.
 func encodeTarget(target string) string {
-	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f }
+	mustEscape := func(c byte) bool { return c <= ' ' || c >= 0x7f }
 	i := 0
-	for i < len(target) && !bad(target[i]) {
+	for i < len(target) && !mustEscape(target[i]) {
 		i++
 	}
 	if i == len(target) {
@@ -276,7 +277,7 @@ func encodeTarget(target string) string {
 	}
 	out := append([]byte(nil), target[:i]...)
 	for ; i < len(target); i++ {
-		if c := target[i]; bad(c) {
+		if c := target[i]; mustEscape(c) {
 			out = append(out, '%', upperHex[c>>4], upperHex[c&15])
 		} else {
 			out = append(out, c)

@@ -89,23 +89,23 @@ func ParseLiteral(text string) (Literal, error) {
 }
 
 func parseQuoted(literal string, quote int) (Literal, error) {
-	text, rest, ok := unquote(literal[quote:])
-	if !ok || rest != "" {
+	content, remaining, ok := unquote(literal[quote:])
+	if !ok || remaining != "" {
 		return Literal{}, invalid("literal", literal, "expected a closing quote at its end")
 	}
 	switch prefix := strings.ToLower(literal[:quote]); prefix {
 	case "":
-		return Literal{edm.String, text}, nil
+		return Literal{edm.String, content}, nil
 	case "guid":
-		return Literal{edm.Guid, text}, nil
+		return Literal{edm.Guid, content}, nil
 	case "datetime":
-		return Literal{edm.DateTime, text}, nil
+		return Literal{edm.DateTime, content}, nil
 	case "datetimeoffset":
-		return Literal{edm.DateTimeOffset, text}, nil
+		return Literal{edm.DateTimeOffset, content}, nil
 	case "time":
-		return Literal{edm.Time, text}, nil
+		return Literal{edm.Time, content}, nil
 	case "x", "binary":
-		raw, ok := unhex(text)
+		raw, ok := unhex(content)
 		if !ok {
 			return Literal{}, invalid("literal", literal, "expected pairs of hexadecimal digits")
 		}
@@ -123,7 +123,7 @@ func parseNumber(text string) (Literal, error) {
 		typ = edm.Int64
 	case 'm':
 		typ = edm.Decimal
-	case 'd':
+	case 'd': // a Double
 	case 'f':
 		typ = edm.Single
 	default:
@@ -155,8 +155,8 @@ func parseNumber(text string) (Literal, error) {
 	return Literal{typ, body}, nil
 }
 
-// unquote reads a quoted text with doubled quotes at the start of s.
-func unquote(quoted string) (text, rest string, ok bool) {
+// unquote reads the text with doubled quotes at the start of quoted.
+func unquote(quoted string) (text, remaining string, ok bool) {
 	var out []byte
 	for i := 1; i < len(quoted); i++ {
 		if quoted[i] != '\'' {

@@ -84,9 +84,9 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
 	}
 	set = path[strings.LastIndexByte(path[:open], '/')+1 : open]
-	for rest := path[open+1 : len(path)-1]; rest != ""; {
+	for remaining := path[open+1 : len(path)-1]; remaining != ""; {
 		var item string
-		item, rest = cutItem(rest)
+		item, remaining = cutItem(remaining)
 		key := Key{}
 		if i := strings.IndexAny(item, "='"); i > 0 && item[i] == '=' {
 			key.Name = strings.TrimSpace(item[:i])
@@ -111,12 +111,12 @@ func predicateStart(path string) int {
 		return -1
 	}
 	open := -1
-	inside := false
+	isQuoted := false
 	for i := 0; i < len(path); i++ {
 		switch {
 		case path[i] == '\'' && open >= 0:
-			inside = !inside
-		case inside:
+			isQuoted = !isQuoted
+		case isQuoted: // a parenthesis in a text is no parenthesis
 		case path[i] == '(':
 			open = i
 		case path[i] == ')' && i < len(path)-1:
@@ -126,13 +126,13 @@ func predicateStart(path string) int {
 	return open
 }
 
-func cutItem(text string) (item, rest string) {
-	inside := false
+func cutItem(text string) (item, remaining string) {
+	isQuoted := false
 	for i := 0; i < len(text); i++ {
 		switch {
 		case text[i] == '\'':
-			inside = !inside
-		case text[i] == ',' && !inside:
+			isQuoted = !isQuoted
+		case text[i] == ',' && !isQuoted:
 			return text[:i], text[i+1:]
 		}
 	}

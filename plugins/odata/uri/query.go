@@ -2,8 +2,8 @@ package uri
 
 import "strings"
 
-// Query is the query that every target of a connector gets, `name=value&name=value`, links of the service included; may
-// be empty.
+// Query is appended to every target of a connector, also to links of the service: `name=value&name=value`. It may be
+// empty.
 type Query string
 
 // AppendTo appends the options that the target does not have with any value.

@@ -18,9 +18,8 @@ func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Co
 	converted, err := Convert(property, node, value)
 	if err != nil {
 		if low, high, bounded := converted.Type.Bounds(); bounded && numeric(value) && !IsTime(node) {
-			return converted, &ConversionError{converted.Type.String() + " from " + strconv.FormatInt(low, 10) +
-				" to " +
-				strconv.FormatInt(high, 10), describe(value, node)}
+			bounds := " from " + strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10)
+			return converted, &ConversionError{converted.Type.String() + bounds, describe(value, node)}
 		}
 		return converted, err
 	}
@@ -31,9 +30,8 @@ func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Co
 				strconv.Itoa(size) + " characters: " + describe(value, node)}
 		}
 	case edm.Binary:
-		if size := base64.StdEncoding.DecodedLen(len(converted.Text)) - strings.Count(converted.Text,
-			"="); property.Length > 0 &&
-			size > property.Length {
+		size := base64.StdEncoding.DecodedLen(len(converted.Text)) - strings.Count(converted.Text, "=")
+		if property.Length > 0 && size > property.Length {
 			return converted, &ConversionError{"Edm.Binary of at most " + strconv.Itoa(property.Length) + " bytes",
 				strconv.Itoa(size) + " bytes"}
 		}
@@ -55,31 +53,31 @@ func numeric(value any) bool {
 }
 
 func decimalLimits(property *edm.Property) string {
-	text := "Edm.Decimal"
+	limits := "Edm.Decimal"
 	if property.Precision > 0 {
-		text += " of at most " + strconv.Itoa(property.Precision) + " digits"
+		limits += " of at most " + strconv.Itoa(property.Precision) + " digits"
 	}
 	if property.Scale >= 0 && !property.VariableScale {
-		text += " with at most " + strconv.Itoa(property.Scale) + " of them after the point"
+		limits += " with at most " + strconv.Itoa(property.Scale) + " of them after the point"
 	}
-	return text
+	return limits
 }
 
 func fits(text string, property *edm.Property) bool {
-	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
-	before = strings.TrimLeft(before, "0")
-	after = strings.TrimRight(after, "0")
-	scaled := property.Scale >= 0 && !property.VariableScale
-	if scaled && len(after) > property.Scale {
+	integerPart, fractionPart, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
+	integerPart = strings.TrimLeft(integerPart, "0")
+	fractionPart = strings.TrimRight(fractionPart, "0")
+	hasScale := property.Scale >= 0 && !property.VariableScale
+	if hasScale && len(fractionPart) > property.Scale {
 		return false
 	}
 	if property.Precision <= 0 {
 		return true
 	}
-	if scaled {
-		return len(before) <= max(property.Precision-property.Scale, 0)
+	if hasScale {
+		return len(integerPart) <= max(property.Precision-property.Scale, 0)
 	}
-	return len(before)+len(after) <= property.Precision
+	return len(integerPart)+len(fractionPart) <= property.Precision
 }
 
 // ConvertLossy is [Convert] for values that do not fit, which by default are rejected, because amounts and keys would
@@ -125,17 +123,17 @@ func wrapInteger(primitive edm.Primitive, number int64) int64 {
 }
 
 func roundDecimal(text string, scale int) string {
-	_, after, _ := strings.Cut(text, ".")
-	if len(after) <= scale {
+	_, fractionPart, _ := strings.Cut(text, ".")
+	if len(fractionPart) <= scale {
 		return text
 	}
 	unscaled, ok := new(big.Int).SetString(strings.Replace(text, ".", "", 1), 10)
 	if !ok {
 		return text
 	}
-	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(after)-scale)), nil)
-	quotient, rest := new(big.Int).QuoRem(unscaled, unit, new(big.Int))
-	twice := new(big.Int).Abs(rest)
+	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(fractionPart)-scale)), nil)
+	quotient, remainder := new(big.Int).QuoRem(unscaled, unit, new(big.Int))
+	twice := new(big.Int).Abs(remainder)
 	twice.Lsh(twice, 1)
 	if order := twice.Cmp(unit); order > 0 || (order == 0 && quotient.Bit(0) == 1) {
 		quotient.Add(quotient, big.NewInt(int64(unscaled.Sign())))

@@ -206,9 +206,9 @@ func NormalizeDecimal(text string) string {
 	}
 	digits := decimalText(text)
 	sign := ""
-	if rest, ok := strings.CutPrefix(digits, "-"); ok {
+	if unsigned, ok := strings.CutPrefix(digits, "-"); ok {
 		sign = "-"
-		digits = rest
+		digits = unsigned
 	}
 	if strings.Contains(digits, ".") {
 		digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")

@@ -20,11 +20,10 @@ import (
 // Converted is a value of a primitive EDM type.
 type Converted struct {
 	Type edm.Primitive
-	// Text is the value in Atom's form.
-	Text string
-	// Millis since 1970 of a DateTime or DateTimeOffset, and the units of 100 ns after them, which JSON cannot express.
+	Text string // the value in Atom's form
+	// Millis is the time since 1970 of a DateTime or DateTimeOffset in milliseconds.
 	Millis int64
-	Ticks  int64
+	Ticks  int64 // the units of 100 ns after Millis, which JSON cannot express
 }
 
 // ConversionError reports a value that an EDM type cannot hold.
@@ -42,7 +41,7 @@ func Text(primitive edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte
 	return converted.Text, size, err
 }
 
-// Convert converts a non-null value to a property's type. n is the value's schema node, nil for schemaless values. It
+// Convert converts a non-null value to a property's type. node is the value's schema, nil for schemaless values. It
 // also parses text for every type, because schemaless values cannot express decimals and dates otherwise. It never
 // truncates or rounds: values that do not fit return a *[ConversionError].
 func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
@@ -79,9 +78,9 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 
 // expected describes a type in an error, with the form of texts if the value is similar.
 func expected(primitive edm.Primitive, value any) string {
-	text, ok := value.(string)
+	s, ok := value.(string)
 	switch {
-	case ok && strings.HasPrefix(text, "/Date(") && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
+	case ok && strings.HasPrefix(s, "/Date(") && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
 		return primitive.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
 	case ok && primitive == edm.Time:
 		return AcceptedForms(primitive)
@@ -147,9 +146,9 @@ func boolean(value any) (string, bool) {
 func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, bool) {
 	low, high, _ := primitive.Bounds()
 	number, ok := toInteger(value)
-	if text, isText := value.(string); isText {
+	if s, isText := value.(string); isText {
 		var err error
-		number, err = strconv.ParseInt(text, 10, 64)
+		number, err = strconv.ParseInt(s, 10, 64)
 		ok = err == nil
 	}
 	if f, isFloat := value.(float64); isFloat && node == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
@@ -190,9 +189,9 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 	case string:
 		return floatText(x)
 	case connectdata.Decimal:
-		text, ok := decimal(x, node)
-		number, err := strconv.ParseFloat(text, bits)
-		return text, ok && err == nil && (number != 0 || x.Unscaled.Sign() == 0)
+		decimalForm, ok := decimal(x, node)
+		number, err := strconv.ParseFloat(decimalForm, bits)
+		return decimalForm, ok && err == nil && (number != 0 || x.Unscaled.Sign() == 0)
 	default:
 		return decimal(value, node)
 	}
@@ -230,12 +229,13 @@ func isJSONNumber(text string) bool {
 	if end < 0 {
 		end = len(text)
 	}
-	whole := text[:end]
-	rest := text[end:]
-	if whole == "" || whole[0] == '+' || (whole[0] == '0' && whole != "0") {
+	integerPart := text[:end]
+	fractionPart := text[end:]
+	if integerPart == "" || integerPart[0] == '+' || (integerPart[0] == '0' && integerPart != "0") {
 		return false
 	}
-	return rest == "" || rest[0] != '.' || (len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9')
+	hasDigit := len(fractionPart) > 1 && fractionPart[1] >= '0' && fractionPart[1] <= '9'
+	return fractionPart == "" || fractionPart[0] != '.' || hasDigit
 }
 
 func decimal(value any, node *wit.SchemaNode) (string, bool) {
@@ -270,9 +270,9 @@ func decimal(value any, node *wit.SchemaNode) (string, bool) {
 func decimalText(text string) string {
 	sign := ""
 	digits := strings.TrimPrefix(text, "+")
-	if rest, ok := strings.CutPrefix(digits, "-"); ok {
+	if unsigned, ok := strings.CutPrefix(digits, "-"); ok {
 		sign = "-"
-		digits = rest
+		digits = unsigned
 	}
 	if strings.HasPrefix(digits, ".") {
 		digits = "0" + digits
@@ -288,8 +288,8 @@ func isDecimal(text string) bool {
 	if len(text)-len(digits) > 1 {
 		return false
 	}
-	before, after, _ := strings.Cut(digits, ".")
-	return strings.Trim(before+after, "0123456789") == "" && before+after != ""
+	integerPart, fractionPart, _ := strings.Cut(digits, ".")
+	return strings.Trim(integerPart+fractionPart, "0123456789") == "" && integerPart+fractionPart != ""
 }
 
 func scale(node *wit.SchemaNode) int {
@@ -339,11 +339,10 @@ func trimScale(text string, scale int) string {
 
 const ticksOfMinute = 60 * 1000 * datetime.TicksPerMilli
 
-// timeUnit is the unit of a node's integers: perMilli per millisecond, or days if zero. They count from 1970 or, for a
-// clock, from midnight.
+// timeUnit is the unit of integers that are dates or times.
 type timeUnit struct {
-	perMilli int64
-	clock    bool
+	perMilli int64 // units in a millisecond; zero means that the unit is a day
+	clock    bool  // the integers count from midnight, not from 1970
 }
 
 // timeUnits are the logical types of Kafka Connect, Debezium and Confluent's Avro converter. Local timestamps are
@@ -359,8 +358,8 @@ var timeUnits = map[string]timeUnit{
 }
 
 // ticks converts units after a full millisecond to units of 100 ns. ok is false for a remainder.
-func (t timeUnit) ticks(rest int64) (ticks int64, ok bool) {
-	ns := rest * (1_000_000 / t.perMilli)
+func (t timeUnit) ticks(remainder int64) (ticks int64, ok bool) {
+	ns := remainder * (1_000_000 / t.perMilli)
 	return ns / 100, ns%100 == 0
 }
 
@@ -373,17 +372,17 @@ func instant(value any, node *wit.SchemaNode) (millis, ticks int64, ok bool) {
 		return parseInstant(x)
 	}
 	number, ok := toInteger(value)
-	unit, known := timeUnits[logical(node)]
+	unit, isLogical := timeUnits[logical(node)]
 	switch _, long := value.(int64); {
-	case !ok, unit.clock, !known && (!long || logical(node) != ""):
+	case !ok, unit.clock, !isLogical && (!long || logical(node) != ""):
 		return 0, 0, false
-	case !known:
+	case !isLogical:
 		return number, 0, true
 	case unit.perMilli == 0:
 		return number * datetime.MsPerDay, 0, number == int64(int32(number))
 	}
-	millis, rest := floor(number, unit.perMilli)
-	ticks, ok = unit.ticks(rest)
+	millis, remainder := floor(number, unit.perMilli)
+	ticks, ok = unit.ticks(remainder)
 	return millis, ticks, ok
 }
 
@@ -394,9 +393,9 @@ func parseInstant[T string | []byte](text T) (millis, ticks int64, ok bool) {
 	return m.UTC(), m.Ticks, ok
 }
 
-func floor(n, by int64) (quotient, rest int64) {
-	rest = (n%by + by) % by
-	return (n - rest) / by, rest
+func floor(n, by int64) (quotient, remainder int64) {
+	remainder = (n%by + by) % by
+	return (n - remainder) / by, remainder
 }
 
 // isoTime formats a point in time in UTC, with a Z if the type has a zone. ok is false outside of the years 1 to 9999.
@@ -447,12 +446,12 @@ func timeOfDayText(value any, node *wit.SchemaNode) (string, bool) {
 		return x, len(x) > 3
 	}
 	millis, ticks, ok := instant(value, node)
-	number, plain := toInteger(value)
-	if unit := timeUnits[logical(node)]; unit.clock && plain {
-		var rest int64
-		millis, rest = floor(number, unit.perMilli)
-		ticks, ok = unit.ticks(rest)
-	} else if logical(node) != "" || !plain {
+	number, isInteger := toInteger(value)
+	if unit := timeUnits[logical(node)]; unit.clock && isInteger {
+		var remainder int64
+		millis, remainder = floor(number, unit.perMilli)
+		ticks, ok = unit.ticks(remainder)
+	} else if logical(node) != "" || !isInteger {
 		_, millis = floor(millis, datetime.MsPerDay)
 	}
 	if !ok || millis < 0 || millis >= datetime.MsPerDay {
@@ -462,12 +461,12 @@ func timeOfDayText(value any, node *wit.SchemaNode) (string, bool) {
 }
 
 func duration(ticks int64) string {
-	text := "PT" + twoDigits(ticks/(60*ticksOfMinute)) + "H" + twoDigits(ticks/ticksOfMinute%60) + "M" +
+	iso := "PT" + twoDigits(ticks/(60*ticksOfMinute)) + "H" + twoDigits(ticks/ticksOfMinute%60) + "M" +
 		twoDigits(ticks/(1000*datetime.TicksPerMilli)%60)
-	if rest := ticks % (1000 * datetime.TicksPerMilli); rest > 0 {
-		text += "." + strings.TrimRight(strconv.FormatInt(1000*datetime.TicksPerMilli+rest, 10)[1:], "0")
+	if fraction := ticks % (1000 * datetime.TicksPerMilli); fraction > 0 {
+		iso += "." + strings.TrimRight(strconv.FormatInt(1000*datetime.TicksPerMilli+fraction, 10)[1:], "0")
 	}
-	return text + "S"
+	return iso + "S"
 }
 
 func twoDigits(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }

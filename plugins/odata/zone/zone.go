@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// Zone is a time zone.
+// Zone is a time zone. It caches the last offset, so only one goroutine may use it at a time.
 type Zone struct {
 	name     string
 	location *time.Location
-	offset   int64 // the last offset from UTC in milliseconds
-	// when it is valid and unambiguous, in milliseconds since 1970
-	from  int64
-	until int64
+	offset   int64 // the last offset from UTC in milliseconds, see from and until
+	from     int64 // when offset starts to be valid and unambiguous, in milliseconds since 1970
+	until    int64 // when offset ends
 }
 
 // Load finds a zone by its IANA name.
@@ -45,8 +44,8 @@ const (
 	margin    = 32 * 3_600_000 // after a change of the offset, when local times may be ambiguous
 )
 
-// UTC converts a local time; both are milliseconds since 1970. An ambiguous time is the first of both. A time that the
-// clock skips has the offset before: 02:30 becomes 03:30.
+// UTC converts a local time to UTC, both in milliseconds since 1970. Of an ambiguous time it returns the first one. For
+// a time that the clock skips, it uses the offset before: 02:30 becomes 03:30.
 func (z *Zone) UTC(clock int64) int64 {
 	if clock < firstMs || clock >= lastMs {
 		return clock
@@ -54,12 +53,12 @@ func (z *Zone) UTC(clock int64) int64 {
 	if utc := clock - z.offset; z.from <= utc && utc < z.until {
 		return utc
 	}
-	before := int64(0)
+	previousOffset := int64(0)
 	for instant := clock - maxOffset; ; {
 		from, until, offset := z.offsetAt(instant)
 		switch utc := clock - offset; {
 		case utc < from:
-			return clock - before
+			return clock - previousOffset
 		case utc < until:
 			z.from = from
 			z.until = until
@@ -69,7 +68,7 @@ func (z *Zone) UTC(clock int64) int64 {
 			}
 			return utc
 		}
-		before = offset
+		previousOffset = offset
 		instant = until
 	}
 }
@@ -106,9 +105,9 @@ func (z *Zone) Clock(utc string) (local, skipped string) {
 		return local, local
 	}
 	_, offset := clock.Zone()
-	_, before := start.Add(-time.Nanosecond).Zone()
-	if instant.Sub(start) < time.Duration(offset-before)*time.Second {
-		return local, instant.Add(time.Duration(before) * time.Second).Format(atomTime)
+	_, previousOffset := start.Add(-time.Nanosecond).Zone()
+	if instant.Sub(start) < time.Duration(offset-previousOffset)*time.Second {
+		return local, instant.Add(time.Duration(previousOffset) * time.Second).Format(atomTime)
 	}
 	return local, local
 }
