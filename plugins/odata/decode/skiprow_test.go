@@ -123,3 +123,29 @@ func TestSkipsRowThatWaits(t *testing.T) {
 		}
 	}
 }
+
+// Rows of an expanded feed without keys may be equal, also after a feed with keys in the same row.
+func TestNestedRowsWithoutKey(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nA many? {\n N Edm.Int32 key\n}\nB many? {\n N Edm.Int32?\n}")
+	feed := func(name, next string, entries ...string) string {
+		return inlined(name, `<feed>`+strings.Join(entries, "")+`<link rel="next" href="`+next+`"/></feed>`)
+	}
+	entry := func(n string) string { return withLinks("", "<d:N>"+n+"</d:N>") }
+	for name, c := range map[string]struct {
+		page  string
+		pages map[string]string
+	}{
+		"json": {`{"d":{"results":[{"ID":1,"A":{"results":[{"N":1}],"__next":"a"},` +
+			`"B":{"results":[{"N":1},{"N":1}],"__next":"b"}}]}}`,
+			map[string]string{"a": `{"d":{"results":[{"N":2}]}}`, "b": `{"d":{"results":[{"N":1}]}}`}},
+		"atom": {feedFront + withLinks(feed("A", "a", entry("1"))+feed("B", "b", entry("1"), entry("1")),
+			"<d:ID>1</d:ID>") + "</feed>",
+			map[string]string{"a": feedFront + entry("2") + "</feed>", "b": feedFront + entry("1") + "</feed>"}},
+	} {
+		page := []byte(c.page)
+		out, err := decodePieces(newDecoder(schema, page), page, cuts{size: len(page)}, c.pages)
+		if err != nil || len(out.Rows) != 1 || len(out.RowErrors) != 0 {
+			t.Errorf("%s: expected a row, found %+v, %v", name, out, err)
+		}
+	}
+}

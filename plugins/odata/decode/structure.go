@@ -365,7 +365,7 @@ func (s *structure) order() (end int) {
 // key appends the encoded key of the struct to dst. It returns nil if the key is not complete, or if the schema has no
 // keys.
 func (s *structure) key(dst []byte) []byte {
-	if s.problem != nil && s.problemColumn < 0 {
+	if len(s.schema.Keys) == 0 || (s.problem != nil && s.problemColumn < 0) {
 		return nil
 	}
 	for _, i := range s.schema.Keys {
