@@ -214,8 +214,8 @@ func TestIsRetriable(t *testing.T) {
 		{err: fmt.Errorf("commit: %w", kerr.InvalidProducerEpoch)},
 		{err: fmt.Errorf("commit: %w", kerr.InvalidProducerIDMapping)},
 		{err: fmt.Errorf("commit: %w", kerr.TransactionalIDAuthorizationFailed)},
-		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.InvalidTxnState})},
-		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID})},
+		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAbortedError{Cause: kerr.InvalidTxnState})},
+		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAbortedError{Cause: kerr.UnknownProducerID})},
 		{err: errors.New("the page answers differently now: rows would come twice, which exactly-once forbids")},
 	} {
 		if got := isRetriable(test.err); got != test.want {

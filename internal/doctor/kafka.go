@@ -126,7 +126,7 @@ func (d *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, co
 const keySASLAuthenticate = 36
 
 func explainProtocol(err error, setting string) error {
-	var hungUp *wire.ConnectionClosed
+	var hungUp *wire.ConnectionClosedError
 	switch {
 	case err == nil:
 		return nil

@@ -152,7 +152,7 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 				config, _ := smallTopic(t, 1, c.reportsLimit)
 				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				err := send(t, config, c.add)
-				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*TransactionAborted)) {
+				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*TransactionAbortedError)) {
 					t.Errorf("expected MESSAGE_TOO_LARGE for good, found %v", err)
 				}
 				for _, want := range []string{"topic rows", "uncompressed_bytes=",

@@ -78,7 +78,7 @@ func checkTimedOut(t *testing.T, c timedOutCase) {
 	}
 	describeAs(b, c.states, producer, epoch+c.epochs)
 	err = o.Commit(t.Context())
-	aborted := (*TransactionAborted)(nil)
+	aborted := (*TransactionAbortedError)(nil)
 	if !IsTransactionTimeout(err) || errors.As(err, &aborted) != c.startsOver {
 		t.Errorf("expected to start over %t, found %v", c.startsOver, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Records are acknowledged as a whole, see [Batch].
+// Records is a batch to be filled, which is acknowledged as a whole, see [Batch].
 type Records interface {
 	Add() *kgo.Record
 	Headers(n int) []kgo.RecordHeader
@@ -35,17 +35,17 @@ type OffsetStore interface {
 	OnFailure(failed func(error))
 }
 
-// TransactionAborted is the error of a feed that has continued after uncommitted pages. Restart it from the offset in
-// Kafka: a commit without response may have succeeded.
-type TransactionAborted struct {
+// TransactionAbortedError is the error of a feed that has continued after uncommitted pages. Restart it from the offset
+// in Kafka: a commit without response may have succeeded.
+type TransactionAbortedError struct {
 	Cause     error
-	Committed bool
+	Committed bool // an earlier page of the output was committed
 }
 
-func (t *TransactionAborted) Error() string {
+func (t *TransactionAbortedError) Error() string {
 	return "the page was not committed: " + t.Cause.Error()
 }
-func (t *TransactionAborted) Unwrap() error { return t.Cause }
+func (t *TransactionAbortedError) Unwrap() error { return t.Cause }
 
 // Output writes the records and offsets of one source feed, at least once: records of an aborted page stay, and offsets
 // are stored some time after their records. Begin, Commit and Abort do nothing. See [TransactionalOutput].
@@ -57,13 +57,16 @@ type Output struct {
 // NewOutput takes ownership of the producer; the caller closes the offsets afterwards.
 func NewOutput(p *Producer, o OffsetStore) *Output { return &Output{p, o} }
 
+// NewBatch returns an empty batch for [Output.Produce].
 func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 
+// OnFailure adds a function that is called when offsets cannot be stored any more.
 func (o *Output) OnFailure(failed func(error)) { o.offsets.OnFailure(failed) }
 
 // AtLeastOnce reports whether records of an interrupted page stay, so that the page can be continued.
 func (o *Output) AtLeastOnce() bool { return true }
 
+// Begin does nothing: there is no transaction.
 func (o *Output) Begin(context.Context) error { return nil }
 
 // Produce is [Producer.Produce] with the offset after the batch, which is acknowledged before done is called.
@@ -83,6 +86,8 @@ func (o *Output) Commit(context.Context) error { return nil }
 
 func (o *Output) Abort(context.Context) error { return nil }
 
+// Flush stores the acknowledged offsets and waits for that. It does not wait for batches.
 func (o *Output) Flush(ctx context.Context) error { return o.offsets.Flush(ctx) }
 
+// Close closes the producer, see [Producer.Close], but not the offsets.
 func (o *Output) Close(ctx context.Context) error { return o.producer.Close(ctx) }

@@ -16,7 +16,7 @@ import (
 )
 
 // IsTransactionTimeout reports whether a transaction timed out because a broker was unreachable for at least half of
-// the time. If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
+// the time. If it is aborted, the feed can restart ([TransactionAbortedError]) once brokers are back.
 func IsTransactionTimeout(err error) bool {
 	timedOut := (*timedOutError)(nil)
 	return errors.As(err, &timedOut)
@@ -27,7 +27,8 @@ type timedOutError struct{ err *wit.Error }
 func (o *timedOutError) Error() string { return o.err.Error() }
 func (o *timedOutError) Unwrap() error { return o.err }
 
-func (t *TransactionAborted) IsRejected() bool {
+// IsRejected reports whether the brokers reject the producer for good, other than by a timeout of its transaction.
+func (t *TransactionAbortedError) IsRejected() bool {
 	return isFatal(t.Cause) && !IsTransactionTimeout(t.Cause)
 }
 
@@ -47,6 +48,7 @@ type TransactionalOutput struct {
 	failed    error
 }
 
+// Output opens an output that shares the producers of t with the other outputs. The caller must close it.
 func (t *Transactions) Output() *TransactionalOutput {
 	client := &sharedClient{maxRequestBytes: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client.ctx, client.cancel = context.WithCancel(context.Background())
@@ -61,12 +63,18 @@ func (t *Transactions) Output() *TransactionalOutput {
 	return o
 }
 
+// NewBatch returns an empty batch for [TransactionalOutput.Produce].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
+// AtLeastOnce is false: records of an aborted page are not read.
 func (o *TransactionalOutput) AtLeastOnce() bool { return false }
 
+// OnFailure does nothing: Commit returns the failures of offsets.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
 
+// Begin takes a free producer and begins its transaction. It blocks until another output has ended a page, if all
+// producers are in use. It does nothing if a page has begun, and fails for good once the producer of a page has become
+// unusable.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -123,18 +131,18 @@ func (o *TransactionalOutput) isOverdue(startedAt time.Time) bool {
 // time was the cause.
 func (o *TransactionalOutput) timeoutError(producer *transactional, startedAt time.Time) error {
 	limit := o.transactions.config.Producer.TransactionTimeout
-	text := fmt.Sprintf("the page's transaction exceeded transaction.timeout.ms (%d) and is aborted: ",
+	message := fmt.Sprintf("the page's transaction exceeded transaction.timeout.ms (%d) and is aborted: ",
 		limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
-	broker, away := producer.outageSince(startedAt)
+	broker, outage := producer.outageSince(startedAt)
 	if broker == "" {
-		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
+		return &wit.Error{Kind: wit.ErrorConfig, Message: message + pageSize}
 	}
-	text += fmt.Sprintf("broker %s was unreachable for %v of it", broker, away.Round(time.Millisecond))
-	if away >= limit/2 {
-		return &timedOutError{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
+	message += fmt.Sprintf("broker %s was unreachable for %v of it", broker, outage.Round(time.Millisecond))
+	if outage >= limit/2 {
+		return &timedOutError{&wit.Error{Kind: wit.ErrorTransient, Message: message}}
 	}
-	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; if this happens again without an outage, " +
+	return &wit.Error{Kind: wit.ErrorTransient, Message: message + "; if this happens again without an outage, " +
 		pageSize}
 }
 
@@ -145,6 +153,9 @@ func (o *TransactionalOutput) explain(producer *transactional, startedAt time.Ti
 	return transactionError(o.transactions.config, producer.id, err)
 }
 
+// Commit waits until all records are acknowledged, and commits them with the last offset. In any case it ends the page
+// and returns the producer. After an error the records are aborted; [*TransactionAbortedError] means that the feed may
+// restart. Without a page it returns the failure of an earlier one.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,7 +206,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if aborted != nil || (isPermanent && !IsTransactionTimeout(err)) {
 		return err
 	}
-	return &TransactionAborted{err, o.committed} // the stored offset shows whether it was committed after all
+	return &TransactionAbortedError{err, o.committed} // the stored offset shows whether it was committed after all
 }
 
 // produceOffset sends the record of the offset, nil if there is none. acknowledged waits for its response.
@@ -266,12 +277,14 @@ func isReopenFatal(err error) bool {
 	return isFatal(err) || errors.Is(err, errFenced) || errors.As(err, &denied) || isUnknownRequest(err)
 }
 
+// release ends the page and hands its producer over to the next Begin of any output. mu is held.
 func (o *TransactionalOutput) release() {
 	m := o.current
 	o.clearCurrent()
 	o.transactions.free <- m
 }
 
+// clearCurrent resets the state of the page. mu is held.
 func (o *TransactionalOutput) clearCurrent() {
 	o.current = nil
 	o.records = 0
@@ -300,6 +313,7 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
+// Abort waits until all records are acknowledged or have failed, aborts them, and ends the page.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -314,6 +328,7 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	return err
 }
 
+// Flush aborts an unfinished page, as Abort does, but does not report failures of its records.
 func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -324,6 +339,8 @@ func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	return o.abort(ctx, o.current)
 }
 
+// Close aborts an unfinished page and removes the output from its [Transactions], which stay open. If ctx ends before,
+// the producer of the page is lost to the other outputs.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()

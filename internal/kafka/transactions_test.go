@@ -288,7 +288,7 @@ func TestRejectedCommitEndsProducer(t *testing.T) {
 	require.NoError(t, sendPage(t, o, "refused", 1))
 	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
-	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
+	if rewound := (*TransactionAbortedError)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
 		t.Errorf("expected the error of the brokers, found %v", err)
 	}
 	again := newTransacting(t, c, "g-c-0").Output()
@@ -397,7 +397,7 @@ func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 		})
 	})
 	assert.Error(t, err, "expected all records of the transaction by producer")
-	if rewound := (*TransactionAborted)(nil); !errors.As(err, &rewound) {
+	if rewound := (*TransactionAbortedError)(nil); !errors.As(err, &rewound) {
 		t.Errorf("expected the feed to start over, found %v", err)
 	}
 	require.NoError(t, transact(func() {}))

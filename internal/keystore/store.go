@@ -151,7 +151,7 @@ func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 // pipes.
 func ReadFile(path string) ([]byte, error) {
 	f, _, err := wholefile.Open(path)
-	if isError[*wholefile.NotRegular](err) {
+	if isError[*wholefile.NotRegularError](err) {
 		return nil, fmt.Errorf("%s is not a file", path)
 	}
 	if err != nil {

@@ -106,7 +106,7 @@ func (e *Exceeded) Error() string {
 }
 
 // Rewrite returns the metered form of a core module. It does not change original, and returns a copy of a module
-// without code. The error is a [*Refusal], an [*Exceeded], a [*wasm.Malformed] or the context's cause.
+// without code. The error is a [*Refusal], an [*Exceeded], a [*wasm.MalformedError] or the context's cause.
 func Rewrite(ctx context.Context, original []byte, options Options) (out []byte, report Report, err error) {
 	options = Options{Budget: cmp.Or(options.Budget, DefaultBudget), Limits: options.Limits.filled()}
 	report.BytesIn = len(original)
@@ -117,7 +117,7 @@ func Rewrite(ctx context.Context, original []byte, options Options) (out []byte,
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case *wasm.Malformed:
+		case *wasm.MalformedError:
 			out = nil
 			err = r
 		case abort:

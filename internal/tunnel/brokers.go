@@ -83,10 +83,10 @@ func (b *brokers) update(nodes []node) error {
 	if n := len(b.byID) + len(fresh); n > maxBrokers {
 		return fmt.Errorf("expected at most %d brokers, found %d", maxBrokers, n)
 	}
-	known := slices.Collect(maps.Keys(b.byID))
+	ids := slices.Collect(maps.Keys(b.byID))
 	for i, n := range fresh {
 		rank := i // how many known and new brokers have a smaller id
-		for _, id := range known {
+		for _, id := range ids {
 			if id < n.id {
 				rank++
 			}
@@ -145,7 +145,7 @@ func (t *Tunnel) discover() {
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
-		if t.options.SASL == nil && errors.As(err, new(*wire.ConnectionClosed)) {
+		if t.options.SASL == nil && errors.As(err, new(*wire.ConnectionClosedError)) {
 			t.log.Info("tunnel: listeners of brokers will be opened after the first client's logon", "error", err)
 			return
 		}
@@ -177,12 +177,12 @@ func (t *Tunnel) fetchBrokers() error {
 			return fmt.Errorf("logging on to %s with SASL %s: %w", address, t.options.SASL.Name(), err)
 		}
 	}
-	known, err := broker.Brokers()
+	brokers, err := broker.Brokers()
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, err)
 	}
-	nodes := make([]node, 0, len(known))
-	for _, b := range known {
+	nodes := make([]node, 0, len(brokers))
+	for _, b := range brokers {
 		nodes = append(nodes, node{b.ID, b.Host, b.Port})
 	}
 	return t.brokers.update(nodes)

@@ -8,20 +8,20 @@ import (
 	"iter"
 )
 
-// Malformed is the error of invalid bytes. [Reader] panics with it, [Try] returns it.
-type Malformed struct {
-	At   int
+// MalformedError is the error of invalid bytes. [Reader] panics with it, [Try] returns it.
+type MalformedError struct {
+	At   int // the position in bytes
 	Text string
 }
 
-func (m *Malformed) Error() string { return fmt.Sprintf("malformed at byte %d: %s", m.At, m.Text) }
+func (m *MalformedError) Error() string { return fmt.Sprintf("malformed at byte %d: %s", m.At, m.Text) }
 
-// Try calls read and returns the [*Malformed] that it panics with, if any.
+// Try calls read and returns the [*MalformedError] that it panics with, if any.
 func Try(read func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
-		case nil:
-		case *Malformed:
+		case nil: // read has returned
+		case *MalformedError:
 			err = r
 		default:
 			panic(r)
@@ -31,7 +31,7 @@ func Try(read func()) (err error) {
 	return nil
 }
 
-// Reader reads Data from At to End. Errors are panics with [*Malformed]: checking them after each number would be
+// Reader reads Data from At to End. Errors are panics with [*MalformedError]: checking them after each number would be
 // slow.
 type Reader struct {
 	Data []byte
@@ -39,12 +39,15 @@ type Reader struct {
 	End  int
 }
 
+// NewReader returns a reader of all data.
 func NewReader(data []byte) Reader { return Reader{Data: data, End: len(data)} }
 
+// Malformed panics with a [*MalformedError] at the current position.
 func (r *Reader) Malformed(format string, args ...any) {
-	panic(&Malformed{r.At, fmt.Sprintf(format, args...)})
+	panic(&MalformedError{r.At, fmt.Sprintf(format, args...)})
 }
 
+// Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if r.At >= r.End {
 		r.Malformed("truncated")
@@ -104,6 +107,7 @@ func (r *Reader) Skip(limit int) {
 	r.Malformed("a number of more than %d bytes", limit)
 }
 
+// Bytes reads n bytes. The result is a part of Data.
 func (r *Reader) Bytes(n int) []byte {
 	if n < 0 || n > r.End-r.At {
 		r.Malformed("truncated: expected %d bytes, %d remain", n, r.End-r.At)
@@ -121,6 +125,7 @@ func (r *Reader) Count() int {
 	return int(n)
 }
 
+// Index reads an index into count elements; what names them in the error.
 func (r *Reader) Index(count int, what string) uint32 {
 	n := r.U32()
 	if uint64(n) >= uint64(count) {
@@ -129,11 +134,13 @@ func (r *Reader) Index(count int, what string) uint32 {
 	return n
 }
 
+// Name reads a length and as many bytes. It does not check that they are UTF-8.
 func (r *Reader) Name() string { return string(r.Bytes(r.Count())) }
 
+// HeaderBytes is the length of the magic number and the version, which precede the sections.
 const HeaderBytes = 8
 
-// Section locates a section: header, content and end.
+// Section locates a section in a module: its header at At, its content from From to To.
 type Section struct {
 	ID   byte
 	At   int
@@ -141,6 +148,7 @@ type Section struct {
 	To   int
 }
 
+// Content returns a reader of the section's content.
 func (s Section) Content(module []byte) Reader { return Reader{Data: module, At: s.From, End: s.To} }
 
 // Sections returns a module's sections in order. A truncated one panics like [Reader].
@@ -151,7 +159,9 @@ func Sections(module []byte) iter.Seq[Section] {
 			s := Section{At: r.At}
 			s.ID = r.Byte()
 			size := int(r.U32())
-			if s.From, s.To = r.At, r.At+size; s.To > r.End {
+			s.From = r.At
+			s.To = r.At + size
+			if s.To > r.End {
 				r.Malformed("section %d at byte %d claims %d bytes, %d are left", s.ID, s.At, size, r.End-s.From)
 			}
 			if !yield(s) {
@@ -180,8 +190,10 @@ const (
 	Tags
 )
 
+// AppendU32 appends unsigned LEB128.
 func AppendU32(dst []byte, n uint32) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
+// AppendSigned appends signed LEB128.
 func AppendSigned(dst []byte, n int64) []byte {
 	for {
 		b := byte(n & 0x7f)
@@ -193,10 +205,12 @@ func AppendSigned(dst []byte, n int64) []byte {
 	}
 }
 
+// AppendSized appends the length of a content and the content.
 func AppendSized(dst, content []byte) []byte {
 	return append(AppendU32(dst, uint32(len(content))), content...)
 }
 
+// AppendSection appends a section: its id, and its content with the length.
 func AppendSection(dst []byte, id byte, content []byte) []byte {
 	return AppendSized(append(dst, id), content)
 }

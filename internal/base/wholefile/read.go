@@ -9,22 +9,22 @@ import (
 	"syscall"
 )
 
-// NotRegular is the error for devices, pipes and the like, which may never end.
-type NotRegular struct {
+// NotRegularError is the error for devices, pipes and the like, which may never end.
+type NotRegularError struct {
 	// Kind names it, as in `a pipe`.
 	Kind string
 }
 
-func (n *NotRegular) Error() string { return "expected a file, found " + n.Kind }
+func (n *NotRegularError) Error() string { return "expected a file, found " + n.Kind }
 
-func (n *NotRegular) Unwrap() error {
+func (n *NotRegularError) Unwrap() error {
 	if n.Kind == "a folder" {
 		return syscall.EISDIR
 	}
 	return nil
 }
 
-// Open opens a regular file without waiting. The error for anything else is a [*NotRegular].
+// Open opens a regular file without waiting. The error for anything else is a [*NotRegularError].
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err == nil {
@@ -96,5 +96,5 @@ func checkRegular(info fs.FileInfo) error {
 	case mode&fs.ModeDevice != 0:
 		kind = "a device"
 	}
-	return &NotRegular{kind}
+	return &NotRegularError{kind}
 }

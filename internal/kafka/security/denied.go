@@ -35,17 +35,18 @@ func (d *Denied) Permanent() bool { return true }
 
 // transientDialError has its cause as text only: the client would mistake the end of our timeout for its caller's.
 func transientDialError(network string, err error, slow bool) error {
-	return &net.OpError{Op: "dial", Net: network, Err: &dialFailure{err.Error(), slow}}
+	return &net.OpError{Op: "dial", Net: network, Err: &dialError{err.Error(), slow}}
 }
 
-type dialFailure struct {
+// dialError is the cause of [transientDialError].
+type dialError struct {
 	text    string
 	timeout bool
 }
 
-func (d *dialFailure) Error() string   { return d.text }
-func (d *dialFailure) Timeout() bool   { return d.timeout }
-func (d *dialFailure) Temporary() bool { return d.timeout }
+func (d *dialError) Error() string   { return d.text }
+func (d *dialError) Timeout() bool   { return d.timeout }
+func (d *dialError) Temporary() bool { return d.timeout }
 
 func isDisconnect(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||

@@ -17,26 +17,29 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// ConnectionClosed is a closed connection instead of a response: another security protocol, or a rejected logon.
-type ConnectionClosed struct {
+// ConnectionClosedError is the error of a request if the broker closes the connection instead of responding: it has
+// another security protocol, or rejected the logon.
+type ConnectionClosedError struct {
 	Key   int16 // of the request
 	cause error
 }
 
-func (c *ConnectionClosed) Error() string {
+func (c *ConnectionClosedError) Error() string {
 	return fmt.Sprintf("the broker closed the connection instead of answering %s (%v)", kmsg.NameForKey(c.Key), c.cause)
 }
 
-func (c *ConnectionClosed) Unwrap() error { return c.cause }
+func (c *ConnectionClosedError) Unwrap() error { return c.cause }
 
 const maxResponseBytes = 1 << 20
 
+// Conn is a connection to a broker for one request at a time. It has no timeout; the caller sets deadlines.
 type Conn struct {
 	net.Conn
 	Responses   *bufio.Reader // Responses is what the broker sends; bytes after an answer stay in it.
 	correlation int32
 }
 
+// New returns a connection that reads responses from conn. Close closes conn.
 func New(conn net.Conn) *Conn { return &Conn{Conn: conn, Responses: bufio.NewReaderSize(conn, 64<<10)} }
 
 // RoundTrip sends a request in its version, which must have a header without tags, and returns the response's body.
@@ -63,11 +66,12 @@ func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {
 func asConnectionClosed(request kmsg.Request, err error) error {
 	var broken net.Error
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || (errors.As(err, &broken) && !broken.Timeout()) {
-		return &ConnectionClosed{request.Key(), err}
+		return &ConnectionClosedError{request.Key(), err}
 	}
 	return err
 }
 
+// EncodeRequest returns a request with its length and header.
 func EncodeRequest(request kmsg.Request, correlation int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("culvert")).AppendRequest(nil, request, correlation)
 }
@@ -87,12 +91,14 @@ func PeekResponse(r *bufio.Reader) (size, correlation int32, err error) {
 	return size, correlation, nil
 }
 
+// Broker is the advertised address of a broker.
 type Broker struct {
 	ID   int32
 	Host string
 	Port int32
 }
 
+// Brokers requests the brokers of the cluster.
 func (c *Conn) Brokers() ([]Broker, error) {
 	// Version 4 is the first in which an empty list of topics means none. Brokers from 0.11 on support it.
 	request := kmsg.NewPtrMetadataRequest()
@@ -121,8 +127,8 @@ func Exchange[R kmsg.Response](send func(kmsg.Request) ([]byte, error), request 
 
 // Authenticate logs on with SASL (KIP-152). host is the broker's name for mechanisms that need it; send is like
 // [Conn.RoundTrip]. lifetime is how long the logon is valid; zero means no limit.
-func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, send func(kmsg.Request) ([]byte,
-	error)) (lifetime time.Duration, err error) {
+func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism,
+	send func(kmsg.Request) ([]byte, error)) (lifetime time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Mechanism = mechanism.Name()
 	handshake.Version = 1

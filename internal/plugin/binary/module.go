@@ -67,7 +67,7 @@ func Read(data []byte) (*Module, error) {
 	case err != nil && current.To > 0:
 		return nil, fmt.Errorf("section %d at byte %d: %w", current.ID, current.At, err)
 	case err != nil:
-		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.Malformed).Text)
+		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.MalformedError).Text)
 	}
 	module.Contract = module.contract()
 	return module, nil

@@ -89,7 +89,7 @@ func (t *transactionalProducer) commit(entries []Entry) error {
 		t.store.copyToWorker(limited, t.connector, entries)
 		return nil
 	}
-	if rewound := (*kafka.TransactionAborted)(nil); errors.As(err, &rewound) {
+	if rewound := (*kafka.TransactionAbortedError)(nil); errors.As(err, &rewound) {
 		err = rewound.Cause // the entries are written again
 	}
 	err = t.explain(err)

@@ -232,8 +232,8 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	f.closeOutput()
 	f.pipeline.fail(nil)
 	switch {
-	case kafka.IsTransactionTimeout(cause) && storeErr == nil && !errors.As(cause, new(*kafka.TransactionAborted)):
-		return &kafka.TransactionAborted{Cause: cause} // the transaction was given up
+	case kafka.IsTransactionTimeout(cause) && storeErr == nil && !errors.As(cause, new(*kafka.TransactionAbortedError)):
+		return &kafka.TransactionAbortedError{Cause: cause} // the transaction was given up
 	case cause != nil && !errors.Is(cause, errStopped):
 		return cause
 	case readErr != nil && ctx.Err() == nil:

@@ -457,7 +457,7 @@ func (p *postponing) end(ctx context.Context) error {
 	if text := p.refuses.Load(); text != nil && strings.Contains(strings.Join(p.lines, " "), *text) {
 		p.refuses.Store(nil)
 		_ = p.transactions.Abort(ctx)
-		return &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}
+		return &kafka.TransactionAbortedError{Cause: kerr.InvalidTxnState}
 	}
 	return p.transactions.Commit(ctx)
 }

@@ -144,7 +144,7 @@ func (r *refusing) Commit(ctx context.Context) error {
 		return r.transactions.Commit(ctx)
 	}
 	_ = r.transactions.Abort(ctx)
-	return &kafka.TransactionAborted{Cause: r.by, Committed: r.committed}
+	return &kafka.TransactionAbortedError{Cause: r.by, Committed: r.committed}
 }
 
 // A feed whose commits brokers reject starts over a limited number of times; a feed without a coordinator continues

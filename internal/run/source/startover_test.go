@@ -38,7 +38,7 @@ func (o *refusingOne) Commit(ctx context.Context) error {
 		return o.transactions.Commit(ctx)
 	}
 	_ = o.transactions.Abort(ctx)
-	return &kafka.TransactionAborted{Cause: kerr.NotCoordinator}
+	return &kafka.TransactionAbortedError{Cause: kerr.NotCoordinator}
 }
 
 // A feed that starts over uses the version of the plugin that other feeds have switched to: the code of its own version
@@ -109,7 +109,7 @@ func TestFailureBetweenPages(t *testing.T) {
 		w.broker.log = nil
 		w.broker.offsets = map[string][]wit.OffsetEntry{}
 		w.broker.mu.Unlock()
-		last.failed(&kafka.TransactionAborted{Cause: errors.New("connection refused")})
+		last.failed(&kafka.TransactionAbortedError{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)
 		assert.Equal(t, triggers, w.broker.records(), "records after the loss")
 		assert.Equal(t, 3, len(triggers), "records")

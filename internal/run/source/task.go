@@ -145,7 +145,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		from := feed.position
 		before := t.count.written.Load()
 		err := feed.run(ctx)
-		var aborted *kafka.TransactionAborted
+		var aborted *kafka.TransactionAbortedError
 		if !errors.As(err, &aborted) || ctx.Err() != nil {
 			return err
 		}
