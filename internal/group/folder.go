@@ -62,26 +62,26 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		return
 	}
 	defer f.files.Lock.Unlock()
-	topic, _ := f.worker.store.Snapshot()
-	notes := f.worker.store.Annotations(configtopic.FolderAnnotation)
+	snapshot, _ := f.worker.store.Snapshot()
+	annotations := f.worker.store.Annotations(configtopic.FolderAnnotation)
 	var records []configtopic.Record
-	found := func(ctx context.Context, c *config.Connector) config.Problems {
-		problems := f.check(topic, notes, c)
+	check := func(ctx context.Context, c *config.Connector) config.Problems {
+		problems := f.check(snapshot, annotations, c)
 		if problems.Err() == nil {
 			problems = append(problems, f.files.Check(ctx, c)...)
 		}
 		return problems
 	}
-	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(topic, notes, f.worker.Files.Folder, s.Connectors),
+	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors),
 		s.Connectors,
-		found, func(step config.Change, _ bool) {
-			records = append(records, configtopic.ChangeRecords(step, topic, notes)...)
+		check, func(step config.Change, _ bool) {
+			records = append(records, configtopic.ChangeRecords(step, snapshot, annotations)...)
 		})
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
 	err := f.worker.log.Refresh(ctx)
-	if err == nil && f.worker.store.IsStale(topic) { // by another leader, say: its connector would be overwritten
+	if err == nil && f.worker.store.IsStale(snapshot) { // by another leader, say: its connector would be overwritten
 		return
 	}
 	if err == nil {
@@ -99,11 +99,11 @@ func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	if f.digest != "" && s.Problems.Err() == nil { // else nothing changes
 		f.digest = configtopic.FolderDigest(s.Connectors)
 	}
-	conflicting, known := conflictingWorkers(f.digest, group)
+	conflicting, isComplete := conflictingWorkers(f.digest, group)
 	switch {
 	case !leads:
 		conflicting = ""
-	case !known:
+	case !isComplete:
 		return false
 	}
 	if conflicting != "" && conflicting != f.conflicting {
@@ -114,17 +114,17 @@ func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 }
 
 // conflictingWorkers returns workers whose folders differ. known means that the group has the leader's digest.
-func conflictingWorkers(digest string, group rest.Group) (others string, known bool) {
+func conflictingWorkers(digest string, group rest.Group) (others string, isComplete bool) {
 	var ids []string
 	for _, m := range group.Members {
 		switch {
 		case m.WorkerID == group.Leader:
-			known = m.Digest == digest
+			isComplete = m.Digest == digest
 		case !m.Leaving && m.Digest != "" && m.Digest != digest:
 			ids = append(ids, m.WorkerID)
 		}
 	}
-	return strings.Join(ids, ", "), known
+	return strings.Join(ids, ", "), isComplete
 }
 
 const conflictMessage = "connector folders are not applied: the folders of other workers differ from the leader's"
@@ -140,9 +140,9 @@ func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage, 
 }
 
 // Connectors returns the connectors of the folder, and why it is not applied.
-func (f *Folder) Connectors() (have []config.RunningConnector, problems []string) {
+func (f *Folder) Connectors() (connectors []config.RunningConnector, problems []string) {
 	for _, c := range f.files.Connectors() {
-		have = append(have, config.RunningConnector{Name: c.Name, File: c.File})
+		connectors = append(connectors, config.RunningConnector{Name: c.Name, File: c.File})
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -150,16 +150,17 @@ func (f *Folder) Connectors() (have []config.RunningConnector, problems []string
 	if f.conflicting != "" {
 		problems = append(problems, conflictMessage+": "+f.conflicting)
 	}
-	return have, problems
+	return connectors, problems
 }
 
 // CheckOwnership returns an error if the connector belongs to a folder, which would undo a change by REST.
 func (f *Folder) CheckOwnership(name string) error {
-	note := f.worker.store.Annotations(configtopic.FolderAnnotation)[name]
+	annotation := f.worker.store.Annotations(configtopic.FolderAnnotation)[name]
 	group, _ := f.worker.Overview()
-	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
+	isFollowed := slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" })
+	if annotation == nil || !isFollowed {
 		return nil
 	}
-	return &config.ReadOnlyError{Connector: name, File: configtopic.AnnotatedFile(note),
+	return &config.ReadOnlyError{Connector: name, File: configtopic.AnnotatedFile(annotation),
 		Reason: "in the folder of connectors that workers of the group have (--config)"}
 }

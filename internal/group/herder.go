@@ -55,22 +55,22 @@ func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 
 // Status implements [rest.Herder] from the status topic, which is the same for all workers.
 func (g groupHerder) Status(name string) (connect.Status, error) {
-	own, err := g.Herder.Status(name)
+	local, err := g.Herder.Status(name)
 	if err != nil {
-		return own, err
+		return local, err
 	}
 	stored, ok := g.group.status.Connector(name)
 	if !ok {
 		stored.State = connect.Unassigned
 	}
-	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
+	shown := connect.Status{Name: name, Type: local.Type, Tasks: []connect.TaskStatus{}}
 	c := &shown.Connector
 	_ = json.Unmarshal([]byte(stored.Extension), c) // empty if Kafka Connect wrote it
 	c.State = stored.State
 	c.WorkerID = stored.WorkerID
 	c.Trace = stored.Trace
 	c.Version = stored.Version
-	c.File = own.Connector.File
+	c.File = local.Connector.File
 	for _, stored := range g.group.status.Tasks(name) {
 		var t connect.TaskStatus
 		_ = json.Unmarshal([]byte(stored.Extension), &t)
@@ -147,46 +147,46 @@ func AsRESTError(err error) error {
 
 // Summaries implements [rest.Herder]; states of other workers' tasks are from the status topic.
 func (g groupHerder) Summaries() []connect.Summary {
-	all := g.Herder.Summaries()
+	summaries := g.Herder.Summaries()
 	ownID := g.group.workerID()
-	for i := range all {
-		summary := &all[i]
-		own := summary.Components
-		summary.Components = own[:1:1]
+	for i := range summaries {
+		summary := &summaries[i]
+		local := summary.Components
+		summary.Components = local[:1:1]
 		tasks := g.group.status.Tasks(summary.Name)
-		if !own[0].Local {
-			summary.Components[0] = g.remoteConnector(&own[0], summary.Name)
+		if !local[0].Local {
+			summary.Components[0] = g.remoteConnector(&local[0], summary.Name)
 		}
 		if len(tasks) == 0 && summary.Components[0].Condition == connect.ConditionIdle {
 			summary.Components[0].Condition = connect.ConditionStarting
 		}
 		for _, task := range tasks {
 			part := g.remoteStatus(&task)
-			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
-			if at >= 0 && task.WorkerID == ownID {
-				part = own[at]
+			index := slices.IndexFunc(local, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
+			if index >= 0 && task.WorkerID == ownID {
+				part = local[index]
 			}
 			summary.Components = append(summary.Components, part)
 		}
 	}
-	return all
+	return summaries
 }
 
 // remoteConnector returns the status of a connector that another worker runs. Its target state is known here.
-func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string) connect.ComponentStatus {
-	stored, known := g.group.status.Connector(name)
-	if !known {
+func (g groupHerder) remoteConnector(local *connect.ComponentStatus, name string) connect.ComponentStatus {
+	stored, ok := g.group.status.Connector(name)
+	if !ok {
 		stored = cluster.Status{Task: -1, State: connect.Unassigned}
 	}
 	part := g.remoteStatus(&stored)
 	switch {
 	case part.Condition == connect.ConditionFailed:
 		// a failure precedes the target state
-	case own.Condition == connect.ConditionPaused || own.Condition == connect.ConditionStopped:
-		part = *own
+	case local.Condition == connect.ConditionPaused || local.Condition == connect.ConditionStopped:
+		part = *local
 		part.WorkerID = stored.WorkerID
 	}
-	part.Activity.Topics = own.Activity.Topics
+	part.Activity.Topics = local.Activity.Topics
 	return part
 }
 

@@ -50,17 +50,17 @@ func (c *Worker) findOwner(ctx context.Context, forwarded forwardedNotification)
 	}
 	var tried []string
 	for task := range set.Settings {
-		to, me, known := c.Owner(forwarded.Connector, task)
-		if me || !known || slices.Contains(tried, to) {
+		owner, isLocal, ok := c.Owner(forwarded.Connector, task)
+		if isLocal || !ok || slices.Contains(tried, owner) {
 			continue
 		}
-		tried = append(tried, to)
-		var found connect.ForwardResult
-		switch err := c.callWorker(ctx, to, notificationCall, "", forwarded, &found); {
+		tried = append(tried, owner)
+		var result connect.ForwardResult
+		switch err := c.callWorker(ctx, owner, notificationCall, "", forwarded, &result); {
 		case err != nil:
 			c.Log.Debug("a notification could not be forwarded", "connector", forwarded.Connector, "error", err)
-		case found.Found:
-			return found
+		case result.Found:
+			return result
 		}
 	}
 	return connect.ForwardResult{}

@@ -331,11 +331,11 @@ func (c *Worker) callWorker(ctx context.Context, to, call, connector string, bod
 	if err != nil {
 		return err
 	}
-	text, err := c.send(ctx, to, call, connector, sent)
+	response, err := c.send(ctx, to, call, connector, sent)
 	if err != nil || answer == nil {
 		return err
 	}
-	return json.Unmarshal(text, answer)
+	return json.Unmarshal(response, answer)
 }
 
 func (c *Worker) send(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
@@ -384,8 +384,8 @@ func (c *Worker) resolveClass(class string) (name, pluginName string) {
 
 func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	w := c.Settings
-	now, ok := c.store.SessionKey()
-	if ok && !c.session.NeedsRotation() && now.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
+	current, ok := c.store.SessionKey()
+	if ok && !c.session.NeedsRotation() && current.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
 		return nil
 	}
 	algorithm := w.Text("inter.worker.key.generation.algorithm")
@@ -400,11 +400,11 @@ func (c *Worker) rotateSessionKey(ctx context.Context) error {
 
 // PutTaskConfigs implements [connect.Group]: it checks the connector, then stores its task configurations.
 func (c *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	now, err := c.Parts.Herder().RunningConfig(name)
+	running, err := c.Parts.Herder().RunningConfig(name)
 	if err != nil {
 		return err
 	}
-	if err := c.Check(ctx, now.Config).Err(); err != nil {
+	if err := c.Check(ctx, running.Config).Err(); err != nil {
 		return err
 	}
 	return c.Worker.PutTaskConfigs(ctx, name, p)
@@ -453,12 +453,12 @@ func (c *Worker) Target(name string) connect.TargetState {
 // Applied implements [reload.Group]: it applies the target states of a snapshot.
 func (c *Worker) Applied(s config.Snapshot) {
 	c.mu.Lock()
-	before := c.targets
+	previous := c.targets
 	c.targets = s.Targets
 	c.mu.Unlock()
 	for _, k := range s.Connectors {
-		if now := targetstate.Parse(s.Targets[k.Name]); now != targetstate.Parse(before[k.Name]) {
-			_ = targetstate.Apply(c.Parts.Herder(), k.Name, now)
+		if target := targetstate.Parse(s.Targets[k.Name]); target != targetstate.Parse(previous[k.Name]) {
+			_ = targetstate.Apply(c.Parts.Herder(), k.Name, target)
 		}
 	}
 	c.ApplySnapshot(s)

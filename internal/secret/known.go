@@ -102,13 +102,13 @@ func count[K comparable](m *map[K]int, key K, delta int) (changed bool) {
 	if *m == nil {
 		*m = map[K]int{}
 	}
-	before := (*m)[key]
-	if before+delta <= 0 {
+	count := (*m)[key]
+	if count+delta <= 0 {
 		delete(*m, key)
-		return before > 0
+		return count > 0
 	}
-	(*m)[key] = before + delta
-	return before == 0
+	(*m)[key] = count + delta
+	return count == 0
 }
 
 func windowLength(length int) int { return min(length, max(6, min(window, length/2))) }
@@ -121,23 +121,23 @@ func appendByte(packed uint64, b byte, n int) uint64 {
 }
 
 func encodings(secret string) map[string]bool {
-	all := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
+	forms := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
 		html.EscapeString(secret): true}
 	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), encodeJSON(secret, true),
 		encodeJSON(secret, false)} {
-		all[quoted[1:len(quoted)-1]] = true
+		forms[quoted[1:len(quoted)-1]] = true
 	}
-	for before := range 3 { // Base64 of a text with the secret, for each position in a group of three bytes
-		text := append(make([]byte, before, before+len(secret)), secret...)
-		from := (8*before + 5) / 6
-		to := 8 * len(text) / 6
+	for shift := range 3 { // Base64 of a text with the secret, for each position in a group of three bytes
+		shifted := append(make([]byte, shift, shift+len(secret)), secret...)
+		from := (8*shift + 5) / 6
+		to := 8 * len(shifted) / 6
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			if own := encoding.EncodeToString(text)[from:to]; len(own) >= shortest {
-				all[own] = true
+			if encoded := encoding.EncodeToString(shifted)[from:to]; len(encoded) >= shortest {
+				forms[encoded] = true
 			}
 		}
 	}
-	return all
+	return forms
 }
 
 func encodeJSON(secret string, escapeHTML bool) string {
@@ -148,6 +148,8 @@ func encodeJSON(secret string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// Redact returns a text with [Hidden] in place of secrets and their pieces. It replaces the whole text if it may
+// contain a piece of a secret that is not indexed.
 func (r *Redactor) Redact(text string) string {
 	if r == nil {
 		return text
@@ -157,47 +159,47 @@ func (r *Redactor) Redact(text string) string {
 	if r.size > maxWindows && text != "" {
 		return Hidden
 	}
-	found := redaction{text: text}
-	if !r.findWindows(&found) {
+	marked := redaction{text: text}
+	if !r.findWindows(&marked) {
 		return Hidden
 	}
-	r.findWords(&found)
-	return found.result()
+	r.findWords(&marked)
+	return marked.result()
 }
 
-// findWindows marks pieces of secrets; not ok means that the whole text must be replaced.
-func (r *Redactor) findWindows(found *redaction) (ok bool) {
-	for n, known := range r.windows {
-		if len(known) == 0 {
+// findWindows marks pieces of secrets. !ok means that the whole text must be replaced.
+func (r *Redactor) findWindows(marked *redaction) (ok bool) {
+	for n, counts := range r.windows {
+		if len(counts) == 0 {
 			continue
 		}
 		packed := uint64(0)
-		for i := range len(found.text) {
-			if packed = appendByte(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
+		for i := range len(marked.text) {
+			if packed = appendByte(packed, marked.text[i], n); i < n-1 || counts[packed] == 0 {
 				continue
 			}
 			if r.truncated[packed] > 0 {
 				return false
 			}
-			found.mark(i-n+1, i+1)
+			marked.mark(i-n+1, i+1)
 		}
 	}
 	return true
 }
 
-func (r *Redactor) findWords(found *redaction) {
+func (r *Redactor) findWords(marked *redaction) {
 	if len(r.words) == 0 {
 		return
 	}
-	text := found.text
-	for from := range text {
-		if from > 0 && isWord(rune(text[from-1])) && isWord(rune(text[from])) {
+	s := marked.text
+	for from := range s {
+		if from > 0 && isWord(rune(s[from-1])) && isWord(rune(s[from])) {
 			continue
 		}
-		for to := from + 1; to <= min(from+window, len(text)); to++ {
-			ends := to == len(text) || !isWord(rune(text[to-1])) || !isWord(rune(text[to]))
-			if ends && r.words[text[from:to]] > 0 {
-				found.mark(from, to)
+		for to := from + 1; to <= min(from+window, len(s)); to++ {
+			ends := to == len(s) || !isWord(rune(s[to-1])) || !isWord(rune(s[to]))
+			if ends && r.words[s[from:to]] > 0 {
+				marked.mark(from, to)
 			}
 		}
 	}

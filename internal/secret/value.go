@@ -25,7 +25,7 @@ type secretText struct {
 // Plain returns a value as written by a user.
 func Plain(text string) Value { return Value{plain: text} }
 
-// NewSecret returns a secret value. k redacts its pieces until all copies of the value are garbage.
+// NewSecret returns a secret value. The redactor redacts its pieces until all copies of the value are garbage.
 func (r *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
 	g := &secretText{func() string { return text }, fromFile}
 	runtime.AddCleanup(g, func(remove func()) { remove() }, r.Add(pieces...))
@@ -46,6 +46,7 @@ func (v Value) IsSecret() bool { return v.secret != nil }
 // FromFile reports whether a provider that reads files supplied a part.
 func (v Value) FromFile() bool { return v.secret != nil && v.secret.fromFile }
 
+// Equal reports whether two values have the same text and the same source.
 func (v Value) Equal(other Value) bool {
 	return v.Reveal() == other.Reveal() && v.IsSecret() == other.IsSecret() && v.FromFile() == other.FromFile()
 }
@@ -57,6 +58,7 @@ func (v Value) String() string {
 	return v.plain
 }
 
+// Format implements [fmt.Formatter], so that no verb prints a secret: %#v would print the fields.
 func (v Value) Format(f fmt.State, verb rune) {
 	if verb == 'v' && f.Flag('#') {
 		verb = 'q'
@@ -64,8 +66,10 @@ func (v Value) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, fmt.Sprintf(fmt.FormatString(f, verb), v.String()))
 }
 
+// LogValue implements [slog.LogValuer]; a secret is logged as [Hidden].
 func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
+// MarshalText implements [encoding.TextMarshaler]; a secret is encoded as [Hidden].
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
 // RedactError wraps err with a redacted text, if it contains secrets.
@@ -73,8 +77,8 @@ func RedactError(err error, redact func(string) string) error {
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	if redacted := redact(text); redacted != text {
+	message := err.Error()
+	if redacted := redact(message); redacted != message {
 		return &redactedError{redacted, err}
 	}
 	return err
@@ -88,12 +92,12 @@ func RedactJSON(document string, redact func(string) string) string {
 		return redact(document)
 	}
 	return jsonValues.ReplaceAllStringFunc(document, func(written string) string {
-		text := written
+		s := written
 		if written[0] == '"' {
-			_ = json.Unmarshal([]byte(written), &text) // cannot fail: the document is valid
+			_ = json.Unmarshal([]byte(written), &s) // cannot fail: the document is valid
 		}
-		redacted := redact(text)
-		if redacted == text {
+		redacted := redact(s)
+		if redacted == s {
 			return written
 		}
 		return encodeJSON(redacted, false)

@@ -198,10 +198,10 @@ func (r *relay) refuseVersions(h requestHead) error {
 	}
 	answer := kmsg.NewPtrApiVersionsResponse()
 	answer.ErrorCode = errUnsupportedVersion
-	known := kmsg.NewApiVersionsResponseApiKey()
-	known.MaxVersion = newestVersion(keyApiVersions)
-	known.ApiKey = keyApiVersions
-	answer.ApiKeys = append(answer.ApiKeys, known)
+	supported := kmsg.NewApiVersionsResponseApiKey()
+	supported.MaxVersion = newestVersion(keyApiVersions)
+	supported.ApiKey = keyApiVersions
+	answer.ApiKeys = append(answer.ApiKeys, supported)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
 	_, err := r.client.Write(setFrameLength(answer.AppendTo(frame)))
 	return err

@@ -73,6 +73,7 @@ func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
 	return lasted, back
 }
 
+// Since returns since when the partner has been unreachable. Zero means that it is reachable.
 func (p *Partner) Since() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

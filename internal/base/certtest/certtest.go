@@ -62,11 +62,11 @@ func Issue(t testing.TB, name string, ca *Issued, change func(*x509.Certificate)
 
 // PEM returns the certificate and its issuers.
 func (i *Issued) PEM() []byte {
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Cert.Raw})
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Cert.Raw})
 	if i.CA != nil {
-		text = append(text, i.CA.PEM()...)
+		chain = append(chain, i.CA.PEM()...)
 	}
-	return text
+	return chain
 }
 
 // KeyPEM returns the key, the certificate and its issuers.

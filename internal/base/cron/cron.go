@@ -81,18 +81,18 @@ func next(trigger *quartz.CronTrigger, after time.Time) (time.Time, bool) {
 // nextOfEveryHour computes between changes of the zone's clocks with a fixed offset, since package quartz finds only
 // one of the two repeated hours. The loop ends: expressions end with the year 2199.
 func (s *Schedule) nextOfEveryHour(after time.Time) (time.Time, bool) {
-	for at := after; ; {
-		name, offset := at.In(s.zone).Zone()
+	for instant := after; ; {
+		name, offset := instant.In(s.zone).Zone()
 		trigger, err := quartz.NewCronTriggerWithLoc(s.hourly, time.FixedZone(name, offset))
 		if err != nil {
 			return time.Time{}, false // impossible: New has parsed it
 		}
-		_, change := at.In(s.zone).ZoneBounds()
-		found, ok := next(trigger, after)
-		if !ok || change.IsZero() || found.Before(change) {
-			return found, ok
+		_, change := instant.In(s.zone).ZoneBounds()
+		fireTime, ok := next(trigger, after)
+		if !ok || change.IsZero() || fireTime.Before(change) {
+			return fireTime, ok
 		}
 		after = change.Add(-time.Second)
-		at = change
+		instant = change
 	}
 }

@@ -39,28 +39,28 @@ const (
 // normalize rewrites an expression for package quartz, which misreads some syntax: wrapping ranges (SAT-SUN, 22-2)
 // and steps without a start become lists. Errors name the field and what it may contain.
 func normalize(fields []string) (string, error) {
-	whole := strings.Join(fields, " ")
-	if len(fields) == 1 && strings.HasPrefix(whole, "@") {
-		return whole, nil // @daily and the like
+	expression := strings.Join(fields, " ")
+	if len(fields) == 1 && strings.HasPrefix(expression, "@") {
+		return expression, nil // @daily and the like
 	}
 	if len(fields) < 6 || len(fields) > 7 {
 		return "", fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven "+
-			"with a year, found %d in %q", len(fields), whole)
+			"with a year, found %d in %q", len(fields), expression)
 	}
 	if !isAnyDay(fields[dayField]) && !isAnyDay(fields[weekdayField]) {
 		return "", fmt.Errorf("expected ? as day of the month or as weekday, since only one of them may "+
 			"be set, found %s and %s in %q",
-			fields[dayField], fields[weekdayField], whole)
+			fields[dayField], fields[weekdayField], expression)
 	}
 	plain := make([]string, len(fields))
-	for i, text := range fields {
-		items := strings.Split(text, ",")
+	for i, field := range fields {
+		items := strings.Split(field, ",")
 		for n, item := range items {
-			one, err := normalizeItem(i, strings.ToUpper(item), len(items) == 1)
+			normalized, err := normalizeItem(i, strings.ToUpper(item), len(items) == 1)
 			if err != nil {
-				return "", fmt.Errorf("%s: %w in %q", cronFields[i].name, err, whole)
+				return "", fmt.Errorf("%s: %w in %q", cronFields[i].name, err, expression)
 			}
-			items[n] = one
+			items[n] = normalized
 		}
 		plain[i] = strings.Join(items, ",")
 	}
@@ -79,8 +79,8 @@ func isAnyDay(field string) bool { return field == "?" || field == "*" }
 
 func normalizeItem(place int, item string, alone bool) (string, error) {
 	field := &cronFields[place]
-	special := (place == dayField && strings.ContainsAny(item, "LW")) || (place == weekdayField &&
-		(strings.HasSuffix(item, "L") || strings.Contains(item, "#")))
+	special := (place == dayField && strings.ContainsAny(item, "LW")) ||
+		(place == weekdayField && (strings.HasSuffix(item, "L") || strings.Contains(item, "#")))
 	switch {
 	case (isAnyDay(item) || special) && !alone:
 		return "", fmt.Errorf("expected %q alone", item)

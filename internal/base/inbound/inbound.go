@@ -1,4 +1,4 @@
-// Package inbound bounds the connections of a listener and the memory of all request bodies limit.
+// Package inbound bounds the connections of a listener and the memory of all request bodies.
 package inbound
 
 import (
@@ -15,6 +15,7 @@ import (
 // MaxConnections bounds the open connections of a listener; others wait to be accepted.
 const MaxConnections = 512
 
+// Listen listens on a TCP address, with at most [MaxConnections] open connections.
 func Listen(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -23,6 +24,7 @@ func Listen(address string) (net.Listener, error) {
 	return netutil.LimitListener(l, MaxConnections), nil
 }
 
+// ErrFull is the error of [Bodies.Read] if a body does not fit in the memory that the other bodies leave.
 var ErrFull = errors.New("the bodies of other requests use all memory: retry later")
 
 // Bodies bounds the memory of request bodies, counted as bytes arrive. Safe for concurrent use.
@@ -33,7 +35,7 @@ type Bodies struct {
 
 const firstBuffer = 4 << 10
 
-// Read reads a body while all bodies limit use at most limit bytes. release must be called once, after an error
+// Read reads a body while all bodies together use at most limit bytes. release must be called once, after an error
 // too.
 func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(), err error) {
 	release = func() { b.Reserve(-int64(cap(data)), limit) }
@@ -43,9 +45,9 @@ func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(),
 			if !b.Reserve(int64(larger), limit) {
 				return data, release, ErrFull
 			}
-			before := int64(cap(data))
+			oldSize := int64(cap(data))
 			data = append(make([]byte, 0, larger), data...)
-			b.Reserve(-before, limit)
+			b.Reserve(-oldSize, limit)
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -71,6 +73,8 @@ func AnswerEarly(w http.ResponseWriter, r *http.Request, answer func()) {
 	_, _ = io.Copy(io.Discard, r.Body)
 }
 
+// Reserve counts bytes as used and reports whether they fit within limit. If not, nothing changes. A negative number
+// returns bytes and always fits.
 func (b *Bodies) Reserve(bytes, limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,6 +85,7 @@ func (b *Bodies) Reserve(bytes, limit int64) bool {
 	return true
 }
 
+// InUse returns the bytes that are counted now.
 func (b *Bodies) InUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"strings"
 )
 
+// ErrLocked is the error of [Acquire] if another process holds the lock.
 var ErrLocked = errors.New("another process has it")
 
 // Lock is held until Release or the end of the process.
@@ -41,18 +42,20 @@ func Acquire(name string) (*Lock, error) {
 	return nil, err
 }
 
+// holder returns the process ID in the file of a lock, or 0.
 func holder(file *os.File) int {
-	text, err := io.ReadAll(io.NewSectionReader(file, 0, 20))
+	content, err := io.ReadAll(io.NewSectionReader(file, 0, 20))
 	if err != nil {
 		return 0
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
 		return 0
 	}
 	return pid
 }
 
+// Release unlocks and closes the file, which stays. A nil lock does nothing.
 func (l *Lock) Release() error {
 	if l == nil {
 		return nil

@@ -9,9 +9,9 @@ import (
 
 // tryLock locks a byte far after the content, which stays readable.
 func tryLock(file *os.File) (locked bool, err error) {
-	at := windows.Overlapped{OffsetHigh: 1 << 30}
+	region := windows.Overlapped{OffsetHigh: 1 << 30}
 	err = windows.LockFileEx(windows.Handle(file.Fd()),
-		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)
+		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &region)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return true, nil
 	}

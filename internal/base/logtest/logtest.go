@@ -13,6 +13,7 @@ type Journal struct {
 	buf bytes.Buffer
 }
 
+// Write implements [io.Writer].
 func (j *Journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

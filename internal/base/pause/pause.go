@@ -32,6 +32,7 @@ func WithWaitObserver(ctx context.Context, note func(by int)) context.Context {
 	return context.WithValue(ctx, observerKey{}, note)
 }
 
+// MarkWait reports the beginning of a wait to the observer of ctx, if any. The caller must call end after it.
 func MarkWait(ctx context.Context) (end func()) { return mark(ctx, observerKey{}) }
 
 // WithLimitObserver is [WithWaitObserver] for waits that a user's limit causes.
@@ -47,10 +48,10 @@ func MarkLimitWait(ctx context.Context) (end func()) {
 }
 
 func mark(ctx context.Context, key any) (end func()) {
-	note, ok := ctx.Value(key).(func(int))
+	count, ok := ctx.Value(key).(func(int))
 	if !ok {
 		return func() {}
 	}
-	note(1)
-	return func() { note(-1) }
+	count(1)
+	return func() { count(-1) }
 }

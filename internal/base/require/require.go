@@ -6,6 +6,7 @@ import (
 	"time"
 )
 
+// NoError ends the test if there is an error.
 func NoError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -28,15 +28,15 @@ type List struct {
 // Check fails for each method without its test or case.
 func (l List) Check(t *testing.T) {
 	t.Helper()
-	all, err := os.ReadFile(filepath.Join(l.Root, "testdata/upstream-cases.txt"))
+	list, err := os.ReadFile(filepath.Join(l.Root, "testdata/upstream-cases.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, found := strings.Cut(string(all), "# area: "+l.Area)
-	if !found {
+	_, section, ok := strings.Cut(string(list), "# area: "+l.Area)
+	if !ok {
 		t.Fatalf("expected the section of %s", l.Area)
 	}
-	text, _, _ = strings.Cut(text, "\n# area: ")
+	section, _, _ = strings.Cut(section, "\n# area: ")
 	var tests strings.Builder
 	for _, folder := range l.Tests {
 		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
@@ -52,7 +52,7 @@ func (l List) Check(t *testing.T) {
 		}
 	}
 	count := 0
-	for _, line := range strings.Split(text, "\n")[1:] {
+	for _, line := range strings.Split(section, "\n")[1:] {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}

@@ -37,14 +37,14 @@ func watchEvery(d time.Duration, files []string, log *slog.Logger, changed func(
 	go func() {
 		defer close(done)
 		defer guard.Recover(log, "watching files", nil)
-		again := time.NewTicker(d)
-		defer again.Stop()
+		ticker := time.NewTicker(d)
+		defer ticker.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-w.Changed():
-			case <-again.C:
+			case <-ticker.C:
 			}
 			changed()
 		}

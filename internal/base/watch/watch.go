@@ -18,6 +18,7 @@ import (
 // delayFactor is the number of [Options.Settle] periods after which continuous changes are reported.
 const delayFactor = 10
 
+// Options configures [Open].
 type Options struct {
 	// Settle is how long changes must have stopped, since files are written in pieces.
 	Settle time.Duration
@@ -26,6 +27,7 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
+// Folders watches folders, see [Open]. Nil watches nothing. It is safe for concurrent use.
 type Folders struct {
 	files   *fsnotify.Watcher
 	changed guard.Bell
@@ -52,6 +54,7 @@ func Open(o Options) (*Folders, error) {
 	return f, nil
 }
 
+// Add watches one more folder, but not the folders in it.
 func (f *Folders) Add(folder string) error {
 	if err := f.files.Add(folder); err != nil {
 		return fmt.Errorf("watching %s: %w", folder, err)
@@ -74,10 +77,11 @@ func (f *Folders) Written(path string) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at, ok := f.written[filepath.Clean(path)]
-	return ok && time.Since(at) < f.settle
+	writtenAt, ok := f.written[filepath.Clean(path)]
+	return ok && time.Since(writtenAt) < f.settle
 }
 
+// Close ends watching and waits for the goroutine. [Folders.Changed] is not closed.
 func (f *Folders) Close() {
 	if f == nil {
 		return
@@ -117,8 +121,8 @@ func (f *Folders) recordWrite(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	for other, at := range f.written {
-		if now.Sub(at) >= f.settle {
+	for other, writtenAt := range f.written {
+		if now.Sub(writtenAt) >= f.settle {
 			delete(f.written, other)
 		}
 	}
