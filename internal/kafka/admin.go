@@ -24,14 +24,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Admin is an administrator of topics, groups and offsets. It is safe for concurrent use. The caller must close it.
 type Admin struct {
 	config  Config
 	client  *kgo.Client
 	dialer  *security.Dialer
 	admin   *kadm.Client
-	release func()
+	release func() // releases a shared client, see [Config.SharedAdmin]; nil means that Admin closes the client
 }
 
+// NewAdmin opens an administrator. It connects with the first request.
 func NewAdmin(config Config) (*Admin, error) {
 	client, dialer, err := newClient(config.AdminOpts())
 	if err != nil {
@@ -59,6 +61,7 @@ func (a *Admin) Close() {
 	a.client.Close()
 }
 
+// ClusterID returns the ID of the cluster, "" if the brokers have none.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 	id, err := embedded.ClusterID(ctx, a.client)
 	return id, a.dialer.Explain(err)
@@ -70,10 +73,11 @@ func (a *Admin) Embedded(ctx context.Context) (bool, error) {
 	return strings.HasPrefix(id, embedded.ClusterPrefix), err
 }
 
+// Topic describes a topic that [Admin.EnsureTopics] creates if it is missing.
 type Topic struct {
 	Name        string
 	Partitions  int32 // Zero or less means the broker's default (embedded: 1).
-	Replication int16
+	Replication int16 // Zero or less means the broker's default.
 	Configs     map[string]string
 }
 
@@ -107,17 +111,18 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	}
 	metadata, err := a.admin.Metadata(ctx, names...)
 	if err != nil {
-		all := strings.Join(names, ", ")
-		return nil, fmt.Errorf("topics %s: metadata: %w", all, WithMissingRight(a.dialer.Explain(err), "DESCRIBE",
-			"Topic "+all))
+		topicList := strings.Join(names, ", ")
+		return nil, fmt.Errorf("topics %s: metadata: %w", topicList, WithMissingRight(a.dialer.Explain(err), "DESCRIBE",
+			"Topic "+topicList))
 	}
 	for _, t := range topics {
-		found, ok := metadata.Topics[t.Name]
+		existing, ok := metadata.Topics[t.Name]
 		switch {
-		case ok && found.Err == nil:
+		case ok && existing.Err == nil:
 			continue
-		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
-			return created, fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(found.Err, "DESCRIBE", "Topic "+t.Name))
+		case ok && !errors.Is(existing.Err, kerr.UnknownTopicOrPartition):
+			return created, fmt.Errorf("topic %s: %w", t.Name,
+				WithMissingRight(existing.Err, "DESCRIBE", "Topic "+t.Name))
 		}
 		switch isNew, err := a.create(ctx, t); {
 		case err != nil:
@@ -216,9 +221,9 @@ func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 // InternalTopic is one of Kafka Connect's own topics (offsets, configuration, status).
 type InternalTopic struct {
 	Name        string
-	Setting     string
+	Setting     string // the property with the topic's name, for messages
 	Partitions  int32
-	Replication int16 // Replication: zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
+	Replication int16 // Zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
 	Configs     map[string]string
 }
 
@@ -243,7 +248,7 @@ func ParseInternalTopic(properties map[string]string, prefix string,
 			t.Partitions, err = count[int32](value, math.MaxInt32)
 		case "replication.factor":
 			t.Replication, err = count[int16](value, math.MaxInt16)
-		case "cleanup.policy":
+		case "cleanup.policy": // nothing to do: EnsureInternalTopic sets it
 		default:
 			if t.Configs == nil {
 				t.Configs = map[string]string{}
@@ -329,17 +334,17 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 	if len(metadata.Topics) != 1 {
 		return fmt.Errorf("metadata of topic %s: expected one topic, found %d", t.Name, len(metadata.Topics))
 	}
-	found := metadata.Topics[0]
-	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+	described := metadata.Topics[0]
+	if err := kerr.ErrorForCode(described.ErrorCode); err != nil {
 		return fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(err, "DESCRIBE", "Topic "+t.Name))
 	}
-	if n := len(found.Partitions); t.Partitions == 1 && n != 1 {
+	if n := len(described.Partitions); t.Partitions == 1 && n != 1 {
 		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
 			"to guarantee consistency of connector configurations, but found %d partitions.", t.Name, t.Setting, n)
 	}
 	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
 		// Brokers before Kafka 2.3 do not report rights (KIP-430).
-		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
+		if may := described.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
 			return WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
 		}
 	}
@@ -407,12 +412,13 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 	return ends, a.dialer.Explain(err)
 }
 
+// StartOffsets returns the log start offsets of a topic.
 func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
 	starts, err := offsetsOf(ctx, a.admin.ListStartOffsets, topic)
 	return starts[topic], a.dialer.Explain(err)
 }
 
-// Range is what can be read of a topic.
+// Range holds the offsets between which a topic can be read.
 type Range struct {
 	From Positions // first offsets
 	To   Positions // last stable offsets
@@ -454,6 +460,8 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 	return ranges
 }
 
+// Committed returns the committed offsets of a group by topic, empty for an unknown group. It waits up to
+// [coordinatorTimeout] for the group's coordinator.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
 	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()
@@ -524,6 +532,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 	return nil
 }
 
+// Topics returns the names of all topics that the user may describe.
 func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	topics, err := a.admin.ListTopics(ctx)
 	if err != nil {

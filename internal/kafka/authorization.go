@@ -24,6 +24,7 @@ func WithMissingRight(err error, right, resource string) error {
 		right = "IDEMPOTENT_WRITE"
 		resource = "Cluster, or WRITE on a resource Topic"
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
+		// right and resource are what is missing
 	default:
 		return err
 	}
@@ -34,8 +35,8 @@ func WithMissingRight(err error, right, resource string) error {
 
 // CheckRights calls found for each topic, with an error if the producing or consuming client lacks a right or DESCRIBE.
 // note lists its rights, or says that they are unknown.
-func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
-	err error)) error {
+func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string,
+	found func(topic, note string, err error)) error {
 	c.Admin = c.Producer.withDefaults(c.ClientConfig)
 	if right == kmsg.ACLOperationRead {
 		c.Admin = c.Consumer.withDefaults(c.ClientConfig)

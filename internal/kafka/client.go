@@ -109,6 +109,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
+// ConsumerOpts returns options of a consuming client; extra ones and [Config.Extra] follow.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	consumer := c.Consumer
 	fetchBytes := c.fetchBytes()
@@ -204,6 +205,7 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 // [security.Outages] logs them once.
 type clientLogger struct{ log *slog.Logger }
 
+// Level implements [kgo.Logger]. Messages of level info are logged at DEBUG.
 func (l clientLogger) Level() kgo.LogLevel {
 	ctx := context.Background()
 	switch {
@@ -217,10 +219,11 @@ func (l clientLogger) Level() kgo.LogLevel {
 	return kgo.LogLevelNone
 }
 
+// Log implements [kgo.Logger].
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	logLevel := slog.LevelDebug
 	switch {
-	case slices.ContainsFunc(keyvals, isTransientValue):
+	case slices.ContainsFunc(keyvals, isTransientValue): // stays at DEBUG
 	case level == kgo.LogLevelError:
 		logLevel = slog.LevelError
 	case level == kgo.LogLevelWarn:
@@ -240,6 +243,7 @@ func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return c.Admin.withDefaults(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
 }
 
+// SASL returns the administrator's mechanism, nil for none.
 func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
 
 // CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.

@@ -43,8 +43,8 @@ func formatTopicID(id kadm.TopicID) string {
 
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
 	metadata.WrittenFor = next
-	if text, ok := strings.CutPrefix(stored, legacyPrefix); ok {
-		metadata.Text = strings.TrimRight(text, " ")
+	if legacy, ok := strings.CutPrefix(stored, legacyPrefix); ok {
+		metadata.Text = strings.TrimRight(legacy, " ")
 		return metadata
 	}
 	stored, ok := strings.CutPrefix(stored, metadataPrefix)
@@ -60,14 +60,14 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 		metadata.Mismatch = fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
 		return metadata
 	}
-	known := id != "" && topic != (kadm.TopicID{})
+	canVerify := id != "" && topic != (kadm.TopicID{})
 	switch same := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
 	case metadata.WrittenFor != next:
 		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
-	case known && !same:
+	case canVerify && !same:
 		metadata.Mismatch = "they were written for another topic of this name: the topic was created again or copied"
 	default:
-		metadata.Verified = known
+		metadata.Verified = canVerify
 	}
 	return metadata
 }
@@ -164,21 +164,21 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 		return failed(err)
 	}
 	c.mu.Lock()
-	known := maps.Clone(c.metadata.topics) // a commit may be reading it
-	if known == nil {
-		known = map[string]kadm.TopicID{}
+	topicIDs := maps.Clone(c.metadata.topics) // a commit may be reading it
+	if topicIDs == nil {
+		topicIDs = map[string]kadm.TopicID{}
 	}
-	maps.Copy(known, topics)
-	c.metadata.topics = known
+	maps.Copy(topicIDs, topics)
+	c.metadata.topics = topicIDs
 	c.mu.Unlock()
 	decoded := map[string]map[int32]CommitMetadata{}
 	withText := Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
-			at, _ := stored.Lookup(topic, p)
-			m := decodeMetadata(at.At, topics[topic], at.Metadata)
+			offset, _ := stored.Lookup(topic, p)
+			m := decodeMetadata(offset.At, topics[topic], offset.Metadata)
 			setAt(decoded, topic, p, m)
-			if at.At >= 0 && (m.Text != "" || m.Mismatch != "") {
+			if offset.At >= 0 && (m.Text != "" || m.Mismatch != "") {
 				setAt(withText, topic, p, kgo.EpochOffset{})
 			}
 		}
@@ -192,13 +192,13 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	}
 	for topic, list := range partitions {
 		for _, p := range list {
-			at, _ := stored.Lookup(topic, p)
+			offset, _ := stored.Lookup(topic, p)
 			m := decoded[topic][p]
 			m.End = ends[topic][p]
-			if at.At < 0 {
+			if offset.At < 0 {
 				m = CommitMetadata{}
 			}
-			c.options.Committed(topic, p, max(at.At, -1), m)
+			c.options.Committed(topic, p, max(offset.At, -1), m)
 		}
 	}
 	return nil

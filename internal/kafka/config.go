@@ -44,6 +44,8 @@ func (c Config) SetCurrentValues(current func(name string) (value string, ok boo
 	}
 }
 
+// ClientConfig holds what producers, consumers and administrators have in common. An empty field of theirs means the
+// value of [Config.ClientConfig].
 type ClientConfig struct {
 	// Bootstrap holds HOST:PORT of brokers, or "embedded" or "embedded:PORT", see [EmbeddedListen].
 	Bootstrap      []string
@@ -124,6 +126,7 @@ type ConsumerConfig struct {
 	Assignors         []string // Assignors by Kafka's short names, in order of preference. Default cooperative-sticky.
 }
 
+// Defaults returns the configuration without any property. Bootstrap is empty.
 func Defaults() Config {
 	return Config{
 		ClientConfig: ClientConfig{ClientID: "culvert", MetadataMaxAge: 5 * time.Minute},

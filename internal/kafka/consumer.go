@@ -26,7 +26,7 @@ import (
 func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	options.Group = cmp.Or(config.Consumer.Group, options.Group)
 	config.Consumer.ClientID = cmp.Or(config.Consumer.ClientID, options.ClientID)
-	s := &Consumer{config: config, options: options, metadata: metadataState{limit: MaxCommitMetadata},
+	c := &Consumer{config: config, options: options, metadata: metadataState{limit: MaxCommitMetadata},
 		session: NewSession(options.Group, config.Consumer.Instance, config.Consumer.SessionTimeout,
 			config.Consumer.MaxPollInterval), ready: make(chan struct{})}
 	topics, err := options.topicOpts()
@@ -38,31 +38,31 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	if joinsLater {
 		topics = nil
 	}
-	if s.memory, err = newFetchMemory(config.Memory, config.Consumer); err != nil {
+	if c.memory, err = newFetchMemory(config.Memory, config.Consumer); err != nil {
 		return nil, err
 	}
-	client, dialer, err := newClient(config.ConsumerOpts(append(topics, s.groupOpts()...)...))
+	client, dialer, err := newClient(config.ConsumerOpts(append(topics, c.groupOpts()...)...))
 	if err != nil {
-		s.memory.close()
+		c.memory.close()
 		return nil, err
 	}
-	s.client = client
-	s.dialer = dialer
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	dialer.OnDenied(s.fail)
-	s.memory.discard = s.discardFetched
-	close(s.ready)
-	subscribe, err := s.subscription(joinsLater)
+	c.client = client
+	c.dialer = dialer
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	dialer.OnDenied(c.fail)
+	c.memory.discard = c.discardFetched
+	close(c.ready)
+	subscribe, err := c.subscription(joinsLater)
 	if err != nil {
-		s.Close()
+		c.Close()
 		return nil, err
 	}
 	if joinsLater {
-		s.subscribe = subscribe
+		c.subscribe = subscribe
 	} else {
 		subscribe()
 	}
-	return s, nil
+	return c, nil
 }
 
 // groupOpts returns the options of a member. Consumer, not the client, commits offsets and resets those out of range.
@@ -143,7 +143,7 @@ const regexTimeout = time.Second
 
 func (c *Consumer) followRegex(expression pattern.Pattern) error {
 	expression = expression.WithTimeout(regexTimeout)
-	known := map[string]bool{}
+	topics := map[string]bool{}
 	wait := time.Second
 	for c.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
@@ -152,7 +152,7 @@ func (c *Consumer) followRegex(expression pattern.Pattern) error {
 			if answer.ThrottleMillis == 0 && c.config.Consumer.MetadataMaxAge > 0 {
 				wait = c.config.Consumer.MetadataMaxAge
 			}
-			if err := c.addMatching(expression, known, answer); err != nil {
+			if err := c.addMatching(expression, topics, answer); err != nil {
 				return err
 			}
 		}
@@ -163,11 +163,11 @@ func (c *Consumer) followRegex(expression pattern.Pattern) error {
 	return nil
 }
 
-func (c *Consumer) addMatching(expression pattern.Pattern, known map[string]bool,
+func (c *Consumer) addMatching(expression pattern.Pattern, topics map[string]bool,
 	metadata *kmsg.MetadataResponse) error {
 	var added []string
 	for _, t := range metadata.Topics {
-		if t.Topic == nil || t.IsInternal || known[*t.Topic] || t.ErrorCode != 0 {
+		if t.Topic == nil || t.IsInternal || topics[*t.Topic] || t.ErrorCode != 0 {
 			continue
 		}
 		matches, err := expression.Matches(*t.Topic)
@@ -177,7 +177,7 @@ func (c *Consumer) addMatching(expression pattern.Pattern, known map[string]bool
 				*t.Topic, err)
 		}
 		if matches {
-			known[*t.Topic] = true
+			topics[*t.Topic] = true
 			added = append(added, *t.Topic)
 			c.recordPartitions(*t.Topic, len(t.Partitions))
 		}
@@ -283,12 +283,15 @@ func (c *Consumer) handleFetchError(ctx context.Context, topic string, partition
 		WithMissingRight(c.config.Consumer.explainTooLarge(err, next), "READ", "Topic "+topic))
 }
 
+// Commit commits next offsets and waits for the response. It skips partitions that the consumer does not own any more.
+// [ErrRebalanced] means that another member has the partitions, or may have them. It may be called concurrently with
+// Poll.
 func (c *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	owned := Offsets{}
 	for topic, partitions := range offsets {
-		for partition, at := range partitions {
+		for partition, offset := range partitions {
 			if c.membership.owns(topic, partition) {
-				setAt(owned, topic, partition, at)
+				setAt(owned, topic, partition, offset)
 			}
 		}
 	}
@@ -320,6 +323,8 @@ func (c *Consumer) Close() {
 	c.memory.close()
 }
 
+// assigned is called by the client with new partitions before it fetches them. It blocks the client's group session
+// while it reads offsets and metadata and commits starts, at most for max.poll.interval.ms, see retryWhileUnreachable.
 func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	if c.options.Assigned != nil && len(partitions) > 0 {
@@ -332,9 +337,9 @@ func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 		c.retryWhileUnreachable(ctx, func(ctx context.Context) error { return c.readMetadata(ctx, client, partitions) })
 	}
 	if reset := c.config.Consumer.Reset; !c.options.exclusive && (reset == "earliest" || reset == "latest") {
-		if unstarted, known := c.takePendingStarts(partitions); len(unstarted) > 0 {
+		if unstarted, starts := c.takePendingStarts(partitions); len(unstarted) > 0 {
 			c.retryWhileUnreachable(ctx, func(ctx context.Context) error {
-				return c.commitStarts(ctx, client, unstarted, known)
+				return c.commitStarts(ctx, client, unstarted, starts)
 			})
 		}
 	}
@@ -359,6 +364,8 @@ func (c *Consumer) retryWhileUnreachable(ctx context.Context, request func(conte
 	}
 }
 
+// revoked is called by the client before other members get the partitions. It blocks the rebalance until the task has
+// settled its records, commits their offsets, and drops the partitions.
 func (c *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	if len(partitions) == 0 {
@@ -379,12 +386,15 @@ func (c *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	c.drop(client, partitions)
 }
 
+// lost is called by the client with partitions that other members may own already, so nothing is committed. It ends a
+// stale assignment, see [membership].
 func (c *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	c.membership.clearStale()
 	c.loseOwned(client, partitions)
 }
 
+// loseOwned reports the owned ones of partitions as lost and drops them. It removes the others from the map.
 func (c *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
 		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !c.membership.owns(topic, p) })
@@ -396,6 +406,7 @@ func (c *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) 
 	c.drop(client, partitions)
 }
 
+// drop ends the ownership of partitions and discards their records that no Poll has returned yet.
 func (c *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
 	c.membership.drop(partitions)
 	c.mu.Lock()
@@ -419,6 +430,7 @@ func (c *Consumer) resize(client *kgo.Client) {
 	client.UpdateFetchMaxBytes(c.memory.limits(partitions, min(partitions, len(client.DiscoveredBrokers()))))
 }
 
+// awaitTurn waits for the turn to read a large batch, see [fetchMemory.awaitTurn], and logs a long wait once.
 func (c *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) {
 	if c.memory.isLongWait() {
 		c.config.log().Warn("kafka: a batch above 4 MiB when decompressed waits for another one: a worker reads one "+

@@ -109,10 +109,12 @@ func (l *GroupLock) CheckMembership(ctx context.Context) error {
 	return l.Consumer.CheckMembership(ctx)
 }
 
+// IsSessionValid reports, without a request, whether no other client can hold the lock.
 func (l *GroupLock) IsSessionValid() bool {
 	return l.lostCtx.Err() == nil && l.Consumer.IsSessionValid()
 }
 
+// Close releases the lock by leaving the group, and ends [GroupLock.Context].
 func (l *GroupLock) Close() {
 	l.Consumer.Close()
 	l.markLost(errLockLost)
@@ -121,12 +123,14 @@ func (l *GroupLock) Close() {
 // exclusiveBalancer assigns only the first partition of the topic, to one member for as long as it stays.
 type exclusiveBalancer struct{ kgo.GroupBalancer }
 
+// MemberBalancer implements [kgo.GroupBalancer] with a balancer that calls Balance of e.
 func (e exclusiveBalancer) MemberBalancer(
 	members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
 	b, err := kgo.NewConsumerBalancer(e, members)
 	return b, b.MemberTopics(), err
 }
 
+// Balance implements [kgo.ConsumerBalancerBalance]. It hides all partitions but the first.
 func (e exclusiveBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
 	first := map[string]int32{}
 	for topic, partitions := range topics {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// Group describes a group at its coordinator. The zero value means an unknown group.
 type Group struct {
 	// State is Kafka's name, such as Stable. Type (consumer, connect) and Protocol may be "".
 	State    string
@@ -18,6 +19,7 @@ type Group struct {
 	Members  []Member
 }
 
+// Member is a member of a group.
 type Member struct {
 	ClientID string
 	Host     string
@@ -32,7 +34,7 @@ func (a *Admin) Group(ctx context.Context, group string) (result Group, err erro
 	answer, err := request.RequestWith(ctx, a.client)
 	var described kmsg.DescribeGroupsResponseGroup
 	switch {
-	case err != nil:
+	case err != nil: // handled below
 	case len(answer.Groups) != 1:
 		err = fmt.Errorf("expected one group in the answer, found %d", len(answer.Groups))
 	default:
@@ -58,6 +60,7 @@ func (a *Admin) Group(ctx context.Context, group string) (result Group, err erro
 	return result, nil
 }
 
+// Members returns the members of a stable group as `CLIENT at HOST`, for messages; none during a rebalance.
 func (a *Admin) Members(ctx context.Context, group string) (members []string, err error) {
 	g, err := a.Group(ctx, group)
 	if g.State == "Stable" {

@@ -31,6 +31,8 @@ type ConsumerOptions struct {
 	exclusive bool // see GroupLock
 }
 
+// Rebalances holds callbacks for changes of the assignment. Each may be nil. The client calls them one after another,
+// and rejoins the group, or begins to fetch, only after they have returned.
 type Rebalances struct {
 	Assigned func(partitions map[string][]int32) // Assigned is called with new partitions before their first record.
 	// Revoked is called before partitions are revoked and returns settled offsets, which are committed. It runs
@@ -89,6 +91,7 @@ type metadataState struct {
 	topics    map[string]kadm.TopicID
 }
 
+// fail makes this and all further calls of Poll return err, and ends what waits for c.ctx. The caller must not hold mu.
 func (c *Consumer) fail(err error) {
 	c.mu.Lock()
 	c.failure = err
@@ -111,6 +114,7 @@ func (c *Consumer) CheckMembership(ctx context.Context) error {
 	return c.session.Confirm(ctx, c.client, c.config.Consumer.SessionTimeout)
 }
 
+// IsSessionValid reports, without a request, whether no other member can own this member's partitions.
 func (c *Consumer) IsSessionValid() bool { return c.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")

@@ -19,7 +19,7 @@ type membership struct {
 	mu     sync.Mutex
 	owned  map[string]map[int32]bool
 	member string // the ID of the member that was assigned the partitions
-	stale  bool
+	stale  bool   // the client still has an assignment that it must drop, see the invariants
 }
 
 func (m *membership) assign(member string, partitions map[string][]int32) {
@@ -67,7 +67,8 @@ func (m *membership) count() (partitions int) {
 	return partitions
 }
 
-// join is called with the ID of each join. With another ID than before, it returns the owned partitions as lost.
+// join is called with the member's ID before each join. If the ID has changed since assign, it marks the owned
+// partitions as stale and returns them; the caller must drop them.
 func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +78,8 @@ func (m *membership) join(member string) (lost map[string][]int32, stale bool) {
 	return lost, m.stale
 }
 
-// downgrade is called if the group uses an eager protocol, whose members join without partitions.
+// downgrade is called if the group uses an eager protocol, whose members join without partitions. It marks the owned
+// partitions as stale and returns them; the caller must drop them.
 func (m *membership) downgrade() (lost map[string][]int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,6 +104,7 @@ func (m *membership) ownedLists() map[string][]int32 {
 	return owned
 }
 
+// clearStale reports whether the client has a stale assignment, and forgets that: the client drops the assignment.
 func (m *membership) clearStale() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,13 +121,19 @@ type memberBalancer struct {
 	consumer *Consumer
 }
 
-// JoinGroupMetadata implements [kgo.GroupBalancer]. A new member owns nothing yet.
+// JoinGroupMetadata implements [kgo.GroupBalancer]. Only the client calls it, before each JoinGroup and with no lock of
+// the consumer held.
+//
+// It blocks until NewConsumer has set all fields. If the coordinator has given the client another member ID, it hands
+// the owned partitions over to the group first: it calls Rebalances.Lost, which may block, and drops the partitions and
+// their records. It does not commit. It returns the metadata of a member that owns nothing and has no generation, until
+// lost or ParseSyncAssignment resets the stale assignment.
 func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
-	s := b.consumer
-	<-s.ready
-	member, _ := s.client.GroupMetadata()
-	lost, stale := s.membership.join(member)
-	s.loseOwned(s.client, lost)
+	c := b.consumer
+	<-c.ready
+	member, _ := c.client.GroupMetadata()
+	lost, stale := c.membership.join(member)
+	c.loseOwned(c.client, lost)
 	if stale {
 		owned = nil
 		generation = -1
@@ -132,14 +141,16 @@ func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]in
 	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
 }
 
-// ParseSyncAssignment implements [kgo.GroupBalancer]. The error makes the client drop its assignment and rejoin, so
-// that it reads all committed offsets again.
+// ParseSyncAssignment implements [kgo.GroupBalancer]. Only the client calls it, with the response to SyncGroup. If the
+// group has changed to an eager protocol, it first calls Rebalances.Lost, which may block, and drops all partitions. If
+// the client has a stale assignment, it resets that mark and returns an error, which makes the client drop its
+// assignment and rejoin, so that it reads all committed offsets again.
 func (b memberBalancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	s := b.consumer
+	c := b.consumer
 	if !b.IsCooperative() {
-		s.loseOwned(s.client, s.membership.downgrade())
+		c.loseOwned(c.client, c.membership.downgrade())
 	}
-	if s.membership.clearStale() {
+	if c.membership.clearStale() {
 		return nil, fmt.Errorf("other members may have owned the partitions while this one rejoined: %w",
 			kerr.UnknownMemberID)
 	}

@@ -17,6 +17,7 @@ type Metrics struct {
 	admins    kgo.Opt
 }
 
+// NewMetrics returns the metrics for all clients of a worker, with a registry of their own.
 func NewMetrics() *Metrics {
 	metrics := &Metrics{Registry: prometheus.NewRegistry()}
 	hooks := func(role string) kgo.Opt {
@@ -27,7 +28,9 @@ func NewMetrics() *Metrics {
 		m.OnNewClient(nil) // creates the collectors; those that need the client are left out, see withoutBuffers
 		return kgo.WithHooks(sharedHooks{m})
 	}
-	metrics.producers, metrics.consumers, metrics.admins = hooks("producer"), hooks("consumer"), hooks("admin")
+	metrics.producers = hooks("producer")
+	metrics.consumers = hooks("consumer")
+	metrics.admins = hooks("admin")
 	return metrics
 }
 
@@ -38,6 +41,8 @@ func (m *Metrics) appendTo(opts []kgo.Opt, role func(*Metrics) kgo.Opt) []kgo.Op
 	return append(opts, role(m))
 }
 
+// sharedHooks are the hooks of all clients of a role. kprom would register its collectors again for each new client,
+// and remove them with each closed one.
 type sharedHooks struct{ *kprom.Metrics }
 
 func (sharedHooks) OnNewClient(*kgo.Client)    {}
@@ -46,6 +51,7 @@ func (sharedHooks) OnClientClosed(*kgo.Client) {}
 // withoutBuffers skips the metrics of buffers, which need one client; the others are shared by all clients of a role.
 type withoutBuffers struct{ prometheus.Registerer }
 
+// MustRegister implements [prometheus.Registerer].
 func (w withoutBuffers) MustRegister(all ...prometheus.Collector) {
 	for _, c := range all {
 		described := make(chan *prometheus.Desc, 1) // each collector of kprom has one

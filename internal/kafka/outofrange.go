@@ -29,8 +29,8 @@ func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 	}
 	start := starts[topic][partition]
 	end := ends[topic][partition]
-	next, known := c.position(topic, partition)
-	if !known {
+	next, ok := c.position(topic, partition)
+	if !ok {
 		return c.resetUncommitted(ctx, topic, partition, start, end)
 	}
 	resetTo := start
@@ -91,10 +91,11 @@ func (c *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 		missing, resetTo)}
 }
 
-func (c *Consumer) position(topic string, partition int32) (next int64, known bool) {
-	at, known := c.client.UncommittedOffsets()[topic][partition]
-	if !known {
-		at, known = c.client.CommittedOffsets()[topic][partition]
+// position returns the next offset of a partition after its last polled record, or as committed. !ok means neither.
+func (c *Consumer) position(topic string, partition int32) (next int64, ok bool) {
+	offset, ok := c.client.UncommittedOffsets()[topic][partition]
+	if !ok {
+		offset, ok = c.client.CommittedOffsets()[topic][partition]
 	}
-	return at.Offset, known && at.Offset >= 0
+	return offset.Offset, ok && offset.Offset >= 0
 }

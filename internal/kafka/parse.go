@@ -88,12 +88,12 @@ func (c *Config) apply(properties map[string]string,
 				warnings = append(warnings, warning)
 			}
 		case ok && declared.set != nil:
-			note, err := declared.apply(c, name, value)
+			hint, err := declared.apply(c, name, value)
 			if err != nil {
 				return warnings, err
 			}
-			if note != "" {
-				warnings = append(warnings, warning(name, "", note))
+			if hint != "" {
+				warnings = append(warnings, warning(name, "", hint))
 			}
 		case ok:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
@@ -155,9 +155,9 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 			return warnings, err
 		}
 		client.access = access
-		for _, note := range notes {
-			if !slices.Contains(warnings, note) {
-				warnings = append(warnings, note)
+		for _, w := range notes {
+			if !slices.Contains(warnings, w) {
+				warnings = append(warnings, w)
 			}
 		}
 	}
@@ -201,12 +201,12 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 
 func longestPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
 	best := ""
-	found := kindNone
+	kind := kindNone
 	for prefix, s := range prefixes {
-		if strings.HasPrefix(name, prefix) && (found == kindNone || len(prefix) > len(best)) {
+		if strings.HasPrefix(name, prefix) && (kind == kindNone || len(prefix) > len(best)) {
 			best = prefix
-			found = s
+			kind = s
 		}
 	}
-	return best, found
+	return best, kind
 }

@@ -13,6 +13,7 @@ const (
 	OverrideAllowlistSetting = "connector.client.config.override.allowlist"
 )
 
+// Overrides is a policy: which client properties connectors may override. The zero value allows none.
 type Overrides struct {
 	policy string
 	all    bool
@@ -26,7 +27,7 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	switch overrides.policy {
 	case "All", "":
 		overrides.all = true
-	case "None":
+	case "None": // no names
 	case "Principal":
 		overrides.names = []string{"security.protocol", "sasl.mechanism", "sasl.jaas.config"}
 	case "Allowlist":
@@ -39,6 +40,8 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	return overrides, nil
 }
 
+// Check returns an error for a connector's setting that overrides a client property against the policy. It accepts all
+// other settings.
 func (o Overrides) Check(setting string) error {
 	for _, prefix := range overridePrefixes {
 		short, ok := strings.CutPrefix(setting, prefix)

@@ -31,6 +31,7 @@ type Producer struct {
 	failure      error
 }
 
+// NewProducer opens a producer with a client of its own. It connects with the first batch.
 func NewProducer(c Config, clientID string) (*Producer, error) {
 	client, err := newSharedClient(c, clientID)
 	if err != nil {
@@ -40,6 +41,8 @@ func NewProducer(c Config, clientID string) (*Producer, error) {
 	return p, nil
 }
 
+// deny makes this and all further batches fail with err, unless the producer has failed before, and ends the waits for
+// buffer space.
 func (p *Producer) deny(err error) {
 	p.mu.Lock()
 	if p.failure == nil {
@@ -74,6 +77,7 @@ type Batch struct {
 
 var batches sync.Pool
 
+// NewBatch returns an empty batch. It belongs to the caller until [Producer.Produce].
 func (p *Producer) NewBatch() *Batch {
 	b, _ := batches.Get().(*Batch)
 	if b == nil {
@@ -96,6 +100,7 @@ func (b *Batch) Add() *kgo.Record {
 	return r
 }
 
+// Headers returns n headers to be filled in for a record of the batch. They are valid until done is called.
 func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	if len(b.headers)+n > cap(b.headers) {
 		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep their part of the old array
@@ -169,6 +174,8 @@ func (b *Batch) measure() {
 	}
 }
 
+// enqueue adds a batch to the queue of unreported ones. It blocks until the batch fits in the buffer. If ctx ends, or
+// the producer has failed, the batch is queued as failed.
 func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,6 +232,7 @@ func withClockHint(r *kgo.Record, err error) error {
 
 func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
 
+// release subtracts n pending responses. With the last one it reports the batch, after which b may be recycled.
 func (b *Batch) release(n int64) {
 	p := b.producer // b may be recycled afterwards
 	if b.pending.Add(-n) == 0 {
@@ -232,6 +240,8 @@ func (b *Batch) release(n int64) {
 	}
 }
 
+// report marks a batch as complete and calls the done functions of the oldest complete batches, in order and without
+// holding mu. Only one goroutine at a time does so.
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -313,6 +323,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 	}
 }
 
+// Err returns the producer's first failure, nil for none.
 func (p *Producer) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -334,6 +345,7 @@ func newPartitioner() kgo.Partitioner {
 	return partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}
 }
 
+// ForTopic implements [kgo.Partitioner].
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return &topicPartitioner{p.byKey.ForTopic(topic).(kgo.TopicBackupPartitioner)}
 }
@@ -348,6 +360,7 @@ func (p *topicPartitioner) RequiresConsistency(r *kgo.Record) bool {
 // Partition is not called by the client, which prefers PartitionByBackup.
 func (p *topicPartitioner) Partition(r *kgo.Record, n int) int { return p.PartitionByBackup(r, n, nil) }
 
+// PartitionByBackup implements [kgo.TopicBackupPartitioner]: the client prefers partitions with fewer waiting records.
 func (p *topicPartitioner) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {
 	if r.Partition >= 0 {
 		return int(r.Partition)

@@ -45,6 +45,7 @@ type Reader struct {
 	admin  *kadm.Client
 }
 
+// NewReader opens a reader. The caller must close it.
 func NewReader(c Config) (*Reader, error) {
 	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.withDefaults(c.ClientConfig).metadataMinAge(
 		50 * time.Millisecond)))
@@ -56,13 +57,14 @@ func NewReader(c Config) (*Reader, error) {
 
 func (r *Reader) Close() { r.client.Close() }
 
+// ReadOptions selects what [Reader.Read] reads. The zero value means from the log start to the last stable offsets.
 type ReadOptions struct {
 	From Positions // From are the start offsets; default and minimum is the log start offset.
 	// To are the end offsets (exclusive); nil means the present ends. Otherwise missing partitions are not read.
 	To          Positions
 	Resumed     bool // Resumed makes it an error if a partition ends before From, which is from an earlier read.
 	Follow      bool // Follow continues with new records until the context ends, but not with new partitions.
-	Uncommitted bool
+	Uncommitted bool // Uncommitted includes records of open and aborted transactions.
 	// Expected retries an unknown topic for 30 s, like Kafka Connect's KafkaBasedLog: brokers learn of a new topic
 	// late.
 	Expected bool
@@ -221,11 +223,13 @@ func (r *Reader) NearestTopic(ctx context.Context, name string) string {
 	}))
 }
 
+// OffsetsForTime returns, by partition, the offset of the first record with this time or a later one, or the end
+// offset.
 func (r *Reader) OffsetsForTime(ctx context.Context, topic string, at time.Time) (Positions, error) {
-	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+	positions, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
 	}, topic)
-	return found[topic], r.dialer.Explain(err)
+	return positions[topic], r.dialer.Explain(err)
 }
 
 func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) (from, to Positions, err error) {
@@ -290,12 +294,12 @@ func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Posit
 	return nil
 }
 
-func offsetsOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error),
-	topics ...string) (map[string]Positions, error) {
+// offsetsOf returns listed offsets by topic. It repeats the request while leaders change, for up to 30 s.
+func offsetsOf(ctx context.Context, list listOffsets, topics ...string) (map[string]Positions, error) {
 	for failures := 0; ; failures++ {
-		found, err := toPositions(list(ctx, topics...))
+		positions, err := toPositions(list(ctx, topics...))
 		if err == nil {
-			return found, nil
+			return positions, nil
 		}
 		if !isLeaderChange(err) || failures == leaderTries {
 			return nil, err

@@ -19,6 +19,7 @@ var kafkaTopics = map[string]string{
 	"__cluster_metadata":  "Kafka's own metadata",
 }
 
+// Add reserves a topic; use describes its content in errors. The first use of a topic counts; "" is no topic.
 func (r *ReservedTopics) Add(topic, use string) {
 	if topic == "" {
 		return

@@ -85,6 +85,7 @@ func (s *Session) Joined() {
 	s.recordResponse(startedAt)
 }
 
+// Ended records that the membership has ended: the session is not valid until [Session.Joined] or a heartbeat.
 func (s *Session) Ended() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,6 +147,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, maxAge time.D
 	}
 }
 
+// heartbeat sends a heartbeat of our own and waits for the response. The caller holds requests.
 func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 	startedAt := s.now()
 	request := kmsg.NewPtrHeartbeatRequest()

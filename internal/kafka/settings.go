@@ -100,7 +100,7 @@ var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "re
 
 func clientProperties(at func(*Config) *ClientConfig, additional map[string]property,
 	ignored ...[]string) map[string]property {
-	all := map[string]property{
+	properties := map[string]property{
 		"bootstrap.servers":   list(func(c *Config) *[]string { return &at(c).Bootstrap }, bootstrapServer),
 		"client.id":           text(func(c *Config) *string { return &at(c).ClientID }),
 		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &at(c).MetadataMaxAge }, 1),
@@ -108,15 +108,15 @@ func clientProperties(at func(*Config) *ClientConfig, additional map[string]prop
 
 		"socket.connection.setup.timeout.max.ms": ignoredProperty,
 	}
-	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
-	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
-	maps.Copy(all, additional)
+	properties[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
+	properties["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
+	maps.Copy(properties, additional)
 	for _, names := range ignored {
 		for _, name := range names {
-			all[name] = ignoredProperty
+			properties[name] = ignoredProperty
 		}
 	}
-	return all
+	return properties
 }
 
 func text(at func(*Config) *string) property {
@@ -147,7 +147,7 @@ func number(lowest, highest int64, set func(c *Config, n int64) (note string)) p
 	switch highest {
 	case math.MaxInt32:
 		result.kind = wit.KindInt
-	case math.MaxInt64:
+	case math.MaxInt64: // no limit
 	default:
 		result.rules = append(result.rules, setting.AtMost(highest))
 	}
@@ -204,8 +204,8 @@ func bootstrapServer(server string) (parsed, problem string) {
 	if security.IsEmbedded(server) {
 		return server, ""
 	}
-	if _, rest, found := strings.Cut(server, "://"); found {
-		server = rest
+	if _, address, ok := strings.Cut(server, "://"); ok {
+		server = address
 	}
 	host, port, err := net.SplitHostPort(server)
 	if n, ok := setting.ParseInt(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
@@ -220,18 +220,19 @@ func compressionType() property {
 
 // acks does not support 0: offsets are stored only after acknowledged records.
 func acks() property {
-	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
-		why string) {
-		c.Producer.Acks = 1
+	p := property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}}
+	p.set = func(c *Config, v string) (note, problem string) {
+		c.Producer.Acks = -1
 		switch v {
 		case "0":
+			c.Producer.Acks = 1
 			return "1 is used instead, since offsets are stored only after acknowledged records", ""
 		case "1":
-		default:
-			c.Producer.Acks = -1
+			c.Producer.Acks = 1
 		}
 		return "", ""
-	}}
+	}
+	return p
 }
 
 // deliveryTimeout reads the largest int, which Kafka Connect sets, as no limit.
@@ -256,11 +257,12 @@ func retries() property {
 }
 
 func isolationLevel() property {
-	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config,
-		v string) (note, problem string) {
+	p := property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}}
+	p.set = func(c *Config, v string) (note, problem string) {
 		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
 		return "", ""
-	}}
+	}
+	return p
 }
 
 var assignors = map[string]struct {
@@ -284,17 +286,17 @@ func assignor(v string) (parsed, problem string) {
 		"RoundRobinAssignor, found %q", v)
 }
 
-func (p property) apply(c *Config, name, value string) (note string, err error) {
+func (p property) apply(c *Config, name, value string) (hint string, err error) {
 	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
 	}
-	note, problem := p.set(c, value)
+	hint, problem := p.set(c, value)
 	if problem != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid,
 			Text: setting.Invalid(name, value, problem)}
 	}
-	return note, nil
+	return hint, nil
 }
 
 func nonEmptyItems(list string) []string {
@@ -309,39 +311,40 @@ func unknownPropertyText(name string, known iter.Seq[string]) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
+// ClientProperty describes a property of Kafka's clients for users.
 type ClientProperty struct {
 	Name        string
 	Kind        wit.SettingKind
-	Clients     []string
-	Ignored     bool
-	Unsupported string
+	Clients     []string // producer, consumer, admin; common for all clients
+	Ignored     bool     // The property is accepted without an effect.
+	Unsupported string   // why the property is rejected, or ""
 }
 
 // ClientProperties returns all supported properties by name. Workers use them as they are or after `producer.`,
 // `consumer.` or `admin.`, connectors after `producer.override.` and so on.
 func ClientProperties() []ClientProperty {
-	found := map[string]*ClientProperty{}
+	byName := map[string]*ClientProperty{}
 	for _, client := range []struct {
 		kind clientKind
 		name string
 	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
 		for name, p := range settings[client.kind] {
-			merged := found[name]
+			merged := byName[name]
 			if merged == nil {
 				merged = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
-				found[name] = merged
+				byName[name] = merged
 			}
 			merged.Clients = append(merged.Clients, client.name)
 			merged.Ignored = merged.Ignored && p.set == nil
 		}
 	}
 	for _, p := range security.Properties() {
-		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.NoEffect,
+		byName[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.NoEffect,
 			Unsupported: p.Unsupported}
 	}
-	list := make([]ClientProperty, 0, len(found))
-	for _, name := range slices.Sorted(maps.Keys(found)) {
-		list = append(list, *found[name])
+	list := make([]ClientProperty, 0, len(byName))
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		list = append(list, *byName[name])
 	}
 	return list
 }

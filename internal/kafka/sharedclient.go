@@ -143,7 +143,7 @@ func (s *sharedClient) deny(err error) {
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 		limit := min(c.Producer.MaxRequestBytes, batchBytesLimit)
-		if bytes, known := c.topicLimits().Load(topic); known {
+		if bytes, ok := c.topicLimits().Load(topic); ok {
 			limit = min(limit, bytes.(int32))
 		}
 		return max(minBatchBytes, limit)
@@ -177,11 +177,11 @@ func (c Config) LoadTopicLimits(ctx context.Context, a *Admin, topic string) err
 }
 
 func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error) {
-	text, err := a.topicConfig(ctx, topic, "max.message.bytes")
+	limit, err := a.topicConfig(ctx, topic, "max.message.bytes")
 	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.ParseInt(text, 10, 32)
+	n, err := strconv.ParseInt(limit, 10, 32)
 	return int32(n), err
 }
 

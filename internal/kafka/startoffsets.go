@@ -40,7 +40,7 @@ type startState struct {
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
 // joinGroup counts the partitions of the topics, see isAdded, finds the topics that the group has read, and subscribes.
-// For an expression addMatching counts.
+// For an expression addMatching counts. Only the first Poll calls it, which it blocks until brokers are reachable.
 func (c *Consumer) joinGroup(ctx context.Context) error {
 	if c.options.Regex == "" {
 		if err := c.countPartitions(ctx); err != nil {
@@ -79,7 +79,7 @@ func (c *Consumer) countPartitions(ctx context.Context) error {
 		missing := false
 		for _, topic := range response.Topics {
 			switch {
-			case topic.Topic == nil:
+			case topic.Topic == nil: // never: the request has names
 			case topic.ErrorCode == 0:
 				c.recordPartitions(*topic.Topic, len(topic.Partitions))
 			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code && tries == len(topicRetryDelays):
@@ -120,7 +120,8 @@ func (c *Consumer) hasRead(topic string) bool {
 	return len(c.starts.committedAtJoin[topic]) > 0
 }
 
-// takePendingStarts adds partitions whose start is still to be committed, and returns the starts known for them.
+// takePendingStarts hands over the pending starts, and with them the error of checkStart. It returns partitions with
+// those that are pending and still owned, and the starts known for them. The caller must call commitStarts with both.
 func (c *Consumer) takePendingStarts(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,7 +163,7 @@ func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	starts := Offsets{}
 	for topic, list := range partitions {
 		for _, partition := range list {
-			if committed, found := stored.Lookup(topic, partition); !found || committed.At < 0 {
+			if committed, ok := stored.Lookup(topic, partition); !ok || committed.At < 0 {
 				setAt(starts, topic, partition, kgo.EpochOffset{Epoch: -1})
 			}
 		}
@@ -215,9 +216,9 @@ func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 					"from its beginning, also with auto.offset.reset=latest",
 					"group", c.options.Group, "topic", topic, "partition", partition, "offset", start)
 			}
-			if before, ok := known[topic][partition]; ok {
+			if pending, ok := known[topic][partition]; ok {
 				// The bounds are for records that expired and topics that were created again since.
-				start = min(max(before.Offset, first), newest[topic][partition])
+				start = min(max(pending.Offset, first), newest[topic][partition])
 			}
 			list[partition] = kgo.EpochOffset{Epoch: -1, Offset: start}
 			setAt(known, topic, partition, list[partition])
@@ -237,34 +238,36 @@ func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 	return nil
 }
 
+// listOffsets is the type of the methods of [kadm.Client] that list offsets of topics.
+type listOffsets = func(context.Context, ...string) (kadm.ListedOffsets, error)
+
 // limitTo limits an offset listing to some partitions. kadm requests all partitions of a topic, and one of another
 // member without a leader must not fail the others.
-func limitTo(partitions Offsets, list func(context.Context, ...string) (kadm.ListedOffsets,
-	error)) func(context.Context, ...string) (kadm.ListedOffsets, error) {
+func limitTo(partitions Offsets, list listOffsets) listOffsets {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		all, err := list(ctx, topics...)
-		some := kadm.ListedOffsets{}
+		listed, err := list(ctx, topics...)
+		limited := kadm.ListedOffsets{}
 		complete := true
 		for topic, list := range partitions {
-			some[topic] = map[int32]kadm.ListedOffset{}
+			limited[topic] = map[int32]kadm.ListedOffset{}
 			for partition := range list {
-				one, found := all.Lookup(topic, partition)
-				if !found {
-					one, found = all.Lookup(topic, -1) // the topic as a whole
+				offset, ok := listed.Lookup(topic, partition)
+				if !ok {
+					offset, ok = listed.Lookup(topic, -1) // the topic as a whole
 				}
-				if !found && err == nil { // it exists, since it was assigned
-					one = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable}
-					found = true
+				if !ok && err == nil { // it exists, since it was assigned
+					offset = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable}
+					ok = true
 				}
-				complete = complete && found
-				if found {
-					some[topic][partition] = one
+				complete = complete && ok
+				if ok {
+					limited[topic][partition] = offset
 				}
 			}
 		}
 		if complete { // the error is of other partitions
 			err = nil
 		}
-		return some, err
+		return limited, err
 	}
 }

@@ -83,8 +83,8 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 
 // FencedTransactionalID returns the ID of a producer that another one has fenced, "" for other errors.
 func FencedTransactionalID(err error) (id string) {
-	if taken := (*fencedError)(nil); errors.As(err, &taken) {
-		return taken.id
+	if fenced := (*fencedError)(nil); errors.As(err, &fenced) {
+		return fenced.id
 	}
 	return ""
 }
@@ -100,38 +100,38 @@ func (f *fencedError) Unwrap() error { return f.err }
 // transactionError explains errors that a setting, a right or another worker causes.
 func transactionError(config Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
-	text := ""
+	explanation := ""
 	kind := wit.ErrorConfig
 	switch {
 	case err == nil || errors.As(err, &denied):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		text = "the brokers deny this user access to it: expected the rights DESCRIBE and WRITE on the " +
+		explanation = "the brokers deny this user access to it: expected the rights DESCRIBE and WRITE on the " +
 			"resource TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		text = "the brokers deny this user idempotent writes: expected the right IDEMPOTENT_WRITE on the cluster"
+		explanation = "the brokers deny this user idempotent writes: expected the right IDEMPOTENT_WRITE on the cluster"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
+		explanation = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
 			"expected at most their "+
 			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
 			config.Producer.TransactionTimeout.Milliseconds())
 	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
-		text = "the brokers do not support transactions: expected Apache Kafka 2.5 or newer, or " +
+		explanation = "the brokers do not support transactions: expected Apache Kafka 2.5 or newer, or " +
 			"exactly.once.source.support=disabled for the worker"
 	case isFenced(err):
-		text = "another producer uses it: only one worker may run the connector with this group.id. This producer " +
-			"has committed nothing since. Stop the other worker, or change the group.id of one"
+		explanation = "another producer uses it: only one worker may run the connector with this group.id. This " +
+			"producer has committed nothing since. Stop the other worker, or change the group.id of one"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("no transaction coordinator within %v: is transaction.state.log.replication.factor of "+
-			"the brokers (3 by default) larger than the number of brokers?", coordinatorTimeout)
+		explanation = fmt.Sprintf("no transaction coordinator within %v: is transaction.state.log.replication.factor "+
+			"of the brokers (3 by default) larger than the number of brokers?", coordinatorTimeout)
 	case errors.Is(err, kerr.ConcurrentTransactions):
 		kind = wit.ErrorTransient
-		text = fmt.Sprintf("expected the previous producer's transaction to end within %v", coordinatorTimeout)
+		explanation = fmt.Sprintf("expected the previous producer's transaction to end within %v", coordinatorTimeout)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
-	result := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	result := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, explanation, err)}
 	if isFenced(err) {
 		return &fencedError{result, id}
 	}
@@ -164,7 +164,7 @@ type Transactions struct {
 
 	config  Config
 	offsets OffsetRecords
-	free    chan *transactional
+	free    chan *transactional // producers that no page uses
 	all     []*transactional
 
 	mu      sync.Mutex
@@ -172,6 +172,7 @@ type Transactions struct {
 	denied  error
 }
 
+// transactional is a transactional producer. One page at a time uses it, see [TransactionalOutput].
 type transactional struct {
 	*kgo.Client
 	id           string
@@ -202,6 +203,8 @@ func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
+// BeginTransaction is [kgo.Client.BeginTransaction]. It forgets the acknowledgements of the transaction before, so the
+// caller must have ended that one.
 func (t *transactional) BeginTransaction() error {
 	t.acknowledged.mu.Lock()
 	clear(t.acknowledged.all)
@@ -209,7 +212,10 @@ func (t *transactional) BeginTransaction() error {
 	return t.Client.BeginTransaction()
 }
 
-// EndTransaction is [kgo.Client.EndTransaction] with two checks. All records must be acknowledged.
+// EndTransaction is [kgo.Client.EndTransaction] with two checks. Only the output that has taken the producer calls it,
+// after BeginTransaction and when all records are acknowledged or have failed. It blocks until the client knows all
+// written partitions and the coordinator has responded, or ctx ends. The next transaction may begin only after it has
+// returned nil; after an error the transaction may be open, so the caller repeats it with TryAbort.
 //
 // kgo 1.22.2 sends waiting records of a new topic before it stores the topic's partitions (storePartitionsUpdate). If
 // brokers respond in between, its EndTransaction finds no partition and aborts, or leaves the transaction open
@@ -219,9 +225,9 @@ func (t *transactional) BeginTransaction() error {
 // next epoch (handleReqRespBatch): earlier records are lost.
 func (t *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
 	t.acknowledged.mu.Lock()
-	all := slices.Collect(maps.Keys(t.acknowledged.all))
+	writers := slices.Collect(maps.Keys(t.acknowledged.all))
 	t.acknowledged.mu.Unlock()
-	for slices.ContainsFunc(all, func(w writer) bool {
+	for slices.ContainsFunc(writers, func(w writer) bool {
 		leader, _, _ := t.PartitionLeader(w.topic, 0)
 		return leader == -1
 	}) {
@@ -231,7 +237,7 @@ func (t *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	}
 	if how == kgo.TryCommit {
 		id, epoch, err := t.ProducerID(ctx) // of a failed producer kgo returns the reason
-		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
+		if err == nil && slices.ContainsFunc(writers, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
 		}
@@ -285,7 +291,8 @@ var errFenced = errors.New("another producer has fenced this one")
 // Apache Kafka 4.3.1). Another producer raises it once more.
 const expiredEpochs = 1
 
-// reopen opens a producer again after the brokers aborted its timed out transaction. A fenced producer gets the same
+// reopen opens a producer again after the brokers aborted its timed out transaction, and replaces *expired, whose
+// client it closes. The output that has taken the producer may call it. A fenced producer gets the same
 // error, but then the coordinator's state shows another producer or a higher epoch.
 func (t *Transactions) reopen(ctx context.Context, expired *transactional) error {
 	producer, epoch, _ := expired.ProducerID(ctx) // known although it has failed
@@ -324,6 +331,7 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactional) error
 
 var errAborting = errors.New("the brokers are about to abort the transaction")
 
+// open waits until the coordinator has assigned a producer ID, which fences earlier producers of the transactional ID.
 func (t *transactional) open(ctx context.Context) error {
 	for {
 		id, _, err := t.ProducerID(ctx)
@@ -354,6 +362,7 @@ func (t *Transactions) Close() {
 	}
 }
 
+// deny makes the producers of all outputs fail, and those of later ones.
 func (t *Transactions) deny(err error) {
 	t.mu.Lock()
 	t.denied = err
@@ -364,6 +373,7 @@ func (t *Transactions) deny(err error) {
 	}
 }
 
+// acquire takes a free producer, or waits for one. The caller returns it to t.free.
 func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	select {
 	case m := <-t.free:

@@ -37,6 +37,7 @@ const (
 	lastPort  = 9191
 )
 
+// Options configures a [Broker].
 type Options struct {
 	Dir string // Dir is created if missing and owned by one broker at a time.
 	// Listen is HOST:PORT; "" is 127.0.0.1 with the first free port from 9092 to 9191. Port 0 is any free one, an
@@ -136,8 +137,10 @@ func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 		announced: !options.Hidden}, nil
 }
 
+// Addr returns the host:port for clients.
 func (b *Broker) Addr() string { return b.addr }
 
+// Close ends the broker, removes its announcement and unlocks the folder. Further calls return the same error.
 func (b *Broker) Close() error {
 	b.close.Do(func() {
 		if b.announced {
@@ -173,6 +176,8 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
+// persistAutoCreatedTopics creates the topics of metadata requests by the API that stores them; kfake itself would keep
+// them in memory only.
 func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000
@@ -199,6 +204,7 @@ func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 
 type brokerLogger struct{ log *slog.Logger }
 
+// Logf implements [kfake.Logger]. Messages below WARN are logged at DEBUG.
 func (l brokerLogger) Logf(level kfake.LogLevel, format string, args ...any) {
 	to := slog.LevelDebug
 	switch level {

@@ -26,9 +26,9 @@ type announcement struct {
 }
 
 func writeAnnouncement(dir string, a announcement) error {
-	text, err := json.Marshal(a)
+	content, err := json.Marshal(a)
 	if err == nil {
-		err = wholefile.Write(filepath.Join(dir, announcementFile), append(text, '\n'))
+		err = wholefile.Write(filepath.Join(dir, announcementFile), append(content, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("embedded broker: %w", err)
@@ -40,8 +40,8 @@ const folderFileBytes = 64 << 10
 
 func readAnnouncement(dir string) (announcement, bool) {
 	var a announcement
-	text, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
-	if err != nil || json.Unmarshal(text, &a) != nil || a.Address == "" {
+	content, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
+	if err != nil || json.Unmarshal(content, &a) != nil || a.Address == "" {
 		return announcement{}, false
 	}
 	return a, true
@@ -49,15 +49,15 @@ func readAnnouncement(dir string) (announcement, bool) {
 
 // Find returns the address of the broker that runs on a folder, and verifies that it is this folder's.
 func Find(ctx context.Context, dir string) (addr string, running bool) {
-	found, ok := readAnnouncement(dir)
+	announced, ok := readAnnouncement(dir)
 	expected := folderClusterID(dir)
 	if !ok || expected == "" {
 		return "", false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(found.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
-		kgo.DisableClientMetrics())
+	client, err := kgo.NewClient(kgo.SeedBrokers(announced.Address), kgo.RequestRetries(0),
+		kgo.DialTimeout(time.Second), kgo.DisableClientMetrics())
 	if err != nil {
 		return "", false
 	}
@@ -66,7 +66,7 @@ func Find(ctx context.Context, dir string) (addr string, running bool) {
 	if err != nil || id != expected {
 		return "", false
 	}
-	return found.Address, true
+	return announced.Address, true
 }
 
 // Attach connects to the broker that runs on the folder, or opens the folder until done is called. It waits at most
@@ -98,13 +98,14 @@ func folderClusterID(dir string) string {
 	var meta struct {
 		ClusterID string `json:"cluster_id"`
 	}
-	text, err := wholefile.Read(filepath.Join(dir, "broker", "meta.json"), folderFileBytes)
-	if err != nil || json.Unmarshal(text, &meta) != nil {
+	content, err := wholefile.Read(filepath.Join(dir, "broker", "meta.json"), folderFileBytes)
+	if err != nil || json.Unmarshal(content, &meta) != nil {
 		return ""
 	}
 	return meta.ClusterID
 }
 
+// ClusterID returns the ID of the cluster of a client, "" if its brokers have none.
 func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all

@@ -78,7 +78,7 @@ func advertise(listener net.Listener, host, advertised string) (*advertisedListe
 		port = p
 	}
 	switch {
-	case advertisedHost != "":
+	case advertisedHost != "": // the option has it
 	case isWildcard(host):
 		name, err := os.Hostname()
 		if err != nil {
@@ -97,6 +97,7 @@ type advertisedListener struct {
 	addr advertisedAddr
 }
 
+// Addr returns the address for clients, which kfake puts into metadata.
 func (l *advertisedListener) Addr() net.Addr { return l.addr }
 
 func (l *advertisedListener) localAddr() string {
@@ -106,6 +107,7 @@ func (l *advertisedListener) localAddr() string {
 
 type advertisedAddr string
 
+// Network implements [net.Addr].
 func (advertisedAddr) Network() string { return "tcp" }
 
 func (a advertisedAddr) String() string { return string(a) }

@@ -81,18 +81,18 @@ func (w *waitingMembers) markClosed(conn *memberConn) {
 func (w *waitingMembers) snapshot() map[*memberConn]waitingMember {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := make(map[*memberConn]waitingMember, len(w.byConn))
+	members := make(map[*memberConn]waitingMember, len(w.byConn))
 	for conn, m := range w.byConn {
-		all[conn] = *m
+		members[conn] = *m
 	}
-	return all
+	return members
 }
 
-func (w *waitingMembers) countHeartbeat(conn *memberConn, was waitingMember) {
+func (w *waitingMembers) countHeartbeat(conn *memberConn, sentFor waitingMember) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m := w.byConn[conn]
-	if m == nil || m.correlation != was.correlation || !was.closed {
+	if m == nil || m.correlation != sentFor.correlation || !sentFor.closed {
 		return
 	}
 	m.heartbeats++
@@ -152,9 +152,9 @@ func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
 	request.Group = m.group
 	request.MemberID = m.id
 	request.Generation = group.Epoch
-	for _, known := range group.Members {
-		if m.instance != nil && known.InstanceID != nil && *known.InstanceID == *m.instance {
-			request.MemberID = known.MemberID
+	for _, member := range group.Members {
+		if m.instance != nil && member.InstanceID != nil && *member.InstanceID == *m.instance {
+			request.MemberID = member.MemberID
 		}
 	}
 	response, err := request.RequestWith(ctx, h.client)
@@ -166,6 +166,7 @@ type memberListener struct {
 	waiting *waitingMembers
 }
 
+// Accept implements [net.Listener]; its connections are of type memberConn.
 func (l memberListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -183,6 +184,7 @@ type memberConn struct {
 	request []byte // the part of the last request that kfake has not read yet
 }
 
+// Read returns bytes of one request at a time. It blocks until the whole request was received.
 func (c *memberConn) Read(p []byte) (int, error) {
 	if len(c.request) == 0 {
 		if err := c.readRequest(); err != nil {
@@ -218,6 +220,7 @@ func (c *memberConn) readRequest() error {
 	return nil
 }
 
+// Write sends a response, or a part of one, and ends the wait of the member that it is for.
 func (c *memberConn) Write(p []byte) (int, error) {
 	if len(p) >= 8 {
 		c.waiting.remove(c, binary.BigEndian.Uint32(p[4:]))

@@ -29,10 +29,10 @@ import (
 )
 
 // Reject makes a cluster reject the first requests of a kind. It returns the number of requests so far.
-func Reject(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
-	asked = &atomic.Int32{}
-	RejectIf(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
-	return asked
+func Reject(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (requests *atomic.Int32) {
+	requests = &atomic.Int32{}
+	RejectIf(cluster, kind, with, func(kmsg.Request) bool { return requests.Add(1) <= times })
+	return requests
 }
 
 // Unlimited is a number of requests that no test reaches.
@@ -63,10 +63,10 @@ func Response(r kmsg.Request, with *kerr.Error) kmsg.Response {
 
 // addParts adds a part to a response for each part of a request of the same name, and sets the code of the innermost
 // parts that have one. It reports whether there were any.
-func addParts(asked, answer reflect.Value, code int16) (coded bool) {
-	for i := range asked.NumField() {
-		from := asked.Field(i)
-		to := answer.FieldByName(asked.Type().Field(i).Name)
+func addParts(request, answer reflect.Value, code int16) (coded bool) {
+	for i := range request.NumField() {
+		from := request.Field(i)
+		to := answer.FieldByName(request.Type().Field(i).Name)
 		if !to.IsValid() || !isParts(from) || !isParts(to) {
 			continue
 		}
@@ -84,8 +84,8 @@ func addParts(asked, answer reflect.Value, code int16) (coded bool) {
 			to.Set(reflect.Append(to, part.Elem()))
 		}
 	}
-	if own := answer.FieldByName("ErrorCode"); !coded && own.IsValid() {
-		own.SetInt(int64(code))
+	if topLevel := answer.FieldByName("ErrorCode"); !coded && topLevel.IsValid() {
+		topLevel.SetInt(int64(code))
 		return true
 	}
 	return coded
@@ -109,9 +109,9 @@ func Cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 func ClusterWithLateTopics(t *testing.T, times int32) *kfake.Cluster {
 	t.Helper()
 	cluster := Cluster(t, kfake.NumBrokers(1))
-	asked := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
+	requests := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
-		if n := asked.Load(); n <= times {
+		if n := requests.Load(); n <= times {
 			t.Errorf("expected more than %d requests to the leader, found %d", times, n)
 		}
 	})
@@ -192,17 +192,17 @@ func Values(t *testing.T, addr, topic string) (got []string) {
 	if err != nil {
 		t.Fatalf("read %s: %v", topic, err)
 	}
-	left := int64(0)
-	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	remaining := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { remaining += o.Offset })
 	byPartition := map[int32][]string{}
-	for left > 0 {
+	for remaining > 0 {
 		fetches := client.PollFetches(Context(t))
 		if err := fetches.Err(); err != nil {
 			t.Fatalf("read %s: %v", topic, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			byPartition[r.Partition] = append(byPartition[r.Partition], string(r.Value))
-			left--
+			remaining--
 		})
 	}
 	for _, p := range slices.Sorted(maps.Keys(byPartition)) {

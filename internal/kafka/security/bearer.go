@@ -78,12 +78,12 @@ func (s settings) tokenSource() (tokenSource, error) {
 		if !s.has(endpoint) {
 			return unsecuredTokens{s}, nil
 		}
-	case tokenHandler, tokenHandlerOf3:
+	case tokenHandler, tokenHandlerOf3: // the retriever decides
 	default:
 		return nil, s.problem(handler, "not built: expected %s, found %q", tokenHandler, s.text(handler))
 	}
 	switch s.text(retriever) {
-	case "", defaultRetriever, clientCredentials, fileRetriever:
+	case "", defaultRetriever, clientCredentials, fileRetriever: // the URL's scheme decides
 	default:
 		return nil, s.problem(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever,
 			s.text(retriever))
@@ -103,13 +103,13 @@ var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
 
 // extensions returns the SASL extensions (RFC 7628).
 func extensions(m jaasModule) map[string]string {
-	found := map[string]string{}
+	extensions := map[string]string{}
 	for option, value := range m.options {
 		if name, ok := strings.CutPrefix(option, "extension_"); ok {
-			found[name] = value
+			extensions[name] = value
 		}
 	}
-	return found
+	return extensions
 }
 
 func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
@@ -141,11 +141,11 @@ func (f fileTokens) check() (jaasModule, error) {
 }
 
 func (f fileTokens) token(context.Context, jaasModule) (string, error) {
-	text, err := keystore.ReadFile(f.path)
+	content, err := keystore.ReadFile(f.path)
 	if err != nil {
 		return "", f.credentialError("sasl.oauthbearer.token.endpoint.url", "%v", err)
 	}
-	token := strings.TrimSpace(string(text))
+	token := strings.TrimSpace(string(content))
 	if token == "" || strings.ContainsAny(token, " \t\r\n\x00\x01") {
 		return "", f.credentialError("sasl.oauthbearer.token.endpoint.url",
 			"expected one token in %s, found something else (not shown)", f.path)
@@ -326,18 +326,18 @@ func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, er
 	if principal == "" {
 		principal = "sub"
 	}
-	if text, ok := claims[principal].(string); !ok || text == "" {
+	if subject, ok := claims[principal].(string); !ok || subject == "" {
 		return "", u.credentialError("sasl.jaas.config",
 			`expected %sStringClaim_%s="…", or %s for tokens of a token service; found neither`, unsecured, principal,
 			u.fullName("sasl.oauthbearer.token.endpoint.url"))
 	}
-	now := float64(time.Now().UnixMilli()) / 1000
-	claims["iat"] = now
-	claims["exp"] = now + lifetime
+	issuedAt := float64(time.Now().UnixMilli()) / 1000
+	claims["iat"] = issuedAt
+	claims["exp"] = issuedAt + lifetime
 	body, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
-	text := base64.RawURLEncoding.EncodeToString
-	return text([]byte(`{"alg":"none"}`)) + "." + text(body) + ".", nil
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"none"}`)) + "." + encode(body) + ".", nil
 }

@@ -17,7 +17,7 @@ type CurrentValues struct {
 	log     *slog.Logger
 }
 
-// Derive returns the values of a derived configuration, which fall back to l. l may be nil.
+// Derive returns the values of a derived configuration, which fall back to c. c may be nil.
 func (c *CurrentValues) Derive() *CurrentValues { return &CurrentValues{parent: c} }
 
 // Follow sets a function that returns the current value of a property by its whole name.
@@ -73,6 +73,7 @@ func (h lazyHandler) handler() slog.Handler {
 	return slog.DiscardHandler
 }
 
+// Enabled implements [slog.Handler].
 func (h lazyHandler) Enabled(ctx context.Context, l slog.Level) bool {
 	return h.handler().Enabled(ctx, l)
 }

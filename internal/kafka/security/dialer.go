@@ -49,7 +49,7 @@ type probeState struct {
 	endedAt time.Time
 }
 
-// denial is a permanent failure. ctx ends with the next one, and dials in progress with it.
+// denial is a permanent failure.
 type denial struct {
 	current *Denied         // nil means none
 	until   time.Time       // the time of the next try
@@ -89,17 +89,17 @@ func NewDialer(access *Access, outages *Outages, log *slog.Logger) *Dialer {
 	if outages == nil {
 		outages = &Outages{}
 	}
-	g := &Dialer{access: access, log: log, outages: outages}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
-	return g
+	d := &Dialer{access: access, log: log, outages: outages}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.denial.ctx, d.denial.end = context.WithCancel(d.ctx)
+	return d
 }
 
 // Opts returns the client's options for its connections.
-func (g *Dialer) Opts() []kgo.Opt {
-	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
-	if g.access.sasl != nil {
-		opts = append(opts, kgo.SASL(g.access.sasl))
+func (d *Dialer) Opts() []kgo.Opt {
+	opts := []kgo.Opt{kgo.Dialer(d.dial), dialerOption{kgo.WithHooks(d), d}}
+	if d.access.sasl != nil {
+		opts = append(opts, kgo.SASL(d.access.sasl))
 	}
 	return opts
 }
@@ -110,99 +110,99 @@ type dialerOption struct {
 }
 
 // DialerOf returns the last dialer in options.
-func DialerOf(opts []kgo.Opt) (g *Dialer) {
+func DialerOf(opts []kgo.Opt) (d *Dialer) {
 	for _, o := range opts {
-		if found, ok := o.(dialerOption); ok {
-			g = found.dialer
+		if option, ok := o.(dialerOption); ok {
+			d = option.dialer
 		}
 	}
-	return g
+	return d
 }
 
 // Explain returns the denial that caused an error of the client, else the error.
-func (g *Dialer) Explain(err error) error {
+func (d *Dialer) Explain(err error) error {
 	if err != nil {
-		if d := g.activeDenial(); d != nil {
-			return d
+		if denied := d.activeDenial(); denied != nil {
+			return denied
 		}
 	}
 	return err
 }
 
 // OnDenied sets a function that is called with the first permanent failure.
-func (g *Dialer) OnDenied(f func(error)) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.onDenied = f
+func (d *Dialer) OnDenied(f func(error)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.onDenied = f
 }
 
 // Outages returns the outages of the client's cluster.
-func (g *Dialer) Outages() *Outages { return g.outages }
+func (d *Dialer) Outages() *Outages { return d.outages }
 
-func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := g.activeDenial(); err != nil {
+func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := d.activeDenial(); err != nil {
 		return nil, err
 	}
-	timed, cancel := context.WithTimeout(ctx, g.access.connectTimeout)
+	timed, cancel := context.WithTimeout(ctx, d.access.connectTimeout)
 	defer cancel()
-	g.mu.Lock()
-	undenied := g.denial.ctx
-	g.mu.Unlock()
+	d.mu.Lock()
+	undenied := d.denial.ctx
+	d.mu.Unlock()
 	defer context.AfterFunc(undenied, cancel)()
-	conn, err := g.access.dial(timed, network, address)
+	conn, err := d.access.dial(timed, network, address)
 	if err != nil {
-		return nil, g.handleDialError(ctx, timed, network, address, err)
+		return nil, d.handleDialError(ctx, timed, network, address, err)
 	}
-	g.markReachable()
-	if g.access.tls == nil {
+	d.markReachable()
+	if d.access.tls == nil {
 		return conn, nil
 	}
-	secure := g.access.startTLS(conn, address)
-	silent := time.AfterFunc(tlsSilence, func() { g.probePlain(address) })
+	secure := d.access.startTLS(conn, address)
+	silent := time.AfterFunc(tlsSilence, func() { d.probePlain(address) })
 	defer silent.Stop()
 	if err := secure.HandshakeContext(timed); err != nil {
 		conn.Close()
-		return nil, g.handleHandshakeError(ctx, network, address, err)
+		return nil, d.handleHandshakeError(ctx, network, address, err)
 	}
 	return secure, nil
 }
 
-func (g *Dialer) probePlain(address string) {
-	g.startProbe(address, g.access.speaksPlainKafka,
+func (d *Dialer) probePlain(address string) {
+	d.startProbe(address, d.access.speaksPlainKafka,
 		"expected TLS, but the broker speaks plain Kafka: set %s to PLAINTEXT or "+
 			"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
-func (g *Dialer) activeDenial() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.denial.current != nil && time.Now().Before(g.denial.until) {
-		return g.denial.current
+func (d *Dialer) activeDenial() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.denial.current != nil && time.Now().Before(d.denial.until) {
+		return d.denial.current
 	}
 	return nil
 }
 
-func (g *Dialer) markReachable() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.proxyOutage.since = time.Time{}
+func (d *Dialer) markReachable() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.proxyOutage.since = time.Time{}
 }
 
-func (g *Dialer) handleDialError(ctx, timed context.Context, network, address string, err error) error {
-	if denied := g.activeDenial(); denied != nil {
+func (d *Dialer) handleDialError(ctx, timed context.Context, network, address string, err error) error {
+	if denied := d.activeDenial(); denied != nil {
 		return denied
 	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	case isPermanent(err):
-		return g.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
-	case !g.access.proxied:
+		return d.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
+	case !d.access.proxied:
 		return err
 	}
-	if g.access.maxProxyOutage > 0 {
-		if since := g.proxyOutageSince(); time.Since(since) >= g.access.maxProxyOutage {
-			return g.deny(&Denied{Broker: address, Cause: err,
+	if d.access.maxProxyOutage > 0 {
+		if since := d.proxyOutageSince(); time.Since(since) >= d.access.maxProxyOutage {
+			return d.deny(&Denied{Broker: address, Cause: err,
 				text: fmt.Sprintf("unreachable through the proxy for %v (%soutage.ms): %v",
 					time.Since(since).Round(time.Second),
 					proxyPrefix, err)})
@@ -215,28 +215,28 @@ func (g *Dialer) handleDialError(ctx, timed context.Context, network, address st
 const idleGap = time.Minute
 
 // proxyOutageSince is when the present outage began.
-func (g *Dialer) proxyOutageSince() time.Time {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (d *Dialer) proxyOutageSince() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	now := time.Now()
-	if g.proxyOutage.since.IsZero() || now.Sub(g.proxyOutage.lastFailure) > idleGap {
-		g.proxyOutage.since = now
+	if d.proxyOutage.since.IsZero() || now.Sub(d.proxyOutage.lastFailure) > idleGap {
+		d.proxyOutage.since = now
 	}
-	g.proxyOutage.lastFailure = now
-	return g.proxyOutage.since
+	d.proxyOutage.lastFailure = now
+	return d.proxyOutage.since
 }
 
-func (g *Dialer) handleHandshakeError(ctx context.Context, network, address string, err error) error {
-	if denied := g.activeDenial(); denied != nil {
+func (d *Dialer) handleHandshakeError(ctx context.Context, network, address string, err error) error {
+	if denied := d.activeDenial(); denied != nil {
 		return denied
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", err, ctx.Err())
 	}
-	if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, g.access.stores) != "" {
-		return g.handleTLSError(network, address, err)
+	if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, d.access.stores) != "" {
+		return d.handleTLSError(network, address, err)
 	}
-	g.probePlain(address)
+	d.probePlain(address)
 	return transientDialError(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
 }
 
@@ -249,44 +249,44 @@ func explainTLS(err error, o keystore.Options) string {
 	return ""
 }
 
-func (g *Dialer) handleTLSError(network, address string, err error) error {
-	text := explainTLS(err, g.access.stores)
-	if text == "" {
-		text = err.Error()
+func (d *Dialer) handleTLSError(network, address string, err error) error {
+	explanation := explainTLS(err, d.access.stores)
+	if explanation == "" {
+		explanation = err.Error()
 	}
-	return g.denyIfRepeated(network, &Denied{Broker: address, Cause: err, text: "TLS: " + text}, err)
+	return d.denyIfRepeated(network, &Denied{Broker: address, Cause: err, text: "TLS: " + explanation}, err)
 }
 
 // denyIfRepeated denies clients that were never accepted, others after repeated failures.
-func (g *Dialer) denyIfRepeated(network string, denied *Denied, err error) error {
-	g.mu.Lock()
-	if g.logons.failingSince.IsZero() {
-		g.logons.failingSince = time.Now()
+func (d *Dialer) denyIfRepeated(network string, denied *Denied, err error) error {
+	d.mu.Lock()
+	if d.logons.failingSince.IsZero() {
+		d.logons.failingSince = time.Now()
 	}
-	g.logons.failures++
-	times := g.logons.failures
-	isPermanent := !g.logons.accepted || (times >= denyAfterTries && time.Since(g.logons.failingSince) >= denyAfter)
-	g.mu.Unlock()
+	d.logons.failures++
+	times := d.logons.failures
+	isPermanent := !d.logons.accepted || (times >= denyAfterTries && time.Since(d.logons.failingSince) >= denyAfter)
+	d.mu.Unlock()
 	if isPermanent {
-		return g.deny(denied)
+		return d.deny(denied)
 	}
-	g.log.Warn("kafka: "+denied.Error(), "times", times)
+	d.log.Warn("kafka: "+denied.Error(), "times", times)
 	return transientDialError(network, err, false)
 }
 
 // deny stores a permanent failure, logs a new one, and cancels waiting dials.
-func (g *Dialer) deny(denied *Denied) error {
-	g.mu.Lock()
-	first := g.denial.current == nil || !time.Now().Before(g.denial.until)
-	g.denial.current = denied
-	g.denial.until = time.Now().Add(denialTime)
-	g.denial.end()
-	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
-	watch := g.onDenied
-	g.onDenied = nil
-	g.mu.Unlock()
+func (d *Dialer) deny(denied *Denied) error {
+	d.mu.Lock()
+	first := d.denial.current == nil || !time.Now().Before(d.denial.until)
+	d.denial.current = denied
+	d.denial.until = time.Now().Add(denialTime)
+	d.denial.end()
+	d.denial.ctx, d.denial.end = context.WithCancel(d.ctx)
+	watch := d.onDenied
+	d.onDenied = nil
+	d.mu.Unlock()
 	if first {
-		g.log.Error("kafka: " + denied.Error())
+		d.log.Error("kafka: " + denied.Error())
 	}
 	if watch != nil {
 		watch(denied)
@@ -295,16 +295,16 @@ func (g *Dialer) deny(denied *Denied) error {
 }
 
 // OnBrokerConnect is called by the client after the requests for API versions and SASL.
-func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duration, conn net.Conn, err error) {
+func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duration, conn net.Conn, err error) {
 	if err == nil {
-		g.outages.recordConnect(broker)
+		d.outages.recordConnect(broker)
 		return
 	}
-	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
+	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || d.ctx.Err() != nil {
 		return
 	}
 	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || isDisconnect(err)) {
-		g.outages.recordFailure(g.log, broker, elapsed, err)
+		d.outages.recordFailure(d.log, broker, elapsed, err)
 	}
 	if conn == nil {
 		return // a failed dial was handled already
@@ -312,103 +312,103 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	address := addressOf(broker)
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
-		g.handleLogonError(address, err, "it rejects the user and password, or token, of %s: "+err.Error(),
+		d.handleLogonError(address, err, "it rejects the user and password, or token, of %s: "+err.Error(),
 			"sasl.jaas.config")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		g.handleLogonError(address, err, "it does not offer the mechanism of %s"+g.offeredMechanisms(address),
+		d.handleLogonError(address, err, "it does not offer the mechanism of %s"+d.offeredMechanisms(address),
 			"sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
-		g.handleLogonError(address, err, "it accepts no SASL on this port: set %s to PLAINTEXT or SSL, "+
+		d.handleLogonError(address, err, "it accepts no SASL on this port: set %s to PLAINTEXT or SSL, "+
 			"or use its port for SASL", "security.protocol")
 	case isPermanent(err):
-		g.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
-	case g.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
-		g.handleTLSError("tcp", address, err)
+		d.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
+	case d.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
+		d.handleTLSError("tcp", address, err)
 	case isDisconnect(err):
-		g.handleDisconnect(address, err)
-	case g.access.tls == nil && (g.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
+		d.handleDisconnect(address, err)
+	case d.access.tls == nil && (d.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
 		// the response was not Kafka's protocol
-		g.probeTLS(address)
-	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNetworkError(err) && !kerr.IsRetriable(err):
+		d.probeTLS(address)
+	case d.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNetworkError(err) && !kerr.IsRetriable(err):
 		// such as a wrong signature of SCRAM
-		g.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
+		d.handleLogonError(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
 	}
 }
 
 // handleDisconnect handles connections that the broker closes early: it is stopping, its listener has another
 // security.protocol, or it rejects a password silently.
-func (g *Dialer) handleDisconnect(address string, err error) {
+func (d *Dialer) handleDisconnect(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
-	if g.access.tls == nil {
-		g.probeTLS(address)
+	if d.access.tls == nil {
+		d.probeTLS(address)
 	}
-	if g.access.sasl != nil && !errors.As(err, &versions) {
-		g.handleLogonDisconnect(address, err)
+	if d.access.sasl != nil && !errors.As(err, &versions) {
+		d.handleLogonDisconnect(address, err)
 	}
 }
 
-func (g *Dialer) probeTLS(address string) {
-	g.startProbe(address, g.access.speaksTLS,
+func (d *Dialer) probeTLS(address string) {
+	d.startProbe(address, d.access.speaksTLS,
 		"expected Kafka without TLS, but the broker speaks TLS: set %s to SSL or SASL_SSL, or "+
 			"use its port for plain text", "security.protocol")
 }
 
-func (g *Dialer) handleLogonError(address string, err error, format, property string) {
-	if r, ok := g.access.sasl.(interface{ LogonRejected() }); ok {
+func (d *Dialer) handleLogonError(address string, err error, format, property string) {
+	if r, ok := d.access.sasl.(interface{ LogonRejected() }); ok {
 		r.LogonRejected()
 	}
-	g.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err,
-		text: fmt.Sprintf(format, g.access.settingName(property))},
+	d.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err,
+		text: fmt.Sprintf(format, d.access.settingName(property))},
 		err)
 }
 
 // handleLogonDisconnect denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
-func (g *Dialer) handleLogonDisconnect(address string, err error) {
-	g.mu.Lock()
-	if g.logons.failingSince.IsZero() {
-		g.logons.failingSince = time.Now()
+func (d *Dialer) handleLogonDisconnect(address string, err error) {
+	d.mu.Lock()
+	if d.logons.failingSince.IsZero() {
+		d.logons.failingSince = time.Now()
 	}
-	g.logons.failures++
-	isPermanent := !g.logons.accepted && g.logons.failures >= denyAfterTries &&
-		time.Since(g.logons.failingSince) >= denyDisconnectedAfter
-	g.mu.Unlock()
+	d.logons.failures++
+	isPermanent := !d.logons.accepted && d.logons.failures >= denyAfterTries &&
+		time.Since(d.logons.failingSince) >= denyDisconnectedAfter
+	d.mu.Unlock()
 	if isPermanent {
-		g.deny(&Denied{Broker: address, Cause: err,
+		d.deny(&Denied{Broker: address, Cause: err,
 			text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s may be "+
 				"wrong, or %s may be another one",
-				g.access.settingName("sasl.jaas.config"), g.access.settingName("sasl.mechanism"))})
+				d.access.settingName("sasl.jaas.config"), d.access.settingName("sasl.mechanism"))})
 	}
 }
 
 // startProbe asks a broker in the background for another protocol and calls denyIfRepeated if it has it. One probe runs
 // at a time.
-func (g *Dialer) startProbe(address string, hasOther func(context.Context, string) bool, format, property string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.probe.running || time.Since(g.probe.endedAt) < probeInterval || g.ctx.Err() != nil {
+func (d *Dialer) startProbe(address string, hasOther func(context.Context, string) bool, format, property string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.probe.running || time.Since(d.probe.endedAt) < probeInterval || d.ctx.Err() != nil {
 		return
 	}
-	g.probe.running = true
+	d.probe.running = true
 	go func() {
 		defer guard.Recover(nil, "the probe of a broker that does not respond", nil)
-		ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
+		ctx, cancel := context.WithTimeout(d.ctx, probeTimeout)
 		defer cancel()
 		confirmed := hasOther(ctx, address)
-		g.mu.Lock()
-		g.probe.running = false
-		g.probe.endedAt = time.Now()
-		g.mu.Unlock()
+		d.mu.Lock()
+		d.probe.running = false
+		d.probe.endedAt = time.Now()
+		d.mu.Unlock()
 		if confirmed {
-			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.settingName(property))}
-			g.denyIfRepeated("tcp", d, d)
+			denied := &Denied{Broker: address, text: fmt.Sprintf(format, d.access.settingName(property))}
+			d.denyIfRepeated("tcp", denied, denied)
 		}
 	}()
 }
 
-func (g *Dialer) offeredMechanisms(address string) string {
-	ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
+func (d *Dialer) offeredMechanisms(address string) string {
+	ctx, cancel := context.WithTimeout(d.ctx, probeTimeout)
 	defer cancel()
-	if _, names := g.access.mechanisms(ctx, address); len(names) > 0 {
+	if _, names := d.access.mechanisms(ctx, address); len(names) > 0 {
 		return ", only " + strings.Join(names, ", ")
 	}
 	return ""
@@ -423,31 +423,32 @@ const (
 
 // OnBrokerRead is called by the client with every response: the first one after the handshakes means that the logon
 // was accepted.
-func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+func (d *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
+		// part of the logon, which is not accepted yet
 	case err == nil:
-		g.mu.Lock()
+		d.mu.Lock()
 		// One broker that is away does not block the others.
-		g.logons = logonState{accepted: true}
-		g.proxyOutage.since = time.Time{}
-		g.denial.current = nil
-		g.mu.Unlock()
-		g.outages.recordResponse(g.log, broker)
-	case g.access.sasl == nil && isDisconnect(err):
-		g.startProbe(addressOf(broker), g.access.requiresSASL,
+		d.logons = logonState{accepted: true}
+		d.proxyOutage.since = time.Time{}
+		d.denial.current = nil
+		d.mu.Unlock()
+		d.outages.recordResponse(d.log, broker)
+	case d.access.sasl == nil && isDisconnect(err):
+		d.startProbe(addressOf(broker), d.access.requiresSASL,
 			"expected no SASL, but the broker requires it: set %s to SASL_SSL (or "+
 				"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }
 
 // OnClientClosed cancels the dialer.
-func (g *Dialer) OnClientClosed(*kgo.Client) { g.cancel() }
+func (d *Dialer) OnClientClosed(*kgo.Client) { d.cancel() }
 
 // Dial connects to a broker without SASL and logs nothing; log is for key stores and proxies.
 func (a *Access) Dial(ctx context.Context, log *slog.Logger, network, address string) (net.Conn, error) {
-	g := NewDialer(a, nil, log)
-	defer g.cancel()
-	g.log = slog.New(slog.DiscardHandler)
-	return g.dial(ctx, network, address)
+	d := NewDialer(a, nil, log)
+	defer d.cancel()
+	d.log = slog.New(slog.DiscardHandler)
+	return d.dial(ctx, network, address)
 }

@@ -36,7 +36,7 @@ func parseJAAS(text string) (jaasModule, error) {
 		return module, err
 	}
 	switch module.flag = strings.ToLower(module.flag); module.flag {
-	case "required", "requisite", "sufficient", "optional":
+	case "required", "requisite", "sufficient", "optional": // no difference with one module
 	default:
 		return module, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) "+
 			"after %s, found another word", module.class)
@@ -159,8 +159,8 @@ func (j *jaasScanner) next() (jaasToken, error) {
 				return jaasToken{}, err
 			}
 		case r == '"' || r == '\'':
-			text, err := j.scanQuoted()
-			return jaasToken{kind: jaasWord, text: text, at: start}, err
+			s, err := j.scanQuoted()
+			return jaasToken{kind: jaasWord, text: s, at: start}, err
 		case isDigit(r):
 			return j.scanNumber(start), nil
 		case isLetter(r):

@@ -75,15 +75,15 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 	now := time.Now()
 	o.setSeen(b)
 	for _, number := range []int32{b.NodeID, anyBroker} { // one reachable broker ends the outage of bootstrap.servers
-		was := o.byBroker[number]
-		if was == nil || now.Sub(was.since) < settleTime {
+		ended := o.byBroker[number]
+		if ended == nil || now.Sub(ended.since) < settleTime {
 			continue
 		}
 		delete(o.byBroker, number)
 		o.lastEnd = now
-		o.lastOutage = *was
-		log.Info("kafka: a broker is reachable again", "broker", was.address,
-			"after", now.Sub(was.since).Round(time.Millisecond))
+		o.lastOutage = *ended
+		log.Info("kafka: a broker is reachable again", "broker", ended.address,
+			"after", now.Sub(ended.since).Round(time.Millisecond))
 	}
 	o.ongoing.Store(len(o.byBroker) > 0)
 }

@@ -82,15 +82,15 @@ func (p *Proxy) renewRoute(old *route.Route) *route.Route {
 }
 
 func digestOfSecrets(properties map[string]string) (digest [sha256.Size]byte) {
-	all := sha256.New()
+	hash := sha256.New()
 	for _, name := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
-		fmt.Fprintf(all, "%q", properties[proxyProperty(name)])
+		fmt.Fprintf(hash, "%q", properties[proxyProperty(name)])
 	}
 	for _, name := range []string{route.NameTokenCertificate, route.NameTokenKey, route.NameServiceKey} {
-		text, _ := keystore.ReadFile(strings.TrimSpace(properties[proxyProperty(name)]))
-		fmt.Fprintf(all, "%q", text)
+		content, _ := keystore.ReadFile(strings.TrimSpace(properties[proxyProperty(name)]))
+		fmt.Fprintf(hash, "%q", content)
 	}
-	return [sha256.Size]byte(all.Sum(nil))
+	return [sha256.Size]byte(hash.Sum(nil))
 }
 
 const proxyPrefix = "kafka.proxy."
@@ -110,16 +110,16 @@ func proxyProperty(name string) string { return proxyPrefix + proxyNames[name] }
 // RouteSettings returns the settings of the route to the brokers. It returns the maximum outage separately, because
 // that counts over all connections of a client and not per route. The error is a [setting.Problem].
 func RouteSettings(properties map[string]string) (settings route.Settings, maxOutage time.Duration, err error) {
-	text := func(name string) string { return strings.TrimSpace(properties[proxyProperty(name)]) }
+	property := func(name string) string { return strings.TrimSpace(properties[proxyProperty(name)]) }
 	vcap, vcapErr := btp.ReadVCAP()
-	settings, err = route.SettingsOf(text, proxyProperty, vcap, vcapErr)
+	settings, err = route.SettingsOf(property, proxyProperty, vcap, vcapErr)
 	if err != nil { // only the address map is parsed here
 		return settings, 0, setting.Problem{Setting: proxyProperty(route.NameAddressMap), Code: setting.CodeInvalid,
 			Text: err.Error()}
 	}
 	settings.Allow = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}
 	settings.Outage = -1
-	maxOutage, err = parseOutage(text(route.NameOutage))
+	maxOutage, err = parseOutage(property(route.NameOutage))
 	return settings, maxOutage, err
 }
 

@@ -56,11 +56,11 @@ func (s settings) user(class string) (saslUser, error) {
 			return saslUser{}, s.credentialError("sasl.jaas.config", `expected %s="…", found nothing`, option)
 		}
 	}
-	known := plainOptions
+	options := plainOptions
 	if class == scramModule {
-		known = scramOptions
+		options = scramOptions
 	}
-	if err := s.checkOptions(module, known); err != nil {
+	if err := s.checkOptions(module, options); err != nil {
 		return saslUser{}, err
 	}
 	return saslUser{module.options["username"], module.options["password"],

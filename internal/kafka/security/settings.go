@@ -46,8 +46,8 @@ func (p *property) spec(name string) wit.ConfigKey {
 // problem returns why a value is wrong, in Kafka Connect's words, without quoting passwords and keys.
 func (p *property) problem(name, value string) string {
 	spec := p.spec(name)
-	if text := (setting.Check{}).Value(&spec, value); text != "" || p.check == nil {
-		return text
+	if problem := (setting.Check{}).Value(&spec, value); problem != "" || p.check == nil {
+		return problem
 	}
 	if err := p.check(value); err != nil {
 		if p.kind == wit.KindPassword {
@@ -236,8 +236,8 @@ func Check(name string, value Value) (effective bool, warning setting.Problem, e
 
 func unknown(name string) string {
 	var t setting.Table
-	for _, known := range slices.Sorted(maps.Keys(byName)) {
-		t.Declare(wit.ConfigKey{Name: known})
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		t.Declare(wit.ConfigKey{Name: name})
 	}
 	return setting.Unknown(t.Nearest(name))
 }

@@ -32,8 +32,8 @@ func (s settings) stores() (keystore.Options, error) {
 			if !ok {
 				name = "ssl." + field
 			}
-			if text, ok := storeTexts[name]; ok && s.has(text) {
-				name = text
+			if inline, ok := storeTexts[name]; ok && s.has(inline) {
+				name = inline
 			}
 			return s.fullName(name)
 		}}
@@ -43,7 +43,7 @@ func (s settings) stores() (keystore.Options, error) {
 		// Java prefers its list of versions to the context's, which must only be valid.
 		options.Protocol = ""
 		switch strings.ToUpper(s.text("ssl.protocol")) {
-		case "SSL", "TLS", "", "TLSV1.2", "TLSV1.3":
+		case "SSL", "TLS", "", "TLSV1.2", "TLSV1.3": // valid
 		default:
 			options.Protocol = s.text("ssl.protocol")
 		}

@@ -37,12 +37,12 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 
 // suites returns TLS 1.2 cipher suites by standard name, and the names of insecure ones.
 func suites(list string) (ids []uint16, insecure []string, err error) {
-	known := map[string]*tls.CipherSuite{}
+	suites := map[string]*tls.CipherSuite{}
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		known[suite.Name] = suite
+		suites[suite.Name] = suite
 	}
 	for _, name := range setting.ParseList(list) {
-		suite, ok := known[name]
+		suite, ok := suites[name]
 		switch {
 		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
 		case !ok:
@@ -100,9 +100,9 @@ const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
 
 // knownMechanism is case-sensitive, as in Kafka.
 func knownMechanism(v string) error {
-	known := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
-	if !slices.Contains(known, v) {
-		return errors.New("String must be one of: " + strings.Join(known, ", "))
+	mechanisms := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
+	if !slices.Contains(mechanisms, v) {
+		return errors.New("String must be one of: " + strings.Join(mechanisms, ", "))
 	}
 	return nil
 }
