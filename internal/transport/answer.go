@@ -73,8 +73,8 @@ func (a *Answer) discard() {
 
 func (a *Answer) peek(n int64) string {
 	head, err := io.ReadAll(io.LimitReader(a.Body, n))
-	rest := a.Body
-	a.Body = peekedBody{io.MultiReader(bytes.NewReader(head), resumedReader{err, rest}), rest}
+	remaining := a.Body
+	a.Body = peekedBody{io.MultiReader(bytes.NewReader(head), resumedReader{err, remaining}), remaining}
 	return toUTF8(string(head))
 }
 
@@ -99,16 +99,16 @@ func (r resumedReader) Read(p []byte) (int, error) {
 func (a *Answer) excerpt() string {
 	head, _ := io.ReadAll(io.LimitReader(a.Body, 300))
 	a.discard()
-	text := toUTF8(string(head))
+	excerpt := toUTF8(string(head))
 	for _, s := range a.secrets { // remove a secret that is truncated at the end
-		for n := min(len(s)-1, len(text)); n >= shortestSecret; n-- {
-			if strings.HasSuffix(text, s[:n]) {
-				text = text[:len(text)-n]
+		for n := min(len(s)-1, len(excerpt)); n >= shortestSecret; n-- {
+			if strings.HasSuffix(excerpt, s[:n]) {
+				excerpt = excerpt[:len(excerpt)-n]
 				break
 			}
 		}
 	}
-	return strings.Join(strings.Fields(redact(text, a.secrets)), " ")
+	return strings.Join(strings.Fields(redact(excerpt, a.secrets)), " ")
 }
 
 // NoResponseError is the error of a request that must not be repeated, may have been processed, and has no readable

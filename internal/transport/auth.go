@@ -79,7 +79,7 @@ type tokenHeader struct {
 }
 
 func (t *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	before, after, _ := strings.Cut(t.value, tokenPlaceholder)
-	token, err := t.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
-	return t.name, before + token + after, err
+	prefix, suffix, _ := strings.Cut(t.value, tokenPlaceholder)
+	token, err := t.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, prefix), suffix))
+	return t.name, prefix + token + suffix, err
 }

@@ -36,7 +36,7 @@ type body struct {
 // the status is valid, and the body may be empty.
 func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
-	case "", "identity":
+	case "", "identity": // nothing to decode
 	case "gzip", "x-gzip":
 		b.gzipped = true
 		h.Del("Content-Encoding")

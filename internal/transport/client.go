@@ -123,18 +123,19 @@ func (c *Client) Origin() string { return c.target.Load().origin.String() }
 // Retry returns the retry policy.
 func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 
+// Counters returns the totals since New. They are not of one instant.
 func (c *Client) Counters() Counters {
 	n := &c.counter
-	now := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
+	counters := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
 		BytesReceived: n.received.Load(), Tokens: n.tokens.Load(), NoTokens: n.noTokens.Load(),
 		Waited: time.Duration(n.waited.Load())}
 	for i := range n.answers {
-		now.Answers[i] = n.answers[i].Load()
+		counters.Answers[i] = n.answers[i].Load()
 	}
 	for i := range n.latency {
-		now.Latency[i] = n.latency[i].Load()
+		counters.Latency[i] = n.latency[i].Load()
 	}
-	return now
+	return counters
 }
 
 // Close ends idle connections, and within 2 s the sessions that no other client uses. Answers that are being read

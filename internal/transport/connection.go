@@ -130,6 +130,7 @@ func (o *outageError) Error() string { return o.cause.Error() }
 
 func (o *outageError) Unwrap() error { return o.cause }
 
+// proxyError is the error of a proxy that answered CONNECT with another status than 200.
 type proxyError struct {
 	proxy  string
 	status int
@@ -138,13 +139,14 @@ type proxyError struct {
 }
 
 func (p *proxyError) Error() string {
-	text := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
+	message := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
 	if p.refused() {
-		text += ": it requires a user and a password, or rejected them" + p.hint
+		message += ": it requires a user and a password, or rejected them" + p.hint
 	}
-	return text
+	return message
 }
 
+// Permanent reports whether a retry cannot help.
 func (p *proxyError) Permanent() bool {
 	return p.refused() || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
 }

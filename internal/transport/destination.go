@@ -69,8 +69,8 @@ func (d *destination) forTarget(target string) *destination {
 	if !strings.Contains(target, "://") || schemeOf(target) == "" {
 		return d
 	}
-	before, _ := cutAuthority(target)
-	u, err := url.Parse(before)
+	base, _ := cutAuthority(target)
+	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.User != nil || d.origin.matches(u) {
 		return d
 	}

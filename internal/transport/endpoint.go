@@ -99,10 +99,10 @@ func (e endpoint) resolve(target, base string) (string, error) {
 		target = e.scheme + ":" + target
 		fallthrough
 	case strings.Contains(target, "://") && schemeOf(target) != "":
-		before, rest := cutAuthority(target)
-		u, err := url.Parse(before)
+		base, line := cutAuthority(target)
+		u, err := url.Parse(base)
 		switch {
-		case strings.Contains(before, "@"):
+		case strings.Contains(base, "@"):
 			return "", errorf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
 				"found %q: credentials are configured by the connector's settings only", printable(target))
 		case err != nil || u.Host == "":
@@ -113,7 +113,7 @@ func (e endpoint) resolve(target, base string) (string, error) {
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
 				e, printable(target))
 		}
-		return requestLine(rest), nil
+		return requestLine(line), nil
 	case strings.HasPrefix(target, "/"):
 		return requestLine(target), nil
 	case base != "" && schemeOf(target) == "":
@@ -139,7 +139,7 @@ func schemeOf(target string) string {
 	return strings.ToLower(scheme)
 }
 
-func cutAuthority(target string) (before, rest string) {
+func cutAuthority(target string) (base, line string) {
 	start := strings.Index(target, "://") + len("://")
 	if i := strings.IndexAny(target[start:], "/?"); i >= 0 {
 		return target[:start+i], target[start+i:]

@@ -94,6 +94,6 @@ func (e *exchange) unusable(status int, cause error) error {
 }
 
 func withoutQuery(location string) string {
-	before, _, _ := strings.Cut(location, "?")
-	return before
+	base, _, _ := strings.Cut(location, "?")
+	return base
 }

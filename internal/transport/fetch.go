@@ -117,11 +117,13 @@ func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	return pause.For(ctx, atLeast)
 }
 
+// pluginCall calls a function of a plugin with the state of its last call and the answers to its requests. It returns
+// further requests, or nil once the function has its result.
+type pluginCall = func(state []byte, answers []wit.Response) (*wit.RequestBatch, error)
+
 // CallWithFetch calls a plugin's function until it needs no more documents: at most 20 rounds, 10,000 requests and 64
 // MiB of answers. Rounds with only repeated requests are slowed down.
-func CallWithFetch(ctx context.Context, fetcher Fetcher, call func(state []byte,
-	answers []wit.Response) (*wit.RequestBatch,
-	error)) error {
+func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error {
 	var state []byte
 	var answers []wit.Response
 	remaining := maxBodies

@@ -27,10 +27,10 @@ const (
 )
 
 func readLogin(c *Config, roles Roles) error {
-	text := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
-	c.Login = &Login{Target: text(role.LoginTarget), Method: text(role.LoginMethod), Body: text(role.LoginBody),
-		TokenPath:    text(role.LoginTokenPath),
-		LifetimePath: text(role.LoginLifetimePath), Header: text(role.LoginHeader), setting: roles.Setting}
+	setting := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
+	c.Login = &Login{Target: setting(role.LoginTarget), Method: setting(role.LoginMethod),
+		Body: setting(role.LoginBody), TokenPath: setting(role.LoginTokenPath),
+		LifetimePath: setting(role.LoginLifetimePath), Header: setting(role.LoginHeader), setting: roles.Setting}
 	return c.Login.validate(c)
 }
 
@@ -123,11 +123,11 @@ func (l *Login) method() string {
 }
 
 func (l *Login) header() (name, value string, ok bool) {
-	text := l.Header
-	if text == "" {
-		text = "Authorization: Bearer " + tokenPlaceholder
+	line := l.Header
+	if line == "" {
+		line = "Authorization: Bearer " + tokenPlaceholder
 	}
-	name, value, ok = strings.Cut(text, ":")
+	name, value, ok = strings.Cut(line, ":")
 	return strings.TrimSpace(name), strings.TrimSpace(value), ok
 }
 
@@ -209,9 +209,10 @@ func (c *Config) addLogin(origin endpoint) error {
 		Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
 		Logger: c.Logger, Name: login.name}
 	secure := c.TLS
-	if own, line := c.loginTarget(origin); own {
+	if isOrigin, line := c.loginTarget(origin); isOrigin {
 		d := &destination{config: *c, origin: origin}
-		request.URL, request.Host = d.urlOf(line), origin.authority()
+		request.URL = d.urlOf(line)
+		request.Host = origin.authority()
 		for name, value := range c.Headers {
 			request.Header.Set(name, value)
 		}
@@ -235,7 +236,7 @@ func (c *Config) addLogin(origin endpoint) error {
 }
 
 // loginTarget returns the request line of the login if it is on the service's own origin.
-func (c *Config) loginTarget(o endpoint) (own bool, line string) {
+func (c *Config) loginTarget(o endpoint) (isOrigin bool, line string) {
 	line, err := o.resolve(c.Login.Target, "")
 	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !session.Below(path, c.Prefix) {
 		line = c.Prefix + line

@@ -92,6 +92,7 @@ func (l Logon) Refused() (role string, ok bool) {
 
 func (l Logon) String() string { return l.origin }
 
+// LogValue implements [slog.LogValuer].
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
 // gateFor returns the gate of an SAP client; "" means the configured or default one.

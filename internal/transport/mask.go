@@ -20,8 +20,8 @@ func mask(body io.ReadCloser, texts []string) io.ReadCloser {
 		return body
 	}
 	m := &maskingReader{inner: body}
-	for _, text := range texts {
-		m.texts = append(m.texts, []byte(text))
+	for _, secret := range texts {
+		m.texts = append(m.texts, []byte(secret))
 	}
 	slices.SortFunc(m.texts, func(a, b []byte) int { return len(b) - len(a) })
 	return m
@@ -48,16 +48,16 @@ func (m *maskingReader) redactPending() {
 	if m.err == nil {
 		complete -= len(m.texts[0]) - 1
 	}
-	next := make([]int, len(m.texts)) // the next position of each text, from at on
+	next := make([]int, len(m.texts)) // the next position of each text, from position on
 	position := 0
 	for i := range next {
 		next[i] = indexFrom(m.pending, m.texts[i], 0)
 	}
 	for position < complete {
 		first := -1
-		for i, text := range m.texts {
+		for i, secret := range m.texts {
 			if next[i] >= 0 && next[i] < position {
-				next[i] = indexFrom(m.pending, text, position)
+				next[i] = indexFrom(m.pending, secret, position)
 			}
 			if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
 				first = i

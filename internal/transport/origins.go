@@ -17,13 +17,13 @@ func readOrigins(c *Config, roles Roles, _ Environment) error {
 	if strings.TrimSpace(roles.Text(role.Origins)) == "" {
 		return nil
 	}
-	for text := range strings.SplitSeq(roles.Text(role.Origins), ",") {
-		o, err := readOrigin(text)
+	for entry := range strings.SplitSeq(roles.Text(role.Origins), ",") {
+		o, err := readOrigin(entry)
 		if err == nil {
 			err = c.checkOrigin(o)
 		}
 		if err != nil {
-			return invalidValue(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
+			return invalidValue(roles, role.Origins, LoggedTarget(strings.TrimSpace(entry)), err)
 		}
 		c.Origins = append(c.Origins, o)
 	}
@@ -37,11 +37,11 @@ func readOrigin(text string) (origin Origin, err error) {
 	if len(words) == 0 {
 		return origin, errors.New("expected origins separated by commas, found nothing between two commas")
 	}
-	if rest := strings.Join(words[1:], " "); strings.EqualFold(rest, withCredentials) {
+	if option := strings.Join(words[1:], " "); strings.EqualFold(option, withCredentials) {
 		origin.Credentials = true
-	} else if rest != "" {
+	} else if option != "" {
 		return origin, fmt.Errorf("expected an origin, optionally followed by %q, found %q after it", withCredentials,
-			redactUser(rest))
+			redactUser(option))
 	}
 	parsed, err := url.Parse(words[0])
 	switch {
@@ -96,8 +96,8 @@ func (c Config) forOrigin(o Origin) Config {
 		c.TLS = c.settingsTLS
 	}
 	c.names = settingNames{address: c.names.origins}
-	if at, err := c.origin(); err == nil && c.Route.resolved != nil {
-		c.Route.AbsoluteForm = c.Route.usesAbsoluteForm(at)
+	if origin, err := c.origin(); err == nil && c.Route.resolved != nil {
+		c.Route.AbsoluteForm = c.Route.usesAbsoluteForm(origin)
 	}
 	if o.Credentials {
 		return c

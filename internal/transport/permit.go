@@ -18,10 +18,10 @@ type permit struct {
 	isAlone bool
 	// logon, if not nil, ends the logon whose turn this request has, with the status of the answer.
 	logon func(status int)
-	// returnSession returns the session when the answer begins; release ends the request. Both are idempotent.
-
+	// returnSession returns the session when the answer begins. It is idempotent.
 	returnSession func()
-	release       func()
+	// release ends the request and frees its slot. It is idempotent.
+	release func()
 }
 
 type admissionKey struct{}

@@ -12,7 +12,7 @@ import (
 // options such as $filter, client and language. Others may be API keys or tokens.
 func printable(line string) string {
 	path, query, hasQuery := strings.Cut(line, "?")
-	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
+	if end := strings.LastIndexByte(path, '@'); end >= 0 && strings.Contains(path[:end], "//") {
 		path = redactUser(path)
 	}
 	if !hasQuery {
@@ -43,15 +43,15 @@ func PrintableTarget(target string) string {
 func LoggedTarget(target string) string { return redactUser(printable(target)) }
 
 func redactUser(text string) string {
-	at := strings.LastIndexByte(text, '@')
-	if at < 0 {
+	end := strings.LastIndexByte(text, '@')
+	if end < 0 {
 		return text
 	}
 	start := 0
-	if slashes := strings.Index(text[:at], "//"); slashes >= 0 {
+	if slashes := strings.Index(text[:end], "//"); slashes >= 0 {
 		start = slashes + 2
 	}
-	return text[:start] + hidden + text[at:]
+	return text[:start] + hidden + text[end:]
 }
 
 func isPublicOption(name string) bool {

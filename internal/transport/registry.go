@@ -31,18 +31,19 @@ var (
 	processLockouts = lockouts.New()
 )
 
+// NewOriginRegistry returns an empty registry. A process needs one of its own only if its limits are divided.
 func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
 
-func (all *OriginRegistry) join(d *destination) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	s := all.origins[d.address()]
+func (r *OriginRegistry) join(d *destination) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.origins[d.address()]
 	if s == nil {
 		s = &originState{limits.New(d.address()), session.New(), &away.Partner{}}
-		if all.divide != nil {
-			s.limiter.Divide(all.divide(d.address()))
+		if r.divide != nil {
+			s.limiter.Divide(r.divide(d.address()))
 		}
-		all.origins[d.address()] = s
+		r.origins[d.address()] = s
 	}
 	d.sessions = s.sessions.Join(d.sessionKey())
 	d.partner = s.partner
@@ -50,13 +51,13 @@ func (all *OriginRegistry) join(d *destination) {
 }
 
 // Divide splits limits among the workers of a group (RATIONALE.md P16). divided returns this worker's part for an
-// origin of [Client.Limits], zero without tasks of it. It is also called for later origins, and must not block or
-// call the registry. Without Divide the worker has the whole limits.
-func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	all.divide = divided
-	for origin, s := range all.origins {
+// origin of [Client.Limits], with zero workers if it has no tasks of the origin. It is also called for later origins,
+// and must not block or call the registry. Without Divide the worker has the whole limits.
+func (r *OriginRegistry) Divide(divided func(origin string) limits.Division) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.divide = divided
+	for origin, s := range r.origins {
 		s.limiter.Divide(divided(origin))
 	}
 }
@@ -66,20 +67,20 @@ func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
 // request at a time to them.
 func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	d := c.target.Load()
-	own := d.config.Limits
-	requests = own.Concurrent
-	if own.Connections > 0 {
-		requests = min(requests, own.Connections)
+	configured := d.config.Limits
+	requests = configured.Concurrent
+	if configured.Connections > 0 {
+		requests = min(requests, configured.Connections)
 	}
-	return d.address(), requests, own.PerSecond
+	return d.address(), requests, configured.PerSecond
 }
 
-func (all *OriginRegistry) leave(d *destination) {
-	all.mu.Lock()
-	defer all.mu.Unlock()
+func (r *OriginRegistry) leave(d *destination) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	last := d.limits.Leave()
-	if s := all.origins[d.address()]; last && s != nil && s.partner == d.partner {
-		delete(all.origins, d.address())
+	if s := r.origins[d.address()]; last && s != nil && s.partner == d.partner {
+		delete(r.origins, d.address())
 	}
 }
 
@@ -99,7 +100,7 @@ func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 
 // Usage returns the use of the service and of further origins by all clients, in time that grows with their number. If
 // isKnown is not nil, a known origin has only its name.
-func (c *Client) Usage(isKnown func(origin string) bool) (all []limits.Usage) {
+func (c *Client) Usage(isKnown func(origin string) bool) (usages []limits.Usage) {
 	d := c.target.Load()
 	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
 		u := limits.Usage{Origin: to.address()}
@@ -107,9 +108,10 @@ func (c *Client) Usage(isKnown func(origin string) bool) (all []limits.Usage) {
 			u = to.limits.Usage()
 			u.Sessions.Used = to.sessions.MaxInUse()
 		}
-		all = append(all, u)
+		usages = append(usages, u)
 	}
-	return all
+	return usages
 }
 
+// ErrNoRoom is the error of a request that would have to wait, see [WithoutWaiting].
 var ErrNoRoom = limits.ErrNoRoom

@@ -17,21 +17,21 @@ type responseTracker struct {
 
 type arrivingResponse struct{ begun, over bool }
 
-func (r *responseTracker) started(one *arrivingResponse) {
+func (r *responseTracker) started(response *arrivingResponse) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !one.begun && !one.over { // the request may have been canceled
-		one.begun = true
+	if !response.begun && !response.over { // the request may have been canceled
+		response.begun = true
 		r.arriving++
 	}
 }
 
-func (r *responseTracker) ended(one *arrivingResponse, transport *http.Transport) {
-	r.finish(one, true, transport)
+func (r *responseTracker) ended(response *arrivingResponse, transport *http.Transport) {
+	r.finish(response, true, transport)
 }
 
-func (r *responseTracker) restarted(one *arrivingResponse, transport *http.Transport) {
-	r.finish(one, false, transport)
+func (r *responseTracker) restarted(response *arrivingResponse, transport *http.Transport) {
+	r.finish(response, false, transport)
 }
 
 func (r *responseTracker) finish(one *arrivingResponse, over bool, transport *http.Transport) {

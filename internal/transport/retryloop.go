@@ -75,7 +75,7 @@ type attempt struct {
 }
 
 // keepAffinity makes the session of an accepted request that of its read. If the request was not accepted, and the
-// read's session has ended, the answer says so.
+// read's session has ended, Answer.SessionLost reports it.
 func (a *attempt) keepAffinity(affinity *Affinity) {
 	switch {
 	case affinity == nil || a.answer == nil:

@@ -67,19 +67,19 @@ type roleReader struct {
 }
 
 func (r *roleReader) text(name string) string {
-	text := strings.TrimSpace(r.roles.Text(name))
-	spec, known := roleSpecs.Find(name)
-	if text == "" || !known {
-		return text
+	s := strings.TrimSpace(r.roles.Text(name))
+	spec, ok := roleSpecs.Find(name)
+	if s == "" || !ok {
+		return s
 	}
 	spec.Name = r.roles.Setting(name)
-	if why := (setting.Check{}).Value(&spec, text); why != "" {
+	if why := (setting.Check{}).Value(&spec, s); why != "" {
 		if r.err == nil {
 			r.err = settingError(r.roles, name, "%s", why)
 		}
 		return ""
 	}
-	return text
+	return s
 }
 
 func (r *roleReader) number(name string) int {

@@ -32,7 +32,7 @@ func (r *Route) forTokens(o *btp.TokenOptions) {
 
 func (r *Route) credentialsHint() string {
 	switch {
-	case r.Settings.Name == nil:
+	case r.Settings.Name == nil: // not configured by settings
 	case r.Settings.Type == route.HTTP:
 		return " (see " + r.Settings.Name(route.NameUser) + ", " + r.Settings.Name(route.NamePassword) + ")"
 	case r.Settings.Type == route.Unset:
@@ -155,17 +155,17 @@ func readRoute(c *Config, roles Roles, environment Environment) error {
 }
 
 func routeSettings(c *Config, roles Roles, environment Environment) (route.Settings, error) {
-	text := func(short string) string { return roles.Text(role.Proxy + short) }
+	setting := func(short string) string { return roles.Text(role.Proxy + short) }
 	name := func(short string) string { return roles.Setting(role.Proxy + short) }
-	settings, err := route.SettingsOf(text, name, environment.VCAP, environment.VCAPErr)
+	settings, err := route.SettingsOf(setting, name, environment.VCAP, environment.VCAPErr)
 	settings.Attempt = c.ConnectTimeout
 	settings.Logger = environment.Logger
 	if err != nil {
-		return settings, invalidValue(roles, role.ProxyAddressMap, text(route.NameAddressMap), err)
+		return settings, invalidValue(roles, role.ProxyAddressMap, setting(route.NameAddressMap), err)
 	}
 	r := roleReader{roles: roles}
 	settings.Outage = route.DefaultOutage
-	if text(route.NameOutage) != "" {
+	if setting(route.NameOutage) != "" {
 		if settings.Outage = r.milliseconds(role.Proxy + route.NameOutage); settings.Outage == 0 {
 			settings.Outage = -1 // one attempt per location
 		}

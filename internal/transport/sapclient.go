@@ -32,19 +32,19 @@ func (d *destination) checkTarget(source, line string) error {
 }
 
 func (d *destination) checkClients(source string, clients []string) error {
-	for _, found := range clients {
-		if !isClient(found) {
+	for _, client := range clients {
+		if !isClient(client) {
 			return errorf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
-				"digits for %s, found %q", source, sapClient, found)
+				"digits for %s, found %q", source, sapClient, client)
 		}
-		if want := d.sapClient; want != "" && !sameClient(found, want) {
+		if want := d.sapClient; want != "" && !sameClient(client, want) {
 			return errorf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
 				"requests cannot select another client",
-				source, want, sapClient, found)
+				source, want, sapClient, client)
 		}
-		if !sameClient(found, clients[0]) {
+		if !sameClient(client, clients[0]) {
 			return errorf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", source,
-				sapClient, clients[0], found)
+				sapClient, clients[0], client)
 		}
 	}
 	return nil
@@ -74,8 +74,8 @@ func clientsInLine(source, line string) (clients []string, err error) {
 			query += "&" + parameters
 		}
 	}
-	found, err := clientsInPairs(source, query)
-	return append(clients, found...), err
+	inQuery, err := clientsInPairs(source, query)
+	return append(clients, inQuery...), err
 }
 
 func clientsInPairs(source, pairs string) (clients []string, err error) {
@@ -178,10 +178,10 @@ func (d *destination) checkClient(h http.Header) error {
 		return nil
 	}
 	for _, context := range session.UserContexts(h) {
-		for name, found := range parameters(unescapeTwice(strings.Trim(context, "\" "))) {
-			if name == sapClient && found != "" && !sameClient(found, d.sapClient) {
+		for name, client := range parameters(unescapeTwice(strings.Trim(context, "\" "))) {
+			if name == sapClient && client != "" && !sameClient(client, d.sapClient) {
 				return errorf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
-					d.sapClient, session.UserContext, found)
+					d.sapClient, session.UserContext, client)
 			}
 		}
 	}

@@ -18,12 +18,12 @@ func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(se
 const shortestCookie, shortestSession = 8, 16
 
 func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
-	found := map[string]bool{}
+	secrets := map[string]bool{}
 	add := func(s string) {
 		if s != "" {
-			found[toUTF8(s)] = true
-			found[url.QueryEscape(s)] = true
-			found[url.PathEscape(s)] = true
+			secrets[toUTF8(s)] = true
+			secrets[url.QueryEscape(s)] = true
+			secrets[url.PathEscape(s)] = true
 		}
 	}
 	add(d.config.Password)
@@ -49,7 +49,7 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+	return slices.SortedFunc(maps.Keys(secrets), func(a, b string) int {
 		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
 	})
 }

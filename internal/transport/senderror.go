@@ -19,8 +19,7 @@ import (
 
 // sendError is the error of a request without an answer.
 type sendError struct {
-	// sent: a part of the request may have arrived.
-	sent  bool // maybe in part
+	sent  bool // a part of the request may have arrived
 	cause error
 }
 
@@ -94,7 +93,7 @@ func (d *destination) tlsError(err error) error {
 func (d *destination) settingsHint(err error) string {
 	n := d.config.names
 	settings := []string{n.address, n.port}
-	text := "see "
+	hint := "see "
 	dialled, _ := errors.AsType[*net.OpError](err)
 	_, unknown := errors.AsType[*net.DNSError](err)
 	switch {
@@ -103,7 +102,7 @@ func (d *destination) settingsHint(err error) string {
 		return ""
 	case isNotTLS(err):
 		settings = []string{n.scheme, n.port}
-		text = "this port does not use TLS: see "
+		hint = "this port does not use TLS: see "
 	case unknown:
 		settings = []string{n.address}
 	case dialled == nil || dialled.Op != "dial":
@@ -116,5 +115,5 @@ func (d *destination) settingsHint(err error) string {
 	if len(settings) == 0 {
 		return ""
 	}
-	return " (" + text + strings.Join(settings, ", ") + ")"
+	return " (" + hint + strings.Join(settings, ", ") + ")"
 }

@@ -18,7 +18,7 @@ import (
 // readTLS reads the TLS settings and opens the stores, so that errors are found early.
 func readTLS(c *Config, roles Roles, environment Environment) error {
 	r := roleReader{roles: roles}
-	own := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore),
+	configured := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore),
 		Trust:       storeLocation(roles, role.TLSTrustStore),
 		Protocol:    roles.Text(role.TLSProtocol),
 		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
@@ -28,16 +28,16 @@ func readTLS(c *Config, roles Roles, environment Environment) error {
 	if r.err != nil {
 		return r.err
 	}
-	options := own
+	options := configured
 	c.explain = func(err error) error { return keystore.Explain(err, options) }
-	options.Key, options.Trust = cmp.Or(options.Key, deliveredStore(environment.Key)),
-		cmp.Or(options.Trust, deliveredStore(environment.Trust))
+	options.Key = cmp.Or(options.Key, deliveredStore(environment.Key))
+	options.Trust = cmp.Or(options.Trust, deliveredStore(environment.Trust))
 	var err error
-	if c.settingsTLS, err = newTLS(environment.Context, own); err != nil {
+	if c.settingsTLS, err = newTLS(environment.Context, configured); err != nil {
 		return err
 	}
 	c.TLS = c.settingsTLS
-	if options.Key != own.Key || options.Trust != own.Trust {
+	if options.Key != configured.Key || options.Trust != configured.Trust {
 		if c.TLS, err = newTLS(environment.Context, options); err != nil {
 			return err
 		}

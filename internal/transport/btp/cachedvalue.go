@@ -58,10 +58,11 @@ type snapshot[V any] struct {
 func (c *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	good := c.hasEntry && c.clock().Before(c.entry.expires) && !unwanted(c.entry.value)
-	return snapshot[V]{c.entry, good, c.attempts, c.version}
+	isValid := c.hasEntry && c.clock().Before(c.entry.expires) && !unwanted(c.entry.value)
+	return snapshot[V]{c.entry, isValid, c.attempts, c.version}
 }
 
+// get returns a valid value that is not unwanted. It blocks while it, or another caller, requests one.
 func (c *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
 	for {
 		s := c.snapshot(unwanted)
@@ -84,12 +85,15 @@ func (c *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, err
 // earlyTimeout bounds an early renewal, for which a caller waits, and delays the next one after a failure.
 const earlyTimeout = 10 * time.Second
 
+// renewEarly requests a new value while the old one is valid, unless another caller does. It blocks for up to
+// earlyTimeout. After a failure the old value stays if keepOnError allows that.
 func (c *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
 	if !c.fetching.TryLock() {
 		return
 	}
 	defer c.fetching.Unlock()
-	if now := c.snapshot(noneUnwanted[V]); now.attempts != before.attempts || now.version != before.version {
+	current := c.snapshot(noneUnwanted[V])
+	if current.attempts != before.attempts || current.version != before.version {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, earlyTimeout)
@@ -99,21 +103,22 @@ func (c *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
 		c.store(g, before.version)
 		return
 	}
-	left := before.entry.expires.Sub(c.clock())
-	stays := c.keepOnError(err, left)
+	remaining := before.entry.expires.Sub(c.clock())
+	stays := c.keepOnError(err, remaining)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.version != before.version {
 		return
 	}
 	c.hasEntry = stays
-	c.entry.renew = c.clock().Add(min(earlyTimeout, left/4))
+	c.entry.renew = c.clock().Add(min(earlyTimeout, remaining/4))
 	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.isRefusal() {
 		c.entry.renew = c.entry.expires
 		c.earlyRefusal = err
 	}
 }
 
+// takeEarlyRefusal returns the refusal of an early renewal, and resets it.
 func (c *cachedValue[V]) takeEarlyRefusal() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +129,8 @@ func (c *cachedValue[V]) takeEarlyRefusal() error {
 
 func noneUnwanted[V any](V) bool { return false }
 
-// fetch requests with retries; callers that wait share the result. startOver: the cache was invalidated meanwhile.
+// fetch requests with retries; callers that wait share the result. startOver reports that forget was
+// called in the meantime.
 func (c *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool,
 	before snapshot[V]) (value V, startOver bool, err error) {
 	if err := c.fetching.Lock(ctx); err != nil {
@@ -132,37 +138,37 @@ func (c *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool,
 			text: "waiting for another caller's request: " + err.Error()}
 	}
 	defer c.fetching.Unlock()
-	now := c.snapshot(unwanted)
-	if now.valid {
-		return now.entry.value, false, nil
+	current := c.snapshot(unwanted)
+	if current.valid {
+		return current.entry.value, false, nil
 	}
-	if err := c.sharedError(now, before); err != nil {
+	if err := c.sharedError(current, before); err != nil {
 		return value, false, err
 	}
 	if err := c.takeEarlyRefusal(); err != nil {
-		c.fail(ctx, err, now.version)
+		c.fail(ctx, err, current.version)
 		return value, false, err
 	}
 	fetched, err := c.request(ctx, true)
 	switch {
 	case err != nil:
-		if !c.fail(ctx, err, now.version) {
+		if !c.fail(ctx, err, current.version) {
 			return value, true, nil
 		}
 		return value, false, err
 	case unwanted(fetched.value):
 		return value, false, c.sameValueError()
-	case !c.store(fetched, now.version):
+	case !c.store(fetched, current.version):
 		return value, true, nil
 	}
 	return fetched.value, false, nil
 }
 
 // sharedError returns the error of a request that another caller made in the meantime, or before retryAt.
-func (c *cachedValue[V]) sharedError(now, since snapshot[V]) error {
+func (c *cachedValue[V]) sharedError(current, before snapshot[V]) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shared := now.attempts != since.attempts && now.version == since.version
+	shared := current.attempts != before.attempts && current.version == before.version
 	if shared || c.clock().Before(c.retryAt) {
 		return c.lastErr
 	}
@@ -172,6 +178,7 @@ func (c *cachedValue[V]) sharedError(now, since snapshot[V]) error {
 // maxRetryInterval bounds how long a refusal counts, so that a correction in the cockpit is noticed.
 const maxRetryInterval = 10 * time.Minute
 
+// fail records the failure of a request. It reports false, and records nothing, if forget was called in the meantime.
 func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,11 +190,11 @@ func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 	if ctx.Err() != nil {
 		c.lastErr = nil // the end of this caller's context must not fail other callers
 	}
-	failure, found := errors.AsType[*Failure](err)
+	failure, ok := errors.AsType[*Failure](err)
 	switch {
-	case found && failure.Temporary():
+	case ok && failure.Temporary():
 		c.retryAt = c.clock().Add(c.retryInterval)
-	case found && failure.Kind == Unauthorized:
+	case ok && failure.Kind == Unauthorized:
 		c.retryAt = c.clock().Add(min(maxRetryInterval, c.retryInterval<<min(c.refusals, 16)))
 		c.refusals++
 	default:
@@ -196,6 +203,7 @@ func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 	return true
 }
 
+// store records a value. It reports false, and records nothing, if forget was called in the meantime.
 func (c *cachedValue[V]) store(g cacheEntry[V], version int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

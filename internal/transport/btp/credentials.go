@@ -28,8 +28,10 @@ type Credentials struct {
 // String returns client and service: no way of printing credentials reveals the secret.
 func (c Credentials) String() string { return fmt.Sprintf("client %s at %s", c.ClientID, c.TokenURL) }
 
+// GoString is String, so that %#v reveals nothing either.
 func (c Credentials) GoString() string { return c.String() }
 
+// LogValue implements [slog.LogValuer].
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 func (c Credentials) usesCertificate() bool { return c.Certificate != "" || c.Key != "" }

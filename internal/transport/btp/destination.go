@@ -23,9 +23,8 @@ type Destination struct {
 	Name string
 	Type string // HTTP or TCP
 	Endpoint
-	// sap-client and sap-language
-	Client   string
-	Language string
+	Client   string // sap-client
+	Language string // sap-language
 
 	// Authentication is SAP's name of the kind, such as BasicAuthentication or OAuth2ClientCredentials.
 	Authentication string
@@ -51,8 +50,10 @@ type Destination struct {
 // String returns name and URL: no way of printing a destination reveals passwords or tokens.
 func (d Destination) String() string { return fmt.Sprintf("destination %s at %s", d.Name, d.URL) }
 
+// GoString is String, so that %#v reveals nothing either.
 func (d Destination) GoString() string { return d.String() }
 
+// LogValue implements [slog.LogValuer].
 func (d Destination) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 // Endpoint is a destination's URL, without its query, and what requests to it add.
@@ -74,6 +75,7 @@ type DeliveredToken struct {
 	Expires time.Time
 }
 
+// Store is a key store or trust store that was uploaded in the cockpit.
 type Store struct {
 	// Name is its name in the cockpit.
 	Name     string
@@ -112,13 +114,16 @@ func parseDestination(name string, body []byte, now time.Time) (Destination, err
 	if len(c) == 0 {
 		return t, t.errorf("destinationConfiguration", "expected it in the service's answer, found nothing")
 	}
-	text, err := json.Marshal(c) // sorts by name
+	encoded, err := json.Marshal(c) // sorts by name
 	if err != nil {
 		return t, t.errorf("destinationConfiguration", "%v", err)
 	}
-	t.Digest = sha256.Sum256(text)
-	t.Type, t.ProxyType, t.LocationID = c.text("Type"), c.text("ProxyType"), c.text("CloudConnectorLocationId")
-	t.Client, t.Language = c.text("sap-client"), c.text("sap-language")
+	t.Digest = sha256.Sum256(encoded)
+	t.Type = c.text("Type")
+	t.ProxyType = c.text("ProxyType")
+	t.LocationID = c.text("CloudConnectorLocationId")
+	t.Client = c.text("sap-client")
+	t.Language = c.text("sap-language")
 	t.TrustAll = strings.EqualFold(c.text("TrustAll"), "true")
 	if t.ProxyType == "" {
 		t.ProxyType = "Internet"
@@ -237,7 +242,9 @@ func (d *Destination) readAuthentication(response *destinationResponse, _ time.T
 		d.Token = nil
 	case "BasicAuthentication":
 		// The delivered header is ignored: refused logons are counted by user and password.
-		d.User, d.Password, d.Token = c.text("User"), c.rawText("Password"), nil
+		d.User = c.text("User")
+		d.Password = c.rawText("Password")
+		d.Token = nil
 		if d.User == "" {
 			return d.errorf("User", "missing")
 		}

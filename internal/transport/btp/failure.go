@@ -80,17 +80,17 @@ func (r *remoteService) connectionFailure(ctx context.Context, field string, err
 	if cause := context.Cause(ctx); cause != nil {
 		err = errors.Join(cause, err)
 	}
-	text := quote(err.Error(), r.secrets...)
-	if trouble := tlsHints[keystore.ClassOf(err)]; trouble != "" {
-		return r.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
+	problem := quote(err.Error(), r.secrets...)
+	if hint := tlsHints[keystore.ClassOf(err)]; hint != "" {
+		return r.failure(Misconfigured, field, err, "TLS: %s: %s", problem, hint)
 	}
 	// Nested failures come from the proxy's token or a response that is too large.
 	if nested, ok := errors.AsType[*Failure](err); ok && !nested.Temporary() {
-		f := r.failure(nested.Kind, field, err, "%s", text)
+		f := r.failure(nested.Kind, field, err, "%s", problem)
 		f.Status = nested.Status
 		return f
 	}
-	return r.failure(Unavailable, field, err, "no response: %s", text)
+	return r.failure(Unavailable, field, err, "no response: %s", problem)
 }
 
 var tlsHints = map[keystore.Class]string{
@@ -123,6 +123,6 @@ func quote(text string, secrets ...string) string {
 const maxQuote = 200 // characters
 
 func withoutQuery(address string) string {
-	before, _, _ := strings.Cut(address, "?")
-	return before
+	base, _, _ := strings.Cut(address, "?")
+	return base
 }

@@ -60,8 +60,8 @@ func (r *loginRequester) requestToken(ctx context.Context) (response tokenRespon
 	if err != nil {
 		return tokenResponse{}, 0, r.connectionFailure(ctx, "target", err)
 	}
-	text, _ := io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
-	body := string(text)
+	content, _ := io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
+	body := string(content)
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
 		wait := pause.RetryAfter(answer.Header.Get("Retry-After"), time.Now())
 		return tokenResponse{}, wait, r.refusalFailure(answer, body)
@@ -83,18 +83,18 @@ func (r *loginRequester) read(body string) (tokenResponse, error) {
 			strings.Join(r.login.TokenPath, "."), quoted, r.settingNames("target", "user", "password"))
 	}
 	token := memberAt(answer, r.login.TokenPath)
-	text, ok := token.(string)
-	if !ok || text == "" || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+	s, ok := token.(string)
+	if !ok || s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return tokenResponse{}, r.failure(Unauthorized, "token-path", nil,
 			"expected a string without spaces at %s, found %s: check %s",
 			strings.Join(r.login.TokenPath, "."), describeType(token), r.settingNames("token-path", "user", "password"))
 	}
-	g := tokenResponse{token: text}
+	g := tokenResponse{token: s}
 	switch {
 	case r.login.LifetimePath != nil:
 		g.lifetime = seconds(memberAt(answer, r.login.LifetimePath))
 	default:
-		if g.lifetime = lifetimeOf(text, r.clock()); g.lifetime <= 0 {
+		if g.lifetime = lifetimeOf(s, r.clock()); g.lifetime <= 0 {
 			g.lifetime = maxLifetime
 		}
 	}

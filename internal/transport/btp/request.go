@@ -78,6 +78,7 @@ func newTokenRequester(c Credentials, options TokenOptions) (*tokenRequester, er
 // otherwise it does not decode `sb-app%21b123`. Other servers ignore the header.
 type encodedRoundTripper struct{ next http.RoundTripper }
 
+// RoundTrip implements [http.RoundTripper].
 func (e encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-CF-ENCODED-CREDENTIALS", "true")
@@ -87,6 +88,7 @@ func (e encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) 
 // untracedContext hides the httptrace hooks of the caller's request, which would count a token request as sent.
 type untracedContext struct{ context.Context }
 
+// Value implements [context.Context].
 func (u untracedContext) Value(key any) any {
 	v := u.Context.Value(key)
 	if _, ok := v.(*httptrace.ClientTrace); ok {
@@ -100,6 +102,7 @@ type wholeBodyRoundTripper struct{ next http.RoundTripper }
 
 const maxAnswer = 1 << 20 // bytes
 
+// RoundTrip implements [http.RoundTripper].
 func (w wholeBodyRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := w.next.RoundTrip(r.WithContext(untracedContext{r.Context()}))
 	if err != nil {

@@ -44,7 +44,8 @@ func serviceURL(address, path, field, origin string) (string, error) {
 	return strings.TrimSuffix(address, "/") + "/" + strings.TrimPrefix(path, "/"), nil
 }
 
-// get returns the body of a GET. A refused token is renewed once. If retry is set, temporary failures are retried.
+// get returns the body of a GET. A refused token is renewed once. If patient is set, it retries temporary
+// failures, which may take RetryPeriod.
 func (c *serviceClient) get(ctx context.Context, address string, patient bool) ([]byte, error) {
 	var body []byte
 	refused := ""

@@ -105,8 +105,8 @@ type binding struct {
 
 // ReadVCAP returns the text of VCAP_SERVICES or of the file VCAP_SERVICES_FILE_PATH; "" without either.
 func ReadVCAP() (string, error) {
-	if text := os.Getenv("VCAP_SERVICES"); text != "" {
-		return text, nil
+	if services := os.Getenv("VCAP_SERVICES"); services != "" {
+		return services, nil
 	}
 	path := os.Getenv("VCAP_SERVICES_FILE_PATH")
 	if path == "" {
@@ -286,9 +286,9 @@ func (b binding) connectivity() *Connectivity {
 }
 
 func (b binding) api() *ConnectivityAPI {
-	own := b.fields.object("connectivity_service")
-	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: own.text("url"),
-		InfoPath: cmp.Or(own.text("scc_info_path"), b.fields.text("scc_info_path"))}
+	service := b.fields.object("connectivity_service")
+	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: service.text("url"),
+		InfoPath: cmp.Or(service.text("scc_info_path"), b.fields.text("scc_info_path"))}
 }
 
 func (b binding) destination() *DestinationService {

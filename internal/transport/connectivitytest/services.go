@@ -39,8 +39,8 @@ func (s *Server) SetDestination(name, answer string) {
 // bearer records the request and checks its token. If it is invalid, the response has been sent.
 func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c Client) (setStatus func(int), ok bool) {
 	entry := Entry{Port: port, Client: r.RemoteAddr, Target: r.URL.Path, Header: headerNames(r), ID: c.ID}
-	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if found {
+	token, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if isBearer {
 		entry.Token, ok = s.check(token, c)
 	}
 	update := s.addEntry(entry)
@@ -59,9 +59,9 @@ func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	answer, found := s.destinations[r.PathValue("name")]
+	answer, exists := s.destinations[r.PathValue("name")]
 	s.mu.Unlock()
-	if !found {
+	if !exists {
 		setStatus(http.StatusNotFound)
 		writeJSON(w, http.StatusNotFound,
 			map[string]string{"ErrorMessage": "Configuration with the specified name was not found"})
@@ -104,8 +104,8 @@ func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
 func (s *Server) exposed(location string) []map[string]string {
 	systems := []map[string]string{}
 	for key, real := range s.virtualHosts {
-		at, virtual, _ := strings.Cut(key, "\x00")
-		if at != "*" && at != location {
+		exposedTo, virtual, _ := strings.Cut(key, "\x00")
+		if exposedTo != "*" && exposedTo != location {
 			continue
 		}
 		protocol := "TCP"

@@ -53,7 +53,7 @@ func (s *Server) Issue(c Client) string {
 	return token
 }
 
-func (s *Server) issue(c Client) (text, id string) {
+func (s *Server) issue(c Client) (token, id string) {
 	now := time.Now()
 	id = strings.ToLower(rand.Text())
 	segment := func(v any) string {
@@ -65,7 +65,7 @@ func (s *Server) issue(c Client) (text, id string) {
 	}
 	signature := make([]byte, 256)
 	rand.Read(signature)
-	text = segment(map[string]any{"alg": "RS256", "kid": "default-jwt-key", "typ": "JWT"}) + "." +
+	token = segment(map[string]any{"alg": "RS256", "kid": "default-jwt-key", "typ": "JWT"}) + "." +
 		segment(map[string]any{
 			"jti": id, "client_id": c.ID, "cid": c.ID, "azp": c.ID, "aud": []string{"uaa",
 				c.ID}, "grant_type": "client_credentials",
@@ -75,8 +75,8 @@ func (s *Server) issue(c Client) (text, id string) {
 	if s.issuer.known == nil {
 		s.issuer.known = map[string]*issued{}
 	}
-	s.issuer.known[text] = &issued{id, c.ID, now.Add(s.issuer.lifetime)}
-	return text, id
+	s.issuer.known[token] = &issued{id, c.ID, now.Add(s.issuer.lifetime)}
+	return token, id
 }
 
 // check returns a token's id, and whether it is valid for a client.
@@ -129,12 +129,12 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	text, id := s.issue(client)
+	token, id := s.issue(client)
 	lifetime := s.issuer.lifetime
 	s.mu.Unlock()
 	entry.Token = id
 	s.addEntry(entry)
-	writeJSON(w, http.StatusOK, map[string]any{"access_token": text, "token_type": "bearer",
+	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "bearer",
 		"expires_in": int(lifetime / time.Second),
 		"scope":      "uaa.resource", "jti": id})
 }
@@ -144,8 +144,8 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 	id, secret, basic := r.BasicAuth()
 	if basic {
 		// RFC 6749, 2.3.1: both are form-encoded. Assumption: XSUAA accepts both forms.
-		if text, err := url.QueryUnescape(id); err == nil && s.client(id) == nil {
-			id = text
+		if decoded, err := url.QueryUnescape(id); err == nil && s.client(id) == nil {
+			id = decoded
 		}
 	} else {
 		id = r.PostForm.Get("client_id")
@@ -161,8 +161,8 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 	if secret == c.Secret {
 		return *c, true
 	}
-	text, err := url.QueryUnescape(secret)
-	return *c, basic && err == nil && text == c.Secret
+	decoded, err := url.QueryUnescape(secret)
+	return *c, basic && err == nil && decoded == c.Secret
 }
 
 func (s *Server) client(id string) *Client {

@@ -68,6 +68,7 @@ func (s *semaphore) grant(limit int, next func([]*waiter) int) {
 	}
 }
 
+// New returns the limiter of an origin without clients, for one worker.
 func New(origin string) *Limiter {
 	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, division: Division{Workers: 1},
 		pacing: guard.NewCtxMutex(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
@@ -102,15 +103,17 @@ type waiter struct {
 
 // Join adds a client with its limits, of which Concurrent is set. endIdle is called when others wait for a
 // connection; trim, under the limiter's lock, when the worker's part changes.
-func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(sessions int)) *Client {
+func (l *Limiter) Join(limits Limits, log *slog.Logger, endIdle func(), trim func(sessions int)) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &Client{limiter: l, log: log, endIdle: endIdle, trim: trim, limits: own, waits: map[*waiter]struct{}{}}
+	c := &Client{limiter: l, log: log, endIdle: endIdle, trim: trim, limits: limits, waits: map[*waiter]struct{}{}}
 	l.clients[c] = struct{}{}
 	l.restrict()
 	return c
 }
 
+// Leave removes the client, whose limits do not apply any more, and admits waiting requests of others. It reports
+// whether this was the last client. Requests in flight still call Release.
 func (c *Client) Leave() (last bool) {
 	l := c.limiter
 	l.mu.Lock()
@@ -121,6 +124,7 @@ func (c *Client) Leave() (last bool) {
 	return len(l.clients) == 0
 }
 
+// MaxSessions returns the limit of sessions per user. Zero means no limit.
 func (c *Client) MaxSessions() int {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
@@ -174,20 +178,22 @@ type Division struct {
 	PerSecond float64 `json:"p,omitempty"`
 }
 
-func (l *Limiter) Divide(group Division) {
+// Divide sets the part of this worker, admits requests that it allows, and calls trim of all clients under the lock if
+// the worker is one of a group. It does not block.
+func (l *Limiter) Divide(division Division) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if group == l.division {
+	if division == l.division {
 		return
 	}
-	l.division = group
+	l.division = division
 	l.restrict()
 	l.grant()
-	if group.Workers == 1 {
+	if division.Workers == 1 {
 		return
 	}
 	kept := l.sessions
-	if group.Workers == 0 { // sessions of revoked tasks or of planning
+	if division.Workers == 0 { // sessions of revoked tasks or of planning
 		kept = 0
 	}
 	for c := range l.clients {

@@ -21,6 +21,8 @@ func (l *Limiter) setRate(perSecond float64) {
 	}
 }
 
+// WaitToSend blocks until the request may be sent: no maintenance window is open, and the rate allows one more request.
+// The caller has called Acquire.
 func (c *Client) WaitToSend(ctx context.Context) error {
 	for {
 		if err := c.waitForWindow(ctx); err != nil {
@@ -93,10 +95,10 @@ func (c *Client) waitForWindow(ctx context.Context) error {
 		why := fmt.Sprintf("maintenance window: no requests to %s until %s", c.limiter.origin,
 			until.Format("2006-01-02 15:04:05 MST"))
 		c.limiter.mu.Lock()
-		known := c.loggedWindow.Equal(until)
+		isLogged := c.loggedWindow.Equal(until)
 		c.loggedWindow = until
 		c.limiter.mu.Unlock()
-		if !known {
+		if !isLogged {
 			c.log.Info(why)
 		}
 		if _, err := c.waitFor(ctx, time.Until(until), &waiter{client: c, reason: why}, nil); err != nil {

@@ -27,16 +27,17 @@ type Count struct {
 }
 
 func (c Count) String() string {
-	text := fmt.Sprint(c.Used)
+	s := fmt.Sprint(c.Used)
 	if c.Limit > 0 {
-		text += fmt.Sprintf(" of %d", c.Limit)
+		s += fmt.Sprintf(" of %d", c.Limit)
 	}
 	if c.Waiting > 0 {
-		text += fmt.Sprintf(", %d waiting", c.Waiting)
+		s += fmt.Sprintf(", %d waiting", c.Waiting)
 	}
-	return text
+	return s
 }
 
+// Usage returns the use of the client's origin by all clients.
 func (c *Client) Usage() Usage {
 	until := c.Window()
 	l := c.limiter

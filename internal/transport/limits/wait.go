@@ -55,6 +55,8 @@ type Wait struct {
 // rateNoteTime is how long a wait for the rate is reported: with 3 requests per second each wait is short.
 const rateNoteTime = 10 * time.Second
 
+// Waits describes the waits of the client's requests that are longer than 5 seconds, and those that a service or a
+// setting causes.
 func (c *Client) Waits() Wait {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
@@ -69,28 +71,29 @@ func (c *Client) AllWaits() Wait {
 }
 
 // waitsNow describes the waits that are longer than a time, and those whose reason is told at once.
-func (c *Client) waitsNow(longerThan time.Duration) (now Wait) {
-	now.ByRate = true
+func (c *Client) waitsNow(longerThan time.Duration) (wait Wait) {
+	wait.ByRate = true
 	if time.Since(c.delayedAt) < rateNoteTime {
-		now.PerSecond = c.limiter.limits.PerSecond
+		wait.PerSecond = c.limiter.limits.PerSecond
 	}
 	for w := range c.waits {
 		if time.Since(w.since) < longerThan {
 			continue
 		}
-		now.ByRate = now.ByRate && w.byRate
-		now.Reasons = append(now.Reasons, w.reason)
-		now.ByService = now.ByService || w.byService
-		if now.Since.IsZero() || w.recordedAt.Before(now.Since) {
-			now.Since = w.recordedAt
+		wait.ByRate = wait.ByRate && w.byRate
+		wait.Reasons = append(wait.Reasons, w.reason)
+		wait.ByService = wait.ByService || w.byService
+		if wait.Since.IsZero() || w.recordedAt.Before(wait.Since) {
+			wait.Since = w.recordedAt
 		}
 	}
-	now.ByRate = now.ByRate && len(now.Reasons) > 0
-	slices.Sort(now.Reasons)
-	now.Reasons = slices.Compact(now.Reasons)
-	return now
+	wait.ByRate = wait.ByRate && len(wait.Reasons) > 0
+	slices.Sort(wait.Reasons)
+	wait.Reasons = slices.Compact(wait.Reasons)
+	return wait
 }
 
+// Waiting returns the reasons of [Client.Waits] as a text, "" for none.
 func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
 
 // logEvery is the minimum interval between a client's messages about long waits.

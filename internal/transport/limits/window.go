@@ -22,11 +22,11 @@ const maxWindow = 7 * 24 * time.Hour
 // duration and a time zone, by default UTC. `0 0 22 ? * SAT/4h Europe/Berlin` is Saturday 22:00 to Sunday 2:00.
 func ParseWindows(text string) ([]Window, error) {
 	var windows []Window
-	for _, one := range strings.Split(text, ";") {
-		if strings.TrimSpace(one) == "" {
+	for _, window := range strings.Split(text, ";") {
+		if strings.TrimSpace(window) == "" {
 			continue
 		}
-		w, err := parseWindow(strings.Fields(one))
+		w, err := parseWindow(strings.Fields(window))
 		if err != nil {
 			return nil, err
 		}
@@ -83,15 +83,15 @@ func (w Window) openUntil(now time.Time) time.Time {
 		return time.Time{}
 	}
 	// Windows may overlap: find the last start up to now by bisection.
-	before := began
-	after := now
-	for after.Sub(before) > time.Second {
-		middle := before.Add(after.Sub(before) / 2)
+	low := began
+	high := now
+	for high.Sub(low) > time.Second {
+		middle := low.Add(high.Sub(low) / 2)
 		if next, ok := w.next(middle); ok && !next.After(now) {
-			before = middle
+			low = middle
 			start = next
 		} else {
-			after = middle
+			high = middle
 		}
 	}
 	return start.Add(w.duration)

@@ -93,7 +93,7 @@ func (f *file) read() error {
 	if err != nil {
 		return err
 	}
-	first, rest, _ := strings.Cut(string(content), "\n")
+	first, lines, _ := strings.Cut(string(content), "\n")
 	salt, err := hex.DecodeString(strings.TrimPrefix(first, "salt "))
 	if err != nil || len(salt) != sha256.Size {
 		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
@@ -102,9 +102,9 @@ func (f *file) read() error {
 	f.lastRead = info
 	f.salt = salt
 	f.refused = map[string]time.Time{}
-	for line := range strings.Lines(rest) {
-		at, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if ms, err := strconv.ParseInt(at, 10, 64); err == nil && digest != "" {
+	for line := range strings.Lines(lines) {
+		since, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if ms, err := strconv.ParseInt(since, 10, 64); err == nil && digest != "" {
 			f.refused[digest] = time.UnixMilli(ms)
 		}
 	}
@@ -179,12 +179,12 @@ func (f *file) forget(until time.Time) (forgotten int, err error) {
 	if err := f.read(); err != nil {
 		return 0, err
 	}
-	before := len(f.refused) + len(f.unwritten)
+	total := len(f.refused) + len(f.unwritten)
 	written := len(f.refused)
 	isForgotten := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
 	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return isForgotten(at) })
 	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return isForgotten(at) })
-	forgotten = before - len(f.refused) - len(f.unwritten)
+	forgotten = total - len(f.refused) - len(f.unwritten)
 	switch {
 	case len(f.refused) == written:
 		return forgotten, nil
@@ -195,8 +195,8 @@ func (f *file) forget(until time.Time) (forgotten int, err error) {
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "salt %x\n", f.salt)
-	for digest, at := range f.refused {
-		fmt.Fprintf(&text, "%d %s\n", at.UnixMilli(), digest)
+	for digest, since := range f.refused {
+		fmt.Fprintf(&text, "%d %s\n", since.UnixMilli(), digest)
 	}
 	return forgotten, wholefile.Write(f.path, []byte(text.String()))
 }

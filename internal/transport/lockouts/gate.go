@@ -30,6 +30,7 @@ func (id Identity) place() string {
 	return id.Origin + "\x00" + id.Client + "\x00" + strings.ToUpper(id.User) + "\x00"
 }
 
+// Needed reports whether there is anything to log on with, so that a gate is needed.
 func (id Identity) Needed() bool { return id.User != "" || id.Secret != "" }
 
 func (id Identity) key() [sha256.Size]byte { return sha256.Sum256([]byte(id.place() + id.Secret)) }
@@ -92,10 +93,10 @@ func (g *Gate) Refusal() string {
 	g.mu.Lock()
 	mark := g.lookups.begin()
 	g.mu.Unlock()
-	at, err := g.store.refused(g.secret)
+	since, err := g.store.refused(g.secret)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if at.IsZero() && err == nil {
+	if since.IsZero() && err == nil {
 		g.lookups.foundNone(mark)
 		return ""
 	}
@@ -123,7 +124,7 @@ func (g *Gate) Refusal() string {
 	}
 	return fmt.Sprintf("%s was refused%s at %s by %s%s %s: correct user or password, or, if they are right and the "+
 		"user is unlocked, retry with culvert run --resume-logons, or PUT /culvert/lockouts/resume",
-		who, status, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, consequence)
+		who, status, since.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, consequence)
 }
 
 func (g *Gate) lockedOut() error {
@@ -197,7 +198,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		g.exclusive.Unlock()
 		return g.send(nil), nil
 	}
-	known, recent := g.trust()
+	isTrusted, recent := g.trust()
 	end := func(Outcome) {}
 	if !recent {
 		if end, err = g.acquireTurn(ctx, false); err != nil {
@@ -218,9 +219,9 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	}
 	maxWait := openingWait
 	switch {
-	case !known && g.routeWait == 0:
+	case !isTrusted && g.routeWait == 0:
 		return g.send(release), nil
-	case !known:
+	case !isTrusted:
 		maxWait = g.routeWait
 	case leads:
 		maxWait = leaderWait
@@ -333,7 +334,7 @@ func (g *Gate) mayJoin() bool {
 	return ago < leaderAfter || (ago < trustPeriod && g.inFlight > 0 && !g.leading)
 }
 
-func (g *Gate) trust() (known, recent bool) {
+func (g *Gate) trust() (isTrusted, recent bool) {
 	isTried := g.store.isTriedElsewhere(g.secret)
 	g.mu.Lock()
 	defer g.mu.Unlock()

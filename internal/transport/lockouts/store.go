@@ -30,6 +30,7 @@ type Store struct {
 	resumedAt     time.Time                 // the last known resume in the group
 }
 
+// New returns a store that keeps refusals in memory only.
 func New() *Store {
 	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{}}
 }
@@ -45,8 +46,8 @@ func Open(locks, own string, others ...string) (*Store, error) {
 	store.lockFolder = locks
 	store.files = []*file{ownFile}
 	for _, folder := range append([]string{own}, others...) {
-		if former := filepath.Join(folder, legacyFolder); hasLegacyRefusals(former) {
-			store.legacyFolders = append(store.legacyFolders, former)
+		if legacy := filepath.Join(folder, legacyFolder); hasLegacyRefusals(legacy) {
+			store.legacyFolders = append(store.legacyFolders, legacy)
 		}
 	}
 	for _, folder := range others {
@@ -58,10 +59,10 @@ func Open(locks, own string, others ...string) (*Store, error) {
 }
 
 // Writable returns an error if the file belongs to another user: refusals are then lost at exit.
-func (l *Store) Writable() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.files[0].ownerErr
+func (st *Store) Writable() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.files[0].ownerErr
 }
 
 // Group shares refusals among the workers of a group (RATIONALE.md P10). Lookup and Report do not block.
@@ -96,133 +97,135 @@ const (
 )
 
 // JoinGroup shares refusals with a group. Call it before the first [Store.Gate].
-func (l *Store) JoinGroup(group Group) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.gates) > 0 {
+func (st *Store) JoinGroup(group Group) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.gates) > 0 {
 		panic("lockouts: expected no gates before JoinGroup")
 	}
-	l.group = group
+	st.group = group
 }
 
 // LogTo sets the logger for errors of the file, unless it is set or discards errors.
-func (l *Store) LogTo(log *slog.Logger) {
+func (st *Store) LogTo(log *slog.Logger) {
 	if log.Enabled(context.Background(), slog.LevelError) {
-		l.log.CompareAndSwap(nil, log)
+		st.log.CompareAndSwap(nil, log)
 	}
 }
 
 // Gate returns the gate of a secret for a service, nil if there is no secret.
-func (l *Store) Gate(id Identity) *Gate { return l.gate(id, 0) }
+func (st *Store) Gate(id Identity) *Gate { return st.gate(id, 0) }
 
 // RouteGate returns the gate of a secret that the route to a service sends, for example a proxy's password. A request
 // acquires it while it holds the service's gate. maxWait, above zero, bounds the wait for an answer to an unknown
 // secret: the route may answer only when the service does, hours later.
-func (l *Store) RouteGate(id Identity, maxWait time.Duration) *Gate { return l.gate(id, maxWait) }
+func (st *Store) RouteGate(id Identity, maxWait time.Duration) *Gate { return st.gate(id, maxWait) }
 
-func (l *Store) gate(id Identity, routeWait time.Duration) *Gate {
+func (st *Store) gate(id Identity, routeWait time.Duration) *Gate {
 	if !id.Needed() {
 		return nil
 	}
 	key := id.key()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if g := l.gates[key]; g != nil {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if g := st.gates[key]; g != nil {
 		return g
 	}
-	exclusive := l.locks[id.place()]
+	exclusive := st.locks[id.place()]
 	if exclusive == nil {
 		exclusive = guard.NewCtxMutex()
-		l.locks[id.place()] = exclusive
+		st.locks[id.place()] = exclusive
 	}
-	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: exclusive, routeWait: routeWait}
+	g := &Gate{Identity: id, secret: id.hidden(), store: st, exclusive: exclusive, routeWait: routeWait}
 	g.Secret = ""
-	l.gates[key] = g
-	l.importLegacy(id, g.secret)
+	st.gates[key] = g
+	st.importLegacy(id, g.secret)
 	return g
 }
 
-func (l *Store) Status(id Identity) (accepted, isRefused bool) {
+// Status reports whether a secret was accepted since the start, and whether it is not sent because it was refused or
+// the refusals cannot be read. It creates no gate.
+func (st *Store) Status(id Identity) (accepted, isRefused bool) {
 	s := id.hidden()
-	l.mu.Lock()
-	g := l.gates[id.key()]
+	st.mu.Lock()
+	g := st.gates[id.key()]
 	if g == nil {
-		l.importLegacy(id, s)
+		st.importLegacy(id, s)
 	}
-	l.mu.Unlock()
+	st.mu.Unlock()
 	if g != nil { // without the lock, because the gate takes it under Gate.mu
 		s = g.secret
 		accepted, _ = g.trust()
 	}
-	at, err := l.refused(s)
-	return accepted, !at.IsZero() || err != nil
+	since, err := st.refused(s)
+	return accepted, !since.IsZero() || err != nil
 }
 
 // refused returns since when a secret is refused, or zero. The group's first known resume clears older refusals,
 // later ones all, since clocks differ.
-func (l *Store) refused(secret Secret) (time.Time, error) {
+func (st *Store) refused(secret Secret) (time.Time, error) {
 	var inGroup, resumed time.Time
-	if l.group != nil {
-		finding := l.group.Lookup(secret)
+	if st.group != nil {
+		finding := st.group.Lookup(secret)
 		inGroup = finding.Refused
 		resumed = finding.Resumed
 	}
 	secret.Hash() // slow: not under the lock
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if resumed.After(l.resumedAt) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if resumed.After(st.resumedAt) {
 		var until time.Time
-		if l.resumedAt.IsZero() {
+		if st.resumedAt.IsZero() {
 			until = resumed
 		}
-		l.resumedAt = resumed
-		_, _ = l.forget(until)
+		st.resumedAt = resumed
+		_, _ = st.forget(until)
 	}
 	var unread error
-	for _, f := range l.files {
-		at, err := f.find(secret)
-		if !at.IsZero() {
-			return at, nil
+	for _, f := range st.files {
+		since, err := f.find(secret)
+		if !since.IsZero() {
+			return since, nil
 		}
 		unread = errors.Join(unread, err)
 	}
-	if inGroup.IsZero() || resumed.Before(l.resumedAt) { // outdated by a resume
+	if inGroup.IsZero() || resumed.Before(st.resumedAt) { // outdated by a resume
 		return time.Time{}, unread
 	}
-	l.save(secret, inGroup) // for commands that run next to this worker
+	st.save(secret, inGroup) // for commands that run next to this worker
 	return inGroup, nil
 }
 
-func (l *Store) refuse(s Secret) {
+func (st *Store) refuse(s Secret) {
 	s.Hash() // slow: not under the lock
-	l.mu.Lock()
-	l.save(s, time.Now())
-	l.mu.Unlock()
-	if l.group != nil {
-		l.group.Report(s, "", Rejected)
+	st.mu.Lock()
+	st.save(s, time.Now())
+	st.mu.Unlock()
+	if st.group != nil {
+		st.group.Report(s, "", Rejected)
 	}
 }
 
-func (l *Store) save(s Secret, at time.Time) {
-	if known, _ := l.files[0].find(s); !known.IsZero() {
+func (st *Store) save(s Secret, at time.Time) {
+	if since, _ := st.files[0].find(s); !since.IsZero() {
 		return
 	}
-	err := l.files[0].add(s, at)
-	if log := l.log.Load(); err != nil && log != nil {
+	err := st.files[0].add(s, at)
+	if log := st.log.Load(); err != nil && log != nil {
 		log.Error("a refused logon cannot be stored: this process does not send the secret again, but other "+
 			"processes and the next start will and may lock the user", "error", err)
 	}
 }
 
 // forget removes refusals up to a time, or all; l.mu is held.
-func (l *Store) forget(until time.Time) (forgotten int, err error) {
+func (st *Store) forget(until time.Time) (forgotten int, err error) {
 	if until.IsZero() {
-		for _, folder := range l.legacyFolders {
+		for _, folder := range st.legacyFolders {
 			err = errors.Join(err, os.RemoveAll(folder))
 		}
-		l.legacyFolders = nil
+		st.legacyFolders = nil
 	}
-	for _, f := range l.files {
+	for _, f := range st.files {
 		n, forgetErr := f.forget(until)
 		forgotten = forgotten + n
 		err = errors.Join(err, forgetErr)
@@ -231,29 +234,29 @@ func (l *Store) forget(until time.Time) (forgotten int, err error) {
 }
 
 // Resume clears all refusals, in a group of all workers, after operators have unlocked a user.
-func (l *Store) Resume(ctx context.Context) (int, error) {
-	known := 0
+func (st *Store) Resume(ctx context.Context) (int, error) {
+	forgottenInGroup := 0
 	err := error(nil)
-	if l.group != nil {
-		known, err = l.group.Resume(ctx)
+	if st.group != nil {
+		forgottenInGroup, err = st.group.Resume(ctx)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	forgotten, forgetErr := l.forget(time.Time{})
-	return max(known, forgotten), errors.Join(err, forgetErr)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	forgotten, forgetErr := st.forget(time.Time{})
+	return max(forgottenInGroup, forgotten), errors.Join(err, forgetErr)
 }
 
 // isTriedElsewhere reports whether another worker of the group tries a secret, because a session has ended.
-func (l *Store) isTriedElsewhere(secret Secret) bool {
-	return l.group != nil && l.group.Lookup(secret).IsTried
+func (st *Store) isTriedElsewhere(secret Secret) bool {
+	return st.group != nil && st.group.Lookup(secret).IsTried
 }
 
-func (l *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end func(Outcome), err error) {
+func (st *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end func(Outcome), err error) {
 	secret := g.secret
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
-	if l.group != nil {
-		attempt, err := l.acquireInGroup(ctx, secret, sessionEnded)
+	if st.group != nil {
+		attempt, err := st.acquireInGroup(ctx, secret, sessionEnded)
 		if err != nil {
 			return nil, err
 		}
@@ -261,12 +264,12 @@ func (l *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end fu
 			end = func(o Outcome) {
 				unlock()
 				if o != Rejected { // refuse reports rejections
-					l.group.Report(secret, attempt, o)
+					st.group.Report(secret, attempt, o)
 				}
 			}
 		}
 	}
-	if l.lockFolder != "" {
+	if st.lockFolder != "" {
 		// The name does not reveal the user; users with the same name of a lock file wait for each other. A request
 		// that holds the file of its service's secret must not wait for the same one.
 		name := "logons-%02x.lock"
@@ -274,7 +277,7 @@ func (l *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end fu
 			name = "route-" + name
 		}
 		name = fmt.Sprintf(name, sha256.Sum256([]byte(secret.Place))[0])
-		unlockFile, err := lockFile(ctx, filepath.Join(l.lockFolder, name))
+		unlockFile, err := lockFile(ctx, filepath.Join(st.lockFolder, name))
 		if err != nil {
 			end(Inconclusive)
 			return nil, err
@@ -284,60 +287,62 @@ func (l *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end fu
 	return end, nil
 }
 
-func (l *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded bool) (attempt string, err error) {
+func (st *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded bool) (attempt string, err error) {
 	secret.Hash() // slow: not under the lock
 	for {
-		l.mu.Lock()
-		resumed := l.resumedAt
-		l.mu.Unlock()
-		attempt, refusedAt, err := l.group.Acquire(ctx, secret, sessionEnded)
+		st.mu.Lock()
+		resumed := st.resumedAt
+		st.mu.Unlock()
+		attempt, refusedAt, err := st.group.Acquire(ctx, secret, sessionEnded)
 		if err != nil || refusedAt.IsZero() {
 			return attempt, err
 		}
-		l.mu.Lock()
-		if resumed.Equal(l.resumedAt) {
-			l.save(secret, refusedAt)
+		st.mu.Lock()
+		if resumed.Equal(st.resumedAt) {
+			st.save(secret, refusedAt)
 		}
-		l.mu.Unlock()
-		if at, err := l.refused(secret); err != nil || !at.IsZero() {
+		st.mu.Unlock()
+		if since, err := st.refused(secret); err != nil || !since.IsZero() {
 			return attempt, nil // the caller checks for refusals itself
 		}
 	}
 }
 
+// Lockout is a refused secret, for operators.
 type Lockout struct {
 	Origin string
 	Client string
 	User   string
 	Since  time.Time
-	Text   string
+	Text   string // what to do, see [Gate.Refusal]
 }
 
 // List returns the refused secrets; others counts refusals of unknown identities.
-func (l *Store) List() (list []Lockout, others int) {
-	l.mu.Lock()
-	known := make([]*Gate, 0, len(l.gates))
-	for _, g := range l.gates {
-		known = append(known, g)
+func (st *Store) List() (list []Lockout, others int) {
+	st.mu.Lock()
+	gates := make([]*Gate, 0, len(st.gates))
+	for _, g := range st.gates {
+		gates = append(gates, g)
 	}
-	l.mu.Unlock()
-	for _, g := range known {
-		if at, _ := l.refused(g.secret); !at.IsZero() {
-			list = append(list, Lockout{Origin: g.Origin, Client: g.Client, User: g.User, Since: at, Text: g.Refusal()})
+	st.mu.Unlock()
+	for _, g := range gates {
+		if since, _ := st.refused(g.secret); !since.IsZero() {
+			list = append(list, Lockout{Origin: g.Origin, Client: g.Client, User: g.User, Since: since,
+				Text: g.Refusal()})
 		}
 	}
 	slices.SortFunc(list, func(a, b Lockout) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Client, b.Client), cmp.Compare(a.User, b.User),
 			a.Since.Compare(b.Since))
 	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range l.files {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, f := range st.files {
 		_ = f.read()
 		others += len(f.refused)
 	}
-	for _, g := range known {
-		for _, f := range l.files {
+	for _, g := range gates {
+		for _, f := range st.files {
 			if len(f.refused) > 0 && !f.refused[f.digest(g.secret)].IsZero() {
 				others--
 			}

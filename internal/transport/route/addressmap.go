@@ -16,15 +16,15 @@ func ParseAddressMap(text string) (map[string]string, error) {
 		if entry = strings.TrimSpace(entry); entry == "" {
 			continue
 		}
-		left, right, ok := strings.Cut(entry, "=")
+		advertised, virtual, ok := strings.Cut(entry, "=")
 		if !ok {
 			return nil, fmt.Errorf("expected advertised:port=virtual:port, found %q", entry)
 		}
-		from, err := parseRange(left)
+		from, err := parseRange(advertised)
 		if err != nil {
 			return nil, fmt.Errorf("%w in %q", err, entry)
 		}
-		to, err := parseRange(right)
+		to, err := parseRange(virtual)
 		if err != nil {
 			return nil, fmt.Errorf("%w in %q", err, entry)
 		}

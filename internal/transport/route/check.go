@@ -108,8 +108,8 @@ func (s *Settings) checkAddress(short, address string) error {
 }
 
 func quoteAddress(address string) string {
-	if at := strings.LastIndexByte(address, '@'); at >= 0 {
-		return fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[at+1:])
+	if end := strings.LastIndexByte(address, '@'); end >= 0 {
+		return fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[end+1:])
 	}
 	return strconv.Quote(address)
 }
@@ -154,10 +154,10 @@ func (s *Settings) outage() time.Duration {
 // binding returns the connectivity binding of the service key or VCAP_SERVICES; nil if the settings replace all of
 // it.
 func (s *Settings) binding() (*btp.Connectivity, error) {
-	own := s.firstSet(tokenSettings)
+	tokenSetting := s.firstSet(tokenSettings)
 	if s.ServiceKey != "" {
-		if own != "" {
-			return nil, s.errorf(NameServiceKey, "expected either this or %s, found both", s.name(own))
+		if tokenSetting != "" {
+			return nil, s.errorf(NameServiceKey, "expected either this or %s, found both", s.name(tokenSetting))
 		}
 		services, err := btp.ReadServiceKey(s.ServiceKey)
 		if err != nil {
@@ -165,14 +165,14 @@ func (s *Settings) binding() (*btp.Connectivity, error) {
 		}
 		return s.requireConnectivity(services, s.name(NameServiceKey)+" "+s.ServiceKey)
 	}
-	if own != "" && s.Address != "" {
+	if tokenSetting != "" && s.Address != "" {
 		return nil, nil
 	}
 	if s.VCAPErr != nil {
 		return nil, s.errorf(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), s.VCAPErr)
 	}
 	if s.VCAP == "" {
-		if own != "" {
+		if tokenSetting != "" {
 			return nil, s.errorf(NameAddress,
 				"expected the Connectivity proxy's host:port, found nothing, and there is no VCAP_SERVICES")
 		}
@@ -207,11 +207,11 @@ func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (
 	if kind == ConnectivityHTTP {
 		address = binding.HTTPAddress
 	}
-	found, err := address()
+	proxy, err := address()
 	if err != nil {
 		return "", s.errorf(NameAddress, "not set, and not in the binding: %w", err)
 	}
-	return found, nil
+	return proxy, nil
 }
 
 func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, error) {

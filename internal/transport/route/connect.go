@@ -25,11 +25,11 @@ type Refused struct {
 }
 
 func (r *Refused) Error() string {
-	text := fmt.Sprintf("HTTP proxy %s refused to connect to %s: %d %s", r.Proxy, r.Target, r.Status, r.Reason)
+	message := fmt.Sprintf("HTTP proxy %s refused to connect to %s: %d %s", r.Proxy, r.Target, r.Status, r.Reason)
 	if r.Setting != "" {
-		text += " (see " + r.Setting + ")"
+		message += " (see " + r.Setting + ")"
 	}
-	return text
+	return message
 }
 
 // Permanent reports whether a retry cannot help: 4xx except 408 and 429.
@@ -48,8 +48,10 @@ func (n *NotHTTP) Error() string {
 	return fmt.Sprintf("%s %s: expected an HTTP proxy's answer to CONNECT, found %s", n.Setting, n.Proxy, n.Found)
 }
 
+// Permanent is true: the address must be corrected.
 func (*NotHTTP) Permanent() bool { return true }
 
+// DialContext implements [proxy.ContextDialer]: it opens a tunnel by CONNECT.
 func (c *connectDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	s := c.settings
 	conn, err := s.Forward.DialContext(ctx, network, s.Address)
@@ -129,16 +131,16 @@ func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
 }
 
 func reason(status string) string {
-	_, text, _ := strings.Cut(status, " ")
-	if len(text) > 200 {
-		text = text[:200]
+	_, phrase, _ := strings.Cut(status, " ")
+	if len(phrase) > 200 {
+		phrase = phrase[:200]
 	}
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {
 			return ' '
 		}
 		return c
-	}, text)
+	}, phrase)
 }
 
 func basic(user, password string) string {

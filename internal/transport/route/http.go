@@ -37,24 +37,24 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 	case Unset:
 		return &HTTPProxy{route: r, proxyFor: environment.ProxyFunc()}
 	case HTTP:
-		own := url.URL{Scheme: "http", Host: r.address}
+		proxy := url.URL{Scheme: "http", Host: r.address}
 		if settings.User != "" {
-			own.User = url.UserPassword(settings.User, settings.Password)
+			proxy.User = url.UserPassword(settings.User, settings.Password)
 		}
-		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(),
+		proxyFor := (&httpproxy.Config{HTTPProxy: proxy.String(), HTTPSProxy: proxy.String(),
 			NoProxy: environment.NoProxy}).ProxyFunc()
 		return &HTTPProxy{route: r, proxyFor: func(u *url.URL) (*url.URL, error) {
 			if !loopback.Is(u.Hostname()) {
-				return others(u)
+				return proxyFor(u)
 			}
 			if isExcluded(u, environment.NoProxy) {
 				return nil, nil
 			}
-			return &own, nil
+			return &proxy, nil
 		}}
 	case ConnectivityHTTP:
-		own := &url.URL{Scheme: "http", Host: r.address}
-		return &HTTPProxy{route: r, proxyFor: func(*url.URL) (*url.URL, error) { return own, nil }}
+		proxy := &url.URL{Scheme: "http", Host: r.address}
+		return &HTTPProxy{route: r, proxyFor: func(*url.URL) (*url.URL, error) { return proxy, nil }}
 	}
 	return nil
 }
@@ -112,8 +112,10 @@ type roundTripper struct {
 	transport *http.Transport
 }
 
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
 func (t *roundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
 
+// RoundTrip implements [http.RoundTripper], see [Route.RoundTripper].
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	mapped, err := t.mapRequest(request)
 	if err != nil {
@@ -140,9 +142,9 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 			t.mu.Lock()
 			t.refused = token
 			t.mu.Unlock()
-			if again, ok := rewind(mapped); ok && !fresh {
+			if repeated, ok := rewind(mapped); ok && !fresh {
 				response.Body.Close()
-				mapped = again
+				mapped = repeated
 				continue
 			}
 		}

@@ -67,6 +67,7 @@ func New(settings Settings) (*Route, error) {
 // Type returns the proxy type, with the alias [ConnectivitySOCKS5] resolved.
 func (r *Route) Type() string { return r.proxyType }
 
+// Address returns the proxy's host:port, "" without a proxy.
 func (r *Route) Address() string { return r.address }
 
 // MapAddress applies the address map.
@@ -149,8 +150,10 @@ func (l *LogonRefused) Error() string {
 	return fmt.Sprintf("SOCKS5 proxy %s: %s (see %s)", l.Proxy, l.Reason, l.Setting)
 }
 
+// Permanent is true: user or password must be corrected.
 func (*LogonRefused) Permanent() bool { return true }
 
+// DialContext implements [proxy.ContextDialer].
 func (d *socksDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.ContextDialer.DialContext(ctx, network, address)
 	if op, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
@@ -167,6 +170,7 @@ func (d *socksDialer) DialContext(ctx context.Context, network, address string) 
 
 type forwardDialer struct{ proxy.ContextDialer }
 
+// Dial implements [proxy.Dialer].
 func (f forwardDialer) Dial(network, address string) (net.Conn, error) {
 	return f.DialContext(context.Background(), network, address)
 }

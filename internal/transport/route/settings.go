@@ -112,9 +112,9 @@ func SettingsOf(text, name func(short string) string, vcap string, vcapErr error
 			ServiceKey: text(NameServiceKey), VCAP: vcap, VCAPErr: vcapErr},
 		Name: name,
 	}
-	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = text(NameTokenURL),
-		text(NameTokenClientID),
-		text(NameTokenSecret)
+	settings.Token.TokenURL = text(NameTokenURL)
+	settings.Token.ClientID = text(NameTokenClientID)
+	settings.Token.Secret = text(NameTokenSecret)
 	if ids := text(NameLocationID); ids != "" {
 		for id := range strings.SplitSeq(ids, ",") {
 			settings.Locations = append(settings.Locations, strings.TrimSpace(id))

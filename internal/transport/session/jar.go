@@ -29,8 +29,10 @@ const (
 	maxAge         = 400 * 24 * 60 * 60 // 400 days in seconds, as in browsers
 )
 
+// UserContext is the cookie in which SAP systems return client and language.
 const UserContext = "sap-usercontext"
 
+// UserContexts returns the values of [UserContext] in a response's header.
 func UserContexts(h http.Header) (values []string) {
 	lines := h["Set-Cookie"]
 	for _, line := range lines[:min(len(lines), maxCookies)] {
@@ -87,14 +89,14 @@ func (j *jar) set(c cookie, now time.Time) {
 }
 
 func readCookie(line, path string, now time.Time) (cookie, bool) {
-	pair, rest, _ := strings.Cut(line, ";")
+	pair, attributes, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), path: defaultPath(path)}
 	if !ok || (&http.Cookie{Name: c.name}).Valid() != nil || !httpguts.ValidHeaderFieldValue(c.value) {
 		return c, false
 	}
 	hasMaxAge := false
-	for _, attribute := range strings.Split(rest, ";") {
+	for _, attribute := range strings.Split(attributes, ";") {
 		k, v, _ := strings.Cut(strings.TrimSpace(attribute), "=")
 		switch strings.ToLower(k) {
 		case "path":

@@ -60,6 +60,7 @@ func (s *Session) Update(h http.Header, path string, generation int, accepted bo
 	s.jar.update(h, path, time.Now(), generation, accepted)
 }
 
+// Opened reports whether the service has opened the session: there is a cookie that identifies it.
 func (s *Session) Opened() bool { return s.jar.opened() }
 
 // Restart begins a new generation with the cookies of the response that ended the session, unless another request

@@ -16,6 +16,7 @@ type Store struct {
 	ending map[[sha256.Size]byte]int
 }
 
+// New returns a store without sessions.
 func New() *Store {
 	return &Store{byIdentity: map[[sha256.Size]byte]*Pool{}, ending: map[[sha256.Size]byte]int{}}
 }
@@ -33,17 +34,18 @@ type Pool struct {
 	single bool
 }
 
+// Join adds a client to the pool of an identity. The client calls [Pool.Leave] once.
 func (st *Store) Join(identity string) *Pool {
 	key := sha256.Sum256([]byte(identity))
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	s := st.byIdentity[key]
-	if s == nil {
-		s = &Pool{store: st, key: key}
-		st.byIdentity[key] = s
+	p := st.byIdentity[key]
+	if p == nil {
+		p = &Pool{store: st, key: key}
+		st.byIdentity[key] = p
 	}
-	s.clients++
-	return s
+	p.clients++
+	return p
 }
 
 // Leave returns the sessions of the last client, to be logged off.
@@ -99,12 +101,14 @@ func (p *Pool) take(session *Session) *Session {
 	return session
 }
 
-func (p *Pool) Release(one *Session) {
+// Release returns a session when the response to its request begins. It hands the session over to the read that waits
+// for it longest, if any. Call it once for each Acquire.
+func (p *Pool) Release(s *Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	one.users--
-	if one.users == 0 && !one.ended && !p.grant(one) {
-		p.idle = append(p.idle, one)
+	s.users--
+	if s.users == 0 && !s.ended && !p.grant(s) {
+		p.idle = append(p.idle, s)
 	}
 }
 
@@ -166,10 +170,11 @@ func (p *Pool) IsAlone(session *Session) bool {
 	return p.single && !slices.ContainsFunc(p.all, isOtherUsed)
 }
 
-func (p *Pool) Done(one *Session) {
+// Done records that a response was read or dropped, after Release. Then the session may be trimmed.
+func (p *Pool) Done(s *Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	one.open--
+	s.open--
 }
 
 // Limit returns the stricter of a limit (zero means none) and the pool's own.
@@ -187,11 +192,11 @@ func (p *Pool) Limit(limit int) int {
 func (p *Pool) Trim(limit int) (over []*Session) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	isOver := func(one *Session) bool { return slices.Contains(over, one) }
-	for _, one := range p.idle {
-		isKept := p.single && limit > 0 && one == p.all[0]
-		if len(p.all)-len(over) > limit && one.open == 0 && !isKept {
-			over = append(over, one)
+	isOver := func(s *Session) bool { return slices.Contains(over, s) }
+	for _, s := range p.idle {
+		isKept := p.single && limit > 0 && s == p.all[0]
+		if len(p.all)-len(over) > limit && s.open == 0 && !isKept {
+			over = append(over, s)
 		}
 	}
 	p.idle = slices.DeleteFunc(p.idle, isOver)
@@ -200,6 +205,7 @@ func (p *Pool) Trim(limit int) (over []*Session) {
 	return over
 }
 
+// Ended records that n sessions of Leave or Trim were logged off and do not count any more.
 func (p *Pool) Ended(n int) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
@@ -208,6 +214,7 @@ func (p *Pool) Ended(n int) {
 	}
 }
 
+// MaxInUse returns the number of sessions of the identity that has most of them, with those being logged off.
 func (st *Store) MaxInUse() (most int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -220,19 +227,22 @@ func (st *Store) MaxInUse() (most int) {
 	return most
 }
 
+// MaxInUse is [Store.MaxInUse] of the pool's store.
 func (p *Pool) MaxInUse() int { return p.store.MaxInUse() }
 
-func (p *Pool) Observe(one *Session, status int) {
+// Observe records whether the service has cookies, after a response below 400.
+func (p *Pool) Observe(s *Session, status int) {
 	if status >= 400 {
 		return
 	}
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	p.stateless = one.jar.empty()
+	p.stateless = s.jar.empty()
 }
 
-func (p *Pool) IsOpening(one *Session) bool {
+// IsOpening reports whether a request in a session logs on: it has no cookies, and the service seems to use them.
+func (p *Pool) IsOpening(s *Session) bool {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
-	return !p.stateless && one.jar.empty()
+	return !p.stateless && s.jar.empty()
 }

@@ -52,21 +52,21 @@ func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 			}
 			last = err
 		}
-		left := d.Outage - time.Since(began)
-		if left <= 0 && attempts == 1 {
+		remaining := d.Outage - time.Since(began)
+		if remaining <= 0 && attempts == 1 {
 			return nil, fmt.Errorf("no tunnel to %s: %w", d.address, last)
 		}
-		if left <= 0 {
+		if remaining <= 0 {
 			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts,
 				time.Since(began).Round(time.Millisecond), last)
 		}
 		level := slog.LevelWarn
-		if _, known := d.unreachable.LoadOrStore(d.address, true); known {
+		if _, isKnown := d.unreachable.LoadOrStore(d.address, true); isKnown {
 			level = slog.LevelDebug
 		}
 		d.log(ctx, level, "tunnel could not be opened; retrying", "attempts", attempts, "left",
-			left.Round(time.Millisecond), "error", last)
-		if pause.For(ctx, min(left, jitter(backoff.Next()))) != nil {
+			remaining.Round(time.Millisecond), "error", last)
+		if pause.For(ctx, min(remaining, jitter(backoff.Next()))) != nil {
 			return nil, d.contextError(ctx, last, contextCause(ctx))
 		}
 	}
@@ -103,14 +103,14 @@ func isTransient(err error) bool {
 	return !errors.As(err, &name) || !name.IsNotFound
 }
 
-func (d *dialCall) contextError(ctx context.Context, before, now error) error {
-	if !errors.Is(now, ctx.Err()) {
-		now = fmt.Errorf("%w: %w", contextCause(ctx), now)
+func (d *dialCall) contextError(ctx context.Context, previous, err error) error {
+	if !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", contextCause(ctx), err)
 	}
-	if before == nil {
-		return fmt.Errorf("no tunnel to %s: %w", d.address, now)
+	if previous == nil {
+		return fmt.Errorf("no tunnel to %s: %w", d.address, err)
 	}
-	return fmt.Errorf("no tunnel to %s: %w; before that: %w", d.address, now, before)
+	return fmt.Errorf("no tunnel to %s: %w; before that: %w", d.address, err, previous)
 }
 
 // contextCause returns the cause of ctx together with ctx.Err.

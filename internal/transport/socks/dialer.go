@@ -40,12 +40,13 @@ type Dialer struct {
 	unreachable sync.Map
 }
 
+// Event is one step of an attempt to open a tunnel.
 type Event struct {
 	Step     Step
 	Target   string
 	Location string
 	Elapsed  time.Duration
-	Err      error
+	Err      error // nil means success
 }
 
 // keepAlive configures probes, since intermediaries close idle tunnels and the proxy sends no probes.

@@ -59,6 +59,7 @@ func logonRequest(token, location string) []byte {
 // maxLocation bounds a location id in bytes: the length of its base64 is sent in one byte.
 const maxLocation = 189
 
+// Validate returns an error, an *[Unusable], if fields are missing or invalid. It sends nothing.
 func (d *Dialer) Validate() error {
 	if host, port, err := net.SplitHostPort(d.Address); err != nil || host == "" || port == "" {
 		return &Unusable{What: "address of the Connectivity proxy", Expected: "host:port", Found: fmt.Sprintf("%q",

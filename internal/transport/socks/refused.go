@@ -2,6 +2,7 @@ package socks
 
 import "fmt"
 
+// Step is a step of opening a tunnel.
 type Step string
 
 const (
@@ -107,6 +108,7 @@ func (u *Unusable) Error() string {
 	return fmt.Sprintf("%s: expected %s, found %s", u.What, u.Expected, u.Found)
 }
 
+// Permanent is true: a setting must change.
 func (*Unusable) Permanent() bool { return true }
 
 // Unexpected is the error of a reply that is not SOCKS5.
@@ -123,4 +125,5 @@ func (u *Unexpected) Error() string {
 		"(onpremise_socks5_proxy_port)?", u.Proxy, u.Step, u.Expected, u.Found)
 }
 
+// Permanent is true: the address must be corrected.
 func (*Unexpected) Permanent() bool { return true }

@@ -41,24 +41,24 @@ func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 	if err := read(3); err != nil {
 		return a.partialReply(b[:n], err)
 	}
-	rest := 2
+	remaining := 2
 	switch b[3] {
 	case 0x01:
-		rest += 4
+		remaining += 4
 	case 0x04:
-		rest += 16
+		remaining += 16
 	case 0x03:
 		if err := read(1); err != nil {
 			return a.partialReply(b[:n], err)
 		}
-		rest += int(b[4])
+		remaining += int(b[4])
 	default:
 		if b[1] != Success {
 			return b[1], nil // a refusal: the rest does not matter
 		}
 		return 0, a.unexpected("an address of type 01, 03 or 04", b[3])
 	}
-	if err := read(rest); err != nil {
+	if err := read(remaining); err != nil {
 		return a.partialReply(b[:n], err)
 	}
 	return b[1], nil
@@ -73,11 +73,11 @@ func (a *attempt) partialReply(got []byte, err error) (byte, error) {
 }
 
 func (a *attempt) unexpected(expected string, found byte) error {
-	text := fmt.Sprintf("%02x", found)
+	s := fmt.Sprintf("%02x", found)
 	if found == 'H' {
-		text += " (probably HTTP)"
+		s += " (probably HTTP)"
 	}
-	return &Unexpected{Proxy: a.Address, Target: a.endpoint.address, Step: a.step, Expected: expected, Found: text}
+	return &Unexpected{Proxy: a.Address, Target: a.endpoint.address, Step: a.step, Expected: expected, Found: s}
 }
 
 func truncatedError(err error, got, want int) error {

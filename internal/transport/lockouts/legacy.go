@@ -22,8 +22,8 @@ func hasLegacyRefusals(folder string) bool {
 }
 
 // importLegacy copies a refusal of an older version, unless resumed since; l.mu is held.
-func (l *Store) importLegacy(id Identity, secret Secret) {
-	for _, folder := range l.legacyFolders {
+func (st *Store) importLegacy(id Identity, secret Secret) {
+	for _, folder := range st.legacyFolders {
 		salt, err := wholefile.Read(filepath.Join(folder, "salt"), sha256.Size)
 		if err != nil {
 			continue
@@ -33,8 +33,8 @@ func (l *Store) importLegacy(id Identity, secret Secret) {
 			continue
 		}
 		info, err := os.Stat(filepath.Join(folder, hex.EncodeToString(hash)+legacySuffix))
-		if err == nil && info.ModTime().After(l.resumedAt) {
-			l.save(secret, info.ModTime())
+		if err == nil && info.ModTime().After(st.resumedAt) {
+			st.save(secret, info.ModTime())
 		}
 	}
 }
