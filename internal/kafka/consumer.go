@@ -324,7 +324,7 @@ func (c *Consumer) Close() {
 }
 
 // assigned is called by the client with new partitions before it fetches them. It blocks the client's group session
-// while it reads offsets and metadata and commits starts, at most for max.poll.interval.ms, see retryWhileUnreachable.
+// while it reads offsets and metadata, and while it commits starts, each for at most max.poll.interval.ms.
 func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
 	<-c.ready
 	if c.options.Assigned != nil && len(partitions) > 0 {

@@ -31,8 +31,8 @@ type ConsumerOptions struct {
 	exclusive bool // see GroupLock
 }
 
-// Rebalances holds callbacks for changes of the assignment. Each may be nil. The client calls them one after another,
-// and rejoins the group, or begins to fetch, only after they have returned.
+// Rebalances holds callbacks for changes of the assignment and for the metadata of commits. Each may be nil. Assigned,
+// Revoked, Lost and Committed block the client's group session until they return.
 type Rebalances struct {
 	Assigned func(partitions map[string][]int32) // Assigned is called with new partitions before their first record.
 	// Revoked is called before partitions are revoked and returns settled offsets, which are committed. It runs

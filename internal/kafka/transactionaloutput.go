@@ -153,9 +153,9 @@ func (o *TransactionalOutput) explain(producer *transactional, startedAt time.Ti
 	return transactionError(o.transactions.config, producer.id, err)
 }
 
-// Commit waits until all records are acknowledged, and commits them with the last offset. In any case it ends the page
-// and returns the producer. After an error the records are aborted; [*TransactionAbortedError] means that the feed may
-// restart. Without a page it returns the failure of an earlier one.
+// Commit waits until all records are acknowledged, and commits them with the last offset. It ends the page and returns
+// the producer, unless ctx ends first or the producer has become unusable. After an error the records are aborted;
+// [*TransactionAbortedError] means that the feed may restart. Without a page it returns the failure of an earlier one.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -313,7 +313,7 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
-// Abort waits until all records are acknowledged or have failed, aborts them, and ends the page.
+// Abort waits until all records are acknowledged or have failed, aborts them, and ends the page, unless ctx ends first.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

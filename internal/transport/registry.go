@@ -31,7 +31,7 @@ var (
 	processLockouts = lockouts.New()
 )
 
-// NewOriginRegistry returns an empty registry. A process needs one of its own only if its limits are divided.
+// NewOriginRegistry returns an empty registry, which divides no limits.
 func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
 
 func (r *OriginRegistry) join(d *destination) {
