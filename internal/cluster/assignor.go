@@ -13,8 +13,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
+// defaultRequests is the number of concurrent requests to an origin if none of its connectors sets a limit.
 const defaultRequests = 4
 
+// Input is what [Assign] plans with.
 type Input struct {
 	Now        time.Time     // has a monotonic reading: setting the clock must not end or extend a delay
 	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long resources of a lost member wait for it
@@ -25,39 +27,41 @@ type Input struct {
 	State AssignorState
 }
 
+// Member is a member of the group with the metadata of its join.
 type Member struct {
 	ID string
 	Metadata
 }
 
+// Connector is a connector with what its tasks require.
 type Connector struct {
 	Name      string
 	Key       Key    // hash of the name
 	Class     string // for messages
 	Missing   string // for messages: what it needs that no member has
 	Created   int64  // offset of its record: of two connectors with a common claim the earlier one runs
-	Version   int64  // see ResourceSet
-	Tasks     int    // of that version; 0 if it is stopped
+	Version   int64  // of its task configs, see ResourceSet; 0 means that they are not planned
+	Tasks     int    // number of tasks of that version; 0 if the connector is stopped
 	Claims    []string
-	Origin    string // the service that its tasks send requests to, "" for none
-	Requests  int
-	PerSecond float64
-	Eligible  []bool // by index of Input.Members: the member has the plugins; nil means all
+	Origin    string  // the service that its tasks send requests to; "" means that they send no requests
+	Requests  int     // concurrent requests that the origin accepts; 0 means defaultRequests
+	PerSecond float64 // requests per second that the origin accepts; 0 means no limit
+	Eligible  []bool  // by index of Input.Members: the member has the plugins; nil means all
 }
 
-// AssignorState is passed from one plan to the next.
+// AssignorState is passed from one plan to the next. The zero value is the state before the first plan.
 type AssignorState struct {
 	members  []memberHistory
-	versions map[versionKey]Connector // existing ones, and those that members owned
+	versions map[versionKey]Connector // existing versions, and versions that members owned
 }
 
+// memberHistory is a member, or a lost member, in the previous plan.
 type memberHistory struct {
 	id           string
 	name         string
-	missingSince time.Time // when it was first missing; zero while it is a member
-	// its target, and what must be released by others first
-	assigned []ResourceSet
-	deferred []ResourceSet
+	missingSince time.Time     // when it was first missing; zero while it is a member
+	assigned     []ResourceSet // its target
+	deferred     []ResourceSet // what it gets once other members have released it
 }
 
 type versionKey struct {
@@ -65,13 +69,14 @@ type versionKey struct {
 	version   int64
 }
 
+// Output is a plan.
 type Output struct {
 	Targets           map[string][]ResourceSet           // by member ID: all that it must run
 	Origins           map[string]map[Key]limits.Division // by member ID, see [Assignment.Origins]
 	Unplaced          map[string]string                  // by connector: why it or its tasks are not assigned
-	Next              time.Time
-	RejoinAfterRevoke bool
-	State             AssignorState
+	Next              time.Time                          // when to plan again; zero means with the next change
+	RejoinAfterRevoke bool                               // see [Assignment.RejoinAfterRevoke]
+	State             AssignorState                      // for the next plan
 }
 
 // Assign plans which connectors and tasks (resources) each member of the group runs. The plan depends on its input
@@ -80,8 +85,8 @@ type Output struct {
 //   - A resource is assigned when no other member owns it, a task only when no other member owns a task of another
 //     version of the connector, or of a connector with a common claim. An unknown version has all claims. So a move
 //     takes two plans: the first revokes, the next assigns.
-//   - Resources stay where they are. Of the eligible members none has two connectors more than another, nor two tasks.
-//     Resources that do not run move first, then those whose connector has several tasks on the member.
+//   - Resources stay where they are. No eligible member has two connectors more than another, nor two tasks. Resources
+//     that do not run move first, then resources whose connector has several tasks on the member.
 //   - Of two members that own a resource, the one with the newer generation keeps it; with equal generations neither
 //     does.
 //   - Resources of a lost member wait for it, and nothing moves for balance in the meantime. Members are known by
@@ -117,8 +122,9 @@ type plan struct {
 	originOf        []int // by connector; -1 for none
 }
 
+// resource is a connector (index 0) or one of its tasks (task number plus 1).
 type resource struct {
-	connector int
+	connector int // index in plan.connectors
 	index     int
 	owner     int  // index of the member that shall run it, or unassigned, or delayed
 	running   bool // the owner already runs it
@@ -144,6 +150,7 @@ type origin struct {
 	userCount   int     // number of users, including members with unknown tasks
 }
 
+// admit makes a member a user of the origin if the origin accepts another one. It reports whether the member is a user.
 func (o *origin) admit(m int) bool {
 	if !o.isUser[m] && o.userCount < o.maxRequests {
 		o.isUser[m] = true
@@ -184,6 +191,8 @@ func newPlan(in Input) *plan {
 	return p
 }
 
+// resourceCount returns the number of a connector's resources that can be assigned, and records why others cannot.
+// claimed has the connector of each claim so far.
 func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 	connector := &p.connectors[i]
 	unplaced := func(format string, args ...any) { p.out.Unplaced[connector.Name] = fmt.Sprintf(format, args...) }
@@ -221,6 +230,8 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 	return 1 + connector.Tasks
 }
 
+// addOrigin returns the index of the connector's origin, which it adds if it is new, or -1 for no origin. The lowest
+// limits of all connectors count.
 func (p *plan) addOrigin(connector *Connector) int {
 	if connector.Origin == "" {
 		return -1
@@ -254,8 +265,10 @@ func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 	}
 }
 
+// kind returns the index of the resource's kind in plan.assigned: 0 for a connector, 1 for a task.
 func (r *resource) kind() int { return min(r.index, 1) }
 
+// origin returns the origin of a task, nil for a connector or a task without an origin.
 func (p *plan) origin(resource *resource) *origin {
 	if i := p.originOf[resource.connector]; i >= 0 && resource.index > 0 {
 		return &p.origins[i]
@@ -291,6 +304,7 @@ func (p *plan) canMove(resource *resource, member int) bool {
 	return o.tasks[member] > 0 || o.memberCount < o.maxRequests || isLastOfOwner
 }
 
+// move changes the owner of a resource, and all counts that follow from it.
 func (p *plan) move(i, newOwner int) {
 	resource := &p.resources[i]
 	count := func(m, by int) {
@@ -303,8 +317,8 @@ func (p *plan) move(i, newOwner int) {
 	}
 	if resource.owner >= 0 {
 		owned := &p.assigned[resource.kind()][resource.owner]
-		at := slices.Index(*owned, i)
-		*owned = slices.Delete(*owned, at, at+1)
+		pos := slices.Index(*owned, i)
+		*owned = slices.Delete(*owned, pos, pos+1)
 		count(resource.owner, -1)
 	}
 	if newOwner >= 0 {
@@ -407,15 +421,17 @@ func appendResource(list []ResourceSet, c *Connector, bit int) []ResourceSet {
 	return list
 }
 
+// currentOwner returns the member that owns a resource, see [Assign], or unassigned.
 func (p *plan) currentOwner(resource *resource) int {
 	best := unassigned
 	newest := int32(math.MinInt32)
 	for _, owned := range p.owned[resource.connector] {
 		generation := p.in.Members[owned.member].Generation
+		isCurrent := resource.index == 0 || owned.Version == p.connectors[resource.connector].Version
+		if !isCurrent || !owned.Resources.Has(resource.index) || owned.member == best {
+			continue
+		}
 		switch {
-		case !owned.Resources.Has(resource.index) || (resource.index > 0 &&
-			owned.Version != p.connectors[resource.connector].Version) ||
-			owned.member == best:
 		case generation > newest:
 			best = owned.member
 			newest = generation
@@ -426,6 +442,7 @@ func (p *plan) currentOwner(resource *resource) int {
 	return best
 }
 
+// originTasks returns the tasks of an origin that are assigned to a member.
 func (p *plan) originTasks(origin, m int) (tasks []int) {
 	for _, i := range p.assigned[1][m] {
 		if p.originOf[p.resources[i].connector] == origin {
@@ -460,9 +477,10 @@ func (p *plan) assignUnowned() {
 	}
 }
 
-func (p *plan) planAgainAt(at time.Time) {
-	if p.out.Next.IsZero() || at.Before(p.out.Next) {
-		p.out.Next = at
+// planAgainAt makes the group plan again at a time, or earlier if another delay ends before.
+func (p *plan) planAgainAt(due time.Time) {
+	if p.out.Next.IsZero() || due.Before(p.out.Next) {
+		p.out.Next = due
 	}
 }
 
@@ -496,8 +514,9 @@ func (p *plan) rebalance(which movable) {
 	}
 }
 
-// pickMoves returns one resource, or all tasks of an origin that may have no further members. A resource that does not
-// run moves first, then one whose connector has more tasks here than there.
+// pickMoves returns what to move from a member, and to which: one resource, or all tasks of an origin that may have no
+// further members. A resource that does not run is preferred, then one whose connector has more tasks on from than on
+// target. It moves nothing.
 func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int) {
 	owned := func(m int) int { return len(p.assigned[kind][m]) }
 	var others []int
@@ -531,10 +550,10 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 			if tasks[from] < 2 || tasks[target] > 0 || owned(target)+tasks[from] >= owned(from) {
 				continue
 			}
-			if all := p.originTasks(o, from); !slices.ContainsFunc(all, func(i int) bool {
+			if candidates := p.originTasks(o, from); !slices.ContainsFunc(candidates, func(i int) bool {
 				return (which == onlyIdle && p.resources[i].running) || !p.isEligible(p.resources[i].connector, target)
 			}) {
-				return all, target
+				return candidates, target
 			}
 		}
 	}
@@ -558,7 +577,7 @@ func (p *plan) buildOutput() {
 		switch {
 		case resource.owner < 0:
 			continue
-		case resource.running:
+		case resource.running: // it stays where it is
 		case p.isBlocked(resource), p.origin(resource) != nil && !p.origin(resource).admit(resource.owner):
 			p.out.RejoinAfterRevoke = true
 			lists = deferred

@@ -30,25 +30,33 @@ const (
 	maxRejected = 16
 )
 
-const inDoubt lockouts.Outcome = "doubted"
-
-const resumeLogons lockouts.Outcome = "resume"
+const (
+	// inDoubt is an outcome that only earlier versions report. It counts as a rejection.
+	inDoubt lockouts.Outcome = "doubted"
+	// resumeLogons is the request of an operator to forget all rejections.
+	resumeLogons lockouts.Outcome = "resume"
+)
 
 // lockoutCall is a call to the leader. Without Outcome it requests a turn to send the secret, without User a key.
+//
+// The JSON names of this type and the following ones stay, also if a field is renamed: other workers send and expect
+// them, and the config topic contains them.
 type lockoutCall struct {
-	Outcome lockouts.Outcome `json:"what,omitempty"`
-	User    string           `json:"who,omitempty"`
-	Secret  string           `json:"secret,omitempty"`
-	Turn    string           `json:"permit,omitempty"`
-	Member  string           `json:"member,omitempty"`
+	Outcome lockouts.Outcome `json:"what,omitempty"`   // the result of sending the secret, or resumeLogons
+	User    string           `json:"who,omitempty"`    // digest of origin, SAP client and user
+	Secret  string           `json:"secret,omitempty"` // digest of the secret
+	Turn    string           `json:"permit,omitempty"` // random ID of the turn, which the worker chooses
+	Member  string           `json:"member,omitempty"` // member ID of the worker that requests the turn
 	// SessionEnded requests a turn even if the secret was accepted recently.
 	SessionEnded bool `json:"sessionEnded,omitempty"`
 }
 
+// lockoutAnswer is the leader's answer to a lockoutCall. The zero answer means that the worker may send the secret
+// without a turn, because a service has accepted it within acceptedTTL. It also confirms a reported outcome.
 type lockoutAnswer struct {
-	RejectedAt time.Time `json:"Refused"`
-	Wait       bool      `json:"Wait"` // the worker must call again later
-	Granted    bool      `json:"Held"`
+	RejectedAt time.Time `json:"Refused"`   // when the secret was rejected: it must not be sent; zero means never
+	Wait       bool      `json:"Wait"`      // the worker must call again later
+	Granted    bool      `json:"Held"`      // the worker has the turn and must report the outcome
 	Forgotten  int       `json:"Forgotten"` // rejections that a resume has deleted
 }
 
@@ -56,19 +64,21 @@ type lockoutAnswer struct {
 // rejection stays until an operator resumes logons. A turn is written, with the failure that it may cost, before it is
 // granted.
 type lockout struct {
-	Rejected   []rejection `json:"refused,omitempty"` // the oldest first
-	Accepted   string      `json:"accepted,omitempty"`
-	AcceptedAt int64       `json:"acceptedAt,omitempty"`
-	Attempt    *attempt    `json:"trial,omitempty"`
+	Rejected   []rejection `json:"refused,omitempty"`    // the oldest first, at most maxRejected
+	Accepted   string      `json:"accepted,omitempty"`   // digest of the last accepted secret; "" means unknown
+	AcceptedAt int64       `json:"acceptedAt,omitempty"` // in Unix milliseconds
+	Attempt    *attempt    `json:"trial,omitempty"`      // nil if no secret has a turn or failures
 }
 
+// rejection is a secret that the service has rejected.
 type rejection struct {
-	Secret string `json:"secret"`
-	At     int64  `json:"at"`
+	Secret string `json:"secret"` // digest of the secret
+	At     int64  `json:"at"`     // in Unix milliseconds
 }
 
+// attempt is a secret that a worker has the turn to send, or that has failed without a clear rejection.
 type attempt struct {
-	Secret   string `json:"secret"`
+	Secret   string `json:"secret"`           // digest of the secret
 	Turn     string `json:"permit,omitempty"` // Turn and Member identify the worker with the turn
 	Member   string `json:"member,omitempty"`
 	Failures int    `json:"spent"` // how often the service may have rejected the secret at the end of the turn
@@ -76,7 +86,8 @@ type attempt struct {
 	SessionEnded bool `json:"sessionEnded,omitempty"`
 }
 
-// requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected.
+// requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected. It grants
+// turns to members only. If changed is true, the annotation must be written before the answer is sent.
 func (l *lockout) requestTurn(call lockoutCall, now time.Time,
 	members map[string]bool) (answer lockoutAnswer, changed bool) {
 	if i := l.indexOf(call.Secret); i >= 0 {
@@ -108,7 +119,8 @@ func (l *lockout) requestTurn(call lockoutCall, now time.Time,
 	return lockoutAnswer{Granted: true}, true
 }
 
-// recordOutcome accepts a rejection from any worker, other outcomes only from the one with the turn.
+// recordOutcome records the result of an attempt and ends the turn. It accepts a rejection from any worker, and other
+// outcomes only from the worker with the turn.
 func (l *lockout) recordOutcome(call lockoutCall, now time.Time) (changed bool) {
 	current := l.Attempt
 	isOwn := current != nil && current.Secret == call.Secret && call.Turn != "" && current.Turn == call.Turn
@@ -151,8 +163,8 @@ func (l *lockout) acceptedRecently(secret string, now time.Time) bool {
 	return l.Accepted == secret && now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < acceptedTTL
 }
 
-// AttemptArbiter is the leader's part in logons: it answers the [Lockouts] of all workers. Each turn is written before
-// it is granted, so two leaders never grant turns for one secret. Lost members have no turn.
+// AttemptArbiter answers the calls of the [Lockouts] of all workers while this worker leads. Each turn is written
+// before it is granted, so two leaders never grant turns for one secret. Lost members have no turn.
 type AttemptArbiter struct {
 	state     configtopic.ClusterState
 	memberIDs func() map[string]bool
@@ -165,6 +177,8 @@ func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[strin
 	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
 }
 
+// HandleCall answers a [LockoutsCall]; body is its JSON. Calls are processed one at a time, each until its changes are
+// written. The error is [ErrNotLeader] if this worker does not lead.
 func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
 	var call lockoutCall
 	if err := json.Unmarshal(body, &call); err != nil {
@@ -214,11 +228,13 @@ func (a *AttemptArbiter) decide(ctx context.Context, call lockoutCall,
 	return answer, err
 }
 
+// lockoutSettings is the annotation that all users share.
 type lockoutSettings struct {
-	Key     []byte `json:"key"`
-	Resumed int64  `json:"resumed,omitempty"`
+	Key     []byte `json:"key"`               // of the digests
+	Resumed int64  `json:"resumed,omitempty"` // the last resume in Unix milliseconds; zero means never
 }
 
+// ensureKey writes a random key unless there is one.
 func (a *AttemptArbiter) ensureKey(ctx context.Context, settings lockoutSettings) error {
 	if len(settings.Key) > 0 {
 		return nil
@@ -245,6 +261,7 @@ func (a *AttemptArbiter) resume(ctx context.Context, settings lockoutSettings) (
 	return answer, a.write(ctx, records, lockoutKey, settings)
 }
 
+// write writes an annotation after other records, in one transaction.
 func (a *AttemptArbiter) write(ctx context.Context, records []configtopic.Record, name string, value any) error {
 	r, err := configtopic.AnnotationRecord(lockoutPrefix+name, value)
 	if err == nil {

@@ -13,11 +13,12 @@ import (
 type drainState uint8
 
 const (
-	active   drainState = iota
-	draining            // a member without resources, until it leaves the group forever
-	suspended
+	active    drainState = iota
+	draining             // a member without resources, until it leaves the group forever
+	suspended            // a static member that has stopped its resources and will return with the same assignment
 )
 
+// setDrainState changes the state if it is from, and reports whether it has.
 func (w *Worker) setDrainState(to, from drainState) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -28,6 +29,7 @@ func (w *Worker) setDrainState(to, from drainState) bool {
 	return true
 }
 
+// ErrLastMember is the error of [Worker.Drain] without other workers.
 var ErrLastMember = errors.New("expected another worker of the group to take over the connectors and tasks of this " +
 	"one, found none: it keeps them")
 
@@ -46,11 +48,11 @@ func (w *Worker) Drain(ctx context.Context) error {
 			return err
 		}
 	}
-	before, _, _ := w.lastGeneration()
+	previous, _, _ := w.lastGeneration()
 	w.Rejoin("this worker has released its resources")
 	for {
 		switch generation, joinedWithResources, alone := w.lastGeneration(); {
-		case generation <= before, joinedWithResources: // a join in progress has not passed its resources to others
+		case generation <= previous, joinedWithResources: // a join in progress has not passed its resources to others
 		case alone && w.setDrainState(active, draining):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrLastMember

@@ -29,11 +29,11 @@ func NewFencer(ledger configtopic.ClusterState, group string, checkLeader func(c
 	return f
 }
 
-// Fence aborts open transactions of a connector's earlier and future producers, and records how many it has now. Tasks
+// Fence aborts open transactions of a connector's earlier and future producers, and records the current counts. Tasks
 // of a version are fenced once (Kafka Connect: DistributedHerder.fenceZombieSourceTasks), because tasks of other
 // workers may write by then; version 0 is always fenced. After an error no task may start.
 func (f *Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
-	now config.FencingCounts) error {
+	current config.FencingCounts) error {
 	turn := f.locks[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.locks))]
 	if err := turn.Lock(ctx); err != nil {
 		return fmt.Errorf("fence earlier producers of connector %s: %w", connector, err)
@@ -42,18 +42,18 @@ func (f *Fencer) Fence(ctx context.Context, producers kafka.Config, connector st
 	if err := f.checkLeader(ctx); err != nil {
 		return err
 	}
-	before := f.state.Fencing(connector)
-	if version > 0 && before.At > version {
+	recorded := f.state.Fencing(connector)
+	if version > 0 && recorded.At > version {
 		return nil
 	}
-	all := now.Max(before)
-	ids := kafka.TransactionalIDs(f.group, connector, all.Tasks, all.Producers)
+	merged := current.Max(recorded)
+	ids := kafka.TransactionalIDs(f.group, connector, merged.Tasks, merged.Producers)
 	if len(ids) == 0 {
 		return nil
 	}
 	if err := kafka.Fence(ctx, producers, ids); err != nil {
 		return err
 	}
-	_, err := f.state.Write(ctx, configtopic.FencingRecords(connector, now)...)
+	_, err := f.state.Write(ctx, configtopic.FencingRecords(connector, current)...)
 	return err
 }

@@ -27,10 +27,12 @@ const (
 	culvertProtocol = "culvert-1"
 )
 
+// IsCulvertGroup reports whether the members of a group are workers of Culvert.
 func IsCulvertGroup(g kafka.Group) bool {
 	return g.Type == connectType && g.Protocol == culvertProtocol
 }
 
+// JoinedMember is a member as the leader sees it when a generation forms.
 type JoinedMember struct {
 	ID       string
 	Metadata []byte // what the member's [GroupOptions.Metadata] returned
@@ -40,14 +42,13 @@ type JoinedMember struct {
 // generation, so they must return soon. None may call [Group.Leave] or [Group.Close]. A panic outside Assign ends the
 // process.
 type GroupOptions struct {
-	Kafka kafka.Config
-	// Group is group.id. Topic is an existing topic, which is not read: kgo joins no group without one.
-	Group             string
-	Topic             string
-	InstanceID        string // group.instance.id. Empty means a dynamic member.
-	SessionTimeout    time.Duration
-	RebalanceTimeout  time.Duration
-	HeartbeatInterval time.Duration
+	Kafka             kafka.Config
+	Group             string        // group.id
+	Topic             string        // an existing topic, which is not read: kgo joins no group without one
+	InstanceID        string        // group.instance.id. Empty means a dynamic member.
+	SessionTimeout    time.Duration // zero means 10 seconds
+	RebalanceTimeout  time.Duration // zero means a minute
+	HeartbeatInterval time.Duration // zero means 3 seconds
 
 	Metadata func() []byte // Metadata returns what the leader must know of this member, for each join
 	// Assign is called on the leader, self, and returns the assignments by member ID. Its error ends the leader's
@@ -72,8 +73,8 @@ type Group struct {
 	client         *kgo.Client
 	dialer         *security.Dialer
 	session        *kafka.Session
-	ready          chan struct{} // closed when all fields are set. ctx ends with Close.
-	ctx            context.Context
+	ready          chan struct{}   // closed when all fields are set
+	ctx            context.Context // ends with Close
 	cancel         context.CancelFunc
 	joinResult     chan error
 	watcher        sync.WaitGroup
@@ -82,24 +83,24 @@ type Group struct {
 	timer          rebalanceTimer
 
 	mu         sync.Mutex // held while Assigned and Lost run
-	id         string     // id and generation are those of the last Assigned
-	generation int32
-	round      joinRound // the join in progress
+	id         string     // the member ID at the last call of Assigned
+	generation int32      // the generation at the last call of Assigned
+	round      joinRound  // the join in progress
 }
 
+// rejoins counts the calls of [Group.Rejoin].
 type rejoins struct {
 	count      atomic.Uint32
 	generation atomic.Int32 // the generation at the last call
 }
 
+// joinRound is what this member has sent and received while a generation forms.
 type joinRound struct {
-	leads    bool
-	assigned bool
-	// own is what this member, as leader, assigned to itself; assignment is what it received, for the ID with
-	// memberKey.
-	own        []byte
-	assignment []byte
-	memberKey  Key
+	leads      bool   // the coordinator has made this member the leader
+	assigned   bool   // this member has assigned as the leader
+	own        []byte // what it has assigned to itself
+	assignment []byte // what it has received
+	memberKey  Key    // of the member ID for which assignment was made; 0 means unknown
 }
 
 // isLeader is false for a member that leads by mistake: kfake, the embedded broker, makes every member a leader when
@@ -171,7 +172,7 @@ func (g *Group) Rejoin(reason string) {
 
 // RejoinNow joins the generation that another member has started after this one, without waiting for a heartbeat.
 func (g *Group) RejoinNow(generation int32) {
-	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation &&
+	if _, current := g.Member(); current == generation && g.rejoins.generation.Load() != generation &&
 		!g.timer.snapshot().InProgress {
 		g.Rejoin("another member has started a new generation")
 	}

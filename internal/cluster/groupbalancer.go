@@ -16,8 +16,10 @@ import (
 // Culvert's, and the partitions are always none.
 type balancer struct{ *Group }
 
+// OnGroupManageError implements [kgo.HookGroupManageError].
 func (b balancer) OnGroupManageError(err error) { b.onError(err) }
 
+// ProtocolName implements [kgo.GroupBalancer].
 func (balancer) ProtocolName() string { return culvertProtocol }
 
 // IsCooperative implements [kgo.GroupBalancer]: members keep running while the group forms a new generation.
@@ -43,14 +45,15 @@ func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte 
 // ParseSyncAssignment keeps the leader's assignment, which has no partitions. Its last eight bytes are the key of the
 // member ID.
 func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	if at := len(assignment) - 8; at >= 0 {
-		b.round.memberKey = Key(binary.BigEndian.Uint64(assignment[at:]))
-		assignment = assignment[:at]
+	if split := len(assignment) - 8; split >= 0 {
+		b.round.memberKey = Key(binary.BigEndian.Uint64(assignment[split:]))
+		assignment = assignment[:split]
 	}
 	b.round.assignment = assignment
 	return nil, nil
 }
 
+// MemberBalancer implements [kgo.GroupBalancer].
 func (b balancer) MemberBalancer(
 	members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
 	return groupAssignor{b.Group, members}, nil, nil
@@ -66,13 +69,14 @@ type groupAssignor struct {
 // the assignments must not change.
 func (a groupAssignor) SetBalanceInfo(kgo.BalanceInfo) { a.g.round.leads = true }
 
+// BalanceOrError implements [kgo.GroupMemberBalancerOrError]. An error ends the leader's membership.
 func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error) {
 	members := make([]JoinedMember, len(a.members))
-	known := map[string]bool{}
+	isMember := map[string]bool{}
 	for i, m := range a.members {
 		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
 		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
-		known[m.MemberID] = true
+		isMember[m.MemberID] = true
 	}
 	var assigned map[string][]byte
 	self, _ := a.g.client.GroupMetadata()
@@ -84,9 +88,9 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 	if err != nil {
 		return nil, fmt.Errorf("group.id=%s: the leader cannot assign connectors and tasks: %w", a.g.options.Group, err)
 	}
-	var all assignments
+	var encoded assignments
 	for _, id := range slices.Sorted(maps.Keys(assigned)) {
-		if !known[id] {
+		if !isMember[id] {
 			return nil, fmt.Errorf("group.id=%s: expected assignments of members only, found one of %q",
 				a.g.options.Group,
 				id)
@@ -94,11 +98,11 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 		assignment := kmsg.NewSyncGroupRequestGroupAssignment()
 		assignment.MemberID = id
 		assignment.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(assigned[id]), uint64(KeyOf(id)))
-		all = append(all, assignment)
+		encoded = append(encoded, assignment)
 	}
 	a.g.round.assigned = true
 	a.g.round.own = assigned[self]
-	return all, nil
+	return encoded, nil
 }
 
 // Balance implements [kgo.GroupMemberBalancer]; the client calls BalanceOrError instead.
@@ -106,4 +110,5 @@ func (groupAssignor) Balance(map[string]int32) kgo.IntoSyncAssignment { panic("u
 
 type assignments []kmsg.SyncGroupRequestGroupAssignment
 
+// IntoSyncAssignment implements [kgo.IntoSyncAssignment].
 func (a assignments) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment { return a }

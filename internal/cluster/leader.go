@@ -38,18 +38,16 @@ type leader struct {
 
 	mu         guard.Mutex
 	state      AssignorState
-	generation int32 // the generation that it leads and state belongs to; 0 if it does not lead
-	members    []Member
-	targets    map[string][]ResourceSet
+	generation int32                    // the generation that it leads and state belongs to; 0 if it does not lead
+	members    []Member                 // of the last plan
+	targets    map[string][]ResourceSet // of the last plan, by member ID
 	groupProblems
-	planAt         time.Time // the time to plan again although no member joins; zero means never
-	changes        int
-	plannedChanges int
-	// canWrite means that the leader's producer is open, or will be with the next write; caughtUp that all writes of
-	// the previous leader are read.
-	canWrite        bool
-	caughtUp        bool
-	stoppedOnly     map[string]int
+	planAt          time.Time         // the time to plan again although no member joins; zero means never
+	changes         int               // number of changes of the config topic so far
+	plannedChanges  int               // number of changes at the last plan
+	canWrite        bool              // the leader's producer is open, or will be with the next write
+	caughtUp        bool              // all writes of the previous leader are read
+	stoppedOnly     map[string]int    // calls of WhenStopped in progress, by connector: no tasks are assigned
 	pendingVersions map[string]string // why versions of plugins wait, see [rest.Group]
 	rolloutLock     rolloutLock
 }
@@ -145,7 +143,8 @@ func (l *leader) run(ctx context.Context) {
 	}
 }
 
-// prepare reports whether the leader may assign resources. It writes the session key and the pins of plugins.
+// prepare writes what a leader must write before it assigns resources: the group's claim of the topic, the session key
+// and the pins of plugins. It reports whether the leader may assign. It blocks while the topic cannot be written.
 func (l *leader) prepare(ctx context.Context, canWrite bool) bool {
 	if !canWrite {
 		l.claimWrites(ctx)
@@ -160,6 +159,7 @@ func (l *leader) prepare(ctx context.Context, canWrite bool) bool {
 	return true
 }
 
+// claimWrites opens the leader's producer, which fences the previous leader. After an error the next write opens it.
 func (l *leader) claimWrites(ctx context.Context) {
 	if err := l.worker.options.Log.fencePreviousLeader(ctx); err != nil && ctx.Err() == nil &&
 		l.worker.options.Log.isLeading() {
@@ -194,9 +194,9 @@ func (w *Worker) CheckLeader(ctx context.Context) error {
 	return nil
 }
 
-func (l *leader) owner(name string, task int) (url string, isSelf, known bool) {
-	_, there := l.worker.options.Store.ConfigOffset(name)
-	if set := l.worker.options.Store.TaskConfigs(name); !there || (task >= 0 &&
+func (l *leader) owner(name string, task int) (url string, isSelf, isKnown bool) {
+	_, exists := l.worker.options.Store.ConfigOffset(name)
+	if set := l.worker.options.Store.TaskConfigs(name); !exists || (task >= 0 &&
 		(set == nil || task >= len(set.Settings))) {
 		return "", true, true
 	}
@@ -241,12 +241,12 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 	for {
 		l.mu.Lock()
 		leads := l.generation != 0
-		left := slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
+		ownerRemains := slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
 		l.mu.Unlock()
 		busy := l.ownerOf(ctx, name) // of all members: an owner may have returned under another ID
 		switch {
 		case leads && busy == nil:
-			return !left
+			return !ownerRemains
 		case !leads, pause.For(ctx, ownedCheckInterval) != nil:
 			w.options.Logger.Warn("subscriptions of a deleted connector may still exist at its service; culvert "+
 				"retire -p FILE ends them", "connector", name, "leads", leads, "error", busy)
@@ -255,12 +255,14 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 	}
 }
 
+// HandleTasksCall answers a [TasksCall]; body is a [config.TaskPlan] in JSON. It returns when the plan is written. The
+// error is [ErrNotLeader] if this worker does not lead.
 func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) (any, error) {
 	var taskPlan config.TaskPlan
 	if err := secret.UnmarshalJSON(body, &taskPlan); err != nil {
 		return nil, fmt.Errorf("tasks of connector %s: %w", name, err)
 	}
-	if _, isSelf, known := w.Leader(); !known || !isSelf {
+	if _, isSelf, hasLeader := w.Leader(); !hasLeader || !isSelf {
 		return nil, ErrNotLeader
 	}
 	return nil, w.leader.putTaskConfigs(ctx, name, taskPlan)
@@ -268,9 +270,9 @@ func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) 
 
 func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan config.TaskPlan) error {
 	snapshot, ok := l.worker.options.Store.Snapshot()
-	if at, there := snapshot.ConfigOffsets[name]; !ok || !there || at != taskPlan.Offset {
+	if offset, exists := snapshot.ConfigOffsets[name]; !ok || !exists || offset != taskPlan.Offset {
 		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
-			"found tasks of the settings at %d", name, at, taskPlan.Offset)}
+			"found tasks of the settings at %d", name, offset, taskPlan.Offset)}
 	}
 	if snapshot.Targets[name] == config.TargetStopped {
 		return nil // its tasks are planned when it is resumed
@@ -292,8 +294,8 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan confi
 			}
 		}
 	}
-	if before, ok := snapshot.Tasks[name]; ok && before.Version > taskPlan.Offset && before.HasRequirements &&
-		!snapshot.Incomplete[name] && slices.EqualFunc(before.Settings, taskPlan.Tasks, maps.Equal) {
+	if current, ok := snapshot.Tasks[name]; ok && current.Version > taskPlan.Offset && current.HasRequirements &&
+		!snapshot.Incomplete[name] && slices.EqualFunc(current.Settings, taskPlan.Tasks, maps.Equal) {
 		return nil
 	}
 	_, err := l.worker.options.Store.Write(ctx, configtopic.TaskPlanRecords(name, taskPlan)...)

@@ -25,9 +25,9 @@ const (
 // CallLeader sends a call about a connector (may be empty) to the leader and decodes the response into answer unless
 // that is nil. It returns [ErrNotLeader] if no leader is known.
 func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, answer any) error {
-	to, isSelf, known := w.Leader()
+	to, isSelf, hasLeader := w.Leader()
 	switch {
-	case !known:
+	case !hasLeader:
 		return ErrNotLeader
 	case isSelf:
 		to = ""
@@ -38,7 +38,9 @@ func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, a
 // RetryWithLeader repeats a call while the group has no leader or a new one, until ctx ends, and returns any other
 // error.
 func (w *Worker) RetryWithLeader(ctx context.Context, call func() error) error {
-	for backoff, warned := (pause.Backoff{First: firstBackoff, Longest: lastBackoff}), false; ; {
+	backoff := pause.Backoff{First: firstBackoff, Longest: lastBackoff}
+	warned := false
+	for {
 		err := call()
 		if err == nil || ctx.Err() != nil || !w.isRetriable(err) {
 			return err
@@ -73,14 +75,14 @@ func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskP
 }
 
 // Leader returns the URL of the leader; isSelf reports whether it is this worker. known is false while there is none.
-func (w *Worker) Leader() (url string, isSelf, known bool) {
+func (w *Worker) Leader() (url string, isSelf, hasLeader bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.assignment.LeaderURL, w.leading, w.assigned && (w.leading || w.assignment.LeaderURL != "")
 }
 
-// Owner implements rest.Cluster.
-func (w *Worker) Owner(connector string, task int) (url string, isSelf, known bool) {
+// Owner implements [rest.Cluster]. Other workers than the leader know only what they run themselves.
+func (w *Worker) Owner(connector string, task int) (url string, isSelf, isKnown bool) {
 	key := KeyOf(connector)
 	w.mu.Lock()
 	target := w.assignment.Target
@@ -90,8 +92,8 @@ func (w *Worker) Owner(connector string, task int) (url string, isSelf, known bo
 			return w.options.URL, true, true
 		}
 	}
-	if url, isSelf, known = w.Leader(); isSelf {
+	if url, isSelf, isKnown = w.Leader(); isSelf {
 		return w.leader.owner(connector, task)
 	}
-	return url, isSelf, known
+	return url, isSelf, isKnown
 }

@@ -73,6 +73,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	return assignments, err
 }
 
+// recordSize returns the bytes of all metadata and assignments, which brokers store as one record.
 func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
 	for _, m := range members {
 		size += len(m.Metadata) + len(placed[m.ID])
@@ -166,35 +167,42 @@ func freezePlan(members []Member) Output {
 	return out
 }
 
+// othersLeaving reports whether all members but the one with the ID are leaving.
 func othersLeaving(members []Member, id string) bool {
 	return !slices.ContainsFunc(members, func(m Member) bool { return m.ID != id && !m.Leaving })
 }
 
 func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connector {
-	var all []Connector
+	var connectors []Connector
 	for _, c := range snapshot.Connectors {
-		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
+		connector := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
 			Created: snapshot.ConfigOffsets[c.Name]}
-		one.Eligible, one.Missing = l.eligible(c, members)
+		connector.Eligible, connector.Missing = l.eligible(c, members)
 		if set := snapshot.TaskConfigs(c.Name); set != nil {
-			one.Version = set.Version
-			one.Tasks = len(set.Settings)
-			one.Claims = set.Requirements.Claims
-			one.Origin = set.Requirements.Origin
-			one.Requests = set.Requirements.Requests
-			one.PerSecond = set.Requirements.PerSecond
+			connector.Version = set.Version
+			connector.Tasks = len(set.Settings)
+			connector.Claims = set.Requirements.Claims
+			connector.Origin = set.Requirements.Origin
+			connector.Requests = set.Requirements.Requests
+			connector.PerSecond = set.Requirements.PerSecond
 		}
-		all = append(all, one)
+		connectors = append(connectors, connector)
 	}
-	return all
+	return connectors
 }
 
-type requirement struct{ class, plugin, version string }
+// requirement is a class that a connector needs. plugin is the name of the plugin that has it, as the leader knows it;
+// an empty version means any.
+type requirement struct {
+	class   string
+	plugin  string
+	version string
+}
 
-func (l *leader) requirements(c *config.Connector) (all []requirement) {
+func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 	add := func(class, version string) {
 		name, pluginName := l.worker.options.ResolveClass(class)
-		all = append(all, requirement{name, pluginName, version})
+		needs = append(needs, requirement{name, pluginName, version})
 	}
 	add(c.Text("connector.class"), c.Text("connector.plugin.version"))
 	stages, _ := c.Stages()
@@ -204,7 +212,7 @@ func (l *leader) requirements(c *config.Connector) (all []requirement) {
 			add(s.Predicate.Class, s.Predicate.Version)
 		}
 	}
-	return all
+	return needs
 }
 
 func (r requirement) metBy(m Member) bool {
@@ -216,7 +224,8 @@ func (r requirement) metBy(m Member) bool {
 	})
 }
 
-// eligible returns which members have all that a connector needs, and if none has, what is missing.
+// eligible reports for each member whether it has all that a connector needs. If no member has, unmet names what is
+// missing.
 func (l *leader) eligible(c *config.Connector, members []Member) (eligible []bool, unmet string) {
 	needs := l.requirements(c)
 	for _, m := range members {
@@ -231,20 +240,20 @@ func (l *leader) eligible(c *config.Connector, members []Member) (eligible []boo
 	if len(missing) == 0 { // some member has each, but none has all
 		missing = needs
 	}
-	var texts []string
+	var descriptions []string
 	pins := l.worker.pinnedVersions()
 	for _, need := range missing {
-		text := need.class + " of no plugin of the leader"
+		description := need.class + " of no plugin of the leader"
 		switch p := pins[need.plugin]; {
 		case need.plugin != "" && need.version != "":
-			text = need.plugin + " " + need.version
+			description = need.plugin + " " + need.version
 		case p.Hash != "":
-			text = fmt.Sprintf("%s %s with the hash %s, which the group uses: culvert plugins swap selects another",
-				need.plugin, p.Version, p.Hash)
+			description = fmt.Sprintf("%s %s with the hash %s, which the group uses: culvert plugins swap selects "+
+				"another", need.plugin, p.Version, p.Hash)
 		}
-		if !slices.Contains(texts, text) {
-			texts = append(texts, text)
+		if !slices.Contains(descriptions, description) {
+			descriptions = append(descriptions, description)
 		}
 	}
-	return eligible, strings.Join(texts, "; ")
+	return eligible, strings.Join(descriptions, "; ")
 }

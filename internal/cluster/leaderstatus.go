@@ -27,7 +27,7 @@ func (l *leader) cleanStatuses() {
 	}
 	for name, why := range unplaced {
 		_, ok := snapshot.ConfigOffsets[name]
-		if _, known := l.worker.options.Status.Connector(name); ok && !known {
+		if _, hasStatus := l.worker.options.Status.Connector(name); ok && !hasStatus {
 			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
 				WorkerID: l.worker.options.WorkerID, Generation: generation})
 		}

@@ -204,8 +204,8 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 	if err := l.lock(ctx); err != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if at := slices.Index(l.queue, write); at >= 0 {
-			l.queue = slices.Delete(l.queue, at, at+1)
+		if pos := slices.Index(l.queue, write); pos >= 0 {
+			l.queue = slices.Delete(l.queue, pos, pos+1)
 			return err
 		}
 		return &WriteError{err} // another write has taken it from the queue
@@ -215,17 +215,17 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 		return write.err
 	}
 	l.mu.Lock()
-	all := l.queue
+	batch := l.queue
 	l.queue = nil
 	l.mu.Unlock()
 	records = nil
-	for _, w := range all {
+	for _, w := range batch {
 		records = append(records, w.records...)
 		w.done = true
 		w.err = &WriteError{errors.New("the shared transaction has panicked")}
 	}
-	err := l.transact(ctx, term, records, len(all) > 1)
-	for _, w := range all {
+	err := l.transact(ctx, term, records, len(batch) > 1)
+	for _, w := range batch {
 		w.err = err
 	}
 	return err

@@ -44,6 +44,7 @@ type Lockouts struct {
 	pending     []outcomeReport // outcomes to report
 }
 
+// outcomeReport is the outcome of a turn that the leader must receive.
 type outcomeReport struct {
 	secret  lockouts.Secret
 	turn    string
@@ -58,6 +59,7 @@ func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
 	return l
 }
 
+// readAnnotation decodes an annotation, at most annotationsTTL old, unless it is missing or damaged. l.mu is held.
 func (l *Lockouts) readAnnotation(name string, into any) {
 	if time.Since(l.readAt) > annotationsTTL {
 		l.annotations = l.state.Annotations(lockoutPrefix)
@@ -66,9 +68,9 @@ func (l *Lockouts) readAnnotation(name string, into any) {
 	_ = json.Unmarshal(l.annotations[name], into)
 }
 
-func (l *lockoutSettings) digest(text string) string {
+func (l *lockoutSettings) digest(input string) string {
 	mac := hmac.New(sha256.New, l.Key)
-	mac.Write([]byte(text))
+	mac.Write([]byte(input))
 	return hex.EncodeToString(mac.Sum(nil))[:digestLength]
 }
 
@@ -79,21 +81,24 @@ func (l *lockoutSettings) secretDigest(s lockouts.Secret) string {
 	return l.digest("secret " + string(hash[:]))
 }
 
+// call sends a call about a secret to the leader. If hasKey is false, this worker has not read the key of the digests
+// yet: it has only requested that the leader writes one, and the answer means nothing.
 func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret,
-	request lockoutCall) (answer lockoutAnswer, known bool, err error) {
+	request lockoutCall) (answer lockoutAnswer, hasKey bool, err error) {
 	var settings lockoutSettings
 	l.mu.Lock()
 	l.readAnnotation(lockoutKey, &settings)
 	l.mu.Unlock()
-	if known = len(settings.Key) > 0; !known {
+	if hasKey = len(settings.Key) > 0; !hasKey {
 		request = lockoutCall{}
 	} else {
-		request.User, request.Secret = settings.userDigest(secret), settings.secretDigest(secret)
+		request.User = settings.userDigest(secret)
+		request.Secret = settings.secretDigest(secret)
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 	defer cancel()
 	err = l.callLeader(ctx, request, &answer)
-	return answer, known, err
+	return answer, hasKey, err
 }
 
 // Lookup implements [lockouts.Group].
@@ -148,6 +153,7 @@ func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret, sessionEnded 
 	}
 }
 
+// Report implements [lockouts.Group]. It does not wait: Run sends the outcome.
 func (l *Lockouts) Report(secret lockouts.Secret, turn string, outcome lockouts.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,6 +161,8 @@ func (l *Lockouts) Report(secret lockouts.Secret, turn string, outcome lockouts.
 	l.notify.Ring()
 }
 
+// Resume implements [lockouts.Group]. It makes the leader forget all rejections of the group, repeats failed calls
+// until ctx ends, and returns the number of rejections.
 func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	for {
 		limited, cancel := context.WithTimeout(ctx, leaderCallTimeout)
@@ -178,8 +186,8 @@ func (l *Lockouts) Run(ctx context.Context) {
 		unreported := false
 		for _, report := range pending {
 			began := time.Now()
-			_, known, err := l.call(ctx, report.secret, lockoutCall{Outcome: report.outcome, Turn: report.turn})
-			if known && err == nil {
+			_, hasKey, err := l.call(ctx, report.secret, lockoutCall{Outcome: report.outcome, Turn: report.turn})
+			if hasKey && err == nil {
 				l.leader.Back(l.log, began, "the outcome of a logon was reported to the cluster's leader")
 				continue
 			}

@@ -22,6 +22,7 @@ const (
 	readRetryInterval = time.Second
 )
 
+// LogOptions configure a [Log].
 type LogOptions struct {
 	Kafka  kafka.Config        // the configuration of the worker's clients
 	Topic  kafka.InternalTopic // the config topic. It has one partition, whatever Partitions says.

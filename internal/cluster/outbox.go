@@ -15,8 +15,8 @@ type statusWrite struct {
 
 // isSuperseded reports whether the topic's status makes the write obsolete. An unsafe write is sent once in any case,
 // because generations begin with 1 again if the group was forgotten.
-func (w *statusWrite) isSuperseded(now Status) bool {
-	return w.status.isSuperseded(now) && (w.safe || (w.tried && now != w.previous))
+func (w *statusWrite) isSuperseded(current Status) bool {
+	return w.status.isSuperseded(current) && (w.safe || (w.tried && current != w.previous))
 }
 
 // outbox holds the writes that the topic has not accepted yet.
@@ -36,17 +36,17 @@ func (o *outbox) keys() []statusKey {
 	return slices.AppendSeq(slices.Collect(maps.Keys(o.waiting)), maps.Keys(o.inFlight))
 }
 
-func (o *outbox) send(k statusKey, now Status, send func(value []byte)) {
+func (o *outbox) send(k statusKey, current Status, send func(value []byte)) {
 	w, ok := o.waiting[k]
 	if _, busy := o.inFlight[k]; !ok || busy {
 		return
 	}
 	delete(o.waiting, k)
-	if w.isSuperseded(now) {
+	if w.isSuperseded(current) {
 		return
 	}
 	if !w.tried {
-		w.previous = now
+		w.previous = current
 	}
 	o.inFlight[k] = w
 	send(w.value)

@@ -8,6 +8,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
+// Overview implements [rest.Cluster]: it returns the leader's view of the group. ok is false if this worker does not
+// lead.
 func (w *Worker) Overview() (overview rest.Group, ok bool) {
 	leader := w.leader
 	leader.mu.Lock()

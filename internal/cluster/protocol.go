@@ -47,8 +47,10 @@ func KeyOf(name string) Key {
 // task n.
 type ResourceIndexes []byte
 
+// Has reports whether the bitmap contains an index.
 func (r ResourceIndexes) Has(unit int) bool { return unit/8 < len(r) && r[unit/8]>>(unit%8)&1 == 1 }
 
+// HasTasks reports whether the bitmap contains a task.
 func (r ResourceIndexes) HasTasks() bool {
 	for unit := range r.All() {
 		if unit > 0 {
@@ -58,11 +60,12 @@ func (r ResourceIndexes) HasTasks() bool {
 	return false
 }
 
+// All returns the indexes in ascending order.
 func (r ResourceIndexes) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for i, rest := range r {
-			for ; rest != 0; rest &= rest - 1 {
-				if !yield(i*8 + bits.TrailingZeros8(rest)) {
+		for i, remaining := range r {
+			for ; remaining != 0; remaining &= remaining - 1 {
+				if !yield(i*8 + bits.TrailingZeros8(remaining)) {
 					return
 				}
 			}
@@ -70,6 +73,7 @@ func (r ResourceIndexes) All() iter.Seq[int] {
 	}
 }
 
+// Add adds an index.
 func (r *ResourceIndexes) Add(unit int) {
 	for unit/8 >= len(*r) {
 		*r = append(*r, 0)
@@ -77,7 +81,8 @@ func (r *ResourceIndexes) Add(unit int) {
 	(*r)[unit/8] |= 1 << (unit % 8)
 }
 
-// ResourceSet are resources of one version of a connector.
+// ResourceSet are resources of one version of a connector. Version is that of its task configs, see
+// [config.TaskConfigs]; zero means that no tasks are planned.
 type ResourceSet struct {
 	Connector Key             `json:"c"`
 	Version   int64           `json:"v,omitempty"`
@@ -99,27 +104,26 @@ type Metadata struct {
 	Leaving    bool           `json:",omitempty"`
 	Name       string         // Name stays the same after a restart: group.instance.id, else the URL
 	Plugins    []plugin.Offer `json:",omitempty"`
-	// the digest of the member's folder of connectors. Empty means no folder.
-	Digest  string `json:",omitempty"`
-	Classes []Key  `json:",omitempty"`
-	Topic   string `json:",omitempty"` // config.storage.topic. Empty means the leader's.
+	Digest     string         `json:",omitempty"` // of the member's folder of connectors. Empty means no folder.
+	Classes    []Key          `json:",omitempty"` // keys of the names of all classes that the member has
+	Topic      string         `json:",omitempty"` // config.storage.topic. Empty means the leader's.
 	// IsBehind is true while the member has not read the config topic up to the offset of its assignment.
 	IsBehind bool `json:"Lags,omitempty"`
 }
 
 // Assignment is what the leader sends to a member.
 type Assignment struct {
-	Leader    string `json:"-"`
-	LeaderURL string `json:"-"`
+	Leader    string `json:"-"` // the leader's member ID
+	LeaderURL string `json:"-"` // the address of the leader's REST API
 	// Offset is the offset of the config topic at which the leader planned. A member that cannot read up to it releases
 	// everything until it can.
 	Offset int64         `json:"-"`
-	Delay  time.Duration `json:"-"`
+	Delay  time.Duration `json:"-"` // the time until the leader plans again; zero means with the next change
 	// RejoinAfterRevoke asks a member that has to release resources to rejoin when it has: other members wait for them.
 	RejoinAfterRevoke bool                    `json:"Again,omitempty"`
-	Target            []ResourceSet           `json:",omitempty"`
-	Origins           map[Key]limits.Division `json:",omitempty"`
-	LastMember        bool                    `json:"Alone,omitempty"`
+	Target            []ResourceSet           `json:",omitempty"`      // all that the member must run
+	Origins           map[Key]limits.Division `json:",omitempty"`      // the member's part of the limits of origins
+	LastMember        bool                    `json:"Alone,omitempty"` // all other members are leaving
 }
 
 // Encode returns the bytes of a member's metadata. It fails for what DecodeMetadata rejects.
@@ -128,6 +132,7 @@ func (m Metadata) Encode() ([]byte, error) {
 	return encode(&java, m, m.checkBounds())
 }
 
+// DecodeMetadata decodes what [Metadata.Encode] has returned. It rejects larger values than a member may send.
 func DecodeMetadata(b []byte) (metadata Metadata, err error) {
 	var java kmsg.ConnectMemberMetadata
 	if err = decode(b, &java, &metadata); err == nil {
@@ -156,6 +161,7 @@ func (a Assignment) Encode() ([]byte, error) {
 	return encode(&java, a, checkBounds(a.Target, a.Leader, a.LeaderURL))
 }
 
+// DecodeAssignment decodes what [Assignment.Encode] has returned. It rejects larger values than a leader may send.
 func DecodeAssignment(b []byte) (assignment Assignment, err error) {
 	var java kmsg.ConnectMemberAssignment
 	if err = decode(b, &java, &assignment); err == nil {
@@ -177,14 +183,15 @@ func checkBounds(owned []ResourceSet, texts ...string) error {
 			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Resources))
 		}
 	}
-	for _, text := range texts {
-		if len(text) > maxText {
-			return fmt.Errorf("expected a text of at most %d bytes, found %d", maxText, len(text))
+	for _, s := range texts {
+		if len(s) > maxText {
+			return fmt.Errorf("expected a text of at most %d bytes, found %d", maxText, len(s))
 		}
 	}
 	return nil
 }
 
+// javaPart is the part of a message in Kafka Connect's format, see javaVersion.
 type javaPart interface {
 	AppendTo([]byte) []byte
 	ReadFrom([]byte) error
@@ -206,11 +213,11 @@ func decode(b []byte, java javaPart, section any) error {
 	if err := java.ReadFrom(b); err != nil {
 		return err
 	}
-	rest, ok := bytes.CutPrefix(b, append(java.AppendTo(nil), sectionFormat))
+	compressed, ok := bytes.CutPrefix(b, append(java.AppendTo(nil), sectionFormat))
 	if !ok || binary.BigEndian.Uint16(b) != javaVersion {
 		return fmt.Errorf("expected version %d of Kafka Connect's protocol and a section %#x of Culvert's, found %.64x",
 			javaVersion, sectionFormat, b)
 	}
-	from := flate.NewReader(bytes.NewReader(rest))
+	from := flate.NewReader(bytes.NewReader(compressed))
 	return json.NewDecoder(io.LimitReader(from, maxSection)).Decode(section)
 }

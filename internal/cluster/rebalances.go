@@ -12,13 +12,11 @@ import (
 type Rebalances struct {
 	Completed  int64
 	InProgress bool
-	// Duration summarizes recent rebalances, SinceLast is the time since the last, in milliseconds; +Inf if there was
-	// none.
-	Duration   task.Summary
-	SinceLast  float64
-	Generation int32
-	Leader     string
-	Protocol   string
+	Duration   task.Summary // of recent rebalances
+	SinceLast  float64      // milliseconds since the end of the last rebalance; +Inf before the first
+	Generation int32        // the generation of the last assignment
+	Leader     string       // the leader's URL; "" while the worker has no assignment
+	Protocol   string       // "" while the worker has no assignment
 }
 
 // Rebalances returns the metrics of this worker. A nil Worker has seen no rebalance.
@@ -38,10 +36,9 @@ func (w *Worker) Rebalances() Rebalances {
 }
 
 type rebalanceTimer struct {
-	mu sync.Mutex
-	// of the current and the last rebalance; zero means none
-	startedAt time.Time
-	endedAt   time.Time
+	mu        sync.Mutex
+	startedAt time.Time // of the rebalance in progress; zero means that no rebalance is in progress
+	endedAt   time.Time // of the last rebalance; zero before the first
 	completed int64
 	durations task.Window
 }
@@ -69,11 +66,11 @@ func (r *rebalanceTimer) stop() {
 func (r *rebalanceTimer) snapshot() Rebalances {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := time.Now()
-	all := Rebalances{Completed: r.completed, InProgress: !r.startedAt.IsZero(), Duration: r.durations.Summary(at),
-		SinceLast: math.Inf(1)}
+	readAt := time.Now()
+	metrics := Rebalances{Completed: r.completed, InProgress: !r.startedAt.IsZero(),
+		Duration: r.durations.Summary(readAt), SinceLast: math.Inf(1)}
 	if !r.endedAt.IsZero() {
-		all.SinceLast = float64(at.Sub(r.endedAt)) / float64(time.Millisecond)
+		metrics.SinceLast = float64(readAt.Sub(r.endedAt)) / float64(time.Millisecond)
 	}
-	return all
+	return metrics
 }

@@ -18,6 +18,7 @@ import (
 
 const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
 
+// maxPassed bounds the versions that a pin passes over.
 const maxPassed = 32
 
 // rolloutLock is held while pins are read and written. chosenAt has the offsets of operators' choices by plugin.
@@ -37,31 +38,35 @@ type memberVersions struct {
 	versions []plugin.Offer
 }
 
+// groupVersion is a version of a plugin with the members that have it. Nil members mean that no member has it.
 type groupVersion struct {
 	plugin.Offer
 	members []string
 }
 
-func (r *rollout) version(hash string) (all groupVersion) {
+// version returns the version with a hash. It is rejected if one of its members has rejected it.
+func (r *rollout) version(hash string) (merged groupVersion) {
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			if o.Hash == hash && !slices.Contains(all.members, m.name) {
-				o.Rejected = o.Rejected || all.Rejected
-				all = groupVersion{o, append(all.members, m.name)}
+			if o.Hash == hash && !slices.Contains(merged.members, m.name) {
+				o.Rejected = o.Rejected || merged.Rejected
+				merged = groupVersion{o, append(merged.members, m.name)}
 			}
 		}
 	}
-	return all
+	return merged
 }
 
 // next returns the next pin. If the pinned version is rejected and all have the previous one, that is pinned again.
 func (r *rollout) next() rest.GroupPin {
 	pin := r.pin
-	if before := r.version(pin.Before); r.version(pin.Hash).Rejected && before.members != nil &&
-		len(before.members) == len(r.members) {
+	if previous := r.version(pin.Before); r.version(pin.Hash).Rejected && previous.members != nil &&
+		len(previous.members) == len(r.members) {
 		pin.Passed = append(slices.Clone(pin.Passed), pin.Hash)
 		pin.Passed = pin.Passed[max(0, len(pin.Passed)-maxPassed):]
-		pin.Hash, pin.Version, pin.Before = pin.Before, before.Version, ""
+		pin.Hash = pin.Before
+		pin.Version = previous.Version
+		pin.Before = ""
 	}
 	if target := r.desiredVersion(&pin); target.Hash != pin.Hash {
 		return pinTo(pin, target)
@@ -83,16 +88,16 @@ func rank(o groupVersion, p *rest.GroupPin) int {
 // desiredVersion returns the version that each member would run alone, else the newest that all have, else (during a
 // rollout of images) the one that most have. The pinned version stays if no other is usable or fewer members have one.
 func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
-	var all []groupVersion
+	var versions []groupVersion
 	best := 0
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			one := r.version(o.Hash)
-			all = append(all, one)
-			best = max(best, rank(one, pin))
+			version := r.version(o.Hash)
+			versions = append(versions, version)
+			best = max(best, rank(version, pin))
 		}
 	}
-	all = slices.DeleteFunc(all, func(o groupVersion) bool { return rank(o, pin) < best })
+	versions = slices.DeleteFunc(versions, func(o groupVersion) bool { return rank(o, pin) < best })
 	first := map[string]int{} // how many members would run a version, by its hash
 	for _, m := range r.members {
 		for _, o := range m.versions {
@@ -103,7 +108,7 @@ func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 		}
 	}
 	every := func(n int) int { return n / len(r.members) } // 1 for all members
-	target := slices.MaxFunc(all, func(a, b groupVersion) int {
+	target := slices.MaxFunc(versions, func(a, b groupVersion) int {
 		newer := cmp.Or(plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
 		return cmp.Or(cmp.Compare(every(first[a.Hash]), every(first[b.Hash])), cmp.Compare(len(a.members),
 			len(b.members)), newer)
@@ -117,7 +122,7 @@ func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 	return target
 }
 
-// pendingReason returns which members lack a newer version, "" if there is none.
+// pendingReason returns which members lack a newer version, "" if no newer version waits for members.
 func (r *rollout) pendingReason() string {
 	var newest plugin.Offer
 	for _, m := range r.members {
@@ -142,6 +147,7 @@ func (r *rollout) pendingReason() string {
 		strings.Join(lacking, ", "))
 }
 
+// pinTo returns the pin of another version. The version before becomes the previous one.
 func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
 	if p.Hash != to.Hash {
 		p.Before = p.Hash
@@ -154,6 +160,7 @@ func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
 	return p
 }
 
+// choose returns the pin for an operator's choice, which passes over all other versions.
 func (r *rollout) choose(to groupVersion) rest.GroupPin {
 	pin := pinTo(r.pin, to)
 	pin.Passed = nil
@@ -172,7 +179,7 @@ func (l *leader) rollouts() map[string]*rollout {
 	l.mu.Lock()
 	members := l.members
 	l.mu.Unlock()
-	all := map[string]*rollout{}
+	rollouts := map[string]*rollout{}
 	for _, member := range members {
 		if member.Leaving {
 			continue
@@ -180,19 +187,19 @@ func (l *leader) rollouts() map[string]*rollout {
 		for _, offer := range member.Plugins {
 			offer.Rejected = offer.Rejected && (member.Offset > l.rolloutLock.chosenAt[offer.Name] ||
 				offer.Hash != pins[offer.Name].Hash)
-			r := all[offer.Name]
+			r := rollouts[offer.Name]
 			if r == nil {
 				r = &rollout{pin: pins[offer.Name]}
-				all[offer.Name] = r
+				rollouts[offer.Name] = r
 			}
 			if n := len(r.members); n == 0 || r.members[n-1].name != member.Name {
 				r.members = append(r.members, memberVersions{name: member.Name})
 			}
-			one := &r.members[len(r.members)-1]
-			one.versions = append(one.versions, offer)
+			last := &r.members[len(r.members)-1]
+			last.versions = append(last.versions, offer)
 		}
 	}
-	return all
+	return rollouts
 }
 
 func (l *leader) rollOut(ctx context.Context) {
@@ -215,11 +222,11 @@ func (l *leader) rollOut(ctx context.Context) {
 		}
 	}
 	l.mu.Lock()
-	before := l.pendingVersions
+	previous := l.pendingVersions
 	l.pendingVersions = waits
 	l.mu.Unlock()
 	for name, why := range waits {
-		if before[name] != why {
+		if previous[name] != why {
 			l.worker.options.Logger.Info("a plugin version waits until all workers have it", "plugin", name,
 				"reason", why)
 		}
@@ -256,7 +263,7 @@ func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (
 // Only the leader can. The error is [plugin.ErrUnknownVersion] if no member has it.
 func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	leader := w.leader
-	if _, isSelf, known := w.Leader(); !known || !isSelf {
+	if _, isSelf, hasLeader := w.Leader(); !hasLeader || !isSelf {
 		return ErrNotLeader
 	}
 	if err := leader.rolloutLock.Lock(ctx); err != nil {
@@ -281,9 +288,9 @@ func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
 func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 	pins := map[string]rest.GroupPin{}
-	for name, note := range w.options.Store.Annotations(pinPrefix) {
+	for name, annotation := range w.options.Store.Annotations(pinPrefix) {
 		var p rest.GroupPin
-		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else the annotation is damaged
+		if json.Unmarshal(annotation, &p) == nil && p.Hash != "" { // else the annotation is damaged
 			pins[name] = p
 		}
 	}
@@ -298,6 +305,8 @@ func (w *Worker) pinPlugins() {
 	w.options.Plugins.Pin(pins)
 }
 
+// addOffer adds this worker's plugins, classes and folder digest to its metadata. It reports whether they have changed
+// since the last call.
 func (w *Worker) addOffer(metadata *Metadata) (changed bool) {
 	for _, o := range w.options.Plugins.Versions() {
 		o.Hash = shortHash(o.Hash)
@@ -307,6 +316,6 @@ func (w *Worker) addOffer(metadata *Metadata) (changed bool) {
 		metadata.Classes = append(metadata.Classes, KeyOf(class))
 	}
 	metadata.Digest = w.options.FolderDigest()
-	before := w.lastOffer.Swap(new(fmt.Sprint(metadata.Plugins, metadata.Classes, metadata.Digest)))
-	return before == nil || *before != *w.lastOffer.Load()
+	previous := w.lastOffer.Swap(new(fmt.Sprint(metadata.Plugins, metadata.Classes, metadata.Digest)))
+	return previous == nil || *previous != *w.lastOffer.Load()
 }

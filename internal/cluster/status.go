@@ -16,23 +16,23 @@ import (
 	javajson "github.com/culvert-project/culvert/internal/java/json"
 )
 
-// Status is the status of a connector or one of its tasks. The zero value is none.
+// Status is the status of a connector or one of its tasks. The zero value means that there is no status.
 type Status struct {
 	Connector  string
 	Task       int // the task's number, -1 for the connector itself
 	State      connect.State
-	Trace      string // the error, empty for none. More than 64 KiB are cut when it is written.
+	Trace      string // the error; empty means no error. More than 64 KiB are cut when it is written.
 	WorkerID   string // the advertised host:port of the worker
 	Generation int32  // the group's generation in which the worker owned the resource
-	Version    string // the plugin's, empty if none runs
+	Version    string // of the plugin; empty if no plugin runs
 	// Extension is JSON that Kafka Connect skips, with fields of [connect.ConnectorStatus] or [connect.TaskStatus].
 	Extension string
 }
 
 // isSuperseded reports whether a "safe" write of Kafka Connect must not replace another status
 // (KafkaStatusBackingStore).
-func (s Status) isSuperseded(by Status) bool {
-	return by != Status{} && by.WorkerID != s.WorkerID && by.Generation > s.Generation
+func (s Status) isSuperseded(other Status) bool {
+	return other != Status{} && other.WorkerID != s.WorkerID && other.Generation > s.Generation
 }
 
 // statusKey is a record's key: a connector (task -1), one of its tasks, or a topic that it uses.
@@ -55,12 +55,12 @@ func (k statusKey) String() string {
 func parseStatusKey(key string) (k statusKey, err error) {
 	if name, ok := strings.CutPrefix(key, "status-connector-"); ok {
 		k = statusKey{connector: name, task: -1}
-	} else if rest, ok := strings.CutPrefix(key, "status-task-"); ok {
-		dash := max(0, strings.LastIndexByte(rest, '-')) // connector names may contain dashes
-		n, _ := strconv.ParseInt(strings.TrimPrefix(rest[dash:], "-"), 10, 32)
-		k = statusKey{connector: rest[:dash], task: int(n)}
-	} else if rest, ok := strings.CutPrefix(key, "status-topic-"); ok {
-		k.topic, k.connector, _ = strings.Cut(rest, ":connector-")
+	} else if suffix, ok := strings.CutPrefix(key, "status-task-"); ok {
+		dash := max(0, strings.LastIndexByte(suffix, '-')) // connector names may contain dashes
+		n, _ := strconv.ParseInt(strings.TrimPrefix(suffix[dash:], "-"), 10, 32)
+		k = statusKey{connector: suffix[:dash], task: int(n)}
+	} else if suffix, ok := strings.CutPrefix(key, "status-topic-"); ok {
+		k.topic, k.connector, _ = strings.Cut(suffix, ":connector-")
 	}
 	if k.connector == "" || k.String() != key || !utf8.ValidString(key) {
 		return k, fmt.Errorf("expected a key status-connector-…, status-task-… or status-topic-…, found %.300q", key)
@@ -77,30 +77,30 @@ func (s Status) encode() []byte {
 	if len(s.Trace) > maxTraceBytes {
 		s.Trace = strings.ToValidUTF8(s.Trace[:maxTraceBytes], "") + "…"
 	}
-	text := javajson.AppendString([]byte(`{"state":`), string(s.State))
-	text = appendOrNull(append(text, `,"trace":`...), s.Trace)
-	text = javajson.AppendString(append(text, `,"worker_id":`...), s.WorkerID)
-	text = strconv.AppendInt(append(text, `,"generation":`...), int64(s.Generation), 10)
-	text = appendOrNull(append(text, `,"version":`...), s.Version)
+	encoded := javajson.AppendString([]byte(`{"state":`), string(s.State))
+	encoded = appendOrNull(append(encoded, `,"trace":`...), s.Trace)
+	encoded = javajson.AppendString(append(encoded, `,"worker_id":`...), s.WorkerID)
+	encoded = strconv.AppendInt(append(encoded, `,"generation":`...), int64(s.Generation), 10)
+	encoded = appendOrNull(append(encoded, `,"version":`...), s.Version)
 	if s.Extension != "" {
-		text = append(append(text, `,"culvert":`...), s.Extension...)
+		encoded = append(append(encoded, `,"culvert":`...), s.Extension...)
 	}
-	return append(text, '}')
+	return append(encoded, '}')
 }
 
-func appendOrNull(text []byte, s string) []byte {
+func appendOrNull(dst []byte, s string) []byte {
 	if s == "" {
-		return append(text, "null"...)
+		return append(dst, "null"...)
 	}
-	return javajson.AppendString(text, s)
+	return javajson.AppendString(dst, s)
 }
 
 func encodeTopic(k statusKey, task int, since int64) []byte {
-	text := javajson.AppendString([]byte(`{"topic":{"name":`), k.topic)
-	text = javajson.AppendString(append(text, `,"connector":`...), k.connector)
-	text = strconv.AppendInt(append(text, `,"task":`...), int64(task), 10)
-	text = strconv.AppendInt(append(text, `,"discoverTimestamp":`...), since, 10)
-	return append(text, "}}"...)
+	encoded := javajson.AppendString([]byte(`{"topic":{"name":`), k.topic)
+	encoded = javajson.AppendString(append(encoded, `,"connector":`...), k.connector)
+	encoded = strconv.AppendInt(append(encoded, `,"task":`...), int64(task), 10)
+	encoded = strconv.AppendInt(append(encoded, `,"discoverTimestamp":`...), since, 10)
+	return append(encoded, "}}"...)
 }
 
 var statusStates = []connect.State{connect.Unassigned, connect.Running, connect.Paused, connect.Stopped, connect.Failed,
@@ -182,6 +182,7 @@ func (s *Statuses) keys(connector string) []statusKey {
 	})
 }
 
+// Connector returns the status of a connector itself. ok is false if it has none.
 func (s *Statuses) Connector(name string) (Status, bool) {
 	status := s.status(statusKey{connector: name, task: -1})
 	return status, status != Status{}
@@ -197,6 +198,7 @@ func (s *Statuses) Tasks(name string) (tasks []Status) {
 	return tasks
 }
 
+// Topics returns the topics that a connector has used, sorted.
 func (s *Statuses) Topics(name string) (topics []string) {
 	for _, k := range s.keys(name) {
 		if k.topic != "" {

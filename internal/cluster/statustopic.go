@@ -45,9 +45,9 @@ type StatusTopic struct {
 	reader   *kafka.Reader
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
-	caughtUp chan struct{}
-	ended    chan struct{}
-	skipped  int // records that are no statuses; for the reading goroutine only
+	caughtUp chan struct{} // closed when the first content was read
+	ended    chan struct{} // closed when the reading goroutine has ended
+	skipped  int           // records that are no statuses; for the reading goroutine only
 
 	mu     guard.Mutex
 	outbox outbox
@@ -133,6 +133,7 @@ func (t *StatusTopic) DeleteTasks(connector string, from int) {
 	t.erase(connector, func(k statusKey) bool { return k.topic == "" && k.task >= max(0, from) })
 }
 
+// ResetTopics deletes the records of the topics that a connector has used.
 func (t *StatusTopic) ResetTopics(connector string) {
 	t.erase(connector, func(k statusKey) bool { return k.topic != "" })
 }
@@ -153,13 +154,13 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	k := statusKey{connector: connector, topic: topic}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := t.status(k) != Status{}
+	isRecorded := t.status(k) != Status{}
 	for _, writes := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
 		if w, ok := writes[k]; ok {
-			known = w.value != nil
+			isRecorded = w.value != nil
 		}
 	}
-	if !known {
+	if !isRecorded {
 		t.outbox.waiting[k] = statusWrite{value: encodeTopic(k, task, time.Now().UnixMilli())}
 		t.send(k)
 	}
@@ -200,9 +201,10 @@ func (t *StatusTopic) hasRead(connector string, written *kafka.Positions) bool {
 // Close writes what waits until ctx ends, then ends the goroutine and the clients. It returns an error for unwritten
 // statuses.
 func (t *StatusTopic) Close(ctx context.Context) (err error) {
-	for left := t.pending(); left > 0 && err == nil; left = t.pending() {
+	for pending := t.pending(); pending > 0 && err == nil; pending = t.pending() {
 		if err = pause.For(ctx, writtenPollInterval); err != nil {
-			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses cannot be written: %w", t.name, left, err)
+			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses cannot be written: %w", t.name,
+				pending, err)
 		}
 	}
 	t.cancel()
@@ -261,7 +263,8 @@ func (t *StatusTopic) follow() {
 	defer close(t.ended)
 	defer guard.Vital("the reading of statuses")
 	var positions kafka.Positions
-	for failing, complete := false, false; ; {
+	var failing, complete bool
+	for {
 		err := t.readFrom(t.ctx, &positions, false)
 		if err == nil {
 			if failing {
@@ -299,11 +302,11 @@ func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc)
 	t.send(t.outbox.keys()...)
 }
 
-func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, follow bool) error {
-	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *at, Follow: follow, Uncommitted: true,
+func (t *StatusTopic) readFrom(ctx context.Context, positions *kafka.Positions, follow bool) error {
+	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *positions, Follow: follow, Uncommitted: true,
 		Expected: true, Parallel: true}, t.applyRecord)
 	if next != nil {
-		*at = next
+		*positions = next
 	}
 	return err
 }

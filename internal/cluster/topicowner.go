@@ -16,15 +16,15 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
+// groupRecordLimit is about the default of message.max.bytes.
 const groupRecordLimit = 1_000_000
 
+// groupProblems are the problems that the leader has found in its last plan and since. REST shows them.
 type groupProblems struct {
-	// unplaced has the reasons for unassigned connectors and tasks. blocked is the reason why nothing is assigned,
-	// empty if there is none.
-	unplaced    map[string]string
-	blocked     string
-	members     []string
-	unreachable []string
+	unplaced    map[string]string // by connector: why it or its tasks are not assigned
+	blocked     string            // why nothing is assigned; "" if the group may run the topic's connectors
+	members     []string          // problems with the members' settings, as of the last plan
+	unreachable []string          // members that do not respond at their URLs
 }
 
 type groupTopic interface {
@@ -45,6 +45,8 @@ func claimTopic(ctx context.Context, group string, topic groupTopic) error {
 	return topic.CheckGroup()
 }
 
+// ownsTopic claims the config topic for the group and reports whether the group owns it. It blocks for writeTimeout at
+// most.
 func (l *leader) ownsTopic(ctx context.Context) bool {
 	limited, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -64,42 +66,44 @@ func (l *leader) ownsTopic(ctx context.Context) bool {
 }
 
 func (l *leader) recordProblems(members []Member, size int, unread error) {
-	var found []string
+	var problems []string
 	topic := l.worker.options.Group.Topic
 	if unread != nil {
-		found = append(found, fmt.Sprintf(
+		problems = append(problems, fmt.Sprintf(
 			"expected to read topic %s before a new assignment, found %v: assignments stay as they are, and the "+
 				"leader retries", topic, unread))
 	}
 	for _, member := range members {
 		if !l.worker.readsSameTopic(member.Metadata) {
-			found = append(found, fmt.Sprintf("expected config.storage.topic=%s at worker %s, as at %s, which leads, "+
-				"found %s: it gets no assignment. Give it the same topic, or its own group.id", topic,
+			problems = append(problems, fmt.Sprintf(
+				"expected config.storage.topic=%s at worker %s, as at %s, which leads, "+
+					"found %s: it gets no assignment. Give it the same topic, or its own group.id", topic,
 				workerID(member.URL), l.worker.options.WorkerID, member.Topic))
 		}
 		if member.IsBehind {
-			found = append(found, fmt.Sprintf(
+			problems = append(problems, fmt.Sprintf(
 				"expected worker %s to keep up with topic %s, found it behind for longer than "+
 					"worker.sync.timeout.ms: it gets no assignment until it has caught up", workerID(member.URL),
 				topic))
 		}
 	}
 	if twice := duplicateURL(members); twice != "" {
-		found = append(found, fmt.Sprintf(
+		problems = append(problems, fmt.Sprintf(
 			"expected a different URL for each worker (rest.advertised.host.name and .port), found two at %s: "+
 				"requests to one may reach the other, and offsets cannot be changed. A worker that was killed and "+
 				"restarted is listed twice until session.timeout.ms expires", twice))
 	}
 	if size > groupRecordLimit/2 {
-		found = append(found, fmt.Sprintf("expected the metadata and assignments of all members to need at most %d "+
-			"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors "+
-			"or workers the group may no longer form", groupRecordLimit/2, size))
+		problems = append(problems, fmt.Sprintf(
+			"expected the metadata and assignments of all members to need at most %d "+
+				"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors "+
+				"or workers the group may no longer form", groupRecordLimit/2, size))
 	}
 	l.mu.Lock()
-	before := l.groupProblems.members
-	l.groupProblems.members = found
+	previous := l.groupProblems.members
+	l.groupProblems.members = problems
 	l.mu.Unlock()
-	l.logNewProblems(before, found)
+	l.logNewProblems(previous, problems)
 }
 
 // probeTimeout includes that a member may have to read the session key first.
@@ -141,13 +145,13 @@ func (p *memberProber) stop() {
 
 func (l *leader) probeMembers(ctx context.Context, members []Member) {
 	for {
-		found := make([]string, len(members))
+		problems := make([]string, len(members))
 		var probes sync.WaitGroup
 		for i, m := range members {
 			probes.Go(func() {
 				defer guard.Recover(l.worker.options.Logger, "asking worker "+workerID(m.URL), nil)
 				if err := l.probe(ctx, m.URL); err != nil {
-					found[i] = fmt.Sprintf(
+					problems[i] = fmt.Sprintf(
 						"expected worker %s to respond at its advertised URL %s, found %v: other workers forward "+
 							"requests there. Set rest.advertised.host.name and .port to an address that they can "+
 							"reach", workerID(m.URL), m.URL, err)
@@ -159,13 +163,13 @@ func (l *leader) probeMembers(ctx context.Context, members []Member) {
 			return
 		}
 		l.mu.Lock()
-		before := l.unreachable
-		l.unreachable = slices.DeleteFunc(slices.Clone(found), func(text string) bool { return text == "" })
+		previous := l.unreachable
+		l.unreachable = slices.DeleteFunc(slices.Clone(problems), func(problem string) bool { return problem == "" })
 		l.mu.Unlock()
-		l.logNewProblems(before, found)
+		l.logNewProblems(previous, problems)
 		var failed []Member
 		for i, m := range members {
-			if found[i] != "" {
+			if problems[i] != "" {
 				failed = append(failed, m)
 			}
 		}
@@ -194,10 +198,10 @@ func (l *leader) probe(ctx context.Context, to string) error {
 	}
 }
 
-func (l *leader) logNewProblems(before, found []string) {
-	for _, text := range found {
-		if text != "" && !slices.Contains(before, text) {
-			l.worker.options.Logger.Warn("problem with the members of the group", "reason", text)
+func (l *leader) logNewProblems(previous, problems []string) {
+	for _, problem := range problems {
+		if problem != "" && !slices.Contains(previous, problem) {
+			l.worker.options.Logger.Warn("problem with the members of the group", "reason", problem)
 		}
 	}
 }
@@ -223,9 +227,9 @@ func (w *Worker) checkTopic(ctx context.Context) error {
 	return nil
 }
 
-func duplicateURL(all []Member) string {
-	for i, m := range all {
-		if slices.ContainsFunc(all[:i], func(o Member) bool { return strings.EqualFold(o.URL, m.URL) }) {
+func duplicateURL(members []Member) string {
+	for i, m := range members {
+		if slices.ContainsFunc(members[:i], func(o Member) bool { return strings.EqualFold(o.URL, m.URL) }) {
 			return m.URL
 		}
 	}

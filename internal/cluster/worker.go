@@ -27,21 +27,22 @@ type Herder interface {
 	Status(name string) (connect.Status, error)
 }
 
+// WorkerOptions are the dependencies of a [Worker].
 type WorkerOptions struct {
-	Group          GroupOptions // the group to join. The worker sets its callbacks.
-	URL            string
-	WorkerID       string
-	RebalanceDelay time.Duration
+	Group          GroupOptions  // the group to join. The worker sets its callbacks.
+	URL            string        // the address of this worker's REST API for other workers
+	WorkerID       string        // host:port of URL
+	RebalanceDelay time.Duration // scheduled.rebalance.max.delay.ms
 	// SyncTimeout is worker.sync.timeout.ms: the wait for the config topic, of the leader up to its members and vice
 	// versa.
 	SyncTimeout time.Duration
 	Topics
 	Herder       Herder
 	Plugins      *plugin.Manager
-	Classes      func() []string
-	ResolveClass func(class string) (name, plugin string)
-	SetQuotas    func(origins map[Key]limits.Division)
-	FolderDigest func() string
+	Classes      func() []string                          // Classes returns the names of all available classes
+	ResolveClass func(class string) (name, plugin string) // ResolveClass returns the full name and the plugin
+	SetQuotas    func(origins map[Key]limits.Division)    // SetQuotas sets this worker's part of the limits
+	FolderDigest func() string                            // FolderDigest returns "" without a folder
 	// Call sends a call to another worker by its URL, or to this worker if the URL is empty, see [Worker.CallLeader].
 	Call             func(ctx context.Context, to, call, connector string, body, answer any) error
 	IsRetriable      func(error) bool // IsRetriable reports whether a failed call may succeed later
@@ -72,29 +73,29 @@ type Worker struct {
 	membership
 	drainState  drainState
 	leaveCalled bool
-	applying    []ResourceSet
+	applying    []ResourceSet   // the target that reconcile is passing to the herder; nil at other times
 	applied     config.Snapshot // the config snapshot that the herder has
 	// behindSince is the time since which the worker lags behind its assignment's offset, zero if it does not. isBehind
 	// is true once that took longer than SyncTimeout, and makes the worker release everything.
 	behindSince time.Time
 	isBehind    bool
-	dirty       map[string]bool
-	published   map[string]map[int]Status
+	dirty       map[string]bool           // connectors whose statuses must be published
+	published   map[string]map[int]Status // by connector and task, -1 for the connector itself
 
-	lastAssigned map[string]string
+	lastAssigned map[string]string // by connector: a text that identifies what the herder was last assigned
 }
 
+// membership is what this worker has sent to its group and received from it.
 type membership struct {
 	lastJoined []ResourceSet // what the last JoinGroup reported as owned, so what the leader knows
-	// generation and assignment are the last received; joinedWith is what the join of that generation reported as
-	// owned.
-	generation int32
-	joinedWith []ResourceSet
-	assignment Assignment
-	assigned   bool
+	generation int32         // of assignment
+	joinedWith []ResourceSet // what the join of that generation reported as owned
+	assignment Assignment    // the last received; zero while the worker is no member
+	assigned   bool          // the worker has an assignment, even if it is empty
 	leading    bool
 }
 
+// NewWorker returns a worker that has not joined its group.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{options: o, notify: guard.NewBell(), dirty: map[string]bool{}, published: map[string]map[int]Status{},
 		lastAssigned: map[string]string{}}
@@ -179,6 +180,7 @@ func (w *Worker) checkReadLag() {
 	}
 }
 
+// ApplySnapshot tells the worker which connectors the herder has now. Run assigns them; ApplySnapshot does not wait.
 func (w *Worker) ApplySnapshot(s config.Snapshot) {
 	w.mu.Lock()
 	w.applied = s
@@ -230,8 +232,8 @@ func (w *Worker) name() string {
 	return w.options.URL
 }
 
-// owned returns all that this worker runs or is to run. What is assigned but not started is read first: if it is
-// started in between, the herder has it.
+// owned returns all that this worker runs or must run. The assignment is read before the herder, so that a resource
+// that starts in between is not missed.
 func (w *Worker) owned() []ResourceSet {
 	resources := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, unit int) {
@@ -257,12 +259,12 @@ func (w *Worker) owned() []ResourceSet {
 			add(k, task+1)
 		}
 	}
-	var all []ResourceSet
+	var sets []ResourceSet
 	for k, indexes := range resources {
-		all = append(all, ResourceSet{k.connector, k.version, *indexes})
+		sets = append(sets, ResourceSet{k.connector, k.version, *indexes})
 	}
-	slices.SortFunc(all, compareResourceSets)
-	return all
+	slices.SortFunc(sets, compareResourceSets)
+	return sets
 }
 
 func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
@@ -401,8 +403,10 @@ func (w *Worker) Rejoin(reason string) {
 	}()
 }
 
+// HasJoined reports whether the worker has joined its group once. It may have lost its membership since.
 func (w *Worker) HasJoined() bool { return w.group.Load() != nil }
 
+// MemberID returns the worker's member ID, "" before it has joined.
 func (w *Worker) MemberID() string {
 	g := w.group.Load()
 	if g == nil {
@@ -424,6 +428,7 @@ func (w *Worker) CheckLease(ctx context.Context) error {
 	return g.Confirm(ctx)
 }
 
+// Pending reports whether the worker waits for an assignment.
 func (w *Worker) Pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,23 +10,26 @@ import (
 
 const republishInterval = time.Second
 
-// republish repeats statuses that were overwritten, and marks all as changed, because plugin versions change silently.
+// republish writes statuses again that others have overwritten. It also marks all connectors as changed, because
+// plugin versions change without an event.
 func (w *Worker) republish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, written := range w.published {
 		w.dirty[name] = true
 		for task, s := range written {
-			now := w.options.Status.status(statusKey{connector: name, task: task})
-			newer := now.Generation > s.Generation && now.State != connect.Unassigned // which owns it
-			others := now.WorkerID != s.WorkerID || (now.State == connect.Unassigned && s.State != connect.Unassigned)
-			if others && now != (Status{}) && !newer {
+			stored := w.options.Status.status(statusKey{connector: name, task: task})
+			newer := stored.Generation > s.Generation && stored.State != connect.Unassigned // which owns it
+			isOverwritten := stored.WorkerID != s.WorkerID ||
+				(stored.State == connect.Unassigned && s.State != connect.Unassigned)
+			if isOverwritten && stored != (Status{}) && !newer {
 				w.options.Status.Put(s)
 			}
 		}
 	}
 }
 
+// StatusChanged makes Run publish the statuses of a connector. It does not wait.
 func (w *Worker) StatusChanged(connector string) {
 	w.mu.Lock()
 	w.dirty[connector] = true
@@ -72,6 +75,7 @@ func (w *Worker) publishStatuses() {
 	}
 }
 
+// ownsStatus reports whether this worker has published the status, and so keeps it up to date.
 func (w *Worker) ownsStatus(connector string, task int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,7 +84,7 @@ func (w *Worker) ownsStatus(connector string, task int) bool {
 }
 
 func (w *Worker) statuses(name string, ownerships []connect.Ownership, generation int32) map[int]Status {
-	all := map[int]Status{}
+	statuses := map[int]Status{}
 	status, err := w.options.Herder.Status(name)
 	if err != nil {
 		return nil
@@ -90,7 +94,7 @@ func (w *Worker) statuses(name string, ownerships []connect.Ownership, generatio
 		if err != nil || string(encoded) == "{}" {
 			encoded = nil
 		}
-		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
+		statuses[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
 			Generation: generation, Version: version, Extension: string(encoded)}
 	}
 	type unit struct {
@@ -106,20 +110,21 @@ func (w *Worker) statuses(name string, ownerships []connect.Ownership, generatio
 			add(-1, status.Connector.State, status.Connector.Trace, status.Connector.Version, connectorExtension)
 		}
 		for _, task := range h.Tasks { // Status also has tasks that this worker ran before
-			at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
-			works := at >= 0 && status.Tasks[at].State != connect.Unassigned && status.Tasks[at].State != connect.Failed
+			pos := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
+			works := pos >= 0 && status.Tasks[pos].State != connect.Unassigned &&
+				status.Tasks[pos].State != connect.Failed
 			switch {
 			// The connector cannot start here, for example without a secret: newer than a failure of the task.
 			case !works && status.Connector.State == connect.Failed:
 				add(task, connect.Failed, status.Connector.Trace, status.Connector.Version,
 					unit{Restarts: connectorExtension.Restarts})
-			case at >= 0:
-				t := status.Tasks[at]
+			case pos >= 0:
+				t := status.Tasks[pos]
 				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
 			case status.Connector.State == connect.Paused: // the task has not run here
 				add(task, connect.Paused, "", status.Connector.Version, unit{})
 			}
 		}
 	}
-	return all
+	return statuses
 }

@@ -9,23 +9,19 @@ import (
 
 // Activity is what a connector, or a part of it, has read and written. Nil means unknown.
 type Activity struct {
-	// Sets are the sets that a source reads, by feed name. Topics are those that it writes or a sink reads.
-	Sets   []string `json:"sets"`
-	Topics []string `json:"topics"`
-	// Rows is the mean of delivered rows per second in the last minute, Minutes the rows of each of the last 60
-	// minutes, the oldest first.
-	Rows       *float64   `json:"rows_per_second"`
-	Minutes    []*int64   `json:"minutes"`
-	LastActive *time.Time `json:"last_active"` // the last delivery
-	CaughtUp   *time.Time `json:"caught_up"`   // of a source: the earliest time of its feeds
+	Sets       []string   `json:"sets"`            // feed names of the sets that a source reads
+	Topics     []string   `json:"topics"`          // topics that a source writes or a sink reads
+	Rows       *float64   `json:"rows_per_second"` // mean of delivered rows in the last minute
+	Minutes    []*int64   `json:"minutes"`         // delivered rows of each of the last 60 minutes, the oldest first
+	LastActive *time.Time `json:"last_active"`     // the last delivery
+	CaughtUp   *time.Time `json:"caught_up"`       // of a source: the earliest time of its feeds
 	// Lag counts what a sink has not committed of its topics, and what a source has not read of a load.
 	Lag  *int64 `json:"lag"`
 	Load *Load  `json:"load"`
 	// Complete is the weakest proof of the last loads, see [FeedProgress].
-	Complete *string `json:"complete"`
-	// Refused counts records that were refused and tolerated since the start of the tasks.
-	Refused     *int64 `json:"refused"`
-	RefusedHour *int64 `json:"refused_hour"`
+	Complete    *string `json:"complete"`
+	Refused     *int64  `json:"refused"`      // records that were refused and tolerated since the start of the tasks
+	RefusedHour *int64  `json:"refused_hour"` // the same in the last hour
 }
 
 // Load is how far the loads of a source are that have not ended.
@@ -66,12 +62,12 @@ func feedActivity(feed *FeedProgress) Activity {
 	return activity
 }
 
-func seconds(at time.Time) *time.Time {
-	if at.IsZero() {
+func seconds(t time.Time) *time.Time {
+	if t.IsZero() {
 		return nil
 	}
-	at = at.UTC().Truncate(time.Second)
-	return &at
+	t = t.UTC().Truncate(time.Second)
+	return &t
 }
 
 // Add adds another part of the connector.
@@ -82,7 +78,8 @@ func (a *Activity) Add(other Activity) {
 	case len(a.Sets) == 0, a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp)):
 		a.CaughtUp = other.CaughtUp
 	}
-	a.Sets, a.Topics = union(a.Sets, other.Sets), union(a.Topics, other.Topics)
+	a.Sets = union(a.Sets, other.Sets)
+	a.Topics = union(a.Topics, other.Topics)
 	a.Rows = history.Sum(a.Rows, other.Rows)
 	a.Refused = history.Sum(a.Refused, other.Refused)
 	a.RefusedHour = history.Sum(a.RefusedHour, other.RefusedHour)

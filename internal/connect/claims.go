@@ -22,13 +22,14 @@ type claimedError struct {
 
 func (e *claimedError) Unwrap() error { return e.error }
 
-func (r *claimRegistry) acquire(name string, all []string) error {
+// acquire records all claims for a connector, or none. The error is a *claimedError if another connector has one.
+func (r *claimRegistry) acquire(name string, claims []string) error {
 	if r == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, claim := range all {
+	for _, claim := range claims {
 		if first := r.owners[claim]; first != "" && first != name {
 			if r.released == nil {
 				r.released = make(chan struct{})
@@ -39,12 +40,13 @@ func (r *claimRegistry) acquire(name string, all []string) error {
 	if r.owners == nil {
 		r.owners = map[string]string{}
 	}
-	for _, claim := range all {
+	for _, claim := range claims {
 		r.owners[claim] = name
 	}
 	return nil
 }
 
+// release deletes all claims of a connector and wakes the connectors that wait for claims.
 func (r *claimRegistry) release(name string) {
 	if r == nil {
 		return

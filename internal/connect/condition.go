@@ -29,6 +29,7 @@ const (
 	ConditionLoading Condition = "loading"
 	// ConditionWaiting means that a request waits for a maintenance window, a logon or a free connection.
 	ConditionWaiting Condition = "waiting"
+	// ConditionRunning means that none of the other conditions applies.
 	ConditionRunning Condition = "running"
 	// ConditionIdle means that all feeds, or all partitions of a sink, are caught up.
 	ConditionIdle Condition = "idle"
@@ -73,8 +74,8 @@ const (
 type evidence struct {
 	hasFailed    bool
 	restarts     bool
-	target       State // Paused and Stopped decide
-	state        State // Unassigned decides
+	target       State // only Paused and Stopped count
+	state        State // only Unassigned counts
 	isAway       bool
 	lastRefused  time.Time
 	hasStarted   bool

@@ -64,6 +64,7 @@ func newController(options *Options, connector *config.Connector) *controller {
 	return ctl
 }
 
+// newRun replaces the current run by one with the current spec. ctl.mu is held, except in newController.
 func (ctl *controller) newRun() {
 	ctl.status.currentRun = newConnectorRun(ctl, ctl.spec.options, ctl.spec.config)
 	ctl.status.currentRun.taskSet.assignment = ctl.spec.assignment
@@ -81,6 +82,7 @@ func (ctl *controller) currentRun() *connectorRun {
 	return ctl.status.currentRun
 }
 
+// newDetachedRun returns a run for a query, see connectorRun. It never starts.
 func (ctl *controller) newDetachedRun() *connectorRun {
 	desired := ctl.desired()
 	return newConnectorRun(ctl, desired.options, desired.config)
@@ -132,6 +134,7 @@ func (ctl *controller) waitIdle(ctx context.Context) bool {
 	}
 }
 
+// report enqueues an event of a run and waits until the loop has handled it or has ended. The loop must not call it.
 func (ctl *controller) report(run *connectorRun, kind eventKind, err error) {
 	handled := make(chan struct{})
 	ctl.enqueue(event{kind: kind, err: err, run: run, handled: handled})
@@ -147,6 +150,7 @@ func (ctl *controller) setTarget(target TargetState, kind eventKind) {
 	}})
 }
 
+// replaceConfig sets a new configuration and restarts the connector with it.
 func (ctl *controller) replaceConfig(options *Options, connector *config.Connector) {
 	ctl.update(func(desired *spec, observed *status) {
 		if !maps.Equal(desired.config.Raw(), connector.Raw()) { // else only the values of its references differ
@@ -159,6 +163,7 @@ func (ctl *controller) replaceConfig(options *Options, connector *config.Connect
 	ctl.enqueue(event{kind: evRestart})
 }
 
+// updateInPlace sets a configuration with other values of settings that a running service client can change.
 func (ctl *controller) updateInPlace(connector *config.Connector) {
 	ctl.replaceEquivalent(connector)
 	ctl.enqueue(event{apply: func(context.Context) {
@@ -210,6 +215,7 @@ func (ctl *controller) assign(assignment Assignment) {
 	}})
 }
 
+// markDeleting requests the end of the loop. Until it has ended, the connector keeps its claims. It does not wait.
 func (ctl *controller) markDeleting() {
 	ctl.update(func(desired *spec, _ *status) { desired.deleting = true })
 	current := ctl.desired()
@@ -317,7 +323,7 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	switch next := ctl.applyTransition(e); {
 	case next == doStart && ctl.activity == nil && !ctl.desired().assignment.empty():
 		ctl.startRun(ctx)
-	case next == doNothing:
+	case next == doNothing: // the state is updated already
 	case ctl.activity == nil:
 		ctl.handle(ctx, event{kind: ctl.idleEvent(ctx)})
 	case !ctl.activity.stopping:
@@ -327,7 +333,8 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	}
 }
 
-// endActivity reports whether the activity was being stopped.
+// endActivity removes the activity, which has ended, and calls the functions that waited for that. It reports whether
+// the activity was being stopped.
 func (ctl *controller) endActivity() (wasStopping bool) {
 	wasStopping = ctl.activity.stopping
 	ctl.activity.cancel()
@@ -341,6 +348,7 @@ func (ctl *controller) endActivity() (wasStopping bool) {
 	return wasStopping
 }
 
+// applyTransition updates the observed state for an event, and returns what the loop must do.
 func (ctl *controller) applyTransition(e event) action {
 	defer ctl.statusChanged()
 	ctl.mu.Lock()
@@ -477,22 +485,23 @@ func (ctl *controller) statusChanged() {
 	}
 }
 
-type failure struct {
+// connectorError is the failure of a connector or of one of its tasks.
+type connectorError struct {
 	Connector string
 	// Task is -1 for the connector itself.
 	Task  int
 	Cause error
 }
 
-func (f *failure) Error() string {
-	text, _, _ := strings.Cut(f.Cause.Error(), "\n")
-	if f.Task < 0 {
-		return fmt.Sprintf("connector %s: failed: %s", f.Connector, text)
+func (e *connectorError) Error() string {
+	reason, _, _ := strings.Cut(e.Cause.Error(), "\n")
+	if e.Task < 0 {
+		return fmt.Sprintf("connector %s: failed: %s", e.Connector, reason)
 	}
-	return fmt.Sprintf("connector %s, task %d: failed: %s", f.Connector, f.Task, text)
+	return fmt.Sprintf("connector %s, task %d: failed: %s", e.Connector, e.Task, reason)
 }
 
-func (f *failure) Unwrap() error { return f.Cause }
+func (e *connectorError) Unwrap() error { return e.Cause }
 
 // ErrUnknownConnector means that the connector does not exist.
 var ErrUnknownConnector = errors.New("there is no such connector")

@@ -31,9 +31,8 @@ type DeadLetter struct {
 	Original string
 	// HeaderError means that a header cannot be parsed.
 	HeaderError error
-	// Replays counts the replays that failed. Settled reports whether it was delivered or discarded; nil means unknown.
-	Replays int
-	Settled *bool
+	Replays     int   // number of replays that failed
+	Settled     *bool // whether it was delivered or discarded; nil means unknown
 	// storedValue is the record's value before it was edited.
 	storedValue []byte
 }
@@ -47,7 +46,7 @@ type DeadLetterOrigin struct {
 	Offset    int64
 	Feed      string
 	Request   string
-	// Timestamp is that of the record or row. Zero means unknown; a broker may have replaced it (LogAppendTime).
+	// Timestamp is the record's or row's. Zero means unknown; a broker may have replaced it (LogAppendTime).
 	Timestamp time.Time
 	// TargetPartition is the partition that a source's plugin chose, -1 for none.
 	TargetPartition int32
@@ -57,13 +56,12 @@ type DeadLetterOrigin struct {
 
 // DeadLetterCause is where and why a record or row failed.
 type DeadLetterCause struct {
-	// Stage and Setting are where it failed, Plugin and Version what failed.
-	Stage   string
-	Setting string
-	Plugin  string
-	Version string
-	Class   string
-	Message string
+	Stage   string // the [core.ErrorStage] in which it failed
+	Setting string // the setting that names the class that failed
+	Plugin  string // the plugin that failed
+	Version string // the version of the plugin
+	Class   string // the class of the exception, as in Java
+	Message string // the message of the exception
 	// FailedAt is the time of the failure, or of the dead letter if no header has it.
 	FailedAt time.Time
 }
@@ -75,58 +73,58 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
 		deadLetter.Timestamp = r.Timestamp
 	}
-	number := func(text string, bits int) int64 {
-		n, err := strconv.ParseInt(text, 10, bits)
+	number := func(digits string, bits int) int64 {
+		n, err := strconv.ParseInt(digits, 10, bits)
 		if err != nil {
 			return -1
 		}
 		return n
 	}
 	for _, h := range r.Headers {
-		text := string(h.Value)
+		content := string(h.Value)
 		switch h.Key {
 		case kafkaHeaderPrefix + "connector.name":
-			deadLetter.Connector = text
+			deadLetter.Connector = content
 		case kafkaHeaderPrefix + "topic":
-			deadLetter.Topic = text
+			deadLetter.Topic = content
 		case kafkaHeaderPrefix + "partition":
-			deadLetter.Partition = int32(number(text, 32))
+			deadLetter.Partition = int32(number(content, 32))
 		case kafkaHeaderPrefix + "offset":
-			deadLetter.Offset = number(text, 64)
+			deadLetter.Offset = number(content, 64)
 		case kafkaHeaderPrefix + "exception.class.name":
-			deadLetter.Class = text
+			deadLetter.Class = content
 		case kafkaHeaderPrefix + "exception.message":
-			deadLetter.Message = text
+			deadLetter.Message = content
 		case ownHeaderPrefix + "feed":
-			deadLetter.Feed = text
+			deadLetter.Feed = content
 		case ownHeaderPrefix + "request":
-			deadLetter.Request = text
+			deadLetter.Request = content
 		case ownHeaderPrefix + "stage":
-			deadLetter.Stage = text
+			deadLetter.Stage = content
 		case ownHeaderPrefix + "setting":
-			deadLetter.Setting = text
+			deadLetter.Setting = content
 		case ownHeaderPrefix + "plugin.name":
-			deadLetter.Plugin = text
+			deadLetter.Plugin = content
 		case ownHeaderPrefix + "plugin.version":
-			deadLetter.Version = text
+			deadLetter.Version = content
 		case ownHeaderPrefix + "timestamp":
-			if at := number(text, 64); at >= 0 {
-				deadLetter.Timestamp = time.UnixMilli(at)
+			if millis := number(content, 64); millis >= 0 {
+				deadLetter.Timestamp = time.UnixMilli(millis)
 			}
 		case ownHeaderPrefix + "partition":
-			deadLetter.TargetPartition = max(-1, int32(number(text, 32)))
+			deadLetter.TargetPartition = max(-1, int32(number(content, 32)))
 		case ownHeaderPrefix + "parts":
-			if deadLetter.Rows, deadLetter.HeaderError = core.ParseRowSubset(text); deadLetter.HeaderError != nil {
+			if deadLetter.Rows, deadLetter.HeaderError = core.ParseRowSubset(content); deadLetter.HeaderError != nil {
 				deadLetter.HeaderError = fmt.Errorf("header %s: %w", h.Key, deadLetter.HeaderError)
 			}
 		case ownHeaderPrefix + "time":
-			if at, err := time.Parse(time.RFC3339, text); err == nil {
-				deadLetter.FailedAt = at
+			if failedAt, err := time.Parse(time.RFC3339, content); err == nil {
+				deadLetter.FailedAt = failedAt
 			}
 		case ownHeaderPrefix + "original":
-			deadLetter.Original = text
+			deadLetter.Original = content
 		case ownHeaderPrefix + "replays":
-			deadLetter.Replays = max(0, int(number(text, 32)))
+			deadLetter.Replays = max(0, int(number(content, 32)))
 		}
 	}
 	return deadLetter
@@ -196,12 +194,10 @@ func (l *DeadLetter) position() DeadLetterPosition {
 type DeadLetterFilter struct {
 	// Positions selects single dead letters. Nil means all.
 	Positions map[DeadLetterPosition]bool
-	// Connector is a name. Error is a part of the exception's class or message, in any case.
-	Connector string
-	Error     string
-	// Since and Until bound FailedAt. Zero means no bound.
-	Since time.Time
-	Until time.Time
+	Connector string    // a name; empty means all connectors
+	Error     string    // a part of the exception's class or message, in any case
+	Since     time.Time // the earliest FailedAt; zero means no bound
+	Until     time.Time // the first FailedAt that is not selected; zero means no bound
 }
 
 // SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
@@ -209,12 +205,12 @@ func (f *DeadLetterFilter) SelectPositions(positions []string) error {
 	if positions != nil {
 		f.Positions = map[DeadLetterPosition]bool{}
 	}
-	for _, text := range positions {
-		at, err := ParseDeadLetterPosition(text)
+	for _, s := range positions {
+		position, err := ParseDeadLetterPosition(s)
 		if err != nil {
 			return err
 		}
-		f.Positions[at] = true
+		f.Positions[position] = true
 	}
 	return nil
 }

@@ -39,12 +39,11 @@ type deadLetterIndex struct {
 	originals map[uint64]originalState
 	texts     map[causeID]string
 	states    map[int32]replayState
-	// from are the first offsets that were read, starts the first offsets of the topic.
-	from   kafka.Positions
-	starts kafka.Positions
-	// indexed is the number of letters in originals. Zero derives them again.
+	from      kafka.Positions // the first offsets that were read
+	starts    kafka.Positions // the first offsets of the topic
+	// indexed is the number of letters in originals. Zero makes update derive originals again.
 	indexed int
-	limit   int
+	limit   int // the largest number of letters
 }
 
 type trackedDeadLetter struct {
@@ -81,9 +80,9 @@ func (l *trackedDeadLetter) position() DeadLetterPosition {
 // add appends a letter. Call update after the last one.
 func (d *deadLetterIndex) add(l *DeadLetter) {
 	id := l.recordID()
-	cause, text := l.cause()
+	cause, message := l.cause()
 	if len(d.texts) < maxCauseTexts {
-		d.texts[cause] = text
+		d.texts[cause] = message
 	}
 	d.letters = append(d.letters, trackedDeadLetter{original: binary.LittleEndian.Uint64(id[:]),
 		offset:    l.Record.Offset,
@@ -175,7 +174,7 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 		s.More = s.More || !state.covers(d.starts[partition], from-1)
 	}
 	places := map[causeID]int{}
-	open := int64(0)
+	var open int64
 	for i := range slices.Backward(d.letters) {
 		l := &d.letters[i]
 		if o := d.originals[l.original]; int(o.newest) != i || !d.isOpen(o) {

@@ -218,12 +218,12 @@ func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding)
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
 	}
-	text := failed.Err.Error()
-	trace := redact(class + ": " + text)
+	reason := failed.Err.Error()
+	trace := redact(class + ": " + reason)
 	message, ok := strings.CutPrefix(trace, class+": ")
 	if !ok { // redaction changed the class, which a plugin may set
 		class = redact(class)
-		message = redact(text)
+		message = redact(reason)
 	}
 	add(kip298+"topic", failed.topic)
 	add(kip298+"partition", strconv.Itoa(int(failed.partition)))
@@ -257,7 +257,7 @@ func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding)
 		if witError.Code != nil {
 			add(ours+"service.code", redact(*witError.Code))
 		}
-		if text != witError.Message {
+		if reason != witError.Message {
 			message = redact(witError.Message)
 		}
 		add(ours+"service.message", message)
@@ -268,6 +268,7 @@ func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding)
 	return list
 }
 
+// failedComponent returns the setting and the class in which a record failed, and the module that has the class.
 func (t *task) failedComponent(failed failureContext,
 	binding *plugin.Binding) (setting, class string, info plugin.Info) {
 	run := t.run

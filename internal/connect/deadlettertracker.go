@@ -48,9 +48,9 @@ type deadLetterTracker struct {
 	wake   guard.Bell
 	limit  int64 // of letters of all connectors
 
-	// letters counts those of all connectors. Letters of connectors that were forgotten count until the next refresh.
+	// letters is the number of letters of all connectors. Connectors that were forgotten count until the next refresh.
 	letters    atomic.Int64
-	connectors atomic.Int64
+	connectors atomic.Int64   // number of connectors that this worker owns and that have a topic
 	reads      sync.WaitGroup // of topics in the background
 	slots      chan struct{}  // one for each read that runs
 

@@ -18,6 +18,7 @@ type delivery struct {
 	close   func(ctx context.Context)
 }
 
+// newDelivery returns the delivery of an owner of offsets. ids returns the transactional IDs of its producers.
 func (t *task) newDelivery(owner string, ids func(feeds int) []string) delivery {
 	switch {
 	case t.run.isExactlyOnce():

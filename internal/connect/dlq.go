@@ -34,7 +34,7 @@ type DeadLetterPage struct {
 	Size int
 	// Next is for [DeadLetterQuery.After], "" on the last page.
 	Next string
-	// Causes are those of [DeadLetterSummary].
+	// Causes are the causes of [DeadLetterSummary].
 	Causes []CauseCount
 }
 
@@ -48,9 +48,9 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 	var reader *kafka.Reader
 	listed := map[DeadLetterPosition]ListedDeadLetter{}
 	err = h.tracker.withIndex(ctx, name, page.Topic, func(c *trackedConnector, opened *kafka.Reader) (err error) {
-		x := c.index
+		index := c.index
 		reader = opened
-		letters, page.Next, err = x.page(query)
+		letters, page.Next, err = index.page(query)
 		page.Size = len(letters)
 		if c.summary != nil {
 			page.Causes = c.summary.Causes
@@ -58,7 +58,7 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		for i := range letters {
 			l := &letters[i]
 			listed[l.position()] = ListedDeadLetter{Place: i, Attempts: int(l.replays) + 1,
-				IsOpen: x.isOpen(x.originals[l.original])}
+				IsOpen: index.isOpen(index.originals[l.original])}
 		}
 		return err
 	})
@@ -140,12 +140,12 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 
 // newestAttempt returns the position of the newest dead letter of the same original, "" if there is no newer one or it
 // cannot be read soon: the first reading of a large topic takes minutes.
-func (h *Herder) newestAttempt(ctx context.Context, name, topic string, at DeadLetterPosition) (position string) {
+func (h *Herder) newestAttempt(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-		letters, _, err := c.index.page(DeadLetterQuery{Show: ShowAll, Only: &at})
-		if len(letters) > 0 && letters[0].position() != at {
+		letters, _, err := c.index.page(DeadLetterQuery{Show: ShowAll, Only: &letter})
+		if len(letters) > 0 && letters[0].position() != letter {
 			position = letters[0].position().String()
 		}
 		return err

@@ -15,7 +15,8 @@ import (
 
 // ForwardResult is the outcome of a notification that one worker of a group received and forwarded to another.
 type ForwardResult struct {
-	// Found means that a task of the worker has the feed. The other fields are unused if it is false.
+	// Found means that a task of the worker has the feed. The other fields are unused if it is false. The names in
+	// JSON are part of the protocol between workers.
 	Found bool `json:"here,omitempty"`
 	// Retry means that the sender must send the notification again.
 	Retry bool       `json:"again,omitempty"`
@@ -43,14 +44,17 @@ func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit
 	return result
 }
 
-func (ctl *controller) deliver(ctx context.Context, n wit.Notification) (result ForwardResult, known bool, err error) {
-	at, err := url.ParseRequestURI(n.Target)
+// deliver calls the handler of the notification's feed. isKnown reports whether a feed of this worker has or had the
+// path.
+func (ctl *controller) deliver(ctx context.Context,
+	n wit.Notification) (result ForwardResult, isKnown bool, err error) {
+	target, err := url.ParseRequestURI(n.Target)
 	if err != nil {
 		return result, false, nil
 	}
-	handle, known := ctl.currentRun().taskSet.handlers.find(at.Path)
+	handle, isKnown := ctl.currentRun().taskSet.handlers.find(target.Path)
 	if handle == nil {
-		return result, known, nil
+		return result, isKnown, nil
 	}
 	result.Found = true
 	err = handle(ctx, n)
@@ -72,8 +76,8 @@ func (ctl *controller) logDeliveryError(err error) {
 type notificationEndpoint struct {
 	handle notify.Handler
 
-	openedFor  *config.Connector
-	lastLogged string
+	openedFor  *config.Connector // the last configuration for which the loop opened it; nil if that failed
+	lastLogged string            // the error of the last failed attempt
 
 	mu    sync.Mutex // guards key and close
 	key   string     // identifies the settings
@@ -144,14 +148,16 @@ func (ctl *controller) updateEndpoint() {
 		return
 	}
 	err := e.ensureOpen(run)
-	text := ""
+	problem := ""
 	if err != nil {
-		if e.openedFor, text = nil, err.Error(); text != e.lastLogged {
+		problem = err.Error()
+		e.openedFor = nil
+		if problem != e.lastLogged {
 			ctl.log.Warn("this worker cannot accept notifications for the connector; only the other workers of its "+
 				"group can", "error", err)
 		}
 	}
-	e.lastLogged = text
+	e.lastLogged = problem
 }
 
 // closeEndpoint closes the endpoint of a worker in a group. Without a group the end of the run closes it.
@@ -165,7 +171,7 @@ func (ctl *controller) closeEndpoint() {
 // handleNotification delivers a notification or forwards it to the worker with the feed. Without a group the listener
 // logs and counts the task's error.
 func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
-	result, known, err := ctl.deliver(ctx, n)
+	result, isKnown, err := ctl.deliver(ctx, n)
 	switch group := ctl.desired().options.Group; {
 	case result.Found && group == nil:
 		return err
@@ -173,7 +179,7 @@ func (ctl *controller) handleNotification(ctx context.Context, n wit.Notificatio
 		ctl.logDeliveryError(err)
 	case group != nil:
 		result = group.Forward(ctx, ctl.name, n)
-	case !known:
+	case !isKnown:
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
 	}
 	return result.result()

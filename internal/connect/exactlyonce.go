@@ -68,6 +68,8 @@ func (run *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []stri
 	return claims
 }
 
+// fence ends the producers of the connector's earlier tasks and records the current counts. It blocks until the brokers
+// have aborted their transactions.
 func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	counts := config.FencingCounts{Tasks: tasks, Producers: run.clients.producersPerTask}
 	if run.options.Group != nil {
@@ -81,7 +83,7 @@ func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 }
 
 func (run *connectorRun) transactionalConfig() kafka.Config {
-	if _, own := run.offsetsTopic(); !own && !run.isExactlyOnce() {
+	if _, isOwn := run.offsetsTopic(); !isOwn && !run.isExactlyOnce() {
 		return run.options.Kafka
 	}
 	producers, _ := run.producerConfig()
@@ -101,28 +103,31 @@ func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Co
 	return run.transactionalConfig(), nil
 }
 
-func (run *connectorRun) offsetsTopic() (topic string, own bool) {
+// offsetsTopic returns the connector's offsets topic, "" for the worker's name of it. isOwn reports whether it is
+// another topic than the worker's, or in another cluster.
+func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 	topic = run.config.Text("offsets.storage.topic")
 	producers, _ := run.producerConfig()
-	elsewhere := len(producers.Producer.Bootstrap) > 0 &&
+	isOtherCluster := len(producers.Producer.Bootstrap) > 0 &&
 		!slices.Equal(producers.Producer.Bootstrap, run.options.Kafka.Bootstrap)
 	if topic == "" {
-		return "", elsewhere && run.isExactlyOnce()
+		return "", isOtherCluster && run.isExactlyOnce()
 	}
-	return topic, elsewhere || topic != run.options.Worker.Text("offset.storage.topic")
+	return topic, isOtherCluster || topic != run.options.Worker.Text("offset.storage.topic")
 }
 
+// openOffsets sets the store of offsets. Call closeOffsets at the end.
 func (run *connectorRun) openOffsets(ctx context.Context) (err error) {
 	run.clients.offsets = run.options.Offsets
 	if run.isSink() {
 		return nil
 	}
-	topic, own := run.offsetsTopic()
-	if !own {
+	topic, isOwn := run.offsetsTopic()
+	if !isOwn {
 		return nil
 	}
-	settings, wrong := offset.ParseConfig(run.options.Worker.All())
-	if err := wrong.Err(); err != nil {
+	settings, problems := offset.ParseConfig(run.options.Worker.All())
+	if err := problems.Err(); err != nil {
 		return err
 	}
 	if topic != "" {
@@ -138,6 +143,7 @@ func (run *connectorRun) openOffsets(ctx context.Context) (err error) {
 	return nil
 }
 
+// closeOffsets closes the store unless it is the worker's.
 func (run *connectorRun) closeOffsets() {
 	if run.clients.offsets != nil && run.clients.offsets != run.options.Offsets {
 		run.clients.offsets.Close()

@@ -26,13 +26,12 @@ type Herder struct {
 	mu          guard.Mutex
 	controllers map[string]*controller
 	deleting    map[string]*controller
-	// runCtx is the context of Run, nil before. ended means that Run accepts no more connectors.
-	runCtx     context.Context
-	ended      bool
-	running    sync.WaitGroup
-	replayLock sync.Mutex
-	tracker    *deadLetterTracker
-	history    history.Recorder
+	runCtx      context.Context // of Run, nil before
+	ended       bool            // Run accepts no more connectors
+	running     sync.WaitGroup
+	replayLock  sync.Mutex // held while dead letters are replayed or discarded
+	tracker     *deadLetterTracker
+	history     history.Recorder
 }
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
@@ -123,8 +122,8 @@ func (h *Herder) Put(connector *config.Connector, others []*config.Connector) {
 	}
 	ctl := newController(options, connector)
 	ctl.spec.target = h.target(connector)
-	if before := h.deleting[connector.Name]; before != nil {
-		ctl.predecessor = before.done
+	if predecessor := h.deleting[connector.Name]; predecessor != nil {
+		ctl.predecessor = predecessor.done
 	}
 	h.controllers[connector.Name] = ctl
 	h.launch(ctl)
@@ -136,15 +135,15 @@ func (h *Herder) Assign(name string, assignment Assignment) error {
 }
 
 // Owned returns what the worker owns: assignments, and tasks that have not ended yet.
-func (h *Herder) Owned() (all []Ownership) {
+func (h *Herder) Owned() (ownerships []Ownership) {
 	h.mu.Lock()
 	controllers := slices.Collect(maps.Values(h.controllers))
 	controllers = slices.AppendSeq(controllers, maps.Values(h.deleting))
 	h.mu.Unlock()
 	for _, ctl := range controllers {
-		all = append(all, ctl.owned()...)
+		ownerships = append(ownerships, ctl.owned()...)
 	}
-	return all
+	return ownerships
 }
 
 // UpdateInPlace applies a configuration to running tasks, see [config.UpdateInPlace].
@@ -338,11 +337,11 @@ func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err 
 func (h *Herder) all() []*controller {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var all []*controller
+	var controllers []*controller
 	for _, name := range slices.Sorted(maps.Keys(h.controllers)) {
-		all = append(all, h.controllers[name])
+		controllers = append(controllers, h.controllers[name])
 	}
-	return all
+	return controllers
 }
 
 // Names returns the names of all connectors, sorted.

@@ -34,11 +34,11 @@ func (t *idleTracker) setIdle(task int, until, now time.Time, release func()) (e
 		t.idleUntil = map[int]time.Time{}
 	}
 	t.idleUntil[task] = until
-	all := len(t.idleUntil) == t.running
+	allIdle := len(t.idleUntil) == t.running
 	for _, due := range t.idleUntil {
-		all = all && (due.IsZero() || !due.Before(now.Add(source.MinIdleTime)))
+		allIdle = allIdle && (due.IsZero() || !due.Before(now.Add(source.MinIdleTime)))
 	}
-	if all {
+	if allIdle {
 		release()
 	}
 	return func() {

@@ -31,7 +31,7 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 		return nil, err
 	}
 	defer reader.Close()
-	found := map[string]storedEntry{}
+	byPartition := map[string]storedEntry{}
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		name, partition, err := offset.ParseKey(r.Key)
 		switch {
@@ -43,8 +43,8 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 			return nil
 		}
 		id := offset.Identity(partition)
-		if before, ok := found[id]; ok && before.record.Partition != r.Partition &&
-			r.Timestamp.Before(before.record.Timestamp) {
+		if earlier, ok := byPartition[id]; ok && earlier.record.Partition != r.Partition &&
+			r.Timestamp.Before(earlier.record.Timestamp) {
 			return nil // the same fields in another order are stored in another partition of the topic
 		}
 		entry := newStoredEntry(partition, r.Value)
@@ -52,13 +52,13 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 		if entry.err != nil {
 			entry.err = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, entry.err)
 		}
-		found[id] = entry
+		byPartition[id] = entry
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return sortedOffsets(found)
+	return sortedOffsets(byPartition)
 }
 
 // ReadStandaloneOffsets is [ReadTopicOffsets] for the file of a standalone worker (offset.storage.file.filename). Two
@@ -68,7 +68,7 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]storedEntry{}
+	byPartition := map[string]storedEntry{}
 	for _, entry := range entries {
 		name, partition, err := offset.ParseKey(entry.Key)
 		switch {
@@ -80,16 +80,16 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 		}
 		id := offset.Identity(partition)
 		e := newStoredEntry(partition, entry.Value)
-		if before, ok := found[id]; ok {
+		if earlier, ok := byPartition[id]; ok {
 			e.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
-				before.Partition), offset.AppendJSON(nil, partition))
+				earlier.Partition), offset.AppendJSON(nil, partition))
 		}
 		if e.err != nil {
 			e.err = fmt.Errorf("%s: byte %d: %w", path, entry.ByteOffset, e.err)
 		}
-		found[id] = e
+		byPartition[id] = e
 	}
-	return sortedOffsets(found)
+	return sortedOffsets(byPartition)
 }
 
 type storedEntry struct {
@@ -110,17 +110,17 @@ func newStoredEntry(partition []wit.OffsetEntry, value []byte) (entry storedEntr
 	return entry
 }
 
-func sortedOffsets(found map[string]storedEntry) (all []StoredOffset, err error) {
-	for _, entry := range found {
+func sortedOffsets(byPartition map[string]storedEntry) (offsets []StoredOffset, err error) {
+	for _, entry := range byPartition {
 		err = errors.Join(err, entry.err)
 		if entry.Offset != nil {
-			all = append(all, entry.StoredOffset)
+			offsets = append(offsets, entry.StoredOffset)
 		}
 	}
-	slices.SortFunc(all, func(a, b StoredOffset) int {
+	slices.SortFunc(offsets, func(a, b StoredOffset) int {
 		return bytes.Compare(offset.AppendJSON(nil, a.Partition), offset.AppendJSON(nil, b.Partition))
 	})
-	return all, err
+	return offsets, err
 }
 
 // String formats the offset as Kafka Connect writes it.
@@ -140,7 +140,7 @@ func (s StoredOffset) URLFields() (names []string) {
 
 // RESTBody returns the offset as a body of the REST API, with the value of one field under a new name. names maps
 // partition fields to new names.
-func (s StoredOffset) RESTBody(field, name string, names map[string]string) (text []byte, err error) {
+func (s StoredOffset) RESTBody(field, name string, names map[string]string) (body []byte, err error) {
 	value, ok := wit.Lookup(s.Offset, field)
 	if !ok || value.String == nil {
 		return nil, fmt.Errorf("%v: expected a string in the field %s", s, field)
@@ -151,9 +151,9 @@ func (s StoredOffset) RESTBody(field, name string, names map[string]string) (tex
 			partition[i].Name = to
 		}
 	}
-	text = append(text, `{"partition":`...)
-	text = offset.AppendJSON(text, partition)
-	text = append(text, `,"offset":`...)
-	text = offset.AppendJSON(text, []wit.OffsetEntry{wit.StringEntry(name, *value.String)})
-	return append(text, '}'), nil
+	body = append(body, `{"partition":`...)
+	body = offset.AppendJSON(body, partition)
+	body = append(body, `,"offset":`...)
+	body = offset.AppendJSON(body, []wit.OffsetEntry{wit.StringEntry(name, *value.String)})
+	return append(body, '}'), nil
 }

@@ -19,6 +19,7 @@ type keyLocks struct {
 // topicKey locks all records of a topic, for a dead letter without a key: any of them may be of the same entity.
 func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 
+// lock locks the keys of dead letters until free is called. Only one caller may hold it at a time.
 func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 	locks.mu.Lock()
 	defer locks.mu.Unlock()
@@ -40,6 +41,7 @@ func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 	}
 }
 
+// wait waits until none of the records has a locked key, or ctx ends.
 func (locks *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
 		locks.mu.Lock()

@@ -103,13 +103,13 @@ func (l *lagTracker) snapshotEnds(ctx context.Context) error {
 	return nil
 }
 
-func (l *lagTracker) logNothingToRead(ctx context.Context, at map[string]kafka.Positions) error {
-	if l.task > 0 || len(at) == 0 {
+func (l *lagTracker) logNothingToRead(ctx context.Context, ends map[string]kafka.Positions) error {
+	if l.task > 0 || len(ends) == 0 {
 		return nil
 	}
-	all, err := l.committedUpTo(ctx, at)
+	hasReadAll, err := l.committedUpTo(ctx, ends)
 	connector := l.run.config
-	if all && err == nil {
+	if hasReadAll && err == nil {
 		l.log.Info(
 			"nothing to write: the group has read all records of the topics; "+
 				"to write their records again reset the connector's offsets",
@@ -138,12 +138,12 @@ func (l *lagTracker) caughtUp(ctx context.Context) (bool, error) {
 
 // committedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are not
 // records.
-func (l *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Positions) (bool, error) {
-	from, _, err := l.positions(ctx, at)
+func (l *lagTracker) committedUpTo(ctx context.Context, ends map[string]kafka.Positions) (bool, error) {
+	from, _, err := l.positions(ctx, ends)
 	if err != nil {
 		return false, err
 	}
-	for topic, to := range at {
+	for topic, to := range ends {
 		empty, err := l.reader.IsEmpty(ctx, topic, from[topic], to)
 		if err != nil || !empty {
 			return false, err
@@ -204,6 +204,8 @@ func (l *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions,
 	return committed, err
 }
 
+// currentEnds returns the end offsets of the topics. missing lists the topics that do not exist, unless a regex selects
+// the topics.
 func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Positions, missing []string, err error) {
 	l.mu.Lock()
 	topics := slices.Clone(l.topics)
@@ -214,11 +216,11 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 		if err != nil {
 			return nil, nil, fmt.Errorf("topics.regex: %w", err)
 		}
-		all, err := l.admin.Topics(ctx)
+		names, err := l.admin.Topics(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, topic := range all {
+		for _, topic := range names {
 			matches, err := config.MatchesTopic(matching, topic)
 			if err != nil {
 				return nil, nil, fmt.Errorf("topics.regex: %w", err)
@@ -230,7 +232,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 	}
 	ends = map[string]kafka.Positions{}
 	for _, topic := range topics {
-		found, err := l.admin.EndOffsets(ctx, false, topic)
+		positions, err := l.admin.EndOffsets(ctx, false, topic)
 		switch {
 		case errors.Is(err, kafka.ErrUnknownTopic) && regex == "":
 			missing = append(missing, topic)
@@ -238,7 +240,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 		case err != nil:
 			return nil, nil, fmt.Errorf("end offsets of the topics of group %s: %w", l.group, err)
 		default:
-			ends[topic] = found[topic]
+			ends[topic] = positions[topic]
 		}
 	}
 	return ends, missing, nil
@@ -258,7 +260,7 @@ type lag struct {
 func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, partition int32) bool,
 	idle func() bool) {
 	var brokers away.Partner
-	known := false
+	wasKnown := false
 	defer b.isKnown.Store(false)
 	for pause.For(ctx, lagInterval) == nil {
 		began := time.Now()
@@ -268,12 +270,12 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 			b.group.Store(group)
 			b.task.Store(ofTask)
 			b.isKnown.Store(true)
-			if !known && idle() {
-				if at, _, err := l.currentEnds(ctx); err == nil {
-					_ = l.logNothingToRead(ctx, at) // it only logs
+			if !wasKnown && idle() {
+				if ends, _, err := l.currentEnds(ctx); err == nil {
+					_ = l.logNothingToRead(ctx, ends) // it only logs
 				}
 			}
-			known = true
+			wasKnown = true
 			brokers.Back(l.log, began, "the lag is updated again")
 		case ctx.Err() == nil:
 			b.isKnown.Store(false)
@@ -282,8 +284,9 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 	}
 }
 
+// measure returns the lag of the whole group, and that of the partitions for which has returns true.
 func (l *lagTracker) measure(ctx context.Context,
-	has func(topic string, partition int32) bool) (group, own int64, err error) {
+	has func(topic string, partition int32) bool) (group, ofTask int64, err error) {
 	ends, _, err := l.currentEnds(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -297,9 +300,9 @@ func (l *lagTracker) measure(ctx context.Context,
 			n := max(0, end-from[topic][partition])
 			group += n
 			if has(topic, partition) {
-				own += n
+				ofTask += n
 			}
 		}
 	}
-	return group, own, nil
+	return group, ofTask, nil
 }

@@ -50,11 +50,11 @@ func (h *feedHandlers) set(address string, handle notify.Handler) {
 	h.feeds[address] = handle
 }
 
-func (h *feedHandlers) find(path string) (handle notify.Handler, known bool) {
+func (h *feedHandlers) find(path string) (handle notify.Handler, isKnown bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for address, handle := range h.feeds {
-		if own, err := url.PathUnescape(address); err == nil && own == path {
+		if unescaped, err := url.PathUnescape(address); err == nil && unescaped == path {
 			return handle, true
 		}
 	}
@@ -71,18 +71,18 @@ func (run *connectorRun) listen(feed string, handle notify.Handler) (address str
 }
 
 func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.Settings, err error) {
-	for _, text := range config.List(roles.Text(role.ListenerPorts)) {
-		port, err := strconv.ParseUint(text, 10, 16)
+	for _, number := range config.List(roles.Text(role.ListenerPorts)) {
+		port, err := strconv.ParseUint(number, 10, 16)
 		if err != nil || port == 0 {
 			name := roles.Setting(role.ListenerPorts)
 			return settings, &wit.Error{Kind: wit.ErrorConfig,
-				Message: fmt.Sprintf("%s: expected ports from 1 to 65535, found %q", name, text), Setting: &name}
+				Message: fmt.Sprintf("%s: expected ports from 1 to 65535, found %q", name, number), Setting: &name}
 		}
 		settings.Ports = append(settings.Ports, int(port))
 	}
-	settings.Address, settings.User, settings.Password = roles.Text(role.ListenerAddress),
-		roles.Text(role.ListenerUser),
-		roles.Text(role.ListenerPassword)
+	settings.Address = roles.Text(role.ListenerAddress)
+	settings.User = roles.Text(role.ListenerUser)
+	settings.Password = roles.Text(role.ListenerPassword)
 	key := keyStoreLocation(roles, "keystore.")
 	trust := keyStoreLocation(roles, "truststore.")
 	switch {
@@ -107,10 +107,10 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 }
 
 func keyStoreLocation(roles config.Roles, kind string) *keystore.Location {
-	text := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
-	if text("location") == "" {
+	get := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
+	if get("location") == "" {
 		return nil
 	}
-	return &keystore.Location{Path: text("location"), Type: text("type"), Password: text("password"),
-		KeyPassword: text("key-password"), Alias: text("alias")}
+	return &keystore.Location{Path: get("location"), Type: get("type"), Password: get("password"),
+		KeyPassword: get("key-password"), Alias: get("alias")}
 }

@@ -119,23 +119,23 @@ func (u *OriginUse) add(connector string, client *transport.Client) {
 
 // Origins returns the origins that connectors use, sorted.
 func (h *Herder) Origins() []OriginUse {
-	all := map[string]*OriginUse{}
-	isKnown := func(origin string) bool { return all[origin] != nil }
+	uses := map[string]*OriginUse{}
+	isKnown := func(origin string) bool { return uses[origin] != nil }
 	for _, ctl := range h.all() {
 		client := ctl.client()
 		if client == nil {
 			continue
 		}
 		for _, u := range client.Usage(isKnown) {
-			if all[u.Origin] == nil {
-				all[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
+			if uses[u.Origin] == nil {
+				uses[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
 			}
-			all[u.Origin].add(ctl.name, client)
+			uses[u.Origin].add(ctl.name, client)
 		}
 	}
 	var list []OriginUse
-	for _, origin := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, *all[origin])
+	for _, origin := range slices.Sorted(maps.Keys(uses)) {
+		list = append(list, *uses[origin])
 	}
 	return list
 }

@@ -56,8 +56,8 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 		return nil, err
 	}
 	var positions []offset.SinkPosition
-	for topic, at := range committed {
-		for partition, next := range at {
+	for topic, partitions := range committed {
+		for partition, next := range partitions {
 			positions = append(positions, offset.SinkPosition{Topic: topic, Partition: partition, Offset: next})
 		}
 	}
@@ -72,14 +72,14 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 }
 
 // Fingerprints returns the fingerprints of a source's stored offsets.
-func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, err error) {
+func (h *Herder) Fingerprints(ctx context.Context, name string) (fingerprints []string, err error) {
 	entries, err := h.Offsets(ctx, name)
 	for _, entry := range entries {
 		if fingerprint, exists := source.Fingerprint(entry.Offset); exists {
-			all = append(all, fingerprint)
+			fingerprints = append(fingerprints, fingerprint)
 		}
 	}
-	return all, err
+	return fingerprints, err
 }
 
 // StoredFeed is what is stored about a feed. The zero value means that nothing is stored.
@@ -98,12 +98,12 @@ func (h *Herder) StoredFeeds(ctx context.Context, name string, feeds []wit.Feed)
 	}
 	byName := map[string]StoredFeed{}
 	for i := range feeds {
-		at := stored[offset.Identity(feeds[i].Partition)]
-		fields, invalid := source.PluginFields(at)
-		if at == nil || invalid != nil {
+		storedFields := stored[offset.Identity(feeds[i].Partition)]
+		fields, invalid := source.PluginFields(storedFields)
+		if storedFields == nil || invalid != nil {
 			continue // the start reports it
 		}
-		byName[feeds[i].Name] = StoredFeed{Offset: fields, Changed: source.FingerprintDiff(at, &feeds[i])}
+		byName[feeds[i].Name] = StoredFeed{Offset: fields, Changed: source.FingerprintDiff(storedFields, &feeds[i])}
 	}
 	return byName, err
 }
@@ -291,7 +291,7 @@ func (run *connectorRun) alterSource(ctx context.Context, entries []offset.Entry
 			return fmt.Errorf("partition %s: the plugin rejects the offset: %w%s",
 				offset.AppendJSON(nil, entry.Partition), err, run.pathHint(entry.Offset))
 		}
-		if _, known, _ := run.clients.offsets.Get(ctx, run.accepted.Name, entry.Partition); !known {
+		if _, exists, _ := run.clients.offsets.Get(ctx, run.accepted.Name, entry.Partition); !exists {
 			run.log.Warn("an offset was set for a source partition that had none: check the spelling of the partition",
 				"partition", string(offset.AppendJSON(nil, entry.Partition)))
 		}
@@ -319,11 +319,11 @@ func partitionBounds(ctx context.Context, admin *kafka.Admin, topic string) (sta
 	if starts, err = admin.StartOffsets(ctx, topic); err != nil {
 		return nil, nil, fmt.Errorf("topic %s: %w", topic, err)
 	}
-	all, err := admin.EndOffsets(ctx, true, topic)
+	endsByTopic, err := admin.EndOffsets(ctx, true, topic)
 	if err != nil {
 		return nil, nil, fmt.Errorf("topic %s: %w", topic, err)
 	}
-	return starts, all[topic], nil
+	return starts, endsByTopic[topic], nil
 }
 
 func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) error {
@@ -347,30 +347,30 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 	deleted := map[string][]int32{}
 	for topic, partitions := range requested {
 		var starts, ends kafka.Positions
-		for partition, at := range partitions {
-			if at >= 0 && ends == nil { // offsets of a deleted topic can be deleted
+		for partition, next := range partitions {
+			if next >= 0 && ends == nil { // offsets of a deleted topic can be deleted
 				if starts, ends, err = partitionBounds(ctx, admin, topic); err != nil {
 					return err
 				}
 			}
 			end, ok := ends[partition]
 			switch start := starts[partition]; {
-			case at < 0:
+			case next < 0:
 				deleted[topic] = append(deleted[topic], partition)
 				continue
 			case !ok:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
-			case at < start || at > end:
+			case next < start || next > end:
 				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read
 				// everything again.
 				return &offset.InvalidError{Message: fmt.Sprintf(
 					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
-						"the range of the partition", at, topic, partition, start, end)}
+						"the range of the partition", next, topic, partition, start, end)}
 			}
 			if changed[topic] == nil {
 				changed[topic] = kafka.Positions{}
 			}
-			changed[topic][partition] = at
+			changed[topic][partition] = next
 		}
 	}
 	if len(changed) > 0 {

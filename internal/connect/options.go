@@ -32,10 +32,9 @@ type Options struct {
 	// Destinations shares limits between clients of the same origin. Default: one for the process.
 	Destinations *transport.OriginRegistry
 	// Memory is divided among the tasks. Nil means no limit.
-	Memory *memory.Budget
-	// WorkerID is host:port of this worker. Version is reported as the version of converters.
-	WorkerID string
-	Version  string
+	Memory   *memory.Budget
+	WorkerID string // host:port of this worker
+	Version  string // reported as the version of converters
 	// Target returns the initial target state of a connector. Default: Running.
 	Target func(*config.Connector) TargetState
 	// Group is the worker's group. Nil means standalone: the worker runs all connectors.
@@ -81,7 +80,7 @@ type Membership interface {
 	CheckLease(ctx context.Context) error
 	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
 	// a change of offsets.
-	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
+	Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error
 }
 
 // StatusListener is told what other workers must know of this one. Its methods must not block.

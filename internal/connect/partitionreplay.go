@@ -40,14 +40,14 @@ type partitionReplay struct {
 	reader       *kafka.Reader
 	request      ReplayRequest
 	partition    int32
-	end          int64
+	end          int64 // the end offset of the partition when the replay began
 	result       *ReplayResult
 
-	next       int64
-	state      replayState
-	storedJSON string
-	records    *recordIndex
-	regex      *pattern.Pattern
+	next       int64            // the offset at which the next batch starts
+	state      replayState      // as stored, and what the current batch has settled
+	storedJSON string           // the stored state, which is not written again if it is the same
+	records    *recordIndex     // nil for a source
+	regex      *pattern.Pattern // topics.regex; nil if it is not set
 
 	mu      sync.Mutex
 	refused map[string]bool   // positions of letters that became dead letters again
@@ -83,9 +83,9 @@ func (p *partitionReplay) load(ctx context.Context) error {
 		p.state = replayState{}
 	}
 	p.state.topicID = cmp.Or(p.request.topicID, p.state.topicID)
-	for at := range p.request.Filter.Positions {
-		if p.request.IncludeReplayed && at.Partition == p.partition {
-			p.state.unmark(at.Offset)
+	for position := range p.request.Filter.Positions {
+		if p.request.IncludeReplayed && position.Partition == p.partition {
+			p.state.unmark(position.Offset)
 		}
 	}
 	if p.state.end() > p.end {
@@ -128,12 +128,12 @@ type replayBatch struct {
 
 func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
 	b := &replayBatch{partitionReplay: p, expected: p.next, restartAt: -1, selected: map[string]recordID{}}
-	at, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
+	positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, b.add)
 	if err != nil {
 		return nil, err
 	}
-	p.next = at[p.partition]
+	p.next = positions[p.partition]
 	if b.restartAt >= 0 {
 		p.next = b.restartAt
 	}
@@ -151,24 +151,24 @@ func (p *partitionReplay) checkRoom(ctx context.Context) error {
 	if p.end-p.next < maxReplayedRanges {
 		return nil
 	}
-	after := p.state.clone()
+	projected := p.state.clone()
 	expected := p.next
 	_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
 		l := ParseDeadLetter(r)
-		after.markDone(expected, r.Offset-1)
+		projected.markDone(expected, r.Offset-1)
 		expected = r.Offset + 1
 		isOther := l.Connector != p.connectorRun.config.Name || (p.records != nil && p.records.isDone(&l))
 		if isOther || (p.request.Filter.Matches(&l) && p.skipReason(&l) == "") {
-			after.markDone(r.Offset, r.Offset)
+			projected.markDone(r.Offset, r.Offset)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	after.markDone(expected, p.end-1)
-	return after.checkBounds(p.state.ranges())
+	projected.markDone(expected, p.end-1)
+	return projected.checkBounds(p.state.ranges())
 }
 
 // add returns [kafka.ErrStop] at the end of the batch.
@@ -328,29 +328,29 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 	}
 	var sent []core.DeadLetter
 	delivered := map[string]bool{} // positions of sent letters
-	return source.NewTask(options).Replay(ctx, source.Replay{Partition: p.storageKey(),
-		Next: func(ctx context.Context, unreadable source.UnreadableReason) (batch []core.DeadLetter,
-			after []wit.OffsetEntry, err error) {
-			for i := range sent { // they were stored
-				p.count(sent[i].Position, delivered[sent[i].Position])
-			}
-			sent = nil
-			clear(delivered)
-			if err := p.checkLock(ctx); err != nil {
+	next := func(ctx context.Context,
+		unreadable source.UnreadableReason) (batch []core.DeadLetter, state []wit.OffsetEntry, err error) {
+		for i := range sent { // they were stored
+			p.count(sent[i].Position, delivered[sent[i].Position])
+		}
+		sent = nil
+		clear(delivered)
+		if err := p.checkLock(ctx); err != nil {
+			return nil, nil, err
+		}
+		for len(batch) == 0 {
+			deadLetters, err := p.nextBatch(ctx)
+			if err != nil || len(deadLetters) == 0 {
 				return nil, nil, err
 			}
-			for len(batch) == 0 {
-				deadLetters, err := p.nextBatch(ctx)
-				if err != nil || len(deadLetters) == 0 {
-					return nil, nil, err
-				}
-				if batch, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
-					return nil, nil, err
-				}
+			if batch, err = p.readableDeadLetters(ctx, deadLetters, unreadable); err != nil {
+				return nil, nil, err
 			}
-			sent = batch
-			return batch, p.state.fields(), nil
-		},
+		}
+		sent = batch
+		return batch, p.state.fields(), nil
+	}
+	return source.NewTask(options).Replay(ctx, source.Replay{Partition: p.storageKey(), Next: next,
 		Delivered: func(position string) { delivered[position] = true }})
 }
 
@@ -466,28 +466,28 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	for i, deadLetter := range chosen {
 		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
 			replayed := deadLetter.forReplay()
-			known := p.records.states[id]
+			state := p.records.states[id]
 			replayed.Rows = p.records.rows[id]
-			replayed.Replays = int(known.replays) + 1
-			replayed.InDoubt = known.inDoubt
+			replayed.Replays = int(state.replays) + 1
+			replayed.InDoubt = state.inDoubt
 			replay.Letters = append(replay.Letters, replayed)
 		}
 		indexes[i] = len(replay.Letters) - 1
 	}
-	before := p.state.clone()
+	initial := p.state.clone()
 	replay.Store = func(ctx context.Context, settled, inDoubt []bool) error {
-		at := before.clone()
-		at.known = options.InDoubt.Known()
+		updated := initial.clone()
+		updated.known = options.InDoubt.Known()
 		for i, deadLetter := range chosen {
-			delete(at.inDoubt, deadLetter.Record.Offset)
+			delete(updated.inDoubt, deadLetter.Record.Offset)
 			if inDoubt[indexes[i]] {
-				at.setInDoubt(deadLetter.Record.Offset, p.requestDigest())
+				updated.setInDoubt(deadLetter.Record.Offset, p.requestDigest())
 			}
 			if settled[indexes[i]] {
-				at.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
+				updated.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 			}
 		}
-		return p.store(ctx, at)
+		return p.store(ctx, updated)
 	}
 	err := sink.Deliver(ctx, options, replay)
 	for i, deadLetter := range chosen {
@@ -564,19 +564,19 @@ func (p *partitionReplay) checkLock(ctx context.Context) error {
 	return p.lock.CheckMembership(ctx)
 }
 
-func (p *partitionReplay) store(ctx context.Context, at replayState) error {
+func (p *partitionReplay) store(ctx context.Context, state replayState) error {
 	if err := p.checkLock(ctx); err != nil {
 		return err
 	}
-	fields := at.fields()
-	text := string(offset.AppendJSON(nil, fields))
-	if text != p.storedJSON && !p.request.DryRun {
+	fields := state.fields()
+	encoded := string(offset.AppendJSON(nil, fields))
+	if encoded != p.storedJSON && !p.request.DryRun {
 		entry := offset.Entry{Partition: p.storageKey(), Offset: fields}
 		if err := p.connectorRun.clients.offsets.Set(ctx, p.owner(), entry); err != nil {
 			return err
 		}
 	}
-	p.state = at
-	p.storedJSON = text
+	p.state = state
+	p.storedJSON = encoded
 	return nil
 }

@@ -48,25 +48,24 @@ func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 		from:   map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: kafkaConfig}
 }
 
+// recordState describes a record of which there are dead letters.
 type recordState struct {
-	// replays is the maximum of the record's dead letters, settled that of the dead letters that are done, or -1.
-	replays int32
-	settled int32
-	// inDoubt means that an earlier replay may have written it, selected that this replay sends it.
-	inDoubt  bool
-	selected bool
+	replays  int32 // maximum of the replays of its dead letters
+	settled  int32 // maximum of the replays of its dead letters that are done, or -1
+	inDoubt  bool  // an earlier replay may have written it
+	selected bool  // this replay sends it
 }
 
 // recordID identifies a record by position and content: a topic that was deleted and created again has other records in
 // the same positions.
 type recordID [16]byte
 
-func newRecordID(topic string, partition int32, offset int64, at time.Time, key, value []byte) (id recordID) {
+func newRecordID(topic string, partition int32, offset int64, timestamp time.Time, key, value []byte) (id recordID) {
 	h := sha256.New()
 	place := binary.LittleEndian.AppendUint32(nil, uint32(partition))
 	place = binary.LittleEndian.AppendUint64(place, uint64(offset))
-	if !at.IsZero() {
-		place = binary.LittleEndian.AppendUint64(place, uint64(at.UnixMilli()))
+	if !timestamp.IsZero() {
+		place = binary.LittleEndian.AppendUint64(place, uint64(timestamp.UnixMilli()))
 	}
 	for _, part := range [][]byte{[]byte(topic), place, key, value} {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(part))))
@@ -218,7 +217,7 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 		return err
 	}
 	uncommitted := r.kafka.Consumer.ReadUncommitted
-	for topic, at := range r.from {
+	for topic, positions := range r.from {
 		ends, err := r.admin.EndOffsets(ctx, uncommitted, topic)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			continue // its records are gone
@@ -226,16 +225,16 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.startUnkeyed(ctx, topic, at); err != nil {
+		if err := r.startUnkeyed(ctx, topic, positions); err != nil {
 			return err
 		}
 		to := kafka.Positions{}
-		for partition := range at {
+		for partition := range positions {
 			if end, ok := ends[topic][partition]; ok {
 				to[partition] = end
 			}
 		}
-		options := kafka.ReadOptions{From: at, To: to, Uncommitted: uncommitted}
+		options := kafka.ReadOptions{From: positions, To: to, Uncommitted: uncommitted}
 		read, err := r.reader.Read(ctx, topic, options, func(record *kgo.Record) error {
 			r.addNewer(record)
 			return nil
@@ -243,12 +242,12 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read records that are newer than the dead letters: %w", err)
 		}
-		maps.Copy(at, read)
+		maps.Copy(positions, read)
 	}
 	return nil
 }
 
-func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.Positions) error {
+func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, positions kafka.Positions) error {
 	unkeyed := r.unkeyed[topic]
 	if unkeyed == nil || unkeyed.started {
 		return nil
@@ -263,8 +262,8 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 	}
 	unkeyed.started = true
 	for partition, first := range since {
-		if known, ok := at[partition]; !ok || first < known {
-			at[partition] = first
+		if start, ok := positions[partition]; !ok || first < start {
+			positions[partition] = first
 		}
 	}
 	return nil

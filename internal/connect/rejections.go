@@ -52,6 +52,7 @@ func (r *rejections) add(position string, reason error) {
 // discardOutput acknowledges rows of a dry run without sending them.
 type discardOutput struct{ source.Output }
 
+// Produce implements [source.Output]. It calls done before it returns.
 func (discardOutput) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {
 	done(b.Len(), nil)
 }

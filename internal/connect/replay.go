@@ -64,7 +64,7 @@ const (
 	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
 )
 
-// ErrNotJSON means that something else would replace a JSON object or array.
+// ErrNotJSON means that a value that is no JSON object, array or null would replace an object or array.
 var ErrNotJSON = errors.New("value: expected a JSON object, array or null, because an object or array is stored")
 
 // checkValue returns an error that wraps [ErrNotJSON] if a JSON object or array would be replaced by anything else than
@@ -212,28 +212,28 @@ func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Con
 // replayDeadLetters sends the connector's dead letters while it has the lock.
 func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
-	var all []*partitionReplay
+	var replays []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
 		p := &partitionReplay{connectorRun: run, lock: lock, reader: reader, request: r, partition: partition,
 			end: ends[partition], result: result, refused: map[string]bool{}, written: map[recordID]bool{}}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
-		all = append(all, p)
+		replays = append(replays, p)
 	}
 	if run.isSink() {
 		records := newRecordIndex(run.clients.kafka)
 		defer records.close()
-		if err := indexRecords(ctx, all, records); err != nil {
+		if err := indexRecords(ctx, replays, records); err != nil {
 			return err
 		}
 	}
-	for _, p := range all { // nothing is sent unless all can be stored
+	for _, p := range replays { // nothing is sent unless all can be stored
 		if err := p.checkRoom(ctx); err != nil {
 			return err
 		}
 	}
-	for _, p := range all {
+	for _, p := range replays {
 		if err := p.run(ctx); err != nil {
 			return err
 		}
@@ -241,9 +241,9 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, 
 	return nil
 }
 
-func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIndex) error {
+func indexRecords(ctx context.Context, replays []*partitionReplay, records *recordIndex) error {
 	each := func(visit func(*partitionReplay, *DeadLetter) error) error {
-		for _, p := range all {
+		for _, p := range replays {
 			p.records = records
 			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
 				func(r *kgo.Record) error {
@@ -275,7 +275,7 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		state.settled = -1
 		records.states[id] = state
 	}
-	if err != nil || all[0].request.IncludeSuperseded {
+	if err != nil || replays[0].request.IncludeSuperseded {
 		return err
 	}
 	err = each(func(p *partitionReplay, l *DeadLetter) error {

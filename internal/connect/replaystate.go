@@ -46,7 +46,7 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	if err != nil {
 		return nil, err
 	}
-	all := &ReplayStates{topic, id, map[string]replayState{}}
+	replays := &ReplayStates{topic, id, map[string]replayState{}}
 	_, err = reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		owner, partition, err := offset.ParseKey(r.Key)
 		if err != nil || !strings.HasPrefix(owner, replayOwnerPrefix) {
@@ -57,7 +57,7 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 			fields, err = offset.ParseJSON(r.Value)
 		}
 		if err == nil {
-			all.states[owner+offset.Identity(partition)], err = parseReplayState(fields)
+			replays.states[owner+offset.Identity(partition)], err = parseReplayState(fields)
 		}
 		if err != nil {
 			return fmt.Errorf("stored replay state of %s: %w", owner, err)
@@ -67,7 +67,7 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	if errors.Is(err, kafka.ErrUnknownTopic) {
 		err = nil
 	}
-	return all, err
+	return replays, err
 }
 
 // IsSettled reports whether a dead letter, or another one of its record, was delivered or discarded.
@@ -94,7 +94,11 @@ func valueDigest(value []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-type offsetRange struct{ first, last int64 }
+// offsetRange includes first and last.
+type offsetRange struct {
+	first int64
+	last  int64
+}
 
 func (r *replayState) clone() replayState {
 	return replayState{r.topicID, slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
@@ -105,6 +109,7 @@ func (r *replayState) isOf(topicID string) bool {
 	return r.topicID == "" || topicID == "" || r.topicID == topicID
 }
 
+// next returns the offset before which all dead letters are done, and the other ranges.
 func (r *replayState) next() (next int64, done []offsetRange) {
 	if len(r.done) > 0 && r.done[0].first == 0 {
 		return r.done[0].last + 1, r.done[1:]
@@ -119,22 +124,23 @@ func (r *replayState) end() int64 {
 	return 0
 }
 
-func (r *replayState) isDone(at int64) bool {
-	_, found := r.find(at)
-	return found
+func (r *replayState) isDone(pos int64) bool {
+	_, ok := r.find(pos)
+	return ok
 }
 
 // covers reports whether all dead letters from first to last are done.
 func (r *replayState) covers(first, last int64) bool {
-	i, found := r.find(first)
-	return first > last || (found && r.done[i].last >= last)
+	i, ok := r.find(first)
+	return first > last || (ok && r.done[i].last >= last)
 }
 
-func (r *replayState) find(at int64) (place int, found bool) {
-	place, _ = slices.BinarySearchFunc(r.done, at, func(replayed offsetRange, at int64) int {
-		return cmp.Compare(replayed.last, at)
+// find returns the index of the range that contains an offset. If ok is false, i is the index of the next range.
+func (r *replayState) find(pos int64) (i int, ok bool) {
+	i, _ = slices.BinarySearchFunc(r.done, pos, func(replayed offsetRange, pos int64) int {
+		return cmp.Compare(replayed.last, pos)
 	})
-	return place, place < len(r.done) && r.done[place].first <= at
+	return i, i < len(r.done) && r.done[i].first <= pos
 }
 
 // ranges is the number of stored ranges.
@@ -144,8 +150,8 @@ func (r *replayState) ranges() int {
 }
 
 // checkBounds returns an error if the state is too large and larger than before: what closes gaps is permitted.
-func (r *replayState) checkBounds(before int) error {
-	if count := r.ranges(); count > max(maxReplayedRanges, before) {
+func (r *replayState) checkBounds(previous int) error {
+	if count := r.ranges(); count > max(maxReplayedRanges, previous) {
 		return fmt.Errorf("%w, and this would make %d: replay or discard the dead letters in the gaps first, "+
 			"without a filter or with --older", ErrTooManyRanges, count)
 	}
@@ -153,16 +159,17 @@ func (r *replayState) checkBounds(before int) error {
 }
 
 // setInDoubt records that a dead letter may have been written. digest is "" for its own value, see [valueDigest].
-func (r *replayState) setInDoubt(at int64, digest string) {
+func (r *replayState) setInDoubt(pos int64, digest string) {
 	if r.inDoubt == nil {
 		r.inDoubt = map[int64]string{}
 	}
-	r.inDoubt[at] = digest
+	r.inDoubt[pos] = digest
 }
 
-func (r *replayState) unmark(at int64) {
-	if i, found := r.find(at); found {
-		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, at - 1}, offsetRange{at + 1,
+// unmark makes a dead letter open again.
+func (r *replayState) unmark(pos int64) {
+	if i, ok := r.find(pos); ok {
+		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, pos - 1}, offsetRange{pos + 1,
 			r.done[i].last})
 		r.done = slices.DeleteFunc(r.done, func(replayed offsetRange) bool { return replayed.first > replayed.last })
 	}
@@ -173,7 +180,7 @@ func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
 	}
-	maps.DeleteFunc(r.inDoubt, func(at int64, _ string) bool { return at >= first && at <= last })
+	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return pos >= first && pos <= last })
 	i, _ := r.find(first - 1) // the range to extend, or where to insert one
 	n := i
 	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
@@ -203,10 +210,10 @@ func (r *replayState) fields() []wit.OffsetEntry {
 	for _, replayed := range runs {
 		done = append(done, fmt.Sprintf("%d-%d", replayed.first, replayed.last))
 	}
-	for _, at := range slices.Sorted(maps.Keys(r.inDoubt)) {
-		sent = append(sent, strconv.FormatInt(at, 10))
-		if digest := r.inDoubt[at]; digest != "" {
-			values = append(values, fmt.Sprintf("%d:%s", at, digest))
+	for _, pos := range slices.Sorted(maps.Keys(r.inDoubt)) {
+		sent = append(sent, strconv.FormatInt(pos, 10))
+		if digest := r.inDoubt[pos]; digest != "" {
+			values = append(values, fmt.Sprintf("%d:%s", pos, digest))
 		}
 	}
 	if len(values) > 0 {
@@ -238,8 +245,8 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 		case field.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
 			r.known = wit.Known(*v.String)
 		case (field.Name == fieldDone || field.Name == fieldSent) && v.String != nil:
-			for text := range strings.SplitSeq(*v.String, ",") {
-				first, last, isRun := strings.Cut(text, "-")
+			for part := range strings.SplitSeq(*v.String, ",") {
+				first, last, isRun := strings.Cut(part, "-")
 				from, err := strconv.ParseInt(first, 10, 64)
 				to := from
 				if isRun && err == nil {
@@ -247,7 +254,7 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 				}
 				if err != nil || from < 0 || from > to || isRun != (field.Name == fieldDone) {
 					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field.Name,
-						text)
+						part)
 				}
 				if isRun {
 					r.markDone(from, to)
@@ -256,14 +263,14 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 				}
 			}
 		case field.Name == fieldValues && v.String != nil:
-			for text := range strings.SplitSeq(*v.String, ",") {
-				position, digest, _ := strings.Cut(text, ":")
-				at, err := strconv.ParseInt(position, 10, 64)
-				if err != nil || at < 0 || digest == "" {
+			for part := range strings.SplitSeq(*v.String, ",") {
+				position, digest, _ := strings.Cut(part, ":")
+				pos, err := strconv.ParseInt(position, 10, 64)
+				if err != nil || pos < 0 || digest == "" {
 					return r, fmt.Errorf("field %s: expected offsets with digests, as 3:0a,5:0b, found %.100q",
-						fieldValues, text)
+						fieldValues, part)
 				}
-				r.setInDoubt(at, digest)
+				r.setInDoubt(pos, digest)
 			}
 		default:
 			return r, fmt.Errorf("expected next, done, sent, known, values and topic, found %s", field.Name)

@@ -85,16 +85,16 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 		kinds = append(kinds, wit.ComponentTransformation, wit.ComponentPredicate)
 	}
 	for _, kind := range kinds {
-		var some []Plugin
+		var plugins []Plugin
 		for _, info := range h.shared.Plugins.Modules() {
 			for _, c := range info.Components {
 				if c.Kind == kind {
-					some = append(some, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
+					plugins = append(plugins, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
 				}
 			}
 		}
-		slices.SortStableFunc(some, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
-		list = append(list, some...)
+		slices.SortStableFunc(plugins, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
+		list = append(list, plugins...)
 	}
 	if !connectorsOnly {
 		for _, d := range convert.Declarations() {

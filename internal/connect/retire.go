@@ -99,9 +99,7 @@ func (run *connectorRun) callRetire(ctx context.Context) (done string, err error
 	guest := components.PluginView(run.options.Plugins, binding.Current().Module(), run.class.component)
 	settings := guest.Settings(run.config)
 	addresses := []string{notificationPath(run.config.Name, "")}
-	err = transport.CallWithFetch(ctx, run.clients.client, func(state []byte,
-		answers []wit.Response) (need *wit.RequestBatch,
-		err error) {
+	call := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, run.class.component.Name, settings, addresses, state, answers)
 			need = a.Pending
@@ -111,7 +109,8 @@ func (run *connectorRun) callRetire(ctx context.Context) (done string, err error
 			return err
 		})
 		return need, err
-	})
+	}
+	err = transport.CallWithFetch(ctx, run.clients.client, call)
 	if err == nil && done == "" {
 		return "nothing", nil
 	}

@@ -106,11 +106,11 @@ func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 
 const startRetryDelay = 30 * time.Second
 
-func formatRestart(at time.Time) string {
-	if at.IsZero() {
+func formatRestart(restartsAt time.Time) string {
+	if restartsAt.IsZero() {
 		return ""
 	}
-	return at.UTC().Format(time.RFC3339)
+	return restartsAt.UTC().Format(time.RFC3339)
 }
 
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
@@ -124,8 +124,8 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if text := err.Error(); text != run.clients.lastLogged {
-		run.clients.lastLogged = text
+	if message := err.Error(); message != run.clients.lastLogged {
+		run.clients.lastLogged = message
 		run.log.Log(ctx, level, "connector failed", "error", err)
 	}
 	run.controller.report(run, evFailed, err)
@@ -215,7 +215,7 @@ func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 	// Logs redact a secret as long as its configuration is reachable: the pointer is for that only, nobody reads it.
 	var inUse atomic.Pointer[config.Connector]
 	run.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
-		if e, known := started.Entry(name); !known || !e.Value.IsSecret() {
+		if e, ok := started.Entry(name); !ok || !e.Value.IsSecret() {
 			return "", false
 		}
 		resolved, err := started.Resolve(run.options.Worker.Providers)

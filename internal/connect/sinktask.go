@@ -37,7 +37,9 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 	}
 	defer deadLetters.close()
 	options := t.sinkOptions(binding, transforms)
-	options.Once, options.CaughtUp, options.Observer = once, tracker.caughtUp, run.observer()
+	options.Once = once
+	options.CaughtUp = tracker.caughtUp
+	options.Observer = run.observer()
 	options.AwaitWritable = run.controller.keyLocks.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		consumerOptions := t.consumerOptions(topics, r)

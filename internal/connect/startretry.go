@@ -57,8 +57,8 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 	return ctx.Err() == nil
 }
 
-func (run *connectorRun) setRestart(at time.Time) {
-	run.controller.update(func(_ *spec, observed *status) { observed.restartsAt = at })
+func (run *connectorRun) setRestart(restartsAt time.Time) {
+	run.controller.update(func(_ *spec, observed *status) { observed.restartsAt = restartsAt })
 }
 
 // retriesLookup reports whether the start may succeed after a change elsewhere: of a BTP destination, or if a user

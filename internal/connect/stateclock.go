@@ -8,15 +8,17 @@ import (
 // a stop or restart resets it. The controller's lock guards it.
 type stateClocks map[int]*stateClock
 
+// stateClock is the clock of one task.
 type stateClock struct {
 	createdAt    time.Time
-	countedUntil time.Time
+	countedUntil time.Time // running and paused include the time until then
 	stateSince   time.Time
 	state        State
 	running      time.Duration
 	paused       time.Duration
 }
 
+// advance adds the time since the last call to the state's total.
 func (s *stateClock) advance(now time.Time) {
 	switch spent := now.Sub(s.countedUntil); s.state {
 	case Running:
@@ -41,12 +43,13 @@ func (clocks stateClocks) setState(number int, state State) {
 	}
 }
 
+// ratios returns the shares of the task's lifetime, from 0 to 1.
 func (s stateClock) ratios() (running, paused float64) {
 	now := time.Now()
 	s.advance(now)
-	all := now.Sub(s.createdAt)
-	if s.createdAt.IsZero() || all <= 0 {
+	lifetime := now.Sub(s.createdAt)
+	if s.createdAt.IsZero() || lifetime <= 0 {
 		return 0, 0
 	}
-	return float64(s.running) / float64(all), float64(s.paused) / float64(all)
+	return float64(s.running) / float64(lifetime), float64(s.paused) / float64(lifetime)
 }

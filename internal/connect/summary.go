@@ -61,7 +61,7 @@ func reasonOf(text string) string {
 	return sink.ReasonFirst(line)
 }
 
-// IsAllOf reports whether a cause says everything that an error text does.
+// IsAllOf reports whether a cause contains the whole error text.
 func IsAllOf(text, cause string) bool { return sink.ReasonFirst(text) == cause }
 
 // RemoteStatus returns the status of a component of which only the status topic was read. restarts is when it restarts
@@ -115,9 +115,9 @@ func (v *view) summary() Summary {
 	return summary
 }
 
-// ownStatus is the status of the connector itself. While it runs, its tasks decide.
+// ownStatus returns the status of the connector itself. While it runs, its tasks decide.
 func (v *view) ownStatus() ComponentStatus {
-	own := ComponentStatus{Task: -1, WorkerID: v.options.WorkerID, State: v.state, Since: v.stateSince,
+	component := ComponentStatus{Task: -1, WorkerID: v.options.WorkerID, State: v.state, Since: v.stateSince,
 		Local: v.assignment.Standalone || v.assignment.OwnsConnector}
 	isPlanned := len(v.tasks) > 0 || v.assignment.TaskConfigs != nil // other workers may run the tasks
 	facts := evidence{target: v.target, hasStarted: isPlanned, isCaughtUp: true}
@@ -125,22 +125,23 @@ func (v *view) ownStatus() ComponentStatus {
 		facts.state = v.state
 	}
 	if v.currentRun.isSink() {
-		own.Activity.Topics = v.sinkTopics()
+		component.Activity.Topics = v.sinkTopics()
 	}
 	if refused := v.rejected.Err(); refused != nil {
-		own.Cause, own.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
-		own.Action = &Action{Do: "edit", Setting: firstSetting(v.rejected)}
+		component.Cause = causeLine(v.redact(refused.Error()))
+		component.Kind = wit.ErrorConfig.String()
+		component.Action = &Action{Do: "edit", Setting: firstSetting(v.rejected)}
 	}
 	if v.state == Failed && v.err != nil {
 		facts.hasFailed = true
 		facts.restarts = !v.restartsAt.IsZero()
-		v.setFailed(&own, v.err, v.restartsAt)
+		v.setFailed(&component, v.err, v.restartsAt)
 	}
-	own.Condition = facts.condition(time.Now())
-	if own.Condition == ConditionPaused || own.Condition == ConditionStopped {
-		own.Action = &Action{Do: "resume"}
+	component.Condition = facts.condition(time.Now())
+	if component.Condition == ConditionPaused || component.Condition == ConditionStopped {
+		component.Action = &Action{Do: "resume"}
 	}
-	return own
+	return component
 }
 
 // sinkTopics returns the topics of the settings; a sink with topics.regex has none there.
@@ -217,7 +218,7 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 	return component
 }
 
-// feedCondition is the condition of a feed: that of its task, unless it depends on the feed alone.
+// feedCondition returns the condition of a feed: its task's, unless it depends on the feed alone.
 func (c *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condition {
 	switch c.Condition {
 	case ConditionLoading, ConditionRunning, ConditionIdle:
@@ -268,7 +269,8 @@ func (v *view) setFailed(p *ComponentStatus, fault error, restartsAt time.Time) 
 	var problems config.Problems
 	switch {
 	case errors.As(fault, &problems):
-		p.Kind, p.Action = wit.ErrorConfig.String(), &Action{Do: "edit", Setting: firstSetting(problems)}
+		p.Kind = wit.ErrorConfig.String()
+		p.Action = &Action{Do: "edit", Setting: firstSetting(problems)}
 	case errors.As(fault, new(*security.Denied)):
 		p.Kind = "kafka"
 	case errors.As(fault, &witError):

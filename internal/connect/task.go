@@ -220,7 +220,8 @@ func (t *task) setState(state State) {
 	t.run.controller.status.clocks.setState(t.number, state)
 }
 
-// setIdle ends the set if no task runs. controller.mu is held.
+// setIdle marks the task as waiting for a restart by a user, and ends a standalone set if no task runs. controller.mu is
+// held.
 func (t *task) setIdle() {
 	t.idle = true
 	set := &t.run.taskSet
@@ -238,6 +239,7 @@ func (t *task) markEnded() {
 }
 
 func (t *task) fillVersions(s *TaskStatus, version string, binding *plugin.Binding, transforms *chainFactory) {
-	s.Version, s.Plugin = cmp.Or(version, s.Version), pluginFile(binding.Current().Module())
+	s.Version = cmp.Or(version, s.Version)
+	s.Plugin = pluginFile(binding.Current().Module())
 	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.unavailable()...)
 }

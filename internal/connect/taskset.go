@@ -152,15 +152,15 @@ func (t *task) remove() {
 	defer run.controller.mu.Unlock()
 	t.cancel()
 	t.cancel = nil
-	switch at := slices.Index(set.tasks, t); {
+	switch pos := slices.Index(set.tasks, t); {
 	case !set.assignment.hasTask(t.number):
-		set.tasks = slices.Delete(slices.Clone(set.tasks), at, at+1)
+		set.tasks = slices.Delete(slices.Clone(set.tasks), pos, pos+1)
 		if set.assignment.empty() {
 			set.endedTasks = append(set.endedTasks, t.number)
 		}
 	case t.revoked && set.ctx.Err() == nil:
 		restarted := run.newTask(t.number)
-		set.tasks[at] = restarted
+		set.tasks[pos] = restarted
 		restarted.start()
 	}
 	set.closeIfDone()
@@ -220,13 +220,13 @@ func (run *connectorRun) matchTasks() bool {
 		return false
 	}
 	for number := range set.configs {
-		at, exists := slices.BinarySearchFunc(set.tasks, number,
+		pos, exists := slices.BinarySearchFunc(set.tasks, number,
 			func(t *task, n int) int { return cmp.Compare(t.number, n) })
 		if exists || !set.assignment.hasTask(number) {
 			continue
 		}
 		t := run.newTask(number)
-		set.tasks = slices.Insert(set.tasks, at, t)
+		set.tasks = slices.Insert(set.tasks, pos, t)
 		if set.done != nil {
 			t.start()
 		}
@@ -248,7 +248,7 @@ type Ownership struct {
 
 // owned returns assignments, tasks that have not ended, and tasks that end with their run. A deleted connector keeps
 // its ownership until its cleanup is done, which could otherwise end what a successor opens on another worker.
-func (ctl *controller) owned() (all []Ownership) {
+func (ctl *controller) owned() (ownerships []Ownership) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	assignments := append([]Assignment{ctl.spec.assignment}, ctl.spec.pending...)
@@ -257,7 +257,7 @@ func (ctl *controller) owned() (all []Ownership) {
 	}
 	for _, a := range assignments {
 		if !a.empty() {
-			all = append(all, Ownership{Connector: ctl.name, Version: a.version(), Plans: a.OwnsConnector,
+			ownerships = append(ownerships, Ownership{Connector: ctl.name, Version: a.version(), Plans: a.OwnsConnector,
 				Tasks: a.Tasks})
 		}
 	}
@@ -270,9 +270,9 @@ func (ctl *controller) owned() (all []Ownership) {
 		}
 	}
 	if len(active.Tasks) > 0 {
-		all = append(all, active)
+		ownerships = append(ownerships, active)
 	}
-	return all
+	return ownerships
 }
 
 func (run *connectorRun) markClosed() {

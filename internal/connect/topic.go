@@ -54,15 +54,15 @@ func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(connector.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
-		in, err := matchesTopic(connector, prefix+"include", name)
-		out := false
-		if in {
-			out, err = matchesTopic(connector, prefix+"exclude", name)
+		included, err := matchesTopic(connector, prefix+"include", name)
+		excluded := false
+		if included {
+			excluded, err = matchesTopic(connector, prefix+"exclude", name)
 		}
 		if err != nil {
 			return kafka.Topic{}, err
 		}
-		if in && !out {
+		if included && !excluded {
 			return parseTopic(connector, prefix, name), nil
 		}
 	}
@@ -89,7 +89,7 @@ func parseTopic(connector *config.Connector, prefix, name string) kafka.Topic {
 	for key, value := range connector.Prefixed(prefix) {
 		value = setting.Trim(value)
 		switch key {
-		case "include", "exclude":
+		case "include", "exclude": // they select the topics of a group
 		case "partitions":
 			n, _ := setting.ParseInt(wit.KindInt, value)
 			t.Partitions = int32(n)

@@ -13,15 +13,15 @@ import (
 )
 
 // trace formats an error like a Java stack trace, because tools for Kafka Connect parse its first line.
-func trace(err error, at string) string {
+func trace(err error, frame string) string {
 	var b strings.Builder
-	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
-	fmt.Fprintf(&b, "%s: %s\n\tat %s\n", errorClass(err), first, at)
+	first, remaining, _ := strings.Cut(shown.Text(err.Error()), "\n")
+	fmt.Fprintf(&b, "%s: %s\n\tat %s\n", errorClass(err), first, frame)
 	var witError *wit.Error
 	if errors.As(err, &witError) && witError.Detail != nil {
-		rest = *witError.Detail + "\n" + rest
+		remaining = *witError.Detail + "\n" + remaining
 	}
-	for _, line := range strings.Split(rest, "\n") {
+	for _, line := range strings.Split(remaining, "\n") {
 		if line = strings.TrimSpace(line); line != "" {
 			fmt.Fprintf(&b, "\tat %s\n", line)
 		}

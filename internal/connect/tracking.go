@@ -17,16 +17,18 @@ func (t *task) recordTopic(topic string) {
 		run.options.Group.RecordTopic(run.accepted.Name, topic, t.number)
 		return
 	}
-	if _, known := run.controller.topics.Load(topic); !known {
+	if _, ok := run.controller.topics.Load(topic); !ok {
 		run.controller.topics.Store(topic, true)
 	}
 }
 
+// trackedOutput calls recordTopic with each topic of each batch.
 type trackedOutput struct {
 	source.Output
 	recordTopic func(topic string)
 }
 
+// Produce implements [source.Output].
 func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.Offset, done func(n int, err error)) {
 	if batch, ok := b.(*kafka.Batch); ok {
 		batch.EachTopic(o.recordTopic)
@@ -34,11 +36,13 @@ func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.
 	o.Output.Produce(ctx, b, after, done)
 }
 
+// trackedConsumer calls recordTopic with the topics of polled records.
 type trackedConsumer struct {
 	sink.Consumer
 	recordTopic func(topic string)
 }
 
+// Poll implements [sink.Consumer].
 func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	records, err := c.Consumer.Poll(ctx)
 	last := ""

@@ -87,7 +87,7 @@ func (run *connectorRun) observer() *core.Observer {
 	return run.options.Observer(run.config.Name)
 }
 
-func (f *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
+func (f *chainFactory) versionNotes(binding *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
 		reasons := slices.Clone(s.Others)
 		switch {
@@ -98,13 +98,13 @@ func (f *chainFactory) versionNotes(own *plugin.Binding) (notes []string) {
 		case s.Candidate != "":
 			reasons = append(reasons, "version "+s.Candidate+" takes over at the next boundary")
 		}
-		for _, note := range reasons {
-			if note = s.Plugin + " " + s.Version + " runs: " + note; !slices.Contains(notes, note) {
-				notes = append(notes, note)
+		for _, reason := range reasons {
+			if reason = s.Plugin + " " + s.Version + " runs: " + reason; !slices.Contains(notes, reason) {
+				notes = append(notes, reason)
 			}
 		}
 	}
-	add(own.Status())
+	add(binding.Status())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, chain := range f.opened {
@@ -139,6 +139,7 @@ type namedChain struct {
 	stages []transform.Stage
 }
 
+// Apply implements [source.Chain] and [sink.Chain].
 func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
 	faults, err := n.Chain.Apply(ctx, b)
 	for i := range faults {

@@ -52,7 +52,7 @@ func (ctl *controller) observe() *view {
 	return snapshot
 }
 
-// client returns what the tasks' requests go through, nil without tasks.
+// client returns the client of the tasks' requests, nil without tasks.
 func (ctl *controller) client() *transport.Client {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -63,11 +63,11 @@ func (v *view) redact(text string) string { return v.currentRun.options.Worker.R
 
 func (v *view) failures() (failures []error) {
 	if v.err != nil {
-		failures = append(failures, &failure{v.name, -1, v.err})
+		failures = append(failures, &connectorError{v.name, -1, v.err})
 	}
 	for _, task := range v.tasks {
 		if task.err != nil {
-			failures = append(failures, &failure{v.name, task.number, task.err})
+			failures = append(failures, &connectorError{v.name, task.number, task.err})
 		}
 	}
 	return failures

@@ -32,10 +32,10 @@ func requireUser(next http.Handler, u *users) http.Handler {
 }
 
 // rejectChanges rejects changes if REST is read-only, or the request is.
-func rejectChanges(next http.Handler, only bool) http.Handler {
+func rejectChanges(next http.Handler, readOnly bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		why := ReadOnlyReason(r.Context())
-		if only {
+		if readOnly {
 			why = "REST is read-only (rest.read.only=true)"
 		}
 		if why != "" && isChange(r) {
@@ -80,25 +80,25 @@ type header struct{ action, name, value string }
 // is quoted. The value of setDate and addDate is in milliseconds from now.
 func parseHeaders(text string) (headers []header, err error) {
 	const expected = "expected `ACTION NAME: VALUE` with one of set, add, setDate, addDate, several separated by commas"
-	wrong := func(one string) error {
-		return invalid("response.http.headers.config", one, expected)
+	wrong := func(element string) error {
+		return invalid("response.http.headers.config", element, expected)
 	}
-	for _, one := range quotedList(text) {
-		action, rest, _ := strings.Cut(one, " ")
-		name, value, ok := strings.Cut(rest, ":")
+	for _, element := range quotedList(text) {
+		action, field, _ := strings.Cut(element, " ")
+		name, value, ok := strings.Cut(field, ":")
 		h := header{action, strings.TrimSpace(name), strings.TrimSpace(value)}
 		switch h.action {
 		case "set", "add":
 		case "setDate", "addDate":
 			if _, err := time.ParseDuration(h.value + "ms"); err != nil {
-				return nil, wrong(one)
+				return nil, wrong(element)
 			}
 		default:
-			return nil, wrong(one)
+			return nil, wrong(element)
 		}
 		if !ok || h.name == "" || strings.ContainsAny(h.name, " \t\r\n\"(),/:;<=>?@[\\]{}") ||
 			strings.ContainsAny(h.value, "\r\n\x00") {
-			return nil, wrong(one)
+			return nil, wrong(element)
 		}
 		headers = append(headers, h)
 	}
@@ -109,8 +109,8 @@ func quotedList(text string) (list []string) {
 	var b strings.Builder
 	quoted := false
 	end := func() {
-		if one := strings.TrimSpace(b.String()); one != "" {
-			list = append(list, one)
+		if element := strings.TrimSpace(b.String()); element != "" {
+			list = append(list, element)
 		}
 		b.Reset()
 	}

@@ -26,32 +26,34 @@ func logChanges(next http.Handler, log *slog.Logger, authenticated bool) http.Ha
 			next.ServeHTTP(w, r)
 			return
 		}
-		by, _, err := net.SplitHostPort(r.RemoteAddr)
+		sender, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
-			by = r.RemoteAddr
+			sender = r.RemoteAddr
 		}
 		response := &loggedResponse{ResponseWriter: w, status: http.StatusOK}
 		if user, _, ok := r.BasicAuth(); ok && authenticated {
-			by = user + " at " + by
+			sender = user + " at " + sender
 		}
 		next.ServeHTTP(response, r)
 		if response.status >= http.StatusMultipleChoices {
 			return
 		}
-		about := []any{"request", shown.LineUpTo(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
-			"status", response.status}
-		log.Info("changed by REST", append(about, response.attributes...)...)
+		attributes := []any{"request", shown.LineUpTo(r.Method+" "+r.URL.RequestURI(), loggedRequest),
+			"by", shown.Line(sender), "status", response.status}
+		log.Info("changed by REST", append(attributes, response.attributes...)...)
 	})
 }
 
 const loggedRequest = 300 // characters of method and path
 
+// loggedResponse keeps what the log line of a change contains.
 type loggedResponse struct {
 	http.ResponseWriter
-	status     int
-	attributes []any
+	status     int   // 200 until WriteHeader is called
+	attributes []any // added by handlers, see [request.logWith]
 }
 
+// WriteHeader implements [http.ResponseWriter].
 func (l *loggedResponse) WriteHeader(status int) {
 	l.status = status
 	l.ResponseWriter.WriteHeader(status)

@@ -31,8 +31,8 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	method, target := Target(route, values...)
 	var reader io.Reader
 	contentType := "application/json"
-	if text, ok := body.(string); ok {
-		reader = strings.NewReader(text)
+	if properties, ok := body.(string); ok {
+		reader = strings.NewReader(properties)
 		contentType = propertiesType
 	} else if body != nil {
 		data, err := json.Marshal(body)
@@ -57,7 +57,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, c.MaxBytes+1))
-	switch text, ok := into.(*string); {
+	switch dst, ok := into.(*string); {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > c.MaxBytes:
@@ -67,7 +67,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 		_ = json.Unmarshal(data, &failed) // other answers than a worker's have only a status
 		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(failed.Message, method+" "+target+": "+answer.Status)}
 	case ok:
-		*text = string(data)
+		*dst = string(data)
 	case into != nil && len(data) > 0:
 		if err := secret.UnmarshalJSON(data, into); err != nil {
 			return nil, fmt.Errorf("%s %s: expected a worker's answer in JSON: %w", method, target, err)

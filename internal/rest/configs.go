@@ -44,7 +44,7 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 
 // decodeExact decodes an object whose members must be keys of into, in the same case, as in Kafka Connect. found is
 // false for null.
-func decodeExact(data []byte, into map[string]any) (some bool, err error) {
+func decodeExact(data []byte, into map[string]any) (isObject bool, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
 		return false, err
@@ -83,16 +83,16 @@ func CheckName(name string) string {
 	if name == "" {
 		return "Invalid value  for configuration name: String may not be empty"
 	}
-	var found []string
+	var codes []string
 	for _, r := range name {
 		if unicode.IsControl(r) { // Unicode's Cc, as Java's isISOControl
-			found = append(found, fmt.Sprint(int(r)))
+			codes = append(codes, fmt.Sprint(int(r)))
 		}
 	}
-	if len(found) > 0 {
+	if len(codes) > 0 {
 		return "Invalid value " + name +
 			" for configuration name: String may not contain control sequences but had the following ASCII chars: " +
-			strings.Join(found, ", ")
+			strings.Join(codes, ", ")
 	}
 	return ""
 }

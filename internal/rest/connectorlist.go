@@ -405,13 +405,13 @@ func (e listEntry) compare(other listEntry) int {
 	return cmp.Or(cmp.Compare(e.value, other.value), cmp.Compare(e.Name, other.Name))
 }
 
-func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
+func (query *listQuery) page(connectors []ConnectorSummary) ConnectorList {
 	page := ConnectorList{Counts: map[connect.Condition]int{}, WithLetters: map[connect.Condition]int{},
 		Connectors: []ConnectorSummary{}}
 	var entries []listEntry
 	after := listEntry{query.value, &ConnectorSummary{ConnectorState: ConnectorState{Name: query.name}}}
-	for i := range all {
-		l := &all[i]
+	for i := range connectors {
+		l := &connectors[i]
 		if !query.matches(l) {
 			continue
 		}

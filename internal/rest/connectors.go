@@ -49,7 +49,7 @@ func (req *request) connectors() {
 		req.answer(http.StatusOK, append([]string{}, names...))
 		return
 	}
-	all := map[string]map[string]any{}
+	expansions := map[string]map[string]any{}
 	slices.Sort(expand)
 	expand = slices.Compact(expand) // repeated values count once
 	var others *groupMetrics
@@ -75,10 +75,10 @@ func (req *request) connectors() {
 			unknown = errors.Join(unknown, err)
 		}
 		if unknown == nil { // one that was deleted meanwhile is left out
-			all[name] = expanded
+			expansions[name] = expanded
 		}
 	}
-	req.answer(http.StatusOK, all)
+	req.answer(http.StatusOK, expansions)
 }
 
 func (req *request) info(name string) (connect.Info, error) {
@@ -93,7 +93,7 @@ func (req *request) connector() { req.reply(req.info(req.name())) }
 // another ETag.
 func (req *request) config() {
 	withText := req.wantsText()
-	text, version, err := req.worker.Source(req.name(), withText)
+	source, version, err := req.worker.Source(req.name(), withText)
 	var info connect.Info
 	if err == nil {
 		info, err = req.herder().Info(req.name())
@@ -104,11 +104,11 @@ func (req *request) config() {
 	}
 	req.setETag(version)
 	if withText {
-		if text == nil {
-			text = []byte(config.PropertiesText(info.Config))
+		if source == nil {
+			source = []byte(config.PropertiesText(info.Config))
 		}
 		req.sendAs(propertiesType+";charset=utf-8", http.StatusOK,
-			[]byte(config.MaskedText(string(text), req.worker.Passwords())))
+			[]byte(config.MaskedText(string(source), req.worker.Passwords())))
 		return
 	}
 	req.answer(http.StatusOK, req.shown(info.Config))
@@ -148,9 +148,9 @@ func (req *request) taskStatus() {
 
 // plugins: connectorsOnly is true if it is absent or empty; any other value than true is false, as in Java.
 func (req *request) plugins() {
-	only := true
-	if text := req.queryValue("connectorsOnly"); text != "" {
-		only = strings.EqualFold(text, "true")
+	connectorsOnly := true
+	if param := req.queryValue("connectorsOnly"); param != "" {
+		connectorsOnly = strings.EqualFold(param, "true")
 	}
-	req.answer(http.StatusOK, append([]connect.Plugin{}, req.herder().Plugins(only)...))
+	req.answer(http.StatusOK, append([]connect.Plugin{}, req.herder().Plugins(connectorsOnly)...))
 }

@@ -124,17 +124,17 @@ func (req *request) shownRecord(l *connect.DeadLetter, maxBytes int) *DeadLetter
 		if data == nil {
 			return nil, false
 		}
-		whole := data[:min(len(data), maxBytes+maxSecretBytes)]
-		redacted := req.worker.Redact(string(whole))
+		excerpt := data[:min(len(data), maxBytes+maxSecretBytes)]
+		redacted := req.worker.Redact(string(excerpt))
 		part := []byte(redacted)[:min(len(redacted), maxBytes)]
-		isCut := len(data) > maxBytes || redacted != string(whole)
+		isCut := len(data) > maxBytes || redacted != string(excerpt)
 		if r.Base64 {
 			encoded := base64.StdEncoding.EncodeToString(part)
 			return &encoded, isCut
 		}
 		part = part[:len(part)-incompleteRune(part)]
-		text := string(part)
-		return &text, isCut
+		content := string(part)
+		return &content, isCut
 	}
 	r.Key, _ = encode(l.Record.Key)
 	r.Value, r.Cut = encode(l.Record.Value)
@@ -178,12 +178,12 @@ func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
 		return query, false
 	}
 	if letter := req.queryValue("letter"); letter != "" {
-		at, err := connect.ParseDeadLetterPosition(letter)
+		position, err := connect.ParseDeadLetterPosition(letter)
 		if err != nil {
 			req.fail(http.StatusBadRequest, "letter: "+err.Error())
 			return query, false
 		}
-		query.Only = &at
+		query.Only = &position
 		query.Show = connect.ShowAll
 	}
 	return query, true
@@ -288,18 +288,18 @@ type ReplayResult struct {
 
 // replayResult returns the REST form of a result. withheld, if not empty, replaces the reasons of rejections.
 func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld string) ReplayResult {
-	shownAs := ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused,
+	result := ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused,
 		Kept: req.kept(done.Kept), DryRun: dry, Letter: done.Letter}
 	if dry {
-		shownAs.WouldPass = done.Delivered
-		shownAs.Delivered = 0
-		shownAs.Sent = 0
+		result.WouldPass = done.Delivered
+		result.Delivered = 0
+		result.Sent = 0
 	}
 	for _, r := range done.Rejections {
 		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
-		shownAs.Refusals = append(shownAs.Refusals, r)
+		result.Refusals = append(result.Refusals, r)
 	}
-	return shownAs
+	return result
 }
 
 func (req *request) kept(counts map[string]int) map[string]int {
@@ -381,11 +381,11 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 	case err != nil:
 		req.failErr(err)
 	case replay.DryRun:
-		shownAs := req.replayResult(done, true, req.withheldMessage())
+		result := req.replayResult(done, true, req.withheldMessage())
 		req.answer(http.StatusOK, struct {
 			ReplayResult
 			Passes int `json:"passes"`
-		}{shownAs, shownAs.WouldPass})
+		}{result, result.WouldPass})
 	default:
 		req.logWith("sent", done.Sent, "delivered", done.Delivered, "refused", done.Refused)
 		req.answer(http.StatusOK, req.replayResult(done, false, req.withheldMessage()))

@@ -46,23 +46,23 @@ type Difference struct {
 
 // Differences compares two configurations. Passwords are masked.
 func Differences(before, after map[string]string, password func(key string) bool) []Difference {
-	all := []Difference{}
+	differences := []Difference{}
 	for _, name := range config.ChangedKeys(before, after) {
 		difference := Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
-			text, ok := settings[name]
+			v, ok := settings[name]
 			switch {
 			case !ok:
 				return nil
-			case difference.Secret && text != "":
-				text = config.Mask
+			case difference.Secret && v != "":
+				v = config.Mask
 			}
-			return &text
+			return &v
 		}
 		difference.Before, difference.After = value(before), value(after)
-		all = append(all, difference)
+		differences = append(differences, difference)
 	}
-	return all
+	return differences
 }
 
 // FeedChange is the effect of a change on a feed whose offset does not fit the new settings.
@@ -122,18 +122,18 @@ func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 
 // precondition checks If-Match and If-None-Match (RFC 9110, 13.1: a weak tag never matches); nil without them.
 func (req *request) precondition() func(version string) bool {
-	match := req.r.Header.Values("If-Match")
-	none := req.r.Header.Values("If-None-Match")
-	if match == nil && none == nil {
+	ifMatch := req.r.Header.Values("If-Match")
+	ifNoneMatch := req.r.Header.Values("If-None-Match")
+	if ifMatch == nil && ifNoneMatch == nil {
 		return nil
 	}
-	names := func(lists []string, version, passed string) bool {
+	matches := func(lists []string, version, passed string) bool {
 		return version != "" && slices.ContainsFunc(headerElements(lists), func(tag string) bool {
 			return tag == "*" || strings.TrimPrefix(tag, passed) == strconv.Quote(version)
 		})
 	}
 	return func(version string) bool {
-		return (match == nil || names(match, version, "")) && !names(none, version, "W/")
+		return (ifMatch == nil || matches(ifMatch, version, "")) && !matches(ifNoneMatch, version, "W/")
 	}
 }
 

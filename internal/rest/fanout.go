@@ -46,28 +46,28 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 		return []workerAnswer{{err: errNoLeader}}, nil
 	}
 	others := slices.DeleteFunc(group.Members, func(member GroupMember) bool { return member.WorkerID == group.Leader })
-	all := make([]workerAnswer, len(others))
+	answers := make([]workerAnswer, len(others))
 	ctx, cancel := context.WithTimeout(req.r.Context(), queryTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
 	for i, member := range others {
 		asking.Go(func() {
 			err := guard.Do(nil, "asking worker "+member.WorkerID, func() error {
-				return req.queryWorker(ctx, member.URL, query, &all[i], expected)
+				return req.queryWorker(ctx, member.URL, query, &answers[i], expected)
 			})
-			all[i].worker = member.WorkerID
+			answers[i].worker = member.WorkerID
 			if err != nil {
-				all[i].err = errors.New("worker " + member.WorkerID + ": " + req.worker.Redact(err.Error()))
+				answers[i].err = errors.New("worker " + member.WorkerID + ": " + req.worker.Redact(err.Error()))
 			}
 		})
 	}
 	asking.Wait()
-	for _, p := range all {
+	for _, p := range answers {
 		if p.release != nil {
 			req.releases = append(req.releases, p.release)
 		}
 	}
-	return all, nil
+	return answers, nil
 }
 
 func (req *request) queryWorker(ctx context.Context, to, query string, result *workerAnswer, expected []int) error {
@@ -123,21 +123,21 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 		if answer.err != nil {
 			continue
 		}
-		found := map[string]struct{ Motion connect.Metrics }{}
+		byConnector := map[string]struct{ Motion connect.Metrics }{}
 		if name := req.name(); name == "" {
-			_ = json.Unmarshal(answer.body, &found) // figures of another type are none
+			_ = json.Unmarshal(answer.body, &byConnector) // figures of another type are none
 		} else {
-			one := found[name]
-			_ = json.Unmarshal(answer.body, &one.Motion)
-			found[name] = one
+			progress := byConnector[name]
+			_ = json.Unmarshal(answer.body, &progress.Motion)
+			byConnector[name] = progress
 		}
-		for name, one := range found {
+		for name, progress := range byConnector {
 			id := connect.TaskID{Connector: name, Task: -1}
-			if own := metrics.components[id]; own.WorkerID == answer.worker && one.Motion.State != "" {
-				own.Condition = one.Motion.State // also of tasks there
-				metrics.components[id] = own
+			if component := metrics.components[id]; component.WorkerID == answer.worker && progress.Motion.State != "" {
+				component.Condition = progress.Motion.State // also of tasks there
+				metrics.components[id] = component
 			}
-			for _, t := range one.Motion.Tasks {
+			for _, t := range progress.Motion.Tasks {
 				id := connect.TaskID{Connector: name, Task: t.Task}
 				metrics.tasks[id] = append(metrics.tasks[id], t)
 			}
@@ -155,7 +155,7 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		return metrics, err
 	}
 	info, err := h.Info(name)
-	own := metrics.Tasks
+	ownTasks := metrics.Tasks
 	metrics.State = m.components[connect.TaskID{Connector: name, Task: -1}].Condition
 	metrics.Tasks = []connect.TaskMetrics{}
 	for _, id := range info.Tasks {
@@ -167,7 +167,7 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		owner := task.WorkerID
 		why, ok := m.silent[owner]
 		task.Error = cmp.Or(why, m.missingReason)
-		for _, t := range slices.Concat(own, m.tasks[id]) { // two have it while it moves
+		for _, t := range slices.Concat(ownTasks, m.tasks[id]) { // two have it while it moves
 			if t.Task == id.Task && (t.WorkerID == owner || (task.Error != "" && !ok)) {
 				task = t
 			}

@@ -46,9 +46,9 @@ func (f *Flow) add(other Flow) {
 	f.Bytes = f.Bytes + other.Bytes
 	for _, s := range other.Stages {
 		for i := range f.Stages {
-			if own := &f.Stages[i]; own.Stage == s.Stage {
-				own.BusySeconds = own.BusySeconds + s.BusySeconds
-				own.Calls = own.Calls + s.Calls
+			if stage := &f.Stages[i]; stage.Stage == s.Stage {
+				stage.BusySeconds = stage.BusySeconds + s.BusySeconds
+				stage.Calls = stage.Calls + s.Calls
 			}
 		}
 	}

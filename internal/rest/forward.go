@@ -115,22 +115,22 @@ func (req *request) targetURL() (to string, err error) {
 		return "", nil
 	}
 	membership := req.cluster.Membership()
-	found, err := req.resolveTarget(membership)
-	if err != nil || found.isSelf || (target == fanOut && !found.isKnown && req.route.method == http.MethodGet) {
+	worker, err := req.resolveTarget(membership)
+	if err != nil || worker.isSelf || (target == fanOut && !worker.isKnown && req.route.method == http.MethodGet) {
 		return "", err
 	}
 	switch hops := req.queryValues("forward"); {
 	case hops != nil && !strings.EqualFold(hops[0], "true"):
 		return "", errHops
-	case !found.isKnown:
+	case !worker.isKnown:
 		return "", cmp.Or(membership.Blocked, error(errNoLeader))
 	}
-	if to, err = workerURL(found.url); err != nil {
+	if to, err = workerURL(worker.url); err != nil {
 		return "", err
 	}
-	if own, _ := workerURL(membership.URL); to == own {
+	if ownURL, _ := workerURL(membership.URL); to == ownURL {
 		return "", fmt.Errorf("another worker of the cluster must answer, but it advertises the URL of this one, %s: "+
-			"set rest.advertised.host.name and rest.advertised.port of each worker to its own address", own)
+			"set rest.advertised.host.name and rest.advertised.port of each worker to its own address", ownURL)
 	}
 	return to, nil
 }
@@ -161,12 +161,12 @@ func (req *request) resolveTarget(membership Membership) (targetWorker, error) {
 	case target == restartTarget && (req.queryBool("includeTasks") || req.queryBool("onlyFailed")):
 		return membership.leader(), nil
 	case target == firstTaskOwner:
-		found := req.owner(0)
-		if !found.isKnown {
-			found = req.owner(-1)
+		worker := req.owner(0)
+		if !worker.isKnown {
+			worker = req.owner(-1)
 		}
-		found.isSelf = found.isSelf || !found.isKnown
-		return found, nil
+		worker.isSelf = worker.isSelf || !worker.isKnown
+		return worker, nil
 	}
 	task := -1
 	if req.r.PathValue("task") != "" {
@@ -176,21 +176,21 @@ func (req *request) resolveTarget(membership Membership) (targetWorker, error) {
 		}
 		task = number
 	}
-	found := req.owner(task)
-	if !found.isKnown {
-		return found, cmp.Or(membership.Blocked, req.unownedError(task, membership))
+	worker := req.owner(task)
+	if !worker.isKnown {
+		return worker, cmp.Or(membership.Blocked, req.unownedError(task, membership))
 	}
-	return found, nil
+	return worker, nil
 }
 
 // resolveNamed resolves ?worker= by the leader's overview of the group.
 func (req *request) resolveNamed(membership Membership) (targetWorker, error) {
 	id := req.queryValue("worker")
 	group, isLeader := req.cluster.Overview()
-	at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
+	pos := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
 	switch {
-	case isLeader && at >= 0:
-		return targetWorker{url: group.Members[at].URL, isKnown: true}, nil
+	case isLeader && pos >= 0:
+		return targetWorker{url: group.Members[pos].URL, isKnown: true}, nil
 	case isLeader:
 		return targetWorker{}, errNoWorker(id)
 	case membership.IsLeader: // without an overview: its leadership has just begun, or ends
@@ -283,8 +283,8 @@ func (req *request) forward(to string) {
 			req.w.Header()[name] = values
 		}
 	}
-	if at, err := answer.Location(); err == nil { // the client may not reach the other worker
-		req.w.Header().Set("Location", req.baseURL()+at.EscapedPath())
+	if location, err := answer.Location(); err == nil { // the client may not reach the other worker
+		req.w.Header().Set("Location", req.baseURL()+location.EscapedPath())
 	}
 	req.writeHeader(answer.StatusCode)
 	_, _ = io.Copy(req.w, answer.Body) // a truncated response closes the connection
@@ -314,9 +314,9 @@ func (req *request) forwardRequest(ctx context.Context, to, query string, data [
 // Connect.
 func (req *request) forwardQuery() string {
 	var query []string
-	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
-		if name, _, _ := strings.Cut(one, "="); one != "" && unescape(name) != "forward" {
-			query = append(query, one)
+	for pair := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
+		if name, _, _ := strings.Cut(pair, "="); pair != "" && unescape(name) != "forward" {
+			query = append(query, pair)
 		}
 	}
 	return strings.Join(append(query, fmt.Sprintf("forward=%t", req.queryValues("forward") == nil)), "&")

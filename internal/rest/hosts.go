@@ -60,8 +60,8 @@ func (o *Options) advertises(host string) bool {
 	if o.Cluster == nil || host == "" {
 		return false
 	}
-	own, err := url.Parse(o.Cluster.Membership().URL)
-	return err == nil && normalizeHost(own.Host) == normalizeHost(host)
+	advertised, err := url.Parse(o.Cluster.Membership().URL)
+	return err == nil && normalizeHost(advertised.Host) == normalizeHost(host)
 }
 
 func isScrape(r *http.Request) bool {

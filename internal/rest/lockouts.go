@@ -34,11 +34,11 @@ func (req *request) lockouts() { req.reply(req.refusedLogons(), nil) }
 
 func (req *request) refusedLogons() Lockouts {
 	list, others := req.worker.Now().Lockouts.List()
-	strike := req.worker.Redact
+	redact := req.worker.Redact
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
-		shown.Logons = append(shown.Logons, Lockout{Origin: strike(l.Origin), Client: strike(l.Client),
-			User: strike(l.User), State: "refused", Since: l.Since.UTC(), Message: strike(l.Text)})
+		shown.Logons = append(shown.Logons, Lockout{Origin: redact(l.Origin), Client: redact(l.Client),
+			User: redact(l.User), State: "refused", Since: l.Since.UTC(), Message: redact(l.Text)})
 	}
 	return shown
 }

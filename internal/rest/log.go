@@ -54,14 +54,14 @@ func (req *request) log() {
 
 // queryNumber returns a numeric parameter, or fallback if it is absent. The error is a [Refusal].
 func (req *request) queryNumber(parameter string, fallback, minimum, maximum int64) (int64, error) {
-	text := req.queryValue(parameter)
-	if text == "" {
+	param := req.queryValue(parameter)
+	if param == "" {
 		return fallback, nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.ParseInt(param, 10, 64)
 	if err != nil || n < minimum || n > maximum {
 		return 0, &Refusal{http.StatusBadRequest, fmt.Sprintf("%s: expected a number from %d to %d, found %q",
-			parameter, minimum, maximum, shown.LineUpTo(text, 100))}
+			parameter, minimum, maximum, shown.LineUpTo(param, 100))}
 	}
 	return n, nil
 }

@@ -175,8 +175,8 @@ func object(t reflect.Type, schemas map[string]any) map[string]any {
 			continue
 		}
 		properties[name] = schemaOf(field.Type, schemas)
-		whole := len(field.Index) == 1 || t.Field(field.Index[0]).Type.Kind() != reflect.Pointer
-		if whole && !strings.Contains(options, "omit") {
+		isAlwaysSet := len(field.Index) == 1 || t.Field(field.Index[0]).Type.Kind() != reflect.Pointer
+		if isAlwaysSet && !strings.Contains(options, "omit") {
 			required = append(required, name)
 		}
 	}

@@ -45,24 +45,24 @@ type Advertise struct {
 
 // Advertised returns the URL for other workers, as RestServer.advertisedUrl: the first listener with the
 // advertised scheme, http unless all listeners use https. at are the URLs of the listeners, if any.
-func (o *Options) Advertised(at []string) string {
+func (o *Options) Advertised(urls []string) string {
 	first := func(scheme string) int {
-		return slices.IndexFunc(at, func(l string) bool { return strings.HasPrefix(l, scheme+"://") })
+		return slices.IndexFunc(urls, func(l string) bool { return strings.HasPrefix(l, scheme+"://") })
 	}
 	scheme := strings.ToLower(o.Advertise.Listener)
-	if scheme == "" && len(at) > 0 && first("http") < 0 {
+	if scheme == "" && len(urls) > 0 && first("http") < 0 {
 		scheme = "https"
 	}
 	scheme = cmp.Or(scheme, "http")
 	host := o.Advertise.Host
 	port := o.Advertise.Port
-	if n := max(first(scheme), 0); n < len(at) {
-		_, address, _ := strings.Cut(at[n], "://")
-		listens, its, _ := net.SplitHostPort(address)
-		if ip := net.ParseIP(listens); host == "" && (ip == nil || !ip.IsUnspecified()) {
-			host = listens
+	if n := max(first(scheme), 0); n < len(urls) {
+		_, address, _ := strings.Cut(urls[n], "://")
+		listenHost, ownPort, _ := net.SplitHostPort(address)
+		if ip := net.ParseIP(listenHost); host == "" && (ip == nil || !ip.IsUnspecified()) {
+			host = listenHost
 		}
-		port = cmp.Or(port, its)
+		port = cmp.Or(port, ownPort)
 	}
 	if host == "" {
 		host, _ = os.Hostname()

@@ -21,31 +21,35 @@ type Origin struct {
 }
 
 func (req *request) origins() {
-	all := req.ownOrigins()
+	origins := req.ownOrigins()
 	answers, err := req.queryWorkers("", http.StatusOK)
-	all.Silent = mergeAnswers(answers, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
-	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
+	origins.Silent = mergeAnswers(answers, func(_ string, o Origins) {
+		origins.Origins = append(origins.Origins, o.Origins...)
+	})
+	slices.SortStableFunc(origins.Origins, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
 	})
-	req.reply(all, err)
+	req.reply(origins, err)
 }
 
 func (req *request) ownOrigins() Origins {
-	own := Origins{Origins: []Origin{}}
+	origins := Origins{Origins: []Origin{}}
 	uses := req.herder().Origins()
 	if len(uses) == 0 {
-		return own
+		return origins
 	}
 	refused := req.refusedLogons()
 	for _, u := range uses {
-		u.Origin, u.Waiting, u.Windows = req.worker.Redact(u.Origin), req.redactAll(u.Waiting), req.redactAll(u.Windows)
+		u.Origin = req.worker.Redact(u.Origin)
+		u.Waiting = req.redactAll(u.Waiting)
+		u.Windows = req.redactAll(u.Windows)
 		o := Origin{OriginUse: u}
 		for _, l := range refused.Logons {
 			if l.Origin == o.Origin {
 				o.Lockouts = append(o.Lockouts, l)
 			}
 		}
-		own.Origins = append(own.Origins, o)
+		origins.Origins = append(origins.Origins, o)
 	}
-	return own
+	return origins
 }

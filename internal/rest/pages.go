@@ -84,8 +84,8 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 
 // acceptsHTML reports whether Accept names HTML, as browsers do and clients of Kafka Connect do not.
 func acceptsHTML(r *http.Request) bool {
-	return slices.ContainsFunc(headerElements(r.Header.Values("Accept")), func(one string) bool {
-		kind, _, err := mime.ParseMediaType(one)
+	return slices.ContainsFunc(headerElements(r.Header.Values("Accept")), func(element string) bool {
+		kind, _, err := mime.ParseMediaType(element)
 		return err == nil && kind == "text/html"
 	})
 }
@@ -106,8 +106,8 @@ func (s *Server) pageReadOnlyReason(r *http.Request) string {
 }
 
 func localOrCertified(r *http.Request) bool {
-	by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-	return isLoopback(by) || hasClientCertificate(r)
+	acceptedOn, _ := r.Context().Value(listenerKey{}).(net.Listener)
+	return isLoopback(acceptedOn) || hasClientCertificate(r)
 }
 
 func hasClientCertificate(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }

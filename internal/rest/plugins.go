@@ -21,7 +21,7 @@ type Module struct {
 }
 
 func (req *request) modules() {
-	all := []Module{}
+	modules := []Module{}
 	for _, info := range req.worker.Now().Plugins.Modules() {
 		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
 			State: info.State(), Chosen: info.Chosen, Classes: []string{},
@@ -32,9 +32,9 @@ func (req *request) modules() {
 		for _, c := range info.Components {
 			m.Classes = append(m.Classes, c.Name)
 		}
-		all = append(all, m)
+		modules = append(modules, m)
 	}
-	req.answer(http.StatusOK, all)
+	req.answer(http.StatusOK, modules)
 }
 
 func (req *request) rollBack() { req.choose("") }

@@ -64,11 +64,11 @@ func (req *request) checkMediaType() bool {
 }
 
 func headerElements(values []string) []string {
-	all := strings.Split(strings.Join(values, ","), ",")
-	for i, one := range all {
-		all[i] = strings.TrimSpace(one)
+	elements := strings.Split(strings.Join(values, ","), ",")
+	for i, element := range elements {
+		elements[i] = strings.TrimSpace(element)
 	}
-	return all
+	return elements
 }
 
 func (req *request) requestType() string {
@@ -88,8 +88,8 @@ func (req *request) wantsText() bool {
 	if !req.route.allowsText || req.route.requestBody != nil {
 		return false
 	}
-	for _, one := range headerElements(req.r.Header.Values("Accept")) {
-		switch kind, _, _ := mime.ParseMediaType(one); kind {
+	for _, mediaRange := range headerElements(req.r.Header.Values("Accept")) {
+		switch kind, _, _ := mime.ParseMediaType(mediaRange); kind {
 		case propertiesType:
 			return true
 		case "application/json":
@@ -105,8 +105,8 @@ func (req *request) responseType() string {
 	if strings.Join(accepted, ",") == "" {
 		return "application/json"
 	}
-	for _, one := range accepted {
-		kind, params, err := mime.ParseMediaType(one)
+	for _, mediaRange := range accepted {
+		kind, params, err := mime.ParseMediaType(mediaRange)
 		if err != nil {
 			continue
 		}
@@ -138,8 +138,8 @@ func (req *request) answerWithETag(body any) {
 	sum := sha256.Sum256(data)
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
 	req.w.Header().Set("Etag", tag)
-	if slices.ContainsFunc(headerElements(req.r.Header.Values("If-None-Match")), func(one string) bool {
-		return strings.TrimPrefix(one, "W/") == tag || one == "*"
+	if slices.ContainsFunc(headerElements(req.r.Header.Values("If-None-Match")), func(element string) bool {
+		return strings.TrimPrefix(element, "W/") == tag || element == "*"
 	}) {
 		req.w.WriteHeader(http.StatusNotModified)
 		return
@@ -182,8 +182,8 @@ func (req *request) writeHeader(status int) {
 
 // queryValues returns all values. Unlike [url.Values] it takes invalid escapes literally and keeps semicolons.
 func (req *request) queryValues(parameter string) (values []string) {
-	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
-		if name, value, _ := strings.Cut(one, "="); one != "" && unescape(name) == parameter {
+	for pair := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(pair, "="); pair != "" && unescape(name) == parameter {
 			values = append(values, unescape(value))
 		}
 	}
@@ -208,11 +208,11 @@ func (req *request) fail(status int, message string) {
 	req.answer(status, failure{status, req.worker.Redact(message)})
 }
 
-func (req *request) redactAll(texts []string) (struck []string) {
-	for _, text := range texts {
-		struck = append(struck, req.worker.Redact(text))
+func (req *request) redactAll(texts []string) (redacted []string) {
+	for _, message := range texts {
+		redacted = append(redacted, req.worker.Redact(message))
 	}
-	return struck
+	return redacted
 }
 
 // frameworkError answers like Kafka Connect's REST framework itself, without a content type.
@@ -291,9 +291,9 @@ func (req *request) failUnknown(err error, unknown string) {
 		req.fail(http.StatusInternalServerError, "Request timed out")
 	default:
 		status := http.StatusInternalServerError
-		for known, its := range errorStatuses {
-			if errors.Is(err, known) {
-				status = its
+		for cause, code := range errorStatuses {
+			if errors.Is(err, cause) {
+				status = code
 			}
 		}
 		req.fail(status, err.Error())

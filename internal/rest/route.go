@@ -36,9 +36,9 @@ type operation struct {
 }
 
 func (r *route) matches(method string, path []string) bool {
-	own := strings.Split(r.path, "/")[1:]
-	return r.method == method && slices.EqualFunc(own, path, func(own, given string) bool {
-		return own == given || strings.HasPrefix(own, "{")
+	pattern := strings.Split(r.path, "/")[1:]
+	return r.method == method && slices.EqualFunc(pattern, path, func(part, segment string) bool {
+		return part == segment || strings.HasPrefix(part, "{")
 	})
 }
 
@@ -55,21 +55,21 @@ func allowedMethods() map[string]string {
 	methods := map[string][]string{}
 	for i := range routes {
 		r := &routes[i]
-		switch all := methods[r.path]; {
+		switch listed := methods[r.path]; {
 		case r.mediaType != "":
-			methods[r.path] = all
+			methods[r.path] = listed
 		case r.method == http.MethodGet:
-			methods[r.path] = append(all, r.method, http.MethodHead)
+			methods[r.path] = append(listed, r.method, http.MethodHead)
 		default:
-			methods[r.path] = append(all, r.method)
+			methods[r.path] = append(listed, r.method)
 		}
 	}
 	options := map[string]string{}
-	for path, all := range methods {
+	for path, listed := range methods {
 		var allowed []string
 		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodGet,
 			http.MethodOptions, http.MethodPut, http.MethodPatch} {
-			if slices.Contains(all, method) || (len(all) > 0 && method == http.MethodOptions) {
+			if slices.Contains(listed, method) || (len(listed) > 0 && method == http.MethodOptions) {
 				allowed = append(allowed, method)
 			}
 		}

@@ -103,12 +103,12 @@ func (req *request) answerChain(settings map[string]string) {
 		if _, ok := req.recordView(RecordsFull); !ok {
 			return
 		}
-		text, err := req.worker.SampleTestFile(ctx, name, id, settings)
+		file, err := req.worker.SampleTestFile(ctx, name, id, settings)
 		if err != nil {
 			req.failErr(err)
 			return
 		}
-		req.sendAs("text/yaml; charset=utf-8", http.StatusOK, text)
+		req.sendAs("text/yaml; charset=utf-8", http.StatusOK, file)
 	case as != "":
 		req.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
 	default:

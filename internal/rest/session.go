@@ -207,16 +207,16 @@ var (
 )
 
 // verify checks the signature of a call to this worker, which advertises own, and returns the hash of the body.
-func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, err error) {
-	one := func(name string) string {
+func (s *Session) verify(r *http.Request, ownURL string) (body [sha256.Size]byte, err error) {
+	header := func(name string) string {
 		if values := r.Header.Values(name); len(values) == 1 {
 			return values[0]
 		}
 		return ""
 	}
-	encoded := one(signatureHeader)
-	algorithm := one(algorithmHeader)
-	signed := one(signedHeader)
+	encoded := header(signatureHeader)
+	algorithm := header(algorithmHeader)
+	signed := header(signedHeader)
 	if encoded == "" || algorithm == "" {
 		return body, errUnsigned
 	}
@@ -237,7 +237,7 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 		key = s.previous
 	}
 	signature, err := base64.StdEncoding.DecodeString(encoded)
-	if !ok || err != nil || !hmac.Equal(signature, key.sign(algorithm, own, r, signed)) {
+	if !ok || err != nil || !hmac.Equal(signature, key.sign(algorithm, ownURL, r, signed)) {
 		return body, errForged
 	}
 	_, seen := key.nonces[nonce]
@@ -252,21 +252,21 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 }
 
 func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]byte, ok bool) {
-	id, rest, _ := strings.Cut(signed, " ")
-	first, second, _ := strings.Cut(rest, " ")
-	if len(first) != 2*len(nonce) || len(second) != 2*len(body) {
+	id, remaining, _ := strings.Cut(signed, " ")
+	hexNonce, hexBody, _ := strings.Cut(remaining, " ")
+	if len(hexNonce) != 2*len(nonce) || len(hexBody) != 2*len(body) {
 		return id, nonce, body, false
 	}
-	_, err := hex.Decode(nonce[:], []byte(first))
-	_, wrong := hex.Decode(body[:], []byte(second))
+	_, err := hex.Decode(nonce[:], []byte(hexNonce))
+	_, wrong := hex.Decode(body[:], []byte(hexBody))
 	return id, nonce, body, err == nil && wrong == nil
 }
 
 // serve answers the request if it is a call of another worker, signed or not, and reports whether it was one. A call is
 // authorized only by its signature: rest.read.only, rest.basic.auth.file and the Host check do not apply. Routes of
 // users are not in calls, so no header changes how they are handled.
-func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool {
-	if s == nil || all.cluster == nil {
+func (s *Session) serve(w http.ResponseWriter, r *http.Request, shared common) bool {
+	if s == nil || shared.cluster == nil {
 		return false
 	}
 	path, ok := segments(r.URL.EscapedPath())
@@ -281,7 +281,7 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool
 	if call == nil {
 		return false
 	}
-	req := request{w: w, r: r, common: all}
+	req := request{w: w, r: r, common: shared}
 	req.handleCall(s, connector, call)
 	return true
 }
@@ -290,12 +290,12 @@ func (req *request) handleCall(s *Session, connector string, call Call) {
 	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.Panic) {
 		req.fail(http.StatusInternalServerError, p.Error())
 	})
-	own, err := workerURL(req.cluster.Membership().URL)
+	ownURL, err := workerURL(req.cluster.Membership().URL)
 	if err != nil {
 		req.failErr(err)
 		return
 	}
-	hash, err := s.verify(req.r, own)
+	hash, err := s.verify(req.r, ownURL)
 	if err != nil {
 		inbound.AnswerEarly(req.w, req.r, func() { req.failErr(err) })
 		return

@@ -27,12 +27,12 @@ func (req *request) setTargetState(target connect.TargetState, status int) {
 
 // control runs a change of what runs, which --once rejects: the run would succeed without having moved all data.
 func (req *request) control(do func(Herder) error) error {
-	now := req.worker.Now()
-	if now.Once {
+	parts := req.worker.Now()
+	if parts.Once {
 		return &Refusal{http.StatusMethodNotAllowed,
 			"A run with --once does not allow REST to pause, stop or restart connectors"}
 	}
-	return do(now.Herder)
+	return do(parts.Herder)
 }
 
 func (req *request) herder() Herder { return req.worker.Now().Herder }
@@ -44,10 +44,10 @@ func (req *request) restart() {
 	includeTasks := req.queryBool("includeTasks")
 	onlyFailed := req.queryBool("onlyFailed")
 	status, err := req.herder().Status(name)
-	whole := true
+	restartsConnector := true
 	tasks := []int(nil)
 	if err == nil && (includeTasks || onlyFailed) {
-		status, whole, tasks = withRestarting(status, includeTasks, onlyFailed)
+		status, restartsConnector, tasks = withRestarting(status, includeTasks, onlyFailed)
 	}
 	if req.cluster != nil && (includeTasks || onlyFailed) {
 		if err == nil {
@@ -55,7 +55,7 @@ func (req *request) restart() {
 				configtopic.RestartRecord(configtopic.RestartRequest{Connector: name,
 					IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
 		}
-	} else if whole {
+	} else if restartsConnector {
 		err = req.control(func(herder Herder) error { return herder.Restart(name) })
 	} else if len(tasks) > 0 { // without any all would be restarted
 		err = req.control(func(herder Herder) error { return herder.Restart(name, tasks...) })
@@ -70,11 +70,13 @@ func (req *request) restart() {
 	}
 }
 
-// withRestarting marks the connector (whole) and its tasks to restart as RESTARTING.
-func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.Status, whole bool, tasks []int) {
+// withRestarting returns a status in which the connector and the tasks to restart are RESTARTING, whether the connector
+// itself restarts, and the numbers of these tasks.
+func withRestarting(s connect.Status, includeTasks,
+	onlyFailed bool) (shown connect.Status, restartsConnector bool, tasks []int) {
 	if !onlyFailed || s.Connector.State == connect.Failed {
 		s.Connector.State = connect.Restarting
-		whole = true
+		restartsConnector = true
 	}
 	s.Tasks = append([]connect.TaskStatus{}, s.Tasks...)
 	for i := range s.Tasks {
@@ -83,13 +85,13 @@ func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown conn
 			tasks = append(tasks, t.ID)
 		}
 	}
-	return s, whole, tasks
+	return s, restartsConnector, tasks
 }
 
 func (req *request) restartTask() {
 	name := req.name()
-	n, known := req.task()
-	if !known {
+	n, ok := req.task()
+	if !ok {
 		return
 	}
 	status, err := req.herder().Status(name)
@@ -111,26 +113,26 @@ func (req *request) queryBool(name string) bool {
 
 // topics answers with an empty list for a connector that does not exist, as Kafka Connect does.
 func (req *request) topics() {
-	now := req.worker.Now()
-	if !now.TracksTopics {
+	parts := req.worker.Now()
+	if !parts.TracksTopics {
 		req.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
 	}
-	names, _ := now.Herder.Topics(req.name())
+	names, _ := parts.Herder.Topics(req.name())
 	req.answer(http.StatusOK, map[string]map[string][]string{req.name(): {"topics": append([]string{}, names...)}})
 }
 
 func (req *request) resetTopics() {
-	now := req.worker.Now()
+	parts := req.worker.Now()
 	switch {
-	case !now.TracksTopics:
+	case !parts.TracksTopics:
 		req.fail(http.StatusForbidden, "Topic tracking is disabled.")
 		return
-	case !now.ResetsTopics:
+	case !parts.ResetsTopics:
 		req.fail(http.StatusForbidden, "Topic tracking reset is disabled.")
 		return
 	}
-	err := now.Herder.ResetTopics(req.name())
+	err := parts.Herder.ResetTopics(req.name())
 	if errors.Is(err, connect.ErrUnknownConnector) {
 		err = nil
 	}

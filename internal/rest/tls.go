@@ -67,8 +67,8 @@ func keystoreOptions(settings map[string]string, log *slog.Logger) (options keys
 	store := func(role, key, certificates string) *keystore.Location {
 		l := &keystore.Location{Path: get("ssl." + role + ".location"), Type: get("ssl." + role + ".type"),
 			Password: settings["ssl."+role+".password"]}
-		if text := get(key) + "\n" + get(certificates); l.Path == "" && strings.TrimSpace(text) != "" {
-			l.PEM = []byte(text)
+		if pem := get(key) + "\n" + get(certificates); l.Path == "" && strings.TrimSpace(pem) != "" {
+			l.PEM = []byte(pem)
 		}
 		if l.Path == "" && l.PEM == nil {
 			return nil

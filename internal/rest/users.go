@@ -127,9 +127,9 @@ func (u *users) authenticate(r *http.Request) bool {
 	fmt.Fprintf(sum, "%d:%s:%s:%s", len(name), name, hash, password)
 	logon := [32]byte(sum.Sum(nil))
 	u.mu.Lock()
-	known := u.verified[logon]
+	isVerified := u.verified[logon]
 	u.mu.Unlock()
-	if known {
+	if isVerified {
 		return true
 	}
 	select {

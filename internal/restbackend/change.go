@@ -50,13 +50,13 @@ func asRESTError(err error) error {
 	return group.AsRESTError(err)
 }
 
-func (b *Backend) checkOwnership(r *reload.Reloader, now config.RunningConnector) error {
+func (b *Backend) checkOwnership(r *reload.Reloader, running config.RunningConnector) error {
 	if f := b.Parts().Folder; f != nil {
-		if err := f.CheckOwnership(now.Name); err != nil {
+		if err := f.CheckOwnership(running.Name); err != nil {
 			return asRESTError(err)
 		}
 	}
-	return asRESTError(r.Store().CheckWritable(now.Name, now.File))
+	return asRESTError(r.Store().CheckWritable(running.Name, running.File))
 }
 
 func (b *Backend) writeConnector(ctx context.Context, name string,
@@ -72,7 +72,7 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 		return done, err
 	}
 	defer r.Lock.Unlock()
-	before, unknown := b.herder().RunningConfig(name)
+	running, unknown := b.herder().RunningConfig(name)
 	switch {
 	case !request.Patch:
 	case unknown != nil:
@@ -84,7 +84,7 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 		return done, err
 	}
 	done.Created = unknown != nil
-	if err := b.restartIfFailed(name, before, done.Created); err != nil {
+	if err := b.restartIfFailed(name, running, done.Created); err != nil {
 		return done, err
 	}
 	done.Info, done.Version = b.infoAfterWrite(name, done.Created), r.Stored(name).Version
@@ -92,16 +92,16 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 }
 
 func (b *Backend) source(name string, withText bool) (text []byte, version string, err error) {
-	now, err := b.herder().RunningConfig(name)
+	running, err := b.herder().RunningConfig(name)
 	switch {
 	case err != nil:
 		return nil, "", err
-	case b.Group != nil || b.Config.Files.IsRESTConnector(now.Config):
-		return nil, now.Config.Version, nil
+	case b.Group != nil || b.Config.Files.IsRESTConnector(running.Config):
+		return nil, running.Config.Version, nil
 	case !withText:
 		return nil, "", nil
 	}
-	text, err = config.ReadText(now.File)
+	text, err = config.ReadText(running.File)
 	return text, "", err
 }
 
@@ -119,7 +119,7 @@ func (b *Backend) checkAhead(ctx context.Context, name string,
 	if r == nil || b.herder() == nil || b.Config.Once {
 		return result, nil
 	}
-	if now, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, now) != nil {
+	if running, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, running) != nil {
 		return result, nil // nothing of it runs, or it must not change
 	}
 	if request.Precondition != nil { // reject a change of a configuration that has changed since
@@ -145,28 +145,28 @@ func (b *Backend) checkWithService(ctx context.Context, checked checkedConfig) (
 		return result, nil
 	}
 	result.settings = checked.connector.Raw()
-	var wrong []string
+	var messages []string
 	for _, p := range b.changes().CheckWithService(ctx, *b.checker(), checked.connector, checked.change) {
 		if p.Warning {
 			result.warnings = append(result.warnings, p)
 		} else {
-			wrong = append(wrong, check.Message(p))
+			messages = append(messages, check.Message(p))
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return result, timeoutError(ctx)
-	case len(wrong) > 0:
-		return result, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	case len(messages) > 0:
+		return result, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(messages...)}
 	}
 	return result, nil
 }
 
-func settingsOf(now config.RunningConnector, request rest.ConfigRequest) map[string]string {
+func settingsOf(running config.RunningConnector, request rest.ConfigRequest) map[string]string {
 	if !request.Patch {
 		return maps.Clone(request.Settings)
 	}
-	settings := maps.Clone(now.Raw)
+	settings := maps.Clone(running.Raw)
 	maps.Copy(settings, request.Settings)
 	for _, key := range request.Null {
 		delete(settings, key)
@@ -175,9 +175,9 @@ func settingsOf(now config.RunningConnector, request rest.ConfigRequest) map[str
 }
 
 // restartIfFailed restarts a failed connector that was written again without a change, as Kafka Connect does.
-func (b *Backend) restartIfFailed(name string, before config.RunningConnector, created bool) error {
-	now, _ := b.herder().RunningConfig(name)
-	if created || before.Rejected || !maps.Equal(before.Raw, now.Raw) {
+func (b *Backend) restartIfFailed(name string, previous config.RunningConnector, created bool) error {
+	current, _ := b.herder().RunningConfig(name)
+	if created || previous.Rejected || !maps.Equal(previous.Raw, current.Raw) {
 		return nil
 	}
 	if s, err := b.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
@@ -192,11 +192,11 @@ func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 		return err
 	}
 	defer r.Lock.Unlock()
-	now, err := b.herder().RunningConfig(name)
+	running, err := b.herder().RunningConfig(name)
 	if err != nil {
 		return err
 	}
-	if err := b.checkOwnership(r, now); err != nil {
+	if err := b.checkOwnership(r, running); err != nil {
 		return err
 	}
 	if err := r.Store().Delete(ctx, name); err != nil {
@@ -303,17 +303,17 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	}
 	reported := func(key string) bool { return (key == "name" && wrongName != "") || slices.Contains(request.Null, key) }
 	checked.change = b.changes().Change(checker, c, request.Settings)
-	var more []string
+	var others []string
 	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
 		checked.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
 		switch {
 		case p.Warning:
 			checked.warnings = append(checked.warnings, p)
 		case !reported(p.Setting):
-			more = append(more, check.Message(p))
+			others = append(others, check.Message(p))
 		}
 	}
-	checked.errors = slices.Concat(checked.errors, slices.Repeat([]string{rest.NullValue}, len(request.Null)), more)
+	checked.errors = slices.Concat(checked.errors, slices.Repeat([]string{rest.NullValue}, len(request.Null)), others)
 	if ctx.Err() != nil {
 		return checked, timeoutError(ctx)
 	}

@@ -81,22 +81,22 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		}
 	}
 	if len(checked.errors) == 0 {
-		none := func(*config.Connector) config.Problems { return nil }
-		comparison.Effect = config.Diff(running, []*config.Connector{checked.connector}, none,
+		noProblems := func(*config.Connector) config.Problems { return nil }
+		comparison.Effect = config.Diff(running, []*config.Connector{checked.connector}, noProblems,
 			r.Checker.Declared)[0].Action
 	}
 	return checked, nil
 }
 
-func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector, comparison *rest.Comparison,
+func (b *Backend) compareStored(r *reload.Reloader, running config.RunningConnector, comparison *rest.Comparison,
 	password func(string) bool) {
-	stored := r.Stored(now.Name)
-	comparison.StoredProblem = r.Rejection(now.Name)
+	stored := r.Stored(running.Name)
+	comparison.StoredProblem = r.Rejection(running.Name)
 	comparison.Version = stored.Version
 	if err := stored.Problems.Err(); err != nil {
 		comparison.StoredProblem = err.Error()
-	} else if stored.Name == now.Name {
-		comparison.Stored = rest.Differences(now.Raw, stored.Raw(), password)
+	} else if stored.Name == running.Name {
+		comparison.Stored = rest.Differences(running.Raw, stored.Raw(), password)
 	}
 }
 
@@ -146,14 +146,14 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	}
 	current := b.topicsOfFeeds(c.Name)
 	for i, f := range opened.Feeds {
-		differs := stored[f.Name].Changed
-		if differs != nil {
+		changedFields := stored[f.Name].Changed
+		if changedFields != nil {
 			effect := map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
 				wit.MismatchKeep: "keep"}[f.OnMismatch]
 			comparison.Feeds = append(comparison.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect,
-				ChangedFields: differs})
+				ChangedFields: changedFields})
 		}
-		continues := differs == nil || f.OnMismatch == wit.MismatchKeep
+		continues := changedFields == nil || f.OnMismatch == wit.MismatchKeep
 		offset := stored[f.Name].Offset
 		isMoved := slices.Contains(moved, f.Topic) && current[f.Name] != f.Topic
 		if offset == nil || !continues || !isMoved {

@@ -29,12 +29,12 @@ func (b *Backend) startSample(name string, request rest.SampleRequest) (rest.Sam
 }
 
 func (b *Backend) runningConfig(name string) (*config.Connector, error) {
-	now, err := b.herder().RunningConfig(name)
-	if err == nil && now.Config == nil {
+	running, err := b.herder().RunningConfig(name)
+	if err == nil && running.Config == nil {
 		err = &rest.Refusal{Status: http.StatusConflict, Message: "The configuration of connector " + name +
 			" is not known momentarily"}
 	}
-	return now.Config, err
+	return running.Config, err
 }
 
 func (b *Backend) chainOf(c *config.Connector) chaintest.Chain {
@@ -112,16 +112,16 @@ func (b *Backend) secretProblems(c *config.Connector, received map[string]string
 
 // refusalOf returns an error with the problems that are no warnings, nil if there are none.
 func refusalOf(problems config.Problems) error {
-	var wrong []string
+	var messages []string
 	for _, p := range problems {
 		if !p.Warning {
-			wrong = append(wrong, check.Message(p))
+			messages = append(messages, check.Message(p))
 		}
 	}
-	if len(wrong) == 0 {
+	if len(messages) == 0 {
 		return nil
 	}
-	return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(messages...)}
 }
 
 func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Tool, []wit.Command, error) {
@@ -152,7 +152,7 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 		return nil, err
 	}
 	defer tool.Close()
-	all := []rest.Tool{}
+	tools := []rest.Tool{}
 	for _, command := range commands {
 		if slices.Contains(changingCommands, command.Name) {
 			continue
@@ -162,9 +162,9 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 			t.Options = append(t.Options, rest.ToolOption{Name: o.Name, Type: check.KindName(o.Kind),
 				Default: o.DefaultValue, Required: setting.IsRequired(&o), Usage: shown.Line(o.Documentation)})
 		}
-		all = append(all, t)
+		tools = append(tools, t)
 	}
-	return all, nil
+	return tools, nil
 }
 
 func (b *Backend) runCommand(ctx context.Context, name, command string,

@@ -28,9 +28,9 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	if err := checkClassSetting(c); err != nil {
 		return nil, err
 	}
-	own, err := classOf(checker, c)
+	configured, err := classOf(checker, c)
 	requested, unknown := checker.Class(class)
-	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || requested != own) &&
+	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || requested != configured) &&
 		!strings.HasSuffix(strings.TrimSuffix(named, "Connector"), strings.TrimSuffix(class, "Connector")) {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + named + " does not match request type " + class}
@@ -88,7 +88,7 @@ func checkClassSetting(c *config.Connector) error {
 }
 
 func classOf(checker *check.Checker, c *config.Connector) (string, error) {
-	if _, request := c.Entry("connector.class"); !request {
+	if _, ok := c.Entry("connector.class"); !ok {
 		return "", &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector config contains no connector type: expected connector.class"}
 	}
@@ -116,13 +116,13 @@ func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, 
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
 			"%d settings, found %d", config.MaxSettings, n))}
 	}
-	now, _ := b.herder().RunningConfig(setting.Trim(settings["name"]))
-	settings, err := config.RestoreMasked(settings, now.Raw)
+	running, _ := b.herder().RunningConfig(setting.Trim(settings["name"]))
+	settings, err := config.RestoreMasked(settings, running.Raw)
 	if err != nil {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	c := config.NewRESTConnector("the request", settings, now.Config, b.Worker.Providers)
-	if _, request := c.Entry("name"); !request {
+	c := config.NewRESTConnector("the request", settings, running.Config, b.Worker.Providers)
+	if _, ok := c.Entry("name"); !ok {
 		c.Name = ""
 	}
 	return c, nil

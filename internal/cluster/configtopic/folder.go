@@ -15,6 +15,7 @@ import (
 // REST's.
 const FolderAnnotation = string(KindAnnotation) + "folder-"
 
+// folderAnnotation returns the record that makes a connector the folder's. An empty file deletes the annotation.
 func folderAnnotation(connector, file string) Record {
 	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {
@@ -27,14 +28,15 @@ func deleteRecords(name string) []Record {
 	return []Record{ConnectorRecord(name, nil), TargetRecord(name, "")}
 }
 
-func AnnotatedFile(note json.RawMessage) string {
+// AnnotatedFile returns the file name in an annotation of FolderConnectors, "" if the annotation is nil or damaged.
+func AnnotatedFile(annotation json.RawMessage) string {
 	var n struct{ File string }
-	_ = json.Unmarshal(note, &n) // a damaged annotation names no file
+	_ = json.Unmarshal(annotation, &n) // a damaged annotation names no file
 	return n.File
 }
 
 // FolderConnectors returns the topic's connectors that a folder has created, for [config.Diff] with its files.
-func FolderConnectors(topic config.Snapshot, notes map[string]json.RawMessage, folder string,
+func FolderConnectors(topic config.Snapshot, annotations map[string]json.RawMessage, folder string,
 	files []*config.Connector) (connectors []config.RunningConnector) {
 	paths := map[string]string{}
 	named := map[string]*config.Connector{}
@@ -43,26 +45,27 @@ func FolderConnectors(topic config.Snapshot, notes map[string]json.RawMessage, f
 		named[c.Name] = c
 	}
 	for _, c := range topic.Connectors {
-		note, ok := notes[c.Name]
+		annotation, ok := annotations[c.Name]
 		if !ok {
 			continue
 		}
-		file := AnnotatedFile(note)
-		now := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
+		file := AnnotatedFile(annotation)
+		running := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
 			Raw: c.Raw()}
-		if fromFile := named[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), now.Raw) {
-			now.Config = fromFile // its warnings were logged already
+		if fromFile := named[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), running.Raw) {
+			running.Config = fromFile // its warnings were logged already
 		}
-		connectors = append(connectors, now)
+		connectors = append(connectors, running)
 	}
 	return connectors
 }
 
 // ChangeRecords returns the records of a change by the folder. An existing target state stays.
-func ChangeRecords(change config.Change, topic config.Snapshot, notes map[string]json.RawMessage) (records []Record) {
+func ChangeRecords(change config.Change, topic config.Snapshot,
+	annotations map[string]json.RawMessage) (records []Record) {
 	switch change.Action {
 	case config.NoChange:
-		if AnnotatedFile(notes[change.Name]) != filepath.Base(change.Connector.File) {
+		if AnnotatedFile(annotations[change.Name]) != filepath.Base(change.Connector.File) {
 			records = append(records, folderAnnotation(change.Name, change.Connector.File))
 		}
 	case config.Create, config.UpdateInPlace, config.Restart:
@@ -73,7 +76,7 @@ func ChangeRecords(change config.Change, topic config.Snapshot, notes map[string
 			ConnectorRecord(change.Name, change.Connector.Raw()))
 	case config.Remove:
 		records = append(deleteRecords(change.Name), folderAnnotation(change.Name, ""))
-	case config.Reject:
+	case config.Reject: // no records: the connector stays as it is
 	}
 	return records
 }
@@ -81,10 +84,10 @@ func ChangeRecords(change config.Change, topic config.Snapshot, notes map[string
 // FolderDigest returns a hash of a folder's connectors, whatever their files are called, by which workers compare
 // folders.
 func FolderDigest(connectors []*config.Connector) string {
-	all := map[string]any{}
+	contents := map[string]any{}
 	for _, c := range connectors {
-		all[c.Name] = []any{c.Raw(), c.InitialTarget()}
+		contents[c.Name] = []any{c.Raw(), c.InitialTarget()}
 	}
-	sum := sha256.Sum256(encodeJSON(all))
+	sum := sha256.Sum256(encodeJSON(contents))
 	return hex.EncodeToString(sum[:16])
 }

@@ -8,6 +8,7 @@ import (
 // GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
 const GroupAnnotation = string(KindAnnotation) + "group-"
 
+// GroupRecord claims the topic for a group; runs=false deletes the group's claim.
 func GroupRecord(group string, runs bool) Record {
 	r := Record{Key: GroupAnnotation + group}
 	if runs {
@@ -22,16 +23,21 @@ func (s *State) Group() (group string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := int64(math.MaxInt64)
-	for name, at := range s.groups {
-		if at < first {
+	for name, offset := range s.groups {
+		if offset < first {
 			group = name
-			first = at
+			first = offset
 		}
 	}
 	return group
 }
 
-type OtherGroupError struct{ Topic, Group, Other string }
+// OtherGroupError means that the topic belongs to the group Other, so Group must not run its connectors.
+type OtherGroupError struct {
+	Topic string
+	Group string
+	Other string
+}
 
 func (e *OtherGroupError) Error() string {
 	return fmt.Sprintf("config.storage.topic=%s: expected connectors of group.id=%s, found that the topic belongs "+
@@ -39,9 +45,11 @@ func (e *OtherGroupError) Error() string {
 		"by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
+// CheckGroup returns an [OtherGroupError] if the topic belongs to another group.
 func (s *Store) CheckGroup() error {
-	if own, other := s.worker.Text("group.id"), s.Group(); other != "" && other != own {
-		return &OtherGroupError{s.topic, own, other}
+	group := s.worker.Text("group.id")
+	if other := s.Group(); other != "" && other != group {
+		return &OtherGroupError{s.topic, group, other}
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ const (
 var topicKinds = []Kind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
 	KindLogger, KindAnnotation}
 
+// FencingAnnotation begins the keys of annotations with fencing counts; the connector follows.
 const FencingAnnotation = "culvert-fencing-"
 
 // Kind returns the kind and what follows it in the key: the name of a connector or logger.
@@ -128,25 +129,25 @@ func (r Record) settings() (map[string]string, error) {
 	return settings, nil
 }
 
-// plainSettings is settings, five times as fast, for records without escapes. ok is false for others.
+// plainSettings is settings for records without escapes, five times as fast. ok is false for other records.
 func (r Record) plainSettings() (settings map[string]string, ok bool) {
-	text, ok := strings.CutPrefix(string(r.Value), `{"properties":{"`)
+	remaining, ok := strings.CutPrefix(string(r.Value), `{"properties":{"`)
 	escaped := func(r rune) bool { return r == '\\' || r < ' ' || r == utf8.RuneError }
-	if !ok || len(r.Value) > maxTopicValue || strings.ContainsFunc(text, escaped) {
+	if !ok || len(r.Value) > maxTopicValue || strings.ContainsFunc(remaining, escaped) {
 		return nil, false
 	}
-	settings = make(map[string]string, 1+strings.Count(text, `","`))
+	settings = make(map[string]string, 1+strings.Count(remaining, `","`))
 	for ok {
-		key, rest, _ := strings.Cut(text, `":"`)
-		value, rest, _ := strings.Cut(rest, `"`)
-		if strings.Contains(key, `"`) || rest == "" {
+		key, tail, _ := strings.Cut(remaining, `":"`)
+		value, tail, _ := strings.Cut(tail, `"`)
+		if strings.Contains(key, `"`) || tail == "" {
 			return nil, false
 		}
 		settings[key] = value
-		if rest == "}}" {
+		if tail == "}}" {
 			return settings, true
 		}
-		text, ok = strings.CutPrefix(rest, `,"`)
+		remaining, ok = strings.CutPrefix(tail, `,"`)
 	}
 	return nil, false
 }
@@ -159,12 +160,12 @@ func count(members map[string]json.RawMessage, name string) (int, error) {
 	return int(n), err
 }
 
-func parseTaskKey(rest string) (connector string, task int, err error) {
-	at := strings.LastIndexByte(rest, '-')
-	if at > 0 {
-		n, err := strconv.ParseInt(rest[at+1:], 10, 32)
+func parseTaskKey(suffix string) (connector string, task int, err error) {
+	dash := strings.LastIndexByte(suffix, '-')
+	if dash > 0 {
+		n, err := strconv.ParseInt(suffix[dash+1:], 10, 32)
 		if err == nil && n >= 0 {
-			return rest[:at], int(n), nil
+			return suffix[:dash], int(n), nil
 		}
 	}
 	return "", 0, errors.New("expected the key task-CONNECTOR-NUMBER, found no number after the last hyphen")
@@ -215,6 +216,8 @@ const (
 	maxFencedProducers = 16
 )
 
+// FencedConnector returns the connector of a record with fencing counts, Kafka Connect's or ours. ok is false for other
+// records.
 func (r Record) FencedConnector() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
@@ -281,6 +284,8 @@ func TaskRecord(connector string, task int, settings map[string]string) Record {
 	return newRecord(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
 }
 
+// CommitRecord makes the task settings before it take effect. It has no plan, as Kafka Connect writes it; see
+// [TaskPlanRecords].
 func CommitRecord(connector string, tasks int) Record {
 	return newRecord(KindCommit, connector, object{"tasks": tasks})
 }
@@ -295,14 +300,17 @@ func TaskPlanRecords(connector string, plan config.TaskPlan) []Record {
 		planMember: config.TaskPlan{Offset: plan.Offset, Requirements: plan.Requirements}}))
 }
 
+// RestartRecord asks all workers to restart what they run of a connector.
 func RestartRecord(r RestartRequest) Record {
 	return newRecord(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
 }
 
+// LoggerRecord sets the level of a logger on all workers.
 func LoggerRecord(namespace, level string) Record {
 	return newRecord(KindLogger, namespace, object{"level": level})
 }
 
+// SessionKeyRecord replaces the session key.
 func SessionKeyRecord(k SessionKey) Record {
 	return newRecord(KindSession, "", object{"key": base64.StdEncoding.EncodeToString(k.Key), "algorithm": k.Algorithm,
 		"creation-timestamp": k.Created.UnixMilli()})
@@ -315,6 +323,7 @@ func FencingRecords(connector string, c config.FencingCounts) []Record {
 	return []Record{newRecord(KindFencing, connector, object{"task-count": c.Tasks}), ours}
 }
 
+// AnnotationRecord stores a value as JSON; nil deletes it. The key must begin with [KindAnnotation].
 func AnnotationRecord(key string, value any) (Record, error) {
 	r := Record{Key: key}
 	if kind, _ := r.Kind(); kind != KindAnnotation {

@@ -13,10 +13,11 @@ import (
 // planMember has the plan in a commit. Kafka Connect's workers ignore and omit it, so their tasks have no requirements.
 const planMember = "culvert"
 
+// RestartRequest is a request to restart a connector (KIP-745).
 type RestartRequest struct {
 	Connector    string
 	IncludeTasks bool
-	OnlyFailed   bool
+	OnlyFailed   bool // restart only failed ones of the connector and, with IncludeTasks, its tasks
 }
 
 // Change is what a record has changed or requests, with the name after the kind in its key. KindUnknown means no
@@ -24,8 +25,8 @@ type RestartRequest struct {
 type Change struct {
 	Kind    Kind
 	Name    string
-	Restart RestartRequest // set for KindRestart, Level for KindLogger
-	Level   string
+	Restart RestartRequest // set for KindRestart
+	Level   string         // set for KindLogger
 }
 
 // State is the result of all records of a config topic; Apply is its only transition. All methods may be called at any
@@ -59,6 +60,7 @@ func (c *topicConnector) currentTasks(target string) *config.TaskConfigs {
 	return c.tasks
 }
 
+// NewState returns the state of an empty topic.
 func NewState() *State {
 	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
 		pending: map[string]map[int]map[string]string{}, fencing: map[string]config.FencingCounts{},
@@ -77,7 +79,7 @@ func (s *State) Apply(r Record) (change Change, err error) {
 	case KindTask:
 		change.Kind = KindUnknown // tasks take effect with their commit
 		err = s.task(change.Name, r)
-	case KindUnknown:
+	case KindUnknown: // ignored, as in Kafka Connect
 	default:
 		err = s.document(&change, r)
 	}
@@ -144,16 +146,16 @@ func (s *State) connector(name string, r Record) error {
 		return nil
 	}
 	c := &topicConnector{settings: settings, offset: r.Offset}
-	if before := s.connectors[name]; before != nil {
-		c.tasks = before.tasks
-		c.incomplete = before.incomplete
+	if existing := s.connectors[name]; existing != nil {
+		c.tasks = existing.tasks
+		c.incomplete = existing.incomplete
 	}
 	s.connectors[name] = c
 	return nil
 }
 
-func (s *State) task(rest string, r Record) error {
-	name, number, err := parseTaskKey(rest)
+func (s *State) task(suffix string, r Record) error {
+	name, number, err := parseTaskKey(suffix)
 	if err != nil {
 		return err
 	}
@@ -179,12 +181,12 @@ func (s *State) commit(name string, members map[string]json.RawMessage, offset i
 		return err
 	}
 	pending := s.pending[name]
-	before := s.connectors[name]
+	existing := s.connectors[name]
 	delete(s.pending, name)
-	if before == nil {
+	if existing == nil {
 		return nil
 	}
-	updated := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
+	updated := &topicConnector{settings: existing.settings, offset: existing.offset, incomplete: len(pending) < n}
 	set := &config.TaskConfigs{Version: offset}
 	for number := 0; number < n && !updated.incomplete; number++ {
 		settings, ok := pending[number]
@@ -214,18 +216,18 @@ func (s *State) annotation(r Record, members map[string]json.RawMessage) (err er
 	if members != nil && strings.HasPrefix(r.Key, FencingAnnotation) {
 		_, err = decodeFencing(members)
 	}
-	group, groups := strings.CutPrefix(r.Key, GroupAnnotation)
-	groups = groups && group != "" // an empty name could not be released
+	group, isGroup := strings.CutPrefix(r.Key, GroupAnnotation)
+	isGroup = isGroup && group != "" // an empty name could not be released
 	switch {
-	case err != nil:
+	case err != nil: // a damaged record changes nothing
 	case members == nil:
 		delete(s.annotations, r.Key)
-		if groups {
+		if isGroup {
 			delete(s.groups, group)
 		}
 	default:
 		s.annotations[r.Key] = bytes.Clone(r.Value)
-		if groups {
+		if isGroup {
 			s.groups[group] = r.Offset
 		}
 	}
@@ -241,12 +243,13 @@ func (s *State) allConnectors() map[string]*topicConnector {
 func (s *State) connectorOf(name string) (c topicConnector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if found := s.connectors[name]; found != nil {
-		c = *found
+	if stored := s.connectors[name]; stored != nil {
+		c = *stored
 	}
 	return c
 }
 
+// ConfigOffset returns the offset of a connector's settings. ok is false if there is no such connector.
 func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
 	c := s.connectorOf(name)
 	return c.offset, c.settings != nil
@@ -265,12 +268,15 @@ func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset
 	return c.offset, maps.Equal(stored, settings)
 }
 
+// TaskConfigs returns the task configs of a connector, nil if they are not planned or incomplete. They must not be
+// changed.
 func (s *State) TaskConfigs(name string) *config.TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.connectors[name].currentTasks(s.targets[name])
 }
 
+// RejoinGeneration returns the generation of the last [RejoinRecord]. ok is false if there is none.
 func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,6 +285,7 @@ func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	return generation, err == nil
 }
 
+// SessionKey implements [ClusterState]. ok is false before the first key.
 func (s *State) SessionKey() (key SessionKey, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -298,18 +305,20 @@ func (s *State) Fencing(connector string) config.FencingCounts {
 	return counts
 }
 
+// Annotations implements [ClusterState].
 func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := map[string]json.RawMessage{}
+	annotations := map[string]json.RawMessage{}
 	for key, value := range s.annotations {
-		if rest, ok := strings.CutPrefix(key, prefix); ok {
-			found[rest] = value
+		if suffix, ok := strings.CutPrefix(key, prefix); ok {
+			annotations[suffix] = value
 		}
 	}
-	return found
+	return annotations
 }
 
+// Snapshot returns a copy of the state without Connectors, which [Store.Snapshot] adds.
 func (s *State) Snapshot() (snapshot config.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

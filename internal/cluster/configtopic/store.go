@@ -49,9 +49,8 @@ type Store struct {
 	caughtUp         bool
 	refreshRequested bool
 	writes           int // changes of snapshots, see IsStale
-	// skipped counts damaged records, unknown those with an unknown key
-	skipped int
-	unknown int
+	skipped          int // number of damaged records
+	unknown          int // number of records with an unknown key
 }
 
 var _ config.Store = (*Store)(nil)
@@ -70,10 +69,14 @@ func NewStore(topic string, w *config.Worker, changed func(Change), log *slog.Lo
 		notify: guard.NewBell(), State: NewState(), cache: map[string]cachedConnector{}}
 }
 
+// SetWriter sets the writer. It must be called before the first write.
 func (s *Store) SetWriter(to RecordWriter) { s.writer = to }
 
+// loggedSkips is the number of damaged records that are logged.
 const loggedSkips = 10
 
+// Apply applies the next record, and after CaughtUp calls changed with what it has changed. A damaged record is logged
+// and skipped. Records must be applied in order, from one goroutine.
 func (s *Store) Apply(r Record) {
 	change, begun := s.apply(r)
 	if begun && change.Kind != KindUnknown && s.changed != nil { // requests from before the start are obsolete
@@ -122,15 +125,17 @@ func (s *Store) CaughtUp() {
 	s.notify.Ring()
 }
 
+// Watch implements [config.Store]: it calls changed with a snapshot after each change, and regularly with new values of
+// references, until ctx ends. It must be called once.
 func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
-	again := time.NewTicker(s.interval)
-	defer again.Stop()
+	ticker := time.NewTicker(s.interval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.notify:
-		case <-again.C:
+		case <-ticker.C:
 			s.evictCached(func(c *config.Connector) bool { return c.Problems.Err() != nil })
 		}
 		if snapshot, ok := s.snapshot(true); ok {
@@ -145,6 +150,7 @@ func (s *Store) evictCached(which func(*config.Connector) bool) {
 	maps.DeleteFunc(s.cache, func(_ string, m cachedConnector) bool { return which(m.Connector) })
 }
 
+// Refresh implements [config.Store]: it makes Watch resolve all references again, without waiting for it.
 func (s *Store) Refresh() {
 	s.evictCached(func(*config.Connector) bool { return true })
 	s.mu.Lock()
@@ -153,12 +159,15 @@ func (s *Store) Refresh() {
 	s.notify.Ring()
 }
 
+// Ready implements [config.Store].
 func (s *Store) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.caughtUp
 }
 
+// Snapshot implements [config.Store]. It resolves references, which may block, for example on a file of a hanging
+// drive. ok is false before CaughtUp.
 func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(false) }
 
 // snapshot resolves references without the lock: a hanging drive must not block the topic. forWatcher consumes the
@@ -166,8 +175,8 @@ func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(false) }
 func (s *Store) snapshot(forWatcher bool) (snapshot config.Snapshot, ok bool) {
 	s.mu.Lock()
 	snapshot = s.State.Snapshot()
-	all := s.allConnectors()
-	known := maps.Clone(s.cache)
+	connectors := s.allConnectors()
+	cache := maps.Clone(s.cache)
 	ok = s.caughtUp
 	snapshot.Revision = s.writes
 	if forWatcher {
@@ -175,9 +184,9 @@ func (s *Store) snapshot(forWatcher bool) (snapshot config.Snapshot, ok bool) {
 	}
 	s.mu.Unlock()
 	fresh := map[string]cachedConnector{}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		cached := known[name]
-		stored := all[name]
+	for _, name := range slices.Sorted(maps.Keys(connectors)) {
+		cached := cache[name]
+		stored := connectors[name]
 		if cached.Connector == nil || cached.offset != stored.offset {
 			cached = cachedConnector{s.connector(name, stored.settings), stored.offset}
 			cached.Version = fmt.Sprint(stored.offset)
@@ -188,7 +197,7 @@ func (s *Store) snapshot(forWatcher bool) (snapshot config.Snapshot, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.Copy(s.cache, fresh)
-	maps.DeleteFunc(s.cache, func(name string, _ cachedConnector) bool { return all[name] == nil })
+	maps.DeleteFunc(s.cache, func(name string, _ cachedConnector) bool { return connectors[name] == nil })
 	return snapshot, ok
 }
 
@@ -200,12 +209,14 @@ func (s *Store) connector(name string, stored map[string]string) *config.Connect
 	return c
 }
 
+// CheckWritable implements [config.Store] by [Store.CheckGroup].
 func (s *Store) CheckWritable(_, _ string) error { return s.CheckGroup() }
 
-func (s *Store) IsStale(of config.Snapshot) bool {
+// IsStale implements [config.Store]: it reports whether the topic has changed since the snapshot.
+func (s *Store) IsStale(snapshot config.Snapshot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return of.Revision != s.writes
+	return snapshot.Revision != s.writes
 }
 
 // Put implements [config.Store]. The target state is written first, so that a connector to be stopped never runs.
@@ -217,15 +228,15 @@ func (s *Store) Put(ctx context.Context, name string, stored config.Stored) erro
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		before := s.connectorOf(name)
+		existing := s.connectorOf(name)
 		version := ""
-		if before.settings != nil {
-			version = fmt.Sprint(before.offset)
+		if existing.settings != nil {
+			version = fmt.Sprint(existing.offset)
 		}
 		if stored.IfMatch != nil && !stored.IfMatch(version) {
 			return &config.ChangedError{Connector: name}
 		}
-		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and restarted
+		if !maps.Equal(settings, existing.settings) { // else its tasks would be planned and restarted
 			records = append(records, ConnectorRecord(name, settings))
 		}
 		records = append(records, s.releaseFromFolder(name)...)

@@ -111,11 +111,11 @@ func Differences(folder string) (map[string][]Kind, error) {
 			return nil, fmt.Errorf("%+v: expected a known kind, and a reason", d)
 		}
 		for _, n := range d.Calls {
-			at := fmt.Sprintf("%s %d", d.Seq, n)
-			if slices.Contains(kinds[at], d.Kind) {
-				return nil, fmt.Errorf("%s: expected each difference once", at)
+			call := fmt.Sprintf("%s %d", d.Seq, n)
+			if slices.Contains(kinds[call], d.Kind) {
+				return nil, fmt.Errorf("%s: expected each difference once", call)
 			}
-			kinds[at] = append(kinds[at], d.Kind)
+			kinds[call] = append(kinds[call], d.Kind)
 		}
 	}
 	return kinds, nil
@@ -168,11 +168,11 @@ func (w *Worker) send(s *Step) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	text, err := io.ReadAll(response.Body)
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return Answer{}, err
 	}
-	return w.answer(s, response, text), nil
+	return w.answer(s, response, body), nil
 }
 
 // request returns the bytes of a request.
@@ -202,18 +202,18 @@ func (w *Worker) request(s *Step) (string, error) {
 	return head + "\r\n" + string(body), nil
 }
 
-func (w *Worker) answer(s *Step, response *http.Response, text []byte) Answer {
+func (w *Worker) answer(s *Step, response *http.Response, body []byte) Answer {
 	a := Answer{Status: response.StatusCode, Headers: map[string]string{}}
 	for _, name := range []string{"content-type", "location", "allow"} {
 		if value := response.Header.Get(name); value != "" {
 			a.Headers[name] = w.mask(value)
 		}
 	}
-	if len(text) == 0 {
+	if len(body) == 0 {
 		return a
 	}
-	if _, ok := s.Answer.(string); ok || json.Unmarshal(text, &a.Body) != nil {
-		a.Body = string(text)
+	if _, ok := s.Answer.(string); ok || json.Unmarshal(body, &a.Body) != nil {
+		a.Body = string(body)
 	}
 	a.Body = w.masked(a.Body, "")
 	path, _, _ := strings.Cut(s.Path, "?")
@@ -240,8 +240,8 @@ func chunked(body []byte) []byte {
 }
 
 func sortJSON(list []any) {
-	text := func(v any) string { data, _ := json.Marshal(v); return string(data) }
-	slices.SortFunc(list, func(a, b any) int { return strings.Compare(text(a), text(b)) })
+	encode := func(v any) string { data, _ := json.Marshal(v); return string(data) }
+	slices.SortFunc(list, func(a, b any) int { return strings.Compare(encode(a), encode(b)) })
 }
 
 func (w *Worker) body(s *Step) ([]byte, error) {
@@ -308,8 +308,8 @@ func (w *Worker) masked(v any, name string) any {
 		for i, value := range x {
 			x[i] = w.masked(value, name)
 		}
-		return slices.DeleteFunc(x, func(one any) bool {
-			info, _ := one.(map[string]any)
+		return slices.DeleteFunc(x, func(element any) bool {
+			info, _ := element.(map[string]any)
 			if definition, ok := info["definition"].(map[string]any); ok {
 				info = definition
 			}
@@ -423,12 +423,12 @@ func Alike(expected, found any) (any, any) {
 		if _, ok := x["fingerprint"]; !ok {
 			delete(y, "fingerprint")
 		}
-		if text, ok := y["message"].(string); ok {
-			x["message"], y["message"] = sortedErrors(fmt.Sprint(x["message"])), sortedErrors(text)
+		if message, ok := y["message"].(string); ok {
+			x["message"], y["message"] = sortedErrors(fmt.Sprint(x["message"])), sortedErrors(message)
 		}
-		some, is := x["recommended_values"].([]any)
-		all, _ := y["recommended_values"].([]any)
-		if is && !slices.ContainsFunc(some, func(v any) bool { return !slices.Contains(all, v) }) {
+		expectedValues, isList := x["recommended_values"].([]any)
+		values, _ := y["recommended_values"].([]any)
+		if isList && !slices.ContainsFunc(expectedValues, func(v any) bool { return !slices.Contains(values, v) }) {
 			y["recommended_values"] = x["recommended_values"]
 		}
 		for key := range x {
@@ -501,15 +501,15 @@ func methods(a Answer) []string {
 func WithoutOrder(found any) any {
 	switch v := found.(type) {
 	case []any:
-		for _, one := range v {
-			WithoutOrder(one)
+		for _, element := range v {
+			WithoutOrder(element)
 		}
 	case map[string]any:
 		if order, ok := v["order"]; ok && order == v["order_in_group"] {
 			delete(v, "order")
 		}
-		for _, one := range v {
-			WithoutOrder(one)
+		for _, element := range v {
+			WithoutOrder(element)
 		}
 	}
 	return found
