@@ -220,8 +220,8 @@ func (t *task) setState(state State) {
 	t.run.controller.status.clocks.setState(t.number, state)
 }
 
-// setIdle marks the task as waiting for a restart by a user, and ends a standalone set if no task runs. controller.mu is
-// held.
+// setIdle marks the task as waiting for a restart by a user, and ends a standalone set if no task runs.
+// controller.mu is held.
 func (t *task) setIdle() {
 	t.idle = true
 	set := &t.run.taskSet

@@ -88,7 +88,7 @@ func parseHeaders(text string) (headers []header, err error) {
 		name, value, ok := strings.Cut(field, ":")
 		h := header{action, strings.TrimSpace(name), strings.TrimSpace(value)}
 		switch h.action {
-		case "set", "add":
+		case "set", "add": // any value is valid
 		case "setDate", "addDate":
 			if _, err := time.ParseDuration(h.value + "ms"); err != nil {
 				return nil, wrong(element)

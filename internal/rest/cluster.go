@@ -31,9 +31,8 @@ type ClusterChanger interface {
 // Membership is a worker's role in its group. URLs are the ones that workers advertise in the group's metadata. A
 // request, which includes its user's Authorization header, is forwarded to no other URL.
 type Membership struct {
-	// advertised by this worker, and by the leader
-	URL         string
-	Leader      string
+	URL         string // advertised by this worker
+	Leader      string // advertised by the leader
 	IsLeader    bool
 	LeaderKnown bool
 	Pending     bool // a rebalance is expected, after which other workers may own tasks
@@ -42,14 +41,14 @@ type Membership struct {
 
 // Group is the leader's view of its group. Maps are by connector name (Unplaced) and by plugin name.
 type Group struct {
-	Group      string              `json:"group"`
+	Group      string              `json:"group"` // group.id
 	Generation int32               `json:"generation"`
-	Leader     string              `json:"leader"`
+	Leader     string              `json:"leader"` // the worker ID of the leader
 	Members    []GroupMember       `json:"members"`
-	Unplaced   map[string]string   `json:"unplaced"`
-	Problems   []string            `json:"problems"`
-	Plugins    map[string]GroupPin `json:"plugins"` // the versions that the group runs, by plugin name
-	Waits      map[string]string   `json:"waits"`
+	Unplaced   map[string]string   `json:"unplaced"` // why a connector or its tasks are assigned to no worker
+	Problems   []string            `json:"problems"` // of the group as a whole
+	Plugins    map[string]GroupPin `json:"plugins"`  // the versions that the group runs, by plugin name
+	Waits      map[string]string   `json:"waits"`    // why a newer version of a plugin is not used yet
 }
 
 // GroupPin is the version of a plugin that all workers of a group run, with the first digits of its file's SHA-256. A

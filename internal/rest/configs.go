@@ -16,11 +16,13 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
+// creation is the body of POST /connectors.
 type creation struct {
 	name   string
 	config ConfigRequest
 }
 
+// UnmarshalJSON implements [json.Unmarshaler].
 func (c *creation) UnmarshalJSON(data []byte) error {
 	var name plainText
 	var state *plainText
@@ -33,7 +35,7 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 		target = connect.TargetState(strings.ToUpper(string(*state)))
 	}
 	switch target {
-	case connect.Running, connect.Paused, connect.Stopped:
+	case connect.Running, connect.Paused, connect.Stopped: // valid
 	default:
 		return fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %q", *state)
 	}
@@ -42,7 +44,7 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeExact decodes an object whose members must be keys of into, in the same case, as in Kafka Connect. found is
+// decodeExact decodes an object whose members must be keys of into, in the same case, as in Kafka Connect. isObject is
 // false for null.
 func decodeExact(data []byte, into map[string]any) (isObject bool, err error) {
 	var members map[string]json.RawMessage
@@ -136,7 +138,7 @@ func (req *request) putConfig() {
 func (req *request) patchConfig() {
 	desired := ConfigRequest{Patch: true}
 	switch {
-	case !req.readJSON(&desired):
+	case !req.readJSON(&desired): // readJSON has answered
 	case desired.Settings == nil:
 		req.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
 	default:

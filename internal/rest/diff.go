@@ -59,7 +59,8 @@ func Differences(before, after map[string]string, password func(key string) bool
 			}
 			return &v
 		}
-		difference.Before, difference.After = value(before), value(after)
+		difference.Before = value(before)
+		difference.After = value(after)
 		differences = append(differences, difference)
 	}
 	return differences
@@ -85,10 +86,11 @@ type ConfigRequest struct {
 	Precondition func(version string) bool
 }
 
+// WriteResult is the connector after a write.
 type WriteResult struct {
 	connect.Info
-	Created bool
-	Version string
+	Created bool   // the connector did not exist before
+	Version string // the stored version, for the ETag
 }
 
 // propertiesType is the media type of properties text in some editors and libraries of Java.
@@ -176,9 +178,9 @@ func (req *request) diff() {
 	if commented && comparison.LockedReason == "" {
 		warnings = append(warnings, "comments and the order of lines are lost: REST stores only settings")
 	}
-	comparison.Problems, comparison.Warnings = req.redactAll(comparison.Problems),
-		req.redactAll(slices.Concat(warnings, comparison.Warnings))
-	comparison.LockedReason, comparison.StoredProblem = req.worker.Redact(comparison.LockedReason),
-		req.worker.Redact(comparison.StoredProblem)
+	comparison.Problems = req.redactAll(comparison.Problems)
+	comparison.Warnings = req.redactAll(slices.Concat(warnings, comparison.Warnings))
+	comparison.LockedReason = req.worker.Redact(comparison.LockedReason)
+	comparison.StoredProblem = req.worker.Redact(comparison.StoredProblem)
 	req.reply(comparison, err)
 }

@@ -98,7 +98,7 @@ func (req *request) dispatch(r *route) {
 	switch {
 	case r.mediaType != "": // metrics, in a form of their own
 		req.serve()
-	case !req.checkMediaType():
+	case !req.checkMediaType(): // checkMediaType has answered
 	case req.responseType() == "" && !req.wantsText() && !req.wantsTestFile():
 		req.frameworkError(http.StatusNotAcceptable)
 	default:

@@ -12,12 +12,14 @@ import (
 // offsetFields is a partition or an offset as JSON. Nil means null or absent.
 type offsetFields []wit.OffsetEntry
 
+// UnmarshalJSON implements [json.Unmarshaler].
 func (f *offsetFields) UnmarshalJSON(data []byte) error {
 	fields, err := offset.ParseJSON(data)
 	*f = fields
 	return err
 }
 
+// MarshalJSON implements [json.Marshaler].
 func (f offsetFields) MarshalJSON() ([]byte, error) {
 	if f == nil {
 		return []byte("null"), nil
@@ -30,6 +32,7 @@ type offsetEntry struct {
 	Offset    offsetFields `json:"offset"`
 }
 
+// offsets is the body of a change of offsets. isSet is false if the body is null.
 type offsets struct {
 	Offsets []offsetEntry `json:"offsets"`
 	isSet   bool

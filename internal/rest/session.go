@@ -87,11 +87,10 @@ type Session struct {
 	accepted  []string
 	calls     map[string]Call
 
-	mu sync.Mutex
-	// nil for none
-	current       *sessionKey
-	previous      *sessionKey
-	previousUntil time.Time // the end of before
+	mu            sync.Mutex
+	current       *sessionKey // nil before the first key
+	previous      *sessionKey // nil before the second key
+	previousUntil time.Time   // the end of the validity of previous
 }
 
 // sessionKey is a key with the nonces of the calls signed with it. Its id is derived from the secret.

@@ -128,15 +128,14 @@ type DeadLetterStore interface {
 type Parts struct {
 	// Starting describes the start-up until it is complete: the herder has all connectors, and in a group a leader is
 	// known. Then it is nil.
-	Starting error
-	Root     Root
-	ID       string // the worker id in status: HOST:PORT
-	Started  time.Time
-	Once     bool
-	// TracksTopics and ResetsTopics allow to show and to reset the topics of connectors.
+	Starting     error
+	Root         Root
+	ID           string // the worker id in status: HOST:PORT
+	Started      time.Time
+	Once         bool
 	Herder       Herder
-	TracksTopics bool
-	ResetsTopics bool
+	TracksTopics bool // topic.tracking.enable: the topics of connectors are shown
+	ResetsTopics bool // topic.tracking.allow.reset: the topics of connectors may be reset
 	Plugins      *plugin.Manager
 	Lockouts     *lockouts.Store
 	Levels       *logging.Levels

@@ -141,7 +141,7 @@ func (b *Backend) starting(parts Parts) error {
 		return errors.New("Plugins are being loaded.")
 	case parts.Herder == nil:
 		return errors.New("Kafka is being contacted and offsets are being read.")
-	case b.Config.Once, b.Offline:
+	case b.Config.Once, b.Offline: // connectors are not changed by REST, so nothing else must be awaited
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	case b.Group != nil && !b.Group.HasJoined():

@@ -74,7 +74,7 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 	defer r.Lock.Unlock()
 	running, unknown := b.herder().RunningConfig(name)
 	switch {
-	case !request.Patch:
+	case !request.Patch: // the configuration is complete
 	case unknown != nil:
 		return done, unknown
 	case slices.Contains(request.Null, "name"):
@@ -87,7 +87,8 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 	if err := b.restartIfFailed(name, running, done.Created); err != nil {
 		return done, err
 	}
-	done.Info, done.Version = b.infoAfterWrite(name, done.Created), r.Stored(name).Version
+	done.Info = b.infoAfterWrite(name, done.Created)
+	done.Version = r.Stored(name).Version
 	return done, nil
 }
 
@@ -209,14 +210,11 @@ func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 type checkedConfig struct {
 	connector *config.Connector
 	change    config.ConfigChange
-	// current is the connector of the name, unknown an error if there is none.
-	current config.RunningConnector
-	unknown error
-	// locked is why that connector must not change, nil if it may.
-	locked error
-	// errors are the errors, in Kafka Connect's words.
-	errors   []string
-	warnings config.Problems
+	current   config.RunningConnector // the existing connector with the name
+	unknown   error                   // not nil if no connector has the name
+	locked    error                   // why the existing connector must not change; nil if it may
+	errors    []string                // in Kafka Connect's words
+	warnings  config.Problems
 }
 
 // write checks a configuration and, if it is valid, stores and applies exactly that. As in Kafka Connect, the request

@@ -132,7 +132,8 @@ func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, 
 func (b *Backend) checker() *check.Checker {
 	parts := b.Parts()
 	checker := *b.Checker
-	checker.Lockouts, checker.Version = b.Lockouts, buildinfo.REST()
+	checker.Lockouts = b.Lockouts
+	checker.Version = buildinfo.REST()
 	if parts.Reloader != nil {
 		checker.Connectors = parts.Reloader.Connectors()
 	}
