@@ -320,13 +320,13 @@ func (r *rewriter) memoryZero() {
 
 // constI32 reads a constant. Its encoding is signed LEB128, seven bits a byte.
 func (r *bodyReader) constI32() {
-	at := r.At
+	start := r.At
 	r.Skip(5)
-	switch r.At - at {
+	switch r.At - start {
 	case 1:
-		r.smallConstant = r.Data[at] < 0x40
+		r.smallConstant = r.Data[start] < 0x40
 	case 2:
-		r.smallConstant = r.Data[at+1] < bulkFree>>7
+		r.smallConstant = r.Data[start+1] < bulkFree>>7
 	}
 }
 

@@ -121,14 +121,14 @@ func (r *rewriter) isLeaf(i int) bool {
 func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {
 	for n := range edits {
 		if e := &edits[n]; e.kind == editCall {
-			at := e.loop
-			for at > 0 && !loops[at].targeted {
-				at = loops[at].parent
+			target := e.loop
+			for target > 0 && !loops[target].targeted {
+				target = loops[target].parent
 			}
 			if int(e.index) < r.imports {
-				loops[at].price += priceImport
+				loops[target].price += priceImport
 			} else if callee := &r.bodies[int(e.index)-r.imports]; callee.leaf {
-				loops[at].price += r.loops[callee.firstLoop].price
+				loops[target].price += r.loops[callee.firstLoop].price
 			}
 		}
 	}
@@ -187,14 +187,14 @@ func (r *rewriter) body(out []byte, i int) []byte {
 		writer.charge(entry)
 		r.report.Entries++
 	}
-	at := b.code
+	pos := b.code
 	for n := range edits {
 		e := &edits[n]
-		writer.out = append(writer.out, r.Data[at:e.at]...)
-		at = e.to
+		writer.out = append(writer.out, r.Data[pos:e.at]...)
+		pos = e.to
 		writer.edit(e, loops)
 	}
-	writer.out = append(writer.out, r.Data[at:b.to]...)
+	writer.out = append(writer.out, r.Data[pos:b.to]...)
 	out = writer.out
 	return setLength(out, sizeAt)
 }

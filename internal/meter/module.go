@@ -217,13 +217,13 @@ func (r *rewriter) functionType() {
 	default:
 		r.Malformed("unknown form of type %#x", form)
 	}
-	for _, all := range []*[]uint32{&r.params, &r.results} {
+	for _, ends := range []*[]uint32{&r.params, &r.results} {
 		n := r.Count()
 		r.checkLimit(n, typeValuesLimit, "parameters or results of a type")
 		for range n {
 			r.valueType()
 		}
-		*all = append(*all, uint32(n))
+		*ends = append(*ends, uint32(n))
 	}
 }
 

@@ -123,9 +123,9 @@ func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error)
 		return nil, nil, abi.NewViolation("matches: expected %d, one for each row, found %d", rows, n)
 	}
 	matches := make([]bool, n)
-	for at, m := range list {
+	for i, m := range list {
 		// In the canonical ABI any number but 0 is true.
-		matches[at] = m != 0
+		matches[i] = m != 0
 	}
 	rowErrors, err := i.readRowErrors(ok, 8, uint32(rows), 0, &rowCheck{})
 	return matches, rowErrors, err

@@ -69,7 +69,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 		if int(row.Topic) >= len(call.batch.Topics) {
 			return abi.NewRefusal("row %d: topic %d of %d", index, row.Topic, len(call.batch.Topics))
 		}
-		for at, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
+		for n, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
 			if value.Encoding == wit.Absent {
 				continue
 			}
@@ -85,10 +85,10 @@ func (i *Instance) checkRows(call *batchCall) error {
 			call.high = max(call.high, value.Start+value.Size)
 			call.size += uint64(value.Size)
 			if value.Encoding == wit.WithSchema {
-				if value.Schema == last[at] && value.Schema != 0 {
+				if value.Schema == last[n] && value.Schema != 0 {
 					continue
 				}
-				last[at] = value.Schema
+				last[n] = value.Schema
 				if err := i.schemas.Need(value.Schema); err != nil {
 					return err
 				}
@@ -123,8 +123,8 @@ func (e *encodeArguments) check(rows int) error {
 		return abi.NewRefusal("%d rows with the origins of %d", rows, len(e.origins.IDs))
 	}
 	for n := range e.origins.IDs {
-		if at := e.origins.IDs[n].Topic; int(at) >= len(e.origins.Topics) {
-			return abi.NewRefusal("origin %d: topic %d of %d", n, at, len(e.origins.Topics))
+		if topic := e.origins.IDs[n].Topic; int(topic) >= len(e.origins.Topics) {
+			return abi.NewRefusal("origin %d: topic %d of %d", n, topic, len(e.origins.Topics))
 		}
 	}
 	return nil
@@ -233,10 +233,10 @@ func (c *batchCall) write(dst, data []byte) {
 	if c.low == 0 {
 		return
 	}
-	for at := 0; at < len(dst); at += abi.RowBytes {
+	for row := 0; row < len(dst); row += abi.RowBytes {
 		for _, d := range [3]int{32, 48, 64} {
-			if dst[at+d] != byte(wit.Absent) {
-				start := dst[at+d+8:]
+			if dst[row+d] != byte(wit.Absent) {
+				start := dst[row+d+8:]
 				binary.LittleEndian.PutUint32(start, binary.LittleEndian.Uint32(start)-c.low)
 			}
 		}
@@ -244,7 +244,7 @@ func (c *batchCall) write(dst, data []byte) {
 }
 
 func (c *batchCall) writePadded(dst, data []byte) {
-	at := 0
+	copied := 0
 	for n := range c.rows {
 		row := &c.rows[n]
 		target := dst[n*abi.RowBytes:]
@@ -252,10 +252,10 @@ func (c *batchCall) writePadded(dst, data []byte) {
 			if value.Encoding == wit.Absent {
 				continue
 			}
-			binary.LittleEndian.PutUint32(target[32+16*part+8:], uint32(at))
-			at += copy(data[at:], c.batch.Data[value.Start:value.Start+value.Size])
+			binary.LittleEndian.PutUint32(target[32+16*part+8:], uint32(copied))
+			copied += copy(data[copied:], c.batch.Data[value.Start:value.Start+value.Size])
 			if value == &row.Value {
-				at += valuePadding
+				copied += valuePadding
 			}
 		}
 	}

@@ -61,12 +61,12 @@ func (m *Manager) newBinding(connector string, query componentQuery) (*Binding, 
 	if m.closed {
 		return nil, fmt.Errorf("plugins: %w", ErrClosed)
 	}
-	found, err := m.find(query)
+	module, err := m.find(query)
 	if err != nil {
 		return nil, err
 	}
 	binding := &Binding{manager: m, connector: connector, query: query, rejected: map[string]string{},
-		current: m.shared.acquire(found, connector, query.isTransform())}
+		current: m.shared.acquire(module, connector, query.isTransform())}
 	m.bindings[binding] = struct{}{}
 	return binding, nil
 }
@@ -117,20 +117,21 @@ func (b *Binding) replacement() *module {
 	query := b.query
 	current := b.current.module
 	query.plugin = current.info.Name
-	found, err := b.manager.find(query)
-	if err != nil || b.closed || found.info.Hash == current.info.Hash {
+	best, err := b.manager.find(query)
+	if err != nil || b.closed || best.info.Hash == current.info.Hash {
 		return nil
 	}
-	if _, ok := b.rejected[found.info.Hash]; ok {
+	if _, ok := b.rejected[best.info.Hash]; ok {
 		return nil
 	}
 	source := b.manager.sources[current.info.Path]
 	_, pinned := b.manager.pinnedHash(current.info.Name, query)
 	replaced := pinned || (source != nil && source.active != current)
-	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.precedes(found, current) {
+	isRejected := b.manager.rejected[current.info.Hash] != nil
+	if !isRejected && !replaced && !b.manager.precedes(best, current) {
 		return nil
 	}
-	return found
+	return best
 }
 
 // Promote makes a candidate current. The old pool closes when its last instance is released. For canaryTime the new
@@ -139,7 +140,7 @@ func (b *Binding) Promote(pool *Pool) {
 	b.manager.mu.Lock()
 	b.mu.Lock()
 	old := b.current
-	left := b.manager.rejected[old.module.info.Hash]
+	rollback := b.manager.rejected[old.module.info.Hash]
 	ok := !b.closed && pool == b.candidate
 	if hash, pinned := b.manager.pinnedHash(pool.module.info.Name, b.query); pinned {
 		ok = ok && strings.HasPrefix(pool.module.info.Hash, hash)
@@ -152,8 +153,8 @@ func (b *Binding) Promote(pool *Pool) {
 	b.current = pool
 	b.candidate = nil
 	b.reason = ""
-	if left != nil {
-		b.reason = left.Error()
+	if rollback != nil {
+		b.reason = rollback.Error()
 	} else {
 		pool.mu.Lock()
 		pool.canary = &canary{until: time.Now().Add(canaryTime), reject: func(reason string) {

@@ -215,8 +215,8 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 	if !strings.Contains(name, "{") {
 		return nil
 	}
-	found := placeholders.FindAllString(name, -1)
-	if len(found) > maxPlaceholders || (len(found) == 2 && found[0] == found[1]) {
+	fields := placeholders.FindAllString(name, -1)
+	if len(fields) > maxPlaceholders || (len(fields) == 2 && fields[0] == fields[1]) {
 		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name),
 			subject, name,
 			maxPlaceholders)
@@ -240,13 +240,13 @@ func (t *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
 				continue
 			}
 			t.settings += len(*list)
-			for _, text := range *list {
-				t.texts += len(text)
+			for _, s := range *list {
+				t.texts += len(s)
 			}
 		}
-		for _, text := range []*string{rule.Group, rule.DisplayName, rule.Role} {
-			if text != nil {
-				t.texts += len(*text)
+		for _, s := range []*string{rule.Group, rule.DisplayName, rule.Role} {
+			if s != nil {
+				t.texts += len(*s)
 			}
 		}
 		if rule.Alias != nil {

@@ -166,11 +166,11 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 		// A panic may be due to the empty arguments.
 		trap, _ := errors.AsType[*Trap](err)
 		panics := trap != nil && strings.Contains(trap.Output, "panic: ")
-		text := err.Error()
+		message := err.Error()
 		if panics {
-			text, _, _ = strings.Cut(text, "\n")
+			message, _, _ = strings.Cut(message, "\n")
 		}
-		c.addFinding(!panics, strings.TrimSpace(function+" "+subject), "%s", text)
+		c.addFinding(!panics, strings.TrimSpace(function+" "+subject), "%s", message)
 	}
 	c.Calls = append(c.Calls, Call{function, subject, answer})
 }
@@ -214,18 +214,18 @@ func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
 	if key.DefaultValue != nil {
 		c.checkPrintable(where, "default of "+quoted, *key.DefaultValue)
 		// A secret's default may be a placeholder: it is never shown.
-		if text := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); text != "" &&
+		if problem := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); problem != "" &&
 			*key.DefaultValue != "" &&
 			key.Kind != wit.KindPassword {
-			c.refuse(where, "the default of %s is not a valid value: %s", quoted, text)
+			c.refuse(where, "the default of %s is not a valid value: %s", quoted, problem)
 		}
 	}
 	for _, rule := range key.Rules {
-		for what, text := range map[string]*string{"alias": rule.Alias, "group": rule.Group,
+		for what, s := range map[string]*string{"alias": rule.Alias, "group": rule.Group,
 			"display name": rule.DisplayName,
 			"role":         rule.Role} {
-			if text != nil {
-				c.checkPrintable(where, what+" of "+quoted, *text)
+			if s != nil {
+				c.checkPrintable(where, what+" of "+quoted, *s)
 			}
 		}
 		if rule.Allowed != nil {

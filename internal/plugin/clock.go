@@ -47,13 +47,13 @@ type timeExceeded struct {
 }
 
 func (t *timeExceeded) Error() string {
-	text := fmt.Sprintf("ran longer than the allowed %v", t.Limit)
+	message := fmt.Sprintf("ran longer than the allowed %v", t.Limit)
 	if t.Elapsed > 0 {
-		text += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
+		message += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
 			t.Elapsed.Round(time.Millisecond),
 			clockFactor)
 	}
-	return text
+	return message
 }
 
 // maxStackBytes bounds the engine's stack for a call, which is not part of the guest's memory. It doubles from 10 KiB,

@@ -166,9 +166,9 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 		d.Roles[component] = map[string]string{}
 	}
 	for _, name := range names {
-		all := append(splitRoles(d.Roles[component][name]), roles...)
-		slices.Sort(all)
-		d.Roles[component][name] = strings.Join(slices.Compact(all), "+")
+		merged := append(splitRoles(d.Roles[component][name]), roles...)
+		slices.Sort(merged)
+		d.Roles[component][name] = strings.Join(slices.Compact(merged), "+")
 		if secret && !slices.Contains(d.Secrets[component], name) {
 			d.Secrets[component] = append(d.Secrets[component], name)
 		}
@@ -196,11 +196,11 @@ func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 
 // differences describes the roles and secrets that changed in components that both declare.
 func (d *roleDeclarations) differences(before *roleDeclarations) []string {
-	var texts []string
+	var changes []string
 	add := func(setting, earlier, current string) {
-		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(earlier, "no role"), cmp.Or(current, "no role"))
-		if !slices.Contains(texts, text) {
-			texts = append(texts, text)
+		change := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(earlier, "no role"), cmp.Or(current, "no role"))
+		if !slices.Contains(changes, change) {
+			changes = append(changes, change)
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(d.Roles)) {
@@ -222,7 +222,7 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 			}
 		}
 	}
-	return texts
+	return changes
 }
 
 // RoleMoved is the error of a version that gives an address role to another setting than versions that ran.
@@ -313,12 +313,12 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 	if path == "" {
 		return history, nil
 	}
-	text, err := wholefile.Read(path, historyFileLimit)
+	file, err := wholefile.Read(path, historyFileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return history, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, history)
+		err = json.Unmarshal(file, history)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, the record of plugin versions that ran: %w; check the plugins in the "+
@@ -361,14 +361,14 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 		older)); moved != nil {
 		return moved
 	}
-	before := cmp.Or(entry.Base, h.builtIn[info.Name])
-	if before == nil {
+	base := cmp.Or(entry.Base, h.builtIn[info.Name])
+	if base == nil {
 		return nil
 	}
-	if changes := declarationsOf(info).differences(before); len(changes) > 0 {
+	if changes := declarationsOf(info).differences(base); len(changes) > 0 {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the previous version",
 			"plugin", info.Name, "version", info.Version, "hash", info.Hash, "file", info.Path,
-			"before", before.Version, "changes", strings.Join(changes[:min(len(changes), listedChanges)], "; "),
+			"before", base.Version, "changes", strings.Join(changes[:min(len(changes), listedChanges)], "; "),
 			"count", len(changes))
 	}
 	return nil
@@ -396,9 +396,9 @@ func (h *history) recordRun(info *Info) {
 	if h.path == "" {
 		return
 	}
-	text, err := json.Marshal(h)
+	b, err := json.Marshal(h)
 	if err == nil {
-		err = wholefile.WriteSynced(h.path, text)
+		err = wholefile.WriteSynced(h.path, b)
 	}
 	if err != nil {
 		h.logger.Warn("the plugin versions that ran cannot be stored: after a restart the first version found is "+

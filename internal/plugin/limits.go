@@ -109,40 +109,40 @@ func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / binary.PageBytes)
 
 // limitsOf returns the limits of plugins with settings of their own, by plugin.
 func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {
-	all := map[string]Limits{}
+	byPlugin := map[string]Limits{}
 	for key, value := range settings {
-		rest, ok := strings.CutPrefix(key, "plugin.")
-		if !ok || !strings.Contains(rest, ".") || isTrustSetting(key) {
+		path, ok := strings.CutPrefix(key, "plugin.")
+		if !ok || !strings.Contains(path, ".") || isTrustSetting(key) {
 			continue // plugin.path and plugin.discovery are the worker's
 		}
-		at := strings.LastIndex(rest, ".limits.")
-		if at <= 0 {
+		nameEnd := strings.LastIndex(path, ".limits.")
+		if nameEnd <= 0 {
 			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
 				Text: "expected plugin.NAME.limits.LIMIT"}
 		}
-		name := rest[:at]
-		limit := rest[at+len(".limits."):]
-		spec, known := limitTable.Find(limit)
-		if !known {
-			text := setting.Unknown("")
+		name := path[:nameEnd]
+		limit := path[nameEnd+len(".limits."):]
+		spec, ok := limitTable.Find(limit)
+		if !ok {
+			problem := setting.Unknown("")
 			if near := limitTable.Nearest(limit); near != "" {
-				text = setting.Unknown(limitSetting(name, near))
+				problem = setting.Unknown(limitSetting(name, near))
 			}
 			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
-				Text: text + "; limits are " + limitNames()}
+				Text: problem + "; limits are " + limitNames()}
 		}
 		spec.Name = key
 		if why := (setting.Check{}).Value(&spec, value); why != "" {
 			return nil, setting.Problem{Setting: key, Code: setting.CodeInvalid, Text: why}
 		}
-		l, ok := all[name]
+		l, ok := byPlugin[name]
 		if !ok {
 			l = base
 		}
 		*fieldOf(limit)(&l), _ = setting.ParseInt(wit.KindLong, value)
-		all[name] = l
+		byPlugin[name] = l
 	}
-	return all, nil
+	return byPlugin, nil
 }
 
 func fieldOf(name string) func(*Limits) *int64 {

@@ -49,8 +49,8 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 		return nil, err
 	}
 	l.cache.StoreFacts(file.hash, &code.Facts{Binary: *read, Description: *description})
-	before := mod.limits
-	if mod.limits = l.limitsFor(mod.info.Name); mod.limits.pages() != before.pages() {
+	loadedWith := mod.limits
+	if mod.limits = l.limitsFor(mod.info.Name); mod.limits.pages() != loadedWith.pages() {
 		mod.freeIfUnused()
 		if mod.code, err = mod.compileCode(ctx); err != nil {
 			return nil, err
@@ -60,13 +60,13 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 }
 
 func (l *loader) newModule(file *candidateFile, read *binary.Module) (*module, error) {
-	found, err := read.CheckContract()
+	interfaces, err := read.CheckContract()
 	if err != nil {
 		return nil, err
 	}
 	return &module{binary: read, host: &l.host, limits: l.widest(), original: file.bytes,
 		info: Info{Hash: file.hash, Size: file.size, Path: file.path, BuiltIn: file.builtIn, Contract: read.Contract,
-			Interfaces: found, Loaded: time.Now()}}, nil
+			Interfaces: interfaces, Loaded: time.Now()}}, nil
 }
 
 // fromCache returns a module by its cached facts, or nil if they are from another contract.
@@ -98,11 +98,11 @@ func (l *loader) start(ctx context.Context, mod *module) (description *wit.Descr
 }
 
 func (l *loader) limitsFor(name string) Limits {
-	own, ok := l.namedLimits[name]
+	limits, ok := l.namedLimits[name]
 	if !ok {
-		own = l.limits
+		limits = l.limits
 	}
-	return own.filled()
+	return limits.filled()
 }
 
 // maxDescribe bounds describe: otherwise the limit of one plugin with long calls would apply to any file.

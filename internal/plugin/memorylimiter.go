@@ -194,9 +194,9 @@ func (b *memoryBudget) remove(pool *Pool) {
 func (m *memoryLimiter) closeIdle(connector string) {
 	for _, b := range []*memoryBudget{&m.sources, &m.transforms} {
 		b.mu.Lock()
-		all := slices.Collect(maps.Keys(b.pools))
+		pools := slices.Collect(maps.Keys(b.pools))
 		b.mu.Unlock()
-		for _, pool := range all {
+		for _, pool := range pools {
 			if pool.connector == connector {
 				pool.closeIdle(func(*Instance) time.Duration { return 0 })
 			}

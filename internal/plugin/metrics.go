@@ -48,15 +48,15 @@ var callLimits = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lin
 func CallLimits() []string { return slices.Clone(callLimits[:]) }
 
 func (c *counters) countAbort(limit string) {
-	if at := slices.Index(callLimits[:], limit); at >= 0 {
-		c.aborted[at].Add(1)
+	if i := slices.Index(callLimits[:], limit); i >= 0 {
+		c.aborted[i].Add(1)
 	}
 }
 
 func (c *counters) snapshot() Metrics {
 	aborted := map[string]int64{}
-	for at, name := range callLimits {
-		if n := c.aborted[at].Load(); n > 0 {
+	for i, name := range callLimits {
+		if n := c.aborted[i].Load(); n > 0 {
 			aborted[name] = n
 		}
 	}

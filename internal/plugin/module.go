@@ -89,15 +89,15 @@ type module struct {
 func (m *module) breaker(connector string) *breaker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found := m.breakers[connector]
-	if found == nil {
+	b := m.breakers[connector]
+	if b == nil {
 		if m.breakers == nil {
 			m.breakers = map[string]*breaker{}
 		}
-		found = &breaker{}
-		m.breakers[connector] = found
+		b = &breaker{}
+		m.breakers[connector] = b
 	}
-	return found
+	return b
 }
 
 func (m *module) snapshot() Info {

@@ -268,15 +268,15 @@ func (m *Manager) checkAndActivate(ctx context.Context, file *candidateFile) {
 func (m *Manager) olderDeclarations(file *candidateFile) *roleDeclarations {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := &roleDeclarations{}
+	declarations := &roleDeclarations{}
 	info := &file.loaded.info
 	for path, source := range m.sources {
 		if mod := source.active; mod != nil && path != file.path && mod.info.Name == info.Name &&
 			CompareVersions(mod.info.Version, info.Version) <= 0 {
-			all.merge(declarationsOf(&mod.info))
+			declarations.merge(declarationsOf(&mod.info))
 		}
 	}
-	return all
+	return declarations
 }
 
 func (m *Manager) load(ctx context.Context, file *candidateFile) (mod *module, err error) {

@@ -25,11 +25,11 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := readHistory(options.History, options.logger())
+	history, err := readHistory(options.History, options.logger())
 	if err != nil {
 		return nil, err
 	}
-	manager := &Manager{trusted: trust{parseReveal(options.Settings, options.logger()), replace}, history: before,
+	manager := &Manager{trusted: trust{parseReveal(options.Settings, options.logger()), replace}, history: history,
 		folders:  folders{paths: options.Folders},
 		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},

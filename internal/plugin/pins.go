@@ -34,9 +34,9 @@ func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for name, p := range pins {
-		before := m.pins[name]
+		previous := m.pins[name]
 		for hash, why := range m.rejected {
-			if before.Hash != p.Hash && why.plugin == name && strings.HasPrefix(hash, p.Hash) {
+			if previous.Hash != p.Hash && why.plugin == name && strings.HasPrefix(hash, p.Hash) {
 				delete(m.rejected, hash)
 			}
 		}

@@ -173,8 +173,8 @@ func (p *Pool) addReader(instance *Instance) {
 }
 
 func (p *Pool) detach(instance *Instance) {
-	if at := slices.Index(p.instances, instance); at >= 0 {
-		p.instances = slices.Delete(p.instances, at, at+1)
+	if i := slices.Index(p.instances, instance); i >= 0 {
+		p.instances = slices.Delete(p.instances, i, i+1)
 		p.detached++
 		instance.use.detached = true
 	}
@@ -382,14 +382,14 @@ func (p *Pool) dispatch(instance *Instance) {
 		p.grant(next, instance)
 	case instance.use.readers == 0:
 		instance.use.idleSince = time.Now()
-		switch left := p.idleFor(instance); {
-		case left <= 0:
+		switch remaining := p.idleFor(instance); {
+		case remaining <= 0:
 			p.detach(instance)
 			p.closeInstance(instance)
 		case p.timer == nil:
-			p.timer = time.AfterFunc(left, p.trim)
-		case left < p.module.host.idle:
-			p.timer.Reset(left)
+			p.timer = time.AfterFunc(remaining, p.trim)
+		case remaining < p.module.host.idle:
+			p.timer.Reset(remaining)
 		}
 	}
 	p.unlock()
@@ -434,13 +434,13 @@ func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 		if instance.use.idleSince.IsZero() {
 			continue
 		}
-		left := idleFor(instance) - now.Sub(instance.use.idleSince)
+		remaining := idleFor(instance) - now.Sub(instance.use.idleSince)
 		switch {
-		case left <= 0:
+		case remaining <= 0:
 			p.detach(instance)
 			p.closeInstance(instance)
 		case p.timer == nil && !p.closed:
-			p.timer = time.AfterFunc(left, p.trim)
+			p.timer = time.AfterFunc(remaining, p.trim)
 		}
 	}
 	p.unlock()

@@ -102,8 +102,8 @@ func (p *Pool) lockInstance(ctx context.Context, instance *Instance) error {
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
-	if at := slices.Index(instance.use.queue, ready); at >= 0 {
-		instance.use.queue = slices.Delete(instance.use.queue, at, at+1)
+	if i := slices.Index(instance.use.queue, ready); i >= 0 {
+		instance.use.queue = slices.Delete(instance.use.queue, i, i+1)
 		p.mu.Unlock()
 	} else { // granted at the same moment
 		removed := instance.use.closed

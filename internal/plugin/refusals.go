@@ -23,11 +23,11 @@ type Refused struct {
 }
 
 func (r *Refused) Error() string {
-	text := r.Text + " (found " + r.At.Format(time.RFC3339)
+	message := r.Text + " (found " + r.At.Format(time.RFC3339)
 	if r.Until != nil {
-		text += ", tried again from " + r.Until.Format(time.RFC3339)
+		message += ", tried again from " + r.Until.Format(time.RFC3339)
 	}
-	return text + "; to try it now delete " + r.File + ")"
+	return message + "; to try it now delete " + r.File + ")"
 }
 
 // slowRetry is the time until a module that was too slow is tried again: the process may have done other work.
@@ -54,8 +54,8 @@ func refusalName(hash string, limits Limits) string {
 func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
 	var stored Refused
-	text := cache.Read(name, "refused")
-	if text == nil || json.Unmarshal(text, &stored) != nil {
+	file := cache.Read(name, "refused")
+	if file == nil || json.Unmarshal(file, &stored) != nil {
 		return nil
 	}
 	if stored.Until != nil && !time.Now().Before(*stored.Until) {
@@ -77,7 +77,7 @@ func cacheRefusal(cache *code.Cache, hash string, limits Limits, err error) {
 	default:
 		return
 	}
-	if text, err := json.Marshal(stored); err == nil {
-		cache.Write(refusalName(hash, limits), "refused", text)
+	if encoded, err := json.Marshal(stored); err == nil {
+		cache.Write(refusalName(hash, limits), "refused", encoded)
 	}
 }

@@ -31,11 +31,11 @@ func (c componentQuery) String() string { return fmt.Sprintf("%s %s", c.kind, c.
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found, err := m.find(componentQuery{kind: kind, class: class, version: version})
+	module, err := m.find(componentQuery{kind: kind, class: class, version: version})
 	if err != nil {
 		return Info{}, err
 	}
-	return found.snapshot(), nil
+	return module.snapshot(), nil
 }
 
 func (m *Manager) find(query componentQuery) (*module, error) {

@@ -52,14 +52,14 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	level := uint32(stack[0])
 	ptr := uint32(stack[1])
 	size := uint32(stack[2])
-	text, ok := m.Memory().Read(ptr, size)
+	line, ok := m.Memory().Read(ptr, size)
 	switch {
 	case instance == nil:
 	case !ok:
 		failCall("log: %d bytes at %#x exceed the memory", size, ptr)
 	case level >= uint32(wit.Level(0).Cases()):
 		failCall("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
-	case instance.out.log(wit.Level(level), text):
+	case instance.out.log(wit.Level(level), line):
 		panic(&logExceeded{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
 			"second in one call (%s)", 100*instance.out.lines.perSecond, instance.out.lines.perSecond,
 			limitSetting(instance.module.info.Name, "log.lines.per.second"))}})

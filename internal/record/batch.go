@@ -72,10 +72,10 @@ func (b *Batch) RowBytes(row int) (size int) {
 
 // CopyRow returns a batch of one row that shares no memory.
 func (b *Batch) CopyRow(row int) *Batch {
-	one := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Retained: slices.Clone(b.Retained),
+	copied := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Retained: slices.Clone(b.Retained),
 		Rows: []wit.Row{b.Rows[row]}}
-	one.copyFrom(b, b.RowBytes(row))
-	return one
+	copied.copyFrom(b, b.RowBytes(row))
+	return copied
 }
 
 // copyFrom copies the rows' bytes, size in all, from another batch.

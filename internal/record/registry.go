@@ -99,16 +99,16 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := sha256.Sum256(fingerprint(nodes))
+	digest := sha256.Sum256(fingerprint(nodes))
 	r.mu.RLock()
-	schema := r.byText[text].schema.Value()
+	schema := r.byText[digest].schema.Value()
 	r.mu.RUnlock()
 	if schema != nil && !r.owner.permanent {
 		return schema, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if schema := r.byText[text].schema.Value(); schema != nil {
+	if schema := r.byText[digest].schema.Value(); schema != nil {
 		r.retainForever(schema)
 		return schema, nil
 	}
@@ -122,8 +122,8 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	schema = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
 	p := weak.Make(schema)
 	r.byID[schema.ID] = p
-	r.byText[text] = registration{schema.ID, p}
-	r.owner.entries[schema.ID] = entry{text, size, p}
+	r.byText[digest] = registration{schema.ID, p}
+	r.owner.entries[schema.ID] = entry{digest, size, p}
 	r.owner.bytes += size
 	r.retainForever(schema)
 	store := r.store
@@ -197,14 +197,14 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 		}
 		b = append(b, byte(n))
 	}
-	text := func(s string) { num(uint64(len(s))); b = append(b, s...) }
+	str := func(s string) { num(uint64(len(s))); b = append(b, s...) }
 	option := func(s *string) {
 		if s == nil {
 			b = append(b, 0)
 			return
 		}
 		b = append(b, 1)
-		text(*s)
+		str(*s)
 	}
 	for i := range nodes {
 		n := &nodes[i]
@@ -217,16 +217,16 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 		}
 		b = append(b, boolByte(n.DefaultValue != nil))
 		if n.DefaultValue != nil {
-			text(string(*n.DefaultValue))
+			str(string(*n.DefaultValue))
 		}
 		num(uint64(len(n.Parameters)))
 		for _, p := range n.Parameters {
-			text(p.Name)
-			text(p.Value)
+			str(p.Name)
+			str(p.Value)
 		}
 		num(uint64(len(n.Fields)))
 		for _, m := range n.Fields {
-			text(m.Name)
+			str(m.Name)
 			num(uint64(m.Node))
 		}
 		num(uint64(n.Key))

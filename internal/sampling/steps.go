@@ -66,9 +66,9 @@ func (all chainPrefixes) close() {
 // runChain runs a chain on a row. It returns the batch and the outcome for the row.
 func runChain(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
 	b = r.batch.CopyRow(0)
-	all, err := c.Run(ctx, b)
+	outcomes, err := c.Run(ctx, b)
 	if err == nil {
-		o = all[0]
+		o = outcomes[0]
 	}
 	return b, o, err
 }
@@ -81,7 +81,7 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 		return shown, nil
 	}
 	shown.Input = w.record(r.batch.CopyRow(0), &r.batch.Rows[0])
-	before := r.batch
+	previous := r.batch
 	rows := r.batch.Rows
 	for _, prefix := range chain {
 		step := rest.SampledStep{Outcome: "changed", Records: []rest.SampledRecord{}}
@@ -94,11 +94,11 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 			step.Outcome = "failed"
 		case len(outcome.Rows) == 0:
 			step.Outcome = "dropped"
-		case sameRecords(batch, outcome.Rows, before, rows):
+		case sameRecords(batch, outcome.Rows, previous, rows):
 			step.Outcome = "unchanged"
 			if prefix.seenByStage != nil {
 				seenBatch, seen, err := runChain(w.ctx, prefix.seenByStage, r)
-				if err == nil && sameRecords(seenBatch, seen.Rows, before, rows) {
+				if err == nil && sameRecords(seenBatch, seen.Rows, previous, rows) {
 					step.Outcome = "skipped"
 				}
 			}
@@ -106,7 +106,7 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 			step.Records = w.records(batch, outcome.Rows)
 		}
 		shown.Steps = append(shown.Steps, step)
-		before = batch
+		previous = batch
 		rows = outcome.Rows
 		if len(rows) == 0 {
 			break

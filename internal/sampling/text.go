@@ -35,14 +35,14 @@ type writer struct {
 }
 
 func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
-	all := []rest.SampledRecord{}
+	shown := []rest.SampledRecord{}
 	for i := range rows[:min(len(rows), maxRecords)] {
-		all = append(all, w.record(b, &rows[i]))
+		shown = append(shown, w.record(b, &rows[i]))
 	}
 	if len(rows) > maxRecords {
-		all[maxRecords-1].Cut = true
+		shown[maxRecords-1].Cut = true
 	}
-	return all
+	return shown
 }
 
 func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
@@ -54,9 +54,9 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 		headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
 		cut[2] = err != nil || len(headers) > maxHeaders
 		for i := range headers[:min(len(headers), maxHeaders)] {
-			text, _, short := w.value(b, chaintest.Header(b, &headers[i]))
+			shown, _, short := w.value(b, chaintest.Header(b, &headers[i]))
 			cut[2] = cut[2] || short
-			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: text})
+			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: shown})
 		}
 	}
 	r.Cut = cut != [3]bool{}

@@ -95,21 +95,21 @@ func (r *Receiver) take(q *http.Request) error {
 }
 
 func read(service string, s *tracepb.Span) Span {
-	one := Span{Service: service, Name: s.Name, Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
+	span := Span{Service: service, Name: s.Name, Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
 		Parent: hex.EncodeToString(s.ParentSpanId), Kind: s.Kind,
 		Failed:  s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
 		Message: s.Status.GetMessage(), Texts: map[string]string{}, Numbers: map[string]int64{}}
 	for _, a := range s.Attributes {
-		if text := a.Value.GetStringValue(); text != "" {
-			one.Texts[a.Key] = text
+		if s := a.Value.GetStringValue(); s != "" {
+			span.Texts[a.Key] = s
 		} else {
-			one.Numbers[a.Key] = a.Value.GetIntValue()
+			span.Numbers[a.Key] = a.Value.GetIntValue()
 		}
 	}
 	for _, l := range s.Links {
-		one.Links = append(one.Links, hex.EncodeToString(l.SpanId))
+		span.Links = append(span.Links, hex.EncodeToString(l.SpanId))
 	}
-	return one
+	return span
 }
 
 // Spans are those that came with a name, all for "".

@@ -18,14 +18,14 @@ var interfaces = []string{wit.InterfacePlugin, wit.InterfaceTools, wit.Interface
 
 // Functions are the contract's functions by interface and Go name.
 var Functions = func() map[string]map[string]*canon.Func {
-	all := map[string]map[string]*canon.Func{}
+	functions := map[string]map[string]*canon.Func{}
 	for _, i := range interfaces {
-		all[i] = map[string]*canon.Func{}
+		functions[i] = map[string]*canon.Func{}
 		for _, f := range canon.Functions(i) {
-			all[i][f.Method] = f
+			functions[i][f.Method] = f
 		}
 	}
-	return all
+	return functions
 }()
 
 // ExportName returns a function's name in a module of that contract version.
@@ -42,7 +42,7 @@ func majorMinor(version string) string {
 }
 
 // CheckContract compares the module's exports and imports with the contract and returns its interfaces.
-func (m *Module) CheckContract() (found []string, err error) {
+func (m *Module) CheckContract() (complete []string, err error) {
 	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
 			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the legacy "+
@@ -60,7 +60,7 @@ func (m *Module) CheckContract() (found []string, err error) {
 			"generated from its wit/culvert.wit. `culvert reference guide/plugins` lists what changed in %s",
 			m.Contract, wit.Package, m.builtText(), wit.Version, majorMinor(wit.Version))
 	}
-	found, missing := m.interfaces()
+	complete, missing := m.interfaces()
 	if !m.HasFunction("cabi_realloc") {
 		missing = append(missing, "cabi_realloc")
 	}
@@ -70,7 +70,7 @@ func (m *Module) CheckContract() (found []string, err error) {
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("exports are missing%s: %s", m.builtText(), strings.Join(missing, ", "))
 	}
-	return found, m.checkImports()
+	return complete, m.checkImports()
 }
 
 // builtText names the contract version in the generators' section, if the exports name another one or none.
@@ -81,9 +81,9 @@ func (m *Module) builtText() string {
 	return fmt.Sprintf(" (built against %s %s)", wit.Package, m.BuiltAgainst)
 }
 
-// interfaces returns the complete ones, and the missing functions of incomplete ones. Interfaces of which a module has
-// no function are optional, except plugin.
-func (m *Module) interfaces() (found, missing []string) {
+// interfaces returns the interfaces that the module exports completely, and the missing functions of the others.
+// Interfaces of which a module has no function are optional, except plugin.
+func (m *Module) interfaces() (complete, missing []string) {
 	for _, i := range interfaces {
 		var absent []string
 		for _, f := range canon.Functions(i) {
@@ -93,12 +93,12 @@ func (m *Module) interfaces() (found, missing []string) {
 		}
 		switch {
 		case len(absent) == 0:
-			found = append(found, i)
+			complete = append(complete, i)
 		case len(absent) < len(Functions[i]) || i == wit.InterfacePlugin:
 			missing = append(missing, absent...)
 		}
 	}
-	return found, missing
+	return complete, missing
 }
 
 func (m *Module) checkImports() error {
@@ -167,7 +167,7 @@ const wasiModule = "wasi_snapshot_preview1"
 // call: there are no files, arguments, environment and sockets, clocks stand still, and random numbers are the same at
 // every start. These are wazero's defaults: only set outputs and randomness in a module config.
 var wasiFunctions = func() map[string]bool {
-	all := map[string]bool{}
+	names := map[string]bool{}
 	for _, name := range []string{
 		"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get", "environ_sizes_get",
 		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags",
@@ -177,7 +177,7 @@ var wasiFunctions = func() map[string]bool {
 		"path_link", "path_open", "path_readlink", "path_remove_directory", "path_rename", "path_symlink",
 		"path_unlink_file", "poll_oneoff", "proc_exit", "proc_raise", "random_get", "sched_yield", "sock_accept",
 		"sock_recv", "sock_send", "sock_shutdown"} {
-		all[name] = true
+		names[name] = true
 	}
-	return all
+	return names
 }()

@@ -87,11 +87,11 @@ func closeRuns(segments []segment) (runs [][]segment) {
 		if i == 0 {
 			continue
 		}
-		before := segments[i-1].end()
-		if uint64(segments[i].at) < before {
+		previousEnd := segments[i-1].end()
+		if uint64(segments[i].at) < previousEnd {
 			return nil
 		}
-		if uint64(segments[i].at)-before > maxGap {
+		if uint64(segments[i].at)-previousEnd > maxGap {
 			runs = append(runs, segments[from:i])
 			from = i
 		}
@@ -105,11 +105,11 @@ func appendRun(dst []byte, run []segment) []byte {
 	last := run[len(run)-1]
 	dst = wasm.AppendSigned(append(dst, 0, 0x41), int64(int32(first.at)))
 	dst = wasm.AppendU32(append(dst, 0x0b), uint32(last.end()-uint64(first.at)))
-	at := uint64(first.at)
+	pos := uint64(first.at)
 	for i := range run {
-		dst = append(dst, zeros[:uint64(run[i].at)-at]...)
+		dst = append(dst, zeros[:uint64(run[i].at)-pos]...)
 		dst = append(dst, run[i].data...)
-		at = run[i].end()
+		pos = run[i].end()
 	}
 	return dst
 }
@@ -119,9 +119,9 @@ func readSegment(reader *wasm.Reader) (s segment, ok bool) {
 	if reader.Byte() != 0 || reader.Byte() != 0x41 {
 		return s, false
 	}
-	at := reader.Signed(32)
+	address := reader.Signed(32)
 	if reader.Byte() != 0x0b {
 		return s, false
 	}
-	return segment{uint32(at), reader.Bytes(reader.Count())}, true
+	return segment{uint32(address), reader.Bytes(reader.Count())}, true
 }

@@ -60,14 +60,14 @@ func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 // With is [Bytes] for a package with an added file from another folder. The file's init function changes the guest.
 func With(t testing.TB, pkg, file string) []byte {
 	t.Helper()
-	at, err := filepath.Abs(pkg)
+	dir, err := filepath.Abs(pkg)
 	if err == nil {
 		file, err = filepath.Abs(file)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace := map[string]string{filepath.Join(at, filepath.Base(file)): file}
+	replace := map[string]string{filepath.Join(dir, filepath.Base(file)): file}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
@@ -83,11 +83,11 @@ func build(t testing.TB, pkg, flag string) []byte {
 	t.Helper()
 	mu.Lock()
 	defer mu.Unlock()
-	at, err := filepath.Abs(pkg)
+	dir, err := filepath.Abs(pkg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := at + flag
+	key := dir + flag
 	if b, ok := built[key]; ok {
 		return b
 	}
@@ -100,8 +100,8 @@ func build(t testing.TB, pkg, flag string) []byte {
 	out := filepath.Join(t.TempDir(), "guest.wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-tags=kernels", flag, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the guest %s: %v\n%s", pkg, err, text)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the guest %s: %v\n%s", pkg, err, output)
 	}
 	b, err := os.ReadFile(out)
 	if err != nil {
@@ -119,8 +119,8 @@ var Kernels = sync.OnceValue(func() error {
 	}
 	cmd := exec.Command("go", "run", "./plugins/assembler")
 	cmd.Dir = root
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("assembling the kernels: %w\n%s", err, text)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("assembling the kernels: %w\n%s", err, output)
 	}
 	return nil
 })

@@ -24,7 +24,7 @@ func StaticModule(description wit.Description, contract string, interfaces ...st
 	if err != nil {
 		panic(err)
 	}
-	at, err := lowered.Place(memory, memory.alloc)
+	addresses, err := lowered.Place(memory, memory.alloc)
 	if err != nil {
 		panic(err)
 	}
@@ -37,7 +37,7 @@ func StaticModule(description wit.Description, contract string, interfaces ...st
 				e.Name = strings.Replace(e.Name, "@"+wit.Version, "@"+contract, 1)
 			}
 			if i == wit.InterfacePlugin && function.Name == "describe" {
-				e.Body = constant(int(at[0]))
+				e.Body = constant(int(addresses[0]))
 			}
 			module.Exports = append(module.Exports, e)
 		}
@@ -56,12 +56,12 @@ func (m *Module) Answer(iface, method string, value any) {
 	if err != nil {
 		panic(err)
 	}
-	at, err := lowered.Place(memory, memory.alloc)
+	addresses, err := lowered.Place(memory, memory.alloc)
 	if err != nil {
 		panic(err)
 	}
 	m.Data = memory.data[:memory.used]
-	m.Exports[m.Index(function.Export())].Body = constant(int(at[0]))
+	m.Exports[m.Index(function.Export())].Body = constant(int(addresses[0]))
 }
 
 // The description is between these addresses, in a memory of two pages.

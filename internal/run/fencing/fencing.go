@@ -34,16 +34,16 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if err := admin.EnsureInternalTopic(ctx, f.Topic); err != nil {
 		return err
 	}
-	before, err := f.storedCounts(ctx, connector)
+	stored, err := f.storedCounts(ctx, connector)
 	if err != nil {
 		return err
 	}
-	all := now.Max(before)
-	ids := kafka.TransactionalIDs(f.Group, connector, all.Tasks, all.Producers)
+	highest := now.Max(stored)
+	ids := kafka.TransactionalIDs(f.Group, connector, highest.Tasks, highest.Producers)
 	if err := kafka.Fence(ctx, producers, ids); err != nil {
 		return err
 	}
-	if now.At = before.At; before == now {
+	if now.At = stored.At; stored == now {
 		return nil
 	}
 	return f.store(ctx, connector, now)

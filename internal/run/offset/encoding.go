@@ -149,8 +149,8 @@ func (d decoder) fields() ([]wit.OffsetEntry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%.100q: %w", name, err)
 		}
-		if at, ok := places[name]; ok {
-			fields[at].Value = scalar
+		if i, ok := places[name]; ok {
+			fields[i].Value = scalar
 			continue
 		}
 		if len(fields) >= maxFields {

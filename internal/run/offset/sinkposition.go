@@ -31,12 +31,12 @@ type SinkPosition struct {
 // Entry converts it for REST.
 func (p SinkPosition) Entry() Entry {
 	partition := int64(p.Partition)
-	at := p.Offset
+	offset := p.Offset
 	return Entry{
 		Partition: []wit.OffsetEntry{
 			{Name: fieldPartition, Value: wit.Scalar{Integer: &partition}}, wit.StringEntry(fieldTopic, p.Topic),
 		},
-		Offset: []wit.OffsetEntry{{Name: fieldOffset, Value: wit.Scalar{Integer: &at}}},
+		Offset: []wit.OffsetEntry{{Name: fieldOffset, Value: wit.Scalar{Integer: &offset}}},
 	}
 }
 
@@ -66,13 +66,13 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	if e.Offset == nil {
 		return p, nil
 	}
-	at, ok := wit.Lookup(e.Offset, fieldOffset)
+	offset, ok := wit.Lookup(e.Offset, fieldOffset)
 	if !ok {
 		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
 			fieldOffset +
 			"'"}
 	}
-	p.Offset, err = integer(at, "offset", 1<<63-1)
+	p.Offset, err = integer(offset, "offset", 1<<63-1)
 	return p, err
 }
 
@@ -80,13 +80,13 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 var errNegative = errors.New("expected a number of 0 or more")
 
 func integer(s wit.Scalar, field string, limit int64) (int64, error) {
-	text := strings.Trim(string(appendScalar(nil, s)), `"`)
+	digits := strings.Trim(string(appendScalar(nil, s)), `"`)
 
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n > limit || s.Real != nil {
 		return 0, &InvalidError{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
 			"'%.100s'. %s values for sink connectors need to be "+
-			"integers.", field, text, strings.ToUpper(field[:1])+field[1:])}
+			"integers.", field, digits, strings.ToUpper(field[:1])+field[1:])}
 	}
 	if n < 0 {
 		return 0, fmt.Errorf("kafka_%s %d: %w", field, n, errNegative)

@@ -107,8 +107,8 @@ type javaReader struct {
 }
 
 func (r *javaReader) read(n int, element string) ([]byte, error) {
-	if left := len(r.file) - r.at; n > left {
-		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, element, n, left)
+	if remaining := len(r.file) - r.at; n > remaining {
+		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, element, n, remaining)
 	}
 	b := r.file[r.at : r.at+n : r.at+n]
 	r.at += n
@@ -116,42 +116,42 @@ func (r *javaReader) read(n int, element string) ([]byte, error) {
 }
 
 func (r *javaReader) expect(want, element string) error {
-	at := r.at
-	found, err := r.read(len(want), element)
-	if err == nil && string(found) != want {
-		err = fmt.Errorf("byte %d: expected %s (%x), found %x", at, element, want, found)
+	start := r.at
+	b, err := r.read(len(want), element)
+	if err == nil && string(b) != want {
+		err = fmt.Errorf("byte %d: expected %s (%x), found %x", start, element, want, b)
 	}
 	return err
 }
 
 func (r *javaReader) number(element string) (int, error) {
-	at := r.at
+	start := r.at
 	b, err := r.read(4, element)
 	if err != nil {
 		return 0, err
 	}
 	n := int32(binary.BigEndian.Uint32(b))
 	if n < 0 {
-		return 0, fmt.Errorf("byte %d: expected %s, found %d", at, element, n)
+		return 0, fmt.Errorf("byte %d: expected %s, found %d", start, element, n)
 	}
 	return int(n), nil
 }
 
 func (r *javaReader) class(want string) error {
-	at := r.at
+	start := r.at
 	length, err := r.read(2, "the name of a class")
 	if err != nil {
 		return err
 	}
-	found, err := r.read(int(binary.BigEndian.Uint16(length)), "the name of a class")
-	if err == nil && string(found) != want {
-		err = fmt.Errorf("byte %d: expected the class %s, found %.100q", at, want, found)
+	name, err := r.read(int(binary.BigEndian.Uint16(length)), "the name of a class")
+	if err == nil && string(name) != want {
+		err = fmt.Errorf("byte %d: expected the class %s, found %.100q", start, want, name)
 	}
 	return err
 }
 
 func (r *javaReader) bytes(element string) ([]byte, error) {
-	at := r.at
+	start := r.at
 	kind, err := r.read(1, element)
 	switch {
 	case err != nil:
@@ -159,7 +159,7 @@ func (r *javaReader) bytes(element string) ([]byte, error) {
 	case kind[0] == javaNull:
 		return nil, nil
 	case kind[0] != javaArray:
-		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", at, element, javaArray, kind)
+		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", start, element, javaArray, kind)
 	}
 	class := javaBytesClass
 	if r.array {

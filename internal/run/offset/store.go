@@ -176,9 +176,9 @@ func (s *Store) Refresh(ctx context.Context) error {
 	defer s.reading.Unlock()
 	s.mu.Lock()
 	from := s.positions
-	known := maps.Clone(s.known)
+	connectors := maps.Clone(s.known)
 	s.mu.Unlock()
-	return s.read(ctx, from, known)
+	return s.read(ctx, from, connectors)
 }
 
 // Load reads the offsets of connectors that were not requested before, by one read of the topic for all.
@@ -195,12 +195,12 @@ func (s *Store) Load(ctx context.Context, connectors ...string) error {
 		return nil
 	}
 	s.mu.Lock()
-	known := maps.Clone(s.known)
+	loaded := maps.Clone(s.known)
 	s.mu.Unlock()
 	for _, name := range added {
-		known[name] = true
+		loaded[name] = true
 	}
-	return s.read(ctx, nil, known)
+	return s.read(ctx, nil, loaded)
 }
 
 func (s *Store) unknown(connectors []string) (names []string) {
@@ -218,7 +218,7 @@ func (s *Store) unknown(connectors []string) (names []string) {
 // is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
 	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
-	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
+	end, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
 		Expected: true}, n.add)
 	n.logSkipped(s.config.Topic)
 	if errors.Is(err, kafka.ErrTruncated) {
@@ -238,11 +238,11 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 	for _, r := range n.records {
 		e := parseRecord(r)
 		id := identity(e.connector, e.partition)
-		if before := s.entries[id]; before == nil || e.isNewerThan(before) {
+		if current := s.entries[id]; current == nil || e.isNewerThan(current) {
 			s.entries[id] = e
 		}
 	}
-	s.positions = at
+	s.positions = end
 	s.known = known
 	return nil
 }
@@ -300,15 +300,15 @@ func (l *latestRecords) logSkipped(topic string) {
 // mayBelong reports whether a key may be of one of the connectors. It reads only the name, for speed, and reports true
 // if that is escaped.
 func mayBelong(key []byte, known map[string]bool) bool {
-	rest, ok := bytes.CutPrefix(key, []byte(`["`))
+	name, ok := bytes.CutPrefix(key, []byte(`["`))
 	if !ok {
 		return true
 	}
-	end := bytes.IndexByte(rest, '"')
-	if end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 || !utf8.Valid(rest[:end]) {
+	end := bytes.IndexByte(name, '"')
+	if end < 0 || bytes.IndexByte(name[:end], '\\') >= 0 || !utf8.Valid(name[:end]) {
 		return true
 	}
-	return known[string(rest[:end])]
+	return known[string(name[:end])]
 }
 
 func parseRecord(r *kgo.Record) *stored {
@@ -364,13 +364,13 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	if err := s.Load(ctx, connector); err != nil {
 		return nil, err
 	}
-	own := map[string]bool{}
+	hasOffset := map[string]bool{}
 	s.mu.Lock()
 	for id, e := range s.entries {
 		if e.connector != connector {
 			continue
 		}
-		own[id] = e.err != nil || e.offset != nil
+		hasOffset[id] = e.err != nil || e.offset != nil
 		if e.err != nil {
 			err = errors.Join(err, e.err)
 		} else if e.offset != nil {
@@ -381,7 +381,7 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	if s.worker != nil {
 		more, workerErr := s.worker.All(ctx, connector)
 		for _, e := range more {
-			if !own[identity(connector, e.Partition)] {
+			if !hasOffset[identity(connector, e.Partition)] {
 				entries = append(entries, e)
 			}
 		}
@@ -446,14 +446,14 @@ func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
 
 func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
 	id := identity(connector, e.Partition)
-	now := &stored{
+	written := &stored{
 		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, timestamp: r.Timestamp,
 		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.entries[id]; known == nil || now.isNewerThan(known) {
-		s.entries[id] = now
+	if current := s.entries[id]; current == nil || written.isNewerThan(current) {
+		s.entries[id] = written
 	}
 }
 

@@ -114,7 +114,7 @@ func (br *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 			break
 		}
 		t.count.consume.Start()
-		before := bytes
+		bytesBefore := bytes
 		for _, r := range records {
 			if !r.Attrs.IsControl() {
 				bytes += len(r.Key) + len(r.Value)
@@ -122,7 +122,7 @@ func (br *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 			}
 		}
 		items = append(items, t.tracker.apply(recordsRead{records}).items...)
-		t.count.bytes.Add(int64(bytes - before))
+		t.count.bytes.Add(int64(bytes - bytesBefore))
 		t.count.consume.Stop()
 		if t.o.AwaitWritable != nil {
 			if err := t.o.AwaitWritable(ctx, records); err != nil {
@@ -218,13 +218,13 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		before := len(b.rows.Data)
+		dataSize := len(b.rows.Data)
 		row, stage, err := br.convertRecord(ctx, &b.rows, i.record)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			b.rows.Data = b.rows.Data[:before]
+			b.rows.Data = b.rows.Data[:dataSize]
 			if fault.IsFatal(err) {
 				br.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
@@ -350,13 +350,13 @@ func (br *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError)
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
 		n := int(r.RowIndex)
-		at := part[n]
+		index := part[n]
 		part[n]++
-		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Rows.Contains(at) {
+		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Rows.Contains(index) {
 			continue
 		}
 		remaining[n]++
-		b.addRecordID(read[n], at)
+		b.addRecordID(read[n], index)
 		b.items = append(b.items, read[n])
 		r.RowIndex = uint32(len(kept))
 		kept = append(kept, r)

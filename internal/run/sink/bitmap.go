@@ -29,30 +29,30 @@ type stateRange struct {
 }
 
 func (m metadata) stateRanges(next int64) []stateRange {
-	all := make([]stateRange, 0, len(m.inDoubt)+len(m.inFlight)+len(m.settled))
+	states := make([]stateRange, 0, len(m.inDoubt)+len(m.inFlight)+len(m.settled))
 	add := func(ranges []offsetRange, state byte) {
 		for _, s := range ranges {
-			all = append(all, stateRange{s, state, int64(s.cost(next))})
+			states = append(states, stateRange{s, state, int64(s.cost(next))})
 		}
 	}
 	add(m.settled, stateSettled)
 	add(m.inFlight, stateInFlight)
 	add(m.inDoubt, stateInDoubt)
-	slices.SortStableFunc(all, func(a, b stateRange) int { return cmp.Compare(a.first, b.first) })
-	return all
+	slices.SortStableFunc(states, func(a, b stateRange) int { return cmp.Compare(a.first, b.first) })
+	return states
 }
 
 // encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, empty if it is no
 // shorter than lists.
 func (m metadata) encodeBitmap(next int64) string {
-	all := m.stateRanges(next)
-	from, to, lastOffset := bestBitmap(all)
+	ranges := m.stateRanges(next)
+	from, to, lastOffset := bestBitmap(ranges)
 	if from == to {
 		return ""
 	}
-	first := all[from].first
+	first := ranges[from].first
 	states := make([]byte, lastOffset-first+1)
-	for _, s := range all[from:to] {
+	for _, s := range ranges[from:to] {
 		for offset := s.first; offset <= s.last; offset++ {
 			switch state := &states[offset-first]; {
 			case s.state == stateSettled || *state == stateSettled: // also over a doubt about a compacted record
@@ -62,12 +62,12 @@ func (m metadata) encodeBitmap(next int64) string {
 			}
 		}
 	}
-	rest := metadata{usedDecisions: m.usedDecisions}
-	for _, s := range slices.Concat(all[:from], all[to:]) {
-		list := rest.list(s.state)
+	lists := metadata{usedDecisions: m.usedDecisions}
+	for _, s := range slices.Concat(ranges[:from], ranges[to:]) {
+		list := lists.list(s.state)
 		*list = append(*list, s.offsetRange)
 	}
-	out := rest.encodeLists(next)
+	out := lists.encodeLists(next)
 	if out != "" {
 		out += " "
 	}
@@ -125,7 +125,7 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 		return false
 	}
 	offset += next
-	before := stateOpen
+	previous := stateOpen
 	for i := range len(code) {
 		three := strings.IndexByte(bitmapDigits, code[i])
 		if three < 0 {
@@ -142,12 +142,12 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 			}
 			switch {
 			case list == nil: // the state of an open record is not stored
-			case state == before:
+			case state == previous:
 				(*list)[len(*list)-1].last = offset
 			default:
 				*list = append(*list, offsetRange{offset, offset})
 			}
-			before = state
+			previous = state
 			offset = offset + 1
 			three = three >> 2
 		}

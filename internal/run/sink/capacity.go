@@ -135,8 +135,8 @@ func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 	seen := make(map[*partition]int, len(parts))
 	for _, row := range rows {
 		p := items[row].partition
-		at := seen[p] / parts[p].size
-		out[at] = append(out[at], row)
+		n := seen[p] / parts[p].size
+		out[n] = append(out[n], row)
 		seen[p]++
 	}
 	return out

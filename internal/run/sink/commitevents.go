@@ -30,12 +30,12 @@ func (p *partition) addToCommit(out kafka.Offsets) {
 	case len(p.items) > 0: // only the metadata have changed
 		next.Offset = p.items[0].offset
 	}
-	before := p.lastCommit.text()
+	stored := p.lastCommit.text()
 	p.lastCommit = nil
 	if next.Offset < 0 {
 		return
 	}
-	p.lastCommit = &commitEntry{offset: next.Offset, metadata: before}
+	p.lastCommit = &commitEntry{offset: next.Offset, metadata: stored}
 	p.baseOffset = next.Offset
 	if out[p.tp.topic] == nil {
 		out[p.tp.topic] = map[int32]kgo.EpochOffset{}
@@ -51,26 +51,26 @@ type commitSucceeded struct {
 }
 
 func (c commitSucceeded) apply(l *ledger) effects {
-	all := true
+	complete := true
 	for topic, partitions := range c.offsets {
-		for n, at := range partitions {
+		for n, committed := range partitions {
 			partition := l.partitions[topicPartition{topic, n}]
 			switch {
 			case partition == nil: // revoked during the commit
 			case partition.lastCommit != nil && partition.lastCommit.current:
-				partition.committed = max(partition.committed, at.Offset)
+				partition.committed = max(partition.committed, committed.Offset)
 				partition.storedCommit = partition.lastCommit
 				partition.predecessorUncommitted = false
 			default: // it was assigned again or reset during the commit, which left it out
 				partition.dirty = partition.committed != offsetUnknown
-				all = all && !partition.dirty
+				complete = complete && !partition.dirty
 			}
 		}
 	}
-	if all {
+	if complete {
 		l.durableSeq = max(l.durableSeq, c.seq)
 	}
-	return effects{ok: all}
+	return effects{ok: complete}
 }
 
 type commitFailed struct{ offsets kafka.Offsets }
@@ -113,15 +113,15 @@ func (m metadataRequested) apply(l *ledger) effects {
 	meta.inFlight = slices.DeleteFunc(l.inFlight, func(s offsetRange) bool { return containsSorted(meta.inDoubt, s) })
 	l.settled = partition.appendSettled(l.settled[:0], next, allSettled)
 	meta.settled = l.settled
-	text := meta.encode(next)
-	if len(text) > l.limit-reservedForNames-reservedForFirst {
+	encoded := meta.encode(next)
+	if len(encoded) > l.limit-reservedForNames-reservedForFirst {
 		l.settled = partition.appendSettled(l.settled[:0], next, sentOnly)
 		meta.settled = l.settled
-		text = meta.encode(next)
+		encoded = meta.encode(next)
 	}
-	partition.lastCommit.metadata = text
+	partition.lastCommit.metadata = encoded
 	partition.lastCommit.current = true
-	return effects{text: text, ok: true}
+	return effects{text: encoded, ok: true}
 }
 
 type metadataLimited struct{ bytes int }

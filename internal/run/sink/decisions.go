@@ -23,19 +23,19 @@ func (e *inDoubtError) Error() string {
 	if len(e.all) > 1 {
 		them = "them"
 	}
-	text := fmt.Sprintf("%v; check whether the service has %s, then set %s=%s to send %s again, or "+
+	message := fmt.Sprintf("%v; check whether the service has %s, then set %s=%s to send %s again, or "+
 		"%s=%s to skip %s",
 		e.error, them, sendSetting, names, them, skipSetting, names, them)
 	if len(e.resent) > 0 {
-		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: repeat the name there to send the "+
+		message += fmt.Sprintf("; a name in %s counts once, and was used up for %s: repeat the name there to send the "+
 			"record once more", sendSetting, strings.Join(e.resent, ","))
 	}
-	return text
+	return message
 }
 
 func (i *InDoubtRecords) withAdvice(err error) error {
-	if all, resent := i.names(); len(all) > 0 {
-		return &inDoubtError{err, all, resent}
+	if names, resent := i.names(); len(names) > 0 {
+		return &inDoubtError{err, names, resent}
 	}
 	return err
 }

@@ -171,8 +171,8 @@ func (d *dispatcher) findUncheckable(active *activeBatch) {
 }
 
 func (d *dispatcher) firstIn(s batchState) *activeBatch {
-	if at := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == s }); at >= 0 {
-		return d.active[at]
+	if i := slices.IndexFunc(d.active, func(w *activeBatch) bool { return w.state == s }); i >= 0 {
+		return d.active[i]
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ func (a *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 		more, err := a.encodeWith(out, t.plugin.Opened(), rows, a.inheritInDoubt(rows), maySwitch)
 		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
 			a.requeueRows(deliveries)
-			for _, rest := range portions[n:] {
-				a.rows = append(a.rows, rest...)
+			for _, later := range portions[n:] {
+				a.rows = append(a.rows, later...)
 			}
 			slices.Sort(a.rows)
 		}

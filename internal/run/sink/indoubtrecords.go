@@ -68,9 +68,9 @@ func (i *InDoubtRecords) isRelocated(r recordID) bool {
 func (i *InDoubtRecords) MergeKnown(known wit.Known) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	before := i.known
+	previous := i.known
 	i.known = i.known.With(known)
-	return i.known != before
+	return i.known != previous
 }
 
 // Known returns what the plugin knows, from this run or an earlier one.

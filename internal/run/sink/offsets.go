@@ -66,10 +66,10 @@ func containsRange(spans []offsetRange, s offsetRange) bool {
 
 // containsSorted is containsRange for sorted ranges that do not overlap.
 func containsSorted(ranges []offsetRange, s offsetRange) bool {
-	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
+	n, ok := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
 		return cmp.Compare(r.first, first)
 	})
-	if !found {
+	if !ok {
 		n--
 	}
 	return n >= 0 && s.last <= ranges[n].last
@@ -130,8 +130,8 @@ func removeOffset(ranges []offsetRange, offset int64) []offsetRange {
 	if n == len(ranges) || ranges[n].first > offset {
 		return ranges
 	}
-	whole := ranges[n]
-	pieces := []offsetRange{{whole.first, offset - 1}, {offset + 1, whole.last}}
+	split := ranges[n]
+	pieces := []offsetRange{{split.first, offset - 1}, {offset + 1, split.last}}
 	return slices.Replace(ranges, n, n+1, slices.DeleteFunc(pieces,
 		func(s offsetRange) bool { return s.first > s.last })...)
 }

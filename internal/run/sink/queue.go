@@ -106,9 +106,9 @@ func (q *queue) pushBack(l *lane) {
 
 func (q *queue) first() *lane {
 	var first *lane
-	for p, all := range q.ready {
-		if !q.blocked[p] && (first == nil || (*all)[0].readBefore(first)) {
-			first = (*all)[0]
+	for p, lanes := range q.ready {
+		if !q.blocked[p] && (first == nil || (*lanes)[0].readBefore(first)) {
+			first = (*lanes)[0]
 		}
 	}
 	return first
@@ -128,18 +128,18 @@ func (q *queue) removeBatch(active *activeBatch) (deliveries []delivery) {
 	for _, l := range q.lanes {
 		cut(l) // lanes in flight, too
 	}
-	for partition, all := range q.ready {
-		for _, l := range *all {
+	for partition, lanes := range q.ready {
+		for _, l := range *lanes {
 			cut(l)
 		}
-		*all = slices.DeleteFunc(*all, func(l *lane) bool {
+		*lanes = slices.DeleteFunc(*lanes, func(l *lane) bool {
 			if len(l.deliveries) == 0 {
 				q.forget(l)
 			}
 			return len(l.deliveries) == 0
 		})
-		heap.Init(all)
-		if len(*all) == 0 {
+		heap.Init(lanes)
+		if len(*lanes) == 0 {
 			delete(q.ready, partition)
 		}
 	}

@@ -112,8 +112,8 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 // Commit stores the outcomes.
 func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
-		for partition, at := range partitions {
-			c.tracker.metadata(topic, partition, at.Offset)
+		for partition, committed := range partitions {
+			c.tracker.metadata(topic, partition, committed.Offset)
 		}
 	}
 	settled, inDoubt := c.tracker.snapshot(c.records)

@@ -220,11 +220,11 @@ func (d *dispatcher) prune(lane *lane, items []*item) bool {
 		d.skip(lane)
 		return true
 	}
-	if before := d.rowsBeforeEnd(delivery); len(before) == 0 {
+	if remaining := d.rowsBeforeEnd(delivery); len(remaining) == 0 {
 		d.skip(lane)
 		return true
-	} else if len(before) < len(delivery.rows) {
-		d.reencodeFirst(lane, before)
+	} else if len(remaining) < len(delivery.rows) {
+		d.reencodeFirst(lane, remaining)
 		return true
 	}
 	if err := active.inDoubtUnchecked(delivery); err != nil {

@@ -141,15 +141,15 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 	if err != nil {
 		return p, "", err
 	}
-	now := spec.Fingerprint
-	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
+	current := spec.Fingerprint
+	if fingerprint != nil && *fingerprint != current && strings.Contains(*fingerprint, topicPart) {
 		p.topic = spec.Topic
-		now = withTopic(now, p.topic)
+		current = withTopic(current, p.topic)
 	}
 	if fingerprint == nil {
 		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", spec.Name)
-	} else if *fingerprint != now {
-		changed := describeDiff(*fingerprint, now)
+	} else if *fingerprint != current {
+		changed := describeDiff(*fingerprint, current)
 		switch spec.OnMismatch {
 		case wit.MismatchReload:
 			t.log.Warn("the stored offset is of another query: the feed is read again",
@@ -304,8 +304,8 @@ func timePtr(ms int64) *time.Time {
 	if ms <= 0 {
 		return nil
 	}
-	at := time.UnixMilli(ms).UTC()
-	return &at
+	t := time.UnixMilli(ms).UTC()
+	return &t
 }
 
 func (f *feed) setLastRequest(r FeedRequest) {

@@ -69,11 +69,11 @@ func (p *position) storedFields(fingerprint, subscription string) []wit.OffsetEn
 
 // Fingerprint returns the fingerprint of a stored offset, and whether it has one.
 func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
-	_, text, _, err := parsePosition(stored)
-	if err != nil || text == nil {
+	_, value, _, err := parsePosition(stored)
+	if err != nil || value == nil {
 		return "", false
 	}
-	return *text, true
+	return *value, true
 }
 
 // FingerprintDiff returns the names of the fingerprint's parts by which a stored offset and a feed differ, none if they

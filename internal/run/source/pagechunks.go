@@ -191,30 +191,30 @@ func (p *page) savePosition(err error) {
 	if p.skipping || p.resumeAt.extraRows > 0 {
 		return // nothing new was delivered: f.position remains
 	}
-	at := position{fields: *p.fetch.Position, topic: feed.position.topic}
+	next := position{fields: *p.fetch.Position, topic: feed.position.topic}
 	if p.fetch.RepeatsExactly && feed.pipeline.output.AtLeastOnce() && p.flushDelivered() {
-		at.midPage = true
-		at.row = uint32(p.cursor.lastComplete)
-		at.keys = p.cursor.completeKeys
-		at.extraRows = p.cursor.rowsOfLast
-		at.extraKeys = p.cursor.keys
-		at.topic = feed.spec().Topic
+		next.midPage = true
+		next.row = uint32(p.cursor.lastComplete)
+		next.keys = p.cursor.completeKeys
+		next.extraRows = p.cursor.rowsOfLast
+		next.extraKeys = p.cursor.keys
+		next.topic = feed.spec().Topic
 	} else if !feed.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
-		at = p.resumeAt // delivered when pages were not transactions yet
+		next = p.resumeAt // delivered when pages were not transactions yet
 	}
-	if at.midPage && feed.pipeline.output.AtLeastOnce() {
+	if next.midPage && feed.pipeline.output.AtLeastOnce() {
 		p.sendEnd(pageComplete)
 	} else {
 		p.sendEnd(pageAborted)
 	}
-	if !at.midPage && p.cursor.lastRow >= 0 {
+	if !next.midPage && p.cursor.lastRow >= 0 {
 		feed.pipeline.logRestart = func() {
 			feed.task.count.repeated.Add(1)
 			feed.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
 				"row", p.cursor.lastRow)
 		}
 	}
-	feed.position = at
+	feed.position = next
 }
 
 // flushDelivered sends the complete rows and reports whether the page can continue after them.

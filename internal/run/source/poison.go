@@ -127,7 +127,7 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 			}
 		}
 		from := p.poisonSearch.bytesFed
-		before := p.cursor.keys
+		keys := p.cursor.keys
 		n := s.pieceEnd(from, from+int64(len(piece))) - from
 		isLast := n == int64(len(piece))
 		err := p.decodePart(ctx, tag, status, piece[:n], last && isLast)
@@ -135,7 +135,7 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 			if err = p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				if t := new(trapError); errors.As(err, &t) {
 					t.from = from
-					t.before = before
+					t.before = keys
 				}
 			}
 		}
@@ -149,10 +149,10 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
 	from := p.poisonSearch.bytesFed
-	before := p.cursor.keys
+	keys := p.cursor.keys
 	withRange := func(err error) error {
 		if t := new(plugin.Trap); ownBody && errors.As(err, &t) && t.Limit == "" {
-			return &trapError{t, from, from + int64(len(piece)), before}
+			return &trapError{t, from, from + int64(len(piece)), keys}
 		}
 		return err
 	}

@@ -55,8 +55,8 @@ func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) e
 }
 
 func (f *feed) hasWork() bool {
-	_, found := f.nextSnapshot()
-	return found || f.hasDueTrigger()
+	_, ok := f.nextSnapshot()
+	return ok || f.hasDueTrigger()
 }
 
 // MinIdleTime is the minimum idle time for [Options.OnIdle]. It equals the lifetime of unused plugin instances, so that

@@ -62,9 +62,9 @@ func (r *readLoop) preemptForSnapshot() {
 	if r.preempted != nil || r.snapshotDeferred || r.reason.Start != nil {
 		return
 	}
-	if ident, found := r.feed.nextSnapshot(); found {
-		before := r.reason
-		r.preempted = &before
+	if ident, ok := r.feed.nextSnapshot(); ok {
+		reason := r.reason
+		r.preempted = &reason
 		r.reason = wit.PollReason{Snapshot: &ident}
 	}
 }
@@ -103,16 +103,16 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 		end.wait = 0
 	}
 	if r.preempted != nil {
-		before := *r.preempted
+		reason := *r.preempted
 		r.preempted = nil
 		if err := r.afterSnapshot(ctx, end.requested); err != nil {
 			return false, err
 		}
 		if !end.more { // the preempted step follows
-			r.reason = before
+			r.reason = reason
 			return false, nil
 		}
-		if before.Trigger != nil { // a snapshot does not report a deleted entity
+		if reason.Trigger != nil { // a snapshot does not report a deleted entity
 			r.feed.requeue()
 		}
 	}
@@ -175,7 +175,7 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 		}
 	}
 	r.reason = wit.PollReason{Poll: wit.Set}
-	if token, found := feed.nextTrigger(); found { // before a poll that is due
+	if token, ok := feed.nextTrigger(); ok { // before a poll that is due
 		r.reason = wit.PollReason{Trigger: &token}
 	}
 	return false, nil

@@ -243,31 +243,31 @@ func (t *Task) offsetHeaders(ctx context.Context, spec *wit.Feed) (headers []wit
 		return nil, &permanentError{err}
 	}
 	for _, field := range fields {
-		if text := field.Value.String; text != nil {
-			headers = append(headers, wit.Header{Name: wit.OffsetHeader + field.Name, Value: *text})
+		if s := field.Value.String; s != nil {
+			headers = append(headers, wit.Header{Name: wit.OffsetHeader + field.Name, Value: *s})
 		}
 	}
 	return headers, nil
 }
 
 func (r *replayReader) feedOf(deadLetter *task.DeadLetter) (index uint32, reason string) {
-	found := -1
+	match := -1
 	for i, f := range r.opened.feeds {
 		if (deadLetter.Feed != "" && deadLetter.Feed != f.Name) || (deadLetter.Feed == "" &&
 			deadLetter.Record.Topic != f.Topic) {
 			continue
 		}
-		if found >= 0 {
+		if match >= 0 {
 			return 0, fmt.Sprintf("that do not say which feed of topic %q they are of, and there are several",
 				deadLetter.Record.Topic)
 		}
-		found = i
+		match = i
 	}
-	if found < 0 {
+	if match < 0 {
 		return 0, fmt.Sprintf("of feed %q of topic %q, which the connector does not have any more", deadLetter.Feed,
 			deadLetter.Record.Topic)
 	}
-	return uint32(found), ""
+	return uint32(match), ""
 }
 
 // withReplayOrigin copies into a new dead letter where the row of a replayed one first came from. l is nil for a first

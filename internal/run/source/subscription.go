@@ -118,7 +118,7 @@ func (t *Task) subscribeOnce(ctx context.Context, opened *openedVersion, feed ui
 // the feed is read.
 func (t *Task) watchSubscription(ctx context.Context, feed *feed, address, subscriptions string) {
 	for pause.For(ctx, subscriptionInterval) == nil {
-		now, created, err := t.subscribe(ctx, feed.name, address)
+		renewed, created, err := t.subscribe(ctx, feed.name, address)
 		if ctx.Err() != nil {
 			return
 		}
@@ -126,12 +126,13 @@ func (t *Task) watchSubscription(ctx context.Context, feed *feed, address, subsc
 			task.LogRetry(feed.log, t.o.Client, "the subscription could not be checked", "error", err)
 			continue
 		}
-		if created || now != subscriptions {
-			feed.log.Warn("the subscription was renewed: reading what it may not have notified", "subscriptions", now)
-			feed.onSubscribed(digestOf(now), true)
+		if created || renewed != subscriptions {
+			feed.log.Warn("the subscription was renewed: reading what it may not have notified",
+				"subscriptions", renewed)
+			feed.onSubscribed(digestOf(renewed), true)
 			t.findFeed(feed.name).status.subscribed.Store(time.Now().UnixMilli())
 		}
-		subscriptions = now
+		subscriptions = renewed
 	}
 }
 

@@ -143,7 +143,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		feed := t.currentFeeds()[i]
 		feed.affinity = affinity // also of a feed that starts over, whose link is the same
 		from := feed.position
-		before := t.count.written.Load()
+		written := t.count.written.Load()
 		err := feed.run(ctx)
 		var aborted *kafka.TransactionAbortedError
 		if !errors.As(err, &aborted) || ctx.Err() != nil {
@@ -151,7 +151,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		}
 		t.count.repeated.Add(1)
 		feed.log.Warn("the feed starts over from its stored offset", "reason", aborted.Cause)
-		if err := pause.For(ctx, backoff.after(t.count.written.Load() > before)); err != nil {
+		if err := pause.For(ctx, backoff.after(t.count.written.Load() > written)); err != nil {
 			return err
 		}
 		if err := t.o.PrepareOffsets(ctx, len(t.currentFeeds())); err != nil {
@@ -247,8 +247,8 @@ func (t *Task) callOpen(ctx context.Context, r Reader, opened *openedVersion, st
 func checkFeeds(feeds []wit.Feed) error {
 	partitions := make(map[string]int, len(feeds))
 	for i := range feeds {
-		if text := feeds[i].Cron; text != nil {
-			if _, err := cron.Parse(*text); err != nil {
+		if schedule := feeds[i].Cron; schedule != nil {
+			if _, err := cron.Parse(*schedule); err != nil {
 				return &wit.Error{Kind: wit.ErrorConfig, Message: "feed " + feeds[i].Name + ": its times: " +
 					err.Error()}
 			}

@@ -215,8 +215,8 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 				return err
 			}
 		}
-		if at := chunk.batch.Rows[i].RowIndex; at != s.row.at {
-			if err := s.startRow(ctx, chunk, at); err != nil {
+		if row := chunk.batch.Rows[i].RowIndex; row != s.row.at {
+			if err := s.startRow(ctx, chunk, row); err != nil {
 				return err
 			}
 		}
@@ -230,7 +230,7 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 				return fmt.Errorf("%s: %w", chunk.origin.request, err)
 			}
 		}
-		before := len(chunk.out)
+		size := len(chunk.out)
 		headers := len(s.headers)
 		span, stage, err := s.convertRow(ctx, chunk, i)
 		if err == nil {
@@ -243,7 +243,7 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 		if fault.IsFatal(err) {
 			return fmt.Errorf("%s: %s: %w", chunk.origin.request, stage, err)
 		}
-		chunk.out = chunk.out[:before]
+		chunk.out = chunk.out[:size]
 		s.headers = s.headers[:headers]
 		if err := s.countRowError(chunk, s.row.at, stage, err); err != nil {
 			return err

@@ -43,9 +43,9 @@ func (t *Task) compatible(ctx context.Context, opened *openedVersion) error {
 	}
 	for _, feed := range feeds {
 		feed.mu.Lock()
-		at := feed.boundary
+		boundary := feed.boundary
 		feed.mu.Unlock()
-		if _, err := feed.checkVersion(ctx, opened, at); err != nil {
+		if _, err := feed.checkVersion(ctx, opened, boundary); err != nil {
 			return fmt.Errorf("feed %s: %w", feed.name, err)
 		}
 	}

@@ -34,8 +34,8 @@ func (c *BusyClock) Track(ctx context.Context, waiting *BusyClock) (working cont
 	onWait := func(delta int) {
 		mu.Lock()
 		defer mu.Unlock()
-		before := waits
-		if waits += delta; ended || before > 0 == (waits > 0) {
+		previous := waits
+		if waits += delta; ended || previous > 0 == (waits > 0) {
 			return // a wait of a shared connection may outlast the request
 		}
 		c.add(-delta, 0)

@@ -54,8 +54,8 @@ func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, 
 	if !r.Allows(0) {
 		return apply(ctx, rows)
 	}
-	before := *rows
-	before.Rows = slices.Clone(rows.Rows)
+	original := *rows
+	original.Rows = slices.Clone(rows.Rows)
 	for retrier := r.Start(); ; {
 		rowErrs, err := apply(ctx, rows)
 		failure := err
@@ -76,8 +76,8 @@ func (r RetryPolicy) Transform(ctx context.Context, apply func(context.Context, 
 			return rowErrs, err
 		}
 		onRetry(failure)
-		*rows = before
-		rows.Rows = slices.Clone(before.Rows)
+		*rows = original
+		rows.Rows = slices.Clone(original.Rows)
 	}
 }
 

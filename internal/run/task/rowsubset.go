@@ -43,7 +43,7 @@ func (r RowSubset) Contains(index uint32) bool {
 	if r.IsAll() {
 		return true
 	}
-	_, found := slices.BinarySearchFunc(r.spans, index, func(s rowSpan, index uint32) int {
+	_, ok := slices.BinarySearchFunc(r.spans, index, func(s rowSpan, index uint32) int {
 		switch {
 		case s.last < index:
 			return -1
@@ -52,7 +52,7 @@ func (r RowSubset) Contains(index uint32) bool {
 		}
 		return 0
 	})
-	return found
+	return ok
 }
 
 // CheckTotal returns an error if the transforms make another number of rows now: then the indexes are meaningless.
@@ -65,7 +65,7 @@ func (r RowSubset) CheckTotal(rows uint32) error {
 }
 
 // Intersect returns the common rows. ok is false if the totals differ.
-func (r RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
+func (r RowSubset) Intersect(other RowSubset) (common RowSubset, ok bool) {
 	switch {
 	case r.IsAll():
 		return other, true
@@ -74,10 +74,10 @@ func (r RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	case r.Total != other.Total:
 		return r, false
 	}
-	both.Total = r.Total
+	common.Total = r.Total
 	for a, b := r.spans, other.spans; len(a) > 0 && len(b) > 0; {
 		if s := (rowSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
-			both.spans = append(both.spans, s)
+			common.spans = append(common.spans, s)
 		}
 		if a[0].last < b[0].last {
 			a = a[1:]
@@ -85,7 +85,7 @@ func (r RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 			b = b[1:]
 		}
 	}
-	return both, true
+	return common, true
 }
 
 const noRows = "none" // in the text of an empty subset
@@ -95,20 +95,20 @@ func (r RowSubset) String() string {
 	if r.IsAll() {
 		return ""
 	}
-	text := make([]byte, 0, 8*len(r.spans)+8)
+	out := make([]byte, 0, 8*len(r.spans)+8)
 	if len(r.spans) == 0 {
-		text = append(text, noRows...)
+		out = append(out, noRows...)
 	}
 	for i, s := range r.spans {
 		if i > 0 {
-			text = append(text, ',')
+			out = append(out, ',')
 		}
-		text = strconv.AppendUint(text, uint64(s.first)+1, 10)
+		out = strconv.AppendUint(out, uint64(s.first)+1, 10)
 		if s.last > s.first {
-			text = strconv.AppendUint(append(text, '-'), uint64(s.last)+1, 10)
+			out = strconv.AppendUint(append(out, '-'), uint64(s.last)+1, 10)
 		}
 	}
-	return string(text) + " of " + strconv.FormatUint(uint64(r.Total), 10)
+	return string(out) + " of " + strconv.FormatUint(uint64(r.Total), 10)
 }
 
 // ParseRowSubset parses the result of [RowSubset.String]. An empty list means no rows, as "none" does: earlier versions
@@ -125,8 +125,8 @@ func ParseRowSubset(text string) (p RowSubset, err error) {
 		return p, nil
 	}
 	least := uint64(1)
-	for one := range strings.SplitSeq(list, ",") {
-		from, to, ranged := strings.Cut(one, "-")
+	for span := range strings.SplitSeq(list, ",") {
+		from, to, ranged := strings.Cut(span, "-")
 		if !ranged {
 			to = from
 		}

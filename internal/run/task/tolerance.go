@@ -45,8 +45,8 @@ func (e *ErrorCounts) AddRefused(records int64) {
 }
 
 func unixMilli(milli *atomic.Int64) time.Time {
-	if at := milli.Load(); at > 0 {
-		return time.UnixMilli(at)
+	if ms := milli.Load(); ms > 0 {
+		return time.UnixMilli(ms)
 	}
 	return time.Time{}
 }

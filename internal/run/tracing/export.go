@@ -89,7 +89,7 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	for _, values := range o.Headers {
 		e.secrets.Add(values...)
 	}
-	if password, found := to.User.Password(); found {
+	if password, ok := to.User.Password(); ok {
 		e.secrets.Add(password)
 	}
 	for _, values := range to.Query() {
@@ -167,9 +167,9 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 
 // rejected returns how many spans an error rejects: the number at the end of a partial success, otherwise all.
 func rejected(err error) (n int64) {
-	text := err.Error()
-	if i := strings.LastIndexByte(text, '('); i >= 0 && strings.Contains(text, "OTLP partial success") {
-		if _, err := fmt.Sscanf(text[i:], "(%d spans rejected)", &n); err == nil {
+	message := err.Error()
+	if i := strings.LastIndexByte(message, '('); i >= 0 && strings.Contains(message, "OTLP partial success") {
+		if _, err := fmt.Sscanf(message[i:], "(%d spans rejected)", &n); err == nil {
 			return n
 		}
 	}

@@ -44,8 +44,8 @@ func TracesEndpoint(base string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at, _ := url.Parse(u)
-	return at.JoinPath(tracesPath).String(), nil
+	endpoint, _ := url.Parse(u)
+	return endpoint.JoinPath(tracesPath).String(), nil
 }
 
 // CheckEndpoint checks OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is used unchanged. The error does not quote it,
@@ -66,9 +66,9 @@ func ParseHeaders(text string) (http.Header, error) {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}
-		name, value, found := strings.Cut(part, "=")
+		name, value, ok := strings.Cut(part, "=")
 		decoded, err := url.PathUnescape(strings.TrimSpace(value))
-		if name = strings.TrimSpace(name); !found || name == "" || err != nil ||
+		if name = strings.TrimSpace(name); !ok || name == "" || err != nil ||
 			strings.ContainsFunc(name+decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) ||
 			strings.ContainsAny(name, " ()<>@,;:\\\"/[]?={}") {
 			return nil, fmt.Errorf("expected NAME=VALUE, separated by commas; number %d is something else", n+1)

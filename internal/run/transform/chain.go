@@ -111,10 +111,10 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 
 func (c *Chain) bind(o Options) error {
 	for i, s := range o.Stages {
-		at := "transforms." + s.Alias + "."
+		prefix := "transforms." + s.Alias + "."
 		binding, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
 		if err != nil {
-			return fmt.Errorf("%stype: %w", at, err)
+			return fmt.Errorf("%stype: %w", prefix, err)
 		}
 		stage := boundStage{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
 		var predicate *preparedStages
@@ -122,7 +122,7 @@ func (c *Chain) bind(o Options) error {
 			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
 			if err != nil {
 				binding.Close()
-				return fmt.Errorf("predicates.%s.type, used by %spredicate: %w", s.Predicate.Alias, at, err)
+				return fmt.Errorf("predicates.%s.type, used by %spredicate: %w", s.Predicate.Alias, prefix, err)
 			}
 			if sameModule(binding, b) && s.Version == s.Predicate.Version {
 				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
@@ -168,13 +168,13 @@ func (c *Chain) Close() {
 
 // Status returns the state of the stages' plugins, by alias.
 func (c *Chain) Status() map[string]plugin.Status {
-	all := map[string]plugin.Status{}
+	byAlias := map[string]plugin.Status{}
 	for i := range c.groups {
 		for _, alias := range c.groups[i].aliases {
-			all[alias] = c.groups[i].chain.binding.Status()
+			byAlias[alias] = c.groups[i].chain.binding.Status()
 		}
 	}
-	return all
+	return byAlias
 }
 
 // Named returns an error of a stage with the stage's plugin.
@@ -225,9 +225,9 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, err
 
 // hasFailed reports whether a result of the same input row has failed.
 func (c *Chain) hasFailed(r wit.Row) bool {
-	_, found := slices.BinarySearchFunc(c.rowErrs, r.RowIndex,
+	_, ok := slices.BinarySearchFunc(c.rowErrs, r.RowIndex,
 		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
-	return found
+	return ok
 }
 
 // Input returns an input row of the last call, valid until the next Apply; its bytes are still in the batch.
@@ -297,7 +297,7 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 		return group.condition.named(err)
 	}
 	failed := map[uint32]bool{}
-	before := len(c.rowErrs)
+	failedBefore := len(c.rowErrs)
 	for _, f := range rowErrs {
 		failed[f.RowIndex] = true
 		f.Stage = uint32(group.first)
@@ -334,8 +334,8 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = c.rowIndexes[b.Rows[i].RowIndex]
 	}
-	for i := range c.rowErrs[before:] {
-		f := &c.rowErrs[before+i]
+	for i := range c.rowErrs[failedBefore:] {
+		f := &c.rowErrs[failedBefore+i]
 		f.RowIndex = c.rowIndexes[f.RowIndex]
 	}
 	return nil

@@ -57,13 +57,13 @@ func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 		image.Fixups[i].In--
 		image.Fixups[i].Block--
 	}
-	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32, error) {
+	addresses, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32, error) {
 		return g.allocate(ctx, size, align)
 	})
 	if err != nil {
 		return err
 	}
-	g.Pass(uint64(at[first]), uint64(length))
+	g.Pass(uint64(addresses[first]), uint64(length))
 	return nil
 }
 

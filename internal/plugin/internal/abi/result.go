@@ -83,18 +83,18 @@ func (g *Guest) ListAt(view []byte, offset int, element, align uint32) (list []b
 // Lift reads a value at ptr into dst by reflection, and counts it as a result.
 func (g *Guest) Lift(ptr uint32, dst any) error {
 	l := canon.Lifter{Memory: g, Budget: g.remaining()}
-	before := l.Budget
+	budget := l.Budget
 	err := l.Lift(ptr, dst)
-	g.resultBytes += uint64(before - l.Budget)
+	g.resultBytes += uint64(budget - l.Budget)
 	return g.liftError(err)
 }
 
 // LiftAt reads the list or string whose pointer and length are at offset in view.
 func (g *Guest) LiftAt(view []byte, offset int, dst any) error {
 	l := canon.Lifter{Memory: g, Budget: g.remaining()}
-	before := l.Budget
+	budget := l.Budget
 	err := l.LiftList(U32(view, offset), U32(view, offset+4), dst)
-	g.resultBytes += uint64(before - l.Budget)
+	g.resultBytes += uint64(budget - l.Budget)
 	return g.liftError(err)
 }
 

@@ -30,11 +30,11 @@ func stackBytes(f api.Function) int {
 	if value.Kind() != reflect.Pointer || value.Elem().Kind() != reflect.Struct {
 		return 0
 	}
-	at := stackField(value.Elem().Type())
-	if at < 0 {
+	index := stackField(value.Elem().Type())
+	if index < 0 {
 		return 0
 	}
-	return value.Elem().Field(at).Len()
+	return value.Elem().Field(index).Len()
 }
 
 type stackFieldCache struct {
@@ -48,11 +48,11 @@ func stackField(t reflect.Type) int {
 	if last := lastStack.Load(); last != nil && last.typ == t {
 		return last.index
 	}
-	at := -1
+	index := -1
 	if f, ok := t.FieldByName("stack"); ok && f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Uint8 &&
 		len(f.Index) == 1 {
-		at = f.Index[0]
+		index = f.Index[0]
 	}
-	lastStack.Store(&stackFieldCache{t, at})
-	return at
+	lastStack.Store(&stackFieldCache{t, index})
+	return index
 }

@@ -102,12 +102,12 @@ type Facts struct {
 
 // Facts returns a module's facts, or nil.
 func (c *Cache) Facts(hash string) *Facts {
-	text := c.Read(hash, factsKind)
-	if text == nil {
+	stored := c.Read(hash, factsKind)
+	if stored == nil {
 		return nil
 	}
 	f := &Facts{}
-	if err := json.Unmarshal(text, f); err != nil {
+	if err := json.Unmarshal(stored, f); err != nil {
 		return nil
 	}
 	c.touch(hash)
@@ -119,10 +119,10 @@ func (c *Cache) StoreFacts(hash string, f *Facts) {
 	if c == nil {
 		return
 	}
-	text, err := json.Marshal(f)
+	encoded, err := json.Marshal(f)
 	decoded := &Facts{}
-	if err == nil && json.Unmarshal(text, decoded) == nil && reflect.DeepEqual(f, decoded) {
-		c.Write(hash, factsKind, text)
+	if err == nil && json.Unmarshal(encoded, decoded) == nil && reflect.DeepEqual(f, decoded) {
+		c.Write(hash, factsKind, encoded)
 	}
 }
 
@@ -196,7 +196,7 @@ func CheckPrivate(info fs.FileInfo, user int) error {
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("users other than its owner can write to it (%v): run chmod go-w", info.Mode().Perm())
 	}
-	if owner, known := ownerOf(info); known && owner != 0 && owner != user {
+	if owner, ok := ownerOf(info); ok && owner != 0 && owner != user {
 		return fmt.Errorf("it belongs to user %d, who can write to it, and this program runs as user %d", owner, user)
 	}
 	return nil

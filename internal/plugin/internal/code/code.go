@@ -209,7 +209,7 @@ func (c *Compiler) await(ctx context.Context, done <-chan engineResult,
 		used = processorTime
 	}
 	start := used()
-	for left := allowed; left > 0 || len(done) > 0; left = allowed - (used() - start) {
+	for remaining := allowed; remaining > 0 || len(done) > 0; remaining = allowed - (used() - start) {
 		select {
 		case result := <-done:
 			if result.err != nil && ctx.Err() == nil {
@@ -218,7 +218,7 @@ func (c *Compiler) await(ctx context.Context, done <-chan engineResult,
 			return result.compiled, context.Cause(ctx)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-time.After(max(left, time.Millisecond)):
+		case <-time.After(max(remaining, time.Millisecond)):
 		}
 	}
 	return nil, &TooSlowError{allowed}

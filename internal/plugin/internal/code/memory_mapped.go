@@ -17,12 +17,12 @@ func allocateMemory(_, maximum uint64) experimental.LinearMemory {
 	if maximum == 0 {
 		return &heapMemory{}
 	}
-	all, err := syscall.Mmap(-1, 0, int(maximum), syscall.PROT_READ|syscall.PROT_WRITE,
+	reserved, err := syscall.Mmap(-1, 0, int(maximum), syscall.PROT_READ|syscall.PROT_WRITE,
 		syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 	if err != nil {
 		return &heapMemory{maximum: maximum}
 	}
-	return &mappedMemory{all}
+	return &mappedMemory{reserved}
 }
 
 // Reallocate extends the memory; new pages are zero.

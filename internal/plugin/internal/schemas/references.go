@@ -163,12 +163,12 @@ func (s *scanner) fail(what string) {
 }
 
 func (s *scanner) reference() {
-	at := s.at
+	start := s.at
 	id := s.number()
 	if id < 0 || id > 1<<32-1 {
 		s.fail("a schema ID that is out of range")
 	}
-	s.references = append(s.references, schemaReference{at: at, size: s.at - at, id: uint32(id)})
+	s.references = append(s.references, schemaReference{at: start, size: s.at - start, id: uint32(id)})
 }
 
 func (s *scanner) schemaless(depth int) {

@@ -104,18 +104,18 @@ func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 			"host's", schema.ID,
 			uint32(wit.GuestSchemas))
 	}
-	before := t.declared[schema.ID]
-	if before == nil && len(t.declared) >= maxDeclaredSchemas {
+	earlier := t.declared[schema.ID]
+	if earlier == nil && len(t.declared) >= maxDeclaredSchemas {
 		return 0, abi.NewViolation("declares more than %d schemas", maxDeclaredSchemas)
 	}
 	registered, err := t.registry.Intern(schema.Nodes)
 	switch {
 	case err != nil:
 		return 0, abi.NewViolation("declares schema %#x: %v", schema.ID, err)
-	case before != nil && before != registered:
+	case earlier != nil && earlier != registered:
 		return 0, abi.NewViolation("declares schema %#x twice with different nodes", schema.ID)
-	case before != nil:
-		return before.ID, nil
+	case earlier != nil:
+		return earlier.ID, nil
 	case t.declared == nil:
 		t.declared = map[uint32]*record.Schema{}
 		t.distinct = map[*record.Schema]struct{}{}
@@ -143,17 +143,17 @@ func (t *Translator) Register(schema *wit.Schema) (err error) {
 
 // Host returns the host's ID of a schema and adds the schema to the batch.
 func (t *Translator) Host(id uint32) (uint32, error) {
-	found := t.declared[id]
+	schema := t.declared[id]
 	if id < wit.GuestSchemas {
-		if found = t.known[id]; found == nil {
+		if schema = t.known[id]; schema == nil {
 			return 0, abi.NewViolation("refers to schema %d, which it did not receive", id)
 		}
 	}
-	if found == nil {
+	if schema == nil {
 		return 0, abi.NewViolation("refers to schema %#x, which it has not declared", id)
 	}
 	if t.batch != nil {
-		t.batch.Retain(found)
+		t.batch.Retain(schema)
 	}
-	return found.ID, nil
+	return schema.ID, nil
 }
