@@ -94,7 +94,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(shown.Writer{To: stderr}, text)
 	}
-	if mistake := new(guard.Panic); errors.As(err, &mistake) {
+	if mistake := new(guard.PanicError); errors.As(err, &mistake) {
 		return exitFailed
 	}
 	var f *exitError

@@ -295,7 +295,7 @@ func entryFor(connector *config.Connector, key string) config.Entry {
 }
 
 func problem(entry config.Entry, err error) config.Problem {
-	var unsettled *plugin.AmbiguousPlugin
+	var unsettled *plugin.AmbiguousPluginError
 	return config.Problem{File: entry.File, Line: entry.Line, Setting: entry.Key, Text: err.Error(),
 		ConnectorOnly: errors.As(err, &unsettled)}
 }

@@ -417,7 +417,8 @@ func (ctl *controller) startRun(ctx context.Context) {
 			ctl.enqueue(event{kind: evTasksEnded, run: run})
 		}()
 		defer run.markClosed()
-		defer guard.Recover(ctl.log, "connector "+ctl.name, nil, func(p *guard.Panic) { run.reportFailure(runCtx, p) })
+		defer guard.Recover(ctl.log, "connector "+ctl.name, nil,
+			func(p *guard.PanicError) { run.reportFailure(runCtx, p) })
 		run.runUntilStopped(runCtx, once)
 	}()
 }

@@ -186,7 +186,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	}
 	defer run.closeOffsets()
 	defer h.tracker.wake.Ring()
-	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Lock) error {
+	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
 		var letters []trackedDeadLetter
 		var current map[int32]replayState
 		var topicID string
@@ -211,7 +211,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 
 // storeDiscarded marks letters as done in the stored states of the partitions in current. States of other partitions
 // are of an earlier topic with this name.
-func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, topic, topicID string,
+func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membership, topic, topicID string,
 	letters []trackedDeadLetter, current map[int32]replayState) error {
 	states := map[int32]replayState{}
 	ranges := map[int32]int{}

@@ -36,7 +36,7 @@ const (
 // records of a sink to the service.
 type partitionReplay struct {
 	connectorRun *connectorRun
-	lock         sink.Lock
+	lock         sink.Membership
 	reader       *kafka.Reader
 	request      ReplayRequest
 	partition    int32
@@ -461,7 +461,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 		}
 	}
 	slices.SortFunc(chosen, compareSource)
-	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
+	replay := sink.Replay{Membership: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
 	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
 	for i, deadLetter := range chosen {
 		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
@@ -522,9 +522,10 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	options.InDoubt = &sink.InDoubtRecords{}
 	options.InDoubt.MergeKnown(p.state.known)
 	var found atomic.Bool
-	err = sink.Deliver(ctx, options, sink.Replay{Letters: []core.DeadLetter{stored}, Lock: p.lock, CheckOnly: true,
-		Store:   func(context.Context, []bool, []bool) error { return nil },
-		Written: func(*kgo.Record) { found.Store(true) }})
+	err = sink.Deliver(ctx, options, sink.Replay{Letters: []core.DeadLetter{stored}, Membership: p.lock,
+		CheckOnly: true,
+		Store:     func(context.Context, []bool, []bool) error { return nil },
+		Written:   func(*kgo.Record) { found.Store(true) }})
 	if err != nil {
 		return false, err
 	}

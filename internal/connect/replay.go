@@ -187,13 +187,13 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	if run.clients.admin != nil {
 		defer run.clients.admin.Close()
 	}
-	return run.withReplayLock(ctx, func(ctx context.Context, lock sink.Lock) error {
+	return run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
 		return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
 	})
 }
 
 // withReplayLock calls do while no other process changes the replay state of the connector, which is up to date.
-func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Context, sink.Lock) error) error {
+func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Context, sink.Membership) error) error {
 	lock, err := kafka.AcquireGroupLock(ctx, run.options.Kafka, config.ConsumerGroup(replayOwnerPrefix+run.config.Name),
 		run.options.Worker.Text("offset.storage.topic"))
 	if errors.Is(err, kafka.ErrLocked) {
@@ -210,7 +210,7 @@ func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Con
 }
 
 // replayDeadLetters sends the connector's dead letters while it has the lock.
-func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
+func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Membership, reader *kafka.Reader,
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
 	var replays []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {

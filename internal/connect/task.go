@@ -124,7 +124,7 @@ func (t *task) start() {
 	once := run.controller.spec.once
 	go func() {
 		defer t.remove()
-		defer guard.Recover(run.log, t.name(), nil, func(p *guard.Panic) {
+		defer guard.Recover(run.log, t.name(), nil, func(p *guard.PanicError) {
 			t.recordEnd(ctx, p, nil)
 		})
 		t.loop(ctx, once)

@@ -162,7 +162,7 @@ type frameData struct {
 }
 
 func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer guard.Recover(nil, "console, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
+	defer guard.Recover(nil, "console, "+r.Method+" "+r.URL.Path, nil, func(p *guard.PanicError) {
 		http.Error(w, p.Error(), http.StatusInternalServerError)
 	})
 	h := w.Header()

@@ -9,24 +9,25 @@ import (
 	"runtime/debug"
 )
 
-// Panic is the error that a recovered panic becomes.
-type Panic struct {
-	Operation string
-	Value     any
+// PanicError is the error of a recovered panic.
+type PanicError struct {
+	Operation string // the text that was passed to [Recover]
+	Value     any    // the panic's value
 	Stack     []byte
 }
 
-func (p *Panic) Error() string {
+func (p *PanicError) Error() string {
 	return fmt.Sprintf("%s: an internal error of culvert, whose log has the stack: panic: %v", p.Operation, p.Value)
 }
 
-// Recover recovers a panic into *err, unless err is nil, as a [*Panic], logs it and calls the handlers. It is deferred.
-func Recover(log *slog.Logger, operation string, err *error, handlers ...func(*Panic)) {
+// Recover recovers a panic into *err, unless err is nil, as a [*PanicError], logs it and calls the handlers. It is
+// deferred.
+func Recover(log *slog.Logger, operation string, err *error, handlers ...func(*PanicError)) {
 	value := recover()
 	if value == nil {
 		return
 	}
-	p := &Panic{operation, value, debug.Stack()}
+	p := &PanicError{operation, value, debug.Stack()}
 	if log == nil {
 		log = slog.Default()
 	}
@@ -55,11 +56,12 @@ func Vital(operation string) {
 	}
 }
 
+// exit ends the process; tests replace it.
 var exit = func() { os.Exit(2) }
 
-func exitAfterPanic(why string, value any) {
+func exitAfterPanic(operation string, value any) {
 	fmt.Fprintf(os.Stderr, "culvert ends on purpose: a panic in %s may have left state that several tasks share "+
 		"inconsistent: %v\n%s\n",
-		why, value, debug.Stack())
+		operation, value, debug.Stack())
 	exit()
 }

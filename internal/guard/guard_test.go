@@ -15,15 +15,15 @@ import (
 func TestRecover(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	var passed *Panic
+	var passed *PanicError
 	err := func() (err error) {
-		defer Recover(logger, "task orders-0", &err, func(p *Panic) { passed = p })
+		defer Recover(logger, "task orders-0", &err, func(p *PanicError) { passed = p })
 		panic("a nil map")
 	}()
-	var p *Panic
+	var p *PanicError
 	if !errors.As(err, &p) || passed != p || p.Operation != "task orders-0" || !strings.Contains(err.Error(),
 		"task orders-0: an internal error of culvert") {
-		t.Errorf("expected a Panic, found %v", err)
+		t.Errorf("expected a PanicError, found %v", err)
 	}
 	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecover")
 	want := errors.New("plain")

@@ -10,8 +10,8 @@ import (
 // Mutex guards state of several tasks. A panic while it is held ends the process, at the latest after stuckAfter.
 type Mutex struct {
 	mu          sync.Mutex
-	transitions atomic.Uint64
-	registered  atomic.Bool
+	transitions atomic.Uint64 // counts calls of Lock and Unlock: odd while the mutex is locked
+	registered  atomic.Bool   // whether it is in locks
 }
 
 // Lock locks m.
@@ -43,7 +43,7 @@ func (m *RWMutex) Unlock() {
 	m.RWMutex.Unlock()
 }
 
-// RUnlock undoes RLock.
+// RUnlock releases a read lock.
 func (m *RWMutex) RUnlock() {
 	if value := recover(); value != nil {
 		exitAfterPanic("code that holds a lock of several tasks", value)
@@ -51,8 +51,10 @@ func (m *RWMutex) RUnlock() {
 	m.RWMutex.RUnlock()
 }
 
+// locks contains each Mutex that was ever locked, as a weak.Pointer[Mutex].
 var locks sync.Map
 
+// stuckAfter is how long a lock may be held after a panic elsewhere.
 const stuckAfter = 10 * time.Second
 
 // exitIfLocksStuck ends the process if a lock that is held now is still held by the same owner after stuckAfter.

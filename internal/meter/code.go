@@ -102,7 +102,7 @@ type bodyReader struct {
 	*rewriter
 	body      *body
 	bodyLoops []loop
-	// current is the innermost loop. price is that of the instructions since its head or since an inner loop's end.
+	// current is the innermost loop. price is the sum for the instructions since its head or an inner loop's end.
 	current int32
 	price   uint64
 	labels  int // of br_table
@@ -255,7 +255,7 @@ func (r *bodyReader) branch() {
 // operation reads any other instruction, and returns its price.
 func (r *bodyReader) operation(kind instructionKind, op byte, start int, afterSmall bool) (price uint64) {
 	switch kind {
-	case kindPlain:
+	case kindPlain: // has no operands and the default price
 	case kindSlow:
 		return priceLoad
 	case kindLoad:
@@ -337,7 +337,7 @@ func (r *rewriter) blockType() (params, results uint32) {
 			r.Malformed("type %d: there are %d", t, len(r.params))
 		}
 		return r.params[t], r.results[t]
-	case t == -64, t >= -4, t == -16, t == -17:
+	case t == -64, t >= -4, t == -16, t == -17: // no result, a number or a reference
 	case t == -5:
 		r.refuse("SIMD")
 	case t == -23:

@@ -42,8 +42,8 @@
 // # What is refused
 //
 // SIMD, threads, tail calls, exceptions, typed references and garbage collection, several memories, and memories of 64
-// bits, since each needs instructions or indices that the rewriter does not know ([Refusal]). Modules that already
-// import from [Module]. Modules beyond [Limits], which bound sizes and compile cost: some KiB of locals that meet at
-// branches take gigabytes to compile. Tables share a maximum, because memory limits do not include tables. Each byte is
-// read at most three times, and each count is compared with the remaining bytes before anything is allocated.
+// bits, since each needs instructions or indices that the rewriter does not know ([UnsupportedError]). Modules that
+// already import from [Module]. Modules beyond [Limits], which bound sizes and compile cost: some KiB of locals that
+// meet at branches take gigabytes to compile. Tables share a maximum, because memory limits do not include tables. Each
+// byte is read at most three times, and each count is compared with the remaining bytes before anything is allocated.
 package meter

@@ -142,7 +142,7 @@ func (r *rewriter) addEffort(b *body, s *functionStats, loops []loop) {
 	r.report.Effort = r.effort
 	r.report.MaxEffort = max(r.report.MaxEffort, effort)
 	if limit := r.options.Limits.Effort; effort > limit {
-		panic(abort{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
+		panic(abort{&LimitError{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
 			"%d deep, %d locals)", r.current(), s.branches, s.loops, s.deepest, b.locals), effort, limit}})
 	}
 	r.checkLimit(r.effort, r.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")

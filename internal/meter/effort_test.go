@@ -143,7 +143,7 @@ func TestEffort(t *testing.T) {
 			// Growing code is rejected before it takes long to compile.
 			for n *= 2; ; n *= 2 {
 				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
-				if exceeded := new(meter.Exceeded); errors.As(err, &exceeded) {
+				if exceeded := new(meter.LimitError); errors.As(err, &exceeded) {
 					if text := err.Error(); !strings.HasPrefix(text,
 						"effort of compiling function 0 in microseconds") &&
 						!strings.HasPrefix(text, "blocks in each other in function 0") {

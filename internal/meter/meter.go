@@ -77,14 +77,14 @@ type Report struct {
 	Dropped   []string // the names of removed custom sections
 }
 
-// Refusal is the error of an unsupported feature.
-type Refusal struct {
+// UnsupportedError is the error of an unsupported feature.
+type UnsupportedError struct {
 	Feature  string // a name: `SIMD`
 	Offset   int    // in bytes
 	Function int    // an index, -1 outside of code
 }
 
-func (r *Refusal) Error() string {
+func (r *UnsupportedError) Error() string {
 	where := ""
 	if r.Function >= 0 {
 		where = fmt.Sprintf(" (in function %d)", r.Function)
@@ -94,34 +94,34 @@ func (r *Refusal) Error() string {
 
 type abort struct{ err error }
 
-// Exceeded is the error of a module beyond a limit.
-type Exceeded struct {
+// LimitError is the error of a module beyond a limit.
+type LimitError struct {
 	Subject string // describes the size: `the body of function 12 in bytes`
 	Found   int
 	Limit   int
 }
 
-func (e *Exceeded) Error() string {
+func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.Subject, e.Found, e.Limit)
 }
 
 // Rewrite returns the metered form of a core module. It does not change original, and returns a copy of a module
-// without code. The error is a [*Refusal], an [*Exceeded], a [*wasm.MalformedError] or the context's cause.
+// without code. The error is an [*UnsupportedError], a [*LimitError], a [*wasm.MalformedError] or the context's cause.
 func Rewrite(ctx context.Context, original []byte, options Options) (out []byte, report Report, err error) {
 	options = Options{Budget: cmp.Or(options.Budget, DefaultBudget), Limits: options.Limits.filled()}
 	report.BytesIn = len(original)
 	if len(original) > options.Limits.ModuleBytes {
-		return nil, report, &Exceeded{"the module in bytes", len(original), options.Limits.ModuleBytes}
+		return nil, report, &LimitError{"the module in bytes", len(original), options.Limits.ModuleBytes}
 	}
 	module := &rewriter{ctx: ctx, options: options, Reader: wasm.NewReader(original), report: &report}
 	defer func() {
 		switch r := recover().(type) {
-		case nil:
+		case nil: // the module was rewritten
 		case *wasm.MalformedError:
 			out = nil
 			err = r
 		case abort:
-			if refusal, ok := r.err.(*Refusal); ok && module.inCode() {
+			if refusal, ok := r.err.(*UnsupportedError); ok && module.inCode() {
 				refusal.Function = module.current()
 			}
 			out = nil

@@ -101,7 +101,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := meter.Rewrite(context.Background(), c.module, meter.Options{})
-			var refusal *meter.Refusal
+			var refusal *meter.UnsupportedError
 			switch {
 			case c.feature != "" && (!errors.As(err, &refusal) || refusal.Feature != c.feature || refusal.Offset < 8 ||
 				refusal.Offset > len(c.module)):
@@ -129,7 +129,7 @@ func TestLimits(t *testing.T) {
 		"imports, globals or exports: found 2":                                                    {Items: 1},
 	} {
 		_, _, err := meter.Rewrite(context.Background(), module, meter.Options{Limits: l})
-		var exceeded *meter.Exceeded
+		var exceeded *meter.LimitError
 		if want = strings.Replace(want, "found 2", "found", 1); !errors.As(err, &exceeded) ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("expected %q, found %v", want, err)
@@ -169,7 +169,7 @@ func TestModulesThatExpandAreRejected(t *testing.T) {
 			limits.TotalEffort = 1 << 40
 		}
 		_, _, err := meter.Rewrite(context.Background(), m, meter.Options{Limits: limits})
-		var exceeded *meter.Exceeded
+		var exceeded *meter.LimitError
 		if !errors.As(err, &exceeded) || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%d bytes: expected %q, found %v", len(m), want, err)
 		}

@@ -28,23 +28,27 @@ type rewriter struct {
 
 // indexSpaces holds what the module's indices refer to. Every index must be below the original's counts.
 type indexSpaces struct {
-	params      []uint32
-	results     []uint32
-	types       []uint32
-	importTypes []uint32
-	imports     int
-	functions   int
+	params      []uint32 // the number of parameters, by type
+	results     []uint32 // the number of results, by type
+	types       []uint32 // the types of defined functions
+	importTypes []uint32 // the types of imported functions
+	imports     int      // imported functions
+	functions   int      // with the imported ones
 	globals     int
 	tables      int
 }
 
-type sums struct{ effort, tableElements, segmentElements int }
+type sums struct {
+	effort          int // the compile cost, see [Limits.Effort]
+	tableElements   int
+	segmentElements int
+}
 
 type codeSection struct {
 	bodies   []body
 	loops    []loop
 	edits    []edit
-	blocks   []openBlock // the open ones of the body that is being read
+	blocks   []openBlock // the open blocks of the body that is being read
 	usesBulk bool        // functions for long copies are appended
 }
 
@@ -59,17 +63,17 @@ type section struct {
 const checkEvery = 64 << 10
 
 // checkContext aborts at intervals of checkEvery bytes if the caller gave up.
-func (r *rewriter) checkContext(at int) {
-	if at-r.checkedAt < checkEvery {
+func (r *rewriter) checkContext(offset int) {
+	if offset-r.checkedAt < checkEvery {
 		return
 	}
-	r.checkedAt = at
+	r.checkedAt = offset
 	if r.ctx.Err() != nil {
 		panic(abort{context.Cause(r.ctx)})
 	}
 }
 
-func (r *rewriter) refuse(feature string) { panic(abort{&Refusal{feature, r.At, -1}}) }
+func (r *rewriter) refuse(feature string) { panic(abort{&UnsupportedError{feature, r.At, -1}}) }
 
 func (r *rewriter) parse() {
 	if string(r.Bytes(8)) != "\x00asm\x01\x00\x00\x00" {
@@ -211,33 +215,33 @@ func (r *rewriter) bulkType() uint32 { return uint32(len(r.params)) + 1 }
 
 func (r *rewriter) functionType() {
 	switch form := r.Byte(); form {
-	case 0x60:
+	case 0x60: // a function
 	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
 		r.refuse("types of garbage collection")
 	default:
 		r.Malformed("unknown form of type %#x", form)
 	}
-	for _, ends := range []*[]uint32{&r.params, &r.results} {
+	for _, counts := range []*[]uint32{&r.params, &r.results} {
 		n := r.Count()
 		r.checkLimit(n, typeValuesLimit, "parameters or results of a type")
 		for range n {
 			r.valueType()
 		}
-		*ends = append(*ends, uint32(n))
+		*counts = append(*counts, uint32(n))
 	}
 }
 
 const typeValuesLimit = 1000
 
-func (r *rewriter) checkLimit(n, limit int, what string) {
+func (r *rewriter) checkLimit(n, limit int, subject string) {
 	if n > limit {
-		panic(abort{&Exceeded{what, n, limit}})
+		panic(abort{&LimitError{subject, n, limit}})
 	}
 }
 
-func (r *rewriter) checkFunctionLimit(n, limit int, what string) {
+func (r *rewriter) checkFunctionLimit(n, limit int, subject string) {
 	if n > limit {
-		panic(abort{&Exceeded{fmt.Sprintf(what, r.current()), n, limit}})
+		panic(abort{&LimitError{fmt.Sprintf(subject, r.current()), n, limit}})
 	}
 }
 
@@ -246,7 +250,7 @@ func (r *rewriter) current() int { return r.imports + len(r.bodies) }
 func (r *rewriter) valueType() byte {
 	t := r.Byte()
 	switch t {
-	case 0x7f, 0x7e, 0x7d, 0x7c, 0x70, 0x6f:
+	case 0x7f, 0x7e, 0x7d, 0x7c, 0x70, 0x6f: // numbers, funcref and externref
 	case 0x7b:
 		r.refuse("SIMD")
 	case 0x69:
@@ -289,7 +293,7 @@ func (r *rewriter) importItem() {
 func (r *rewriter) reference() byte {
 	t := r.Byte()
 	switch t {
-	case 0x70, 0x6f:
+	case 0x70, 0x6f: // funcref and externref
 	case 0x69, 0x74:
 		r.refuse("exceptions")
 	default:
@@ -361,7 +365,7 @@ func (r *rewriter) constant(out []byte) []byte {
 		start := r.At
 		op := r.Byte()
 		switch op {
-		case 0x0b, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
+		case 0x0b, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e: // end and arithmetic have no operands
 		case 0x41:
 			r.Skip(5)
 		case 0x42:

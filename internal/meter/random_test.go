@@ -168,10 +168,10 @@ func (p *pair) compare(n int, code []byte) error {
 		}
 	})
 	switch {
-	case errors.As(err, new(*meter.Refusal)):
+	case errors.As(err, new(*meter.UnsupportedError)):
 		p.note(func(d *differential) { d.refused++ })
 		return nil
-	case errors.As(err, new(*meter.Exceeded)):
+	case errors.As(err, new(*meter.LimitError)):
 		p.note(func(d *differential) { d.exceeded++ })
 		return nil
 	}

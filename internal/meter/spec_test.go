@@ -164,7 +164,7 @@ func (s *score) load(t *testing.T, where string, plain *world, metered []*world,
 	errs := make([]error, len(metered))
 	for n, w := range metered {
 		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
-		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
+		if errors.As(errs[n], new(*meter.UnsupportedError)) || errors.As(errs[n], new(*meter.LimitError)) {
 			s.refused++
 			if c.Type == "module" { // calls without a module name would reach it
 				plain.last = nil

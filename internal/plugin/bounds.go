@@ -20,7 +20,7 @@ const (
 	// metrics.
 	maxFeedBytes = 64 << 10
 	maxTasks     = 10_000
-	// MaxClaimBytes bounds all claims of a source together: those of all connectors are compared.
+	// MaxClaimBytes bounds all claims of a source together, because the claims of all connectors are compared.
 	maxClaims     = 10_000
 	MaxClaimBytes = 1 << 20
 	// MaxExamined bounds the settings in a validation: each is repeated for every entity set, of which there may be a
@@ -112,13 +112,13 @@ func checkPlan(l *wit.PlanResult) error {
 }
 
 // checkConfigValues drops errors after the first [MaxFindings].
-func checkConfigValues(all []wit.ConfigValue) error {
+func checkConfigValues(values []wit.ConfigValue) error {
 	remaining := MaxFindings
-	for i := range all {
-		all[i].Errors = all[i].Errors[:min(len(all[i].Errors), remaining)]
-		remaining -= len(all[i].Errors)
+	for i := range values {
+		values[i].Errors = values[i].Errors[:min(len(values[i].Errors), remaining)]
+		remaining -= len(values[i].Errors)
 	}
-	return checkCount("settings", len(all), MaxExamined)
+	return checkCount("settings", len(values), MaxExamined)
 }
 
 // checkTriggers rejects too many or too long triggers. Its error is the response to the sender of the notification.
@@ -199,8 +199,13 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 	return nil
 }
 
-// tally counts subject the bounds of a description limit.
-type tally struct{ components, settings, patterns, texts int }
+// tally counts what the bounds of a description limit.
+type tally struct {
+	components int
+	settings   int // with their aliases
+	patterns   int
+	texts      int // in bytes
+}
 
 var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
 

@@ -22,8 +22,8 @@ const (
 	canaryTime  = 10 * time.Minute
 )
 
-// Stopped is the error of a call that was not made because the plugin version broke too often.
-type Stopped struct {
+// StoppedError is the error of a call that was not made because the plugin version broke too often.
+type StoppedError struct {
 	Plugin    string
 	Version   string
 	Hash      string
@@ -35,7 +35,7 @@ type Stopped struct {
 	Until    time.Time // when the next call is tried
 }
 
-func (s *Stopped) Error() string {
+func (s *StoppedError) Error() string {
 	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, last "+
 		"by %s; it is tried again from %s on, or when its file changes",
 		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Cause, s.Until.UTC().Format(time.RFC3339))
@@ -59,7 +59,7 @@ type streak struct {
 	probing bool
 }
 
-func (b *breaker) check(function string, now time.Time) *Stopped {
+func (b *breaker) check(function string, now time.Time) *StoppedError {
 	if !b.active.Load() {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 	defer b.mu.Unlock()
 	for name, failures := range b.functions {
 		if !failures.until.IsZero() && (now.Before(failures.until) || (name == function && failures.probing)) {
-			return &Stopped{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
+			return &StoppedError{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
 		}
 	}
 	// Only if nothing else stops the call: otherwise a recorded try that is not made would block the function forever.
@@ -100,7 +100,7 @@ func (b *breaker) inconclusive(function string) {
 }
 
 // trapped counts a call that trapped or exceeded a limit, and returns a value if the version is stopped.
-func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
+func (b *breaker) trapped(function, broke string, now time.Time) *StoppedError {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	failures := b.functions[function]
@@ -121,5 +121,5 @@ func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	}
 	failures.pause = min(max(2*failures.pause, openFirst), openLongest)
 	failures.until = now.Add(failures.pause)
-	return &Stopped{Function: function, Cause: broke, Times: failures.count, Until: failures.until}
+	return &StoppedError{Function: function, Cause: broke, Times: failures.count, Until: failures.until}
 }

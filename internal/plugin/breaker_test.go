@@ -74,7 +74,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		}
 	}
 	err := prepareOn(t, binding)
-	var stopped *plugin.Stopped
+	var stopped *plugin.StoppedError
 	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
 		stopped.Hash != binding.Status().Hash {
 		t.Fatalf("expected the version to be stopped, found %v", err)

@@ -155,7 +155,7 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 	}
 	answer := "answered"
 	switch failure, ok := errors.AsType[*wit.Error](err); {
-	case err == nil:
+	case err == nil: // the answer is noted below
 	case ok:
 		answer = "fault: " + failure.Error()
 	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
@@ -201,10 +201,10 @@ func (c *checker) describe() {
 	}
 }
 
-func (c *checker) checkPrintable(where, what, text string) {
+func (c *checker) checkPrintable(where, subject, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
 		c.advise(where, "the %s contains control characters or other invisible ones, or is "+
-			"longer than %d characters: it is shown without them", what, shown.MaxLine)
+			"longer than %d characters: it is shown without them", subject, shown.MaxLine)
 	}
 }
 

@@ -40,13 +40,13 @@ const (
 	windowLength = 8
 )
 
-// timeExceeded is the panic for a call that took too long.
-type timeExceeded struct {
+// timeLimitError is the panic for a call that took too long.
+type timeLimitError struct {
 	Limit   time.Duration
 	Elapsed time.Duration // set if the call was ended by the wall clock, not by its own work
 }
 
-func (t *timeExceeded) Error() string {
+func (t *timeLimitError) Error() string {
 	message := fmt.Sprintf("ran longer than the allowed %v", t.Limit)
 	if t.Elapsed > 0 {
 		message += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
@@ -61,18 +61,18 @@ func (t *timeExceeded) Error() string {
 // at each step.
 const maxStackBytes = 16 << 20
 
-type stackExceeded struct{ StackBytes int }
+type stackLimitError struct{ StackBytes int }
 
-func (s *stackExceeded) Error() string {
+func (s *stackLimitError) Error() string {
 	return fmt.Sprintf("recursed too deeply: its stack has %d bytes, at most %d are allowed", s.StackBytes,
 		maxStackBytes)
 }
 
-// canceled is the panic for a call whose caller has given up.
-type canceled struct{ err error }
+// canceledError is the panic for a call whose caller has given up.
+type canceledError struct{ err error }
 
-func (c *canceled) Error() string { return "stopped: " + c.err.Error() }
-func (c *canceled) Unwrap() error { return c.err }
+func (c *canceledError) Error() string { return "stopped: " + c.err.Error() }
+func (c *canceledError) Unwrap() error { return c.err }
 
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
 	*c = clock{ctx: ctx, limit: limit, started: now, yielded: now, processorSince: now, tickStart: now,
@@ -88,11 +88,11 @@ func (c *clock) check(now time.Time) {
 	elapsed := now.Sub(c.started)
 	switch {
 	case elapsed >= c.limit && c.work() >= c.limit:
-		panic(&timeExceeded{Limit: c.limit})
+		panic(&timeLimitError{Limit: c.limit})
 	case elapsed >= clockFactor*c.limit:
-		panic(&timeExceeded{Limit: c.limit, Elapsed: elapsed})
+		panic(&timeLimitError{Limit: c.limit, Elapsed: elapsed})
 	case !c.canceled.IsZero() && !now.Before(c.canceled):
-		panic(&canceled{c.ctx.Err()})
+		panic(&canceledError{c.ctx.Err()})
 	}
 }
 
@@ -122,7 +122,7 @@ func (c *clock) callerErr() error {
 	if c.ctx == nil || c.ctx.Err() == nil {
 		return nil
 	}
-	return &canceled{c.ctx.Err()}
+	return &canceledError{c.ctx.Err()}
 }
 
 // checkEvery is the number of rows between two checks whether the caller has given up.
@@ -144,7 +144,7 @@ func (c *clock) tick(slots *processors) {
 }
 
 func canceledBy(err error) error {
-	if c, ok := errors.AsType[*canceled](err); ok {
+	if c, ok := errors.AsType[*canceledError](err); ok {
 		return c.err
 	}
 	return nil

@@ -83,7 +83,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 				began := time.Now()
 				err := w.tick(c.ticks, c.wait)
 				elapsed := time.Since(began)
-				var overdue *timeExceeded
+				var overdue *timeLimitError
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
 					t.Fatalf("after %v: expected the call to end: %v, found %v", elapsed, c.ended, err)
 				}
@@ -118,7 +118,7 @@ func TestDeadlinesCountHostFunctions(t *testing.T) {
 		for range 5 {
 			err = cmp.Or(err, callOut())
 		}
-		if !errors.As(err, new(*timeExceeded)) {
+		if !errors.As(err, new(*timeLimitError)) {
 			t.Errorf("expected to end after a second in host functions, found %v", err)
 		}
 	})
@@ -136,7 +136,7 @@ func TestDeadlinesCountHostFunctions(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		err := w.tick(5000, 0)
-		var overdue *timeExceeded
+		var overdue *timeLimitError
 		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
 			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
 			t.Errorf("expected to end after ten times the limit, found %v after %v", err, elapsed)
@@ -155,7 +155,7 @@ func TestCanceledCallsEnd(t *testing.T) {
 		w := workFor(t, ctx, time.Minute)
 		began := time.Now()
 		err := w.tick(1_000_000, 0)
-		if elapsed := time.Since(began); !errors.As(err, new(*canceled)) || elapsed > 400*time.Millisecond {
+		if elapsed := time.Since(began); !errors.As(err, new(*canceledError)) || elapsed > 400*time.Millisecond {
 			t.Errorf("expected the canceled call to end, found %v after %v", err, elapsed)
 		}
 	})

@@ -96,6 +96,7 @@ func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (result
 	if err := checkPosition("decode: next", result.Next); err != nil {
 		return result, err
 	}
-	result.More, result.WaitMs = ok[52] != 0, abi.U32(ok, 56)
+	result.More = ok[52] != 0
+	result.WaitMs = abi.U32(ok, 56)
 	return result, nil
 }

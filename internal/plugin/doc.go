@@ -20,7 +20,7 @@
 // [Limits] bound time, memory, result size, log lines and recursion. A guest that exceeds one, traps, or breaks the
 // contract fails its call with a [*Trap] and loses its instance. Package meter rewrites every module so that it calls
 // the host about every 0.2 ms of work (clock.go). A version that breaks repeatedly is stopped for its connector
-// ([Stopped]); one that was just activated is rolled back ([Binding.ShouldRetry]).
+// ([StoppedError]); one that was just activated is rolled back ([Binding.ShouldRetry]).
 //
 // Where to look:
 //

@@ -63,10 +63,10 @@ type Breaker struct{ breaker }
 func NewBreaker() *Breaker { return &Breaker{} }
 
 // Check, Good, Bad and Inconclusive are called before and after calls of a plugin.
-func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.check(function, now) }
-func (b *Breaker) Good(function string)                          { b.succeeded(function) }
-func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(function, "call.ms", now) }
-func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
+func (b *Breaker) Check(function string, now time.Time) *StoppedError { return b.check(function, now) }
+func (b *Breaker) Good(function string)                               { b.succeeded(function) }
+func (b *Breaker) Bad(function string, now time.Time)                 { b.trapped(function, "call.ms", now) }
+func (b *Breaker) Inconclusive(function string)                       { b.inconclusive(function) }
 
 // CheckWithin is [Check] with another limit for all calls together.
 func CheckWithin(ctx context.Context, path string, options Options, within time.Duration) (*CheckResult, error) {

@@ -195,7 +195,7 @@ func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 }
 
 // differences describes the roles and secrets that changed in components that both declare.
-func (d *roleDeclarations) differences(before *roleDeclarations) []string {
+func (d *roleDeclarations) differences(previous *roleDeclarations) []string {
 	var changes []string
 	add := func(setting, earlier, current string) {
 		change := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(earlier, "no role"), cmp.Or(current, "no role"))
@@ -204,7 +204,7 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(d.Roles)) {
-		earlier := before.Roles[component]
+		earlier := previous.Roles[component]
 		current := d.Roles[component]
 		if earlier == nil {
 			continue
@@ -216,7 +216,7 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 				add(setting, earlier[setting], current[setting])
 			}
 		}
-		for _, setting := range before.Secrets[component] {
+		for _, setting := range previous.Secrets[component] {
 			if !slices.Contains(d.Secrets[component], setting) {
 				add(setting, "a password", "none")
 			}
@@ -225,8 +225,8 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	return changes
 }
 
-// RoleMoved is the error of a version that gives an address role to another setting than versions that ran.
-type RoleMoved struct {
+// RoleMovedError is the error of a version that gives an address role to another setting than versions that ran.
+type RoleMovedError struct {
 	Plugin  string
 	Version string
 	Setting string
@@ -234,7 +234,7 @@ type RoleMoved struct {
 	Before  []string
 }
 
-func (m *RoleMoved) Error() string {
+func (m *RoleMovedError) Error() string {
 	return fmt.Sprintf("version %s of plugin %s gives the role %s to the setting %s (before: %s), so requests would "+
 		"go elsewhere: give the setting another name, and the previous name as its alias", m.Version, m.Plugin, m.Role,
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
@@ -242,11 +242,11 @@ func (m *RoleMoved) Error() string {
 
 // movedRole returns the first setting with an address role that other settings had before, or whose name belonged to a
 // setting without the role; nil if there is none.
-func (info *Info) movedRole(before *roleDeclarations) *RoleMoved {
+func (info *Info) movedRole(previous *roleDeclarations) *RoleMovedError {
 	for i := range info.Components {
 		component := &info.Components[i]
 		for _, name := range Names(component) {
-			earlier := before.Roles[component.Kind.String()+" "+name]
+			earlier := previous.Roles[component.Kind.String()+" "+name]
 			if earlier == nil {
 				continue
 			}
@@ -263,7 +263,7 @@ func (info *Info) movedRole(before *roleDeclarations) *RoleMoved {
 }
 
 // movedRoleOf compares a setting with the roles of earlier settings by name.
-func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMoved {
+func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMovedError {
 	names, roles, _ := settingOf(key)
 	for _, roleName := range roles {
 		if !role.IsAddress(roleName) {
@@ -281,7 +281,7 @@ func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMoved {
 			return ok && !hadRole(name)
 		}
 		if slices.ContainsFunc(names, hadOtherUse) || (len(before) > 0 && !slices.ContainsFunc(names, hadRole)) {
-			return &RoleMoved{Setting: names[0], Role: roleName, Before: before}
+			return &RoleMovedError{Setting: names[0], Role: roleName, Before: before}
 		}
 	}
 	return nil

@@ -297,12 +297,12 @@ func (i *Instance) trap(err error) *Trap {
 	case isA[*abi.TooLarge](err):
 		t.Hint = "the limit is set by " + limitSetting(i.module.info.Name, "result.bytes")
 		t.Limit = "result.bytes"
-	case isA[*timeExceeded](err):
+	case isA[*timeLimitError](err):
 		t.Hint = "the limit is set by " + limitSetting(i.module.info.Name, "call.ms")
 		t.Limit = "call.ms"
-	case isA[*logExceeded](err):
+	case isA[*logLimitError](err):
 		t.Limit = "log.lines.per.second"
-	case isA[*stackExceeded](err):
+	case isA[*stackLimitError](err):
 		t.Limit = "stack"
 	}
 	counts.countAbort(t.Limit)
@@ -340,7 +340,7 @@ func (i *Instance) checkBreaker(function string, now time.Time) error {
 
 func (i *Instance) recordOutcome(err error) {
 	switch {
-	case i.pool == nil:
+	case i.pool == nil: // a call of the host itself has no breaker
 	case err == nil:
 		i.pool.breaker.succeeded(i.call.function)
 	default:
@@ -361,7 +361,7 @@ func (i *Instance) recordFailure(err error) {
 	i.pool.recordTrap(trap)
 }
 
-func (s *Stopped) withPlugin(mod *module, connector string) *Stopped {
+func (s *StoppedError) withPlugin(mod *module, connector string) *StoppedError {
 	s.Plugin = cmp.Or(mod.info.Name, mod.info.Path)
 	s.Version = mod.info.Version
 	s.Hash = mod.info.Hash

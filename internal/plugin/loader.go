@@ -70,15 +70,15 @@ func (l *loader) newModule(file *candidateFile, read *binary.Module) (*module, e
 }
 
 // fromCache returns a module by its cached facts, or nil if they are from another contract.
-func (l *loader) fromCache(ctx context.Context, file *candidateFile, known *code.Facts) (*module, error) {
-	mod, err := l.newModule(file, &known.Binary)
+func (l *loader) fromCache(ctx context.Context, file *candidateFile, facts *code.Facts) (*module, error) {
+	mod, err := l.newModule(file, &facts.Binary)
 	if err != nil {
 		return nil, nil
 	}
-	if err := mod.checkDescription(ctx, &known.Description); err != nil {
+	if err := mod.checkDescription(ctx, &facts.Description); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	mod.info.Description = known.Description
+	mod.info.Description = facts.Description
 	mod.limits = l.limitsFor(mod.info.Name)
 	if err := mod.checkMemory(); err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func TestRefusalsAreKept(t *testing.T) {
 				}
 				return err
 			}
-			var known *plugin.Refused
+			var known *plugin.RefusedError
 			if err := rejected("hostile.wasm"); errors.As(err, &known) {
 				t.Errorf("expected the module to be compiled the first time, found %v", err)
 			}

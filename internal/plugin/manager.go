@@ -136,7 +136,7 @@ func (m *Manager) scheduleTrim() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.closed:
+	case m.closed: // Close has stopped the timer
 	case m.trimming.timer == nil:
 		m.trimming.timer = time.AfterFunc(wait, m.trim)
 	default:
@@ -147,12 +147,12 @@ func (m *Manager) scheduleTrim() {
 func (m *Manager) trim() {
 	defer guard.Recover(m.loader.logger, "freeing code of plugins", nil)
 	m.mu.Lock()
-	var all []*module
+	var modules []*module
 	for _, source := range m.sources {
-		all = append(all, source.active, source.previous)
+		modules = append(modules, source.active, source.previous)
 	}
 	m.mu.Unlock()
-	for _, mod := range all {
+	for _, mod := range modules {
 		if mod != nil {
 			mod.freeIfUnused()
 		}
@@ -161,9 +161,8 @@ func (m *Manager) trim() {
 
 // Memory describes the memory of all instances.
 type Memory struct {
-	// Used is the present total, Bound the limit for sources and sinks, in bytes
-	Used    int64
-	Bound   int64
+	Used    int64 // the present total, in bytes
+	Bound   int64 // the limit for sources and sinks, in bytes
 	Waiting int64 // how many calls wait for memory
 }
 
@@ -173,14 +172,14 @@ func (m *Manager) Memory() Memory {
 	return Memory{a.used.Load(), a.sources.bytes, a.sources.waiting.Load() + a.transforms.waiting.Load()}
 }
 
-// rolledBack is the error of a version whose calls broke soon after it was activated.
-type rolledBack struct {
+// rollbackError is the error of a version whose calls broke soon after it was activated.
+type rollbackError struct {
 	Version string
 	Reason  string
 	plugin  string
 }
 
-func (r *rolledBack) Error() string {
+func (r *rollbackError) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
@@ -189,12 +188,15 @@ type moduleSource struct {
 	// active is for new connectors; previous is the version that it replaced. Both may be nil.
 	active   *module
 	previous *module
-	refused  *Info
-	hash     string
+	refused  *Info  // the refused version of the file, nil if it was accepted
+	hash     string // the hash of the file when it was read last
 }
 
 // Requirement is a class, or its short form, and a version, "" for any.
-type Requirement struct{ Class, Version string }
+type Requirement struct {
+	Class   string
+	Version string
+}
 
 // Revealed returns the settings whose values from files a plugin from a folder may see: `plugin.NAME.reveal`.
 func (m *Manager) Revealed(name string) []string { return m.trusted.reveal[name] }

@@ -33,7 +33,7 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 		folders:  folders{paths: options.Folders},
 		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
-		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}},
+		pinning: pinning{rejected: map[string]*rollbackError{}, chosen: map[string]string{}},
 		loader: loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named,
 			notice: &compileNotice{report: options.compiling()}}}
 	background, stop := context.WithCancel(context.Background())
@@ -59,7 +59,7 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 		return nil, err
 	}
 	switch {
-	case hasMore && options.NeededOnly:
+	case hasMore && options.NeededOnly: // the other modules are not needed
 	case hasMore:
 		manager.loading.Go(func() { manager.loadDeferred(background, embedded) })
 	default:
@@ -99,7 +99,7 @@ func (m *Manager) warnUnusedLimits() {
 	}
 }
 
-// Loaded waits until all plugins are loaded. The error is that of ctx.
+// Loaded waits until all plugins are loaded. It returns an error only if ctx ends.
 func (m *Manager) Loaded(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {

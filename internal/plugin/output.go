@@ -87,15 +87,15 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (o *output) log(level wit.Level, text []byte) (flooded bool) {
+func (o *output) log(level wit.Level, line []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
 	}
 	if o.captured == nil {
-		return o.logLine(level, text)
+		return o.logLine(level, line)
 	}
 	if level >= wit.LevelInfo && len(*o.captured) < maxCapturedLines {
-		*o.captured = append(*o.captured, oneLine(text))
+		*o.captured = append(*o.captured, oneLine(line))
 	}
 	return false
 }
@@ -112,7 +112,7 @@ func oneLine(text []byte) string {
 
 // logLine logs a line within the rate. flooded means that a hundred times the rate was dropped in this call, which ends
 // the call.
-func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
+func (o *output) logLine(level wit.Level, line []byte) (flooded bool) {
 	dropped, ok := o.lines.takeToken()
 	if !ok {
 		o.droppedInCall++
@@ -123,7 +123,7 @@ func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 	}
 	logLevel := levels[level]
 	if o.logger.Enabled(context.Background(), logLevel) {
-		o.logger.Log(context.Background(), logLevel, oneLine(text))
+		o.logger.Log(context.Background(), logLevel, oneLine(line))
 	}
 	return false
 }
@@ -143,8 +143,8 @@ func (o *output) flush() {
 	o.text = o.text[:0]
 }
 
-// logExceeded is the reason of a [*Trap] for a call that logged too much.
-type logExceeded struct{ abi.Violation }
+// logLimitError is the reason of a [*Trap] for a call that logged too much.
+type logLimitError struct{ abi.Violation }
 
 // Unwrap returns the violation.
-func (l *logExceeded) Unwrap() error { return &l.Violation }
+func (l *logLimitError) Unwrap() error { return &l.Violation }

@@ -23,7 +23,7 @@ type Offer struct {
 
 // pinning holds decisions about versions, guarded by Manager.mu. A pin overrides an operator's choice.
 type pinning struct {
-	rejected map[string]*rolledBack
+	rejected map[string]*rollbackError
 	// chosen are hashes by plugin, selected by an operator until another file of the plugin is found.
 	chosen map[string]string
 	pins   map[string]PinnedVersion
@@ -90,7 +90,7 @@ func (m *Manager) isPinned(mod *module) bool {
 }
 
 // Versions returns the versions of plugins, in the order in which connectors would get them without pins.
-func (m *Manager) Versions() (all []Offer) {
+func (m *Manager) Versions() (offers []Offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var active, kept []*module
@@ -108,8 +108,9 @@ func (m *Manager) Versions() (all []Offer) {
 		some = slices.DeleteFunc(some, func(mod *module) bool { return mod == nil })
 		slices.SortFunc(some, newest)
 		for _, mod := range some {
-			all = append(all, Offer{mod.info.Name, mod.info.Version, mod.info.Hash, m.rejected[mod.info.Hash] != nil})
+			info := &mod.info
+			offers = append(offers, Offer{info.Name, info.Version, info.Hash, m.rejected[info.Hash] != nil})
 		}
 	}
-	return all
+	return offers
 }

@@ -172,6 +172,7 @@ func (p *Pool) addReader(instance *Instance) {
 	instance.use.idleSince = time.Time{}
 }
 
+// detach removes an instance from the pool; the caller closes it when it is unused. p.mu must be locked.
 func (p *Pool) detach(instance *Instance) {
 	if i := slices.Index(p.instances, instance); i >= 0 {
 		p.instances = slices.Delete(p.instances, i, i+1)
@@ -239,6 +240,7 @@ func (p *Pool) grant(next *waiter, instance *Instance) {
 	close(next.ready)
 }
 
+// grantNext lets the first waiter create an instance, if the limits permit that. p.mu must be locked.
 func (p *Pool) grantNext() {
 	if len(p.waiters) == 0 {
 		return
@@ -250,6 +252,7 @@ func (p *Pool) grantNext() {
 	}
 }
 
+// wait blocks until an instance is free, or ctx ends. p.mu must be locked; wait unlocks it.
 func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
 	entry := &waiter{request: wanted, ready: make(chan struct{})}
 	p.waiters = append(p.waiters, entry)
@@ -298,7 +301,7 @@ func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (
 		p.mu.Unlock()
 		return next.instance, next.err
 	}
-	p.creating-- // make counts it
+	p.creating-- // create counts it
 	if p.closed {
 		if next.reserved {
 			p.budget.release(p.module)
@@ -310,7 +313,7 @@ func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (
 }
 
 // recordWait records a wait; p.mu must be locked. Another instance helps only if there is a processor for it; the free
-// one may be that of the call that just ended.
+// processor may be the one of the call that just ended.
 func (p *Pool) recordWait(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.contention.since) > time.Second {
@@ -362,7 +365,7 @@ func (p *Pool) dispatch(instance *Instance) {
 		p.grantNext()
 	}
 	switch {
-	case instance.use.closed || instance.use.inUse:
+	case instance.use.closed || instance.use.inUse: // Release dispatches it after the running call
 	case len(instance.use.queue) > 0:
 		ready := instance.use.queue[0]
 		instance.use.queue = instance.use.queue[1:]
@@ -423,6 +426,7 @@ func (p *Pool) CloseIdle() { p.module.host.memory.closeIdle(p.connector) }
 
 func (p *Pool) trim() { p.closeIdle(p.idleFor) }
 
+// closeIdle closes instances that were unused for longer than idleFor, and sets the timer for the others.
 func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 	p.mu.Lock()
 	if p.timer != nil {

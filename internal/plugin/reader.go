@@ -21,14 +21,14 @@ type Reader struct {
 	hasPage       bool
 }
 
-// PageLost is the error of a page whose instance was broken by another page. Request the page again.
-type PageLost struct {
+// PageLostError is the error of a page whose instance was broken by another page. Request the page again.
+type PageLostError struct {
 	Plugin  string
 	Version string
 	Cause   error
 }
 
-func (p *PageLost) Error() string {
+func (p *PageLostError) Error() string {
 	return fmt.Sprintf("plugin %s %s: the page was abandoned because another one broke its instance: %v", p.Plugin,
 		p.Version, p.Cause)
 }
@@ -165,7 +165,8 @@ func (r *Reader) brokenError() error {
 	if r.brokeInstance {
 		return fmt.Errorf("the instance was discarded: %w", instance.broken)
 	}
-	return &PageLost{Plugin: instance.module.info.Name, Version: instance.module.info.Version, Cause: instance.broken}
+	info := &instance.module.info
+	return &PageLostError{Plugin: info.Name, Version: info.Version, Cause: instance.broken}
 }
 
 // reading is Reader.call for a function with a result.

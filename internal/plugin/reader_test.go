@@ -117,8 +117,8 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// After a trap, all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
-// again.
+// After a trap, all pages of its instance are lost: the call gets the trap, the others a PageLostError, and all can be
+// read again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
@@ -136,7 +136,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 	breakPage(t, readers[0], page, into)
 	for n, r := range readers {
 		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
-		var abandoned *plugin.PageLost
+		var abandoned *plugin.PageLostError
 		if errors.As(err, &abandoned) == (n == 0) || err == nil {
 			t.Errorf("reader %d: %v", n, err)
 		}
@@ -240,7 +240,7 @@ func TestPanicReleasesProcessor(t *testing.T) {
 		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
 			return pool.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
 		})
-		if mistake := new(guard.Panic); !errors.As(err, &mistake) {
+		if mistake := new(guard.PanicError); !errors.As(err, &mistake) {
 			t.Fatalf("expected the panic, found %v", err)
 		}
 		if n := plugin.Running(m); n != 0 {

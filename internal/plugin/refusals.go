@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
 )
 
-// Refused is the error of a module that was refused before. It is stored as JSON.
-type Refused struct {
+// RefusedError is the error of a module that was refused before. It is stored as JSON.
+type RefusedError struct {
 	// Until is when the module is tried again; nil means never by this program with these limits.
 	Text  string
 	At    time.Time
@@ -22,7 +22,7 @@ type Refused struct {
 	File  string `json:"-"` // where the refusal is stored
 }
 
-func (r *Refused) Error() string {
+func (r *RefusedError) Error() string {
 	message := r.Text + " (found " + r.At.Format(time.RFC3339)
 	if r.Until != nil {
 		message += ", tried again from " + r.Until.Format(time.RFC3339)
@@ -53,7 +53,7 @@ func refusalName(hash string, limits Limits) string {
 
 func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
-	var stored Refused
+	var stored RefusedError
 	file := cache.Read(name, "refused")
 	if file == nil || json.Unmarshal(file, &stored) != nil {
 		return nil
@@ -67,13 +67,14 @@ func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 
 // cacheRefusal stores a refusal that depends on the module alone, so that it is not compiled again.
 func cacheRefusal(cache *code.Cache, hash string, limits Limits, err error) {
-	stored := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
+	stored := RefusedError{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
 	trap, trapped := errors.AsType[*Trap](err)
 	switch {
 	case isA[*code.TooSlowError](err), trapped && trap.Limit == "call.ms":
 		until := stored.At.Add(slowRetry)
 		stored.Until = &until
-	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.UnusableError](err):
+	case trapped, isA[*meter.UnsupportedError](err), isA[*meter.LimitError](err), isA[*code.UnusableError](err):
+		// Until stays nil: another attempt would fail, too.
 	default:
 		return
 	}

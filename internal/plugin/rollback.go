@@ -14,7 +14,7 @@ func (m *Manager) rejectVersion(mod *module, reason string) {
 		m.mu.Unlock()
 		return
 	}
-	why := &rolledBack{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
+	why := &rollbackError{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
 	m.rejected[mod.info.Hash] = why
 	_, ok := m.pins[mod.info.Name] // then the pin decides which version replaces it
 	for path, source := range m.sources {

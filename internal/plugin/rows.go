@@ -70,7 +70,7 @@ func (c *rowCheck) countBytes(row, input *wit.Row) error {
 	for _, d := range [...]struct{ out, in *wit.ValueSlice }{{&row.Key, &input.Key}, {&row.Value, &input.Value},
 		{&row.Headers, &input.Headers}} {
 		switch {
-		case d.out.Encoding == wit.Absent:
+		case d.out.Encoding == wit.Absent: // has no bytes
 		case d.out.Encoding != wit.Unchanged:
 			c.counted += uint64(d.out.Size)
 		case repeated:

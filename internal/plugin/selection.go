@@ -74,7 +74,7 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	}
 	slices.Sort(refused)
 	if len(versions) == 0 && len(m.movedRoleTexts("")) > 0 {
-		return nil, &AmbiguousPlugin{fmt.Sprintf("no plugin has the %s; refused: %s", query,
+		return nil, &AmbiguousPluginError{fmt.Sprintf("no plugin has the %s; refused: %s", query,
 			strings.Join(refused, "; "))}
 	}
 	hint := ""
@@ -102,14 +102,14 @@ func (m *Manager) precedes(a, b *module) bool {
 	return a.newer(b)
 }
 
-// AmbiguousPlugin is the error for a class that two plugins have, or whose only version is refused ([RoleMoved]). It
-// fails only connectors that use the class.
-type AmbiguousPlugin struct{ text string }
+// AmbiguousPluginError is the error for a class that two plugins have, or whose only version is refused
+// ([RoleMovedError]). It fails only connectors that use the class.
+type AmbiguousPluginError struct{ text string }
 
-func (a *AmbiguousPlugin) Error() string { return a.text }
+func (a *AmbiguousPluginError) Error() string { return a.text }
 
 // choosePlugin sets query.plugin if several plugins have the class: to the built-in one, or else it returns
-// [AmbiguousPlugin]. m.mu must be locked.
+// [AmbiguousPluginError]. m.mu must be locked.
 func (m *Manager) choosePlugin(query *componentQuery) error {
 	if query.plugin != "" {
 		return nil
@@ -131,7 +131,7 @@ func (m *Manager) choosePlugin(query *componentQuery) error {
 	}
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
-		return &AmbiguousPlugin{fmt.Sprintf(
+		return &AmbiguousPluginError{fmt.Sprintf(
 			"%s: expected one plugin that has it, found %s (%s): remove the files of "+
 				"the others", query, strings.Join(names, ", "), m.providersText(*query))}
 	}
@@ -189,7 +189,7 @@ func (m *Manager) movedRoleTexts(name string) (texts []string) {
 		if source.refused == nil {
 			continue
 		}
-		if moved, ok := errors.AsType[*RoleMoved](source.refused.Err); ok && (name == "" || moved.Plugin == name) {
+		if moved, ok := errors.AsType[*RoleMovedError](source.refused.Err); ok && (name == "" || moved.Plugin == name) {
 			texts = append(texts, source.refused.Err.Error())
 		}
 	}

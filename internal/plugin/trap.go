@@ -86,16 +86,16 @@ func sanitize(failure *wit.Error) {
 	}
 }
 
-func firstLines(text string) string {
+func firstLines(output string) string {
 	const lines, size = 16, 2000
-	short := text[:min(len(text), size)]
+	short := output[:min(len(output), size)]
 	if parts := strings.SplitN(short, "\n", lines+1); len(parts) > lines {
 		short = strings.Join(parts[:lines], "\n")
 	}
-	if len(short) == len(text) {
-		return text
+	if len(short) == len(output) {
+		return output
 	}
-	return strings.ToValidUTF8(short, "") + fmt.Sprintf("\n... (%d bytes more)", len(text)-len(short))
+	return strings.ToValidUTF8(short, "") + fmt.Sprintf("\n... (%d bytes more)", len(output)-len(short))
 }
 
 func (t *Trap) reason() string {

@@ -54,13 +54,13 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	size := uint32(stack[2])
 	line, ok := m.Memory().Read(ptr, size)
 	switch {
-	case instance == nil:
+	case instance == nil: // logged outside of a call
 	case !ok:
 		failCall("log: %d bytes at %#x exceed the memory", size, ptr)
 	case level >= uint32(wit.Level(0).Cases()):
 		failCall("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case instance.out.log(wit.Level(level), line):
-		panic(&logExceeded{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
+		panic(&logLimitError{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
 			"second in one call (%s)", 100*instance.out.lines.perSecond, instance.out.lines.perSecond,
 			limitSetting(instance.module.info.Name, "log.lines.per.second"))}})
 	default:
@@ -79,7 +79,7 @@ func provideTick(ctx context.Context, runtime wazero.Runtime) error {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 			if i.guest != nil {
 				if n := i.guest.StackGrowth(); n > maxStackBytes {
-					panic(&stackExceeded{n})
+					panic(&stackLimitError{n})
 				}
 			}
 			i.clock.tick(i.module.host.processors)

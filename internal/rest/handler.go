@@ -44,7 +44,7 @@ func (c common) handler(has func(path string) bool) http.Handler {
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		req := request{w: rw, r: r, common: c}
-		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
+		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.PanicError) {
 			req.fail(http.StatusInternalServerError, p.Error())
 		})
 		if h := rw.Header(); h.Get("Cache-Control") == "" { // else response.http.headers.config has said it

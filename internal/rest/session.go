@@ -286,7 +286,7 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, shared common) b
 }
 
 func (req *request) handleCall(s *Session, connector string, call Call) {
-	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.Panic) {
+	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.PanicError) {
 		req.fail(http.StatusInternalServerError, p.Error())
 	})
 	ownURL, err := workerURL(req.cluster.Membership().URL)

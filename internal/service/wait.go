@@ -23,7 +23,7 @@ func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Cli
 	defer stop(nil)
 	if client.Refusal() != "" {
 		go func() {
-			defer guard.Recover(s.log, "a task, its wait for a logon", nil, func(p *guard.Panic) { stop(p) })
+			defer guard.Recover(s.log, "a task, its wait for a logon", nil, func(p *guard.PanicError) { stop(p) })
 			for client.Refusal() != "" {
 				if pause.For(waiting, resumePollInterval) != nil {
 					return
@@ -35,7 +35,7 @@ func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Cli
 	if s.destination != nil {
 		go func() {
 			defer guard.Recover(s.log, "a task, reading the settings of its service", nil,
-				func(p *guard.Panic) { stop(p) })
+				func(p *guard.PanicError) { stop(p) })
 			s.pollDestination(waiting, client)
 		}()
 	}

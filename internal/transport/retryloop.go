@@ -26,7 +26,7 @@ import (
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// After a panic the request may have been sent.
 	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil,
-		func(p *guard.Panic) {
+		func(p *guard.PanicError) {
 			a = nil
 			err = p
 			if !r.Repeatable {

@@ -25,7 +25,7 @@ func (r *relay) logOn(ctx context.Context) error {
 	if lifetime > 0 && r.client != nil {
 		r.tunnel.goroutines.Go(func() {
 			defer guard.Recover(r.tunnel.log, "tunnel, renewal of a logon", nil,
-				func(*guard.Panic) { r.broker.Close() })
+				func(*guard.PanicError) { r.broker.Close() })
 			r.renew(lifetime)
 		})
 	}

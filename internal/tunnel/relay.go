@@ -58,7 +58,7 @@ func (r *relay) run(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient,
-			func(*guard.Panic) { r.broker.Close() })
+			func(*guard.PanicError) { r.broker.Close() })
 		fromClient = r.passRequests()
 		if ctx.Err() == nil {
 			// The client has closed the connection: responses are useless.

@@ -116,7 +116,7 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	t.goroutines.Go(func() {
-		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.Panic) { t.cancel() })
+		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.PanicError) { t.cancel() })
 		for {
 			client, err := listener.Accept()
 			if errors.Is(err, net.ErrClosed) {

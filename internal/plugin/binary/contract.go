@@ -33,7 +33,7 @@ func ExportName(version, iface, function string) string {
 	return wit.Package + "/" + iface + "@" + version + "#" + function
 }
 
-// compatible reports whether major and minor are those of this program.
+// compatible reports whether a version has the major and minor number of this program's contract.
 func compatible(version string) bool { return majorMinor(version) == majorMinor(wit.Version) }
 
 func majorMinor(version string) string {
@@ -105,8 +105,8 @@ func (m *Module) checkImports() error {
 	var unknown []string
 	for _, i := range m.Imports {
 		switch {
-		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]:
-		case i.Kind == kindFunction && isHostInterface(i.Module) && i.Name == "log":
+		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]: // provided by the engine
+		case i.Kind == kindFunction && isHostInterface(i.Module) && i.Name == "log": // provided by this program
 		default:
 			unknown = append(unknown, i.Module+" "+i.Name)
 		}
@@ -125,9 +125,9 @@ func isHostInterface(module string) bool {
 }
 
 // CheckSignatures compares the core signatures of a compiled module's exports with the contract.
-func CheckSignatures(compiled wazero.CompiledModule, version string, found []string) error {
+func CheckSignatures(compiled wazero.CompiledModule, version string, complete []string) error {
 	exported := compiled.ExportedFunctions()
-	for _, i := range found {
+	for _, i := range complete {
 		for _, f := range canon.Functions(i) {
 			name := ExportName(version, i, f.Name)
 			if err := sameSignature(name, exported[name], f.Params(), f.Results()); err != nil {
@@ -145,7 +145,7 @@ func CheckSignatures(compiled wazero.CompiledModule, version string, found []str
 		[]canon.ValueType{i32})
 }
 
-func sameSignature(name string, found api.FunctionDefinition, params, results []canon.ValueType) error {
+func sameSignature(name string, definition api.FunctionDefinition, params, results []canon.ValueType) error {
 	list := func(types []api.ValueType) string {
 		var names []string
 		for _, t := range types {
@@ -154,7 +154,7 @@ func sameSignature(name string, found api.FunctionDefinition, params, results []
 		return "(" + strings.Join(names, " ") + ")"
 	}
 	want := list(params) + " -> " + list(results)
-	got := list(found.ParamTypes()) + " -> " + list(found.ResultTypes())
+	got := list(definition.ParamTypes()) + " -> " + list(definition.ResultTypes())
 	if want != got {
 		return fmt.Errorf("export %s: expected the signature %s, found %s", name, want, got)
 	}

@@ -174,10 +174,10 @@ func versionInText(s string) string {
 // maxItems bounds imports and exports, each: twice the meter's limit.
 const maxItems = 200_000
 
-func itemCount(reader *wasm.Reader, what string) uint32 {
+func itemCount(reader *wasm.Reader, items string) uint32 {
 	n := reader.U32()
 	if n > maxItems {
-		reader.Malformed("%s: found %d, at most %d are allowed", what, n, maxItems)
+		reader.Malformed("%s: found %d, at most %d are allowed", items, n, maxItems)
 	}
 	return n
 }

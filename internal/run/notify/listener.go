@@ -209,19 +209,19 @@ func (s *server) remove(path string) (remaining int) {
 	return len(s.paths)
 }
 
-func (s *server) find(at *url.URL) *endpoint {
-	first, _, _ := strings.Cut(strings.TrimPrefix(at.EscapedPath(), "/"), "/")
+func (s *server) find(address *url.URL) *endpoint {
+	first, _, _ := strings.Cut(strings.TrimPrefix(address.EscapedPath(), "/"), "/")
 	first, _ = url.PathUnescape(first) // was parsed before
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.paths[at.Path]; d != nil {
+	if d := s.paths[address.Path]; d != nil {
 		return d
 	}
 	return s.paths["/"+first+"/"]
 }
 
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	defer guard.Recover(s.hub.log(), "a notification", nil, func(*guard.Panic) {
+	defer guard.Recover(s.hub.log(), "a notification", nil, func(*guard.PanicError) {
 		s.reject(w, r, nil, outcomeFailed, http.StatusInternalServerError, "")
 	})
 	select {
@@ -319,17 +319,17 @@ func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint)
 	s.reject(w, r, d, outcomeBusy, http.StatusServiceUnavailable, "send it again")
 }
 
-func (s *server) reject(w http.ResponseWriter, r *http.Request, endpoint *endpoint, outcome, status int, why string) {
+func (s *server) reject(w http.ResponseWriter, r *http.Request, endpoint *endpoint, outcome, status int, cause string) {
 	s.hub.counts[outcome].Add(1)
 	if s.shouldLog(endpoint, outcome) {
 		path := r.URL.EscapedPath()
 		s.hub.log().Warn("a notification was rejected", "path", path[:min(len(path), 200)], "from", r.RemoteAddr,
-			"status", status, "reason", why)
+			"status", status, "reason", cause)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, why)
+	_, _ = io.WriteString(w, cause)
 }
 
 func (s *server) shouldLog(endpoint *endpoint, outcome int) bool {

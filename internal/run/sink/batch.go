@@ -57,7 +57,7 @@ type activeBatch struct {
 	rowStates []rowState
 	rows      []uint32 // to be encoded, first or again
 	state     batchState
-	encoded   []delivery // until the batch is queued
+	encoded   []delivery // the deliveries, until the batch is queued
 	// encodedWith is the context that has encoded all deliveries, nil if several contexts have.
 	encodedWith *pluginContext
 	// sameKeysWith is the queue's context if the rows get the ordering keys of the deliveries with that, too. Nil if
@@ -67,7 +67,7 @@ type activeBatch struct {
 	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
 	switchVersion bool
 	started       bool
-	remaining     int
+	remaining     int // the number of unfinished deliveries
 	// bytes is the memory of the rows and of the first deliveries, deliveryBytes that of the unfinished deliveries.
 	bytes         int
 	deliveryBytes atomic.Int64
@@ -77,15 +77,15 @@ type activeBatch struct {
 type batchState int
 
 const (
-	batchWaiting batchState = iota
+	batchWaiting batchState = iota // to be encoded
 	batchEncoding
-	batchEncoded
+	batchEncoded // waits for its place in the queue
 	batchQueued
 )
 
 type rowState struct {
-	portion  int
-	repeats  int
+	portion  int          // see [delivery.portion]
+	repeats  int          // how often the plugin wanted to write the row again
 	failures failureCount // after the last one the task fails, or the row is in doubt
 	// rejectable counts failures whose last one rejects the row, such as locks. An outage does not use up its attempts.
 	rejectable failureCount

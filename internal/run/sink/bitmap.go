@@ -80,23 +80,25 @@ func (m metadata) encodeBitmap(next int64) string {
 	return out + bitmapName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
 }
 
-// bestBitmap returns the ranges, all[from:to] up to lastOffset, whose bitmap saves most; from equals to if none does. A
-// long settled range at the beginning stays in a list.
-func bestBitmap(all []stateRange) (from, to int, lastOffset int64) {
+// bestBitmap returns the ranges[from:to], which end at lastOffset, whose bitmap saves most; from equals to if no bitmap
+// is shorter than lists. A long settled range at the beginning stays in a list.
+func bestBitmap(ranges []stateRange) (from, to int, lastOffset int64) {
 	listed := int64(0) // the length of the ranges that are not in the bitmap
-	for _, s := range all {
+	for _, s := range ranges {
 		listed += s.cost
 	}
-	if len(all) > 0 && all[0].state == stateSettled && bitmapLength(all[0].last-all[0].first+1) > all[0].cost {
-		from = 1
+	if len(ranges) > 0 && ranges[0].state == stateSettled {
+		if r := ranges[0]; bitmapLength(r.last-r.first+1) > r.cost {
+			from = 1
+		}
 	}
 	to = from
 	shortest := listed
 	end := int64(0)
-	for i := from; i < len(all); i++ {
-		end = max(end, all[i].last)
-		listed -= all[i].cost
-		if length := listed + bitmapLength(end-all[from].first+1); length < shortest {
+	for i := from; i < len(ranges); i++ {
+		end = max(end, ranges[i].last)
+		listed -= ranges[i].cost
+		if length := listed + bitmapLength(end-ranges[from].first+1); length < shortest {
 			to = i + 1
 			lastOffset = end
 			shortest = length
@@ -105,6 +107,7 @@ func bestBitmap(all []stateRange) (from, to int, lastOffset int64) {
 	return from, to, lastOffset
 }
 
+// list returns the list of the ranges in a state, nil for stateOpen.
 func (m *metadata) list(state byte) *[]offsetRange {
 	switch state {
 	case stateSettled:
@@ -148,8 +151,8 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 				*list = append(*list, offsetRange{offset, offset})
 			}
 			previous = state
-			offset = offset + 1
-			three = three >> 2
+			offset++
+			three >>= 2
 		}
 	}
 	return true

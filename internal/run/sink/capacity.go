@@ -22,9 +22,9 @@ const (
 // capacity decides whether a delivery may start: there must be room for any outcome of all started deliveries.
 type capacity struct {
 	inDoubt  inDoubtLookup
-	limit    int // bounds the metadata, in bytes
-	inFlight []offsetRange
-	settled  []offsetRange
+	limit    int           // bounds the metadata, in bytes
+	inFlight []offsetRange // reused by fits and metadataRequested
+	settled  []offsetRange // reused likewise
 }
 
 // fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset: as a
@@ -37,8 +37,8 @@ func (c *capacity) fits(partition *partition, n int, maxOffset int64, first bool
 	if len(partition.items) > 0 && c.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	c.inFlight, c.settled = partition.appendPartial(c.inFlight[:0]),
-		partition.appendSettled(c.settled[:0], partition.baseOffset, sentOnly)
+	c.inFlight = partition.appendPartial(c.inFlight[:0])
+	c.settled = partition.appendSettled(c.settled[:0], partition.baseOffset, sentOnly)
 	lists := metadata{inDoubt: c.inDoubt.openRanges(partition.tp, partition.baseOffset),
 		usedDecisions: c.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: c.inFlight,
 		settled: c.settled}
@@ -108,7 +108,7 @@ func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 			total = &part{first: item.offset}
 			parts[item.partition] = total
 		}
-		total.rows = total.rows + 1
+		total.rows++
 		total.last = max(total.last, item.offset)
 	}
 	for p, total := range parts {

@@ -25,7 +25,7 @@ type Writer interface {
 	Warnings() int
 }
 
-// Code is one version of a plugin for one connector, Versions those that the connector runs or could run.
+// Code is one version of a plugin for one connector; Versions are those that the connector runs or could run.
 type (
 	Code     = task.PluginVersion[Writer]
 	Versions = task.PluginVersions[Writer]

@@ -22,6 +22,8 @@ func (commitStarted) apply(l *ledger) effects {
 	return out
 }
 
+// addToCommit adds the partition's offset to a commit. lastCommit keeps the previous text until the metadata of the new
+// offset are requested.
 func (p *partition) addToCommit(out kafka.Offsets) {
 	next := kgo.EpochOffset{Epoch: -1, Offset: p.committed}
 	switch {
@@ -73,6 +75,7 @@ func (c commitSucceeded) apply(l *ledger) effects {
 	return effects{ok: complete}
 }
 
+// commitFailed: the next commit includes the partitions again.
 type commitFailed struct{ offsets kafka.Offsets }
 
 func (c commitFailed) apply(l *ledger) (out effects) {
@@ -124,6 +127,7 @@ func (m metadataRequested) apply(l *ledger) effects {
 	return effects{text: encoded, ok: true}
 }
 
+// metadataLimited: the broker accepts at most so many bytes of metadata.
 type metadataLimited struct{ bytes int }
 
 func (m metadataLimited) apply(l *ledger) (out effects) {

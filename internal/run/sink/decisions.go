@@ -9,18 +9,19 @@ import (
 // The settings by which an operator decides about records in doubt.
 const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip"
 
+// inDoubtError adds to an error which records are in doubt and how the operator can decide about them.
 type inDoubtError struct {
 	error
-	all    []string
-	resent []string
+	names  []string // of the records in doubt
+	resent []string // the names whose decision to send was used up
 }
 
 func (e *inDoubtError) Unwrap() error { return e.error }
 
 func (e *inDoubtError) Error() string {
 	them := "it"
-	names := strings.Join(e.all, ",")
-	if len(e.all) > 1 {
+	names := strings.Join(e.names, ",")
+	if len(e.names) > 1 {
 		them = "them"
 	}
 	message := fmt.Sprintf("%v; check whether the service has %s, then set %s=%s to send %s again, or "+
@@ -48,7 +49,7 @@ func parseDecisions(setting string, names []string) (d decisions, err error) {
 	for _, name := range names {
 		tp, offsets, ok := parseDecision(name)
 		switch {
-		case name == "":
+		case name == "": // an empty setting is a list of one empty name
 		case !ok:
 			return d, fmt.Errorf("%s: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found %q", setting, name)
 		default:
@@ -72,15 +73,17 @@ func parseDecision(name string) (tp topicPartition, offsets offsetRange, ok bool
 	return topicPartition{name[:dash], int32(partition)}, offsets, inOrder && err == nil && partition >= 0
 }
 
-func (d decisions) names(setting string, tp topicPartition, from int64) (all []string) {
+// names returns the decisions about a partition from an offset on, as assignments to the setting.
+func (d decisions) names(setting string, tp topicPartition, from int64) (assignments []string) {
 	for _, s := range d[tp] {
 		if s.last >= from {
-			all = append(all, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
+			assignments = append(assignments, fmt.Sprintf("%s=%s-%d@%v", setting, tp.topic, tp.partition, s))
 		}
 	}
-	return all
+	return assignments
 }
 
+// count returns how often the setting names a record.
 func (d decisions) count(id recordID) int {
 	n := 0
 	for _, s := range d[id.topicPartition()] {

@@ -42,7 +42,7 @@ func (a *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries 
 		retries, err = a.deliver(out, delivery)
 		return err
 	})
-	var panicked *guard.Panic
+	var panicked *guard.PanicError
 	if errors.As(err, &panicked) && !delivery.Request.Repeatable {
 		for _, row := range delivery.rows {
 			if i := a.batch.items[row]; a.task.tracker.check(i, (*item).unsettled) {

@@ -33,6 +33,7 @@ func (d deliveryAnnounced) apply(l *ledger) effects {
 	return storeRequested{}.apply(l)
 }
 
+// storeRequested: something must be stored. Effect: number, which is durable after the next commit.
 type storeRequested struct{}
 
 func (storeRequested) apply(l *ledger) effects {
@@ -40,6 +41,7 @@ func (storeRequested) apply(l *ledger) effects {
 	return effects{number: l.pendingSeq}
 }
 
+// outcomeKnown: the outcome of a non-repeatable delivery is known.
 type outcomeKnown struct{ items []*item }
 
 func (o outcomeKnown) apply(*ledger) (out effects) {

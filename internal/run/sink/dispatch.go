@@ -35,7 +35,7 @@ type dispatcher struct {
 	next       *batch // the batch that was received last and has not started
 	closed     bool
 	active     []*activeBatch
-	batchEnded bool // since the last commit
+	batchEnded bool // whether a batch has ended since the last commit
 	// failure is the first error that is no record's. firstFailure is the first record in read order that cannot be
 	// written and must not be skipped. inDoubtErr ends the task when all inherited records in doubt were checked.
 	failure      error
@@ -177,6 +177,8 @@ func (d *dispatcher) firstIn(s batchState) *activeBatch {
 	return nil
 }
 
+// stop drops the batches that are not queued. finished means that nothing is in flight any more; err is then the
+// task's error.
 func (d *dispatcher) stop() (finished bool, err error) {
 	for _, w := range slices.Clone(d.active) {
 		if w.state == batchEncoded || w.state == batchWaiting {
@@ -221,7 +223,7 @@ func (d *dispatcher) queuedContext() *pluginContext {
 	return d.queue.context
 }
 
-// requeue takes back the last batches, unsent ones that another context must encode.
+// requeue takes back the last batches that were not sent yet and that another context must encode.
 func (d *dispatcher) requeue() {
 	end := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == batchWaiting })
 	if end < 0 {
@@ -338,6 +340,7 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 	return done, errDone
 }
 
+// encode starts the encoding of a batch in a goroutine; onEncoded follows.
 func (d *dispatcher) encode(active *activeBatch) {
 	queued := d.queuedContext()
 	active.state = batchEncoding
@@ -362,6 +365,7 @@ func (d *dispatcher) encode(active *activeBatch) {
 	}()
 }
 
+// merge adds what an encoding or a delivery has found out.
 func (d *dispatcher) merge(out *outcome) {
 	if f := out.firstFailure; f != nil && (d.firstFailure == nil || d.firstFailure.readBefore(f.active, f.row)) {
 		d.firstFailure = f
@@ -393,9 +397,9 @@ func (d *dispatcher) onEncoded(active *activeBatch, deliveries []delivery, err e
 func (d *dispatcher) finishBatch(active *activeBatch) {
 	d.failPartialRecords(active)
 	active.batch.span.End(nil) // its children have the errors
-	tally := &active.task.o.Metrics.Batches
-	tally.Record(active.startedAt, len(active.batch.rows.Rows))
-	tally.AddActive(-len(active.batch.rows.Rows))
+	metrics := &active.task.o.Metrics.Batches
+	metrics.Record(active.startedAt, len(active.batch.rows.Rows))
+	metrics.AddActive(-len(active.batch.rows.Rows))
 	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == active })
 	d.batchEnded = true
 	d.queue.dropDurable(d.task.tracker.isDurable)
@@ -417,6 +421,7 @@ func (d *dispatcher) failPartialRecords(active *activeBatch) {
 	}
 }
 
+// fail records an error that is no record's, and stops the start of deliveries.
 func (d *dispatcher) fail(err error) {
 	if takesPrecedence(err, d.failure) {
 		d.failure = err

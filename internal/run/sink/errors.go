@@ -36,8 +36,11 @@ func (e *recordError) Unwrap() error {
 	return e.err
 }
 
-// uncheckedError has the cause of the doubt and the reason why it was not checked, which decides about a restart.
-type uncheckedError struct{ cause, reason error }
+// uncheckedError is the error of a record in doubt that was not checked.
+type uncheckedError struct {
+	cause  error // of the doubt
+	reason error // why it was not checked; decides about a restart
+}
 
 func (u *uncheckedError) Error() string {
 	return fmt.Sprintf("%v (not checked: %v)", u.cause, u.reason)

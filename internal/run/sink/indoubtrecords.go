@@ -269,7 +269,7 @@ func (i *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRa
 
 const maxListedRecords = 1000
 
-func (i *InDoubtRecords) names() (all, resent []string) {
+func (i *InDoubtRecords) names() (open, resent []string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	ranges := map[topicPartition][]offsetRange{}
@@ -296,14 +296,14 @@ func (i *InDoubtRecords) names() (all, resent []string) {
 	for _, p := range tps {
 		for _, s := range mergeRanges(ranges[p]) {
 			if n > maxListedRecords {
-				all = append(all, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
+				open = append(open, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
 				continue
 			}
 			for offset := s.first; offset <= s.last; offset++ {
-				all = append(all, recordID{p.topic, p.partition, offset}.String())
+				open = append(open, recordID{p.topic, p.partition, offset}.String())
 			}
 		}
 	}
 	slices.Sort(resent)
-	return all, resent
+	return open, resent
 }

@@ -248,7 +248,7 @@ func (m *mortal) operate(t *testing.T, err error, written []string) {
 	if doubts == nil {
 		return
 	}
-	for _, name := range doubts.all {
+	for _, name := range doubts.names {
 		at, s, _ := parseDecision(name)
 		r := m.group.logs[at][s.first]
 		if slices.Contains(written, string(r.Key)+"="+string(r.Value)) {

@@ -63,7 +63,7 @@ type offsetReset struct {
 	dropped int
 }
 
-// snapshot reports which records are settled, and which would be in doubt if the task ended now.
+// snapshot reports whether each record is settled, and whether it would be in doubt if the task ended now.
 func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
 	settled = make([]bool, len(records))
 	inDoubt = make([]bool, len(records))

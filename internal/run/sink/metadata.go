@@ -58,16 +58,16 @@ func (m metadata) encode(next int64) (text string) {
 }
 
 // lastOffsets returns the last offset, and the last that was read (settled or in flight); next-1 for none.
-func (m metadata) lastOffsets(next int64) (all, read int64) {
+func (m metadata) lastOffsets(next int64) (last, read int64) {
 	read = next - 1
 	for _, s := range slices.Concat(m.settled, m.inFlight) {
 		read = max(read, s.last)
 	}
-	all = read
+	last = read
 	for _, s := range m.inDoubt {
-		all = max(all, s.last)
+		last = max(last, s.last)
 	}
-	return all, read
+	return last, read
 }
 
 type namedRanges struct {

@@ -27,7 +27,8 @@ func (r recordID) String() string { return fmt.Sprintf("%s-%d@%d", r.topic, r.pa
 
 func (r recordID) topicPartition() topicPartition { return topicPartition{r.topic, r.partition} }
 
-type offsetRange struct{ first, last int64 } // both included
+// offsetRange is a range of offsets that includes both ends.
+type offsetRange struct{ first, last int64 }
 
 func (o offsetRange) String() string {
 	if o.first == o.last {
@@ -47,10 +48,11 @@ func parseOffsetRange(text string) (s offsetRange, ok bool) {
 	return s, err1 == nil && err2 == nil && s.first >= 0 && s.last >= s.first
 }
 
-func mergeRanges(all []offsetRange) []offsetRange {
-	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	out := all[:0]
-	for _, s := range all {
+// mergeRanges sorts ranges and merges the ones that overlap or touch, in place.
+func mergeRanges(ranges []offsetRange) []offsetRange {
+	slices.SortFunc(ranges, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	out := ranges[:0]
+	for _, s := range ranges {
 		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
 			out[n-1].last = max(out[n-1].last, s.last)
 		} else {
@@ -61,7 +63,7 @@ func mergeRanges(all []offsetRange) []offsetRange {
 }
 
 func containsRange(spans []offsetRange, s offsetRange) bool {
-	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
+	return slices.ContainsFunc(spans, func(r offsetRange) bool { return r.first <= s.first && s.last <= r.last })
 }
 
 // containsSorted is containsRange for sorted ranges that do not overlap.
@@ -75,17 +77,17 @@ func containsSorted(ranges []offsetRange, s offsetRange) bool {
 	return n >= 0 && s.last <= ranges[n].last
 }
 
-// gaps returns the parts of a range that no other range covers.
-func gaps(whole offsetRange, others []offsetRange) (missing []offsetRange) {
+// gaps returns the parts of a range that no other range covers. It sorts the other ranges in place.
+func gaps(remaining offsetRange, others []offsetRange) (missing []offsetRange) {
 	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	for _, o := range others {
-		if o.first > whole.first && whole.first <= whole.last {
-			missing = append(missing, offsetRange{whole.first, min(o.first-1, whole.last)})
+		if o.first > remaining.first && remaining.first <= remaining.last {
+			missing = append(missing, offsetRange{remaining.first, min(o.first-1, remaining.last)})
 		}
-		whole.first = max(whole.first, o.last+1)
+		remaining.first = max(remaining.first, o.last+1)
 	}
-	if whole.first <= whole.last {
-		missing = append(missing, whole)
+	if remaining.first <= remaining.last {
+		missing = append(missing, remaining)
 	}
 	return missing
 }
@@ -111,7 +113,7 @@ func rangesFrom(ranges []offsetRange, next int64) []offsetRange {
 func addOffset(ranges []offsetRange, offset int64) []offsetRange {
 	n := searchRanges(ranges, offset-1)
 	switch {
-	case n < len(ranges) && ranges[n].first <= offset && offset <= ranges[n].last:
+	case n < len(ranges) && ranges[n].first <= offset && offset <= ranges[n].last: // contained
 	case n < len(ranges) && ranges[n].last == offset-1:
 		if ranges[n].last = offset; n+1 < len(ranges) && ranges[n+1].first == offset+1 {
 			ranges[n].last = ranges[n+1].last
@@ -125,6 +127,7 @@ func addOffset(ranges []offsetRange, offset int64) []offsetRange {
 	return ranges
 }
 
+// removeOffset removes an offset from sorted ranges, and splits the range that contains it.
 func removeOffset(ranges []offsetRange, offset int64) []offsetRange {
 	n := searchRanges(ranges, offset)
 	if n == len(ranges) || ranges[n].first > offset {

@@ -63,6 +63,7 @@ func (p *partition) inheritedSettled(offset int64) bool {
 	return false
 }
 
+// advance removes settled items up to the first unsettled one.
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {
@@ -108,7 +109,7 @@ func (p *partition) appendMaybeWritten(dst []offsetRange, maybeWritten func(*ite
 	return dst
 }
 
-// settledSet selects the settled offsets of a partition that metadata contain.
+// settledSet selects the settled offsets that metadata contain.
 type settledSet bool
 
 const (

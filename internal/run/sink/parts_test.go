@@ -106,7 +106,7 @@ func TestReplayOfParts(t *testing.T) {
 			x.o.DeadLetters = kept
 			x.o.InFlight = 1
 			var settled []bool
-			err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
+			err := Deliver(t.Context(), x.o, Replay{Membership: &group{},
 				Letters: []task.DeadLetter{{Rows: task.NewRowSubset(4,
 					c.left), Replays: 1, Record: &kgo.Record{Topic: "t", Offset: 7, Key: []byte("a"),
 					Value:     []byte("1"),
@@ -136,7 +136,7 @@ func TestReplayOfParts(t *testing.T) {
 func TestFailedReplayKeepsRecordsInDoubt(t *testing.T) {
 	x := newWorld(&writer{})
 	x.o.Send = []string{"no name"} // which the task rejects before it reads
-	err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
+	err := Deliver(t.Context(), x.o, Replay{Membership: &group{},
 		Letters: []task.DeadLetter{{InDoubt: true, Record: &kgo.Record{Topic: "t", Offset: 7,
 			Timestamp: time.UnixMilli(7)}}},
 		Store: func(_ context.Context, settled, inDoubt []bool) error {

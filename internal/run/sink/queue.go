@@ -7,20 +7,21 @@ import (
 	"slices"
 )
 
-// queue holds the deliveries to send. Those with the same ordering key form a lane and are sent one after another;
+// queue holds the deliveries to send. Deliveries with the same ordering key form a lane and are sent one after another;
 // among lanes, the one whose rows were read first is next. It belongs to the dispatcher's goroutine.
 type queue struct {
 	lanes map[uint32]*lane // the non-empty lanes by ordering key
 	// ready has the lanes without a delivery in flight, by the partition of their next row.
 	ready   map[*partition]*laneHeap
-	blocked map[*partition]bool // partitions wait until a delivery has ended
-	context *pluginContext      // all ordering keys are from this context; nil if they are from several
+	blocked map[*partition]bool // the partitions that wait until a delivery has ended
+	context *pluginContext      // the context of all ordering keys; nil if they are from several
 	// settledSeq is, by lane, the sequence number that must be durable before its next delivery is sent, because it
 	// covers what the lane has settled. minSeq is the same for all lanes, from earlier contexts.
 	settledSeq map[uint32]int
 	minSeq     int
 }
 
+// lane is the deliveries with one ordering key, in the order of sending.
 type lane struct {
 	key        uint32
 	keyed      bool // the lane is in [queue.lanes]
@@ -36,7 +37,7 @@ func (l *lane) readBefore(other *lane) bool {
 
 func (d *delivery) partition() *partition { return d.active.batch.items[d.rows[0]].partition }
 
-// portion is the part of the batch with the rows, see [capacity.portions]. There is room for the outcome of one part.
+// portion returns the portion of the batch that contains the rows, see [capacity.portions].
 func (d *delivery) portion() int { return d.active.rowStates[d.rows[0]].portion }
 
 func newQueue() *queue {
@@ -80,6 +81,7 @@ func (q *queue) add(deliveries []delivery) {
 	}
 }
 
+// push makes a lane ready; pop reverts that.
 func (q *queue) push(l *lane) {
 	p := l.deliveries[0].partition()
 	if q.ready[p] == nil {
@@ -88,6 +90,7 @@ func (q *queue) push(l *lane) {
 	heap.Push(q.ready[p], l)
 }
 
+// awaitedSeq returns the sequence number that must be durable before the lane's next delivery is sent.
 func (q *queue) awaitedSeq(l *lane) int {
 	if l.keyed {
 		return max(q.minSeq, q.settledSeq[l.key])
@@ -95,15 +98,18 @@ func (q *queue) awaitedSeq(l *lane) int {
 	return q.minSeq
 }
 
-func (q *queue) dropDurable(stored func(seq int) bool) {
-	maps.DeleteFunc(q.settledSeq, func(_ uint32, seq int) bool { return stored(seq) })
+// dropDurable forgets the sequence numbers that no lane has to wait for any more.
+func (q *queue) dropDurable(isDurable func(seq int) bool) {
+	maps.DeleteFunc(q.settledSeq, func(_ uint32, seq int) bool { return isDurable(seq) })
 }
 
+// pushBack makes a popped lane ready again, with the same delivery next, and unblocks all partitions.
 func (q *queue) pushBack(l *lane) {
 	clear(q.blocked)
 	q.push(l)
 }
 
+// first returns the ready lane whose rows were read first, nil if all are blocked or in flight.
 func (q *queue) first() *lane {
 	var first *lane
 	for p, lanes := range q.ready {
@@ -154,6 +160,7 @@ func (q *queue) pop(l *lane) {
 	}
 }
 
+// discard removes a ready lane with its deliveries.
 func (q *queue) discard(l *lane) {
 	q.pop(l)
 	q.forget(l)
@@ -165,8 +172,10 @@ func (q *queue) forget(l *lane) {
 	}
 }
 
+// block excludes the lane's partition from first until a delivery has ended.
 func (q *queue) block(l *lane) { q.blocked[l.deliveries[0].partition()] = true }
 
+// complete removes the first delivery of a lane in flight, or replaces it, and makes the lane ready again.
 func (q *queue) complete(lane *lane, replacement []delivery) {
 	clear(q.blocked)
 	lane.deliveries[0] = delivery{}
@@ -189,6 +198,7 @@ func (l laneHeap) Less(i, j int) bool { return l[i].readBefore(l[j]) }
 
 func (l laneHeap) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
 
+// Push and Pop are for container/heap.
 func (l *laneHeap) Push(x any) { *l = append(*l, x.(*lane)) }
 
 func (l *laneHeap) Pop() any {

@@ -29,7 +29,8 @@ func (rr recordsRead) apply(l *ledger) (out effects) {
 		added := &block[0]
 		block = block[1:]
 		*added = item{record: r, partition: p, offset: r.Offset, remaining: 1}
-		p.items, p.bytes = append(p.items, added), p.bytes+added.bytes()
+		p.items = append(p.items, added)
+		p.bytes += added.bytes()
 		if p.baseOffset < 0 {
 			p.baseOffset = r.Offset
 		}
@@ -174,7 +175,9 @@ func (r rowRejected) apply(*ledger) effects {
 type deadLetterStored struct{ item *item }
 
 func (d deadLetterStored) apply(*ledger) (out effects) {
-	out.number, d.item.remaining, d.item.rejected = d.item.remaining, 0, nil
+	out.number = d.item.remaining
+	d.item.remaining = 0
+	d.item.rejected = nil
 	d.item.settle(&out)
 	return out
 }

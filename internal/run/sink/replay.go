@@ -16,9 +16,11 @@ import (
 type Replay struct {
 	// Letters are sorted by topic, partition and offset of their records, one for each record.
 	Letters []task.DeadLetter
-	Lock    Lock // excludes other replays of the same records
-	// Store saves which records are settled or would be in doubt now. Non-repeatable requests are sent after that.
-	Store func(ctx context.Context, settled, sent []bool) error
+	// Membership excludes other replays of the same records.
+	Membership Membership
+	// Store saves whether each record of Letters is settled, and whether it would be in doubt if the replay ended now.
+	// Non-repeatable requests are sent after that.
+	Store func(ctx context.Context, settled, inDoubt []bool) error
 	// CheckOnly sends only the checks of letters in doubt. Rows that a check has not found are rejected with
 	// [ErrNotWritten].
 	CheckOnly bool
@@ -32,16 +34,18 @@ type Replay struct {
 // ErrNotWritten is the rejection of a row that a check has not found.
 var ErrNotWritten = errors.New("the service does not have it")
 
-// Lock is the right to send records without owning their partitions in a group.
-type Lock interface {
-	// CheckMembership returns nil if no other process can hold the lock. IsSessionValid is as in [Consumer].
+// Membership is the membership in a group that only one process can be in. It permits sending records without owning
+// their partitions in the connector's group.
+type Membership interface {
+	// CheckMembership returns nil if no other process can be the member.
 	CheckMembership(context.Context) error
+	// IsSessionValid reports whether CheckMembership would return nil without a request.
 	IsSessionValid() bool
 }
 
 // Deliver writes dead letters and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
-	c := &replayConsumer{Lock: r.Lock, replay: r}
+	c := &replayConsumer{Membership: r.Membership, replay: r}
 	o.NewConsumer = c.open
 	o.Once = true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.tracker.unsettled() == 0, nil }
@@ -68,12 +72,12 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 
 // replayConsumer reads dead letters in place of a topic and stores outcomes in place of commits.
 type replayConsumer struct {
-	Lock
+	Membership
 	replay   Replay
 	tracker  *offsetTracker
 	records  []*kgo.Record
 	unpolled []*kgo.Record
-	opened   bool // before that, nothing is known of the records
+	opened   bool // whether the tracker knows the records
 }
 
 func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
@@ -100,6 +104,7 @@ func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) 
 	return c, nil
 }
 
+// Poll returns all records at once, and later blocks until ctx ends.
 func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	if records := c.unpolled; len(records) > 0 {
 		c.unpolled = nil

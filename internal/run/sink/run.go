@@ -60,7 +60,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	reading.Go(func() { defer close(batches); reader.run(readCtx, batches) })
 	commitCtx, endCommits := context.WithCancel(requestCtx)
 	committing.Go(func() {
-		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
+		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.PanicError) { abort(p) })
 		t.commitLoop(commitCtx)
 	})
 

@@ -106,7 +106,7 @@ func (d *dispatcher) retractAll() {
 	}
 }
 
-// retract returns announced lanes to the queue: those of a batch, all if it is nil.
+// retract returns the announced lanes of a batch to the queue, or all announced lanes if active is nil.
 func (d *dispatcher) retract(active *activeBatch) {
 	d.announced = slices.DeleteFunc(d.announced, func(l *lane) bool {
 		delivery := &l.deliveries[0]
@@ -276,7 +276,7 @@ func (d *dispatcher) reencodeFirst(lane *lane, parts ...[]uint32) {
 	d.onDelivered(lane, deliveries, nil)
 }
 
-// rowsBeforeEnd returns the rows that were read before the failing record, and those of partially written records.
+// rowsBeforeEnd returns the rows that were read before the failing record, and the rows of partially written records.
 func (d *dispatcher) rowsBeforeEnd(delivery *delivery) []uint32 {
 	if d.firstFailure == nil && d.firstUncheckable == nil {
 		return delivery.rows

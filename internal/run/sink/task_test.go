@@ -608,7 +608,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			x.group.put("t", 0, "a=1", "b=2")
 			breakIt(x)
 			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
-			if p := new(guard.Panic); !errors.As(err, &p) {
+			if p := new(guard.PanicError); !errors.As(err, &p) {
 				t.Errorf("expected the panic as the task's error, found %v", err)
 			}
 		})

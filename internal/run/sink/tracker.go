@@ -107,6 +107,7 @@ func (o *offsetTracker) snapshot(records []*kgo.Record) (settled, inDoubt []bool
 	return o.ledger.snapshot(records)
 }
 
+// waitInFlight blocks until no delivery with rows of the partitions is in flight, or ctx ends.
 func (o *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partition) {
 	for {
 		o.mu.Lock()
@@ -160,7 +161,7 @@ func (o *offsetTracker) metadata(topic string, n int32, next int64) (text string
 	return out.text, out.ok
 }
 
-// withCommitted adds to the error of a record what is committed of its partition.
+// withCommitted adds the committed offset of the record's partition to the error of a record.
 func (o *offsetTracker) withCommitted(err error) error {
 	var e *recordError
 	if !errors.As(err, &e) || isInDoubt(err) {

@@ -13,8 +13,8 @@ type Buffers struct {
 	sharedTokens chan struct{}
 
 	mu    sync.Mutex
-	inUse int // chunks
-	free  []buffer
+	inUse int      // the number of chunks in flight
+	free  []buffer // the memory of released chunks, to be used again
 }
 
 type buffer struct {
@@ -31,6 +31,7 @@ const reservedChunks = 4
 // NewBuffers returns the buffers of a worker, whose feeds share a number of chunks.
 func NewBuffers(shared int) *Buffers { return &Buffers{sharedTokens: make(chan struct{}, shared)} }
 
+// attach gives a chunk the memory of a released one, if there is any.
 func (b *Buffers) attach(chunk *chunk) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,6 +47,7 @@ func (b *Buffers) attach(chunk *chunk) {
 	}
 }
 
+// detach takes the memory from a chunk that is released, and keeps it if it is reusable.
 func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	chunk.freeLarge()
 	f := buffer{chunk.batch.Rows[:0], chunk.batch.Data[:0], chunk.origins[:0], chunk.out[:0]}
@@ -66,6 +68,7 @@ func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	}
 }
 
+// acquireChunk blocks until a chunk is free or ctx ends. The caller sends the chunk or releases it.
 func (f *feed) acquireChunk(ctx context.Context, source *origin) (chunk *chunk, err error) {
 	select {
 	case chunk = <-f.pipeline.free:
@@ -84,7 +87,8 @@ func (f *feed) acquireChunk(ctx context.Context, source *origin) (chunk *chunk, 
 	return chunk, nil
 }
 
-// releaseChunk does not reuse the memory of a failed feed, because its records may still be in flight.
+// releaseChunk makes a chunk free for the next acquireChunk. The memory of a failed feed is not reused, because its
+// records may still be in flight.
 func (f *feed) releaseChunk(chunk *chunk) {
 	f.task.o.Metrics.Batches.AddActive(-chunk.inFlight)
 	chunk.inFlight = 0

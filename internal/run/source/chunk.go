@@ -29,7 +29,7 @@ const (
 type chunk struct {
 	batch    record.Batch
 	origins  []uint32 // the row indexes in the page, kept because transforms assign new ones
-	shared   bool     // belongs to all feeds
+	shared   bool     // whether the chunk uses one of the worker's shared tokens
 	inFlight int      // how many of its rows are counted as in flight
 	origin   *origin
 	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
@@ -40,9 +40,9 @@ type chunk struct {
 	pageEnd     pageEnd
 	barrier     chan struct{} // if not nil, closed when offsetAfter is stored
 
-	err      error // why a stage failed
-	out      []byte
-	produced Batch
+	err      error  // why a stage failed
+	out      []byte // the keys, values and headers of the converted records
+	produced Batch  // the records for the producer
 	// deadLetterCount is how many of the produced records are dead letters.
 	deadLetters     []outgoingLetter
 	deadLetterCount int
@@ -102,6 +102,7 @@ func (c *chunk) reset(topic string, source *origin) {
 	c.freeLarge()
 }
 
+// freeLarge drops memory that is much larger than a usual chunk needs.
 func (c *chunk) freeLarge() {
 	if cap(c.out) > 8*targetBytes {
 		c.out = nil
@@ -122,11 +123,13 @@ func (c *chunk) isFull() bool {
 	return len(c.batch.Rows) >= targetRows || len(c.batch.Data) >= targetBytes
 }
 
+// truncate drops the rows from a position on.
 func (c *chunk) truncate(from int) {
 	c.batch.Rows = c.batch.Rows[:from]
 	c.origins = c.origins[:min(from, len(c.origins))]
 }
 
+// truncateFrom drops the rows from a row index on.
 func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
 		if c.batch.Rows[i].RowIndex >= origin {

@@ -54,7 +54,7 @@ type NotificationReader interface {
 }
 
 // Code is one version of a plugin for one connector; Versions are those that the connector runs or could run. Readers
-// share instances: a page may fail with a *plugin.PageLost because another page has broken the instance.
+// share instances: a page may fail with a *plugin.PageLostError because another page has broken the instance.
 type (
 	Code     = task.PluginVersion[Reader]
 	Versions = task.PluginVersions[Reader]

@@ -62,7 +62,7 @@ func (p *page) rawToDLQ(rowErr *wit.RowError) {
 
 // rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. at is its
 // position in the chunk, number its index in the page.
-func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, at, number uint32, stage task.ErrorStage,
+func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, index, number uint32, stage task.ErrorStage,
 	parts task.RowSubset,
 	cause error) error {
 	t := s.feed.task
@@ -71,9 +71,9 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, at, number 
 	}
 	var row wit.Row
 	if s.chain != nil {
-		row = s.chain.Input(at)
+		row = s.chain.Input(index)
 	} else {
-		row = chunk.batch.Rows[at]
+		row = chunk.batch.Rows[index]
 	}
 	l := outgoingLetter{timestamp: row.Timestamp}
 	maxBytes := t.o.MaxRecordBytes - recordOverhead

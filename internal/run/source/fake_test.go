@@ -464,7 +464,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 				Error: wit.Error{Kind: wit.ErrorData, Message: text[1:]}})
 		case text == "!given up" && r.givenUp > 0:
 			r.givenUp--
-			return p, &plugin.PageLost{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
+			return p, &plugin.PageLostError{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
 		case text == "!given up": // given up often enough
 		case r.page.leave:
 			r.page.leave = false

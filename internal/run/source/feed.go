@@ -10,11 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/shown"
-
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -68,7 +67,7 @@ type pipeline struct {
 
 	ctx        context.Context
 	fail       context.CancelCauseFunc
-	logRestart func() // logs that an interrupted page is delivered again from its start; nil if none is
+	logRestart func() // logs that an interrupted page is delivered again from its start; nil if no page is
 }
 
 // feedStatus is the visible state of a feed. Times are in Unix milliseconds, 0 for none.
@@ -216,6 +215,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	return f.end(ctx, readErr)
 }
 
+// end stores the last offset, closes the output, and returns the error of the feed. It may wait for the brokers.
 func (f *feed) end(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.pipeline.ctx)
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))

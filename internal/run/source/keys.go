@@ -18,8 +18,8 @@ const (
 	maxUnknownBytes = 1 << 20  // of these keys
 )
 
-// keySet holds digests of the keys of a first load. A comparison reads the keys of all rows once more, without handing
-// rows on: if it finds each remembered key, the rows of the unknown keys are all that the load has missed.
+// keySet holds digests of the keys of a first load. A comparison reads the keys of all rows once more, without sending
+// rows: if it finds each remembered key, the rows of the unknown keys are all that the load has missed.
 //
 // Invariants: digests has the digest of each row that this run has sent since the load began, and no other. While keys
 // are compared, digests ascend and are unique. Nothing is stored: the feed's position remains the end of the load.

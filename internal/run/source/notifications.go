@@ -189,7 +189,7 @@ func (f *feed) moveStateFrom(old *feed) {
 	}
 }
 
-func (f *feed) nextTrigger() (token string, found bool) {
+func (f *feed) nextTrigger() (token string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	queue := f.notifications
@@ -210,7 +210,7 @@ func (f *feed) scheduleRepeat(wait time.Duration) {
 	switch {
 	case processed.repeated, queue.pending.byToken[processed.token] != nil:
 		return
-	case queue.pending.repeated < maxRepeats:
+	case queue.pending.repeated < maxRepeats: // read again
 	case queue.overflowLogged:
 		return
 	default:

@@ -150,7 +150,7 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 	return p, fingerprint, subscription, nil
 }
 
-// PluginFields returns the plugin's fields of a stored offset and checks those of the host.
+// PluginFields returns the plugin's fields of a stored offset and checks the host's fields.
 func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	p, _, _, err := parsePosition(stored)
 	return p.fields, err

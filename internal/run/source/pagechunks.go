@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
+// ensureChunk acquires a chunk if the page has none; it may block.
 func (p *page) ensureChunk(ctx context.Context) error {
 	if p.chunk != nil {
 		return nil
@@ -74,6 +75,7 @@ func (p *page) flushComplete(ctx context.Context) error {
 	return nil
 }
 
+// dropIncomplete drops the rows with the last index from the chunk, because more rows with it may follow.
 func (p *page) dropIncomplete() {
 	from := p.incompleteFrom()
 	dropped := len(p.chunk.batch.Rows) - from
@@ -87,6 +89,7 @@ func (p *page) dropIncomplete() {
 	p.feed.task.count.read.Add(int64(-dropped))
 }
 
+// flush passes the page's chunk to the stages, with an offset if the page can continue after it.
 func (p *page) flush(ctx context.Context) error {
 	chunk := p.chunk
 	p.chunk = nil
@@ -106,6 +109,7 @@ func (p *page) flush(ctx context.Context) error {
 	return err
 }
 
+// sendEnd sends an empty chunk that ends the page, unless nothing of the page was sent.
 func (p *page) sendEnd(end pageEnd) {
 	if !p.emitted.any || p.feed.pipeline.ctx.Err() != nil {
 		return
@@ -123,6 +127,7 @@ func (f *feed) offsetAt(p position) kafka.Offset {
 		f.notifications.subscriptionDigest)}
 }
 
+// send passes a chunk to the stages, which release it. It releases the chunk itself if ctx ends first.
 func (f *feed) send(ctx context.Context, chunk *chunk) error {
 	chunk.inFlight = len(chunk.batch.Rows)
 	f.task.o.Metrics.Batches.AddActive(chunk.inFlight)
@@ -147,7 +152,7 @@ func (p *page) finish(ctx context.Context) error {
 	}
 	next := position{fields: feed.pageStart, topic: feed.position.topic, beginning: feed.position.beginning}
 	if p.end.Next != nil {
-		next = (position{fields: *p.end.Next})
+		next = position{fields: *p.end.Next}
 		if p.end.More {
 			next.topic = feed.spec().Topic
 		}

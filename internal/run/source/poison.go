@@ -96,15 +96,15 @@ func (b *bisection) restart() {
 	*b = bisection{tries: b.tries, sinceFound: b.sinceFound, pageChanges: b.pageChanges + 1}
 }
 
-func (b *bisection) pieceEnd(at, end int64) int64 {
+func (b *bisection) pieceEnd(start, end int64) int64 {
 	switch {
-	case at < b.from:
+	case start < b.from:
 		end = min(end, b.from)
-	case at < b.to:
-		end = min(end, b.to, at+b.step)
+	case start < b.to:
+		end = min(end, b.to, start+b.step)
 	}
 	for _, row := range b.rows {
-		if at < row.at {
+		if start < row.at {
 			end = min(end, row.at)
 		}
 	}

@@ -24,21 +24,16 @@ type Progress struct {
 
 // Counts are of rows unless they name something else.
 type Counts struct {
-	// Written counts acknowledged records
-	Read    int64
-	Written int64
-	// Bytes counts those of response bodies
-	Bytes int64
-	Pages int64
-	// Errors includes errors of pages and repeated ones
-	Skipped int64
-	Errors  int64
-	// pages delivered again from their start, rows read but not delivered again
-	Repeated int64
-	Resumed  int64
-	// notifications
-	Notified   int64
-	Duplicates int64
+	Read       int64
+	Written    int64 // acknowledged records
+	Bytes      int64 // of response bodies
+	Pages      int64
+	Skipped    int64
+	Errors     int64 // also errors of pages and of repeated attempts
+	Repeated   int64 // pages that were delivered again from their start
+	Resumed    int64 // rows that were read but not delivered again
+	Notified   int64 // notifications
+	Duplicates int64 // notifications that were received again
 }
 
 // FeedProgress is the state of a feed in REST. Times are in UTC; nil means never or none.

@@ -183,15 +183,13 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 
 type stepResult struct {
 	requested bool // the plugin returned a request
-	// fetched means that the page has an offset of its own
-	fetched  bool
-	more     bool
-	finished bool
-	// the page had rows, or changed the offset
-	rows     bool
-	advanced bool
-	compared bool // the page belongs to a comparison of keys
-	wait     time.Duration
+	fetched   bool // the page has an offset of its own
+	more      bool // another page follows
+	finished  bool // the plugin has no more rows, ever
+	rows      bool // the page had rows
+	advanced  bool // the page changed the offset
+	compared  bool // the page belongs to a comparison of keys
+	wait      time.Duration
 }
 
 // step gets the next action from the plugin and reads that page, all on one instance: an upgrade of the plugin waits
@@ -242,7 +240,7 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 	return end, err
 }
 
-// reached returns the offset at the last page boundary, in a comparison the offset of that.
+// reached returns the offset at the last page boundary, of the comparison while keys are compared.
 func (f *feed) reached() []wit.OffsetEntry {
 	if f.keys.isComparing() {
 		return f.keys.offset

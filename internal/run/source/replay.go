@@ -27,8 +27,8 @@ type Replay struct {
 	Delivered func(position string)
 }
 
-// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. The
-// error is that of opening the plugin.
+// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. It
+// returns an error only if the plugin cannot be opened.
 type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, documents through the plugin first. Those that
@@ -82,7 +82,7 @@ func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.Dead
 		page := newPage(feed, &wit.Fetch{}, source, &bisection{})
 		page.emitted.any = i > 0
 		err := r.fill(ctx, page)
-		if errors.As(err, new(*plugin.PageLost)) && try < immediateRetries && page.emitted.chunks == 0 {
+		if errors.As(err, new(*plugin.PageLostError)) && try < immediateRetries && page.emitted.chunks == 0 {
 			try++ // another page has lost the plugin's instance
 			page.releaseChunk()
 			continue

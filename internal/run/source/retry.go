@@ -45,7 +45,7 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 	if errors.Is(err, errMismatch) {
 		return f.handleMismatch(err)
 	}
-	if shared := new(plugin.PageLost); errors.As(err, &shared) {
+	if shared := new(plugin.PageLostError); errors.As(err, &shared) {
 		f.onPageRestart()
 		f.log.Info("the page is requested again", "reason", shared)
 		return nil

@@ -35,7 +35,7 @@ func (t *Task) Snapshot(feed, ident string) error {
 	return fmt.Errorf("%w: %q", ErrNoFeed, feed)
 }
 
-func (f *feed) nextSnapshot() (ident string, found bool) {
+func (f *feed) nextSnapshot() (ident string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.notifications.snapshots) == 0 {

@@ -594,7 +594,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			w := newWorld(&reader{}, rows("a", 10), rows("b", 10))
 			breakIt(w)
 			_, err := w.run(t)
-			if p := new(guard.Panic); !errors.As(err, &p) {
+			if p := new(guard.PanicError); !errors.As(err, &p) {
 				t.Errorf("expected the panic as the task's error, found %v", err)
 			}
 		})

@@ -163,39 +163,39 @@ func (s *transformStage) checkReplayed(ctx context.Context, chunk *chunk) error 
 	return nil
 }
 
-func (c *chunk) pageRow(at uint32) uint32 {
-	if int(at) < len(c.origins) {
-		return c.origins[at]
+func (c *chunk) pageRow(index uint32) uint32 {
+	if int(index) < len(c.origins) {
+		return c.origins[index]
 	}
-	return at
+	return index
 }
 
 // countRowError counts a row as skipped, or returns the task's error.
-func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStage, err error) error {
+func (s *transformStage) countRowError(c *chunk, index uint32, stage task.ErrorStage, err error) error {
 	t := s.feed.task
-	row := c.pageRow(at)
+	row := c.pageRow(index)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
 	return t.o.HandleError(&t.count.errors, rowErr, func() {
-		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return describeRow(c, at) })
+		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return describeRow(c, index) })
 	})
 }
 
-func (s *transformStage) rejectRow(ctx context.Context, chunk *chunk, at uint32, stage task.ErrorStage,
+func (s *transformStage) rejectRow(ctx context.Context, chunk *chunk, index uint32, stage task.ErrorStage,
 	err error) error {
-	if err := s.countRowError(chunk, at, stage, err); err != nil {
+	if err := s.countRowError(chunk, index, stage, err); err != nil {
 		return err
 	}
 	var parts task.RowSubset
 	if chunk.origin.replayed != nil {
 		parts = chunk.origin.replayed.Rows
 	}
-	return s.rowToDLQ(ctx, chunk, at, chunk.pageRow(at), stage, parts, err)
+	return s.rowToDLQ(ctx, chunk, index, chunk.pageRow(index), stage, parts, err)
 }
 
 // startRow starts another input row. The previous one gets a dead letter of its failed output rows.
-func (s *transformStage) startRow(ctx context.Context, chunk *chunk, at uint32) error {
+func (s *transformStage) startRow(ctx context.Context, chunk *chunk, index uint32) error {
 	w := s.row
-	s.row = splitRow{at: at}
+	s.row = splitRow{at: index}
 	if len(w.rejected) == 0 {
 		return nil
 	}
@@ -403,9 +403,9 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 }
 
 // describeRow describes the record of a row, for errors.log.include.messages.
-func describeRow(chunk *chunk, at uint32) []any {
+func describeRow(chunk *chunk, index uint32) []any {
 	for i := range chunk.batch.Rows {
-		if r := &chunk.batch.Rows[i]; r.RowIndex == at && int(r.Topic) < len(chunk.batch.Topics) {
+		if r := &chunk.batch.Rows[i]; r.RowIndex == index && int(r.Topic) < len(chunk.batch.Topics) {
 			return []any{"topic", chunk.batch.Topics[r.Topic], "timestamp", r.Timestamp}
 		}
 	}

@@ -290,7 +290,7 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	return p.versions.Candidate()
 }
 
-// evaluate promotes or rejects an opened candidate. Its error is that of ctx.
+// evaluate promotes or rejects an opened candidate. It returns an error only if ctx ends.
 func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, O]) error {
 	c := p.candidate()
 	if c != pending.code {
@@ -388,7 +388,7 @@ func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRet
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
 	for range callAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
-		if _, shared := errors.AsType[*plugin.PageLost](err); !shared {
+		if _, shared := errors.AsType[*plugin.PageLostError](err); !shared {
 			return err
 		}
 	}

@@ -79,7 +79,11 @@ type Func struct {
 	results    int
 }
 
-type block struct{ size, align, ptr uint32 }
+type block struct {
+	size  uint32
+	align uint32
+	ptr   uint32 // zero until it is allocated
+}
 
 // Block is an allocation for an argument.
 type Block int

@@ -67,7 +67,7 @@ func (c *Cache) Read(hash, kind string) []byte {
 		return nil
 	}
 	switch {
-	case err != nil:
+	case err != nil: // logged below
 	case len(data) <= checksumBytes:
 		err = fmt.Errorf("it is truncated: expected more than the %d bytes of its checksum, found %d", checksumBytes,
 			len(data))
@@ -141,7 +141,7 @@ func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 	dir = c.Path(hash, codeKind)
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
-		case err != nil || e.IsDir():
+		case err != nil || e.IsDir(): // folders stay; the error ends the walk
 		case e.Type().IsRegular():
 			hasFiles = true
 		default:

@@ -5,4 +5,4 @@ package code
 import "io/fs"
 
 // ownerOf returns no owner on this system.
-func ownerOf(fs.FileInfo) (user int, known bool) { return 0, false }
+func ownerOf(fs.FileInfo) (user int, ok bool) { return 0, false }

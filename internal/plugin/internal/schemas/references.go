@@ -156,9 +156,9 @@ func (s *scanner) skip(n int64) {
 	s.at += int(n)
 }
 
-func (s *scanner) fail(what string) {
+func (s *scanner) fail(problem string) {
 	if s.problem == "" {
-		s.problem = what
+		s.problem = problem
 	}
 }
 
@@ -191,7 +191,7 @@ func (s *scanner) schemaless(depth int) {
 	tag := s.data[s.at]
 	s.at++
 	switch tag {
-	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
+	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue: // the tag is the value
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64, connectdata.TagInstant:
 		s.number()
 	case connectdata.TagFloat32:
@@ -239,7 +239,7 @@ func (s *scanner) skipScalars(count int64) int64 {
 	for ; count > 0 && len(data)-i >= most && (s.steps+1)%checkEvery != 0; count-- {
 		size := 1
 		switch tag := data[i]; {
-		case tag <= connectdata.TagTrue:
+		case tag <= connectdata.TagTrue: // the tag is the value
 		case tag <= connectdata.TagInt64:
 			stop := ^binary.LittleEndian.Uint64(data[i+1:]) & 0x8080808080808080
 			if stop == 0 {
