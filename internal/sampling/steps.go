@@ -28,7 +28,7 @@ type chainPrefix struct {
 type chainPrefixes []chainPrefix
 
 // openPrefixes opens the prefixes of a chain, or none if one of them fails.
-func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (all chainPrefixes, err error) {
+func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (prefixes chainPrefixes, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken
 	}
@@ -39,7 +39,7 @@ func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (all
 	for n, stage := range c.Stages {
 		prefix := chainPrefix{stage: stage}
 		if prefix.chain, err = upTo(n, stage); err != nil {
-			all.close()
+			prefixes.close()
 			return nil, err
 		}
 		if stage.Predicate != nil {
@@ -49,13 +49,13 @@ func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (all
 				prefix.seenByStage = nil
 			}
 		}
-		all = append(all, prefix)
+		prefixes = append(prefixes, prefix)
 	}
-	return all, nil
+	return prefixes, nil
 }
 
-func (all chainPrefixes) close() {
-	for _, b := range all {
+func (c chainPrefixes) close() {
+	for _, b := range c {
 		b.chain.Close()
 		if b.seenByStage != nil {
 			b.seenByStage.Close()

@@ -23,7 +23,7 @@ const (
 	maxRecords, maxHeaders = 100, 100
 )
 
-func line(text string) string { return shown.Line(text) }
+func line(s string) string { return shown.Line(s) }
 
 // writer renders records as text.
 type writer struct {

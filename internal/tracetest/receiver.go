@@ -113,15 +113,15 @@ func read(service string, s *tracepb.Span) Span {
 }
 
 // Spans are those that came with a name, all for "".
-func (r *Receiver) Spans(name string) (all []Span) {
+func (r *Receiver) Spans(name string) (spans []Span) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.spans {
 		if name == "" || s.Name == name {
-			all = append(all, s)
+			spans = append(spans, s)
 		}
 	}
-	return all
+	return spans
 }
 
 // Requests are methods, paths and headers of what came.

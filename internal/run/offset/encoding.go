@@ -17,12 +17,12 @@ import (
 )
 
 // appendKey appends a record key, ["connector",{partition}], byte for byte as Kafka Connect's JsonConverter does.
-func appendKey(text []byte, connector string, partition []wit.OffsetEntry) []byte {
-	text = append(text, '[')
-	text = javajson.AppendString(text, connector)
-	text = append(text, ',')
-	text = AppendJSON(text, partition)
-	return append(text, ']')
+func appendKey(dst []byte, connector string, partition []wit.OffsetEntry) []byte {
+	dst = append(dst, '[')
+	dst = javajson.AppendString(dst, connector)
+	dst = append(dst, ',')
+	dst = AppendJSON(dst, partition)
+	return append(dst, ']')
 }
 
 // sortLikeHashMap sorts fields as Java's HashMap does. A Connect worker that shows or resets offsets by REST finds only
@@ -32,31 +32,31 @@ func sortLikeHashMap(partition []wit.OffsetEntry) []wit.OffsetEntry {
 }
 
 // AppendJSON appends a JSON object as Kafka Connect's JsonConverter does without schemas.
-func AppendJSON(text []byte, fields []wit.OffsetEntry) []byte {
-	text = append(text, '{')
+func AppendJSON(dst []byte, fields []wit.OffsetEntry) []byte {
+	dst = append(dst, '{')
 	for i, f := range fields {
 		if i > 0 {
-			text = append(text, ',')
+			dst = append(dst, ',')
 		}
-		text = javajson.AppendString(text, f.Name)
-		text = append(text, ':')
-		text = appendScalar(text, f.Value)
+		dst = javajson.AppendString(dst, f.Name)
+		dst = append(dst, ':')
+		dst = appendScalar(dst, f.Value)
 	}
-	return append(text, '}')
+	return append(dst, '}')
 }
 
-func appendScalar(text []byte, s wit.Scalar) []byte {
+func appendScalar(dst []byte, s wit.Scalar) []byte {
 	switch {
 	case s.Boolean != nil:
-		return strconv.AppendBool(text, *s.Boolean)
+		return strconv.AppendBool(dst, *s.Boolean)
 	case s.Integer != nil:
-		return strconv.AppendInt(text, *s.Integer, 10)
+		return strconv.AppendInt(dst, *s.Integer, 10)
 	case s.Real != nil:
-		return java.AppendJSONFloat(text, *s.Real, 64)
+		return java.AppendJSONFloat(dst, *s.Real, 64)
 	case s.String != nil:
-		return javajson.AppendString(text, *s.String)
+		return javajson.AppendString(dst, *s.String)
 	}
-	return append(text, "null"...)
+	return append(dst, "null"...)
 }
 
 const maxFields = 10_000
@@ -84,9 +84,9 @@ func ParseKey(key []byte) (connector string, partition []wit.OffsetEntry, err er
 
 // ParseJSON parses a JSON object of null, booleans, numbers and strings. Numbers without point and exponent are
 // integers, as in Kafka Connect. The last duplicate counts. It returns nil for null, but not for an empty object.
-func ParseJSON(text []byte) ([]wit.OffsetEntry, error) {
-	d := newDecoder(text)
-	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
+func ParseJSON(document []byte) ([]wit.OffsetEntry, error) {
+	d := newDecoder(document)
+	if bytes.Equal(bytes.TrimSpace(document), []byte("null")) {
 		return nil, nil
 	}
 	fields, err := d.fields()
@@ -101,8 +101,8 @@ func ParseJSON(text []byte) ([]wit.OffsetEntry, error) {
 
 type decoder struct{ *json.Decoder }
 
-func newDecoder(text []byte) decoder {
-	d := json.NewDecoder(bytes.NewReader(text))
+func newDecoder(document []byte) decoder {
+	d := json.NewDecoder(bytes.NewReader(document))
 	d.UseNumber()
 	return decoder{d}
 }

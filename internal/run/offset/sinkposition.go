@@ -24,7 +24,7 @@ const (
 type SinkPosition struct {
 	Topic     string
 	Partition int32
-	// Offset is that of the next record; -1 means that none is committed.
+	// Offset is the offset of the next record; -1 means that no offset is committed.
 	Offset int64
 }
 

@@ -216,8 +216,8 @@ func (s *Store) unknown(connectors []string) (names []string) {
 
 // read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
 // is not compacted has many. After an error nothing has changed.
-func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
-	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
+func (s *Store) read(ctx context.Context, from kafka.Positions, connectors map[string]bool) error {
+	n := latestRecords{known: connectors, records: map[recordKey]*kgo.Record{}, log: s.log}
 	end, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
 		Expected: true}, n.add)
 	n.logSkipped(s.config.Topic)
@@ -243,7 +243,7 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 		}
 	}
 	s.positions = end
-	s.known = known
+	s.known = connectors
 	return nil
 }
 
@@ -299,7 +299,7 @@ func (l *latestRecords) logSkipped(topic string) {
 
 // mayBelong reports whether a key may be of one of the connectors. It reads only the name, for speed, and reports true
 // if that is escaped.
-func mayBelong(key []byte, known map[string]bool) bool {
+func mayBelong(key []byte, connectors map[string]bool) bool {
 	name, ok := bytes.CutPrefix(key, []byte(`["`))
 	if !ok {
 		return true
@@ -308,7 +308,7 @@ func mayBelong(key []byte, known map[string]bool) bool {
 	if end < 0 || bytes.IndexByte(name[:end], '\\') >= 0 || !utf8.Valid(name[:end]) {
 		return true
 	}
-	return known[string(name[:end])]
+	return connectors[string(name[:end])]
 }
 
 func parseRecord(r *kgo.Record) *stored {
@@ -332,11 +332,11 @@ func parseRecord(r *kgo.Record) *stored {
 
 // isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
 // then time decides.
-func (s *stored) isNewerThan(known *stored) bool {
-	if s.topicPartition == known.topicPartition {
-		return s.topicOffset > known.topicOffset
+func (s *stored) isNewerThan(other *stored) bool {
+	if s.topicPartition == other.topicPartition {
+		return s.topicOffset > other.topicOffset
 	}
-	return !s.timestamp.Before(known.timestamp)
+	return !s.timestamp.Before(other.timestamp)
 }
 
 // Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
@@ -350,7 +350,7 @@ func (s *Store) Get(ctx context.Context, connector string,
 	entry := s.entries[identity(connector, partition)]
 	s.mu.Unlock()
 	switch {
-	case entry != nil && (entry.offset != nil || entry.err != nil):
+	case entry != nil && (entry.offset != nil || entry.err != nil): // returned below
 	case s.worker != nil:
 		return s.worker.Get(ctx, connector, partition)
 	default:

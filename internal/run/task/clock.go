@@ -174,7 +174,11 @@ const (
 // recent counts in a ring of buckets.
 type recent [buckets]bucket
 
-type bucket struct{ n, amount, count int64 }
+type bucket struct {
+	n      int64 // the number of its period since 1970
+	amount int64
+	count  int64
+}
 
 func (r *recent) bucket(now time.Time) *bucket {
 	n := now.UnixNano() / int64(bucketTime)

@@ -34,7 +34,7 @@ type Failure struct {
 	Transform int    // the index of the failed transform at [StageTransforms]
 	Class     string // Kafka Connect's Java class for the failure, or ""
 	Err       error
-	// Replays and Original are those of the replayed dead letter.
+	// Replays and Original are copied from the replayed dead letter.
 	Replays  int
 	Original string
 }

@@ -18,11 +18,11 @@ type InstanceFuncs[C any] struct {
 type SettingsFunc func(plugin.Info) []wit.Setting
 
 // VisibleSettings returns the settings that a version may see.
-func VisibleSettings[C any](version PluginVersion[C], all []wit.Setting) []wit.Setting {
+func VisibleSettings[C any](version PluginVersion[C], settings []wit.Setting) []wit.Setting {
 	if c, ok := version.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
 		return c.funcs.VisibleSettings(c.pool.Module())
 	}
-	return all
+	return settings
 }
 
 // NewPluginVersions returns the versions of a bound plugin.
@@ -35,10 +35,12 @@ type poolVersions[C any] struct {
 	funcs *InstanceFuncs[C]
 }
 
+// Current returns the version that the binding uses.
 func (v poolVersions[C]) Current() PluginVersion[C] {
 	return poolVersion[C]{v.Binding.Current(), v.funcs}
 }
 
+// Candidate returns a version to try instead of the current one, or nil.
 func (v poolVersions[C]) Candidate() PluginVersion[C] {
 	if p := v.Binding.Candidate(); p != nil {
 		return poolVersion[C]{p, v.funcs}
@@ -46,6 +48,7 @@ func (v poolVersions[C]) Candidate() PluginVersion[C] {
 	return nil
 }
 
+// Promote makes the candidate c current.
 func (v poolVersions[C]) Promote(c PluginVersion[C]) { v.Binding.Promote(c.(poolVersion[C]).pool) }
 
 func (v poolVersions[C]) Reject(c PluginVersion[C], reason string) {
@@ -61,6 +64,7 @@ func (p poolVersion[C]) Acquire(ctx context.Context) (C, error) {
 	return p.funcs.Acquire(ctx, p.pool, false)
 }
 
+// AcquireFresh returns a new instance, which has no state of earlier calls.
 func (p poolVersion[C]) AcquireFresh(ctx context.Context) (C, error) {
 	return p.funcs.Acquire(ctx, p.pool, true)
 }

@@ -24,12 +24,12 @@ type RetryPolicy struct {
 
 // LogRetry logs an error before a retry: as a warning, or at debug level while the client has logged that the service
 // does not respond.
-func LogRetry(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
+func LogRetry(log *slog.Logger, client interface{ Away() bool }, message string, args ...any) {
 	level := slog.LevelWarn
 	if client.Away() {
 		level = slog.LevelDebug
 	}
-	log.Log(context.Background(), level, text, args...)
+	log.Log(context.Background(), level, message, args...)
 }
 
 const firstDelay = 300 * time.Millisecond

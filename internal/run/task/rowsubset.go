@@ -7,18 +7,20 @@ import (
 	"strings"
 )
 
-// RowSubset is a subset of the rows that transforms created from one record. The zero value means all rows. A subset is
-// empty if dead letters of one record have no row in common: then no row must be written.
+// RowSubset is a subset of the rows that transforms created from one record. A row is identified by its index in that
+// order; texts count from 1 and call it a part. The zero value means all rows. A subset is empty if dead letters of one
+// record have no row in common: then no row must be written.
 //
 // Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {
-	Total uint32
+	Total uint32 // the number of rows of the record
 	spans []rowSpan
 }
 
+// rowSpan is a range of indexes that includes both ends.
 type rowSpan struct{ first, last uint32 }
 
-// NewRowSubset returns the rows with these indexes. None means all.
+// NewRowSubset returns the rows with these indexes of total rows, or all rows if there are no indexes.
 func NewRowSubset(total uint32, indexes []uint32) RowSubset {
 	indexes = slices.Compact(slices.Sorted(slices.Values(indexes)))
 	if len(indexes) == 0 || len(indexes) == int(total) {
@@ -35,10 +37,10 @@ func NewRowSubset(total uint32, indexes []uint32) RowSubset {
 	return p
 }
 
-// IsAll reports whether it contains all rows.
+// IsAll reports whether the subset contains all rows.
 func (r RowSubset) IsAll() bool { return r.Total == 0 }
 
-// Contains reports whether it contains the row at an index.
+// Contains reports whether the subset contains the row with an index.
 func (r RowSubset) Contains(index uint32) bool {
 	if r.IsAll() {
 		return true
@@ -55,16 +57,16 @@ func (r RowSubset) Contains(index uint32) bool {
 	return ok
 }
 
-// CheckTotal returns an error if the transforms make another number of rows now: then the indexes are meaningless.
-func (r RowSubset) CheckTotal(rows uint32) error {
-	if r.IsAll() || r.Total == rows {
+// CheckTotal returns an error if the transforms create another number of rows now: then the indexes are meaningless.
+func (r RowSubset) CheckTotal(total uint32) error {
+	if r.IsAll() || r.Total == total {
 		return nil
 	}
 	return fmt.Errorf("expected the transforms to create %d rows, as when parts %s were left, found %d: "+
-		"it is unknown which of them were written", r.Total, r, rows)
+		"it is unknown which of them were written", r.Total, r, total)
 }
 
-// Intersect returns the common rows. ok is false if the totals differ.
+// Intersect returns the rows that are in both subsets. ok is false if the totals differ.
 func (r RowSubset) Intersect(other RowSubset) (common RowSubset, ok bool) {
 	switch {
 	case r.IsAll():
@@ -88,9 +90,9 @@ func (r RowSubset) Intersect(other RowSubset) (common RowSubset, ok bool) {
 	return common, true
 }
 
-const noRows = "none" // in the text of an empty subset
+const noRows = "none" // replaces the indexes in the text of an empty subset
 
-// String returns indexes from 1, such as "2-4,7 of 9", or "none of 9"; "" means all.
+// String returns the indexes, counted from 1, and the total: "2-4,7 of 9", or "none of 9". It is "" for all rows.
 func (r RowSubset) String() string {
 	if r.IsAll() {
 		return ""
@@ -111,8 +113,8 @@ func (r RowSubset) String() string {
 	return string(out) + " of " + strconv.FormatUint(uint64(r.Total), 10)
 }
 
-// ParseRowSubset parses the result of [RowSubset.String]. An empty list means no rows, as "none" does: earlier versions
-// stored it.
+// ParseRowSubset parses the result of [RowSubset.String]. An empty list of indexes means no rows, as "none" does:
+// earlier versions stored it.
 func ParseRowSubset(text string) (p RowSubset, err error) {
 	invalid := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")
@@ -126,8 +128,8 @@ func ParseRowSubset(text string) (p RowSubset, err error) {
 	}
 	least := uint64(1)
 	for span := range strings.SplitSeq(list, ",") {
-		from, to, ranged := strings.Cut(span, "-")
-		if !ranged {
+		from, to, isRange := strings.Cut(span, "-")
+		if !isRange {
 			to = from
 		}
 		first, err1 := strconv.ParseUint(from, 10, 32)

@@ -94,12 +94,12 @@ func (s *SkipLog) Close() {
 	s.flush()
 }
 
-func causeOf(text string) string {
+func causeOf(message string) string {
 	const longest = 300
 	var b strings.Builder
 	var quote byte
-	for i := 0; i < len(text) && b.Len() < longest; i++ {
-		c := text[i]
+	for i := 0; i < len(message) && b.Len() < longest; i++ {
+		c := message[i]
 		switch {
 		case quote != 0:
 			if c == '\\' {
@@ -107,7 +107,7 @@ func causeOf(text string) string {
 			} else if c == quote {
 				quote = 0
 			}
-		case c == '"', c == '`', c == '\'' && (i == 0 || text[i-1] == ' '):
+		case c == '"', c == '`', c == '\'' && (i == 0 || message[i-1] == ' '):
 			quote = c
 		case c >= '0' && c <= '9':
 			if !strings.HasSuffix(b.String(), "#") {

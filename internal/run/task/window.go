@@ -20,7 +20,11 @@ type windowHalf struct {
 }
 
 // Summary is NaN without values, as in Kafka.
-type Summary struct{ Avg, Max, Min float64 }
+type Summary struct {
+	Avg float64
+	Max float64
+	Min float64
+}
 
 func (w *Window) add(now time.Time, value float64) {
 	if s := &w[0]; s.count == 0 || now.Sub(s.start) >= halfWindow {
@@ -70,7 +74,10 @@ type Outcomes struct {
 }
 
 // OutcomeRatios are from 0 to 1; both are 0 without operations, as in Kafka.
-type OutcomeRatios struct{ Succeeded, Failed float64 }
+type OutcomeRatios struct {
+	Succeeded float64
+	Failed    float64
+}
 
 // Add counts an operation.
 func (o *Outcomes) Add(now time.Time, succeeded bool) {

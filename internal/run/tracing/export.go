@@ -57,6 +57,7 @@ func (e *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type noResponseError struct{ error }
 
+// Temporary makes the OTLP exporter retry.
 func (noResponseError) Temporary() bool { return true }
 func (n noResponseError) Unwrap() error { return n.error }
 

@@ -21,8 +21,13 @@ const maxState = 4096
 
 const maxLinks = 128
 
-type headerCarrier struct{ parent, state string }
+// headerCarrier is a propagation.TextMapCarrier for the two headers.
+type headerCarrier struct {
+	parent string
+	state  string
+}
 
+// Get returns a header's value, "" for other headers.
 func (c *headerCarrier) Get(key string) string {
 	switch key {
 	case parentHeader:
@@ -33,6 +38,7 @@ func (c *headerCarrier) Get(key string) string {
 	return ""
 }
 
+// Set sets a header and ignores others.
 func (c *headerCarrier) Set(key, value string) {
 	switch key {
 	case parentHeader:

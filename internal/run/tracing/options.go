@@ -21,10 +21,10 @@ type Options struct {
 	Endpoint string // receives the spans
 	// Headers are added to each request. They may be secret.
 	Headers http.Header
-	// Certificate is a PEM file of certificate authorities. Empty means those of the system.
+	// Certificate is a PEM file of certificate authorities. Empty means the system's authorities.
 	Certificate string
 	Timeout     time.Duration // of an export, including retries
-	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, or culvert.
+	// Service is the service name of the spans. Empty means the name in OTEL_RESOURCE_ATTRIBUTES, or culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
 	Sampler    string
@@ -60,9 +60,9 @@ func CheckEndpoint(endpoint string) (string, error) {
 
 // ParseHeaders parses OTEL_EXPORTER_OTLP_HEADERS: NAME=VALUE pairs with %XX escapes in values. The error quotes no
 // value.
-func ParseHeaders(text string) (http.Header, error) {
+func ParseHeaders(list string) (http.Header, error) {
 	headers := http.Header{}
-	for n, part := range strings.Split(text, ",") {
+	for n, part := range strings.Split(list, ",") {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}

@@ -315,7 +315,7 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 		c.rowIndexes = append(c.rowIndexes, row.RowIndex)
 		row.RowIndex = uint32(i) // unique, unlike the index of the input row
 		switch {
-		case len(rowErrs) > 0 && failed[uint32(i)]:
+		case len(rowErrs) > 0 && failed[uint32(i)]: // in c.rowErrs
 		case matches[i] != group.negate:
 			matched.Rows = append(matched.Rows, row)
 		default:

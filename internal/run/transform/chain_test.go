@@ -429,7 +429,7 @@ func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 		Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer aside.Close()
-	stopped := new(plugin.Stopped)
+	stopped := new(plugin.StoppedError)
 	for tries := 0; !errors.As(err, &stopped); tries++ {
 		b := numbered(t, reg, 6)
 		b.Rows = b.Rows[5:]

@@ -16,7 +16,7 @@ type preparedStages struct {
 	stages     []boundStage
 	context    []byte
 	isolated   bool
-	rowIndexes []uint32 // those of the rows of a call
+	rowIndexes []uint32 // the row indexes of a call
 }
 
 func (p *preparedStages) prepare(ctx context.Context) error {
@@ -64,9 +64,9 @@ func (s boundStage) resolve(version plugin.Info) wit.Stage {
 	return s.Stage
 }
 
-func prepare(ctx context.Context, pool *plugin.Pool, all []boundStage) (prepared []byte, err error) {
-	stages := make([]wit.Stage, len(all))
-	for i, s := range all {
+func prepare(ctx context.Context, pool *plugin.Pool, bound []boundStage) (prepared []byte, err error) {
+	stages := make([]wit.Stage, len(bound))
+	for i, s := range bound {
 		stages[i] = s.resolve(pool.Module())
 	}
 	err = pool.Do(ctx, func(i *plugin.Instance) error {
