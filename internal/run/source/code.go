@@ -38,8 +38,9 @@ type KeyReader interface {
 
 // PageReader decodes the responses of pages.
 type PageReader interface {
-	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
-		error)
+	// Begin returns the ID of a new page, for Decode and Abandon.
+	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
+		response wit.Response) (page uint32, err error)
 	// Decode appends rows and data to into; Rows and Data of the result are nil.
 	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 		into *record.Batch) (wit.DecodeResult, error)

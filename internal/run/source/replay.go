@@ -21,8 +21,7 @@ type Replay struct {
 	Partition []wit.OffsetEntry
 	// Next returns some letters and the offset after them; no letters means the end. It is called when the previous
 	// ones are acknowledged and stored. It must leave out unreadable documents.
-	Next func(ctx context.Context, unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry,
-		err error)
+	Next func(context.Context, UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry, err error)
 	// Delivered is called with the position of each letter of which a row is acknowledged, before the following Next.
 	Delivered func(position string)
 }

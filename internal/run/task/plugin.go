@@ -87,14 +87,14 @@ const (
 // restarting, and a router answers in its place, or it is deactivated for a time.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	opened := p.New(code)
-	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
-		err error) {
-		err = Do(ctx, code, func(call C) error {
-			need, err = p.CallOpen(ctx, call, opened, state, answers)
+	call := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+		err = Do(ctx, code, func(calls C) error {
+			need, err = p.CallOpen(ctx, calls, opened, state, answers)
 			return err
 		})
 		return need, err
-	})
+	}
+	err := transport.CallWithFetch(ctx, p.client, call)
 	notFound, ok := errors.AsType[*wit.Error](err)
 	switch {
 	case err == nil:
