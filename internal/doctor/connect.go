@@ -76,10 +76,10 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 type source struct{ setting, hint string }
 
 func (s source) explain(err error) error {
-	if err == nil || errors.As(err, new(*fixHint)) || settingOf(err) != "" {
+	if err == nil || errors.As(err, new(*hintError)) || settingOf(err) != "" {
 		return err
 	}
-	return &fixHint{s.setting, s.hint, err}
+	return &hintError{s.setting, s.hint, err}
 }
 
 func (r *routeProbe) isDirect() bool {
@@ -102,18 +102,18 @@ func (r *routeProbe) explain(err error, address string) error {
 	name := r.name
 	switch {
 	case refused.Authentication():
-		return &fixHint{name(route.NameServiceKey),
+		return &hintError{name(route.NameServiceKey),
 			"The token must be from the connectivity instance of this subaccount: see BTP cockpit, Instances and " +
 				"Subscriptions", err}
 	case refused.Step == socks.StepGreeting:
-		return &fixHint{name(route.NameAddress), "", err}
+		return &hintError{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &fixHint{name(route.NameAddressMap), "", err} // the error contains how to fix it
+		return &hintError{name(route.NameAddressMap), "", err} // the error contains how to fix it
 	case refused.Code == socks.NetworkUnreachable:
-		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
+		return &hintError{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
 			cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
-		return &fixHint{"", accessControl +
+		return &hintError{"", accessControl +
 			": \"Check Availability\" of the mapping must show Reachable; otherwise the internal host and port are " +
 			"wrong, or a firewall blocks them", err}
 	}

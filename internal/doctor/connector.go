@@ -19,7 +19,7 @@ func (d *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.To
 	d.runStep("settings", func() (string, error) {
 		for _, p := range tool.CheckOnline(ctx, k, stepTimeout) {
 			if !p.Warning || p.Code == setting.CodeNotChecked {
-				return "", &fixHint{p.Setting, "", errors.New(check.Message(p))}
+				return "", &hintError{p.Setting, "", errors.New(check.Message(p))}
 			}
 		}
 		return "", nil
@@ -51,7 +51,7 @@ func (d *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 		stepContext, cancel := context.WithTimeout(ctx, stepTimeout)
 		err := kafka.CheckRights(stepContext, k, right, names, func(topic, note string, err error) {
 			if err != nil {
-				err = &fixHint{settings[topic], "", err}
+				err = &hintError{settings[topic], "", err}
 			}
 			d.record("topic "+topic, time.Since(start), note, err)
 		})
@@ -72,7 +72,7 @@ func (d *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *chec
 	defer cancel()
 	tool.PingRegistries(ctx, w, func(setting, at string, err error) {
 		if err != nil {
-			err = &fixHint{setting, "", err}
+			err = &hintError{setting, "", err}
 		}
 		d.record("schema registry "+at, time.Since(start), "", err)
 		start = time.Now()

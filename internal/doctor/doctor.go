@@ -65,23 +65,23 @@ func (d *Diagnosis) record(name string, elapsed time.Duration, message string, e
 	return s.OK
 }
 
-type fixHint struct {
+type hintError struct {
 	setting      string
 	instructions string
 	cause        error
 }
 
-func (f *fixHint) Error() string {
+func (f *hintError) Error() string {
 	if f.instructions == "" {
 		return f.cause.Error()
 	}
 	return f.cause.Error() + ". " + f.instructions
 }
 
-func (f *fixHint) Unwrap() error { return f.cause }
+func (f *hintError) Unwrap() error { return f.cause }
 
 func settingOf(err error) string {
-	var m *fixHint
+	var m *hintError
 	if errors.As(err, &m) && m.setting != "" {
 		return m.setting
 	}
@@ -124,7 +124,7 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 		return "unknown, which affects only this step: " + err.Error(), nil
 	}
 	if len(found) == 0 {
-		return "", &fixHint{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
+		return "", &hintError{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
 			"417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
 			"Connector Administrator. It then shows in the " +
 			cockpitConnectors,
@@ -146,7 +146,7 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 		return fmt.Sprintf("%d attached; the list contains no location ids, so the next steps show whether there is "+
 			"one %s, as %s requires", len(found), locationText(locations[0]), setting), nil
 	}
-	return "", &fixHint{setting, "The location ids are in the " + cockpitConnectors,
+	return "", &hintError{setting, "The location ids are in the " + cockpitConnectors,
 		fmt.Errorf("expected a Cloud Connector %s, found %s", locationText(locations[0]), text)}
 }
 

@@ -94,7 +94,7 @@ func (d *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafk
 	return d.handshake(ctx, conn, address, k.TLS, func(err error) error {
 		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err,
 			context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
-			return &fixHint{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
+			return &hintError{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
 		}
 		return k.Explain(err)
 	})
@@ -131,14 +131,14 @@ func explainProtocol(err error, setting string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
-		return &fixHint{setting,
+		return &hintError{setting,
 			"User and password, or token, are wrong, or do not fit the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
-		return &fixHint{"security.protocol", "Check whether the listener requires TLS, SASL, both or neither", err}
+		return &hintError{"security.protocol", "Check whether the listener requires TLS, SASL, both or neither", err}
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
 	}
-	return &fixHint{setting, "", err}
+	return &hintError{setting, "", err}
 }
 
 func describeBrokers(probe *routeProbe, brokers []wire.Broker) string {

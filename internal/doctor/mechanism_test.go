@@ -17,7 +17,7 @@ func TestUnknownMechanismNamesItsSetting(t *testing.T) {
 		{fmt.Errorf("%w; the broker offers [PLAIN]", kerr.UnsupportedSaslMechanism), "sasl.mechanism"},
 		{errors.New("a text with UNSUPPORTED_SASL_MECHANISM in it"), "sasl.jaas.config"},
 	} {
-		var m *fixHint
+		var m *hintError
 		if err := explainProtocol(c.err, "sasl.jaas.config"); !errors.As(err, &m) || m.setting != c.want {
 			t.Errorf("%v: expected %s, found %v", c.err, c.want, err)
 		}

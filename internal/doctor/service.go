@@ -131,7 +131,7 @@ func runPluginStep(ctx context.Context, tool *check.Tool, name string) (message 
 			if tool.Target() != "" {
 				from = tool.Setting(role.Destination)
 			}
-			return "", &fixHint{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
+			return "", &hintError{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
 		}
 		return "", f
 	}
@@ -147,7 +147,7 @@ func runPluginStep(ctx context.Context, tool *check.Tool, name string) (message 
 		return "", fmt.Errorf("the plugin's answer about %s: %w", name, err)
 	}
 	if !found.OK {
-		return "", &fixHint{found.Setting, "", errors.New(found.Message)}
+		return "", &hintError{found.Setting, "", errors.New(found.Message)}
 	}
 	return found.Message, nil
 }
