@@ -382,7 +382,7 @@ func (i *initDialog) recommended(ctx context.Context, flag, name string) []strin
 	var values []string
 	for _, c := range v.Configs {
 		if c.Value.Name == name {
-			values = c.Value.Recommended
+			values = c.Value.RecommendedValues
 			if _, hint, ok := strings.Cut(c.Definition.Documentation, "(No services are suggested: "); ok {
 				fmt.Fprintln(i.out, "No suggestions:", strings.TrimSuffix(hint, ")"))
 			}

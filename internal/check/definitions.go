@@ -54,7 +54,7 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 			for _, definition := range newDefinitions(ch.common(info, component), true) {
 				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(definition.Name,
 					"."+converterVersion)) {
-					definition.Default = nil // the default is the worker's, not the class's
+					definition.DefaultValue = nil // the default is the worker's, not the class's
 				}
 				if !slices.ContainsFunc(definitions,
 					func(other Definition) bool { return other.Name == definition.Name }) {

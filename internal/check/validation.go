@@ -20,10 +20,10 @@ import (
 // Validation is the result of a validation, as REST shows it.
 type Validation struct {
 	Name string `json:"name"` // the class as written, which may be an alias
-	// Errors counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
-	Errors  int         `json:"error_count"`
-	Groups  []string    `json:"groups"`
-	Configs []Validated `json:"configs"`
+	// ErrorCount counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
+	ErrorCount int         `json:"error_count"`
+	Groups     []string    `json:"groups"`
+	Configs    []Validated `json:"configs"`
 	// Logon is the result of a check of the logon: [LogonAccepted], why it is unknown, or "".
 	Logon string `json:"logon,omitempty"`
 	// User is the accepted user as written, "" if none or it is unknown.
@@ -48,25 +48,25 @@ type Definition struct {
 	Name          string  `json:"name"`
 	Type          string  `json:"type"`
 	Required      bool    `json:"required"`
-	Default       *string `json:"default_value"`
+	DefaultValue  *string `json:"default_value"`
 	Importance    string  `json:"importance"`
 	Documentation string  `json:"documentation"`
 	Group         *string `json:"group"`
 	// Order has two names, because Kafka Connect renamed it in 4.2, and some tools know only one.
-	Order      int32    `json:"order"`
-	InGroup    int32    `json:"order_in_group"`
-	Width      string   `json:"width"`
-	Display    string   `json:"display_name"`
-	Dependents []string `json:"dependents"`
+	Order        int32    `json:"order"`
+	OrderInGroup int32    `json:"order_in_group"`
+	Width        string   `json:"width"`
+	DisplayName  string   `json:"display_name"`
+	Dependents   []string `json:"dependents"`
 }
 
 // Value is the value of a setting with its errors and recommended values.
 type Value struct {
-	Name        string   `json:"name"`
-	Value       *string  `json:"value"`
-	Recommended []string `json:"recommended_values"`
-	Errors      []string `json:"errors"`
-	Visible     bool     `json:"visible"`
+	Name              string   `json:"name"`
+	Value             *string  `json:"value"`
+	RecommendedValues []string `json:"recommended_values"`
+	Errors            []string `json:"errors"`
+	Visible           bool     `json:"visible"`
 }
 
 // KindName returns Kafka's name of a kind of settings in lower case.
@@ -176,8 +176,8 @@ func (v *validationBuilder) redact(redact func(string) string) {
 	for i := range v.Configs {
 		definition := &v.Configs[i].Definition
 		value := &v.Configs[i].Value
-		definition.Documentation, definition.Default, definition.Group = redact(definition.Documentation),
-			redactPointer(definition.Default), redactPointer(definition.Group)
+		definition.Documentation, definition.DefaultValue, definition.Group = redact(definition.Documentation),
+			redactPointer(definition.DefaultValue), redactPointer(definition.Group)
 		if !isSet[definition.Name] {
 			value.Value = redactPointer(value.Value)
 			if named {
@@ -185,8 +185,8 @@ func (v *validationBuilder) redact(redact func(string) string) {
 				value.Name = definition.Name
 			}
 		}
-		definition.Display = redact(definition.Display)
-		all(value.Recommended)
+		definition.DisplayName = redact(definition.DisplayName)
+		all(value.RecommendedValues)
 		all(value.Errors)
 	}
 	all(v.Groups)
@@ -249,7 +249,7 @@ func (ch *Checker) versions(class string, kinds ...wit.ComponentKind) (versions 
 
 // AddError adds an error of a setting that has no value to check.
 func (v *Validation) AddError(name, text string) {
-	v.Errors++
+	v.ErrorCount++
 	for i := range v.Configs {
 		if at := &v.Configs[i].Value; at.Name == name {
 			at.Errors = append(at.Errors, text)
@@ -257,7 +257,7 @@ func (v *Validation) AddError(name, text string) {
 		}
 	}
 	spec := undeclaredKey(name)
-	v.Configs = append(v.Configs, Validated{newDefinition(spec, "", false), Value{Name: name, Recommended: []string{},
+	v.Configs = append(v.Configs, Validated{newDefinition(spec, "", false), Value{Name: name, RecommendedValues: []string{},
 		Errors: []string{text}, Visible: true}})
 }
 
@@ -346,7 +346,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 		definition := &v.Configs[first+i].Definition
 		definition.Group = &group
 		definition.Order = int32(i)
-		definition.InGroup = int32(i)
+		definition.OrderInGroup = int32(i)
 		if i < 2 {
 			definition.Width = "LONG"
 		}
@@ -397,7 +397,7 @@ func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 	}
 	v.index[definition.Name] = len(v.Configs)
 	v.Configs = append(v.Configs, Validated{definition, Value{Name: definition.Name, Value: shown,
-		Recommended: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}})
+		RecommendedValues: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}})
 }
 
 // normalizedValue returns a value as Kafka Connect shows it: numbers and booleans normalized, spaces trimmed. Invalid
@@ -422,10 +422,10 @@ func normalizedValue(kind wit.SettingKind, value *string) *string {
 
 // newDefinition returns a declaration as Kafka Connect shows it. common means that it has a setting of every connector.
 func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
-	definition := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
+	definition := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], DefaultValue: spec.DefaultValue,
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
 		Required: setting.IsRequired(&spec) || (spec.Name == "name" && common), Order: -1, Width: widths[0],
-		Display: spec.Name, Dependents: []string{}}
+		DisplayName: spec.Name, Dependents: []string{}}
 	for _, r := range spec.Rules {
 		switch {
 		case r.Group != nil:
@@ -435,15 +435,15 @@ func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
 		case r.Width != nil && int(*r.Width) < len(widths):
 			definition.Width = widths[*r.Width]
 		case r.DisplayName != nil:
-			definition.Display = *r.DisplayName
+			definition.DisplayName = *r.DisplayName
 		case r.Dependents != nil:
 			definition.Dependents = append(definition.Dependents, *r.Dependents...)
 		}
 	}
-	definition.InGroup = definition.Order
-	if definition.Default != nil && spec.Kind == wit.KindPassword {
+	definition.OrderInGroup = definition.Order
+	if definition.DefaultValue != nil && spec.Kind == wit.KindPassword {
 		hidden := setting.Hidden
-		definition.Default = &hidden
+		definition.DefaultValue = &hidden
 	}
 	return definition
 }
@@ -460,7 +460,7 @@ func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
 			v.add("", value)
 			continue
 		}
-		validated.Value.Recommended = append([]string{}, value.Recommended...)
+		validated.Value.RecommendedValues = append([]string{}, value.Recommended...)
 		validated.Value.Visible = value.Visible
 		validated.Definition.Documentation = value.Key.Documentation
 	}
@@ -498,7 +498,7 @@ func (v *validationBuilder) addProblems(problems config.Problems, declared *conf
 		}
 		if text := Message(found); !slices.Contains(validated.Value.Errors, text) {
 			validated.Value.Errors = append(validated.Value.Errors, text)
-			v.Errors++
+			v.ErrorCount++
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestValidate(t *testing.T) {
 	errors := map[string][]string{}
 	n := 0
 	for _, s := range validation.Configs {
-		if s.Definition.Name != s.Value.Name || s.Definition.Order != s.Definition.InGroup || s.Definition.Type == "" {
+		if s.Definition.Name != s.Value.Name || s.Definition.Order != s.Definition.OrderInGroup || s.Definition.Type == "" {
 			t.Errorf("found %+v", s)
 		}
 		n += len(s.Value.Errors)
@@ -34,10 +34,10 @@ func TestValidate(t *testing.T) {
 			errors[s.Value.Name] = s.Value.Errors
 		}
 	}
-	if n != validation.Errors || strings.Join(errors["tasks.max"],
+	if n != validation.ErrorCount || strings.Join(errors["tasks.max"],
 		"") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
 		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
-		t.Errorf("found %d errors, %v", validation.Errors, errors)
+		t.Errorf("found %d errors, %v", validation.ErrorCount, errors)
 	}
 	if groups := strings.Join(validation.Groups, ","); !strings.HasPrefix(groups,
 		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
@@ -73,7 +73,7 @@ func TestValidateConverters(t *testing.T) {
 		if strings.HasSuffix(s.Value.Name, ".converter.plugin.version") {
 			versions++
 			if s.Value.Value == nil || *s.Value.Value != "4.3.1-own" ||
-				strings.Join(s.Value.Recommended, " ") != "4.3.1-own" {
+				strings.Join(s.Value.RecommendedValues, " ") != "4.3.1-own" {
 				t.Errorf("expected the version of a converter, found %+v", s.Value)
 			}
 		}

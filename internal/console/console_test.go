@@ -90,7 +90,7 @@ func newFake() *fake {
 	text := odd
 	definition := func(name, kind, group string) check.Definition {
 		return check.Definition{Name: name, Type: kind, Importance: "HIGH", Documentation: odd, Group: &group,
-			Default: &text}
+			DefaultValue: &text}
 	}
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
@@ -160,7 +160,7 @@ func newFake() *fake {
 				{Definition: definition("by", "PASSWORD", "First"), Value: check.Value{Visible: true}},
 				{Definition: definition("unknown", "STRING", "First"), Value: check.Value{Visible: true}},
 				{Definition: definition(odd, "BOOLEAN", odd), Value: check.Value{Visible: true, Errors: []string{odd},
-					Recommended: []string{odd}}},
+					RecommendedValues: []string{odd}}},
 				{Definition: definition("later", "STRING", "Third"), Value: check.Value{Visible: true}}}},
 		"POST /culvert/diff": json.RawMessage(fmt.Sprintf(`{"connector":"x","effect":"restart","version":"v2",
 			"differences":[{"setting":%[1]s,"before":%[1]s,"after":null},{"setting":"secret","before":"[hidden]",

@@ -187,7 +187,7 @@ func (s *standIn) change(c *replaytest.Step) bool {
 // validationOf is the validation of a stand-in, which knows no plugins.
 func validationOf(
 	_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
-	return &check.Validation{Name: class, Errors: len(settings)}, nil
+	return &check.Validation{Name: class, ErrorCount: len(settings)}, nil
 }
 
 // hasLong reports whether a header exceeds Jetty's buffer. The worker does not have its limits.
@@ -387,7 +387,7 @@ func definitions(_ context.Context, class string, version *string) ([]check.Defi
 			return nil, &check.ErrVersion{Class: c.Class, Version: *version, Available: []string{"4.3.1"}}
 		}
 		for i := range c.Config {
-			c.Config[i].Order = c.Config[i].InGroup
+			c.Config[i].Order = c.Config[i].OrderInGroup
 		}
 		return c.Config, nil
 	}

@@ -70,7 +70,7 @@ type Field struct {
 }
 
 // Label is the declared label, else the name of the setting.
-func (f Field) Label() string { return cmp.Or(f.Definition.Display, f.Definition.Name) }
+func (f Field) Label() string { return cmp.Or(f.Definition.DisplayName, f.Definition.Name) }
 
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
 func (f Field) SeveralLines() bool { return OneLine(f.Text) != f.Text }
@@ -110,7 +110,7 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 			f.Note = f.Value.Errors[i]
 			f.Value.Errors = slices.Delete(slices.Clone(f.Value.Errors), i, i+1)
 		}
-		f.Value.Recommended = choices(validated.Value.Recommended, f.Text)
+		f.Value.RecommendedValues = choices(validated.Value.RecommendedValues, f.Text)
 		name := "Other settings"
 		if definition.Group != nil && *definition.Group != "" {
 			name = *definition.Group

@@ -18,7 +18,7 @@ func TestFormSteps(t *testing.T) {
 		{Definition: check.Definition{Name: "hidden", Group: &service}, Value: check.Value{}},
 		{Definition: check.Definition{Name: "rare", Group: &service, Importance: "LOW"},
 			Value: check.Value{Visible: true}},
-		{Definition: check.Definition{Name: "b", Group: &sets, Display: "The set"}, Value: check.Value{Visible: true}},
+		{Definition: check.Definition{Name: "b", Group: &sets, DisplayName: "The set"}, Value: check.Value{Visible: true}},
 		{Definition: check.Definition{Name: "errors.tolerance"}, Value: check.Value{Visible: true}}}}
 	steps := Steps(v, map[string]string{}, All)
 	in := func(n int) *Group { return &steps[n].Groups[0] }
@@ -39,14 +39,14 @@ func TestFormSteps(t *testing.T) {
 		t.Errorf("expected the error of a field with a value, found %+v", steps[Service])
 	}
 	for n := range 10_000 {
-		v.Configs[0].Value.Recommended = append(v.Configs[0].Value.Recommended, fmt.Sprint("service", n))
+		v.Configs[0].Value.RecommendedValues = append(v.Configs[0].Value.RecommendedValues, fmt.Sprint("service", n))
 	}
 	steps = Steps(v, map[string]string{"a": "e9999"}, All)
-	if got := in(Service).Fields[0].Value.Recommended; fmt.Sprint(got) != "[service9999]" {
+	if got := in(Service).Fields[0].Value.RecommendedValues; fmt.Sprint(got) != "[service9999]" {
 		t.Errorf("found %d values", len(got))
 	}
 	steps = Steps(v, map[string]string{}, All)
-	if got := in(Service).Fields[0].Value.Recommended; len(got) != maxChoices {
+	if got := in(Service).Fields[0].Value.RecommendedValues; len(got) != maxChoices {
 		t.Errorf("found %d values", len(got))
 	}
 }

@@ -85,7 +85,7 @@ func checkCallsOfAKHQ(f *e2etest.Followed) {
 			d := c.Definition
 			if !definitionPattern.MatchString(d.Type + " " + d.Importance + " " + d.Width) {
 				t.Errorf("found %+v", d)
-			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.InGroup) {
+			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.OrderInGroup) {
 				t.Errorf("%s: expected a group and an order in it, found %+v", d.Name, d)
 			}
 		}

@@ -46,27 +46,27 @@ func TestValidationAsksTheService(t *testing.T) {
 
 	root := strings.TrimSuffix(odatatest.SAPPath, "/")
 	v, by := f.CheckedInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
-		return len(by["sap.odata#00.service"].Value.Recommended) > 0
+		return len(by["sap.odata#00.service"].Value.RecommendedValues) > 0
 	})
-	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.Recommended, root) ||
-		len(c.Value.Recommended) != 1000 {
-		t.Errorf("services: %d errors, found %v, %.300v", v.Errors, c.Value.Visible, c.Value.Recommended)
+	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.RecommendedValues, root) ||
+		len(c.Value.RecommendedValues) != 1000 {
+		t.Errorf("services: %d errors, found %v, %.300v", v.ErrorCount, c.Value.Visible, c.Value.RecommendedValues)
 	}
 	set := []string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
 	v, by = f.CheckedInTime(sapSource(address, "geheim", set...), func(by map[string]check.Validated) bool {
-		return len(by["sap.odata#00.select"].Value.Recommended) > 0
+		return len(by["sap.odata#00.select"].Value.RecommendedValues) > 0
 	})
-	if c := by["sap.odata#00.select"]; v.Errors != 0 || !slices.Contains(c.Value.Recommended, "ShipCity") ||
+	if c := by["sap.odata#00.select"]; v.ErrorCount != 0 || !slices.Contains(c.Value.RecommendedValues, "ShipCity") ||
 		!by["sap.odata#01.service"].Value.Visible ||
 		by["sap.odata#00.deletes"].Value.Visible || !slices.Contains(v.Groups, "Entity set 01") {
-		t.Errorf("%d errors, found %v", v.Errors, c.Value.Recommended)
+		t.Errorf("%d errors, found %v", v.ErrorCount, c.Value.RecommendedValues)
 	}
 	v, by = f.Checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
 		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
 	problem := strings.Join(by["sap.odata#00.entityset"].Value.Errors, "")
-	if v.Errors != 1 || !strings.Contains(problem, "the nearest name is Orders") {
-		t.Errorf("%d errors, found %s", v.Errors, problem)
+	if v.ErrorCount != 1 || !strings.Contains(problem, "the nearest name is Orders") {
+		t.Errorf("%d errors, found %s", v.ErrorCount, problem)
 	}
 
 	// A wrong password is tried once, and the rejection is reported at its setting.
@@ -74,8 +74,8 @@ func TestValidationAsksTheService(t *testing.T) {
 	for range 4 {
 		v, by = f.Checked(sapSource(address, "falsch", set...))
 		problem := strings.Join(by["sap.odata.user.pwd"].Value.Errors, "")
-		if v.Errors != 1 || !strings.Contains(problem, "me") || strings.Contains(fmt.Sprint(by), "falsch") {
-			t.Errorf("%d errors, found %q", v.Errors, problem)
+		if v.ErrorCount != 1 || !strings.Contains(problem, "me") || strings.Contains(fmt.Sprint(by), "falsch") {
+			t.Errorf("%d errors, found %q", v.ErrorCount, problem)
 		}
 	}
 	if n := s.Ledger().FailedLogonsOf["me"]; n != 1 {
@@ -91,8 +91,8 @@ func TestValidationAsksTheService(t *testing.T) {
 
 	// Without a password nothing is sent.
 	asked := s.Ledger().Total
-	if v, _ = f.Checked(sapSource(address, "", set...)); v.Errors != 0 || s.Ledger().Total != asked {
-		t.Errorf("%d errors, %d requests after %d", v.Errors, s.Ledger().Total, asked)
+	if v, _ = f.Checked(sapSource(address, "", set...)); v.ErrorCount != 0 || s.Ledger().Total != asked {
+		t.Errorf("%d errors, %d requests after %d", v.ErrorCount, s.Ledger().Total, asked)
 	}
 	f.Stop()
 }
@@ -166,10 +166,10 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 		t.Helper()
 		v, by := f.Checked(settings)
 		errors := by[setting].Value.Errors
-		if v.Errors != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
+		if v.ErrorCount != 0 || len(errors) != 1 || !strings.Contains(errors[0], untried) ||
 			!strings.Contains(errors[0], "logon=check") || !strings.Contains(errors[0], "${file:") ||
-			len(by["sap.odata#00.select"].Value.Recommended) > 0 || len(by["value.converter"].Value.Recommended) == 0 {
-			t.Errorf("%v: expected no logon to be tried, found %d errors, %q", settings, v.Errors, errors)
+			len(by["sap.odata#00.select"].Value.RecommendedValues) > 0 || len(by["value.converter"].Value.RecommendedValues) == 0 {
+			t.Errorf("%v: expected no logon to be tried, found %d errors, %q", settings, v.ErrorCount, errors)
 		}
 	}
 	f.Checked(sapSource(address, "", set...)) // a user was typed, and no password yet
@@ -183,9 +183,9 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
 	f.Checked(sapSource(address, "x"+reference, set...))
 	v, by := f.CheckedBy("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
-	if problem := strings.Join(by[setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(problem,
+	if problem := strings.Join(by[setting].Value.Errors, ""); v.ErrorCount != 1 || !strings.Contains(problem,
 		"looks like a reference to an unknown config provider: it is not sent") {
-		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.Errors, problem)
+		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.ErrorCount, problem)
 	}
 	if l := s.Ledger(); l.Total != 0 {
 		t.Fatalf("expected nothing to be sent, found %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
@@ -194,9 +194,9 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	// A password that the service has accepted is proven, whoever sends it.
 	for _, secret := range []string{reference, "sesame"} {
 		if v, by := f.CheckedInTime(sapSource(address, secret, set...), func(by map[string]check.Validated) bool {
-			return slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity")
-		}); v.Errors != 0 || len(by[setting].Value.Errors) != 0 {
-			t.Errorf("%s: expected no errors, found %d, %q", secret, v.Errors, by[setting].Value.Errors)
+			return slices.Contains(by["sap.odata#00.select"].Value.RecommendedValues, "ShipCity")
+		}); v.ErrorCount != 0 || len(by[setting].Value.Errors) != 0 {
+			t.Errorf("%s: expected no errors, found %d, %q", secret, v.ErrorCount, by[setting].Value.Errors)
 		}
 	}
 
@@ -244,10 +244,10 @@ func TestValidationOfASilentService(t *testing.T) {
 		"sap.odata.connection.read.timeout.ms=3600000"}
 	for _, address := range []string{silentAddress, porttest.Address(t)} {
 		v, by := f.CheckedBy("?logon=check", sapSource(address, "geheim", set...))
-		if hint := by["sap.odata#00.service"].Definition.Documentation; v.Errors != 0 || !strings.Contains(hint,
+		if hint := by["sap.odata#00.service"].Definition.Documentation; v.ErrorCount != 0 || !strings.Contains(hint,
 			"No services are suggested: ") ||
 			!strings.Contains(hint, "504") {
-			t.Errorf("%s: %d errors, %s", address, v.Errors, hint)
+			t.Errorf("%s: %d errors, %s", address, v.ErrorCount, hint)
 		}
 	}
 	if asked.Load() == 0 {

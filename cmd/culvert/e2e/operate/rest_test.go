@@ -54,7 +54,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`,
 		"Value must be at least 1", "the nearest known one is sap.odata.host.address")
-	if v := e2etest.As[check.Validation](t, answer); v.Errors < 2 || strings.Contains(answer, "geheim") {
+	if v := e2etest.As[check.Validation](t, answer); v.ErrorCount < 2 || strings.Contains(answer, "geheim") {
 		t.Errorf("found %s", answer)
 	}
 	for class, named := range map[string]string{"ODataSink": "ODataSource", "NotThere": "ODataSource",

@@ -42,8 +42,8 @@ func TestUpstreamValidation(t *testing.T) {
 					problems = append(problems, setting.Value.Errors...)
 				}
 			}
-			if v.Errors != c.errors || len(problems) != c.errors || strings.Join(invalid, " ") != c.invalid {
-				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.invalid, v.Errors, invalid,
+			if v.ErrorCount != c.errors || len(problems) != c.errors || strings.Join(invalid, " ") != c.invalid {
+				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.invalid, v.ErrorCount, invalid,
 					problems)
 			}
 		})
@@ -166,8 +166,8 @@ func TestUpstreamReferences(t *testing.T) {
 				t.Fatalf("%s is not shown: %s", c.at, answer)
 			}
 			one := v.Configs[i].Value
-			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors || v.Errors != c.errors {
-				t.Errorf("found %+v and %d errors", one, v.Errors)
+			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors || v.ErrorCount != c.errors {
+				t.Errorf("found %+v and %d errors", one, v.ErrorCount)
 			}
 		})
 	}
