@@ -14,10 +14,11 @@ import (
 type boundPlugin struct {
 	*plugin.Binding
 	component string
-	settings  []wit.Setting // that the plugin may see
+	settings  []wit.Setting // only settings that the plugin may see
 }
 
-// bind binds the plugin of a connector, or with a prefix, of one of its transforms or predicates. The caller closes it.
+// bind binds the plugin of a connector, or with a prefix, of one of its transforms or predicates. The caller closes the
+// bound plugin.
 func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, info plugin.Info,
 	component wit.Component) (boundPlugin, error) {
 	b, err := plugins.Bind(connector.Name, component.Kind, component.Name, info.Version)
@@ -36,15 +37,18 @@ func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) 
 	return p.Current().Do(ctx, call)
 }
 
-// callWithFetch calls the plugin until it needs no more documents, which f fetches.
-func (p boundPlugin) callWithFetch(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
-	answers []wit.Response) (*wit.RequestBatch, error)) error {
-	return transport.CallWithFetch(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
-		err error) {
-		err = p.do(ctx, func(i *plugin.Instance) error {
-			need, err = call(i, state, answers)
+// fetchingCall is a call of a plugin that may request documents. answers has the documents of the previous call's
+// requests, state what that call returned to be passed on. It returns no requests when it is done.
+type fetchingCall func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
+
+// callWithFetch repeats a call of the plugin with the documents that f fetches, until it requests no more.
+func (p boundPlugin) callWithFetch(ctx context.Context, f transport.Fetcher, call fetchingCall) error {
+	return transport.CallWithFetch(ctx, f, func(state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
+		var requests *wit.RequestBatch
+		err := p.do(ctx, func(i *plugin.Instance) (err error) {
+			requests, err = call(i, state, answers)
 			return err
 		})
-		return need, err
+		return requests, err
 	})
 }

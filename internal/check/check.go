@@ -30,24 +30,26 @@ type Checker struct {
 	Kafka      kafka.Config // of the worker's clients
 	Embedded   bool         // the built-in broker is used
 	Registry   *record.Registry
-	Connectors []*config.Connector // all of the installation, with or without the checked one
+	Connectors []*config.Connector // all connectors of the installation, with or without the checked one
 	Running    []*config.Connector // the configurations that run before a reload, empty before the first one
 
-	// The next five fields are for [Checker.Validate] and [Checker.CheckOnline] only. Lockouts stores rejected logons;
-	// nil means for this process only. Wait is how long a validation waits for a service; zero means that it sends no
-	// request. LimitWait is how long it waits for the limits of the origin in addition; zero means Wait. Logon permits
-	// a logon with a secret that the service has not accepted yet: a user may still be typing another one.
-	// Destinations shares limits of an origin with other clients; nil means for the process.
-	Lockouts     *lockouts.Store
-	Wait         time.Duration
-	LimitWait    time.Duration
-	Logon        bool
+	// The next five fields are for [Checker.Validate] and [Checker.CheckOnline] only.
+
+	// Lockouts stores rejected logons. Nil means for this process only.
+	Lockouts *lockouts.Store
+	// Wait is how long a validation waits for a service. Zero means that it sends no request.
+	Wait time.Duration
+	// LimitWait is how long a validation waits for the limits of the origin in addition. Zero means Wait.
+	LimitWait time.Duration
+	// Logon permits a logon with a secret that the service has not accepted yet: a user may still be typing it.
+	Logon bool
+	// Destinations shares the limits of an origin with other clients. Nil means all clients of the process.
 	Destinations *transport.OriginRegistry
 
 	// Logger logs why a plugin cannot check with its service. Nil means no log.
 	Logger *slog.Logger
 
-	Version string // that converters report
+	Version string // the version that converters report
 
 	// Plans caches the plans of plugins. Nil means for this Checker only.
 	Plans *Plans
@@ -55,9 +57,9 @@ type Checker struct {
 
 // WithConnectors returns the checker of an installation with these connectors.
 func (ch *Checker) WithConnectors(connectors []*config.Connector) Checker {
-	among := *ch
-	among.Connectors = connectors
-	return among
+	copied := *ch
+	copied.Connectors = connectors
+	return copied
 }
 
 // Check returns the problems of a connector: of its class, settings, transforms, converters, topics, Kafka clients and
@@ -76,9 +78,10 @@ func (ch *Checker) CheckOnline(ctx context.Context, connector *config.Connector)
 	})
 }
 
+// validateFunc returns the problems that the plugin of a connector, or of its transform or predicate with a prefix,
+// finds in addition to the found ones.
 type validateFunc func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info,
-	component wit.Component,
-	found config.Problems) config.Problems
+	component wit.Component, found config.Problems) config.Problems
 
 func (ch *Checker) check(ctx context.Context, connector *config.Connector, validate validateFunc) config.Problems {
 	class, ok := connector.Entry("connector.class")
@@ -87,13 +90,12 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	}
 	var problems config.Problems
 	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"),
-		wit.ComponentSource, wit.ComponentSink)
+		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if version, ok := connector.Entry("connector.plugin.version"); ok && err != nil {
 		versionErr := err
-		if info, component, err = components.Find(ch.Plugins, connector.Text("connector.class"), "",
-			wit.ComponentSource,
-			wit.ComponentSink); err == nil {
+		info, component, err = components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
+			wit.ComponentSink)
+		if err == nil {
 			problems = append(problems, problem(version, versionErr))
 		}
 	}
@@ -143,14 +145,13 @@ func (ch *Checker) redact(connector *config.Connector, problems config.Problems)
 
 func missingClass(plugins *plugin.Manager, connector *config.Connector) config.Problem {
 	p := connector.MissingClass()
-	if known := components.Offered(plugins, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
-		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(known, " or ")
+	if classes := components.Offered(plugins, wit.ComponentSource, wit.ComponentSink); len(classes) > 0 {
+		p.Text = strings.TrimSuffix(p.Text, ".") + ": expected " + strings.Join(classes, " or ")
 	}
 	return p
 }
 
-// validateOffline calls the plugin's validate without documents. prefix is that of a transform or predicate of the
-// connector.
+// validateOffline is the [validateFunc] that calls the plugin without documents.
 func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
 	component wit.Component, found config.Problems) config.Problems {
 	bound, err := bind(ch.Plugins, connector, prefix, info, component)
@@ -202,13 +203,13 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 			problems = append(problems, warning(entryFor(connector, prefix+"type"),
 				"Kafka Connect accepts a nested class only with its package: "+component.Name))
 		}
-		found := rules.CheckStage(ctx, connector, prefix, component)
-		problems = append(problems, found...)
+		stageProblems := rules.CheckStage(ctx, connector, prefix, component)
+		problems = append(problems, stageProblems...)
 		hasEnded = ctx.Err() != nil
 		if hasEnded { // the problems already contain the end of the context
 			return
 		}
-		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, found)...)
+		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, stageProblems)...)
 	}
 	for _, s := range stages {
 		check(s.Prefix, s.Class, s.Version, wit.ComponentTransformation)
@@ -258,9 +259,8 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 		group := setting.Trim(entry.Value.Reveal())
 		if group != "" && group == ch.Worker.Text("group.id") {
 			shown := setting.Trim(entry.Value.String())
-			problems = append(problems, problem(entry, fmt.Errorf("Consumer group %s conflicts with Connect "+
-				"worker group %s",
-				shown, shown))) // Kafka Connect's words
+			problems = append(problems, problem(entry, fmt.Errorf("Consumer group %s conflicts with Connect worker "+
+				"group %s", shown, shown))) // Kafka Connect's words
 		}
 	}
 	return problems
@@ -309,8 +309,7 @@ var _ transport.Roles = config.Roles{}
 // Declared returns the settings of a connector's plugin, none if there is no such plugin.
 func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
 	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"),
-		wit.ComponentSource, wit.ComponentSink)
+		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return config.Declare()
 	}
@@ -339,6 +338,6 @@ func unsupported(connector *config.Connector, declarations *config.Declarations,
 }
 
 func isSupported(name string) bool {
-	r, known := role.Find(name)
-	return known && !r.Unsupported
+	r, ok := role.Find(name)
+	return ok && !r.Unsupported
 }

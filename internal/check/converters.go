@@ -25,14 +25,14 @@ func WorkerConverters(w *config.Worker) config.Problems {
 	for _, converter := range components.ConverterSettings {
 		declared, err := components.ConverterOf(converter, w.Text(converter))
 		if err != nil {
-			continue // a problem of the connectors that use it
+			continue // each connector that uses it reports this
 		}
 		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(converter + "."))) {
-			text := declared.UnknownWarning(name)
-			if text == "" || name == converterVersion {
+			message := declared.UnknownWarning(name)
+			if message == "" || name == converterVersion {
 				continue
 			}
-			p := w.Problem(converter+"."+name, text)
+			p := w.Problem(converter+"."+name, message)
 			p.Code = setting.CodeUnknown
 			p.Warning = true
 			problems = append(problems, p)
@@ -59,21 +59,21 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 		}
 		invalid := false
 		for _, value := range declared.Validate(settings, key) {
-			at := entryFor(connector, converter)
-			if ownEntry, ok := connector.Entry(converter + "." + value.Key.Name); ok &&
-				connector.Text(converter) != "" {
-				at = ownEntry
-			} else if connector.Text(converter) != "" {
-				at.Key += "." + value.Key.Name
+			entry := entryFor(connector, converter)
+			if connector.Text(converter) != "" {
+				if setting, ok := connector.Entry(converter + "." + value.Key.Name); ok {
+					entry = setting
+				} else {
+					entry.Key += "." + value.Key.Name
+				}
 			}
 			if isIgnored(component, value) {
-				problems = append(problems, warning(at,
-					"has no effect on a sink: it specifies how values are written, and "+
-						"a sink only reads them"))
+				problems = append(problems, warning(entry, "has no effect on a sink: it specifies how values are "+
+					"written, and a sink only reads them"))
 				continue
 			}
-			for _, text := range value.Errors {
-				problems = append(problems, problem(at, errors.New(text)))
+			for _, message := range value.Errors {
+				problems = append(problems, problem(entry, errors.New(message)))
 				invalid = true
 			}
 		}
@@ -134,6 +134,7 @@ func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connec
 	return warnings
 }
 
+// isIgnored reports whether an invalid value does not matter, because a sink writes nothing with a converter.
 func isIgnored(component wit.Component, value wit.ConfigValue) bool {
 	return component.Kind == wit.ComponentSink && len(value.Errors) > 0 && convert.IsWriteSetting(value.Key.Name)
 }
@@ -146,8 +147,8 @@ func unknownSettings(connector *config.Connector, prefix string, declared conver
 		if !ok || name == converterVersion {
 			continue
 		}
-		if text := declared.UnknownWarning(name); text != "" {
-			p := warning(entry, text)
+		if message := declared.UnknownWarning(name); message != "" {
+			p := warning(entry, message)
 			p.Code = setting.CodeUnknown
 			problems = append(problems, p)
 		}

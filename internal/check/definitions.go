@@ -30,11 +30,11 @@ func (e *ErrVersion) Error() string {
 }
 
 // Definitions returns the declared settings of a class: of a connector with the settings of all connectors, of a
-// transform, predicate or converter alone. A nil version means the newest; converters have the worker's. Errors are
+// transform, predicate or converter alone. A nil version means the newest; converters have workerVersion. Errors are
 // [ErrUnknownPlugin] and [ErrVersion].
 func (ch *Checker) Definitions(class string, version *string, workerVersion string) ([]Definition, error) {
-	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
-		{wit.ComponentPredicate}} {
+	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink},
+		{wit.ComponentTransformation}, {wit.ComponentPredicate}} {
 		info, component, err := components.Find(ch.Plugins, class, "", kinds...)
 		if err != nil {
 			continue
@@ -48,16 +48,16 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 				return nil, ch.versionError(class, *version, kinds)
 			}
 		}
-		connector := len(kinds) > 1
+		isConnector := len(kinds) > 1
 		definitions := newDefinitions(config.DeclareComponent(component).Keys(), false)
-		if connector {
+		if isConnector {
 			for _, definition := range newDefinitions(ch.common(info, component), true) {
-				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(definition.Name,
-					"."+converterVersion)) {
+				name := strings.TrimSuffix(definition.Name, "."+converterVersion)
+				if slices.Contains(components.ConverterSettings, name) {
 					definition.DefaultValue = nil // the default is the worker's, not the class's
 				}
-				if !slices.ContainsFunc(definitions,
-					func(other Definition) bool { return other.Name == definition.Name }) {
+				isSame := func(other Definition) bool { return other.Name == definition.Name }
+				if !slices.ContainsFunc(definitions, isSame) {
 					definitions = append(definitions, definition)
 				}
 			}
@@ -66,7 +66,8 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 	}
 	specs := []wit.ConfigKey{}
 	if converter, err := convert.Find(class, false); err == nil {
-		class, specs = converter.Class, converter.Settings()
+		class = converter.Class
+		specs = converter.Settings()
 	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
 		return nil, ErrUnknownPlugin
 	}
@@ -76,6 +77,7 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 	return newDefinitions(specs, false), nil
 }
 
+// simpleHeaders is the class of the default header converter without its package.
 var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
 
 func newDefinitions(specs []wit.ConfigKey, common bool) []Definition {

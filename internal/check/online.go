@@ -48,8 +48,8 @@ func (ch *Checker) log() *slog.Logger {
 // validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
 // in time. A missing response is a warning, a rejected user an error. skipped is why no logon was tried.
 func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connector, info plugin.Info,
-	component wit.Component,
-	found config.Problems) (validated []wit.ConfigValue, skipped logonHint, problems config.Problems) {
+	component wit.Component, found config.Problems) (validated []wit.ConfigValue, skipped logonHint,
+	problems config.Problems) {
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
 		return nil, skipped, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
@@ -89,8 +89,7 @@ type OpenedSource struct {
 // connectors.
 func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) (opened OpenedSource, err error) {
 	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"),
-		wit.ComponentSource)
+		connector.Text("connector.plugin.version"), wit.ComponentSource)
 	if err != nil {
 		return opened, nil
 	}
@@ -130,8 +129,12 @@ func (ch *Checker) StartLog(ctx context.Context, connector *config.Connector, op
 	return lines, err
 }
 
-// logonHint describes the logon: result is for [Validation], the other fields are why it was not tried.
-type logonHint struct{ setting, reason, result string }
+// logonHint describes the logon.
+type logonHint struct {
+	setting string // the setting of the secret that was not tried, "" if none was skipped
+	reason  string // why it was not tried
+	result  string // Logon of [Validation]
+}
 
 // secretSetting returns the setting that an error about a logon belongs to, by the role of the secret. "" means the
 // secret for the service.
@@ -168,7 +171,7 @@ type onlineCheck struct {
 	log     *slog.Logger
 	wait    time.Duration // for the service
 	connect func() (*transport.Client, error)
-	// refusedSetting returns the setting of the secret that was refused by now. connect sets it.
+	// refusedSetting returns the setting of the secret that the service refused. connect sets it.
 	refusedSetting func() string
 	// isAccepted reports whether the service accepted a secret. connect sets it.
 	isAccepted func() bool
@@ -214,8 +217,8 @@ func (o *onlineCheck) unansweredWarnings(connector *config.Connector,
 		name = roles.Setting(role.Destination)
 	}
 	slices.Sort(o.unanswered)
-	for _, text := range slices.Compact(o.unanswered) {
-		w := warning(entryFor(connector, name), notChecked+text)
+	for _, reason := range slices.Compact(o.unanswered) {
+		w := warning(entryFor(connector, name), notChecked+reason)
 		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
 	}
@@ -292,22 +295,22 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 }
 
 // Fetch implements [transport.Fetcher]. It fails only if the caller's context ends.
-func (o *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	answers := make([]wit.Response, len(n.Requests))
+func (o *onlineCheck) Fetch(ctx context.Context, batch wit.RequestBatch) ([]wit.Response, error) {
+	answers := make([]wit.Response, len(batch.Requests))
 	slots := make(chan struct{}, onlineConcurrency)
-	var all sync.WaitGroup
-	for i := range n.Requests {
+	var requests sync.WaitGroup
+	for i := range batch.Requests {
 		slots <- struct{}{}
-		all.Add(1)
+		requests.Add(1)
 		go func() {
-			defer func() { <-slots; all.Done() }()
+			defer func() { <-slots; requests.Done() }()
 			defer guard.Recover(o.log, "validation of a connector", nil)
 			timed, end := o.clock.request()
 			defer end()
-			answers[i] = o.answer(timed, &n.Requests[i])
+			answers[i] = o.answer(timed, &batch.Requests[i])
 		}()
 	}
-	all.Wait()
+	requests.Wait()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -323,7 +326,7 @@ func (o *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		o.unanswered = append(o.unanswered, r.Method+" "+path+": "+why)
 	}
 	respond := func(status uint16, why string) wit.Response {
-		if status != http.StatusUnauthorized { // which is reported as v.rejected
+		if status != http.StatusUnauthorized { // o.rejected reports that
 			unanswered(why)
 		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
@@ -382,6 +385,7 @@ func (o *onlineCheck) open() (*transport.Client, error) {
 	return o.client, o.connectErr
 }
 
+// close ends the clock and closes the client in the background, because the end of a session is a request.
 func (o *onlineCheck) close() {
 	o.clock.end(nil)
 	if o.client == nil {

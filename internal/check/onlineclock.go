@@ -28,11 +28,11 @@ type onlineClock struct {
 
 	mu      sync.Mutex
 	waits   func() limits.Wait // what the requests wait for; nil before there is a client
-	service time.Duration      // left for the service
-	limits  time.Duration      // left for limits
+	service time.Duration      // remaining time for the service
+	limits  time.Duration      // remaining time for limits
 	sent    int                // requests that do not wait for limits
-	waiting int
-	since   time.Time // the last change of the counts
+	waiting int                // requests that wait for limits
+	since   time.Time          // the last change of the counts
 	timer   *time.Timer
 }
 
@@ -42,14 +42,14 @@ func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineC
 	return c
 }
 
-// timed is the context of the clock with a deadline.
+// timed is the context of the clock with a deadline that moves with the clock.
 type timed struct {
 	context.Context
 	clock *onlineClock
 }
 
-// Deadline is soon after the clock ends if nothing waits for limits from now on: what retries returns its last failure
-// in time, and an end by the clock has its cause.
+// Deadline is 100 ms after the clock ends if nothing waits for limits from now on, so that retries return their last
+// failure in time, and an end by the clock keeps its cause.
 func (t timed) Deadline() (deadline time.Time, ok bool) {
 	t.clock.mu.Lock()
 	defer t.clock.mu.Unlock()
@@ -87,6 +87,7 @@ func (c *onlineClock) request() (ctx context.Context, end func()) {
 	}
 }
 
+// count changes the numbers of sent and of waiting requests, after it has subtracted the time since the last change.
 func (c *onlineClock) count(sent, waiting int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,6 +127,7 @@ func (c *onlineClock) endByLimits() {
 	c.end(reason)
 }
 
+// observe sets the client that knows what the requests wait for.
 func (c *onlineClock) observe(client *transport.Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -18,15 +18,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// claimConflicts compares the connector's plan with those of the connectors before it. A claim is a resource that only
-// one connector of an installation may use, at an origin, SAP client and user: a second claim is an error. The same
-// data in the same topic is a warning, because each row is written twice. A plan that fails is reported at the start.
+// claimConflicts compares the connector's plan with the plans of the connectors before it. A claim is a resource that
+// only one connector of an installation may use, at an origin, SAP client and user: a second claim is an error. The
+// same data in the same topic is a warning, because each row is written twice. A plan that fails is reported at the
+// start.
 func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
 	if !slices.ContainsFunc(ch.Connectors, func(o *config.Connector) bool { return o.Name != connector.Name }) {
 		return nil
 	}
-	found := foundSources{}
-	mine := ch.cachedPlan(ctx, connector, found)
+	sources := foundSources{}
+	mine := ch.cachedPlan(ctx, connector, sources)
 	reads := maps.Clone(mine.reads)
 	if components.EffectOf(ch.Plugins, connector).ChangesTopic {
 		reads = nil
@@ -39,9 +40,9 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 			return config.Problems{problem(entryFor(connector, "connector.class"),
 				fmt.Errorf("the check was canceled: %w", context.Cause(ctx)))}
 		}
-		theirs := ch.cachedPlan(ctx, other, found)
+		theirs := ch.cachedPlan(ctx, other, sources)
 		for _, claim := range theirs.claims {
-			if _, both := slices.BinarySearch(mine.claims, claim); both { // [components.QualifyClaims] sorts them
+			if _, ok := slices.BinarySearch(mine.claims, claim); ok { // [components.QualifyClaims] sorts them
 				return config.Problems{problem(entryFor(connector, "connector.class"),
 					components.ClaimConflict(claim, other.Name, connector.Name))}
 			}
@@ -52,7 +53,7 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
 						"unless the two connectors select different rows", other.Name,
 						components.TopicOf(entry))))
-				delete(reads, source) // the first is enough: a thousand of them would each list all others
+				delete(reads, source) // one warning is enough: a thousand connectors would each list all others
 			}
 		}
 	}
@@ -69,7 +70,7 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 		for _, spec := range declarations.Matching(entry.Key) {
 			_, last, grouped := strings.Cut(spec.Name, "}.")
 			switch group, ok := strings.CutSuffix(entry.Key, last); {
-			case !grouped || !ok: // not of a group
+			case !grouped || !ok: // not a setting of a group
 			case spec.Role() == role.SourceTopic:
 				topics[group] = entry
 			case setting.IsRequired(&spec):
@@ -77,13 +78,13 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 			}
 		}
 	}
-	all := map[string]config.Entry{}
-	at := fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
+	reads := map[string]config.Entry{}
+	system := fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
 	for group, entry := range topics {
 		slices.Sort(needs[group])
-		all[strings.Join(append([]string{at, components.TopicOf(entry)}, needs[group]...), "\x00")] = entry
+		reads[strings.Join(append([]string{system, components.TopicOf(entry)}, needs[group]...), "\x00")] = entry
 	}
-	return all
+	return reads
 }
 
 // MovedTopics returns the topics into which a source reads a set that it has read into another topic before.
@@ -105,42 +106,44 @@ type connectorPlan struct {
 }
 
 // Plans caches the plans of connectors by name, each until the connector's settings or its plugin change. Without it, a
-// change of one connector would call the plugins of all. The zero value is ready; it is safe for concurrent use.
+// change of one connector would call the plugins of all connectors. The zero value is ready to use. It is safe for
+// concurrent use.
 type Plans struct {
-	mu    sync.Mutex
-	known map[string]knownPlan
+	mu      sync.Mutex
+	entries map[string]cachedPlan
 }
 
-type knownPlan struct {
-	entries []config.Entry
-	module  string
-	planned connectorPlan
+type cachedPlan struct {
+	entries []config.Entry // the connector's settings
+	module  string         // the hash of the plugin
+	plan    connectorPlan
 }
 
 func (p *Plans) find(connector *config.Connector, module string) (connectorPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k, ok := p.known[connector.Name]
-	return k.planned, ok && k.module == module && slices.EqualFunc(k.entries, connector.Entries,
+	cached, ok := p.entries[connector.Name]
+	return cached.plan, ok && cached.module == module && slices.EqualFunc(cached.entries, connector.Entries,
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
 func (p *Plans) store(connector *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.known == nil {
-		p.known = map[string]knownPlan{}
+	if p.entries == nil {
+		p.entries = map[string]cachedPlan{}
 	}
-	p.known[connector.Name] = knownPlan{connector.Entries, module, plan}
-	if len(p.known) > 2*len(all)+100 {
+	p.entries[connector.Name] = cachedPlan{connector.Entries, module, plan}
+	if len(p.entries) > 2*len(all)+100 {
 		exists := map[string]bool{connector.Name: true}
 		for _, o := range all {
 			exists[o.Name] = true
 		}
-		maps.DeleteFunc(p.known, func(name string, _ knownPlan) bool { return !exists[name] })
+		maps.DeleteFunc(p.entries, func(name string, _ cachedPlan) bool { return !exists[name] })
 	}
 }
 
+// foundSources has the results of [components.Find] by class and version, so that each is found once per check.
 type foundSources map[[2]string]foundSource
 
 type foundSource struct {
@@ -149,6 +152,7 @@ type foundSource struct {
 	err       error
 }
 
+// cachedPlan returns the plan of a source, an empty one if its settings are invalid or the plan fails.
 func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, found foundSources) connectorPlan {
 	if connector.Problems.Err() != nil {
 		return connectorPlan{}
@@ -166,15 +170,15 @@ func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, 
 	if source.err != nil {
 		return connectorPlan{}
 	}
-	if known, cached := ch.Plans.find(connector, source.info.Hash); cached {
-		return known
+	if stored, ok := ch.Plans.find(connector, source.info.Hash); ok {
+		return stored
 	}
-	all, err := ch.plan(ctx, connector, source.info, source.component)
-	all.reads = topicReads(connector, source.component)
+	plan, err := ch.plan(ctx, connector, source.info, source.component)
+	plan.reads = topicReads(connector, source.component)
 	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
-		ch.Plans.store(connector, source.info.Hash, all, ch.Connectors)
+		ch.Plans.store(connector, source.info.Hash, plan, ch.Connectors)
 	}
-	return all
+	return plan
 }
 
 // checkExactlyOnce rejects exactly.once.support=required if the plugin cannot guarantee it: duplicates would appear
@@ -203,23 +207,23 @@ func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
 }
 
 func (ch *Checker) plan(ctx context.Context, connector *config.Connector, info plugin.Info,
-	component wit.Component) (none connectorPlan, err error) {
-	most, err := strconv.ParseUint(connector.Text("tasks.max"), 10, 32)
+	component wit.Component) (connectorPlan, error) {
+	maxTasks, err := strconv.ParseUint(connector.Text("tasks.max"), 10, 32)
 	if err != nil {
-		return none, err
+		return connectorPlan{}, err
 	}
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return none, err
+		return connectorPlan{}, err
 	}
 	defer bound.Close()
 	var plan wit.PlanResult
 	err = bound.do(ctx, func(i *plugin.Instance) error {
-		plan, err = i.Plan(ctx, bound.component, bound.settings, uint32(most))
+		plan, err = i.Plan(ctx, bound.component, bound.settings, uint32(maxTasks))
 		return err
 	})
 	if err != nil {
-		return none, err
+		return connectorPlan{}, err
 	}
 	return connectorPlan{claims: components.QualifyClaims(connector, component, plan.Claims),
 		noExactlyOnce: plan.ExactlyOnce.Unsupported}, nil

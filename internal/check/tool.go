@@ -36,9 +36,9 @@ type Tool struct {
 	worker    *config.Worker
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
-	once      bool
-	readOnly  bool
-	client    *transport.Client // nil before it is needed
+	once      bool              // see DisableRetries
+	readOnly  bool              // see SetReadOnly
+	client    *transport.Client // nil until the first request
 }
 
 // OpenTool finds the plugin of a connector's class and checks the settings by their declarations; an error about them
@@ -54,20 +54,17 @@ func OpenTool(ctx context.Context, plugins *plugin.Manager, w *config.Worker, co
 		return nil, config.Problems{missingClass(plugins, connector)}
 	}
 	info, component, err := components.Find(plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"),
-		wit.ComponentSource,
-		wit.ComponentSink)
+		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		return nil, config.Problems{problem(entryFor(connector, "connector.class"), err)}
 	}
-	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(plugins, info)}.CheckComponent(ctx,
-		connector,
-		component)
+	rules := config.Checker{Worker: w, OtherComponents: components.Declarations(plugins, info)}
+	problems := rules.CheckComponent(ctx, connector, component)
 	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	for _, p := range problems { // warnings, of a password that looks like a variable for example
+	for _, p := range problems { // warnings, for example of a password that looks like a variable
 		logger.Warn(p.String())
 	}
 	if !info.Has(wit.InterfaceTools) {
@@ -114,8 +111,8 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // Options returns the options of a command, from the given values (by any of their names) and defaults.
 func Options(command wit.Command, values map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		named := func(option wit.ConfigKey) bool { return slices.Contains(option.Names(), name) }
-		if !slices.ContainsFunc(command.Options, named) {
+		hasName := func(option wit.ConfigKey) bool { return slices.Contains(option.Names(), name) }
+		if !slices.ContainsFunc(command.Options, hasName) {
 			return nil, fmt.Errorf("option %s: %s has no option of this name", name, command.Name)
 		}
 	}
@@ -123,11 +120,11 @@ func Options(command wit.Command, values map[string]string) (options []wit.Setti
 		option := &command.Options[i]
 		value := option.DefaultValue
 		for _, name := range option.Names() {
-			if text, ok := values[name]; ok {
-				if problem := config.CheckValue(option, text, true); problem != "" {
+			if input, ok := values[name]; ok {
+				if problem := config.CheckValue(option, input, true); problem != "" {
 					return nil, fmt.Errorf("option %s: %s", name, problem)
 				}
-				value = &text
+				value = &input
 			}
 		}
 		if value != nil {
@@ -146,16 +143,15 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err := t.open(ctx); err != nil {
 		return result, err
 	}
-	var from transport.Fetcher = t.client
+	var fetcher transport.Fetcher = t.client
 	if t.readOnly {
-		from = readOnlyFetcher{from}
+		fetcher = readOnlyFetcher{fetcher}
 	}
-	err = t.plugin.callWithFetch(ctx, from, func(i *plugin.Instance, state []byte,
-		answers []wit.Response) (*wit.RequestBatch,
-		error) {
+	run := func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
 		result, err = i.Run(ctx, command, options, t.plugin.settings, state, answers)
 		return result.Pending, err
-	})
+	}
+	err = t.plugin.callWithFetch(ctx, fetcher, run)
 	if err == nil && result.Document == nil && result.Schemas == nil {
 		err = errors.New("the plugin returned nothing")
 	}
@@ -168,16 +164,16 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	return result, nil
 }
 
+// readOnlyFetcher rejects requests that change data.
 type readOnlyFetcher struct{ transport.Fetcher }
 
 // Fetch implements [transport.Fetcher].
-func (r readOnlyFetcher) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	if slices.ContainsFunc(n.Requests, func(r wit.Request) bool {
-		return r.Method != http.MethodGet && r.Method != http.MethodHead
-	}) {
+func (r readOnlyFetcher) Fetch(ctx context.Context, batch wit.RequestBatch) ([]wit.Response, error) {
+	changesData := func(r wit.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
+	if slices.ContainsFunc(batch.Requests, changesData) {
 		return nil, ErrNotReadOnly
 	}
-	return r.Fetcher.Fetch(ctx, n)
+	return r.Fetcher.Fetch(ctx, batch)
 }
 
 // Document runs a command that returns a document.
@@ -212,7 +208,7 @@ func (t *Tool) service() (*service.Service, error) {
 	return service, err
 }
 
-// Target returns the BTP destination that the connector names, "" for none.
+// Target returns the name of the connector's BTP destination, "" without one.
 func (t *Tool) Target() string {
 	return t.connector.Roles(t.component).Text(role.Destination)
 }
@@ -222,7 +218,8 @@ func (t *Tool) Setting(role string) string {
 	return t.connector.Roles(t.component).Setting(role)
 }
 
-// Destination returns a copy of the connection settings of the connector. A BTP destination is looked up.
+// Destination returns a copy of the connector's connection settings. If the connector names a BTP destination, it sends
+// a request to the destination service.
 func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
 	service, err := t.service()
 	if err != nil {
@@ -268,15 +265,15 @@ func (t *Tool) Topics() (topics []Topic) {
 	declarations := config.DeclareComponent(t.component)
 	if list, ok := connector.Entry("topics"); ok {
 		add(true, list, config.List(list.Value.Reveal())...)
-	} else if _, regex := connector.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {
+	} else if _, hasRegex := connector.Entry("topics.regex"); !hasRegex && t.component.Kind == wit.ComponentSink {
 		for _, entry := range components.TopicSettings(connector, t.component) {
 			add(true, entry, components.TopicOf(entry))
 		}
 	}
 	for _, entry := range connector.Entries {
-		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic &&
-			components.TopicOf(entry) != "" &&
-			!components.EffectOf(t.plugins, connector).ChangesTopic {
+		spec, ok := declarations.Find(entry.Key)
+		isTopic := ok && spec.Role() == role.SourceTopic && components.TopicOf(entry) != ""
+		if isTopic && !components.EffectOf(t.plugins, connector).ChangesTopic {
 			add(false, entry, components.TopicOf(entry))
 		}
 	}

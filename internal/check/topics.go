@@ -27,55 +27,81 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.
 	if component.Kind != wit.ComponentSink {
 		return nil
 	}
-	all := components.TopicSettings(connector, component)
-	effect := components.EffectOf(ch.Plugins, connector)
-	read := config.List(connector.Text("topics"))
-	text := connector.Text("topics.regex")
-	if len(all)+len(read) == 0 && text == "" && !namesTopics(component) {
+	settings := components.TopicSettings(connector, component)
+	topics := config.List(connector.Text("topics"))
+	regex := connector.Text("topics.regex")
+	if len(topics) == 0 && regex == "" && len(settings) == 0 && !namesTopics(component) {
 		const neither = "Must configure one of topics or topics.regex"
 		return config.Problems{problem(entryFor(connector, "topics"), errors.New(neither)),
 			problem(entryFor(connector, "topics.regex"), errors.New(neither))}
 	}
-	if len(all) == 0 || effect.ChangesTopic {
-		return nil
+	effect := components.EffectOf(ch.Plugins, connector)
+	switch {
+	case len(settings) == 0 || effect.ChangesTopic:
+		return nil // nothing to compare, or the topics of records are not known yet
+	case len(topics) > 0 && regex != "":
+		return nil // only one of them is allowed, which another check reports
+	case regex != "":
+		return outsideRegex(settings, regex)
+	case len(topics) == 0:
+		return nil // the sink reads the topics of its settings
 	}
-	whole, err := pattern.Compile(text)
-	if len(read) > 0 == (text != "") || err != nil {
-		return nil // the plugin's topics are read, or another check reports it
+	problems := outsideTopics(settings, topics)
+	if !effect.DropsRecords {
+		problems = append(problems, unwrittenTopics(settings, topics, entryFor(connector, "topics"))...)
 	}
-	var problems config.Problems
-	for _, entry := range all {
-		switch {
-		case len(read) > 0 && !slices.Contains(read, components.TopicOf(entry)):
+	return problems
+}
+
+// outsideTopics returns problems of the settings that name a topic which the sink does not read.
+func outsideTopics(settings []config.Entry, topics []string) (problems config.Problems) {
+	for _, entry := range settings {
+		if topic := components.TopicOf(entry); !slices.Contains(topics, topic) {
 			problems = append(problems, problem(entry, fmt.Errorf("expected one of topics (%s), found %q, which no "+
-				"record can reach", strings.Join(read, ", "), components.TopicOf(entry))))
-		case len(read) == 0:
-			if takes, err := config.MatchesTopic(whole, components.TopicOf(entry)); err != nil {
-				return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", text, err)))
-			} else if !takes {
-				problems = append(problems, problem(entry,
-					fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
-						"a whole, found %q, which no record can reach", text, components.TopicOf(entry))))
-			}
-		}
-	}
-	if effect.DropsRecords {
-		return problems
-	}
-	for _, topic := range read {
-		if !slices.ContainsFunc(all, func(entry config.Entry) bool { return components.TopicOf(entry) == topic }) {
-			names := make([]string, len(all))
-			for n, entry := range all {
-				names[n] = entry.Key + " (" + components.TopicOf(entry) + ")"
-			}
-			problems = append(problems, problem(entryFor(connector, "topics"),
-				fmt.Errorf("expected topics that one of %s names, found %q: nothing writes its records",
-					strings.Join(names, ", "), topic)))
+				"record can reach", strings.Join(topics, ", "), topic)))
 		}
 	}
 	return problems
 }
 
+// outsideRegex returns problems of the settings that name a topic which topics.regex does not match. It returns none
+// for an invalid pattern, which another check reports.
+func outsideRegex(settings []config.Entry, regex string) (problems config.Problems) {
+	compiled, err := pattern.Compile(regex)
+	if err != nil {
+		return nil
+	}
+	for _, entry := range settings {
+		topic := components.TopicOf(entry)
+		matches, err := config.MatchesTopic(compiled, topic)
+		if err != nil {
+			return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", regex, err)))
+		}
+		if !matches {
+			problems = append(problems, problem(entry, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
+				"a whole, found %q, which no record can reach", regex, topic)))
+		}
+	}
+	return problems
+}
+
+// unwrittenTopics returns a problem of the entry topics for each topic that is read and that no setting names.
+func unwrittenTopics(settings []config.Entry, topics []string, entry config.Entry) (problems config.Problems) {
+	var written, descriptions []string
+	for _, s := range settings {
+		written = append(written, components.TopicOf(s))
+		descriptions = append(descriptions, s.Key+" ("+components.TopicOf(s)+")")
+	}
+	for _, topic := range topics {
+		if !slices.Contains(written, topic) {
+			problems = append(problems, problem(entry, fmt.Errorf("expected topics that one of %s names, found %q: "+
+				"nothing writes its records", strings.Join(descriptions, ", "), topic)))
+		}
+	}
+	return problems
+}
+
+// checkTopicNames finds invalid names: of a source's own offsets topic, and of the topics that a sink reads.
 func checkTopicNames(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {

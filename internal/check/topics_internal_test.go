@@ -1,6 +1,7 @@
 package check
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
@@ -24,5 +25,36 @@ func TestSinkRequiresTopics(t *testing.T) {
 	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topic}}}}
 	if problems := checker.unreachableTopics(connector, sink); len(problems) > 0 {
 		t.Errorf("expected the sink's own topics to be read, found %v", problems)
+	}
+}
+
+// Topics of settings are compared neither with an invalid pattern nor with topics and topics.regex together: other
+// checks report these. A pattern that takes too long is a problem of the setting.
+func TestUnreachableTopicsLeavesSettingsToOtherChecks(t *testing.T) {
+	topic := role.SinkTopic
+	sink := wit.Component{Kind: wit.ComponentSink, Settings: []wit.ConfigKey{{Name: "own",
+		Rules: []wit.Rule{{Role: &topic}}}}}
+	for name, test := range map[string]struct {
+		settings map[string]string
+		want     string // "" means no problem
+	}{
+		"invalid pattern":         {map[string]string{"topics.regex": "("}, ""},
+		"topics and topics.regex": {map[string]string{"topics": "b", "topics.regex": "c"}, ""},
+		"pattern takes too long":  {map[string]string{"topics.regex": "(x+x+)+y"}, "topics.regex ((x+x+)+y): "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entries := []config.Entry{config.NewEntry("own", strings.Repeat("x", 200), "c.properties", 1)}
+			for key, value := range test.settings {
+				entries = append(entries, config.NewEntry(key, value, "c.properties", 2))
+			}
+			connector, _ := config.NewConnector("c.properties", entries, nil)
+			problems := (&Checker{}).unreachableTopics(connector, sink)
+			if test.want == "" && len(problems) == 0 {
+				return
+			}
+			if test.want == "" || len(problems) != 1 || !strings.HasPrefix(problems[0].Text, test.want) {
+				t.Errorf("expected %q, found %v", test.want, problems)
+			}
+		})
 	}
 }

@@ -74,10 +74,8 @@ func KindName(kind wit.SettingKind) string { return strings.ToLower(cmp.Or(kindN
 
 var (
 	kindNames = map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindPassword: "PASSWORD",
-		wit.KindShort: "SHORT",
-		wit.KindInt:   "INT",
-		wit.KindLong:  "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindList: "LIST",
-		wit.KindClass: "CLASS"}
+		wit.KindShort: "SHORT", wit.KindInt: "INT", wit.KindLong: "LONG", wit.KindDouble: "DOUBLE",
+		wit.KindBoolean: "BOOLEAN", wit.KindList: "LIST", wit.KindClass: "CLASS"}
 	importances = map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 )
@@ -94,7 +92,8 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	}
 	builder := &validationBuilder{Validation: Validation{Name: connector.Text("connector.class"), Groups: []string{}},
 		connector: connector,
-		password:  components.Passwords(ch.Plugins), index: map[string]int{}}
+		password:  components.Passwords(ch.Plugins),
+		index:     map[string]int{}}
 	for _, spec := range ch.common(info, component) {
 		value := builder.configValue(spec)
 		value.Recommended = ch.recommended(spec.Name, component)
@@ -120,12 +119,11 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 		builder.addConverter(converter)
 	}
 	validate := ch.validateOffline
-	validated := []wit.ConfigValue(nil)
-	untried := logonHint{}
+	var validated []wit.ConfigValue
+	var untried logonHint
 	if ch.Wait > 0 {
-		validate = func(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
-			component wit.Component,
-			found config.Problems) (problems config.Problems) {
+		validate = func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
+			component wit.Component, found config.Problems) (problems config.Problems) {
 			validated, untried, problems = ch.validateOnline(ctx, connector, info, component, found)
 			return problems
 		}
@@ -154,7 +152,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 // redact removes values of config providers: a plugin may recommend and document them, and names of settings and groups
 // contain aliases. Values and names that the user wrote stay as written.
 func (v *validationBuilder) redact(redact func(string) string) {
-	all := func(texts []string) {
+	redactAll := func(texts []string) {
 		for i := range texts {
 			texts[i] = redact(texts[i])
 		}
@@ -163,12 +161,12 @@ func (v *validationBuilder) redact(redact func(string) string) {
 		if text == nil {
 			return nil
 		}
-		struck := redact(*text)
-		return &struck
+		redacted := redact(*text)
+		return &redacted
 	}
-	aliases, _ := v.connector.Entry("transforms")
-	others, _ := v.connector.Entry("predicates")
-	named := aliases.Value.IsSecret() || others.Value.IsSecret()
+	transforms, _ := v.connector.Entry("transforms")
+	predicates, _ := v.connector.Entry("predicates")
+	hasSecretAlias := transforms.Value.IsSecret() || predicates.Value.IsSecret()
 	isSet := map[string]bool{}
 	for _, entry := range v.connector.Entries {
 		isSet[entry.Key] = true
@@ -176,22 +174,25 @@ func (v *validationBuilder) redact(redact func(string) string) {
 	for i := range v.Configs {
 		definition := &v.Configs[i].Definition
 		value := &v.Configs[i].Value
-		definition.Documentation, definition.DefaultValue, definition.Group = redact(definition.Documentation),
-			redactPointer(definition.DefaultValue), redactPointer(definition.Group)
+		definition.Documentation = redact(definition.Documentation)
+		definition.DefaultValue = redactPointer(definition.DefaultValue)
+		definition.Group = redactPointer(definition.Group)
 		if !isSet[definition.Name] {
 			value.Value = redactPointer(value.Value)
-			if named {
+			if hasSecretAlias {
 				definition.Name = redact(definition.Name)
 				value.Name = definition.Name
 			}
 		}
 		definition.DisplayName = redact(definition.DisplayName)
-		all(value.RecommendedValues)
-		all(value.Errors)
+		redactAll(value.RecommendedValues)
+		redactAll(value.Errors)
 	}
-	all(v.Groups)
+	redactAll(v.Groups)
 }
 
+// common returns the settings of all connectors of a kind, with the defaults of this worker and the component's
+// version.
 func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
@@ -217,6 +218,7 @@ func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.Confi
 	return specs
 }
 
+// recommended returns the proposed values of a setting of all connectors.
 func (ch *Checker) recommended(name string, component wit.Component) (values []string) {
 	switch name {
 	case "connector.plugin.version":
@@ -251,14 +253,14 @@ func (ch *Checker) versions(class string, kinds ...wit.ComponentKind) (versions 
 func (v *Validation) AddError(name, text string) {
 	v.ErrorCount++
 	for i := range v.Configs {
-		if at := &v.Configs[i].Value; at.Name == name {
-			at.Errors = append(at.Errors, text)
+		if entry := &v.Configs[i].Value; entry.Name == name {
+			entry.Errors = append(entry.Errors, text)
 			return
 		}
 	}
 	spec := undeclaredKey(name)
-	v.Configs = append(v.Configs, Validated{newDefinition(spec, "", false), Value{Name: name, RecommendedValues: []string{},
-		Errors: []string{text}, Visible: true}})
+	value := Value{Name: name, RecommendedValues: []string{}, Errors: []string{text}, Visible: true}
+	v.Configs = append(v.Configs, Validated{newDefinition(spec, "", false), value})
 }
 
 // undeclaredKey returns a declaration for a setting without one: some tools fail without it.
@@ -272,11 +274,12 @@ func (ch *Checker) Class(class string) (string, error) {
 	return component.Name, err
 }
 
+// validationBuilder builds a [Validation] setting by setting.
 type validationBuilder struct {
 	Validation
 	connector *config.Connector
-	password  func(string) bool
-	index     map[string]int // in Configs, by name
+	password  func(string) bool // reports whether a setting is a password
+	index     map[string]int    // in Configs, by name
 }
 
 // rawSettings returns the settings as written, because users who may validate may not see values of config providers.
@@ -309,39 +312,41 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
-	classed := key("type", wit.KindClass, wit.High, "Class.", source+" type for "+alias)
-	classed.Recommended = components.Offered(ch.Plugins, kind)
-	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
-	v.add("", classed)
-	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; default: the newest.",
+	classValue := key("type", wit.KindClass, wit.High, "Class.", source+" type for "+alias)
+	classValue.Recommended = components.Offered(ch.Plugins, kind)
+	classValue.Key.Rules = append(classValue.Key.Rules, setting.Required())
+	v.add("", classValue)
+	versionValue := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; default: the newest.",
 		source+" version for "+alias)
 	info, component, err := components.Find(ch.Plugins, class, "", kind)
 	if err == nil {
-		versioned.Key.DefaultValue, versioned.Recommended = &info.Version, ch.versions(component.Name, kind)
-		if versioned.Value == nil {
-			versioned.Value = &info.Version
+		versionValue.Key.DefaultValue = &info.Version
+		versionValue.Recommended = ch.versions(component.Name, kind)
+		if versionValue.Value == nil {
+			versionValue.Value = &info.Version
 		}
 	}
-	v.add("", versioned)
+	v.add("", versionValue)
 	if err == nil {
-		for _, value := range config.DeclareComponent(component).Validate(rawSettings(v.connector.StageConfig(
-			prefix))) {
+		settings := rawSettings(v.connector.StageConfig(prefix))
+		for _, value := range config.DeclareComponent(component).Validate(settings) {
 			v.add(prefix, value)
 		}
 	}
 	if kind == wit.ComponentTransformation {
 		negate := key("negate", wit.KindBoolean, wit.Medium, "Whether the predicate is negated.", "negate")
-		no := "false"
-		negate.Key.DefaultValue = &no
+		disabled := "false"
+		negate.Key.DefaultValue = &disabled
 		if negate.Value == nil {
-			negate.Value = &no
+			negate.Value = &disabled
 		}
 		v.add("", negate)
 		v.add("", key("predicate", wit.KindString, wit.Medium,
 			"Alias of the predicate that selects the records to transform.", "predicate"))
 	}
-	rest := v.Configs[min(first+2, len(v.Configs)):]
-	slices.SortStableFunc(rest, func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) })
+	stageSettings := v.Configs[min(first+2, len(v.Configs)):]
+	byName := func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) }
+	slices.SortStableFunc(stageSettings, byName)
 	for i := range v.Configs[first:] {
 		definition := &v.Configs[first+i].Definition
 		definition.Group = &group
@@ -358,7 +363,7 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 func (v *validationBuilder) addConverter(converter string) {
 	declared, err := components.ConverterOf(converter, v.connector.Text(converter))
 	if err != nil {
-		return // none, or reported as a problem
+		return // no converter is set, or its class is unknown, which is reported as a problem
 	}
 	settings := map[string]string{}
 	for _, e := range v.connector.Entries {
@@ -406,25 +411,25 @@ func normalizedValue(kind wit.SettingKind, value *string) *string {
 	if value == nil || kind == wit.KindPassword {
 		return value
 	}
-	text := setting.Trim(*value)
+	normalized := setting.Trim(*value)
 	switch kind {
 	case wit.KindShort, wit.KindInt, wit.KindLong:
-		if n, ok := setting.ParseInt(kind, text); ok {
-			text = strconv.FormatInt(n, 10)
+		if n, ok := setting.ParseInt(kind, normalized); ok {
+			normalized = strconv.FormatInt(n, 10)
 		}
 	case wit.KindBoolean:
-		if b, ok := config.Boolean(text); ok {
-			text = strconv.FormatBool(b)
+		if b, ok := config.Boolean(normalized); ok {
+			normalized = strconv.FormatBool(b)
 		}
 	}
-	return &text
+	return &normalized
 }
 
-// newDefinition returns a declaration as Kafka Connect shows it. common means that it has a setting of every connector.
-func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
+// newDefinition returns a declaration as Kafka Connect shows it. isCommon means that every connector has the setting.
+func newDefinition(spec wit.ConfigKey, prefix string, isCommon bool) Definition {
 	definition := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], DefaultValue: spec.DefaultValue,
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
-		Required: setting.IsRequired(&spec) || (spec.Name == "name" && common), Order: -1, Width: widths[0],
+		Required: setting.IsRequired(&spec) || (spec.Name == "name" && isCommon), Order: -1, Width: widths[0],
 		DisplayName: spec.Name, Dependents: []string{}}
 	for _, r := range spec.Rules {
 		switch {
@@ -474,12 +479,14 @@ func (v *validationBuilder) find(name string) *Validated {
 	return &v.Configs[i]
 }
 
+// addProblems adds the errors to the values of their settings, or to connector.class if they name none. Settings
+// without a value are added.
 func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
-	for _, found := range problems {
-		if found.Warning {
+	for _, p := range problems {
+		if p.Warning {
 			continue
 		}
-		name := found.Setting
+		name := p.Setting
 		if name == "" {
 			name = "connector.class"
 		}
@@ -489,15 +496,15 @@ func (v *validationBuilder) addProblems(problems config.Problems, declared *conf
 		validated := v.find(name)
 		if validated == nil {
 			for _, value := range declared.Validate([]wit.Setting{{Name: name}}) {
-				if value.Key.Name == name { // of a group without settings
+				if value.Key.Name == name { // a setting of a group without settings
 					v.add("", v.configValue(value.Key))
 				}
 			}
 			v.add("", v.configValue(undeclaredKey(name)))
 			validated = v.find(name)
 		}
-		if text := Message(found); !slices.Contains(validated.Value.Errors, text) {
-			validated.Value.Errors = append(validated.Value.Errors, text)
+		if message := Message(p); !slices.Contains(validated.Value.Errors, message) {
+			validated.Value.Errors = append(validated.Value.Errors, message)
 			v.ErrorCount++
 		}
 	}

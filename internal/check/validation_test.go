@@ -26,7 +26,8 @@ func TestValidate(t *testing.T) {
 	errors := map[string][]string{}
 	n := 0
 	for _, s := range validation.Configs {
-		if s.Definition.Name != s.Value.Name || s.Definition.Order != s.Definition.OrderInGroup || s.Definition.Type == "" {
+		d := s.Definition
+		if d.Name != s.Value.Name || d.Order != d.OrderInGroup || d.Type == "" {
 			t.Errorf("found %+v", s)
 		}
 		n += len(s.Value.Errors)

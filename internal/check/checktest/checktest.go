@@ -70,9 +70,9 @@ func WithSpy(t testing.TB) *Bench {
 func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
 	t.Helper()
 	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
-	c, more := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
-	if all := append(problems, more...); len(all) > 0 {
-		t.Fatal(all)
+	c, connectorProblems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
+	if allProblems := append(problems, connectorProblems...); len(allProblems) > 0 {
+		t.Fatal(allProblems)
 	}
 	return c
 }

@@ -166,7 +166,8 @@ func TestUpstreamReferences(t *testing.T) {
 				t.Fatalf("%s is not shown: %s", c.at, answer)
 			}
 			one := v.Configs[i].Value
-			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors || v.ErrorCount != c.errors {
+			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors ||
+				v.ErrorCount != c.errors {
 				t.Errorf("found %+v and %d errors", one, v.ErrorCount)
 			}
 		})
