@@ -30,13 +30,13 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "-") }); i >= 0 {
 		names = names[:i] // a flag with its value
 	}
-	most := len(names)
+	maxCount := len(names)
 	repeated := strings.HasSuffix(required, "…")
 	switch {
 	case repeated, strings.Contains(optional, "…"):
-		most = -1
+		maxCount = -1
 	case optional != "" && !strings.HasPrefix(optional, "-"):
-		most++
+		maxCount++
 	}
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < len(names) {
@@ -50,12 +50,12 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 			}
 		}
 		switch {
-		case most < 0 || len(args) <= most:
+		case maxCount < 0 || len(args) <= maxCount:
 			return nil
-		case most == 0:
+		case maxCount == 0:
 			return cobra.NoArgs(c, args)
 		case len(names) == 0:
-			return cobra.MaximumNArgs(most)(c, args)
+			return cobra.MaximumNArgs(maxCount)(c, args)
 		}
 		return fmt.Errorf("expected one %s, found %q", strings.Join(names, " and one "), args)
 	}

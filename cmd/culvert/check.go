@@ -106,7 +106,7 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 
 // growth formats a module's size before and after metering was added.
 func growth(c *plugin.CheckResult) string {
-	before := c.Info.Size
-	after := c.Metered.BytesOut
-	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", before, after, 100*(float64(after)/float64(before)-1))
+	original := c.Info.Size
+	metered := c.Metered.BytesOut
+	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", original, metered, 100*(float64(metered)/float64(original)-1))
 }

@@ -35,36 +35,38 @@ type expanded struct {
 }
 
 // expanded returns all connectors by Kafka Connect's route.
-func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err error) {
-	err = r.get(ctx, "/connectors?expand=info&expand=status", &all)
-	return all, err
+func (r *remote) expanded(ctx context.Context) (connectors map[string]expanded, err error) {
+	err = r.get(ctx, "/connectors?expand=info&expand=status", &connectors)
+	return connectors, err
 }
 
-// all returns the connectors with the state and the search text, and why states of some are unknown. "" matches any.
-func (r *remote) all(ctx context.Context, state, search string) (all map[string]expanded, unknown []string, err error) {
-	if all, err = r.expanded(ctx); err != nil {
+// matching returns the connectors with the state and the search text, and why states of some are unknown. "" matches
+// any.
+func (r *remote) matching(ctx context.Context, state, search string) (connectors map[string]expanded,
+	unknown []string, err error) {
+	if connectors, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
 	}
-	chosen := state+search != ""
+	isFiltered := state+search != ""
 	listing, err := r.listing(ctx, state, search)
 	switch {
-	case err != nil && chosen:
+	case err != nil && isFiltered:
 		return nil, nil, err
-	case err != nil && !isRefused(err, http.StatusNotFound): // as Kafka Connect answers
+	case err != nil && !isRefused(err, http.StatusNotFound): // 404 is the answer of Kafka Connect
 		unknown = append(unknown, "only Kafka Connect's states are shown, which do not include unavailable services: "+
 			err.Error())
 	}
 	for i := range listing.Connectors {
 		l := &listing.Connectors[i]
-		if one, ok := all[l.Name]; ok {
-			one.Listed = l
-			all[l.Name] = one
+		if connector, ok := connectors[l.Name]; ok {
+			connector.Listed = l
+			connectors[l.Name] = connector
 		}
 	}
-	if chosen {
-		maps.DeleteFunc(all, func(_ string, one expanded) bool { return one.Listed == nil })
+	if isFiltered {
+		maps.DeleteFunc(connectors, func(_ string, connector expanded) bool { return connector.Listed == nil })
 	}
-	return all, append(unknown, listing.Silent...), nil
+	return connectors, append(unknown, listing.Silent...), nil
 }
 
 // listed returns Culvert's summary of the connector, or one derived from Kafka Connect's status.
@@ -95,7 +97,8 @@ func tasks(l rest.ConnectorSummary) string {
 	return strconv.Itoa(l.Tasks)
 }
 
-// passwords reports which settings of a class are hidden. If the worker does not know the class, the names decide.
+// passwords returns a function that reports whether a setting of a class is a password. If the worker does not know the
+// class, the name of the setting decides.
 func (r *remote) passwords(ctx context.Context, class string) (func(key string) bool, error) {
 	var definitions []check.Definition
 	err := r.get(ctx, "/connector-plugins/{name}/config", &definitions, class)
@@ -153,11 +156,11 @@ Culvert worker.`,
   culvert connectors list --state failed
   culvert connectors list --search orders`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			now, err := r.snapshot(c.Context(), state, search)
+			snapshot, err := r.snapshot(c.Context(), state, search)
 			if err != nil {
 				return err
 			}
-			return now.print(c.OutOrStdout(), nil, r.output)
+			return snapshot.print(c.OutOrStdout(), nil, r.output)
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "list only connectors in this `STATE`: "+
@@ -171,41 +174,41 @@ func (r *remote) newShow() *cobra.Command {
 		Use: "show NAME", Short: "Show a connector: configuration, states, and why it has failed",
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			var one expanded
-			if err := r.get(c.Context(), "/connectors/{name}", &one.Info, args[0]); err != nil {
+			var connector expanded
+			if err := r.get(c.Context(), "/connectors/{name}", &connector.Info, args[0]); err != nil {
 				return err
 			}
-			password, err := r.passwords(c.Context(), one.Info.Config["connector.class"])
+			password, err := r.passwords(c.Context(), connector.Info.Config["connector.class"])
 			if err != nil {
 				return err
 			}
-			one.Info.Config = config.MaskPasswords(one.Info.Config, password)
-			if err := r.get(c.Context(), "/connectors/{name}/status", &one.Status, args[0]); err != nil {
+			connector.Info.Config = config.MaskPasswords(connector.Info.Config, password)
+			if err := r.get(c.Context(), "/connectors/{name}/status", &connector.Status, args[0]); err != nil {
 				return err
 			}
 			var figures connect.Metrics
 			err = r.get(c.Context(), "/culvert/connectors/{name}", &figures, args[0])
 			switch {
 			case err == nil:
-				one.Motion = &figures
+				connector.Motion = &figures
 			case !isRefused(err, 0): // Kafka Connect has no such resource
 				return err
 			}
 			if listing, err := r.listing(c.Context(), "", args[0]); err == nil {
 				for i, l := range listing.Connectors {
 					if l.Name == args[0] {
-						one.Listed = &listing.Connectors[i]
+						connector.Listed = &listing.Connectors[i]
 					}
 				}
 			}
-			return r.print(c.OutOrStdout(), one, func(out io.Writer) error {
-				return printConnector(out, one, time.Now())
+			return r.print(c.OutOrStdout(), connector, func(out io.Writer) error {
+				return printConnector(out, connector, time.Now())
 			})
 		},
 	}
 }
 
-func printConnector(out io.Writer, one expanded, now time.Time) error {
+func printConnector(out io.Writer, connector expanded, now time.Time) error {
 	var b strings.Builder
 	line := func(state, worker, trace string) {
 		fmt.Fprintf(&b, "%s on %s\n", shown.Line(state), shown.Line(worker))
@@ -215,21 +218,21 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "%s (%s): ", shown.Line(one.Info.Name), shown.Line(one.Info.Type))
-	listed := one.listed()
-	line(string(listed.State), one.Status.Connector.WorkerID, one.Status.Connector.Trace)
+	fmt.Fprintf(&b, "%s (%s): ", shown.Line(connector.Info.Name), shown.Line(connector.Info.Type))
+	listed := connector.listed()
+	line(string(listed.State), connector.Status.Connector.WorkerID, connector.Status.Connector.Trace)
 	if listed.Cause != "" && listed.State != connect.ConditionFailed {
 		fmt.Fprintf(&b, "    %s\n", strings.TrimSpace(shown.Line(listed.Cause)+". "+shown.Line(listed.Advice)))
 	}
-	for _, t := range one.Status.Tasks {
+	for _, t := range connector.Status.Tasks {
 		fmt.Fprintf(&b, "  task %d: ", t.ID)
 		line(string(t.State), t.WorkerID, t.Trace)
-		if one.Motion == nil {
+		if connector.Motion == nil {
 			continue
 		}
-		for _, m := range one.Motion.Tasks {
+		for _, m := range connector.Motion.Tasks {
 			switch {
-			case m.Task != t.ID:
+			case m.Task != t.ID: // the metrics of another task
 			case m.Progress == nil:
 				fmt.Fprintf(&b, "    has no metrics: %s\n", shown.Line(m.Error))
 			default:
@@ -237,8 +240,8 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(one.Info.Config)) {
-		fmt.Fprintf(&b, "  %s = %s\n", inLine(key), inLine(one.Info.Config[key]))
+	for _, key := range slices.Sorted(maps.Keys(connector.Info.Config)) {
+		fmt.Fprintf(&b, "  %s = %s\n", inLine(key), inLine(connector.Info.Config[key]))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -290,7 +293,7 @@ type connectorFile struct {
 
 // readConnectorFiles reads files without resolving references.
 func readConnectorFiles(files []string) ([]connectorFile, error) {
-	var all []connectorFile
+	var configurations []connectorFile
 	for _, file := range files {
 		entries, problems, err := config.ReadFile(file)
 		if err == nil {
@@ -312,9 +315,9 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
-		all = append(all, connectorFile{settings, state})
+		configurations = append(configurations, connectorFile{settings, state})
 	}
-	return all, nil
+	return configurations, nil
 }
 
 func (r *remote) newCompare() *cobra.Command {
@@ -325,13 +328,14 @@ and which feeds would be read again. Nothing is changed. The printed version is 
 --if-version. Exit code: 0, or 1 if the file would be refused.`,
 		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := readConnectorFiles(args)
+			configurations, err := readConnectorFiles(args)
 			if err != nil {
 				return err
 			}
 			var found rest.Comparison
-			if err := r.call(c.Context(), "POST /culvert/diff", rest.DiffRequest{Name: all[0].settings["name"],
-				Config: all[0].settings}, &found); err != nil {
+			settings := configurations[0].settings
+			request := rest.DiffRequest{Name: settings["name"], Config: settings}
+			if err := r.call(c.Context(), "POST /culvert/diff", request, &found); err != nil {
 				return err
 			}
 			return printPlan(c.OutOrStdout(), found, []rest.Comparison{found}, r.output)
@@ -346,52 +350,51 @@ func (r *remote) newApply() *cobra.Command {
 		Example: `  culvert connectors apply orders.properties
   culvert connectors apply orders.properties --if-version 5f1c…e0`,
 		RunE: func(c *cobra.Command, args []string) error {
-			switch state = strings.ToUpper(strings.TrimSpace(state)); state {
-			case "", "RUNNING", "PAUSED", "STOPPED":
-			default:
+			state = strings.ToUpper(strings.TrimSpace(state))
+			if !slices.Contains([]string{"", "RUNNING", "PAUSED", "STOPPED"}, state) {
 				return asUsageError(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q",
 					shown.Line(state)))
 			}
-			all, err := readConnectorFiles(args)
+			configurations, err := readConnectorFiles(args)
 			if err != nil {
 				return err
 			}
-			over := *r
+			changing := *r
 			if version != "" {
-				if len(all) > 1 {
+				if len(configurations) > 1 {
 					return asUsageError(errors.New("--if-version: expected exactly one FILE"))
 				}
-				over.header = http.Header{"If-Match": {strconv.Quote(version)}}
+				changing.header = http.Header{"If-Match": {strconv.Quote(version)}}
 			}
-			return r.forEach(c, len(all), func(i int) (name, did string, err error) {
-				name = all[i].settings["name"]
-				var before map[string]string
-				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
+			return r.forEach(c, len(configurations), func(i int) (name, did string, err error) {
+				settings := configurations[i].settings
+				name = settings["name"]
+				var current map[string]string
+				err = r.get(c.Context(), "/connectors/{name}/config", &current, name)
 				switch {
 				case isRefused(err, http.StatusNotFound) && version == "":
-					body := map[string]any{"name": name, "config": all[i].settings}
-					if begin := cmp.Or(state, strings.ToUpper(strings.TrimSpace(all[i].state))); begin != "" {
-						body["initial_state"] = begin
+					body := map[string]any{"name": name, "config": settings}
+					initial := cmp.Or(state, strings.ToUpper(strings.TrimSpace(configurations[i].state)))
+					if initial != "" {
+						body["initial_state"] = initial
 					}
 					return name, "is created", r.call(c.Context(), "POST /connectors", body, nil)
 				case err != nil:
 					return name, "", err
 				case state != "":
-					return name, "", asUsageError(fmt.Errorf(
-						"--state is for a connector that is created, and %s exists",
-						inLine(name)))
-				case version == "" && maps.Equal(before, all[i].settings):
+					return name, "", asUsageError(fmt.Errorf("--state is for a connector that is created, and %s "+
+						"exists", inLine(name)))
+				case version == "" && maps.Equal(current, settings):
 					return name, "needs no change", nil
 				}
-				return name, "is changed", over.call(c.Context(), "PUT /connectors/{name}/config", all[i].settings,
-					nil, name)
+				return name, "is changed", changing.call(c.Context(), "PUT /connectors/{name}/config", settings, nil,
+					name)
 			})
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "initial `STATE` of new connectors: RUNNING, PAUSED or STOPPED")
-	c.Flags().StringVar(&version, "if-version", "",
-		"change it only if it has the `VERSION` that culvert connectors diff "+
-			"shows")
+	c.Flags().StringVar(&version, "if-version", "", "change it only if it has the `VERSION` that culvert connectors "+
+		"diff shows")
 	return c
 }
 
@@ -411,9 +414,9 @@ type routeCommand struct {
 	use     string
 	route   string
 	example string
-	// message is printed after the first argument, or after the name of a command without arguments. Each %s is
-	// replaced by the next argument, or by the worker's answer.
-	name    string
+	// name is printed instead of the first argument. Empty means that the command has arguments.
+	name string
+	// message is printed after the name. Each %s is replaced by the next argument, or by the worker's answer.
 	message string
 	// body returns the request's body for the arguments. A nil function sends none.
 	body func(args []string) any
@@ -461,8 +464,7 @@ func (r *remote) newRestart() *cobra.Command {
 		Use: "restart NAME…", Short: "Restart connectors with all tasks, only their failed parts, or one task",
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			route := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed=" +
-				strconv.FormatBool(onlyFailed)
+			route := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed=" + strconv.FormatBool(onlyFailed)
 			did := "is restarted"
 			switch {
 			case c.Flags().Changed("task") && task < 0:
@@ -520,27 +522,26 @@ type commandResult struct {
 	Error     string `json:"error,omitempty"`
 }
 
-// forEach runs do for all connectors, also after a failure.
+// forEach runs do for n connectors, also after a failure, and prints the results. The error means that one failed.
 func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message string, err error)) error {
-	all := []commandResult{}
+	results := []commandResult{}
 	failures := 0
 	var last error
 	for i := range n {
 		name, message, err := do(i)
 		result := commandResult{Connector: name, Done: message}
 		if err != nil {
-			failures = failures + 1
+			failures++
 			last = err
 			result.Error = err.Error()
 			result.Done = ""
 		}
-		all = append(all, result)
+		results = append(results, result)
 		if r.json {
 			continue
 		}
 		if err == nil {
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s\n", inLine(name), message)
-			if err != nil {
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "%s %s\n", inLine(name), message); err != nil {
 				return asFailure(err)
 			}
 		} else if n > 1 {
@@ -548,7 +549,7 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 		}
 	}
 	if r.json {
-		if err := printJSON(c.OutOrStdout(), all); err != nil {
+		if err := printJSON(c.OutOrStdout(), results); err != nil {
 			return asFailure(err)
 		}
 	}
@@ -560,35 +561,36 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 		if errors.As(last, &code) {
 			return last
 		}
-		return asFailure(fmt.Errorf("%s: %w", inLine(all[0].Connector), last))
+		return asFailure(fmt.Errorf("%s: %w", inLine(results[0].Connector), last))
 	}
 	return nil
 }
 
 // complete suggests names of connectors to a shell.
 func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	quick := *r
-	quick.timeout = 2 * time.Second
+	impatient := *r
+	impatient.timeout = 2 * time.Second
 	var names []string
-	if err := quick.once(c.Context(), "GET /connectors", nil, &names); err != nil {
+	if err := impatient.once(c.Context(), "GET /connectors", nil, &names); err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing returns the summaries of matching connectors. "" matches any. It does not wait for a leader of the group.
-func (r *remote) listing(ctx context.Context, state, search string) (all rest.ConnectorList, err error) {
+// listing returns the summaries of matching connectors. "" matches any. It does not wait until
+// the group has a leader.
+func (r *remote) listing(ctx context.Context, state, search string) (list rest.ConnectorList, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	for after := ""; ; after = all.Next {
+	for after := ""; ; after = list.Next {
 		var page rest.ConnectorList
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
 		if err := r.once(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
-			return all, err
+			return list, err
 		}
-		page.Connectors = append(all.Connectors, page.Connectors...)
-		if all = page; all.Next == "" {
-			return all, nil
+		page.Connectors = append(list.Connectors, page.Connectors...)
+		if list = page; list.Next == "" {
+			return list, nil
 		}
 	}
 }

@@ -49,11 +49,11 @@ broker that runs on the --data folder, else from that folder, which is then lock
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
-				shows, err := newSchemaReader(ctx, o.registry, w, log)
+				schemas, err := newSchemaReader(ctx, o.registry, w, log)
 				if err != nil {
 					return err
 				}
-				return withNearestTopic(ctx, r, args[0], o.print(ctx, r, shows, args[0], c.OutOrStdout()))
+				return withNearestTopic(ctx, r, args[0], o.print(ctx, r, schemas, args[0], c.OutOrStdout()))
 			})
 		},
 	}
@@ -61,8 +61,7 @@ broker that runs on the --data folder, else from that folder, which is then lock
 	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "continue with new records until stopped")
 	c.Flags().Int64VarP(&o.count, "records", "n", 0, "stop after this many records; 0: no limit")
 	c.Flags().StringVar(&o.since, "from", "",
-		"`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or "+
-			"how long ago, such as 1h30m")
+		"`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 1h30m")
 	c.Flags().Int32Var(&o.partition, "partition", -1, "read only this partition")
 	c.Flags().Int64Var(&o.offset, "offset", 0, "start at this offset of --partition")
 	c.Flags().StringVar(&o.registry, "schema-registry", "",
@@ -77,9 +76,9 @@ broker that runs on the --data folder, else from that folder, which is then lock
 // consumeOptions selects records of a topic.
 type consumeOptions struct {
 	follow    bool
-	count     int64 // 0: all
+	count     int64 // zero means all records
 	since     string
-	partition int32 // -1: all
+	partition int32 // -1 means all partitions
 	offset    int64
 	registry  string
 	values    bool // only values
@@ -99,11 +98,11 @@ func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topi
 		return read, asUsageError(errors.New("--offset: expected --partition as well"))
 	}
 	if o.since != "" {
-		at, err := parseTime("--from", o.since, time.Now())
+		start, err := parseTime("--from", o.since, time.Now())
 		if err != nil {
 			return read, asUsageError(err)
 		}
-		if read.From, err = reader.OffsetsForTime(ctx, topic, at); err != nil {
+		if read.From, err = reader.OffsetsForTime(ctx, topic, start); err != nil {
 			return read, asFailure(err)
 		}
 	}
@@ -132,8 +131,8 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 		return now.Add(-ago), nil
 	}
 	for _, form := range []string{time.RFC3339, time.DateOnly} {
-		if at, err := time.Parse(form, text); err == nil {
-			return at, nil
+		if t, err := time.Parse(form, text); err == nil {
+			return t, nil
 		}
 	}
 	return time.Time{}, fmt.Errorf("%s: expected a time such as 2026-02-03T04:05:06Z or 2026-02-03, or how long "+
@@ -161,9 +160,8 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker,
 		if err != nil {
 			return brokers, nil, asFailure(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}
-		// what was read is read
 		servers = address
-		done = func() { _ = end() }
+		done = func() { _ = end() } // an error comes too late to matter: all records were read
 	}
 	settings["bootstrap.servers"] = servers
 	brokers, warnings, err := kafka.Parse(ctx, settings)
@@ -175,7 +173,7 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker,
 		return brokers, nil, asUsageError(err)
 	}
 	brokers.Logger = log
-	if err := brokers.CheckReachable(ctx); err != nil { // at once what a client would try for long
+	if err := brokers.CheckReachable(ctx); err != nil { // a client would retry for minutes
 		done()
 		return brokers, nil, asFailure(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}
@@ -250,7 +248,7 @@ func (o *consumeOptions) line(line []byte, r *kgo.Record) []byte {
 	return append(shown.JSON(line), '\n')
 }
 
-func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows *schemaReader, topic string,
+func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, schemas *schemaReader, topic string,
 	stdout io.Writer) error {
 	options, err := o.options(ctx, reader, topic)
 	if err != nil {
@@ -261,7 +259,7 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 	var indented bytes.Buffer
 	var records int64
 	_, err = reader.Read(ctx, topic, options, func(r *kgo.Record) error {
-		r, err := shows.record(ctx, r)
+		r, err := schemas.convert(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -285,9 +283,9 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 		}
 		return nil
 	})
-	flushed := out.Flush()
+	flushErr := out.Flush()
 	if err == nil {
-		err = flushed
+		err = flushErr
 	}
 	switch {
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil, errors.Is(err, kafka.ErrStop):

@@ -24,7 +24,7 @@ import (
 
 func newDiff() *cobra.Command {
 	var in installation
-	var at string
+	var baseURL string
 	var o output
 	c := &cobra.Command{
 		Use:   "diff --config DIR",
@@ -44,14 +44,14 @@ a file would be refused.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var others map[string]bool
-			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
-				err error) {
-				if at = cmp.Or(at, from, os.Getenv(environmentURL)); at == "" {
+			find := func(listener string) (running []config.RunningConnector, err error) {
+				if baseURL = cmp.Or(baseURL, listener, os.Getenv(environmentURL)); baseURL == "" {
 					return nil, errors.New("expected --url: the worker's file has no listeners")
 				}
-				now, others, err = runningConnectors(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
-				return now, err
-			})
+				running, others, err = runningConnectors(c.Context(), strings.TrimSuffix(baseURL, "/"), in.folder)
+				return running, err
+			}
+			plan, err := configcheck.Compare(c.Context(), hostConfig, find)
 			if err != nil {
 				return asUsageError(err)
 			}
@@ -64,17 +64,17 @@ a file would be refused.`,
 	}
 	in.flags(c, "error")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the connectors' files")
-	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: the first of listeners in the folder's "+
-		"worker file, else CULVERT_URL)")
+	c.Flags().StringVar(&baseURL, "url", "", "`URL` of the worker's REST (default: the first of listeners in the "+
+		"folder's worker file, else CULVERT_URL)")
 	o.flag(c, "as JSON")
 	return c
 }
 
 // runningConnectors returns the worker's connectors, with their files renamed as if in folder. others are connectors
 // whose files are outside of the worker's folder: REST created them.
-func runningConnectors(ctx context.Context,
-	at, folder string) (running []config.RunningConnector, others map[string]bool, err error) {
-	worker := remote{url: at, timeout: time.Minute}
+func runningConnectors(ctx context.Context, baseURL, folder string) (running []config.RunningConnector,
+	others map[string]bool, err error) {
+	worker := remote{url: baseURL, timeout: time.Minute}
 	connectors, err := worker.expanded(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -86,13 +86,12 @@ func runningConnectors(ctx context.Context,
 	}
 	others = map[string]bool{}
 	for name, c := range connectors {
+		isDown := func(t connect.TaskStatus) bool { return t.State != connect.Running }
 		connector := config.RunningConnector{Name: name, Raw: c.Info.Config,
-			HasFailed: c.Status.Connector.State != connect.Running ||
-				slices.ContainsFunc(c.Status.Tasks,
-					func(t connect.TaskStatus) bool { return t.State != connect.Running })}
+			HasFailed: c.Status.Connector.State != connect.Running || slices.ContainsFunc(c.Status.Tasks, isDown)}
 		file := c.Status.Connector.File
 		for _, r := range reload.Connectors {
-			if r.Name == name { // of a group's worker: its settings stand in a topic
+			if r.Name == name { // the status has no file if the connector is stored in a group's topic
 				file = r.File
 			}
 		}
@@ -110,13 +109,13 @@ func runningConnectors(ctx context.Context,
 }
 
 // printPlan prints comparisons, or document as JSON. The error means that some would be refused.
-func printPlan(out io.Writer, document any, all []rest.Comparison, o output) error {
+func printPlan(out io.Writer, document any, comparisons []rest.Comparison, o output) error {
 	err := o.print(out, document, func(out io.Writer) error {
-		_, err := io.WriteString(out, planText(all))
+		_, err := io.WriteString(out, planText(comparisons))
 		return err
 	})
 	refused := 0
-	for _, c := range all {
+	for _, c := range comparisons {
 		if c.Effect == config.Reject || c.LockedReason != "" {
 			refused++
 		}
@@ -127,19 +126,19 @@ func printPlan(out io.Writer, document any, all []rest.Comparison, o output) err
 	return err
 }
 
-func planText(all []rest.Comparison) string {
+func planText(comparisons []rest.Comparison) string {
 	var b strings.Builder
-	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
+	if !slices.ContainsFunc(comparisons, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
 		b.WriteString("nothing would change\n")
 	}
 	printf := func(format string, texts ...string) {
 		args := make([]any, len(texts))
-		for i, text := range texts {
-			args[i] = shown.Line(text)
+		for i, value := range texts {
+			args[i] = shown.Line(value)
 		}
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
-	for _, c := range all {
+	for _, c := range comparisons {
 		effect := map[config.Action]string{config.Create: "a new connector",
 			config.Remove:        "stops and is removed; its offsets are kept",
 			config.UpdateInPlace: "continues with the new settings", config.Restart: "its tasks are created again",
@@ -148,7 +147,7 @@ func planText(all []rest.Comparison) string {
 			effect = "would be refused; the running configuration continues"
 		}
 		switch {
-		case c.Effect == config.NoChange:
+		case c.Effect == config.NoChange: // no line: only problems and warnings of the connector follow
 		case c.File != "":
 			printf("%s: %s (%s)", c.Connector, effect, c.File)
 		default:
@@ -157,8 +156,8 @@ func planText(all []rest.Comparison) string {
 		for _, d := range c.Differences {
 			printf("  %s: %s -> %s", d.Setting, valueText(d.Before), valueText(d.After))
 		}
-		for _, text := range c.Problems {
-			printf("  %s", text)
+		for _, problem := range c.Problems {
+			printf("  %s", problem)
 		}
 		for _, f := range c.Feeds {
 			effect := map[string]string{"fail": "fails, since its offset belongs to something else",
@@ -174,8 +173,8 @@ func planText(all []rest.Comparison) string {
 		if c.LockedReason != "" {
 			printf("  %s", c.LockedReason)
 		}
-		for _, text := range c.Warnings {
-			printf("  warning: %s", text)
+		for _, warning := range c.Warnings {
+			printf("  warning: %s", warning)
 		}
 		if c.Version != "" {
 			printf("version %s", c.Version)

@@ -63,15 +63,15 @@ func (l *deadLetterFlags) flags(c *cobra.Command) {
 
 func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
-	for _, one := range []struct {
+	for _, bound := range []struct {
 		name string
 		text string
 		into *time.Time
 	}{{"--since", l.since, &f.Since}, {"--until", l.until, &f.Until}} {
-		if one.text == "" {
+		if bound.text == "" {
 			continue
 		}
-		if *one.into, err = parseTime(one.name, one.text, now); err != nil {
+		if *bound.into, err = parseTime(bound.name, bound.text, now); err != nil {
 			return f, asUsageError(err)
 		}
 	}
@@ -129,7 +129,7 @@ each original record or row, with the number of attempts.`,
 			switch {
 			case len(args) == 0 && filter.Connector == "":
 				return errNoTopic
-			case len(args) == 0:
+			case len(args) == 0: // ask the running worker
 				if err := rejectFlags(c, needsTopic, topicFlags...); err != nil {
 					return err
 				}
@@ -142,7 +142,7 @@ each original record or row, with the number of attempts.`,
 			var rows [][]string
 			list := func(l *connect.DeadLetter) error {
 				switch {
-				case !filter.Matches(l):
+				case !filter.Matches(l): // not selected
 				case o.json:
 					return printJSON(out, rest.NewDeadLetter(l))
 				default:
@@ -206,16 +206,15 @@ func (r *remote) newDLQShow() *cobra.Command {
 			if err := rejectFlags(c, needsNoTopic, "connector", "url", "config", "user"); err != nil {
 				return err
 			}
-			place, err := connect.ParseDeadLetterPosition(args[1])
+			position, err := connect.ParseDeadLetterPosition(args[1])
 			if err != nil {
 				return asUsageError(err)
 			}
 			var letter *connect.DeadLetter
-			partition := place.Partition
-			at := place.Offset
-			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
+			only := kafka.ReadOptions{From: kafka.Positions{position.Partition: position.Offset},
+				To: kafka.Positions{position.Partition: position.Offset + 1}}
 			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
-				if l.Record.Offset == at {
+				if l.Record.Offset == position.Offset {
 					letter = l
 				}
 				return nil
@@ -302,7 +301,7 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 				if err := rejectFlags(c, needsTopic, "data", "set", "plugins", "log-level", "log-format"); err != nil {
 					return err
 				}
-				r.config = in.folder // which names the worker here
+				r.config = in.folder // without TOPIC --config names the running worker
 				if r.config != "" && r.url != "" {
 					return asUsageError(errors.New("expected --url or --config, found both"))
 				}
@@ -358,7 +357,8 @@ func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
 	return err
 }
 
-// printKept prints the counts by reason. The error has the text unless all were settled as their connector demands.
+// printKept prints how many dead letters were kept, by reason. It returns an error with the text if one was kept for
+// another reason than that its connector settles it without sending.
 func printKept(out io.Writer, kept map[string]int, text string) (err error) {
 	for _, why := range slices.Sorted(maps.Keys(kept)) {
 		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[why], shown.Line(why))

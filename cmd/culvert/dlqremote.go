@@ -108,11 +108,11 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 			name string
 			text *string
 		}{{"key", l.Record.Key}, {"value", l.Record.Value}} {
-			text := "null"
+			content := "null"
 			if part.text != nil {
-				text = shown.Text(*part.text)
+				content = shown.Text(*part.text)
 			}
-			fmt.Fprintf(out, "\n%s\n  %s", part.name, text)
+			fmt.Fprintf(out, "\n%s\n  %s", part.name, content)
 		}
 		fmt.Fprintln(out, "\nheaders")
 		for _, h := range l.Headers {
@@ -175,15 +175,15 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 				body.Value = &value
 			}
 			if value == "-" {
-				text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), rest.MaxRetryValue+1))
+				input, err := io.ReadAll(io.LimitReader(c.InOrStdin(), rest.MaxRetryValue+1))
 				if err != nil {
 					return asFailure(err)
 				}
-				if len(text) > rest.MaxRetryValue {
+				if len(input) > rest.MaxRetryValue {
 					return asUsageError(fmt.Errorf("--value -: expected at most %d bytes, found more",
 						rest.MaxRetryValue))
 				}
-				value = string(text)
+				value = string(input)
 			}
 			return r.replayLetters(c, "/{letter}/retry", body, connector, args[0])
 		},

@@ -54,7 +54,8 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 	}
 	var w *config.Worker
 	diagnosis := doctor.NewDiagnosis(func(s doctor.Step) {
-		s.Step, s.Message = w.Redact(s.Step), w.Redact(s.Message)
+		s.Step = w.Redact(s.Step)
+		s.Message = w.Redact(s.Message)
 		printStep(c, s, asJSON)
 	})
 	k := kafka.Defaults()
@@ -119,9 +120,9 @@ func printStep(c *cobra.Command, s doctor.Step, asJSON bool) {
 	if !s.OK {
 		state = "FAIL"
 	}
-	text := s.Message
-	if s.Setting != "" && !strings.HasPrefix(text, s.Setting+":") {
-		text = s.Setting + ": " + text
+	message := s.Message
+	if s.Setting != "" && !strings.HasPrefix(message, s.Setting+":") {
+		message = s.Setting + ": " + message
 	}
-	fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, inLine(s.Step), shown.Line(text))
+	fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, inLine(s.Step), shown.Line(message))
 }

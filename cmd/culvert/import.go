@@ -82,9 +82,9 @@ func (i *offsetImport) read(ctx context.Context, data, connector string, w *conf
 		from = i.standalone
 		stored, err = connect.ReadStandaloneOffsets(i.standalone, connector, log)
 	} else {
-		brokers, done, unreached := openBrokers(ctx, data, i.servers, w, log)
-		if unreached != nil {
-			return nil, unreached
+		brokers, done, openErr := openBrokers(ctx, data, i.servers, w, log)
+		if openErr != nil {
+			return nil, openErr
 		}
 		defer done()
 		stored, err = connect.ReadTopicOffsets(ctx, brokers, i.topic, connector, log)
@@ -111,14 +111,14 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 	}
 	body = []byte(`{"offsets":[`)
 	for n, s := range stored {
-		one, err := s.RESTBody(i.field, importedAs, names)
+		encoded, err := s.RESTBody(i.field, importedAs, names)
 		if err != nil {
 			return nil, asFailure(err)
 		}
 		if n > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, one...)
+		body = append(body, encoded...)
 	}
 	body = append(body, "]}"...)
 	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field), shown.Text(string(body)))
@@ -129,11 +129,11 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 		return body, nil
 	}
 	fmt.Fprint(out, "Set it (yes or no)? ")
-	text, err := answer(answers)
+	reply, err := answer(answers)
 	if err != nil {
 		return nil, asFailure(err)
 	}
-	if text != "yes" {
+	if reply != "yes" {
 		return nil, asFailure(errors.New("nothing was changed"))
 	}
 	return body, nil
@@ -162,23 +162,24 @@ func (i *offsetImport) chooseField(stored []connect.StoredOffset, answers *bufio
 		}
 		fields = slices.DeleteFunc(fields, func(name string) bool { return !slices.Contains(s.URLFields(), name) })
 	}
-	list := shown.Text(strings.Join(fields, ", "))
+	fieldNames := shown.Text(strings.Join(fields, ", "))
 	switch {
-	case i.field != "":
+	case i.field != "": // chosen by --field
 	case len(fields) == 0:
 		return asFailure(errors.New("no field has a URL in all offsets: name one with --field"))
 	case len(fields) == 1:
 		i.field = fields[0]
 	case i.yes || i.dry:
 		return asFailure(fmt.Errorf("several fields have a URL (%s): name the one from which to continue with --field",
-			list))
+			fieldNames))
 	default:
-		fmt.Fprintf(out, "Fields with a URL: %s. From which one does the connector continue? ", list)
+		fmt.Fprintf(out, "Fields with a URL: %s. From which one does the connector continue? ", fieldNames)
 		i.field, err = answer(answers)
 	}
 	return asFailure(err)
 }
 
+// answer reads a line without the spaces around it; the end of the input instead of a line is an error.
 func answer(in *bufio.Reader) (string, error) {
 	line, err := in.ReadString('\n')
 	if err != nil && strings.TrimSpace(line) == "" {

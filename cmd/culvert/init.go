@@ -68,12 +68,12 @@ password, or the password itself with --password-in-file. Exit code: 0 written, 
 type initDialog struct {
 	file    string
 	yes     bool
-	clear   bool
+	clear   bool // write the password itself into the file
 	flags   *pflag.FlagSet
 	checker *check.Checker
 	lines   *bufio.Scanner
 	out     io.Writer
-	entries []config.Entry
+	entries []config.Entry // the settings so far
 	// err ends the dialog.
 	err error
 }
@@ -402,11 +402,11 @@ func (i *initDialog) check(ctx context.Context) error {
 	}
 	var errs []string
 	for _, c := range v.Configs {
-		for _, text := range c.Value.Errors {
+		for _, message := range c.Value.Errors {
 			if slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Setting == c.Value.Name }) {
-				continue // it has been said
+				continue // it was printed above
 			}
-			errs = append(errs, c.Value.Name+": "+text)
+			errs = append(errs, c.Value.Name+": "+message)
 		}
 	}
 	if len(errs) > 0 {

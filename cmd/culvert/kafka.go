@@ -19,9 +19,9 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string,
 	if w, err = loadWorker(file, settings); err != nil {
 		return nil, k, err
 	}
-	strike := w.Redact
-	defer func() { err = secrets.RedactError(err, strike) }()
-	log = logging.Redacted(log, strike)
+	redact := w.Redact // of this w, also when an error returns nil
+	defer func() { err = secrets.RedactError(err, redact) }()
+	log = logging.Redacted(log, redact)
 	k, warnings, err := kafka.Parse(ctx, w.All())
 	if err != nil {
 		return nil, k, asUsageError(fmt.Errorf("%s: %w", file, err))

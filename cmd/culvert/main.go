@@ -91,10 +91,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(shown.Writer{To: stderr}, text)
+	if message := err.Error(); message != "" {
+		fmt.Fprintln(shown.Writer{To: stderr}, message)
 	}
-	if mistake := new(guard.PanicError); errors.As(err, &mistake) {
+	if crash := new(guard.PanicError); errors.As(err, &crash) {
 		return exitFailed
 	}
 	var f *exitError
@@ -115,16 +115,17 @@ func captureLibraryLogs(to *slog.Logger) {
 // after a quoted line break is shown.
 type libraryLines struct{ to *slog.Logger }
 
+// Write logs the first line of p.
 func (l libraryLines) Write(p []byte) (int, error) {
-	text, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
-	text, _, _ = strings.Cut(text, `\r`)
-	text, _, _ = strings.Cut(text, `\n`)
-	l.to.Debug("library: " + shown.LineUpTo(text, 300))
+	line, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
+	line, _, _ = strings.Cut(line, `\r`)
+	line, _, _ = strings.Cut(line, `\n`)
+	l.to.Debug("library: " + shown.LineUpTo(line, 300))
 	return len(p), nil
 }
 
 func newRoot(ctx context.Context, args []string) *cobra.Command {
-	var asked bool
+	var showVersion bool
 	root := &cobra.Command{
 		Use:   "culvert",
 		Short: "Move data between OData services and Apache Kafka",
@@ -140,7 +141,7 @@ culvert reference guide/commands.`,
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if asked {
+			if showVersion {
 				return printVersion(c, output{})
 			}
 			return c.Help()
@@ -149,7 +150,7 @@ culvert reference guide/commands.`,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2, // letters between a command and what is taken for it
 	}
-	root.Flags().BoolVar(&asked, "version", false, "print the version")
+	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newProduce(), newTopics(), newValidate(), newDiff(), newInit(),
 		newPlugins(), newBroker(), newDoctor(), newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(),
 		newConnectors(), newStatus(), newCluster(), newDrain(), newVersion())

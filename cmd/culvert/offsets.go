@@ -58,28 +58,28 @@ folder.`,
 }
 
 // newOffsetsCommand creates a command that sends a request about a connector's offsets to the worker at --url, or to
-// one that is opened from the files after the command's own arguments. read returns the body; if it returns nil,
+// a worker that is opened from the files after the command's own arguments. read returns the body; if it returns nil,
 // nothing is sent. A nil read means no body.
 func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, args []string) ([]byte, error),
 ) *cobra.Command {
 	var in installation
-	var at string
+	var address string
 	var o output
-	own := strings.Count(strings.Split(use, " [")[0], " ")
+	argumentCount := strings.Count(strings.Split(use, " [")[0], " ")
 	c := &cobra.Command{
 		Use: use, Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			configuration, err := in.offsetsFiles(c, &at, args[own:])
+			configuration, err := in.offsetsFiles(c, &address, args[argumentCount:])
 			if err != nil {
 				return err
 			}
 			var body any
 			if read != nil {
-				text, err := read(c, args)
-				if err != nil || text == nil {
+				document, err := read(c, args)
+				if err != nil || document == nil {
 					return err
 				}
-				body = json.RawMessage(text)
+				body = json.RawMessage(document)
 			}
 			send := func(worker remote) error {
 				worker.timeout = offsetsTime
@@ -94,8 +94,8 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 				_, err = fmt.Fprintln(c.OutOrStdout(), messageOf([]byte(answer)))
 				return asFailure(err)
 			}
-			if at != "" {
-				return send(remote{url: at})
+			if address != "" {
+				return send(remote{url: address})
 			}
 			return asSetupError(host.Offline(c.Context(), configuration, func(h http.Handler) error {
 				return send(remote{url: "http://localhost", transport: rest.Local{Handler: h}})
@@ -107,7 +107,7 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	if method == http.MethodGet {
 		o.flag(c, "print the offsets as JSON, as culvert offsets set reads them")
 	}
-	c.Flags().StringVar(&at, "url", "",
+	c.Flags().StringVar(&address, "url", "",
 		"`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on (default "+
 			"without files: CULVERT_URL)")
 	return c
@@ -115,22 +115,22 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 
 // offsetsFiles returns the configuration of a command's files, an empty one with --url, whose default without files it
 // sets. It rejects wrong use before the command reads anything; only a dry run works without both.
-func (in *installation) offsetsFiles(c *cobra.Command, at *string, args []string) (none host.Config, err error) {
-	files := in.folder != "" || len(args) > 0
+func (in *installation) offsetsFiles(c *cobra.Command, address *string, args []string) (config host.Config, err error) {
+	hasFiles := in.folder != "" || len(args) > 0
 	from := "--url"
-	if !files && *at == "" {
+	if !hasFiles && *address == "" {
 		from = environmentURL
-		*at = os.Getenv(environmentURL)
+		*address = os.Getenv(environmentURL)
 	}
-	dry, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
+	isDryRun, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
 	switch {
-	case *at != "" && files:
-		return none, asUsageError(errors.New("expected either --url or files, found both"))
-	case *at != "":
-		_, err = workerURL(from, *at)
-		return none, err
-	case dry && !files:
-		return none, nil
+	case *address != "" && hasFiles:
+		return config, asUsageError(errors.New("expected either --url or files, found both"))
+	case *address != "":
+		_, err = workerURL(from, *address)
+		return config, err
+	case isDryRun && !hasFiles:
+		return config, nil
 	}
 	return in.read(args, "expected --url, --config DIR or files of the installation", c.ErrOrStderr())
 }

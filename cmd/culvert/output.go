@@ -22,13 +22,13 @@ func (o *output) flag(c *cobra.Command, about string) {
 	c.Flags().BoolVar(&o.json, "json", false, about)
 }
 
-// print prints a result as JSON, or by people, by default [render].
-func (o output) print(out io.Writer, result any, people func(io.Writer) error) error {
+// print prints a result as JSON, or else by writeText. A nil writeText means [render].
+func (o output) print(out io.Writer, result any, writeText func(io.Writer) error) error {
 	if o.json {
 		return asFailure(printJSON(out, result))
 	}
-	if people != nil {
-		return asFailure(people(out))
+	if writeText != nil {
+		return asFailure(writeText(out))
 	}
 	document, err := json.Marshal(result)
 	if err == nil {
@@ -143,10 +143,10 @@ func members(document []byte) (names []string, values map[string]json.RawMessage
 // table shows objects with a column for each member that any of them has.
 func table(out io.Writer, objects []json.RawMessage) error {
 	var titles []string
-	all := make([]map[string]json.RawMessage, len(objects))
+	objectValues := make([]map[string]json.RawMessage, len(objects))
 	for i, object := range objects {
 		var names []string
-		names, all[i] = members(object)
+		names, objectValues[i] = members(object)
 		for _, name := range names {
 			if !slices.Contains(titles, name) {
 				titles = append(titles, name)
@@ -157,7 +157,7 @@ func table(out io.Writer, objects []json.RawMessage) error {
 	for _, title := range titles {
 		rows[0] = append(rows[0], strings.ToUpper(inLine(title)))
 	}
-	for _, values := range all {
+	for _, values := range objectValues {
 		var row []string
 		for _, title := range titles {
 			row = append(row, cell(values[title]))

@@ -171,18 +171,18 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 	}
 	defer m.Close()
 	var names []string
-	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool {
+	modules := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool {
 		names = append(names, module.Name)
 		return module.Name != name
 	})
-	if near := setting.NearestName(name, names); len(found) == 0 && near != "" {
+	if near := setting.NearestName(name, names); len(modules) == 0 && near != "" {
 		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; the nearest one is %s", name,
 			inLine(near)))
 	}
-	if len(found) == 0 {
+	if len(modules) == 0 {
 		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
 	}
-	return found, nil
+	return modules, nil
 }
 
 // moduleOfFile loads one file by a temporary folder without other files.
@@ -207,14 +207,14 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 		return nil, err
 	}
 	defer m.Close()
-	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Path != copied })
-	for i := range found {
-		found[i].Path = file
-		if why := found[i].Err; why != nil {
-			found[i].Err = errors.New(strings.ReplaceAll(why.Error(), copied, file))
+	modules := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Path != copied })
+	for i := range modules {
+		modules[i].Path = file
+		if why := modules[i].Err; why != nil {
+			modules[i].Err = errors.New(strings.ReplaceAll(why.Error(), copied, file))
 		}
 	}
-	return found, nil
+	return modules, nil
 }
 
 // listPlugins prints a row for each component of each plugin, and one for a plugin without components.

@@ -131,8 +131,8 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 		}
 		acknowledged := make(chan error, 1)
 		producer.Produce(ctx, batch, func(n int, err error) { sent += n; acknowledged <- err })
-		if failed := <-acknowledged; failed != nil {
-			return sent, failed
+		if produceErr := <-acknowledged; produceErr != nil {
+			return sent, produceErr
 		}
 		batch = producer.NewBatch()
 		size = 0

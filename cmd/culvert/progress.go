@@ -48,6 +48,7 @@ func compiling(out io.Writer) func(elapsed time.Duration) {
 	}
 }
 
+// Write writes to the output while no state is printed.
 func (d *display) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -58,11 +59,11 @@ func (d *display) Write(p []byte) (int, error) {
 func (d *display) follow(progress func() []connect.Progress) func() {
 	stop := make(chan struct{})
 	done := make(chan struct{})
-	before := progressSnapshot(time.Now(), nil)
+	previous := progressSnapshot(time.Now(), nil)
 	show := func() {
-		now := progressSnapshot(time.Now(), progress())
-		d.show(now, before)
-		before = now
+		current := progressSnapshot(time.Now(), progress())
+		d.show(current, previous)
+		previous = current
 	}
 	go func() {
 		defer close(done)
@@ -82,10 +83,10 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 	return func() { close(stop); <-done }
 }
 
-// show prints a look if it differs from the previous one.
-func (d *display) show(now, before statusSnapshot) {
+// show prints a snapshot if its text differs from the previous one.
+func (d *display) show(current, previous statusSnapshot) {
 	var b bytes.Buffer
-	_ = now.print(&b, &before, output{}) // a buffer returns no error
+	_ = current.print(&b, &previous, output{}) // a buffer returns no error
 	if !bytes.Equal(b.Bytes(), d.printed) {
 		d.Write(b.Bytes())
 	}

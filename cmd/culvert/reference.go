@@ -22,8 +22,8 @@ var referencePages embed.FS
 const guide = "guide/"
 
 func readReference(name string) ([]byte, error) {
-	if rest, ok := strings.CutPrefix(name, guide); ok {
-		return referencePages.ReadFile(path.Join("guides", rest+".md"))
+	if guideName, ok := strings.CutPrefix(name, guide); ok {
+		return referencePages.ReadFile(path.Join("guides", guideName+".md"))
 	}
 	return referencePages.ReadFile(path.Join("reference", name+".md"))
 }
@@ -56,7 +56,7 @@ func newReference() *cobra.Command {
 // referenceNames returns the sorted names of the guides, then of the pages.
 func referenceNames() (names []string) {
 	for _, in := range []struct{ folder, prefix string }{{"guides", guide}, {"reference", ""}} {
-		entries, _ := referencePages.ReadDir(in.folder) // embedded: it is there
+		entries, _ := referencePages.ReadDir(in.folder) // the folder is embedded
 		for _, e := range entries {
 			names = append(names, in.prefix+strings.TrimSuffix(e.Name(), ".md"))
 		}
@@ -67,14 +67,14 @@ func referenceNames() (names []string) {
 // nearestPage returns the page with the most similar name.
 func nearestPage(text string) string {
 	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guide)) }
-	unlike := func(name string) int {
+	distance := func(name string) int {
 		n := 2 * setting.Distance(bare(name), bare(text))
 		if strings.HasPrefix(name, guide) != strings.HasPrefix(text, guide) {
-			n++ // of a guide and a page of settings with one name it is the other one
+			n++ // if a guide and a page of settings have one name, prefer the one of the same kind
 		}
 		return n
 	}
-	return slices.MinFunc(referenceNames(), func(a, b string) int { return unlike(a) - unlike(b) })
+	return slices.MinFunc(referenceNames(), func(a, b string) int { return distance(a) - distance(b) })
 }
 
 func listReference(c *cobra.Command) error {

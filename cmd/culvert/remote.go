@@ -28,7 +28,8 @@ type remote struct {
 	url  string
 	user string
 	// config is the file or folder of --config.
-	config  string
+	config string
+	// timeout bounds a call with its retries.
 	timeout time.Duration
 	// transport sends requests. Nil means the network.
 	transport http.RoundTripper
@@ -95,7 +96,7 @@ func isTemporary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }
 
-// find determines url and transport: by --url, --config or the environment.
+// find determines url and transport, by --url, --config or the environment, if url is not set yet.
 func (r *remote) find() (base *url.URL, err error) {
 	from := "--url"
 	if r.url == "" && r.config != "" {
@@ -202,9 +203,9 @@ func workerURL(from, text string) (*url.URL, error) {
 }
 
 func connectionError(base *url.URL, err error) error {
-	var asked *url.Error
-	if errors.As(err, &asked) { // it repeats the whole request
-		err = asked.Err
+	var requestErr *url.Error
+	if errors.As(err, &requestErr) { // its text repeats the whole request
+		err = requestErr.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("no response in time")

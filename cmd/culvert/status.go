@@ -33,14 +33,14 @@ failed, a service does not answer, records were refused since the tasks were cre
   culvert status --watch --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !watch {
-				now, err := r.snapshot(c.Context(), "", "")
+				snapshot, err := r.snapshot(c.Context(), "", "")
 				if err != nil {
 					return err
 				}
-				if err := now.print(c.OutOrStdout(), nil, r.output); err != nil {
+				if err := snapshot.print(c.OutOrStdout(), nil, r.output); err != nil {
 					return err
 				}
-				return now.problem()
+				return snapshot.problem()
 			}
 			return r.watch(c.Context(), c.OutOrStdout())
 		},
@@ -53,8 +53,8 @@ failed, a service does not answer, records were refused since the tasks were cre
 // statusSnapshot is the state of a worker's connectors at one time.
 type statusSnapshot struct {
 	at         time.Time
-	connectors map[string]expanded
-	// notes are about all connectors: the group, and why there are no metrics.
+	connectors map[string]expanded // by name
+	// notes are about the whole worker: its group, and why there are no metrics.
 	notes []string
 	// unknown has the reasons for unknown states.
 	unknown []string
@@ -94,20 +94,20 @@ func (ss statusSnapshot) problem() error {
 
 // snapshot requests the connectors with the state and the search text. "" matches any.
 func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnapshot, error) {
-	all, notes, err := r.all(ctx, state, search)
+	connectors, notes, err := r.matching(ctx, state, search)
 	if err != nil {
 		return statusSnapshot{}, err
 	}
-	l := statusSnapshot{at: time.Now(), connectors: all, notes: notes, unknown: slices.Clone(notes)}
+	l := statusSnapshot{at: time.Now(), connectors: connectors, notes: notes, unknown: slices.Clone(notes)}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var moving map[string]expanded
 	if err := r.once(ctx, "GET /connectors?expand=motion", nil, &moving); err != nil {
 		l.notes = append(l.notes, "No metrics: "+err.Error())
 	}
-	for name, one := range all {
-		one.Motion = moving[name].Motion
-		all[name] = one
+	for name, connector := range connectors {
+		connector.Motion = moving[name].Motion
+		connectors[name] = connector
 	}
 	var group rest.Group
 	if err := r.once(ctx, "GET /culvert/cluster", nil, &group); err == nil && group.Group != "" {
@@ -118,7 +118,7 @@ func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnap
 	return l, nil
 }
 
-// rows returns the rows, nil if unknown; unknown is the reason for a task.
+// rows returns the rows of all tasks, nil if they are unknown; unknown is the reason, "" without metrics or tasks.
 func (e expanded) rows() (rows *float64, unknown string) {
 	if e.Motion == nil || len(e.Motion.Tasks) == 0 {
 		return nil, ""
@@ -133,7 +133,7 @@ func (e expanded) rows() (rows *float64, unknown string) {
 	return &sum, ""
 }
 
-// complete returns what proves the last load of each feed, - without one.
+// complete returns by feed what proves that its last load is complete, "-" without a proof.
 func (e expanded) complete() map[string]string {
 	proofs := map[string]string{}
 	if e.Motion == nil {
@@ -175,13 +175,13 @@ type connectorState struct {
 }
 
 // statusErrors returns the first lines of a status's errors.
-func statusErrors(s connect.Status) (all []string) {
-	add := func(what, text, restarts string) {
-		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+func statusErrors(s connect.Status) (messages []string) {
+	add := func(prefix, trace, restarts string) {
+		message, _, _ := strings.Cut(strings.TrimSpace(trace), "\n")
 		if restarts != "" {
-			text += " (restarts automatically at " + restarts + ")"
+			message += " (restarts automatically at " + restarts + ")"
 		}
-		all = append(all, what+text)
+		messages = append(messages, prefix+message)
 	}
 	if c := s.Connector; c.State == connect.Failed {
 		add("", c.Trace, c.Restarts)
@@ -194,12 +194,12 @@ func statusErrors(s connect.Status) (all []string) {
 			add(fmt.Sprintf("task %d: ", t.ID), t.Trace, t.Restarts)
 		}
 	}
-	return all
+	return messages
 }
 
 // states returns the connectors, with rates since an earlier snapshot.
-func (ss statusSnapshot) states(before *statusSnapshot) []connectorState {
-	all := []connectorState{}
+func (ss statusSnapshot) states(earlier *statusSnapshot) []connectorState {
+	states := []connectorState{}
 	for _, name := range slices.Sorted(maps.Keys(ss.connectors)) {
 		s := ss.connectors[name].Status
 		listed := ss.connectors[name].listed()
@@ -224,21 +224,21 @@ func (ss statusSnapshot) states(before *statusSnapshot) []connectorState {
 		if state.Rows, unknown = ss.connectors[name].rows(); unknown != "" {
 			state.Errors = append(state.Errors, unknown)
 		}
-		if before != nil && state.Rows != nil {
-			previous, _ := before.connectors[name].rows()
-			if seconds := ss.at.Sub(before.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
+		if earlier != nil && state.Rows != nil {
+			previous, _ := earlier.connectors[name].rows()
+			if seconds := ss.at.Sub(earlier.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
 				rate := (*state.Rows - *previous) / seconds
 				state.Rate = &rate
 			}
 		}
-		all = append(all, state)
+		states = append(states, state)
 	}
-	return all
+	return states
 }
 
 // print prints a snapshot, with rates since the previous one, if any.
-func (ss statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) error {
-	states := ss.states(before)
+func (ss statusSnapshot) print(out io.Writer, earlier *statusSnapshot, o output) error {
+	states := ss.states(earlier)
 	return o.print(out, states, func(out io.Writer) error {
 		var rows [][]string
 		for _, s := range states {
@@ -254,8 +254,8 @@ func (ss statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) 
 			if s.Note != "" {
 				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(s.Note)+"\n")
 			}
-			for _, text := range s.Errors {
-				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(text)+"\n")
+			for _, message := range s.Errors {
+				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(message)+"\n")
 			}
 		}
 		for _, note := range ss.notes {
@@ -290,11 +290,11 @@ func figure[N int64 | float64](n *N) string {
 // respond.
 func (r *remote) watch(ctx context.Context, out io.Writer) error {
 	terminal := isTerminal(out)
-	var before *statusSnapshot
+	var previous *statusSnapshot
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		now, err := r.snapshot(ctx, "", "")
+		snapshot, err := r.snapshot(ctx, "", "")
 		var code *exitError
 		switch {
 		case ctx.Err() != nil:
@@ -309,10 +309,10 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			fmt.Fprintln(&b, shown.Line(err.Error()))
 		} else {
-			if err := now.print(&b, before, r.output); err != nil {
+			if err := snapshot.print(&b, previous, r.output); err != nil {
 				return err
 			}
-			before = &now
+			previous = &snapshot
 		}
 		if !terminal && !r.json {
 			b.WriteByte('\n')

@@ -38,7 +38,8 @@ use. See culvert reference guide/transforms.`,
 				return err
 			}
 			defer func() { err = secrets.RedactError(err, w.Redact) }()
-			o.Embedded, o.Logger = builtIn(), logging.Redacted(o.Logger, w.Redact)
+			o.Embedded = builtIn()
+			o.Logger = logging.Redacted(o.Logger, w.Redact)
 			registry := record.NewRegistry()
 			m, err := setup.OpenPlugins(c.Context(), o, w, registry)
 			if err != nil {
@@ -68,19 +69,19 @@ use. See culvert reference guide/transforms.`,
 // printTests prints results. The error means that tests failed.
 func printTests(c *cobra.Command, results []chaintest.Result) error {
 	out := c.OutOrStdout()
-	bad := 0
+	failed := 0
 	for i := 0; i < len(results); {
 		file := results[i].File
 		tests := 0
-		good := true
+		passed := true
 		for ; i < len(results) && results[i].File == file; i++ {
 			r := &results[i]
 			tests++
 			if len(r.Failures) == 0 {
 				continue
 			}
-			bad = bad + 1
-			good = false
+			failed++
+			passed = false
 			if r.Name != "" {
 				fmt.Fprintf(out, "FAIL %s:%d: %s\n", inLine(r.File), r.Line, inLine(r.Name))
 			} else {
@@ -90,12 +91,12 @@ func printTests(c *cobra.Command, results []chaintest.Result) error {
 				fmt.Fprintln(out, "  "+strings.ReplaceAll(shown.Text(f.String()), "\n", "\n  "))
 			}
 		}
-		if good {
+		if passed {
 			fmt.Fprintf(out, "ok   %s: %s\n", inLine(file), number(tests, "test"))
 		}
 	}
-	if bad > 0 {
-		return asFailure(fmt.Errorf("%s failed", number(bad, "test")))
+	if failed > 0 {
+		return asFailure(fmt.Errorf("%s failed", number(failed, "test")))
 	}
 	return nil
 }

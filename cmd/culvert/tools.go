@@ -40,19 +40,19 @@ func addTools(root *cobra.Command, args []string) {
 	}
 	root.SetHelpCommandGroupID(ownGroup)
 	root.SetCompletionCommandGroupID(ownGroup)
-	name, found := firstWord(args)
-	known := !found || isKnown(root, name)
-	if !known && hasFile(args) {
+	name, hasName := firstWord(args)
+	isFound := !hasName || isKnown(root, name)
+	if !isFound && hasFile(args) {
 		root.AddCommand(newTool(name))
 		return
 	}
 	for _, c := range builtInTools() {
 		if !isKnown(root, c.Name()) {
 			root.AddCommand(c)
-			known = known || c.Name() == name
+			isFound = isFound || c.Name() == name
 		}
 	}
-	if !known {
+	if !isFound {
 		root.AddCommand(newUnknownCommand(root, name))
 	}
 }
@@ -101,9 +101,9 @@ func builtInTools() (list []*cobra.Command) {
 		panic(err) // the page exists
 	}
 	for _, section := range strings.Split(string(page), "\n## culvert ")[1:] {
-		name, text, _ := strings.Cut(section, "\n\n")
-		if strings.Contains(text, "\nculvert "+name+" -p FILE [flags]\n") {
-			list = append(list, withoutFile(name, text))
+		name, body, _ := strings.Cut(section, "\n\n")
+		if strings.Contains(body, "\nculvert "+name+" -p FILE [flags]\n") {
+			list = append(list, withoutFile(name, body))
 		}
 	}
 	return list
@@ -127,12 +127,8 @@ func withoutFile(name, section string) *cobra.Command {
 		},
 	}
 	for _, row := range optionRow.FindAllStringSubmatch(section, -1) {
-		short := row[1]
-		long := row[2]
-		value := row[3]
-		byDefault := row[4]
-		meaning := row[5]
-		meaning = strings.ReplaceAll(meaning, `\|`, "|")
+		short, long, value, byDefault := row[1], row[2], row[3], row[4]
+		meaning := strings.ReplaceAll(row[5], `\|`, "|")
 		if value == "" {
 			c.Flags().BoolP(long, short, false, meaning)
 			continue
@@ -172,11 +168,11 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	tool, closeAll, err := openTool(parent, &in, w, file)
+	tool, closeTool, err := openTool(parent, &in, w, file)
 	if err != nil {
 		return err
 	}
-	defer closeAll()
+	defer closeTool()
 	tool.DisableRetries() // a user waits for the answer and can repeat the command
 	commands, err := tool.Commands(parent.Context())
 	if err != nil {
@@ -197,7 +193,8 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	return command.ExecuteContext(parent.Context())
 }
 
-// openTool opens the plugin of a connector's file, with the config providers of a worker.
+// openTool opens the plugin of a connector's file, with the config providers of a worker. The caller calls the returned
+// function to close it.
 func openTool(c *cobra.Command, in *installation, w *config.Worker, file string) (*check.Tool, func(), error) {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
@@ -317,8 +314,8 @@ func runPatiently(c *cobra.Command, tool *check.Tool, command string, options []
 	end := time.Now().Add(wait)
 	for tries := 0; ; tries++ {
 		reply, err = tool.Run(c.Context(), command, options)
-		failed, ok := errors.AsType[*wit.Error](err)
-		if !ok || failed.Kind != wit.ErrorTransient || time.Until(end) < between {
+		failure, ok := errors.AsType[*wit.Error](err)
+		if !ok || failure.Kind != wit.ErrorTransient || time.Until(end) < between {
 			return reply, err
 		}
 		if tries == 0 {
@@ -333,11 +330,11 @@ func runPatiently(c *cobra.Command, tool *check.Tool, command string, options []
 func printToolResult(ctx context.Context, reply wit.CommandResult, command string, o output, format string,
 	out io.Writer) error {
 	if reply.Schemas != nil {
-		text, err := convert.RenderSchemas(ctx, *reply.Schemas, format)
+		rendered, err := convert.RenderSchemas(ctx, *reply.Schemas, format)
 		if err != nil {
 			return asFailure(fmt.Errorf("%s: %w", command, err))
 		}
-		fmt.Fprintln(out, string(shown.JSON(text)))
+		fmt.Fprintln(out, string(shown.JSON(rendered)))
 		return nil
 	}
 	document := []byte(*reply.Document)

@@ -54,8 +54,8 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				// A proxy's own patience ends before.
 				DialTimeout: time.Minute,
 				Announce: func(line string) {
-					own, theirs, _ := strings.Cut(line, " ")
-					fmt.Fprintln(c.OutOrStdout(), own, w.Redact(theirs))
+					address, target, _ := strings.Cut(line, " ")
+					fmt.Fprintln(c.OutOrStdout(), address, w.Redact(target))
 				}})
 			if err != nil {
 				return asFailure(secrets.RedactError(err, w.Redact))

@@ -98,27 +98,27 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 		if err != nil {
 			return files, nil, err
 		}
-		var more config.Files
+		var found config.Files
 		if info.IsDir() {
-			if more, err = config.ListFolder(arg); len(more.Connectors) == 0 {
-				empty = append(empty, config.Problem{File: arg, Warning: more.Worker != "",
+			if found, err = config.ListFolder(arg); len(found.Connectors) == 0 {
+				empty = append(empty, config.Problem{File: arg, Warning: found.Worker != "",
 					Text: "no connector file found: expected files with the endings .properties, .json, .yaml or .yml"})
 			}
 		} else {
-			more, err = config.ParseArguments([]string{arg})
+			found, err = config.ParseArguments([]string{arg})
 		}
 		if err != nil {
 			return files, nil, err
 		}
-		if more.Worker != "" && files.Worker != "" {
+		if found.Worker != "" && files.Worker != "" {
 			// Only a connector without a class looks like a second worker.
-			more.Connectors = append(more.Connectors, more.Worker)
-			more.Worker = ""
+			found.Connectors = append(found.Connectors, found.Worker)
+			found.Worker = ""
 		}
-		if more.Worker != "" {
-			files.Worker = more.Worker
+		if found.Worker != "" {
+			files.Worker = found.Worker
 		}
-		files.Connectors = append(files.Connectors, more.Connectors...)
+		files.Connectors = append(files.Connectors, found.Connectors...)
 	}
 	return files, empty, nil
 }
@@ -144,9 +144,10 @@ func countProblems(problems config.Problems) string {
 	return number(errors, "problem") + ", " + number(warnings, "warning")
 }
 
-func number(n int, what string) string {
+// number returns a count with its noun, which gets an s unless the count is one.
+func number(n int, noun string) string {
 	if n != 1 {
-		what += "s"
+		noun += "s"
 	}
-	return fmt.Sprintf("%d %s", n, what)
+	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -101,14 +101,14 @@ func (s storedOffset) print(out io.Writer) error {
 	}
 	for _, l := range offsetLabels {
 		if value := offset[l.field]; value != nil {
-			text := cell(value)
-			if ms, err := strconv.ParseInt(text, 10, 64); l.isTime && err == nil {
-				text = time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC")
+			formatted := cell(value)
+			if ms, err := strconv.ParseInt(formatted, 10, 64); l.isTime && err == nil {
+				formatted = time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC")
 			}
-			if words, ok := proofWords[text]; ok && l.field == "complete" {
-				text = words
+			if words, ok := proofWords[formatted]; ok && l.field == "complete" {
+				formatted = words
 			}
-			rows = append(rows, []string{"  " + l.label, text})
+			rows = append(rows, []string{"  " + l.label, formatted})
 			used = append(used, l.field)
 		}
 	}

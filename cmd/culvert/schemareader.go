@@ -79,62 +79,64 @@ func registryConverters(w *config.Worker, prefix, url string,
 	return list, nil
 }
 
-// record converts key and value to JSON. Data that cannot be converted is returned unchanged, with a warning. An error
-// means that the registry fails.
-func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record, error) {
-	shown := *of
+// convert returns a record with key and value as JSON. Data that cannot be converted is returned unchanged, with a
+// warning. An error means that the registry fails.
+func (r *schemaReader) convert(ctx context.Context, source *kgo.Record) (*kgo.Record, error) {
+	result := *source
 	for _, part := range []struct {
-		of   *[]byte
-		by   []convert.Converter
-		name string
-	}{{&shown.Key, r.key, "key"}, {&shown.Value, r.value, "value"}} {
-		text, err := r.text(ctx, of, part.by, *part.of, header(of, convert.SchemaHeader(part.name == "key")))
+		name       string
+		data       *[]byte
+		converters []convert.Converter
+	}{{"key", &result.Key, r.key}, {"value", &result.Value, r.value}} {
+		schemaHeader := header(source, convert.SchemaHeader(part.name == "key"))
+		converted, err := r.toJSON(ctx, source.Topic, part.converters, *part.data, schemaHeader)
 		switch {
 		case err != nil && (fault.IsFatal(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
-			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", of.Topic,
-				"partition", of.Partition, "offset", of.Offset, "part", part.name, "error", err)
-		case text != nil:
-			*part.of = text
+			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", source.Topic,
+				"partition", source.Partition, "offset", source.Offset, "part", part.name, "error", err)
+		case converted != nil:
+			*part.data = converted
 		}
 	}
-	return &shown, nil
+	return &result, nil
 }
 
-// text converts data that has a schema id, in front or in a header, to JSON. It returns nil for other data.
-func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Converter,
+// toJSON converts data that has a schema id, in front or in a header, to JSON. It returns nil for other data.
+func (r *schemaReader) toJSON(ctx context.Context, topic string, converters []convert.Converter,
 	data, header []byte) ([]byte, error) {
-	if len(by) == 0 || data == nil || (header == nil && (len(data) < 5 || data[0] != 0)) {
+	if len(converters) == 0 || data == nil || (header == nil && (len(data) < 5 || data[0] != 0)) {
 		return nil, nil
 	}
-	var failed error
-	for _, c := range by {
+	var errs error
+	for _, c := range converters {
 		r.batch.Reset()
 		decode := c.Decode
-		if named, ok := c.(convert.HeaderDecoder); ok && header != nil {
+		if byHeader, ok := c.(convert.HeaderDecoder); ok && header != nil {
 			decode = func(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
-				return named.DecodeBy(ctx, topic, header, data, b)
+				return byHeader.DecodeBy(ctx, topic, header, data, b)
 			}
 		}
-		d, err := decode(ctx, of.Topic, data, &r.batch)
+		d, err := decode(ctx, topic, data, &r.batch)
 		if err == nil {
-			text, null, err := r.json.Encode(ctx, nil, maxShownBytes, of.Topic, &r.batch, d)
-			if null {
-				text = []byte("null")
+			encoded, isNull, err := r.json.Encode(ctx, nil, maxShownBytes, topic, &r.batch, d)
+			if isNull {
+				encoded = []byte("null")
 			}
-			return text, err
+			return encoded, err
 		}
 		if fault.IsFatal(err) || ctx.Err() != nil {
 			return nil, err
 		}
-		failed = errors.Join(failed, err)
+		errs = errors.Join(errs, err)
 	}
-	return nil, failed
+	return nil, errs
 }
 
-func header(of *kgo.Record, name string) (value []byte) {
-	for _, h := range of.Headers {
+// header returns the last header of a name, nil without one.
+func header(r *kgo.Record, name string) (value []byte) {
+	for _, h := range r.Headers {
 		if h.Key == name {
 			value = h.Value
 		}
