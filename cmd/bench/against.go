@@ -16,11 +16,11 @@ type candidate struct{ culvert, data string }
 
 // candidates returns the binary to measure, and the one to compare it with, if any.
 func (b *bench) candidates() []candidate {
-	all := []candidate{{b.culvert, "worker"}}
+	sides := []candidate{{b.culvert, "worker"}}
 	if b.against != "" {
-		all = append(all, candidate{b.against, "against"})
+		sides = append(sides, candidate{b.against, "against"})
 	}
-	return all
+	return sides
 }
 
 // ratioOf returns the median, minimum and maximum of the ratios of neighbouring runs, which share the load of the
@@ -33,48 +33,49 @@ func ratioOf(elapsed [2][]float64) string {
 	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
-// measurement has the results of the runs of one case by candidate, and the first candidate's busy times by stage.
+// measurement has the results of all rounds of one case, by candidate.
 type measurement struct {
-	cpu    [2][]float64
-	wall   [2][]float64
-	peak   [2][]float64
-	stages [][]float64
+	cpu    [2][]float64 // seconds of processor time
+	wall   [2][]float64 // elapsed seconds
+	peak   [2][]float64 // MiB
+	stages [][]float64  // busy seconds of the first candidate, by stage
 }
 
 // interleave runs the cases of all candidates in turns. Round -1 runs only the first case, to fill the compile caches,
 // and does not count.
 func (b *bench) interleave(cases int, run func(round, i int, side candidate) (usage, error)) ([]measurement, error) {
 	sides := b.candidates()
-	found := make([]measurement, cases)
+	measurements := make([]measurement, cases)
 	for round := -1; round < b.rounds; round++ {
-		for i := range found {
+		for i := range measurements {
 			if round < 0 && i > 0 {
 				break
 			}
 			for n := range sides {
-				at := (n + round + 1) % len(sides)
-				u, err := run(round, i, sides[at])
+				sideIndex := (n + round + 1) % len(sides)
+				u, err := run(round, i, sides[sideIndex])
 				if err != nil {
-					return nil, fmt.Errorf("%s: %w", sides[at].culvert, err)
+					return nil, fmt.Errorf("%s: %w", sides[sideIndex].culvert, err)
 				}
 				if round < 0 {
 					continue
 				}
-				m := &found[i]
-				m.cpu[at], m.wall[at] = append(m.cpu[at], u.cpu.Seconds()), append(m.wall[at], u.wall.Seconds())
-				m.peak[at] = append(m.peak[at], u.peak)
+				m := &measurements[i]
+				m.cpu[sideIndex] = append(m.cpu[sideIndex], u.cpu.Seconds())
+				m.wall[sideIndex] = append(m.wall[sideIndex], u.wall.Seconds())
+				m.peak[sideIndex] = append(m.peak[sideIndex], u.peak)
 				if m.stages == nil {
 					m.stages = make([][]float64, len(u.stages))
 				}
 				for s, elapsed := range u.stages {
-					if at == 0 {
+					if sideIndex == 0 {
 						m.stages[s] = append(m.stages[s], elapsed)
 					}
 				}
 			}
 		}
 	}
-	return found, nil
+	return measurements, nil
 }
 
 // compare runs a benchmark of this tree and of another one in turns.
@@ -93,20 +94,20 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 	elapsed := map[string]*[2][]float64{}
 	for round := range in.rounds {
 		for n := range trees {
-			at := (n + round) % 2
-			run := exec.CommandContext(ctx, binaries[at], "-test.run", "^$", "-test.bench", "^"+b.name+"$",
+			treeIndex := (n + round) % 2
+			run := exec.CommandContext(ctx, binaries[treeIndex], "-test.run", "^$", "-test.bench", "^"+b.name+"$",
 				"-test.benchtime", "500ms")
-			run.Dir = filepath.Join(trees[at], b.folder)
+			run.Dir = filepath.Join(trees[treeIndex], b.folder)
 			out, err := run.CombinedOutput()
 			if err != nil {
-				return fmt.Errorf("%s in %s: %w: %s", b.name, trees[at], err, out)
+				return fmt.Errorf("%s in %s: %w: %s", b.name, trees[treeIndex], err, out)
 			}
 			for _, f := range figures(out, b.units[0]) {
 				if elapsed[f.name] == nil {
 					elapsed[f.name] = &[2][]float64{}
 					order = append(order, f.name)
 				}
-				elapsed[f.name][at] = append(elapsed[f.name][at], f.value)
+				elapsed[f.name][treeIndex] = append(elapsed[f.name][treeIndex], f.value)
 			}
 		}
 	}

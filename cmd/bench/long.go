@@ -29,7 +29,7 @@ func long(ctx context.Context, b *bench) error {
 	}
 	defer broker.stop()
 	loads := []longLoad{{1, "key"}, {b.scaled(100), "key"}, {b.scaled(100), "offset"}, {b.scaled(1000), "key"}}
-	found, err := b.interleave(len(loads), func(round, i int, side candidate) (usage, error) {
+	measurements, err := b.interleave(len(loads), func(round, i int, side candidate) (usage, error) {
 		return b.longOnce(ctx, side, fmt.Sprintf("long-%d-%d-%s", i, round+1, side.data), broker.address, loads[i])
 	})
 	if err != nil {
@@ -39,8 +39,8 @@ func long(ctx context.Context, b *bench) error {
 		"worker; µs/row leaves out the CPU of a load of one page; medians of %d rounds\n", longPage, b.rounds)
 	fmt.Println("pages  next links    s CPU   µs/row   peak MiB")
 	for i, l := range loads {
-		m := found[i]
-		perRow := (median(m.cpu[0]) - median(found[0].cpu[0])) / float64(l.rows()) * 1e6
+		m := measurements[i]
+		perRow := (median(m.cpu[0]) - median(measurements[0].cpu[0])) / float64(l.rows()) * 1e6
 		fmt.Printf("%5d  %-10s %8.2f  %7.2f  %9.0f\n", l.pages, l.links, median(m.cpu[0]), perRow, median(m.peak[0]))
 		if b.against != "" {
 			fmt.Printf("  ratios to %s: processor time %s, MiB %s\n", b.against, ratioOf(m.cpu), ratioOf(m.peak))
@@ -60,13 +60,13 @@ func (b *bench) longOnce(ctx context.Context, side candidate, name, broker strin
 	if err != nil {
 		return u, err
 	}
-	text, err := os.ReadFile(connector)
+	settings, err := os.ReadFile(connector)
 	if err != nil {
 		return u, err
 	}
-	text = append(bytes.ReplaceAll(text, []byte("sap.odata.page.size=2000000\n"), nil),
+	settings = append(bytes.ReplaceAll(settings, []byte("sap.odata.page.size=2000000\n"), nil),
 		"sap.odata#00.track-changes=1\nsap.odata#00.exec-period=3600\n"...)
-	if err := os.WriteFile(connector, text, 0o644); err != nil {
+	if err := os.WriteFile(connector, settings, 0o644); err != nil {
 		return u, err
 	}
 	u, log, err := b.worker(ctx, side, worker, connector)

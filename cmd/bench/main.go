@@ -168,21 +168,21 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 		return fmt.Errorf("%s in %s: %w: %s", b.name, b.folder, err, out)
 	}
 	var names []string
-	found := map[string]map[string][]float64{} // by name and unit
+	samples := map[string]map[string][]float64{} // by name and unit
 	for _, unit := range b.units {
 		for _, f := range figures(out, unit) {
-			if found[f.name] == nil {
-				found[f.name] = map[string][]float64{}
+			if samples[f.name] == nil {
+				samples[f.name] = map[string][]float64{}
 				names = append(names, f.name)
 			}
-			found[f.name][unit] = append(found[f.name][unit], f.value)
+			samples[f.name][unit] = append(samples[f.name][unit], f.value)
 		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
 		fmt.Printf("%-44s", name)
 		for _, unit := range b.units {
-			if values := found[name][unit]; values != nil {
+			if values := samples[name][unit]; values != nil {
 				fmt.Printf("  %9.5g %s", median(values), unit)
 			}
 		}

@@ -37,8 +37,8 @@ func copyOutput(path string) (finish func() error, err error) {
 		if err != nil {
 			return err
 		}
-		head, rest, begins := strings.Cut(string(page), pageBegin)
-		_, tail, ends := strings.Cut(rest, pageEnd)
+		head, remaining, begins := strings.Cut(string(page), pageBegin)
+		_, tail, ends := strings.Cut(remaining, pageEnd)
 		if !begins || !ends {
 			return fmt.Errorf("%s: expected the marks %q and %q", path, pageBegin, pageEnd)
 		}

@@ -58,8 +58,8 @@ func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
-	_, number := strconv.Atoi(port)
-	return err == nil && number == nil
+	_, portErr := strconv.Atoi(port)
+	return err == nil && portErr == nil
 }
 
 func (p *process) stop() {
@@ -106,15 +106,15 @@ func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); re
 
 // status reads a field in MiB from a file in /proc/PID, such as VmRSS of status.
 func status(pid int, file, field string) float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0
 	}
-	_, rest, found := strings.Cut(string(text), field+":")
-	if !found {
+	_, remaining, ok := strings.Cut(string(content), field+":")
+	if !ok {
 		return 0
 	}
-	kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+	kb, _ := strconv.ParseFloat(strings.Fields(remaining)[0], 64)
 	return kb / 1024
 }
 
@@ -145,7 +145,7 @@ offset.storage.topic=offsets-`+name+`
 	if err != nil {
 		return "", "", err
 	}
-	text := `name=` + name + `
+	settings := `name=` + name + `
 connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector
 sap.odata.host.address=127.0.0.1
 sap.odata.host.port=` + servicePort + `
@@ -159,17 +159,17 @@ sap.odata#00.format=` + s.format + `
 sap.odata.page.size=2000000
 `
 	if s.transforms > 0 {
-		text += "transforms=" + strings.Join([]string{"a", "b", "c"}[:s.transforms],
-			",") + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
+		aliases := strings.Join([]string{"a", "b", "c"}[:s.transforms], ",")
+		settings += "transforms=" + aliases + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
 	}
-	return worker, connector, os.WriteFile(connector, []byte(text), 0o644)
+	return worker, connector, os.WriteFile(connector, []byte(settings), 0o644)
 }
 
 // usage is what a run of the worker used.
 type usage struct {
 	cpu  time.Duration
 	wall time.Duration
-	peak float64
+	peak float64 // MiB
 	// stages has the busy times of stageNames in seconds.
 	stages []float64
 }
@@ -179,11 +179,11 @@ var stageNames = []string{"fetch", "decode", "transform", "convert", "produce"}
 
 func stagesOf(log string, names []string) (stages []float64, err error) {
 	for _, name := range names {
-		_, rest, found := strings.Cut(log, " at_work."+name+"=")
-		if !found {
+		_, remaining, ok := strings.Cut(log, " at_work."+name+"=")
+		if !ok {
 			return nil, fmt.Errorf("the worker does not say how long it was at work in stage %s: %s", name, log)
 		}
-		elapsed, err := time.ParseDuration(strings.Fields(rest)[0])
+		elapsed, err := time.ParseDuration(strings.Fields(remaining)[0])
 		if err != nil {
 			return nil, err
 		}
@@ -242,10 +242,9 @@ func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
 	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
 }
 
-// pipelineCases: the first one, with few rows, measures start and stop.
+// pipelineCases are the sets to read. The first one, with few rows, measures start and stop.
 var pipelineCases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3},
-	{"Orders", "atom", 0},
-	{"Orders", "atom", 3}}
+	{"Orders", "atom", 0}, {"Orders", "atom", 3}}
 
 // warming uses all plugins of the cases, to compile them.
 var warming = set{"Categories", "json", 3}
@@ -259,7 +258,7 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	found, err := b.interleave(len(pipelineCases), func(round, i int, side candidate) (usage, error) {
+	measurements, err := b.interleave(len(pipelineCases), func(round, i int, side candidate) (usage, error) {
 		s := pipelineCases[i]
 		if round < 0 {
 			s = warming
@@ -274,17 +273,17 @@ func pipeline(ctx context.Context, b *bench) error {
 	if b.against != "" {
 		fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
 		for i, s := range pipelineCases {
-			cpu := found[i].cpu
+			cpu := measurements[i].cpu
 			fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(cpu[0]),
 				median(cpu[1]), ratioOf(cpu))
 		}
 		return nil
 	}
-	start := found[0]
+	start := measurements[0]
 	fmt.Printf("start and stop, %.2f s CPU, are taken off\n", median(start.cpu[0]))
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
 	for i, s := range pipelineCases[1:] {
-		m := found[i+1]
+		m := measurements[i+1]
 		c := median(m.cpu[0]) - median(start.cpu[0])
 		w := median(m.wall[0]) - median(start.wall[0])
 		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
@@ -295,10 +294,10 @@ func pipeline(ctx context.Context, b *bench) error {
 	for i, s := range pipelineCases[1:] {
 		fmt.Printf("%-6s  %10d", s.format, s.transforms)
 		total := 0.0
-		for _, elapsed := range found[i+1].stages {
+		for _, elapsed := range measurements[i+1].stages {
 			total += median(elapsed)
 		}
-		for n, elapsed := range found[i+1].stages {
+		for n, elapsed := range measurements[i+1].stages {
 			fmt.Printf("  %s %.2f (%.0f %%)", stageNames[n], median(elapsed)/float64(b.rows)*1e6,
 				100*median(elapsed)/total)
 		}
@@ -317,7 +316,7 @@ func start(ctx context.Context, b *bench) error {
 	defer service.stop()
 	defer broker.stop()
 	folders := []string{"empty data folder", "warm data folder"}
-	found, err := b.interleave(len(folders), func(round, i int, side candidate) (usage, error) {
+	measurements, err := b.interleave(len(folders), func(round, i int, side candidate) (usage, error) {
 		data := filepath.Join(b.dir, "start-warm-"+side.data)
 		if i == 0 && round >= 0 {
 			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, side.data))
@@ -328,7 +327,7 @@ func start(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	for i, m := range found {
+	for i, m := range measurements {
 		fmt.Printf("%s: %.0f ms to the first record; the run took %.2f s of processor time, at most %.0f MiB (medians "+
 			"of %d)\n", folders[i], 1000*median(m.wall[0]), median(m.cpu[0]), median(m.peak[0]), b.rounds)
 		if b.against != "" {
@@ -399,8 +398,8 @@ func memory(ctx context.Context, b *bench) error {
 			return err
 		}
 		var found [2]usage
-		for at, side := range sides {
-			if found[at], err = b.once(ctx, side, fmt.Sprintf("m%d-%d", rows, at), broker.address, service.port(),
+		for n, side := range sides {
+			if found[n], err = b.once(ctx, side, fmt.Sprintf("m%d-%d", rows, n), broker.address, service.port(),
 				set{"Orders", "json", 3}); err != nil {
 				break
 			}
@@ -450,12 +449,12 @@ const (
 // idleMemory measures a worker some time after it has loaded the built-in plugins, in MiB: private memory is what no
 // file of the program backs.
 func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (resident, private float64, err error) {
-	rest, err := freeAddress()
+	address, err := freeAddress()
 	if err != nil {
 		return 0, 0, err
 	}
 	worker := filepath.Join(b.dir, "idle.properties")
-	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"),
+	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+address+"\n"),
 		0o644); err != nil {
 		return 0, 0, err
 	}
@@ -465,9 +464,9 @@ func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (
 	}
 	defer c.stop()
 	var loaded []any
-	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end) &&
-		len(loaded) < builtInPlugins; time.Sleep(100 * time.Millisecond) {
-		if answer, err := http.Get("http://" + rest + "/culvert/plugins"); err == nil {
+	end := time.Now().Add(5 * time.Minute)
+	for ; time.Now().Before(end) && len(loaded) < builtInPlugins; time.Sleep(100 * time.Millisecond) {
+		if answer, err := http.Get("http://" + address + "/culvert/plugins"); err == nil {
 			_ = json.NewDecoder(answer.Body).Decode(&loaded)
 			answer.Body.Close()
 		}

@@ -165,9 +165,9 @@ var encoding = benchmark{"./plugins/odata/sink", "BenchmarkBatchInSandbox",
 
 // runSinkCases measures the sink of one candidate, or of two in turns.
 func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
-	all := b.sinkCases()
+	cases := b.sinkCases()
 	filled := map[string]bool{}
-	for _, c := range all {
+	for _, c := range cases {
 		if filled[topicOf(c)] {
 			continue
 		}
@@ -176,8 +176,8 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 			return err
 		}
 	}
-	found, err := b.interleave(len(all), func(round, i int, side candidate) (usage, error) {
-		return b.runSinkCase(ctx, side, fmt.Sprintf("k%d-%d-%s", i, round+1, side.data), broker.address, all[i])
+	measurements, err := b.interleave(len(cases), func(round, i int, side candidate) (usage, error) {
+		return b.runSinkCase(ctx, side, fmt.Sprintf("k%d-%d-%s", i, round+1, side.data), broker.address, cases[i])
 	})
 	if err != nil {
 		return err
@@ -188,20 +188,21 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	if b.against == "" {
 		fmt.Println("rows/s a core is of the worker's CPU beyond that of one row; stages by the clock, side by side")
 		fmt.Println("orders                                  rows    s CPU    s elapsed   rows/s   rows/s a core")
-		for i, c := range all {
-			wall := median(found[i].wall[0])
-			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(found[i].cpu[0]), wall,
+		for i, c := range cases {
+			wall := median(measurements[i].wall[0])
+			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(measurements[i].cpu[0]), wall,
 				float64(c.rows)/wall)
-			if above := median(found[i].cpu[0]) - median(found[0].cpu[0]); i > 0 && above > 0 {
+			if above := median(measurements[i].cpu[0]) - median(measurements[0].cpu[0]); i > 0 && above > 0 {
 				fmt.Printf("  %14.0f\n ", float64(c.rows)/above)
 				for s, name := range sinkStages {
-					fmt.Printf("  %s %.2f s", name, median(found[i].stages[s]))
+					fmt.Printf("  %s %.2f s", name, median(measurements[i].stages[s]))
 				}
 			}
 			if plain, ok := strings.CutSuffix(c.name, slowKey); ok {
-				if at := slices.IndexFunc(all, func(o sinkCase) bool { return o.name == plain }); at >= 0 {
+				plainIndex := slices.IndexFunc(cases, func(o sinkCase) bool { return o.name == plain })
+				if plainIndex >= 0 {
 					fmt.Printf("\n  elapsed beside none slow: %s",
-						ratioOf([2][]float64{found[i].wall[0], found[at].wall[0]}))
+						ratioOf([2][]float64{measurements[i].wall[0], measurements[plainIndex].wall[0]}))
 				}
 			}
 			fmt.Println()
@@ -211,9 +212,9 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	fmt.Printf("ratios are %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
 	fmt.Println("orders                                  s CPU   against   ratio (lowest–highest)    s elapsed   " +
 		"against   ratio (lowest–highest)")
-	for i, c := range all {
-		cpu := found[i].cpu
-		wall := found[i].wall
+	for i, c := range cases {
+		cpu := measurements[i].cpu
+		wall := measurements[i].wall
 		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(cpu[0]), median(cpu[1]), ratioOf(cpu))
 		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[0]), median(wall[1]), ratioOf(wall))
 	}
