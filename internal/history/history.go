@@ -19,9 +19,9 @@ const (
 
 // Counts are the totals of a task, or of a connector's client. They begin again with a new task or client.
 type Counts struct {
-	Rows     int64
+	Rows     int64 // delivered rows
 	Requests int64
-	Errors   int64
+	Errors   int64 // including refused records
 	Refused  int64
 	// Latency counts requests by duration, see [LatencyBuckets].
 	Latency [LatencyBuckets]int64
@@ -126,7 +126,7 @@ func (r *Recorder) Connector(name string, now time.Time) History {
 	return new(ring).history(lastStep(now))
 }
 
-// All returns the history of all connectors together. Of latencies it has the greatest.
+// All returns the history of all connectors together. Its latencies are the greatest of all.
 func (r *Recorder) All(now time.Time) History {
 	r.mu.Lock()
 	defer r.mu.Unlock()

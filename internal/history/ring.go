@@ -131,8 +131,8 @@ func (r *ring) history(last int64) History {
 	return h
 }
 
-// LatencyBuckets is the number of buckets of durations: bucket i has those of at most 2^i milliseconds that no earlier
-// one has, the last one all others.
+// LatencyBuckets is the number of buckets of durations: bucket i counts durations of at most 2^i milliseconds that no
+// earlier bucket counts, the last bucket all longer ones.
 const LatencyBuckets = 20
 
 // LatencyBucket returns the bucket of a duration.
@@ -149,16 +149,16 @@ func (s *Sample) since(last []Part) point {
 	total := unknownPoint
 	for i := range s.Parts {
 		part := &s.Parts[i]
-		var before Counts
-		if at := slices.IndexFunc(last, func(p Part) bool { return p.Task == part.Task }); at >= 0 {
-			before = last[at].Counts
+		var previous Counts
+		if pos := slices.IndexFunc(last, func(p Part) bool { return p.Task == part.Task }); pos >= 0 {
+			previous = last[pos].Counts
 		}
-		total.add(part.since(&before))
+		total.add(part.since(&previous))
 	}
 	return total
 }
 
-// since returns what happened since earlier counts. Smaller counts are those of a new task or client.
+// since returns what happened since earlier counts. Smaller counts belong to a new task or client.
 func (c *Counts) since(last *Counts) point {
 	if c.Rows < last.Rows || c.Requests < last.Requests || c.Errors < last.Errors || c.Refused < last.Refused {
 		last = &Counts{}
@@ -187,10 +187,10 @@ func percentile(latency *[LatencyBuckets]int64, share float64) millis {
 		return unknownMillis
 	}
 	wanted := share * float64(total)
-	before := int64(0)
+	lowerCount := int64(0)
 	for i, n := range latency {
-		if n <= 0 || float64(before+n) < wanted {
-			before += max(n, 0)
+		if n <= 0 || float64(lowerCount+n) < wanted {
+			lowerCount += max(n, 0)
 			continue
 		}
 		upper := float64(int64(1) << i)
@@ -198,7 +198,7 @@ func percentile(latency *[LatencyBuckets]int64, share float64) millis {
 		if i == 0 {
 			lower = 0
 		}
-		return newMillis(lower + (upper-lower)*(wanted-float64(before))/float64(n))
+		return newMillis(lower + (upper-lower)*(wanted-float64(lowerCount))/float64(n))
 	}
 	return newMillis(1 << (LatencyBuckets - 1))
 }

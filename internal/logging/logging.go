@@ -15,6 +15,7 @@ import (
 	"time"
 )
 
+// Root is the logger above all others.
 const Root = "root"
 
 // Lowest is below all levels in use: a handler passed to [New] must accept it.
@@ -63,14 +64,14 @@ const otherLogger = "culvert"
 
 // Levels has the levels of all loggers of a program. It is safe for concurrent use.
 type Levels struct {
-	lowest          atomic.Int64 // of all
+	lowest          atomic.Int64 // the lowest level of all loggers
 	loggerByPC      sync.Map     // logger by the program counter of a call
 	effectiveLevels atomic.Pointer[map[string]slog.Level]
 
 	mu          sync.Mutex
 	root        slog.Level
 	configured  map[string]configuredLevel // loggers that were set, and their level
-	rootChanged time.Time                  // when root was
+	rootChanged time.Time                  // when root was set, zero if never
 }
 
 type configuredLevel struct {
@@ -78,9 +79,11 @@ type configuredLevel struct {
 	at    time.Time
 }
 
+// Level is the level of a logger, as REST returns it.
 type Level struct {
 	// Level is Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
-	Level    string `json:"level"`
+	Level string `json:"level"`
+	// Modified is when the level was set, in Unix milliseconds. Nil means never.
 	Modified *int64 `json:"last_modified"`
 }
 
@@ -132,10 +135,12 @@ type handler struct {
 	levels *Levels
 }
 
+// Enabled reports whether any logger has lines of a level.
 func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 	return int64(level) >= h.levels.lowest.Load()
 }
 
+// Handle passes a line on if the level of its logger permits it.
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < h.levels.levelAt(r.PC) || !h.Handler.Enabled(ctx, r.Level) {
 		return nil
@@ -143,10 +148,12 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
+// WithAttrs implements [slog.Handler].
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return handler{h.Handler.WithAttrs(attrs), h.levels}
 }
 
+// WithGroup implements [slog.Handler].
 func (h handler) WithGroup(name string) slog.Handler {
 	return handler{h.Handler.WithGroup(name), h.levels}
 }
@@ -169,28 +176,28 @@ func loggerOf(function string) string {
 	if !ok {
 		return otherLogger
 	}
-	best := otherLogger
+	logger := otherLogger
 	longest := 0
 	for _, o := range packageLoggers {
-		rest, ok := strings.CutPrefix(path, o.path)
-		if ok && len(o.path) > longest && (rest == "" || rest[0] == '.' || rest[0] == '/') {
-			best = o.logger
+		remaining, ok := strings.CutPrefix(path, o.path)
+		if ok && len(o.path) > longest && (remaining == "" || remaining[0] == '.' || remaining[0] == '/') {
+			logger = o.logger
 			longest = len(o.path)
 		}
 	}
-	return best
+	return logger
 }
 
 // update computes the effective levels. l.mu must be held, unless l is new.
 func (l *Levels) update() {
-	now := map[string]slog.Level{}
+	levelByLogger := map[string]slog.Level{}
 	least := off
 	for _, name := range Loggers() {
 		level, _ := l.effective(name)
-		now[name] = level
+		levelByLogger[name] = level
 		least = min(least, level)
 	}
-	l.effectiveLevels.Store(&now)
+	l.effectiveLevels.Store(&levelByLogger)
 	l.lowest.Store(int64(least))
 }
 
@@ -220,11 +227,11 @@ func Loggers() []string {
 func (l *Levels) All() map[string]Level {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := map[string]Level{}
+	levelByLogger := map[string]Level{}
 	for _, name := range l.known() {
-		all[name] = l.describe(name)
+		levelByLogger[name] = l.describe(name)
 	}
-	return all
+	return levelByLogger
 }
 
 func (l *Levels) known() []string {
@@ -237,32 +244,32 @@ func (l *Levels) known() []string {
 }
 
 func (l *Levels) describe(name string) Level {
-	level, at := l.effective(name)
+	level, changedAt := l.effective(name)
 	if name == Root {
 		level = l.root
-		at = l.rootChanged
+		changedAt = l.rootChanged
 	}
 	s := Level{Level: levelName(level)}
-	if !at.IsZero() {
-		millis := at.UnixMilli()
+	if !changedAt.IsZero() {
+		millis := changedAt.UnixMilli()
 		s.Modified = &millis
 	}
 	return s
 }
 
 func levelName(level slog.Level) string {
-	for _, one := range levels {
-		if level >= one.level {
-			return one.name
+	for _, l := range levels {
+		if level >= l.level {
+			return l.name
 		}
 	}
 	return levels[len(levels)-1].name
 }
 
 func parseLevel(name string) (slog.Level, error) {
-	for _, one := range levels {
-		if strings.EqualFold(one.name, name) {
-			return one.level, nil
+	for _, l := range levels {
+		if strings.EqualFold(l.name, name) {
+			return l.level, nil
 		}
 	}
 	return 0, ErrLevel{name}
@@ -317,19 +324,19 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 		slices.Sort(names)
 	}
 	changedNames = []string{}
-	for _, known := range names {
-		if name != Root && known != name && !strings.HasPrefix(known, name+".") {
+	for _, logger := range names {
+		if name != Root && logger != name && !strings.HasPrefix(logger, name+".") {
 			continue
 		}
-		isUsed = isUsed || slices.Contains(Loggers(), known)
-		if l.describe(known).Level != levelName(entry.level) {
-			changedNames = append(changedNames, known)
+		isUsed = isUsed || slices.Contains(Loggers(), logger)
+		if l.describe(logger).Level != levelName(entry.level) {
+			changedNames = append(changedNames, logger)
 		}
 	}
-	_, at := l.effective(name)
+	_, changedAt := l.effective(name)
 	switch {
-	case len(changedNames) == 0 && name != Root: // from now on it is one of those that are shown
-		l.configured[name] = configuredLevel{entry.level, at}
+	case len(changedNames) == 0 && name != Root: // All shows the logger from now on
+		l.configured[name] = configuredLevel{entry.level, changedAt}
 		return changedNames, isUsed, nil
 	case len(changedNames) == 0:
 		return changedNames, true, nil
@@ -342,9 +349,9 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 		return changedNames, true, nil
 	}
 	l.configured[name] = entry
-	for known := range l.configured {
-		if strings.HasPrefix(known, name+".") {
-			l.configured[known] = entry
+	for logger := range l.configured {
+		if strings.HasPrefix(logger, name+".") {
+			l.configured[logger] = entry
 		}
 	}
 	l.update()

@@ -31,7 +31,7 @@ type Recent struct {
 	mu    sync.Mutex
 	lines []Line
 	bytes int
-	last  int64
+	last  int64 // number of the newest line
 }
 
 const (
@@ -47,10 +47,11 @@ func (r *Recent) add(l Line) {
 	defer r.mu.Unlock()
 	r.last++
 	l.Number = r.last
-	r.lines, r.bytes = append(r.lines, l), r.bytes+l.bytes()
+	r.lines = append(r.lines, l)
+	r.bytes += l.bytes()
 	for len(r.lines) > recentLines || r.bytes > recentBytes {
 		r.bytes -= r.lines[0].bytes()
-		r.lines[0] = Line{} // its texts are free before the slice moves on
+		r.lines[0] = Line{} // releases its texts
 		r.lines = r.lines[1:]
 	}
 }
@@ -75,29 +76,29 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 		}
 	}
 	r.mu.Lock()
-	all := append([]Line{}, r.lines...) // so that no line of the log waits for a search
+	selected := append([]Line{}, r.lines...) // a copy, so that writing to the log does not wait for the search
 	last = r.last
 	r.mu.Unlock()
-	first := last - int64(len(all)) + 1 // the oldest known
+	first := last - int64(len(selected)) + 1 // the number of the oldest line
 	lost = query.After >= 0 && query.After+1 < first
 	below := query.Logger + "."
 	if query.Logger = canonicalName(query.Logger); query.Logger == Root {
 		query.Logger = ""
 	}
-	all = slices.DeleteFunc(all, func(l Line) bool {
+	selected = slices.DeleteFunc(selected, func(l Line) bool {
 		level, _ := parseLevel(l.Level)
 		return l.Number <= query.After || level < lowest || (query.Connector != "" && l.Connector != query.Connector) ||
 			(query.Logger != "" && l.Logger != query.Logger && !strings.HasPrefix(l.Logger, below))
 	})
-	switch more := len(all) - query.Limit; {
-	case more <= 0:
+	switch excess := len(selected) - query.Limit; {
+	case excess <= 0: // all lines fit into the page
 	case query.After < 0:
-		all = all[more:]
+		selected = selected[excess:]
 	default:
-		all = all[:query.Limit]
-		last = all[query.Limit-1].Number
+		selected = selected[:query.Limit]
+		last = selected[query.Limit-1].Number
 	}
-	return all, last, lost, nil
+	return selected, last, lost, nil
 }
 
 // WithRecent returns a logger of [New] that also adds its lines to recent. [Redacted] must be applied afterwards.
@@ -106,17 +107,19 @@ func WithRecent(log *slog.Logger, recent *Recent) *slog.Logger {
 	return slog.New(handler{recentHandler{Handler: h.Handler, recent: recent, levels: h.levels}, h.levels})
 }
 
+// recentHandler adds lines to recent. It keeps the attributes of the logger as text.
 type recentHandler struct {
 	slog.Handler
 	recent    *Recent
 	levels    *Levels
-	connector string
-	text      string
-	group     string
+	connector string // the attribute connector
+	text      string // all attributes as KEY=VALUE, each with a space before it
+	group     string // the groups, each with a dot after it
 }
 
+// Handle adds a line to the recent ones, then passes it on.
 func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {
-	line := h // its copy, with the line's own attributes
+	line := h // a copy, to which the attributes of this line are added
 	r.Attrs(func(a slog.Attr) bool {
 		line.add(line.group, a)
 		return true
@@ -127,6 +130,7 @@ func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
+// WithAttrs implements [slog.Handler].
 func (h recentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.Handler = h.Handler.WithAttrs(attrs)
 	for _, a := range attrs {
@@ -135,6 +139,7 @@ func (h recentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h
 }
 
+// WithGroup implements [slog.Handler].
 func (h recentHandler) WithGroup(name string) slog.Handler {
 	h.Handler = h.Handler.WithGroup(name)
 	h.group += name + "."
@@ -147,20 +152,20 @@ func (h *recentHandler) add(group string, a slog.Attr) {
 		if a.Key != "" {
 			group += a.Key + "."
 		}
-		for _, one := range v.Group() {
-			h.add(group, one)
+		for _, member := range v.Group() {
+			h.add(group, member)
 		}
 		return
 	}
-	text := v.String()
+	formatted := v.String()
 	if v.Kind() == slog.KindAny {
-		text = fmt.Sprintf("%+v", v.Any()) // the form that [Redacted] looks at
+		formatted = fmt.Sprintf("%+v", v.Any()) // the form that [Redacted] looks at
 	}
 	if group+a.Key == "connector" {
-		h.connector = shown.Line(text)
+		h.connector = shown.Line(formatted)
 	}
-	if text == "" || strings.ContainsAny(text, " =\"\n\r\t") {
-		text = strconv.Quote(text)
+	if formatted == "" || strings.ContainsAny(formatted, " =\"\n\r\t") {
+		formatted = strconv.Quote(formatted)
 	}
-	h.text += " " + group + a.Key + "=" + text
+	h.text += " " + group + a.Key + "=" + formatted
 }

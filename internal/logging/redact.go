@@ -8,11 +8,11 @@ import (
 )
 
 // Redacted returns a logger that redacts the texts of its lines. Levels of a logger of [New] still apply.
-func Redacted(log *slog.Logger, strike func(string) string) *slog.Logger {
+func Redacted(log *slog.Logger, redact func(string) string) *slog.Logger {
 	if h, ok := log.Handler().(handler); ok {
-		return slog.New(handler{redactingHandler{h.Handler, strike}, h.levels})
+		return slog.New(handler{redactingHandler{h.Handler, redact}, h.levels})
 	}
-	return slog.New(redactingHandler{log.Handler(), strike})
+	return slog.New(redactingHandler{log.Handler(), redact})
 }
 
 // redactingHandler redacts messages and attributes with text.
@@ -24,6 +24,7 @@ type redactingHandler struct {
 // publishedKeys are attributes with names that a connector publishes anyway, in topics, offsets and metrics.
 var publishedKeys = []string{"connector", "feed", "topic", "topics"}
 
+// Handle redacts the message and the attributes of a line, then passes it on.
 func (h redactingHandler) Handle(ctx context.Context, r slog.Record) error {
 	line := slog.NewRecord(r.Time, r.Level, h.redact(r.Message), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
@@ -33,20 +34,22 @@ func (h redactingHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, line)
 }
 
+// WithAttrs implements [slog.Handler].
 func (h redactingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return redactingHandler{h.Handler.WithAttrs(h.attrs(attrs)), h.redact}
 }
 
+// WithGroup implements [slog.Handler].
 func (h redactingHandler) WithGroup(name string) slog.Handler {
 	return redactingHandler{h.Handler.WithGroup(name), h.redact}
 }
 
 func (h redactingHandler) attrs(attrs []slog.Attr) []slog.Attr {
-	all := slices.Clone(attrs)
-	for i := range all {
-		all[i] = h.attr(all[i])
+	redacted := slices.Clone(attrs)
+	for i := range redacted {
+		redacted[i] = h.attr(redacted[i])
 	}
-	return all
+	return redacted
 }
 
 func (h redactingHandler) attr(a slog.Attr) slog.Attr {
@@ -59,8 +62,8 @@ func (h redactingHandler) attr(a slog.Attr) slog.Attr {
 	case v.Kind() == slog.KindGroup:
 		a.Value = slog.GroupValue(h.attrs(v.Group())...)
 	case v.Kind() == slog.KindAny:
-		if text := fmt.Sprintf("%+v", v.Any()); h.redact(text) != text {
-			a.Value = slog.StringValue(h.redact(text))
+		if formatted := fmt.Sprintf("%+v", v.Any()); h.redact(formatted) != formatted {
+			a.Value = slog.StringValue(h.redact(formatted))
 		}
 	}
 	return a

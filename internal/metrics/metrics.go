@@ -24,7 +24,7 @@ type metric[T any] struct {
 	kind   prometheus.ValueType
 	labels []string
 	// values calls value for each sample with the values of labels.
-	values func(of T, value func(v float64, labels ...string))
+	values func(subject T, value func(v float64, labels ...string))
 	desc   *prometheus.Desc
 }
 
@@ -44,7 +44,7 @@ func constant[T any](name, help string, value float64) metric[T] {
 }
 
 func labelled[T any](kind prometheus.ValueType, name, help string, labels []string,
-	values func(of T, value func(v float64, labels ...string))) metric[T] {
+	values func(subject T, value func(v float64, labels ...string))) metric[T] {
 	return metric[T]{name: name, help: help, kind: kind, labels: labels, values: values}
 }
 

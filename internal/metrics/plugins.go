@@ -70,8 +70,8 @@ func (p pluginCollector) Collect(to chan<- prometheus.Metric) {
 	for _, info := range p.modules {
 		v := version{info.Name, info.Version, info.Hash}
 		state := info.State()
-		if at := info.Hash + state + info.Path; !seen[at] {
-			seen[at] = true
+		if key := info.Hash + state + info.Path; !seen[key] {
+			seen[key] = true
 			fileMetrics.collect(to, &info, v.plugin, v.version, v.hash)
 		}
 		if info.Name == "" {

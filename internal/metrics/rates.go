@@ -29,10 +29,12 @@ type sample struct {
 // rateWindow is the minimum age of the compared sample, once there is one.
 const rateWindow = time.Minute
 
-// lock starts a scrape. Counters that the previous scrape did not have are forgotten.
+// lock starts a scrape, which excludes others until unlock. Counters that the previous scrape did not have are
+// forgotten.
 func (r *rates) lock() {
 	r.mu.Lock()
-	r.previous, r.samples = r.samples, map[rateKey][2]sample{}
+	r.previous = r.samples
+	r.samples = map[rateKey][2]sample{}
 }
 
 func (r *rates) unlock() { r.mu.Unlock() }

@@ -31,7 +31,7 @@ type taskCollector struct {
 func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 	worker := workerCounts{group: t.group()}
 	worker.started, worker.startedTasks = t.startups()
-	now := time.Now()
+	scrapedAt := time.Now()
 	t.rates.lock()
 	defer t.rates.unlock()
 	for _, c := range t.connectors() {
@@ -46,7 +46,7 @@ func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 			// Further tasks are counted only, to bound the time of a scrape and the series in Prometheus.
 			worker.tasks++
 			if worker.tasks <= connect.MaxTasksWithMetrics {
-				t.collectTask(to, now, name, c.Type, snapshot)
+				t.collectTask(to, scrapedAt, name, c.Type, snapshot)
 			}
 		}
 		if worker.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
@@ -56,7 +56,7 @@ func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	workerMetrics.collect(to, worker)
 	if c := countClients(t.clients, func(name string, value float64) float64 {
-		return t.rates.rate(rateKey{metric: name}, now, value)
+		return t.rates.rate(rateKey{metric: name}, scrapedAt, value)
 	}); c != nil {
 		clientMetrics.collect(to, c, clientID)
 	}
@@ -246,8 +246,8 @@ func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot
 // since is a gauge of the seconds since a time; it is absent while the time is zero.
 func since(name, help string, at func(*taskSample) time.Time) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, emit func(float64, ...string)) {
-		if at := at(&t); !at.IsZero() {
-			emit(max(t.now.Sub(at), 0).Seconds())
+		if start := at(&t); !start.IsZero() {
+			emit(max(t.now.Sub(start), 0).Seconds())
 		}
 	})
 }

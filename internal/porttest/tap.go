@@ -10,9 +10,10 @@ import (
 // Tap forwards bytes between its own port and an address, and records them.
 type Tap struct {
 	// At is the address of the tap's port.
-	At   string
+	At string
+
 	mu   sync.Mutex
-	seen []byte
+	seen []byte // bytes of both directions
 }
 
 // NewTap opens a tap to an address until the test ends.
@@ -39,6 +40,7 @@ func (t *Tap) forward(to, from net.Conn) {
 	to.Close()
 }
 
+// Write records bytes of either direction.
 func (t *Tap) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -43,13 +43,13 @@ func LineUpTo(s string, most int) string {
 	var b strings.Builder
 	n := 0
 	marks := 0
-	for at, r := range s {
+	for pos, r := range s {
 		if n == most {
-			fmt.Fprintf(&b, "... (%d bytes more)", len(s)-at)
+			fmt.Fprintf(&b, "... (%d bytes more)", len(s)-pos)
 			break
 		}
 		switch {
-		case r == '\r' && strings.HasPrefix(s[at:], "\r\n"):
+		case r == '\r' && strings.HasPrefix(s[pos:], "\r\n"):
 			continue
 		case r == '\n' || r == '\t' || r == '\r':
 			r = ' '
@@ -79,12 +79,12 @@ func Text(s string) string {
 			fmt.Fprintf(&b, "... (%d lines more)", strings.Count(strings.TrimSuffix(s, "\n"), "\n")+1-lines)
 			break
 		}
-		text, ok := strings.CutSuffix(line, "\n")
-		if below, ok := strings.CutPrefix(text, "\t"); ok { // as in stack traces of plugins
+		content, ok := strings.CutSuffix(line, "\n")
+		if below, ok := strings.CutPrefix(content, "\t"); ok { // as in stack traces of plugins
 			b.WriteByte('\t')
-			text = below
+			content = below
 		}
-		b.WriteString(Line(strings.TrimSuffix(text, "\r")))
+		b.WriteString(Line(strings.TrimSuffix(content, "\r")))
 		if ok {
 			b.WriteByte('\n')
 		}
@@ -93,6 +93,7 @@ func Text(s string) string {
 	return b.String()
 }
 
+// JSON returns a JSON document with unprintable characters escaped, so that its values stay the same.
 func JSON(document []byte) []byte {
 	clean := true
 	for i := 0; i < len(document) && clean; {
@@ -124,14 +125,15 @@ func JSON(document []byte) []byte {
 // Writer replaces unprintable characters except line breaks and tabs. Each Write must contain whole characters.
 type Writer struct{ To io.Writer }
 
+// Write writes p with U+FFFD for unprintable characters. It returns len(p) unless the underlying writer fails.
 func (w Writer) Write(p []byte) (int, error) {
-	text := strings.Map(func(r rune) rune {
+	printable := strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || isPrintable(r) {
 			return r
 		}
 		return utf8.RuneError
 	}, string(p))
-	if _, err := io.WriteString(w.To, text); err != nil {
+	if _, err := io.WriteString(w.To, printable); err != nil {
 		return 0, err
 	}
 	return len(p), nil
