@@ -55,7 +55,7 @@ func (c *Opened) Close() { c.chain.Close() }
 // Run sends a batch through the chain and returns one outcome for each of its rows, in order. The rows of outcomes have
 // their data in b. The error is that the chain does not run, or that ctx has ended.
 func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
-	all := make([]Outcome, len(b.Rows))
+	outcomes := make([]Outcome, len(b.Rows))
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = uint32(i)
 	}
@@ -67,14 +67,14 @@ func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 		return nil, err
 	}
 	for _, row := range b.Rows {
-		all[row.RowIndex].Rows = append(all[row.RowIndex].Rows, row)
+		outcomes[row.RowIndex].Rows = append(outcomes[row.RowIndex].Rows, row)
 	}
 	for _, f := range faults {
-		o := &all[f.RowIndex]
+		o := &outcomes[f.RowIndex]
 		o.Fault = &f
 		if int(f.Stage) < len(c.stages) {
 			o.Stage = c.stages[f.Stage].Alias
 		}
 	}
-	return all, nil
+	return outcomes, nil
 }

@@ -46,12 +46,12 @@ func plain(v any) any {
 const comparedDigits = 1000
 
 func number(n json.Number) json.Number {
-	text := n.String()
-	_, exponent, found := strings.Cut(strings.ToLower(text), "e")
-	if len(text) > comparedDigits || (found && len(strings.TrimLeft(exponent, "+-0")) > 3) {
+	literal := n.String()
+	_, exponent, hasExponent := strings.Cut(strings.ToLower(literal), "e")
+	if len(literal) > comparedDigits || (hasExponent && len(strings.TrimLeft(exponent, "+-0")) > 3) {
 		return n
 	}
-	r, ok := new(big.Rat).SetString(text)
+	r, ok := new(big.Rat).SetString(literal)
 	if !ok {
 		return n
 	}

@@ -122,13 +122,13 @@ func Files(args []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		found := len(files)
+		previousCount := len(files)
 		for _, e := range entries {
 			if config.IsTestFile(e.Name()) {
 				files = append(files, filepath.Join(arg, e.Name()))
 			}
 		}
-		if len(files) == found {
+		if len(files) == previousCount {
 			return nil, fmt.Errorf("%s: expected files of tests, whose names end with _test.yaml, found none", arg)
 		}
 	}
@@ -142,7 +142,7 @@ func read(path string) (*file, config.Problems, error) {
 		return nil, nil, err
 	}
 	r := reader{file: &file{path: path}}
-	var root, more yaml.Node
+	var root, second yaml.Node
 	documents := yaml.NewDecoder(bytes.NewReader(data))
 	if err := documents.Decode(&root); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -150,8 +150,8 @@ func read(path string) (*file, config.Problems, error) {
 		}
 		return nil, config.Problems{config.YAMLProblem(path, "expected tests in YAML", data, err)}, nil
 	}
-	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, config.Problems{{File: path, Line: max(more.Line, 1),
+	if err := documents.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, config.Problems{{File: path, Line: max(second.Line, 1),
 			Text: "expected one document in the file, found another after ---"}}, nil
 	}
 	r.top(root.Content[0])
@@ -174,28 +174,28 @@ func (r *reader) complain(n *yaml.Node, format string, args ...any) {
 	}
 }
 
-// members returns the members of a mapping by name; other names than names are problems. It returns none for another
-// node.
+// members returns the members of a mapping by name; other names than names are problems. It returns nil for a node that
+// is no mapping.
 func (r *reader) members(n *yaml.Node, what string, names ...string) map[string]*yaml.Node {
 	n = target(n)
 	if n.Kind != yaml.MappingNode {
 		r.complain(n, "expected %s as a mapping with %s, found %s", what, strings.Join(names, ", "), kind(n))
 		return nil
 	}
-	found := map[string]*yaml.Node{}
+	nodes := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		value := target(n.Content[i+1])
 		switch {
 		case !slices.Contains(names, key.Value):
 			r.complain(key, "%s has no %q: expected %s", what, key.Value, strings.Join(names, ", "))
-		case found[key.Value] != nil:
+		case nodes[key.Value] != nil:
 			r.complain(key, "%s has %s twice", what, key.Value)
 		default:
-			found[key.Value] = value
+			nodes[key.Value] = value
 		}
 	}
-	return found
+	return nodes
 }
 
 func (r *reader) top(n *yaml.Node) {
@@ -208,7 +208,7 @@ func (r *reader) top(n *yaml.Node) {
 	f.settings = r.settings(m["settings"])
 	tests := m["tests"]
 	switch {
-	case len(r.problems) > 0:
+	case len(r.problems) > 0: // already reported
 	case tests == nil || tests.Kind != yaml.SequenceNode || len(tests.Content) == 0:
 		r.complain(n, "expected a list of tests below tests:")
 	case f.connector == "" && len(f.settings) == 0:
@@ -217,8 +217,8 @@ func (r *reader) top(n *yaml.Node) {
 		lines := map[string]int{}
 		for _, n := range tests.Content {
 			t := r.test(target(n))
-			if before := lines[t.name]; before > 0 && before != t.line {
-				r.complain(n, "a test of the name %q stands in line %d", t.name, before)
+			if firstLine := lines[t.name]; firstLine > 0 && firstLine != t.line {
+				r.complain(n, "a test of the name %q stands in line %d", t.name, firstLine)
 			}
 			lines[t.name] = t.line
 			f.tests = append(f.tests, t)
@@ -234,14 +234,14 @@ func (r *reader) settings(n *yaml.Node) []config.Entry {
 	entries, problems := config.YAMLSettings(r.file.path, n)
 	r.problems = append(r.problems, problems...)
 	for _, e := range entries {
-		word, rest, _ := strings.Cut(e.Key, ".")
-		for _, known := range []string{"transforms", "predicates"} {
-			if word != known && setting.Distance(word, known) <= 2 {
-				if rest != "" {
-					known += "." + rest
+		list, suffix, _ := strings.Cut(e.Key, ".")
+		for _, prefix := range []string{"transforms", "predicates"} {
+			if list != prefix && setting.Distance(list, prefix) <= 2 {
+				if suffix != "" {
+					prefix += "." + suffix
 				}
 				r.problems = append(r.problems, config.Problem{File: e.File, Line: e.Line, Setting: e.Key,
-					Text: setting.Unknown(known)})
+					Text: setting.Unknown(prefix)})
 			}
 		}
 	}
@@ -270,9 +270,9 @@ func (r *reader) record(n *yaml.Node) input {
 		partition: r.number(m["partition"], "partition", math.MaxInt32),
 		offset:    r.number(m["offset"], "offset", math.MaxInt64),
 		timestamp: r.number(m["timestamp"], "timestamp", math.MaxInt64),
-		key:       r.given(m["key"]), value: r.given(m["value"])}
+		key:       r.inputJSON(m["key"]), value: r.inputJSON(m["value"])}
 	r.headers(m["headers"], func(name string, value *yaml.Node) {
-		in.headers = append(in.headers, header{name, r.given(value)})
+		in.headers = append(in.headers, header{name, r.inputJSON(value)})
 	})
 	if in.topic == "" {
 		r.complain(n, "expected the topic of the record")
@@ -291,14 +291,15 @@ func (r *reader) wanted(n *yaml.Node) wanted {
 	case n.Kind == yaml.ScalarNode && n.Value == "dropped":
 		o.dropped = true
 	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
-		for _, one := range n.Content {
-			o.records = append(o.records, r.expected(target(one)))
+		for _, item := range n.Content {
+			o.records = append(o.records, r.expected(target(item)))
 		}
 	case n.Kind == yaml.MappingNode && has(n, "error"):
 		m := r.members(n, "an error", "error", "stage", "class")
 		o.message = r.text(m["error"], "error")
 		o.fails = true
-		o.stage, o.class = r.text(m["stage"], "stage"), r.text(m["class"], "class")
+		o.stage = r.text(m["stage"], "stage")
+		o.class = r.text(m["class"], "class")
 	case n.Kind == yaml.MappingNode:
 		o.records = []expected{r.expected(n)}
 	default:
@@ -312,8 +313,8 @@ func (r *reader) expected(n *yaml.Node) expected {
 	e := expected{line: n.Line, key: r.expectation(m["key"]), value: r.expectation(m["value"]),
 		anyHeaders: m["headers"] == nil}
 	if m["topic"] != nil {
-		text := r.text(m["topic"], "topic")
-		e.topic = &text
+		topic := r.text(m["topic"], "topic")
+		e.topic = &topic
 	}
 	r.headers(m["headers"], func(name string, value *yaml.Node) {
 		e.headers = append(e.headers, expectedHeader{name, r.expectation(value)})
@@ -335,7 +336,7 @@ func (r *reader) headers(n *yaml.Node, take func(name string, value *yaml.Node))
 	}
 }
 
-// list, text and number read a node, which may be nil.
+// list returns the elements of a list, none for a nil node.
 func (r *reader) list(n *yaml.Node, what string) (items []*yaml.Node) {
 	switch {
 	case n == nil:
@@ -350,6 +351,7 @@ func (r *reader) list(n *yaml.Node, what string) (items []*yaml.Node) {
 	return items
 }
 
+// text returns a scalar, "" for a nil node.
 func (r *reader) text(n *yaml.Node, name string) string {
 	if n == nil {
 		return ""
@@ -360,6 +362,7 @@ func (r *reader) text(n *yaml.Node, name string) string {
 	return n.Value
 }
 
+// number returns a number from 0 to most, -1 for a nil node.
 func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
 	if n == nil {
 		return -1
@@ -371,17 +374,17 @@ func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
 	return v
 }
 
-// given returns a value for the JSON converter with schemas, or nil: a mapping with `schema` and `payload` is used as
-// it is, any other value gets no schema.
-func (r *reader) given(n *yaml.Node) []byte {
+// inputJSON returns a value for the JSON converter with schemas, or nil: a mapping with `schema` and `payload` is used
+// unchanged, any other value gets no schema.
+func (r *reader) inputJSON(n *yaml.Node) []byte {
 	if n == nil || (n.Kind == yaml.ScalarNode && n.Tag == "!!null") {
 		return nil
 	}
-	text := r.json(nil, n, 0)
+	encoded := r.json(nil, n, 0)
 	if isEnvelope(n) {
-		return text
+		return encoded
 	}
-	return append(append([]byte(`{"schema":null,"payload":`), text...), '}')
+	return append(append([]byte(`{"schema":null,"payload":`), encoded...), '}')
 }
 
 // expectation returns an expected value, or nil.
@@ -437,10 +440,10 @@ var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9
 func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 	n = target(n)
 	r.values++
-	before := len(dst)
+	start := len(dst)
 	defer func() {
 		if n.Kind == yaml.ScalarNode {
-			r.bytes += len(out) - before
+			r.bytes += len(out) - start
 		}
 	}()
 	switch {

@@ -50,32 +50,35 @@ type (
 
 // WriteJUnit writes the results into a JUnit file, one suite for each test file.
 func WriteJUnit(path string, results []Result) error {
-	all := suites{}
+	report := suites{}
 	var total time.Duration
 	for _, r := range results {
-		if len(all.Suites) == 0 || all.Suites[len(all.Suites)-1].Name != r.File {
-			all.Suites = append(all.Suites, &suite{Name: r.File})
+		if len(report.Suites) == 0 || report.Suites[len(report.Suites)-1].Name != r.File {
+			report.Suites = append(report.Suites, &suite{Name: r.File})
 		}
-		s := all.Suites[len(all.Suites)-1]
+		s := report.Suites[len(report.Suites)-1]
 		// Build servers treat the text after the last dot as a class in a package, so .yaml is removed.
 		class := strings.TrimSuffix(r.File, filepath.Ext(r.File))
 		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Elapsed)}
 		if c.Name == "" {
 			c.Name = r.File
 		}
-		s.Tests, all.Tests = s.Tests+1, all.Tests+1
+		s.Tests++
+		report.Tests++
 		if len(r.Failures) > 0 {
-			s.Failures, all.Failures = s.Failures+1, all.Failures+1
-			text := lines(r.Failures)
+			s.Failures++
+			report.Failures++
+			details := lines(r.Failures)
 			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
-			c.Failure = &failure{first, "failure", text}
+			c.Failure = &failure{first, "failure", details}
 		}
-		s.elapsed = s.elapsed + r.Elapsed
-		total = total + r.Elapsed
-		s.Time, all.Time = seconds(s.elapsed), seconds(total)
+		s.elapsed += r.Elapsed
+		s.Time = seconds(s.elapsed)
+		total += r.Elapsed
+		report.Time = seconds(total)
 		s.Cases = append(s.Cases, c)
 	}
-	out, err := xml.MarshalIndent(all, "", "  ")
+	out, err := xml.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	entries := slices.DeleteFunc(config.MergeLayers(base, r.test.settings),
 		func(e config.Entry) bool { return !OfChain(e.Key) })
 	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
-	defer func() { // what is said, by transforms too, shows nothing that config providers gave
+	defer func() { // failures, and messages of transforms in them, must not contain values of config providers
 		for i := range r.failures {
 			r.failures[i].Text = r.Worker.Redact(r.failures[i].Text)
 		}
@@ -119,8 +119,8 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	if problems.Err() == nil {
 		problems = append(problems, checker.CheckStages(ctx, c)...)
 	}
-	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning && !r.own(p.Setting) })
-	problems = append(problems, r.unnamed(c)...)
+	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning && !r.isOwn(p.Setting) })
+	problems = append(problems, r.unusedSettings(c)...)
 	switch {
 	case r.test.refused != "" && len(problems) == 0:
 		r.fail(r.test.line, "expected the settings to be refused with %q, found nothing wrong", r.test.refused)
@@ -140,23 +140,23 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	}
 }
 
-// own reports whether the test itself has a setting, so that one without effect is an error.
-func (r *runner) own(key string) bool {
+// isOwn reports whether the test itself has a setting, so that a setting without effect is an error.
+func (r *runner) isOwn(key string) bool {
 	return slices.ContainsFunc(r.test.settings, func(e config.Entry) bool { return e.Key == key })
 }
 
-// unnamed reports the test's own settings of transforms and predicates that are not in the chain.
-func (r *runner) unnamed(c *config.Connector) (problems config.Problems) {
+// unusedSettings returns problems of the test's own settings of transforms and predicates that are not in the chain.
+func (r *runner) unusedSettings(c *config.Connector) (problems config.Problems) {
 	for _, e := range r.test.settings {
-		list, rest, _ := strings.Cut(e.Key, ".")
-		if rest == "" || (list != "transforms" && list != "predicates") {
+		list, suffix, _ := strings.Cut(e.Key, ".")
+		if suffix == "" || (list != "transforms" && list != "predicates") {
 			continue
 		}
 		if !slices.ContainsFunc(config.List(c.Text(list)), func(alias string) bool {
-			return strings.HasPrefix(rest, alias+".")
+			return strings.HasPrefix(suffix, alias+".")
 		}) {
 			problems = append(problems, config.Problem{File: e.File, Line: e.Line, Setting: e.Key,
-				Text: "has no effect: " + list + " does not name " + strconv.Quote(strings.Split(rest, ".")[0])})
+				Text: "has no effect: " + list + " does not name " + strconv.Quote(strings.Split(suffix, ".")[0])})
 		}
 	}
 	return problems
@@ -226,12 +226,12 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 			r.fail(in.line, "header %s: %v", h.name, err)
 			return row, false
 		}
-		one := connectdata.Header{Name: h.name, Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+		converted := connectdata.Header{Name: h.name, Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
 		if d.Encoding == wit.Absent {
-			one.Encoding = wit.Schemaless
-			one.Value = []byte{connectdata.TagNull}
+			converted.Encoding = wit.Schemaless
+			converted.Value = []byte{connectdata.TagNull}
 		}
-		list = append(list, one)
+		list = append(list, converted)
 	}
 	if len(list) > 0 {
 		start := len(b.Data)
@@ -255,17 +255,17 @@ func converter(registry *record.Registry) convert.Converter {
 
 func (r *runner) compareFault(in *input, o *Outcome) {
 	f := o.Fault
-	found := fmt.Sprintf("an error of transform %s: %s: %s", o.Stage, f.ErrorClass, f.Error.Message)
+	actual := fmt.Sprintf("an error of transform %s: %s: %s", o.Stage, f.ErrorClass, f.Error.Message)
 	want := &in.becomes
 	switch {
 	case !want.fails:
-		r.fail(want.line, "expected %s, found %s", want, found)
+		r.fail(want.line, "expected %s, found %s", want, actual)
 	case !strings.Contains(f.Error.Message, want.message):
-		r.fail(want.line, "expected an error with %q, found %s", want.message, found)
+		r.fail(want.line, "expected an error with %q, found %s", want.message, actual)
 	case want.stage != "" && want.stage != o.Stage:
-		r.fail(want.line, "expected an error of transform %s, found %s", want.stage, found)
+		r.fail(want.line, "expected an error of transform %s, found %s", want.stage, actual)
 	case want.class != "" && want.class != f.ErrorClass && !strings.HasSuffix(f.ErrorClass, "."+want.class):
-		r.fail(want.line, "expected an error of class %s, found %s", want.class, found)
+		r.fail(want.line, "expected an error of class %s, found %s", want.class, actual)
 	}
 }
 
@@ -355,13 +355,13 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 	if want == nil {
 		return
 	}
-	found, err := WriteValue(ctx, r.Registry, b, d)
+	written, err := WriteValue(ctx, r.Registry, b, d)
 	if err != nil {
 		r.fail(want.line, "%s: %v", what, err)
 		return
 	}
 	expected := want.json
-	actual := found.Payload
+	actual := written.Payload
 	if want.envelope {
 		// The value passes through the same code as the record's own, so that both are formatted alike.
 		other := &record.Batch{Registry: r.Registry}
@@ -376,7 +376,7 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 			return
 		}
 		expected = made.Envelope
-		actual = found.Envelope
+		actual = written.Envelope
 	}
 	x, err := canonical(expected)
 	if err == nil {
@@ -453,15 +453,15 @@ func withoutDates(v any) (out any, dates bool) {
 		return int64(v), true
 	case connectdata.List:
 		for i := range v {
-			one, found := withoutDates(v[i])
-			v[i] = one
-			dates = dates || found
+			converted, hadDates := withoutDates(v[i])
+			v[i] = converted
+			dates = dates || hadDates
 		}
 	case connectdata.Map:
 		for i := range v {
-			one, found := withoutDates(v[i].Value)
-			v[i].Value = one
-			dates = dates || found
+			converted, hadDates := withoutDates(v[i].Value)
+			v[i].Value = converted
+			dates = dates || hadDates
 		}
 	}
 	return v, dates

@@ -21,9 +21,9 @@ type Writer struct {
 	// Strike removes secrets from a text.
 	Strike func(string) string
 
-	struck  bool // something was left out
-	records []writtenRecord
-	schemas map[string]*yaml.Node // by their text
+	isRedacted bool // Strike has removed something
+	records    []writtenRecord
+	schemas    map[string]*yaml.Node // by their text
 }
 
 // writtenRecord is an input or a result in the file.
@@ -60,7 +60,7 @@ type refusal struct{ Error, Stage, Class string }
 
 // Add adds a record, a row of a batch, with its result in another batch. The data of both batches grows. It returns an
 // error if a secret had to be removed, because the rest would be no test of the record.
-func (w *Writer) Add(ctx context.Context, input, made *record.Batch, o *Outcome) error {
+func (w *Writer) Add(ctx context.Context, input, output *record.Batch, o *Outcome) error {
 	row := &input.Rows[0]
 	r, err := w.record(ctx, input, row)
 	if err != nil {
@@ -77,11 +77,11 @@ func (w *Writer) Add(ctx context.Context, input, made *record.Batch, o *Outcome)
 	}
 	var becomes []writtenRecord
 	for i := range o.Rows {
-		one, err := w.record(ctx, made, &o.Rows[i])
+		result, err := w.record(ctx, output, &o.Rows[i])
 		if err != nil {
 			return err
 		}
-		becomes = append(becomes, one)
+		becomes = append(becomes, result)
 	}
 	switch r.Becomes = becomes; {
 	case o.Fault != nil:
@@ -89,7 +89,7 @@ func (w *Writer) Add(ctx context.Context, input, made *record.Batch, o *Outcome)
 	case becomes == nil:
 		r.Becomes = "dropped"
 	}
-	if w.struck {
+	if w.isRedacted {
 		return errors.New("it holds what a config provider gave, which is not shown")
 	}
 	w.records = append(w.records, r)
@@ -136,8 +136,8 @@ func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (
 		return value, err
 	}
 	schema := &value.Content[1] // the first member's
-	if before := w.schemas[string(v.Schema)]; before != nil {
-		*schema = &yaml.Node{Kind: yaml.AliasNode, Value: before.Anchor, Alias: before}
+	if earlier := w.schemas[string(v.Schema)]; earlier != nil {
+		*schema = &yaml.Node{Kind: yaml.AliasNode, Value: earlier.Anchor, Alias: earlier}
 		return value, nil
 	}
 	if w.schemas == nil {
@@ -151,7 +151,7 @@ func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (
 
 func (w *Writer) strike(text string) string {
 	shown := w.Strike(text)
-	w.struck = w.struck || shown != text
+	w.isRedacted = w.isRedacted || shown != text
 	return shown
 }
 

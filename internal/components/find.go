@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Find returns the module and the component of a class, as one of these kinds. Kafka Connect's short forms are
-// accepted: the class without its package, and without Connector at its end.
+// Find returns the module and the component of a class that is one of these kinds. An empty version means the newest.
+// Kafka Connect's short forms are accepted: the class without its package, and without Connector at its end.
 func Find(plugins *plugin.Manager, class, version string,
 	kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
@@ -48,8 +48,9 @@ func Find(plugins *plugin.Manager, class, version string,
 			names = append(names, kind.String())
 		}
 		last := len(names) - 1
-		all := strings.Join(names[:last], ", ") + " or " + names[last]
-		first = &rewordedError{strings.Replace(first.Error(), kinds[0].String()+" "+class, all+" "+class, 1), first}
+		kindList := strings.Join(names[:last], ", ") + " or " + names[last]
+		reworded := strings.Replace(first.Error(), kinds[0].String()+" "+class, kindList+" "+class, 1)
+		first = &rewordedError{reworded, first}
 	}
 	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
 		wit.ComponentPredicate} {
@@ -98,7 +99,7 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (n
 		builtIn[info.Name] = builtIn[info.Name] || info.BuiltIn
 	}
 	best := 0
-	found := map[string]string{} // by class, the plugin
+	pluginByClass := map[string]string{} // plugins by the class that they declare
 	for _, info := range modules {
 		for _, component := range info.Components {
 			if component.Kind != kind || !hasName(&component, class) {
@@ -110,21 +111,21 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (n
 			}
 			if weight > best {
 				best = weight
-				found = map[string]string{}
+				pluginByClass = map[string]string{}
 			}
 			if weight == best {
-				found[component.Name] = fmt.Sprintf("%s of %s (%s)", component.Name, info.Name, info.Path)
+				pluginByClass[component.Name] = fmt.Sprintf("%s of %s (%s)", component.Name, info.Name, info.Path)
 			}
 		}
 	}
-	switch names := slices.Sorted(maps.Keys(found)); len(names) {
+	switch names := slices.Sorted(maps.Keys(pluginByClass)); len(names) {
 	case 0:
 		return class, false, nil
 	case 1:
 		return names[0], true, nil
 	default:
 		return "", true, fmt.Errorf("expected one %s that is called %s, there are %s: give the whole class", kind,
-			class, strings.Join(slices.Sorted(maps.Values(found)), ", "))
+			class, strings.Join(slices.Sorted(maps.Values(pluginByClass)), ", "))
 	}
 }
 
@@ -167,17 +168,21 @@ func Offered(plugins *plugin.Manager, kinds ...wit.ComponentKind) []string {
 }
 
 // Settings that name converters. The converter's own settings follow after a dot.
-const KeyConverter, ValueConverter, HeaderConverter = "key.converter", "value.converter", "header.converter"
+const (
+	KeyConverter    = "key.converter"
+	ValueConverter  = "value.converter"
+	HeaderConverter = "header.converter"
+)
 
 // ConverterSettings lists the settings that name converters.
 var ConverterSettings = []string{KeyConverter, ValueConverter, HeaderConverter}
 
-// ConverterOf returns the declaration of a converter class that one of the settings names.
-func ConverterOf(which, class string) (convert.Declaration, error) {
-	if which == HeaderConverter {
+// ConverterOf returns the declaration of the converter class that a setting of [ConverterSettings] names.
+func ConverterOf(setting, class string) (convert.Declaration, error) {
+	if setting == HeaderConverter {
 		return convert.FindHeaders(class)
 	}
-	return convert.Find(class, which == KeyConverter)
+	return convert.Find(class, setting == KeyConverter)
 }
 
 // OpenRegistry opens the client of a schema registry. ctx bounds the reading of its key stores.

@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginView returns which of a component's settings a version of its plugin may see: none that a plugin declares as a
-// password. For a built-in plugin only declarations of built-in plugins count, so that no plugin file can hide a
-// setting from it.
+// PluginView returns which of a component's settings a version of its plugin may see: all but those that a plugin
+// declares as passwords. For a built-in plugin only declarations of built-in plugins count, so that no plugin file can
+// hide a setting from it.
 func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Component) config.PluginView {
 	if c := component(&info, declared.Kind, declared.Name); c != nil {
 		declared = *c
@@ -21,18 +21,18 @@ func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Componen
 	return view
 }
 
-// Declarations returns the declarations that decide which settings are hidden from a plugin. The zero Info returns
-// those of all plugins.
-func Declarations(plugins *plugin.Manager, target plugin.Info) (all []*config.Declarations) {
+// Declarations returns the declarations that decide which settings are hidden from a plugin. The zero Info means all
+// plugins.
+func Declarations(plugins *plugin.Manager, target plugin.Info) (declarations []*config.Declarations) {
 	for _, info := range plugins.Modules() {
 		if target.BuiltIn && !info.BuiltIn {
 			continue
 		}
 		for _, c := range info.Components {
-			all = append(all, config.DeclareComponent(c))
+			declarations = append(declarations, config.DeclareComponent(c))
 		}
 	}
-	return all
+	return declarations
 }
 
 // pastSecrets declares the settings that were passwords in any version that ran, see [plugin.Manager.Secrets].
@@ -52,8 +52,8 @@ func Passwords(plugins *plugin.Manager) func(key string) bool {
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {
-			if rest, ok := strings.CutPrefix(key, prefix); ok {
-				if _, setting, ok := strings.Cut(rest, "."); ok {
+			if remaining, ok := strings.CutPrefix(key, prefix); ok {
+				if _, setting, ok := strings.Cut(remaining, "."); ok {
 					key = setting
 				}
 			}

@@ -79,15 +79,15 @@ func claimScope(connector *config.Connector, component wit.Component) string {
 		cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }
 
-// QualifyClaims adds the system and the user to a connector's claims, for which they are exclusive.
+// QualifyClaims returns a connector's claims, sorted, with the system and the user within which they are exclusive.
 func QualifyClaims(connector *config.Connector, component wit.Component, names []string) []string {
-	var all []string
-	at := claimScope(connector, component)
+	var claims []string
+	scope := claimScope(connector, component)
 	for _, claim := range names {
-		all = append(all, fmt.Sprintf("%q at %s", claim, at))
+		claims = append(claims, fmt.Sprintf("%q at %s", claim, scope))
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	slices.Sort(claims)
+	return slices.Compact(claims)
 }
 
 // ClaimConflict returns the error of a connector whose claim another one has.

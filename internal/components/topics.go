@@ -22,9 +22,8 @@ const (
 
 // topicPreserving are the transforms that leave every record in its topic.
 var topicPreserving = []string{"Cast", "DropHeaders", "ExtractField", "Flatten", "HeaderFrom", "HoistField",
-	"InsertField",
-	"InsertHeader", "MaskField", "ReplaceField",
-	"SetSchemaMetadata", "TimestampConverter", "ValueToKey", classFilter}
+	"InsertField", "InsertHeader", "MaskField", "ReplaceField", "SetSchemaMetadata", "TimestampConverter",
+	"ValueToKey", classFilter}
 
 // Effect is what a chain of transforms may do to topics.
 type Effect struct {
@@ -38,13 +37,13 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 	effect := Effect{ByTopic: true}
 	stages, _ := connector.Stages()
 	for _, stage := range stages {
-		class, known := transformClass(plugins, stage.Class, stage.Version, wit.ComponentTransformation)
+		class, isKafka := transformClass(plugins, stage.Class, stage.Version, wit.ComponentTransformation)
 		name, _, _ := strings.Cut(class, "$")
 		switch {
-		case known && name == classFilter:
+		case isKafka && name == classFilter:
 			effect.DropsRecords = true
-		case known && slices.Contains(topicPreserving, name): // no effect on topics
-		case known && name == classRouter:
+		case isKafka && slices.Contains(topicPreserving, name): // no effect on topics
+		case isKafka && name == classRouter:
 			effect.ChangesTopic = true
 			if stage.Predicate != nil {
 				predicateClass, known := transformClass(plugins, stage.Predicate.Class, stage.Predicate.Version,
@@ -58,7 +57,9 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 	return effect
 }
 
-func transformClass(plugins *plugin.Manager, class, version string, kind wit.ComponentKind) (name string, known bool) {
+// transformClass returns the class of a stage without its package, and whether it is one of Kafka Connect's own.
+func transformClass(plugins *plugin.Manager, class, version string,
+	kind wit.ComponentKind) (name string, isKafka bool) {
 	_, component, err := Find(plugins, class, version, kind)
 	if err != nil {
 		return "", false
@@ -68,14 +69,14 @@ func transformClass(plugins *plugin.Manager, class, version string, kind wit.Com
 
 // TopicSettings returns the settings of a sink that name a topic whose records it writes.
 func TopicSettings(connector *config.Connector, component wit.Component) []config.Entry {
-	var all []config.Entry
-	d := config.DeclareComponent(component)
+	var settings []config.Entry
+	declarations := config.DeclareComponent(component)
 	for _, e := range connector.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SinkTopic && TopicOf(e) != "" {
-			all = append(all, e)
+		if spec, ok := declarations.Find(e.Key); ok && spec.Role() == role.SinkTopic && TopicOf(e) != "" {
+			settings = append(settings, e)
 		}
 	}
-	return all
+	return settings
 }
 
 // TopicOf returns the topic that a setting names.

@@ -19,13 +19,13 @@ func Check(ctx context.Context, c setup.Config) (Report, error) {
 	})
 }
 
-// checkBy reports the problems of an installation with those that examine adds. examine receives the worker's problems
-// and returns those that count.
+// checkBy reports the problems of an installation. examine adds problems to its connectors; it receives the worker's
+// problems and returns those to report.
 func checkBy(ctx context.Context, c setup.Config,
-	examine func(*setup.Installation, config.Problems) config.Problems) (all Report, err error) {
+	examine func(*setup.Installation, config.Problems) config.Problems) (report Report, err error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {
-		return all, err
+		return report, err
 	}
 	defer in.Close()
 	if in.Worker.InGroup() {
@@ -34,13 +34,13 @@ func checkBy(ctx context.Context, c setup.Config,
 		}
 	}
 	problems = examine(in, problems)
-	all.Problems = append(problems, in.Problems()...)
+	report.Problems = append(problems, in.Problems()...)
 	for _, c := range in.Connectors {
 		if c.Problems.Err() == nil {
-			all.Valid = append(all.Valid, c)
+			report.Valid = append(report.Valid, c)
 		}
 	}
-	return all, nil
+	return report, nil
 }
 
 // WithoutSecrets is [Check] on a machine without the secrets: it omits problems of settings whose references cannot be
@@ -65,7 +65,7 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 	if err != nil {
 		return Report{}, err
 	}
-	all, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
+	report, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
 		checker := in.Checker.WithConnectors(in.Connectors)
 		checker.Lockouts = lockouts
 		checker.Wait = wait
@@ -75,19 +75,19 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 			if connector.Problems.Err() != nil || offline.Err() != nil {
 				return offline
 			}
-			all := append(checker.CheckOnline(ctx, connector), checker.CheckRegistries(ctx, connector)...)
-			for i := range all { // CheckOnline repeats what was found offline
-				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeNotChecked // no success without an answer
+			problems := append(checker.CheckOnline(ctx, connector), checker.CheckRegistries(ctx, connector)...)
+			for i := range problems { // a check succeeds only if each service has answered
+				problems[i].Warning = problems[i].Warning && problems[i].Code != setting.CodeNotChecked
 			}
-			return all
+			return problems
 		})
 		return worker
 	})
-	return all, cmp.Or(err, ctx.Err())
+	return report, cmp.Or(err, ctx.Err())
 }
 
 // Report is the result of a check.
 type Report struct {
 	config.Problems
-	Valid []*config.Connector // without errors
+	Valid []*config.Connector // connectors without errors
 }

@@ -30,21 +30,21 @@ func Compare(ctx context.Context, c setup.Config,
 		unhide(n, in.Connectors)
 		written[n.Name] = n.Raw
 	}
-	all := []rest.Comparison{}
+	comparisons := []rest.Comparison{}
 	noProblems := func(*config.Connector) config.Problems { return nil }
 	for _, step := range config.Diff(runningConnectors, in.Connectors, noProblems, in.Checker.Declared) {
 		if step.Action == config.NoChange {
 			continue
 		}
-		found := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
+		comparison := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
 		if len(step.Settings) > 0 {
 			declared := in.Checker.Declared(step.Connector)
-			found.Differences = rest.Differences(written[step.Name], step.Connector.Raw(),
+			comparison.Differences = rest.Differences(written[step.Name], step.Connector.Raw(),
 				func(key string) bool { return config.IsPassword(key, declared) })
 		}
-		all = append(all, found)
+		comparisons = append(comparisons, comparison)
 	}
-	return all, nil
+	return comparisons, nil
 }
 
 // unhide replaces masked values of a running connector by those of the files: they may be equal.

@@ -99,6 +99,7 @@ func (v viewer) Button(do string, fields ...string) button {
 	return button{action: actions[do], Do: do, Fields: pairs(fields...)}
 }
 
+// Named returns the button with a name for screen readers.
 func (b button) Named(name string) button {
 	b.Name = name
 	return b

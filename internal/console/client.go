@@ -52,14 +52,14 @@ func (c client) getOfGroup(route string, query url.Values, into any, values ...s
 
 // call is [rest.Client.Call] with the user's logon. A *string as into requests properties, unless header has Accept.
 func (c client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
-	own := http.Header{}
+	defaults := http.Header{}
 	if logon := c.r.Header["Authorization"]; logon != nil {
-		own["Authorization"] = logon
+		defaults["Authorization"] = logon
 	}
 	if _, ok := into.(*string); ok {
-		own.Set("Accept", propertiesType)
+		defaults.Set("Accept", propertiesType)
 	}
-	worker := rest.Client{URL: "http://worker", Header: own, Transport: c, MaxBytes: maxAnswer}
+	worker := rest.Client{URL: "http://worker", Header: defaults, Transport: c, MaxBytes: maxAnswer}
 	answered, err := worker.Call(c.r.Context(), route, header, body, into, values...)
 	if r, ok := errors.AsType[*rest.Refusal](err); ok {
 		r.Message = shown.Text(r.Message)

@@ -296,7 +296,9 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 	}
 	status := http.StatusOK
 	if err != nil {
-		frame.Title, frame.Error, status = "Not shown", err.Error(), statusOf(err)
+		frame.Title = "Not shown"
+		frame.Error = err.Error()
+		status = statusOf(err)
 	} else if v.posted == nil {
 		frame.Poll = "?" + v.query.Encode()
 	}

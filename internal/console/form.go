@@ -132,10 +132,10 @@ func (pr *pageRequest) postForm() (any, error) {
 	if !p.New && !pr.script && step != "download" {
 		p.Head, _ = pr.head(p.Name, "form") // its name is enough
 	}
-	text, typed, problem := pr.applyFields(pr.lines("text"), p.Base)
-	p.Text = text
+	edited, typed, problem := pr.applyFields(pr.lines("text"), p.Base)
+	p.Text = edited
 	p.Retype = slices.Sorted(maps.Keys(typed))
-	settings, wrong := settingsOf(text)
+	settings, wrong := settingsOf(edited)
 	if p.New {
 		p.Name = settings["name"]
 	}
@@ -143,14 +143,14 @@ func (pr *pageRequest) postForm() (any, error) {
 	switch {
 	case step == "download":
 		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
-			propertiesType + "; charset=utf-8", text}, nil
+			propertiesType + "; charset=utf-8", edited}, nil
 	case problem != "": // keep the fields of the previous text
 		p.Problems = append(p.Problems, problem)
 		return p, nil
 	}
-	p.Base = text
+	p.Base = edited
 	maps.Copy(settings, typed)
-	full, err := config.Edit(text, settings)
+	full, err := config.Edit(edited, settings)
 	switch {
 	case err != nil:
 		return nil, err
@@ -183,11 +183,11 @@ func (p *formPage) ReviewToken() string { return elementID("reviewed", p.Text, p
 
 // applyFields applies the fields to the text. It returns typed secrets; the text has the mask instead.
 func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
-	now, problem := settingsOf(text)
+	settings, problem := settingsOf(text)
 	if problem != "" {
 		return text, nil, problem
 	}
-	before, _ := settingsOf(base)
+	baseSettings, _ := settingsOf(base)
 	typed = map[string]string{}
 	for name, values := range pr.posted {
 		key, ok := strings.CutPrefix(name, fieldPrefix)
@@ -196,19 +196,19 @@ func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[
 		}
 		value := values[0]
 		secret := pr.posted.Get("s."+key) != ""
-		switch previous := before[key]; {
+		switch previous := baseSettings[key]; {
 		case secret && value == "" && !config.IsReference(previous): // unchanged
 		case secret && value != "" && !config.IsReference(value):
 			typed[key] = value
-			now[key] = config.Mask
+			settings[key] = config.Mask
 		case fields.OneLine(value) == fields.OneLine(previous): // an input field has no line ends
 		case value == "":
-			delete(now, key)
+			delete(settings, key)
 		default:
-			now[key] = value
+			settings[key] = value
 		}
 	}
-	edited, err := config.Edit(text, now)
+	edited, err := config.Edit(text, settings)
 	if err != nil {
 		return text, nil, err.Error()
 	}

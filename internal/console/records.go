@@ -129,11 +129,11 @@ func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 }
 
 func (pr *pageRequest) testOfChain(p *recordsPage) (any, error) {
-	text := ""
-	if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
+	file := ""
+	if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &file) {
 		return p, pr.sampled(p)
 	}
-	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
+	return download{fileName(p.Name) + "_test.yaml", "application/yaml", file}, nil
 }
 
 // callChain requests the sample with the typed chain. On failure the page shows the problem and the stored chain.
@@ -178,8 +178,8 @@ func (pr *pageRequest) runTool(p *recordsPage) (any, error) {
 	if document == nil {
 		return p, nil
 	}
-	text, err := json.MarshalIndent(document, "", "  ")
-	p.Answer = string(text)
+	indented, err := json.MarshalIndent(document, "", "  ")
+	p.Answer = string(indented)
 	return p, err
 }
 

@@ -99,10 +99,10 @@ func formatCount(n any) string {
 	if number == nil {
 		return "–"
 	}
-	text := fmt.Sprint(number)
-	digits := strings.TrimPrefix(text, "-")
+	formatted := fmt.Sprint(number)
+	digits := strings.TrimPrefix(formatted, "-")
 	var b strings.Builder
-	b.WriteString(text[:len(text)-len(digits)])
+	b.WriteString(formatted[:len(formatted)-len(digits)])
 	for i, d := range digits {
 		if i > 0 && (len(digits)-i)%3 == 0 {
 			b.WriteByte(',')

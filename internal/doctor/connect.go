@@ -110,8 +110,8 @@ func (r *routeProbe) explain(err error, address string) error {
 	case refused.Code == socks.Forbidden:
 		return &hintError{name(route.NameAddressMap), "", err} // the error contains how to fix it
 	case refused.Code == socks.NetworkUnreachable:
-		return &hintError{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
-			cockpitConnectors, err}
+		return &hintError{name(route.NameLocationID),
+			"Is the Cloud Connector connected, and is this its location id? " + cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
 		return &hintError{"", accessControl +
 			": \"Check Availability\" of the mapping must show Reachable; otherwise the internal host and port are " +
@@ -141,10 +141,10 @@ func (d *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string
 }
 
 func describeTLS(s tls.ConnectionState) string {
-	text := tls.VersionName(s.Version)
+	description := tls.VersionName(s.Version)
 	if len(s.PeerCertificates) > 0 {
 		c := s.PeerCertificates[0]
-		text += fmt.Sprintf(", %s, valid until %s", c.Subject, c.NotAfter.Format(time.DateOnly))
+		description += fmt.Sprintf(", %s, valid until %s", c.Subject, c.NotAfter.Format(time.DateOnly))
 	}
-	return text
+	return description
 }

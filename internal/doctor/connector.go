@@ -33,11 +33,11 @@ func (d *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 		d.record("clients of the connector", 0, "", err)
 		return
 	}
-	all := tool.Topics()
+	topics := tool.Topics()
 	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationWrite, kmsg.ACLOperationRead} {
 		var names []string
 		settings := map[string]string{}
-		for _, t := range all {
+		for _, t := range topics {
 			if t.Read == (right == kmsg.ACLOperationRead) {
 				names = append(names, t.Name)
 				settings[t.Name] = t.Setting

@@ -42,7 +42,7 @@ func NewDiagnosis(report func(Step)) *Diagnosis { return &Diagnosis{report: repo
 // OK reports whether no step has failed.
 func (d *Diagnosis) OK() bool { return !d.failed }
 
-// runStep runs a step, unless one has failed.
+// runStep runs a step and reports whether it succeeded. It does nothing and returns false after a failure.
 func (d *Diagnosis) runStep(name string, do func() (string, error)) bool {
 	if d.failed {
 		return false
@@ -52,6 +52,7 @@ func (d *Diagnosis) runStep(name string, do func() (string, error)) bool {
 	return d.record(name, time.Since(start), message, err)
 }
 
+// record reports the result of a step and returns whether it succeeded, see runStep.
 func (d *Diagnosis) record(name string, elapsed time.Duration, message string, err error) bool {
 	if d.failed {
 		return false
@@ -59,35 +60,37 @@ func (d *Diagnosis) record(name string, elapsed time.Duration, message string, e
 	s := Step{Step: name, OK: err == nil, Ms: elapsed.Milliseconds(), Message: message}
 	if err != nil {
 		d.failed = true
-		s.Setting, s.Message = settingOf(err), err.Error()
+		s.Setting = settingOf(err)
+		s.Message = err.Error()
 	}
 	d.report(s)
 	return s.OK
 }
 
+// hintError is an error with the setting and the instructions that fix it; "" if they are unknown.
 type hintError struct {
 	setting      string
 	instructions string
 	cause        error
 }
 
-func (f *hintError) Error() string {
-	if f.instructions == "" {
-		return f.cause.Error()
+func (h *hintError) Error() string {
+	if h.instructions == "" {
+		return h.cause.Error()
 	}
-	return f.cause.Error() + ". " + f.instructions
+	return h.cause.Error() + ". " + h.instructions
 }
 
-func (f *hintError) Unwrap() error { return f.cause }
+func (h *hintError) Unwrap() error { return h.cause }
 
 func settingOf(err error) string {
-	var m *hintError
-	if errors.As(err, &m) && m.setting != "" {
-		return m.setting
+	var hint *hintError
+	if errors.As(err, &hint) && hint.setting != "" {
+		return hint.setting
 	}
 	var misconfigured *route.Misconfigured
 	var refused *route.Refused
-	var nothing *route.NotHTTP
+	var notHTTP *route.NotHTTP
 	var failure *btp.Failure
 	var store *keystore.Error
 	var f *wit.Error
@@ -96,8 +99,8 @@ func settingOf(err error) string {
 		return misconfigured.Setting
 	case errors.As(err, &refused):
 		return refused.Setting
-	case errors.As(err, &nothing):
-		return nothing.Setting
+	case errors.As(err, &notHTTP):
+		return notHTTP.Setting
 	case errors.As(err, &failure):
 		return failure.Setting
 	case errors.As(err, &store):
@@ -119,35 +122,35 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 	if r.ConnectivityAPI() == nil {
 		return "not checked: the binding does not allow an application to list them (its plan is not api_access)", nil
 	}
-	found, err := btp.ConnectedCloudConnectors(ctx, *r.ConnectivityAPI(), o)
-	if err != nil { // no worker asks for them: the connections that follow show whether there is one
+	connected, err := btp.ConnectedCloudConnectors(ctx, *r.ConnectivityAPI(), o)
+	if err != nil { // the connections of the next steps show whether there is a Cloud Connector
 		return "unknown, which affects only this step: " + err.Error(), nil
 	}
-	if len(found) == 0 {
+	if len(connected) == 0 {
 		return "", &hintError{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
 			"417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
 			"Connector Administrator. It then shows in the " +
 			cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}
-	places := make([]string, len(found))
-	for i, location := range found {
+	places := make([]string, len(connected))
+	for i, location := range connected {
 		places[i] = locationText(location)
 	}
-	text := strings.Join(places, ", ")
+	description := strings.Join(places, ", ")
 	if len(locations) == 0 {
 		locations = []string{""}
 	}
-	if slices.ContainsFunc(locations, func(l string) bool { return slices.Contains(found, l) }) {
-		return text, nil
+	if slices.ContainsFunc(locations, func(l string) bool { return slices.Contains(connected, l) }) {
+		return description, nil
 	}
-	if !slices.ContainsFunc(found, func(l string) bool { return l != "" }) {
+	if !slices.ContainsFunc(connected, func(l string) bool { return l != "" }) {
 		// assumption: package btp knows the field that contains location IDs, if the list has it at all
 		return fmt.Sprintf("%d attached; the list contains no location ids, so the next steps show whether there is "+
-			"one %s, as %s requires", len(found), locationText(locations[0]), setting), nil
+			"one %s, as %s requires", len(connected), locationText(locations[0]), setting), nil
 	}
 	return "", &hintError{setting, "The location ids are in the " + cockpitConnectors,
-		fmt.Errorf("expected a Cloud Connector %s, found %s", locationText(locations[0]), text)}
+		fmt.Errorf("expected a Cloud Connector %s, found %s", locationText(locations[0]), description)}
 }
 
 func locationText(location string) string {
@@ -174,7 +177,8 @@ func newRoute(s route.Settings) (*routeProbe, error) {
 	if s.Name != nil {
 		probe.locations = s.Name(route.NameLocationID)
 	}
-	probe.tokens.Logger, probe.settings.Logger = s.Logger, s.Logger
+	probe.tokens.Logger = s.Logger
+	probe.settings.Logger = s.Logger
 	var err error
 	probe.route, err = route.New(probe.settings)
 	return probe, err

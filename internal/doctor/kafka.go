@@ -26,7 +26,7 @@ type Kafka struct {
 	// Route is the proxy, if any. Outage and Trace are set by the diagnosis.
 	Route route.Settings
 	TLS   *tls.Config
-	// Explain adds the setting that fixes a failed handshake. Nil means that errors stay as they are.
+	// Explain adds the setting that fixes a failed handshake. Nil means that errors are not changed.
 	Explain func(error) error
 	SASL    sasl.Mechanism
 	Timeout time.Duration
@@ -36,7 +36,7 @@ type Kafka struct {
 const stepTimeout = 30 * time.Second
 
 // Kafka checks the proxy, the bootstrap servers with TLS and SASL, and then all advertised brokers. Metadata follows
-// TLS and SASL, since a broker returns it only then.
+// TLS and SASL, because a broker returns it only to clients that have logged on.
 func (d *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
 		k.Timeout = stepTimeout
@@ -145,11 +145,11 @@ func describeBrokers(probe *routeProbe, brokers []wire.Broker) string {
 	var list []string
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-		text := fmt.Sprintf("%d %s", b.ID, address)
+		description := fmt.Sprintf("%d %s", b.ID, address)
 		if mapped := probe.route.MapAddress(address); mapped != address {
-			text += " -> " + mapped
+			description += " -> " + mapped
 		}
-		list = append(list, text)
+		list = append(list, description)
 	}
 	noun := "brokers"
 	if len(brokers) == 1 {

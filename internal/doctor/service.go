@@ -107,13 +107,13 @@ func (d *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 	}
 	for _, name := range names {
 		start := time.Now()
-		before := tool.Counters()
+		initial := tool.Counters()
 		message, err := runPluginStep(ctx, tool, name)
-		switch after := tool.Counters(); {
-		case err != nil:
-		case after.Tokens > before.Tokens:
+		switch current := tool.Counters(); {
+		case err != nil: // a failed step needs no note about tokens
+		case current.Tokens > initial.Tokens:
 			message += "; the service issues CSRF tokens"
-		case after.NoTokens > before.NoTokens:
+		case current.NoTokens > initial.NoTokens:
 			message += "; the service issues no CSRF token, which is fine if it requires none"
 		}
 		if !d.record(name, time.Since(start), message, err) {

@@ -90,6 +90,7 @@ func Folder(t *testing.T, more ...string) string {
 	return dir
 }
 
+// Put writes a file into a folder and returns its path.
 func Put(t *testing.T, dir, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(dir, name)

@@ -47,6 +47,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.Inner.ServeHTTP(w, r)
 }
 
+// Let allows n more requests. It blocks if the channel of turns is full.
 func (g *Gate) Let(n int) {
 	for range n {
 		g.Turns <- struct{}{}

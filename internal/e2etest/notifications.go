@@ -24,6 +24,7 @@ type author struct {
 	token   string
 }
 
+// NewAuthor returns an author for the demo service at an address; it requests a CSRF token.
 func NewAuthor(t *testing.T, address string) *author {
 	jar, err := cookiejar.New(nil)
 	NoError(t, err)
@@ -32,6 +33,7 @@ func NewAuthor(t *testing.T, address string) *author {
 	return a
 }
 
+// Send sends a request to the service. A failure, or a status of 300 or more, is an error of the test.
 func (a *author) Send(method, path string, body any) *http.Response {
 	a.t.Helper()
 	raw, _ := json.Marshal(body)

@@ -173,6 +173,7 @@ func (e *ExactPeer) Pid() int {
 	return pid
 }
 
+// Signal sends a signal to the broker.
 func (e *ExactPeer) Signal(s syscall.Signal) {
 	e.T.Helper()
 	NoError(e.T, syscall.Kill(e.Pid(), s))

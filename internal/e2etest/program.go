@@ -302,9 +302,9 @@ func (r Result) Fails() Result {
 // Contains checks that a text contains all the others; what names it.
 func Contains(t *testing.T, what, in string, texts ...string) {
 	t.Helper()
-	for _, text := range texts {
-		if !strings.Contains(in, text) {
-			t.Errorf("%s: expected %q, found\n%s", what, text, in)
+	for _, substring := range texts {
+		if !strings.Contains(in, substring) {
+			t.Errorf("%s: expected %q, found\n%s", what, substring, in)
 		}
 	}
 }
@@ -312,9 +312,9 @@ func Contains(t *testing.T, what, in string, texts ...string) {
 // MustNotContain checks that a text contains none of the others; what names it.
 func MustNotContain(t *testing.T, what, in string, texts ...string) {
 	t.Helper()
-	for _, text := range texts {
-		if strings.Contains(in, text) {
-			t.Errorf("%s: expected no %q, found\n%s", what, text, in)
+	for _, substring := range texts {
+		if strings.Contains(in, substring) {
+			t.Errorf("%s: expected no %q, found\n%s", what, substring, in)
 		}
 	}
 }
@@ -325,7 +325,7 @@ func (r Result) LastLine() string {
 	return lines[len(lines)-1]
 }
 
-// Limit limits every command of the tests, comesAbout each wait in it. Both allow for slow machines.
+// Limit bounds every command of the tests, ComesAbout each wait for a condition. Both allow for slow machines.
 const (
 	Limit      = 10 * time.Minute
 	ComesAbout = 5 * time.Minute
@@ -399,6 +399,7 @@ type Command struct {
 	cancel  context.CancelFunc
 }
 
+// Start starts the program, which is killed after [Limit] or at the end of the test.
 func (p *Place) Start(args ...string) *Command {
 	p.T.Helper()
 	return p.StartFor(Limit, args...)
@@ -454,6 +455,7 @@ func patient() (options []string) {
 	return options
 }
 
+// Wait waits for the end of the program and returns its output. Call it once.
 func (c *Command) Wait() Result {
 	c.Process.Wait()
 	c.cancel()
@@ -655,6 +657,7 @@ type Buffer struct {
 	buf bytes.Buffer
 }
 
+// Write appends p.
 func (b *Buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

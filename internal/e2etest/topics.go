@@ -80,6 +80,7 @@ func SinkOf(name, address string, pairs ...string) []string {
 	return append(lines, "topics="+strings.Join(topics, ","))
 }
 
+// Entities returns the entities of a set by key, each with its properties as text.
 func Entities(s *odatatest.Service, set string) map[string]map[string]string {
 	entities := map[string]map[string]string{}
 	s.Each(set, func(key string, fields map[string]string) { entities[key] = fields })

@@ -70,11 +70,13 @@ func (f *Followed) Replaced(name string, lines ...string) {
 	NoError(f.Place.T, os.Rename(path, filepath.Join(f.Dir, name)))
 }
 
+// AwaitDeleted deletes a file of the folder. It does not wait for the worker.
 func (f *Followed) AwaitDeleted(name string) {
 	f.Place.T.Helper()
 	NoError(f.Place.T, os.Remove(filepath.Join(f.Dir, name)))
 }
 
+// Names returns the names of the worker's connectors.
 func (f *Followed) Names() (names []string) {
 	f.Place.T.Helper()
 	Get(f.Place.T, f.Url+"/connectors", &names)
@@ -101,6 +103,7 @@ func (f *Followed) Started(name string) int {
 	return strings.Count(f.Stderr.String(), `msg="connector started" connector=`+name+" ")
 }
 
+// Runs reports whether a connector and at least one task run, without a rejected configuration.
 func Runs(s connect.Status) bool {
 	return s.Connector.State == connect.Running && s.Connector.ConfigError == "" && len(s.Tasks) > 0 &&
 		!slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })
@@ -214,6 +217,7 @@ func (f *Followed) Shown(name string) (settings map[string]string) {
 	return settings
 }
 
+// Is returns a condition for [Followed.Await]: connector and exactly so many tasks have a state.
 func Is(state connect.State, tasks int) func(connect.Status) bool {
 	return func(s connect.Status) bool {
 		for _, t := range s.Tasks {
@@ -313,6 +317,7 @@ func (p *Place) Subfolder(name string) string {
 	return path
 }
 
+// AsJSON returns a value as indented JSON.
 func AsJSON(t *testing.T, v any) string {
 	t.Helper()
 	data, err := json.MarshalIndent(v, "", "  ")

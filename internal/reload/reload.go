@@ -59,7 +59,7 @@ type Reloader struct {
 	rejected map[string]string
 	counts   map[string]int64    // of reloads, by outcome
 	last     time.Time           // of the last reload that changed something
-	files    []*config.Connector // all that were found last
+	files    []*config.Connector // all connectors of the last snapshot
 }
 
 const (
@@ -166,11 +166,11 @@ func (r *Reloader) CatchUp(ctx context.Context) error {
 	return nil
 }
 
-// Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
-// a connector that differs. apply applies a change; nil means that the herder does.
+// Reconcile applies files of a snapshot to the running connectors. The caller holds the lock. find returns the problems
+// of a connector that differs. apply applies a change; nil means that the herder does.
 func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,
-	files []*config.Connector,
-	found func(context.Context, *config.Connector) config.Problems, apply func(step config.Change, isNew bool)) {
+	files []*config.Connector, find func(context.Context, *config.Connector) config.Problems,
+	apply func(step config.Change, isNew bool)) {
 	r.LogGlobalProblems(snapshot.Problems)
 	if snapshot.Problems.Err() != nil {
 		return
@@ -187,7 +187,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		}
 	}
 	r.timedOutOrigins = map[string]bool{}
-	check := func(connector *config.Connector) config.Problems { return found(ctx, connector) }
+	check := func(connector *config.Connector) config.Problems { return find(ctx, connector) }
 	if apply == nil {
 		apply = func(step config.Change, isNew bool) { r.apply(step, snapshot.Connectors, isNew) }
 		if r.Group != nil {
@@ -228,6 +228,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	}
 }
 
+// apply lets the herder apply a change. An error is logged.
 func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool) {
 	var err error
 	switch step.Action {
@@ -254,12 +255,12 @@ func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool
 // logStep reports whether the change differs from the rejection that was logged before.
 func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	r.mu.Lock()
-	before := r.rejected[step.Name]
+	previous := r.rejected[step.Name]
 	delete(r.rejected, step.Name)
 	if step.Action == config.Reject {
 		r.rejected[step.Name] = step.Problems.Error()
 	}
-	isNew = r.rejected[step.Name] != before
+	isNew = r.rejected[step.Name] != previous
 	r.mu.Unlock()
 	log := r.Log.With("connector", step.Name)
 	switch step.Action {
@@ -274,7 +275,7 @@ func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	case config.Remove:
 		log.Info("reload: the connector's file was deleted; the connector stops, its offsets remain")
 	case config.NoChange:
-		if before != "" {
+		if previous != "" {
 			log.Info("reload: the file has the running configuration again", "file", step.Connector.File)
 		}
 	case config.Reject:
@@ -312,7 +313,7 @@ func (r *Reloader) LogGlobalProblems(problems config.Problems) {
 	defer r.mu.Unlock()
 	for _, p := range problems {
 		switch {
-		case slices.Contains(r.problems, p): // logged before
+		case slices.Contains(r.problems, p): // logged already
 		case p.Warning:
 			r.Log.Warn("reload: " + p.String())
 		default:
@@ -368,13 +369,13 @@ func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Pr
 	}
 	files := slices.DeleteFunc(slices.Clone(snapshot.Connectors),
 		func(connector *config.Connector) bool { return connector.Name != name })
-	known := func(_ context.Context, connector *config.Connector) (placed config.Problems) {
+	checkWarnings := func(_ context.Context, connector *config.Connector) (placed config.Problems) {
 		for _, p := range warnings {
 			placed = append(placed, connector.Locate(p))
 		}
 		return placed
 	}
-	r.Reconcile(context.WithoutCancel(ctx), snapshot, running, files, known, nil)
+	r.Reconcile(context.WithoutCancel(ctx), snapshot, running, files, checkWarnings, nil)
 }
 
 // Stored returns a stored connector, or an empty one.

@@ -29,10 +29,10 @@ type namedDestination struct {
 
 	mu     sync.Mutex
 	found  btp.Destination
-	logged bool // which settings go before it
+	logged bool // whether the overriding settings were logged
 }
 
-// newNamedDestination sends nothing.
+// newNamedDestination returns the destination that the settings name. It sends no request.
 func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
 	wrong := func(format string, args ...any) error {
@@ -64,7 +64,7 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 
 // find fetches the destination and reports whether anything but tokens has changed.
 func (n *namedDestination) find(ctx context.Context) (changed bool, err error) {
-	found, err := n.destinations.Find(ctx, n.name)
+	destination, err := n.destinations.Find(ctx, n.name)
 	var failure *btp.Failure
 	switch {
 	case errors.As(err, &failure) && failure.Temporary() && n.known():
@@ -76,13 +76,13 @@ func (n *namedDestination) find(ctx context.Context) (changed bool, err error) {
 	case err != nil:
 		return false, n.asError(err)
 	}
-	found.Token = withoutTokenValue(found.Token)
+	destination.Token = withoutTokenValue(destination.Token)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if reflect.DeepEqual(n.found, found) {
+	if reflect.DeepEqual(n.found, destination) {
 		return false, nil
 	}
-	n.found = found
+	n.found = destination
 	return true, nil
 }
 
@@ -116,40 +116,40 @@ func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 
 // Authorize returns the delivered token.
 func (n *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	found, err := n.destinations.Find(ctx, n.name)
-	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
-		found, err = n.destinations.Renew(ctx, n.name, refused)
+	destination, err := n.destinations.Find(ctx, n.name)
+	if err == nil && refused != "" && destination.Token != nil && destination.Token.Value == refused {
+		destination, err = n.destinations.Renew(ctx, n.name, refused)
 	}
 	if err != nil {
 		return "", "", err
 	}
-	if found.Token == nil {
+	if destination.Token == nil {
 		return "", "", n.asError(errors.New("it no longer delivers a token"))
 	}
-	return found.Token.Header, found.Token.Value, nil
+	return destination.Token.Header, destination.Token.Value, nil
 }
 
 // config merges the destination with the settings, which take precedence.
 func (n *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
 	n.mu.Lock()
-	found := n.found
+	destination := n.found
 	n.mu.Unlock()
-	merged := mergedRoles{roles, values(&found, roles)}
+	merged := mergedRoles{roles, values(&destination, roles)}
 	n.logOverrides(merged)
-	if found.Token != nil && !merged.hasLogon() {
+	if destination.Token != nil && !merged.hasLogon() {
 		environment.Authorizer = n
 		environment.Identity = transport.Identity{User: "destination " + n.name,
-			Secret: fmt.Sprintf("%s %s %x", found.URL, n.name, found.Digest)}
+			Secret: fmt.Sprintf("%s %s %x", destination.URL, n.name, destination.Digest)}
 	}
-	environment.Key = found.Keystore
-	environment.Trust = found.Truststore
-	environment.TrustAll = found.TrustAll
+	environment.Key = destination.Keystore
+	environment.Trust = destination.Truststore
+	environment.TrustAll = destination.TrustAll
 	c, err := transport.ConfigOf(merged, environment)
 	if err != nil {
 		return c, fmt.Errorf("destination %s: %w", n.name, err)
 	}
-	c.Prefix = found.Path
-	c.Query = found.Query
+	c.Prefix = destination.Path
+	c.Query = destination.Query
 	return c, nil
 }
 
@@ -199,7 +199,7 @@ func values(destination *btp.Destination, roles config.Roles) map[string]string 
 		merged[role.ProxyLocationID] = destination.LocationID
 	}
 	switch {
-	case roles.IsSet(role.Auth) || roles.IsSet(role.User):
+	case roles.IsSet(role.Auth) || roles.IsSet(role.User): // the settings of the connector specify the logon
 	case destination.User != "" || destination.Authentication == "BasicAuthentication":
 		merged[role.Auth] = transport.AuthBasic
 		merged[role.User] = destination.User
@@ -214,6 +214,8 @@ func values(destination *btp.Destination, roles config.Roles) map[string]string 
 	return merged
 }
 
+// mergedRoles are the settings of a connector with the values of its destination, by role, for settings that are not
+// set.
 type mergedRoles struct {
 	config.Roles
 	values map[string]string
@@ -221,6 +223,7 @@ type mergedRoles struct {
 
 func (m mergedRoles) hasLogon() bool { return m.Roles.IsSet(role.Auth) || m.Roles.IsSet(role.User) }
 
+// Text returns the setting of a role, else the destination's value.
 func (m mergedRoles) Text(role string) string {
 	if v := m.values[role]; v != "" && !m.Roles.IsSet(role) {
 		return v
@@ -228,15 +231,16 @@ func (m mergedRoles) Text(role string) string {
 	return m.Roles.Text(role)
 }
 
+// Prefix returns the values of all roles that begin with a prefix, by the rest of their names.
 func (m mergedRoles) Prefix(prefix string) map[string]string {
-	all := map[string]string{}
+	merged := map[string]string{}
 	for role, v := range m.values {
 		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {
-			all[name] = v
+			merged[name] = v
 		}
 	}
 	for name, v := range m.Roles.Prefix(prefix) {
-		all[name] = v
+		merged[name] = v
 	}
-	return all
+	return merged
 }

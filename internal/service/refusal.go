@@ -15,13 +15,13 @@ func Explain(c *transport.Client, err error) error {
 	if !IsUnauthorized(err) {
 		return err
 	}
-	var known *lockouts.LockedOut
-	if errors.As(err, &known) { // nothing was sent
-		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), known.Why), ": ")
+	var lockedOut *lockouts.LockedOut
+	if errors.As(err, &lockedOut) { // nothing was sent
+		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), lockedOut.Why), ": ")
 		if step == "" || step == err.Error() {
 			return err
 		}
-		return &causeFirst{fmt.Sprintf("%s (in %s)", known.Why, step), err}
+		return &causeFirst{fmt.Sprintf("%s (in %s)", lockedOut.Why, step), err}
 	}
 	if why := c.Refusal(); why != "" {
 		return fmt.Errorf("%s; %w", why, err)
@@ -29,6 +29,7 @@ func Explain(c *transport.Client, err error) error {
 	return err
 }
 
+// causeFirst is an error whose text begins with the cause.
 type causeFirst struct {
 	text  string
 	cause error

@@ -25,21 +25,22 @@ type Service struct {
 	component    wit.Component
 	providers    *config.Providers
 	lockouts     *lockouts.Store
-	origins      *transport.OriginRegistry // see Meet
+	origins      *transport.OriginRegistry // see UseLimits
 	log          *slog.Logger
 	destination  *namedDestination // nil without a destination of BTP
-	noRetries    bool              // see Once
+	noRetries    bool              // see NoRetries
 	pollInterval time.Duration
 
+	// changed means that settings or files may have changed since the last refresh.
 	changed atomic.Bool
 
 	// version counts changes; notify is closed and replaced with each of them.
 	version atomic.Int64
 
 	mu        sync.Mutex
-	connector *config.Connector // as it was read last
-	pending   *config.Connector // other settings, to be taken with the next look
-	stamp     string            // of the files that are read by the path that a setting gives
+	connector *config.Connector // the settings in use
+	pending   *config.Connector // changed settings, which the next refresh applies; nil for none
+	stamp     string            // of the files whose paths are settings, see pathRoles
 	notify    chan struct{}
 }
 
@@ -69,7 +70,7 @@ func (s *Service) roles() config.Roles {
 func (s *Service) NoRetries() { s.noRetries = true }
 
 // UseLimits sets the registry in which clients of the same origin share limits. Call it before the first use. Nil means
-// one for the process.
+// the registry of the process.
 func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
 
 // HasDestination reports whether the connector names a BTP destination.
@@ -147,7 +148,7 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	s.pending = c
 	s.mu.Unlock()
 	s.changed.Store(true)
-	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
+	go func() { // refreshes wait for each other, and a destination may be slow to answer
 		defer guard.Recover(s.log, "settings of a service", nil)
 		if err := client.Refresh(context.Background()); err != nil {
 			s.log.Warn("the changed settings of the service could not be applied", "error", err)
@@ -177,7 +178,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 		return nil, nil
 	}
 	c, err := s.config(ctx)
-	if err != nil { // half of a change, maybe: the rest comes with the next one
+	if err != nil { // perhaps only half of a change is written; the next refresh reads the rest
 		s.log.Error("the changed settings of the service are invalid; the previous ones stay in use", "error", err)
 		return nil, nil
 	}
@@ -191,7 +192,8 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 // reload resolves secrets again and reports whether any has changed. s.mu must be held.
 func (s *Service) reload() bool {
 	if s.pending != nil {
-		s.connector, s.pending = s.pending, nil
+		s.connector = s.pending
+		s.pending = nil
 		s.stamp = watch.Stamp(pathsOf(s.roles())...)
 		return true
 	}

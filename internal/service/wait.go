@@ -46,7 +46,7 @@ func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Cli
 // logon: repeating a refused secret could lock the user (RATIONALE.md P10).
 func (s *Service) pollDestination(ctx context.Context, client *transport.Client) {
 	for pause.For(ctx, s.pollInterval) == nil {
-		var refused *wit.Error // what else is wrong is known: a task has failed by it
+		var refused *wit.Error // other errors are known already: the task has failed because of them
 		if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.ErrorUnauthorized {
 			return
 		}

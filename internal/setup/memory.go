@@ -59,8 +59,8 @@ func availableIn(root fs.FS) int64 {
 	}
 	groups := func(mount, at, file string) {
 		for at = path.Clean("/" + at); ; at = path.Dir(at) {
-			if text, err := fs.ReadFile(root, path.Join(mount, at, file)); err == nil {
-				lower(string(text))
+			if content, err := fs.ReadFile(root, path.Join(mount, at, file)); err == nil {
+				lower(string(content))
 			}
 			if at == "/" {
 				return
@@ -71,8 +71,8 @@ func availableIn(root fs.FS) int64 {
 	ownGroups := ""
 	second := "/"
 	first := "/"
-	if text, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
-		ownGroups = string(text)
+	if content, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
+		ownGroups = string(content)
 	}
 	for line := range strings.Lines(ownGroups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path
@@ -86,8 +86,8 @@ func availableIn(root fs.FS) int64 {
 	}
 	groups(mount, second, "memory.max")
 	groups(mount+"/memory", first, "memory.limit_in_bytes")
-	text, _ := fs.ReadFile(root, "proc/meminfo")
-	for line := range strings.Lines(string(text)) {
+	content, _ := fs.ReadFile(root, "proc/meminfo")
+	for line := range strings.Lines(string(content)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "MemTotal:" {
 			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
 				least = min(least, kib<<10)

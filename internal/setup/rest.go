@@ -20,14 +20,14 @@ func RESTOptions(w *config.Worker) rest.Options {
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}
 	https := w.Prefixed("listeners.https.")
-	all := w.All()
+	settings := w.All()
 	for name := range https {
 		if w.IsSet("listeners.https." + name) {
 			options.TLS[name] = https[name]
 		}
 	}
 	if len(options.TLS) == 0 { // all or nothing, as in Kafka Connect
-		for name, value := range all {
+		for name, value := range settings {
 			if rest.IsTLSSetting(name) && value != "" {
 				options.TLS[name] = value
 			}

@@ -55,24 +55,24 @@ func RejectStored(stored Config) error {
 	if err != nil {
 		return fmt.Errorf("connectors from before the worker formed a group: %w", err)
 	}
-	found := stored.Files.REST.Names()
+	leftovers := stored.Files.REST.Names()
 	for _, p := range problems {
-		found = append(found, p.File)
+		leftovers = append(leftovers, p.File)
 	}
 	for name, target := range targets.All() {
 		if target != config.TargetStarted {
-			found = append(found, target+" "+name)
+			leftovers = append(leftovers, target+" "+name)
 		}
 	}
-	if len(found) == 0 {
+	if len(leftovers) == 0 {
 		return nil
 	}
-	slices.Sort(found)
-	found = slices.Compact(found)
+	slices.Sort(leftovers)
+	leftovers = slices.Compact(leftovers)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
 		"status.storage.topic are set) whose connectors are in config.storage.topic, found %s: `culvert cluster "+
 		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker "+
-		"continues alone", stored.Data, strings.Join(found, ", "), stored.Data)
+		"continues alone", stored.Data, strings.Join(leftovers, ", "), stored.Data)
 }
 
 // LockData prevents a second worker on a data folder; the embedded broker has its own lock. If the file system has no

@@ -76,11 +76,11 @@ func importRecords(ctx context.Context, source Source,
 			}
 			continue // it was written before
 		}
-		at, err := source.Herder.Offsets(ctx, connector.Name)
+		offsets, err := source.Herder.Offsets(ctx, connector.Name)
 		if err != nil {
 			return nil, nil, fmt.Errorf("connector %s: %w", connector.Name, err)
 		}
-		if len(at) == 0 {
+		if len(offsets) == 0 {
 			fresh = append(fresh, connector.Name)
 		}
 		names = append(names, connector.Name)
@@ -95,16 +95,13 @@ func importRecords(ctx context.Context, source Source,
 	switch {
 	case len(other) > 0:
 		return nil, nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found "+
-			"%s: "+
-			"nothing was written; delete them in one of the two places", source.Worker.ConfigTopic(),
+			"%s: nothing was written; delete them in one of the two places", source.Worker.ConfigTopic(),
 			strings.Join(other, ", "))
 	case len(fresh) > 0 && !startOver:
 		return nil, nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none "+
-			"of %s: "+
-			"nothing was written. Check that the topic and the brokers are those that the worker used alone. "+
+			"of %s: nothing was written. Check that the topic and the brokers are those that the worker used alone. "+
 			"--start-over imports these connectors anyway, and they begin from the start",
-			source.Worker.Text("offset.storage.topic"),
-			strings.Join(fresh, ", "))
+			source.Worker.Text("offset.storage.topic"), strings.Join(fresh, ", "))
 	}
 	return names, records, nil
 }

@@ -115,14 +115,14 @@ func (g *groupReader) read(ctx context.Context) error {
 	}
 	defer reader.Close()
 	g.store = configtopic.NewStore(topic, g.Worker, nil, g.Log)
-	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
+	positions, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
 		g.store.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
-	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
+	if hidden := ends[topic][0] - positions[0]; err == nil && hidden > 0 {
 		g.addWarning(topic, fmt.Sprintf(
 			"an open transaction hides the records from offset %d on: try again when the brokers have ended it, "+
-				"after transaction.timeout.ms at the latest", at[0]))
+				"after transaction.timeout.ms at the latest", positions[0]))
 	}
 	g.store.CaughtUp()
 	g.snapshot, _ = g.store.Snapshot()
@@ -155,13 +155,12 @@ func (g *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
 			stop = "workers that start join it"
 		case isOurs:
 			kind = "a Culvert worker"
-			stop = "stop it first, by SIGTERM (one with group.instance.id " + "stays until session.timeout.ms is over)"
+			stop = "stop it first, by SIGTERM (one with group.instance.id stays until session.timeout.ms is over)"
 		case group.Type == "connect" && group.Protocol != "":
 			kind = "a Kafka Connect worker"
 		}
 		g.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
-			member.Host,
-			member.ClientID))
+			member.Host, member.ClientID))
 		g.problems[len(g.problems)-1].Warning = isOurs && policy == culvertMayRun
 	}
 }
@@ -189,14 +188,14 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 		}
 		checker := reader.Checker.WithConnectors(reader.snapshot.Connectors)
 		for _, connector := range reader.snapshot.Connectors {
-			found := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
+			listed := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
 				State: string(targetstate.Parse(reader.snapshot.Targets[connector.Name])),
 				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
 			kind := reader.examine(ctx, &checker, connector)
-			if found.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
+			if listed.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
 				reader.addError(connector.File, "its offsets cannot be read: "+err.Error())
 			}
-			t.Connectors = append(t.Connectors, found)
+			t.Connectors = append(t.Connectors, listed)
 		}
 		t.Problems = reader.problems
 		return nil
@@ -214,29 +213,29 @@ func (g *groupReader) countOffsets(ctx context.Context, connector *config.Connec
 		committed, err := g.herder.Offsets(ctx, connector.Name)
 		return len(committed), err
 	case ownTopic != "" && ownTopic != g.Worker.Text("offset.storage.topic"):
-		found, err := connect.ReadTopicOffsets(ctx, g.Kafka, ownTopic, connector.Name, g.Log)
+		offsets, err := connect.ReadTopicOffsets(ctx, g.Kafka, ownTopic, connector.Name, g.Log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			err = nil // the connector creates it at its start
 		}
-		return len(found), err
+		return len(offsets), err
 	case stored == nil:
 		return 0, nil
 	}
-	found, err := stored.All(ctx, connector.Name)
-	return len(found), err
+	offsets, err := stored.All(ctx, connector.Name)
+	return len(offsets), err
 }
 
 // examine adds the problems of a connector, and its secrets in clear text. An unknown class counts as a source.
 func (g *groupReader) examine(ctx context.Context, checker *check.Checker,
 	connector *config.Connector) wit.ComponentKind {
-	found := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
+	problems := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
 	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"),
 		wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
-		found = append(found, checker.CheckStages(ctx, connector)...) // Check did not reach them
+		problems = append(problems, checker.CheckStages(ctx, connector)...) // Check did not reach them
 	}
-	for _, p := range found {
+	for _, p := range problems {
 		if !p.Warning { // a warning does not prevent a run
 			g.problems = append(g.problems, p)
 		}
@@ -299,18 +298,18 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		if done.Problems = reader.problems; done.Problems.Err() != nil {
 			return nil
 		}
-		var all []configtopic.Record
+		var changes []configtopic.Record
 		for _, name := range slices.Sorted(maps.Keys(reader.snapshot.Tasks)) {
 			if n := len(reader.snapshot.Tasks[name].Settings); n > 0 {
 				done.Tasks[name] = n
-				all = append(all, configtopic.CommitRecord(name, 0))
+				changes = append(changes, configtopic.CommitRecord(name, 0))
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(reader.store.Annotations(configtopic.GroupAnnotation))) {
-			all = append(all, configtopic.GroupRecord(name, false))
+			changes = append(changes, configtopic.GroupRecord(name, false))
 		}
 		var records []*kgo.Record
-		for _, r := range all {
+		for _, r := range changes {
 			records = append(records, &kgo.Record{Topic: done.Topic, Key: []byte(r.Key), Value: r.Value})
 		}
 		if len(records) == 0 {

@@ -75,13 +75,13 @@ func Read(text string) string {
 	if err != nil {
 		return err.Error()
 	}
-	all := []string{Text(doc)}
+	texts := []string{Text(doc)}
 	for n := range doc.Descendants() {
 		for _, name := range []string{"aria-label", "placeholder", "title", "alt", "data-say"} {
-			all = append(all, Attribute(n, name))
+			texts = append(texts, Attribute(n, name))
 		}
 	}
-	return strings.Join(all, " ")
+	return strings.Join(texts, " ")
 }
 
 func (e *examination) collect(doc *html.Node) {

@@ -7,14 +7,14 @@ type Compared struct{ Now, Before rest.SampledRecord }
 
 // CompareStep returns the records of a step.
 func CompareStep(row rest.SampledRow, step int) (records []Compared) {
-	before := row.Input
+	previous := row.Input
 	for _, s := range row.Steps[:step] {
 		if len(s.Records) > 0 {
-			before = s.Records[len(s.Records)-1]
+			previous = s.Records[len(s.Records)-1]
 		}
 	}
 	for _, r := range row.Steps[step].Records {
-		records = append(records, Compared{r, before})
+		records = append(records, Compared{r, previous})
 	}
 	return records
 }

@@ -24,14 +24,14 @@ func Truncate(s *rest.Sample) {
 			}
 		}
 	}
-	left := maxSampled
+	remaining := maxSampled
 	for i, r := range records {
-		share := left / (len(records) - i)
-		left -= share
-		for _, text := range []*string{&r.Key, &r.Value, &r.KeySchema, &r.ValueSchema} {
-			short := truncate(*text, &share)
-			r.Cut = r.Cut || len(short) < len(*text)
-			*text = short
+		share := remaining / (len(records) - i)
+		remaining -= share
+		for _, part := range []*string{&r.Key, &r.Value, &r.KeySchema, &r.ValueSchema} {
+			short := truncate(*part, &share)
+			r.Cut = r.Cut || len(short) < len(*part)
+			*part = short
 		}
 		for n, h := range r.Headers {
 			if shown := h.Name + shown.LineUpTo(h.Value, maxBrief); truncate(shown, &share) != shown {
@@ -40,7 +40,7 @@ func Truncate(s *rest.Sample) {
 				break
 			}
 		}
-		left += share
+		remaining += share
 	}
 }
 
