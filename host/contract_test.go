@@ -87,8 +87,7 @@ func collect(fields *[]string, name string, t reflect.Type) {
 const (
 	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
 	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
-	// Requests of a sink's deliveries are stored until they were sent. All others belong to one call, or wait for
-	// it.
+	// Requests of a sink's deliveries are stored until they were sent. All others belong to one call, or wait for it.
 	asRequests = "sink.maxDeliveryBytes, transport.maxRequests, source.maxPendingBytes"
 )
 

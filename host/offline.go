@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/takeover"
 )
 
-// Offline calls do with the REST API of a worker that runs no connectors. The data folder is locked until do
-// returns.
+// Offline calls do with the REST API of a worker that runs no connectors. The data folder is locked until do returns.
 func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 	return offline(ctx, c, mode{}, func(h *Host) error { return do(rest.Handler(h.backend.REST())) })
 }

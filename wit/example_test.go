@@ -20,7 +20,5 @@ func Example() {
 			fmt.Println("is done")
 		}
 	}
-	// Output:
-	// asks for /hooks
-	// is done
+	// Output: asks for /hooks is done
 }

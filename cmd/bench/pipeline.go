@@ -345,9 +345,8 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 		return u, err
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(name),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.AllowAutoTopicCreation(), kgo.FetchMaxWait(5*time.Second), kgo.MetadataMinAge(10*time.Millisecond),
-		kgo.UnknownTopicRetries(-1))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AllowAutoTopicCreation(),
+		kgo.FetchMaxWait(5*time.Second), kgo.MetadataMinAge(10*time.Millisecond), kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		return u, err
 	}

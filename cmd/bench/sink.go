@@ -45,9 +45,8 @@ type sinkCase struct {
 func (b *bench) sinkCases() []sinkCase {
 	few := max(b.rows/10, 1)
 	many := max(b.rows/2, 1)
-	return []sinkCase{{"one row", 1, 1, false, false},
-		{"a POST each", few, 1, false, false}, {"a POST each" + slowKey, few, 1, true, false},
-		{"a POST each, no note of it", few, 1, false, true},
+	return []sinkCase{{"one row", 1, 1, false, false}, {"a POST each", few, 1, false, false},
+		{"a POST each" + slowKey, few, 1, true, false}, {"a POST each, no note of it", few, 1, false, true},
 		{"batches of 100", many, 100, false, false}, {"batches of 100" + slowKey, many, 100, true, false},
 		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false},
 		{"batches of 1,000" + slowKey, many, 1000, true, false}}

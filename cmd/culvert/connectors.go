@@ -42,8 +42,8 @@ func (r *remote) expanded(ctx context.Context) (connectors map[string]expanded, 
 
 // matching returns the connectors with the state and the search text, and why states of some are unknown. "" matches
 // any.
-func (r *remote) matching(ctx context.Context, state, search string) (connectors map[string]expanded,
-	unknown []string, err error) {
+func (r *remote) matching(
+	ctx context.Context, state, search string) (connectors map[string]expanded, unknown []string, err error) {
 	if connectors, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -577,8 +577,7 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing returns the summaries of matching connectors. "" matches any. It does not wait until
-// the group has a leader.
+// listing returns the summaries of matching connectors. "" matches any. It does not wait until the group has a leader.
 func (r *remote) listing(ctx context.Context, state, search string) (list rest.ConnectorList, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

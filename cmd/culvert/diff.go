@@ -72,8 +72,9 @@ a file would be refused.`,
 
 // runningConnectors returns the worker's connectors, with their files renamed as if in folder. others are connectors
 // whose files are outside of the worker's folder: REST created them.
-func runningConnectors(ctx context.Context, baseURL, folder string) (running []config.RunningConnector,
-	others map[string]bool, err error) {
+func runningConnectors(
+	ctx context.Context, baseURL, folder string,
+) (running []config.RunningConnector, others map[string]bool, err error) {
 	worker := remote{url: baseURL, timeout: time.Minute}
 	connectors, err := worker.expanded(ctx)
 	if err != nil {

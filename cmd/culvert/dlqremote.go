@@ -97,9 +97,8 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 	l := &page.DeadLetters[0]
 	return o.print(c.OutOrStdout(), l, func(out io.Writer) error {
 		rows := [][]string{{"letter", l.Position()}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
-			{"settled", settledText(l.Settled)},
-			{"from", sourceText(l.From.Topic, l.From.Partition, l.From.Offset)}, {"request", l.From.Request},
-			{"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
+			{"settled", settledText(l.Settled)}, {"from", sourceText(l.From.Topic, l.From.Partition, l.From.Offset)},
+			{"request", l.From.Request}, {"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
 		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 		if err := columns(out, "", rows); err != nil || l.Record == nil {
 			return err

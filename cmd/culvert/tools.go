@@ -127,13 +127,13 @@ func withoutFile(name, section string) *cobra.Command {
 		},
 	}
 	for _, row := range optionRow.FindAllStringSubmatch(section, -1) {
-		short, long, value, byDefault := row[1], row[2], row[3], row[4]
+		value := row[3]
 		meaning := strings.ReplaceAll(row[5], `\|`, "|")
 		if value == "" {
-			c.Flags().BoolP(long, short, false, meaning)
+			c.Flags().BoolP(row[2], row[1], false, meaning)
 			continue
 		}
-		c.Flags().StringP(long, short, byDefault, strings.Replace(meaning, value, "`"+value+"`", 1))
+		c.Flags().StringP(row[2], row[1], row[4], strings.Replace(meaning, value, "`"+value+"`", 1))
 	}
 	c.FParseErrWhitelist.UnknownFlags = true // the same command of another plugin has others
 	return c

@@ -35,15 +35,24 @@ func TestRules(t *testing.T) {
 		"mixed with brackets":   {"var x = (a && b) || c", ""},
 		"the other way is good": {"var x = a && (b || c)", ""},
 
-		"an empty case":              {"func f() {\n\tswitch x {\n\tcase 1:\n\tcase 2:\n\t\tg()\n\t}\n}", "empty case"},
+		"an empty case": {
+			"func f() {\n\tswitch x {\n\tcase 1:\n\tcase 2:\n\t\tg()\n\t}\n}",
+			"empty case",
+		},
 		"an empty case and its why":  {"func f() {\n\tswitch x {\n\tcase 1: // nothing to do\n\t}\n}", ""},
 		"an empty case, a line more": {"func f() {\n\tswitch x {\n\tcase 1:\n\t\t// nothing to do\n\t}\n}", ""},
 
-		"a parted pair":  {"func f() {\n\tlog.Warn(\"x\", \"key\",\n\t\tvalue, \"y\", 1) // long\n}", "key \"key\" of a log call"},
+		"a parted pair": {
+			"func f() {\n\tlog.Warn(\"x\", \"key\",\n\t\tvalue, \"y\", 1) // long\n}",
+			"key \"key\" of a log call",
+		},
 		"pairs a line":   {"func f() {\n\tlog.Warn(\"x\",\n\t\t\"key\", value, // long\n\t\t\"y\", 1)\n}", ""},
 		"another method": {"func f() {\n\tt.Fatal(\"x\", \"key\", // long\n\t\tvalue)\n}", ""},
 
-		"unrelated values":        {"func f() {\n\ta, b := g(), 1\n\th(a, b)\n}", "unrelated values in one assignment"},
+		"unrelated values": {
+			"func f() {\n\ta, b := g(), 1\n\th(a, b)\n}",
+			"unrelated values in one assignment",
+		},
 		"a swap":                  {"func f() {\n\ta, b = b, a\n}", ""},
 		"one reads the other":     {"func f() {\n\ta, b = a+1, c[a]\n}", ""},
 		"calls that may read":     {"func f() {\n\ta, b = g(), h()\n}", ""},
@@ -51,14 +60,23 @@ func TestRules(t *testing.T) {
 		"the variables of a loop": {"func f() {\n\tfor i, j := 0, n; i < j; i++ {\n\t}\n}", ""},
 		"in a case":               {"func f() {\n\tswitch {\n\tcase x:\n\t\ta, b = 1, 2\n\t}\n}", "unrelated values"},
 
-		"a wrapped statement":  {"func f() {\n\tg(a,\n\t\tb)\n}", "broken over lines although it fits"},
-		"a wrapped condition":  {"func f() {\n\tif a ||\n\t\tb {\n\t\tg()\n\t}\n}", "broken over lines although it fits"},
-		"a wrapped signature":  {"func f(a int,\n\tb int) {\n}", "broken over lines although it fits"},
-		"one element a line":   {"func f() {\n\tg(\n\t\ta,\n\t\tb,\n\t)\n}", ""},
-		"a wrapped long line":  {"func f() {\n\tg(" + strings.Repeat("a", 60) + ",\n\t\t" + strings.Repeat("b", 52) + ")\n}", ""},
-		"just as wide as ours": {"func f() {\n\tg(" + strings.Repeat("a", 60) + ",\n\t\t" + strings.Repeat("b", 51) + ")\n}", "broken"},
-		"a comment inside":     {"func f() {\n\tg(a, // the first\n\t\tb)\n}", ""},
-		"a function literal":   {"func f() {\n\tg(func() {\n\t\th()\n\t})\n}", ""},
+		"a wrapped statement": {"func f() {\n\tg(a,\n\t\tb)\n}", "broken over lines although it fits"},
+		"a wrapped condition": {
+			"func f() {\n\tif a ||\n\t\tb {\n\t\tg()\n\t}\n}",
+			"broken over lines although it fits",
+		},
+		"a wrapped signature": {"func f(a int,\n\tb int) {\n}", "broken over lines although it fits"},
+		"one element a line":  {"func f() {\n\tg(\n\t\ta,\n\t\tb,\n\t)\n}", ""},
+		"a wrapped long line": {
+			"func f() {\n\tg(" + strings.Repeat("a", 60) + ",\n\t\t" + strings.Repeat("b", 52) + ")\n}",
+			"",
+		},
+		"just as wide as ours": {
+			"func f() {\n\tg(" + strings.Repeat("a", 60) + ",\n\t\t" + strings.Repeat("b", 51) + ")\n}",
+			"broken",
+		},
+		"a comment inside":   {"func f() {\n\tg(a, // the first\n\t\tb)\n}", ""},
+		"a function literal": {"func f() {\n\tg(func() {\n\t\th()\n\t})\n}", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reports, err := check("x.go", []byte("package p\n\n"+c.code+"\n"))

@@ -50,16 +50,16 @@ func (c Chain) Open(ctx context.Context, connector string, logger *slog.Logger) 
 }
 
 // Close releases the instances.
-func (c *Opened) Close() { c.chain.Close() }
+func (op *Opened) Close() { op.chain.Close() }
 
 // Run sends a batch through the chain and returns one outcome for each of its rows, in order. The rows of outcomes have
 // their data in b. The error is that the chain does not run, or that ctx has ended.
-func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
+func (op *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(b.Rows))
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = uint32(i)
 	}
-	faults, err := c.chain.Apply(ctx, b)
+	faults, err := op.chain.Apply(ctx, b)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -72,8 +72,8 @@ func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 	for _, f := range faults {
 		o := &outcomes[f.RowIndex]
 		o.Fault = &f
-		if int(f.Stage) < len(c.stages) {
-			o.Stage = c.stages[f.Stage].Alias
+		if int(f.Stage) < len(op.stages) {
+			o.Stage = op.stages[f.Stage].Alias
 		}
 	}
 	return outcomes, nil

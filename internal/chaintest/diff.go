@@ -75,8 +75,7 @@ func difference(want, found string) string {
 	b := strings.Split(found, "\n")
 	shorter := min(len(a), len(b))
 	// how many lines are equal at the beginning, and at the end
-	first := 0
-	last := 0
+	var first, last int
 	for first < shorter && a[first] == b[first] {
 		first++
 	}

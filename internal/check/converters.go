@@ -104,8 +104,7 @@ func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Con
 	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := connector.Converter(converter, w)
 		use := convert.Options{IsKey: converter == components.KeyConverter,
-			Schemas:  record.NewRegistry().ForConnector(""),
-			ReadOnly: reading}
+			Schemas: record.NewRegistry().ForConnector(""), ReadOnly: reading}
 		use.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)
 			if err == nil {

@@ -18,10 +18,7 @@ const (
 )
 
 // consumerGroup is the consumer group of a sink, and the brokers that the sink sets, or "".
-type consumerGroup struct {
-	id      string
-	brokers string
-}
+type consumerGroup struct{ id, brokers string }
 
 func groupOf(connector *config.Connector) consumerGroup {
 	return consumerGroup{cmp.Or(override(connector, groupOverride), config.ConsumerGroup(connector.Name)),

@@ -47,9 +47,9 @@ func (ch *Checker) log() *slog.Logger {
 
 // validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
 // in time. A missing response is a warning, a rejected user an error. skipped is why no logon was tried.
-func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connector, info plugin.Info,
-	component wit.Component, found config.Problems) (validated []wit.ConfigValue, skipped logonHint,
-	problems config.Problems) {
+func (ch *Checker) validateOnline(
+	ctx context.Context, connector *config.Connector, info plugin.Info, component wit.Component, found config.Problems,
+) (validated []wit.ConfigValue, skipped logonHint, problems config.Problems) {
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
 		return nil, skipped, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
@@ -330,8 +330,7 @@ func (o *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 			unanswered(why)
 		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
-			ReceivedAt: time.Now().UnixMilli(),
-			Headers:    []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
+			ReceivedAt: time.Now().UnixMilli(), Headers: []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return respond(http.StatusBadGateway, "a check of settings sends no "+r.Method)

@@ -209,14 +209,10 @@ func (t *Tool) service() (*service.Service, error) {
 }
 
 // Target returns the name of the connector's BTP destination, "" without one.
-func (t *Tool) Target() string {
-	return t.connector.Roles(t.component).Text(role.Destination)
-}
+func (t *Tool) Target() string { return t.connector.Roles(t.component).Text(role.Destination) }
 
 // Setting returns the connector's name for the setting of a role.
-func (t *Tool) Setting(role string) string {
-	return t.connector.Roles(t.component).Setting(role)
-}
+func (t *Tool) Setting(role string) string { return t.connector.Roles(t.component).Setting(role) }
 
 // Destination returns a copy of the connector's connection settings. If the connector names a BTP destination, it sends
 // a request to the destination service.

@@ -91,9 +91,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 		return nil, err
 	}
 	builder := &validationBuilder{Validation: Validation{Name: connector.Text("connector.class"), Groups: []string{}},
-		connector: connector,
-		password:  components.Passwords(ch.Plugins),
-		index:     map[string]int{}}
+		connector: connector, password: components.Passwords(ch.Plugins), index: map[string]int{}}
 	for _, spec := range ch.common(info, component) {
 		value := builder.configValue(spec)
 		value.Recommended = ch.recommended(spec.Name, component)

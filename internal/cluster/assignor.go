@@ -407,9 +407,8 @@ func (p *plan) delayLostMember(history memberHistory, names map[string]int, inte
 		delayedResources = appendResource(delayedResources, &p.connectors[resource.connector], resource.index)
 	}
 	if len(delayedResources) > 0 && p.in.Now.Before(until) {
-		p.out.State.members = append(p.out.State.members, memberHistory{name: history.name,
-			missingSince: history.missingSince,
-			assigned:     delayedResources})
+		p.out.State.members = append(p.out.State.members,
+			memberHistory{name: history.name, missingSince: history.missingSince, assigned: delayedResources})
 	}
 }
 
@@ -645,9 +644,8 @@ func (p *plan) collectOwned() {
 func (p *plan) isBlocked(resource *resource) bool {
 	connector := &p.connectors[resource.connector]
 	for _, owned := range p.owned[resource.connector] {
-		if owned.member != resource.owner && (owned.Resources.Has(resource.index) || (resource.index > 0 &&
-			owned.Version != connector.Version &&
-			owned.Resources.HasTasks())) {
+		if owned.member != resource.owner && (owned.Resources.Has(resource.index) ||
+			(resource.index > 0 && owned.Version != connector.Version && owned.Resources.HasTasks())) {
 			return true
 		}
 	}

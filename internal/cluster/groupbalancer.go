@@ -92,8 +92,7 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 	for _, id := range slices.Sorted(maps.Keys(assigned)) {
 		if !isMember[id] {
 			return nil, fmt.Errorf("group.id=%s: expected assignments of members only, found one of %q",
-				a.g.options.Group,
-				id)
+				a.g.options.Group, id)
 		}
 		assignment := kmsg.NewSyncGroupRequestGroupAssignment()
 		assignment.MemberID = id

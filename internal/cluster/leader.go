@@ -15,8 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-// Changes of the config topic within rebalanceDelay cause one rebalance; if they continue, one in
-// lastRebalanceDelay.
+// Changes of the config topic within rebalanceDelay cause one rebalance; if they continue, one in lastRebalanceDelay.
 const (
 	rebalanceDelay     = 100 * time.Millisecond
 	lastRebalanceDelay = time.Second

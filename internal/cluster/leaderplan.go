@@ -108,9 +108,8 @@ func (l *leader) encodeAssignments(self string, members []Member, out Output, of
 	encoded := map[string][]byte{}
 	for _, member := range members {
 		assignment := Assignment{Leader: self, LeaderURL: l.worker.options.URL,
-			RejoinAfterRevoke: out.RejoinAfterRevoke,
-			Target:            out.Targets[member.ID],
-			Origins:           out.Origins[member.ID], LastMember: othersLeaving(members, member.ID)}
+			RejoinAfterRevoke: out.RejoinAfterRevoke, Target: out.Targets[member.ID],
+			Origins: out.Origins[member.ID], LastMember: othersLeaving(members, member.ID)}
 		if l.worker.readsSameTopic(member.Metadata) {
 			assignment.Offset = offset
 		}
@@ -193,11 +192,7 @@ func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connect
 
 // requirement is a class that a connector needs. plugin is the name of the plugin that has it, as the leader knows it;
 // an empty version means any.
-type requirement struct {
-	class   string
-	plugin  string
-	version string
-}
+type requirement struct{ class, plugin, version string }
 
 func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 	add := func(class, version string) {

@@ -128,9 +128,8 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 	positions := kafka.Positions(nil)
 	lastLogged := ""
 	for isCaughtUp := false; ; {
-		next, err := l.reader.Read(ctx, l.options.Topic.Name, kafka.ReadOptions{From: positions, Resumed: true,
-			Follow:   isCaughtUp,
-			Expected: true}, each)
+		next, err := l.reader.Read(ctx, l.options.Topic.Name,
+			kafka.ReadOptions{From: positions, Resumed: true, Follow: isCaughtUp, Expected: true}, each)
 		if next != nil {
 			positions = next
 		}
@@ -182,8 +181,7 @@ func (l *Log) Await(ctx context.Context, offset int64) error {
 		case <-advanced:
 		case <-ctx.Done():
 			return fmt.Errorf("topic %s: expected to have read up to offset %d, found %d: %w", l.options.Topic.Name,
-				offset,
-				next, context.Cause(ctx))
+				offset, next, context.Cause(ctx))
 		}
 	}
 }

@@ -26,8 +26,7 @@ func (w *Worker) Overview() (overview rest.Group, ok bool) {
 	if overview.Waits == nil {
 		overview.Waits = map[string]string{}
 	}
-	overview.Problems = append(append([]string{}, leader.groupProblems.members...),
-		leader.unreachable...)
+	overview.Problems = append(append([]string{}, leader.groupProblems.members...), leader.unreachable...)
 	if leader.blocked != "" {
 		overview.Problems = append(overview.Problems, leader.blocked)
 	}

@@ -128,8 +128,7 @@ func (r *rollout) pendingReason() string {
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			if plugin.CompareVersions(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 &&
-				!r.version(o.Hash).Rejected &&
-				!slices.Contains(r.pin.Passed, o.Hash) {
+				!r.version(o.Hash).Rejected && !slices.Contains(r.pin.Passed, o.Hash) {
 				newest = o
 			}
 		}

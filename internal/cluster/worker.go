@@ -198,8 +198,7 @@ func (w *Worker) ConfigChanged(change configtopic.Change) {
 	case change.Kind == configtopic.KindAnnotation && strings.HasPrefix(string(change.Kind)+change.Name, pinPrefix):
 		w.pinPlugins()
 	case change.Kind == configtopic.KindAnnotation && strings.HasPrefix(string(change.Kind)+change.Name,
-		configtopic.GroupAnnotation),
-		change.Kind == configtopic.KindConnector, change.Kind == configtopic.KindCommit,
+		configtopic.GroupAnnotation), change.Kind == configtopic.KindConnector, change.Kind == configtopic.KindCommit,
 		change.Kind == configtopic.KindTarget:
 		w.leader.configChanged()
 	}

@@ -185,8 +185,7 @@ func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid [
 		default:
 			matched[connector] = true
 			changes[running.Name] = Change{Name: running.Name, Action: Reject, Connector: connector,
-				Problems:     connector.Problems,
-				KeepsRunning: !running.Rejected}
+				Problems: connector.Problems, KeepsRunning: !running.Rejected}
 		}
 	}
 	for _, connector := range invalid {

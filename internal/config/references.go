@@ -14,10 +14,7 @@ type references struct {
 }
 
 // secretFile is a path and the provider that reads it.
-type secretFile struct {
-	provider string
-	path     string
-}
+type secretFile struct{ provider, path string }
 
 type secretKey struct {
 	secretFile
@@ -101,8 +98,7 @@ func (r *references) resolveEntry(entry *Entry, remaining *int) (problems Proble
 		return nil
 	}
 	var secrets []string
-	fromFile := false
-	absent := false
+	var fromFile, absent bool
 	resolved := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
 		parts := reference.FindStringSubmatch(match)
 		source, ok := p.byName[parts[1]]

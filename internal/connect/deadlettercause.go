@@ -123,9 +123,7 @@ func findNumber(text string) (size, next int) {
 	run := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
 	word := strings.TrimRight(run, ".,:-+")
 	after, _ := utf8.DecodeRuneInString(text[len(word):])
-	digits := 0
-	letters := 0
-	lettersEnd := 0
+	var digits, letters, lettersEnd int
 	for i, r := range word {
 		if unicode.IsDigit(r) {
 			digits++

@@ -156,8 +156,7 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 		var extra []kgo.RecordHeader
 		if d.context {
 			failure := failureContext{Failure: failed.Failure, topic: failed.Record.Topic,
-				partition: failed.Record.Partition,
-				offset:    failed.Record.Offset, timestamp: -1}
+				partition: failed.Record.Partition, offset: failed.Record.Offset, timestamp: -1}
 			if !failed.Record.Timestamp.IsZero() {
 				failure.timestamp = failed.Record.Timestamp.UnixMilli()
 			}
@@ -285,8 +284,7 @@ func (t *task) failedComponent(failed failureContext,
 			prefix := "transforms." + aliases[failed.Transform] + "."
 			class = run.config.Text(prefix + "type")
 			if module, component, err := components.Find(run.options.Plugins, class,
-				run.config.Text(prefix+"plugin.version"),
-				wit.ComponentTransformation); err == nil {
+				run.config.Text(prefix+"plugin.version"), wit.ComponentTransformation); err == nil {
 				info = module
 				class = component.Name
 			}

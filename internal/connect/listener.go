@@ -88,10 +88,9 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 	switch {
 	case key == nil && trust != nil:
 		name := roles.Setting(role.ListenerTLS + "truststore.location")
-		return settings, &wit.Error{Kind: wit.ErrorConfig,
-			Message: name + ": client certificates require TLS with the " +
-				"listener's own certificate: expected " +
-				cmp.Or(roles.Setting(role.ListenerTLS+"keystore.location"), "a key store"), Setting: &name}
+		return settings, &wit.Error{Kind: wit.ErrorConfig, Message: name +
+			": client certificates require TLS with the listener's own certificate: expected " +
+			cmp.Or(roles.Setting(role.ListenerTLS+"keystore.location"), "a key store"), Setting: &name}
 	case key == nil:
 		return settings, nil
 	}

@@ -140,10 +140,7 @@ func (h *Herder) Origins() []OriginUse {
 	return list
 }
 
-type startCounters struct {
-	connectors startCounter
-	tasks      startCounter
-}
+type startCounters struct{ connectors, tasks startCounter }
 
 type startCounter struct {
 	mu       sync.Mutex

@@ -95,10 +95,7 @@ func valueDigest(value []byte) string {
 }
 
 // offsetRange includes first and last.
-type offsetRange struct {
-	first int64
-	last  int64
-}
+type offsetRange struct{ first, last int64 }
 
 func (r *replayState) clone() replayState {
 	return replayState{r.topicID, slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}

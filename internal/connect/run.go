@@ -183,8 +183,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 
 func (run *connectorRun) openService(ctx context.Context) (err error) {
 	run.clients.service, err = service.New(run.class.component, run.config, run.options.Worker.Providers,
-		run.options.Lockouts,
-		run.log)
+		run.options.Lockouts, run.log)
 	if err == nil {
 		run.clients.service.UseLimits(run.options.Destinations)
 		run.clients.client, err = run.clients.service.Open(ctx)

@@ -136,10 +136,7 @@ func rowActions(state any) []string {
 }
 
 // fix is a link to the page of the action that the worker proposes.
-type fix struct {
-	Link  string
-	Label string
-}
+type fix struct{ Link, Label string }
 
 // Fix returns nil if no action is proposed, or a button does it.
 func (h *connectorHead) Fix() *fix {

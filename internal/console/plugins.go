@@ -99,7 +99,6 @@ type logPage struct {
 	rest.LogPage
 }
 
-// Levels returns the levels that the form offers.
 func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
 
 const logLines = "1000"

@@ -122,9 +122,7 @@ func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
 func fieldID(setting string) string { return elementID("field", setting) }
 
-func elementID(parts ...any) string {
-	return "i" + digest(fmt.Appendf(nil, "%q", parts))
-}
+func elementID(parts ...any) string { return "i" + digest(fmt.Appendf(nil, "%q", parts)) }
 
 // stateLook is how a state is shown: an icon and a color of DESIGN.md.
 type stateLook struct{ Icon, Color string }
@@ -189,7 +187,7 @@ func (v viewer) curl(route string, body any, values ...string) string {
 		b.WriteString(" -X " + method)
 	}
 	switch body := body.(type) {
-	case nil:
+	case nil: // the request has no body
 	case string:
 		b.WriteString(" -H 'Content-Type: " + propertiesType + "' --data-binary @" + shown.ShellWord(body))
 	default:

@@ -88,8 +88,7 @@ func Find(class string, key bool) (Declaration, error) {
 	}
 	if format != "" {
 		return Declaration{}, fault.Config("%s converter: %s is not built yet, found %q; there are %s",
-			conversion.ConverterType(key),
-			format, class, strings.Join(names, ", "))
+			conversion.ConverterType(key), format, class, strings.Join(names, ", "))
 	}
 	near := ""
 	if classes := setting.NearestClasses(class, names); len(classes) > 0 {
@@ -117,8 +116,7 @@ func (d Declaration) Settings() []wit.ConfigKey {
 
 // UserSettings returns the settings that users may set.
 func (d Declaration) UserSettings() []wit.ConfigKey {
-	return slices.DeleteFunc(slices.Clone(d.Settings()),
-		func(s wit.ConfigKey) bool { return s.Name == typeSetting })
+	return slices.DeleteFunc(slices.Clone(d.Settings()), func(s wit.ConfigKey) bool { return s.Name == typeSetting })
 }
 
 // Validate validates each setting. Names are without the prefix.

@@ -593,8 +593,7 @@ func RefuseWrites(t *testing.T, s *odatatest.Service, n int) {
 func Source(name, address string, sets ...string) []string {
 	host, port, _ := net.SplitHostPort(address)
 	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http",
-		"sap.odata.host.address=" + host,
-		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
 	for i, set := range sets {
 		prefix := fmt.Sprintf("sap.odata#%02d.", i)
 		lines = append(lines, prefix+"service="+odatatest.NorthwindPath, prefix+"entityset="+set, prefix+"topic="+set)

@@ -68,8 +68,7 @@ func Folded(p *Place, topic string) map[string]string {
 func SinkOf(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")
 	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http",
-		"sap.odata.host.address=" + host,
-		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
+		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
 	var topics []string
 	for i := 0; i < len(pairs); i += 2 {
 		prefix := fmt.Sprintf("sap.odata#%02d.", i/2)
@@ -131,10 +130,9 @@ func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 	for _, setting := range more {
 		worker = append(worker, "key.converter."+setting, "value.converter."+setting)
 	}
-	r := p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, p.File("worker.properties",
-		worker...),
-		p.File("from.properties", Source("from", address, "Orders")...), p.File("back.properties",
-			SinkOf("back", address, "Orders", "OrderCopies")...))
+	r := p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data,
+		p.File("worker.properties", worker...), p.File("from.properties", Source("from", address, "Orders")...),
+		p.File("back.properties", SinkOf("back", address, "Orders", "OrderCopies")...))
 	if diff := cmp.Diff(Entities(s, "Orders"), Entities(s, "OrderCopies")); diff != "" {
 		t.Errorf("what was read and what was written differ\n%s", diff)
 	}

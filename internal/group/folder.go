@@ -31,14 +31,14 @@ type Folder struct {
 }
 
 // OpenFolder opens the folder of the worker with the options for a reloader of its files.
-func (c *Worker) OpenFolder(o reload.Options) *Folder {
-	f := &Folder{worker: c, files: reload.New(o, reload.FolderStore(c.Files, c.Connectors, nil, c.Settings, c.Log))}
-	if c.Files.Folder != "" || len(c.Connectors) > 0 {
-		f.digest = configtopic.FolderDigest(c.Connectors)
+func (w *Worker) OpenFolder(o reload.Options) *Folder {
+	f := &Folder{worker: w, files: reload.New(o, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))}
+	if w.Files.Folder != "" || len(w.Connectors) > 0 {
+		f.digest = configtopic.FolderDigest(w.Connectors)
 	}
-	c.mu.Lock()
-	c.folder = f
-	c.mu.Unlock()
+	w.mu.Lock()
+	w.folder = f
+	w.mu.Unlock()
 	return f
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // Herder returns a view of a herder that includes what other workers of the group run.
-func (c *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, c} }
+func (w *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, w} }
 
 type groupHerder struct {
 	*connect.Herder
@@ -119,18 +119,18 @@ func (g groupHerder) whenStopped(ctx context.Context, name string, do func() err
 }
 
 // SetTargetState writes the target state of a connector to the config topic.
-func (c *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
-	c.targetMu.Lock()
-	defer c.targetMu.Unlock()
-	if _, exists := c.store.ConfigOffset(name); !exists {
+func (w *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
+	w.targetMu.Lock()
+	defer w.targetMu.Unlock()
+	if _, exists := w.store.ConfigOffset(name); !exists {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // its tasks are planned again when it resumes, as in Kafka Connect
-		_, err := c.store.Write(ctx, configtopic.TargetRecord(name, config.TargetStopped),
+		_, err := w.store.Write(ctx, configtopic.TargetRecord(name, config.TargetStopped),
 			configtopic.CommitRecord(name, 0))
 		return AsRESTError(err)
 	}
-	return AsRESTError(c.store.Put(ctx, name, config.Stored{Target: targetstate.Name(target)}))
+	return AsRESTError(w.store.Put(ctx, name, config.Stored{Target: targetstate.Name(target)}))
 }
 
 // AsRESTError converts an error of the group for REST.

@@ -21,44 +21,44 @@ type forwardedNotification struct {
 }
 
 // Forward forwards a notification to the worker whose task has its feed.
-func (c *Worker) Forward(ctx context.Context, connector string, n wit.Notification) connect.ForwardResult {
-	return c.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
+func (w *Worker) Forward(ctx context.Context, connector string, n wit.Notification) connect.ForwardResult {
+	return w.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
 
-func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) (any, error) {
+func (w *Worker) handleNotification(ctx context.Context, _ string, body []byte) (any, error) {
 	var forwarded forwardedNotification
 	if err := json.Unmarshal(body, &forwarded); err != nil {
 		return nil, err
 	}
-	herder := c.Parts.Herder()
+	herder := w.Parts.Herder()
 	if herder == nil {
 		return nil, rest.ErrStarting
 	}
 	result := herder.HandleNotification(ctx, forwarded.Connector, forwarded.Notification)
 	if !result.Found && !forwarded.NoFurtherHops {
 		forwarded.NoFurtherHops = true
-		result = c.findOwner(ctx, forwarded)
+		result = w.findOwner(ctx, forwarded)
 	}
 	return result, nil
 }
 
 // findOwner calls the workers with tasks of a connector, which know themselves whether a task has the feed.
-func (c *Worker) findOwner(ctx context.Context, forwarded forwardedNotification) connect.ForwardResult {
-	set := c.store.TaskConfigs(forwarded.Connector)
+func (w *Worker) findOwner(ctx context.Context, forwarded forwardedNotification) connect.ForwardResult {
+	set := w.store.TaskConfigs(forwarded.Connector)
 	if set == nil {
 		return connect.ForwardResult{}
 	}
 	var tried []string
 	for task := range set.Settings {
-		owner, isLocal, ok := c.Owner(forwarded.Connector, task)
+		owner, isLocal, ok := w.Owner(forwarded.Connector, task)
 		if isLocal || !ok || slices.Contains(tried, owner) {
 			continue
 		}
 		tried = append(tried, owner)
 		var result connect.ForwardResult
-		switch err := c.callWorker(ctx, owner, notificationCall, "", forwarded, &result); {
+		switch err := w.callWorker(ctx, owner, notificationCall, "", forwarded, &result); {
 		case err != nil:
-			c.Log.Debug("a notification could not be forwarded", "connector", forwarded.Connector, "error", err)
+			w.Log.Debug("a notification could not be forwarded", "connector", forwarded.Connector, "error", err)
 		case result.Found:
 			return result
 		}

@@ -101,39 +101,39 @@ func New(o Options) (*Worker, error) {
 }
 
 // Session returns the session that signs requests between workers.
-func (c *Worker) Session() *rest.Session { return c.session }
+func (w *Worker) Session() *rest.Session { return w.session }
 
 // Destinations returns the registry of limits that the worker's clients share.
-func (c *Worker) Destinations() *transport.OriginRegistry { return c.destinations }
+func (w *Worker) Destinations() *transport.OriginRegistry { return w.destinations }
 
 // Store returns the store of the config topic.
-func (c *Worker) Store() *configtopic.Store { return c.store }
+func (w *Worker) Store() *configtopic.Store { return w.store }
 
 // Refresh waits until the current end of the config topic was read.
-func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) }
+func (w *Worker) Refresh(ctx context.Context) error { return w.log.Refresh(ctx) }
 
 // AwaitStatuses waits until this worker has read back everything that it has written about a connector's status and
 // topics.
-func (c *Worker) AwaitStatuses(ctx context.Context, connector string) error {
-	return c.status.AwaitWritten(ctx, connector)
+func (w *Worker) AwaitStatuses(ctx context.Context, connector string) error {
+	return w.status.AwaitWritten(ctx, connector)
 }
 
 // LeadEmptyGroup makes this worker the leader of a group without members, to write to the config topic.
-func (c *Worker) LeadEmptyGroup(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
+func (w *Worker) LeadEmptyGroup(ctx context.Context) error { return w.log.LeadEmptyGroup(ctx) }
 
-func (c *Worker) handle(call string, do rest.Call) {
-	c.handlers[call] = do
-	c.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
+func (w *Worker) handle(call string, do rest.Call) {
+	w.handlers[call] = do
+	w.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
 		answer, err := do(ctx, connector, body)
 		return answer, asHTTPError(err)
 	})
 }
 
 // ShareLockouts shares the rejected logons of a store with the other workers. Call it before the store is used.
-func (c *Worker) ShareLockouts(store *lockouts.Store) {
-	c.lockouts = cluster.NewLockouts(store, c.store, func(ctx context.Context, call, answer any) error {
-		return c.CallLeader(ctx, cluster.LockoutsCall, "", call, answer)
-	}, c.MemberID, c.Log)
+func (w *Worker) ShareLockouts(store *lockouts.Store) {
+	w.lockouts = cluster.NewLockouts(store, w.store, func(ctx context.Context, call, answer any) error {
+		return w.CallLeader(ctx, cluster.LockoutsCall, "", call, answer)
+	}, w.MemberID, w.Log)
 }
 
 // asHTTPError returns 409 or 503 if a repeated call may succeed.
@@ -166,44 +166,44 @@ func isRetriable(err error) bool {
 }
 
 // Membership implements [rest.Cluster].
-func (c *Worker) Membership() rest.Membership {
-	leader, leads, led := c.Leader()
-	return rest.Membership{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
-		Blocked: AsRESTError(c.store.CheckGroup())}
+func (w *Worker) Membership() rest.Membership {
+	leader, leads, led := w.Leader()
+	return rest.Membership{URL: w.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: w.Pending(),
+		Blocked: AsRESTError(w.store.CheckGroup())}
 }
 
 // Drain implements [rest.Cluster].
-func (c *Worker) Drain(ctx context.Context) error { return AsRESTError(c.Worker.Drain(ctx)) }
+func (w *Worker) Drain(ctx context.Context) error { return AsRESTError(w.Worker.Drain(ctx)) }
 
 // Publish implements [rest.Cluster].
-func (c *Worker) Publish(ctx context.Context, r configtopic.Record) error {
-	_, err := c.store.Write(ctx, r)
+func (w *Worker) Publish(ctx context.Context, r configtopic.Record) error {
+	_, err := w.store.Write(ctx, r)
 	return AsRESTError(err)
 }
 
 // Choose implements [rest.Cluster].
-func (c *Worker) Choose(ctx context.Context, name, hash string) error {
-	return AsRESTError(c.Worker.Choose(ctx, name, hash))
+func (w *Worker) Choose(ctx context.Context, name, hash string) error {
+	return AsRESTError(w.Worker.Choose(ctx, name, hash))
 }
 
 // Open opens the topics of the group and waits until they were read. cleanup closes them.
-func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
-	w := c.Settings
-	settings := w.All()
+func (w *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
+	workerConfig := w.Settings
+	settings := workerConfig.All()
 	delete(settings, config.SecretsSetting) // it is no setting of the topic
 	configs, problems := kafka.ParseInternalTopic(settings, "config.storage.",
-		kafka.InternalTopic{Name: w.ConfigTopic(), Partitions: 1})
-	states, statusProblems := cluster.ParseStatusTopic(w.All())
+		kafka.InternalTopic{Name: workerConfig.ConfigTopic(), Partitions: 1})
+	states, statusProblems := cluster.ParseStatusTopic(workerConfig.All())
 	if err := append(problems, statusProblems...).Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
-	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configs, Group: w.Text("group.id"),
-		Logger: c.Log})
+	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configs, Group: workerConfig.Text("group.id"),
+		Logger: w.Log})
 	if err != nil {
 		return &setup.Error{Cause: err}
 	}
 	cleanup.Add(log.Close)
-	status, err := cluster.OpenStatusTopic(ctx, k, states, c.Log)
+	status, err := cluster.OpenStatusTopic(ctx, k, states, w.Log)
 	if err != nil {
 		return &setup.Error{Cause: err}
 	}
@@ -211,34 +211,34 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 		ending, cancel := context.WithTimeout(context.Background(), statusTimeout)
 		defer cancel()
 		if err := status.Close(ending); err != nil {
-			c.Log.Warn("the last states of connectors could not be written to the status topic", "error", err)
+			w.Log.Warn("the last states of connectors could not be written to the status topic", "error", err)
 		}
 	})
-	c.store.SetWriter(log)
-	c.log = log
-	c.status = status
+	w.store.SetWriter(log)
+	w.log = log
+	w.status = status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caughtUp := make(chan struct{})
 	var readers sync.WaitGroup
 	readers.Go(func() {
 		defer guard.Vital("reading the config topic")
-		c.readErr <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caughtUp) })
+		w.readErr <- log.Read(reading, w.store.Apply, func() { w.store.CaughtUp(); close(caughtUp) })
 	})
 	cleanup.Add(func() { stop(); readers.Wait() })
 	select {
 	case <-caughtUp:
-	case err := <-c.readErr:
+	case err := <-w.readErr:
 		return &setup.Error{Cause: err}
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := c.store.CheckGroup(); err != nil {
+	if err := w.store.CheckGroup(); err != nil {
 		return &setup.Error{Cause: err}
 	}
-	c.setSigningKey()
+	w.setSigningKey()
 	readers.Go(func() {
 		defer guard.Vital("what this worker knows of refused logons")
-		c.lockouts.Run(reading)
+		w.lockouts.Run(reading)
 	})
 	return status.Await(ctx)
 }
@@ -246,32 +246,32 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 const statusTimeout = 5 * time.Second
 
 // changed handles a change of the config topic. It must not block, since it delays reading the topic.
-func (c *Worker) changed(change configtopic.Change) {
+func (w *Worker) changed(change configtopic.Change) {
 	switch change.Kind {
 	case configtopic.KindSession:
-		c.setSigningKey()
+		w.setSigningKey()
 	case configtopic.KindLogger:
-		if _, _, err := c.Levels.Set(change.Name, change.Level); err != nil {
-			c.Log.Warn("the cluster-wide level of a logger could not be set", "logger", change.Name, "error", err)
+		if _, _, err := w.Levels.Set(change.Name, change.Level); err != nil {
+			w.Log.Warn("the cluster-wide level of a logger could not be set", "logger", change.Name, "error", err)
 		}
 	case configtopic.KindRestart:
-		c.restart(change.Restart)
+		w.restart(change.Restart)
 	}
-	if c.Parts.Herder() != nil { // it starts with everything that was read
-		c.ConfigChanged(change)
+	if w.Parts.Herder() != nil { // it starts with everything that was read
+		w.ConfigChanged(change)
 	}
 }
 
-func (c *Worker) setSigningKey() {
-	if key, ok := c.store.SessionKey(); ok {
-		if err := c.session.SetKey(key.Key); err != nil {
-			c.Log.Error("the session key of the cluster was rejected", "error", err)
+func (w *Worker) setSigningKey() {
+	if key, ok := w.store.SessionKey(); ok {
+		if err := w.session.SetKey(key.Key); err != nil {
+			w.Log.Error("the session key of the cluster was rejected", "error", err)
 		}
 	}
 }
 
-func (c *Worker) restart(r configtopic.RestartRequest) {
-	herder := c.Parts.Herder()
+func (w *Worker) restart(r configtopic.RestartRequest) {
+	herder := w.Parts.Herder()
 	if herder == nil {
 		return
 	}
@@ -280,7 +280,7 @@ func (c *Worker) restart(r configtopic.RestartRequest) {
 		return
 	}
 	failed := func(state connect.State) bool { return !r.OnlyFailed || state == connect.Failed }
-	if _, me, _ := c.Owner(r.Connector, -1); me && failed(s.Connector.State) {
+	if _, me, _ := w.Owner(r.Connector, -1); me && failed(s.Connector.State) {
 		_ = herder.Restart(r.Connector)
 		return // with its tasks on this worker
 	}
@@ -292,57 +292,57 @@ func (c *Worker) restart(r configtopic.RestartRequest) {
 }
 
 // Begin configures the membership. The herder runs what the group assigns.
-func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
-	w := c.Settings
-	c.Worker.Configure(cluster.WorkerOptions{
-		Group: cluster.GroupOptions{Kafka: k, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
-			InstanceID: w.Text("group.instance.id"), SessionTimeout: w.Duration("session.timeout.ms"),
-			RebalanceTimeout:  w.Duration("rebalance.timeout.ms"),
-			HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
-		URL: c.URL(), WorkerID: c.workerID(), RebalanceDelay: w.Duration("scheduled.rebalance.max.delay.ms"),
-		SyncTimeout: w.Duration("worker.sync.timeout.ms"), Herder: herder,
-		Topics:  cluster.Topics{Log: c.log, Store: c.store, Status: c.status},
-		Plugins: c.Parts.Plugins(), Classes: c.classes,
-		ResolveClass: c.resolveClass, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
+func (w *Worker) Begin(herder *connect.Herder, k kafka.Config) {
+	workerConfig := w.Settings
+	w.Worker.Configure(cluster.WorkerOptions{
+		Group: cluster.GroupOptions{Kafka: k, Group: workerConfig.Text("group.id"), Topic: workerConfig.ConfigTopic(),
+			InstanceID: workerConfig.Text("group.instance.id"), SessionTimeout: workerConfig.Duration("session.timeout.ms"),
+			RebalanceTimeout:  workerConfig.Duration("rebalance.timeout.ms"),
+			HeartbeatInterval: workerConfig.Duration("heartbeat.interval.ms")},
+		URL: w.URL(), WorkerID: w.workerID(), RebalanceDelay: workerConfig.Duration("scheduled.rebalance.max.delay.ms"),
+		SyncTimeout: workerConfig.Duration("worker.sync.timeout.ms"), Herder: herder,
+		Topics:  cluster.Topics{Log: w.log, Store: w.store, Status: w.status},
+		Plugins: w.Parts.Plugins(), Classes: w.classes,
+		ResolveClass: w.resolveClass, EnsureSessionKey: w.rotateSessionKey, SetQuotas: w.divideLimits,
 		IsRetriable:  isRetriable,
-		FolderDigest: c.folderDigest,
-		Call:         c.callWorker, Logger: c.Log})
+		FolderDigest: w.folderDigest,
+		Call:         w.callWorker, Logger: w.Log})
 }
 
-func (c *Worker) workerID() string {
-	_, id, _ := strings.Cut(c.URL(), "://")
+func (w *Worker) workerID() string {
+	_, id, _ := strings.Cut(w.URL(), "://")
 	return id
 }
 
-func (c *Worker) folderDigest() string {
-	c.mu.Lock()
-	f := c.folder
-	c.mu.Unlock()
+func (w *Worker) folderDigest() string {
+	w.mu.Lock()
+	f := w.folder
+	w.mu.Unlock()
 	return f.publishedDigest()
 }
 
 // divideLimits gives each worker its share of an origin's limits: a service sees one client (RATIONALE.md P16).
-func (c *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
-	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
+func (w *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
+	w.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-func (c *Worker) callWorker(ctx context.Context, to, call, connector string, body, answer any) error {
+func (w *Worker) callWorker(ctx context.Context, to, call, connector string, body, answer any) error {
 	sent, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	response, err := c.send(ctx, to, call, connector, sent)
+	response, err := w.send(ctx, to, call, connector, sent)
 	if err != nil || answer == nil {
 		return err
 	}
 	return json.Unmarshal(response, answer)
 }
 
-func (c *Worker) send(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
-	server := c.Parts.REST()
+func (w *Worker) send(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
+	server := w.Parts.REST()
 	switch {
 	case to == "":
-		answer, err := c.handlers[call](ctx, connector, body)
+		answer, err := w.handlers[call](ctx, connector, body)
 		if err != nil {
 			return nil, err
 		}
@@ -354,8 +354,8 @@ func (c *Worker) send(ctx context.Context, to, call, connector string, body []by
 	return server.CallWorker(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
-func (c *Worker) classes() (all []string) {
-	for _, info := range c.Parts.Plugins().Modules() {
+func (w *Worker) classes() (all []string) {
+	for _, info := range w.Parts.Plugins().Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
 			for _, component := range info.Components {
 				all = append(all, component.Name)
@@ -366,13 +366,13 @@ func (c *Worker) classes() (all []string) {
 }
 
 // resolveClass returns the declared name of a class and its plugin, also of versions that the group does not run.
-func (c *Worker) resolveClass(class string) (name, pluginName string) {
-	info, component, err := components.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
+func (w *Worker) resolveClass(class string) (name, pluginName string) {
+	info, component, err := components.Find(w.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
 	if err == nil {
 		return component.Name, info.Name
 	}
-	for _, info := range c.Parts.Plugins().Modules() {
+	for _, info := range w.Parts.Plugins().Modules() {
 		for i := range info.Components {
 			if slices.Contains(plugin.Names(&info.Components[i]), class) {
 				return info.Components[i].Name, info.Name
@@ -382,32 +382,32 @@ func (c *Worker) resolveClass(class string) (name, pluginName string) {
 	return class, ""
 }
 
-func (c *Worker) rotateSessionKey(ctx context.Context) error {
-	w := c.Settings
-	current, ok := c.store.SessionKey()
-	if ok && !c.session.NeedsRotation() && current.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
+func (w *Worker) rotateSessionKey(ctx context.Context) error {
+	workerConfig := w.Settings
+	current, ok := w.store.SessionKey()
+	if ok && !w.session.NeedsRotation() && current.IsFresh(workerConfig.Duration("inter.worker.key.ttl.ms")) {
 		return nil
 	}
-	algorithm := w.Text("inter.worker.key.generation.algorithm")
-	secret, err := rest.NewKey(algorithm, w.Int("inter.worker.key.size"))
+	algorithm := workerConfig.Text("inter.worker.key.generation.algorithm")
+	secret, err := rest.NewKey(algorithm, workerConfig.Int("inter.worker.key.size"))
 	if err != nil {
 		return err
 	}
-	_, err = c.store.Write(ctx, configtopic.SessionKeyRecord(configtopic.SessionKey{Key: secret, Algorithm: algorithm,
+	_, err = w.store.Write(ctx, configtopic.SessionKeyRecord(configtopic.SessionKey{Key: secret, Algorithm: algorithm,
 		Created: time.Now()}))
 	return err
 }
 
 // PutTaskConfigs implements [connect.Group]: it checks the connector, then stores its task configurations.
-func (c *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	running, err := c.Parts.Herder().RunningConfig(name)
+func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
+	running, err := w.Parts.Herder().RunningConfig(name)
 	if err != nil {
 		return err
 	}
-	if err := c.Check(ctx, running.Config).Err(); err != nil {
+	if err := w.Check(ctx, running.Config).Err(); err != nil {
 		return err
 	}
-	return c.Worker.PutTaskConfigs(ctx, name, p)
+	return w.Worker.PutTaskConfigs(ctx, name, p)
 }
 
 type fenceRequest struct {
@@ -416,59 +416,59 @@ type fenceRequest struct {
 }
 
 // Fence implements [connect.Group]. It retries until there is a leader.
-func (c *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
-	return c.RetryWithLeader(ctx, func() error {
-		return c.CallLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
+func (w *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+	return w.RetryWithLeader(ctx, func() error {
+		return w.CallLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
 	})
 }
 
 // RecordTopic implements [connect.Group].
-func (c *Worker) RecordTopic(connector, topic string, task int) {
-	if c.tracksTopics {
-		c.status.RecordTopic(connector, topic, task)
+func (w *Worker) RecordTopic(connector, topic string, task int) {
+	if w.tracksTopics {
+		w.status.RecordTopic(connector, topic, task)
 	}
 }
 
 const fenceCall = "PUT /connectors/{name}/fence"
 
-func (c *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
+func (w *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
 	var f fenceRequest
 	if err := json.Unmarshal(body, &f); err != nil {
 		return nil, err
 	}
-	producers, err := c.Parts.Herder().TransactionalConfig(ctx, connector)
+	producers, err := w.Parts.Herder().TransactionalConfig(ctx, connector)
 	if err != nil {
 		return nil, err
 	}
-	return nil, c.fences.Fence(ctx, producers, connector, f.Version, f.Now)
+	return nil, w.fences.Fence(ctx, producers, connector, f.Version, f.Now)
 }
 
 // Target returns the target state of a connector in the config topic.
-func (c *Worker) Target(name string) connect.TargetState {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return targetstate.Parse(c.targets[name])
+func (w *Worker) Target(name string) connect.TargetState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return targetstate.Parse(w.targets[name])
 }
 
 // Applied implements [reload.Group]: it applies the target states of a snapshot.
-func (c *Worker) Applied(s config.Snapshot) {
-	c.mu.Lock()
-	previous := c.targets
-	c.targets = s.Targets
-	c.mu.Unlock()
+func (w *Worker) Applied(s config.Snapshot) {
+	w.mu.Lock()
+	previous := w.targets
+	w.targets = s.Targets
+	w.mu.Unlock()
 	for _, k := range s.Connectors {
 		if target := targetstate.Parse(s.Targets[k.Name]); target != targetstate.Parse(previous[k.Name]) {
-			_ = targetstate.Apply(c.Parts.Herder(), k.Name, target)
+			_ = targetstate.Apply(w.Parts.Herder(), k.Name, target)
 		}
 	}
-	c.ApplySnapshot(s)
+	w.ApplySnapshot(s)
 }
 
 // Serve joins the group and stays a member until ctx ends, then hands over its assignment. resume, if not nil, retries
 // refused logons. An error means that the config topic cannot be read any more.
-func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
-	log := c.Log
-	for err := c.Join(ctx); err != nil; err = c.Join(ctx) {
+func (w *Worker) Serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
+	log := w.Log
+	for err := w.Join(ctx); err != nil; err = w.Join(ctx) {
 		if ctx.Err() == nil {
 			log.Warn("the worker cannot join its group; it will retry", "error", err)
 		}
@@ -480,7 +480,7 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer guard.Vital("the worker's part in its group")
-		c.Run(membership)
+		w.Run(membership)
 	})
 	if resume != nil {
 		running.Go(func() {
@@ -495,12 +495,12 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 	}
 	select {
 	case <-ctx.Done():
-	case err = <-c.readErr:
+	case err = <-w.readErr:
 	}
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
-		c.Settings.Duration("task.shutdown.graceful.timeout.ms"))
+		w.Settings.Duration("task.shutdown.graceful.timeout.ms"))
 	defer cancel()
-	if err := c.Leave(leaving); err != nil {
+	if err := w.Leave(leaving); err != nil {
 		log.Warn("the worker could not leave its group cleanly: the group waits for it", "error", err)
 	}
 	stop()

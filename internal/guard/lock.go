@@ -43,7 +43,6 @@ func (m *RWMutex) Unlock() {
 	m.RWMutex.Unlock()
 }
 
-// RUnlock releases a read lock.
 func (m *RWMutex) RUnlock() {
 	if value := recover(); value != nil {
 		exitAfterPanic("code that holds a lock of several tasks", value)

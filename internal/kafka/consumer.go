@@ -173,8 +173,7 @@ func (c *Consumer) addMatching(expression pattern.Pattern, topics map[string]boo
 		matches, err := expression.Matches(*t.Topic)
 		if err != nil {
 			return fmt.Errorf("topics.regex: matching the expression %q against the topic %q timed out: %w",
-				c.options.Regex,
-				*t.Topic, err)
+				c.options.Regex, *t.Topic, err)
 		}
 		if matches {
 			topics[*t.Topic] = true

@@ -363,8 +363,7 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 		content = lz4.NewReader(bytes.NewReader(src))
 	case kgo.CodecZstd:
 		reader, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(uint64(b.limit)))
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(b.limit)))
 		if err != nil {
 			return nil
 		}

@@ -81,9 +81,8 @@ func (c *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 		return nil
 	case err != nil:
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to continue there: %w",
-			c.options.Group,
-			topic,
-			partition, missing, resetTo, WithMissingRight(err, "READ", "Group "+c.options.Group))
+			c.options.Group, topic, partition, missing, resetTo,
+			WithMissingRight(err, "READ", "Group "+c.options.Group))
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
 		"committed, and %s. Offset %d is committed now: restart the task to continue there", c.options.Group, topic,

@@ -236,8 +236,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			begun := make(chan struct{})
 			log := &journal{}
 			config.Consumer.Reset, config.Logger = reset, log.logger()
-			// The broker processes requests one by one: a write after the request for the start comes
-			// later.
+			// The broker processes requests one by one: a write after the request for the start comes later.
 			var once sync.Once
 			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
 				once.Do(func() { close(begun) })

@@ -189,6 +189,5 @@ func IsRejoinable(err error) bool { return security.IsTransient(err) || isUnknow
 
 func isUnknownMember(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
-		errors.Is(err, kerr.RebalanceInProgress) ||
-		errors.Is(err, kerr.MemberIDRequired)
+		errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.MemberIDRequired)
 }

@@ -156,8 +156,7 @@ func shareClient(t *testing.T, seed uint64) {
 				})
 				select {
 				case <-failed:
-					// Like a failed feed: another one replaces it without waiting for records in
-					// flight.
+					// Like a failed feed: another one replaces it without waiting for records in flight.
 					ended, cancel := context.WithCancel(ctx)
 					cancel()
 					_ = p.Close(ended)

@@ -373,8 +373,7 @@ func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 						t.Fatalf("expected no record before the beginning is committed, found %q", records[0].Value)
 					}
 					if begun {
-						// With latest, the expected offset is the end of the topic at the time
-						// of the first lookup.
+						// With latest, the expected offset is the end of the topic at the time of the first lookup.
 						if (reset == "earliest" && at.At != 0) || (reset == "latest" && at.At != 1) {
 							t.Errorf("unexpected start offset %d", at.At)
 						}

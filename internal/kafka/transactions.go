@@ -317,8 +317,7 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactional) error
 	case transaction.ProducerID != producer || transaction.ProducerEpoch > epoch+expiredEpochs ||
 		transaction.State != "CompleteAbort":
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch,
-			transaction.ProducerID,
-			transaction.ProducerEpoch, transaction.State, errFenced)
+			transaction.ProducerID, transaction.ProducerEpoch, transaction.State, errFenced)
 	}
 	fresh, err := t.open(ctx, expired.id)
 	if err != nil {

@@ -172,9 +172,8 @@ func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
 	now := time.Now()
 	switch {
 	case now.After(leaf.NotAfter):
-		return s.names.errorf(FieldLocation, nil,
-			"the certificate %s (entry %q of %s) expired on %s: replace it", leaf.Subject, alias, s.description,
-			formatTime(leaf.NotAfter))
+		return s.names.errorf(FieldLocation, nil, "the certificate %s (entry %q of %s) expired on %s: replace it",
+			leaf.Subject, alias, s.description, formatTime(leaf.NotAfter))
 	case now.Before(leaf.NotBefore):
 		return s.names.errorf(FieldLocation, nil,
 			"the certificate %s (entry %q of %s) is not valid before %s; is this machine's clock right?", leaf.Subject,

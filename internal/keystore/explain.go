@@ -58,8 +58,7 @@ func (o *Options) unverified(err *tls.CertificateVerificationError, anchors trus
 		return o.expired(err, invalid)
 	case class == InvalidCertificate:
 		return o.trustNames().errorf(FieldLocation, err, "the server's certificate %s cannot be verified: %v",
-			leaf.Subject,
-			invalid)
+			leaf.Subject, invalid)
 	case class == UnknownAuthority:
 		return o.unknownIssuer(err, anchors)
 	}
@@ -78,8 +77,7 @@ func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.Ce
 	for i, sent := range err.UnverifiedCertificates {
 		if root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !root {
 			return o.trustNames().errorf(FieldLocation, err,
-				"the server's certificate %s %s: it must be renewed on the server", c.Subject,
-				state)
+				"the server's certificate %s %s: it must be renewed on the server", c.Subject, state)
 		}
 	}
 	return o.trustNames().errorf(FieldLocation, err,

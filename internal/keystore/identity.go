@@ -27,10 +27,9 @@ func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate
 		return nil, err
 	}
 	if err := request.SupportsCertificate(&c); err != nil {
-		i.warn("the key store has no certificate of an issuer that the server accepts; sending none",
-			"store", s.description, "certificate", c.Leaf.Subject.String(), "issuer", c.Leaf.Issuer.String(),
-			"issuers that the server takes", subjects(request.AcceptableCAs),
-			"reason", err.Error())
+		i.warn("the key store has no certificate of an issuer that the server accepts; sending none", "store",
+			s.description, "certificate", c.Leaf.Subject.String(), "issuer", c.Leaf.Issuer.String(),
+			"issuers that the server takes", subjects(request.AcceptableCAs), "reason", err.Error())
 		return &tls.Certificate{}, nil
 	}
 	return &c, nil

@@ -288,8 +288,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBu
 			return nil, err
 		}
 		if parsed.Cost < 2 || parsed.Block < 1 || parsed.Parallel < 1 || parsed.Cost > maxScrypt/128 ||
-			parsed.Block > maxScrypt/128/parsed.Cost ||
-			parsed.Parallel > maxScrypt/128/parsed.Cost/parsed.Block {
+			parsed.Block > maxScrypt/128/parsed.Cost || parsed.Parallel > maxScrypt/128/parsed.Cost/parsed.Block {
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d requires more than %d MiB", parsed.Cost, parsed.Block,
 				parsed.Parallel, maxScrypt>>20)
 		}

@@ -8,8 +8,7 @@ import (
 	"sync"
 )
 
-// watched is a value read from a store. get rereads it if one of the store's files has changed; there is no
-// goroutine.
+// watched is a value read from a store. get rereads it if one of the store's files has changed; there is no goroutine.
 type watched[T any] struct {
 	location Location
 	names    settingNames

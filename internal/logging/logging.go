@@ -113,9 +113,7 @@ func LevelsOf(log *slog.Logger) (*Levels, *slog.Logger) {
 const locationKey = "ohja.location"
 
 // HandlerOptions returns options for the handler of a logger of [New].
-func HandlerOptions() *slog.HandlerOptions {
-	return &slog.HandlerOptions{Level: Lowest}
-}
+func HandlerOptions() *slog.HandlerOptions { return &slog.HandlerOptions{Level: Lowest} }
 
 // LocatedHandlerOptions adds the function and line number to each line, such as source.(*Task).Run:312.
 func LocatedHandlerOptions() *slog.HandlerOptions {

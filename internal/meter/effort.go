@@ -130,8 +130,7 @@ func (s *functionStats) effort(b *body, loops []loop) int {
 		}
 		chargedInside[l.parent] = chargedInside[l.parent] || l.targeted || l.calls
 	}
-	return blocks*blocks/blocksShare +
-		s.targets*tableTarget + s.targetsInLoops/targetShare +
+	return blocks*blocks/blocksShare + s.targets*tableTarget + s.targetsInLoops/targetShare +
 		locals*(s.branches+s.loops) + s.heldValues/heldShare +
 		(locals*locals*s.loops+s.values*int(s.results))/redundantShare*(1+s.deepest)
 }

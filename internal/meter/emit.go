@@ -181,8 +181,7 @@ func (r *rewriter) body(out []byte, i int) []byte {
 		out = append(out, 1, 0x7f)
 	}
 	writer := bodyWriter{m: r, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
-		uint32(btoi(b.bulk)),
-		weight: weight}
+		uint32(btoi(b.bulk)), weight: weight}
 	if entry > 0 {
 		writer.charge(entry)
 		r.report.Entries++

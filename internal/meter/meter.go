@@ -30,10 +30,9 @@ type Limits struct {
 	Locals        int // the locals of a function. Default 50,000.
 	Nesting       int // the depth of blocks. Default 20,000.
 	Targets       int // the br_table labels of a function. Default 65,536.
-	// Effort bounds the compile cost of each function in microseconds, measured with synthetic shapes: squared
-	// blocks, locals and stack times branches, squared locals times loops and their depth, and table labels times
-	// enclosing loops. Without it some KiB can take minutes and gigabytes. Default 4,000,000; Go guests need at most
-	// 160,000.
+	// Effort bounds the compile cost of each function in microseconds, measured with synthetic shapes: squared blocks,
+	// locals and stack times branches, squared locals times loops and their depth, and table labels times enclosing
+	// loops. Without it some KiB can take minutes and gigabytes. Default 4,000,000; Go guests need at most 160,000.
 	Effort      int
 	TotalEffort int // the sum. Default 20,000,000; Go guests of 5 MB need 2,500,000.
 	// Values bounds parameters and results of all calls, blocks and jumps of a function, plus eight per call; a type
@@ -84,12 +83,12 @@ type UnsupportedError struct {
 	Function int    // an index, -1 outside of code
 }
 
-func (r *UnsupportedError) Error() string {
+func (u *UnsupportedError) Error() string {
 	where := ""
-	if r.Function >= 0 {
-		where = fmt.Sprintf(" (in function %d)", r.Function)
+	if u.Function >= 0 {
+		where = fmt.Sprintf(" (in function %d)", u.Function)
 	}
-	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
+	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", u.Feature, u.Offset, where)
 }
 
 type abort struct{ err error }

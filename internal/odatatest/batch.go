@@ -64,29 +64,29 @@ type answered struct {
 }
 
 // batch answers POST $batch: its parts in order, a changeset as a whole or not at all.
-func (x *exchange) batch() *fault {
-	if x.method != http.MethodPost {
+func (ex *exchange) batch() *fault {
+	if ex.method != http.MethodPost {
 		return notAllowed()
 	}
-	if x.sw.NoBatch {
+	if ex.sw.NoBatch {
 		return &fault{status: http.StatusNotImplemented, message: "$batch is not part of this service"}
 	}
 	limit := int64(maxBody)
-	if x.sw.BatchLimit > 0 {
-		limit = int64(x.sw.BatchLimit)
+	if ex.sw.BatchLimit > 0 {
+		limit = int64(ex.sw.BatchLimit)
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, limit))
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, ex.r.Body, limit))
 	if err != nil {
 		return &fault{status: http.StatusRequestEntityTooLarge,
-			message: fmt.Sprintf("expected at most %d bytes: %v", limit, err), page: x.sw.BatchLimit > 0}
+			message: fmt.Sprintf("expected at most %d bytes: %v", limit, err), page: ex.sw.BatchLimit > 0}
 	}
-	kind, parameters, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	kind, parameters, err := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || parameters["boundary"] == "" {
 		return &fault{status: http.StatusUnsupportedMediaType,
 			message: fmt.Sprintf("expected multipart/mixed with a boundary, found '%s'",
-				x.r.Header.Get("Content-Type"))}
+				ex.r.Header.Get("Content-Type"))}
 	}
-	x.service.book.note(func(l *Ledger) { l.Batches++ })
+	ex.service.book.note(func(l *Ledger) { l.Batches++ })
 	var answers []answered
 	for r := multipart.NewReader(bytes.NewReader(raw), parameters["boundary"]); ; {
 		p, err := r.NextRawPart()
@@ -96,38 +96,38 @@ func (x *exchange) batch() *fault {
 		if err != nil {
 			return badRequest("The batch cannot be read: %v", err)
 		}
-		a, f := x.batchPart(p)
+		a, f := ex.batchPart(p)
 		if f != nil {
 			return f
 		}
 		answers = append(answers, a)
-		if x.sw.BatchStop && a.parts[len(a.parts)-1].status >= 400 {
+		if ex.sw.BatchStop && a.parts[len(a.parts)-1].status >= 400 {
 			break
 		}
 	}
-	if x.lost() {
+	if ex.lost() {
 		return nil
 	}
-	if x.sw.BatchAnswers > 0 {
-		answers = answers[:min(len(answers), x.sw.BatchAnswers)]
+	if ex.sw.BatchAnswers > 0 {
+		answers = answers[:min(len(answers), ex.sw.BatchAnswers)]
 	}
-	x.sendBatch(answers)
+	ex.sendBatch(answers)
 	return nil
 }
 
 // batchPart executes a part of a batch: a single request, or a changeset, which is undone if one of its writes fails.
-func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
+func (ex *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 	kind, parameters, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
 	if kind != "multipart/mixed" {
-		inner, f := x.enclosed(p, nil)
+		inner, f := ex.enclosed(p, nil)
 		if f != nil {
 			return answered{}, f
 		}
 		inner.run()
 		return answered{parts: []*part{inner.w.(*part)}}, nil
 	}
-	x.service.changing.Lock()
-	defer x.service.changing.Unlock()
+	ex.service.changing.Lock()
+	defer ex.service.changing.Unlock()
 	set := &changeset{}
 	var operations []*exchange
 	for r := multipart.NewReader(p, parameters["boundary"]); ; {
@@ -138,16 +138,15 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 		if err != nil {
 			return answered{}, badRequest("A changeset cannot be read: %v", err)
 		}
-		inner, f := x.enclosed(p, set)
+		inner, f := ex.enclosed(p, set)
 		if f != nil {
 			return answered{}, f
 		}
 		operations = append(operations, inner)
 	}
-	if x.sw.Changesets == "one" && len(operations) > 1 {
-		// Assumption: the text is SAP's for services that leave changesets to the framework; the code is
-		// invented.
-		return x.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
+	if ex.sw.Changesets == "one" && len(operations) > 1 {
+		// Assumption: the text is SAP's for services that leave changesets to the framework; the code is invented.
+		return ex.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
 			message: "Default changeset implementation allows only one operation"}), nil
 	}
 	var a answered
@@ -166,13 +165,13 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 }
 
 // failed answers a changeset that is rejected before any of it was applied.
-func (x *exchange) failed(first *exchange, f *fault) answered {
+func (ex *exchange) failed(first *exchange, f *fault) answered {
 	f.write(first)
 	return answered{parts: []*part{first.w.(*part)}}
 }
 
 // enclosed returns the exchange of a request inside a batch; set is nil outside of changesets.
-func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *fault) {
+func (ex *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *fault) {
 	reader := textproto.NewReader(bufio.NewReader(p))
 	line, err := reader.ReadLine()
 	words := strings.Fields(line)
@@ -194,41 +193,41 @@ func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *faul
 	if id == "" {
 		id = header.Get("Content-Id")
 	}
-	r, err := http.NewRequestWithContext(x.r.Context(), words[0], x.base, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ex.r.Context(), words[0], ex.base, bytes.NewReader(body))
 	if err != nil {
 		return nil, badRequest("The method of a part cannot be read: %v", err)
 	}
 	r.Header = http.Header(header)
-	r.Host = x.r.Host
-	sw := x.sw
+	r.Host = ex.r.Host
+	sw := ex.sw
 	sw.LoseAnswer = 0
-	if x.matched() {
+	if ex.matched() {
 		sw.Match = "\x00" // the faults were this request's
 	}
-	inner := &exchange{service: x.service, mount: x.mount, w: &part{id: id, header: http.Header{}}, r: r, sw: sw,
-		session: x.session, server: x.server, method: r.Method, base: x.base, set: set,
+	inner := &exchange{service: ex.service, mount: ex.mount, w: &part{id: id, header: http.Header{}}, r: r, sw: sw,
+		session: ex.session, server: ex.server, method: r.Method, base: ex.base, set: set,
 		target: strings.Join(words[1:max(2, len(words)-1)], " "), json: strings.Contains(header.Get("Accept"), "json")}
 	return inner, nil
 }
 
 // run answers a request inside a batch.
-func (x *exchange) run() {
-	if f := x.inside(x.target); f != nil {
-		f.write(x)
+func (ex *exchange) run() {
+	if f := ex.inside(ex.target); f != nil {
+		f.write(ex)
 	}
 }
 
 // inside answers a request inside a batch, whose address may be relative to the service.
-func (x *exchange) inside(address string) *fault {
+func (ex *exchange) inside(address string) *fault {
 	if !strings.HasPrefix(address, "/") && !strings.Contains(address, "://") {
-		address = x.base + address
+		address = ex.base + address
 	}
-	u, err := x.r.URL.Parse(strings.ReplaceAll(address, " ", "%20"))
+	u, err := ex.r.URL.Parse(strings.ReplaceAll(address, " ", "%20"))
 	if err != nil {
 		return badRequest("The address of a part cannot be read: %s", address)
 	}
-	x.r.URL = u
-	resourcePath, ok := strings.CutPrefix(u.EscapedPath()+"/", x.mount.path)
+	ex.r.URL = u
+	resourcePath, ok := strings.CutPrefix(u.EscapedPath()+"/", ex.mount.path)
 	if !ok || strings.HasPrefix(resourcePath, "$batch") {
 		return notFound(u.Path)
 	}
@@ -236,21 +235,21 @@ func (x *exchange) inside(address string) *fault {
 	if f != nil {
 		return f
 	}
-	x.query = q
-	if f := x.negotiate(); f != nil {
+	ex.query = q
+	if f := ex.negotiate(); f != nil {
 		return f
 	}
-	if x.dropped() {
+	if ex.dropped() {
 		return nil
 	}
-	if x.set != nil && (x.method == http.MethodGet || x.method == http.MethodHead) {
+	if ex.set != nil && (ex.method == http.MethodGet || ex.method == http.MethodHead) {
 		return badRequest("A changeset must not contain requests that read")
 	}
-	return x.route(strings.TrimRight(resourcePath, "/"))
+	return ex.route(strings.TrimRight(resourcePath, "/"))
 }
 
 // sendBatch writes the response: header names in lower case, lengths on parts and messages, like SAP Gateway.
-func (x *exchange) sendBatch(answers []answered) {
+func (ex *exchange) sendBatch(answers []answered) {
 	var b bytes.Buffer
 	boundary := secret()[:16]
 	for i, a := range answers {
@@ -270,12 +269,12 @@ func (x *exchange) sendBatch(answers []answered) {
 			set.Len(), set.Bytes())
 	}
 	fmt.Fprintf(&b, "--%s--\r\n", boundary)
-	h := x.w.Header()
+	h := ex.w.Header()
 	h.Set("DataServiceVersion", "2.0")
 	h.Set("Content-Type", "multipart/mixed; boundary="+boundary)
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	x.w.WriteHeader(http.StatusAccepted)
-	x.w.Write(b.Bytes())
+	ex.w.WriteHeader(http.StatusAccepted)
+	ex.w.Write(b.Bytes())
 }
 
 // append writes the part, with its boundary headers, to the response to the batch.

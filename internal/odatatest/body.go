@@ -15,13 +15,13 @@ import (
 const maxBody = 16 << 20
 
 // body reads the entity of a request: values by the index of their property.
-func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
-	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
+func (ex *exchange) body(typ *entityType) (map[int]*value, *fault) {
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, ex.r.Body, maxBody))
 	if err != nil {
 		return nil, &fault{status: http.StatusRequestEntityTooLarge,
 			message: fmt.Sprintf("expected at most %d bytes: %v", maxBody, err)}
 	}
-	media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	media, _, _ := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
 	var values map[int]*value
 	switch media {
 	case "application/json":
@@ -30,7 +30,7 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 		values, err = readAtom(raw, typ)
 	default:
 		return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Unsupported media type '%s'",
-			x.r.Header.Get("Content-Type"))}
+			ex.r.Header.Get("Content-Type"))}
 	}
 	if err != nil {
 		return nil, badRequest("Error processing request stream. %v", err)

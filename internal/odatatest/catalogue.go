@@ -11,11 +11,11 @@ import (
 const CataloguePath = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2/"
 
 // catalogue answers the collection of services, in JSON.
-func (x *exchange) catalogue(path string) *fault {
+func (ex *exchange) catalogue(path string) *fault {
 	if path != "ServiceCollection" {
 		return notFound(path)
 	}
-	options := x.r.URL.Query()
+	options := ex.r.URL.Query()
 	prefix := ""
 	if filter := options.Get("$filter"); filter != "" {
 		literal, ok := strings.CutPrefix(filter, "startswith(TechnicalServiceName,'")
@@ -27,7 +27,7 @@ func (x *exchange) catalogue(path string) *fault {
 				filter)
 		}
 	}
-	top := x.sw.Catalogue
+	top := ex.sw.Catalogue
 	if topOption := options.Get("$top"); topOption != "" {
 		n, err := strconv.Atoi(topOption)
 		if err != nil || n < 0 {
@@ -36,7 +36,7 @@ func (x *exchange) catalogue(path string) *fault {
 		top = min(top, n)
 	}
 	var rows []string
-	for i := 1; i <= x.sw.Catalogue && len(rows) < top; i++ {
+	for i := 1; i <= ex.sw.Catalogue && len(rows) < top; i++ {
 		name := fmt.Sprintf("ZDEMO_%05d_SRV", i)
 		title := fmt.Sprintf("Demo service %d", i)
 		switch i {
@@ -54,10 +54,10 @@ func (x *exchange) catalogue(path string) *fault {
 				name, title, title, name, name))
 		}
 	}
-	h := x.w.Header()
+	h := ex.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("DataServiceVersion", "2.0")
-	x.w.WriteHeader(http.StatusOK)
-	fmt.Fprintf(x.w, `{"d":{"results":[%s]}}`, strings.Join(rows, ","))
+	ex.w.WriteHeader(http.StatusOK)
+	fmt.Fprintf(ex.w, `{"d":{"results":[%s]}}`, strings.Join(rows, ","))
 	return nil
 }

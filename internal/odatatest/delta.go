@@ -42,18 +42,18 @@ func parseMark(token string) (m mark, ok bool) {
 }
 
 // tracks reports whether the changes of a feed are tracked, and whether the client requested it.
-func (x *exchange) tracks(src source) (tracked, requested bool) {
-	requested = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
-	if src.navigation != nil || (x.query.filter != "" && x.sw.Delta != "links") {
+func (ex *exchange) tracks(src source) (tracked, requested bool) {
+	requested = prefers(ex.r.Header.Get("Prefer"), "odata.track-changes")
+	if src.navigation != nil || (ex.query.filter != "" && ex.sw.Delta != "links") {
 		return false, requested
 	}
-	switch x.sw.Delta {
+	switch ex.sw.Delta {
 	case "links":
 		return true, requested
 	case "off":
 		return false, requested
 	}
-	return x.mount.sap && requested, requested
+	return ex.mount.sap && requested, requested
 }
 
 func prefers(prefer, name string) bool {
@@ -66,43 +66,43 @@ func prefers(prefer, name string) bool {
 }
 
 // preferencesApplied lists the applied preferences in the response.
-func (x *exchange) preferencesApplied(tracked bool) {
+func (ex *exchange) preferencesApplied(tracked bool) {
 	var list []string
-	if tracked && x.sw.Delta != "links" {
+	if tracked && ex.sw.Delta != "links" {
 		list = append(list, "odata.track-changes")
 	}
-	if p := preferredPage(x.r.Header.Get("Prefer")); p > 0 {
+	if p := preferredPage(ex.r.Header.Get("Prefer")); p > 0 {
 		list = append(list, "odata.maxpagesize="+strconv.Itoa(p))
 	}
 	if len(list) > 0 {
-		x.w.Header().Set("Preference-Applied", strings.Join(list, ","))
+		ex.w.Header().Set("Preference-Applied", strings.Join(list, ","))
 	}
 }
 
 // start returns the mark for the changes after a first load.
-func (x *exchange) start(t *table) mark {
-	if m, ok := parseMark(x.query.option(startToken)); ok {
+func (ex *exchange) start(t *table) mark {
+	if m, ok := parseMark(ex.query.option(startToken)); ok {
 		return m
 	}
-	return mark{t.changesSoFar(), x.service.epoch()}
+	return mark{t.changesSoFar(), ex.service.epoch()}
 }
 
 // deltaLink returns the address of the changes since a mark; empty if the switch delta disables it.
-func (x *exchange) deltaLink(path string, m mark) string {
-	if x.sw.Delta == "silent" {
+func (ex *exchange) deltaLink(path string, m mark) string {
+	if ex.sw.Delta == "silent" {
 		return ""
 	}
 	token := m.token()
-	if x.sw.DeltaQuotes != "off" {
+	if ex.sw.DeltaQuotes != "off" {
 		token = "'" + token + "'"
 	}
 	query := deltaToken + "=" + token
-	for _, o := range x.query.options {
+	for _, o := range ex.query.options {
 		if !strings.HasPrefix(o.name, "$") && !strings.HasPrefix(o.name, "!") {
 			query += "&" + o.raw
 		}
 	}
-	return x.link(path + "?" + query)
+	return ex.link(path + "?" + query)
 }
 
 // epoch returns how often tokens have expired.
@@ -113,26 +113,25 @@ func (s *Service) epoch() int {
 }
 
 // expired is the error for an unknown token.
-func (x *exchange) expired() *fault {
+func (ex *exchange) expired() *fault {
 	return &fault{status: http.StatusGone, code: "/IWFND/CM_MGW/090", message: "Invalid Delta Token"}
 }
 
 // accepted answers 202 while the switch accepted is on.
-func (x *exchange) accepted() bool {
-	if x.sw.Accepted == 0 || !x.service.take(func(s *Switches) *int { return &s.Accepted }) {
+func (ex *exchange) accepted() bool {
+	if ex.sw.Accepted == 0 || !ex.service.take(func(s *Switches) *int { return &s.Accepted }) {
 		return false
 	}
-	x.w.Header().Set("Retry-After", "1")
-	x.w.WriteHeader(http.StatusAccepted)
+	ex.w.Header().Set("Retry-After", "1")
+	ex.w.WriteHeader(http.StatusAccepted)
 	return true
 }
 
 // delta answers with the changes since a token. Further pages are requested by $skiptoken=TOKEN_UPTO_POSITION.
-func (x *exchange) delta(src source, token string) *fault {
+func (ex *exchange) delta(src source, token string) *fault {
 	t := src.table
 	from := mark{}
-	to := 0
-	pos := 0
+	var to, pos int
 	parts := strings.Split(strings.Trim(token, "'"), "_")
 	ok := len(parts) == 2 || len(parts) == 4
 	if ok {
@@ -146,52 +145,51 @@ func (x *exchange) delta(src source, token string) *fault {
 	} else {
 		to = t.changesSoFar()
 	}
-	if !ok || from.changes > to || to > t.changesSoFar() || from.epoch != x.service.epoch()%1000 {
-		return x.expired()
+	if !ok || from.changes > to || to > t.changesSoFar() || from.epoch != ex.service.epoch()%1000 {
+		return ex.expired()
 	}
-	if x.accepted() {
+	if ex.accepted() {
 		return nil
 	}
-	shape, f := newShape(t, x.query.selected, x.query.expanded)
+	shape, f := newShape(t, ex.query.selected, ex.query.expanded)
 	if f != nil {
 		return f
 	}
 	list := t.last(from.changes, to)
-	limit, _ := x.pageLimit()
-	if x.sw.Differ != "" && x.again() {
+	limit, _ := ex.pageLimit()
+	if ex.sw.Differ != "" && ex.again() {
 		page := list[min(pos, len(list)):]
 		if limit > 0 {
 			page = page[:min(limit, len(page))]
 		}
 		slices.Reverse(page)
 	}
-	w := x.breaking()
-	e := x.encoder(w, shape)
-	x.preferencesApplied(x.mount.sap)
-	x.send(http.StatusOK, "feed")
+	w := ex.breaking()
+	e := ex.encoder(w, shape)
+	ex.preferencesApplied(ex.mount.sap)
+	ex.send(http.StatusOK, "feed")
 	e.begin(shape, src.path, -1)
 	rows := 0
 	for ; pos < len(list) && (limit == 0 || rows < limit); pos++ {
 		rows++
 		if r := t.find(list[pos].key); r != nil {
 			e.entity(shape, r)
-		} else if x.sw.Tombstones != "off" {
-			e.deleted(string(x.appendLocal(nil, t, &row{values: list[pos].key})), list[pos].at)
+		} else if ex.sw.Tombstones != "off" {
+			e.deleted(string(ex.appendLocal(nil, t, &row{values: list[pos].key})), list[pos].at)
 		}
 	}
-	next := ""
-	link := ""
+	var next, link string
 	if pos < len(list) {
 		from := from.token()
-		next = x.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos))
+		next = ex.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos))
 	} else {
-		link = x.deltaLink(src.path, mark{to, x.service.epoch()})
+		link = ex.deltaLink(src.path, mark{to, ex.service.epoch()})
 	}
 	e.end(next, link)
 	if e.flush() == nil {
-		x.service.book.note(func(l *Ledger) { l.Pages++; l.Deltas++; l.Rows += int64(rows) })
+		ex.service.book.note(func(l *Ledger) { l.Pages++; l.Deltas++; l.Rows += int64(rows) })
 	}
-	w.finish(x)
+	w.finish(ex)
 	return nil
 }
 

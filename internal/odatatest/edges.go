@@ -48,10 +48,10 @@ var edgeBinaries = [][]byte{{}, {0}, {0xff}, {0xfb, 0xff, 0xfe}, {1, 2, 3, 4}, b
 	[]byte("plain text"), {0x3e, 0x3f, 0xbf}}
 
 // addAllTypes adds a set with a column of each type, whose values reach the limits of the type.
-func (m *northwind) addAllTypes() {
+func (no *northwind) addAllTypes() {
 	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40),
 		text("PostalCode", 10), column("Since", dateTimeKind), column("Latitude", doubleKind), decimal("Rent", 11, 2)}}
-	m.complexTypes = append(m.complexTypes, address)
+	no.complexTypes = append(no.complexTypes, address)
 	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind),
 		column("Small", sbyteKind), column("Short", int16Kind), column("Whole", int32Kind), column("Long", int64Kind),
 		decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind), column("Precise", doubleKind),
@@ -68,7 +68,7 @@ func (m *northwind) addAllTypes() {
 		}
 		moments = append(moments, v.num)
 	}
-	m.add("AllTypes", typ, allTypesRows, func(n int, r *row) {
+	no.add("AllTypes", typ, allTypesRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		for i := 1; i < len(columns); i++ {
 			// Every column repeats its values with a period of its own, and has its own null rows.

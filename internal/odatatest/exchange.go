@@ -29,86 +29,86 @@ type exchange struct {
 }
 
 // serve answers a request to a path below the mount.
-func (x *exchange) serve(path string) {
-	x.method = x.r.Method
-	if tunnelled := x.r.Header.Get("X-HTTP-Method"); tunnelled != "" && x.method == http.MethodPost {
-		x.method = strings.ToUpper(tunnelled)
+func (ex *exchange) serve(path string) {
+	ex.method = ex.r.Method
+	if tunnelled := ex.r.Header.Get("X-HTTP-Method"); tunnelled != "" && ex.method == http.MethodPost {
+		ex.method = strings.ToUpper(tunnelled)
 	}
 	scheme := "http://"
-	if x.r.TLS != nil {
+	if ex.r.TLS != nil {
 		scheme = "https://"
 	}
-	x.base = scheme + x.r.Host + x.mount.path
-	if x.sw.SelfHost != "" {
-		x.base = strings.TrimSuffix(x.sw.SelfHost, "/") + x.mount.path
+	ex.base = scheme + ex.r.Host + ex.mount.path
+	if ex.sw.SelfHost != "" {
+		ex.base = strings.TrimSuffix(ex.sw.SelfHost, "/") + ex.mount.path
 	}
-	x.json = strings.Contains(x.r.Header.Get("Accept"), "json")
-	if x.dropped() {
+	ex.json = strings.Contains(ex.r.Header.Get("Accept"), "json")
+	if ex.dropped() {
 		return
 	}
-	if f := x.answer(path); f != nil {
-		f.write(x)
+	if f := ex.answer(path); f != nil {
+		f.write(ex)
 	}
 }
 
 // answer does the checks that concern all requests, then finds the resource.
-func (x *exchange) answer(path string) *fault {
-	q, f := parseQuery(heeded(x.r.URL.RawQuery, x.sw.Ignore))
+func (ex *exchange) answer(path string) *fault {
+	q, f := parseQuery(heeded(ex.r.URL.RawQuery, ex.sw.Ignore))
 	if f != nil {
 		return f
 	}
-	x.query = q
-	if f := x.negotiate(); f != nil {
+	ex.query = q
+	if f := ex.negotiate(); f != nil {
 		return f
 	}
-	if f := x.logon(); f != nil {
+	if f := ex.logon(); f != nil {
 		return f
 	}
-	if f := x.protect(); f != nil {
+	if f := ex.protect(); f != nil {
 		return f
 	}
-	if version := x.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version,
+	if version := ex.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version,
 		"4") {
 		return badRequest("Request version '%s' is not supported for the request payload. The only supported "+
 			"versions are '1.0', '2.0'.", version)
 	}
-	if x.mount.store {
-		return x.stored(path)
+	if ex.mount.store {
+		return ex.stored(path)
 	}
-	if x.mount.catalogue {
-		return x.catalogue(path)
+	if ex.mount.catalogue {
+		return ex.catalogue(path)
 	}
-	return x.route(path)
+	return ex.route(path)
 }
 
 // negotiate chooses the format: $format first, else the first of JSON and Atom in Accept, else Atom.
-func (x *exchange) negotiate() *fault {
-	if x.sw.RefuseFormat && x.query.format != "" {
+func (ex *exchange) negotiate() *fault {
+	if ex.sw.RefuseFormat && ex.query.format != "" {
 		return badRequest("The query parameter '$format' begins with a system-reserved '$' character but is not " +
 			"recognized.")
 	}
-	switch x.query.format {
+	switch ex.query.format {
 	case "json":
-		x.json = true
+		ex.json = true
 		return nil
 	case "atom", "xml":
-		x.json = false
+		ex.json = false
 		return nil
 	}
-	accept := x.r.Header.Get("Accept")
+	accept := ex.r.Header.Get("Accept")
 	if accept == "" {
-		x.json = false
+		ex.json = false
 		return nil
 	}
 	for part := range strings.SplitSeq(accept, ",") {
 		media, _, _ := strings.Cut(strings.TrimSpace(part), ";")
 		switch strings.ToLower(strings.TrimSpace(media)) {
 		case "application/json":
-			x.json = true
+			ex.json = true
 			return nil
 		case "application/atom+xml", "application/xml", "application/atomsvc+xml", "text/xml", "*/*", "application/*",
 			"multipart/mixed":
-			x.json = false
+			ex.json = false
 			return nil
 		}
 	}
@@ -116,55 +116,55 @@ func (x *exchange) negotiate() *fault {
 }
 
 // dropped answers with the faults of the switches if they match this request.
-func (x *exchange) dropped() bool {
-	s := x.service
-	if !x.matched() {
+func (ex *exchange) dropped() bool {
+	s := ex.service
+	if !ex.matched() {
 		return false
 	}
-	if x.sw.SlowFirstByte > 0 {
+	if ex.sw.SlowFirstByte > 0 {
 		select {
-		case <-time.After(x.sw.SlowFirstByte):
-		case <-x.r.Context().Done():
+		case <-time.After(ex.sw.SlowFirstByte):
+		case <-ex.r.Context().Done():
 		}
 	}
-	if x.sw.LogonPage > 0 && s.take(func(s *Switches) *int { return &s.LogonPage }) {
-		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		x.w.Write([]byte(logonPage))
+	if ex.sw.LogonPage > 0 && s.take(func(s *Switches) *int { return &s.LogonPage }) {
+		ex.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		ex.w.Write([]byte(logonPage))
 		return true
 	}
-	if x.sw.StatusCount > 0 && s.take(func(s *Switches) *int { return &s.StatusCount }) {
-		x.refuse()
+	if ex.sw.StatusCount > 0 && s.take(func(s *Switches) *int { return &s.StatusCount }) {
+		ex.refuse()
 		return true
 	}
-	if x.writes() && s.hits(x.sw.FailBefore) {
-		x.interfere()
+	if ex.writes() && s.hits(ex.sw.FailBefore) {
+		ex.interfere()
 		return true
 	}
 	return false
 }
 
 // writes reports whether this is a write from outside, not inside a batch.
-func (x *exchange) writes() bool {
-	_, ok := x.w.(*part)
-	return !ok && x.method != http.MethodGet && x.method != http.MethodHead
+func (ex *exchange) writes() bool {
+	_, ok := ex.w.(*part)
+	return !ok && ex.method != http.MethodGet && ex.method != http.MethodHead
 }
 
 // interfere answers in the service's place, like networks and servers in front of services: alternately by a reset and
 // by a page.
-func (x *exchange) interfere() {
-	if x.service.hits(50) {
-		reset(x.w)
+func (ex *exchange) interfere() {
+	if ex.service.hits(50) {
+		reset(ex.w)
 		return
 	}
-	x.sw.Status = http.StatusBadGateway
-	x.sw.StatusBody = "html"
-	x.sw.StatusMessage = ""
-	x.refuse()
+	ex.sw.Status = http.StatusBadGateway
+	ex.sw.StatusBody = "html"
+	ex.sw.StatusMessage = ""
+	ex.refuse()
 }
 
 // locked returns the error for an entity that another user has locked; the client must retry.
-func (x *exchange) locked(t *table) *fault {
-	if !x.service.hits(x.sw.EnqueueLocks) {
+func (ex *exchange) locked(t *table) *fault {
+	if !ex.service.hits(ex.sw.EnqueueLocks) {
 		return nil
 	}
 	// Assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
@@ -173,34 +173,34 @@ func (x *exchange) locked(t *table) *fault {
 }
 
 // matched reports whether the switch match applies to this request.
-func (x *exchange) matched() bool {
-	return x.sw.Match == "" || strings.Contains(x.method+" "+x.r.URL.RequestURI(), x.sw.Match)
+func (ex *exchange) matched() bool {
+	return ex.sw.Match == "" || strings.Contains(ex.method+" "+ex.r.URL.RequestURI(), ex.sw.Match)
 }
 
 const logonPage = `<!DOCTYPE html><html><head><title>Logon</title></head><body><form id="LOGIN_FORM" method="post"><input name="sap-user"/><input type="password" name="sap-password"/></form></body></html>`
 
 // refuse answers as the switches status… specify.
-func (x *exchange) refuse() {
-	f := &fault{status: x.sw.Status, code: x.sw.StatusCode, message: x.sw.StatusMessage}
+func (ex *exchange) refuse() {
+	f := &fault{status: ex.sw.Status, code: ex.sw.StatusCode, message: ex.sw.StatusMessage}
 	if f.status == 0 {
 		f.status = http.StatusInternalServerError
 	}
 	if f.message == "" {
 		f.message = "The switch status asked for this: " + strconv.Itoa(f.status)
 	}
-	switch x.sw.StatusBody {
+	switch ex.sw.StatusBody {
 	case "json", "xml":
-		x.json = x.sw.StatusBody == "json"
-		f.write(x)
+		ex.json = ex.sw.StatusBody == "json"
+		f.write(ex)
 	case "html":
-		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		x.w.WriteHeader(f.status)
-		x.w.Write([]byte("<html><head><title>Application Server Error</title></head><body><h1>" +
+		ex.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		ex.w.WriteHeader(f.status)
+		ex.w.Write([]byte("<html><head><title>Application Server Error</title></head><body><h1>" +
 			strconv.Itoa(f.status) + " " + http.StatusText(f.status) + "</h1></body></html>"))
 	case "empty":
-		x.w.WriteHeader(f.status)
+		ex.w.WriteHeader(f.status)
 	default:
-		f.write(x)
+		f.write(ex)
 	}
 }
 
@@ -217,51 +217,51 @@ func reset(w http.ResponseWriter) {
 }
 
 // appendLocal writes the address of an entity relative to the service.
-func (x *exchange) appendLocal(b []byte, t *table, r *row) []byte {
+func (ex *exchange) appendLocal(b []byte, t *table, r *row) []byte {
 	return appendKey(append(b, t.name...), t.typ, r)
 }
 
-func (x *exchange) appendURI(b []byte, t *table, r *row) []byte {
-	return x.appendLocal(append(b, x.base...), t, r)
+func (ex *exchange) appendURI(b []byte, t *table, r *row) []byte {
+	return ex.appendLocal(append(b, ex.base...), t, r)
 }
 
 // link returns an address of the service in the form of the switch links.
-func (x *exchange) link(local string) string {
-	if x.sw.Links == "relative" {
+func (ex *exchange) link(local string) string {
+	if ex.sw.Links == "relative" {
 		return local
 	}
-	return x.base + local
+	return ex.base + local
 }
 
 // send starts the response with an entity or a feed.
-func (x *exchange) send(status int, kind string) {
-	h := x.w.Header()
+func (ex *exchange) send(status int, kind string) {
+	h := ex.w.Header()
 	h.Set("DataServiceVersion", "2.0")
 	h.Set("Cache-Control", "no-cache")
 	switch {
-	case x.json:
+	case ex.json:
 		h.Set("Content-Type", "application/json;charset=utf-8")
-	case x.mount.sap:
+	case ex.mount.sap:
 		h.Set("Content-Type", "application/atom+xml;type="+kind+"; charset=utf-8")
 	default:
 		h.Set("Content-Type", "application/atom+xml;charset=utf-8")
 	}
-	if x.mount.sap {
+	if ex.mount.sap {
 		h.Set("sap-server", "true")
 	}
-	x.w.WriteHeader(status)
+	ex.w.WriteHeader(status)
 }
 
 // text answers with a whole body.
-func (x *exchange) text(contentType string, body []byte) {
-	x.w.Header().Set("Content-Type", contentType)
-	x.w.Header().Set("DataServiceVersion", "1.0")
-	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.Write(body)
+func (ex *exchange) text(contentType string, body []byte) {
+	ex.w.Header().Set("Content-Type", contentType)
+	ex.w.Header().Set("DataServiceVersion", "1.0")
+	ex.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	ex.w.Write(body)
 }
 
 // route follows the segments of the path.
-func (x *exchange) route(path string) *fault {
+func (ex *exchange) route(path string) *fault {
 	segments := strings.Split(path, "/")
 	for i := range segments {
 		s, err := url.PathUnescape(segments[i])
@@ -272,21 +272,21 @@ func (x *exchange) route(path string) *fault {
 	}
 	switch first := segments[0]; {
 	case len(segments) == 1 && first == "":
-		return x.reading(x.serviceDocument)
+		return ex.reading(ex.serviceDocument)
 	case len(segments) == 1 && first == "$metadata":
-		return x.reading(x.metadata)
+		return ex.reading(ex.metadata)
 	case first == "$batch":
-		return x.batch()
+		return ex.batch()
 	}
-	if x.mount.odp {
-		return x.odp(segments)
+	if ex.mount.odp {
+		return ex.odp(segments)
 	}
-	return x.resource(segments)
+	return ex.resource(segments)
 }
 
 // reading calls answer for GET and HEAD, and rejects other methods.
-func (x *exchange) reading(answer func() *fault) *fault {
-	if x.method != http.MethodGet && x.method != http.MethodHead {
+func (ex *exchange) reading(answer func() *fault) *fault {
+	if ex.method != http.MethodGet && ex.method != http.MethodHead {
 		return notAllowed()
 	}
 	return answer()

@@ -31,23 +31,23 @@ func (s source) holds(r *row) bool {
 }
 
 // collection answers a request to a collection: a POST creates an entity, others read.
-func (x *exchange) collection(src source, segments []string) *fault {
+func (ex *exchange) collection(src source, segments []string) *fault {
 	switch {
 	case len(segments) > 0:
 		return notFound(segments[0])
-	case x.method == http.MethodPost:
-		return x.create(src)
+	case ex.method == http.MethodPost:
+		return ex.create(src)
 	}
-	return x.reading(func() *fault { return x.feed(src) })
+	return ex.reading(func() *fault { return ex.feed(src) })
 }
 
-func (x *exchange) encoder(w io.Writer, s *shape) encoder {
-	if x.json {
-		e := &jsonEncoder{output: output{to: w}, x: x}
+func (ex *exchange) encoder(w io.Writer, s *shape) encoder {
+	if ex.json {
+		e := &jsonEncoder{output: output{to: w}, x: ex}
 		e.prepare(s)
 		return e
 	}
-	e := newAtomEncoder(x)
+	e := newAtomEncoder(ex)
 	e.to = w
 	e.prepare(s)
 	return e
@@ -62,20 +62,20 @@ type selection struct {
 	query   *query
 }
 
-func (x *exchange) selection(src source) (*selection, *fault) {
-	s := &selection{source: src, query: x.query}
-	if x.query.filter != "" {
-		e, err := parseFilter(x.query.filter, src.table.typ)
+func (ex *exchange) selection(src source) (*selection, *fault) {
+	s := &selection{source: src, query: ex.query}
+	if ex.query.filter != "" {
+		e, err := parseFilter(ex.query.filter, src.table.typ)
 		if err != nil {
 			return nil, badRequest("Invalid $filter: %v", err)
 		}
 		s.filter = e
 	}
-	if x.query.orderBy != "" && x.sw.RefuseOrderBy {
+	if ex.query.orderBy != "" && ex.sw.RefuseOrderBy {
 		return nil, badRequest("System query option '$orderby' is not supported for entity set '%s'", src.table.name)
 	}
 	var f *fault
-	s.order, f = parseOrder(x.query.orderBy, src.table.typ)
+	s.order, f = parseOrder(ex.query.orderBy, src.table.typ)
 	s.natural = naturalOrder(s.order, src.table.typ)
 	return s, f
 }
@@ -109,11 +109,11 @@ func (s *selection) total() int {
 }
 
 // rows returns the rows of a page one by one, and the position of the page if positions are counted.
-func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
+func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 	skip := max(0, s.query.skip)
 	c := s.cursor()
 	token := s.query.skipToken
-	if counted := !s.natural || x.sw.SkipToken == "offset" || x.sw.SkipToken == "opaque"; counted && token != "" {
+	if counted := !s.natural || ex.sw.SkipToken == "offset" || ex.sw.SkipToken == "opaque"; counted && token != "" {
 		n, err := natural(strings.TrimPrefix(opened(token), "@"))
 		if err != nil {
 			return nil, 0, badRequest("Invalid $skiptoken '%s'", token)
@@ -243,16 +243,16 @@ func truth(b bool) int {
 
 // pageLimit returns the number of rows after which this feed ends, zero for no limit; linked reports whether a next
 // link follows.
-func (x *exchange) pageLimit() (limit int, linked bool) {
-	limit = x.sw.PageSize
+func (ex *exchange) pageLimit() (limit int, linked bool) {
+	limit = ex.sw.PageSize
 	linked = true
-	if wanted := preferredPage(x.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
+	if wanted := preferredPage(ex.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
 		limit = wanted
 	}
-	if x.sw.EndEarly > 0 {
-		return x.sw.EndEarly, false
+	if ex.sw.EndEarly > 0 {
+		return ex.sw.EndEarly, false
 	}
-	if x.sw.V1 && x.json {
+	if ex.sw.V1 && ex.json {
 		return 0, false
 	}
 	return limit, linked
@@ -270,73 +270,72 @@ func preferredPage(prefer string) int {
 }
 
 // feed writes one page of a collection.
-func (x *exchange) feed(src source) *fault {
-	if token := x.query.option(deltaToken); token != "" && src.navigation == nil {
-		return x.delta(src, token)
+func (ex *exchange) feed(src source) *fault {
+	if token := ex.query.option(deltaToken); token != "" && src.navigation == nil {
+		return ex.delta(src, token)
 	}
-	if token := strings.Trim(x.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 &&
+	if token := strings.Trim(ex.query.skipToken, "'"); strings.HasPrefix(token, "D") && strings.Count(token, "_") == 3 &&
 		src.navigation == nil {
-		return x.delta(src, token)
+		return ex.delta(src, token)
 	}
-	tracked, _ := x.tracks(src)
+	tracked, _ := ex.tracks(src)
 	var from mark
 	if tracked {
-		if from = x.start(src.table); from.epoch != x.service.epoch()%1000 {
-			return x.expired()
+		if from = ex.start(src.table); from.epoch != ex.service.epoch()%1000 {
+			return ex.expired()
 		}
-		if x.accepted() {
+		if ex.accepted() {
 			return nil
 		}
 	}
-	sel, f := x.selection(src)
+	sel, f := ex.selection(src)
 	if f != nil {
 		return f
 	}
-	shape, f := newShape(src.table, x.query.selected, x.query.expanded)
+	shape, f := newShape(src.table, ex.query.selected, ex.query.expanded)
 	if f != nil {
 		return f
 	}
-	if x.query.count && x.sw.RefuseCount {
+	if ex.query.count && ex.sw.RefuseCount {
 		return badRequest("System query option '$inlinecount' is not supported")
 	}
-	if f := x.disturb(sel); f != nil {
+	if f := ex.disturb(sel); f != nil {
 		return f
 	}
 	count := -1
-	if x.query.count {
+	if ex.query.count {
 		count = sel.total()
 	}
-	next, start, f := x.rows(sel)
+	next, start, f := ex.rows(sel)
 	if f != nil {
 		return f
 	}
-	w := x.breaking()
-	e := x.encoder(w, shape)
-	x.preferencesApplied(tracked)
-	x.send(http.StatusOK, "feed")
+	w := ex.breaking()
+	e := ex.encoder(w, shape)
+	ex.preferencesApplied(tracked)
+	ex.send(http.StatusOK, "feed")
 	e.begin(shape, src.path, count)
-	p := x.page(sel, e, shape, next)
-	link := ""
-	delta := ""
+	p := ex.page(sel, e, shape, next)
+	var link, delta string
 	if p.more {
-		query := x.query.follow(x.query.top-p.rows, x.token(sel, start+p.rows, p.last))
-		if tracked && x.query.option(startToken) == "" {
+		query := ex.query.follow(ex.query.top-p.rows, ex.token(sel, start+p.rows, p.last))
+		if tracked && ex.query.option(startToken) == "" {
 			query += "&" + startToken + "=" + from.token()
 		}
-		if x.sw.RepeatPages > 0 && x.query.skipToken != "" && x.query.option("again") == "" && x.matched() &&
-			x.service.take(func(s *Switches) *int { return &s.RepeatPages }) {
-			query = x.query.follow(x.query.top, x.query.skipToken) + "&again=1"
+		if ex.sw.RepeatPages > 0 && ex.query.skipToken != "" && ex.query.option("again") == "" && ex.matched() &&
+			ex.service.take(func(s *Switches) *int { return &s.RepeatPages }) {
+			query = ex.query.follow(ex.query.top, ex.query.skipToken) + "&again=1"
 		}
-		link = x.link(src.path + "?" + strings.Replace(query, "again=1&", "", 1))
+		link = ex.link(src.path + "?" + strings.Replace(query, "again=1&", "", 1))
 	} else if tracked {
-		delta = x.deltaLink(src.path, from)
+		delta = ex.deltaLink(src.path, from)
 	}
 	e.end(link, delta)
 	if e.flush() == nil {
-		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
-		x.churn(sel, p.rows)
+		ex.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(p.rows) })
+		ex.churn(sel, p.rows)
 	}
-	w.finish(x)
+	w.finish(ex)
 	return nil
 }
 
@@ -348,10 +347,10 @@ type page struct {
 }
 
 // page writes the rows of a page. It moves the first rows to the end if the switches say so.
-func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
-	limit, linked := x.pageLimit()
-	top := x.query.top
-	held := x.heldBack()
+func (ex *exchange) page(sel *selection, e encoder, shape *shape, next func() *row) page {
+	limit, linked := ex.pageLimit()
+	top := ex.query.top
+	held := ex.heldBack()
 	var late []*row
 	var p page
 	for {
@@ -383,11 +382,11 @@ func (x *exchange) page(sel *selection, e encoder, shape *shape, next func() *ro
 }
 
 // token returns the $skiptoken after a page.
-func (x *exchange) token(sel *selection, position int, last []value) string {
+func (ex *exchange) token(sel *selection, position int, last []value) string {
 	if !sel.natural {
 		return "@" + strconv.Itoa(position)
 	}
-	switch x.sw.SkipToken {
+	switch ex.sw.SkipToken {
 	case "offset":
 		return strconv.Itoa(position)
 	case "opaque":
@@ -421,7 +420,7 @@ func keyToken(key []value) string {
 }
 
 // inner writes the rows of an expanded collection and returns the link after its first page.
-func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
+func (ex *exchange) inner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
 	rows := 0
 	var last []value
 	for c := e.navigation.rows(parent); c.next(); {
@@ -429,16 +428,16 @@ func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *
 		if !e.navigation.related(parent, child) {
 			continue
 		}
-		if x.sw.ExpandPageSize > 0 && rows == x.sw.ExpandPageSize && !x.sw.V1 {
-			path := string(x.appendLocal(nil, s.table, parent)) + "/" + e.navigation.name
+		if ex.sw.ExpandPageSize > 0 && rows == ex.sw.ExpandPageSize && !ex.sw.V1 {
+			path := string(ex.appendLocal(nil, s.table, parent)) + "/" + e.navigation.name
 			token := strconv.Itoa(rows)
-			if x.sw.SkipToken != "offset" {
+			if ex.sw.SkipToken != "offset" {
 				token = keyToken(last)
 			}
-			return x.link(path + "?" + x.innerQuery(e) + "$skiptoken=" + token)
+			return ex.link(path + "?" + ex.innerQuery(e) + "$skiptoken=" + token)
 		}
 		rows++
-		if x.sw.ExpandPageSize > 0 {
+		if ex.sw.ExpandPageSize > 0 {
 			last = cloneValues(child.key(e.navigation.target.typ))
 		}
 		write(child)
@@ -447,9 +446,9 @@ func (x *exchange) inner(e *expansion, s *shape, parent *row, write func(child *
 }
 
 // innerQuery keeps the options for the rows of the inner feed.
-func (x *exchange) innerQuery(e *expansion) string {
+func (ex *exchange) innerQuery(e *expansion) string {
 	var b strings.Builder
-	for _, o := range x.query.options {
+	for _, o := range ex.query.options {
 		if o.name == "$format" || !strings.HasPrefix(o.name, "$") {
 			b.WriteString(o.raw + "&")
 		}

@@ -186,8 +186,7 @@ func (e *jsonEncoder) value(v *value, p *property) {
 		e.b = appendJSONText(e.b, v.text)
 		return
 	case v.kind.moment():
-		// Whole milliseconds of UTC; the offset of DateTimeOffset is written as +0000, on which all readers
-		// agree.
+		// Whole milliseconds of UTC; the offset of DateTimeOffset is written as +0000, on which all readers agree.
 		ms, _ := floorDiv(v.num, ticksPerSecond/1000)
 		e.add(`"\/Date(`)
 		e.b = strconv.AppendInt(e.b, ms, 10)

@@ -80,9 +80,7 @@ func emptyLedger() Ledger {
 		Sessions: map[string]SessionCount{}}
 }
 
-func newBook() *book {
-	return &book{l: emptyLedger()}
-}
+func newBook() *book { return &book{l: emptyLedger()} }
 
 // note calls change with the ledger locked. change must not call the book.
 func (b *book) note(change func(l *Ledger)) {

@@ -238,9 +238,7 @@ func digits(s string) int64 {
 	return n
 }
 
-func fractionTicks(s string) int64 {
-	return digits((s + "0000000")[:7])
-}
+func fractionTicks(s string) int64 { return digits((s + "0000000")[:7]) }
 
 func parseMoment(k kind, s string) (*value, error) {
 	m := momentForm.FindStringSubmatch(s)

@@ -6,9 +6,9 @@ import (
 )
 
 // metadata answers with the $metadata document.
-func (x *exchange) metadata() *fault {
-	d := &edmx{x: x}
-	if x.sw.Prefixes {
+func (ex *exchange) metadata() *fault {
+	d := &edmx{x: ex}
+	if ex.sw.Prefixes {
 		d.edmx = "x"
 		d.m = "meta"
 		d.edm = "edm:"
@@ -17,7 +17,7 @@ func (x *exchange) metadata() *fault {
 		d.m = "m"
 	}
 	d.document()
-	x.text("application/xml;charset=utf-8", []byte(d.String()))
+	ex.text("application/xml;charset=utf-8", []byte(d.String()))
 	return nil
 }
 
@@ -194,9 +194,9 @@ func (e *edmx) container() {
 }
 
 // serviceDocument lists the entity sets.
-func (x *exchange) serviceDocument() *fault {
-	tables := x.model().tables
-	if x.json {
+func (ex *exchange) serviceDocument() *fault {
+	tables := ex.model().tables
+	if ex.json {
 		b := []byte(`{"d":{"EntitySets":[`)
 		for i, t := range tables {
 			if i > 0 {
@@ -204,25 +204,25 @@ func (x *exchange) serviceDocument() *fault {
 			}
 			b = appendJSONText(b, []byte(t.name))
 		}
-		x.text("application/json;charset=utf-8", append(b, "]}}"...))
+		ex.text("application/json;charset=utf-8", append(b, "]}}"...))
 		return nil
 	}
 	p := ""
 	declarations := ` xmlns="http://www.w3.org/2007/app" xmlns:atom="` + nsAtom + `"`
-	if x.sw.Prefixes {
+	if ex.sw.Prefixes {
 		p = "app:"
 		declarations = ` xmlns:app="http://www.w3.org/2007/app" xmlns:atom="` + nsAtom + `"`
 	}
 	b := fmt.Appendf(nil,
-		`<?xml version="1.0" encoding="utf-8"?><%sservice xml:base="%s"%s><%sworkspace><atom:title>Default</atom:title>`, p, x.base, declarations, p)
+		`<?xml version="1.0" encoding="utf-8"?><%sservice xml:base="%s"%s><%sworkspace><atom:title>Default</atom:title>`, p, ex.base, declarations, p)
 	for _, t := range tables {
 		b = fmt.Appendf(b, `<%scollection href="%s"><atom:title>%s</atom:title></%scollection>`, p, t.name, t.name, p)
 	}
 	b = fmt.Appendf(b, `</%sworkspace></%sservice>`, p, p)
 	contentType := "application/xml;charset=utf-8"
-	if x.mount.sap {
+	if ex.mount.sap {
 		contentType = "application/atomsvc+xml"
 	}
-	x.text(contentType, b)
+	ex.text(contentType, b)
 	return nil
 }

@@ -92,9 +92,7 @@ type row struct {
 	number int // number of the generated row, -1 for written ones
 }
 
-func (r *row) clone() *row {
-	return &row{values: cloneValues(r.values), number: r.number}
-}
+func (r *row) clone() *row { return &row{values: cloneValues(r.values), number: r.number} }
 
 func (r *row) key(t *entityType) []value { return r.values[:t.keys] }
 
@@ -114,9 +112,7 @@ func (r *row) setText(i int, s []byte) {
 }
 
 // mark and setMarked use the bytes appended to buf since mark as the text of a value.
-func (r *row) setMarked(i, mark int) {
-	r.setText(i, r.buf[mark:len(r.buf):len(r.buf)])
-}
+func (r *row) setMarked(i, mark int) { r.setText(i, r.buf[mark:len(r.buf):len(r.buf)]) }
 
 // appendKey writes the key predicate with its brackets: (10248) or (OrderID=10248,ProductID=11).
 func appendKey(b []byte, t *entityType, r *row) []byte {

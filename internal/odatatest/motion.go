@@ -9,11 +9,11 @@ import (
 // Rows that change during a read, pages that differ when they are requested again, truncated responses.
 
 // disturb changes the rows before a page that is requested again, as the switch differ specifies.
-func (x *exchange) disturb(sel *selection) *fault {
-	if x.sw.Differ == "" || !x.again() || x.sw.Differ != "all" { // again counts the visit in any mode
+func (ex *exchange) disturb(sel *selection) *fault {
+	if ex.sw.Differ == "" || !ex.again() || ex.sw.Differ != "all" { // again counts the visit in any mode
 		return nil
 	}
-	next, _, f := x.rows(sel)
+	next, _, f := ex.rows(sel)
 	if f != nil {
 		return f
 	}
@@ -22,59 +22,59 @@ func (x *exchange) disturb(sel *selection) *fault {
 		keys = append(keys, cloneValues(r.key(sel.table.typ)))
 	}
 	for i := 0; i < len(keys); i += 2 {
-		x.service.vanish(sel.table, keys[i])
+		ex.service.vanish(sel.table, keys[i])
 	}
 	if len(keys) > 0 {
-		x.service.appear(sel.table, keys[0], true)
+		ex.service.appear(sel.table, keys[0], true)
 	}
 	return nil
 }
 
 // visited returns the identity of a page for counting visits: its address and format.
-func (x *exchange) visited() string {
-	if x.json {
-		return "json " + x.r.URL.RequestURI()
+func (ex *exchange) visited() string {
+	if ex.json {
+		return "json " + ex.r.URL.RequestURI()
 	}
-	return x.r.URL.RequestURI()
+	return ex.r.URL.RequestURI()
 }
 
 // again counts the visits of this address and reports whether there was one before.
-func (x *exchange) again() bool {
-	s := x.service
+func (ex *exchange) again() bool {
+	s := ex.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.visits[x.visited()]++
-	return s.visits[x.visited()] > 1
+	s.visits[ex.visited()]++
+	return s.visits[ex.visited()] > 1
 }
 
 // heldBack returns the number of rows to move from the start of a page to its end when it is requested again.
-func (x *exchange) heldBack() int {
-	s := x.service
+func (ex *exchange) heldBack() int {
+	s := ex.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if visits := s.visits[x.visited()]; visits > 1 {
+	if visits := s.visits[ex.visited()]; visits > 1 {
 		return 1 + (visits-2)*3%50
 	}
 	return 0
 }
 
 // churn deletes rows that this page has just returned, or inserts rows before and after all others, alternately.
-func (x *exchange) churn(sel *selection, rows int) {
-	s := x.service
+func (ex *exchange) churn(sel *selection, rows int) {
+	s := ex.service
 	t := sel.table
-	if x.sw.Churn == 0 || rows == 0 || sel.navigation != nil {
+	if ex.sw.Churn == 0 || rows == 0 || sel.navigation != nil {
 		return
 	}
 	s.mu.Lock()
 	s.churns++
 	deleting := s.churns%2 == 1
 	s.mu.Unlock()
-	next, _, f := x.rows(sel)
+	next, _, f := ex.rows(sel)
 	if f != nil {
 		return
 	}
 	var keys [][]value
-	for r := next(); r != nil && len(keys) < min(x.sw.Churn, rows); r = next() {
+	for r := next(); r != nil && len(keys) < min(ex.sw.Churn, rows); r = next() {
 		keys = append(keys, cloneValues(r.key(t.typ)))
 	}
 	for i, key := range keys {
@@ -148,15 +148,15 @@ type breaker struct {
 }
 
 // breaking returns the writer for a feed, which breaks it if the switches say so.
-func (x *exchange) breaking() *breaker {
-	b := &breaker{Writer: x.w}
-	if x.sw.Break == "" || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.BreakCount }) {
+func (ex *exchange) breaking() *breaker {
+	b := &breaker{Writer: ex.w}
+	if ex.sw.Break == "" || !ex.matched() || !ex.service.take(func(s *Switches) *int { return &s.BreakCount }) {
 		return b
 	}
-	b.mode = x.sw.Break
-	b.left = x.sw.BreakAfter
+	b.mode = ex.sw.Break
+	b.left = ex.sw.BreakAfter
 	if b.mode == "length" {
-		x.w.Header().Set("Content-Length", strconv.Itoa(b.left+100_000))
+		ex.w.Header().Set("Content-Length", strconv.Itoa(b.left+100_000))
 	}
 	return b
 }

@@ -28,9 +28,7 @@ const (
 )
 
 // detailsBefore returns the number of lines of the first n orders: orders have 1, 2, 3, 4, 1, 2, … lines.
-func detailsBefore(n int) int {
-	return n/4*10 + [4]int{0, 1, 3, 6}[n%4]
-}
+func detailsBefore(n int) int { return n/4*10 + [4]int{0, 1, 3, 6}[n%4] }
 
 // detailOf splits the number of a line into the number of its order and its index there.
 func detailOf(n int) (order, line int) {
@@ -62,10 +60,10 @@ func newNorthwind(rows int) *northwind {
 	return m
 }
 
-func (m *northwind) add(name string, typ *entityType, rows int, generate func(n int, r *row)) *table {
+func (no *northwind) add(name string, typ *entityType, rows int, generate func(n int, r *row)) *table {
 	t := &table{name: name, typ: typ, base: rows, generate: generate, changed: map[int]*row{}, next: int64(rows) + 1}
-	m.tables = append(m.tables, t)
-	m.byName[name] = t
+	no.tables = append(no.tables, t)
+	no.byName[name] = t
 	return t
 }
 
@@ -91,31 +89,31 @@ func required(p property) property {
 func identity(name string) property { return property{name: name, kind: int32Kind, identity: true} }
 
 // joinAll declares the associations; the names of the navigation properties are Northwind's.
-func (m *northwind) joinAll() {
-	m.join("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
-	m.join("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
-	ofCustomer := func(parent *row) (int, int, int) { return max(parent.number, 0), m.customers, m.rows }
-	m.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, ofCustomer)
-	ofEmployee := func(parent *row) (int, int, int) { return max(parent.number, 0), employeeRows, m.rows }
-	m.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, ofEmployee)
+func (no *northwind) joinAll() {
+	no.join("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
+	no.join("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
+	ofCustomer := func(parent *row) (int, int, int) { return max(parent.number, 0), no.customers, no.rows }
+	no.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, ofCustomer)
+	ofEmployee := func(parent *row) (int, int, int) { return max(parent.number, 0), employeeRows, no.rows }
+	no.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, ofEmployee)
 	ofOrder := func(parent *row) (int, int, int) {
 		if parent.number < 0 {
 			return 0, 1, 0
 		}
 		return detailsBefore(parent.number), 1, detailsBefore(parent.number + 1)
 	}
-	m.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, ofOrder)
-	m.join("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
+	no.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, ofOrder)
+	no.join("FK_Order_Details_Products", "Products", "Order_Details", "Product", "ProductID", false, nil)
 }
 
 // join declares an association. The navigation property to the dependent rows has the name of their set, up is the name
 // of the property in the other direction.
-func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates candidatesFunc) {
-	p := m.byName[principal]
-	d := m.byName[dependent]
+func (no *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates candidatesFunc) {
+	p := no.byName[principal]
+	d := no.byName[dependent]
 	a := &association{name: name, principal: p, dependent: d, optional: optional,
 		foreign: []int{d.typ.property(foreign)}}
-	m.associations = append(m.associations, a)
+	no.associations = append(no.associations, a)
 	p.typ.navigations = append(p.typ.navigations, &navigation{name: dependent, join: a, many: true, target: d,
 		candidates: candidates})
 	d.typ.navigations = append(d.typ.navigations, &navigation{name: up, join: a, target: p})
@@ -126,11 +124,11 @@ var categoryNames = [][2]string{{"Beverages", "Drinks, hot & cold"}, {"Condiment
 	{"Dairy Products", "Käse, crème fraîche"}, {"Grains/Cereals", "Breads, crackers, pasta; 100% wheat"},
 	{"Meat/Poultry", ""}, {"Produce", "Dried fruit and 豆腐"}, {"Seafood", "Рыба и морепродукты"}}
 
-func (m *northwind) addCategories() {
+func (no *northwind) addCategories() {
 	typ := &entityType{name: "Category", keys: 1, properties: []property{identity("CategoryID"),
 		required(text("CategoryName", 15)),
 		{name: "Description", kind: stringKind, nullable: true, maxLength: -1}}}
-	m.add("Categories", typ, len(categoryNames), func(n int, r *row) {
+	no.add("Categories", typ, len(categoryNames), func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.setText(1, []byte(categoryNames[n][0]))
 		r.setText(2, []byte(categoryNames[n][1]))
@@ -163,12 +161,12 @@ func bytesOf(texts ...string) [][]byte {
 }
 
 // Suppliers have an ETag: Version is ConcurrencyMode="Fixed".
-func (m *northwind) addSuppliers() {
+func (no *northwind) addSuppliers() {
 	typ := &entityType{name: "Supplier", keys: 1, properties: []property{identity("SupplierID"),
 		required(text("CompanyName", 40)), text("ContactName", 30), text("City", 15),
 		text("Country", 15), text("Phone", 24), {name: "Version", kind: int32Kind, version: true,
 			sap: ` sap:creatable="false" sap:updatable="false"`}}}
-	m.add("Suppliers", typ, supplierRows, func(n int, r *row) {
+	no.add("Suppliers", typ, supplierRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.setText(1, firms[(n*5+3)%len(firms)])
 		r.setText(2, people[n%len(people)])
@@ -186,17 +184,16 @@ func (r *row) phone(i, n int) {
 	r.setMarked(i, mark)
 }
 
-func (m *northwind) productColumns() []property {
+func (no *northwind) productColumns() []property {
 	return []property{identity("ProductID"), required(text("ProductName", 40)), column("SupplierID", int32Kind),
-		column("CategoryID", int32Kind), text("QuantityPerUnit", 20),
-		decimal("UnitPrice", 19, 4), column("UnitsInStock", int16Kind), column("UnitsOnOrder", int16Kind),
-		column("ReorderLevel", int16Kind),
+		column("CategoryID", int32Kind), text("QuantityPerUnit", 20), decimal("UnitPrice", 19, 4),
+		column("UnitsInStock", int16Kind), column("UnitsOnOrder", int16Kind), column("ReorderLevel", int16Kind),
 		required(column("Discontinued", booleanKind))}
 }
 
-func (m *northwind) addProducts() {
-	typ := &entityType{name: "Product", keys: 1, properties: m.productColumns()}
-	m.add("Products", typ, m.products, func(n int, r *row) {
+func (no *northwind) addProducts() {
+	typ := &entityType{name: "Product", keys: 1, properties: no.productColumns()}
+	no.add("Products", typ, no.products, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		mark := len(r.buf)
 		r.buf = append(r.buf, goods[n%len(goods)]...)
@@ -231,13 +228,13 @@ func appendCustomer(b []byte, n int) []byte {
 	return append(b, letters[:]...)
 }
 
-func (m *northwind) addCustomers() {
+func (no *northwind) addCustomers() {
 	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind,
 		maxLength: 5},
 		required(text("CompanyName", 40)), text("ContactName", 30),
 		text("Address", 60), text("City", 15), text("Region", 15), text("PostalCode", 10), text("Country", 15),
 		text("Phone", 24)}}
-	m.add("Customers", typ, m.customers, func(n int, r *row) {
+	no.add("Customers", typ, no.customers, func(n int, r *row) {
 		mark := len(r.buf)
 		r.buf = appendCustomer(r.buf, n)
 		r.setMarked(0, mark)
@@ -261,14 +258,14 @@ func (r *row) postalCode(i, n int) {
 	r.setMarked(i, mark)
 }
 
-func (m *northwind) addEmployees() {
+func (no *northwind) addEmployees() {
 	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"),
 		required(text("LastName", 20)), required(text("FirstName", 10)),
 		text("Title", 30),
 		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind,
 			nullable: true, maxLength: -1},
 		column("ReportsTo", int32Kind)}}
-	m.add("Employees", typ, employeeRows, func(n int, r *row) {
+	no.add("Employees", typ, employeeRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.setText(1, people[n][slices.Index(people[n], ' ')+1:])
 		r.setText(2, people[n][:slices.Index(people[n], ' ')])
@@ -285,19 +282,17 @@ func (m *northwind) addEmployees() {
 
 func orderColumns() []property {
 	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5},
-		column("EmployeeID", int32Kind),
-		column("OrderDate", dateTimeKind),
-		column("RequiredDate", dateTimeKind), column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind),
-		decimal("Freight", 19, 4), text("ShipName", 40), text("ShipCity", 15),
-		text("ShipPostalCode", 10), text("ShipCountry", 15)}
+		column("EmployeeID", int32Kind), column("OrderDate", dateTimeKind), column("RequiredDate", dateTimeKind),
+		column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind), decimal("Freight", 19, 4),
+		text("ShipName", 40), text("ShipCity", 15), text("ShipPostalCode", 10), text("ShipCountry", 15)}
 }
 
-func (m *northwind) addOrders() {
+func (no *northwind) addOrders() {
 	typ := &entityType{name: "Order", keys: 1, properties: orderColumns()}
-	t := m.add("Orders", typ, m.rows, func(n int, r *row) {
+	t := no.add("Orders", typ, no.rows, func(n int, r *row) {
 		r.setNumber(0, firstOrder+int64(n))
 		mark := len(r.buf)
-		r.buf = appendCustomer(r.buf, n%m.customers)
+		r.buf = appendCustomer(r.buf, n%no.customers)
 		r.setMarked(1, mark)
 		r.setNumber(2, int64(n%employeeRows)+1)
 		day := int64(firstDay + n/4%20000)
@@ -308,10 +303,10 @@ func (m *northwind) addOrders() {
 		mark = len(r.buf)
 		r.buf = appendScaled(r.buf, int64(n)*7919*100%9999900, 4)
 		r.setMarked(7, mark)
-		r.setText(8, firms[n%m.customers%len(firms)])
-		r.setText(9, cities[n%m.customers%len(cities)])
-		r.postalCode(10, n%m.customers)
-		r.setText(11, lands[n%m.customers%len(lands)])
+		r.setText(8, firms[n%no.customers%len(firms)])
+		r.setText(9, cities[n%no.customers%len(cities)])
+		r.postalCode(10, n%no.customers)
+		r.setText(11, lands[n%no.customers%len(lands)])
 		if n%23 == 11 {
 			r.null(5)
 		}
@@ -322,24 +317,23 @@ func (m *northwind) addOrders() {
 			r.null(1)
 		}
 	})
-	t.next = firstOrder + int64(m.rows)
+	t.next = firstOrder + int64(no.rows)
 }
 
 func detailColumns() []property {
 	return []property{key("OrderID", int32Kind), key("ProductID", int32Kind), required(decimal("UnitPrice", 19, 4)),
-		required(column("Quantity", int16Kind)),
-		required(column("Discount", singleKind))}
+		required(column("Quantity", int16Kind)), required(column("Discount", singleKind))}
 }
 
 var discounts = []uint64{math.Float64bits(0), math.Float64bits(float64(float32(0.05))),
 	math.Float64bits(float64(float32(0.15))), math.Float64bits(0.25)}
 
-func (m *northwind) addOrderDetails() {
+func (no *northwind) addOrderDetails() {
 	typ := &entityType{name: "Order_Detail", keys: 2, properties: detailColumns()}
-	m.add("Order_Details", typ, detailsBefore(m.rows), func(n int, r *row) {
+	no.add("Order_Details", typ, detailsBefore(no.rows), func(n int, r *row) {
 		order, line := detailOf(n)
 		r.setNumber(0, firstOrder+int64(order))
-		r.setNumber(1, int64(1+order*7%(m.products-16)+line*5))
+		r.setNumber(1, int64(1+order*7%(no.products-16)+line*5))
 		mark := len(r.buf)
 		r.buf = appendScaled(r.buf, int64(n)*7919*100%2635000, 4)
 		r.setMarked(2, mark)
@@ -349,19 +343,19 @@ func (m *northwind) addOrderDetails() {
 }
 
 // The sets for writing are empty at the start and have their own types.
-func (m *northwind) addCopies() {
+func (no *northwind) addCopies() {
 	none := func(int, *row) {}
-	m.add("Order_DetailCopies", &entityType{name: "Order_DetailCopy", keys: 2, properties: detailColumns()}, 0, none)
+	no.add("Order_DetailCopies", &entityType{name: "Order_DetailCopy", keys: 2, properties: detailColumns()}, 0, none)
 	orders := orderColumns()
 	orders[0] = key("OrderID", int32Kind)
-	m.add("OrderCopies", &entityType{name: "OrderCopy", keys: 1, properties: orders}, 0, none)
-	products := m.productColumns()
+	no.add("OrderCopies", &entityType{name: "OrderCopy", keys: 1, properties: orders}, 0, none)
+	products := no.productColumns()
 	products[0] = key("ProductID", int32Kind)
-	m.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
-	everything := m.byName["AllTypes"].typ
-	m.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)},
+	no.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
+	everything := no.byName["AllTypes"].typ
+	no.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)},
 		0, none)
-	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
+	no.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
 		text("Topic", 249), {name: "Body", kind: stringKind, nullable: true, maxLength: -1},
 		column("ReceivedAt", dateTimeKind)}}, 0, none)
 }

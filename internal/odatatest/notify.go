@@ -21,27 +21,27 @@ const (
 )
 
 // addSubscriptions adds the two sets of the notification model.
-func (m *northwind) addSubscriptions() {
+func (no *northwind) addSubscriptions() {
 	none := func(int, *row) {}
-	m.add(subscriptions, &entityType{name: "Subscription", keys: 1, properties: []property{
+	no.add(subscriptions, &entityType{name: "Subscription", keys: 1, properties: []property{
 		{name: "ID", kind: stringKind, maxLength: 32}, text("user", 12), column("updated", dateTimeKind),
 		text("title", 255),
 		{name: "deliveryAddress", kind: stringKind, nullable: true, maxLength: -1},
 		column("persistNotifications", booleanKind), text("collection", 40), text("filter", -1), text("select", 255),
 		text("changeType", 30)}}, 0, none)
-	m.add(notifications, &entityType{name: "Notification", keys: 1, properties: []property{
+	no.add(notifications, &entityType{name: "Notification", keys: 1, properties: []property{
 		{name: "ID", kind: stringKind, maxLength: 32}, text("collection", 40), text("title", 255),
 		column("updated", dateTimeKind),
 		text("changeType", 30), column("entriesOfInterest", int32Kind), text("recipient", 112)}}, 0, none)
 }
 
 // setSubscriptionID sets the ID of a new subscription, like Gateway.
-func (x *exchange) setSubscriptionID(t *table, values map[int]*value) {
+func (ex *exchange) setSubscriptionID(t *table, values map[int]*value) {
 	if t.name != subscriptions {
 		return
 	}
 	values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(secret()))}
-	x.committed(func() { x.service.book.note(func(l *Ledger) { l.Subscribed++ }) })
+	ex.committed(func() { ex.service.book.note(func(l *Ledger) { l.Subscribed++ }) })
 }
 
 // push is a notification to send.
@@ -65,15 +65,15 @@ type pushes struct {
 }
 
 // tell sends the change of an entity to its subscribers.
-func (x *exchange) tell(t *table, key []value, changeType string) {
-	s := x.service
+func (ex *exchange) tell(t *table, key []value, changeType string) {
+	s := ex.service
 	set := s.model.byName[subscriptions]
 	if set == nil || t == set {
 		return
 	}
 	local := t.name + string(appendKey(nil, t.typ, &row{values: key}))
-	link := x.link(local)
-	x.committed(func() {
+	link := ex.link(local)
+	ex.committed(func() {
 		typ := set.typ
 		field := func(r *row, name string) string { return string(r.values[typ.property(name)].text) }
 		for c := set.all(); c.next(); {
@@ -192,12 +192,12 @@ const StorePath = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/"
 const storePage = 100
 
 // stored answers with the stored notifications, in Atom.
-func (x *exchange) stored(path string) *fault {
+func (ex *exchange) stored(path string) *fault {
 	if path != notifications {
 		return notFound(path)
 	}
-	skip, _ := strconv.Atoi(x.r.URL.Query().Get("$skiptoken"))
-	p := &x.service.pushes
+	skip, _ := strconv.Atoi(ex.r.URL.Query().Get("$skiptoken"))
+	p := &ex.service.pushes
 	p.mu.Lock()
 	from := min(skip, len(p.kept))
 	page := slices.Clone(p.kept[from:min(from+storePage, len(p.kept))])
@@ -210,7 +210,7 @@ func (x *exchange) stored(path string) *fault {
 	if more {
 		b = fmt.Appendf(b, `<link rel="next" href="%s?$skiptoken=%d"/>`, notifications, from+len(page))
 	}
-	x.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
+	ex.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
 	return nil
 }
 

@@ -85,13 +85,13 @@ func newODP(m *northwind) map[string]*odpSource {
 }
 
 // model returns the sets of the mount in their order.
-func (x *exchange) model() *northwind {
-	if !x.mount.odp {
-		return x.service.model
+func (ex *exchange) model() *northwind {
+	if !ex.mount.odp {
+		return ex.service.model
 	}
 	m := &northwind{}
 	for _, set := range odpSets {
-		s := x.service.odp[set]
+		s := ex.service.odp[set]
 		m.tables = append(m.tables, s.facts, s.links)
 	}
 	return m
@@ -109,69 +109,69 @@ func (s *odpSource) row(base *row, mode string, counter int) *row {
 }
 
 // odp answers a request to the ODP service.
-func (x *exchange) odp(segments []string) *fault {
+func (ex *exchange) odp(segments []string) *fault {
 	name, predicate := splitKey(segments[0])
 	for _, f := range []struct {
 		prefix string
 		answer func(s *odpSource) *fault
 	}{
-		{linksOf, func(s *odpSource) *fault { return x.odpLinks(s, predicate, segments[1:]) }},
-		{subscribedTo, x.odpSubscribed}, {terminateFor, x.odpTerminate},
-		{factsOf, func(s *odpSource) *fault { return x.odpFacts(s) }},
+		{linksOf, func(s *odpSource) *fault { return ex.odpLinks(s, predicate, segments[1:]) }},
+		{subscribedTo, ex.odpSubscribed}, {terminateFor, ex.odpTerminate},
+		{factsOf, func(s *odpSource) *fault { return ex.odpFacts(s) }},
 	} {
 		if set, ok := strings.CutPrefix(name, f.prefix); ok {
-			if s := x.service.odp[set]; s != nil {
-				return x.reading(func() *fault { return f.answer(s) })
+			if s := ex.service.odp[set]; s != nil {
+				return ex.reading(func() *fault { return f.answer(s) })
 			}
 		}
 	}
 	return notFound(segments[0])
 }
 
-func (x *exchange) odpSubscribed(s *odpSource) *fault {
+func (ex *exchange) odpSubscribed(s *odpSource) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag", s.open)
+	ex.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag", s.open)
 	return nil
 }
 
-func (x *exchange) odpTerminate(s *odpSource) *fault {
+func (ex *exchange) odpTerminate(s *odpSource) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open {
-		x.service.book.note(func(l *Ledger) { l.Terminated++ })
+		ex.service.book.note(func(l *Ledger) { l.Terminated++ })
 	}
 	s.open = false
 	s.kept = nil
 	s.jobs = map[int]*job{}
-	x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails", "ResultFlag",
+	ex.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails", "ResultFlag",
 		true)
 	return nil
 }
 
 // complex answers with the result of a function: a structure with one flag.
-func (x *exchange) complex(function, typ, flag string, on bool) {
-	x.text("application/json;charset=utf-8",
-		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
+func (ex *exchange) complex(function, typ, flag string, on bool) {
+	ex.text("application/json;charset=utf-8",
+		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, ex.mount.namespace, typ,
 			flag, on))
 }
 
-func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
+func (ex *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
 	s.mu.Lock()
 	tokens := s.tokens(time.Now())
 	s.mu.Unlock()
 	if predicate != "" {
 		if len(segments) == 1 && segments[0] == "ChangesAfter" {
-			return x.odpChanges(s, predicate)
+			return ex.odpChanges(s, predicate)
 		}
 		return notFound(predicate)
 	}
-	shape, f := newShape(s.links, x.query.selected, nil)
+	shape, f := newShape(s.links, ex.query.selected, nil)
 	if f != nil {
 		return f
 	}
-	e := x.encoder(x.w, shape)
-	x.send(http.StatusOK, "feed")
+	e := ex.encoder(ex.w, shape)
+	ex.send(http.StatusOK, "feed")
 	e.begin(shape, s.links.name, -1)
 	for _, t := range tokens {
 		e.entity(shape, &row{values: []value{{kind: stringKind, text: []byte(t.name())},
@@ -201,23 +201,23 @@ func (s *odpSource) tokens(now time.Time) []odpToken {
 }
 
 // odpFacts reads the set: an initial extraction, a page of one, or changes.
-func (x *exchange) odpFacts(s *odpSource) *fault {
-	if token := x.query.option(deltaToken); token != "" {
-		return x.odpChanges(s, token)
+func (ex *exchange) odpFacts(s *odpSource) *fault {
+	if token := ex.query.option(deltaToken); token != "" {
+		return ex.odpChanges(s, token)
 	}
-	if parts := strings.Split(strings.Trim(x.query.skipToken, "'"), "_"); len(parts) == 4 {
-		return x.odpPage(s, parts)
+	if parts := strings.Split(strings.Trim(ex.query.skipToken, "'"), "_"); len(parts) == 4 {
+		return ex.odpPage(s, parts)
 	}
-	tracked := prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
-	if tracked && x.sw.Delta != "off" {
-		if x.accepted() {
+	tracked := prefers(ex.r.Header.Get("Prefer"), "odata.track-changes")
+	if tracked && ex.sw.Delta != "off" {
+		if ex.accepted() {
 			return nil
 		}
-		return x.odpInitial(s)
+		return ex.odpInitial(s)
 	}
 	// Without tracking everything is read, and there is no token.
 	n := s.begin(false, 0)
-	return x.odpRows(s, n, 0, false)
+	return ex.odpRows(s, n, 0, false)
 }
 
 // begin starts a job and returns its number. A tracked job opens the subscription, and replaces earlier jobs and
@@ -243,50 +243,50 @@ func (s *odpSource) begin(tracked bool, takes time.Duration) int {
 }
 
 // odpInitial starts an initial extraction and answers when it has ended; it continues if the client does not wait.
-func (x *exchange) odpInitial(s *odpSource) *fault {
-	n := s.begin(true, x.sw.Job)
-	x.service.book.note(func(l *Ledger) { l.Jobs++ })
-	if x.sw.Job > 0 {
+func (ex *exchange) odpInitial(s *odpSource) *fault {
+	n := s.begin(true, ex.sw.Job)
+	ex.service.book.note(func(l *Ledger) { l.Jobs++ })
+	if ex.sw.Job > 0 {
 		select {
-		case <-time.After(x.sw.Job):
-		case <-x.r.Context().Done():
+		case <-time.After(ex.sw.Job):
+		case <-ex.r.Context().Done():
 			return nil
 		}
 	}
-	return x.odpRows(s, n, 0, true)
+	return ex.odpRows(s, n, 0, true)
 }
 
 // odpPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION of
 // changes.
-func (x *exchange) odpPage(s *odpSource, parts []string) *fault {
+func (ex *exchange) odpPage(s *odpSource, parts []string) *fault {
 	a, err1 := natural(parts[1])
 	pos, err2 := natural(parts[3])
 	if err1 != nil || err2 != nil {
-		return x.expired()
+		return ex.expired()
 	}
 	if parts[2] == "i" || parts[2] == "f" {
-		return x.odpRows(s, a, pos, parts[2] == "i")
+		return ex.odpRows(s, a, pos, parts[2] == "i")
 	}
 	to, err := natural(parts[2])
 	if err != nil {
-		return x.expired()
+		return ex.expired()
 	}
-	return x.odpDelta(s, a, to, pos)
+	return ex.odpDelta(s, a, to, pos)
 }
 
 // odpRows answers with a page of an initial extraction.
-func (x *exchange) odpRows(s *odpSource, n, pos int, tracked bool) *fault {
+func (ex *exchange) odpRows(s *odpSource, n, pos int, tracked bool) *fault {
 	s.mu.Lock()
 	j := s.jobs[n]
 	s.mu.Unlock()
 	if j == nil {
-		return x.expired()
+		return ex.expired()
 	}
 	kind := "f"
 	if tracked {
 		kind = "i"
 	}
-	return x.odpFeed(s, j.rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, next) },
+	return ex.odpFeed(s, j.rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, next) },
 		func() string {
 			if !tracked {
 				return ""
@@ -306,7 +306,7 @@ func (s *odpSource) hand(t odpToken) string {
 }
 
 // odpChanges answers with the changes since a token.
-func (x *exchange) odpChanges(s *odpSource, token string) *fault {
+func (ex *exchange) odpChanges(s *odpSource, token string) *fault {
 	_, digits, _ := strings.Cut(strings.Trim(token, "'"), "_")
 	from, err := natural(digits)
 	s.mu.Lock()
@@ -317,17 +317,17 @@ func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 	}
 	s.mu.Unlock()
 	switch {
-	case !isValid || (x.service.epoch() > 0 && from < x.service.odpDead(s)):
-		return x.expired()
+	case !isValid || (ex.service.epoch() > 0 && from < ex.service.odpDead(s)):
+		return ex.expired()
 	case old:
-		x.service.book.note(func(l *Ledger) { l.Refused536++ })
+		ex.service.book.note(func(l *Ledger) { l.Refused536++ })
 		return &fault{status: http.StatusInternalServerError, code: "RSODP/536",
 			message: "Error 536: recovery of old requests not possible"}
 	}
-	if x.accepted() {
+	if ex.accepted() {
 		return nil
 	}
-	return x.odpDelta(s, from, s.base.changesSoFar(), 0)
+	return ex.odpDelta(s, from, s.base.changesSoFar(), 0)
 }
 
 // odpDead returns the number below which tokens have expired.
@@ -337,9 +337,9 @@ func (s *Service) odpDead(o *odpSource) int {
 	return s.dead[o.base.name]
 }
 
-func (x *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
+func (ex *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
 	if to > s.base.changesSoFar() || from > to {
-		return x.expired()
+		return ex.expired()
 	}
 	var rows []*row
 	for _, c := range s.base.between(from, to) {
@@ -352,8 +352,8 @@ func (x *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
 			rows = append(rows, s.row(c.before, "U", -1), s.row(c.after, "U", 1))
 		}
 	}
-	x.service.book.note(func(l *Ledger) { l.Deltas++ })
-	return x.odpFeed(s, rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, next) },
+	ex.service.book.note(func(l *Ledger) { l.Deltas++ })
+	return ex.odpFeed(s, rows, pos, func(next int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, next) },
 		func() string {
 			return s.hand(odpToken{to, time.Now(), false})
 		})
@@ -361,33 +361,32 @@ func (x *exchange) odpDelta(s *odpSource, from, to, pos int) *fault {
 
 // odpFeed writes a page of rows, starting at pos. skip returns the token of the page at a position, and token the token
 // of the changes after the last page.
-func (x *exchange) odpFeed(s *odpSource, rows []*row, pos int, skip func(pos int) string, token func() string) *fault {
-	shape, f := newShape(s.facts, x.query.selected, nil)
+func (ex *exchange) odpFeed(s *odpSource, rows []*row, pos int, skip func(pos int) string, token func() string) *fault {
+	shape, f := newShape(s.facts, ex.query.selected, nil)
 	if f != nil {
 		return f
 	}
-	w := x.breaking()
-	e := x.encoder(w, shape)
-	x.preferencesApplied(prefers(x.r.Header.Get("Prefer"), "odata.track-changes"))
-	x.w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	x.send(http.StatusOK, "feed")
+	w := ex.breaking()
+	e := ex.encoder(w, shape)
+	ex.preferencesApplied(prefers(ex.r.Header.Get("Prefer"), "odata.track-changes"))
+	ex.w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	ex.send(http.StatusOK, "feed")
 	e.begin(shape, s.facts.name, -1)
-	limit, _ := x.pageLimit()
+	limit, _ := ex.pageLimit()
 	n := 0
 	for ; pos < len(rows) && (limit == 0 || n < limit); pos++ {
 		e.entity(shape, rows[pos])
 		n++
 	}
-	next := ""
-	delta := ""
+	var next, delta string
 	if pos < len(rows) {
-		next = x.link(s.facts.name + "?$skiptoken='" + skip(pos) + "'")
+		next = ex.link(s.facts.name + "?$skiptoken='" + skip(pos) + "'")
 	} else if t := token(); t != "" {
-		if x.sw.DeltaQuotes != "off" {
+		if ex.sw.DeltaQuotes != "off" {
 			t = "'" + t + "'"
 		}
-		link := x.link(s.facts.name + "?" + deltaToken + "=" + t)
-		switch x.sw.TokenIn {
+		link := ex.link(s.facts.name + "?" + deltaToken + "=" + t)
+		switch ex.sw.TokenIn {
 		case "next":
 			next = link
 		case "links":
@@ -398,9 +397,9 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, pos int, skip func(pos int
 	}
 	e.end(next, delta)
 	if e.flush() == nil {
-		x.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(n) })
+		ex.service.book.note(func(l *Ledger) { l.Pages++; l.Rows += int64(n) })
 	}
-	w.finish(x)
+	w.finish(ex)
 	return nil
 }
 

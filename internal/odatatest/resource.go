@@ -7,15 +7,15 @@ import (
 )
 
 // resource follows keys and navigation properties from an entity set to the resource of the path.
-func (x *exchange) resource(segments []string) *fault {
+func (ex *exchange) resource(segments []string) *fault {
 	name, predicate := splitKey(segments[0])
-	t := x.service.model.byName[name]
+	t := ex.service.model.byName[name]
 	if t == nil {
 		return notFound(name)
 	}
 	src := source{table: t, path: name}
 	if predicate == "" {
-		return x.collection(src, segments[1:])
+		return ex.collection(src, segments[1:])
 	}
 	key, f := parseKey(t.typ, predicate)
 	if f != nil {
@@ -23,36 +23,36 @@ func (x *exchange) resource(segments []string) *fault {
 	}
 	r := t.find(key)
 	if r == nil && len(segments) == 1 {
-		return x.entity(t, key, nil)
+		return ex.entity(t, key, nil)
 	}
 	if r == nil {
 		return notFound(segments[0])
 	}
-	return x.within(t, r, segments[1:])
+	return ex.within(t, r, segments[1:])
 }
 
 // within answers for a path below the entity r.
-func (x *exchange) within(t *table, r *row, segments []string) *fault {
+func (ex *exchange) within(t *table, r *row, segments []string) *fault {
 	if len(segments) == 0 {
-		return x.entity(t, slices.Clone(r.key(t.typ)), r)
+		return ex.entity(t, slices.Clone(r.key(t.typ)), r)
 	}
 	name, predicate := splitKey(segments[0])
 	n := t.typ.navigation(name)
 	if n == nil {
 		return notFound(segments[0])
 	}
-	path := string(x.appendLocal(nil, t, r)) + "/" + n.name
+	path := string(ex.appendLocal(nil, t, r)) + "/" + n.name
 	if !n.many {
 		target := n.one(r)
 		if target == nil {
 			return notFound(segments[0])
 		}
-		return x.within(n.target, target, segments[1:])
+		return ex.within(n.target, target, segments[1:])
 	}
 	if predicate != "" {
 		return notFound(segments[0])
 	}
-	return x.collection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
+	return ex.collection(source{table: n.target, navigation: n, parent: r, path: path}, segments[1:])
 }
 
 // splitKey splits Orders(10248) into Orders and 10248; the predicate is empty without parentheses.
@@ -135,38 +135,38 @@ func (n *navigation) rows(parent *row) *cursor {
 }
 
 // entity answers for one entity; r is nil if it does not exist.
-func (x *exchange) entity(t *table, key []value, r *row) *fault {
-	switch x.method {
+func (ex *exchange) entity(t *table, key []value, r *row) *fault {
+	switch ex.method {
 	case http.MethodGet, http.MethodHead:
 		if r == nil {
 			return notFound(t.name)
 		}
-		return x.single(t, r, http.StatusOK)
+		return ex.single(t, r, http.StatusOK)
 	case http.MethodPut:
-		return x.update(t, key, false)
+		return ex.update(t, key, false)
 	case "MERGE", http.MethodPatch:
-		return x.update(t, key, true)
+		return ex.update(t, key, true)
 	case http.MethodDelete:
-		return x.delete(t, key)
+		return ex.delete(t, key)
 	}
 	return notAllowed()
 }
 
 // single writes one entity.
-func (x *exchange) single(t *table, r *row, status int) *fault {
-	s, f := newShape(t, x.query.selected, x.query.expanded)
+func (ex *exchange) single(t *table, r *row, status int) *fault {
+	s, f := newShape(t, ex.query.selected, ex.query.expanded)
 	if f != nil {
 		return f
 	}
 	if etag := string(appendETag(nil, t.typ, r)); etag != "" {
-		x.w.Header().Set("ETag", etag)
-		if status == http.StatusOK && x.r.Header.Get("If-None-Match") == etag {
-			x.w.WriteHeader(http.StatusNotModified)
+		ex.w.Header().Set("ETag", etag)
+		if status == http.StatusOK && ex.r.Header.Get("If-None-Match") == etag {
+			ex.w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
-	e := x.encoder(x.w, s)
-	x.send(status, "entry")
+	e := ex.encoder(ex.w, s)
+	ex.send(status, "entry")
 	e.single(s, r)
 	e.flush()
 	return nil

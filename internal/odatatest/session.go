@@ -165,23 +165,23 @@ func (u *users) unlock() {
 }
 
 // logon checks the session cookie, then user and password; a wrong password is counted and may lock the user.
-func (x *exchange) logon() *fault {
-	s := x.service
-	if x.sw.ExpireEvery > 0 && s.requests.Add(1)%int64(x.sw.ExpireEvery) == 0 {
+func (ex *exchange) logon() *fault {
+	s := ex.service
+	if ex.sw.ExpireEvery > 0 && s.requests.Add(1)%int64(ex.sw.ExpireEvery) == 0 {
 		s.front.expire()
 	}
-	x.session = x.server.sessions.find(x.r)
-	if _, err := x.r.Cookie(sessionCookie); err == nil && x.session == nil && x.sw.SessionEnd == "401" {
+	ex.session = ex.server.sessions.find(ex.r)
+	if _, err := ex.r.Cookie(sessionCookie); err == nil && ex.session == nil && ex.sw.SessionEnd == "401" {
 		return &fault{status: http.StatusUnauthorized, message: "Session timed out", page: true,
 			header: map[string]string{"Set-Cookie": sessionCookie + "=; Path=/; Max-Age=0"}}
 	}
-	if s.user == "" || x.session != nil {
+	if s.user == "" || ex.session != nil {
 		return nil
 	}
-	user, password, hasCredentials := x.r.BasicAuth()
+	user, password, hasCredentials := ex.r.BasicAuth()
 	ok := false
 	if hasCredentials {
-		ok = s.users.check(user, user == s.user && password == s.password, x.sw.LockAfter)
+		ok = s.users.check(user, user == s.user && password == s.password, ex.sw.LockAfter)
 		s.book.note(func(l *Ledger) {
 			if ok {
 				l.Logons++
@@ -199,34 +199,34 @@ func (x *exchange) logon() *fault {
 }
 
 // protect opens the session, issues tokens and rejects writes without one.
-func (x *exchange) protect() *fault {
-	s := x.service
-	h := x.w.Header()
-	if !x.sw.CSRF && s.user == "" {
+func (ex *exchange) protect() *fault {
+	s := ex.service
+	h := ex.w.Header()
+	if !ex.sw.CSRF && s.user == "" {
 		return nil
 	}
-	if x.session == nil {
-		x.session = x.server.sessions.start(s.user, x.sw.OneSession)
-		x.sendCookies()
-	} else if x.session.rotate {
-		x.session = x.server.sessions.change(x.session, false)
-		x.sendCookies()
+	if ex.session == nil {
+		ex.session = ex.server.sessions.start(s.user, ex.sw.OneSession)
+		ex.sendCookies()
+	} else if ex.session.rotate {
+		ex.session = ex.server.sessions.change(ex.session, false)
+		ex.sendCookies()
 	}
-	if !x.sw.CSRF {
+	if !ex.sw.CSRF {
 		return nil
 	}
-	token := x.r.Header.Get("X-CSRF-Token")
-	switch x.method {
+	token := ex.r.Header.Get("X-CSRF-Token")
+	switch ex.method {
 	case http.MethodGet, http.MethodHead:
 		if strings.EqualFold(token, "Fetch") {
-			h.Set("x-csrf-token", x.session.token)
-			if x.sw.RotateSession == "both" {
-				x.session = x.server.sessions.change(x.session, true)
-				x.sendCookies()
+			h.Set("x-csrf-token", ex.session.token)
+			if ex.sw.RotateSession == "both" {
+				ex.session = ex.server.sessions.change(ex.session, true)
+				ex.sendCookies()
 			}
 		}
 	default:
-		if token != x.session.token {
+		if token != ex.session.token {
 			s.book.note(func(l *Ledger) { l.TokenRefusals++ })
 			h.Set("x-csrf-token", "Required")
 			return &fault{status: http.StatusForbidden, message: "CSRF token validation failed"}
@@ -235,11 +235,11 @@ func (x *exchange) protect() *fault {
 	return nil
 }
 
-func (x *exchange) sendCookies() {
-	x.w.Header().Del("Set-Cookie")
-	if x.affinity != nil {
-		http.SetCookie(x.w, x.affinity)
+func (ex *exchange) sendCookies() {
+	ex.w.Header().Del("Set-Cookie")
+	if ex.affinity != nil {
+		http.SetCookie(ex.w, ex.affinity)
 	}
-	http.SetCookie(x.w, &http.Cookie{Name: sessionCookie, Value: x.session.id, Path: "/", HttpOnly: true})
-	http.SetCookie(x.w, &http.Cookie{Name: "sap-usercontext", Value: "sap-client=100", Path: "/"})
+	http.SetCookie(ex.w, &http.Cookie{Name: sessionCookie, Value: ex.session.id, Path: "/", HttpOnly: true})
+	http.SetCookie(ex.w, &http.Cookie{Name: "sap-usercontext", Value: "sap-client=100", Path: "/"})
 }

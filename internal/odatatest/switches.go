@@ -115,9 +115,7 @@ func SwitchNames() []string {
 
 // ActionNames returns the names of actions for Service.Set: expire-sessions ends all sessions, like a timeout;
 // expire-tokens makes all delta tokens so far unknown; unlock-users lets locked users try again.
-func ActionNames() []string {
-	return []string{"expire-sessions", "unlock-users", "expire-tokens"}
-}
+func ActionNames() []string { return []string{"expire-sessions", "unlock-users", "expire-tokens"} }
 
 // parse sets a switch. Its tag is the name, followed by the allowed words unless any text is allowed.
 func parse(to reflect.Value, tag, text string) error {

@@ -8,19 +8,19 @@ import (
 )
 
 // create answers a POST to a collection.
-func (x *exchange) create(src source) *fault {
+func (ex *exchange) create(src source) *fault {
 	t := src.table
-	if f := x.locked(t); f != nil {
+	if f := ex.locked(t); f != nil {
 		return f
 	}
-	if done, f := x.repeated(); done || f != nil {
+	if done, f := ex.repeated(); done || f != nil {
 		return f
 	}
-	values, f := x.body(t.typ)
+	values, f := ex.body(t.typ)
 	if f != nil {
 		return f
 	}
-	x.setSubscriptionID(t, values)
+	ex.setSubscriptionID(t, values)
 	r := t.typ.newRow()
 	for i := range t.typ.properties {
 		if f := initial(t.typ, r, i, values, src); f != nil {
@@ -33,17 +33,17 @@ func (x *exchange) create(src source) *fault {
 		}
 	}
 	if !t.insert(r) {
-		return x.duplicate(t, r)
+		return ex.duplicate(t, r)
 	}
 	key := slices.Clone(r.key(t.typ))
-	x.undoing(func() { t.remove(key, func(*row) *fault { return nil }) })
-	x.applied(t, key, func(w *Write) { w.Created++ })
-	x.tell(t, key, "created")
-	x.remember(t, r.clone())
-	if x.lost() {
+	ex.undoing(func() { t.remove(key, func(*row) *fault { return nil }) })
+	ex.applied(t, key, func(w *Write) { w.Created++ })
+	ex.tell(t, key, "created")
+	ex.remember(t, r.clone())
+	if ex.lost() {
 		return nil
 	}
-	return x.created(t, r.clone())
+	return ex.created(t, r.clone())
 }
 
 // initial sets property i of a new row: as given, else null, else the initial value of its type.
@@ -83,10 +83,10 @@ func zero(p *property) value {
 
 // duplicate is the error for an existing key. Assumption: SAP applications answer 400 with a message of their own,
 // Microsoft's services 409 or 500.
-func (x *exchange) duplicate(t *table, r *row) *fault {
+func (ex *exchange) duplicate(t *table, r *row) *fault {
 	f := &fault{status: http.StatusConflict, message: "Entity " + t.name + string(appendKey(nil, t.typ, r)) +
 		" already exists"}
-	if x.mount.sap {
+	if ex.mount.sap {
 		f.status = http.StatusBadRequest
 		f.code = sapCodes[http.StatusConflict]
 	}
@@ -94,21 +94,21 @@ func (x *exchange) duplicate(t *table, r *row) *fault {
 }
 
 // update answers PUT, and MERGE or PATCH if partial.
-func (x *exchange) update(t *table, key []value, partial bool) *fault {
-	if f := x.locked(t); f != nil {
+func (ex *exchange) update(t *table, key []value, partial bool) *fault {
+	if f := ex.locked(t); f != nil {
 		return f
 	}
-	values, f := x.body(t.typ)
+	values, f := ex.body(t.typ)
 	if f != nil {
 		return f
 	}
 	etag := ""
 	f = t.update(key, func(r *row) *fault {
-		if f := x.unchanged(t, r); f != nil {
+		if f := ex.unchanged(t, r); f != nil {
 			return f
 		}
 		old := r.clone()
-		x.undoing(func() {
+		ex.undoing(func() {
 			t.update(key, func(r *row) *fault {
 				r.values = old.values
 				return nil
@@ -136,58 +136,58 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 	if f != nil {
 		return f
 	}
-	x.applied(t, key, func(w *Write) { w.Updated++ })
-	x.tell(t, key, "updated")
-	if !x.lost() {
-		x.noContent(etag)
+	ex.applied(t, key, func(w *Write) { w.Updated++ })
+	ex.tell(t, key, "updated")
+	if !ex.lost() {
+		ex.noContent(etag)
 	}
 	return nil
 }
 
-func (x *exchange) delete(t *table, key []value) *fault {
-	f := x.locked(t)
+func (ex *exchange) delete(t *table, key []value) *fault {
+	f := ex.locked(t)
 	if f != nil {
 		return f
 	}
 	f = t.remove(key, func(r *row) *fault {
-		if f := x.unchanged(t, r); f != nil {
+		if f := ex.unchanged(t, r); f != nil {
 			return f
 		}
 		old := r.clone()
-		x.undoing(func() { t.revive(old) })
+		ex.undoing(func() { t.revive(old) })
 		return nil
 	})
 	if f != nil {
 		return f
 	}
-	x.applied(t, key, func(w *Write) { w.Deleted++ })
-	x.tell(t, key, "deleted")
-	if !x.lost() {
-		x.noContent("")
+	ex.applied(t, key, func(w *Write) { w.Deleted++ })
+	ex.tell(t, key, "deleted")
+	if !ex.lost() {
+		ex.noContent("")
 	}
 	return nil
 }
 
-func (x *exchange) noContent(etag string) {
-	h := x.w.Header()
+func (ex *exchange) noContent(etag string) {
+	h := ex.w.Header()
 	h.Set("DataServiceVersion", "1.0")
 	if etag != "" {
 		h.Set("ETag", etag)
 	}
-	x.w.WriteHeader(http.StatusNoContent)
+	ex.w.WriteHeader(http.StatusNoContent)
 }
 
 // unchanged compares If-Match with the ETag; entities without one need no header.
-func (x *exchange) unchanged(t *table, r *row) *fault {
+func (ex *exchange) unchanged(t *table, r *row) *fault {
 	etag := string(appendETag(nil, t.typ, r))
-	match := x.r.Header.Get("If-Match")
+	match := ex.r.Header.Get("If-Match")
 	switch {
-	case etag == "" && match != "" && x.sw.RefuseMatch:
+	case etag == "" && match != "" && ex.sw.RefuseMatch:
 		return badRequest("If-Match or If-None-Match headers cannot be specified if the target type does not have " +
 			"etag properties defined.")
 	case etag == "" || match == "*":
 		return nil
-	case match == "" && x.mount.sap:
+	case match == "" && ex.mount.sap:
 		return &fault{status: http.StatusPreconditionRequired, message: "Precondition required: send If-Match"}
 	case match == "":
 		return badRequest("Since entity type '%s' has one or more ETag properties, If-Match HTTP header must be "+
@@ -203,10 +203,10 @@ func (x *exchange) unchanged(t *table, r *row) *fault {
 }
 
 // applied counts a write of an entity in the ledger when it is final.
-func (x *exchange) applied(t *table, key []value, count func(w *Write)) {
+func (ex *exchange) applied(t *table, key []value, count func(w *Write)) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
-	x.committed(func() {
-		x.service.book.note(func(l *Ledger) {
+	ex.committed(func() {
+		ex.service.book.note(func(l *Ledger) {
 			w := l.Writes[name]
 			count(&w)
 			l.Writes[name] = w
@@ -215,28 +215,28 @@ func (x *exchange) applied(t *table, key []value, count func(w *Write)) {
 }
 
 // committed runs done when a write is final: at once, or with its changeset.
-func (x *exchange) committed(done func()) {
-	if x.set != nil {
-		x.set.done = append(x.set.done, done)
+func (ex *exchange) committed(done func()) {
+	if ex.set != nil {
+		ex.set.done = append(ex.set.done, done)
 		return
 	}
 	done()
 }
 
 // undoing registers the undo of a write in a changeset.
-func (x *exchange) undoing(undo func()) {
-	if x.set != nil {
-		x.set.undo = append(x.set.undo, undo)
+func (ex *exchange) undoing(undo func()) {
+	if ex.set != nil {
+		ex.set.undo = append(ex.set.undo, undo)
 	}
 }
 
 // created answers for a created row.
-func (x *exchange) created(t *table, r *row) *fault {
-	if x.sw.Repeatability && x.r.Header.Get("RequestID") != "" {
-		x.w.Header().Set("RepeatabilityResult", "accepted")
+func (ex *exchange) created(t *table, r *row) *fault {
+	if ex.sw.Repeatability && ex.r.Header.Get("RequestID") != "" {
+		ex.w.Header().Set("RepeatabilityResult", "accepted")
 	}
-	x.w.Header().Set("Location", string(x.appendURI(nil, t, r)))
-	return x.single(t, r, http.StatusCreated)
+	ex.w.Header().Set("Location", string(ex.appendURI(nil, t, r)))
+	return ex.single(t, r, http.StatusCreated)
 }
 
 // repeats are the rows that POSTs with a RequestID have created.
@@ -251,32 +251,32 @@ type repeat struct {
 }
 
 // repeated answers a POST again if its RequestID was used before.
-func (x *exchange) repeated() (done bool, f *fault) {
-	id := x.r.Header.Get("RequestID")
-	if !x.sw.Repeatability || id == "" {
+func (ex *exchange) repeated() (done bool, f *fault) {
+	id := ex.r.Header.Get("RequestID")
+	if !ex.sw.Repeatability || id == "" {
 		return false, nil
 	}
-	if x.r.Header.Get("RepeatabilityCreation") == "" {
+	if ex.r.Header.Get("RepeatabilityCreation") == "" {
 		return false, badRequest("A RequestID needs RepeatabilityCreation")
 	}
-	s := &x.service.repeats
+	s := &ex.service.repeats
 	s.mu.Lock()
 	original, ok := s.rows[id]
 	s.mu.Unlock()
 	if !ok {
 		return false, nil
 	}
-	return true, x.created(original.table, original.row.clone())
+	return true, ex.created(original.table, original.row.clone())
 }
 
 // remember keeps the row that a POST with a RequestID has created.
-func (x *exchange) remember(t *table, r *row) {
-	id := x.r.Header.Get("RequestID")
-	if !x.sw.Repeatability || id == "" {
+func (ex *exchange) remember(t *table, r *row) {
+	id := ex.r.Header.Get("RequestID")
+	if !ex.sw.Repeatability || id == "" {
 		return
 	}
-	x.committed(func() {
-		s := &x.service.repeats
+	ex.committed(func() {
+		s := &ex.service.repeats
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.rows == nil {
@@ -287,14 +287,14 @@ func (x *exchange) remember(t *table, r *row) {
 }
 
 // lost drops the connection after a write was applied, if a switch says so.
-func (x *exchange) lost() bool {
-	if x.writes() && x.matched() && x.service.hits(x.sw.FailAfter) {
-		x.interfere()
+func (ex *exchange) lost() bool {
+	if ex.writes() && ex.matched() && ex.service.hits(ex.sw.FailAfter) {
+		ex.interfere()
 		return true
 	}
-	if x.sw.LoseAnswer == 0 || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.LoseAnswer }) {
+	if ex.sw.LoseAnswer == 0 || !ex.matched() || !ex.service.take(func(s *Switches) *int { return &s.LoseAnswer }) {
 		return false
 	}
-	reset(x.w)
+	reset(ex.w)
 	return true
 }

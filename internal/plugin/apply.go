@@ -83,8 +83,7 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 		row := &i.buffers.rows[start+index]
 		if row.RowIndex >= uint32(consumed) || row.RowIndex < previous {
 			return 0, nil, abi.NewViolation("row %d: expected a row-index from %d to %d, found %d", index, previous,
-				consumed-1,
-				row.RowIndex)
+				consumed-1, row.RowIndex)
 		}
 		previous = row.RowIndex
 		input := &call.rows[row.RowIndex]

@@ -74,8 +74,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 				continue
 			}
 			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) ||
-				value.Encoding == wit.Unchanged ||
-				int(value.Encoding) >= value.Encoding.Cases() {
+				value.Encoding == wit.Unchanged || int(value.Encoding) >= value.Encoding.Cases() {
 				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", index, value.Encoding,
 					value.Size,
 					value.Start,
@@ -382,8 +381,7 @@ func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, chec
 		rowError.RowIndex += from
 		if uint64(rowError.RawStart)+uint64(rowError.RawSize) > uint64(check.size) {
 			return nil, abi.NewViolation("error %d: %d raw bytes at %d exceed the data (%d bytes)", index,
-				rowError.RawSize,
-				rowError.RawStart, check.size)
+				rowError.RawSize, rowError.RawStart, check.size)
 		}
 		rowError.RawStart += check.base
 		sanitize(&rowError.Error)

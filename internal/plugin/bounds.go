@@ -34,8 +34,7 @@ const (
 	MaxHintBytes    = 16 << 10 // bounds a hint, which is kept for its row
 	MaxTopics       = 10_000   // bounds the topics of a batch and of a sink
 	MaxComponents   = 1_000    // bounds a plugin's components and aliases
-	// maxSettings bounds all settings, rules and aliases of a plugin: an unknown setting is compared with all of
-	// them.
+	// maxSettings bounds all settings, rules and aliases of a plugin: an unknown setting is compared with all of them.
 	maxSettings = 20_000
 	// maxPatterns bounds a plugin's patterns, maxPatternBytes each: RE2 takes time in proportion to its length for
 	// each byte.
@@ -53,8 +52,7 @@ func CheckOffset(subject string, fields []wit.OffsetEntry) error {
 			return wit.OffsetBytes([]wit.OffsetEntry{a}) - wit.OffsetBytes([]wit.OffsetEntry{b})
 		})
 		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s",
-			subject,
-			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
+			subject, wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
 	}
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
@@ -214,8 +212,7 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 	t.texts += len(name)
 	if len(name) > maxNameBytes {
 		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name),
-			subject, name,
-			maxNameBytes, len(name))
+			subject, name, maxNameBytes, len(name))
 	}
 	if !strings.Contains(name, "{") {
 		return nil
@@ -223,8 +220,7 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 	fields := placeholders.FindAllString(name, -1)
 	if len(fields) > maxPlaceholders || (len(fields) == 2 && fields[0] == fields[1]) {
 		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name),
-			subject, name,
-			maxPlaceholders)
+			subject, name, maxPlaceholders)
 	}
 	return nil
 }

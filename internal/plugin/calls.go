@@ -46,8 +46,7 @@ func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
 	validation, err := invoke[wit.ValidateResult](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online,
-		state,
-		answers)
+		state, answers)
 	if err == nil && validation.Done != nil {
 		if err := checkConfigValues(*validation.Done); err != nil {
 			return wit.ValidateResult{}, i.discard(err)

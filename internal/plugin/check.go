@@ -215,8 +215,7 @@ func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
 		c.checkPrintable(where, "default of "+quoted, *key.DefaultValue)
 		// A secret's default may be a placeholder: it is never shown.
 		if problem := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); problem != "" &&
-			*key.DefaultValue != "" &&
-			key.Kind != wit.KindPassword {
+			*key.DefaultValue != "" && key.Kind != wit.KindPassword {
 			c.refuse(where, "the default of %s is not a valid value: %s", quoted, problem)
 		}
 	}
@@ -276,8 +275,7 @@ func (c *checker) component(component *wit.Component) {
 		validation, err := i.Validate(c.ctx, component.Name, nil, false, nil, nil)
 		switch failure, ok := errors.AsType[*wit.Error](err); {
 		case ok:
-			c.advise(where, "validate without settings returns an error: %v; expected errors of the settings",
-				failure)
+			c.advise(where, "validate without settings returns an error: %v; expected errors of the settings", failure)
 			return err
 		case err != nil:
 			return err

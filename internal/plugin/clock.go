@@ -50,8 +50,7 @@ func (t *timeLimitError) Error() string {
 	message := fmt.Sprintf("ran longer than the allowed %v", t.Limit)
 	if t.Elapsed > 0 {
 		message += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
-			t.Elapsed.Round(time.Millisecond),
-			clockFactor)
+			t.Elapsed.Round(time.Millisecond), clockFactor)
 	}
 	return message
 }

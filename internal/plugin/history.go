@@ -367,9 +367,8 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 	}
 	if changes := declarationsOf(info).differences(base); len(changes) > 0 {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the previous version",
-			"plugin", info.Name, "version", info.Version, "hash", info.Hash, "file", info.Path,
-			"before", base.Version, "changes", strings.Join(changes[:min(len(changes), listedChanges)], "; "),
-			"count", len(changes))
+			"plugin", info.Name, "version", info.Version, "hash", info.Hash, "file", info.Path, "before", base.Version,
+			"changes", strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
 	}
 	return nil
 }

@@ -182,9 +182,7 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 		}
 		if !m.info.Has(needs[component.Kind]) {
 			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v",
-				component.Name,
-				component.Kind,
-				needs[component.Kind], m.info.Interfaces)
+				component.Name, component.Kind, needs[component.Kind], m.info.Interfaces)
 		}
 		for _, f := range role.Check(&component) {
 			if f.Fatal {

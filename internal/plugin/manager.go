@@ -78,8 +78,7 @@ func (o *Options) logger() *slog.Logger {
 
 func newHost(o *Options) host {
 	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
-		logger:     o.logger(),
-		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
+		logger: o.logger(), processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
 	h.memory = newMemoryLimiter(o.MemoryBytes, h.processors, h.logger)
 	return h
 }
@@ -173,11 +172,7 @@ func (m *Manager) Memory() Memory {
 }
 
 // rollbackError is the error of a version whose calls broke soon after it was activated.
-type rollbackError struct {
-	Version string
-	Reason  string
-	plugin  string
-}
+type rollbackError struct{ Version, Reason, plugin string }
 
 func (r *rollbackError) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)

@@ -119,8 +119,7 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 func (m *module) checkMemory() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
 		return fmt.Errorf("the module needs at least %d bytes of memory, %d are allowed (%s)",
-			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
-			limitSetting(m.info.Name, "memory.bytes"))
+			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes, limitSetting(m.info.Name, "memory.bytes"))
 	}
 	return nil
 }

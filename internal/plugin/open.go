@@ -220,8 +220,7 @@ func (m *Manager) Modules() []Info {
 func (m *Manager) overridden(mod *module) bool {
 	for _, source := range m.sources {
 		if a := source.active; a != nil && a != mod && a.info.Name == mod.info.Name &&
-			a.info.Version == mod.info.Version &&
-			a.order > mod.order {
+			a.info.Version == mod.info.Version && a.order > mod.order {
 			return true
 		}
 	}

@@ -164,8 +164,7 @@ func (m *Manager) otherProviders(query componentQuery, name string) (list []stri
 
 // pendingReason returns why tasks rejected a version, "" if none did. m.mu must be locked.
 func (m *Manager) pendingReason(info *Info) string {
-	tasks := 0
-	rejections := 0
+	var tasks, rejections int
 	reason := ""
 	for binding := range m.bindings {
 		binding.mu.Lock()

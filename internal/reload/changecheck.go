@@ -27,8 +27,7 @@ type ChangeChecker struct {
 func (c ChangeChecker) Change(checker *check.Checker, connector *config.Connector,
 	received map[string]string) config.ConfigChange {
 	change := config.ConfigChange{New: connector, Declarations: config.Declare(),
-		IsPassword: components.Passwords(checker.Plugins),
-		Worker:     c.Worker}
+		IsPassword: components.Passwords(checker.Plugins), Worker: c.Worker}
 	running, _ := c.Herder.RunningConfig(connector.Name)
 	change.Stored = running.Config
 	change.FromStored = func(key string) bool {
@@ -67,8 +66,7 @@ func (c ChangeChecker) CheckWithService(ctx context.Context, checker check.Check
 func (c ChangeChecker) OriginProblems(ctx context.Context, connector *config.Connector) config.Problems {
 	running, unknown := c.Herder.RunningConfig(connector.Name)
 	_, component, err := components.Find(c.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"),
-		wit.ComponentSource)
+		connector.Text("connector.plugin.version"), wit.ComponentSource)
 	if unknown != nil || err != nil || running.Config.Text("connector.class") != connector.Text("connector.class") {
 		return nil
 	}

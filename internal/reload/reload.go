@@ -103,7 +103,7 @@ func (r *Reloader) Check(ctx context.Context, connector *config.Connector) confi
 		checker.Lockouts = r.Lockouts
 		sent := r.Changes.Change(&checker, connector, connector.Raw())
 		switch origin := components.Origin(connector, sent.Declarations); {
-		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, sent):
+		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, sent): // not checked with the service
 		case time.Now().After(r.serviceDeadline):
 			problems = append(problems, connector.Locate(config.Problem{Setting: "connector.class",
 				Text: fmt.Sprintf("the change was not checked with the service, because checks of other changes "+

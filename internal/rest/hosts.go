@@ -30,8 +30,7 @@ func checkHost(next http.Handler, o *Options, guard *hostGuard) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(net.Listener)
 		if isHealthCheck(r) || (!isLoopback(acceptedOn) && (len(names) == 0 || isScrape(r))) ||
-			isOwnHost(r.Host, names) ||
-			o.advertises(r.Host) {
+			isOwnHost(r.Host, names) || o.advertises(r.Host) {
 			if err := origins.Check(r); err != nil && (isPage(r) || !fromOneOf(o.Origins, r) ||
 				!slices.Contains(o.Methods, r.Method)) {
 				writeError(w, http.StatusForbidden,

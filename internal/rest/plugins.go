@@ -23,9 +23,8 @@ type Module struct {
 func (req *request) modules() {
 	modules := []Module{}
 	for _, info := range req.worker.Now().Plugins.Modules() {
-		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
-			State: info.State(), Chosen: info.Chosen, Classes: []string{},
-			Waits: req.worker.Redact(info.Waits)}
+		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path, State: info.State(),
+			Chosen: info.Chosen, Classes: []string{}, Waits: req.worker.Redact(info.Waits)}
 		if info.Err != nil {
 			m.Error = req.worker.Redact(info.Err.Error())
 		}

@@ -185,8 +185,7 @@ func (s *standIn) change(c *replaytest.Step) bool {
 }
 
 // validationOf is the validation of a stand-in, which knows no plugins.
-func validationOf(
-	_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
+func validationOf(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
 	return &check.Validation{Name: class, ErrorCount: len(settings)}, nil
 }
 

@@ -157,9 +157,7 @@ func (req *request) peek() {
 	req.reply(req.worker.Peek(ctx, body.Config.Settings, ToolRequest{Options: body.Options}))
 }
 
-func (req *request) tools() {
-	req.reply(req.worker.Tools(req.timeoutContext(), req.name()))
-}
+func (req *request) tools() { req.reply(req.worker.Tools(req.timeoutContext(), req.name())) }
 
 // PeekCommand is the plugin command whose output contains rows.
 const PeekCommand = "peek"

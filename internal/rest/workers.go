@@ -84,8 +84,7 @@ func (req *request) ownInfo() WorkerInfo {
 	version, _ := buildinfo.Version()
 	started := parts.Started.UTC().Truncate(time.Second)
 	info := WorkerInfo{Worker: parts.ID, Leader: req.cluster == nil || req.cluster.Membership().IsLeader,
-		Version: version, Started: &started, Tasks: &tasks, Memory: &memory,
-		Plugins: []string{}, Seen: &seen}
+		Version: version, Started: &started, Tasks: &tasks, Memory: &memory, Plugins: []string{}, Seen: &seen}
 	if parts.Plugins == nil {
 		return info
 	}

@@ -271,9 +271,8 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 		request.Null = nil
 	}
 	if other, ok := settings["name"]; ok && other != name {
-		return checked, &rest.Refusal{Status: http.StatusBadRequest,
-			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
-				")"}
+		return checked, &rest.Refusal{Status: http.StatusBadRequest, Message: "Connector name configuration (" + other +
+			") doesn't match connector name in the URL (" + name + ")"}
 	}
 	settings["name"] = name
 	c, err := b.restoreMasked(settings)

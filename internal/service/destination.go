@@ -178,9 +178,8 @@ func (n *namedDestination) logOverrides(merged mergedRoles) {
 
 // values returns the destination's values by role.
 func values(destination *btp.Destination, roles config.Roles) map[string]string {
-	merged := map[string]string{role.Address: destination.Host, role.Port: strconv.Itoa(destination.Port),
-		role.Header + "sap-client":   destination.Client,
-		role.Header + "sap-language": destination.Language}
+	merged := map[string]string{role.Address: destination.Host, role.Port: strconv.Itoa(destination.Port), role.Header +
+		"sap-client": destination.Client, role.Header + "sap-language": destination.Language}
 	if destination.Scheme == "http" || destination.Scheme == "https" {
 		merged[role.Scheme] = destination.Scheme
 	}

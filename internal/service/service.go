@@ -61,9 +61,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 	return s, err
 }
 
-func (s *Service) roles() config.Roles {
-	return s.connector.Roles(s.component)
-}
+func (s *Service) roles() config.Roles { return s.connector.Roles(s.component) }
 
 // NoRetries makes the client send every request once and not wait for a Cloud Connector. Call it before the first
 // request.

@@ -17,9 +17,8 @@ const (
 )
 
 func isPrintable(r rune) bool {
-	return (r < utf8.RuneSelf && r >= ' ' && r != 0x7f) ||
-		(r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
-			unicode.Co, unicode.Cs))
+	return (r < utf8.RuneSelf && r >= ' ' && r != 0x7f) || (r >= utf8.RuneSelf && r != utf8.RuneError &&
+		!unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs))
 }
 
 func isPrintableASCII(s string) bool {
@@ -41,8 +40,7 @@ func LineUpTo(s string, most int) string {
 		return s
 	}
 	var b strings.Builder
-	n := 0
-	marks := 0
+	var n, marks int
 	for pos, r := range s {
 		if n == most {
 			fmt.Fprintf(&b, "... (%d bytes more)", len(s)-pos)

@@ -230,8 +230,7 @@ func (g *groupReader) examine(ctx context.Context, checker *check.Checker,
 	connector *config.Connector) wit.ComponentKind {
 	problems := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
 	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"),
-		wit.ComponentSource, wit.ComponentSink)
+		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	if err != nil {
 		problems = append(problems, checker.CheckStages(ctx, connector)...) // Check did not reach them
 	}

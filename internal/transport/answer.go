@@ -44,8 +44,7 @@ func (a *Answer) isData() bool {
 // Answer is an answer whose body has not been read: Response.Body is empty. Close Body.
 type Answer struct {
 	wit.Response
-	// Body ends with io.EOF if the answer is complete. Other errors are a transient *wit.Error, or the context's
-	// cause.
+	// Body ends with io.EOF if the answer is complete. Other errors are a transient *wit.Error, or the context's cause.
 	Body io.ReadCloser
 	// SessionLost reports that a request of a read was not accepted, and that the session of the page before has ended,
 	// or was opened by an earlier run and is unknown, see [WithAffinity].

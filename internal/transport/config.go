@@ -96,8 +96,7 @@ type Shared struct {
 func (c *Config) Explain(err error) error {
 	if isNotTLS(err) && c.names.scheme != "" {
 		return c.names.errorf(c.names.scheme, "",
-			"expected TLS on port %d, found another protocol: is it http, or the wrong port? (%v)",
-			c.Port, err)
+			"expected TLS on port %d, found another protocol: is it http, or the wrong port? (%v)", c.Port, err)
 	}
 	if c.explain == nil {
 		return err

@@ -136,8 +136,7 @@ func checkHeaders(roles Roles) error {
 
 func readOAuth(c *Config, roles Roles, environment Environment) error {
 	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
-		ClientID: roles.Text(role.OAuthClientID),
-		Secret:   roles.Text(role.OAuthClientSecret)}
+		ClientID: roles.Text(role.OAuthClientID), Secret: roles.Text(role.OAuthClientSecret)}
 	r := roleReader{roles: roles}
 	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"),
 		Scope:          roles.Text(role.OAuthScope),

@@ -87,8 +87,7 @@ func hasParameter(query, name string) bool {
 }
 
 // resolve converts a target to a request line's path and query, byte for byte, since links of a service must be sent
-// back verbatim; only invalid bytes are percent-encoded. base resolves relative redirects; "" rejects relative
-// targets.
+// back verbatim; only invalid bytes are percent-encoded. base resolves relative redirects; "" rejects relative targets.
 func (e endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
 		return "", errorf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))

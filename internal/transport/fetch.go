@@ -33,8 +33,7 @@ func (c *Client) Fetch(ctx context.Context, batch wit.RequestBatch) ([]wit.Respo
 }
 
 // Exchange sends a request and reads the whole answer. A repeatable request is repeated if its answer is truncated.
-// Otherwise an unreadable answer is a *NoResponseError, unless its status proves that the service rejected the
-// request.
+// Otherwise an unreadable answer is a *NoResponseError, unless its status proves that the service rejected the request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
 	return c.exchangeWhole(ctx, r, maxBodies)
 }
@@ -128,8 +127,7 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 	var answers []wit.Response
 	remaining := maxBodies
 	seen := map[[sha256.Size]byte]bool{}
-	idle := 0
-	requests := 0
+	var idle, requests int
 	for range maxRounds + 1 {
 		need, err := call(state, answers)
 		if err != nil || need == nil {

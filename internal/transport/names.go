@@ -51,6 +51,4 @@ func (n settingNames) connectionsAdvice() string {
 		"and give other programs and workers another user"
 }
 
-func isNotTLS(err error) bool {
-	return keystore.ClassOf(err) == keystore.NotTLS
-}
+func isNotTLS(err error) bool { return keystore.ClassOf(err) == keystore.NotTLS }

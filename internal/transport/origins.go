@@ -52,9 +52,7 @@ func readOrigin(text string) (origin Origin, err error) {
 		return origin, fmt.Errorf("expected an origin without user and password in it, found %q: credentials "+
 			"have their own settings", redactUser(words[0]))
 	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "", parsed.Path != "" &&
-		parsed.Path != "/", parsed.RawQuery != "",
-		parsed.Fragment != "",
-		strings.Contains(parsed.Host, "*"):
+		parsed.Path != "/", parsed.RawQuery != "", parsed.Fragment != "", strings.Contains(parsed.Host, "*"):
 		return origin, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
 			"path and query, found %q", printable(words[0]))
 	}
@@ -80,8 +78,7 @@ func (c *Config) checkOrigin(o Origin) error {
 	return nil
 }
 
-// forOrigin returns the configuration of a further origin. A BTP destination's values for its own server do not
-// apply.
+// forOrigin returns the configuration of a further origin. A BTP destination's values for its own server do not apply.
 func (c Config) forOrigin(o Origin) Config {
 	c.Scheme = o.Scheme
 	c.Address = o.Address

@@ -270,9 +270,8 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 		!d.waitsForConnector(&r.outageSince) {
 		return notApplicable, nil
 	}
-	d.logOutage(t.sent, noConnectorText, r.exchange,
-		"for", time.Since(r.outageSince).Round(time.Second), "at most", d.config.Route.Outage, "answer",
-		t.answer.excerpt())
+	d.logOutage(t.sent, noConnectorText, r.exchange, "for", time.Since(r.outageSince).Round(time.Second), "at most",
+		d.config.Route.Outage, "answer", t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, pause.RetryAfter(t.header.Get("Retry-After"), time.Now())); err != nil {
 		return final, err
 	}

@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles provides a connector's settings by role: the meaning of a setting for the host, such as the service's
-// address.
+// Roles provides a connector's settings by role: the meaning of a setting for the host, such as the service's address.
 type Roles interface {
 	// Text returns the value of a role, or "".
 	Text(role string) string

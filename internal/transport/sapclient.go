@@ -50,9 +50,7 @@ func (d *destination) checkClients(source string, clients []string) error {
 	return nil
 }
 
-func isClient(s string) bool {
-	return len(s) <= 3 && strings.Trim(s, "0123456789") == ""
-}
+func isClient(s string) bool { return len(s) <= 3 && strings.Trim(s, "0123456789") == "" }
 
 func sameClient(a, b string) bool { return normalizeClient(a) == normalizeClient(b) }
 

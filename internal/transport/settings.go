@@ -86,8 +86,7 @@ func readSecretQuery(c *Config, roles Roles, _ Environment) error {
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
 		if slices.Contains(sapParameters, normalizeParameter(name)) {
 			return settingError(roles, role.Query+name,
-				"%s cannot be set here, it is used to log on: use its own setting, if any",
-				name)
+				"%s cannot be set here, it is used to log on: use its own setting, if any", name)
 		}
 	}
 	return nil

@@ -15,8 +15,7 @@ func (d *destination) logExchange(e *exchange, sent http.Header, status int, byt
 	}
 	secrets := d.secrets(sent)
 	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status",
-		status,
-		"bytes", bytes, "ms", time.Since(began).Milliseconds()}
+		status, "bytes", bytes, "ms", time.Since(began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", redact(err.Error(), secrets))
 	}

@@ -151,8 +151,7 @@ func (t *Tunnel) discover() {
 		}
 		wait := backoff.Next()
 		cluster.Lost(t.log, began, err.Error(), "tunnel: the cluster's brokers could not be requested; retrying",
-			"error", err, "next",
-			wait)
+			"error", err, "next", wait)
 		if pause.For(t.ctx, wait) != nil {
 			return
 		}

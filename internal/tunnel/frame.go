@@ -65,8 +65,7 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 		return requestHead{}, err
 	}
 	h := requestHead{int32(binary.BigEndian.Uint32(b)), int16(binary.BigEndian.Uint16(b[4:])),
-		int16(binary.BigEndian.Uint16(b[6:])),
-		int32(binary.BigEndian.Uint32(b[8:]))}
+		int16(binary.BigEndian.Uint16(b[6:])), int32(binary.BigEndian.Uint32(b[8:]))}
 	if b[0] == tlsHandshake && b[1] == 3 {
 		return h, errors.New("the client uses TLS: expected security.protocol PLAINTEXT (or SASL_PLAINTEXT) for the " +
 			"tunnel's listener")

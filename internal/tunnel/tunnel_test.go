@@ -280,8 +280,7 @@ func TestRequestsWithoutResponses(t *testing.T) {
 		kgo.DisableIdempotentWrite())
 	for range 3 {
 		require.NoError(t, writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr())
-		// A request with a response on the same connections: the response must not be taken for the produce
-		// request's.
+		// A request with a response on the same connections: the response must not be taken for the produce request's.
 		if _, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows"); err != nil {
 			t.Fatal(err)
 		}

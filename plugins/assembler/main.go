@@ -142,8 +142,7 @@ func generate(folder string, files []string) (assembly []byte, err error) {
 		parsed = append(parsed, f)
 	}
 	generator.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
-		Uses:       map[*ast.Ident]types.Object{},
-		Selections: map[*ast.SelectorExpr]*types.Selection{}}
+		Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
 	if build.Default.GOROOT == "" { // in a program that was built with -trimpath
 		root, err := exec.Command("go", "env", "GOROOT").Output()
 		if err != nil {

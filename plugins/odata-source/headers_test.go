@@ -19,8 +19,7 @@ func TestHeadersContainChange(t *testing.T) {
 		path     string
 		set      string
 		settings []string
-		// after contains the headers of the changes after the load: one row changed, one created and one
-		// deleted.
+		// after contains the headers of the changes after the load: one row changed, one created and one deleted.
 		after []string
 	}{
 		{"full mode", northwind, "Products", whole, nil},

@@ -68,8 +68,7 @@ func opened(sourceContext *feedreader.Context, values setting.Values) *wit.Sourc
 		feed := &sourceContext.Feeds[i]
 		w := wit.Feed{Name: feed.Name, Partition: feed.Partition(), Topic: feed.Topic, Value: &feed.Value,
 			Fingerprint: feedreader.Fingerprint(sourceContext, feed, values),
-			OnMismatch:  sourceconfig.MismatchPolicy(values, feed.Number),
-			Subscribes:  feed.Subscribing.On}
+			OnMismatch:  sourceconfig.MismatchPolicy(values, feed.Number), Subscribes: feed.Subscribing.On}
 		if feed.Key.Nodes != nil {
 			w.Key = &feed.Key
 		}

@@ -201,9 +201,9 @@ type cancelledRam struct {
 
 var errEnough = errors.New("enough")
 
-func (w *cancelledRam) CheckCancelled() error {
-	w.checks++
-	if w.checks == 3 {
+func (c *cancelledRam) CheckCancelled() error {
+	c.checks++
+	if c.checks == 3 {
 		return errEnough
 	}
 	return nil

@@ -24,8 +24,7 @@ func AppendHeaders(dst []byte, headers []Header) []byte {
 	return dst
 }
 
-// Headers reads the headers of a row and appends them to dst. It returns an error if data has other bytes after
-// them.
+// Headers reads the headers of a row and appends them to dst. It returns an error if data has other bytes after them.
 func Headers(dst []Header, data []byte) ([]Header, error) {
 	reader := reader{b: data}
 	count, err := reader.number()

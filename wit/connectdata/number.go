@@ -70,9 +70,7 @@ func AppendString(dst []byte, s string) []byte {
 }
 
 // AppendBytes appends the length and the bytes. Strings have the same encoding.
-func AppendBytes(dst, b []byte) []byte {
-	return append(AppendNumber(dst, int64(len(b))), b...)
-}
+func AppendBytes(dst, b []byte) []byte { return append(AppendNumber(dst, int64(len(b))), b...) }
 
 // LengthPrefixed reads the result of [AppendString] or [AppendBytes]. content aliases data. size is the size in bytes
 // with the length, 0 if data ends inside it, -1 if the length is negative or invalid.

@@ -35,8 +35,7 @@ type Bodies struct {
 
 const firstBuffer = 4 << 10
 
-// Read reads a body while all bodies together use at most limit bytes. release must be called once, after an error
-// too.
+// Read reads a body while all bodies together use at most limit bytes. release must be called once, after an error too.
 func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(), err error) {
 	release = func() { b.Reserve(-int64(cap(data)), limit) }
 	for {

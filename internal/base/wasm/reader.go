@@ -47,7 +47,6 @@ func (r *Reader) Malformed(format string, args ...any) {
 	panic(&MalformedError{r.At, fmt.Sprintf(format, args...)})
 }
 
-// Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if r.At >= r.End {
 		r.Malformed("truncated")
@@ -190,7 +189,6 @@ const (
 	Tags
 )
 
-// AppendU32 appends unsigned LEB128.
 func AppendU32(dst []byte, n uint32) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
 // AppendSigned appends signed LEB128.

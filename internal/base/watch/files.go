@@ -21,8 +21,7 @@ const (
 	pollInterval = 30 * time.Second
 )
 
-// Files calls changed, from one goroutine, when files may have changed, and every 30 s, until stop, which waits for
-// it.
+// Files calls changed, from one goroutine, when files may have changed, and every 30 s, until stop, which waits for it.
 func Files(files []string, log *slog.Logger, changed func()) (stop func()) {
 	return watchEvery(pollInterval, files, log, changed)
 }

@@ -179,8 +179,7 @@ func decodeTarget(members map[string]json.RawMessage) (string, error) {
 	if err == nil && !slices.Contains([]string{config.TargetStarted, config.TargetPaused, config.TargetStopped},
 		target) {
 		err = fmt.Errorf("state: expected %s, %s or %s, found something else", config.TargetStarted,
-			config.TargetPaused,
-			config.TargetStopped)
+			config.TargetPaused, config.TargetStopped)
 	}
 	return target, err
 }

@@ -160,10 +160,7 @@ const (
 )
 
 // series has the values of a line and of the table.
-type series struct {
-	points []*float64
-	rows   []*float64
-}
+type series struct{ points, rows []*float64 }
 
 // newChart returns a chart of values that begin at a time, one for each point.
 func newChart(c Chart, format func(float64) string, from time.Time, point time.Duration, first, second series) Chart {

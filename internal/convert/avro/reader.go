@@ -124,9 +124,7 @@ func trimEmptyNamespace(name string) string {
 	return name
 }
 
-func logicalType(n *avro.SchemaNode) string {
-	return textProperty(n, logicalPrefix+"logicalType")
-}
+func logicalType(n *avro.SchemaNode) string { return textProperty(n, logicalPrefix+"logicalType") }
 
 // resolve returns the definition of a name.
 func (r *schemaReader) resolve(n *avro.SchemaNode) *avro.SchemaNode {

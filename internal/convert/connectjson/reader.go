@@ -152,8 +152,7 @@ func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 	}
 	if len(r.null) > maxBytes-len(dst) {
 		return p.reject(dst,
-			"with the defaults of absent values it has more than "+strconv.Itoa(conversion.MaxDecodedBytes)+
-				" bytes")
+			"with the defaults of absent values it has more than "+strconv.Itoa(conversion.MaxDecodedBytes)+" bytes")
 	}
 	return append(dst, r.null...)
 }
@@ -729,62 +728,62 @@ type entries struct {
 const manyEntries = 32
 
 // append adds the entry at the end of dst; bit is the [bitOf] its name.
-func (n *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
-	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
-	if n.hashes&bit != 0 || len(p.entries)-n.base >= manyEntries-1 {
-		n.appendOrReplace(p, dst, e)
+func (en *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
+	e := entry{name - en.content, value - en.content, value - en.content, len(dst) - en.content}
+	if en.hashes&bit != 0 || len(p.entries)-en.base >= manyEntries-1 {
+		en.appendOrReplace(p, dst, e)
 		return
 	}
-	n.hashes |= bit
+	en.hashes |= bit
 	p.entries = append(p.entries, e)
 }
 
 // appendOrReplace adds an entry, or replaces the value of an earlier one with the same name.
-func (n *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
-	name := dst[n.content+e.name : n.content+e.value]
+func (en *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
+	name := dst[en.content+e.name : en.content+e.value]
 	earlier := -1
-	if n.numbers != nil {
-		if i, ok := n.numbers[string(name)]; ok {
+	if en.numbers != nil {
+		if i, ok := en.numbers[string(name)]; ok {
 			earlier = i
 		}
 	} else {
-		for i, s := range p.entries[n.base:] {
-			if bytes.Equal(dst[n.content+s.name:n.content+s.nameEnd], name) {
+		for i, s := range p.entries[en.base:] {
+			if bytes.Equal(dst[en.content+s.name:en.content+s.nameEnd], name) {
 				earlier = i
 				break
 			}
 		}
 	}
 	if earlier >= 0 {
-		n.hasDuplicates = true
-		first := &p.entries[n.base+earlier]
+		en.hasDuplicates = true
+		first := &p.entries[en.base+earlier]
 		first.value = e.value
 		first.end = e.end
 		return
 	}
 	p.entries = append(p.entries, e)
-	switch count := len(p.entries) - n.base; {
-	case n.numbers != nil:
-		n.numbers[string(name)] = count - 1
+	switch count := len(p.entries) - en.base; {
+	case en.numbers != nil:
+		en.numbers[string(name)] = count - 1
 	case count == manyEntries:
-		n.numbers = make(map[string]int, 2*manyEntries)
-		for i, s := range p.entries[n.base:] {
-			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = i
+		en.numbers = make(map[string]int, 2*manyEntries)
+		for i, s := range p.entries[en.base:] {
+			en.numbers[string(dst[en.content+s.name:en.content+s.nameEnd])] = i
 		}
 	}
 }
 
 // moveDuplicates moves the last values of duplicate names to the first of these.
-func (n *entries) moveDuplicates(p *Parser, dst []byte) []byte {
-	if !n.hasDuplicates {
+func (en *entries) moveDuplicates(p *Parser, dst []byte) []byte {
+	if !en.hasDuplicates {
 		return dst
 	}
 	p.ordered = p.ordered[:0]
-	for _, e := range p.entries[n.base:] {
-		p.ordered = append(p.ordered, dst[n.content+e.name:n.content+e.nameEnd]...)
-		p.ordered = append(p.ordered, dst[n.content+e.value:n.content+e.end]...)
+	for _, e := range p.entries[en.base:] {
+		p.ordered = append(p.ordered, dst[en.content+e.name:en.content+e.nameEnd]...)
+		p.ordered = append(p.ordered, dst[en.content+e.value:en.content+e.end]...)
 	}
-	return append(dst[:n.content], p.ordered...)
+	return append(dst[:en.content], p.ordered...)
 }
 
 // bitOf hashes a name to one of 64 bits, by its length and last bytes, in which names mostly differ.

@@ -185,8 +185,7 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 // logicalTypeError returns JsonConverter's error for a value whose type does not match its logical type.
 func logicalTypeError(n *wit.SchemaNode) *fault.Error {
 	example := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
-		connectdata.List{},
-		connectdata.Map{}, nil}[n.Kind]
+		connectdata.List{}, connectdata.Map{}, nil}[n.Kind]
 	name := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data.")
 	class := "Date"
 	if *n.Name == wit.NameDecimal {

@@ -71,8 +71,7 @@ func (s subschema) child(word string) subschema { return subschema{s.document, s
 
 func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o options) (*schemaSource, error) {
 	s := &schemaSource{ctx: ctx, options: o, documents: map[string]*document{},
-		openReferences: map[schemaLocation]bool{},
-		defaultBytes:   connectdata.MaxSchemaBytes}
+		openReferences: map[schemaLocation]bool{}, defaultBytes: connectdata.MaxSchemaBytes}
 	for _, named := range texts {
 		if len(named.Text) > 6*connectdata.MaxSchemaBytes {
 			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,

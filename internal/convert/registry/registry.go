@@ -246,10 +246,7 @@ type schemaResponse struct {
 
 // ruleSet has the rules that apply to values, by Confluent's names. Migration rules are for readers of another version
 // than the value's, which we are not.
-type ruleSet struct {
-	DomainRules   []rule
-	EncodingRules []rule
-}
+type ruleSet struct{ DomainRules, EncodingRules []rule }
 
 type rule struct {
 	Name     string

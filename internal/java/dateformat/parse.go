@@ -216,8 +216,7 @@ func withShort(names []string, first int) [][]string {
 
 // name parses the longest matching name and sets the field to its index.
 func (p *Parser) name(f calendarField, start int, names [][]string) int {
-	best := 0
-	longest := 0
+	var best, longest int
 	for i := range names {
 		for _, name := range names[i] {
 			if len(name) > longest && p.matchesAt(start, name) {

@@ -226,6 +226,4 @@ const ones, tops = 0x0101010101010101, 0x8080808080808080
 
 // escapedMask sets the top bit of the first of 8 bytes that is in the range of ASCII and needs an escape; bits of
 // higher bytes are arbitrary. With bit 1 flipped, control characters and the quotation mark are the bytes below 0x21.
-func escapedMask(w uint64) uint64 {
-	return w | (w ^ ones*2 - ones*0x21) | (w ^ ones*'\\' - ones)
-}
+func escapedMask(w uint64) uint64 { return w | (w ^ ones*2 - ones*0x21) | (w ^ ones*'\\' - ones) }

@@ -422,7 +422,7 @@ func (c *common) merge(k *inferred) {
 }
 
 // convert converts a value to a common type. ok is false if that is not possible.
-func (k *inferred) convert(v any) (_ any, ok bool) {
+func (in *inferred) convert(v any) (_ any, ok bool) {
 	if v == nil {
 		return nil, false
 	}
@@ -447,20 +447,20 @@ func (k *inferred) convert(v any) (_ any, ok bool) {
 	case float64:
 		real = x
 	case connectdata.Instant:
-		return v, k.name == wit.NameDate || k.name == wit.NameTime || k.name == wit.NameTimestamp
+		return v, in.name == wit.NameDate || in.name == wit.NameTime || in.name == wit.NameTimestamp
 	default:
 		return v, true
 	}
 	if !isReal {
 		real = float64(number)
 	}
-	switch k.kind {
+	switch in.kind {
 	case wit.Int8:
 		return int8(number), true
 	case wit.Int16:
 		return int16(number), true
 	case wit.Int32:
-		switch k.name {
+		switch in.name {
 		case wit.NameDate:
 			return connectdata.Instant(int64(int32(number)) * msPerDay), true
 		case wit.NameTime:
@@ -468,7 +468,7 @@ func (k *inferred) convert(v any) (_ any, ok bool) {
 		}
 		return int32(number), true
 	case wit.Int64:
-		if k.name == wit.NameTimestamp {
+		if in.name == wit.NameTimestamp {
 			return connectdata.Instant(number), true
 		}
 		return number, true
@@ -506,53 +506,53 @@ func temporal(text string) (Literal, bool) {
 }
 
 // nodes appends the schema. ok is false if a part has no type.
-func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
-	if k == nil {
+func (in *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
+	if in == nil {
 		return dst, false
 	}
 	id := len(dst)
-	n := wit.SchemaNode{Kind: k.kind}
-	if k.name != "" {
-		n.Name = wit.Ptr(k.name)
+	n := wit.SchemaNode{Kind: in.kind}
+	if in.name != "" {
+		n.Name = wit.Ptr(in.name)
 		n.Version = wit.Ptr(int32(1))
 	}
-	if k.name == wit.NameDecimal {
-		n.Parameters = []wit.Setting{{Name: "scale", Value: strconv.FormatInt(k.scale, 10)}}
+	if in.name == wit.NameDecimal {
+		n.Parameters = []wit.Setting{{Name: "scale", Value: strconv.FormatInt(in.scale, 10)}}
 	}
 	dst = append(dst, n)
 	ok = true
-	if k.kind == wit.Map {
+	if in.kind == wit.Map {
 		dst[id].Key = uint32(len(dst))
-		dst, ok = k.key.nodes(dst)
+		dst, ok = in.key.nodes(dst)
 	}
-	if ok && (k.kind == wit.Map || k.kind == wit.Array) {
+	if ok && (in.kind == wit.Map || in.kind == wit.Array) {
 		dst[id].Element = uint32(len(dst))
-		dst, ok = k.element.nodes(dst)
+		dst, ok = in.element.nodes(dst)
 	}
 	return dst, ok
 }
 
 // tree returns a value as [connectdata.Append] accepts it. ok is false if the types do not match.
-func (k *inferred) tree(v any) (_ any, ok bool) {
+func (in *inferred) tree(v any) (_ any, ok bool) {
 	switch x := v.(type) {
 	case connectdata.Instant:
 		ms := int64(x)
-		switch k.name {
+		switch in.name {
 		case wit.NameDate:
 			days := ms / msPerDay
 			return int32(days), ms%msPerDay == 0 && int64(int32(days)) == days
 		case wit.NameTime:
 			return int32(ms), ms >= 0 && ms <= msPerDay // Kafka's Time takes 24:00, too
 		}
-		return ms, k.name == wit.NameTimestamp
+		return ms, in.name == wit.NameTimestamp
 	case connectdata.Decimal:
 		b := connectdata.AppendDecimal(nil, x.Unscaled)
 		content, _ := connectdata.LengthPrefixed(b)
-		return content, k.name == wit.NameDecimal && k.scale == int64(x.Scale)
+		return content, in.name == wit.NameDecimal && in.scale == int64(x.Scale)
 	case connectdata.List:
 		list := make(connectdata.List, len(x))
 		for i := range x {
-			if list[i], ok = k.element.tree(x[i]); !ok {
+			if list[i], ok = in.element.tree(x[i]); !ok {
 				return nil, false
 			}
 		}
@@ -560,11 +560,11 @@ func (k *inferred) tree(v any) (_ any, ok bool) {
 	case connectdata.Map:
 		list := make(connectdata.Map, len(x))
 		for i, e := range x {
-			key, ok := k.key.tree(e.Key)
+			key, ok := in.key.tree(e.Key)
 			if !ok {
 				return nil, false
 			}
-			value, ok := k.element.tree(e.Value)
+			value, ok := in.element.tree(e.Value)
 			if !ok {
 				return nil, false
 			}
@@ -572,7 +572,7 @@ func (k *inferred) tree(v any) (_ any, ok bool) {
 		}
 		return list, true
 	}
-	return v, k.name == ""
+	return v, in.name == ""
 }
 
 // Encode encodes the value with its schema. If it has none, as for an empty array, nodes is nil and the value is

@@ -107,7 +107,6 @@ func (l *advertisedListener) localAddr() string {
 
 type advertisedAddr string
 
-// Network implements [net.Addr].
 func (advertisedAddr) Network() string { return "tcp" }
 
 func (a advertisedAddr) String() string { return string(a) }

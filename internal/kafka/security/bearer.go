@@ -136,9 +136,7 @@ type fileTokens struct {
 	path string
 }
 
-func (f fileTokens) check() (jaasModule, error) {
-	return f.bearerModule(oauthOptions)
-}
+func (f fileTokens) check() (jaasModule, error) { return f.bearerModule(oauthOptions) }
 
 func (f fileTokens) token(context.Context, jaasModule) (string, error) {
 	content, err := keystore.ReadFile(f.path)

@@ -357,9 +357,8 @@ func (d *Dialer) handleLogonError(address string, err error, format, property st
 	if r, ok := d.access.sasl.(interface{ LogonRejected() }); ok {
 		r.LogonRejected()
 	}
-	d.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err,
-		text: fmt.Sprintf(format, d.access.settingName(property))},
-		err)
+	d.denyIfRepeated("tcp",
+		&Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, d.access.settingName(property))}, err)
 }
 
 // handleLogonDisconnect denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.

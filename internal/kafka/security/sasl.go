@@ -64,8 +64,7 @@ func (s settings) user(class string) (saslUser, error) {
 		return saslUser{}, err
 	}
 	return saslUser{module.options["username"], module.options["password"],
-			strings.EqualFold(module.options["tokenauth"], "true")},
-		nil
+		strings.EqualFold(module.options["tokenauth"], "true")}, nil
 }
 
 var (

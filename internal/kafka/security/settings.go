@@ -67,9 +67,7 @@ func (p property) withCheck(check func(value string) error) property {
 	return p
 }
 
-func unsupported(name, reason string) property {
-	return property{name: name, unsupported: reason}
-}
+func unsupported(name, reason string) property { return property{name: name, unsupported: reason} }
 
 func noEffect(name string) property { return property{name: name, noEffect: true} }
 

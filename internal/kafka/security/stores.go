@@ -61,8 +61,7 @@ func (s settings) keyLocation() (*keystore.Location, error) {
 	chain := s.text("ssl.keystore.certificate.chain")
 	path := s.text("ssl.keystore.location")
 	location := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"),
-		Password:    s.text("ssl.keystore.password"),
-		KeyPassword: s.text("ssl.key.password")}
+		Password: s.text("ssl.keystore.password"), KeyPassword: s.text("ssl.key.password")}
 	switch {
 	case key == "" && chain == "" && path == "":
 		return nil, nil

@@ -51,8 +51,7 @@ func (m *Module) CheckContract() (complete []string, err error) {
 	}
 	if m.Contract == "" {
 		return nil, fmt.Errorf("not a plugin%s: expected exports of %s@%s, such as %q, found none", m.builtText(),
-			wit.Package,
-			wit.Version, wit.ExportName(wit.InterfacePlugin, "describe"))
+			wit.Package, wit.Version, wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
 	if !compatible(m.Contract) {
 		return nil, fmt.Errorf("built for version %s of the contract %s%s: expected %s (major.minor must match). "+

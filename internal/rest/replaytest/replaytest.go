@@ -320,9 +320,8 @@ func (w *Worker) masked(v any, name string) any {
 		switch x = w.mask(x); {
 		case name == "trace" && trace.MatchString(x):
 			return "${trace}"
-		case name == "version" && len(w.Versions) > 0 && version.MatchString(x),
-			slices.Contains(w.Versions, x) && slices.Contains([]string{"default_value", "value", "recommended_values"},
-				name):
+		case name == "version" && len(w.Versions) > 0 && version.MatchString(x), slices.Contains(w.Versions, x) &&
+			slices.Contains([]string{"default_value", "value", "recommended_values"}, name):
 			return "${version}"
 		}
 		return x

@@ -171,9 +171,8 @@ func (h *Hub) log() *slog.Logger {
 }
 
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	started := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
-		maxConcurrent),
-		paths: map[string]*endpoint{}}
+	started := &server{hub: h, port: port, address: s.Address, identity: s.Identity,
+		slots: make(chan struct{}, maxConcurrent), paths: map[string]*endpoint{}}
 	started.http = &http.Server{Handler: http.HandlerFunc(started.serveHTTP), ReadHeaderTimeout: readTimeout,
 		ReadTimeout:  readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,

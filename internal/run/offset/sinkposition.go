@@ -50,8 +50,7 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	number, also := wit.Lookup(e.Partition, fieldPartition)
 	if !ok || !also {
 		return p, &InvalidError{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
-			"' and '" +
-			fieldPartition + "'"}
+			"' and '" + fieldPartition + "'"}
 	}
 	if topic.String == nil || *topic.String == "" {
 		return p, &InvalidError{"Kafka topic names must be valid strings and may not be null or empty"}
@@ -69,8 +68,7 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	offset, ok := wit.Lookup(e.Offset, fieldOffset)
 	if !ok {
 		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
-			fieldOffset +
-			"'"}
+			fieldOffset + "'"}
 	}
 	p.Offset, err = integer(offset, "offset", 1<<63-1)
 	return p, err

@@ -203,9 +203,7 @@ func (d *dispatcher) isIdle() bool {
 }
 
 // fits reports whether a batch may join the queue: only ordering keys of one context can be compared.
-func (d *dispatcher) fits(w *activeBatch) bool {
-	return d.isIdle() || w.hasKeysOf(d.queue.context)
-}
+func (d *dispatcher) fits(w *activeBatch) bool { return d.isIdle() || w.hasKeysOf(d.queue.context) }
 
 func (d *dispatcher) currentContext() *pluginContext { return d.task.plugin.Opened().currentContext() }
 

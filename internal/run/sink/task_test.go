@@ -285,8 +285,7 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 	})
 }
 
-// A commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
-// it.
+// A commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats it.
 func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
 	x := newWorld(&writer{repeatable: true})

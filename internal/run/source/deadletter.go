@@ -97,8 +97,7 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, index, numb
 		l.value = value
 	}
 	failedRow := FailedRow{Feed: s.feed.name, Topic: chunk.batch.Topics[row.Topic], Page: chunk.origin.request,
-		Row:       number,
-		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
+		Row: number, Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
 	failedRow.Rows = parts
 	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, failedRow))
 	chunk.deadLetters = append(chunk.deadLetters, l)

@@ -271,9 +271,8 @@ func (f *feed) progress() FeedProgress {
 	defer f.mu.Unlock()
 	s := f.status
 	p := FeedProgress{Name: f.name, Topic: f.topic, CaughtUp: s.caughtUp.Load(),
-		Notifications: len(f.notifications.pending.list),
-		Snapshots:     len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
-		LastSnapshot: s.lastSnapshot, Load: s.load,
+		Notifications: len(f.notifications.pending.list), Snapshots: len(f.notifications.snapshots),
+		LastRequest: s.lastRequest, LastError: s.lastError, LastSnapshot: s.lastSnapshot, Load: s.load,
 		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), LastRead: timePtr(s.lastRead.Load()),
 		Subscribed: timePtr(s.subscribed.Load())}
 	if s.load != nil && !s.loadPace.isCurrent(time.Now()) {

@@ -109,8 +109,7 @@ func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) 
 
 func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.OffsetEntry{}
-	row := false
-	keys := false
+	var row, keys bool
 	for _, f := range stored {
 		v := f.Value
 		switch f.Name {
@@ -174,8 +173,7 @@ func sameFields(a, b []wit.OffsetEntry) bool {
 
 func sameScalar(a, b wit.Scalar) bool {
 	return (a.Null == nil) == (b.Null == nil) && samePointee(a.Boolean, b.Boolean) &&
-		samePointee(a.Integer, b.Integer) &&
-		samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
+		samePointee(a.Integer, b.Integer) && samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
 }
 
 func samePointee[T comparable](a, b *T) bool { return a == b || (a != nil && b != nil && *a == *b) }

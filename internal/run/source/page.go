@@ -234,8 +234,7 @@ func (p *page) checkProgress() error {
 		return nil
 	}
 	feed.lastPage = fmt.Sprintf("%s %q %x %v %x %d", q.Method, q.Target, maphash.Bytes(contentSeed, q.Body),
-		p.cursor.keys,
-		p.cursor.content, p.cursor.received)
+		p.cursor.keys, p.cursor.content, p.cursor.received)
 	from := feed.pageStart
 	next := feed.pageStart
 	if p.fetch.Position != nil {

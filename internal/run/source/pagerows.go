@@ -118,9 +118,8 @@ func (p *page) acceptRows(from int) error {
 // advanceTo moves to a row. After the last row that was delivered before, it checks that the rows so far were the same.
 func (p *page) advanceTo(origin int64) error {
 	if origin < p.cursor.lastRow {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: fmt.Sprintf("the plugin returned row %d after row %d",
-			origin,
-			p.cursor.lastRow)}
+		return &wit.Error{Kind: wit.ErrorInternal,
+			Message: fmt.Sprintf("the plugin returned row %d after row %d", origin, p.cursor.lastRow)}
 	}
 	if origin == p.cursor.lastRow {
 		return nil

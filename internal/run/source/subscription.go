@@ -83,8 +83,7 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 		var pluginErr *wit.Error
 		noAnswer := new(transport.NoResponseError) // the plugin checks the outcome of the request
 		if retriable := errors.As(err, &noAnswer) || (errors.As(err, &pluginErr) &&
-			pluginErr.Kind == wit.ErrorTransient); !retriable ||
-			retried >= t.o.Client.Retry().Times() {
+			pluginErr.Kind == wit.ErrorTransient); !retriable || retried >= t.o.Client.Retry().Times() {
 			return subscriptions, created, err
 		}
 		task.LogRetry(t.log, t.o.Client, "the feed is subscribed again", "feed", feed, "retry", retried+1, "error", err)

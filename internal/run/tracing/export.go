@@ -157,8 +157,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	e.lostWhileAway += lost
 	if err != nil {
 		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost",
-			"endpoint",
-			e.endpoint, "error", shown.Line(e.secrets.Redact(err.Error())))
+			"endpoint", e.endpoint, "error", shown.Line(e.secrets.Redact(err.Error())))
 		return nil
 	}
 	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)

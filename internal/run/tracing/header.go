@@ -22,10 +22,7 @@ const maxState = 4096
 const maxLinks = 128
 
 // headerCarrier is a propagation.TextMapCarrier for the two headers.
-type headerCarrier struct {
-	parent string
-	state  string
-}
+type headerCarrier struct{ parent, state string }
 
 // Get returns a header's value, "" for other headers.
 func (c *headerCarrier) Get(key string) string {

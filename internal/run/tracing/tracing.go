@@ -65,8 +65,7 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 		redact = func(text string) string { return text }
 	}
 	return &Tracer{tracer: p.Tracer(instrumentationScope, trace.WithInstrumentationVersion(version)), provider: p,
-		exporter: e,
-		redact:   redact}, nil
+		exporter: e, redact: redact}, nil
 }
 
 // Close sends the queued spans once and ends the tracer, at the latest when ctx ends.

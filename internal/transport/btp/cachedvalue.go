@@ -44,9 +44,7 @@ type cacheEntry[V any] struct {
 	expires time.Time
 }
 
-func (c *cachedValue[V]) init() {
-	c.fetching = guard.NewCtxMutex()
-}
+func (c *cachedValue[V]) init() { c.fetching = guard.NewCtxMutex() }
 
 type snapshot[V any] struct {
 	entry    cacheEntry[V]

@@ -13,9 +13,8 @@ import (
 func ConnectedCloudConnectors(ctx context.Context, api ConnectivityAPI,
 	options TokenOptions) (locations []string, err error) {
 	if api.InfoPath == "" {
-		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
-			text: api.prefix() + "missing: scc_info_path below connectivity_service; instances of " +
-				"plan api_access have it"}
+		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path", text: api.prefix() +
+			"missing: scc_info_path below connectivity_service; instances of plan api_access have it"}
 	}
 	address, err := serviceURL(api.ServiceURL, api.InfoPath, "connectivity_service.url", api.Origin)
 	if err != nil {

@@ -97,9 +97,8 @@ func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
 	case err != nil, parsed.Scheme != "https" && parsed.Scheme != "http", parsed.Host == "", parsed.User != nil,
 		parsed.Fragment != "":
 		// The value is not printed: URLs may contain secrets.
-		return "", &Failure{Kind: Misconfigured, Setting: setting,
-			text: c.prefix() + setting +
-				": expected the URL of a token service, https://HOST/…, without user and password in it"}
+		return "", &Failure{Kind: Misconfigured, Setting: setting, text: c.prefix() + setting +
+			": expected the URL of a token service, https://HOST/…, without user and password in it"}
 	case parsed.Scheme == "http" && c.usesCertificate():
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
 			text: fmt.Sprintf("%s%s: expected https, found http://%s: a client certificate requires TLS",

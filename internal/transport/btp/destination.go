@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-// Destination is a destination of SAP BTP's destination service. Its maps and pointers are shared: do not change
-// them.
+// Destination is a destination of SAP BTP's destination service. Its maps and pointers are shared: do not change them.
 type Destination struct {
 	Name string
 	Type string // HTTP or TCP
@@ -179,8 +178,7 @@ func (d *Destination) readAddress(response *destinationResponse, _ time.Time) er
 	}
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || parsed.Hostname() == "" || parsed.User != nil ||
-		(parsed.Scheme != schemes[0] &&
-			parsed.Scheme != schemes[1]) {
+		(parsed.Scheme != schemes[0] && parsed.Scheme != schemes[1]) {
 		return d.errorf(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
 			schemes[1])
 	}
@@ -263,8 +261,7 @@ func (d *Destination) readAuthentication(response *destinationResponse, _ time.T
 			if strings.Contains(d.Authentication, "SAML") || strings.Contains(d.Authentication, "JWT") ||
 				strings.Contains(d.Authentication, "User") || d.Authentication == "PrincipalPropagation" {
 				why += ": this kind needs a logged-on user, which a connector does not have; set SystemUser if " +
-					"possible, or " +
-					"use another kind"
+					"possible, or use another kind"
 			}
 			return d.errorf("Authentication", "expected NoAuthentication, BasicAuthentication, "+
 				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, "+

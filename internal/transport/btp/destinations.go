@@ -21,8 +21,7 @@ type Destinations struct {
 }
 
 const (
-	// destinationLifetime is within SAP's advice of 3 to 5 minutes. maxOutage is how long a destination may be used
-	// on.
+	// destinationLifetime is within SAP's advice of 3 to 5 minutes. maxOutage is how long a destination may be used on.
 	destinationLifetime = 4 * time.Minute
 	maxOutage           = time.Hour
 	failureInterval     = 10 * time.Second

@@ -32,8 +32,7 @@ type Connectivity struct {
 	ProxyHost  string
 	SOCKS5Port string
 	HTTPPort   string
-	// API is for the list of Cloud Connectors, or nil. Its plan api_access has no proxy, so it may be another
-	// instance.
+	// API is for the list of Cloud Connectors, or nil. Its plan api_access has no proxy, so it may be another instance.
 	API *ConnectivityAPI
 }
 

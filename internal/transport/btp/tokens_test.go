@@ -265,8 +265,7 @@ func TestRejectedTokenIsRenewed(t *testing.T) {
 	wantFailure(t, err, btp.Unauthorized, "client-id", "returned the refused token again")
 }
 
-// While the old token is valid, an outage of the token service fails no caller, and not every caller requests a
-// token.
+// While the old token is valid, an outage of the token service fails no caller, and not every caller requests a token.
 func TestValidTokenOutlivesOutage(t *testing.T) {
 	s := newTokenService(t)
 	now := newClock()

@@ -23,8 +23,7 @@ type authority struct {
 func newAuthority() *authority {
 	a := &authority{}
 	template := &x509.Certificate{Subject: pkix.Name{CommonName: "connectivitytest authority"}, IsCA: true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign}
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	der, key := a.sign(template)
 	a.certificate = must(x509.ParseCertificate(der))
 	a.key = key

@@ -78,8 +78,7 @@ func (s *Server) Stall(at Step, bytes int) (clear func()) {
 // Fragment sends replies in single bytes.
 func (s *Server) Fragment(on bool) { s.set(func() { s.fragment = on }) }
 
-// RefuseByReply rejects tokens by REP 05 instead of the logon's status. The documentation has both without a
-// condition.
+// RefuseByReply rejects tokens by REP 05 instead of the logon's status. The documentation has both without a condition.
 func (s *Server) RefuseByReply(on bool) { s.set(func() { s.refuseByReply = on }) }
 
 // DropTunnels closes all connections through the SOCKS5 port and returns their number.

@@ -192,8 +192,7 @@ func (s *Server) Detach(location string) {
 	s.drop(func(t *tunnel) bool { return t.location == location })
 }
 
-// Map exposes a virtual host:port of all Cloud Connectors. For the HTTP port the real address may begin with
-// https://.
+// Map exposes a virtual host:port of all Cloud Connectors. For the HTTP port the real address may begin with https://.
 func (s *Server) Map(virtual, real string) { s.MapAt("*", virtual, real) }
 
 // MapAt is Map for one Cloud Connector.

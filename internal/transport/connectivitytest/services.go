@@ -87,9 +87,8 @@ func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
 	for location := range s.locations {
 		systems, _ := json.Marshal(s.exposed(location))
 		a := attributes{"connected_by": "admin@example.com",
-			"connected_since": strconv.FormatInt(time.Now().UnixMilli(), 10),
-			"agent_version":   "2.18.0", "agent_type": "master", "client_id": "123456789",
-			"exposed_systems": string(systems)}
+			"connected_since": strconv.FormatInt(time.Now().UnixMilli(), 10), "agent_version": "2.18.0",
+			"agent_type": "master", "client_id": "123456789", "exposed_systems": string(systems)}
 		if location != "" {
 			a["location_id"] = location // assumption: the sample has a Cloud Connector without one
 		}

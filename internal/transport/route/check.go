@@ -85,9 +85,8 @@ func (s *Settings) rejectSet(why string, names ...string) error {
 func (s *Settings) firstSet(names []string) string {
 	values := map[string]string{NameAddress: s.Address, NameUser: s.User, NamePassword: s.Password,
 		NameTokenURL: s.Token.TokenURL, NameTokenClientID: s.Token.ClientID, NameTokenSecret: s.Token.Secret,
-		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile,
-		NameTokenKey:         s.Token.Key + s.TokenKeyFile, NameServiceKey: s.ServiceKey,
-		NameLocationID: strings.Join(s.Locations, "")}
+		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile, NameTokenKey: s.Token.Key +
+			s.TokenKeyFile, NameServiceKey: s.ServiceKey, NameLocationID: strings.Join(s.Locations, "")}
 	for _, name := range names {
 		if values[name] != "" {
 			return name
@@ -151,8 +150,7 @@ func (s *Settings) outage() time.Duration {
 	return s.Outage
 }
 
-// binding returns the connectivity binding of the service key or VCAP_SERVICES; nil if the settings replace all of
-// it.
+// binding returns the connectivity binding of the service key or VCAP_SERVICES; nil if the settings replace all of it.
 func (s *Settings) binding() (*btp.Connectivity, error) {
 	tokenSetting := s.firstSet(tokenSettings)
 	if s.ServiceKey != "" {

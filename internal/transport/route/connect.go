@@ -110,8 +110,7 @@ func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) && !bytes.HasSuffix(head, []byte("\n\n")) {
 		if _, err := io.ReadFull(conn, one[:]); err != nil {
 			return nil, fmt.Errorf("HTTP proxy %s closed the connection after %d bytes of its answer to CONNECT: %w",
-				settings.Address, len(head),
-				err)
+				settings.Address, len(head), err)
 		}
 		head = append(head, one[0])
 		if begin := "HTTP/"; len(head) <= len(begin) && string(head) != begin[:len(head)] {

@@ -192,8 +192,7 @@ func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) 
 	}
 	if request.URL.Scheme != "http" {
 		return nil, settings.errorf(NameAddressMap,
-			"it contains %s, but https addresses cannot be mapped with a proxy of type %s",
-			address, settings.Type)
+			"it contains %s, but https addresses cannot be mapped with a proxy of type %s", address, settings.Type)
 	}
 	clone := request.Clone(request.Context())
 	// an absolute form is written from Host

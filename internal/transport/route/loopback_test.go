@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// A configured proxy is used for loopback addresses too, unless NO_PROXY excludes them; one of the environment is
-// not.
+// A configured proxy is used for loopback addresses too, unless NO_PROXY excludes them; one of the environment is not.
 func TestLoopback(t *testing.T) {
 	for _, c := range []struct {
 		url     string

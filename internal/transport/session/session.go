@@ -50,9 +50,7 @@ type Cookies struct {
 }
 
 // Cookies returns the cookies for a path.
-func (s *Session) Cookies(path string) Cookies {
-	return s.jar.header(path, time.Now())
-}
+func (s *Session) Cookies(path string) Cookies { return s.jar.header(path, time.Now()) }
 
 // Update stores the cookies of a response to a request of a generation. accepted reports that the service accepted the
 // request.
@@ -82,9 +80,7 @@ type Token struct {
 	Accepted   atomic.Bool
 }
 
-func newTokens() tokens {
-	return tokens{lock: guard.NewCtxMutex(), byPath: map[string]*Token{}}
-}
+func newTokens() tokens { return tokens{lock: guard.NewCtxMutex(), byPath: map[string]*Token{}} }
 
 // Token returns the CSRF token of a path, fetching it if needed. answered must be called after the response: the
 // first request with a new token is sent alone, since services then change the session id.

@@ -16,15 +16,13 @@ import (
 
 var _ proxy.ContextDialer = (*Dialer)(nil)
 
-// Dialer opens tunnels, each on a connection of its own to the proxy. Safe for concurrent use once its fields are
-// set.
+// Dialer opens tunnels, each on a connection of its own to the proxy. Safe for concurrent use once its fields are set.
 type Dialer struct {
 	Address string // the proxy's host:port, required
 	// Token returns a JWT other than refused for each attempt, so it should cache; required. Its errors end dialing,
 	// unless they have a method `Temporary() bool` that returns true.
 	Token func(ctx context.Context, refused string) (string, error)
-	// Locations are location ids of Cloud Connectors in the order of attempts. None means the default one, as does
-	// "".
+	// Locations are location ids of Cloud Connectors in the order of attempts. None means the default one, as does "".
 	Locations []string
 	// Outage is how long to retry temporary errors: a missing Cloud Connector, an unreachable backend, a general
 	// failure, or an unreachable proxy. Zero means one attempt per location.

@@ -79,8 +79,7 @@ func (r *Refused) reason() string {
 		text = "general failure, or the backend closed the connection"
 	case Forbidden:
 		text = "the Cloud Connector (" + r.location() + ") does not expose this virtual host and port: add " +
-			r.Target +
-			" under Cloud To On-Premise, Access Control, protocol TCP, or correct the address map"
+			r.Target + " under Cloud To On-Premise, Access Control, protocol TCP, or correct the address map"
 	case NetworkUnreachable:
 		text = "no Cloud Connector is connected to the subaccount under " + r.location()
 	case HostUnreachable:

@@ -86,10 +86,7 @@ type fields struct {
 }
 
 // span is a part of a text. The zero span means that the header is missing.
-type span struct {
-	start int32
-	end   int32
-}
+type span struct{ start, end int32 }
 
 // Indexes of frequentNames.
 const (

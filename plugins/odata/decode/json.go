@@ -146,8 +146,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	var only jsonMember
 	count := 0
 	failure := ""
-	paged := false
-	hasProperty := false
+	var paged, hasProperty bool
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var member jsonMember

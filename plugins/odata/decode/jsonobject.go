@@ -271,9 +271,7 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult 
 		_, err = scan.JSONValue(b, pos, depth)
 		return 0, 0, feedResult, err
 	}
-	hasResults := false
-	isArray := false
-	isRepeated := false
+	var hasResults, isArray, isRepeated bool
 	var last int
 	var href textRange
 	var rows int

@@ -48,8 +48,7 @@ func (d *decimal) parse(text []byte) bool {
 		d.negative = text[i] == '-'
 		i++
 	}
-	hasDigits := false
-	hasPoint := false
+	var hasDigits, hasPoint bool
 	for ; i < len(text); i++ {
 		switch c := text[i]; {
 		case '0' <= c && c <= '9':

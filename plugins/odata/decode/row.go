@@ -38,8 +38,7 @@ func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSl
 		if schema.Columns[i].Optional {
 			if out.Data[column.start] == 0 {
 				return wit.ValueSlice{}, &conversionError{path: schema.Columns[i].Name,
-					expected: "a key that is not null",
-					found:    "null"}
+					expected: "a key that is not null", found: "null"}
 			}
 			inPlace = false
 		}

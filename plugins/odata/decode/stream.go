@@ -203,9 +203,7 @@ func (s *stream) setText(text []byte, out *Output) {
 }
 
 // padded returns a text with zero bytes after it, which stop package kernel.
-func padded(text []byte) []byte {
-	return append(text, make([]byte, kernel.Padding)...)[:len(text)]
-}
+func padded(text []byte) []byte { return append(text, make([]byte, kernel.Padding)...)[:len(text)] }
 
 func (s *stream) errorHere(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}

@@ -36,9 +36,8 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 			return next, 0, err
 		}
 		if done, ok := FindFlag(pg.Body, "ResultFlag"); !ok || !done {
-			return nil, 0, &wit.Error{Kind: wit.ErrorData,
-				Message: pg.Label() + ": " + current.url +
-					" did not end the subscription: expected ResultFlag true, found " + odataerror.Excerpt(pg.Body)}
+			return nil, 0, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": " + current.url +
+				" did not end the subscription: expected ResultFlag true, found " + odataerror.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.Label()+": the subscription was ended")
 		next = &subscribing{common: current.common, step: stepCheckSubscribed, terminated: true,
@@ -210,10 +209,9 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 	lost := TokenOf(search.link)
 	switch {
 	case search.token == "":
-		return nil, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.Label() + ": the service returned no delta link, and " + set.ODP.Links + " has none either: " +
-				set.Setting(sourceconfig.NameLost) +
-				" = reload reads the whole set again when the link is lost"}
+		return nil, &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + ": the service returned no delta link, and " +
+			set.ODP.Links + " has none either: " + set.Setting(sourceconfig.NameLost) +
+			" = reload reads the whole set again when the link is lost"}
 	case search.reason == reasonLost && isNewerToken(search.token, lost):
 		return nil, expired(": the oldest delta link that the service keeps, " + search.token +
 			", is younger than the lost one, " + lost + ": changes between them would be missing. ")
@@ -264,10 +262,9 @@ func isNewerToken(a, b string) bool {
 func (pg *Page) stillWorking(search *findingDeltaLink) (phase, time.Duration, error) {
 	set := pg.set()
 	if search.startedAt > 0 && int(pg.Response.ReceivedAt)-search.startedAt > set.Tracking.FirstByteTimeout {
-		return nil, 0, &wit.Error{Kind: wit.ErrorGone,
-			Message: pg.Label() + ": the first extraction was requested before and has not ended within " +
-				initialReadTimeout(pg.Feed) + ": end the subscription at the service, by " + set.ODP.Terminate +
-				", and reset the connector's offsets"}
+		return nil, 0, &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() +
+			": the first extraction was requested before and has not ended within " + initialReadTimeout(pg.Feed) +
+			": end the subscription at the service, by " + set.ODP.Terminate + ", and reset the connector's offsets"}
 	}
 	sdk.Log(wit.LevelInfo, pg.Label()+": the first extraction was requested before and is still "+
 		"running; checking again in "+defaultWait.String())

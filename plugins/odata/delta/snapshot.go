@@ -80,8 +80,7 @@ func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
 		feedreader.HeaderMark+"; continuing with changes")
 	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings, verdict: snapshot.verdict},
-		link:   snapshot.link,
-		readAt: int(pg.Response.ReceivedAt)}
+		link: snapshot.link, readAt: int(pg.Response.ReceivedAt)}
 }
 
 // endSnapshotPage ends a page. After the last one, the changes since the load before the snapshot follow.
@@ -93,8 +92,7 @@ func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeRes
 	var next phase
 	if done, _ := position.Done(); done {
 		shared := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
-			lostTokens:       snapshot.lostTokens,
-			endMarkerPending: snapshot.endMarkerPending}
+			lostTokens: snapshot.lostTokens, endMarkerPending: snapshot.endMarkerPending}
 		if snapshot.onDemand {
 			shared.lostTokens = 0
 		}

@@ -151,9 +151,7 @@ func text(name, s string) jsontext.Member {
 func (a atom) entry() (jsontext.Value, error) {
 	value := jsontext.NewObject()
 	metadata := jsontext.NewObject()
-	id := ""
-	self := ""
-	edit := ""
+	var id, self, edit string
 	var links []jsontext.Member
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))

@@ -26,8 +26,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyPart
 		data = feed.appendDeleted(data, keyParts, when)
 		record := row
 		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: feed.RowSchema.ValueSchema,
-			Start: uint32(start),
-			Size:  uint32(len(data) - start)}
+			Start: uint32(start), Size: uint32(len(data) - start)}
 		rows = append(rows, record)
 	}
 	if feed.Tracking.Deletes != sourceconfig.DeletesRecord {

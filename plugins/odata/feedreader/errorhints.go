@@ -59,8 +59,7 @@ func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
 		}
 		if open {
 			column.Hints.Scale = "a higher " + sourceconfig.ScaleFallback +
-				" accepts it, since the metadata do not specify the scale; " +
-				column.Hints.Scale
+				" accepts it, since the metadata do not specify the scale; " + column.Hints.Scale
 		}
 	}
 }

@@ -42,8 +42,7 @@ func (f *Feed) buildHeaders() {
 	}
 	for _, name := range changeNames {
 		headers := []connectdata.Header{header(sourceconfig.HeaderService, f.Service),
-			header(sourceconfig.HeaderEntitySet, f.Set),
-			header(sourceconfig.HeaderVersion, Version)}
+			header(sourceconfig.HeaderEntitySet, f.Set), header(sourceconfig.HeaderVersion, Version)}
 		if name != "" {
 			headers = append(headers, header(sourceconfig.HeaderChange, name))
 		}

@@ -182,9 +182,8 @@ func jsonFloat(f float64, bits int) jsontext.Value {
 func typeOf(nodes []wit.SchemaNode, node uint32) string {
 	n := &nodes[node]
 	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
-		wit.Float32: "float32", wit.Float64: "float64",
-		wit.Boolean: "boolean", wit.String: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Map: "map",
-		wit.Struct: "struct"}[n.Kind]
+		wit.Float32: "float32", wit.Float64: "float64", wit.Boolean: "boolean", wit.String: "string",
+		wit.Bytes: "bytes", wit.Array: "array", wit.Map: "map", wit.Struct: "struct"}[n.Kind]
 	if n.Name != nil {
 		switch *n.Name {
 		case wit.NameDecimal:

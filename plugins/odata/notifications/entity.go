@@ -16,14 +16,14 @@ const EntityTag = "entity "
 const deletedSuffix = " deleted"
 
 // FetchEntity requests the current state of an entity: notifications arrive late, twice and in any order.
-func (f Set) FetchEntity(token string, offset []wit.OffsetEntry) wit.NextAction {
-	r := f.entityRequest(token)
-	r.Tag = f.TagWithGuidCase(r.Tag, offset)
+func (se Set) FetchEntity(token string, offset []wit.OffsetEntry) wit.NextAction {
+	r := se.entityRequest(token)
+	r.Tag = se.TagWithGuidCase(r.Tag, offset)
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
-func (f Set) entityRequest(token string) wit.Request {
-	return f.Request(EntityTag+token, f.EntityTarget(strings.TrimSuffix(token, deletedSuffix)))
+func (se Set) entityRequest(token string) wit.Request {
+	return se.Request(EntityTag+token, se.EntityTarget(strings.TrimSuffix(token, deletedSuffix)))
 }
 
 // Set is an entity set with notifications.

@@ -115,29 +115,28 @@ func HandleNotification(o *feedreader.Context, n wit.Notification) ([]wit.Trigge
 }
 
 // triggers returns one trigger for each entry in delta mode, one for each entity in full mode.
-func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
-	entries, err := f.entries(n)
+func (se Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
+	entries, err := se.entries(n)
 	if err != nil {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": a notification cannot be read: " +
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: se.Label() + ": a notification cannot be read: " +
 			err.Error()}
 	}
 	var triggers []wit.Trigger
 	for i := range entries {
 		entry := &entries[i]
-		trigger := wit.Trigger{Feed: number, AnswerWhenStored: f.NotificationOnly()}
+		trigger := wit.Trigger{Feed: number, AnswerWhenStored: se.NotificationOnly()}
 		if entry.isNotification() {
 			trigger.Ident = entry.text("ID")
-			if collection := entry.text("collection"); collection != "" && collection != f.Set {
-				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": received a notification of " +
-					strconv.Quote(feedreader.Clip(collection)) +
-					", which is another entity set"}
+			if collection := entry.text("collection"); collection != "" && collection != se.Set {
+				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: se.Label() + ": received a notification of " +
+					strconv.Quote(feedreader.Clip(collection)) + ", which is another entity set"}
 			}
 		}
-		if !f.NotificationOnly() {
+		if !se.NotificationOnly() {
 			triggers = append(triggers, trigger)
 			continue
 		}
-		tokens, err := f.tokens(entry)
+		tokens, err := se.tokens(entry)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +148,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 		}
 	}
 	// The second entity would be considered a repetition of the first one.
-	if len(triggers) > 1 && f.NotificationOnly() {
+	if len(triggers) > 1 && se.NotificationOnly() {
 		for i := range triggers {
 			if w := &triggers[i]; w.Ident != "" {
 				w.Ident += " " + w.Token
@@ -160,7 +159,7 @@ func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error)
 }
 
 // entries returns the entries in the body of a notification or, without a body, an entry from its headers.
-func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
+func (se Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 	data := feedreader.HeaderValue(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
 		entries, next, err := readEntries(n.Body)
@@ -180,7 +179,7 @@ func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 	if data != "" {
 		entry.via = data
 		if strings.HasPrefix(data, "(") {
-			entry.via = f.Address + data
+			entry.via = se.Address + data
 		}
 	}
 	return []notificationEntry{entry}, nil
@@ -188,7 +187,7 @@ func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 
 // tokens returns the key predicates of the entities. If the notification names no entity, the only token is "", which
 // reads the whole set again.
-func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
+func (se Set) tokens(n *notificationEntry) (tokens []string, err error) {
 	entities := []notificationEntry{*n}
 	if n.isNotification() {
 		entities = n.inline
@@ -197,42 +196,42 @@ func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
 		}
 	}
 	for i := range entities {
-		keyParts, err := f.keysOf(&entities[i])
+		keyParts, err := se.keysOf(&entities[i])
 		if err == nil {
 			var token string
-			if token, err = f.Keys.Predicate(keyParts); err == nil {
+			if token, err = se.Keys.Predicate(keyParts); err == nil {
 				tokens = append(tokens, token)
 				continue
 			}
 		}
 		return nil, &wit.Error{Kind: wit.ErrorData,
-			Message: f.Label() + ": the key of a notified entity cannot be read: " + err.Error()}
+			Message: se.Label() + ": the key of a notified entity cannot be read: " + err.Error()}
 	}
 	if len(tokens) == 0 {
-		sdk.Log(wit.LevelWarn, f.Label()+": a notification names no entity: the set is read again")
+		sdk.Log(wit.LevelWarn, se.Label()+": a notification names no entity: the set is read again")
 		tokens = []string{""}
 	}
 	return tokens, nil
 }
 
 // keysOf returns the parts of an entity's key, from its address or else from its properties.
-func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
+func (se Set) keysOf(n *notificationEntry) ([][]byte, error) {
 	set, _, err := uri.ParsePredicate(n.address)
-	if err == nil && set != f.Set && set != f.Address && !strings.HasSuffix(f.Address, "."+set) {
-		return nil, errors.New("expected an entity of " + f.Set + ", found one of " +
+	if err == nil && set != se.Set && set != se.Address && !strings.HasSuffix(se.Address, "."+set) {
+		return nil, errors.New("expected an entity of " + se.Set + ", found one of " +
 			strconv.Quote(feedreader.Clip(set)))
 	}
 	if err == nil {
-		return f.Keys.ParseAddress(n.address)
+		return se.Keys.ParseAddress(n.address)
 	}
 	keys := []uri.Key{}
-	for _, name := range f.EntityType().Key {
+	for _, name := range se.EntityType().Key {
 		property, ok := n.properties[name]
 		if !ok {
 			return nil, errors.New("expected the property " + name + " or an address with a key, found neither")
 		}
-		p := f.EntityType().Property(name)
+		p := se.EntityType().Property(name)
 		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: property}})
 	}
-	return f.Keys.ParseAddress(string(uri.AppendPredicate([]byte(f.Address), keys)))
+	return se.Keys.ParseAddress(string(uri.AppendPredicate([]byte(se.Address), keys)))
 }

@@ -42,13 +42,13 @@ type storeState struct {
 }
 
 // FetchStore requests the stored notifications.
-func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
-	r := ListRequest(f.Query.AppendTo(StoreTarget))
+func (se Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
+	r := ListRequest(se.Query.AppendTo(StoreTarget))
 	r.Tag = StoreTag
 	if loading {
 		r.Tag += storeDuringLoad
 	}
-	r.Tag = f.TagWithGuidCase(r.Tag, offset)
+	r.Tag = se.TagWithGuidCase(r.Tag, offset)
 	return wit.NextAction{Fetch: &wit.Fetch{Request: r}}
 }
 
@@ -130,8 +130,7 @@ func (s *Store) readStore(status uint16, chunk []byte, last bool) (result wit.De
 	if status < 200 || status > 299 {
 		failed := odataerror.FromResponse(subject, &s.Response, s.Body)
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
-			" = reload reads the set again at a start, none relies on notifications that " +
-			"the service sends again"
+			" = reload reads the set again at a start, none relies on notifications that the service sends again"
 		s.MarkOutage(failed)
 		return result, true, failed
 	}
@@ -215,25 +214,25 @@ func (s *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
 
 // storedToken returns the key predicate of a stored notification. For notifications of other services mine is false,
 // and token is the address if the set has the same name.
-func (f Set) storedToken(n *notificationEntry) (token string, mine bool, err error) {
-	if collection := n.text("collection"); collection != "" && collection != f.Set {
+func (se Set) storedToken(n *notificationEntry) (token string, mine bool, err error) {
+	if collection := n.text("collection"); collection != "" && collection != se.Set {
 		return "", false, nil
 	}
 	via := n.via
 	if via == "" && len(n.inline) > 0 {
 		via = n.inline[0].address
 	}
-	if via != "" && !sameSet(via, f.Service+"/"+f.Set) {
-		if path := pathSegments(via); strings.EqualFold(path[len(path)-1], f.Set) {
+	if via != "" && !sameSet(via, se.Service+"/"+se.Set) {
+		if path := pathSegments(via); strings.EqualFold(path[len(path)-1], se.Set) {
 			return via, false, nil
 		}
 		return "", false, nil
 	}
-	keyParts, err := f.keysOf(&notificationEntry{address: via})
+	keyParts, err := se.keysOf(&notificationEntry{address: via})
 	if err != nil {
 		return "", true, err
 	}
-	token, err = f.Keys.Predicate(keyParts)
+	token, err = se.Keys.Predicate(keyParts)
 	return token, true, err
 }
 
@@ -243,9 +242,9 @@ func sameSet(address, to string) bool {
 }
 
 // hasSameNames reports whether a URL has the names of the feed's service and set: it may be the same by another path.
-func (f Set) hasSameNames(address string) bool {
+func (se Set) hasSameNames(address string) bool {
 	path := pathSegments(address)
-	feedPath := pathSegments(f.Service + "/" + f.Set)
+	feedPath := pathSegments(se.Service + "/" + se.Set)
 	n := min(2, len(feedPath), len(path))
 	return slices.EqualFunc(path[len(path)-n:], feedPath[len(feedPath)-n:], strings.EqualFold)
 }

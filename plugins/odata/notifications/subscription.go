@@ -164,40 +164,40 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 }
 
 // matchSubscriptions sets the missing ids, one for each change type, from a page of the service's subscriptions.
-func (f Set) matchSubscriptions(list []Subscription, address string, ids []string) {
+func (se Set) matchSubscriptions(list []Subscription, address string, ids []string) {
 	for _, s := range list {
 		for i, changeType := range changeTypes {
-			if ids[i] == "" && s.Delivers(f.Set, changeType, address) &&
-				(!f.UsesNotificationStore() || s.persist == "true") {
+			if ids[i] == "" && s.Delivers(se.Set, changeType, address) &&
+				(!se.UsesNotificationStore() || s.persist == "true") {
 				ids[i] = s.ID
 			}
 		}
 	}
 }
 
-func (f Set) listSubscriptions(target string, phase int, ids []string) wit.CallResult {
+func (se Set) listSubscriptions(target string, phase int, ids []string) wit.CallResult {
 	return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{ListRequest(target)},
 		State: pack.Strings(pack.Int(nil, phase), ids)}}
 }
 
-func (f Set) createRequest(target, changeType, address string) wit.Request {
+func (se Set) createRequest(target, changeType, address string) wit.Request {
 	body := []byte(`<?xml version="1.0" encoding="utf-8"?><atom:entry xmlns:atom="http://www.w3.org/2005/Atom" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
 		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
 	selects := "*"
-	if f.NotificationOnly() || f.Tracking.On {
-		selects = strings.Join(f.EntityType().Key, ",")
+	if se.NotificationOnly() || se.Tracking.On {
+		selects = strings.Join(se.EntityType().Key, ",")
 	}
-	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.Set}, {"filter", ""},
+	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", se.Set}, {"filter", ""},
 		{"select", selects},
-		{"persistNotifications", strconv.FormatBool(f.UsesNotificationStore())}, {"changeType", changeType}} {
+		{"persistNotifications", strconv.FormatBool(se.UsesNotificationStore())}, {"changeType", changeType}} {
 		body = append(body, "<d:"+p[0]+">"...)
 		body = append(body, escapeXML.Replace(p[1])...)
 		body = append(body, "</d:"+p[0]+">"...)
 	}
 	body = append(body, "</m:properties></atom:content></atom:entry>"...)
 	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
-		TokenPath: wit.Ptr(f.Query.AppendTo(f.Service + "/")),
+		TokenPath: wit.Ptr(se.Query.AppendTo(se.Service + "/")),
 		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"},
 			{Name: "Accept", Value: "application/atom+xml"},
 			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}

@@ -170,8 +170,7 @@ func completeXML(body []byte) bool {
 		!slices.Contains(metadataSpaces, r.Namespace) {
 		return false
 	}
-	hasCode := false
-	hasMessage := false
+	var hasCode, hasMessage bool
 	for {
 		kind, err := r.Next()
 		switch {

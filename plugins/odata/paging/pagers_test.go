@@ -248,8 +248,7 @@ func TestCircles(t *testing.T) {
 }
 
 // If the order of rows changes between pages that are requested by number, some rows are read twice and as many are
-// missing, while the count is right. The load is never proven. If the order changes only
-// once, the set is read again.
+// missing, while the count is right. The load is never proven. If the order changes only once, the set is read again.
 func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	shuffling := func(links, order string, swaps, requests int) *service {
 		fake := &service{keys: upFrom(1, 200), page: 20, links: links, order: order, skips: true}

@@ -202,9 +202,7 @@ func (p *Position) WithURL(url string) *Position {
 }
 
 // Snapshot returns the number in the headers of rows, or zero, and whether a previous page had rows.
-func (p *Position) Snapshot() (snapshot int, begun bool) {
-	return p.snapshot, p.rowsSeen() > 0
-}
+func (p *Position) Snapshot() (snapshot int, begun bool) { return p.snapshot, p.rowsSeen() > 0 }
 
 // EndMarkerPending returns the number of a snapshot whose end no row has marked yet, or zero.
 func (p *Position) EndMarkerPending() int { return p.endMarkerPending }

@@ -138,9 +138,8 @@ func (t *transition) provenByCount() bool {
 	if t.position.usesKeyset() {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
-	isCounted := next.totalCount == next.rowsSeen() ||
-		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.pager.speculative &&
-			isAnswerBelieved)
+	isCounted := next.totalCount == next.rowsSeen() || (next.capabilities.has(countMayBePageOnly) && hasOneResponse &&
+		t.position.pager.speculative && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && next.checks.unreturned == 0 &&
 		!next.capabilities.has(duplicateKeys) && (next.checks.ascending() || next.rowsRead <= sampled)
 	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
@@ -236,9 +235,7 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 }
 
 // CanProve reports whether a load of the set can be proven, as far as the configuration and the metadata show.
-func (s *Set) CanProve() bool {
-	return (s.Count && s.Countable) || s.canUseKeyset(0)
-}
+func (s *Set) CanProve() bool { return (s.Count && s.Countable) || s.canUseKeyset(0) }
 
 // suspect records that the next page, or the last one, may not follow the rows before it. It is settled by a request
 // that skips those rows ($skip): all rows of its response must have been read.

@@ -112,11 +112,7 @@ func (a *Adviser) Applies(name string) bool {
 }
 
 // offer is a service of the catalogue.
-type offer struct {
-	path      string
-	lowerPath string
-	lowerName string
-}
+type offer struct{ path, lowerPath, lowerName string }
 
 func nextNumber(digits string) string {
 	n, err := strconv.Atoi(digits)

@@ -69,8 +69,7 @@ func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, er
 	content := document.Get("d")
 	for _, row := range content.Get("results").Items {
 		s := CatalogueEntry{row.Get("TechnicalServiceName").Text, row.Get("TechnicalServiceVersion").Text,
-			row.Get("Title").Text,
-			pathOf(row.Get("ServiceUrl").Text)}
+			row.Get("Title").Text, pathOf(row.Get("ServiceUrl").Text)}
 		if s.Title == "" || s.Title == s.Name {
 			s.Title = row.Get("Description").Text
 		}

@@ -265,8 +265,7 @@ func readRows(service Service, set Set, answer *wit.Response) (string, error) {
 		return "exists; the service rejects $format, which is not used to read the set", nil
 	case !succeeded(answer) && service.Writes && status >= 400 && status != unauthorized:
 		return "exists; it cannot be read, which writing does not require: " +
-				odataerror.FromResponse(subject, answer, answer.Body).Error(),
-			nil
+			odataerror.FromResponse(subject, answer, answer.Body).Error(), nil
 	case !succeeded(answer):
 		return "", odataerror.FromResponse(subject, answer, answer.Body)
 	}

@@ -57,8 +57,7 @@ func TestContradicts(t *testing.T) {
 					t.Errorf("%v %s %s %s: contradicts %q: %v", test.typ, test.option, test.low, test.high, found,
 						i == 0)
 				}
-				// Rows that a service cannot return are not chosen here either. Rows that it may return
-				// may be.
+				// Rows that a service cannot return are not chosen here either. Rows that it may return may be.
 				if i == 1 && k.matches(rowText{found, found == null}) {
 					t.Errorf("%v %s %s %s: meets %q", test.typ, test.option, test.low, test.high, found)
 				}

@@ -191,8 +191,7 @@ func (a *adviser) hide() {
 }
 
 func (a *adviser) applies(name string, subscribed bool) bool {
-	number := ""
-	shortName := ""
+	var number, shortName string
 	if suffix, ok := strings.CutPrefix(name, groupPrefix); ok {
 		number, shortName, _ = strings.Cut(suffix, ".")
 	}

@@ -66,8 +66,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
-	needsBatch := slices.ContainsFunc(b.Targets,
-		func(target requests.Target) bool { return target.NestedUpdates > 0 })
+	needsBatch := slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := learned.NoBatch
 	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && learned.BatchSupport == capabilities.BatchUnlikely
 	learned.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||

@@ -21,8 +21,7 @@ func (b *sentBatch) match(document batch.Document) []outcome {
 	if missing < 0 || (missing > 0 && document.Complete && !endsWithFailure(document)) {
 		return outcomes
 	}
-	row := 0
-	operation := 0
+	var row, operation int
 	for i := range document.Parts {
 		rows := b.Targets[row : row+b.Parts[i]]
 		part := partResponse{response: &document.Parts[i], firstOperation: operation,

@@ -20,8 +20,7 @@ func (h responseHandler) lockOf(target *requests.Target, response *wit.Response)
 	isRejection := response.Status == 400 || (isDocument && wit.IsRejection(response.Status))
 	isServerError := response.Status == 500
 	switch {
-	case isRejection, isServerError && target.IsRepeatable(h.State),
-		isServerError && isDocument && target.InBatch,
+	case isRejection, isServerError && target.IsRepeatable(h.State), isServerError && isDocument && target.InBatch,
 		isDocument && odataerror.LockProvesNothingDone(response, message):
 		return odataerror.LockOf(response, code, message)
 	}

@@ -152,8 +152,7 @@ func (h responseHandler) mayRejectSelect(target *requests.Target, response *wit.
 
 func (h responseHandler) etagConflict(target *requests.Target) wit.RowResult {
 	failure := &wit.Error{Kind: wit.ErrorConflict, Message: target.Name() +
-		": HTTP 412: the entity was changed after its ETag " +
-		target.Hint.ETag + " was read"}
+		": HTTP 412: the entity was changed after its ETag " + target.Hint.ETag + " was read"}
 	if !h.RetryETagConflicts {
 		return reject(failure)
 	}

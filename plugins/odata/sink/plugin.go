@@ -28,9 +28,7 @@ type Plugin struct {
 }
 
 // New returns a plugin that reports the given version.
-func New(version string) *Plugin {
-	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
-}
+func New(version string) *Plugin { return &Plugin{version: version, schemas: rowvalue.Schemas{}} }
 
 // Describe returns the connector class and its settings.
 func (p *Plugin) Describe() wit.Description {

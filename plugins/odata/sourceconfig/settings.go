@@ -140,8 +140,7 @@ func declareShared(t *setting.Table) {
 			"with rows of several systems.",
 		setting.Display("Further fields of keys"))
 	declareBoth(namePartition, wit.KindInt, wit.Low, "-1",
-		"Partition of the topic for all rows, so that they stay in order; -1 "+
-			"chooses it by the record's key.",
+		"Partition of the topic for all rows, so that they stay in order; -1 chooses it by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
 	declareBoth(NameCron, wit.KindString, wit.Medium, "",
 		"Times at which a set is read again, as a Quartz cron expression "+
@@ -233,9 +232,8 @@ func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
 // readSchemaOptions reads the settings that affect schemas.
 func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting.Group) {
 	e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
-		PrimitiveDecimals: group.Lower(NameDecimalMapping) == "primitive",
-		ScaleFallback:     values.Int(ScaleFallback),
-		Lenient:           group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
+		PrimitiveDecimals: group.Lower(NameDecimalMapping) == "primitive", ScaleFallback: values.Int(ScaleFallback),
+		Lenient: group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
 		Micros: group.Lower(nameTimestamps) == "micros"}
 	if e.Options.Micros && !e.Formatted {
 		e.Atom = true

@@ -52,8 +52,7 @@ func declareTracking(t *setting.Table) {
 			"link that an ODP service keeps; reload, read the whole entity set again.",
 		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
 	declareOption(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
-		setting.Allowed(setting.BoolValues...),
-		setting.Display("Recovery"))
+		setting.Allowed(setting.BoolValues...), setting.Display("Recovery"))
 	declareOption(NameRegex, wit.Low, nil,
 		"Java regular expression; its matches in the stored delta link are replaced at the "+
 			"start, once for each pair of this setting and "+NameReplacement+".",

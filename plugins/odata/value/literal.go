@@ -57,8 +57,7 @@ func unquoted(primitive edm.Primitive, text string) (plain string, ok bool) {
 	if n := len(trimmed) - 1; n > 0 {
 		switch suffix := trimmed[n] | 0x20; {
 		case primitive == edm.Int64 && suffix == 'l', primitive == edm.Decimal && suffix == 'm',
-			primitive == edm.Double && suffix == 'd',
-			primitive == edm.Single && suffix == 'f':
+			primitive == edm.Double && suffix == 'd', primitive == edm.Single && suffix == 'f':
 			// The F of -INF is no suffix.
 			if (trimmed[n-1] >= '0' && trimmed[n-1] <= '9') || trimmed[n-1] == '.' {
 				return trimmed[:n], true

@@ -18,17 +18,17 @@ type Interpreter struct {
 }
 
 // Run sends a record through stages. An error concerns the call, a failure this row.
-func (p *Interpreter) Run(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
-	p.Buf = p.Buf[:0]
-	p.SplitSize = 0
-	return p.runFrom(stages, rec)
+func (in *Interpreter) Run(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
+	in.Buf = in.Buf[:0]
+	in.SplitSize = 0
+	return in.runFrom(stages, rec)
 }
 
 // runFrom sends a record through stages. After a split, it continues with each of the new records.
-func (p *Interpreter) runFrom(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
+func (in *Interpreter) runFrom(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	for i := range stages {
 		stage := &stages[i]
-		applies, failure, err := stage.Applies(&p.Context, rec)
+		applies, failure, err := stage.Applies(&in.Context, rec)
 		if failure != nil || err != nil {
 			return failure, err
 		}
@@ -36,33 +36,33 @@ func (p *Interpreter) runFrom(stages []operation.Stage, rec *record.Record) (*ro
 			continue
 		}
 		if split, ok := stage.Operation.(operation.SplitOperation); ok {
-			return split.Split(&p.Context, rec, stage.Number, func() (*rowerror.Failure, error) {
-				return p.runFrom(stages[i+1:], rec)
+			return split.Split(&in.Context, rec, stage.Number, func() (*rowerror.Failure, error) {
+				return in.runFrom(stages[i+1:], rec)
 			})
 		}
-		if failure, err = p.apply(stage, rec); err != nil {
+		if failure, err = in.apply(stage, rec); err != nil {
 			return nil, err
 		}
 		if failure != nil {
-			return rec.WithClass(&p.Schemas, failure), nil
+			return rec.WithClass(&in.Schemas, failure), nil
 		}
 		if rec.Dropped {
 			return nil, nil
 		}
 	}
 	for target := record.Key; target <= record.Value; target++ {
-		if failure := rec.Parts[target].ResolveNull(&p.Schemas); failure != nil {
+		if failure := rec.Parts[target].ResolveNull(&in.Schemas); failure != nil {
 			return failure, nil
 		}
 	}
-	p.Emit(rec)
+	in.Emit(rec)
 	return nil, nil
 }
 
-func (p *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
+func (in *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	fieldOp, ok := stage.Operation.(operation.FieldOperation)
 	if !ok {
-		return stage.Operation.(operation.RowOperation).Apply(&p.Context, rec, stage.Number)
+		return stage.Operation.(operation.RowOperation).Apply(&in.Context, rec, stage.Number)
 	}
 	part := &rec.Parts[fieldOp.Options().Target]
 	options := fieldOp.Options()
@@ -74,22 +74,22 @@ func (p *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerr
 	case part.Encoding == wit.Schemaless && options.RequireSchema:
 		return rowerror.Data(stage.Number, "Schema required for ["+options.Purpose+"]"), nil
 	case part.Encoding == wit.Schemaless:
-		return p.applySchemaless(stage, rec, fieldOp), nil
+		return in.applySchemaless(stage, rec, fieldOp), nil
 	}
-	return p.applyWithSchema(stage, rec, fieldOp)
+	return in.applyWithSchema(stage, rec, fieldOp)
 }
 
-func (p *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record,
+func (in *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record,
 	fieldOp operation.FieldOperation) *rowerror.Failure {
 	options := fieldOp.Options()
-	obj := &p.Object
+	obj := &in.Object
 	part := &rec.Parts[options.Target]
 	if options.Whole {
 		if err := connectdata.CheckSchemaless(part.Bytes); err != nil {
 			return rowerror.BadSchemaless(stage.Number)
 		}
-		obj.OpenWhole(&p.Scratch, nil, part.Bytes, part.Class)
-	} else if failure := obj.OpenMap(&p.Scratch, part.Bytes, stage.Number, options.Purpose); failure != nil {
+		obj.OpenWhole(&in.Scratch, nil, part.Bytes, part.Class)
+	} else if failure := obj.OpenMap(&in.Scratch, part.Bytes, stage.Number, options.Purpose); failure != nil {
 		return failure
 	}
 	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
@@ -103,32 +103,32 @@ func (p *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record
 	if obj.Pending != nil {
 		return obj.Pending
 	}
-	return p.write(stage, rec, options, wit.Schemaless, &object.Results{})
+	return in.write(stage, rec, options, wit.Schemaless, &object.Results{})
 }
 
-func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record,
+func (in *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record,
 	fieldOp operation.FieldOperation) (*rowerror.Failure, error) {
 	options := fieldOp.Options()
-	obj := &p.Object
+	obj := &in.Object
 	part := &rec.Parts[options.Target]
 	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
-	reader, err := p.Reader(part.Schema)
+	reader, err := in.Reader(part.Schema)
 	if err != nil {
 		return nil, err
 	}
-	applies, failure := p.open(reader, part, options, stage.Number)
+	applies, failure := in.open(reader, part, options, stage.Number)
 	if !applies || failure != nil {
 		return failure, nil
 	}
 	if failure := fieldOp.Apply(obj, step); failure != nil {
 		return failure, nil
 	}
-	results, err := p.results(stage, fieldOp, step, part.Schema)
+	results, err := in.results(stage, fieldOp, step, part.Schema)
 	switch {
 	case err != nil || results.Failure != nil:
 		return results.Failure, err
 	case obj.IsNull:
-		p.writeNull(part, options, results, stage.Number)
+		in.writeNull(part, options, results, stage.Number)
 		return nil, nil
 	case !obj.KeepsInput():
 		obj.Load(stage.Number)
@@ -136,17 +136,17 @@ func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record
 	if obj.Pending != nil {
 		return obj.Pending, nil
 	}
-	return p.write(stage, rec, options, wit.WithSchema, results), nil
+	return in.write(stage, rec, options, wit.WithSchema, results), nil
 }
 
 // results returns the schemas of the result, which depend only on the stage and the schema of the input.
-func (p *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOperation, step operation.Step,
+func (in *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOperation, step operation.Step,
 	schema uint32) (*object.Results, error) {
-	return stage.Results.Get(&p.Schemas, schema, func([]wit.SchemaNode) *object.Results {
+	return stage.Results.Get(&in.Schemas, schema, func([]wit.SchemaNode) *object.Results {
 		if !fieldOp.Options().ConvertDefault {
-			return p.Object.Results(&p.Schemas, stage.Number, nil)
+			return in.Object.Results(&in.Schemas, stage.Number, nil)
 		}
-		return p.Object.Results(&p.Schemas, stage.Number, func(converted *object.Object) *rowerror.Failure {
+		return in.Object.Results(&in.Schemas, stage.Number, func(converted *object.Object) *rowerror.Failure {
 			if failure := fieldOp.Apply(converted, step); failure != nil {
 				return failure
 			}
@@ -155,11 +155,11 @@ func (p *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOpe
 	})
 }
 
-func (p *Interpreter) writeNull(part *record.Part, options *operation.FieldOptions, results *object.Results,
+func (in *Interpreter) writeNull(part *record.Part, options *operation.FieldOptions, results *object.Results,
 	stage int) {
-	obj := &p.Object
+	obj := &in.Object
 	if !obj.Root.Optional { // a field of a null struct
-		part.SetInvalidNull(&p.Schemas, obj.Fields[0].Subtree(), stage)
+		part.SetInvalidNull(&in.Schemas, obj.Fields[0].Subtree(), stage)
 		return
 	}
 	invalidNull := part.InvalidNull
@@ -170,9 +170,9 @@ func (p *Interpreter) writeNull(part *record.Part, options *operation.FieldOptio
 }
 
 // open opens a key or value with schema. applies is false for a null that the operation does not change.
-func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, options *operation.FieldOptions,
+func (in *Interpreter) open(reader *object.ValueReader, part *record.Part, options *operation.FieldOptions,
 	stage int) (applies bool, _ *rowerror.Failure) {
-	obj := &p.Object
+	obj := &in.Object
 	null, start, ok := reader.Null(part.Bytes)
 	switch { // in the order of the checks of Kafka's transforms
 	case !ok:
@@ -182,9 +182,9 @@ func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, option
 	case null && !options.ConvertNull:
 		return false, nil
 	case options.Whole:
-		obj.OpenWhole(&p.Scratch, reader, part.Bytes, part.Class)
+		obj.OpenWhole(&in.Scratch, reader, part.Bytes, part.Class)
 	case reader.IsStruct():
-		obj.Open(&p.Scratch, reader, part.Bytes, start)
+		obj.Open(&in.Scratch, reader, part.Bytes, start)
 	case null || options.RequireStruct:
 		return false, rowerror.Data(stage, "Cannot "+options.FieldAction+" fields on non-struct type")
 	default:
@@ -195,22 +195,22 @@ func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, option
 }
 
 // write replaces the parts of the record by the result of an operation.
-func (p *Interpreter) write(stage *operation.Stage, rec *record.Record, options *operation.FieldOptions,
+func (in *Interpreter) write(stage *operation.Stage, rec *record.Record, options *operation.FieldOptions,
 	encoding wit.Encoding, results *object.Results) *rowerror.Failure {
-	obj := &p.Object
+	obj := &in.Object
 	part := &rec.Parts[options.Target]
 	if len(obj.Headers) > 0 {
-		failure := rec.AddHeaders(&p.Scratch, len(obj.Headers), stage.Number,
+		failure := rec.AddHeaders(&in.Scratch, len(obj.Headers), stage.Number,
 			func(dst []byte) []byte { return obj.AppendHeaders(dst, results) })
 		if failure != nil {
 			return failure
 		}
 	}
 	if obj.Key != nil {
-		rec.Parts[record.Key].Write(&p.Scratch, encoding, results.Key, obj.Key.Append)
+		rec.Parts[record.Key].Write(&in.Scratch, encoding, results.Key, obj.Key.Append)
 	}
 	if !obj.SameBytes() {
-		part.Write(&p.Scratch, encoding, results.Value, obj.Append)
+		part.Write(&in.Scratch, encoding, results.Value, obj.Append)
 		part.Class = obj.Class
 		return nil
 	}

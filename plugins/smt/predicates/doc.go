@@ -1,3 +1,2 @@
-// Package predicates contains the conditions of stages.
-// Invariants: a predicate never changes a record.
+// Package predicates contains the conditions of stages. Invariants: a predicate never changes a record.
 package predicates

@@ -98,9 +98,7 @@ func (v Values) Int(name string) int {
 }
 
 // Duration returns the value, which is in milliseconds, as a duration.
-func (v Values) Duration(name string) time.Duration {
-	return Milliseconds(int64(v.Int(name)))
-}
+func (v Values) Duration(name string) time.Duration { return Milliseconds(int64(v.Int(name))) }
 
 // Milliseconds returns a duration of n milliseconds, limited to a hundred years so that the sum of two does not
 // overflow.
@@ -146,9 +144,8 @@ func (v Values) Groups(group, shared string) []Group {
 		for pos < len(groups) && groups[pos].Digits < number {
 			pos++
 		}
-		groups = slices.Insert(groups, pos, Group{Digits: number, values: v,
-			prefix: fillTemplate(group, []string{number}, ""),
-			shared: shared})
+		groups = slices.Insert(groups, pos,
+			Group{Digits: number, values: v, prefix: fillTemplate(group, []string{number}, ""), shared: shared})
 	}
 	return groups
 }

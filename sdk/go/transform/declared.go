@@ -87,8 +87,7 @@ func hashOf(nodes []wit.SchemaNode) uint64 {
 func sameNode(a, b wit.SchemaNode) bool {
 	plain := func(node *wit.SchemaNode) bool {
 		return node.Name == nil && node.Version == nil && node.Doc == nil && node.Parameters == nil &&
-			node.DefaultValue == nil &&
-			node.Fields == nil && node.Key == 0 && node.Element == 0
+			node.DefaultValue == nil && node.Fields == nil && node.Key == 0 && node.Element == 0
 	}
 	return (plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional) || reflect.DeepEqual(a, b)
 }

@@ -68,15 +68,15 @@ type stage struct {
 }
 
 // Prepare checks that all stages can be created and encodes the chain as the context.
-func (p *records) Prepare(chain []wit.Stage) ([]byte, error) {
+func (re *records) Prepare(chain []wit.Stage) ([]byte, error) {
 	context := pack.Stages(nil, chain)
-	_, err := p.chain(context)
+	_, err := re.chain(context)
 	return context, err
 }
 
 // chain returns the stages of a context.
-func (p *records) chain(context []byte) ([]stage, error) {
-	if c, ok := p.chains[string(context)]; ok {
+func (re *records) chain(context []byte) ([]stage, error) {
+	if c, ok := re.chains[string(context)]; ok {
 		return c, nil
 	}
 	r := pack.NewReader(context)
@@ -87,29 +87,29 @@ func (p *records) chain(context []byte) ([]stage, error) {
 	stages := make([]stage, len(list))
 	for i := range list {
 		var err error
-		if stages[i], err = p.stage(&list[i]); err != nil {
+		if stages[i], err = re.stage(&list[i]); err != nil {
 			return nil, err
 		}
 	}
-	p.chains[string(context)] = stages
+	re.chains[string(context)] = stages
 	return stages, nil
 }
 
-func (p *records) stage(stage *wit.Stage) (s stage, err error) {
-	if p.isPredicate(stage.Component) {
-		s.test, err = p.predicate(stage.Component, stage.Settings)
+func (re *records) stage(stage *wit.Stage) (s stage, err error) {
+	if re.isPredicate(stage.Component) {
+		s.test, err = re.predicate(stage.Component, stage.Settings)
 		return s, err
 	}
-	if s.apply, err = p.New(stage.Component, stage.Settings); err != nil || stage.Condition == nil {
+	if s.apply, err = re.New(stage.Component, stage.Settings); err != nil || stage.Condition == nil {
 		return s, err
 	}
 	s.negate = stage.Condition.Negate
-	s.condition, err = p.predicate(stage.Condition.Component, stage.Condition.Settings)
+	s.condition, err = re.predicate(stage.Condition.Component, stage.Condition.Settings)
 	return s, err
 }
 
-func (p *records) isPredicate(name string) bool {
-	for _, c := range p.Describe().Components {
+func (re *records) isPredicate(name string) bool {
+	for _, c := range re.Describe().Components {
 		if c.Name == name {
 			return c.Kind == wit.ComponentPredicate
 		}
@@ -117,50 +117,50 @@ func (p *records) isPredicate(name string) bool {
 	return false
 }
 
-func (p *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
-	maker, ok := p.RecordPlugin.(PredicatePlugin)
+func (re *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
+	maker, ok := re.RecordPlugin.(PredicatePlugin)
 	if !ok {
 		return nil, sdk.NewError(wit.ErrorConfig, "expected a predicate, found the class "+name)
 	}
 	return maker.NewPredicate(name, settings)
 }
 
-func (p *records) addSchemas(schemas []wit.Schema) {
+func (re *records) addSchemas(schemas []wit.Schema) {
 	if len(schemas) == 0 {
 		return
 	}
-	p.recent = [2]wit.Schema{}
-	clear(p.shared.extensions)
+	re.recent = [2]wit.Schema{}
+	clear(re.shared.extensions)
 	for _, s := range schemas {
-		p.schemas[s.ID] = s.Nodes
+		re.schemas[s.ID] = s.Nodes
 	}
 }
 
 // Apply runs the chain for each row.
-func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+func (re *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
-	p.addSchemas(schemas)
-	chain, err := p.chain(context)
+	re.addSchemas(schemas)
+	chain, err := re.chain(context)
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
-	p.rows = p.rows[:0]
-	p.data = p.data[:0]
-	p.current.headers.data = data
+	re.rows = re.rows[:0]
+	re.data = re.data[:0]
+	re.current.headers.data = data
 	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	for i := range rows {
-		rowCount := len(p.rows)
-		c := call{p, &out, uint32(i), &rows[i], topics, chain}
-		if stageIndex, err := c.runStages(p.record(&rows[i], topics, data), 0); err != nil {
-			p.rows = p.rows[:rowCount]
-			p.current.emitted = nil
+		rowCount := len(re.rows)
+		c := call{re, &out, uint32(i), &rows[i], topics, chain}
+		if stageIndex, err := c.runStages(re.record(&rows[i], topics, data), 0); err != nil {
+			re.rows = re.rows[:rowCount]
+			re.current.emitted = nil
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(stageIndex),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
 					Message: err.Error()}})
 		}
 	}
-	out.Rows = p.rows
-	out.Data = p.data
+	out.Rows = re.rows
+	out.Data = re.data
 	return out, nil
 }
 
@@ -229,8 +229,8 @@ func (s *stage) run(r *Record) error {
 }
 
 // record loads a row into the current record, which it returns.
-func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
-	r := &p.current
+func (re *records) record(row *wit.Row, topics []string, data []byte) *Record {
+	r := &re.current
 	r.Topic = topics[row.Topic]
 	r.Partition = row.Partition
 	r.Offset = row.Offset
@@ -238,35 +238,35 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r.dropped = false
 	r.headers.load(row.Headers)
 	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.changed {
-		r.Key.load(row.Key, p.nodes(row.Key), data)
+		r.Key.load(row.Key, re.nodes(row.Key), data)
 	}
-	r.Value.load(row.Value, p.nodes(row.Value), data)
+	r.Value.load(row.Value, re.nodes(row.Value), data)
 	return r
 }
 
 // nodes returns the schema of a value, or nil. It caches two schemas, since most rows have those of the row before.
-func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
+func (re *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 	if d.Encoding != wit.WithSchema {
 		return nil
 	}
-	for i := range p.recent {
-		if p.recent[i].ID == d.Schema && p.recent[i].Nodes != nil {
-			return p.recent[i].Nodes
+	for i := range re.recent {
+		if re.recent[i].ID == d.Schema && re.recent[i].Nodes != nil {
+			return re.recent[i].Nodes
 		}
 	}
-	p.recent[1] = p.recent[0]
-	p.recent[0] = wit.Schema{ID: d.Schema, Nodes: p.schemas[d.Schema]}
-	return p.recent[0].Nodes
+	re.recent[1] = re.recent[0]
+	re.recent[0] = wit.Schema{ID: d.Schema, Nodes: re.schemas[d.Schema]}
+	return re.recent[0].Nodes
 }
 
 // write encodes a record as a row.
-func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
+func (re *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
 	row.RowIndex = rowIndex
 	row.Partition = r.Partition
 	row.Timestamp = r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
 	if r.headers.changed {
-		if err := p.putHeaders(out, &row.Headers, r.headers.decoded); err != nil {
+		if err := re.putHeaders(out, &row.Headers, r.headers.decoded); err != nil {
 			return errorIn("headers", err)
 		}
 	}
@@ -284,12 +284,12 @@ func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, top
 	row.Key = unchanged(&r.Key)
 	row.Value = unchanged(&r.Value)
 	if r.Key.changed {
-		if err := p.put(out, &row.Key, &r.Key); err != nil {
+		if err := re.put(out, &row.Key, &r.Key); err != nil {
 			return errorIn("key", err)
 		}
 	}
 	if r.Value.changed {
-		if err := p.put(out, &row.Value, &r.Value); err != nil {
+		if err := re.put(out, &row.Value, &r.Value); err != nil {
 			return errorIn("value", err)
 		}
 	}
@@ -301,64 +301,64 @@ func unchanged(d *Data) wit.ValueSlice {
 }
 
 // put appends a changed value to the data.
-func (p *records) put(out *wit.ApplyResult, slice *wit.ValueSlice, d *Data) (err error) {
+func (re *records) put(out *wit.ApplyResult, slice *wit.ValueSlice, d *Data) (err error) {
 	if d.encoding == wit.WithSchema && d.schema == 0 {
 		if ext := d.extended(); ext != nil && ext.id != 0 {
 			d.schema = ext.id
-		} else if d.schema, err = p.declare(out, d.nodes); err != nil {
+		} else if d.schema, err = re.declare(out, d.nodes); err != nil {
 			return err
 		} else if ext != nil {
 			ext.id = d.schema
 		}
 	}
-	start := uint32(len(p.data))
-	p.data, err = d.append(p.data)
-	*slice = wit.ValueSlice{Encoding: d.encoding, Schema: d.schema, Start: start, Size: uint32(len(p.data)) - start}
+	start := uint32(len(re.data))
+	re.data, err = d.append(re.data)
+	*slice = wit.ValueSlice{Encoding: d.encoding, Schema: d.schema, Start: start, Size: uint32(len(re.data)) - start}
 	return err
 }
 
 // putHeaders appends headers to the data.
-func (p *records) putHeaders(out *wit.ApplyResult, slice *wit.ValueSlice, headers []header) (err error) {
+func (re *records) putHeaders(out *wit.ApplyResult, slice *wit.ValueSlice, headers []header) (err error) {
 	list := make([]connectdata.Header, len(headers))
 	for i := range headers {
 		if list[i] = headers[i].Header; headers[i].nodes != nil {
-			if list[i].Schema, err = p.declare(out, headers[i].nodes); err != nil {
+			if list[i].Schema, err = re.declare(out, headers[i].nodes); err != nil {
 				return err
 			}
 		}
 	}
-	start := uint32(len(p.data))
-	p.data = connectdata.AppendHeaders(p.data, list)
-	*slice = wit.ValueSlice{Encoding: wit.Raw, Start: start, Size: uint32(len(p.data)) - start}
+	start := uint32(len(re.data))
+	re.data = connectdata.AppendHeaders(re.data, list)
+	*slice = wit.ValueSlice{Encoding: wit.Raw, Start: start, Size: uint32(len(re.data)) - start}
 	return nil
 }
 
 // declare returns the number of a schema that the plugin made, and adds it to the result the first time. It rejects
 // schemas that the host would reject.
-func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
-	id, isNew, err := p.declared.declare(nodes)
+func (re *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
+	id, isNew, err := re.declared.declare(nodes)
 	if isNew {
-		p.schemas[id] = nodes
+		re.schemas[id] = nodes
 		out.Schemas = append(out.Schemas, wit.Schema{ID: id, Nodes: nodes})
 	}
 	return id, err
 }
 
 // Test runs the predicate that is the only stage of the context.
-func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+func (re *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.TestResult, error) {
-	p.addSchemas(schemas)
-	chain, err := p.chain(context)
+	re.addSchemas(schemas)
+	chain, err := re.chain(context)
 	if err != nil {
 		return wit.TestResult{}, err
 	}
 	if len(chain) != 1 || chain[0].test == nil {
 		return wit.TestResult{}, sdk.NewError(wit.ErrorConfig, "test: expected a context of one predicate")
 	}
-	p.current.headers.data = data
+	re.current.headers.data = data
 	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
-		out.Matches[i], err = chain[0].test(p.record(&rows[i], topics, data))
+		out.Matches[i], err = chain[0].test(re.record(&rows[i], topics, data))
 		if err != nil {
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,

@@ -68,8 +68,7 @@ func TestOffsets(t *testing.T) {
 		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Reports(c.want)
 	}
 	e2etest.Contains(t, "offsets", shows("reads", offline...), "skip=7")
-	// It continues from there: three of ten rows are read again, and all of them are written to the service once
-	// more.
+	// It continues from there: three of ten rows are read again, and all of them are written to the service once more.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
 	p.Holds("Orders", 13)
 }

@@ -92,8 +92,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 		t.Errorf("found %v", got)
 	}
 
-	// Rejected records are a failure wherever they are stored. The topic keeps them longer than the task counts
-	// them.
+	// Rejected records are a failure wherever they are stored. The topic keeps them longer than the task counts them.
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
 	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
 	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })

@@ -60,8 +60,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "503", status: "503", count: "2"},
 		{name: "500", status: "500", count: "1", fails: append(named, "HTTP 500", "Not now", "(code X/1)",
 			"it may have been written or not, and is not sent again")},
-		// One request gets 401 and the others in flight are not sent: the message names the first record of
-		// all.
+		// One request gets 401 and the others in flight are not sent: the message names the first record of all.
 		{name: "401", status: "401", count: "1000", fails: append(named, "401"),
 			settings: []string{"errors.tolerance=all"}},
 	}

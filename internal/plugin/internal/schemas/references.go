@@ -292,8 +292,7 @@ func (s *scanner) headers() {
 		}
 		size := s.number()
 		start := s.at
-		if encoding == wit.Schemaless && s.problem == "" && size >= 0 &&
-			size <= int64(len(s.data)-s.at) {
+		if encoding == wit.Schemaless && s.problem == "" && size >= 0 && size <= int64(len(s.data)-s.at) {
 			s.headerValue(start, start+int(size))
 		}
 		s.skip(size)

@@ -107,9 +107,8 @@ func expanded(rows int) Shape {
 		false),
 		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime,
 			true)}}
-	columns := append(slices.Clone(s.Schema.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
-		Optional: true,
-		Nested:   item})
+	columns := append(slices.Clone(s.Schema.Columns),
+		decode.Column{Name: "Items", Kind: decode.NavigationToMany, Optional: true, Nested: item})
 	s.Schema = newSchema("Demo.Order", columns)
 	s.Name = "Expanded"
 	r := rand.New(rand.NewSource(4))

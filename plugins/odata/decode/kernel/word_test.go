@@ -106,11 +106,10 @@ func TestStops(t *testing.T) {
 		stop   uint64
 		isStop func(c byte) bool
 	}{
-		"JSON": {Ones * 0x02, Ones * 0x21, Ones * '\\', func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
-		"Atom": {Ones * 0x06, Ones * 0x21, Ones * '<', func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},
-		"text": {0, Ones, Ones * '<', func(c byte) bool { return c == 0 || c == '<' }},
-		"quoted": {Ones * 0x02, Ones * 0x21, Ones * '<',
-			func(c byte) bool { return c < 0x20 || c == '"' || c == '<' }},
+		"JSON":   {Ones * 0x02, Ones * 0x21, Ones * '\\', func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
+		"Atom":   {Ones * 0x06, Ones * 0x21, Ones * '<', func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},
+		"text":   {0, Ones, Ones * '<', func(c byte) bool { return c == 0 || c == '<' }},
+		"quoted": {Ones * 0x02, Ones * 0x21, Ones * '<', func(c byte) bool { return c < 0x20 || c == '"' || c == '<' }},
 		"relation": {Ones * 0x02, Ones * 0x21, Ones * '/',
 			func(c byte) bool { return c < 0x20 || c == '"' || c == '/' }},
 	} {

@@ -147,8 +147,7 @@ func assignSchema(value, schema object.Field, name string, stage int) (object.Fi
 			message += " \"" + *to.Name + "\""
 		}
 		return fail(message + " with type " + javaclass.KindNames[to.Kind] + ": class " + javaclass.Of(from) +
-			" for field: \"" +
-			name + "\"")
+			" for field: \"" + name + "\"")
 	case to.Kind == wit.Struct:
 		return fail("Struct schemas do not match.")
 	}

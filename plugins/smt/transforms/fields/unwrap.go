@@ -38,8 +38,7 @@ const (
 
 func newUnwrap(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &unwrap{FieldOptions: operation.FieldOptions{Target: target, Whole: true, ConvertNull: true},
-		wrapper: "results",
-		fields:  values.List("fields")}
+		wrapper: "results", fields: values.List("fields")}
 	if wrapper, isSet := values.Find("wrapper"); isSet {
 		if transform.wrapper = setting.Trim(wrapper); transform.wrapper == "" {
 			return nil, settings.Invalid("wrapper", wrapper, "String must be non-empty")

@@ -22,10 +22,7 @@ var toTombstoneKeys = []wit.ConfigKey{
 }
 
 // toTombstone removes the value of records that report a deletion. Kafka Connect has no such transform.
-type toTombstone struct {
-	fields []string
-	values []string
-}
+type toTombstone struct{ fields, values []string }
 
 func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}

@@ -22,7 +22,8 @@ func step(call string, read any, answer *http.Response, err error) {
 }
 
 func main() {
-	url, name := os.Args[1], os.Args[2]
+	url := os.Args[1]
+	name := os.Args[2]
 	client := connect.NewClient(url)
 	config := connect.ConnectorConfig{}
 	if err := json.Unmarshal([]byte(os.Args[3]), &config); err != nil {
