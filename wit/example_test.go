@@ -20,5 +20,7 @@ func Example() {
 			fmt.Println("is done")
 		}
 	}
-	// Output: asks for /hooks is done
+	// Output:
+	// asks for /hooks
+	// is done
 }

@@ -14,6 +14,7 @@ func ExampleNewWorker() {
 		fmt.Println(p)
 	}
 	fmt.Println(w.Duration("task.shutdown.graceful.timeout.ms"), w.Text("key.converter"))
-	// Output: command line: offset.storage.topc: warning: unknown setting; the nearest known one is
-	// offset.storage.topic 2s org.apache.kafka.connect.json.JsonConverter
+	// Output:
+	// command line: offset.storage.topc: warning: unknown setting; the nearest known one is offset.storage.topic
+	// 2s org.apache.kafka.connect.json.JsonConverter
 }

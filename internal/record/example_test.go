@@ -37,5 +37,8 @@ func Example() {
 		fmt.Printf("%s %s: %s\n", batch.Topics[row.Topic], *registry.Get(row.Value.Schema).Root().Name, name)
 	}
 	fmt.Println(schema == again)
-	// Output: Products Product: Chai Products Product: Chang true
+	// Output:
+	// Products Product: Chai
+	// Products Product: Chang
+	// true
 }

@@ -20,7 +20,10 @@ func ExampleRedactor_Redact() {
 	fmt.Println(known.Redact("token?client_secret=s3cr3t%2FPassw0rd"))
 	forget()
 	fmt.Println(known.Redact("s3cr3t/Passw0rd"))
-	// Output: 401: user "U", password "[hidden]" token?client_secret=[hidden] s3cr3t/Passw0rd
+	// Output:
+	// 401: user "U", password "[hidden]"
+	// token?client_secret=[hidden]
+	// s3cr3t/Passw0rd
 }
 
 func TestStrike(t *testing.T) {

@@ -21,7 +21,9 @@ func ExampleAppend() {
 	fmt.Printf("% x\n", b)
 	v, size, err := connectdata.Read(nodes, 0, b)
 	fmt.Println(v, size == len(b), err)
-	// Output: 04 02 02 61 00 00 [a <nil>] true <nil>
+	// Output:
+	// 04 02 02 61 00 00
+	// [a <nil>] true <nil>
 }
 
 // A value without a schema contains its type.

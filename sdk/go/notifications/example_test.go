@@ -41,5 +41,7 @@ func ExampleRegister() {
 	fmt.Println(inquiry.Pending.Requests[0].Target)
 	done, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, []wit.Response{{Status: 201, Body: []byte("hook 7")}})
 	fmt.Println(*done.Done)
-	// Output: /hooks hook 7
+	// Output:
+	// /hooks
+	// hook 7
 }

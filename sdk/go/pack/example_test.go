@@ -28,7 +28,9 @@ func Example() {
 	_ = r.Int()
 	_ = r.Bool()
 	fmt.Println(r.Done())
-	// Output: https://example.com/api [tickets users] 500 true true false
+	// Output:
+	// https://example.com/api [tickets users] 500 true true
+	// false
 }
 
 // Lists of more than texts are written with their length first, which Count reads. A length that the remaining bytes
@@ -48,5 +50,9 @@ func ExampleReader_Count() {
 
 	r = pack.NewReader(pack.Int(nil, 1_000_000_000))
 	fmt.Println(r.Count(), r.Failed)
-	// Output: 1 5 8 9 true 0 true
+	// Output:
+	// 1 5
+	// 8 9
+	// true
+	// 0 true
 }

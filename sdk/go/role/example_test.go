@@ -18,6 +18,7 @@ func ExampleCheck() {
 	for _, finding := range role.Check(&shop) {
 		fmt.Println(finding)
 	}
-	// Output: setting a.password: has the role http.password: expected the kind password; no plugin sees its value
+	// Output:
+	// setting a.password: has the role http.password: expected the kind password; no plugin sees its value
 	// setting via: has the role http.proxi.address, which is unknown: did you mean http.address? See wit/roles.md
 }

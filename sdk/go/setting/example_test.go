@@ -23,9 +23,11 @@ func Example() {
 	}
 	values := table.Values([]wit.Setting{{Name: "shop#01.table", Value: "orders"}})
 	fmt.Println(values.Int("shop.size"), values.Groups("shop#{n}.", "")[0].String("table"))
-	// Output: shop.address: Missing required configuration "shop.address" which has no default value. shop.size:
-	// Invalid value 0 for configuration shop.size: Value must be at least 1 shop#01.tabel: unknown setting; the nearest
-	// known one is shop#01.table 5 orders
+	// Output:
+	// shop.address: Missing required configuration "shop.address" which has no default value.
+	// shop.size: Invalid value 0 for configuration shop.size: Value must be at least 1
+	// shop#01.tabel: unknown setting; the nearest known one is shop#01.table
+	// 5 orders
 }
 
 // Settings of numbered groups: a setting that a group omits has the value of the setting for all groups.
@@ -39,5 +41,7 @@ func ExampleValues_Groups() {
 	for _, group := range values.Groups("shop#{n}.", "shop.") {
 		fmt.Println(group.Digits, group.String("table"), group.Int("size"), "by", group.Source("size"))
 	}
-	// Output: 01 items 7 by shop#01.size 02 orders 100 by shop.size
+	// Output:
+	// 01 items 7 by shop#01.size
+	// 02 orders 100 by shop.size
 }

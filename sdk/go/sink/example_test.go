@@ -84,5 +84,7 @@ func ExamplePlugin() {
 		d.Ready[0].Request.Body, d.Ignored)
 	s, _ := poster{}.HandleResponse(nil, nil, d.Ready[0].Rows, wit.Response{Status: 400})
 	fmt.Println(s.Results[0].Rejected.Message)
-	// Output: POST /texts "hello", left out: [1] answered 400
+	// Output:
+	// POST /texts "hello", left out: [1]
+	// answered 400
 }

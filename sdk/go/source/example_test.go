@@ -75,5 +75,7 @@ func ExampleFeed() {
 			at = page.Next
 		}
 	}
-	// Output: /news?page=1 2 true <nil> /news?page=2 0 false <nil>
+	// Output:
+	// /news?page=1 2 true <nil>
+	// /news?page=2 0 false <nil>
 }

@@ -40,5 +40,8 @@ func ExampleRegister() {
 	fmt.Println(*reply.Document)
 	_, err := topics{}.Run("topics", nil, nil, inquiry.Pending.State, []wit.Response{{Status: 404}})
 	fmt.Println(err)
-	// Output: GET /topics ["a"] /topics: answered 404
+	// Output:
+	// GET /topics
+	// ["a"]
+	// /topics: answered 404
 }

@@ -74,7 +74,9 @@ func ExampleRecord_SetHeader() {
 	fmt.Println(r.Header("source"))
 	r.DropHeader("source")
 	fmt.Println(r.Header("source"))
-	// Output: S4H true <nil> false
+	// Output:
+	// S4H true
+	// <nil> false
 }
 
 // items emits a record for each item of a list.
@@ -110,5 +112,8 @@ func ExampleRecord_Emit() {
 		fmt.Println(row.RowIndex, item, err)
 	}
 	fmt.Println(err)
-	// Output: 0 a <nil> 0 b <nil> <nil>
+	// Output:
+	// 0 a <nil>
+	// 0 b <nil>
+	// <nil>
 }
