@@ -132,8 +132,7 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 			return tooLong
 		case least:
 			return fmt.Errorf("%w: expected brokers that accept %d bytes of metadata, found a lower limit (%s, by "+
-				"default 4096): %w",
-				ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
+				"default 4096): %w", ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
 		}
 		c.config.log().Info("kafka: the brokers accept less metadata with offsets; the sink sends fewer requests "+
 			"ahead of unanswered ones", "group", c.options.Group, "setting", metadataSetting, "bytes", longest)

@@ -378,8 +378,7 @@ func (c *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 		}
 		if err != nil {
 			c.config.log().Warn("kafka: offsets of revoked partitions were not committed; their last records will "+
-				"be delivered again",
-				"group", c.options.Group, "error", err)
+				"be delivered again", "group", c.options.Group, "error", err)
 		}
 	}
 	c.drop(client, partitions)

@@ -149,8 +149,7 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 			continue
 		}
 		access, notes, err := security.New(ctx, security.Options{Properties: merged.Security,
-			Bootstrap: merged.Bootstrap,
-			Timeout:   merged.ConnectTimeout, Proxy: c.Proxy, Live: c.currentValues})
+			Bootstrap: merged.Bootstrap, Timeout: merged.ConnectTimeout, Proxy: c.Proxy, Live: c.currentValues})
 		if err != nil {
 			return warnings, err
 		}

@@ -209,8 +209,7 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 		}
 		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("topic %s, partition %d: a transaction is open, and records after it cannot be read "+
-				"yet: %w",
-				topic, open, err)
+				"yet: %w", topic, open, err)
 		}
 	}
 }

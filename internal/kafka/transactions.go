@@ -112,8 +112,7 @@ func transactionError(config Config, id string, err error) error {
 		explanation = "the brokers deny this user idempotent writes: expected the right IDEMPOTENT_WRITE on the cluster"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
 		explanation = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
-			"expected at most their "+
-			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
+			"expected at most their transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
 			config.Producer.TransactionTimeout.Milliseconds())
 	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
 		explanation = "the brokers do not support transactions: expected Apache Kafka 2.5 or newer, or " +

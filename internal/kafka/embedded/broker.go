@@ -96,8 +96,7 @@ func Open(options Options) (*Broker, error) {
 		}
 	}
 	log.Info("embedded Kafka broker started, for development only: use Apache Kafka in production", "address", b.addr,
-		"folder", data,
-		"opened in", time.Since(started).Round(time.Millisecond))
+		"folder", data, "opened in", time.Since(started).Round(time.Millisecond))
 	return b, nil
 }
 

@@ -212,9 +212,8 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"),
 		ClientID: client.id, Secret: client.secret},
 		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
-			Logger:         t.live.logger(),
-			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
-			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), RetryPeriod: 10 * time.Second})
+			Logger: t.live.logger(), ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
+			ReadTimeout: t.milliseconds("sasl.login.read.timeout.ms"), RetryPeriod: 10 * time.Second})
 	if err != nil {
 		return nil, t.credentialError("sasl.jaas.config", "%v", err)
 	}

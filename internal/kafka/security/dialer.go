@@ -204,8 +204,7 @@ func (d *Dialer) handleDialError(ctx, timed context.Context, network, address st
 		if since := d.proxyOutageSince(); time.Since(since) >= d.access.maxProxyOutage {
 			return d.deny(&Denied{Broker: address, Cause: err,
 				text: fmt.Sprintf("unreachable through the proxy for %v (%soutage.ms): %v",
-					time.Since(since).Round(time.Second),
-					proxyPrefix, err)})
+					time.Since(since).Round(time.Second), proxyPrefix, err)})
 		}
 	}
 	return transientDialError(network, err, timed.Err() != nil)

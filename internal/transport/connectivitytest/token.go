@@ -135,8 +135,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	entry.Token = id
 	s.addEntry(entry)
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "token_type": "bearer",
-		"expires_in": int(lifetime / time.Second),
-		"scope":      "uaa.resource", "jti": id})
+		"expires_in": int(lifetime / time.Second), "scope": "uaa.resource", "jti": id})
 }
 
 // authenticate returns the client of a request.

@@ -175,8 +175,7 @@ func (s *Settings) binding() (*btp.Connectivity, error) {
 				"expected the Connectivity proxy's host:port, found nothing, and there is no VCAP_SERVICES")
 		}
 		return nil, s.errorf(NameTokenURL, "expected a token service, %s, or VCAP_SERVICES with a binding of the "+
-			"connectivity service, for type %s; found none",
-			s.name(NameServiceKey), s.Type)
+			"connectivity service, for type %s; found none", s.name(NameServiceKey), s.Type)
 	}
 	services, err := btp.ParseVCAP(s.VCAP)
 	if err != nil {
@@ -235,8 +234,7 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 }
 
 var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID,
-	"client-secret": NameTokenSecret,
-	"certificate":   NameTokenCertificate, "key": NameTokenKey}
+	"client-secret": NameTokenSecret, "certificate": NameTokenCertificate, "key": NameTokenKey}
 
 func (s *Settings) tokenOptions() btp.TokenOptions {
 	o := s.TokenOptions

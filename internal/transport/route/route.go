@@ -205,8 +205,7 @@ func (r *Route) useConnectivity() error {
 		return wrong
 	}
 	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: settings.Locations,
-		Outage:  settings.outage(),
-		Attempt: settings.Attempt,
+		Outage: settings.outage(), Attempt: settings.Attempt,
 		Forward: settings.Forward, Logger: settings.Logger, Trace: settings.Trace}
 	if err := d.Validate(); err != nil {
 		return settings.errorf(NameLocationID, "%w", err)

@@ -120,8 +120,7 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 
 // cookieDateFormats are those of RFC 6265, Netscape (SAP's ICF and Java's servers), and RFC 9110, 5.6.7.
 var cookieDateFormats = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST",
-	"Mon, 2-Jan-06 15:04:05 MST",
-	"Monday, 2-Jan-06 15:04:05 MST", time.ANSIC}
+	"Mon, 2-Jan-06 15:04:05 MST", "Monday, 2-Jan-06 15:04:05 MST", time.ANSIC}
 
 func cookieDate(text string) (t time.Time, ok bool) {
 	for _, layout := range cookieDateFormats {

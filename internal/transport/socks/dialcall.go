@@ -78,8 +78,7 @@ func (d *dialCall) attemptWithFreshToken(ctx context.Context, location string) (
 	var refused *Refused
 	if errors.As(err, &refused) && refused.Authentication() {
 		d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step", string(refused.Step),
-			"code",
-			refused.Code)
+			"code", refused.Code)
 		conn, err = d.attempt(ctx, location)
 		var token *tokenError
 		if errors.As(err, &token) {
