@@ -12,8 +12,10 @@ import (
 // cachedValue caches a value of limited validity. It is renewed early, by one request at a time; until then callers
 // get the old value while it is valid, else they wait.
 type cachedValue[V any] struct {
-	clock       func() time.Time
-	request     func(ctx context.Context, retry bool) (cacheEntry[V], error)
+	clock func() time.Time
+	// request requests a value. With retry, it repeats the request after temporary failures.
+	request func(ctx context.Context, retry bool) (cacheEntry[V], error)
+	// keepOnError decides, after a failed early renewal, whether the old value stays in use for the time left.
 	keepOnError func(err error, left time.Duration) bool
 	// sameValueError is the error if the unwanted value is returned again.
 	sameValueError func() error
@@ -21,7 +23,7 @@ type cachedValue[V any] struct {
 	// means none.
 	retryInterval time.Duration
 
-	fetching guard.CtxMutex
+	fetching guard.CtxMutex // held during a request
 
 	mu       sync.Mutex
 	hasEntry bool
@@ -46,18 +48,19 @@ type cacheEntry[V any] struct {
 
 func (c *cachedValue[V]) init() { c.fetching = guard.NewCtxMutex() }
 
-type snapshot[V any] struct {
+// cacheState is a copy of the state of a cachedValue.
+type cacheState[V any] struct {
 	entry    cacheEntry[V]
-	valid    bool
+	valid    bool // the entry has not expired and is not unwanted
 	attempts int
 	version  int
 }
 
-func (c *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
+func (c *cachedValue[V]) snapshot(unwanted func(V) bool) cacheState[V] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	isValid := c.hasEntry && c.clock().Before(c.entry.expires) && !unwanted(c.entry.value)
-	return snapshot[V]{c.entry, isValid, c.attempts, c.version}
+	return cacheState[V]{c.entry, isValid, c.attempts, c.version}
 }
 
 // get returns a valid value that is not unwanted. It blocks while it, or another caller, requests one.
@@ -85,32 +88,32 @@ const earlyTimeout = 10 * time.Second
 
 // renewEarly requests a new value while the old one is valid, unless another caller does. It blocks for up to
 // earlyTimeout. After a failure the old value stays if keepOnError allows that.
-func (c *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
+func (c *cachedValue[V]) renewEarly(ctx context.Context, earlier cacheState[V]) {
 	if !c.fetching.TryLock() {
 		return
 	}
 	defer c.fetching.Unlock()
 	current := c.snapshot(noneUnwanted[V])
-	if current.attempts != before.attempts || current.version != before.version {
+	if current.attempts != earlier.attempts || current.version != earlier.version {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, earlyTimeout)
 	defer cancel()
-	g, err := c.request(ctx, false)
+	entry, err := c.request(ctx, false)
 	if err == nil {
-		c.store(g, before.version)
+		c.store(entry, earlier.version)
 		return
 	}
-	remaining := before.entry.expires.Sub(c.clock())
-	stays := c.keepOnError(err, remaining)
+	remaining := earlier.entry.expires.Sub(c.clock())
+	isKept := c.keepOnError(err, remaining)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.version != before.version {
+	if c.version != earlier.version {
 		return
 	}
-	c.hasEntry = stays
+	c.hasEntry = isKept
 	c.entry.renew = c.clock().Add(min(earlyTimeout, remaining/4))
-	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.isRefusal() {
+	if failure, ok := errors.AsType[*Failure](err); ok && isKept && failure.isRefusal() {
 		c.entry.renew = c.entry.expires
 		c.earlyRefusal = err
 	}
@@ -127,10 +130,10 @@ func (c *cachedValue[V]) takeEarlyRefusal() error {
 
 func noneUnwanted[V any](V) bool { return false }
 
-// fetch requests with retries; callers that wait share the result. startOver reports that forget was
-// called in the meantime.
+// fetch requests a value with retries; callers that wait share the result. startOver reports that forget was called in
+// the meantime.
 func (c *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool,
-	before snapshot[V]) (value V, startOver bool, err error) {
+	earlier cacheState[V]) (value V, startOver bool, err error) {
 	if err := c.fetching.Lock(ctx); err != nil {
 		return value, false, &Failure{Kind: Unavailable, err: err,
 			text: "waiting for another caller's request: " + err.Error()}
@@ -140,7 +143,7 @@ func (c *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool,
 	if current.valid {
 		return current.entry.value, false, nil
 	}
-	if err := c.sharedError(current, before); err != nil {
+	if err := c.sharedError(current, earlier); err != nil {
 		return value, false, err
 	}
 	if err := c.takeEarlyRefusal(); err != nil {
@@ -163,10 +166,10 @@ func (c *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool,
 }
 
 // sharedError returns the error of a request that another caller made in the meantime, or before retryAt.
-func (c *cachedValue[V]) sharedError(current, before snapshot[V]) error {
+func (c *cachedValue[V]) sharedError(current, earlier cacheState[V]) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shared := current.attempts != before.attempts && current.version == before.version
+	shared := current.attempts != earlier.attempts && current.version == earlier.version
 	if shared || c.clock().Before(c.retryAt) {
 		return c.lastErr
 	}
@@ -202,17 +205,17 @@ func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 }
 
 // store records a value. It reports false, and records nothing, if forget was called in the meantime.
-func (c *cachedValue[V]) store(g cacheEntry[V], version int) bool {
+func (c *cachedValue[V]) store(entry cacheEntry[V], version int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.version != version {
 		return false
 	}
-	c.attempts = c.attempts + 1
+	c.attempts++
 	c.lastErr = nil
 	c.earlyRefusal = nil
 	c.refusals = 0
-	c.entry = g
+	c.entry = entry
 	c.hasEntry = true
 	return true
 }
@@ -223,7 +226,7 @@ func (c *cachedValue[V]) forget() {
 	defer c.mu.Unlock()
 	c.hasEntry = false
 	c.earlyRefusal = nil
-	if c.refusals == 0 { // a refusal keeps its retryAt, and the error for it
+	if c.refusals == 0 { // a refusal isKept its retryAt, and the error for it
 		c.lastErr = nil
 	}
 	c.version++

@@ -28,17 +28,17 @@ func ConnectedCloudConnectors(ctx context.Context, api ConnectivityAPI,
 	if err != nil {
 		return nil, err
 	}
-	var found []struct {
+	var connectors []struct {
 		Attributes fields `json:"attributes"`
 		Location   string `json:"location_id"`
 	}
-	if err := secret.UnmarshalJSON(body, &found); err != nil {
+	if err := secret.UnmarshalJSON(body, &connectors); err != nil {
 		return nil, &Failure{Kind: Misconfigured, err: err,
 			text: fmt.Sprintf("connectivity service %s: expected a list of Cloud Connectors, found %v", address, err)}
 	}
-	for _, f := range found {
+	for _, c := range connectors {
 		// Assumption on the names: SAP's sample has a Cloud Connector without a location id.
-		locations = append(locations, cmp.Or(f.Attributes.text("location_id", "locationId"), f.Location))
+		locations = append(locations, cmp.Or(c.Attributes.text("location_id", "locationId"), c.Location))
 	}
 	return locations, nil
 }

@@ -37,9 +37,9 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 func (c Credentials) usesCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
 var bindingFields = map[string]string{"token-url": "token_service_url", "client-id": "clientid",
-	"client-secret": "clientsecret",
-	"certificate":   "certificate", "key": "key"}
+	"client-secret": "clientsecret", "certificate": "certificate", "key": "key"}
 
+// fieldName returns the name of a field in the binding, or that of the user's setting.
 func (c Credentials) fieldName(field string, name func(string) string) string {
 	switch {
 	case c.Origin != "" && field == "token-url" && c.usesCertificate():
@@ -91,6 +91,7 @@ func (c Credentials) prefix() string {
 
 const tokenPath = "/oauth/token"
 
+// endpoint returns TokenURL, with the path of XSUAA's token endpoint unless verbatim is set.
 func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
 	parsed, err := url.Parse(strings.TrimSpace(c.TokenURL))
 	switch {

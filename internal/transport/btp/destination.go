@@ -103,49 +103,48 @@ type destinationResponse struct {
 
 // parseDestination reads a response of the destination service. Errors name the property to correct in the cockpit.
 func parseDestination(name string, body []byte, now time.Time) (Destination, error) {
-	t := Destination{Name: name, Endpoint: Endpoint{Query: url.Values{}, Headers: http.Header{}}}
+	d := Destination{Name: name, Endpoint: Endpoint{Query: url.Values{}, Headers: http.Header{}}}
 	var response destinationResponse
 	if err := secret.UnmarshalJSON(body, &response); err != nil {
-		return t, &Failure{Kind: Misconfigured, err: err,
+		return d, &Failure{Kind: Misconfigured, err: err,
 			text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
 	}
 	c := response.Configuration
 	if len(c) == 0 {
-		return t, t.errorf("destinationConfiguration", "expected it in the service's answer, found nothing")
+		return d, d.errorf("destinationConfiguration", "expected it in the service's answer, found nothing")
 	}
 	encoded, err := json.Marshal(c) // sorts by name
 	if err != nil {
-		return t, t.errorf("destinationConfiguration", "%v", err)
+		return d, d.errorf("destinationConfiguration", "%v", err)
 	}
-	t.Digest = sha256.Sum256(encoded)
-	t.Type = c.text("Type")
-	t.ProxyType = c.text("ProxyType")
-	t.LocationID = c.text("CloudConnectorLocationId")
-	t.Client = c.text("sap-client")
-	t.Language = c.text("sap-language")
-	t.TrustAll = strings.EqualFold(c.text("TrustAll"), "true")
-	if t.ProxyType == "" {
-		t.ProxyType = "Internet"
+	d.Digest = sha256.Sum256(encoded)
+	d.Type = c.text("Type")
+	d.ProxyType = c.text("ProxyType")
+	d.LocationID = c.text("CloudConnectorLocationId")
+	d.Client = c.text("sap-client")
+	d.Language = c.text("sap-language")
+	d.TrustAll = strings.EqualFold(c.text("TrustAll"), "true")
+	if d.ProxyType == "" {
+		d.ProxyType = "Internet"
 	}
-	if !slices.Contains([]string{"Internet", "OnPremise", "PrivateLink"}, t.ProxyType) {
-		return t, t.errorf("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
+	if !slices.Contains([]string{"Internet", "OnPremise", "PrivateLink"}, d.ProxyType) {
+		return d, d.errorf("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", d.ProxyType)
 	}
 	for key := range c {
 		if header, ok := strings.CutPrefix(key, "URL.headers."); ok && header != "" {
-			t.Headers.Set(header, c.text(key))
+			d.Headers.Set(header, c.text(key))
 		}
 		if query, ok := strings.CutPrefix(key, "URL.queries."); ok && query != "" {
-			t.Query.Set(query, c.text(key))
+			d.Query.Set(query, c.text(key))
 		}
 	}
-	for _, read := range []func(*destinationResponse, time.Time) error{t.readAddress, t.readTokens,
-		t.readAuthentication,
-		t.readTrust} {
+	for _, read := range []func(*destinationResponse, time.Time) error{d.readAddress, d.readTokens,
+		d.readAuthentication, d.readTrust} {
 		if err := read(&response, now); err != nil {
 			return Destination{}, err
 		}
 	}
-	return t, nil
+	return d, nil
 }
 
 func (d *Destination) errorf(property, format string, args ...any) *Failure {
@@ -257,32 +256,32 @@ func (d *Destination) readAuthentication(response *destinationResponse, _ time.T
 		d.Keystore = store
 	default:
 		if d.Token == nil {
-			why := "the service delivered no token"
+			reason := "the service delivered no token"
 			if strings.Contains(d.Authentication, "SAML") || strings.Contains(d.Authentication, "JWT") ||
 				strings.Contains(d.Authentication, "User") || d.Authentication == "PrincipalPropagation" {
-				why += ": this kind needs a logged-on user, which a connector does not have; set SystemUser if " +
+				reason += ": this kind needs a logged-on user, which a connector does not have; set SystemUser if " +
 					"possible, or use another kind"
 			}
 			return d.errorf("Authentication", "expected NoAuthentication, BasicAuthentication, "+
-				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, "+
-				"and %s",
-				d.Authentication, why)
+				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, "+
+				"found %q, and %s", d.Authentication, reason)
 		}
 	}
 	return nil
 }
 
-func (d *Destination) readTrust(a *destinationResponse, _ time.Time) (err error) {
-	c := a.Configuration
+func (d *Destination) readTrust(response *destinationResponse, _ time.Time) (err error) {
+	c := response.Configuration
 	if location := c.text("TrustStoreLocation"); location != "" && !d.TrustAll {
-		d.Truststore, err = d.store(a, location, c.rawText("TrustStorePassword"), "TrustStoreLocation")
+		d.Truststore, err = d.store(response, location, c.rawText("TrustStorePassword"), "TrustStoreLocation")
 	}
 	return err
 }
 
-func (d *Destination) store(a *destinationResponse, name, password, property string) (*Store, error) {
-	for _, c := range a.Certificates {
-		if c.Name != name && (name != "" || len(a.Certificates) != 1) {
+// store returns an uploaded store. With the name "" it returns the only one, or nil.
+func (d *Destination) store(response *destinationResponse, name, password, property string) (*Store, error) {
+	for _, c := range response.Certificates {
+		if c.Name != name && (name != "" || len(response.Certificates) != 1) {
 			continue
 		}
 		content, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Content), ""))
@@ -295,10 +294,10 @@ func (d *Destination) store(a *destinationResponse, name, password, property str
 		return nil, nil
 	}
 	return nil, d.errorf(property, "expected a store %q among the certificates of the destination service, found "+
-		"nothing "+
-		"of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
+		"nothing of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
 }
 
+// storeType derives the type of a store from its name, "" if unknown.
 func storeType(name string) string {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".p12", ".pfx":

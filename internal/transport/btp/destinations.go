@@ -21,7 +21,8 @@ type Destinations struct {
 }
 
 const (
-	// destinationLifetime is within SAP's advice of 3 to 5 minutes. maxOutage is how long a destination may be used on.
+	// destinationLifetime is within SAP's advice of 3 to 5 minutes. maxOutage is how long it may be used
+	// afterwards while the service does not respond. failureInterval is the pause after a failed request.
 	destinationLifetime = 4 * time.Minute
 	maxOutage           = time.Hour
 	failureInterval     = 10 * time.Second
@@ -43,27 +44,28 @@ func NewDestinations(d DestinationService, o TokenOptions) (*Destinations, error
 // Find returns a destination, at most 4 minutes old, with a valid token. If the service does not respond, a known one
 // stays in use for an hour. Errors are *Failure.
 func (d *Destinations) Find(ctx context.Context, name string) (Destination, error) {
-	return d.cached(name).get(ctx, noneUnwanted)
+	return d.cacheFor(name).get(ctx, noneUnwanted)
 }
 
 // Renew is Find with a token other than refused, a DeliveredToken.Value.
 func (d *Destinations) Renew(ctx context.Context, name, refused string) (Destination, error) {
-	return d.cached(name).get(ctx, func(t Destination) bool { return t.Token != nil && t.Token.Value == refused })
+	return d.cacheFor(name).get(ctx, func(d Destination) bool { return d.Token != nil && d.Token.Value == refused })
 }
 
 // Forget makes the next Find request the destination again, for example after a refused password.
-func (d *Destinations) Forget(name string) { d.cached(name).forget() }
+func (d *Destinations) Forget(name string) { d.cacheFor(name).forget() }
 
-func (d *Destinations) cached(name string) *cachedValue[Destination] {
+// cacheFor returns the cache of a destination, and creates it if there is none.
+func (d *Destinations) cacheFor(name string) *cachedValue[Destination] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	k := d.cache[name]
-	if k == nil {
-		k = &cachedValue[Destination]{
+	cached := d.cache[name]
+	if cached == nil {
+		cached = &cachedValue[Destination]{
 			clock:         d.service.options.Clock,
 			retryInterval: failureInterval,
-			request: func(ctx context.Context, patient bool) (cacheEntry[Destination], error) {
-				return d.request(ctx, name, patient)
+			request: func(ctx context.Context, retry bool) (cacheEntry[Destination], error) {
+				return d.request(ctx, name, retry)
 			},
 			keepOnError: func(err error, left time.Duration) bool { return d.keepOnError(name, err, left) },
 			sameValueError: func() error {
@@ -71,49 +73,49 @@ func (d *Destinations) cached(name string) *cachedValue[Destination] {
 					"returned the refused token again", name)}
 			},
 		}
-		k.init()
-		d.cache[name] = k
+		cached.init()
+		d.cache[name] = cached
 	}
-	return k
+	return cached
 }
 
-func (d *Destinations) request(ctx context.Context, name string, patient bool) (cacheEntry[Destination], error) {
+func (d *Destinations) request(ctx context.Context, name string, retry bool) (cacheEntry[Destination], error) {
 	if name == "" {
 		return cacheEntry[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
 	}
-	body, err := d.service.get(ctx, d.base+url.PathEscape(name), patient)
+	body, err := d.service.get(ctx, d.base+url.PathEscape(name), retry)
 	if err != nil {
 		return cacheEntry[Destination]{}, d.explain(name, err)
 	}
 	now := d.service.options.Clock()
-	t, err := parseDestination(name, body, now)
+	result, err := parseDestination(name, body, now)
 	if err != nil {
 		return cacheEntry[Destination]{}, err
 	}
-	entry := cacheEntry[Destination]{value: t, renew: now.Add(destinationLifetime),
+	entry := cacheEntry[Destination]{value: result, renew: now.Add(destinationLifetime),
 		expires: now.Add(destinationLifetime + maxOutage)}
-	if t.Token != nil && !t.Token.Expires.IsZero() {
-		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(entry.renew) {
+	if result.Token != nil && !result.Token.Expires.IsZero() {
+		if due := renewal(now, result.Token.Expires.Sub(now)); due.Before(entry.renew) {
 			entry.renew = due
 		}
-		if t.Token.Expires.Before(entry.expires) {
-			entry.expires = t.Token.Expires
+		if result.Token.Expires.Before(entry.expires) {
+			entry.expires = result.Token.Expires
 		}
 	}
-	d.service.options.Logger.Debug("destination", "name", name, "url", t.URL, "authentication", t.Authentication,
-		"proxy", t.ProxyType)
+	d.service.options.Logger.Debug("destination", "name", name, "url", result.URL,
+		"authentication", result.Authentication, "proxy", result.ProxyType)
 	return entry, nil
 }
 
 // keepOnError keeps a destination only while the service does not respond.
 func (d *Destinations) keepOnError(name string, err error, left time.Duration) bool {
 	failure, _ := errors.AsType[*Failure](err)
-	stays := failure != nil && failure.Temporary()
-	if stays {
+	isKept := failure != nil && failure.Temporary()
+	if isKept {
 		d.service.options.Logger.Warn("destination could not be refreshed; the cached one stays in use", "name", name,
 			"for", left.Round(time.Second), "error", err)
 	}
-	return stays
+	return isKept
 }
 
 // explain names the levels that were searched, the most common mistake.

@@ -16,17 +16,17 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// destinationService responds with answers to requests with a valid token.
+// destinationService is a service that responds with answers to requests with a valid token.
 type destinationService struct {
 	*httptest.Server
 	tokens *tokenService
 	clock  *clock
 
-	mu      sync.Mutex
-	answers map[string]string
-	status  int // of all responses, if not 0
-	token   string
-	asked   []string
+	mu       sync.Mutex
+	answers  map[string]string // bodies by path
+	status   int               // of all responses; zero means that answers apply
+	token    string            // the valid token
+	requests []string          // method and path of each request
 }
 
 func newDestinationService(t *testing.T) *destinationService {
@@ -40,7 +40,7 @@ func newDestinationService(t *testing.T) *destinationService {
 func (s *destinationService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, r.Method+" "+r.URL.EscapedPath())
+	s.requests = append(s.requests, r.Method+" "+r.URL.EscapedPath())
 	switch answer, ok := s.answers[r.URL.Path]; {
 	case s.status != 0:
 		w.WriteHeader(s.status)
@@ -64,23 +64,24 @@ func (s *destinationService) put(name, properties string, more ...string) {
 		name + `",` + properties + `}` + strings.Join(append([]string{""}, more...), ",") + `}`
 }
 
+// fail sets the status of all responses; zero means that the service works.
 func (s *destinationService) fail(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
 }
 
-func (s *destinationService) count() int {
+func (s *destinationService) requestCount() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.asked)
+	return len(s.requests)
 }
 
 func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	t.Helper()
 	d, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
 		Instance: "my-destinations", Subaccount: "sub-1"},
-		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), RetryPeriod: time.Millisecond})
+		btp.TokenOptions{Clock: s.clock.Now, Logger: newLogger(t), RetryPeriod: time.Millisecond})
 	require.NoError(t, err)
 	return d
 }
@@ -278,7 +279,7 @@ func TestDestinationServiceErrors(t *testing.T) {
 	wantFailure(t, err, btp.NotFound, "a/b c",
 		`destination "a/b c": found neither in the service instance my-destinations nor in the subaccount sub-1`,
 		"case-sensitive")
-	assert.Equal(t, []string{"GET /destination-configuration/v1/destinations/a%2Fb%20c"}, s.asked)
+	assert.Equal(t, []string{"GET /destination-configuration/v1/destinations/a%2Fb%20c"}, s.requests)
 	s.token = "no such"
 	_, err = s.open(t).Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unauthorized, "", "answered 401: refused: Bearer ***")
@@ -288,7 +289,7 @@ func TestDestinationServiceErrors(t *testing.T) {
 	s.fail(500)
 	_, err = s.open(t).Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 500")
-	s.tokens.set(status(401, ""))
+	s.tokens.setHandler(status(401, ""))
 	_, err = s.open(t).Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unauthorized, "client-id", "token service")
 	_, err = s.open(t).Find(t.Context(), "")
@@ -309,7 +310,7 @@ func TestRejectedDestinationTokenIsRenewed(t *testing.T) {
 	s.mu.Lock()
 	s.token = "token-2"
 	s.mu.Unlock()
-	s.clock.move(5 * time.Minute)
+	s.clock.advance(5 * time.Minute)
 	s.put("S4", `"Type":"HTTP","URL":"https://two"`)
 	wantHost(t, d, "two")
 }
@@ -330,28 +331,28 @@ func TestDestinationIsCached(t *testing.T) {
 	d := s.open(t)
 	wantHost(t, d, "one")
 	s.put("S4", `"Type":"HTTP","URL":"https://two"`)
-	s.clock.move(239 * time.Second)
+	s.clock.advance(239 * time.Second)
 	wantHost(t, d, "one")
-	s.clock.move(2 * time.Second)
+	s.clock.advance(2 * time.Second)
 	wantHost(t, d, "two")
 
-	// During an outage the destination stays in use for an hour,
+	// During an outage the destination stays in use for an hour.
 	s.fail(503)
-	s.clock.move(30 * time.Minute)
-	asked := s.count()
+	s.clock.advance(30 * time.Minute)
+	asked := s.requestCount()
 	wantHost(t, d, "two")
 	wantHost(t, d, "two")
-	assert.Equal(t, 1, s.count()-asked, "requests")
-	s.clock.move(40 * time.Minute)
+	assert.Equal(t, 1, s.requestCount()-asked, "requests")
+	s.clock.advance(40 * time.Minute)
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 
-	// and the next call does not wait for the service.
-	asked = s.count()
+	// Afterwards the next call does not request it again.
+	asked = s.requestCount()
 	_, err = d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
-	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be unreachable")
-	s.clock.move(11 * time.Second)
+	assert.Equal(t, 0, s.requestCount()-asked, "requests while it is known to be unreachable")
+	s.clock.advance(11 * time.Second)
 
 	// A deleted destination is not used any more.
 	s.fail(0)
@@ -359,7 +360,7 @@ func TestDestinationIsCached(t *testing.T) {
 	s.mu.Lock()
 	clear(s.answers)
 	s.mu.Unlock()
-	s.clock.move(5 * time.Minute)
+	s.clock.advance(5 * time.Minute)
 	_, err = d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.NotFound, "S4")
 
@@ -376,17 +377,17 @@ func TestForgetDuringRequest(t *testing.T) {
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
 	g := newGate(t, s.tokens)
 	d := s.open(t)
-	var wait sync.WaitGroup
-	wait.Go(func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		if _, err := d.Find(t.Context(), "S4"); err != nil {
 			t.Error(err)
 		}
 	})
 	g.wait()
 	d.Forget("S4")
-	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
-	wait.Wait()
-	assert.Equal(t, 2, s.count(), "requests")
+	g.handlers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	wg.Wait()
+	assert.Equal(t, 2, s.requestCount(), "requests")
 }
 
 // A delivered token is renewed by requesting the destination again.
@@ -407,19 +408,19 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	d := s.open(t)
 	want(wantHost(t, d, "one"), "a")
 	put("b", "100")
-	s.clock.move(49 * time.Second)
+	s.clock.advance(49 * time.Second)
 	want(wantHost(t, d, "one"), "a")
-	s.clock.move(2 * time.Second)
+	s.clock.advance(2 * time.Second)
 	want(wantHost(t, d, "one"), "b")
 
 	s.fail(503)
-	s.clock.move(60 * time.Second)
+	s.clock.advance(60 * time.Second)
 	want(wantHost(t, d, "one"), "b")
-	s.clock.move(41 * time.Second)
+	s.clock.advance(41 * time.Second)
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 	s.fail(0)
-	s.clock.move(11 * time.Second) // until then it counts as unreachable
+	s.clock.advance(11 * time.Second) // until then it counts as unreachable
 
 	put("c", "3600")
 	want(wantHost(t, d, "one"), "c")
@@ -429,8 +430,8 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	renewed, err := d.Renew(t.Context(), "S4", "Bearer c")
 	require.NoError(t, err)
 	want(renewed, "d")
-	asked := s.count()
-	if renewed, err = d.Renew(t.Context(), "S4", "Bearer c"); err != nil || s.count() != asked {
+	asked := s.requestCount()
+	if renewed, err = d.Renew(t.Context(), "S4", "Bearer c"); err != nil || s.requestCount() != asked {
 		t.Errorf("expected what another caller has renewed, found %v, %v", renewed.Token, err)
 	}
 }
@@ -450,7 +451,7 @@ func TestConnectedCloudConnectors(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	info := btp.ConnectivityAPI{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
-	options := btp.TokenOptions{Logger: logs(t)}
+	options := btp.TokenOptions{Logger: newLogger(t)}
 	got, err := btp.ConnectedCloudConnectors(t.Context(), info, options)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"", "DE-Berlin", "x"}, got)
@@ -476,25 +477,25 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	d := s.open(t)
 	asks := func() int {
 		t.Helper()
-		before := s.count()
+		before := s.requestCount()
 		_, err := d.Find(t.Context(), "S4")
 		wantFailure(t, err, btp.Unauthorized, "", "answered 403")
 		d.Forget("S4")
-		return s.count() - before
+		return s.requestCount() - before
 	}
 	if asks() == 0 {
 		t.Fatal("expected a request")
 	}
 	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
-		s.clock.move(pause*time.Second - time.Second)
+		s.clock.advance(pause*time.Second - time.Second)
 		assert.Equal(t, 0, asks(), "requests a second before a pause is over", n, pause*time.Second)
-		s.clock.move(2 * time.Second)
+		s.clock.advance(2 * time.Second)
 		if asks() == 0 {
 			t.Errorf("pause %d: expected a request after %v", n, pause*time.Second)
 		}
 	}
 	s.fail(0)
-	s.clock.move(601 * time.Second)
+	s.clock.advance(601 * time.Second)
 	_, err := d.Find(t.Context(), "S4")
 	require.NoError(t, err)
 	s.fail(403)
@@ -502,7 +503,7 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	if asks() == 0 {
 		t.Fatal("expected a request after a success")
 	}
-	s.clock.move(11 * time.Second)
+	s.clock.advance(11 * time.Second)
 	if asks() == 0 {
 		t.Error("expected the interval to restart")
 	}

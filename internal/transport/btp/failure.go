@@ -45,9 +45,9 @@ func (f *Failure) Temporary() bool { return f.Kind == Unavailable }
 // remoteService identifies a called service in failures.
 type remoteService struct {
 	service string
-	address string // without query
-	name    func(field string) string
-	secrets []string // in all encodings, hidden in messages
+	address string                    // without query
+	name    func(field string) string // of the setting for a field
+	secrets []string                  // in all encodings, hidden in messages
 }
 
 func (r *remoteService) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
@@ -67,15 +67,15 @@ func (r *remoteService) statusMessage(status int, text string) string {
 	return fmt.Sprintf("answered %d%s", status, text)
 }
 
-func (r *remoteService) redirectFailure(field, answered, location string) *Failure {
+func (r *remoteService) redirectFailure(field, statusText, location string) *Failure {
 	return r.failure(Misconfigured, field, nil,
-		"%s: expected a token, found a redirect to %s, which is not followed with a secret", answered,
+		"%s: expected a token, found a redirect to %s, which is not followed with a secret", statusText,
 		quote(withoutQuery(location), r.secrets...))
 }
 
 func (r *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
-	if lost, ok := errors.AsType[*url.Error](err); ok {
-		err = lost.Err
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = errors.Join(cause, err)
@@ -110,9 +110,9 @@ func isTransientStatus(status int) bool {
 
 // quote prepares a service's text for a message: one line, shortened, without secrets.
 func quote(text string, secrets ...string) string {
-	var known secret.Redactor
-	known.Add(secrets...)
-	text = strings.ReplaceAll(known.Redact(text), secret.Hidden, "***")
+	var redactor secret.Redactor
+	redactor.Add(secrets...)
+	text = strings.ReplaceAll(redactor.Redact(text), secret.Hidden, "***")
 	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == ' ' }), " ")
 	if r := []rune(text); len(r) > maxQuote {
 		text = string(r[:maxQuote]) + "…"

@@ -21,10 +21,11 @@ type Login struct {
 	Host   string
 	Header http.Header
 	Body   string
+	// Secrets are hidden in messages, in all encodings.
+	Secrets []string
 	// TokenPath and LifetimePath (optional) are member names in the JSON response, outermost first.
 	TokenPath    []string
 	LifetimePath []string
-	Secrets      []string
 }
 
 // NewLogin caches the token of a login and sends nothing. Of the options, Verbatim, InHeader and Scope do not apply;
@@ -49,8 +50,8 @@ type loginRequester struct {
 
 func (r *loginRequester) requestToken(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error) {
 	request := (&http.Request{Method: r.login.Method, URL: r.login.URL, Host: r.login.Host,
-		Header: r.login.Header.Clone(),
-		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(r.login.Body))}).WithContext(ctx)
+		Header: r.login.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(len(r.login.Body))}).WithContext(ctx)
 	request.Body = http.NoBody
 	if r.login.Body != "" {
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(r.login.Body)), nil }
@@ -66,12 +67,12 @@ func (r *loginRequester) requestToken(ctx context.Context) (response tokenRespon
 		wait := pause.RetryAfter(answer.Header.Get("Retry-After"), time.Now())
 		return tokenResponse{}, wait, r.refusalFailure(answer, body)
 	}
-	response, err = r.read(body)
+	response, err = r.parse(body)
 	return response, 0, err
 }
 
-// read extracts token and lifetime. Some services reject a login with status 200 and no token.
-func (r *loginRequester) read(body string) (tokenResponse, error) {
+// parse extracts token and lifetime. Some services reject a login with status 200 and no token.
+func (r *loginRequester) parse(body string) (tokenResponse, error) {
 	var answer any
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
 		quoted := quote(body, r.secrets...)
@@ -83,22 +84,22 @@ func (r *loginRequester) read(body string) (tokenResponse, error) {
 			strings.Join(r.login.TokenPath, "."), quoted, r.settingNames("target", "user", "password"))
 	}
 	token := memberAt(answer, r.login.TokenPath)
-	s, ok := token.(string)
-	if !ok || s == "" || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+	text, ok := token.(string)
+	if !ok || text == "" || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return tokenResponse{}, r.failure(Unauthorized, "token-path", nil,
 			"expected a string without spaces at %s, found %s: check %s",
 			strings.Join(r.login.TokenPath, "."), describeType(token), r.settingNames("token-path", "user", "password"))
 	}
-	g := tokenResponse{token: s}
+	response := tokenResponse{token: text}
 	switch {
 	case r.login.LifetimePath != nil:
-		g.lifetime = seconds(memberAt(answer, r.login.LifetimePath))
+		response.lifetime = seconds(memberAt(answer, r.login.LifetimePath))
 	default:
-		if g.lifetime = lifetimeOf(s, r.clock()); g.lifetime <= 0 {
-			g.lifetime = maxLifetime
+		if response.lifetime = lifetimeOf(text, r.clock()); response.lifetime <= 0 {
+			response.lifetime = maxLifetime
 		}
 	}
-	return g, nil
+	return response, nil
 }
 
 func memberAt(v any, path []string) any {
@@ -126,24 +127,25 @@ func describeType(v any) string {
 	return "something other than a string"
 }
 
-// refusalFailure is Unauthorized if user or password may be wrong, so that they are not sent again.
+// refusalFailure returns the failure of an answer without a token. It is Unauthorized if user or password may be wrong,
+// so that they are not sent again.
 func (r *loginRequester) refusalFailure(answer *http.Response, body string) *Failure {
 	status := answer.StatusCode
-	answered := r.statusMessage(status, body)
+	statusText := r.statusMessage(status, body)
 	var failure *Failure
 	switch {
 	case isRedirect(status):
-		failure = r.redirectFailure("target", answered, answer.Header.Get("Location"))
+		failure = r.redirectFailure("target", statusText, answer.Header.Get("Location"))
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
 		status == http.StatusUnsupportedMediaType:
 		failure = r.failure(Misconfigured, "target", nil, "%s: there is no login at this address with this method",
-			answered)
+			statusText)
 	case status == http.StatusProxyAuthRequired:
-		failure = r.failure(Misconfigured, "target", nil, "%s: the proxy rejected the credentials", answered)
+		failure = r.failure(Misconfigured, "target", nil, "%s: the proxy rejected the credentials", statusText)
 	case isTransientStatus(status):
-		failure = r.failure(Unavailable, "target", nil, "%s", answered)
+		failure = r.failure(Unavailable, "target", nil, "%s", statusText)
 	default:
-		failure = r.failure(Unauthorized, "user", nil, "%s: check %s", answered, r.settingNames("user", "password"))
+		failure = r.failure(Unauthorized, "user", nil, "%s: check %s", statusText, r.settingNames("user", "password"))
 	}
 	failure.Status = status
 	return failure

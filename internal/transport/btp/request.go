@@ -47,10 +47,9 @@ func newTokenRequester(c Credentials, options TokenOptions) (*tokenRequester, er
 	if err != nil {
 		return nil, err
 	}
-	r := &tokenRequester{credentials: c, clock: options.Clock, remoteService: remoteService{c.prefix() +
-		"token service",
-		withoutQuery(endpoint), func(field string) string { return cmp.Or(c.fieldName(field, options.Name), field) },
-		[]string{c.Secret}}}
+	r := &tokenRequester{credentials: c, clock: options.Clock}
+	name := func(field string) string { return cmp.Or(c.fieldName(field, options.Name), field) }
+	r.remoteService = remoteService{c.prefix() + "token service", withoutQuery(endpoint), name, []string{c.Secret}}
 	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
 		Scopes: strings.Fields(options.Scope), AuthStyle: oauth2.AuthStyleInParams}
 	var pair *tls.Certificate
@@ -204,12 +203,12 @@ func (r *tokenRequester) requestToken(ctx context.Context) (response tokenRespon
 		wait := pause.RetryAfter(refusal.Response.Header.Get("Retry-After"), time.Now())
 		return tokenResponse{}, wait, r.refusalFailure(refusal)
 	}
-	if lost, ok := errors.AsType[*url.Error](err); ok {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		field := "token-url"
-		if r.credentials.usesCertificate() && keystore.ClassOf(lost) == keystore.Alert {
+		if r.credentials.usesCertificate() && keystore.ClassOf(urlErr) == keystore.Alert {
 			field = "certificate"
 		}
-		return tokenResponse{}, 0, r.connectionFailure(ctx, field, lost)
+		return tokenResponse{}, 0, r.connectionFailure(ctx, field, urlErr)
 	}
 	if err != nil {
 		return tokenResponse{}, 0, r.failure(Misconfigured, "token-url", nil,
@@ -229,7 +228,7 @@ func (r *tokenRequester) requestToken(ctx context.Context) (response tokenRespon
 
 func (r *tokenRequester) refusalFailure(refusal *oauth2.RetrieveError) *Failure {
 	status := refusal.Response.StatusCode
-	answered := r.statusMessage(status, cmp.Or(strings.TrimSpace(refusal.ErrorCode+" "+refusal.ErrorDescription),
+	statusText := r.statusMessage(status, cmp.Or(strings.TrimSpace(refusal.ErrorCode+" "+refusal.ErrorDescription),
 		string(refusal.Body)))
 	var failure *Failure
 	client := r.name("client-id") + " and " + r.name("client-secret")
@@ -239,27 +238,29 @@ func (r *tokenRequester) refusalFailure(refusal *oauth2.RetrieveError) *Failure 
 	switch {
 	case status == http.StatusUnauthorized, refusal.ErrorCode == "invalid_client":
 		failure = r.failure(Unauthorized, "client-id", nil,
-			"%s: check %s; a secret becomes invalid when its binding or service key is deleted", answered, client)
+			"%s: check %s; a secret becomes invalid when its binding or service key is deleted", statusText, client)
 	case refusal.ErrorCode == "invalid_scope":
-		failure = r.failure(Misconfigured, "scope", nil, "%s", answered)
+		failure = r.failure(Misconfigured, "scope", nil, "%s", statusText)
 	case refusal.ErrorCode == "unauthorized_client":
 		failure = r.failure(Unauthorized, "client-id", nil, "%s: the client is not allowed to use client credentials",
-			answered)
+			statusText)
 	case status == http.StatusForbidden:
-		failure = r.failure(Unauthorized, "client-id", nil, "%s", answered)
+		failure = r.failure(Unauthorized, "client-id", nil, "%s", statusText)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
-		failure = r.failure(Misconfigured, "token-url", nil, "%s: there is no token service at this address", answered)
+		failure = r.failure(Misconfigured, "token-url", nil, "%s: there is no token service at this address",
+			statusText)
 	case isRedirect(status):
-		failure = r.redirectFailure("token-url", answered, refusal.Response.Header.Get("Location"))
+		failure = r.redirectFailure("token-url", statusText, refusal.Response.Header.Get("Location"))
 	case isTransientStatus(status):
-		failure = r.failure(Unavailable, "token-url", nil, "%s", answered)
+		failure = r.failure(Unavailable, "token-url", nil, "%s", statusText)
 	default:
-		failure = r.failure(Misconfigured, "token-url", nil, "%s", answered)
+		failure = r.failure(Misconfigured, "token-url", nil, "%s", statusText)
 	}
 	failure.Status = status
 	return failure
 }
 
+// seconds converts a lifetime in an answer, up to maxLifetime. Zero means that it is missing or invalid.
 func seconds(v any) time.Duration {
 	var n float64
 	switch v := v.(type) {
@@ -270,7 +271,7 @@ func seconds(v any) time.Duration {
 	case string:
 		n, _ = strconv.ParseFloat(strings.TrimSpace(v), 64)
 	}
-	if !(n > 0) {
+	if !(n > 0) { // also NaN
 		return 0
 	}
 	return time.Duration(min(n, maxLifetime.Seconds()) * float64(time.Second))

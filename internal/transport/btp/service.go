@@ -13,13 +13,13 @@ import (
 )
 
 type serviceClient struct {
-	service string
+	service string // its name in messages
 	options TokenOptions
 	tokens  *Tokens
 	client  *http.Client
 }
 
-func newServiceClient(what string, c Credentials, o TokenOptions) (*serviceClient, error) {
+func newServiceClient(name string, c Credentials, o TokenOptions) (*serviceClient, error) {
 	o = o.withDefaults()
 	o.Verbatim = false
 	o.InHeader = false
@@ -28,9 +28,10 @@ func newServiceClient(what string, c Credentials, o TokenOptions) (*serviceClien
 	if err != nil {
 		return nil, err
 	}
-	return &serviceClient{service: what, options: o, tokens: tokens, client: o.httpClient(nil)}, nil
+	return &serviceClient{service: name, options: o, tokens: tokens, client: o.httpClient(nil)}, nil
 }
 
+// serviceURL appends a path to the address of a service, which field of a binding contains.
 func serviceURL(address, path, field, origin string) (string, error) {
 	prefix := Credentials{Origin: origin}.prefix()
 	if address == "" {
@@ -44,9 +45,9 @@ func serviceURL(address, path, field, origin string) (string, error) {
 	return strings.TrimSuffix(address, "/") + "/" + strings.TrimPrefix(path, "/"), nil
 }
 
-// get returns the body of a GET. A refused token is renewed once. If patient is set, it retries temporary
+// get returns the body of a GET. A refused token is renewed once. If retry is set, it retries temporary
 // failures, which may take RetryPeriod.
-func (c *serviceClient) get(ctx context.Context, address string, patient bool) ([]byte, error) {
+func (c *serviceClient) get(ctx context.Context, address string, retry bool) ([]byte, error) {
 	var body []byte
 	refused := ""
 	try := func() (time.Duration, error) {
@@ -64,7 +65,7 @@ func (c *serviceClient) get(ctx context.Context, address string, patient bool) (
 		}
 		return atLeast, err
 	}
-	if !patient {
+	if !retry {
 		_, err := try()
 		return body, err
 	}

@@ -94,12 +94,12 @@ const (
 
 // binding holds the credentials of a service.
 type binding struct {
-	service  service
-	name     string
-	names    []string
-	fields   fields
-	origin   string
-	provided bool // by the user
+	service        service
+	name           string
+	names          []string // of the binding and its instance, one of which may contain `culvert`
+	fields         fields
+	origin         string // of Credentials
+	isUserProvided bool
 }
 
 // ReadVCAP returns the text of VCAP_SERVICES or of the file VCAP_SERVICES_FILE_PATH; "" without either.
@@ -128,7 +128,7 @@ func ReadVCAP() (string, error) {
 func ParseVCAP(vcap string) (Services, error) {
 	var document map[string]json.RawMessage
 	if err := secret.UnmarshalJSON([]byte(vcap), &document); err != nil {
-		return Services{}, unreadable("VCAP_SERVICES",
+		return Services{}, parseFailure("VCAP_SERVICES",
 			"an object with the name of a service and a list of its bindings", err)
 	}
 	bindings, err := bindingsOf(document, "VCAP_SERVICES")
@@ -138,13 +138,13 @@ func ParseVCAP(vcap string) (Services, error) {
 	return selectBindings(bindings, "VCAP_SERVICES"), nil
 }
 
-func unreadable(where, expected string, err error) *Failure {
+func parseFailure(where, expected string, err error) *Failure {
 	return &Failure{Kind: Misconfigured, Setting: where, err: err, text: fmt.Sprintf("%s: expected JSON, %s: %v", where,
 		expected, err)}
 }
 
 func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, error) {
-	var all []binding
+	var bindings []binding
 	for _, label := range slices.Sorted(maps.Keys(document)) {
 		var entries []struct {
 			Name         string   `json:"name"`
@@ -157,26 +157,26 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 			if !isKnownService(label) {
 				continue // another service
 			}
-			return nil, unreadable(where+", "+label, "a list of bindings, each with name and credentials", err)
+			return nil, parseFailure(where+", "+label, "a list of bindings, each with name and credentials", err)
 		}
 		for _, e := range entries {
 			b := binding{name: e.Name, names: []string{e.Name, e.InstanceName, e.BindingName},
-				fields: e.Credentials.unwrapped(), provided: label == "user-provided"}
+				fields: e.Credentials.unwrap(), isUserProvided: label == "user-provided"}
 			switch i := slices.IndexFunc(e.Tags, isKnownService); {
 			case isKnownService(label):
 				b.service = service(label)
 			case i >= 0:
 				b.service = service(e.Tags[i])
-			case b.provided:
+			case b.isUserProvided:
 				b.service = b.fields.guessService()
 			}
 			if b.service != "" {
 				b.origin = fmt.Sprintf("%s, service %s, instance %s", where, label, b.name)
-				all = append(all, b)
+				bindings = append(bindings, b)
 			}
 		}
 	}
-	return all, nil
+	return bindings, nil
 }
 
 func isKnownService(label string) bool {
@@ -185,7 +185,7 @@ func isKnownService(label string) bool {
 
 func selectBindings(bindings []binding, where string) Services {
 	var s Services
-	best := func(label service, purpose string, complete func(binding) bool) *binding {
+	choose := func(label service, purpose string, complete func(binding) bool) *binding {
 		selected, equals := selectBinding(bindings, label, complete)
 		if len(equals) > 0 && complete(*selected) {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("%s: several bindings %s: %s is used, not %s; to choose, "+
@@ -193,16 +193,16 @@ func selectBindings(bindings []binding, where string) Services {
 		}
 		return selected
 	}
-	if b := best(connectivity, "of connectivity", binding.hasProxy); b != nil {
+	if b := choose(connectivity, "of connectivity", binding.hasProxy); b != nil {
 		s.Connectivity = b.connectivity()
 	}
-	if b := best(connectivity, "of connectivity's REST API", binding.hasAPI); b != nil && b.hasAPI() {
+	if b := choose(connectivity, "of connectivity's REST API", binding.hasAPI); b != nil && b.hasAPI() {
 		s.Connectivity.API = b.api()
 	}
-	if b := best(destination, "of destination", binding.hasDestinations); b != nil {
+	if b := choose(destination, "of destination", binding.hasDestinations); b != nil {
 		s.Destination = b.destination()
 	}
-	if b := best(xsuaa, "of xsuaa", binding.hasClient); b != nil {
+	if b := choose(xsuaa, "of xsuaa", binding.hasClient); b != nil {
 		c := b.credentials()
 		s.XSUAA = &c
 	}
@@ -243,7 +243,7 @@ func (b binding) rank(complete func(binding) bool) (rank int) {
 	if !hasName {
 		rank += 2
 	}
-	if b.provided {
+	if b.isUserProvided {
 		rank++
 	}
 	return rank
@@ -280,8 +280,8 @@ func (b binding) credentials() Credentials {
 func (b binding) connectivity() *Connectivity {
 	f := b.fields
 	return &Connectivity{Credentials: b.credentials(), ProxyHost: f.text("onpremise_proxy_host"),
-		SOCKS5Port: f.text("onpremise_socks5_proxy_port"), HTTPPort: f.text("onpremise_proxy_http_port",
-			"onpremise_proxy_port")}
+		SOCKS5Port: f.text("onpremise_socks5_proxy_port"),
+		HTTPPort:   f.text("onpremise_proxy_http_port", "onpremise_proxy_port")}
 }
 
 func (b binding) api() *ConnectivityAPI {
@@ -305,12 +305,12 @@ func ReadServiceKey(path string) (Services, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	var document map[string]json.RawMessage
 	if err := secret.UnmarshalJSON(data, &document); err != nil {
-		return Services{}, unreadable(path, "an object, the service key", err)
+		return Services{}, parseFailure(path, "an object, the service key", err)
 	}
 	if inner, ok := document["VCAP_SERVICES"]; ok {
 		document = nil
 		if err := secret.UnmarshalJSON(inner, &document); err != nil {
-			return Services{}, unreadable(path+", VCAP_SERVICES", "an object", err)
+			return Services{}, parseFailure(path+", VCAP_SERVICES", "an object", err)
 		}
 	}
 	bindings, err := bindingsOf(document, path)
@@ -320,24 +320,25 @@ func ReadServiceKey(path string) (Services, error) {
 	if len(bindings) == 0 {
 		var f fields
 		if err := secret.UnmarshalJSON(data, &f); err != nil {
-			return Services{}, unreadable(path, "an object, the service key", err)
+			return Services{}, parseFailure(path, "an object, the service key", err)
 		}
-		f = f.unwrapped()
+		f = f.unwrap()
 		b := binding{service: f.guessService(), fields: f, origin: path}
 		if b.service == "" {
 			return Services{}, &Failure{Kind: Misconfigured, Setting: path, text: fmt.Sprintf(
 				"%s: expected a service key of connectivity, destination or xsuaa with clientid and more, found the "+
-					"fields %s", path,
-				strings.Join(slices.Sorted(maps.Keys(f)), ", "))}
+					"fields %s", path, strings.Join(slices.Sorted(maps.Keys(f)), ", "))}
 		}
 		bindings = append(bindings, b)
 	}
 	return selectBindings(bindings, path), nil
 }
 
+// fields is a JSON object of a binding or destination.
 type fields map[string]any
 
-func (f fields) unwrapped() fields {
+// unwrap returns the innermost object below `credentials`.
+func (f fields) unwrap() fields {
 	for {
 		inner := f.object("credentials")
 		if inner == nil {
@@ -355,8 +356,8 @@ func (f fields) object(name string) fields {
 // text returns the first non-empty value. Values below `uaa` have priority: only there `url` means the token service.
 func (f fields) text(names ...string) string {
 	for _, name := range names {
-		for _, in := range []fields{f.object("uaa"), f} {
-			switch v := in[name].(type) {
+		for _, object := range []fields{f.object("uaa"), f} {
+			switch v := object[name].(type) {
 			case string:
 				if v = strings.TrimSpace(v); v != "" {
 					return v
@@ -369,6 +370,7 @@ func (f fields) text(names ...string) string {
 	return ""
 }
 
+// guessService derives the service from the fields that its bindings have, "" if unknown.
 func (f fields) guessService() service {
 	switch {
 	case f.text("onpremise_proxy_host", "onpremise_socks5_proxy_port") != "", f.object("connectivity_service") != nil:

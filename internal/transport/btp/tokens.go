@@ -18,8 +18,9 @@ type TokenOptions struct {
 	InHeader bool
 	Scope    string      // separated by spaces
 	TLS      *tls.Config // default: the system's roots
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	// Proxy selects a proxy as in http.Transport. Default: http.ProxyFromEnvironment. Dial defaults to TCP.
+	// Dial opens connections. Default: that of net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Proxy selects a proxy as in http.Transport. Default: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// RoundTripper overrides Dial and Proxy. Default: none.
 	RoundTripper func(*http.Transport) http.RoundTripper
@@ -28,7 +29,7 @@ type TokenOptions struct {
 	// ReadTimeout bounds the wait for a response, RetryPeriod the retries. Default 30 s each.
 	ReadTimeout time.Duration
 	RetryPeriod time.Duration
-	// Name maps token-url, client-id, client-secret, certificate, key and scope to the user's settings.
+	// Name maps token-url, client-id, client-secret, certificate, key and scope to the user's settings. Default: none.
 	Name   func(field string) string
 	Logger *slog.Logger
 	Clock  func() time.Time
@@ -65,7 +66,7 @@ type Tokens struct {
 }
 
 // tokenRequest makes one request. atLeast is the pause that the service requests. Errors are *Failure.
-type tokenRequest func(ctx context.Context) (g tokenResponse, atLeast time.Duration, err error)
+type tokenRequest func(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error)
 
 // NewTokens validates the credentials and sends nothing. Errors are *Failure and name all missing fields.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
@@ -78,13 +79,13 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 }
 
 // cacheTokens caches a service's tokens. userField names the client or user in failures.
-func cacheTokens(p *remoteService, userField string, once tokenRequest, o TokenOptions) *Tokens {
-	t := &Tokens{options: o, address: p.address, requestOnce: once}
+func cacheTokens(service *remoteService, userField string, requestOnce tokenRequest, o TokenOptions) *Tokens {
+	t := &Tokens{options: o, address: service.address, requestOnce: requestOnce}
 	t.cache.clock = o.Clock
 	t.cache.request = t.request
 	t.cache.keepOnError = t.keepOnError
 	t.cache.sameValueError = func() error {
-		return p.failure(Unauthorized, userField, nil, "returned the refused token again")
+		return service.failure(Unauthorized, userField, nil, "returned the refused token again")
 	}
 	t.cache.init()
 	return t
@@ -99,37 +100,39 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 const defaultLifetime = 5 * time.Minute
 
 func (t *Tokens) request(ctx context.Context, retry bool) (cacheEntry[string], error) {
-	once := func(ctx context.Context) (tokenResponse, error) { g, _, err := t.requestOnce(ctx); return g, err }
+	request := func(ctx context.Context) (tokenResponse, error) { r, _, err := t.requestOnce(ctx); return r, err }
 	if retry {
-		once = t.requestWithRetries
+		request = t.requestWithRetries
 	}
-	g, err := once(ctx)
+	response, err := request(ctx)
 	if err != nil {
 		return cacheEntry[string]{}, err
 	}
-	if g.lifetime <= 0 {
-		g.lifetime = defaultLifetime
+	if response.lifetime <= 0 {
+		response.lifetime = defaultLifetime
 	}
-	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.lifetime)
+	t.options.Logger.Debug("token", "url", t.address, "valid-for", response.lifetime)
 	now := t.options.Clock()
-	return cacheEntry[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
+	return cacheEntry[string]{value: response.token, renew: renewal(now, response.lifetime),
+		expires: now.Add(response.lifetime)}, nil
 }
 
 // requestWithRetries retries until a response, the end of RetryPeriod or of the context.
 func (t *Tokens) requestWithRetries(ctx context.Context) (tokenResponse, error) {
-	var g tokenResponse
+	var response tokenResponse
 	err := retryUntil(ctx, t.options.RetryPeriod, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
-		g, atLeast, err = t.requestOnce(ctx)
+		response, atLeast, err = t.requestOnce(ctx)
 		if err != nil {
 			t.options.Logger.Debug("no token", "url", t.address, "error", err)
 		}
 		return atLeast, err
 	})
-	return g, err
+	return response, err
 }
 
+// renewal returns when to renew a token: a minute before it expires, or after half a lifetime below two minutes.
 func renewal(now time.Time, lifetime time.Duration) time.Time {
 	if lifetime < 2*time.Minute {
 		return now.Add(lifetime / 2)

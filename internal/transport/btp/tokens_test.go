@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,7 @@ const (
 	secret   = "s3cret/with+all=&%"
 )
 
-// clock is set by the test.
+// clock shows the time that the test sets.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -45,23 +46,24 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-func (c *clock) move(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// tokenService returns token-1, token-2, … unless answer is set.
+// tokenService returns token-1, token-2, … unless handler is set.
 type tokenService struct {
 	*httptest.Server
 	mu       sync.Mutex
-	lifetime string
-	issued   int
-	asked    []request
-	// answer, if set, answers in place of tokens.
-	answer http.HandlerFunc
+	lifetime string // member of the JSON response, with a comma before it, or ""
+	issued   int    // number of the last token
+	requests []request
+	// handler, if not nil, answers all requests.
+	handler http.HandlerFunc
 }
 
+// request is what a test compares of a token request.
 type request struct {
 	Path          string
 	Authorization string
@@ -79,9 +81,9 @@ func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = r.ParseForm()
-	s.asked = append(s.asked, request{r.URL.RequestURI(), r.Header.Get("Authorization"), r.PostForm})
-	if s.answer != nil {
-		s.answer(w, r)
+	s.requests = append(s.requests, request{r.URL.RequestURI(), r.Header.Get("Authorization"), r.PostForm})
+	if s.handler != nil {
+		s.handler(w, r)
 		return
 	}
 	s.issued++
@@ -90,18 +92,19 @@ func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.lifetime)
 }
 
-func (s *tokenService) set(answer http.HandlerFunc) {
+func (s *tokenService) setHandler(handler http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer = answer
+	s.handler = handler
 }
 
-func (s *tokenService) requests() []request {
+func (s *tokenService) recorded() []request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.asked
+	return s.requests
 }
 
+// status returns a handler that answers with a status and a body.
 func status(code int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(code)
@@ -109,19 +112,19 @@ func status(code int, body string) http.HandlerFunc {
 	}
 }
 
-// logs is a logger of all levels that fails the test if a secret or token is logged.
-func logs(t *testing.T) *slog.Logger {
+// newLogger returns a logger of all levels. The test fails at its end if a secret or token was logged.
+func newLogger(t *testing.T) *slog.Logger {
 	var mu sync.Mutex
-	var b bytes.Buffer
+	var log bytes.Buffer
 	t.Cleanup(func() {
 		mu.Lock()
 		defer mu.Unlock()
-		noSecret(t, "log", b.String())
+		wantNoSecret(t, "log", log.String())
 	})
 	return slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		return b.Write(p)
+		return log.Write(p)
 	}), &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
 }
 
@@ -129,8 +132,9 @@ type writer func([]byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
-func noSecret(t *testing.T, where, text string) {
+func wantNoSecret(t *testing.T, where, text string) {
 	t.Helper()
+	// The last text is the start of the base64 of clientID, in basic authentication.
 	for _, s := range []string{secret, url.QueryEscape(secret), "token-1", "token-2", "c2ItY3Vs"} {
 		if strings.Contains(text, s) {
 			t.Errorf("%s: expected no secret and no token, found %q in %q", where, s, text)
@@ -145,13 +149,14 @@ func credentials(address string) btp.Credentials {
 func newTokens(t *testing.T, c btp.Credentials, o btp.TokenOptions) *btp.Tokens {
 	t.Helper()
 	if o.Logger == nil {
-		o.Logger = logs(t)
+		o.Logger = newLogger(t)
 	}
 	tokens, err := btp.NewTokens(c, o)
 	require.NoError(t, err)
 	return tokens
 }
 
+// wantToken checks the token that a caller gets whose token was refused; refused may be "".
 func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -164,64 +169,83 @@ func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
 
 // A request identifies the client in one way only.
 func TestTokenRequest(t *testing.T) {
-	id := url.QueryEscape(clientID)
-	key := url.QueryEscape(secret)
-	form := url.Values{"grant_type": {"client_credentials"}}
-	with := func(more ...string) url.Values {
-		f := url.Values{"grant_type": form["grant_type"]}
-		for i := 0; i < len(more); i += 2 {
-			f.Set(more[i], more[i+1])
-		}
-		return f
+	formWithSecret := url.Values{
+		"grant_type":    {"client_credentials"},
+		"client_id":     {clientID},
+		"client_secret": {secret},
 	}
-	basic := func() string {
-		r := &http.Request{Header: http.Header{}}
-		r.SetBasicAuth(id, key)
-		return r.Header.Get("Authorization")
-	}()
+	formWithScope := maps.Clone(formWithSecret)
+	formWithScope.Set("scope", "A_0001 B_0001")
+	withBasic := &http.Request{Header: http.Header{}}
+	withBasic.SetBasicAuth(url.QueryEscape(clientID), url.QueryEscape(secret))
+	basic := withBasic.Header.Get("Authorization")
 	for _, c := range []struct {
 		name    string
-		path    string
+		path    string // of TokenURL
 		options btp.TokenOptions
 		want    request
 	}{
-		{"binding", "", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret",
-			secret)}},
-		{"slash at the end", "/", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID,
-			"client_secret", secret)}},
-		{"whole address", "/oauth/token", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID,
-			"client_secret", secret)}},
-		{"below a path", "/tenant", btp.TokenOptions{}, request{"/tenant/oauth/token", "", with("client_id", clientID,
-			"client_secret", secret)}},
-		{"query", "/?zone=a", btp.TokenOptions{}, request{"/oauth/token?zone=a", "", with("client_id", clientID,
-			"client_secret", secret)}},
-		{"verbatim", "/sap/bc/sec/oauth2/token?sap-client=100", btp.TokenOptions{Verbatim: true,
-			Scope: "A_0001 B_0001"},
-			request{"/sap/bc/sec/oauth2/token?sap-client=100", "", with("client_id", clientID, "client_secret", secret,
-				"scope", "A_0001 B_0001")}},
-		{"header", "", btp.TokenOptions{InHeader: true}, request{"/oauth/token", basic, with()}},
+		{
+			name: "binding",
+			want: request{Path: "/oauth/token", Form: formWithSecret},
+		},
+		{
+			name: "slash at the end",
+			path: "/",
+			want: request{Path: "/oauth/token", Form: formWithSecret},
+		},
+		{
+			name: "whole address",
+			path: "/oauth/token",
+			want: request{Path: "/oauth/token", Form: formWithSecret},
+		},
+		{
+			name: "below a path",
+			path: "/tenant",
+			want: request{Path: "/tenant/oauth/token", Form: formWithSecret},
+		},
+		{
+			name: "query",
+			path: "/?zone=a",
+			want: request{Path: "/oauth/token?zone=a", Form: formWithSecret},
+		},
+		{
+			name:    "verbatim",
+			path:    "/sap/bc/sec/oauth2/token?sap-client=100",
+			options: btp.TokenOptions{Verbatim: true, Scope: "A_0001 B_0001"},
+			want:    request{Path: "/sap/bc/sec/oauth2/token?sap-client=100", Form: formWithScope},
+		},
+		{
+			name:    "header",
+			options: btp.TokenOptions{InHeader: true},
+			want: request{
+				Path:          "/oauth/token",
+				Authorization: basic,
+				Form:          url.Values{"grant_type": {"client_credentials"}},
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newTokenService(t)
 			wantToken(t, newTokens(t, credentials(s.URL+c.path), c.options), "", "token-1")
-			assert.Equal(t, []request{c.want}, s.requests())
+			assert.Equal(t, []request{c.want}, s.recorded())
 		})
 	}
 }
 
+// A token is renewed a minute before it expires, or after half of a lifetime below two minutes.
 func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		lifetime string
-		// the first token is still used, and expires
-		fresh time.Duration
-		late  time.Duration
+		lifetime string        // member of the response
+		used     time.Duration // age at which the token is still used
+		renewed  time.Duration // age at which it is renewed
 	}{
-		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
-		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
-		{"100 s: half of it", `,"expires_in":100`, 49 * time.Second, 51 * time.Second},
+		{"12 h: one minute before", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
+		{"2 min: one minute before", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
+		{"100 s: after half of it", `,"expires_in":100`, 49 * time.Second, 51 * time.Second},
 		{"a number in quotes", `,"expires_in":"100"`, 49 * time.Second, 51 * time.Second},
-		{"not said: 5 min", ``, 239 * time.Second, 241 * time.Second},
+		{"missing: 5 min", ``, 239 * time.Second, 241 * time.Second},
 		{"0: 5 min", `,"expires_in":0`, 239 * time.Second, 241 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -230,9 +254,9 @@ func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 			s.lifetime = c.lifetime
 			tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 			wantToken(t, tokens, "", "token-1")
-			now.move(c.fresh)
+			now.advance(c.used)
 			wantToken(t, tokens, "", "token-1")
-			now.move(c.late - c.fresh)
+			now.advance(c.renewed - c.used)
 			wantToken(t, tokens, "", "token-2")
 		})
 	}
@@ -243,16 +267,17 @@ func TestTokenExpiryOfJWT(t *testing.T) {
 	s := newTokenService(t)
 	now := newClock()
 	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
-	s.set(status(200, `{"access_token":"`+jwt+`"}`))
+	s.setHandler(status(200, `{"access_token":"`+jwt+`"}`))
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 	wantToken(t, tokens, "", jwt)
-	s.set(nil)
-	now.move(18 * time.Minute)
+	s.setHandler(nil)
+	now.advance(18 * time.Minute)
 	wantToken(t, tokens, "", jwt)
-	now.move(2 * time.Minute)
+	now.advance(2 * time.Minute)
 	wantToken(t, tokens, "", "token-1")
 }
 
+// A token that the caller's service refused is replaced, once for all callers. The same token again is an error.
 func TestRejectedTokenIsRenewed(t *testing.T) {
 	s := newTokenService(t)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
@@ -260,7 +285,7 @@ func TestRejectedTokenIsRenewed(t *testing.T) {
 	wantToken(t, tokens, "token-1", "token-2")
 	wantToken(t, tokens, "token-1", "token-2") // another caller's renewal is used
 	wantToken(t, tokens, "", "token-2")
-	s.set(status(200, `{"access_token":"token-2","expires_in":3600}`))
+	s.setHandler(status(200, `{"access_token":"token-2","expires_in":3600}`))
 	_, err := tokens.Token(t.Context(), "token-2")
 	wantFailure(t, err, btp.Unauthorized, "client-id", "returned the refused token again")
 }
@@ -272,50 +297,53 @@ func TestValidTokenOutlivesOutage(t *testing.T) {
 	s.lifetime = `,"expires_in":3600`
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, RetryPeriod: time.Millisecond})
 	wantToken(t, tokens, "", "token-1")
-	s.set(status(503, "down for maintenance"))
-	now.move(3541 * time.Second)
+	s.setHandler(status(503, "down for maintenance"))
+	now.advance(3541 * time.Second)
 	for range 5 {
 		wantToken(t, tokens, "", "token-1")
 	}
-	assert.Equal(t, 2, len(s.requests()), "requests")
-	now.move(11 * time.Second)
+	assert.Equal(t, 2, len(s.recorded()), "requests")
+	now.advance(11 * time.Second)
 	wantToken(t, tokens, "", "token-1")
-	assert.Equal(t, 3, len(s.requests()), "requests")
-	now.move(time.Minute)
+	assert.Equal(t, 3, len(s.recorded()), "requests")
+	now.advance(time.Minute)
 	_, err := tokens.Token(t.Context(), "")
 	wantFailure(t, err, btp.Unavailable, "token-url", "answered 503: down for maintenance")
-	s.set(nil)
+	s.setHandler(nil)
 	wantToken(t, tokens, "", "token-2")
 }
 
+// Callers wait for one request, each until its context ends.
 func TestOneRenewalAtATime(t *testing.T) {
 	s := newTokenService(t)
 	entered := make(chan struct{}, 10)
 	release := make(chan struct{})
-	s.answer = func(w http.ResponseWriter, r *http.Request) {
+	s.handler = func(w http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
 		<-release
 		_, _ = io.WriteString(w, `{"access_token":"token-1","expires_in":3600}`)
 	}
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
-	var wait sync.WaitGroup
+	var wg sync.WaitGroup
 	for range 20 {
-		wait.Go(func() {
+		wg.Go(func() {
 			if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
 				t.Errorf("expected token-1, found %q, %v", got, err)
 			}
 		})
 	}
 	<-entered
-	// a caller whose context ends returns
+
+	// A caller whose context ends does not wait.
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("task stopped"))
 	if _, err := tokens.Token(ctx, ""); err == nil || !strings.Contains(err.Error(), "task stopped") {
 		t.Errorf("expected an error that names the cause, found %v", err)
 	}
+
 	close(release)
-	wait.Wait()
-	assert.Equal(t, 1, len(s.requests()), "requests")
+	wg.Wait()
+	assert.Equal(t, 1, len(s.recorded()), "requests")
 }
 
 // During a renewal other callers get the old, valid token.
@@ -326,18 +354,22 @@ func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
 	wantToken(t, tokens, "", "token-1")
 	entered := make(chan struct{})
 	release := make(chan struct{})
-	s.set(func(w http.ResponseWriter, r *http.Request) {
+	s.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-release
 		_, _ = io.WriteString(w, `{"access_token":"token-2","expires_in":3600}`)
 	})
-	now.move(3550 * time.Second)
-	var wait sync.WaitGroup
-	wait.Go(func() { wantNew(t, tokens) })
+	now.advance(3550 * time.Second)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got, err := tokens.Token(t.Context(), ""); got != "token-2" || err != nil {
+			t.Errorf("expected token-2, found %q, %v", got, err)
+		}
+	})
 	<-entered
 	wantToken(t, tokens, "", "token-1")
 	close(release)
-	wait.Wait()
+	wg.Wait()
 	wantToken(t, tokens, "", "token-2")
 }
 
@@ -349,26 +381,21 @@ func TestRefusedEarlyRenewalIsNotRepeated(t *testing.T) {
 		now := newClock()
 		tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 		wantToken(t, tokens, "", "token-1")
-		s.set(status(code, ""))
-		now.move(3545 * time.Second)
+		s.setHandler(status(code, ""))
+		now.advance(3545 * time.Second)
 		for range 4 {
 			wantToken(t, tokens, "", "token-1")
-			now.move(11 * time.Second)
+			now.advance(11 * time.Second)
 		}
-		now.move(time.Minute)
+		now.advance(time.Minute)
 		_, err := tokens.Token(t.Context(), "")
-		if renewals := len(s.requests()) - 1; (renewals > 1) != isRepeated || err == nil {
+		if renewals := len(s.recorded()) - 1; (renewals > 1) != isRepeated || err == nil {
 			t.Errorf("%d: found %d renewals and %v", code, renewals, err)
 		}
 	}
 }
 
-func wantNew(t *testing.T, tokens *btp.Tokens) {
-	if got, err := tokens.Token(t.Context(), ""); got != "token-2" || err != nil {
-		t.Errorf("expected token-2, found %q, %v", got, err)
-	}
-}
-
+// wantFailure checks that err is a *btp.Failure whose message has all parts and no secret.
 func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts ...string) {
 	t.Helper()
 	var f *btp.Failure
@@ -383,17 +410,18 @@ func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts .
 			t.Errorf("expected %q in %q", p, err)
 		}
 	}
-	noSecret(t, "error", err.Error())
+	wantNoSecret(t, "error", err.Error())
 }
 
+// Only temporary errors of a token service are retried. The failure names the setting to correct.
 func TestTokenServiceErrors(t *testing.T) {
 	for _, c := range []struct {
-		name    string
-		answer  http.HandlerFunc
-		kind    btp.Kind
-		setting string
-		parts   []string
-		tries   int
+		name     string
+		handler  http.HandlerFunc
+		kind     btp.Kind
+		setting  string
+		parts    []string // of the message
+		requests int
 	}{
 		{"401", status(401, `{"error":"unauthorized","error_description":"Bad credentials"}`), btp.Unauthorized,
 			"client-id",
@@ -405,8 +433,9 @@ func TestTokenServiceErrors(t *testing.T) {
 			[]string{"unauthorized_client"}, 1},
 		{"400 invalid_scope", status(400, `{"error":"invalid_scope","error_description":"no such"}`), btp.Misconfigured,
 			"scope", []string{"invalid_scope no such"}, 1},
-		{"400 echo", func(w http.ResponseWriter, r *http.Request) { status(400, r.PostForm.Encode())(w, r) },
-			btp.Misconfigured, "token-url", []string{"***"}, 1},
+		{"400 with the request's secret", func(w http.ResponseWriter, r *http.Request) {
+			status(400, r.PostForm.Encode())(w, r)
+		}, btp.Misconfigured, "token-url", []string{"***"}, 1},
 		{"400 html", status(400, "<html>\n<body>\x07 no "+strings.Repeat("x", 1000)), btp.Misconfigured, "token-url",
 			[]string{"<html> <body> no x"}, 1},
 		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`),
@@ -423,16 +452,16 @@ func TestTokenServiceErrors(t *testing.T) {
 			[]string{"expected a JSON object with access_token", "parse"}, 1},
 		{"no token", status(200, `{"token_type":"bearer"}`), btp.Misconfigured, "token-url",
 			[]string{"missing access_token"}, 1},
-		{"nothing", status(200, ``), btp.Misconfigured, "token-url", []string{"expected a JSON object"}, 1},
-		{"line break in it", status(200, `{"access_token":"a\nb"}`), btp.Misconfigured, "token-url",
+		{"empty body", status(200, ``), btp.Misconfigured, "token-url", []string{"expected a JSON object"}, 1},
+		{"token with a line break", status(200, `{"access_token":"a\nb"}`), btp.Misconfigured, "token-url",
 			[]string{"line breaks"}, 1},
 		{"503", status(503, `busy`), btp.Unavailable, "token-url", []string{"answered 503: busy"}, 3},
 		{"429", status(429, ``), btp.Unavailable, "token-url", []string{"answered 429"}, 3},
-		{"broken off", func(w http.ResponseWriter, r *http.Request) {
+		{"incomplete body", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"access`)
 		}, btp.Unavailable, "token-url", []string{"status 200, but the response ended early"}, 3},
-		{"closed", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable,
+		{"no response", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable,
 			"token-url", []string{"no response"}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -442,15 +471,17 @@ func TestTokenServiceErrors(t *testing.T) {
 				server := &http.Server{Handler: s}
 				served := make(chan struct{})
 				go func() { defer close(served); _ = server.Serve(p) }()
-				s.set(c.answer)
-				// there is time for two pauses, of 100 to 150 and of 200 to 300 ms, but not for a third
-				// one of 400 ms or more
+				s.setHandler(c.handler)
+				// The period has time for two pauses, of 100 to 150 ms and of 200 to 300 ms, but not for a third
+				// one of 400 ms or more.
 				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial,
 					RetryPeriod: 690 * time.Millisecond})
 				_, err := tokens.Token(t.Context(), "")
 				wantFailure(t, err, c.kind, c.setting, c.parts...)
-				assert.Equal(t, c.tries, len(s.requests()), "requests")
-				s.set(nil)
+				assert.Equal(t, c.requests, len(s.recorded()), "requests")
+
+				// The failure is not cached.
+				s.setHandler(nil)
 				wantToken(t, tokens, "", "token-1")
 				close(p.connections)
 				<-served
@@ -460,6 +491,8 @@ func TestTokenServiceErrors(t *testing.T) {
 	}
 }
 
+// Incomplete and invalid credentials are rejected with the user's names of the settings, or those of a binding's
+// fields.
 func TestCredentialsAreChecked(t *testing.T) {
 	name := func(field string) string { return "kafka.proxy.token." + strings.ReplaceAll(field, "-", ".") }
 	for _, c := range []struct {
@@ -489,13 +522,15 @@ func TestCredentialsAreChecked(t *testing.T) {
 	}
 }
 
+// With a certificate the request has no secret. A certificate that the service does not know or refuses, or that has
+// expired, is a failure that names it.
 func TestTokenByCertificate(t *testing.T) {
 	known := certtest.Issue(t, "culvert", nil, nil)
-	escaped := strings.NewReplacer("\n", `\n`)
+	escape := strings.NewReplacer("\n", `\n`)
 	var forms []url.Values
-	refuses := false
+	isRefusing := false
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if refuses {
+		if isRefusing {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -510,22 +545,22 @@ func TestTokenByCertificate(t *testing.T) {
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, RetryPeriod: time.Millisecond}
+	options := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, RetryPeriod: time.Millisecond}
 
 	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret,
-		Certificate: escaped.Replace(string(known.PEM())), Key: escaped.Replace(string(known.KeyPEM(t)))}
-	wantToken(t, newTokens(t, c, trusting), "", "token-1")
+		Certificate: escape.Replace(string(known.PEM())), Key: escape.Replace(string(known.KeyPEM(t)))}
+	wantToken(t, newTokens(t, c, options), "", "token-1")
 	assert.Equal(t, []url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}}, forms)
 
 	t.Run("unknown to the service", func(t *testing.T) {
 		unknown := certtest.Issue(t, "culvert", nil, nil)
 		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(unknown.PEM()),
-			Key: string(unknown.KeyPEM(t))}, trusting).Token(t.Context(), "")
+			Key: string(unknown.KeyPEM(t))}, options).Token(t.Context(), "")
 		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server rejected the handshake")
 	})
 	t.Run("refused by the service", func(t *testing.T) {
-		refuses = true
-		_, err := newTokens(t, c, trusting).Token(t.Context(), "")
+		isRefusing = true
+		_, err := newTokens(t, c, options).Token(t.Context(), "")
 		wantFailure(t, err, btp.Unauthorized, "client-id", "client-id, certificate and key")
 	})
 	t.Run("service is not trusted", func(t *testing.T) {
@@ -538,13 +573,13 @@ func TestTokenByCertificate(t *testing.T) {
 			c.NotAfter = time.Now().Add(-24 * time.Hour)
 		})
 		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(expired.PEM()),
-			Key: string(expired.KeyPEM(t))}, trusting)
+			Key: string(expired.KeyPEM(t))}, options)
 		wantFailure(t, err, btp.Misconfigured, "certificate", "expected a certificate that is valid now", "CN=culvert")
 	})
 	t.Run("no TLS at the other end", func(t *testing.T) {
 		plain := newTokenService(t)
 		_, err := newTokens(t, credentials(strings.Replace(plain.URL, "http:", "https:", 1)),
-			trusting).Token(t.Context(), "")
+			options).Token(t.Context(), "")
 		wantFailure(t, err, btp.Misconfigured, "token-url", "the server does not use TLS")
 	})
 }
@@ -553,10 +588,10 @@ func TestTokenByCertificate(t *testing.T) {
 type pipes struct{ connections chan net.Conn }
 
 func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
+	client, server := net.Pipe()
 	select {
-	case p.connections <- theirs:
-		return ours, nil
+	case p.connections <- server:
+		return client, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -573,8 +608,8 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// silent reads a request and does not respond.
-func silent(w http.ResponseWriter, r *http.Request) {
+// waitForDisconnect reads a request and does not respond until the client gives up.
+func waitForDisconnect(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	<-r.Context().Done()
 }
@@ -582,41 +617,42 @@ func silent(w http.ResponseWriter, r *http.Request) {
 // Requests are retried for a period, with growing pauses.
 func TestRetryPeriodOfTokens(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		answer   http.HandlerFunc // nil means that nothing accepts connections
-		deadline time.Duration
-		from     time.Duration
-		to       time.Duration
-		tries    [2]int
+		name        string
+		handler     http.HandlerFunc // nil means that nothing accepts connections
+		deadline    time.Duration    // of the context; zero means none
+		minTime     time.Duration    // until the failure
+		maxTime     time.Duration
+		minRequests int
+		maxRequests int
 	}{
-		{"nobody accepts", nil, 0, 30 * time.Second, 36 * time.Second, [2]int{0, 0}},
-		{"no response", silent, 0, 30 * time.Second, 31 * time.Second, [2]int{1, 1}},
-		{"503", status(503, ""), 0, 22 * time.Second, 30 * time.Second, [2]int{9, 11}},
-		{"context", status(503, ""), 2 * time.Second, 800 * time.Millisecond, 2 * time.Second, [2]int{4, 5}},
+		{"no connection", nil, 0, 30 * time.Second, 36 * time.Second, 0, 0},
+		{"no response", waitForDisconnect, 0, 30 * time.Second, 31 * time.Second, 1, 1},
+		{"503", status(503, ""), 0, 22 * time.Second, 30 * time.Second, 9, 11},
+		{"deadline", status(503, ""), 2 * time.Second, 800 * time.Millisecond, 2 * time.Second, 4, 5},
 		{"Retry-After", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "12")
 			w.WriteHeader(429)
-		}, 0, 24 * time.Second, 24 * time.Second, [2]int{3, 3}},
+		}, 0, 24 * time.Second, 24 * time.Second, 3, 3},
 		{"Retry-After with a date", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(12*time.Second).UTC().Format(http.TimeFormat))
 			w.WriteHeader(429)
-		}, 0, 24 * time.Second, 24 * time.Second, [2]int{3, 3}},
+		}, 0, 24 * time.Second, 24 * time.Second, 3, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := pipes{make(chan net.Conn)}
 				var mu sync.Mutex
-				tries := 0
+				requests := 0
 				server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					mu.Lock()
-					tries++
+					requests++
 					mu.Unlock()
-					c.answer(w, r)
+					c.handler(w, r)
 				})}
 				served := make(chan struct{})
 				go func() {
 					defer close(served)
-					if c.answer != nil {
+					if c.handler != nil {
 						_ = server.Serve(p)
 					}
 				}()
@@ -631,12 +667,13 @@ func TestRetryPeriodOfTokens(t *testing.T) {
 				_, err := tokens.Token(ctx, "")
 				elapsed := time.Since(began)
 				wantFailure(t, err, btp.Unavailable, "token-url", "http://token.example.com/oauth/token")
-				if elapsed < c.from || elapsed > c.to {
-					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.from, c.to, elapsed, err)
+				if elapsed < c.minTime || elapsed > c.maxTime {
+					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.minTime, c.maxTime, elapsed,
+						err)
 				}
 				mu.Lock()
-				if tries < c.tries[0] || tries > c.tries[1] {
-					t.Errorf("requests: expected %d to %d, found %d", c.tries[0], c.tries[1], tries)
+				if requests < c.minRequests || requests > c.maxRequests {
+					t.Errorf("requests: expected %d to %d, found %d", c.minRequests, c.maxRequests, requests)
 				}
 				mu.Unlock()
 				close(p.connections)
@@ -650,51 +687,52 @@ func TestRetryPeriodOfTokens(t *testing.T) {
 // A header tells UAA to decode credentials that form-encoding (RFC 6749) has changed.
 func TestEncodedCredentialsHeader(t *testing.T) {
 	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
-		var got string
+		var header string
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			got = r.Header.Get("X-CF-ENCODED-CREDENTIALS")
+			header = r.Header.Get("X-CF-ENCODED-CREDENTIALS")
 			_, _ = io.WriteString(w, `{"access_token":"token-1"}`)
 		}))
 		wantToken(t, newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: id, Secret: "plain"},
 			btp.TokenOptions{InHeader: true}), "", "token-1")
 		s.Close()
-		assert.Equal(t, want, got, id)
+		assert.Equal(t, want, header, id)
 	}
 }
 
-// gate releases the token service's responses one by one.
+// gate answers the requests to a token service one by one, as the test decides.
 type gate struct {
-	t       *testing.T
-	entered chan struct{}
-	answers chan http.HandlerFunc
+	t        *testing.T
+	requests chan struct{}         // receives a value when a request arrives, see wait
+	handlers chan http.HandlerFunc // each answers one request
 }
 
+// newGate sets the handler of a service. Requests that are open at the end of the test are not answered.
 func newGate(t *testing.T, s *tokenService) gate {
 	g := gate{t, make(chan struct{}), make(chan http.HandlerFunc)}
-	over := make(chan struct{})
-	t.Cleanup(func() { close(over) })
-	s.set(func(w http.ResponseWriter, r *http.Request) {
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	s.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case g.entered <- struct{}{}:
-		case <-over:
+		case g.requests <- struct{}{}:
+		case <-done:
 			return
 		}
 		select {
-		case answer := <-g.answers:
-			answer(w, r)
-		case <-over:
+		case handler := <-g.handlers:
+			handler(w, r)
+		case <-done:
 		}
 	})
 	return g
 }
 
-// wait waits for a request.
+// wait waits until a request has arrived.
 func (g gate) wait() {
 	g.t.Helper()
 	select {
-	case <-g.entered:
+	case <-g.requests:
 	case <-time.After(5 * time.Minute):
-		g.t.Fatal("expected a request within 10 s, found none")
+		g.t.Fatal("expected a request within 5 min, found none")
 	}
 }
 
@@ -704,26 +742,26 @@ func TestFailureIsShared(t *testing.T) {
 	g := newGate(t, s)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
 	failures := make(chan error, 5)
-	var wait sync.WaitGroup
-	ask := func() {
+	var wg sync.WaitGroup
+	requestToken := func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		_, err := tokens.Token(ctx, "")
 		failures <- err
 	}
-	wait.Go(ask)
+	wg.Go(requestToken)
 	g.wait()
 	for range 4 {
-		wait.Go(ask)
+		wg.Go(requestToken)
 	}
-	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 5 })
-	g.answers <- status(401, "")
-	wait.Wait()
+	waitFor(t, func() bool { return goroutinesIn("btp.(*cachedValue[...]).fetch") == 5 })
+	g.handlers <- status(401, "")
+	wg.Wait()
 	close(failures)
 	for err := range failures {
 		wantFailure(t, err, btp.Unauthorized, "client-id", "answered 401")
 	}
-	assert.Equal(t, 1, len(s.requests()), "requests")
+	assert.Equal(t, 1, len(s.recorded()), "requests")
 }
 
 // The end of a caller's context does not fail other callers.
@@ -732,34 +770,34 @@ func TestCanceledCallerFailsNoOther(t *testing.T) {
 	g := newGate(t, s)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
-	var wait sync.WaitGroup
-	wait.Go(func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		if _, err := tokens.Token(ctx, ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("expected the end of the context, found %v", err)
 		}
 	})
 	g.wait()
-	wait.Go(func() {
+	wg.Go(func() {
 		if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
 			t.Errorf("expected token-1, found %q, %v", got, err)
 		}
 	})
-	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 2 })
+	waitFor(t, func() bool { return goroutinesIn("btp.(*cachedValue[...]).fetch") == 2 })
 	cancel()
-	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 1 })
-	g.answers <- silent
+	waitFor(t, func() bool { return goroutinesIn("btp.(*cachedValue[...]).fetch") == 1 })
+	g.handlers <- waitForDisconnect
 	g.wait()
-	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
-	wait.Wait()
+	g.handlers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	wg.Wait()
 }
 
 // waiting counts the goroutines with a function on their stack.
-func waiting(function string) int {
+func goroutinesIn(function string) int {
 	stacks := make([]byte, 1<<20)
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), function+"(")
 }
 
-func waitFor(t *testing.T, done func() bool) {
+func waitFor(t *testing.T, isDone func() bool) {
 	t.Helper()
-	require.Until(t, done, func() string { return "requests that wait for a token of others" })
+	require.Until(t, isDone, func() string { return "requests that wait for a token of others" })
 }
