@@ -46,7 +46,7 @@ func TestNoSecretIsSentInClearText(t *testing.T) {
 	for _, roles := range [][]string{
 		{"http.user=me", "http.password=p4ssword"},
 		{"http.auth=header", "http.header.APIKey=4pikey"},
-		byOAuth2(byName(tapped) + "/token"),
+		oauth2Roles(byName(tapped) + "/token"),
 	} {
 		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...),
 			Environment{Shared: Shared{Logger: log.logger()}})
@@ -67,5 +67,5 @@ func TestNoSecretIsSentInClearText(t *testing.T) {
 			}
 		}
 	}
-	log.without(t, secrets...)
+	log.wantNone(t, secrets...)
 }

@@ -36,9 +36,9 @@ type wires struct {
 	once   sync.Once
 	closed chan struct{}
 	dials  atomic.Int64
-	// connections
-	now  atomic.Int64
-	most atomic.Int64
+	// current and peak count open connections.
+	current atomic.Int64
+	peak    atomic.Int64
 }
 
 func (w *wires) Accept() (net.Conn, error) {
@@ -56,8 +56,8 @@ func (w *wires) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
 	case w.conns <- far:
-		w.most.Store(max(w.most.Load(), w.now.Add(1)))
-		return &wire{near, sync.OnceFunc(func() { w.now.Add(-1) })}, nil
+		w.peak.Store(max(w.peak.Load(), w.current.Add(1)))
+		return &wire{near, sync.OnceFunc(func() { w.current.Add(-1) })}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-w.closed:
@@ -936,7 +936,7 @@ func TestRedirectOfUnavailableService(t *testing.T) {
 		}
 		away.Store(false)
 		wantStatus(t, c, get("/"), 200)
-		time.Sleep(2 * recently)
+		time.Sleep(2 * recentPeriod)
 		away.Store(true)
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 	})

@@ -138,14 +138,13 @@ func readOAuth(c *Config, roles Roles, environment Environment) error {
 	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
 		ClientID: roles.Text(role.OAuthClientID), Secret: roles.Text(role.OAuthClientSecret)}
 	r := roleReader{roles: roles}
-	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"),
-		Scope:          roles.Text(role.OAuthScope),
-		ConnectTimeout: c.ConnectTimeout, Logger: environment.Logger,
+	options := btp.TokenOptions{Verbatim: true, InHeader: !r.equals(role.OAuthClientAuth, "body"),
+		Scope: roles.Text(role.OAuthScope), ConnectTimeout: c.ConnectTimeout, Logger: environment.Logger,
 		Name: func(field string) string { return roles.Setting(role.OAuth + oauthRole(field)) }}
 	if r.err != nil {
 		return r.err
 	}
-	c.Route.forTokens(&options)
+	c.Route.setTokenRoute(&options)
 	if u, err := url.Parse(credentials.TokenURL); err == nil {
 		c.Route.tokenURL = u
 		if c.settingsTLS != nil {

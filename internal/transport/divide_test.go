@@ -14,8 +14,8 @@ import (
 
 const sharedOrigin = "http://sap.example:8000"
 
-// among divides the limits of the service's origin among workers.
-func among(workers int) func(string) limits.Division {
+// divisionAmong divides the limits of the service's origin among workers.
+func divisionAmong(workers int) func(string) limits.Division {
 	return func(origin string) limits.Division {
 		if origin != sharedOrigin {
 			return limits.Division{}
@@ -24,9 +24,10 @@ func among(workers int) func(string) limits.Division {
 	}
 }
 
-// aloneAgain is the division for a single worker.
-func aloneAgain(string) limits.Division { return limits.Division{Workers: 1} }
+// divisionOfOne is the division of a group with a single worker, for every origin.
+func divisionOfOne(string) limits.Division { return limits.Division{Workers: 1} }
 
+// Client.Limits returns what all workers may send together, and Divide asks by the same name of the origin.
 func TestDemand(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -35,20 +36,36 @@ func TestDemand(t *testing.T) {
 		requests  int
 		perSecond float64
 	}{
-		"by default": {Config{Service: Service{Address: "SAP.example"}}, "https://sap.example", 4, 0},
-		"as given": {Config{
-			Service: Service{Scheme: "http", Address: "sap.example", Port: 8000},
-			Limits:  limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5},
-		}, sharedOrigin, 7, 2.5},
-		"fewer connections": {Config{Service: Service{Address: "::1"},
-			Limits: limits.Limits{Concurrent: 7, Connections: 3}},
-			"https://[::1]",
-			3, 0},
-		"by a Cloud Connector": {Config{
-			Service: Service{Scheme: "http", Address: "Virtual", Port: 44300},
-			Route:   Route{Network: "Cloud Connector of location LOC"},
+		"default limits": {
+			config:   Config{Service: Service{Address: "SAP.example"}},
+			origin:   "https://sap.example",
+			requests: 4,
 		},
-			"http://virtual:44300 by Cloud Connector of location LOC", 4, 0},
+		"configured limits": {
+			config: Config{
+				Service: Service{Scheme: "http", Address: "sap.example", Port: 8000},
+				Limits:  limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5},
+			},
+			origin:    sharedOrigin,
+			requests:  7,
+			perSecond: 2.5,
+		},
+		"fewer connections than requests": {
+			config: Config{
+				Service: Service{Address: "::1"},
+				Limits:  limits.Limits{Concurrent: 7, Connections: 3},
+			},
+			origin:   "https://[::1]",
+			requests: 3,
+		},
+		"through a Cloud Connector": {
+			config: Config{
+				Service: Service{Scheme: "http", Address: "Virtual", Port: 44300},
+				Route:   Route{Network: "Cloud Connector of location LOC"},
+			},
+			origin:   "http://virtual:44300 by Cloud Connector of location LOC",
+			requests: 4,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -60,8 +77,8 @@ func TestDemand(t *testing.T) {
 			assert.Equal(t, c.origin, origin)
 			assert.Equal(t, c.requests, requests)
 			assert.Equal(t, c.perSecond, perSecond)
-			c.config.Destinations.Divide(func(named string) limits.Division {
-				assert.Equal(t, origin, named, "origins have one name")
+			c.config.Destinations.Divide(func(dividedOrigin string) limits.Division {
+				assert.Equal(t, origin, dividedOrigin, "the origin to divide is that of Limits")
 				return limits.Division{Workers: 1}
 			})
 		})
@@ -70,44 +87,50 @@ func TestDemand(t *testing.T) {
 
 // A division applies to all present and later clients of an origin.
 func TestDividedOrigin(t *testing.T) {
-	f := &traffic{takes: time.Second}
-	service(t, f.ServeHTTP, nil, func(t *testing.T, one *Client) {
-		worker := one.target.Load().config.Destinations
-		another := clientNextTo(t, one, func(c *Config) { c.Destinations = NewOriginRegistry() })
-		takes := func(want int, when string, clients ...*Client) {
+	server := &traffic{duration: time.Second}
+	service(t, server.ServeHTTP, nil, func(t *testing.T, first *Client) {
+		registry := first.target.Load().config.Destinations
+		undivided := clientNextTo(t, first, func(c *Config) { c.Destinations = NewOriginRegistry() })
+		// checkSeconds sends 12 requests, each of which lasts a second, and checks how long all of them last.
+		checkSeconds := func(want int, situation string, clients ...*Client) {
 			t.Helper()
-			assert.Equal(t, time.Duration(want)*time.Second, all(t, 12/len(clients), clients...), when)
+			const requests = 12
+			elapsed := sendAll(t, requests/len(clients), clients...)
+			assert.Equal(t, time.Duration(want)*time.Second, elapsed, situation)
 		}
-		takes(3, "alone, four at a time", one)
-		worker.Divide(among(2))
-		takes(6, "of one client", one)
-		two := clientNextTo(t, one, nil)
-		takes(6, "of two", one, two)
-		takes(3, "another worker", another)
-		worker.Divide(among(0))
-		takes(12, "no tasks of this origin yet", one, two)
-		worker.Divide(among(2))
-		takes(6, "its tasks have come", one, two)
-		one.Close()
-		two.Close()
-		three := clientNextTo(t, another, func(c *Config) { c.Destinations = worker })
-		takes(6, "a client that came later", three)
-		worker.Divide(aloneAgain)
-		takes(3, "alone again", three)
+		checkSeconds(3, "without a division, four requests at a time", first)
+
+		registry.Divide(divisionAmong(2))
+		checkSeconds(6, "half the limit for one client", first)
+		second := clientNextTo(t, first, nil)
+		checkSeconds(6, "half the limit for two clients together", first, second)
+		checkSeconds(3, "a client of another registry", undivided)
+
+		registry.Divide(divisionAmong(0))
+		checkSeconds(12, "a worker without tasks of this origin", first, second)
+		registry.Divide(divisionAmong(2))
+		checkSeconds(6, "the worker has tasks again", first, second)
+
+		first.Close()
+		second.Close()
+		later := clientNextTo(t, undivided, func(c *Config) { c.Destinations = registry })
+		checkSeconds(6, "a client that was created after the division", later)
+		registry.Divide(divisionOfOne)
+		checkSeconds(3, "the only worker of its group", later)
 	})
 }
 
-// Further origins get one request at a time.
+// Further origins get one request at a time from each worker; only the service's limits are divided.
 func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
-	f := &traffic{takes: time.Second}
-	service(t, f.ServeHTTP, func(c *Config) {
+	server := &traffic{duration: time.Second}
+	service(t, server.ServeHTTP, func(c *Config) {
 		c.Origins = []Origin{{Scheme: "http", Address: "files.example", Port: 8000}}
 	}, func(t *testing.T, c *Client) {
-		c.target.Load().config.Destinations.Divide(among(1))
+		c.target.Load().config.Destinations.Divide(divisionAmong(1))
 		began := time.Now()
 		together(3, func(int) { wantStatus(t, c, get("http://files.example:8000/"), 200) })
 		assert.Equal(t, 3*time.Second, time.Since(began))
-		assert.Equal(t, time.Second, all(t, 4, c), "the service itself")
+		assert.Equal(t, time.Second, sendAll(t, 4, c), "the service itself")
 	})
 }
 
@@ -115,55 +138,57 @@ func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 func TestSmallerShareEndsSessions(t *testing.T) {
 	s := &slowHost{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-		// in the bubble
-		s.release = make(chan bool)
-		s.slow = make(chan bool)
+		// The handler may use only channels that were made within the bubble of the test.
+		s.bodies = make(chan bool)
+		s.logoffs = make(chan bool)
 		s.client = c
-		worker := c.target.Load().config.Destinations
-		all(t, 1, c)
+		registry := c.target.Load().config.Destinations
+		sendAll(t, 1, c)
 		answers := s.open(t, 4)
-		s.expect(t, 1, 4, "an answer that is being read leaves its session to others")
+		s.checkSessions(t, 1, 4, "four responses that are being read share a session")
 		for range 4 {
-			s.release <- true
+			s.bodies <- true
 		}
 		for _, a := range answers {
 			drain(a)
 		}
-		s.expect(t, 1, 1, "one session")
-		s.host.first = time.Second // so that all start before the first has returned its session
-		all(t, 4, c)
-		s.host.first = 0
-		s.expect(t, 4, 4, "four sessions, idle")
+		s.checkSessions(t, 1, 1, "one idle session")
+		s.host.delay = time.Second // all requests start before the first one returns its session
+		sendAll(t, 4, c)
+		s.host.delay = 0
+		s.checkSessions(t, 4, 4, "four idle sessions")
 
 		checkSurplusSessionsEnd(t, s)
-		worker.Divide(aloneAgain)
+		registry.Divide(divisionOfOne)
 		answers = s.open(t, 3)
 		for range 3 {
-			s.release <- true
+			s.bodies <- true
 		}
 		for _, a := range answers {
 			a.Body.Close()
 		}
-		for _, asked := range s.host.asked {
-			assert.Equal(t, `auth "", known true`, asked, "logoff of an open session")
+		for _, logoff := range s.host.logoffs {
+			assert.Equal(t, `auth "", known true`, logoff, "logoff of an open session")
 		}
 
-		worker.Divide(among(0))
-		s.expect(t, 1, 1, "without a share no session stays")
-		s.slow <- true
-		s.expect(t, 0, 0, "and this one was idle")
-		worker.Divide(aloneAgain)
-		all(t, 1, c)
+		// Without tasks of the origin the worker keeps no idle session.
+		registry.Divide(divisionAmong(0))
+		s.checkSessions(t, 1, 1, "the idle session lasts until its log-off is answered")
+		s.logoffs <- true
+		s.checkSessions(t, 0, 0, "the idle session ended")
+		registry.Divide(divisionOfOne)
+		sendAll(t, 1, c)
 		checkClosedClientLogsOff(t, s)
 	})
 }
 
-// A slowHost sends the body of /open once it is released, and answers a log-off when the test says so.
+// slowHost is a host whose responses wait for the test. Each value sent to bodies ends the body of one response to
+// /open; each value sent to logoffs answers one log-off.
 type slowHost struct {
 	host    host
-	client  *Client
-	release chan bool
-	slow    chan bool
+	client  *Client // the client under test
+	bodies  chan bool
+	logoffs chan bool
 }
 
 func (s *slowHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -171,31 +196,31 @@ func (s *slowHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/open":
 		s.host.ServeHTTP(w, r)
 		w.(http.Flusher).Flush()
-		<-s.release
+		<-s.bodies
 		return
 	case "/logoff":
-		<-s.slow
+		<-s.logoffs
 	}
 	s.host.ServeHTTP(w, r)
 }
 
-// used returns how many requests, or sessions, the client uses.
-func (s *slowHost) used() int {
+// usage returns the number of requests or of sessions that the client uses, whichever is greater.
+func (s *slowHost) usage() int {
 	u := s.client.Usage(nil)[0]
 	return max(u.Requests.Used, u.Sessions.Used)
 }
 
-// expect checks how many sessions are open, and how many the client uses.
-func (s *slowHost) expect(t *testing.T, sessions, used int, when string) {
+// checkSessions waits until all goroutines are blocked, and checks the number of open sessions and the client's usage.
+func (s *slowHost) checkSessions(t *testing.T, sessions, usage int, situation string) {
 	t.Helper()
 	synctest.Wait()
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()
-	assert.Equal(t, sessions, len(s.host.open), when)
-	assert.Equal(t, used, s.used(), when)
+	assert.Equal(t, sessions, len(s.host.open), situation)
+	assert.Equal(t, usage, s.usage(), situation)
 }
 
-// open returns n responses whose bodies wait for their release.
+// open returns n responses whose bodies have not ended.
 func (s *slowHost) open(t *testing.T, n int) (answers []*Answer) {
 	t.Helper()
 	for range n {
@@ -206,6 +231,7 @@ func (s *slowHost) open(t *testing.T, n int) (answers []*Answer) {
 	return answers
 }
 
+// drain reads the rest of a body and closes it.
 func drain(a *Answer) {
 	io.Copy(io.Discard, a.Body)
 	a.Body.Close()
@@ -214,7 +240,9 @@ func drain(a *Answer) {
 // checkSurplusSessionsEnd gives a client with four sessions, two of which are in use, a share of one session.
 func checkSurplusSessionsEnd(t *testing.T, s *slowHost) {
 	t.Helper()
-	s.host.first = time.Second
+	s.host.delay = time.Second
+
+	// Two of the four sessions are in use by open responses.
 	var answers [2]*Answer
 	for i := range answers {
 		go func() {
@@ -225,28 +253,33 @@ func checkSurplusSessionsEnd(t *testing.T, s *slowHost) {
 	}
 	time.Sleep(2 * time.Second)
 	synctest.Wait()
-	s.host.first = 0
-	s.client.target.Load().config.Destinations.Divide(among(4))
-	s.expect(t, 4, 4, "two of them are in use, two may be there as long as log-offs last")
-	s.slow <- true
-	s.slow <- true
-	s.expect(t, 2, 2, "two idle ones are gone")
+	s.host.delay = 0
+
+	// The share is one session. The idle sessions end at once, that is, when their log-offs are answered.
+	s.client.target.Load().config.Destinations.Divide(divisionAmong(4))
+	s.checkSessions(t, 4, 4, "two sessions are in use, and the log-offs of two have not been answered")
+	s.logoffs <- true
+	s.logoffs <- true
+	s.checkSessions(t, 2, 2, "the two idle sessions ended")
+
+	// One of the two open responses ends, and so does its session. Another request waits for the last one.
 	waiting := make(chan error)
 	go func() {
 		_, _, err := text(t, s.client, get("/"))
 		waiting <- err
 	}()
-	s.release <- true
+	s.bodies <- true
 	drain(answers[0])
-	s.expect(t, 2, 2, "another one is idle, and ends")
-	s.slow <- true
-	s.expect(t, 1, 1, "with its log-off")
-	s.release <- true
+	s.checkSessions(t, 2, 2, "the session of the first response lasts until its log-off is answered")
+	s.logoffs <- true
+	s.checkSessions(t, 1, 1, "the session of the first response ended")
+	s.bodies <- true
 	drain(answers[1])
 	require.NoError(t, <-waiting)
-	s.expect(t, 1, 1, "one is left, for all requests")
+	s.checkSessions(t, 1, 1, "one session remains, for all requests")
 }
 
+// checkClosedClientLogsOff checks that Close waits for the answers to log-offs.
 func checkClosedClientLogsOff(t *testing.T, s *slowHost) {
 	t.Helper()
 	closed := make(chan bool)
@@ -254,8 +287,8 @@ func checkClosedClientLogsOff(t *testing.T, s *slowHost) {
 		defer close(closed)
 		s.client.Close()
 	}()
-	s.expect(t, 1, 1, "a client that is closed has a session as long as its log-off lasts")
-	close(s.slow)
+	s.checkSessions(t, 1, 1, "the session of a closed client lasts until its log-off is answered")
+	close(s.logoffs)
 	<-closed
-	assert.Equal(t, 0, s.used(), "and then none")
+	assert.Equal(t, 0, s.usage(), "sessions of a closed client")
 }

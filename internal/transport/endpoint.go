@@ -18,7 +18,7 @@ type endpoint struct {
 	port   int
 }
 
-// String omits default ports.
+// String returns the origin as a URL, without a default port.
 func (e endpoint) String() string { return e.scheme + "://" + e.authority() }
 
 func (e endpoint) authority() string {
@@ -32,7 +32,7 @@ func (e endpoint) authority() string {
 	return host + ":" + strconv.Itoa(e.port)
 }
 
-// matches treats all loopback names as equal.
+// matches reports whether a URL has this origin. All loopback names are equal.
 func (e endpoint) matches(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {
@@ -60,18 +60,18 @@ func defaultPort(scheme string) int {
 }
 
 // addQuery adds missing parameters only, so that links which contain them stay unchanged.
-func addQuery(line string, add url.Values) string {
+func addQuery(line string, parameters url.Values) string {
 	path, query, _ := strings.Cut(line, "?")
-	for _, name := range slices.Sorted(maps.Keys(add)) {
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		if hasParameter(query, name) {
 			continue
 		}
 		if query != "" {
 			query += "&"
 		}
-		query += url.Values{name: add[name]}.Encode()
+		query += url.Values{name: parameters[name]}.Encode()
 	}
-	if len(add) == 0 || query == "" {
+	if len(parameters) == 0 || query == "" {
 		return line
 	}
 	return path + "?" + query
@@ -98,10 +98,10 @@ func (e endpoint) resolve(target, base string) (string, error) {
 		target = e.scheme + ":" + target
 		fallthrough
 	case strings.Contains(target, "://") && schemeOf(target) != "":
-		base, line := cutAuthority(target)
-		u, err := url.Parse(base)
+		authority, line := cutAuthority(target)
+		u, err := url.Parse(authority)
 		switch {
-		case strings.Contains(base, "@"):
+		case strings.Contains(authority, "@"):
 			return "", errorf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
 				"found %q: credentials are configured by the connector's settings only", printable(target))
 		case err != nil || u.Host == "":
@@ -116,11 +116,11 @@ func (e endpoint) resolve(target, base string) (string, error) {
 	case strings.HasPrefix(target, "/"):
 		return requestLine(target), nil
 	case base != "" && schemeOf(target) == "":
-		b, err := url.Parse(e.String() + base)
+		baseURL, err := url.Parse(e.String() + base)
 		if err != nil {
 			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
-		u, err := b.Parse(target)
+		u, err := baseURL.Parse(target)
 		if err != nil {
 			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
@@ -130,6 +130,7 @@ func (e endpoint) resolve(target, base string) (string, error) {
 		e, redactUser(printable(target)))
 }
 
+// schemeOf returns the scheme of a URL in lower case, "" for a path.
 func schemeOf(target string) string {
 	scheme, _, ok := strings.Cut(target, ":")
 	if !ok || strings.ContainsAny(scheme, "/?") {
@@ -138,7 +139,8 @@ func schemeOf(target string) string {
 	return strings.ToLower(scheme)
 }
 
-func cutAuthority(target string) (base, line string) {
+// cutAuthority splits a URL: authority includes the scheme.
+func cutAuthority(target string) (authority, line string) {
 	start := strings.Index(target, "://") + len("://")
 	if i := strings.IndexAny(target[start:], "/?"); i >= 0 {
 		return target[:start+i], target[start+i:]
@@ -146,6 +148,7 @@ func cutAuthority(target string) (base, line string) {
 	return target, "/"
 }
 
+// requestLine percent-encodes the bytes that a request line cannot contain.
 func requestLine(target string) string {
 	if strings.HasPrefix(target, "?") {
 		target = "/" + target
@@ -166,8 +169,8 @@ func requestLine(target string) string {
 // urlOf returns a URL that sends a request line unchanged. absolute adds the origin for HTTP proxies; net/http then
 // encodes the path.
 func (e endpoint) urlOf(line string, absolute bool) *url.URL {
-	path, query, has := strings.Cut(line, "?")
-	u := &url.URL{Scheme: e.scheme, Host: e.authority(), RawQuery: query, ForceQuery: has && query == ""}
+	path, query, hasQuery := strings.Cut(line, "?")
+	u := &url.URL{Scheme: e.scheme, Host: e.authority(), RawQuery: query, ForceQuery: hasQuery && query == ""}
 	if absolute || strings.HasPrefix(path, "//") {
 		// With an opaque path net/http adds no origin, and takes // for the start of an authority.
 		u.Path = path

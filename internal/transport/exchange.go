@@ -12,22 +12,23 @@ import (
 type exchange struct {
 	tag              string
 	method           string
-	line             string
+	line             string // path and query
 	header           http.Header
 	body             []byte
 	repeatable       bool
-	tokenFrom        string
+	tokenFrom        string // request line that returns the CSRF token; "" means that none is needed
 	firstByteTimeout time.Duration
-	refusedToken     string    // by the service
-	tokenFor         *exchange // set for requests of a CSRF token
-	sapClient        string
+	refusedToken     string    // OAuth 2.0 token that the service refused, or ""
+	tokenFor         *exchange // the exchange that needs the CSRF token requested by this one, else nil
+	sapClient        string    // SAP client that the request names, or ""
 	// otherOrigin is a further origin. Empty means the service's own.
 	otherOrigin string
 }
 
 func (e *exchange) target() string { return e.otherOrigin + e.line }
 
-func (e *exchange) showsCredentials(d *destination) bool {
+// sendsCredentials reports whether the exchange sends the secret of a destination.
+func (e *exchange) sendsCredentials(d *destination) bool {
 	return e.otherOrigin == "" || d.auth.identity != (Identity{})
 }
 
@@ -43,49 +44,51 @@ func (e *exchange) printableLine() string {
 	return e.line
 }
 
+// exchangeOf validates a plugin's request to the service or to a further origin.
 func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
-	validated := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
+	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
 	if other := d.forTarget(r.Target); other != d {
 		d = other
-		validated.otherOrigin = other.origin.String()
+		e.otherOrigin = other.origin.String()
 	}
 	var err error
 	if err := checkMethod(r.Method); err != nil {
 		return nil, err
 	}
-	if validated.line, err = d.resolve(r.Target); err != nil {
+	if e.line, err = d.resolve(r.Target); err != nil {
 		return nil, err
 	}
-	if err := d.checkTarget("target", validated.line); err != nil {
+	if err := d.checkTarget("target", e.line); err != nil {
 		return nil, err
 	}
-	validated.sapClient = firstClientInLine(validated.line)
-	if validated.header, err = guestHeaders(r.Method, r.Headers); err != nil {
+	e.sapClient = firstClientInLine(e.line)
+	if e.header, err = pluginHeaders(r.Method, r.Headers); err != nil {
 		return nil, err
 	}
-	for _, kind := range validated.header["Content-Type"] {
-		clients, err := d.checkForm(kind, validated.body)
+	for _, kind := range e.header["Content-Type"] {
+		clients, err := d.checkForm(kind, e.body)
 		if err != nil {
 			return nil, err
 		}
-		if len(clients) > 0 && validated.sapClient == "" {
-			validated.sapClient = clients[0]
+		if len(clients) > 0 && e.sapClient == "" {
+			e.sapClient = clients[0]
 		}
 	}
 	if r.TokenPath != nil {
-		if validated.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
+		if e.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
 			return nil, err
 		}
-		if err := d.checkTarget("token-from", validated.tokenFrom); err != nil {
+		if err := d.checkTarget("token-from", e.tokenFrom); err != nil {
 			return nil, err
 		}
 	}
 	if r.FirstByteTimeoutMs != nil {
-		validated.firstByteTimeout = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
+		e.firstByteTimeout = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
 	}
-	return validated, nil
+	return e, nil
 }
 
+// unusable returns the error of an answer that cannot be used: cause, unless the request may have been processed.
 func (e *exchange) unusable(status int, cause error) error {
 	if e.repeatable || wit.IsRejection(uint16(status)) {
 		return cause

@@ -21,34 +21,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// expiring is a service that answers requests in a session that has ended with 401 and a page, as SAP does, and checks
-// the password of requests without a session only.
-type expiring struct {
+// expiringService answers requests in a session that has ended with 401 and a page, as SAP does. It checks the password
+// of requests without a session only.
+type expiringService struct {
 	mu       sync.Mutex
-	password string
-	sessions map[string]bool // open ones, by ID
-	opened   int
-	expired  int // requests in sessions that had ended
-	wrong    int // wrong passwords
-	logons   int // right passwords
+	password string          // the right one
+	sessions map[string]bool // open sessions, by ID
+	opened   int             // number of sessions opened so far; the ID of the last one
+	expired  int             // requests in sessions that had ended
+	wrong    int             // requests with a wrong password
+	logons   int             // requests with the right password
 	writes   int
-	// delay of each answer, and of answers without a session.
+	// delay applies to each answer, logonDelay also to answers to requests without a session.
 	delay         time.Duration
 	logonDelay    time.Duration
-	refusesWrites bool
-	// single ends all sessions when another one is opened.
-	single bool
-	seen   []string // methods and whether there was a cookie
+	refusesWrites bool // writes with a valid token get 401
+	// requests lists the method of each request, and whether it had a cookie, such as "GET true".
+	requests []string
 }
 
-func (e *expiring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (e *expiringService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cookie, _ := r.Cookie("SID")
 	pause := e.delay
 	if cookie == nil {
 		pause += e.logonDelay
 	}
 	e.mu.Lock()
-	e.seen = append(e.seen, fmt.Sprintf("%s %t", r.Method, cookie != nil))
+	e.requests = append(e.requests, fmt.Sprintf("%s %t", r.Method, cookie != nil))
 	e.mu.Unlock()
 	time.Sleep(pause)
 	e.mu.Lock()
@@ -63,7 +62,7 @@ func (e *expiring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.logons++
 		e.opened++
 		cookie = &http.Cookie{Name: "SID", Value: strconv.Itoa(e.opened), Path: "/"}
-		if e.sessions == nil || e.single {
+		if e.sessions == nil {
 			e.sessions = map[string]bool{}
 		}
 		e.sessions[cookie.Value] = true
@@ -90,8 +89,8 @@ func (e *expiring) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// expire ends all sessions. password is the right one from now on.
-func (e *expiring) expire(password string) {
+// expire ends all sessions and resets all counters except opened. password is the right one from now on.
+func (e *expiringService) expire(password string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.password = password
@@ -100,98 +99,120 @@ func (e *expiring) expire(password string) {
 	e.wrong = 0
 	e.logons = 0
 	e.writes = 0
-	e.seen = nil
+	e.requests = nil
 }
 
-// batchRequest returns a request as a sink sends it, subscription one of a feed with notifications.
+// batchRequest returns a request as a sink sends it.
 func batchRequest() *wit.Request { return withToken(post("/svc/$batch"), "/svc/") }
 
+// subscription returns the request by which a source subscribes to notifications.
 func subscription() *wit.Request {
 	return withToken(post("/svc/SubscriptionCollection"), "/svc/SubscriptionCollection")
 }
 
-// Each kind of request is sent once more without cookies, after the request of its token if it has one, and the 401 is
-// no wrong password.
+// After a 401 in a session each kind of request is sent once more without cookies, after a request for its CSRF token
+// if it needs one. The 401 does not count as a refusal of the password.
 func TestExpiredSessionIsRenewed(t *testing.T) {
 	for name, k := range map[string]struct {
 		request func() *wit.Request
-		warm    []*wit.Request // requests before the session expires
-		seen    []string
+		// first opens the session.
+		first *wit.Request
+		// hasNoToken means that the session has no token for the request when it expires. Later requests have one.
+		hasNoToken bool
+		requests   []string
 	}{
-		"read":               {func() *wit.Request { return get("/svc/Orders") }, nil, []string{"GET true", "GET false"}},
-		"write with a token": {write, []*wit.Request{write()}, []string{"POST true", "HEAD false", "POST true"}},
-		"first write, whose token is fetched": {write, []*wit.Request{get("/svc/Orders")},
-			[]string{"HEAD true", "HEAD false", "POST true"}},
-		"batch": {batchRequest, []*wit.Request{batchRequest()}, []string{"POST true", "HEAD false", "POST true"}},
-		"subscription": {subscription, []*wit.Request{get("/svc/Orders")},
-			[]string{"HEAD true", "HEAD false", "POST true"}},
+		"read": {
+			request:  func() *wit.Request { return get("/svc/Orders") },
+			first:    get("/svc/Orders"),
+			requests: []string{"GET true", "GET false"},
+		},
+		"write with a token": {
+			request:  write,
+			first:    write(),
+			requests: []string{"POST true", "HEAD false", "POST true"},
+		},
+		"first write, whose token is fetched": {
+			request:    write,
+			first:      get("/svc/Orders"),
+			hasNoToken: true,
+			requests:   []string{"HEAD true", "HEAD false", "POST true"},
+		},
+		"batch": {
+			request:  batchRequest,
+			first:    batchRequest(),
+			requests: []string{"POST true", "HEAD false", "POST true"},
+		},
+		"subscription": {
+			request:    subscription,
+			first:      get("/svc/Orders"),
+			hasNoToken: true,
+			requests:   []string{"HEAD true", "HEAD false", "POST true"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &expiring{password: "p"}
+			s := &expiringService{password: "p"}
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-				for _, r := range append(k.warm, k.request()) {
-					wantStatus(t, c, r, 200)
-					if k.warm != nil {
-						break
-					}
-				}
+				wantStatus(t, c, k.first, 200)
 				for range 3 {
 					s.expire("p")
 					wantStatus(t, c, k.request(), 200)
-					assert.Equal(t, k.seen, s.seen)
+					assert.Equal(t, k.requests, s.requests)
 					wantStatus(t, c, k.request(), 200)
-					if name == "first write, whose token is fetched" || name == "subscription" {
-						break // later ones have a token
+					if k.hasNoToken {
+						break
 					}
 					time.Sleep(30 * time.Minute)
 				}
-				if why := c.Refusal(); why != "" {
-					t.Errorf("expected no refusal, found %s", why)
+				if refusal := c.Refusal(); refusal != "" {
+					t.Errorf("expected no refusal, found %s", refusal)
 				}
 			})
 		})
 	}
 }
 
-// If the sessions of many concurrent requests expire at once, all requests succeed. With a password that was changed in
-// the meantime, one of them carries it to the service once more.
+// If the sessions of many concurrent requests expire at once, all requests succeed. If the
+// password was changed in the meantime, the old one is sent once more.
 func TestManySessionsExpireAtOnce(t *testing.T) {
-	const lanes = 16
-	for name, request := range map[string]func() *wit.Request{"reads": func() *wit.Request { return get("/svc/Orders") },
-		"writes": write, "batches": batchRequest} {
-		for _, right := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, right %t", name, right), func(t *testing.T) {
-				s := &expiring{password: "p", delay: 50 * time.Millisecond}
-				wide := func(c *Config) { sessioned(c); c.Limits.Concurrent = lanes }
+	const concurrent = 16
+	for name, request := range map[string]func() *wit.Request{
+		"reads":   func() *wit.Request { return get("/svc/Orders") },
+		"writes":  write,
+		"batches": batchRequest,
+	} {
+		for _, isRight := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, right %t", name, isRight), func(t *testing.T) {
+				s := &expiringService{password: "p", delay: 50 * time.Millisecond}
+				wide := func(c *Config) { sessioned(c); c.Limits.Concurrent = concurrent }
 				service(t, s.ServeHTTP, wide, func(t *testing.T, c *Client) {
-					others := []*Client{c, clientNextTo(t, c, nil), clientNextTo(t, c, nil)}
-					together(lanes, func(int) { wantStatus(t, c, request(), 200) })
-					together(lanes, func(int) { wantStatus(t, c, request(), 200) })
-					assert.Equal(t, lanes, len(s.sessions))
+					clients := []*Client{c, clientNextTo(t, c, nil), clientNextTo(t, c, nil)}
+					together(concurrent, func(int) { wantStatus(t, c, request(), 200) })
+					together(concurrent, func(int) { wantStatus(t, c, request(), 200) })
+					assert.Equal(t, concurrent, len(s.sessions))
 					password := "p"
-					if !right {
+					if !isRight {
 						password = "changed"
 					}
 					s.expire(password)
 					began := time.Now()
-					together(4*lanes, func(i int) {
-						status, _, err := text(t, others[i%3], request())
-						if (right && (status != 200 || err != nil)) || (!right && !isUnauthorized(status, err)) {
-							t.Errorf("found %d, %v", status, err)
+					together(4*concurrent, func(i int) {
+						status, _, err := text(t, clients[i%len(clients)], request())
+						if (isRight && (status != 200 || err != nil)) || (!isRight && !isUnauthorized(status, err)) {
+							t.Errorf("found status %d, %v", status, err)
 						}
 					})
-					if elapsed := time.Since(began); elapsed > openingTurn {
+					if elapsed := time.Since(began); elapsed > openingWait {
 						t.Errorf("expected no request to wait for openingWait, found %v", elapsed)
 					}
-					if right {
-						assert.Equal(t, []int{0, lanes}, []int{s.wrong, s.logons}, "wrong passwords, logons")
-						if c.Refusal() != "" || (request().Method == "POST" && s.writes != 4*lanes) {
+					if isRight {
+						assert.Equal(t, []int{0, concurrent}, []int{s.wrong, s.logons}, "wrong passwords, logons")
+						if c.Refusal() != "" || (request().Method == "POST" && s.writes != 4*concurrent) {
 							t.Errorf("expected all writes once, found %d, %q", s.writes, c.Refusal())
 						}
 						return
 					}
 					assert.Equal(t, 1, s.wrong, "requests without a session")
-					if s.expired < 1 || s.expired > lanes || c.Refusal() == "" {
+					if s.expired < 1 || s.expired > concurrent || c.Refusal() == "" {
 						t.Errorf("expected the requests in flight and a refusal, found %d, %q", s.expired, c.Refusal())
 					}
 				})
@@ -200,20 +221,21 @@ func TestManySessionsExpireAtOnce(t *testing.T) {
 	}
 }
 
-// A session counts only if the service opened it by an accepted request: otherwise a 401 is final.
+// A 401 is repeated only in a session that the service opened with the answer to an accepted request. Without such a
+// session it is final.
 func TestSessionsThatDoNotCount(t *testing.T) {
 	for name, k := range map[string]struct {
-		cookie string
-		first  int // status that sets it
-		want   int // requests
+		cookie   string
+		status   int // of the answer that sets the cookie
+		requests int // number of requests, two of them by the test
 	}{
-		"none":                 {"", 200, 2},
-		"user context":         {"sap-usercontext=sap-client=100", 200, 2},
-		"lasting":              {"lb=1; Max-Age=3600", 200, 2},
-		"another path":         {"SID=1; Path=/other", 200, 2},
-		"a rejecting answer":   {"SID=1; Path=/", 404, 2},
-		"a redirecting answer": {"SID=1; Path=/", 302, 2},
-		"session":              {"SID=1; Path=/", 200, 3},
+		"no cookie":                      {"", 200, 2},
+		"cookie of SAP's user context":   {"sap-usercontext=sap-client=100", 200, 2},
+		"cookie with a lifetime":         {"lb=1; Max-Age=3600", 200, 2},
+		"cookie for another path":        {"SID=1; Path=/other", 200, 2},
+		"cookie of a rejecting answer":   {"SID=1; Path=/", 404, 2},
+		"cookie of a redirecting answer": {"SID=1; Path=/", 302, 2},
+		"session of an accepted request": {"SID=1; Path=/", 200, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
@@ -227,34 +249,35 @@ func TestSessionsThatDoNotCount(t *testing.T) {
 				if k.cookie != "" {
 					w.Header().Set("Set-Cookie", k.cookie)
 				}
-				w.WriteHeader(k.first)
+				w.WriteHeader(k.status)
 			}, sessioned, func(t *testing.T, c *Client) {
-				wantStatus(t, c, get("/svc/"), uint16(k.first))
+				wantStatus(t, c, get("/svc/"), uint16(k.status))
 				wantStatus(t, c, get("/svc/"), 401)
-				assert.Equal(t, k.want, requests)
+				assert.Equal(t, k.requests, requests)
 				wantFaultOf(t, c, get("/svc/"), wit.ErrorUnauthorized, "was refused (401)")
 			})
 		})
 	}
 }
 
-// A 401 to the write in the new session is about the secret, although the request of its token was accepted.
+// A 401 to a write in the new session is a refusal of the secret, although the request for its token was accepted.
 func TestRefusedWriteInNewSessionIsFinal(t *testing.T) {
-	s := &expiring{password: "p"}
+	s := &expiringService{password: "p"}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		wantStatus(t, c, get("/svc/"), 200)
 		s.expire("p")
 		s.refusesWrites = true
 		wantStatus(t, c, write(), 401)
-		assert.Equal(t, []string{"HEAD true", "HEAD false", "POST true"}, s.seen)
+		assert.Equal(t, []string{"HEAD true", "HEAD false", "POST true"}, s.requests)
 		wantFaultOf(t, c, get("/svc/"), wit.ErrorUnauthorized, "was refused (401)")
 	})
 }
 
-// Requests that share a session hold its token's lock while they wait for a logon; the request that logs on needs
-// neither the lock nor another slot. All slots are in use, and another logon of the user is under way.
+// Requests that share a session hold the lock of its token while they wait for a logon. The request that logs on needs
+// neither that lock nor another slot: all requests succeed, although all slots are in use and another logon of the user
+// is in progress.
 func TestRenewalNeedsNoLockOfWaitingRequests(t *testing.T) {
-	s := &expiring{password: "p", delay: 10 * time.Millisecond}
+	s := &expiringService{password: "p", delay: 10 * time.Millisecond}
 	narrow := func(c *Config) {
 		sessioned(c)
 		c.Limits = limits.Limits{Concurrent: 8, Connections: 8}
@@ -263,9 +286,12 @@ func TestRenewalNeedsNoLockOfWaitingRequests(t *testing.T) {
 		together(2, func(int) { wantStatus(t, c, get("/svc/Orders"), 200) })
 		c.target.Load().sessions.UseSingle()
 		for i := range 20 {
+			// Open the only session, and let it expire.
 			together(8, func(int) { wantStatus(t, c, write(), 200) })
 			s.expire("p")
 			s.logonDelay = time.Second
+
+			// A client with other headers, and thus another session, begins a logon.
 			other := clientNextTo(t, c, func(c *Config) { c.Headers = map[string]string{"sap-language": fmt.Sprint(i)} })
 			began := time.Now()
 			opening := make(chan struct{})
@@ -274,18 +300,21 @@ func TestRenewalNeedsNoLockOfWaitingRequests(t *testing.T) {
 				wantStatus(t, other, get("/svc/Orders"), 200)
 			}()
 			synctest.Wait()
+
+			// Ten reads, and thirty writes with three new tokens.
 			together(40, func(i int) {
-				r := withToken(post("/svc/Orders"), fmt.Sprintf("/svc/%d/", i%3)) // whose tokens are fetched
-				if i%4 == 0 {
+				r := withToken(post("/svc/Orders"), fmt.Sprintf("/svc/%d/", i%3))
+				if isRead := i%4 == 0; isRead {
 					r = get("/svc/Orders")
 				}
 				wantStatus(t, c, r, 200)
 			})
 			<-opening
-			if elapsed := time.Since(began); elapsed >= openingTurn {
+			if elapsed := time.Since(began); elapsed >= openingWait {
 				t.Errorf("expected no request to wait for openingWait, found %v", elapsed)
 			}
 			assert.Equal(t, []int{0, 2, 30}, []int{s.wrong, s.logons, s.writes}, "wrong passwords, logons, writes")
+
 			other.Close()
 			s.logonDelay = 0
 			time.Sleep(time.Hour)
@@ -293,23 +322,25 @@ func TestRenewalNeedsNoLockOfWaitingRequests(t *testing.T) {
 	})
 }
 
-// From the 401 in a session to the answer of the logon, no other request is sent, also in a session that is open.
+// From a 401 in a session to the answer to the logon no other request is sent, not even in an open session.
 func TestOthersWaitForRenewal(t *testing.T) {
-	for _, right := range []bool{true, false} {
-		t.Run(fmt.Sprintf("right %t", right), func(t *testing.T) {
-			s := &expiring{password: "p", delay: 10 * time.Millisecond}
+	for _, isRight := range []bool{true, false} {
+		t.Run(fmt.Sprintf("right %t", isRight), func(t *testing.T) {
+			s := &expiringService{password: "p", delay: 10 * time.Millisecond}
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 				together(4, func(int) { wantStatus(t, c, write(), 200) })
 				together(4, func(int) { wantStatus(t, c, write(), 200) })
-				for id := range s.sessions { // one of four
+
+				// One of four sessions expires.
+				for id := range s.sessions {
 					delete(s.sessions, id)
 					break
 				}
 				s.logonDelay = 2 * time.Second
-				if !right {
+				if !isRight {
 					s.password = "changed"
 				}
-				s.seen = nil
+				s.requests = nil
 				var wg sync.WaitGroup
 				var failed atomic.Int64
 				send := func() {
@@ -317,30 +348,37 @@ func TestOthersWaitForRenewal(t *testing.T) {
 						failed.Add(1)
 					}
 				}
-				for range 4 { // one of them finds that its session has expired
+				// One of these requests finds that its session has expired, and logs on.
+				for range 4 {
 					wg.Go(send)
 				}
 				time.Sleep(100 * time.Millisecond)
+				// These requests wait for the logon.
 				for range 8 {
 					wg.Go(send)
 				}
 				time.Sleep(time.Second)
 				s.mu.Lock()
-				assert.Equal(t, []string{"GET true", "GET true", "GET true", "GET true", "GET false"}, s.seen)
+				assert.Equal(t, []string{"GET true", "GET true", "GET true", "GET true", "GET false"}, s.requests)
 				s.mu.Unlock()
 				wg.Wait()
-				assert.Equal(t, map[bool]int64{true: 0, false: 9}[right], failed.Load())
-				assert.Equal(t, map[bool]int{true: 0, false: 1}[right], s.wrong)
+				if isRight {
+					assert.Equal(t, []int{0, 0}, []int{int(failed.Load()), s.wrong}, "failures, wrong passwords")
+					return
+				}
+				// The logon fails, and the eight requests that wait for it.
+				assert.Equal(t, []int{9, 1}, []int{int(failed.Load()), s.wrong}, "failures, wrong passwords")
 			})
 		})
 	}
 }
 
-// A request that opens a queue may get its answer after an hour. Others wait for it at most openingWait.
+// The answer to a logon may take an hour, for example to a request that waits for a queue. Other requests wait for it
+// at most openingWait.
 func TestRenewalThatTakesLong(t *testing.T) {
-	s := &expiring{password: "p"}
-	patient := func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }
-	service(t, s.ServeHTTP, patient, func(t *testing.T, c *Client) {
+	s := &expiringService{password: "p"}
+	longTimeout := func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }
+	service(t, s.ServeHTTP, longTimeout, func(t *testing.T, c *Client) {
 		together(2, func(int) { wantStatus(t, c, get("/svc/"), 200) })
 		s.expire("p")
 		s.logonDelay = time.Hour
@@ -355,17 +393,17 @@ func TestRenewalThatTakesLong(t *testing.T) {
 		s.mu.Unlock()
 		began := time.Now()
 		together(3, func(int) { wantStatus(t, c, get("/svc/"), 200) })
-		if waits := time.Since(began); waits < openingTurn-2*time.Second || waits > openingTurn {
-			t.Errorf("expected to wait for about %v, found %v", openingTurn, waits)
+		if elapsed := time.Since(began); elapsed < openingWait-2*time.Second || elapsed > openingWait {
+			t.Errorf("expected to wait for about %v, found %v", openingWait, elapsed)
 		}
 		<-slow
 		assert.Equal(t, "", c.Refusal())
 	})
 }
 
-// If the request whose session ended is cancelled, or gets no conclusive answer, others continue.
+// If the request that logs on again is cancelled, others continue.
 func TestRenewalWithoutAnswer(t *testing.T) {
-	s := &expiring{password: "p", delay: time.Second}
+	s := &expiringService{password: "p", delay: time.Second}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		together(2, func(int) { wantStatus(t, c, get("/svc/"), 200) })
 		s.expire("p")
@@ -376,15 +414,16 @@ func TestRenewalWithoutAnswer(t *testing.T) {
 				t.Error("expected the request to be cancelled")
 			}
 		}()
-		time.Sleep(1500 * time.Millisecond) // the request is in the new session
+		// After a second the request got its 401; it waits for the answer to the logon.
+		time.Sleep(1500 * time.Millisecond)
 		cancel()
 		synctest.Wait()
 		began := time.Now()
 		together(4, func(int) { wantStatus(t, c, get("/svc/"), 200) })
-		if elapsed := time.Since(began); elapsed >= openingTurn {
+		if elapsed := time.Since(began); elapsed >= openingWait {
 			t.Errorf("expected no wait for openingWait, found %v", elapsed)
 		}
-		assert.Equal(t, []int{0}, []int{s.wrong})
+		assert.Equal(t, 0, s.wrong, "wrong passwords")
 	})
 }
 
@@ -392,12 +431,16 @@ func TestRenewalWithoutAnswer(t *testing.T) {
 // warning names the setting.
 func TestServiceWithOneSession(t *testing.T) {
 	for name, k := range map[string]struct {
-		expired int // status in a session that has ended; zero means that another one is opened
-		opened  int // at most
-		warned  int
-	}{"refused tokens": {0, 60, 1}, "session not found": {400, 60, 1}, "401": {401, 60, 1}} {
+		expired     int // status in a session that has ended; zero means that another one is opened
+		maxSessions int
+		warnings    int
+	}{
+		"refused tokens":    {0, 60, 1},
+		"session not found": {400, 60, 1},
+		"401":               {401, 60, 1},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := &onlySession{expired: k.expired}
+			s := &singleSessionService{expired: k.expired}
 			var log logtest.Journal
 			wide := func(c *Config) {
 				sessioned(c)
@@ -416,8 +459,8 @@ func TestServiceWithOneSession(t *testing.T) {
 				})
 				assert.Equal(t, 800, s.writes)
 				warnings := strings.Count(log.String(), "sap.odata.max.connections = 1")
-				if s.opened > k.opened || warnings != k.warned {
-					t.Errorf("expected at most %d sessions and %d warning, found %d and %s", k.opened, k.warned,
+				if s.opened > k.maxSessions || warnings != k.warnings {
+					t.Errorf("expected at most %d sessions and %d warning, found %d and %s", k.maxSessions, k.warnings,
 						s.opened, &log)
 				}
 			})
@@ -429,40 +472,40 @@ func TestServiceWithOneSession(t *testing.T) {
 // restarts once, or ends sessions later, keeps several.
 func TestSessionsThatEndEarly(t *testing.T) {
 	for name, k := range map[string]struct {
-		times int
-		age   time.Duration
-		want  bool
+		ends        int           // how often all sessions end
+		age         time.Duration // of the sessions when they end
+		limitsToOne bool
 	}{
-		"once":  {times: 1, age: time.Second},
-		"twice": {times: 2, age: 59 * time.Second, want: true},
-		"later": {times: 10, age: 61 * time.Second},
+		"one early end":  {ends: 1, age: time.Second},
+		"two early ends": {ends: 2, age: 59 * time.Second, limitsToOne: true},
+		"ten late ends":  {ends: 10, age: 61 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &expiring{password: "p", delay: 10 * time.Millisecond}
+			s := &expiringService{password: "p", delay: 10 * time.Millisecond}
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 				send := func(int) { wantStatus(t, c, get("/svc/Orders"), 200) }
 				together(2, send)
-				for range k.times {
+				for range k.ends {
 					time.Sleep(k.age)
 					s.expire("p")
 					together(2, send)
 				}
-				assert.Equal(t, k.want, c.target.Load().sessions.IsSingle(), "limited to one session")
+				assert.Equal(t, k.limitsToOne, c.target.Load().sessions.IsSingle(), "limited to one session")
 			})
 		})
 	}
 }
 
-// onlySession is a service whose newest session ends the others. Requests in these open another one, or are answered by
-// a status.
-type onlySession struct {
+// singleSessionService is a service whose newest session ends the others. A request in a session that has ended opens
+// another one if expired is zero; otherwise expired is the status of its answer.
+type singleSessionService struct {
 	mu      sync.Mutex
-	expired int
-	opened  int
+	expired int // status in a session that has ended
+	opened  int // number of sessions opened so far; the ID of the open one
 	writes  int
 }
 
-func (s *onlySession) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *singleSessionService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,7 +39,7 @@ func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, er
 }
 
 func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (wit.Response, error) {
-	for repeated := 0; ; repeated++ {
+	for retries := 0; ; retries++ {
 		answer, err := c.Do(ctx, r)
 		if err != nil {
 			return wit.Response{}, err
@@ -61,7 +61,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			return wit.Response{}, &NoResponseError{Method: r.Method, Target: answer.Target, Status: status, Cause: err}
 		}
 		f, ok := errors.AsType[*wit.Error](err)
-		if !ok || f.Kind != wit.ErrorTransient || repeated >= c.Retry().Times() {
+		if !ok || f.Kind != wit.ErrorTransient || retries >= c.Retry().Times() {
 			return wit.Response{}, err
 		}
 		if err := c.Retry().Wait(ctx, 0); err != nil {
@@ -71,6 +71,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 	}
 }
 
+// tooLarge returns the error of an answer of more than limit bytes, which earlier answers may have reduced.
 func tooLarge(r *wit.Request, limit int) error {
 	if limit == maxBodies {
 		return errorf(wit.ErrorData, "%s %s: expected at most %d MiB in a response, found more", r.Method,
@@ -86,15 +87,16 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const pooledBufferSize = 4 << 20
 
+// readAll reads limit+1 bytes at most, so that callers notice a body that is longer than limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
 	b := buffers.Get().(*bytes.Buffer)
 	b.Reset()
 	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
-	read := bytes.Clone(b.Bytes())
+	content := bytes.Clone(b.Bytes())
 	if b.Cap() <= pooledBufferSize {
 		buffers.Put(b)
 	}
-	return read, err
+	return content, err
 }
 
 // Fetcher sends the requests of plugins; [Client] implements it.
@@ -103,9 +105,7 @@ type Fetcher interface {
 }
 
 // maxRounds bounds how often a function may return requests before its result, maxRequests their total number.
-const maxRounds = 20
-
-const maxRequests = 10_000
+const maxRounds, maxRequests = 20, 10_000
 
 // PauseIdle waits before a plugin that made no progress in n calls is called again: 100 ms, doubling up to 2 s; at
 // least atLeast.
@@ -126,24 +126,24 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 	var state []byte
 	var answers []wit.Response
 	remaining := maxBodies
-	seen := map[[sha256.Size]byte]bool{}
-	var idle, requests int
+	seen := map[[sha256.Size]byte]bool{} // digests of requests
+	var idleRounds, requests int
 	for range maxRounds + 1 {
-		need, err := call(state, answers)
-		if err != nil || need == nil {
+		batch, err := call(state, answers)
+		if err != nil || batch == nil {
 			return err
 		}
-		if requests += len(need.Requests); requests > maxRequests {
+		if requests += len(batch.Requests); requests > maxRequests {
 			return errorf(wit.ErrorInternal, "expected at most %d requests of the plugin, found %d",
 				maxRequests, requests)
 		}
-		idle++
-		if anyNew(seen, need.Requests) {
-			idle = 0
-		} else if err := PauseIdle(ctx, idle, 0); err != nil {
+		idleRounds++
+		if addNew(seen, batch.Requests) {
+			idleRounds = 0
+		} else if err := PauseIdle(ctx, idleRounds, 0); err != nil {
 			return err
 		}
-		if answers, err = fetcher.Fetch(ctx, *need); err != nil {
+		if answers, err = fetcher.Fetch(ctx, *batch); err != nil {
 			return err
 		}
 		for i := range answers {
@@ -153,7 +153,7 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 			return errorf(wit.ErrorData, "expected at most %d MiB in all documents that the connector requests "+
 				"together, found more; configure fewer services for this connector", maxBodies>>20)
 		}
-		state = need.State
+		state = batch.State
 	}
 	return errorf(wit.ErrorInternal, "the plugin still requests documents after %d rounds", maxRounds)
 }
@@ -170,12 +170,13 @@ func RequestBytes(r *wit.Request) int64 {
 	return int64(n)
 }
 
-func anyNew(seen map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
+// addNew adds the digests of requests to seen, and reports whether any was new.
+func addNew(seen map[[sha256.Size]byte]bool, requests []wit.Request) (hasNew bool) {
 	for i := range requests {
 		r := &requests[i]
-		key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))
-		some = some || !seen[key]
-		seen[key] = true
+		digest := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))
+		hasNew = hasNew || !seen[digest]
+		seen[digest] = true
 	}
-	return some
+	return hasNew
 }

@@ -11,21 +11,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// hostHeaders cannot be set by plugins, nor can settingsHeaders, by which SAP systems log on.
+// hostHeaders are set by the host only: those of plugins are ignored.
 var hostHeaders = map[string]bool{"Authorization": true, "Cookie": true, "Host": true, "X-Csrf-Token": true,
-	"Content-Length":    true,
-	"Transfer-Encoding": true, "Connection": true}
+	"Content-Length": true, "Transfer-Encoding": true, "Connection": true}
 
+// settingsHeaders, by which SAP systems log on, are set by settings only: those of plugins are ignored.
 var settingsHeaders = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Password"}
 
 var hostHeaderPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
 
+// publicHeaders are the headers of settings that are no secrets.
 var publicHeaders = []string{"sap-client", "sap-language"}
 
 // allowedMethods excludes TRACE, whose response may repeat credentials.
 var allowedMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-	"MERGE",
-	http.MethodDelete}
+	"MERGE", http.MethodDelete}
 
 func checkMethod(method string) error {
 	if slices.Contains(allowedMethods, method) {
@@ -53,7 +53,8 @@ func checkMethodOverride(method, header, value string) error {
 	return nil
 }
 
-func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
+// pluginHeaders validates the headers of a plugin's request and drops those that only the host or settings may set.
+func pluginHeaders(method string, headers []wit.Header) (http.Header, error) {
 	h := http.Header{}
 	for _, header := range headers {
 		if !isToken(header.Name) {
@@ -83,8 +84,8 @@ func hasReservedPrefix(name string) bool {
 func isToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !isLetter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false
 		}
 	}
@@ -94,7 +95,7 @@ func isToken(s string) bool {
 // answerHeaders returns headers for plugins: names in lower case, values in UTF-8 (invalid ones are read as
 // ISO-8859-1), without cookies, tokens and secrets of the request.
 func answerHeaders(h http.Header, secrets []string, addressSecrets func() []string) []wit.Header {
-	out := make([]wit.Header, 0, len(h))
+	headers := make([]wit.Header, 0, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
 			if (secretHeaders[name] && !strings.EqualFold(v, csrfRequired)) || hasReservedPrefix(name) {
@@ -107,10 +108,10 @@ func answerHeaders(h http.Header, secrets []string, addressSecrets func() []stri
 			case !slices.Contains(verbatimHeaders, name):
 				value = redact(value, secrets)
 			}
-			out = append(out, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: value})
+			headers = append(headers, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: value})
 		}
 	}
-	return out
+	return headers
 }
 
 var secretHeaders = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true,
@@ -123,4 +124,5 @@ var verbatimHeaders = []string{"Etag", "Content-Type", "Content-Id", "Retry-Afte
 // addressHeaders locate entities. They may repeat credentials, but short cookie values match them by chance.
 var addressHeaders = []string{"Location", "Content-Location"}
 
+// csrfRequired is the value of X-Csrf-Token in an answer that refuses the request's token.
 const csrfRequired = "required"

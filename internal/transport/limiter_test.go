@@ -21,25 +21,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// traffic counts concurrent requests at the service.
+// traffic is a service that counts its requests.
 type traffic struct {
-	now   atomic.Int64
-	most  atomic.Int64
-	all   atomic.Int64
-	takes time.Duration
+	current  atomic.Int64
+	peak     atomic.Int64 // most requests at a time
+	total    atomic.Int64
+	duration time.Duration // of each request
 }
 
 func (t *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t.all.Add(1)
-	now := t.now.Add(1)
-	defer t.now.Add(-1)
-	for most := t.most.Load(); now > most && !t.most.CompareAndSwap(most, now); most = t.most.Load() {
+	t.total.Add(1)
+	current := t.current.Add(1)
+	defer t.current.Add(-1)
+	for peak := t.peak.Load(); current > peak && !t.peak.CompareAndSwap(peak, current); peak = t.peak.Load() {
+		// another request changed the peak
 	}
-	time.Sleep(t.takes)
+	time.Sleep(t.duration)
 	io.WriteString(w, "ok")
 }
 
-// clientNextTo returns another client of the destination.
+// clientNextTo returns another client with the configuration of c after a change, which may be nil.
 func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	t.Helper()
 	config := c.target.Load().config
@@ -52,8 +53,8 @@ func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	return other
 }
 
-// all sends n requests with each client concurrently, and returns the duration.
-func all(t *testing.T, n int, clients ...*Client) time.Duration {
+// sendAll sends n requests with each client, all at the same time, and returns how long they last together.
+func sendAll(t *testing.T, n int, clients ...*Client) time.Duration {
 	t.Helper()
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -68,27 +69,31 @@ func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	return time.Since(began)
 }
 
+// Clients of an origin share the strictest of their limits.
 func TestConcurrentRequestsAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		first  limits.Limits
 		second limits.Limits
-		most   int64
+		peak   int64
 	}{
-		{limits.Limits{}, limits.Limits{}, 4}, {limits.Limits{Concurrent: 7}, limits.Limits{Concurrent: 9}, 7},
+		{limits.Limits{}, limits.Limits{}, 4},
+		{limits.Limits{Concurrent: 7}, limits.Limits{Concurrent: 9}, 7},
 		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 3}, 3},
 		{limits.Limits{Concurrent: 9}, limits.Limits{Concurrent: 9, Connections: 2}, 2},
 	} {
-		f := &traffic{takes: time.Second}
-		wired(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
-			w *wires) {
-			two := clientNextTo(t, one, func(config *Config) { config.Limits = c.second })
-			elapsed := all(t, 10, one, two)
-			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || elapsed != want {
-				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want,
-					f.most.Load(), elapsed)
+		server := &traffic{duration: time.Second}
+		configure := func(config *Config) { config.Limits = c.first }
+		wired(t, server.ServeHTTP, configure, func(t *testing.T, first *Client, w *wires) {
+			second := clientNextTo(t, first, func(config *Config) { config.Limits = c.second })
+			elapsed := sendAll(t, 10, first, second)
+			rounds := (20 + c.peak - 1) / c.peak // of 20 requests, rounded up
+			want := time.Duration(rounds) * time.Second
+			if server.peak.Load() != c.peak || elapsed != want {
+				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.peak, want,
+					server.peak.Load(), elapsed)
 			}
-			if c.second.Connections > 0 && w.most.Load() > int64(c.second.Connections) {
-				t.Errorf("expected at most %d connections, found %d", c.second.Connections, w.most.Load())
+			if c.second.Connections > 0 && w.peak.Load() > int64(c.second.Connections) {
+				t.Errorf("expected at most %d connections, found %d", c.second.Connections, w.peak.Load())
 			}
 		})
 	}
@@ -96,33 +101,36 @@ func TestConcurrentRequestsAreBounded(t *testing.T) {
 
 // A client with many requests does not delay one with few.
 func TestClientsTakeTurns(t *testing.T) {
-	f := &traffic{takes: time.Second}
+	server := &traffic{duration: time.Second}
 	var log bytes.Buffer
-	service(t, f.ServeHTTP, func(c *Config) {
+	service(t, server.ServeHTTP, func(c *Config) {
 		c.Limits.Concurrent = 1
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	}, func(t *testing.T, busy *Client) {
-		quiet := clientNextTo(t, busy, nil)
+		occasional := clientNextTo(t, busy, nil)
 		done := make(chan time.Duration)
-		go func() { done <- all(t, 30, busy) }()
+		go func() { done <- sendAll(t, 30, busy) }()
 		time.Sleep(5500 * time.Millisecond)
 		if why := busy.Waiting(); !strings.Contains(why,
 			"waiting for other requests to http://sap.example:8000: limit 1 at a time") {
 			t.Errorf("found %q", why)
 		}
-		assert.Equal(t, 1500*time.Millisecond, all(t, 1, quiet), "the client is next")
+		assert.Equal(t, 1500*time.Millisecond, sendAll(t, 1, occasional),
+			"the rest of the current request, and its own")
 		<-done
-		assert.Equal(t, "", busy.Waiting()+quiet.Waiting())
-		if n := strings.Count(log.String(),
-			`msg="a request had to wait" for=7s why="waiting for other requests to http://sap.example:8000: limit 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
+		assert.Equal(t, "", busy.Waiting()+occasional.Waiting())
+		n := strings.Count(log.String(), `msg="a request had to wait" for=7s why="waiting for other requests to `+
+			`http://sap.example:8000: limit 1 at a time"`)
+		if n != 1 || strings.Count(log.String(), "\n") != 1 {
 			t.Errorf("expected one line about many requests, found\n%s", &log)
 		}
 	})
 }
 
+// A request that waits for a slot ends with its context, and takes no slot.
 func TestWaitingEndsWithItsContext(t *testing.T) {
-	f := &traffic{takes: time.Minute}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour },
+	server := &traffic{duration: time.Minute}
+	service(t, server.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1; c.ReadTimeout = time.Hour },
 		func(t *testing.T, c *Client) {
 			go text(t, c, get("/"))
 			synctest.Wait()
@@ -131,27 +139,29 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
 				t.Errorf("found %v", err)
 			}
-			if elapsed := all(t, 1, c); elapsed != 119*time.Second { // its slot is free again
-				t.Errorf("found %v", elapsed)
+			// The first request has 59 s left, this one lasts 60 s, and the cancelled one takes no time.
+			if elapsed := sendAll(t, 1, c); elapsed != 119*time.Second {
+				t.Errorf("expected 119 s, found %v", elapsed)
 			}
 		})
 }
 
+// A maintenance window of one client holds back the requests of all clients of the origin.
 func TestMaintenanceWindow(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 1 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)
-	f := &traffic{takes: time.Second}
-	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
+	server := &traffic{duration: time.Second}
+	service(t, server.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
 		func(t *testing.T, c *Client) {
 			other := clientNextTo(t, c, func(c *Config) { c.Limits = limits.Limits{} })
-			all(t, 1, c)
+			sendAll(t, 1, c)
 			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
-			all(t, 4, c) // they were sent before it began
-			before := f.all.Load()
+			sendAll(t, 4, c) // half a second before the window opens
+			totalBefore := server.total.Load()
 			done := make(chan time.Duration)
-			go func() { done <- all(t, 5, c, other) }()
+			go func() { done <- sendAll(t, 5, c, other) }()
 			time.Sleep(time.Hour)
-			assert.Equal(t, before, f.all.Load(), "requests sent")
+			assert.Equal(t, totalBefore, server.total.Load(), "requests sent")
 			for _, c := range []*Client{c, other} {
 				if why := c.Waiting(); why != "maintenance window: no requests to http://sap.example:8000 until "+
 					"2000-01-01 03:00:00 UTC" {
@@ -160,7 +170,7 @@ func TestMaintenanceWindow(t *testing.T) {
 			}
 			<-done
 			if now := time.Now().UTC(); now.Hour() != 3 || now.Minute() != 0 {
-				t.Errorf("expected to go on at 3:00, found %s", now)
+				t.Errorf("expected the requests to be sent at 3:00, found %s", now)
 			}
 			assert.Equal(t, "", c.Waiting())
 		})
@@ -170,36 +180,37 @@ func TestMaintenanceWindow(t *testing.T) {
 func TestRequestsThatMustNotWait(t *testing.T) {
 	release := make(chan struct{})
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "begun")
+		io.WriteString(w, "first bytes")
 		w.(http.Flusher).Flush()
 		if r.URL.Path == "/open" {
 			<-release
 		}
 	}
-	two := func(config *Config) { config.Limits.Concurrent = 2 }
-	service(t, handler, two, func(t *testing.T, c *Client) {
+	twoSlots := func(config *Config) { config.Limits.Concurrent = 2 }
+	service(t, handler, twoSlots, func(t *testing.T, c *Client) {
 		open := func(ctx context.Context) *Answer {
 			t.Helper()
 			a, err := c.Do(ctx, &wit.Request{Method: "GET", Target: "/open", Repeatable: true})
 			require.NoError(t, err)
 			return a
 		}
-		main := open(t.Context())
+		first := open(t.Context())
 		withoutWaiting := WithoutWaiting(WithParent(t.Context()))
 		second := open(withoutWaiting)
-		if _, err := c.Do(withoutWaiting, &wit.Request{Method: "GET", Target: "/", Repeatable: true}); !errors.Is(err,
-			ErrNoRoom) {
+		_, err := c.Do(withoutWaiting, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
+		if !errors.Is(err, ErrNoRoom) {
 			t.Errorf("expected no room for a third request, found %v", err)
 		}
-		within := open(WithParent(t.Context()))
+		nested := open(WithParent(t.Context())) // needs no slot
 		close(release)
-		for _, a := range []*Answer{main, second, within} {
+		for _, a := range []*Answer{first, second, nested} {
 			if _, err := io.ReadAll(a.Body); err != nil {
 				t.Error(err)
 			}
 			a.Body.Close()
 		}
-		a := open(withoutWaiting)
+
+		a := open(withoutWaiting) // takes a slot that is free again
 		a.Body.Close()
 	})
 }

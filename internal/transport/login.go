@@ -34,6 +34,7 @@ func readLogin(c *Config, roles Roles) error {
 	return c.Login.validate(c)
 }
 
+// rejectLoginSettings returns an error if a login is configured, but another authentication is selected.
 func rejectLoginSettings(c *Config, roles Roles) error {
 	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
 		role.LoginLifetimePath, role.LoginHeader} {
@@ -136,6 +137,7 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
+// contentType returns the type of the body, "" if it is neither JSON nor a form.
 func (l *Login) contentType() string {
 	filled := strings.NewReplacer(userPlaceholder, "x", passwordPlaceholder, "x").Replace(l.Body)
 	if json.Valid([]byte(filled)) && strings.ContainsAny(filled[:1], `{["`) {
@@ -152,6 +154,7 @@ func (l *Login) contentType() string {
 	return formType
 }
 
+// body fills in user and password, escaped for the content type.
 func (l *Login) body(user, password string) string {
 	escape := url.QueryEscape
 	if l.contentType() == jsonType {
@@ -189,7 +192,7 @@ func (l *Login) identity(c *Config) Identity {
 	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
 }
 
-// addLogin sets an Authorizer that logs on by c.Login.
+// addLogin sets Authorizer, Identity and the route's tokenURL for authentication by c.Login.
 func (c *Config) addLogin(origin endpoint) error {
 	if c.Auth != authLogin || c.Authorizer != nil {
 		return nil
@@ -202,30 +205,28 @@ func (c *Config) addLogin(origin endpoint) error {
 	}
 	login := c.Login
 	request := btp.Login{Method: login.method(), Body: login.body(c.User, c.Password),
-		TokenPath:    splitMemberPath(login.TokenPath),
-		LifetimePath: splitMemberPath(login.LifetimePath),
-		Header:       http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {login.contentType()}}}
+		TokenPath: splitMemberPath(login.TokenPath), LifetimePath: splitMemberPath(login.LifetimePath),
+		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {login.contentType()}}}
 	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout,
-		Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
-		Logger: c.Logger, Name: login.name}
-	secure := c.TLS
-	if isOrigin, line := c.loginTarget(origin); isOrigin {
+		Dial: c.Dial, RoundTripper: c.Route.RoundTripper, Logger: c.Logger, Name: login.name}
+	tlsConfig := c.TLS
+	if isOnOrigin, line := c.loginTarget(origin); isOnOrigin {
 		d := &destination{config: *c, origin: origin}
 		request.URL = d.urlOf(line)
 		request.Host = origin.authority()
 		for name, value := range c.Headers {
 			request.Header.Set(name, value)
 		}
-		secure = c.ServerTLS()
+		tlsConfig = c.ServerTLS()
 	} else {
 		request.URL, _ = url.Parse(login.Target)
 		request.Host = request.URL.Host
 		if c.explain != nil { // a BTP destination's values apply to its own server only
-			secure = c.settingsTLS
+			tlsConfig = c.settingsTLS
 		}
 	}
-	if secure != nil {
-		options.TLS = keystore.ForHost(secure, request.URL.Hostname())
+	if tlsConfig != nil {
+		options.TLS = keystore.ForHost(tlsConfig, request.URL.Hostname())
 	}
 	c.Route.tokenURL = request.URL
 	request.Secrets = c.loginSecrets(request.Body)
@@ -235,8 +236,8 @@ func (c *Config) addLogin(origin endpoint) error {
 	return nil
 }
 
-// loginTarget returns the request line of the login if it is on the service's own origin.
-func (c *Config) loginTarget(o endpoint) (isOrigin bool, line string) {
+// loginTarget reports whether the login is on the service's own origin, and its request line there.
+func (c *Config) loginTarget(o endpoint) (isOnOrigin bool, line string) {
 	line, err := o.resolve(c.Login.Target, "")
 	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !session.Below(path, c.Prefix) {
 		line = c.Prefix + line
@@ -244,6 +245,7 @@ func (c *Config) loginTarget(o endpoint) (isOrigin bool, line string) {
 	return err == nil, line
 }
 
+// loginSecrets returns the texts to hide in messages, in all encodings, longest first.
 func (c *Config) loginSecrets(body string) []string {
 	secrets := []string{body}
 	values := slices.Collect(maps.Values(c.SecretQuery))

@@ -15,7 +15,8 @@ import (
 
 const logoffTimeout = 2 * time.Second
 
-func (d *destination) logoff(all []*session.Session) {
+// logoff ends sessions at the service and waits for it. It sends nothing without a path or in a maintenance window.
+func (d *destination) logoff(sessions []*session.Session) {
 	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
 		return
 	}
@@ -23,7 +24,7 @@ func (d *destination) logoff(all []*session.Session) {
 	defer cancel()
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, defaultConcurrent)
-	for _, s := range all {
+	for _, s := range sessions {
 		cookies := s.Cookies(d.config.LogoffPath).Header
 		if !s.Opened() || cookies == "" {
 			continue
@@ -41,19 +42,20 @@ func (d *destination) logoff(all []*session.Session) {
 	wg.Wait()
 }
 
+// trim ends idle sessions above limit. It logs them off in the background.
 func (d *destination) trim(limit int) {
-	over := d.sessions.Trim(limit)
-	if len(over) == 0 {
+	surplus := d.sessions.Trim(limit)
+	if len(surplus) == 0 {
 		return
 	}
 	go func() {
 		defer guard.Recover(d.config.Logger, "logging off sessions", nil)
-		defer d.sessions.Ended(len(over))
-		d.logoff(over)
+		defer d.sessions.Ended(len(surplus))
+		d.logoff(surplus)
 	}()
 }
 
-// logoffOne sends no password, which could open a new session.
+// logoffOne ends the session of cookies. It sends no password, which could open a new session.
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
 	for name, value := range d.config.Headers {

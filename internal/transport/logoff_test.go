@@ -20,53 +20,62 @@ func TestLogoffHeaders(t *testing.T) {
 		{AuthBasic, map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "k3y", "Authorization": ""}},
 		{AuthHeader, map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "", "Authorization": ""}},
 	} {
-		found := map[string]string{}
+		headers := map[string]string{}
 		service(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/logoff" {
 				w.Header().Add("Set-Cookie", "SID=1; Path=/")
 				return
 			}
 			for name := range k.want {
-				found[name] = r.Header.Get(name)
+				headers[name] = r.Header.Get(name)
 			}
 		}, func(c *Config) {
 			sessioned(c)
 			c.Auth = k.auth
 			c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
-		}, func(t *testing.T, c *Client) { all(t, 1, c) })
-		assert.Equal(t, k.want, found, k.auth)
+		}, func(t *testing.T, c *Client) { sendAll(t, 1, c) })
+		assert.Equal(t, k.want, headers, k.auth)
 	}
 }
 
-// For gateways that remove headers, the query contains the client.
+// With http.client-in=query, for gateways that remove headers, the query of a logoff contains the client, unless the
+// configured path has one.
 func TestLogoffQuery(t *testing.T) {
-	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
-		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
-		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"),
-			"header": strings.TrimPrefix(path[len("/logoff"):], "?"), "Query": want} {
-			var found []string
-			service(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/logoff" {
-					w.Header().Add("Set-Cookie", "SID=1; Path=/")
-					return
-				}
-				found = append(found, r.URL.RawQuery)
-			}, func(c *Config) {
-				sessioned(c)
-				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Environment{})
-				require.NoError(t, err)
-				c.LogoffPath = read.LogoffPath
-				c.ClientInQuery = read.ClientInQuery
-				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
-			}, func(t *testing.T, c *Client) { all(t, 1, c) })
-			assert.Equal(t, []string{want}, found, path, "client in", in)
-		}
+	for _, k := range []struct {
+		path     string
+		clientIn string
+		query    string
+	}{
+		{path: "/logoff", clientIn: "", query: ""},
+		{path: "/logoff", clientIn: "header", query: ""},
+		{path: "/logoff", clientIn: "Query", query: "sap-client=100&sap-language=EN"},
+		{path: "/logoff?sap-client=200", clientIn: "", query: "sap-client=200"},
+		{path: "/logoff?sap-client=200", clientIn: "header", query: "sap-client=200"},
+		{path: "/logoff?sap-client=200", clientIn: "Query", query: "sap-client=200&sap-language=EN"},
+	} {
+		var queries []string
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/logoff" {
+				w.Header().Add("Set-Cookie", "SID=1; Path=/")
+				return
+			}
+			queries = append(queries, r.URL.RawQuery)
+		}, func(c *Config) {
+			sessioned(c)
+			roles := roleMap{"http.client-in": k.clientIn, "http.logoff-path": k.path}
+			config, err := ConfigOf(roles, Environment{})
+			require.NoError(t, err)
+			c.LogoffPath = config.LogoffPath
+			c.ClientInQuery = config.ClientInQuery
+			c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
+		}, func(t *testing.T, c *Client) { sendAll(t, 1, c) })
+		assert.Equal(t, []string{k.query}, queries, k.path, "client in", k.clientIn)
 	}
 }
 
 // A rejected logoff is logged for an SAP system, but not for a service without logoff.
 func TestRejectedLogoffIsLogged(t *testing.T) {
-	for status, logs := range map[int]bool{200: false, 404: false, 403: true} {
+	for status, isLogged := range map[int]bool{200: false, 404: false, 403: true} {
 		var log bytes.Buffer
 		service(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/logoff" {
@@ -75,9 +84,9 @@ func TestRejectedLogoffIsLogged(t *testing.T) {
 			}
 			w.Header().Add("Set-Cookie", "SID=1; Path=/")
 		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
-			func(t *testing.T, c *Client) { all(t, 1, c) })
-		if logged := strings.Contains(log.String(),
-			"/logoff returned 403: activate it in transaction SICF"); logged != logs {
+			func(t *testing.T, c *Client) { sendAll(t, 1, c) })
+		const warning = "/logoff returned 403: activate it in transaction SICF"
+		if strings.Contains(log.String(), warning) != isLogged {
 			t.Errorf("%d: found\n%s", status, &log)
 		}
 	}

@@ -37,10 +37,10 @@ func LogonOf(c Config) (Logon, error) {
 	if c.User == "" && (c.Auth == "" || c.Auth == AuthNone) {
 		serviceSecret.role = headerRole
 	}
-	nextToLogon := logonSecret{id: d.headerIdentity(), role: headerRole, isObserved: true}
+	headerSecret := logonSecret{id: d.headerIdentity(), role: headerRole, isObserved: true}
 	routeSecret := logonSecret{id: d.config.Route.identity(d.origin),
 		role: role.Proxy + d.config.Route.Settings.Logon().Setting}
-	secrets := []logonSecret{serviceSecret, nextToLogon, routeSecret}
+	secrets := []logonSecret{serviceSecret, headerSecret, routeSecret}
 	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
 	return Logon{secrets, d.address(), d.config.Lockouts}, nil
 }
@@ -127,8 +127,8 @@ func (d *destination) gates() []*lockouts.Gate {
 // Refusal says who was refused where and since when, and what to do; "" if the current secret was not refused.
 func (c *Client) Refusal() string {
 	for _, g := range c.target.Load().gates() {
-		if why := g.Refusal(); why != "" {
-			return why
+		if refusal := g.Refusal(); refusal != "" {
+			return refusal
 		}
 	}
 	return ""

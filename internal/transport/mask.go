@@ -10,9 +10,9 @@ import (
 type maskingReader struct {
 	inner   io.ReadCloser
 	texts   [][]byte // longest first
-	pending []byte   // read, and not yet looked at
-	out     []byte
-	err     error
+	pending []byte   // read, and not searched yet
+	out     []byte   // redacted, and not returned yet
+	err     error    // of inner, returned after out
 }
 
 func mask(body io.ReadCloser, texts []string) io.ReadCloser {
@@ -20,8 +20,8 @@ func mask(body io.ReadCloser, texts []string) io.ReadCloser {
 		return body
 	}
 	m := &maskingReader{inner: body}
-	for _, secret := range texts {
-		m.texts = append(m.texts, []byte(secret))
+	for _, text := range texts {
+		m.texts = append(m.texts, []byte(text))
 	}
 	slices.SortFunc(m.texts, func(a, b []byte) int { return len(b) - len(a) })
 	return m
@@ -55,9 +55,9 @@ func (m *maskingReader) redactPending() {
 	}
 	for position < complete {
 		first := -1
-		for i, secret := range m.texts {
+		for i, text := range m.texts {
 			if next[i] >= 0 && next[i] < position {
-				next[i] = indexFrom(m.pending, secret, position)
+				next[i] = indexFrom(m.pending, text, position)
 			}
 			if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
 				first = i
@@ -76,9 +76,9 @@ func (m *maskingReader) redactPending() {
 	}
 }
 
-func indexFrom(in, text []byte, from int) int {
-	if i := bytes.Index(in[from:], text); i >= 0 {
-		return from + i
+func indexFrom(content, text []byte, start int) int {
+	if i := bytes.Index(content[start:], text); i >= 0 {
+		return start + i
 	}
 	return -1
 }

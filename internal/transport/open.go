@@ -19,7 +19,7 @@ func (d *destination) addOrigins() error {
 	for _, o := range d.config.Origins {
 		other, err := newDestination(d.config.forOrigin(o))
 		if err != nil {
-			d.closeFurther()
+			d.closeFurtherOrigins()
 			return err
 		}
 		if d.furtherOrigins == nil {
@@ -35,13 +35,14 @@ func (d *destination) addOrigins() error {
 	return nil
 }
 
-func (d *destination) closeFurther() {
+func (d *destination) closeFurtherOrigins() {
 	for _, other := range d.furtherOrigins {
 		other.deregister()
 		other.closeIdle()
 	}
 }
 
+// newDestination validates a configuration and joins the clients of its origin. deregister must be called at the end.
 func newDestination(c Config) (*destination, error) {
 	d, err := prepareDestination(c)
 	if err != nil {
@@ -57,6 +58,7 @@ func newDestination(c Config) (*destination, error) {
 	return d, d.addOrigins()
 }
 
+// prepareDestination validates a configuration without registering or sending anything.
 func prepareDestination(c Config) (*destination, error) {
 	origin, err := c.origin()
 	if err != nil {
@@ -65,7 +67,7 @@ func prepareDestination(c Config) (*destination, error) {
 	if c.Headers, err = lowerHeaders(c.Headers); err != nil {
 		return nil, err
 	}
-	c.defaults()
+	c.setDefaults()
 	if err := c.addLogin(origin); err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func prepareDestination(c Config) (*destination, error) {
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
-	d.sapClient, err = c.client()
+	d.sapClient, err = c.configuredClient()
 	return d, err
 }
 
@@ -82,7 +84,7 @@ var (
 	defaultReadTimeout    = defaultMilliseconds(role.ReadTimeoutMS)
 )
 
-func (c *Config) defaults() {
+func (c *Config) setDefaults() {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = defaultConnectTimeout
 	}
@@ -107,9 +109,10 @@ func (c *Config) defaults() {
 	}
 }
 
-func lowerHeaders(given map[string]string) (map[string]string, error) {
-	headers := make(map[string]string, len(given))
-	for name, value := range given {
+// lowerHeaders returns the configured headers that have a value, with names in lower case.
+func lowerHeaders(configured map[string]string) (map[string]string, error) {
+	headers := make(map[string]string, len(configured))
+	for name, value := range configured {
 		if value == "" {
 			continue
 		}
@@ -127,19 +130,20 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 	return headers, nil
 }
 
-// deregister removes the client. Sessions that no other client uses are logged off.
+// deregister leaves the clients of the origin. It blocks while it logs off sessions that no other client uses.
 func (d *destination) deregister() {
-	over := d.sessions.Leave()
-	d.logoff(over)
-	d.sessions.Ended(len(over))
+	unused := d.sessions.Leave()
+	d.logoff(unused)
+	d.sessions.Ended(len(unused))
 	d.config.Destinations.leave(d)
-	d.closeFurther()
+	d.closeFurtherOrigins()
 }
 
 func (d *destination) sessionKey() string {
 	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
 
+// useLimiter joins the limiter of the origin, which counts the connections of the transport from now on.
 func (d *destination) useLimiter(l *limits.Limiter) {
 	client := l.Join(d.config.Limits, d.config.Logger, d.closeIdle, d.trim)
 	d.limits = client

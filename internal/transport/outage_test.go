@@ -10,8 +10,8 @@ import (
 
 // An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
 func TestOutageIsLoggedOnce(t *testing.T) {
-	ways := map[string]struct {
-		requests int // in flight at the same time
+	outages := map[string]struct {
+		requests int // at the same time
 		answer   func(w http.ResponseWriter)
 	}{
 		"no answer": {4, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }},
@@ -21,14 +21,14 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 			io.WriteString(w, "half")
 		}},
 	}
-	for name, way := range ways {
+	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
-			var away atomic.Bool
-			var met atomic.Int64
+			var isAway atomic.Bool
+			var failures atomic.Int64
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if away.Load() {
-					met.Add(1)
-					way.answer(w)
+				if isAway.Load() {
+					failures.Add(1)
+					outage.answer(w)
 				}
 			}))
 			server.Config.ErrorLog = nil
@@ -37,23 +37,24 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 			var log journal
 			c := clientOf(t, rolesOf(t, server.URL, "retry.max=3", "retry.min-backoff-ms=1", "retry.max-backoff-ms=2"),
 				Environment{Shared: Shared{Logger: log.logger()}})
-			ask := func() error {
+			send := func() error {
 				_, _, err := text(t, c, get("/x"))
 				return err
 			}
-			if err := ask(); err != nil || c.Away() {
+
+			if err := send(); err != nil || c.Away() {
 				t.Fatalf("expected a response, found %v", err)
 			}
-			away.Store(true)
-			together(way.requests, func(int) { ask() })
-			if !c.Away() || met.Load() < int64(way.requests) {
-				t.Errorf("expected the client to report the outage, which %d requests had", met.Load())
+			isAway.Store(true)
+			together(outage.requests, func(int) { send() })
+			if !c.Away() || failures.Load() < int64(outage.requests) {
+				t.Errorf("expected the client to report the outage after %d failed requests", failures.Load())
 			}
-			away.Store(false)
-			if err := ask(); err != nil || c.Away() {
+			isAway.Store(false)
+			if err := send(); err != nil || c.Away() {
 				t.Errorf("expected a response, found %v", err)
 			}
-			log.once(t, "level=WARN", "the service responds again")
+			log.wantOnce(t, "level=WARN", "the service responds again")
 		})
 	}
 }

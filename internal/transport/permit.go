@@ -24,6 +24,7 @@ type permit struct {
 	release func()
 }
 
+// admissionKey is the key of a bool: true means that a request has a parent, false that it must not wait.
 type admissionKey struct{}
 
 // WithParent returns a context for requests on behalf of an open answer, whose slot they share: otherwise open
@@ -39,13 +40,13 @@ func WithoutWaiting(ctx context.Context) context.Context {
 }
 
 func hasParent(ctx context.Context) bool {
-	shares, _ := ctx.Value(admissionKey{}).(bool)
-	return shares
+	isNested, _ := ctx.Value(admissionKey{}).(bool)
+	return isNested
 }
 
 func mustNotWait(ctx context.Context) bool {
-	shares, ok := ctx.Value(admissionKey{}).(bool)
-	return ok && !shares
+	isNested, ok := ctx.Value(admissionKey{}).(bool)
+	return ok && !isNested
 }
 
 // Affinity holds the session of a read, see [WithAffinity].

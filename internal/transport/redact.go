@@ -39,9 +39,10 @@ func PrintableTarget(target string) string {
 	return target
 }
 
-// LoggedTarget redacts a target for logs.
+// LoggedTarget redacts user, password and query values of any target for logs.
 func LoggedTarget(target string) string { return redactUser(printable(target)) }
 
+// redactUser hides everything between // (or the start) and the last @.
 func redactUser(text string) string {
 	end := strings.LastIndexByte(text, '@')
 	if end < 0 {
@@ -67,6 +68,7 @@ const shortestSecret = 4
 
 const hidden = setting.Hidden
 
+// redact hides secrets in a value. Those below shortestSecret are hidden only if they are the whole value.
 func redact(value string, secrets []string) string {
 	for _, s := range secrets {
 		switch {
@@ -79,6 +81,7 @@ func redact(value string, secrets []string) string {
 	return value
 }
 
+// toUTF8 returns valid UTF-8 unchanged, and reads other text as ISO-8859-1.
 func toUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s

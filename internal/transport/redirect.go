@@ -16,11 +16,11 @@ func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) 
 		return notApplicable, nil
 	}
 	t.answer.discard()
-	next, err := t.permit.redirect(r.exchange, status, location, r.permit == nil)
-	switch r.redirected++; {
+	next, err := t.permit.redirectedExchange(r.exchange, status, location, r.permit == nil)
+	switch r.redirects++; {
 	case err != nil:
 		return final, r.exchange.unusable(status, err)
-	case r.redirected > maxRedirects:
+	case r.redirects > maxRedirects:
 		return final, errorf(wit.ErrorData, "%s: redirected more than %d times", r.exchange.name(), maxRedirects)
 	}
 	r.exchange = next
@@ -31,10 +31,10 @@ func isRedirect(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
 }
 
-// redirect returns the exchange for a redirect. A redirect to another origin, probably a logon page, counts as a
-// refusal, unless the secret is known to be right. The service may redirect to a configured further origin if
+// redirectedExchange returns the exchange for a redirect. A redirect to another origin, probably a logon page, counts
+// as a refusal, unless the secret is known to be right. The service may redirect to a configured further origin if
 // toOtherOrigin is set, but not vice versa, since it receives credentials.
-func (p *permit) redirect(e *exchange, status int, location string, toOtherOrigin bool) (*exchange, error) {
+func (p *permit) redirectedExchange(e *exchange, status int, location string, toOtherOrigin bool) (*exchange, error) {
 	d := p.destination
 	next := *e
 	if other := p.service.forTarget(location); toOtherOrigin && e.otherOrigin == "" && other != d {

@@ -16,51 +16,50 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// refusing is a service without sessions that rejects a number of requests, or all after a number.
-type refusing struct {
-	mu sync.Mutex
-	// of the requests since the last change
-	from    int
-	to      int
-	n       int
-	refused []time.Time
+// refusingService is a service without sessions that answers some of its requests with 401.
+type refusingService struct {
+	mu       sync.Mutex
+	first    int // requests after this number are refused, see refuse
+	last     int
+	requests int // number of requests since refuse
+	refusals int
 }
 
-func (r *refusing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (r *refusingService) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.n++
-	if r.n > r.from && r.n <= r.to {
-		r.refused = append(r.refused, time.Now())
+	r.requests++
+	if r.requests >= r.first && r.requests <= r.last {
+		r.refusals++
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
 	w.Header().Set("X-Csrf-Token", "t")
 }
 
-func (r *refusing) between(from, to int) {
+// refuse makes the service refuse the requests from first to last, counted from 1 after this call.
+func (r *refusingService) refuse(first, last int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.from = from
-	r.to = to
-	r.n = 0
-	r.refused = nil
+	r.first = first
+	r.last = last
+	r.requests = 0
+	r.refusals = 0
 }
 
-func (r *refusing) count() int {
+func (r *refusingService) refusalCount() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.refused)
+	return r.refusals
 }
 
-// The values are those of package lockouts.
+// The names and values are those of package lockouts.
 const (
-	recently    = time.Hour
-	openingTurn = 10 * time.Second
-	trusted     = time.Minute
+	recentPeriod = time.Hour
+	openingWait  = 10 * time.Second
 )
 
-// isUnauthorized reports whether a request was rejected, or not sent.
+// isUnauthorized reports whether a request got 401, or was not sent because its secret was refused before.
 func isUnauthorized(status uint16, err error) bool {
 	f, _ := errors.AsType[*wit.Error](err)
 	return status == 401 || (f != nil && f.Kind == wit.ErrorUnauthorized)
@@ -69,39 +68,42 @@ func isUnauthorized(status uint16, err error) bool {
 // A single 401 among eight concurrent requests without a session, as from a restarting server, stops further requests
 // until an operator resumes.
 func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
-	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
-		TokenPath: wit.Ptr("/")}} {
+	for name, request := range map[string]*wit.Request{
+		"read":  get("/"),
+		"write": {Method: "POST", Target: "/", TokenPath: wit.Ptr("/")},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := &refusing{}
+			s := &refusingService{}
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 				for range 3 {
 					wantStatus(t, c, request, 200)
 				}
 				time.Sleep(50 * time.Minute)
-				s.between(0, 1)
+				s.refuse(1, 1)
 				together(8, func(int) {
 					if status, _, err := text(t, c, request); !isUnauthorized(status, err) {
 						t.Errorf("expected a refusal, found %d, %v", status, err)
 					}
 				})
-				assert.Equal(t, []int{1, 1}, []int{s.n, s.count()}, "requests, refusals")
+				assert.Equal(t, []int{1, 1}, []int{s.requests, s.refusalCount()}, "requests, refusals")
 				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again", "PUT /culvert/lockouts/resume")
 				time.Sleep(24 * time.Hour)
-				assert.Equal(t, 1, s.n, "requests by the next day")
-				n, err := c.target.Load().config.Lockouts.Resume(t.Context())
+				assert.Equal(t, 1, s.requests, "requests by the next day")
+
+				forgotten, err := c.target.Load().config.Lockouts.Resume(t.Context())
 				require.NoError(t, err)
-				assert.Equal(t, 1, n, "refusals")
+				assert.Equal(t, 1, forgotten, "forgotten refusals")
 				together(8, func(int) { wantStatus(t, c, request, 200) })
-				assert.Equal(t, 1, s.count(), "refusals")
+				assert.Equal(t, 1, s.refusalCount(), "refusals")
 			})
 		})
 	}
 }
 
-// If a service accepts all reads but rejects writes, the writes in flight are rejected, one of them in a new session,
-// too, and no further one is sent.
+// A service that accepts all reads may reject writes. Then the writes in flight are rejected, one of them again in a
+// new session, and no further write is sent.
 func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
-	for _, lanes := range []int{1, 8} {
+	for _, concurrent := range []int{1, 8} {
 		var mu sync.Mutex
 		writes := 0
 		service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -115,22 +117,22 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 				writes++
 				w.WriteHeader(401)
 			}
-		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = lanes }, func(t *testing.T, c *Client) {
+		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = concurrent }, func(t *testing.T, c *Client) {
 			text(t, c, get("/Orders"))
 			for range 3 {
-				together(3*lanes, func(i int) {
-					r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)),
-						TokenPath: wit.Ptr("/")}
+				together(3*concurrent, func(i int) {
+					target := []string{"/OrdersA", "/OrdersB"}[i%2]
+					r := &wit.Request{Method: "POST", Target: target, TokenPath: wit.Ptr("/")}
 					if status, _, err := text(t, c, r); !isUnauthorized(status, err) {
-						t.Errorf("status %d, %v", status, err)
+						t.Errorf("expected a refusal, found status %d, %v", status, err)
 					}
-					text(t, c, get("/Orders")) // accepted in the meantime
+					text(t, c, get("/Orders")) // is accepted
 				})
 				time.Sleep(time.Minute)
 			}
-			if writes < 1 || writes > lanes+1 {
-				t.Errorf("%d lanes: expected the requests in flight and one more to be rejected, found %d", lanes,
-					writes)
+			if writes < 1 || writes > concurrent+1 {
+				t.Errorf("%d at a time: expected the requests in flight and one more to be rejected, found %d",
+					concurrent, writes)
 			}
 			if c.Refusal() == "" {
 				t.Error("expected the secret to be rejected")
@@ -139,7 +141,8 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 	}
 }
 
-// A 404 may precede the logon: it does not prove that a password is right, and a wrong one is not sent twice.
+// A service may answer 404 before it checks the password, so a 404 does not prove the password right. A wrong one is
+// not sent twice.
 func TestNotFoundDoesNotProveLogon(t *testing.T) {
 	refusals := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -163,14 +166,15 @@ func TestNotFoundDoesNotProveLogon(t *testing.T) {
 	})
 }
 
+// Printing and logging a Logon shows its origin only.
 func TestLogonShowsNoSecret(t *testing.T) {
 	const origin = "http://sap.example:8000"
-	l := Logon{origin: origin, secrets: []logonSecret{{id: lockouts.Identity{Origin: origin, User: "u",
-		Secret: "geheim"}}}}
-	var logged strings.Builder
-	slog.New(slog.NewTextHandler(&logged, nil)).Info("logs on", "logon", l)
-	if shown := fmt.Sprintf("%v %+v", l, l) + logged.String(); strings.Contains(shown, "geheim") ||
-		strings.Count(shown, origin) != 3 {
-		t.Errorf("expected the origin and no secret, found %s", shown)
+	identity := lockouts.Identity{Origin: origin, User: "u", Secret: "geheim"}
+	l := Logon{origin: origin, secrets: []logonSecret{{id: identity}}}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("logs on", "logon", l)
+	output := fmt.Sprintf("%v %+v", l, l) + log.String()
+	if strings.Contains(output, "geheim") || strings.Count(output, origin) != 3 {
+		t.Errorf("expected the origin three times and no secret, found %s", output)
 	}
 }

@@ -34,6 +34,7 @@ var (
 // NewOriginRegistry returns an empty registry, which divides no limits.
 func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
 
+// join gives a destination what it shares with other clients of its origin.
 func (r *OriginRegistry) join(d *destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,11 +76,12 @@ func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	return d.address(), requests, configured.PerSecond
 }
 
+// leave ends what join began. The last client of an origin removes its state.
 func (r *OriginRegistry) leave(d *destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last := d.limits.Leave()
-	if s := r.origins[d.address()]; last && s != nil && s.partner == d.partner {
+	isLast := d.limits.Leave()
+	if s := r.origins[d.address()]; isLast && s != nil && s.partner == d.partner {
 		delete(r.origins, d.address())
 	}
 }
@@ -102,11 +104,11 @@ func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 // isKnown is not nil, a known origin has only its name.
 func (c *Client) Usage(isKnown func(origin string) bool) (usages []limits.Usage) {
 	d := c.target.Load()
-	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
-		u := limits.Usage{Origin: to.address()}
+	for _, destination := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
+		u := limits.Usage{Origin: destination.address()}
 		if isKnown == nil || !isKnown(u.Origin) {
-			u = to.limits.Usage()
-			u.Sessions.Used = to.sessions.MaxInUse()
+			u = destination.limits.Usage()
+			u.Sessions.Used = destination.sessions.MaxInUse()
 		}
 		usages = append(usages, u)
 	}

@@ -15,13 +15,14 @@ type responseTracker struct {
 	closeWanted bool // idle connections are to be closed
 }
 
-type arrivingResponse struct{ begun, over bool }
+// arrivingResponse is the state of one response. Both are false before its first byte.
+type arrivingResponse struct{ isArriving, hasEnded bool }
 
 func (r *responseTracker) started(response *arrivingResponse) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !response.begun && !response.over { // the request may have been canceled
-		response.begun = true
+	if !response.isArriving && !response.hasEnded { // the request may have been canceled
+		response.isArriving = true
 		r.arriving++
 	}
 }
@@ -34,12 +35,12 @@ func (r *responseTracker) restarted(response *arrivingResponse, transport *http.
 	r.finish(response, false, transport)
 }
 
-func (r *responseTracker) finish(one *arrivingResponse, over bool, transport *http.Transport) {
+func (r *responseTracker) finish(response *arrivingResponse, hasEnded bool, transport *http.Transport) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	one.over = over
-	if one.begun {
-		one.begun = false
+	response.hasEnded = hasEnded
+	if response.isArriving {
+		response.isArriving = false
 		r.arriving--
 		r.closeIdleIfDue(transport)
 	}

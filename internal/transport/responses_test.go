@@ -16,15 +16,15 @@ import (
 // Closing idle connections while net/http returns a response to a POST does not lose it, and the connection is closed
 // afterwards.
 func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
-	answer := func(w http.ResponseWriter, r *http.Request) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			time.Sleep(time.Second) // two concurrent requests have two connections
 			io.WriteString(w, "ok")
 		}
 	}
 	for _, c := range []struct {
-		name string
-		ends func(t *testing.T, c, other *Client)
+		name      string
+		closeIdle func(t *testing.T, c, other *Client) // closes idle connections of c
 	}{
 		{"another client wants a connection", func(t *testing.T, _, other *Client) {
 			wantStatus(t, other, get("/"), 200)
@@ -37,31 +37,31 @@ func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 		{"the client is closed", func(_ *testing.T, c, _ *Client) { c.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wired(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
-				func(t *testing.T, one *Client, w *wires) {
-					other := clientNextTo(t, one, nil)
-					all(t, 2, one) // the client has both connections now
-					assert.Equal(t, int64(2), w.now.Load(), "connections")
-					idle := 0
+			wired(t, handler, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
+				func(t *testing.T, client *Client, w *wires) {
+					other := clientNextTo(t, client, nil)
+					sendAll(t, 2, client) // the client has both connections now
+					assert.Equal(t, int64(2), w.current.Load(), "connections")
+					idleEvents := 0
 					var wg sync.WaitGroup
 					ctx := httptrace.WithClientTrace(context.Background(),
 						&httptrace.ClientTrace{PutIdleConn: func(error) {
-							idle++
-							wg.Go(func() { c.ends(t, one, other) })
+							idleEvents++
+							wg.Go(func() { c.closeIdle(t, client, other) })
 							time.Sleep(time.Millisecond) // all other goroutines run until they block
 						}})
-					a, err := one.Do(ctx, post("/"))
+					a, err := client.Do(ctx, post("/"))
 					if err != nil {
 						t.Errorf("expected a response, found %v", err)
 					} else {
 						a.Body.Close()
 					}
 					wg.Wait()
-					assert.Equal(t, 1, idle, "times that the connection was idle")
+					assert.Equal(t, 1, idleEvents, "times that the connection was idle")
 					other.Close()
 					time.Sleep(time.Millisecond)
-					assert.Equal(t, int64(0), w.now.Load(), "connections")
-					if n := w.most.Load(); n > 2 {
+					assert.Equal(t, int64(0), w.current.Load(), "connections")
+					if n := w.peak.Load(); n > 2 {
 						t.Errorf("expected at most 2 connections, found %d", n)
 					}
 				})

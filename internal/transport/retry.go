@@ -18,7 +18,7 @@ import (
 type Retry struct {
 	// Codes are HTTP statuses, for repeatable requests, and error codes of the service. Empty but not nil means none.
 	Codes      []string
-	Max        *int
+	Max        *int // number of retries; nil means the default
 	MinBackoff time.Duration
 	MaxBackoff time.Duration
 }
@@ -30,7 +30,7 @@ var (
 	defaultMaxBackoff = defaultMilliseconds(role.RetryMaxBackoffMS)
 )
 
-const maxWait = time.Hour
+const maxWait = time.Hour // for atLeast of [Retry.Wait]
 
 func (r Retry) withDefaults() Retry {
 	if r.Codes == nil {
@@ -65,11 +65,11 @@ func (r Retry) NamesMessage(code string) bool {
 // Wait pauses before the next attempt, for at least atLeast, or returns the context's cause.
 func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	r = r.withDefaults()
-	drawn := r.MinBackoff
+	backoff := r.MinBackoff
 	if spread := r.MaxBackoff - r.MinBackoff; spread > 0 {
-		drawn += rand.N(spread + 1)
+		backoff += rand.N(spread + 1)
 	}
-	return pause.For(ctx, max(drawn, min(atLeast, maxWait)))
+	return pause.For(ctx, max(backoff, min(atLeast, maxWait)))
 }
 
 // RetryAfter returns the pause that an answer requests, or zero.

@@ -55,7 +55,7 @@ type retryLoop struct {
 	service *destination
 
 	retries       int                // after no answer, or a retriable one
-	redirected    int                // followed redirects
+	redirects     int                // followed redirects
 	tokenRenewals int                // refused CSRF tokens
 	freshRefusals int                // refused CSRF tokens that were never accepted
 	secretChanges int                // secrets changed during the exchange
@@ -167,7 +167,7 @@ func (r *retryLoop) notProcessed(_ context.Context, t *attempt) (decision, error
 
 // changedSecret tries again if the secret was refused and the settings contain another one by now.
 func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, error) {
-	refused := wasRefused(t.answer, t.err) && r.exchange.showsCredentials(t.permit.destination)
+	refused := wasRefused(t.answer, t.err) && r.exchange.sendsCredentials(t.permit.destination)
 	mayRetry := r.permit == nil && r.secretChanges < maxSecrets
 	if !refused || !mayRetry || !r.client.hasOtherSettings(ctx, t.permit.service) {
 		return notApplicable, nil
@@ -179,7 +179,8 @@ func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, er
 	return retry, nil
 }
 
-// noResponse repeats an attempt without an answer if the service cannot have processed the request, or may twice.
+// noResponse repeats an attempt without an answer if the service cannot have processed the request, or may process it
+// twice.
 func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error) {
 	if t.err == nil {
 		return notApplicable, nil
@@ -279,6 +280,7 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 	return retry, nil
 }
 
+// retryStatus repeats an attempt whose status is configured as retriable.
 func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, error) {
 	destination := t.permit.destination
 	if !r.exchange.isRetriable(destination.config.Retry, t.status()) || r.retries >= destination.config.Retry.Times() ||
@@ -304,14 +306,14 @@ func wasRefused(a *Answer, err error) bool {
 	return !isNoResponse && ok && f.Kind == wit.ErrorUnauthorized
 }
 
-// hasOtherSettings also reports a new secret of the route.
+// hasOtherSettings refreshes the settings and reports whether they changed, secrets of the route included.
 func (c *Client) hasOtherSettings(ctx context.Context, refused *destination) bool {
 	d, err := c.currentAfterRefusal(ctx)
 	return err == nil && d != refused
 }
 
-// waitsForConnector reports whether to wait for the Cloud Connector. Assumption: the service's 503 looks like the
-// proxy's, so repeatable requests wait for both.
+// waitsForConnector reports whether to wait for the Cloud Connector. since is the start of the outage, set here if
+// zero. Assumption: the service's 503 looks like the proxy's, so repeatable requests wait for both.
 func (d *destination) waitsForConnector(since *time.Time) bool {
 	if !d.config.Route.AbsoluteForm || d.config.Route.Outage <= 0 {
 		return false

@@ -18,6 +18,7 @@ type Roles interface {
 	Text(role string) string
 	// Prefix returns all roles below a prefix, without it.
 	Prefix(role string) map[string]string
+	// Setting returns the user's name of a role's setting, or the role if it has none.
 	Setting(role string) string
 	// IsSet reports whether the user set the role.
 	IsSet(role string) bool
@@ -92,11 +93,11 @@ func (r *roleReader) decimal(name string) float64 {
 }
 
 func (r *roleReader) flag(name string) bool {
-	on, _ := setting.ParseBool(r.text(name))
-	return on
+	isSet, _ := setting.ParseBool(r.text(name))
+	return isSet
 }
 
-func (r *roleReader) is(name, value string) bool { return strings.EqualFold(r.text(name), value) }
+func (r *roleReader) equals(name, value string) bool { return strings.EqualFold(r.text(name), value) }
 
 func (r *roleReader) milliseconds(name string) time.Duration {
 	return time.Duration(r.number(name)) * time.Millisecond

@@ -15,9 +15,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// forTokens sets the route to a token service: the same ordinary proxy, else the environment's. There is none behind
-// a Cloud Connector.
-func (r *Route) forTokens(o *btp.TokenOptions) {
+// setTokenRoute makes requests to a token service use the same HTTP or SOCKS5 proxy. With a proxy of SAP Connectivity
+// they use that of the environment: no token service is behind a Cloud Connector.
+func (r *Route) setTokenRoute(o *btp.TokenOptions) {
 	if r.resolved == nil {
 		return
 	}
@@ -30,6 +30,7 @@ func (r *Route) forTokens(o *btp.TokenOptions) {
 	}
 }
 
+// credentialsHint names the settings of the proxy's credentials, in brackets; "" if they have none.
 func (r *Route) credentialsHint() string {
 	switch {
 	case r.Settings.Name == nil: // not configured by settings

@@ -30,10 +30,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rolesOf returns the roles of a service at a URL, and more as `role=value`.
-func rolesOf(t *testing.T, at string, more ...string) roleMap {
+// rolesOf returns the roles of a service at an address, and more roles, each as `role=value`.
+func rolesOf(t *testing.T, address string, more ...string) roleMap {
 	t.Helper()
-	u, err := url.Parse(at)
+	u, err := url.Parse(address)
 	require.NoError(t, err)
 	m := roleMap{"http.scheme": u.Scheme, "http.address": u.Hostname(), "http.port": u.Port(),
 		"retry.min-backoff-ms": "1", "retry.max-backoff-ms": "5"}
@@ -44,15 +44,16 @@ func rolesOf(t *testing.T, at string, more ...string) roleMap {
 	return m
 }
 
-func configOf(t *testing.T, roles roleMap, s Environment) Config {
+// configOf returns the configuration of roles.
+func configOf(t *testing.T, roles roleMap, environment Environment) Config {
 	t.Helper()
-	config, err := ConfigOf(roles, s)
+	config, err := ConfigOf(roles, environment)
 	require.NoError(t, err)
 	return config
 }
 
-// opened returns a client that is closed when the test ends.
-func opened(t *testing.T, config Config) *Client {
+// newClient returns a client that is closed when the test ends.
+func newClient(t *testing.T, config Config) *Client {
 	t.Helper()
 	c, err := New(config)
 	require.NoError(t, err)
@@ -60,37 +61,40 @@ func opened(t *testing.T, config Config) *Client {
 	return c
 }
 
-func clientOf(t *testing.T, roles roleMap, s Environment) *Client {
+// clientOf returns a client of roles without earlier refusals. It is closed when the test ends.
+func clientOf(t *testing.T, roles roleMap, environment Environment) *Client {
 	t.Helper()
-	s.Lockouts = lockouts.New()
-	return opened(t, configOf(t, roles, s))
+	environment.Lockouts = lockouts.New()
+	return newClient(t, configOf(t, roles, environment))
 }
 
-// byOAuth2 returns the roles for tokens of an issuer.
-func byOAuth2(endpoint string, more ...string) []string {
+// oauth2Roles adds the roles for tokens of an issuer.
+func oauth2Roles(endpoint string, more ...string) []string {
 	return append(more, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint, "http.oauth.client-id=id",
 		"http.oauth.client-secret=c1ient-secret")
 }
 
-// byProxy returns the roles for an HTTP proxy.
-func byProxy(proxy *httptest.Server, password string, more ...string) []string {
+// proxyRoles adds the roles for an HTTP proxy.
+func proxyRoles(proxy *httptest.Server, password string, more ...string) []string {
 	return append(more, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(),
 		"http.proxy.user=me", "http.proxy.password="+password)
 }
 
-// journal is what a client has logged.
+// journal holds what a client has logged, at all levels.
 type journal struct{ logtest.Journal }
 
 func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 8) }
 
-func (j *journal) once(t *testing.T, texts ...string) {
+// wantOnce checks that each of the texts was logged once.
+func (j *journal) wantOnce(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		assert.Equal(t, 1, strings.Count(j.String(), text), text, "in the log:", j)
 	}
 }
 
-func (j *journal) without(t *testing.T, secrets ...string) {
+// wantNone checks that no secret was logged.
+func (j *journal) wantNone(t *testing.T, secrets ...string) {
 	t.Helper()
 	text := j.String()
 	for _, s := range secrets {
@@ -102,11 +106,11 @@ func (j *journal) without(t *testing.T, secrets ...string) {
 
 // issuer is a token service whose tokens are valid until revoked.
 type issuer struct {
-	mu     sync.Mutex
-	issued int
-	ended  int
-	forms  []url.Values
-	basic  []string
+	mu      sync.Mutex
+	issued  int          // number of the last token
+	revoked int          // number of the last revoked token
+	forms   []url.Values // of all requests
+	basic   []string     // user:password of the basic authentication of all requests
 }
 
 func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -126,31 +130,35 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"expires_in": 3600})
 }
 
-func (i *issuer) end() {
+// revokeAll revokes all tokens issued so far.
+func (i *issuer) revokeAll() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.ended = i.issued
+	i.revoked = i.issued
 }
 
-// withService serves the issuer at /token, and a service that accepts its tokens.
+// withService serves the issuer at /token, and a service that accepts its tokens at all other paths.
 func (i *issuer) withService() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
 			i.ServeHTTP(w, r)
-		} else if !i.good(r) {
+		} else if !i.accepts(r) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
 }
 
-func (i *issuer) good(r *http.Request) bool {
+// accepts reports whether a request has a valid token.
+func (i *issuer) accepts(r *http.Request) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	n := 0
 	fmt.Sscanf(r.Header.Get("Authorization"), "Bearer t0ken-%d", &n)
-	return n > i.ended && n <= i.issued
+	return n > i.revoked && n <= i.issued
 }
 
+// A token is requested once and used until the service refuses it. Then it is renewed once; a refusal of the new token
+// is final.
 func TestOAuth2(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := serve(t, tokens.ServeHTTP)
@@ -158,29 +166,30 @@ func TestOAuth2(t *testing.T) {
 	refuseAll := false
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
-		if refuseAll || !tokens.good(r) {
+		if refuseAll || !tokens.accepts(r) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
 	log := &journal{}
-	roles := rolesOf(t, server.URL, byOAuth2(endpoint.URL+"/as/token", "http.oauth.scope=a b",
+	roles := rolesOf(t, server.URL, oauth2Roles(endpoint.URL+"/as/token", "http.oauth.scope=a b",
 		"http.oauth.client-auth=header")...)
 	c := clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}})
-	expect := func(r *wit.Request, status uint16, sent, issued int) {
+	// check sends r and checks the status, the number of requests to the service, and the number of tokens so far.
+	check := func(r *wit.Request, wantStatus uint16, wantRequests, wantTokens int) {
 		t.Helper()
 		requests = 0
-		got, _, err := text(t, c, r)
-		if err != nil || got != status || requests != sent || tokens.issued != issued {
-			t.Errorf("status %d (%v) after %d requests and %d tokens, expected %d, %d, %d", got, err, requests,
-				tokens.issued, status, sent, issued)
+		status, _, err := text(t, c, r)
+		if err != nil || status != wantStatus || requests != wantRequests || tokens.issued != wantTokens {
+			t.Errorf("status %d (%v) after %d requests and %d tokens, expected %d, %d, %d", status, err, requests,
+				tokens.issued, wantStatus, wantRequests, wantTokens)
 		}
 	}
-	expect(get("/"), 200, 1, 1)
-	expect(post("/"), 200, 1, 1)
-	tokens.end()
-	expect(post("/"), 200, 2, 2) // a 401 has not led to a renewal yet
+	check(get("/"), 200, 1, 1)
+	check(post("/"), 200, 1, 1)
+	tokens.revokeAll()
+	check(post("/"), 200, 2, 2) // the request is repeated with a new token
 	refuseAll = true
-	expect(get("/"), 401, 2, 3) // one renewal
+	check(get("/"), 401, 2, 3) // the new token is refused, too
 	wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "is not sent again")
 	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" ||
 		tokens.forms[0].Get("scope") != "a b" {
@@ -191,27 +200,27 @@ func TestOAuth2(t *testing.T) {
 	roles["http.oauth.client-auth"] = "body"
 	roles["http.oauth.client-secret"] = "wr0ng-secret"
 	c = clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}})
-	before := len(tokens.forms)
+	earlier := len(tokens.forms)
 	for range 3 {
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized)
 	}
-	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" ||
-		tokens.basic[before] != ":" {
-		t.Errorf("found %d token requests, the last one with %v; expected one, with the secret in the body", n,
-			tokens.forms[before])
+	if n := len(tokens.forms) - earlier; n != 1 || tokens.forms[earlier].Get("client_id") != "id" ||
+		tokens.basic[earlier] != ":" {
+		t.Errorf("found %d token requests, the first one with %v; expected one, with the secret in the body", n,
+			tokens.forms[earlier])
 	}
-	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
+	log.wantNone(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
 }
 
 // All kinds of credentials are sent to the configured origin only.
 func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := serve(t, tokens.ServeHTTP)
-	foreign := 0
-	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { foreign++ })
-	var seen http.Header
+	foreignRequests := 0
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { foreignRequests++ })
+	var header http.Header
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		seen = r.Header
+		header = r.Header
 		http.Redirect(w, r, elsewhere.URL+"/x", http.StatusFound)
 	})
 	for name, c := range map[string]struct {
@@ -219,8 +228,8 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 		header string
 		want   string
 	}{
-		"basic":  {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"},
-		"oauth2": {byOAuth2(endpoint.URL), "Authorization", "Bearer t0ken-1"},
+		"basic":  {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"}, // u:p
+		"oauth2": {oauth2Roles(endpoint.URL), "Authorization", "Bearer t0ken-1"},
 		"header": {[]string{"http.auth=header", "http.header.APIKey=k3y"}, "Apikey", "k3y"},
 		"authorization": {[]string{"http.auth=header", "http.header.Authorization=Custom x"}, "Authorization",
 			"Custom x"},
@@ -229,22 +238,22 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Environment{})
 			wantFaultOf(t, client, get("/"), wit.ErrorUnauthorized, "which is not followed")
-			assert.Equal(t, c.want, seen.Get(c.header), c.header)
+			assert.Equal(t, c.want, header.Get(c.header), c.header)
 			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.ErrorData, "expected the origin")
 		})
 	}
-	assert.Equal(t, 0, foreign, "requests to another server")
+	assert.Equal(t, 0, foreignRequests, "requests to another server")
 }
 
-// corporate is a proxy with authentication, for tunnels and absolute-form requests.
-type corporate struct {
-	to      string // the server to which it forwards everything
-	mu      sync.Mutex
-	lines   []string
-	headers []string
+// corporateProxy is a proxy with authentication, for tunnels and absolute-form requests.
+type corporateProxy struct {
+	upstream string // host:port of the server to which it forwards everything
+	mu       sync.Mutex
+	lines    []string // method and target of each request
+	headers  []string // name and value of all headers of all requests
 }
 
-func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *corporateProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.lines = append(c.lines, r.Method+" "+r.RequestURI)
 	for name, values := range r.Header {
@@ -258,22 +267,22 @@ func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodConnect {
 		target := *r.URL
-		target.Host = c.to
-		q, _ := http.NewRequest(r.Method, target.String(), r.Body)
-		q.Header = r.Header.Clone()
-		q.Header.Del("Proxy-Authorization")
-		a, err := http.DefaultTransport.RoundTrip(q)
+		target.Host = c.upstream
+		forwarded, _ := http.NewRequest(r.Method, target.String(), r.Body)
+		forwarded.Header = r.Header.Clone()
+		forwarded.Header.Del("Proxy-Authorization")
+		answer, err := http.DefaultTransport.RoundTrip(forwarded)
 		if err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		defer a.Body.Close()
-		maps.Copy(w.Header(), a.Header)
-		w.WriteHeader(a.StatusCode)
-		io.Copy(w, a.Body)
+		defer answer.Body.Close()
+		maps.Copy(w.Header(), answer.Header)
+		w.WriteHeader(answer.StatusCode)
+		io.Copy(w, answer.Body)
 		return
 	}
-	conn, err := net.Dial("tcp", c.to)
+	conn, err := net.Dial("tcp", c.upstream)
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		return
@@ -286,6 +295,8 @@ func (c *corporate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.Copy(client, conn)
 }
 
+// An HTTP proxy gets http requests in absolute form and tunnels for https. The target arrives unchanged; the service's
+// credentials are not sent to the proxy of a tunnel. A 407 is an error that names the settings.
 func TestCorporateProxy(t *testing.T) {
 	var paths []string
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { paths = append(paths, r.RequestURI) })
@@ -294,36 +305,62 @@ func TestCorporateProxy(t *testing.T) {
 	defer plain.Close()
 	defer secure.Close()
 	const target = "/a(1)/b'x%20y'?$filter=a%20eq%20'%C3%A4'&x=a|b"
-	for _, c := range []struct{ at, to, password, line, problem string }{
-		{"http://sap.example:8000", plain.Listener.Addr().String(), "pr0xy", "GET http://sap.example:8000" + target,
-			""},
-		{"https://example.com:44300", secure.Listener.Addr().String(), "pr0xy", "CONNECT example.com:44300", ""},
-		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target,
-			"(407) (see "},
-		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300",
-			"it requires a user and a password, or rejected them (see "},
+	for _, c := range []struct {
+		url      string
+		upstream string // the server that the proxy calls
+		password string // of the proxy
+		line     string // method and target that the proxy gets
+		problem  string // part of the error; "" means that the request succeeds
+	}{
+		{
+			url:      "http://sap.example:8000",
+			upstream: plain.Listener.Addr().String(),
+			password: "pr0xy",
+			line:     "GET http://sap.example:8000" + target,
+		},
+		{
+			url:      "https://example.com:44300",
+			upstream: secure.Listener.Addr().String(),
+			password: "pr0xy",
+			line:     "CONNECT example.com:44300",
+		},
+		{
+			url:      "http://sap.example:8000",
+			upstream: plain.Listener.Addr().String(),
+			password: "wr0ng",
+			line:     "GET http://sap.example:8000" + target,
+			problem:  "(407) (see ",
+		},
+		{
+			url:      "https://example.com:44300",
+			upstream: secure.Listener.Addr().String(),
+			password: "wr0ng",
+			line:     "CONNECT example.com:44300",
+			problem:  "it requires a user and a password, or rejected them (see ",
+		},
 	} {
 		paths = nil
-		p := &corporate{to: c.to}
-		roles := rolesOf(t, c.at, byProxy(serve(t, p.ServeHTTP), c.password, "http.user=u", "http.password=s3cret")...)
+		p := &corporateProxy{upstream: c.upstream}
+		proxy := serve(t, p.ServeHTTP)
+		roles := rolesOf(t, c.url, proxyRoles(proxy, c.password, "http.user=u", "http.password=s3cret")...)
 		config := configOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}})
-		if strings.HasPrefix(c.at, "https") {
+		if strings.HasPrefix(c.url, "https") {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
-		client := opened(t, config)
+		client := newClient(t, config)
 		status, _, err := text(t, client, get(target))
 		if c.problem == "" && (err != nil || status != 200 || len(paths) != 1 || paths[0] != target) {
-			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
+			t.Errorf("%s: status %d, %v, paths %q", c.url, status, err, paths)
 		}
 		if c.problem != "" {
 			wantFault(t, err, wit.ErrorConfig, c.problem, roles.Setting("http.proxy.user"),
 				roles.Setting("http.proxy.password"))
 		}
 		if len(p.lines) != 1 || p.lines[0] != c.line {
-			t.Errorf("%s: the proxy saw %q, expected %q", c.at, p.lines, c.line)
+			t.Errorf("%s: the proxy saw %q, expected %q", c.url, p.lines, c.line)
 		}
 		for _, h := range p.headers {
-			if strings.HasPrefix(c.at, "https") && strings.HasPrefix(h, "Authorization") {
+			if strings.HasPrefix(c.url, "https") && strings.HasPrefix(h, "Authorization") {
 				t.Errorf("expected no such header at the proxy, found %q", h)
 			}
 		}
@@ -340,42 +377,43 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 	plain := serve(t, answer)
 	issuer := serve(t, (&issuer{}).withService())
 	for _, c := range []struct {
-		name  string
-		at    string
-		to    *httptest.Server
-		roles []string
+		name     string
+		url      string
+		upstream *httptest.Server // the server that the proxy calls
+		roles    []string
 	}{
 		{"absolute form", "http://sap.example:8000", plain, nil},
 		{"tunnel", "https://example.com:44300", secure, nil},
-		{"token by absolute form", "http://sap.example:8000", issuer, byOAuth2("http://idp.example/token")},
-		{"token by tunnel", "http://sap.example:8000", issuer, byOAuth2("https://idp.example/token")},
+		{"token by absolute form", "http://sap.example:8000", issuer, oauth2Roles("http://idp.example/token")},
+		{"token by tunnel", "http://sap.example:8000", issuer, oauth2Roles("https://idp.example/token")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := &corporate{to: c.to.Listener.Addr().String()}
+			p := &corporateProxy{upstream: c.upstream.Listener.Addr().String()}
 			proxy := serve(t, p.ServeHTTP)
 			store := lockouts.New()
 			client := func(password, address string) *Client {
-				roles := rolesOf(t, address, byProxy(proxy, password, append(c.roles, "http.header.x-a=b")...)...)
+				roles := rolesOf(t, address, proxyRoles(proxy, password, append(c.roles, "http.header.x-a=b")...)...)
 				config := configOf(t, roles, Environment{Shared: Shared{Lockouts: store}})
-				if strings.HasPrefix(c.at, "https") {
+				if strings.HasPrefix(c.url, "https") {
 					config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 				}
-				return opened(t, config)
+				return newClient(t, config)
 			}
-			wrong := client("wr0ng", c.at)
+			wrong := client("wr0ng", c.url)
 			if _, _, err := text(t, wrong, get("/x")); err == nil {
 				t.Error("expected an error of the proxy, found none")
 			}
-			for _, address := range []string{c.at, strings.Replace(c.at, "e", "ee", 1)} {
+			otherHost := strings.Replace(c.url, "example", "eexample", 1)
+			for _, address := range []string{c.url, otherHost} {
 				wantFaultOf(t, client("wr0ng", address), get("/x"), wit.ErrorUnauthorized,
 					`the password of user "me" was refused at`, "by proxy "+proxy.Listener.Addr().String(), "not sent again")
 			}
 			assert.Equal(t, 1, len(p.lines), "requests to the proxy")
-			if why := wrong.Refusal(); !strings.Contains(why, "by proxy ") {
-				t.Errorf("expected the reason of the proxy, found %q", why)
+			if refusal := wrong.Refusal(); !strings.Contains(refusal, "by proxy ") {
+				t.Errorf("expected a refusal by the proxy, found %q", refusal)
 			}
-			if c.name != "token by tunnel" { // of which the test's certificate is not trusted
-				status, _, err := text(t, client("pr0xy", c.at), get("/x"))
+			if c.name != "token by tunnel" { // its token service has no trusted certificate
+				status, _, err := text(t, client("pr0xy", c.url), get("/x"))
 				if err != nil || status != http.StatusOK {
 					t.Errorf("with the right password: status %d, %v", status, err)
 				}
@@ -386,15 +424,15 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 
 // A proxy's wrong password is sent once even if the request has ended before the proxy refuses it.
 func TestLateRefusalOfProxyCounts(t *testing.T) {
-	received := make(chan bool, 8)
-	refuse := make(chan bool)
+	received := make(chan bool, 8) // one value for each request
+	refuse := make(chan bool)      // closed when the proxy may answer
 	proxy := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		received <- true
 		<-refuse
 		w.WriteHeader(http.StatusProxyAuthRequired)
 	})
-	roles := rolesOf(t, "https://example.com:44300", byProxy(proxy, "wr0ng")...)
-	c := opened(t, configOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}}))
+	roles := rolesOf(t, "https://example.com:44300", proxyRoles(proxy, "wr0ng")...)
+	c := newClient(t, configOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}}))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-received
@@ -409,25 +447,26 @@ func TestLateRefusalOfProxyCounts(t *testing.T) {
 	assert.Equal(t, 0, len(received), "further requests to the proxy")
 }
 
-// A proxy's password that only the requests for tokens carry is sent once, too, and counts as accepted with a token.
+// A proxy's password that is sent only with requests for tokens is sent once, too, and a token shows that it was
+// accepted.
 func TestProxyPasswordOfTokensOnly(t *testing.T) {
 	t.Setenv("NO_PROXY", "127.0.0.1")
 	service := serve(t, (&issuer{}).withService())
-	p := &corporate{to: service.Listener.Addr().String()}
+	p := &corporateProxy{upstream: service.Listener.Addr().String()}
 	proxy := serve(t, p.ServeHTTP)
 	for _, password := range []string{"wr0ng", "pr0xy"} {
 		p.lines = nil
 		store := lockouts.New()
-		roles := rolesOf(t, service.URL, byProxy(proxy, password, byOAuth2("http://idp.example/token")...)...)
+		roles := rolesOf(t, service.URL, proxyRoles(proxy, password, oauth2Roles("http://idp.example/token")...)...)
 		config := configOf(t, roles, Environment{Shared: Shared{Lockouts: store}})
 		logon, err := LogonOf(config)
 		require.NoError(t, err)
-		c := opened(t, config)
-		_, _, first := text(t, c, get("/x"))
-		_, _, second := text(t, c, get("/x"))
+		c := newClient(t, config)
+		_, _, firstErr := text(t, c, get("/x"))
+		_, _, secondErr := text(t, c, get("/x"))
 		assert.Equal(t, []string{"POST http://idp.example/token"}, p.lines, "requests to the proxy")
-		if isWrong := password == "wr0ng"; isWrong != (first != nil) || isWrong != (second != nil) {
-			t.Errorf("%s: found %v and %v", password, first, second)
+		if isWrong := password == "wr0ng"; isWrong != (firstErr != nil) || isWrong != (secondErr != nil) {
+			t.Errorf("%s: found %v and %v", password, firstErr, secondErr)
 		}
 		if role, ok := logon.Untried(); ok {
 			t.Errorf("%s: expected no untried secret, found %q", password, role)
@@ -447,6 +486,7 @@ func TestWrongPasswordOfSOCKSIsSentOnce(t *testing.T) {
 			if err != nil {
 				return
 			}
+			// The greeting has a version, the number of methods, and the methods.
 			head := make([]byte, 2)
 			_, err = io.ReadFull(conn, head)
 			methods := make([]byte, head[1])
@@ -454,12 +494,12 @@ func TestWrongPasswordOfSOCKSIsSentOnce(t *testing.T) {
 				_, err = io.ReadFull(conn, methods)
 			}
 			if err == nil {
-				conn.Write([]byte{5, 2}) // user and password
+				conn.Write([]byte{5, 2}) // SOCKS version 5, user and password
 				_, err = io.ReadFull(conn, head)
 			}
 			if err == nil {
 				logons.Add(1)
-				conn.Write([]byte{1, 1}) // refused
+				conn.Write([]byte{1, 1}) // version 1 of the logon, refused
 			}
 			conn.Close()
 		}
@@ -472,52 +512,54 @@ func TestWrongPasswordOfSOCKSIsSentOnce(t *testing.T) {
 	assert.Equal(t, int64(1), logons.Load(), "times that the password was sent")
 }
 
-// A proxy's own 401 to an absolute-form request counts as the service's. The error names the settings of both.
+// A 401 to a request in absolute form may come from the proxy or the service, and counts as the service's. The error
+// names the user of the service and the settings of the proxy.
 func TestProxyResponseTakenForService(t *testing.T) {
 	requests := 0
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		w.WriteHeader(http.StatusUnauthorized)
 	})
-	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
+	roles := rolesOf(t, "http://sap.example:8000", proxyRoles(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
 	c := clientOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}})
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
-	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || requests != 1 {
-		t.Errorf("found %d requests and the reason %q", requests, why)
+	if refusal := c.Refusal(); !strings.Contains(refusal, roles.Setting("http.proxy.password")) || requests != 1 {
+		t.Errorf("found %d requests and the refusal %q", requests, refusal)
 	}
 }
 
-// Token requests use the same proxy.
+// Requests for tokens use the proxy of the service.
 func TestTokensThroughCorporateProxy(t *testing.T) {
-	p := &corporate{to: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
-	c := clientOf(t, rolesOf(t, "http://sap.example:8000", byProxy(serve(t, p.ServeHTTP), "pr0xy",
-		byOAuth2("http://idp.example/token")...)...), Environment{})
+	p := &corporateProxy{upstream: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
+	c := clientOf(t, rolesOf(t, "http://sap.example:8000", proxyRoles(serve(t, p.ServeHTTP), "pr0xy",
+		oauth2Roles("http://idp.example/token")...)...), Environment{})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
 		p.lines[0] != "POST http://idp.example/token" {
 		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
 	}
 }
 
+// Without a proxy in the settings, HTTP_PROXY and NO_PROXY of the environment apply.
 func TestProxyOfTheEnvironment(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {})
-	p := &corporate{to: server.Listener.Addr().String()}
+	p := &corporateProxy{upstream: server.Listener.Addr().String()}
 	proxy := serve(t, p.ServeHTTP)
 	t.Setenv("HTTP_PROXY", "http://me:pr0xy@"+proxy.Listener.Addr().String())
 	t.Setenv("NO_PROXY", "inside.example")
 	for _, c := range []struct {
-		url     string
-		roles   []string
-		byProxy bool
+		url       string
+		roles     []string
+		usesProxy bool
 	}{
-		{url: "http://outside.example", byProxy: true},
+		{url: "http://outside.example", usesProxy: true},
 		{url: "http://inside.example"},
 		{url: "http://outside.example", roles: []string{"http.proxy.type=none"}},
 	} {
 		config, err := ConfigOf(rolesOf(t, c.url, append(c.roles, "http.port=")...), Environment{})
-		if err != nil || config.Route.AbsoluteForm != c.byProxy {
-			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.url, c.roles, config.Route.AbsoluteForm, err, c.byProxy)
+		if err != nil || config.Route.AbsoluteForm != c.usesProxy {
+			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.url, c.roles, config.Route.AbsoluteForm, err, c.usesProxy)
 		}
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})
@@ -526,8 +568,9 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// account starts a subaccount of BTP with a system behind a Cloud Connector.
-func account(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, *httptest.Server) {
+// startSubaccount starts a subaccount of SAP BTP with a system behind a Cloud Connector, s4.virtual:8000, for which it
+// also returns the server.
+func startSubaccount(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, *httptest.Server) {
 	t.Helper()
 	a := connectivitytest.NewServer()
 	t.Cleanup(a.Close)
@@ -537,9 +580,10 @@ func account(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, 
 	return a, server
 }
 
+// The HTTP proxy of SAP Connectivity gets a new token after a 407. Requests wait for a missing Cloud Connector.
 func TestConnectivityHTTP(t *testing.T) {
 	var requests atomic.Int64
-	a, _ := account(t, func(w http.ResponseWriter, r *http.Request) {
+	a, _ := startSubaccount(t, func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		for name := range r.Header {
 			if strings.HasPrefix(name, "Proxy-") {
@@ -556,19 +600,20 @@ func TestConnectivityHTTP(t *testing.T) {
 		"http.proxy.type=sap-connectivity-http",
 		"http.proxy.location-id=DE-Berlin", "http.proxy.outage-ms=20000")
 	c := clientOf(t, roles, Environment{VCAP: a.VCAP(0), Shared: Shared{Logger: log.logger()}})
-	expect := func(r *wit.Request, tokens int) {
+	// check sends r and checks the number of tokens so far.
+	check := func(r *wit.Request, tokens int) {
 		t.Helper()
 		if status, body, err := text(t, c, r); err != nil || status != 200 || a.TokenCount(a.Connectivity) != tokens {
 			t.Errorf("status %d %s, %v, %d tokens; expected %d", status, body, err, a.TokenCount(a.Connectivity),
 				tokens)
 		}
 	}
-	expect(get("/x"), 1)
-	expect(post("/x"), 1)
+	check(get("/x"), 1)
+	check(post("/x"), 1)
 	a.ExpireTokens()
-	expect(post("/x"), 2) // 407 is answered by the proxy, the service has seen nothing
+	check(post("/x"), 2) // the proxy answered 407, so that the service did not get the request before
 	a.ExpireTokens()
-	expect(&wit.Request{Method: "GET", Target: "/once"}, 3)
+	check(&wit.Request{Method: "GET", Target: "/once"}, 3)
 
 	// Requests wait for a missing Cloud Connector.
 	a.Detach("DE-Berlin")
@@ -585,19 +630,20 @@ func TestConnectivityHTTP(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	assert.Equal(t, int64(6), requests.Load(), "requests arrived")
-	log.once(t, "level=WARN msg=\"no Cloud Connector is connected, or the service is unavailable; waiting",
+	assert.Equal(t, int64(6), requests.Load(), "requests at the service")
+	log.wantOnce(t, "level=WARN msg=\"no Cloud Connector is connected, or the service is unavailable; waiting",
 		"responds again")
-	log.without(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
+	log.wantNone(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
 }
 
+// Requests wait for a missing Cloud Connector as long as http.proxy.outage-ms specifies.
 func TestConnectivityOutageEnds(t *testing.T) {
-	a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
+	a, _ := startSubaccount(t, func(http.ResponseWriter, *http.Request) {})
 	a.Detach("")
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
 		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=1500"),
 			Environment{VCAP: a.VCAP(0)})
-		start := time.Now()
+		began := time.Now()
 		status, _, err := text(t, c, get("/x"))
 		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
 			t.Errorf("%s: status %d, %v", kind, status, err)
@@ -605,28 +651,30 @@ func TestConnectivityOutageEnds(t *testing.T) {
 		if kind != "sap-connectivity-http" {
 			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
-		if elapsed := time.Since(start); elapsed < 1500*time.Millisecond {
+		if elapsed := time.Since(began); elapsed < 1500*time.Millisecond {
 			t.Errorf("%s: found a failure after %v", kind, elapsed)
 		}
 	}
 }
 
+// The SOCKS5 proxy of SAP Connectivity is called again after a reply that reports an outage, but not for a virtual host
+// that no Cloud Connector exposes.
 func TestConnectivitySOCKS5(t *testing.T) {
 	requests := 0
-	a, _ := account(t, func(http.ResponseWriter, *http.Request) { requests++ })
-	with := func(at string) *Client {
-		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=3600000"),
+	a, _ := startSubaccount(t, func(http.ResponseWriter, *http.Request) { requests++ })
+	clientFor := func(address string) *Client {
+		return clientOf(t, rolesOf(t, address, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=3600000"),
 			Environment{VCAP: a.VCAP(0)})
 	}
-	c := with("http://s4.virtual:8000")
+	c := clientFor("http://s4.virtual:8000")
 	wantStatus(t, c, post("/x"), 200)
-	clear := a.Answer(3, 2)
-	defer clear()
+	stopAnswers := a.Answer(3, 2) // the next two connections get reply 3, network unreachable
+	defer stopAnswers()
 	c.Close()
 	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 || requests != 2 {
 		t.Errorf("status %d, %v after an outage", status, err)
 	}
-	_, _, err := text(t, with("http://other.virtual:1"), post("/x")) // for which nobody waits an hour
+	_, _, err := text(t, clientFor("http://other.virtual:1"), post("/x")) // does not wait for an hour
 	wantFault(t, err, wit.ErrorConfig, "other.virtual:1", "does not expose this virtual host and port")
 }
 
@@ -642,16 +690,16 @@ func TestUntrustedNamesJava(t *testing.T) {
 		"tls.truststore.location", "tls.truststore.password")
 }
 
-// The error of a certificate for another host names the setting of the address or destination. Each field of package
-// keystore has a setting.
+// The error of a certificate for another host names the setting of the address or of the destination, since there is no
+// setting for the host check.
 func TestCertificateOfAnotherHost(t *testing.T) {
-	// for example.com and 127.0.0.1
+	// The certificate is for example.com and 127.0.0.1.
 	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
-	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	trust := &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(server)}
-	for _, trust := range []*btp.Store{nil, trust} {
-		c := clientOf(t, rolesOf(t, at), Environment{Trust: trust})
-		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+at, "is for example.com, ",
+	address := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	store := &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(server)}
+	for _, trust := range []*btp.Store{nil, store} {
+		c := clientOf(t, rolesOf(t, address), Environment{Trust: trust})
+		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+address, "is for example.com, ",
 			"not for localhost")
 		if strings.Contains(err.Error(), "host-check") {
 			t.Errorf("expected a setting that exists, found %v", err)
@@ -664,13 +712,13 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 // After a rejected request the settings are refreshed: the request is repeated, and later requests use the new secret.
 func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 	var mu sync.Mutex
-	sent := map[string]int{}
+	sent := map[string]int{} // number of requests by password
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, p, _ := r.BasicAuth()
+		_, password, _ := r.BasicAuth()
 		mu.Lock()
-		sent[p]++
+		sent[password]++
 		mu.Unlock()
-		if p != "new" {
+		if password != "new" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
@@ -678,16 +726,16 @@ func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 		Environment{Shared: Shared{Lockouts: lockouts.New()}})
 	next := config
 	next.Password = "new"
-	logged := false
+	isChanged := false
 	config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
-		if !refused || logged {
+		if !refused || isChanged {
 			return nil, nil
 		}
-		logged = true // refreshes are sequential
+		isChanged = true // needs no lock: refreshes are sequential
 		return &next, nil
 	}
 	next.Refresh = config.Refresh
-	c := opened(t, config)
+	c := newClient(t, config)
 	together(20, func(int) { wantStatus(t, c, post("/"), 200) })
 	if sent["old"] != 1 || sent["new"] != 20 {
 		t.Errorf("sent %v, expected the old secret once and the new one 20 times", sent)

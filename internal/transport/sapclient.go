@@ -31,16 +31,16 @@ func (d *destination) checkTarget(source, line string) error {
 	return d.checkClients(source, clients)
 }
 
+// checkClients returns an error unless all clients are one, and the configured one if there is one.
 func (d *destination) checkClients(source string, clients []string) error {
 	for _, client := range clients {
 		if !isClient(client) {
 			return errorf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
 				"digits for %s, found %q", source, sapClient, client)
 		}
-		if want := d.sapClient; want != "" && !sameClient(client, want) {
+		if configured := d.sapClient; configured != "" && !sameClient(client, configured) {
 			return errorf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
-				"requests cannot select another client",
-				source, want, sapClient, client)
+				"requests cannot select another client", source, configured, sapClient, client)
 		}
 		if !sameClient(client, clients[0]) {
 			return errorf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", source,
@@ -107,11 +107,11 @@ func normalizeParameter(name string) string {
 // unescapeTwice decodes twice, since an intermediary may decode once.
 func unescapeTwice(s string) string {
 	for range 2 {
-		once, err := url.QueryUnescape(s)
-		if err != nil || once == s {
+		decoded, err := url.QueryUnescape(s)
+		if err != nil || decoded == s {
 			break
 		}
-		s = once
+		s = decoded
 	}
 	return s
 }
@@ -131,14 +131,15 @@ func clientInBrackets(segment string) (client string, ok bool) {
 		return "", false
 	}
 	for pair := range strings.SplitSeq(string(decoded), "&") {
-		name, value, has := strings.Cut(pair, "=")
-		if has && strings.EqualFold(name, "c") && isClient(value) && value != "" {
+		name, value, ok := strings.Cut(pair, "=")
+		if ok && strings.EqualFold(name, "c") && isClient(value) && value != "" {
 			client = value
 		}
 	}
 	return client, client != ""
 }
 
+// checkForm validates client and user in a form, and returns the clients of an urlencoded one.
 func (d *destination) checkForm(contentType string, body []byte) (clients []string, err error) {
 	kind, _, _ := mime.ParseMediaType(contentType)
 	if kind == "" {
@@ -162,6 +163,7 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	return nil, nil
 }
 
+// firstClientInLine returns the client that a validated request line names, or "".
 func firstClientInLine(line string) string {
 	if clients, err := clientsInLine("target", line); err == nil && len(clients) > 0 {
 		return clients[0]
@@ -186,7 +188,7 @@ func (d *destination) checkClient(h http.Header) error {
 	return nil
 }
 
-func (c *Config) client() (string, error) {
+func (c *Config) configuredClient() (string, error) {
 	client := c.Headers[sapClient]
 	for name, values := range c.Query {
 		for _, value := range values {

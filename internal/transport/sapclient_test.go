@@ -14,23 +14,19 @@ import (
 
 // A request may name the configured client, or any without one, but no user or password.
 func TestClientsAndUsersOfRequests(t *testing.T) {
-	brackets := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	bodyOf := func(kind, body string) *wit.Request {
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	withBody := func(contentType, body string) *wit.Request {
 		r := post("/f")
-		r.Headers = []wit.Header{{Name: "content-type", Value: kind}}
+		r.Headers = []wit.Header{{Name: "content-type", Value: contentType}}
 		r.Body = []byte(body)
 		return r
 	}
-	from := func(from string) *wit.Request {
-		r := post("/f")
-		r.TokenPath = &from
-		return r
-	}
+	withTokenPath := func(path string) *wit.Request { return withToken(post("/f"), path) }
 	const form = "application/x-www-form-urlencoded; charset=utf-8"
 	for _, c := range []struct {
-		configured string
+		configured string // client of the settings
 		request    *wit.Request
-		problem    string // "": it is sent
+		problem    string // part of the error; "" means that the request is sent
 	}{
 		{"100", get("/a?sap-client=100&$top=1"), ""},
 		{"100", get("/a?$top=1&SAP-Client=100"), ""},
@@ -38,13 +34,13 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		{"100", get("/a?x=sap-client"), ""},
 		{"100", get("/a?$filter=Name%20eq%20'sap-user'"), ""},
 		{"100", get("/a('sap-client')/b(1)?$skiptoken=sap-client%3D999"), ""},
-		{"100", get("/sap(" + brackets("l=en&c=100") + ")/x"), ""},
+		{"100", get("/sap(" + encode("l=en&c=100") + ")/x"), ""},
 		{"1", get("/a?sap-client=001"), ""},
 		{"", get("/a?sap-client=999"), ""},
 		{"", get("/a?sap-client=999&sap-client=999"), ""},
 		{"", get("/a?sap-language=DE"), ""},
-		{"100", bodyOf(form, "x=1&sap-client=100"), ""},
-		{"100", bodyOf("application/json", `{"sap-user":"x"}`), ""},
+		{"100", withBody(form, "x=1&sap-client=100"), ""},
+		{"100", withBody("application/json", `{"sap-user":"x"}`), ""},
 		{"100", get("/a?sap-client=999"), "expected SAP client 100"},
 		{"100", get("/a?sap-client="), "expected SAP client 100"},
 		{"100", get("/a?SAP-CLIENT=999"), "expected SAP client 100"},
@@ -54,12 +50,12 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		{"100", get("/a?sap-client=100&sap-client=999"), "expected SAP client 100"},
 		{"100", get("/a?x=1;sap-client=999"), "expected SAP client 100"},
 		{"100", get("/a;sap-client=999/b?x=1"), "expected SAP client 100"},
-		{"100", get("/sap(" + brackets("c=999&l=en") + ")/x"), "expected SAP client 100"},
-		{"100", get("/sap%28" + url.PathEscape(strings.TrimRight(brackets("c=999"), "=")) + "%29/x"),
+		{"100", get("/sap(" + encode("c=999&l=en") + ")/x"), "expected SAP client 100"},
+		{"100", get("/sap%28" + url.PathEscape(strings.TrimRight(encode("c=999"), "=")) + "%29/x"),
 			"expected SAP client 100"},
 		{"100", get("http://sap.example:8000/a?sap-client=999"), "expected SAP client 100"},
-		{"100", from("/a?sap-client=999"), "token-from of a request: expected SAP client 100"},
-		{"100", bodyOf(form, "sap-client=999"), "form of a request: expected SAP client 100"},
+		{"100", withTokenPath("/a?sap-client=999"), "token-from of a request: expected SAP client 100"},
+		{"100", withBody(form, "sap-client=999"), "form of a request: expected SAP client 100"},
 		{"", get("/a?sap-client=100&sap-client=999"), "expected one SAP client"},
 		{"", get("/a?sap-client=1000"), "at most three digits"},
 		{"", get("/a?sap-client=x"), "at most three digits"},
@@ -69,10 +65,10 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		{"", get("/a?sap-passwor%64=x"), "found sap-password"},
 		{"", get("/a?sap-user"), "found sap-user"},
 		{"", get("/a;sap-user=DDIC?x=1"), "found sap-user"},
-		{"", from("/a?sap-user=DDIC"), "found sap-user"},
-		{"", bodyOf(form, "a=b&sap-user=DDIC"), "found sap-user"},
-		{"", bodyOf("Application/X-WWW-Form-Urlencoded", "sap-password=x"), "found sap-password"},
-		{"", bodyOf("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; "+
+		{"", withTokenPath("/a?sap-user=DDIC"), "found sap-user"},
+		{"", withBody(form, "a=b&sap-user=DDIC"), "found sap-user"},
+		{"", withBody("Application/X-WWW-Form-Urlencoded", "sap-password=x"), "found sap-password"},
+		{"", withBody("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; "+
 			"name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"), "found sap-user"},
 	} {
 		sent := 0
@@ -96,10 +92,10 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 
 // A redirect must not change client or user.
 func TestRedirectToAnotherClient(t *testing.T) {
-	for _, to := range []string{"/b?sap-client=999", "/b?sap-user=DDIC&sap-password=x", "b;sap-client=999"} {
+	for _, location := range []string{"/b?sap-client=999", "/b?sap-user=DDIC&sap-password=x", "b;sap-client=999"} {
 		service(t, func(w http.ResponseWriter, r *http.Request) {
 			assert.Equal(t, "/a", r.URL.Path, "followed to", r.RequestURI)
-			w.Header().Set("Location", to)
+			w.Header().Set("Location", location)
 			w.WriteHeader(http.StatusFound)
 		}, client100, func(t *testing.T, c *Client) {
 			wantFaultOf(t, c, get("/a"), wit.ErrorData, "redirect of a request")
@@ -121,8 +117,8 @@ func TestLockoutOfOneClient(t *testing.T) {
 	service(t, handler, func(c *Config) { loggedOn(c); c.Lockouts = store }, func(t *testing.T, c *Client) {
 		wantStatus(t, c, get("/?sap-client=999"), 401)
 		wantFaultOf(t, c, get("/?sap-client=999"), wit.ErrorUnauthorized, "client 999", "is not sent again")
-		if why := c.Refusal(); !strings.Contains(why, "client 999") {
-			t.Errorf("expected the lockout as the reason, found %q", why)
+		if refusal := c.Refusal(); !strings.Contains(refusal, "client 999") {
+			t.Errorf("expected the refusal for client 999, found %q", refusal)
 		}
 		for _, target := range []string{"/", "/?sap-client=200"} {
 			wantStatus(t, c, get(target), 200)
@@ -136,7 +132,8 @@ func TestLockoutOfOneClient(t *testing.T) {
 
 // Methods whose response may contain the request are rejected.
 func TestMethodsOfPlugins(t *testing.T) {
-	tunnelled := func(method, header, value string) *wit.Request {
+	// withHeader returns a request whose header may name another method.
+	withHeader := func(method, header, value string) *wit.Request {
 		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}
 	}
 	service(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -144,6 +141,7 @@ func TestMethodsOfPlugins(t *testing.T) {
 			t.Errorf("expected no request with %s", r.Method)
 		}
 	}, nil, func(t *testing.T, c *Client) {
+		// Methods of requests
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
 			if _, _, err := text(t, c, &wit.Request{Method: method, Target: "/"}); err != nil {
 				t.Errorf("%s: %v", method, err)
@@ -154,17 +152,25 @@ func TestMethodsOfPlugins(t *testing.T) {
 			wantFaultOf(t, c, &wit.Request{Method: method, Target: "/"}, wit.ErrorData,
 				"method of a request: expected one of GET, HEAD, POST, PUT, PATCH, MERGE, DELETE")
 		}
-		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "MERGE"),
-			tunnelled("POST", "x-http-method-override", "DELETE"), tunnelled("GET", "X-Method", "TRACE")} {
+
+		// Methods in headers of requests
+		for _, r := range []*wit.Request{
+			withHeader("POST", "X-HTTP-Method", "MERGE"),
+			withHeader("POST", "x-http-method-override", "DELETE"),
+			withHeader("GET", "X-Method", "TRACE"), // has no meaning
+		} {
 			if _, _, err := text(t, c, r); err != nil {
 				t.Errorf("%v: %v", r.Headers, err)
 			}
 		}
-		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "TRACE"),
-			tunnelled("POST", "X-HTTP-Method-Override", "trace"),
-			tunnelled("POST", "x_http_method", "OPTIONS"), tunnelled("POST", "X-Method-Override", "MERGE, TRACE"),
-			tunnelled("GET", "X-HTTP-Method", "MERGE"),
-			tunnelled("POST", "X-HTTP-Method", "")} {
+		for _, r := range []*wit.Request{
+			withHeader("POST", "X-HTTP-Method", "TRACE"),
+			withHeader("POST", "X-HTTP-Method-Override", "trace"),
+			withHeader("POST", "x_http_method", "OPTIONS"),
+			withHeader("POST", "X-Method-Override", "MERGE, TRACE"),
+			withHeader("GET", "X-HTTP-Method", "MERGE"),
+			withHeader("POST", "X-HTTP-Method", ""),
+		} {
 			wantFaultOf(t, c, r, wit.ErrorData, "of a request: expected")
 		}
 	})
@@ -179,15 +185,15 @@ func FuzzClientsOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		clients, err := clientsInLine("target", line)
 		_, query, _ := strings.Cut(line, "?")
-		values, malformed := url.ParseQuery(query)
-		if malformed != nil {
+		values, parseErr := url.ParseQuery(query)
+		if parseErr != nil {
 			return
 		}
 		for name := range values {
 			switch strings.ToLower(name) {
 			case sapUser, sapPassword:
 				if err == nil {
-					t.Errorf("%q: expected it to be rejected", line)
+					t.Errorf("%q: expected the line to be rejected", line)
 				}
 			case sapClient:
 				if err == nil && len(clients) == 0 {

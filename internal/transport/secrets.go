@@ -11,10 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
+// secrets returns the secrets of the configuration and of a request's header, in all encodings, longest first.
 func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
 
-// Cookie values below these lengths are not treated as secrets, in texts and in addresses, where entity keys may
-// equal them.
+// Shorter cookie values are no secrets in texts, and in addresses, where keys of entities may equal them.
 const shortestCookie, shortestSession = 8, 16
 
 func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
@@ -54,6 +54,7 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	})
 }
 
+// withSecrets adds the secret parameters to a request line.
 func (d *destination) withSecrets(line string) string {
 	if len(d.config.SecretQuery) == 0 {
 		return line
@@ -103,7 +104,7 @@ func (d *destination) secretPairs() (pairs []string) {
 	return slices.Compact(pairs)
 }
 
-const longSecret = 8
+const longSecret = 8 // minimum length of secrets that are hidden in bodies
 
 // hiddenTexts returns what is redacted in a body: secret parameters, and in error responses all secrets. In other
 // bodies equal texts may be data.

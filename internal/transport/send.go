@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// errOldToken is the error of a request whose CSRF token belongs to a session that has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
 // errSessionEnded is the error of a request whose session has ended, as another request found.
@@ -60,13 +61,13 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 	if destination.config.Route.isForTokensOnly(destination.origin) {
 		logon.report(http.StatusOK)
 	}
-	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value, logon)
-	if csrf.Value != "" && csrf.Generation != attempt.cookies.Generation {
-		attempt.timeout.cancel(nil)
+	t := c.prepare(ctx, permit, exchange, h, csrf.Value, logon)
+	if csrf.Value != "" && csrf.Generation != t.cookies.Generation {
+		t.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
 	status = 0
-	answer, err := attempt.roundTrip()
+	answer, err := t.roundTrip()
 	if err != nil {
 		if errors.Is(err, errSendCheckExpired) {
 			status = lockouts.Unsent
@@ -74,16 +75,16 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 		return nil, nil, err
 	}
 	logon.report(destination.config.Route.statusOfAnswer(answer.StatusCode))
-	if exchange.newlyRefused(answer.StatusCode, token) {
-		attempt.drop(answer, nil)
+	if exchange.recordRefusal(answer.StatusCode, token) {
+		t.drop(answer, nil)
 		return nil, nil, errRefusedToken
 	}
-	if answer.StatusCode == http.StatusUnauthorized && attempt.cookies.Proven && permit.logon == nil {
-		attempt.drop(answer, nil)
+	if answer.StatusCode == http.StatusUnauthorized && t.cookies.Proven && permit.logon == nil {
+		t.drop(answer, nil)
 		return nil, nil, permit.endSession(gate)
 	}
 	status = answer.StatusCode
-	return attempt.accept(answer)
+	return t.accept(answer)
 }
 
 // routeLogon is the turn of one attempt at the gate of the route's secret.
@@ -115,23 +116,23 @@ func (p *permit) endSession(gate *lockouts.Gate) error {
 	return &sessionExpiredError{gate.BeginRecheck(), fresh}
 }
 
-// sending is one attempt, from the complete request to the end of the answer's body.
-type sending struct {
+// transmission is one attempt, from the complete request to the end of the answer's body.
+type transmission struct {
 	client         *Client
 	permit         *permit
 	exchange       *exchange
-	parent         context.Context // of the caller; the request has timeout's
+	parent         context.Context // of the caller; the request has that of timeout
 	timeout        *readTimeout
 	request        *http.Request
 	cookies        session.Cookies
-	mayHaveArrived atomic.Bool
+	mayHaveArrived atomic.Bool // the header was written
 	began          time.Time
 	logon          *routeLogon
 }
 
 func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string,
-	logon *routeLogon) *sending {
-	attempt := &sending{client: c, permit: permit, exchange: exchange, parent: ctx, logon: logon,
+	logon *routeLogon) *transmission {
+	t := &transmission{client: c, permit: permit, exchange: exchange, parent: ctx, logon: logon,
 		timeout: newReadTimeout(ctx, max(permit.destination.config.ReadTimeout, exchange.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
@@ -139,33 +140,33 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 				logon.report(http.StatusOK)
 			}
 			if exchange.tokenFor == nil && !SendCheckHolds(ctx) {
-				attempt.timeout.cancel(errSendCheckExpired)
+				t.timeout.cancel(errSendCheckExpired)
 				i.Conn.Close() // otherwise net/http would still send
 			}
 		},
-		WroteHeaders: func() { attempt.mayHaveArrived.Store(true); attempt.timeout.sending() },
-		WroteRequest: func(httptrace.WroteRequestInfo) { attempt.timeout.sending() },
+		WroteHeaders: func() { t.mayHaveArrived.Store(true); t.timeout.sending() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { t.timeout.sending() },
 	}
-	attempt.cookies = permit.session.Cookies(exchange.line)
-	if attempt.cookies.Header != "" {
-		h.Set("Cookie", attempt.cookies.Header)
+	t.cookies = permit.session.Cookies(exchange.line)
+	if t.cookies.Header != "" {
+		h.Set("Cookie", t.cookies.Header)
 	}
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
 	}
-	attempt.request = (&http.Request{Method: exchange.method, URL: permit.destination.urlOf(exchange.line),
+	t.request = (&http.Request{Method: exchange.method, URL: permit.destination.urlOf(exchange.line),
 		Host: permit.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
-		WithContext(httptrace.WithClientTrace(attempt.timeout.ctx, trace))
-	attempt.setBody()
-	return attempt
+		WithContext(httptrace.WithClientTrace(t.timeout.ctx, trace))
+	t.setBody()
+	return t
 }
 
 // setBody makes net/http repeat only repeatable requests.
-func (s *sending) setBody() {
-	exchange := s.exchange
-	r := s.request
+func (t *transmission) setBody() {
+	exchange := t.exchange
+	r := t.request
 	body := func() (io.ReadCloser, error) {
-		return &uploadBody{Reader: bytes.NewReader(exchange.body), timeout: s.timeout, sent: &s.client.counter.sent},
+		return &uploadBody{Reader: bytes.NewReader(exchange.body), timeout: t.timeout, sent: &t.client.counter.sent},
 			nil
 	}
 	switch {
@@ -186,79 +187,79 @@ func (s *sending) setBody() {
 	}
 }
 
-func (s *sending) roundTrip() (*http.Response, error) {
-	d := s.permit.destination
-	counter := &s.client.counter
+func (t *transmission) roundTrip() (*http.Response, error) {
+	d := t.permit.destination
+	counter := &t.client.counter
 	counter.requests.Add(1)
-	s.began = time.Now()
-	answer, err := d.roundTrip(s.request)
-	s.timeout.answerBegan(d.config.ReadTimeout)
+	t.began = time.Now()
+	answer, err := d.roundTrip(t.request)
+	t.timeout.answerBegan(d.config.ReadTimeout)
 	if err != nil {
-		counter.countAnswer(0, time.Since(s.began))
-		s.logon.report(d.config.Route.statusOfError(err))
-		defer s.timeout.cancel(nil)
-		err = d.explainFailure(s.parent, s.timeout, s.exchange, s.mayHaveArrived.Load(), err)
-		s.log(0, 0, err)
+		counter.countAnswer(0, time.Since(t.began))
+		t.logon.report(d.config.Route.statusOfError(err))
+		defer t.timeout.cancel(nil)
+		err = d.explainFailure(t.parent, t.timeout, t.exchange, t.mayHaveArrived.Load(), err)
+		t.log(0, 0, err)
 		return nil, err
 	}
-	counter.countAnswer(answer.StatusCode, time.Since(s.began))
+	counter.countAnswer(answer.StatusCode, time.Since(t.began))
 	return answer, nil
 }
 
-func (s *sending) log(status int, bytes int64, err error) {
-	s.permit.destination.logExchange(s.exchange, s.request.Header, status, bytes, s.began, err)
+func (t *transmission) log(status int, bytes int64, err error) {
+	t.permit.destination.logExchange(t.exchange, t.request.Header, status, bytes, t.began, err)
 }
 
-func (s *sending) drop(answer *http.Response, err error) {
-	s.log(answer.StatusCode, 0, err)
+func (t *transmission) drop(answer *http.Response, err error) {
+	t.log(answer.StatusCode, 0, err)
 	answer.Body.Close()
-	s.timeout.cancel(nil)
+	t.timeout.cancel(nil)
 }
 
 // accept updates the session and returns the answer without the request's secrets, and the header as received.
-func (s *sending) accept(answer *http.Response) (*Answer, http.Header, error) {
-	destination := s.permit.destination
-	e := s.exchange
+func (t *transmission) accept(answer *http.Response) (*Answer, http.Header, error) {
+	destination := t.permit.destination
+	e := t.exchange
 	status := answer.StatusCode
-	sent := s.request.Header
-	s.permit.session.Update(answer.Header, e.line, s.cookies.Generation, status < 400 && !isRedirect(status))
-	destination.sessions.Observe(s.permit.session, status)
+	sent := t.request.Header
+	t.permit.session.Update(answer.Header, e.line, t.cookies.Generation, status < 400 && !isRedirect(status))
+	destination.sessions.Observe(t.permit.session, status)
 	if err := destination.checkClient(answer.Header); err != nil {
-		s.drop(answer, err)
+		t.drop(answer, err)
 		return nil, nil, e.unusable(status, err)
 	}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
 		ReceivedAt: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil,
-		generation: s.cookies.Generation,
+		generation: t.cookies.Generation,
 		secrets:    destination.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
-	body := s.body(answer) // before the headers: it removes Content-Encoding
+	body := t.body(answer) // before the headers: it removes Content-Encoding
 	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }
 	a.Headers = answerHeaders(answer.Header, a.secrets, addressSecrets)
 	a.Body = mask(body, destination.hiddenTexts(status, a.secrets))
 	return a, answer.Header, nil
 }
 
-func (s *sending) body(answer *http.Response) *body {
-	exchange := s.exchange
-	b := &body{inner: answer.Body, timeout: s.timeout, parent: s.parent, request: exchange.name(),
-		received: &s.client.counter.received}
+func (t *transmission) body(answer *http.Response) *body {
+	exchange := t.exchange
+	b := &body{inner: answer.Body, timeout: t.timeout, parent: t.parent, request: exchange.name(),
+		received: &t.client.counter.received}
 	b.release = sync.OnceFunc(func() {
 		readErr := b.err
 		if errors.Is(readErr, io.EOF) {
 			readErr = nil
 		}
-		s.log(answer.StatusCode, b.read, readErr)
-		s.permit.release()
+		t.log(answer.StatusCode, b.read, readErr)
+		t.permit.release()
 	})
-	b.onBroken = func(err error) { s.permit.destination.logOutage(time.Now(), noResponseText, exchange, "cause", err) }
+	b.onBroken = func(err error) { t.permit.destination.logOutage(time.Now(), noResponseText, exchange, "cause", err) }
 	if exchange.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
 	return b
 }
 
-// newlyRefused reports whether a token was refused for the first time, so that a new one is tried.
-func (e *exchange) newlyRefused(status int, token string) bool {
+// recordRefusal stores the first token that the service refuses, and reports whether this is it: a new one is tried.
+func (e *exchange) recordRefusal(status int, token string) bool {
 	if status != http.StatusUnauthorized || token == "" || e.refusedToken != "" {
 		return false
 	}
@@ -266,6 +267,7 @@ func (e *exchange) newlyRefused(status int, token string) bool {
 	return true
 }
 
+// headers returns the header of a request without cookies and CSRF token. token is its OAuth 2.0 token, or "".
 func (d *destination) headers(ctx context.Context, exchange *exchange) (h http.Header, token string, err error) {
 	h = exchange.header.Clone()
 	if h.Get("Accept-Encoding") == "" {

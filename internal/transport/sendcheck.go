@@ -21,16 +21,16 @@ func WithSendCheck(ctx context.Context, check func() error, holds func() bool) c
 
 // CheckSend calls the context's check, if any.
 func CheckSend(ctx context.Context) error {
-	if b, ok := ctx.Value(sendCheckKey{}).(sendCheck); ok {
-		return b.check()
+	if c, ok := ctx.Value(sendCheckKey{}).(sendCheck); ok {
+		return c.check()
 	}
 	return nil
 }
 
-// SendCheckHolds reports whether the result of the check is still valid.
+// SendCheckHolds reports whether the result of the context's check is still valid, or there is no check.
 func SendCheckHolds(ctx context.Context) bool {
-	b, ok := ctx.Value(sendCheckKey{}).(sendCheck)
-	return !ok || b.holds()
+	c, ok := ctx.Value(sendCheckKey{}).(sendCheck)
+	return !ok || c.holds()
 }
 
 var errSendCheckExpired = errors.New("the check before the request is no longer valid")

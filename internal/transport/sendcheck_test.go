@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// try sends a request and ignores the response.
-func try(ctx context.Context, c *Client, r *wit.Request) error {
+// send sends a request and ignores the response.
+func send(ctx context.Context, c *Client, r *wit.Request) error {
 	a, err := c.Do(ctx, r)
 	if err == nil {
 		a.discard()
@@ -28,36 +28,46 @@ func try(ctx context.Context, c *Client, r *wit.Request) error {
 // released and the check is repeated.
 func TestSendCheckHoldsNoSlot(t *testing.T) {
 	for name, c := range map[string]struct {
-		holds int // number of results that expire
-	}{"valid": {0}, "expired twice": {2}} {
+		expired int // number of results that expire
+	}{
+		"valid result":        {expired: 0},
+		"two expired results": {expired: 2},
+	} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{}
-			one := func(c *Config) { c.Limits.Concurrent = 1 }
-			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client) {
+			oneSlot := func(c *Config) { c.Limits.Concurrent = 1 }
+			service(t, g.ServeHTTP, oneSlot, func(t *testing.T, sink *Client) {
 				other := clientNextTo(t, sink, nil)
 				checks := 0
 				validations := 0
-				gate := make(chan struct{})
-				ctx := WithSendCheck(t.Context(), func() error {
+				gate := make(chan struct{}) // closed when the last check may end
+				check := func() error {
 					checks++
-					if checks > c.holds {
+					if isLast := checks > c.expired; isLast {
 						<-gate
 					}
 					return nil
-				}, func() bool { validations++; return validations > c.holds })
+				}
+				holds := func() bool {
+					validations++
+					return validations > c.expired
+				}
+				ctx := WithSendCheck(t.Context(), check, holds)
 				done := make(chan error)
-				go func() { done <- try(ctx, sink, write()) }()
-				synctest.Wait() // it waits at the gate
-				others, cancel := context.WithTimeout(t.Context(), time.Minute)
+				go func() { done <- send(ctx, sink, write()) }()
+
+				// While the last check waits at the gate, another client's request gets the only slot.
+				synctest.Wait()
+				otherCtx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if err := try(others, other, write()); err != nil {
+				if err := send(otherCtx, other, write()); err != nil {
 					t.Errorf("expected another client's request to be sent, found %v", err)
 				}
-				if g.writes > 1 || checks != c.holds+1 {
+				if g.writes > 1 || checks != c.expired+1 {
 					t.Errorf("found %d checks, %d writes", checks, g.writes)
 				}
 				close(gate)
-				if err := <-done; err != nil || g.writes != 2 || checks != c.holds+1 || validations != c.holds+1 {
+				if err := <-done; err != nil || g.writes != 2 || checks != c.expired+1 || validations != c.expired+1 {
 					t.Errorf("%v: found %d checks, %d validations, %d writes", err, checks, validations, g.writes)
 				}
 			})
@@ -65,7 +75,8 @@ func TestSendCheckHoldsNoSlot(t *testing.T) {
 	}
 }
 
-// A check before a wait for the rate or a maintenance window is validated after it. Token requests are not checked.
+// A check is validated again after a wait for the rate or a maintenance window, and repeated if its result has expired.
+// Requests for CSRF tokens are not checked.
 func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)
@@ -77,14 +88,20 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 		}
 		service(t, g.ServeHTTP, wait, func(t *testing.T, c *Client) {
 			if name == "rate" {
-				require.NoError(t, try(t.Context(), c, &wit.Request{Method: "GET", Target: "/"}))
+				require.NoError(t, send(t.Context(), c, &wit.Request{Method: "GET", Target: "/"}))
 			}
-			checks := []time.Duration(nil)
-			validations := []time.Duration(nil)
+			var checks, validations []time.Duration // times since the start
 			began := time.Now()
-			ctx := WithSendCheck(t.Context(), func() error { checks = append(checks, time.Since(began)); return nil },
-				func() bool { validations = append(validations, time.Since(began)); return len(validations) > 1 })
-			require.NoError(t, try(ctx, c, write()))
+			check := func() error {
+				checks = append(checks, time.Since(began))
+				return nil
+			}
+			holds := func() bool {
+				validations = append(validations, time.Since(began))
+				return len(validations) > 1
+			}
+			ctx := WithSendCheck(t.Context(), check, holds)
+			require.NoError(t, send(ctx, c, write()))
 			if g.writes != 1 || len(checks) != 2 || checks[0] != 0 || len(validations) != 2 ||
 				validations[0] < 15*time.Minute || checks[1] != validations[0] {
 				t.Errorf("%s: found %d writes, checks at %v, validations at %v", name, g.writes, checks, validations)
@@ -95,27 +112,32 @@ func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 
 // The check is validated once there is a connection. If it has expired, nothing is sent and it is repeated.
 func TestSendCheckIsValidatedWithConnection(t *testing.T) {
-	holds := false
+	isValid := false
 	dials := 0
 	checks := 0
-	served := 0
-	slow := func(c *Config) {
+	requests := 0
+	expireDuringDial := func(c *Config) {
 		dial := c.Dial
 		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			dials++
 			if dials == 1 {
-				holds = false
+				isValid = false
 			}
 			return dial(ctx, network, address)
 		}
 	}
-	service(t, func(http.ResponseWriter, *http.Request) { served++ }, slow, func(t *testing.T, c *Client) {
-		ctx := WithSendCheck(t.Context(), func() error { checks++; holds = true; return nil },
-			func() bool { return holds })
-		for range 2 { // the second request uses the connection of the first
-			require.NoError(t, try(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
+	handler := func(http.ResponseWriter, *http.Request) { requests++ }
+	service(t, handler, expireDuringDial, func(t *testing.T, c *Client) {
+		check := func() error {
+			checks++
+			isValid = true
+			return nil
 		}
-		assert.Equal(t, []int{3, 2, 2}, []int{checks, served, dials})
+		ctx := WithSendCheck(t.Context(), check, func() bool { return isValid })
+		for range 2 { // the second request uses the connection of the first
+			require.NoError(t, send(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
+		}
+		assert.Equal(t, []int{3, 2, 2}, []int{checks, requests, dials}, "checks, requests, dials")
 	})
 }
 
@@ -123,12 +145,12 @@ func TestSendCheckIsValidatedWithConnection(t *testing.T) {
 func TestSendCheckRejectsRequest(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
-		no := errors.New("no")
-		refused := WithSendCheck(t.Context(), func() error { return no }, func() bool { return true })
-		if err := try(refused, c, write()); !errors.Is(err, no) {
-			t.Errorf("found %v", err)
+		errRejected := errors.New("rejected by the check")
+		ctx := WithSendCheck(t.Context(), func() error { return errRejected }, func() bool { return true })
+		if err := send(ctx, c, write()); !errors.Is(err, errRejected) {
+			t.Errorf("expected the error of the check, found %v", err)
 		}
-		require.NoError(t, try(t.Context(), c, write())) // its slot is free
+		require.NoError(t, send(t.Context(), c, write())) // the only slot is free
 		assert.Equal(t, 1, g.writes)
 	})
 }

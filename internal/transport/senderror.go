@@ -25,6 +25,8 @@ type sendError struct {
 
 func (s *sendError) Error() string { return s.cause.Error() }
 
+// explainFailure returns the error of a request without an answer. sent means that a part may have arrived. The error
+// is a *sendError if another attempt may help, or if the request may have been processed and must not be repeated.
 func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, exchange *exchange, sent bool,
 	err error) error {
 	if cause := context.Cause(timeout.ctx); errors.Is(cause, errSendCheckExpired) {
@@ -67,7 +69,7 @@ func (d *destination) tokenServiceError(err error) error {
 	return errorf(kind, "%s: %v", d.origin, err)
 }
 
-// tlsError returns nil for errors that no setting can correct.
+// tlsError returns an error that names the setting to correct. It returns nil if no setting can correct err.
 func (d *destination) tlsError(err error) error {
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
 		return nil // another server may be replacing the service temporarily
@@ -94,8 +96,8 @@ func (d *destination) settingsHint(err error) string {
 	n := d.config.names
 	settings := []string{n.address, n.port}
 	hint := "see "
-	dialled, _ := errors.AsType[*net.OpError](err)
-	_, unknown := errors.AsType[*net.DNSError](err)
+	opError, _ := errors.AsType[*net.OpError](err)
+	_, isUnknownHost := errors.AsType[*net.DNSError](err)
 	switch {
 	case d.config.Route.resolved != nil && !slices.Contains([]string{route.Unset, route.None},
 		d.config.Route.resolved.Type()):
@@ -103,9 +105,9 @@ func (d *destination) settingsHint(err error) string {
 	case isNotTLS(err):
 		settings = []string{n.scheme, n.port}
 		hint = "this port does not use TLS: see "
-	case unknown:
+	case isUnknownHost:
 		settings = []string{n.address}
-	case dialled == nil || dialled.Op != "dial":
+	case opError == nil || opError.Op != "dial":
 		return ""
 	}
 	if n.destination != "" {

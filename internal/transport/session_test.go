@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,19 +15,21 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// host opens a session for each request without a known one.
+// host is a service that opens a session for each request without a cookie of an open one.
 type host struct {
 	mu     sync.Mutex
-	opened int
-	open   map[string]bool
-	asked  []string // headers of the logoff
-	hangs  bool
-	first  time.Duration // duration of the first responses
+	opened int             // number of sessions opened so far
+	open   map[string]bool // IDs of the sessions that were not logged off
+	// logoffs describes each log-off: its Authorization header, and whether its session was open.
+	logoffs []string
+	// hangsLogoffs makes log-offs wait until the client gives up.
+	hangsLogoffs bool
+	delay        time.Duration // of each response
 }
 
 func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.first > 0 {
-		time.Sleep(h.first)
+	if h.delay > 0 {
+		time.Sleep(h.delay)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,9 +41,9 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id = c.Value
 	}
 	if r.URL.Path == "/logoff" {
-		h.asked = append(h.asked, fmt.Sprintf("auth %q, known %t", r.Header.Get("Authorization"), id != ""))
+		h.logoffs = append(h.logoffs, fmt.Sprintf("auth %q, known %t", r.Header.Get("Authorization"), id != ""))
 		delete(h.open, id)
-		if h.hangs {
+		if h.hangsLogoffs {
 			h.mu.Unlock()
 			<-r.Context().Done()
 			h.mu.Lock()
@@ -64,56 +65,62 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// sessioned configures a user whose sessions are logged off.
 func sessioned(c *Config) {
 	c.User = "u"
 	c.Password = "p"
 	c.LogoffPath = "/logoff"
 }
 
+// Clients share at most as many sessions as requests may be sent at a time. The last client logs them off.
 func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 	for name, k := range map[string]struct {
-		limits   limits.Limits
-		most     int
-		requests int
+		limits      limits.Limits
+		maxSessions int
+		requests    int
 	}{
-		"four at a time": {limits.Limits{}, 4, 100}, "eight lanes": {limits.Limits{Concurrent: 8}, 8, 200},
-		"two connections": {limits.Limits{Concurrent: 8, Connections: 2}, 2, 40},
-		"one":             {limits.Limits{Concurrent: 1}, 1, 10},
+		"default, four at a time":    {limits.Limits{}, 4, 100},
+		"eight at a time":            {limits.Limits{Concurrent: 8}, 8, 200},
+		"eight with two connections": {limits.Limits{Concurrent: 8, Connections: 2}, 2, 40},
+		"one at a time":              {limits.Limits{Concurrent: 1}, 1, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &host{first: time.Millisecond}
+			s := &host{delay: time.Millisecond}
 			limit := func(c *Config) { sessioned(c); c.Limits = k.limits }
 			service(t, s.ServeHTTP, limit, func(t *testing.T, c *Client) {
 				other := clientNextTo(t, c, nil)
 				together(k.requests, func(i int) {
 					r := get("/")
-					if i%2 == 1 {
+					isWrite := i%2 == 1
+					if isWrite {
 						r = withToken(post("/"), "/")
 					}
+					// Both clients send reads and writes.
 					wantStatus(t, []*Client{c, other}[i/2%2], r, 200)
 				})
-				if s.opened > k.most {
-					t.Errorf("expected at most %d sessions, found %d", k.most, s.opened)
+				if s.opened > k.maxSessions {
+					t.Errorf("expected at most %d sessions, found %d", k.maxSessions, s.opened)
 				}
 				other.Close()
-				assert.Equal(t, 0, len(s.asked), "sessions stay while a client has them", s.asked)
+				assert.Equal(t, 0, len(s.logoffs), "sessions stay while a client has them", s.logoffs)
 				c.Close()
-				if len(s.open) != 0 || len(s.asked) != s.opened {
-					t.Errorf("expected all of %d sessions to be logged off, found %v open, asked %q", s.opened, s.open,
-						s.asked)
+				if len(s.open) != 0 || len(s.logoffs) != s.opened {
+					t.Errorf("expected all of %d sessions to be logged off, found %v open and log-offs %q", s.opened,
+						s.open, s.logoffs)
 				}
-				for _, a := range s.asked {
-					assert.Equal(t, `auth "", known true`, a, "the session's cookies and no password")
+				for _, logoff := range s.logoffs {
+					assert.Equal(t, `auth "", known true`, logoff, "the session's cookies and no password")
 				}
 			})
 		})
 	}
 }
 
+// Close does not wait for a service that does not answer log-offs.
 func TestLogoffIsBounded(t *testing.T) {
-	s := &host{hangs: true}
+	s := &host{hangsLogoffs: true}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-		all(t, 4, c)
+		sendAll(t, 4, c)
 		began := time.Now()
 		c.Close()
 		if elapsed := time.Since(began); elapsed > logoffTimeout {
@@ -122,9 +129,13 @@ func TestLogoffIsBounded(t *testing.T) {
 	})
 }
 
+// Only cookies that identify a session lead to a log-off.
 func TestNoLogoffWithoutSession(t *testing.T) {
-	for name, cookie := range map[string]string{"none": "", "lasting": "lb=1; Max-Age=60",
-		"context": "sap-usercontext=sap-client=100"} {
+	for name, cookie := range map[string]string{
+		"no cookie":               "",
+		"cookie with a lifetime":  "lb=1; Max-Age=60",
+		"cookie of SAP's context": "sap-usercontext=sap-client=100",
+	} {
 		t.Run(name, func(t *testing.T) {
 			var paths []string
 			service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +144,7 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 					w.Header().Set("Set-Cookie", cookie)
 				}
 			}, sessioned, func(t *testing.T, c *Client) {
-				all(t, 1, c)
+				sendAll(t, 1, c)
 				c.Close()
 				assert.Equal(t, []string{"/"}, paths)
 			})
@@ -141,22 +152,22 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 	}
 }
 
-// Changed credentials end the sessions of the old ones.
+// Sessions continue when the settings are read again, and end when the password changes.
 func TestChangedSecretEndsSessions(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
-		all(t, 1, c)
+		sendAll(t, 1, c)
 		config := c.target.Load().config
 		require.NoError(t, c.setConfig(config))
-		all(t, 1, c)
-		if s.opened != 1 || len(s.asked) != 0 {
-			t.Errorf("expected the session to go on with the same secret, found %d opened, %q", s.opened, s.asked)
+		sendAll(t, 1, c)
+		if s.opened != 1 || len(s.logoffs) != 0 {
+			t.Errorf("expected the session to continue with the same secret, found %d opened, %q", s.opened, s.logoffs)
 		}
 		config.Password = "other"
 		require.NoError(t, c.setConfig(config))
-		all(t, 1, c)
-		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
-			t.Errorf("expected one session after another, found %d opened, %q, %v", s.opened, s.asked, s.open)
+		sendAll(t, 1, c)
+		if s.opened != 2 || len(s.logoffs) != 1 || len(s.open) != 1 {
+			t.Errorf("expected one session after another, found %d opened, %q, %v", s.opened, s.logoffs, s.open)
 		}
 	})
 }
@@ -170,48 +181,53 @@ func TestSessionOfRejectingResponseIsUsed(t *testing.T) {
 			wantStatus(t, c, r, 200)
 			clear(s.open) // all sessions time out
 		}
-		assert.Equal(t, 3, s.opened, "sessions, one for each")
+		assert.Equal(t, 3, s.opened, "sessions, one for each request")
 	})
 }
 
-// After a session timeout the request is repeated once in a new session.
+// A request is repeated once in a new session if the text of its error response shows that the session timed out. The
+// error document of an application does not show that, whatever its message says.
 func TestSessionTimedOut(t *testing.T) {
-	const business = `{"error":{"code":"ZS/001","message":{"lang":"en","value":"Training session not found"}}}`
+	const inJSON = `{"error":{"code":"ZS/001","message":{"lang":"en","value":"Training session not found"}}}`
 	const inXML = `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>ZS/001</code>` +
 		`<message xml:lang="en">Training session not found</message></error>`
+	const always = 9 // more than the number of attempts
+	const once, repeated = "GET POST", "GET POST GET POST"
 	for name, k := range map[string]struct {
-		kind    string
-		body    string
-		times   int
-		answers string
-		status  uint16
+		contentType string
+		body        string
+		errors      int    // number of POST requests that get status 400
+		methods     string // of the requests: GET for the token, and POST
+		status      uint16 // of the final answer
 	}{
-		"once":         {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
-		"always":       {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
-		"without kind": {"", "400 Session not found", 1, "GET POST GET POST", 200},
+		"HTML, first request":  {"text/html", "<h1>400 Session timed out</h1>", 1, repeated, 200},
+		"HTML, all requests":   {"text/html", "<h1>400 Session timed out</h1>", always, repeated, 400},
+		"without content type": {"", "400 Session not found", 1, repeated, 200},
 		"XHTML": {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1,
-			"GET POST GET POST", 200},
-		"another":         {"text/html", "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), 9, "GET POST", 400},
-		"business":        {"application/json;charset=utf-8", business, 9, "GET POST", 400},
-		"mislabelled":     {"text/html", business, 9, "GET POST", 400},
-		"business, XML":   {"application/atom+xml", inXML, 9, "GET POST", 400},
-		"mislabelled XML": {"text/html", `<?xml version="1.0"?>` + inXML, 9, "GET POST", 400},
+			repeated, 200},
+		"another error": {"text/html", "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), always, once,
+			400},
+		"error document":      {"application/json;charset=utf-8", inJSON, always, once, 400},
+		"JSON as HTML":        {"text/html", inJSON, always, once, 400},
+		"error document, XML": {"application/atom+xml", inXML, always, once, 400},
+		"XML as HTML":         {"text/html", `<?xml version="1.0"?>` + inXML, always, once, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var seen []string
+			var methods []string
 			posts := 0
 			service(t, func(w http.ResponseWriter, r *http.Request) {
-				seen = append(seen, strings.ReplaceAll(r.Method, "HEAD", "GET"))
+				methods = append(methods, strings.ReplaceAll(r.Method, "HEAD", "GET"))
 				if r.Method != "POST" {
-					w.Header().Set("Set-Cookie", fmt.Sprintf("SID=%d; Path=/", len(seen)))
+					w.Header().Set("Set-Cookie", fmt.Sprintf("SID=%d; Path=/", len(methods)))
 					w.Header().Set("X-Csrf-Token", "t")
 					return
 				}
 				posts++
-				if posts <= k.times {
-					w.Header()["Content-Type"] = slices.DeleteFunc([]string{k.kind}, func(kind string) bool {
-						return kind == ""
-					})
+				if posts <= k.errors {
+					w.Header()["Content-Type"] = nil // otherwise net/http would detect it
+					if k.contentType != "" {
+						w.Header().Set("Content-Type", k.contentType)
+					}
 					w.WriteHeader(400)
 					io.WriteString(w, k.body)
 				}
@@ -221,20 +237,20 @@ func TestSessionTimedOut(t *testing.T) {
 				if err != nil || status != k.status || (status == 400 && body != k.body) {
 					t.Errorf("found %d %.50q %v", status, body, err)
 				}
-				assert.Equal(t, k.answers, strings.Join(seen, " "))
+				assert.Equal(t, k.methods, strings.Join(methods, " "))
 			})
 		})
 	}
 }
 
-// Other requests wait for a slow logon for a while, and for a first logon until its response.
+// Other requests wait for a first logon until its response, and for a logon with a known secret at most openingWait.
 func TestRequestsWaitForSlowLogons(t *testing.T) {
 	for name, k := range map[string]struct {
-		isRelogon bool
-		waits     time.Duration
+		isRelogon bool // the secret was accepted before
+		wait      time.Duration
 	}{
-		"first": {waits: time.Hour},
-		"known": {isRelogon: true, waits: openingTurn},
+		"first logon":  {wait: time.Hour},
+		"known secret": {isRelogon: true, wait: openingWait},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{}
@@ -256,14 +272,14 @@ func TestRequestsWaitForSlowLogons(t *testing.T) {
 				}()
 				synctest.Wait()
 				began := time.Now()
-				logged := make(chan string)
+				reason := make(chan string)
 				go func() {
-					time.Sleep(5*time.Second + time.Second)
-					logged <- c.Waiting()
+					time.Sleep(6 * time.Second) // Waiting reports waits of more than 5 s
+					reason <- c.Waiting()
 				}()
-				all(t, 1, c)
-				assert.Equal(t, k.waits, time.Since(began), "waited")
-				assert.Equal(t, "waiting for another logon to http://sap.example:8000", <-logged)
+				sendAll(t, 1, c)
+				assert.Equal(t, k.wait, time.Since(began), "wait")
+				assert.Equal(t, "waiting for another logon to http://sap.example:8000", <-reason)
 				if err := <-slow; err != nil {
 					t.Error(err)
 				}

@@ -25,9 +25,8 @@ func ConfigOf(roles Roles, environment Environment) (Config, error) {
 			Headers: roles.Prefix(role.Header)},
 		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS),
 		ReadTimeout:    r.milliseconds(role.ReadTimeoutMS),
-		Retry: Retry{
-			MinBackoff: r.milliseconds(role.RetryMinBackoffMS), MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
-		},
+		Retry: Retry{MinBackoff: r.milliseconds(role.RetryMinBackoffMS),
+			MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS)},
 		Shared: environment.Shared,
 		names:  settingNamesOf(roles),
 	}
@@ -36,8 +35,8 @@ func ConfigOf(roles Roles, environment Environment) (Config, error) {
 		c.Retry.Codes = nil // default: the plugin does not declare the role
 	}
 	if roles.Text(role.RetryMax) != "" {
-		max := r.number(role.RetryMax)
-		c.Retry.Max = &max
+		retries := r.number(role.RetryMax)
+		c.Retry.Max = &retries
 	}
 	if c.Scheme == "" {
 		c.Scheme = "https"
@@ -61,7 +60,7 @@ func readLimits(c *Config, roles Roles, _ Environment) (err error) {
 	r := roleReader{roles: roles}
 	c.Limits = limits.Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
 	c.Limits.PerSecond = r.decimal(role.RequestsPerSecond)
-	c.ClientInQuery = r.is(role.ClientIn, "query")
+	c.ClientInQuery = r.equals(role.ClientIn, "query")
 	if r.err != nil {
 		return r.err
 	}
@@ -77,6 +76,7 @@ func readLimits(c *Config, roles Roles, _ Environment) (err error) {
 	return nil
 }
 
+// readSecretQuery reads the secret parameters that each request gets.
 func readSecretQuery(c *Config, roles Roles, _ Environment) error {
 	secrets := roles.Prefix(role.Query)
 	if len(secrets) == 0 {

@@ -14,24 +14,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// impatient is a client that waits 30 s for bytes, and sends nothing again.
-func impatient(c *Config) {
+// shortTimeout configures a client that waits 30 s for bytes, and repeats no request.
+func shortTimeout(c *Config) {
 	retries(0)(c)
 	c.ReadTimeout = 30 * time.Second
 }
 
+// A request fails once nothing was received for the read timeout.
 func TestServerThatStaysSilentIsGivenUp(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, impatient,
+	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, shortTimeout,
 		func(t *testing.T, c *Client) {
-			start := time.Now()
+			began := time.Now()
 			wantFaultOf(t, c, get("/"), wit.ErrorTransient, "nothing was received for 30s")
-			assert.Equal(t, 30*time.Second, time.Since(start), "after")
-			time.Sleep(time.Minute)
+			assert.Equal(t, 30*time.Second, time.Since(began), "time until the error")
+			time.Sleep(time.Minute) // until the handler has returned
 		})
 }
 
+// A request may have a longer timeout of its own for the first byte.
 func TestPatientRequestWaitsForFirstByte(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, impatient,
+	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, shortTimeout,
 		func(t *testing.T, c *Client) {
 			r := get("/")
 			r.FirstByteTimeoutMs = wit.Ptr(uint32(7_200_000))
@@ -39,6 +41,7 @@ func TestPatientRequestWaitsForFirstByte(t *testing.T) {
 		})
 }
 
+// The read timeout bounds each wait for bytes, not the whole response.
 func TestLongResponseThatKeepsComingIsRead(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		for range 10 {
@@ -46,52 +49,55 @@ func TestLongResponseThatKeepsComingIsRead(t *testing.T) {
 			http.NewResponseController(w).Flush()
 			time.Sleep(29 * time.Second)
 		}
-	}, impatient, func(t *testing.T, c *Client) {
+	}, shortTimeout, func(t *testing.T, c *Client) {
 		if _, body, err := text(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
-			t.Error(body, err)
+			t.Errorf("expected ten bytes, found %q, %v", body, err)
 		}
 	})
 }
 
+// The read timeout applies within a body, too.
 func TestServerThatFallsSilentInABodyIsGivenUp(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "abc")
 		http.NewResponseController(w).Flush()
 		time.Sleep(time.Minute)
-	}, impatient, func(t *testing.T, c *Client) {
+	}, shortTimeout, func(t *testing.T, c *Client) {
 		_, body, err := text(t, c, get("/page"))
 		wantFault(t, err, wit.ErrorTransient,
 			"GET /page: the response ended early, after 3 bytes: nothing was received for 30s")
 		assert.Equal(t, "abc", body)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // until the handler has returned
 	})
 }
 
+// A caller may pause while it reads a body: only waits for the service count.
 func TestSlowReaderIsNotSilence(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "abc")
 		http.NewResponseController(w).Flush()
 		io.WriteString(w, "def")
-	}, impatient, func(t *testing.T, c *Client) {
+	}, shortTimeout, func(t *testing.T, c *Client) {
 		a, err := c.Do(t.Context(), get("/"))
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
-		b, err := io.ReadAll(a.Body)
-		if string(b) != "abcdef" || err != nil {
-			t.Error(string(b), err)
+		body, err := io.ReadAll(a.Body)
+		if string(body) != "abcdef" || err != nil {
+			t.Errorf("expected abcdef, found %q, %v", body, err)
 		}
 	})
 }
 
+// The timeout begins again whenever the service takes a part of the upload.
 func TestSlowUploadIsNotSilence(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
-		for p := make([]byte, 100_000); ; {
+		for part := make([]byte, 100_000); ; {
 			time.Sleep(5 * time.Second)
-			if _, err := io.ReadFull(r.Body, p); err != nil {
+			if _, err := io.ReadFull(r.Body, part); err != nil {
 				return
 			}
 		}
-	}, impatient, func(t *testing.T, c *Client) {
+	}, shortTimeout, func(t *testing.T, c *Client) {
 		r := post("/")
 		r.Body = bytes.Repeat([]byte("x"), 2_000_000)
 		wantStatus(t, c, r, 200)
@@ -99,15 +105,16 @@ func TestSlowUploadIsNotSilence(t *testing.T) {
 	})
 }
 
+// The error of an unanswered request that must not be repeated says that it may have arrived.
 func TestUnansweredPOSTMayHaveArrived(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, impatient,
+	service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, shortTimeout,
 		func(t *testing.T, c *Client) {
 			_, _, err := text(t, c, post("/orders"))
-			_, lost := errors.AsType[*NoResponseError](err)
+			_, isNoResponse := errors.AsType[*NoResponseError](err)
 			const want = "POST /orders may have arrived, but there was no response: nothing was received for 30s"
-			if !lost || !strings.Contains(err.Error(), want) {
-				t.Error(err)
+			if !isNoResponse || !strings.Contains(err.Error(), want) {
+				t.Errorf("expected %q, found %v", want, err)
 			}
-			time.Sleep(time.Minute)
+			time.Sleep(time.Minute) // until the handler has returned
 		})
 }

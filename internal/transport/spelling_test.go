@@ -15,16 +15,16 @@ func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
 		func(t *testing.T, c *Client) {
-			other := clientNextTo(t, c, func(c *Config) { c.Address = "SAP.Example" })
+			otherHostCase := clientNextTo(t, c, func(c *Config) { c.Address = "SAP.Example" })
 			wantStatus(t, c, get("/"), 401)
-			wantFaultOf(t, other, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
-			shouting := clientNextTo(t, c, func(c *Config) { c.User = "U" })
-			wantFaultOf(t, shouting, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
+			wantFaultOf(t, otherHostCase, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
+			otherUserCase := clientNextTo(t, c, func(c *Config) { c.User = "U" })
+			wantFaultOf(t, otherUserCase, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
 			assert.Equal(t, 1, requests, "times that the password was sent")
 		})
 }
 
-// An IPv6 address may have brackets, as in a URL. They are added for dialing.
+// An IPv6 address may have brackets, as in a URL. The origin always has them.
 func TestAddressInBrackets(t *testing.T) {
 	for _, address := range []string{"::1", "[::1]", " ::1 "} {
 		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Environment{})

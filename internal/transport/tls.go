@@ -19,8 +19,7 @@ import (
 func readTLS(c *Config, roles Roles, environment Environment) error {
 	r := roleReader{roles: roles}
 	configured := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore),
-		Trust:       storeLocation(roles, role.TLSTrustStore),
-		Protocol:    roles.Text(role.TLSProtocol),
+		Trust: storeLocation(roles, role.TLSTrustStore), Protocol: roles.Text(role.TLSProtocol),
 		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
 		AllowRenegotiation: r.flag(role.TLSAllowRenegotiation), AllowCommonName: r.flag(role.TLSAllowCommonName),
 		HasRisks: true, Logger: environment.Logger,
@@ -95,8 +94,8 @@ func (c *Config) ServerTLS() *tls.Config {
 
 func storeLocation(roles Roles, prefix string) *keystore.Location {
 	l := &keystore.Location{Path: roles.Text(prefix + "location"), Type: roles.Text(prefix + "type"),
-		Password:    roles.Text(prefix + "password"),
-		KeyPassword: roles.Text(prefix + "key-password"), Alias: roles.Text(prefix + "alias")}
+		Password: roles.Text(prefix + "password"), KeyPassword: roles.Text(prefix + "key-password"),
+		Alias: roles.Text(prefix + "alias")}
 	if l.Path+l.Type+l.Password+l.KeyPassword+l.Alias == "" {
 		return nil
 	}
@@ -119,6 +118,7 @@ func storeError(err error) *wit.Error {
 	return f
 }
 
+// certificateIdentity identifies a client certificate by its digest. It is empty without one.
 func certificateIdentity(config *tls.Config) (Identity, error) {
 	if config.GetClientCertificate == nil {
 		return Identity{}, nil
@@ -133,5 +133,4 @@ func certificateIdentity(config *tls.Config) (Identity, error) {
 }
 
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,
-	tls.ECDSAWithP384AndSHA384,
-	tls.ECDSAWithP521AndSHA512, tls.Ed25519}
+	tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512, tls.Ed25519}

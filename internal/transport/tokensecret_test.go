@@ -17,37 +17,38 @@ import (
 func TestRejectedSecretOfConnectivity(t *testing.T) {
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
 		t.Run(kind, func(t *testing.T) {
-			a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
+			a, _ := startSubaccount(t, func(http.ResponseWriter, *http.Request) {})
 			proxy := a.SOCKS5
 			if kind == "sap-connectivity-http" {
 				proxy = a.HTTP
 			}
 			log := &journal{}
 			store := lockouts.New()
-			with := func(secret string) Config {
+			configFor := func(secret string) Config {
 				return configOf(t, rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
 					"http.proxy.type="+kind, "http.proxy.address="+proxy,
 					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
 					"http.proxy.token-client-secret="+secret),
 					Environment{Shared: Shared{Logger: log.logger(), Lockouts: store}})
 			}
-			config := with("wr0ng")
-			mended := false
+			config := configFor("wr0ng")
+			isCorrected := false
 			config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
-				if !refused || !mended {
+				if !refused || !isCorrected {
 					return nil, nil
 				}
-				other := with(a.Connectivity.Secret)
+				other := configFor(a.Connectivity.Secret)
 				return &other, nil
 			}
-			c := opened(t, config)
+			c := newClient(t, config)
 			err := wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "http.proxy.token-client-secret")
 			if strings.Contains(err.Error(), "wr0ng") {
 				t.Errorf("expected no secret in the error, found %v", err)
 			}
-			log.without(t, "wr0ng")
-			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }))
-			mended = true
+			log.wantNone(t, "wr0ng")
+			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }),
+				"requests for a token")
+			isCorrected = true
 			wantStatus(t, c, get("/x"), 200)
 		})
 	}

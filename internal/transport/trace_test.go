@@ -8,11 +8,13 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
+// A request line in the log has no secret of the configuration, and no value of a parameter that may be a secret.
 func TestPrintedRequestLine(t *testing.T) {
-	d := &destination{config: Config{
-		Credentials: Credentials{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1",
-			"sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}},
-	}}
+	d := &destination{config: Config{Credentials: Credentials{
+		Password: "hunter2 two",
+		Headers:  map[string]string{"apikey": "k3y+1", "sap-client": "1000"},
+		Identity: Identity{"u", "hunter2 two"},
+	}}}
 	for line, want := range map[string]string{
 		"/a/b": "/a/b",
 		"/a?$filter=X%20eq%201&$format=json&sap-client=100":  "/a?$filter=X%20eq%201&$format=json&sap-client=100",
@@ -31,11 +33,11 @@ func TestPrintedRequestLine(t *testing.T) {
 
 // Warnings do not contain keys of a query, and errors do not contain the user in a redirect.
 func TestWarningsContainNoKeys(t *testing.T) {
-	n := 0
+	requests := 0
 	var log journal
 	service(t, func(w http.ResponseWriter, r *http.Request) {
-		n++
-		if n == 1 {
+		requests++
+		if requests == 1 {
 			w.WriteHeader(503)
 			return
 		}
@@ -45,15 +47,16 @@ func TestWarningsContainNoKeys(t *testing.T) {
 		_, _, err := text(t, c, get("/a?key=k3y&$top=1"))
 		if err == nil || strings.Contains(err.Error(), "guest") || strings.Contains(err.Error(), "pass@") ||
 			!strings.Contains(err.Error(), "other.example/x") {
-			t.Errorf("found %v", err)
+			t.Errorf("expected the redirect without its user, found %v", err)
 		}
 	})
 	if logged := log.String(); strings.Count(logged, "retrying until") != 1 || strings.Contains(logged, "k3y") ||
 		!strings.Contains(logged, "$top=1") {
-		t.Errorf("found\n%s", logged)
+		t.Errorf("expected one warning without the key, found\n%s", logged)
 	}
 }
 
+// In messages absolute URLs have no user, password or values of parameters. Paths are those of the plugin, unchanged.
 func TestPrintableTarget(t *testing.T) {
 	for target, want := range map[string]string{
 		"/a?$filter=x&k=v":                  "/a?$filter=x&k=v",

@@ -46,12 +46,12 @@ func TestTrustAllAppliesToServiceOnly(t *testing.T) {
 		w.Write([]byte(`{"access_token":"t","expires_in":600}`))
 	})
 	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
-	for name, around := range map[string]Environment{
+	for name, environment := range map[string]Environment{
 		"TrustAll":    {TrustAll: true},
 		"trust store": {Trust: &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(tokens)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
+			c := clientOf(t, rolesOf(t, server.URL, oauth2Roles(tokens.URL+"/token")...), environment)
 			wantFaultOf(t, c, get("/"), wit.ErrorConfig, tokens.URL)
 			assert.Equal(t, 0, requests, "requests with the client secret to an untrusted server")
 		})
@@ -62,38 +62,39 @@ func TestTrustAllAppliesToServiceOnly(t *testing.T) {
 
 // An https proxy is not part of the destination either: its user and password are sent to no other server.
 func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
-	var shown []string
+	var authorizations []string // of the requests to the proxy
 	proxy := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
-		shown = append(shown, r.Header.Get("Proxy-Authorization"))
+		authorizations = append(authorizations, r.Header.Get("Proxy-Authorization"))
 		w.WriteHeader(http.StatusForbidden)
 	})
-	at := strings.Replace(proxy.URL, "https://", "https://me:pr0xy@", 1)
-	environment := &httpproxy.Config{HTTPProxy: at, HTTPSProxy: at}
+	proxyURL := strings.Replace(proxy.URL, "https://", "https://me:pr0xy@", 1)
+	environment := &httpproxy.Config{HTTPProxy: proxyURL, HTTPSProxy: proxyURL}
 	client := func(t *testing.T, c Config) *Client {
 		t.Helper()
 		r, err := route.New(route.Settings{Environment: environment})
 		require.NoError(t, err)
 		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, lockouts.New()
-		return opened(t, c)
+		return newClient(t, c)
 	}
 	for _, scheme := range []string{"https", "http"} {
 		c := client(t, Config{Service: Service{Scheme: scheme, Address: "sap.example"},
 			TLSOptions: TLSOptions{TrustAll: true}})
 		_, _, err := text(t, c, get("/"))
-		if err == nil || len(shown) > 0 {
-			t.Errorf("%s: expected the proxy's certificate to be looked at, found %v; it was shown %q", scheme, err,
-				shown)
+		if err == nil || len(authorizations) > 0 {
+			t.Errorf("%s: expected the proxy's certificate to be checked, found %v; the proxy got %q", scheme, err,
+				authorizations)
 		}
 	}
+
 	// A proxy that the connector's own trust store verifies is used, by its own name.
 	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	c := client(t, Config{Service: Service{Scheme: "https", Address: "sap.example"},
 		TLSOptions: TLSOptions{settingsTLS: &tls.Config{RootCAs: pool}, TrustAll: true}})
 	_, _, err := text(t, c, get("/"))
-	u, _ := url.Parse(at)
+	u, _ := url.Parse(proxyURL)
 	password, _ := u.User.Password()
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
-	if len(shown) == 0 || shown[0] != want {
-		t.Errorf("expected the proxy to be used, found %q, %v", shown, err)
+	if len(authorizations) == 0 || authorizations[0] != want {
+		t.Errorf("expected the proxy to be used, found %q, %v", authorizations, err)
 	}
 }

@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// An unknown name of a Connectivity proxy is retried like any other name. An outage that was waited for is not.
+// An unknown name of a proxy of SAP Connectivity is retried like that of any other host, but not once the dialer has
+// waited for the end of an outage, as long as Route.Outage specifies.
 func TestUnknownProxyNameIsRetried(t *testing.T) {
-	for name, takes := range map[string]time.Duration{"at once": 0, "behind an outage": time.Minute} {
-		tries := 0
+	for name, dialTime := range map[string]time.Duration{"no wait": 0, "wait for an outage": time.Minute} {
+		dials := 0
 		service(t, func(w http.ResponseWriter, r *http.Request) {}, func(c *Config) {
 			c.Route.Outage = time.Minute
 			dial := c.Dial
 			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-				tries++
-				if tries <= 2 {
-					time.Sleep(takes)
+				dials++
+				if dials <= 2 {
+					time.Sleep(dialTime)
 					return nil, &net.DNSError{Name: "connectivityproxy", Err: "no such host", IsNotFound: true}
 				}
 				return dial(ctx, network, address)
 			}
 		}, func(t *testing.T, c *Client) {
 			_, _, err := text(t, c, get("/"))
-			if waited := takes > 0; (err != nil) != waited || (waited && tries != 1) {
-				t.Errorf("%s: found %d tries, %v", name, tries, err)
+			if hasWaited := dialTime > 0; (err != nil) != hasWaited || (hasWaited && dials != 1) {
+				t.Errorf("%s: found %d dials, %v", name, dials, err)
 			}
 		})
 	}

@@ -13,13 +13,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An unreadable response to a request that must not be repeated leaves its outcome unknown, unless the status
-// determines it.
+// After an unreadable response to a request that must not be repeated it is unknown whether the service processed the
+// request, unless the status shows that it was rejected.
 func TestUnusableResponses(t *testing.T) {
-	headers := func(status int, body string, of ...string) http.HandlerFunc {
+	// respond returns a handler. headers holds names and values in turn.
+	respond := func(status int, body string, headers ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			for i := 0; i < len(of); i += 2 {
-				w.Header().Set(of[i], of[i+1])
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
 			}
 			w.WriteHeader(status)
 			io.WriteString(w, body)
@@ -27,37 +28,38 @@ func TestUnusableResponses(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
-		// status is the *NoResponseError's. Zero means none.
+		// status is that of the *NoResponseError. Zero means that the error is none, or that there is no error.
 		status int
-		text   string
+		// text is a part of the error. "" means that there is no error.
+		text string
 	}{
-		"another encoding": {headers(201, "x", "Content-Encoding", "br"), 201,
+		"unknown encoding": {respond(201, "x", "Content-Encoding", "br"), 201,
 			`found "br"`},
-		"another encoding of nothing": {headers(201, "", "Content-Encoding", "br"), 0, ""},
-		"another encoding of a 502": {headers(502, "x", "Content-Encoding", "zstd"), 502,
+		"unknown encoding, no body": {respond(201, "", "Content-Encoding", "br"), 0, ""},
+		"unknown encoding, 502": {respond(502, "x", "Content-Encoding", "zstd"), 502,
 			`found "zstd"`},
-		"another encoding of a 400": {headers(400, "x", "Content-Encoding", "br"), 0,
+		"unknown encoding, 400": {respond(400, "x", "Content-Encoding", "br"), 0,
 			"the response with status 400 cannot be read"},
-		"no gzip": {headers(201, "plain text", "Content-Encoding", "gzip"), 201,
+		"invalid gzip": {respond(201, "plain text", "Content-Encoding", "gzip"), 201,
 			"ended early, after 0 bytes: gzip: invalid header"},
-		"shorter than it says": {headers(201, "abc", "Content-Length", "10"), 201, "ended early, after 3 bytes"},
-		"a redirect elsewhere": {headers(302, "", "Location", "http://elsewhere/"), 302,
+		"shorter than Content-Length": {respond(201, "abc", "Content-Length", "10"), 201, "ended early, after 3 bytes"},
+		"redirect to another origin": {respond(302, "", "Location", "http://elsewhere/"), 302,
 			"with a redirect to http://elsewhere/"},
-		"a redirect here": {headers(303, "", "Location", "/here"), 303, "with a redirect to /here"},
-		"another client": {headers(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 201,
+		"redirect to the service": {respond(303, "", "Location", "/here"), 303, "with a redirect to /here"},
+		"another SAP client": {respond(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 201,
 			"expected answers of client 100"},
-		"another client that refuses": {headers(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0,
+		"another SAP client, 403": {respond(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0,
 			"expected answers of client 100"},
-		"more than there may be": {func(w http.ResponseWriter, _ *http.Request) {
+		"too large": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(201)
-			tooMuch(w)
+			writeTooMuch(w)
 		}, 201, "expected at most 64 MiB"},
-		"more than there may be, 409": {func(w http.ResponseWriter, _ *http.Request) {
+		"too large, 409": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(409)
-			tooMuch(w)
+			writeTooMuch(w)
 		}, 0, "the response with status 409"},
-		"an answer that can be used":   {headers(201, "{}"), 0, ""},
-		"a server error, to be judged": {headers(599, "?"), 0, ""},
+		"usable":       {respond(201, "{}"), 0, ""},
+		"server error": {respond(599, "?"), 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			requests := 0
@@ -66,12 +68,14 @@ func TestUnusableResponses(t *testing.T) {
 				func(t *testing.T, client *Client) {
 					_, err := client.Exchange(t.Context(), post("/orders"))
 					var lost *NoResponseError
-					if found := errors.As(err, &lost); found != (c.status != 0) || (found && (lost.Status != c.status ||
-						!strings.Contains(err.Error(), "POST /orders"))) {
+					isUnknown := errors.As(err, &lost)
+					if isUnknown != (c.status != 0) {
 						t.Errorf("expected status %d, found %v", c.status, err)
 					}
-					if (c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text))) || (c.text == "" &&
-						err != nil) {
+					if isUnknown && (lost.Status != c.status || !strings.Contains(err.Error(), "POST /orders")) {
+						t.Errorf("expected status %d of POST /orders, found %v", c.status, err)
+					}
+					if (err != nil) != (c.text != "") || (err != nil && !strings.Contains(err.Error(), c.text)) {
 						t.Errorf("expected %q, found %v", c.text, err)
 					}
 					assert.Equal(t, 1, requests, "requests")
@@ -80,44 +84,47 @@ func TestUnusableResponses(t *testing.T) {
 	}
 }
 
-func tooMuch(w io.Writer) {
-	piece := bytes.Repeat([]byte("x"), 1<<20)
+// writeTooMuch writes one MiB more than maxBodies.
+func writeTooMuch(w io.Writer) {
+	mebibyte := bytes.Repeat([]byte("x"), 1<<20)
 	for range maxBodies>>20 + 1 {
-		w.Write(piece)
+		w.Write(mebibyte)
 	}
 }
 
-// The total size of the documents that a plugin requests together is bounded. The error says that it is a sum, and of
-// which documents.
+// The total size of the documents that a plugin requests together is bounded. The error shows the size of
+// the documents before the one that exceeds the limit.
 func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/all" {
-			tooMuch(w)
+			writeTooMuch(w)
 			return
 		}
 		io.WriteString(w, strings.Repeat("x", maxBodies/2+1))
 	}, nil, func(t *testing.T, c *Client) {
 		get := func(path string) wit.Request { return wit.Request{Method: "GET", Target: path} }
-		for _, wanted := range []struct {
-			text  string
+		for _, k := range []struct {
 			paths []string
-		}{{"GET /all: expected at most 64 MiB in a response, found more", []string{"/all"}},
-			{"GET /b: expected at most 64 MiB in all documents that the connector requests together, found more: " +
-				"the documents before this one have 32.0 MiB", []string{"/a", "/b"}}, {"", []string{"/a"}}} {
-			n := wit.RequestBatch{}
-			for _, path := range wanted.paths {
-				n.Requests = append(n.Requests, get(path))
+			text  string // part of the error; "" means that there is no error
+		}{
+			{[]string{"/all"}, "GET /all: expected at most 64 MiB in a response, found more"},
+			{[]string{"/a", "/b"}, "GET /b: expected at most 64 MiB in all documents that the connector requests " +
+				"together, found more: the documents before this one have 32.0 MiB"},
+			{[]string{"/a"}, ""},
+		} {
+			var batch wit.RequestBatch
+			for _, path := range k.paths {
+				batch.Requests = append(batch.Requests, get(path))
 			}
-			_, err := c.Fetch(t.Context(), n)
-			if (wanted.text == "" && err != nil) || (wanted.text != "" && (err == nil ||
-				!strings.Contains(err.Error(), wanted.text))) {
-				t.Errorf("%v: expected %q, found %v", wanted.paths, wanted.text, err)
+			_, err := c.Fetch(t.Context(), batch)
+			if (err != nil) != (k.text != "") || (err != nil && !strings.Contains(err.Error(), k.text)) {
+				t.Errorf("%v: expected %q, found %v", k.paths, k.text, err)
 			}
 		}
 	})
 }
 
-// A status that means to retry applies whatever the encoding of the body.
+// A request is repeated after a retriable status, whatever the encoding of the body.
 func TestRetryStatusWithUnknownEncoding(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -134,12 +141,11 @@ func TestRetryStatusWithUnknownEncoding(t *testing.T) {
 	})
 }
 
-// A number that repeats the HTTP status is not a message code.
+// A number that may be an HTTP status is no message code: services repeat the status in error documents.
 func TestMessageCodes(t *testing.T) {
 	r := Retry{Codes: []string{"503", "X/1", "1000"}}
-	for code, again := range map[string]bool{"503": false, "X/1": true, "1000": true, "502": false, "": false} {
-		assert.Equal(t, again, r.NamesMessage(code), code)
+	for code, isRetried := range map[string]bool{"503": false, "X/1": true, "1000": true, "502": false, "": false} {
+		assert.Equal(t, isRetried, r.NamesMessage(code), code)
 	}
-	var none wit.Response
-	assert.Equal(t, time.Duration(0), RetryAfter(none))
+	assert.Equal(t, time.Duration(0), RetryAfter(wit.Response{}), "pause without Retry-After")
 }
