@@ -475,7 +475,8 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)
 	s.fail(403)
 	d := s.open(t)
-	asks := func() int {
+	// requestsOfFind returns the number of requests that Find sends.
+	requestsOfFind := func() int {
 		t.Helper()
 		before := s.requestCount()
 		_, err := d.Find(t.Context(), "S4")
@@ -483,14 +484,14 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 		d.Forget("S4")
 		return s.requestCount() - before
 	}
-	if asks() == 0 {
+	if requestsOfFind() == 0 {
 		t.Fatal("expected a request")
 	}
 	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
 		s.clock.advance(pause*time.Second - time.Second)
-		assert.Equal(t, 0, asks(), "requests a second before a pause is over", n, pause*time.Second)
+		assert.Equal(t, 0, requestsOfFind(), "requests a second before a pause is over", n, pause*time.Second)
 		s.clock.advance(2 * time.Second)
-		if asks() == 0 {
+		if requestsOfFind() == 0 {
 			t.Errorf("pause %d: expected a request after %v", n, pause*time.Second)
 		}
 	}
@@ -500,11 +501,11 @@ func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	require.NoError(t, err)
 	s.fail(403)
 	d.Forget("S4")
-	if asks() == 0 {
+	if requestsOfFind() == 0 {
 		t.Fatal("expected a request after a success")
 	}
 	s.clock.advance(11 * time.Second)
-	if asks() == 0 {
+	if requestsOfFind() == 0 {
 		t.Error("expected the interval to restart")
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// proxy is a connectivity binding with new and deprecated names, as real ones have.
+// proxy holds the credentials of a connectivity binding, with new and deprecated names, as real ones have.
 const proxy = `{"tenantmode":"dedicated","clientid":"sb-1","clientsecret":"top","credential-type":"binding-secret",
 	"token_service_url":"https://t.example.com","url":"https://deprecated.example.com","token_service_domain":"example.com","xsappname":"x",
 	"onpremise_proxy_host":"proxy.internal","onpremise_proxy_port":"20003","onpremise_proxy_http_port":"20003","onpremise_socks5_proxy_port":"20004"}`
 
+// boundTo returns a VCAP_SERVICES document with one binding.
 func boundTo(label, name, credentials string) string {
 	return `{"` + label + `":[{"label":"` + label + `","name":"` + name + `","credentials":` + credentials + `}]}`
 }
@@ -125,6 +126,7 @@ func checkBindings(t *testing.T, cases []bindingCase) {
 	}
 }
 
+// The error of a malformed document names the part of it.
 func TestMalformedBindingsAreRejected(t *testing.T) {
 	for vcap, want := range map[string]string{
 		``:                                  "VCAP_SERVICES: expected JSON",
@@ -151,17 +153,17 @@ func settingOf(vcap string) string {
 func TestMissingFieldsAreNamed(t *testing.T) {
 	s, err := btp.ParseVCAP(boundTo("connectivity", "c", `{"clientid":"a"}`))
 	require.NoError(t, err)
-	at := "VCAP_SERVICES, service connectivity, instance c: "
+	prefix := "VCAP_SERVICES, service connectivity, instance c: "
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host",
-		at+"missing: onpremise_proxy_host, onpremise_socks5_proxy_port")
+		prefix+"missing: onpremise_proxy_host, onpremise_socks5_proxy_port")
 	_, err = s.Connectivity.HTTPAddress()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host",
-		at+"missing: onpremise_proxy_host, onpremise_proxy_http_port")
+		prefix+"missing: onpremise_proxy_host, onpremise_proxy_http_port")
 	_, err = btp.NewTokens(s.Connectivity.Credentials,
 		btp.TokenOptions{Name: func(string) string { return "kafka.proxy.x" }})
 	wantFailure(t, err, btp.Misconfigured, "token_service_url",
-		at+"missing: token_service_url, clientsecret (or certificate and key)")
+		prefix+"missing: token_service_url, clientsecret (or certificate and key)")
 
 	s, _ = btp.ParseVCAP(boundTo("connectivity", "c",
 		`{"clientid":"a","onpremise_proxy_host":"h","onpremise_socks5_proxy_port":"20004x"}`))
@@ -181,6 +183,7 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	}
 }
 
+// A service key is read in each form in which tools store it. Errors contain no value of the key.
 func TestReadKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key.json")
 	want := btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1",
@@ -252,7 +255,12 @@ func TestEnvironment(t *testing.T) {
 	for name, text := range map[string]string{file: `{"from":"the file"}`, empty: "\n"} {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 	}
-	for _, c := range []struct{ variable, path, want, says string }{
+	for _, c := range []struct {
+		variable string // value of VCAP_SERVICES
+		path     string // value of VCAP_SERVICES_FILE_PATH
+		want     string
+		problem  string // part of the error; "" means that there is no error
+	}{
 		{"", "", "", ""},
 		{`{"from":"the variable"}`, "", `{"from":"the variable"}`, ""},
 		{"", file, `{"from":"the file"}`, ""},
@@ -264,11 +272,11 @@ func TestEnvironment(t *testing.T) {
 		t.Setenv("VCAP_SERVICES", c.variable)
 		t.Setenv("VCAP_SERVICES_FILE_PATH", c.path)
 		got, err := btp.ReadVCAP()
-		if got != c.want || (err != nil) != (c.says != "") {
+		if got != c.want || (err != nil) != (c.problem != "") {
 			t.Errorf("%+v: found %q, %v", c, got, err)
 		}
-		if c.says != "" {
-			wantFailure(t, err, btp.Misconfigured, c.path, "VCAP_SERVICES_FILE_PATH", c.says)
+		if c.problem != "" {
+			wantFailure(t, err, btp.Misconfigured, c.path, "VCAP_SERVICES_FILE_PATH", c.problem)
 		}
 	}
 }

@@ -791,7 +791,7 @@ func TestCanceledCallerFailsNoOther(t *testing.T) {
 	wg.Wait()
 }
 
-// waiting counts the goroutines with a function on their stack.
+// goroutinesIn counts the goroutines with a function on their stack.
 func goroutinesIn(function string) int {
 	stacks := make([]byte, 1<<20)
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), function+"(")
