@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// systemd takes the unit as it is, but for the program, which is not installed here.
+// systemd accepts the unit. The test replaces the path of the program, which is not installed here.
 func TestRealUnit(t *testing.T) {
 	tool, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -26,7 +26,7 @@ func TestRealUnit(t *testing.T) {
 	}
 }
 
-// What nfpm makes is what packages are to hold, by Debian's own tool.
+// A package that nfpm builds has the wanted version and entries, as Debian's own tools read them.
 func TestRealPackages(t *testing.T) {
 	work := t.TempDir()
 	program := filepath.Join(work, "culvert")
@@ -48,37 +48,40 @@ func TestRealPackages(t *testing.T) {
 	if err != nil || string(version) != "1.2.3+4.gabc\n" {
 		t.Errorf("version %q, %v", version, err)
 	}
-	var before string
-	for _, version := range history(t) {
-		if before != "" {
-			if err := exec.Command("dpkg", "--compare-versions", before, "lt", version).Run(); err != nil {
-				t.Errorf("dpkg: %s is not older than %s: %v", before, version, err)
+	previous := ""
+	for _, version := range commitVersions(t) {
+		if previous != "" {
+			if err := exec.Command("dpkg", "--compare-versions", previous, "lt", version).Run(); err != nil {
+				t.Errorf("dpkg: %s is not older than %s: %v", previous, version, err)
 			}
 		}
-		before = version
+		previous = version
 	}
-	listed, err := exec.Command(debian, "--contents", file).Output()
+	contents, err := exec.Command(debian, "--contents", file).Output()
 	ok(t, err)
-	want := complete()
+	want := wantedEntries()
 	for _, example := range wantedExamples {
-		want[examplesFolder+"/"+example] = packed{mode: 0o644}
+		want[examplesFolder+"/"+example] = packageEntry{mode: 0o644}
 	}
-	for line := range strings.Lines(string(listed)) {
-		f := strings.Fields(line) // rights, owner and group, size, day, time, name
-		name := "/" + strings.Trim(strings.TrimPrefix(f[5], "."), "/")
-		if f[1] != "root/root" || strings.ContainsAny(f[0], "sStT") || f[0][5] == 'w' || f[0][8] == 'w' {
-			t.Errorf("%s is %s of %s", name, f[0], f[1])
+	for line := range strings.Lines(string(contents)) {
+		fields := strings.Fields(line) // mode, owner and group, size, day, time, name
+		mode := fields[0]              // like -rwxr-xr-x
+		owner := fields[1]
+		name := "/" + strings.Trim(strings.TrimPrefix(fields[5], "."), "/")
+		isWritable := mode[5] == 'w' || mode[8] == 'w' // by the group or by others
+		if owner != "root/root" || strings.ContainsAny(mode, "sStT") || isWritable {
+			t.Errorf("%s is %s of %s", name, mode, owner)
 		}
-		if p, ok := want[name]; ok && f[0][1:] != p.mode.String()[1:] {
-			t.Errorf("%s: expected the mode %v, found %s", name, p.mode, f[0])
+		if entry, ok := want[name]; ok && mode[1:] != entry.mode.String()[1:] {
+			t.Errorf("%s: expected the mode %v, found %s", name, entry.mode, mode)
 		}
 		delete(want, name)
 	}
 	if len(want) > 0 {
 		t.Errorf("not in the package: %v", want)
 	}
-	configuration, err := exec.Command(debian, "--info", file, "conffiles").Output()
-	if err != nil || string(configuration) != "/etc/culvert/worker.properties\n" {
-		t.Errorf("configuration %q, %v", configuration, err)
+	configFiles, err := exec.Command(debian, "--info", file, "conffiles").Output()
+	if err != nil || string(configFiles) != "/etc/culvert/worker.properties\n" {
+		t.Errorf("configuration %q, %v", configFiles, err)
 	}
 }

@@ -16,22 +16,28 @@ import (
 // The version of a package is made from git's description. A later commit sorts higher by the rules of rpm, whatever
 // the hashes are; TestRealPackages checks dpkg.
 func TestPackageVersions(t *testing.T) {
-	versions := history(t)
+	versions := commitVersions(t)
 	for i := 1; i < len(versions); i++ {
 		if compareRPM(versions[i-1], versions[i]) >= 0 {
 			t.Errorf("rpm takes %s for newer than %s", versions[i-1], versions[i])
 		}
 	}
-	for at, want := range map[int]string{0: `0\.0\.0\+1\.g[0-9a-f]+`, 14: `0\.1\.0~rc1`, 15: `0\.1\.0~rc1\+1\.g[0-9a-f]+`,
-		17: `0\.1\.0`, 18: `0\.1\.0\+1\.g[0-9a-f]+`} {
-		if !regexp.MustCompile("^" + want + "$").MatchString(versions[at]) {
-			t.Errorf("commit %d: expected %s, found %s", at, want, versions[at])
+	for i, want := range map[int]string{
+		0:  `0\.0\.0\+1\.g[0-9a-f]+`,
+		14: `0\.1\.0~rc1`,
+		15: `0\.1\.0~rc1\+1\.g[0-9a-f]+`,
+		17: `0\.1\.0`,
+		18: `0\.1\.0\+1\.g[0-9a-f]+`,
+	} {
+		if !regexp.MustCompile("^" + want + "$").MatchString(versions[i]) {
+			t.Errorf("commit %d: expected %s, found %s", i, want, versions[i])
 		}
 	}
 }
 
-// history are the versions of a repository's commits, from its first one on.
-func history(t *testing.T) (versions []string) {
+// commitVersions creates a repository with commits and tags, and returns the version that make.sh prints at each
+// commit, the oldest first.
+func commitVersions(t *testing.T) (versions []string) {
 	t.Helper()
 	dir := t.TempDir()
 	script, err := filepath.Abs("make.sh")
@@ -63,8 +69,8 @@ func history(t *testing.T) (versions []string) {
 	return versions
 }
 
-// number takes the digits off a text.
-func number(s string) (n int, rest string) {
+// cutNumber returns the number at the beginning of a text, 0 if there is none, and the text after its digits.
+func cutNumber(s string) (n int, rest string) {
 	for s != "" && s[0] >= '0' && s[0] <= '9' {
 		n = 10*n + int(s[0]-'0')
 		s = s[1:]
@@ -72,7 +78,7 @@ func number(s string) (n int, rest string) {
 	return n, s
 }
 
-// compareRPM compares versions as rpm's rpmvercmp does.
+// compareRPM compares versions as rpm's rpmvercmp does. The result is negative if a is older, and 0 if they are equal.
 func compareRPM(a, b string) int {
 	segment := regexp.MustCompile(`^(\d+|[a-zA-Z]+|~)`)
 	next := func(s string) string {
@@ -85,51 +91,55 @@ func compareRPM(a, b string) int {
 		y := segment.FindString(b)
 		a = a[len(x):]
 		b = b[len(y):]
-		m, more := number(x)
-		n, most := number(y)
-		switch digits, other := x != "" && more == "", y != "" && most == ""; {
+		m, restX := cutNumber(x)
+		n, restY := cutNumber(y)
+		isNumberX := x != "" && restX == ""
+		isNumberY := y != "" && restY == ""
+		switch {
 		case x == "~" || y == "~":
 			if x != y {
 				return map[bool]int{true: -1, false: 1}[x == "~"]
 			}
 		case x == "" || y == "":
 			return len(x) - len(y)
-		case digits != other:
-			return map[bool]int{true: 1, false: -1}[digits]
-		case digits && m != n:
+		case isNumberX != isNumberY:
+			return map[bool]int{true: 1, false: -1}[isNumberX]
+		case isNumberX && m != n:
 			return m - n
-		case !digits && x != y:
+		case !isNumberX && x != y:
 			return strings.Compare(x, y)
 		}
 	}
 }
 
-// packed is a file or folder in a package.
-type packed struct {
-	mode os.FileMode
-	// configuration: an update leaves what was changed there.
-	configuration bool
+// packageEntry is a file or folder in a package.
+type packageEntry struct {
+	mode     os.FileMode
+	isConfig bool // an update keeps the user's changes
 }
 
-// complete is what packages hold but for the examples.
-func complete() map[string]packed {
-	files := map[string]packed{"/usr/bin/culvert": {mode: 0o755}, "/etc/culvert": {mode: 0o750},
-		"/etc/culvert/worker.properties": {mode: 0o640, configuration: true}}
+// wantedEntries returns the entries of a package by path, without the examples.
+func wantedEntries() map[string]packageEntry {
+	files := map[string]packageEntry{
+		"/usr/bin/culvert":               {mode: 0o755},
+		"/etc/culvert":                   {mode: 0o750},
+		"/etc/culvert/worker.properties": {mode: 0o640, isConfig: true},
+	}
 	for _, name := range []string{"/usr/lib/systemd/system/culvert.service", "/usr/lib/sysusers.d/culvert.conf",
 		"/usr/share/doc/culvert/LICENSE", "/usr/share/doc/culvert/THIRD-PARTY.txt"} {
-		files[name] = packed{mode: 0o644}
+		files[name] = packageEntry{mode: 0o644}
 	}
 	return files
 }
 
-// wantedExamples are some of the examples that packages hold.
+// wantedExamples are some of the examples that packages contain.
 var wantedExamples = []string{"tour/orders.properties", "overview/insert.properties", "monitoring/alerts.yaml",
 	"transforms/orders.properties"}
 
 const examplesFolder = "/usr/share/doc/culvert/examples"
 
-// Packages hold the program, its unit, settings that nobody else reads and that an update leaves, and licences: nothing
-// that others may write, nothing that runs as its owner. All of it is root's, nfpm's default.
+// Packages contain the program, its unit, a worker file that other users cannot read and that an update keeps, and
+// licences. The modes allow no other user to write, and no setuid. All entries belong to root, which is nfpm's default.
 func TestPackagesHold(t *testing.T) {
 	text, err := os.ReadFile("nfpm.yaml")
 	ok(t, err)
@@ -145,7 +155,7 @@ func TestPackagesHold(t *testing.T) {
 		}
 	}
 	ok(t, yaml.Unmarshal(text, &config))
-	found := map[string]packed{}
+	found := map[string]packageEntry{}
 	trees := []string{}
 	for _, c := range config.Contents {
 		if c.Info.Owner != "" || c.Info.Group != "" {
@@ -155,9 +165,9 @@ func TestPackagesHold(t *testing.T) {
 			trees = append(trees, c.Dst)
 			continue
 		}
-		found[c.Dst] = packed{c.Info.Mode, c.Type == "config|noreplace"}
+		found[c.Dst] = packageEntry{mode: c.Info.Mode, isConfig: c.Type == "config|noreplace"}
 	}
-	if d := cmp.Diff(complete(), found, cmp.AllowUnexported(packed{})); d != "" {
+	if d := cmp.Diff(wantedEntries(), found, cmp.AllowUnexported(packageEntry{})); d != "" {
 		t.Error(d)
 	}
 	if !slices.Equal(trees, []string{examplesFolder}) {
@@ -165,8 +175,8 @@ func TestPackagesHold(t *testing.T) {
 	}
 }
 
-// systemd makes a user and a group of the unit's name for a service with DynamicUser, and refuses to start it where one
-// of the two is there already: so the group of files has another name, and one in all places.
+// systemd creates a user and a group of the unit's name for a service with DynamicUser, and does not start it if one of
+// the two exists. So the group of the files has another name, which is the same in all files.
 func TestGroupOfTheUnit(t *testing.T) {
 	unit, err := os.ReadFile("culvert.service")
 	ok(t, err)
@@ -179,10 +189,10 @@ func TestGroupOfTheUnit(t *testing.T) {
 	if values["DynamicUser"] != "yes" {
 		t.Fatal("expected a service with DynamicUser")
 	}
-	made, err := os.ReadFile("sysusers.conf")
+	sysusers, err := os.ReadFile("sysusers.conf")
 	ok(t, err)
 	var groups []string
-	for line := range strings.Lines(string(made)) {
+	for line := range strings.Lines(string(sysusers)) {
 		if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(words[0], "#") {
 			groups = append(groups, words[1])
 		}
@@ -190,9 +200,9 @@ func TestGroupOfTheUnit(t *testing.T) {
 	if len(groups) != 1 || groups[0] != values["SupplementaryGroups"] {
 		t.Errorf("found groups %q for a service in %s", groups, values["SupplementaryGroups"])
 	}
-	for _, taken := range []string{"culvert", values["User"], values["Group"]} {
-		if slices.Contains(groups, taken) {
-			t.Errorf("%s is the name of the user that systemd makes", taken)
+	for _, reserved := range []string{"culvert", values["User"], values["Group"]} {
+		if slices.Contains(groups, reserved) {
+			t.Errorf("%s is the name of the user that systemd makes", reserved)
 		}
 	}
 	script, err := os.ReadFile("postinstall.sh")
@@ -205,7 +215,7 @@ func TestGroupOfTheUnit(t *testing.T) {
 	}
 }
 
-// ok ends a test at an error that it is not about.
+// ok ends the test if a step that prepares or reads something failed.
 func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

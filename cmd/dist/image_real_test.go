@@ -19,7 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// image is what a test reads of an OCI layout: https://github.com/opencontainers/image-spec.
+// image has the fields of the documents of an OCI layout that the test reads: the index, manifests and the image
+// configuration. See https://github.com/opencontainers/image-spec.
 type image struct {
 	Manifests []struct {
 		Digest   string
@@ -52,12 +53,13 @@ func TestRealImage(t *testing.T) {
 		t.Errorf("two builds differ\n%s", diff)
 	}
 	layout := filepath.Join(builds[0], "image")
-	blob := func(digest string, into any) (path string) {
+	// readBlob decodes a blob into a document, if it is not nil, and returns the path of the blob.
+	readBlob := func(digest string, document any) (path string) {
 		path = filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
-		if into != nil {
+		if document != nil {
 			text, err := os.ReadFile(path)
 			ok(t, err)
-			ok(t, json.Unmarshal(text, into))
+			ok(t, json.Unmarshal(text, document))
 		}
 		return path
 	}
@@ -65,18 +67,18 @@ func TestRealImage(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(layout, "index.json"))
 	ok(t, err)
 	ok(t, json.Unmarshal(text, &index))
-	blob(index.Manifests[0].Digest, &platforms)
+	readBlob(index.Manifests[0].Digest, &platforms)
 	var architectures []string
 	for _, m := range platforms.Manifests {
 		var manifest, config image
-		blob(m.Digest, &manifest)
-		blob(manifest.Config.Digest, &config)
+		readBlob(m.Digest, &manifest)
+		readBlob(manifest.Config.Digest, &config)
 		architectures = append(architectures, m.Platform.Architecture)
 		if _, ok := config.Config.Volumes["/var/lib/culvert"]; config.Config.User != "65532:65532" || !ok {
 			t.Errorf("expected the user and the volume of the Dockerfile, found %+v", config.Config)
 		}
 		bundle := t.TempDir()
-		owners := unpack(t, blob(manifest.Layers[0].Digest, nil), filepath.Join(bundle, "rootfs"))
+		owners := unpack(t, readBlob(manifest.Layers[0].Digest, nil), filepath.Join(bundle, "rootfs"))
 		if owners["./var/lib/culvert/"] != 65532 || owners["./usr/bin/culvert"] != 0 {
 			t.Errorf("expected the data folder to belong to the user, found %v", owners)
 		}
@@ -103,10 +105,10 @@ func runImage(t *testing.T, bundle string, config image) {
 	lib := filepath.Join(strings.TrimSpace(string(home)), "lib")
 	for n, c := range []struct {
 		args []string
-		want string
+		want string // a part of the output
 	}{
-		{[]string{"version"}, "culvert "},
-		{[]string{"plugins", "list", "--data", "/var/lib/culvert"}, "odata-source"},
+		{args: []string{"version"}, want: "culvert "},
+		{args: []string{"plugins", "list", "--data", "/var/lib/culvert"}, want: "odata-source"},
 	} {
 		spec, err := json.Marshal(map[string]any{"ociVersion": "1.0.2", "hostname": "culvert",
 			"process": map[string]any{"user": map[string]any{"uid": 65532, "gid": 65532}, "cwd": "/",
@@ -128,7 +130,7 @@ func runImage(t *testing.T, bundle string, config image) {
 	}
 }
 
-// digests returns the hashes of all files below a folder.
+// digests returns the SHA-256 digests of all files below a folder, by path.
 func digests(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -143,24 +145,24 @@ func digests(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// unpack extracts a layer and returns the owner of each entry.
-func unpack(t *testing.T, layer, to string) map[string]int {
+// unpack extracts a layer to a folder and returns the user ID of each entry.
+func unpack(t *testing.T, layer, dir string) map[string]int {
 	t.Helper()
 	f, err := os.Open(layer)
 	ok(t, err)
 	defer f.Close()
-	text, err := gzip.NewReader(f)
+	archive, err := gzip.NewReader(f)
 	ok(t, err)
 	owners := map[string]int{}
-	ok(t, os.MkdirAll(to, 0o755))
-	for r := tar.NewReader(text); ; {
+	ok(t, os.MkdirAll(dir, 0o755))
+	for r := tar.NewReader(archive); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return owners
 		}
 		ok(t, err)
 		owners[h.Name] = h.Uid
-		path := filepath.Join(to, filepath.Clean("/"+h.Name))
+		path := filepath.Join(dir, filepath.Clean("/"+h.Name))
 		if h.Typeflag == tar.TypeDir {
 			ok(t, os.MkdirAll(path, 0o755))
 			continue

@@ -20,11 +20,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// command is the plugin command with its own steps: without option it returns their names as a JSON list, with option
-// step the result {"ok":…,"setting":…,"message":…}.
-const command = "doctor"
+// stepCommand is the plugin command with the plugin's own steps: without options it returns their names as a JSON list,
+// with the option step it runs one and returns {"ok":…,"setting":…,"message":…}.
+const stepCommand = "doctor"
 
-// Service checks the BTP destination, if any, the proxy, the connection to the service, and then the plugin's steps.
+// Service checks the BTP destination, if any, the proxy and the connection to the service, and then runs the plugin's
+// steps. It stops at the first failure and turns the tool's retries off.
 func (d *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	tool.DisableRetries()
 	var config transport.Config
@@ -44,59 +45,62 @@ func (d *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 		return
 	}
 	if d.checkProxy(ctx, probe) {
-		from := source{tool.Setting(role.Address), "Check the host and port, and that no firewall blocks them"}
+		addressSource := source{tool.Setting(role.Address), "Check the host and port, and that no firewall blocks them"}
 		if tool.Target() != "" {
-			from.setting = tool.Setting(role.Destination)
+			addressSource.setting = tool.Setting(role.Destination)
 		}
-		d.connectService(ctx, probe, &config, from)
+		d.connectService(ctx, probe, &config, addressSource)
 	}
 	if d.OK() {
-		d.pluginSteps(ctx, tool)
+		d.runPluginSteps(ctx, tool)
 	}
 }
 
-// connectService connects to the service, unless an HTTP proxy does.
-func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *transport.Config, from source) {
+// connectService checks the connection and the TLS handshake with the service. It does nothing if an HTTP proxy
+// connects to the service; a tunnel through the proxy is checked.
+func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *transport.Config, addressSource source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if p := probe.route.HTTPProxy(); p != nil {
 		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
-		if err == nil && proxy != nil && (c.Scheme == "http" || probe.route.Type() != route.HTTP) {
+		isTunnel := c.Scheme != "http" && probe.route.Type() == route.HTTP
+		if err == nil && proxy != nil && !isTunnel {
 			return
 		}
 	}
-	limit := c.ConnectTimeout
-	if limit == 0 {
-		limit = 10 * time.Second
+	connectTimeout := c.ConnectTimeout
+	if connectTimeout == 0 {
+		connectTimeout = 10 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*limit)
+	ctx, cancel := context.WithTimeout(ctx, 3*connectTimeout) // for the proxy, the service and TLS
 	defer cancel()
-	conn := d.connect(ctx, probe, address, from)
+	conn := d.connect(ctx, probe, address, addressSource)
 	if conn == nil {
 		return
 	}
-	config := c.ServerTLS()
+	tlsConfig := c.ServerTLS()
 	if c.Scheme != "https" {
-		config = nil
-	} else if config == nil {
-		config = &tls.Config{}
+		tlsConfig = nil
+	} else if tlsConfig == nil {
+		tlsConfig = &tls.Config{}
 	}
-	if conn = d.handshake(ctx, conn, address, config, c.Explain); conn != nil {
+	if conn = d.handshake(ctx, conn, address, tlsConfig, c.Explain); conn != nil {
 		conn.Close()
 	}
 }
 
-func (d *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
+// runPluginSteps runs and reports the steps of the plugin, if it has the command.
+func (d *Diagnosis) runPluginSteps(ctx context.Context, tool *check.Tool) {
 	commands, err := tool.Commands(ctx)
 	if err != nil {
 		d.record("plugin", 0, "", err)
 		return
 	}
 	var names []string
-	for _, c := range commands {
-		if c.Name != command {
+	for _, command := range commands {
+		if command.Name != stepCommand {
 			continue
 		}
-		document, err := tool.Document(ctx, command, nil)
+		document, err := tool.Document(ctx, stepCommand, nil)
 		if err == nil {
 			err = json.Unmarshal([]byte(document), &names)
 		}
@@ -110,7 +114,8 @@ func (d *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 		initial := tool.Counters()
 		message, err := runPluginStep(ctx, tool, name)
 		switch current := tool.Counters(); {
-		case err != nil: // a failed step needs no note about tokens
+		case err != nil:
+			// A failed step needs no note about tokens.
 		case current.Tokens > initial.Tokens:
 			message += "; the service issues CSRF tokens"
 		case current.NoTokens > initial.NoTokens:
@@ -122,32 +127,33 @@ func (d *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 	}
 }
 
+// runPluginStep runs a step of the plugin. The error names the setting to fix if it is known.
 func runPluginStep(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
-	document, err := tool.Document(ctx, command, []wit.Setting{{Name: "step", Value: name}})
-	var f *wit.Error
-	if errors.As(err, &f) { // without the command's name in front
-		if f.Kind == wit.ErrorUnauthorized && f.Setting == nil {
-			from := tool.Setting(role.User)
+	document, err := tool.Document(ctx, stepCommand, []wit.Setting{{Name: "step", Value: name}})
+	var pluginErr *wit.Error
+	if errors.As(err, &pluginErr) { // both errors omit the prefix with the command's name
+		if pluginErr.Kind == wit.ErrorUnauthorized && pluginErr.Setting == nil {
+			setting := tool.Setting(role.User)
 			if tool.Target() != "" {
-				from = tool.Setting(role.Destination)
+				setting = tool.Setting(role.Destination)
 			}
-			return "", &hintError{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
+			return "", &hintError{setting, "", errors.New(strings.TrimPrefix(err.Error(), stepCommand+": "))}
 		}
-		return "", f
+		return "", pluginErr
 	}
 	if err != nil {
 		return "", err
 	}
-	var found struct {
+	var result struct {
 		OK      bool
 		Setting string
 		Message string
 	}
-	if err := json.Unmarshal([]byte(document), &found); err != nil {
+	if err := json.Unmarshal([]byte(document), &result); err != nil {
 		return "", fmt.Errorf("the plugin's answer about %s: %w", name, err)
 	}
-	if !found.OK {
-		return "", &hintError{found.Setting, "", errors.New(found.Message)}
+	if !result.OK {
+		return "", &hintError{result.Setting, "", errors.New(result.Message)}
 	}
-	return found.Message, nil
+	return result.Message, nil
 }

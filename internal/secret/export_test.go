@@ -1,8 +1,8 @@
 package secret
 
-// WithCapacity sets maxWindows until restore is called.
+// WithCapacity sets maxWindows to n. restore sets it back.
 func WithCapacity(n int) (restore func()) {
-	before := maxWindows
+	previous := maxWindows
 	maxWindows = n
-	return func() { maxWindows = before }
+	return func() { maxWindows = previous }
 }

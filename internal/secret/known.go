@@ -20,27 +20,28 @@ import (
 // Hidden replaces a secret in a text.
 const Hidden = setting.Hidden
 
-// In bytes.
+// Lengths in bytes.
 const (
-	shortest = 4 // shorter ones occur in every text
-	window   = 8 // texts may be truncated, so pieces are searched for
-	// maxSecret is the indexed part. A text with a piece of a longer secret is replaced as a whole.
+	minSecret = 4 // shorter secrets occur in every text by chance
+	window    = 8 // the longest indexed piece, since texts may be truncated within a secret
+	// maxSecret is the indexed part of a secret. A text with a piece of a longer secret is replaced as a whole.
 	maxSecret = 16 << 10
 )
 
-// maxWindows bounds the index, about 100 MiB; beyond it every text is replaced as a whole. A variable for tests.
+// maxWindows bounds the index to about 100 MiB; beyond it every text is replaced as a whole. Tests change it.
 var maxWindows = 1 << 21
 
 // Redactor replaces secrets in texts, in the encodings of JSON, Go, URLs, HTML and Base64, and pieces of 6 bytes or
 // more. The zero value and nil know no secrets. Safe for concurrent use.
 type Redactor struct {
 	mu sync.RWMutex
-	// windows counts pieces of secrets by their length, packed in lower case; truncated those of long ones.
+	// windows counts the pieces of secrets by their length, packed in lower case, see appendByte. truncated has the
+	// pieces of secrets longer than maxSecret.
 	windows   [window + 1]map[uint64]int
 	truncated map[uint64]int
-	// words are short items of lists, which are replaced only as whole words.
+	// words counts short items of lists, which are replaced only as whole words.
 	words map[string]int
-	size  int // the number of windows
+	size  int // the number of different windows
 }
 
 // Add adds secrets until remove, which is idempotent. Secrets of fewer than 4 bytes, `true` and `false` are ignored.
@@ -49,6 +50,7 @@ func (r *Redactor) Add(secrets ...string) (remove func()) {
 	return sync.OnceFunc(func() { r.change(secrets, -1) })
 }
 
+// change adds secrets with a delta of 1 and removes them with -1.
 func (r *Redactor) change(secrets []string, delta int) {
 	if r == nil {
 		return
@@ -60,7 +62,7 @@ func (r *Redactor) change(secrets []string, delta int) {
 		for _, scheme := range []string{"http://", "https://"} { // occurs in many texts
 			secret = strings.TrimPrefix(secret, scheme)
 		}
-		if len(secret) >= shortest && secret != "true" && secret != "false" {
+		if len(secret) >= minSecret && secret != "true" && secret != "false" {
 			r.countPieces(secret, delta)
 		}
 	}
@@ -73,15 +75,15 @@ func (r *Redactor) countPieces(secret string, delta int) {
 	}
 	n := windowLength(len(secret))
 	for _, item := range strings.FieldsFunc(secret, isSeparator) {
-		if item = strings.TrimSpace(item); len(item) >= shortest && len(item) < n {
+		if item = strings.TrimSpace(item); len(item) >= minSecret && len(item) < n {
 			count(&r.words, item, delta)
 		}
 	}
-	for form := range encodings(secret) {
-		n := windowLength(len(form))
+	for encoded := range encodings(secret) {
+		n := windowLength(len(encoded))
 		packed := uint64(0)
-		for i := range len(form) {
-			packed = appendByte(packed, form[i], n)
+		for i := range len(encoded) {
+			packed = appendByte(packed, encoded[i], n)
 			if i < n-1 {
 				continue
 			}
@@ -98,21 +100,24 @@ func (r *Redactor) countPieces(secret string, delta int) {
 // isSeparator excludes dots, dashes and spaces: words of names occur in texts by chance.
 func isSeparator(r rune) bool { return strings.ContainsRune(",;:@=\"'\r\n", r) }
 
+// count adds delta to the count of a key and reports whether the key was added or removed.
 func count[K comparable](m *map[K]int, key K, delta int) (changed bool) {
 	if *m == nil {
 		*m = map[K]int{}
 	}
-	count := (*m)[key]
-	if count+delta <= 0 {
+	previous := (*m)[key]
+	if previous+delta <= 0 {
 		delete(*m, key)
-		return count > 0
+		return previous > 0
 	}
-	(*m)[key] = count + delta
-	return count == 0
+	(*m)[key] = previous + delta
+	return previous == 0
 }
 
+// windowLength returns the length of the pieces of a secret: half of it within 6 to 8 bytes, but not more than it has.
 func windowLength(length int) int { return min(length, max(6, min(window, length/2))) }
 
+// appendByte appends a byte in lower case to a packed piece and drops its first one, so that n bytes remain.
 func appendByte(packed uint64, b byte, n int) uint64 {
 	if 'A' <= b && b <= 'Z' {
 		b += 'a' - 'A'
@@ -120,24 +125,25 @@ func appendByte(packed uint64, b byte, n int) uint64 {
 	return (packed<<8 | uint64(b)) & (1<<(8*n) - 1)
 }
 
+// encodings returns the set of a secret's encodings, including the secret itself.
 func encodings(secret string) map[string]bool {
-	forms := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
+	encodings := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
 		html.EscapeString(secret): true}
 	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), encodeJSON(secret, true),
 		encodeJSON(secret, false)} {
-		forms[quoted[1:len(quoted)-1]] = true
+		encodings[quoted[1:len(quoted)-1]] = true
 	}
 	for shift := range 3 { // Base64 of a text with the secret, for each position in a group of three bytes
 		shifted := append(make([]byte, shift, shift+len(secret)), secret...)
-		from := (8*shift + 5) / 6
-		to := 8 * len(shifted) / 6
+		start := (8*shift + 5) / 6 // characters that depend on the secret only
+		end := 8 * len(shifted) / 6
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			if encoded := encoding.EncodeToString(shifted)[from:to]; len(encoded) >= shortest {
-				forms[encoded] = true
+			if encoded := encoding.EncodeToString(shifted)[start:end]; len(encoded) >= minSecret {
+				encodings[encoded] = true
 			}
 		}
 	}
-	return forms
+	return encodings
 }
 
 func encodeJSON(secret string, escapeHTML bool) string {
@@ -187,58 +193,61 @@ func (r *Redactor) findWindows(marked *redaction) (ok bool) {
 	return true
 }
 
+// findWords marks words that are items of secrets. A word begins and ends at the text's ends or next to another
+// character.
 func (r *Redactor) findWords(marked *redaction) {
 	if len(r.words) == 0 {
 		return
 	}
 	s := marked.text
-	for from := range s {
-		if from > 0 && isWord(rune(s[from-1])) && isWord(rune(s[from])) {
+	for start := range s {
+		if start > 0 && isWordCharacter(rune(s[start-1])) && isWordCharacter(rune(s[start])) {
 			continue
 		}
-		for to := from + 1; to <= min(from+window, len(s)); to++ {
-			ends := to == len(s) || !isWord(rune(s[to-1])) || !isWord(rune(s[to]))
-			if ends && r.words[s[from:to]] > 0 {
-				marked.mark(from, to)
+		for end := start + 1; end <= min(start+window, len(s)); end++ {
+			isWordEnd := end == len(s) || !isWordCharacter(rune(s[end-1])) || !isWordCharacter(rune(s[end]))
+			if isWordEnd && r.words[s[start:end]] > 0 {
+				marked.mark(start, end)
 			}
 		}
 	}
 }
 
-func isWord(r rune) bool {
+func isWordCharacter(r rune) bool {
 	return r == '_' || ('0' <= r && r <= '9') || ('a' <= r && r <= 'z') || ('A' <= r && r <= 'Z') || r >= 0x80
 }
 
+// redaction is a text with marked bytes.
 type redaction struct {
-	text   string
-	secret []bool
+	text     string
+	isMarked []bool // by byte; nil means that no byte is marked
 }
 
-func (r *redaction) mark(from, to int) {
-	if r.secret == nil {
-		r.secret = make([]bool, len(r.text))
+func (r *redaction) mark(start, end int) {
+	if r.isMarked == nil {
+		r.isMarked = make([]bool, len(r.text))
 	}
-	for ; from < to; from++ {
-		r.secret[from] = true
+	for i := start; i < end; i++ {
+		r.isMarked[i] = true
 	}
 }
 
+// result returns the text with [Hidden] for each run of characters with a marked byte.
 func (r *redaction) result() string {
-	if r.secret == nil {
+	if r.isMarked == nil {
 		return r.text
 	}
 	var b strings.Builder
-	hidden := false
+	wasMarked := false
 	for i := 0; i < len(r.text); { // by whole characters, of which no part may remain
 		_, size := utf8.DecodeRuneInString(r.text[i:])
-		switch secret := slices.Contains(r.secret[i:i+size], true); {
-		case !secret:
+		isMarked := slices.Contains(r.isMarked[i:i+size], true)
+		if !isMarked {
 			b.WriteString(r.text[i : i+size])
-			hidden = false
-		case !hidden:
+		} else if !wasMarked {
 			b.WriteString(Hidden)
-			hidden = true
 		}
+		wasMarked = isMarked
 		i += size
 	}
 	return b.String()

@@ -9,17 +9,19 @@ import (
 
 const maxRedirects = 10
 
-// Redirect is an http.Client.CheckRedirect: to other origins requests have no credentials, and those with a body are
-// not sent. Package http's rule lets credentials follow to other ports, to http and to subdomains.
+// Redirect is a function for [http.Client.CheckRedirect]. After a redirect to another origin, also back to the first
+// one, it removes credentials from the request, or returns a [RedirectError] if the request has a body. Package http
+// sends credentials to other ports, to http and to subdomains.
 func Redirect(next *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("redirected more than %d times", maxRedirects)
 	}
-	redirected := !sameOrigin(via[0].URL, next.URL)
+	leftOrigin := !sameOrigin(via[0].URL, next.URL)
 	for _, r := range via {
-		redirected = redirected || !sameOrigin(via[0].URL, r.URL) // a server in between has chosen path and query
+		// Back at its origin, a request has a path and a query that another server has chosen.
+		leftOrigin = leftOrigin || !sameOrigin(via[0].URL, r.URL)
 	}
-	if !redirected {
+	if !leftOrigin {
 		return nil
 	}
 	if next.ContentLength != 0 {
@@ -36,8 +38,7 @@ type RedirectError struct{ Origin string }
 
 func (e *RedirectError) Error() string {
 	return fmt.Sprintf("was redirected to %s, to which its body is not sent, since it may contain secrets: "+
-		"configure that address "+
-		"if it is correct", e.Origin)
+		"configure that address if it is correct", e.Origin)
 }
 
 func sameOrigin(a, b *url.URL) bool {

@@ -27,9 +27,9 @@ func Plain(text string) Value { return Value{plain: text} }
 
 // NewSecret returns a secret value. The redactor redacts its pieces until all copies of the value are garbage.
 func (r *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
-	g := &secretText{func() string { return text }, fromFile}
-	runtime.AddCleanup(g, func(remove func()) { remove() }, r.Add(pieces...))
-	return Value{secret: g}
+	s := &secretText{text: func() string { return text }, fromFile: fromFile}
+	runtime.AddCleanup(s, func(remove func()) { remove() }, r.Add(pieces...))
+	return Value{secret: s}
 }
 
 // Reveal returns the text itself, which must not be shown.
@@ -40,10 +40,10 @@ func (v Value) Reveal() string {
 	return v.plain
 }
 
-// IsSecret reports whether config providers supplied a part.
+// IsSecret reports whether config providers supplied a part of the text.
 func (v Value) IsSecret() bool { return v.secret != nil }
 
-// FromFile reports whether a provider that reads files supplied a part.
+// FromFile reports whether a config provider that reads files supplied a part of the text.
 func (v Value) FromFile() bool { return v.secret != nil && v.secret.fromFile }
 
 // Equal reports whether two values have the same text and the same source.
@@ -72,7 +72,7 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 // MarshalText implements [encoding.TextMarshaler]; a secret is encoded as [Hidden].
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// RedactError wraps err with a redacted text, if it contains secrets.
+// RedactError wraps err in an error with the redacted text. It returns err itself if redact changes nothing.
 func RedactError(err error, redact func(string) string) error {
 	if err == nil {
 		return nil
@@ -84,21 +84,23 @@ func RedactError(err error, redact func(string) string) error {
 	return err
 }
 
+// jsonValues matches the strings, also the names of members, and the numbers of a valid JSON document.
 var jsonValues = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9Ee]*`)
 
-// RedactJSON redacts strings and numbers of a JSON document, which stays valid; other text as a whole.
+// RedactJSON redacts strings and numbers of a JSON document, which stays valid. It redacts a text that is no valid JSON
+// as a whole.
 func RedactJSON(document string, redact func(string) string) string {
 	if !json.Valid([]byte(document)) {
 		return redact(document)
 	}
-	return jsonValues.ReplaceAllStringFunc(document, func(written string) string {
-		s := written
-		if written[0] == '"' {
-			_ = json.Unmarshal([]byte(written), &s) // cannot fail: the document is valid
+	return jsonValues.ReplaceAllStringFunc(document, func(encoded string) string {
+		value := encoded
+		if encoded[0] == '"' {
+			_ = json.Unmarshal([]byte(encoded), &value) // cannot fail: the document is valid
 		}
-		redacted := redact(s)
-		if redacted == s {
-			return written
+		redacted := redact(value)
+		if redacted == value {
+			return encoded
 		}
 		return encodeJSON(redacted, false)
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Parse returns the target state of a name in the config topic or in the data folder.
+// Parse returns the target state of a name in the config topic or in the data folder. Other names mean running.
 func Parse(name string) connect.TargetState {
 	if name == config.TargetPaused || name == config.TargetStopped {
 		return connect.TargetState(name)

@@ -1,4 +1,4 @@
-// Package tracetest is a collector for tests: it takes traces by OTLP over HTTP, as binary protobuf.
+// Package tracetest has a collector for tests. It receives traces by OTLP over HTTP, as binary protobuf.
 package tracetest
 
 import (
@@ -15,26 +15,27 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Span is one that was received.
+// Span is a received span. IDs are in hexadecimal.
 type Span struct {
-	Service string
+	Service string // the resource's service.name
 	Name    string
-	Trace   string
+	Trace   string // the trace ID
 	ID      string
-	Parent  string
+	Parent  string // the parent's span ID; "" means none
 	Kind    tracepb.Span_SpanKind
-	Failed  bool
+	Failed  bool   // the status is an error
 	Message string // of the status
+	// Texts are the attributes with non-empty strings. Numbers are the others; those that are no integers are 0.
 	Texts   map[string]string
 	Numbers map[string]int64
-	// Links are ids of spans.
-	Links []string
+	Links   []string // span IDs
 }
 
-// Receiver is a collector.
+// Receiver is a collector. It records requests and their spans.
 type Receiver struct {
 	URL string
-	// Answer is what requests are answered in the place of success, nil: nothing is. It is set before anything comes.
+	// Answer, if not nil, writes the response after the request was recorded. Nil means that all requests succeed. Set
+	// it before the first request.
 	Answer http.HandlerFunc
 
 	mu      sync.Mutex
@@ -43,11 +44,11 @@ type Receiver struct {
 	spans   []Span
 }
 
-// Start starts one that ends with the test.
+// Start starts a collector that ends with the test. A request that it cannot decode fails the test.
 func Start(t *testing.T) *Receiver {
 	r := &Receiver{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if err := r.take(q); err != nil {
+		if err := r.record(q); err != nil {
 			t.Errorf("%s %s: %v", q.Method, q.URL, err)
 		}
 		if r.Answer != nil {
@@ -61,12 +62,12 @@ func Start(t *testing.T) *Receiver {
 	return r
 }
 
-func (r *Receiver) take(q *http.Request) error {
-	z, err := gzip.NewReader(q.Body)
+func (r *Receiver) record(q *http.Request) error {
+	body, err := gzip.NewReader(q.Body)
 	if err != nil {
 		return err
 	}
-	data, err := io.ReadAll(z)
+	data, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
@@ -78,41 +79,41 @@ func (r *Receiver) take(q *http.Request) error {
 	defer r.mu.Unlock()
 	r.headers = append(r.headers, q.Header)
 	r.paths = append(r.paths, q.Method+" "+q.URL.Path)
-	for _, of := range traces.ResourceSpans {
+	for _, resourceSpans := range traces.ResourceSpans {
 		service := ""
-		for _, a := range of.Resource.Attributes {
-			if a.Key == "service.name" {
-				service = a.Value.GetStringValue()
+		for _, attribute := range resourceSpans.Resource.Attributes {
+			if attribute.Key == "service.name" {
+				service = attribute.Value.GetStringValue()
 			}
 		}
-		for _, scope := range of.ScopeSpans {
+		for _, scope := range resourceSpans.ScopeSpans {
 			for _, s := range scope.Spans {
-				r.spans = append(r.spans, read(service, s))
+				r.spans = append(r.spans, newSpan(service, s))
 			}
 		}
 	}
 	return nil
 }
 
-func read(service string, s *tracepb.Span) Span {
-	span := Span{Service: service, Name: s.Name, Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
-		Parent: hex.EncodeToString(s.ParentSpanId), Kind: s.Kind,
-		Failed:  s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
-		Message: s.Status.GetMessage(), Texts: map[string]string{}, Numbers: map[string]int64{}}
-	for _, a := range s.Attributes {
-		if s := a.Value.GetStringValue(); s != "" {
-			span.Texts[a.Key] = s
+func newSpan(service string, s *tracepb.Span) Span {
+	span := Span{Service: service, Name: s.Name, Kind: s.Kind, Message: s.Status.GetMessage(),
+		Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
+		Parent: hex.EncodeToString(s.ParentSpanId), Failed: s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
+		Texts: map[string]string{}, Numbers: map[string]int64{}}
+	for _, attribute := range s.Attributes {
+		if text := attribute.Value.GetStringValue(); text != "" {
+			span.Texts[attribute.Key] = text
 		} else {
-			span.Numbers[a.Key] = a.Value.GetIntValue()
+			span.Numbers[attribute.Key] = attribute.Value.GetIntValue()
 		}
 	}
-	for _, l := range s.Links {
-		span.Links = append(span.Links, hex.EncodeToString(l.SpanId))
+	for _, link := range s.Links {
+		span.Links = append(span.Links, hex.EncodeToString(link.SpanId))
 	}
 	return span
 }
 
-// Spans are those that came with a name, all for "".
+// Spans returns the received spans with a name; "" means all spans.
 func (r *Receiver) Spans(name string) (spans []Span) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,7 +125,7 @@ func (r *Receiver) Spans(name string) (spans []Span) {
 	return spans
 }
 
-// Requests are methods, paths and headers of what came.
+// Requests returns the received requests: methods with paths, and headers.
 func (r *Receiver) Requests() (paths []string, headers []http.Header) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

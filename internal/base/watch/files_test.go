@@ -61,16 +61,16 @@ func TestWatch(t *testing.T) {
 // A stamp depends on contents, not on times.
 func TestStamp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	at := time.Unix(1e9, 0)
+	modified := time.Unix(1e9, 0)
 	stamp := func(text string) string {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		require.NoError(t, os.Chtimes(path, at, at))
+		require.NoError(t, os.Chtimes(path, modified, modified))
 		return Stamp(path)
 	}
-	none := Stamp(path)
+	absent := Stamp(path)
 	one := stamp("one")
 	assert.Equal(t, one, stamp("one"))
-	assert.Equal(t, false, one == stamp("two") || one == none)
+	assert.Equal(t, false, one == stamp("two") || one == absent)
 
 	f, err := os.Create(path)
 	require.NoError(t, err)

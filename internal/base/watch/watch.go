@@ -29,7 +29,7 @@ type Options struct {
 
 // Folders watches folders, see [Open]. Nil watches nothing. It is safe for concurrent use.
 type Folders struct {
-	files   *fsnotify.Watcher
+	watcher *fsnotify.Watcher
 	changed guard.Bell
 	done    chan struct{}
 
@@ -40,11 +40,11 @@ type Folders struct {
 
 // Open returns a watcher without folders. Its goroutine ends with Close.
 func Open(o Options) (*Folders, error) {
-	files, err := fsnotify.NewWatcher()
+	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watching folders: %w", err)
 	}
-	f := &Folders{files: files, changed: guard.NewBell(), done: make(chan struct{}),
+	f := &Folders{watcher: watcher, changed: guard.NewBell(), done: make(chan struct{}),
 		written: map[string]time.Time{}, settle: o.Settle}
 	go func() {
 		defer close(f.done)
@@ -56,7 +56,7 @@ func Open(o Options) (*Folders, error) {
 
 // Add watches one more folder, but not the folders in it.
 func (f *Folders) Add(folder string) error {
-	if err := f.files.Add(folder); err != nil {
+	if err := f.watcher.Add(folder); err != nil {
 		return fmt.Errorf("watching %s: %w", folder, err)
 	}
 	return nil
@@ -86,64 +86,66 @@ func (f *Folders) Close() {
 	if f == nil {
 		return
 	}
-	f.files.Close()
+	f.watcher.Close()
 	<-f.done
 }
 
 func (f *Folders) run(concerns func(string) bool) {
-	due := newDebouncer(f.settle)
-	defer due.timer.Stop()
+	debounce := newDebouncer(f.settle)
+	defer debounce.timer.Stop()
 	for {
 		select {
-		case e, ok := <-f.files.Events:
+		case event, ok := <-f.watcher.Events:
 			if !ok {
 				return
 			}
-			if e.Has(fsnotify.Write) {
-				f.recordWrite(e.Name)
+			if event.Has(fsnotify.Write) {
+				f.recordWrite(event.Name)
 			}
-			if concerns == nil || concerns(e.Name) || strings.HasPrefix(filepath.Base(e.Name), "..") {
-				due.event()
+			if concerns == nil || concerns(event.Name) || strings.HasPrefix(filepath.Base(event.Name), "..") {
+				debounce.observe()
 			}
-		case _, ok := <-f.files.Errors: // events were lost
+		case _, ok := <-f.watcher.Errors: // events were lost, or the watcher was closed
 			if !ok {
 				return
 			}
-			due.event()
-		case <-due.timer.C:
-			due.fired()
+			debounce.observe()
+		case <-debounce.timer.C:
+			debounce.reset()
 			f.changed.Ring()
 		}
 	}
 }
 
+// recordWrite records a write and forgets those that are older than settle.
 func (f *Folders) recordWrite(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	for other, writtenAt := range f.written {
+	for recorded, writtenAt := range f.written {
 		if now.Sub(writtenAt) >= f.settle {
-			delete(f.written, other)
+			delete(f.written, recorded)
 		}
 	}
 	f.written[filepath.Clean(path)] = now
 }
 
-// debouncer fires when events stop, and at intervals if they do not.
+// debouncer has a timer that fires when events have stopped for settle, and at intervals if they do not stop.
 type debouncer struct {
 	timer  *time.Timer
 	settle time.Duration
-	first  time.Time // the first unreported event; zero means none
-	last   time.Time
+	first  time.Time // the first event since the timer fired; zero means none
+	last   time.Time // the last event
 }
 
 func newDebouncer(settle time.Duration) *debouncer {
-	r := &debouncer{timer: time.NewTimer(settle), settle: settle}
-	r.timer.Stop()
-	return r
+	d := &debouncer{timer: time.NewTimer(settle), settle: settle}
+	d.timer.Stop()
+	return d
 }
 
-func (d *debouncer) event() {
+// observe records an event and sets the timer.
+func (d *debouncer) observe() {
 	d.last = time.Now()
 	if d.first.IsZero() {
 		d.first = d.last
@@ -151,7 +153,8 @@ func (d *debouncer) event() {
 	d.timer.Reset(max(0, min(d.settle, delayFactor*d.settle-d.last.Sub(d.first))))
 }
 
-func (d *debouncer) fired() {
+// reset must be called after the timer fired. It sets the timer again if events have not stopped.
+func (d *debouncer) reset() {
 	d.first = time.Time{}
 	now := time.Now()
 	if quiet := now.Sub(d.last); quiet < d.settle {

@@ -13,50 +13,53 @@ import (
 // Changes are reported when they stop, and at intervals if they do not.
 func TestDebounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newDebouncer(Settle)
-		defer r.timer.Stop()
-		fired := func() bool {
+		d := newDebouncer(Settle)
+		defer d.timer.Stop()
+		// hasFired reports whether the timer fired since the last call.
+		hasFired := func() bool {
 			synctest.Wait()
 			select {
-			case <-r.timer.C:
-				r.fired()
+			case <-d.timer.C:
+				d.reset()
 				return true
 			default:
 				return false
 			}
 		}
 		time.Sleep(time.Hour)
-		if fired() {
+		if hasFired() {
 			t.Error("expected no report without an event")
 		}
 		for range 3 {
-			r.event()
+			d.observe()
 			time.Sleep(Settle / 2)
-			if fired() {
+			if hasFired() {
 				t.Error("expected no report between the events")
 			}
 		}
 		time.Sleep(Settle)
-		if !fired() {
+		if !hasFired() {
 			t.Error("expected a report after the last event")
 		}
-		times := 0
-		for range 200 {
-			r.event()
+		const events = 200
+		reports := 0
+		for range events {
+			d.observe()
 			time.Sleep(Settle / 2)
-			if fired() {
-				times++
+			if hasFired() {
+				reports++
 			}
 		}
-		if times < 200/2/delayFactor-1 || times > 200/2/delayFactor {
-			t.Errorf("with continuous events: found %d reports", times)
+		const maxReports = events / 2 / delayFactor // two events in each settle period
+		if reports < maxReports-1 || reports > maxReports {
+			t.Errorf("with continuous events: found %d reports", reports)
 		}
 		time.Sleep(Settle)
-		if !fired() {
+		if !hasFired() {
 			t.Error("expected a report after the last of the continuous events")
 		}
 		time.Sleep(time.Hour)
-		if fired() {
+		if hasFired() {
 			t.Error("expected one report, found two")
 		}
 	})

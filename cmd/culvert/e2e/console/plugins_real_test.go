@@ -19,84 +19,96 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// users returns the line of a worker's file that lets anna log on, and her header.
-func users(t *testing.T, p *e2etest.Place) (line string, logon map[string]string) {
+// addUser writes a file with a user. It returns the worker's setting that names the file, and the header of the user's
+// requests.
+func addUser(t *testing.T, p *e2etest.Place) (setting string, header map[string]string) {
 	t.Helper()
-	logons := http.Request{Header: http.Header{}}
-	logons.SetBasicAuth("anna", "right")
+	request := http.Request{Header: http.Header{}}
+	request.SetBasicAuth("anna", "right")
 	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
 	e2etest.NoError(t, err)
 	return "rest.basic.auth.file=" + p.File("users", "anna:"+string(hash)),
-		map[string]string{"Authorization": logons.Header.Get("Authorization")}
+		map[string]string{"Authorization": request.Header.Get("Authorization")}
 }
 
-// shop returns a plugin whose only setting has a role.
-func shop(version, role string) []byte {
-	return guesttest.Static(wit.Description{Name: "shop", Version: version, Components: []wit.Component{{
-		Name: "org.example.Shop", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{{Name: "shop.to",
-			Rules: []wit.Rule{{Role: &role}}}}}}}, "", wit.InterfaceSource)
+// shopPlugin returns the WebAssembly file of a source plugin whose only setting, shop.to, has a role.
+func shopPlugin(version, role string) []byte {
+	source := wit.Component{
+		Name:     "org.example.Shop",
+		Kind:     wit.ComponentSource,
+		Settings: []wit.ConfigKey{{Name: "shop.to", Rules: []wit.Rule{{Role: &role}}}},
+	}
+	plugin := wit.Description{Name: "shop", Version: version, Components: []wit.Component{source}}
+	return guesttest.Static(plugin, "", wit.InterfaceSource)
 }
 
-// A version from a file shows as used; buttons switch to the version before, and back. Rejected files are listed with
-// the reason, including a version that gives the role of an address to another setting.
+// The page of plugins shows a new version as active; buttons switch to the previous version and back. Rejected files
+// are listed with the reason, including another file of a plugin that changes the role of a setting.
 func TestRealVersionsOfPlugins(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	dir := e2etest.Folder(t)
-	e2etest.Put(t, dir, "shop.wasm", shop("1.0.0", "http.address"))
+	e2etest.Put(t, dir, "shop.wasm", shopPlugin("1.0.0", "http.address"))
 	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata#00.exec-period=1")...)
-	line, logon := users(t, p)
+	users, header := addUser(t, p)
 	listen := porttest.Address(t)
-	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, line)
-	f := p.Serves(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
+	p.File("conf/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, users)
+	w := p.Serves(listen, "--plugins", dir, "--data", p.Data, "--config", "conf", "--set",
 		"plugin.odata-source.limits.call.ms=1000")
-	f.Awaits("extraction finished: 5 rows")
-	tab := NewBrowser(t).Open(logon)
-	tab.Go(f.Url + "/console/plugins")
-	row := func(plugin, version string) string {
+	w.Awaits("extraction finished: 5 rows")
+
+	tab := NewBrowser(t).Open(header)
+	tab.Go(w.Url + "/console/plugins")
+	findRow := func(plugin, version string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th").innerText === %q &&
 			r.cells[1].innerText === %q)`, plugin, version)
 	}
-	is := func(plugin, version, state string) {
+	awaitState := func(plugin, version, state string) {
 		t.Helper()
-		tab.Until(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`, row(plugin, version),
-			state))
+		tab.Until(version+" to be "+state, fmt.Sprintf(`(%s)?.cells[2].innerText.includes(%q)`,
+			findRow(plugin, version), state))
 	}
 	press := func(name string) {
 		t.Helper()
 		tab.Until(name, fmt.Sprintf(`document.querySelector('button[aria-label=%q]')`, name))
 		tab.Click(fmt.Sprintf(`button[aria-label=%q]`, name))
 	}
-	is("odata-source", "0.1.0", "active")
+
+	// A new file is used at once. The buttons switch back and forth.
+	awaitState("odata-source", "0.1.0", "active")
 	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Bytes(t, "../../../../plugins/odata-source",
 		"main.version=0.2.0"))
-	is("odata-source", "0.2.0", "active")
-	f.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
+	awaitState("odata-source", "0.2.0", "active")
+	w.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
 	press("Previous version of odata-source")
 	tab.Has("will use the previous version")
-	is("odata-source", "0.1.0", "active, chosen")
-	f.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
+	awaitState("odata-source", "0.1.0", "active, chosen")
+	w.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
 	press("Use this version: odata-source 0.2.0")
-	is("odata-source", "0.2.0", "active, chosen")
-	f.Eventually("the newer version once more", func() bool {
-		return strings.Count(f.Stderr.String(), "plugin=odata-source from=0.1.0 to=0.2.0") == 2
+	awaitState("odata-source", "0.2.0", "active, chosen")
+	w.Eventually("the newer version once more", func() bool {
+		return strings.Count(w.Stderr.String(), "plugin=odata-source from=0.1.0 to=0.2.0") == 2
 	})
-	// A version that blocks its calls is replaced by the version before, and the page has the reason.
-	broken := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
-	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, broken,
+
+	// A version whose calls never return is replaced by the previous version, and the page has the reason.
+	plugin := guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.3.0")
+	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t, plugin,
 		wit.ExportName(wit.InterfaceSource, "decode")))
-	f.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
-	f.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
-	is("odata-source", "0.3.0", "3 calls broke soon after it was activated")
-	is("odata-source", "0.2.0", "active")
-	// This file is not a plugin.
+	w.Awaits("plugin=odata-source from=0.2.0 to=0.3.0")
+	w.Awaits("plugin=odata-source from=0.3.0 to=0.2.0")
+	awaitState("odata-source", "0.3.0", "3 calls broke soon after it was activated")
+	awaitState("odata-source", "0.2.0", "active")
+
+	// A file that is no plugin
 	e2etest.NoError(t, os.WriteFile(filepath.Join(dir, "broken.wasm"), []byte("\x00asm, but none"), 0o600))
 	tab.Has("broken.wasm", "refused")
 	tab.Until("the reason", `[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("broken.wasm"))
 		.querySelector(".problem")?.innerText.length > 10`)
-	e2etest.Put(t, dir, "other.wasm", shop("2.0.0", "http.proxy.address"))
+
+	// A file that gives another role to a setting of the plugin
+	e2etest.Put(t, dir, "other.wasm", shopPlugin("2.0.0", "http.proxy.address"))
 	tab.Has("other.wasm", "gives the role http.proxy.address to the setting shop.to")
-	is("shop", "1.0.0", "active")
-	tab.Quiet(host(f))
+	awaitState("shop", "1.0.0", "active")
+	tab.Quiet(host(w))
 }

@@ -98,7 +98,7 @@ func (e *Exactly) Opens(k *e2etest.ExactPeer, after int) *e2etest.Command {
 	e.t.Helper()
 	e.Edit()
 	e.Held.Arm(after)
-	w := e.Start(false, e.Files("producer.override.transaction.timeout.ms=10000")[0])
+	w := e.Start(runUntilStopped, e.Files("producer.override.transaction.timeout.ms=10000")[0])
 	e.Waits(w)
 	k.Open(true)
 	return w
@@ -109,7 +109,7 @@ func (e *Exactly) Reads() *e2etest.Command {
 	e.t.Helper()
 	e.Edit()
 	e.Arm()
-	w := e.Start(false, e.Files()...)
+	w := e.Start(runUntilStopped, e.Files()...)
 	e.Waits(w)
 	return w
 }
@@ -134,7 +134,7 @@ func (e *Exactly) Zombie() {
 	first := e.Reads()
 	first.Signal(syscall.SIGSTOP)
 	e.p = e2etest.NewPlace(e.t) // of another machine
-	second := e.Start(false, e.Files()...)
+	second := e.Start(runUntilStopped, e.Files()...)
 	earlier := e.S.Ledger()
 	second.Eventually("pages of the second worker", func() bool {
 		later := e.S.Ledger()

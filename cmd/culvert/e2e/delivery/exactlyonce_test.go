@@ -83,6 +83,13 @@ func (e *Exactly) settings(more ...string) (loads, changes []string) {
 // changes returns the name of the connector of changes, which is also its topic.
 func (e *Exactly) changes() string { return e.Name + "c" }
 
+// Values of Start's argument once.
+const (
+	runOnce         = true
+	runUntilStopped = false
+)
+
+// Start starts a worker with the connectors of files.
 func (e *Exactly) Start(once bool, files ...string) *e2etest.Command {
 	args := []string{"run", "--data", e.p.Data, "--plugins", e2etest.Plugins(e.t)}
 	if once {
@@ -117,7 +124,7 @@ type Edits struct {
 func (e *Exactly) Edit() {
 	e.t.Helper()
 	e.editAfter(func(products func() bool) {
-		c := e.Start(false, e.Files()[1])
+		c := e.Start(runUntilStopped, e.Files()[1])
 		c.Eventually("the products", products)
 		c.MustStop()
 	})
@@ -345,7 +352,7 @@ func (e *Exactly) Finish(what string) {
 	e.edits.rest()
 	e.Held.Arm(-1)
 	for range 2 { // the first one may end with pages of changes that another worker began to read
-		if r := e.Start(true, e.Files()...).Wait(); r.Code != 0 {
+		if r := e.Start(runOnce, e.Files()...).Wait(); r.Code != 0 {
 			e.t.Fatalf("%s: exit %d\n%s", what, r.Code, r.Stderr)
 		}
 	}
@@ -358,7 +365,7 @@ func (e *Exactly) Run(rounds int, how ...syscall.Signal) {
 	e.Edit()
 	for round := range rounds {
 		e.Arm()
-		e.Ends(e.Start(false, e.Files()...), how[round%len(how)])
+		e.Ends(e.Start(runUntilStopped, e.Files()...), how[round%len(how)])
 	}
 	e.Finish(fmt.Sprintf("%d times %v", rounds, how))
 }

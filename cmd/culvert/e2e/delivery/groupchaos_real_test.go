@@ -36,51 +36,54 @@ type chaos struct {
 	*Group
 	e       *Exactly
 	admin   *kadm.Client
-	b       *trio
-	o       *origin
-	relays  []*relay
-	proxies []string
-	steps   []string
-	version int
-	// programs are two versions of the program; one is the version that the workers start.
-	programs []string
-	one      int
-	ahead    [3]int // hours, by worker
-	exactly  bool
-	began    time.Time
-	wrote    atomic.Int64 // records of the topic that is written to the service
-	losses   int          // how often a worker may have lost tasks while it could still send
-	leaders  []string     // what a leader that was killed had answered, and what was left of its transaction
+	brokers *trio
+	origin  *origin
+	relays  []*relay // by worker
+	proxies []string // addresses of the relays
+	log     []string // faults and what was observed, for a failed test
+
+	programs      []string // paths of two versions of the program
+	program       int      // index of the version that workers start
+	pluginVersion int      // number of the last version that rollPlugin installed
+	hoursAhead    [3]int   // clock offsets, by worker
+
+	exactlyOnce bool
+	startTime   time.Time
+	produced    atomic.Int64 // records of the topic that is written to the service
+	losses      int          // faults in which a worker may have lost tasks while it could still send
+	// leaderKills has for each killed leader the status of its answer and the state of its transaction.
+	leaderKills []string
 }
 
 const (
-	chaosUnits   = 3 + 5 // connectors, and their tasks
+	chaosUnits   = 3 + 5 // three connectors and their five tasks
 	chaosSession = 6 * time.Second
 	chaosLimit   = 4 // sap.odata.max.concurrent.requests, its default
 	// chaosLogoff is the time that a worker which was removed from the group needs to stop its tasks and log off.
 	chaosLogoff = 10 * time.Second
 )
 
-// chaosKinds are the disturbances. loses means that a worker may lose tasks while it can still send.
-var chaosKinds = []struct {
-	name  string
-	does  func(c *chaos, n int)
-	loses bool
+// faults are the kinds of faults. run causes one on worker n, and mayLoseTasks means that a worker may lose tasks while
+// it can still send.
+var faults = []struct {
+	name         string
+	run          func(c *chaos, n int)
+	mayLoseTasks bool
 }{
-	{name: "kill", does: (*chaos).kills},
-	{name: "stop", does: (*chaos).stops, loses: true},
-	{name: "leader", does: (*chaos).leader},
-	{name: "mid-write", does: (*chaos).midWrite},
-	{name: "brokers", does: (*chaos).brokers, loses: true},
-	{name: "deaf", does: (*chaos).deaf, loses: true},
-	{name: "mute", does: (*chaos).mute, loses: true},
-	{name: "broker", does: (*chaos).broker, loses: true},
-	{name: "roll", does: (*chaos).rolls},
-	{name: "change", does: (*chaos).changes},
-	{name: "pause", does: (*chaos).pauses},
-	{name: "drain", does: (*chaos).drains},
-	{name: "clock", does: (*chaos).clock},
-	{name: "upgrade", does: (*chaos).upgrades},
+	{name: "kill", run: (*chaos).killAndRestart},
+	{name: "stop", run: (*chaos).suspendWorker, mayLoseTasks: true},
+	{name: "leader", run: (*chaos).killLeader},
+	{name: "mid-write", run: (*chaos).killLeaderMidWrite},
+	{name: "brokers", run: (*chaos).restartBrokers, mayLoseTasks: true},
+	{name: "deaf", run: (*chaos).blockReceiving, mayLoseTasks: true},
+	{name: "mute", run: (*chaos).blockSending, mayLoseTasks: true},
+	{name: "broker", run: (*chaos).killBroker, mayLoseTasks: true},
+	{name: "roll", run: (*chaos).rollPlugin},
+	{name: "change", run: (*chaos).changeSettings},
+	{name: "pause", run: (*chaos).pauseConnectors},
+	{name: "drain", run: (*chaos).drainWorker},
+	{name: "clock", run: (*chaos).setClock},
+	{name: "upgrade", run: (*chaos).upgradeProgram},
 }
 
 // TestRealChaosOfAGroup kills, stops, disconnects and drains workers of a group, changes their plugins, settings,
@@ -88,7 +91,7 @@ var chaosKinds = []struct {
 // exchanged every day. CULVERT_SOAK=1 runs 200 rounds, with stops of 30 seconds. CULVERT_SEED repeats a failed run.
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
-	c := startTrio(t)
+	brokers := startTrio(t)
 	seed := uint64(time.Now().Unix() / (24 * 60 * 60))
 	rounds := ExactRounds(0)
 	if text := os.Getenv("CULVERT_SEED"); text != "" {
@@ -99,46 +102,47 @@ func TestRealChaosOfAGroup(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	for _, name := range []string{"once", "least"} {
-		t.Run(name, func(t *testing.T) { chaosOfAGroup(t, c, name, name == "once", seed, rounds/2) })
+		t.Run(name, func(t *testing.T) { runChaos(t, brokers, name, name == "once", seed, rounds/2) })
 	}
 }
 
-// chaosOfAGroup causes faults in a group in random order, each of them once before any is repeated. A group with
-// exactly-once repeats nothing, another one loses nothing. With 0 rounds only half of the faults happen, and the other
-// half in the run with the other setting of exactly-once. An even seed and the next one have the same order, with the
-// halves exchanged.
-func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64, rounds int) {
-	c := startChaos(t, b, name, exactly)
+// runChaos causes faults in a group in random order, each of them once before any is repeated. A group with
+// exactly-once neither repeats nor loses rows, another one may repeat some. With 0 rounds, half of the faults happen,
+// and the other half in the run with the other setting of exactly-once. An even seed and the next one have the same
+// order, with the halves exchanged.
+func runChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool, seed uint64, rounds int) {
+	c := startChaos(t, brokers, name, exactlyOnce)
 	random := rand.New(rand.NewPCG(seed/2, 0))
-	var deck []int
-	half := len(chaosKinds) / 2
+	var deck []int // indexes of the next faults
+	half := len(faults) / 2
 	if rounds == 0 {
-		deck = random.Perm(len(chaosKinds))
+		deck = random.Perm(len(faults))
 		rounds = half
-		if exactly == (seed%2 == 0) {
+		isSeedEven := seed%2 == 0
+		if exactlyOnce == isSeedEven {
 			deck = deck[half:]
 		}
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("seed %d:\n%s", seed, strings.Join(c.steps, "\n"))
+			t.Logf("seed %d:\n%s", seed, strings.Join(c.log, "\n"))
 		}
 	})
 	for range rounds {
 		if len(deck) == 0 {
-			deck = random.Perm(len(chaosKinds))
+			deck = random.Perm(len(faults))
 		}
-		kind := chaosKinds[deck[0]]
+		fault := faults[deck[0]]
 		n := random.IntN(3)
 		c.e.Random = rand.New(rand.NewPCG(random.Uint64(), 0))
 		deck = deck[1:]
-		c.step("%s of worker %d", kind.name, n)
-		if kind.loses {
+		c.logStep("%s of worker %d", fault.name, n)
+		if fault.mayLoseTasks {
 			c.losses++
 		}
-		kind.does(c, n)
-		c.settles()
-		c.step("settled")
+		fault.run(c, n)
+		c.awaitSettled()
+		c.logStep("settled")
 		if t.Failed() {
 			return
 		}
@@ -146,29 +150,37 @@ func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64
 	c.finish(fmt.Sprintf("%s, seed %d, %d rounds", name, seed, rounds))
 }
 
-func startChaos(t *testing.T, b *trio, name string, exactly bool) *chaos {
+// startChaos starts a group with three connectors, the edits of products, and a producer of numbered records. It
+// returns when all of them make progress.
+func startChaos(t *testing.T, brokers *trio, name string, exactlyOnce bool) *chaos {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 100})
-	c := &chaos{b: b, exactly: exactly,
-		o: &origin{inner: s, open: [3]map[string]bool{{}, {}, {}}, pages: map[string][]page{}},
-		e: &Exactly{t: t, p: p, S: s, Servers: b.Servers, Name: name, Rows: map[string]int{}}, programs: programsOf(t)}
-	c.began = time.Now() // two programs were built before
-	address := e2etest.Serve(t, c.o)
+	c := &chaos{
+		brokers:     brokers,
+		exactlyOnce: exactlyOnce,
+		origin:      &origin{inner: s, sessions: [3]map[string]bool{{}, {}, {}}, pages: map[string][]page{}},
+		e:           &Exactly{t: t, p: p, S: s, Servers: brokers.Servers, Name: name, Rows: map[string]int{}},
+		programs:    programsOf(t),
+	}
+	c.startTime = time.Now() // after programsOf has built the programs
+	address := e2etest.Serve(t, c.origin)
 	topics := []string{"Orders", "Details", "c", "numbers"}
 	for n := range topics {
 		topics[n] = name + topics[n]
 	}
-	client := e2etest.Client(t, strings.Split(b.Servers, ",")[0])
+	client := e2etest.Client(t, strings.Split(brokers.Servers, ",")[0])
 	c.admin = kadm.NewClient(client)
-	c.make(map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
+	c.createTopics(map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, 1, name+"configs", name+"states",
 		name+"offsets")
-	c.make(nil, 1, topics[:3]...)
-	c.make(nil, 4, topics[3])
+	c.createTopics(nil, 1, topics[:3]...)
+	c.createTopics(nil, 4, topics[3])
 
-	c.Group = &Group{Place: p, servers: b.Servers, lines: []string{"group.id=" + name, "config.storage.topic=" + name +
-		"configs", "status.storage.topic=" + name + "states", "offset.storage.topic=" + name + "offsets",
-		"exactly.once.source.support=" + map[bool]string{true: "enabled", false: "disabled"}[exactly],
+	// The group
+	c.Group = &Group{Place: p, servers: brokers.Servers, lines: []string{"group.id=" + name,
+		"config.storage.topic=" + name + "configs", "status.storage.topic=" + name + "states",
+		"offset.storage.topic=" + name + "offsets",
+		"exactly.once.source.support=" + map[bool]string{true: "enabled", false: "disabled"}[exactlyOnce],
 		"config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"}}
@@ -179,7 +191,7 @@ func startChaos(t *testing.T, b *trio, name string, exactly bool) *chaos {
 		c.plugins = append(c.plugins, e2etest.Folder(t, "odata-sink"))
 		c.workers, c.ids = append(c.workers, nil), append(c.ids, porttest.Address(t))
 		c.File(filepath.Join(filepath.Base(c.Machine(n)), "sap.properties"), fmt.Sprint("pwd=worker", n))
-		c.joins(n)
+		c.startWorker(n)
 	}
 	for _, w := range c.workers {
 		w.Changes()
@@ -187,30 +199,39 @@ func startChaos(t *testing.T, b *trio, name string, exactly bool) *chaos {
 	for n, settings := range c.connectors(address) {
 		c.put(n, settings["name"], settings)
 	}
-	d := &Edits{Writer: e2etest.Writer{S: c.e.S}, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{},
-		stop: make(chan struct{}), ended: make(chan struct{})}
+
+	// The edits of products
+	edits := &Edits{
+		Writer: e2etest.Writer{S: c.e.S},
+		random: rand.New(rand.NewPCG(exactSeed, 1)),
+		names:  map[int]string{},
+		stop:   make(chan struct{}),
+		ended:  make(chan struct{}),
+	}
 	s.Each("Products", func(_ string, fields map[string]string) {
 		id, _ := strconv.Atoi(fields["ProductID"])
-		d.names[id] = fields["ProductName"]
-		d.tell(id, "", 0)
+		edits.names[id] = fields["ProductName"]
+		edits.tell(id, "", 0)
 	})
-	c.e.edits = d
-	c.workers[0].Eventually("the products", func() bool { return len(c.e.Records(c.e.changes())) >= len(d.rows) })
-	go d.Run()
+	c.e.edits = edits
+	c.workers[0].Eventually("the products", func() bool { return len(c.e.Records(c.e.changes())) >= len(edits.rows) })
+	go edits.Run()
+
+	// The producer of numbered records
 	ctx, cancel := context.WithCancel(context.Background())
 	produced := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-produced; d.rest() })
+	t.Cleanup(func() { cancel(); <-produced; edits.rest() })
 	go func() {
 		defer close(produced)
 		for {
 			select {
-			case <-d.stop: // with the edits
+			case <-edits.stop:
 				e2etest.NoError(t, client.Flush(ctx))
 				return
 			case <-ctx.Done():
 				return
 			case <-time.After(20 * time.Millisecond):
-				n := c.wrote.Add(1)
+				n := c.produced.Add(1)
 				client.Produce(ctx, &kgo.Record{Topic: topics[3], Key: fmt.Appendf(nil, `{"Topic":"n%d"}`, n),
 					Value: fmt.Appendf(nil, `{"Topic":"n%d","Body":"said"}`, n)}, func(r *kgo.Record, err error) {
 					if err != nil && ctx.Err() == nil {
@@ -220,18 +241,18 @@ func startChaos(t *testing.T, b *trio, name string, exactly bool) *chaos {
 			}
 		}
 	}()
-	c.settles()
+	c.awaitSettled()
 	return c
 }
 
-// make creates topics with three replicas.
-func (c *chaos) make(settings map[string]*string, partitions int32, names ...string) {
-	made, err := c.admin.CreateTopics(context.Background(), partitions, 3, settings, names...)
+// createTopics creates topics with three replicas.
+func (c *chaos) createTopics(settings map[string]*string, partitions int32, names ...string) {
+	responses, err := c.admin.CreateTopics(context.Background(), partitions, 3, settings, names...)
 	e2etest.NoError(c.e.t, err)
-	e2etest.NoError(c.e.t, made.Error())
+	e2etest.NoError(c.e.t, responses.Error())
 }
 
-// connectors returns the settings of three connectors.
+// connectors returns the settings of three connectors: one that reads sets, one that reads changes, and a sink.
 func (c *chaos) connectors(address string) (configs []map[string]string) {
 	name := c.e.Name
 	sets := e2etest.Source(name, address, "Orders", "Order_Details")
@@ -251,14 +272,15 @@ func (c *chaos) connectors(address string) (configs []map[string]string) {
 	return configs
 }
 
-func (c *chaos) step(format string, a ...any) {
-	c.steps = append(c.steps, fmt.Sprintf("%8.3f ", time.Since(c.began).Seconds())+fmt.Sprintf(format, a...))
+// logStep appends a line with the elapsed seconds to the log of a failed test.
+func (c *chaos) logStep(format string, a ...any) {
+	c.log = append(c.log, fmt.Sprintf("%8.3f ", time.Since(c.startTime).Seconds())+fmt.Sprintf(format, a...))
 }
 
-// joins starts a worker whose last output is logged if the test fails.
-func (c *chaos) joins(n int) {
+// startWorker starts a worker whose last output is logged if the test fails.
+func (c *chaos) startWorker(n int) {
 	c.T.Helper()
-	c.Binary = c.programs[c.one]
+	c.Binary = c.programs[c.program]
 	c.Join(n, "--set", "kafka.proxy.type=http", "--set", "kafka.proxy.address="+c.proxies[n])
 	w := c.workers[n]
 	c.T.Cleanup(func() {
@@ -271,22 +293,23 @@ func (c *chaos) joins(n int) {
 	})
 }
 
-// members returns the workers of the group as one of them reports, which may ask a leader that does not answer.
+// members returns the workers of the group as worker by reports them; nil if it does not answer within a second, for
+// example because it waits for a leader.
 func (c *chaos) members(by int) (ids []string) {
-	var o rest.Group
-	patience := http.Client{Timeout: time.Second}
-	if a, err := patience.Get(c.workers[by].Url + "/culvert/cluster"); err == nil {
-		_ = json.NewDecoder(a.Body).Decode(&o)
-		a.Body.Close()
+	var group rest.Group
+	client := http.Client{Timeout: time.Second}
+	if response, err := client.Get(c.workers[by].Url + "/culvert/cluster"); err == nil {
+		_ = json.NewDecoder(response.Body).Decode(&group)
+		response.Body.Close()
 	}
-	for _, m := range o.Members {
+	for _, m := range group.Members {
 		ids = append(ids, m.WorkerID)
 	}
 	return ids
 }
 
-// removed waits until a worker has left the group and everything runs on others, and returns one of these.
-func (c *chaos) removed(n int) (by int) {
+// awaitRemoval waits until a worker has left the group and everything runs on the two others, and returns one of these.
+func (c *chaos) awaitRemoval(n int) (by int) {
 	c.T.Helper()
 	by = (n + 1) % 3
 	c.workers[by].Eventually(fmt.Sprintf("worker %d is no member", n), func() bool {
@@ -300,12 +323,12 @@ func (c *chaos) removed(n int) (by int) {
 		}
 		return isComplete
 	})
-	c.step("worker %d is none of the group's", n)
+	c.logStep("worker %d is none of the group's", n)
 	return by
 }
 
-// settles waits until the group has three members which run everything, and then for more rows of all connectors.
-func (c *chaos) settles() {
+// awaitSettled waits until the group has three members that run everything, and then for more rows of all connectors.
+func (c *chaos) awaitSettled() {
 	c.T.Helper()
 	for by, w := range c.workers {
 		w.Eventually(fmt.Sprintf("all runs, as worker %d says", by), func() bool {
@@ -313,149 +336,154 @@ func (c *chaos) settles() {
 			return isComplete && len(c.members(by)) == 3
 		})
 	}
-	earlier := c.e.S.Ledger()
+	initial := c.e.S.Ledger()
 	written := c.e.S.Count("Inbox")
 	c.workers[0].Eventually("more of everything", func() bool {
-		later := c.e.S.Ledger()
-		return later.Deltas > earlier.Deltas+1 && later.Pages-later.Deltas > earlier.Pages-earlier.Deltas+3 &&
-			c.e.S.Count("Inbox") > written
+		current := c.e.S.Ledger()
+		hasChanges := current.Deltas > initial.Deltas+1
+		hasPages := current.Pages-current.Deltas > initial.Pages-initial.Deltas+3
+		return hasChanges && hasPages && c.e.S.Count("Inbox") > written
 	})
 }
 
-// silent fails if a worker has sent requests that acknowledge or write in a period.
-func (c *chaos) silent(n int, what string, from, to time.Time) {
+// checkNoWrites checks that a worker has sent no requests that acknowledge or write, after start and before end.
+func (c *chaos) checkNoWrites(n int, what string, start, end time.Time) {
 	c.T.Helper()
-	if requests := c.o.of(n, from, to); len(requests) > 0 {
+	if requests := c.origin.writesBetween(n, start, end); len(requests) > 0 {
 		c.T.Errorf("worker %d %s: expected no requests in %v that acknowledge or write, found %q", n, what,
-			to.Sub(from), requests[:min(len(requests), 5)])
+			end.Sub(start), requests[:min(len(requests), 5)])
 	}
 }
 
-// killed kills a worker; its sessions time out.
-func (c *chaos) killed(n int) {
+// killWorker kills a worker; its sessions time out.
+func (c *chaos) killWorker(n int) {
 	c.workers[n].Kill()
-	c.o.forget(n)
+	c.origin.dropSessions(n)
 }
 
-// kills kills a worker, which returns at once or when others have taken over.
-func (c *chaos) kills(n int) {
-	c.killed(n)
+// killAndRestart kills a worker, and starts it again at once or when others have taken over.
+func (c *chaos) killAndRestart(n int) {
+	c.killWorker(n)
 	if c.e.Random.IntN(2) == 0 {
-		c.removed(n)
+		c.awaitRemoval(n)
 	}
-	c.joins(n)
+	c.startWorker(n)
 }
 
-// stops pauses a worker until others have taken over, and resumes it.
-func (c *chaos) stops(n int) {
+// suspendWorker suspends a worker until others have taken over, and resumes it. It must not write before it is a member
+// again.
+func (c *chaos) suspendWorker(n int) {
 	c.workers[n].Signal(syscall.SIGSTOP)
-	c.o.forget(n)
-	stopped := time.Now()
-	by := c.removed(n)
-	still := chaosSession + time.Second // until the consumers of its sinks are members of their groups no more either
+	c.origin.dropSessions(n)
+	suspendTime := time.Now()
+	by := c.awaitRemoval(n)
+	suspension := chaosSession + time.Second // long enough for the consumers of its sinks to leave their groups, too
 	if ExactRounds(0) > 0 {
-		still = 30 * time.Second
+		suspension = 30 * time.Second
 	}
-	<-time.After(time.Until(stopped.Add(still)))
-	from := time.Now()
+	<-time.After(time.Until(suspendTime.Add(suspension)))
+	start := time.Now()
 	c.workers[n].Signal(syscall.SIGCONT)
-	to := from
+	end := start // the last time at which it was no member
 	c.workers[by].Eventually("it is a member again", func() bool {
-		began := time.Now()
-		member := slices.Contains(c.members(by), c.ids[n])
-		if !member {
-			to = began
+		requestTime := time.Now()
+		isMember := slices.Contains(c.members(by), c.ids[n])
+		if !isMember {
+			end = requestTime
 		}
-		return member
+		return isMember
 	})
-	c.silent(n, "goes on and is no member yet", from, to)
+	c.checkNoWrites(n, "goes on and is no member yet", start, end)
 }
 
-// leader kills the leader during the creation of a connector, which may exist afterwards or not.
-func (c *chaos) leader(n int) {
-	broker := c.leading(n)
-	answer := c.extra(broker)
-	wait := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
-	<-time.After(wait)
-	c.leaderless(broker, answer, fmt.Sprint(wait, " after it was asked"))
-	c.withoutExtra(broker)
+// killLeader kills the leader during the creation of a connector, which may exist afterwards or not.
+func (c *chaos) killLeader(n int) {
+	leader := c.findLeader(n)
+	answer := c.createExtra(leader)
+	delay := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
+	<-time.After(delay)
+	c.killLeaderDuringCreation(leader, answer, fmt.Sprint(delay, " after the request"))
+	c.deleteExtra(leader)
 }
 
-// midWrite kills the leader after it wrote a connector, before it ends the transaction: the connector does not exist.
-func (c *chaos) midWrite(n int) {
-	broker := c.leading(n)
-	trap := c.relays[broker].catch()
+// killLeaderMidWrite kills the leader after it wrote a connector, before it ends the transaction: the connector does
+// not exist.
+func (c *chaos) killLeaderMidWrite(n int) {
+	leader := c.findLeader(n)
+	trap := c.relays[leader].setTrap()
 	defer close(trap.released)
-	answer := c.extra(broker)
+	answer := c.createExtra(leader)
 	select {
 	case <-trap.caught:
 	case <-time.After(e2etest.ComesAbout):
 		c.T.Fatal("the leader has ended no transaction")
 	}
-	if state := c.leaderless(broker, answer, "in mid-write"); state != "no answer, Ongoing" {
+	if state := c.killLeaderDuringCreation(leader, answer, "in mid-write"); state != "no answer, Ongoing" {
 		c.T.Errorf("expected a leader without an answer, and an ongoing transaction, found %s", state)
 	}
-	if deleted := c.withoutExtra(broker); deleted {
+	if deleted := c.deleteExtra(leader); deleted {
 		c.T.Error("expected no connector of a transaction that was not ended, found one")
 	}
 }
 
-// leading returns the number of the worker that leads, as another one reports.
-func (c *chaos) leading(by int) (n int) {
+// findLeader returns the number of the leader, as worker by reports it.
+func (c *chaos) findLeader(by int) (n int) {
 	c.T.Helper()
-	o := c.overview(by)
-	if n = slices.Index(c.ids, o.Leader); n < 0 {
-		c.T.Fatalf("expected a leader, found %+v", o)
+	group := c.overview(by)
+	if n = slices.Index(c.ids, group.Leader); n < 0 {
+		c.T.Fatalf("expected a leader, found %+v", group)
 	}
 	return n
 }
 
-// extra requests a worker to create a connector.
-func (c *chaos) extra(n int) (answer <-chan string) {
+// createExtra lets a worker create the connector extra. It returns at once; answer receives the HTTP status or
+// "no answer".
+func (c *chaos) createExtra(n int) (answer <-chan string) {
 	body := e2etest.AsJSON(c.T, e2etest.Configuration(e2etest.Instead(e2etest.Source("extra", "127.0.0.1:1", "Orders"),
 		"tasks.max=1")))
-	sent := make(chan string, 1)
+	answers := make(chan string, 1)
 	go func() {
-		said := "no answer"
-		r, err := http.NewRequest("PUT", c.workers[n].Url+"/connectors/extra/config", strings.NewReader(body))
+		status := "no answer"
+		request, err := http.NewRequest("PUT", c.workers[n].Url+"/connectors/extra/config", strings.NewReader(body))
 		if err == nil {
-			r.Header.Set("Content-Type", "application/json")
-			if a, err := http.DefaultClient.Do(r); err == nil {
-				a.Body.Close()
-				said = strconv.Itoa(a.StatusCode)
+			request.Header.Set("Content-Type", "application/json")
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				response.Body.Close()
+				status = strconv.Itoa(response.StatusCode)
 			}
 		}
-		sent <- said
+		answers <- status
 	}()
-	return sent
+	return answers
 }
 
-// leaderless kills the leader during the creation of a connector, and starts it again, at once or when another one
-// leads.
-func (c *chaos) leaderless(broker int, answer <-chan string, when string) (state string) {
+// killLeaderDuringCreation kills the leader during the creation of a connector, and starts it again, at once or when
+// another one leads. state has the answer and the state of the leader's transaction.
+func (c *chaos) killLeaderDuringCreation(leader int, answer <-chan string, when string) (state string) {
 	c.T.Helper()
-	c.killed(broker)
+	c.killWorker(leader)
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
 	defer cancel()
 	id := "connect-cluster-" + c.e.Name
-	described, err := c.admin.DescribeTransactions(ctx, id)
-	for ; err != nil && ctx.Err() == nil; described, err = c.admin.DescribeTransactions(ctx, id) { // of a broker before
+	transactions, err := c.admin.DescribeTransactions(ctx, id)
+	for err != nil && ctx.Err() == nil { // an earlier fault may have restarted a broker
 		<-time.After(50 * time.Millisecond)
+		transactions, err = c.admin.DescribeTransactions(ctx, id)
 	}
 	e2etest.NoError(c.T, err)
-	state = <-answer + ", " + described[id].State
-	c.step("the leader, worker %d, is killed %s: %s", broker, when, state)
-	c.leaders = append(c.leaders, state)
+	state = <-answer + ", " + transactions[id].State
+	c.logStep("the leader, worker %d, is killed %s: %s", leader, when, state)
+	c.leaderKills = append(c.leaderKills, state)
 	if c.e.Random.IntN(2) == 0 {
-		other := c.workers[(broker+1)%3]
-		other.Eventually("another leader", func() bool { return c.overview((broker+1)%3).Leader != c.ids[broker] })
+		other := c.workers[(leader+1)%3]
+		other.Eventually("another leader", func() bool { return c.overview((leader+1)%3).Leader != c.ids[leader] })
 	}
-	c.joins(broker)
+	c.startWorker(leader)
 	return state
 }
 
-// withoutExtra deletes the connector of extra if it exists.
-func (c *chaos) withoutExtra(by int) (deleted bool) {
+// deleteExtra deletes the connector of createExtra and reports whether it existed.
+func (c *chaos) deleteExtra(by int) (deleted bool) {
 	c.T.Helper()
 	c.workers[by].Eventually("no connector more than before", func() bool {
 		status, _ := c.workers[by].Call("DELETE", "/connectors/extra", "")
@@ -465,57 +493,60 @@ func (c *chaos) withoutExtra(by int) (deleted bool) {
 	return deleted
 }
 
-// deaf lets a worker receive nothing from the brokers until others have taken over.
-func (c *chaos) deaf(n int) { c.cut(n, 1) }
+// blockReceiving lets a worker receive nothing from the brokers until others have taken over.
+func (c *chaos) blockReceiving(n int) { c.blockWorker(n, fromBrokers) }
 
-// mute lets the brokers receive nothing from a worker until others have taken over.
-func (c *chaos) mute(n int) { c.cut(n, 0) }
+// blockSending lets the brokers receive nothing from a worker until others have taken over.
+func (c *chaos) blockSending(n int) { c.blockWorker(n, fromWorker) }
 
-func (c *chaos) cut(n, way int) {
-	heal := c.relays[n].cut(way)
-	from := time.Now()
-	defer heal()
-	c.removed(n)
-	if remaining := chaosSession + time.Second - time.Since(from); remaining > 0 {
+// blockWorker blocks a direction between a worker and the brokers until others have taken over and its session is over.
+// It must not write after the end of its session.
+func (c *chaos) blockWorker(n, direction int) {
+	unblock := c.relays[n].block(direction)
+	start := time.Now()
+	defer unblock()
+	c.awaitRemoval(n)
+	if remaining := chaosSession + time.Second - time.Since(start); remaining > 0 {
 		<-time.After(remaining)
 	}
-	c.silent(n, "hears of nobody", from.Add(chaosSession), time.Now())
+	c.checkNoWrites(n, "hears of nobody", start.Add(chaosSession), time.Now())
 }
 
-// broker kills a broker and starts it again.
-func (c *chaos) broker(n int) {
-	c.b.restart(c.workers[n].Command, n, syscall.SIGKILL, func() {
+// killBroker kills a broker and starts it again.
+func (c *chaos) killBroker(n int) {
+	c.brokers.restart(c.workers[n].Command, n, syscall.SIGKILL, func() {
 		<-time.After(time.Duration(c.e.Random.IntN(3000)) * time.Millisecond)
 	})
 }
 
-// brokers stops each broker cleanly and starts it again, one after the other.
-func (c *chaos) brokers(n int) {
-	for at := range 3 {
-		c.b.restart(c.workers[n].Command, (n+at)%3, syscall.SIGTERM, func() {})
-		c.b.whole()
+// restartBrokers stops each broker cleanly and starts it again, one after the other.
+func (c *chaos) restartBrokers(n int) {
+	for i := range 3 {
+		c.brokers.restart(c.workers[n].Command, (n+i)%3, syscall.SIGTERM, func() {})
+		c.brokers.whole()
 	}
 }
 
-// rolls gives workers another version of a plugin, one after the other, and restarts one of them with it.
-func (c *chaos) rolls(n int) {
-	c.version++
-	version := fmt.Sprintf("0.2.%d", c.version)
-	newer := guesttest.Bytes(c.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version="+version)
+// rollPlugin gives workers another version of a plugin, one after the other, and restarts one of them with it.
+func (c *chaos) rollPlugin(n int) {
+	c.pluginVersion++
+	version := fmt.Sprintf("0.2.%d", c.pluginVersion)
+	folder := filepath.Join(e2etest.Bench.Root, "plugins", "odata-source")
+	plugin := guesttest.Bytes(c.T, folder, "main.version="+version)
 	for worker := range c.workers {
 		if worker == n {
 			c.workers[worker].MustStop()
-			e2etest.Replace(c.T, c.plugins[worker], "odata-source.wasm", newer)
-			c.joins(worker)
+			e2etest.Replace(c.T, c.plugins[worker], "odata-source.wasm", plugin)
+			c.startWorker(worker)
 		} else {
-			c.plug(worker, "odata-source", newer)
+			c.plug(worker, "odata-source", plugin)
 		}
 	}
 	c.runs(version, 3)
 }
 
-// changes changes the settings of all connectors.
-func (c *chaos) changes(n int) {
+// changeSettings changes the settings of all connectors.
+func (c *chaos) changeSettings(n int) {
 	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
 		settings := c.workers[n].Shown(name)
 		settings["errors.log.enable"] = fmt.Sprint(settings["errors.log.enable"] != "true")
@@ -523,82 +554,84 @@ func (c *chaos) changes(n int) {
 	}
 }
 
-// pauses pauses or stops all connectors, and resumes them.
-func (c *chaos) pauses(n int) {
+// pauseConnectors pauses or stops all connectors, and resumes them.
+func (c *chaos) pauseConnectors(n int) {
 	for _, name := range []string{c.e.Name, c.e.changes(), c.e.Name + "numbers"} {
 		c.workers[n].Steer(name, []string{"pause", "stop"}[c.e.Random.IntN(2)])
 		c.workers[(n+1)%3].Must(202, "PUT", "/connectors/"+name+"/resume", "")
 	}
 }
 
-// drains drains a worker, and starts it again.
-func (c *chaos) drains(n int) {
+// drainWorker drains a worker, and starts it again.
+func (c *chaos) drainWorker(n int) {
 	c.drain(n).Exits(0)
 	c.workers[n].MustStop()
-	c.joins(n)
+	c.startWorker(n)
 }
 
-// clock sets the wall clock of a worker while it runs, for good: right, an hour ahead or an hour late.
-func (c *chaos) clock(n int) {
-	c.ahead[n] = (c.ahead[n]+2+c.e.Random.IntN(2))%3 - 1
-	c.step("the clock of worker %d is %d hours ahead", n, c.ahead[n])
-	e2etest.Replace(c.T, c.Machine(n), "clock", fmt.Append(nil, c.ahead[n]*3600))
+// setClock sets the wall clock of a worker while it runs to another offset: right, an hour ahead or an hour late. The
+// clock stays like that.
+func (c *chaos) setClock(n int) {
+	c.hoursAhead[n] = (c.hoursAhead[n]+2+c.e.Random.IntN(2))%3 - 1
+	c.logStep("the clock of worker %d is %d hours ahead", n, c.hoursAhead[n])
+	e2etest.Replace(c.T, c.Machine(n), "clock", fmt.Append(nil, c.hoursAhead[n]*3600))
 	c.workers[n].Eventually("a clock that was set", func() bool {
-		a, err := http.Get(c.workers[n].Url + "/")
+		response, err := http.Get(c.workers[n].Url + "/")
 		if err != nil {
 			return false
 		}
-		a.Body.Close()
-		at, err := http.ParseTime(a.Header.Get("Date"))
-		return err == nil && time.Since(at.Add(-time.Duration(c.ahead[n])*time.Hour)).Abs() < 5*time.Minute
+		response.Body.Close()
+		clock, err := http.ParseTime(response.Header.Get("Date"))
+		return err == nil && time.Since(clock.Add(-time.Duration(c.hoursAhead[n])*time.Hour)).Abs() < 5*time.Minute
 	})
 }
 
-// upgrades restarts each worker with the other version of the program, one after the other.
-func (c *chaos) upgrades(n int) {
-	c.one = 1 - c.one
-	for by := range c.workers {
-		at := (n + by) % 3
-		c.workers[at].MustStop()
-		c.joins(at)
-		c.workers[at].Must(200, "GET", "/", "", strings.TrimPrefix(filepath.Base(c.programs[c.one]), "culvert-"))
+// upgradeProgram restarts each worker with the other version of the program, one after the other.
+func (c *chaos) upgradeProgram(n int) {
+	c.program = 1 - c.program
+	for i := range c.workers {
+		worker := (n + i) % 3
+		c.workers[worker].MustStop()
+		c.startWorker(worker)
+		version := strings.TrimPrefix(filepath.Base(c.programs[c.program]), "culvert-")
+		c.workers[worker].Must(200, "GET", "/", "", version)
 	}
 }
 
-// numbers returns how often each number was created.
-func (c *chaos) numbers() map[string]int {
+// countNumbers returns how often each number was created in the service.
+func (c *chaos) countNumbers() map[string]int {
 	numbers := map[string]int{}
 	c.e.S.Each("Inbox", func(_ string, fields map[string]string) { numbers[fields["Topic"]]++ })
 	return numbers
 }
 
-// recordsOf returns the records of a number.
+// recordsOf returns the records of a number in the topic that is written to the service.
 func (c *chaos) recordsOf(number string) []string {
 	return slices.DeleteFunc(c.e.Records(c.e.Name+"numbers"), func(line string) bool {
 		return !strings.Contains(line, `"Topic":"`+number+`","Body"`)
 	})
 }
 
-// numbered returns the keys of the rows of a set by page, see [page].
-func (c *chaos) numbered(topic string) map[int]map[string]bool {
+// keysByPage returns the keys of the rows in the topic of a set, by page number, see [page].
+func (c *chaos) keysByPage(topic string) map[int]map[string]bool {
 	keys := map[int]map[string]bool{}
 	for _, line := range c.e.Records(c.e.Name + topic) {
-		var r struct {
+		var record struct {
 			Key   json.RawMessage
 			Value struct{ EmployeeID, Quantity int }
 		}
-		e2etest.NoError(c.T, json.Unmarshal([]byte(line), &r))
-		n := r.Value.EmployeeID + r.Value.Quantity
+		e2etest.NoError(c.T, json.Unmarshal([]byte(line), &record))
+		n := record.Value.EmployeeID + record.Value.Quantity // each set has one of the two fields
 		if keys[n] == nil {
 			keys[n] = map[string]bool{}
 		}
-		keys[n][string(r.Key)] = true
+		keys[n][string(record.Key)] = true
 	}
 	return keys
 }
 
-// loads counts the complete loads in the stored offsets of a set. Each has its own time.
-func (c *chaos) loads(set string) int {
+// countLoads counts the complete loads in the stored offsets of a set. Loads differ in their time.
+func (c *chaos) countLoads(set string) int {
 	complete := map[string]bool{}
 	for _, r := range c.Documents(c.e.Name+"offsets", "--bootstrap-servers", c.e.Servers) {
 		value, _ := r["value"].(map[string]any)
@@ -609,7 +642,7 @@ func (c *chaos) loads(set string) int {
 	return len(complete)
 }
 
-// finish ends all writes and changes, waits for the remaining rows, and counts.
+// finish ends all writes and edits, waits for the remaining rows, stops the workers, and checks what arrived.
 func (c *chaos) finish(what string) {
 	t := c.T
 	t.Helper()
@@ -617,15 +650,15 @@ func (c *chaos) finish(what string) {
 	var absent []string
 	defer func() {
 		if len(absent) > 0 {
-			read, err := c.admin.FetchOffsets(context.Background(), "connect-"+c.e.Name+"numbers")
+			offsets, err := c.admin.FetchOffsets(context.Background(), "connect-"+c.e.Name+"numbers")
 			t.Errorf("%d numbers were not created, the first one of the records %q; stored: %+v %v", len(absent),
-				c.recordsOf(absent[0]), read, err)
+				c.recordsOf(absent[0]), offsets, err)
 		}
 	}()
 	c.workers[0].Eventually("all numbers", func() bool {
-		numbers := c.numbers()
+		numbers := c.countNumbers()
 		absent = nil
-		for n := int64(1); n <= c.wrote.Load(); n++ {
+		for n := int64(1); n <= c.produced.Load(); n++ {
 			if number := fmt.Sprint("n", n); numbers[number] == 0 {
 				absent = append(absent, number)
 			}
@@ -641,7 +674,9 @@ func (c *chaos) finish(what string) {
 	for _, w := range c.workers {
 		w.MustStop()
 	}
-	numbers := c.numbers()
+
+	// The sink
+	numbers := c.countNumbers()
 	twice := 0
 	for number, times := range numbers {
 		if times > 1 {
@@ -649,42 +684,49 @@ func (c *chaos) finish(what string) {
 			t.Logf("%s was created %d times, of %d records", number, times, len(c.recordsOf(number)))
 		}
 	}
-	if most := c.losses * chaosLimit; twice > most { // what was on its way when a worker lost its tasks: guides/sink.md
-		t.Errorf("expected at most %d rows to be created twice, found %d", most, twice)
+	// Requests in flight when a worker loses its tasks are repeated by another one: guides/sink.md.
+	if limit := c.losses * chaosLimit; twice > limit {
+		t.Errorf("expected at most %d rows to be created twice, found %d", limit, twice)
 	}
+
+	// The sources
 	changes := c.e.inChanges()
-	if changes.Missing > 0 || (c.exactly && changes.Repeated > 0) {
+	if changes.Missing > 0 || (c.exactlyOnce && changes.Repeated > 0) {
 		t.Errorf("changes: %v, the first one that is missing is row %d", changes, changes.First)
 	}
-	server := strings.Split(c.b.Servers, ",")[0]
+	server := strings.Split(c.brokers.Servers, ",")[0]
 	pages := ""
 	for topic, set := range map[string]string{"Orders": "Orders", "Details": "Order_Details"} {
-		if c.exactly {
-			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{}) // workers' clocks may be slow
+		if c.exactlyOnce {
+			// No start time, because workers' clocks may be slow.
+			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{})
 		}
-		lost, last, complete := c.o.received(set, c.numbered(topic))
+		lost, last, complete := c.origin.lostPages(set, c.keysByPage(topic))
 		if len(lost) > 0 {
 			t.Errorf("%s: rows of %d pages did not come, and those of the page after each of them did: pages %v", topic,
 				len(lost), lost[:min(len(lost), 20)])
 		}
-		done := c.loads(set)
-		if done == 0 || done > complete { // those of which the last page was read again may be more
+		done := c.countLoads(set)
+		// complete may be larger, because a last page may be read again.
+		if done == 0 || done > complete {
 			t.Errorf("%s: %d loads are stored as complete, and the last pages of %d came", topic, done, complete)
 		}
 		pages += fmt.Sprintf(", %s: %d times read, %d of them came, %d stored", topic, last, complete, done)
 	}
+
+	// The load on the service
 	ledger := c.e.S.Ledger()
 	if ledger.Jobs != 1 || ledger.Refused536 > 0 {
 		t.Errorf("%d first extractions, %d tokens that were too old", ledger.Jobs, ledger.Refused536)
 	}
-	if c.o.most > chaosLimit {
-		t.Errorf("expected at most %d requests at a time, found %d", chaosLimit, c.o.most)
+	if c.origin.maxInFlight > chaosLimit {
+		t.Errorf("expected at most %d requests at a time, found %d", chaosLimit, c.origin.maxInFlight)
 	}
-	if c.o.sessions == 0 || c.o.longest > chaosLogoff {
+	if c.origin.maxSessions == 0 || c.origin.longestExcess > chaosLogoff {
 		t.Errorf("expected sessions, and more than %d of them for at most %v, found %d for %v", chaosLimit, chaosLogoff,
-			c.o.sessions, c.o.longest)
+			c.origin.maxSessions, c.origin.longestExcess)
 	}
 	t.Logf("%s: %v, changes: %v, %d numbers, %d requests and %d sessions at a time, of these too many for "+
-		"%v%s, leaders killed: %q", what, time.Since(c.began), changes, len(numbers), c.o.most, c.o.sessions,
-		c.o.longest, pages, c.leaders)
+		"%v%s, leaders killed: %q", what, time.Since(c.startTime), changes, len(numbers), c.origin.maxInFlight,
+		c.origin.maxSessions, c.origin.longestExcess, pages, c.leaderKills)
 }

@@ -26,57 +26,66 @@ import (
 
 const sessionCookie = "SAP_SESSIONID_NWD_100"
 
-// origin is a service that recognizes each worker by its password.
+// origin is a service that recognizes each worker by its password. It records requests, sessions and pages.
 type origin struct {
 	inner http.Handler
 
-	mu    sync.Mutex
-	under int // requests under way, and the most that there were
-	most  int
-	asked []asked // those that acknowledge, and those that write
-	// open are the sessions by worker and cookie that were not logged off; sessions is the maximum so far, over the
-	// time since which the limit is exceeded, and longest how long it was.
-	open     [3]map[string]bool
-	sessions int
-	over     time.Time
-	longest  time.Duration
-	// pages are the pages of sets that are read completely, by topic, in the order of the responses.
+	mu            sync.Mutex
+	inFlight      int // requests that are not answered yet
+	maxInFlight   int
+	writeRequests []workerRequest // requests that acknowledge deltas or write
+
+	// sessions are the open sessions, by worker and cookie. A session is open until its worker logs off.
+	sessions    [3]map[string]bool
+	maxSessions int
+	// excessSince is when the number of sessions exceeded chaosLimit. Zero means that it does not exceed it now.
+	excessSince time.Time
+	// longestExcess is the longest time that the number of sessions exceeded chaosLimit, see countSessions.
+	longestExcess time.Duration
+
+	// pages are the pages of the sets of numberFields, by entity set, in the order of the responses.
 	pages map[string][]page
 }
 
-// page is a response with rows of a set. Each row has the page's number in its topic, from 1 on, as a field; the next
-// link has it, too.
+// page is a response with rows of a set. Pages of a set are numbered from 1 on. Each row has the number of its page in
+// a field, and the next link has it in a parameter.
 type page struct {
-	asked string // "": a set's first page
-	after int    // the page whose link led here, 0 for a first page
-	rows  int
-	last  bool
+	query    string // the query of the next link that was followed; "" for a set's first page
+	previous int    // the number of the page with that link; 0 for a set's first page
+	rows     int
+	isLast   bool // the page has no next link
 }
 
-// numbered has, by set, the field that contains the page's number.
+// workerRequest is a request of a worker.
+type workerRequest struct {
+	worker int
+	time   time.Time
+	line   string // method and URL
+}
+
+// numberFields matches, by entity set, the field that receives the page's number.
+var numberFields = map[string]*regexp.Regexp{
+	"Orders":        regexp.MustCompile(`"EmployeeID":(-?\d+|null)`),
+	"Order_Details": regexp.MustCompile(`"Quantity":-?\d+`),
+}
+
 var (
-	numbered = map[string]*regexp.Regexp{"Orders": regexp.MustCompile(`"EmployeeID":(-?\d+|null)`),
-		"Order_Details": regexp.MustCompile(`"Quantity":-?\d+`)}
-	pageLink = regexp.MustCompile(`"__next":"([^"?]*)\?`)
-	pageOf   = regexp.MustCompile(`page=(\d+)&`)
+	nextLink      = regexp.MustCompile(`"__next":"([^"?]*)\?`)
+	pageParameter = regexp.MustCompile(`page=(\d+)&`)
 )
 
-type asked struct {
-	worker int
-	at     time.Time
-	what   string
-}
-
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// A logoff has no password.
 	if session, err := r.Cookie(sessionCookie); err == nil && strings.HasSuffix(r.URL.Path, "/logoff") {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		for _, of := range o.open {
-			delete(of, session.Value)
+		for _, sessions := range o.sessions {
+			delete(sessions, session.Value)
 		}
-		o.count()
-		return // without a password
+		o.countSessions()
+		return
 	}
+
 	_, password, _ := r.BasicAuth()
 	worker, err := strconv.Atoi(strings.TrimPrefix(password, "worker"))
 	if err != nil {
@@ -84,239 +93,264 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o.mu.Lock()
-	o.under++
-	o.most = max(o.most, o.under)
+	o.inFlight++
+	o.maxInFlight = max(o.maxInFlight, o.inFlight)
 	if r.Method == http.MethodPost || strings.Contains(r.URL.RawQuery, "deltatoken") {
-		o.asked = append(o.asked, asked{worker, time.Now(), r.Method + " " + r.URL.RequestURI()})
+		line := r.Method + " " + r.URL.RequestURI()
+		o.writeRequests = append(o.writeRequests, workerRequest{worker: worker, time: time.Now(), line: line})
 	}
+
 	session, err := r.Cookie(sessionCookie)
-	if err != nil || !o.open[worker][session.Value] {
+	if err != nil || !o.sessions[worker][session.Value] {
 		session = &http.Cookie{Name: sessionCookie, Value: rand.Text(), Path: "/"}
 		http.SetCookie(w, session)
-		o.open[worker][session.Value] = true
-		o.count()
+		o.sessions[worker][session.Value] = true
+		o.countSessions()
 		defer func() {
-			if r.Context().Err() != nil { // nobody has heard of it
+			if r.Context().Err() != nil { // the worker went away before it received the cookie
 				o.mu.Lock()
 				defer o.mu.Unlock()
-				delete(o.open[worker], session.Value)
-				o.count()
+				delete(o.sessions[worker], session.Value)
+				o.countSessions()
 			}
 		}()
 	}
 	o.mu.Unlock()
-	select { // so that requests are under way when something happens
-	case <-time.After(10 * time.Millisecond):
-		o.answer(w, r)
+
+	select {
+	case <-time.After(10 * time.Millisecond): // makes it likely that a fault meets a request in flight
+		o.serveNumbered(w, r)
 	case <-r.Context().Done():
 	}
 	o.mu.Lock()
-	o.under--
+	o.inFlight--
 	o.mu.Unlock()
 }
 
-// answer numbers the pages of a set.
-func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
+// serveNumbered responds with the inner handler's response. It numbers and records the pages of the sets of
+// numberFields.
+func (o *origin) serveNumbered(w http.ResponseWriter, r *http.Request) {
 	set := path.Base(r.URL.Path)
-	field := numbered[set]
+	field := numberFields[set]
 	if field == nil || r.Method != http.MethodGet {
 		o.inner.ServeHTTP(w, r)
 		return
 	}
 	p := page{}
-	if link := pageOf.FindStringSubmatch(r.URL.RawQuery); link != nil {
-		p.asked = r.URL.RawQuery
-		p.after, _ = strconv.Atoi(link[1])
-		r.URL.RawQuery = strings.Replace(p.asked, link[0], "", 1)
+	if parameter := pageParameter.FindStringSubmatch(r.URL.RawQuery); parameter != nil {
+		p.query = r.URL.RawQuery
+		p.previous, _ = strconv.Atoi(parameter[1])
+		r.URL.RawQuery = strings.Replace(p.query, parameter[0], "", 1)
 	}
 	r.Header.Del("Accept-Encoding")
-	noted := httptest.NewRecorder()
-	o.inner.ServeHTTP(noted, r)
-	body := noted.Body.Bytes()
+	response := httptest.NewRecorder()
+	o.inner.ServeHTTP(response, r)
+	body := response.Body.Bytes()
 	if p.rows = len(field.FindAll(body, -1)); p.rows > 0 {
-		p.last = !pageLink.Match(body)
+		p.isLast = !nextLink.Match(body)
 		o.mu.Lock()
 		o.pages[set] = append(o.pages[set], p)
 		number := len(o.pages[set])
 		o.mu.Unlock()
 		name, _, _ := strings.Cut(string(field.Find(body)), ":")
 		body = field.ReplaceAll(body, fmt.Appendf(nil, "%s:%d", name, number))
-		body = pageLink.ReplaceAll(body, fmt.Appendf(nil, `"__next":"${1}?page=%d&`, number))
-		noted.Header().Del("Content-Length")
+		body = nextLink.ReplaceAll(body, fmt.Appendf(nil, `"__next":"${1}?page=%d&`, number))
+		response.Header().Del("Content-Length")
 	}
-	maps.Copy(w.Header(), noted.Header())
-	w.WriteHeader(noted.Code)
+	maps.Copy(w.Header(), response.Header())
+	w.WriteHeader(response.Code)
 	_, _ = w.Write(body)
 }
 
-// received finds the pages of a set whose rows all arrived, by their keys. A page is lost if rows are missing although
-// rows of the next page arrived. It also counts the last pages of sets, and those that arrived. Rows of a repeated
-// request may have arrived with the first response.
-func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int, last, lastArrived int) {
+// lostPages compares the pages of a set with keys, the keys of the rows that arrived, by page number. A page is lost if
+// rows are missing although rows of the next page arrived. last counts the responses with a last page, and lastArrived
+// those of them whose rows all arrived. Rows of a repeated request may have arrived with an earlier response.
+func (o *origin) lostPages(set string, keys map[int]map[string]bool) (lost []int, last, lastArrived int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	pages := o.pages[set]
-	asked := map[string]map[string]bool{}
-	complete := map[int]bool{}
-	for n, p := range pages {
-		number := n + 1
-		if asked[p.asked] == nil {
-			asked[p.asked] = map[string]bool{}
+	keysByQuery := map[string]map[string]bool{}
+	isComplete := map[int]bool{} // by page number
+	for i, p := range o.pages[set] {
+		number := i + 1
+		if keysByQuery[p.query] == nil {
+			keysByQuery[p.query] = map[string]bool{}
 		}
-		maps.Copy(asked[p.asked], keys[number])
-		complete[number] = len(asked[p.asked]) >= p.rows
-		if len(keys[number]) > 0 && p.after > 0 && !complete[p.after] {
-			lost = append(lost, p.after)
+		maps.Copy(keysByQuery[p.query], keys[number])
+		isComplete[number] = len(keysByQuery[p.query]) >= p.rows
+		if len(keys[number]) > 0 && p.previous > 0 && !isComplete[p.previous] {
+			lost = append(lost, p.previous)
 		}
-		if p.last {
+		if p.isLast {
 			last++
-			if complete[number] {
+			if isComplete[number] {
 				lastArrived++
-				delete(asked, "") // what comes of a first page from now on is of the next time
+				delete(keysByQuery, "") // the next first page belongs to the next load
 			}
 		}
 	}
 	return lost, last, lastArrived
 }
 
-// forget lets the sessions of a worker time out that cannot log them off because it was killed or is paused.
-func (o *origin) forget(worker int) {
+// dropSessions lets the sessions of a worker time out that cannot log off because it was killed or suspended.
+func (o *origin) dropSessions(worker int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	clear(o.open[worker])
-	o.count()
+	clear(o.sessions[worker])
+	o.countSessions()
 }
 
-// count updates the maximum of sessions. The caller holds o.mu.
-func (o *origin) count() {
-	n := len(o.open[0]) + len(o.open[1]) + len(o.open[2])
-	o.sessions = max(o.sessions, n)
+// countSessions updates maxSessions, excessSince and longestExcess after a change of sessions. The caller holds o.mu.
+func (o *origin) countSessions() {
+	n := len(o.sessions[0]) + len(o.sessions[1]) + len(o.sessions[2])
+	o.maxSessions = max(o.maxSessions, n)
 	switch {
-	case o.over.IsZero() && n > chaosLimit:
-		o.over = time.Now()
-	case !o.over.IsZero():
-		o.longest = max(o.longest, time.Since(o.over))
+	case o.excessSince.IsZero() && n > chaosLimit:
+		o.excessSince = time.Now()
+	case !o.excessSince.IsZero():
+		o.longestExcess = max(o.longestExcess, time.Since(o.excessSince))
 		if n <= chaosLimit {
-			o.over = time.Time{}
+			o.excessSince = time.Time{}
 		}
 	}
 }
 
-// of returns a worker's requests that acknowledge or write, in a period.
-func (o *origin) of(worker int, from, to time.Time) (requests []string) {
+// writesBetween describes a worker's requests that acknowledge or write, after start and before end.
+func (o *origin) writesBetween(worker int, start, end time.Time) (requests []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, a := range o.asked {
-		if a.worker == worker && a.at.After(from) && a.at.Before(to) {
-			requests = append(requests, fmt.Sprintf("%v after the begin: %s", a.at.Sub(from), a.what))
+	for _, r := range o.writeRequests {
+		if r.worker == worker && r.time.After(start) && r.time.Before(end) {
+			requests = append(requests, fmt.Sprintf("%v after the begin: %s", r.time.Sub(start), r.line))
 		}
 	}
 	return requests
 }
 
-// relay is a proxy between a worker and its brokers that can hold back the bytes of each direction.
+// The directions of a relay.
+const (
+	fromWorker = iota
+	fromBrokers
+)
+
+// relay is an HTTP proxy between a worker and its brokers that can block each direction.
 type relay struct {
 	mu    sync.Mutex
-	flows [2]chan struct{} // closed: what comes from the worker, or from the brokers, goes on
-	trap  *trap            // nil means none
+	gates [2]chan struct{} // by direction; a closed channel lets bytes pass
+	trap  *endTxnTrap      // nil means none
 }
 
-// trap catches the request that ends a transaction of the group's leader: it is not forwarded, and its connection is
-// closed at release.
-type trap struct{ caught, released chan struct{} }
-
-// endsTransaction reports whether a worker sends an EndTxnRequest of its group's leader.
-func endsTransaction(requests []byte) bool {
-	for len(requests) >= 6 {
-		size := 4 + int(binary.BigEndian.Uint32(requests))
-		one := requests[:min(size, len(requests))]
-		if binary.BigEndian.Uint16(one[4:]) == 26 && bytes.Contains(one, []byte("connect-cluster-")) {
-			return true
-		}
-		requests = requests[len(one):]
-	}
-	return false
+// endTxnTrap catches the request that ends a transaction of the group's leader. The relay does not forward it, and
+// closes its connection when the test closes released.
+type endTxnTrap struct {
+	caught   chan struct{} // closed by the relay when the request arrives
+	released chan struct{}
 }
 
+// newRelay starts a relay that blocks nothing. It listens until the test ends.
 func newRelay(t *testing.T) (r *relay, address string) {
 	t.Helper()
 	r = &relay{}
-	for way := range r.flows {
-		r.flows[way] = make(chan struct{})
-		close(r.flows[way])
+	for direction := range r.gates {
+		r.gates[direction] = make(chan struct{})
+		close(r.gates[direction])
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	e2etest.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
-			from, err := listener.Accept()
+			worker, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go r.connect(from)
+			go r.serve(worker)
 		}
 	}()
 	return r, listener.Addr().String()
 }
 
-func (r *relay) connect(from net.Conn) {
-	defer from.Close()
-	reader := bufio.NewReader(from)
-	asks, err := http.ReadRequest(reader)
+// serve handles a connection with a CONNECT request until one of the two directions ends. It closes the connection.
+func (r *relay) serve(worker net.Conn) {
+	defer worker.Close()
+	reader := bufio.NewReader(worker)
+	connect, err := http.ReadRequest(reader)
 	if err != nil {
 		return
 	}
-	to, err := net.Dial("tcp", asks.Host)
+	broker, err := net.Dial("tcp", connect.Host)
 	if err != nil {
-		fmt.Fprint(from, "HTTP/1.1 502 Bad Gateway\r\n\r\n")
+		fmt.Fprint(worker, "HTTP/1.1 502 Bad Gateway\r\n\r\n")
 		return
 	}
-	defer to.Close()
-	fmt.Fprint(from, "HTTP/1.1 200 OK\r\n\r\n")
+	defer broker.Close()
+	fmt.Fprint(worker, "HTTP/1.1 200 OK\r\n\r\n")
 	ended := make(chan struct{}, 2)
-	for way, ends := range [2]struct {
-		from io.Reader
-		to   io.Writer
-	}{{reader, to}, {to, from}} {
-		go func() {
-			defer func() { ended <- struct{}{} }()
-			for part := make([]byte, 64<<10); ; {
-				n, err := ends.from.Read(part)
-				r.mu.Lock()
-				flows := r.flows[way]
-				trap := r.trap
-				if trap != nil && way == 0 && endsTransaction(part[:n]) {
-					r.trap = nil
-					r.mu.Unlock()
-					close(trap.caught)
-					<-trap.released
-					return
-				}
-				r.mu.Unlock()
-				<-flows
-				if _, failed := ends.to.Write(part[:n]); err != nil || failed != nil {
-					return
-				}
-			}
-		}()
-	}
+	go func() {
+		r.forward(fromWorker, broker, reader)
+		ended <- struct{}{}
+	}()
+	go func() {
+		r.forward(fromBrokers, worker, broker)
+		ended <- struct{}{}
+	}()
 	<-ended
 }
 
-func (r *relay) catch() *trap {
-	t := &trap{make(chan struct{}), make(chan struct{})}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.trap = t
-	return t
+// forward copies a direction until an error or until the test releases a trap that caught a request.
+func (r *relay) forward(direction int, dst io.Writer, src io.Reader) {
+	for buffer := make([]byte, 64<<10); ; {
+		n, readErr := src.Read(buffer)
+		r.mu.Lock()
+		gate := r.gates[direction]
+		trap := r.trap
+		if trap != nil && direction == fromWorker && hasLeaderEndTxn(buffer[:n]) {
+			r.trap = nil
+			r.mu.Unlock()
+			close(trap.caught)
+			<-trap.released
+			return
+		}
+		r.mu.Unlock()
+		<-gate
+		if _, err := dst.Write(buffer[:n]); readErr != nil || err != nil {
+			return
+		}
+	}
 }
 
-// cut stops a direction until heal is called.
-func (r *relay) cut(way int) (heal func()) {
-	stopped := make(chan struct{})
+// hasLeaderEndTxn reports whether one of the requests, each with its length in front, is an EndTxnRequest with the
+// transactional ID of a group's leader. The last request may be cut off.
+func hasLeaderEndTxn(requests []byte) bool {
+	const (
+		lengthSize = 4
+		endTxnKey  = 26
+	)
+	for len(requests) >= lengthSize+2 {
+		size := lengthSize + int(binary.BigEndian.Uint32(requests))
+		request := requests[:min(size, len(requests))]
+		isEndTxn := binary.BigEndian.Uint16(request[lengthSize:]) == endTxnKey
+		if isEndTxn && bytes.Contains(request, []byte("connect-cluster-")) {
+			return true
+		}
+		requests = requests[len(request):]
+	}
+	return false
+}
+
+// setTrap catches the next request that ends a transaction of the leader.
+func (r *relay) setTrap() *endTxnTrap {
+	trap := &endTxnTrap{caught: make(chan struct{}), released: make(chan struct{})}
 	r.mu.Lock()
-	r.flows[way] = stopped
+	defer r.mu.Unlock()
+	r.trap = trap
+	return trap
+}
+
+// block holds back the bytes of a direction until unblock is called.
+func (r *relay) block(direction int) (unblock func()) {
+	gate := make(chan struct{})
+	r.mu.Lock()
+	r.gates[direction] = gate
 	r.mu.Unlock()
-	return func() { close(stopped) }
+	return func() { close(gate) }
 }

@@ -14,19 +14,21 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// reading prepares a worker with at-least-once that reads a set, and starts its broker as a process of its own.
-func reading(t *testing.T, rounds int, worker ...string) (e *Exactly, broker *e2etest.Command) {
+// newAtLeastOnce prepares a connector with at-least-once that reads a set, and starts its broker as a process of its
+// own. settings are added to the worker's file.
+func newAtLeastOnce(t *testing.T, rounds int, settings ...string) (e *Exactly, broker *e2etest.Command) {
 	t.Helper()
 	p := e2etest.NewPlace(t)
 	broker, servers := p.StartBroker()
 	e = NewExactly(t, servers, p, "orders", rounds)
-	e.worker = p.Plain(servers, worker...)
+	e.worker = p.Plain(servers, settings...)
 	e.Lines = []string{"exactly.once.support=requested"}
 	return e, broker
 }
 
-// numbers returns the numbers of the rows in the topic.
-func (e *Exactly) numbers() (numbers []int) {
+// rowNumbers returns the numbers of the rows in the topic, in the order of its records. The service numbers its rows
+// from 0 on.
+func (e *Exactly) rowNumbers() (numbers []int) {
 	e.t.Helper()
 	for _, row := range e.found() {
 		numbers = append(numbers, e.Rows[row])
@@ -34,8 +36,8 @@ func (e *Exactly) numbers() (numbers []int) {
 	return numbers
 }
 
-// stored returns how many rows the newest stored offset covers.
-func (e *Exactly) stored() int {
+// storedRows returns how many rows the newest stored offset covers; 0 if none is stored.
+func (e *Exactly) storedRows() int {
 	e.t.Helper()
 	records := e.Records("connect-offsets")
 	if len(records) == 0 {
@@ -46,46 +48,52 @@ func (e *Exactly) stored() int {
 	return newest.Value.Seen + newest.Value.Record
 }
 
-// No row is missing, and only rows after the last stored offset are repeated.
+// After kills while a page arrives, no row is missing, and only rows that no stored offset covers are repeated.
 func TestSoakKilledInMidPage(t *testing.T) {
 	t.Parallel()
 	rounds := e2etest.Rounds()
-	e, _ := reading(t, rounds-1, "offset.flush.interval.ms=20")
+	e, _ := newAtLeastOnce(t, rounds-1, "offset.flush.interval.ms=20")
 	random := rand.New(rand.NewPCG(1, 0))
 	file := e.Files()[0]
-	type kill struct{ records, stored int }
+	// kill has the records in the topic and the rows that the stored offset covers, after a kill.
+	type kill struct {
+		records    int
+		storedRows int
+	}
 	var kills []kill
 	for range rounds {
+		// The service blocks within a page, after so many bytes.
 		e.Held.Arm(200_000 + random.IntN(1_800_000))
-		w := e.Start(false, file)
+		w := e.Start(runUntilStopped, file)
 		e.Waits(w)
 		// The kill comes before or after a part of the page was stored.
 		<-time.After(time.Duration(random.IntN(150)) * time.Millisecond)
 		w.Kill()
 		close(e.Held.GoOn)
-		kills = append(kills, kill{len(e.numbers()), e.stored()})
+		kills = append(kills, kill{records: len(e.rowNumbers()), storedRows: e.storedRows()})
 	}
-	e.Held.Arm(-1)
-	e.Start(true, file).MustEnd()
-	numbers := e.numbers()
+	e.Held.Arm(-1) // blocks no more
+	e.Start(runOnce, file).MustEnd()
+
+	numbers := e.rowNumbers()
 	last := -1
-	inside := 0
+	repetitions := 0
 	for pos, n := range numbers {
 		if n > last+1 {
 			t.Fatalf("record %d: row %d follows row %d: rows are missing", pos, n, last)
 		}
 		if n <= last {
-			var previous kill
+			var previous kill // the last one before this record
 			for _, k := range kills {
 				if k.records <= pos {
 					previous = k
 				}
 			}
-			if n < previous.stored {
+			if n < previous.storedRows {
 				t.Errorf("record %d: row %d came again although the stored offset covered %d rows", pos, n,
-					previous.stored)
+					previous.storedRows)
 			}
-			inside++
+			repetitions++
 		}
 		last = n
 	}
@@ -93,11 +101,11 @@ func TestSoakKilledInMidPage(t *testing.T) {
 		t.Errorf("expected all of %d rows, the last is %d", len(e.Rows), last)
 	}
 	t.Logf("%d rows, %d records, %d kills, %d of them with rows that came again: %v", len(e.Rows), len(numbers),
-		len(kills), inside, kills)
+		len(kills), repetitions, kills)
 }
 
-// A worker that is killed right after a first load, long before the next flush of offsets, reads nothing again: the end
-// of the load is stored at once.
+// A worker that is killed right after a first load, long before the next flush of offsets, reads nothing again, because
+// the end of a load is stored at once.
 func TestKilledAfterTheFirstLoad(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
@@ -115,28 +123,30 @@ func TestKilledAfterTheFirstLoad(t *testing.T) {
 	start := func() *e2etest.Command {
 		return p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), p.Plain(servers), file)
 	}
-	records := func() int {
+	countRecords := func() int {
 		return strings.Count(p.Run("consume", "Order_Details", "--bootstrap-servers", servers).Stdout, "\n")
 	}
+
 	w := start()
 	w.Awaits("extraction finished")
-	<-time.After(400 * time.Millisecond)
+	<-time.After(400 * time.Millisecond) // far less than offset.flush.interval.ms
 	w.Kill()
-	e2etest.Equal(t, "records after the first load", rows, records())
-	read := pages.Load()
+	e2etest.Equal(t, "records after the first load", rows, countRecords())
+	firstPages := pages.Load()
+
 	w = start()
 	w.Awaits("this start reads nothing")
 	w.MustStop()
-	e2etest.Equal(t, "pages after the restart", read, pages.Load())
-	e2etest.Equal(t, "records after the restart", rows, records())
+	e2etest.Equal(t, "pages after the restart", firstPages, pages.Load())
+	e2etest.Equal(t, "records after the restart", rows, countRecords())
 }
 
-// A stop that cannot end because the broker does not answer and offsets are not stored yet ends at the second signal.
+// A shutdown that waits for a broker that does not respond, to store offsets, ends at the second signal.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	t.Parallel()
-	e, broker := reading(t, 1, "task.shutdown.graceful.timeout.ms=3600000", "offset.flush.interval.ms=3600000")
+	e, broker := newAtLeastOnce(t, 1, "task.shutdown.graceful.timeout.ms=3600000", "offset.flush.interval.ms=3600000")
 	e.Held.Arm(500_000)
-	w := e.Start(false, e.Files()[0])
+	w := e.Start(runUntilStopped, e.Files()[0])
 	e.Waits(w)
 	defer close(e.Held.GoOn)
 	w.Eventually("records", func() bool { return len(e.Records(e.Name)) > 0 })
