@@ -49,8 +49,8 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	for _, s := range settings {
 		switch s.Name {
 		case "fields":
-			for _, f := range strings.Split(s.Value, ",") {
-				fields = append(fields, strings.TrimSpace(f))
+			for _, name := range strings.Split(s.Value, ",") {
+				fields = append(fields, strings.TrimSpace(name))
 			}
 		case "keep":
 			n, err := strconv.Atoi(s.Value)
@@ -64,9 +64,9 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 		return nil, sdk.NewConfigError("fields", "expected the names of fields, found none")
 	}
 	return func(r *transform.Record) error {
-		for _, f := range fields {
-			if text, ok := r.Value.String(f); ok {
-				if err := r.Value.SetString(f, mask(text, keep)); err != nil {
+		for _, name := range fields {
+			if text, ok := r.Value.String(name); ok {
+				if err := r.Value.SetString(name, mask(text, keep)); err != nil {
 					return err
 				}
 			}
@@ -75,21 +75,22 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	}, nil
 }
 
+// stars are what mask copies from.
 const stars = "****************************************************************"
 
 // mask replaces each character by a star, except the last keep ones.
 func mask(s string, keep int) string {
-	from := len(s)
-	for ; keep > 0 && from > 0; keep-- {
-		_, size := utf8.DecodeLastRuneInString(s[:from])
-		from -= size
+	end := len(s)
+	for ; keep > 0 && end > 0; keep-- {
+		_, size := utf8.DecodeLastRuneInString(s[:end])
+		end -= size
 	}
 	var b strings.Builder
 	b.Grow(len(s))
-	for n := length(s[:from]); n > 0; n -= len(stars) {
+	for n := length(s[:end]); n > 0; n -= len(stars) {
 		b.WriteString(stars[:min(n, len(stars))])
 	}
-	b.WriteString(s[from:])
+	b.WriteString(s[end:])
 	return b.String()
 }
 

@@ -14,24 +14,31 @@ import (
 func TestMaskText(t *testing.T) {
 	stages := []wit.Stage{{Component: "example.MaskText", Settings: []wit.Setting{
 		{Name: "fields", Value: "IBAN, Phone"}, {Name: "keep", Value: "4"}}}}
-	bare := func(iban string) plugintest.Record {
-		return plugintest.Record{Topic: "customers", Value: plugintest.Value{Data: connectdata.Map{
-			{Key: "Name", Value: "Größe & Söhne"}, {Key: "IBAN", Value: iban}, {Key: "Phone", Value: nil}}}}
+	schemaless := func(iban string) plugintest.Record {
+		fields := connectdata.Map{
+			{Key: "Name", Value: "Größe & Söhne"},
+			{Key: "IBAN", Value: iban},
+			{Key: "Phone", Value: nil},
+		}
+		return plugintest.Record{Topic: "customers", Value: plugintest.Value{Data: fields}}
 	}
-	typed := func(iban string) plugintest.Record {
-		return plugintest.Record{Topic: "customers", Key: plugintest.Value{Data: "1"}, Value: plugintest.Value{
-			Schema: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "IBAN", Node: 1},
-				{Name: "Id", Node: 2}}},
-				{Kind: wit.String, Optional: true}, {Kind: wit.Int32}},
-			Data: connectdata.Struct{iban, int32(7)}}}
+	withSchema := func(iban string) plugintest.Record {
+		schema := []wit.SchemaNode{
+			{Kind: wit.Struct, Fields: []wit.Field{{Name: "IBAN", Node: 1}, {Name: "Id", Node: 2}}},
+			{Kind: wit.String, Optional: true},
+			{Kind: wit.Int32},
+		}
+		return plugintest.Record{Topic: "customers", Key: plugintest.Value{Data: "1"},
+			Value: plugintest.Value{Schema: schema, Data: connectdata.Struct{iban, int32(7)}}}
 	}
 	keyOnly := plugintest.Record{Topic: "customers", Key: plugintest.Value{Data: "2"}}
-	text := plugintest.Record{Topic: "customers", Timestamp: 1709184496789,
+	textOnly := plugintest.Record{Topic: "customers", Timestamp: 1709184496789,
 		Value: plugintest.Value{Data: "no fields here"}}
-	got := plugintest.RunTransform(t, transform.Records(maskText{}), stages, bare("DE02120300000000202051"),
-		typed("äöü€12345"), keyOnly, text)
+	got := plugintest.RunTransform(t, transform.Records(maskText{}), stages, schemaless("DE02120300000000202051"),
+		withSchema("äöü€12345"), keyOnly, textOnly)
 	var want []plugintest.Result
-	for _, r := range []plugintest.Record{bare("******************2051"), typed("*****2345"), keyOnly, text} {
+	wantRecords := []plugintest.Record{schemaless("******************2051"), withSchema("*****2345"), keyOnly, textOnly}
+	for _, r := range wantRecords {
 		want = append(want, plugintest.Result{Records: []plugintest.Record{r}})
 	}
 	if d := cmp.Diff(want, got); d != "" {

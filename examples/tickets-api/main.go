@@ -1,6 +1,6 @@
 // Tickets-api is a JSON API to try examples/plugin-source with: tickets with a nested customer, cursor paging, and an
 // ETag for each page. The tickets are always the same. With -key it requires a key in the header X-Api-Key or in the
-// parameter api_key, with -user the token of a login, with both flags both.
+// parameter api_key, with -user the token of a login, and with both flags both of them.
 //
 // POST /api/login {"user":"…","password":"…"} returns {"data":{"token":"…","seconds":3600}}
 //
@@ -34,19 +34,25 @@ type customer struct {
 	City *string `json:"city"`
 }
 
+// maxLimit is the maximum number of tickets of a page.
+const maxLimit = 1000
+
 type page struct {
 	Items  []ticket `json:"items"`
 	Cursor string   `json:"cursor"`
 	More   bool     `json:"more"`
 }
 
-// api has the tickets, numbered from 1.
+// api is the handler of the server.
 type api struct {
+	// tickets are numbered from 1.
 	tickets []ticket
-	key     string // required unless empty
+	// key is the required key. Empty means that no key is required.
+	key string
 	// user is the user of the required login. Empty means that no login is required.
-	user     string
-	password string // of user
+	user string
+	// password is the password of user.
+	password string
 }
 
 // login returns a token, always the same one.
@@ -117,9 +123,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error":"`+err.Error()+`"}`, http.StatusBadRequest)
 		return
 	}
-	from := min(after, len(a.tickets))
-	to := min(from+min(limit, 1000), len(a.tickets))
-	body, err := json.Marshal(page{Items: a.tickets[from:to], Cursor: strconv.Itoa(to), More: to < len(a.tickets)})
+	start := min(after, len(a.tickets))
+	end := min(start+min(limit, maxLimit), len(a.tickets))
+	body, err := json.Marshal(page{Items: a.tickets[start:end], Cursor: strconv.Itoa(end), More: end < len(a.tickets)})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -136,14 +142,15 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
-func parameter(r *http.Request, name string, least, fallback int) (int, error) {
+// parameter returns a number of the query, or fallback if it is missing.
+func parameter(r *http.Request, name string, minimum, fallback int) (int, error) {
 	text := r.FormValue(name)
 	if text == "" {
 		return fallback, nil
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < least || n > 1<<30 {
-		return 0, fmt.Errorf("%s: expected a number of at least %d", name, least)
+	if err != nil || n < minimum || n > 1<<30 {
+		return 0, fmt.Errorf("%s: expected a number of at least %d", name, minimum)
 	}
 	return n, nil
 }

@@ -96,14 +96,14 @@ func layoutOf(t reflect.Type) *typeLayout {
 	if l, ok := layouts.Load(t); ok {
 		return l.(*typeLayout)
 	}
-	l := compute(t)
+	l := computeLayout(t)
 	l.rtype = t
 	layouts.Store(t, l)
 	return l
 }
 
-// compute is layoutOf without the cache. It leaves rtype to its caller.
-func compute(t reflect.Type) *typeLayout {
+// computeLayout is layoutOf without the cache. It leaves rtype to its caller.
+func computeLayout(t reflect.Type) *typeLayout {
 	simple := func(s shape, size uint32, v ValueType) *typeLayout {
 		return &typeLayout{shape: s, size: size, align: size, flat: []ValueType{v}}
 	}
@@ -136,7 +136,7 @@ func compute(t reflect.Type) *typeLayout {
 			parts: []part{{layout: layoutOf(t.Elem())}}}
 	case reflect.Pointer:
 		l := &typeLayout{shape: shapeOption}
-		return l.variant([]part{{name: "none"}, {name: "some", layout: layoutOf(t.Elem())}})
+		return l.setVariant([]part{{name: "none"}, {name: "some", layout: layoutOf(t.Elem())}})
 	case reflect.Struct:
 		return structLayout(t)
 	}
@@ -154,7 +154,7 @@ func structLayout(t reflect.Type) *typeLayout {
 			}
 			cases = append(cases, c)
 		}
-		return (&typeLayout{shape: shapeVariant}).variant(cases)
+		return (&typeLayout{shape: shapeVariant}).setVariant(cases)
 	}
 	l := &typeLayout{shape: shapeRecord, align: 1}
 	for i := 0; i < t.NumField(); i++ {
@@ -169,8 +169,8 @@ func structLayout(t reflect.Type) *typeLayout {
 	return l
 }
 
-// variant sets the layout of a variant with these cases: its discriminant and payloads. It returns t.
-func (t *typeLayout) variant(cases []part) *typeLayout {
+// setVariant sets the layout of a variant with these cases: its discriminant and payloads. It returns t.
+func (t *typeLayout) setVariant(cases []part) *typeLayout {
 	t.parts = cases
 	t.align = 1
 	t.flat = []ValueType{I32}
@@ -211,8 +211,8 @@ func alignTo(n, align uint32) uint32 { return (n + align - 1) &^ (align - 1) }
 func Kebab(name string) string {
 	var b strings.Builder
 	for i, r := range name {
-		upper := r >= 'A' && r <= 'Z'
-		if upper && i > 0 && !(name[i-1] >= 'A' && name[i-1] <= 'Z') {
+		isUpper := r >= 'A' && r <= 'Z'
+		if isUpper && i > 0 && !(name[i-1] >= 'A' && name[i-1] <= 'Z') {
 			b.WriteByte('-')
 		}
 		b.WriteString(strings.ToLower(string(r)))

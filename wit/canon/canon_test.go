@@ -30,12 +30,12 @@ func (r *ram) View(ptr, size uint32) ([]byte, bool) {
 
 func (r *ram) alloc(size, align uint32) (uint32, error) {
 	r.used = alignTo(r.used, align)
-	at := r.used
+	ptr := r.used
 	r.used += size
 	if int(r.used) > len(r.b) {
 		r.b = append(r.b, make([]byte, int(r.used)-len(r.b)+4096)...)
 	}
-	return at, nil
+	return ptr, nil
 }
 
 // budget is the size that the tests allow for a value.
@@ -47,16 +47,17 @@ func TestRoundTripOfEveryFunction(t *testing.T) {
 	for name := range Interfaces {
 		for _, f := range Functions(name) {
 			for range 50 {
-				carryArguments(t, r, f)
-				carryResult(t, r, f)
+				checkArguments(t, r, f)
+				checkResult(t, r, f)
 			}
 		}
 	}
 }
 
+// sameIfEmpty makes nil slices and empty ones equal: both are lifted as nil.
 var sameIfEmpty = cmpopts.EquateEmpty()
 
-func carryArguments(t *testing.T, r *rand.Rand, f *Func) {
+func checkArguments(t *testing.T, r *rand.Rand, f *Func) {
 	t.Helper()
 	mem := &ram{}
 	var args []any
@@ -83,41 +84,42 @@ func carryArguments(t *testing.T, r *rand.Rand, f *Func) {
 	}
 }
 
-func carryResult(t *testing.T, r *rand.Rand, f *Func) {
+func checkResult(t *testing.T, r *rand.Rand, f *Func) {
 	t.Helper()
 	if f.result == nil {
 		return
 	}
 	mem := &ram{}
-	var want, into any
+	var want, dst any
 	if f.ok != nil {
 		value := reflect.New(f.ok.rtype)
 		canontest.Fill(r, value.Elem())
 		want = value.Elem().Interface()
-		into = reflect.New(f.ok.rtype).Interface()
+		dst = reflect.New(f.ok.rtype).Interface()
 	}
 	var failure *wit.Error
 	if f.fallible && r.IntN(2) == 0 {
 		failure = new(wit.Error)
 		canontest.Fill(r, reflect.ValueOf(failure).Elem())
 	}
-	im, err := f.Lower(want, failure)
+	lowered, err := f.Lower(want, failure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := im.Place(mem, mem.alloc)
+	addresses, err := lowered.Place(mem, mem.alloc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	gotFault, err := f.Result(mem, budget, uint64(at[0])|0x7f7f<<32, into)
+	// The upper half of the core value is ignored: a pointer has 32 bits.
+	gotFailure, err := f.Result(mem, budget, uint64(addresses[0])|0x7f7f<<32, dst)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(failure, gotFault, sameIfEmpty); diff != "" {
+	if diff := cmp.Diff(failure, gotFailure, sameIfEmpty); diff != "" {
 		t.Fatalf("%s: %s", f, diff)
 	}
 	if failure == nil && f.ok != nil {
-		if diff := cmp.Diff(want, reflect.ValueOf(into).Elem().Interface(), sameIfEmpty); diff != "" {
+		if diff := cmp.Diff(want, reflect.ValueOf(dst).Elem().Interface(), sameIfEmpty); diff != "" {
 			t.Fatalf("%s: %s", f, diff)
 		}
 	}
@@ -182,13 +184,14 @@ func TestLiftRejects(t *testing.T) {
 func TestLiftIsBounded(t *testing.T) {
 	const n = 1 << 16
 	mem := &ram{b: make([]byte, 8+n*8+1<<16)}
+	// A list of n elements at 8, each a text of n bytes at 8+8*n.
 	copy(mem.b, []byte{8, 0, 0, 0, 0, 0, 1, 0})
 	for i := range n {
 		copy(mem.b[8+i*8:], []byte{8, 0, 8, 0, 0, 0, 1, 0})
 	}
 	var out []string
-	if err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out); err == nil || !strings.Contains(err.Error(),
-		"larger than allowed") {
+	err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out)
+	if err == nil || !strings.Contains(err.Error(), "larger than allowed") {
 		t.Fatalf("found %v, %d texts", err, len(out))
 	}
 }
@@ -217,7 +220,11 @@ func TestLiftCanBeStopped(t *testing.T) {
 	for name, c := range map[string]struct {
 		bytes []byte
 		dst   any
-	}{"flat": {flat, new([]uint32)}, "nested": {nested, new([][]uint32)}, "texts": {nested, new([]string)}} {
+	}{
+		"flat":   {flat, new([]uint32)},
+		"nested": {nested, new([][]uint32)},
+		"texts":  {nested, new([]string)},
+	} {
 		mem := &cancelledRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
 		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.checks != 3 {

@@ -21,13 +21,16 @@ import (
 // contract is culvert.wit, read by a parser that shares no code with the Go types. It proves that both agree.
 type contract struct {
 	tokens []string
-	// types by "interface.name": the structure with names replaced. enums contains the names of an enum's cases.
-	types     map[string]string
-	enums     map[string][]string
+	// types contains the structures of types, with names replaced by their definition, by "interface.name".
+	types map[string]string
+	// enums contains the cases of enums, by the name of the enum.
+	enums map[string][]string
+	// functions contains the signatures, as [Func.Signature] returns them.
 	functions []string
 	// worlds contains the interfaces that a world exports.
 	worlds map[string][]string
-	iface  string
+	// iface is the interface that is being read.
+	iface string
 }
 
 func readContract(t *testing.T) *contract {
@@ -43,7 +46,7 @@ func readContract(t *testing.T) *contract {
 			if name := c.take(); name != wit.Package+"@"+wit.Version {
 				t.Fatalf("culvert.wit is %s, the Go package %s@%s", name, wit.Package, wit.Version)
 			}
-			c.want(";")
+			c.expect(";")
 		case "interface":
 			c.iface = c.take()
 			c.readInterface()
@@ -56,9 +59,18 @@ func readContract(t *testing.T) *contract {
 	return c
 }
 
-func (c *contract) take() string { t := c.tokens[0]; c.tokens = c.tokens[1:]; return t }
-func (c *contract) next() string { return c.tokens[0] }
-func (c *contract) want(s string) {
+// take removes the next token and returns it.
+func (c *contract) take() string {
+	t := c.tokens[0]
+	c.tokens = c.tokens[1:]
+	return t
+}
+
+// peek returns the next token.
+func (c *contract) peek() string { return c.tokens[0] }
+
+// expect removes the next token, which must be s.
+func (c *contract) expect(s string) {
 	if got := c.take(); got != s {
 		panic(fmt.Sprintf("culvert.wit, interface %s: expected %q, found %q before %q", c.iface, s, got,
 			c.tokens[:min(5, len(c.tokens))]))
@@ -66,58 +78,58 @@ func (c *contract) want(s string) {
 }
 
 func (c *contract) readInterface() {
-	for c.want("{"); c.next() != "}"; {
+	for c.expect("{"); c.peek() != "}"; {
 		switch word := c.take(); word {
 		case "use":
-			from := strings.TrimSuffix(c.take(), ".")
-			if c.next() == "." {
+			source := strings.TrimSuffix(c.take(), ".")
+			if c.peek() == "." {
 				c.take()
 			}
-			for c.take(); ; c.take() { // { or ,
+			for c.take(); ; c.take() { // a brace, then commas
 				name := c.take()
-				c.types[c.iface+"."+name] = c.types[from+"."+name]
-				if c.next() == "}" {
+				c.types[c.iface+"."+name] = c.types[source+"."+name]
+				if c.peek() == "}" {
 					break
 				}
 			}
-			c.want("}")
-			c.want(";")
+			c.expect("}")
+			c.expect(";")
 		case "record", "variant", "enum":
 			name := c.take()
 			c.types[c.iface+"."+name] = c.readBody(word, name)
 		case "type":
 			name := c.take()
-			c.want("=")
+			c.expect("=")
 			c.types[c.iface+"."+name] = c.readType()
-			c.want(";")
+			c.expect(";")
 		default:
 			c.readFunction(strings.TrimSuffix(word, ":"))
 		}
 	}
-	c.want("}")
+	c.expect("}")
 }
 
 func (c *contract) readBody(shape, name string) string {
 	var parts []string
-	for c.want("{"); c.next() != "}"; {
+	for c.expect("{"); c.peek() != "}"; {
 		part := strings.TrimSuffix(c.take(), ":")
 		switch {
 		case shape == "record":
-			if c.next() == ":" {
+			if c.peek() == ":" {
 				c.take()
 			}
 			part += ": " + c.readType()
-		case c.next() == "(":
+		case c.peek() == "(":
 			c.take()
 			part += "(" + c.readType() + ")"
-			c.want(")")
+			c.expect(")")
 		}
 		parts = append(parts, part)
-		if c.next() == "," {
+		if c.peek() == "," {
 			c.take()
 		}
 	}
-	c.want("}")
+	c.expect("}")
 	if shape == "enum" {
 		c.enums[name] = parts
 		return fmt.Sprintf("enum(%d)", len(parts))
@@ -128,16 +140,16 @@ func (c *contract) readBody(shape, name string) string {
 func (c *contract) readType() string {
 	switch name := c.take(); name {
 	case "list", "option":
-		c.want("<")
+		c.expect("<")
 		inner := c.readType()
-		c.want(">")
+		c.expect(">")
 		return name + "<" + inner + ">"
 	case "result":
-		c.want("<")
+		c.expect("<")
 		ok := c.readType()
-		c.want(",")
+		c.expect(",")
 		failure := c.readType()
-		c.want(">")
+		c.expect(">")
 		return "result<" + ok + ", " + failure + ">"
 	default:
 		if full, ok := c.types[c.iface+"."+name]; ok {
@@ -148,34 +160,34 @@ func (c *contract) readType() string {
 }
 
 func (c *contract) readFunction(name string) {
-	if c.next() == ":" {
+	if c.peek() == ":" {
 		c.take()
 	}
-	c.want("func")
+	c.expect("func")
 	var params []string
-	for c.want("("); c.next() != ")"; {
+	for c.expect("("); c.peek() != ")"; {
 		c.take()
-		if c.next() == ":" {
+		if c.peek() == ":" {
 			c.take()
 		}
 		params = append(params, c.readType())
-		if c.next() == "," {
+		if c.peek() == "," {
 			c.take()
 		}
 	}
-	c.want(")")
+	c.expect(")")
 	f := c.iface + "#" + name + ": func(" + strings.Join(params, ", ") + ")"
-	if c.next() == "->" {
+	if c.peek() == "->" {
 		c.take()
 		f += " -> " + c.readType()
 	}
-	c.want(";")
+	c.expect(";")
 	c.functions = append(c.functions, f)
 }
 
 func (c *contract) readWorld() {
 	name := c.take()
-	for c.want("{"); c.next() != "}"; {
+	for c.expect("{"); c.peek() != "}"; {
 		switch word := c.take(); word {
 		case "export":
 			c.worlds[name] = append(c.worlds[name], c.take())
@@ -184,9 +196,9 @@ func (c *contract) readWorld() {
 		default: // import host
 			c.take()
 		}
-		c.want(";")
+		c.expect(";")
 	}
-	c.want("}")
+	c.expect("}")
 }
 
 func TestGoFunctionsMatchContract(t *testing.T) {
@@ -195,9 +207,9 @@ func TestGoFunctionsMatchContract(t *testing.T) {
 	for name := range Interfaces {
 		for _, f := range Functions(name) {
 			got = append(got, f.Signature())
-			if again := FuncOf(f.Interface, f.Method,
-				expressions(t)[f.Interface+"."+f.Method]); again.Signature() != f.Signature() {
-				t.Errorf("by its method expression %s is %s", f.Method, again.Signature())
+			fromExpression := FuncOf(f.Interface, f.Method, methodExpressions()[f.Interface+"."+f.Method])
+			if fromExpression.Signature() != f.Signature() {
+				t.Errorf("by its method expression %s is %s", f.Method, fromExpression.Signature())
 			}
 		}
 	}
@@ -211,9 +223,9 @@ func TestGoFunctionsMatchContract(t *testing.T) {
 	}
 }
 
-// expressions returns method expressions of the contract's interfaces, as guests pass them to FuncOf.
-func expressions(t *testing.T) map[string]any {
-	all := map[string]any{}
+// methodExpressions returns method expressions of the contract's interfaces, as guests pass them to FuncOf.
+func methodExpressions() map[string]any {
+	expressions := map[string]any{}
 	for name, typ := range Interfaces {
 		for i := range typ.NumMethod() {
 			m := typ.Method(i)
@@ -225,10 +237,10 @@ func expressions(t *testing.T) map[string]any {
 			for j := range m.Type.NumOut() {
 				out = append(out, m.Type.Out(j))
 			}
-			all[name+"."+m.Name] = reflect.Zero(reflect.FuncOf(in, out, false)).Interface()
+			expressions[name+"."+m.Name] = reflect.Zero(reflect.FuncOf(in, out, false)).Interface()
 		}
 	}
-	return all
+	return expressions
 }
 
 // In Go, the names of an enum's cases are only constants, so they are read from the source.
@@ -266,7 +278,7 @@ func constants(t *testing.T) map[string][]string {
 	if err != nil || len(files) == 0 {
 		t.Fatal("the source of package wit is missing", err)
 	}
-	found := map[string][]string{}
+	names := map[string][]string{}
 	for _, file := range files {
 		source, err := os.ReadFile(file)
 		if err != nil {
@@ -290,12 +302,12 @@ func constants(t *testing.T) map[string][]string {
 					typ = ""
 				}
 				if typ != "" {
-					found[typ] = append(found[typ], v.Names[0].Name)
+					names[typ] = append(names[typ], v.Names[0].Name)
 				}
 			}
 		}
 	}
-	return found
+	return names
 }
 
 func definition(t *testing.T) string {

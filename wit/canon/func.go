@@ -50,12 +50,12 @@ func Functions(iface string) []*Func {
 	if t == nil {
 		panic("canon: the contract has no interface " + iface)
 	}
-	var fs []*Func
+	var functions []*Func
 	for i := range t.NumMethod() {
 		m := t.Method(i)
-		fs = append(fs, newFunc(iface, m.Name, m.Type, 0))
+		functions = append(functions, newFunc(iface, m.Name, m.Type, 0))
 	}
-	return fs
+	return functions
 }
 
 // Function returns a function by its Go name. It panics if the interface has no such method.
@@ -94,7 +94,7 @@ func newFunc(iface, method string, t reflect.Type, skip int) *Func {
 	}
 	f.result = f.ok
 	if f.fallible {
-		f.result = (&typeLayout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok},
+		f.result = (&typeLayout{shape: shapeResult}).setVariant([]part{{name: "ok", layout: f.ok},
 			{name: "error", layout: layoutOf(errorRecordType)}})
 	}
 	return f
@@ -103,7 +103,7 @@ func newFunc(iface, method string, t reflect.Type, skip int) *Func {
 // Params returns the core types of the parameters.
 func (f *Func) Params() []ValueType { return f.core }
 
-// Results returns the core types of the results: no type, the type of one value, or that of a pointer to the result.
+// Results returns the core types of the results: none, the type of one value, or the type of a pointer to the result.
 func (f *Func) Results() []ValueType {
 	switch {
 	case f.result == nil:
@@ -131,7 +131,7 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	}
 	var arguments flatArguments
 	for i, p := range f.params {
-		if err := arguments.flat(p, reflect.ValueOf(args[i])); err != nil {
+		if err := arguments.appendFlat(p, reflect.ValueOf(args[i])); err != nil {
 			return nil, newError(f.Export(), ", argument ", i+1, ": ", err)
 		}
 	}
@@ -154,7 +154,7 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (failure *wi
 	}
 	l := Lifter{Memory: mem, Budget: budget}
 	if !f.byPointer() {
-		return nil, f.wrap(l.flat(f.result, []uint64{core}, reflect.ValueOf(dst).Elem()))
+		return nil, f.wrap(l.liftFlat(f.result, []uint64{core}, reflect.ValueOf(dst).Elem()))
 	}
 	b, err := l.view(uint32(core), uint64(f.result.size), f.result.align, "result")
 	if err != nil {
@@ -178,6 +178,7 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (failure *wi
 	return nil, f.wrap(newError("result: expected ok or error, found case ", int(b[0])))
 }
 
+// wrap adds the name of the function to an error. It returns nil for nil.
 func (f *Func) wrap(err error) error {
 	if err == nil {
 		return nil
@@ -194,7 +195,7 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	}
 	for i, p := range f.params {
 		n := len(p.flat)
-		if err := l.flat(p, flats[:n], args[i]); err != nil {
+		if err := l.liftFlat(p, flats[:n], args[i]); err != nil {
 			return nil, f.wrap(err)
 		}
 		flats = flats[n:]
@@ -202,20 +203,21 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	return args, nil
 }
 
-// Lower encodes the result of a call in the guest. Block 0 is the result itself. ok is nil if the function has no
+// Lower encodes the result of a call in the guest. Block 0 is the result itself. result is nil if the function has no
 // result, failure is nil if it succeeded.
-func (f *Func) Lower(ok any, failure *wit.Error) (Lowered, error) {
+func (f *Func) Lower(result any, failure *wit.Error) (Lowered, error) {
 	var lowered Lowered
 	if !f.fallible {
-		return lowered, lowered.root(f.result, reflect.ValueOf(ok))
+		return lowered, lowered.addRoot(f.result, reflect.ValueOf(result))
 	}
 	lowered.Blocks = append(lowered.Blocks, Block{Data: lowered.alloc(int(f.result.size)), Align: f.result.align})
 	if failure != nil {
 		lowered.Blocks[0].Data[0] = 1
-		return lowered, f.wrap(lowered.value(layoutOf(errorRecordType), reflect.ValueOf(*failure), 0, f.result.payload))
+		value := reflect.ValueOf(*failure)
+		return lowered, f.wrap(lowered.lowerValue(layoutOf(errorRecordType), value, 0, f.result.payload))
 	}
 	if f.ok == nil {
 		return lowered, nil
 	}
-	return lowered, f.wrap(lowered.value(f.ok, reflect.ValueOf(ok), 0, f.result.payload))
+	return lowered, f.wrap(lowered.lowerValue(f.ok, reflect.ValueOf(result), 0, f.result.payload))
 }

@@ -42,7 +42,7 @@ func (l *Lifter) Lift(ptr uint32, dst any) error {
 // LiftList reads the list or string of n elements at ptr into dst, a pointer to a slice or string.
 func (l *Lifter) LiftList(ptr, n uint32, dst any) error {
 	value := reflect.ValueOf(dst).Elem()
-	return l.list(layoutOf(value.Type()), ptr, n, value)
+	return l.liftList(layoutOf(value.Type()), ptr, n, value)
 }
 
 // SizeOf returns the size of a type in a linear memory in bytes.
@@ -72,11 +72,11 @@ func (l *Lifter) spend(n uint64, label string) error {
 	return nil
 }
 
-// lift reads a value from b, whose length is the size of t. It is flat's counterpart for values in memory.
+// lift reads a value from b, whose length is the size of t. It is liftFlat's counterpart for values in memory.
 func (l *Lifter) lift(t *typeLayout, b []byte, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
-		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), value)
+		return l.liftList(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), value)
 	case shapeRecord:
 		for _, p := range t.parts {
 			if err := l.lift(p.layout, b[p.offset:p.offset+p.layout.size], value.Field(p.index)); err != nil {
@@ -95,7 +95,7 @@ func (l *Lifter) lift(t *typeLayout, b []byte, value reflect.Value) error {
 		}
 		return l.lift(member.layout, b[t.payload:t.payload+member.layout.size], target)
 	}
-	return t.scalar(littleEndian(b), value)
+	return t.setScalar(littleEndian(b), value)
 }
 
 // asUint32s returns a list as a slice if it is a []uint32, which needs no reflection for each element.
@@ -145,9 +145,9 @@ func (t *typeLayout) setCase(member *part, value reflect.Value) reflect.Value {
 	return f.Elem()
 }
 
-// scalar sets value from the bits of a core value, or from the bytes of t in memory. The types of package wit have no
-// other shapes, and f64 as their only float.
-func (t *typeLayout) scalar(bits uint64, value reflect.Value) error {
+// setScalar sets value from the bits of a core value, or from the bytes of t in memory. The types of package wit have
+// no other shapes, and f64 as their only float.
+func (t *typeLayout) setScalar(bits uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
 		// in the canonical ABI every number except 0 is true
@@ -170,9 +170,9 @@ func (t *typeLayout) scalar(bits uint64, value reflect.Value) error {
 	return nil
 }
 
-func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
+func (l *Lifter) liftList(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 	if t.shape == shapeString {
-		return l.text(ptr, n, value)
+		return l.liftText(ptr, n, value)
 	}
 	elem := t.parts[0].layout
 	b, err := l.view(ptr, uint64(n)*uint64(elem.size), elem.align, "list")
@@ -214,7 +214,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 	return nil
 }
 
-func (l *Lifter) text(ptr, n uint32, value reflect.Value) error {
+func (l *Lifter) liftText(ptr, n uint32, value reflect.Value) error {
 	b, err := l.view(ptr, uint64(n), 1, "text")
 	if err != nil {
 		return err
@@ -241,16 +241,16 @@ func (l *Lifter) countElement() error {
 	return nil
 }
 
-// flat reads a value from core Wasm values, which are a function's parameters or its result: each field, and each
+// liftFlat reads a value from core Wasm values, which are a function's parameters or its result: each field, and each
 // discriminant and payload, is one of them.
-func (l *Lifter) flat(t *typeLayout, flats []uint64, value reflect.Value) error {
+func (l *Lifter) liftFlat(t *typeLayout, flats []uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
-		return l.list(t, uint32(flats[0]), uint32(flats[1]), value)
+		return l.liftList(t, uint32(flats[0]), uint32(flats[1]), value)
 	case shapeRecord:
 		for _, p := range t.parts {
 			n := len(p.layout.flat)
-			if err := l.flat(p.layout, flats[:n], value.Field(p.index)); err != nil {
+			if err := l.liftFlat(p.layout, flats[:n], value.Field(p.index)); err != nil {
 				return newError(p.name, ": ", err)
 			}
 			flats = flats[n:]
@@ -265,7 +265,7 @@ func (l *Lifter) flat(t *typeLayout, flats []uint64, value reflect.Value) error 
 		if member.layout == nil {
 			return nil
 		}
-		return l.flat(member.layout, flats[1:], target)
+		return l.liftFlat(member.layout, flats[1:], target)
 	}
-	return t.scalar(flats[0], value)
+	return t.setScalar(flats[0], value)
 }

@@ -85,22 +85,23 @@ func (l *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, erro
 func Lower(v any) (Lowered, error) {
 	rv := reflect.ValueOf(v)
 	var lowered Lowered
-	err := lowered.root(layoutOf(rv.Type()), rv)
+	err := lowered.addRoot(layoutOf(rv.Type()), rv)
 	return lowered, err
 }
 
-func (l *Lowered) root(t *typeLayout, value reflect.Value) error {
+// addRoot encodes a value as the first block.
+func (l *Lowered) addRoot(t *typeLayout, value reflect.Value) error {
 	l.Blocks = append(l.Blocks, Block{Data: l.alloc(int(t.size)), Align: t.align})
-	return l.value(t, value, 0, 0)
+	return l.lowerValue(t, value, 0, 0)
 }
 
-// value encodes a value at an offset of a block.
-func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, offset uint32) error {
+// lowerValue encodes a value at an offset of a block.
+func (l *Lowered) lowerValue(t *typeLayout, value reflect.Value, block int, offset uint32) error {
 	data := l.Blocks[block].Data[offset : offset+t.size]
 	switch t.shape {
 	case shapeString, shapeList:
-		l.Fixups = append(l.Fixups, Fixup{block, offset, len(l.Blocks)})
-		length, err := l.list(t, value)
+		l.Fixups = append(l.Fixups, Fixup{In: block, At: offset, Block: len(l.Blocks)})
+		length, err := l.lowerList(t, value)
 		if err != nil {
 			return err
 		}
@@ -108,7 +109,7 @@ func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, offset ui
 		return nil
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := l.value(p.layout, value.Field(p.index), block, offset+p.offset); err != nil {
+			if err := l.lowerValue(p.layout, value.Field(p.index), block, offset+p.offset); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
@@ -120,11 +121,11 @@ func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, offset ui
 		}
 		data[0] = byte(n)
 		if c := t.parts[n]; c.layout != nil {
-			return l.value(c.layout, payload, block, offset+t.payload)
+			return l.lowerValue(c.layout, payload, block, offset+t.payload)
 		}
 		return nil
 	}
-	bits, err := t.bits(value)
+	bits, err := t.scalarBits(value)
 	for i := range data {
 		data[i] = byte(bits >> (8 * i))
 	}
@@ -139,24 +140,24 @@ func (t *typeLayout) activeCase(value reflect.Value) (int, reflect.Value, error)
 		}
 		return 1, value.Elem(), nil
 	}
-	active := -1
+	number := -1
 	for i, c := range t.parts {
 		if value.Field(c.index).IsNil() {
 			continue
 		}
-		if active >= 0 {
-			return 0, value, newError(t.rtype, ": two cases are set, ", t.parts[active].name, " and ", c.name)
+		if number >= 0 {
+			return 0, value, newError(t.rtype, ": two cases are set, ", t.parts[number].name, " and ", c.name)
 		}
-		active = i
+		number = i
 	}
-	if active < 0 {
+	if number < 0 {
 		return 0, value, newError(t.rtype, ": no case is set")
 	}
-	return active, value.Field(t.parts[active].index).Elem(), nil
+	return number, value.Field(t.parts[number].index).Elem(), nil
 }
 
-// bits returns a scalar as a core value.
-func (t *typeLayout) bits(value reflect.Value) (uint64, error) {
+// scalarBits returns a scalar as a core value.
+func (t *typeLayout) scalarBits(value reflect.Value) (uint64, error) {
 	switch t.shape {
 	case shapeBool:
 		if value.Bool() {
@@ -178,8 +179,8 @@ func (t *typeLayout) bits(value reflect.Value) (uint64, error) {
 	return value.Uint(), nil
 }
 
-// list encodes a list or string as the next block.
-func (l *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err error) {
+// lowerList encodes a list or string as the next block.
+func (l *Lowered) lowerList(t *typeLayout, value reflect.Value) (length uint32, err error) {
 	block := len(l.Blocks)
 	if t.shape == shapeString {
 		s := value.String()
@@ -203,14 +204,14 @@ func (l *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err e
 		return uint32(value.Len()), nil
 	}
 	l.Blocks = append(l.Blocks, Block{Data: l.alloc(value.Len() * int(elem.size)), Align: elem.align})
-	if numbers, plain := elem.asUint32s(value); plain {
+	if numbers, isUint32s := elem.asUint32s(value); isUint32s {
 		for i, n := range numbers {
 			binary.LittleEndian.PutUint32(l.Blocks[block].Data[4*i:], n)
 		}
 		return uint32(value.Len()), nil
 	}
 	for i := range value.Len() {
-		if err := l.value(elem, value.Index(i), block, uint32(i)*elem.size); err != nil {
+		if err := l.lowerValue(elem, value.Index(i), block, uint32(i)*elem.size); err != nil {
 			return 0, newError("element ", i, ": ", err)
 		}
 	}
@@ -228,17 +229,17 @@ type flatArguments struct {
 // address is the index of a core value that is the address of a block.
 type address struct{ index, block int }
 
-// flat appends the core values of a value. Their number depends only on the type.
-func (f *flatArguments) flat(t *typeLayout, value reflect.Value) error {
+// appendFlat appends the core values of a value. Their number depends only on the type.
+func (f *flatArguments) appendFlat(t *typeLayout, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
 		f.addresses = append(f.addresses, address{len(f.flats), len(f.Blocks)})
-		length, err := f.list(t, value)
+		length, err := f.lowerList(t, value)
 		f.flats = append(f.flats, 0, uint64(length))
 		return err
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := f.flat(p.layout, value.Field(p.index)); err != nil {
+			if err := f.appendFlat(p.layout, value.Field(p.index)); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
@@ -251,7 +252,7 @@ func (f *flatArguments) flat(t *typeLayout, value reflect.Value) error {
 		end := len(f.flats) + len(t.flat)
 		f.flats = append(f.flats, uint64(n))
 		if c := t.parts[n]; c.layout != nil {
-			if err := f.flat(c.layout, payload); err != nil {
+			if err := f.appendFlat(c.layout, payload); err != nil {
 				return err
 			}
 		}
@@ -260,7 +261,7 @@ func (f *flatArguments) flat(t *typeLayout, value reflect.Value) error {
 		}
 		return nil
 	}
-	bits, err := t.bits(value)
+	bits, err := t.scalarBits(value)
 	f.flats = append(f.flats, bits)
 	return err
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// oracle returns the text that wasm-tools writes for a world (testdata/abi/oracle.sh): export → core signature.
+// oracle returns the core signatures that wasm-tools writes for a world (testdata/abi/oracle.sh), by export or import.
+// A signature starts with that name, as [Func.String] does.
 func oracle(t *testing.T, world string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../testdata/abi", world+".wat"))
@@ -28,19 +29,18 @@ func oracle(t *testing.T, world string) map[string]string {
 	for _, m := range regexp.MustCompile(`\(func \(;(\d+);\) \(type (\d+)\)`).FindAllStringSubmatch(string(text), -1) {
 		functions[m[1]] = types[m[2]]
 	}
-	found := map[string]string{}
-	for _, m := range regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`).FindAllStringSubmatch(string(text),
-		-1) {
-		found[m[1]] = m[1] + functions[m[2]]
+	signatures := map[string]string{}
+	for _, m := range regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`).FindAllStringSubmatch(string(text), -1) {
+		signatures[m[1]] = m[1] + functions[m[2]]
 	}
 	for _, m := range regexp.MustCompile(`\(import "([^"]+)" "([^"]+)" \(func \(;(\d+);\)`).FindAllStringSubmatch(
 		string(text), -1) {
-		found[m[1]+"#"+m[2]] = m[1] + "#" + m[2] + functions[m[3]]
+		signatures[m[1]+"#"+m[2]] = m[1] + "#" + m[2] + functions[m[3]]
 	}
-	if len(found) < 5 {
-		t.Fatalf("%s: found %d exports", world, len(found))
+	if len(signatures) < 5 {
+		t.Fatalf("%s: found %d exports", world, len(signatures))
 	}
-	return found
+	return signatures
 }
 
 // Host and SDK use the names and core signatures that the component model's own tools expect of a module.
@@ -57,8 +57,8 @@ func TestSignaturesMatchOracle(t *testing.T) {
 				delete(want, "cabi_post_"+f.Export())
 			}
 		}
-		for _, known := range []string{"cabi_realloc", "_initialize"} {
-			delete(want, known)
+		for _, name := range []string{"cabi_realloc", "_initialize"} {
+			delete(want, name)
 		}
 		for name := range want {
 			t.Errorf("%s: the oracle has %q, which canon does not know", world, name)
@@ -76,7 +76,7 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 	}
 	files, _ := filepath.Glob("../../sdk/go/*/exports_wasip1.go")
 	files = append(files, "../../sdk/go/internal/guest/guest_wasip1.go")
-	seen := 0
+	exportCount := 0
 	for _, file := range files {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
@@ -87,18 +87,18 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 			if !ok || f.Doc == nil {
 				continue
 			}
-			name, exported := strings.CutPrefix(f.Doc.List[len(f.Doc.List)-1].Text, "//go:wasmexport ")
-			if !exported {
+			name, isExport := strings.CutPrefix(f.Doc.List[len(f.Doc.List)-1].Text, "//go:wasmexport ")
+			if !isExport {
 				continue
 			}
-			seen++
+			exportCount++
 			if got := name + coreSignature(f.Type); got != want[name] {
 				t.Errorf("%s: the oracle has %q, the SDK has %q", file, want[name], got)
 			}
 		}
 	}
-	if seen != 24 {
-		t.Errorf("found %d exports in %v", seen, files)
+	if exportCount != 24 {
+		t.Errorf("found %d exports in %v", exportCount, files)
 	}
 }
 

@@ -10,21 +10,21 @@ import (
 func TestValidText(t *testing.T) {
 	parts := [][]byte{{0x80}, {0xc3}, {0xc3, 0xa4}, {0xe2, 0x82, 0xac}, {0xe2, 0x82}, {0xf0, 0x9f, 0x98, 0x80},
 		{0xed, 0xa0, 0x80}, {0xff}, {0x7f}, {0}}
-	seen := map[bool]int{}
+	counts := map[bool]int{}
 	for size := range 100 {
 		plain := slices.Repeat([]byte{'x'}, size)
-		for at := range size + 1 {
+		for pos := range size + 1 {
 			for _, part := range parts {
-				text := slices.Insert(slices.Clone(plain), at, part...)
+				text := slices.Insert(slices.Clone(plain), pos, part...)
 				want := utf8.Valid(text)
 				if got := validText(text); got != want {
 					t.Fatalf("%x: expected %t, found %t", text, want, got)
 				}
-				seen[want]++
+				counts[want]++
 			}
 		}
 	}
-	if seen[true] == 0 || seen[false] == 0 {
-		t.Errorf("expected both results, found only %v", seen)
+	if counts[true] == 0 || counts[false] == 0 {
+		t.Errorf("expected both results, found only %v", counts)
 	}
 }

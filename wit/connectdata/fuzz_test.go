@@ -12,10 +12,11 @@ import (
 // FuzzInside creates random schemas and values of them, and passes them to all readers: values are read and skipped as
 // they were written, and with a changed byte the result is an error or a value within the bounds.
 func FuzzInside(f *testing.F) {
+	// pos and change describe the changed byte. Change 0 changes nothing.
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
+	f.Fuzz(func(t *testing.T, seed uint64, pos uint16, change byte) {
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
 		if _, err := connectdata.CheckSchema(nodes); err != nil {
@@ -35,19 +36,19 @@ func FuzzInside(f *testing.F) {
 		if again, err := connectdata.Append(nil, nodes, 0, v); err != nil || string(again) != string(b) {
 			t.Fatalf("seed %d: written % x, then % x, %v", seed, b, again, err)
 		}
-		d, err := connectdata.AppendSchemaless(nil, r.Dynamic(0))
+		schemaless, err := connectdata.AppendSchemaless(nil, r.Dynamic(0))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if n, err := connectdata.SkipSchemaless(d); err != nil || n != len(d) {
-			t.Fatalf("seed %d: skipped %d of %d dynamic bytes, %v", seed, n, len(d), err)
+		if n, err := connectdata.SkipSchemaless(schemaless); err != nil || n != len(schemaless) {
+			t.Fatalf("seed %d: skipped %d of %d dynamic bytes, %v", seed, n, len(schemaless), err)
 		}
 		if change == 0 {
 			return
 		}
-		for _, changed := range [][]byte{b, d} {
+		for _, changed := range [][]byte{b, schemaless} {
 			if len(changed) > 0 {
-				changed[int(at)%len(changed)] ^= change
+				changed[int(pos)%len(changed)] ^= change
 			}
 		}
 		_, readSize, readErr := connectdata.Read(nodes, 0, b)
@@ -55,31 +56,32 @@ func FuzzInside(f *testing.F) {
 		if readErr == nil && (skipErr != nil || skipSize != readSize) {
 			t.Fatalf("seed %d: read %d bytes, skipped %d, %v", seed, readSize, skipSize, skipErr)
 		}
-		_ = connectdata.CheckSchemaless(d)
+		_ = connectdata.CheckSchemaless(schemaless)
 	})
 }
 
 // Check, which creates no values, rejects what Read rejects, and remaining bytes.
 func TestCheckIsAsStrictAsRead(t *testing.T) {
-	good := 0
-	wrong := 0
+	validCount := 0
+	invalidCount := 0
 	for seed := range uint64(20_000) {
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
-		whole, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
+		original, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		for range 10 {
-			b := slices.Clone(whole)
-			switch at := r.IntN(len(b) + 1); {
-			case at == len(b): // unchanged
+			b := slices.Clone(original)
+			switch pos := r.IntN(len(b) + 1); {
+			case pos == len(b):
+				// b stays as it is
 			case r.IntN(3) > 0:
-				b[at] ^= 1 << r.IntN(8)
+				b[pos] ^= 1 << r.IntN(8)
 			case r.IntN(2) == 0:
-				b = b[:at]
+				b = b[:pos]
 			default:
-				b = slices.Insert(b, at, byte(r.Uint32()))
+				b = slices.Insert(b, pos, byte(r.Uint32()))
 			}
 			_, n, err := connectdata.Read(nodes, 0, b)
 			want := err == nil && n == len(b)
@@ -88,19 +90,24 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 					connectdata.Check(nodes, b))
 			}
 			if want {
-				good++
+				validCount++
 			} else {
-				wrong++
+				invalidCount++
 			}
 		}
 	}
-	if good < 20_000 || wrong < 20_000 {
-		t.Errorf("found %d valid and %d invalid values", good, wrong)
+	if validCount < 20_000 || invalidCount < 20_000 {
+		t.Errorf("found %d valid and %d invalid values", validCount, invalidCount)
 	}
+
+	// Checking a struct allocates at most the state of the check.
 	value := []byte{2, 'a', 0, 4}
-	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1},
-		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
-		{Kind: wit.Int8}}
+	nodes := []wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "c", Node: 3}}},
+		{Kind: wit.String},
+		{Kind: wit.String, Optional: true},
+		{Kind: wit.Int8},
+	}
 	if n := testing.AllocsPerRun(10, func() {
 		if err := connectdata.Check(nodes, value); err != nil {
 			t.Error(err)
@@ -110,8 +117,8 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 	}
 }
 
-// FuzzSchema creates lists of nodes that are mostly invalid schemas: the time to count them grows with their number,
-// whatever they refer to.
+// FuzzSchema creates lists of nodes that are mostly invalid schemas. Counting takes time in proportion to the nodes,
+// whatever they refer to: a count that visits a node once for each reference would not end.
 func FuzzSchema(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)

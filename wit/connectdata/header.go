@@ -26,8 +26,8 @@ func AppendHeaders(dst []byte, headers []Header) []byte {
 
 // Headers reads the headers of a row and appends them to dst. It returns an error if data has other bytes after them.
 func Headers(dst []Header, data []byte) ([]Header, error) {
-	reader := reader{b: data}
-	count, err := reader.number()
+	r := reader{b: data}
+	count, err := r.number()
 	if err != nil {
 		return dst, err
 	}
@@ -38,14 +38,14 @@ func Headers(dst []Header, data []byte) ([]Header, error) {
 		return dst, newError(0, "a count of headers that runs past the block")
 	}
 	for ; count > 0; count-- {
-		h, err := reader.header()
+		h, err := r.header()
 		if err != nil {
 			return dst, err
 		}
 		dst = append(dst, h)
 	}
-	if reader.i != len(data) {
-		return dst, newError(reader.i, "bytes left over")
+	if r.i != len(data) {
+		return dst, newError(r.i, "bytes left over")
 	}
 	return dst, nil
 }
@@ -69,5 +69,5 @@ func (r *reader) header() (Header, *Error) {
 		return Header{}, newError(start, "a schema id out of range, or one where the form has none")
 	}
 	v, err := r.lengthPrefixed()
-	return Header{name.(string), encoding, uint32(id), v}, err
+	return Header{Name: name, Encoding: encoding, Schema: uint32(id), Value: v}, err
 }

@@ -95,7 +95,7 @@ func PutCount(dst []byte, start, count int) []byte {
 		dst[start] = byte(count << 1)
 		return dst
 	}
-	var head [10]byte
+	var head [maxNumber]byte
 	size := len(AppendNumber(head[:0], int64(count)))
 	dst = append(dst, head[:size-1]...)
 	copy(dst[start+size:], dst[start+1:len(dst)-size+1])

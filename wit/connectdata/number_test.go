@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Each number is read as it was written. The short way to write a decimal has the same result as the general one.
 func FuzzNumber(f *testing.F) {
 	for _, n := range []int64{0, -1, 63, 64, -65, math.MaxInt64, math.MinInt64} {
 		f.Add(n)
@@ -62,15 +63,16 @@ func TestItemsWithoutBytesAreRejected(t *testing.T) {
 	}
 }
 
+// FuzzDynamic reads schemaless values: a valid one has the same size when it is skipped, and can be written again.
 func FuzzDynamic(f *testing.F) {
 	for _, b := range [][]byte{{0}, {0x0b, 4, 6, 2, 9, 2, 'a'}, {0x0c, 2, 9, 2, 'k', 0}, {0x0d, 4, 4, 4, 0xe2}} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		size, err := SkipSchemaless(b)
-		v, read, readErr := ReadSchemaless(b)
-		if readErr == nil && (err != nil || size != read) {
-			t.Fatalf("read %d bytes, skipped %d: %v", read, size, err)
+		v, readSize, readErr := ReadSchemaless(b)
+		if readErr == nil && (err != nil || size != readSize) {
+			t.Fatalf("read %d bytes, skipped %d: %v", readSize, size, err)
 		}
 		if readErr != nil {
 			return
@@ -80,7 +82,7 @@ func FuzzDynamic(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, n, err := ReadSchemaless(again); err != nil || n != len(again) {
-			t.Fatalf("% x written again as % x: %v", b[:read], again, err)
+			t.Fatalf("% x written again as % x: %v", b[:readSize], again, err)
 		}
 	})
 }

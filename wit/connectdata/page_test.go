@@ -14,8 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// withSchemaCases contains the examples of encoding.md by their text there: the schema and the value that they
-// describe.
+// withSchemaCases contains the schema and the value of each example of encoding.md, by the text of the example.
 var withSchemaCases = map[string]struct {
 	nodes []wit.SchemaNode
 	value any
@@ -24,12 +23,10 @@ var withSchemaCases = map[string]struct {
 	"int8 -128":                {[]wit.SchemaNode{{Kind: wit.Int8}}, int8(-128)},
 	"optional string, null":    {[]wit.SchemaNode{{Kind: wit.String, Optional: true}}, nil},
 	"optional string, `Größe`": {[]wit.SchemaNode{{Kind: wit.String, Optional: true}}, "Größe"},
-	"optional int32 with default 7, value 8": {[]wit.SchemaNode{{Kind: wit.Int32, Optional: true,
-		DefaultValue: &[]byte{14}}},
-		int32(8)},
-	"optional int32 with default 7, null": {[]wit.SchemaNode{{Kind: wit.Int32, Optional: true,
-		DefaultValue: &[]byte{14}}},
-		nil},
+	"optional int32 with default 7, value 8": {
+		[]wit.SchemaNode{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, int32(8)},
+	"optional int32 with default 7, null": {
+		[]wit.SchemaNode{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, nil},
 	"Decimal, scale 2, -1.29": {decimalNode("2"), big.NewInt(-129)},
 	"Decimal, scale 0, 128":   {decimalNode("0"), big.NewInt(128)},
 	"Timestamp 2024-02-29T05:28:16.789Z": {[]wit.SchemaNode{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}},
@@ -38,18 +35,27 @@ var withSchemaCases = map[string]struct {
 	"array of int32, [1, -1]": {[]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}},
 		List{int32(1), int32(-1)}},
 	"array, empty": {[]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
-	"map string → boolean, {a: true}": {[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.String},
-		{Kind: wit.Boolean}},
-		Map{{"a", true}}},
-	"map int32 → string, {5: x}": {[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.Int32},
-		{Kind: wit.String}},
-		Map{{int32(5), "x"}}},
-	"struct {Id int32 1, Name optional string null, Price float64 0.5}": {[]wit.SchemaNode{
-		{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
-			{Name: "Price", Node: 3}}},
-		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}, {Kind: wit.Float64}}, Struct{int32(1), nil, 0.5}},
+	"map string → boolean, {a: true}": {
+		[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.String}, {Kind: wit.Boolean}},
+		Map{{"a", true}},
+	},
+	"map int32 → string, {5: x}": {
+		[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.Int32}, {Kind: wit.String}},
+		Map{{int32(5), "x"}},
+	},
+	"struct {Id int32 1, Name optional string null, Price float64 0.5}": {
+		[]wit.SchemaNode{
+			{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
+				{Name: "Price", Node: 3}}},
+			{Kind: wit.Int32},
+			{Kind: wit.String, Optional: true},
+			{Kind: wit.Float64},
+		},
+		Struct{int32(1), nil, 0.5},
+	},
 }
 
+// schemalessCases contains the value of each schemaless example.
 var schemalessCases = map[string]any{
 	"null":                        nil,
 	"true":                        true,
@@ -97,6 +103,7 @@ func unhex(t *testing.T, s string) []byte {
 	return b
 }
 
+// equal compares big integers by value and floats by bits: NaN equals itself.
 var equal = cmp.Options{
 	cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 }),
 	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }),
@@ -114,6 +121,8 @@ func TestExamplesWithSchema(t *testing.T) {
 		if err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
 		}
+
+		// A decimal is read as its bytes.
 		value := c.value
 		if n, ok := value.(*big.Int); ok {
 			value = twosComplement(n)
@@ -125,6 +134,7 @@ func TestExamplesWithSchema(t *testing.T) {
 		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
 			t.Errorf("%s: read %v, %d bytes, %v", name, read, size, err)
 		}
+
 		if n, err := Skip(c.nodes, 0, append(want, 9, 9)); err != nil || n != len(want) {
 			t.Errorf("%s: skipped %d, %v", name, n, err)
 		}
@@ -179,7 +189,10 @@ func TestHeaderExample(t *testing.T) {
 		t.Fatal("the page has no example for headers")
 	}
 	want := unhex(t, m[1])
-	headers := []Header{{"src", wit.WithSchema, 4, AppendString(nil, "sap")}, {"n", wit.Schemaless, 0, []byte{TagNull}}}
+	headers := []Header{
+		{Name: "src", Encoding: wit.WithSchema, Schema: 4, Value: AppendString(nil, "sap")},
+		{Name: "n", Encoding: wit.Schemaless, Value: []byte{TagNull}},
+	}
 	if got := AppendHeaders(nil, headers); !cmp.Equal(got, want) {
 		t.Errorf("found % x, expected % x as on the page", got, want)
 	}

@@ -50,7 +50,7 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 		nodeSize := textBytes(schemaNode)
 		total += nodeSize
 		t := subtree{depth: 1, nodes: 1, bytes: uint64(nodeSize)}
-		if err := t.children(nodes, trees, i); err != nil {
+		if err := t.addChildren(nodes, trees, i); err != nil {
 			return 0, err
 		}
 		trees[i] = t
@@ -74,10 +74,11 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 // subtree contains the totals of a node and everything below it, at most maxTree each.
 type subtree struct{ depth, fields, nodes, bytes uint64 }
 
+// maxTree is above all limits. It prevents an overflow.
 const maxTree = math.MaxInt32
 
-// children adds the totals of the children of node i, which must have higher numbers.
-func (s *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
+// addChildren adds the totals of the children of node i, which must have higher numbers.
+func (s *subtree) addChildren(nodes []wit.SchemaNode, trees []subtree, i int) error {
 	schemaNode := &nodes[i]
 	add := func(label, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
@@ -105,7 +106,7 @@ func (s *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error
 		names := make(map[string]struct{}, len(schemaNode.Fields))
 		for m := range schemaNode.Fields {
 			names[schemaNode.Fields[m].Name] = struct{}{}
-			if len(names) == m {
+			if isDuplicate := len(names) == m; isDuplicate {
 				return schemaError("node " + strconv.Itoa(i) + ": expected members of different names, found two " +
 					"named " + strconv.Quote(shorten(schemaNode.Fields[m].Name)))
 			}
@@ -176,7 +177,7 @@ type schemaError string
 
 func (e schemaError) Error() string { return "schema: " + string(e) }
 
-func tooMany(found int, label string, most int) error {
-	return schemaError("expected at most " + strconv.Itoa(most) + " " + label +
+func tooMany(found int, label string, limit int) error {
+	return schemaError("expected at most " + strconv.Itoa(limit) + " " + label +
 		", counted once for each place where they stand, found " + strconv.Itoa(found))
 }

@@ -19,9 +19,9 @@ func (e *Error) Error() string {
 	return "connectdata: byte " + strconv.Itoa(e.Offset) + ": " + e.Message
 }
 
-func newError(offset int, label string) *Error { return &Error{offset, label} }
+func newError(offset int, message string) *Error { return &Error{offset, message} }
 
-// sizeError returns the error for a size of 0 or -1.
+// sizeError returns the error for a size of 0 or -1 that [Number] or [LengthPrefixed] returned.
 func sizeError(offset, size int, label string) *Error {
 	if size == 0 {
 		return newError(offset, "ends inside "+label)
@@ -49,8 +49,9 @@ const (
 	TagStruct
 )
 
-// IsNull reads the branch of an optional node and reports whether the value is null. size is the size of the branch in
-// bytes, 0 for nodes that are not optional. ok is false if the bytes are invalid.
+// IsNull reads the branch of an optional node and reports whether the value is null: 00 is null and 02 a value, or the
+// other way round if the node has a default. size is the size of the branch in bytes, 0 for nodes that are not
+// optional. ok is false if the bytes are invalid.
 func IsNull(schemaNode *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
 	if !schemaNode.Optional {
 		return false, 0, true
@@ -84,22 +85,22 @@ func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 
 // skipState is the state of skipping over one value.
 type skipState struct {
-	// empty counts the structs without bytes, see [MaxEmptyStructs].
-	empty int
-	// texts means that strings must be UTF-8.
-	texts bool
+	// emptyStructs counts the structs without bytes, see [MaxEmptyStructs].
+	emptyStructs int
+	// checksUTF8 means that strings must be UTF-8.
+	checksUTF8 bool
 }
 
 // SkipFast returns the end of the value of a node at index i of b if it is of a common kind: a null, a number, a
 // boolean, or a string or bytes below 8 KiB. It returns 0 for other or invalid values, which need [Skip]. It makes the
 // same checks in a fraction of the time.
 func SkipFast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
-	var k skipState
-	return k.fast(schemaNode, b, i)
+	var s skipState
+	return s.skipFast(schemaNode, b, i)
 }
 
-// fast is [SkipFast] with the check of strings.
-func (s *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
+// skipFast is [SkipFast] with the check of strings.
+func (s *skipState) skipFast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
 	if schemaNode.Optional {
 		if schemaNode.DefaultValue != nil || i >= len(b) {
 			return 0
@@ -114,13 +115,13 @@ func (s *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) 
 	}
 	switch schemaNode.Kind {
 	case wit.String:
-		return s.text(b, i)
+		return s.skipText(b, i)
 	case wit.Bytes:
-		return (&skipState{}).text(b, i)
+		return (&skipState{}).skipText(b, i) // without the check of strings
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		// Numbers of at most this many bytes fit their kind.
-		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[schemaNode.Kind]
-		for end = i; end < len(b) && end-i < most; end++ {
+		maxSize := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[schemaNode.Kind]
+		for end = i; end < len(b) && end-i < maxSize; end++ {
 			if b[end] < 0x80 {
 				return end + 1
 			}
@@ -142,8 +143,8 @@ func (s *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) 
 	return end
 }
 
-// text returns the end of a string below 8 KiB at index i, or 0 if it is longer or invalid.
-func (s *skipState) text(b []byte, i int) (end int) {
+// skipText returns the end of a string below 8 KiB at index i, or 0 if it is longer or invalid.
+func (s *skipState) skipText(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
 	}
@@ -156,7 +157,7 @@ func (s *skipState) text(b []byte, i int) (end int) {
 		size = size&0x7f | int(b[i])<<7
 		i++
 	}
-	if end = i + size>>1; size&1 != 0 || end > len(b) || (s.texts && !validText(b[i:end])) {
+	if end = i + size>>1; size&1 != 0 || end > len(b) || (s.checksUTF8 && !validText(b[i:end])) {
 		return 0
 	}
 	return end
@@ -164,7 +165,7 @@ func (s *skipState) text(b []byte, i int) (end int) {
 
 // validText is utf8.Valid, faster for ASCII.
 func validText(b []byte) bool {
-	const highs = 0x8080808080808080
+	const highBits = 0x8080808080808080
 	if len(b) < 8 {
 		for _, c := range b {
 			if c >= utf8.RuneSelf {
@@ -185,7 +186,7 @@ func validText(b []byte) bool {
 		words |= binary.LittleEndian.Uint64(remaining)
 		remaining = remaining[8:]
 	}
-	return words&highs == 0 || utf8.Valid(b)
+	return words&highBits == 0 || utf8.Valid(b)
 }
 
 // skip is [Skip] from index i on. It returns the end.
@@ -223,9 +224,9 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 		}
 		return i + size, nil
 	case wit.Float32:
-		return fixed(b, i, 4)
+		return skipFloat(b, i, 4)
 	case wit.Float64:
-		return fixed(b, i, 8)
+		return skipFloat(b, i, 8)
 	case wit.String, wit.Bytes:
 		content, size := LengthPrefixed(b[i:])
 		if size <= 0 {
@@ -234,7 +235,7 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 		if isLongDecimal(schemaNode, content) {
 			return 0, longDecimal(i)
 		}
-		if state.texts && schemaNode.Kind == wit.String && !validText(content) {
+		if state.checksUTF8 && schemaNode.Kind == wit.String && !validText(content) {
 			return 0, newError(i, "text that is not UTF-8")
 		}
 		return i + size, nil
@@ -243,7 +244,7 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 		start := i
 		for m := range schemaNode.Fields {
 			node := schemaNode.Fields[m].Node
-			if end := state.fast(&nodes[node], b, i); end > 0 {
+			if end := state.skipFast(&nodes[node], b, i); end > 0 {
 				i = end
 				continue
 			}
@@ -252,8 +253,8 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 			}
 		}
 		if i == start {
-			state.empty++
-			if state.empty > MaxEmptyStructs {
+			state.emptyStructs++
+			if state.emptyStructs > MaxEmptyStructs {
 				return 0, tooManyEmpty(i)
 			}
 		}
@@ -274,19 +275,19 @@ func badScale(offset int) *Error {
 	return newError(offset, "expected the scale of a decimal from -1000 to 1000")
 }
 
-// badDecimal returns the error for the scale at start or the bytes at content.
-func badDecimal(start, content int, scale int64) *Error {
+// badDecimal returns the error for a decimal whose scale, at scaleOffset, or bytes, at contentOffset, exceed a limit.
+func badDecimal(scaleOffset, contentOffset int, scale int64) *Error {
 	if scale > MaxScale || scale < -MaxScale {
-		return badScale(start)
+		return badScale(scaleOffset)
 	}
-	return longDecimal(content)
+	return longDecimal(contentOffset)
 }
 
 func tooManyEmpty(offset int) *Error {
 	return newError(offset, "more than 10000 structures without bytes")
 }
 
-func fixed(b []byte, i, size int) (int, *Error) {
+func skipFloat(b []byte, i, size int) (int, *Error) {
 	if len(b)-i < size {
 		return 0, newError(i, "ends inside a float")
 	}
@@ -395,9 +396,9 @@ func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 		_, err := number()
 		return i, err
 	case TagFloat32:
-		return fixed(b, i, 4)
+		return skipFloat(b, i, 4)
 	case TagFloat64:
-		return fixed(b, i, 8)
+		return skipFloat(b, i, 8)
 	case TagString, TagBytes:
 		_, k := LengthPrefixed(b[i:])
 		if k <= 0 {
@@ -441,7 +442,7 @@ func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 
 // Check returns an error unless b is exactly one valid value of node 0. It checks sizes, ranges of numbers and UTF-8.
 func Check(nodes []wit.SchemaNode, b []byte) error {
-	n, err := skip(nodes, 0, b, 0, 0, &skipState{texts: true})
+	n, err := skip(nodes, 0, b, 0, 0, &skipState{checksUTF8: true})
 	if err == nil && n != len(b) {
 		err = newError(n, "bytes left over")
 	}

@@ -52,7 +52,7 @@ type Nested struct {
 // Read returns the value of a node at the start of b and its size in bytes. Byte slices alias b.
 func Read(nodes []wit.SchemaNode, node uint32, b []byte) (any, int, error) {
 	r := reader{b: b}
-	v, err := r.withSchema(nodes, node, 0)
+	v, err := r.valueWithSchema(nodes, node, 0)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -62,7 +62,7 @@ func Read(nodes []wit.SchemaNode, node uint32, b []byte) (any, int, error) {
 // ReadSchemaless returns the schemaless value at the start of b and its size in bytes. Byte slices alias b.
 func ReadSchemaless(b []byte) (any, int, error) {
 	r := reader{b: b}
-	v, err := r.schemaless(0)
+	v, err := r.schemalessValue(0)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -106,7 +106,7 @@ func (r *reader) lengthPrefixed() ([]byte, *Error) {
 }
 
 func (r *reader) float(size int) (uint64, *Error) {
-	end, err := fixed(r.b, r.i, size)
+	end, err := skipFloat(r.b, r.i, size)
 	if err != nil {
 		return 0, err
 	}
@@ -118,14 +118,14 @@ func (r *reader) float(size int) (uint64, *Error) {
 	return binary.LittleEndian.Uint64(encoded), nil
 }
 
-func (r *reader) text() (any, *Error) {
+func (r *reader) text() (string, *Error) {
 	start := r.i
 	b, err := r.lengthPrefixed()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !utf8.Valid(b) {
-		return nil, newError(start, "text that is not UTF-8")
+		return "", newError(start, "text that is not UTF-8")
 	}
 	return string(b), nil
 }
@@ -151,7 +151,7 @@ func (r *reader) integer(bits uint) (any, *Error) {
 	return v, nil
 }
 
-func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any, *Error) {
+func (r *reader) valueWithSchema(nodes []wit.SchemaNode, node uint32, depth int) (any, *Error) {
 	if depth > MaxDepth {
 		return nil, newError(r.i, "nests deeper than 1000")
 	}
@@ -194,30 +194,30 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 		}
 		return b, err
 	case wit.Struct:
-		rec := make(Struct, len(schemaNode.Fields))
+		fields := make(Struct, len(schemaNode.Fields))
 		start := r.i
 		for i, m := range schemaNode.Fields {
-			v, err := r.withSchema(nodes, m.Node, depth+1)
+			v, err := r.valueWithSchema(nodes, m.Node, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			rec[i] = v
+			fields[i] = v
 		}
 		if r.i == start {
-			r.empty++
-			if r.empty > MaxEmptyStructs {
+			r.emptyStructs++
+			if r.emptyStructs > MaxEmptyStructs {
 				return nil, tooManyEmpty(start)
 			}
 		}
-		return rec, nil
+		return fields, nil
 	case wit.Map:
 		m := Map{}
 		err := r.items(func() *Error {
-			k, err := r.withSchema(nodes, schemaNode.Key, depth+1)
+			k, err := r.valueWithSchema(nodes, schemaNode.Key, depth+1)
 			if err != nil {
 				return err
 			}
-			v, err := r.withSchema(nodes, schemaNode.Element, depth+1)
+			v, err := r.valueWithSchema(nodes, schemaNode.Element, depth+1)
 			m = append(m, Entry{k, v})
 			return err
 		})
@@ -225,7 +225,7 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 	}
 	l := List{}
 	err := r.items(func() *Error {
-		v, err := r.withSchema(nodes, schemaNode.Element, depth+1)
+		v, err := r.valueWithSchema(nodes, schemaNode.Element, depth+1)
 		l = append(l, v)
 		return err
 	})
@@ -234,19 +234,19 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 
 // items calls each for the items of an array or map. each must advance r past the item.
 func (r *reader) items(each func() *Error) *Error {
-	s := blockReader{b: r.b, i: r.i}
-	for s.next() {
-		r.i = s.i
+	blocks := blockReader{b: r.b, i: r.i}
+	for blocks.next() {
+		r.i = blocks.i
 		if err := each(); err != nil {
 			return err
 		}
-		s.i = r.i
+		blocks.i = r.i
 	}
-	r.i = s.i
-	return s.err
+	r.i = blocks.i
+	return blocks.err
 }
 
-func (r *reader) schemaless(depth int) (any, *Error) {
+func (r *reader) schemalessValue(depth int) (any, *Error) {
 	start := r.i
 	if depth > MaxDepth {
 		return nil, newError(start, "nests deeper than 1000")
@@ -322,7 +322,7 @@ func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 	if tag == TagArray {
 		l := List{}
 		for ; n > 0; n-- {
-			v, err := r.schemaless(depth + 1)
+			v, err := r.schemalessValue(depth + 1)
 			if err != nil {
 				return nil, err
 			}
@@ -332,11 +332,11 @@ func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 	}
 	m := Map{}
 	for ; n > 0; n-- {
-		k, err := r.schemaless(depth + 1)
+		k, err := r.schemalessValue(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		v, err := r.schemaless(depth + 1)
+		v, err := r.schemalessValue(depth + 1)
 		if err != nil {
 			return nil, err
 		}

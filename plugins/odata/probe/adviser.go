@@ -37,13 +37,16 @@ type Adviser struct {
 	Reachable bool // the settings have the address of the system, or a destination
 
 	*Prober
-	table   *setting.Table
-	index   map[string]int // in Examined, by name
-	offered []offer
-	paths   map[string]bool         // of the offered services
-	models  map[string]serviceModel // by the path of the service
-	budget  int                     // remaining bytes of recommendations
+	table  *setting.Table
+	index  map[string]int // positions in Examined, by name
+	offers []offer
+	paths  map[string]bool         // paths of the offers
+	models map[string]serviceModel // by the path of the service
+	budget int                     // remaining bytes of recommendations
 }
+
+// offer is a service of the catalogue that can be recommended.
+type offer struct{ path, lowerPath, lowerName string }
 
 // Advise returns an adviser for settings that were validated offline.
 func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined []wit.ConfigValue) *Adviser {
@@ -58,8 +61,8 @@ func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined [
 
 // Result returns the missing requests, or the validation.
 func (a *Adviser) Result() wit.ValidateResult {
-	if need := a.MissingRequests(); need != nil {
-		return wit.ValidateResult{Pending: need}
+	if batch := a.MissingRequests(); batch != nil {
+		return wit.ValidateResult{Pending: batch}
 	}
 	return wit.ValidateResult{Done: &a.Examined}
 }
@@ -106,13 +109,10 @@ func (a *Adviser) Hide(applies func(name string) bool) {
 	}
 }
 
-// Applies reports whether a setting of both connectors has an effect.
+// Applies reports whether a setting that sources and sinks share has an effect.
 func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Lower("sap.odata.auth.type") == "oauth2"
 }
-
-// offer is a service of the catalogue.
-type offer struct{ path, lowerPath, lowerName string }
 
 func nextNumber(digits string) string {
 	n, err := strconv.Atoi(digits)
@@ -191,9 +191,10 @@ func (a *Adviser) RecommendServices() {
 	if !a.Reachable || len(names) == 0 {
 		return
 	}
-	for _, name := range names[:min(len(names), MaxServices)] { // a check that runs out of time has seen these
-		if typed := a.Values.String(name); typed != "" {
-			_, _ = a.Get(service.MetadataRequest(service.Path(typed), config.Query(a.Values)))
+	// These services come first, so that they are checked even if the validation runs out of time.
+	for _, name := range names[:min(len(names), MaxServices)] {
+		if input := a.Values.String(name); input != "" {
+			_, _ = a.Get(service.MetadataRequest(service.Path(input), config.Query(a.Values)))
 		}
 	}
 	if len(a.missing) > 0 {
@@ -209,37 +210,38 @@ func (a *Adviser) RecommendServices() {
 		}
 		return
 	}
-	a.offer(entries)
-	searched := 0
+	a.addOffers(entries)
+	searches := 0
 	for _, name := range names {
-		typed := strings.TrimSpace(a.Values.String(name))
-		if typed != "" && !a.paths[service.Path(typed)] && len(entries) > 0 && searched < MaxServices {
-			searched++
-			a.search(typed, Catalogues[index])
+		input := strings.TrimSpace(a.Values.String(name))
+		if input != "" && !a.paths[service.Path(input)] && len(entries) > 0 && searches < MaxServices {
+			searches++
+			a.searchServices(input, Catalogues[index])
 		}
 	}
 	for _, name := range names {
-		a.Recommend(name, a.matching(strings.TrimSpace(a.Values.String(name))))
+		a.Recommend(name, a.matchingServices(strings.TrimSpace(a.Values.String(name))))
 	}
 }
 
-func (a *Adviser) offer(services []CatalogueEntry) {
+// addOffers adds services that are not offers yet.
+func (a *Adviser) addOffers(services []CatalogueEntry) {
 	if a.paths == nil {
 		a.paths = map[string]bool{}
 	}
 	for _, s := range services {
 		if !a.paths[s.Path] {
 			a.paths[s.Path] = true
-			a.offered = append(a.offered, offer{s.Path, strings.ToLower(s.Path), strings.ToLower(s.Name)})
+			a.offers = append(a.offers, offer{s.Path, strings.ToLower(s.Path), strings.ToLower(s.Name)})
 		}
 	}
 }
 
 var allServices = "$format=json&$top=" + strconv.Itoa(MaxRecommended)
 
-// search requests services that start with the name, or with half of it in case it is misspelled.
-func (a *Adviser) search(typed, catalogue string) {
-	name := strings.ToUpper(typed[strings.LastIndexByte(strings.TrimRight(typed, "/"), '/')+1:])
+// searchServices adds services that start with the name in input, or with half of it in case it is misspelled.
+func (a *Adviser) searchServices(input, catalogue string) {
+	name := strings.ToUpper(input[strings.LastIndexByte(strings.TrimRight(input, "/"), '/')+1:])
 	name, _, _ = strings.Cut(strings.Trim(name, "/"), ";")
 	if len(name) < 2 {
 		return
@@ -247,51 +249,52 @@ func (a *Adviser) search(typed, catalogue string) {
 	for _, prefix := range []string{name, strings.ToValidUTF8(name[:len(name)/2], "")} {
 		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
 		filter := uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")")
-		answer, err := a.Get(catalogueRequest(config.Query(a.Values), catalogue,
+		response, err := a.Get(catalogueRequest(config.Query(a.Values), catalogue,
 			allServices+"&$filter="+string(filter)))
 		if err != nil {
 			continue
 		}
-		if rows, _, err := readCatalogue(answer); err == nil {
-			a.offer(rows)
+		if rows, _, err := readCatalogue(response); err == nil {
+			a.addOffers(rows)
 		}
 	}
 }
 
-// matching returns the services that start with typed. It returns all services if no service does, or if typed is the
-// path of a service.
-func (a *Adviser) matching(typed string) []string {
+// matchingServices returns the paths of the offers that start with input. It returns all paths if no offer does, or if
+// input is the path of a service.
+func (a *Adviser) matchingServices(input string) []string {
 	var matching, paths []string
-	low := strings.ToLower(typed)
-	for _, s := range a.offered {
-		if strings.HasPrefix(s.lowerPath, low) || strings.HasPrefix(s.lowerPath, "/"+low) ||
-			strings.HasPrefix(s.lowerName, low) {
+	lowerInput := strings.ToLower(input)
+	for _, s := range a.offers {
+		if strings.HasPrefix(s.lowerPath, lowerInput) || strings.HasPrefix(s.lowerPath, "/"+lowerInput) ||
+			strings.HasPrefix(s.lowerName, lowerInput) {
 			matching = append(matching, s.path)
 		}
 		paths = append(paths, s.path)
 	}
-	if len(matching) == 0 || typed == "" || a.paths[service.Path(typed)] {
+	if len(matching) == 0 || input == "" || a.paths[service.Path(input)] {
 		matching = paths
 	}
 	slices.Sort(matching)
 	return matching
 }
 
-// nearest returns services that start with half of a wrong name, else the first ones.
-func (a *Adviser) nearest(wrong string) []string {
-	name := strings.ToLower(wrong[strings.LastIndexByte(wrong, '/')+1:])
-	var near, others []string
-	for _, s := range a.offered {
+// similarServices returns the paths of offers whose name starts with half of the last part of path, else the first
+// offers.
+func (a *Adviser) similarServices(path string) []string {
+	name := strings.ToLower(path[strings.LastIndexByte(path, '/')+1:])
+	var similar, others []string
+	for _, s := range a.offers {
 		if strings.HasPrefix(s.lowerName, name[:len(name)/2]) {
-			near = append(near, s.path)
+			similar = append(similar, s.path)
 		} else if len(others) < MaxRecommended {
 			others = append(others, s.path)
 		}
 	}
-	if len(near) == 0 {
-		near = others
+	if len(similar) == 0 {
+		similar = others
 	}
-	return near[:min(len(near), MaxRecommended)]
+	return similar[:min(len(similar), MaxRecommended)]
 }
 
 // RecommendEntitySets recommends the entity sets of a service for the group with this number, and its function imports
@@ -304,7 +307,7 @@ func (a *Adviser) RecommendEntitySets(number, path, set string, query uri.Query,
 	if model == nil {
 		return nil
 	}
-	a.Recommend(config.InGroup(number, nameEntitySet), a.sets(model, path, functions))
+	a.Recommend(config.InGroup(number, nameEntitySet), a.entitySetNames(model, path, functions))
 	if set == "" {
 		return nil
 	}
@@ -320,7 +323,7 @@ type serviceModel struct {
 
 // loadModel returns the metadata of a service, or nil after adding the error to the group's service setting.
 func (a *Adviser) loadModel(number, path string, query uri.Query) *edm.Model {
-	described, ok := a.models[path]
+	loaded, ok := a.models[path]
 	if !ok {
 		if len(a.models) >= MaxServices {
 			a.AddHint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+
@@ -330,51 +333,53 @@ func (a *Adviser) loadModel(number, path string, query uri.Query) *edm.Model {
 		if a.models == nil {
 			a.models = map[string]serviceModel{}
 		}
-		described = a.requestModel(path, query)
-		a.models[path] = described
+		loaded = a.requestModel(path, query)
+		a.models[path] = loaded
 	}
 	name := config.InGroup(number, nameService)
-	if described.problem != "" {
-		a.AddProblem(name, described.problem)
+	if loaded.problem != "" {
+		a.AddProblem(name, loaded.problem)
 	}
-	if described.hint != "" {
-		a.AddHint(name, described.hint)
+	if loaded.hint != "" {
+		a.AddHint(name, loaded.hint)
 	}
-	return described.metadata
+	return loaded.metadata
 }
 
 // requestModel requests the metadata of a service.
-func (a *Adviser) requestModel(path string, query uri.Query) (described serviceModel) {
-	answer, err := a.Get(service.MetadataRequest(path, query))
+func (a *Adviser) requestModel(path string, query uri.Query) (loaded serviceModel) {
+	response, err := a.Get(service.MetadataRequest(path, query))
 	if err != nil {
-		return described
+		return loaded
 	}
-	described.metadata, err = service.ReadMetadata(path, answer)
+	loaded.metadata, err = service.ReadMetadata(path, response)
 	var failure *wit.Error
 	switch {
 	case err == nil:
 		// the metadata are known
 	case errors.As(err, &failure) && (failure.Kind == wit.ErrorNotFound || failure.Kind == wit.ErrorGone):
-		described.problem = "The service " + path + " doesn't exist: " + failure.Message
-		if near := a.nearest(path); len(near) > 0 {
-			described.problem += odataerror.Suggest(path, near, "")
+		loaded.problem = "The service " + path + " doesn't exist: " + failure.Message
+		if similar := a.similarServices(path); len(similar) > 0 {
+			loaded.problem += odataerror.Suggest(path, similar, "")
 		}
 	case errors.As(err, &failure) && (failure.Kind == wit.ErrorForbidden || failure.Kind == wit.ErrorData ||
-		succeeded(answer)):
-		described.problem = failure.Message
-	default: // may be temporary
-		described.hint = "Its entity sets are not known: " + err.Error()
-		described.metadata = nil
+		isSuccess(response)):
+		loaded.problem = failure.Message
+	default:
+		// The error may be temporary.
+		loaded.hint = "Its entity sets are not known: " + err.Error()
+		loaded.metadata = nil
 	}
-	return described
+	return loaded
 }
 
-// sets returns the names of the entity sets that are in metadata and service document. With functions, it also returns
-// the function imports that return entities.
-func (a *Adviser) sets(model *edm.Model, root string, functions bool) []string {
+// entitySetNames returns the names of the entity sets that are in metadata and service document. With functions, it
+// also returns the function imports that return entities.
+func (a *Adviser) entitySetNames(model *edm.Model, root string, functions bool) []string {
 	var document []string
-	if answer, err := a.Get(service.DocumentRequest(root, config.Query(a.Values))); err == nil && succeeded(answer) {
-		document, _ = service.Collections(answer.Body)
+	response, err := a.Get(service.DocumentRequest(root, config.Query(a.Values)))
+	if err == nil && isSuccess(response) {
+		document, _ = service.Collections(response.Body)
 	}
 	var names []string
 	for _, s := range model.Sets {
@@ -392,9 +397,9 @@ func (a *Adviser) sets(model *edm.Model, root string, functions bool) []string {
 	return names
 }
 
-// TopicsFor returns a set's name as a topic name.
+// TopicsFor returns the recommended topic of a set: its name, with _ for characters that a topic cannot have.
 func TopicsFor(set string) []string {
-	set, _, _ = strings.Cut(set, "(") // of a view with parameters
+	set, _, _ = strings.Cut(set, "(") // parameters of a view
 	return []string{strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
@@ -407,11 +412,11 @@ func TopicsFor(set string) []string {
 // AddError adds an error to the setting that it names, else to name. It returns the name of that setting.
 func (a *Adviser) AddError(err error, name string) string {
 	message := err.Error()
-	var f *wit.Error
-	if errors.As(err, &f) {
-		message = f.Message
-		if f.Setting != nil {
-			name = *f.Setting
+	var failure *wit.Error
+	if errors.As(err, &failure) {
+		message = failure.Message
+		if failure.Setting != nil {
+			name = *failure.Setting
 		}
 	}
 	a.AddProblem(name, message)

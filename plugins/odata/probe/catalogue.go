@@ -25,31 +25,32 @@ type CatalogueEntry struct {
 // are *wit.Error or [ErrMissing].
 func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, index int, next string, err error) {
 	for index = range Catalogues {
-		answer, err := p.Get(catalogueRequest(query, Catalogues[index], options))
+		response, err := p.Get(catalogueRequest(query, Catalogues[index], options))
 		if err != nil {
 			return nil, index, "", err
 		}
-		rows, next, err = readCatalogue(answer)
-		f, isRejected := err.(*wit.Error)
-		last := index == len(Catalogues)-1
-		if isRejected && last {
-			f.Message += "; SAP systems have it where " + Catalogues[index] +
+		rows, next, err = readCatalogue(response)
+		failure, isRejected := err.(*wit.Error)
+		isLast := index == len(Catalogues)-1
+		if isRejected && isLast {
+			failure.Message += "; SAP systems have it where " + Catalogues[index] +
 				" is active (transaction /IWFND/MAINT_SERVICE)"
 		}
-		if !isRejected || last || (answer.Status != 404 && answer.Status != 403 && answer.Status != 400) {
+		isMissing := response.Status == 404 || response.Status == 403 || response.Status == 400
+		if !isRejected || isLast || !isMissing {
 			return rows, index, next, err
 		}
 	}
-	return nil, 0, "", nil
+	return nil, 0, "", nil // not reached: the last catalogue returns
 }
 
-// CataloguePage returns the page that a next link of the catalogue leads to, and its own next link.
+// CataloguePage returns the page at a next link of the catalogue, and the next link of that page.
 func (p *Prober) CataloguePage(target string) (rows []CatalogueEntry, next string, err error) {
-	answer, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
+	response, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
 	if err != nil {
 		return nil, "", err
 	}
-	return readCatalogue(answer)
+	return readCatalogue(response)
 }
 
 func catalogueRequest(query uri.Query, root, options string) wit.Request {
@@ -57,27 +58,28 @@ func catalogueRequest(query uri.Query, root, options string) wit.Request {
 		"application/json")
 }
 
-func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, err error) {
-	const what = "catalogue of services"
-	if !succeeded(answer) {
-		return nil, "", odataerror.FromResponse(what, answer, answer.Body)
+func readCatalogue(response *wit.Response) (rows []CatalogueEntry, next string, err error) {
+	const subject = "catalogue of services"
+	if !isSuccess(response) {
+		return nil, "", odataerror.FromResponse(subject, response, response.Body)
 	}
-	document, err := jsontext.Parse(answer.Body)
+	document, err := jsontext.Parse(response.Body)
 	if err != nil || !document.Has("d") {
-		return nil, "", odataerror.NotData(what, "rows in JSON", answer.Body)
+		return nil, "", odataerror.NotData(subject, "rows in JSON", response.Body)
 	}
 	content := document.Get("d")
 	for _, row := range content.Get("results").Items {
-		s := CatalogueEntry{row.Get("TechnicalServiceName").Text, row.Get("TechnicalServiceVersion").Text,
-			row.Get("Title").Text, pathOf(row.Get("ServiceUrl").Text)}
-		if s.Title == "" || s.Title == s.Name {
-			s.Title = row.Get("Description").Text
+		entry := CatalogueEntry{Name: row.Get("TechnicalServiceName").Text, Title: row.Get("Title").Text,
+			Version: row.Get("TechnicalServiceVersion").Text, Path: pathOf(row.Get("ServiceUrl").Text)}
+		if entry.Title == "" || entry.Title == entry.Name {
+			entry.Title = row.Get("Description").Text
 		}
-		rows = append(rows, s)
+		rows = append(rows, entry)
 	}
 	return rows, content.Get("__next").Text, nil
 }
 
+// pathOf returns the path of a service's URL, or the URL itself if it is invalid.
 func pathOf(url string) string {
 	target, err := (uri.Origin{}).Resolve(url, "", "/")
 	if err != nil {

@@ -17,17 +17,17 @@ import (
 
 // Prober holds the responses of all rounds so far, and the requests of the next round.
 type Prober struct {
-	answers []wit.Response
-	missing []wit.Request
+	responses []wit.Response
+	missing   []wit.Request
 }
 
 // ErrMissing reports that a response is missing. Callers return it, and [Prober.MissingRequests] returns the request.
 var ErrMissing = errors.New("a response is still missing")
 
 // Restore returns a Prober with the responses of the last round, and the earlier responses in the state.
-func Restore(state []byte, answers []wit.Response) (*Prober, error) {
+func Restore(state []byte, responses []wit.Response) (*Prober, error) {
 	prober := &Prober{}
-	field := func() []byte {
+	nextField := func() []byte {
 		content, size := connectdata.LengthPrefixed(state)
 		state = state[max(size, 0):]
 		if size <= 0 {
@@ -36,24 +36,24 @@ func Restore(state []byte, answers []wit.Response) (*Prober, error) {
 		return content
 	}
 	for len(state) > 0 {
-		a := wit.Response{Tag: string(field()), Target: string(field())}
-		status, err := strconv.ParseUint(string(field()), 10, 16)
-		a.Body = field()
-		a.Status = uint16(status)
+		response := wit.Response{Tag: string(nextField()), Target: string(nextField())}
+		status, err := strconv.ParseUint(string(nextField()), 10, 16)
+		response.Body = nextField()
+		response.Status = uint16(status)
 		if err != nil {
 			return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the state of a request can't be read"}
 		}
-		prober.answers = append(prober.answers, a)
+		prober.responses = append(prober.responses, response)
 	}
-	prober.answers = append(prober.answers, answers...)
+	prober.responses = append(prober.responses, responses...)
 	return prober, nil
 }
 
 // Get returns the response to a request, whatever its status, or [ErrMissing].
 func (p *Prober) Get(r wit.Request) (*wit.Response, error) {
-	for i := range p.answers {
-		if p.answers[i].Tag == r.Tag {
-			return &p.answers[i], nil
+	for i := range p.responses {
+		if p.responses[i].Tag == r.Tag {
+			return &p.responses[i], nil
 		}
 	}
 	for i := range p.missing {
@@ -67,11 +67,11 @@ func (p *Prober) Get(r wit.Request) (*wit.Response, error) {
 
 // Metadata returns the metadata of a service.
 func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
-	answer, err := p.Get(service.MetadataRequest(root, query))
+	response, err := p.Get(service.MetadataRequest(root, query))
 	if err != nil {
 		return nil, err
 	}
-	return service.ReadMetadata(root, answer)
+	return service.ReadMetadata(root, response)
 }
 
 // MissingRequests returns the missing requests, with all responses so far as their state, or nil.
@@ -79,29 +79,29 @@ func (p *Prober) MissingRequests() *wit.RequestBatch {
 	if len(p.missing) == 0 {
 		return nil
 	}
-	need := &wit.RequestBatch{Requests: p.missing}
-	for i := range p.answers {
-		a := &p.answers[i]
-		for _, field := range []string{a.Tag, a.Target, strconv.Itoa(int(a.Status))} {
-			need.State = connectdata.AppendString(need.State, field)
+	batch := &wit.RequestBatch{Requests: p.missing}
+	for i := range p.responses {
+		response := &p.responses[i]
+		for _, field := range []string{response.Tag, response.Target, strconv.Itoa(int(response.Status))} {
+			batch.State = connectdata.AppendString(batch.State, field)
 		}
-		need.State = connectdata.AppendBytes(need.State, a.Body)
+		batch.State = connectdata.AppendBytes(batch.State, response.Body)
 	}
-	return need
+	return batch
 }
 
 // Run runs a command that requests documents. It returns the missing requests if the command returns [ErrMissing].
-func Run(state []byte, answers []wit.Response,
+func Run(state []byte, responses []wit.Response,
 	command func(*Prober) (wit.CommandResult, error)) (wit.CommandResult, error) {
-	prober, err := Restore(state, answers)
+	prober, err := Restore(state, responses)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	reply, err := command(prober)
+	result, err := command(prober)
 	if errors.Is(err, ErrMissing) {
 		return wit.CommandResult{Pending: prober.MissingRequests()}, nil
 	}
-	return reply, err
+	return result, err
 }
 
 // JSONResult returns a JSON result.
@@ -114,4 +114,4 @@ func TextMember(name, text string) jsontext.Member {
 	return jsontext.Member{Name: name, Value: jsontext.NewString(text)}
 }
 
-func succeeded(answer *wit.Response) bool { return answer.Status >= 200 && answer.Status <= 299 }
+func isSuccess(response *wit.Response) bool { return response.Status >= 200 && response.Status <= 299 }

@@ -58,6 +58,8 @@ func TestSets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
+			// The request for a row follows the metadata.
 			if test.target != "" {
 				if reply.Pending == nil || len(reply.Pending.Requests) != 1 ||
 					reply.Pending.Requests[0].Target != test.target {
@@ -69,14 +71,11 @@ func TestSets(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			if reply.Document == nil {
 				t.Fatalf("expected a result, found %+v", reply.Pending)
 			}
-			var got struct {
-				OK      bool
-				Setting string
-				Message string
-			}
+			var got stepResult
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)
 			}

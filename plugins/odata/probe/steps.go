@@ -21,6 +21,12 @@ const Doctor = "doctor"
 
 const optionStep = "step"
 
+// Statuses of HTTP.
+const (
+	unauthorized   = 401
+	notImplemented = 501
+)
+
 // Service is a service that a connector uses.
 type Service struct {
 	Path    string // without a trailing slash
@@ -48,7 +54,7 @@ func DoctorCommand() wit.Command {
 
 // Steps runs the command [Doctor] for the services of a connector.
 func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
-	answers []wit.Response) (wit.CommandResult, error) {
+	responses []wit.Response) (wit.CommandResult, error) {
 	steps := stepsOf(services, query)
 	name := ""
 	for _, o := range options {
@@ -67,12 +73,12 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	if i < 0 {
 		return wit.CommandResult{}, odataerror.ForSetting(optionStep, "unknown step "+name)
 	}
-	return Run(state, answers, steps[i].run)
+	return Run(state, responses, steps[i].run)
 }
 
 type step struct {
 	name     string
-	setting  string // names the service or set, to which errors belong
+	setting  string // the setting that names the service or set, to which errors belong
 	check    checkFunc
 	optional bool // an error does not fail the step
 }
@@ -96,30 +102,31 @@ func stepsOf(services []Service, query uri.Query) []step {
 			step{name: "metadata " + target.Path, setting: target.Setting,
 				check: checkResponse(service.MetadataRequest(target.Path, query), readMetadata(target.Path))})
 		if target.Writes {
+			// The same request, with a token, is the step csrf.
 			document.TokenPath = wit.Ptr(document.Target)
 			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
 				check: checkResponse(document, readService(target.Path))})
 		}
 		for _, set := range target.Sets {
-			steps = append(steps, stepOf(target, set, query))
+			steps = append(steps, entitySetStep(target, set, query))
 		}
 	}
-	return append(steps, step{name: "catalogue",
-		check: checkResponse(catalogueRequest(query, Catalogues[0], "$top=1&$format=json"),
-			func(answer *wit.Response) (string, error) {
-				_, _, err := readCatalogue(answer)
-				return "readable", err
-			}), optional: true})
+	request := catalogueRequest(query, Catalogues[0], "$top=1&$format=json")
+	check := checkResponse(request, func(response *wit.Response) (string, error) {
+		_, _, err := readCatalogue(response)
+		return "readable", err
+	})
+	return append(steps, step{name: "catalogue", check: check, optional: true})
 }
 
 // checkResponse returns a check of the response to one request.
 func checkResponse(r wit.Request, read readFunc) checkFunc {
 	return func(get getFunc) (string, error) {
-		answer, err := get(r)
+		response, err := get(r)
 		if err != nil {
 			return "", err
 		}
-		return read(answer)
+		return read(response)
 	}
 }
 
@@ -127,34 +134,34 @@ func checkResponse(r wit.Request, read readFunc) checkFunc {
 func mergeByPath(services []Service) []Service {
 	var list []Service
 	indexes := map[string]int{}
-	for _, service := range services {
-		if i, ok := indexes[service.Path]; ok {
-			list[i].Writes = list[i].Writes || service.Writes
-			for _, set := range service.Sets {
+	for _, svc := range services {
+		if i, ok := indexes[svc.Path]; ok {
+			list[i].Writes = list[i].Writes || svc.Writes
+			for _, set := range svc.Sets {
 				if !slices.ContainsFunc(list[i].Sets, func(other Set) bool { return other.Name == set.Name }) {
 					list[i].Sets = append(list[i].Sets, set)
 				}
 			}
 			continue
 		}
-		indexes[service.Path] = len(list)
-		service.Sets = slices.Clone(service.Sets)
-		list = append(list, service)
+		indexes[svc.Path] = len(list)
+		svc.Sets = slices.Clone(svc.Sets)
+		list = append(list, svc)
 	}
 	return list
 }
 
 // run returns {"ok":…,"setting":…,"message":…}.
 func (s *step) run(p *Prober) (wit.CommandResult, error) {
-	var answer *wit.Response
+	var last *wit.Response // the last response that the check used
 	message, err := s.check(func(r wit.Request) (*wit.Response, error) {
-		a, err := p.Get(r)
+		response, err := p.Get(r)
 		if err == nil {
-			answer = a
+			last = response
 		}
-		return a, err
+		return response, err
 	})
-	ok := err == nil || s.optional
+	passed := err == nil || s.optional
 	name := ""
 	switch failure, ok := err.(*wit.Error); {
 	case err == nil:
@@ -165,7 +172,7 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		message = "not readable; only suggestions of services are missing: " + err.Error()
 	case ok:
 		var advice string
-		if name, advice = suggestion(answer, failure); name == "" {
+		if name, advice = suggestFix(last, failure); name == "" {
 			name = s.setting
 		}
 		message = failure.Message
@@ -176,21 +183,21 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		message = err.Error()
 		name = s.setting
 	}
-	return JSONResult(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
+	return JSONResult(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(passed)},
 		TextMember("setting", name),
 		TextMember("message", message))), nil
 }
 
 func readService(path string) readFunc {
-	return func(answer *wit.Response) (string, error) {
-		names, err := service.ReadDocument(path, answer)
+	return func(response *wit.Response) (string, error) {
+		names, err := service.ReadDocument(path, response)
 		return plural(len(names), "entity set"), err
 	}
 }
 
 func readMetadata(path string) readFunc {
-	return func(answer *wit.Response) (string, error) {
-		m, err := service.ReadMetadata(path, answer)
+	return func(response *wit.Response) (string, error) {
+		m, err := service.ReadMetadata(path, response)
 		if err != nil {
 			return "", err
 		}
@@ -205,20 +212,15 @@ func plural(n int, subject string) string {
 	return strconv.Itoa(n) + " " + subject
 }
 
-const (
-	unauthorized   = 401
-	notImplemented = 501
-)
-
-// stepOf returns the step that reads a row of an entity set.
-func stepOf(svc Service, set Set, query uri.Query) step {
+// entitySetStep returns the step that reads a row of an entity set.
+func entitySetStep(svc Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + svc.Path + "/" + set.Name, setting: set.Setting,
 		check: func(get getFunc) (string, error) {
-			answer, err := get(service.MetadataRequest(svc.Path, query))
+			response, err := get(service.MetadataRequest(svc.Path, query))
 			if err != nil {
 				return "", err
 			}
-			m, err := service.ReadMetadata(svc.Path, answer)
+			m, err := service.ReadMetadata(svc.Path, response)
 			if err != nil {
 				return "", err
 			}
@@ -229,13 +231,13 @@ func stepOf(svc Service, set Set, query uri.Query) step {
 			target := svc.Path + "/" + address + "?" + options + "$top=1"
 			accept := "application/atom+xml"
 			if !set.Atom {
-				target = target + "&$format=json"
+				target += "&$format=json"
 				accept = "application/json"
 			}
-			if answer, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
+			if response, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
-			return readRows(svc, set, answer)
+			return readRows(svc, set, response)
 		}}
 }
 
@@ -256,27 +258,27 @@ func (set Set) find(model *edm.Model, s Service) (address, options string, err e
 
 // readRows checks the response to a request for one row. A sink need not be able to read, and a service need not know
 // $top.
-func readRows(service Service, set Set, answer *wit.Response) (string, error) {
-	subject := "entity set " + set.Name + " of " + service.Path
-	switch status := answer.Status; {
-	case status == notImplemented && !service.Writes:
+func readRows(svc Service, set Set, response *wit.Response) (string, error) {
+	subject := "entity set " + set.Name + " of " + svc.Path
+	switch status := response.Status; {
+	case status == notImplemented && !svc.Writes:
 		return "exists; the service rejects a request for a single row ($top), so reading it was not checked", nil
-	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
+	case !set.Atom && odataerror.RefusesFormat(response, response.Body):
 		return "exists; the service rejects $format, which is not used to read the set", nil
-	case !succeeded(answer) && service.Writes && status >= 400 && status != unauthorized:
+	case !isSuccess(response) && svc.Writes && status >= 400 && status != unauthorized:
 		return "exists; it cannot be read, which writing does not require: " +
-			odataerror.FromResponse(subject, answer, answer.Body).Error(), nil
-	case !succeeded(answer):
-		return "", odataerror.FromResponse(subject, answer, answer.Body)
+			odataerror.FromResponse(subject, response, response.Body).Error(), nil
+	case !isSuccess(response):
+		return "", odataerror.FromResponse(subject, response, response.Body)
 	}
 	if set.Atom {
-		if !bytes.Contains(answer.Body, []byte("feed")) || odataerror.IsHTML(answer.Body) {
-			return "", odataerror.NotData(subject, "an Atom feed", answer.Body)
+		if !bytes.Contains(response.Body, []byte("feed")) || odataerror.IsHTML(response.Body) {
+			return "", odataerror.NotData(subject, "an Atom feed", response.Body)
 		}
 		return "readable", nil
 	}
-	if v, err := jsontext.Parse(answer.Body); err != nil || !v.Has("d") {
-		return "", odataerror.NotData(subject, "rows in JSON", answer.Body)
+	if v, err := jsontext.Parse(response.Body); err != nil || !v.Has("d") {
+		return "", odataerror.NotData(subject, "rows in JSON", response.Body)
 	}
 	return "readable", nil
 }

@@ -7,18 +7,18 @@ import (
 
 // Cursor iterates over the fields of a struct, the entries of a map or the items of an array.
 type Cursor struct {
-	Name     string // of the current field or entry
+	Name     string // name of the current field or entry
 	Value    Value
 	Mismatch bool // the value has another kind than requested, or a map has a key that is not a string
 
 	parent Value
 	kind   wit.Kind
-	fields []wit.Field // of a struct
-	starts []int       // of its fields, see content
-	names  []string    // of the entries of a map, see content; nil if each must be skipped to find the next
-	pos    int         // where the next field or item starts
-	count  int64       // fields read, or items left in the current block
-	last   bool        // no block follows
+	fields []wit.Field // fields of a struct
+	starts []int       // offsets of fields or entries, see content
+	names  []string    // keys of a map, see content; nil if each entry must be skipped to find the next one
+	pos    int         // offset of the next field or item
+	count  int64       // fields or names read; without names, items left in the current block
+	isLast bool        // no block follows
 }
 
 // Next moves to the next field or item. It returns false at the end.
@@ -35,7 +35,7 @@ func (c *Cursor) Next() bool {
 		if c.count < int64(len(c.starts)) {
 			c.Value.open(field.Node, c.starts[c.count])
 		} else {
-			c.read(field.Node)
+			c.readValue(field.Node)
 		}
 		c.count++
 		return true
@@ -48,17 +48,18 @@ func (c *Cursor) Next() bool {
 		c.Value.content = c.parent.content // the previous value may have been unwrapped
 		c.Value.open(0, c.starts[c.count])
 		if c.parent.bytes[c.Value.pos] == connectdata.TagStruct {
-			c.Value = c.Value.resolved()
+			c.Value = c.Value.unwrapStruct()
 		}
 		c.count++
 		return true
 	}
-	if c.count == 0 && !c.last {
+	// An array, or a map whose entries must be skipped one by one.
+	if c.count == 0 && !c.isLast {
 		if c.count = c.readInt(); c.count < 0 { // the size of the block follows
 			c.count = -c.count
 			c.readInt()
 		}
-		c.last = c.count == 0
+		c.isLast = c.count == 0
 	}
 	if c.count == 0 {
 		return false
@@ -70,7 +71,7 @@ func (c *Cursor) Next() bool {
 		element = node.Element
 	}
 	if c.kind == wit.Map {
-		c.read(key)
+		c.readValue(key)
 		name, ok := c.Value.Text()
 		if !ok {
 			c.Mismatch = true
@@ -78,9 +79,9 @@ func (c *Cursor) Next() bool {
 		}
 		c.Name = string(name)
 	}
-	c.read(element)
+	c.readValue(element)
 	if c.parent.nodes == nil {
-		c.Value = c.Value.resolved()
+		c.Value = c.Value.unwrapStruct()
 	}
 	return true
 }
@@ -125,7 +126,8 @@ func (c *Cursor) readInt() int64 {
 	return n
 }
 
-func (c *Cursor) read(node uint32) {
+// readValue sets Value to the value at pos and moves pos past it.
+func (c *Cursor) readValue(node uint32) {
 	start := c.pos
 	if c.parent.nodes == nil {
 		c.Value = c.parent // the previous value may have been unwrapped

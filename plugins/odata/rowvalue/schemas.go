@@ -44,7 +44,7 @@ func cloneNode(node *wit.SchemaNode) wit.SchemaNode {
 // Reader reads the keys or the values of rows, one after another. A Value is valid until the next Read.
 type Reader struct {
 	schemas Schemas
-	schema  uint32           // of the row before
+	schema  uint32           // schema of the previous row
 	nodes   []wit.SchemaNode // of that schema, nil before the first row with a schema
 	content content
 }
@@ -59,14 +59,14 @@ type content struct {
 	schemas Schemas
 	nodes   []wit.SchemaNode // the schema, nil for values without schema
 	bytes   []byte
-	// starts holds where the fields of the root struct start, or the values of a root map without schema. It is empty
-	// if they must be skipped one by one.
+	// starts holds the offsets of the fields of the root struct, or of the values of a root map without schema. It is
+	// empty if they must be skipped one by one.
 	starts []int
 	// names holds the keys of that map. A key that the previous row had at the same index is not copied again.
 	names []string
 }
 
-// nameCount is the most entries of a map whose names are kept.
+// nameCount is the maximum number of entries of a map whose names are kept.
 const nameCount = 256
 
 // Read sets value to the key or value of a row, which it validates. ok is false if it is absent or null.
@@ -98,7 +98,7 @@ func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool,
 	value.content = c
 	value.open(0, 0)
 	if c.nodes == nil {
-		*value = value.resolved()
+		*value = value.unwrapStruct()
 	}
 	return value.Present, nil
 }
@@ -123,7 +123,7 @@ func (c *content) findEntries() bool {
 	if size <= 0 || count < 0 || count > nameCount {
 		return false
 	}
-	previous := c.names[:cap(c.names)]
+	previousNames := c.names[:cap(c.names)]
 	c.names = c.names[:0]
 	for i := range int(count) {
 		if pos >= len(c.bytes) || c.bytes[pos] != connectdata.TagString {
@@ -135,8 +135,8 @@ func (c *content) findEntries() bool {
 		}
 		pos += 1 + size
 		switch {
-		case i < len(previous) && previous[i] == string(name):
-			c.names = previous[:i+1]
+		case i < len(previousNames) && previousNames[i] == string(name):
+			c.names = previousNames[:i+1]
 		case !utf8.Valid(name):
 			return false
 		default:
@@ -153,7 +153,7 @@ func (c *content) findEntries() bool {
 	return true
 }
 
-// hasItems reports the tag of a value that may nest others, each of which takes at least two bytes.
+// hasItems reports whether a value with the tag may contain other values, each of which takes at least two bytes.
 func hasItems(tag byte) bool { return tag == connectdata.TagArray || tag == connectdata.TagMap }
 
 // check validates a value with schema and finds the fields of a struct.

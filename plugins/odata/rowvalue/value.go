@@ -12,10 +12,11 @@ type Value struct {
 	Present bool // the value is not null
 	node    uint32
 	*content
-	pos   int // where the value starts
-	start int // where it starts after its union branch or tag
+	pos   int // offset of the value
+	start int // offset of its content, after its union branch or tag
 }
 
+// open moves to the value of a node at an offset of the content, which has been validated.
 func (v *Value) open(node uint32, pos int) {
 	v.node = node
 	v.pos = pos
@@ -42,7 +43,7 @@ func (v *Value) Schema() *wit.SchemaNode {
 // Node returns the node at an index of the value's schema. The value must have one.
 func (v *Value) Node(index uint32) *wit.SchemaNode { return &v.nodes[index] }
 
-const kindOther = wit.Struct + 1 // of schemaless values of other types than Kind distinguishes
+const kindOther = wit.Struct + 1 // schemaless values of a type that kindOf does not distinguish
 
 // Kind returns the kind of a value that is not null.
 func (v *Value) Kind() wit.Kind {
@@ -84,7 +85,8 @@ func (v *Value) Bytes() []byte {
 // Decode converts the value as package connectdata does. Strings that are not UTF-8 are an error.
 func (v *Value) Decode() (decoded any, err error) {
 	switch {
-	case v.content == nil: // null
+	case v.content == nil:
+		// null
 	case v.nodes != nil:
 		decoded, _, err = connectdata.Read(v.nodes, v.node, v.bytes[v.pos:])
 	case len(v.bytes) > v.pos:
@@ -102,8 +104,9 @@ func (v *Value) Text() (text []byte, ok bool) {
 	return text, utf8.Valid(text)
 }
 
-// resolved unwraps a struct that is embedded with its schema ID in schemaless data.
-func (v Value) resolved() Value {
+// unwrapStruct returns the struct if v is one that is embedded with its schema ID in schemaless data, else v. It also
+// returns v if the schema is unknown or the struct is invalid.
+func (v Value) unwrapStruct() Value {
 	if v.nodes != nil || len(v.bytes) <= v.pos || v.bytes[v.pos] != connectdata.TagStruct {
 		return v
 	}
@@ -157,7 +160,7 @@ func (v *Value) Items(cursor *Cursor) {
 	cursor.Mismatch = cursor.kind != wit.Array
 }
 
-// openCursor sets a cursor that is zero.
+// openCursor sets the fields of a zero cursor.
 func (v *Value) openCursor(cursor *Cursor) {
 	cursor.kind = kindOther
 	if !v.Present {
@@ -175,12 +178,13 @@ func (v *Value) openCursor(cursor *Cursor) {
 		}
 	}
 	switch {
-	case v.nodes != nil: // the cursor reads the count, or has the fields
+	case v.nodes != nil:
+		// The cursor reads the count of each block, or has the fields.
 	case cursor.kind == wit.Map && v.pos == 0 && len(v.starts) > 0:
 		cursor.names = v.names
 		cursor.starts = v.starts
 	case cursor.kind == wit.Map, cursor.kind == wit.Array:
 		cursor.count = cursor.readInt()
-		cursor.last = true
+		cursor.isLast = true
 	}
 }

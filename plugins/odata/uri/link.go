@@ -30,7 +30,7 @@ func (e *ForeignError) Error() string {
 		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
 }
 
-func invalid(kind, text, reason string) error {
+func invalidError(kind, text, reason string) error {
 	return errors.New(kind + " " + quote(text) + ": " + reason)
 }
 
@@ -45,12 +45,12 @@ func quote(text string) string {
 // String returns `scheme://host:port`, without the scheme's default port.
 func (o Origin) String() string {
 	if o.Port == 0 || o.Port == defaultPort(o.Scheme) {
-		return o.Scheme + "://" + bracketed(o.Host)
+		return o.Scheme + "://" + bracketHost(o.Host)
 	}
-	return o.Scheme + "://" + bracketed(o.Host) + ":" + strconv.Itoa(o.Port)
+	return o.Scheme + "://" + bracketHost(o.Host) + ":" + strconv.Itoa(o.Port)
 }
 
-func bracketed(host string) string {
+func bracketHost(host string) string {
 	if strings.IndexByte(host, ':') >= 0 && !strings.HasPrefix(host, "[") {
 		return "[" + host + "]"
 	}
@@ -73,15 +73,15 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 		if reference == "" && reference != link {
 			continue
 		}
-		target = join(target, reference)
+		target = resolveReference(target, reference)
 	}
 	if link == "" {
-		return "", invalid("the service's link", link, "it is empty")
+		return "", invalidError("the service's link", link, "it is empty")
 	}
 	scheme, authority, pathAndQuery := splitReference(target)
 	if authority == "" {
 		if scheme != "" {
-			return "", invalid("the service's link", link, "expected http or https, found "+scheme)
+			return "", invalidError("the service's link", link, "expected http or https, found "+scheme)
 		}
 		return encodeTarget(pathAndQuery), nil
 	}
@@ -89,20 +89,20 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 		scheme = o.Scheme
 	}
 	if scheme != "http" && scheme != "https" {
-		return "", invalid("the service's link", link, "expected http or https, found "+scheme)
+		return "", invalidError("the service's link", link, "expected http or https, found "+scheme)
 	}
-	host, port, ok := hostPort(authority, scheme)
+	host, port, ok := splitHostPort(authority, scheme)
 	if !ok {
-		return "", invalid("the service's link", link, "expected a host and a port, found "+quote(authority))
+		return "", invalidError("the service's link", link, "expected a host and a port, found "+quote(authority))
 	}
-	if (o.Host != "" || len(o.Aliases) > 0) && !o.equals(scheme, host, port) && !o.matchesAlias(host, port) {
+	if (o.Host != "" || len(o.Aliases) > 0) && !o.matches(scheme, host, port) && !o.matchesAlias(host, port) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}
 	}
 	return encodeTarget(pathAndQuery), nil
 }
 
-// equals reports whether the host of a link is the origin. Loopback names with the same port are equal.
-func (o Origin) equals(scheme, host string, port int) bool {
+// matches reports whether a link with this scheme, host and port goes to the origin. Loopback names are equal.
+func (o Origin) matches(scheme, host string, port int) bool {
 	originPort := o.Port
 	if originPort == 0 {
 		originPort = defaultPort(o.Scheme)
@@ -141,15 +141,15 @@ func splitAlias(alias string) (name string, port int, hasPort bool) {
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" ||
-		(strings.HasPrefix(host, "127.") && isDotted(host))
+		(strings.HasPrefix(host, "127.") && hasIPv4Form(host))
 }
 
-func isDotted(host string) bool {
+func hasIPv4Form(host string) bool {
 	return strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == ""
 }
 
-// join resolves a reference on a URL or on path and query (RFC 3986 section 5.2).
-func join(base, reference string) string {
+// resolveReference resolves a reference on a URL or on path and query (RFC 3986 section 5.2).
+func resolveReference(base, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
 	}
@@ -213,7 +213,7 @@ func removeDotSegments(folder, pathAndQuery string) string {
 // splitReference splits a reference into scheme, authority and the rest, which starts with '/' after an authority.
 func splitReference(reference string) (scheme, authority, pathAndQuery string) {
 	pathAndQuery = reference
-	if i := strings.IndexAny(pathAndQuery, ":/?#"); i > 0 && pathAndQuery[i] == ':' && hasScheme(pathAndQuery[:i]) {
+	if i := strings.IndexAny(pathAndQuery, ":/?#"); i > 0 && pathAndQuery[i] == ':' && isScheme(pathAndQuery[:i]) {
 		scheme = strings.ToLower(pathAndQuery[:i])
 		pathAndQuery = pathAndQuery[i+1:]
 	}
@@ -233,9 +233,9 @@ func splitReference(reference string) (scheme, authority, pathAndQuery string) {
 	return scheme, authority, pathAndQuery
 }
 
-// hasScheme reports whether a text before a colon is a scheme. It is false for an entity set with a key such as
+// isScheme reports whether a text before a colon is a scheme. It is false for an entity set with a key such as
 // `Set(a:b)`.
-func hasScheme(text string) bool {
+func isScheme(text string) bool {
 	for i := 0; i < len(text); i++ {
 		c := text[i] | 0x20
 		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", text[i]) < 0) {
@@ -245,7 +245,8 @@ func hasScheme(text string) bool {
 	return text != ""
 }
 
-func hostPort(authority, scheme string) (host string, port int, ok bool) {
+// splitHostPort splits an authority. ok is false for one with a user, with an invalid port or without a host.
+func splitHostPort(authority, scheme string) (host string, port int, ok bool) {
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		return "", 0, false
 	}

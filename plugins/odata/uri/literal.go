@@ -19,30 +19,30 @@ type Literal struct {
 func AppendLiteral(dst []byte, literal Literal) []byte {
 	switch literal.Type {
 	case edm.String:
-		return quoted(dst, "", literal.Text)
+		return appendQuoted(dst, "", literal.Text)
 	case edm.Guid:
-		return quoted(dst, "guid", literal.Text)
+		return appendQuoted(dst, "guid", literal.Text)
 	case edm.DateTime:
-		return quoted(dst, "datetime", literal.Text)
+		return appendQuoted(dst, "datetime", literal.Text)
 	case edm.DateTimeOffset:
-		return quoted(dst, "datetimeoffset", literal.Text)
+		return appendQuoted(dst, "datetimeoffset", literal.Text)
 	case edm.Time:
-		return quoted(dst, "time", literal.Text)
+		return appendQuoted(dst, "time", literal.Text)
 	case edm.Binary:
-		return binary(dst, literal.Text)
+		return appendBinary(dst, literal.Text)
 	case edm.Int64:
 		return append(append(dst, literal.Text...), 'L')
 	case edm.Decimal:
 		return append(append(dst, literal.Text...), 'M')
 	case edm.Double:
-		return suffixed(dst, literal.Text, 'D')
+		return appendSuffixed(dst, literal.Text, 'D')
 	case edm.Single:
-		return suffixed(dst, literal.Text, 'F')
+		return appendSuffixed(dst, literal.Text, 'F')
 	}
 	return append(dst, literal.Text...)
 }
 
-func quoted(dst []byte, prefix, text string) []byte {
+func appendQuoted(dst []byte, prefix, text string) []byte {
 	dst = append(append(dst, prefix...), '\'')
 	for i := 0; i < len(text); i++ {
 		if text[i] == '\'' {
@@ -53,7 +53,7 @@ func quoted(dst []byte, prefix, text string) []byte {
 	return append(dst, '\'')
 }
 
-func binary(dst []byte, text string) []byte {
+func appendBinary(dst []byte, text string) []byte {
 	dst = append(dst, 'X', '\'')
 	raw, _ := base64.StdEncoding.DecodeString(text)
 	for _, c := range raw {
@@ -62,8 +62,8 @@ func binary(dst []byte, text string) []byte {
 	return append(dst, '\'')
 }
 
-// suffixed adds the suffix, which NaN and the infinities do not have.
-func suffixed(dst []byte, text string, suffix byte) []byte {
+// appendSuffixed adds the suffix, which NaN and the infinities do not have.
+func appendSuffixed(dst []byte, text string, suffix byte) []byte {
 	dst = append(dst, text...)
 	if strings.Trim(text, "NaIF-") == "" {
 		return dst
@@ -83,7 +83,7 @@ func ParseLiteral(text string) (Literal, error) {
 	case "NaN", "INF", "-INF":
 		return Literal{edm.Double, text}, nil
 	case "":
-		return Literal{}, invalid("literal", text, "it is empty")
+		return Literal{}, invalidError("literal", text, "it is empty")
 	}
 	return parseNumber(text)
 }
@@ -91,7 +91,7 @@ func ParseLiteral(text string) (Literal, error) {
 func parseQuoted(literal string, quote int) (Literal, error) {
 	content, remaining, ok := unquote(literal[quote:])
 	if !ok || remaining != "" {
-		return Literal{}, invalid("literal", literal, "expected a closing quote at its end")
+		return Literal{}, invalidError("literal", literal, "expected a closing quote at its end")
 	}
 	switch prefix := strings.ToLower(literal[:quote]); prefix {
 	case "":
@@ -107,11 +107,11 @@ func parseQuoted(literal string, quote int) (Literal, error) {
 	case "x", "binary":
 		raw, ok := unhex(content)
 		if !ok {
-			return Literal{}, invalid("literal", literal, "expected pairs of hexadecimal digits")
+			return Literal{}, invalidError("literal", literal, "expected pairs of hexadecimal digits")
 		}
 		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
 	}
-	return Literal{}, invalid("literal", literal, "unknown prefix "+literal[:quote])
+	return Literal{}, invalidError("literal", literal, "unknown prefix "+literal[:quote])
 }
 
 func parseNumber(text string) (Literal, error) {
@@ -123,7 +123,8 @@ func parseNumber(text string) (Literal, error) {
 		typ = edm.Int64
 	case 'm':
 		typ = edm.Decimal
-	case 'd': // a Double
+	case 'd':
+		// typ is Double already
 	case 'f':
 		typ = edm.Single
 	default:
@@ -150,7 +151,7 @@ func parseNumber(text string) (Literal, error) {
 		}
 	}
 	if err != nil {
-		return Literal{}, invalid("literal", text, "expected a literal of OData v2")
+		return Literal{}, invalidError("literal", text, "expected a literal of OData v2")
 	}
 	return Literal{typ, body}, nil
 }

@@ -79,12 +79,12 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		path = path[:i]
 	}
 	path = Unescape(path)
-	open := predicateStart(path)
-	if open < 0 {
-		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
+	start := predicateStart(path)
+	if start < 0 {
+		return "", nil, invalidError("address", address, "expected a key in parentheses at its end")
 	}
-	set = path[strings.LastIndexByte(path[:open], '/')+1 : open]
-	for remaining := path[open+1 : len(path)-1]; remaining != ""; {
+	set = path[strings.LastIndexByte(path[:start], '/')+1 : start]
+	for remaining := path[start+1 : len(path)-1]; remaining != ""; {
 		var item string
 		item, remaining = cutItem(remaining)
 		key := Key{}
@@ -94,12 +94,12 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		}
 		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
 		if err != nil {
-			return "", nil, invalid("address", address, err.Error())
+			return "", nil, invalidError("address", address, err.Error())
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
+		return "", nil, invalidError("address", address, "expected a key in parentheses at its end")
 	}
 	return set, keys, nil
 }
@@ -110,22 +110,24 @@ func predicateStart(path string) int {
 	if !strings.HasSuffix(path, ")") {
 		return -1
 	}
-	open := -1
+	start := -1
 	isQuoted := false
 	for i := 0; i < len(path); i++ {
 		switch {
-		case path[i] == '\'' && open >= 0:
+		case path[i] == '\'' && start >= 0:
 			isQuoted = !isQuoted
-		case isQuoted: // a parenthesis in a text is no parenthesis
+		case isQuoted:
+			// A parenthesis in a text is no parenthesis.
 		case path[i] == '(':
-			open = i
+			start = i
 		case path[i] == ')' && i < len(path)-1:
-			open = -1
+			start = -1
 		}
 	}
-	return open
+	return start
 }
 
+// cutItem cuts text at the first comma outside quotes.
 func cutItem(text string) (item, remaining string) {
 	isQuoted := false
 	for i := 0; i < len(text); i++ {

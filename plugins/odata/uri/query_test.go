@@ -3,7 +3,7 @@ package uri
 import "testing"
 
 func TestQueryOn(t *testing.T) {
-	const both = Query("sap-client=100&sap-language=DE")
+	const clientAndLanguage = Query("sap-client=100&sap-language=DE")
 	for _, test := range []struct {
 		query  Query
 		target string
@@ -11,22 +11,22 @@ func TestQueryOn(t *testing.T) {
 	}{
 		{"", "/S/A", "/S/A"},
 		{"", "/S/A?$top=1", "/S/A?$top=1"},
-		{both, "/S/", "/S/?sap-client=100&sap-language=DE"},
-		{both, "/S/$metadata", "/S/$metadata?sap-client=100&sap-language=DE"},
+		{clientAndLanguage, "/S/", "/S/?sap-client=100&sap-language=DE"},
+		{clientAndLanguage, "/S/$metadata", "/S/$metadata?sap-client=100&sap-language=DE"},
 		{"sap-client=100", "/S/A('x%3Fy')", "/S/A('x%3Fy')?sap-client=100"},
-		{both, "/S/A?", "/S/A?sap-client=100&sap-language=DE"},
-		{both, "/S/A?$top=1&$filter=N%20eq%20'sap-client%3D1'",
+		{clientAndLanguage, "/S/A?", "/S/A?sap-client=100&sap-language=DE"},
+		{clientAndLanguage, "/S/A?$top=1&$filter=N%20eq%20'sap-client%3D1'",
 			"/S/A?$top=1&$filter=N%20eq%20'sap-client%3D1'&sap-client=100&sap-language=DE"},
-		{both, "/S/A?sap-client=200&$top=1", "/S/A?sap-client=200&$top=1&sap-language=DE"},
-		{both, "/S/A?SAP%2Dclient=200&sap-language=", "/S/A?SAP%2Dclient=200&sap-language="},
-		{both, "/S/A?x-sap-client=200", "/S/A?x-sap-client=200&sap-client=100&sap-language=DE"},
+		{clientAndLanguage, "/S/A?sap-client=200&$top=1", "/S/A?sap-client=200&$top=1&sap-language=DE"},
+		{clientAndLanguage, "/S/A?SAP%2Dclient=200&sap-language=", "/S/A?SAP%2Dclient=200&sap-language="},
+		{clientAndLanguage, "/S/A?x-sap-client=200", "/S/A?x-sap-client=200&sap-client=100&sap-language=DE"},
 	} {
 		found := test.query.AppendTo(test.target)
 		if found != test.want {
 			t.Errorf("%q on %s: expected %s, found %s", test.query, test.target, test.want, found)
 		}
-		if again := test.query.AppendTo(found); again != found {
-			t.Errorf("%q twice on %s: expected %s, found %s", test.query, test.target, found, again)
+		if second := test.query.AppendTo(found); second != found {
+			t.Errorf("%q twice on %s: expected %s, found %s", test.query, test.target, found, second)
 		}
 	}
 }

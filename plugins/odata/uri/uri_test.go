@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// A literal is parsed as it was written. Other ways to write it are accepted.
 func TestLiterals(t *testing.T) {
 	for _, test := range []struct {
 		literal Literal
@@ -34,16 +35,18 @@ func TestLiterals(t *testing.T) {
 		if found := string(AppendLiteral(nil, test.literal)); found != test.text {
 			t.Errorf("%v: expected %s, found %s", test.literal, test.text, found)
 		}
-		back, err := ParseLiteral(test.text)
-		if err != nil || back != test.literal {
-			t.Errorf("%s: expected %v, found %v (%v)", test.text, test.literal, back, err)
+		parsed, err := ParseLiteral(test.text)
+		if err != nil || parsed != test.literal {
+			t.Errorf("%s: expected %v, found %v (%v)", test.text, test.literal, parsed, err)
 		}
 	}
 	for text, expected := range map[string]Literal{
-		"binary'23ab'": {edm.Binary, "I6s="}, "12l": {edm.Int64, "12"}, "9000000000": {edm.Int64, "9000000000"},
-		"1.5": {edm.Double, "1.5"},
-		"1m":  {edm.Decimal, "1"}, "123456789012345678901234567890.5m": {edm.Decimal,
-			"123456789012345678901234567890.5"},
+		"binary'23ab'":                      {edm.Binary, "I6s="},
+		"12l":                               {edm.Int64, "12"},
+		"9000000000":                        {edm.Int64, "9000000000"},
+		"1.5":                               {edm.Double, "1.5"},
+		"1m":                                {edm.Decimal, "1"},
+		"123456789012345678901234567890.5m": {edm.Decimal, "123456789012345678901234567890.5"},
 	} {
 		if found, err := ParseLiteral(text); err != nil || found != expected {
 			t.Errorf("%s: expected %v, found %v (%v)", text, expected, found, err)
@@ -90,9 +93,10 @@ func TestPredicates(t *testing.T) {
 	}
 }
 
+// Links to the origin, by any of its names, become paths. Links to other hosts are rejected.
 func TestLinks(t *testing.T) {
-	plain := Origin{Scheme: "http", Host: "127.0.0.1", Port: 8080, Aliases: []string{"sap.internal", "gw:8443"}}
-	secure := Origin{Scheme: "https", Host: "Sap.Example", Port: 0}
+	httpOrigin := Origin{Scheme: "http", Host: "127.0.0.1", Port: 8080, Aliases: []string{"sap.internal", "gw:8443"}}
+	httpsOrigin := Origin{Scheme: "https", Host: "Sap.Example", Port: 0}
 	const requested = "/s/Orders?$orderby=ID&x=a/b"
 	for _, test := range []struct {
 		origin Origin
@@ -100,44 +104,46 @@ func TestLinks(t *testing.T) {
 		base   string
 		target string
 	}{
-		{plain, "http://127.0.0.1:8080/s/Orders?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
-		{plain, "http://localhost:8080/s/Orders?$skiptoken='a%20b'", "", "/s/Orders?$skiptoken='a%20b'"},
-		{plain, "http://[::1]:8080/x", "", "/x"},
-		{plain, "https://sap.internal:9999/x?y", "", "/x?y"},
-		{plain, "https://gw:8443/x", "", "/x"},
-		{plain, "//SAP.internal/x", "", "/x"},
-		{plain, "/s/Orders?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
-		{plain, "Orders?$skiptoken=a:b", "", "/s/Orders?$skiptoken=a:b"},
-		{plain, "Orders(1)/Items?$skiptoken=2", "", "/s/Orders(1)/Items?$skiptoken=2"},
-		{plain, "?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
-		{plain, "../t/Orders", "", "/t/Orders"},
-		{plain, "./Orders#here", "", "/s/Orders"},
-		{plain, "Orders?$skiptoken=2", "http://localhost:8080/other/", "/other/Orders?$skiptoken=2"},
-		{plain, "Orders?$skiptoken=2", "/other/x", "/other/Orders?$skiptoken=2"},
-		{plain, "Orders?!deltatoken='1 2'&a=ü", "", "/s/Orders?!deltatoken='1%202'&a=%C3%BC"},
-		{secure, "https://sap.example/s/Orders", "", "/s/Orders"},
-		{secure, "https://SAP.EXAMPLE:443/s/Orders", "", "/s/Orders"},
-		{secure, "https://sap.example?x", "", "/?x"},
+		{httpOrigin, "http://127.0.0.1:8080/s/Orders?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
+		{httpOrigin, "http://localhost:8080/s/Orders?$skiptoken='a%20b'", "", "/s/Orders?$skiptoken='a%20b'"},
+		{httpOrigin, "http://[::1]:8080/x", "", "/x"},
+		{httpOrigin, "https://sap.internal:9999/x?y", "", "/x?y"},
+		{httpOrigin, "https://gw:8443/x", "", "/x"},
+		{httpOrigin, "//SAP.internal/x", "", "/x"},
+		{httpOrigin, "/s/Orders?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
+		{httpOrigin, "Orders?$skiptoken=a:b", "", "/s/Orders?$skiptoken=a:b"},
+		{httpOrigin, "Orders(1)/Items?$skiptoken=2", "", "/s/Orders(1)/Items?$skiptoken=2"},
+		{httpOrigin, "?$skiptoken=2", "", "/s/Orders?$skiptoken=2"},
+		{httpOrigin, "../t/Orders", "", "/t/Orders"},
+		{httpOrigin, "./Orders#here", "", "/s/Orders"},
+		{httpOrigin, "Orders?$skiptoken=2", "http://localhost:8080/other/", "/other/Orders?$skiptoken=2"},
+		{httpOrigin, "Orders?$skiptoken=2", "/other/x", "/other/Orders?$skiptoken=2"},
+		{httpOrigin, "Orders?!deltatoken='1 2'&a=ü", "", "/s/Orders?!deltatoken='1%202'&a=%C3%BC"},
+		{httpsOrigin, "https://sap.example/s/Orders", "", "/s/Orders"},
+		{httpsOrigin, "https://SAP.EXAMPLE:443/s/Orders", "", "/s/Orders"},
+		{httpsOrigin, "https://sap.example?x", "", "/?x"},
 	} {
 		found, err := test.origin.Resolve(test.link, test.base, requested)
 		if err != nil || found != test.target {
 			t.Errorf("%s on %s: expected %s, found %s (%v)", test.link, test.base, test.target, found, err)
 		}
 	}
+
+	// Other hosts, ports and schemes.
 	for _, test := range []struct {
 		origin Origin
 		link   string
 		base   string
 	}{
-		{plain, "http://127.0.0.1:8081/x", ""},
-		{plain, "http://evil.example:8080/x", ""},
-		{plain, "https://127.0.0.1:8080/x", ""},
-		{plain, "http://gw:8444/x", ""},
-		{plain, "Orders", "http://evil.example/s/"},
-		{plain, "//evil.example:8080/x", ""},
-		{secure, "http://sap.example/s", ""},
-		{secure, "https://sap.example.evil.example/s", ""},
-		{secure, "https://127.evil.example/s", ""},
+		{httpOrigin, "http://127.0.0.1:8081/x", ""},
+		{httpOrigin, "http://evil.example:8080/x", ""},
+		{httpOrigin, "https://127.0.0.1:8080/x", ""},
+		{httpOrigin, "http://gw:8444/x", ""},
+		{httpOrigin, "Orders", "http://evil.example/s/"},
+		{httpOrigin, "//evil.example:8080/x", ""},
+		{httpsOrigin, "http://sap.example/s", ""},
+		{httpsOrigin, "https://sap.example.evil.example/s", ""},
+		{httpsOrigin, "https://127.evil.example/s", ""},
 	} {
 		found, err := test.origin.Resolve(test.link, test.base, requested)
 		var foreign *ForeignError
@@ -145,9 +151,11 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s: expected a foreign host, found %s (%v)", test.link, found, err)
 		}
 	}
+
+	// Invalid links.
 	for _, link := range []string{"", "ftp://127.0.0.1/x", "mailto:x", "http://user@127.0.0.1:8080/x",
 		"http://127.0.0.1:x/", "http://:8080/"} {
-		if found, err := plain.Resolve(link, "", requested); err == nil {
+		if found, err := httpOrigin.Resolve(link, "", requested); err == nil {
 			t.Errorf("%q: expected an error, found %s", link, found)
 		}
 	}
@@ -180,14 +188,14 @@ func FuzzPredicate(f *testing.F) {
 		if err != nil || (len(keys) == 1 && keys[0].Name != "") || (len(keys) > 1 && slices.ContainsFunc(keys, unnamed)) {
 			return // a single key is written without its name, several with them
 		}
-		written := string(AppendPredicate(AppendEscaped(nil, set), keys))
-		again, read, err := ParsePredicate(written)
-		if err != nil || again != set || len(read) != len(keys) {
-			t.Fatalf("%q: %s: %q %v, %v", address, written, again, read, err)
+		encoded := string(AppendPredicate(AppendEscaped(nil, set), keys))
+		decodedSet, decoded, err := ParsePredicate(encoded)
+		if err != nil || decodedSet != set || len(decoded) != len(keys) {
+			t.Fatalf("%q: %s: %q %v, %v", address, encoded, decodedSet, decoded, err)
 		}
 		for i := range keys {
-			if keys[i].Name != "" && (read[i].Name != keys[i].Name || read[i].Literal != keys[i].Literal) {
-				t.Errorf("%q: %s: expected the same key %d, found %v, was %v", address, written, i, read[i], keys[i])
+			if keys[i].Name != "" && (decoded[i].Name != keys[i].Name || decoded[i].Literal != keys[i].Literal) {
+				t.Errorf("%q: %s: expected the same key %d, found %v, was %v", address, encoded, i, decoded[i], keys[i])
 			}
 		}
 	})

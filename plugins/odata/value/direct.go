@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Form is how a value is written.
+// Form is the format in which a value is written.
 type Form int
 
 const (
@@ -14,14 +14,15 @@ const (
 	JSON
 )
 
-const maxSmallScale = 18 // largest scale of decimals whose unscaled number fits into eight bytes
+// maxSmallScale is the largest scale of decimals whose unscaled number fits into eight bytes.
+const maxSmallScale = 18
 
 // SmallScale returns the scale of a node's decimals, or -1 for other nodes and for scales that need [ConvertChecked].
 func SmallScale(node *wit.SchemaNode) int {
-	if node.Kind != wit.Bytes || logical(node) != wit.NameDecimal {
+	if node.Kind != wit.Bytes || logicalName(node) != wit.NameDecimal {
 		return -1
 	}
-	if s := scale(node); s <= maxSmallScale {
+	if s := scaleOf(node); s <= maxSmallScale {
 		return max(s, -1)
 	}
 	return -1

@@ -17,7 +17,7 @@ import (
 func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
 	converted, err := Convert(property, node, value)
 	if err != nil {
-		if low, high, bounded := converted.Type.Bounds(); bounded && numeric(value) && !IsTime(node) {
+		if low, high, bounded := converted.Type.Bounds(); bounded && isNumber(value) && !IsTime(node) {
 			bounds := " from " + strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10)
 			return converted, &ConversionError{converted.Type.String() + bounds, describe(value, node)}
 		}
@@ -36,14 +36,14 @@ func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Co
 				strconv.Itoa(size) + " bytes"}
 		}
 	case edm.Decimal:
-		if !fits(converted.Text, property) {
+		if !fitsDecimal(converted.Text, property) {
 			return converted, &ConversionError{decimalLimits(property), converted.Text}
 		}
 	}
 	return converted, nil
 }
 
-func numeric(value any) bool {
+func isNumber(value any) bool {
 	switch value.(type) {
 	case float32, float64, connectdata.Decimal:
 		return true
@@ -63,7 +63,8 @@ func decimalLimits(property *edm.Property) string {
 	return limits
 }
 
-func fits(text string, property *edm.Property) bool {
+// fitsDecimal reports whether a decimal has at most the digits of a property. Zeros at both ends do not count.
+func fitsDecimal(text string, property *edm.Property) bool {
 	integerPart, fractionPart, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
 	integerPart = strings.TrimLeft(integerPart, "0")
 	fractionPart = strings.TrimRight(fractionPart, "0")
@@ -98,16 +99,18 @@ func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Conv
 	return converted, err
 }
 
+// truncateToInteger drops the fraction of a number. It returns false for infinity, NaN and other types.
 func truncateToInteger(value any) (int64, bool) {
 	switch x := value.(type) {
 	case float32:
-		return int64(x), finite(float64(x))
+		return int64(x), isFinite(float64(x))
 	case float64:
-		return int64(x), finite(x)
+		return int64(x), isFinite(x)
 	}
 	return toInteger(value)
 }
 
+// wrapInteger drops the upper bits that a type does not have.
 func wrapInteger(primitive edm.Primitive, number int64) int64 {
 	switch primitive {
 	case edm.SByte:
@@ -122,6 +125,7 @@ func wrapInteger(primitive edm.Primitive, number int64) int64 {
 	return number
 }
 
+// roundDecimal rounds a decimal half to even. It returns invalid text unchanged.
 func roundDecimal(text string, scale int) string {
 	_, fractionPart, _ := strings.Cut(text, ".")
 	if len(fractionPart) <= scale {
@@ -133,11 +137,11 @@ func roundDecimal(text string, scale int) string {
 	}
 	unit := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(len(fractionPart)-scale)), nil)
 	quotient, remainder := new(big.Int).QuoRem(unscaled, unit, new(big.Int))
-	twice := new(big.Int).Abs(remainder)
-	twice.Lsh(twice, 1)
-	if order := twice.Cmp(unit); order > 0 || (order == 0 && quotient.Bit(0) == 1) {
+	doubled := new(big.Int).Abs(remainder)
+	doubled.Lsh(doubled, 1)
+	if order := doubled.Cmp(unit); order > 0 || (order == 0 && quotient.Bit(0) == 1) {
 		quotient.Add(quotient, big.NewInt(int64(unscaled.Sign())))
 	}
-	out, _ := insertPoint(quotient.String(), scale)
-	return out
+	rounded, _ := insertPoint(quotient.String(), scale)
+	return rounded
 }

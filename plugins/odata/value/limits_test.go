@@ -10,40 +10,41 @@ import (
 
 // The error for a value outside a property's range names the limits. ConvertLossy makes it fit.
 func TestLimits(t *testing.T) {
-	of := func(p edm.Primitive) edm.Property {
+	newProperty := func(p edm.Primitive) edm.Property {
 		return edm.Property{Type: edm.Type{Primitive: p}, Length: -1, Precision: -1, Scale: -1}
 	}
-	text := of(edm.String)
-	raw := of(edm.Binary)
-	amount := of(edm.Decimal)
-	varying := of(edm.Decimal)
+	text := newProperty(edm.String)
+	raw := newProperty(edm.Binary)
+	amount := newProperty(edm.Decimal)
+	variableScale := newProperty(edm.Decimal)
 	text.Length = 3
 	raw.Length = 2
 	amount.Precision = 5
 	amount.Scale = 2
-	varying.Precision = 5
-	varying.Scale = 2
-	varying.VariableScale = true
+	variableScale.Precision = 5
+	variableScale.Scale = 2
+	variableScale.VariableScale = true
 	for _, c := range []struct {
 		property edm.Property
-		v        any
-		within   string
-		lossy    string
+		value    any
+		checked  string // the text or the error of ConvertChecked
+		lossy    string // the text or the error of ConvertLossy
 	}{
-		{of(edm.Int16), int64(70000), "expected Edm.Int16 from -32768 to 32767, found integer 70000", "4464"},
-		{of(edm.Int16), int16(-5), "-5", "-5"},
-		{of(edm.Byte), int64(-1), "expected Edm.Byte from 0 to 255, found integer -1", "255"},
-		{of(edm.SByte), int32(200), "expected Edm.SByte from -128 to 127, found integer 200", "-56"},
-		{of(edm.Int32), int64(math.MaxInt64),
+		{newProperty(edm.Int16), int64(70000), "expected Edm.Int16 from -32768 to 32767, found integer 70000", "4464"},
+		{newProperty(edm.Int16), int16(-5), "-5", "-5"},
+		{newProperty(edm.Byte), int64(-1), "expected Edm.Byte from 0 to 255, found integer -1", "255"},
+		{newProperty(edm.SByte), int32(200), "expected Edm.SByte from -128 to 127, found integer 200", "-56"},
+		{newProperty(edm.Int32), int64(math.MaxInt64),
 			"expected Edm.Int32 from -2147483648 to 2147483647, found integer 9223372036854775807", "-1"},
-		{of(edm.Int64), float64(1.5), "expected Edm.Int64 from -9223372036854775808 to " +
+		{newProperty(edm.Int64), float64(1.5), "expected Edm.Int64 from -9223372036854775808 to " +
 			"9223372036854775807, found float64 1.5", "1"},
-		{of(edm.Int32), "x", `expected Edm.Int32, found "x"`, `expected Edm.Int32, found "x"`},
-		{text, "äöü", "äöü", "äöü"}, {text, "abcd",
-			`expected Edm.String of at most 3 characters, found 4 characters: "abcd"`, "abcd"},
-		{raw, []byte{1, 2}, "AQI=", "AQI="}, {raw, []byte{1, 2, 3},
-			"expected Edm.Binary of at most 2 bytes, found 3 bytes", "AQID"},
-		{amount, "123.45", "123.45", "123.45"}, {amount, "-000123.4500", "-000123.45", "-000123.45"},
+		{newProperty(edm.Int32), "x", `expected Edm.Int32, found "x"`, `expected Edm.Int32, found "x"`},
+		{text, "äöü", "äöü", "äöü"},
+		{text, "abcd", `expected Edm.String of at most 3 characters, found 4 characters: "abcd"`, "abcd"},
+		{raw, []byte{1, 2}, "AQI=", "AQI="},
+		{raw, []byte{1, 2, 3}, "expected Edm.Binary of at most 2 bytes, found 3 bytes", "AQID"},
+		{amount, "123.45", "123.45", "123.45"},
+		{amount, "-000123.4500", "-000123.45", "-000123.45"},
 		{amount, "123.455", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
 			"the point, found 123.455", "123.46"},
 		{amount, "123.465", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
@@ -52,20 +53,20 @@ func TestLimits(t *testing.T) {
 			"the point, found -0.005", "0.00"},
 		{amount, "1234.5", "expected Edm.Decimal of at most 5 digits with at most 2 of them after " +
 			"the point, found 1234.5", "1234.5"},
-		{varying, "1.2345", "1.2345", "1.2345"}, {varying, "12.3456",
-			"expected Edm.Decimal of at most 5 digits, found 12.3456", "12.3456"},
+		{variableScale, "1.2345", "1.2345", "1.2345"},
+		{variableScale, "12.3456", "expected Edm.Decimal of at most 5 digits, found 12.3456", "12.3456"},
 	} {
-		show := func(c value.Converted, err error) string {
+		result := func(c value.Converted, err error) string {
 			if err != nil {
 				return err.Error()
 			}
 			return c.Text
 		}
-		if found := show(value.ConvertChecked(&c.property, nil, c.v)); found != c.within {
-			t.Errorf("%s of %v: expected %s, found %s", c.property.Type.Primitive, c.v, c.within, found)
+		if found := result(value.ConvertChecked(&c.property, nil, c.value)); found != c.checked {
+			t.Errorf("%s of %v: expected %s, found %s", c.property.Type.Primitive, c.value, c.checked, found)
 		}
-		if found := show(value.ConvertLossy(&c.property, nil, c.v)); found != c.lossy {
-			t.Errorf("%s of %v, lossy: expected %s, found %s", c.property.Type.Primitive, c.v, c.lossy, found)
+		if found := result(value.ConvertLossy(&c.property, nil, c.value)); found != c.lossy {
+			t.Errorf("%s of %v, lossy: expected %s, found %s", c.property.Type.Primitive, c.value, c.lossy, found)
 		}
 	}
 }

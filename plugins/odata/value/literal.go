@@ -17,21 +17,21 @@ import (
 // names the accepted forms.
 func Literal(property *edm.Property, text string) (uri.Literal, error) {
 	primitive := property.Type.Primitive
-	wrong := &ConversionError{Expected: AcceptedForms(primitive), Found: strconv.Quote(shorten(text))}
+	problem := &ConversionError{Expected: AcceptedForms(primitive), Found: strconv.Quote(shorten(text))}
 	if primitive == edm.NotPrimitive {
 		return uri.Literal{}, &ConversionError{Expected: "a property of a primitive type", Found: property.Type.Name}
 	}
 	plain := text
-	if inner, ok := unquoted(primitive, text); ok {
-		plain = inner
+	if content, ok := unquote(primitive, text); ok {
+		plain = content
 	} else if primitive != edm.String {
 		plain = strings.TrimSpace(text)
 	}
-	out, ok := canonical(primitive, plain)
+	normalized, ok := normalize(primitive, plain)
 	if !ok {
-		return uri.Literal{}, wrong
+		return uri.Literal{}, problem
 	}
-	return uri.Literal{Type: primitive, Text: out}, nil
+	return uri.Literal{Type: primitive, Text: normalized}, nil
 }
 
 // maxDigits exceeds all real decimals, and limits the cost of comparing.
@@ -47,15 +47,15 @@ func shorten(text string) string {
 	return text
 }
 
-// unquoted returns the text of a URL literal. ok is false if the literal has another type.
-func unquoted(primitive edm.Primitive, text string) (plain string, ok bool) {
+// unquote returns the text of a URL literal. ok is false if the literal has another type.
+func unquote(primitive edm.Primitive, text string) (plain string, ok bool) {
 	trimmed := strings.TrimSpace(text)
 	if strings.HasSuffix(trimmed, "'") {
 		literal, err := uri.ParseLiteral(trimmed)
 		return literal.Text, err == nil && literal.Type == primitive
 	}
 	if n := len(trimmed) - 1; n > 0 {
-		switch suffix := trimmed[n] | 0x20; {
+		switch suffix := trimmed[n] | 0x20; { // in lower case
 		case primitive == edm.Int64 && suffix == 'l', primitive == edm.Decimal && suffix == 'm',
 			primitive == edm.Double && suffix == 'd', primitive == edm.Single && suffix == 'f':
 			// The F of -INF is no suffix.
@@ -100,7 +100,8 @@ func AcceptedForms(primitive edm.Primitive) string {
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
 
-func canonical(primitive edm.Primitive, text string) (string, bool) {
+// normalize returns a value in Atom's form. ok is false if the text is invalid.
+func normalize(primitive edm.Primitive, text string) (normalized string, ok bool) {
 	switch primitive {
 	case edm.Boolean:
 		switch strings.ToLower(text) {
@@ -121,9 +122,9 @@ func canonical(primitive edm.Primitive, text string) (string, bool) {
 	case edm.Guid:
 		return text, edm.IsGUID(text)
 	case edm.DateTime, edm.DateTimeOffset:
-		return dateTime(text, primitive == edm.DateTimeOffset)
+		return normalizeDateTime(text, primitive == edm.DateTimeOffset)
 	case edm.Time:
-		return timeOfDay(text)
+		return normalizeTimeOfDay(text)
 	case edm.Binary:
 		_, err := base64.StdEncoding.DecodeString(text)
 		return text, err == nil
@@ -131,9 +132,9 @@ func canonical(primitive edm.Primitive, text string) (string, bool) {
 	return text, true
 }
 
-// dateTime formats a point in time with up to 7 digits of the second. For Edm.DateTime, which has no zone, it converts
-// to UTC; an Edm.DateTimeOffset without zone is in UTC.
-func dateTime(text string, zoned bool) (string, bool) {
+// normalizeDateTime formats a point in time with up to 7 digits of the second. For Edm.DateTime, which has no zone, it
+// converts to UTC; an Edm.DateTimeOffset without zone is in UTC.
+func normalizeDateTime(text string, hasZone bool) (string, bool) {
 	if len(text) > 10 && text[10] == ' ' {
 		text = text[:10] + "T" + text[11:]
 	}
@@ -141,19 +142,22 @@ func dateTime(text string, zoned bool) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return isoTime(millis, ticks, zoned)
+	return formatISO(millis, ticks, hasZone)
 }
 
-func timeOfDay(text string) (string, bool) {
+// normalizeTimeOfDay formats a time such as 12:30 as a duration, and keeps a duration such as PT12H.
+func normalizeTimeOfDay(text string) (string, bool) {
 	if strings.HasPrefix(text, "PT") {
 		_, ok := durationTicks(text)
 		return text, ok
 	}
-	var m datetime.DateTime
-	ok := m.Parse([]byte("1970-01-01T"+text)) && !m.Rounded && !m.Zoned
-	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
+	var t datetime.DateTime
+	ok := t.Parse([]byte("1970-01-01T"+text)) && !t.Rounded && !t.Zoned
+	return formatDuration(t.Wall*datetime.TicksPerMilli + t.Ticks), ok
 }
 
+// durationTicks returns the number of 100 ns in a duration below a day. ok is false for other texts, and for more than
+// seven digits after the point.
 func durationTicks(text string) (int64, bool) {
 	ticks, rounded, ok := datetime.TimeOfDay([]byte(text))
 	_, fraction, _ := strings.Cut(text, ".")
@@ -221,7 +225,7 @@ func NormalizeDecimal(text string) string {
 	return sign + digits
 }
 
-// NormalizeTime formats a duration such as PT1H30M with the resolution of 100 ns. It returns invalid text unchanged.
+// NormalizeTime returns the number of 100 ns in a duration such as PT1H30M, as text. It returns invalid text unchanged.
 func NormalizeTime(text string) string {
 	if ticks, ok := durationTicks(text); ok {
 		return strconv.FormatInt(ticks, 10)

@@ -40,7 +40,7 @@ func checkLogicalValues(t *testing.T, values []logicalValue) {
 	}
 }
 
-// seconds of a minute and of a day
+// Durations in seconds.
 const (
 	minute = int64(60)
 	day    = int64(86_400)

@@ -61,7 +61,7 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 		converted.Text = trimScale(converted.Text, property.Scale)
 	case edm.DateTime, edm.DateTimeOffset:
 		if converted.Millis, converted.Ticks, ok = instant(value, node); ok {
-			converted.Text, ok = isoTime(converted.Millis, converted.Ticks, converted.Type == edm.DateTimeOffset)
+			converted.Text, ok = formatISO(converted.Millis, converted.Ticks, converted.Type == edm.DateTimeOffset)
 		}
 	case edm.Time:
 		converted.Text, ok = timeOfDayText(value, node)
@@ -71,16 +71,16 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 		converted.Text, ok = value.(string)
 	}
 	if !ok {
-		return converted, &ConversionError{expected(converted.Type, value), describe(value, node)}
+		return converted, &ConversionError{expectedForm(converted.Type, value), describe(value, node)}
 	}
 	return converted, nil
 }
 
-// expected describes a type in an error, with the form of texts if the value is similar.
-func expected(primitive edm.Primitive, value any) string {
-	s, ok := value.(string)
+// expectedForm describes a type in an error, with the form of texts if the value is similar.
+func expectedForm(primitive edm.Primitive, value any) string {
+	text, ok := value.(string)
 	switch {
-	case ok && strings.HasPrefix(s, "/Date(") && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
+	case ok && strings.HasPrefix(text, "/Date(") && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
 		return primitive.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
 	case ok && primitive == edm.Time:
 		return AcceptedForms(primitive)
@@ -111,7 +111,7 @@ func appendDate(dst []byte, primitive edm.Primitive, millis int64) []byte {
 	return append(dst, `)\/"`...)
 }
 
-func logical(node *wit.SchemaNode) string {
+func logicalName(node *wit.SchemaNode) string {
 	if node == nil || node.Name == nil {
 		return ""
 	}
@@ -133,6 +133,8 @@ func toInteger(value any) (int64, bool) {
 	return 0, false
 }
 
+// boolean and the following functions of Convert return the text of a value in Atom's form, and false if the type
+// cannot hold the value.
 func boolean(value any) (string, bool) {
 	switch x := value.(type) {
 	case bool:
@@ -161,7 +163,7 @@ func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, 
 
 // IsTime reports whether a node's integers are dates or times.
 func IsTime(node *wit.SchemaNode) bool {
-	switch logical(node) {
+	switch logicalName(node) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
 	}
@@ -172,12 +174,8 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 	var number float64
 	switch x := value.(type) {
 	case float32:
-		if bits == 64 {
-			number = float64(x)
-			bits = 32
-		} else {
-			number = float64(x)
-		}
+		number = float64(x)
+		bits = 32
 	case float64:
 		number = x
 		if bits == 32 && float64(float32(number)) != number && !math.IsNaN(number) {
@@ -244,23 +242,23 @@ func decimal(value any, node *wit.SchemaNode) (string, bool) {
 	}
 	switch x := value.(type) {
 	case float32:
-		return strconv.FormatFloat(float64(x), 'f', -1, 32), finite(float64(x))
+		return strconv.FormatFloat(float64(x), 'f', -1, 32), isFinite(float64(x))
 	case float64:
-		return strconv.FormatFloat(x, 'f', -1, 64), finite(x)
+		return strconv.FormatFloat(x, 'f', -1, 64), isFinite(x)
 	case connectdata.Decimal:
 		return insertPoint(x.Unscaled.String(), int(x.Scale))
 	case []byte:
-		if logical(node) != wit.NameDecimal {
+		if logicalName(node) != wit.NameDecimal {
 			return "", false
 		}
 		if len(x) > 0 && len(x) <= 8 {
-			small := int64(int8(x[0]))
+			unscaled := int64(int8(x[0]))
 			for _, b := range x[1:] {
-				small = small<<8 | int64(b)
+				unscaled = unscaled<<8 | int64(b)
 			}
-			return insertPoint(strconv.FormatInt(small, 10), scale(node))
+			return insertPoint(strconv.FormatInt(unscaled, 10), scaleOf(node))
 		}
-		return insertPoint(connectdata.Unscaled(x).String(), scale(node))
+		return insertPoint(connectdata.Unscaled(x).String(), scaleOf(node))
 	case string:
 		return decimalText(x), isDecimal(x)
 	}
@@ -280,7 +278,7 @@ func decimalText(text string) string {
 	return sign + strings.TrimSuffix(digits, ".")
 }
 
-func finite(number float64) bool { return !math.IsNaN(number) && !math.IsInf(number, 0) }
+func isFinite(number float64) bool { return !math.IsNaN(number) && !math.IsInf(number, 0) }
 
 // isDecimal rejects exponents, which would have to be resolved.
 func isDecimal(text string) bool {
@@ -292,7 +290,7 @@ func isDecimal(text string) bool {
 	return strings.Trim(integerPart+fractionPart, "0123456789") == "" && integerPart+fractionPart != ""
 }
 
-func scale(node *wit.SchemaNode) int {
+func scaleOf(node *wit.SchemaNode) int {
 	for _, p := range node.Parameters {
 		if p.Name == wit.ParameterScale {
 			s, _ := strconv.Atoi(p.Value)
@@ -348,13 +346,22 @@ type timeUnit struct {
 // timeUnits are the logical types of Kafka Connect, Debezium and Confluent's Avro converter. Local timestamps are
 // treated like UTC.
 var timeUnits = map[string]timeUnit{
-	wit.NameDate: {0, false}, wit.NameTime: {1, true}, wit.NameTimestamp: {1, false},
-	"io.debezium.time.Date": {0, false}, "io.debezium.time.Time": {1, true}, "io.debezium.time.MicroTime": {1000, true},
-	"io.debezium.time.NanoTime": {1_000_000, true}, "io.debezium.time.Timestamp": {1, false},
-	wit.NameMicroTimestamp: {1000, false}, "io.debezium.time.NanoTimestamp": {1_000_000, false},
-	"time-micros": {1000, true}, "timestamp-micros": {1000, false}, "timestamp-nanos": {1_000_000, false},
-	"local-timestamp-millis": {1, false}, "local-timestamp-micros": {1000, false},
-	"local-timestamp-nanos": {1_000_000, false},
+	wit.NameDate:                     {perMilli: 0},
+	wit.NameTime:                     {perMilli: 1, clock: true},
+	wit.NameTimestamp:                {perMilli: 1},
+	"io.debezium.time.Date":          {perMilli: 0},
+	"io.debezium.time.Time":          {perMilli: 1, clock: true},
+	"io.debezium.time.MicroTime":     {perMilli: 1000, clock: true},
+	"io.debezium.time.NanoTime":      {perMilli: 1_000_000, clock: true},
+	"io.debezium.time.Timestamp":     {perMilli: 1},
+	wit.NameMicroTimestamp:           {perMilli: 1000},
+	"io.debezium.time.NanoTimestamp": {perMilli: 1_000_000},
+	"time-micros":                    {perMilli: 1000, clock: true},
+	"timestamp-micros":               {perMilli: 1000},
+	"timestamp-nanos":                {perMilli: 1_000_000},
+	"local-timestamp-millis":         {perMilli: 1},
+	"local-timestamp-micros":         {perMilli: 1000},
+	"local-timestamp-nanos":          {perMilli: 1_000_000},
 }
 
 // ticks converts units after a full millisecond to units of 100 ns. ok is false for a remainder.
@@ -372,60 +379,64 @@ func instant(value any, node *wit.SchemaNode) (millis, ticks int64, ok bool) {
 		return parseInstant(x)
 	}
 	number, ok := toInteger(value)
-	unit, isLogical := timeUnits[logical(node)]
-	switch _, long := value.(int64); {
-	case !ok, unit.clock, !isLogical && (!long || logical(node) != ""):
+	unit, isLogical := timeUnits[logicalName(node)]
+	switch _, isInt64 := value.(int64); {
+	case !ok, unit.clock:
 		return 0, 0, false
+	case !isLogical && (!isInt64 || logicalName(node) != ""):
+		return 0, 0, false // only an int64 without a logical name counts as milliseconds
 	case !isLogical:
 		return number, 0, true
 	case unit.perMilli == 0:
 		return number * datetime.MsPerDay, 0, number == int64(int32(number))
 	}
-	millis, remainder := floor(number, unit.perMilli)
+	millis, remainder := floorDivide(number, unit.perMilli)
 	ticks, ok = unit.ticks(remainder)
 	return millis, ticks, ok
 }
 
-// parseInstant accepts /Date(…)/ in UTC only.
+// parseInstant reads ISO text or /Date(…)/, the latter in UTC only. ticks are the units of 100 ns after millis.
 func parseInstant[T string | []byte](text T) (millis, ticks int64, ok bool) {
 	var m datetime.DateTime
 	ok = m.Parse([]byte(text)) && !m.Rounded && (m.Offset == 0 || text[0] != '/')
 	return m.UTC(), m.Ticks, ok
 }
 
-func floor(n, by int64) (quotient, remainder int64) {
-	remainder = (n%by + by) % by
-	return (n - remainder) / by, remainder
+// floorDivide rounds the quotient down, also for negative numbers: remainder is not negative.
+func floorDivide(n, divisor int64) (quotient, remainder int64) {
+	remainder = (n%divisor + divisor) % divisor
+	return (n - remainder) / divisor, remainder
 }
 
-// isoTime formats a point in time in UTC, with a Z if the type has a zone. ok is false outside of the years 1 to 9999.
-func isoTime(millis, ticks int64, zoned bool) (string, bool) {
+// formatISO formats a point in time in UTC, with a Z if the type has a zone. ok is false outside the years 1 to 9999.
+func formatISO(millis, ticks int64, hasZone bool) (string, bool) {
 	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return "", false
 	}
-	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), millis, ticks, zoned)), true
+	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), millis, ticks, hasZone)), true
 }
 
-func appendISO(dst []byte, millis, ticks int64, zoned bool) []byte {
+func appendISO(dst []byte, millis, ticks int64, hasZone bool) []byte {
 	instant := time.UnixMilli(millis).UTC().Add(time.Duration(ticks) * 100)
 	year, month, day := instant.Date()
 	hour, minute, second := instant.Clock()
-	dst = digits(dst, year, 4)
-	dst = digits(append(dst, '-'), int(month), 2)
-	dst = digits(append(dst, '-'), day, 2)
-	dst = digits(append(dst, 'T'), hour, 2)
-	dst = digits(append(dst, ':'), minute, 2)
-	dst = digits(append(dst, ':'), second, 2)
+	dst = appendDigits(dst, year, 4)
+	dst = appendDigits(append(dst, '-'), int(month), 2)
+	dst = appendDigits(append(dst, '-'), day, 2)
+	dst = appendDigits(append(dst, 'T'), hour, 2)
+	dst = appendDigits(append(dst, ':'), minute, 2)
+	dst = appendDigits(append(dst, ':'), second, 2)
 	if part := instant.Nanosecond() / 100; part > 0 {
-		dst = bytes.TrimRight(digits(append(dst, '.'), part, 7), "0")
+		dst = bytes.TrimRight(appendDigits(append(dst, '.'), part, 7), "0")
 	}
-	if zoned {
+	if hasZone {
 		dst = append(dst, 'Z')
 	}
 	return dst
 }
 
-func digits(dst []byte, n, count int) []byte {
+// appendDigits appends n with leading zeros, count digits in total.
+func appendDigits(dst []byte, n, count int) []byte {
 	for range count {
 		dst = append(dst, '0')
 	}
@@ -441,26 +452,26 @@ func digits(dst []byte, n, count int) []byte {
 func timeOfDayText(value any, node *wit.SchemaNode) (string, bool) {
 	if x, ok := value.(string); ok {
 		if !strings.HasPrefix(x, "PT") {
-			return timeOfDay(x)
+			return normalizeTimeOfDay(x)
 		}
 		return x, len(x) > 3
 	}
 	millis, ticks, ok := instant(value, node)
 	number, isInteger := toInteger(value)
-	if unit := timeUnits[logical(node)]; unit.clock && isInteger {
+	if unit := timeUnits[logicalName(node)]; unit.clock && isInteger {
 		var remainder int64
-		millis, remainder = floor(number, unit.perMilli)
+		millis, remainder = floorDivide(number, unit.perMilli)
 		ticks, ok = unit.ticks(remainder)
-	} else if logical(node) != "" || !isInteger {
-		_, millis = floor(millis, datetime.MsPerDay)
+	} else if logicalName(node) != "" || !isInteger {
+		_, millis = floorDivide(millis, datetime.MsPerDay)
 	}
 	if !ok || millis < 0 || millis >= datetime.MsPerDay {
 		return "", false
 	}
-	return duration(ticks + millis*datetime.TicksPerMilli), true
+	return formatDuration(ticks + millis*datetime.TicksPerMilli), true
 }
 
-func duration(ticks int64) string {
+func formatDuration(ticks int64) string {
 	iso := "PT" + twoDigits(ticks/(60*ticksOfMinute)) + "H" + twoDigits(ticks/ticksOfMinute%60) + "M" +
 		twoDigits(ticks/(1000*datetime.TicksPerMilli)%60)
 	if fraction := ticks % (1000 * datetime.TicksPerMilli); fraction > 0 {
@@ -482,6 +493,7 @@ func binary(value any) (string, bool) {
 	return "", false
 }
 
+// describe returns a value in an error.
 func describe(value any, node *wit.SchemaNode) string {
 	name := "a value"
 	switch x := value.(type) {
@@ -510,7 +522,7 @@ func describe(value any, node *wit.SchemaNode) string {
 			name = "integer " + strconv.FormatInt(number, 10)
 		}
 	}
-	if l := logical(node); l != "" {
+	if l := logicalName(node); l != "" {
 		name += " (" + l + ")"
 	}
 	return name

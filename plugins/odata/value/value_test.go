@@ -74,7 +74,7 @@ func TestConvertsIntegers(t *testing.T) {
 	})
 }
 
-// Texts, truth values and bytes are converted, and texts of them if the value has no schema.
+// Texts, truth values and bytes are converted. Without a schema, texts of truth values and base64 are, too.
 func TestConvertsTextsAndBytes(t *testing.T) {
 	plain := node("", "")
 	checkConversions(t, []conversion{
@@ -165,27 +165,27 @@ func TestConvertsTimes(t *testing.T) {
 	plain := node("", "")
 	date := node(wit.NameDate, "")
 	clock := node(wit.NameTime, "")
-	stamp := node(wit.NameTimestamp, "")
+	timestamp := node(wit.NameTimestamp, "")
 	checkConversions(t, []conversion{
 		{edm.DateTime, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
-		{edm.DateTime, stamp, int64(1467981296789), `"\/Date(1467981296789)\/"`},
+		{edm.DateTime, timestamp, int64(1467981296789), `"\/Date(1467981296789)\/"`},
 		{edm.DateTime, date, int32(-1), `"\/Date(-86400000)\/"`},
 		{edm.DateTime, plain, int64(0), `"\/Date(0)\/"`},
 		{edm.DateTime, plain, int32(0), ``},
-		{edm.DateTime, stamp, int64(-62135596800000), `"\/Date(-62135596800000)\/"`},
-		{edm.DateTime, stamp, int64(-62135596800001), ``},
-		{edm.DateTime, stamp, int64(253402300799999), `"\/Date(253402300799999)\/"`},
-		{edm.DateTime, stamp, int64(253402300800000), ``},
+		{edm.DateTime, timestamp, int64(-62135596800000), `"\/Date(-62135596800000)\/"`},
+		{edm.DateTime, timestamp, int64(-62135596800001), ``},
+		{edm.DateTime, timestamp, int64(253402300799999), `"\/Date(253402300799999)\/"`},
+		{edm.DateTime, timestamp, int64(253402300800000), ``},
 		{edm.DateTime, nil, "2016-07-08T12:34:56", `"\/Date(1467981296000)\/"`},
 		{edm.DateTime, nil, "/Date(5)/", `"\/Date(5)\/"`},
 		{edm.DateTime, nil, "2016-07-08", `"\/Date(1467936000000)\/"`},
 		{edm.DateTime, nil, "2016-07-08T12:34:56.1234567", ``},
 		{edm.DateTime, nil, "yesterday", ``},
 		{edm.DateTime, nil, connectdata.Instant(5), `"\/Date(5)\/"`},
-		{edm.DateTimeOffset, stamp, int64(1467981296000), `"\/Date(1467981296000+0000)\/"`},
+		{edm.DateTimeOffset, timestamp, int64(1467981296000), `"\/Date(1467981296000+0000)\/"`},
 		{edm.DateTimeOffset, nil, "2016-07-08T14:34:56+02:00", `"\/Date(1467981296000+0000)\/"`},
 		{edm.Time, clock, int32(45296789), `"PT12H34M56.789S"`},
-		{edm.Time, stamp, int64(-1), `"PT23H59M59.999S"`},
+		{edm.Time, timestamp, int64(-1), `"PT23H59M59.999S"`},
 		{edm.Time, date, int32(5), `"PT00H00M00S"`},
 		{edm.Time, plain, int64(86400000), ``},
 		{edm.Time, plain, int64(500), `"PT00H00M00.5S"`},
@@ -224,7 +224,7 @@ func TestMicros(t *testing.T) {
 	for _, test := range []struct {
 		typ    edm.Primitive
 		value  int64
-		text   string
+		text   string // "" means rejected
 		millis int64
 		ticks  int64
 	}{
@@ -233,8 +233,10 @@ func TestMicros(t *testing.T) {
 		{edm.DateTime, -1, "1969-12-31T23:59:59.999999", -1, 9990},
 		{edm.DateTime, -62135596800000000, "0001-01-01T00:00:00", -62135596800000, 0},
 		{edm.DateTime, 253402300799999999, "9999-12-31T23:59:59.999999", 253402300799999, 9990},
-		{edm.DateTime, -62135596800000001, "", 0, 0}, {edm.DateTime, 253402300800000000, "", 0, 0},
-		{edm.Time, 1, "PT00H00M00.000001S", 0, 0}, {edm.Int64, 1, "", 0, 0},
+		{edm.DateTime, -62135596800000001, "", 0, 0},
+		{edm.DateTime, 253402300800000000, "", 0, 0},
+		{edm.Time, 1, "PT00H00M00.000001S", 0, 0},
+		{edm.Int64, 1, "", 0, 0},
 	} {
 		converted, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, micros, test.value)
 		if test.text == "" {

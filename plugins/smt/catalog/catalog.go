@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// component is a transform or predicate. One of its last two fields is not nil.
+// component is a transform or predicate. Either transform or predicate is nil.
 type component struct {
 	name      string
 	doc       string
@@ -32,7 +32,8 @@ var components = func() (list []component) {
 	classes := slices.Concat(fields.Classes, convert.Classes, records.Classes, topics.Classes)
 	slices.SortFunc(classes, func(a, b operation.Class) int { return strings.Compare(a.Name, b.Name) })
 	for _, c := range slices.Concat(classes, predicates.Classes) {
-		entry := component{c.Name, c.Doc, wit.ComponentTransformation, c.Keys, c.Transform, c.Predicate}
+		entry := component{name: c.Name, doc: c.Doc, kind: wit.ComponentTransformation, keys: c.Keys,
+			transform: c.Transform, predicate: c.Predicate}
 		switch {
 		case c.Predicate != nil:
 			entry.kind = wit.ComponentPredicate
@@ -55,8 +56,8 @@ var components = func() (list []component) {
 
 func (c *component) alias() string { return c.name[strings.LastIndexByte(c.name, '.')+1:] }
 
-// componentOf returns the component with a name or alias, or nil.
-func componentOf(name string) *component {
+// findComponent returns the component with a name or alias, or nil.
+func findComponent(name string) *component {
 	for i := range components {
 		if c := &components[i]; c.name == name || c.alias() == name {
 			return c
@@ -69,9 +70,9 @@ func componentOf(name string) *component {
 func Components() []wit.Component {
 	list := make([]wit.Component, len(components))
 	for i := range components {
-		component := &components[i]
-		list[i] = wit.Component{Name: component.name, Kind: component.kind, Aliases: []string{component.alias()},
-			Documentation: component.doc, Settings: component.keys}
+		c := &components[i]
+		list[i] = wit.Component{Name: c.name, Kind: c.kind, Aliases: []string{c.alias()},
+			Documentation: c.doc, Settings: c.keys}
 	}
 	return list
 }
@@ -79,17 +80,17 @@ func Components() []wit.Component {
 // Validate checks a component's settings. Errors of single settings are in the values; the returned error concerns no
 // single setting.
 func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
-	component := componentOf(name)
-	if component == nil {
+	c := findComponent(name)
+	if c == nil {
 		return nil, settings.Error("", "unknown component "+strconv.Quote(name))
 	}
-	table := setting.NewTable(component.keys...)
+	table := setting.NewTable(c.keys...)
 	table.Check.AllowEmpty = true // Kafka accepts empty values of required settings
 	list := table.Validate(values)
 	if setting.FirstError(list) != nil {
 		return list, nil
 	}
-	if err := component.check(settings.Values(values)); err != nil {
+	if err := c.check(settings.Values(values)); err != nil {
 		if err.Setting == nil {
 			return nil, err
 		}
@@ -109,32 +110,32 @@ func (c *component) check(values settings.Values) *wit.Error {
 	return err
 }
 
-// NewStage returns a stage of a chain.
+// NewStage creates the stage of a chain at the position number.
 func NewStage(number int, stage *wit.Stage) (result operation.Stage, err *wit.Error) {
-	component := componentOf(stage.Component)
-	if component == nil || component.transform == nil {
+	c := findComponent(stage.Component)
+	if c == nil || c.transform == nil {
 		return result, settings.Error("", "expected a transform of this plugin")
 	}
 	result.Number = number
-	if result.Operation, err = component.transform(stage.Settings); err != nil || stage.Condition == nil {
+	if result.Operation, err = c.transform(stage.Settings); err != nil || stage.Condition == nil {
 		return result, err
 	}
-	when, ok, err := NewPredicate(stage.Condition.Component, stage.Condition.Settings)
+	predicate, ok, err := NewPredicate(stage.Condition.Component, stage.Condition.Settings)
 	if !ok {
 		return result, settings.Error("", "expected a predicate of this plugin as the condition, found "+
 			strconv.Quote(stage.Condition.Component))
 	}
-	result.Predicate = when
+	result.Predicate = predicate
 	result.Negate = stage.Condition.Negate
 	return result, err
 }
 
 // NewPredicate returns a predicate. ok is false if the component is not a predicate.
 func NewPredicate(name string, values settings.Values) (result operation.Predicate, ok bool, err *wit.Error) {
-	component := componentOf(name)
-	if component == nil || component.predicate == nil {
+	c := findComponent(name)
+	if c == nil || c.predicate == nil {
 		return nil, false, nil
 	}
-	result, err = component.predicate(values)
+	result, err = c.predicate(values)
 	return result, true, err
 }

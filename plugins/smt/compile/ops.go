@@ -15,7 +15,7 @@ import (
 
 func (p *Program) addOp(op kernel.Op) { p.ops = append(p.ops, programOp{Op: op}) }
 
-// addConstant adds bytes, to the previous op if that is a constant, too.
+// addConstant adds bytes. It extends the previous op if that is a constant, too.
 func (p *Program) addConstant(b []byte) {
 	p.Extra += len(b)
 	if last := len(p.ops) - 1; last >= 0 && p.ops[last].Kind == kernel.Constant {
@@ -25,7 +25,8 @@ func (p *Program) addConstant(b []byte) {
 	p.ops = append(p.ops, programOp{bytes: bytes.Clone(b)})
 }
 
-// addCopy adds a field without the first skipped bytes, to the previous op if that copies the field before it.
+// addCopy copies a field of the input, without its first skipped bytes. It extends the previous op if that copies the
+// field before it.
 func (p *Program) addCopy(index, skipped int) {
 	if last := len(p.ops) - 1; last >= 0 && skipped == 0 && p.ops[last].Kind == kernel.Copied &&
 		p.ops[last].Last == 8*index {
@@ -38,7 +39,8 @@ func (p *Program) addCopy(index, skipped int) {
 // addObject adds all fields of a key or value.
 func (p *Program) addObject(obj *object.Object) {
 	switch {
-	case obj.Whole: // the value of the only field
+	case obj.Whole:
+		// The result is the value of the only field, without a count or branch before it.
 	case obj.IsMap:
 		p.addConstant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(obj.Fields))))
 	default:
@@ -93,8 +95,8 @@ func (p *Program) addAttribute(field *object.Field, isMap bool) {
 	if field.Optional {
 		op.Null = 1
 	}
-	if !field.Optional || field.Attribute == object.Offset { // the row must have it
-		op.Size = 1
+	if !field.Optional || field.Attribute == object.Offset {
+		op.Size = 1 // the row must have the attribute
 	}
 	p.Extra += 1 + binary.MaxVarintLen64
 	p.addOp(op)
@@ -106,11 +108,11 @@ func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
 	pieces := make([]kernel.Piece, len(edit.Choices))
 	var longest int
 	var allowed uint64 // tags, one bit each
-	for first, b := range edit.Choices {
-		pieces[first] = kernel.Piece{Bytes: withRoom(b), Size: len(b)}
-		longest = max(longest, len(b))
-		if b != nil {
-			allowed |= 1 << first
+	for tag, value := range edit.Choices {
+		pieces[tag] = kernel.Piece{Bytes: withRoom(value), Size: len(value)}
+		longest = max(longest, len(value))
+		if value != nil {
+			allowed |= 1 << tag
 		}
 	}
 	if isMap {
@@ -122,11 +124,11 @@ func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
 	p.addOp(op)
 }
 
-// addEdit adds a value that the kernel converts, or else the caller.
+// addEdit adds a value that the kernel converts or, if it cannot, the caller.
 func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
 	op.Kind = kernel.Edited
 	op.Last = len(p.Edited) // index of the piece
-	p.Edited = append(p.Edited, Edited{field.Source, isMap})
+	p.Edited = append(p.Edited, Edited{Source: field.Source, isMap: isMap})
 	p.Extra += kernel.MaxConverted
 	if field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Conversion != nil {
 		conversion := field.Edits[0].Conversion(field.Tag)
@@ -139,13 +141,14 @@ func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
 	p.addOp(op)
 }
 
+// addHeaders adds the headers of the row and those of the object. A header with edits makes the program unusable.
 func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
 	if obj.DropsHeaders {
 		p.addConstant(connectdata.AppendNumber(nil, int64(len(obj.Headers))))
 	} else {
 		p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(obj.Headers)})
 	}
-	schemas := results.Headers
+	headerSchemas := results.Headers
 	for i := range obj.Headers {
 		header := &obj.Headers[i]
 		field := &header.Field
@@ -157,8 +160,8 @@ func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
 			p.addConstant(append(connectdata.AppendString(nil, header.Name), byte(wit.Schemaless), 0))
 		default:
 			head := append(connectdata.AppendString(nil, header.Name), byte(wit.WithSchema))
-			p.addConstant(connectdata.AppendNumber(head, int64(schemas[0])))
-			schemas = schemas[1:]
+			p.addConstant(connectdata.AppendNumber(head, int64(headerSchemas[0])))
+			headerSchemas = headerSchemas[1:]
 		}
 		switch {
 		case field.Kind == object.FromConstant:

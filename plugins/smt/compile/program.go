@@ -18,12 +18,12 @@ import (
 type Program struct {
 	kernel.Program
 	Usable    bool                // the kernel supports all of the program
-	Schema    uint32              // of the result
+	Schema    uint32              // schema of the result
 	SameBytes bool                // values keep their bytes
-	Reader    *object.ValueReader // of the input's values, nil for a map
+	Reader    *object.ValueReader // reader of the input's values, nil for a map
 	Edited    []Edited            // values that the caller must compute for a row that the kernel does not edit itself
 	Pieces    []kernel.Piece      // the computed values, by the index in Edited
-	// if it appends: the program that keeps the value in place and writes only what follows
+	// Tail keeps the value in place and writes only what follows it. It is valid if Tail.Appends is not zero.
 	Tail   kernel.Program
 	Misses int // traced rows that no later row could use
 
@@ -34,7 +34,7 @@ type Program struct {
 
 type programOp struct {
 	kernel.Op
-	bytes []byte // of a constant or replacement, until finish
+	bytes []byte // the constant or replacement, to which finish makes Op point
 }
 
 // Edited is a value that edits compute from the input or from an attribute of the row.
@@ -88,7 +88,7 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row, head []b
 	return program
 }
 
-// setFields makes the program read the fields of the struct, only what is necessary.
+// setFields makes the program read the fields of the struct, or skip over them if it uses none.
 func (p *Program) setFields(obj *object.Object) {
 	if root := &obj.Reader.Nodes[0]; root.Optional {
 		p.Root = uint64(schemas.Branch(root)[0]) + 1
@@ -107,7 +107,7 @@ func (p *Program) addUnwrittenEdits(obj *object.Object) {
 		source := &obj.Trace.Edited[i]
 		last := source.Edits[len(source.Edits)-1]
 		if last.NullValue == nil && !slices.Contains(p.writtenEdits, last) {
-			p.Edited = append(p.Edited, Edited{*source, obj.IsMap})
+			p.Edited = append(p.Edited, Edited{Source: *source, isMap: obj.IsMap})
 			p.Edits = 1
 		}
 	}
@@ -118,14 +118,14 @@ func fieldCodes(reader *object.ValueReader) unsafe.Pointer {
 	for i := range reader.Fields {
 		codes = append(codes, fieldCode(reader.Fields[i].Schema()))
 	}
-	run := uint64(0) // of optional strings, see [kernel.Run]
+	runLength := uint64(0) // number of optional strings in a row, see [kernel.Run]
 	for i := len(codes) - 1; i >= 0; i-- {
-		run++
+		runLength++
 		if codes[i] != kernel.OptionalText {
-			run = 0
+			runLength = 0
 			continue
 		}
-		codes[i] |= run << kernel.Run
+		codes[i] |= runLength << kernel.Run
 	}
 	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
 }
@@ -169,9 +169,9 @@ func (p *Program) setKeys(obj *object.Object, row *wit.Row) {
 		}
 	}
 	head := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(keys)))
-	list := maskedWords(head)
-	p.Head = list[0]
-	p.HeadMask = list[1]
+	words := maskedWords(head)
+	p.Head = words[0]
+	p.HeadMask = words[1]
 	p.HeadSize = len(head)
 }
 
@@ -189,9 +189,9 @@ func maskedWords(text []byte) (list []uint64) {
 }
 
 func encodeKey(text []byte) kernel.Key {
-	list := append(maskedWords(text), 0, 0, 0, 0)
-	return kernel.Key{Size: len(text), First: list[0], Mask: list[1], Second: list[2], SecondMask: list[3],
-		Rest: unsafe.Pointer(unsafe.SliceData(list[4:]))}
+	words := append(maskedWords(text), 0, 0, 0, 0)
+	return kernel.Key{Size: len(text), First: words[0], Mask: words[1], Second: words[2], SecondMask: words[3],
+		Rest: unsafe.Pointer(unsafe.SliceData(words[4:]))}
 }
 
 // requireTags restricts the tags that the value of an entry may have.
@@ -241,15 +241,15 @@ func (p *Program) finish() {
 	p.Pieces = make([]kernel.Piece, len(p.Edited))
 	ops := make([]kernel.Op, len(p.ops)+1)
 	for i := range p.ops {
-		from := &p.ops[i]
+		source := &p.ops[i]
 		op := &ops[i]
-		*op = from.Op
+		*op = source.Op
 		switch {
 		case op.Kind == kernel.Edited:
 			op.Bytes = unsafe.Pointer(&p.Pieces[op.Last])
-		case len(from.bytes) > 0:
-			op.Bytes = withRoom(from.bytes)
-			op.Size = len(from.bytes)
+		case len(source.bytes) > 0:
+			op.Bytes = withRoom(source.bytes)
+			op.Size = len(source.bytes)
 		}
 	}
 	ops[len(p.ops)].Kind = kernel.End

@@ -27,7 +27,7 @@ func (f Finding) String() string {
 	return "setting " + f.Setting + ": " + f.Text
 }
 
-// Only these roles may have a placeholder: the user chooses the name of the header or parameter.
+// Only these roles may contain a placeholder: the user chooses the name of the header or parameter.
 const (
 	anyHeader = Header + "{name}"
 	anyQuery  = Query + "{name}"
@@ -35,15 +35,15 @@ const (
 
 // Check returns the problems of the roles that a component assigns to its settings.
 func Check(component *wit.Component) (findings []Finding) {
-	connects := component.Kind == wit.ComponentSource || component.Kind == wit.ComponentSink
-	settings := map[string]string{} // by role
+	sendsRequests := component.Kind == wit.ComponentSource || component.Kind == wit.ComponentSink
+	settingByRole := map[string]string{}
 	for i := range component.Settings {
 		key := &component.Settings[i]
 		roles := rolesOf(key)
 		switch {
 		case len(roles) > 1:
-			findings = append(findings, Finding{true, true, key.Name, "expected one role, found " + strings.Join(roles,
-				", ")})
+			findings = append(findings, Finding{Fatal: true, Invalid: true, Setting: key.Name,
+				Text: "expected one role, found " + strings.Join(roles, ", ")})
 			continue
 		case len(roles) == 0 && key.Kind == wit.KindPassword:
 			findings = append(findings, Finding{Setting: key.Name,
@@ -51,27 +51,29 @@ func Check(component *wit.Component) (findings []Finding) {
 			continue
 		case len(roles) == 0:
 			continue
-		case !connects:
+		case !sendsRequests:
 			findings = append(findings, Finding{Invalid: true, Setting: key.Name,
 				Text: "has the role " + roles[0] + ": only settings of sources and sinks have roles"})
 		}
-		if other, ok := settings[roles[0]]; ok && !allowsMultiple(roles[0]) {
-			findings = append(findings, Finding{true, true, key.Name, "has the role " + roles[0] + ", which " + other +
-				" has too: expected one setting with this role"})
+		if other, ok := settingByRole[roles[0]]; ok && !allowsMultiple(roles[0]) {
+			findings = append(findings, Finding{Fatal: true, Invalid: true, Setting: key.Name,
+				Text: "has the role " + roles[0] + ", which " + other +
+					" has too: expected one setting with this role"})
 		}
-		settings[roles[0]] = key.Name
+		settingByRole[roles[0]] = key.Name
 		findings = append(findings, checkRole(key, roles[0])...)
 	}
-	findings = append(findings, missingLoginRoles(component, settings)...)
-	if connects && settings[Address] == "" {
+	findings = append(findings, missingLoginRoles(component, settingByRole)...)
+	if sendsRequests && settingByRole[Address] == "" {
 		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know " +
 			"where to send the requests of this " + component.Kind.String()})
 	}
 	return findings
 }
 
-// missingLoginRoles returns the roles that a login exchange needs and that the component does not assign.
-func missingLoginRoles(component *wit.Component, settings map[string]string) (findings []Finding) {
+// missingLoginRoles returns a finding for each role that a login exchange needs and that the component does not assign.
+// It returns nil for a component without a login exchange.
+func missingLoginRoles(component *wit.Component, settingByRole map[string]string) (findings []Finding) {
 	for i := range component.Settings {
 		key := &component.Settings[i]
 		roles := rolesOf(key)
@@ -79,7 +81,7 @@ func missingLoginRoles(component *wit.Component, settings map[string]string) (fi
 			continue
 		}
 		for _, other := range loginRoles {
-			if settings[other] == "" {
+			if settingByRole[other] == "" {
 				findings = append(findings, Finding{Setting: key.Name,
 					Text: "has the role " + roles[0] + ", and no setting has " + other +
 						", which a login exchange needs"})
@@ -111,24 +113,27 @@ func rolesOf(key *wit.ConfigKey) (roles []string) {
 // checkRole checks the role of one setting.
 func checkRole(key *wit.ConfigKey, name string) []Finding {
 	role, isKnown := Find(name)
-	finding := func(fatal bool, text string) []Finding { return []Finding{{fatal, true, key.Name, text}} }
-	anyName := name == anyHeader || name == anyQuery
+	invalid := func(text string) []Finding { return []Finding{{Invalid: true, Setting: key.Name, Text: text}} }
+	fatal := func(text string) []Finding {
+		return []Finding{{Fatal: true, Invalid: true, Setting: key.Name, Text: text}}
+	}
+	isPlaceholder := name == anyHeader || name == anyQuery
 	switch {
-	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(key.Name, "{name}")):
-		return finding(true, "has the role "+name+": expected no placeholder, except "+anyHeader+" and "+anyQuery+
+	case strings.Contains(name, "{") && (!isPlaceholder || !strings.HasSuffix(key.Name, "{name}")):
+		return fatal("has the role " + name + ": expected no placeholder, except " + anyHeader + " and " + anyQuery +
 			" after a name that ends with {name}")
-	case strings.Contains(key.Name, "{") && !anyName && !role.Multiple:
-		return finding(true, "is a template and has the role "+name+", which only one setting may have")
+	case strings.Contains(key.Name, "{") && !isPlaceholder && !role.Multiple:
+		return fatal("is a template and has the role " + name + ", which only one setting may have")
 	case !isKnown:
-		return finding(false, "has the role "+name+", which is unknown"+nearest(name))
+		return invalid("has the role " + name + ", which is unknown" + suggestRole(name))
 	case !role.accepts(key.Kind) && key.Kind == wit.KindPassword:
-		return finding(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
+		return fatal("is a password with the role " + name + ", whose values are shown: expected the kind " +
 			role.Kind.String())
 	case !role.accepts(key.Kind) && role.Kind == Secret:
-		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String()+
+		return invalid("has the role " + name + ": expected the kind " + role.Kind.String() +
 			"; no plugin sees its value")
 	case !role.accepts(key.Kind):
-		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String())
+		return invalid("has the role " + name + ": expected the kind " + role.Kind.String())
 	case key.DefaultValue != nil && !role.AcceptsDefault(*key.DefaultValue):
 		return []Finding{{Setting: key.Name, Text: "its default " + strconv.Quote(*key.DefaultValue) +
 			" has no effect: " + name + " must be set by the user" + role.defaultNote()}}
@@ -152,8 +157,8 @@ func (r Role) defaultNote() string {
 	return ", else it is " + r.HostDefault
 }
 
-// nearest suggests a role with the same last part.
-func nearest(name string) string {
+// suggestRole returns the end of a message about an unknown role: a role with the same last part, if there is one.
+func suggestRole(name string) string {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	index := slices.IndexFunc(All, func(r Role) bool { return strings.HasSuffix(r.Name, "."+last) })
 	if index < 0 {

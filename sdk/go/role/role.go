@@ -19,8 +19,8 @@ type Role struct {
 	// for roles that decide where requests go, how they are secured or who logs in, and for limits that connectors
 	// share.
 	PluginDefault bool
-	// HostDefault is the value that the host uses if neither applies, or "" if there is none or it depends on other
-	// settings.
+	// HostDefault is the value that the host uses if user and plugin set none, or "" if the host has no such value or
+	// it depends on other settings.
 	HostDefault string
 	// Multiple means that several settings, those of a template, may have the role. The host only reads their values.
 	Multiple bool
@@ -155,8 +155,8 @@ const (
 	TLSKeyStoreKeyPassword = "tls.keystore.key-password"
 	// TLSKeyStoreAlias is the alias of the key, if the key store has several.
 	TLSKeyStoreAlias = "tls.keystore.alias"
-	// TLSTrustStoreLocation is the path of the store of trusted authorities. Without it the host trusts those of the
-	// system.
+	// TLSTrustStoreLocation is the path of the store of trusted authorities. Without it the host trusts the authorities
+	// of the system.
 	TLSTrustStoreLocation = "tls.truststore.location"
 	// TLSTrustStorePassword is the password of the trust store.
 	TLSTrustStorePassword = "tls.truststore.password"
@@ -208,8 +208,8 @@ const (
 	ListenerUser = "listener.user"
 	// ListenerPassword is the password of senders.
 	ListenerPassword = "listener.password"
-	// ListenerTLS is the stores of the listener, named as after tls.keystore. and tls.truststore.. With a key store the
-	// listener uses TLS; with a trust store senders need a certificate.
+	// ListenerTLS is the prefix of the roles of the listener's stores: keystore.location and so on, as after tls.
+	// above. With a key store the listener uses TLS; with a trust store senders need a certificate.
 	ListenerTLS = "listener.tls."
 
 	// HTTP and the following constants are prefixes that several roles share.
@@ -346,9 +346,7 @@ func (r Role) accepts(kind wit.SettingKind) bool {
 }
 
 var kindNames = [...]string{String: "string", Secret: "password", StringOrSecret: "string or password",
-	Integer: "int or long",
-	Double:  "double", List: "list",
-	Boolean: "boolean or string"}
+	Integer: "int or long", Double: "double", List: "list", Boolean: "boolean or string"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// page returns the rows of wit/roles.md.
+// page returns the rows of the table in wit/roles.md. The first cell is the role without its quotes.
 func page(t *testing.T) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../wit/roles.md")
@@ -35,11 +35,10 @@ func page(t *testing.T) (rows [][]string) {
 
 // TestPage checks that wit/roles.md lists all roles with their kinds and defaults.
 func TestPage(t *testing.T) {
-	var documented, known [][]string
+	var documented, registered [][]string
 	for _, cells := range page(t) {
-		documented = append(documented, []string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2],
-			strings.Trim(cells[3],
-				"`")})
+		documented = append(documented,
+			[]string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2], strings.Trim(cells[3], "`")})
 		if doc := strings.TrimSuffix(cells[4], " |"); len(doc) < 8 {
 			t.Errorf("%s: expected what the host does with it, found %q", cells[0], doc)
 		}
@@ -49,16 +48,17 @@ func TestPage(t *testing.T) {
 		if r.PluginDefault {
 			accepted = "yes"
 		}
-		known = append(known, []string{r.Name, r.Kind.String(), accepted, r.HostDefault})
+		registered = append(registered, []string{r.Name, r.Kind.String(), accepted, r.HostDefault})
 	}
-	if diff := cmp.Diff(known, documented); diff != "" {
+	if diff := cmp.Diff(registered, documented); diff != "" {
 		t.Errorf("(-host +page)\n%s", diff)
 	}
 }
 
 // TestRolesOfTheHost checks that the host uses the constants of this package. A misspelt literal would match none.
 func TestRolesOfTheHost(t *testing.T) {
-	beginning := func(s string) bool { // such as http.oauth.
+	// isPrefix reports whether s is a prefix that several roles share, such as http.oauth.
+	isPrefix := func(s string) bool {
 		return strings.HasSuffix(s, ".") && slices.ContainsFunc(All, func(r Role) bool {
 			return strings.HasPrefix(r.Name, s)
 		})
@@ -83,7 +83,7 @@ func TestRolesOfTheHost(t *testing.T) {
 			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
 				literals++
 				text, _ := strconv.Unquote(l.Value)
-				if _, known := Find(text); known || beginning(text) {
+				if _, known := Find(text); known || isPrefix(text) {
 					t.Errorf("%s: expected a constant of package role, found %s", files.Position(l.Pos()), l.Value)
 				}
 			}
@@ -96,6 +96,7 @@ func TestRolesOfTheHost(t *testing.T) {
 	}
 }
 
+// setting returns a declaration with roles. value is its default, "" means no default.
 func setting(name string, kind wit.SettingKind, value string, roles ...string) wit.ConfigKey {
 	s := wit.ConfigKey{Name: name, Kind: kind}
 	for _, r := range roles {

@@ -14,6 +14,7 @@ func Fill(r *rand.Rand, value reflect.Value) {
 	t := value.Type()
 	switch {
 	case t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Type == reflect.TypeFor[wit.Variant]():
+		// A variant has one of its cases, each a pointer in a field after the marker.
 		f := value.Field(1 + r.IntN(t.NumField()-1))
 		f.Set(reflect.New(f.Type().Elem()))
 		Fill(r, f.Elem())

@@ -11,41 +11,40 @@ import (
 )
 
 // CheckNames checks that each setting of the original connector exists, under its name or as an alias, or is rejected
-// as not built yet. side is `source` or `sink`, list is the file with the names.
-func CheckNames(t *testing.T, settings *setting.Table, side, list string) {
+// as not built yet. side is `source` or `sink`. Each line of the file has a side or `both`, a name, and for some names
+// the setting of which it is an alias, or `refused` for a setting that is not built yet.
+func CheckNames(t *testing.T, settings *setting.Table, side, path string) {
 	t.Helper()
-	content, err := os.ReadFile(list)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checked := 0
 	for line := range strings.Lines(string(content)) {
-		words := strings.Fields(line)
-		if words[0] != "both" && words[0] != side {
+		columns := strings.Fields(line)
+		if columns[0] != "both" && columns[0] != side {
 			continue
 		}
 		checked++
-		name := words[1]
-		canonical := words[1]
-		refused := false
-		if len(words) > 2 {
-			if refused = words[2] == "refused"; !refused {
-				canonical = words[2]
-			}
+		name := columns[1]
+		canonical := name
+		isRefused := len(columns) > 2 && columns[2] == "refused"
+		if len(columns) > 2 && !isRefused {
+			canonical = columns[2]
 		}
 		spec, ok := settings.Find(name)
 		if !ok || spec.Name != canonical {
 			t.Errorf("%s: expected the setting %s, found %q", name, canonical, spec.Name)
 			continue
 		}
-		for _, e := range settings.Validate([]wit.Setting{{Name: name, Value: "7"}}) {
-			built := !strings.Contains(strings.Join(e.Errors, " "), "not built yet")
-			if e.Key.Name == canonical && built == refused {
-				t.Errorf("%s: expected refused %v, found %q", name, refused, e.Errors)
+		for _, value := range settings.Validate([]wit.Setting{{Name: name, Value: "7"}}) {
+			isBuilt := !strings.Contains(strings.Join(value.Errors, " "), "not built yet")
+			if value.Key.Name == canonical && isBuilt == isRefused {
+				t.Errorf("%s: expected refused %v, found %q", name, isRefused, value.Errors)
 			}
 		}
 	}
-	if checked < 30 {
+	if checked < 30 { // the file is incomplete or has another format
 		t.Errorf("looked at %d names", checked)
 	}
 }

@@ -13,8 +13,8 @@ const Northwind = "/V2/Northwind/Northwind.svc"
 
 // Source returns the smallest configuration of a source connector, followed by more settings, each as name=value.
 func Source(more ...string) (list []wit.Setting) {
-	for _, line := range append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
-		"sap.odata.host.port=8080"}, more...) {
+	host := []string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1", "sap.odata.host.port=8080"}
+	for _, line := range append(host, more...) {
 		name, value, _ := strings.Cut(line, "=")
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
@@ -23,11 +23,11 @@ func Source(more ...string) (list []wit.Setting) {
 
 // Set returns the settings of one entity set of Northwind.
 func Set(number, name string) []string {
-	return []string{"sap.odata#" + number + ".service=" + Northwind, "sap.odata#" + number + ".entityset=" + name,
-		"sap.odata#" + number + ".topic=t" + number}
+	prefix := "sap.odata#" + number + "."
+	return []string{prefix + "service=" + Northwind, prefix + "entityset=" + name, prefix + "topic=t" + number}
 }
 
-// Condition returns the settings of a filter condition of the set 00.
+// Condition returns the settings of a filter condition of the set 00. high is optional: only its first value is used.
 func Condition(number, property, option, low string, high ...string) []string {
 	prefix := "sap.odata#00.filter#" + number + "."
 	lines := []string{prefix + "property=" + property, prefix + "option=" + option, prefix + "low=" + low}
@@ -37,7 +37,7 @@ func Condition(number, property, option, low string, high ...string) []string {
 	return lines
 }
 
-// Offset returns a stored offset from fields as encoding/json reads them.
+// Offset returns a stored offset from fields as encoding/json reads them. Nulls, arrays and objects are left out.
 func Offset(fields map[string]any) (offset []wit.OffsetEntry) {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch v := fields[name].(type) {

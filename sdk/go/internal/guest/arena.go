@@ -7,24 +7,29 @@ type arena struct {
 	// minChunk is the size of the first chunk in bytes.
 	minChunk int
 	chunk    []byte
-	used     int
+	// used is the number of allocated bytes at the start of chunk.
+	used int
 	// fullChunks are the used parts of chunks that the call has filled. They are freed by the reset.
 	fullChunks [][]byte
 	// released means that the export has ended that the memory was allocated for.
 	released bool
 }
 
+// Sizes of chunks in bytes.
+const (
+	// minResults fits the rare parts of a result. Rows and their data are outside the arena.
+	minResults = 8 << 10
+	// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
+	minArguments = 72 << 10
+	// chunkAhead limits how much a chunk grows in advance: doubling the memory for one large row would not fit into the
+	// memory of a guest.
+	chunkAhead = 4 << 20
+)
+
 // results contains the results until the next call.
 var results = arena{minChunk: minResults}
 
-// minResults fits the rare parts of a result. Rows and their data are elsewhere.
-const minResults = 8 << 10
-
-// chunkAhead limits in bytes how much a chunk grows in advance: doubling the memory for one large row would not fit
-// into the memory of a guest.
-const chunkAhead = 4 << 20
-
-// alloc returns size bytes, aligned to 8.
+// alloc returns size bytes, aligned to 8. The first call after the arena was released resets it.
 func (a *arena) alloc(size int) []byte {
 	if a.released {
 		a.reset()
@@ -42,8 +47,8 @@ func (a *arena) alloc(size int) []byte {
 	return b
 }
 
-// reset frees all memory. If the call has filled several chunks, it allocates one that would have fit everything, and
-// an eighth more.
+// reset makes all memory available again. If the call has filled several chunks, it allocates one that would have fit
+// everything, and an eighth more.
 func (a *arena) reset() {
 	if len(a.fullChunks) > 0 {
 		total := a.used
@@ -56,6 +61,3 @@ func (a *arena) reset() {
 	a.used = 0
 	a.released = false
 }
-
-// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
-const minArguments = 72 << 10

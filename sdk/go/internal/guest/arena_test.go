@@ -2,8 +2,8 @@ package guest
 
 import "testing"
 
-// After a call that outgrew its memory, one chunk remains that fits such a call and little more, because linear memory
-// never shrinks.
+// After a call that needed several chunks, one chunk remains that fits such a call and little more, because linear
+// memory never shrinks.
 func TestArenasRetainMemoryOfACall(t *testing.T) {
 	a := arena{minChunk: minArguments}
 	call := func(sizes ...int) (total int) {
@@ -17,13 +17,26 @@ func TestArenasRetainMemoryOfACall(t *testing.T) {
 		return total
 	}
 	for _, sizes := range [][]int{{3, 64 << 10}, {1, 70 << 10, 5}, {100_001, 300_001, 7}, {3, 64 << 10}} {
-		most := max(len(a.chunk), minArguments)
-		most = max(most, call(sizes...)*5/4)
+		maxSize := max(len(a.chunk), minArguments)
+		maxSize = max(maxSize, call(sizes...)*5/4)
 		call(sizes...)
-		if len(a.fullChunks) > 0 || len(a.chunk) > most {
+		if len(a.fullChunks) > 0 || len(a.chunk) > maxSize {
 			t.Errorf("%v: found a chunk of %d bytes, expected at most %d, and %d more chunks", sizes, len(a.chunk),
-				most,
-				len(a.fullChunks))
+				maxSize, len(a.fullChunks))
 		}
+	}
+}
+
+func TestArenaUsesOneChunk(t *testing.T) {
+	var a arena
+	for range 3 {
+		for range 10 {
+			b := a.alloc(50_001)
+			b[50_000] = 1
+		}
+		a.released = true
+	}
+	if len(a.fullChunks) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
+		t.Errorf("found %d more chunks than the one of %d bytes", len(a.fullChunks), len(a.chunk))
 	}
 }

@@ -33,18 +33,18 @@ func (c *collector) mustCheck() bool {
 
 // mustCollect reports whether to collect garbage, and begins a new count of calls. allocated is the total allocation so
 // far, alive the live memory after the last collection, in bytes.
-func (c *collector) mustCollect(allocated, alive uint64) bool {
-	each := (allocated - c.checkedAt) / uint64(c.calls)
+func (c *collector) mustCollect(allocated, live uint64) bool {
+	bytesPerCall := (allocated - c.checkedAt) / uint64(c.calls)
 	c.checkedAt = allocated
 	c.calls = 0
 	c.skip = 0
-	most := max(minGarbage, alive)
+	threshold := max(minGarbage, live)
 	garbage := allocated - c.collectedAt
-	if garbage >= most {
+	if garbage >= threshold {
 		c.collectedAt = allocated
 		return true
 	}
 	// Skip half of the calls that fit, since later calls may allocate more.
-	c.skip = int(min((most-garbage)/(2*max(each, 1)), maxSkip))
+	c.skip = int(min((threshold-garbage)/(2*max(bytesPerCall, 1)), maxSkip))
 	return false
 }

@@ -19,8 +19,8 @@ func AsError(err error) *wit.Error {
 	if err == nil {
 		return nil
 	}
-	if f, ok := err.(*wit.Error); ok {
-		return f
+	if contractError, ok := err.(*wit.Error); ok {
+		return contractError
 	}
 	return &wit.Error{Kind: wit.ErrorInternal, Message: err.Error()}
 }

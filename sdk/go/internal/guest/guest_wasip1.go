@@ -38,7 +38,8 @@ func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 // arguments is the memory that the host allocates.
 var arguments = arena{minChunk: minArguments}
 
-// realloc is the allocator of the canonical ABI. Size 0 returns 0: small pointers to nothing crash Go's stack copier.
+// realloc is the allocator of the canonical ABI. Its first call after the end of an export frees the memory of that
+// export. Size 0 returns 0: small pointers to nothing crash Go's stack copier.
 //
 //go:wasmexport cabi_realloc
 func realloc(old, oldSize, align, size uint32) uint32 {
@@ -76,16 +77,16 @@ func Log(level wit.Level, message string) {
 // and roll back a new version of the plugin.
 func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...uint64) (ptr uint32) {
 	args, err := f.Lift(Memory, flats)
-	var ok any
+	var result any
 	if err == nil {
-		ok, err = run(args)
+		result, err = run(args)
 	}
-	return Result(f, ok, AsError(err))
+	return Result(f, result, AsError(err))
 }
 
-// Result lowers the result of an export that is called rarely.
-func Result(f *canon.Func, ok any, failure *wit.Error) (ptr uint32) {
-	lowered, err := f.Lower(ok, failure)
+// Result lowers the result of an export that is called rarely, and releases the memory of its arguments.
+func Result(f *canon.Func, result any, failure *wit.Error) (ptr uint32) {
+	lowered, err := f.Lower(result, failure)
 	if err != nil {
 		lowered, err = f.Lower(nil, AsError(err))
 	}
@@ -115,6 +116,7 @@ func ReturnHandled(f *canon.Func, out *wit.ResponseResult, failure *wit.Error) u
 	return returnWords(f, out, lowerResponse, failure)
 }
 
+// returnWords returns the words of lower. Package canon lowers a failure, and what lower rejects.
 func returnWords[T any](f *canon.Func, out *T, lower func(*T) (words, bool), failure *wit.Error) uint32 {
 	results.reset()
 	if failure == nil {
@@ -137,12 +139,12 @@ func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 	arguments.released = true
 }
 
-// Lower lowers the result of a frequent export: its rare parts by reflection, then the addresses of rows and data. Both
-// must stay unchanged until the next call.
-func Lower(f *canon.Func, ok any, failure *wit.Error, rowsAt uint32, rows []wit.Row, dataAt uint32,
+// Lower lowers the result of a frequent export: its rare parts by reflection, then the addresses of rows and data at
+// their offsets in the result. Both must stay unchanged until the next call.
+func Lower(f *canon.Func, result any, failure *wit.Error, rowsOffset uint32, rows []wit.Row, dataOffset uint32,
 	data []byte) uint32 {
 	results.reset()
-	lowered, err := f.Lower(ok, failure)
+	lowered, err := f.Lower(result, failure)
 	if err != nil {
 		panic(err)
 	}
@@ -151,28 +153,28 @@ func Lower(f *canon.Func, ok any, failure *wit.Error, rowsAt uint32, rows []wit.
 		panic(err)
 	}
 	if failure == nil {
-		root := View(addresses[0], max(rowsAt, dataAt)+8)
-		putList(root, rowsAt, rows, data, dataAt)
+		root := View(addresses[0], max(rowsOffset, dataOffset)+8)
+		putLists(root, rowsOffset, rows, data, dataOffset)
 	}
 	arguments.released = true
 	return addresses[0]
 }
 
-// putList writes the addresses and lengths of rows and data to a result, and keeps both alive until the next call.
-func putList(root []byte, rowsAt uint32, rows []wit.Row, data []byte, dataAt uint32) {
+// putLists writes the addresses and lengths of rows and data to a result, and keeps both alive until the next call.
+func putLists(root []byte, rowsOffset uint32, rows []wit.Row, data []byte, dataOffset uint32) {
 	roots[0] = unsafe.SliceData(rows)
 	roots[1] = unsafe.SliceData(data)
-	binary.LittleEndian.PutUint32(root[rowsAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
-	binary.LittleEndian.PutUint32(root[rowsAt+4:], uint32(len(rows)))
-	binary.LittleEndian.PutUint32(root[dataAt:], address(data))
-	binary.LittleEndian.PutUint32(root[dataAt+4:], uint32(len(data)))
+	binary.LittleEndian.PutUint32(root[rowsOffset:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(rows)))))
+	binary.LittleEndian.PutUint32(root[rowsOffset+4:], uint32(len(rows)))
+	binary.LittleEndian.PutUint32(root[dataOffset:], address(data))
+	binary.LittleEndian.PutUint32(root[dataOffset+4:], uint32(len(data)))
 }
 
-// ReturnRows returns a result that contains only rows and data. It does not allocate.
-func ReturnRows(area []byte, rowsAt uint32, rows []wit.Row, dataAt uint32, data []byte) uint32 {
-	putList(area, rowsAt, rows, data, dataAt)
+// ReturnRows returns the address of root, a result to which it adds only rows and data. It does not allocate.
+func ReturnRows(root []byte, rowsOffset uint32, rows []wit.Row, dataOffset uint32, data []byte) uint32 {
+	putLists(root, rowsOffset, rows, data, dataOffset)
 	arguments.released = true
-	return address(area)
+	return address(root)
 }
 
 var (

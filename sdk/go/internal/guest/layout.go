@@ -23,12 +23,12 @@ const stringSize, hintSize = 8, 12
 // String returns a copy of a string that the host passed.
 func String(ptr, size uint32) string { return string(View(ptr, size)) }
 
-// stringAt returns the string of which the address is at b.
+// stringAt returns the string whose address and length are at the start of b.
 func stringAt(b []byte) []byte {
 	return View(binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]))
 }
 
-// Strings returns a copy of a list of strings that the host passed. All are copied into one.
+// Strings returns a copy of a list of strings that the host passed. All strings share one allocation.
 func Strings(ptr, n uint32) []string {
 	if n == 0 {
 		return nil

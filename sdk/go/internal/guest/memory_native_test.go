@@ -28,7 +28,7 @@ type slicesMemory struct {
 	end    uint32
 }
 
-// testMemory returns an empty memory for address and View.
+// testMemory returns an empty memory and makes address and View use it.
 func testMemory() canon.Memory {
 	m := &slicesMemory{end: 8}
 	address = m.address
@@ -70,6 +70,7 @@ func TestValuesInGuest(t *testing.T) {
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the tests: %v\n%s", err, text)
 	}
+
 	module, err := os.ReadFile(binary)
 	require.NoError(t, err)
 	ctx := t.Context()
@@ -80,9 +81,11 @@ func TestValuesInGuest(t *testing.T) {
 	host.NewFunctionBuilder().WithFunc(func(uint32, uint32, uint32) {}).Export("log")
 	_, err = host.Instantiate(ctx)
 	require.NoError(t, err)
+
 	var out bytes.Buffer
 	config := wazero.NewModuleConfig().WithArgs("guest.test", "-test.v", "-test.run=^TestValues").
 		WithStdout(&out).WithStderr(&out).WithSysWalltime().WithSysNanotime()
+	// The module ends with proc_exit, which is an error here whether the tests pass or fail: the output decides.
 	_, err = runtime.InstantiateWithConfig(ctx, module, config)
 	for _, line := range []string{"--- PASS: TestValuesLowered ", "--- PASS: TestValuesLifted "} {
 		if !strings.Contains(out.String(), line) {

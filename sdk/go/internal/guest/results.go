@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The results of encode and handle-response are lowered without reflection, which took a third of an encode. It is
-// written by hand, not generated: a generator would be longer, and plugins are built without make. A test compares it
-// with package canon, so that it fails when the contract changes.
+// The results of encode and handle-response are lowered without reflection, which took a third of an encode. This code
+// is written by hand, not generated: a generator would be longer, and plugins are built without make. A test compares
+// it with package canon, so that the test fails when the contract changes.
 //
 // All values in these results are aligned to 4 and no small ones are neighbours, so that a record is a list of words: a
 // string or list is an address and a length, an option or variant a case and its payload. Texts and numbers stay where
@@ -60,9 +60,9 @@ func (w words) numbers(list []uint32) words {
 func (w words) text(s string) words {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
-		kept := results.alloc(len(s))
-		copy(kept, s)
-		return w.bytes(kept)
+		valid := results.alloc(len(s))
+		copy(valid, s)
+		return w.bytes(valid)
 	}
 	return w.bytes(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
@@ -168,11 +168,11 @@ func isKind(f *wit.Error) bool { return f == nil || int(f.Kind) < f.Kind.Cases()
 
 // isRowResult reports whether one case is set, and the contract has its values.
 func isRowResult(r *wit.RowResult) bool {
-	cases := 0
+	setCases := 0
 	for _, isSet := range [...]bool{r.Written != nil, r.Rejected != nil, r.Retry != nil} {
 		if isSet {
-			cases++
+			setCases++
 		}
 	}
-	return cases == 1 && isKind(r.Rejected) && (r.Retry == nil || isKind(r.Retry.Error))
+	return setCases == 1 && isKind(r.Rejected) && (r.Retry == nil || isKind(r.Retry.Error))
 }

@@ -15,13 +15,14 @@ import (
 	"github.com/culvert-project/culvert/wit/canon/canontest"
 )
 
+// place writes a lowered value to memory and returns the address of its first block. It fails the test if err is set.
 func place(t *testing.T, mem canon.Memory, lowered canon.Lowered, err error) uint32 {
 	t.Helper()
 	require.NoError(t, err)
 	alloc := func(size, _ uint32) (uint32, error) { return address(results.alloc(int(size))), nil }
-	at, err := lowered.Place(mem, alloc)
+	addresses, err := lowered.Place(mem, alloc)
 	require.NoError(t, err)
-	return at[0]
+	return addresses[0]
 }
 
 // expectLowered checks that a host reads the same from a value that was lowered without reflection and with it.
@@ -35,8 +36,8 @@ func expectLowered[T any](t *testing.T, f *canon.Func, value *T, lower func(*T) 
 	}
 	lowered, err := f.Lower(*value, nil)
 	var got, want T
-	for core, dst := range map[uint32]*T{result.address(): &got, place(t, mem, lowered, err): &want} {
-		failure, err := f.Result(mem, 1<<20, uint64(core), dst)
+	for ptr, dst := range map[uint32]*T{result.address(): &got, place(t, mem, lowered, err): &want} {
+		failure, err := f.Result(mem, 1<<20, uint64(ptr), dst)
 		if failure != nil || err != nil {
 			t.Fatal(failure, err)
 		}
@@ -66,11 +67,15 @@ func TestValuesLowered(t *testing.T) {
 	expectLowered(t, responseFunc, &wit.ResponseResult{Results: []wit.RowResult{{Rejected: &invalid}}}, lowerResponse)
 }
 
-// What the contract does not have is left to package canon, which returns an error.
+// Values that the contract does not have are left to package canon, which returns an error.
 func TestValuesLoweredOutsideContract(t *testing.T) {
 	unknown := wit.Error{Kind: wit.ErrorKind(wit.ErrorKind(0).Cases())}
-	for name, result := range map[string]wit.RowResult{"no case": {}, "two": {Written: wit.Set, Retry: &wit.Retry{}},
-		"kind": {Rejected: &unknown}, "kind of a retry": {Retry: &wit.Retry{Error: &unknown}}} {
+	for name, result := range map[string]wit.RowResult{
+		"no case":                 {},
+		"two cases":               {Written: wit.Set, Retry: &wit.Retry{}},
+		"unknown kind":            {Rejected: &unknown},
+		"unknown kind of a retry": {Retry: &wit.Retry{Error: &unknown}},
+	} {
 		if _, ok := lowerResponse(&wit.ResponseResult{Results: []wit.RowResult{result}}); ok {
 			t.Errorf("%s: expected it to be left to canon", name)
 		}
