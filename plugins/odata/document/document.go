@@ -27,7 +27,7 @@ func Parse(body []byte) (value jsontext.Value, err error) {
 		}
 		return value, err
 	}
-	reader := atom{markup.NewReader(body), new(int)}
+	reader := atomReader{markup.NewReader(body), new(int)}
 	kind, err := reader.Next()
 	switch {
 	case err != nil:
@@ -39,10 +39,11 @@ func Parse(body []byte) (value jsontext.Value, err error) {
 	default:
 		return value, errNoEntry
 	}
-	for err == nil && kind != markup.End { // nothing may follow
+	// The rest is read, too: a document that is cut off, or has a second root element, is not used.
+	for err == nil && kind != markup.End {
 		kind, err = reader.Next()
 	}
-	if err != nil { // a truncated document is not used
+	if err != nil {
 		return jsontext.Value{}, err
 	}
 	return value, nil
@@ -52,7 +53,7 @@ var errNoEntry = errors.New("expected an entry or a feed, found another element"
 
 func trimStart(body []byte) []byte { return bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf") }
 
-// ETag returns the ETag of an entity, "" if it has no ETag. It reads only the beginning of the entity, and checks that
+// ETag returns the ETag of an entity, "" if it has no ETag. Of Atom it mostly reads only the start tag, and checks that
 // the document is not cut off.
 func ETag(body []byte) (string, error) {
 	if start := trimStart(body); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
@@ -66,7 +67,7 @@ func ETag(body []byte) (string, error) {
 		return root.Member("__metadata").Member("etag").Text()
 	}
 	if end := string(scan.XMLRoot(body)) + ">"; !bytes.HasSuffix(bytes.TrimSpace(body), []byte("</"+end)) {
-		entity, err := Parse(body) // its end has another form
+		entity, err := Parse(body) // the end tag contains white space, or text follows it
 		return entity.Get("__metadata", "etag").Text, err
 	}
 	reader := markup.NewReaderNoCopy(body)
@@ -96,14 +97,14 @@ const MaxEntries = 10_000
 // ErrTooMany reports a document with more than [MaxEntries].
 var ErrTooMany = errors.New("expected at most " + strconv.Itoa(MaxEntries) + " entries, found more")
 
-// atom reads elements after their start tags, each to its end. entries counts the entries of feeds.
-type atom struct {
+// atomReader reads elements after their start tags, each to its end. entries counts the entries of feeds.
+type atomReader struct {
 	*markup.Reader
 	entries *int
 }
 
-// eachChild calls do for each child element; do reads it to its end.
-func (a atom) eachChild(do func() error) error {
+// eachChild calls do for each child element. do must read the element to its end.
+func (a atomReader) eachChild(do func() error) error {
 	for {
 		kind, err := a.Next()
 		if err != nil || kind == markup.Close {
@@ -117,7 +118,7 @@ func (a atom) eachChild(do func() error) error {
 	}
 }
 
-func (a atom) feed() (jsontext.Value, error) {
+func (a atomReader) feed() (jsontext.Value, error) {
 	results := jsontext.NewArray()
 	next := ""
 	err := a.eachChild(func() error {
@@ -139,26 +140,27 @@ func (a atom) feed() (jsontext.Value, error) {
 	})
 	v := jsontext.NewObject(jsontext.Member{Name: "results", Value: results})
 	if next != "" {
-		v.Members = append(v.Members, text("__next", next))
+		v.Members = append(v.Members, textMember("__next", next))
 	}
 	return v, err
 }
 
-func text(name, s string) jsontext.Member {
+func textMember(name, s string) jsontext.Member {
 	return jsontext.Member{Name: name, Value: jsontext.NewString(s)}
 }
 
-func (a atom) entry() (jsontext.Value, error) {
+// entry reads an entry. The links follow the other members, see [Parse].
+func (a atomReader) entry() (jsontext.Value, error) {
 	value := jsontext.NewObject()
 	metadata := jsontext.NewObject()
 	var id, self, edit string
 	var links []jsontext.Member
 	if tag, ok := a.Attribute("etag"); ok {
-		metadata.Members = append(metadata.Members, text("etag", tag))
+		metadata.Members = append(metadata.Members, textMember("etag", tag))
 	}
 	addText := func(name string) error {
 		content, err := a.Content()
-		metadata.Members = append(metadata.Members, text(name, strings.TrimSpace(content)))
+		metadata.Members = append(metadata.Members, textMember(name, strings.TrimSpace(content)))
 		return err
 	}
 	err := a.eachChild(func() error {
@@ -178,7 +180,7 @@ func (a atom) entry() (jsontext.Value, error) {
 			})
 		case "category":
 			term, _ := a.Attribute("term")
-			metadata.Members = append(metadata.Members, text("type", term))
+			metadata.Members = append(metadata.Members, textMember("type", term))
 		case "link":
 			rel, _ := a.Attribute("rel")
 			href, _ := a.Attribute("href")
@@ -203,13 +205,14 @@ func (a atom) entry() (jsontext.Value, error) {
 		return a.Skip()
 	})
 	if uri := cmp.Or(edit, self, id); uri != "" {
-		metadata.Members = append(metadata.Members, text("uri", uri))
+		metadata.Members = append(metadata.Members, textMember("uri", uri))
 	}
 	value.Members = append(append(value.Members, jsontext.Member{Name: "__metadata", Value: metadata}), links...)
 	return value, err
 }
 
-func (a atom) link(name, href string, links *[]jsontext.Member) error {
+// link adds a link with its expanded content to links.
+func (a atomReader) link(name, href string, links *[]jsontext.Member) error {
 	member := jsontext.Member{Name: name, Value: jsontext.NewObject()}
 	err := a.eachChild(func() error {
 		if a.Local != "inline" {
@@ -228,12 +231,13 @@ func (a atom) link(name, href string, links *[]jsontext.Member) error {
 		})
 	})
 	member.Value.Members = append(member.Value.Members, jsontext.Member{Name: "__deferred",
-		Value: jsontext.NewObject(text("uri", href))})
+		Value: jsontext.NewObject(textMember("uri", href))})
 	*links = append(*links, member)
 	return err
 }
 
-func (a atom) properties(value *jsontext.Value) error {
+// properties adds the properties to value. A complex property becomes an empty object.
+func (a atomReader) properties(value *jsontext.Value) error {
 	return a.eachChild(func() error {
 		member := jsontext.Member{Name: a.Local, Value: jsontext.NewString("")}
 		if null, _ := a.Attribute("null"); null == "true" {

@@ -8,12 +8,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 )
 
-const spaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"` +
+const namespaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"` +
 	` xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
 
-// TestParse: an entity or a feed has the same tree in Atom and in JSON, as far as Atom can express it.
+// An entity or a feed has the same tree in Atom and in JSON, as far as Atom can express it. want begins with ! for an
+// error.
 func TestParse(t *testing.T) {
-	entry := `<entry` + spaces + ` m:etag="W/&quot;1&quot;"><id> http://x/Es(1) </id><title>T</title><author><name>N</name>` +
+	entry := `<entry` + namespaces + ` m:etag="W/&quot;1&quot;"><id> http://x/Es(1) </id><title>T</title><author><name>N</name>` +
 		`</author><category term="S.E"/><link rel="edit" href="Es(1)"/>` +
 		`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" href="Es(1)/Items"/>` +
 		`<link rel="via" href="v"><m:inline><feed><entry><content><m:properties><d:K>2</d:K></m:properties></content>` +
@@ -24,17 +25,17 @@ func TestParse(t *testing.T) {
 		`"via":{"results":[{"K":"2","__metadata":{}}],"__deferred":{"uri":"v"}}}`
 	for _, test := range []struct{ name, body, want string }{
 		{"entry", entry, entity},
-		{"feed", `<feed` + spaces + `><title/>` + entry + `<link rel="next" href="n"/></feed>`,
+		{"feed", `<feed` + namespaces + `><title/>` + entry + `<link rel="next" href="n"/></feed>`,
 			`{"results":[` + entity + `],"__next":"n"}`},
 		{"JSON", ` {"d":{"results":[]}}`, `{"results":[]}`},
 		{"JSON without d", `[{"A":1}]`, `[{"A":1}]`},
 		{"another document", `<service/>`, `!expected an entry or a feed, found another element`},
 		{"cut off", entry[:len(entry)-3], `!XML, line 1: the document ends inside of a tag, comment or CDATA section`},
-		{"a link named id", `<entry` + spaces + `><id>e</id><link rel="x/id" href="v"/></entry>`,
+		{"a link named id", `<entry` + namespaces + `><id>e</id><link rel="x/id" href="v"/></entry>`,
 			`{"__metadata":{"uri":"e"},"id":{"__deferred":{"uri":"v"}}}`},
-		{"many entries", `<feed` + spaces + `>` + strings.Repeat(`<entry/>`, document.MaxEntries+1),
+		{"many entries", `<feed` + namespaces + `>` + strings.Repeat(`<entry/>`, document.MaxEntries+1),
 			`!expected at most 10000 entries, found more`},
-		{"many entries in links", `<feed` + spaces + `>` + strings.Repeat(`<entry><link><m:inline><feed>`+
+		{"many entries in links", `<feed` + namespaces + `>` + strings.Repeat(`<entry><link><m:inline><feed>`+
 			strings.Repeat(`<entry/>`, document.MaxEntries/2)+`</feed></m:inline></link></entry>`, 2) + `</feed>`,
 			`!expected at most 10000 entries, found more`},
 		{"two documents", entry + entry, `!XML, line 1: a second root element`},

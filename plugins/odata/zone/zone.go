@@ -11,9 +11,9 @@ import (
 type Zone struct {
 	name     string
 	location *time.Location
-	offset   int64 // the last offset from UTC in milliseconds, see from and until
-	from     int64 // when offset starts to be valid and unambiguous, in milliseconds since 1970
-	until    int64 // when offset ends
+	offset   int64 // the last offset from UTC in milliseconds, see start and end
+	start    int64 // time in milliseconds since 1970 from which offset is valid and unambiguous
+	end      int64 // time at which offset ends
 }
 
 // Load finds a zone by its IANA name.
@@ -38,55 +38,56 @@ func (z *Zone) Name() string {
 
 const (
 	msPerDay  = 86_400_000
-	firstMs   = -62_135_596_800_000 + msPerDay // 0001-01-01, which means never in any zone, is before
-	lastMs    = 253_402_300_800_000 - msPerDay // 9999-12-31, which means forever in any zone, is after
-	maxOffset = 16 * 3_600_000
-	margin    = 32 * 3_600_000 // after a change of the offset, when local times may be ambiguous
+	firstMs   = -62_135_596_800_000 + msPerDay // 0001-01-02: the day before means never in any zone
+	lastMs    = 253_402_300_800_000 - msPerDay // 9999-12-31, which means forever in any zone
+	maxOffset = 16 * 3_600_000                 // above all offsets from UTC
+	margin    = 32 * 3_600_000                 // time after a change of the offset when local times may be ambiguous
 )
 
 // UTC converts a local time to UTC, both in milliseconds since 1970. Of an ambiguous time it returns the first one. For
-// a time that the clock skips, it uses the offset before: 02:30 becomes 03:30.
+// a time that the clock skips, it uses the offset before the change: 02:30 becomes 03:30. It returns times before
+// 0001-01-02 or after 9999-12-30 unchanged.
 func (z *Zone) UTC(clock int64) int64 {
 	if clock < firstMs || clock >= lastMs {
 		return clock
 	}
-	if utc := clock - z.offset; z.from <= utc && utc < z.until {
+	if utc := clock - z.offset; z.start <= utc && utc < z.end {
 		return utc
 	}
 	previousOffset := int64(0)
 	for instant := clock - maxOffset; ; {
-		from, until, offset := z.offsetAt(instant)
+		start, end, offset := z.offsetAt(instant)
 		switch utc := clock - offset; {
-		case utc < from:
+		case utc < start:
 			return clock - previousOffset
-		case utc < until:
-			z.from = from
-			z.until = until
+		case utc < end:
+			z.start = start
+			z.end = end
 			z.offset = offset
-			if from > math.MinInt64 {
-				z.from += margin
+			if start > math.MinInt64 {
+				z.start += margin
 			}
 			return utc
 		}
 		previousOffset = offset
-		instant = until
+		instant = end
 	}
 }
 
-// offsetAt returns the offset from UTC of a point in time, and when it is valid.
-func (z *Zone) offsetAt(utc int64) (from, until, offset int64) {
+// offsetAt returns the offset from UTC of a point in time, and the time from start to end when it is valid.
+func (z *Zone) offsetAt(utc int64) (start, end, offset int64) {
 	instant := time.UnixMilli(utc).In(z.location)
 	_, seconds := instant.Zone()
-	from = math.MinInt64
-	until = math.MaxInt64
-	start, end := instant.ZoneBounds()
-	if !start.IsZero() {
-		from = start.UnixMilli()
+	start = math.MinInt64
+	end = math.MaxInt64
+	first, last := instant.ZoneBounds()
+	if !first.IsZero() {
+		start = first.UnixMilli()
 	}
-	if !end.IsZero() {
-		until = end.UnixMilli()
+	if !last.IsZero() {
+		end = last.UnixMilli()
 	}
-	return from, until, int64(seconds) * 1000
+	return start, end, int64(seconds) * 1000
 }
 
 const atomTime = "2006-01-02T15:04:05.999999999"

@@ -8,16 +8,22 @@ import (
 
 // TestUTC converts times that a clock shows twice or skips, and the dates that mean never and forever.
 func TestUTC(t *testing.T) {
-	for _, test := range []struct{ zone, clock, utc, shown, skipped string }{
+	for _, test := range []struct {
+		zone    string
+		clock   string
+		utc     string
+		local   string // the local time of utc; "" means clock
+		skipped string // the skipped time with the same utc; "" means local
+	}{
 		{"Europe/Berlin", "2024-01-31T12:00:00", "2024-01-31T11:00:00", "", ""},
 		{"Europe/Berlin", "2024-07-31T12:00:00.123", "2024-07-31T10:00:00.123", "", ""},
 		{"Europe/Berlin", "2024-03-31T01:59:59", "2024-03-31T00:59:59", "", ""},
-		// The clock is set forward from 02:00 to 03:00.
+		// The clock is set forward start 02:00 to 03:00.
 		{"Europe/Berlin", "2024-03-31T02:00:00", "2024-03-31T01:00:00", "2024-03-31T03:00:00", "2024-03-31T02:00:00"},
 		{"Europe/Berlin", "2024-03-31T02:30:00", "2024-03-31T01:30:00", "2024-03-31T03:30:00", "2024-03-31T02:30:00"},
 		{"Europe/Berlin", "2024-03-31T03:30:00", "2024-03-31T01:30:00", "", "2024-03-31T02:30:00"},
 		{"Europe/Berlin", "2024-03-31T04:00:00", "2024-03-31T02:00:00", "", ""},
-		// The clock is set back from 03:00 to 02:00.
+		// The clock is set back start 03:00 to 02:00.
 		{"Europe/Berlin", "2024-10-27T01:59:59", "2024-10-26T23:59:59", "", ""},
 		{"Europe/Berlin", "2024-10-27T02:30:00", "2024-10-27T00:30:00", "", ""},
 		{"Europe/Berlin", "2024-10-27T03:00:00", "2024-10-27T02:00:00", "", ""},
@@ -40,21 +46,20 @@ func TestUTC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // the second time from the cache
+		for range 2 { // the second call uses the cache
 			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(atomTime); utc != test.utc {
 				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
 			}
 		}
-		if test.shown == "" {
-			test.shown = test.clock
+		if test.local == "" {
+			test.local = test.clock
 		}
 		if test.skipped == "" {
-			test.skipped = test.shown
+			test.skipped = test.local
 		}
-		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.skipped {
-			t.Errorf("%s in %s: expected the local times %s and %s, found %s and %s", test.utc, test.zone, test.shown,
-				test.skipped,
-				shown, least)
+		if local, skipped := zone.Clock(test.utc); local != test.local || skipped != test.skipped {
+			t.Errorf("%s in %s: expected the local times %s and %s, found %s and %s", test.utc, test.zone, test.local,
+				test.skipped, local, skipped)
 		}
 	}
 	for _, name := range []string{"", "Local", "Europe/Atlantis", "../etc/passwd"} {
@@ -64,23 +69,24 @@ func TestUTC(t *testing.T) {
 	}
 }
 
-// TestEveryHour compares a zone that caches offsets with a new one, and both with the local time.
+// TestEveryHour compares, for every half hour of a year, a zone that caches offsets with a new one, and the result with
+// the local time.
 func TestEveryHour(t *testing.T) {
 	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"} {
-		remembers, err := Load(name)
+		cached, err := Load(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		from := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC)
-		for clock := from; clock.Year() < 2012; clock = clock.Add(30 * time.Minute) {
-			fresh := &Zone{location: remembers.location}
-			utc := remembers.UTC(clock.UnixMilli())
-			if other := fresh.UTC(clock.UnixMilli()); other != utc {
+		start := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC)
+		for clock := start; clock.Year() < 2012; clock = clock.Add(30 * time.Minute) {
+			uncached := &Zone{location: cached.location}
+			utc := cached.UTC(clock.UnixMilli())
+			if other := uncached.UTC(clock.UnixMilli()); other != utc {
 				t.Fatalf("%s in %s: found %d, and %d without the cache", clock, name, utc, other)
 			}
-			shown, skipped := fresh.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
-			if text := clock.Format(atomTime); text != shown && (text < skipped || text > shown) {
-				t.Fatalf("%s in %s: found the local time %s, expected at least %s", clock, name, shown, skipped)
+			local, skipped := uncached.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
+			if text := clock.Format(atomTime); text != local && (text < skipped || text > local) {
+				t.Fatalf("%s in %s: found the local time %s, expected at least %s", clock, name, local, skipped)
 			}
 		}
 	}
