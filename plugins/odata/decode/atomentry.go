@@ -95,7 +95,7 @@ func (a *Atom) object(s *structure, tag scan.XMLTag, scope, o, depth int) (next,
 	s.RowText = tag.Start
 	s.isEntry = false
 	s.MaxRows = 0
-	s.Around = nil
+	s.Surroundings = nil
 	a.openProperties(s, openElement{tag.Name(a.text), scope}, depth-1)
 	return a.read(s, tag, depth)
 }
@@ -111,10 +111,10 @@ func (a *Atom) leaveContent(s *structure, readsElements bool) {
 // leaveProperties continues around the properties of an entry.
 func (s *structure) leaveProperties() {
 	s.inProperties = false
-	s.Before = &s.head.Property
+	s.Previous = &s.head.Property
 	s.Property = &s.around.Property
-	if s.Around = nil; s.readsElements {
-		s.Around = s.Property
+	if s.Surroundings = nil; s.readsElements {
+		s.Surroundings = s.Property
 	}
 }
 
@@ -305,7 +305,7 @@ func (a *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 		if !s.readsProperties {
 			a.lastPrefixes = a.prefixesIn(scope)
 		}
-		s.Before = &s.head.Property
+		s.Previous = &s.head.Property
 		s.Property = s.head.Next
 		return false, nil
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:

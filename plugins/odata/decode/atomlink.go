@@ -58,7 +58,7 @@ func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 		s.fail(-1, p.column.conversionError(expectedInline, "a link to it"))
 	}
 	s.P = pos
-	s.Before = &s.head.Property
+	s.Previous = &s.head.Property
 	s.Property = &s.around.Property
 	return nil
 }
@@ -77,7 +77,7 @@ func (a *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *sc
 	}
 	if bytes.HasPrefix(a.text[next:], s.feedBack) {
 		s.endStruct(p, next+len(s.feedBack), end, feedResult)
-		s.Before = &s.head.Property
+		s.Previous = &s.head.Property
 		s.Property = &s.around.Property
 		return true, nil
 	}

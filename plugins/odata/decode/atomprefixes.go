@@ -126,7 +126,7 @@ func (a *Atom) prepareStructure(s *structure) {
 	}
 	s.end.Prefix = pattern("</", endName, ">")
 	s.endName = []byte(endName)
-	s.around.Kind = kernel.Around
+	s.around.Kind = kernel.Surroundings
 	s.around.Next = s.head.Next
 	s.pendingValue.Kind = kernel.Value
 }

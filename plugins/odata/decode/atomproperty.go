@@ -27,10 +27,10 @@ func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
 			a.failRow(tag.Start, end) // a property missing after an error is no null
 		}
 		s.P = end
-		s.Property = s.Before.Next
+		s.Property = s.Previous.Next
 		return false, err
 	}
-	p := propertyOf(s.Before.Next)
+	p := propertyOf(s.Previous.Next)
 	if p.column == nil || p.column.Name != string(local) {
 		i, ok := s.schema.columnByName[string(local)]
 		if !ok {
@@ -41,7 +41,7 @@ func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	}
 	i := p.Column
 	isUsual = isUsual && bytes.Equal(tag.Name(a.text), p.name)
-	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.Slow
+	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.GoValue
 	if isUsualValue && !a.namespaces.isNull(a.text, tag, scope) {
 		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 		s.P = tag.End
@@ -74,7 +74,7 @@ func (a *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 		a.reportUnknown(s.path, local)
 	}
 	s.P = end
-	s.Property = s.Before.Next
+	s.Property = s.Previous.Next
 	name := tag.Name(a.text)
 	if p := s.names[string(name)]; p != nil && isUsual && !tag.Empty {
 		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
@@ -101,7 +101,7 @@ func (a *Atom) value(s *structure) *scan.Error {
 	}
 	if p.column == nil {
 		end, err := scan.XMLElement(a.text, start, s.openDepth)
-		if err == nil && p.Any == 0 {
+		if err == nil && p.SkipsAny == 0 {
 			_, local := scan.SplitName(p.name)
 			a.reportUnknown(s.path, local)
 			a.allowAny(p)

@@ -28,7 +28,7 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 		return 0, 0, err
 	}
 	s.begin(pos, o)
-	s.First = ^uint64(0xff)
+	s.FirstMask = ^uint64(0xff)
 	s.Depth = depth - 1
 	for {
 		closed := false
@@ -60,7 +60,7 @@ func (j *JSON) property(s *structure) (closed bool, err *scan.Error) {
 	b := j.text
 	start := s.P
 	i := 0
-	if s.First == ^uint64(0) {
+	if s.FirstMask == ^uint64(0) {
 		i, closed, err = scan.JSONNext(b, start, '}')
 	} else {
 		i, closed, err = scan.JSONFirst(b, start+1, '}')
@@ -86,15 +86,15 @@ func (j *JSON) property(s *structure) (closed bool, err *scan.Error) {
 		p = j.otherProperty(s, name)
 	}
 	if p == nil {
-		s.First = ^uint64(0)
+		s.FirstMask = ^uint64(0)
 		return false, j.skipRare(s, name, value)
 	}
-	s.First = ^uint64(0)
+	s.FirstMask = ^uint64(0)
 	s.expect(p)
 	if p.column == nil {
 		return false, j.skip(s, p, value)
 	}
-	if p.Kind < kernel.Slow && s.stamps[p.Column] != s.Stamp {
+	if p.Kind < kernel.GoValue && s.stamps[p.Column] != s.Stamp {
 		s.P = value
 		s.Target = &p.Property
 		s.Property = &s.pendingValue.Property
@@ -140,7 +140,7 @@ func (j *JSON) skip(s *structure, p *property, value int) *scan.Error {
 	if err != nil {
 		return err
 	}
-	if p.Any == 0 && j.checkUnknown(s, p.name, value) {
+	if p.SkipsAny == 0 && j.checkUnknown(s, p.name, value) {
 		j.allowAny(p)
 	}
 	s.advance(p, end)
@@ -170,7 +170,7 @@ func (j *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
 		j.checkUnknown(s, name, value)
 	}
 	s.P = end
-	s.Property = s.Before.Next
+	s.Property = s.Previous.Next
 	return nil
 }
 

@@ -36,7 +36,7 @@ func (p *property) configure(markup int) (kind int) {
 		p.Optional = 1
 	}
 	if column.Kind != Primitive {
-		return kernel.Slow
+		return kernel.GoValue
 	}
 	switch column.Type {
 	case edm.String:
@@ -63,7 +63,7 @@ func (p *property) configure(markup int) (kind int) {
 	case edm.Guid:
 		return kernel.GUID
 	}
-	return kernel.Slow
+	return kernel.GoValue
 }
 
 // configureDecimal is configure for a Decimal.
@@ -91,13 +91,13 @@ func (p *property) configureDecimal() (kind int) {
 		p.Limit = limit
 		return kernel.Decimal
 	}
-	return kernel.Slow
+	return kernel.GoValue
 }
 
 // guess sets the pattern that package kernel expects before the property's value, or as its null, to a text that occurs
 // for the second time in a row. last is the text of the first time. It reports whether the pattern changed.
 func guess(pattern *kernel.Pattern, last *[]byte, text []byte) bool {
-	if len(text) > kernel.PatternSize || pattern.Is(text) {
+	if len(text) > kernel.PatternSize || pattern.HasText(text) {
 		return false
 	}
 	if !bytes.Equal(*last, text) {

@@ -112,7 +112,7 @@ func (s *stream) reset() {
 		clear(s.unknown)
 	}
 	for _, p := range s.reported {
-		p.Any = 0
+		p.SkipsAny = 0
 	}
 	s.reported = s.reported[:0]
 }
@@ -290,7 +290,7 @@ func (s *stream) reportUnknown(in string, name []byte) {
 
 // allowAny lets package kernel skip any value of a property that the page reported.
 func (s *stream) allowAny(p *property) {
-	p.Any = 1
+	p.SkipsAny = 1
 	s.reported = append(s.reported, p)
 }
 

@@ -175,7 +175,7 @@ func (s *structure) addOther(name []byte, anyValue bool) *property {
 	p := &property{}
 	p.reset(kernel.Skip)
 	if anyValue {
-		p.Any = 1
+		p.SkipsAny = 1
 	}
 	s.add(p, name)
 	return p
@@ -184,16 +184,16 @@ func (s *structure) addOther(name []byte, anyValue bool) *property {
 // expect makes the property the one that is expected after the previous property.
 func (s *structure) expect(p *property) {
 	if p.Next == nil {
-		p.Next, s.Before.Next = s.Before.Next, &p.Property
-	} else if s.Before.Next != &p.Property {
-		kernel.Follows(s.Before, &p.Property)
+		p.Next, s.Previous.Next = s.Previous.Next, &p.Property
+	} else if s.Previous.Next != &p.Property {
+		kernel.RecordFollower(s.Previous, &p.Property)
 	}
 }
 
 // advance continues at pos, after the property.
 func (s *structure) advance(p *property, pos int) {
 	s.P = pos
-	s.Before = &p.Property
+	s.Previous = &p.Property
 	s.Property = p.Next
 }
 
@@ -208,9 +208,9 @@ func (s *structure) begin(pos, o int) {
 	s.RowText = pos
 	s.RowOutput = o
 	s.RowCount = 0
-	s.Before = &s.head.Property
+	s.Previous = &s.head.Property
 	s.Property = s.head.Next
-	s.First = math.MaxUint64
+	s.FirstMask = math.MaxUint64
 	s.Elements = 0 // it may be an offset in another text
 	s.Stamp++
 	s.problem = nil
@@ -222,8 +222,8 @@ func (s *structure) repeat() {
 	const several = 64
 	s.Struct.Rows = nil
 	s.MaxRows = several
-	s.Slack = cap(s.stream.out.Data) - s.maxOutput(0)
-	s.Room = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
+	s.MaxLead = cap(s.stream.out.Data) - s.maxOutput(0)
+	s.OutputLimit = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
 }
 
 // repeatRows lets package kernel read consecutive rows from pos on and write them to the output, if the schema allows

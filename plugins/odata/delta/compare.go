@@ -13,9 +13,9 @@ import (
 // maxHiddenBytes bounds the packed keys of rows that were hidden from a load. They are stored in the offset.
 const maxHiddenBytes = 32 << 10
 
-// KeysUse returns what the host does with the keys of the page that follows an offset. It remembers the keys of a first
-// load. If the load's links count rows, all keys are read once more and compared, so that the rows need not be
-// delivered again.
+// KeysUse returns what the host does with the keys of the page that follows an offset. The host remembers the keys of a
+// first load. If the load's links count rows, all keys are read once more and compared with them, so that the rows need
+// not be delivered again.
 func (s Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 	current, err := readPhase(offset)
 	if err != nil || s.ODP != nil || !s.Paging.CanUseKeyset() {
@@ -32,7 +32,7 @@ func (s Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 		if keys, err := s.KeysOnly(); err == nil && !current.onDemand && !current.started {
 			next := &comparing{readingSnapshot{common: current.common, link: current.link,
 				position: keys.Paging.First(int64(current.snapshot)).Fields()}}
-			next.snapshot = 0
+			next.snapshot = 0 // a comparison delivers no rows, so it needs no markers
 			fields := writePhase(next)
 			return wit.KeysUse{Compared: &fields}
 		}
@@ -42,26 +42,26 @@ func (s Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 
 // Compared returns the offset after a comparison that has found all keys of the load: unknown are keys of rows that
 // were hidden from the load. It returns nil if the order of the keys does not prove that there are no others.
-func (s Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetEntry {
+func (s Set) Compared(offset []wit.OffsetEntry, hiddenKeys [][]byte) *[]wit.OffsetEntry {
 	phase, err := readPhase(offset)
 	current, ok := phase.(*comparing)
 	if err != nil || !ok {
 		return nil
 	}
-	end, err := paging.Read(current.position)
-	if err != nil || end.Verdict() != paging.ProvenByKey {
+	position, err := paging.Read(current.position)
+	if err != nil || position.Verdict() != paging.ProvenByKey {
 		return nil
 	}
 	var packed []string
-	for _, key := range unknown {
+	for _, key := range hiddenKeys {
 		packed = append(packed, base64.RawURLEncoding.EncodeToString(key))
 	}
 	hidden := &readingHidden{common: current.common, link: current.link, keys: strings.Join(packed, ","),
-		rowsRead: int(feedreader.Progress(current.position).Read) - len(unknown)}
+		rowsRead: int(feedreader.Progress(current.position).Read) - len(hiddenKeys)}
 	if len(hidden.keys) > maxHiddenBytes {
 		return nil
 	}
-	_, endedAt := end.Done()
+	_, endedAt := position.Done()
 	fields := writePhase(s.afterHidden(hidden, endedAt))
 	return &fields
 }
@@ -73,19 +73,20 @@ func (r *readingHidden) nextKey() (key []byte, others string) {
 	return key, others
 }
 
-// afterHidden returns the phase that reads the next hidden row, or the changes after the last one.
-func (s Set) afterHidden(hidden *readingHidden, now int64) phase {
+// afterHidden returns the phase that reads the next hidden row. After the last one, it logs the end of the load and
+// returns the phase that reads the changes.
+func (s Set) afterHidden(hidden *readingHidden, endedAt int64) phase {
 	if hidden.keys != "" {
 		return hidden
 	}
 	changes := &readingChanges{common: hidden.common, url: hidden.link}
 	changes.verdict = paging.ProvenByKey
-	s.logLoaded(&changes.common, hidden.rowsRead, now)
-	changes.startedAt = int(now)
+	s.logLoaded(&changes.common, hidden.rowsRead, endedAt)
+	changes.startedAt = int(endedAt)
 	return changes
 }
 
-// decodeKeys decodes a page of the comparison. The host does not hand its rows on.
+// decodeKeys decodes a page of the comparison. The host does not deliver its rows.
 func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk []byte,
 	last bool) (result wit.DecodeResult, ended bool, err error) {
 	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)
@@ -93,14 +94,14 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 	if err != nil || !ended {
 		return result, ended, err
 	}
-	reached, err := paging.Read(*result.Next)
+	position, err := paging.Read(*result.Next)
 	if err != nil {
 		return result, true, err
 	}
 	next := *current
 	next.position = *result.Next
 	pg.continueWith(&result, &next)
-	done, _ := reached.Done()
+	done, _ := position.Done()
 	result.More = !done
 	return result, true, nil
 }
@@ -111,9 +112,9 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
 	isUndecoded := len(pg.rows.firstKey) == 0 && len(pg.rows.deletedKeys) == 0
-	isRow := pg.Out.Page.Rows == 1 && (isUndecoded || string(pg.rows.firstKey) == string(key))
-	if !isRow || pg.Out.Page.Next.Href != "" {
-		return pg.readAgain(hidden, "the service does not select a row by its key")
+	isRequestedRow := pg.Out.Page.Rows == 1 && (isUndecoded || string(pg.rows.firstKey) == string(key))
+	if !isRequestedRow || pg.Out.Page.Next.Href != "" {
+		return pg.readSetAgain(hidden, "the service does not select a row by its key")
 	}
 	next := *hidden
 	next.keys = others
@@ -121,8 +122,8 @@ func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	return pg.set().afterHidden(&next, pg.Response.ReceivedAt)
 }
 
-// readAgain returns the snapshot that follows if rows that were hidden cannot be read by key.
-func (pg *Page) readAgain(hidden *readingHidden, reason string) phase {
+// readSetAgain logs the reason and returns the snapshot that follows if rows that were hidden cannot be read by key.
+func (pg *Page) readSetAgain(hidden *readingHidden, reason string) phase {
 	sdk.Log(wit.LevelInfo, pg.Label()+": "+reason+": rows that were hidden from the first load cannot be "+
 		"read by key, so the set is read again")
 	return pg.set().startSnapshot(hidden.common, hidden.link, pg.Response.ReceivedAt)

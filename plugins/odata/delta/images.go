@@ -16,17 +16,19 @@ import (
 type image byte
 
 const (
+	// imageAfter is also the image of a row without change mode.
 	imageAfter image = iota
 	imageBefore
 	imageDeleted
 )
 
-// tracked returns the spans of a row's change mode, keys and entity counter.
-func (pg *Page) tracked(row int) []decode.Span {
+// trackedSpans returns the spans of a row's change mode, keys and entity counter.
+func (pg *Page) trackedSpans(row int) []decode.Span {
 	n := len(pg.Feed.RowSchema.Tracked)
 	return pg.Out.Tracked[row*n+pg.Feed.FirstTracked : (row+1)*n]
 }
 
+// addImage adds a row of an ODP queue to the page's rows, unless it is a dropped before image.
 func (pg *Page) addImage(row *wit.Row, tracked []decode.Span) {
 	change := pg.changeOf(tracked)
 	switch pg.imageOf(tracked) {
@@ -42,32 +44,33 @@ func (pg *Page) addImage(row *wit.Row, tracked []decode.Span) {
 	pg.emit(row, change)
 }
 
-// exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
-// images.
+// exempt returns a function that reports whether a row need not match the filter: deleted entities, which may consist
+// of keys only, and dropped before images. It returns nil if rows have no change mode.
 func (pg *Page) exempt() func(row int) bool {
 	if pg.Feed.FirstTracked < 0 {
 		return nil
 	}
 	return func(row int) bool {
-		kind := pg.imageOf(pg.tracked(row))
-		return kind == imageDeleted || (kind == imageBefore && pg.Feed.Tracking.DropBefore)
+		rowImage := pg.imageOf(pg.trackedSpans(row))
+		isDropped := rowImage == imageBefore && pg.Feed.Tracking.DropBefore
+		return rowImage == imageDeleted || isDropped
 	}
 }
 
 func (pg *Page) imageOf(tracked []decode.Span) image {
 	set := pg.set()
-	if mode, ok := set.textOf(set.ModeColumn, pg.bytes(tracked[0])); ok && mode == "D" {
+	if mode, ok := set.textOf(set.ModeColumn, pg.spanBytes(tracked[0])); ok && mode == "D" {
 		return imageDeleted
 	}
-	if set.CounterColumn >= 0 && set.isNegative(set.CounterColumn, pg.bytes(tracked[len(tracked)-1])) {
+	if set.CounterColumn >= 0 && set.isNegative(set.CounterColumn, pg.spanBytes(tracked[len(tracked)-1])) {
 		return imageBefore
 	}
 	return imageAfter
 }
 
-func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
+func (pg *Page) spanBytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
-// stripBranch returns a column's value without the branch of an optional.
+// stripBranch returns a column's encoded value (wit/encoding.md) without the branch of an optional: 0 for null, else 1.
 func (s Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 	if !s.RowSchema.Columns[column].Optional {
 		return b, false
@@ -97,15 +100,16 @@ func (s Set) isNegative(column int, b []byte) bool {
 	case null || len(b) == 0:
 		return false
 	case schemaColumn.Type == edm.Double || schemaColumn.Mapping == decode.Float64Mapping:
-		return len(b) == 8 && b[7] >= 0x80
+		return len(b) == 8 && b[7] >= 0x80 // the sign bit, little-endian
 	case schemaColumn.Type == edm.String:
 		return size > 0 && len(b) > size && b[size] == '-'
 	case schemaColumn.Type == edm.Decimal && schemaColumn.Mapping == decode.DefaultMapping:
-		return size > 0 && len(b) > size && b[size] >= 0x80
+		return size > 0 && len(b) > size && b[size] >= 0x80 // the sign bit, big-endian
 	}
 	return size > 0 && n < 0
 }
 
+// addDeletedImage adds a deleted entity: as a row if the queue is additive, else as in changes of other services.
 func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
 	rows := pg.rows
 	set := pg.set()
@@ -121,22 +125,23 @@ func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
 	}
 	keyParts := make([][]byte, len(set.RowSchema.Keys))
 	for k, column := range set.RowSchema.Keys {
-		keyParts[k], _ = set.stripBranch(column, pg.bytes(tracked[1+k]))
+		keyParts[k], _ = set.stripBranch(column, pg.spanBytes(tracked[1+k]))
 	}
 	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, row.RowIndex, keyParts, deletedAt)
 }
 
-// withDeletionTime sets the deletion time, which is the last column.
+// withDeletionTime returns the row with the deletion time in the last column, unchanged if the set has no such column.
 func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
-	f := pg.set()
-	v := row.Value
-	if f.DeletedAtColumn != f.RowSchema.ValueColumns-1 ||
-		f.RowSchema.Columns[f.DeletedAtColumn].Kind != decode.Synthetic {
+	set := pg.set()
+	value := row.Value
+	if set.DeletedAtColumn != set.RowSchema.ValueColumns-1 ||
+		set.RowSchema.Columns[set.DeletedAtColumn].Kind != decode.Synthetic {
 		return row
 	}
 	start := len(pg.Out.Data)
-	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[v.Start:v.Start+v.Size-1]...)
-	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), deletedAt)
+	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[value.Start:value.Start+value.Size-1]...)
+	pg.Out.Data = append(pg.Out.Data, 2) // branch 1 as a varint, in place of the last byte, the branch of null
+	pg.Out.Data = connectdata.AppendNumber(pg.Out.Data, deletedAt)
 	row.Value.Start = uint32(start)
 	row.Value.Size = uint32(len(pg.Out.Data) - start)
 	return row
@@ -153,7 +158,7 @@ func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
 	case tracked == nil:
 		return feedreader.ChangeChanged
 	}
-	if mode, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.bytes(tracked[0])); ok && mode == "C" {
+	if mode, ok := pg.set().textOf(pg.Feed.ModeColumn, pg.spanBytes(tracked[0])); ok && mode == "C" {
 		return feedreader.ChangeCreated
 	}
 	return feedreader.ChangeChanged

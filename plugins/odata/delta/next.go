@@ -17,18 +17,18 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	waiting, waits := current.(*idle)
+	idling, isIdle := current.(*idle)
 	switch {
-	case reason.Snapshot != nil && !waits:
-		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
+	case reason.Snapshot != nil && !isIdle:
+		return wit.NextAction{Idle: wit.Set}, nil // the snapshot starts after the current load
 	case reason.Snapshot != nil:
-		current = s.snapshotOnDemand(waiting, *reason.Snapshot, now)
-	case waits && s.CheckProof(waiting.verdict == paging.Unproven) != nil:
-		return wit.NextAction{}, s.CheckProof(true)
-	case waits:
-		current, err = s.pollChanges(waiting, reason, now)
+		current = s.snapshotOnDemand(idling, *reason.Snapshot, now)
+	case isIdle:
+		if err = s.CheckProof(idling.verdict == paging.Unproven); err == nil {
+			current, err = s.pollChanges(idling, reason, now)
+		}
 	case current == nil:
-		current = s.first(common{startedAt: int(now)})
+		current = s.firstPhase(common{startedAt: int(now)})
 	default:
 		current = s.resume(current, reason, now)
 	}
@@ -36,7 +36,7 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 		return wit.NextAction{}, err
 	}
 	s.restoreLinks(current)
-	fetch, err := s.fetch(current)
+	fetch, err := s.buildFetch(current)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
@@ -45,30 +45,33 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	return wit.NextAction{Fetch: fetch}, nil
 }
 
-// snapshotOnDemand reads the set in addition to the changes, which continue from the same link afterwards.
-func (s Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
+// snapshotOnDemand returns the phase that reads the set on a user's request. The changes continue from the same link
+// afterwards. ident is the number of the snapshot; if it is not a positive number, now is used.
+func (s Set) snapshotOnDemand(idling *idle, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number,
-		verdict: waiting.verdict}
-	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: s.Paging.First(now).Fields()}
+	c := common{startedAt: int(now), rewriteSettings: idling.rewriteSettings, snapshot: number, verdict: idling.verdict}
+	return &readingSnapshot{common: c, link: idling.link, onDemand: true, position: s.Paging.First(now).Fields()}
 }
 
-func (s Set) pollChanges(waiting *idle, reason wit.PollReason, now int64) (phase, error) {
-	next := &readingChanges{common: waiting.common, url: waiting.link, unnotified: s.PolledOnNotification() &&
+// pollChanges returns the phase that requests changes. After a start of the connector, it logs where the changes
+// continue, and applies the configured replacement to the delta link.
+func (s Set) pollChanges(idling *idle, reason wit.PollReason, now int64) (phase, error) {
+	next := &readingChanges{common: idling.common, url: idling.link, unnotified: s.PolledOnNotification() &&
 		reason.Poll != nil}
 	next.startedAt = int(now)
 	if reason.Start == nil {
 		return next, nil
 	}
 	next.lostTokens = 0
-	s.LogStart("nothing but changes", "read up to ", int64(waiting.readAt), "and its delta link continues from there")
+	s.LogStart("nothing but changes", "read up to ", int64(idling.readAt), "and its delta link continues from there")
 	return next, s.rewrite(next)
 }
 
-// resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
+// resume returns the phase that continues current, which it may change. After a restart of the connector, changes
+// follow without waiting for the next poll.
 func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
 	c := current.shared()
 	c.resumed = c.resumed || reason.Start != nil
@@ -104,33 +107,34 @@ func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
 	return current
 }
 
-// restoreLinks restores the options of links that earlier versions stored unchanged.
+// restoreLinks restores the query options of the phase's links, which earlier versions stored as the service sent them.
 func (s Set) restoreLinks(current phase) {
-	for _, i := range current.fields() {
-		if i.Name == "url" || i.Name == "link" {
-			*i.Text, _ = s.Paging.RestoreOptions(*i.Text, s.Paging.UnorderedURL(false))
+	for _, field := range current.fields() {
+		if field.Name == "url" || field.Name == "link" {
+			*field.Text, _ = s.Paging.RestoreOptions(*field.Text, s.Paging.UnorderedURL(false))
 		}
 	}
 }
 
-func (s Set) fetch(current phase) (fetch *wit.Fetch, err error) {
+// buildFetch returns the request of a phase. It stores the position of a snapshot with a restored link in the phase.
+func (s Set) buildFetch(current phase) (fetch *wit.Fetch, err error) {
 	timeout := wit.Ptr(uint32(s.Tracking.FirstByteTimeout))
 	fetch = &wit.Fetch{Request: s.Request("", current.target())}
-	r := &fetch.Request
+	request := &fetch.Request
 	switch current := current.(type) {
 	case *loading:
-		preferTracking(r)
+		preferTracking(request)
 		if !current.continued {
-			r.FirstByteTimeoutMs = timeout
+			request.FirstByteTimeoutMs = timeout
 		}
 	case *readingSnapshot:
-		*r, err = s.snapshotRequest(s.Feed, current)
-		r.FirstByteTimeoutMs = timeout // the service may sort all rows
+		*request, err = s.snapshotRequest(s.Feed, current)
+		request.FirstByteTimeoutMs = timeout // the service may sort all rows
 	case *comparing:
 		var keys *feedreader.Feed
 		if keys, err = s.KeysOnly(); err == nil {
-			*r, err = s.snapshotRequest(keys, &current.readingSnapshot)
-			r.FirstByteTimeoutMs = timeout
+			*request, err = s.snapshotRequest(keys, &current.readingSnapshot)
+			request.FirstByteTimeoutMs = timeout
 		}
 	case *readingHidden:
 		key, _ := current.nextKey()
@@ -138,22 +142,22 @@ func (s Set) fetch(current phase) (fetch *wit.Fetch, err error) {
 			return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 				Message: "offset: expected keys in Base64 in field hidden"}
 		}
-		*r = s.Request("", s.Paging.FilteredURL(s.Keys.FilterEqual([][]byte{key})))
+		*request = s.Request("", s.Paging.FilteredURL(s.Keys.FilterEqual([][]byte{key})))
 	case *readingChanges:
-		preferTracking(r)
+		preferTracking(request)
 		fetch.Acknowledges = !current.continued
 	case *subscribing:
 		if current.step != stepExtract {
-			*r = s.jsonRequest(current.url)
+			*request = s.jsonRequest(current.url)
 			break
 		}
 		// The request starts a job in the service, so the offset is stored first (RATIONALE.md P13).
-		preferTracking(r)
-		r.FirstByteTimeoutMs = timeout
-		r.Repeatable = false
+		preferTracking(request)
+		request.FirstByteTimeoutMs = timeout
+		request.Repeatable = false
 		fetch.Acknowledges = true
 	default:
-		*r = s.jsonRequest(current.target())
+		*request = s.jsonRequest(current.target())
 	}
 	return fetch, err
 }
@@ -162,25 +166,26 @@ func (s Set) jsonRequest(url string) wit.Request {
 	return service.Get("", s.Query.AppendTo(url), "application/json")
 }
 
-func preferTracking(r *wit.Request) {
-	for i := range r.Headers {
-		if r.Headers[i].Name == "Prefer" {
-			r.Headers[i].Value = TrackChanges + "," + r.Headers[i].Value
+// preferTracking adds the preference for change tracking to a request.
+func preferTracking(request *wit.Request) {
+	for i := range request.Headers {
+		if request.Headers[i].Name == "Prefer" {
+			request.Headers[i].Value = TrackChanges + "," + request.Headers[i].Value
 		}
 	}
 }
 
-// rewrite applies the configured replacement to the stored link, once.
+// rewrite applies the configured replacement to the stored delta link, once for each change of the settings.
 func (s Set) rewrite(changes *readingChanges) error {
-	mark := s.rewriteSettings()
-	if mark == "" || changes.rewriteSettings == mark {
+	settings := s.rewriteSettings()
+	if settings == "" || changes.rewriteSettings == settings {
 		return nil
 	}
 	link, err := s.Tracking.Rewrite(changes.url)
 	if err != nil {
 		return sdk.NewConfigError(s.Setting(sourceconfig.NameRegex), err.Error())
 	}
-	changes.rewriteSettings = mark
+	changes.rewriteSettings = settings
 	if link != changes.url {
 		sdk.Log(wit.LevelWarn, s.Label()+": the stored delta link "+changes.url+" is rewritten by "+
 			s.Setting(sourceconfig.NameRegex)+" to "+link)

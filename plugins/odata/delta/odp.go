@@ -47,13 +47,14 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "a response without rows in phase " + pg.phase.name()}
 }
 
+// afterSubscribedTo returns the phase after the response of SubscribedTo.
 func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 	set := pg.set()
-	open, ok := FindFlag(pg.Body, "SubscribedFlag")
+	isSubscribed, ok := FindFlag(pg.Body, "SubscribedFlag")
 	switch {
 	case !ok:
 		return nil, odataerror.NotData(pg.Label()+": "+subscription.url, "SubscribedFlag", pg.Body)
-	case !open:
+	case !isSubscribed:
 		// No subscription exists, so the service never received a request for the first extraction.
 		return &subscribing{common: subscription.common, step: stepExtract, url: set.Paging.UnorderedURL(false)}, nil
 	case subscription.step == stepAwaitExtraction:
@@ -78,15 +79,18 @@ func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 	return &subscribing{common: subscription.common, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 }
 
-// FindFlag finds a boolean by name at any depth of a JSON or XML document.
+// maxFlagDepth limits the nesting in which FindFlag finds a boolean of a JSON document.
+const maxFlagDepth = 6
+
+// FindFlag finds a boolean by name in a JSON or XML document. ok is false if it is missing or not a boolean.
 func FindFlag(body []byte, name string) (value, ok bool) {
-	flag := ""
+	flagText := ""
 	if v, err := jsontext.Parse(body); err == nil {
 		member, isPresent := findMember(v, name, 0)
 		if !isPresent {
 			return false, false
 		}
-		flag = member.Text
+		flagText = member.Text
 		if member.Kind == jsontext.True || member.Kind == jsontext.False {
 			return member.Kind == jsontext.True, true
 		}
@@ -98,14 +102,14 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 				return false, false
 			}
 			if kind == markup.Open && r.Local == name {
-				if flag, err = r.Content(); err != nil {
+				if flagText, err = r.Content(); err != nil {
 					return false, false
 				}
 				break
 			}
 		}
 	}
-	switch strings.ToLower(strings.TrimSpace(flag)) {
+	switch strings.ToLower(strings.TrimSpace(flagText)) {
 	case "true", "x", "1":
 		return true, true
 	case "false", "", "0":
@@ -114,8 +118,9 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 	return false, false
 }
 
+// findMember finds a member by name, those of the object itself first.
 func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, bool) {
-	if depth > 6 {
+	if depth > maxFlagDepth {
 		return value, false
 	}
 	for _, m := range value.Members {
@@ -148,13 +153,17 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 			return nil, "", false
 		}
 		initial := item.Get("IsInitialLoad")
-		rows = append(rows, deltaLinkRow{item.Get("DeltaToken").Text, comparableTime(item.Get("CreatedAt").Text),
-			initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true"})
+		rows = append(rows, deltaLinkRow{
+			token:       item.Get("DeltaToken").Text,
+			created:     comparableTime(item.Get("CreatedAt").Text),
+			initialLoad: initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true",
+		})
 	}
 	return rows, value.Get("__next").Text, true
 }
 
-// comparableTime converts a time to a form that sorts as text: zero-padded milliseconds, or ISO unchanged.
+// comparableTime converts a time to a form that sorts as text: milliseconds with leading zeros, or ISO unchanged. It
+// returns "" for an invalid time.
 func comparableTime(text string) string {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "/Date(") {
@@ -164,9 +173,10 @@ func comparableTime(text string) string {
 	if !instant.Parse([]byte(text)) || instant.UTC() < 0 {
 		return ""
 	}
-	return strconv.FormatInt(1e16+instant.UTC(), 10)[1:]
+	return strconv.FormatInt(1e16+instant.UTC(), 10)[1:] // 16 digits
 }
 
+// afterDeltaLinks returns the phase after a page of delta links: the next page, or what the best link is for.
 func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration, error) {
 	links, nextLink, ok := readLinks(pg.Body)
 	if !ok {
@@ -174,9 +184,9 @@ func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration,
 			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
 	}
 	next := *search
-	for _, r := range links {
-		if next.token == "" || isPreferred(search.reason, r, next.deltaLinkRow) {
-			next.deltaLinkRow = r
+	for _, row := range links {
+		if next.token == "" || isPreferred(search.reason, row, next.deltaLinkRow) {
+			next.deltaLinkRow = row
 		}
 	}
 	if nextLink != "" {
@@ -191,32 +201,32 @@ func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration,
 		return &next, 0, nil
 	}
 	if next.token == "" && search.reason == reasonOpened {
-		return pg.stillWorking(search)
+		return pg.awaitExtraction(search)
 	}
-	nextPhase, err := pg.fromToken(&next)
+	nextPhase, err := pg.continueFromToken(&next)
 	return nextPhase, 0, err
 }
 
-// fromToken returns the phase that continues from the delta link that was found.
-func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
+// continueFromToken returns the phase that continues from the delta link that was found, for the reason of the search.
+func (pg *Page) continueFromToken(search *findingDeltaLink) (phase, error) {
 	set := pg.set()
 	receivedAt := int(pg.Response.ReceivedAt)
-	expired := func(text string) error {
-		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + set.Setting(sourceconfig.NameLost) +
+	expiredError := func(problem string) error {
+		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + problem + set.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
 	}
 	link := set.relink(search.link, search.token)
-	lost := TokenOf(search.link)
+	lostToken := TokenOf(search.link)
 	switch {
 	case search.token == "":
 		return nil, &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + ": the service returned no delta link, and " +
 			set.ODP.Links + " has none either: " + set.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again when the link is lost"}
-	case search.reason == reasonLost && isNewerToken(search.token, lost):
-		return nil, expired(": the oldest delta link that the service keeps, " + search.token +
-			", is younger than the lost one, " + lost + ": changes between them would be missing. ")
-	case search.reason == reasonLost && lost == strings.Trim(search.token, "'"):
-		return nil, expired(": the oldest delta link that the service keeps is the one that it refuses, " +
+	case search.reason == reasonLost && isNewerToken(search.token, lostToken):
+		return nil, expiredError(": the oldest delta link that the service keeps, " + search.token +
+			", is younger than the lost one, " + lostToken + ": changes between them would be missing. ")
+	case search.reason == reasonLost && lostToken == strings.Trim(search.token, "'"):
+		return nil, expiredError(": the oldest delta link that the service keeps is the one that it refuses, " +
 			search.token + ". ")
 	case search.reason == reasonLost:
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+search.token+" of "+search.created+
@@ -247,19 +257,20 @@ func isPreferred(reason string, a, b deltaLinkRow) bool {
 	return a.created > b.created || (a.created == b.created && a.token > b.token)
 }
 
-// isNewerToken compares two ODP tokens, D followed by a time. It returns false for other tokens.
+// isNewerToken reports whether ODP token a is newer than b. It is false unless both are D followed by a time.
 func isNewerToken(a, b string) bool {
 	a = strings.Trim(a, "'")
 	b = strings.Trim(b, "'")
-	timed := func(s string) bool {
+	isODPToken := func(s string) bool {
 		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
 			func(c byte) bool { return c < '0' || c > '9' })
 	}
-	return timed(a) && timed(b) && a > b
+	return isODPToken(a) && isODPToken(b) && a > b
 }
 
-// stillWorking waits for the first extraction, until it takes too long.
-func (pg *Page) stillWorking(search *findingDeltaLink) (phase, time.Duration, error) {
+// awaitExtraction returns the phase that searches for the delta link again, and the wait before it. It returns an error
+// if the first extraction takes longer than the first byte may.
+func (pg *Page) awaitExtraction(search *findingDeltaLink) (phase, time.Duration, error) {
 	set := pg.set()
 	if search.startedAt > 0 && int(pg.Response.ReceivedAt)-search.startedAt > set.Tracking.FirstByteTimeout {
 		return nil, 0, &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() +

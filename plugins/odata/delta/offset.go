@@ -8,6 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Names of phases, and of their fields below, are stored in offsets and must not change.
+
 func (*loading) name() string          { return "load" }
 func (*readingSnapshot) name() string  { return "second" }
 func (*comparing) name() string        { return "keys" }
@@ -88,10 +90,10 @@ func (r *readingChanges) fields() []paging.OffsetField {
 }
 
 func (i *idle) fields() []paging.OffsetField {
-	rests := true
+	isIdle := true
 	return append(i.common.fields(), []paging.OffsetField{
 		{Name: "url", Text: &i.link},
-		{Name: "rest", Flag: &rests},
+		{Name: "rest", Flag: &isIdle},
 		{Name: "at", Number: &i.readAt, Min: 1},
 	}...)
 }
@@ -123,6 +125,7 @@ const snapshotPrefix = "second."
 var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
 	"again relinked resumed untold counted doubt pass owed snapshot beside complete hidden followed")
 
+// writePhase returns the offset of a phase.
 func writePhase(current phase) []wit.OffsetEntry {
 	items := current.fields()
 	slices.SortFunc(items, func(a, b paging.OffsetField) int {
@@ -158,11 +161,11 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	}
 	var current phase
 	name := paging.TextField(offset, "phase")
-	waits := paging.FlagField(offset, "rest")
+	isIdle := paging.FlagField(offset, "rest")
 	switch {
 	case name == "" && strings.Contains(strings.ToLower(paging.TextField(offset, "url")), "deltatoken"):
 		current = &idle{} // imported from another connector
-	case name == "changes" && waits:
+	case name == "changes" && isIdle:
 		current = &idle{}
 	case name == "load" && paging.FlagField(offset, "plain"), name == "changes" && paging.FlagField(offset, "counted"):
 		current = &legacyLoad{}
@@ -197,10 +200,11 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	return current, nil
 }
 
+// read reads the position of a snapshot, and the fields that only earlier versions wrote.
 func (r *readingSnapshot) read(offset []wit.OffsetEntry) error {
-	r.onDemand = r.onDemand || paging.TextField(offset, "kept") != "" // of earlier versions
+	r.onDemand = r.onDemand || paging.TextField(offset, "kept") != ""
 	if paging.TextField(offset, "came") != "" {
-		// Of an earlier version that read keys first: only the first page's position is usable.
+		// An earlier version that read the keys first wrote this position: the snapshot starts again.
 		r.snapshot = max(r.startedAt, r.snapshot+1)
 		r.started = false
 	}
@@ -213,7 +217,7 @@ func (r *readingSnapshot) read(offset []wit.OffsetEntry) error {
 	return err
 }
 
-// CheckOffset reports whether an offset can be continued.
+// CheckOffset returns an error if an offset cannot be continued.
 func CheckOffset(offset []wit.OffsetEntry) error {
 	_, err := readPhase(offset)
 	return err

@@ -31,22 +31,22 @@ func (pg *Page) readsChanges() bool {
 	return ok
 }
 
-// continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
-// run it once expect them.
+// continueWith sets the result's next offset, and More if the next request does not wait for a poll. After a restart of
+// the connector, changes are read right after the load, because users who run it once expect them.
 func (pg *Page) continueWith(result *wit.DecodeResult, next phase) {
-	common := next.shared()
-	common.resumed = pg.phase.shared().resumed
-	waiting, waits := next.(*idle)
-	if waits && common.resumed {
-		common.resumed = false
-		common.startedAt = int(pg.Response.ReceivedAt)
-		next = &readingChanges{common: waiting.common, url: waiting.link}
-		waits = false
+	shared := next.shared()
+	shared.resumed = pg.phase.shared().resumed
+	idling, isIdle := next.(*idle)
+	if isIdle && shared.resumed {
+		shared.resumed = false
+		shared.startedAt = int(pg.Response.ReceivedAt)
+		next = &readingChanges{common: idling.common, url: idling.link}
+		isIdle = false
 	}
 	fields := writePhase(next)
-	isRejected := pg.Feed.CheckProof(common.verdict == paging.Unproven) != nil // by the next request
+	isRejected := pg.Feed.CheckProof(shared.verdict == paging.Unproven) != nil // Set.Next returns the error
 	result.Next = &fields
-	result.More = !waits || isRejected
+	result.More = !isIdle || isRejected
 }
 
 func (pg *Page) loopError(link string) error {

@@ -19,7 +19,8 @@ type common struct {
 	startedAt int // time of the first request for the load or the changes, in milliseconds since 1970
 	// rewriteSettings identifies the settings with which the delta link was rewritten or created.
 	rewriteSettings string
-	lostTokens      int // since the last valid token
+	// lostTokens counts lost tokens since the last valid one; in a snapshot on demand, its failures.
+	lostTokens int
 	// resumed means that the connector was restarted during the phase: changes are read right after it.
 	resumed bool
 	// snapshot is the number of a load that replaces a lost token or was requested by a user. Zero means another load.
@@ -90,7 +91,7 @@ type readingHidden struct {
 	rowsRead int
 }
 
-// snapshotOf returns the reading of the whole set that a phase consists of, or nil.
+// snapshotOf returns the snapshot or comparison that a phase consists of. Nil means that it is another phase.
 func snapshotOf(current phase) *readingSnapshot {
 	switch current := current.(type) {
 	case *readingSnapshot:
@@ -126,7 +127,7 @@ type idle struct {
 // findingDeltaLink reads the delta links that an ODP service keeps.
 type findingDeltaLink struct {
 	common
-	reason string
+	reason string // one of the constants below
 	url    string
 	link   string // the lost delta link, or the previous one
 	deltaLinkRow
@@ -135,10 +136,10 @@ type findingDeltaLink struct {
 
 // Reasons for findingDeltaLink, as stored.
 const (
-	reasonLoaded  = "loaded"
-	reasonChanged = "changed"
-	reasonLost    = "lost"
-	reasonOpened  = "opened"
+	reasonLoaded  = "loaded"  // the load ended without a delta link
+	reasonChanged = "changed" // the changes ended without a delta link
+	reasonLost    = "lost"    // the service no longer knows the delta token
+	reasonOpened  = "opened"  // the response of the first extraction was lost
 )
 
 // legacyLoad is a load without change tracking, of an earlier version. It restarts as a snapshot.

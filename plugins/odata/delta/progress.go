@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Progress returns the progress of the load that an offset of delta mode belongs to. While changes are read or waited
-// for, it is the proof of the load before, nil if the offset has no proof.
+// Progress returns the progress of the load that an offset of delta mode belongs to. In other phases, it has only the
+// proof of the last load, or is nil if the offset has no proof.
 func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	switch paging.TextField(offset, "phase") {
 	case "load", "hidden":

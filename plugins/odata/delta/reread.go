@@ -11,16 +11,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// rereadTag starts the tag of a request for an entity, before the entity's number.
 const rereadTag = "again "
 
-// rereads tracks entities that are read again by key, by number. The page ends when no request is pending.
+// rereads tracks entities that are read again by key. The page ends when no request is pending.
 type rereads struct {
-	pending    map[string]*rereadEntity // by number
+	pending    map[string]*rereadEntity // by number, which counts from 1
 	lastNumber int
 	out        decode.Output // the last decoded chunk
 }
 
-func (r *rereads) waiting() bool { return len(r.pending) > 0 }
+func (r *rereads) hasPending() bool { return len(r.pending) > 0 }
 
 // rereadEntity is an entity that occurs as a row and as deleted. Only the service knows which is newer (RATIONALE.md
 // P22).
@@ -39,7 +40,8 @@ type rereadEntity struct {
 	complete      bool   // the last chunk was read
 }
 
-// requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion has no time.
+// requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion was not the last
+// occurrence; then the time of the response is used.
 func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, deletedAt int64) {
 	rows := pg.rows
 	feed := pg.Feed
@@ -69,9 +71,10 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 		Tolerate: tolerated})
 }
 
-// reread decodes a chunk of an entity, or of a nested page of it, whose tag follows the entity's.
+// reread decodes a chunk of an entity, or of a nested page of it, whose tag follows the entity's. After the last one,
+// result has the entity's rows, or its deletion; needsMore is true before.
 func (pg *Page) reread(tag string, status uint16, chunk []byte,
-	last bool) (result wit.DecodeResult, waits bool, err error) {
+	last bool) (result wit.DecodeResult, needsMore bool, err error) {
 	rows := pg.rows
 	feed := pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
@@ -80,8 +83,8 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 		return result, false, &wit.Error{Kind: wit.ErrorInternal, Message: "no entity is read again under " + tag}
 	}
 	subject := pg.Label() + ": the entity " + entity.predicate + ", read again"
-	deleted := status < 200 || status > 299
-	if deleted {
+	isDeleted := status < 200 || status > 299
+	if isDeleted {
 		entity.body = append(entity.body, chunk[:min(len(chunk), feedreader.MaxErrorBody-len(entity.body))]...)
 		switch {
 		case !last:
@@ -94,21 +97,21 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 		}
 	} else {
 		part := feedreader.Chunk{TagPrefix: rereadTag + number + " ", Tag: nested, Data: chunk, Last: last}
-		waits, err := pg.decodeEntity(entity, part, &result)
-		if waits || err != nil {
-			return result, waits, err
+		needsMore, err := pg.decodeEntity(entity, part, &result)
+		if needsMore || err != nil {
+			return result, needsMore, err
 		}
 		entity.outsideFilter = entity.outsideFilter || (entity.viaFilter && entity.entities == 0)
 		if entity.entities != 1 && !entity.outsideFilter {
 			return result, false, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
 				strconv.Itoa(entity.entities)}
 		}
-		deleted = entity.outsideFilter
+		isDeleted = entity.outsideFilter
 	}
 	delete(rows.rereads.pending, number)
 	result.Data = entity.data
 	result.Rows = entity.rows
-	if deleted {
+	if isDeleted {
 		if entity.deletedAt == 0 {
 			entity.deletedAt = pg.Response.ReceivedAt
 		}
@@ -119,8 +122,9 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 	return result, false, nil
 }
 
+// decodeEntity decodes a chunk of a response with an entity, and adds its rows to the entity.
 func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
-	result *wit.DecodeResult) (waits bool, err error) {
+	result *wit.DecodeResult) (needsMore bool, err error) {
 	rows := pg.rows
 	feed := pg.Feed
 	if entity.decoder == nil {
@@ -130,8 +134,8 @@ func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
 		entity.decoder = feed.NewDecoder(part.Data)
 	}
 	entity.complete = entity.complete || (part.Tag == "" && part.Last)
-	if waits, err := pg.DecodeChunk(entity.decoder, &rows.rereads.out, part, result); waits || err != nil {
-		return waits, err
+	if needsMore, err := pg.DecodeChunk(entity.decoder, &rows.rereads.out, part, result); needsMore || err != nil {
+		return needsMore, err
 	}
 	if err := pg.addEntityRows(entity); err != nil {
 		return false, err
@@ -146,14 +150,14 @@ func (pg *Page) addEntityRows(entity *rereadEntity) error {
 	rows := pg.rows
 	feed := pg.Feed
 	if len(rows.rereads.out.RowErrors) > 0 {
-		failed := rows.rereads.out.RowErrors[0].Error
-		return &failed
+		rowError := rows.rereads.out.RowErrors[0].Error
+		return &rowError
 	}
 	// An entity that was requested by its URL may not match the filter: then it is not in the set that is read.
-	switch outside := feed.Rows.Check(&rows.rereads.out, nil); {
-	case outside != nil && outside.Kind != wit.ErrorData:
-		return outside
-	case outside != nil:
+	switch filterError := feed.Rows.Check(&rows.rereads.out, nil); {
+	case filterError != nil && filterError.Kind != wit.ErrorData:
+		return filterError
+	case filterError != nil:
 		entity.outsideFilter = true
 	}
 	if err := pg.Reader.Rewrite(&rows.rereads.out); err != nil {
@@ -161,10 +165,10 @@ func (pg *Page) addEntityRows(entity *rereadEntity) error {
 	}
 	entity.entities += len(rows.rereads.out.Rows)
 	for _, row := range rows.rereads.out.Rows {
-		for _, d := range []*wit.ValueSlice{&row.Key, &row.Value} {
-			from := rows.rereads.out.Data[d.Start : d.Start+d.Size]
-			d.Start = uint32(len(entity.data))
-			entity.data = append(entity.data, from...)
+		for _, slice := range []*wit.ValueSlice{&row.Key, &row.Value} {
+			bytes := rows.rereads.out.Data[slice.Start : slice.Start+slice.Size]
+			slice.Start = uint32(len(entity.data))
+			entity.data = append(entity.data, bytes...)
 		}
 		row.RowIndex = rows.rowIndex
 		entity.data = feed.AddHeaders(&row, entity.data, pg.changeOf(nil))

@@ -20,12 +20,12 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 	if current == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page with an empty position"}
 	}
-	refused := feedreader.FormatRefused(position)
-	feed.SetFormatRefused(refused)
+	isFormatRefused := feedreader.FormatRefused(position)
+	feed.SetFormatRefused(isFormatRefused)
 	page := &Page{Reader: pool.Begin(context, feed, response, feedreader.GuidCase(position)), phase: current,
 		rows: newPageRows()}
 	page.Exempt = page.exempt()
-	page.FormatRefused = refused
+	page.FormatRefused = isFormatRefused
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if headerValue := feedreader.HeaderValue(response.Headers, name); headerValue != "" {
 			page.headers = append(page.headers, wit.Header{Name: name, Value: strings.Clone(headerValue)})
@@ -61,9 +61,10 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 }
 
 // BeginDocument starts reading the document of one row from a dead letter.
-func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.Feed, response *wit.Response) *Page {
+func BeginDocument(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.Feed,
+	response *wit.Response) *Page {
 	guids := feedreader.HeaderValue(response.Headers, wit.OffsetHeader+feedreader.GuidField)
-	page := &Page{Reader: pool.Begin(o, feed, response, guids), phase: &loading{}, rows: newPageRows(),
+	page := &Page{Reader: pool.Begin(context, feed, response, guids), phase: &loading{}, rows: newPageRows(),
 		deadLetter: true}
 	page.Exempt = page.exempt()
 	page.Single = true
@@ -73,6 +74,7 @@ func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, feed *feedreade
 	return page
 }
 
+// confirmsTracking reports whether the response headers confirm change tracking.
 func confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
@@ -87,31 +89,32 @@ func confirmsTracking(headers []wit.Header) bool {
 	return false
 }
 
-// Decode decodes a chunk of the response.
+// Decode decodes a chunk of the response, or of a response to a linked request with this tag. ended is true if the page
+// is complete or failed.
 func (pg *Page) Decode(tag string, status uint16, chunk []byte,
 	last bool) (result wit.DecodeResult, ended bool, err error) {
 	if strings.HasPrefix(tag, rereadTag) {
-		result, waits, err := pg.reread(tag, status, chunk, last)
-		if waits || err != nil {
+		result, needsMore, err := pg.reread(tag, status, chunk, last)
+		if needsMore || err != nil {
 			return result, err != nil, err
 		}
-		ended, err = pg.end(&result)
+		ended, err = pg.endPage(&result)
 		return result, ended, err
 	}
-	code := pg.Response.Status
-	rows := pg.deadLetter
+	pageStatus := pg.Response.Status
+	hasRows := pg.deadLetter
 	switch current := pg.phase.(type) {
 	case *readingSnapshot:
 		return pg.decodeSnapshotPage(current, tag, status, chunk, last)
 	case *comparing:
 		return pg.decodeKeys(current, tag, status, chunk, last)
 	case *loading, *readingHidden, *readingChanges:
-		rows = rows || (code >= 200 && code <= 299 && code != 202)
+		hasRows = hasRows || (pageStatus >= 200 && pageStatus <= 299 && pageStatus != 202)
 	}
-	if tag == "" && !rows {
+	if tag == "" && !hasRows {
 		return pg.collectResponse(chunk, last)
 	}
-	if waits, err := pg.DecodePage(tag, status, chunk, last, &result); waits || err != nil {
+	if needsMore, err := pg.DecodePage(tag, status, chunk, last, &result); needsMore || err != nil {
 		return result, err != nil, err
 	}
 	if err := pg.ApplyFilter(); err != nil {
@@ -123,13 +126,14 @@ func (pg *Page) Decode(tag string, status uint16, chunk []byte,
 	if err := pg.RequestNested(&result); err != nil {
 		return wit.DecodeResult{}, true, err
 	}
-	ended, err = pg.end(&result)
+	ended, err = pg.endPage(&result)
 	return result, ended, err
 }
 
-func (pg *Page) end(result *wit.DecodeResult) (ended bool, err error) {
+// endPage sets the next offset in the result if all rows were read, and all entities that had to be read again.
+func (pg *Page) endPage(result *wit.DecodeResult) (ended bool, err error) {
 	switch {
-	case pg.rows.rereads.waiting(), !pg.Ended, !pg.Out.Page.Done:
+	case pg.rows.rereads.hasPending(), !pg.Ended, !pg.Out.Page.Done:
 		return false, nil
 	case pg.deadLetter:
 		return true, nil
@@ -143,14 +147,18 @@ func (pg *Page) end(result *wit.DecodeResult) (ended bool, err error) {
 	return true, nil
 }
 
-// collectResponse collects a response without rows: an error, a 202, or a document of an ODP service.
+// maxDocumentBytes limits a response without rows.
+const maxDocumentBytes = 4 * feedreader.MaxErrorBody
+
+// collectResponse collects a response without rows: an error, of which it keeps the start, a 202, or a document of an
+// ODP service.
 func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
-	room := feedreader.MaxErrorBody*4 - len(pg.Body)
-	if pg.Response.Status < 300 && len(chunk) > room {
+	remaining := maxDocumentBytes - len(pg.Body)
+	if pg.Response.Status < 300 && len(chunk) > remaining {
 		return result, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in response to " + pg.phase.target() + ", found more"}
+			strconv.Itoa(maxDocumentBytes) + " bytes in response to " + pg.phase.target() + ", found more"}
 	}
-	pg.Body = append(pg.Body, chunk[:min(len(chunk), room)]...)
+	pg.Body = append(pg.Body, chunk[:min(len(chunk), remaining)]...)
 	if !last {
 		return result, false, nil
 	}
@@ -163,6 +171,7 @@ func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResul
 	return result, true, nil
 }
 
+// afterResponse returns the phase after a response without rows, and the wait before its request.
 func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	switch {
 	case pg.Response.Status == 202:

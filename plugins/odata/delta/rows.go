@@ -10,12 +10,12 @@ import (
 
 // pageRows collects the rows of one page.
 type pageRows struct {
-	merged      []wit.Row // rows and deleted entities in the order of the page
-	rowErrors   []wit.RowError
+	merged      []wit.Row       // rows and deleted entities of the last chunk, in the order of the page
+	rowErrors   []wit.RowError  // of the last chunk
 	changedKeys map[uint64]bool // hashes of the keys of rows on this page
 	deletedKeys map[uint64]bool // hashes of the keys of deleted entities on this page
-	firstKey    []byte          // first key of the page; empty if it contains changes
-	lastKey     []byte          // last key of the page; empty if it contains changes
+	firstKey    []byte          // first key of the page, empty for a page of changes
+	lastKey     []byte          // last key of the page, empty for a page of changes
 	rowIndex    uint32          // index of the last row
 	rereads     *rereads
 	markers     *feedreader.SnapshotMarkers
@@ -64,7 +64,7 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
 	pg.rememberKey(key)
 	if pg.Feed.FirstTracked >= 0 {
-		pg.addImage(row, pg.tracked(index))
+		pg.addImage(row, pg.trackedSpans(index))
 		return
 	}
 	if pg.readsChanges() {
@@ -151,9 +151,9 @@ func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
 }
 
 func hashOf(key []byte) uint64 {
-	sum := uint64(14695981039346656037) // FNV-1a
+	hash := uint64(14695981039346656037) // FNV-1a
 	for _, c := range key {
-		sum = (sum ^ uint64(c)) * 1099511628211
+		hash = (hash ^ uint64(c)) * 1099511628211
 	}
-	return sum
+	return hash
 }

@@ -15,24 +15,26 @@ const TrackChanges = "odata.track-changes"
 // Set is an entity set in delta mode.
 type Set struct{ *feedreader.Feed }
 
-// first returns the first phase of a load.
-func (s Set) first(shared common) phase {
+// firstPhase returns the first phase of a load.
+func (s Set) firstPhase(shared common) phase {
 	if s.ODP != nil {
 		return &subscribing{common: shared, step: stepCheckSubscribed, url: s.FunctionURL(s.ODP.Subscribed)}
 	}
 	return &loading{common: shared, url: s.Paging.UnorderedURL(false)}
 }
 
+// findDeltaLink returns the phase that searches the delta links of an ODP service. link is the lost or previous one.
 func (s Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
 	return &findingDeltaLink{common: c, reason: reason, url: s.FunctionURL(s.ODP.Links), link: link}
 }
 
+// idleAt returns the phase that waits for the next poll of a delta link.
 func (s Set) idleAt(c common, link string, now int64) phase {
 	return &idle{common: common{rewriteSettings: s.rewriteSettings(), endMarkerPending: c.endMarkerPending,
 		lostTokens: c.lostTokens, verdict: c.verdict}, link: link, readAt: int(now)}
 }
 
-// rewriteSettings identifies the settings that rewrite links.
+// rewriteSettings identifies the settings that rewrite links. "" means that links are not rewritten.
 func (s Set) rewriteSettings() string {
 	if s.Tracking.Regex == "" {
 		return ""
@@ -45,6 +47,7 @@ func (s Set) FunctionURL(name string) string {
 	return s.Query.AppendTo(s.Service + "/" + name + "?$format=json")
 }
 
+// tokenURL returns the delta link with a token.
 func (s Set) tokenURL(token string) string {
 	return s.Query.AppendTo(s.Service + "/" + s.Address + "?!deltatoken='" +
 		strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
@@ -57,20 +60,20 @@ func (s Set) relink(link, token string) string {
 		return s.tokenURL(token)
 	}
 	i += len("deltatoken=")
-	old, options, hasOptions := strings.Cut(link[i:], "&")
+	oldToken, options, hasOptions := strings.Cut(link[i:], "&")
 	if hasOptions {
 		options = "&" + options
 	}
 	switch token = strings.Trim(token, "'"); {
-	case strings.HasPrefix(old, "'"):
+	case strings.HasPrefix(oldToken, "'"):
 		token = "'" + token + "'"
-	case strings.HasPrefix(old, "%27"):
+	case strings.HasPrefix(oldToken, "%27"):
 		token = "%27" + token + "%27"
 	}
 	return link[:i] + token + options
 }
 
-// TokenOf returns the token of a delta link.
+// TokenOf returns the token of a delta link, or "".
 func TokenOf(link string) string {
 	_, query, _ := strings.Cut(link, "?")
 	for option := range strings.SplitSeq(query, "&") {
@@ -84,12 +87,13 @@ func TokenOf(link string) string {
 // isDeltaLink reports whether a link requests changes, not a further page.
 func isDeltaLink(link string) bool {
 	_, query, _ := strings.Cut(link, "?")
-	_, skips := uri.Option(query, "$skiptoken")
-	_, counts := uri.Option(query, "$skip")
-	_, since := uri.Option(query, "!deltatoken")
-	return since && !skips && !counts
+	_, hasSkipToken := uri.Option(query, "$skiptoken")
+	_, hasSkip := uri.Option(query, "$skip")
+	_, hasDeltaToken := uri.Option(query, "!deltatoken")
+	return hasDeltaToken && !hasSkipToken && !hasSkip
 }
 
-func initialReadTimeout(f *feedreader.Feed) string {
-	return sourceconfig.InitialRead + ", " + strconv.Itoa(f.Tracking.FirstByteTimeout) + " ms"
+// initialReadTimeout returns the name and value of the setting, for messages.
+func initialReadTimeout(feed *feedreader.Feed) string {
+	return sourceconfig.InitialRead + ", " + strconv.Itoa(feed.Tracking.FirstByteTimeout) + " ms"
 }

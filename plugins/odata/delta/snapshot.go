@@ -18,6 +18,7 @@ func (s Set) startSnapshot(c common, link string, now int64) phase {
 	return &readingSnapshot{common: c, link: link, position: s.Paging.First(now).Fields()}
 }
 
+// snapshotRequest returns the request for the snapshot's next page. It restores the options of the snapshot's link.
 func (s Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (wit.Request, error) {
 	position, err := paging.Read(snapshot.position)
 	if err != nil {
@@ -31,9 +32,9 @@ func (s Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (
 
 // beginSnapshotPage begins a page of the feed, or of its keys.
 func (pg *Page) beginSnapshotPage(feed *feedreader.Feed, snapshot *readingSnapshot, pool *feedreader.Pool,
-	o *feedreader.Context, response *wit.Response) (err error) {
+	context *feedreader.Context, response *wit.Response) (err error) {
 	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: snapshot.snapshot, Started: snapshot.started}
-	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, feed, snapshot.position, response); err != nil {
+	if pg.snapshotPage, err = feedreader.BeginPage(pool, context, feed, snapshot.position, response); err != nil {
 		return err
 	}
 	pg.snapshotPage.FormatRefused = pg.FormatRefused
@@ -60,24 +61,26 @@ func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status
 	return result, ended, err
 }
 
-// afterSnapshotFailure returns the phase after a failed snapshot on demand, which is tried twice, then abandoned. It
-// returns nil for other failures.
+// afterSnapshotFailure logs the failure of a snapshot on demand and returns the phase after it. The snapshot is tried
+// twice, then abandoned. It returns nil for other failures, and if err is nil.
 func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase {
-	var failed *wit.Error
-	if !snapshot.onDemand || !errors.As(err, &failed) {
+	var serviceError *wit.Error
+	if !snapshot.onDemand || !errors.As(err, &serviceError) {
 		return nil
 	}
-	if failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone && failed.Kind != wit.ErrorNotFound {
+	kind := serviceError.Kind
+	if kind != wit.ErrorData && kind != wit.ErrorGone && kind != wit.ErrorNotFound {
 		return nil
 	}
-	if snapshot.lostTokens == 0 {
-		sdk.Log(wit.LevelWarn, failed.Message+"; restarting the snapshot")
+	isFirstFailure := snapshot.lostTokens == 0
+	if isFirstFailure {
+		sdk.Log(wit.LevelWarn, serviceError.Message+"; restarting the snapshot")
 		c := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
 			snapshot: snapshot.snapshot, lostTokens: 1, verdict: snapshot.verdict}
 		return &readingSnapshot{common: c, link: snapshot.link, onDemand: true,
 			position: pg.Feed.Paging.First(pg.Response.ReceivedAt).Fields()}
 	}
-	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
+	sdk.Log(wit.LevelError, serviceError.Message+"; the snapshot is abandoned, its last row has no header "+
 		feedreader.HeaderMark+"; continuing with changes")
 	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings, verdict: snapshot.verdict},
 		link: snapshot.link, readAt: int(pg.Response.ReceivedAt)}
@@ -89,7 +92,7 @@ func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeRes
 	if err != nil {
 		return err
 	}
-	var next phase
+	var nextPhase phase
 	if done, _ := position.Done(); done {
 		shared := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
 			lostTokens: snapshot.lostTokens, endMarkerPending: snapshot.endMarkerPending}
@@ -100,14 +103,14 @@ func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeRes
 		if snapshot.snapshot > 0 && !pg.rows.markers.HasBufferedRow() && shared.verdict != paging.Unproven {
 			shared.endMarkerPending = snapshot.snapshot
 		}
-		next = &readingChanges{common: shared, url: snapshot.link}
+		nextPhase = &readingChanges{common: shared, url: snapshot.link}
 	} else {
-		following := *snapshot
-		following.position = *result.Next
-		following.started = snapshot.started || pg.rows.markers.Started || pg.rows.markers.HasBufferedRow()
-		next = &following
+		next := *snapshot
+		next.position = *result.Next
+		next.started = snapshot.started || pg.rows.markers.Started || pg.rows.markers.HasBufferedRow()
+		nextPhase = &next
 	}
-	pg.flushMarkers(result, next)
-	pg.continueWith(result, next)
+	pg.flushMarkers(result, nextPhase)
+	pg.continueWith(result, nextPhase)
 	return nil
 }

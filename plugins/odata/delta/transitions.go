@@ -17,26 +17,26 @@ func (pg *Page) afterRows() (phase, error) {
 	if hidden, ok := pg.phase.(*readingHidden); ok {
 		return pg.afterHiddenRow(hidden), nil
 	}
-	read := &pg.Out.Page
-	follow := read.Next
-	delta := read.Delta
-	if delta.Href == "" && isDeltaLink(follow.Href) {
-		follow, delta = delta, follow // some services put the token into the last next link
+	page := &pg.Out.Page
+	nextLink := page.Next
+	deltaLink := page.Delta
+	if deltaLink.Href == "" && isDeltaLink(nextLink.Href) {
+		nextLink, deltaLink = deltaLink, nextLink // some services put the token into the last next link
 	}
-	var next, link string
+	var nextURL, deltaURL string
 	var err error
-	if follow.Href != "" {
-		next, err = pg.restoreOptions(follow)
-	} else if delta.Href != "" {
-		link, err = pg.restoreOptions(delta)
+	if nextLink.Href != "" {
+		nextURL, err = pg.restoreOptions(nextLink)
+	} else if deltaLink.Href != "" {
+		deltaURL, err = pg.restoreOptions(deltaLink)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if changes, ok := pg.phase.(*readingChanges); ok {
-		return pg.afterChanges(changes, next, link)
+		return pg.afterChanges(changes, nextURL, deltaURL)
 	}
-	return pg.afterLoad(pg.phase.(*loading), next, link)
+	return pg.afterLoad(pg.phase.(*loading), nextURL, deltaURL)
 }
 
 // restoreOptions restores the options of a link from the request or the load, which differ if links are rewritten.
@@ -52,7 +52,8 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
 
-func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
+// afterLoad returns the phase after a page of a load. At most one of the URLs is set.
+func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	rows := pg.rows
 	next := *load
@@ -60,55 +61,56 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 	next.linksCountRows = load.linksCountRows || (load.lastKey != "" &&
 		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey))
 	next.lastKey = ""
-	if nextLink != "" {
+	if nextURL != "" {
 		if err := pg.checkTracked(load); err != nil {
 			return nil, err
 		}
-		if nextLink == load.url || next.followed.Visit(nextLink) {
-			return nil, pg.loopError(nextLink)
+		if nextURL == load.url || next.followed.Visit(nextURL) {
+			return nil, pg.loopError(nextURL)
 		}
 		if set.ODP == nil && !next.linksCountRows {
-			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextLink, load.url, rows.lastKey,
+			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextURL, load.url, rows.lastKey,
 				next.rowsRead)
 		}
-		next.url = nextLink
+		next.url = nextURL
 		next.continued = true
 		return &next, nil
 	}
 	if !next.linksCountRows {
 		next.verdict = provenByDelta
 		set.logLoaded(&next.common, next.rowsRead, pg.Response.ReceivedAt)
-		pg.checkEndMarker(&next.common)
+		pg.recordMissingEndMarker(&next.common)
 	}
 	switch {
-	case link == "" && set.ODP != nil:
+	case deltaURL == "" && set.ODP != nil:
 		return set.findDeltaLink(next.common, reasonLoaded, ""), nil
-	case link == "":
+	case deltaURL == "":
 		return nil, pg.noDeltaLinkError(load.applied, "load")
 	case next.linksCountRows:
 		next.rewriteSettings = set.rewriteSettings()
-		return set.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
+		return set.startSnapshot(next.common, deltaURL, pg.Response.ReceivedAt), nil
 	}
-	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
+	return set.idleAt(next.common, deltaURL, pg.Response.ReceivedAt), nil
 }
 
-// checkEndMarker sets endMarkerPending if the last page had no row to carry the end marker.
-func (pg *Page) checkEndMarker(c *common) {
+// recordMissingEndMarker sets endMarkerPending if the last page of a snapshot had no row for the end marker.
+func (pg *Page) recordMissingEndMarker(c *common) {
 	if c.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
 		c.endMarkerPending = c.snapshot
 	}
 }
 
-func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (phase, error) {
+// afterChanges returns the phase after a page of changes. At most one of the URLs is set.
+func (pg *Page) afterChanges(changes *readingChanges, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	next := *changes
 	next.rowsRead += int(pg.Out.Page.Rows)
-	if nextLink != "" {
-		if next.followed.Visit(nextLink) {
-			return nil, pg.loopError(nextLink)
+	if nextURL != "" {
+		if next.followed.Visit(nextURL) {
+			return nil, pg.loopError(nextURL)
 		}
 		next.link = changes.deltaLink()
-		next.url = nextLink
+		next.url = nextURL
 		next.continued = true
 		return &next, nil
 	}
@@ -124,14 +126,15 @@ func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (ph
 	set.logFinished("changes read: ", level, &next.common, next.rowsRead, pg.Response.ReceivedAt)
 	next.lostTokens = 0
 	switch {
-	case link == "" && set.ODP != nil:
+	case deltaURL == "" && set.ODP != nil:
 		return set.findDeltaLink(next.common, reasonChanged, changes.deltaLink()), nil
-	case link == "":
+	case deltaURL == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
-	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
+	return set.idleAt(next.common, deltaURL, pg.Response.ReceivedAt), nil
 }
 
+// deltaLink returns the link with which these changes started.
 func (r *readingChanges) deltaLink() string {
 	if r.link != "" {
 		return r.link
@@ -139,7 +142,8 @@ func (r *readingChanges) deltaLink() string {
 	return r.url
 }
 
-// checkTracked fails a load early if the service does not track changes.
+// checkTracked returns an error if the service does not track changes although it declares that it does, so that a load
+// fails early.
 func (pg *Page) checkTracked(load *loading) error {
 	if load.applied || !pg.Feed.DeclaresTracking {
 		return nil
@@ -150,6 +154,7 @@ func (pg *Page) checkTracked(load *loading) error {
 			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 }
 
+// noDeltaLinkError returns the error for a last page without delta link. subject is "load" or "changes".
 func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 	message := pg.Label() + ": expected a delta link at the end of the " + subject
 	switch {
@@ -199,10 +204,10 @@ const (
 // afterAccepted handles a 202: the service prepares the response and returns when and where to request it. That time
 // may have passed while the connector was stopped, so changes are then requested once more.
 func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
-	overdue := pg.phase.shared().startedAt > 0 &&
+	isOverdue := pg.phase.shared().startedAt > 0 &&
 		int(pg.Response.ReceivedAt)-pg.phase.shared().startedAt > pg.Feed.Tracking.FirstByteTimeout
 	limit := initialReadTimeout(pg.Feed)
-	if overdue {
+	if isOverdue {
 		if changes, ok := pg.phase.(*readingChanges); ok && !changes.continued && !changes.retriedAfter202 {
 			next := pg.retryFromLink(changes, pg.Label()+": the service answered 202 for longer than "+limit+
 				", or the connector was stopped in the meantime")
@@ -255,7 +260,7 @@ func withURL(current phase, url string) phase {
 
 // afterError returns the phase after an error response, or the error.
 func (pg *Page) afterError() (phase, error) {
-	failed := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	serviceError := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
 	if url := pg.phase.target(); pg.RefusesFormat(url) {
 		url = feedreader.WithoutFormat(url)
 		if pg.firstExtraction { // no job was started
@@ -265,41 +270,43 @@ func (pg *Page) afterError() (phase, error) {
 	}
 	switch current := pg.phase.(type) {
 	case *readingChanges:
-		moved := !current.continued && current.link != "" && (pg.Response.Status == 404 || pg.Response.Status == 410)
+		isNotFound := pg.Response.Status == 404 || pg.Response.Status == 410
+		isPreparedLost := isNotFound && !current.continued && current.link != ""
 		isPageLost := current.continued && odataerror.LostPage(&pg.Response, pg.Body)
 		switch {
-		case moved && current.retriedAfter202:
-			failed.Message += "; it is the URL that the service announced for the changes of " + current.link
-		case moved:
-			next := pg.retryFromLink(current, failed.Message)
+		case isPreparedLost && current.retriedAfter202:
+			serviceError.Message += "; it is the URL that the service announced for the changes of " + current.link
+		case isPreparedLost:
+			next := pg.retryFromLink(current, serviceError.Message)
 			next.retriedAfter202 = true
 			return next, nil
 		case isPageLost && !current.retriedAfterLostPage:
-			next := pg.retryFromLink(current, failed.Message)
+			next := pg.retryFromLink(current, serviceError.Message)
 			next.retriedAfterLostPage = true
 			return next, nil
 		case odataerror.LostToken(&pg.Response, pg.Body):
-			return pg.lostToken(failed)
+			return pg.handleLostToken(serviceError)
 		}
 	case *loading:
 		isFirst := current.snapshot == 0 && pg.set().ODP == nil
 		switch {
 		case current.continued && isFirst && odataerror.LostSession(&pg.Response, pg.Body):
-			sdk.Log(wit.LevelWarn, failed.Message+"; the first load begins again, rows are delivered again")
-			return pg.startOver(), nil
+			sdk.Log(wit.LevelWarn, serviceError.Message+"; the first load begins again, rows are delivered again")
+			return pg.restartLoad(), nil
 		case current.continued && odataerror.LostPage(&pg.Response, pg.Body):
-			return pg.lostToken(failed)
+			return pg.handleLostToken(serviceError)
 		}
 	case *readingHidden:
-		if failed.Kind == wit.ErrorData && odataerror.FromService(&pg.Response, pg.Body) {
-			return pg.readAgain(current, failed.Message), nil
+		if serviceError.Kind == wit.ErrorData && odataerror.FromService(&pg.Response, pg.Body) {
+			return pg.readSetAgain(current, serviceError.Message), nil
 		}
 	}
-	pg.MarkOutage(failed)
-	return nil, failed
+	pg.MarkOutage(serviceError)
+	return nil, serviceError
 }
 
-// retryFromLink requests changes from their delta link again after a page or a prepared response was lost.
+// retryFromLink logs the reason and returns the phase that requests changes from their delta link again, after a page
+// or a prepared response was lost.
 func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingChanges {
 	sdk.Log(wit.LevelWarn, reason+"; requesting these changes from their delta link again, "+
 		strconv.Itoa(changes.rowsRead)+" rows are delivered again")
@@ -309,49 +316,49 @@ func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingCh
 	return next
 }
 
-// startOver returns the first phase of a load in place of one whose token is lost.
-func (pg *Page) startOver() phase {
+// restartLoad returns the first phase of a load in place of one whose token is lost.
+func (pg *Page) restartLoad() phase {
 	set := pg.set()
-	restarted := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
+	shared := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
 		lostTokens: pg.phase.shared().lostTokens + 1}
 	if set.ODP != nil && set.ODP.Terminate != "" {
-		return &subscribing{common: restarted, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}
+		return &subscribing{common: shared, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}
 	}
-	return set.first(restarted)
+	return set.firstPhase(shared)
 }
 
 // MaxLostTokens limits consecutive lost tokens.
 const MaxLostTokens = 3
 
-// lostToken handles a token that the service no longer knows, as configured by delta.lost (RATIONALE.md P8).
-func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
+// handleLostToken handles a token that the service no longer knows, as configured by delta.lost (RATIONALE.md P8).
+func (pg *Page) handleLostToken(serviceError *wit.Error) (phase, error) {
 	set := pg.set()
 	shared := pg.phase.shared()
 	url := pg.phase.target()
-	changes, ok := pg.phase.(*readingChanges)
-	failed.Kind = wit.ErrorGone
+	changes, isChanges := pg.phase.(*readingChanges)
+	serviceError.Kind = wit.ErrorGone
 	switch {
 	case set.Tracking.OnLostToken != sourceconfig.LostFail && shared.lostTokens+1 >= MaxLostTokens:
-		failed.Message += "; the service no longer knows the token of " + url +
+		serviceError.Message += "; the service no longer knows the token of " + url +
 			", nor the next ones, " + strconv.Itoa(MaxLostTokens) + " times in succession. A restart tries again"
-		return nil, failed
-	case set.Tracking.OnLostToken == sourceconfig.LostRecover && set.ODP != nil && ok:
+		return nil, serviceError
+	case set.Tracking.OnLostToken == sourceconfig.LostRecover && set.ODP != nil && isChanges:
 		sdk.Log(wit.LevelWarn,
-			failed.Message+"; the delta token is lost, continuing from the oldest one that the service keeps")
+			serviceError.Message+"; the delta token is lost, continuing from the oldest one that the service keeps")
 		next := set.findDeltaLink(*shared, reasonLost, changes.deltaLink())
 		next.lostTokens++
 		return next, nil
 	case set.Tracking.OnLostToken == sourceconfig.LostReload:
-		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the whole set is read again: rows that "+
-			"were deleted in the meantime are not reported")
-		return pg.startOver(), nil
+		sdk.Log(wit.LevelWarn, serviceError.Message+"; the delta token is lost, the whole set is read again: rows "+
+			"that were deleted in the meantime are not reported")
+		return pg.restartLoad(), nil
 	}
-	failed.Message += "; the service no longer knows the token of " + url + ". " + set.Setting(sourceconfig.NameLost) +
-		" = reload reads the whole set again"
+	serviceError.Message += "; the service no longer knows the token of " + url + ". " +
+		set.Setting(sourceconfig.NameLost) + " = reload reads the whole set again"
 	if set.ODP != nil {
-		failed.Message += ", recover continues from the oldest link that the service keeps"
+		serviceError.Message += ", recover continues from the oldest link that the service keeps"
 	} else if set.Tracking.OnLostToken == sourceconfig.LostRecover {
-		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + set.EntitySetConfig.Set
+		serviceError.Message += "; recover needs an ODP service with a set DeltaLinksOf" + set.EntitySetConfig.Set
 	}
-	return nil, failed
+	return nil, serviceError
 }

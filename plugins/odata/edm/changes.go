@@ -29,7 +29,7 @@ func (s *StructuredType) EntityCounter() *Property {
 	return nil
 }
 
-// Extra returns the fields that delta mode adds to rows of the type.
+// Extra returns the names of the fields that delta mode adds to rows of the type.
 func (s *StructuredType) Extra() []string {
 	var names []string
 	if s.ChangeMode() == nil && s.Property(RecordMode) == nil {

@@ -20,7 +20,7 @@ type Model struct {
 	associations    []*association
 	associationSets []*association
 	aliases         [][2]string                // alias and namespace
-	byName          map[string]*StructuredType // by qualified name; built when first needed
+	byName          map[string]*StructuredType // by qualified name; find builds it
 	byBareName      map[string]*StructuredType // by unqualified name; built with byName
 	byAssociation   map[string]*association    // by qualified name
 }
@@ -110,7 +110,8 @@ func (p Primitive) String() string {
 	return "Edm." + primitives[p]
 }
 
-func primitive(name string) Primitive {
+// parsePrimitive returns the type with a qualified name.
+func parsePrimitive(name string) Primitive {
 	bareName, ok := strings.CutPrefix(name, "Edm.")
 	if !ok {
 		return NotPrimitive
@@ -130,7 +131,7 @@ func primitive(name string) Primitive {
 }
 
 // Bounds returns the range of an integer type. ok is false for other types.
-func (p Primitive) Bounds() (least, most int64, ok bool) {
+func (p Primitive) Bounds() (low, high int64, ok bool) {
 	switch p {
 	case SByte:
 		return math.MinInt8, math.MaxInt8, true
@@ -171,7 +172,7 @@ type Navigation struct {
 	Many   bool   // the property may have several targets
 
 	relationship string // qualified name of the association, which may use an alias
-	to           string // role of the targets in the association
+	targetRole   string // role of the targets in the association
 }
 
 // Set is an entity set.
@@ -253,7 +254,8 @@ func (s *StructuredType) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
 
-// Structure returns the type with a qualified name, or nil. Do not add structures after the first call.
+// Structure returns the type with a qualified name, or nil. The first call for a type parses its content. Do not add
+// structures after the first call.
 func (m *Model) Structure(name string) *StructuredType {
 	s := m.find(name)
 	if s != nil && s.unparsed != nil {
@@ -262,7 +264,7 @@ func (m *Model) Structure(name string) *StructuredType {
 	return s
 }
 
-// find returns a type without parsing its content.
+// find returns a type without parsing its content, or nil. The first one of equal names counts.
 func (m *Model) find(name string) *StructuredType {
 	if m.byName == nil {
 		m.byName = make(map[string]*StructuredType, len(m.Structures))
@@ -291,26 +293,27 @@ func (m *Model) Set(name string) *Set {
 
 // NavigationTarget returns the entity set of the targets of a navigation property: by the association set, else the
 // only set of their type, else nil.
-func (m *Model) NavigationTarget(from *Set, n *Navigation) *Set {
-	for _, l := range m.associationSets {
-		if l.name != m.qualified(n.relationship) || len(l.ends) != 2 {
+func (m *Model) NavigationTarget(source *Set, n *Navigation) *Set {
+	for _, set := range m.associationSets {
+		if set.name != m.resolveAlias(n.relationship) || len(set.ends) != 2 {
 			continue
 		}
-		for i, e := range l.ends {
-			if other := l.ends[1-i]; e.role == n.to && other.typ == from.Name {
-				return m.Set(e.typ)
+		for i, targetEnd := range set.ends {
+			sourceEnd := set.ends[1-i]
+			if targetEnd.role == n.targetRole && sourceEnd.typ == source.Name {
+				return m.Set(targetEnd.typ)
 			}
 		}
 	}
-	var only *Set
+	var target *Set
 	for _, s := range m.Sets {
 		switch {
 		case s.Type != n.Target: // no set of the targets
-		case only != nil:
+		case target != nil:
 			return nil
 		default:
-			only = s
+			target = s
 		}
 	}
-	return only
+	return target
 }

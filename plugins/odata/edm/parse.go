@@ -24,44 +24,46 @@ func (e *Error) Error() string { return e.Text }
 // local names, because every EDM namespace from 2006/04 on is in use, and skips unknown elements. Missing types and
 // incomplete associations are errors only if they are used.
 func Parse(document []byte) (*Model, error) {
-	parse := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
-	kind, err := parse.Next()
+	reader := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
+	kind, err := reader.Next()
 	if err != nil {
 		return nil, err
 	}
-	if kind != markup.Open || (parse.Local != "Edmx" && parse.Local != "Schema") {
-		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + parse.Local + ">"}
+	if kind != markup.Open || (reader.Local != "Edmx" && reader.Local != "Schema") {
+		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + reader.Local + ">"}
 	}
-	if parse.Local == "Schema" {
-		err = parse.schema()
+	if reader.Local == "Schema" {
+		err = reader.parseSchema()
 	} else {
-		err = parse.edmx()
+		err = reader.parseEdmx()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if parse.schemas == 0 {
-		if parse.isV4 {
+	if reader.schemas == 0 {
+		if reader.isV4 {
 			return nil, &Error{"expected $metadata of OData v2, found metadata of a v4 service"}
 		}
 		return nil, &Error{"expected a Schema in $metadata, found none"}
 	}
-	if err := parse.model.resolve(); err != nil {
+	if err := reader.model.resolve(); err != nil {
 		return nil, err
 	}
-	return parse.model, nil
+	return reader.model, nil
 }
 
+// parser reads elements into a model. Each parse method starts after the start tag of its element and reads up to the
+// end tag.
 type parser struct {
 	*markup.Reader
 	model     *Model
-	namespace string
-	schemas   int
-	isV4      bool
+	namespace string // of the current Schema
+	schemas   int    // number of Schema elements of v2
+	isV4      bool   // a Schema of OData v4 was skipped
 }
 
-// children calls visit at the start of each child of the current element. visit must read up to the child's end.
-func (p *parser) children(visit func() error) error {
+// visitChildren calls visit at the start of each child of the current element. visit must read up to the child's end.
+func (p *parser) visitChildren(visit func() error) error {
 	for {
 		kind, err := p.Next()
 		if err != nil {
@@ -78,12 +80,12 @@ func (p *parser) children(visit func() error) error {
 	}
 }
 
-func (p *parser) edmx() error {
-	return p.children(func() error {
+func (p *parser) parseEdmx() error {
+	return p.visitChildren(func() error {
 		if p.Local != "DataServices" {
 			return p.Skip()
 		}
-		return p.children(func() error {
+		return p.visitChildren(func() error {
 			if p.Local != "Schema" {
 				return p.Skip()
 			}
@@ -91,82 +93,84 @@ func (p *parser) edmx() error {
 				p.isV4 = true
 				return p.Skip()
 			}
-			return p.schema()
+			return p.parseSchema()
 		})
 	})
 }
 
-func (p *parser) schema() error {
+func (p *parser) parseSchema() error {
 	p.schemas++
-	p.namespace = p.value("Namespace")
-	if alias := p.value("Alias"); alias != "" {
+	p.namespace = p.attribute("Namespace")
+	if alias := p.attribute("Alias"); alias != "" {
 		p.model.aliases = append(p.model.aliases, [2]string{alias, p.namespace})
 	}
-	return p.children(func() error {
+	return p.visitChildren(func() error {
 		if strings.Contains(p.Namespace, namespaceOASIS) {
 			return p.Skip()
 		}
 		switch p.Local {
 		case "Using":
-			p.model.aliases = append(p.model.aliases, [2]string{p.value("Alias"), p.value("Namespace")})
+			p.model.aliases = append(p.model.aliases, [2]string{p.attribute("Alias"), p.attribute("Namespace")})
 		case "EntityType", "ComplexType":
-			return p.structure()
+			return p.parseStructure()
 		case "Association":
-			return p.association()
+			return p.parseAssociation()
 		case "EntityContainer":
-			return p.container()
+			return p.parseContainer()
 		}
 		return p.Skip()
 	})
 }
 
-func (p *parser) value(local string) string {
+// attribute returns an attribute of the current element, "" if it is missing.
+func (p *parser) attribute(local string) string {
 	v, _ := p.Attribute(local)
 	return strings.Clone(v)
 }
 
-func (p *parser) sap(local string) string {
+// sapAttribute is attribute for annotations of SAP.
+func (p *parser) sapAttribute(local string) string {
 	v, _ := p.AttributeIn(namespaceSAP, local)
 	return strings.Clone(v)
 }
 
 // sapFlag reads an annotation of SAP that defaults to true.
-func (p *parser) sapFlag(local string) bool { return p.sap(local) != "false" }
+func (p *parser) sapFlag(local string) bool { return p.sapAttribute(local) != "false" }
 
-func (p *parser) structure() error {
-	structType := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
-		Complex: p.Local == "ComplexType", Abstract: p.value("Abstract") == "true"}
+func (p *parser) parseStructure() error {
+	structType := &StructuredType{Namespace: p.namespace, Name: p.attribute("Name"), Base: p.attribute("BaseType"),
+		Complex: p.Local == "ComplexType", Abstract: p.attribute("Abstract") == "true"}
 	stream, _ := p.AttributeIn(namespaceData, "HasStream")
 	structType.Stream = stream == "true"
 	structType.feedMappings = p.feedMappings()
 	p.model.Structures = append(p.model.Structures, structType)
 	structType.unparsed = p.Fork()
-	return p.children(func() error {
+	return p.visitChildren(func() error {
 		structType.size++
 		return p.Skip()
 	})
 }
 
-// parseContent parses the content of a type, whose form was checked before, and adds what it inherits.
+// parseContent parses the content of a type, and adds what it inherits. [Parse] has already checked the markup.
 func (m *Model) parseContent(structure *StructuredType) {
 	content := parser{Reader: structure.unparsed, model: m}
 	structure.unparsed = nil
-	_ = content.children(func() error {
+	_ = content.visitChildren(func() error {
 		switch content.Local {
 		case "Key":
-			return content.children(func() error {
+			return content.visitChildren(func() error {
 				if content.Local == "PropertyRef" {
-					structure.Key = append(structure.Key, content.value("Name"))
+					structure.Key = append(structure.Key, content.attribute("Name"))
 				}
 				return content.Skip()
 			})
 		case "Property":
-			property, err := content.property()
+			property, err := content.parseProperty()
 			structure.Properties = append(structure.Properties, property)
 			return err
 		case "NavigationProperty":
-			structure.Navigations = append(structure.Navigations, Navigation{Name: content.value("Name"),
-				relationship: content.value("Relationship"), to: content.value("ToRole")})
+			structure.Navigations = append(structure.Navigations, Navigation{Name: content.attribute("Name"),
+				relationship: content.attribute("Relationship"), targetRole: content.attribute("ToRole")})
 		}
 		return content.Skip()
 	})
@@ -176,7 +180,7 @@ func (m *Model) parseContent(structure *StructuredType) {
 		}
 	}
 	for i := range structure.Properties {
-		structure.Properties[i].Type = m.typeOf(structure.Properties[i].Type)
+		structure.Properties[i].Type = m.resolveType(structure.Properties[i].Type)
 	}
 	for i := range structure.Navigations {
 		m.resolveNavigation(&structure.Navigations[i])
@@ -208,31 +212,31 @@ func (p *parser) feedMappings() []sourcedMapping {
 		keep, _ := p.AttributeIn(namespaceData, "FC_KeepInContent"+suffix)
 		namespace, _ := p.AttributeIn(namespaceData, "FC_NsUri"+suffix)
 		mapping := FeedMapping{Path: strings.Clone(a.Value), Namespace: strings.Clone(namespace), Keep: keep != "false"}
-		mappings = append(mappings, sourcedMapping{strings.Clone(source), mapping})
+		mappings = append(mappings, sourcedMapping{source: strings.Clone(source), FeedMapping: mapping})
 	}
 	return mappings
 }
 
-func (p *parser) property() (Property, error) {
-	name := p.value("Type")
+func (p *parser) parseProperty() (Property, error) {
+	name := p.attribute("Type")
 	result := Property{
-		Name:          p.value("Name"),
+		Name:          p.attribute("Name"),
 		Type:          Type{Name: name},
-		Nullable:      p.value("Nullable") != "false",
+		Nullable:      p.attribute("Nullable") != "false",
 		Length:        p.facet("MaxLength"),
 		Precision:     p.facet("Precision"),
 		Scale:         p.facet("Scale"),
-		Etag:          p.value("ConcurrencyMode") == "Fixed",
-		Semantics:     p.sap("semantics"),
-		DisplayFormat: p.sap("display-format"),
+		Etag:          p.attribute("ConcurrencyMode") == "Fixed",
+		Semantics:     p.sapAttribute("semantics"),
+		DisplayFormat: p.sapAttribute("display-format"),
 		Sortable:      p.sapFlag("sortable"),
 		Filterable:    p.sapFlag("filterable"),
 		Creatable:     p.sapFlag("creatable"),
 		Updatable:     p.sapFlag("updatable"),
 	}
-	scale := p.value("Scale")
-	result.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
-	if p.value("CollectionKind") != "" && p.value("CollectionKind") != "None" {
+	scale := p.attribute("Scale")
+	result.VariableScale = scale == "variable" || scale == "Variable" || p.sapAttribute("variable-scale") == "true"
+	if p.attribute("CollectionKind") != "" && p.attribute("CollectionKind") != "None" {
 		result.Type.Collection = true
 	}
 	if mappings := p.feedMappings(); len(mappings) > 0 {
@@ -243,35 +247,36 @@ func (p *parser) property() (Property, error) {
 
 // facet reads a number, -1 if it is missing or unlimited (MaxLength="Max").
 func (p *parser) facet(local string) int {
-	n, err := strconv.Atoi(p.value(local))
+	n, err := strconv.Atoi(p.attribute(local))
 	if err != nil || n < 0 {
 		return -1
 	}
 	return n
 }
 
-func (p *parser) association() error {
-	a := &association{name: qualify(p.namespace, p.value("Name"))}
+func (p *parser) parseAssociation() error {
+	a := &association{name: qualify(p.namespace, p.attribute("Name"))}
 	p.model.associations = append(p.model.associations, a)
-	return p.children(func() error {
+	return p.visitChildren(func() error {
 		if p.Local == "End" {
-			a.ends = append(a.ends, end{p.value("Role"), p.value("Type"), p.value("Multiplicity") == "*"})
+			a.ends = append(a.ends, end{role: p.attribute("Role"), typ: p.attribute("Type"),
+				many: p.attribute("Multiplicity") == "*"})
 		}
 		return p.Skip()
 	})
 }
 
-func (p *parser) container() error {
-	container := p.value("Name")
-	byDefault, hasDefault := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
-	return p.children(func() error {
+func (p *parser) parseContainer() error {
+	name := p.attribute("Name")
+	isDefault, hasDefault := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
+	return p.visitChildren(func() error {
 		switch p.Local {
 		case "EntitySet":
 			p.model.Sets = append(p.model.Sets, &Set{
-				Name:           p.value("Name"),
-				Container:      container,
-				Default:        !hasDefault || byDefault == "1" || strings.EqualFold(byDefault, "true"),
-				Type:           p.value("EntityType"),
+				Name:           p.attribute("Name"),
+				Container:      name,
+				Default:        !hasDefault || isDefault == "1" || strings.EqualFold(isDefault, "true"),
+				Type:           p.attribute("EntityType"),
 				Countable:      p.sapFlag("countable"),
 				Pageable:       p.sapFlag("pageable"),
 				Topable:        p.sapFlag("topable"),
@@ -279,65 +284,65 @@ func (p *parser) container() error {
 				Creatable:      p.sapFlag("creatable"),
 				Updatable:      p.sapFlag("updatable"),
 				Deletable:      p.sapFlag("deletable"),
-				ChangeTracking: p.sap("change-tracking") == "true",
-				RequiresFilter: p.sap("requires-filter") == "true",
-				Subscription:   p.sap("semantics") == "subscriptions",
-				Label:          p.sap("label"),
+				ChangeTracking: p.sapAttribute("change-tracking") == "true",
+				RequiresFilter: p.sapAttribute("requires-filter") == "true",
+				Subscription:   p.sapAttribute("semantics") == "subscriptions",
+				Label:          p.sapAttribute("label"),
 			})
 		case "AssociationSet":
-			return p.associationSet()
+			return p.parseAssociationSet()
 		case "FunctionImport":
-			return p.function()
+			return p.parseFunction()
 		}
 		return p.Skip()
 	})
 }
 
-func (p *parser) associationSet() error {
-	a := &association{name: p.value("Association")}
+func (p *parser) parseAssociationSet() error {
+	a := &association{name: p.attribute("Association")}
 	p.model.associationSets = append(p.model.associationSets, a)
-	return p.children(func() error {
+	return p.visitChildren(func() error {
 		if p.Local == "End" {
-			a.ends = append(a.ends, end{role: p.value("Role"), typ: p.value("EntitySet")})
+			a.ends = append(a.ends, end{role: p.attribute("Role"), typ: p.attribute("EntitySet")})
 		}
 		return p.Skip()
 	})
 }
 
-func (p *parser) function() error {
+func (p *parser) parseFunction() error {
 	method, _ := p.AttributeIn(namespaceData, "HttpMethod")
-	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"),
-		Set: p.value("EntitySet")}
+	f := &Function{Name: p.attribute("Name"), Method: strings.Clone(method), Returns: p.attribute("ReturnType"),
+		Set: p.attribute("EntitySet")}
 	p.model.Functions = append(p.model.Functions, f)
-	return p.children(func() error {
+	return p.visitChildren(func() error {
 		if p.Local != "Parameter" {
 			return p.Skip()
 		}
-		parameter, err := p.property()
+		parameter, err := p.parseProperty()
 		f.Parameters = append(f.Parameters, parameter)
 		return err
 	})
 }
 
-// resolve replaces aliases and rejects types that inherit from themselves.
+// resolve replaces aliases, and checks what types inherit.
 func (m *Model) resolve() error {
 	for _, s := range m.Structures {
-		s.Base = m.qualified(s.Base)
+		s.Base = m.resolveAlias(s.Base)
 	}
 	for _, f := range m.Functions {
 		for i := range f.Parameters {
-			f.Parameters[i].Type = m.typeOf(f.Parameters[i].Type)
+			f.Parameters[i].Type = m.resolveType(f.Parameters[i].Type)
 		}
 	}
 	for _, s := range m.Sets {
-		s.Type = m.qualified(s.Type)
+		s.Type = m.resolveAlias(s.Type)
 	}
 	m.byAssociation = make(map[string]*association, len(m.associations))
 	for _, a := range m.associations {
 		m.byAssociation[a.name] = a
 	}
-	for _, l := range m.associationSets {
-		l.name = m.qualified(l.name)
+	for _, set := range m.associationSets {
+		set.name = m.resolveAlias(set.name)
 	}
 	return m.checkBases()
 }
@@ -348,7 +353,7 @@ const maxInherited = 100_000
 
 // checkBases rejects types that inherit from themselves, and documents whose types inherit too much.
 func (m *Model) checkBases() error {
-	sizes := make(map[*StructuredType]int, len(m.Structures)) // with what they inherit
+	sizes := make(map[*StructuredType]int, len(m.Structures)) // number of elements, with the inherited ones; at least 1
 	inherited := 0
 	for _, structure := range m.Structures {
 		var path []*StructuredType
@@ -379,38 +384,41 @@ func (m *Model) checkBases() error {
 	return nil
 }
 
+// resolveNavigation sets Target and Many by the association.
 func (m *Model) resolveNavigation(n *Navigation) {
-	a := m.byAssociation[m.qualified(n.relationship)]
+	a := m.byAssociation[m.resolveAlias(n.relationship)]
 	if a == nil {
 		return
 	}
 	for _, e := range a.ends {
-		if e.role != n.to {
+		if e.role != n.targetRole {
 			continue
 		}
 		n.Many = e.many
-		if name := m.qualified(e.typ); m.find(name) != nil {
+		if name := m.resolveAlias(e.typ); m.find(name) != nil {
 			n.Target = name
 		}
 		return
 	}
 }
 
-func (m *Model) typeOf(t Type) Type {
+// resolveType returns a type by the name in the document, such as Collection(Alias.Type) or String.
+func (m *Model) resolveType(t Type) Type {
 	if inner, ok := strings.CutPrefix(t.Name, "Collection("); ok {
 		t.Collection = true
 		t.Name = strings.TrimSuffix(inner, ")")
 	}
 	// Documents of v1 may omit the namespace of a primitive type.
-	if !strings.Contains(t.Name, ".") && primitive("Edm."+t.Name) != NotPrimitive {
+	if !strings.Contains(t.Name, ".") && parsePrimitive("Edm."+t.Name) != NotPrimitive {
 		t.Name = "Edm." + t.Name
 	}
-	t.Name = m.qualified(t.Name)
-	t.Primitive = primitive(t.Name)
+	t.Name = m.resolveAlias(t.Name)
+	t.Primitive = parsePrimitive(t.Name)
 	return t
 }
 
-func (m *Model) qualified(name string) string {
+// resolveAlias returns a qualified name with the namespace in place of its alias.
+func (m *Model) resolveAlias(name string) string {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {
 		return name

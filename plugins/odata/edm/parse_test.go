@@ -61,16 +61,22 @@ func TestOddDocument(t *testing.T) {
 }
 
 func TestRejectedDocuments(t *testing.T) {
-	for _, test := range []struct{ document, message string }{
-		{"", "expected an element"},
-		{"<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},
-		{"<edmx:Edmx xmlns:edmx='x'><edmx:DataServices/></edmx:Edmx>", "expected a Schema"},
-		{odd[:strings.Index(odd, "<EntitySet")], "the document ends inside of"},
-		{strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1), "form a circle"},
-		{"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "no document type"},
+	truncated := odd[:strings.Index(odd, "<EntitySet")]
+	circular := strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1)
+	for _, test := range []struct {
+		name     string
+		document string
+		message  string
+	}{
+		{"empty", "", "expected an element"},
+		{"HTML", "<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},
+		{"no schema", "<edmx:Edmx xmlns:edmx='x'><edmx:DataServices/></edmx:Edmx>", "expected a Schema"},
+		{"truncated", truncated, "the document ends inside of"},
+		{"circular base types", circular, "form a circle"},
+		{"document type", "<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "no document type"},
 	} {
 		if _, err := edm.Parse([]byte(test.document)); err == nil || !strings.Contains(err.Error(), test.message) {
-			t.Errorf("expected an error with %q, found %v", test.message, err)
+			t.Errorf("%s: expected an error with %q, found %v", test.name, test.message, err)
 		}
 	}
 }
@@ -87,10 +93,9 @@ func TestDecimals(t *testing.T) {
 		{`Precision="13" sap:variable-scale="true"`, 6},
 		{`Scale="0"`, 0},
 	} {
-		model,
-			err := edm.Parse(
-			[]byte(
-				`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T"><Property Name="P" Type="Edm.Decimal" ` + test.facets + `/></ComplexType></Schema>`))
+		document := `<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T">` +
+			`<Property Name="P" Type="Edm.Decimal" ` + test.facets + `/></ComplexType></Schema>`
+		model, err := edm.Parse([]byte(document))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,14 +106,14 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// TestPackKeepsUsedFields packs a property all of whose flags differ from the default.
+// TestPackKeepsUsedFields packs properties that together have each field that [edm.Pack] writes, and rejects truncated
+// packs.
 func TestPackKeepsUsedFields(t *testing.T) {
-	place := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
+	mapping := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"},
 		Properties: []edm.Property{
 			{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
-				Precision: 2, Scale: 3,
-				VariableScale: true, Etag: true, FeedMapping: &place},
+				Precision: 2, Scale: 3, VariableScale: true, Etag: true, FeedMapping: &mapping},
 			{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1,
 				Sortable: true},
 			{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},
@@ -147,16 +152,14 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// The default container is the one marked as such, in any notation of true.
+// m:IsDefaultEntityContainer marks the default container, in any notation of true.
 func TestDefaultContainer(t *testing.T) {
 	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false,
 		"0": false} {
-		model,
-			err := edm.Parse(
-			[]byte(
-				`<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"/>` +
-					`<EntityContainer Name="C" m:IsDefaultEntityContainer="` + text +
-					`"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`))
+		document := `<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
+			`<EntityType Name="T"/><EntityContainer Name="C" m:IsDefaultEntityContainer="` + text + `">` +
+			`<EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+		model, err := edm.Parse([]byte(document))
 		if err != nil || len(model.Sets) != 1 || model.Sets[0].Default != want {
 			t.Errorf("%s: expected %v, found %+v, %v", text, want, model, err)
 		}
@@ -166,7 +169,7 @@ func TestDefaultContainer(t *testing.T) {
 // What types inherit is bounded together: each type has a copy of it, and a small document may have many types that are
 // derived from one large type, or from each other.
 func TestInheritedPropertiesAreBounded(t *testing.T) {
-	const most = 100_000
+	const maxInherited = 100_000
 	document := func(properties, derived int, base func(i int) int) []byte {
 		var b strings.Builder
 		b.WriteString(`<Schema Namespace="N"><EntityType Name="T0">`)
@@ -180,7 +183,7 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 		b.WriteString(`</Schema>`)
 		return []byte(b.String())
 	}
-	ofFirst := func(int) int { return 0 }
+	baseOfFirst := func(int) int { return 0 }
 	ofPrevious := func(i int) int { return i - 1 }
 	for _, test := range []struct {
 		name       string
@@ -189,9 +192,9 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 		base       func(i int) int
 		isRejected bool
 	}{
-		{name: "as many as there may be", properties: 99, derived: most / 100, base: ofFirst},
-		{name: "one more", properties: 99, derived: most/100 + 1, base: ofFirst, isRejected: true},
-		{name: "many types of a large one", properties: 2_000, derived: 500, base: ofFirst, isRejected: true},
+		{name: "the limit", properties: 99, derived: maxInherited / 100, base: baseOfFirst},
+		{name: "above the limit", properties: 99, derived: maxInherited/100 + 1, base: baseOfFirst, isRejected: true},
+		{name: "many types of a large one", properties: 2_000, derived: 500, base: baseOfFirst, isRejected: true},
 		{name: "a chain", derived: 446, base: ofPrevious},
 		{name: "a longer chain", derived: 447, base: ofPrevious, isRejected: true},
 		{name: "a chain without end", derived: 50_000, base: ofPrevious, isRejected: true},

@@ -49,7 +49,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// describe returns a document's sets as text. Each passes through Pack, as in a context.
+// describe returns a document's sets as text. Each type is packed and unpacked first, as in a plugin's context.
 func describe(document []byte) string {
 	var b strings.Builder
 	model, err := edm.Parse(document)
@@ -78,22 +78,29 @@ func describe(document []byte) string {
 	return b.String()
 }
 
+// flags returns the annotations of a set that differ from their defaults.
 func flags(set *edm.Set) string {
 	var out string
-	for _, f := range []struct {
-		on   bool
-		text string
-	}{{!set.Countable, "not countable"}, {!set.Pageable, "not pageable"}, {!set.Creatable, "not creatable"},
+	for _, flag := range []struct {
+		isSet bool
+		text  string
+	}{
+		{!set.Countable, "not countable"},
+		{!set.Pageable, "not pageable"},
+		{!set.Creatable, "not creatable"},
 		{!set.Deletable, "not deletable"},
-		{set.ChangeTracking, "change tracking"}, {set.RequiresFilter, "requires a filter"}, {set.Subscription,
-			"subscriptions"}} {
-		if f.on {
-			out += ", " + f.text
+		{set.ChangeTracking, "change tracking"},
+		{set.RequiresFilter, "requires a filter"},
+		{set.Subscription, "subscriptions"},
+	} {
+		if flag.isSet {
+			out += ", " + flag.text
 		}
 	}
 	return out
 }
 
+// describeType writes a type's key and value schemas and navigations, and where its row schema differs from them.
 func describeType(b *strings.Builder, model *edm.Model, structure *edm.StructuredType) {
 	packed := edm.Pack(nil, model.Closure(structure, true))
 	r := pack.NewReader(packed)
@@ -122,15 +129,15 @@ func describeType(b *strings.Builder, model *edm.Model, structure *edm.Structure
 		}
 		b.WriteString("\n")
 	}
-	layout, err := decode.NewRowSchema(model, edm.WholeView(structure), options)
+	rowSchema, err := decode.NewRowSchema(model, edm.WholeView(structure), options)
 	if err != nil {
 		b.WriteString("  layout refused: " + err.Error() + "\n")
 		return
 	}
-	if len(layout.Columns) != len(value[0].Fields) {
+	if len(rowSchema.Columns) != len(value[0].Fields) {
 		b.WriteString("  layout and schema differ\n")
 	}
-	for i, c := range layout.Columns {
+	for i, c := range rowSchema.Columns {
 		node := value[value[0].Fields[i].Node]
 		if c.Name != value[0].Fields[i].Name || c.Optional != node.Optional {
 			b.WriteString("  layout and schema differ at " + c.Name + "\n")
@@ -142,12 +149,12 @@ func describeType(b *strings.Builder, model *edm.Model, structure *edm.Structure
 }
 
 var kinds = map[wit.Kind]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
-	wit.Float32: "float32",
-	wit.Float64: "float64", wit.Boolean: "boolean", wit.String: "text", wit.Bytes: "bytes", wit.Array: "array",
-	wit.Struct: "structure"}
+	wit.Float32: "float32", wit.Float64: "float64", wit.Boolean: "boolean", wit.String: "text", wit.Bytes: "bytes",
+	wit.Array: "array", wit.Struct: "structure"}
 
-func describeNode(b *strings.Builder, nodes []wit.SchemaNode, at uint32, indent string) {
-	for _, member := range nodes[at].Fields {
+// describeNode writes the fields of the struct at an index, and the fields of nested structs.
+func describeNode(b *strings.Builder, nodes []wit.SchemaNode, index uint32, indent string) {
+	for _, member := range nodes[index].Fields {
 		n := nodes[member.Node]
 		b.WriteString(indent + member.Name + " " + kinds[n.Kind])
 		if n.Name != nil {
@@ -159,7 +166,7 @@ func describeNode(b *strings.Builder, nodes []wit.SchemaNode, at uint32, indent 
 		if n.Optional {
 			b.WriteString(" optional")
 		}
-		if member.Node <= at {
+		if member.Node <= index {
 			b.WriteString(" refers back to " + strconv.Itoa(int(member.Node)))
 		}
 		b.WriteString("\n")

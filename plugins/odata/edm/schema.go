@@ -50,8 +50,8 @@ func (o Options) IsDate(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
 }
 
-// IsZoned reports whether a property is a local time of the zone. Dates have no zone; keys stay as in URLs and
-// conditions.
+// IsZoned reports whether a property is a local time of the zone. Dates have no zone. A property in the key is not
+// converted, because URLs and conditions contain it unconverted.
 func (o Options) IsZoned(p *Property, key bool) bool {
 	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
 }
@@ -97,9 +97,9 @@ func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNod
 		return nil, nil
 	}
 	b := schemaBuilder{model: m, options: o}
-	root := b.node(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
+	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
 	for _, property := range keys {
-		n, err := b.property(structure, property, false, 1)
+		n, err := b.addProperty(structure, property, false, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +135,7 @@ func (m *Model) ComplexType(structure *StructuredType, property *Property) (*Str
 // MaxDepth limits nested complex types; EDM forbids cycles.
 const MaxDepth = 50
 
+// schemaBuilder appends the nodes of a schema. Methods that add nodes return the index of the first one.
 type schemaBuilder struct {
 	model   *Model
 	options Options
@@ -142,31 +143,33 @@ type schemaBuilder struct {
 	nodes   []wit.SchemaNode
 }
 
-func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
+func (b *schemaBuilder) addNode(n wit.SchemaNode) uint32 {
 	b.nodes = append(b.nodes, n)
 	return uint32(len(b.nodes) - 1)
 }
 
-const maxNodes = 20_000 // types that contain another type twice double the nodes at each level
+// maxNodes limits the nodes of a schema: types that contain another type twice double them at each level.
+const maxNodes = 20_000
 
-func (b *schemaBuilder) begin(structure *StructuredType, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) beginStruct(structure *StructuredType, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
 		return 0, &Error{"complex types nest in a circle at " + structure.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
 		return 0, &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
-	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())}), nil
+	node := wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())}
+	return b.addNode(node), nil
 }
 
-func (b *schemaBuilder) structure(structType *StructuredType, optional bool, depth int) error {
-	root, err := b.begin(structType, optional, depth)
+func (b *schemaBuilder) addStructure(structType *StructuredType, optional bool, depth int) error {
+	root, err := b.beginStruct(structType, optional, depth)
 	if err != nil {
 		return err
 	}
 	for i := range structType.Properties {
 		property := &structType.Properties[i]
-		n, err := b.property(structType, property, b.options.IsOptional(structType, property), depth+1)
+		n, err := b.addProperty(structType, property, b.options.IsOptional(structType, property), depth+1)
 		if err != nil {
 			return err
 		}
@@ -175,22 +178,23 @@ func (b *schemaBuilder) structure(structType *StructuredType, optional bool, dep
 	return nil
 }
 
-func (b *schemaBuilder) property(structure *StructuredType, prop *Property, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, optional bool,
+	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))
 	if prop.Type.Primitive != NotPrimitive && !prop.Type.Collection {
-		b.node(b.primitive(prop, optional))
+		b.addNode(b.primitiveNode(prop, optional))
 		return index, nil
 	}
 	inner, err := b.model.ComplexType(structure, prop)
 	if err != nil {
 		return 0, err
 	}
-	return index, b.structure(inner, optional, depth)
+	return index, b.addStructure(inner, optional, depth)
 }
 
-func (b *schemaBuilder) primitive(property *Property, optional bool) wit.SchemaNode {
+func (b *schemaBuilder) primitiveNode(property *Property, optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
-	logical := func(kind wit.Kind, name string) {
+	setLogical := func(kind wit.Kind, name string) {
 		n.Kind = kind
 		n.Name = wit.Ptr(name)
 		n.Version = wit.Ptr(int32(1))
@@ -214,25 +218,25 @@ func (b *schemaBuilder) primitive(property *Property, optional bool) wit.SchemaN
 		n.Kind = wit.Bytes
 	case DateTime, DateTimeOffset:
 		if b.options.IsDate(property) {
-			logical(wit.Int32, wit.NameDate)
+			setLogical(wit.Int32, wit.NameDate)
 			return n
 		}
 		name := wit.NameTimestamp
 		if b.options.Micros {
 			name = wit.NameMicroTimestamp
 		}
-		logical(wit.Int64, name)
+		setLogical(wit.Int64, name)
 	case Time:
-		logical(wit.Int32, wit.NameTime)
+		setLogical(wit.Int32, wit.NameTime)
 	case Decimal:
-		b.decimal(&n, property, logical)
+		b.setDecimal(&n, property, setLogical)
 	default:
 		n.Kind = wit.String
 	}
 	return n
 }
 
-func (b *schemaBuilder) decimal(n *wit.SchemaNode, property *Property, logical func(wit.Kind, string)) {
+func (b *schemaBuilder) setDecimal(n *wit.SchemaNode, property *Property, setLogical func(wit.Kind, string)) {
 	scale := b.options.DecimalScale(property)
 	switch {
 	case b.options.PrimitiveDecimals && scale == 0:
@@ -242,7 +246,7 @@ func (b *schemaBuilder) decimal(n *wit.SchemaNode, property *Property, logical f
 		n.Kind = wit.Float64
 		return
 	}
-	logical(wit.Bytes, wit.NameDecimal)
+	setLogical(wit.Bytes, wit.NameDecimal)
 	n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(scale)}}
 	if property.Precision > 0 {
 		n.Parameters = append(n.Parameters, wit.Setting{Name: wit.ParameterPrecision,

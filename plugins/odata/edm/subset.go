@@ -2,13 +2,14 @@ package edm
 
 import "github.com/culvert-project/culvert/sdk/go/pack"
 
-// Closure returns the type and the complex types of its properties and, for nested writes, the targets of navigations.
+// Closure returns the type and, recursively, the complex types of its properties. With navigations, which nested writes
+// need, it includes the targets of navigation properties.
 func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	list := []*StructuredType{s}
 	add := func(name string) {
 		structure := m.Structure(name)
-		for _, listed := range list {
-			if listed == structure {
+		for _, known := range list {
+			if known == structure {
 				return
 			}
 		}
@@ -78,7 +79,7 @@ func packProperty(dst []byte, property *Property) []byte {
 	return dst
 }
 
-// Unpack reads types written by [Pack] into a model.
+// Unpack reads types written by [Pack] into a model. The caller checks r for errors.
 func Unpack(r *pack.Reader) *Model {
 	model := &Model{}
 	for n := r.Count(); n > 0 && !r.Failed; n-- {

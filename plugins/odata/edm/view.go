@@ -53,55 +53,56 @@ func (v *View) HidesNested() bool {
 // or an array of structs for each expansion.
 func (m *Model) ViewSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o}
-	err := b.view(v, false, 0)
+	err := b.addView(v, false, 0)
 	return b.nodes, err
 }
 
 // ReadSchema is [Model.ViewSchema] with hidden properties, at the end of the root or in document order.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
-	err := b.view(v, false, 0)
+	err := b.addView(v, false, 0)
 	return b.nodes, err
 }
 
-func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
+// addView adds the nodes of a view. [Model.ViewSchema] and [Model.ReadSchema] specify the order of the fields.
+func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	structure := current.Structure
-	root, err := b.begin(structure, optional, depth)
+	root, err := b.beginStruct(structure, optional, depth)
 	if err != nil {
 		return err
 	}
-	add := func(name string, node uint32) {
+	addField := func(name string, node uint32) {
 		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: name, Node: node})
 	}
-	properties := func(wanted func(name string) bool) error {
+	addProperties := func(isWanted func(name string) bool) error {
 		for i := range structure.Properties {
 			property := &structure.Properties[i]
-			if !wanted(property.Name) {
+			if !isWanted(property.Name) {
 				continue
 			}
-			n, err := b.property(structure, property, b.options.IsOptional(structure, property), depth+1)
+			n, err := b.addProperty(structure, property, b.options.IsOptional(structure, property), depth+1)
 			if err != nil {
 				return err
 			}
-			add(property.Name, n)
+			addField(property.Name, n)
 		}
 		return nil
 	}
-	hidden := func(name string) bool { return b.hidden && slices.Contains(current.Hidden, name) }
-	if err := properties(func(name string) bool {
-		return current.Includes(name) || (depth > 0 && hidden(name))
+	isAddedHidden := func(name string) bool { return b.hidden && slices.Contains(current.Hidden, name) }
+	if err := addProperties(func(name string) bool {
+		return current.Includes(name) || (depth > 0 && isAddedHidden(name))
 	}); err != nil {
 		return err
 	}
 	for _, e := range current.Expanded {
 		index := uint32(len(b.nodes))
 		if e.Many {
-			b.node(wit.SchemaNode{Kind: wit.Array, Element: index + 1})
+			b.addNode(wit.SchemaNode{Kind: wit.Array, Element: index + 1})
 		}
-		if err := b.view(e.View, !e.Many, depth+1); err != nil {
+		if err := b.addView(e.View, !e.Many, depth+1); err != nil {
 			return err
 		}
-		add(e.Name, index)
+		addField(e.Name, index)
 	}
 	if depth > 0 {
 		return nil
@@ -114,8 +115,8 @@ func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
 				n.Name = wit.Ptr(wit.NameTimestamp)
 				n.Version = wit.Ptr(int32(1))
 			}
-			add(name, b.node(n))
+			addField(name, b.addNode(n))
 		}
 	}
-	return properties(hidden)
+	return addProperties(isAddedHidden)
 }

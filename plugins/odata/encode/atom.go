@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
+// An entity of its own has atomHead and atomStart before its head; an inlined entity has the tag <entry> only.
 const (
 	atomHead  = `<?xml version="1.0" encoding="utf-8"?>`
 	atomStart = `<entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
@@ -20,7 +21,7 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
-// appendEntry writes an entity as an entry with a start tag.
+// appendEntry writes an entity as an entry. tag is its start tag.
 func (w *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
 	if reason := AtomProblem(entityType.StructuredType); reason != "" {
 		return dst, odataerror.DataError(path + ": " + reason)
@@ -49,6 +50,7 @@ type atomEntry struct {
 	links   []byte
 }
 
+// head returns the elements between the start tag of the entry and its properties.
 func (e *atomEntry) head() []byte {
 	dst := append(appendXML([]byte("<title>"), e.title), "</title>"...)
 	dst = append(appendXML(append(dst, "<updated>"...), e.updated), "</updated>"...)
@@ -126,8 +128,8 @@ func (w *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 
 func (p *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {
 	dst = append(dst, p.startTag...)
-	out, common := p.appendFast(dst, value.Atom)
-	if mapped := entry != nil && p.property.FeedMapping != nil; mapped || !common {
+	out, isFast := p.appendFast(dst, value.Atom)
+	if isMapped := entry != nil && p.property.FeedMapping != nil; isMapped || !isFast {
 		converted, err := p.convert()
 		if err != nil {
 			return dst, err
@@ -137,7 +139,7 @@ func (p *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 				": expected a text without control characters, which Atom cannot contain (" +
 				sinkconfig.NameRequestFormat + " = json can)")
 		}
-		if mapped {
+		if isMapped {
 			entry.setFeedValue(p.property, converted.Text)
 		}
 		out = appendXML(dst, converted.Text)
@@ -145,6 +147,7 @@ func (p *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 	return append(out, p.endTag...), nil
 }
 
+// appendLink adds a link to the entry that contains the nested entities of the current navigation property.
 func (p *propertyCursor) appendLink(entry *atomEntry) (err error) {
 	kind := "entry"
 	name := p.navigation.Name
@@ -185,9 +188,9 @@ func isPlainXML(text []byte) bool {
 	return true
 }
 
-// appendXML escapes line ends too, so that a parser does not normalize them.
+// appendXML appends a text with escaped markup. It escapes \r, too, so that a parser does not normalize it.
 func appendXML[T string | []byte](dst []byte, text T) []byte {
-	from := 0
+	start := 0
 	for i := range len(text) {
 		escape := ""
 		switch text[i] {
@@ -202,8 +205,8 @@ func appendXML[T string | []byte](dst []byte, text T) []byte {
 		default:
 			continue
 		}
-		dst = append(append(dst, text[from:i]...), escape...)
-		from = i + 1
+		dst = append(append(dst, text[start:i]...), escape...)
+		start = i + 1
 	}
-	return append(dst, text[from:]...)
+	return append(dst, text[start:]...)
 }

@@ -39,6 +39,23 @@ func (w *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, p
 	return w.appendJSON(dst, typ, rowValue, path)
 }
 
+// propertyCursor iterates over the properties of an entity or complex property that are written. The embedded parts are
+// its position: name and value of the property, and how it is written.
+type propertyCursor struct {
+	rowvalue.Cursor
+	*propertyWriter
+	isNull   bool             // null is written
+	keyValue *value.Converted // written instead of the value; nil means that the value is written
+
+	writer      *Writer
+	parent      *Type
+	parentPath  string
+	keys        []KeyValue // written first
+	keysWritten int
+	writers     []*propertyWriter // by the index of a field, nil for values without schema
+	err         error
+}
+
 // open starts the iteration. A cursor is not copied, because large copies are slow in Wasm.
 func (p *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Value, path string) {
 	rowValue.Fields(&p.Cursor)
@@ -51,23 +68,7 @@ func (p *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Valu
 	}
 }
 
-// propertyCursor iterates over the properties of an entity or complex property that are written. The embedded parts are
-// its position: name and value of the property, and how it is written.
-type propertyCursor struct {
-	rowvalue.Cursor
-	*propertyWriter
-	isNull   bool
-	keyValue *value.Converted // written instead of the value; nil means that the value is written
-
-	writer      *Writer
-	parent      *Type
-	parentPath  string
-	keys        []KeyValue // written first
-	keysWritten int
-	writers     []*propertyWriter // by the index of a field, nil for values without schema
-	err         error
-}
-
+// next goes to the next property that is written. It returns false at the end, or with err.
 func (p *propertyCursor) next() bool {
 	for p.keysWritten < len(p.keys) {
 		key := &p.keys[p.keysWritten]
@@ -87,7 +88,7 @@ func (p *propertyCursor) next() bool {
 		if p.writers != nil {
 			p.propertyWriter = p.writers[p.Index()-1]
 		} else {
-			p.propertyWriter = p.parent.writerAt(p.Index()-1, p.Name) // any position will do
+			p.propertyWriter = p.parent.writerAt(p.Index()-1, p.Name) // the position is a hint only
 		}
 		if p.Value.Present && p.propertyWriter != nil && p.isUnrestricted {
 			p.isNull = false
@@ -147,13 +148,14 @@ func (p *propertyCursor) path() string {
 func (p *propertyCursor) isWritten() (write bool, err error) {
 	switch {
 	case p.propertyWriter == nil:
-		return false, p.unknownField()
+		return false, p.checkUnknownField()
 	case p.property != nil:
 		return p.isPropertyWritten()
 	}
 	return p.isNavigationWritten()
 }
 
+// isPropertyWritten is isWritten for a property. It also sets isNull.
 func (p *propertyCursor) isPropertyWritten() (write bool, err error) {
 	property := p.property
 	isUpdate := p.writer.Update
@@ -170,7 +172,7 @@ func (p *propertyCursor) isPropertyWritten() (write bool, err error) {
 	return true, nil
 }
 
-// isNavigationWritten returns false for nested content that is collected for updates of its own.
+// isNavigationWritten is isWritten for a navigation property. In an update, it adds the content to Writer.Nested.
 func (p *propertyCursor) isNavigationWritten() (write bool, err error) {
 	isUpdate := p.writer.Update
 	nested := p.writer.Nested
@@ -185,13 +187,14 @@ func (p *propertyCursor) isNavigationWritten() (write bool, err error) {
 	case p.typ == nil:
 		return false, odataerror.DataError(p.path() + ": $metadata does not declare its target type")
 	case isUpdate:
-		*nested = append(*nested, NestedContent{p.navigation, p.typ, p.Value, p.path()})
+		*nested = append(*nested, NestedContent{Navigation: p.navigation, Type: p.typ, Value: p.Value, Path: p.path()})
 		return false, nil
 	}
 	return true, nil
 }
 
-func (p *propertyCursor) unknownField() error {
+// checkUnknownField returns an error for a field without a property, nil if the field may be ignored.
+func (p *propertyCursor) checkUnknownField() error {
 	config := p.writer.Config
 	switch {
 	case !p.Value.Present, p.parentPath == "" && isControlField(config, p.Name), config.IgnoreUnknownFields:
@@ -203,6 +206,7 @@ func (p *propertyCursor) unknownField() error {
 	return odataerror.DataError(p.path() + ": " + p.parent.QualifiedName() + " has no such property")
 }
 
+// convert returns the text of the current property.
 func (p *propertyCursor) convert() (converted value.Converted, err error) {
 	if p.keyValue != nil {
 		return *p.keyValue, nil
@@ -226,7 +230,7 @@ const (
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
-// isControlField reports whether a field says what to do with the row instead of being a property.
+// isControlField reports whether a field controls whether the row is written or deleted, and is not a property.
 func isControlField(config *sinkconfig.Config, name string) bool {
 	if config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty {
 		return true

@@ -62,10 +62,10 @@ func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *
 	var member rowvalue.Value
 	ok = rowValue.Field(&member, property.Name)
 	if !ok && source == RecordKey && len(t.Key) == 1 {
-		var c rowvalue.Cursor
-		rowValue.Fields(&c)
-		c.Next()
-		if c.Mismatch {
+		var fields rowvalue.Cursor
+		rowValue.Fields(&fields)
+		fields.Next()
+		if fields.Mismatch { // the record key is not a struct or map
 			member = *rowValue
 			ok = true
 		}
@@ -94,11 +94,11 @@ func AppendPredicate(dst []byte, keys []KeyValue) []byte {
 
 // CanonicalPredicate returns the same text for all keys that a service may treat as the same.
 func CanonicalPredicate(keys []KeyValue, predicate string) string {
-	hasOther := false
+	hasOtherSpellings := false
 	for i := range keys {
-		hasOther = hasOther || keys[i].hasOtherSpellings()
+		hasOtherSpellings = hasOtherSpellings || keys[i].hasOtherSpellings()
 	}
-	if !hasOther {
+	if !hasOtherSpellings {
 		return predicate
 	}
 	canonical := make([]KeyValue, len(keys))
@@ -130,6 +130,7 @@ func CanonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
+// hasOtherSpellings reports whether [canonicalLiteral] may change the value, or another spelling of it to the value.
 func (k *KeyValue) hasOtherSpellings() bool {
 	switch k.Value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:
@@ -148,7 +149,7 @@ func (k *KeyValue) hasOtherSpellings() bool {
 	return false
 }
 
-// IsInitial reports whether a service may replace a key value, such as "0" or "", by a number of its own.
+// IsInitial reports whether a service may replace a key value, such as "0", "" or "$1", by a number of its own.
 func IsInitial(text string) bool {
 	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
 }

@@ -19,10 +19,10 @@ import (
 type valueEncoding byte
 
 const (
-	encodeConverted valueEncoding = iota // by [Convert]. The others have the same result without allocations.
-	encodeText
-	encodeInstant
-	encodeInstantText
+	encodeConverted   valueEncoding = iota // by [Convert]. The others have the same result without allocations.
+	encodeText                             // a string as Edm.String
+	encodeInstant                          // milliseconds since 1970 as Edm.DateTime or Edm.DateTimeOffset
+	encodeInstantText                      // a date as a string
 	encodeInteger
 	encodeDecimal
 	encodeDecimalText
@@ -31,12 +31,13 @@ const (
 	encodeFloat64
 )
 
+// setEncoding sets encoding and scale for values of a kind. node is nil for values without schema.
 func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	p.encoding = encodeConverted
 	if p.property == nil {
 		return
 	}
-	unnamed := node == nil || node.Name == nil
+	isUnnamed := node == nil || node.Name == nil
 	switch primitive := p.property.Type.Primitive; {
 	case kind == wit.String && primitive == edm.String:
 		p.encoding = encodeText
@@ -45,20 +46,20 @@ func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	case kind == wit.String && primitive == edm.Decimal:
 		p.encoding = encodeDecimalText
 	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
-		(unnamed || *node.Name == wit.NameTimestamp):
+		(isUnnamed || *node.Name == wit.NameTimestamp):
 		p.encoding = encodeInstant
-	case kind <= wit.Int64 && unnamed && p.min < p.max:
+	case kind <= wit.Int64 && isUnnamed && p.min < p.max:
 		p.encoding = encodeInteger
 	case kind == wit.Bytes && primitive == edm.Decimal && !p.property.VariableScale:
 		if p.scale = value.SmallScale(node); p.scale >= 0 && p.scale <= p.property.Scale {
 			p.encoding = encodeDecimal
 		}
-	case node == nil: // the kinds below have no tag of their own
+	case node == nil: // without a schema, the kinds below do not have the same bytes
 	case kind == wit.Boolean && primitive == edm.Boolean:
 		p.encoding = encodeBoolean
-	case kind == wit.Float32 && unnamed && (primitive == edm.Single || primitive == edm.Double):
+	case kind == wit.Float32 && isUnnamed && (primitive == edm.Single || primitive == edm.Double):
 		p.encoding = encodeFloat32
-	case kind == wit.Float64 && unnamed && primitive == edm.Double:
+	case kind == wit.Float64 && isUnnamed && primitive == edm.Double:
 		p.encoding = encodeFloat64
 	}
 }
@@ -128,16 +129,16 @@ func appendFloat(dst []byte, number float64, bits int) (_ []byte, ok bool) {
 	return strconv.AppendFloat(dst, number, 'g', -1, bits), number-number == 0
 }
 
-// appendDecimal writes a decimal of at most eight bytes.
+// appendDecimal writes a decimal whose unscaled value has at most eight bytes. ok is false if it has too many digits.
 func appendDecimal(dst, content []byte, scale int, property *edm.Property, form value.Form) (_ []byte, ok bool) {
 	unscaled := int64(int8(content[0]))
 	for _, c := range content[1:] {
 		unscaled = unscaled<<8 | int64(c)
 	}
-	var memory [24]byte
-	digits := jsontext.AppendInt(memory[:0], unscaled)
-	negative := unscaled < 0
-	if negative {
+	var buffer [24]byte
+	digits := jsontext.AppendInt(buffer[:0], unscaled)
+	isNegative := unscaled < 0
+	if isNegative {
 		digits = digits[1:]
 	}
 	if property.Precision > 0 && len(digits)-scale > max(property.Precision-property.Scale, 0) && unscaled != 0 {
@@ -146,7 +147,7 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 	if form == value.JSON {
 		dst = append(dst, '"')
 	}
-	if negative {
+	if isNegative {
 		dst = append(dst, '-')
 	}
 	switch integerDigits := len(digits) - scale; {

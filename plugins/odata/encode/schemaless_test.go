@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// pick returns a random value of a list.
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
 // randomText returns a text that is a date or a decimal, or almost.
@@ -35,6 +36,7 @@ func randomText(r *rand.Rand) string {
 	return literal
 }
 
+// randomProperty returns a property with a random type and facets. -1 means that a facet is not declared.
 func randomProperty(r *rand.Rand, name string) edm.Property {
 	primitives := []edm.Primitive{edm.String, edm.DateTime, edm.DateTimeOffset, edm.Decimal, edm.Int32, edm.Int64,
 		edm.Boolean, edm.Double}
@@ -50,6 +52,8 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 	failed := 0
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(54, seed))
+
+		// The type: up to six random properties, and a complex property C with the same ones.
 		inner := &edm.StructuredType{Namespace: "N", Name: "C", Complex: true}
 		outer := &edm.StructuredType{Namespace: "N", Name: "T", Key: []string{"P0"}}
 		for i := range 1 + r.IntN(6) {
@@ -59,12 +63,16 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 		outer.Properties = append(outer.Properties, edm.Property{Name: "C", Type: edm.Type{Name: "N.C"}, Nullable: true,
 			Creatable: true, Updatable: true})
 		typ := NewType([]*edm.StructuredType{outer, inner})
-		reader := rowvalue.NewReader(rowvalue.Schemas{7: {{Kind: wit.Struct, Fields: []wit.Field{{Name: "P0", Node: 1}}},
-			{Kind: wit.String}}})
+		reader := rowvalue.NewReader(rowvalue.Schemas{7: {
+			{Kind: wit.Struct, Fields: []wit.Field{{Name: "P0", Node: 1}}},
+			{Kind: wit.String},
+		}})
 		config := &sinkconfig.Config{Atom: r.IntN(2) == 0}
 		config.IgnoreUnknownFields = r.IntN(2) == 0
 		config.Lossy = r.IntN(4) == 0
 		writer := &Writer{Config: config}
+
+		// Rows whose order of fields mostly stays, so that the writers by position are used.
 		order := r.Perm(len(outer.Properties) + 1)
 		for range 30 {
 			if r.IntN(5) == 0 {
@@ -80,21 +88,27 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 			if _, err := reader.Read(&rowValue, slice, data); err != nil {
 				t.Fatalf("%v: %v", row, err)
 			}
+
+			// The member P0 is found unless a key before it is not a text.
 			var member rowvalue.Value
-			i := slices.IndexFunc(row, func(e connectdata.Entry) bool { return e.Key == "P0" || !isText(e.Key) })
-			isMember := i >= 0 && isText(row[i].Key)
-			if rowValue.Field(&member, "P0") != isMember || member.Present != (isMember && row[i].Value != nil) {
+			index := slices.IndexFunc(row, func(e connectdata.Entry) bool { return e.Key == "P0" || !isText(e.Key) })
+			isMember := index >= 0 && isText(row[index].Key)
+			if rowValue.Field(&member, "P0") != isMember || member.Present != (isMember && row[index].Value != nil) {
 				t.Fatalf("%v: expected the member P0 %v, found %v", row, isMember, member.Present)
 			}
+
+			// The key may replace the value of P0.
 			writer.Keys = nil
 			var key any
 			if isMember && r.IntN(4) == 0 {
-				converted, err := value.ConvertChecked(typ.Property("P0"), nil, row[i].Value)
-				if _, ok := row[i].Value.(string); err == nil && !ok {
-					writer.Keys = []KeyValue{{typ.Property("P0"), converted}}
-					key = row[i].Value
+				converted, err := value.ConvertChecked(typ.Property("P0"), nil, row[index].Value)
+				if _, ok := row[index].Value.(string); err == nil && !ok {
+					writer.Keys = []KeyValue{{Property: typ.Property("P0"), Value: converted}}
+					key = row[index].Value
 				}
 			}
+
+			// The body equals the converted entries.
 			var body []byte
 			if config.Atom {
 				body, err = writer.appendProperties(nil, nil, typ, &rowValue, "")
@@ -116,7 +130,7 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 		}
 	}
 	if written < 1000 || failed < 1000 {
-		t.Errorf("expected rows of both kinds, found %d and %d", written, failed)
+		t.Errorf("expected 1000 rows that are written and 1000 that fail, found %d and %d", written, failed)
 	}
 }
 
@@ -241,6 +255,7 @@ func convertedMap(config *sinkconfig.Config, typ *Type, row connectdata.Map, key
 	return "{" + strings.Join(parts, ",") + "}", nil
 }
 
+// convertedEntry returns one property, converted by package value. nested is its type if it contains a struct.
 func convertedEntry(config *sinkconfig.Config, nested *Type, property *edm.Property, v any) (text string, err error) {
 	label := string(jsontext.AppendString(nil, property.Name)) + ":"
 	typeName := property.Type.Primitive.String()

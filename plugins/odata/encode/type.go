@@ -46,18 +46,18 @@ func (t *Type) writerAt(position int, name string) *propertyWriter {
 	if uint(position) >= uint(len(t.recentWriters)) {
 		return t.writers[name]
 	}
-	recent := &t.recentWriters[position]
-	if recent.name == name {
-		return recent.writer
+	entry := &t.recentWriters[position]
+	if entry.name == name {
+		return entry.writer
 	}
 	writer := t.writers[name]
 	if writer != nil {
-		*recent = namedWriter{name, writer}
+		*entry = namedWriter{name, writer}
 	}
 	return writer
 }
 
-// NewType indexes the types and returns the first one.
+// NewType indexes the types by name and returns the first one. The others are the types of nested structs.
 func NewType(structures []*edm.StructuredType) *Type {
 	typesByName := map[string]*Type{}
 	for _, structure := range structures {
@@ -107,11 +107,11 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 		}
 		writers = make([]*propertyWriter, len(root.Fields))
 		for i, field := range root.Fields {
-			if writer := t.writers[field.Name]; writer != nil {
-				bound := *writer
+			if shared := t.writers[field.Name]; shared != nil {
+				writer := *shared
 				node := rowValue.Node(field.Node)
-				bound.setEncoding(node.Kind, node)
-				writers[i] = &bound
+				writer.setEncoding(node.Kind, node)
+				writers[i] = &writer
 			}
 		}
 		t.writersBySchema[root] = writers
@@ -121,6 +121,7 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 	return writers
 }
 
+// makeWriters creates the writers of all properties, and the empty head of an entry.
 func (t *Type) makeWriters() {
 	t.writers = map[string]*propertyWriter{}
 	t.writersBySchema = map[*wit.SchemaNode][]*propertyWriter{}
@@ -216,7 +217,7 @@ func withDecimalHint(err error, v any) error {
 	if !ok {
 		return err
 	}
-	if b, bad := base64.StdEncoding.DecodeString(encoded); bad != nil || len(b) == 0 {
+	if b, decodeErr := base64.StdEncoding.DecodeString(encoded); decodeErr != nil || len(b) == 0 {
 		return err
 	}
 	return errors.New(err.Error() + ", which may be a decimal as Base64, whose scale is lost without a schema: " +

@@ -31,7 +31,10 @@ const (
 	pieceSize = 64 << 10
 )
 
-// guest is the decoder in Wasm.
+// encodedRowBytes is the size of a wit.Row in a module's memory.
+const encodedRowBytes = 80
+
+// guest is an instance of the decoder in Wasm, with the functions that ./guest exports.
 type guest struct {
 	m        api.Module
 	room     api.Function
@@ -41,18 +44,18 @@ type guest struct {
 	dataSize api.Function
 	rows     api.Function
 	allocs   api.Function
-	copied   []byte
+	copied   []byte // rows and data of the last piece
 }
 
 var build = sync.OnceValues(func() ([]byte, error) { return buildGuest("kernels") })
 
 // buildGuest builds the guest with build tags.
 func buildGuest(tags string) ([]byte, error) {
-	return compiled("build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-tags="+tags, "./guest")
+	return compile("build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-tags="+tags, "./guest")
 }
 
-// compiled returns the output of a go command for Wasm, after assembling the kernels.
-func compiled(args ...string) ([]byte, error) {
+// compile returns the output of a go command for Wasm, after assembling the kernels.
+func compile(args ...string) ([]byte, error) {
 	if err := guesttest.Kernels(); err != nil {
 		return nil, err
 	}
@@ -89,15 +92,15 @@ func instantiate(t testing.TB, binary []byte) *guest {
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
-	m, err := r.InstantiateWithConfig(ctx, binary,
+	module, err := r.InstantiateWithConfig(ctx, binary,
 		wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{m: m}
+	g := &guest{m: module}
 	for name, f := range map[string]*api.Function{"room": &g.room, "page": &g.page, "piece": &g.piece, "data": &g.data,
 		"dataSize": &g.dataSize, "rows": &g.rows, "allocated": &g.allocs} {
-		*f = m.ExportedFunction(name)
+		*f = module.ExportedFunction(name)
 	}
 	return g
 }
@@ -113,14 +116,15 @@ func (g *guest) call(t testing.TB, f api.Function, args ...uint64) uint64 {
 	return result[0]
 }
 
-// decode passes a page in pieces and copies rows and data out, as the host does.
-func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size int, each func(rows, data []byte)) int {
-	at := uint32(g.call(t, g.room, uint64(size)))
+// decode passes a page in pieces of size bytes and copies rows and data out, as the host does. It returns the number of
+// rows. visit, if not nil, gets the copies of each piece. atom is 1 for Atom, 0 for JSON, as in the other functions.
+func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size int, visit func(rows, data []byte)) int {
+	address := uint32(g.call(t, g.room, uint64(size)))
 	g.call(t, g.page, uint64(shape), atom)
 	total := 0
 	for len(doc) > 0 {
 		n := min(size, len(doc))
-		g.m.Memory().Write(at, doc[:n])
+		g.m.Memory().Write(address, doc[:n])
 		doc = doc[n:]
 		last := uint64(0)
 		if len(doc) == 0 {
@@ -131,12 +135,12 @@ func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size in
 			t.Fatal("the guest could not decode the page")
 		}
 		total += int(rows)
-		view, _ := g.m.Memory().Read(uint32(g.call(t, g.rows)), uint32(rows)*80)
-		g.copied = append(g.copied[:0], view...)
-		view, _ = g.m.Memory().Read(uint32(g.call(t, g.data)), uint32(g.call(t, g.dataSize)))
-		g.copied = append(g.copied, view...)
-		if each != nil {
-			each(g.copied[:rows*80], g.copied[rows*80:])
+		bytes, _ := g.m.Memory().Read(uint32(g.call(t, g.rows)), uint32(rows)*encodedRowBytes)
+		g.copied = append(g.copied[:0], bytes...)
+		bytes, _ = g.m.Memory().Read(uint32(g.call(t, g.data)), uint32(g.call(t, g.dataSize)))
+		g.copied = append(g.copied, bytes...)
+		if visit != nil {
+			visit(g.copied[:rows*encodedRowBytes], g.copied[rows*encodedRowBytes:])
 		}
 	}
 	return total
@@ -144,30 +148,32 @@ func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size in
 
 // cpu returns the CPU time that the process has used.
 func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		panic(err)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-func timed(f func()) float64 {
+// measureCPU returns the CPU time of f in nanoseconds.
+func measureCPU(f func()) float64 {
 	start := cpu()
 	f()
 	return float64(cpu() - start)
 }
 
-func median(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
+// median sorts values and returns the middle one.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
-// inTurns returns the median CPU times that guests take for a page, measured alternately.
-func inTurns(b *testing.B, k int, atom uint64, doc []byte, guests ...*guest) (medians []float64) {
+// medianTimes returns the median CPU times in nanoseconds that guests take for a page, measured alternately.
+func medianTimes(b *testing.B, shape int, atom uint64, doc []byte, guests ...*guest) (medians []float64) {
 	times := make([][]float64, len(guests))
 	for b.Loop() {
 		for n, g := range guests {
-			times[n] = append(times[n], timed(func() { g.decode(b, k, atom, doc, pieceSize, nil) }))
+			times[n] = append(times[n], measureCPU(func() { g.decode(b, shape, atom, doc, pieceSize, nil) }))
 		}
 	}
 	for _, all := range times {
@@ -184,9 +190,9 @@ func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
 	return shape.JSON(v), decode.NewJSON(shape.Schema)
 }
 
-// anchor processes a page like a plain native program: encoding/json into a map, or all tokens of encoding/xml. No
-// value is converted.
-func anchor(atom bool, doc []byte) {
+// readNatively processes a page like a plain native program: encoding/json into a map, or all tokens of encoding/xml.
+// No value is converted.
+func readNatively(atom bool, doc []byte) {
 	if !atom {
 		var v map[string]any
 		if err := json.Unmarshal(doc, &v); err != nil {
@@ -204,8 +210,8 @@ func anchor(atom bool, doc []byte) {
 	}
 }
 
-// decoded returns what a decoder makes of a page of so many rows, of which the page Odd has deleted and failed ones.
-func decoded(t testing.TB, d decode.Decoder, doc []byte, rows int) *decode.Output {
+// mustDecode returns the output of a decoder for a page of this number of rows, which include deleted and failed ones.
+func mustDecode(t testing.TB, d decode.Decoder, doc []byte, rows int) *decode.Output {
 	t.Helper()
 	out := &decode.Output{}
 	if err := d.Write(doc, true, out); err != nil || int(out.Page.Rows) != rows ||
@@ -216,21 +222,21 @@ func decoded(t testing.TB, d decode.Decoder, doc []byte, rows int) *decode.Outpu
 }
 
 // BenchmarkPages alternately measures the CPU time per row of the guest under wazero (including copying in and out) and
-// of the native anchor. ratio is the anchor's time divided by the guest's. Pages of irregular rows are compared with
-// the guest's own time for the regular page of the shape, and the page Odd with the regular page of Orders. The rows of
-// Odd include deleted and failed ones.
+// of native packages of Go, the anchor. ratio is the anchor's time divided by the guest's. Pages of irregular rows are
+// compared with the guest's own time for the regular page of the shape, and the page Odd with the regular page of
+// Orders. The rows of Odd include deleted and failed ones.
 func BenchmarkPages(b *testing.B) {
 	g := newGuest(b)
-	// compare measures a page and a regular page in turns.
+	// compare measures a regular page and another one alternately.
 	compare := func(name string, regular, other func()) {
 		b.Run(name, func(b *testing.B) {
-			var first, second []float64
+			var regularTimes, otherTimes []float64
 			for b.Loop() {
-				first = append(first, timed(regular))
-				second = append(second, timed(other))
+				regularTimes = append(regularTimes, measureCPU(regular))
+				otherTimes = append(otherTimes, measureCPU(other))
 			}
-			b.ReportMetric(median(second)/pageRows, "guest-ns/row")
-			b.ReportMetric(median(second)/median(first), "times-regular")
+			b.ReportMetric(median(otherTimes)/pageRows, "guest-ns/row")
+			b.ReportMetric(median(otherTimes)/median(regularTimes), "times-regular")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
@@ -238,7 +244,7 @@ func BenchmarkPages(b *testing.B) {
 		var orders func()
 		for k, shape := range Shapes(pageRows) {
 			regular, native := pageOf(shape, atom, Regular)
-			want := len(decoded(b, native, regular, pageRows).Rows)
+			want := len(mustDecode(b, native, regular, pageRows).Rows)
 			decode := func(doc []byte) func() {
 				return func() {
 					if n := g.decode(b, k, uint64(atom), doc, pieceSize, nil); n != want {
@@ -251,18 +257,18 @@ func BenchmarkPages(b *testing.B) {
 				continue
 			}
 			b.Run(format+"/"+shape.Name, func(b *testing.B) {
-				var guests, anchors []float64
+				var guestTimes, anchorTimes []float64
 				for b.Loop() {
 					runtime.GC() // otherwise the anchor's garbage is collected in the guest's time
-					guests = append(guests, timed(decode(regular)))
-					anchors = append(anchors, timed(func() { anchor(atom == 1, regular) }))
+					guestTimes = append(guestTimes, measureCPU(decode(regular)))
+					anchorTimes = append(anchorTimes, measureCPU(func() { readNatively(atom == 1, regular) }))
 				}
-				ours := median(guests)
-				theirs := median(anchors)
-				b.ReportMetric(ours/pageRows, "guest-ns/row")
-				b.ReportMetric(theirs/pageRows, "anchor-ns/row")
-				b.ReportMetric(float64(len(regular))/ours*1000, "guest-MB/s")
-				b.ReportMetric(theirs/ours, "ratio")
+				guestTime := median(guestTimes)
+				anchorTime := median(anchorTimes)
+				b.ReportMetric(guestTime/pageRows, "guest-ns/row")
+				b.ReportMetric(anchorTime/pageRows, "anchor-ns/row")
+				b.ReportMetric(float64(len(regular))/guestTime*1000, "guest-MB/s")
+				b.ReportMetric(anchorTime/guestTime, "ratio")
 				b.ReportMetric(0, "ns/op")
 			})
 			if shape.Name == "Orders" {
@@ -271,9 +277,9 @@ func BenchmarkPages(b *testing.B) {
 			if shape.Name == "Long" || shape.Name == "Expanded" {
 				continue
 			}
-			for _, v := range []Variant{Omitted, Shuffled} {
-				other, _ := pageOf(shape, atom, v)
-				compare(format+"/"+shape.Name+"/"+v.String(), decode(regular), decode(other))
+			for _, variant := range []Variant{Omitted, Shuffled} {
+				other, _ := pageOf(shape, atom, variant)
+				compare(format+"/"+shape.Name+"/"+variant.String(), decode(regular), decode(other))
 			}
 		}
 	}
@@ -286,7 +292,7 @@ func TestGuestReturnsNativeRows(t *testing.T) {
 		for k, shape := range Shapes(100) {
 			for _, v := range []Variant{Regular, Omitted, Shuffled} {
 				doc, d := pageOf(shape, atom, v)
-				out := decoded(t, d, doc, 100)
+				out := mustDecode(t, d, doc, 100)
 				if shape.Name != "Odd" && len(out.Rows) != 100 {
 					t.Fatalf("%s %s: expected 100 rows without errors, found %d", shape.Name, v, len(out.Rows))
 				}
@@ -311,7 +317,7 @@ func TestDecoderInWasm(t *testing.T) {
 	ctx := context.Background()
 	for folder, tests := range map[string]string{"plugins/odata/decode": "Pages|Reference|Samples|NoRows|Limit|Golden|Kernel",
 		"plugins/odata/decode/kernel": "."} {
-		binary, err := compiled("test", "-c", "-tags=kernels", filepath.Join(root, folder))
+		binary, err := compile("test", "-c", "-tags=kernels", filepath.Join(root, folder))
 		if err != nil {
 			t.Fatal(err)
 		}

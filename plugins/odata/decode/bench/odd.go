@@ -11,10 +11,9 @@ import (
 
 // oddRow is a row of the page Odd. Each row takes another branch of the decoder.
 type oddRow struct {
-	// branch names the branch.
-	branch string
-	// want describes the result: the columns whose values differ from the base row's, `error` and a message, `deleted`
-	// and a reference, or `unknown` and names.
+	branch string // name of the branch
+	// want describes the result, "" if it equals the base row's: the columns whose values differ, `error` and a
+	// message, `deleted` and a reference, or `unknown` and names.
 	want string
 	// text is the row, whose OrderID is 10248.
 	text string
@@ -22,23 +21,24 @@ type oddRow struct {
 
 // odd returns the shape Odd: rows of the shape Orders with a complex type, an expanded entity and an expanded feed.
 func odd(rows int) Shape {
-	part := func(name string, columns ...decode.Column) *decode.RowSchema {
+	newPart := func(name string, columns ...decode.Column) *decode.RowSchema {
 		return &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns)}
 	}
-	nested := func(name string, kind decode.ColumnKind, schema *decode.RowSchema) decode.Column {
+	newNested := func(name string, kind decode.ColumnKind, schema *decode.RowSchema) decode.Column {
 		return decode.Column{Name: name, Kind: kind, Optional: true, Nested: schema}
 	}
-	address := func() *decode.RowSchema {
-		return part("Demo.Address", column("Street", edm.String, true), column("City", edm.String, true),
-			nested("Geo", decode.Complex, part("Demo.Geo", column("Lat", edm.Double, false),
+	newAddress := func() *decode.RowSchema {
+		return newPart("Demo.Address", column("Street", edm.String, true), column("City", edm.String, true),
+			newNested("Geo", decode.Complex, newPart("Demo.Geo", column("Lat", edm.Double, false),
 				column("Lon", edm.Double, false))))
 	}
 	s := expanded(0)
 	columns := s.Schema.Columns
 	items := len(columns) - 1
-	columns = append(columns[:items:items], nested("Address", decode.Complex, address()),
-		nested("Customer", decode.NavigationToOne, part("Demo.Customer", column("CustomerID", edm.String, false),
-			column("CompanyName", edm.String, true), nested("Address", decode.Complex, address()))), columns[items])
+	columns = append(columns[:items:items], newNested("Address", decode.Complex, newAddress()),
+		newNested("Customer", decode.NavigationToOne, newPart("Demo.Customer", column("CustomerID", edm.String, false),
+			column("CompanyName", edm.String, true), newNested("Address", decode.Complex, newAddress()))),
+		columns[items])
 	s.Schema.Columns = columns
 	s.Schema.ValueColumns = len(columns)
 	s.Schema.Ignored = []string{"Employee", "Internal"}
@@ -53,8 +53,8 @@ func odd(rows int) Shape {
 // oddPage returns a page that repeats rows, each time with other keys, until it has count rows.
 func oddPage(atom bool, rows []oddRow, count int) []byte {
 	var texts []string
-	for n := range count {
-		texts = append(texts, strings.ReplaceAll(rows[n%len(rows)].text, "10248", strconv.Itoa(10_000+n)))
+	for i := range count {
+		texts = append(texts, strings.ReplaceAll(rows[i%len(rows)].text, "10248", strconv.Itoa(10_000+i)))
 	}
 	if atom {
 		return []byte(atomPageHead + strings.Join(texts, "") + atomPageTail)
@@ -62,8 +62,8 @@ func oddPage(atom bool, rows []oddRow, count int) []byte {
 	return []byte(jsonPageHead + strings.Join(texts, ",") + jsonPageTail)
 }
 
-// edited returns a text in which each old text is replaced by the new text after it, once.
-func edited(text string, pairs ...string) string {
+// replaceOnce returns a text in which each old text of pairs is replaced by the new text after it, once.
+func replaceOnce(text string, pairs ...string) string {
 	for i := 0; i < len(pairs); i += 2 {
 		if !strings.Contains(text, pairs[i]) {
 			panic(fmt.Sprintf("no %q in %q", pairs[i], text))
@@ -73,12 +73,13 @@ func edited(text string, pairs ...string) string {
 	return text
 }
 
-// longText returns a text of n bytes.
+// longText returns a text of n bytes in ASCII.
 func longText(n int) string { return strings.Repeat("0123456789abcde ", n/16+1)[:n] }
 
 // itemWants describes n expanded items.
 func itemWants(n int) string { return "Items=[" + strings.Repeat(itemWant+" ", n-1) + itemWant + "]" }
 
+// Namespaces, the entity's URI, and the wants of parts of a row and of the base row.
 const (
 	dataURI     = "http://schemas.microsoft.com/ado/2007/08/dataservices"
 	metadataURI = dataURI + "/metadata"

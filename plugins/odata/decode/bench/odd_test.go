@@ -22,9 +22,12 @@ func TestOddRowsTakeTheirBranch(t *testing.T) {
 		name string
 		base string
 		rows []oddRow
-	}{{"JSON", jsonObject(jsonBase), oddJSON()}, {"Atom", atomEntry(atomProperties), oddAtom()}} {
-		ordinary := decodeOdd(t, format.name, format.base)
-		if got := strings.Join(ordinary, " "); got != orderWant {
+	}{
+		{name: "JSON", base: jsonObject(jsonBase), rows: oddJSON()},
+		{name: "Atom", base: atomEntry(atomProperties), rows: oddAtom()},
+	} {
+		baseResults := decodeOdd(t, format.name, format.base)
+		if got := strings.Join(baseResults, " "); got != orderWant {
 			t.Errorf("%s: expected the base row\n%s, found\n%s", format.name, orderWant, got)
 		}
 		texts := map[string]bool{format.base: true}
@@ -35,7 +38,7 @@ func TestOddRowsTakeTheirBranch(t *testing.T) {
 				}
 				texts[row.text] = true
 				found := slices.DeleteFunc(decodeOdd(t, format.name, row.text),
-					func(result string) bool { return slices.Contains(ordinary, result) })
+					func(result string) bool { return slices.Contains(baseResults, result) })
 				if got := strings.Join(found, " "); got != row.want {
 					t.Errorf("expected\n%q, found\n%q", row.want, got)
 				}
@@ -66,15 +69,15 @@ func decodeOdd(t *testing.T, format, row string) (results []string) {
 			t.Errorf("%d unread bytes", len(rest))
 		}
 	}
-	for _, e := range out.RowErrors {
-		message, _, _ := strings.Cut(e.Error.Message, " (row 0 of the page")
+	for _, rowError := range out.RowErrors {
+		message, _, _ := strings.Cut(rowError.Error.Message, " (row 0 of the page")
 		results = append(results, "error "+message)
-		if raw := out.Data[e.RawStart:][:e.RawSize]; !bytes.Contains(raw, []byte(row[len(row)/2:])) {
+		if raw := out.Data[rowError.RawStart:][:rowError.RawSize]; !bytes.Contains(raw, []byte(row[len(row)/2:])) {
 			t.Errorf("expected the row in the error's document, found %q", raw)
 		}
 	}
-	for _, x := range out.Tombstones {
-		results = append(results, "deleted "+x.Ref+" at "+time.UnixMilli(x.When).UTC().Format(time.RFC3339))
+	for _, tombstone := range out.Tombstones {
+		results = append(results, "deleted "+tombstone.Ref+" at "+time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339))
 	}
 	for _, name := range out.Page.Unknown {
 		results = append(results, "unknown "+name)
@@ -92,6 +95,7 @@ func render(schema *decode.RowSchema, b []byte) (columns []string, rest []byte) 
 	return columns, b
 }
 
+// renderColumn returns the text of the column that b starts with, and the bytes after it.
 func renderColumn(c *decode.Column, b []byte) (string, []byte) {
 	if c.Optional {
 		if b[0] == 0 {

@@ -38,7 +38,12 @@ func oddAtom() []oddRow {
 	base := atomEntry(atomProperties)
 	reversed := slices.Clone(atomProperties)
 	slices.Reverse(reversed)
-	row := func(branch, want string, pairs ...string) oddRow { return oddRow{branch, want, edited(base, pairs...)} }
+
+	// row replaces texts of the base row once, replaced everywhere. name sets the ShipName, add adds properties, items
+	// adds the content of the link to the items.
+	row := func(branch, want string, pairs ...string) oddRow {
+		return oddRow{branch, want, replaceOnce(base, pairs...)}
+	}
 	name := func(branch, want, value string) oddRow { return row(branch, "ShipName="+want, "Alfreds", value) }
 	add := func(branch, want, properties string) oddRow {
 		return row(branch, want, "<d:Paid>", properties+"<d:Paid>")

@@ -27,7 +27,11 @@ func oddJSON() []oddRow {
 	base := jsonObject(jsonBase)
 	reversed := slices.Clone(jsonBase)
 	slices.Reverse(reversed)
-	row := func(branch, want string, pairs ...string) oddRow { return oddRow{branch, want, edited(base, pairs...)} }
+
+	// row replaces texts of the base row. name sets the ShipName, add adds members, items sets the value of Items.
+	row := func(branch, want string, pairs ...string) oddRow {
+		return oddRow{branch, want, replaceOnce(base, pairs...)}
+	}
 	name := func(branch, want, value string) oddRow {
 		return row(branch, "ShipName="+want, `"Alfreds"`, `"`+value+`"`)
 	}

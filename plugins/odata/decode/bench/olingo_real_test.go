@@ -14,28 +14,29 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// olingo reads a page a number of times with Apache Olingo. It returns the number of entries, -1 if Olingo refuses the
-// page, and the nanoseconds of CPU of one reading.
+// olingo reads a page a number of times with Apache Olingo. atom is 1 for Atom, 0 for JSON. It returns the number of
+// entries, -1 if Olingo rejects the page, and the nanoseconds of CPU time per reading.
 type olingo func(b *testing.B, times, atom int, page []byte) (entries int, ns float64)
 
+// startOlingo starts a JVM that reads pages until the benchmark ends.
 func startOlingo(b *testing.B) olingo {
-	c := exec.Command("../../../../testdata/peers/olingo/tool.sh", "testdata/Olingo.java", "testdata/metadata.xml")
-	c.Env = append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4")
-	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
+	cmd := exec.Command("../../../../testdata/peers/olingo/tool.sh", "testdata/Olingo.java", "testdata/metadata.xml")
+	cmd.Env = append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4")
+	cmd.Stderr = os.Stderr
+	requests, err := cmd.StdinPipe()
 	require.NoError(b, err)
-	out, err := c.StdoutPipe()
+	stdout, err := cmd.StdoutPipe()
 	require.NoError(b, err)
-	require.NoError(b, c.Start())
+	require.NoError(b, cmd.Start())
 	b.Cleanup(func() {
-		in.Close()
-		_ = c.Wait()
+		requests.Close()
+		_ = cmd.Wait()
 	})
-	answers := bufio.NewScanner(out)
+	answers := bufio.NewScanner(stdout)
 	file := filepath.Join(b.TempDir(), "page")
 	return func(b *testing.B, times, atom int, page []byte) (entries int, ns float64) {
 		require.NoError(b, os.WriteFile(file, page, 0o600))
-		fmt.Fprintf(in, "%d %s %s\n", times, []string{"application/json", "application/atom+xml"}[atom], file)
+		fmt.Fprintf(requests, "%d %s %s\n", times, []string{"application/json", "application/atom+xml"}[atom], file)
 		if !answers.Scan() {
 			b.Fatal("Olingo.java ended")
 		}
@@ -71,7 +72,7 @@ func BenchmarkRealPeersPages(b *testing.B) {
 	o := startOlingo(b)
 	compare := func(name string, shape, atom int, page []byte, deleted int, refused []string) {
 		b.Run(name, func(b *testing.B) {
-			var theirs, ours []float64
+			var olingoTimes, guestTimes []float64
 			if len(refused) > 0 {
 				b.Logf("Olingo refuses %d rows: %s", len(refused), strings.Join(refused, "; "))
 			}
@@ -79,15 +80,15 @@ func BenchmarkRealPeersPages(b *testing.B) {
 				b.Fatalf("expected %d entries, found %d", pageRows-deleted, entries)
 			}
 			_, native := pageOf(Shapes(0)[shape], atom, Regular)
-			want := len(decoded(b, native, page, pageRows).Rows)
+			want := len(mustDecode(b, native, page, pageRows).Rows)
 			if rows := g.decode(b, shape, uint64(atom), page, pieceSize, nil); rows != want {
 				b.Fatalf("expected %d rows, found %d", want, rows)
 			}
 			for b.Loop() {
 				for range turns {
 					_, ns := o(b, pages, atom, page)
-					theirs = append(theirs, ns/pageRows)
-					ours = append(ours, timed(func() {
+					olingoTimes = append(olingoTimes, ns/pageRows)
+					guestTimes = append(guestTimes, measureCPU(func() {
 						for range pages {
 							g.decode(b, shape, uint64(atom), page, pieceSize, nil)
 						}
@@ -95,9 +96,9 @@ func BenchmarkRealPeersPages(b *testing.B) {
 				}
 			}
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(median(theirs), "Olingo-cpu-ns/row")
-			b.ReportMetric(median(ours), "ours-cpu-ns/row")
-			b.ReportMetric(median(theirs)/median(ours), "times-as-fast")
+			b.ReportMetric(median(olingoTimes), "Olingo-cpu-ns/row")
+			b.ReportMetric(median(guestTimes), "ours-cpu-ns/row")
+			b.ReportMetric(median(olingoTimes)/median(guestTimes), "times-as-fast")
 		})
 	}
 	for atom, format := range []string{"JSON", "Atom"} {

@@ -17,7 +17,7 @@ import (
 type Shape struct {
 	Name   string
 	Schema *decode.RowSchema
-	// rows of text values, by column; nil is null
+	// rows has the text of each value by row and column; nil means null.
 	rows [][]*string
 	// items are the items of the expanded feed Items, if the last column is one.
 	items [][][]*string
@@ -25,9 +25,9 @@ type Shape struct {
 	oddRows int
 }
 
-// Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is
-// null, 5 columns with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22
-// bytes, 12 columns with three items of 4 columns expanded, and rows that are each odd in another way.
+// Shapes returns the kinds of pages that are measured, in the order of their numbers: 12 columns; 60 columns of which a
+// fifth is null; 5 columns with texts of 1 to 6 KB in which each 22nd byte is escaped or not ASCII; 12 columns with
+// three expanded items of 4 columns; and rows each of which takes another branch of the decoder.
 func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows), odd(rows)}
 }
@@ -41,6 +41,7 @@ func Schemas() []*decode.RowSchema {
 	return schemas
 }
 
+// column returns a primitive column. Scale and Precision are for decimals.
 func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }
@@ -61,9 +62,8 @@ func orders(rows int) Shape {
 	s := Shape{Name: "Orders", Schema: newSchema("Demo.Order", []decode.Column{
 		column("OrderID", edm.Int32, false), column("CustomerID", edm.String, true), column("Number", edm.Int64, true),
 		column("OrderDate", edm.DateTime, true), column("ShippedDate", edm.DateTime, true),
-		column("Freight", edm.Decimal, true),
-		column("ShipName", edm.String, true), column("ShipCity", edm.String, true), column("ShipCountry", edm.String,
-			true),
+		column("Freight", edm.Decimal, true), column("ShipName", edm.String, true),
+		column("ShipCity", edm.String, true), column("ShipCountry", edm.String, true),
 		column("Weight", edm.Double, true), column("Paid", edm.Boolean, true), column("Reference", edm.Guid, true),
 	})}
 	r := rand.New(rand.NewSource(1))
@@ -103,10 +103,10 @@ func long(rows int) Shape {
 
 func expanded(rows int) Shape {
 	s := orders(rows)
-	item := &decode.RowSchema{Name: "Demo.Item", ValueColumns: 4, Columns: []decode.Column{column("Position", edm.Int32,
-		false),
-		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime,
-			true)}}
+	item := &decode.RowSchema{Name: "Demo.Item", ValueColumns: 4, Columns: []decode.Column{
+		column("Position", edm.Int32, false), column("Product", edm.String, true),
+		column("Amount", edm.Decimal, true), column("Changed", edm.DateTime, true),
+	}}
 	columns := append(slices.Clone(s.Schema.Columns),
 		decode.Column{Name: "Items", Kind: decode.NavigationToMany, Optional: true, Nested: item})
 	s.Schema = newSchema("Demo.Order", columns)
@@ -125,11 +125,13 @@ func expanded(rows int) Shape {
 var words = []string{"Rotterdam", "Alfreds Futterkiste", "Graz", "Berglunds snabb", "Lyon", "Ottilies",
 	"Rua do Mercado", "Helvetia 47"}
 
-func values(r *rand.Rand, l *decode.RowSchema, row int, nulls float64, longText int) []*string {
-	out := make([]*string, len(l.Columns))
-	for i := range l.Columns {
-		c := &l.Columns[i]
-		if i > 0 && r.Float64() < nulls {
+// values returns random values for the columns of a row, the first one of which is its number. nullRate is the share of
+// nulls. longText, if not zero, is the least size of the texts from the third column on.
+func values(r *rand.Rand, schema *decode.RowSchema, row int, nullRate float64, longText int) []*string {
+	out := make([]*string, len(schema.Columns))
+	for i := range schema.Columns {
+		c := &schema.Columns[i]
+		if i > 0 && r.Float64() < nullRate {
 			continue
 		}
 		literal := ""
@@ -168,7 +170,7 @@ func prose(r *rand.Rand, n int) string {
 	special := []string{"\n", "\"", "ü", "&", "<"}
 	var b strings.Builder
 	for b.Len() < n {
-		b.WriteString("the quick brown fox j"[:21])
+		b.WriteString("the quick brown fox j")
 		b.WriteString(special[r.Intn(len(special))])
 	}
 	return b.String()
@@ -179,9 +181,9 @@ type Variant uint8
 
 const (
 	Regular Variant = iota
-	// Omitted: nulls are omitted, in shapes without nulls a fifth of the values.
+	// Omitted omits nulls, in shapes without nulls a fifth of the values.
 	Omitted
-	// Shuffled: the properties of each row have another order.
+	// Shuffled gives the properties of each row another order.
 	Shuffled
 )
 

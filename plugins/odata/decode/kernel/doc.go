@@ -22,5 +22,5 @@
 //
 // `make kernels` (plugins/assembler) generates kernel_wasm.s from these files, which other builds compile themselves.
 // They use the part of Go that the assembler supports: it has no slices and no else if, and && and || evaluate both
-// sides.
+// sides. In them, p is an offset in the text in, o an offset in the output arena, e a property, and n a length.
 package kernel

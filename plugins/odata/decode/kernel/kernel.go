@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// mismatch returns zero if the pattern's text is at p. first masks the first word.
-func mismatch(in unsafe.Pointer, p int, m *Pattern, first uint64) uint64 {
-	d := (Load(in, p)^m.Words[0])&m.Words[1]&first | (Load(in, p+8)^m.Words[2])&m.Words[3] |
+// mismatch returns zero if the pattern's text is at p. firstMask masks the first word.
+func mismatch(in unsafe.Pointer, p int, m *Pattern, firstMask uint64) uint64 {
+	d := (Load(in, p)^m.Words[0])&m.Words[1]&firstMask | (Load(in, p+8)^m.Words[2])&m.Words[3] |
 		(Load(in, p+16)^m.Words[4])&m.Words[5] | m.Disabled
 	if d == 0 && m.Size > 24 {
 		d = (Load(in, p+24)^m.Words[6])&m.Words[7] |
@@ -38,8 +38,8 @@ func Hash(in unsafe.Pointer, p, n int) uint64 {
 
 const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 
-// space returns the offset after white space.
-func space(in unsafe.Pointer, p int) int {
+// skipSpace returns the offset after white skipSpace.
+func skipSpace(in unsafe.Pointer, p int) int {
 	if Byte(in, p) > ' ' {
 		return p
 	}
@@ -49,7 +49,7 @@ func space(in unsafe.Pointer, p int) int {
 	return p
 }
 
-const blanks = 1<<' ' | 1<<'\t' | 1<<'\n' | 1<<'\r'
+const blanks = 1<<' ' | 1<<'\t' | 1<<'\n' | 1<<'\r' // a bit for each character
 
 // nameEnd returns the end of the name at p.
 func nameEnd(s *Struct, in unsafe.Pointer, p int) int {
@@ -66,9 +66,11 @@ func nameEnd(s *Struct, in unsafe.Pointer, p int) int {
 	}
 }
 
+// pointer loads the pointer to a property at p+i.
 func pointer(p unsafe.Pointer, i int) *Property { return *(**Property)(unsafe.Add(p, i)) }
 
-// beginColumn writes null for skipped columns, or marks the row as out of order. It returns -1 for a repeated column.
+// beginColumn begins column c, which is not the expected one. It writes null for up to three columns before it, or
+// marks the row as out of order. It returns the end of the output, -1 for a repeated column.
 func beginColumn(s *Struct, c, o int) int {
 	touch(s)
 	k := s.Expected
@@ -95,19 +97,20 @@ func beginColumn(s *Struct, c, o int) int {
 	return o
 }
 
-// Follows records that e came after before, and makes it the expected one after minRepeats times.
-func Follows(before, e *Property) {
+// RecordFollower records that e followed before. After minRepeats times in a row, e becomes before.Next.
+func RecordFollower(before, e *Property) {
 	if before.Candidate != e {
 		before.Candidate = e
-		before.Times = 0
+		before.Repeats = 0
 	}
-	before.Times++
-	if before.Times >= minRepeats {
+	before.Repeats++
+	if before.Repeats >= minRepeats {
 		before.Next = e
-		before.Times = 0
+		before.Repeats = 0
 	}
 }
 
+// endColumn records that the value of column c is from start to o in the output.
 func endColumn(s *Struct, c, start, o int) {
 	touch(s)
 	Store(s.Spans, c*16, uint64(start))
@@ -122,7 +125,7 @@ func endColumn(s *Struct, c, start, o int) {
 // output of the next row starts, or -1 if Go must complete the row.
 func finishRow(s *Struct, o int) int {
 	touch(s)
-	if s.RowCount >= s.MaxRows || o+s.Columns-s.NextText > s.Slack {
+	if s.RowCount >= s.MaxRows || o+s.Columns-s.NextText > s.MaxLead {
 		return -1
 	}
 	if s.OutOfOrder == 0 {
@@ -136,7 +139,7 @@ func finishRow(s *Struct, o int) int {
 			Store(s.Spans, k*16+8, uint64(o))
 		}
 	} else {
-		if o+o-s.RowOutput > s.Room {
+		if o+o-s.RowOutput > s.OutputLimit {
 			return -1
 		}
 		o = sortColumns(s)
@@ -169,23 +172,24 @@ func finishRow(s *Struct, o int) int {
 	s.Expected = 0
 	s.OutOfOrder = 0
 	s.Stamp++
-	s.Before = s.Head
+	s.Previous = s.Head
 	if s.Markup == 0 {
-		s.First = ^uint64(0xff)
+		s.FirstMask = ^uint64(0xff)
 	}
 	return o
 }
 
-// search finds the property at p, which may have white space before it, or is not the expected one: 0 found, 1 found by
-// its Null, -1 unknown. It sets s.P to where the pattern matches.
-func search(s *Struct, in unsafe.Pointer, p int, e **Property) int {
-	first := s.First
-	p = space(in, p)
+// findProperty sets e to the property at p, which may have white space before it, or is not the expected one. It
+// returns 0 if the Prefix matches, 1 if its Null matches, -1 for an unknown property. It sets s.P to where the pattern
+// matches, and records which property followed the previous one.
+func findProperty(s *Struct, in unsafe.Pointer, p int, e **Property) int {
+	first := s.FirstMask
+	p = skipSpace(in, p)
 	if s.Markup == 0 && Byte(in, p) != '}' {
 		if Byte(in, p) != ',' && first == ^uint64(0) {
 			return -1
 		}
-		p = space(in, p+1) - 1
+		p = skipSpace(in, p+1) - 1
 		first = ^uint64(0xff)
 	}
 	if first != ^uint64(0) && Byte(in, p+1) != '"' {
@@ -240,25 +244,26 @@ func search(s *Struct, in unsafe.Pointer, p int, e **Property) int {
 		}
 		if mismatch(in, p, &(*e).Null, first) == 0 {
 			s.P = p
-			Follows(s.Before, *e)
+			RecordFollower(s.Previous, *e)
 			return 1
 		}
 		slot++
 	}
 	s.P = p
 	if n != 0 { // the end must not follow the head: with its only byte masked, it would match everywhere
-		Follows(s.Before, *e)
+		RecordFollower(s.Previous, *e)
 	}
 	return 0
 }
 
-// nextObject returns the offset of the next object after the one that ends at p, or zero.
+// nextObject returns the offset of the next object after the one that ends at p, and sets NextText to it. It returns
+// zero if no object follows.
 func nextObject(s *Struct, in unsafe.Pointer, p int) int {
-	p = space(in, p)
+	p = skipSpace(in, p)
 	if Byte(in, p) != ',' {
 		return 0
 	}
-	p = space(in, p+1)
+	p = skipSpace(in, p+1)
 	if Byte(in, p) != '{' {
 		return 0
 	}
@@ -270,16 +275,16 @@ func nextObject(s *Struct, in unsafe.Pointer, p int) int {
 // structs. If the next struct is another row, it sets s.NextText. It returns zero with the reason if Go must do so.
 func skipMember(s *Struct, in unsafe.Pointer, p int, e *Property) int {
 	s.NextText = 0
-	if e.Kind == Around {
+	if e.Kind == Surroundings {
 		return skipElements(s, in, p)
 	}
 	if e.Kind == Skip {
 		s.Reason = NoValue
-		s.First = ^uint64(0)
+		s.FirstMask = ^uint64(0)
 		if s.Markup == 0 {
 			return skipJSON(s, e, in, p)
 		}
-		if e.Any == 0 {
+		if e.SkipsAny == 0 {
 			return 0
 		}
 		p = textEnd(in, p)
@@ -299,7 +304,7 @@ func skipMember(s *Struct, in unsafe.Pointer, p int, e *Property) int {
 func readValue(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	s.Quoted = 0
 	if s.Markup == 0 {
-		p = space(in, p)
+		p = skipSpace(in, p)
 		if Byte(in, p) == '"' {
 			s.Quoted = 1
 			p++
@@ -356,8 +361,8 @@ func readNull(e *Property, in unsafe.Pointer, p int, arena unsafe.Pointer, o int
 	return p + 4, o
 }
 
-// writeNull writes what an element with the text of Null stands for. It returns -1 if that is a null in a required
-// column.
+// writeNull writes the value of an element that matches Null: null or, if Empty is set, an empty string. It returns -1
+// for null in a required column.
 func writeNull(e *Property, arena unsafe.Pointer, o int) int {
 	if e.Empty != 0 {
 		Put(arena, o, 2)
@@ -371,7 +376,9 @@ func writeNull(e *Property, arena unsafe.Pointer, o int) int {
 	return o + 1
 }
 
-func nullMember(s *Struct, e *Property, arena unsafe.Pointer, o int) int {
+// writeNullMember writes the column of an element that matches Null. It returns the end of the output, -1 if Go must
+// read the element.
+func writeNullMember(s *Struct, e *Property, arena unsafe.Pointer, o int) int {
 	if e.Kind == Skip {
 		return o
 	}
@@ -394,15 +401,15 @@ func nullMember(s *Struct, e *Property, arena unsafe.Pointer, o int) int {
 //
 // It reads entries of Atom in this circle, without a return between them:
 //
-//	Kind of e  text at p                  what happens
-//	Around     <id/><link/><content>      skipElements skips it; Place becomes InContent
-//	Around     <m:properties>             skipElements returns; Entered becomes 1, e the first property
-//	Integer    <d:ID>7</d:ID>             readValue, endColumn; e becomes e.Next
-//	End        </m:properties>            e becomes Around
-//	Around     </content></entry> <entry  skipElements sets NextText; finishRow; Place becomes InFeed
-//	Around     <entry>                    skipElements opens it, and tries skipSameElements
+//	Kind of e     text at p                  what happens
+//	Surroundings  <id/><link/><content>      skipElements skips it; Place becomes InContent
+//	Surroundings  <m:properties>             skipElements returns; Entered becomes 1, e the first property
+//	Integer       <d:ID>7</d:ID>             readValue, endColumn; e becomes e.Next
+//	End           </m:properties>            e becomes Surroundings
+//	Surroundings  </content></entry> <entry  skipElements sets NextText; finishRow; Place becomes InFeed
+//	Surroundings  <entry>                    skipElements opens it, and tries skipSameElements
 //
-// Around has an empty Prefix, which matches everywhere. A row ends when the next <entry is seen: of the last one, or if
+// Surroundings has an empty Prefix, which matches everywhere. A row ends when the next <entry is seen: of the last one, or if
 // finishRow returns -1, Read returns EntryEnd, and Go finishes it.
 func goRead(s *Struct) int {
 	in := s.In
@@ -413,22 +420,22 @@ func goRead(s *Struct) int {
 	for {
 		touch(e)
 		touch(s)
-		if mismatch(in, p, &e.Prefix, s.First) != 0 {
+		if mismatch(in, p, &e.Prefix, s.FirstMask) != 0 {
 			s.P = p
 			s.O = o
-			null := search(s, in, p, &e)
+			null := findProperty(s, in, p, &e)
 			if null != 0 {
 				if null < 0 {
 					return NoProperty
 				}
 				p = s.P
 				touch(e)
-				o = nullMember(s, e, arena, o)
+				o = writeNullMember(s, e, arena, o)
 				if o < 0 {
 					return NoProperty
 				}
 				p += e.Null.Size
-				s.Before = e
+				s.Previous = e
 				e = e.Next
 				continue
 			}
@@ -440,8 +447,8 @@ func goRead(s *Struct) int {
 				p += e.Prefix.Size
 				s.P = p
 				s.O = o
-				if e.Kind == End && s.Around != nil {
-					e = s.Around
+				if e.Kind == End && s.Surroundings != nil {
+					e = s.Surroundings
 					continue
 				}
 				s.Property = e
@@ -454,7 +461,7 @@ func goRead(s *Struct) int {
 					if o < 0 {
 						return s.Reason
 					}
-					if e.Kind == Around {
+					if e.Kind == Surroundings {
 						s.Place = InFeed
 						continue
 					}
@@ -463,7 +470,7 @@ func goRead(s *Struct) int {
 					s.Entered = 1
 					e = s.Head
 				}
-				s.Before = e
+				s.Previous = e
 				e = e.Next
 				continue
 			}
@@ -481,7 +488,7 @@ func goRead(s *Struct) int {
 			}
 		}
 		p += e.Prefix.Size
-		s.First = ^uint64(0)
+		s.FirstMask = ^uint64(0)
 		s.P = p
 		s.O = o
 		s.Property = e
@@ -491,7 +498,7 @@ func goRead(s *Struct) int {
 			return NoValue
 		}
 		endColumn(s, e.Column, s.O, o)
-		s.Before = e
+		s.Previous = e
 		e = e.Next
 	}
 }
@@ -502,8 +509,8 @@ func goSort(s *Struct) int {
 	return o
 }
 
-// sortColumns puts the columns of the current struct into schema order: it writes them after the struct, then moves
-// them back.
+// sortColumns puts the columns of the current struct into schema order, with null for missing ones: it writes them
+// after the struct, then moves them back. It returns the end, or -1 if a required column is missing.
 func sortColumns(s *Struct) int {
 	for i := 0; i < s.Columns; i++ {
 		if Load(s.Stamps, i*8) != s.Stamp && Load(s.Optionals, i*8) == 0 {

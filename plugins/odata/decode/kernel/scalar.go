@@ -6,6 +6,8 @@ import (
 	"unsafe"
 )
 
+// The functions that read values return the ends of the text and of the output, the first one -1 if Go must read it.
+
 // readNumber writes the integer, Decimal or Double whose digits are at p.
 func readNumber(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	negative := 0
@@ -16,7 +18,7 @@ func readNumber(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.P
 	if s.Markup|s.Quoted == 0 && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
 		return -1, 0
 	}
-	u, n := digits(s.Powers, in, p)
+	u, n := readDigits(s.Powers, in, p)
 	if n == 0 || n > 18 {
 		return -1, 0
 	}
@@ -29,13 +31,13 @@ func readNumber(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.P
 		if i < e.Low || i > e.High {
 			return -1, 0
 		}
-		o = number(arena, o, i)
+		o = putNumber(arena, o, i)
 		return p, o
 	}
 	places := 0
 	if Byte(in, p) == '.' {
 		p++
-		part, k := digits(s.Powers, in, p)
+		part, k := readDigits(s.Powers, in, p)
 		if k == 0 || n+k > 18 {
 			return -1, 0
 		}
@@ -53,10 +55,11 @@ func readNumber(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.P
 	if u >= 1<<53 {
 		return -1, 0
 	}
-	Store(arena, o, quotient(u, s.Exact, places*8)|uint64(negative)<<63)
+	Store(arena, o, quotient(u, s.ExactPowers, places*8)|uint64(negative)<<63)
 	return p, o + 8
 }
 
+// quotient returns the bits of u as a float, divided by the power of ten at p+i. It is exact for up to 2^53.
 func quotient(u uint64, p unsafe.Pointer, i int) uint64 {
 	return math.Float64bits(float64(u) / *(*float64)(unsafe.Add(p, i)))
 }
@@ -83,11 +86,11 @@ func writeDecimal(powers unsafe.Pointer, e *Property, arena unsafe.Pointer, o in
 	if negative != 0 {
 		v = -v
 	}
-	return unscaled(arena, o, v)
+	return putUnscaled(arena, o, v)
 }
 
-// digits reads up to 18 digits and returns their number, 19 if there are more.
-func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
+// readDigits reads up to 18 digits and returns their number, 19 if there are more.
+func readDigits(powers, p unsafe.Pointer, i int) (uint64, int) {
 	w := Load(p, i) ^ Zeros
 	m := Nondigits(w)
 	if m != 0 {
@@ -128,8 +131,8 @@ func eightDigits(w uint64) uint64 {
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// number writes a zigzag varint (wit/encoding.md) and returns the offset after it.
-func number(p unsafe.Pointer, i int, v int) int {
+// putNumber writes a zigzag varint (wit/encoding.md) and returns the offset after it.
+func putNumber(p unsafe.Pointer, i int, v int) int {
 	u := uint64(v<<1 ^ v>>63)
 	if u < 0x80 {
 		Store(p, i, u)
@@ -152,8 +155,8 @@ func number(p unsafe.Pointer, i int, v int) int {
 	return i + n
 }
 
-// unscaled writes the unscaled value of a Decimal: its size, then the shortest big-endian two's complement.
-func unscaled(p unsafe.Pointer, i int, v int) int {
+// putUnscaled writes the unscaled value of a Decimal: its size, then the shortest big-endian two's complement.
+func putUnscaled(p unsafe.Pointer, i int, v int) int {
 	n := (bits.Len64(uint64(v^v>>63)) + 8) >> 3
 	Store(p, i, uint64(n)<<1)
 	x := uint64(v) << (64 - 8*uint64(n))
@@ -167,20 +170,20 @@ func unscaled(p unsafe.Pointer, i int, v int) int {
 func readTime(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	ms := 0
 	if s.Markup == 0 && (Byte(in, p) == '/' || Byte(in, p) == '\\') {
-		p, ms = ticks(s, e, in, p)
+		p, ms = readTicks(s, e, in, p)
 	} else {
-		p, ms = isoTime(s, in, p)
+		p, ms = readISOTime(s, in, p)
 	}
 	if p < 0 {
 		return -1, 0
 	}
-	o = number(arena, o, ms)
+	o = putNumber(arena, o, ms)
 	return p, o
 }
 
-// ticks reads /Date(1700000000000)/ in UTC, with or without +0000 and a backslash before each slash. It returns the
+// readTicks reads /Date(1700000000000)/ in UTC, with or without +0000 and a backslash before each slash. It returns the
 // offset after it, -1 for other forms, and milliseconds since 1970.
-func ticks(s *Struct, e *Property, in unsafe.Pointer, p int) (int, int) {
+func readTicks(s *Struct, e *Property, in unsafe.Pointer, p int) (int, int) {
 	if Byte(in, p) == '\\' {
 		p++
 	}
@@ -193,7 +196,7 @@ func ticks(s *Struct, e *Property, in unsafe.Pointer, p int) (int, int) {
 		negative = 1
 		p++
 	}
-	u, n := digits(s.Powers, in, p)
+	u, n := readDigits(s.Powers, in, p)
 	if n == 0 || n > 18 {
 		return -1, 0
 	}
@@ -219,9 +222,9 @@ func ticks(s *Struct, e *Property, in unsafe.Pointer, p int) (int, int) {
 	return p + 1, ms
 }
 
-// isoTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z. It returns the offset after it, -1 for other
+// readISOTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z. It returns the offset after it, -1 for other
 // forms, and milliseconds since 1970.
-func isoTime(s *Struct, in unsafe.Pointer, p int) (int, int) {
+func readISOTime(s *Struct, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
 		a := Load(in, p)
@@ -269,7 +272,7 @@ func isoTime(s *Struct, in unsafe.Pointer, p int) (int, int) {
 	p += 19
 	if Byte(in, p) == '.' {
 		p++
-		u, n := digits(s.Powers, in, p)
+		u, n := readDigits(s.Powers, in, p)
 		if n == 0 || n > 9 {
 			return -1, 0
 		}
@@ -287,8 +290,8 @@ func isoTime(s *Struct, in unsafe.Pointer, p int) (int, int) {
 	return p, ms
 }
 
-// timeOfDay reads PThhHmmMssS in milliseconds. It returns -1 for other forms.
-func timeOfDay(in unsafe.Pointer, p int) int {
+// readTimeOfDay reads PThhHmmMssS in milliseconds. It returns -1 for other forms.
+func readTimeOfDay(in unsafe.Pointer, p int) int {
 	a := Load(in, p)
 	b := Load(in, p+8)
 	if a&0xff0000ff0000ffff != 'P'|'T'<<8|'H'<<32|'M'<<56 || b&0xff0000 != 'S'<<16 {
@@ -306,11 +309,12 @@ func timeOfDay(in unsafe.Pointer, p int) int {
 	return int(b)
 }
 
+// notGUID returns zero if a GUID is at p.
 func notGUID(in unsafe.Pointer, p int) uint64 {
-	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in,
-		p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
-		(hex(Load(in, p))&hex(Load(in, p+9)&0xffffffff|Load(in, p+14)<<32)&
-			hex(Load(in, p+19)&0xffffffff|Load(in, p+24)<<32)&hex(Load(in, p+28)) ^ Highs)
+	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') |
+		(uint64(Byte(in, p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
+		(hexDigits(Load(in, p))&hexDigits(Load(in, p+9)&0xffffffff|Load(in, p+14)<<32)&
+			hexDigits(Load(in, p+19)&0xffffffff|Load(in, p+24)<<32)&hexDigits(Load(in, p+28)) ^ Highs)
 }
 
 func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
@@ -326,11 +330,11 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 // readOther writes a time of day, a GUID or a Boolean.
 func readOther(kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if kind == TimeOfDay {
-		ms := timeOfDay(in, p)
+		ms := readTimeOfDay(in, p)
 		if ms < 0 {
 			return -1, 0
 		}
-		o = number(arena, o, ms)
+		o = putNumber(arena, o, ms)
 		return p + 11, o
 	}
 	if kind == GUID {
@@ -339,7 +343,7 @@ func readOther(kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) 
 		}
 		return p + 36, putGUID(in, p, arena, o)
 	}
-	if kind == Slow {
+	if kind == GoValue {
 		return -1, 0
 	}
 	v := Load(in, p)

@@ -7,12 +7,13 @@ import (
 
 // skipJSON returns the end of the value at p, which is no column, or zero: Go reads numbers and words.
 func skipJSON(s *Struct, e *Property, in unsafe.Pointer, p int) int {
-	if e.Any == 0 && (Load(in, p) != deferred || Load(in, p+8)&0xffffffffff != 'r'|'r'<<8|'e'<<16|'d'<<24|'"'<<32) {
+	if e.SkipsAny == 0 &&
+		(Load(in, p) != deferred || Load(in, p+8)&0xffffffffff != 'r'|'r'<<8|'e'<<16|'d'<<24|'"'<<32) {
 		return 0
 	}
 	nesting := uint64(1) // followed by a bit for each open bracket, 1 for an object
 	for {
-		p = space(in, p)
+		p = skipSpace(in, p)
 		c := uint64(Byte(in, p))
 		p++
 		if c == '{' || c == '[' {
@@ -20,7 +21,7 @@ func skipJSON(s *Struct, e *Property, in unsafe.Pointer, p int) int {
 				return 0
 			}
 			nesting = nesting<<1 | c>>5&1
-			p = space(in, p)
+			p = skipSpace(in, p)
 			if uint64(Byte(in, p)) == c+2 {
 				p++
 				nesting = nesting >> 1
@@ -46,7 +47,7 @@ func skipJSON(s *Struct, e *Property, in unsafe.Pointer, p int) int {
 			if nesting == 1 {
 				return p
 			}
-			p = space(in, p)
+			p = skipSpace(in, p)
 			c = uint64(Byte(in, p))
 			p++
 			if c == ',' {
@@ -71,7 +72,7 @@ const deferred = '{' | '"'<<8 | '_'<<16 | '_'<<24 | 'd'<<32 | 'e'<<40 | 'f'<<48 
 
 // skipName returns the offset after a name and its colon, or zero.
 func skipName(in unsafe.Pointer, p int) int {
-	p = space(in, p)
+	p = skipSpace(in, p)
 	if Byte(in, p) != '"' {
 		return 0
 	}
@@ -79,7 +80,7 @@ func skipName(in unsafe.Pointer, p int) int {
 	if p == 0 {
 		return 0
 	}
-	p = space(in, p)
+	p = skipSpace(in, p)
 	if Byte(in, p) != ':' {
 		return 0
 	}
@@ -152,7 +153,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 		if s.Place == InElement { // P stays at its start tag: Go would read the whole element
 			if x&0xffff == '<'|'/'<<8 {
 				n := nameSize(in, s.P+1)
-				if differs(in, s.P+1, p+2, n) != 0 || Byte(in, p+2+n) != '>' {
+				if difference(in, s.P+1, p+2, n) != 0 || Byte(in, p+2+n) != '>' {
 					return 0
 				}
 				p += n + 3
@@ -178,7 +179,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 			p += 8
 			s.P = p
 			s.Reason = EntryEnd
-			p = space(in, p)
+			p = skipSpace(in, p)
 			if Load(in, p)&0xffffffffffff != entryTag {
 				return 0
 			}
@@ -247,7 +248,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 		if empty == 0 {
 			q = textEnd(in, q)
 			if Load(in, q)&0xffff == '<'|'/'<<8 {
-				if differs(in, p+1, q+2, n) != 0 || Byte(in, q+2+n) != '>' {
+				if difference(in, p+1, q+2, n) != 0 || Byte(in, q+2+n) != '>' {
 					return 0
 				}
 				q += n + 3
@@ -341,8 +342,8 @@ func endsName(x uint64) uint64 {
 	return ((x - Ones*'-') | ((x ^ Ones*'/') - Ones) | ((x ^ Ones*'<') - Ones*4)) &^ x & Highs
 }
 
-// differs returns zero if the n bytes at p, 1 to 15, are also at q.
-func differs(in unsafe.Pointer, p, q, n int) uint64 {
+// difference returns zero if the n bytes at p, 1 to 15, are also at q.
+func difference(in unsafe.Pointer, p, q, n int) uint64 {
 	d := Load(in, p) ^ Load(in, q)
 	if n <= 8 {
 		return d & (^uint64(0) >> (64 - 8*uint64(n)))

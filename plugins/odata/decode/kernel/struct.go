@@ -37,8 +37,8 @@ func NewPattern(text []byte) Pattern {
 	return m
 }
 
-// Is reports whether p is the pattern of a text.
-func (p *Pattern) Is(text []byte) bool {
+// HasText reports whether p is the pattern of a text.
+func (p *Pattern) HasText(text []byte) bool {
 	if len(text) != p.Size {
 		return false
 	}
@@ -61,11 +61,11 @@ const (
 	DateTime
 	TimeOfDay
 	GUID
-	Slow // Go reads the value
-	Skip // no column
+	GoValue // Go reads the value
+	Skip    // no column
 	End
-	Around // the elements of an entry around its properties
-	Value  // the value of Struct.Target, without its Prefix
+	Surroundings // the elements of an entry around its properties
+	Value        // the value of Struct.Target, without its Prefix
 )
 
 // Property is a property that a struct may have, or its end. Assembly reads its fields, so each has eight bytes; the
@@ -74,15 +74,15 @@ type Property struct {
 	Null  Pattern // in Atom: the whole text of a null
 	Empty int     // 1 if Null stands for an empty string instead
 
-	Low   int    // of integers
-	High  int    // of integers
-	Scale int    // of decimals
-	Limit uint64 // the first unscaled value that is too large for a decimal
-	Any   int    // 1 if the value of a skipped property may be any, 0 if it must be deferred
+	Low      int    // of integers
+	High     int    // of integers
+	Scale    int    // of decimals
+	Limit    uint64 // the first unscaled value that is too large for a decimal
+	SkipsAny int    // 1 if the value of a skipped property may be any, 0 if it must be deferred
 
 	// Candidate followed this property instead of Next the last Times times. It becomes Next after minRepeats.
 	Candidate *Property
-	Times     int
+	Repeats   int
 
 	Suffix Pattern // in Atom: the end tag
 	// Prefix is the text before the value: in JSON from the comma on, also for the first property.
@@ -107,22 +107,22 @@ type Struct struct {
 
 // Cursor is the position of [Read].
 type Cursor struct {
-	In       unsafe.Pointer // the text
-	Arena    unsafe.Pointer // the output
-	P        int            // the offset in the text
-	O        int            // the offset in the output
-	Property *Property      // expected at P, or its value is there
-	Before   *Property      // the previous property
-	Head     *Property      // precedes the first property
-	End      *Property      // the end of the struct
-	Target   *Property      // see Value
-	First    uint64         // masks the byte before the first property of an object
-	Markup   int            // 1 for XML
-	Depth    int            // nesting allowed in a value of JSON, less than 64
-	Reason   int            // why Read stopped
-	Quoted   int            // 1 for a value in quotes
-	Table    unsafe.Pointer // hash table of Mask+1 properties by name, with linear probing
-	Mask     uint64
+	In        unsafe.Pointer // the text
+	Arena     unsafe.Pointer // the output
+	P         int            // the offset in the text
+	O         int            // the offset in the output
+	Property  *Property      // expected at P, or its value is there
+	Previous  *Property      // the previous property
+	Head      *Property      // precedes the first property
+	End       *Property      // the end of the struct
+	Target    *Property      // see Value
+	FirstMask uint64         // masks the byte before the first property of an object
+	Markup    int            // 1 for XML
+	Depth     int            // nesting allowed in a value of JSON, less than 64
+	Reason    int            // why Read stopped
+	Quoted    int            // 1 for a value in quotes
+	Table     unsafe.Pointer // hash table of Mask+1 properties by name, with linear probing
+	Mask      uint64
 }
 
 // Order is the order of the current struct's columns.
@@ -145,8 +145,8 @@ type Batch struct {
 	RowText       int // start of the current row in the text
 	NextText      int // start of the next row, 0 for none
 	RowOutput     int // start of the current row in the output
-	Slack         int // limits how far O may be ahead of P before another row starts
-	Room          int // the end of the memory for output that is out of order, less a row of nulls
+	MaxLead       int // limits how far O may be ahead of P before another row starts
+	OutputLimit   int // the end of the memory for output that is out of order, less a row of nulls
 	KeyFirst      int // offset in Spans
 	KeyLast       int // offset in Spans
 	ValueEnd      int // offset in Spans, -1 if the value ends with the row
@@ -159,14 +159,14 @@ const rowBytes = 80 // of a wit.Row, which finishRow writes
 
 // Entry is the state of an entry of Atom around its properties.
 type Entry struct {
-	Around     *Property // the pseudo property for the elements around the properties; nil for other structs
-	Place      int       // see InEntry
-	Links      int       // 1 if Go must see links with a relation to other entities
-	Entered    int       // 1 if Read opened properties
-	Relation   int       // offset of the relation of the link at P, below 2 for others
-	TagEnd     int       // offset after the start tag of that link
-	Empty      int       // 1 if that link is empty
-	Properties Pattern   // the start tag of the properties
+	Surroundings *Property // the pseudo property for the elements around the properties; nil for other structs
+	Place        int       // see InEntry
+	Links        int       // 1 if Go must see links with a relation to other entities
+	Entered      int       // 1 if Read opened properties
+	Relation     int       // offset of the relation of the link at P, below 2 for others
+	TagEnd       int       // offset after the start tag of that link
+	Empty        int       // 1 if that link is empty
+	Properties   Pattern   // the start tag of the properties
 
 	// Elements is the offset after the start tag of the last entry whose properties Read opened, if Read skipped all
 	// elements before them; otherwise zero. The next entry is compared with that one.
@@ -183,20 +183,22 @@ const (
 	InElement // in a child of the entry that has children; P is at its start tag. Go treats it like InEntry
 )
 
+// tables are constant tables, which assembly reads by pointers.
 type tables struct {
-	Powers  unsafe.Pointer
-	Exact   unsafe.Pointer
-	Escapes unsafe.Pointer
+	Powers      unsafe.Pointer
+	ExactPowers unsafe.Pointer
+	Escapes     unsafe.Pointer
 }
 
 // Init sets the tables.
 func (s *Struct) Init() {
 	s.Powers = unsafe.Pointer(&powers)
-	s.Exact = unsafe.Pointer(&exactPowers)
+	s.ExactPowers = unsafe.Pointer(&exactPowers)
 	s.Escapes = unsafe.Pointer(&escapes)
 }
 
-// BeginColumn returns false if the struct already has the column.
+// BeginColumn begins a column at O. It writes null for columns before it, and returns false if the struct already has
+// the column.
 func (s *Struct) BeginColumn(column int) bool {
 	if column == s.Expected {
 		return true
@@ -208,7 +210,7 @@ func (s *Struct) BeginColumn(column int) bool {
 	return o >= 0
 }
 
-// EndColumn records that the column at O ends at o, and its value at p.
+// EndColumn records that the column that starts at O ends at o, and its text at p. It sets P and O to these.
 func (s *Struct) EndColumn(column, p, o int) {
 	endColumn(s, column, s.O, o)
 	s.P = p

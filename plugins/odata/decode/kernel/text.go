@@ -26,7 +26,7 @@ func readText(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.Poi
 	touch(e)
 	n := q - o - e.Width
 	if union&Highs != 0 {
-		if invalid(arena, q-n, n, e.Kind) != 0 {
+		if isInvalid(arena, q-n, n, e.Kind) != 0 {
 			return -1, 0
 		}
 	}
@@ -140,7 +140,7 @@ func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, in
 		if m&0xff == '<' {
 			return p, q, union
 		}
-		c, n := entity(m)
+		c, n := readEntity(m)
 		if n == 0 {
 			return p, 0, 0
 		}
@@ -150,8 +150,9 @@ func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, in
 	}
 }
 
-// entity returns the character of an entity, line end or tab, and its length, or zero for the plain parser.
-func entity(x uint64) (uint64, int) {
+// readEntity returns the character of an entity, line end or tab, and the length of its text. The length is zero for
+// others, which Go reads.
+func readEntity(x uint64) (uint64, int) {
 	c := x & 0xff
 	if c == '\n' || c == '\t' {
 		return c, 1
@@ -174,8 +175,8 @@ func entity(x uint64) (uint64, int) {
 	return 0, 0
 }
 
-// invalid returns 1 if n bytes at i are not UTF-8 or, in XML, contain U+FFFE or U+FFFF.
-func invalid(p unsafe.Pointer, i, n int, xml int) int {
+// isInvalid returns 1 if n bytes at i are not UTF-8 or, in XML, contain U+FFFE or U+FFFF.
+func isInvalid(p unsafe.Pointer, i, n int, xml int) int {
 	end := i + n
 	for i < end {
 		w := Load(p, i)

@@ -26,15 +26,14 @@ func isGUID(s string) bool { return notGUID(text(s), 0) == 0 }
 
 func TestDigits(t *testing.T) {
 	for _, s := range []string{"", "0", "7", "12345678", "123456789", "1234567890123456", "12345678901234567",
-		"123456789012345678",
-		"1234567890123456789", "00012", "12:34"} {
+		"123456789012345678", "1234567890123456789", "00012", "12:34"} {
 		for _, tail := range []string{"", ",", "\"", "/", ":", "\xff", "a1"} {
 			n := 0
 			for n < len(s) && s[n] >= '0' && s[n] <= '9' {
 				n++
 			}
 			want, _ := strconv.ParseUint(s[:n], 10, 64)
-			got, size := digits(newStruct().Powers, text(s+tail), 0)
+			got, size := readDigits(newStruct().Powers, text(s+tail), 0)
 			if size != n || (n < 19 && got != want) {
 				t.Errorf("%q: expected %d of %d digits, found %d of %d", s+tail, want, n, got, size)
 			}
@@ -46,11 +45,11 @@ func TestPutNumber(t *testing.T) {
 	p := unsafe.Pointer(unsafe.SliceData(make([]byte, 2*Padding)))
 	for shift := range 64 {
 		for _, v := range []int64{1 << shift, 1<<shift - 1, -(1 << shift), -(1 << shift) - 1} {
-			n := number(p, 0, int(v))
+			n := putNumber(p, 0, int(v))
 			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, connectdata.AppendNumber(nil, v)) {
-				t.Errorf("%d: %x", v, got)
+				t.Errorf("%d: %x, not %x", v, got, connectdata.AppendNumber(nil, v))
 			}
-			n = unscaled(p, 0, int(v))
+			n = putUnscaled(p, 0, int(v))
 			if got := unsafe.Slice((*byte)(p), n); !bytes.Equal(got, connectdata.AppendDecimal64(nil, v)) {
 				t.Errorf("decimal %d: %x, not %x", v, got, connectdata.AppendDecimal64(nil, v))
 			}
@@ -78,27 +77,31 @@ func TestGUID(t *testing.T) {
 
 // Names that differ in one byte only, wherever it is, must not fill consecutive slots of the hash table.
 func TestHashSpreadsSimilarNames(t *testing.T) {
-	for _, form := range []string{"F%02d",
-		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
-		const names, places = 60, 256
-		taken := [places]bool{}
+	const (
+		names         = 60
+		slots         = 256
+		maxCollisions = names / 3 // random slots have about 7
+	)
+	for _, pattern := range []string{"F%02d", "Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d",
+		"Amount%02dInDocumentCurrency"} {
+		isUsed := [slots]bool{}
 		collisions := 0
 		for i := range names {
-			name := fmt.Sprintf(form, i)
-			at := Hash(text(name), 0, len(name)) % places
-			for taken[at] {
-				at = (at + 1) % places
+			name := fmt.Sprintf(pattern, i)
+			slot := Hash(text(name), 0, len(name)) % slots
+			for isUsed[slot] {
+				slot = (slot + 1) % slots
 				collisions++
 			}
-			taken[at] = true
+			isUsed[slot] = true
 		}
-		if collisions > names/3 {
-			t.Errorf("%s: expected about 7 collisions of %d names, found %d", form, names, collisions)
+		if collisions > maxCollisions {
+			t.Errorf("%s: expected about 7 collisions of %d names, found %d", pattern, names, collisions)
 		}
 	}
 }
 
-// Every stop is found at every place, and nothing else is one.
+// find returns the first stop at each offset, and stops at no other byte.
 func TestStops(t *testing.T) {
 	for name, test := range map[string]struct {
 		flip   uint64
@@ -129,7 +132,7 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// Every byte that ends a name does, wherever it is, and no other byte that a name may have.
+// endsName finds each byte that ends a name at each offset, and no byte that a name may have.
 func TestEndsName(t *testing.T) {
 	for b := range 256 {
 		for at := range 8 {
@@ -146,23 +149,23 @@ func TestEndsName(t *testing.T) {
 	}
 }
 
-// Marks of every length match their text and nothing else: start tags with a type are longer than the words compared
-// first.
+// Patterns of every length match their text and no text that differs in one byte: start tags with a type are longer
+// than the words that mismatch compares first.
 func TestPatternsAreComparedWhole(t *testing.T) {
 	long := "<d:RequiredDeliveryDateOfTheWholeOrder m:type=\"Edm.DateTimeOffset\" m:null=\"true\"/>....."
 	for size := 1; size <= PatternSize+1; size++ {
-		mark := NewPattern([]byte(long[:size]))
-		all := func(s string) bool {
+		pattern := NewPattern([]byte(long[:size]))
+		matches := func(s string) bool {
 			p := text(s)
-			return mismatch(p, 0, &mark, ^uint64(0)) == 0
+			return mismatch(p, 0, &pattern, ^uint64(0)) == 0
 		}
-		if got := all(long); got != (size <= PatternSize) {
+		if got := matches(long); got != (size <= PatternSize) {
 			t.Errorf("%d bytes: matches its text: %v", size, got)
 		}
 		for i := range size {
 			other := []byte(long)
 			other[i] ^= 1
-			if all(string(other)) {
+			if matches(string(other)) {
 				t.Errorf("%d bytes: matches a text that differs at %d", size, i)
 			}
 		}

@@ -4,8 +4,9 @@ package main
 
 import "runtime"
 
+// mallocs returns the number of objects that were allocated so far.
 func mallocs() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Mallocs
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.Mallocs
 }

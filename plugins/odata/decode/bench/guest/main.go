@@ -1,6 +1,7 @@
 //go:build wasip1
 
-// Command guest is a decoder alone, as a Wasm module for the benchmark: the host writes pieces into a buffer of it.
+// Command guest is a Wasm module with nothing but the decoders, for the benchmark. The host writes pieces of pages into
+// its buffer.
 package main
 
 import (
@@ -15,11 +16,13 @@ func main() {}
 
 var (
 	buffer  []byte
-	decoder [2][]decode.Decoder
-	current decode.Decoder
-	out     decode.Output
+	decoder [2][]decode.Decoder // of JSON, then of Atom, by shape
+	current decode.Decoder      // of the page that page started
+	out     decode.Output       // of the last piece
 )
 
+// room returns the address of a buffer with at least this size.
+//
 //go:wasmexport room
 func room(size uint32) uint32 {
 	if len(buffer) < int(size) {
@@ -28,23 +31,24 @@ func room(size uint32) uint32 {
 	return uint32(uintptr(unsafe.Pointer(&buffer[0])))
 }
 
-// page starts a page: its shape, and whether it is Atom. As in a plugin, a garbage collection that has begun can end
-// here.
+// page starts a page of a shape, by its index in [bench.Shapes]. atom is 1 for Atom, 0 for JSON. As in a plugin, a
+// garbage collection that has begun can end here.
 //
 //go:wasmexport page
 func page(shape, atom uint32) {
 	runtime.Gosched()
 	if decoder[0] == nil {
-		for _, l := range bench.Schemas() {
-			decoder[0] = append(decoder[0], decode.NewJSON(l))
-			decoder[1] = append(decoder[1], decode.NewAtom(l))
+		for _, schema := range bench.Schemas() {
+			decoder[0] = append(decoder[0], decode.NewJSON(schema))
+			decoder[1] = append(decoder[1], decode.NewAtom(schema))
 		}
 	}
 	current = decoder[atom][shape]
 	current.Reset()
 }
 
-// piece decodes what is in the buffer. It returns the number of rows made, -1 after an error of the page.
+// piece decodes the first bytes of the buffer; last is 1 at the end of the page. It returns the number of new rows, -1
+// after an error of the page.
 //
 //go:wasmexport piece
 func piece(size, last uint32) int32 {
@@ -55,7 +59,7 @@ func piece(size, last uint32) int32 {
 	return int32(len(out.Rows))
 }
 
-// data and dataSize are the arena of the last piece; rows are the rows made.
+// data returns the address of the last piece's arena, dataSize its size, and rows the address of its rows.
 //
 //go:wasmexport data
 func data() uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(out.Data)))) }
@@ -66,7 +70,7 @@ func dataSize() uint32 { return uint32(len(out.Data)) }
 //go:wasmexport rows
 func rows() uint32 { return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(out.Rows)))) }
 
-// allocated is how many objects were allocated so far.
+// allocated returns the number of objects that the guest has allocated so far.
 //
 //go:wasmexport allocated
 func allocated() uint64 { return mallocs() }
