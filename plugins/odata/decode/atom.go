@@ -28,16 +28,16 @@ type Atom struct {
 type atomState uint8
 
 const (
-	atomStart atomState = iota
-	atomProlog
-	atomFeed
-	atomEnd
+	atomStart  atomState = iota // before a byte order mark
+	atomProlog                  // before the root element
+	atomFeed                    // inside of the feed
+	atomEnd                     // after the root element
 )
 
 // NewAtom returns a decoder for rows of an initialized schema.
-func NewAtom(l *RowSchema) *Atom {
+func NewAtom(schema *RowSchema) *Atom {
 	d := &Atom{}
-	d.init(d, l, 1)
+	d.init(d, schema, 1)
 	d.Reset()
 	return d
 }
@@ -107,12 +107,12 @@ func (a *Atom) skipText(i int) *scan.Error {
 	case a.state != atomFeed:
 		return scan.UnexpectedByte(b, i, "'<'")
 	}
-	less := bytes.IndexByte(b[i:], '<')
-	if less < 0 {
+	length := bytes.IndexByte(b[i:], '<')
+	if length < 0 {
 		a.pos = len(b)
 		return scan.ErrNeedMore
 	}
-	a.pos = i + less
+	a.pos = i + length
 	return nil
 }
 
@@ -298,13 +298,13 @@ func (a *Atom) deleted(element []byte, pageOffset int64, out *Output) {
 			found: "none"}, out)
 		return
 	}
-	s := Tombstone{RowIndex: a.page.Rows, Ref: string(id)}
-	var m datetime.DateTime
-	if when, ok := attribute(element, tag, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
-		s.When = m.UTC()
-		s.Timed = true
+	tombstone := Tombstone{RowIndex: a.page.Rows, Ref: string(id)}
+	var instant datetime.DateTime
+	if when, ok := attribute(element, tag, "when"); ok && instant.Parse(bytes.TrimSpace(when)) {
+		tombstone.When = instant.UTC()
+		tombstone.Timed = true
 	}
-	out.Tombstones = append(out.Tombstones, s)
+	out.Tombstones = append(out.Tombstones, tombstone)
 	a.page.Rows++
 }
 
@@ -320,19 +320,19 @@ func (a *Atom) function(i int, out *Output) *scan.Error {
 	a.state = atomEnd
 	inside := a.namespaces.push(b, tag, 0)
 	a.namespaces.copyBytes()
-	c := childrenOf(b, tag, end)
+	children := childrenOf(b, tag, end)
 	multiple := false
-	for parent, ok := c.next(); ok; parent, ok = c.next() {
-		_, local := scan.SplitName(parent.tag.Name(b))
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		_, local := scan.SplitName(child.tag.Name(b))
 		if string(local) != "element" {
 			if multiple {
-				return &scan.Error{At: parent.tag.Start, Expected: "elements only", Found: quoted(local)}
+				return &scan.Error{At: child.tag.Start, Expected: "elements only", Found: quoted(local)}
 			}
 			break
 		}
 		multiple = true
 		a.setOuter(inside, len(a.namespaces.bindings))
-		if err = a.result(b[parent.tag.Start:parent.end], a.base+int64(parent.tag.Start), out); err != nil {
+		if err = a.result(b[child.tag.Start:child.end], a.base+int64(child.tag.Start), out); err != nil {
 			return err
 		}
 	}

@@ -126,7 +126,7 @@ func (a *Atom) openProperties(s *structure, properties openElement, depth int) {
 	s.readsProperties = depth > 1 && bytes.Equal(properties.name, s.endName) && a.isUsual(properties.scope)
 }
 
-// openUsual follows package kernel into the properties of an entry.
+// openUsual sets the state for properties of an entry that package kernel has opened.
 func (a *Atom) openUsual(s *structure) {
 	parent, depth := s.enclosing()
 	a.openProperties(s, openElement{s.endName, parent.scope}, depth-1)
@@ -152,7 +152,7 @@ func (a *Atom) read(s *structure, tag scan.XMLTag, depth int) (next, end int, er
 	return a.readInside(s, tag)
 }
 
-// readInside decodes an element from s.P on. From a feed, it stops if package kernel does not find an entry.
+// readInside decodes an element from s.P on. If s.Place is InFeed, it returns where package kernel finds no entry.
 func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *scan.Error) {
 	for {
 		reason := kernel.NoProperty
@@ -298,10 +298,10 @@ func (a *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 		return !inContent, nil
 	}
 	scope, namespace, local := a.namespaces.enter(a.text, tag, parent.scope)
-	inside := openElement{tag.Name(a.text), scope}
+	inner := openElement{tag.Name(a.text), scope}
 	switch name := string(local); {
 	case namespace == metadataNamespace && name == "properties" && !tag.Empty && depth > 0:
-		a.openProperties(s, inside, depth-1)
+		a.openProperties(s, inner, depth-1)
 		if !s.readsProperties {
 			a.lastPrefixes = a.prefixesIn(scope)
 		}
@@ -309,9 +309,9 @@ func (a *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 		s.Property = s.head.Next
 		return false, nil
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:
-		s.content = inside
+		s.content = inner
 		s.Place = kernel.InContent
-		if scope != parent.scope || name != string(inside.name) {
+		if scope != parent.scope || name != string(inner.name) {
 			s.readsElements = false
 			s.leaveProperties()
 		}

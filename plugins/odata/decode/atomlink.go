@@ -39,10 +39,10 @@ func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 			pos = child.End
 			break
 		}
-		inside, namespace, local := a.namespaces.enter(b, child, scope)
+		inner, namespace, local := a.namespaces.enter(b, child, scope)
 		isInline := namespace == metadataNamespace && string(local) == "inline"
 		if isInline && s.BeginColumn(i) {
-			err = a.inline(s, p, child, inside, depth)
+			err = a.inline(s, p, child, inner, depth)
 			pos = s.P
 		} else {
 			if isInline {
@@ -125,10 +125,10 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 	nestedResult result) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
-	wanted := entryName
+	expectedName := entryName
 	isMany := p.column.Kind == NavigationToMany
 	if isMany {
-		wanted = feedName
+		expectedName = feedName
 	}
 	for !tag.Empty {
 		child, err := a.child(pos, tag.Name(a.text))
@@ -140,9 +140,9 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 			break
 		}
 		inside, namespace, local := a.namespaces.enter(a.text, child, scope)
-		isWanted := namespace == atomNamespace && bytes.Equal(local, wanted)
+		isExpected := namespace == atomNamespace && bytes.Equal(local, expectedName)
 		switch {
-		case !isWanted || end >= 0 || (isMany && !child.Empty && depth <= 1):
+		case !isExpected || end >= 0 || (isMany && !child.Empty && depth <= 1):
 			pos, err = scan.XMLElement(a.text, child.Start, depth-1)
 		case isMany && child.Empty:
 			pos = child.End
@@ -171,7 +171,8 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 	return nil
 }
 
-// inlineFeed reads the inside of an expanded feed, which starts at pos. A next link may lead to a further page of it.
+// inlineFeed reads the inside of an expanded feed, which starts at pos. It returns the ends of its text and of its
+// output, which starts at o. The result contains the feed's next link, if it has one.
 func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
 	depth, o int) (next, end int, feedResult result, err *scan.Error) {
 	rows := pos

@@ -135,6 +135,7 @@ func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 	return noNamespace
 }
 
+// base returns the innermost xml:base in a scope, "" if there is none.
 func (s *namespaceStack) base(scope int) string {
 	for scope > 0 {
 		b := &s.bindings[scope]
@@ -173,9 +174,9 @@ func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 
 // appendDeclarations appends the declarations around an element, which it does not have itself, as attributes.
 func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag, outer int) []byte {
-	present := map[string]bool{}
+	isPresent := map[string]bool{}
 	for attribute := range tag.Attributes(element) {
-		present[string(attribute.Name(element))] = true
+		isPresent[string(attribute.Name(element))] = true
 	}
 	for scope := outer; scope > 0; scope = s.bindings[scope].outer {
 		b := &s.bindings[scope]
@@ -186,10 +187,10 @@ func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag
 		case len(b.prefix) == 0:
 			name = "xmlns"
 		}
-		if present[name] {
+		if isPresent[name] {
 			continue
 		}
-		present[name] = true
+		isPresent[name] = true
 		quote := byte('"')
 		if bytes.IndexByte(b.value, '"') >= 0 {
 			quote = '\''

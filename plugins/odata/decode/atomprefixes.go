@@ -51,7 +51,7 @@ func (a *Atom) chooseRoot(scope int) {
 func (a *Atom) prefixesIn(scope int) prefixes {
 	data := a.namespaces.prefix(dataNamespace, scope)
 	metadata := a.namespaces.prefix(metadataNamespace, scope)
-	return prefixes{string(data), string(metadata), data != nil && len(metadata) > 0}
+	return prefixes{data: string(data), metadata: string(metadata), isKnown: data != nil && len(metadata) > 0}
 }
 
 // setOuter sets the scope in the feed.
@@ -83,15 +83,15 @@ func (a *Atom) isUsual(scope int) bool {
 	if scope == a.outer && a.outerIsUsual {
 		return true
 	}
-	used := a.root.prefixes
-	return a.namespaces.namespace([]byte(used.data), scope) == dataNamespace &&
-		a.namespaces.namespace([]byte(used.metadata), scope) == metadataNamespace
+	prefixes := a.root.prefixes
+	return a.namespaces.namespace([]byte(prefixes.data), scope) == dataNamespace &&
+		a.namespaces.namespace([]byte(prefixes.metadata), scope) == metadataNamespace
 }
 
 // prepareStructure sets the texts that package kernel expects, with the structure's prefixes.
 func (a *Atom) prepareStructure(s *structure) {
 	if !s.prefixes.isKnown {
-		s.prefixes = prefixes{"d", "m", true}
+		s.prefixes = prefixes{data: "d", metadata: "m", isKnown: true}
 	}
 	if s == a.root { // of another schema than before
 		a.roots = map[prefixes]*structure{}

@@ -50,7 +50,7 @@ func (a *Atom) rows(tag scan.XMLTag, scope int, out *Output) *scan.Error {
 	return nil
 }
 
-// row decodes a complete entry with this text, which starts at pageOffset.
+// row decodes a complete entry with this text, which starts at pageOffset. In a nested page, it checks and collects it.
 func (a *Atom) row(text []byte, pageOffset int64, out *Output) *scan.Error {
 	if a.skipRow(text, pageOffset, out) {
 		return nil

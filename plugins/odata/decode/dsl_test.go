@@ -99,12 +99,12 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 		}
 		for _, w := range words[2:] {
 			target, ok := strings.CutPrefix(w, "target=")
-			r, isRounding := roundings[w]
+			rounding, isRounding := roundings[w]
 			switch {
 			case ok:
 				column.Target = target
 			case isRounding:
-				column.Rounding = r
+				column.Rounding = rounding
 			case w == "key":
 				schema.Keys = append(schema.Keys, len(schema.Columns))
 			case w == "watch":
@@ -161,16 +161,16 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 		}
 		lines = append(lines, line{r.RowIndex, s.String()})
 	}
-	for _, f := range output.RowErrors {
-		lines = append(lines, line{f.RowIndex, "fault " + f.Error.Message + "\n  raw " +
-			string(output.Data[f.RawStart:f.RawStart+f.RawSize])})
+	for _, rowError := range output.RowErrors {
+		lines = append(lines, line{rowError.RowIndex, "fault " + rowError.Error.Message + "\n  raw " +
+			string(output.Data[rowError.RawStart:rowError.RawStart+rowError.RawSize])})
 	}
-	for _, x := range output.Tombstones {
-		s := "deleted " + x.Ref
-		if x.Timed {
-			s += " at " + time.UnixMilli(x.When).UTC().Format(time.RFC3339Nano)
+	for _, tombstone := range output.Tombstones {
+		s := "deleted " + tombstone.Ref
+		if tombstone.Timed {
+			s += " at " + time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339Nano)
 		}
-		lines = append(lines, line{x.RowIndex, s})
+		lines = append(lines, line{tombstone.RowIndex, s})
 	}
 	for n := range uint32(len(lines)) {
 		found := 0

@@ -67,23 +67,24 @@ func (c *conversionError) Error() string {
 	return s
 }
 
+// conversionError returns an error for the column's value, with the hint for what was expected.
 func (c *Column) conversionError(expected, found string) *conversionError {
-	mismatch := &conversionError{path: c.Name, expected: expected, found: found}
+	problem := &conversionError{path: c.Name, expected: expected, found: found}
 	switch {
 	case strings.HasPrefix(expected, expectedScale):
-		mismatch.hint = c.Hints.Scale
+		problem.hint = c.Hints.Scale
 	case strings.HasPrefix(expected, expectedPrecision):
-		mismatch.hint = c.Hints.Precision
+		problem.hint = c.Hints.Precision
 	case strings.HasPrefix(expected, expectedRange):
-		mismatch.hint = c.Hints.Range
+		problem.hint = c.Hints.Range
 	case expected == expectedValue:
-		mismatch.hint = c.Hints.Null
+		problem.hint = c.Hints.Null
 	case expected == expectedInline:
-		mismatch.hint = c.Hints.Inline
+		problem.hint = c.Hints.Inline
 	case expected == edm.Time.String():
-		mismatch.hint = c.Hints.Time
+		problem.hint = c.Hints.Time
 	}
-	return mismatch
+	return problem
 }
 
 // Expectations for which [ErrorHints] may have a hint.
@@ -125,16 +126,16 @@ const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 // addRowError records a failed row with its text as a document of its own.
 func (s *stream) addRowError(text []byte, pageOffset int64, mismatch *conversionError, out *Output) {
 	start := len(out.Data)
-	origin := s.page.Rows
+	rowIndex := s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
 	message := append(make([]byte, 0, 256), mismatch.Error()...) // without an allocation for each number
 	message = append(message, " (row "...)
-	message = strconv.AppendUint(message, uint64(origin), 10)
+	message = strconv.AppendUint(message, uint64(rowIndex), 10)
 	message = append(message, " of the page, which starts at byte "...)
 	message = strconv.AppendInt(message, pageOffset, 10)
 	message = append(message, ')')
 	out.RowErrors = append(out.RowErrors, wit.RowError{
-		RowIndex: origin, ErrorClass: ErrorClass,
+		RowIndex: rowIndex, ErrorClass: ErrorClass,
 		Error:    wit.Error{Kind: wit.ErrorData, Message: string(message)},
 		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})

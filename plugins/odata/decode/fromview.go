@@ -37,8 +37,8 @@ func NewRowSchema(model *edm.Model, view *edm.View, options edm.Options) (*RowSc
 }
 
 func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int) (*RowSchema, error) {
-	wanted := func(name string) bool { return view.Includes(name) || slices.Contains(view.Hidden, name) }
-	wantedSchema, err := structureSchema(model, view.Structure, wanted, options, depth)
+	isRead := func(name string) bool { return view.Includes(name) || slices.Contains(view.Hidden, name) }
+	wantedSchema, err := structureSchema(model, view.Structure, isRead, options, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +87,9 @@ func (r *RowSchema) columnsOf(properties []string) (columns []int) {
 	return columns
 }
 
-// structureSchema describes the wanted properties. If wanted is nil, it describes all.
-func structureSchema(model *edm.Model, structure *edm.StructuredType, wanted func(name string) bool,
+// structureSchema returns the schema of the properties that isRead selects; the others are ignored. If isRead is nil,
+// it describes all properties.
+func structureSchema(model *edm.Model, structure *edm.StructuredType, isRead func(name string) bool,
 	options edm.Options, depth int) (*RowSchema, error) {
 	if depth > edm.MaxDepth {
 		return nil, errors.New("complex types nest in a circle at " + structure.QualifiedName())
@@ -96,7 +97,7 @@ func structureSchema(model *edm.Model, structure *edm.StructuredType, wanted fun
 	schema := &RowSchema{Name: structure.QualifiedName()}
 	for i := range structure.Properties {
 		property := &structure.Properties[i]
-		if wanted != nil && !wanted(property.Name) {
+		if isRead != nil && !isRead(property.Name) {
 			schema.Ignored = append(schema.Ignored, property.Name) // its type may be one that can't be read
 			continue
 		}

@@ -86,12 +86,12 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 	if err != nil {
 		return
 	}
-	for _, fault := range whole.RowErrors {
-		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
+	for _, rowError := range whole.RowErrors {
+		raw := whole.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
 		again, err := decodeWith(decoder(schema), raw, cuts{size: len(raw) + 1})
 		if err != nil || len(again.RowErrors) != 1 ||
-			cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
-			t.Fatalf("raw row %q: expected the error %q again, found %v and %v", raw, fault.Error.Message,
+			cause(again.RowErrors[0].Error.Message) != cause(rowError.Error.Message) {
+			t.Fatalf("raw row %q: expected the error %q again, found %v and %v", raw, rowError.Error.Message,
 				again.RowErrors,
 				err)
 		}

@@ -25,10 +25,10 @@ func TestGolden(t *testing.T) {
 const testdata = "../../../testdata"
 
 type goldenCase struct {
-	layout string
+	layout string // see parseSchema
 	doc    string
-	want   string
-	nested map[string]string
+	want   string            // see describeAll
+	nested map[string]string // responses by link
 }
 
 func readGolden(t testing.TB, file string) goldenCase {

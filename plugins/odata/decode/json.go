@@ -32,9 +32,9 @@ const (
 )
 
 // NewJSON returns a decoder for rows of an initialized schema.
-func NewJSON(l *RowSchema) *JSON {
+func NewJSON(schema *RowSchema) *JSON {
 	d := &JSON{}
-	d.init(d, l, 0)
+	d.init(d, schema, 0)
 	return d
 }
 
@@ -126,7 +126,7 @@ func (j *JSON) start(i int) *scan.Error {
 	case '{':
 		j.state = jsonRoot
 	case '[':
-		i = i + 1
+		i++
 		j.state = jsonFirstRow
 	case '<':
 		return j.noRows(i, "JSON", "XML or other markup")
@@ -143,10 +143,10 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	if b[start] != '{' {
 		return scan.UnexpectedByte(b, start, "'{'")
 	}
-	var only jsonMember
+	var onlyMember jsonMember
 	count := 0
 	failure := ""
-	var paged, hasProperty bool
+	var isPage, hasProperty bool
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var member jsonMember
@@ -156,8 +156,8 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 			}
 			break
 		}
-		if other := member.version(b[member.value]); other != "" && j.state == jsonRoot {
-			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
+		if otherVersion := member.version(b[member.value]); otherVersion != "" && j.state == jsonRoot {
+			return &scan.Error{At: i, Expected: "rows of OData v2", Found: otherVersion +
 				": the path belongs to a service of another version"}
 		}
 		_, ok := j.schema.columnByName[string(member.name)]
@@ -181,26 +181,26 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		case problem != nil:
 			return problem
 		case isPaging:
-			paged = true
+			isPage = true
 		case !member.is("__metadata"):
-			only = member
-			count = count + 1
+			onlyMember = member
+			count++
 		}
 		i, closed, err = scan.JSONNext(b, end, '}')
 	}
 	if err != nil {
 		return err
 	}
-	if paged && count == 0 { // a page without rows may omit their array
+	if isPage && count == 0 { // a page without rows may omit their array
 		j.pos = i
 		j.endContainer()
 		return nil
 	}
-	if j.state == jsonRoot && !hasProperty && !j.mayBeWrapper(only, count) {
+	if j.state == jsonRoot && !hasProperty && !j.mayBeWrapper(onlyMember, count) {
 		return &scan.Error{At: start, Expected: "rows",
 			Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
 	}
-	return j.decodeObject(start, i, only, count, out)
+	return j.decodeObject(start, i, onlyMember, count, out)
 }
 
 // mayBeWrapper reports whether an object with one member may be something else than an entity.
@@ -324,13 +324,13 @@ func (j *JSON) member(i int) *scan.Error {
 
 type jsonMember struct {
 	name  []byte
-	value int
-	end   int
+	value int // start of the value
+	end   int // end of the value; zero if it was not read yet
 }
 
 func (m jsonMember) is(name string) bool { return string(m.name) == name }
 
-// isError reports the member of an error, which WCF Data Services call odata.error.
+// isError reports whether the member contains an error. WCF Data Services call it odata.error.
 func (m jsonMember) isError() bool { return m.is("error") || m.is("odata.error") }
 
 func (j *JSON) readMember(i int) (jsonMember, *scan.Error) {
@@ -399,6 +399,7 @@ func (j *JSON) scalarText(value []byte) []byte {
 	return value
 }
 
+// byteOrderMark returns the size of a byte order mark at i, zero if there is none. ok is false if more text is needed.
 func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	const mark = "\xef\xbb\xbf"
 	for k := range len(mark) {
@@ -422,8 +423,8 @@ func (s *stream) noRows(pos int, expected, found string) *scan.Error {
 		return scan.ErrNeedMore
 	}
 	head = head[:min(len(head), maxErrorText)]
-	low := bytes.ToLower(head[:min(len(head), 1024)])
-	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
+	lower := bytes.ToLower(head[:min(len(head), 1024)])
+	s.html = bytes.Contains(lower, []byte("<!doctype html")) || bytes.Contains(lower, []byte("<html"))
 	switch {
 	case s.html:
 		s.documentText = odataerror.Title(head)

@@ -174,7 +174,7 @@ func (j *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
 	return nil
 }
 
-// isDeferred reports a navigation that was not expanded: its first member is __deferred.
+// isDeferred reports whether a value is a navigation that was not expanded: its first member is __deferred.
 func isDeferred(value []byte) bool {
 	return value[0] == '{' && bytes.HasPrefix(value[scan.JSONSpace(value, 1):], []byte(`"__deferred"`))
 }

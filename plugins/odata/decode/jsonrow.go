@@ -148,7 +148,7 @@ func (j *JSON) valueOf(b []byte, object textRange, name string) textRange {
 	return textRange{}
 }
 
-// rowDocument makes an array of one row: a row alone could be a function result.
+// rowDocument appends a page with an array of one row: a row alone could be a function result.
 func (j *JSON) rowDocument(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }
@@ -157,21 +157,21 @@ const contextName = "@odata.context"
 
 // tombstone reads a deleted entry in Olingo's form.
 func (j *JSON) tombstone(b []byte, out *Output) {
-	t := Tombstone{RowIndex: j.page.Rows}
+	tombstone := Tombstone{RowIndex: j.page.Rows}
 	i, closed, _ := scan.JSONFirst(b, 1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		switch string(b[i+1 : end-1]) {
 		case "id":
-			t.Ref = string(j.scalarText(b[value:valueEnd]))
+			tombstone.Ref = string(j.scalarText(b[value:valueEnd]))
 		case "when":
-			var m datetime.DateTime
-			t.Timed = m.Parse(j.scalarText(b[value:valueEnd]))
-			t.When = m.UTC()
+			var instant datetime.DateTime
+			tombstone.Timed = instant.Parse(j.scalarText(b[value:valueEnd]))
+			tombstone.When = instant.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
-	out.Tombstones = append(out.Tombstones, t)
+	out.Tombstones = append(out.Tombstones, tombstone)
 	j.page.Rows++
 }

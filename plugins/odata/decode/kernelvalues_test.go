@@ -74,16 +74,16 @@ func testKernelReads(t *testing.T, column Column, text string) {
 		want, problem := new(values).appendColumn(nil, schema, &schema.Columns[0], []byte(page.text),
 			[]byte(page.source))
 		out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc)}, nil)
-		what := fmt.Sprintf("%s of %q in %s", column.Type, text, form)
+		subject := fmt.Sprintf("%s of %q in %s", column.Type, text, form)
 		found := fmt.Sprintf("%q, %+v", out.Data, out.RowErrors)
 		switch {
 		case err != nil || len(out.Rows)+len(out.RowErrors) != 1:
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", subject, err)
 		case problem != nil &&
 			(len(out.Rows) > 0 || !strings.HasPrefix(out.RowErrors[0].Error.Message, problem.Error())):
-			t.Errorf("%s: expected %v, found %s", what, problem, found)
+			t.Errorf("%s: expected %v, found %s", subject, problem, found)
 		case problem == nil && (len(out.Rows) == 0 || !bytes.Equal(out.Data, want)):
-			t.Errorf("%s: expected %q, found %s", what, want, found)
+			t.Errorf("%s: expected %q, found %s", subject, want, found)
 		}
 	}
 }

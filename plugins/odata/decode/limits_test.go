@@ -187,17 +187,17 @@ func TestNastyDocumentsTakeLinearTime(t *testing.T) {
 			start := time.Now()
 			for i := 0; i < len(pieces) && err == nil; i++ {
 				err = decoder.Write(pieces[i], i == len(pieces)-1, out)
-				rows = rows + len(out.Rows)
-				failed = failed + len(out.RowErrors)
+				rows += len(out.Rows)
+				failed += len(out.RowErrors)
 				out.Reset()
 			}
-			taken := time.Since(start)
-			t.Logf("%s in pieces of %d: %v, %d rows, %d failed, %.99v", nasty.name, piece, taken, rows, failed, err)
+			duration := time.Since(start)
+			t.Logf("%s in pieces of %d: %v, %d rows, %d failed, %.99v", nasty.name, piece, duration, rows, failed, err)
 			steps := stepsOf(decoder)
-			most := 2*len(pieces) + parts + 200
-			if (err == nil) != nasty.isValid || steps > most || taken > 3*time.Second {
+			maxSteps := 2*len(pieces) + parts + 200
+			if (err == nil) != nasty.isValid || steps > maxSteps || duration > 3*time.Second {
 				t.Errorf("%s in pieces of %d: expected at most %d steps, found %d in %v, %v", nasty.name,
-					piece, most, steps, taken, err)
+					piece, maxSteps, steps, duration, err)
 			}
 		}
 	}
@@ -211,8 +211,8 @@ func stepsOf(d Decoder) int {
 }
 
 func TestRejectsMisuse(t *testing.T) {
-	l := parseSchema(t, "ID Edm.Int32")
-	decoder := NewJSON(l)
+	schema := parseSchema(t, "ID Edm.Int32")
+	decoder := NewJSON(schema)
 	out := &Output{}
 	if err := decoder.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
 		t.Fatalf("done %v, %v", out.Page.Done, err)

@@ -84,12 +84,12 @@ var atomTokens = []string{`<`, `>`, `/`, `&`, `&amp;`, `&#x41;`, `"`, `'`, `=`, 
 func (c *corpus) page(r *rand.Rand) []byte {
 	b := []byte(c.document)
 	if len(c.rows) > 0 {
-		most := 7
+		maxRows := 7
 		if r.IntN(8) == 0 {
-			most = 90
+			maxRows = 90
 		}
 		var rows []string
-		for range 1 + r.IntN(most) {
+		for range 1 + r.IntN(maxRows) {
 			row := c.regular
 			if i := r.IntN(4 * len(c.rows) / 3); i < len(c.rows) {
 				row = c.rows[i]
@@ -155,15 +155,15 @@ func decodeAnswering(decoder Decoder, doc []byte, c cuts, nested []string) (*Out
 	for i, piece := range pieces {
 		err := decoder.Write(bytes.Clone(piece), i == len(pieces)-1, out)
 		for err == nil && len(out.NestedPages) > 0 {
-			f := out.NestedPages[0]
+			request := out.NestedPages[0]
 			out.NestedPages = out.NestedPages[:0]
-			f2 := f
+			f2 := request
 			f2.Tag = ""
 			requests = append(requests, f2)
 			answer := []byte(nested[(len(requests)+len(doc))%len(nested)])
 			parts := cuts{size: max(c.size, 1)}.pieces(answer)
 			for j, part := range parts {
-				if err = decoder.Feed(f.Tag, part, j == len(parts)-1, out); err != nil {
+				if err = decoder.Feed(request.Tag, part, j == len(parts)-1, out); err != nil {
 					break
 				}
 			}
@@ -214,8 +214,8 @@ func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 	return h.Sum32()
 }
 
-// Pages have the rows and the errors that they had with the decoder before this one, in pieces of any size. That one
-// took a link that it could not read for none, or a part of it for the link.
+// Pages have the rows and the errors that an earlier decoder returned (see pageDigests), in pieces of any size. Pages
+// with a link that cannot be read are exempt: the earlier decoder ignored the link, or used a part of it.
 func TestPagesAreAsBefore(t *testing.T) {
 	want, err := os.ReadFile(pageDigests)
 	if err != nil {
@@ -245,7 +245,8 @@ func TestPagesAreAsBefore(t *testing.T) {
 	})
 }
 
-// failedByService reports an error of the service among rows. What was read before it depends on the pieces.
+// failedByService reports whether a page failed because of the service's error among rows. What is read before it
+// depends on the pieces.
 func failedByService(err error) bool {
 	var failure *PageError
 	return errors.As(err, &failure) && failure.Failed

@@ -29,7 +29,7 @@ func parseFloat(text []byte, bits int) (float64, bool) {
 	return v, err == nil
 }
 
-// decimal is digits without leading zeros, times ten to the power of exponent.
+// decimal is a number: its digits, without leading zeros, times ten to the power of exponent.
 type decimal struct {
 	negative bool
 	digits   []byte

@@ -49,14 +49,14 @@ func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string)
 			return out, err
 		}
 		for len(out.NestedPages) > 0 {
-			f := out.NestedPages[0]
+			request := out.NestedPages[0]
 			out.NestedPages = out.NestedPages[:0]
-			answer, ok := nested[f.Link.Href]
+			answer, ok := nested[request.Link.Href]
 			if !ok {
-				return out, fmt.Errorf("the response to the nested link %q is missing", f.Link.Href)
+				return out, fmt.Errorf("the response to the nested link %q is missing", request.Link.Href)
 			}
 			for j, parts := 0, c.nestedDecoder().pieces([]byte(answer)); j < len(parts); j++ {
-				if err := decoder.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
+				if err := decoder.Feed(request.Tag, parts[j], j == len(parts)-1, out); err != nil {
 					return out, err
 				}
 			}
@@ -125,8 +125,8 @@ func eachCut(t *testing.T, schema *RowSchema, doc []byte, nested map[string]stri
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Tracked, b.Tracked) &&
 		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.RowErrors, b.RowErrors) &&
-		a.Page.Next == b.Page.Next &&
-		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&
+		a.Page.Next == b.Page.Next && a.Page.Delta == b.Page.Delta &&
+		a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&
 		slices.Equal(a.Page.Unknown, b.Page.Unknown)
 }
 

@@ -42,9 +42,9 @@ func (p *property) configure(markup int) (kind int) {
 	case edm.String:
 		return kernel.JSONString + markup
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		least, most, _ := column.Type.Bounds()
-		p.Low = int(least)
-		p.High = int(most)
+		low, high, _ := column.Type.Bounds()
+		p.Low = int(low)
+		p.High = int(high)
 		return kernel.Integer
 	case edm.Time:
 		return kernel.TimeOfDay

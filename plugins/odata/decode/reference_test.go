@@ -151,7 +151,7 @@ func refFloat(c *Column, s string) ([]byte, error) {
 }
 
 func refInstant(column *Column, s string) ([]byte, error) {
-	var wall, at time.Time
+	var wall, utc time.Time
 	if m := refTicks.FindStringSubmatch(s); m != nil {
 		ms, err := strconv.ParseInt(m[1], 10, 64)
 		if err != nil {
@@ -166,7 +166,7 @@ func refInstant(column *Column, s string) ([]byte, error) {
 		case wall.Equal(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)):
 			wall = wall.Add(-time.Millisecond)
 		}
-		at = wall.Add(-time.Duration(offset) * time.Minute)
+		utc = wall.Add(-time.Duration(offset) * time.Minute)
 	} else {
 		m := refISO.FindStringSubmatch(s)
 		if m == nil || (m[3] == "" && m[4] != "") {
@@ -182,7 +182,7 @@ func refInstant(column *Column, s string) ([]byte, error) {
 			micros, _ := strconv.Atoi(digits)
 			wall = wall.Add(time.Duration(micros) * time.Microsecond)
 		}
-		at = wall
+		utc = wall
 		if zone := strings.ReplaceAll(m[5], ":", ""); len(zone) > 1 {
 			h, _ := strconv.Atoi(zone[1:3])
 			minutes, _ := strconv.Atoi(cmp.Or(zone[3:], "0"))
@@ -193,7 +193,7 @@ func refInstant(column *Column, s string) ([]byte, error) {
 			if zone[0] == '+' {
 				shift = -shift
 			}
-			at = wall.Add(shift)
+			utc = wall.Add(shift)
 		}
 	}
 	if wall.Year() < 1 || wall.Year() > 9999 {
@@ -204,9 +204,9 @@ func refInstant(column *Column, s string) ([]byte, error) {
 		return binary.AppendVarint(nil, day.Unix()/86400), nil
 	}
 	if column.Mapping == MicrosMapping {
-		return binary.AppendVarint(nil, at.UnixMicro()), nil
+		return binary.AppendVarint(nil, utc.UnixMicro()), nil
 	}
-	return binary.AppendVarint(nil, at.UnixMilli()), nil
+	return binary.AppendVarint(nil, utc.UnixMilli()), nil
 }
 
 func refClock(s string) ([]byte, error) {

@@ -87,7 +87,7 @@ func readReference(schema *RowSchema, doc string, nested map[string]string) refP
 	return r.page
 }
 
-// begin starts a row, finish ends it.
+// begin starts a row, finish adds it to the page.
 func (r *refReader) begin(raw string) { r.row = refRow{raw: raw} }
 
 func (r *refReader) finish(value refValue) {

@@ -31,7 +31,7 @@ const maxNesting = 3
 
 func pick[T any](g *refGenerator, list ...T) T { return list[g.IntN(len(list))] }
 
-// is decides with a probability for a page that is as odd as possible.
+// is returns true with probability p*odd.
 func (g *refGenerator) is(p float64) bool { return g.Float64() < p*g.odd }
 
 func (g *refGenerator) schema(depth int) *RowSchema {
@@ -165,21 +165,21 @@ func (g *refGenerator) scalar(c *Column) string {
 		return pick(g, f, f, sign+digits(9), sign+digits(17)+"."+digits(4), "INF", "-INF", "NaN", "-0",
 			sign+digits(2)+"E"+digits(1))
 	case edm.DateTime, edm.DateTimeOffset:
-		at := time.Date(g.IntN(9999)+1, 1, 1+g.IntN(365), 0, 0, g.IntN(86400), g.IntN(1e9), time.UTC)
+		instant := time.Date(g.IntN(9999)+1, 1, 1+g.IntN(365), 0, 0, g.IntN(86400), g.IntN(1e9), time.UTC)
 		zone := pick(g, "", "", "+0000", "-0130", "+60")
 		if g.IntN(2) == 0 {
-			return fmt.Sprintf("/Date(%d%s)/", at.UnixMilli(), zone)
+			return fmt.Sprintf("/Date(%d%s)/", instant.UnixMilli(), zone)
 		}
-		return at.Format(pick(g, "2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02T15:04:05.000",
+		return instant.Format(pick(g, "2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02T15:04:05.000",
 			"2006-01-02T15:04:05.0000000", "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.000+01:30"))
 	case edm.Time:
 		return pick(g, fmt.Sprintf("PT%02dH%02dM%02dS", g.IntN(24), g.IntN(60), g.IntN(60)), "PT5M", "PT1H2M3.45S",
 			"P0DT"+digits(4)+"S")
 	}
-	least, most, _ := c.Type.Bounds()
-	n := strconv.FormatInt(min(most, max(least, int64(g.Uint64())>>g.IntN(64))), 10)
+	low, high, _ := c.Type.Bounds()
+	n := strconv.FormatInt(min(high, max(low, int64(g.Uint64())>>g.IntN(64))), 10)
 	if g.is(0.1) {
-		return pick(g, "+5", "007", "-0", strconv.FormatInt(least, 10), strconv.FormatInt(most, 10))
+		return pick(g, "+5", "007", "-0", strconv.FormatInt(low, 10), strconv.FormatInt(high, 10))
 	}
 	return n
 }

@@ -15,9 +15,9 @@ func appendRow(out *Output, schema *RowSchema, rowIndex uint32, start int, colum
 		Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ValueSchema, Start: uint32(start),
 			Size: uint32(end - start)}}
 	if len(schema.Keys) > 0 {
-		var m *conversionError
-		if row.Key, m = appendKey(out, schema, columns); m != nil {
-			return m
+		var problem *conversionError
+		if row.Key, problem = appendKey(out, schema, columns); problem != nil {
+			return problem
 		}
 	}
 	for _, i := range schema.Tracked {
@@ -32,7 +32,7 @@ func appendRow(out *Output, schema *RowSchema, rowIndex uint32, start int, colum
 func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSlice, *conversionError) {
 	first := columns[schema.Keys[0]].start
 	end := first
-	inPlace := len(schema.KeyTail) == 0
+	isInPlace := len(schema.KeyTail) == 0
 	for _, i := range schema.Keys {
 		column := columns[i]
 		if schema.Columns[i].Optional {
@@ -40,12 +40,12 @@ func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSl
 				return wit.ValueSlice{}, &conversionError{path: schema.Columns[i].Name,
 					expected: "a key that is not null", found: "null"}
 			}
-			inPlace = false
+			isInPlace = false
 		}
-		inPlace = inPlace && column.start == end
+		isInPlace = isInPlace && column.start == end
 		end = column.end
 	}
-	if !inPlace {
+	if !isInPlace {
 		first = len(out.Data)
 		for _, i := range schema.Keys {
 			c := columns[i]

@@ -169,11 +169,17 @@ func (r *RowSchema) acceptsType(name []byte) bool {
 
 // syndication maps the target names of the metadata to Atom elements.
 var syndication = map[string]string{
-	"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated",
-	"SyndicationPublished": "published",
-	"SyndicationRights":    "rights", "SyndicationAuthorName": "author/name", "SyndicationAuthorEmail": "author/email",
-	"SyndicationAuthorUri": "author/uri", "SyndicationContributorName": "contributor/name",
-	"SyndicationContributorEmail": "contributor/email", "SyndicationContributorUri": "contributor/uri",
+	"SyndicationTitle":            "title",
+	"SyndicationSummary":          "summary",
+	"SyndicationUpdated":          "updated",
+	"SyndicationPublished":        "published",
+	"SyndicationRights":           "rights",
+	"SyndicationAuthorName":       "author/name",
+	"SyndicationAuthorEmail":      "author/email",
+	"SyndicationAuthorUri":        "author/uri",
+	"SyndicationContributorName":  "contributor/name",
+	"SyndicationContributorEmail": "contributor/email",
+	"SyndicationContributorUri":   "contributor/uri",
 }
 
 func targetSteps(target string) []string {

@@ -44,39 +44,39 @@ func TestSkipsRowOnRequest(t *testing.T) {
 		if err != nil || len(whole.Rows) != rows {
 			t.Fatal(name, err)
 		}
-		for _, poison := range []int{0, 5, rows - 1} {
-			for at := starts[poison] + 1; at < starts[poison]+len(test.row(poison)); at++ {
+		for _, skipped := range []int{0, 5, rows - 1} {
+			for at := starts[skipped] + 1; at < starts[skipped]+len(test.row(skipped)); at++ {
 				d := newDecoder(schema, []byte(doc))
 				out := &Output{}
 				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagSkipRow, ""},
 					{"", doc[at:]}}
 				for i, s := range steps {
 					if err := d.Feed(s.tag, []byte(s.piece), i == len(steps)-1, out); err != nil {
-						t.Fatalf("%s: row %d skipped at byte %d: %v", name, poison, at, err)
+						t.Fatalf("%s: row %d skipped at byte %d: %v", name, skipped, at, err)
 					}
-					if n := len(out.Rows); i > 0 && i < len(steps)-1 && n != poison {
-						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, poison, at, n)
+					if n := len(out.Rows); i > 0 && i < len(steps)-1 && n != skipped {
+						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, skipped, at, n)
 					}
 				}
-				if len(out.Rows) != rows-1 || len(out.RowErrors) != 1 || out.RowErrors[0].RowIndex != uint32(poison) ||
+				if len(out.Rows) != rows-1 || len(out.RowErrors) != 1 || out.RowErrors[0].RowIndex != uint32(skipped) ||
 					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
-					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at,
+					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, skipped, at,
 						len(out.Rows), out.RowErrors, out.Page)
 				}
 				for i, r := range out.Rows {
-					if i >= poison {
+					if i >= skipped {
 						i++
 					}
 					w := whole.Rows[i]
 					found := out.Data[r.Value.Start:][:r.Value.Size]
 					want := whole.Data[w.Value.Start:][:w.Value.Size]
 					if r.RowIndex != uint32(i) || !bytes.Equal(found, want) {
-						t.Fatalf("%s: row %d skipped at byte %d: row %d differs", name, poison, at, i)
+						t.Fatalf("%s: row %d skipped at byte %d: row %d differs", name, skipped, at, i)
 					}
 				}
 				raw := string(out.Data[out.RowErrors[0].RawStart:][:out.RowErrors[0].RawSize])
 				again, err := decodePieces(newDecoder(schema, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
-				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", poison)) {
+				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", skipped)) {
 					t.Fatalf("%s: the document of the skipped row: %q, %v", name, raw, err)
 				}
 			}

@@ -80,17 +80,17 @@ const (
 	maxDepth  = 64       // nesting in a row
 )
 
-func (s *stream) init(f format, l *RowSchema, markup int) {
+func (s *stream) init(f format, schema *RowSchema, markup int) {
 	s.format = f
 	s.page = Page{Count: -1}
 	s.unknown = map[string]bool{}
 	s.allocate = func(size int) []byte { return make([]byte, 0, size) }
-	s.setSchema(l, markup)
+	s.setSchema(schema, markup)
 }
 
-func (s *stream) setSchema(l *RowSchema, markup int) {
-	s.root = newStructure(s, l, "", markup)
-	s.schema = l
+func (s *stream) setSchema(schema *RowSchema, markup int) {
+	s.root = newStructure(s, schema, "", markup)
+	s.schema = schema
 	s.format.prepareStructure(s.root)
 }
 
@@ -215,20 +215,21 @@ func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
 		s.buf = s.buf[:n]
-		s.base = s.base + int64(s.pos)
+		s.base += int64(s.pos)
 		s.pos = 0
 	}
 	if need := len(s.buf) + len(piece) + kernel.Padding; need > cap(s.buf) {
-		more := need / 8 // mostly what a piece leaves unread is the beginning of a row
+		reserve := need / 8 // mostly what a piece leaves unread is the beginning of a row
 		if s.buf != nil {
-			more = need / 2
+			reserve = need / 2
 		}
-		s.buf = append(s.allocate(need+more), s.buf...)
+		s.buf = append(s.allocate(need+reserve), s.buf...)
 	}
 	s.buf = append(s.buf, piece...)
 	clear(s.buf[len(s.buf) : len(s.buf)+kernel.Padding])
 }
 
+// run calls the format until the page ends, more text is needed, or a row waits for nested pages.
 func (s *stream) run(out *Output) *PageError {
 	for !s.page.Done && !s.nestedPages.waiting {
 		if !s.ended && len(s.buf)-s.pos < s.minTail {
@@ -278,8 +279,8 @@ func (s *stream) inPage(err *scan.Error, pageOffset int64) *scan.Error {
 }
 
 func (s *stream) reportUnknown(in string, name []byte) {
-	const most = 100
-	if len(s.page.Unknown) >= most {
+	const maxUnknown = 100
+	if len(s.page.Unknown) >= maxUnknown {
 		return
 	}
 	if path := in + string(name); !s.unknown[path] {

@@ -383,10 +383,10 @@ func (s *structure) key(dst []byte) []byte {
 
 // writeCount writes the number of an array's items at from, before the items, and the end marker after them. It
 // returns the end of the array. The output before the items has one byte for the number.
-func (s *stream) writeCount(from, end, count int) int {
+func (s *stream) writeCount(start, end, count int) int {
 	if count == 0 {
-		s.out.Data[:from+1][from] = 0
-		return from + 1
+		s.out.Data[:start+1][start] = 0
+		return start + 1
 	}
 	var number [binary.MaxVarintLen64]byte
 	width := binary.PutVarint(number[:], int64(count))
@@ -395,9 +395,9 @@ func (s *stream) writeCount(from, end, count int) int {
 	}
 	data := s.out.Data[:end+width]
 	if width > 1 {
-		copy(data[from+width:], data[from+1:end])
+		copy(data[start+width:], data[start+1:end])
 	}
-	copy(data[from:], number[:width])
+	copy(data[start:], number[:width])
 	data[end+width-1] = 0
 	return end + width
 }

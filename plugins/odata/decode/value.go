@@ -60,7 +60,7 @@ func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionEr
 }
 
 // append writes a non-null value without union branch. It accepts the forms of both formats.
-func (v *values) append(dst []byte, l *RowSchema, column *Column, text []byte) (out []byte, expected string) {
+func (v *values) append(dst []byte, schema *RowSchema, column *Column, text []byte) (out []byte, expected string) {
 	var n int64
 	var ok bool
 	switch column.Type {
@@ -74,8 +74,8 @@ func (v *values) append(dst []byte, l *RowSchema, column *Column, text []byte) (
 	case edm.DateTime, edm.DateTimeOffset:
 		return appendDateTime(dst, column, text)
 	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
-		least, most, _ := column.Type.Bounds()
-		n, ok = scan.Integer(text, least, most)
+		low, high, _ := column.Type.Bounds()
+		n, ok = scan.Integer(text, low, high)
 	case edm.Time:
 		n, _, ok = datetime.TimeOfDay(text)
 		n /= datetime.TicksPerMilli

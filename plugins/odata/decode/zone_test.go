@@ -33,14 +33,14 @@ func TestResultsIgnoreZoneAndLocale(t *testing.T) {
 // digest returns a digest of the results of all golden documents.
 func digest(t *testing.T) string {
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
-	sum := sha256.New()
+	hash := sha256.New()
 	for _, file := range files {
 		g := readGolden(t, file)
-		l := parseSchema(t, g.layout)
+		schema := parseSchema(t, g.layout)
 		doc := []byte(g.doc)
-		out, err := decodePieces(newDecoder(l, doc), doc, cuts{size: len(doc) + 1}, g.nested)
-		sum.Write(out.Data)
-		sum.Write([]byte(describeAll(t, l, out, err)))
+		out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc) + 1}, g.nested)
+		hash.Write(out.Data)
+		hash.Write([]byte(describeAll(t, schema, out, err)))
 	}
-	return hex.EncodeToString(sum.Sum(nil))
+	return hex.EncodeToString(hash.Sum(nil))
 }

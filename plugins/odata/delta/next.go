@@ -166,7 +166,6 @@ func (s Set) jsonRequest(url string) wit.Request {
 	return service.Get("", s.Query.AppendTo(url), "application/json")
 }
 
-// preferTracking adds the preference for change tracking to a request.
 func preferTracking(request *wit.Request) {
 	for i := range request.Headers {
 		if request.Headers[i].Name == "Prefer" {

@@ -47,7 +47,6 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "a response without rows in phase " + pg.phase.name()}
 }
 
-// afterSubscribedTo returns the phase after the response of SubscribedTo.
 func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 	set := pg.set()
 	isSubscribed, ok := FindFlag(pg.Body, "SubscribedFlag")
@@ -78,9 +77,6 @@ func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 		" is set")
 	return &subscribing{common: subscription.common, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
 }
-
-// maxFlagDepth limits the nesting in which FindFlag finds a boolean of a JSON document.
-const maxFlagDepth = 6
 
 // FindFlag finds a boolean by name in a JSON or XML document. ok is false if it is missing or not a boolean.
 func FindFlag(body []byte, name string) (value, ok bool) {
@@ -118,9 +114,8 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 	return false, false
 }
 
-// findMember finds a member by name, those of the object itself first.
 func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, bool) {
-	if depth > maxFlagDepth {
+	if depth > 6 {
 		return value, false
 	}
 	for _, m := range value.Members {

@@ -125,7 +125,6 @@ const snapshotPrefix = "second."
 var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
 	"again relinked resumed untold counted doubt pass owed snapshot beside complete hidden followed")
 
-// writePhase returns the offset of a phase.
 func writePhase(current phase) []wit.OffsetEntry {
 	items := current.fields()
 	slices.SortFunc(items, func(a, b paging.OffsetField) int {

@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rereadTag starts the tag of a request for an entity, before the entity's number.
 const rereadTag = "again "
 
 // rereads tracks entities that are read again by key. The page ends when no request is pending.
@@ -122,7 +121,6 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 	return result, false, nil
 }
 
-// decodeEntity decodes a chunk of a response with an entity, and adds its rows to the entity.
 func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
 	result *wit.DecodeResult) (needsMore bool, err error) {
 	rows := pg.rows

@@ -74,7 +74,6 @@ func BeginDocument(pool *feedreader.Pool, context *feedreader.Context, feed *fee
 	return page
 }
 
-// confirmsTracking reports whether the response headers confirm change tracking.
 func confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
@@ -147,16 +146,13 @@ func (pg *Page) endPage(result *wit.DecodeResult) (ended bool, err error) {
 	return true, nil
 }
 
-// maxDocumentBytes limits a response without rows.
-const maxDocumentBytes = 4 * feedreader.MaxErrorBody
-
 // collectResponse collects a response without rows: an error, of which it keeps the start, a 202, or a document of an
 // ODP service.
 func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
-	remaining := maxDocumentBytes - len(pg.Body)
+	remaining := feedreader.MaxErrorBody*4 - len(pg.Body)
 	if pg.Response.Status < 300 && len(chunk) > remaining {
 		return result, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(maxDocumentBytes) + " bytes in response to " + pg.phase.target() + ", found more"}
+			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in response to " + pg.phase.target() + ", found more"}
 	}
 	pg.Body = append(pg.Body, chunk[:min(len(chunk), remaining)]...)
 	if !last {
@@ -171,7 +167,6 @@ func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResul
 	return result, true, nil
 }
 
-// afterResponse returns the phase after a response without rows, and the wait before its request.
 func (pg *Page) afterResponse() (next phase, wait time.Duration, err error) {
 	switch {
 	case pg.Response.Status == 202:

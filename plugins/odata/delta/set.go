@@ -28,7 +28,6 @@ func (s Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
 	return &findingDeltaLink{common: c, reason: reason, url: s.FunctionURL(s.ODP.Links), link: link}
 }
 
-// idleAt returns the phase that waits for the next poll of a delta link.
 func (s Set) idleAt(c common, link string, now int64) phase {
 	return &idle{common: common{rewriteSettings: s.rewriteSettings(), endMarkerPending: c.endMarkerPending,
 		lostTokens: c.lostTokens, verdict: c.verdict}, link: link, readAt: int(now)}
@@ -47,7 +46,6 @@ func (s Set) FunctionURL(name string) string {
 	return s.Query.AppendTo(s.Service + "/" + name + "?$format=json")
 }
 
-// tokenURL returns the delta link with a token.
 func (s Set) tokenURL(token string) string {
 	return s.Query.AppendTo(s.Service + "/" + s.Address + "?!deltatoken='" +
 		strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
@@ -93,7 +91,6 @@ func isDeltaLink(link string) bool {
 	return hasDeltaToken && !hasSkipToken && !hasSkip
 }
 
-// initialReadTimeout returns the name and value of the setting, for messages.
 func initialReadTimeout(feed *feedreader.Feed) string {
 	return sourceconfig.InitialRead + ", " + strconv.Itoa(feed.Tracking.FirstByteTimeout) + " ms"
 }

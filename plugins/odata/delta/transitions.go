@@ -52,7 +52,6 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
 
-// afterLoad returns the phase after a page of a load. At most one of the URLs is set.
 func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	rows := pg.rows
@@ -100,7 +99,6 @@ func (pg *Page) recordMissingEndMarker(c *common) {
 	}
 }
 
-// afterChanges returns the phase after a page of changes. At most one of the URLs is set.
 func (pg *Page) afterChanges(changes *readingChanges, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	next := *changes
@@ -154,7 +152,6 @@ func (pg *Page) checkTracked(load *loading) error {
 			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 }
 
-// noDeltaLinkError returns the error for a last page without delta link. subject is "load" or "changes".
 func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 	message := pg.Label() + ": expected a delta link at the end of the " + subject
 	switch {

@@ -110,7 +110,6 @@ func (p Primitive) String() string {
 	return "Edm." + primitives[p]
 }
 
-// parsePrimitive returns the type with a qualified name.
 func parsePrimitive(name string) Primitive {
 	bareName, ok := strings.CutPrefix(name, "Edm.")
 	if !ok {

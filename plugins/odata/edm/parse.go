@@ -128,7 +128,6 @@ func (p *parser) attribute(local string) string {
 	return strings.Clone(v)
 }
 
-// sapAttribute is attribute for annotations of SAP.
 func (p *parser) sapAttribute(local string) string {
 	v, _ := p.AttributeIn(namespaceSAP, local)
 	return strings.Clone(v)
@@ -384,7 +383,6 @@ func (m *Model) checkBases() error {
 	return nil
 }
 
-// resolveNavigation sets Target and Many by the association.
 func (m *Model) resolveNavigation(n *Navigation) {
 	a := m.byAssociation[m.resolveAlias(n.relationship)]
 	if a == nil {

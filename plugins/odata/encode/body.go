@@ -206,7 +206,6 @@ func (p *propertyCursor) checkUnknownField() error {
 	return odataerror.DataError(p.path() + ": " + p.parent.QualifiedName() + " has no such property")
 }
 
-// convert returns the text of the current property.
 func (p *propertyCursor) convert() (converted value.Converted, err error) {
 	if p.keyValue != nil {
 		return *p.keyValue, nil

@@ -31,7 +31,6 @@ const (
 	encodeFloat64
 )
 
-// setEncoding sets encoding and scale for values of a kind. node is nil for values without schema.
 func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	p.encoding = encodeConverted
 	if p.property == nil {

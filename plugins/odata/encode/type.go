@@ -121,7 +121,6 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 	return writers
 }
 
-// makeWriters creates the writers of all properties, and the empty head of an entry.
 func (t *Type) makeWriters() {
 	t.writers = map[string]*propertyWriter{}
 	t.writersBySchema = map[*wit.SchemaNode][]*propertyWriter{}

@@ -77,7 +77,8 @@ func decodeOdd(t *testing.T, format, row string) (results []string) {
 		}
 	}
 	for _, tombstone := range out.Tombstones {
-		results = append(results, "deleted "+tombstone.Ref+" at "+time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339))
+		deletedAt := time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339)
+		results = append(results, "deleted "+tombstone.Ref+" at "+deletedAt)
 	}
 	for _, name := range out.Page.Unknown {
 		results = append(results, "unknown "+name)

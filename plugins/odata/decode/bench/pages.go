@@ -41,7 +41,6 @@ func Schemas() []*decode.RowSchema {
 	return schemas
 }
 
-// column returns a primitive column. Scale and Precision are for decimals.
 func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }

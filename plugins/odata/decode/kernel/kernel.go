@@ -110,7 +110,6 @@ func RecordFollower(before, e *Property) {
 	}
 }
 
-// endColumn records that the value of column c is from start to o in the output.
 func endColumn(s *Struct, c, start, o int) {
 	touch(s)
 	Store(s.Spans, c*16, uint64(start))
@@ -409,8 +408,8 @@ func writeNullMember(s *Struct, e *Property, arena unsafe.Pointer, o int) int {
 //	Surroundings  </content></entry> <entry  skipElements sets NextText; finishRow; Place becomes InFeed
 //	Surroundings  <entry>                    skipElements opens it, and tries skipSameElements
 //
-// Surroundings has an empty Prefix, which matches everywhere. A row ends when the next <entry is seen: of the last one, or if
-// finishRow returns -1, Read returns EntryEnd, and Go finishes it.
+// Surroundings has an empty Prefix, which matches everywhere. A row ends when the next <entry is seen. At the end of
+// the last row, or if finishRow returns -1, Read returns EntryEnd, and Go finishes the row.
 func goRead(s *Struct) int {
 	in := s.In
 	arena := s.Arena

@@ -183,7 +183,6 @@ const (
 	InElement // in a child of the entry that has children; P is at its start tag. Go treats it like InEntry
 )
 
-// tables are constant tables, which assembly reads by pointers.
 type tables struct {
 	Powers      unsafe.Pointer
 	ExactPowers unsafe.Pointer

@@ -101,7 +101,7 @@ func TestHashSpreadsSimilarNames(t *testing.T) {
 	}
 }
 
-// find returns the first stop at each offset, and stops at no other byte.
+// Each stop is found at each offset, and no other byte.
 func TestStops(t *testing.T) {
 	for name, test := range map[string]struct {
 		flip   uint64
@@ -132,7 +132,7 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// endsName finds each byte that ends a name at each offset, and no byte that a name may have.
+// Each byte that ends a name is found at each offset, and no byte that a name may have.
 func TestEndsName(t *testing.T) {
 	for b := range 256 {
 		for at := range 8 {
