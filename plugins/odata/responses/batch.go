@@ -20,22 +20,23 @@ type sentBatch struct {
 	*requests.Delivery
 }
 
-// results returns the results of the rows. An error fails the task, and the rows stay unwritten.
+// results returns the results of the rows, and records what the response shows about batches. An error fails the task,
+// and the rows stay unwritten.
 func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
-	isSmallest := len(b.Targets) == 1
-	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	hasOneRow := len(b.Targets) == 1
+	service := &b.ServiceCapabilities[b.ServiceIndex]
 	// An error document for the whole batch does not prove that no changeset was stored.
 	first := b.Targets[0]
 	first.InBatch = false
 	switch status := response.Status; { // the first case that applies counts
 	case isSuccess(status):
 		return b.partResults(name, response)
-	case status == 413 && !isSmallest:
+	case status == 413 && !hasOneRow:
 		// Use smaller batches from now on, so that not every batch is rejected first (RATIONALE.md P18). A late
 		// response may concern a batch from before the limit was known.
-		if half := max(1, b.BatchBytes/2); learned.MaxBatchBytes == 0 || half < learned.MaxBatchBytes {
-			learned.MaxBatchBytes = half
+		if half := max(1, b.BatchBytes/2); service.MaxBatchBytes == 0 || half < service.MaxBatchBytes {
+			service.MaxBatchBytes = half
 		}
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
@@ -47,9 +48,9 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}), nil
-	case !isSmallest && (wit.IsRejection(status) || (status == 500 && b.isRepeatable())):
+	case !hasOneRow && (wit.IsRejection(status) || (status == 500 && b.isRepeatable())):
 		// Nothing was done, and the response does not name the operation that failed.
-		return b.retryInHalves(), nil
+		return b.requeueInHalves(), nil
 	}
 	// Only the response itself may tell whether the operations were applied, as for a single request.
 	return b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
@@ -64,25 +65,25 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 // batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service
 // has never answered a request for a row.
 func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
-	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	service := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
 	needsBatch := slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return target.NestedUpdates > 0 })
-	isKnown := learned.NoBatch
-	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && learned.BatchSupport == capabilities.BatchUnlikely
-	learned.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||
-		(needsBatch && !learned.Answered)
+	isKnown := service.NoBatch
+	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && service.BatchSupport == capabilities.BatchUnlikely
+	service.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||
+		(needsBatch && !service.Answered)
 	switch {
-	case learned.NoBatch && !isKnown:
+	case service.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
 			"the task starts again; "+sinkconfig.NameEnableBatch+" = 0 sends no batches")
-	case !learned.NoBatch && learned.BatchSupport == capabilities.BatchAssumed:
-		learned.BatchSupport = capabilities.BatchUnconfirmed
+	case !service.NoBatch && service.BatchSupport == capabilities.BatchAssumed:
+		service.BatchSupport = capabilities.BatchUnconfirmed
 		sdk.Log(wit.LevelInfo, failure.Message+"; this is not an answer of the OData service: the records are sent "+
 			"one at a time, and later ones in batches again")
 	}
 	failure.Kind = wit.ErrorTransient
 	return b.forEach(func(target *requests.Target) wit.RowResult {
-		if target.NestedUpdates > 0 && !learned.NoBatch {
+		if target.NestedUpdates > 0 && !service.NoBatch {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}
 		hint := target.Hint
@@ -104,25 +105,25 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	logServiceMessages(name, response)
 	b.ServiceCapabilities[b.ServiceIndex].BatchSupport = capabilities.BatchAssumed
 	outcomes := b.match(document)
-	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
-	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
+	isStopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
+	noResult := b.noResultError(name, response.Status, document.Complete, isStopped)
 	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
 		isCutOff: !document.Complete, name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
-	next := 0
+	row := 0
 	allOwnChangesets := len(b.Targets) > 1
 	allWritten := true
 	results := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
-		matched := outcomes[next]
-		next++
-		if stopped && matched.message == nil && target.IsRepeatable(b.State) {
+		rowOutcome := outcomes[row]
+		row++
+		if isStopped && rowOutcome.message == nil && target.IsRepeatable(b.State) {
 			allWritten = false
-			return retryAfterStop(target), nil
+			return requeueAfterStop(target), nil
 		}
-		if !stopped && matched.message == nil && matched.inconclusive == 0 {
+		if !isStopped && rowOutcome.message == nil && rowOutcome.inconclusive == 0 {
 			allWritten = false
 			return missing.result(target), nil
 		}
-		result, err := b.partResult(target, matched, noResult, response.ReceivedAt)
+		result, err := b.partResult(target, rowOutcome, noResult, response.ReceivedAt)
 		allOwnChangesets = allOwnChangesets && target.Hint.OwnChangeset && !target.Hint.NoIfMatch
 		allWritten = allWritten && err == nil && result.Written != nil
 		return result, err
@@ -134,76 +135,76 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	return results, nil
 }
 
-// missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
-// processed, only some operations. A smaller batch follows, at the end single requests, and the size is remembered, as
-// after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. It is not remembered if all
-// operations are answered, because then the cause is one of the rows, nor if the response was cut off on its way. A row
-// that must not be repeated is in doubt.
+// missingResults decides about the rows whose results the response to a batch lacks: the service may have answered, or
+// processed, only some operations. The rows follow in smaller batches, at the end in single requests, and the size is
+// recorded, as after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. It is not recorded
+// if all operations are answered, because then the cause is one of the rows, nor if the response was cut off on its
+// way. A row that must not be repeated is in doubt.
 type missingResults struct {
 	*sentBatch
-	noResult   *wit.Error // of each row
-	answersAll bool       // see [sentBatch.answersAll]
-	isCutOff   bool       // the response lacks its end
-	name       string     // of the response
-	repeated   int        // rows that are sent again
-	inDoubt    int        // rows that must not be repeated
+	noResult      *wit.Error // the error for each row, without the row's name
+	answersAll    bool       // see [sentBatch.answersAll]
+	isCutOff      bool       // the response lacks its end
+	name          string     // of the response, for the log
+	repeatedCount int        // rows that are sent again
+	inDoubtCount  int        // rows that must not be repeated
 }
 
-// result counts a row and returns its result.
+// result returns the result of a row, and counts the row for the warning.
 func (m *missingResults) result(target *requests.Target) wit.RowResult {
 	failure := *m.noResult
 	failure.Message = target.Name() + ": " + failure.Message
 	switch {
 	case !target.IsRepeatable(m.State):
-		m.inDoubt++
+		m.inDoubtCount++
 		return reject(&failure)
 	case len(m.Targets) == 1: // nested updates, which need a batch
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: &failure}}
 	}
-	m.repeated++
+	m.repeatedCount++
 	if m.answersAll || m.isCutOff {
-		return m.retryInHalf(target)
+		return m.requeueInHalf(target)
 	}
 	return requeue(target.Hint)
 }
 
-// learn halves the size of later batches, and logs one warning for all rows.
+// learn halves the size of later batches if the batch was too large, and logs one warning for all rows.
 func (m *missingResults) learn() {
-	count := m.repeated + m.inDoubt
+	count := m.repeatedCount + m.inDoubtCount
 	if count == 0 {
 		return
 	}
-	learned := &m.ServiceCapabilities[m.ServiceIndex]
+	service := &m.ServiceCapabilities[m.ServiceIndex]
 	half := max(1, m.operations()/2)
 	isTooLarge := !m.answersAll && !m.isCutOff
-	isFirst := learned.MaxOperations == 0
-	if isTooLarge && (isFirst || half < learned.MaxOperations) { // a late response may concern a larger batch
-		learned.MaxOperations = half
+	isFirst := service.MaxOperations == 0
+	if isTooLarge && (isFirst || half < service.MaxOperations) { // a late response may concern a larger batch
+		service.MaxOperations = half
 	}
 	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) +
 		" rows: " + m.consequences()
 	if isTooLarge {
-		message += "; batches have at most " + strconv.Itoa(learned.MaxOperations) + " operations from now on; set " +
+		message += "; batches have at most " + strconv.Itoa(service.MaxOperations) + " operations from now on; set " +
 			sinkconfig.NameMaxBatchSize + " to the number that the service answers"
 	}
 	sdk.Log(wit.LevelWarn, message)
 }
 
-// consequences returns what happens to the rows without results.
+// consequences describes for the log what happens to the rows without results.
 func (m *missingResults) consequences() string {
 	var parts []string
-	if m.repeated > 0 {
-		again := strconv.Itoa(m.repeated) + " are sent again"
+	if m.repeatedCount > 0 {
+		phrase := strconv.Itoa(m.repeatedCount) + " are sent again"
 		switch {
 		case m.isCutOff:
-			again += " in smaller batches, because the response is cut off"
+			phrase += " in smaller batches, because the response is cut off"
 		case m.answersAll:
-			again += " in smaller batches until the failing row is alone"
+			phrase += " in smaller batches until the failing row is alone"
 		}
-		parts = append(parts, again)
+		parts = append(parts, phrase)
 	}
-	if m.inDoubt > 0 {
-		parts = append(parts, strconv.Itoa(m.inDoubt)+" must not be repeated and are in doubt")
+	if m.inDoubtCount > 0 {
+		parts = append(parts, strconv.Itoa(m.inDoubtCount)+" must not be repeated and are in doubt")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -226,28 +227,29 @@ func notBatchError(name string, response *wit.Response) *wit.Error {
 	return failure
 }
 
-func (b *sentBatch) noResultError(name string, status uint16, complete, stopped bool) *wit.Error {
+func (b *sentBatch) noResultError(name string, status uint16, complete, isStopped bool) *wit.Error {
 	failure := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
 		strconv.Itoa(int(status)) + " does not contain its result"}
 	if !complete {
 		failure.Message += ", because it is cut off"
 	}
-	if !stopped {
+	if !isStopped {
 		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits batches to what the service answers)"
 	}
-	if stopped && b.InsertUncertain == "fail" {
+	if isStopped && b.InsertUncertain == "fail" {
 		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
 			" = check looks up the following ones)"
 	}
 	return failure
 }
 
-const maxStops = 5 // stopped batches after which a row is sent without a batch
+// maxStops is the number of batches stopped before a row after which the row is sent without a batch.
+const maxStops = 5
 
-// retryAfterStop sends a row again that follows the part at which the service stopped: the service has not processed
-// it. Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
+// requeueAfterStop sends a row again that follows the part at which the service stopped, so that it was not processed.
+// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
 // because the host encodes a row 16 times at most.
-func retryAfterStop(target *requests.Target) wit.RowResult {
+func requeueAfterStop(target *requests.Target) wit.RowResult {
 	hint := target.Hint
 	hint.StoppedBatches++
 	hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
@@ -255,44 +257,44 @@ func retryAfterStop(target *requests.Target) wit.RowResult {
 }
 
 // partResult returns the result of a row in a batch. noResult is the error if it has no response.
-func (h responseHandler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
+func (h responseHandler) partResult(target *requests.Target, rowOutcome outcome, noResult *wit.Error,
 	receivedAt int64) (wit.RowResult, error) {
-	if matched.message == nil {
-		unknown := *noResult
-		unknown.Message = target.Name() + ": " + noResult.Message
-		if matched.inconclusive != 0 {
-			unknown.Message = target.Name() + ": an operation of its changeset: " +
-				inconclusiveText(matched.inconclusive)
+	if rowOutcome.message == nil {
+		failure := *noResult
+		failure.Message = target.Name() + ": " + noResult.Message
+		if rowOutcome.inconclusive != 0 {
+			failure.Message = target.Name() + ": an operation of its changeset: " +
+				inconclusiveText(rowOutcome.inconclusive)
 		}
-		return h.unknownResult(target, &unknown), nil
+		return h.unknownResult(target, &failure), nil
 	}
-	if !matched.failed && h.isPlainlyWritten(target, matched.message) {
+	if !rowOutcome.isChangesetFailure && h.isPlainlyWritten(target, rowOutcome.message) {
 		if target.IsInsert() {
-			h.learnKeys(target, matched.message.Header("Location"))
-			h.learnRequestIDs(target, matched.message.Status(), matched.message.Header)
+			h.learnKeys(target, rowOutcome.message.Header("Location"))
+			h.learnRequestIDs(target, rowOutcome.message.Status(), rowOutcome.message.Header)
 		} else {
 			h.learnIfMatch(target)
 		}
 		return written(), nil
 	}
-	if target.IsETagRead() && isPlainSuccess(matched.message) {
-		return h.etagRead(target, matched.message.Header("ETag"), matched.message.Body), nil
+	if target.IsETagRead() && isPlainSuccess(rowOutcome.message) {
+		return h.etagReadResult(target, rowOutcome.message.Header("ETag"), rowOutcome.message.Body), nil
 	}
-	answer := &wit.Response{Status: matched.message.Status(), Target: target.Path(), Headers: matched.message.Headers(),
-		Body: matched.message.Body, ReceivedAt: receivedAt}
-	if !matched.failed {
-		return h.result(target, answer)
+	response := &wit.Response{Status: rowOutcome.message.Status(), Target: target.Path(), Body: rowOutcome.message.Body,
+		Headers: rowOutcome.message.Headers(), ReceivedAt: receivedAt}
+	if !rowOutcome.isChangesetFailure {
+		return h.result(target, response)
 	}
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
-	failure := odataerror.FromResponse(target.Name(), answer, answer.Body)
-	_, _, document := odataerror.Document(answer.Body)
-	switch status := answer.Status; { // the first case that applies counts
-	case status == 401, isServiceWideInBatch(answer):
+	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+	_, _, isDocument := odataerror.Document(response.Body)
+	switch status := response.Status; { // the first case that applies counts
+	case status == 401, isServiceWideInBatch(response):
 		return wit.RowResult{}, failure
-	case status == 429 || (isNotServed(status) && document):
-		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure, WaitMs: retryAfter(answer)}},
+	case status == 429 || (isNotServed(status) && isDocument):
+		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure, WaitMs: retryAfter(response)}},
 			nil
-	case !wit.IsRejection(status) && !document && !target.IsRepeatable(h.State):
+	case !wit.IsRejection(status) && !isDocument && !target.IsRepeatable(h.State):
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil
 	}
@@ -301,7 +303,7 @@ func (h responseHandler) partResult(target *requests.Target, matched outcome, no
 	return requeue(hint), nil
 }
 
-// unknownResult returns the result of a row of which nobody knows whether it was written.
+// unknownResult returns the result of a row if the response does not show whether it was written.
 func (h responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if target.IsRepeatable(h.State) {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
@@ -345,7 +347,7 @@ func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult,
 	})
 }
 
-// forEach returns the result of f for each row.
+// forEach calls f for each row in order and returns the results.
 func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit.RowResult {
 	results := make([]wit.RowResult, len(b.Targets))
 	for i := range b.Targets {
@@ -354,10 +356,10 @@ func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit
 	return results
 }
 
-func (b *sentBatch) retryInHalves() []wit.RowResult { return b.forEach(b.retryInHalf) }
+func (b *sentBatch) requeueInHalves() []wit.RowResult { return b.forEach(b.requeueInHalf) }
 
-// retryInHalf sends a row again in a batch of half the operations, at the end without a batch.
-func (b *sentBatch) retryInHalf(target *requests.Target) wit.RowResult {
+// requeueInHalf sends a row again in a batch of half the operations, at the end without a batch.
+func (b *sentBatch) requeueInHalf(target *requests.Target) wit.RowResult {
 	hint := target.Hint
 	hint.MaxBatchSize = b.operations() / 2
 	if hint.MaxBatchSize < 2 {
@@ -369,11 +371,11 @@ func (b *sentBatch) retryInHalf(target *requests.Target) wit.RowResult {
 
 // operations returns the number of operations in the batch, nested updates included.
 func (b *sentBatch) operations() int {
-	n := len(b.Targets)
+	count := len(b.Targets)
 	for i := range b.Targets {
-		n += b.Targets[i].NestedUpdates
+		count += b.Targets[i].NestedUpdates
 	}
-	return n
+	return count
 }
 
 func (b *sentBatch) isRepeatable() bool {

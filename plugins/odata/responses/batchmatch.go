@@ -8,9 +8,9 @@ import (
 
 // outcome is what a response to a batch contains for a row.
 type outcome struct {
-	message      *batch.Message // nil without a response
-	failed       bool           // the message is the single response to a failed changeset
-	inconclusive uint16         // a 2xx status in the changeset that does not prove the write. Zero means none.
+	message            *batch.Message // nil without a response
+	isChangesetFailure bool           // the message is the single response to a failed changeset
+	inconclusive       uint16         // a 2xx status in the changeset that does not prove the write. Zero means none.
 }
 
 // match assigns responses to rows: parts by position, because many services send no Content-ID, and operations of a
@@ -55,13 +55,13 @@ func (b *sentBatch) answersAll(document batch.Document) bool {
 // partResponse matches the response to one part of a batch with the part's rows.
 type partResponse struct {
 	response       *batch.ParsedPart
-	firstOperation int // its index in the batch
-	operations     int // of the part
-	isRead         bool
+	firstOperation int  // its index in the batch
+	operations     int  // number of operations of the part
+	isRead         bool // the part reads an ETag. Its Content-ID is not checked.
 }
 
-// match sets the outcomes of the part's rows. It returns false if a response belongs to another part. A changeset must
-// be complete and consistent.
+// match sets the outcomes of the part's rows. It returns false if a response belongs to another part. An incomplete
+// response to a changeset sets no outcomes.
 func (p *partResponse) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	switch {
@@ -75,25 +75,26 @@ func (p *partResponse) match(outcomes []outcome) (ok bool) {
 
 // matchSingle matches a single message: the response to one operation, or to a failed changeset.
 func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (ok bool) {
-	failed := message.Status() >= 400
+	isFailure := message.Status() >= 400
 	if operation, hasID := p.operationOf(message); hasID && !p.isRead {
-		inPart := operation >= 0 && operation < p.operations
-		if !inPart || (!failed && operation > 0) {
+		isInPart := operation >= 0 && operation < p.operations
+		if !isInPart || (!isFailure && operation > 0) {
 			return false
 		}
 	}
 	switch {
-	case len(outcomes) == 1 && (failed || p.operations == 1): // nested updates fail with their row
+	case len(outcomes) == 1 && (isFailure || p.operations == 1): // nested updates fail with their row
 		outcomes[0].message = message
-	case failed:
+	case isFailure:
 		for i := range outcomes {
-			outcomes[i] = outcome{message: message, failed: true}
+			outcomes[i] = outcome{message: message, isChangesetFailure: true}
 		}
 	}
 	return true
 }
 
-// matchOperations matches one message for each operation of a changeset.
+// matchOperations matches one message for each operation of a changeset. If one does not prove that its operation was
+// done, no row has a message.
 func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	allHaveIDs := true
@@ -128,7 +129,8 @@ func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 	return true
 }
 
-// operationOf returns the index of an operation in its part, by the Content-ID of the response.
+// operationOf returns the index of an operation in its part, by the Content-ID of the response. The index is out of
+// range for an operation of another part. hasID is false without a number as Content-ID.
 func (p *partResponse) operationOf(message *batch.Message) (operation int, hasID bool) {
 	if message.ID == "" {
 		return 0, false

@@ -18,26 +18,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// checkResult returns the result of an insert without a response, after a read has shown whether the entity exists.
+// checkResult returns the result of an insert without a response, after a request that looks for the entity.
 func (h responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !h.isNotFound(response)) {
 		return h.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
-	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
-	filter := sinkconfig.NameCheckFilter + " is not set"
+	isLookUp := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
+	filterAdvice := sinkconfig.NameCheckFilter + " is not set"
 	switch {
 	case target.Operation == requests.LookUpForUpsert:
-		filter = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
+		filterAdvice = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
 	case h.CheckFilter != "":
-		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
+		filterAdvice = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
 	switch { // the first case that applies counts
-	case byKey && h.isNotFound(response) && h.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
+	case isLookUp && h.isNotFound(response) && h.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
 		return unknownInsert(target, "no entity found, and another response has shown that the service replaces keys; "+
-			filter), nil
-	case byKey && h.isNotFound(response) && hasInitialKey(target):
+			filterAdvice), nil
+	case isLookUp && h.isNotFound(response) && hasInitialKey(target):
 		return unknownInsert(target, "no entity found, but the service may have replaced the record's initial key; "+
-			filter), nil
+			filterAdvice), nil
 	case target.Operation == requests.ProbeService, target.Operation != requests.Find && h.isNotFound(response):
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	case target.Operation == requests.LookUpForUpsert:
@@ -45,24 +45,25 @@ func (h responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	case target.Operation == requests.Find:
 		return h.findResult(target, response), nil
 	}
-	field := difference(target.Set, propertiesOf([]byte(target.Compare)), propertiesOf(response.Body))
+	property := difference(target.Set, propertiesOf([]byte(target.Compare)), propertiesOf(response.Body))
 	switch {
-	case field == "":
+	case property == "":
 		return written(), nil
 	case requests.IsIdempotent(h.State, target.Set, &target.Hint):
 		// Sending it again does no harm: the service recognizes the RequestID.
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}
-	return unknownInsert(target, "the entity exists, but its "+field+
+	return unknownInsert(target, "the entity exists, but its "+property+
 		" differs from the record: another client may have created it, or changed it since"), nil
 }
 
-// unknownInsert rejects a row because nobody knows whether its insert was applied.
+// unknownInsert rejects a row because its insert may have been applied.
 func unknownInsert(target *requests.Target, reason string) wit.RowResult {
 	return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + reason})
 }
 
-// findResult compares found entities, except for key properties that the service may have replaced.
+// findResult returns the result of an insert whose entity was searched by a filter: it was written if a found entity
+// has the values that were sent, except for key properties that the service may have replaced.
 func (h responseHandler) findResult(target *requests.Target, response *wit.Response) wit.RowResult {
 	parsed, _ := document.Parse(response.Body)
 	entities, ok := document.Items(parsed)
@@ -78,45 +79,46 @@ func (h responseHandler) findResult(target *requests.Target, response *wit.Respo
 	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
 		return slices.Contains(keys, member.Name) && (replacesKeys || encode.IsInitial(member.Value.Text))
 	})
-	field := ""
+	property := ""
 	for i := range entities {
-		if field = difference(target.Set, sent, entities[i]); field == "" {
+		if property = difference(target.Set, sent, entities[i]); property == "" {
 			return written()
 		}
 	}
-	if field != "" {
-		return unknownInsert(target, "none of the entities found matches the record, their "+field+
+	if property != "" {
+		return unknownInsert(target, "none of the entities found matches the record, their "+property+
 			" differs: another client may have created or changed them, or the service ignores $filter")
 	}
-	target.Hint.OwnChangeset = true // its changeset may have failed because of another row
-	return requeue(target.Hint.ForStep(requests.StepInsert))
+	hint := target.Hint.ForStep(requests.StepInsert)
+	hint.OwnChangeset = true // its changeset may have failed because of another row
+	return requeue(hint)
 }
 
 // hasInitialKey reports whether the service may have replaced a key property that the record leaves initial.
 func hasInitialKey(target *requests.Target) bool {
-	values, _ := target.Set.KeyLiterals(target.Predicate)
-	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
+	literals, _ := target.Set.KeyLiterals(target.Predicate)
+	return slices.ContainsFunc(literals, func(literal uri.Literal) bool { return encode.IsInitial(literal.Text) })
 }
 
-// difference returns a property with different values, "document" if nothing was comparable, "" if all values are
-// equal. It compares only scalars that both entities contain, by value: 1.50 equals 1.5, and trailing blanks are
-// ignored.
+// difference returns the name of a property with different values, "document" if nothing was comparable, "" if all
+// values are equal, or nothing was sent. It compares only scalars that both entities contain, by value: 1.50 equals
+// 1.5, and trailing blanks are ignored.
 func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
-	compared := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
-	nested := func(parsed jsontext.Value) bool {
+	isComparable := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
+	isNested := func(parsed jsontext.Value) bool {
 		return parsed.Kind == jsontext.Object || parsed.Kind == jsontext.Array
 	}
 	for _, member := range sent.Members {
-		other := found.Get(member.Name)
-		if !found.Has(member.Name) || nested(member.Value) || nested(other) {
+		foundValue := found.Get(member.Name)
+		if !found.Has(member.Name) || isNested(member.Value) || isNested(foundValue) {
 			continue
 		}
-		if !sameValue(set, member.Name, member.Value, other) {
+		if !sameValue(set, member.Name, member.Value, foundValue) {
 			return member.Name
 		}
-		compared = true
+		isComparable = true
 	}
-	if !compared {
+	if !isComparable {
 		return "document"
 	}
 	return ""
@@ -125,7 +127,7 @@ func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 // propertiesOf returns the properties of one entity, nothing for a feed or an invalid document.
 func propertiesOf(body []byte) jsontext.Value {
 	parsed, err := document.Parse(body)
-	if _, feed := document.Items(parsed); err != nil || feed {
+	if _, isFeed := document.Items(parsed); err != nil || isFeed {
 		return jsontext.Value{}
 	}
 	parsed.Members = slices.DeleteFunc(parsed.Members,
@@ -134,7 +136,7 @@ func propertiesOf(body []byte) jsontext.Value {
 }
 
 func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value) bool {
-	scalar := func(parsed jsontext.Value) bool {
+	isScalar := func(parsed jsontext.Value) bool {
 		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number
 	}
 	switch {
@@ -142,14 +144,14 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 		return sent.Text == "" && found.Text == "" && sent.Kind != jsontext.True && found.Kind != jsontext.True
 	case sent.Kind == found.Kind && sent.Text == found.Text:
 		return true
-	case !scalar(sent) || !scalar(found):
+	case !isScalar(sent) || !isScalar(found):
 		return false
 	}
-	plain := func(text string) string { // JSON has milliseconds, with or without a zone
+	normalize := func(text string) string { // /Date(0+0000)/ equals /Date(0)/
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	sentText := plain(sent.Text)
-	foundText := plain(found.Text)
+	sentText := normalize(sent.Text)
+	foundText := normalize(found.Text)
 	property := set.Type.Property(name)
 	if sentText == foundText || property == nil || property.Type.Primitive == edm.String {
 		return sentText == foundText
@@ -160,7 +162,7 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 		y, errY := strconv.ParseFloat(foundText, 32)
 		return errX == nil && errY == nil && x == y
 	case edm.Decimal:
-		if !plainNumbers(sentText, foundText) {
+		if !areShortNumbers(sentText, foundText) {
 			return false
 		}
 	}
@@ -168,12 +170,12 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 	return ok && order == 0
 }
 
-// plainNumbers reports whether numbers are short enough to be compared exactly.
-func plainNumbers(texts ...string) bool {
-	for _, t := range texts {
-		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")
+// areShortNumbers reports whether the texts are numbers that are short enough to be compared exactly.
+func areShortNumbers(texts ...string) bool {
+	for _, text := range texts {
+		mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
 		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" ||
-			len(exponent) > 4 || len(t) > 400 {
+			len(exponent) > 4 || len(text) > 400 {
 			return false
 		}
 	}

@@ -18,8 +18,8 @@ func Handle(state *capabilities.State, delivery *requests.Delivery, response *wi
 	LearnVersion(state, delivery.ServiceIndex, response)
 	defer handler.learnAnswer(delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
-		sent := sentBatch{handler, delivery}
-		return sent.results(response)
+		batch := sentBatch{handler, delivery}
+		return batch.results(response)
 	}
 	result, err := handler.result(&delivery.Targets[0], response)
 	if err != nil {
@@ -52,7 +52,7 @@ func (h responseHandler) result(target *requests.Target, response *wit.Response)
 	return result, nil
 }
 
-// otherResult returns the result of any request but an insert. First it excludes responses that the service itself has
+// otherResult returns the result of any request but an insert. It first handles responses that the service itself has
 // not sent, or that prove nothing.
 func (h responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
@@ -116,16 +116,17 @@ func requeue(hint requests.Hint) wit.RowResult {
 	return wit.RowResult{Retry: &wit.Retry{Hint: hint.Text()}}
 }
 
-// classify handles other errors: 401 fails the task, locks and transient errors are retried, anything else rejects the
-// row. A 500 rejects the row too, because services answer so for invalid rows.
-func (h responseHandler) classify(target *requests.Target, failure *wit.Error, r *wit.Response) (wit.RowResult, error) {
-	lock := h.lockOf(target, r)
+// classify handles errors that the callers have no rule for: 401 fails the task, locks and transient errors are
+// retried, anything else rejects the row. So does a 500, because services answer invalid rows with it.
+func (h responseHandler) classify(target *requests.Target, failure *wit.Error,
+	response *wit.Response) (wit.RowResult, error) {
+	lock := h.lockOf(target, response)
 	switch {
 	case failure.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, failure
 	case lock != odataerror.NotLocked:
-		return h.lockResult(r, failure, lock), nil
-	case r.Status == 500:
+		return h.lockResult(response, failure, lock), nil
+	case response.Status == 500:
 		failure.Kind = wit.ErrorData
 	case failure.Kind == wit.ErrorTransient:
 		return retry(failure), nil
@@ -133,7 +134,8 @@ func (h responseHandler) classify(target *requests.Target, failure *wit.Error, r
 	return rejectWithAdvice(failure), nil
 }
 
-// classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
+// classifyRepeatable is classify for requests that may be sent again: in a batch it also applies the configured codes,
+// because the host does not see the status there.
 func (h responseHandler) classifyRepeatable(target *requests.Target, failure *wit.Error,
 	response *wit.Response) (wit.RowResult, error) {
 	code, _, _ := odataerror.Document(response.Body)
@@ -144,8 +146,8 @@ func (h responseHandler) classifyRepeatable(target *requests.Target, failure *wi
 	return h.classify(target, failure, response)
 }
 
-func inDoubtError(target, why string) *wit.Error {
-	return &wit.Error{Kind: wit.ErrorConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
+func inDoubtError(path, reason string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + path + ": " + reason +
 		", so the entity may have been created; it is not sent again (" + sinkconfig.NameInsertUncertain +
 		"): check whether it exists before you send the record again"}
 }

@@ -56,7 +56,7 @@ func (h responseHandler) insertFailure(target *requests.Target, response *wit.Re
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
 	case failed && isDocument && target.Operation == requests.UpsertInsert && h.isExisting(response, code, message):
-		return retryAsUpdate(target, failure), nil
+		return requeueAsUpdate(target, failure), nil
 	case isProof && odataerror.MatchesCode(h.RetryCodes, response.Status, code):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
@@ -86,16 +86,16 @@ func (h responseHandler) insertRejection(target *requests.Target, response *wit.
 	case failure.Kind != wit.ErrorTransient && failure.Kind != wit.ErrorUnauthorized &&
 		h.isExisting(response, code, message):
 		if target.Operation == requests.UpsertInsert {
-			return retryAsUpdate(target, failure), nil
+			return requeueAsUpdate(target, failure), nil
 		}
 		failure.Kind = wit.ErrorConflict
 	}
 	return h.classify(target, failure, response)
 }
 
-// retryAsUpdate continues an upsert whose insert found an existing entity. If an update has found none before, another
-// entity has the same value in a unique property, and the row is rejected.
-func retryAsUpdate(target *requests.Target, failure *wit.Error) wit.RowResult {
+// requeueAsUpdate continues an upsert whose insert found an existing entity. If an update has found no entity before,
+// another one has the same value in a unique property, and the row is rejected.
+func requeueAsUpdate(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if target.Hint.NotFoundStatus == 0 {
 		return requeue(target.Hint.ForStep(requests.StepUpdate))
 	}

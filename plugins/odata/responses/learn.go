@@ -15,27 +15,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// LearnVersion records that the responses of a service contain the OData version.
-func LearnVersion(state *capabilities.State, service int, response *wit.Response) {
-	state.ServiceCapabilities[service].SendsVersion = state.ServiceCapabilities[service].SendsVersion ||
-		odataerror.HasVersion(response)
+// LearnVersion records whether the responses of a service contain the OData version. One such response suffices.
+func LearnVersion(state *capabilities.State, serviceIndex int, response *wit.Response) {
+	service := &state.ServiceCapabilities[serviceIndex]
+	service.SendsVersion = service.SendsVersion || odataerror.HasVersion(response)
 }
 
-// learnAnswer records that the service has answered a request.
-func (h responseHandler) learnAnswer(service int, response *wit.Response) {
-	learned := &h.ServiceCapabilities[service]
-	learned.Answered = learned.Answered || odataerror.FromService(response, response.Body) ||
+// learnAnswer records whether the service, not a router, has answered a request. One such response suffices.
+func (h responseHandler) learnAnswer(serviceIndex int, response *wit.Response) {
+	service := &h.ServiceCapabilities[serviceIndex]
+	service.Answered = service.Answered || odataerror.FromService(response, response.Body) ||
 		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
 }
 
 // learnBatchSupport records that $batch is unlikely to be supported: the service accepts requests without it that were
 // encoded after a router had answered a batch.
 func (h responseHandler) learnBatchSupport(delivery *requests.Delivery, response *wit.Response) {
-	learned := &h.ServiceCapabilities[delivery.ServiceIndex]
-	isUnconfirmed := learned.BatchSupport == capabilities.BatchUnconfirmed &&
+	service := &h.ServiceCapabilities[delivery.ServiceIndex]
+	isUnconfirmed := service.BatchSupport == capabilities.BatchUnconfirmed &&
 		delivery.BatchSupport == capabilities.BatchUnconfirmed
 	if isUnconfirmed && isSuccess(response.Status) && h.isServiceSuccess(&delivery.Targets[0], response) {
-		learned.BatchSupport = capabilities.BatchUnlikely
+		service.BatchSupport = capabilities.BatchUnlikely
 	}
 }
 
@@ -95,28 +95,28 @@ func isReplaced(sent, found uri.Literal) bool {
 // learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
 // more than a request without it: some services create an entity by a PUT without If-Match.
 func (h responseHandler) learnIfMatch(target *requests.Target) {
-	match := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
+	ifMatch := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	switch {
-	case h.UseETags || h.NoIfMatch || *match != capabilities.IfMatchUnknown:
+	case h.UseETags || h.NoIfMatch || *ifMatch != capabilities.IfMatchUnknown:
 		// nothing to learn: no If-Match: * was sent, or the answer is known
 	case target.Hint.NoIfMatch:
-		*match = capabilities.IfMatchRejected
+		*ifMatch = capabilities.IfMatchRejected
 	default:
-		*match = capabilities.IfMatchAccepted
+		*ifMatch = capabilities.IfMatchAccepted
 	}
 }
 
-// learnIfMatchRequired records that the service requires If-Match. It returns false if it was sent, or is not
-// configured.
+// learnIfMatchRequired records that the service requires If-Match if the request omitted the configured header. It
+// reports whether this is so, and the request can be sent again with the header.
 func (h responseHandler) learnIfMatchRequired(target *requests.Target) bool {
-	match := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
+	ifMatch := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	isConfigured := !h.UseETags && !h.NoIfMatch
-	wasOmitted := *match == capabilities.IfMatchRejected ||
-		(*match == capabilities.IfMatchAccepted && target.Hint.NoIfMatch)
+	wasOmitted := *ifMatch == capabilities.IfMatchRejected ||
+		(*ifMatch == capabilities.IfMatchAccepted && target.Hint.NoIfMatch)
 	if !isConfigured || !wasOmitted {
 		return false
 	}
-	*match = capabilities.IfMatchAccepted
+	*ifMatch = capabilities.IfMatchAccepted
 	return true
 }
 
@@ -133,14 +133,14 @@ func (h responseHandler) mayRejectIfMatch(target *requests.Target, response *wit
 		!odataerror.MatchesCode(h.RetryCodes, response.Status, code)
 }
 
-func retryWithoutIfMatch(target *requests.Target) wit.RowResult {
+func requeueWithoutIfMatch(target *requests.Target) wit.RowResult {
 	hint := target.Hint
 	hint.NoIfMatch = true
 	hint.OwnChangeset = true
 	return requeue(hint)
 }
 
-func retryWithIfMatch(target *requests.Target) wit.RowResult {
+func requeueWithIfMatch(target *requests.Target) wit.RowResult {
 	hint := target.Hint
 	hint.NoIfMatch = false
 	return requeue(hint)

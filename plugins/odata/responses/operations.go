@@ -29,12 +29,12 @@ func (h responseHandler) updateResult(target *requests.Target, response *wit.Res
 		failure.Message += " (a nested entity does not exist, and an upsert of an existing entity inserts none)"
 		return reject(failure), nil
 	case isUpsert && isMissing:
-		return retryAsInsert(target, response.Status), nil
+		return requeueAsInsert(target, response.Status), nil
 	case h.isNotFound(response):
 		failure.Kind = wit.ErrorNotFound
 		return reject(failure), nil
 	case response.Status == 428 && h.learnIfMatchRequired(target):
-		return retryWithIfMatch(target), nil
+		return requeueWithIfMatch(target), nil
 	case response.Status == 428 && target.Hint.NoIfMatch:
 		failure.Message += " (and HTTP 400 with If-Match: *)"
 		return reject(failure), nil
@@ -44,14 +44,14 @@ func (h responseHandler) updateResult(target *requests.Target, response *wit.Res
 	case response.Status == 405 || response.Status == 501:
 		return wit.RowResult{}, failure // applies to the next row too
 	case h.mayRejectIfMatch(target, response):
-		return retryWithoutIfMatch(target), nil
+		return requeueWithoutIfMatch(target), nil
 	}
 	return h.classifyRepeatable(target, failure, response)
 }
 
-func retryAsInsert(target *requests.Target, status uint16) wit.RowResult {
+func requeueAsInsert(target *requests.Target, status uint16) wit.RowResult {
 	hint := target.Hint.ForStep(requests.StepInsert)
-	if target.Hint.Step == requests.StepUpdate { // after an insert has found the entity
+	if target.Hint.Step == requests.StepUpdate { // an insert was rejected before, because the entity exists
 		hint.NotFoundStatus = int(status)
 	}
 	return requeue(hint)
@@ -67,9 +67,9 @@ func (h responseHandler) deleteResult(target *requests.Target, response *wit.Res
 	case h.isNotFound(response):
 		return written(), nil
 	case response.Status == 428 && h.learnIfMatchRequired(target):
-		return retryWithIfMatch(target), nil
+		return requeueWithIfMatch(target), nil
 	case h.mayRejectIfMatch(target, response):
-		return retryWithoutIfMatch(target), nil
+		return requeueWithoutIfMatch(target), nil
 	case response.Status == 412 && h.UseETags && target.Hint.ETag != "":
 		return h.etagConflict(target), nil
 	case response.Status == 412:
@@ -95,33 +95,33 @@ func (h responseHandler) confirmResult(target *requests.Target, response *wit.Re
 func (h responseHandler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
-		return h.etagRead(target, headerOf(response, "ETag"), response.Body), nil
+		return h.etagReadResult(target, headerOf(response, "ETag"), response.Body), nil
 	case h.isNotFound(response) && target.Operation == requests.ReadETagForUpsert:
-		return retryAsInsert(target, response.Status), nil
+		return requeueAsInsert(target, response.Status), nil
 	case h.isNotFound(response) && target.Operation == requests.ReadETagForDelete:
 		return written(), nil
 	case h.mayRejectSelect(target, response):
-		return readWhole(target), nil
+		return requeueForWholeEntity(target), nil
 	}
 	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
-const maxETag = 8 << 10 // in bytes: the hint that stores an ETag is limited
+const maxETagBytes = 8 << 10 // in bytes: the hint that stores an ETag is limited
 
-// etagRead returns the result of a successful read. tag is the value of its header, or "".
-func (h responseHandler) etagRead(target *requests.Target, tag string, body []byte) wit.RowResult {
+// etagReadResult returns the result of a successful read. tag is the value of the ETag header, or "".
+func (h responseHandler) etagReadResult(target *requests.Target, tag string, body []byte) wit.RowResult {
 	var err error
 	if tag == "" {
 		tag, err = document.ETag(body)
 	}
 	switch {
 	case target.Selects && (tag == "" || err != nil):
-		return readWhole(target)
-	case err != nil: // unlike an entity without ETag
+		return requeueForWholeEntity(target)
+	case err != nil: // an entity without ETag is no error
 		return reject(odataerror.NotData(target.Name(), "an entity", body))
-	case len(tag) > maxETag:
+	case len(tag) > maxETagBytes:
 		return reject(&wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an ETag of at most " +
-			strconv.Itoa(maxETag) + " bytes, found " + strconv.Itoa(len(tag))})
+			strconv.Itoa(maxETagBytes) + " bytes, found " + strconv.Itoa(len(tag))})
 	}
 	hint := target.Hint
 	if hint.WholeEntity {
@@ -133,7 +133,7 @@ func (h responseHandler) etagRead(target *requests.Target, tag string, body []by
 	return requeue(hint)
 }
 
-func readWhole(target *requests.Target) wit.RowResult {
+func requeueForWholeEntity(target *requests.Target) wit.RowResult {
 	hint := target.Hint
 	hint.WholeEntity = true
 	return requeue(hint)

@@ -45,19 +45,21 @@ func hasEntityLocation(target *requests.Target, response *wit.Response) bool {
 	if !target.IsInsert() {
 		return false
 	}
-	set := target.Set.Path[strings.LastIndexByte(target.Set.Path, '/')+1:] + "("
+	start := target.Set.Path[strings.LastIndexByte(target.Set.Path, '/')+1:] + "("
 	location := headerOf(response, "Location")
-	return strings.HasPrefix(location, set) || strings.Contains(location, "/"+set)
+	return strings.HasPrefix(location, start) || strings.Contains(location, "/"+start)
 }
+
+const namespaceAtom = "http://www.w3.org/2005/Atom"
 
 // containsEntity reports whether a body is an entity or a feed. JSON without "d" must contain the key properties.
 func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	parsed, err := jsontext.Parse(body)
 	if err != nil {
-		r := markup.NewReader(body)
-		kind, err := r.Next()
-		return err == nil && kind == markup.Open && r.Namespace == namespaceAtom && (r.Local == "entry" ||
-			r.Local == "feed")
+		reader := markup.NewReader(body)
+		kind, err := reader.Next()
+		isAtom := err == nil && kind == markup.Open && reader.Namespace == namespaceAtom
+		return isAtom && (reader.Local == "entry" || reader.Local == "feed")
 	}
 	if parsed.Kind != jsontext.Object || parsed.Has("d") || len(parsed.Members) == 0 {
 		return parsed.Kind == jsontext.Object
@@ -65,8 +67,6 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	isMissing := func(name string) bool { return !parsed.Has(name) }
 	return len(set.Type.Key) > 0 && !slices.ContainsFunc(set.Type.Key, isMissing)
 }
-
-const namespaceAtom = "http://www.w3.org/2005/Atom"
 
 // isOutage reports whether a router answered in place of a service that has answered before in this run: the service
 // restarts, or is deployed again. notfound.codes configures other cases.
@@ -81,8 +81,8 @@ func (h responseHandler) isOutage(target *requests.Target, response *wit.Respons
 // hasAnswered reports whether the service has answered in this run, so that a router's answer with a status means that
 // it is away. For a 404 its metadata suffice. 405, 415 and 501 may mean that a server in front of it never lets such
 // requests pass, unless the service has answered a request for a row.
-func (h responseHandler) hasAnswered(service int, status uint16) bool {
-	return status == 404 || h.ServiceCapabilities[service].Answered
+func (h responseHandler) hasAnswered(serviceIndex int, status uint16) bool {
+	return status == 404 || h.ServiceCapabilities[serviceIndex].Answered
 }
 
 func outageError(target *requests.Target, response *wit.Response) *wit.Error {
@@ -102,7 +102,7 @@ func (h responseHandler) isServiceWide(target *requests.Target, response *wit.Re
 		return true
 	case status == 404 || status == 410:
 		return !h.isServiceError(target, response)
-	case status == 408 || status == 413 || status == 429: // temporary, or about the size
+	case status == 408 || status == 413 || status == 429: // temporary, or about the size of this request
 		return false
 	}
 	return response.Status/100 == 4 && !target.InBatch && odataerror.IsHTML(response.Body)
@@ -111,7 +111,7 @@ func (h responseHandler) isServiceWide(target *requests.Target, response *wit.Re
 // isServiceWideInBatch is the part of [responseHandler.isServiceWide] that also applies to batches and their parts.
 func isServiceWideInBatch(response *wit.Response) bool {
 	if wit.IsRejection(response.Status) {
-		if code, _, document := odataerror.Document(response.Body); document && odataerror.NoService(code) {
+		if code, _, isDocument := odataerror.Document(response.Body); isDocument && odataerror.NoService(code) {
 			return true
 		}
 	}
@@ -150,10 +150,12 @@ func mayRejectAddress(target *requests.Target, response *wit.Response) bool {
 	return false
 }
 
-const longKey = 200 // in bytes. The lowest known limit is 260 characters for a segment, with the name of the set.
+// longKeyBytes is the length of unusual keys. The lowest known limit is 260 characters for a segment, which also
+// contains the name of the set.
+const longKeyBytes = 200
 
 func isUnusualKey(predicate string) bool {
-	return len(predicate) >= longKey || strings.ContainsAny(predicate, "%:*&+;@!$~")
+	return len(predicate) >= longKeyBytes || strings.ContainsAny(predicate, "%:*&+;@!$~")
 }
 
 // addressResult handles an error that may concern the address of the row only. First the set is read. If that works and
@@ -178,12 +180,12 @@ func (h responseHandler) setResult(target *requests.Target, response *wit.Respon
 	hint := target.Hint
 	hint.ProbeSet = false
 	hint.SetReadable = true
-	_, _, document := odataerror.Document(response.Body)
+	_, _, isDocument := odataerror.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return wit.RowResult{}, serviceWideError(target, response)
-	case isSuccess(response.Status), response.Status == 501 && document,
-		wit.IsRejection(response.Status) && (document || odataerror.HasVersion(response)):
+	case isSuccess(response.Status), response.Status == 501 && isDocument,
+		wit.IsRejection(response.Status) && (isDocument || odataerror.HasVersion(response)):
 		return requeue(hint), nil
 	}
 	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
