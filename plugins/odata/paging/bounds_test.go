@@ -11,16 +11,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lengths up to which links and URLs, and texts of keys and cursors, always fit into an offset. By default servers
-// accept no longer URLs: nginx, Apache and Tomcat allow 8 KiB.
 const (
+	// linkBytes is the length up to which links and URLs always fit into an offset. By default servers accept no longer
+	// URLs: nginx, Apache and Tomcat allow 8 KiB.
 	linkBytes = 8 << 10
+	// textBytes is the length up to which keys and values of cursors always fit.
 	textBytes = 1 << 10
 )
 
-func textOf(n int) string { return "/" + strings.Repeat("x", n-1) }
+func textOfLength(n int) string { return "/" + strings.Repeat("x", n-1) }
 
-func marksOf(n int) (marks []uint64) {
+func randomHashes(n int) (marks []uint64) {
 	for range n {
 		marks = append(marks, rand.Uint64()>>16)
 	}
@@ -30,39 +31,39 @@ func marksOf(n int) (marks []uint64) {
 // largestPosition returns a position of which every part has its maximum size.
 func largestPosition() *Position {
 	position := newPosition(math.MaxUint32 &^ loadComplete)
-	position.url = textOf(linkBytes)
-	position.pager = pager{by: skipWorked, overlaps: true}
-	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
+	position.url = textOfLength(linkBytes)
+	position.pager = pager{kind: skipWorked, overlaps: true}
+	position.probe = &probe{kind: probeKeyOrder, fallbackLink: textOfLength(linkBytes),
+		lastKey: textOfLength(textBytes)}
 	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded.count, &position.snapshot,
-		&position.endMarkerPending, &position.timestamp,
-		&position.checks.repeatCount,
-		&position.checks.emptyPages, &position.checks.unreturned, &position.pageRows, &position.suspectFrom,
-		&position.pager.skipped, &position.previous.provenRows, &position.previous.count, &position.previous.minRows} {
+		&position.endMarkerPending, &position.timestamp, &position.checks.repeatCount, &position.checks.emptyPages,
+		&position.checks.unreturned, &position.pageRows, &position.suspectFrom, &position.pager.skipped,
+		&position.previous.provenRows, &position.previous.count, &position.previous.minRows} {
 		*n = math.MaxInt
 	}
 	checks := position.checks
-	r := repeatCheck{sampling: true}
-	checks.key = textOf(textBytes)
+	repeats := repeatCheck{isSampling: true}
+	checks.key = textOfLength(textBytes)
 	checks.folded = true
 	checks.sorted = true
-	rows := make([]wit.Row, 4*sampled)
-	data := make([]byte, 4*sampled)
+	rows := make([]wit.Row, 4*maxSample)
+	data := make([]byte, 4*maxSample)
 	for i := range rows {
 		data[i] = byte(i)
 		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
-		checks.followed.Visit(fmt.Sprint(i))
+		checks.links.Visit(fmt.Sprint(i))
 		checks.pages.Visit(fmt.Sprint(i))
 	}
-	r.rememberLast(rows, data)
-	r.current, r.repeated = marksOf(4*sampled), marksOf(1)
-	r.save(checks)
-	checks.lastHashes = packHashes(r.lastHashes)
-	position.undecoded.hashes = packHashes(marksOf(maxErrorHashes))
+	repeats.rememberLast(rows, data)
+	repeats.current, repeats.repeatedHashes = randomHashes(4*maxSample), randomHashes(1)
+	repeats.save(checks)
+	checks.lastHashes = packHashes(repeats.lastHashes)
+	position.undecoded.hashes = packHashes(randomHashes(maxErrorHashes))
 	position.previous.repeatDigest, position.previous.outOfOrderKey = checks.repeatDigest, encodeHash(hashOf("x"))
 	return position
 }
 
-func fits(t *testing.T, p *Position) {
+func checkFits(t *testing.T, p *Position) {
 	t.Helper()
 	fields := p.Fields()
 	t.Logf("%d bytes", wit.OffsetBytes(fields))
@@ -77,12 +78,12 @@ func fits(t *testing.T, p *Position) {
 // The largest offset of a load fits into the host's limit.
 func TestLargestPositionFits(t *testing.T) {
 	position := largestPosition()
-	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:sampled]) ||
+	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:maxSample]) ||
 		len(position.checks.lastHashes) != maxTail*hashSize ||
 		len(position.checks.pages.recent) != maxRecent*hashSize {
 		t.Error("expected the largest parts")
 	}
-	fits(t, position)
+	checkFits(t, position)
 }
 
 // The same holds for a load by a cursor whose look-back contains more rows than can be remembered, during the load and
@@ -96,11 +97,11 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
 			position := largestPosition()
 			for _, isDone := range []bool{false, true, false, true} {
-				var page cursorCheck
-				page.begin(set.Cursor, position.cursor)
-				page.high = value
+				var check cursorCheck
+				check.begin(set.Cursor, position.cursor)
+				check.high = value
 				for i := range 6_000 {
-					page.rows = append(page.rows, seenRow{value, fmt.Sprintf("%011d", i)})
+					check.rows = append(check.rows, seenRow{value, fmt.Sprintf("%011d", i)})
 				}
 				next := largestPosition()
 				next.capabilities.set(loadComplete, isDone)
@@ -109,9 +110,9 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				} else {
 					position.probe = &probe{}
 				}
-				page.save(set, position, next)
+				check.save(set, position, next)
 				next.cursor.from = value
-				fits(t, next)
+				checkFits(t, next)
 				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
 					len(value) < 100 {
 					t.Errorf("unexpected number of remembered rows %d", n)
@@ -122,53 +123,60 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 	}
 }
 
-// TestMarksCutToFit: marks that are cut because the offset is full are reported once, as are marks above the limit.
+// TestMarksCutToFit: rows within the look-back that an offset has no room for are reported once in three loads, as are
+// rows above the limit.
 func TestMarksCutToFit(t *testing.T) {
-	for name, test := range map[string]struct{ rows, reports int }{
-		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
-		for _, large := range []bool{true, false} {
+	for name, test := range map[string]struct {
+		rows    int
+		reports int // for the largest position
+	}{
+		"all fit":        {rows: 200, reports: 0},
+		"cut":            {rows: 1_700, reports: 1},
+		"more than kept": {rows: 6_000, reports: 1},
+	} {
+		for _, isLarge := range []bool{true, false} {
 			set := setOf("links", 0)
 			set.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
 				Condition: func(string) string { return "" },
 				Compare:   func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
-			position := func() *Position {
-				if large {
-					p := largestPosition()
-					p.probe.kind = ""
-					return p
+			createPosition := func() *Position {
+				if !isLarge {
+					return newPosition(0)
 				}
-				return newPosition(0)
+				position := largestPosition()
+				position.probe.kind = ""
+				return position
 			}
-			current := position()
+			current := createPosition()
 			reports := 0
 			for load := range 3 {
-				for pages := range 3 {
-					var page cursorCheck
-					page.begin(set.Cursor, current.cursor)
+				for number := range 3 {
+					var check cursorCheck
+					check.begin(set.Cursor, current.cursor)
 					for i := range test.rows / 3 {
-						page.rows = append(page.rows, seenRow{"7", fmt.Sprintf("%d%010d", pages, i)})
+						check.rows = append(check.rows, seenRow{"7", fmt.Sprintf("%d%010d", number, i)})
 					}
-					page.high = "7"
-					next := position()
-					next.capabilities.set(loadComplete, pages == 2)
-					if pages == 2 {
+					check.high = "7"
+					next := createPosition()
+					next.capabilities.set(loadComplete, number == 2)
+					if number == 2 {
 						next = newPosition(loadComplete)
 					}
-					reports += len(page.save(set, current, next))
+					reports += len(check.save(set, current, next))
 					current = next
 				}
 				last := current
 				if load < 2 {
-					current = position()
+					current = createPosition()
 					current.cursor = set.Cursor.nextState(last.cursor)
 				}
 			}
 			want := test.reports
-			if name == "cut" && !large {
+			if name == "cut" && !isLarge {
 				want = 0
 			}
 			if reports != want {
-				t.Errorf("%s, large %v: reported %d times, expected %d", name, large, reports, want)
+				t.Errorf("%s, large %v: reported %d times, expected %d", name, isLarge, reports, want)
 			}
 		}
 	}

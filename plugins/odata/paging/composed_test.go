@@ -14,11 +14,12 @@ var composedSeeds = flag.Int("composed", 12_000, "number of services of TestComp
 
 var onlySeed = flag.Uint64("composed.seed", 0, "the only seed of TestComposedServices. Zero means all.")
 
+// lostOption matches an option that a faulty service drops from its links.
 var lostOption = regexp.MustCompile(`\$(orderby|filter)=[^&]*&`)
 
-// composed returns a service with one choice for each of: paging, count, order, keys, rows that cannot be decoded,
-// changes while it is read, and one fault.
-func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
+// composedService returns a service with one choice for each of: paging, count, order, keys, rows that cannot be
+// decoded, changes while it is read, and one fault. It also returns the set to read and the choices.
+func composedService(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	pick := func(words ...string) string {
 		word := words[r.IntN(len(words))]
 		traits = append(traits, word)
@@ -55,46 +56,46 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 		fake.filter = "ignores"
 	}
 	if pick("decodable", "decodable", "undecodable") == "undecodable" && fake.key == nil && !fake.generated {
-		fake.unread = map[int]bool{}
+		fake.undecodable = map[int]bool{}
 		if r.IntN(2) == 0 {
 			for range r.IntN(12) {
-				fake.unread[1+r.IntN(60)] = true
+				fake.undecodable[1+r.IntN(60)] = true
 			}
 		} else {
 			for i := range r.IntN(20) {
-				fake.unread[n-i] = true
+				fake.undecodable[n-i] = true
 			}
 		}
 	}
 	if pick("still", "still", "moving") == "moving" && n > 0 {
-		fake.between = func(s *service, _ int) { s.move(r) }
-		fake.skips = fake.skips || fake.keyless // else each answer may be new, without end
+		fake.beforeRequest = func(s *service, _ int) { s.changeRows(r) }
+		fake.skips = fake.skips || fake.keyless // else each answer may have new rows, and the load may not end
 	}
-	at := 1 + r.IntN(8)
-	width := 1 + r.IntN(2)
-	previous := answer{}
+	faultStart := 1 + r.IntN(8)
+	faultLength := 1 + r.IntN(2)
+	var previous answer
 	switch fault := pick("none", "none", "repeated", "empty", "400 once", "400 always", "html", "fewer",
 		"lost option"); fault {
 	case "none": // the service has no fault
 	default:
 		fake.fault = func(s *service, number int, target string, correct answer) answer {
-			last := previous
+			repeatedAnswer := previous
 			previous = correct
-			isHit := number >= at && number < at+width
+			isFaulty := number >= faultStart && number < faultStart+faultLength
 			switch {
-			case fault == "repeated" && isHit && number > 1 && last.status == 200:
-				last.link = correct.link
-				last.count = correct.count
-				return last
-			case fault == "empty" && isHit && (correct.link != "" || strings.Contains(target, "%20ge%20")):
+			case fault == "repeated" && isFaulty && number > 1 && repeatedAnswer.status == 200:
+				repeatedAnswer.link = correct.link
+				repeatedAnswer.count = correct.count
+				return repeatedAnswer
+			case fault == "empty" && isFaulty && (correct.link != "" || strings.Contains(target, "%20ge%20")):
 				correct.keys = nil
-			case fault == "lost option" && isHit:
+			case fault == "lost option" && isFaulty:
 				correct.link = lostOption.ReplaceAllString(correct.link, "")
-			case fault == "fewer" && isHit && len(correct.keys) > 1 && correct.link != "":
+			case fault == "fewer" && isFaulty && len(correct.keys) > 1 && correct.link != "":
 				correct.keys = correct.keys[:len(correct.keys)/2]
-			case fault == "400 once" && isHit, fault == "400 always" && number >= at:
-				return answer{status: 400, says: "no"}
-			case fault == "html" && isHit:
+			case fault == "400 once" && isFaulty, fault == "400 always" && number >= faultStart:
+				return answer{status: 400, message: "no"}
+			case fault == "html" && isFaulty:
 				return answer{status: 404, isHTML: true}
 			}
 			return correct
@@ -112,15 +113,15 @@ func TestComposedServices(t *testing.T) {
 		if *onlySeed > 0 && seed != *onlySeed {
 			continue
 		}
-		for _, once := range []bool{false, true} {
-			fake, set, traits := composed(rand.New(rand.NewPCG(seed, 7)))
-			set.ExactlyOnce = once
+		for _, exactlyOnce := range []bool{false, true} {
+			fake, set, traits := composedService(rand.New(rand.NewPCG(seed, 7)))
+			set.ExactlyOnce = exactlyOnce
 			description := fmt.Sprint(traits, " ", fake)
 			before := slices.Clone(fake.keys)
 			rows := len(before)
 			result, err := fake.load(t, set, nil)
 			missing := slices.DeleteFunc(before, func(row int) bool {
-				return fake.deleted[row] || slices.Contains(result.numbers, row) || slices.Contains(result.faults, row)
+				return fake.deleted[row] || slices.Contains(result.numbers, row) || slices.Contains(result.errors, row)
 			})
 			distinct := len(slices.Compact(slices.Sorted(slices.Values(result.numbers))))
 			verdict := "failed"
@@ -131,19 +132,20 @@ func TestComposedServices(t *testing.T) {
 			isProven := err == nil && verdict != Unproven
 			isCounted := fake.count == "filtered" || fake.count == "whole"
 			isUncounted := (fake.count == "none" || fake.count == "refused") && fake.page >= minOrderedRows && rows > 1
-			isSound := fake.between == nil && fake.page > 1 && (isCounted || isUncounted) &&
-				fake.order == "heeds" && fake.filter == "heeds" && fake.fault == nil && fake.key == nil &&
-				!fake.keyless && !fake.generated && fake.unread == nil && set.Paging != "links" && (rows != 1 || fake.skips)
+			isPageable := fake.page > 1 && set.Paging != "links" && (rows != 1 || fake.skips)
+			isSound := fake.beforeRequest == nil && fake.fault == nil && isPageable && (isCounted || isUncounted) &&
+				fake.order == "heeds" && fake.filter == "heeds" && fake.key == nil && !fake.keyless &&
+				!fake.generated && fake.undecodable == nil
 			switch {
 			case isProven && len(missing) > 0 && !fake.ordersByChance():
-				t.Fatalf("seed %d, exactly-once %v: complete=%s, but rows %v are missing: %s\n%s", seed, once, verdict,
-					missing, description, strings.Join(fake.requests, "\n"))
+				t.Fatalf("seed %d, exactly-once %v: complete=%s, but rows %v are missing: %s\n%s", seed, exactlyOnce,
+					verdict, missing, description, strings.Join(fake.requests, "\n"))
 			case isSound && (!isProven || len(result.rows) != rows):
 				t.Fatalf("seed %d, exactly-once %v: found %s with %d rows, expected a proof and each row once, %v: "+
-					"%s\n%s", seed, once, verdict, len(result.rows), err, description,
+					"%s\n%s", seed, exactlyOnce, verdict, len(result.rows), err, description,
 					strings.Join(fake.requests, "\n"))
-			case once && err == nil && len(result.numbers) > distinct &&
-				fake.fault == nil && fake.key == nil && fake.between == nil && fake.skips:
+			case exactlyOnce && err == nil && len(result.numbers) > distinct &&
+				fake.fault == nil && fake.key == nil && fake.beforeRequest == nil && fake.skips:
 				t.Fatalf("seed %d: rows were read twice, with exactly-once: %s\n%s", seed, description,
 					strings.Join(fake.requests, "\n"))
 			}

@@ -14,7 +14,7 @@ type Cursor struct {
 	Sortable         bool
 	Compare          func(a, b string) (order int, ok bool) // ok is false if a value is invalid
 	SubtractLookback func(text string) string
-	Condition        func(from string) string // returns the condition for values of at least from
+	Condition        func(from string) string // returns the condition for values that are at least from
 	// InexactOrder means that the service may compare differently, so a lower value does not prove an ignored filter.
 	InexactOrder bool
 }
@@ -43,12 +43,12 @@ func unpackRows(s string) []seenRow {
 	return rows
 }
 
-func (c *Cursor) atLeast(a, b string) bool {
+func (c *Cursor) isAtLeast(a, b string) bool {
 	order, ok := c.Compare(a, b)
 	return ok && order >= 0
 }
 
-func (c *Cursor) below(text, from string) bool {
+func (c *Cursor) isBelow(text, from string) bool {
 	if from == "" || c.InexactOrder {
 		return false
 	}
@@ -56,6 +56,7 @@ func (c *Cursor) below(text, from string) bool {
 	return ok && order < 0
 }
 
+// condition returns the condition of a load by cursor, or "" if the load reads all rows. c may be nil.
 func (c *Cursor) condition(position *Position) string {
 	if c == nil || position.cursor.from == "" {
 		return ""

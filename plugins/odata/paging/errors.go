@@ -10,15 +10,14 @@ import (
 // ErrorResponse is a response with an error status.
 type ErrorResponse struct {
 	Status int
-	// Err is returned if no other request can be tried. Text is the text in lower case, without the request's URL.
-	Err  *wit.Error
-	Text string
+	Err    *wit.Error // is returned if no other request can be tried
+	Text   string     // the service's error text in lower case, without the request's URL
 	// FromService means that the OData service itself answered, not a router or proxy in front of it.
 	FromService bool
 	// FromRouter means that a router or proxy answered, as while the service restarts.
 	FromRouter bool
-	TokenLost  bool // the service no longer knows the link's token
-	ReceivedAt int64
+	TokenLost  bool  // the service no longer knows the link's token
+	ReceivedAt int64 // in milliseconds since 1970
 }
 
 // AfterError handles a response with an error status: it returns the error, or the position of another request, since
@@ -26,7 +25,7 @@ type ErrorResponse struct {
 // rejection is believed only if it is the service's, and about a form of request that has not worked in this load.
 func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
-	isLinked := pg.position.pager.by == linksWorked
+	isLinked := pg.position.pager.kind == linksWorked
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
@@ -46,7 +45,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		action, err = t.retryEmptyPage()
 	case !r.rejectsOption():
 		return nil, r.Err
-	case pg.position.capabilities.has(pg.position.pager.by):
+	case pg.position.capabilities.has(pg.position.pager.kind):
 		return nil, pg.rejectionError(r.Err, false)
 	case pg.position.pager.speculative:
 		action = "continuing, because the service does not say whether it has more rows"
@@ -54,11 +53,11 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case pg.position.usesKeyset():
 		action = "requesting pages in another way"
 		err = t.abandonKeyset(r.Err.Message)
-	case pg.position.pager.by == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
+	case pg.position.pager.kind == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
 		return nil, pg.rejectionError(r.Err, false) // such requests have worked in the load before
-	case pg.position.pager.by == 0 && t.dropOption(r):
+	case pg.position.pager.kind == 0 && t.dropOption(r):
 		action = "continuing without options that the service may not support"
-	case pg.position.pager.by == 0 && r.Status == 400 && pg.set.Top == 0:
+	case pg.position.pager.kind == 0 && r.Status == 400 && pg.set.Top == 0:
 		r.Err.Message += "; if the service limits the rows of a response, " + pg.set.Setting("paging") +
 			" = top requests " + pg.set.Setting("page.size") + " rows at a time"
 		return nil, r.Err
@@ -72,7 +71,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	return t.end(err)
 }
 
-// rejectionError returns the error for a rejection that shows nothing about the request. It changes failure. It is
+// rejectionError completes and returns failure for a rejection that shows nothing about the request. The error is
 // transient if a router answered, or if the service has answered before; until then options may be the reason.
 func (pg *Page) rejectionError(failure *wit.Error, isFromRouter bool) *wit.Error {
 	if isFromRouter || pg.position.Answered() {
@@ -89,7 +88,7 @@ func (pg *Page) rejectionError(failure *wit.Error, isFromRouter bool) *wit.Error
 	return failure
 }
 
-// followsOtherLink reports whether the page is the link of an empty keyset page, and not that page itself again.
+// followsOtherLink reports whether the page is the link of an empty keyset page, and not that page requested again.
 func (pg *Page) followsOtherLink(t *transition) bool {
 	if !pg.position.followsEmptyPage() {
 		return false
@@ -123,23 +122,24 @@ func (r *ErrorResponse) rejectsOption() bool {
 }
 
 // dropOption requests the first page without the option that the error names, else $orderby, then the count, then both.
+// It returns false if no such option was requested.
 func (t *transition) dropOption(r ErrorResponse) bool {
 	next := t.next
 	set := t.set
 	if r.Status == 404 {
 		return false
 	}
-	orders := set.Ordered && !next.capabilities.has(refusesOrderBy)
-	counts := set.requestsCount(next.capabilities)
+	hasOrderBy := set.Ordered && !next.capabilities.has(refusesOrderBy)
+	hasCount := set.requestsCount(next.capabilities)
 	namesCount := strings.Contains(r.Text, "inlinecount")
 	switch {
-	case orders && counts:
+	case hasOrderBy && hasCount:
 		next.capabilities.set(refusesOrderBy, !namesCount)
 		next.capabilities.set(refusesCount, namesCount)
-	case counts && set.Ordered && !namesCount:
+	case hasCount && set.Ordered && !namesCount:
 		next.capabilities.set(refusesOrderBy, false)
 		next.capabilities.set(refusesCount, true)
-	case counts, orders:
+	case hasCount, hasOrderBy:
 		next.capabilities.set(refusesOrderBy, true)
 		next.capabilities.set(refusesCount, true)
 	default:

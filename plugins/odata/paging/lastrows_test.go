@@ -14,18 +14,18 @@ func (s *service) requestsLastRows() bool {
 	return len(s.requests) > 2 && strings.HasPrefix(s.requests[len(s.requests)-1], "$orderby=K%20desc&$top=8")
 }
 
-// expect fails a test unless a load ended with a verdict, no row is missing, and none count twice.
-func (s *service) expect(t *testing.T, verdict string, found result, err error) {
+// expectVerdict fails a test unless a load ended with a verdict, and each row arrived once.
+func (s *service) expectVerdict(t *testing.T, verdict string, found result, err error) {
 	t.Helper()
-	if err != nil || found.end.verdict != verdict || len(found.missing) > 0 || found.twice > 0 {
+	if err != nil || found.end.verdict != verdict || len(found.missing) > 0 || found.repeated > 0 {
 		t.Fatalf("expected %s, found %+v, %d rows missing, %d twice, %v, in\n%s", verdict, found.end,
-			len(found.missing), found.twice, err, strings.Join(s.requests, "\n"))
+			len(found.missing), found.repeated, err, strings.Join(s.requests, "\n"))
 	}
 }
 
-// again returns the load after one that has ended, of a service that does what OData demands.
-func (s *service) again(t *testing.T, set *Set, end *Position) (result, error) {
-	s.between = nil
+// loadAgain returns the next load after one that has ended, of a service that does what OData demands from then on.
+func (s *service) loadAgain(t *testing.T, set *Set, end *Position) (result, error) {
+	s.beforeRequest = nil
 	s.fault = nil
 	s.requests = nil
 	return s.load(t, set, set.FirstAfter(end, 1_700_000_001_000))
@@ -37,7 +37,7 @@ func TestLastRowsAreDeleted(t *testing.T) {
 	for _, count := range []string{"none", "filtered"} {
 		fake := &service{keys: upFrom(1, 46), page: 12, count: count, links: "none", skips: true}
 		isDeleted := false
-		fake.between = func(s *service, number int) {
+		fake.beforeRequest = func(s *service, number int) {
 			if count != "none" && number == 5 { // the count at the end differs
 				s.remove(3)
 				s.keys = append(s.keys, 47, 48)
@@ -52,9 +52,9 @@ func TestLastRowsAreDeleted(t *testing.T) {
 		if !isDeleted {
 			t.Fatalf("count %s: the last rows were not requested", count)
 		}
-		fake.expect(t, ProvenByKey, loaded, err)
-		loaded, err = fake.again(t, set, loaded.end)
-		fake.expect(t, ProvenByKey, loaded, err)
+		fake.expectVerdict(t, ProvenByKey, loaded, err)
+		loaded, err = fake.loadAgain(t, set, loaded.end)
+		fake.expectVerdict(t, ProvenByKey, loaded, err)
 	}
 }
 
@@ -63,13 +63,13 @@ func TestLastRowsAreDeleted(t *testing.T) {
 func TestRememberedRowsAreDeleted(t *testing.T) {
 	for deleted, verdict := range map[int]string{maxTail - 2: ProvenByKey, maxTail - 1: Unproven} {
 		fake := &service{keys: upFrom(1, many), page: 100, count: "none", links: "none", skips: true}
-		fake.between = func(s *service, _ int) {
+		fake.beforeRequest = func(s *service, _ int) {
 			if s.requestsLastRows() && len(s.deleted) == 0 {
 				s.remove(upFrom(many-deleted+1, deleted)...)
 			}
 		}
 		loaded, err := fake.load(t, setOf("auto", 0), nil)
-		fake.expect(t, verdict, loaded, err)
+		fake.expectVerdict(t, verdict, loaded, err)
 	}
 }
 
@@ -78,59 +78,59 @@ func TestRememberedRowsAreDeleted(t *testing.T) {
 func TestLastRowsCannotBeDecoded(t *testing.T) {
 	for _, count := range []string{"none", "page", "refused"} {
 		fake := &service{keys: upFrom(1, 14), page: 10, count: count, links: "none", skips: true, tops: true,
-			unread: setFrom(upFrom(11, 4))}
+			undecodable: setFrom(upFrom(11, 4))}
 		loaded, err := fake.load(t, setOf("auto", 0), nil)
-		if err != nil || !slices.Equal(loaded.faults, upFrom(11, 4)) {
-			t.Errorf("count %s: expected faults for rows 11 to 14, found %v, %+v, %v", count, loaded.faults, loaded.end,
+		if err != nil || !slices.Equal(loaded.errors, upFrom(11, 4)) {
+			t.Errorf("count %s: expected faults for rows 11 to 14, found %v, %+v, %v", count, loaded.errors, loaded.end,
 				err)
 		}
 	}
 	inserted := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true, tops: true,
-		unread: setFrom(upFrom(47, 2))}
-	inserted.between = func(s *service, number int) {
+		undecodable: setFrom(upFrom(47, 2))}
+	inserted.beforeRequest = func(s *service, number int) {
 		if number == 7 {
 			s.keys = append(s.keys, 47, 48)
 		}
 	}
 	loaded, err := inserted.load(t, setOf("auto", 0), nil)
-	if err != nil || !slices.Equal(loaded.faults, upFrom(47, 2)) {
-		t.Errorf("expected faults for rows 47 and 48, found %v, %+v, %v", loaded.faults, loaded.end, err)
+	if err != nil || !slices.Equal(loaded.errors, upFrom(47, 2)) {
+		t.Errorf("expected faults for rows 47 and 48, found %v, %+v, %v", loaded.errors, loaded.end, err)
 	}
 
 	fake := &service{keys: upFrom(1, 46), page: 16, count: "none", links: "key", skips: true, tops: true,
-		unread: setFrom(upFrom(35, 12))}
+		undecodable: setFrom(upFrom(35, 12))}
 	set := setOf("auto", 0)
 	loaded, err = fake.load(t, set, nil)
-	fake.expect(t, Unproven, loaded, err)
-	fake.unread = nil
-	loaded, err = fake.again(t, set, loaded.end)
-	fake.expect(t, ProvenByKey, loaded, err)
+	fake.expectVerdict(t, Unproven, loaded, err)
+	fake.undecodable = nil
+	loaded, err = fake.loadAgain(t, set, loaded.end)
+	fake.expectVerdict(t, ProvenByKey, loaded, err)
 
 	// Only the last key can be decoded.
 	fake = &service{keys: upFrom(1, 46), page: 16, count: "none", links: "key", skips: true, tops: true,
-		unread: setFrom(upFrom(36, 10))}
+		undecodable: setFrom(upFrom(36, 10))}
 	loaded, err = fake.load(t, set, nil)
-	fake.expect(t, Unproven, loaded, err)
-	fake.unread = nil
-	loaded, err = fake.again(t, set, loaded.end)
-	fake.expect(t, ProvenByKey, loaded, err)
+	fake.expectVerdict(t, Unproven, loaded, err)
+	fake.undecodable = nil
+	loaded, err = fake.loadAgain(t, set, loaded.end)
+	fake.expectVerdict(t, ProvenByKey, loaded, err)
 }
 
 // TestRowsComeAndGo: a row at the end may exist only while the last rows are requested, as in a queue. The load
-// continues and is proven. If the pages return none of many such rows, that is evidence.
+// continues and is proven. If the pages return none of more than maxUnreturned such rows, the load fails.
 func TestRowsComeAndGo(t *testing.T) {
 	for _, test := range []struct {
 		times int
-		fails bool
-	}{
+		isErr bool
+	}{ // times is the number of requests for the last rows that return a row of their own
 		{times: 1},
 		{times: 2},
 		{times: maxUnreturned},
-		{times: maxUnreturned + 1, fails: true},
+		{times: maxUnreturned + 1, isErr: true},
 	} {
 		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "none", skips: true}
 		count := 0
-		fake.between = func(s *service, _ int) {
+		fake.beforeRequest = func(s *service, _ int) {
 			s.keys = slices.DeleteFunc(s.keys, func(key int) bool { return key >= 100 })
 			if s.requestsLastRows() && count < test.times {
 				s.keys = append(s.keys, 100+count)
@@ -140,7 +140,7 @@ func TestRowsComeAndGo(t *testing.T) {
 		set := setOf("auto", 0)
 		set.ExactlyOnce = true
 		loaded, err := fake.load(t, set, nil)
-		if test.fails {
+		if test.isErr {
 			if err == nil || !strings.Contains(err.Error(), "incomplete.load") {
 				t.Errorf("%d times: expected an error that names a setting, found %+v, %v", test.times, loaded.end, err)
 			}
@@ -149,15 +149,15 @@ func TestRowsComeAndGo(t *testing.T) {
 		if count != test.times {
 			t.Fatalf("expected %d rows that come and go, found %d", test.times, count)
 		}
-		fake.expect(t, ProvenByKey, loaded, err)
+		fake.expectVerdict(t, ProvenByKey, loaded, err)
 	}
 }
 
-// TestOneRowShowsNoOrder: one decodable row of a probe descends in any order.
+// TestOneRowShowsNoOrder: one decodable row of a probe does not show that the service sorts.
 func TestOneRowShowsNoOrder(t *testing.T) {
 	for name, fake := range map[string]*service{
-		"generated keys": {order: "heeds", skips: true, generated: true, unread: map[int]bool{32: true}},
-		"ignores":        {order: "ignores", unread: map[int]bool{1: true}},
+		"generated keys": {order: "heeds", skips: true, generated: true, undecodable: map[int]bool{32: true}},
+		"ignores":        {order: "ignores", undecodable: map[int]bool{1: true}},
 	} {
 		fake.keys = upFrom(1, 33)
 		fake.page = 2
@@ -177,14 +177,14 @@ func TestOneRowShowsNoOrder(t *testing.T) {
 // TestUndecodableEndIsReadOnce: a service that ignores $skip returns the rows at the end that cannot be decoded again
 // and again.
 func TestUndecodableEndIsReadOnce(t *testing.T) {
-	fake := &service{keys: upFrom(1, 58), page: 8, count: "limit", links: "token", unread: setFrom(upFrom(48, 11))}
+	fake := &service{keys: upFrom(1, 58), page: 8, count: "limit", links: "token", undecodable: setFrom(upFrom(48, 11))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
 	if len(fake.requests) > 20 || (err == nil && loaded.end.verdict != Unproven) {
 		t.Errorf("%d requests, %+v, %v", len(fake.requests), loaded.end, err)
 	}
 	// Such a page does not prove the first page's count.
 	fake = &service{keys: upFrom(1, 22), page: 2, count: "page", links: "none", order: "refused",
-		unread: setFrom(upFrom(1, 2))}
+		undecodable: setFrom(upFrom(1, 2))}
 	if loaded, err = fake.load(t, setOf("auto", 0), nil); err == nil && loaded.end.verdict != Unproven {
 		t.Errorf("expected no proof, found %+v", loaded.end)
 	}
@@ -194,10 +194,10 @@ func TestUndecodableEndIsReadOnce(t *testing.T) {
 // is no loop.
 func TestOnlyDecodableRowIsRepeated(t *testing.T) {
 	fake := &service{keys: upFrom(1, 24), page: 8, count: "filtered", links: "skip", skips: true,
-		unread: setFrom(append(upFrom(1, 7), upFrom(9, 7)...))}
+		undecodable: setFrom(append(upFrom(1, 7), upFrom(9, 7)...))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
-	if err != nil || len(loaded.missing) > 0 || len(loaded.faults) != 14 {
-		t.Errorf("%d faults, %d rows missing, %v\n%s", len(loaded.faults), len(loaded.missing), err,
+	if err != nil || len(loaded.missing) > 0 || len(loaded.errors) != 14 {
+		t.Errorf("%d faults, %d rows missing, %v\n%s", len(loaded.errors), len(loaded.missing), err,
 			strings.Join(fake.requests, "\n"))
 	}
 }
@@ -209,22 +209,22 @@ func TestLastRowsAreRejected(t *testing.T) {
 		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true}
 		fake.fault = func(s *service, _ int, _ string, correct answer) answer {
 			if s.requestsLastRows() {
-				return answer{status: status, says: "timeout"}
+				return answer{status: status, message: "timeout"}
 			}
 			return correct
 		}
 		set := setOf("auto", 0)
 		set.ExactlyOnce = true
 		loaded, err := fake.load(t, set, nil)
-		fake.expect(t, Unproven, loaded, err)
-		loaded, err = fake.again(t, set, loaded.end)
-		fake.expect(t, ProvenByKey, loaded, err)
+		fake.expectVerdict(t, Unproven, loaded, err)
+		loaded, err = fake.loadAgain(t, set, loaded.end)
+		fake.expectVerdict(t, ProvenByKey, loaded, err)
 	}
 	for _, status := range []int{502, 503} {
 		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true}
 		fake.fault = func(s *service, _ int, _ string, correct answer) answer {
 			if s.requestsLastRows() {
-				return answer{status: status, says: "busy"}
+				return answer{status: status, message: "busy"}
 			}
 			return correct
 		}
@@ -239,14 +239,14 @@ func TestLastRowsAreRejected(t *testing.T) {
 func TestRequestsWithoutLinksAndCount(t *testing.T) {
 	fake := &service{keys: upFrom(1, 37), page: 7, count: "none", links: "none", skips: true, tops: true}
 	loaded, err := fake.load(t, setOf("top", 7), nil)
-	fake.expect(t, ProvenByKey, loaded, err)
+	fake.expectVerdict(t, ProvenByKey, loaded, err)
 	if pages := 1 + (37-7)/6 + 1; len(fake.requests) > pages+3 {
 		t.Errorf("expected at most %d requests, found\n%s", pages+3, strings.Join(fake.requests, "\n"))
 	}
 }
 
-// TestOffsetsNearTheEnd: offsets that earlier versions stored before the question for further rows, and at the last
-// page, are continued. What they do not tell of the rows read may cost the proof.
+// TestOffsetsNearTheEnd: offsets that earlier versions stored before the probe of further rows, and at the last page,
+// are continued. The load may be unproven, since these offsets contain less about the rows read.
 func TestOffsetsNearTheEnd(t *testing.T) {
 	for offset, test := range map[string]struct {
 		fake    *service
@@ -283,11 +283,11 @@ func TestOffsetsNearTheEnd(t *testing.T) {
 func TestUndecodableEndIsCountedOnce(t *testing.T) {
 	for _, undecoded := range []int{0, 2} {
 		fake := &service{keys: upFrom(1, 10), page: 100, count: "refused", links: "none", order: "refused",
-			filter: "refused", unread: setFrom(upFrom(11-undecoded, undecoded))}
+			filter: "refused", undecodable: setFrom(upFrom(11-undecoded, undecoded))}
 		loaded, err := fake.load(t, setOf("auto", 0), nil)
-		if err != nil || loaded.end.rowsSeen() != 10 || len(loaded.faults) != undecoded {
+		if err != nil || loaded.end.rowsSeen() != 10 || len(loaded.errors) != undecoded {
 			t.Errorf("expected 10 rows and %d faults, found %d, %v, %v in\n%s", undecoded, loaded.end.rowsSeen(),
-				loaded.faults, err, strings.Join(fake.requests, "\n"))
+				loaded.errors, err, strings.Join(fake.requests, "\n"))
 		}
 	}
 }

@@ -10,14 +10,14 @@ import (
 
 var repeatedOptions = []string{"$filter", "$select", "$expand", "$orderby"}
 
-// RestoreOptions returns a service's link with the options as requested first or later: services repeat options in
-// forms that mean something else, such as + for %2B. A different value is an error because it selects other rows. If
-// the link omits an option without $, such as search, it is appended as requested: only options with $ may be in the
-// token. Options that the link adds are not changed.
+// RestoreOptions returns a service's link with the options as in the first URL or in later requests: services repeat
+// options in forms that mean something else, such as + for %2B. A different value is an error because it selects other
+// rows. If the link omits an option without $, such as search, it is appended as requested: only options with $ may be
+// in the token. Options that the link adds are not changed.
 func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, err error) {
-	link = s.appendLost(link)
-	path, query, has := strings.Cut(link, "?")
-	if !has {
+	link = s.appendOmitted(link)
+	path, query, hasQuery := strings.Cut(link, "?")
+	if !hasQuery {
 		return link, nil
 	}
 	options := strings.Split(query, "&")
@@ -32,8 +32,8 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 			texts = append(texts, optionOf(request, name))
 		}
 		index := slices.IndexFunc(texts, func(text string) bool {
-			_, sent, has := strings.Cut(text, "=")
-			return has && (text == option || sameValue(name, value, sent))
+			_, sentValue, hasQuery := strings.Cut(text, "=")
+			return hasQuery && (text == option || sameValue(name, value, sentValue))
 		})
 		if index >= 0 {
 			options[i] = texts[index]
@@ -45,10 +45,10 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// appendLost appends the set's options without $ that a link to the set omits. Other URLs, such as the URL of a
+// appendOmitted appends the set's options without $ that a link to the set omits. Other URLs, such as the URL of a
 // prepared response or of a function, are no requests of the set. Names are case-sensitive, as OData's custom options
 // are. [uri.Query.AppendTo] adds the SAP client when the link is requested.
-func (s *Set) appendLost(link string) string {
+func (s *Set) appendOmitted(link string) string {
 	path, query, _ := strings.Cut(link, "?")
 	if uri.Unescape(path) != uri.Unescape(s.Service+"/"+s.Address) {
 		return link
@@ -78,17 +78,17 @@ func optionName(option string) string {
 
 // RestoreLink restores the options of a link stored by an earlier version.
 func (s *Set) RestoreLink(position *Position) *Position {
-	if position.pager.by != linksWorked {
+	if position.pager.kind != linksWorked {
 		return position
 	}
-	url, _ := s.RestoreOptions(position.url, s.pageURL(position, "", 0))
-	return position.WithURL(url)
+	restored, _ := s.RestoreOptions(position.url, s.pageURL(position, "", 0))
+	return position.WithURL(restored)
 }
 
 func optionOf(address, name string) string {
 	_, query, _ := strings.Cut(address, "?")
 	for option := range strings.SplitSeq(query, "&") {
-		if n, _, has := strings.Cut(option, "="); has && uri.Unescape(n) == name {
+		if candidate, _, has := strings.Cut(option, "="); has && uri.Unescape(candidate) == name {
 			return option
 		}
 	}
@@ -98,7 +98,7 @@ func optionOf(address, name string) string {
 // sameValue reports whether a link's option has the value that was sent. It ignores the encoding, spaces in lists, the
 // word asc, and the order except in $orderby.
 func sameValue(name, value, sent string) bool {
-	plain := func(text string) string {
+	normalize := func(text string) string {
 		text = strings.ReplaceAll(text, "+", " ")
 		if name == "$filter" {
 			return text
@@ -112,9 +112,9 @@ func sameValue(name, value, sent string) bool {
 		}
 		return strings.Join(parts, ",")
 	}
-	sent = plain(uri.Unescape(sent))
+	sent = normalize(uri.Unescape(sent))
 	for range 3 {
-		if plain(value) == sent {
+		if normalize(value) == sent {
 			return true
 		}
 		value = uri.Unescape(value)

@@ -1,17 +1,18 @@
 package paging
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 )
 
-// TestOptionsOfALink: if a link repeats an option in another form, ours replaces it. If its value differs, the link is
-// rejected. Options that it omits or adds are the service's choice.
+// TestOptionsOfALink: if a link repeats an option in another form, the requested form replaces it. If its value
+// differs, the link is rejected. Options that it omits or adds are the service's choice.
 func TestOptionsOfALink(t *testing.T) {
 	const filter = "$filter=Name%20eq%20%27A%2BB%20100%25%27"
 	const request = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
 	for name, test := range map[string]struct{ query, want string }{
-		"as it was asked":    {filter + "&$skiptoken=7", filter + "&$skiptoken=7"},
+		"as requested":       {filter + "&$skiptoken=7", filter + "&$skiptoken=7"},
 		"without any":        {"$skiptoken=7", "$skiptoken=7"},
 		"plus for 2B":        {"$filter=Name%20eq%20%27A+B%20100%25%27", filter},
 		"plus for blanks":    {"$filter=Name+eq+%27A%2BB+100%25%27", filter},
@@ -20,7 +21,7 @@ func TestOptionsOfALink(t *testing.T) {
 		"encoded twice":      {"$filter=Name%2520eq%2520%2527A%252BB%2520100%2525%2527", filter},
 		"its name encoded":   {"%24filter=Name+eq+%27A%2BB+100%25%27", filter},
 		"another literal":    {"$filter=Name%20eq%20%27A-B%20100%25%27", ""},
-		"in small letters":   {"$filter=name%20eq%20%27a%2Bb%20100%25%27", ""},
+		"in lower case":      {"$filter=name%20eq%20%27a%2Bb%20100%25%27", ""},
 		"cut at a character": {"$filter=Name%20eq%20%27A", ""},
 		"empty":              {"$filter=", ""},
 		"more":               {"$filter=(Name%20eq%20%27A%2BB%20100%25%27)%20and%20K%20gt%207", ""},
@@ -32,7 +33,7 @@ func TestOptionsOfALink(t *testing.T) {
 		"another order":      {"$orderby=K,L", ""},
 		"swapped order":      {"$orderby=L%20desc,K", ""},
 		"descending":         {"$orderby=K%20desc,L%20desc", ""},
-		"ascending said":     {"$orderby=K%20asc,%20L%20desc", "$orderby=K,L%20desc"},
+		"ascending named":    {"$orderby=K%20asc,%20L%20desc", "$orderby=K,L%20desc"},
 		"ascending, as form": {"$orderby=K+asc%2CL+desc", "$orderby=K,L%20desc"},
 		"a name with asc":    {"$orderby=Kasc,L%20desc", ""},
 		"selected otherwise": {"$select=Name,K", "$select=K,Name"},
@@ -50,8 +51,9 @@ func TestOptionsOfALink(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s, %v", name, test.want, found, err)
 		}
 	}
-	// A wrong option stays, the others are restored. Options that only the request had are restored as they were in
-	// the request.
+
+	// A wrong option stays, the others are restored. Options that only a later request had are restored as in that
+	// request.
 	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", request)
 	if err == nil || found != "/s/X?$select=L&"+filter {
 		t.Errorf("found %s, %v", found, err)
@@ -61,7 +63,8 @@ func TestOptionsOfALink(t *testing.T) {
 	if err != nil || found != "/s/X?$filter=K%20gt%20'A%2BB'&$select=L" {
 		t.Errorf("found %s, %v", found, err)
 	}
-	// no option was sent
+
+	// Without a requested option, the link is not changed.
 	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} {
 		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
 			t.Errorf("%s: found %s, %v", link, found, err)
@@ -95,12 +98,10 @@ func TestLostOptionsOfALink(t *testing.T) {
 		"an expanded set":           {"/s/X(1)/Items?$skiptoken=7", ""},
 		"an option with $ is fixed": {"/s/X?$select=K,+Name&" + all, "/s/X?$select=K,Name&" + all},
 	} {
-		if test.want == "" { // as it was
-			test.want = test.link
-		}
+		want := cmp.Or(test.want, test.link) // "" means that the link is not changed
 		found, err := set.RestoreOptions(test.link, set.UnorderedURL(false))
-		if err != nil || found != test.want {
-			t.Errorf("%s: expected %s, found %s, %v", name, test.want, found, err)
+		if err != nil || found != want {
+			t.Errorf("%s: expected %s, found %s, %v", name, want, found, err)
 		}
 		if again, err := set.RestoreOptions(found, set.UnorderedURL(false)); err != nil || again != found {
 			t.Errorf("%s: expected no second change of %s, found %s, %v", name, found, again, err)
@@ -130,19 +131,19 @@ func TestRestoredOptionsAreNoKey(t *testing.T) {
 func TestOptionsOfTheRequest(t *testing.T) {
 	set := setOf("auto", 0)
 	first := set.First(0)
-	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
+	for query, wantError := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
 		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
-		for _, kind := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
-			for _, w := range []pager{{by: keysWorked}, {by: linksWorked}, {by: skipWorked}} {
+		for _, filter := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
+			for _, strategy := range []pager{{kind: keysWorked}, {kind: linksWorked}, {kind: skipWorked}} {
 				set.Filter = func(condition string) string { return strings.ReplaceAll("U"+condition, " ", "%20") }
 				pg := NewPage()
-				at := *first
-				at.url = "/s/X?" + kind + "&$skiptoken=9"
-				at.pager = w
-				pg.Begin(set, &at)
+				position := *first
+				position.url = "/s/X?" + filter + "&$skiptoken=9"
+				position.pager = strategy
+				pg.Begin(set, &position)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
-				if (err != nil) != (fails || (kind == "" && strings.Contains(query, "1000"))) {
-					t.Errorf("%+v, request %s: link %s, found %s, %v", w, kind, query, found, err)
+				if (err != nil) != (wantError || (filter == "" && strings.Contains(query, "1000"))) {
+					t.Errorf("%+v, request %s: link %s, found %s, %v", strategy, filter, query, found, err)
 				}
 			}
 		}

@@ -17,35 +17,35 @@ type LoopDetector struct {
 }
 
 const (
-	maxRecent = 64
-	hashSize  = 8
+	maxRecent = 64 // hashes in LoopDetector.recent
+	hashSize  = 8  // characters of an encoded hash
 )
 
 func (l *LoopDetector) visit(hash hash) (isRepeated bool) {
 	if l.has(hash) {
 		return true
 	}
-	h := encodeHash(hash)
+	encoded := encodeHash(hash)
 	l.steps++
 	if bits.OnesCount(uint(l.steps)) == 1 {
-		l.checkpoint = h
+		l.checkpoint = encoded
 	}
-	l.recent = l.recent[max(0, len(l.recent)-(maxRecent-1)*hashSize):] + h
+	l.recent = l.recent[max(0, len(l.recent)-(maxRecent-1)*hashSize):] + encoded
 	return false
 }
 
-// Visit reports whether a URL was visited before, and records it.
+// Visit reports whether a URL was visited before, and records it if not.
 func (l *LoopDetector) Visit(text string) (isRepeated bool) { return l.visit(hashOf(text)) }
 
 // has reports whether a hash was visited before.
 func (l *LoopDetector) has(hash hash) bool {
-	h := encodeHash(hash)
-	return h == l.checkpoint || l.isRecent(h)
+	encoded := encodeHash(hash)
+	return encoded == l.checkpoint || l.isRecent(encoded)
 }
 
-func (l *LoopDetector) isRecent(h string) bool {
+func (l *LoopDetector) isRecent(encoded string) bool {
 	for start := 0; start < len(l.recent); start += hashSize {
-		if l.recent[start:start+hashSize] == h {
+		if l.recent[start:start+hashSize] == encoded {
 			return true
 		}
 	}
@@ -56,6 +56,7 @@ func (l *LoopDetector) String() string {
 	return strconv.Itoa(l.steps) + "." + l.checkpoint + "." + l.recent
 }
 
+// parse reads what String returned. It returns false for any other text; the detector must not be used then.
 func (l *LoopDetector) parse(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
@@ -69,6 +70,7 @@ func (l *LoopDetector) parse(s string) bool {
 	return err == nil && steps > 0
 }
 
+// hash is an FNV-1a hash of texts with their lengths. Offsets store 48 bits of it.
 type hash uint64
 
 const emptyHash hash = 14695981039346656037

@@ -17,11 +17,11 @@ func unsorted(rows, page int) *service {
 		count: "whole", skips: true, key: func(row int) int { return row % versions }}
 }
 
-// change changes a row and moves it to the end, like a service that sorts by the time of the change.
-func (s *service) change(key int) {
-	at := slices.IndexFunc(s.keys, func(row int) bool { return s.key(row) == key })
-	row := s.keys[at]
-	s.keys = append(slices.Delete(s.keys, at, at+1), row+versions)
+// moveToEnd changes a row and moves it to the end, like a service that sorts by the time of the change.
+func (s *service) moveToEnd(key int) {
+	index := slices.IndexFunc(s.keys, func(row int) bool { return s.key(row) == key })
+	row := s.keys[index]
+	s.keys = append(slices.Delete(s.keys, index, index+1), row+versions)
 }
 
 // beforePage returns a function that changes the rows before a page, but not before other requests. number counts pages
@@ -36,8 +36,8 @@ func beforePage(change func(s *service, number int)) func(*service, int) {
 	}
 }
 
-// insert inserts rows with keys from 9000 before all others.
-func (s *service) insert(rows int) {
+// insertFirst inserts rows with keys from 9000 before all others.
+func (s *service) insertFirst(rows int) {
 	for key := range rows {
 		s.keys = slices.Insert(s.keys, 0, 9000+key)
 	}
@@ -51,60 +51,58 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 		slices.SortFunc(s.keys, func(a, b int) int { return (a*7919)%1009 - (b*7919)%1009 })
 		return s
 	}
-	ten := func(s *service) { s.change(10) }
+	moveTenth := func(s *service) { s.moveToEnd(10) }
 	for _, test := range []struct {
-		name string
-		s    func() *service
-		// at is the page before which the rows change, inserted the page before which a row is inserted. Zero
-		// means never.
-		at       int
-		inserted int
-		change   func(*service)
+		name       string
+		new        func() *service
+		changePage int // number of the page before which the rows change
+		insertPage int // number of the page before which a row is inserted. Zero means never.
+		change     func(*service)
 	}{
-		{"a row of page 1, to the end", func() *service { return unsorted(300, 100) }, 2, 0, ten},
-		{"behind the first link", func() *service { return unsorted(300, 100) }, 3, 0, ten},
-		{"of a large set", func() *service { return unsorted(3000, 500) }, 2, 0, ten},
-		{"of a large set, later", func() *service { return unsorted(3000, 500) }, 5, 0, ten},
+		{"a row of page 1, to the end", func() *service { return unsorted(300, 100) }, 2, 0, moveTenth},
+		{"behind the first link", func() *service { return unsorted(300, 100) }, 3, 0, moveTenth},
+		{"of a large set", func() *service { return unsorted(3000, 500) }, 2, 0, moveTenth},
+		{"of a large set, later", func() *service { return unsorted(3000, 500) }, 5, 0, moveTenth},
 		{"the last row of a page, to the end of the next one", func() *service { return unsorted(200, 100) }, 2, 0,
-			func(s *service) { s.change(100) }},
+			func(s *service) { s.moveToEnd(100) }},
 		{"the last row of a page of a large set", func() *service { return unsorted(2000, 1000) }, 2, 0,
-			func(s *service) { s.change(1000) }},
+			func(s *service) { s.moveToEnd(1000) }},
 		{"several rows", func() *service { return unsorted(300, 100) }, 2, 0, func(s *service) {
 			for _, key := range []int{99, 3, 100, 50} {
-				s.change(key)
+				s.moveToEnd(key)
 			}
 		}},
 		{"the keys descend", func() *service { return reversed(unsorted(300, 100)) }, 3, 0,
-			func(s *service) { s.change(250) }},
-		{"the keys are in no order", func() *service { return interleaved(unsorted(900, 100)) }, 4, 0, ten},
+			func(s *service) { s.moveToEnd(250) }},
+		{"the keys are in no order", func() *service { return interleaved(unsorted(900, 100)) }, 4, 0, moveTenth},
 		{"rows are inserted, too", func() *service { return unsorted(300, 100) }, 3, 0, func(s *service) {
-			s.change(10)
-			s.insert(2)
+			s.moveToEnd(10)
+			s.insertFirst(2)
 		}},
-		{"rows of a large set were inserted before", func() *service { return unsorted(3000, 500) }, 5, 3, ten},
-		{"pages of few rows", func() *service { return unsorted(90, 10) }, 3, 0, func(s *service) { s.change(1) }},
-		{"pages of seven rows", func() *service { return unsorted(30, 7) }, 3, 0, func(s *service) { s.change(1) }},
-		{"pages of five rows", func() *service { return unsorted(30, 5) }, 3, 0, func(s *service) { s.change(3) }},
-		{"pages of five rows, as the second is asked for", func() *service { return unsorted(30, 5) }, 2, 0,
-			func(s *service) { s.change(3) }},
-		{"pages of two rows", func() *service { return unsorted(12, 2) }, 3, 0, func(s *service) { s.change(1) }},
-		{"pages of a row", func() *service { return unsorted(12, 1) }, 3, 0, func(s *service) { s.change(1) }},
+		{"rows of a large set were inserted before", func() *service { return unsorted(3000, 500) }, 5, 3, moveTenth},
+		{"pages of few rows", func() *service { return unsorted(90, 10) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
+		{"pages of seven rows", func() *service { return unsorted(30, 7) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
+		{"pages of five rows", func() *service { return unsorted(30, 5) }, 3, 0, func(s *service) { s.moveToEnd(3) }},
+		{"pages of five rows, when the second is requested", func() *service { return unsorted(30, 5) }, 2, 0,
+			func(s *service) { s.moveToEnd(3) }},
+		{"pages of two rows", func() *service { return unsorted(12, 2) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
+		{"pages of a row", func() *service { return unsorted(12, 1) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
 	} {
 		for _, count := range []string{"whole", "none"} {
 			for _, paging := range []string{"auto", "links"} {
 				t.Run(fmt.Sprint(test.name, " count ", count, " ", paging), func(t *testing.T) {
-					fake := test.s()
+					fake := test.new()
 					fake.count = count
-					fake.between = beforePage(func(s *service, n int) {
-						if n == test.inserted {
-							s.insert(1)
+					fake.beforeRequest = beforePage(func(s *service, n int) {
+						if n == test.insertPage {
+							s.insertFirst(1)
 						}
-						if n == test.at {
+						if n == test.changePage {
 							test.change(s)
 						}
 					})
-					res, err := fake.load(t, setOf(paging, 0), nil)
-					fake.whole(t, res, err)
+					loaded, err := fake.load(t, setOf(paging, 0), nil)
+					fake.expectAllRows(t, loaded, err)
 				})
 			}
 		}
@@ -117,14 +115,15 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 		for _, paging := range []string{"auto", "links"} {
 			fake := unsorted(rows, rows/3)
 			original := slices.Clone(fake.keys)
-			fake.between = func(s *service, _ int) {
-				if s.keys = slices.Clone(original); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
-					s.change(10)
+			fake.beforeRequest = func(s *service, _ int) {
+				s.keys = slices.Clone(original)
+				if strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
+					s.moveToEnd(10)
 				}
 			}
-			c, err := fake.load(t, setOf(paging, 0), nil)
-			if len(c.missing) > 0 && err == nil && c.end.verdict != Unproven {
-				t.Errorf("%d rows, %s: rows %v are missing", rows, paging, c.missing)
+			loaded, err := fake.load(t, setOf(paging, 0), nil)
+			if len(loaded.missing) > 0 && err == nil && loaded.end.verdict != Unproven {
+				t.Errorf("%d rows, %s: rows %v are missing", rows, paging, loaded.missing)
 			}
 		}
 	}
@@ -135,25 +134,23 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 // keys are repeated.
 func TestLoadsInWhichNoRowMoves(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		rows   int
-		page   int
-		change func(*service)
-		key    func(i int) int
-		// again is the number of rows that are read twice. twins: all rows are, since a second reading shows
-		// that keys are not unique.
-		again      int
-		duplicates bool
+		name       string
+		rows       int
+		page       int
+		change     func(*service)
+		key        func(i int) int
+		again      int  // number of rows that are read twice
+		duplicates bool // all rows are read twice, since a second reading shows that keys are not unique
 	}{
 		{name: "nothing changes", rows: 300, page: 100},
-		{name: "a row is inserted", rows: 300, page: 100, change: func(s *service) { s.insert(1) }, again: 1},
-		{name: "rows are inserted", rows: 300, page: 100, change: func(s *service) { s.insert(40) }, again: 40},
-		{name: "a row is inserted before a page of five", rows: 30, page: 5, change: func(s *service) { s.insert(1) },
-			again: 1},
-		{name: "rows are inserted before a page of five", rows: 30, page: 5, change: func(s *service) { s.insert(3) },
-			again: 3},
-		{name: "rows are inserted into a large set", rows: 3000, page: 1000, change: func(s *service) { s.insert(40) },
-			again: 40},
+		{name: "a row is inserted", rows: 300, page: 100, change: func(s *service) { s.insertFirst(1) }, again: 1},
+		{name: "rows are inserted", rows: 300, page: 100, change: func(s *service) { s.insertFirst(40) }, again: 40},
+		{name: "a row is inserted before a page of five", rows: 30, page: 5, again: 1,
+			change: func(s *service) { s.insertFirst(1) }},
+		{name: "rows are inserted before a page of five", rows: 30, page: 5, again: 3,
+			change: func(s *service) { s.insertFirst(3) }},
+		{name: "rows are inserted into a large set", rows: 3000, page: 1000, again: 40,
+			change: func(s *service) { s.insertFirst(40) }},
 		{name: "keys that are not unique", rows: 300, page: 100, key: func(i int) int { return i / 3 },
 			duplicates: true},
 		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, duplicates: true},
@@ -173,19 +170,19 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 				}
 				rows := len(fake.keys)
 				if test.change != nil {
-					fake.between = beforePage(func(s *service, n int) {
+					fake.beforeRequest = beforePage(func(s *service, n int) {
 						if n == 2 {
 							test.change(s)
 						}
 					})
 				}
-				res, err := fake.load(t, setOf(paging, 0), nil)
+				loaded, err := fake.load(t, setOf(paging, 0), nil)
 				if test.duplicates {
 					rows *= 2
 				}
-				fake.whole(t, res, err)
-				if len(res.rows) != rows+test.again {
-					t.Errorf("expected %d rows, found %d", rows+test.again, len(res.rows))
+				fake.expectAllRows(t, loaded, err)
+				if len(loaded.rows) != rows+test.again {
+					t.Errorf("expected %d rows, found %d", rows+test.again, len(loaded.rows))
 				}
 			})
 		}
@@ -201,7 +198,7 @@ func TestLargeSetInOtherOrder(t *testing.T) {
 		service.keys[i] = (i + 800) % 3000
 	}
 	result, err := service.load(t, set, nil)
-	service.whole(t, result, err)
+	service.expectAllRows(t, result, err)
 	if len(result.rows) != 6000 {
 		t.Fatalf("found %d rows", len(result.rows))
 	}

@@ -20,11 +20,12 @@ func (pg *Page) Next(info PageInfo) (*Position, error) {
 	return t.end(t.afterPage())
 }
 
-// afterPage handles pages other than those requested first, then the rows, then the link.
+// afterPage handles probes, pages that are not the one requested and speculative pages first, then the rows of a
+// page, then its link.
 func (t *transition) afterPage() error {
 	switch {
 	case t.cursor.belowFrom != "":
-		return t.cursor.filterIgnored(t.set, t.position)
+		return t.cursor.filterIgnoredError(t.set, t.position)
 	case t.position.probe.kind != "":
 		return t.afterProbe()
 	case t.mismatch != "":
@@ -33,13 +34,13 @@ func (t *transition) afterPage() error {
 		return t.afterSpeculativePage()
 	}
 	t.countRows()
-	t.next.capabilities.set(t.position.pager.by, true)
+	t.next.capabilities.set(t.position.pager.kind, true)
 	t.next.probe = &probe{}
 	t.next.checks.emptyPages++
 	if t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows()) {
 		t.next.checks.emptyPages = 0
 	}
-	if t.Rows == 0 && t.position.pager.by == linksWorked {
+	if t.Rows == 0 && t.position.pager.kind == linksWorked {
 		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows, so no count is believed
 	}
 	if t.next.checks.emptyPages > maxEmptyPages {
@@ -63,12 +64,12 @@ func (t *transition) afterPage() error {
 	return err
 }
 
-// newRows returns the number of rows that were not read before.
+// newRows returns the number of rows that were not read before. It may be negative for a page without rows.
 func (t *transition) newRows() int { return t.Rows - t.reportedErrors - t.overlapRows() }
 
 // afterMismatch handles a page that is not the one requested.
 func (t *transition) afterMismatch() error {
-	if t.leftUnread {
+	if t.hasUnreadRow {
 		t.next.capabilities.set(leftUnreadRows, true)
 	}
 	if t.digest.duplicateKeys {
@@ -77,12 +78,12 @@ func (t *transition) afterMismatch() error {
 	switch {
 	case t.position.pager.speculative:
 		return t.afterSpeculativeFailure()
-	case t.position.followsEmptyPage() && !t.keyAdvanced:
+	case t.position.followsEmptyPage() && !t.mayAdvanceKey:
 		return t.lastPage()
 	case t.position.followsEmptyPage():
 		return t.incomplete("the next page has none, and its link returns rows before and after the last key; " +
 			t.set.Setting("paging") + " = links follows such links")
-	case t.position.usesKeyset() && !t.position.capabilities.has(keysWorked) && t.emitted == 0:
+	case t.position.usesKeyset() && !t.position.capabilities.has(keysWorked) && t.emittedRows == 0:
 		return t.abandonKeyset(t.mismatch)
 	case t.position.usesKeyset():
 		return t.restartWithoutKeyset(t.mismatch)
@@ -174,19 +175,19 @@ func (t *transition) checkFirstCount() {
 
 // checkLoop compares the page with earlier ones. handled means that the next position is set.
 func (t *transition) checkLoop() (handled bool, err error) {
-	keyset := t.position.usesKeyset()
-	if keyset && (!t.nothingDecoded() || t.position.pager.skipped == 0) {
+	usesKeyset := t.position.usesKeyset()
+	if usesKeyset && (!t.nothingDecoded() || t.position.pager.skipped == 0) {
 		return false, nil // rows after the key, in order, are new
 	}
 	isMoved := t.overlapRows() == t.Rows && t.position.rowsRead >= t.Rows
-	if isMoved && !keyset && t.Rows > 0 && (t.Link == "" || t.next.checks.emptyPages == 1) {
+	if isMoved && !usesKeyset && t.Rows > 0 && (t.Link == "" || t.next.checks.emptyPages == 1) {
 		return false, nil // inserted rows moved the previous page here
 	}
-	content, isKnown := t.digest.hash()
-	if keyset && t.digest.errorCount == 0 {
+	digest, isKnown := t.digest.hash()
+	if usesKeyset && t.digest.errorCount == 0 {
 		isKnown = false
 	}
-	isRepeated := isKnown && t.next.checks.pages.visit(content)
+	isRepeated := isKnown && t.next.checks.pages.visit(digest)
 	switch {
 	case t.set.Keys == nil && t.Rows > 0:
 		return t.checkRepeatedRows(isRepeated)
@@ -242,7 +243,7 @@ func (t *transition) saveChecks() {
 	checks.folded = false
 	checks.key = ""
 	if texts := t.set.sortTexts(t.digest.last); t.order.ascends() && texts != nil {
-		checks.sorted = t.order.bytes
+		checks.sorted = t.order.sorted
 		checks.folded = t.order.folded
 		checks.key = t.set.Keys.Pack(texts)
 	}
@@ -259,15 +260,15 @@ func (t *transition) afterKeyPage() error {
 		defer t.checkDeleted(t.position.checks.key)
 	}
 	rowsFromKey := t.Rows + t.position.pager.skipped
-	countsRest := next.totalCount >= 0 && t.Count == rowsFromKey
-	isReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
-	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= rowsFromKey
-	isSpeculative := countsRest || isReached || isOpen
-	isLast := t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest) // nothing follows the last key
+	isCountOfRest := next.totalCount >= 0 && t.Count == rowsFromKey
+	isCountReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
+	isEndUnknown := t.Link == "" && next.totalCount < 0 && t.Count <= rowsFromKey
+	isSpeculative := isCountOfRest || isCountReached || isEndUnknown
+	isLast := t.Link == "" && !isLastRowMissing && (t.Rows == 0 || isCountOfRest) // nothing follows the last key
 	if t.newRows() > 0 {
 		next.checks.unreturned = 0
 	}
-	isSettled := next.checks.unreturned == 0 && (next.totalCount == next.rowsRead || !t.provenByKey())
+	isSettled := next.checks.unreturned == 0 && (next.totalCount == next.rowsRead || !t.isProvenByKey())
 	isShort := t.Rows < t.position.pageRows
 	switch {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
@@ -279,12 +280,12 @@ func (t *transition) afterKeyPage() error {
 	case isLast:
 		isSpeculative = speculative
 	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
-		isShown := next.capabilities.has(sortsByKey) && next.checks.unreturned == 0
-		isSpeculative = isSpeculative && (isShown || !next.capabilities.has(foundSpeculativeRows))
+		isOrderKnown := next.capabilities.has(sortsByKey) && next.checks.unreturned == 0
+		isSpeculative = isSpeculative && (isOrderKnown || !next.capabilities.has(foundSpeculativeRows))
 		t.useKeysetPager(pager{speculative: isSpeculative})
 		t.requireKeyOrder("")
 		return nil
-	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
+	case isEndUnknown && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		isSpeculative = promised
 	}
 	t.continueByKey(isSpeculative)
@@ -300,7 +301,7 @@ func (t *transition) afterLinkedPage() error {
 	if link == t.position.url {
 		return t.afterLinkLoop("the next link of " + link + " is its own URL")
 	}
-	isEmpty := t.Rows == 0 && t.position.pager.by != 0
+	isEmpty := t.Rows == 0 && t.position.pager.kind != 0
 	if isEmpty && next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		return t.lastPage()
 	}
@@ -334,14 +335,14 @@ func (t *transition) followEmptyPage() error {
 		return t.lastPage()
 	case err != nil:
 		return err
-	case next.checks.followed.visit(hashOf(link)):
+	case next.checks.links.visit(hashOf(link)):
 		return t.lastPage()
 	}
 	if !t.set.linkHasKey(link, t.position.url, t.set.unpackKey(next.checks.key), next.rowsRead) {
 		next.capabilities.set(rowsMayShift, true)
 	}
 	next.url = link
-	next.pager = pager{by: keysWorked, skipped: t.position.pager.skipped}
+	next.pager = pager{kind: keysWorked, skipped: t.position.pager.skipped}
 	next.rowsRead = t.position.rowsRead // the skipped rows are counted with the next page
 	return nil
 }
@@ -354,11 +355,11 @@ func (t *transition) retryEmptyPage() (action string, err error) {
 	requested.Visit(t.next.url)
 	linked := requested
 	linked.Visit(t.position.url)
-	if t.next.checks.followed == linked {
+	if t.next.checks.links == linked {
 		t.next.capabilities.set(rowsMayShift, true) // nothing proves that no row follows
 		return "the page before it was requested again and has no rows: the load ends there", t.lastPage()
 	}
-	t.next.checks.followed = requested // the link returned no page and may be followed again
+	t.next.checks.links = requested // the link returned no page and may be followed again
 	return "requesting the page before it again", nil
 }
 
@@ -369,7 +370,7 @@ func (t *transition) afterUnlinkedPage() error {
 	isCounted := next.totalCount >= 0
 	isShort := next.totalCount > next.rowsRead
 	isSpeculative := !isCounted && !next.capabilities.has(foundSpeculativeRows)
-	isLinked := t.position.pager.by == linksWorked
+	isLinked := t.position.pager.kind == linksWorked
 	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
 	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	switch {
@@ -421,7 +422,7 @@ func (t *transition) afterUndecodedPage(isSpeculative bool) error {
 	checks.key = position.checks.key
 	skipped := position.pager.skipped + t.Rows - t.overlapRows()
 	next.rowsRead = position.rowsRead
-	next.pager = pager{by: keysWorked, skipped: skipped, speculative: isSpeculative}
+	next.pager = pager{kind: keysWorked, skipped: skipped, speculative: isSpeculative}
 	next.url = t.keysetURL(next.pager)
 	next.capabilities.set(rowsMayShift, true)
 	return nil

@@ -12,26 +12,27 @@ import (
 type orderCheck struct {
 	keys           *rowkey.Keys
 	hasIntegerKeys bool   // keys that [orderCheck.observeAscending] can compare
-	watching       bool   // false once rows are out of order, or have keys that cannot be compared
+	isActive       bool   // false once rows are out of order, or have keys that cannot be compared
 	rows           int    // number of rows compared
 	last           []byte // encoded key of the last row
-	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
-	bytes    bool
-	folded   bool
-	descends bool // rows must descend instead
+	// sorted and folded mean that all rows so far ascend by bytes or case-insensitively, as in [checkState].
+	sorted      bool
+	folded      bool
+	mustDescend bool // rows must descend instead
 }
 
-func (o *orderCheck) begin(keys *rowkey.Keys, checks *checkState, seen int) {
-	*o = orderCheck{keys: keys, last: o.last[:0], bytes: checks.sorted || seen == 0, folded: checks.folded || seen == 0}
+func (o *orderCheck) begin(keys *rowkey.Keys, checks *checkState, rowsRead int) {
+	isFirst := rowsRead == 0
+	*o = orderCheck{keys: keys, last: o.last[:0], sorted: checks.sorted || isFirst, folded: checks.folded || isFirst}
 	o.hasIntegerKeys = keys != nil && keys.IsInteger()
-	o.watching = keys != nil && (seen == 0 || (checks.ascending() && checks.key != ""))
+	o.isActive = keys != nil && (isFirst || (checks.ascending() && checks.key != ""))
 }
 
-func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
+func (o *orderCheck) ascends() bool { return o.isActive && (o.sorted || o.folded) }
 
-// observe compares rows with those before them. previousKey is the key before the first row of the page, or nil.
+// observe compares each row with the one before it. previousKey is the key before the first row of the page, or nil.
 func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []string) {
-	if !o.watching || len(rows) == 0 {
+	if !o.isActive || len(rows) == 0 {
 		return
 	}
 	last := o.last
@@ -39,14 +40,14 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []string) 
 		key := keyOf(&rows[i], data)
 		if o.rows == 0 {
 			o.compareFirst(previousKey, key)
-		} else if o.descends {
+		} else if o.mustDescend {
 			o.record(o.keys.Compare(key, last))
 		} else {
 			o.record(o.keys.Compare(last, key))
 		}
 		o.rows++
 		last = key
-		if !o.watching {
+		if !o.isActive {
 			break
 		}
 	}
@@ -56,22 +57,22 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, previousKey []string) 
 func (o *orderCheck) compareFirst(previousKey []string, key []byte) {
 	texts := o.keys.SortTexts(key)
 	if texts == nil {
-		o.watching = false
+		o.isActive = false
 	} else if previousKey != nil {
 		o.record(o.keys.CompareTexts(previousKey, texts))
 	}
 }
 
 func (o *orderCheck) record(plain, folded int, ok bool) {
-	o.bytes = o.bytes && plain < 0
+	o.sorted = o.sorted && plain < 0
 	o.folded = o.folded && folded < 0
-	o.watching = o.watching && ok && (o.bytes || o.folded)
+	o.isActive = o.isActive && ok && (o.sorted || o.folded)
 }
 
 // observeAscending is a fast path for integer keys: it adds leading rows that ascend to the digest, too, and returns
 // their number.
 func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data []byte) int {
-	if !o.watching || o.descends || o.rows == 0 || len(rows) == 0 || !o.hasIntegerKeys {
+	if !o.isActive || o.mustDescend || o.rows == 0 || len(rows) == 0 || !o.hasIntegerKeys {
 		return 0
 	}
 	previous, size := binary.Varint(o.last)
@@ -82,8 +83,8 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 	n := 0
 	last := o.last
 	for n < len(rows) {
-		d := &rows[n].Key
-		key := data[d.Start : d.Start+d.Size]
+		keySlice := &rows[n].Key
+		key := data[keySlice.Start : keySlice.Start+keySlice.Size]
 		if len(key) == 0 || len(key) > binary.MaxVarintLen64 {
 			break
 		}
@@ -95,11 +96,11 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 			bits |= uint64(b&0x7f) << (shift & 63)
 			shift += 7
 		}
-		v := int64(bits>>1) ^ -int64(bits&1)
-		if v <= previous {
+		number := int64(bits>>1) ^ -int64(bits&1)
+		if number <= previous {
 			break
 		}
-		previous = v
+		previous = number
 		keys = hashed
 		last = key
 		n++

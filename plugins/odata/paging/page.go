@@ -24,15 +24,15 @@ type results struct {
 	lastDecoded    uint32   // index of the last decoded row
 	errorHashes    []uint64 // hashes of the undecodable rows after it
 	reportedErrors int      // undecodable rows that were reported before
-	emitted        int      // rows emitted
+	emittedRows    int      // rows emitted
 	// startsWithLast means that the first row is the last one read, as requested.
 	startsWithLast bool
-	// keyAdvanced means that a row after an empty page comes after the last key, or may do so.
-	keyAdvanced bool
-	// leftUnread means that a row that was not emitted was certainly not read.
-	leftUnread bool
-	// startsUndecoded means that the page starts with undecodable rows, not all of which were reported earlier.
-	startsUndecoded bool
+	// mayAdvanceKey means that a row after an empty page comes after the last key, or cannot be compared with it.
+	mayAdvanceKey bool
+	// hasUnreadRow means that a row that was not emitted was certainly not read.
+	hasUnreadRow bool
+	// startsWithNewErrors means that the page starts with undecodable rows, not all of which were reported earlier.
+	startsWithNewErrors bool
 	// hasKnownRow means that a row of a probe is one of the last rows read.
 	hasKnownRow bool
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
@@ -55,10 +55,10 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	pg.firstKey = pg.firstKey[:0]
 	pg.results = results{errorHashes: pg.errorHashes[:0]}
 	if position.probe.kind != "" {
-		pg.order.bytes = true
+		pg.order.sorted = true
 		pg.order.folded = true
-		pg.order.watching = set.Keys != nil
-		pg.order.descends = position.probe.kind == probeKeyOrder
+		pg.order.isActive = set.Keys != nil
+		pg.order.mustDescend = position.probe.kind == probeKeyOrder
 	}
 }
 
@@ -72,7 +72,7 @@ func (pg *Page) End() {
 func (pg *Page) Position() *Position { return pg.position }
 
 // Observe checks rows and returns the rows to emit. It removes errors from out that were reported before. emit is false
-// if the page answers a probe or is not the one requested.
+// if the page answers a probe, is speculative or is not the one requested.
 func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	rows = out.Rows
 	pg.observeRowErrors(out)
@@ -80,7 +80,7 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 		isFirst := pg.digest.rows == 0
 		if isFirst {
 			pg.firstKey = append(pg.firstKey, keyOf(&rows[0], out.Data)...)
-			pg.startsUndecoded = int(rows[0].RowIndex) > pg.reportedErrors
+			pg.startsWithNewErrors = int(rows[0].RowIndex) > pg.reportedErrors
 		}
 		pg.digest.addContents(rows, out.Data)
 		pg.observe(rows, out.Data)
@@ -92,34 +92,34 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
 		}
 	}
-	isLeft := pg.mismatch != "" || pg.position.requestsKnownRows()
-	if isLeft && !pg.leftUnread {
-		pg.leftUnread = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
+	mustCheckUnread := pg.mismatch != "" || pg.position.requestsKnownRows()
+	if mustCheckUnread && !pg.hasUnreadRow {
+		pg.hasUnreadRow = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
 	}
 	if pg.position.probe.kind == probeKeyOrder && !pg.hasKnownRow {
 		pg.hasKnownRow = slices.ContainsFunc(rows, func(row wit.Row) bool {
 			return slices.Contains(pg.repeats.tail.hashes, rowHash(&row, out.Data))
 		})
 	}
-	if isLeft || pg.position.probe.kind != "" || pg.position.pager.speculative {
+	if mustCheckUnread || pg.position.probe.kind != "" || pg.position.pager.speculative {
 		// The host waits for the errors that it requested.
 		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
 			return !slices.Contains(out.Skipped, rowError.RowIndex)
 		})
 		return nil, false
 	}
-	pg.emitted += len(rows)
+	pg.emittedRows += len(rows)
 	return pg.cursor.filterSeen(pg.set, pg.position, out, rows), true
 }
 
 // observe runs the checks on decoded rows. It is called for each row of a load, so it must be fast.
 func (pg *Page) observe(rows []wit.Row, data []byte) {
-	repeated := pg.repeats.countOverlap(rows, data) // rows of the previous page, moved here by inserted rows
-	pg.digest.add(rows[:repeated], data)
-	newRows := rows[repeated:]
+	overlap := pg.repeats.countOverlap(rows, data) // rows of the previous page, moved here by inserted rows
+	pg.digest.add(rows[:overlap], data)
+	newRows := rows[overlap:]
 	pg.checkOrder(newRows, data)
 	if pg.position.followsEmptyPage() {
-		pg.keyAdvanced = pg.keyAdvanced || slices.ContainsFunc(newRows, func(row wit.Row) bool {
+		pg.mayAdvanceKey = pg.mayAdvanceKey || slices.ContainsFunc(newRows, func(row wit.Row) bool {
 			advances, ok := pg.advancesKey(&row, data)
 			return advances || !ok
 		})
@@ -130,26 +130,26 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 	pg.repeats.rememberLast(rows, data)
 	if !pg.position.usesKeyset() {
 		pg.repeats.observe(newRows, data, pg.order, pg.position.checks)
-	} else if !pg.order.watching && len(newRows) > 0 && pg.mismatch == "" {
+	} else if !pg.order.isActive && len(newRows) > 0 && pg.mismatch == "" {
 		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"
 	}
 }
 
 func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
-	for done := 0; done < len(rows); {
-		if done += pg.order.observeAscending(pg.digest, rows[done:], data); done == len(rows) {
+	for count := 0; count < len(rows); {
+		if count += pg.order.observeAscending(pg.digest, rows[count:], data); count == len(rows) {
 			break
 		}
-		batch := rows[done:]
+		batch := rows[count:]
 		var previousKey []string
-		if pg.order.rows == 0 && pg.order.watching {
+		if pg.order.rows == 0 && pg.order.isActive {
 			batch = batch[:1] // after it, observeAscending can continue
 			previousKey = pg.keyBefore(&batch[0], data)
 		}
 		pg.order.observe(batch, data, previousKey)
 		pg.digest.add(batch, data)
-		done += len(batch)
+		count += len(batch)
 	}
 }
 
@@ -188,18 +188,19 @@ func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 	return advances || (isSampled && pg.repeats.isUnread(row, data))
 }
 
-// checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.
+// checkOverlap returns the rows without the first one if that was read before, as requested. It sets mismatch if the
+// service does not apply $skip.
 func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
 	pager := pg.position.pager
-	skips := pager.by == skipWorked
-	isLast := skips && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
+	isBySkip := pager.kind == skipWorked
+	isLast := isBySkip && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
 	pg.startsWithLast = pg.startsWithLast || (pager.overlaps && isLast)
 	switch {
 	case pg.startsWithLast:
 		return rows[1:]
-	case skips && pager.overlaps:
+	case isBySkip && pager.overlaps:
 		pg.mismatch = "its rows have another order when they are requested again"
-	case skips && pager.speculative && pg.set.Keys != nil && (isLast || pg.repeats.seenBefore(&rows[0], data)):
+	case isBySkip && pager.speculative && pg.set.Keys != nil && (isLast || pg.repeats.seenBefore(&rows[0], data)):
 		pg.mismatch = "the service ignores $skip"
 	}
 	return rows
@@ -207,7 +208,8 @@ func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
 
 const maxErrorHashes = 64 // later undecodable rows are reported again
 
-// observeRowErrors removes errors that a previous page has reported from out.
+// observeRowErrors adds the undecodable rows to the digest, stores the hashes of those after the last decoded row, and
+// removes errors from out that a previous page has reported.
 func (pg *Page) observeRowErrors(out *Rows) {
 	if len(out.Rows) > 0 {
 		pg.errorHashes = pg.errorHashes[:0]
@@ -215,12 +217,12 @@ func (pg *Page) observeRowErrors(out *Rows) {
 	if len(out.Errors) == 0 {
 		return
 	}
-	reported := unpackHashes(pg.position.undecoded.hashes)
-	end := uint32(len(reported))
+	reportedHashes := unpackHashes(pg.position.undecoded.hashes)
+	end := uint32(len(reportedHashes))
 	if pg.position.pager.overlaps {
 		end++
 	}
-	unreported := out.Errors[:0]
+	remaining := out.Errors[:0]
 	for i := range out.Errors {
 		rowError := &out.Errors[i]
 		document := out.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
@@ -231,15 +233,15 @@ func (pg *Page) observeRowErrors(out *Rows) {
 			len(pg.errorHashes) < maxErrorHashes {
 			pg.errorHashes = append(pg.errorHashes, hash)
 		}
-		if rowError.RowIndex < end && slices.Contains(reported, hash) {
+		if rowError.RowIndex < end && slices.Contains(reportedHashes, hash) {
 			pg.reportedErrors++
 			if !slices.Contains(out.Skipped, rowError.RowIndex) { // the host waits for errors that it requested
 				continue
 			}
 		}
-		unreported = append(unreported, *rowError)
+		remaining = append(remaining, *rowError)
 	}
-	out.Errors = unreported
+	out.Errors = remaining
 }
 
 func (pg *Page) nothingDecoded() bool {

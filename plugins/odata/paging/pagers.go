@@ -12,14 +12,15 @@ const (
 
 // pager is how a page is requested. The zero value requests the first page.
 type pager struct {
-	by Capabilities // keysWorked, linksWorked or skipWorked: what is known of the service once the page was read
+	kind Capabilities // keysWorked, linksWorked or skipWorked: the capability that a page requested so proves
 	// overlaps means that the page starts with the last row read, to check $skip, or to show rows with equal keys.
 	overlaps    bool
 	speculative bool // its rows are not emitted
 	skipped     int  // undecodable rows after the key
 }
 
-// useKeyset continues by key, if the keys ascended so far. It returns false if another pager must be used.
+// useKeyset continues by key, if the keys ascended so far. It returns false, and changes nothing, if another pager must
+// be used.
 func (t *transition) useKeyset(isSpeculative bool) bool {
 	next := t.next
 	if !t.set.canUseKeyset(next.capabilities) || !next.checks.ascending() || next.checks.key == "" {
@@ -39,7 +40,7 @@ func (t *transition) useKeyset(isSpeculative bool) bool {
 
 // continueByKey requests the rows from the last key on, or the rows after that key if pages have one row.
 func (t *transition) continueByKey(isSpeculative bool) {
-	if t.isPage() && t.digest.rows > 0 {
+	if t.isEmittedPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
 	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
@@ -50,7 +51,7 @@ func (t *transition) continueByKey(isSpeculative bool) {
 }
 
 func (t *transition) useKeysetPager(pager pager) {
-	pager.by = keysWorked
+	pager.kind = keysWorked
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
 	t.next.checks.emptyPages = 0 // the request does not follow the link of an empty page
@@ -79,7 +80,7 @@ func (t *transition) requireKeyOrder(fallbackLink string) {
 
 // useSkip requests the rows after those read. A page that overlaps starts with the last of them.
 func (t *transition) useSkip(pager pager) {
-	if t.isPage() && pager.overlaps && t.digest.rows > 0 {
+	if t.isEmittedPage() && pager.overlaps && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
 	rows := t.next.rowsRead
@@ -89,14 +90,14 @@ func (t *transition) useSkip(pager pager) {
 	if !pager.speculative {
 		t.next.capabilities.set(rowsMayShift, true)
 	}
-	t.recordLastKeys(true)
-	pager.by = skipWorked
+	t.recordLastKeys(true) // $skip counts rows
+	pager.kind = skipWorked
 	t.next.pager = pager
 	t.next.url = t.set.pageURL(t.next, "", rows)
 }
 
-// isPage reports whether the response is a page whose rows were emitted.
-func (t *transition) isPage() bool {
+// isEmittedPage reports whether the response is a page whose rows were emitted.
+func (t *transition) isEmittedPage() bool {
 	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.pager.speculative
 }
 
@@ -113,15 +114,15 @@ func (t *transition) followLink(link string, countsRows bool) error {
 	if err != nil {
 		return err
 	}
-	followed := &t.next.checks.followed
-	if followed.steps == 0 {
-		followed.visit(hashOf(t.position.url))
+	links := &t.next.checks.links
+	if links.steps == 0 {
+		links.visit(hashOf(t.position.url))
 	}
-	if followed.visit(hashOf(link)) {
+	if links.visit(hashOf(link)) {
 		return t.afterLinkLoop("the link " + link + " was followed before")
 	}
 	t.next.url = link
-	t.next.pager = pager{by: linksWorked}
+	t.next.pager = pager{kind: linksWorked}
 	if countsRows {
 		t.next.capabilities.set(rowsMayShift, true)
 	}
@@ -139,7 +140,7 @@ func (t *transition) restoreOptions(link string) (string, error) {
 
 // recordLastKeys stores the last keys if the next page is requested by counting, so that shifted rows are detected.
 func (t *transition) recordLastKeys(countsRows bool) {
-	if !t.isPage() || (t.Rows == 0 && t.position.pager.by != 0) {
+	if !t.isEmittedPage() || (t.Rows == 0 && t.position.pager.kind != 0) {
 		return // the keys of the page before it are stored
 	}
 	t.next.checks.lastHashes = ""

@@ -26,10 +26,10 @@ func TestRowsOutOfOrder(t *testing.T) {
 					"two": append(displaced(5, 250), 7)} {
 					t.Run(fmt.Sprint(links, order, count, name), func(t *testing.T) {
 						s := &service{keys: keys, page: 100, links: links, order: order, count: count, skips: true}
-						c, err := s.load(t, setOf("auto", 0), nil)
-						s.whole(t, c, err)
+						loaded, err := s.load(t, setOf("auto", 0), nil)
+						s.expectAllRows(t, loaded, err)
 						if len(s.requests) > 14 { // it is read again at most once
-							t.Errorf("%d rows were read twice, %v", c.twice, s.requests)
+							t.Errorf("%d rows were read twice, %v", loaded.repeated, s.requests)
 						}
 					})
 				}
@@ -46,15 +46,15 @@ func TestRowDeletedAheadOfCountingLinks(t *testing.T) {
 			for _, order := range []string{"heeds", "refused"} {
 				t.Run(fmt.Sprint(links, first, order), func(t *testing.T) {
 					fake := &service{keys: upFrom(first, 3000), page: 1000, links: links, order: order, skips: true}
-					fake.between = func(s *service, number int) {
+					fake.beforeRequest = func(s *service, number int) {
 						if number == 2 {
 							s.remove(first + 5)
 						}
 					}
-					c, err := fake.load(t, setOf("auto", 0), nil)
-					fake.whole(t, c, err)
-					if order == "heeds" && c.twice > 0 {
-						t.Errorf("%d rows were read twice, %v", c.twice, fake.requests)
+					loaded, err := fake.load(t, setOf("auto", 0), nil)
+					fake.expectAllRows(t, loaded, err)
+					if order == "heeds" && loaded.repeated > 0 {
+						t.Errorf("%d rows were read twice, %v", loaded.repeated, fake.requests)
 					}
 				})
 			}
@@ -62,19 +62,20 @@ func TestRowDeletedAheadOfCountingLinks(t *testing.T) {
 	}
 }
 
-// settled checks that a load has returned each readable row once, and each of the others as an error once.
-func (s *service) settled(t *testing.T, loaded result, err error) {
+// expectEachOnce checks that a load has returned each decodable row once, and each of the others as an error once.
+func (s *service) expectEachOnce(t *testing.T, loaded result, err error) {
 	t.Helper()
-	slices.Sort(loaded.faults)
-	faults := len(slices.Compact(slices.Clone(loaded.faults)))
-	if err != nil || len(loaded.missing) > 0 || loaded.twice > 0 || len(loaded.rows) != len(s.keys)-len(s.unread) ||
-		faults != len(s.unread) || len(loaded.faults) != faults {
+	slices.Sort(loaded.errors)
+	faults := len(slices.Compact(slices.Clone(loaded.errors)))
+	isEachOnce := len(loaded.missing) == 0 && loaded.repeated == 0
+	if err != nil || !isEachOnce || len(loaded.rows) != len(s.keys)-len(s.undecodable) ||
+		faults != len(s.undecodable) || len(loaded.errors) != faults {
 		t.Errorf("found %d rows, %d twice, %v missing, errors %v; %v, in %d requests:\n%s", len(loaded.rows),
-			loaded.twice,
-			loaded.missing, loaded.faults, err, len(s.requests), strings.Join(s.requests, "\n"))
+			loaded.repeated, loaded.missing, loaded.errors, err, len(s.requests), strings.Join(s.requests, "\n"))
 	}
 }
 
+// setFrom returns a map in which the keys are true.
 func setFrom(keys []int) map[int]bool {
 	set := map[int]bool{}
 	for _, k := range keys {
@@ -99,13 +100,13 @@ func TestUnreadableRows(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(name, test), func(t *testing.T) {
 				fake := &service{keys: upFrom(1, 40), page: 10, links: test.links, order: test.order, count: test.count,
-					skips: true, tops: true, unread: setFrom(unread)}
+					skips: true, tops: true, undecodable: setFrom(unread)}
 				top := 0
 				if test.paging == "top" {
 					top = 10
 				}
-				res, err := fake.load(t, setOf(test.paging, top), nil)
-				fake.settled(t, res, err)
+				loaded, err := fake.load(t, setOf(test.paging, top), nil)
+				fake.expectEachOnce(t, loaded, err)
 				if len(fake.requests) >= 100 {
 					t.Errorf("unexpected number of requests %d", len(fake.requests))
 				}
@@ -118,21 +119,21 @@ func TestUnreadableRows(t *testing.T) {
 // ignores or rejects $skip, or whose metadata do not allow paging. Each row is an error once.
 func TestUnreadableRowsWithoutSkip(t *testing.T) {
 	for _, test := range []struct {
-		rows    int
-		unread  []int
-		count   string
-		settled bool // the load ends, otherwise it fails since there may be more rows
+		rows   int
+		unread []int
+		count  string
+		isEnd  bool // the load ends, otherwise it fails or is unproven, since there may be more rows
 	}{
-		{rows: 1, unread: upFrom(1, 1), count: "none", settled: true},
-		{rows: 1, unread: upFrom(1, 1), count: "page", settled: true},
-		{rows: 10, unread: upFrom(1, 10), count: "none", settled: true},
-		{rows: 10, unread: upFrom(1, 10), count: "page", settled: true},
-		{rows: 10, unread: upFrom(1, 10), count: "filtered", settled: true},
-		{rows: 10, unread: []int{10}, count: "none", settled: true},
-		{rows: 10, unread: upFrom(4, 7), count: "none", settled: true},
-		{rows: 10, unread: []int{10}, count: "page", settled: true},
-		{rows: 10, unread: []int{10}, count: "first", settled: true},
-		{rows: 70, unread: upFrom(7, 64), count: "none", settled: true},
+		{rows: 1, unread: upFrom(1, 1), count: "none", isEnd: true},
+		{rows: 1, unread: upFrom(1, 1), count: "page", isEnd: true},
+		{rows: 10, unread: upFrom(1, 10), count: "none", isEnd: true},
+		{rows: 10, unread: upFrom(1, 10), count: "page", isEnd: true},
+		{rows: 10, unread: upFrom(1, 10), count: "filtered", isEnd: true},
+		{rows: 10, unread: []int{10}, count: "none", isEnd: true},
+		{rows: 10, unread: upFrom(4, 7), count: "none", isEnd: true},
+		{rows: 10, unread: []int{10}, count: "page", isEnd: true},
+		{rows: 10, unread: []int{10}, count: "first", isEnd: true},
+		{rows: 70, unread: upFrom(7, 64), count: "none", isEnd: true},
 		{rows: 40, unread: upFrom(21, 20), count: "none"},
 	} {
 		for _, way := range []string{"ignored", "400", "501", "unpageable"} {
@@ -140,18 +141,18 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 				t.Run(fmt.Sprint(test, way, tops), func(t *testing.T) {
 					fake := &service{keys: upFrom(1, test.rows), page: max(10, test.rows/2), links: "none",
 						count: test.count,
-						tops:  tops, unread: setFrom(test.unread)}
+						tops:  tops, undecodable: setFrom(test.unread)}
 					if test.rows == 70 {
 						fake.page = 70
 					}
 					fake.noSkip, _ = strconv.Atoi(way)
 					set := setOf("auto", 0)
 					set.Pageable = way != "unpageable"
-					res, err := fake.load(t, set, nil)
-					if test.settled {
-						fake.settled(t, res, err)
-					} else if err == nil && res.end.verdict != Unproven {
-						t.Errorf("expected no proof, found a load with %d rows:\n%s", len(res.rows),
+					loaded, err := fake.load(t, set, nil)
+					if test.isEnd {
+						fake.expectEachOnce(t, loaded, err)
+					} else if err == nil && loaded.end.verdict != Unproven {
+						t.Errorf("expected no proof, found a load with %d rows:\n%s", len(loaded.rows),
 							strings.Join(fake.requests, "\n"))
 					}
 					if len(fake.requests) >= 100 {
@@ -166,14 +167,14 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 // A page of unreadable rows follows after as many rows as the service counted at first. The page's own count shows that
 // more follow, since rows were inserted in the meantime.
 func TestUnreadableRowsBeforeInsertedRows(t *testing.T) {
-	fake := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, unread: setFrom(upFrom(41, 10))}
-	fake.between = func(s *service, number int) {
+	fake := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, undecodable: setFrom(upFrom(41, 10))}
+	fake.beforeRequest = func(s *service, number int) {
 		if number == 2 {
 			s.keys = upFrom(1, 70)
 		}
 	}
-	c, err := fake.load(t, setOf("auto", 0), nil)
-	fake.settled(t, c, err)
+	loaded, err := fake.load(t, setOf("auto", 0), nil)
+	fake.expectEachOnce(t, loaded, err)
 }
 
 // A service that limits its pages, without link and count, is read completely if it supports filters by key or $skip,
@@ -184,27 +185,28 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 			for _, filter := range []string{"heeds", "ignores", "refused"} {
 				for _, order := range []string{"heeds", "ignores", "refused"} {
 					for _, skips := range []bool{true, false} {
-						for _, cap := range []int{1, 100, 350, 1000} {
-							fake := &service{keys: upFrom(1, 350), page: cap, links: "none", order: order,
+						for _, pageSize := range []int{1, 100, 350, 1000} {
+							fake := &service{keys: upFrom(1, 350), page: pageSize, links: "none", order: order,
 								filter: filter,
 								count:  count, skips: skips}
-							if cap == 1 {
+							if pageSize == 1 {
 								fake.keys = fake.keys[:5]
 							}
-							c, err := fake.load(t, setOf(paging, 0), nil)
-							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" ||
-								order != "heeds" || cap == 1)
-							if (!hopeless && (err != nil || len(c.missing) > 0)) || (err == nil && c.twice > 0 &&
-								order == "heeds") {
-								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, c.missing, c.twice,
-									err, fake, strings.Join(fake.requests, "\n"))
+							loaded, err := fake.load(t, setOf(paging, 0), nil)
+							isHopeless := pageSize < 350 && !skips && (filter != "heeds" || paging == "links" ||
+								order != "heeds" || pageSize == 1)
+							isIncomplete := err != nil || len(loaded.missing) > 0
+							isRepeated := err == nil && loaded.repeated > 0
+							if (!isHopeless && isIncomplete) || (isRepeated && order == "heeds") {
+								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, loaded.missing,
+									loaded.repeated, err, fake, strings.Join(fake.requests, "\n"))
 							}
-							most := 2
+							maxRequests := 2
 							if count == "refused" {
-								most++
+								maxRequests++
 							}
-							if cap >= 350 && order == "heeds" && filter == "heeds" && skips &&
-								len(fake.requests) > most {
+							isOnePage := pageSize >= 350 && order == "heeds" && filter == "heeds" && skips
+							if isOnePage && len(fake.requests) > maxRequests {
 								t.Errorf("%s: %d requests: %v", paging, len(fake.requests), fake.requests)
 							}
 						}
@@ -236,11 +238,11 @@ func TestCircles(t *testing.T) {
 					err,
 					len(fake.requests))
 			}
-			most := test.circle + 2
+			maxRequests := test.circle + 2
 			if test.circle > 64 {
-				most = 3 * test.circle
+				maxRequests = 3 * test.circle
 			}
-			if len(fake.requests) > most+100/test.page {
+			if len(fake.requests) > maxRequests+100/test.page {
 				t.Errorf("%d requests for a circle of %d", len(fake.requests), test.circle)
 			}
 		})
@@ -250,10 +252,10 @@ func TestCircles(t *testing.T) {
 // If the order of rows changes between pages that are requested by number, some rows are read twice and as many are
 // missing, while the count is right. The load is never proven. If the order changes only once, the set is read again.
 func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
-	shuffling := func(links, order string, swaps, requests int) *service {
+	shuffledService := func(links, order string, swaps, requests int) *service {
 		fake := &service{keys: upFrom(1, 200), page: 20, links: links, order: order, skips: true}
 		r := rand.New(rand.NewPCG(1, 2))
-		fake.between = func(s *service, number int) {
+		fake.beforeRequest = func(s *service, number int) {
 			for i := 0; i < swaps && number <= requests; i++ {
 				i := r.IntN(len(s.keys))
 				j := r.IntN(len(s.keys))
@@ -265,21 +267,21 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	for _, links := range []string{"skip", "token", "none", "key"} {
 		for _, order := range []string{"ignores", "refused"} {
 			for _, swaps := range []int{3, 100} {
-				s := shuffling(links, order, swaps, 400)
-				c, err := s.load(t, setOf("auto", 0), nil)
-				isProven := err == nil && c.end.verdict != Unproven
-				if len(s.requests) > 400 || (isProven && len(c.missing) > 0) {
+				s := shuffledService(links, order, swaps, 400)
+				loaded, err := s.load(t, setOf("auto", 0), nil)
+				isProven := err == nil && loaded.end.verdict != Unproven
+				if len(s.requests) > 400 || (isProven && len(loaded.missing) > 0) {
 					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order,
-						swaps, c.missing, len(s.requests), err)
+						swaps, loaded.missing, len(s.requests), err)
 				}
 			}
 		}
 	}
-	s := shuffling("skip", "ignores", 50, 5)
-	c, err := s.load(t, setOf("auto", 0), nil)
-	s.whole(t, c, err)
-	if len(c.rows) <= 200 {
-		t.Errorf("found %d rows in all loads", len(c.rows))
+	s := shuffledService("skip", "ignores", 50, 5)
+	loaded, err := s.load(t, setOf("auto", 0), nil)
+	s.expectAllRows(t, loaded, err)
+	if len(loaded.rows) <= 200 {
+		t.Errorf("found %d rows in all loads", len(loaded.rows))
 	}
 }
 
@@ -289,13 +291,13 @@ func TestKeysOfSeveralRows(t *testing.T) {
 	fake := &service{keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
 		links: "skip", order: "ignores", skips: true}
 	set := setOf("auto", 0)
-	c, err := fake.load(t, set, nil)
-	if err != nil || len(c.rows) != 2*len(fake.keys) {
-		t.Fatalf("found %d rows, expected twice %d, %v", len(c.rows), len(fake.keys), err)
+	loaded, err := fake.load(t, set, nil)
+	if err != nil || len(loaded.rows) != 2*len(fake.keys) {
+		t.Fatalf("found %d rows, expected twice %d, %v", len(loaded.rows), len(fake.keys), err)
 	}
-	if c, err = fake.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil ||
-		len(c.rows) != len(fake.keys) {
-		t.Errorf("found %d of %d rows in the next load, %v", len(c.rows), len(fake.keys), err)
+	if loaded, err = fake.load(t, set, set.FirstAfter(loaded.end, 1_700_000_100_000)); err != nil ||
+		len(loaded.rows) != len(fake.keys) {
+		t.Errorf("found %d of %d rows in the next load, %v", len(loaded.rows), len(fake.keys), err)
 	}
 }
 
@@ -305,23 +307,23 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 	for _, test := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"},
 		{"first", "heeds"},
 		{"none", "heeds"}, {"refused", "heeds"}} {
-		for _, once := range []bool{false, true} {
+		for _, exactlyOnce := range []bool{false, true} {
 			fake := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: test.count, order: test.order,
 				skips: true}
 			set := setOf("auto", 0)
-			set.ExactlyOnce = once
-			res, err := fake.load(t, set, nil)
-			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(fake.requests) > 258 {
-				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", test.count, once,
-					len(res.rows),
-					res.twice, len(fake.requests), err, strings.Join(fake.requests[len(fake.requests)-4:], "\n"))
+			set.ExactlyOnce = exactlyOnce
+			loaded, err := fake.load(t, set, nil)
+			if err != nil || len(loaded.rows) != 25_000 || loaded.repeated > 0 || len(fake.requests) > 258 {
+				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", test.count,
+					exactlyOnce, len(loaded.rows), loaded.repeated, len(fake.requests), err,
+					strings.Join(fake.requests[len(fake.requests)-4:], "\n"))
 			}
 		}
 	}
 	// If rows are missing, the empty page is not trusted.
 	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
-	if res, err := s.load(t, setOf("auto", 0), nil); err == nil {
-		t.Errorf("expected an error, found a load with %d rows", len(res.rows))
+	if loaded, err := s.load(t, setOf("auto", 0), nil); err == nil {
+		t.Errorf("expected an error, found a load with %d rows", len(loaded.rows))
 	}
 }
 
@@ -335,11 +337,12 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 				for _, paging := range []string{"auto", "keys"} {
 					fake := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
 						hidden: setFrom(hidden)}
-					res, err := fake.load(t, setOf(paging, 0), nil)
-					if err != nil || len(res.rows) != 3000-len(hidden) || res.twice > 0 || len(fake.requests) > 100 {
+					loaded, err := fake.load(t, setOf(paging, 0), nil)
+					isEachOnce := err == nil && len(loaded.rows) == 3000-len(hidden) && loaded.repeated == 0
+					if !isEachOnce || len(fake.requests) > 100 {
 						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
-							"requests, %v", links, count, paging, len(hidden), hidden[0], len(res.rows), res.twice,
-							len(fake.requests), err)
+							"requests, %v", links, count, paging, len(hidden), hidden[0], len(loaded.rows),
+							loaded.repeated, len(fake.requests), err)
 					}
 				}
 			}
@@ -351,7 +354,7 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 		{200, 100, 99, 98, 97, 96, 95, 94}} {
 		fake := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(101, 100))}
-		fake.between = func(s *service, number int) {
+		fake.beforeRequest = func(s *service, number int) {
 			if q := s.requests[number-1]; strings.Contains(q, "$skiptoken=100") && strings.Contains(q, "100L") {
 				s.keys = slices.Concat(upFrom(1, 100), mixed)
 				s.filter = "ignores"
@@ -361,26 +364,26 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 		}
 		set := setOf("auto", 0)
 		set.ExactlyOnce = true
-		if res, err := fake.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
-			t.Errorf("%d rows, %v\n%s", len(res.rows), err, strings.Join(fake.requests, "\n"))
+		if loaded, err := fake.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
+			t.Errorf("%d rows, %v\n%s", len(loaded.rows), err, strings.Join(fake.requests, "\n"))
 		}
 	}
 }
 
 // TestEmptyPageIsNotRepeated: no strategy requests a page again that has returned no row.
 func TestEmptyPageIsNotRepeated(t *testing.T) {
-	for _, w := range []pager{{by: keysWorked}, {by: linksWorked}, {by: skipWorked}} {
+	for _, strategy := range []pager{{kind: keysWorked}, {kind: linksWorked}, {kind: skipWorked}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
 			position := newPosition(0)
 			position.url = "/s/X?$skip=7"
-			position.pager = w
+			position.pager = strategy
 			position.rowsRead = 7
 			pg := NewPage()
 			pg.Begin(setOf("auto", 0), position)
 			next := pg.newTransition(PageInfo{})
 			next.next.rowsRead += rows
 			if _, err := next.end(nil); (err != nil) != fails {
-				t.Errorf("%+v after %d rows: %v", w, rows, err)
+				t.Errorf("%+v after %d rows: %v", strategy, rows, err)
 			}
 		}
 	}
@@ -408,31 +411,31 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 			{links: "fresh", count: "none", hidden: upFrom(rows-299, 300), always: true},
 			{links: "token", count: "none", hidden: upFrom(rows-299, 300), always: true},
 		} {
-			for _, once := range []bool{false, true} {
+			for _, exactlyOnce := range []bool{false, true} {
 				for _, filtered := range []bool{false, true} {
-					if rows > 3000 && (once || filtered) {
+					if rows > 3000 && (exactlyOnce || filtered) {
 						continue
 					}
 					fake := &service{keys: upFrom(1, rows), page: 100, links: test.links, count: test.count,
 						skips:  true,
 						hidden: setFrom(test.hidden)}
-					fake.refused = func(times int) int {
+					fake.refuse = func(times int) int {
 						if test.always || times == 1 || times == 3 {
 							return status
 						}
 						return 0
 					}
 					set := setOf("keys", 0)
-					set.ExactlyOnce = once
+					set.ExactlyOnce = exactlyOnce
 					if filtered {
-						set.Filter = users
+						set.Filter = filterOfUser
 					}
-					res, err := fake.load(t, set, nil)
-					if err != nil || len(res.rows) != rows-len(test.hidden) || res.twice > 0 ||
-						len(fake.requests) > rows/100+20 || res.end.capabilities.has(ignoresKeyFilter) {
+					loaded, err := fake.load(t, set, nil)
+					if err != nil || len(loaded.rows) != rows-len(test.hidden) || loaded.repeated > 0 ||
+						len(fake.requests) > rows/100+20 || loaded.end.capabilities.has(ignoresKeyFilter) {
 						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d "+
-							"requests, %v\n%s", status, test.links, test.count, once, filtered, len(res.rows),
-							res.twice,
+							"requests, %v\n%s", status, test.links, test.count, exactlyOnce, filtered, len(loaded.rows),
+							loaded.repeated,
 							len(fake.requests), err, strings.Join(fake.requests[max(0, len(fake.requests)-6):], "\n"))
 					}
 				}
@@ -442,12 +445,13 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 	// The rows of a page before it are unreadable, so the empty one was requested by number after a key.
 	for _, status := range []int{0, 404, 410} {
 		fake := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
-			hidden: setFrom(upFrom(201, 100)), unread: setFrom(upFrom(101, 100)),
-			refused: func(times int) int { return status * (times % 2) }}
-		res, err := fake.load(t, setOf("auto", 0), nil)
-		if err != nil || len(res.missing) > 0 || res.twice > 0 || !slices.Equal(res.faults, upFrom(101, 100)) {
-			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(res.rows), res.twice,
-				len(res.faults), err, strings.Join(fake.requests, "\n"))
+			hidden: setFrom(upFrom(201, 100)), undecodable: setFrom(upFrom(101, 100)),
+			refuse: func(times int) int { return status * (times % 2) }}
+		loaded, err := fake.load(t, setOf("auto", 0), nil)
+		isEachOnce := err == nil && len(loaded.missing) == 0 && loaded.repeated == 0
+		if !isEachOnce || !slices.Equal(loaded.errors, upFrom(101, 100)) {
+			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(loaded.rows), loaded.repeated,
+				len(loaded.errors), err, strings.Join(fake.requests, "\n"))
 		}
 	}
 	// If the service counts more rows than it returned, or rejects every second link, the rows do not count as
@@ -455,16 +459,16 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 	for count, refused := range map[string]func(int) int{"whole": func(int) int { return 404 },
 		"none": func(times int) int { return times % 2 * 410 }} {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
-			refused: refused}
-		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
-			t.Errorf("count %s: expected an error, found a load with %d rows, in %d requests", count, len(res.rows),
+			refuse: refused}
+		if loaded, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
+			t.Errorf("count %s: expected an error, found a load with %d rows, in %d requests", count, len(loaded.rows),
 				len(s.requests))
 		}
 	}
 }
 
-// users returns a filter with the user's condition before the connector's own.
-func users(condition string) string {
+// filterOfUser returns a filter with the user's condition before the connector's own.
+func filterOfUser(condition string) string {
 	if condition != "" {
 		condition = " and (" + condition + ")"
 	}
@@ -474,18 +478,19 @@ func users(condition string) string {
 // TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own URL in another form is the last page.
 func TestLinkOfAnEmptyPageToItself(t *testing.T) {
 	for _, count := range []string{"none", "whole", "first", "refused"} {
-		for _, once := range []bool{false, true} {
+		for _, exactlyOnce := range []bool{false, true} {
 			for _, filtered := range []bool{false, true} {
 				fake := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
 				set := setOf("keys", 0)
-				set.ExactlyOnce = once
+				set.ExactlyOnce = exactlyOnce
 				if filtered {
-					set.Filter = users
+					set.Filter = filterOfUser
 				}
-				res, err := fake.load(t, set, nil)
-				if err != nil || len(res.rows) != 300 || res.twice > 0 || len(fake.requests) > 7 {
-					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count, once,
-						filtered, len(res.rows), res.twice, err, strings.Join(fake.requests, "\n"))
+				loaded, err := fake.load(t, set, nil)
+				if err != nil || len(loaded.rows) != 300 || loaded.repeated > 0 || len(fake.requests) > 7 {
+					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count,
+						exactlyOnce, filtered, len(loaded.rows), loaded.repeated, err,
+						strings.Join(fake.requests, "\n"))
 				}
 			}
 		}

@@ -58,8 +58,8 @@ type checkState struct {
 	sample       string       // hashes of keys
 	repeatCount  int          // keys on two pages
 	repeatDigest string       // hash of these keys
-	followed     LoopDetector // links
-	pages        LoopDetector // contents of pages
+	links        LoopDetector // links
+	pages        LoopDetector // digests of pages
 	contents     string       // hash of the last page's first rows without their keys
 	keys         string       // hash of all keys of the last page
 	emptyPages   int          // consecutive pages without a new row
@@ -98,36 +98,36 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 	checks := p.checks
 	previous := p.previous
 	cursor := p.cursor
-	fact := func(name string, capability Capabilities) OffsetField {
+	flag := func(name string, capability Capabilities) OffsetField {
 		return OffsetField{Name: name, Capabilities: &p.capabilities, Capability: capability}
 	}
 	return []OffsetField{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.rowsRead}, {Name: "count", Number: &p.totalCount},
-		{Name: "base", Number: &state.keysetRows, Min: 1}, fact("unordered", refusesOrderBy),
-		fact("uncounted", refusesCount), fact("links", ignoresKeyFilter), fact("sorts", sortsByKey),
+		{Name: "base", Number: &state.keysetRows, Min: 1}, flag("unordered", refusesOrderBy),
+		flag("uncounted", refusesCount), flag("links", ignoresKeyFilter), flag("sorts", sortsByKey),
 		{Name: "sorted", Flag: &checks.sorted},
-		{Name: "folded", Flag: &checks.folded}, fact("shifts", rowsMayShift),
+		{Name: "folded", Flag: &checks.folded}, flag("shifts", rowsMayShift),
 		{Name: "again", Number: &p.undecoded.count, Min: 1}, {Name: "faults", Text: &p.undecoded.hashes},
-		{Name: "passed", Number: &p.pager.skipped, Min: 1}, fact("done", loadComplete),
-		fact("answered", answeredBefore), {Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
+		{Name: "passed", Number: &p.pager.skipped, Min: 1}, flag("done", loadComplete),
+		flag("answered", answeredBefore), {Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
 		{Name: "prior", Text: &p.probe.lastKey}, {Name: "check", Text: &p.probe.kind},
 		{Name: "skipping", Flag: &state.skips}, {Name: "laps", Flag: &p.pager.overlaps},
-		{Name: "beyond", Flag: &p.pager.speculative}, fact("further", foundSpeculativeRows),
-		fact("same", duplicateKeys), {Name: "least", Number: &previous.minRows, Min: 1},
+		{Name: "beyond", Flag: &p.pager.speculative}, flag("further", foundSpeculativeRows),
+		flag("same", duplicateKeys), {Name: "least", Number: &previous.minRows, Min: 1},
 		{Name: "tail", Text: &state.earlierHash}, {Name: "run", Text: &checks.lastHashes},
 		{Name: "sample", Text: &checks.sample}, {Name: "twice", Number: &checks.repeatCount, Min: 1},
 		{Name: "repeated", Text: &checks.repeatDigest}, {Name: "before", Text: &previous.repeatDigest},
-		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.followed},
+		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.links},
 		{Name: "pages", Loop: &checks.pages}, {Name: "empty", Number: &checks.emptyPages, Min: 1},
 		{Name: "pass", Number: &previous.count, Min: 1}, {Name: "page", Number: &p.pageRows, Min: 1},
 		{Name: "suspect", Number: &p.suspectFrom, Min: 1}, {Name: "contents", Text: &checks.contents},
 		{Name: "complete", Text: &p.verdict}, {Name: "whole", Number: &previous.provenRows, Min: 1},
-		{Name: "verdict", Text: &previous.verdict}, fact("bylinks", linksWorked), fact("bykeys", keysWorked),
-		fact("byskip", skipWorked), fact("unread", leftUnreadRows), fact("settled", suspicionSettled),
-		fact("numbered", keysNumberRows), {Name: "keydigest", Text: &checks.keys}, fact("assumed", orderAssumed),
-		fact("single", equalKeysUnseen), fact("misled", skipUnreliable), fact("started", firstSinceStart),
+		{Name: "verdict", Text: &previous.verdict}, flag("bylinks", linksWorked), flag("bykeys", keysWorked),
+		flag("byskip", skipWorked), flag("unread", leftUnreadRows), flag("settled", suspicionSettled),
+		flag("numbered", keysNumberRows), {Name: "keydigest", Text: &checks.keys}, flag("assumed", orderAssumed),
+		flag("single", equalKeysUnseen), flag("misled", skipUnreliable), flag("started", firstSinceStart),
 		{Name: "shown", Number: &checks.unreturned, Min: 1}, {Name: "claimed", Number: &state.firstCount, Min: 1},
-		fact("ofpage", countMayBePageOnly), fact("proven", countsWholeSet),
+		flag("ofpage", countMayBePageOnly), flag("proven", countsWholeSet),
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
 		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
 		{Name: "lowless", Flag: &cursor.baseUnknown}, {Name: "cut", Flag: &cursor.truncated},
@@ -138,7 +138,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 
 // Fields returns the position as an offset.
 func (p *Position) Fields() []wit.OffsetEntry {
-	state := encodedState{startedAt: p.timestamp, skips: p.pager.by == skipWorked}
+	state := encodedState{startedAt: p.timestamp, skips: p.pager.kind == skipWorked}
 	if p.capabilities.has(loadComplete) {
 		state.startedAt = 0
 		state.endedAt = p.timestamp
@@ -168,15 +168,15 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	switch {
 	case position.capabilities.has(loadComplete): // the next load starts with its first page
 	case state.keysetRows > 0 && state.keysetRows == position.rowsRead && position.checks.key != "":
-		position.pager.by = keysWorked
+		position.pager.kind = keysWorked
 	case state.skips, position.pager.overlaps, position.pager.speculative:
-		position.pager.by = skipWorked
-	case position.rowsRead > 0, position.checks.followed.steps > 0:
-		position.pager.by = linksWorked
+		position.pager.kind = skipWorked
+	case position.rowsRead > 0, position.checks.links.steps > 0:
+		position.pager.kind = linksWorked
 	}
 	if state.firstCount > 0 && !position.capabilities.has(loadComplete) {
 		position.capabilities.set(countMayBePageOnly, true)
-		if position.probe.kind == probePageCount { // an earlier version asked for it before the page
+		if position.probe.kind == probePageCount { // an earlier version sent this probe before the page
 			position.probe = &probe{}
 		}
 	}
@@ -196,13 +196,13 @@ func (p *Position) URL() string { return p.url }
 
 // WithURL returns a copy whose next page has another path and query.
 func (p *Position) WithURL(url string) *Position {
-	moved := *p
-	moved.url = url
-	return &moved
+	position := *p
+	position.url = url
+	return &position
 }
 
-// Snapshot returns the number in the headers of rows, or zero, and whether a previous page had rows.
-func (p *Position) Snapshot() (snapshot int, begun bool) { return p.snapshot, p.rowsSeen() > 0 }
+// Snapshot returns the number in the headers of rows, or zero without headers, and whether a previous page had rows.
+func (p *Position) Snapshot() (snapshot int, hasRows bool) { return p.snapshot, p.rowsSeen() > 0 }
 
 // EndMarkerPending returns the number of a snapshot whose end no row has marked yet, or zero.
 func (p *Position) EndMarkerPending() int { return p.endMarkerPending }
@@ -217,7 +217,7 @@ func (p *Position) Done() (isDone bool, doneAt int64) {
 
 // Answered reports whether the service has answered a request of this load, or of an earlier one.
 func (p *Position) Answered() bool {
-	return p.pager.by != 0 || p.snapshot > 0 || p.capabilities.has(answeredBefore)
+	return p.pager.kind != 0 || p.snapshot > 0 || p.capabilities.has(answeredBefore)
 }
 
 // SetStarted records that the connector has started: an unproven end is reported, even if the previous one was.
@@ -231,7 +231,7 @@ func (p *Position) followsEmptyPage() bool {
 	return p.usesKeyset() && !p.pager.speculative && p.checks.emptyPages > 0
 }
 
-func (p *Position) usesKeyset() bool { return p.pager.by == keysWorked }
+func (p *Position) usesKeyset() bool { return p.pager.kind == keysWorked }
 
 // cursorState is the stored state of a load by cursor.
 type cursorState struct {
@@ -248,15 +248,16 @@ type cursorState struct {
 type Capabilities uint32
 
 const (
-	refusesOrderBy Capabilities = 1 << iota
-	refusesCount
-	sortsByKey
-	ignoresKeyFilter
-	countsWholeSet       // the service counted more rows than one page had
-	countMayBePageOnly   // the first page had as many rows as its count and no link
-	rowsMayShift         // rows may be missing whatever the count is, as if pages were requested by counting
-	foundSpeculativeRows // a page that neither a link nor a count had promised had rows
-	duplicateKeys        // one page contained the same key twice, which moving rows do not explain
+	// refusesOrderBy means that the service rejects requests with $orderby.
+	refusesOrderBy       Capabilities = 1 << iota
+	refusesCount                      // the service rejects requests with $inlinecount
+	sortsByKey                        // a probe has shown that the service sorts by key and compares keys
+	ignoresKeyFilter                  // pages by key were wrong or rejected
+	countsWholeSet                    // the service counted more rows than one page had
+	countMayBePageOnly                // the first page had as many rows as its count and no link
+	rowsMayShift                      // the count proves nothing: shifted rows may be missing
+	foundSpeculativeRows              // a page that neither a link nor a count had promised had rows
+	duplicateKeys                     // one page contained the same key twice, which moving rows do not explain
 	loadComplete
 	answeredBefore   // an earlier load was completed
 	linksWorked      // a page requested by a link was read in this load
@@ -270,15 +271,15 @@ const (
 	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
 	skipUnreliable   // a speculative page by $skip was not the one requested
 
-	// for later loads
+	// serviceCapabilities are kept for later loads.
 	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet | orderAssumed
 )
 
-func (c Capabilities) has(fact Capabilities) bool { return c&fact != 0 }
+func (c Capabilities) has(capability Capabilities) bool { return c&capability != 0 }
 
-func (c *Capabilities) set(fact Capabilities, isTrue bool) {
-	*c &^= fact
+func (c *Capabilities) set(capability Capabilities, isTrue bool) {
+	*c &^= capability
 	if isTrue {
-		*c |= fact
+		*c |= capability
 	}
 }

@@ -36,9 +36,9 @@ func (p *Position) requestsLastRows() bool {
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
 	next := t.next
-	sent := t.position.probe
-	next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict the answer
-	switch sent.kind {
+	answered := t.position.probe
+	next.probe = &probe{fallbackLink: answered.fallbackLink} // the next page may contradict the answer
+	switch answered.kind {
 	case probeKeyOrder:
 		return t.afterKeyOrder()
 	case probePageCount:
@@ -49,7 +49,7 @@ func (t *transition) afterProbe() error {
 	case probeRowCount:
 		return t.afterRowCount()
 	case probeDeletedRow:
-		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(sent.lastKey)) {
+		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(answered.lastKey)) {
 			return t.restartWithoutKeyset("the service omits the last row read from a page that must start with it")
 		}
 	case probeKnownRows, probeKnownEnd:
@@ -75,12 +75,12 @@ func (t *transition) afterKeyOrder() error {
 	// One row shows no order, but pages of one row cannot show more. If only one row was read, it may be the first by
 	// chance.
 	hasOrder := (t.order.rows > 1 || next.pageRows == 1) && t.position.rowsRead > 1
-	isConfirmed := t.order.ascends() && hasOrder && isKnown && !t.leftUnread
-	isUndecoded := t.startsUndecoded || (t.order.rows <= 1 && t.digest.errorCount > 0)
+	isConfirmed := t.order.ascends() && hasOrder && isKnown && !t.hasUnreadRow
+	isUndecoded := t.startsWithNewErrors || (t.order.rows <= 1 && t.digest.errorCount > 0)
 	switch {
-	case areLastRows && t.leftUnread && next.checks.unreturned == maxUnreturned:
+	case areLastRows && t.hasUnreadRow && next.checks.unreturned == maxUnreturned:
 		return t.restartWithoutKeyset("the service has a row after the last key, and pages by key do not return it")
-	case areLastRows && t.leftUnread:
+	case areLastRows && t.hasUnreadRow:
 		next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
 		t.foundMoreRows()
 		next.checks.unreturned++
@@ -162,5 +162,5 @@ func (t *transition) abandonKeyset(reason string) error {
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")
-	return t.followLink(link, true)
+	return t.followLink(link, true) // the link may count rows
 }

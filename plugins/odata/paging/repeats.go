@@ -10,36 +10,36 @@ import (
 // pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide no row:
 // the next page then starts with the last rows of the previous one.
 //
-// Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys
+// Only the least hashes of keys are stored, so one moved row of N is found with a chance of maxSample/N. While keys
 // ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
-	sampling      bool         // false if pages are requested by key, and in a probe
-	keyless       bool         // equal rows are different rows
-	previous      []uint64     // the least hashes of earlier pages, ascending
-	current       []uint64     // the least hashes of this page
-	maxHash       uint64       // higher hashes are not stored
-	tail          overlapCheck // with the last rows of the previous page
-	lastHashes    []uint64     // of the last rows
-	floor         []string     // the last key before the page while keys ascend, else nil
-	outOfOrderKey string       // the first key below floor
-	duplicateKeys bool         // the page has a key twice
-	repeated      []uint64     // hashes of keys that are on an earlier page, too
+	isSampling     bool         // false if pages are requested by key, and in a probe
+	isKeyless      bool         // equal rows are different rows
+	previous       []uint64     // the least hashes of earlier pages, ascending
+	current        []uint64     // the least hashes of this page
+	maxHash        uint64       // higher hashes are not stored
+	tail           overlapCheck // compares with the last rows of the previous page
+	lastHashes     []uint64     // hashes of the last rows of this page
+	floor          []string     // the last key before the page while keys ascend, else nil
+	outOfOrderKey  string       // the first key below floor
+	duplicateKeys  bool         // the page has a key twice
+	repeatedHashes []uint64     // hashes of keys that are on an earlier page, too
 }
 
 const (
-	sampled        = 1000 // keys that a load remembers, 8 KB in the offset
+	maxSample      = 1000 // hashes of keys that a load stores, 8 KB in the offset
 	maxTail        = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
 	minOrderedRows = 8    // rows in order by chance are unlikely: eight rows have 40,320 orders
 )
 
 func (r *repeatCheck) begin(set *Set, position *Position) {
 	checks := position.checks
-	r.keyless = set.Keys == nil
-	r.sampling = position.probe.kind == "" && !position.usesKeyset()
+	r.isKeyless = set.Keys == nil
+	r.isSampling = position.probe.kind == "" && !position.usesKeyset()
 	r.previous = nil
 	r.current = r.current[:0]
 	r.maxHash = 1 << 48
-	r.repeated = r.repeated[:0]
+	r.repeatedHashes = r.repeatedHashes[:0]
 	r.tail = overlapCheck{}
 	r.lastHashes = r.lastHashes[:0]
 	r.floor = nil
@@ -49,13 +49,13 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	if position.usesKeyset() { // the last rows may come from several pages
 		r.lastHashes = append(r.lastHashes, r.tail.hashes...)
 	}
-	// Else equal keys may be different rows.
-	r.tail.matching = len(r.tail.hashes) > 0 && r.sampling && !r.keyless && !position.capabilities.has(duplicateKeys)
-	if r.previous = unpackHashes(checks.sample); len(r.previous) >= sampled {
-		slices.Sort(r.previous)
+	isUnique := !r.isKeyless && !position.capabilities.has(duplicateKeys) // else equal hashes may be different rows
+	r.tail.isMatching = len(r.tail.hashes) > 0 && r.isSampling && isUnique
+	r.previous = unpackHashes(checks.sample)
+	slices.Sort(r.previous)
+	if len(r.previous) >= maxSample {
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
-	slices.Sort(r.previous)
 	if checks.ascending() && len(r.previous) < position.rowsRead {
 		r.floor = set.unpackKey(checks.key)
 	}
@@ -66,33 +66,34 @@ func (r *repeatCheck) isUnread(row *wit.Row, data []byte) bool {
 	return rowHash(row, data) <= r.maxHash && !r.seenBefore(row, data)
 }
 
-// countOverlap compares rows with the last rows of the previous page, and returns how many of them overlap.
+// countOverlap returns how many of the rows repeat the last rows of the previous page.
 func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
-	for n < len(rows) && r.tail.matching {
-		r.tail.next(rowHash(&rows[n], data))
-		if r.tail.matching || r.tail.complete {
+	for n < len(rows) && r.tail.isMatching {
+		r.tail.match(rowHash(&rows[n], data))
+		if r.tail.isMatching || r.tail.isComplete {
 			n++
 		}
 	}
 	return n
 }
 
-func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks *checkState) {
-	if r.outOfOrderKey != "" || (r.floor != nil && !o.watching) {
-		r.observeBelowFloor(rows, data, o, checks)
+func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
+	if r.outOfOrderKey != "" || (r.floor != nil && !order.isActive) {
+		r.observeBelowFloor(rows, data, order, checks)
 	}
-	if !r.sampling {
+	if !r.isSampling {
 		return
 	}
 	for i := range rows {
 		rowHash := rowHash(&rows[i], data)
 		if r.tail.endsWith(rowHash) {
-			r.repeated = append(r.repeated, rowHash)
+			r.repeatedHashes = append(r.repeatedHashes, rowHash)
 		}
 		if rowHash <= r.maxHash {
-			if r.current = append(r.current, rowHash); len(r.current) == 4*sampled {
-				r.compact()
-			}
+			r.current = append(r.current, rowHash)
+		}
+		if len(r.current) == 4*maxSample { // not for each row, since compact sorts
+			r.compact()
 		}
 	}
 }
@@ -101,19 +102,19 @@ func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orde
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		keyHash := hashOf(key)
-		falls := false
-		if r.floor != nil && !order.watching {
+		isBelowFloor := false
+		if r.floor != nil && !order.isActive {
 			plain, folded, ok := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
 			if !checks.sorted {
 				plain = folded
 			}
-			falls = ok && plain <= 0
+			isBelowFloor = ok && plain <= 0
 		}
 		switch {
-		case falls && encodeHash(keyHash) == r.outOfOrderKey:
+		case isBelowFloor && encodeHash(keyHash) == r.outOfOrderKey:
 			r.floor = nil
-		case falls:
-			r.repeated = append(r.repeated, keyHash.bits48())
+		case isBelowFloor:
+			r.repeatedHashes = append(r.repeatedHashes, keyHash.bits48())
 			r.floor = nil
 			r.outOfOrderKey = encodeHash(keyHash)
 		case encodeHash(keyHash) == r.outOfOrderKey:
@@ -140,32 +141,33 @@ func (r *repeatCheck) compact() {
 	slices.Sort(r.current)
 	n := len(r.current)
 	r.current = slices.Compact(r.current)
-	if r.duplicateKeys = r.duplicateKeys || len(r.current) < n; len(r.current) > sampled {
-		r.current = r.current[:sampled]
-		r.maxHash = r.current[sampled-1]
+	r.duplicateKeys = r.duplicateKeys || len(r.current) < n
+	if len(r.current) > maxSample {
+		r.current = r.current[:maxSample]
+		r.maxHash = r.current[maxSample-1]
 	}
 }
 
-// save adds the page's keys to the stored checks.
+// save adds the page's keys to the stored checks. It is called once, at the end of the page.
 func (r *repeatCheck) save(checks *checkState) {
-	r.repeated = append(r.repeated, r.tail.partialMatch()...)
+	r.repeatedHashes = append(r.repeatedHashes, r.tail.partialMatch()...)
 	r.compact()
 	hashes := r.previous
 	for _, keyHash := range r.current {
 		if _, isRepeated := slices.BinarySearch(r.previous, keyHash); isRepeated {
-			if !slices.Contains(r.repeated, keyHash) {
-				r.repeated = append(r.repeated, keyHash)
+			if !slices.Contains(r.repeatedHashes, keyHash) {
+				r.repeatedHashes = append(r.repeatedHashes, keyHash)
 			}
 			continue
 		}
 		hashes = append(hashes, keyHash)
 	}
-	if !r.keyless {
-		checks.addRepeats(r.repeated)
+	if !r.isKeyless {
+		checks.addRepeats(r.repeatedHashes)
 	}
-	if r.sampling {
+	if r.isSampling {
 		slices.Sort(hashes)
-		checks.sample = packHashes(hashes[:min(len(hashes), sampled)])
+		checks.sample = packHashes(hashes[:min(len(hashes), maxSample)])
 	}
 }
 
@@ -175,8 +177,8 @@ func (c *checkState) addRepeats(hashes []uint64) {
 		return
 	}
 	sum := uint64(0)
-	for _, h := range append(unpackHashes(c.repeatDigest), hashes...) {
-		sum += h
+	for _, rowHash := range append(unpackHashes(c.repeatDigest), hashes...) {
+		sum += rowHash
 	}
 	c.repeatCount += len(hashes)
 	c.repeatDigest = packHashes([]uint64{sum & (1<<48 - 1)})
@@ -184,43 +186,43 @@ func (c *checkState) addRepeats(hashes []uint64) {
 
 // overlapCheck compares the first rows of a page with the last ones of the previous page.
 type overlapCheck struct {
-	hashes   []uint64 // of the last rows of the previous page
-	matching bool     // the next row may match
-	complete bool     // the last row of the previous page matched
-	matched  int      // number of rows that matched
-	from     int      // index of the first of them in hashes
+	hashes     []uint64 // of the last rows of the previous page
+	isMatching bool     // the next row may match
+	isComplete bool     // the last row of the previous page matched
+	matchCount int      // number of rows that matched
+	start      int      // index in hashes of the first of these rows
 }
 
-func (o *overlapCheck) next(keyHash uint64) {
-	if o.matched == 0 {
-		for o.from = len(o.hashes) - 1; o.from >= 0 && o.hashes[o.from] != keyHash; {
-			o.from--
+func (o *overlapCheck) match(rowHash uint64) {
+	if o.matchCount == 0 {
+		for o.start = len(o.hashes) - 1; o.start >= 0 && o.hashes[o.start] != rowHash; {
+			o.start--
 		}
 	}
-	if index := o.from + o.matched; o.from < 0 || o.hashes[index] != keyHash {
-		o.matching = false
+	if index := o.start + o.matchCount; o.start < 0 || o.hashes[index] != rowHash {
+		o.isMatching = false
 	} else {
-		o.matched++
-		o.complete = index == len(o.hashes)-1
-		o.matching = !o.complete
+		o.matchCount++
+		o.isComplete = index == len(o.hashes)-1
+		o.isMatching = !o.isComplete
 	}
 }
 
 // partialMatch returns the hashes of rows that matched although the overlap is not complete.
 func (o *overlapCheck) partialMatch() []uint64 {
-	if o.matched == 0 || o.complete {
+	if o.matchCount == 0 || o.isComplete {
 		return nil
 	}
-	return o.hashes[o.from : o.from+o.matched]
+	return o.hashes[o.start : o.start+o.matchCount]
 }
 
 func (o *overlapCheck) overlap() int {
-	if o.complete {
-		return o.matched
+	if o.isComplete {
+		return o.matchCount
 	}
 	return 0
 }
 
-func (o *overlapCheck) endsWith(h uint64) bool {
-	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == h
+func (o *overlapCheck) endsWith(rowHash uint64) bool {
+	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == rowHash
 }

@@ -13,7 +13,7 @@ type Rows struct {
 	Rows    []wit.Row
 	Data    []byte         // the bytes of rows and errors
 	Errors  []wit.RowError // [Page.Observe] removes errors that were reported before
-	Skipped []uint32       // indexes of rows that the host had removed
+	Skipped []uint32       // indexes of rows that the host removed. It waits for their errors.
 	// Cursor returns the value of the cursor property in Atom's form. ok is false for null.
 	Cursor func(row int) (text string, ok bool)
 }
@@ -36,27 +36,27 @@ func valueOf(row *wit.Row, data []byte) []byte {
 
 func rowHash(row *wit.Row, data []byte) uint64 { return hashOf(identityOf(row, data)).bits48() }
 
-const packedHashSize = 6
+const packedHashSize = 6 // bytes of [hash.bits48]
 
 func packHashes(hashes []uint64) string {
-	b := make([]byte, 0, len(hashes)*packedHashSize)
-	for _, h := range hashes {
+	packed := make([]byte, 0, len(hashes)*packedHashSize)
+	for _, hash := range hashes {
 		var word [8]byte
-		binary.BigEndian.PutUint64(word[:], h)
-		b = append(b, word[8-packedHashSize:]...)
+		binary.BigEndian.PutUint64(word[:], hash)
+		packed = append(packed, word[8-packedHashSize:]...)
 	}
-	return base64.RawURLEncoding.EncodeToString(b)
+	return base64.RawURLEncoding.EncodeToString(packed)
 }
 
 func unpackHashes(text string) []uint64 {
-	b, err := base64.RawURLEncoding.DecodeString(text)
+	packed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
 		return nil
 	}
-	hashes := make([]uint64, 0, len(b)/packedHashSize)
-	for ; len(b) >= packedHashSize; b = b[packedHashSize:] {
+	hashes := make([]uint64, 0, len(packed)/packedHashSize)
+	for ; len(packed) >= packedHashSize; packed = packed[packedHashSize:] {
 		var word [8]byte
-		copy(word[8-packedHashSize:], b)
+		copy(word[8-packedHashSize:], packed)
 		hashes = append(hashes, binary.BigEndian.Uint64(word[:]))
 	}
 	return hashes
@@ -115,13 +115,13 @@ func (p *pageDigest) add(rows []wit.Row, data []byte) {
 }
 
 func (p *pageDigest) addHashed(rows int, last []byte, keys hash) {
-	p.rows = p.rows + rows
+	p.rows += rows
 	p.last = append(p.last[:0], last...)
 	p.keys = keys
 }
 
-// hash returns the hash of the page, or of its undecodable rows if it has no others. ok is false for an empty page.
-func (p *pageDigest) hash() (h hash, ok bool) {
+// hash returns the hash of the page, or of its undecodable rows if none was decoded. ok is false for an empty page.
+func (p *pageDigest) hash() (digest hash, ok bool) {
 	if p.rows == 0 && p.errorCount > 0 {
 		return p.errorDigest, true
 	}

@@ -18,27 +18,27 @@ type cursorCheck struct {
 	nullIsHighest bool            // the service returned null as the highest value
 }
 
-func (cc *cursorCheck) begin(c *Cursor, state *cursorState) {
+func (cc *cursorCheck) begin(cursor *Cursor, state *cursorState) {
 	*cc = cursorCheck{}
-	if c == nil {
+	if cursor == nil {
 		return
 	}
 	delivered := unpackRows(state.previousRows)
 	cc.seen = make(map[string]bool, len(delivered))
 	cc.high = state.high
 	cc.rows = unpackRows(state.currentRows)
-	for _, m := range delivered {
-		cc.seen[m.hash] = true
+	for _, row := range delivered {
+		cc.seen[row.hash] = true
 	}
 }
 
 // observeHighest reads the response to probeHighestCursor. Services that sort null first return no value; then the
 // highest value of the first page is used, since many services cannot filter null.
-func (cc *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
+func (cc *cursorCheck) observeHighest(set *Set, out *Rows, isFirst bool) {
 	for i := range out.Rows {
 		cursorValue, ok := out.Cursor(i)
-		cc.nullIsHighest = cc.nullIsHighest || (!ok && i == 0 && first)
-		if ok && (cc.high == "" || s.Cursor.atLeast(cursorValue, cc.high)) {
+		cc.nullIsHighest = cc.nullIsHighest || (!ok && i == 0 && isFirst)
+		if ok && (cc.high == "" || set.Cursor.isAtLeast(cursorValue, cc.high)) {
 			cc.high = cursorValue
 		}
 	}
@@ -54,8 +54,8 @@ func (cc *cursorCheck) base(position *Position) string {
 
 // filterSeen records the rows' cursor values and returns the rows that no earlier load delivered. It returns nil if the
 // service ignores the filter.
-func (cc *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
-	cursor := s.Cursor
+func (cc *cursorCheck) filterSeen(set *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
+	cursor := set.Cursor
 	if cursor == nil {
 		return rows
 	}
@@ -67,19 +67,19 @@ func (cc *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []
 			remaining = append(remaining, rows[i])
 			continue
 		}
-		if cursor.below(cursorValue, position.cursor.from) {
+		if cursor.isBelow(cursorValue, position.cursor.from) {
 			cc.belowFrom = cursorValue
 			return nil
 		}
-		if cc.high == "" || cursor.atLeast(cursorValue, cc.high) {
+		if cc.high == "" || cursor.isAtLeast(cursorValue, cc.high) {
 			cc.high = cursorValue
 		}
 		h := emptyHash
-		for _, d := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
-			h.add(out.Data[d.Start : d.Start+d.Size])
+		for _, slice := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
+			h.add(out.Data[slice.Start : slice.Start+slice.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if base := cc.base(position); base != "" && cursor.atLeast(cursorValue, cursor.SubtractLookback(base)) {
+		if base := cc.base(position); base != "" && cursor.isAtLeast(cursorValue, cursor.SubtractLookback(base)) {
 			if cc.rows = append(cc.rows, seenRow{cursorValue, hash}); len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
 				cc.prune(cursor, position)
 			}
@@ -91,40 +91,40 @@ func (cc *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []
 	return remaining
 }
 
-func (cc *cursorCheck) filterIgnored(s *Set, position *Position) error {
-	setting := s.Setting("cursor.property")
-	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.Label() + ": found a row whose " +
-		s.Cursor.Name + " is " + cc.belowFrom + ", and rows from " + position.cursor.from +
+func (cc *cursorCheck) filterIgnoredError(set *Set, position *Position) error {
+	setting := set.Setting("cursor.property")
+	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: set.Label() + ": found a row whose " +
+		set.Cursor.Name + " is " + cc.belowFrom + ", and rows from " + position.cursor.from +
 		" on were requested: the service accepts $filter but ignores it, or its next links do"}
 }
 
-const seenRowBytes = 32
+const seenRowBytes = 32 // approximate size of a packed row
 
-// prune drops rows that are no longer within the look-back.
-func (cc *cursorCheck) prune(c *Cursor, position *Position) {
-	least := c.SubtractLookback(cc.base(position))
-	cc.rows = slices.DeleteFunc(cc.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
-	if full(cc.rows) {
-		cc.truncate(c, maxSeenBytes)
+// prune drops rows that are no longer within the look-back, and those with low values if the others exceed the limit.
+func (cc *cursorCheck) prune(cursor *Cursor, position *Position) {
+	least := cursor.SubtractLookback(cc.base(position))
+	cc.rows = slices.DeleteFunc(cc.rows, func(row seenRow) bool { return !cursor.isAtLeast(row.value, least) })
+	if exceedsLimit(cc.rows) {
+		cc.truncate(cursor, maxSeenBytes)
 	}
 }
 
 // truncate drops rows with low values until the others, except one, fit into a number of bytes.
-func (cc *cursorCheck) truncate(c *Cursor, most int) {
+func (cc *cursorCheck) truncate(cursor *Cursor, maxBytes int) {
 	slices.SortStableFunc(cc.rows, func(a, b seenRow) int {
-		order, _ := c.Compare(b.value, a.value)
+		order, _ := cursor.Compare(b.value, a.value)
 		return order
 	})
-	kept := 0
-	for size := 0; kept < len(cc.rows) && size <= most; kept++ {
-		size += cc.rows[kept].size()
+	count := 0
+	for size := 0; count < len(cc.rows) && size <= maxBytes; count++ {
+		size += cc.rows[count].size()
 	}
-	cc.rows = cc.rows[:kept]
+	cc.rows = cc.rows[:count]
 }
 
-const spareBytes = 1 << 10
+const spareBytes = 1 << 10 // of an offset, for fields that the host adds
 
-func full(rows []seenRow) bool {
+func exceedsLimit(rows []seenRow) bool {
 	size := 0
 	for _, row := range rows {
 		size += row.size()
@@ -156,16 +156,17 @@ func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []stri
 	cursor := cursorState{from: position.cursor.from, high: cc.high, base: cc.base(position),
 		previousRows: position.cursor.previousRows, currentRows: packRows(cc.rows),
 		baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
-	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
+	next.cursor = &cursor
+	if next.rowsRead > 0 && cursor.base == "" {
 		cursor.baseUnknown = true
 	}
-	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
-		cc.truncate(cursorProperty, len(cursor.currentRows)-over)
+	if excess := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; excess > 0 {
+		cc.truncate(cursorProperty, len(cursor.currentRows)-excess)
 		cursor.currentRows = packRows(cc.rows)
 		cursor.truncated = true
 	}
-	if (cursor.truncated || (isDone && full(cc.rows))) && !position.cursor.truncated &&
-		!full(unpackRows(position.cursor.previousRows)) {
+	if (cursor.truncated || (isDone && exceedsLimit(cc.rows))) && !position.cursor.truncated &&
+		!exceedsLimit(unpackRows(position.cursor.previousRows)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
 			strconv.Itoa(len(cc.rows))+" that can be remembered; others may be delivered again by each load: "+
 			set.Setting("cursor.lookback")+" limits them")
@@ -174,8 +175,9 @@ func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []stri
 		return warnings
 	}
 	cursor.from = ""
-	if cursor.previousRows, cursor.currentRows = cursor.currentRows, ""; cursor.previousRows == "" {
-		cursor.previousRows = position.cursor.previousRows // no rows
+	if cursor.currentRows != "" { // else the load had no rows within the look-back
+		cursor.previousRows = cursor.currentRows
+		cursor.currentRows = ""
 	}
 	return warnings
 }

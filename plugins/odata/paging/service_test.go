@@ -31,11 +31,11 @@ type service struct {
 	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP with $top), page (the number of the page),
 	// sealed (rows counted, encrypted), key (the last row's), grow (a number that grows while rows do not), back
 	// (on each page, to the second one), fresh (as token, but always new), echo (as token, and for an empty page
-	// its own URL with + for blanks), none. refused returns the status with which a link of a page by key is
-	// rejected, by the number of such requests. Nil means that none is rejected.
-	links   string
-	refused func(times int) int
-	times   int
+	// its own URL with + for blanks), none. refuse returns the status with which a link of a page by key is
+	// rejected, by the number of such requests, or zero; nil means that none is rejected.
+	links        string
+	refuse       func(times int) int
+	refusedCount int
 	// order: heeds (applied), ignores, unfiltered (on pages without filter alone), filtered (on those with one), text
 	// (numbers as texts), refused.
 	order string
@@ -49,100 +49,100 @@ type service struct {
 	skips  bool
 	tops   bool
 	noSkip int
-	// ends is the number of rows after which feeds end without a link. Zero means no limit.
-	ends int
-	// unread contains the keys of unreadable rows. circle is the page whose link leads back by so many pages. Zero
-	// means none.
-	unread map[int]bool
-	circle int
+	// feedRows is the number of rows after which feeds end without a link. Zero means no limit.
+	feedRows int
+	// undecodable contains the rows that cannot be decoded. circle is the number of pages by which the links after
+	// them lead back. Zero means that no link leads back.
+	undecodable map[int]bool
+	circle      int
 	// hidden contains the keys of rows that are removed from a page after it was cut.
 	hidden map[int]bool
 	// fault changes the answer to a request. number counts requests from 1.
 	fault func(s *service, number int, target string, correct answer) answer
-	// between changes the rows before a request. number counts requests from 1.
-	between  func(s *service, number int)
-	deleted  map[int]bool
-	requests []string
+	// beforeRequest changes the rows before a request. number counts requests from 1.
+	beforeRequest func(s *service, number int)
+	deleted       map[int]bool
+	requests      []string
 }
 
-// answer is the response to a request. keys are the keys of its rows.
+// answer is the response to a request.
 type answer struct {
-	status int
-	keys   []int // numbers of rows
-	count  int
-	link   string
-	says   string
-	isHTML bool // from a router in front of the service
+	status  int
+	keys    []int // numbers of rows
+	count   int
+	link    string
+	message string
+	isHTML  bool // from a router in front of the service
 }
 
 func (s *service) String() string {
 	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, ends %d, "+
-		"circle %d: %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.ends,
+		"circle %d: %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.feedRows,
 		s.circle, s.keys)
 }
 
 func (s *service) get(target string) (a answer) {
 	_, query, _ := strings.Cut(target, "?")
 	s.requests = append(s.requests, query)
-	if s.between != nil {
-		s.between(s, len(s.requests))
+	if s.beforeRequest != nil {
+		s.beforeRequest(s, len(s.requests))
 	}
 	q, err := url.ParseQuery(query)
 	if err != nil {
 		panic(err)
 	}
 	filter := q.Get("$filter")
-	options := q.Get("$orderby")
-	counts := q.Has("$inlinecount")
+	order := q.Get("$orderby")
+	wantsCount := q.Has("$inlinecount")
 	switch {
-	case options != "" && s.order == "refused":
-		return answer{status: 400, says: "no $orderby"}
-	case counts && s.count == "refused":
-		return answer{status: 400, says: "no $inlinecount"}
+	case order != "" && s.order == "refused":
+		return answer{status: 400, message: "no $orderby"}
+	case wantsCount && s.count == "refused":
+		return answer{status: 400, message: "no $inlinecount"}
 	case filter != "" && s.filter == "refused":
-		return answer{status: 400, says: "no $filter"}
+		return answer{status: 400, message: "no $filter"}
 	case q.Has("$skip") && s.noSkip > 0:
-		return answer{status: s.noSkip, says: "no $skip"}
+		return answer{status: s.noSkip, message: "no $skip"}
 	}
-	if s.refused != nil && q.Has("$skiptoken") && strings.Contains(filter, " gt ") {
-		s.times++
-		if s.refused(s.times) > 0 {
-			return answer{status: s.refused(s.times), says: "no such page"}
+	if s.refuse != nil && q.Has("$skiptoken") && strings.Contains(filter, " gt ") {
+		s.refusedCount++
+		if s.refuse(s.refusedCount) > 0 {
+			return answer{status: s.refuse(s.refusedCount), message: "no such page"}
 		}
 	}
-	all := s.sorted(s.choose(filter), options, filter)
-	start := s.start(q, all, options)
-	rest := all[min(start, len(all)):]
-	page := rest[:min(s.page, len(rest))]
+	rows := s.sortKeys(s.filterKeys(filter), order, filter)
+	start := s.start(q, rows, order)
+	remaining := rows[min(start, len(rows)):]
+	page := remaining[:min(s.page, len(remaining))]
 	if top, err := strconv.Atoi(q.Get("$top")); err == nil && s.tops {
 		page = page[:min(top, len(page))]
 	}
 	a = answer{status: 200, keys: page, count: -1}
-	if counts {
-		a.count = s.counted(len(all), len(page), filter, start)
+	if wantsCount {
+		a.count = s.countFor(len(rows), len(page), filter, start)
 	}
 	end := start + len(page)
-	circled := false
+	isCircle := false
 	if s.circle > 0 && end/s.page > s.circle {
 		end = end - s.circle*s.page
-		circled = true
+		isCircle = true
 	}
-	cut := s.ends > 0 && end%s.ends == 0
+	isCut := s.feedRows > 0 && end%s.feedRows == 0
 	if s.links == "grow" {
 		a.link = s.link(q, end, 0)
 	} else if s.links == "back" {
 		a.link = s.link(q, s.page, 0)
 	} else if s.links == "echo" && len(page) == 0 {
 		a.link = "/s/X?" + strings.ReplaceAll(query, "%20", "+")
-	} else if (len(rest) > len(page) || circled) && s.links != "none" && len(page) > 0 && !cut {
+	} else if (len(remaining) > len(page) || isCircle) && s.links != "none" && len(page) > 0 && !isCut {
 		a.link = s.link(q, end, page[len(page)-1])
 	}
 	a.keys = slices.DeleteFunc(slices.Clone(page), func(k int) bool { return s.hidden[k] })
 	return a
 }
 
-// start returns the index of the page's first row.
-func (s *service) start(q url.Values, all []int, options string) (start int) {
+// start returns the index of the page's first row in all rows. order is the requested order.
+func (s *service) start(q url.Values, all []int, order string) (start int) {
 	if text := q.Get("$skip"); text != "" && s.skips {
 		start, _ = strconv.Atoi(text)
 	}
@@ -159,7 +159,7 @@ func (s *service) start(q url.Values, all []int, options string) (start int) {
 			return at + 1
 		}
 		start = len(all)
-		if options != "" && s.order == "heeds" { // the row is missing, so its place
+		if order != "" && s.order == "heeds" { // the row is missing, so its place
 			start, _ = slices.BinarySearch(all, last)
 		}
 	case s.links == "base64":
@@ -206,7 +206,7 @@ func (s *service) link(query url.Values, end, last int) string {
 	return "/s/X?" + option
 }
 
-func (s *service) counted(all, page int, filter string, start int) int {
+func (s *service) countFor(all, page int, filter string, start int) int {
 	switch s.count {
 	case "none":
 		return -1
@@ -230,27 +230,27 @@ func (s *service) counted(all, page int, filter string, start int) int {
 	return all
 }
 
-// usersFilter is a condition of the user's that all rows meet.
+// usersFilter is a condition of the user that all rows meet.
 const usersFilter = "U eq 1"
 
-// choose returns the rows that meet a filter, in the service's own order.
-func (s *service) choose(filter string) []int {
+// filterKeys returns the rows that meet a filter, in the service's own order.
+func (s *service) filterKeys(filter string) []int {
 	keys := slices.Clone(s.keys)
-	if _, condition, users := strings.Cut(filter, usersFilter); users {
+	if _, condition, hasUserFilter := strings.Cut(filter, usersFilter); hasUserFilter {
 		filter = strings.Trim(condition, "and ()")
 	}
 	if filter == "" || s.filter == "ignores" {
 		return keys
 	}
 	words := strings.Fields(filter)
-	than, err := strconv.Atoi(strings.TrimSuffix(words[2], "L"))
+	bound, err := strconv.Atoi(strings.TrimSuffix(words[2], "L"))
 	if err != nil || len(words) != 3 || words[0] != "K" {
 		panic(filter)
 	}
 	return slices.DeleteFunc(keys, func(k int) bool {
-		c := s.compare(s.keyOf(k), than)
-		isFrom := c > 0 || (c == 0 && s.filter != "above")
-		return !((words[1] == "gt" && c > 0) || (words[1] == "ge" && isFrom) || (words[1] == "le" && c <= 0))
+		order := s.compare(s.keyOf(k), bound)
+		isFrom := order > 0 || (order == 0 && s.filter != "above")
+		return !((words[1] == "gt" && order > 0) || (words[1] == "ge" && isFrom) || (words[1] == "le" && order <= 0))
 	})
 }
 
@@ -261,7 +261,7 @@ func (s *service) compare(a, b int) int {
 	return cmp.Compare(a, b)
 }
 
-func (s *service) sorted(keys []int, by, filter string) []int {
+func (s *service) sortKeys(keys []int, by, filter string) []int {
 	if by == "" || s.order == "ignores" || (s.order == "unfiltered" && filter != "") ||
 		(s.order == "filtered" && filter == "") {
 		return keys
@@ -283,18 +283,19 @@ func (s *service) remove(keys ...int) {
 
 // result is the result of a load.
 type result struct {
-	rows   []int
-	faults []int
+	rows   []int // keys of the rows that arrived
+	errors []int // numbers of the rows that arrived as errors
 	// numbers are the numbers of rows, which tell rows with equal keys apart.
 	numbers []int
-	// missing contains the rows that existed throughout the load but did not arrive. twice is the number of rows
-	// that were read more than once.
-	missing []int
-	twice   int
-	end     *Position
+	// missing contains the keys that existed throughout the load but did not arrive. repeated is the number of rows
+	// whose keys were read more than once.
+	missing  []int
+	repeated int
+	end      *Position
 }
 
-// load requests each page from the text of the stored offset, as after a restart.
+// load reads the set from a position on, or from the start if it is nil. Each page is requested from the stored offset,
+// as after a restart. It sets defaults of the service.
 func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, err error) {
 	t.Helper()
 	s.order = cmp.Or(s.order, "heeds")
@@ -313,39 +314,39 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 		if len(s.requests) > 4000 || len(loaded.rows) > 6*len(s.keys)+4000 {
 			t.Fatalf("the load does not end: %v\n%s", s, strings.Join(s.requests[:min(20, len(s.requests))], "\n"))
 		}
-		if position, err = s.turn(set, page, position, &loaded); err != nil {
+		if position, err = s.readPage(set, page, position, &loaded); err != nil {
 			break
 		}
 	}
 	loaded.end = position
-	n := map[int]int{}
+	counts := map[int]int{}
 	for _, k := range loaded.rows {
-		n[k]++
+		counts[k]++
 	}
 	for _, row := range before {
 		k := s.keyOf(row)
-		if n[k] == 0 && !s.deleted[k] && !s.unread[k] && !s.hidden[row] {
+		if counts[k] == 0 && !s.deleted[k] && !s.undecodable[k] && !s.hidden[row] {
 			loaded.missing = append(loaded.missing, k)
 		}
-		if n[k] > 1 {
-			loaded.twice++
+		if counts[k] > 1 {
+			loaded.repeated++
 		}
 	}
 	return loaded, err
 }
 
-// whole checks that a load has returned all rows.
-func (s *service) whole(t *testing.T, c result, err error) {
+// expectAllRows checks that a load has returned all rows.
+func (s *service) expectAllRows(t *testing.T, loaded result, err error) {
 	t.Helper()
-	if err != nil || len(c.missing) > 0 {
-		t.Fatalf("found rows %v, missing %v, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+	if err != nil || len(loaded.missing) > 0 {
+		t.Fatalf("found rows %v, missing %v, %v\n%s", loaded.rows, loaded.missing, err, strings.Join(s.requests, "\n"))
 	}
 }
 
 // ordersByChance reports whether a few rows of the service's pages may be in order by chance, first ascending and then
 // descending.
 func (s *service) ordersByChance() bool {
-	isChance := s.page == 1 || s.between != nil || s.order == "unfiltered"
+	isChance := s.page == 1 || s.beforeRequest != nil || s.order == "unfiltered"
 	return isChance && s.page < minOrderedRows && s.order != "heeds"
 }
 
@@ -356,8 +357,8 @@ func (s *service) keyOf(row int) int {
 	return s.key(row)
 }
 
-// turn requests a page, passes it in pieces, and returns where to continue.
-func (s *service) turn(set *Set, page *Page, position *Position, loaded *result) (*Position, error) {
+// readPage requests a page, passes its rows in pieces, and returns the next position.
+func (s *service) readPage(set *Set, page *Page, position *Position, loaded *result) (*Position, error) {
 	target, _ := set.Request(position)
 	answer := s.get(target)
 	if s.fault != nil {
@@ -366,18 +367,18 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 	page.Begin(set, position)
 	defer page.End()
 	if answer.status != 200 {
-		return page.AfterError(ErrorResponse{Status: answer.status, ReceivedAt: 1_700_000_000_000, Text: answer.says,
+		return page.AfterError(ErrorResponse{Status: answer.status, ReceivedAt: 1_700_000_000_000, Text: answer.message,
 			TokenLost: answer.status == 410 && !answer.isHTML, FromService: !answer.isHTML,
 			FromRouter: answer.isHTML && answer.status != 400,
 			Err:        &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(answer.status)}})
 	}
 	origin := uint32(0)
-	for rest := answer.keys; len(rest) > 0; {
-		n := min(len(rest), 7)
+	for remaining := answer.keys; len(remaining) > 0; {
+		n := min(len(remaining), 7) // so that most pages arrive in several pieces
 		var out Rows
-		for _, k := range rest[:n] {
+		for _, k := range remaining[:n] {
 			start := uint32(len(out.Data))
-			if s.unread[k] {
+			if s.undecodable[k] {
 				out.Data = fmt.Appendf(out.Data, `{"K":"no number %d"}`, k)
 				out.Errors = append(out.Errors, wit.RowError{RowIndex: origin, RawStart: start,
 					RawSize: uint32(len(out.Data)) - start})
@@ -400,8 +401,8 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 			}
 			origin++
 		}
-		rows, keep := page.Observe(&out)
-		if keep {
+		rows, emit := page.Observe(&out)
+		if emit {
 			for i := range rows {
 				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
 				loaded.rows = append(loaded.rows, int(k))
@@ -412,10 +413,10 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 			for _, f := range out.Errors {
 				var k int
 				fmt.Sscanf(string(out.Data[f.RawStart:f.RawStart+f.RawSize]), `{"K":"no number %d"}`, &k)
-				loaded.faults = append(loaded.faults, k)
+				loaded.errors = append(loaded.errors, k)
 			}
 		}
-		rest = rest[n:]
+		remaining = remaining[n:]
 	}
 	return page.Next(PageInfo{Rows: len(answer.keys), Count: answer.count, Link: answer.link,
 		ReceivedAt: 1_700_000_000_000})
@@ -426,11 +427,11 @@ func setOf(paging string, top int) *Set {
 	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
 		Support:    Support{Ordered: true, Countable: true, Pageable: true},
 		LogEndings: LogEndings{AfterLoad: "nothing more", AfterRestart: "rows are delivered again"},
-		Setting:    func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
+		Setting:    func(name string) string { return "sap.odata#00." + name }, Keys: integerKeys()}
 }
 
-// random returns a service, and reports whether it behaves as it declares.
-func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
+// randomService returns a service and the set to read, and reports whether the service behaves as it declares.
+func randomService(r *rand.Rand) (fake *service, set *Set, isSound bool) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	fake = &service{page: 1 + r.IntN(20), skips: r.IntN(6) > 0, tops: r.IntN(4) > 0,
 		links:  pick("skip", "token", "key", "none", "skip", "token", "base64", "offset", "page", "sealed"),
@@ -460,28 +461,28 @@ func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 	}
 	set = setOf(pick("auto", "auto", "auto", "keys", "links"), 0)
 	switch change := r.IntN(4); {
-	case change == 0 && fake.links != "grow": // whose answers would all be new, without end
-		fake.between = func(s *service, _ int) { s.move(r) }
+	case change == 0 && fake.links != "grow": // else each answer may have new rows, and the load may not end
+		fake.beforeRequest = func(s *service, _ int) { s.changeRows(r) }
 	case change == 1:
-		fake.ends = fake.page * (1 + r.IntN(3))
+		fake.feedRows = fake.page * (1 + r.IntN(3))
 	}
-	sound = fake.order == "heeds" && fake.filter == "heeds" && fake.skips &&
+	isSound = fake.order == "heeds" && fake.filter == "heeds" && fake.skips &&
 		(fake.count == "none" || fake.count == "filtered" || fake.count == "whole")
-	if uncounted := fake.count == "none" || fake.count == "refused"; uncounted && n <= fake.page {
-		sound = true // it returns all its rows in one page, whatever it does with the options
+	if isUncounted := fake.count == "none" || fake.count == "refused"; isUncounted && n <= fake.page {
+		isSound = true // it returns all its rows in one page, whatever it does with the options
 	}
-	sound = sound && fake.circle == 0 && fake.ends == 0 && fake.links != "grow" && fake.between == nil
-	return fake, set, sound
+	isSound = isSound && fake.circle == 0 && fake.feedRows == 0 && fake.links != "grow" && fake.beforeRequest == nil
+	return fake, set, isSound
 }
 
-// move removes or inserts rows.
-func (s *service) move(r *rand.Rand) {
+// changeRows removes or inserts up to two rows.
+func (s *service) changeRows(r *rand.Rand) {
 	for range r.IntN(3) {
-		at := r.IntN(len(s.keys))
+		index := r.IntN(len(s.keys))
 		if len(s.keys) > 5 && r.IntN(2) == 0 {
-			s.remove(s.keys[at])
+			s.remove(s.keys[index])
 		} else if key := r.IntN(4000) - 500; !slices.Contains(s.keys, key) && !s.deleted[key] {
-			s.keys = slices.Insert(s.keys, at, key)
+			s.keys = slices.Insert(s.keys, index, key)
 		}
 	}
 }
@@ -493,18 +494,18 @@ func TestOddServices(t *testing.T) {
 	rounds := 3000
 	failed := 0
 	restarted := 0
-	most := 0
+	maxRows := 0
 	for seed := range uint64(rounds) {
-		service, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
+		service, set, isSound := randomService(rand.New(rand.NewPCG(seed, 1)))
 		description := service.String()
 		result, err := service.load(t, set, nil)
 		switch {
 		case err == nil && result.end.verdict != Unproven && len(result.missing) > 0 && !service.ordersByChance():
 			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, description,
 				strings.Join(service.requests, "\n"))
-		case sound && (err != nil || result.twice > 0):
+		case isSound && (err != nil || result.repeated > 0):
 			t.Fatalf("seed %d, paging %s, behaves as declared: %d rows were read twice, %v: %s\n%s", seed, set.Paging,
-				result.twice,
+				result.repeated,
 				err, description, strings.Join(service.requests, "\n"))
 		}
 		if err != nil {
@@ -513,30 +514,30 @@ func TestOddServices(t *testing.T) {
 			}
 			failed++
 		}
-		if result.twice > 0 {
+		if result.repeated > 0 {
 			restarted++
 		}
-		most = max(most, len(service.requests)*service.page)
+		maxRows = max(maxRows, len(service.requests)*service.page)
 		set.ExactlyOnce = true
-		service, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
+		service, _, _ = randomService(rand.New(rand.NewPCG(seed, 1)))
 		// Numbers of pages are valid from the first page on alone.
-		repeatsRows := (service.links == "page" && service.ends > 0) || (service.links == "skip" && !service.skips)
-		if result, err = service.load(t, set, nil); result.twice > 0 && err == nil && service.between == nil &&
+		repeatsRows := (service.links == "page" && service.feedRows > 0) || (service.links == "skip" && !service.skips)
+		if result, err = service.load(t, set, nil); result.repeated > 0 && err == nil && service.beforeRequest == nil &&
 			!repeatsRows {
 			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
-				result.twice,
+				result.repeated,
 				description, strings.Join(service.requests, "\n"))
 		}
 	}
 	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,
-		most)
+		maxRows)
 }
 
 // TestPageOfKnownRows: if rows were inserted, a page may contain only the last rows of the page before it. That is not
 // a circle: the set is read again, completely.
 func TestPageOfKnownRows(t *testing.T) {
 	fake := &service{keys: upFrom(1, 7), page: 3, links: "base64", order: "ignores", count: "whole", skips: true}
-	fake.between = func(s *service, number int) {
+	fake.beforeRequest = func(s *service, number int) {
 		switch number {
 		case 2:
 			s.remove(7)
@@ -545,12 +546,12 @@ func TestPageOfKnownRows(t *testing.T) {
 		}
 	}
 	result, err := fake.load(t, setOf("links", 0), nil)
-	fake.whole(t, result, err)
+	fake.expectAllRows(t, result, err)
 	if !slices.Contains(result.rows, 0) {
 		t.Errorf("row 0 is missing in %v", result.rows)
 	}
 	fake.requests = nil
-	fake.between = func(s *service, number int) {
+	fake.beforeRequest = func(s *service, number int) {
 		if number == 3 { // the second page is read again
 			s.remove(7)
 			s.keys = slices.Insert(s.keys, 0, 20, 21, 22)
@@ -558,7 +559,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	}
 	fake.keys = upFrom(1, 7)
 	result, err = fake.load(t, setOf("links", 0), nil)
-	fake.whole(t, result, err)
+	fake.expectAllRows(t, result, err)
 	if !slices.Contains(result.rows, 21) {
 		t.Errorf("row 21 is missing in %v", result.rows)
 	}
@@ -568,18 +569,18 @@ func TestPageOfKnownRows(t *testing.T) {
 // the data have changed and the service is right: a count that moves shows nothing. Later loads still use keys.
 func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	fake := &service{keys: upFrom(2, 7), page: 3, links: "base64", count: "whole", skips: true}
-	fake.between = func(s *service, number int) {
+	fake.beforeRequest = func(s *service, number int) {
 		if number == 3 {
 			s.remove(8)
 			s.keys = slices.Insert(s.keys, 0, 0, 1)
 		}
 	}
-	c, err := fake.load(t, setOf("auto", 0), nil)
-	fake.whole(t, c, err)
-	if c.end.verdict != ProvenByKey || c.twice > 0 {
-		t.Fatalf("expected a proof by key and each row once, found %s, %v", c.end.verdict, c.rows)
+	loaded, err := fake.load(t, setOf("auto", 0), nil)
+	fake.expectAllRows(t, loaded, err)
+	if loaded.end.verdict != ProvenByKey || loaded.repeated > 0 {
+		t.Fatalf("expected a proof by key and each row once, found %s, %v", loaded.end.verdict, loaded.rows)
 	}
-	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {
+	if loaded.end.capabilities.has(ignoresKeyFilter) || !loaded.end.capabilities.has(sortsByKey) {
 		t.Errorf("expected further requests by key, found %v", strings.Join(fake.requests, "\n"))
 	}
 }
@@ -587,17 +588,18 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 // TestCircleOfLinksIsLeftByKey: if next links form a circle and nothing else shows that there are more rows, the load
 // continues by key, each row once. If the service does not sort or compare, it fails.
 func TestCircleOfLinksIsLeftByKey(t *testing.T) {
-	for _, once := range []bool{false, true} {
+	for _, exactlyOnce := range []bool{false, true} {
 		for circle := 1; circle < 4; circle++ {
 			for _, filter := range []string{"heeds", "ignores", "refused"} {
 				fake := &service{keys: upFrom(1, 30), page: 3, links: "token", filter: filter, count: "none",
 					skips:  true,
 					circle: circle}
 				set := setOf("auto", 0)
-				set.ExactlyOnce = once
-				c, err := fake.load(t, set, nil)
-				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || (err == nil && !whole) {
-					t.Errorf("circle of %d, filter %s: found %d rows, %v\n%s", circle, filter, len(c.rows), err,
+				set.ExactlyOnce = exactlyOnce
+				loaded, err := fake.load(t, set, nil)
+				isComplete := err == nil && len(loaded.rows) == 30
+				if isComplete != (filter == "heeds") || (err == nil && !isComplete) {
+					t.Errorf("circle of %d, filter %s: found %d rows, %v\n%s", circle, filter, len(loaded.rows), err,
 						strings.Join(fake.requests, "\n"))
 				}
 			}

@@ -119,16 +119,16 @@ func (s *Set) Target(position *Position) string {
 // lastRowsURL returns the URL of the last rows that meet a condition, in descending order. An empty condition means all
 // rows. A service that ignores $orderby or the filter returns other rows, even if they are stored in the order of keys.
 func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
-	last := *s
-	last.Top = rows
-	last.Count = false
-	return last.sortedURL(position, condition, " desc", 0)
+	lastRows := *s
+	lastRows.Top = rows
+	lastRows.Count = false
+	return lastRows.sortedURL(position, condition, " desc", 0)
 }
 
-// UnorderedURL returns the URL of all rows without order. counted requests the number of rows, if the set is countable.
-func (s *Set) UnorderedURL(counted bool) string {
+// UnorderedURL returns the URL of all rows without order. withCount requests their number, if the set is countable.
+func (s *Set) UnorderedURL(withCount bool) string {
 	capabilities := refusesOrderBy
-	capabilities.set(refusesCount, !counted)
+	capabilities.set(refusesCount, !withCount)
 	return s.pageURL(newPosition(capabilities), "", 0)
 }
 
@@ -143,17 +143,17 @@ func (s *Set) pageURL(position *Position, condition string, skip int) string {
 
 func (s *Set) sortedURL(position *Position, condition, direction string, skip int) string {
 	var options []string
-	if from := s.Cursor.condition(position); from != "" && condition != "" {
-		condition = from + " and (" + condition + ")"
+	if cursorCondition := s.Cursor.condition(position); cursorCondition != "" && condition != "" {
+		condition = cursorCondition + " and (" + condition + ")"
 	} else {
-		condition += from
+		condition += cursorCondition
 	}
 	if filter := s.filter(condition); filter != "" {
 		options = append(options, "$filter="+filter)
 	}
 	if s.Ordered && !position.capabilities.has(refusesOrderBy) {
-		by := strings.Join(s.Keys.Names(), direction+",") + direction
-		options = append(options, "$orderby="+strings.ReplaceAll(by, " ", "%20"))
+		properties := strings.Join(s.Keys.Names(), direction+",") + direction
+		options = append(options, "$orderby="+strings.ReplaceAll(properties, " ", "%20"))
 	}
 	if s.Top > 0 {
 		options = append(options, "$top="+strconv.Itoa(s.Top))
@@ -206,6 +206,7 @@ func (s *Set) canUseKeyset(capabilities Capabilities) bool {
 		s.Paging != "links"
 }
 
+// sortTexts returns the parts of an encoded key as [rowkey.Keys.CompareTexts] compares them, or nil without key.
 func (s *Set) sortTexts(key []byte) []string {
 	if s.Keys == nil || len(key) == 0 {
 		return nil

@@ -62,12 +62,13 @@ func rowNumberIn(link string) (row int, ok bool) {
 	return 0, false
 }
 
-const maxLink = 16 << 10
+const maxLinkBytes = 16 << 10 // longer links count as links without key
 
-// linkHasKey reports whether a next link contains the key and the order of the request, but none of the counts.
+// linkHasKey reports whether a next link contains the key and the order of the request, but none of the counts of rows.
+// What the request itself contained does not count as the key, except in the token.
 func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) bool {
 	losesOrder := optionOf(request, "$orderby") != "" && optionOf(link, "$orderby") == ""
-	if len(link) > maxLink || losesOrder {
+	if len(link) > maxLinkBytes || losesOrder {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")
@@ -95,8 +96,8 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 			addedOptions = append(addedOptions, optionValue)
 		}
 	}
-	for _, n := range counts {
-		if n > 0 && (slices.Contains(numbers, n) || slices.Contains(numbers, n+1)) {
+	for _, count := range counts {
+		if count > 0 && (slices.Contains(numbers, count) || slices.Contains(numbers, count+1)) {
 			return false
 		}
 	}
@@ -106,12 +107,13 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 // decodings returns a token without quotes and, if it is base64 of a text, also that text.
 func decodings(token string) []string {
 	token = strings.Trim(token, "'")
-	list := []string{token}
-	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(token, "="))
-	if err == nil && len(b) > 0 && utf8.Valid(b) && !bytes.ContainsFunc(b, func(c rune) bool { return c < ' ' }) {
-		list = append(list, string(b))
+	texts := []string{token}
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(token, "="))
+	isControl := func(c rune) bool { return c < ' ' }
+	if err == nil && len(decoded) > 0 && utf8.Valid(decoded) && !bytes.ContainsFunc(decoded, isControl) {
+		texts = append(texts, string(decoded))
 	}
-	return list
+	return texts
 }
 
 func numbersIn(text string) (numbers []int) {
@@ -132,13 +134,14 @@ func numbersIn(text string) (numbers []int) {
 	return numbers
 }
 
+// containAll reports whether each part of a key occurs in a text. It is false if all parts are empty.
 func containAll(texts, keys []string) bool {
 	hasKey := false
 	for _, key := range keys {
 		if key == "" {
 			continue
 		}
-		if !slices.ContainsFunc(texts, func(t string) bool { return contains(t, key) }) {
+		if !slices.ContainsFunc(texts, func(text string) bool { return contains(text, key) }) {
 			return false
 		}
 		hasKey = true
@@ -148,7 +151,8 @@ func containAll(texts, keys []string) bool {
 
 const minDistinctive = 4 // shorter key parts must be a whole field: 2026-11-7 contains 7 by chance
 
-func separates(text string, next rune) bool {
+// isBoundary reports whether a field ends at text, which is empty or has next as its adjacent character.
+func isBoundary(text string, next rune) bool {
 	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)
 }
 
@@ -156,28 +160,28 @@ func separates(text string, next rune) bool {
 func contains(text, part string) bool {
 	text = strings.ToLower(strings.ReplaceAll(text, "''", "'"))
 	part = strings.ToLower(part)
-	for from := 0; ; {
-		i := strings.Index(text[from:], part)
-		if i < 0 {
+	for pos := 0; ; {
+		start := strings.Index(text[pos:], part)
+		if start < 0 {
 			return false
 		}
-		i += from
-		preceding, _ := utf8.DecodeLastRuneInString(text[:i])
+		start += pos
+		preceding, _ := utf8.DecodeLastRuneInString(text[:start])
 		first, _ := utf8.DecodeRuneInString(part)
 		last, _ := utf8.DecodeLastRuneInString(part)
-		following, _ := utf8.DecodeRuneInString(text[i+len(part):])
-		isField := separates(text[:i], preceding) && separates(text[i+len(part):], following)
+		following, _ := utf8.DecodeRuneInString(text[start+len(part):])
+		isField := isBoundary(text[:start], preceding) && isBoundary(text[start+len(part):], following)
 		isWhole := len(part) >= minDistinctive || isField
-		if isWhole && !sameWord(preceding, first) && !sameWord(last, following) {
+		if isWhole && !isSameWord(preceding, first) && !isSameWord(last, following) {
 			return true
 		}
-		_, size := utf8.DecodeRuneInString(text[i:])
-		from = i + size
+		_, size := utf8.DecodeRuneInString(text[start:])
+		pos = start + size
 	}
 }
 
-func sameWord(a, b rune) bool {
-	digit := func(c rune) bool { return c >= '0' && c <= '9' }
-	letter := func(c rune) bool { return (c|0x20 >= 'a' && c|0x20 <= 'z') || (c >= 0x80 && c != utf8.RuneError) }
-	return (digit(a) && digit(b)) || (letter(a) && letter(b))
+func isSameWord(a, b rune) bool {
+	isDigit := func(c rune) bool { return c >= '0' && c <= '9' }
+	isLetter := func(c rune) bool { return (c|0x20 >= 'a' && c|0x20 <= 'z') || (c >= 0x80 && c != utf8.RuneError) }
+	return (isDigit(a) && isDigit(b)) || (isLetter(a) && isLetter(b))
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// v2 names its options as in OData v2.
+// v2 is a set without settings, which suffices to read links.
 var v2 = &Set{}
 
 func TestLinksThatCountRows(t *testing.T) {
@@ -51,7 +51,7 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, afterKey},
 		{"/s/X", "7", 10, unknown}, {"/s/X?$skiptoken=", "", 10, unknown},
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
-		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
+		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLinkBytes), "7", 10, unknown},
 	} {
 		if found := v2.linkHasKey(test.link, request, strings.Fields(test.keys), test.seen); found != test.want {
 			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,
@@ -60,7 +60,7 @@ func TestLinksThatCountRows(t *testing.T) {
 	}
 }
 
-// The rows after a key are others where the service has lost the order.
+// A link that drops the requested order does not continue after a key: in another order other rows follow the key.
 func TestLinksThatLoseTheOrder(t *testing.T) {
 	const request = "/s/X?$orderby=K&$filter=K%20ne%20'DE'"
 	for link, isByKey := range map[string]bool{

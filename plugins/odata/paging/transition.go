@@ -38,7 +38,7 @@ func (pg *Page) newTransition(info PageInfo) *transition {
 	return &transition{Page: pg, PageInfo: info, next: &next}
 }
 
-// end saves the cursor, writes the log entries and returns the next position.
+// end saves the cursor, writes the log entries and returns the next position. After an error it only returns the error.
 func (t *transition) end(err error) (*Position, error) {
 	if err == nil && t.repeatsRequest() {
 		err = t.loopError(t.set.Target(t.next) + " has no new row and would be requested again")
@@ -57,7 +57,7 @@ func (t *transition) end(err error) (*Position, error) {
 
 // repeatsRequest reports whether the next request is the same one although the page had no new row.
 func (t *transition) repeatsRequest() bool {
-	continues := t.next.pager.by != 0 && !t.next.capabilities.has(loadComplete)
+	continues := t.next.pager.kind != 0 && !t.next.capabilities.has(loadComplete)
 	isAnswered := t.position.pager.speculative && !t.next.pager.speculative // its rows are emitted now
 	isSame := t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
 	return continues && !isAnswered && isSame
@@ -73,6 +73,7 @@ func (t *transition) info(text string) {
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+// restartWithoutKeyset starts the load over without requests by key. If that was tried before, it is a retry.
 func (t *transition) restartWithoutKeyset(reason string) error {
 	if t.next.capabilities.has(ignoresKeyFilter) {
 		return t.retry(reason)
@@ -111,7 +112,7 @@ func (t *transition) restart(reason string) error {
 	if next.totalCount >= 0 {
 		progress += " of " + itoa(next.totalCount)
 	}
-	if t.set.ExactlyOnce && (next.rowsRead > 0 || t.emitted > 0) {
+	if t.set.ExactlyOnce && (next.rowsRead > 0 || t.emittedRows > 0) {
 		name := t.set.Setting("incomplete.load")
 		return &wit.Error{Kind: wit.ErrorData, Setting: &name, Message: t.set.Label() + ": " + progress + ", " +
 			reason + ". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
@@ -134,6 +135,7 @@ func (t *transition) restart(reason string) error {
 	return nil
 }
 
+// incomplete returns the error of a load that cannot be complete. reason continues the sentence about the rows read.
 func (t *transition) incomplete(reason string) error {
 	next := t.next
 	message := "the service counts " + itoa(next.totalCount) + " rows, " + itoa(next.rowsRead) + " were read, "

@@ -22,7 +22,7 @@ func (p *Position) Verdict() string { return p.verdict }
 func Proves(verdict string) bool { return verdict != "" && verdict != Unproven }
 
 // lastPage ends a load after its last page, unless something shows that rows are missing: then it starts over, or
-// fails. If only another request can show it, that is sent first.
+// fails. If only another request can show this, that request comes first.
 func (t *transition) lastPage() error {
 	next := t.next
 	isMissing := next.totalCount > next.rowsRead
@@ -31,16 +31,16 @@ func (t *transition) lastPage() error {
 		return nil
 	case isMissing && next.rowsRead == 0:
 		return t.incomplete("and " + t.position.url + " has none")
-	case isMissing, t.countsAgain():
+	case isMissing, t.canConfirmCount():
 		next.probe = &probe{kind: probeRowCount}
 		return nil
 	}
 	return t.complete("")
 }
 
-// countsAgain reports whether a second count, at the end, can confirm the first one.
-func (t *transition) countsAgain() bool {
-	return t.next.capabilities.has(linksWorked) && t.provenByCount()
+// canConfirmCount reports whether a second count, at the end, can confirm the first one.
+func (t *transition) canConfirmCount() bool {
+	return t.next.capabilities.has(linksWorked) && t.isProvenByCount()
 }
 
 // afterRowCount evaluates the count at the end of a load. A count above the rows read shows that rows are missing if it
@@ -56,10 +56,10 @@ func (t *transition) afterRowCount() error {
 	case isOfPage:
 		return t.complete("it returns no second count of the set")
 	case t.Count <= next.rowsRead:
-		first := next.totalCount
+		firstCount := next.totalCount
 		next.totalCount = t.Count
-		if next.rowsRead < first {
-			t.info(itoa(next.rowsRead) + " rows were read of " + itoa(first) +
+		if next.rowsRead < firstCount {
+			t.info(itoa(next.rowsRead) + " rows were read of " + itoa(firstCount) +
 				": the others were deleted in the meantime, the service counts " + itoa(t.Count))
 			if next.capabilities.has(rowsMayShift) {
 				return t.readAgain("deleted rows may have hidden others, since pages were requested by counting")
@@ -70,7 +70,7 @@ func (t *transition) afterRowCount() error {
 		return t.restartWithoutKeyset("and it still counts " + itoa(t.Count))
 	case isSteady:
 		return t.retry("and it still counts " + itoa(t.Count))
-	case t.provenByKey():
+	case t.isProvenByKey():
 		return t.complete("")
 	case next.capabilities.has(rowsMayShift):
 		return t.readAgain("and it now counts " + itoa(t.Count))
@@ -111,27 +111,27 @@ func (t *transition) complete(doubt string) error {
 // often enough, the load ends without proof.
 func (t *transition) readAgain(reason string) error {
 	t.next.previous.count++
-	isExcluded := t.set.ExactlyOnce && (t.next.rowsRead > 0 || t.emitted > 0)
+	isExcluded := t.set.ExactlyOnce && (t.next.rowsRead > 0 || t.emittedRows > 0)
 	if isExcluded || t.next.previous.count >= maxAttempts {
 		return t.finish(reason)
 	}
 	return t.restart(reason)
 }
 
-// provenByKey reports whether all pages after the first were requested by key, and the service was seen to sort by it.
-func (t *transition) provenByKey() bool {
-	facts := t.next.capabilities
-	isEmpty := t.next.rowsSeen() == 0 && t.set.canUseKeyset(facts)
-	isByKey := t.position.usesKeyset() && facts.has(sortsByKey)
-	return (isEmpty || isByKey) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
+// isProvenByKey reports whether all pages after the first were requested by key, and the service was seen to sort so.
+func (t *transition) isProvenByKey() bool {
+	capabilities := t.next.capabilities
+	isEmpty := t.next.rowsSeen() == 0 && t.set.canUseKeyset(capabilities)
+	isByKey := t.position.usesKeyset() && capabilities.has(sortsByKey)
+	return (isEmpty || isByKey) && !capabilities.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
 		orderAssumed)
 }
 
-// provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
-// them was requested by counting. A count that may be of the first page alone is believed if it is not higher than in a
-// load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if it
-// starts with the last row. No count is believed if pages were requested by key and their order was only assumed.
-func (t *transition) provenByCount() bool {
+// isProvenByCount reports whether the service's count equals the rows that were read, all of them different, and none
+// of them was requested by counting. A count that may be of the first page alone is believed if it is not higher than
+// in a load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if
+// it starts with the last row. No count is believed if pages were requested by key and their order was only assumed.
+func (t *transition) isProvenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
 	isAnswerBelieved := !next.capabilities.has(skipUnreliable) && (t.startsWithLast || next.rowsRead == 1)
@@ -141,7 +141,7 @@ func (t *transition) provenByCount() bool {
 	isCounted := next.totalCount == next.rowsSeen() || (next.capabilities.has(countMayBePageOnly) && hasOneResponse &&
 		t.position.pager.speculative && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && next.checks.unreturned == 0 &&
-		!next.capabilities.has(duplicateKeys) && (next.checks.ascending() || next.rowsRead <= sampled)
+		!next.capabilities.has(duplicateKeys) && (next.checks.ascending() || next.rowsRead <= maxSample)
 	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
 	return isCounted && isDifferent && !mayHideRows &&
 		!next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)
@@ -150,39 +150,39 @@ func (t *transition) provenByCount() bool {
 // finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
 func (t *transition) finish(doubt string) error {
 	next := t.next
-	seen := next.rowsSeen()
-	if seen == 0 && next.previous.count > 0 {
+	rows := next.rowsSeen()
+	if rows == 0 && next.previous.count > 0 {
 		doubt = "it returned rows before and now returns none"
 	}
 	verdict := Unproven
-	if doubt == "" && t.provenByKey() {
+	if doubt == "" && t.isProvenByKey() {
 		verdict = ProvenByKey
-	} else if doubt == "" && t.provenByCount() {
+	} else if doubt == "" && t.isProvenByCount() {
 		verdict = provenByCount
 	}
 	duration := "?"
-	if begun := int64(next.timestamp); begun > 0 && t.ReceivedAt >= begun {
-		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
+	if startedAt := int64(next.timestamp); startedAt > 0 && t.ReceivedAt >= startedAt {
+		duration = (time.Duration(t.ReceivedAt-startedAt) * time.Millisecond).String()
 	}
-	t.info("extraction finished: " + itoa(seen) + " rows in " + duration + ", complete=" + verdict + "; " +
+	t.info("extraction finished: " + itoa(rows) + " rows in " + duration + ", complete=" + verdict + "; " +
 		t.set.AfterLoad)
 	isNews := next.capabilities.has(firstSinceStart) || next.previous.verdict != verdict
 	if verdict == Unproven && isNews && t.set.Completeness != "off" {
-		t.warn("nothing proves that the " + itoa(seen) + " rows read are all rows: " + t.set.missingProof(next, doubt))
+		t.warn("nothing proves that the " + itoa(rows) + " rows read are all rows: " + t.set.missingProof(next, doubt))
 	}
 	hasManyPages := next.capabilities.has(keysWorked | linksWorked | skipWorked)
-	if Proves(verdict) && next.totalCount == seen && hasManyPages {
+	if Proves(verdict) && next.totalCount == rows && hasManyPages {
 		next.capabilities.set(countsWholeSet, true)
 	}
 	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
 	end.url = t.position.url
-	end.rowsRead = seen
+	end.rowsRead = rows
 	end.totalCount = next.totalCount
 	end.timestamp = int(t.ReceivedAt)
 	end.endMarkerPending = next.endMarkerPending
 	end.verdict = verdict
 	if Proves(verdict) && !hasManyPages {
-		end.previous.provenRows = seen
+		end.previous.provenRows = rows
 	}
 	end.previous.outOfOrderKey = next.previous.outOfOrderKey
 	if next.checks.repeatCount > 0 {
@@ -194,7 +194,7 @@ func (t *transition) finish(doubt string) error {
 
 // missingProof returns what a service lacks for a proof, and the settings that help.
 func (s *Set) missingProof(position *Position, doubt string) string {
-	facts := position.capabilities
+	capabilities := position.capabilities
 	var reasons []string
 	if doubt != "" {
 		reasons = append(reasons, strings.TrimPrefix(doubt, "and "))
@@ -202,29 +202,29 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 	switch {
 	case s.Keys == nil:
 		reasons = append(reasons, "its type has no key")
-	case facts.has(duplicateKeys):
+	case capabilities.has(duplicateKeys):
 		reasons = append(reasons, "its keys occur more than once")
-	case facts.has(refusesOrderBy) || !s.Ordered:
+	case capabilities.has(refusesOrderBy) || !s.Ordered:
 		reasons = append(reasons, "it does not sort by key ($orderby)")
-	case facts.has(ignoresKeyFilter):
+	case capabilities.has(ignoresKeyFilter):
 		reasons = append(reasons, "it does not select by key ($filter and $orderby)")
-	case facts.has(orderAssumed), position.rowsRead > 0 && !position.checks.ascending():
+	case capabilities.has(orderAssumed), position.rowsRead > 0 && !position.checks.ascending():
 		reasons = append(reasons, "nothing shows that it sorts by key ($orderby)")
-	case s.Paging == "links" && facts.has(rowsMayShift):
+	case s.Paging == "links" && capabilities.has(rowsMayShift):
 		reasons = append(reasons, "its links count rows; "+s.Setting("paging")+" = keys requests rows by key")
 	}
 	switch {
-	case facts.has(equalKeysUnseen):
+	case capabilities.has(equalKeysUnseen):
 		reasons = append(reasons, "its pages have one row, which hides rows with equal keys")
 	case !s.Count:
 		reasons = append(reasons, s.Setting("count")+" = none requests no count")
-	case facts.has(countMayBePageOnly):
+	case capabilities.has(countMayBePageOnly):
 		reasons = append(reasons, "its count may be that of a page")
 	case position.totalCount < 0:
 		reasons = append(reasons, "it returns no count that covers the set")
 	case position.totalCount != position.rowsSeen():
 		reasons = append(reasons, "it counts "+itoa(position.totalCount)+" rows")
-	case facts.has(rowsMayShift):
+	case capabilities.has(rowsMayShift):
 		reasons = append(reasons, "its count stays the same if one row is deleted and another inserted")
 	}
 	if len(reasons) == 0 {
@@ -286,7 +286,7 @@ func (t *transition) settleSuspicion(kind string) bool {
 // afterKnownRows evaluates the answer to a suspicion.
 func (t *transition) afterKnownRows() error {
 	next := t.next
-	if t.leftUnread {
+	if t.hasUnreadRow {
 		return t.retry("the service has rows between two pages that neither of them had")
 	}
 	next.suspectFrom = 0

@@ -13,10 +13,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// many is the number of rows of the tests below, as users have them.
+// many is the number of rows in most tests below, as in the sets of users.
 const many = 25_000
 
-// failedLoad stands for the verdict about a load that ends with an error.
+// failedLoad takes the place of a verdict if a load ends with an error.
 const failedLoad = "failed"
 
 // verdictCase is a service, as it was seen or as reports describe it, and the verdict about its load.
@@ -30,9 +30,8 @@ type verdictCase struct {
 	gaps        bool // odd keys precede even ones
 	firstKey    int  // Zero means 1.
 	verdict     string
-	rows        int
-	// requests is the maximum.
-	requests int
+	rows        int // that arrive, those read twice included
+	requests    int // the maximum
 }
 
 // TestVerdicts reads services to their end: all rows arrive once and the load is proven, or it ends without proof, or
@@ -105,7 +104,7 @@ func provenLoads() []verdictCase {
 		{name: "pages of top", service: &service{links: "none", tops: true, skips: true}, top: 100, paging: "top",
 			verdict: ProvenByKey, rows: many, requests: 256},
 		{name: "the last row is deleted before the last page", service: &service{links: "none", skips: true,
-			between: func(s *service, number int) {
+			beforeRequest: func(s *service, number int) {
 				if number == 253 {
 					var last int
 					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
@@ -121,12 +120,8 @@ func unprovenLoads() []verdictCase {
 		{name: "links that count, followed", service: &service{links: "skip", skips: true}, paging: "links",
 			verdict: Unproven, rows: many, requests: 250},
 		{name: "a row is deleted and another inserted between two pages of links that count",
-			service: &service{links: "skip", skips: true, order: "ignores", between: func(s *service, number int) {
-				if number == 100 {
-					s.remove(5)
-					s.keys = append(s.keys, 90_000)
-				}
-			}}, paging: "links", exactlyOnce: true, verdict: Unproven, rows: many, requests: 252},
+			service: &service{links: "skip", skips: true, order: "ignores", beforeRequest: replaceRow},
+			paging:  "links", exactlyOnce: true, verdict: Unproven, rows: many, requests: 252},
 		{name: "no keys, no links", service: &service{links: "none", keyless: true, skips: true}, keyless: true,
 			verdict: Unproven, rows: many, requests: 254},
 		{name: "no keys, no links, no count",
@@ -157,7 +152,7 @@ func unprovenLoads() []verdictCase {
 				return correct
 			}}, exactlyOnce: true, verdict: Unproven, rows: many, requests: 257},
 		{name: "the last row is deleted, and the request that shows it is rejected", service: &service{links: "none",
-			skips: true, between: func(s *service, number int) {
+			skips: true, beforeRequest: func(s *service, number int) {
 				if number == 253 {
 					var last int
 					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
@@ -165,7 +160,7 @@ func unprovenLoads() []verdictCase {
 				}
 			}, fault: func(s *service, number int, target string, correct answer) answer {
 				if strings.HasSuffix(target, "desc&$top=1") {
-					return answer{status: 400, says: "no"}
+					return answer{status: 400, message: "no"}
 				}
 				return correct
 			}}, verdict: Unproven, rows: many, requests: 257},
@@ -230,6 +225,14 @@ func failedLoads() []verdictCase {
 	}
 }
 
+// replaceRow deletes a row that was read, and inserts one, between two pages.
+func replaceRow(s *service, number int) {
+	if number == 100 {
+		s.remove(5)
+		s.keys = append(s.keys, 90_000)
+	}
+}
+
 // cutBeforeFilter selects 1,000 rows in the requested order, and then applies $filter and $skip to them.
 func cutBeforeFilter(s *service, _ int, target string, correct answer) answer {
 	query, _ := url.ParseQuery(target[strings.Index(target, "?")+1:])
@@ -237,7 +240,7 @@ func cutBeforeFilter(s *service, _ int, target string, correct answer) answer {
 	if strings.Contains(query.Get("$orderby"), "desc") {
 		slices.Reverse(rows)
 	}
-	chosen := setFrom(s.choose(query.Get("$filter")))
+	chosen := setFrom(s.filterKeys(query.Get("$filter")))
 	rows = slices.DeleteFunc(rows[:1000], func(row int) bool { return !chosen[row] })
 	skip, _ := strconv.Atoi(query.Get("$skip"))
 	rows = rows[min(skip, len(rows)):]
@@ -259,7 +262,7 @@ func sortsFilteredOnly(s *service, _ int, target string, correct answer) answer 
 	return correct
 }
 
-// linksBehindTheEnd adds a new link to each empty page.
+// linksBehindTheEnd adds a new link to the last page and to each empty page.
 func linksBehindTheEnd(s *service, number int, target string, correct answer) answer {
 	if (len(correct.keys) == 0 || correct.keys[len(correct.keys)-1] == many) && strings.Contains(target, "$skiptoken") {
 		correct.link = fmt.Sprint("/s/X?$skiptoken=25000-", number)
@@ -294,7 +297,7 @@ func TestRejectionsOfRequestsThatWorked(t *testing.T) {
 			fake := &service{keys: upFrom(1, many), page: 1000, links: test.links, skips: true, count: "none"}
 			fake.fault = func(_ *service, number int, _ string, correct answer) answer {
 				if number == test.request {
-					return answer{status: test.status, isHTML: test.isHTML, says: "no"}
+					return answer{status: test.status, isHTML: test.isHTML, message: "no"}
 				}
 				return correct
 			}
@@ -302,10 +305,10 @@ func TestRejectionsOfRequestsThatWorked(t *testing.T) {
 			if test.links == "skip" {
 				paging = "links"
 			}
-			res, err := fake.load(t, setOf(paging, 0), nil)
+			loaded, err := fake.load(t, setOf(paging, 0), nil)
 			var failure *wit.Error
 			if !errors.As(err, &failure) {
-				t.Fatalf("expected an error, found %d rows", len(res.rows))
+				t.Fatalf("expected an error, found %d rows", len(loaded.rows))
 			}
 			if isTransient := failure.Kind == wit.ErrorTransient; isTransient != test.transient {
 				t.Errorf("expected transient %v, found %v", test.transient, err)
@@ -350,9 +353,9 @@ func TestProofOfPagesProvesNoPage(t *testing.T) {
 	fake := &service{keys: upFrom(1, many), page: 1000, links: "none", count: "page", skips: true}
 	set := setOf("auto", 0)
 	first, err := fake.load(t, set, nil)
-	fake.whole(t, first, err)
+	fake.expectAllRows(t, first, err)
 	next, err := fake.load(t, set, set.FirstAfter(first.end, 1_700_000_100_000))
-	fake.whole(t, next, err)
+	fake.expectAllRows(t, next, err)
 	if first.end.verdict != ProvenByKey || next.end.verdict != ProvenByKey {
 		t.Errorf("expected proofs by key, found %s and %s", first.end.verdict, next.end.verdict)
 	}

@@ -12,11 +12,11 @@ func TestServicesThatPretendToSort(t *testing.T) {
 	rows := upFrom(1, 95)
 	for _, test := range []struct {
 		name   string
-		s      service
+		fake   service
 		paging string
 		top    int
-		// fails is the start of the error. "" means that all rows arrive.
-		fails string
+		// wantError is contained in the error. "" means that all rows arrive.
+		wantError string
 	}{
 		{"$top is not heeded: all rows at once", service{page: 1000, links: "none", skips: true}, "top", 10, ""},
 		{"$top is not heeded: pages of the service's own, without links",
@@ -58,15 +58,15 @@ func TestServicesThatPretendToSort(t *testing.T) {
 			service{page: 10, links: "none", count: "zero", skips: true}, "auto", 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.s.keys = slices.Clone(rows)
-			res, err := test.s.load(t, setOf(test.paging, test.top), nil)
-			if (test.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0)) ||
-				(test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails))) {
-				t.Errorf("rows %v are missing, %d were read twice: %v\n%s", res.missing, res.twice, err,
-					strings.Join(test.s.requests, "\n"))
+			test.fake.keys = slices.Clone(rows)
+			loaded, err := test.fake.load(t, setOf(test.paging, test.top), nil)
+			if (test.wantError == "" && (err != nil || len(loaded.missing) > 0 || loaded.repeated > 0)) ||
+				(test.wantError != "" && (err == nil || !strings.Contains(err.Error(), test.wantError))) {
+				t.Errorf("rows %v are missing, %d were read twice: %v\n%s", loaded.missing, loaded.repeated, err,
+					strings.Join(test.fake.requests, "\n"))
 			}
-			if len(test.s.requests) > 110 {
-				t.Errorf("unexpected number of requests %d", len(test.s.requests))
+			if len(test.fake.requests) > 110 {
+				t.Errorf("unexpected number of requests %d", len(test.fake.requests))
 			}
 		})
 	}
@@ -78,12 +78,14 @@ func TestNextLinkWinsOverSmallCount(t *testing.T) {
 	for _, count := range []string{"page", "zero"} {
 		s := &service{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores",
 			count: count, skips: true}
-		if res, err := s.load(t, setOf("links", 0), nil); err != nil || len(res.missing) > 0 || res.twice > 0 {
-			t.Errorf("%s: rows %v are missing, %d were read twice: %v", count, res.missing, res.twice, err)
+		loaded, err := s.load(t, setOf("links", 0), nil)
+		if err != nil || len(loaded.missing) > 0 || loaded.repeated > 0 {
+			t.Errorf("%s: rows %v are missing, %d were read twice: %v", count, loaded.missing, loaded.repeated, err)
 		}
 	}
 }
 
+// upFrom returns n ascending numbers.
 func upFrom(first, n int) []int {
 	keys := make([]int, n)
 	for i := range keys {
