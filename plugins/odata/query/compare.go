@@ -13,12 +13,12 @@ import (
 
 // rowText is a value of a row in Atom's form.
 type rowText struct {
-	text string
-	null bool
+	text   string
+	isNull bool
 }
 
 func (t rowText) String() string {
-	if t.null {
+	if t.isNull {
 		return "null"
 	}
 	const maxShown = 60
@@ -28,17 +28,18 @@ func (t rowText) String() string {
 	return strconv.Quote(t.text)
 }
 
-// serviceValues returns the values that the service may have compared. They differ only around a change of its clock.
+// serviceValues returns the values that the service may have compared. They differ only when its clock is set back.
 func (c *condition) serviceValues(actual rowText) (first, second rowText) {
 	first = actual
 	second = actual
-	if c.zone != nil && !actual.null {
+	if c.zone != nil && !actual.isNull {
 		first.text, second.text = c.zone.Clock(actual.text)
 	}
 	return first, second
 }
 
-// contradicts reports whether no interpretation of the condition accepts the value.
+// contradicts reports whether no interpretation of the condition accepts the value. approximate means that decimals
+// of rows are rounded.
 func (c *condition) contradicts(actual rowText, approximate bool) bool {
 	return !c.evaluate(func(operator string, operand uri.Literal) bool {
 		return !c.contradictsOperand(operator, actual, operand, approximate)
@@ -48,68 +49,68 @@ func (c *condition) contradicts(actual rowText, approximate bool) bool {
 // matches applies the condition as OData defines it: null equals only null, and is neither below nor above anything.
 func (c *condition) matches(actual rowText) bool {
 	return c.evaluate(func(operator string, operand uri.Literal) bool {
-		if isNull := operand.Type == edm.NotPrimitive; isNull || actual.null {
-			return (operator == "eq") == (isNull == actual.null) && (operator == "eq" || operator == "ne")
+		if isNull := operand.Type == edm.NotPrimitive; isNull || actual.isNull {
+			return (operator == "eq") == (isNull == actual.isNull) && (operator == "eq" || operator == "ne")
 		}
 		order, ok := value.Compare(c.property.Type.Primitive, actual.text, operand.Text)
 		return ok && orderMatches(operator, order)
 	})
 }
 
-// evaluate combines the results of comparisons with single operands.
-func (c *condition) evaluate(compared func(operator string, operand uri.Literal) bool) bool {
+// evaluate combines the results of isMet, which compares with a single operand.
+func (c *condition) evaluate(isMet func(operator string, operand uri.Literal) bool) bool {
 	switch c.operator {
 	case "bt":
-		return compared("ge", c.operands[0]) && compared("le", c.operands[1])
+		return isMet("ge", c.operands[0]) && isMet("le", c.operands[1])
 	case "nb":
-		return compared("lt", c.operands[0]) || compared("gt", c.operands[1])
+		return isMet("lt", c.operands[0]) || isMet("gt", c.operands[1])
 	case "in":
-		return slices.ContainsFunc(c.operands, func(o uri.Literal) bool { return compared("eq", o) })
+		return slices.ContainsFunc(c.operands, func(o uri.Literal) bool { return isMet("eq", o) })
 	}
-	return compared(c.operator, c.operands[0])
+	return isMet(c.operator, c.operands[0])
 }
 
 // contradictsOperand reports whether a value contradicts a comparison with one operand. Assumption: null may be the
 // initial value of ABAP, which is below all others and may equal an initial literal.
 func (c *condition) contradictsOperand(operator string, actual rowText, operand uri.Literal, approximate bool) bool {
-	t := c.property.Type.Primitive
+	primitive := c.property.Type.Primitive
 	isNull := operand.Type == edm.NotPrimitive
 	switch {
 	case isNull && operator == "eq":
-		return !actual.null && !mayBeInitial(t, actual.text)
+		return !actual.isNull && !mayBeInitial(primitive, actual.text)
 	case isNull:
-		return actual.null
-	case actual.null && (operator == "eq" || operator == "gt" || operator == "ge"):
-		return !mayBeInitial(t, operand.Text)
-	case actual.null:
+		return actual.isNull
+	case actual.isNull && (operator == "eq" || operator == "gt" || operator == "ge"):
+		return !mayBeInitial(primitive, operand.Text)
+	case actual.isNull:
 		return false
 	}
 	var orders []int
-	switch t {
+	switch primitive {
 	case edm.String:
 		if operator == "ne" {
 			return actual.text == operand.Text
 		}
-		a := normalize(actual.text)
-		b := normalize(operand.Text)
-		if a == b {
+		normalizedActual := normalize(actual.text)
+		normalizedOperand := normalize(operand.Text)
+		if normalizedActual == normalizedOperand {
 			return false
 		}
 		if operator == "eq" {
 			return true
 		}
-		if !isASCII(a) || !isASCII(b) {
+		if !isASCII(normalizedActual) || !isASCII(normalizedOperand) {
 			return false // each database has a collation of its own
 		}
-		orders = []int{strings.Compare(actual.text, operand.Text), strings.Compare(a, b)}
+		orders = []int{strings.Compare(actual.text, operand.Text), strings.Compare(normalizedActual, normalizedOperand)}
 	case edm.Decimal:
 		if approximate {
 			return false
 		}
 		fallthrough
 	default:
-		order, ok := value.Compare(t, actual.text, operand.Text)
-		if !ok || (order == 0 && mayHaveMoreDigits(c.property)) || isNearly(t, actual.text, operand.Text) {
+		order, ok := value.Compare(primitive, actual.text, operand.Text)
+		if !ok || (order == 0 && mayHaveMoreDigits(c.property)) || isNearly(primitive, actual.text, operand.Text) {
 			return false
 		}
 		if c.dayOnly && dateOf(actual.text) == dateOf(operand.Text) {
@@ -125,8 +126,9 @@ func (c *condition) contradictsOperand(operator string, actual rowText, operand 
 	return true
 }
 
-func mayBeInitial(t edm.Primitive, text string) bool {
-	switch t {
+// mayBeInitial reports whether a value may be the initial value of its type in ABAP.
+func mayBeInitial(primitive edm.Primitive, text string) bool {
+	switch primitive {
 	case edm.String:
 		return strings.Trim(text, " 0") == ""
 	case edm.Boolean:
@@ -151,19 +153,19 @@ func isASCII(s string) bool {
 }
 
 // mayHaveMoreDigits reports whether the service may store more digits than responses contain.
-func mayHaveMoreDigits(p *edm.Property) bool {
-	switch p.Type.Primitive {
+func mayHaveMoreDigits(property *edm.Property) bool {
+	switch property.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Time:
-		return p.Precision < 0 || p.Precision > 3
+		return property.Precision < 0 || property.Precision > 3
 	case edm.Double, edm.Single:
 		return true
 	}
 	return false
 }
 
-// isNearly reports whether two values may differ by rounding only.
-func isNearly(t edm.Primitive, a, b string) bool {
-	switch t {
+// isNearly reports whether two values are equal, or may differ by rounding only.
+func isNearly(primitive edm.Primitive, a, b string) bool {
+	switch primitive {
 	case edm.Double, edm.Single:
 		x, _ := strconv.ParseFloat(a, 64)
 		y, _ := strconv.ParseFloat(b, 64)

@@ -18,18 +18,18 @@ type condition struct {
 	operator string
 	property *edm.Property
 	dayOnly  bool // rows contain only the date
-	key      bool // the property belongs to the key
+	isKey    bool // the property belongs to the key
 	// zone is the service's zone if rows contain UTC and the service compares local times. Nil means that both are the
 	// same.
 	zone     *zone.Zone
 	operands []uri.Literal // one, two for bt and nb, any number for in; type 0 is null
-	// many is the path to expanded rows. path continues from there, or from the row, to the value.
-	many []string
-	path []string
+	// itemPath is the path to expanded rows. path continues from there, or from the row, to the value.
+	itemPath []string
+	path     []string
 }
 
-// read parses the operands.
-func (c *condition) read(spec *Condition) error {
+// parseOperands parses the operands. Points in time with a zone are converted to the clock of the service.
+func (c *condition) parseOperands(spec *Condition) error {
 	texts := []string{spec.Low}
 	switch c.operator {
 	case "in":
@@ -50,14 +50,14 @@ func (c *condition) read(spec *Condition) error {
 			c.operands = append(c.operands, uri.Literal{})
 			continue
 		}
-		l, err := value.Literal(c.property, operand)
+		literal, err := value.Literal(c.property, operand)
 		if err != nil {
 			return invalid(name, operand, spec.Property+": "+err.Error())
 		}
 		if c.zone != nil && hasZone(operand) {
-			l.Text, _ = c.zone.Clock(l.Text)
+			literal.Text, _ = c.zone.Clock(literal.Text)
 		}
-		c.operands = append(c.operands, l)
+		c.operands = append(c.operands, literal)
 	}
 	if c.operator == "bt" || c.operator == "nb" {
 		if order, ok := value.Compare(c.property.Type.Primitive, c.operands[0].Text, c.operands[1].Text); ok &&
@@ -68,7 +68,7 @@ func (c *condition) read(spec *Condition) error {
 	return nil
 }
 
-// hasZone reports whether a point in time has a zone, so that it was converted to UTC.
+// hasZone reports whether a point in time has a zone, so that [value.Literal] has converted it to UTC.
 func hasZone(text string) bool {
 	_, clock, _ := strings.Cut(strings.TrimSuffix(text, "'"), "T")
 	return strings.ContainsAny(clock, "Zz+-")
@@ -79,28 +79,28 @@ func splitList(list string) []string {
 	if strings.TrimSpace(list) == "" {
 		return nil
 	}
-	var out []string
+	var values []string
 	start := 0
-	quoted := false
+	isQuoted := false
 	for i := 0; i <= len(list); i++ {
 		switch {
-		case i < len(list) && list[i] == '\'' && (quoted || opensLiteral(list[start:i])):
-			quoted = !quoted
-		case i == len(list) || (list[i] == ',' && !quoted):
-			out = append(out, strings.TrimSpace(list[start:i]))
+		case i < len(list) && list[i] == '\'' && (isQuoted || opensLiteral(list[start:i])):
+			isQuoted = !isQuoted
+		case i == len(list) || (list[i] == ',' && !isQuoted):
+			values = append(values, strings.TrimSpace(list[start:i]))
 			start = i + 1
 		}
 	}
-	return out
+	return values
 }
 
 // opensLiteral reports whether a quote after this text begins a literal: not in O'Neil.
-func opensLiteral(before string) bool {
-	switch before = strings.ToLower(strings.TrimSpace(before)); before {
+func opensLiteral(prefix string) bool {
+	switch prefix = strings.ToLower(strings.TrimSpace(prefix)); prefix {
 	case "", "guid", "datetime", "datetimeoffset", "time", "binary", "x":
 		return true
 	}
-	return strings.HasSuffix(before, "'")
+	return strings.HasSuffix(prefix, "'")
 }
 
 // expression returns the condition in $filter syntax.
@@ -128,21 +128,21 @@ func (c *condition) expression(path string) string {
 
 func (c *condition) describe() string {
 	var texts []string
-	for _, o := range c.operands {
-		if o.Type == edm.NotPrimitive {
+	for _, operand := range c.operands {
+		if operand.Type == edm.NotPrimitive {
 			texts = append(texts, "null")
 			continue
 		}
-		texts = append(texts, strconv.Quote(o.Text))
+		texts = append(texts, strconv.Quote(operand.Text))
 	}
 	return c.operator + " " + strings.Join(texts, ", ")
 }
 
 // setRowFormat sets how values appear in rows decoded under these options.
-func (c *condition) setRowFormat(o edm.Options) {
-	c.dayOnly = o.IsDate(c.property)
+func (c *condition) setRowFormat(options edm.Options) {
+	c.dayOnly = options.IsDate(c.property)
 	c.zone = nil
-	if o.IsZoned(c.property, c.key) {
-		c.zone = o.Zone
+	if options.IsZoned(c.property, c.isKey) {
+		c.zone = options.Zone
 	}
 }

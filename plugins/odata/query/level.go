@@ -12,11 +12,11 @@ import (
 // level is one entity type in the tree of expansions.
 type level struct {
 	structure *edm.StructuredType
-	// projected means that the projection names properties of this level, in selected.
-	projected bool
-	selected  []string
-	hidden    []string // used by conditions only
-	expanded  []*expansion
+	// isProjected means that the projection names this level, or its properties, which are in properties.
+	isProjected bool
+	properties  []string
+	hidden      []string // properties that only conditions and the cursor use
+	expanded    []*expansion
 	// visitedTypes are types on the paths of conditions outside of the expanded ones.
 	visitedTypes []*edm.StructuredType
 }
@@ -35,7 +35,7 @@ func (l *level) expansion(name string) *level {
 	return l.expanded[i].level
 }
 
-const maxSteps = 20 // of a path; schemas nest no deeper
+const maxSteps = 20 // limit for the steps of a path, more than the paths of services have
 
 // expand adds paths of navigation properties to the tree.
 func (l *level) expand(model *edm.Model, paths []string, name string) error {
@@ -48,19 +48,19 @@ func (l *level) expand(model *edm.Model, paths []string, name string) error {
 			if depth > maxSteps {
 				return invalid(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
-			n := current.structure.Navigation(step)
-			if n == nil {
-				return invalid(name, path, current.noNavigation(step))
+			navigation := current.structure.Navigation(step)
+			if navigation == nil {
+				return invalid(name, path, current.navigationProblem(step))
 			}
 			inner := current.expansion(step)
 			if inner == nil {
-				target := model.Structure(n.Target)
+				target := model.Structure(navigation.Target)
 				if target == nil {
 					return invalid(name, path, "$metadata do not declare the target of "+step+" of "+
 						current.structure.QualifiedName())
 				}
 				inner = &level{structure: target}
-				current.expanded = append(current.expanded, &expansion{n, inner})
+				current.expanded = append(current.expanded, &expansion{navigation, inner})
 			}
 			current = inner
 		}
@@ -71,17 +71,17 @@ func (l *level) expand(model *edm.Model, paths []string, name string) error {
 
 // sortExpansions sorts expansions as in the metadata.
 func (l *level) sortExpansions() {
-	place := func(e *expansion) int {
+	positionOf := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
-			func(n edm.Navigation) bool { return n.Name == e.navigation.Name })
+			func(navigation edm.Navigation) bool { return navigation.Name == e.navigation.Name })
 	}
-	slices.SortFunc(l.expanded, func(a, b *expansion) int { return place(a) - place(b) })
+	slices.SortFunc(l.expanded, func(a, b *expansion) int { return positionOf(a) - positionOf(b) })
 	for _, e := range l.expanded {
 		e.level.sortExpansions()
 	}
 }
 
-func (l *level) noNavigation(name string) string {
+func (l *level) navigationProblem(name string) string {
 	var names []string
 	for _, n := range l.structure.Navigations {
 		names = append(names, n.Name)
@@ -100,22 +100,22 @@ func (l *level) project(paths []string, name, expand string) error {
 		current := l
 		for i, step := range steps {
 			step = strings.TrimSpace(step)
-			last := i == len(steps)-1
+			isLast := i == len(steps)-1
 			property := current.structure.Property(step)
 			inner := current.expansion(step)
 			switch {
-			case last && step == "*":
-				current.projected = true
+			case isLast && step == "*":
+				current.isProjected = true
 				for _, property := range current.structure.Properties {
-					current.selected = append(current.selected, property.Name)
+					current.properties = append(current.properties, property.Name)
 				}
-			case last && inner != nil:
-				current.projected = true
+			case isLast && inner != nil:
+				current.isProjected = true
 			case inner != nil:
 				current = inner
-			case last && property != nil:
-				current.projected = true
-				current.selected = append(current.selected, step)
+			case isLast && property != nil:
+				current.isProjected = true
+				current.properties = append(current.properties, step)
 			case property != nil:
 				return invalid(name, path, "a property inside of "+step+" cannot be selected alone; expected "+
 					strings.Join(steps[:i+1], "/"))
@@ -123,51 +123,51 @@ func (l *level) project(paths []string, name, expand string) error {
 				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1], "/")+
 					" in "+expand+", too")
 			default:
-				return invalid(name, path, current.noProperty(step, func(*edm.Property) bool { return true }))
+				return invalid(name, path, current.propertyProblem(step, func(*edm.Property) bool { return true }))
 			}
 		}
 	}
 	return nil
 }
 
-func (l *level) noProperty(name string, wanted func(*edm.Property) bool) string {
-	return noProperty(l.structure, name, wanted)
+func (l *level) propertyProblem(name string, wanted func(*edm.Property) bool) string {
+	return propertyProblem(l.structure, name, wanted)
 }
 
-func noProperty(s *edm.StructuredType, name string, wanted func(*edm.Property) bool) string {
-	return name + " is no property of " + s.QualifiedName() + odataerror.Suggest(name, propertiesOf(s, wanted),
-		"it has no such property")
+func propertyProblem(structure *edm.StructuredType, name string, wanted func(*edm.Property) bool) string {
+	return name + " is no property of " + structure.QualifiedName() +
+		odataerror.Suggest(name, propertiesOf(structure, wanted), "it has no such property")
 }
 
-func propertiesOf(s *edm.StructuredType, wanted func(*edm.Property) bool) []string {
+func propertiesOf(structure *edm.StructuredType, wanted func(*edm.Property) bool) []string {
 	var names []string
-	for i := range s.Properties {
-		if wanted(&s.Properties[i]) {
-			names = append(names, s.Properties[i].Name)
+	for i := range structure.Properties {
+		if wanted(&structure.Properties[i]) {
+			names = append(names, structure.Properties[i].Name)
 		}
 	}
 	return names
 }
 
-// inRows reports whether rows contain a property. They always contain the key.
-func (l *level) inRows(name string) bool {
-	return !l.projected || slices.Contains(l.selected, name) || l.structure.IsKey(name)
+// isInRows reports whether rows contain a property. They always contain the key.
+func (l *level) isInRows(name string) bool {
+	return !l.isProjected || slices.Contains(l.properties, name) || l.structure.IsKey(name)
 }
 
-// projects reports whether this level, or an expanded one, has a projection.
-func (l *level) projects() bool {
-	return l.projected || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
+// hasProjection reports whether this level, or an expanded one, has a projection.
+func (l *level) hasProjection() bool {
+	return l.isProjected || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.hasProjection() })
 }
 
 // selection lists all names for $select, because services interpret the name of an expanded entity differently.
 func (l *level) selection(dst []string, prefix string) []string {
 	for i := range l.structure.Properties {
-		if name := l.structure.Properties[i].Name; l.inRows(name) || slices.Contains(l.hidden, name) {
+		if name := l.structure.Properties[i].Name; l.isInRows(name) || slices.Contains(l.hidden, name) {
 			dst = append(dst, prefix+name)
 		}
 	}
 	for _, e := range l.expanded {
-		if len(e.level.expanded) == 0 && !e.level.projects() {
+		if len(e.level.expanded) == 0 && !e.level.hasProjection() {
 			dst = append(dst, prefix+e.navigation.Name)
 			continue
 		}
@@ -194,7 +194,7 @@ func (l *level) view() *edm.View {
 	result := &edm.View{Structure: l.structure}
 	for i := range l.structure.Properties {
 		switch name := l.structure.Properties[i].Name; {
-		case l.inRows(name):
+		case l.isInRows(name):
 			// neither hidden nor omitted
 		case slices.Contains(l.hidden, name):
 			result.Hidden = append(result.Hidden, name)

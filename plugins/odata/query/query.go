@@ -20,14 +20,14 @@ type Query struct {
 	View   *edm.View // the part of each row that is read
 	Prefix string    // of the settings' names
 
-	selected string
-	expanded string
+	selectOption string
+	expandOption string
 	// filter combines the conditions that the service applies. userFilter is $filter of the user's own options,
 	// encoded.
 	filter       string
 	userFilter   string
 	otherOptions []string
-	// rowConditions are checked in rows, expandedConditions applied to expanded rows.
+	// rowConditions check rows, expandedConditions select expanded rows.
 	rowConditions      []condition
 	expandedConditions []condition
 	structures         []*edm.StructuredType
@@ -37,7 +37,7 @@ type Query struct {
 // Compile checks settings against the metadata of a set with this entity type. Errors name the setting.
 func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType) (*Query, error) {
 	query := &Query{Prefix: settings.Prefix, zone: settings.Zone}
-	if err := query.readRaw(&settings); err != nil {
+	if err := query.parseOptions(&settings); err != nil {
 		return nil, err
 	}
 	root := &level{structure: structure}
@@ -48,32 +48,33 @@ func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType)
 		return nil, err
 	}
 	for i := range settings.Conditions {
-		if err := query.condition(model, root, &settings.Conditions[i], settings.Prefix+Expand); err != nil {
+		if err := query.compileCondition(model, root, &settings.Conditions[i], settings.Prefix+Expand); err != nil {
 			return nil, err
 		}
 	}
-	if root.structure.Property(settings.Cursor) != nil && !root.inRows(settings.Cursor) &&
+	if root.structure.Property(settings.Cursor) != nil && !root.isInRows(settings.Cursor) &&
 		!slices.Contains(root.hidden, settings.Cursor) {
 		root.hidden = append(root.hidden, settings.Cursor)
 	}
 	query.View = root.view()
-	if root.projects() {
-		query.selected = strings.Join(root.selection(nil, ""), ",")
+	if root.hasProjection() {
+		query.selectOption = strings.Join(root.selection(nil, ""), ",")
 	}
-	query.expanded = strings.Join(root.expandPaths(nil, ""), ",")
+	query.expandOption = strings.Join(root.expandPaths(nil, ""), ",")
 	query.collectTypes(model, root)
 	return query, nil
 }
 
-// readRaw parses the user's own query options, except for options that the connector sets itself.
-func (q *Query) readRaw(settings *Settings) error {
+// parseOptions parses the user's own query options into the query, and $select and $expand into settings. It rejects
+// options that the connector sets itself.
+func (q *Query) parseOptions(settings *Settings) error {
 	isSet := map[string]bool{} // by name, of ownOptions
 	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		list := func() []string { return setting.ParseList(uri.Unescape(value)) }
+		parseList := func() []string { return setting.ParseList(uri.Unescape(value)) }
 		name = optionName(name)
 		if option := strings.ToLower(name); slices.Contains(ownOptions, option) {
 			if isSet[option] {
@@ -89,15 +90,14 @@ func (q *Query) readRaw(settings *Settings) error {
 				return invalid(settings.Prefix+Raw, settings.Raw,
 					"expected $select in "+settings.Prefix+Select+" or here, found both")
 			}
-			settings.Select = list()
+			settings.Select = parseList()
 		case strings.EqualFold(name, "$expand"):
 			if len(settings.Expand) > 0 {
 				return invalid(settings.Prefix+Raw, settings.Raw,
 					"expected $expand in "+settings.Prefix+Expand+" or here, found both")
 			}
-			settings.Expand = list()
-		case slices.ContainsFunc(reservedOptions,
-			func(condition string) bool { return strings.EqualFold(condition, name) }):
+			settings.Expand = parseList()
+		case slices.ContainsFunc(reservedOptions, func(option string) bool { return strings.EqualFold(option, name) }):
 			return invalid(settings.Prefix+Raw, settings.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
@@ -111,14 +111,14 @@ func (q *Query) readRaw(settings *Settings) error {
 	return nil
 }
 
-// ownOptions are the query options that readRaw itself reads. Each may occur once.
+// ownOptions are the query options that parseOptions itself reads. Each may occur once.
 var ownOptions = []string{"$filter", "$select", "$expand"}
 
 // reservedOptions are set by the connector.
 var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count",
 	"!deltatoken", "$deltatoken"}
 
-// Selects reports whether the user's own options contain a $filter, which only the service can check.
+// Selects reports whether the user's own options contain a $filter, which [RowChecker] cannot check.
 func (q *Query) Selects() bool { return q.userFilter != "" }
 
 // Filter returns the encoded $filter for the settings and a further condition, or "" for all rows.
@@ -144,11 +144,11 @@ func (q *Query) Filter(condition string) string {
 // Options returns the other query options of a request.
 func (q *Query) Options() []string {
 	var options []string
-	if q.selected != "" {
-		options = append(options, "$select="+escapeList(q.selected))
+	if q.selectOption != "" {
+		options = append(options, "$select="+escapeList(q.selectOption))
 	}
-	if q.expanded != "" {
-		options = append(options, "$expand="+escapeList(q.expanded))
+	if q.expandOption != "" {
+		options = append(options, "$expand="+escapeList(q.expandOption))
 	}
 	return append(options, q.otherOptions...)
 }
@@ -161,14 +161,14 @@ func escapeList(list string) string {
 
 // Fingerprint identifies the query in offsets, which cannot be continued with another one (RATIONALE.md P7).
 func (q *Query) Fingerprint() string {
-	var inner []string
+	var itemConditions []string
 	for _, c := range q.expandedConditions {
-		inner = append(inner, c.text)
+		itemConditions = append(itemConditions, c.text)
 	}
 	fingerprint := ""
-	for _, part := range []struct{ name, value string }{{"select", q.selected}, {"expand", q.expanded},
+	for _, part := range []struct{ name, value string }{{"select", q.selectOption}, {"expand", q.expandOption},
 		{"filter", uri.Unescape(q.Filter(""))},
-		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.otherOptions, "&")}} {
+		{"inner", strings.Join(itemConditions, " and ")}, {"query", strings.Join(q.otherOptions, "&")}} {
 		if part.value != "" {
 			fingerprint += " " + part.name + "=" + fingerprintEscaper.Replace(part.value)
 		}
@@ -185,53 +185,55 @@ func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
 // collectTypes adds the types of a level, and of the levels below it, to the query's structures.
 func (q *Query) collectTypes(model *edm.Model, current *level) {
-	add := func(s *edm.StructuredType) {
-		for _, needed := range model.Closure(s, false) {
+	addClosure := func(structure *edm.StructuredType) {
+		for _, needed := range model.Closure(structure, false) {
 			if !slices.Contains(q.structures, needed) {
 				q.structures = append(q.structures, needed)
 			}
 		}
 	}
-	add(current.structure)
-	for _, t := range current.visitedTypes {
-		add(t)
+	addClosure(current.structure)
+	for _, visited := range current.visitedTypes {
+		addClosure(visited)
 	}
 	for _, e := range current.expanded {
 		q.collectTypes(model, e.level)
 	}
 }
 
-// condition compiles a condition and adds it to the query. expand is the name of the expansion setting, for messages.
-func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
-	r := route{model: m, root: root, condition: spec, expand: expand, expanded: true, level: root,
+// compileCondition compiles a condition and adds it to the query, and its property to the levels. expand is the name of
+// the expansion setting, for messages.
+func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition, expand string) error {
+	target := route{model: model, root: root, condition: spec, expand: expand, isExpanded: true, level: root,
 		structure: root.structure}
-	if err := r.resolve(); err != nil {
+	if err := target.resolve(); err != nil {
 		return err
 	}
-	property, err := r.property()
+	property, err := target.property()
 	if err != nil {
 		return err
 	}
-	compiled := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property, key: r.endsAtKey()}
+	compiled := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property,
+		isKey: target.endsAtKey()}
 	compiled.setRowFormat(edm.Options{Zone: q.zone})
-	if err := compiled.read(spec); err != nil {
+	if err := compiled.parseOperands(spec); err != nil {
 		return err
 	}
-	compiled.path = r.steps[r.many:]
-	compiled.many = r.steps[:r.many]
-	compiled.text = compiled.expression(strings.Join(r.steps, "/"))
-	if err := q.addCondition(compiled, &r); err != nil {
+	compiled.path = target.steps[target.itemSteps:]
+	compiled.itemPath = target.steps[:target.itemSteps]
+	compiled.text = compiled.expression(strings.Join(target.steps, "/"))
+	if err := q.addCondition(compiled, &target); err != nil {
 		return err
 	}
-	r.requestValue()
+	target.addHidden()
 	return nil
 }
 
 // addCondition adds a condition to $filter, or to the conditions on expanded rows, which OData v2 cannot express. Rows
 // that contain the value are checked too.
 func (q *Query) addCondition(compiled condition, r *route) error {
-	if r.many > 0 {
-		if !r.expanded {
+	if r.itemSteps > 0 {
+		if !r.isExpanded {
 			return r.invalid("the condition is applied to expanded rows: name " +
 				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
 		}
@@ -242,7 +244,7 @@ func (q *Query) addCondition(compiled condition, r *route) error {
 		q.filter += " and "
 	}
 	q.filter += compiled.text
-	if r.expanded {
+	if r.isExpanded {
 		q.rowConditions = append(q.rowConditions, compiled)
 	}
 	return nil

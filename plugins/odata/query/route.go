@@ -17,20 +17,20 @@ type route struct {
 	expand    string // name of the expansion setting, for messages
 	steps     []string
 
-	// expanded means that all navigation properties on the path are expanded, so that rows contain the value. level is
-	// the last expanded level, firstProperty the first property of the path on that level.
-	expanded      bool
+	// isExpanded means that all navigation properties on the path are expanded, so that rows contain the value. level
+	// is the last expanded level, firstProperty the first property of the path on that level.
+	isExpanded    bool
 	level         *level
 	firstProperty string
-	structure     *edm.StructuredType // has the next step
-	many          int                 // number of steps up to the last to-many navigation
+	structure     *edm.StructuredType // the type that has the next step
+	itemSteps     int                 // number of steps up to the last to-many navigation
 }
 
-func (r *route) invalid(why string) error {
-	return invalid(r.condition.Prefix+Property, r.condition.Property, why)
+func (r *route) invalid(reason string) error {
+	return invalid(r.condition.Prefix+Property, r.condition.Property, reason)
 }
 
-// resolve follows all steps but the last.
+// resolve follows all steps of the path but the last one.
 func (r *route) resolve() error {
 	path := r.condition.Property
 	r.steps = strings.Split(path, "/")
@@ -46,7 +46,7 @@ func (r *route) resolve() error {
 		if n := r.structure.Navigation(step); n != nil && r.firstProperty == "" {
 			err = r.navigate(n, i+1)
 		} else {
-			err = r.enter(step)
+			err = r.enterComplex(step)
 		}
 		if err != nil {
 			return err
@@ -56,39 +56,39 @@ func (r *route) resolve() error {
 }
 
 // navigate follows a navigation property. A to-many navigation must be expanded.
-func (r *route) navigate(n *edm.Navigation, steps int) error {
+func (r *route) navigate(navigation *edm.Navigation, steps int) error {
 	step := r.steps[steps-1]
-	target := r.model.Structure(n.Target)
+	target := r.model.Structure(navigation.Target)
 	if target == nil {
 		return r.invalid("$metadata do not declare the target of " + step + " of " + r.structure.QualifiedName())
 	}
 	inner := (*level)(nil)
-	if r.expanded {
+	if r.isExpanded {
 		inner = r.level.expansion(step)
 	}
-	if n.Many {
+	if navigation.Many {
 		if inner == nil {
 			return r.invalid(step + " is a to-many navigation, so the condition applies to expanded entities: name " +
 				strings.Join(r.steps[:steps], "/") + " in " + r.expand + ", too")
 		}
-		r.many = steps
+		r.itemSteps = steps
 	}
 	r.structure = target
 	if inner == nil {
 		r.root.visitedTypes = append(r.root.visitedTypes, target)
-		r.expanded = false
+		r.isExpanded = false
 		return nil
 	}
 	r.level = inner
 	return nil
 }
 
-// enter follows a complex property.
-func (r *route) enter(step string) error {
+// enterComplex follows a complex property.
+func (r *route) enterComplex(step string) error {
 	structure := r.structure
 	property := structure.Property(step)
 	if property == nil {
-		return r.invalid(noProperty(structure, step, func(p *edm.Property) bool { return p.Filterable }))
+		return r.invalid(propertyProblem(structure, step, func(p *edm.Property) bool { return p.Filterable }))
 	}
 	inner := r.model.Structure(property.Type.Name)
 	if property.Type.Primitive != edm.NotPrimitive || inner == nil {
@@ -107,18 +107,18 @@ func (r *route) property() (*edm.Property, error) {
 	structure := r.structure
 	last := r.steps[len(r.steps)-1]
 	property := structure.Property(last)
-	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
+	isFilterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
 	switch {
 	case property == nil && structure.Navigation(last) != nil:
 		return nil, r.invalid(last + " is a navigation property; expected a property after it, such as " +
 			r.condition.Property + "/" + firstName(r.model, structure.Navigation(last)))
 	case property == nil:
-		return nil, r.invalid(noProperty(structure, last, filterable))
+		return nil, r.invalid(propertyProblem(structure, last, isFilterable))
 	case property.Type.Primitive == edm.NotPrimitive:
 		return nil, r.invalid(last + " is of type " + property.Type.Name + "; expected a property inside of it")
-	case r.many == 0 && !property.Filterable:
+	case r.itemSteps == 0 && !property.Filterable:
 		return nil, r.invalid("the service doesn't filter by " + last + " (sap:filterable=false)" +
-			odataerror.Suggest("", propertiesOf(structure, filterable), "it filters by no property"))
+			odataerror.Suggest("", propertiesOf(structure, isFilterable), "it filters by no property"))
 	}
 	if r.firstProperty == "" {
 		r.firstProperty = last
@@ -128,16 +128,17 @@ func (r *route) property() (*edm.Property, error) {
 
 func (r *route) endsAtKey() bool { return r.structure.IsKey(r.steps[len(r.steps)-1]) }
 
-// requestValue adds the property as hidden if the projection omits it.
-func (r *route) requestValue() {
-	if l := r.level; r.expanded && !l.inRows(r.firstProperty) && !slices.Contains(l.hidden, r.firstProperty) {
-		l.hidden = append(l.hidden, r.firstProperty)
+// addHidden adds the property to the hidden ones of its level if the projection omits it.
+func (r *route) addHidden() {
+	name := r.firstProperty
+	if r.isExpanded && !r.level.isInRows(name) && !slices.Contains(r.level.hidden, name) {
+		r.level.hidden = append(r.level.hidden, name)
 	}
 }
 
-func firstName(m *edm.Model, n *edm.Navigation) string {
-	if s := m.Structure(n.Target); s != nil && len(s.Properties) > 0 {
-		return s.Properties[0].Name
+func firstName(model *edm.Model, navigation *edm.Navigation) string {
+	if target := model.Structure(navigation.Target); target != nil && len(target.Properties) > 0 {
+		return target.Properties[0].Name
 	}
 	return "ID"
 }

@@ -22,84 +22,85 @@ type RowChecker struct {
 	query       *Query
 	nodes       []wit.SchemaNode
 	checks      []check
-	rewrite     *rewrite
+	rewrite     *structRewrite
 	approximate bool // decimals are rounded, so the service may have compared other values
 }
 
 // check is a condition with its position in rows.
 type check struct {
 	*condition
-	// tracked is the index among the tracked columns, node the column's schema node, steps are field indexes below it.
-	tracked int
-	node    uint32
-	steps   []int
+	// trackedIndex is the index among the tracked columns, node the column's schema node, steps are field indexes below
+	// it.
+	trackedIndex int
+	node         uint32
+	steps        []int
 }
 
-// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks.
-func (q *Query) RowChecker(m *edm.Model, options edm.Options) (*RowChecker, error) {
+// RowChecker compiles the query for rows decoded with these options. It returns nil if rows need no checks.
+func (q *Query) RowChecker(model *edm.Model, options edm.Options) (*RowChecker, error) {
 	if len(q.rowConditions) == 0 && len(q.expandedConditions) == 0 && !q.View.HidesNested() {
 		return nil, nil
 	}
-	nodes, err := m.ReadSchema(q.View, options)
+	nodes, err := model.ReadSchema(q.View, options)
 	if err != nil {
 		return nil, err
 	}
-	r := &RowChecker{query: q, nodes: nodes, approximate: options.Rounding != edm.RoundFail}
+	checker := &RowChecker{query: q, nodes: nodes, approximate: options.Rounding != edm.RoundFail}
 	for i := range q.expandedConditions {
 		q.expandedConditions[i].setRowFormat(options)
 	}
 	for i := range q.rowConditions {
-		c := &q.rowConditions[i]
-		c.setRowFormat(options)
-		column := fieldIndex(&nodes[0], c.path[0])
-		k := check{condition: c, node: nodes[0].Fields[column].Node}
-		k.steps = fieldIndexes(nodes, k.node, c.path[1:])
-		if k.tracked = slices.Index(r.Tracked, column); k.tracked < 0 {
-			k.tracked = len(r.Tracked)
-			r.Tracked = append(r.Tracked, column)
+		compiled := &q.rowConditions[i]
+		compiled.setRowFormat(options)
+		column := fieldIndex(&nodes[0], compiled.path[0])
+		rowCheck := check{condition: compiled, node: nodes[0].Fields[column].Node}
+		rowCheck.steps = fieldIndexes(nodes, rowCheck.node, compiled.path[1:])
+		if rowCheck.trackedIndex = slices.Index(checker.Tracked, column); rowCheck.trackedIndex < 0 {
+			rowCheck.trackedIndex = len(checker.Tracked)
+			checker.Tracked = append(checker.Tracked, column)
 		}
-		r.checks = append(r.checks, k)
+		checker.checks = append(checker.checks, rowCheck)
 	}
 	if len(q.expandedConditions) > 0 || q.View.HidesNested() {
-		r.rewrite = r.compile(q.View, 0, nil)
+		checker.rewrite = checker.compileRewrite(q.View, 0, nil)
 	}
-	return r, nil
+	return checker, nil
 }
 
-func fieldIndex(n *wit.SchemaNode, name string) int {
-	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
+func fieldIndex(node *wit.SchemaNode, name string) int {
+	return slices.IndexFunc(node.Fields, func(field wit.Field) bool { return field.Name == name })
 }
 
 func fieldIndexes(nodes []wit.SchemaNode, node uint32, path []string) []int {
-	var out []int
+	var indexes []int
 	for _, name := range path {
-		i := fieldIndex(&nodes[node], name)
-		out = append(out, i)
-		node = nodes[node].Fields[i].Node
+		index := fieldIndex(&nodes[node], name)
+		indexes = append(indexes, index)
+		node = nodes[node].Fields[index].Node
 	}
-	return out
+	return indexes
 }
 
-// value returns a nested value. null means that the value or one around it is null.
-func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
+// value returns the schema node and the data of the value at a path. isNil means that it or a value around it is null.
+func (r *RowChecker) value(node uint32, data []byte, path []int) (_ uint32, _ []byte, isNil bool, err error) {
 	for {
-		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
+		isNull, size, ok := connectdata.IsNull(&r.nodes[node], data)
 		switch {
 		case !ok:
 			return node, nil, false, &connectdata.Error{Message: "no branch of an optional value"}
 		case isNull:
 			return node, nil, true, nil
 		case len(path) == 0:
-			return node, b, false, nil
+			return node, data, false, nil
 		}
-		b = b[size:]
+		data = data[size:]
 		members := r.nodes[node].Fields
-		for _, m := range members[:path[0]] {
-			size, err := connectdata.Skip(r.nodes, m.Node, b)
+		for _, member := range members[:path[0]] {
+			size, err := connectdata.Skip(r.nodes, member.Node, data)
 			if err != nil {
 				return node, nil, false, err
 			}
-			b = b[size:]
+			data = data[size:]
 		}
 		node = members[path[0]].Node
 		path = path[1:]
@@ -108,17 +109,17 @@ func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside 
 
 // Check returns an error for a row that contradicts a condition, because a service that ignores $filter would fill a
 // topic with unwanted rows. It accepts differences between services, such as case and blanks of texts. Rows for which
-// except, if not nil, returns true are not checked.
-func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.Error {
+// isExempt, if not nil, returns true are not checked.
+func (r *RowChecker) Check(out *decode.Output, isExempt func(row int) bool) *wit.Error {
 	if r == nil {
 		return nil
 	}
 	for i := range out.Rows {
-		if len(r.checks) > 0 && except != nil && except(i) {
+		if len(r.checks) > 0 && isExempt != nil && isExempt(i) {
 			continue
 		}
-		for k := range r.checks {
-			if err := r.checkRow(out, i, &r.checks[k]); err != nil {
+		for index := range r.checks {
+			if err := r.checkRow(out, i, &r.checks[index]); err != nil {
 				return err
 			}
 		}
@@ -128,14 +129,14 @@ func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.E
 
 // checkRow returns an error if a row contradicts a condition.
 func (r *RowChecker) checkRow(out *decode.Output, row int, c *check) *wit.Error {
-	span := out.Tracked[row*max(r.TrackedCount, len(r.Tracked))+c.tracked]
-	node, b, null, err := r.value(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
+	span := out.Tracked[row*max(r.TrackedCount, len(r.Tracked))+c.trackedIndex]
+	node, data, isNull, err := r.value(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
 	if err != nil {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
 	}
-	actual := rowText{null: null}
-	if !null {
-		if actual.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, b); err != nil {
+	actual := rowText{isNull: isNull}
+	if !isNull {
+		if actual.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, data); err != nil {
 			return nil // the decoder has accepted the value
 		}
 	}
@@ -149,52 +150,53 @@ func (r *RowChecker) checkRow(out *decode.Output, row int, c *check) *wit.Error 
 			": the service accepts $filter but ignores it"}
 }
 
-// rewrite copies a struct without its hidden fields.
-type rewrite struct {
+// structRewrite describes how to copy a struct without its hidden fields.
+type structRewrite struct {
 	fields []fieldRewrite
 }
 
 type fieldRewrite struct {
-	node   uint32
-	hidden bool // not written
-	// inner rewrites the value, or each item if many. Nil means a plain copy.
-	inner *rewrite
-	many  bool
+	node     uint32
+	isHidden bool // not written
+	// inner rewrites the value, or each item of an array. Nil means a plain copy.
+	inner   *structRewrite
+	isArray bool
 	// conditions apply to the items; paths are the field indexes of their values.
 	conditions []*condition
 	paths      [][]int
 }
 
-// compile returns the rewrite of a view at a schema node.
-func (r *RowChecker) compile(v *edm.View, node uint32, path []string) *rewrite {
-	w := &rewrite{}
-	for _, m := range r.nodes[node].Fields {
-		out := fieldRewrite{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
-		if expansion := v.Expansion(m.Name); expansion != nil {
-			inside := m.Node
+// compileRewrite returns the rewrite of a view at a schema node. path leads there from the row.
+func (r *RowChecker) compileRewrite(view *edm.View, node uint32, path []string) *structRewrite {
+	compiled := &structRewrite{}
+	for _, field := range r.nodes[node].Fields {
+		rewriteField := fieldRewrite{node: field.Node, isHidden: slices.Contains(view.Hidden, field.Name)}
+		if expansion := view.Expansion(field.Name); expansion != nil {
+			itemNode := field.Node
 			if expansion.Many {
-				out.many = true
-				inside = r.nodes[m.Node].Element
+				rewriteField.isArray = true
+				itemNode = r.nodes[field.Node].Element
 			}
-			steps := append(path[:len(path):len(path)], m.Name)
+			steps := append(path[:len(path):len(path)], field.Name)
 			for i := range r.query.expandedConditions {
-				if c := &r.query.expandedConditions[i]; strings.Join(c.many, "/") == strings.Join(steps, "/") {
-					out.conditions = append(out.conditions, c)
-					out.paths = append(out.paths, fieldIndexes(r.nodes, inside, c.path))
+				condition := &r.query.expandedConditions[i]
+				if slices.Equal(condition.itemPath, steps) {
+					rewriteField.conditions = append(rewriteField.conditions, condition)
+					rewriteField.paths = append(rewriteField.paths, fieldIndexes(r.nodes, itemNode, condition.path))
 				}
 			}
-			out.inner = r.compile(expansion.View, inside, steps)
-			if len(out.conditions) == 0 && out.inner.isIdentity() {
-				out.inner = nil
+			rewriteField.inner = r.compileRewrite(expansion.View, itemNode, steps)
+			if len(rewriteField.conditions) == 0 && rewriteField.inner.isIdentity() {
+				rewriteField.inner = nil
 			}
 		}
-		w.fields = append(w.fields, out)
+		compiled.fields = append(compiled.fields, rewriteField)
 	}
-	return w
+	return compiled
 }
 
-func (r *rewrite) isIdentity() bool {
-	return !slices.ContainsFunc(r.fields, func(m fieldRewrite) bool { return m.hidden || m.inner != nil })
+func (r *structRewrite) isIdentity() bool {
+	return !slices.ContainsFunc(r.fields, func(field fieldRewrite) bool { return field.isHidden || field.inner != nil })
 }
 
 // Rewrite removes expanded rows that do not meet their conditions and fields that were read for conditions only.
@@ -203,84 +205,85 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 		return nil
 	}
 	for i := range out.Rows {
-		d := &out.Rows[i].Value
+		slice := &out.Rows[i].Value
 		start := len(out.Data)
-		data, _, err := r.write(out.Data, r.rewrite, out.Data[d.Start:d.Start+d.Size])
+		data, _, err := r.writeStruct(out.Data, r.rewrite, out.Data[slice.Start:slice.Start+slice.Size])
 		if err != nil {
 			return err
 		}
 		out.Data = data
-		d.Start = uint32(start)
-		d.Size = uint32(len(data) - start)
+		slice.Start = uint32(start)
+		slice.Size = uint32(len(data) - start)
 	}
 	return nil
 }
 
-// write writes a struct and returns how many bytes of b it read. b does not contain hidden fields of the row itself.
-func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
-	length := len(b)
-	for i := range w.fields {
-		field := &w.fields[i]
-		if field.hidden && w == r.rewrite {
+// writeStruct appends a rewritten struct and returns how many bytes of data it read. data does not contain hidden
+// fields of the row itself, because the decoder omits them.
+func (r *RowChecker) writeStruct(dst []byte, rewrite *structRewrite, data []byte) (out []byte, size int, err error) {
+	length := len(data)
+	for i := range rewrite.fields {
+		field := &rewrite.fields[i]
+		if field.isHidden && rewrite == r.rewrite {
 			continue
 		}
-		size, err := connectdata.Skip(r.nodes, field.node, b)
+		size, err := connectdata.Skip(r.nodes, field.node, data)
 		if err != nil {
 			return dst, 0, err
 		}
-		switch value := b[:size]; {
-		case field.hidden:
+		switch value := data[:size]; {
+		case field.isHidden:
 			// not copied
 		case field.inner == nil:
 			dst = append(dst, value...)
-		case field.many:
-			dst, err = r.items(dst, field, value)
+		case field.isArray:
+			dst, err = r.writeItems(dst, field, value)
 		default:
-			null, branch, _ := connectdata.IsNull(&r.nodes[field.node], value)
-			dst = append(dst, value[:branch]...)
-			if !null {
-				dst, _, err = r.write(dst, field.inner, value[branch:])
+			isNull, branchSize, _ := connectdata.IsNull(&r.nodes[field.node], value)
+			dst = append(dst, value[:branchSize]...)
+			if !isNull {
+				dst, _, err = r.writeStruct(dst, field.inner, value[branchSize:])
 			}
 		}
 		if err != nil {
 			return dst, 0, err
 		}
-		b = b[size:]
+		data = data[size:]
 	}
-	return dst, length - len(b), nil
+	return dst, length - len(data), nil
 }
 
-// items writes the items of an array that meet the field's conditions.
-func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, error) {
+// writeItems appends an array with the items that meet the field's conditions.
+func (r *RowChecker) writeItems(dst []byte, field *fieldRewrite, data []byte) ([]byte, error) {
 	element := r.nodes[field.node].Element
 	var matching [][]byte
 	for {
-		count, size := connectdata.Number(b)
+		count, size := connectdata.Number(data)
 		if size <= 0 {
 			return dst, &connectdata.Error{Message: "no count of an array"}
 		}
-		b = b[size:]
+		data = data[size:]
 		if count == 0 {
 			break
 		}
 		if count < 0 { // the size of the block follows the count
 			count = -count
-			_, size := connectdata.Number(b)
-			b = b[max(size, 0):]
+			_, size := connectdata.Number(data)
+			data = data[max(size, 0):]
 		}
 		for ; count > 0; count-- {
-			size, err := connectdata.Skip(r.nodes, element, b)
+			size, err := connectdata.Skip(r.nodes, element, data)
 			if err != nil {
 				return dst, err
 			}
-			meets, err := r.meets(field, element, b[:size])
+			meets, err := r.meetsConditions(field, element, data[:size])
 			if err != nil {
 				return dst, err
 			}
 			if meets {
-				matching = append(matching, b[:size])
+				matching = append(matching, data[:size])
 			}
-			b = b[size:]
+			data = data[size:]
 		}
 	}
 	if len(matching) > 0 {
@@ -288,23 +291,24 @@ func (r *RowChecker) items(dst []byte, field *fieldRewrite, b []byte) ([]byte, e
 	}
 	for _, item := range matching {
 		var err error
-		if dst, _, err = r.write(dst, field.inner, item); err != nil {
+		if dst, _, err = r.writeStruct(dst, field.inner, item); err != nil {
 			return dst, err
 		}
 	}
 	return append(dst, 0), nil
 }
 
-// meets reports whether an item meets the field's conditions, with one of the values that the service may compare.
-func (r *RowChecker) meets(m *fieldRewrite, element uint32, item []byte) (bool, error) {
-	for i, condition := range m.conditions {
-		node, b, null, err := r.value(element, item, m.paths[i])
+// meetsConditions reports whether an item meets the field's conditions, with one of the values that the service may
+// compare.
+func (r *RowChecker) meetsConditions(field *fieldRewrite, element uint32, item []byte) (bool, error) {
+	for i, condition := range field.conditions {
+		node, data, isNull, err := r.value(element, item, field.paths[i])
 		if err != nil {
 			return false, err
 		}
-		actual := rowText{null: null}
-		if !null {
-			if actual.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, b); err != nil {
+		actual := rowText{isNull: isNull}
+		if !isNull {
+			if actual.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, data); err != nil {
 				return false, err
 			}
 		}

@@ -28,7 +28,7 @@ type Settings struct {
 	Select     []string
 	Expand     []string
 	Conditions []Condition
-	Cursor     string     // a further property to read; may be empty
+	Cursor     string     // a further property to read; "" means none
 	Raw        string     // query options in URL syntax
 	Zone       *zone.Zone // of Edm.DateTime; nil means UTC
 }
@@ -45,7 +45,7 @@ type Condition struct {
 // Operators of conditions.
 var Operators = []string{"eq", "ne", "le", "lt", "ge", "gt", "bt", "nb", "in"}
 
-// Filters reports whether the user's own options contain a $filter.
+// Filters reports whether the user's own options contain a $filter with a value.
 func (s *Settings) Filters() bool {
 	for part := range strings.SplitSeq(strings.TrimPrefix(s.Raw, "?"), "&") {
 		if name, value, _ := strings.Cut(part, "="); strings.EqualFold(optionName(name), "$filter") && value != "" {
@@ -69,11 +69,11 @@ func (s Settings) WithSelect(names []string) Settings {
 
 func optionName(name string) string { return strings.TrimSpace(uri.Unescape(name)) }
 
-// Empty reports whether the whole set is read unchanged.
+// Empty reports whether the settings neither select nor change rows. Cursor and Zone do not count.
 func (s *Settings) Empty() bool {
 	return len(s.Select) == 0 && len(s.Expand) == 0 && len(s.Conditions) == 0 && s.Raw == ""
 }
 
-func invalid(name, value, why string) error {
-	return odataerror.ForSetting(name, setting.Invalid(name, value, why))
+func invalid(name, value, reason string) error {
+	return odataerror.ForSetting(name, setting.Invalid(name, value, reason))
 }

@@ -17,30 +17,30 @@ import (
 // could create the entity twice (RATIONALE.md P19). With insert.uncertain = repeatable it reads, too, because another
 // worker may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
-	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.keyIsReplaced()
-	idempotent := IsIdempotent(e.state, e.set, &e.hint)
+	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.isKeyReplaced()
+	isIdempotent := IsIdempotent(e.state, e.set, &e.hint)
 	filter, err := e.checkFilter()
 	switch {
 	case e.state.InsertUncertain == "fail":
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: "inserts without a response are not looked up (" + sinkconfig.NameInsertUncertain + " = fail)"}
-	case e.state.InsertUncertain == "retry", idempotent && e.state.CheckFilter == "" && !hasKey:
+	case e.state.InsertUncertain == "retry", isIdempotent && e.state.CheckFilter == "" && !hasKey:
 		// The insert may be sent again as soon as the service responds.
-		req := e.newRequest(ProbeService)
-		e.makeRead(req)
-		return req, nil
+		read := e.newRequest(ProbeService)
+		e.setReadHeaders(read)
+		return read, nil
 	case filter != "": // finds the entity even if the service replaced its key
-		req := e.newRequest(Find)
-		req.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
-		req.Compare = string(insertion.body)
-		e.makeRead(req)
-		return req, nil
+		read := e.newRequest(Find)
+		read.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFoundEntities)
+		read.Compare = string(insertion.body)
+		e.setReadHeaders(read)
+		return read, nil
 	case hasKey:
-		req, err := e.newRead(LookUp)
-		if req != nil {
-			req.Compare = string(insertion.body)
+		read, err := e.newRead(LookUp)
+		if read != nil {
+			read.Compare = string(insertion.body)
 		}
-		return req, err
+		return read, err
 	case err != nil:
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		reason + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
-const maxFound = 20 // entities that a look-up by filter reads
+const maxFoundEntities = 20 // entities that a look-up by filter reads
 
 // checkFilter returns the configured filter with the values of the row, "" if none is configured.
 func (e *rowEncoder) checkFilter() (string, error) {

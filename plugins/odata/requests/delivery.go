@@ -31,7 +31,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	delivery.Targets = make([]Target, 0, count)
 	delivery.Parts = make([]int, 0, count)
 	for range count {
-		if !targets.next() {
+		if !targets.readTarget() {
 			return nil, false
 		}
 		if targets.startsPart || len(delivery.Parts) == 0 {
@@ -43,16 +43,17 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	return delivery, reader.Done()
 }
 
-// targetReader reads one target after another. Each target is the embedded one until the next call of next.
+// targetReader reads one target after another. The embedded target is valid until the next call of readTarget.
 type targetReader struct {
 	state   *capabilities.State
 	reader  *pack.Reader
 	inBatch bool
 	Target
-	startsPart bool
+	startsPart bool // the target starts a part of the batch
 }
 
-func (t *targetReader) next() (ok bool) {
+// readTarget reads a target. A target that is the same as the previous one has only its own predicate.
+func (t *targetReader) readTarget() (ok bool) {
 	flags := t.reader.Int()
 	t.startsPart = flags&flagNewPart != 0
 	if flags&flagSameAsPrevious != 0 {
@@ -77,9 +78,9 @@ func (t *targetReader) next() (ok bool) {
 	return !t.reader.Failed && t.NestedUpdates >= 0
 }
 
-// AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
-func AppendStateHead(dst []byte, service, size, count int, support capabilities.BatchSupport) []byte {
-	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), size), count), int(support))
+// AppendStateHead starts the state of a delivery with count targets. batchBytes is 0 for a single request.
+func AppendStateHead(dst []byte, service, batchBytes, count int, support capabilities.BatchSupport) []byte {
+	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), batchBytes), count), int(support))
 }
 
 // partStart specifies whether a target starts a part of its batch.

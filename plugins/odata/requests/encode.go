@@ -25,7 +25,7 @@ type Input struct {
 
 // Encode returns the deliveries that write the rows.
 func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) wit.EncodeResult {
-	var hints []string // by the row
+	var hints []string // by row. Nil means that no row has a hint.
 	if len(input.Hints) > 0 {
 		hints = make([]string, len(input.Rows))
 		for _, hint := range input.Hints {
@@ -112,12 +112,12 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 	return e.encodeMode(mode)
 }
 
-// encodeMode returns the request for an operation mode or, on the way to it, a read.
+// encodeMode returns the request for an operation mode, or a read that must come first.
 func (e *rowEncoder) encodeMode(mode string) (*request, error) {
 	if e.hint.ProbeSet {
 		req := e.newRequest(ReadSet)
 		req.query = "$top=1"
-		e.makeRead(req)
+		e.setReadHeaders(req)
 		return req, nil
 	}
 	switch mode {

@@ -36,7 +36,7 @@ type Hint struct {
 // The ETag is the last word, because it may contain blanks.
 const etagWord = "etag="
 
-// hintWord is a word for a field of the hint: a flag, or a number that is not 0.
+// hintWord is the stored word for a field of the hint: a flag, or a number that is not 0. One of the functions is nil.
 type hintWord struct {
 	name   string
 	flag   func(*Hint) *bool

@@ -32,12 +32,12 @@ func TestIdentity(t *testing.T) {
 	} {
 		hash := fnv.New128a()
 		hash.Write([]byte(test.hashed))
-		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(hash.Sum(nil)))},
+		headers := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(hash.Sum(nil)))},
 			{Name: "RepeatabilityCreation", Value: test.creation}}
 		encoder := rowEncoder{set: &entityset.EntitySet{Path: test.path}, sourceRow: sourceRow{recordTopic: test.topic,
 			recordID: test.origin, row: &wit.Row{Timestamp: test.timestamp}}}
-		if found := encoder.appendIdentity(nil); !slices.Equal(want, found) {
-			t.Errorf("%q: expected %v, found %v", test.hashed, want, found)
+		if found := encoder.appendIdentity(nil); !slices.Equal(headers, found) {
+			t.Errorf("%q: expected %v, found %v", test.hashed, headers, found)
 		}
 	}
 }

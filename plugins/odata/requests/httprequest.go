@@ -12,9 +12,9 @@ func (p *deliveryPlan) deliveries() []wit.Delivery {
 	var out []wit.Delivery
 	for i := range p.ordered {
 		for _, planned := range p.ordered[i].groups {
-			delivery := p.single(planned.requests[0])
+			delivery := p.encodeRequest(planned.requests[0])
 			if planned.operations > 1 {
-				delivery = p.batch(planned)
+				delivery = p.encodeBatch(planned)
 			}
 			delivery.OrderingKey = p.ordered[i].key
 			out = append(out, delivery)
@@ -23,8 +23,8 @@ func (p *deliveryPlan) deliveries() []wit.Delivery {
 	return out
 }
 
-// single returns a delivery without $batch.
-func (p *deliveryPlan) single(req *request) wit.Delivery {
+// encodeRequest returns a delivery without $batch.
+func (p *deliveryPlan) encodeRequest(req *request) wit.Delivery {
 	target := req.Path()
 	if req.query != "" {
 		target += "?" + req.query
@@ -32,7 +32,7 @@ func (p *deliveryPlan) single(req *request) wit.Delivery {
 	httpRequest := wit.Request{Method: req.Method(), Target: req.Set.Query.AppendTo(target), Headers: req.headers,
 		Body: req.body, Repeatable: req.repeatable}
 	if req.Method() == "GET" {
-		httpRequest.Headers = append(httpRequest.Headers, versionHeaders[1])
+		httpRequest.Headers = append(httpRequest.Headers, versionHeaders[1]) // there is no body with a version
 	} else {
 		httpRequest.TokenPath = &req.Set.TokenPath
 		httpRequest.Headers = append(httpRequest.Headers, versionHeaders...)
@@ -46,8 +46,8 @@ func (p *deliveryPlan) single(req *request) wit.Delivery {
 		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, support), nil, newPart)}
 }
 
-// batch returns a $batch request. Each request is a part of its own, unless changesets are shared.
-func (p *deliveryPlan) batch(planned *group) wit.Delivery {
+// encodeBatch returns a delivery with a $batch request. Each row is a part of its own, unless changesets are shared.
+func (p *deliveryPlan) encodeBatch(planned *group) wit.Delivery {
 	set := planned.requests[0].Set
 	service := set.Service + "/"
 	isRead := planned.class == classReads
@@ -100,9 +100,9 @@ func (p *deliveryPlan) sharesChangeset(req *request) bool {
 	case p.state.SharedChangesets:
 		return true
 	}
-	single := p.state.SingleChangesets || req.Set.SAP ||
+	isSingle := p.state.SingleChangesets || req.Set.SAP ||
 		p.state.ServiceCapabilities[req.Set.ServiceIndex].SingleChangesets
-	return !single && !req.IsInsert()
+	return !isSingle && !req.IsInsert()
 }
 
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"},

@@ -21,27 +21,27 @@ const (
 // clusters. Assumption: SAP Gateway expects the format of its own clients, 32 hexadecimal digits and a time without
 // zone.
 func (e *rowEncoder) appendIdentity(headers []wit.Header) []wit.Header {
-	c := &e.identities
-	if c.hash == nil {
-		c.hash = fnv.New128a()
+	cache := &e.identities
+	if cache.hash == nil {
+		cache.hash = fnv.New128a()
 	}
-	c.text = append(append(append(c.text[:0], e.set.Path...), 0), e.recordTopic...)
-	for _, n := range [...]int64{int64(e.recordID.Partition), e.recordID.Offset, int64(e.recordID.Part),
+	cache.text = append(append(append(cache.text[:0], e.set.Path...), 0), e.recordTopic...)
+	for _, number := range [...]int64{int64(e.recordID.Partition), e.recordID.Offset, int64(e.recordID.Part),
 		e.row.Timestamp} {
-		c.text = strconv.AppendInt(append(c.text, 0), n, 10)
+		cache.text = strconv.AppendInt(append(cache.text, 0), number, 10)
 	}
-	c.hash.Reset()
-	c.hash.Write(c.text)
-	c.text = c.text[:0]
-	for _, b := range c.hash.Sum(c.sum[:0]) {
-		c.text = append(c.text, upperHex[b>>4], upperHex[b&15])
+	cache.hash.Reset()
+	cache.hash.Write(cache.text)
+	cache.text = cache.text[:0]
+	for _, octet := range cache.hash.Sum(cache.sum[:0]) {
+		cache.text = append(cache.text, upperHex[octet>>4], upperHex[octet&15])
 	}
-	if seconds := max(e.row.Timestamp, 0) / 1000; c.time == "" || seconds != c.seconds {
-		c.seconds = seconds
-		c.time = time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")
+	if seconds := max(e.row.Timestamp, 0) / 1000; cache.time == "" || seconds != cache.seconds {
+		cache.seconds = seconds
+		cache.time = time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")
 	}
-	return append(headers, wit.Header{Name: requestID, Value: string(c.text)},
-		wit.Header{Name: requestTime, Value: c.time})
+	return append(headers, wit.Header{Name: requestID, Value: string(cache.text)},
+		wit.Header{Name: requestTime, Value: cache.time})
 }
 
 const upperHex = "0123456789ABCDEF"
@@ -52,7 +52,7 @@ type identityCache struct {
 	text    []byte
 	sum     [16]byte
 	seconds int64  // since 1970
-	time    string // formatted
+	time    string // seconds in the format of RepeatabilityCreation. "" means that no record was encoded yet.
 }
 
 // IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.

@@ -21,7 +21,7 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 	if e.hint.isUncertain() {
 		return e.encodeCheck(req)
 	}
-	if (e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert) || e.keyIsReplaced() {
+	if (e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert) || e.isKeyReplaced() {
 		req.Predicate = "" // the service may create the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
@@ -70,10 +70,11 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	}
 	mayBeInserted := e.hint.SentByOther && e.hint.Step == "" && encode.HasInitial(e.keys)
 	if mayBeInserted && e.state.InsertUncertain != "retry" {
-		// The request is not repeatable, because an insert may follow whose key the service replaces.
+		// The request has no setReadHeaders: it is not repeatable, because an insert may follow whose key the service
+		// replaces.
 		return e.newRequest(LookUpForUpsert), nil
 	}
-	if e.keyIsReplaced() {
+	if e.isKeyReplaced() {
 		return nil, odataerror.DataError(
 			"the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}
@@ -113,16 +114,16 @@ func (e *rowEncoder) encodeDelete() (*request, error) {
 	return req, nil
 }
 
-// setIfMatch adds If-Match if the service accepts it, and decides whether the request may be repeated. A request with
-// an ETag may not if a conflict rejects the row: the repetition would find the change of the first request.
+// setIfMatch adds If-Match if the service accepts it, and sets whether the request may be repeated. A request with an
+// ETag must not be if a conflict rejects the row: the repetition would find the change of the first request.
 func (e *rowEncoder) setIfMatch(req *request) {
 	tag := "*"
 	req.repeatable = true
-	rejected := e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected
+	isRejected := e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected
 	switch {
 	case e.state.NoIfMatch, e.state.UseETags && e.hint.ETag == "":
 		return
-	case !e.state.UseETags && (e.hint.NoIfMatch || rejected):
+	case !e.state.UseETags && (e.hint.NoIfMatch || isRejected):
 		req.Hint.NoIfMatch = true
 		return
 	case e.state.UseETags:
@@ -226,8 +227,8 @@ func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent
 	if err != nil {
 		return odataerror.DataError(content.Path + ": " + odataerror.As(err).Message)
 	}
-	var deeper []encode.NestedContent
-	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}
+	var nestedContent []encode.NestedContent
+	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &nestedContent}
 	predicate := encode.Predicate(keys)
 	update := nestedUpdate{path: targetSet.Path + predicate,
 		entityHash: targetSet.EntityHash(encode.CanonicalPredicate(keys, predicate))}
@@ -236,5 +237,5 @@ func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent
 	}
 	req.updates = append(req.updates, update)
 	req.NestedUpdates = len(req.updates)
-	return e.addNestedUpdates(req, deeper, targetSet)
+	return e.addNestedUpdates(req, nestedContent, targetSet)
 }

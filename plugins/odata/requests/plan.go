@@ -9,34 +9,35 @@ import (
 // deliveryPlan groups the requests of a call into deliveries. Requests for one entity get the same ordering key and
 // different deliveries, so that an older update never overwrites a newer one (RATIONALE.md P20).
 type deliveryPlan struct {
-	state   *capabilities.State
-	byKey   numbers // of ordered, by the ordering key
-	ordered []orderedGroups
-	last    numbers // of the last group of an entity, by its hash
+	state          *capabilities.State
+	orderedIndexes numberMap // ordering key to index in ordered, from 1
+	ordered        []orderedGroups
+	lastGroups     numberMap // hash of an entity to the number of its last group within its ordering key
 }
 
 func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
-	return &deliveryPlan{state: state, byKey: newNumbers(min(rows, state.OrderingKeys)), last: newNumbers(rows)}
+	return &deliveryPlan{state: state, orderedIndexes: newNumberMap(min(rows, state.OrderingKeys)),
+		lastGroups: newNumberMap(rows)}
 }
 
 // add adds a request to the group that is open for its kind, or to a new one.
 func (p *deliveryPlan) add(req *request) {
 	ordered := p.orderedGroups(req)
-	last := *p.last.slot(req.entityHash)
+	last := *p.lastGroups.slot(req.entityHash)
 	for i := range req.updates {
-		last = max(last, *p.last.slot(req.updates[i].entityHash))
+		last = max(last, *p.lastGroups.slot(req.updates[i].entityHash))
 	}
 	size := req.size()
 	operations := req.operations()
-	learned := &p.state.ServiceCapabilities[req.Set.ServiceIndex]
-	if p.state.Batch && !learned.NoBatch && !req.isUnbatched() {
+	service := &p.state.ServiceCapabilities[req.Set.ServiceIndex]
+	if p.state.Batch && !service.NoBatch && !req.isUnbatched() {
 		kind := batchKind{req.class(), req.Set.ServiceIndex}
 		number := ordered.openFor(kind)
 		if *number > last {
-			if open := ordered.groups[*number-1]; open.fits(req, operations, size, learned) {
-				open.requests = append(open.requests, req)
-				open.operations += operations
-				open.size += size
+			if candidate := ordered.groups[*number-1]; candidate.fits(req, operations, size, service) {
+				candidate.requests = append(candidate.requests, req)
+				candidate.operations += operations
+				candidate.size += size
 				p.setLast(req, *number)
 				return
 			}
@@ -45,7 +46,7 @@ func (p *deliveryPlan) add(req *request) {
 	}
 	ordered.groups = append(ordered.groups, &group{class: req.class(), serviceIndex: req.Set.ServiceIndex,
 		requests: []*request{req}, operations: operations, size: size,
-		maxOperations: smallest(p.state.MaxBatchSize, learned.MaxOperations, req.Hint.MaxBatchSize)})
+		maxOperations: smallest(p.state.MaxBatchSize, service.MaxOperations, req.Hint.MaxBatchSize)})
 	p.setLast(req, int32(len(ordered.groups)))
 }
 
@@ -55,7 +56,7 @@ func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 	if p.state.Batch {
 		key %= uint32(p.state.OrderingKeys)
 	}
-	number := p.byKey.slot(key)
+	number := p.orderedIndexes.slot(key)
 	if *number == 0 {
 		p.ordered = append(p.ordered, orderedGroups{key: key})
 		*number = int32(len(p.ordered))
@@ -64,18 +65,18 @@ func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 }
 
 func (p *deliveryPlan) setLast(req *request, number int32) {
-	*p.last.slot(req.entityHash) = number
+	*p.lastGroups.slot(req.entityHash) = number
 	for i := range req.updates {
-		*p.last.slot(req.updates[i].entityHash) = number
+		*p.lastGroups.slot(req.updates[i].entityHash) = number
 	}
 }
 
-const maxBytes = 8 << 20 // of a batch
+const maxBatchBytes = 8 << 20
 
 // fits reports whether a request can be added within all limits.
-func (g *group) fits(req *request, operations, size int, learned *capabilities.Service) bool {
+func (g *group) fits(req *request, operations, size int, service *capabilities.Service) bool {
 	return g.operations+operations <= smallest(g.maxOperations, req.Hint.MaxBatchSize) &&
-		g.size+size <= smallest(maxBytes, learned.MaxBatchBytes)
+		g.size+size <= smallest(maxBatchBytes, service.MaxBatchBytes)
 }
 
 // smallest returns the smallest limit. Zero means no limit, except for the first one.
@@ -88,8 +89,8 @@ func smallest(limit int, others ...int) int {
 	return limit
 }
 
-// numbers maps hashes to numbers. Zero means that a hash has no number. It is faster than a map.
-type numbers struct {
+// numberMap maps hashes to numbers. Zero means that a hash has no number. It is faster than a map.
+type numberMap struct {
 	slots []hashSlot // a power of 2, at least half of them without a number
 	used  int        // slots that may have a number
 	shift int        // from a mixed hash to the index of a slot
@@ -100,27 +101,28 @@ type hashSlot struct {
 	number int32
 }
 
-func newNumbers(count int) numbers {
-	n := bits.Len(uint(2 * count))
-	return numbers{slots: make([]hashSlot, 1<<n), shift: 32 - n}
+func newNumberMap(count int) numberMap {
+	bitCount := bits.Len(uint(2 * count))
+	return numberMap{slots: make([]hashSlot, 1<<bitCount), shift: 32 - bitCount}
 }
 
-// slot returns the number of a hash, for reading and writing. The pointer is valid until the next call.
-func (n *numbers) slot(hash uint32) *int32 {
-	if 2*n.used >= len(n.slots) {
-		larger := newNumbers(len(n.slots))
-		for _, slot := range n.slots {
+// slot returns the number of a hash, for reading and writing. It adds the hash, and may grow the map: the pointer is
+// valid until the next call.
+func (m *numberMap) slot(hash uint32) *int32 {
+	if 2*m.used >= len(m.slots) {
+		larger := newNumberMap(len(m.slots))
+		for _, slot := range m.slots {
 			if slot.number != 0 {
 				*larger.slot(slot.hash) = slot.number
 			}
 		}
-		*n = larger
+		*m = larger
 	}
-	for i := int(hash * 0x9e3779b1 >> n.shift); ; i = (i + 1) & (len(n.slots) - 1) {
-		slot := &n.slots[i]
+	for i := int(hash * 0x9e3779b1 >> m.shift); ; i = (i + 1) & (len(m.slots) - 1) {
+		slot := &m.slots[i]
 		if slot.number == 0 {
 			slot.hash = hash
-			n.used++
+			m.used++
 		}
 		if slot.hash == hash {
 			return &slot.number
@@ -158,8 +160,8 @@ type group struct {
 	class         batchClass
 	serviceIndex  int
 	requests      []*request
-	operations    int
-	size          int
+	operations    int // number of operations, nested updates included
+	size          int // estimated bytes
 	maxOperations int
 }
 
@@ -174,7 +176,7 @@ type batchClass int
 const (
 	classNotRepeatable batchClass = iota // a batch with such a request must not be sent twice
 	classRepeatable
-	classReads
+	classReads // of ETags
 )
 
 func (r *request) class() batchClass {
@@ -187,6 +189,7 @@ func (r *request) class() batchClass {
 	return classNotRepeatable
 }
 
+// isUnbatched reports whether the request is sent without $batch: LookUp and the operations after it always are.
 func (r *request) isUnbatched() bool {
 	return r.Hint.NoBatch || r.Operation == ConfirmDelete || r.Operation >= LookUp
 }
@@ -195,11 +198,11 @@ func (r *request) hasOwnChangeset() bool { return r.Hint.OwnChangeset || r.Neste
 
 func (r *request) size() int {
 	const head = 400 // estimated size of headers and boundaries
-	n := len(r.body) + len(r.Set.Path) + len(r.Predicate) + head
+	total := len(r.body) + len(r.Set.Path) + len(r.Predicate) + head
 	for i := range r.updates {
-		n += len(r.updates[i].body) + len(r.updates[i].path) + head
+		total += len(r.updates[i].body) + len(r.updates[i].path) + head
 	}
-	return n
+	return total
 }
 
 func (r *request) operations() int { return 1 + r.NestedUpdates }

@@ -15,7 +15,7 @@ const (
 	Put
 	Merge
 	Patch
-	UpsertPut // an insert follows if there is no such entity; the upserts have the order of the updates above
+	UpsertPut // an insert follows if there is no such entity; UpsertPut - Put converts an update to one of an upsert
 	UpsertMerge
 	UpsertPatch
 	UpsertInsert
@@ -67,7 +67,7 @@ type Target struct {
 	Hint          Hint
 	NestedUpdates int    // number of updates for nested entities
 	Compare       string // body to compare with the entities that a look-up finds
-	Selects       bool   // a read of an ETag asks with $select
+	Selects       bool   // a read of an ETag contains $select
 	InBatch       bool   // the response is part of a batch, so the service itself has sent it
 }
 
@@ -101,10 +101,10 @@ func (t *Target) sameExceptKey(other *Target) bool {
 		t.NestedUpdates+other.NestedUpdates == 0 && t.Compare+other.Compare == ""
 }
 
-// request is the request that writes a row, or the next one on the way there.
+// request is the request that writes a row, or one that must precede it.
 type request struct {
 	Target
-	row        uint32
+	row        uint32 // index in the call
 	query      string
 	headers    []wit.Header
 	body       []byte

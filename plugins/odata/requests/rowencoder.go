@@ -18,7 +18,7 @@ type rowEncoder struct {
 	state       *capabilities.State
 	keyReader   rowvalue.Reader
 	valueReader rowvalue.Reader
-	set         *entityset.EntitySet // of the row's topic, nil if there is none
+	set         *entityset.EntitySet // of the row's topic, nil without one
 	hint        Hint
 	hasHint     bool // the hint is not zero
 	rowsLeft    int  // after this row
@@ -36,7 +36,7 @@ type encoderMemory struct {
 	predicates   []byte
 	writer       encode.Writer
 	nested       []encode.NestedContent // of the writer
-	keyMemory    [4]encode.KeyValue     // of entityKeys
+	keyMemory    [4]encode.KeyValue     // first memory of entityKeys.keys
 	identities   identityCache
 }
 
@@ -100,7 +100,8 @@ func (e *rowEncoder) readKeys(rowValue *rowvalue.Value, source encode.KeySource)
 	e.keys, e.keyErr = e.set.Type.AppendKeyValues(e.keyMemory[:0], &e.state.Config, rowValue, source)
 }
 
-// completeKeys reads the key properties that the value lacks from the record's key.
+// completeKeys reads the key properties that the value lacks from the record's key. If they cannot be read, keyErr
+// stays, or is set.
 func (e *rowEncoder) completeKeys() error {
 	var keys []encode.KeyValue
 	for _, name := range e.set.Type.Key {
@@ -109,20 +110,20 @@ func (e *rowEncoder) completeKeys() error {
 			return nil
 		}
 		var fromValue, fromKey encode.KeyValue
-		inValue, err := e.set.Type.ReadKeyValue(&fromValue, &e.state.Config, property, &e.value, encode.RecordValue)
+		isInValue, err := e.set.Type.ReadKeyValue(&fromValue, &e.state.Config, property, &e.value, encode.RecordValue)
 		if err != nil {
 			return nil // e.keyErr contains the reason
 		}
-		inKey, err := e.set.Type.ReadKeyValue(&fromKey, &e.state.Config, property, &e.key, encode.RecordKey)
+		isInKey, err := e.set.Type.ReadKeyValue(&fromKey, &e.state.Config, property, &e.key, encode.RecordKey)
 		switch {
-		case inValue && inKey && err == nil && !fromValue.Equal(fromKey):
+		case isInValue && isInKey && err == nil && !fromValue.Equal(fromKey):
 			return odataerror.DataError("key property " + name +
 				": expected the same in the record's value and its key, found " + strconv.Quote(fromValue.Value.Text) +
 				" and " + strconv.Quote(fromKey.Value.Text) + " (" + sinkconfig.NameKeyFrom +
 				" = record uses the key only)")
-		case inValue:
+		case isInValue:
 			keys = append(keys, fromValue)
-		case inKey && err == nil:
+		case isInKey && err == nil:
 			keys = append(keys, fromKey)
 		case err != nil:
 			e.keyErr = err
@@ -135,10 +136,10 @@ func (e *rowEncoder) completeKeys() error {
 	return nil
 }
 
-// keyIsReplaced reports whether the service replaces the key of the record in an insert.
-func (e *rowEncoder) keyIsReplaced() bool {
-	shown := e.state.OfSet(e.set, e.hint.Known)
-	return shown.ReplacesKeys || (shown.ReplacesInitialKeys && encode.HasInitial(e.keys))
+// isKeyReplaced reports whether the service replaces the key of the record in an insert.
+func (e *rowEncoder) isKeyReplaced() bool {
+	setCapabilities := e.state.OfSet(e.set, e.hint.Known)
+	return setCapabilities.ReplacesKeys || (setCapabilities.ReplacesInitialKeys && encode.HasInitial(e.keys))
 }
 
 // newRequest returns a request to the set or, if the key is known, to the entity.
@@ -204,7 +205,7 @@ func (e *rowEncoder) newRead(operation Operation) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.makeRead(req)
+	e.setReadHeaders(req)
 	return req, nil
 }
 
@@ -218,8 +219,8 @@ func (e *rowEncoder) newETagRead(operation Operation) (*request, error) {
 	return req, err
 }
 
-// makeRead sets the headers of a read.
-func (e *rowEncoder) makeRead(req *request) {
+// setReadHeaders sets the headers of a read, and that it may be repeated.
+func (e *rowEncoder) setReadHeaders(req *request) {
 	req.headers = []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 	req.repeatable = true
 }

@@ -52,8 +52,8 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 	values := sinkconfig.Table.Values(settings)
 	entitySets := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(entitySets)
-	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
-		return wit.SinkOpenResult{Pending: need}, err
+	if pending, err := service.MetadataRequests(services, config.Query(values), answers); pending != nil || err != nil {
+		return wit.SinkOpenResult{Pending: pending}, err
 	}
 	models := make([]*edm.Model, len(services))
 	sap := make([]bool, len(services))
@@ -67,7 +67,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
 	}
 	out := &wit.SinkOpened{}
 	connector := &capabilities.Connector{Config: sinkconfig.Parse(values), Settings: settings, Services: services}
-	var filterErrors []*wit.Error // the filter has to fit one of the sets
+	var filterErrors []*wit.Error // of the sets that the filter does not fit; it must fit one set
 	for _, configured := range entitySets {
 		index := slices.Index(services, configured.Service)
 		set, err := openSet(configured, models[index], &connector.Config)
@@ -126,19 +126,19 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 // HandleResponse returns the result of each row of a delivery.
 func (p *Plugin) HandleResponse(context, state []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
-	learned, err := p.cache.Read(context)
+	connectorState, err := p.cache.Read(context)
 	if err != nil {
 		return wit.ResponseResult{}, err
 	}
-	delivery, ok := requests.ReadDelivery(learned, state)
+	delivery, ok := requests.ReadDelivery(connectorState, state)
 	if !ok || len(delivery.Targets) != len(rows) {
 		return wit.ResponseResult{}, &wit.Error{Kind: wit.ErrorStale,
 			Message: "the state of the delivery is of another version of this plugin"}
 	}
-	results, err := responses.Handle(learned, delivery, &response)
+	results, err := responses.Handle(connectorState, delivery, &response)
 	out := wit.ResponseResult{Results: results}
-	if err == nil && p.cache.Changed(learned) {
-		out.Context = wit.Ptr(learned.Pack())
+	if err == nil && p.cache.Changed(connectorState) {
+		out.Context = wit.Ptr(connectorState.Pack())
 	}
 	return out, err
 }

@@ -17,17 +17,17 @@ func (p *Plugin) Validate(component string, settings []wit.Setting, online bool,
 	if online {
 		return validateOnline(settings, state, answers)
 	}
-	examined := sinkconfig.Validate(settings)
-	return wit.ValidateResult{Done: &examined}, nil
+	configs := sinkconfig.Validate(settings)
+	return wit.ValidateResult{Done: &configs}, nil
 }
 
 // validateOnline checks settings against the service and recommends values.
 func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	p, err := probe.Restore(state, answers)
+	session, err := probe.Restore(state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
-	adviser := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
+	adviser := session.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
 	adviser.AddSuggested(settings)
 	adviser.RecommendServices()
 	sinkConfig := sinkconfig.Parse(adviser.Values)
