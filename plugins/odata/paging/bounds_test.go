@@ -46,8 +46,8 @@ func largestPosition() *Position {
 	checks.key = textOfLength(textBytes)
 	checks.folded = true
 	checks.sorted = true
-	rows := make([]wit.Row, 4*maxSample)
-	data := make([]byte, 4*maxSample)
+	rows := make([]wit.Row, 4*sampleSize)
+	data := make([]byte, 4*sampleSize)
 	for i := range rows {
 		data[i] = byte(i)
 		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
@@ -55,7 +55,7 @@ func largestPosition() *Position {
 		checks.pages.Visit(fmt.Sprint(i))
 	}
 	repeats.rememberLast(rows, data)
-	repeats.current, repeats.repeatedHashes = randomHashes(4*maxSample), randomHashes(1)
+	repeats.current, repeats.repeatedHashes = randomHashes(4*sampleSize), randomHashes(1)
 	repeats.save(checks)
 	checks.lastHashes = packHashes(repeats.lastHashes)
 	position.undecoded.hashes = packHashes(randomHashes(maxErrorHashes))
@@ -78,7 +78,7 @@ func checkFits(t *testing.T, p *Position) {
 // The largest offset of a load fits into the host's limit.
 func TestLargestPositionFits(t *testing.T) {
 	position := largestPosition()
-	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:maxSample]) ||
+	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:sampleSize]) ||
 		len(position.checks.lastHashes) != maxTail*hashSize ||
 		len(position.checks.pages.recent) != maxRecent*hashSize {
 		t.Error("expected the largest parts")

@@ -10,7 +10,7 @@ import (
 // pushes another one to where it is not read, and the count still fits. Inserted rows repeat keys too but hide no row:
 // the next page then starts with the last rows of the previous one.
 //
-// Only the least hashes of keys are stored, so one moved row of N is found with a chance of maxSample/N. While keys
+// Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampleSize/N. While keys
 // ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
 	isSampling     bool         // false if pages are requested by key, and in a probe
@@ -27,7 +27,7 @@ type repeatCheck struct {
 }
 
 const (
-	maxSample      = 1000 // hashes of keys that a load stores, 8 KB in the offset
+	sampleSize     = 1000 // hashes of keys that a load stores, 8 KB in the offset
 	maxTail        = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
 	minOrderedRows = 8    // rows in order by chance are unlikely: eight rows have 40,320 orders
 )
@@ -53,7 +53,7 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	r.tail.isMatching = len(r.tail.hashes) > 0 && r.isSampling && isUnique
 	r.previous = unpackHashes(checks.sample)
 	slices.Sort(r.previous)
-	if len(r.previous) >= maxSample {
+	if len(r.previous) >= sampleSize {
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
 	if checks.ascending() && len(r.previous) < position.rowsRead {
@@ -92,7 +92,7 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, ch
 		if rowHash <= r.maxHash {
 			r.current = append(r.current, rowHash)
 		}
-		if len(r.current) == 4*maxSample { // not for each row, since compact sorts
+		if len(r.current) == 4*sampleSize { // not for each row, since compact sorts
 			r.compact()
 		}
 	}
@@ -142,9 +142,9 @@ func (r *repeatCheck) compact() {
 	n := len(r.current)
 	r.current = slices.Compact(r.current)
 	r.duplicateKeys = r.duplicateKeys || len(r.current) < n
-	if len(r.current) > maxSample {
-		r.current = r.current[:maxSample]
-		r.maxHash = r.current[maxSample-1]
+	if len(r.current) > sampleSize {
+		r.current = r.current[:sampleSize]
+		r.maxHash = r.current[sampleSize-1]
 	}
 }
 
@@ -167,7 +167,7 @@ func (r *repeatCheck) save(checks *checkState) {
 	}
 	if r.isSampling {
 		slices.Sort(hashes)
-		checks.sample = packHashes(hashes[:min(len(hashes), maxSample)])
+		checks.sample = packHashes(hashes[:min(len(hashes), sampleSize)])
 	}
 }
 

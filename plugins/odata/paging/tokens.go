@@ -62,13 +62,13 @@ func rowNumberIn(link string) (row int, ok bool) {
 	return 0, false
 }
 
-const maxLinkBytes = 16 << 10 // longer links count as links without key
+const maxLink = 16 << 10 // longer links count as links without key
 
 // linkHasKey reports whether a next link contains the key and the order of the request, but none of the counts of rows.
 // What the request itself contained does not count as the key, except in the token.
 func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) bool {
 	losesOrder := optionOf(request, "$orderby") != "" && optionOf(link, "$orderby") == ""
-	if len(link) > maxLinkBytes || losesOrder {
+	if len(link) > maxLink || losesOrder {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")

@@ -51,7 +51,7 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, afterKey},
 		{"/s/X", "7", 10, unknown}, {"/s/X?$skiptoken=", "", 10, unknown},
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
-		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLinkBytes), "7", 10, unknown},
+		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
 	} {
 		if found := v2.linkHasKey(test.link, request, strings.Fields(test.keys), test.seen); found != test.want {
 			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,

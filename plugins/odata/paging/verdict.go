@@ -141,7 +141,7 @@ func (t *transition) isProvenByCount() bool {
 	isCounted := next.totalCount == next.rowsSeen() || (next.capabilities.has(countMayBePageOnly) && hasOneResponse &&
 		t.position.pager.speculative && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && next.checks.unreturned == 0 &&
-		!next.capabilities.has(duplicateKeys) && (next.checks.ascending() || next.rowsRead <= maxSample)
+		!next.capabilities.has(duplicateKeys) && (next.checks.ascending() || next.rowsRead <= sampleSize)
 	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
 	return isCounted && isDifferent && !mayHideRows &&
 		!next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)

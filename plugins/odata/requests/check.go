@@ -31,7 +31,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		return read, nil
 	case filter != "": // finds the entity even if the service replaced its key
 		read := e.newRequest(Find)
-		read.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFoundEntities)
+		read.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
 		read.Compare = string(insertion.body)
 		e.setReadHeaders(read)
 		return read, nil
@@ -52,7 +52,7 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		reason + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
-const maxFoundEntities = 20 // entities that a look-up by filter reads
+const maxFound = 20 // entities that a look-up by filter reads
 
 // checkFilter returns the configured filter with the values of the row, "" if none is configured.
 func (e *rowEncoder) checkFilter() (string, error) {

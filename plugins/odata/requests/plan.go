@@ -71,12 +71,12 @@ func (p *deliveryPlan) setLast(req *request, number int32) {
 	}
 }
 
-const maxBatchBytes = 8 << 20
+const maxBytes = 8 << 20 // of a batch
 
 // fits reports whether a request can be added within all limits.
 func (g *group) fits(req *request, operations, size int, service *capabilities.Service) bool {
 	return g.operations+operations <= smallest(g.maxOperations, req.Hint.MaxBatchSize) &&
-		g.size+size <= smallest(maxBatchBytes, service.MaxBatchBytes)
+		g.size+size <= smallest(maxBytes, service.MaxBatchBytes)
 }
 
 // smallest returns the smallest limit. Zero means no limit, except for the first one.

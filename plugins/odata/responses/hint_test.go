@@ -16,7 +16,7 @@ import (
 
 // The host accepts the largest hint. A longer ETag rejects the row.
 func TestLargestHintFits(t *testing.T) {
-	for _, size := range []int{maxETagBytes, maxETagBytes + 1} {
+	for _, size := range []int{maxETag, maxETag + 1} {
 		hint := requests.Hint{Step: requests.StepConfirm}
 		fields := reflect.ValueOf(&hint).Elem()
 		for i := range fields.NumField() {
@@ -35,7 +35,7 @@ func TestLargestHintFits(t *testing.T) {
 		switch {
 		case err != nil:
 			t.Fatal(err)
-		case size > maxETagBytes:
+		case size > maxETag:
 			if result.Rejected == nil || !strings.Contains(result.Rejected.Message, "ETag of at most 8192 bytes") {
 				t.Errorf("expected a rejection, found %+v", result)
 			}

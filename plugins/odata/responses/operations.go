@@ -106,7 +106,7 @@ func (h responseHandler) etagResult(target *requests.Target, response *wit.Respo
 	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
-const maxETagBytes = 8 << 10 // in bytes: the hint that stores an ETag is limited
+const maxETag = 8 << 10 // in bytes: the hint that stores an ETag is limited
 
 // etagReadResult returns the result of a successful read. tag is the value of the ETag header, or "".
 func (h responseHandler) etagReadResult(target *requests.Target, tag string, body []byte) wit.RowResult {
@@ -119,9 +119,9 @@ func (h responseHandler) etagReadResult(target *requests.Target, tag string, bod
 		return requeueForWholeEntity(target)
 	case err != nil: // an entity without ETag is no error
 		return reject(odataerror.NotData(target.Name(), "an entity", body))
-	case len(tag) > maxETagBytes:
+	case len(tag) > maxETag:
 		return reject(&wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an ETag of at most " +
-			strconv.Itoa(maxETagBytes) + " bytes, found " + strconv.Itoa(len(tag))})
+			strconv.Itoa(maxETag) + " bytes, found " + strconv.Itoa(len(tag))})
 	}
 	hint := target.Hint
 	if hint.WholeEntity {
