@@ -7,9 +7,9 @@ import (
 )
 
 // Cache keeps unpacked contexts, the most recently used first.
-type Cache struct{ entries []cached }
+type Cache struct{ entries []cacheEntry }
 
-type cached struct {
+type cacheEntry struct {
 	context string
 	value   *Context
 }
@@ -20,22 +20,22 @@ const maxCompiled = 256
 // Get returns the context, unpacked if needed. It returns the errors of [UnpackContext].
 func (c *Cache) Get(context []byte) (*Context, error) {
 	for i := range c.entries {
-		if e := c.entries[i]; e.context == string(context) {
+		if entry := c.entries[i]; entry.context == string(context) {
 			if i > 0 {
 				copy(c.entries[1:i+1], c.entries[:i])
-				c.entries[0] = e
+				c.entries[0] = entry
 			}
-			return e.value, nil
+			return entry.value, nil
 		}
 	}
 	unpacked, err := UnpackContext(context)
 	if err != nil {
 		return nil, err
 	}
-	c.entries = slices.Insert(c.entries, 0, cached{string(context), unpacked})
-	compiled := 0
-	for i, e := range c.entries {
-		if compiled += len(e.value.Feeds); i >= 2 && compiled > maxCompiled {
+	c.entries = slices.Insert(c.entries, 0, cacheEntry{string(context), unpacked})
+	feedCount := 0
+	for i, entry := range c.entries {
+		if feedCount += len(entry.value.Feeds); i >= 2 && feedCount > maxCompiled {
 			clear(c.entries[i:])
 			c.entries = c.entries[:i]
 			break

@@ -48,9 +48,9 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 			"requires a filter or is not addressable; trying anyway")
 	}
 	feed.support.Ordered = len(entityType.Key) > 0
-	for _, k := range entityType.Key {
-		p := entityType.Property(k)
-		feed.support.Ordered = feed.support.Ordered && p != nil && p.Sortable
+	for _, name := range entityType.Key {
+		property := entityType.Property(name)
+		feed.support.Ordered = feed.support.Ordered && property != nil && property.Sortable
 	}
 	feed.DeclaresTracking = set.ChangeTracking
 	if err := feed.DetectTracking(model, set); err != nil {
@@ -65,7 +65,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 // compile derives schemas, the decoder's row schema and paging from the configuration and the model.
 func (f *Feed) compile() error {
 	entityType := f.EntityType()
-	fail := func(err error) error {
+	wrapError := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + f.Set + " of " + f.Service + ": " +
 			err.Error()}
 	}
@@ -74,17 +74,17 @@ func (f *Feed) compile() error {
 		return err
 	}
 	view := f.RowQuery.View
-	unreadable := func(err error) error {
-		return fail(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the required properties " +
+	wrapWithSelect := func(err error) error {
+		return wrapError(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the required properties " +
 			"reads the set without others"))
 	}
 	value, err := f.model.ViewSchema(view, f.Options)
 	if err != nil {
-		return unreadable(err)
+		return wrapWithSelect(err)
 	}
 	key, err := f.model.KeySchema(entityType, f.Options)
 	if err != nil {
-		return fail(err)
+		return wrapError(err)
 	}
 	plainKey := key // without extra fields
 	if key, err = f.addExtraKeyFields(key); err != nil {
@@ -92,16 +92,16 @@ func (f *Feed) compile() error {
 	}
 	for _, nodes := range [][]wit.SchemaNode{value, key} {
 		if _, err := connectdata.CheckSchema(nodes); nodes != nil && err != nil {
-			return fail(err)
+			return wrapError(err)
 		}
 	}
 	f.RowSchema, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
-		return unreadable(err)
+		return wrapWithSelect(err)
 	}
 	f.acceptTypes(f.RowSchema)
 	if f.Rows, err = f.RowQuery.RowChecker(f.model, f.Options); err != nil {
-		return fail(err)
+		return wrapError(err)
 	}
 	if f.Rows != nil {
 		f.RowSchema.Tracked = f.Rows.Tracked
@@ -193,7 +193,7 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	key = slices.Clone(key)
 	key[0].Fields = slices.Clone(key[0].Fields)
 	for _, field := range f.Extra {
-		if slices.ContainsFunc(key[0].Fields, func(m wit.Field) bool { return m.Name == field.Name }) {
+		if slices.ContainsFunc(key[0].Fields, func(keyField wit.Field) bool { return keyField.Name == field.Name }) {
 			return nil, reject("expected other names than the key properties of entity set " + f.Set + ", found " +
 				field.Name)
 		}
@@ -214,11 +214,11 @@ func (f *Feed) findChangeColumns() {
 	entityType := f.EntityType()
 	mode := edm.RecordMode
 	counter := ""
-	if p := entityType.ChangeMode(); p != nil {
-		mode = p.Name
+	if property := entityType.ChangeMode(); property != nil {
+		mode = property.Name
 	}
-	if p := entityType.EntityCounter(); p != nil {
-		counter = p.Name
+	if property := entityType.EntityCounter(); property != nil {
+		counter = property.Name
 	}
 	for i := range f.RowSchema.Columns {
 		switch column := &f.RowSchema.Columns[i]; {
@@ -243,13 +243,13 @@ func (f *Feed) findChangeColumns() {
 	}
 }
 
-func isTimestamp(c *decode.Column) bool {
-	return c.Mapping == decode.DefaultMapping && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset)
+func isTimestamp(column *decode.Column) bool {
+	return column.Mapping == decode.DefaultMapping && (column.Type == edm.DateTime || column.Type == edm.DateTimeOffset)
 }
 
 func (f *Feed) rowsHaveChangeMode() bool {
-	p := f.EntityType().ChangeMode()
-	return p != nil && p.IsControl()
+	property := f.EntityType().ChangeMode()
+	return property != nil && property.IsControl()
 }
 
 func (f *Feed) findGuids() {

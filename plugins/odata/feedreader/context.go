@@ -54,30 +54,30 @@ func PackContext(unpacked *Context) []byte {
 
 // UnpackContext decodes a context and compiles its feeds.
 func UnpackContext(context []byte) (*Context, error) {
-	r := pack.NewReader(context)
-	if r.String() != contextVersion {
+	reader := pack.NewReader(context)
+	if reader.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
-	unpacked, configs := NewContext(r.Settings())
-	unpacked.ReadAt = int64(r.Int())
-	for _, e := range configs {
-		feed := Feed{EntitySetConfig: e, Name: r.String()}
-		feed.Address = r.String()
-		feed.Subscriptions = r.String()
+	unpacked, configs := NewContext(reader.Settings())
+	unpacked.ReadAt = int64(reader.Int())
+	for _, config := range configs {
+		feed := Feed{EntitySetConfig: config, Name: reader.String()}
+		feed.Address = reader.String()
+		feed.Subscriptions = reader.String()
 		for _, flag := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
 			&feed.DeclaresTracking} {
-			*flag = r.Bool()
+			*flag = reader.Bool()
 		}
-		feed.ODP = unpackODP(r)
-		feed.Derived = r.Strings()
-		feed.Subtypes = r.Strings()
-		feed.model = edm.Unpack(r)
-		if r.Failed || len(feed.model.Structures) == 0 {
+		feed.ODP = unpackODP(reader)
+		feed.Derived = reader.Strings()
+		feed.Subtypes = reader.Strings()
+		feed.model = edm.Unpack(reader)
+		if reader.Failed || len(feed.model.Structures) == 0 {
 			break
 		}
 		unpacked.Feeds = append(unpacked.Feeds, feed)
 	}
-	if !r.Done() || len(unpacked.Feeds) != len(configs) {
+	if !reader.Done() || len(unpacked.Feeds) != len(configs) {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context can't be read"}
 	}
 	for i := range unpacked.Feeds {

@@ -43,8 +43,8 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if err != nil {
 		return err
 	}
-	column := slices.IndexFunc(f.RowSchema.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
-	node := slices.IndexFunc(nodes[0].Fields, func(m wit.Field) bool { return m.Name == f.Cursor })
+	column := slices.IndexFunc(f.RowSchema.Columns, func(t decode.Column) bool { return t.Name == f.Cursor })
+	node := slices.IndexFunc(nodes[0].Fields, func(field wit.Field) bool { return field.Name == f.Cursor })
 	if column < 0 || node < 0 {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "the cursor " + f.Cursor + " is not read"}
 	}
@@ -52,34 +52,34 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if f.Rows != nil {
 		f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 	}
-	watched := len(f.RowSchema.Tracked)
+	trackedCount := len(f.RowSchema.Tracked)
 	cursorIndex := len(f.RowSchema.Tracked) - 1
 	member := nodes[0].Fields[node].Node
-	zoned := f.Options.IsZoned(property, entityType.IsKey(property.Name))
-	typ := property.Type.Primitive
+	isZoned := f.Options.IsZoned(property, entityType.IsKey(property.Name))
+	primitive := property.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {
-		span := out.Tracked[row*watched+cursorIndex]
-		cursorText, _, err := value.Text(typ, nodes, member, out.Data[span.Start:span.Start+span.Size])
-		if err == nil && zoned {
+		span := out.Tracked[row*trackedCount+cursorIndex]
+		cursorText, _, err := value.Text(primitive, nodes, member, out.Data[span.Start:span.Start+span.Size])
+		if err == nil && isZoned {
 			_, cursorText = f.Options.Zone.Clock(cursorText) // as the service compares
 		}
 		return cursorText, err == nil
 	}
 	f.Paging.Cursor = &paging.Cursor{Name: property.Name, Sortable: property.Sortable,
-		InexactOrder:     zoned || typ == edm.String, // collations differ
-		Compare:          func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
-		SubtractLookback: func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
+		InexactOrder:     isZoned || primitive == edm.String, // collations differ
+		Compare:          func(a, b string) (int, bool) { return value.Compare(primitive, a, b) },
+		SubtractLookback: func(text string) string { return subtractLookback(primitive, int64(f.Lookback), text) },
 		Condition: func(from string) string {
-			return property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
+			return property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: primitive, Text: from}))
 		}}
 	return nil
 }
 
-func subtractLookback(t edm.Primitive, lookback int64, text string) string {
+func subtractLookback(primitive edm.Primitive, lookback int64, text string) string {
 	if lookback == 0 {
 		return text
 	}
-	switch t {
+	switch primitive {
 	case edm.DateTime, edm.DateTimeOffset:
 		instant, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
 		if err != nil {
@@ -87,46 +87,46 @@ func subtractLookback(t edm.Primitive, lookback int64, text string) string {
 		}
 		instant = instant.Add(-time.Duration(min(lookback, math.MaxInt64/int64(time.Second))) * time.Second)
 		if instant.Year() < 1 {
-			return "0001-01-01T00:00:00" + zoneOf(t)
+			return "0001-01-01T00:00:00" + zoneOf(primitive)
 		}
-		return instant.Format("2006-01-02T15:04:05.999") + zoneOf(t)
+		return instant.Format("2006-01-02T15:04:05.999") + zoneOf(primitive)
 	case edm.Decimal:
-		n, ok := new(big.Rat).SetString(text)
+		number, ok := new(big.Rat).SetString(text)
 		if !ok {
 			return text
 		}
 		_, fraction, _ := strings.Cut(text, ".")
-		return n.Sub(n, new(big.Rat).SetInt64(lookback)).FloatString(len(fraction))
+		return number.Sub(number, new(big.Rat).SetInt64(lookback)).FloatString(len(fraction))
 	default:
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n-lookback > n {
+		number, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || number-lookback > number {
 			return text
 		}
-		return strconv.FormatInt(n-lookback, 10)
+		return strconv.FormatInt(number-lookback, 10)
 	}
 }
 
-func zoneOf(t edm.Primitive) string {
-	if t == edm.DateTimeOffset {
+func zoneOf(primitive edm.Primitive) string {
+	if primitive == edm.DateTimeOffset {
 		return "Z"
 	}
 	return ""
 }
 
 // CursorProperties returns the names of the properties that can be cursors.
-func CursorProperties(s *edm.StructuredType) (names []string) {
-	for i := range s.Properties {
-		if canBeCursor(&s.Properties[i]) {
-			names = append(names, s.Properties[i].Name)
+func CursorProperties(entityType *edm.StructuredType) (names []string) {
+	for i := range entityType.Properties {
+		if canBeCursor(&entityType.Properties[i]) {
+			names = append(names, entityType.Properties[i].Name)
 		}
 	}
 	return names
 }
 
-func canBeCursor(p *edm.Property) bool {
-	switch p.Type.Primitive {
+func canBeCursor(property *edm.Property) bool {
+	switch property.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
-		return p.Filterable
+		return property.Filterable
 	}
 	return false
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // DeletedRows appends the rows of a deleted entity with these encoded keys.
-func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyParts [][]byte,
-	when int64) ([]byte, []wit.Row) {
+func (r *Reader) DeletedRows(data []byte, rows []wit.Row, rowIndex uint32, keyParts [][]byte,
+	deletedAt int64) ([]byte, []wit.Row) {
 	feed := r.Feed
-	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1}
+	row := wit.Row{RowIndex: rowIndex, Partition: -1, Offset: -1, Timestamp: -1}
 	start := len(data)
-	for _, raw := range keyParts {
-		data = append(data, raw...)
+	for _, part := range keyParts {
+		data = append(data, part...)
 	}
 	data = append(data, feed.RowSchema.KeyTail...)
 	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: feed.RowSchema.KeySchema, Start: uint32(start),
@@ -23,7 +23,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyPart
 	data = feed.AddHeaders(&row, data, ChangeDeleted)
 	if feed.Tracking.Deletes != sourceconfig.DeletesTombstone {
 		start = len(data)
-		data = feed.appendDeleted(data, keyParts, when)
+		data = feed.appendDeleted(data, keyParts, deletedAt)
 		record := row
 		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: feed.RowSchema.ValueSchema,
 			Start: uint32(start), Size: uint32(len(data) - start)}
@@ -35,7 +35,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyPart
 	return data, rows
 }
 
-func (f *Feed) appendDeleted(dst []byte, keyParts [][]byte, when int64) []byte {
+func (f *Feed) appendDeleted(dst []byte, keyParts [][]byte, deletedAt int64) []byte {
 	for i := range f.RowSchema.ValueColumns {
 		k := slices.Index(f.RowSchema.Keys, i)
 		switch {
@@ -46,7 +46,7 @@ func (f *Feed) appendDeleted(dst []byte, keyParts [][]byte, when int64) []byte {
 		case i == f.ModeColumn:
 			dst = connectdata.AppendString(append(dst, 2), "D")
 		case i == f.DeletedAtColumn:
-			dst = connectdata.AppendNumber(append(dst, 2), when)
+			dst = connectdata.AppendNumber(append(dst, 2), deletedAt)
 		default:
 			dst = append(dst, 0)
 		}

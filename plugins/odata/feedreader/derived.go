@@ -11,24 +11,24 @@ import (
 )
 
 // withDerivedProperties adds the properties of derived types as nullable ones.
-func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
-	wide := *s
-	wide.Properties = slices.Clip(s.Properties)
+func (f *Feed) withDerivedProperties(model *edm.Model, entityType *edm.StructuredType) (*edm.StructuredType, error) {
+	extended := *entityType
+	extended.Properties = slices.Clip(entityType.Properties)
 	for _, t := range model.Structures {
-		if t == s || t.Complex || t.Base == "" || !derives(model, t, s) {
+		if t == entityType || t.Complex || t.Base == "" || !isDerived(model, t, entityType) {
 			continue
 		}
 		for _, property := range model.Structure(t.QualifiedName()).Properties {
-			declared := wide.Property(property.Name)
+			existing := extended.Property(property.Name)
 			problem := ""
 			switch {
-			case declared == nil:
+			case existing == nil:
 				property.Nullable = true
-				wide.Properties = append(wide.Properties, property)
+				extended.Properties = append(extended.Properties, property)
 				continue
-			case declared.Type != property.Type:
-				problem = ", and " + declared.Type.Name + " in another type of entity set " + f.Set
-			case !f.sameEncoding(declared, &property):
+			case existing.Type != property.Type:
+				problem = ", and " + existing.Type.Name + " in another type of entity set " + f.Set
+			case !f.hasSameEncoding(existing, &property):
 				problem = " with another Precision, Scale, sap:display-format or m:FC_TargetPath than in another " +
 					"type of entity set " + f.Set
 			default:
@@ -39,17 +39,17 @@ func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*
 				"add")
 		}
 	}
-	return &wide, nil
+	return &extended, nil
 }
 
-// sameEncoding reports whether the values of two properties of the same type are written in the same way.
-func (f *Feed) sameEncoding(a, b *edm.Property) bool {
-	o := f.Options
-	if o.IsDate(a) != o.IsDate(b) || o.IsZoned(a, false) != o.IsZoned(b, false) {
+// hasSameEncoding reports whether the values of two properties of the same type are written in the same way.
+func (f *Feed) hasSameEncoding(a, b *edm.Property) bool {
+	options := f.Options
+	if options.IsDate(a) != options.IsDate(b) || options.IsZoned(a, false) != options.IsZoned(b, false) {
 		return false
 	}
-	sameFacets := a.Scale == b.Scale && a.VariableScale == b.VariableScale && a.Precision == b.Precision
-	if a.Type.Primitive == edm.Decimal && !sameFacets {
+	hasSameFacets := a.Scale == b.Scale && a.VariableScale == b.VariableScale && a.Precision == b.Precision
+	if a.Type.Primitive == edm.Decimal && !hasSameFacets {
 		return false
 	}
 	if a.FeedMapping == nil || b.FeedMapping == nil {
@@ -61,7 +61,7 @@ func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 // derivedProperties returns the properties that derived types add, each as "property type".
 func derivedProperties(model *edm.Model, entityType *edm.StructuredType) (properties []string) {
 	for _, t := range model.Structures {
-		if t == entityType || t.Complex || t.Base == "" || !derives(model, t, entityType) {
+		if t == entityType || t.Complex || t.Base == "" || !isDerived(model, t, entityType) {
 			continue
 		}
 		t = model.Structure(t.QualifiedName())
@@ -81,7 +81,7 @@ func subtypes(model *edm.Model, view *edm.View) (names []string) {
 	for _, expansion := range view.Expanded {
 		base := expansion.View.Structure
 		for _, t := range model.Structures {
-			if expansion.Many && t != base && !t.Complex && t.Base != "" && derives(model, t, base) {
+			if expansion.Many && t != base && !t.Complex && t.Base != "" && isDerived(model, t, base) {
 				names = append(names, t.QualifiedName()+" "+base.QualifiedName())
 			}
 		}
@@ -100,8 +100,8 @@ func (f *Feed) acceptTypes(schema *decode.RowSchema) {
 		if schema.Columns[i].Kind == decode.NavigationToMany {
 			nested.Types = []string{bareName(nested.Name)}
 			for _, names := range f.Subtypes {
-				if t, base, _ := strings.Cut(names, " "); base == nested.Name {
-					nested.Types = append(nested.Types, bareName(t))
+				if subtype, base, _ := strings.Cut(names, " "); base == nested.Name {
+					nested.Types = append(nested.Types, bareName(subtype))
 				}
 			}
 		}
@@ -111,11 +111,11 @@ func (f *Feed) acceptTypes(schema *decode.RowSchema) {
 
 func bareName(qualified string) string { return qualified[strings.LastIndexByte(qualified, '.')+1:] }
 
-// derives reports whether t is the type from, or derived from it.
-func derives(model *edm.Model, t, from *edm.StructuredType) bool {
+// isDerived reports whether t is base, or a type derived from it. It is true for types that derive in a circle.
+func isDerived(model *edm.Model, t, base *edm.StructuredType) bool {
 	for range edm.MaxDepth {
-		if t == nil || t == from {
-			return t == from
+		if t == nil || t == base {
+			return t == base
 		}
 		t = model.Structure(t.Base)
 	}

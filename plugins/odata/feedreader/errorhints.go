@@ -10,14 +10,14 @@ import (
 )
 
 // addErrorHints adds to each column the settings that would accept a value that does not fit.
-func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
-	entityType := v.Structure
-	for i := range l.Columns {
-		column := &l.Columns[i]
-		if e := v.Expansion(column.Name); e != nil && column.Nested != nil {
+func (f *Feed) addErrorHints(schema *decode.RowSchema, view *edm.View) {
+	entityType := view.Structure
+	for i := range schema.Columns {
+		column := &schema.Columns[i]
+		if expansion := view.Expansion(column.Name); expansion != nil && column.Nested != nil {
 			column.Hints.Inline = "the service accepts $expand but ignores it: remove " + column.Name + " from " +
 				f.Setting(query.Expand)
-			f.addErrorHints(column.Nested, e.View)
+			f.addErrorHints(column.Nested, expansion.View)
 			continue
 		}
 		property := entityType.Property(column.Name)
@@ -44,7 +44,7 @@ func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
 		exact := f.Setting(sourceconfig.NameDecimalMapping) + " = none keeps decimals exact"
 		round := sourceconfig.DecimalOverflow + " = round rounds it by " + sourceconfig.DecimalRounding
 		inexact := f.Setting(sourceconfig.NameDecimalMapping) + " = primitive reads it as a double"
-		open := property.Scale < 0 && (property.VariableScale || property.Precision < 0)
+		isScaleUnknown := property.Scale < 0 && (property.VariableScale || property.Precision < 0)
 		switch {
 		case column.Mapping == decode.Int64Mapping:
 			column.Hints.Scale = round
@@ -57,7 +57,7 @@ func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
 		default:
 			column.Hints.Scale = round
 		}
-		if open {
+		if isScaleUnknown {
 			column.Hints.Scale = "a higher " + sourceconfig.ScaleFallback +
 				" accepts it, since the metadata do not specify the scale; " + column.Hints.Scale
 		}

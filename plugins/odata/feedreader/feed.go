@@ -77,23 +77,23 @@ func schemaID() uint32 {
 }
 
 func (f *Feed) schemas() []wit.Schema {
-	list := []wit.Schema{f.Value}
+	schemas := []wit.Schema{f.Value}
 	if f.Key.Nodes != nil {
-		list = append(list, f.Key)
+		schemas = append(schemas, f.Key)
 	}
 	if f.headers.blocks != nil {
-		list = append(list, f.headers.schema)
+		schemas = append(schemas, f.headers.schema)
 	}
-	return list
+	return schemas
 }
 
 // Partition returns the key of the feed's offsets.
 func (f *Feed) Partition() []wit.OffsetEntry {
-	p := []wit.OffsetEntry{wit.StringEntry("service", f.Service), wit.StringEntry("entityset", f.Set)}
+	partition := []wit.OffsetEntry{wit.StringEntry("service", f.Service), wit.StringEntry("entityset", f.Set)}
 	if f.ID != "" {
-		p = append(p, wit.StringEntry("id", f.ID))
+		partition = append(partition, wit.StringEntry("id", f.ID))
 	}
-	return p
+	return partition
 }
 
 // LogStart logs what a start of the connector reads of a set that was read before. until is in milliseconds since 1970.

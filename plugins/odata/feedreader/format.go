@@ -17,7 +17,7 @@ const formatField = "unformatted"
 // FormatRefused reports whether the service refuses $format, as stored in an offset.
 func FormatRefused(offset []wit.OffsetEntry) bool { return paging.FlagField(offset, formatField) }
 
-// WithFormat copies that field to the next offset.
+// WithFormat adds the field formatField to the next offset if the service refuses $format.
 func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	if !refused || fields == nil {
 		return fields
@@ -26,7 +26,7 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 	return &extended
 }
 
-// RefusesFormat reports whether the response refuses the $format of its request.
+// RefusesFormat reports whether the response refuses the $format of its request, and then logs and records it.
 func (r *Reader) RefusesFormat(target string) bool {
 	if r.Feed.Paging.FormatOption == "" || !strings.Contains(target, formatOption) ||
 		!odataerror.RefusesFormat(&r.Response, r.Body) {
@@ -42,7 +42,7 @@ func (r *Reader) RefusesFormat(target string) bool {
 // WithoutFormat removes $format from a URL.
 func WithoutFormat(target string) string {
 	path, query, _ := strings.Cut(target, "?")
-	options := slices.DeleteFunc(strings.Split(query, "&"), func(o string) bool { return o == formatOption })
+	options := slices.DeleteFunc(strings.Split(query, "&"), func(option string) bool { return option == formatOption })
 	if len(options) == 0 {
 		return path
 	}

@@ -73,9 +73,9 @@ func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	return 0
 }
 
-func (f *Feed) fitKeys(keyParts [][]byte, to byte) {
+func (f *Feed) setGuidCase(keyParts [][]byte, letterCase byte) {
 	for _, k := range f.guids {
-		switch guid, _ := connectdata.LengthPrefixed(keyParts[k]); to {
+		switch guid, _ := connectdata.LengthPrefixed(keyParts[k]); letterCase {
 		case lowerCase:
 			copy(guid, bytes.ToLower(guid))
 		case upperCase:

@@ -26,15 +26,15 @@ type SnapshotMarkers struct {
 	Snapshot int  // number of the snapshot; zero means no markers
 	Started  bool // a row has the begin marker
 
-	buffered bool // a row waits
-	row      wit.Row
-	key      []byte // of row
-	value    []byte // of row
-	headers  []byte // of row
+	hasRow  bool // a row waits
+	row     wit.Row
+	key     []byte // of row
+	value   []byte // of row
+	headers []byte // of row
 }
 
 // HasBufferedRow reports whether a row waits for [SnapshotMarkers.Flush].
-func (m *SnapshotMarkers) HasBufferedRow() bool { return m.buffered }
+func (m *SnapshotMarkers) HasBufferedRow() bool { return m.hasRow }
 
 // Add adds markers to rows. It returns the row that was buffered before and all rows except the last one, which it
 // buffers.
@@ -43,7 +43,7 @@ func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 		return rows, data
 	}
 	marked := make([]wit.Row, 0, len(rows)+1)
-	if m.buffered {
+	if m.hasRow {
 		marked, data = m.Flush(marked, data, false, "")
 	}
 	last := rows[len(rows)-1]
@@ -52,21 +52,21 @@ func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 		marked = append(marked, row)
 	}
 	m.row = last
-	m.buffered = true
+	m.hasRow = true
 	m.key = bytesOf(m.key, data, last.Key)
 	m.value = bytesOf(m.value, data, last.Value)
 	m.headers = bytesOf(m.headers, data, last.Headers)
 	return marked, data
 }
 
-func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
-	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
+func bytesOf(dst, data []byte, slice wit.ValueSlice) []byte {
+	return append(dst[:0], data[slice.Start:slice.Start+slice.Size]...)
 }
 
-// Flush appends the buffered row, if any, and empties the buffer. last marks the row as the last one of a snapshot that
-// ended with a verdict.
-func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool, verdict string) ([]wit.Row, []byte) {
-	if !m.buffered {
+// Flush appends the buffered row, if any, and empties the buffer. isLast marks the row as the last one of a snapshot
+// that ended with a verdict.
+func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, isLast bool, verdict string) ([]wit.Row, []byte) {
+	if !m.hasRow {
 		return rows, data
 	}
 	row := m.row
@@ -76,23 +76,23 @@ func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool, verdict 
 	data = append(data, m.value...)
 	row.Headers.Start = uint32(len(data))
 	data = append(data, m.headers...)
-	data = m.addMarker(&row, data, last && verdict != paging.Unproven)
-	if last && verdict == paging.Unproven {
+	data = m.addMarker(&row, data, isLast && verdict != paging.Unproven)
+	if isLast && verdict == paging.Unproven {
 		data = addHeader(&row, data, HeaderComplete, verdict)
 	}
-	m.buffered = false
+	m.hasRow = false
 	return append(rows, row), data
 }
 
-func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, last bool) []byte {
+func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, isLast bool) []byte {
 	mark := ""
 	if !m.Started {
 		mark = "begin"
 	}
 	m.Started = true
-	if last && mark != "" {
+	if isLast && mark != "" {
 		mark += ",end"
-	} else if last {
+	} else if isLast {
 		mark = "end"
 	}
 	return addMarkerHeaders(row, data, m.Snapshot, mark)

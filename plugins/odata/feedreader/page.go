@@ -27,9 +27,9 @@ func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEn
 	}
 	refused := FormatRefused(position)
 	feed.SetFormatRefused(refused)
-	r := pool.Begin(context, feed, response, GuidCase(position))
-	r.FormatRefused = refused
-	return r.pageReader(start), nil
+	reader := pool.Begin(context, feed, response, GuidCase(position))
+	reader.FormatRefused = refused
+	return reader.pageReader(start), nil
 }
 
 func (r *Reader) pageReader(position *paging.Position) *PageReader {
@@ -42,9 +42,9 @@ func (r *Reader) pageReader(position *paging.Position) *PageReader {
 	}
 	page := &PageReader{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // delta mode adds its own markers
-		number, begun := position.Snapshot()
+		number, hasBegun := position.Snapshot()
 		page.endMarkerPending = position.EndMarkerPending()
-		page.markers = SnapshotMarkers{Snapshot: number, Started: begun}
+		page.markers = SnapshotMarkers{Snapshot: number, Started: hasBegun}
 	}
 	return page
 }
@@ -54,15 +54,15 @@ func (pg *PageReader) Base() *Reader { return pg.Reader }
 
 // Decode decodes a chunk of the page.
 func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
-	last bool) (result wit.DecodeResult, ended bool, err error) {
+	isLast bool) (result wit.DecodeResult, ended bool, err error) {
 	if pg.Response.Status < 200 || pg.Response.Status > 299 {
 		pg.CollectBody(chunk)
-		if !last {
+		if !isLast {
 			return result, false, nil
 		}
 		return result, true, pg.afterError(&result)
 	}
-	if waits, err := pg.DecodePage(tag, status, chunk, last, &result); waits || err != nil {
+	if waits, err := pg.DecodePage(tag, status, chunk, isLast, &result); waits || err != nil {
 		return result, err != nil, err
 	}
 	if len(pg.Out.Tombstones) > 0 {
@@ -86,14 +86,14 @@ func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
-	rows, keep := pg.page.Observe(&out)
+	rows, emit := pg.page.Observe(&out)
 	pg.Out.RowErrors = out.Errors
 	result := wit.DecodeResult{}
 	if len(out.Errors) > 0 {
 		result.Data = pg.Out.Data
 		result.Errors = out.Errors
 	}
-	if keep {
+	if emit {
 		pg.Out.Data = pg.Feed.AddHeadersToAll(rows, pg.Out.Data, ChangeRead)
 		if pg.endMarkerPending > 0 && len(rows) > 0 {
 			pg.Out.Data = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending)
@@ -107,25 +107,25 @@ func (pg *PageReader) observe() (wit.DecodeResult, error) {
 }
 
 func (pg *PageReader) finish(result *wit.DecodeResult) error {
-	read := &pg.Out.Page
-	answer := paging.PageInfo{Rows: int(read.Rows), Count: int(read.Count), ReceivedAt: pg.Response.ReceivedAt}
-	if read.Next.Href != "" {
+	decoded := &pg.Out.Page
+	info := paging.PageInfo{Rows: int(decoded.Rows), Count: int(decoded.Count), ReceivedAt: pg.Response.ReceivedAt}
+	if decoded.Next.Href != "" {
 		var err error
-		if answer.Link, err = pg.Resolve(read.Next); err != nil {
+		if info.Link, err = pg.Resolve(decoded.Next); err != nil {
 			return err
 		}
 	}
-	next, err := pg.page.Next(answer)
+	next, err := pg.page.Next(info)
 	if err != nil {
 		return err
 	}
 	next.SetEndMarkerPending(pg.endMarkerPending)
-	done, _ := next.Done()
+	isDone, _ := next.Done()
 	if pg.markers.HasBufferedRow() {
-		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done, next.Verdict())
+		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, isDone, next.Verdict())
 		pg.Out.Data = result.Data
 		pg.AddSchemas(result)
-	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun &&
+	} else if number, hasBegun := pg.page.Position().Snapshot(); isDone && number > 0 && hasBegun &&
 		next.Verdict() != paging.Unproven {
 		next.SetEndMarkerPending(number)
 	}
@@ -156,8 +156,8 @@ func (pg *PageReader) continueWith(result *wit.DecodeResult, next *paging.Positi
 		return err
 	}
 	fields := next.Fields()
-	done, _ := next.Done()
+	isDone, _ := next.Done()
 	result.Next = &fields
-	result.More = !done || (next.Verdict() == paging.Unproven && pg.Feed.RequiresProof()) // the next request fails
+	result.More = !isDone || (next.Verdict() == paging.Unproven && pg.Feed.RequiresProof()) // the next request fails
 	return nil
 }

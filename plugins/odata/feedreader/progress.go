@@ -12,8 +12,8 @@ func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	if progress.Complete == nil && (len(offset) == 0 || paging.FlagField(offset, "done")) {
 		return nil
 	}
-	if seen := numberField(offset, "seen"); seen != nil {
-		progress.Read = *seen
+	if rowsRead := numberField(offset, "seen"); rowsRead != nil {
+		progress.Read = *rowsRead
 	}
 	progress.Total = numberField(offset, "count")
 	return progress
@@ -21,15 +21,15 @@ func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 
 // Complete returns the proof with which the last load has ended, nil if the offset has no proof.
 func Complete(offset []wit.OffsetEntry) *string {
-	if v, ok := wit.Lookup(offset, "complete"); ok && v.String != nil && *v.String != "" {
-		return v.String
+	if value, ok := wit.Lookup(offset, "complete"); ok && value.String != nil && *value.String != "" {
+		return value.String
 	}
 	return nil
 }
 
 func numberField(offset []wit.OffsetEntry, name string) *uint64 {
-	if v, ok := wit.Lookup(offset, name); ok && v.Integer != nil && *v.Integer >= 0 {
-		return wit.Ptr(uint64(*v.Integer))
+	if value, ok := wit.Lookup(offset, name); ok && value.Integer != nil && *value.Integer >= 0 {
+		return wit.Ptr(uint64(*value.Integer))
 	}
 	return nil
 }

@@ -12,28 +12,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DecodePage decodes a chunk into r.Out, of the page or of a linked response with a status. waits means that there are
+// DecodePage decodes a chunk into r.Out, of the page or, with a tag, of a linked response. waits means that there are
 // no rows yet, or that they wait for metadata.
-func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool,
+func (r *Reader) DecodePage(tag string, status uint16, chunk []byte, isLast bool,
 	out *wit.DecodeResult) (waits bool, err error) {
 	switch {
 	case tag != "" && slices.Contains(odataerror.RouterStatuses, status):
-		r.CollectBody(b)
-		if !last {
+		r.CollectBody(chunk)
+		if !isLast {
 			return true, nil
 		}
 		return false, r.LinkedError(r.Label(), status, r.Body)
 	case r.Response.Status == 204:
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in response to " +
 			"a feed: expected a feed, which may be empty"}
-	case !r.isUTF8(b):
+	case !r.isUTF8(chunk):
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected text in UTF-8, found " +
 			strconv.Quote(r.charset) + " in the response's Content-Type"}
-	case r.Decoder == nil && !r.ChooseDecoder(b, last):
+	case r.Decoder == nil && !r.ChooseDecoder(chunk, isLast):
 		return true, nil
 	}
-	r.Ended = r.Ended || (tag == "" && last)
-	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, b, last}, out)
+	r.Ended = r.Ended || (tag == "" && isLast)
+	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, chunk, isLast}, out)
 }
 
 // LinkedError returns the error of a linked request, whose headers the host does not pass on.
@@ -59,9 +59,9 @@ func (r *Reader) ApplyFilter() error {
 	if !r.Single && r.guidCase == 0 {
 		r.guidCase = r.Feed.guidCaseOf(&r.Out)
 	}
-	if f := r.Feed.Rows.Check(&r.Out, r.Exempt); f != nil {
-		f.Message = r.Label() + ": " + f.Message
-		return f
+	if failure := r.Feed.Rows.Check(&r.Out, r.Exempt); failure != nil {
+		failure.Message = r.Label() + ": " + failure.Message
+		return failure
 	}
 	return r.Rewrite(&r.Out)
 }
@@ -74,14 +74,14 @@ func (r *Reader) RequestNested(result *wit.DecodeResult) error {
 }
 
 // NestedRequests returns the requests for further pages of expanded collections in rows that were requested by a URL.
-func (r *Reader) NestedRequests(out *decode.Output, tagPrefix, requested string) ([]wit.LinkedRequest, error) {
+func (r *Reader) NestedRequests(out *decode.Output, tagPrefix, requestURL string) ([]wit.LinkedRequest, error) {
 	var requests []wit.LinkedRequest
-	for _, follow := range out.NestedPages {
-		target, err := r.Feed.ResolveNested(&r.context.Origin, follow, requested)
+	for _, page := range out.NestedPages {
+		target, err := r.Feed.ResolveNested(&r.context.Origin, page, requestURL)
 		if err != nil {
 			return nil, err
 		}
-		requests = append(requests, wit.LinkedRequest{Request: r.Feed.Request(tagPrefix+follow.Tag, target),
+		requests = append(requests, wit.LinkedRequest{Request: r.Feed.Request(tagPrefix+page.Tag, target),
 			Tolerate: odataerror.RouterStatuses})
 	}
 	return requests, nil
@@ -92,18 +92,18 @@ func (r *Reader) NestedRequests(out *decode.Output, tagPrefix, requested string)
 // set. This includes a collection of the set's own type, such as Employees?$expand=Reports. A link
 // Employees?$filter=... to it would be indistinguishable from a repeated request of a service that changes or ignores
 // the filter, and OData v2 and Olingo write Employees(1)/Reports.
-func (f *Feed) ResolveNested(origin *uri.Origin, follow decode.NestedPageRequest, requested string) (string, error) {
-	target, err := f.Resolve(origin, follow.Link, requested)
+func (f *Feed) ResolveNested(origin *uri.Origin, page decode.NestedPageRequest, requestURL string) (string, error) {
+	target, err := f.Resolve(origin, page.Link, requestURL)
 	if err != nil {
 		return "", err
 	}
-	if path := pathOf(target); path != pathOf(requested) && path != pathOf(f.Service+"/"+f.Address) {
+	if path := pathOf(target); path != pathOf(requestURL) && path != pathOf(f.Service+"/"+f.Address) {
 		return target, nil
 	}
-	return "", &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": row " + strconv.Itoa(int(follow.Row)) +
-		" of the page: the next link of the expanded " + follow.Property + ", " + strconv.Quote(follow.Link.Href) +
+	return "", &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": row " + strconv.Itoa(int(page.Row)) +
+		" of the page: the next link of the expanded " + page.Property + ", " + strconv.Quote(page.Link.Href) +
 		", repeats the request for the row itself (" + pathOf(target) + "), expected a link to entities of " +
-		follow.Property + "; leave " + follow.Property + " out of " + f.Setting(query.Expand) +
+		page.Property + "; leave " + page.Property + " out of " + f.Setting(query.Expand) +
 		", or read its entity set by itself"}
 }
 
@@ -119,9 +119,9 @@ func (r *Reader) Finalize(result *wit.DecodeResult) {
 		result.Next = &next
 	}
 	result.Next = WithFormat(r.FormatRefused, result.Next)
-	if to := r.Feed.TopicPartition; to >= 0 {
+	if partition := r.Feed.TopicPartition; partition >= 0 {
 		for i := range result.Rows {
-			result.Rows[i].Partition = int32(to)
+			result.Rows[i].Partition = int32(partition)
 		}
 	}
 }

@@ -97,10 +97,10 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 // valid during the call.
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
 
-// End returns the reader to the pool; it must not be used afterwards. reuse also keeps the decoder; it is false after
+// End returns the reader to the pool; it must not be used afterwards. keepDecoder is false after
 // an error.
-func (p *Pool) End(reader *Reader, reuse bool) {
-	if reuse && reader.Decoder != nil {
+func (p *Pool) End(reader *Reader, keepDecoder bool) {
+	if keepDecoder && reader.Decoder != nil {
 		reader.Decoder.Reset()
 		p.putDecoder(reader.Decoder)
 	}
@@ -112,15 +112,15 @@ func (p *Pool) End(reader *Reader, reuse bool) {
 	}
 }
 
-func (p *Pool) putDecoder(d *formatDecoder) {
+func (p *Pool) putDecoder(decoder *formatDecoder) {
 	if len(p.Decoders) == MaxPooled {
 		p.Decoders = slices.Delete(p.Decoders, 0, 1)
 	}
-	p.Decoders = append(p.Decoders, d)
+	p.Decoders = append(p.Decoders, decoder)
 }
 
-func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
-	index := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
+func (p *Pool) takeDecoder(feed *Feed, atom bool) *formatDecoder {
+	index := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == feed && d.Atom == atom })
 	if index < 0 {
 		return nil
 	}
@@ -144,19 +144,19 @@ func (r *Reader) Rewrite(out *decode.Output) error {
 
 // ChooseDecoder sets the decoder by the first bytes, since some services ignore $format and Accept. It returns false if
 // the chunk is empty, and more chunks follow.
-func (r *Reader) ChooseDecoder(chunk []byte, last bool) bool {
-	if len(chunk) == 0 && !last {
+func (r *Reader) ChooseDecoder(chunk []byte, isLast bool) bool {
+	if len(chunk) == 0 && !isLast {
 		return false
 	}
-	atom := isAtom(chunk, r.Feed.Atom)
-	if r.Decoder = r.Pool.takeDecoder(r.Feed, atom); r.Decoder == nil {
-		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk), r.Feed, atom}
+	useAtom := isAtom(chunk, r.Feed.Atom)
+	if r.Decoder = r.Pool.takeDecoder(r.Feed, useAtom); r.Decoder == nil {
+		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk), r.Feed, useAtom}
 	}
 	return true
 }
 
-// isAtom reports whether a response is Atom by its first bytes. usual is the answer if these show nothing.
-func isAtom(chunk []byte, usual bool) bool {
+// isAtom reports whether a response is Atom by its first bytes. isDefault is the answer if these show nothing.
+func isAtom(chunk []byte, isDefault bool) bool {
 	switch content := bytes.TrimLeft(chunk, " \t\r\n\xef\xbb\xbf"); {
 	case len(content) == 0: // nothing shows the format
 	case content[0] == '<':
@@ -164,18 +164,18 @@ func isAtom(chunk []byte, usual bool) bool {
 	case content[0] == '{' || content[0] == '[':
 		return false
 	}
-	return usual
+	return isDefault
 }
 
 // decodeError returns the error of an unreadable page. It is transient if the page is truncated or the service failed.
 func (r *Reader) decodeError(err error) error {
 	failure := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
-	var e *decode.PageError
-	if errors.As(err, &e) {
+	var pageError *decode.PageError
+	if errors.As(err, &pageError) {
 		switch {
-		case e.HTML:
+		case pageError.HTML:
 			failure.Kind = wit.ErrorUnauthorized
-		case e.Failed, e.Found == "its end":
+		case pageError.Failed, pageError.Found == "its end":
 			failure.Kind = wit.ErrorTransient
 		}
 	}
@@ -226,9 +226,9 @@ func (f *Feed) EntityTarget(predicate string) string {
 
 // HeaderValue returns the first header with a name, or "".
 func HeaderValue(headers []wit.Header, name string) string {
-	for _, h := range headers {
-		if strings.EqualFold(h.Name, name) {
-			return h.Value
+	for _, header := range headers {
+		if strings.EqualFold(header.Name, name) {
+			return header.Value
 		}
 	}
 	return ""
@@ -243,7 +243,7 @@ func (r *Reader) CopyLearned(other *Reader) {
 }
 
 // FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
-func (r *Reader) FitKeys(keyParts [][]byte) { r.Feed.fitKeys(keyParts, r.guidCase) }
+func (r *Reader) FitKeys(keyParts [][]byte) { r.Feed.setGuidCase(keyParts, r.guidCase) }
 
 // AddSchemas adds the schemas to the first result with rows of a page.
 func (r *Reader) AddSchemas(result *wit.DecodeResult) {

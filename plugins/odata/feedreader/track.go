@@ -16,7 +16,7 @@ func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 		return nil
 	}
 	links := model.Set("DeltaLinksOf" + set.Name)
-	function := func(prefix string) string {
+	nameOf := func(prefix string) string {
 		for _, fn := range model.Functions {
 			if fn.Name == prefix+set.Name {
 				return fn.Name
@@ -24,8 +24,8 @@ func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 		}
 		return ""
 	}
-	if subscribed := function("SubscribedTo"); links != nil && subscribed != "" {
-		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: function("TerminateDeltasFor")}
+	if subscribed := nameOf("SubscribedTo"); links != nil && subscribed != "" {
+		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: nameOf("TerminateDeltasFor")}
 	}
 	if !f.Formatted {
 		// SAP Gateway reports deleted entities in Atom only; ODP reports them as rows.
@@ -41,18 +41,18 @@ func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 	return nil
 }
 
-func (o *ODP) pack(b []byte) []byte {
+func (o *ODP) pack(dst []byte) []byte {
 	if o == nil {
-		return pack.Bool(b, false)
+		return pack.Bool(dst, false)
 	}
-	return pack.String(pack.String(pack.String(pack.Bool(b, true), o.Links), o.Subscribed), o.Terminate)
+	return pack.String(pack.String(pack.String(pack.Bool(dst, true), o.Links), o.Subscribed), o.Terminate)
 }
 
-func unpackODP(r *pack.Reader) *ODP {
-	if !r.Bool() {
+func unpackODP(reader *pack.Reader) *ODP {
+	if !reader.Bool() {
 		return nil
 	}
-	return &ODP{Links: r.String(), Subscribed: r.String(), Terminate: r.String()}
+	return &ODP{Links: reader.String(), Subscribed: reader.String(), Terminate: reader.String()}
 }
 
 func (f *Feed) findSubscriptions(model *edm.Model) error {
@@ -76,10 +76,10 @@ func (f *Feed) findSubscriptions(model *edm.Model) error {
 }
 
 // SubscriptionSet returns the service's entity set for subscriptions, or "".
-func SubscriptionSet(m *edm.Model) string {
-	for _, s := range m.Sets {
-		if s.Subscription || s.Name == DefaultSubscriptionSet {
-			return service.Address(s)
+func SubscriptionSet(model *edm.Model) string {
+	for _, set := range model.Sets {
+		if set.Subscription || set.Name == DefaultSubscriptionSet {
+			return service.Address(set)
 		}
 	}
 	return ""

@@ -32,19 +32,19 @@ type Chunk struct {
 }
 
 // DecodeChunk decodes a chunk. waits means that the rows stay in out until the requested metadata were passed in.
-func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, chunk Chunk,
+func (r *Reader) DecodeChunk(decoder decode.Decoder, out *decode.Output, chunk Chunk,
 	result *wit.DecodeResult) (waits bool, err error) {
 	if chunk.Tag == metadataTag {
 		return r.checkMetadata(chunk.Data, chunk.Last)
 	}
 	out.Reset()
-	if err := d.Feed(chunk.Tag, chunk.Data, chunk.Last, out); err != nil {
+	if err := decoder.Feed(chunk.Tag, chunk.Data, chunk.Last, out); err != nil {
 		return false, r.decodeError(err)
 	}
 	if err := r.checkStale(out); err != nil {
 		return false, err
 	}
-	if r.check.names = r.undeclared(out.Page.Unknown); len(r.check.names) == 0 {
+	if r.check.names = r.undeclaredNames(out.Page.Unknown); len(r.check.names) == 0 {
 		return false, nil
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
@@ -59,17 +59,17 @@ func (r *Reader) checkStale(out *decode.Output) error {
 		return nil
 	}
 	for i := range out.RowErrors {
-		if f := &out.RowErrors[i]; !slices.Contains(out.Skipped, f.RowIndex) {
-			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + f.Error.Message}
+		if rowError := &out.RowErrors[i]; !slices.Contains(out.Skipped, rowError.RowIndex) {
+			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + rowError.Error.Message}
 		}
 	}
 	return nil
 }
 
-func (r *Reader) undeclared(properties []string) (names []string) {
+func (r *Reader) undeclaredNames(properties []string) (names []string) {
 	feed := r.Feed
 	for _, name := range properties {
-		if a, ok := feed.absent[name]; ok && r.Response.ReceivedAt <= a.validUntil {
+		if known, ok := feed.absent[name]; ok && r.Response.ReceivedAt <= known.validUntil {
 			continue
 		}
 		if !slices.ContainsFunc(feed.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
@@ -79,7 +79,7 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 	return names
 }
 
-func (r *Reader) checkMetadata(chunk []byte, last bool) (waits bool, err error) {
+func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error) {
 	feed := r.Feed
 	check := r.check
 	if len(check.document)+len(chunk) > maxMetadata {
@@ -87,7 +87,7 @@ func (r *Reader) checkMetadata(chunk []byte, last bool) (waits bool, err error) 
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
 	}
 	check.document = append(check.document, chunk...)
-	if !last {
+	if !isLast {
 		return true, nil
 	}
 	model, err := service.ReadMetadata(feed.Service, &wit.Response{Status: 200, Body: check.document})
@@ -100,23 +100,23 @@ func (r *Reader) checkMetadata(chunk []byte, last bool) (waits bool, err error) 
 	}
 	derived := derivedProperties(model, entityType)
 	for _, name := range check.names {
-		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
+		isOfDerivedType := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// A property that the feed's metadata have, but its layout has not, is no reason to open again.
 		if (declares(model, entityType, name) && !declares(feed.model, feed.EntityType(), name)) ||
-			slices.ContainsFunc(derived, ofDerived) {
+			slices.ContainsFunc(derived, isOfDerivedType) {
 			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": property " + name +
 				" was added to $metadata after they were read"}
 		}
 	}
 	for _, name := range check.names {
-		a, ok := feed.absent[name]
+		known, ok := feed.absent[name]
 		if !ok {
-			a.since = r.Response.ReceivedAt
+			known.since = r.Response.ReceivedAt
 			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" is not in $metadata and is left out")
 		}
-		a.validUntil = r.Response.ReceivedAt + min(max(r.Response.ReceivedAt-a.since, sourceconfig.FreshFor),
+		known.validUntil = r.Response.ReceivedAt + min(max(r.Response.ReceivedAt-known.since, sourceconfig.FreshFor),
 			sourceconfig.StillFor)
-		feed.rememberAbsence(name, a)
+		feed.rememberAbsence(name, known)
 	}
 	*check = metadataCheck{}
 	return false, nil
@@ -130,19 +130,19 @@ func (f *Feed) rememberAbsence(name string, a absence) {
 }
 
 // declares reports whether a type has a property path such as Address/City.
-func declares(model *edm.Model, s *edm.StructuredType, path string) bool {
-	name, inner, nested := strings.Cut(path, "/")
-	property := s.Property(name)
-	n := s.Navigation(name)
-	if !nested {
-		return property != nil || n != nil
+func declares(model *edm.Model, structure *edm.StructuredType, path string) bool {
+	name, inner, isNested := strings.Cut(path, "/")
+	property := structure.Property(name)
+	navigation := structure.Navigation(name)
+	if !isNested {
+		return property != nil || navigation != nil
 	}
-	var within *edm.StructuredType
+	var nestedType *edm.StructuredType
 	switch {
 	case property != nil:
-		within = model.Structure(property.Type.Name)
-	case n != nil:
-		within = model.Structure(n.Target)
+		nestedType = model.Structure(property.Type.Name)
+	case navigation != nil:
+		nestedType = model.Structure(navigation.Target)
 	}
-	return within != nil && declares(model, within, inner)
+	return nestedType != nil && declares(model, nestedType, inner)
 }

@@ -52,14 +52,14 @@ func TestBatches(t *testing.T) {
 			setSwitches(t, service, test.switches...)
 			host := run.host("ProductCopies")
 			var want []string
-			guilty := map[int]bool{}
+			isInvalid := map[int]bool{}
 			for i := range 60 {
 				operation := "I"
 				name := fmt.Sprint("name ", i)
 				if i%20 == 7 {
 					// longer than the property, which the connector may not know
 					name = strings.Repeat("x", 41)
-					guilty[len(host.rows)] = true
+					isInvalid[len(host.rows)] = true
 				} else {
 					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
 				}
@@ -67,18 +67,18 @@ func TestBatches(t *testing.T) {
 			}
 			for i := range 60 {
 				if i%20 == 7 {
-					guilty[len(host.rows)] = true // missing
+					isInvalid[len(host.rows)] = true // missing
 				}
 				host.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
 			}
 			host.tombstone("ProductID", int64(3))
 			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
 			host.run()
-			if host.failed != nil {
-				t.Fatal(host.failed)
+			if host.taskError != nil {
+				t.Fatal(host.taskError)
 			}
 			for i, found := range host.outcomes {
-				if guilty[i] == (found == outcomeWritten) || found == outcomeInDoubt {
+				if isInvalid[i] == (found == outcomeWritten) || found == outcomeInDoubt {
 					t.Errorf("row %d: %s (%v)", i, found, host.reasons[i])
 				}
 			}
@@ -89,9 +89,9 @@ func TestBatches(t *testing.T) {
 			if batches, _ := host.batches(); batches > test.requests || (test.requests > 0 && batches == 0) {
 				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
 			}
-			for entity, n := range service.Ledger().Writes {
-				if n.Created != 1 {
-					t.Errorf("%s was created %d times", entity, n.Created)
+			for entity, writes := range service.Ledger().Writes {
+				if writes.Created != 1 {
+					t.Errorf("%s was created %d times", entity, writes.Created)
 				}
 			}
 		})
@@ -183,10 +183,10 @@ func TestEquivalentKeysShareOrderingKey(t *testing.T) {
 	host.isInDoubt = make([]bool, len(rows))
 	keys := map[uint32]uint32{}
 	delivery := map[uint32]int{}
-	for n, d := range host.encode(rows, nil) {
-		for _, row := range d.rows {
-			keys[row] = d.OrderingKey
-			delivery[row] = n
+	for index, sent := range host.encode(rows, nil) {
+		for _, row := range sent.rows {
+			keys[row] = sent.OrderingKey
+			delivery[row] = index
 		}
 	}
 	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
@@ -235,8 +235,8 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 		}
 		host.run()
 		found := map[string]int{}
-		for _, o := range host.outcomes {
-			found[o]++
+		for _, outcome := range host.outcomes {
+			found[outcome]++
 		}
 		batches, singles := host.batches()
 		if found["not-found"] != test.bad || found[outcomeWritten] != 20 || batches != test.batches ||
@@ -250,31 +250,31 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 // Nothing is done twice.
 func TestTruncatedBatchResponse(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {
-		opened := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode="+mode,
+		sink := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode="+mode,
 			"sap.odata.upsert.first=insert")...)
-		for end, whole := 0, 1; end < whole; end++ {
-			whole = cutOff(t, opened, end, mode)
+		for end, responseSize := 0, 1; end < responseSize; end++ {
+			responseSize = writeTruncated(t, sink, end, mode)
 		}
 	}
 }
 
-func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
+func writeTruncated(t *testing.T, sink *harness, end int, mode string) (responseSize int) {
 	t.Helper()
 	service := odatatest.New(odatatest.Options{})
-	run := &harness{t: t, service: service, p: opened.p, context: opened.context}
+	run := &harness{t: t, service: service, p: sink.p, context: sink.context}
 	host := run.host("ProductCopies")
 	host.addProducts(0, 3, "x")
 	host.answer = func(request *wit.Request) wit.Response {
-		r := host.exchange(request)
-		if whole == 0 {
-			whole = len(r.Body)
-			r.Body = r.Body[:min(end, len(r.Body))]
+		response := host.exchange(request)
+		if responseSize == 0 {
+			responseSize = len(response.Body)
+			response.Body = response.Body[:min(end, len(response.Body))]
 		}
-		return r
+		return response
 	}
 	host.run()
-	if host.failed != nil {
-		t.Fatalf("%d bytes: %v", end, host.failed)
+	if host.taskError != nil {
+		t.Fatalf("%d bytes: %v", end, host.taskError)
 	}
 	for i, found := range host.outcomes {
 		if found != outcomeWritten && (found != outcomeInDoubt || mode == "upsert") {
@@ -286,7 +286,7 @@ func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
 			t.Errorf("%s, %d bytes: %s was created %d times", mode, end, entity, n.Created)
 		}
 	}
-	return whole
+	return responseSize
 }
 
 // A batch whose response lacks parts is sent again in halves, at the end row by row: the service may answer, or
@@ -321,8 +321,8 @@ func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 			host := run.host("ProductCopies")
 			host.addProducts(100, rows, "new")
 			host.run()
-			if host.failed != nil {
-				t.Fatal(host.failed)
+			if host.taskError != nil {
+				t.Fatal(host.taskError)
 			}
 			host.expectAll(outcomeWritten)
 			if len(host.requests) > test.requests {
@@ -347,12 +347,12 @@ func TestOneBadRowDoesNotShrinkLaterBatches(t *testing.T) {
 	const rows = 16
 	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode=merge",
 		"sap.odata.changesets=all")...)
-	write := func(bad string) *fakeHost {
+	write := func(badKey string) *fakeHost {
 		host := run.host("ProductCopies")
 		host.addProducts(100, rows, "x")
 		host.answer = func(request *wit.Request) wit.Response {
 			if !strings.HasSuffix(request.Target, "/$batch") {
-				if strings.Contains(request.Target, bad) {
+				if strings.Contains(request.Target, badKey) {
 					return wit.Response{Status: 400, Body: []byte(denial("X/1", "wrong"))}
 				}
 				return wit.Response{Status: 204}
@@ -361,8 +361,8 @@ func TestOneBadRowDoesNotShrinkLaterBatches(t *testing.T) {
 			for line := range strings.Lines(string(request.Body)) {
 				switch {
 				case !strings.HasPrefix(line, "MERGE "): // no request line of an update
-				case strings.Contains(line, bad):
-					parts = append(parts, partOf("400 Bad Request"))
+				case strings.Contains(line, badKey):
+					parts = append(parts, errorPart("400 Bad Request"))
 				default:
 					parts = append(parts, part("204 No Content"))
 				}
@@ -394,7 +394,7 @@ func TestSizeOfLaterBatches(t *testing.T) {
 		{name: "some rows are answered", answers: 5, requests: 3, later: 2},
 		{name: "a response is cut off", answers: rows, cutOff: true, requests: 3, later: 1},
 	} {
-		run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+		run := open(t, nestedShop(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 			"sap.odata.nested.updates=operations")...)
 		isCutOff := test.cutOff
 		write := func() *fakeHost {
@@ -431,7 +431,7 @@ func TestSizeOfLaterBatches(t *testing.T) {
 // A batch of one row, which nested updates need, cannot be smaller: after the attempts its row fails, and the message
 // says what was missing.
 func TestBatchOfOneRowIsNotHalved(t *testing.T) {
-	run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+	run := open(t, nestedShop(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.nested.updates=operations")...)
 	host := run.host("Orders")
 	host.value("ID", "1", "Items", connectdata.List{fields("Pos", int64(1))})
@@ -539,11 +539,11 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 	}
 }
 
-// answered sends inserts in a batch, and responds to the last part with second. Later requests are answered 201.
-func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, host *fakeHost) {
+// answerInserts sends inserts in a batch, and responds to the last part with second. Later requests are answered 201.
+func answerInserts(t *testing.T, rows int, second string, settings ...string) (wit.ResponseResult, *fakeHost) {
 	t.Helper()
 	run := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
-	host = run.host("ProductCopies")
+	host := run.host("ProductCopies")
 	host.addProducts(1, rows, "x")
 	answer := batchAnswer(part("201 Created"), second)
 	answer.ReceivedAt = 1_700_000_000_000
@@ -562,7 +562,7 @@ func answered(t *testing.T, rows int, second string, settings ...string) (result
 	return result, host
 }
 
-func partOf(status string, headers ...string) string {
+func errorPart(status string, headers ...string) string {
 	return part(status, "Content-Type: application/json\r\n", strings.Join(headers, ""), "\r\n",
 		denial("X/1", "not now"))
 }
@@ -571,19 +571,19 @@ func partOf(status string, headers ...string) string {
 // document, or with a 4xx status.
 func TestRetriableInserts(t *testing.T) {
 	for _, test := range []struct{ codes, part, want string }{
-		{"", partOf("502 Bad Gateway"), outcomeWritten},
-		{"", partOf("504 Gateway Timeout"), outcomeWritten},
-		{"X/1", partOf("500 Internal Server Error"), outcomeWritten},
-		{"423", partOf("423 Locked"), outcomeWritten},
-		{"", partOf("423 Locked"), "data"},
-		{"429", partOf("502 Bad Gateway"), "data"},
+		{"", errorPart("502 Bad Gateway"), outcomeWritten},
+		{"", errorPart("504 Gateway Timeout"), outcomeWritten},
+		{"X/1", errorPart("500 Internal Server Error"), outcomeWritten},
+		{"423", errorPart("423 Locked"), outcomeWritten},
+		{"", errorPart("423 Locked"), "data"},
+		{"429", errorPart("502 Bad Gateway"), "data"},
 		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not an error document, so it may come from a gateway
 	} {
 		var settings []string
 		if test.codes != "" {
 			settings = []string{"sap.odata.http.codes=" + test.codes}
 		}
-		if _, host := answered(t, 2, test.part, settings...); host.outcomes[0] != outcomeWritten ||
+		if _, host := answerInserts(t, 2, test.part, settings...); host.outcomes[0] != outcomeWritten ||
 			host.outcomes[1] != test.want {
 			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", test.part, test.codes,
 				test.want,
@@ -622,7 +622,7 @@ func TestRetryAfterInParts(t *testing.T) {
 		"Retry-After: 99999999999999999999999999999999\r\n": 0,
 		"": 0,
 	} {
-		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
+		result, _ := answerInserts(t, 2, errorPart("429 Too Many Requests", header))
 		if rowResult := result.Results[1]; rowResult.Retry == nil || rowResult.Retry.WaitMs != want {
 			t.Errorf("%q: expected a delay of %d ms, found %+v", header, want, rowResult)
 		}
@@ -632,7 +632,7 @@ func TestRetryAfterInParts(t *testing.T) {
 // A 413 to a batch from before the limit was learned does not raise the limit.
 func TestLateResponseToLargerBatch(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
-	encoded := func(rows int) *wit.Delivery {
+	encodeRows := func(rows int) *wit.Delivery {
 		host := run.host("ProductCopies")
 		host.addProducts(0, rows, "x")
 		out, err := run.p.Encode(run.context, nil, []string{"ProductCopies"}, host.rows, slices.Clone(run.data), nil,
@@ -642,8 +642,8 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 		}
 		return &out.Ready[0]
 	}
-	large := encoded(40)
-	small := encoded(10)
+	large := encodeRows(40)
+	small := encodeRows(10)
 	for _, delivery := range []*wit.Delivery{small, large} {
 		result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, wit.Response{Status: 413})
 		noError(t, err)
@@ -651,7 +651,7 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 			run.context = *result.Context
 		}
 	}
-	if delivery := encoded(40); len(delivery.Request.Body) > len(small.Request.Body)/2 {
+	if delivery := encodeRows(40); len(delivery.Request.Body) > len(small.Request.Body)/2 {
 		t.Errorf("expected at most half of the %d bytes that were rejected, found %d", len(small.Request.Body),
 			len(delivery.Request.Body))
 	}
@@ -660,14 +660,14 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 // A service that stops at a failed part leaves the following inserts in doubt. The error mentions the setting that
 // finds them.
 func TestErrorMentionsInsertCheck(t *testing.T) {
-	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
-		result, host := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
+	for policy, isMentioned := range map[string]bool{"fail": true, "check": false} {
+		result, host := answerInserts(t, 3, errorPart("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
 		rowResult := result.Results[2]
 		if rowResult.Rejected == nil || rowResult.Rejected.Kind != wit.ErrorTransient ||
-			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
+			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != isMentioned {
 			t.Errorf("%s: expected the third row to be in doubt, found %+v", policy, rowResult)
 		}
-		if mentioned && host.outcomes[2] != outcomeInDoubt {
+		if isMentioned && host.outcomes[2] != outcomeInDoubt {
 			t.Errorf("expected the third row to stay in doubt, found %v", host.outcomes)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.String,
+var orderNodes = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.String,
 	optional: true},
 	column{name: "EmployeeID", kind: wit.Int32, optional: true},
 	column{name: "OrderDate", kind: wit.Int64, logical: wit.NameTimestamp, optional: true},
@@ -33,13 +33,13 @@ var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "Cust
 
 // processorTime returns the CPU time of the process.
 func processorTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// ways are the kinds of batches to measure. With silent the responses have no Location.
-var ways = []struct {
+// benchmarkCases are the kinds of batches to measure. With omitsLocation the responses have no Location.
+var benchmarkCases = []struct {
 	name       string
 	settings   []string
 	silent     bool
@@ -57,25 +57,25 @@ var ways = []struct {
 // BenchmarkBatchInSandbox encodes batches of 1,000 orders with ten fields and handles the responses in the sandbox.
 func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
-	bound := boundTo(b, registry)
+	bound := bindSink(b, registry)
 	orders := ordersIn(b, registry, 1000)
 	maps := mapsIn(b, registry, 1000)
-	for _, way := range ways {
+	for _, way := range benchmarkCases {
 		b.Run(way.name, func(b *testing.B) {
 			rows := orders
 			if way.schemaless {
 				rows = maps
 			}
 			err := bound.Current().Do(b.Context(), func(instance *host.Instance) error {
-				guest := &sandboxed{ctx: b.Context(), i: instance, batch: rows, silent: way.silent,
-					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
+				guest := &guestWriter{ctx: b.Context(), instance: instance, batch: rows, omitsLocation: way.silent,
+					harness: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
 				if way.updates { // existing entities
 					if err := errors.Join(guest.open(), guest.write(b)); err != nil {
 						return err
 					}
 					guest.answers = nil
-					guest.encode = 0
-					guest.settle = 0
+					guest.encodeTime = 0
+					guest.handleTime = 0
 				}
 				if err := guest.open(way.settings...); err != nil {
 					return err
@@ -87,9 +87,9 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 					}
 				}
 				all := float64(b.N) * float64(len(rows.Rows))
-				b.ReportMetric(float64(guest.encode)/all, "encode-ns/row")
-				b.ReportMetric(float64(guest.settle)/all, "settle-ns/row")
-				b.ReportMetric(float64(guest.encode+guest.settle)/all, "ns/row")
+				b.ReportMetric(float64(guest.encodeTime)/all, "encode-ns/row")
+				b.ReportMetric(float64(guest.handleTime)/all, "settle-ns/row")
+				b.ReportMetric(float64(guest.encodeTime+guest.handleTime)/all, "ns/row")
 				return nil
 			})
 			noError(b, err)
@@ -97,8 +97,8 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 	}
 }
 
-// boundTo starts the sink in the sandbox.
-func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
+// bindSink starts the sink in the sandbox.
+func bindSink(t testing.TB, registry *record.Registry) *host.Binding {
 	t.Helper()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
 		"../../odata-sink"))},
@@ -132,11 +132,11 @@ func mapsIn(t testing.TB, registry *record.Registry, rows uint32) *record.Batch 
 }
 
 func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batch {
-	return structs(b, registry, "OrderCopies", order, rows, orderOf)
+	return structBatch(b, registry, "OrderCopies", orderNodes, rows, orderOf)
 }
 
-// structs returns a batch of rows with one schema.
-func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.SchemaNode, rows uint32,
+// structBatch returns a batch of rows with one schema.
+func structBatch(t testing.TB, registry *record.Registry, topic string, nodes []wit.SchemaNode, rows uint32,
 	value func(uint32) connectdata.Struct) *record.Batch {
 	t.Helper()
 	schema, err := registry.Intern(nodes)
@@ -153,24 +153,24 @@ func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.
 	return batch
 }
 
-// sandboxed writes a batch on an instance and measures the CPU time. Each response of the service is reused.
-type sandboxed struct {
-	ctx     context.Context
-	i       *host.Instance
-	batch   *record.Batch
-	w       *harness
-	context []byte
-	answers []wit.Response
-	silent  bool
-	encode  time.Duration
-	settle  time.Duration
+// guestWriter writes a batch on an instance and measures the CPU time. Each response of the service is reused.
+type guestWriter struct {
+	ctx           context.Context
+	instance      *host.Instance
+	batch         *record.Batch
+	harness       *harness
+	context       []byte
+	answers       []wit.Response
+	omitsLocation bool
+	encodeTime    time.Duration
+	handleTime    time.Duration
 }
 
-func (s *sandboxed) open(settings ...string) error {
-	context, err := openIn(s.ctx, s.i, s.w, append(append(set("00", "OrderCopies"), oneOrderingKey,
+func (g *guestWriter) open(settings ...string) error {
+	context, err := openIn(g.ctx, g.instance, g.harness, append(append(set("00", "OrderCopies"), oneOrderingKey,
 		"sap.odata.max.batch.size=1000"), settings...)...)
 	if err == nil {
-		s.context = context
+		g.context = context
 	}
 	return err
 }
@@ -191,38 +191,38 @@ func openIn(ctx context.Context, instance *host.Instance, run *harness, settings
 }
 
 // write writes all rows.
-func (s *sandboxed) write(b *testing.B) error {
-	rows := len(s.batch.Rows)
-	origins := record.RecordIDs{Topics: s.batch.Topics, IDs: make([]wit.RecordID, rows)}
+func (g *guestWriter) write(b *testing.B) error {
+	rows := len(g.batch.Rows)
+	origins := record.RecordIDs{Topics: g.batch.Topics, IDs: make([]wit.RecordID, rows)}
 	for i := range origins.IDs {
 		origins.IDs[i].Offset = int64(i)
 	}
 	var hints []wit.Hint
 	for step := 0; ; step++ {
-		began := processorTime()
-		out, err := s.i.Encode(s.ctx, s.context, s.batch, origins, hints)
+		start := processorTime()
+		out, err := g.instance.Encode(g.ctx, g.context, g.batch, origins, hints)
 		if err != nil || len(out.Ready) != 1 || len(out.Ready[0].Rows) != rows {
 			return fmt.Errorf("expected one delivery of %d rows, found %d (%w)", rows, len(out.Ready), err)
 		}
-		s.encode += processorTime() - began
+		g.encodeTime += processorTime() - start
 		delivery := &out.Ready[0]
-		if step == len(s.answers) {
+		if step == len(g.answers) {
 			b.StopTimer()
-			answer := s.w.exchange(&delivery.Request)
-			if s.silent {
+			answer := g.harness.exchange(&delivery.Request)
+			if g.omitsLocation {
 				answer.Body = location.ReplaceAll(answer.Body, nil)
 			}
-			s.answers = append(s.answers, answer)
+			g.answers = append(g.answers, answer)
 			b.StartTimer()
 		}
-		began = processorTime()
-		result, err := s.i.HandleResponse(s.ctx, s.context, delivery.State, delivery.Rows, s.answers[step])
+		start = processorTime()
+		result, err := g.instance.HandleResponse(g.ctx, g.context, delivery.State, delivery.Rows, g.answers[step])
 		if err != nil || len(result.Results) != rows {
 			return fmt.Errorf("expected results of %d rows, found %d (%w)", rows, len(result.Results), err)
 		}
-		s.settle += processorTime() - began
+		g.handleTime += processorTime() - start
 		if result.Context != nil { // the first responses are learned from
-			s.context = *result.Context
+			g.context = *result.Context
 		}
 		hints = hints[:0]
 		for n, rowResult := range result.Results {

@@ -163,14 +163,14 @@ func asMap(nodes []wit.SchemaNode, value any) any {
 	return value
 }
 
-// generated is a column with the nodes of its schema, numbered from 0.
-type generated struct {
+// generatedColumn is a column with the nodes of its schema, numbered from 0.
+type generatedColumn struct {
 	name  string
 	nodes []wit.SchemaNode
 	value func() any
 }
 
-func (g rowGenerator) columns() (columns []generated) {
+func (g rowGenerator) columns() (columns []generatedColumn) {
 	scalar := func(name string, kind wit.Kind, logical string, value func() any) {
 		nodes := []wit.SchemaNode{{Kind: kind, Optional: g.IntN(4) > 0}}
 		if logical != "" {
@@ -180,7 +180,7 @@ func (g rowGenerator) columns() (columns []generated) {
 			scale := []string{"2", "0", "3", "5"}[g.IntN(4)]
 			nodes[0].Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: scale}}
 		}
-		columns = append(columns, generated{name, nodes, value})
+		columns = append(columns, generatedColumn{name, nodes, value})
 	}
 	integer := func(name string, bits int) {
 		kind := wit.Int8 + wit.Kind(g.IntN(4))
@@ -243,26 +243,26 @@ func (g rowGenerator) columns() (columns []generated) {
 	return columns
 }
 
-func (g rowGenerator) place() generated {
+func (g rowGenerator) place() generatedColumn {
 	nodes := nodesOf(column{name: "City", kind: wit.String, optional: true})
 	nodes[0].Optional = true
-	return generated{"Place", nodes, func() any { return connectdata.Struct{g.text()} }}
+	return generatedColumn{"Place", nodes, func() any { return connectdata.Struct{g.text()} }}
 }
 
-func (g rowGenerator) item(name string) generated {
+func (g rowGenerator) item(name string) generatedColumn {
 	nodes := nodesOf(column{name: "Pos", kind: wit.Int32}, column{name: "Text", kind: wit.String})
 	nodes[0].Optional = true
-	return generated{name, nodes, func() any { return connectdata.Struct{g.Int32(), g.text()} }}
+	return generatedColumn{name, nodes, func() any { return connectdata.Struct{g.Int32(), g.text()} }}
 }
 
-func (g rowGenerator) items() generated {
+func (g rowGenerator) items() generatedColumn {
 	item := g.item("Items")
 	for i := range item.nodes[0].Fields {
 		item.nodes[0].Fields[i].Node++
 	}
 	item.nodes[0].Optional = false
 	nodes := append([]wit.SchemaNode{{Kind: wit.Array, Optional: true, Element: 1}}, item.nodes...)
-	return generated{"Items", nodes, func() any {
+	return generatedColumn{"Items", nodes, func() any {
 		list := connectdata.List{}
 		for range g.IntN(3) {
 			list = append(list, item.value())

@@ -51,7 +51,7 @@ func TestCheckCompares(t *testing.T) {
 		{"json", `{"d":{"Short":{"__deferred":{"uri":"s"}}}}`, outcomeInDoubt},
 		{"json", `{"d":{"results":[]}}`, outcomeInDoubt},
 	} {
-		run := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
+		run := open(t, allTypesService(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
 			"sap.odata.enable.batch=0", "sap.odata.request.format="+test.format)...)
 		host := run.host("Es")
 		host.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00",
@@ -109,8 +109,8 @@ func TestCheckByFilterCompares(t *testing.T) {
 	}
 }
 
-// refusedSetting returns the setting that the metadata reject, and why.
-func refusedSetting(t *testing.T, metadata string, settings ...string) (setting, why string) {
+// rejectedSetting returns the setting that the metadata reject, and why.
+func rejectedSetting(t *testing.T, metadata string, settings ...string) (setting, why string) {
 	t.Helper()
 	_, err := New("0.1.0").Open(sinkconfig.Component, configuration(settings...), nil,
 		[]wit.Response{{Status: http.StatusOK, Body: []byte(metadata)}})
@@ -178,7 +178,7 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 		{still, append(set("00", "Fixed"), mode+"patch"), "", ""},
 		{still, append(set("00", "Fixed"), mode+"upsert"), entitySet, "creatable"},
 	} {
-		setting, wrong := refusedSetting(t, test.metadata, append(set("00", "Orders"), test.settings...)...)
+		setting, wrong := rejectedSetting(t, test.metadata, append(set("00", "Orders"), test.settings...)...)
 		if setting != test.setting || !strings.Contains(wrong, test.wrong) {
 			t.Errorf("%v: expected %s: %q, found %s: %q", test.settings, test.setting, test.wrong, setting, wrong)
 		}
@@ -188,16 +188,16 @@ func TestSettingsRejectedByMetadata(t *testing.T) {
 // A delete record is recognized by the change mode column of the source's service, whatever its name. The target may
 // have that column or not.
 func TestDeleteRecordsOfAnyColumn(t *testing.T) {
-	of := &edm.StructuredType{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
+	source := &edm.StructuredType{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
 		{Name: "CHANGE", Semantics: "change-mode"}}}
-	mode := of.ChangeMode()
-	extra := of.Extra()
+	mode := source.ChangeMode()
+	extra := source.Extra()
 	if mode == nil || len(extra) != 1 {
 		t.Fatalf("expected the service's column and an additional one of the source, found %v and %v", mode, extra)
 	}
-	with := strings.Replace(shop, `<Property Name="Note"`,
+	withMode := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
-	dated := strings.Replace(with, `<Property Name="Note"`,
+	dated := strings.Replace(withMode, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	withTime := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
@@ -209,9 +209,9 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		want     string
 	}{
 		{"deleted, of a target without", shop, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
-		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
+		{"deleted, of a target with", withMode, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"deleted, of a target with its own time", dated, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
-		{"changed, of a target with", with, []any{mode.Name, "U", extra[0], nil}, sent},
+		{"changed, of a target with", withMode, []any{mode.Name, "U", extra[0], nil}, sent},
 		{"changed, with a time of the entity's own", withTime, []any{extra[0], int64(5)}, sent},
 		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},

@@ -18,7 +18,7 @@ func TestIgnoredRequestID(t *testing.T) {
 	run := open(t, service, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable",
 		"sap.odata.enable.batch=0")...)
 	posts := 0
-	lost := false
+	isLost := false
 	for round := range 2 {
 		host := run.host("ProductCopies")
 		host.addProducts(round, 1, "x")
@@ -29,8 +29,8 @@ func TestIgnoredRequestID(t *testing.T) {
 				return answer
 			}
 			posts++
-			if round == 1 && !lost {
-				lost = true
+			if round == 1 && !isLost {
+				isLost = true
 				return wit.Response{} // the insert is done, but its response is lost
 			}
 			answer.Headers = append(answer.Headers, wit.Header{Name: "RepeatabilityResult", Value: "accepted"})
@@ -75,7 +75,7 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 			host.value("ID", id, "Note", "n")
 			host.rows[0].Offset = int64(n)
 			host.answer = answer
-			host.restarted = n == 1
+			host.isRestarted = n == 1
 			host.run()
 			for i := range host.requests {
 				requests = append(requests, host.requests[i].Method)
@@ -90,14 +90,14 @@ func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
 
 // The error for a decimal as Base64 without schema names the setting that writes numbers.
 func TestSchemalessDecimalInBase64(t *testing.T) {
-	run := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
-	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
+	run := open(t, allTypesService(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
+	for text, hasHint := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
 		out, err := run.p.Encode(run.context, nil, []string{"Es"},
 			[]wit.Row{{Value: run.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, run.data, nil, nil, nil)
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
-		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hinted {
-			t.Errorf("%q: expected a rejection, with %q: %t, found %+v", text, setting, hinted, out)
+		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hasHint {
+			t.Errorf("%q: expected a rejection, with %q: %t, found %+v", text, setting, hasHint, out)
 		}
 	}
 }
@@ -144,8 +144,8 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 	}
 }
 
-// everything has a property of every type, with and without facets, and a key of two properties.
-func everything() http.Handler {
+// allTypesService has a property of every type, with and without facets, and a key of two properties.
+func allTypesService() http.Handler {
 	var properties strings.Builder
 	for _, part := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
 		`Bool" Type="Edm.Boolean`,

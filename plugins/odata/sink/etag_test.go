@@ -127,7 +127,7 @@ func TestETagsOfABatch(t *testing.T) {
 				return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags["b"])}}}
 			}
 			if request.Method == "MERGE" {
-				return merged(request.Headers, tags, request.Target[len(request.Target)-3:len(request.Target)-2])
+				return mergeResponse(request.Headers, tags, request.Target[len(request.Target)-3:len(request.Target)-2])
 			}
 			d, ok := batch.Parse(headerOfRequest(request, "Content-Type"), request.Body)
 			if !ok {
@@ -144,7 +144,7 @@ func TestETagsOfABatch(t *testing.T) {
 				id := line[len(line)-3 : len(line)-2]
 				answer := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
 				if strings.HasPrefix(line, "MERGE") {
-					answer = merged(m.Headers(), tags, id)
+					answer = mergeResponse(m.Headers(), tags, id)
 				}
 				if test.isSilent && isRead {
 					answer.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
@@ -164,16 +164,16 @@ func TestETagsOfABatch(t *testing.T) {
 		}
 		host.run()
 		if diff := cmp.Diff([]string{outcomeWritten, test.second, outcomeWritten}, host.outcomes); diff != "" ||
-			host.failed != nil {
-			t.Errorf("%s: (-expected +found)\n%s%v", test.conflict, diff, host.failed)
+			host.taskError != nil {
+			t.Errorf("%s: (-expected +found)\n%s%v", test.conflict, diff, host.taskError)
 		}
 	}
 }
 
 func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
 
-// merged responds like a service that compares If-Match.
-func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
+// mergeResponse responds like a service that compares If-Match.
+func mergeResponse(headers []wit.Header, tags map[string]int, id string) wit.Response {
 	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
 		tags[id]++
 		return wit.Response{Status: 204}

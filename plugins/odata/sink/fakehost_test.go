@@ -25,17 +25,17 @@ type fakeHost struct {
 	// answer, if not nil, replaces the service.
 	answer      func(q *wit.Request) wit.Response
 	maxAttempts int
-	// restarted: all rows are in doubt at the start, because a previous run may have sent them.
-	restarted bool
-	// known is appended to the host's hint `uncertain`.
-	known string
+	// isRestarted means that all rows are in doubt at the start, because a previous run may have sent them.
+	isRestarted bool
+	// knownFacts is appended to the host's hint `uncertain`.
+	knownFacts string
 
 	outcomes  []string
 	reasons   []*wit.Error
 	isInDoubt []bool
 	attempts  []int
 	requests  []wit.Request
-	failed    error
+	taskError error
 }
 
 func (h *harness) host(topic string) *fakeHost {
@@ -58,42 +58,42 @@ type sentDelivery struct {
 
 func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDelivery) {
 	h.t.Helper()
-	var some []wit.Row
+	var selected []wit.Row
 	var ids []wit.RecordID
 	var rowHints []wit.Hint
 	for n, row := range rows {
-		some = append(some, h.rows[row])
+		selected = append(selected, h.rows[row])
 		ids = append(ids, wit.RecordID{Partition: h.rows[row].Partition, Offset: h.rows[row].Offset})
 		if text := hints[row]; text != "" {
 			rowHints = append(rowHints, wit.Hint{Row: uint32(n), Text: text})
 		}
 	}
-	encoded, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids,
+	encoded, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, selected, slices.Clone(h.data), ids,
 		[]string{"origin"},
 		rowHints)
 	h.schemas = h.schemas[:0:0]
 	noError(h.t, err)
 	seen := 0
-	for _, at := range encoded.Ignored {
-		h.outcomes[rows[at]] = outcomeIgnored
+	for _, index := range encoded.Ignored {
+		h.outcomes[rows[index]] = outcomeIgnored
 		seen++
 	}
 	for i := range encoded.Rejected {
-		f := &encoded.Rejected[i]
-		h.finish(rows[f.RowIndex], &f.Error)
+		rejected := &encoded.Rejected[i]
+		h.finish(rows[rejected.RowIndex], &rejected.Error)
 		seen++
 	}
 	for _, ready := range encoded.Ready {
-		one := sentDelivery{Delivery: ready}
-		for _, at := range ready.Rows {
-			one.rows = append(one.rows, rows[at])
-			if h.isInDoubt[rows[at]] && ready.Request.Method != "GET" {
-				h.t.Errorf("row %d is in doubt, but would be sent with %s %s", rows[at], ready.Request.Method,
+		sent := sentDelivery{Delivery: ready}
+		for _, index := range ready.Rows {
+			sent.rows = append(sent.rows, rows[index])
+			if h.isInDoubt[rows[index]] && ready.Request.Method != "GET" {
+				h.t.Errorf("row %d is in doubt, but would be sent with %s %s", rows[index], ready.Request.Method,
 					ready.Request.Target)
 			}
 			seen++
 		}
-		out = append(out, one)
+		out = append(out, sent)
 	}
 	if seen != len(rows) {
 		h.t.Fatalf("expected %d rows in the deliveries, found %d", len(rows), seen)
@@ -116,27 +116,27 @@ func (h *fakeHost) run() {
 	h.reasons = make([]*wit.Error, n)
 	h.isInDoubt = make([]bool, n)
 	h.attempts = make([]int, n)
-	var all []uint32
+	var rows []uint32
 	for i := range h.rows {
-		all = append(all, uint32(i))
+		rows = append(rows, uint32(i))
 	}
 	hints := map[uint32]string{}
-	for _, row := range all {
-		if h.isInDoubt[row] = h.restarted; h.restarted {
-			hints[row] = wit.HintUncertain + h.known
+	for _, row := range rows {
+		if h.isInDoubt[row] = h.isRestarted; h.isRestarted {
+			hints[row] = wit.HintUncertain + h.knownFacts
 		}
 	}
-	queue := h.encode(all, hints)
-	for steps := 0; len(queue) > 0 && h.failed == nil; steps++ {
+	queue := h.encode(rows, hints)
+	for steps := 0; len(queue) > 0 && h.taskError == nil; steps++ {
 		if steps > 100*n+100 {
 			h.t.Fatal("the rows are requested endlessly")
 		}
-		d := queue[0]
-		queue = append(h.deliver(&d), queue[1:]...)
+		sent := queue[0]
+		queue = append(h.deliver(&sent), queue[1:]...)
 	}
 }
 
-func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
+func (h *fakeHost) deliver(sent *sentDelivery) (deliveries []sentDelivery) {
 	h.t.Helper()
 	h.requests = append(h.requests, sent.Request)
 	exchange := h.exchange
@@ -145,10 +145,10 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 	}
 	response := exchange(&sent.Request)
 	result, err := h.p.HandleResponse(h.context, sent.State, sent.Rows, response)
-	proven := response.Status >= 400 && response.Status <= 499
+	isRejection := response.Status >= 400 && response.Status <= 499
 	if err != nil {
-		if sent.Request.Repeatable || proven {
-			h.failed = err
+		if sent.Request.Repeatable || isRejection {
+			h.taskError = err
 			return nil
 		}
 		for range sent.rows {
@@ -180,7 +180,7 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 			h.finish(row, rowResult.Rejected)
 		case rowResult.Rejected != nil && response.Status == 0 && !sent.Request.Repeatable:
 			check(row)
-		case rowResult.Rejected != nil && !sent.Request.Repeatable && !proven &&
+		case rowResult.Rejected != nil && !sent.Request.Repeatable && !isRejection &&
 			(response.Status < 200 || response.Status > 299 ||
 				rowResult.Rejected.Kind == wit.ErrorTransient):
 			h.reasons[row] = rowResult.Rejected
@@ -239,17 +239,17 @@ func (h *fakeHost) expectAll(outcome string) {
 
 // outcome returns the outcome of the first row, or "fault" and the kind of the error that failed the task.
 func (h *fakeHost) outcome() string {
-	if h.failed != nil {
-		return "fault " + odataerror.As(h.failed).Kind.String()
+	if h.taskError != nil {
+		return "fault " + odataerror.As(h.taskError).Kind.String()
 	}
 	return h.outcomes[0]
 }
 
-func (h *fakeHost) requestTexts() (all []string) {
+func (h *fakeHost) requestTexts() (texts []string) {
 	for i := range h.requests {
-		all = append(all, shown(&h.requests[i]))
+		texts = append(texts, shown(&h.requests[i]))
 	}
-	return all
+	return texts
 }
 
 // batches counts $batch requests and other requests.
@@ -277,11 +277,11 @@ func (h *fakeHost) addProducts(first, count int, name string) {
 // productsOf returns the products of a service as ID:name.
 func productsOf(s interface {
 	Each(string, func(string, map[string]string))
-}) (all []string) {
-	s.Each("ProductCopies", func(_ string, f map[string]string) {
-		all = append(all, f["ProductID"]+":"+f["ProductName"])
+}) (products []string) {
+	s.Each("ProductCopies", func(_ string, properties map[string]string) {
+		products = append(products, properties["ProductID"]+":"+properties["ProductName"])
 	})
-	return all
+	return products
 }
 
 // batchAnswer returns a response made of the results of part, changeset and numbered.

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fold is a service that is written at random with faults, and what it must contain.
-type fold struct {
+// foldTest is a service that is written at random with faults, and what it must contain.
+type foldTest struct {
 	random *rand.Rand
 	seed   uint64
 	// names holds the names of the service's products by key.
@@ -24,39 +24,40 @@ type fold struct {
 // they were done, responses cut off, invalid rows. Rows in doubt are checked.
 func TestFold(t *testing.T) {
 	for seed := range uint64(60) {
-		r := rand.New(rand.NewPCG(seed, 13))
-		f := &fold{random: r, seed: seed, names: map[string]string{}, isInvalid: map[int]bool{}}
+		random := rand.New(rand.NewPCG(seed, 13))
+		test := &foldTest{random: random, seed: seed, names: map[string]string{}, isInvalid: map[int]bool{}}
 		service := odatatest.New(odatatest.Options{})
 		run := open(t, service, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
-			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
-			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
+			fmt.Sprint("sap.odata.max.batch.size=", 1+random.IntN(20)),
+			fmt.Sprint("sap.odata.max.in.flight=", 1+random.IntN(4)),
+			"sap.odata.changesets="+[]string{"one", "all", "auto"}[random.IntN(3)])...)
 		switches := []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}
-		setSwitches(t, service, switches[r.IntN(4)])
+		setSwitches(t, service, switches[random.IntN(4)])
 		for flush := range 4 {
 			host := run.host("ProductCopies")
-			f.addRows(host, flush)
-			host.answer = f.answers(host)
+			test.addRows(host, flush)
+			host.answer = test.answers(host)
 			host.maxAttempts = 100
 			host.run()
-			if host.failed != nil {
-				t.Fatalf("seed %d: %v", seed, host.failed)
+			if host.taskError != nil {
+				t.Fatalf("seed %d: %v", seed, host.taskError)
 			}
-			f.checkOutcomes(t, host, flush)
-			clear(f.isInvalid)
+			test.checkOutcomes(t, host, flush)
+			clear(test.isInvalid)
 		}
 		stored := map[string]string{}
 		service.Each("ProductCopies", func(_ string, fields map[string]string) {
 			stored[fields["ProductID"]] = fields["ProductName"]
 		})
-		if diff := cmp.Diff(f.names, stored); diff != "" {
+		if diff := cmp.Diff(test.names, stored); diff != "" {
 			t.Fatalf("seed %d\n%s", seed, diff)
 		}
 	}
 }
 
 // addRows adds the rows of a flush.
-func (f *fold) addRows(host *fakeHost, flush int) {
+func (f *foldTest) addRows(host *fakeHost, flush int) {
 	for row := range 1 + f.random.IntN(40) {
 		id := 1 + f.random.IntN(8) // a key of 0 may be numbered by the service
 		key := fmt.Sprint(id)
@@ -87,7 +88,7 @@ func (f *fold) addRows(host *fakeHost, flush int) {
 }
 
 // answers returns the responses of a flush. Some of the first 60 are faults.
-func (f *fold) answers(host *fakeHost) func(request *wit.Request) wit.Response {
+func (f *foldTest) answers(host *fakeHost) func(request *wit.Request) wit.Response {
 	requests := 0
 	return func(request *wit.Request) wit.Response {
 		fault := f.random.IntN(12)
@@ -120,7 +121,7 @@ func (f *fold) answers(host *fakeHost) func(request *wit.Request) wit.Response {
 	}
 }
 
-func (f *fold) checkOutcomes(t *testing.T, host *fakeHost, flush int) {
+func (f *foldTest) checkOutcomes(t *testing.T, host *fakeHost, flush int) {
 	t.Helper()
 	for i, outcome := range host.outcomes {
 		// A row that the service would have rejected stays in doubt if its response was lost.

@@ -32,21 +32,22 @@ func TestGuest(t *testing.T) {
 		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
 	}
 	registry := record.NewRegistry()
-	b := boundTo(t, registry)
+	binding := bindSink(t, registry)
 	const rows = 100
-	batch := structs(t, registry, "Order_DetailCopies", detail, rows,
+	batch := structBatch(t, registry, "Order_DetailCopies", detail, rows,
 		func(i uint32) connectdata.Struct { return detailOf(1, int32(i)) })
 	service := odatatest.New(odatatest.Options{})
-	noError(t, b.Current().Do(t.Context(),
-		func(instance *host.Instance) error { return guestWrite(t, instance, service, batch) }))
+	noError(t, binding.Current().Do(t.Context(),
+		func(instance *host.Instance) error { return writeBatch(t, instance, service, batch) }))
 	if n := service.Count("Order_DetailCopies"); n != rows {
 		t.Errorf("expected %d entities, found %d", rows, n)
 	}
-	noError(t, b.Current().Do(t.Context(), func(instance *host.Instance) error { return guestLarge(t, instance) }))
+	noError(t, binding.Current().Do(t.Context(),
+		func(instance *host.Instance) error { return writeLargeRecord(t, instance) }))
 }
 
-// guestLarge writes a record of 20 MB between two others, and then a small one.
-func guestLarge(t *testing.T, instance *host.Instance) error {
+// writeLargeRecord writes a record of 20 MB between two others, and then a small one.
+func writeLargeRecord(t *testing.T, instance *host.Instance) error {
 	const size = 20 << 20
 	run := &harness{t: t, service: shopService()}
 	context, err := openIn(t.Context(), instance, run, set("00", "Orders")...)
@@ -64,17 +65,17 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 	if err != nil {
 		return err
 	}
-	whole := false
+	isComplete := false
 	for _, delivery := range out.Ready {
 		result, err := instance.HandleResponse(t.Context(), context, delivery.State, delivery.Rows,
 			wit.Response{Status: 502})
 		if err != nil || len(result.Results) != len(delivery.Rows) {
 			t.Errorf("expected results of %d rows, found %+v (%v)", len(delivery.Rows), result, err)
 		}
-		whole = whole || (delivery.Rows[0] == 1 && len(delivery.Rows) == 1 &&
+		isComplete = isComplete || (delivery.Rows[0] == 1 && len(delivery.Rows) == 1 &&
 			bytes.Count(delivery.Request.Body, []byte("x")) >= size)
 	}
-	if len(out.Rejected) > 0 || !whole {
+	if len(out.Rejected) > 0 || !isComplete {
 		t.Errorf("expected the large record to be sent complete and alone, found %d deliveries, rejected %v",
 			len(out.Ready), out.Rejected)
 	}
@@ -90,7 +91,7 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 	return nil
 }
 
-func guestWrite(t *testing.T, instance *host.Instance, service *odatatest.Service, batch *record.Batch) error {
+func writeBatch(t *testing.T, instance *host.Instance, service *odatatest.Service, batch *record.Batch) error {
 	run := &harness{t: t, service: service}
 	context, err := openIn(t.Context(), instance, run, set("00", "Order_DetailCopies")...)
 	if err != nil {

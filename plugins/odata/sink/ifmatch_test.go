@@ -30,7 +30,7 @@ func TestServicesThatRejectIfMatch(t *testing.T) {
 				settings = append(settings, "sap.odata.operation.mode="+mode)
 			}
 			run := open(t, service, settings...)
-			for round, matches := range []bool{true, false} {
+			for round, wantsIfMatch := range []bool{true, false} {
 				host := run.host("ProductCopies")
 				if mode == "delete" {
 					for i := range 3 {
@@ -46,9 +46,9 @@ func TestServicesThatRejectIfMatch(t *testing.T) {
 					request := &host.requests[i]
 					sent += strings.Count(shown(request)+string(request.Body), "If-Match")
 				}
-				if matches != (sent > 0) {
+				if wantsIfMatch != (sent > 0) {
 					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round,
-						matches, sent)
+						wantsIfMatch, sent)
 				}
 			}
 			want := []string{"0:new", "1:new", "2:new", "3:new", "4:new", "5:new"}

@@ -58,11 +58,11 @@ func TestRepeatability(t *testing.T) {
 			host.add(wit.ValueSlice{}, host.schemaless(fields("Topic", fmt.Sprint(round, i))))
 			host.rows[i].Offset += int64(100 * round)
 		}
-		lose := round > 0
+		losesResponse := round > 0
 		host.answer = func(request *wit.Request) wit.Response {
 			answer := host.exchange(request)
-			if lose && request.Method == "POST" {
-				lose = false
+			if losesResponse && request.Method == "POST" {
+				losesResponse = false
 				return wit.Response{}
 			}
 			return answer

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// stocked is the shop with entity sets for the nested entities of orders.
-func stocked() http.Handler {
+// nestedShop is the shop with entity sets for the nested entities of orders.
+func nestedShop() http.Handler {
 	const sets = `<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="OldItems" EntityType="S.Item"/><EntitySet Name="Subs" EntityType="S.Sub"/>` +
 		`<AssociationSet Name="RS" Association="S.R"><End Role="o" EntitySet="Orders"/><End Role="i" EntitySet="Items"/></AssociationSet>` +
 		`<AssociationSet Name="BS" Association="S.B"><End Role="b" EntitySet="OldItems"/><End Role="o" EntitySet="Orders"/></AssociationSet></EntityContainer>`
@@ -23,8 +23,8 @@ func stocked() http.Handler {
 
 var boundaries = regexp.MustCompile(`(batch|changeset)_[0-9a-z_]+`)
 
-// unfolded splits batches into their parts, with the kind of each boundary.
-func unfolded(shown []string) []string {
+// normalizeBatches splits batches into their parts, with the kind of each boundary.
+func normalizeBatches(shown []string) []string {
 	for i, text := range shown {
 		shown[i] = strings.ReplaceAll(boundaries.ReplaceAllString(text, "$1"), "\r\n", "\n")
 	}
@@ -87,7 +87,7 @@ func checkNested(t *testing.T, cases []nestedCase) {
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations")
-			run := open(t, stocked(), append(settings, test.settings...)...)
+			run := open(t, nestedShop(), append(settings, test.settings...)...)
 			host := run.host("Orders")
 			host.add(wit.ValueSlice{}, host.schemaless(test.value))
 			script := test.script
@@ -104,9 +104,9 @@ func checkNested(t *testing.T, cases []nestedCase) {
 				return scripted(t, head)(request)
 			}
 			host.run()
-			expectEqual(t, "requests", test.requests, unfolded(host.requestTexts()))
-			if outcome := host.outcomes[0]; host.failed != nil || outcome != test.outcome {
-				t.Errorf("expected %s, found %s (%v, %v)", test.outcome, outcome, host.reasons[0], host.failed)
+			expectEqual(t, "requests", test.requests, normalizeBatches(host.requestTexts()))
+			if outcome := host.outcomes[0]; host.taskError != nil || outcome != test.outcome {
+				t.Errorf("expected %s, found %s (%v, %v)", test.outcome, outcome, host.reasons[0], host.taskError)
 			}
 		})
 	}
@@ -179,7 +179,7 @@ func TestNestedContentIsChecked(t *testing.T) {
 // Rows with nested content share batches with others, each in a changeset of its own. Only the rejected row is not
 // written.
 func TestNestedUpdatesShareBatches(t *testing.T) {
-	run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+	run := open(t, nestedShop(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
 	host := run.host("Orders")
 	host.value("ID", "a", "Note", "1")
@@ -227,7 +227,7 @@ func TestNestedUpdatesRejected(t *testing.T) {
 func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
 		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")
-	run := open(t, stocked(), settings...)
+	run := open(t, nestedShop(), settings...)
 	item := connectdata.List{fields("Pos", int64(1))}
 	var rows []wit.Row
 	for i := range 8 { // some of the eight are in different lanes by their own keys

@@ -32,7 +32,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 	} {
 		run := openOrders(t, oneOrderingKey)
 		batches := 0
-		single := 0
+		singles := 0
 		for range 3 {
 			host := run.host("Orders")
 			for i := range 3 {
@@ -43,7 +43,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 					batches++
 					return scripted(t, test.answer)(request)
 				}
-				single++
+				singles++
 				return wit.Response{Status: 201}
 			}
 			host.run()
@@ -57,8 +57,8 @@ func TestServicesWithoutBatch(t *testing.T) {
 		if test.none {
 			wantSingle = 9
 		}
-		if batches != test.batches || single != wantSingle {
-			t.Errorf("%s: found %d batches and %d requests of one row", test.answer, batches, single)
+		if batches != test.batches || singles != wantSingle {
+			t.Errorf("%s: found %d batches and %d requests of one row", test.answer, batches, singles)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 		}
 		away = test.away
 		host := write()
-		if host.failed == nil {
+		if host.taskError == nil {
 			write().expectAll(outcomeWritten)
 		}
 		if outcome := host.outcome(); outcome != test.outcome || batches != test.batches {

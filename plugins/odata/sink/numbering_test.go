@@ -194,8 +194,8 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 		host.value("ID", test.key, "Note", "n")
 		checks := 0
 		answer := scripted(t, test.script...)
-		host.restarted = true
-		host.known = test.knows
+		host.isRestarted = true
+		host.knownFacts = test.knows
 		host.answer = func(request *wit.Request) wit.Response {
 			checks++
 			return answer(request)
@@ -227,7 +227,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 			run := openOrders(t, append(test.settings, "sap.odata.insert.uncertain=check",
 				"sap.odata.enable.batch=0")...)
 			host := run.host("Orders")
-			host.restarted = true
+			host.isRestarted = true
 			host.value("ID", "0", "Note", test.note)
 			want := test.want
 			host.answer = func(request *wit.Request) wit.Response {

@@ -392,8 +392,8 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 	}
 	host.run()
 	if diff := cmp.Diff([]string{outcomeWritten, "data", outcomeWritten}, host.outcomes); diff != "" ||
-		host.failed != nil {
-		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, host.failed)
+		host.taskError != nil {
+		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, host.taskError)
 	}
 }
 

@@ -142,8 +142,8 @@ func (h *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.
 	host.add(key, value)
 	host.run()
 	result.Rejected = host.reasons[0]
-	if host.failed != nil {
-		result.Rejected = odataerror.As(host.failed)
+	if host.taskError != nil {
+		result.Rejected = odataerror.As(host.taskError)
 	}
 	if host.outcomes[0] == outcomeWritten {
 		result = wit.RowResult{Written: wit.Set}
@@ -259,7 +259,8 @@ func TestLockWithConfiguredCodeRejectsNoRow(t *testing.T) {
 				t.Errorf("HTTP %d with codes %s: advice to set them %t", test.status, test.codes, isAdvised)
 			}
 		}
-		result, _ := answered(t, 2, part(fmt.Sprint(test.status, " Locked"), "Content-Type: application/json\r\n\r\n",
+		result, _ := answerInserts(t, 2, part(fmt.Sprint(test.status, " Locked"),
+			"Content-Type: application/json\r\n\r\n",
 			locked), "sap.odata.http.codes="+test.codes)
 		if r := result.Results[1].Retry; r == nil || r.Error == nil || "again "+r.Error.Kind.String() != test.want {
 			t.Errorf("part with HTTP %d and codes %s: expected %s, found %+v", test.status, test.codes, test.want,
