@@ -171,8 +171,8 @@ func newPlan(in Input) *plan {
 		p.first = append(p.first, len(p.resources))
 		p.tasks = append(p.tasks, make([]int, len(in.Members)))
 		p.originOf = append(p.originOf, p.addOrigin(&c))
-		for bit := range p.resourceCount(i, claimed) {
-			p.resources = append(p.resources, resource{connector: i, index: bit, owner: unassigned})
+		for index := range p.resourceCount(i, claimed) {
+			p.resources = append(p.resources, resource{connector: i, index: index, owner: unassigned})
 		}
 	}
 	p.first = append(p.first, len(p.resources))
@@ -182,9 +182,9 @@ func newPlan(in Input) *plan {
 	p.assigned = [2][][]int{make([][]int, len(in.Members)), make([][]int, len(in.Members))}
 	p.owned = make([][]ownedSet, len(p.connectors))
 	for m := range in.Members {
-		for _, h := range in.Members[m].Owned {
-			if i, ok := p.index[h.Connector]; ok {
-				p.owned[i] = append(p.owned[i], ownedSet{m, h})
+		for _, set := range in.Members[m].Owned {
+			if i, ok := p.index[set.Connector]; ok {
+				p.owned[i] = append(p.owned[i], ownedSet{m, set})
 			}
 		}
 	}
@@ -251,13 +251,13 @@ func (p *plan) addOrigin(connector *Connector) int {
 
 func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for _, h := range sets {
-			i, ok := p.index[h.Connector]
-			for bit := range h.Resources.All() {
-				if !ok || p.first[i]+bit >= p.first[i+1] {
+		for _, set := range sets {
+			i, ok := p.index[set.Connector]
+			for index := range set.Resources.All() {
+				if !ok || p.first[i]+index >= p.first[i+1] {
 					break
 				}
-				if !yield(p.first[i] + bit) {
+				if !yield(p.first[i] + index) {
 					return
 				}
 			}
@@ -277,8 +277,8 @@ func (p *plan) origin(resource *resource) *origin {
 }
 
 func (p *plan) isEligible(connector, m int) bool {
-	fits := p.connectors[connector].Eligible
-	return !p.in.Members[m].Leaving && (fits == nil || fits[m])
+	eligible := p.connectors[connector].Eligible
+	return !p.in.Members[m].Leaving && (eligible == nil || eligible[m])
 }
 
 func (p *plan) isAnyEligible(connector int) bool {
@@ -307,11 +307,12 @@ func (p *plan) canMove(resource *resource, member int) bool {
 // move changes the owner of a resource, and all counts that follow from it.
 func (p *plan) move(i, newOwner int) {
 	resource := &p.resources[i]
-	count := func(m, by int) {
-		p.tasks[resource.connector][m] += by * resource.kind()
+	addTasks := func(m, delta int) {
+		p.tasks[resource.connector][m] += delta * resource.kind()
 		if o := p.origin(resource); o != nil {
-			if o.tasks[m] += by; o.tasks[m] == max(by, 0) {
-				o.memberCount += by
+			hadTasks := o.tasks[m] > 0
+			if o.tasks[m] += delta; hadTasks != (o.tasks[m] > 0) {
+				o.memberCount += delta
 			}
 		}
 	}
@@ -319,11 +320,11 @@ func (p *plan) move(i, newOwner int) {
 		owned := &p.assigned[resource.kind()][resource.owner]
 		pos := slices.Index(*owned, i)
 		*owned = slices.Delete(*owned, pos, pos+1)
-		count(resource.owner, -1)
+		addTasks(resource.owner, -1)
 	}
 	if newOwner >= 0 {
 		p.assigned[resource.kind()][newOwner] = append(p.assigned[resource.kind()][newOwner], i)
-		count(newOwner, 1)
+		addTasks(newOwner, 1)
 	}
 	resource.owner = newOwner
 	resource.running = false
@@ -361,10 +362,10 @@ func (p *plan) restorePrevious() {
 		}
 	}
 	for _, sets := range p.owned {
-		for _, h := range sets {
-			for i := range p.resourcesIn(h.ResourceSet) {
+		for _, set := range sets {
+			for i := range p.resourcesIn(set.ResourceSet) {
 				if isOwned[i] = true; intended[i] == unassigned {
-					intended[i] = h.member
+					intended[i] = set.member
 				}
 			}
 		}
@@ -388,7 +389,7 @@ func (p *plan) restorePrevious() {
 
 // delayLostMember lets the resources of a lost member wait, unless a member with its name has joined.
 func (p *plan) delayLostMember(history memberHistory, names map[string]int, intended []int, isOwned []bool) {
-	back, ok := names[history.name]
+	returned, hasReturned := names[history.name]
 	until := history.missingSince.Add(p.in.Delay)
 	var delayedResources []ResourceSet
 	for i := range p.resourcesIn(history.assigned...) {
@@ -398,8 +399,8 @@ func (p *plan) delayLostMember(history memberHistory, names map[string]int, inte
 		}
 		isOwned[i] = true
 		switch {
-		case ok:
-			intended[i] = back
+		case hasReturned:
+			intended[i] = returned
 		case p.in.Now.Before(until):
 			resource.owner = delayed
 			p.planAgainAt(until)
@@ -412,11 +413,12 @@ func (p *plan) delayLostMember(history memberHistory, names map[string]int, inte
 	}
 }
 
-func appendResource(list []ResourceSet, c *Connector, bit int) []ResourceSet {
+// appendResource adds a resource to the last set of the list if that is of the same connector, else to a new one.
+func appendResource(list []ResourceSet, c *Connector, index int) []ResourceSet {
 	if last := len(list) - 1; last < 0 || list[last].Connector != c.Key {
 		list = append(list, ResourceSet{Connector: c.Key, Version: c.Version})
 	}
-	list[len(list)-1].Resources.Add(bit)
+	list[len(list)-1].Resources.Add(index)
 	return list
 }
 
@@ -451,6 +453,7 @@ func (p *plan) originTasks(origin, m int) (tasks []int) {
 	return tasks
 }
 
+// assignUnowned assigns each resource without an owner to the member with the fewest connectors or tasks.
 func (p *plan) assignUnowned() {
 	for i := range p.resources {
 		resource := &p.resources[i]
@@ -487,10 +490,11 @@ func (p *plan) planAgainAt(due time.Time) {
 type movable bool
 
 const (
-	onlyIdle     movable = false // that do not run yet
+	onlyIdle     movable = false // resources that do not run yet
 	allResources movable = true
 )
 
+// rebalance moves resources until no move makes the numbers of connectors, or of tasks, more equal.
 func (p *plan) rebalance(which movable) {
 	for kind, owned := range p.assigned {
 		for moved := true; moved; {
@@ -501,9 +505,9 @@ func (p *plan) rebalance(which movable) {
 			}
 			slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(len(owned[b]), len(owned[a])) })
 			for _, from := range members {
-				moves, to := p.pickMoves(kind, from, which)
+				moves, target := p.pickMoves(kind, from, which)
 				for _, i := range moves {
-					p.move(i, to)
+					p.move(i, target)
 				}
 				if moved = len(moves) > 0; moved {
 					break
@@ -532,7 +536,7 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 			resource := &p.resources[i]
 			cost := kind * (p.tasks[resource.connector][target] - p.tasks[resource.connector][from])
 			if resource.running {
-				cost += 4 * maxTask
+				cost += 4 * maxTask // more than any difference of task numbers
 			}
 			if (which == allResources || !resource.running) && cost < least && p.canMove(resource, target) {
 				best = i
@@ -543,7 +547,7 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 			return []int{best}, target
 		}
 	}
-	for o := range p.origins[:kind*len(p.origins)] {
+	for o := range p.origins[:kind*len(p.origins)] { // connectors send no requests
 		for _, target := range others {
 			tasks := p.origins[o].tasks
 			if tasks[from] < 2 || tasks[target] > 0 || owned(target)+tasks[from] >= owned(from) {
@@ -603,18 +607,18 @@ func (p *plan) buildOutput() {
 
 // collectOwned collects claims and origins of all tasks that members own, also of versions that are no longer current.
 func (p *plan) collectOwned() {
-	living := map[versionKey]Connector{}
+	current := map[versionKey]Connector{}
 	for _, connector := range p.connectors {
-		living[versionKey{connector.Key, connector.Version}] = connector
+		current[versionKey{connector.Key, connector.Version}] = connector
 	}
-	p.out.State.versions = maps.Clone(living)
+	p.out.State.versions = maps.Clone(current)
 	for member := range p.in.Members {
 		for _, owned := range p.in.Members[member].Owned {
 			if !owned.Resources.HasTasks() {
 				continue
 			}
 			key := versionKey{owned.Connector, owned.Version}
-			connector, ok := living[key]
+			connector, ok := current[key]
 			if !ok {
 				connector, ok = p.in.State.versions[key]
 			}

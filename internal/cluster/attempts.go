@@ -171,10 +171,10 @@ type AttemptArbiter struct {
 	lock      guard.CtxMutex // held for a call until its changes are written
 }
 
-// NewAttemptArbiter returns a worker's arbiter. members returns nil if it does not lead or has not caught up
+// NewAttemptArbiter returns a worker's arbiter. memberIDs returns nil if it does not lead or has not caught up
 // ([Log.Lead]).
-func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[string]bool) *AttemptArbiter {
-	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
+func NewAttemptArbiter(state configtopic.ClusterState, memberIDs func() map[string]bool) *AttemptArbiter {
+	return &AttemptArbiter{state: state, memberIDs: memberIDs, lock: guard.NewCtxMutex()}
 }
 
 // HandleCall answers a [LockoutsCall]; body is its JSON. Calls are processed one at a time, each until its changes are
@@ -207,6 +207,7 @@ func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 	return a.decide(ctx, call, members)
 }
 
+// decide answers a call about a user, and writes the annotation of the user if it changes.
 func (a *AttemptArbiter) decide(ctx context.Context, call lockoutCall,
 	members map[string]bool) (answer lockoutAnswer, err error) {
 	var state lockout

@@ -18,14 +18,14 @@ const (
 	suspended            // a static member that has stopped its resources and will return with the same assignment
 )
 
-// setDrainState changes the state if it is from, and reports whether it has.
-func (w *Worker) setDrainState(to, from drainState) bool {
+// setDrainState changes the state to next if it is previous, and reports whether it has.
+func (w *Worker) setDrainState(next, previous drainState) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.drainState != from || (w.leaveCalled && to == active) {
+	if w.drainState != previous || (w.leaveCalled && next == active) {
 		return false
 	}
-	w.drainState = to
+	w.drainState = next
 	return true
 }
 
@@ -37,7 +37,7 @@ var ErrLastMember = errors.New("expected another worker of the group to take ove
 // until it ends. The error is [ErrLastMember] if no other worker stays in the group; stopped tasks are started again
 // then.
 func (w *Worker) Drain(ctx context.Context) error {
-	if _, _, alone := w.lastGeneration(); alone {
+	if _, _, isAlone := w.lastGeneration(); isAlone {
 		return ErrLastMember
 	}
 	if w.setDrainState(draining, active) {
@@ -51,9 +51,9 @@ func (w *Worker) Drain(ctx context.Context) error {
 	previous, _, _ := w.lastGeneration()
 	w.Rejoin("this worker has released its resources")
 	for {
-		switch generation, joinedWithResources, alone := w.lastGeneration(); {
+		switch generation, joinedWithResources, isAlone := w.lastGeneration(); {
 		case generation <= previous, joinedWithResources: // a join in progress has not passed its resources to others
-		case alone && w.setDrainState(active, draining):
+		case isAlone && w.setDrainState(active, draining):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrLastMember
 		default:
@@ -67,7 +67,8 @@ func (w *Worker) Drain(ctx context.Context) error {
 
 const ownedPollInterval = 10 * time.Millisecond
 
-func (w *Worker) lastGeneration() (generation int32, joinedWithResources, alone bool) {
+// lastGeneration returns the last generation. isAlone means that no other member stays in the group.
+func (w *Worker) lastGeneration() (generation int32, joinedWithResources, isAlone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.generation, len(w.joinedWith) > 0, w.assignment.LastMember

@@ -21,8 +21,8 @@ type Fencer struct {
 
 // NewFencer returns the fencer of a group. checkLeader is called before anything is fenced, see [Worker.CheckLeader]: a
 // leader that was paused must not fence producers of the next leader's tasks.
-func NewFencer(ledger configtopic.ClusterState, group string, checkLeader func(context.Context) error) *Fencer {
-	f := &Fencer{state: ledger, group: group, checkLeader: checkLeader}
+func NewFencer(state configtopic.ClusterState, group string, checkLeader func(context.Context) error) *Fencer {
+	f := &Fencer{state: state, group: group, checkLeader: checkLeader}
 	for i := range f.locks {
 		f.locks[i] = guard.NewCtxMutex()
 	}
@@ -34,11 +34,11 @@ func NewFencer(ledger configtopic.ClusterState, group string, checkLeader func(c
 // workers may write by then; version 0 is always fenced. After an error no task may start.
 func (f *Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
 	current config.FencingCounts) error {
-	turn := f.locks[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.locks))]
-	if err := turn.Lock(ctx); err != nil {
+	lock := f.locks[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.locks))]
+	if err := lock.Lock(ctx); err != nil {
 		return fmt.Errorf("fence earlier producers of connector %s: %w", connector, err)
 	}
-	defer turn.Unlock()
+	defer lock.Unlock()
 	if err := f.checkLeader(ctx); err != nil {
 		return err
 	}

@@ -209,12 +209,12 @@ func (g *Group) leaveForever(ctx context.Context) error {
 	request := kmsg.NewPtrLeaveGroupRequest()
 	request.Group = g.options.Group
 	request.Members = append(request.Members, member)
-	answer, err := request.RequestWith(ctx, g.client)
+	response, err := request.RequestWith(ctx, g.client)
 	if err != nil {
 		return err
 	}
-	err = kerr.ErrorForCode(answer.ErrorCode)
-	for _, m := range answer.Members {
+	err = kerr.ErrorForCode(response.ErrorCode)
+	for _, m := range response.Members {
 		err = cmp.Or(err, kerr.ErrorForCode(m.ErrorCode))
 	}
 	return err
@@ -230,6 +230,7 @@ func (g *Group) Close() {
 	g.ownsAssignment.Store(false)
 }
 
+// onGeneration is called by the client when this member has received its assignment in a generation.
 func (g *Group) onGeneration(_ context.Context, client *kgo.Client, _ map[string][]int32) {
 	defer guard.Vital("a new generation of group " + g.options.Group)
 	<-g.ready
@@ -255,6 +256,7 @@ func (g *Group) onGeneration(_ context.Context, client *kgo.Client, _ map[string
 	}
 }
 
+// onError is called by the client when it has lost the membership.
 func (g *Group) onError(err error) {
 	defer guard.Vital("the end of a membership in group " + g.options.Group)
 	<-g.ready
@@ -269,10 +271,11 @@ func (g *Group) onError(err error) {
 	g.revoke(err)
 }
 
-func (g *Group) revoke(why error) {
+// revoke calls Lost with the cause if this member has an assignment. The caller holds mu.
+func (g *Group) revoke(cause error) {
 	if g.ctx.Err() == nil && g.ownsAssignment.CompareAndSwap(true, false) {
 		g.session.Ended()
-		g.options.Lost(why)
+		g.options.Lost(cause)
 	}
 }
 
@@ -286,20 +289,20 @@ func (g *Group) reportJoin(err error) {
 // watch ends the membership if the coordinator has not answered for a session. It also sends heartbeats during a
 // rebalance, when the client sends none for up to rebalance.timeout.ms and kfake, the embedded broker, drops members.
 func (g *Group) watch() {
-	canceled, end := context.WithCancel(g.ctx)
-	end()
+	canceledCtx, cancel := context.WithCancel(g.ctx)
+	cancel()
 	for wait := g.options.HeartbeatInterval; pause.For(g.ctx, wait) == nil; {
-		g.client.PollFetches(canceled) // without waiting: this only removes errors that the client keeps for polls
+		g.client.PollFetches(canceledCtx) // without waiting: this only removes errors that the client keeps for polls
 		remaining := g.session.Remaining(g.options.SessionTimeout)
-		switch owns := g.ownsAssignment.Load(); {
-		case owns && remaining <= 0:
+		switch hasAssignment := g.ownsAssignment.Load(); {
+		case hasAssignment && remaining <= 0:
 			g.expire()
 			wait = g.options.HeartbeatInterval
 		case g.OwnsAssignment() && remaining > g.options.SessionTimeout/2 &&
 			g.session.IsStable(g.options.RebalanceTimeout/2):
 			wait = remaining - g.options.SessionTimeout/2
 		default:
-			if !owns {
+			if !hasAssignment {
 				remaining = g.options.HeartbeatInterval
 			}
 			id, _ := g.Member()

@@ -56,6 +56,7 @@ func newLeader(w *Worker) *leader {
 		rolloutLock: rolloutLock{guard.NewCtxMutex(), map[string]int64{}}}
 }
 
+// setGeneration starts the term of a generation, or with generation 0 ends it.
 func (l *leader) setGeneration(generation int32) {
 	l.mu.Lock()
 	if l.generation = generation; generation == 0 {
@@ -86,7 +87,7 @@ func (l *leader) run(ctx context.Context) {
 	wait := rebalanceDelay
 	var lastRebalance, cleanedAt time.Time
 	var cleanDuration time.Duration
-	plannedChanges := 0 // the number of changes at the last rebalance
+	rebalancedChanges := 0 // the number of changes at the last rebalance
 	prober := memberProber{leader: l}
 	defer prober.stop()
 	timer := time.NewTimer(0)
@@ -105,7 +106,7 @@ func (l *leader) run(ctx context.Context) {
 		canWrite := l.canWrite
 		changes := l.changes
 		planAt := l.planAt
-		changed := changes > max(l.plannedChanges, plannedChanges)
+		hasChanged := changes > max(l.plannedChanges, rebalancedChanges)
 		prober.update(ctx)
 		l.mu.Unlock()
 		if !leads || !l.prepare(ctx, canWrite) {
@@ -120,16 +121,16 @@ func (l *leader) run(ctx context.Context) {
 		// The order matters: changes come before delays. The first change of a series waits for rebalanceDelay, so that
 		// others can join it; if they continue, the wait doubles.
 		switch due := lastRebalance.Add(wait); {
-		case changed && (lastRebalance.IsZero() || now.Sub(lastRebalance) > 2*lastRebalanceDelay):
+		case hasChanged && (lastRebalance.IsZero() || now.Sub(lastRebalance) > 2*lastRebalanceDelay):
 			lastRebalance = now
 			wait = rebalanceDelay
 			timer.Reset(rebalanceDelay)
-		case changed && now.Before(due):
+		case hasChanged && now.Before(due):
 			timer.Reset(due.Sub(now))
-		case changed:
+		case hasChanged:
 			lastRebalance = now
 			wait = min(2*wait, lastRebalanceDelay)
-			plannedChanges = changes
+			rebalancedChanges = changes
 			l.worker.Rejoin("the config topic has changed")
 		case !planAt.IsZero() && !now.Before(planAt):
 			l.mu.Lock()
@@ -193,6 +194,7 @@ func (w *Worker) CheckLeader(ctx context.Context) error {
 	return nil
 }
 
+// owner implements [Worker.Owner] on the leader. A missing connector or task belongs to this worker.
 func (l *leader) owner(name string, task int) (url string, isSelf, isKnown bool) {
 	_, exists := l.worker.options.Store.ConfigOffset(name)
 	if set := l.worker.options.Store.TaskConfigs(name); !exists || (task >= 0 &&
@@ -218,8 +220,8 @@ func (l *leader) owner(name string, task int) (url string, isSelf, isKnown bool)
 func (w *Worker) OwnersLost(name string) func(context.Context) bool {
 	leader := w.leader
 	connector := KeyOf(name)
-	includes := func(held []ResourceSet) bool {
-		return slices.ContainsFunc(held, func(h ResourceSet) bool { return h.Connector == connector })
+	includes := func(sets []ResourceSet) bool {
+		return slices.ContainsFunc(sets, func(set ResourceSet) bool { return set.Connector == connector })
 	}
 	leader.mu.Lock()
 	defer leader.mu.Unlock()
@@ -242,13 +244,13 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 		leads := l.generation != 0
 		ownerRemains := slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
 		l.mu.Unlock()
-		busy := l.ownerOf(ctx, name) // of all members: an owner may have returned under another ID
+		ownerErr := l.ownerOf(ctx, name) // asks all members: an owner may have returned under another ID
 		switch {
-		case leads && busy == nil:
+		case leads && ownerErr == nil:
 			return !ownerRemains
 		case !leads, pause.For(ctx, ownedCheckInterval) != nil:
 			w.options.Logger.Warn("subscriptions of a deleted connector may still exist at its service; culvert "+
-				"retire -p FILE ends them", "connector", name, "leads", leads, "error", busy)
+				"retire -p FILE ends them", "connector", name, "leads", leads, "error", ownerErr)
 			return false
 		}
 	}

@@ -25,14 +25,14 @@ const (
 // CallLeader sends a call about a connector (may be empty) to the leader and decodes the response into answer unless
 // that is nil. It returns [ErrNotLeader] if no leader is known.
 func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, answer any) error {
-	to, isSelf, hasLeader := w.Leader()
+	url, isSelf, hasLeader := w.Leader()
 	switch {
 	case !hasLeader:
 		return ErrNotLeader
 	case isSelf:
-		to = ""
+		url = "" // the worker handles the call itself
 	}
-	return w.options.Call(ctx, to, call, connector, body, answer)
+	return w.options.Call(ctx, url, call, connector, body, answer)
 }
 
 // RetryWithLeader repeats a call while the group has no leader or a new one, until ctx ends, and returns any other
@@ -64,8 +64,8 @@ func (w *Worker) isRetriable(err error) bool {
 // settings than the config topic's current ones waits until ctx ends, because another plan follows.
 func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
 	return w.RetryWithLeader(ctx, func() error {
-		var same bool
-		if p.Offset, same = w.options.Store.ConfigOffsetFor(name, p.Config); !same {
+		var isCurrent bool
+		if p.Offset, isCurrent = w.options.Store.ConfigOffsetFor(name, p.Config); !isCurrent {
 			return &WriteError{fmt.Errorf(
 				"connector %s: expected task configs of its current settings in the config topic, found those of "+
 					"other settings", name)}
@@ -74,7 +74,7 @@ func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskP
 	})
 }
 
-// Leader returns the URL of the leader; isSelf reports whether it is this worker. known is false while there is none.
+// Leader returns the URL of the leader; isSelf reports whether it is this worker. hasLeader is false without one.
 func (w *Worker) Leader() (url string, isSelf, hasLeader bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -51,10 +51,10 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 		out = freezePlan(decoded)
 		out.Next = began.Add(replanDelay)
 	}
-	for name, why := range out.Unplaced {
-		if l.unplaced[name] != why && !othersLeaving(decoded, "") { // not while all members shut down
+	for name, reason := range out.Unplaced {
+		if l.unplaced[name] != reason && !othersLeaving(decoded, "") { // not while all members shut down
 			l.worker.options.Logger.Warn("a connector or its tasks are assigned to no worker", "connector", name,
-				"reason", why)
+				"reason", reason)
 		}
 	}
 	l.worker.options.Logger.Debug("the leader has planned", "members", len(decoded),
@@ -74,9 +74,9 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 }
 
 // recordSize returns the bytes of all metadata and assignments, which brokers store as one record.
-func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
+func recordSize(members []JoinedMember, assignments map[string][]byte) (size int) {
 	for _, m := range members {
-		size += len(m.Metadata) + len(placed[m.ID])
+		size += len(m.Metadata) + len(assignments[m.ID])
 	}
 	return size
 }
@@ -210,7 +210,7 @@ func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 	return needs
 }
 
-func (r requirement) metBy(m Member) bool {
+func (r requirement) isMetBy(m Member) bool {
 	if r.plugin == "" || r.version == "" {
 		return slices.Contains(m.Classes, KeyOf(r.class))
 	}
@@ -219,25 +219,24 @@ func (r requirement) metBy(m Member) bool {
 	})
 }
 
-// eligible reports for each member whether it has all that a connector needs. If no member has, unmet names what is
-// missing.
-func (l *leader) eligible(c *config.Connector, members []Member) (eligible []bool, unmet string) {
+// eligible reports for each member whether it has all that a connector needs. If none has, missing says what.
+func (l *leader) eligible(c *config.Connector, members []Member) (eligible []bool, missing string) {
 	needs := l.requirements(c)
 	for _, m := range members {
-		eligible = append(eligible, !slices.ContainsFunc(needs, func(need requirement) bool { return !need.metBy(m) }))
+		eligible = append(eligible, !slices.ContainsFunc(needs, func(r requirement) bool { return !r.isMetBy(m) }))
 	}
 	if slices.Contains(eligible, true) {
 		return eligible, ""
 	}
-	missing := slices.DeleteFunc(slices.Clone(needs), func(need requirement) bool {
-		return slices.ContainsFunc(members, need.metBy)
+	unmet := slices.DeleteFunc(slices.Clone(needs), func(need requirement) bool {
+		return slices.ContainsFunc(members, need.isMetBy)
 	})
-	if len(missing) == 0 { // some member has each, but none has all
-		missing = needs
+	if len(unmet) == 0 { // some member has each, but none has all
+		unmet = needs
 	}
 	var descriptions []string
 	pins := l.worker.pinnedVersions()
-	for _, need := range missing {
+	for _, need := range unmet {
 		description := need.class + " of no plugin of the leader"
 		switch p := pins[need.plugin]; {
 		case need.plugin != "" && need.version != "":

@@ -25,10 +25,10 @@ func (l *leader) cleanStatuses() {
 	if len(members) == 0 { // a static leader that has returned does not know the members yet
 		return
 	}
-	for name, why := range unplaced {
+	for name, reason := range unplaced {
 		_, ok := snapshot.ConfigOffsets[name]
 		if _, hasStatus := l.worker.options.Status.Connector(name); ok && !hasStatus {
-			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
+			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: reason,
 				WorkerID: l.worker.options.WorkerID, Generation: generation})
 		}
 	}
@@ -49,17 +49,17 @@ func (l *leader) cleanStatuses() {
 			statuses = append(statuses, connectorStatus)
 		}
 		for _, status := range statuses {
-			why := ""
+			reason := ""
 			if status.Task < 0 {
-				why = unplaced[name]
+				reason = unplaced[name]
 			}
-			isCurrent := status.State == connect.Unassigned && (why == "" || why == status.Trace)
+			isCurrent := status.State == connect.Unassigned && (reason == "" || reason == status.Trace)
 			runs := status.State != connect.Unassigned && members[status.WorkerID]
 			if isCurrent || runs || l.worker.ownsStatus(status.Connector, status.Task) {
 				continue
 			}
 			status.State = connect.Unassigned
-			status.Trace = why
+			status.Trace = reason
 			l.worker.options.Status.PutSafe(status)
 		}
 	}

@@ -38,272 +38,271 @@ import (
 
 // Timings of a simulated group.
 const (
-	simSession   = 6 * time.Second
-	simHeartbeat = 2 * time.Second
-	simDelay     = 5 * time.Second
-	simRebalance = 20 * time.Second
+	simSession   = 6 * time.Second  // session timeout
+	simHeartbeat = 2 * time.Second  // heartbeat interval
+	simDelay     = 5 * time.Second  // scheduled.rebalance.max.delay.ms
+	simRebalance = 20 * time.Second // rebalance timeout
 )
 
-// simLevel is the level of the log, whose end a failing seed prints.
+// simLevel is the level of the log. A failing seed prints its last lines.
 const simLevel = slog.LevelInfo
+
+// simOrigin is the origin of connectors that share one. At the counter service each worker has its own origin.
+const simOrigin = "https://service"
+
+// memberSuffix is the suffix of the client name of the connection that a worker uses as a member of its group.
+const memberSuffix = " as a member"
 
 // simWorkers is the maximum number of members of a simulated group.
 const simWorkers = 10
 
-// counterService is the counter service. It has a listener for each worker, so it knows the sender of a request. It is
-// outside the bubble and closes each connection after the response: time stands still in between.
-type counterService struct {
-	servers []*httptest.Server
-
-	mu sync.Mutex
-	// runs is the number of task runs so far. The other fields record, for each partition, which worker
-	// acknowledged which row last, and in which run.
-	runs  int
-	acked map[string]acknowledged
-	wrong []string
-}
-
-type acknowledged struct {
-	worker int
-	run    int
-	row    int64
-}
-
-func newCounted(t testing.TB) *counterService {
-	s := &counterService{acked: map[string]acknowledged{}}
-	for n := range simWorkers {
-		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s.answer(n, w, r)
-		}))
-		server.Config.SetKeepAlivesEnabled(false)
-		// A connection that its ended task no longer uses blocks time until this timeout.
-		server.Config.ReadHeaderTimeout = 30 * time.Millisecond
-		server.Start()
-		t.Cleanup(server.Close)
-		s.servers = append(s.servers, server)
-	}
-	return s
-}
-
-func (s *counterService) port(worker int) string {
-	return strconv.Itoa(s.servers[worker].Listener.Addr().(*net.TCPAddr).Port)
-}
-
-// begun returns the number of task runs so far.
-func (s *counterService) begun() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.runs
-}
-
-// answer numbers task runs and rejects requests for rows that it has forgotten. A partition is acknowledged by one run
-// at a time, never by an earlier run after a later one.
-func (s *counterService) answer(worker int, w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := r.URL.Query()
-	if r.URL.Path == "/open" {
-		s.runs++
-		fmt.Fprint(w, s.runs)
-		return
-	}
-	task := q.Get("connector") + "-" + q.Get("task")
-	if q.Get("claim") != "" {
-		now := acknowledged{worker: worker}
-		now.run, _ = strconv.Atoi(q.Get("life"))
-		now.row, _ = strconv.ParseInt(q.Get("n"), 10, 64)
-		switch before, ok := s.acked[task]; {
-		case ok && now.run < before.run && now.worker != before.worker:
-			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d acknowledges in life %d, and w%d has in life %d", task,
-				now.worker, now.run, before.worker, before.run))
-		case ok && now.row < before.row:
-			s.wrong = append(s.wrong, fmt.Sprintf(
-				"%s: w%d requests row %d, but w%d made the service forget the rows before %d "+
-					"(536)", task, now.worker, now.row, before.worker, before.row))
-		}
-		s.acked[task] = now
-	}
-	io.WriteString(w, task+" "+q.Get("n"))
-}
-
-// found returns the errors since the last call.
-func (s *counterService) found() (wrong []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wrong, s.wrong = s.wrong, nil
-	return wrong
-}
-
-// simulated is a group in virtual time: a broker, and workers with a herder each.
-type simulated struct {
+// simulatedGroup is a group in virtual time: a broker, and workers with a herder each.
+type simulatedGroup struct {
 	t        testing.TB
 	network  *clustertest.Network
 	service  *counterService
 	registry *record.Registry
 	// plugins is shared by all workers, because loading the code at each start takes a third of the time.
-	plugins *plugin.Manager
-	journal logtest.Journal
-	began   time.Time
-	started int
-	group   string // group and config topic of workers that start from now on
-	topic   string
-	flush   time.Duration // their offset.flush.interval.ms
-	limit   int           // concurrent requests to simOrigin; zero means that no connector uses it
+	plugins    *plugin.Manager
+	journal    logtest.Journal
+	startedAt  time.Time
+	startCount int // worker starts so far
 
-	mu      sync.Mutex
-	workers map[string]*simWorker // running workers by network name
-	ending  sync.WaitGroup
+	// Settings of workers that start from now on.
+	group         string
+	topic         string        // config.storage.topic
+	flushInterval time.Duration // offset.flush.interval.ms
+	requestLimit  int           // concurrent requests to simOrigin; zero means that no connector uses it
+
+	mu         sync.Mutex
+	workers    map[string]*simWorker // running workers by client name
+	unfinished sync.WaitGroup        // goroutines of workers
 }
 
-// simWorker is one run of a worker. Its fields do not change while it runs, except those below the lock.
-type simWorker struct {
-	of     *simulated
-	slot   int
-	name   string
-	url    string
-	way    string // its name on the network, unique for each run
-	worker *Worker
-	herder *connect.Herder
-	log    *Log
-	store  *configtopic.Store
-	status *StatusTopic
-	fences *Fencer
-	logger *slog.Logger
-	ctx    context.Context
-	stop   context.CancelFunc
-	ended  chan struct{}
-
-	mu       sync.Mutex
-	targets  map[string]string
-	have     map[string]int64 // offsets of the connectors that the herder knows
-	variants map[string]*config.Connector
-	silent   chan struct{} // set while it is paused
-	deaf     chan struct{} // set while it does not read the config topic
-	blind    bool          // a connection to the broker is cut or held
-	removed  bool
-	origins  map[Key]limits.Division // its division of the limits of origins
-}
-
-func newSimulated(t testing.TB, service *counterService, code string) *simulated {
-	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(),
-		group: testGroup, topic: testTopic, flush: time.Minute, workers: map[string]*simWorker{}}
+// newSimulatedGroup returns a group without workers. They load the plugin from a folder, see counterFolder.
+func newSimulatedGroup(t testing.TB, service *counterService, folder string) *simulatedGroup {
+	s := &simulatedGroup{
+		t:             t,
+		service:       service,
+		registry:      record.NewRegistry(),
+		startedAt:     time.Now(),
+		group:         testGroup,
+		topic:         testTopic,
+		flushInterval: time.Minute,
+		workers:       map[string]*simWorker{},
+	}
 	var err error
-	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},
-		CacheDir: filepath.Join(code, "cache"), Registry: s.registry, Logger: slog.New(slog.DiscardHandler),
-		Idle: time.Hour, CodeIdle: time.Hour})
+	s.plugins, err = plugin.New(t.Context(), plugin.Options{
+		Folders:  []string{folder},
+		CacheDir: filepath.Join(folder, "cache"),
+		Registry: s.registry,
+		Logger:   slog.New(slog.DiscardHandler),
+		Idle:     time.Hour,
+		CodeIdle: time.Hour,
+	})
 	require.NoError(t, err)
 	s.network = clustertest.New(t, "rows")
 	return s
 }
 
-// simOrigin is the origin of connectors that share one. At the counter service each worker has its own origin.
-const simOrigin = "https://service"
+// usesSharedOrigin reports whether a connector uses simOrigin: every third one does, by the last digit of its name.
+func (s *simulatedGroup) usesSharedOrigin(connector string) bool {
+	lastDigit := connector[len(connector)-1]
+	return s.requestLimit > 0 && lastDigit%3 == 1
+}
 
-// sharing reports whether a connector uses simOrigin.
-func (s *simulated) sharing(name string) bool { return s.limit > 0 && name[len(name)-1]%3 == 1 }
+// simWorker is one run of a worker. Its fields do not change while it runs, except those below the lock.
+type simWorker struct {
+	group      *simulatedGroup
+	slot       int    // index of its counter service listener
+	name       string // unique among the running workers
+	url        string
+	clientName string // identifies its network connections, unique for each run
+	worker     *Worker
+	herder     *connect.Herder
+	log        *Log
+	store      *configtopic.Store
+	status     *StatusTopic
+	fencer     *Fencer
+	logger     *slog.Logger
+	ctx        context.Context
+	stop       context.CancelFunc
+	done       chan struct{} // closed after the worker ended
 
-var errSilent = errors.New("no answer")
+	// appliedOffsets contains the config topic offsets of the connectors in the herder. Only applySnapshot uses it.
+	appliedOffsets map[string]int64
+
+	mu      sync.Mutex
+	link    linkState
+	targets map[string]string       // target states by connector, from the last snapshot
+	quotas  map[Key]limits.Division // its division of the limits of origins
+}
+
+// linkState is the state of a worker's simulated faults.
+type linkState struct {
+	isCutOff bool // the worker is paused, or its connections to the broker are cut or held
+	removed  bool // the worker is not in the group's list anymore
+	// resumed and readsResumed are closed when the worker, or its reading of the config topic, continues. nil means
+	// that it is not paused.
+	resumed      chan struct{}
+	readsResumed chan struct{}
+}
+
+var errNoAnswer = errors.New("no answer")
 
 // start starts a worker, which joins by itself.
-func (s *simulated) start(slot int) *simWorker {
-	w := &simWorker{of: s, slot: slot, name: fmt.Sprintf("w%d", slot), targets: map[string]string{},
-		have: map[string]int64{}, variants: map[string]*config.Connector{},
-		ended: make(chan struct{})}
-	s.started++
-	w.way = fmt.Sprint(w.name, " start ", s.started)
+func (s *simulatedGroup) start(slot int) *simWorker {
+	w := &simWorker{
+		group:          s,
+		slot:           slot,
+		name:           fmt.Sprintf("w%d", slot),
+		appliedOffsets: map[string]int64{},
+		targets:        map[string]string{},
+		done:           make(chan struct{}),
+	}
+	s.startCount++
+	w.clientName = fmt.Sprint(w.name, " start ", s.startCount)
 	w.url = "http://" + w.name + ":8083"
 	w.logger = s.journal.Logger(simLevel).With("worker", w.name)
-	k := s.network.Config(w.way)
-	k.Consumer.FetchMaxWait = 10 * time.Second
-	k.Logger = w.logger
-	ctx, stop := context.WithCancel(s.t.Context())
-	w.ctx = ctx
-	w.stop = stop
-	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
-	var entries []config.Entry
-	for key, value := range map[string]string{"group.id": s.group, "config.storage.topic": s.topic,
-		"status.storage.topic": "statuses", "offset.storage.topic": "offsets",
-		"offset.storage.partitions": "1", "offset.storage.replication.factor": "1", "bootstrap.servers": "a:1",
-		"offset.flush.interval.ms": fmt.Sprint(s.flush.Milliseconds()), "task.shutdown.graceful.timeout.ms": "3000",
-		"key.converter":   "org.apache.kafka.connect.storage.StringConverter",
-		"value.converter": "org.apache.kafka.connect.storage.StringConverter", "topic.creation.enable": "false"} {
-		entries = append(entries, config.NewEntry(key, value, "", 0))
-	}
-	settings, problems := config.NewWorker("", entries, nil, nil)
-	must(problems.Err())
-	var err error
-	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.InternalTopic{Name: s.topic,
-		Setting: "config.storage.topic", Replication: 1}, Group: s.group, Logger: w.logger})
-	must(err)
-	w.status, err = OpenStatusTopic(ctx, k, kafka.InternalTopic{Name: "statuses", Partitions: 1, Replication: 1},
-		w.logger)
-	must(err)
-	w.store = configtopic.NewStore(s.topic, settings, w.changed, w.logger)
-	w.store.SetWriter(w.log)
-	w.fences = NewFencer(w.store, s.group, func(ctx context.Context) error { return w.worker.CheckLeader(ctx) })
-	offsets, problemsOfOffsets := offset.ParseConfig(settings.All())
-	must(problemsOfOffsets.Err())
-	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
-	must(err)
-	w.herder = connect.New(connect.Options{Worker: settings, Plugins: s.plugins, Registry: s.registry, Kafka: k,
-		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry(),
-		WorkerID: w.name + ":8083", Version: "v",
-		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
-		Group:  simGroup{w, s}, Logger: w.logger}, nil)
-	member := s.network.Config(w.way + memberWay)
-	member.Logger = w.logger
-	w.worker = NewWorker(WorkerOptions{Group: GroupOptions{Kafka: member, Group: s.group, Topic: s.topic,
-		SessionTimeout: simSession, RebalanceTimeout: simRebalance, HeartbeatInterval: simHeartbeat}, URL: w.url,
-		WorkerID: w.name + ":8083", RebalanceDelay: simDelay, SyncTimeout: 3 * time.Second,
-		Topics:  Topics{w.log, w.store, w.status},
-		Herder:  pausableHerder{w.herder, w},
-		Plugins: s.plugins, FolderDigest: func() string { return "" },
-		Classes:      func() []string { return []string{"test.CounterSource"} },
-		ResolveClass: func(c string) (string, string) { return c, "counter" },
-		SetQuotas: func(origins map[Key]limits.Division) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.origins = origins
-		},
-		Call: w.ask, IsRetriable: func(err error) bool {
-			return errors.Is(err, errSilent) || errors.Is(err, context.DeadlineExceeded)
-		},
-		EnsureSessionKey: func(context.Context) error { return nil }, Logger: w.logger})
+	w.ctx, w.stop = context.WithCancel(s.t.Context())
+	offsets := w.open()
 	s.mu.Lock()
-	s.workers[w.way] = w
+	s.workers[w.clientName] = w
 	s.mu.Unlock()
-	s.ending.Go(func() {
-		defer close(w.ended)
-		w.run(ctx)
+	s.unfinished.Go(func() {
+		defer close(w.done)
+		w.run(w.ctx)
 		closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		stored.Close()
+		offsets.Close()
 		_ = w.status.Close(closing)
 		w.log.Close()
 	})
 	return w
 }
 
-// run runs a worker until it is stopped. On shutdown it leaves the group first.
+// open opens the topics and creates the parts of the worker. It returns its offsets, which the caller closes.
+func (w *simWorker) open() *offset.Store {
+	s := w.group
+	must := func(err error) { s.t.Helper(); require.NoError(s.t, err) }
+	settings := w.settings()
+	client := s.network.Config(w.clientName)
+	client.Consumer.FetchMaxWait = 10 * time.Second
+	client.Logger = w.logger
+
+	var err error
+	configTopic := kafka.InternalTopic{Name: s.topic, Setting: "config.storage.topic", Replication: 1}
+	w.log, err = OpenLog(w.ctx, LogOptions{Kafka: client, Topic: configTopic, Group: s.group, Logger: w.logger})
+	must(err)
+	statusTopic := kafka.InternalTopic{Name: "statuses", Partitions: 1, Replication: 1}
+	w.status, err = OpenStatusTopic(w.ctx, client, statusTopic, w.logger)
+	must(err)
+	w.store = configtopic.NewStore(s.topic, settings, w.configChanged, w.logger)
+	w.store.SetWriter(w.log)
+	w.fencer = NewFencer(w.store, s.group, func(ctx context.Context) error { return w.worker.CheckLeader(ctx) })
+	offsetConfig, problems := offset.ParseConfig(settings.All())
+	must(problems.Err())
+	offsets, err := offset.Open(w.ctx, client, offsetConfig, nil, w.logger)
+	must(err)
+
+	w.herder = connect.New(connect.Options{
+		Worker:       settings,
+		Plugins:      s.plugins,
+		Registry:     s.registry,
+		Kafka:        client,
+		Offsets:      offsets,
+		Lockouts:     lockouts.New(),
+		Destinations: transport.NewOriginRegistry(),
+		WorkerID:     w.name + ":8083",
+		Version:      "v",
+		Target:       func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
+		Group:        herderGroup{w},
+		Logger:       w.logger,
+	}, nil)
+	w.worker = NewWorker(w.workerOptions())
+	return offsets
+}
+
+// settings returns the worker's settings.
+func (w *simWorker) settings() *config.Worker {
+	var entries []config.Entry
+	for key, value := range map[string]string{
+		"group.id":                          w.group.group,
+		"bootstrap.servers":                 "a:1",
+		"config.storage.topic":              w.group.topic,
+		"status.storage.topic":              "statuses",
+		"offset.storage.topic":              "offsets",
+		"offset.storage.partitions":         "1",
+		"offset.storage.replication.factor": "1",
+		"offset.flush.interval.ms":          fmt.Sprint(w.group.flushInterval.Milliseconds()),
+		"task.shutdown.graceful.timeout.ms": "3000",
+		"key.converter":                     "org.apache.kafka.connect.storage.StringConverter",
+		"value.converter":                   "org.apache.kafka.connect.storage.StringConverter",
+		"topic.creation.enable":             "false",
+	} {
+		entries = append(entries, config.NewEntry(key, value, "", 0))
+	}
+	settings, problems := config.NewWorker("", entries, nil, nil)
+	require.NoError(w.group.t, problems.Err())
+	return settings
+}
+
+func (w *simWorker) workerOptions() WorkerOptions {
+	member := w.group.network.Config(w.clientName + memberSuffix)
+	member.Logger = w.logger
+	return WorkerOptions{
+		Group: GroupOptions{
+			Kafka:             member,
+			Group:             w.group.group,
+			Topic:             w.group.topic,
+			SessionTimeout:    simSession,
+			RebalanceTimeout:  simRebalance,
+			HeartbeatInterval: simHeartbeat,
+		},
+		URL:            w.url,
+		WorkerID:       w.name + ":8083",
+		RebalanceDelay: simDelay,
+		SyncTimeout:    3 * time.Second,
+		Topics:         Topics{w.log, w.store, w.status},
+		Herder:         pausableHerder{w.herder, w},
+		Plugins:        w.group.plugins,
+		FolderDigest:   func() string { return "" },
+		Classes:        func() []string { return []string{"test.CounterSource"} },
+		ResolveClass:   func(class string) (string, string) { return class, "counter" },
+		SetQuotas: func(quotas map[Key]limits.Division) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.quotas = quotas
+		},
+		Call: w.call,
+		IsRetriable: func(err error) bool {
+			return errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded)
+		},
+		EnsureSessionKey: func(context.Context) error { return nil },
+		Logger:           w.logger,
+	}
+}
+
+// run runs the worker until ctx ends.
 func (w *simWorker) run(ctx context.Context) {
-	var all sync.WaitGroup
-	defer all.Wait()
-	caught := make(chan struct{})
-	all.Go(func() {
-		if err := w.log.Read(ctx, w.apply, func() { w.store.CaughtUp(); close(caught) }); err != nil {
-			w.of.t.Errorf("%s: reading ended with %v", w.name, err)
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	caughtUp := make(chan struct{})
+	loops.Go(func() {
+		if err := w.log.Read(ctx, w.apply, func() { w.store.CaughtUp(); close(caughtUp) }); err != nil {
+			w.group.t.Errorf("%s: reading ended with %v", w.name, err)
 		}
 	})
-	all.Go(func() { w.herder.Run(ctx) })
+	loops.Go(func() { w.herder.Run(ctx) })
 	select {
-	case <-caught:
+	case <-caughtUp:
 	case <-ctx.Done():
 		return
 	}
 	if w.status.Await(ctx) != nil {
 		return
 	}
-	all.Go(func() { w.store.Watch(ctx, w.applySnapshot) })
+	loops.Go(func() { w.store.Watch(ctx, w.applySnapshot) })
 	for w.worker.Join(ctx) != nil {
 		select {
 		case <-time.After(time.Second):
@@ -315,14 +314,14 @@ func (w *simWorker) run(ctx context.Context) {
 	w.worker.Run(ctx)
 }
 
-// apply applies a record of the config topic, after any simulated delay.
+// apply applies a record of the config topic, once reading is not paused.
 func (w *simWorker) apply(r configtopic.Record) {
 	w.mu.Lock()
-	deaf := w.deaf
+	readsResumed := w.link.readsResumed
 	w.mu.Unlock()
-	if deaf != nil {
+	if readsResumed != nil {
 		select {
-		case <-deaf:
+		case <-readsResumed:
 		case <-w.ctx.Done():
 			return
 		}
@@ -330,50 +329,58 @@ func (w *simWorker) apply(r configtopic.Record) {
 	w.store.Apply(r)
 }
 
-// sharing reports whether the worker has tasks that use simOrigin.
-func (w *simWorker) sharing() bool {
+// hasSharedOriginTasks reports whether the worker has tasks that use simOrigin.
+func (w *simWorker) hasSharedOriginTasks() bool {
 	return slices.ContainsFunc(w.herder.Owned(), func(h connect.Ownership) bool {
-		return len(h.Tasks) > 0 && w.of.sharing(h.Connector)
+		return len(h.Tasks) > 0 && w.group.usesSharedOrigin(h.Connector)
 	})
 }
 
-// holds reports whether the worker is a member within its session.
-func (w *simWorker) holds() bool {
+// ownsAssignment reports whether the worker is a member within its session.
+func (w *simWorker) ownsAssignment() bool {
 	g := w.worker.group.Load()
 	return g != nil && g.OwnsAssignment()
 }
 
-// pausableHerder is the herder of a worker. It receives nothing while the worker is paused.
+// pausableHerder is the herder of a worker. It receives no assignment while the worker is paused.
 type pausableHerder struct {
 	*connect.Herder
 	w *simWorker
 }
 
-func (p pausableHerder) Assign(name string, share connect.Assignment) error {
+func (p pausableHerder) Assign(connector string, assignment connect.Assignment) error {
 	p.w.awaitResumed()
-	return p.Herder.Assign(name, share)
+	return p.Herder.Assign(connector, assignment)
 }
 
-// awaitResumed waits until the worker is not paused.
+// awaitResumed waits until the worker is not paused, or ends.
 func (w *simWorker) awaitResumed() {
 	w.mu.Lock()
-	silent := w.silent
+	resumed := w.link.resumed
 	w.mu.Unlock()
-	if silent != nil {
+	if resumed != nil {
 		select {
-		case <-silent:
+		case <-resumed:
 		case <-w.ctx.Done():
 		}
 	}
 }
 
-func (w *simWorker) changed(change configtopic.Change) { w.worker.ConfigChanged(change) }
+// configChanged calls the worker, which is created after the store.
+func (w *simWorker) configChanged(change configtopic.Change) { w.worker.ConfigChanged(change) }
 
-func (w *simWorker) target(name string) connect.TargetState {
+// target returns a connector's target state. One without a target record is to run.
+func (w *simWorker) target(connector string) connect.TargetState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return map[string]connect.TargetState{config.TargetPaused: connect.Paused,
-		config.TargetStopped: connect.Stopped, "": connect.Running, "STARTED": connect.Running}[w.targets[name]]
+	switch w.targets[connector] {
+	case config.TargetPaused:
+		return connect.Paused
+	case config.TargetStopped:
+		return connect.Stopped
+	default:
+		return connect.Running
+	}
 }
 
 // applySnapshot applies a snapshot to the herder, like the host's reloader.
@@ -385,21 +392,21 @@ func (w *simWorker) applySnapshot(s config.Snapshot) {
 	for _, name := range w.herder.Names() {
 		if _, ok := s.ConfigOffsets[name]; !ok {
 			_ = w.herder.Remove(name)
-			delete(w.have, name)
+			delete(w.appliedOffsets, name)
 		}
 	}
 	for _, c := range s.Connectors {
-		if at, ok := w.have[c.Name]; !ok || at != s.ConfigOffsets[c.Name] {
-			w.herder.Put(w.localized(c), nil)
-			w.have[c.Name] = s.ConfigOffsets[c.Name]
+		if applied, ok := w.appliedOffsets[c.Name]; !ok || applied != s.ConfigOffsets[c.Name] {
+			w.herder.Put(w.withPort(c), nil)
+			w.appliedOffsets[c.Name] = s.ConfigOffsets[c.Name]
 		}
 	}
 	w.mu.Lock()
-	before := w.targets
+	oldTargets := w.targets
 	w.targets = s.Targets
 	w.mu.Unlock()
 	for _, c := range s.Connectors {
-		if before[c.Name] == s.Targets[c.Name] {
+		if oldTargets[c.Name] == s.Targets[c.Name] {
 			continue
 		}
 		switch w.target(c.Name) {
@@ -414,11 +421,11 @@ func (w *simWorker) applySnapshot(s config.Snapshot) {
 	w.worker.ApplySnapshot(s)
 }
 
-// localized returns a connector with this worker's port of the service.
-func (w *simWorker) localized(c *config.Connector) *config.Connector {
+// withPort returns a connector with this worker's port of the service.
+func (w *simWorker) withPort(c *config.Connector) *config.Connector {
 	settings := maps.Clone(c.Raw())
-	settings["counter.port"] = w.of.service.port(w.slot)
-	return simConnector(w.of.t, settings)
+	settings["counter.port"] = w.group.service.port(w.slot)
+	return simConnector(w.group.t, settings)
 }
 
 func simConnector(t testing.TB, settings map[string]string) *config.Connector {
@@ -432,217 +439,215 @@ func simConnector(t testing.TB, settings map[string]string) *config.Connector {
 	return c
 }
 
-// simGroup is the group as a worker's herder sees it.
-type simGroup struct {
-	*simWorker
-	s *simulated
-}
+// herderGroup is the group as a worker's herder sees it.
+type herderGroup struct{ *simWorker }
 
-func (g simGroup) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	p.Origin = ""
-	p.Requests = g.s.limit
-	if g.s.sharing(name) {
-		p.Origin = simOrigin
+func (g herderGroup) PutTaskConfigs(ctx context.Context, connector string, plan config.TaskPlan) error {
+	plan.Origin = ""
+	plan.Requests = g.group.requestLimit
+	if g.group.usesSharedOrigin(connector) {
+		plan.Origin = simOrigin
 	}
-	delete(p.Config, "counter.port") // different for each worker
-	return g.worker.PutTaskConfigs(ctx, name, p)
+	delete(plan.Config, "counter.port") // different for each worker
+	return g.worker.PutTaskConfigs(ctx, connector, plan)
 }
 
-func (g simGroup) CheckLease(ctx context.Context) error       { return g.worker.CheckLease(ctx) }
-func (g simGroup) StatusChanged(name string)                  { g.worker.StatusChanged(name) }
-func (simGroup) OwnersLost(string) func(context.Context) bool { return nil }
-func (simGroup) RecordTopic(string, string, int)              {}
-func (simGroup) Forward(context.Context, string, wit.Notification) (h connect.ForwardResult) {
+func (g herderGroup) CheckLease(ctx context.Context) error       { return g.worker.CheckLease(ctx) }
+func (g herderGroup) StatusChanged(name string)                  { g.worker.StatusChanged(name) }
+func (herderGroup) OwnersLost(string) func(context.Context) bool { return nil }
+func (herderGroup) RecordTopic(string, string, int)              {}
+func (herderGroup) Forward(context.Context, string, wit.Notification) (h connect.ForwardResult) {
 	return h
 }
 
 // Fence requests fencing from the leader, as in the host.
-func (w *simWorker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+func (w *simWorker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error {
 	return w.worker.RetryWithLeader(ctx, func() error {
-		to, me, known := w.worker.Leader()
-		switch {
-		case !known:
-			return ErrNotLeader
-		case me:
-			return w.fenceAsLeader(ctx, connector, version, now)
-		}
-		leader, err := w.peer(ctx, to)
-		if err != nil {
-			return err
-		}
-		return leader.serve(ctx, func(ctx context.Context) error {
-			return leader.fenceAsLeader(ctx, connector, version, now)
+		return w.atLeader(ctx, func(leader *simWorker) error {
+			producers, err := leader.herder.TransactionalConfig(ctx, connector)
+			if err != nil {
+				return err
+			}
+			return leader.fencer.Fence(ctx, producers, connector, version, counts)
 		})
 	})
 }
 
-func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version int64,
-	now config.FencingCounts) error {
-	producers, err := w.herder.TransactionalConfig(ctx, connector)
+// atLeader runs do with the leader, as the REST API of any worker does.
+func (w *simWorker) atLeader(ctx context.Context, do func(leader *simWorker) error) error {
+	url, isLeader, ok := w.worker.Leader()
+	switch {
+	case !ok:
+		return ErrNotLeader
+	case isLeader:
+		return do(w)
+	}
+	leader, err := w.peer(ctx, url)
 	if err != nil {
 		return err
 	}
-	return w.fences.Fence(ctx, producers, connector, version, now)
+	return leader.serve(func() error { return do(leader) })
 }
 
-// peer returns another worker, once both are reachable.
-func (w *simWorker) peer(ctx context.Context, to string) (*simWorker, error) {
-	w.of.mu.Lock()
-	var other *simWorker
-	for _, one := range w.of.workers {
-		if one.url == to {
-			other = one
-		}
-	}
-	w.of.mu.Unlock()
-	if other == nil {
-		return nil, errSilent
-	}
-	for _, one := range []*simWorker{w, other} {
-		one.mu.Lock()
-		silent := one.silent
-		removed := one.removed
-		one.mu.Unlock()
-		if removed {
-			return nil, errSilent
-		}
-		if silent != nil {
-			select {
-			case <-silent:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(5 * time.Second):
-				return nil, errSilent
-			}
-		}
-	}
-	return other, nil
-}
-
-// ask sends a signed call to another worker.
-func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _ any) error {
-	sent, err := json.Marshal(body)
+// call sends a signed call to another worker, or to itself if url is "".
+func (w *simWorker) call(ctx context.Context, url, call, connector string, body, _ any) error {
+	payload, err := json.Marshal(body)
 	if err != nil || call != TasksCall {
 		return fmt.Errorf("expected %s, found %s: %w", TasksCall, call, err)
 	}
-	other := w
-	if to != "" {
-		if other, err = w.peer(ctx, to); err != nil {
+	receiver := w
+	if url != "" {
+		if receiver, err = w.peer(ctx, url); err != nil {
 			return err
 		}
 	}
-	return other.serve(ctx, func(ctx context.Context) error {
-		_, err := other.worker.HandleTasksCall(ctx, connector, sent)
+	return receiver.serve(func() error {
+		_, err := receiver.worker.HandleTasksCall(ctx, connector, payload)
 		return err
 	})
 }
 
 // serve handles a call of another worker. It fails if this worker ends before it has responded.
-func (w *simWorker) serve(ctx context.Context, do func(context.Context) error) error {
-	answer := make(chan error, 1)
-	go func() { answer <- do(ctx) }()
+func (w *simWorker) serve(do func() error) error {
+	result := make(chan error, 1)
+	go func() { result <- do() }()
 	select {
-	case err := <-answer:
+	case err := <-result:
 		return err
 	case <-w.ctx.Done():
-		return errSilent
+		return errNoAnswer
 	}
 }
 
-// write makes the leader write, like the REST API of any worker.
-func (w *simWorker) write(ctx context.Context, do func(leader *simWorker) error) error {
-	to, me, known := w.worker.Leader()
-	switch {
-	case !known:
-		return ErrNotLeader
-	case me:
-		return do(w)
+// peer returns another worker, once neither is paused. It waits at most 5 s for each.
+func (w *simWorker) peer(ctx context.Context, url string) (*simWorker, error) {
+	w.group.mu.Lock()
+	var peer *simWorker
+	for _, candidate := range w.group.workers {
+		if candidate.url == url {
+			peer = candidate
+		}
 	}
-	leader, err := w.peer(ctx, to)
-	if err != nil {
-		return err
+	w.group.mu.Unlock()
+	if peer == nil {
+		return nil, errNoAnswer
 	}
-	return leader.serve(ctx, func(context.Context) error { return do(leader) })
+	for _, side := range []*simWorker{w, peer} {
+		side.mu.Lock()
+		link := side.link
+		side.mu.Unlock()
+		if link.removed {
+			return nil, errNoAnswer
+		}
+		if link.resumed != nil {
+			select {
+			case <-link.resumed:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(5 * time.Second):
+				return nil, errNoAnswer
+			}
+		}
+	}
+	return peer, nil
 }
 
-// memberWay is the suffix of the name of the connection that a worker uses as a member of its group.
-const memberWay = " as a member"
-
-// hold holds all connections to the broker.
-func (w *simWorker) hold(there, back bool) {
-	w.of.network.Hold(w.way, there, back)
-	w.of.network.Hold(w.way+memberWay, there, back)
-}
-
-// isolate stops all input and output, as of a stopped process, or resumes it.
-func (w *simWorker) isolate(quiet bool) {
-	w.hold(quiet, quiet)
-	w.setPaused(quiet)
-}
-
-// zombie lets a worker's tasks continue while it is no member any more and does not know it, until quiet ends that.
-func (w *simWorker) zombie() {
-	w.of.network.Hold(w.way+memberWay, true, true)
+// isolate stops all input and output, as of a stopped process, until reconnect.
+func (w *simWorker) isolate() {
+	w.holdConnections(true, true)
 	w.setPaused(true)
 }
 
-// setPaused makes the worker apply nothing and respond to nobody.
-func (w *simWorker) setPaused(still bool) {
+// makeZombie makes the worker lose its membership without knowing it, until reconnect. Its tasks continue.
+func (w *simWorker) makeZombie() {
+	w.group.network.Hold(w.clientName+memberSuffix, true, true)
+	w.setPaused(true)
+}
+
+// holdBroker holds the connections to the broker only, until reconnect. Other workers stay reachable.
+func (w *simWorker) holdBroker(toBroker, toWorker bool) {
+	w.holdConnections(toBroker, toWorker)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.blind = still; still && w.silent == nil {
-		w.silent = make(chan struct{})
-	} else if !still && w.silent != nil {
-		close(w.silent)
-		w.silent = nil
+	w.link.isCutOff = toBroker || toWorker
+}
+
+// reconnect ends the effect of isolate, makeZombie and holdBroker.
+func (w *simWorker) reconnect() {
+	w.holdConnections(false, false)
+	w.setPaused(false)
+}
+
+// holdConnections delays what the worker sends to the broker and what it receives from it, see Network.Hold.
+func (w *simWorker) holdConnections(toBroker, toWorker bool) {
+	w.group.network.Hold(w.clientName, toBroker, toWorker)
+	w.group.network.Hold(w.clientName+memberSuffix, toBroker, toWorker)
+}
+
+// setPaused makes the worker apply nothing and respond to no worker, or ends that. A paused worker counts as cut off.
+func (w *simWorker) setPaused(paused bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.link.isCutOff = paused
+	switch {
+	case paused && w.link.resumed == nil:
+		w.link.resumed = make(chan struct{})
+	case !paused && w.link.resumed != nil:
+		close(w.link.resumed)
+		w.link.resumed = nil
 	}
 }
 
-// holdBroker holds the connections to the broker only. Other workers stay reachable.
-func (w *simWorker) holdBroker(there, back bool) {
-	w.hold(there, back)
+// setReadsPaused makes the worker apply no records of the config topic, or ends that.
+func (w *simWorker) setReadsPaused(paused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.blind = there || back
+	switch {
+	case paused && w.link.readsResumed == nil:
+		w.link.readsResumed = make(chan struct{})
+	case !paused && w.link.readsResumed != nil:
+		close(w.link.readsResumed)
+		w.link.readsResumed = nil
+	}
 }
 
-// cut breaks the connections to the broker.
+// cut breaks the connections to the broker and rejects new ones while cut is true.
 func (w *simWorker) cut(cut bool) {
-	w.of.network.Cut(w.way, cut)
-	w.of.network.Cut(w.way+memberWay, cut)
+	w.group.network.Cut(w.clientName, cut)
+	w.group.network.Cut(w.clientName+memberSuffix, cut)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.blind = cut
+	w.link.isCutOff = cut
 }
 
 // kill ends a worker abruptly. Nothing more from it arrives anywhere. Its connections stay open: kfake never removes a
 // member whose connection is closed while it joins.
 func (w *simWorker) kill() {
-	w.isolate(false)
-	w.hold(true, true)
-	w.leave()
+	w.reconnect() // a paused worker would not end
+	w.holdConnections(true, true)
+	w.remove()
 }
 
-// leave removes the worker from the list and ends it.
-func (w *simWorker) leave() {
-	w.of.mu.Lock()
-	delete(w.of.workers, w.way)
-	w.of.mu.Unlock()
+// remove removes the worker from the group's list and stops it. It does not wait for its end.
+func (w *simWorker) remove() {
+	w.group.mu.Lock()
+	delete(w.group.workers, w.clientName)
+	w.group.mu.Unlock()
 	w.mu.Lock()
-	w.removed = true
+	w.link.removed = true
 	w.mu.Unlock()
 	w.stop()
 }
 
-// shutDown shuts the worker down in an orderly way.
+// shutDown shuts the worker down in an orderly way: it leaves the Kafka group first.
 func (w *simWorker) shutDown() {
-	ctx, cancel := context.WithTimeout(w.of.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(w.group.t.Context(), 5*time.Second)
 	defer cancel()
 	if w.worker.group.Load() != nil {
 		_ = w.worker.Leave(ctx)
 	}
-	w.leave()
-	<-w.ended
+	w.remove()
+	<-w.done
 }
 
 // counterFolder returns a folder with the counter's module and its compiled code.
@@ -655,4 +660,90 @@ func counterFolder(t testing.TB) string {
 	require.NoError(t, err)
 	require.NoError(t, plugins.Close())
 	return folder
+}
+
+// counterService is the service of the counter plugin. It has a listener for each worker, so it knows the sender of a
+// request. It runs outside the synctest bubble and closes each connection after the response: time stands still in
+// the bubble while a connection is open.
+type counterService struct {
+	servers []*httptest.Server // by slot of the worker
+
+	mu           sync.Mutex
+	runs         int                        // task runs so far
+	acknowledged map[string]acknowledgement // the last one of each partition
+	errors       []string                   // since the last call of takeErrors
+}
+
+// acknowledgement is a request for a row, which makes the service forget the rows before it.
+type acknowledgement struct {
+	worker int // slot of the worker
+	run    int // number of the task run
+	row    int64
+}
+
+func newCounterService(t testing.TB) *counterService {
+	s := &counterService{acknowledged: map[string]acknowledgement{}}
+	for slot := range simWorkers {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.respond(slot, w, r)
+		}))
+		server.Config.SetKeepAlivesEnabled(false)
+		// A connection that its ended task no longer uses blocks time until this timeout.
+		server.Config.ReadHeaderTimeout = 30 * time.Millisecond
+		server.Start()
+		t.Cleanup(server.Close)
+		s.servers = append(s.servers, server)
+	}
+	return s
+}
+
+// port returns the port for the worker of a slot.
+func (s *counterService) port(slot int) string {
+	return strconv.Itoa(s.servers[slot].Listener.Addr().(*net.TCPAddr).Port)
+}
+
+// runCount returns the number of task runs so far.
+func (s *counterService) runCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs
+}
+
+// takeErrors returns the errors since the last call.
+func (s *counterService) takeErrors() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	errs := s.errors
+	s.errors = nil
+	return errs
+}
+
+// respond numbers task runs and returns rows. It records an error if an earlier run acknowledges a partition after a
+// later run of another worker, or if a request is for a row that the service has forgotten.
+func (s *counterService) respond(slot int, w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	query := r.URL.Query()
+	if r.URL.Path == "/open" {
+		s.runs++
+		fmt.Fprint(w, s.runs)
+		return
+	}
+	partition := query.Get("connector") + "-" + query.Get("task")
+	if query.Get("claim") != "" {
+		current := acknowledgement{worker: slot}
+		current.run, _ = strconv.Atoi(query.Get("life"))
+		current.row, _ = strconv.ParseInt(query.Get("n"), 10, 64)
+		switch last, ok := s.acknowledged[partition]; {
+		case ok && current.run < last.run && current.worker != last.worker:
+			s.errors = append(s.errors, fmt.Sprintf("%s: w%d acknowledges in run %d, and w%d has in run %d",
+				partition, current.worker, current.run, last.worker, last.run))
+		case ok && current.row < last.row:
+			s.errors = append(s.errors, fmt.Sprintf(
+				"%s: w%d requests row %d, but w%d made the service forget the rows before %d",
+				partition, current.worker, current.row, last.worker, last.row))
+		}
+		s.acknowledged[partition] = current
+	}
+	io.WriteString(w, partition+" "+query.Get("n"))
 }

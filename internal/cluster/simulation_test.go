@@ -30,9 +30,9 @@ const (
 	simSeeds  = 8
 	soakSeeds = 100
 	simRounds = 12
-	// simMost is the maximum number of generations of a group: three times the highest number seen, and fewer than
-	// when joins followed each other for as long as a task took to end.
-	simMost = 300
+	// simMaxGenerations is the maximum number of generations of a group: three times the highest number seen. Members
+	// that join again and again while a task ends exceed it.
+	simMaxGenerations = 300
 )
 
 // simOwned is how long a unit may have no owner: the session of a lost worker, the wait for its tasks, the end of
@@ -51,8 +51,8 @@ const (
 // necessary. A failing seed prints its steps; -run TestSimulatedGroup/SEED runs it again.
 func TestSimulatedGroup(t *testing.T) {
 	code := counterFolder(t)
-	before := debug.SetGCPercent(400) // otherwise it takes a fifth of the time
-	t.Cleanup(func() { debug.SetGCPercent(before) })
+	oldPercent := debug.SetGCPercent(400) // by default collections take a fifth of the time
+	t.Cleanup(func() { debug.SetGCPercent(oldPercent) })
 	seeds := uint64(simSeeds)
 	if os.Getenv("CULVERT_SOAK") != "" {
 		seeds = soakSeeds
@@ -68,72 +68,76 @@ func TestSimulatedGroup(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			size := 3 + int(seed)%(simWorkers-2)
-			inSimulation(t, code, seed, 0, func(r *simulation) {
-				r.least = max(3, size-1)
-				if seed/2%2 == 0 { // so often that a task has stored its offset before it requests the next row
-					r.flush = time.Second
+			inSimulation(t, code, seed, 0, func(si *simulation) {
+				si.minWorkers = max(3, size-1)
+				flushesOften := seed/2%2 == 0 // a task has stored its offset before it requests the next row
+				if flushesOften {
+					si.flushInterval = time.Second
 				}
-				if seed%3 == 0 {
-					r.limit = 1 + int(seed)/3%3
+				hasSharedOrigin := seed%3 == 0
+				if hasSharedOrigin {
+					si.requestLimit = 1 + int(seed)/3%3
 				}
 				for range size {
-					r.join()
+					si.join()
 				}
 				for n := range 3 {
-					r.settle(fmt.Sprint("before connector ", n))
-					r.submitChange("create")
+					si.settle(fmt.Sprint("before connector ", n))
+					si.submitChange("create")
 				}
-				r.settle("at first")
-				for r.round = range simRounds {
-					r.play()
+				si.settle("at first")
+				for si.round = range simRounds {
+					si.play()
 				}
-				for _, w := range r.up() {
-					if _, generation := w.worker.group.Load().Member(); generation > simMost {
-						r.fail("expected %d generations at most, found %d", simMost, generation)
+				for _, w := range si.reachable() {
+					if _, generation := w.worker.group.Load().Member(); generation > simMaxGenerations {
+						si.fail("expected %d generations at most, found %d", simMaxGenerations, generation)
 					}
 				}
 				ended.Add(1)
-				lost.Add(int64(r.lost))
-				shared.Add(int64(r.shared))
+				lost.Add(int64(si.lostLeaders))
+				shared.Add(int64(si.sharedLimits))
 			})
 		})
 	}
 }
 
-// inSimulation runs a group of this many workers in a bubble of its own.
+// inSimulation runs play with a group of this many workers in a synctest bubble of its own.
 func inSimulation(t *testing.T, code string, seed uint64, workers int, play func(*simulation)) {
-	service := newCounted(t)
+	service := newCounterService(t)
 	synctest.Test(t, func(t *testing.T) {
-		r := &simulation{simulated: newSimulated(t, service, code), random: rand.New(rand.NewPCG(seed, 26)),
+		si := &simulation{simulatedGroup: newSimulatedGroup(t, service, code), random: rand.New(rand.NewPCG(seed, 26)),
 			want: map[string]string{}, inDoubt: map[string]bool{}}
-		defer r.end()
+		defer si.stopAll()
 		for range workers {
-			r.join()
+			si.join()
 		}
-		play(r)
+		play(si)
 	})
 }
 
 // simulation applies random events to a group. Only its own goroutine uses it.
 type simulation struct {
-	*simulated
+	*simulatedGroup
 	random *rand.Rand
 	round  int
-	steps  []string
-	made   int
-	least  int // minimum number of workers
-	lost   int // leaders killed in a transaction
-	shared int // how often several workers had tasks of simOrigin
-	// want contains the last written connectors whose writes were confirmed. unsure contains those whose last write
-	// was not confirmed.
-	want    map[string]string
-	inDoubt map[string]bool
-	blinds  []*simWorker // workers cut off from the broker
-	slow    atomic.Int64 // end of the slow writes to topics, in nanoseconds of the bubble's time
+	steps  []string // the events so far, see logStep
+
+	created      int // connectors created so far
+	minWorkers   int // step starts a worker if fewer reach the broker
+	lostLeaders  int // leaders killed in a transaction
+	sharedLimits int // how often several workers had tasks of simOrigin
+
+	// want contains the expected connectors with their numbers of tasks. inDoubt contains the connectors whose last
+	// write was not confirmed: configProblem takes what it finds of them.
+	want      map[string]string
+	inDoubt   map[string]bool
+	cutOff    []*simWorker // workers that disconnect has cut off from the broker
+	slowUntil atomic.Int64 // end of the slow writes to topics, in nanoseconds of the bubble's time
 }
 
-// end prints the steps of a failed simulation, and ends all workers.
-func (si *simulation) end() {
+// stopAll prints the steps of a failed simulation, and ends all workers.
+func (si *simulation) stopAll() {
 	if si.t.Failed() {
 		lines := slices.DeleteFunc(strings.Split(si.journal.String(), "\n"), func(line string) bool {
 			return strings.Contains(line, "kafka: a broker is")
@@ -142,48 +146,52 @@ func (si *simulation) end() {
 			strings.Join(lines[max(0, len(lines)-150):], "\n"))
 	}
 	for _, w := range si.running() {
-		w.isolate(false)
+		w.reconnect()
 		w.cut(false)
-		w.leave()
+		w.remove()
 	}
-	si.ending.Wait()
-	time.Sleep(time.Minute) // until abandoned work of workers ends: outside the bubble it would not
+	si.unfinished.Wait()
+	time.Sleep(time.Minute) // until abandoned goroutines of workers end, as the bubble requires
 	_ = si.plugins.Close()
 }
 
-func (si *simulation) says(format string, args ...any) {
-	round := fmt.Sprintf("%v round %d: ", time.Since(si.began), si.round)
-	si.steps = append(si.steps, round+fmt.Sprintf(format, args...))
+// logStep records an event of the simulation.
+func (si *simulation) logStep(format string, args ...any) {
+	prefix := fmt.Sprintf("%v round %d: ", time.Since(si.startedAt), si.round)
+	si.steps = append(si.steps, prefix+fmt.Sprintf(format, args...))
 }
 
 // fail ends the test.
 func (si *simulation) fail(format string, args ...any) {
 	si.t.Helper()
-	si.t.Fatalf(si.t.Name()+" "+time.Since(si.began).String()+": "+format, args...)
+	si.t.Fatalf(si.t.Name()+" "+time.Since(si.startedAt).String()+": "+format, args...)
 }
 
-// running returns the workers by slot. up returns those that reach the broker.
-func (s *simulated) running() []*simWorker {
+// running returns the workers, sorted by slot.
+func (s *simulatedGroup) running() []*simWorker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Values(s.workers), func(a, b *simWorker) int { return a.slot - b.slot })
 }
 
-func (si *simulation) up() []*simWorker {
+// reachable returns the running workers that reach the broker.
+func (si *simulation) reachable() []*simWorker {
 	return slices.DeleteFunc(si.running(), func(w *simWorker) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.blind
+		return w.link.isCutOff
 	})
 }
 
-func (si *simulation) any(of []*simWorker) *simWorker {
-	if len(of) == 0 {
+// pick returns one of the workers at random, nil if there are none.
+func (si *simulation) pick(workers []*simWorker) *simWorker {
+	if len(workers) == 0 {
 		return nil
 	}
-	return of[si.random.IntN(len(of))]
+	return workers[si.random.IntN(len(workers))]
 }
 
+// join starts a worker in the first free slot. It returns nil if all slots are taken.
 func (si *simulation) join() *simWorker {
 	taken := map[int]bool{}
 	for _, w := range si.running() {
@@ -191,7 +199,7 @@ func (si *simulation) join() *simWorker {
 	}
 	for slot := range simWorkers {
 		if !taken[slot] {
-			si.says("w%d joins", slot)
+			si.logStep("w%d joins", slot)
 			return si.start(slot)
 		}
 	}
@@ -200,62 +208,62 @@ func (si *simulation) join() *simWorker {
 
 // play runs one round: up to three events, and then all checks.
 func (si *simulation) play() {
-	n := 1 + max(0, si.random.IntN(5)-2)
-	before := si.owners()
-	calm := len(si.blinds) == 0
-	what := ""
-	var whose *simWorker
-	for range n {
-		what, whose = si.step()
+	events := 1 + max(0, si.random.IntN(5)-2)
+	oldOwners := si.owners()
+	allConnected := len(si.cutOff) == 0
+	event := ""
+	var changed *simWorker
+	for range events {
+		event, changed = si.step()
 		si.sleep(time.Duration(si.random.IntN(3000)) * time.Millisecond)
 	}
-	si.settle(what)
-	if n == 1 && calm && whose != nil {
-		si.checkMoves(what, whose, before, si.owners())
+	si.settle(event)
+	if events == 1 && allConnected && changed != nil {
+		si.checkMoves(event, changed, oldOwners, si.owners())
 	}
 }
 
-// step triggers an event. whose is the worker that it started or ended, if it did nothing else.
-func (si *simulation) step() (what string, whose *simWorker) {
-	up := si.up()
-	w := si.any(up)
-	switch what = si.choose(); {
-	case what == "join" || w == nil || len(up) < si.least:
-		if whose = si.join(); whose != nil {
-			return "join", whose
+// step triggers a random event. changed is the worker that it started or ended, nil if it did something else or more.
+func (si *simulation) step() (event string, changed *simWorker) {
+	reachable := si.reachable()
+	w := si.pick(reachable)
+	switch event = si.choose(); {
+	case event == "join" || w == nil || len(reachable) < si.minWorkers:
+		if changed = si.join(); changed != nil {
+			return "join", changed
 		}
 		return "nothing", nil
-	case what == "leave":
-		si.says("%s says goodbye", w.name)
+	case event == "leave":
+		si.logStep("%s says goodbye", w.name)
 		w.shutDown()
-		return what, w
-	case what == "kill":
-		si.says("%s is killed", w.name)
+		return event, w
+	case event == "kill":
+		si.logStep("%s is killed", w.name)
 		w.kill()
-		return what, w
-	case what == "restart":
+		return event, w
+	case event == "restart":
 		if si.random.IntN(2) == 0 {
-			si.says("%s is killed, and started again", w.name)
+			si.logStep("%s is killed, and started again", w.name)
 			w.kill()
 		} else {
-			si.says("%s says goodbye, and is started again", w.name)
+			si.logStep("%s says goodbye, and is started again", w.name)
 			w.shutDown()
 		}
 		si.sleep(time.Duration(si.random.IntN(8000)) * time.Millisecond)
 		si.start(w.slot)
-	case what == "pause", what == "zombie", what == "one way", what == "cut":
-		si.disconnect(what, w)
-	case what == "mend":
-		si.mend()
-	case what == "mid-write":
+	case event == "pause", event == "zombie", event == "one way", event == "cut":
+		si.disconnect(event, w)
+	case event == "mend":
+		si.reconnectAll()
+	case event == "mid-write":
 		si.midWrite()
-	case what == "slow":
+	case event == "slow":
 		topic := []string{"rows", "offsets", "statuses", testTopic}[si.random.IntN(4)]
-		si.says("writes to %s take long for a while", topic)
-		si.slow.Store(time.Now().Add(15 * time.Second).UnixNano())
+		si.logStep("writes to %s take long for a while", topic)
+		si.slowUntil.Store(time.Now().Add(15 * time.Second).UnixNano())
 		si.network.Cluster.ControlKey(int16(kmsg.Produce), func(q kmsg.Request) (kmsg.Response, error, bool) {
-			if time.Now().UnixNano() > si.slow.Load() {
-				return nil, nil, false // the last worker
+			if time.Now().UnixNano() > si.slowUntil.Load() {
+				return nil, nil, false // without KeepControl this function is not called again
 			}
 			si.network.Cluster.KeepControl()
 			if p := q.(*kmsg.ProduceRequest); len(p.Topics) > 0 && p.Topics[0].Topic == topic {
@@ -264,55 +272,57 @@ func (si *simulation) step() (what string, whose *simWorker) {
 			return nil, nil, false
 		})
 	default:
-		si.submitChange(what)
+		si.submitChange(event)
 	}
-	return what, nil
+	return event, nil
 }
 
+// choose returns a random event. More frequent events are listed more often.
 func (si *simulation) choose() string {
-	all := []string{"join", "join", "join", "leave", "leave", "kill", "kill", "restart", "pause", "pause", "zombie",
+	events := []string{"join", "join", "join", "leave", "leave", "kill", "kill", "restart", "pause", "pause", "zombie",
 		"zombie", "one way", "one way", "cut", "mend", "mend", "mid-write", "mid-write", "slow", "create", "create",
 		"change", "change", "pause connector", "resume connector", "stop connector", "resume connector", "delete",
 		"restart connector"}
-	return all[si.random.IntN(len(all))]
+	return events[si.random.IntN(len(events))]
 }
 
-// disconnect cuts a worker off from the broker, for a while or until it is repaired. Connections are cut only while no
-// worker joins alone, see kill.
-func (si *simulation) disconnect(what string, w *simWorker) {
-	if what == "cut" && si.unsettled() != "" {
-		what = "pause"
+// disconnect cuts a worker off from the broker, for a while or until "mend". Connections are cut only while no worker
+// joins: kfake would never remove it.
+func (si *simulation) disconnect(event string, w *simWorker) {
+	if event == "cut" && si.unsettled() != "" {
+		event = "pause"
 	}
-	switch what {
+	switch event {
 	case "pause":
-		w.isolate(true)
+		w.isolate()
 	case "zombie":
-		w.zombie()
+		w.makeZombie()
 	case "cut":
 		w.cut(true)
 	default:
-		there := si.random.IntN(2) == 0
-		w.holdBroker(there, !there)
-		what += map[bool]string{true: " (there)", false: " (back)"}[there]
+		isToBroker := si.random.IntN(2) == 0
+		w.holdBroker(isToBroker, !isToBroker)
+		event += map[bool]string{true: " (to the broker)", false: " (to the worker)"}[isToBroker]
 	}
-	si.blinds = append(si.blinds, w)
+	si.cutOff = append(si.cutOff, w)
 	d := time.Duration(si.random.IntN(20000)) * time.Millisecond
 	if si.random.IntN(2) == 0 {
-		si.says("%s: %s, until it is mended", w.name, what)
+		si.logStep("%s: %s, until it is mended", w.name, event)
 		return
 	}
-	si.says("%s: %s, for %v", w.name, what, d)
+	si.logStep("%s: %s, for %v", w.name, event, d)
 	si.sleep(d)
-	si.mend()
+	si.reconnectAll()
 }
 
-func (si *simulation) mend() {
-	si.says("all are mended")
-	for _, w := range si.blinds {
-		w.isolate(false)
+// reconnectAll ends what disconnect did to workers.
+func (si *simulation) reconnectAll() {
+	si.logStep("all are mended")
+	for _, w := range si.cutOff {
+		w.reconnect()
 		w.cut(false)
 	}
-	si.blinds = nil
+	si.cutOff = nil
 }
 
 // midWrite kills the leader while it writes tasks or a connector: before a transaction ends, or after its end but
@@ -322,23 +332,24 @@ func (si *simulation) midWrite() {
 	if leader == nil {
 		return
 	}
-	at := int32(1 + si.random.IntN(3))
-	done := si.random.IntN(2) == 0
-	si.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
+	lastEnd := int32(1 + si.random.IntN(3)) // number of the EndTxn request at which the leader is lost
+	isCommitted := si.random.IntN(2) == 0
+	si.logStep("%s, which leads, is lost at the end of transaction %d; committed: %v", leader.name, lastEnd,
+		isCommitted)
 	lost := make(chan struct{})
-	lose := sync.OnceFunc(func() { leader.isolate(true); close(lost) })
+	lose := sync.OnceFunc(func() { leader.isolate(); close(lost) })
 	var ends atomic.Int32
 	si.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
-		ours := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
+		isLeaderWrite := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
 		switch n := ends.Load(); {
-		case n >= at:
+		case n >= lastEnd:
 			return nil, nil, false
-		case !ours || ends.Add(1) < at:
+		case !isLeaderWrite || ends.Add(1) < lastEnd:
 			si.network.Cluster.KeepControl()
 			return nil, nil, false
 		}
 		lose()
-		if done {
+		if isCommitted {
 			return nil, nil, false
 		}
 		return nil, errors.New("the connection is lost"), true
@@ -346,25 +357,26 @@ func (si *simulation) midWrite() {
 	si.submitChange("create")
 	select {
 	case <-lost:
-		si.lost++
+		si.lostLeaders++
 	case <-time.After(5 * time.Second):
-		ends.Store(at)
+		ends.Store(lastEnd)
 	}
 	leader.kill()
 }
 
+// leader returns the leader, nil if no reachable worker knows that it is.
 func (si *simulation) leader() *simWorker {
-	for _, w := range si.up() {
-		if _, me, known := w.worker.Leader(); me && known {
+	for _, w := range si.reachable() {
+		if _, isLeader, ok := w.worker.Leader(); isLeader && ok {
 			return w
 		}
 	}
 	return nil
 }
 
-// submitChange sends a change to a random worker, like REST.
-func (si *simulation) submitChange(what string) {
-	w := si.any(si.up())
+// submitChange sends a change to a random worker, like the REST API, and updates want and inDoubt.
+func (si *simulation) submitChange(change string) {
+	w := si.pick(si.reachable())
 	if w == nil {
 		return
 	}
@@ -375,52 +387,52 @@ func (si *simulation) submitChange(what string) {
 	ctx, cancel := context.WithTimeout(si.t.Context(), 10*time.Second)
 	defer cancel()
 	var err error
-	said := ""
-	target := func(to string) {
-		said = to
-		records := []configtopic.Record{configtopic.TargetRecord(name, to)}
-		if to == config.TargetStopped {
+	written := "" // number of tasks or target state
+	setTarget := func(state string) {
+		written = state
+		records := []configtopic.Record{configtopic.TargetRecord(name, state)}
+		if state == config.TargetStopped {
 			records = append(records, configtopic.CommitRecord(name, 0))
 		}
-		err = w.write(ctx, func(l *simWorker) error {
-			_, err := l.store.Write(ctx, records...)
+		err = w.atLeader(ctx, func(leader *simWorker) error {
+			_, err := leader.store.Write(ctx, records...)
 			return err
 		})
 	}
 	switch {
-	case what == "create" || name == "":
-		si.made++
-		name = fmt.Sprintf("c%d", si.made)
+	case change == "create" || name == "":
+		si.created++
+		name = fmt.Sprintf("c%d", si.created)
 		fallthrough
-	case what == "change":
-		said = strconv.Itoa(1 + si.random.IntN(4))
-		err = si.put(ctx, w, name, said)
-	case what == "delete":
-		err = w.write(ctx, func(l *simWorker) error { return l.store.Delete(ctx, name) })
-	case what == "pause connector":
-		target(config.TargetPaused)
-	case what == "stop connector":
-		target(config.TargetStopped)
-	case what == "resume connector":
-		target(config.TargetStarted)
-	case what == "restart connector":
-		said = "again"
+	case change == "change":
+		written = strconv.Itoa(1 + si.random.IntN(4))
+		err = si.put(ctx, w, name, written)
+	case change == "delete":
+		err = w.atLeader(ctx, func(leader *simWorker) error { return leader.store.Delete(ctx, name) })
+	case change == "pause connector":
+		setTarget(config.TargetPaused)
+	case change == "stop connector":
+		setTarget(config.TargetStopped)
+	case change == "resume connector":
+		setTarget(config.TargetStarted)
+	case change == "restart connector":
+		written = "again"
 		_ = w.herder.Restart(name)
 	}
-	si.says("%s of %s: %s by %s: %v", what, name, said, w.name, err)
+	si.logStep("%s of %s: %s by %s: %v", change, name, written, w.name, err)
 	switch {
 	case err != nil:
 		si.inDoubt[name] = true
-	case what == "delete":
+	case change == "delete":
 		delete(si.want, name)
 		delete(si.inDoubt, name)
 		return
-	case what == "create" || what == "change":
+	case change == "create" || change == "change":
 		delete(si.inDoubt, name)
-		si.want[name] = said
+		si.want[name] = written
 	}
 	if _, ok := si.want[name]; !ok {
-		si.want[name] = said
+		si.want[name] = written
 	}
 }
 
@@ -430,21 +442,23 @@ func simSettings(name, tasks string) map[string]string {
 		"counter.tasks": tasks, "counter.scheme": "http", "counter.address": "127.0.0.1", "counter.connector": name}
 }
 
-// put writes a connector with this many tasks. Every second connector has a claim.
+// put writes a connector with this many tasks. Every second connector has a claim, by the last digit of its name.
 func (si *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
 	settings := simSettings(name, tasks)
-	if name[len(name)-1]%2 == 0 {
+	if lastDigit := name[len(name)-1]; lastDigit%2 == 0 {
 		settings["counter.claim"] = "queue " + name
 	}
 	c := simConnector(si.t, settings)
-	return w.write(ctx, func(l *simWorker) error { return l.store.Put(ctx, name, config.Stored{Connector: c}) })
+	return w.atLeader(ctx, func(leader *simWorker) error {
+		return leader.store.Put(ctx, name, config.Stored{Connector: c})
+	})
 }
 
 // sleep waits, and checks the invariants that hold at all times.
 func (si *simulation) sleep(d time.Duration) {
 	for end := time.Now().Add(d); ; {
-		if wrong := si.service.found(); len(wrong) > 0 {
-			si.fail("service errors: %q", wrong)
+		if errs := si.service.takeErrors(); len(errs) > 0 {
+			si.fail("service errors: %q", errs)
 		}
 		si.checkOwners()
 		if !time.Now().Before(end) {
@@ -456,9 +470,9 @@ func (si *simulation) sleep(d time.Duration) {
 
 // checkOwners checks that no task runs on two workers with a valid lease.
 func (si *simulation) checkOwners() {
-	by := map[string]string{}
+	owners := map[string]string{}
 	for _, w := range si.running() {
-		if !w.holds() {
+		if !w.ownsAssignment() {
 			continue
 		}
 		for _, h := range w.herder.Owned() {
@@ -468,11 +482,11 @@ func (si *simulation) checkOwners() {
 			}
 			for _, task := range s.Tasks {
 				unit := fmt.Sprintf("%s-%d", h.Connector, task.ID)
-				if other := by[unit]; task.State == connect.Running && other != "" && other != w.name {
+				if other := owners[unit]; task.State == connect.Running && other != "" && other != w.name {
 					si.fail("%s runs at %s and at %s", unit, other, w.name)
 				}
 				if task.State == connect.Running {
-					by[unit] = w.name
+					owners[unit] = w.name
 				}
 			}
 		}
@@ -482,18 +496,18 @@ func (si *simulation) checkOwners() {
 // limitProblem checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed
 // the limit.
 func (si *simulation) limitProblem(up []*simWorker) string {
-	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
+	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.hasSharedOriginTasks() })
 	for _, w := range sharing {
 		w.mu.Lock()
-		by := w.origins[KeyOf(simOrigin)].Workers
+		divisor := w.quotas[KeyOf(simOrigin)].Workers
 		w.mu.Unlock()
-		if by != len(sharing) || by > si.limit {
-			return fmt.Sprintf("%s divides the limit %d by %d, and %d workers have tasks", w.name, si.limit, by,
-				len(sharing))
+		if divisor != len(sharing) || divisor > si.requestLimit {
+			return fmt.Sprintf("%s divides the limit %d by %d, and %d workers have tasks", w.name, si.requestLimit,
+				divisor, len(sharing))
 		}
 	}
 	if len(sharing) > 1 {
-		si.shared++
+		si.sharedLimits++
 	}
 	return ""
 }
@@ -510,41 +524,44 @@ func (si *simulation) settle(after string) {
 		if why == "" {
 			return
 		}
-		if quick := time.Unix(0, si.slow.Load()); quick.After(began) {
-			began = quick
+		if slowUntil := time.Unix(0, si.slowUntil.Load()); slowUntil.After(began) {
+			began = slowUntil
 		}
 		unowned := si.unowned()
 		if unowned == "" { // later moves have their own time limit
 			owned = time.Now()
 		}
-		if late := time.Since(began); late > simSettle || min(late, time.Since(owned)) > simOwned {
-			si.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, late, why,
-				unowned)
+		elapsed := time.Since(began)
+		isUnownedTooLong := min(elapsed, time.Since(owned)) > simOwned
+		if elapsed > simSettle || isUnownedTooLong {
+			si.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, elapsed,
+				why, unowned)
 		}
 	}
 }
 
-// unowned returns a unit of a running connector that no worker has.
+// unowned returns a unit of a running connector that no worker has, "" if there is none. A unit is a connector itself,
+// or a task.
 func (si *simulation) unowned() string {
-	s, _ := si.up()[0].store.Snapshot()
+	s, _ := si.reachable()[0].store.Snapshot()
 	owners := si.owners()
-	for name, wants := range si.want {
-		tasks, _ := strconv.Atoi(wants)
+	for name, taskCount := range si.want {
+		tasks, _ := strconv.Atoi(taskCount)
 		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // may not be planned yet
 			continue
 		}
-		for unit := range tasks {
-			if one := fmt.Sprintf("%s-%d", name, unit); owners[one] == "" {
-				return one
+		for number := range tasks {
+			if task := fmt.Sprintf("%s-%d", name, number); owners[task] == "" {
+				return task
 			}
 		}
 	}
 	return ""
 }
 
-// unsettled describes the first difference from the desired state.
+// unsettled describes the first difference from the desired state. "" means that there is none.
 func (si *simulation) unsettled() string {
-	up := si.up()
+	up := si.reachable()
 	if len(up) == 0 {
 		return ""
 	}
@@ -555,14 +572,14 @@ func (si *simulation) unsettled() string {
 		g := w.worker.generation
 		assigned := w.worker.assigned
 		leading := w.worker.leading
-		again := w.worker.assignment.RejoinAfterRevoke
+		mustRejoin := w.worker.assignment.RejoinAfterRevoke
 		w.worker.mu.Unlock()
 		switch {
 		case !assigned:
 			return w.name + " is no member"
 		case generation != 0 && g != generation:
 			return fmt.Sprintf("%s is of generation %d, others of %d", w.name, g, generation)
-		case again:
+		case mustRejoin:
 			return w.name + " is to join again"
 		case leading && leader != nil:
 			return leader.name + " and " + w.name + " lead"
@@ -623,35 +640,37 @@ func (si *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
 	for _, w := range up {
-		for _, h := range w.herder.Owned() {
-			if _, ok := s.ConfigOffsets[h.Connector]; !ok {
-				return fmt.Sprintf("%s has %+v, which no longer exists", w.name, h)
+		for _, owned := range w.herder.Owned() {
+			if _, ok := s.ConfigOffsets[owned.Connector]; !ok {
+				return fmt.Sprintf("%s has %+v, which no longer exists", w.name, owned)
 			}
-			if set := s.TaskConfigs(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
-				return fmt.Sprintf("%s has %+v of %+v", w.name, h, set)
+			taskSet := s.TaskConfigs(owned.Connector)
+			isCurrent := taskSet != nil && taskSet.Version == owned.Version
+			if len(owned.Tasks) > 0 && !isCurrent {
+				return fmt.Sprintf("%s has %+v of %+v", w.name, owned, taskSet)
 			}
-			status, err := w.herder.Status(h.Connector)
+			status, err := w.herder.Status(owned.Connector)
 			if err != nil {
 				return err.Error()
 			}
-			mine := map[string]connect.State{}
-			if h.Plans {
-				mine[h.Connector] = status.Connector.State
+			local := map[string]connect.State{}
+			if owned.Plans {
+				local[owned.Connector] = status.Connector.State
 			}
-			for _, number := range h.Tasks {
-				mine[fmt.Sprintf("%s-%d", h.Connector, number)] = "nothing"
+			for _, number := range owned.Tasks {
+				local[fmt.Sprintf("%s-%d", owned.Connector, number)] = "nothing"
 				if status.Connector.State == connect.Paused { // the herder shows only tasks that have run there
-					mine[fmt.Sprintf("%s-%d", h.Connector, number)] = connect.Paused
+					local[fmt.Sprintf("%s-%d", owned.Connector, number)] = connect.Paused
 				}
 			}
 			for _, task := range status.Tasks {
 				if task.State == connect.Paused &&
-					(s.TaskConfigs(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
+					(s.TaskConfigs(owned.Connector) == nil || !slices.Contains(owned.Tasks, task.ID)) {
 					continue // from before the configuration change
 				}
-				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
+				local[fmt.Sprintf("%s-%d", owned.Connector, task.ID)] = task.State
 			}
-			for unit, state := range mine {
+			for unit, state := range local {
 				if other := owners[unit]; other != "" && other != w.name { // shown next to its running part
 					return fmt.Sprintf("%s is at %s and at %s", unit, other, w.name)
 				}
@@ -670,11 +689,11 @@ func (si *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 		case config.TargetStopped:
 			state = connect.Stopped
 		}
-		if set := s.TaskConfigs(c.Name); set != nil {
-			tasks = len(set.Settings)
+		if taskSet := s.TaskConfigs(c.Name); taskSet != nil {
+			tasks = len(taskSet.Settings)
 		}
-		if wants, _ := strconv.Atoi(c.Text("counter.tasks")); tasks != wants && state == connect.Running {
-			return fmt.Sprintf("%s has %d tasks of %d", c.Name, tasks, wants)
+		if n, _ := strconv.Atoi(c.Text("counter.tasks")); tasks != n && state == connect.Running {
+			return fmt.Sprintf("%s has %d tasks of %d", c.Name, tasks, n)
 		}
 		wanted[c.Name] = state
 		for n := range tasks {
@@ -692,81 +711,82 @@ func (si *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 func (si *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners map[string]string,
 	states map[string]connect.State) string {
 	for _, w := range up {
-		said := map[string]string{}
+		stored := map[string]string{}
 		for _, name := range w.status.Connectors() {
-			if own, ok := w.status.Connector(name); ok {
-				said[name] = fmt.Sprint(own.State, " at ", own.WorkerID)
+			if status, ok := w.status.Connector(name); ok {
+				stored[name] = fmt.Sprint(status.State, " at ", status.WorkerID)
 			}
 			for _, task := range w.status.Tasks(name) {
 				if s.TaskConfigs(name) == nil && (task.State == connect.Unassigned || task.State == connect.Paused) {
 					continue
 				}
-				said[fmt.Sprintf("%s-%d", name, task.Task)] = fmt.Sprint(task.State, " at ", task.WorkerID)
+				stored[fmt.Sprintf("%s-%d", name, task.Task)] = fmt.Sprint(task.State, " at ", task.WorkerID)
 			}
 		}
-		is := map[string]string{}
+		expected := map[string]string{}
 		for unit, state := range states {
-			is[unit] = fmt.Sprint(state, " at ", owners[unit], ":8083")
+			expected[unit] = fmt.Sprint(state, " at ", owners[unit], ":8083")
 		}
-		for unit := range maps.Keys(is) {
-			if said[unit] != is[unit] {
-				return fmt.Sprintf("%s is %s, but the status topic has %q for %s", unit, is[unit], said[unit], w.name)
+		for unit := range maps.Keys(expected) {
+			if stored[unit] != expected[unit] {
+				return fmt.Sprintf("%s is %s, but the status topic has %q for %s", unit, expected[unit],
+					stored[unit], w.name)
 			}
 		}
-		for unit, what := range said {
-			if is[unit] == "" {
-				return fmt.Sprintf("the status topic has %s: %s for %s, which does not exist", unit, what, w.name)
+		for unit, status := range stored {
+			if expected[unit] == "" {
+				return fmt.Sprintf("the status topic has %s: %s for %s, which does not exist", unit, status, w.name)
 			}
 		}
 	}
 	return ""
 }
 
-// owners returns the workers of units: of connectors themselves, and of tasks.
+// owners returns the names of the workers by unit.
 func (si *simulation) owners() map[string]string {
-	all := map[string]string{}
-	for _, w := range si.up() {
+	owners := map[string]string{}
+	for _, w := range si.reachable() {
 		for _, h := range w.herder.Owned() {
 			if h.Plans {
-				all[h.Connector] = w.name
+				owners[h.Connector] = w.name
 			}
 			for _, number := range h.Tasks {
-				all[fmt.Sprintf("%s-%d", h.Connector, number)] = w.name
+				owners[fmt.Sprintf("%s-%d", h.Connector, number)] = w.name
 			}
 		}
 	}
-	return all
+	return owners
 }
 
 // checkMoves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as
 // a whole, other tasks may move to less loaded workers.
-func (si *simulation) checkMoves(what string, whose *simWorker, before, after map[string]string) {
+func (si *simulation) checkMoves(event string, changed *simWorker, oldOwners, newOwners map[string]string) {
 	moved := [2]int{}
 	units := [2]int{}
-	for unit, was := range before {
+	for unit, oldOwner := range oldOwners {
 		kind := 0
 		if strings.Contains(unit, "-") {
 			kind = 1
 		}
-		if kind == 1 && si.limit > 0 {
+		if kind == 1 && si.requestLimit > 0 {
 			continue
 		}
 		units[kind]++
-		switch is := after[unit]; {
-		case is == was: // the unit stays
-		case what == "join" && is != whose.name:
-			si.fail("%s joined, and %s moved from %s to %s", whose.name, unit, was, is)
-		case what != "join" && was != whose.name:
-			si.fail("%s of %s, and %s moved from %s to %s", what, whose.name, unit, was, is)
+		switch newOwner := newOwners[unit]; {
+		case newOwner == oldOwner: // the unit stays
+		case event == "join" && newOwner != changed.name:
+			si.fail("%s joined, and %s moved from %s to %s", changed.name, unit, oldOwner, newOwner)
+		case event != "join" && oldOwner != changed.name:
+			si.fail("%s of %s, and %s moved from %s to %s", event, changed.name, unit, oldOwner, newOwner)
 		default:
 			moved[kind]++
 		}
 	}
-	n := len(si.up())
+	n := len(si.reachable())
 	for kind := range moved {
-		if what == "join" && moved[kind] > (units[kind]+n-1)/n {
-			si.fail("expected fewer moves: %s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind],
-				units[kind])
+		if event == "join" && moved[kind] > (units[kind]+n-1)/n {
+			si.fail("expected fewer moves: %s joined as the %dth, and %d units of %d moved", changed.name, n,
+				moved[kind], units[kind])
 		}
 	}
 }

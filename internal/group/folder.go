@@ -26,7 +26,7 @@ type Folder struct {
 
 	mu     sync.Mutex
 	digest string
-	// conflicting lists the workers whose folders differ from this leader's.
+	// conflicting lists the workers whose folders differ from this leader's. "" means none, or that it does not lead.
 	conflicting string
 }
 
@@ -54,11 +54,11 @@ func (f *Folder) publishedDigest() string {
 	return f.digest
 }
 
-// apply writes the connectors of the folder to the config topic if the folders agree, else after a later scan.
+// apply writes the connectors of the folder to the config topic if the folders agree. If not, a later scan does.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
 	group, leads := f.worker.Overview()
-	if !f.agreed(s, group, leads && f.worker.MemberIDs() != nil) || f.files.Lock.Lock(ctx) != nil {
+	if !f.publishDigest(s, group, leads && f.worker.MemberIDs() != nil) || f.files.Lock.Lock(ctx) != nil {
 		return
 	}
 	defer f.files.Lock.Unlock()
@@ -74,14 +74,14 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, s.Connectors),
 		s.Connectors,
-		check, func(step config.Change, _ bool) {
-			records = append(records, configtopic.ChangeRecords(step, snapshot, annotations)...)
+		check, func(change config.Change, _ bool) {
+			records = append(records, configtopic.ChangeRecords(change, snapshot, annotations)...)
 		})
 	if len(records) == 0 || ctx.Err() != nil {
 		return
 	}
 	err := f.worker.log.Refresh(ctx)
-	if err == nil && f.worker.store.IsStale(snapshot) { // by another leader, say: its connector would be overwritten
+	if err == nil && f.worker.store.IsStale(snapshot) { // a write would overwrite the change, say of another leader
 		return
 	}
 	if err == nil {
@@ -92,18 +92,18 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// agreed publishes the digest, and reports whether this worker leads and no other folder differs.
-func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
+// publishDigest publishes the digest, logs a new conflict, and reports whether this worker leads without one.
+func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.digest != "" && s.Problems.Err() == nil { // else nothing changes
+	if f.digest != "" && s.Problems.Err() == nil { // else the digest stays
 		f.digest = configtopic.FolderDigest(s.Connectors)
 	}
-	conflicting, isComplete := conflictingWorkers(f.digest, group)
+	conflicting, isKnown := conflictingWorkers(f.digest, group)
 	switch {
 	case !leads:
 		conflicting = ""
-	case !isComplete:
+	case !isKnown:
 		return false
 	}
 	if conflicting != "" && conflicting != f.conflicting {
@@ -113,25 +113,25 @@ func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	return leads && conflicting == "" && f.digest != ""
 }
 
-// conflictingWorkers returns workers whose folders differ. known means that the group has the leader's digest.
-func conflictingWorkers(digest string, group rest.Group) (others string, isComplete bool) {
+// conflictingWorkers lists workers whose folders differ. isKnown means that the group has the leader's digest.
+func conflictingWorkers(digest string, group rest.Group) (conflicting string, isKnown bool) {
 	var ids []string
 	for _, m := range group.Members {
 		switch {
 		case m.WorkerID == group.Leader:
-			isComplete = m.Digest == digest
+			isKnown = m.Digest == digest
 		case !m.Leaving && m.Digest != "" && m.Digest != digest:
 			ids = append(ids, m.WorkerID)
 		}
 	}
-	return strings.Join(ids, ", "), isComplete
+	return strings.Join(ids, ", "), isKnown
 }
 
 const conflictMessage = "connector folders are not applied: the folders of other workers differ from the leader's"
 
 // check returns the problems that prevent writing a connector of the folder to the config topic.
-func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage, c *config.Connector) config.Problems {
-	if _, ok := topic.ConfigOffsets[c.Name]; ok && notes[c.Name] == nil {
+func (f *Folder) check(s config.Snapshot, annotations map[string]json.RawMessage, c *config.Connector) config.Problems {
+	if _, ok := s.ConfigOffsets[c.Name]; ok && annotations[c.Name] == nil {
 		return config.Problems{c.Locate(config.Problem{Setting: "name",
 			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
 				"one of them", c.Name)})}
@@ -157,8 +157,8 @@ func (f *Folder) Connectors() (connectors []config.RunningConnector, problems []
 func (f *Folder) CheckOwnership(name string) error {
 	annotation := f.worker.store.Annotations(configtopic.FolderAnnotation)[name]
 	group, _ := f.worker.Overview()
-	isFollowed := slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" })
-	if annotation == nil || !isFollowed {
+	hasFolder := slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" })
+	if annotation == nil || !hasFolder {
 		return nil
 	}
 	return &config.ReadOnlyError{Connector: name, File: configtopic.AnnotatedFile(annotation),

@@ -161,12 +161,12 @@ func (g groupHerder) Summaries() []connect.Summary {
 			summary.Components[0].Condition = connect.ConditionStarting
 		}
 		for _, task := range tasks {
-			part := g.remoteStatus(&task)
+			component := g.remoteStatus(&task)
 			index := slices.IndexFunc(local, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
 			if index >= 0 && task.WorkerID == ownID {
-				part = local[index]
+				component = local[index]
 			}
-			summary.Components = append(summary.Components, part)
+			summary.Components = append(summary.Components, component)
 		}
 	}
 	return summaries
@@ -178,16 +178,16 @@ func (g groupHerder) remoteConnector(local *connect.ComponentStatus, name string
 	if !ok {
 		stored = cluster.Status{Task: -1, State: connect.Unassigned}
 	}
-	part := g.remoteStatus(&stored)
+	component := g.remoteStatus(&stored)
 	switch {
-	case part.Condition == connect.ConditionFailed:
+	case component.Condition == connect.ConditionFailed:
 		// a failure precedes the target state
 	case local.Condition == connect.ConditionPaused || local.Condition == connect.ConditionStopped:
-		part = *local
-		part.WorkerID = stored.WorkerID
+		component = *local
+		component.WorkerID = stored.WorkerID
 	}
-	part.Activity.Topics = local.Activity.Topics
-	return part
+	component.Activity.Topics = local.Activity.Topics
+	return component
 }
 
 func (g groupHerder) remoteStatus(stored *cluster.Status) connect.ComponentStatus {

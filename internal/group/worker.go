@@ -35,12 +35,12 @@ import (
 // Options configures a [Worker].
 type Options struct {
 	Settings   *config.Worker
-	Files      config.Files
-	Connectors []*config.Connector
+	Files      config.Files        // of the connector folder
+	Connectors []*config.Connector // from Files
 	Levels     *logging.Levels
 	Log        *slog.Logger
 	Parts      Parts
-	URL        func() string
+	URL        func() string // URL of this worker
 	Check      func(context.Context, *config.Connector) config.Problems
 }
 
@@ -60,15 +60,15 @@ type Worker struct {
 	destinations *transport.OriginRegistry
 	lockouts     *cluster.Lockouts
 	store        *configtopic.Store
-	fences       *cluster.Fencer
+	fencer       *cluster.Fencer
 	log          *cluster.Log
 	status       *cluster.StatusTopic
-	folder       *Folder    // nil until Watch
+	folder       *Folder    // nil until OpenFolder
 	tracksTopics bool       // topic.tracking.enable
 	readErr      chan error // receives why the config topic cannot be read any more
 
 	mu      sync.Mutex
-	targets map[string]string
+	targets map[string]string // target states by connector
 
 	targetMu sync.Mutex // held while REST changes a target state
 }
@@ -84,8 +84,8 @@ func New(o Options) (*Worker, error) {
 	c := &Worker{Worker: cluster.NewWorker(cluster.WorkerOptions{}), Options: o, session: session,
 		handlers: map[string]rest.Call{}, destinations: transport.NewOriginRegistry(),
 		tracksTopics: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
-	c.store = configtopic.NewStore(w.ConfigTopic(), w, c.changed, o.Log)
-	c.fences = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
+	c.store = configtopic.NewStore(w.ConfigTopic(), w, c.handleChange, o.Log)
+	c.fencer = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
 	c.handle(cluster.LockoutsCall, cluster.NewAttemptArbiter(c.store, c.MemberIDs).HandleCall)
 	c.handle(cluster.TasksCall, c.HandleTasksCall)
 	c.handle(fenceCall, c.fenceAsLeader)
@@ -167,8 +167,8 @@ func isRetriable(err error) bool {
 
 // Membership implements [rest.Cluster].
 func (w *Worker) Membership() rest.Membership {
-	leader, leads, led := w.Leader()
-	return rest.Membership{URL: w.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: w.Pending(),
+	leader, isLeader, isKnown := w.Leader()
+	return rest.Membership{URL: w.URL(), Leader: leader, IsLeader: isLeader, LeaderKnown: isKnown, Pending: w.Pending(),
 		Blocked: AsRESTError(w.store.CheckGroup())}
 }
 
@@ -190,39 +190,39 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 func (w *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
 	workerConfig := w.Settings
 	settings := workerConfig.All()
-	delete(settings, config.SecretsSetting) // it is no setting of the topic
-	configs, problems := kafka.ParseInternalTopic(settings, "config.storage.",
+	delete(settings, config.SecretsSetting) // not a setting of the topic
+	configTopic, problems := kafka.ParseInternalTopic(settings, "config.storage.",
 		kafka.InternalTopic{Name: workerConfig.ConfigTopic(), Partitions: 1})
-	states, statusProblems := cluster.ParseStatusTopic(workerConfig.All())
+	statusTopic, statusProblems := cluster.ParseStatusTopic(workerConfig.All())
 	if err := append(problems, statusProblems...).Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
-	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configs, Group: workerConfig.Text("group.id"),
-		Logger: w.Log})
+	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configTopic,
+		Group: workerConfig.Text("group.id"), Logger: w.Log})
 	if err != nil {
 		return &setup.Error{Cause: err}
 	}
 	cleanup.Add(log.Close)
-	status, err := cluster.OpenStatusTopic(ctx, k, states, w.Log)
+	status, err := cluster.OpenStatusTopic(ctx, k, statusTopic, w.Log)
 	if err != nil {
 		return &setup.Error{Cause: err}
 	}
 	cleanup.Add(func() {
-		ending, cancel := context.WithTimeout(context.Background(), statusTimeout)
+		closeCtx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 		defer cancel()
-		if err := status.Close(ending); err != nil {
+		if err := status.Close(closeCtx); err != nil {
 			w.Log.Warn("the last states of connectors could not be written to the status topic", "error", err)
 		}
 	})
 	w.store.SetWriter(log)
 	w.log = log
 	w.status = status
-	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	readCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caughtUp := make(chan struct{})
 	var readers sync.WaitGroup
 	readers.Go(func() {
 		defer guard.Vital("reading the config topic")
-		w.readErr <- log.Read(reading, w.store.Apply, func() { w.store.CaughtUp(); close(caughtUp) })
+		w.readErr <- log.Read(readCtx, w.store.Apply, func() { w.store.CaughtUp(); close(caughtUp) })
 	})
 	cleanup.Add(func() { stop(); readers.Wait() })
 	select {
@@ -238,15 +238,15 @@ func (w *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	w.setSigningKey()
 	readers.Go(func() {
 		defer guard.Vital("what this worker knows of refused logons")
-		w.lockouts.Run(reading)
+		w.lockouts.Run(readCtx)
 	})
 	return status.Await(ctx)
 }
 
 const statusTimeout = 5 * time.Second
 
-// changed handles a change of the config topic. It must not block, since it delays reading the topic.
-func (w *Worker) changed(change configtopic.Change) {
+// handleChange handles a change of the config topic. It must not block, since it delays reading the topic.
+func (w *Worker) handleChange(change configtopic.Change) {
 	switch change.Kind {
 	case configtopic.KindSession:
 		w.setSigningKey()
@@ -257,7 +257,7 @@ func (w *Worker) changed(change configtopic.Change) {
 	case configtopic.KindRestart:
 		w.restart(change.Restart)
 	}
-	if w.Parts.Herder() != nil { // it starts with everything that was read
+	if w.Parts.Herder() != nil { // a herder that is opened later starts with this change applied
 		w.ConfigChanged(change)
 	}
 }
@@ -279,13 +279,13 @@ func (w *Worker) restart(r configtopic.RestartRequest) {
 	if err != nil {
 		return
 	}
-	failed := func(state connect.State) bool { return !r.OnlyFailed || state == connect.Failed }
-	if _, me, _ := w.Owner(r.Connector, -1); me && failed(s.Connector.State) {
-		_ = herder.Restart(r.Connector)
-		return // with its tasks on this worker
+	isSelected := func(state connect.State) bool { return !r.OnlyFailed || state == connect.Failed }
+	if _, isLocal, _ := w.Owner(r.Connector, -1); isLocal && isSelected(s.Connector.State) {
+		_ = herder.Restart(r.Connector) // also restarts its tasks on this worker
+		return
 	}
 	for _, t := range s.Tasks {
-		if r.IncludeTasks && failed(t.State) {
+		if r.IncludeTasks && isSelected(t.State) {
 			_ = herder.Restart(r.Connector, t.ID)
 		}
 	}
@@ -326,22 +326,23 @@ func (w *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	w.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-func (w *Worker) callWorker(ctx context.Context, to, call, connector string, body, answer any) error {
-	sent, err := json.Marshal(body)
+// callWorker calls a worker and decodes its response into answer. receiver is its URL, "" for this worker.
+func (w *Worker) callWorker(ctx context.Context, receiver, call, connector string, body, answer any) error {
+	request, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	response, err := w.send(ctx, to, call, connector, sent)
+	response, err := w.send(ctx, receiver, call, connector, request)
 	if err != nil || answer == nil {
 		return err
 	}
 	return json.Unmarshal(response, answer)
 }
 
-func (w *Worker) send(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
+func (w *Worker) send(ctx context.Context, receiver, call, connector string, body []byte) ([]byte, error) {
 	server := w.Parts.REST()
 	switch {
-	case to == "":
+	case receiver == "":
 		answer, err := w.handlers[call](ctx, connector, body)
 		if err != nil {
 			return nil, err
@@ -351,18 +352,18 @@ func (w *Worker) send(ctx context.Context, to, call, connector string, body []by
 		return nil, errors.New("expected listeners, which the workers of a group use to reach each other, found none")
 	}
 	method, path, _ := strings.Cut(call, " ")
-	return server.CallWorker(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
+	return server.CallWorker(ctx, receiver, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
-func (w *Worker) classes() (all []string) {
+func (w *Worker) classes() (names []string) {
 	for _, info := range w.Parts.Plugins().Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
 			for _, component := range info.Components {
-				all = append(all, component.Name)
+				names = append(names, component.Name)
 			}
 		}
 	}
-	return all
+	return names
 }
 
 // resolveClass returns the declared name of a class and its plugin, also of versions that the group does not run.
@@ -412,13 +413,13 @@ func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskP
 
 type fenceRequest struct {
 	Version int64                `json:"version"`
-	Now     config.FencingCounts `json:"now"`
+	Counts  config.FencingCounts `json:"now"`
 }
 
 // Fence implements [connect.Group]. It retries until there is a leader.
-func (w *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+func (w *Worker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error {
 	return w.RetryWithLeader(ctx, func() error {
-		return w.CallLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
+		return w.CallLeader(ctx, fenceCall, connector, fenceRequest{version, counts}, nil)
 	})
 }
 
@@ -432,15 +433,15 @@ func (w *Worker) RecordTopic(connector, topic string, task int) {
 const fenceCall = "PUT /connectors/{name}/fence"
 
 func (w *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
-	var f fenceRequest
-	if err := json.Unmarshal(body, &f); err != nil {
+	var request fenceRequest
+	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, err
 	}
 	producers, err := w.Parts.Herder().TransactionalConfig(ctx, connector)
 	if err != nil {
 		return nil, err
 	}
-	return nil, w.fences.Fence(ctx, producers, connector, f.Version, f.Now)
+	return nil, w.fencer.Fence(ctx, producers, connector, request.Version, request.Counts)
 }
 
 // Target returns the target state of a connector in the config topic.
@@ -476,14 +477,14 @@ func (w *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 			return nil
 		}
 	}
-	membership, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	running.Go(func() {
+	memberCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var loops sync.WaitGroup
+	loops.Go(func() {
 		defer guard.Vital("the worker's part in its group")
-		w.Run(membership)
+		w.Run(memberCtx)
 	})
 	if resume != nil {
-		running.Go(func() {
+		loops.Go(func() {
 			defer guard.Recover(log, "resuming logons", nil)
 			n, err := resume(ctx)
 			if err != nil {
@@ -497,14 +498,14 @@ func (w *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 	case <-ctx.Done():
 	case err = <-w.readErr:
 	}
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+	leaveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx),
 		w.Settings.Duration("task.shutdown.graceful.timeout.ms"))
 	defer cancel()
-	if err := w.Leave(leaving); err != nil {
+	if err := w.Leave(leaveCtx); err != nil {
 		log.Warn("the worker could not leave its group cleanly: the group waits for it", "error", err)
 	}
 	stop()
-	running.Wait()
+	loops.Wait()
 	return err
 }
 

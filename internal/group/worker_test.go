@@ -71,14 +71,14 @@ func TestConflictIsLoggedOnce(t *testing.T) {
 		differ string
 	}{
 		{name: "another folder", digest: "one", group: group("one", "two"), leads: true, differ: "a"},
-		{name: "a change of the leader's", digest: "new", group: group("one", "two"), leads: true, differ: "a"},
-		{name: "of which the group has heard", digest: "new", group: group("new", "two"), leads: true, differ: "a"},
+		{name: "an unpublished change", digest: "new", group: group("one", "two"), leads: true, differ: "a"},
+		{name: "a published change", digest: "new", group: group("new", "two"), leads: true, differ: "a"},
 		{name: "the same folder", digest: "new", group: group("new", "new"), leads: true, agreed: true},
 		{name: "no leader", digest: "new", group: group("new", "two")},
 		{name: "no folder", group: group("", ""), leads: true},
 	} {
 		f.digest = c.digest
-		assert.Equal(t, c.agreed, f.agreed(unread, c.group, c.leads), c.name)
+		assert.Equal(t, c.agreed, f.publishDigest(unread, c.group, c.leads), c.name)
 		assert.Equal(t, c.differ, f.conflicting, c.name)
 	}
 	assert.Equal(t, 1, strings.Count(journal.String(), conflictMessage))

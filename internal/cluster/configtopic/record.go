@@ -55,7 +55,7 @@ func (r Record) Kind() (kind Kind, name string) {
 	return KindUnknown, r.Key
 }
 
-// LeaderOnly reports whether only the leader may write the record, so that the last writer does not count.
+// LeaderOnly reports whether only the leader may write the record: a late write of a former leader must fail.
 func (r Record) LeaderOnly() bool {
 	kind, _ := r.Kind()
 	return kind != KindTarget && kind != KindRestart && kind != KindLogger && r.Key != rejoinKey
@@ -74,7 +74,7 @@ func RejoinRecord(generation int32) Record {
 // maxTopicValue is the largest size of a value in bytes: twice what brokers accept by default.
 const maxTopicValue = 2 << 20
 
-// document returns nil for a deletion. The last of repeated members counts, as in Jackson. Errors quote no secrets.
+// document returns a value's members, nil for a deletion. Of repeated ones the last counts. Errors quote no secrets.
 func (r Record) document() (map[string]json.RawMessage, error) {
 	value := bytes.TrimSpace(r.Value)
 	switch {
@@ -107,7 +107,7 @@ func member[T any](members map[string]json.RawMessage, name, expected string) (v
 	return value, nil
 }
 
-// settings returns nil for a deletion. A value that is no text makes the record damaged; null means not set.
+// settings returns the "properties", nil for a deletion. A value that is no text is an error; null means not set.
 func (r Record) settings() (map[string]string, error) {
 	if settings, ok := r.plainSettings(); ok {
 		return settings, nil
@@ -132,8 +132,8 @@ func (r Record) settings() (map[string]string, error) {
 // plainSettings is settings for records without escapes, five times as fast. ok is false for other records.
 func (r Record) plainSettings() (settings map[string]string, ok bool) {
 	remaining, ok := strings.CutPrefix(string(r.Value), `{"properties":{"`)
-	escaped := func(r rune) bool { return r == '\\' || r < ' ' || r == utf8.RuneError }
-	if !ok || len(r.Value) > maxTopicValue || strings.ContainsFunc(remaining, escaped) {
+	isEscaped := func(r rune) bool { return r == '\\' || r < ' ' || r == utf8.RuneError }
+	if !ok || len(r.Value) > maxTopicValue || strings.ContainsFunc(remaining, isEscaped) {
 		return nil, false
 	}
 	settings = make(map[string]string, 1+strings.Count(remaining, `","`))
@@ -187,9 +187,8 @@ func decodeTarget(members map[string]json.RawMessage) (string, error) {
 // SessionKey signs calls between the workers of a cluster (KIP-507).
 type SessionKey struct {
 	Key       []byte
-	Algorithm string
-	// Created is by the leader's clock, in whole milliseconds; Algorithm is Java's name, such as HmacSHA256.
-	Created time.Time
+	Algorithm string    // Java's name, such as HmacSHA256
+	Created   time.Time // by the leader's clock, in whole milliseconds
 }
 
 // IsFresh reports whether the key is younger than ttl, also if a leader's clock put it into the future.
@@ -209,14 +208,14 @@ func decodeSessionKey(members map[string]json.RawMessage) (k SessionKey, err err
 }
 
 const (
-	// Bounds, so that a damaged record does not fence millions of producers: tasks of a connector, and four times as
-	// many producers of each as there are.
+	// Bounds, so that a damaged record does not fence millions of producers: tasks of a connector, and producers of a
+	// task, four times as many as a task has.
 	maxFencedTasks     = 10_000
 	maxFencedProducers = 16
 )
 
-// FencedConnector returns the connector of a record with fencing counts, Kafka Connect's or ours. ok is false for other
-// records.
+// FencedConnector returns the connector of a record with fencing counts, of Kafka Connect or Culvert. ok is false for
+// other records.
 func (r Record) FencedConnector() (connector string, ok bool) {
 	if kind, name := r.Kind(); kind == KindFencing {
 		return name, true
@@ -299,7 +298,7 @@ func TaskPlanRecords(connector string, plan config.TaskPlan) []Record {
 		planMember: config.TaskPlan{Offset: plan.Offset, Requirements: plan.Requirements}}))
 }
 
-// RestartRecord asks all workers to restart what they run of a connector.
+// RestartRecord makes all workers restart what they run of a connector.
 func RestartRecord(r RestartRequest) Record {
 	return newRecord(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
 }
@@ -315,11 +314,11 @@ func SessionKeyRecord(k SessionKey) Record {
 		"creation-timestamp": k.Created.UnixMilli()})
 }
 
-// FencingRecords are the counts for Kafka Connect, which knows tasks alone, and our own.
+// FencingRecords returns the record of Kafka Connect, which has no producer count, and Culvert's annotation.
 func FencingRecords(connector string, c config.FencingCounts) []Record {
-	ours := Record{Key: FencingAnnotation + connector,
+	annotation := Record{Key: FencingAnnotation + connector,
 		Value: encodeJSON(object{"task-count": c.Tasks, "producer-count": c.Producers})}
-	return []Record{newRecord(KindFencing, connector, object{"task-count": c.Tasks}), ours}
+	return []Record{newRecord(KindFencing, connector, object{"task-count": c.Tasks}), annotation}
 }
 
 // AnnotationRecord stores a value as JSON; nil deletes it. The key must begin with [KindAnnotation].

@@ -75,13 +75,13 @@ func (s *State) Apply(r Record) (change Change, err error) {
 	s.next = r.Offset + 1
 	switch change.Kind, change.Name = r.Kind(); change.Kind {
 	case KindConnector:
-		err = s.connector(change.Name, r)
+		err = s.applyConnector(change.Name, r)
 	case KindTask:
 		change.Kind = KindUnknown // tasks take effect with their commit
-		err = s.task(change.Name, r)
+		err = s.applyTask(change.Name, r)
 	case KindUnknown: // ignored, as in Kafka Connect
 	default:
-		err = s.document(&change, r)
+		err = s.applyDocument(&change, r)
 	}
 	if err != nil {
 		change = Change{}
@@ -89,7 +89,7 @@ func (s *State) Apply(r Record) (change Change, err error) {
 	return change, err
 }
 
-func (s *State) document(change *Change, r Record) error {
+func (s *State) applyDocument(change *Change, r Record) error {
 	members, err := r.document()
 	if err == nil && members == nil && change.Kind != KindTarget && change.Kind != KindAnnotation {
 		err = errNoValue
@@ -99,9 +99,9 @@ func (s *State) document(change *Change, r Record) error {
 	}
 	switch name := change.Name; change.Kind {
 	case KindTarget:
-		return s.target(name, members)
+		return s.applyTarget(name, members)
 	case KindCommit:
-		return s.commit(name, members, r.Offset)
+		return s.applyCommit(name, members, r.Offset)
 	case KindRestart:
 		change.Restart = decodeRestart(name, members)
 	case KindLogger:
@@ -118,12 +118,12 @@ func (s *State) document(change *Change, r Record) error {
 			s.session = key
 		}
 	case KindAnnotation:
-		return s.annotation(r, members)
+		return s.applyAnnotation(r, members)
 	}
 	return err
 }
 
-func (s *State) target(name string, members map[string]json.RawMessage) error {
+func (s *State) applyTarget(name string, members map[string]json.RawMessage) error {
 	if members == nil {
 		delete(s.targets, name)
 		return nil
@@ -135,7 +135,7 @@ func (s *State) target(name string, members map[string]json.RawMessage) error {
 	return err
 }
 
-func (s *State) connector(name string, r Record) error {
+func (s *State) applyConnector(name string, r Record) error {
 	settings, err := r.settings()
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (s *State) connector(name string, r Record) error {
 	return nil
 }
 
-func (s *State) task(suffix string, r Record) error {
+func (s *State) applyTask(suffix string, r Record) error {
 	name, number, err := parseTaskKey(suffix)
 	if err != nil {
 		return err
@@ -173,9 +173,9 @@ func (s *State) task(suffix string, r Record) error {
 	return nil
 }
 
-// commit applies pending tasks, or none if compaction has deleted some. A commit before its connector belongs to a
+// applyCommit applies pending tasks, or none if compaction has deleted some. A commit before its connector belongs to a
 // deleted one whose deletion was compacted (KAFKA-16838).
-func (s *State) commit(name string, members map[string]json.RawMessage, offset int64) error {
+func (s *State) applyCommit(name string, members map[string]json.RawMessage, offset int64) error {
 	n, err := count(members, "tasks")
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func decodeRestart(connector string, members map[string]json.RawMessage) Restart
 	return restart
 }
 
-func (s *State) annotation(r Record, members map[string]json.RawMessage) (err error) {
+func (s *State) applyAnnotation(r Record, members map[string]json.RawMessage) (err error) {
 	if members != nil && strings.HasPrefix(r.Key, FencingAnnotation) {
 		_, err = decodeFencing(members)
 	}
@@ -292,15 +292,15 @@ func (s *State) SessionKey() (key SessionKey, ok bool) {
 	return s.session, s.session.Key != nil
 }
 
-// Fencing implements [ClusterState]. It merges Kafka Connect's record and ours: fencing too much harms nothing.
+// Fencing implements [ClusterState]. It merges the record and the annotation: fencing too much harms nothing.
 func (s *State) Fencing(connector string) config.FencingCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counts := s.fencing[connector]
 	if raw := s.annotations[FencingAnnotation+connector]; raw != nil {
 		members, _ := Record{Value: raw}.document()
-		ours, _ := decodeFencing(members) // annotation has checked it
-		counts = counts.Max(ours)
+		annotated, _ := decodeFencing(members) // applyAnnotation has checked it
+		counts = counts.Max(annotated)
 	}
 	return counts
 }

@@ -17,7 +17,7 @@ import (
 
 // RecordWriter writes to the config topic. Written records come back by [Store.Apply].
 type RecordWriter interface {
-	// Write appends records, as the leader all or none, and returns the last offset when Apply has had them.
+	// Write returns the last offset once Apply was called with the records. Leading writes all records, or none.
 	Write(ctx context.Context, leading bool, records ...Record) (last int64, err error)
 }
 
@@ -27,7 +27,7 @@ type ClusterState interface {
 	Fencing(connector string) config.FencingCounts
 	// Annotations returns annotations whose keys have a prefix, by the rest of the key: immutable JSON objects.
 	Annotations(prefix string) map[string]json.RawMessage
-	// Write returns the last offset when this worker has read the records. With a [Record.LeaderOnly] all are written
+	// Write returns the last offset once this worker has read the records. With a [Record.LeaderOnly] all are written
 	// or none.
 	Write(ctx context.Context, records ...Record) (last int64, err error)
 }
@@ -41,16 +41,16 @@ type Store struct {
 	log      *slog.Logger
 	writer   RecordWriter
 	changed  func(Change)
-	interval time.Duration // retryEvery, shorter in tests
+	interval time.Duration // of resolving references again: retryEvery, shorter in tests
 	notify   guard.Bell
 
 	mu               guard.Mutex
 	cache            map[string]cachedConnector // connectors, by their names
 	caughtUp         bool
-	refreshRequested bool
-	writes           int // changes of snapshots, see IsStale
-	skipped          int // number of damaged records
-	unknown          int // number of records with an unknown key
+	refreshRequested bool // the next snapshot for Watch was requested by Refresh
+	writes           int  // changes of snapshots, see IsStale
+	skipped          int  // number of damaged records
+	unknown          int  // number of records with an unknown key
 }
 
 var _ config.Store = (*Store)(nil)
@@ -70,7 +70,7 @@ func NewStore(topic string, w *config.Worker, changed func(Change), log *slog.Lo
 }
 
 // SetWriter sets the writer. It must be called before the first write.
-func (s *Store) SetWriter(to RecordWriter) { s.writer = to }
+func (s *Store) SetWriter(writer RecordWriter) { s.writer = writer }
 
 // loggedSkips is the number of damaged records that are logged.
 const loggedSkips = 10
@@ -78,13 +78,13 @@ const loggedSkips = 10
 // Apply applies the next record, and after CaughtUp calls changed with what it has changed. A damaged record is logged
 // and skipped. Records must be applied in order, from one goroutine.
 func (s *Store) Apply(r Record) {
-	change, begun := s.apply(r)
-	if begun && change.Kind != KindUnknown && s.changed != nil { // requests from before the start are obsolete
+	change, caughtUp := s.apply(r)
+	if caughtUp && change.Kind != KindUnknown && s.changed != nil { // requests from before the start are obsolete
 		s.changed(change)
 	}
 }
 
-func (s *Store) apply(r Record) (change Change, begun bool) {
+func (s *Store) apply(r Record) (change Change, caughtUp bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change, err := s.State.Apply(r)
@@ -109,7 +109,7 @@ func (s *Store) apply(r Record) (change Change, begun bool) {
 	return change, s.caughtUp
 }
 
-// CaughtUp marks the end of the first content.
+// CaughtUp records that all records that the topic had at the start were applied. From now on changes are reported.
 func (s *Store) CaughtUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,10 +144,10 @@ func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 	}
 }
 
-func (s *Store) evictCached(which func(*config.Connector) bool) {
+func (s *Store) evictCached(isStale func(*config.Connector) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.cache, func(_ string, m cachedConnector) bool { return which(m.Connector) })
+	maps.DeleteFunc(s.cache, func(_ string, c cachedConnector) bool { return isStale(c.Connector) })
 }
 
 // Refresh implements [config.Store]: it makes Watch resolve all references again, without waiting for it.
