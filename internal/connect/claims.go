@@ -30,11 +30,11 @@ func (r *claimRegistry) acquire(name string, claims []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, claim := range claims {
-		if first := r.owners[claim]; first != "" && first != name {
+		if owner := r.owners[claim]; owner != "" && owner != name {
 			if r.released == nil {
 				r.released = make(chan struct{})
 			}
-			return &claimedError{components.ClaimConflict(claim, first, name), r.released}
+			return &claimedError{components.ClaimConflict(claim, owner, name), r.released}
 		}
 	}
 	if r.owners == nil {
@@ -53,8 +53,8 @@ func (r *claimRegistry) release(name string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for claim, holder := range r.owners {
-		if holder == name {
+	for claim, owner := range r.owners {
+		if owner == name {
 			delete(r.owners, claim)
 		}
 	}

@@ -12,15 +12,15 @@ import (
 // such a key, so that a dead letter never overwrites a newer record (RATIONALE.md P20).
 type keyLocks struct {
 	mu       sync.Mutex
-	keys     map[recordID]bool
-	released chan struct{}
+	keys     map[recordID]bool // the locked keys
+	released chan struct{}     // closed when the keys are released; nil while no key is locked
 }
 
 // topicKey locks all records of a topic, for a dead letter without a key: any of them may be of the same entity.
 func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 
-// lock locks the keys of dead letters until free is called. Only one caller may hold it at a time.
-func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
+// lock locks the keys of dead letters until unlock is called. Only one caller may have locked keys at a time.
+func (locks *keyLocks) lock(deadLetters []*DeadLetter) (unlock func()) {
 	locks.mu.Lock()
 	defer locks.mu.Unlock()
 	locks.keys = map[recordID]bool{}
@@ -45,16 +45,16 @@ func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 func (locks *keyLocks) wait(ctx context.Context, records []*kgo.Record) error {
 	for {
 		locks.mu.Lock()
-		freed := locks.released
-		locked := freed != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
+		released := locks.released
+		isLocked := released != nil && slices.ContainsFunc(records, func(r *kgo.Record) bool {
 			return locks.keys[newKeyID(r.Topic, r.Partition, r.Key)] || locks.keys[topicKey(r.Topic)]
 		})
 		locks.mu.Unlock()
-		if !locked {
+		if !isLocked {
 			return nil
 		}
 		select {
-		case <-freed:
+		case <-released:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -30,12 +30,12 @@ type lagTracker struct {
 	admin       *kafka.Admin
 	reader      *kafka.Reader
 	group       string
-	offsetReset string // auto.offset.reset
-	startEnds   map[string]kafka.Positions
+	offsetReset string                     // auto.offset.reset
+	startEnds   map[string]kafka.Positions // set by snapshotEnds
 
 	mu     sync.Mutex
-	topics []string
-	regex  string
+	topics []string // "topics" of the sink
+	regex  string   // topics.regex; "" if topics selects them
 }
 
 func newLagTracker(run *connectorRun, task int) (*lagTracker, error) {
@@ -103,6 +103,7 @@ func (l *lagTracker) snapshotEnds(ctx context.Context) error {
 	return nil
 }
 
+// logNothingToRead logs, for the first task, if the group has read everything before ends.
 func (l *lagTracker) logNothingToRead(ctx context.Context, ends map[string]kafka.Positions) error {
 	if l.task > 0 || len(ends) == 0 {
 		return nil
@@ -132,6 +133,7 @@ func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
 		strings.Join(missing, ", "))
 }
 
+// caughtUp reports whether the group has read everything before the ends of snapshotEnds.
 func (l *lagTracker) caughtUp(ctx context.Context) (bool, error) {
 	return l.committedUpTo(ctx, l.startEnds)
 }
@@ -250,43 +252,43 @@ const lagInterval = time.Second
 
 // lag counts records after the committed offsets.
 type lag struct {
-	group   atomic.Int64
+	group   atomic.Int64 // of all partitions
 	task    atomic.Int64 // of the task's own partitions, -1 before it is known
 	isKnown atomic.Bool  // the last measurement has succeeded and the task runs
 }
 
 // track updates the lag until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
 // to read.
-func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, partition int32) bool,
-	idle func() bool) {
+func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(topic string, partition int32) bool,
+	isIdle func() bool) {
 	var brokers away.Partner
 	wasKnown := false
-	defer b.isKnown.Store(false)
+	defer current.isKnown.Store(false)
 	for pause.For(ctx, lagInterval) == nil {
 		began := time.Now()
-		group, ofTask, err := l.measure(ctx, has)
+		group, ofTask, err := l.measure(ctx, hasPartition)
 		switch {
 		case err == nil:
-			b.group.Store(group)
-			b.task.Store(ofTask)
-			b.isKnown.Store(true)
-			if !wasKnown && idle() {
+			current.group.Store(group)
+			current.task.Store(ofTask)
+			current.isKnown.Store(true)
+			if !wasKnown && isIdle() {
 				if ends, _, err := l.currentEnds(ctx); err == nil {
-					_ = l.logNothingToRead(ctx, ends) // it only logs
+					_ = l.logNothingToRead(ctx, ends) // without the log line if the check fails
 				}
 			}
 			wasKnown = true
 			brokers.Back(l.log, began, "the lag is updated again")
 		case ctx.Err() == nil:
-			b.isKnown.Store(false)
+			current.isKnown.Store(false)
 			brokers.Lost(l.log, began, err.Error(), "the lag cannot be updated", "error", err)
 		}
 	}
 }
 
-// measure returns the lag of the whole group, and that of the partitions for which has returns true.
+// measure returns the lag of the whole group, and the lag of the partitions of the task.
 func (l *lagTracker) measure(ctx context.Context,
-	has func(topic string, partition int32) bool) (group, ofTask int64, err error) {
+	hasPartition func(topic string, partition int32) bool) (group, ofTask int64, err error) {
 	ends, _, err := l.currentEnds(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -299,7 +301,7 @@ func (l *lagTracker) measure(ctx context.Context,
 		for partition, end := range partitions {
 			n := max(0, end-from[topic][partition])
 			group += n
-			if has(topic, partition) {
+			if hasPartition(topic, partition) {
 				ofTask += n
 			}
 		}

@@ -41,32 +41,33 @@ type feedHandlers struct {
 	feeds map[string]notify.Handler
 }
 
-func (h *feedHandlers) set(address string, handle notify.Handler) {
+func (h *feedHandlers) set(address string, handler notify.Handler) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.feeds == nil {
 		h.feeds = map[string]notify.Handler{}
 	}
-	h.feeds[address] = handle
+	h.feeds[address] = handler
 }
 
-func (h *feedHandlers) find(path string) (handle notify.Handler, isKnown bool) {
+func (h *feedHandlers) find(path string) (handler notify.Handler, isKnown bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for address, handle := range h.feeds {
+	for address, handler := range h.feeds {
 		if unescaped, err := url.PathUnescape(address); err == nil && unescaped == path {
-			return handle, true
+			return handler, true
 		}
 	}
 	return nil, false
 }
 
-func (run *connectorRun) listen(feed string, handle notify.Handler) (address string, leave func(), err error) {
+// listen makes the handler receive the notifications of a feed until stop is called, and returns their path.
+func (run *connectorRun) listen(feed string, handler notify.Handler) (address string, stop func(), err error) {
 	if err := run.controller.endpoint.ensureOpen(run); err != nil {
 		return "", nil, err
 	}
 	address = notificationPath(run.config.Name, feed)
-	run.taskSet.handlers.set(address, handle)
+	run.taskSet.handlers.set(address, handler)
 	return address, func() { run.taskSet.handlers.set(address, nil) }, nil
 }
 
@@ -95,13 +96,13 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 		return settings, nil
 	}
 	settings.Identity = fmt.Sprintf("%q %q %q", key.Path, key.Type, key.Alias)
-	senders := tls.NoClientCert
+	clientAuth := tls.NoClientCert
 	if trust != nil {
-		senders = tls.RequireAndVerifyClientCert
+		clientAuth = tls.RequireAndVerifyClientCert
 		settings.Identity += fmt.Sprintf(" %q %q", trust.Path, trust.Type)
 	}
 	settings.TLS, err = keystore.ServerTLS(keystore.Options{Key: key, Trust: trust, Logger: run.log,
-		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }}, senders)
+		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }}, clientAuth)
 	return settings, err
 }
 

@@ -15,15 +15,16 @@ import (
 // pluginSettings returns the settings that the current version of the plugin may see. A source also sees whether its
 // records are written in transactions, because it may have to choose between failing and repeating rows.
 func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
-	guest := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &guest, run.config)
-	settings := guest.Settings(run.config)
+	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
+	run.warnWithheld(info, &pluginView, run.config)
+	settings := pluginView.Settings(run.config)
 	if run.isExactlyOnce() {
 		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
 	}
 	return settings
 }
 
+// visibleSettings returns the settings of the task that the current version of the plugin may see.
 func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	run := t.run
 	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
@@ -31,8 +32,9 @@ func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	return pluginView.PlannedSettings(run.config, t.settings)
 }
 
-func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView, settings *config.Connector) {
-	withheld := pluginView.RedactedFromFiles(settings)
+// warnWithheld logs once for each version of the plugin which settings it does not see, because they come from files.
+func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView, c *config.Connector) {
+	withheld := pluginView.RedactedFromFiles(c)
 	if len(withheld) == 0 {
 		return
 	}
@@ -55,8 +57,8 @@ func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.Plugi
 
 const taskClassKey = "task.class"
 
-// taskClass returns, for example, OData2SourceTask for OData2SourceConnector.
-func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
+// taskClass returns the task class of a connector class, for example OData2SourceTask for OData2SourceConnector.
+func taskClass(class string) string { return strings.TrimSuffix(class, "Connector") + "Task" }
 
 // unresolvedTaskConfig returns a task config as Kafka Connect shows it. Values that the plugin did not change, or may
 // not see, are shown as written, with references; values that the plugin set are shown as it returned them.
@@ -67,17 +69,17 @@ func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, plann
 	}
 	for _, e := range connector.Entries {
 		name := e.Key
-		if spec, declared := run.class.declarations.Find(e.Key); declared {
+		if spec, ok := run.class.declarations.Find(e.Key); ok {
 			name = spec.Name
 		}
 		value, ok := settings[name]
-		if ok && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
-			(e.Value.IsSecret() && value != "")) {
+		isHidden := value == config.Mask || (e.Value.IsSecret() && value != "")
+		if ok && (isHidden || value == setting.Trim(e.Value.Reveal())) {
 			settings[name] = e.Raw
 		}
 	}
-	for _, s := range planned { // values set by the plugin
-		if e, written := connector.Entry(s.Name); !written || settings[s.Name] != e.Raw {
+	for _, s := range planned {
+		if e, ok := connector.Entry(s.Name); !ok || settings[s.Name] != e.Raw { // the plugin has set it
 			settings[s.Name] = run.options.Worker.Redact(settings[s.Name])
 		}
 	}
@@ -99,7 +101,7 @@ func resolveTaskConfig(declarations *config.Declarations, connector *config.Conn
 	delete(settings, taskClassKey)
 	for _, e := range connector.Entries {
 		name := e.Key
-		if spec, declared := declarations.Find(e.Key); declared {
+		if spec, ok := declarations.Find(e.Key); ok {
 			name = spec.Name
 		}
 		if value, ok := unresolved[name]; ok && value == e.Raw {

@@ -49,7 +49,7 @@ func (a Assignment) version() int64 {
 // each assigned task runs, or is stopping to be created again. A standalone set ends with its last task; in a group,
 // where tasks may be added, it ends with its run.
 type taskSet struct {
-	tasks      []*task         // of this worker, by number
+	tasks      []*task         // of this worker, sorted by number
 	configs    [][]wit.Setting // of all tasks on all workers; nil if not planned yet
 	assignment Assignment
 
@@ -86,6 +86,7 @@ func (set *taskSet) acceptsTasks() bool {
 	}
 }
 
+// closeIfDone ends the set if no task runs, and none may be added.
 func (set *taskSet) closeIfDone() {
 	running := slices.ContainsFunc(set.tasks, func(t *task) bool { return t.cancel != nil })
 	if !running && (set.assignment.Standalone || set.ctx.Err() != nil) && set.acceptsTasks() {
@@ -171,15 +172,15 @@ func (t *task) remove() {
 func (run *connectorRun) assign(assignment Assignment) bool {
 	run.controller.mu.Lock()
 	set := &run.taskSet
-	replanned := set.assignment.version() != 0 && assignment.version() != set.assignment.version()
-	if !replanned {
+	isReplanned := set.assignment.version() != 0 && assignment.version() != set.assignment.version()
+	if !isReplanned {
 		set.assignment = assignment
 	}
 	if !assignment.empty() {
 		set.endedTasks = nil
 	}
 	run.controller.mu.Unlock()
-	return !replanned && run.reconcileTasks()
+	return !isReplanned && run.reconcileTasks()
 }
 
 // reconcileTasks starts and stops tasks to match the assignment. It reports false if the set has ended.
@@ -187,14 +188,14 @@ func (run *connectorRun) reconcileTasks() (open bool) {
 	set := &run.taskSet
 	run.controller.mu.Lock()
 	planned := set.assignment.TaskConfigs
-	resolve := set.done != nil && set.configs == nil && set.assignment.TaskConfigs != nil
+	mustResolve := set.done != nil && set.configs == nil && set.assignment.TaskConfigs != nil
 	run.controller.mu.Unlock()
 	var configs [][]wit.Setting
-	if resolve { // without the lock, because it looks up plugins
+	if mustResolve { // without the lock, because it looks up plugins
 		configs = run.resolveTaskConfigs(planned)
 	}
 	run.controller.update(func(*spec, *status) {
-		if resolve && set.configs == nil {
+		if mustResolve && set.configs == nil {
 			set.configs = configs
 		}
 		open = run.matchTasks()
