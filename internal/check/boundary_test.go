@@ -10,16 +10,23 @@ import (
 
 // transaction.boundary=interval is accepted with a warning that it is treated as poll.
 func TestIntervalBoundaryWarns(t *testing.T) {
-	for boundary, want := range map[string]string{"poll": "", "connector": "",
-		"interval": "interval is treated as poll",
-		"Interval": "interval is treated as poll"} {
-		w, problems := config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "x", 1),
-			config.NewEntry("group.id", "g", "x", 2),
-			config.NewEntry("exactly.once.source.support", "enabled", "x", 3)}, nil, nil)
-		require.NoError(t, problems.Err())
-		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "y", 1),
-			config.NewEntry("transaction.boundary", boundary, "y", 2)}, nil)
-		found := (&Checker{Worker: w}).checkBoundary(connector)
+	worker, problems := config.NewWorker("w", []config.Entry{
+		config.NewEntry("bootstrap.servers", "h:1", "w", 1),
+		config.NewEntry("group.id", "g", "w", 2),
+		config.NewEntry("exactly.once.source.support", "enabled", "w", 3),
+	}, nil, nil)
+	require.NoError(t, problems.Err())
+	for boundary, want := range map[string]string{ // "" means no warning
+		"poll":      "",
+		"connector": "",
+		"interval":  "interval is treated as poll",
+		"Interval":  "interval is treated as poll",
+	} {
+		connector, _ := config.NewConnector("c", []config.Entry{
+			config.NewEntry("name", "c", "c", 1),
+			config.NewEntry("transaction.boundary", boundary, "c", 2),
+		}, nil)
+		found := (&Checker{Worker: worker}).checkBoundary(connector)
 		if want == "" {
 			assert.Equal(t, 0, len(found), boundary)
 			continue

@@ -25,25 +25,25 @@ func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, i
 	if err != nil {
 		return boundPlugin{}, err
 	}
-	guest := components.PluginView(plugins, b.Current().Module(), component)
-	guest.Prefix = prefix
+	view := components.PluginView(plugins, b.Current().Module(), component)
+	view.Prefix = prefix
 	if prefix != "" {
 		connector = connector.StageConfig(prefix)
 	}
-	return boundPlugin{b, component.Name, guest.Settings(connector)}, nil
+	return boundPlugin{Binding: b, component: component.Name, settings: view.Settings(connector)}, nil
 }
 
 func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {
 	return p.Current().Do(ctx, call)
 }
 
-// fetchingCall is a call of a plugin that may request documents. answers has the documents of the previous call's
-// requests, state what that call returned to be passed on. It returns no requests when it is done.
+// fetchingCall is a call of a plugin that may request documents. state and answers come from the requests that the
+// previous call returned: the state as it is, the answers in their order. Without requests the call is complete.
 type fetchingCall func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
 
-// callWithFetch repeats a call of the plugin with the documents that f fetches, until it requests no more.
-func (p boundPlugin) callWithFetch(ctx context.Context, f transport.Fetcher, call fetchingCall) error {
-	return transport.CallWithFetch(ctx, f, func(state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
+// callWithFetch repeats a call of the plugin with the documents that fetcher fetches, until it requests no more.
+func (p boundPlugin) callWithFetch(ctx context.Context, fetcher transport.Fetcher, call fetchingCall) error {
+	return transport.CallWithFetch(ctx, fetcher, func(state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
 		var requests *wit.RequestBatch
 		err := p.do(ctx, func(i *plugin.Instance) (err error) {
 			requests, err = call(i, state, answers)

@@ -22,18 +22,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. It sends no request unless Wait
-// is set or CheckOnline is called.
+// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. Check sends no request to the
+// service, and neither does Validate without Wait.
 type Checker struct {
 	Worker     *config.Worker
 	Plugins    *plugin.Manager
 	Kafka      kafka.Config // of the worker's clients
-	Embedded   bool         // the built-in broker is used
+	Embedded   bool         // the worker uses the built-in broker
 	Registry   *record.Registry
-	Connectors []*config.Connector // all connectors of the installation, with or without the checked one
+	Connectors []*config.Connector // all connectors of the installation; the checked one may be missing
 	Running    []*config.Connector // the configurations that run before a reload, empty before the first one
 
-	// The next five fields are for [Checker.Validate] and [Checker.CheckOnline] only.
+	// Lockouts, Wait, LimitWait, Logon and Destinations are for checks with the service only.
 
 	// Lockouts stores rejected logons. Nil means for this process only.
 	Lockouts *lockouts.Store
@@ -57,9 +57,9 @@ type Checker struct {
 
 // WithConnectors returns the checker of an installation with these connectors.
 func (ch *Checker) WithConnectors(connectors []*config.Connector) Checker {
-	copied := *ch
-	copied.Connectors = connectors
-	return copied
+	checker := *ch
+	checker.Connectors = connectors
+	return checker
 }
 
 // Check returns the problems of a connector: of its class, settings, transforms, converters, topics, Kafka clients and
@@ -131,7 +131,8 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	return ch.redact(connector, problems)
 }
 
-// redact removes values of config providers. A connector's alias may be such a value, and settings' names contain it.
+// redact removes values of config providers from the problems in place. Names of settings contain aliases, which may be
+// such values.
 func (ch *Checker) redact(connector *config.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
@@ -160,8 +161,9 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *config.Connec
 	}
 	defer bound.Close()
 	var result wit.ValidateResult
+	const mayFetch = false
 	err = bound.do(ctx, func(i *plugin.Instance) error {
-		result, err = i.Validate(ctx, bound.component, bound.settings, false, nil, nil)
+		result, err = i.Validate(ctx, bound.component, bound.settings, mayFetch, nil, nil)
 		return err
 	})
 	var witError *wit.Error
@@ -249,7 +251,7 @@ func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector
 func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("producer.override.bootstrap.servers"); ok {
-		if _, also := connector.Entry("admin.override.bootstrap.servers"); !also {
+		if _, ok := connector.Entry("admin.override.bootstrap.servers"); !ok {
 			problems = append(problems, warning(entry,
 				"records are written to these brokers, but their topics are created on the worker's brokers, as in "+
 					"Kafka Connect: set admin.override.bootstrap.servers to create them where the records are written"))
@@ -258,9 +260,9 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	if entry, ok := connector.Entry(groupOverride); ok {
 		group := setting.Trim(entry.Value.Reveal())
 		if group != "" && group == ch.Worker.Text("group.id") {
-			shown := setting.Trim(entry.Value.String())
+			redacted := setting.Trim(entry.Value.String())
 			problems = append(problems, problem(entry, fmt.Errorf("Consumer group %s conflicts with Connect worker "+
-				"group %s", shown, shown))) // Kafka Connect's words
+				"group %s", redacted, redacted))) // Kafka Connect's words
 		}
 	}
 	return problems
@@ -295,9 +297,9 @@ func entryFor(connector *config.Connector, key string) config.Entry {
 }
 
 func problem(entry config.Entry, err error) config.Problem {
-	var unsettled *plugin.AmbiguousPluginError
+	var ambiguous *plugin.AmbiguousPluginError
 	return config.Problem{File: entry.File, Line: entry.Line, Setting: entry.Key, Text: err.Error(),
-		ConnectorOnly: errors.As(err, &unsettled)}
+		ConnectorOnly: errors.As(err, &ambiguous)}
 }
 
 func warning(entry config.Entry, text string) config.Problem {
@@ -306,7 +308,7 @@ func warning(entry config.Entry, text string) config.Problem {
 
 var _ transport.Roles = config.Roles{}
 
-// Declared returns the settings of a connector's plugin, none if there is no such plugin.
+// Declared returns the declared settings of a connector's plugin. Without such a plugin they are empty.
 func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
 	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
@@ -317,7 +319,7 @@ func (ch *Checker) Declared(connector *config.Connector) *config.Declarations {
 }
 
 // unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or
-// send secrets in clear text.
+// send secrets in clear text. It omits settings with their default, and those that already have an error in found.
 func unsupported(connector *config.Connector, declarations *config.Declarations,
 	found config.Problems) config.Problems {
 	var problems config.Problems
@@ -330,7 +332,7 @@ func unsupported(connector *config.Connector, declarations *config.Declarations,
 			continue
 		}
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
-			continue // already reported
+			continue
 		}
 		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)", spec.Role())))
 	}

@@ -17,7 +17,7 @@ func TestCheck(t *testing.T) {
 	b.Checker.Connectors = []*config.Connector{b.Connector(t, "name=other")}
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	cases := []struct{ name, text, want string }{
-		{"nothing wrong", good, ""},
+		{"no problem", good, ""},
 		{"no class", "name=x",
 			`c.properties:1: connector.class: Missing required configuration "connector.class" which has no default value`},
 		{"misspelt class", "name=x\nconector.class=test.SpySource",
@@ -26,7 +26,7 @@ func TestCheck(t *testing.T) {
 			"c.properties:2: connector.class: no plugin has the source or sink Nope; available: test.SpySource"},
 		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none",
 			"c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, found "},
-		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9",
+		{"another error next to an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9",
 			"c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
 		{"short form of the class", strings.Replace(good, "test.SpySource", "SpySource", 1), ""},
 		{"unknown transform", good + "\ntransforms=a\ntransforms.a.type=Nope",
@@ -47,27 +47,27 @@ func TestCheck(t *testing.T) {
 			good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
 			"c.properties:6: key.converter.schemas.enable: Invalid value no for configuration " +
 				"schemas.enable: Expected value to be either true or false"},
-		{"what only the converter sees",
+		{"value that only the converter rejects",
 			good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
 			"c.properties:5: value.converter: Invalid value x for configuration converter.encoding: expected UTF-8"},
 		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: header converter: " +
 			`unknown class "Nope"`},
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1),
 			"c.properties:2: spy.address: expected a host name"},
-		{"a role that the host does not support", good + "\nspy.store=/x.jks",
+		{"unsupported role", good + "\nspy.store=/x.jks",
 			"c.properties:5: spy.store: not supported yet"},
 		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: " +
 			"producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not a " +
 			"number of type INT"},
-		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1",
+		{"records on other brokers than their topics", good + "\nproducer.override.bootstrap.servers=h:1",
 			"c.properties:5: producer.override.bootstrap.servers: warning: records are written to these brokers"},
-		{"the name of a source's group, which it does not use", good + "\nconsumer.override.group.id=connect-other",
+		{"group of a source, which uses none", good + "\nconsumer.override.group.id=connect-other",
 			""},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected " +
 			"requested, found required: exactly-once requires a worker's file"},
-		{"no word of exactly once", good + "\nexactly.once.support=invalid", "c.properties:5: exactly.once.support: " +
+		{"invalid exactly once", good + "\nexactly.once.support=invalid", "c.properties:5: exactly.once.support: " +
 			"Invalid value invalid for configuration exactly.once.support: String must be one of: requested, required"},
-		{"no boundary", good + "\ntransaction.boundary=invalid", "c.properties:5: transaction.boundary: Invalid " +
+		{"invalid boundary", good + "\ntransaction.boundary=invalid", "c.properties:5: transaction.boundary: Invalid " +
 			"value invalid for configuration transaction.boundary: String must be one of: poll, interval, connector"},
 	}
 	for _, test := range cases {
@@ -81,7 +81,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A sink in the consumer group of the workers would stop both. It is rejected, as in Kafka Connect.
+// A sink in the consumer group of the workers would stop itself and the workers. It is rejected, as in Kafka Connect.
 func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 	b := checktest.WithSpy(t)
 	var problems config.Problems
@@ -92,8 +92,7 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	for text, want := range map[string]string{
 		good + "\nconsumer.override.group.id= connect-workers": "c.properties:5: consumer.override.group.id: " +
-			"Consumer " +
-			"group connect-workers conflicts with Connect worker group connect-workers",
+			"Consumer group connect-workers conflicts with Connect worker group connect-workers",
 		good + "\nconsumer.override.group.id=workers": "",
 		good: "",
 	} {
@@ -104,58 +103,60 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 	}
 }
 
-// Two sinks have no consumer group in common, by name or by default: each would miss records of the other. Of two files
-// the later one is rejected; a change is compared with all connectors, and a sink that runs with a group keeps it.
+// Two sinks must not have the same consumer group, by name or by default: each would miss records that the other one
+// has read. Of two files the later one is rejected; a change is compared with all connectors, and a sink that runs with
+// a group keeps it.
 func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})
 	sink := func(name string, lines ...string) *config.Connector {
 		return b.Connector(t, append([]string{"name=" + name, "connector.class=ODataSink"}, lines...)...)
 	}
-	const mine, theirs = "consumer.override.group.id=shared", "consumer.override.group.id= shared"
-	first := sink("a", mine)
-	last := sink("z", theirs)
-	elsewhere := sink("elsewhere", mine, "consumer.override.bootstrap.servers=other:1")
+	const shared = "consumer.override.group.id=shared"
+	first := sink("a", shared)
+	last := sink("z", "consumer.override.group.id= shared") // the space is insignificant
+	otherBrokers := sink("otherBrokers", shared, "consumer.override.bootstrap.servers=other:1")
 	unnamed := sink("unnamed")
-	source := b.Connector(t, "name=source", "connector.class=test.SpySource", mine)
-	toDefault := sink("a", "consumer.override.group.id=connect-unnamed")
-	taker := sink("taker", "consumer.override.group.id=connect-taken")
-	taken := sink("taken")
-	listed := []*config.Connector{first, elsewhere, unnamed, source, taker, taken, last}
-	for name, x := range map[string]struct {
+	source := b.Connector(t, "name=source", "connector.class=test.SpySource", shared)
+	namesDefault := sink("a", "consumer.override.group.id=connect-unnamed")
+	namesOwnDefault := sink("unnamed", "consumer.override.group.id=connect-unnamed")
+	groupNamer := sink("namer", "consumer.override.group.id=connect-owner")
+	groupOwner := sink("owner")
+	installed := []*config.Connector{first, otherBrokers, unnamed, source, groupNamer, groupOwner, last}
+	for name, test := range map[string]struct {
 		connector *config.Connector
-		want      []string
-		running   []*config.Connector
+		want      []string            // names of the connectors with which it conflicts
+		running   []*config.Connector // before the change
 	}{
-		"the first":                       {first, nil, nil},
-		"the later":                       {last, []string{"a"}, nil},
-		"a new one":                       {sink("m", mine), []string{"a", "z"}, nil},
-		"a change":                        {sink("unnamed", mine), []string{"a", "z"}, nil},
-		"a default group":                 {toDefault, []string{"unnamed"}, nil},
-		"its own group":                   {sink("unnamed", "consumer.override.group.id=connect-unnamed"), nil, nil},
-		"no group":                        {unnamed, nil, nil},
-		"a group of a source":             {sink("m", "consumer.override.group.id=connect-source"), nil, nil},
-		"other brokers":                   {elsewhere, nil, nil},
-		"a source":                        {source, nil, nil},
-		"a change to a group that runs":   {first, []string{"z"}, []*config.Connector{sink("a"), last}},
-		"a new one before one that runs":  {first, []string{"z"}, []*config.Connector{last}},
-		"one that runs":                   {last, nil, []*config.Connector{sink("a"), last}},
-		"both run":                        {last, []string{"a"}, []*config.Connector{first, last}},
-		"two changes":                     {first, nil, []*config.Connector{sink("a"), sink("z")}},
-		"a taken default group":           {taken, nil, nil},
-		"one that takes it":               {taker, []string{"taken"}, nil},
-		"a default group that runs":       {taken, []string{"taker"}, []*config.Connector{taker}},
-		"one that runs with a default":    {taker, nil, []*config.Connector{taker}},
-		"a group that runs at no brokers": {elsewhere, nil, []*config.Connector{first, last}},
+		"first of two files":                   {first, nil, nil},
+		"second of two files":                  {last, []string{"a"}, nil},
+		"new connector":                        {sink("m", shared), []string{"a", "z"}, nil},
+		"changed connector":                    {sink("unnamed", shared), []string{"a", "z"}, nil},
+		"names the default group of another":   {namesDefault, []string{"unnamed"}, nil},
+		"names its own default group":          {namesOwnDefault, nil, nil},
+		"names no group":                       {unnamed, nil, nil},
+		"names the group of a source":          {sink("m", "consumer.override.group.id=connect-source"), nil, nil},
+		"same group on other brokers":          {otherBrokers, nil, nil},
+		"source":                               {source, nil, nil},
+		"changes to a running group":           {first, []string{"z"}, []*config.Connector{sink("a"), last}},
+		"new before a running one":             {first, []string{"z"}, []*config.Connector{last}},
+		"runs with the group":                  {last, nil, []*config.Connector{sink("a"), last}},
+		"both run with the group":              {last, []string{"a"}, []*config.Connector{first, last}},
+		"both change to the group":             {first, nil, []*config.Connector{sink("a"), sink("z")}},
+		"default group that another names":     {groupOwner, nil, nil},
+		"names that default group":             {groupNamer, []string{"owner"}, nil},
+		"default group in which another runs":  {groupOwner, []string{"namer"}, []*config.Connector{groupNamer}},
+		"runs in the default group of another": {groupNamer, nil, []*config.Connector{groupNamer}},
+		"group that runs on other brokers":     {otherBrokers, nil, []*config.Connector{first, last}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b.Checker.Connectors = listed
-			b.Checker.Running = x.running
-			problems := checktest.Text(b.Checker.Check(t.Context(), x.connector))
-			for _, other := range listed {
+			b.Checker.Connectors = installed
+			b.Checker.Running = test.running
+			problems := checktest.Text(b.Checker.Check(t.Context(), test.connector))
+			for _, other := range installed {
 				conflict := "no other sink uses, found the group of connector " + other.Name + ": "
-				if strings.Contains(problems, conflict) != slices.Contains(x.want, other.Name) {
-					t.Errorf("expected conflicts with %v, found %s", x.want, problems)
+				if strings.Contains(problems, conflict) != slices.Contains(test.want, other.Name) {
+					t.Errorf("expected conflicts with %v, found %s", test.want, problems)
 				}
 			}
 		})
@@ -173,15 +174,16 @@ func TestSinkWithTheWorkersGroupByDefaultIsRejected(t *testing.T) {
 	require.NoError(t, problems.Err())
 	const conflict = "name: Consumer group for sink connector named workers conflicts with Connect worker group " +
 		"connect-workers"
-	for text, want := range map[string]bool{
+	for text, isConflict := range map[string]bool{
 		"connector.class=ODataSink\nname= workers":                                       true,
 		"connector.class=ODataSink\nname=worker":                                         false,
 		"connector.class=ODataSink\nname=workers\nconsumer.override.group.id=of-its-own": false,
 		"connector.class=test.SpySource\nname=workers":                                   false,
 	} {
 		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-		if strings.Contains(got, "c.properties:2: "+conflict) != want || strings.Contains(got, "conflicts") != want {
-			t.Errorf("%s: expected %t, found %s", text, want, got)
+		if strings.Contains(got, "c.properties:2: "+conflict) != isConflict ||
+			strings.Contains(got, "conflicts") != isConflict {
+			t.Errorf("%s: expected a conflict %t, found %s", text, isConflict, got)
 		}
 	}
 }

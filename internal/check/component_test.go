@@ -21,8 +21,9 @@ import (
 func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 	folder := t.TempDir()
 	for name, c := range map[string]wit.Component{
-		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x",
-			Aliases: []string{"SpySource", "test.SpySource"}},
+		"a": {Name: "SpySource"},
+		"b": {Name: "org.evil.SpySourceConnector"},
+		"c": {Name: "x", Aliases: []string{"SpySource", "test.SpySource"}},
 	} {
 		c.Kind = wit.ComponentSource
 		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "",
@@ -31,22 +32,23 @@ func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 	}
 	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
 		Logger: slog.New(slog.DiscardHandler), CacheDir: guesttest.Code(t)}
-	alone, err := plugin.New(t.Context(), o)
+	withoutBuiltIn, err := plugin.New(t.Context(), o)
 	require.NoError(t, err)
-	defer alone.Close()
+	defer withoutBuiltIn.Close()
 	o.Embedded = fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}
 	plugins, err := plugin.New(t.Context(), o)
 	require.NoError(t, err)
 	defer plugins.Close()
 	for _, class := range []string{"SpySource", "test.SpySource"} {
-		if info, _, err := components.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
-			info.Name != "spy" {
-			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
+		info, _, err := components.Find(plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+		if err != nil || info.Name != "spy" {
+			t.Errorf("%s: expected the built-in plugin, found %s %v", class, info.Name, err)
 		}
 	}
-	// Two plugins of the folder are ambiguous, and the error names both.
-	if _, _, err := components.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
-		!strings.Contains(err.Error(), "found a, c (") {
+
+	// Without the built-in plugin, two plugins of the folder are ambiguous, and the error names both.
+	_, _, err = components.Find(withoutBuiltIn, "SpySource", "", wit.ComponentSource, wit.ComponentSink)
+	if err == nil || !strings.Contains(err.Error(), "found a, c (") {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
 }
@@ -57,7 +59,7 @@ func TestErrorNamesKindOfClass(t *testing.T) {
 	for _, class := range []string{"test.SpySource", "SpySource"} {
 		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
 		if err == nil || !strings.HasSuffix(err.Error(), ": test.SpySource is a source") {
-			t.Errorf("%s: found %v", class, err)
+			t.Errorf("%s: expected an error that names the source, found %v", class, err)
 		}
 	}
 }

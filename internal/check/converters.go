@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// WorkerConverters warns of settings of the worker's own converters that these do not declare. Their values are checked
-// with each connector that uses them.
+// WorkerConverters returns warnings of settings that the worker's own converters do not declare. Values of declared
+// settings are checked with each connector that uses them.
 func WorkerConverters(w *config.Worker) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
@@ -41,28 +41,27 @@ func WorkerConverters(w *config.Worker) config.Problems {
 	return problems
 }
 
-// converterVersion is the setting below a converter that Kafka Connect itself reads.
+// converterVersion is the setting of a converter that Kafka Connect itself reads, not the converter.
 const converterVersion = "plugin.version"
 
-// checkConverters checks each setting of the converters, then creates the converters. Problems of the worker's
-// converters are reported under the setting that names the converter.
+// checkConverters checks the settings of each converter and creates it, to find further problems, if they are valid.
+// Problems of the worker's converters are reported at the setting that names the converter.
 func (ch *Checker) checkConverters(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
 		class, settings := connector.Converter(converter, ch.Worker)
-		key := converter == components.KeyConverter
-		header := converter == components.HeaderConverter
+		isKey := converter == components.KeyConverter
 		declared, err := components.ConverterOf(converter, class)
 		if err != nil {
 			problems = append(problems, problem(entryFor(connector, converter), err))
 			continue
 		}
 		invalid := false
-		for _, value := range declared.Validate(settings, key) {
+		for _, value := range declared.Validate(settings, isKey) {
 			entry := entryFor(connector, converter)
 			if connector.Text(converter) != "" {
-				if setting, ok := connector.Entry(converter + "." + value.Key.Name); ok {
-					entry = setting
+				if set, ok := connector.Entry(converter + "." + value.Key.Name); ok {
+					entry = set
 				} else {
 					entry.Key += "." + value.Key.Name
 				}
@@ -83,12 +82,12 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 		if invalid {
 			continue
 		}
-		use := convert.Options{IsKey: key, Schemas: ch.Registry.ForConnector(""),
+		options := convert.Options{IsKey: isKey, Schemas: ch.Registry.ForConnector(""),
 			ReadOnly: component.Kind == wit.ComponentSink}
-		if header {
-			_, err = convert.NewHeaders(class, settings, use)
+		if converter == components.HeaderConverter {
+			_, err = convert.NewHeaders(class, settings, options)
 		} else {
-			_, err = convert.New(class, settings, use)
+			_, err = convert.New(class, settings, options)
 		}
 		if err != nil {
 			problems = append(problems, problem(entryFor(connector, converter), err))
@@ -97,15 +96,15 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 	return problems
 }
 
-// PingRegistries sends a request to the schema registry of each converter of a connector. report receives the setting
-// that names the registry, its address, and the error or nil.
-func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Connector, reading bool, log *slog.Logger,
-	report func(setting, at string, err error)) {
+// PingRegistries sends a request to the schema registry of each converter of a connector. readOnly is set for a sink.
+// report receives the setting that names the registry, its URLs, separated by commas, and the error or nil.
+func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Connector, readOnly bool, log *slog.Logger,
+	report func(setting, urls string, err error)) {
 	for _, converter := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := connector.Converter(converter, w)
-		use := convert.Options{IsKey: converter == components.KeyConverter,
-			Schemas: record.NewRegistry().ForConnector(""), ReadOnly: reading}
-		use.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
+		options := convert.Options{IsKey: converter == components.KeyConverter,
+			Schemas: record.NewRegistry().ForConnector(""), ReadOnly: readOnly}
+		options.OpenRegistry = func(s registry.Settings) (*registry.Client, error) {
 			client, err := components.OpenRegistry(ctx, s, log)
 			if err == nil {
 				err = client.Ping(ctx)
@@ -113,23 +112,23 @@ func PingRegistries(ctx context.Context, w *config.Worker, connector *config.Con
 			report(converter+".schema.registry.url", strings.Join(s.URLs, ","), err)
 			return client, err
 		}
-		_, _ = convert.New(class, settings, use) // [Checker.Check] reports errors of the settings
+		_, _ = convert.New(class, settings, options) // [Checker.Check] reports errors of the settings
 	}
 }
 
-// CheckRegistries warns of schema registries that do not respond, with [setting.CodeNotChecked].
+// CheckRegistries returns a warning of [setting.CodeNotChecked] for each schema registry that does not respond in time.
 func (ch *Checker) CheckRegistries(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
 	_, _, err := components.Find(ch.Plugins, connector.Text("connector.class"), "", wit.ComponentSink)
+	isSink := err == nil
 	ctx, cancel := context.WithTimeout(ctx, ch.Wait)
 	defer cancel()
-	PingRegistries(ctx, ch.Worker, connector, err == nil, ch.log(),
-		func(name, _ string, err error) {
-			if err != nil {
-				w := warning(entryFor(connector, name), "not checked with the schema registry: "+err.Error())
-				w.Code = setting.CodeNotChecked
-				warnings = append(warnings, w)
-			}
-		})
+	PingRegistries(ctx, ch.Worker, connector, isSink, ch.log(), func(name, _ string, err error) {
+		if err != nil {
+			w := warning(entryFor(connector, name), "not checked with the schema registry: "+err.Error())
+			w.Code = setting.CodeNotChecked
+			warnings = append(warnings, w)
+		}
+	})
 	return warnings
 }
 
@@ -159,8 +158,8 @@ func unknownSettings(connector *config.Connector, prefix string, declared conver
 func (ch *Checker) ineffectiveSettings(connector *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
-		if named, ok := connector.Entry(converter); ok && setting.Trim(named.Raw) != "" {
-			continue // also if it is a reference that cannot be resolved
+		if entry, ok := connector.Entry(converter); ok && setting.Trim(entry.Raw) != "" {
+			continue // the connector names a converter, even if that is a reference that cannot be resolved
 		}
 		for _, entry := range connector.Entries {
 			if strings.HasPrefix(entry.Key, converter+".") {

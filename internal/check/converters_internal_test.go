@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A sink only reads, and schema IDs are read wherever they are: a setting for where to write them is a warning.
+// The setting for the place where schema IDs are written is only a warning for a sink: its converter reads them, in any
+// place.
 func TestSinkWarnsOfSchemaIDLocation(t *testing.T) {
 	entries, _ := config.Read("c.properties", []byte(`connector.class=C
 key.converter=StringConverter
@@ -26,13 +27,13 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 		t.Fatal(problems)
 	}
 	checker := &Checker{Worker: worker, Registry: record.NewRegistry()}
-	const at = "c.properties:5: value.converter.value.schema.id.serializer: "
+	const prefix = "c.properties:5: value.converter.value.schema.id.serializer: "
 	for kind, want := range map[wit.ComponentKind][]string{
-		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is " +
-			"not built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
-		wit.ComponentSink: {at + "warning: has no effect on a sink: it specifies how values are written, and a sink " +
-			"only " +
-			"reads them"},
+		wit.ComponentSource: {prefix +
+			"Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer " +
+			"is not built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
+		wit.ComponentSink: {prefix + "warning: has no effect on a sink: it specifies how values are written, and a " +
+			"sink only reads them"},
 	} {
 		component := wit.Component{Kind: kind}
 		var got []string

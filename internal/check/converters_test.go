@@ -4,13 +4,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// A misspelled converter setting in the worker's file is reported there, with the nearest known setting, whether or not
-// a connector uses that converter.
+// A misspelled setting of a converter in the worker's file or environment is reported there, with the nearest known
+// setting if there is one, although no connector uses that converter.
 func TestWorkerConverters(t *testing.T) {
 	const text = `bootstrap.servers=embedded
 key.converter=JsonConverter
@@ -39,12 +40,10 @@ header.converter.zzzzzzzzzzzz=1
 			"setting; the nearest known one is schemas.cache.size",
 		"w.properties:9: header.converter.zzzzzzzzzzzz: warning: unknown setting",
 	}
-	if a, b := strings.Join(found, "\n"), strings.Join(want, "\n"); a != b {
-		t.Errorf("expected\n%s\nfound\n%s", b, a)
-	}
+	assert.Equal(t, strings.Join(want, "\n"), strings.Join(found, "\n"))
 }
 
-// If an unresolvable reference names the converter, its settings are not reported as without effect.
+// Settings of a converter that the connector names by an unresolvable reference are not reported as without effect.
 func TestSettingsOfUnresolvableConverter(t *testing.T) {
 	b := checktest.WithSpy(t)
 	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ErrUnknownPlugin means that no plugin has the class.
+// ErrUnknownPlugin means that no plugin has the class, and no converter either.
 var ErrUnknownPlugin = errors.New("there is no such plugin")
 
 // ErrVersion means that a class exists only in other versions. Its text is Kafka Connect's.
@@ -29,11 +29,12 @@ func (e *ErrVersion) Error() string {
 		e.Version, e.Version, strings.Join(e.Available, ", "))
 }
 
-// Definitions returns the declared settings of a class: of a connector with the settings of all connectors, of a
-// transform, predicate or converter alone. A nil version means the newest; converters have workerVersion. Errors are
-// [ErrUnknownPlugin] and [ErrVersion].
+// Definitions returns the declared settings of a class. For a connector they include the settings of all connectors. A
+// nil version means the newest one; the only version of converters is workerVersion. Errors are [ErrUnknownPlugin] and
+// [ErrVersion].
 func (ch *Checker) Definitions(class string, version *string, workerVersion string) ([]Definition, error) {
-	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink},
+	connectorKinds := []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}
+	for _, kinds := range [][]wit.ComponentKind{connectorKinds,
 		{wit.ComponentTransformation}, {wit.ComponentPredicate}} {
 		info, component, err := components.Find(ch.Plugins, class, "", kinds...)
 		if err != nil {
@@ -48,7 +49,7 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 				return nil, ch.versionError(class, *version, kinds)
 			}
 		}
-		isConnector := len(kinds) > 1
+		isConnector := slices.Contains(kinds, wit.ComponentSink)
 		definitions := newDefinitions(config.DeclareComponent(component).Keys(), false)
 		if isConnector {
 			for _, definition := range newDefinitions(ch.common(info, component), true) {
@@ -68,28 +69,28 @@ func (ch *Checker) Definitions(class string, version *string, workerVersion stri
 	if converter, err := convert.Find(class, false); err == nil {
 		class = converter.Class
 		specs = converter.Settings()
-	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
+	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaderConverter {
 		return nil, ErrUnknownPlugin
 	}
 	if version != nil && *version != workerVersion {
-		return nil, &ErrVersion{class, *version, []string{workerVersion}}
+		return nil, &ErrVersion{Class: class, Version: *version, Available: []string{workerVersion}}
 	}
 	return newDefinitions(specs, false), nil
 }
 
-// simpleHeaders is the class of the default header converter without its package.
-var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
+// simpleHeaderConverter is the class of the default header converter without its package.
+var simpleHeaderConverter = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
 
-func newDefinitions(specs []wit.ConfigKey, common bool) []Definition {
+func newDefinitions(specs []wit.ConfigKey, isCommon bool) []Definition {
 	definitions := make([]Definition, 0, len(specs))
 	for _, spec := range specs {
-		definitions = append(definitions, newDefinition(spec, "", common))
+		definitions = append(definitions, newDefinition(spec, "", isCommon))
 	}
 	return definitions
 }
 
 func (ch *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
-	return &ErrVersion{class, version, ch.versions(class, kinds...)}
+	return &ErrVersion{Class: class, Version: version, Available: ch.versions(class, kinds...)}
 }
 
 // DescribeKind describes the values of a setting: their kind and bounds.

@@ -1,6 +1,6 @@
 // Package check validates connectors: settings by their declarations and with the plugin itself, transforms,
-// converters, Kafka clients, topics, the service, and resources that only one connector may use. [Checker] works
-// offline unless [Checker.Wait] is set; [Tool] runs commands of a connector's plugin at its service.
+// converters, Kafka clients, topics, the service, and resources that only one connector may use. [Checker] has checks
+// without and with requests to the service; [Tool] runs commands of a connector's plugin at its service.
 //
 // Files: check.go has the order of all checks, group.go consumer groups, boundplugin.go calls of a connector's plugin,
 // topics.go topics that no record reaches, plans.go the plans of plugins and conflicts between them, originchanged.go a

@@ -17,15 +17,18 @@ const (
 	instanceOverride = "consumer.override.group.instance.id"
 )
 
-// consumerGroup is the consumer group of a sink, and the brokers that the sink sets, or "".
-type consumerGroup struct{ id, brokers string }
-
-func groupOf(connector *config.Connector) consumerGroup {
-	return consumerGroup{cmp.Or(override(connector, groupOverride), config.ConsumerGroup(connector.Name)),
-		override(connector, brokersOverride)}
+// consumerGroup identifies the consumer group of a sink.
+type consumerGroup struct {
+	id      string
+	brokers string // an override of the sink. Empty means the worker's brokers.
 }
 
-// namesGroup reports whether a sink uses another consumer group than its default.
+func groupOf(connector *config.Connector) consumerGroup {
+	id := cmp.Or(override(connector, groupOverride), config.ConsumerGroup(connector.Name))
+	return consumerGroup{id: id, brokers: override(connector, brokersOverride)}
+}
+
+// namesGroup reports whether a sink names its consumer group instead of using the default.
 func namesGroup(connector *config.Connector) bool { return override(connector, groupOverride) != "" }
 
 func override(connector *config.Connector, key string) string {
@@ -87,7 +90,7 @@ func (ch *Checker) isSink(connector *config.Connector) bool {
 // checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
 func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 	group := ch.Worker.Text("group.id")
-	if _, named := connector.Entry(groupOverride); named || config.ConsumerGroup(connector.Name) != group {
+	if _, ok := connector.Entry(groupOverride); ok || config.ConsumerGroup(connector.Name) != group {
 		return nil
 	}
 	return config.Problems{problem(entryFor(connector, "name"), fmt.Errorf("Consumer group for sink connector named "+

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// The consumers of several tasks must not have one static name, because each would fence the one before for good.
+// The consumers of several tasks must not have the same group.instance.id, because each would fence the previous one.
 func TestStaticNameOfSeveralTasksIsRejected(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})
@@ -27,11 +27,11 @@ func TestStaticNameOfSeveralTasksIsRejected(t *testing.T) {
 			want: "c.properties:4: consumer.override.group.instance.id" + problem},
 		{name: "one task", lines: sink + "tasks.max=1\n" + override},
 		{name: "the default number of tasks", lines: sink + override},
-		{name: "no name", lines: sink + "tasks.max=2\nconsumer.override.group.instance.id="},
+		{name: "empty name", lines: sink + "tasks.max=2\nconsumer.override.group.instance.id="},
 		{name: "a source", lines: "connector.class=test.SpySource\nname=s\ntasks.max=2\n" + override},
 		{name: "the worker's name", lines: sink + "tasks.max=2", worker: "fixed",
 			want: "c.properties:3: tasks.max" + problem},
-		{name: "the worker's name, removed", lines: sink + "tasks.max=2\nconsumer.override.group.instance.id=",
+		{name: "the worker's name, overridden", lines: sink + "tasks.max=2\nconsumer.override.group.instance.id=",
 			worker: "fixed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -29,11 +29,10 @@ const (
 	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it
 	// (RATIONALE.md P27).
 	OnlineTimeout = 3 * time.Second
-	// LogonLimitWait bounds how long a check of the logon waits for the limits of the origin, in addition, and
-	// FormLimitWait how long a form waits for them before it shows its fields. Reviews and changes wait as long as for
-	// the service.
+	// LogonLimitWait is the [Checker.LimitWait] of a check of the logon.
 	LogonLimitWait = 9 * time.Second
-	FormLimitWait  = 500 * time.Millisecond
+	// FormLimitWait is the [Checker.LimitWait] of a form before it shows its fields.
+	FormLimitWait = 500 * time.Millisecond
 	// onlineConcurrency bounds concurrent requests of a validation, in addition to the destination's limits.
 	onlineConcurrency = 4
 )
@@ -46,20 +45,21 @@ func (ch *Checker) log() *slog.Logger {
 }
 
 // validateOnline calls the plugin's validate and fetches the documents that it requests, as far as the service responds
-// in time. A missing response is a warning, a rejected user an error. skipped is why no logon was tried.
+// in time. A missing response is a warning, a rejected user an error. If the plugin fails, validateOffline calls it.
 func (ch *Checker) validateOnline(
 	ctx context.Context, connector *config.Connector, info plugin.Info, component wit.Component, found config.Problems,
-) (validated []wit.ConfigValue, skipped logonHint, problems config.Problems) {
+) (validated []wit.ConfigValue, logon logonHint, problems config.Problems) {
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return nil, skipped, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
+		return nil, logon, config.Problems{{File: connector.File, Line: 1, Text: err.Error()}}
 	}
 	defer bound.Close()
 	online := ch.newOnlineCheck(ctx, component, connector)
 	defer online.close()
 	err = bound.callWithFetch(ctx, online, func(i *plugin.Instance, state []byte,
 		answers []wit.Response) (*wit.RequestBatch, error) {
-		result, err := i.Validate(ctx, bound.component, bound.settings, true, state, answers)
+		const mayFetch = true
+		result, err := i.Validate(ctx, bound.component, bound.settings, mayFetch, state, answers)
 		if err == nil && result.Pending == nil && result.Done != nil {
 			validated = *result.Done
 		}
@@ -68,7 +68,7 @@ func (ch *Checker) validateOnline(
 	if err != nil {
 		ch.log().Warn("the plugin cannot check settings with the service: checking without it",
 			"connector", connector.Name, "plugin", info.Name, "error", err)
-		return nil, skipped, ch.validateOffline(ctx, connector, "", info, component, found)
+		return nil, logon, ch.validateOffline(ctx, connector, "", info, component, found)
 	}
 	problems = config.ValidationProblems(connector, "", validated, found)
 	if online.rejected != nil {
@@ -85,19 +85,19 @@ type OpenedSource struct {
 	info      plugin.Info
 }
 
-// OpenSource opens a source with its plugin within the time of a validation. The result has no feeds for other
-// connectors.
-func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) (opened OpenedSource, err error) {
+// OpenSource opens a source with its plugin within the time of a validation. The result has no feeds if the connector
+// is no source or its class is unknown.
+func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) (source OpenedSource, err error) {
 	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"), wit.ComponentSource)
 	if err != nil {
-		return opened, nil
+		return source, nil
 	}
-	opened.info = info
-	opened.component = component
+	source.info = info
+	source.component = component
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return opened, err
+		return source, err
 	}
 	defer bound.Close()
 	online := ch.newOnlineCheck(ctx, component, connector)
@@ -106,38 +106,38 @@ func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) 
 		answers []wit.Response) (*wit.RequestBatch, error) {
 		opening, err := i.OpenSource(ctx, bound.component, bound.settings, state, answers)
 		if err == nil && opening.Ready != nil {
-			opened.SourceOpened = *opening.Ready
+			source.SourceOpened = *opening.Ready
 		}
 		return opening.Pending, err
 	})
-	return opened, err
+	return source, err
 }
 
 // StartLog returns what the plugin would log at a start of a feed with its stored offset, for example that it reads
-// nothing.
-func (ch *Checker) StartLog(ctx context.Context, connector *config.Connector, opened OpenedSource, feed int,
-	stored []wit.OffsetEntry) (lines []string, err error) {
-	bound, err := bind(ch.Plugins, connector, "", opened.info, opened.component)
+// nothing. feed is the index of the feed in source.
+func (ch *Checker) StartLog(ctx context.Context, connector *config.Connector, source OpenedSource, feed int,
+	offset []wit.OffsetEntry) (lines []string, err error) {
+	bound, err := bind(ch.Plugins, connector, "", source.info, source.component)
 	if err != nil {
 		return nil, err
 	}
 	defer bound.Close()
 	err = bound.do(ctx, func(i *plugin.Instance) error {
-		lines, err = i.StartLog(ctx, opened.Context, uint32(feed), stored, time.Now().UnixMilli())
+		lines, err = i.StartLog(ctx, source.Context, uint32(feed), offset, time.Now().UnixMilli())
 		return err
 	})
 	return lines, err
 }
 
-// logonHint describes the logon.
+// logonHint describes the logon of a validation.
 type logonHint struct {
 	setting string // the setting of the secret that was not tried, "" if none was skipped
 	reason  string // why it was not tried
 	result  string // Logon of [Validation]
 }
 
-// secretSetting returns the setting that an error about a logon belongs to, by the role of the secret. "" means the
-// secret for the service.
+// secretSetting returns the setting that an error about a logon belongs to. secret is the role of the secret, or "" for
+// the one with which the client logs on to the service.
 func secretSetting(roles config.Roles, secret string) string {
 	if secret != "" {
 		return roles.Setting(secret)
@@ -158,7 +158,7 @@ func secretSetting(roles config.Roles, secret string) string {
 		}
 		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(nonSecretHeaders, name) })
 	}
-	i := max(0, slices.IndexFunc(names, roles.Declared))
+	i := max(0, slices.IndexFunc(names, roles.Declared)) // the first one if none is declared
 	return roles.Setting(names[i])
 }
 
@@ -177,20 +177,20 @@ type onlineCheck struct {
 	isAccepted func() bool
 	// clock starts with the first request, because the time that the plugin takes before does not count.
 	clock *onlineClock
-	// limitText describes the wait for the limits that has ended the clock, with the settings.
+	// limitText describes the wait for limits that has ended the clock, with the setting of the limit.
 	limitText func(limits.Wait) string
 
 	mu              sync.Mutex
-	client          *transport.Client
-	connectErr      error
-	rejected        error     // the service or the proxy rejects the user
-	rejectedSetting string    // the setting of a secret that was rejected
-	skipped         logonHint // the setting of the secret that was not tried, and the reason
-	unanswered      []string  // requests without a response, with the reason
-	answered        bool      // a request has a response other than a refusal or an error of the server
+	client          *transport.Client // nil before the first request
+	connectErr      error             // of the first connect, which is not repeated
+	rejected        error             // the service or the proxy rejects the user
+	rejectedSetting string            // the setting of a secret that was rejected
+	skipped         logonHint         // the setting of the secret that was not tried, and the reason
+	unanswered      []string          // requests without a response, with the reason
+	answered        bool              // a request has a response other than status 401 or an error of the server
 }
 
-// logonResult returns [LogonAccepted], or why it is not known whether the service accepts the logon, or "".
+// logonResult returns [LogonAccepted], or why it is unknown whether the service accepts the logon. "" means neither.
 func (o *onlineCheck) logonResult() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -207,6 +207,7 @@ func (o *onlineCheck) logonResult() string {
 
 const notChecked = "not checked with the service: "
 
+// unansweredWarnings returns a warning for each request without a response, at the setting of the service's address.
 func (o *onlineCheck) unansweredWarnings(connector *config.Connector,
 	component wit.Component) (warnings config.Problems) {
 	o.mu.Lock()
@@ -238,6 +239,7 @@ func TimedOut(problems config.Problems) bool {
 	})
 }
 
+// newOnlineCheck returns a check that sends no request before [onlineCheck.Fetch]. The caller closes it.
 func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	connector *config.Connector) *onlineCheck {
 	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
@@ -263,7 +265,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		}
 		service.NoRetries()
 		service.UseLimits(ch.Destinations)
-		destination, err := service.Destination(timed{online.clock.ctx, online.clock})
+		destination, err := service.Destination(clockContext{online.clock.ctx, online.clock})
 		if err != nil {
 			return nil, err
 		}
@@ -305,9 +307,9 @@ func (o *onlineCheck) Fetch(ctx context.Context, batch wit.RequestBatch) ([]wit.
 		go func() {
 			defer func() { <-slots; requests.Done() }()
 			defer guard.Recover(o.log, "validation of a connector", nil)
-			timed, end := o.clock.request()
+			requestCtx, end := o.clock.request()
 			defer end()
-			answers[i] = o.answer(timed, &batch.Requests[i])
+			answers[i] = o.answer(requestCtx, &batch.Requests[i])
 		}()
 	}
 	requests.Wait()
@@ -326,7 +328,7 @@ func (o *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		o.unanswered = append(o.unanswered, r.Method+" "+path+": "+why)
 	}
 	respond := func(status uint16, why string) wit.Response {
-		if status != http.StatusUnauthorized { // o.rejected reports that
+		if status != http.StatusUnauthorized { // o.rejected reports a rejected logon
 			unanswered(why)
 		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
@@ -342,7 +344,7 @@ func (o *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	response, err := client.Exchange(ctx, r)
 	switch {
 	case err == nil && response.Status == http.StatusUnauthorized, service.IsUnauthorized(err),
-		err != nil && client.Refusal() != "": // such as 407 of a proxy
+		err != nil && client.Refusal() != "": // the service or the proxy, with status 407, rejects the logon
 		if err == nil {
 			err = &wit.Error{Kind: wit.ErrorUnauthorized, Message: "the service answered 401"}
 		}
@@ -365,12 +367,12 @@ func (o *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		return response
 	}
 	why := err.Error()
-	var byLimits limitError
+	var limitErr limitError
 	switch cause := context.Cause(ctx); {
 	case cause == errServiceSlow:
 		why = timeoutReason + o.wait.String()
-	case errors.As(cause, &byLimits):
-		why = o.limitText(byLimits.wait)
+	case errors.As(cause, &limitErr):
+		why = o.limitText(limitErr.wait)
 	}
 	return respond(http.StatusGatewayTimeout, why)
 }
@@ -384,7 +386,7 @@ func (o *onlineCheck) open() (*transport.Client, error) {
 	return o.client, o.connectErr
 }
 
-// close ends the clock and closes the client in the background, because the end of a session is a request.
+// close ends the clock. It closes the client in the background, because the end of a session is a request.
 func (o *onlineCheck) close() {
 	o.clock.end(nil)
 	if o.client == nil {

@@ -23,35 +23,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The service's timeout starts with the first request to it, not before the plugin has responded. While requests only
-// wait for the limits of the origin, it does not run, but another one does.
+// The service's timeout starts with the first request to it, not with the start of the plugin. While requests only wait
+// for limits of the origin, it does not run, but the timeout of the limits does.
 func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout, LimitWait: LogonLimitWait}
 		clock := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
-		time.Sleep(2 * OnlineTimeout) // to start the instance
+		time.Sleep(2 * OnlineTimeout) // the plugin starts
 		ctx, end := clock.request()
 		_, endOther := clock.request()
 		endWait := pause.MarkLimitWait(ctx)
-		endSecond := pause.MarkLimitWait(ctx)
-		time.Sleep(time.Second) // of the service, because of the other one
+		endSecondWait := pause.MarkLimitWait(ctx)
+
+		// This second counts against the service, because the other request does not wait.
+		time.Sleep(time.Second)
 		endOther()
-		time.Sleep(LogonLimitWait - time.Second)
-		endSecond()
+		time.Sleep(LogonLimitWait - time.Second) // counts against the limits
+		endSecondWait()
 		endWait()
-		time.Sleep(OnlineTimeout - time.Second - 1)
+
+		time.Sleep(OnlineTimeout - time.Second - time.Nanosecond)
 		assert.NoError(t, context.Cause(ctx))
-		deadline, _ := ctx.Deadline() // for what retries
-		assert.Equal(t, 1+100*time.Millisecond, time.Until(deadline))
+		deadline, _ := ctx.Deadline() // of retries, after the clock
+		assert.Equal(t, time.Nanosecond+100*time.Millisecond, time.Until(deadline))
 		time.Sleep(2 * time.Nanosecond)
 		assert.Error(t, context.Cause(ctx), errServiceSlow.Error())
 		end()
+
+		// A wait that outlasts its request is not counted.
 		clock = ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
 		ctx, end = clock.request()
-		outlasting := pause.MarkLimitWait(ctx) // of a shared connection
+		endWait = pause.MarkLimitWait(ctx)
 		end()
-		outlasting()
+		endWait()
 		assert.Equal(t, []int{0, 0}, []int{clock.sent, clock.waiting})
+
+		// The limits have a timeout of their own.
 		ctx, _ = clock.request()
 		pause.MarkLimitWait(ctx)
 		time.Sleep(LogonLimitWait + 1)
@@ -59,8 +66,8 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	})
 }
 
-// A check of a logon waits longer than for the service if the connector's own rate is low, and the first answer
-// decides. One that ends before names the setting, and does not blame the service.
+// A check of a logon waits longer for the connector's own low rate than for the service, and the first response
+// decides. If the wait ends before, the warning names the setting of the rate, not the service.
 func TestLogonUnderOwnRate(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -73,33 +80,35 @@ func TestLogonUnderOwnRate(t *testing.T) {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	at, err := url.Parse(server.URL)
+	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	entries := []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-		config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
+		config.NewEntry(role.Address, address.Hostname(), "", 0), config.NewEntry(role.Port, address.Port(), "", 0),
 		config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, "pw", "", 0),
 		config.NewEntry(role.RequestsPerSecond, "0.5", "", 0)}
 	const byRate = "limit of 0.5 requests per second to"
 	for _, c := range []struct {
 		limitWait time.Duration
-		windows   string
-		answered  int
-		result    string
-		reason    string
+		windows   string // maintenance windows
+		answered  int    // of two requests
+		result    string // the beginning of the result of the logon
+		reason    string // of the warning. Empty means no warning.
 	}{
-		{time.Minute, "", 2, LogonAccepted, ""},
-		{50 * time.Millisecond, "", 1, LogonAccepted, byRate},
-		{time.Nanosecond, "", 0, notChecked, byRate},
-		{time.Nanosecond, "0 0 0 * * ?/25h UTC", 0, notChecked, "maintenance window: no requests to"},
+		{limitWait: time.Minute, answered: 2, result: LogonAccepted},
+		{limitWait: 50 * time.Millisecond, answered: 1, result: LogonAccepted, reason: byRate},
+		{limitWait: time.Nanosecond, answered: 0, result: notChecked, reason: byRate},
+		{limitWait: time.Nanosecond, windows: "0 0 0 * * ?/25h UTC", answered: 0, result: notChecked,
+			reason: "maintenance window: no requests to"},
 	} {
 		connector, _ := config.NewConnector("c.properties", append(slices.Clone(entries),
 			config.NewEntry(role.MaintenanceWindows, c.windows, "", 0)), w.Providers)
 		ch := &Checker{Worker: w, Wait: 1500 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
 			Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry()}
-		other, err := ch.newOnlineCheck(t.Context(), component, connector).connect() // keeps the origin's rate
+		// Another client keeps the limits of the origin, and may have used up the rate.
+		other, err := ch.newOnlineCheck(t.Context(), component, connector).connect()
 		require.NoError(t, err)
 		defer other.Close()
-		if c.answered == 0 && c.windows == "" { // the connector's task has the turn
+		if c.answered == 0 && c.windows == "" {
 			_, err = other.Exchange(t.Context(), &wit.Request{Method: "GET", Target: "/"})
 			require.NoError(t, err)
 			ch.Lockouts = lockouts.New()
@@ -131,7 +140,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 	}
 }
 
-// A service is silent if it does not respond to a request, not if it responds 503 or is unreachable.
+// A check has timed out if the service does not respond to a request, not if it responds 503 or is unreachable.
 func TestSilentService(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -151,16 +160,16 @@ func TestSilentService(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, request := range []struct {
-		path    string
-		address string
-		wait    time.Duration
-		unasked int
-		silent  bool
+		path     string
+		address  string
+		wait     time.Duration
+		warnings int
+		timedOut bool
 	}{
-		{path: "/silent", address: server.URL, wait: 10 * time.Millisecond, unasked: 1, silent: true},
-		{path: "/busy", address: server.URL, wait: time.Hour, unasked: 1},
-		{path: "/well", address: server.URL, wait: time.Hour},
-		{path: "/away", address: "http://" + porttest.Address(t), wait: time.Hour, unasked: 1},
+		{path: "/silent", address: server.URL, wait: 10 * time.Millisecond, warnings: 1, timedOut: true},
+		{path: "/busy", address: server.URL, wait: time.Hour, warnings: 1},
+		{path: "/available", address: server.URL, wait: time.Hour},
+		{path: "/unreachable", address: "http://" + porttest.Address(t), wait: time.Hour, warnings: 1},
 	} {
 		address, err := url.Parse(request.address)
 		require.NoError(t, err)
@@ -169,19 +178,19 @@ func TestSilentService(t *testing.T) {
 		connector, _ := config.NewConnector("c.properties", entries, w.Providers)
 		ch := &Checker{Worker: w, Wait: request.wait, Destinations: transport.NewOriginRegistry()}
 		online := ch.newOnlineCheck(t.Context(), component, connector)
-		_, err = online.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
-			Target: request.path}}})
+		_, err = online.Fetch(t.Context(),
+			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: request.path}}})
 		require.NoError(t, err)
 		warnings := online.unansweredWarnings(connector, component)
 		online.close()
-		if len(warnings) != request.unasked || TimedOut(warnings) != request.silent {
-			t.Errorf("%s: expected %d requests without a response and silence %t, found %v", request.path,
-				request.unasked,
-				request.silent, warnings)
+		if len(warnings) != request.warnings || TimedOut(warnings) != request.timedOut {
+			t.Errorf("%s: expected %d requests without a response and a timeout %t, found %v", request.path,
+				request.warnings, request.timedOut, warnings)
 		}
-		unknown := strings.HasPrefix(online.logonResult(), notChecked)
-		assert.Equal(t, request.unasked > 0, unknown, "a service that needs no logon accepts none")
-		assert.Equal(t, unknown, online.logonResult() != "")
+		// The service needs no logon, so a response leaves the result empty.
+		isUnknown := strings.HasPrefix(online.logonResult(), notChecked)
+		assert.Equal(t, request.warnings > 0, isUnknown, request.path)
+		assert.Equal(t, isUnknown, online.logonResult() != "", request.path)
 	}
 }
 
@@ -190,26 +199,27 @@ func TestValidationSharesClientLimits(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
-	address := "http.address"
-	component := wit.Component{Settings: []wit.ConfigKey{{Name: "address", Kind: wit.KindString,
-		Rules: []wit.Rule{{Role: &address}}}}}
+	addressRole := role.Address
+	component := wit.Component{Settings: []wit.ConfigKey{
+		{Name: "address", Kind: wit.KindString, Rules: []wit.Rule{{Role: &addressRole}}},
+	}}
 	connector, _ := config.NewConnector("c.properties",
-		[]config.Entry{config.NewEntry("address", "sap.example", "", 0)},
-		w.Providers)
+		[]config.Entry{config.NewEntry("address", "sap.example", "", 0)}, w.Providers)
 	ch := &Checker{Worker: w, Wait: OnlineTimeout, Destinations: transport.NewOriginRegistry()}
 	client, err := ch.newOnlineCheck(t.Context(), component, connector).connect()
 	require.NoError(t, err)
 	defer client.Close()
-	var met []string
+	var origins []string
 	ch.Destinations.Divide(func(origin string) limits.Division {
-		met = append(met, origin)
+		origins = append(origins, origin)
 		return limits.Division{Workers: 1}
 	})
-	assert.Equal(t, []string{"https://sap.example"}, met)
+	assert.Equal(t, []string{"https://sap.example"}, origins)
 }
 
-// A check does not send the service a secret that it has not accepted yet, because the sender may still be typing,
-// unless the checker may log on. A secret that the service rejected or accepted before needs no permission.
+// A check does not send the service a secret that the service has not accepted yet, because the user may still be
+// typing it, unless the checker may log on. A secret that the service accepted or rejected before needs no permission:
+// it is sent, or the rejection is repeated without a request.
 func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -219,10 +229,10 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})
 	}
-	var shown []string
+	var received []string // passwords
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := r.BasicAuth()
-		shown = append(shown, password)
+		received = append(received, password)
 		if password != "right" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
@@ -233,9 +243,9 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	store := lockouts.New()
 	for _, request := range []struct {
 		password string
-		logon    bool
+		logon    bool // the checker may log on
 		status   uint16
-		sent     int
+		sent     int // all passwords that the service has received so far
 	}{
 		{password: "r", status: 502},
 		{password: "wrong", logon: true, status: 401, sent: 1},
@@ -257,7 +267,7 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
 		require.NoError(t, err)
 		online.close()
-		assert.Equal(t, []int{int(request.status), request.sent}, []int{int(answers[0].Status), len(shown)},
+		assert.Equal(t, []int{int(request.status), request.sent}, []int{int(answers[0].Status), len(received)},
 			request.password)
 		result := map[uint16]string{200: LogonAccepted, 401: "", 502: notChecked}[request.status]
 		assert.Equal(t, true, strings.HasPrefix(online.logonResult(), result), online.logonResult())

@@ -12,28 +12,29 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// errServiceSlow and [limitError] are the causes of an [onlineClock]'s end: the service was too slow, or the limits of
-// its origin delayed the requests for too long.
+// errServiceSlow is the cause of an [onlineClock]'s end if the service was too slow.
 var errServiceSlow = errors.New("the service did not answer in time")
 
+// limitError is the cause of an [onlineClock]'s end if limits of the origin delayed the requests for too long.
 type limitError struct{ wait limits.Wait }
 
 func (limitError) Error() string { return "the limits of the origin delayed the requests for too long" }
 
-// onlineClock bounds the requests of one validation. Time counts against the service while it has a request, else
-// against the limits of its origin while requests wait for them.
+// onlineClock bounds the time of the requests of one validation. The time during which the service has a request counts
+// against the service. Otherwise, the time during which requests wait for limits of the origin counts against the
+// limits.
 type onlineClock struct {
-	ctx context.Context
+	ctx context.Context // ends with the clock
 	end context.CancelCauseFunc
 
 	mu      sync.Mutex
-	waits   func() limits.Wait // what the requests wait for; nil before there is a client
+	waits   func() limits.Wait // returns what the requests wait for; nil before there is a client
 	service time.Duration      // remaining time for the service
 	limits  time.Duration      // remaining time for limits
 	sent    int                // requests that do not wait for limits
 	waiting int                // requests that wait for limits
-	since   time.Time          // the last change of the counts
-	timer   *time.Timer
+	since   time.Time          // the last change of sent and waiting
+	timer   *time.Timer        // ends the clock; nil before the first request
 }
 
 func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineClock {
@@ -42,20 +43,20 @@ func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineC
 	return c
 }
 
-// timed is the context of the clock with a deadline that moves with the clock.
-type timed struct {
+// clockContext is the context of the clock with a deadline that moves with the clock.
+type clockContext struct {
 	context.Context
 	clock *onlineClock
 }
 
 // Deadline is 100 ms after the clock ends if nothing waits for limits from now on, so that retries return their last
 // failure in time, and an end by the clock keeps its cause.
-func (t timed) Deadline() (deadline time.Time, ok bool) {
-	t.clock.mu.Lock()
-	defer t.clock.mu.Unlock()
-	remaining := t.clock.service
-	if t.clock.sent > 0 {
-		remaining -= time.Since(t.clock.since)
+func (c clockContext) Deadline() (deadline time.Time, ok bool) {
+	c.clock.mu.Lock()
+	defer c.clock.mu.Unlock()
+	remaining := c.clock.service
+	if c.clock.sent > 0 {
+		remaining -= time.Since(c.clock.since)
 	}
 	return time.Now().Add(remaining + 100*time.Millisecond), true
 }
@@ -64,21 +65,21 @@ func (t timed) Deadline() (deadline time.Time, ok bool) {
 func (c *onlineClock) request() (ctx context.Context, end func()) {
 	c.count(1, 0)
 	var mu sync.Mutex
+	hasEnded := false // a wait of a shared connection may outlast the request
 	waits := 0
-	ended := false
-	ctx = pause.WithLimitObserver(timed{c.ctx, c}, func(by int) {
+	ctx = pause.WithLimitObserver(clockContext{c.ctx, c}, func(change int) { // 1 or -1
 		mu.Lock()
 		defer mu.Unlock()
-		previous := waits
-		if waits += by; ended || previous > 0 == (waits > 0) {
-			return // a wait of a shared connection may outlast the request
+		wasWaiting := waits > 0
+		waits += change
+		if isWaiting := waits > 0; !hasEnded && isWaiting != wasWaiting {
+			c.count(-change, change)
 		}
-		c.count(-by, by)
 	})
 	return ctx, func() {
 		mu.Lock()
 		defer mu.Unlock()
-		ended = true
+		hasEnded = true
 		if waits == 0 {
 			c.count(-1, 0)
 		} else {
@@ -87,16 +88,17 @@ func (c *onlineClock) request() (ctx context.Context, end func()) {
 	}
 }
 
-// count changes the numbers of sent and of waiting requests, after it has subtracted the time since the last change.
+// count adds to the numbers of sent and of waiting requests, after it has subtracted the time since the last change. It
+// restarts the timer.
 func (c *onlineClock) count(sent, waiting int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	passed := time.Since(c.since)
+	elapsed := time.Since(c.since)
 	switch {
 	case c.sent > 0:
-		c.service -= passed
+		c.service -= elapsed
 	case c.waiting > 0:
-		c.limits -= passed
+		c.limits -= elapsed
 	}
 	c.sent += sent
 	c.waiting += waiting
@@ -120,11 +122,11 @@ func (c *onlineClock) endByLimits() {
 	c.mu.Lock()
 	waits := c.waits
 	c.mu.Unlock()
-	var reason limitError
+	var cause limitError
 	if waits != nil {
-		reason.wait = waits()
+		cause.wait = waits()
 	}
-	c.end(reason)
+	c.end(cause)
 }
 
 // observe sets the client that knows what the requests wait for.

@@ -11,7 +11,7 @@ import (
 )
 
 // OriginChanged returns the problems of a source that would read another system than before, although its stored
-// offsets belong to the previous one and no setting decides what happens to them: its tasks could not start.
+// offsets belong to the previous one and no setting decides what happens to the offsets: its tasks could not start.
 // fingerprints returns the fingerprints of the stored offsets; it is only called if the system differs.
 func OriginChanged(previous, connector *config.Connector, component wit.Component,
 	fingerprints func() ([]string, error)) (problems config.Problems, err error) {
@@ -21,52 +21,52 @@ func OriginChanged(previous, connector *config.Connector, component wit.Componen
 	if len(undecided) == 0 || oldSystem.Origin == "" || newSystem.Origin == "" || oldSystem == newSystem {
 		return nil, nil
 	}
-	stored, err := fingerprints()
+	storedFingerprints, err := fingerprints()
 	if err != nil {
 		return nil, fmt.Errorf("cannot determine whether the stored offsets belong to %s: %w", newSystem, err)
 	}
-	for _, fingerprint := range stored {
-		system := newSystem.WithFingerprint(fingerprint)
-		if system == newSystem {
+	for _, fingerprint := range storedFingerprints {
+		storedSystem := newSystem.WithFingerprint(fingerprint)
+		if storedSystem == newSystem {
 			continue
 		}
 		for _, entry := range undecided {
 			problems = append(problems, problem(entry,
 				fmt.Errorf("the stored offsets belong to %s, but the connector would "+
 					"read %s: set %s=keep to continue from them, or =reload to read everything again",
-					system, newSystem, entry.Key)))
+					storedSystem, newSystem, entry.Key)))
 		}
 		return problems, nil
 	}
 	return nil, nil
 }
 
-// undecidedSettings returns the settings, one for each entity set, that decide what happens to an offset of another
-// system, and that are set to fail. The settings of the topics name the entity sets of a template.
+// undecidedSettings returns an entry for each setting that decides what happens to an offset of another system and
+// whose value is "fail", its default. A template has such a setting for each entity set that has a topic.
 func undecidedSettings(connector *config.Connector, component wit.Component) (undecided []config.Entry) {
 	declarations := config.DeclareComponent(component)
 	name := components.OriginChangeSetting(component)
-	prefix, suffix, template := strings.Cut(name, "{n}")
+	prefix, suffix, isTemplate := strings.Cut(name, "{n}")
 	if name == "" {
 		return nil
 	}
-	fails := func(key string) {
-		entry, isSet := connector.Entry(key)
-		if value := strings.TrimSpace(entry.Value.Reveal()); !isSet || value == "" || strings.EqualFold(value, "fail") {
+	addUndecided := func(key string) {
+		entry, _ := connector.Entry(key)
+		if value := strings.TrimSpace(entry.Value.Reveal()); value == "" || strings.EqualFold(value, "fail") {
 			entry = entryFor(connector, key)
 			entry.Key = key
 			undecided = append(undecided, entry)
 		}
 	}
-	if !template {
-		fails(name)
+	if !isTemplate {
+		addUndecided(name)
 		return undecided
 	}
 	for _, entry := range connector.Entries {
 		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
 			if remaining, ok := strings.CutPrefix(entry.Key, prefix); ok {
 				number, _, _ := strings.Cut(remaining, ".")
-				fails(prefix + number + suffix)
+				addUndecided(prefix + number + suffix)
 			}
 		}
 	}

@@ -14,8 +14,8 @@ import (
 // A source whose stored offsets belong to another origin, destination or SAP client is rejected with the setting that
 // lets it continue. It is accepted if each of its sets has that setting, or if the offsets belong to the new origin.
 func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
-	spec := func(name, stored string) wit.ConfigKey {
-		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(stored))
+	spec := func(name, role string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(role))
 	}
 	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
 		spec("a.scheme", role.Scheme), spec("a.host", role.Address), spec("a.port", role.Port),
@@ -29,44 +29,45 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		}
 		return &config.Connector{Name: "c", File: "f", Entries: entries}
 	}
-	before := connector("a.scheme=http", "a.host=H", "a.port=8000")
+	previous := connector("a.scheme=http", "a.host=H", "a.port=8000")
 	const stored = "set=/p/S origin=http://h:8000 user=http mode=delta"
+	const both = "a#00.change a#01.change"
 	same := []string{"a.scheme=http", "a.host=h", "a.port=8000"}
 	for name, test := range map[string]struct {
 		lines  []string
 		stored string // fingerprint
-		want   string // settings that must be named
+		want   string // the settings that the problems name
 	}{
-		"another port":         {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored, "a#00.change a#01.change"},
-		"another scheme":       {[]string{"a.host=h", "a.port=8000"}, stored, "a#00.change a#01.change"},
-		"another host":         {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored, "a#00.change a#01.change"},
-		"the same":             {[]string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored, ""},
-		"one set keeps":        {[]string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored, "a#01.change"},
-		"both sets are told":   {[]string{"a.host=g", "a#00.change=keep", "a#01.change=reload"}, stored, ""},
-		"back to the offsets'": {[]string{"a.host=g"}, "origin=https://g set=/p/S", ""},
-		"nothing stored":       {[]string{"a.host=g"}, "", ""},
-		"of another form":      {[]string{"a.host=g"}, "h:8000 https://", ""},
-		"nothing says where":   {[]string{"a#00.change=fail"}, stored, ""},
-		"a client":             {append(same, "a.client=200"), stored + " client=", "a#00.change a#01.change"},
-		"another client":       {append(same, "a.client=200"), stored + " client=100", "a#00.change a#01.change"},
-		"the offsets' client":  {append(same, "a.client=200"), stored + " client=200", ""},
-		"a client, kept": {append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"), stored +
+		"another port":          {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored, both},
+		"another scheme":        {[]string{"a.host=h", "a.port=8000"}, stored, both},
+		"another host":          {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored, both},
+		"same system":           {[]string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored, ""},
+		"one set continues":     {[]string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored, "a#01.change"},
+		"both sets decided":     {[]string{"a.host=g", "a#00.change=keep", "a#01.change=reload"}, stored, ""},
+		"origin of the offsets": {[]string{"a.host=g"}, "origin=https://g set=/p/S", ""},
+		"no stored offset":      {[]string{"a.host=g"}, "", ""},
+		"unknown fingerprint":   {[]string{"a.host=g"}, "h:8000 https://", ""},
+		"no address":            {[]string{"a#00.change=fail"}, stored, ""},
+		"new client":            {append(same, "a.client=200"), stored + " client=", both},
+		"another client":        {append(same, "a.client=200"), stored + " client=100", both},
+		"client of the offsets": {append(same, "a.client=200"), stored + " client=200", ""},
+		"new client, decided": {append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"), stored +
 			" client=", ""},
-		"nobody knows clients": {append(same, "a.client=200"), stored, ""},
-		"a destination":        {[]string{"a.destination=D"}, stored, "a#00.change a#01.change"},
+		"new client, offsets without clients": {append(same, "a.client=200"), stored, ""},
+		"new destination":                     {[]string{"a.destination=D"}, stored, both},
 		"another destination": {[]string{"a.destination=D"}, "origin=destination:http://h:8000",
-			"a#00.change a#01.change"},
-		"the offsets' destination": {[]string{"a.destination=D"}, "origin=destination:D", ""},
+			both},
+		"destination of the offsets": {[]string{"a.destination=D"}, "origin=destination:D", ""},
 	} {
-		problems, err := OriginChanged(before, connector(test.lines...), component, func() ([]string, error) {
+		problems, err := OriginChanged(previous, connector(test.lines...), component, func() ([]string, error) {
 			return []string{"no origin", test.stored}, nil
 		})
 		var named []string
 		for _, p := range problems {
 			named = append(named, p.Setting)
+			lacksClient := strings.Contains(name, "client") && !strings.Contains(p.Text, "client 200")
 			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
-				!strings.Contains(p.Text, "http://h:8000") || (strings.Contains(name, "client") &&
-				!strings.Contains(p.Text, "client 200")) {
+				!strings.Contains(p.Text, "http://h:8000") || lacksClient {
 				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
 			}
 		}
@@ -74,13 +75,13 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q (%v)", name, test.want, found, err)
 		}
 	}
-	if _, err := OriginChanged(before, connector("a.host=g"), component, func() ([]string, error) {
+	if _, err := OriginChanged(previous, connector("a.host=g"), component, func() ([]string, error) {
 		return nil, errors.New("no brokers")
 	}); err == nil {
 		t.Error("expected an error if stored offsets are unavailable")
 	}
-	component.Settings = component.Settings[:len(component.Settings)-1]
-	if problems, _ := OriginChanged(before, connector("a.host=g"), component, nil); problems != nil {
+	component.Settings = component.Settings[:len(component.Settings)-1] // without a#{n}.change
+	if problems, _ := OriginChanged(previous, connector("a.host=g"), component, nil); problems != nil {
 		t.Errorf("expected no problems for a plugin without that setting, found %v", problems)
 	}
 }

@@ -19,36 +19,36 @@ import (
 )
 
 // claimConflicts compares the connector's plan with the plans of the connectors before it. A claim is a resource that
-// only one connector of an installation may use, at an origin, SAP client and user: a second claim is an error. The
-// same data in the same topic is a warning, because each row is written twice. A plan that fails is reported at the
-// start.
+// only one connector of an installation may use, at an origin, SAP client and user: a second claim is an error, and the
+// only problem of the result. The same data in the same topic is a warning, because each row is written twice. A plan
+// that fails is reported when the connector starts.
 func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connector) (warnings config.Problems) {
 	if !slices.ContainsFunc(ch.Connectors, func(o *config.Connector) bool { return o.Name != connector.Name }) {
 		return nil
 	}
 	sources := foundSources{}
-	mine := ch.cachedPlan(ctx, connector, sources)
-	reads := maps.Clone(mine.reads)
+	plan := ch.cachedPlan(ctx, connector, sources)
+	reads := maps.Clone(plan.reads)
 	if components.EffectOf(ch.Plugins, connector).ChangesTopic {
 		reads = nil
 	}
 	for _, other := range ch.Connectors {
-		if other.Name == connector.Name || len(mine.claims)+len(reads) == 0 {
-			return warnings // a conflict with a later one is reported there
+		if other.Name == connector.Name || len(plan.claims)+len(reads) == 0 {
+			return warnings // conflicts with later connectors are reported when those are checked
 		}
 		if ctx.Err() != nil {
 			return config.Problems{problem(entryFor(connector, "connector.class"),
 				fmt.Errorf("the check was canceled: %w", context.Cause(ctx)))}
 		}
-		theirs := ch.cachedPlan(ctx, other, sources)
-		for _, claim := range theirs.claims {
-			if _, ok := slices.BinarySearch(mine.claims, claim); ok { // [components.QualifyClaims] sorts them
+		otherPlan := ch.cachedPlan(ctx, other, sources)
+		for _, claim := range otherPlan.claims {
+			if _, ok := slices.BinarySearch(plan.claims, claim); ok { // [components.QualifyClaims] sorts them
 				return config.Problems{problem(entryFor(connector, "connector.class"),
 					components.ClaimConflict(claim, other.Name, connector.Name))}
 			}
 		}
 		for source, entry := range reads {
-			if _, ok := theirs.reads[source]; ok && !components.EffectOf(ch.Plugins, other).ChangesTopic {
+			if _, ok := otherPlan.reads[source]; ok && !components.EffectOf(ch.Plugins, other).ChangesTopic {
 				warnings = append(warnings, warning(entry,
 					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
 						"unless the two connectors select different rows", other.Name,
@@ -60,38 +60,38 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 	return warnings
 }
 
-// topicReads returns the topic settings of a source, by topic and by the data that is read into it: the system and the
-// required settings of the group.
+// topicReads returns the topic settings of a source. The key of each identifies the data and the topic: the system, the
+// topic and the required settings of the group, which name an entity set.
 func topicReads(connector *config.Connector, component wit.Component) map[string]config.Entry {
 	declarations := config.DeclareComponent(component)
 	topics := map[string]config.Entry{}
-	needs := map[string][]string{}
+	required := map[string][]string{} // "NAME=VALUE", by group
 	for _, entry := range connector.Entries {
 		for _, spec := range declarations.Matching(entry.Key) {
-			_, last, grouped := strings.Cut(spec.Name, "}.")
+			_, last, isGrouped := strings.Cut(spec.Name, "}.")
 			switch group, ok := strings.CutSuffix(entry.Key, last); {
-			case !grouped || !ok: // not a setting of a group
+			case !isGrouped || !ok: // it belongs to no group, and does not identify data
 			case spec.Role() == role.SourceTopic:
 				topics[group] = entry
 			case setting.IsRequired(&spec):
-				needs[group] = append(needs[group], last+"="+strings.Trim(components.TopicOf(entry), "/"))
+				required[group] = append(required[group], last+"="+strings.Trim(components.TopicOf(entry), "/"))
 			}
 		}
 	}
 	reads := map[string]config.Entry{}
 	system := fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
 	for group, entry := range topics {
-		slices.Sort(needs[group])
-		reads[strings.Join(append([]string{system, components.TopicOf(entry)}, needs[group]...), "\x00")] = entry
+		slices.Sort(required[group])
+		reads[strings.Join(append([]string{system, components.TopicOf(entry)}, required[group]...), "\x00")] = entry
 	}
 	return reads
 }
 
-// MovedTopics returns the topics into which a source reads a set that it has read into another topic before.
+// MovedTopics returns the topics into which a changed source reads data that it did not read into them before.
 func MovedTopics(previous, changed *config.Connector, component wit.Component) (topics []string) {
-	reads := topicReads(previous, component)
-	for read, entry := range topicReads(changed, component) {
-		if _, ok := reads[read]; !ok {
+	previousReads := topicReads(previous, component)
+	for source, entry := range topicReads(changed, component) {
+		if _, ok := previousReads[source]; !ok {
 			topics = append(topics, components.TopicOf(entry))
 		}
 	}
@@ -127,16 +127,17 @@ func (p *Plans) find(connector *config.Connector, module string) (connectorPlan,
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
-func (p *Plans) store(connector *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
+// store caches a plan. If the cache has become large, store removes the plans of connectors that do not exist.
+func (p *Plans) store(connector *config.Connector, module string, plan connectorPlan, existing []*config.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.entries == nil {
 		p.entries = map[string]cachedPlan{}
 	}
-	p.entries[connector.Name] = cachedPlan{connector.Entries, module, plan}
-	if len(p.entries) > 2*len(all)+100 {
+	p.entries[connector.Name] = cachedPlan{entries: connector.Entries, module: module, plan: plan}
+	if len(p.entries) > 2*len(existing)+100 {
 		exists := map[string]bool{connector.Name: true}
-		for _, o := range all {
+		for _, o := range existing {
 			exists[o.Name] = true
 		}
 		maps.DeleteFunc(p.entries, func(name string, _ cachedPlan) bool { return !exists[name] })
@@ -152,8 +153,9 @@ type foundSource struct {
 	err       error
 }
 
-// cachedPlan returns the plan of a source, an empty one if its settings are invalid or the plan fails.
-func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, found foundSources) connectorPlan {
+// cachedPlan returns the plan of a source from the cache, or calls the plugin. The plan is empty for a sink and for
+// invalid settings, and has no claims if the plugin fails.
+func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, sources foundSources) connectorPlan {
 	if connector.Problems.Err() != nil {
 		return connectorPlan{}
 	}
@@ -162,19 +164,20 @@ func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, 
 	}
 	class := connector.Text("connector.class")
 	version := connector.Text("connector.plugin.version")
-	source, ok := found[[2]string{class, version}]
+	source, ok := sources[[2]string{class, version}]
 	if !ok {
 		source.info, source.component, source.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
-		found[[2]string{class, version}] = source
+		sources[[2]string{class, version}] = source
 	}
 	if source.err != nil {
 		return connectorPlan{}
 	}
-	if stored, ok := ch.Plans.find(connector, source.info.Hash); ok {
-		return stored
+	if plan, ok := ch.Plans.find(connector, source.info.Hash); ok {
+		return plan
 	}
 	plan, err := ch.plan(ctx, connector, source.info, source.component)
 	plan.reads = topicReads(connector, source.component)
+	// Other errors, such as a timeout, may not occur again.
 	if witError := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &witError)) {
 		ch.Plans.store(connector, source.info.Hash, plan, ch.Connectors)
 	}
@@ -195,7 +198,7 @@ func (ch *Checker) checkExactlyOnce(ctx context.Context, connector *config.Conne
 	return config.Problems{problem(entry, errors.New("expected requested, found required: "+*reason))}
 }
 
-// checkBoundary warns of a setting for transactions of several pages, which sources do not support.
+// checkBoundary returns a warning for transactions of several pages, which sources do not support.
 func (ch *Checker) checkBoundary(connector *config.Connector) config.Problems {
 	if !ch.Worker.ExactlyOnce() || !strings.EqualFold(connector.Setting("transaction.boundary", ch.Worker),
 		"interval") {

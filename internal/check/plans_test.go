@@ -13,84 +13,94 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// looks is a context that ends at a given call of its Err method.
-type looks struct {
-	context.Context
-	count atomic.Int64
-	last  atomic.Int64
-}
-
-func (l *looks) Err() error {
-	if n := l.count.Add(1); l.last.Load() > 0 && n >= l.last.Load() {
-		return context.Canceled
-	}
-	return l.Context.Err()
-}
-
 // The cost of a check grows linearly with the entity sets of a connector and with the other connectors. No plugin limit
 // bounds this work, so the end of the context must stop it.
 func TestCheckCostIsLinear(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
-	source := func(name string, sets int, set string) *config.Connector {
+	// source returns a source that reads setCount entity sets into the topic t. Their names begin with setPrefix.
+	source := func(name string, setCount int, setPrefix string) *config.Connector {
 		lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.address=127.0.0.1",
 			"sap.odata.host.port=1"}
-		for n := range sets {
+		for n := range setCount {
 			prefix := fmt.Sprintf("sap.odata#%03d.", n)
-			lines = append(lines, prefix+"service=/s", fmt.Sprint(prefix, "entityset=", set, n), prefix+"topic=t")
+			lines = append(lines, prefix+"service=/s", fmt.Sprint(prefix, "entityset=", setPrefix, n), prefix+"topic=t")
 		}
 		return b.Connector(t, lines...)
 	}
-	among := func(connectors ...*config.Connector) *check.Checker {
-		k := b.Checker.WithConnectors(connectors)
-		return &k
+	newChecker := func(connectors ...*config.Connector) *check.Checker {
+		checker := b.Checker.WithConnectors(connectors)
+		return &checker
 	}
+
 	// The cost is measured in allocations: the lookup of a declaration allocates.
-	ofSets := func(n int) float64 {
+	costOfSets := func(n int) float64 {
 		first := source("first", n, "X")
 		second := source("second", n, "X")
 		return testing.AllocsPerRun(1, func() {
-			if warned := among(first, second).Check(t.Context(), second); warned.Err() != nil || len(warned) != n {
-				t.Fatalf("expected a warning for each of %d sets, found %d: %v", n, len(warned), warned.Err())
+			warnings := newChecker(first, second).Check(t.Context(), second)
+			if warnings.Err() != nil || len(warnings) != n {
+				t.Fatalf("expected a warning for each of %d sets, found %d: %v", n, len(warnings), warnings.Err())
 			}
 		})
 	}
-	if few, many := ofSets(40), ofSets(160); many < 2*few || many > 5*few {
-		t.Errorf("expected four times the sets to cost about four times as much, found %v and %v "+
-			"allocations", few, many)
+	if cost, costOfFourTimes := costOfSets(40), costOfSets(160); costOfFourTimes < 2*cost || costOfFourTimes > 5*cost {
+		t.Errorf("expected four times the sets to cost about four times as much, found %v and %v allocations",
+			cost, costOfFourTimes)
 	}
 
+	// The last of the connectors conflicts with the first of three that read the same set, after n others. Their plans
+	// are cached by the first of the two runs.
 	last := source("last", 1, "X")
-	ofConnectors := func(n int) (*check.Checker, float64) {
+	costOfConnectors := func(n int) (*check.Checker, float64) {
 		var connectors []*config.Connector
 		for len(connectors) < n {
 			other := fmt.Sprint("other", len(connectors))
 			connectors = append(connectors, source(other, 1, other))
 		}
-		k := among(append(connectors, source("first", 1, "X"), source("twin", 1, "X"), last)...)
-		return k, testing.AllocsPerRun(1, func() {
-			warned := k.Check(t.Context(), last)
-			if len(warned) != 1 || !strings.Contains(warned[0].Text,
+		checker := newChecker(append(connectors, source("first", 1, "X"), source("twin", 1, "X"), last)...)
+		return checker, testing.AllocsPerRun(1, func() {
+			warnings := checker.Check(t.Context(), last)
+			if len(warnings) != 1 || !strings.Contains(warnings[0].Text,
 				"connector first reads the same data into topic t") {
-				t.Fatalf("expected one warning of connector first among %d, found %s", n, checktest.Text(warned))
+				t.Fatalf("expected one warning of connector first among %d, found %s", n, checktest.Text(warnings))
 			}
 		})
 	}
-	small, few := ofConnectors(10)
-	large, many := ofConnectors(50)
-	if count := (many - few) / 40; count > 10 {
-		t.Errorf("expected the check with a known plan to cost almost nothing, found %v allocations", count)
+	const fewConnectors, manyConnectors = 10, 50
+	few, costOfFew := costOfConnectors(fewConnectors)
+	many, costOfMany := costOfConnectors(manyConnectors)
+	if cost := (costOfMany - costOfFew) / (manyConnectors - fewConnectors); cost > 10 {
+		t.Errorf("expected another connector with a cached plan to cost almost nothing, found %v allocations", cost)
 	}
 
-	ctx := &looks{Context: t.Context()}
-	small.Check(ctx, last)
-	looked := ctx.count.Swap(0)
-	large.Check(ctx, last)
-	if all := ctx.count.Load(); all != looked+40 {
-		t.Errorf("expected one check of the context for each of 40 more connectors, found %d and %d", looked, all)
+	// The check looks at the context once for each connector, and ends with it.
+	ctx := &countingContext{Context: t.Context()}
+	few.Check(ctx, last)
+	callsOfFew := ctx.calls.Swap(0)
+	many.Check(ctx, last)
+	callsOfMany := ctx.calls.Swap(0)
+	if callsOfMany != callsOfFew+manyConnectors-fewConnectors {
+		t.Errorf("expected one check of the context for each of %d more connectors, found %d and %d",
+			manyConnectors-fewConnectors, callsOfFew, callsOfMany)
 	}
-	ctx.last.Store(ctx.count.Swap(0) - 25)
-	ended := checktest.Text(large.Check(ctx, last))
-	if !strings.Contains(ended, "the check was canceled: context canceled") {
-		t.Errorf("expected a problem about the canceled check, found %q", ended)
+	ctx.lastCall.Store(callsOfMany - 25) // between two connectors
+	problems := checktest.Text(many.Check(ctx, last))
+	if !strings.Contains(problems, "the check was canceled: context canceled") {
+		t.Errorf("expected a problem about the canceled check, found %q", problems)
 	}
+}
+
+// countingContext is a context that counts the calls of Err, and ends at one of them.
+type countingContext struct {
+	context.Context
+	calls    atomic.Int64
+	lastCall atomic.Int64 // the number of the call at which the context ends. Zero means that it does not end.
+}
+
+func (c *countingContext) Err() error {
+	calls := c.calls.Add(1)
+	if last := c.lastCall.Load(); last > 0 && calls >= last {
+		return context.Canceled
+	}
+	return c.Context.Err()
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // A check sends neither a proxy's password nor a secret header that was not accepted before, unless the checker may log
-// on: the sender may still be typing it. That the user's password was accepted does not suffice.
+// on: the user may still be typing it. It does not suffice that the user's password was accepted.
 func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 	t.Parallel()
 	const key = role.Header + "X-Api-Key"
@@ -46,9 +46,9 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 				assert.Equal(t, true, online.rejected != nil, "rejected")
 				assert.Equal(t, c.setting, online.rejectedSetting, "the setting that was rejected")
 			}
-			s.expect(t, "wrong", withLogon, http.StatusUnauthorized, 3) // was rejected before
+			s.expect(t, "wrong", withLogon, http.StatusUnauthorized, 3) // rejected before, so it is not sent
 			s.expect(t, "wrong", withoutLogon, http.StatusUnauthorized, 3)
-			if c.name == "header next to a user" { // a 401 is the user's
+			if c.name == "header next to a user" { // the status 401 may mean the user's password, which locks both
 				s.expect(t, "right", withoutLogon, http.StatusUnauthorized, 3)
 				return
 			}
@@ -73,12 +73,12 @@ func checkHeaderNextToUntriedPassword(t *testing.T, s *secretService) {
 	assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(s.received)})
 }
 
-// Whether a checker may log on.
+// withLogon and withoutLogon are values of [Checker.Logon].
 const withLogon, withoutLogon = true, false
 
-// A secretService accepts one value of one secret setting, a header or a proxy's password.
+// secretService is a service, or a proxy, that accepts only the value "right" of a secret setting.
 type secretService struct {
-	setting   string
+	setting   string            // of a header or of a proxy's password
 	entries   map[string]string // settings in addition to the secret and the address
 	received  []string          // secrets, in the order of their requests
 	url       *url.URL
@@ -106,23 +106,23 @@ func newSecretService(t *testing.T, setting string, entries map[string]string) *
 
 func (s *secretService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secret := r.Header.Get("X-Api-Key")
-	status := http.StatusUnauthorized
+	rejection := http.StatusUnauthorized
 	right := "right"
 	if s.setting == role.ProxyPassword {
 		secret = r.Header.Get("Proxy-Authorization")
-		status = http.StatusProxyAuthRequired
+		rejection = http.StatusProxyAuthRequired
 		right = "Basic " + base64.StdEncoding.EncodeToString([]byte("p:right"))
 	}
-	if secret == "" { // the worker's own request without it
+	if secret == "" { // the request of a client that does not send the secret
 		return
 	}
 	s.received = append(s.received, secret)
 	if secret != right {
-		w.WriteHeader(status)
+		w.WriteHeader(rejection)
 	}
 }
 
-// fetch checks a connector whose setting has the secret, and returns the status of its request.
+// fetch sends a request of a check of a connector with the secret. It returns the status of the response and the check.
 func (s *secretService) fetch(t *testing.T, secret string, logon bool) (uint16, *onlineCheck) {
 	t.Helper()
 	settings := map[string]string{role.Scheme: "http", role.Address: s.url.Hostname(), role.Port: s.url.Port()}
@@ -154,8 +154,8 @@ func (s *secretService) expect(t *testing.T, secret string, logon bool, status u
 	t.Helper()
 	got, online := s.fetch(t, secret, logon)
 	assert.Equal(t, []int{int(status), sent}, []int{int(got), len(s.received)}, secret)
-	isOnlyUntried := s.entries[role.User] == "" || sent > 0 // else the user's password comes first
-	if status == http.StatusBadGateway && isOnlyUntried {
+	isPasswordUntried := s.entries[role.User] != "" && sent == 0 // the check names the user's password then
+	if status == http.StatusBadGateway && !isPasswordUntried {
 		assert.Equal(t, s.setting, online.skipped.setting, "the setting that was not tried")
 	}
 }

@@ -36,7 +36,7 @@ type Tool struct {
 	worker    *config.Worker
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
-	once      bool              // see DisableRetries
+	noRetries bool              // see DisableRetries
 	readOnly  bool              // see SetReadOnly
 	client    *transport.Client // nil until the first request
 }
@@ -88,7 +88,7 @@ func (t *Tool) Close() {
 
 // DisableRetries sends every request only once, whatever the connector's settings, and does not wait for an unavailable
 // Cloud Connector. Call it before the first request.
-func (t *Tool) DisableRetries() { t.once = true }
+func (t *Tool) DisableRetries() { t.noRetries = true }
 
 // SetReadOnly makes commands fail with [ErrNotReadOnly] instead of sending a request that changes data at the service.
 func (t *Tool) SetReadOnly() { t.readOnly = true }
@@ -103,12 +103,12 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 		return err
 	})
 	if err == nil {
-		err = plugin.CheckCommands(commands) // they may differ from those at the load
+		err = plugin.CheckCommands(commands) // they may differ from the commands that the plugin had when it was loaded
 	}
 	return commands, err
 }
 
-// Options returns the options of a command, from the given values (by any of their names) and defaults.
+// Options returns the options of a command from values, which have any of the names of an option, and from defaults.
 func Options(command wit.Command, values map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		hasName := func(option wit.ConfigKey) bool { return slices.Contains(option.Names(), name) }
@@ -136,8 +136,8 @@ func Options(command wit.Command, values map[string]string) (options []wit.Setti
 	return options, nil
 }
 
-// Run runs a command and returns its JSON document or its schemas. All requests go to the connector's destination in
-// one session.
+// Run runs a command and returns its JSON document or its schemas. All commands of the tool send their requests to the
+// connector's destination in one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (result wit.CommandResult, err error) {
 	defer func() { err = secret.RedactError(err, t.worker.Redact) }()
 	if err := t.open(ctx); err != nil {
@@ -202,7 +202,7 @@ func (t *Tool) open(ctx context.Context) error {
 
 func (t *Tool) service() (*service.Service, error) {
 	service, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
-	if err == nil && t.once {
+	if err == nil && t.noRetries {
 		service.NoRetries()
 	}
 	return service, err
@@ -239,42 +239,42 @@ func (t *Tool) Counters() transport.Counters {
 	return t.client.Counters()
 }
 
-// Topic is a topic of a connector with the setting that names it. Read means that the connector reads it; otherwise it
-// writes to it.
+// Topic is a topic of a connector.
 type Topic struct {
-	Setting string
+	Setting string // the setting that names the topic
 	Name    string
-	Read    bool
+	Read    bool // the connector reads it. Otherwise the connector writes to it.
 }
 
 // Topics returns the topics in the settings of a connector, including the dead letter topic. It omits topics of a
 // source whose transforms choose others.
 func (t *Tool) Topics() (topics []Topic) {
+	const reads, writes = true, false
 	add := func(read bool, entry config.Entry, names ...string) {
 		for _, name := range names {
 			if !slices.ContainsFunc(topics, func(o Topic) bool { return o.Name == name && o.Read == read }) {
-				topics = append(topics, Topic{entry.Key, name, read})
+				topics = append(topics, Topic{Setting: entry.Key, Name: name, Read: read})
 			}
 		}
 	}
 	connector := t.connector
 	declarations := config.DeclareComponent(t.component)
 	if list, ok := connector.Entry("topics"); ok {
-		add(true, list, config.List(list.Value.Reveal())...)
+		add(reads, list, config.List(list.Value.Reveal())...)
 	} else if _, hasRegex := connector.Entry("topics.regex"); !hasRegex && t.component.Kind == wit.ComponentSink {
 		for _, entry := range components.TopicSettings(connector, t.component) {
-			add(true, entry, components.TopicOf(entry))
+			add(reads, entry, components.TopicOf(entry))
 		}
 	}
 	for _, entry := range connector.Entries {
 		spec, ok := declarations.Find(entry.Key)
 		isTopic := ok && spec.Role() == role.SourceTopic && components.TopicOf(entry) != ""
 		if isTopic && !components.EffectOf(t.plugins, connector).ChangesTopic {
-			add(false, entry, components.TopicOf(entry))
+			add(writes, entry, components.TopicOf(entry))
 		}
 	}
 	if entry, ok := connector.Entry("errors.deadletterqueue.topic.name"); ok && components.TopicOf(entry) != "" {
-		add(false, entry, components.TopicOf(entry))
+		add(writes, entry, components.TopicOf(entry))
 	}
 	return topics
 }
@@ -286,6 +286,6 @@ func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, er
 }
 
 // PingRegistries is [PingRegistries] for the connector.
-func (t *Tool) PingRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
+func (t *Tool) PingRegistries(ctx context.Context, w *config.Worker, report func(setting, urls string, err error)) {
 	PingRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
 }

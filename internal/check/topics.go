@@ -21,8 +21,8 @@ func namesTopics(component wit.Component) bool {
 }
 
 // unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read
-// although no setting writes their records. If a transform may change the topic, only the first record shows it, see
-// package sink.
+// although no setting writes their records. If a transform may change the topic, package sink checks the first record
+// instead.
 func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.Component) config.Problems {
 	if component.Kind != wit.ComponentSink {
 		return nil
@@ -101,7 +101,7 @@ func unwrittenTopics(settings []config.Entry, topics []string, entry config.Entr
 	return problems
 }
 
-// checkTopicNames finds invalid names: of a source's own offsets topic, and of the topics that a sink reads.
+// checkTopicNames finds invalid names of a source's own offsets topic and of the topics that a sink reads.
 func checkTopicNames(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
@@ -122,7 +122,7 @@ func checkTopicNames(connector *config.Connector, component wit.Component) confi
 }
 
 // checkTargets finds reserved topics, and rows that would go to the dead letter topic. If a transform may change the
-// topic, only the first record shows it.
+// topic, the topic of a row is not known before the first record.
 func (ch *Checker) checkTargets(connector *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	reserved := components.Reserved(ch.Worker, append([]*config.Connector{connector}, ch.Connectors...))
@@ -131,9 +131,9 @@ func (ch *Checker) checkTargets(connector *config.Connector, component wit.Compo
 			problems = append(problems, problem(entry, err))
 		}
 	}
-	dead, _ := connector.Entry("errors.deadletterqueue.topic.name")
-	if dead.Key != "" {
-		checkReserved(dead)
+	deadLetter, ok := connector.Entry("errors.deadletterqueue.topic.name")
+	if ok {
+		checkReserved(deadLetter)
 	}
 	if len(config.List(connector.Text("transforms"))) > 0 {
 		return problems
@@ -142,8 +142,8 @@ func (ch *Checker) checkTargets(connector *config.Connector, component wit.Compo
 	for _, entry := range connector.Entries {
 		if spec, ok := declarations.Find(entry.Key); ok && spec.Role() == role.SourceTopic {
 			checkReserved(entry)
-			if components.TopicOf(entry) == components.TopicOf(dead) && components.TopicOf(dead) != "" {
-				problems = append(problems, problem(dead,
+			if topic := components.TopicOf(deadLetter); topic != "" && topic == components.TopicOf(entry) {
+				problems = append(problems, problem(deadLetter,
 					fmt.Errorf("expected a topic to which no rows are written, found the topic of %s", entry.Key)))
 			}
 		}

@@ -21,8 +21,10 @@ func TestSinkRequiresTopics(t *testing.T) {
 	}
 	assert.Equal(t, []string{"topics: Must configure one of topics or topics.regex",
 		"topics.regex: Must configure one of topics or topics.regex"}, found)
-	topic := role.SinkTopic
-	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topic}}}}
+
+	// With a setting for a topic it reads that topic.
+	topicRole := role.SinkTopic
+	sink.Settings = []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topicRole}}}}
 	if problems := checker.unreachableTopics(connector, sink); len(problems) > 0 {
 		t.Errorf("expected the sink's own topics to be read, found %v", problems)
 	}
@@ -31,9 +33,11 @@ func TestSinkRequiresTopics(t *testing.T) {
 // Topics of settings are compared neither with an invalid pattern nor with topics and topics.regex together: other
 // checks report these. A pattern that takes too long is a problem of the setting.
 func TestUnreachableTopicsLeavesSettingsToOtherChecks(t *testing.T) {
-	topic := role.SinkTopic
-	sink := wit.Component{Kind: wit.ComponentSink, Settings: []wit.ConfigKey{{Name: "own",
-		Rules: []wit.Rule{{Role: &topic}}}}}
+	topicRole := role.SinkTopic
+	sink := wit.Component{
+		Kind:     wit.ComponentSink,
+		Settings: []wit.ConfigKey{{Name: "own", Rules: []wit.Rule{{Role: &topicRole}}}},
+	}
 	for name, test := range map[string]struct {
 		settings map[string]string
 		want     string // "" means no problem

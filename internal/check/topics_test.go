@@ -9,8 +9,9 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// A setting that names a topic which no record has is an error before anything runs, unless a transform can change the
-// topic of records. An unknown setting of a transform is a warning.
+// A setting that names a topic which the sink does not read is an error, and so is a topic that it reads and no setting
+// names, unless a transform may change the topic of records or drop them. An unknown setting of a transform is a
+// warning.
 func TestUnreachableTopicIsAnError(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"smt": guesttest.Bytes(t, "../../plugins/smt")})
@@ -26,15 +27,15 @@ func TestUnreachableTopicIsAnError(t *testing.T) {
 		lines string
 		want  []string // empty: no problem
 	}{
-		"reached":         {"topics=aa", nil},
-		"another":         {"topics=A", []string{setting, `"aa"`, topics, `"A"`}},
-		"transformed":     {"topics=A" + inserts, []string{setting, `"aa"`}},
-		"routed":          {"topics=A,b" + routes, nil},
-		"one too many":    {"topics=aa,b", []string{topics, `"b"`}},
-		"dropped":         {"topics=aa,b" + drops, nil},
-		"matched":         {"topics.regex=aa|b", nil},
-		"matched in part": {"topics.regex=.?", []string{setting, `"aa"`, "topics.regex"}},
-		"of the plugin":   {"tasks.max=1", nil},
+		"same topic":                                  {"topics=aa", nil},
+		"another topic":                               {"topics=A", []string{setting, `"aa"`, topics, `"A"`}},
+		"topic unchanged by a transform":              {"topics=A" + inserts, []string{setting, `"aa"`}},
+		"topic changed by a transform":                {"topics=A,b" + routes, nil},
+		"further topic":                               {"topics=aa,b", []string{topics, `"b"`}},
+		"records of the further topic may be dropped": {"topics=aa,b" + drops, nil},
+		"regex matches":                               {"topics.regex=aa|b", nil},
+		"regex matches a part":                        {"topics.regex=.?", []string{setting, `"aa"`, "topics.regex"}},
+		"no topics, the sink reads its own":           {"tasks.max=1", nil},
 		"unknown setting of a transform": {"topics=aa" + inserts + "\ntransforms.i.static.feild=x", []string{
 			"transforms.i.static.feild: warning: unknown setting; the nearest known one is static.field"}},
 	} {

@@ -20,7 +20,7 @@ import (
 // Validation is the result of a validation, as REST shows it.
 type Validation struct {
 	Name string `json:"name"` // the class as written, which may be an alias
-	// ErrorCount counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
+	// ErrorCount counts the errors in Configs that prevent the connector's creation: all but [LogonNotTried].
 	ErrorCount int         `json:"error_count"`
 	Groups     []string    `json:"groups"`
 	Configs    []Validated `json:"configs"`
@@ -33,8 +33,8 @@ type Validation struct {
 // LogonAccepted means that the service answered and accepted the secrets.
 const LogonAccepted = "accepted"
 
-// LogonNotTried begins the note that a secret was not tried. It is among the errors, because Kafka Connect's format has
-// no other place for notes.
+// LogonNotTried is the beginning of the note that a secret was not tried. The note is among the errors of the setting,
+// because Kafka Connect's format has no other place for notes.
 const LogonNotTried = "Logon not tried: "
 
 // Validated is the definition of a setting with its value.
@@ -118,11 +118,11 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	}
 	validate := ch.validateOffline
 	var validated []wit.ConfigValue
-	var untried logonHint
+	var logon logonHint
 	if ch.Wait > 0 {
 		validate = func(ctx context.Context, connector *config.Connector, _ string, info plugin.Info,
 			component wit.Component, found config.Problems) (problems config.Problems) {
-			validated, untried, problems = ch.validateOnline(ctx, connector, info, component, found)
+			validated, logon, problems = ch.validateOnline(ctx, connector, info, component, found)
 			return problems
 		}
 	}
@@ -132,13 +132,13 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
 	builder.addProblems(append(slices.Clone(connector.Problems), problems...), config.DeclareComponent(component))
-	if validated := builder.find(untried.setting); validated != nil && untried.reason != "" {
-		validated.Value.Errors = append(validated.Value.Errors,
-			LogonNotTried+untried.reason+". Values from the service are neither recommended nor checked: "+
+	if secret := builder.find(logon.setting); secret != nil && logon.reason != "" {
+		secret.Value.Errors = append(secret.Value.Errors,
+			LogonNotTried+logon.reason+". Values from the service are neither recommended nor checked: "+
 				"write the secret as a reference (${file:PATH:KEY}), or check the logon (?logon=check), or create the "+
 				"connector and check again")
 	}
-	builder.Logon = ch.Worker.Redact(untried.result)
+	builder.Logon = ch.Worker.Redact(logon.result)
 	if builder.Logon == LogonAccepted {
 		user, _ := connector.Entry(connector.Roles(component).Setting(role.User))
 		builder.User = user.Raw
@@ -189,8 +189,8 @@ func (v *validationBuilder) redact(redact func(string) string) {
 	redactAll(v.Groups)
 }
 
-// common returns the settings of all connectors of a kind, with the defaults of this worker and the component's
-// version.
+// common returns the settings that all connectors of the component's kind have, with the defaults of this worker and
+// the version of the plugin.
 func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
@@ -216,7 +216,7 @@ func (ch *Checker) common(info plugin.Info, component wit.Component) []wit.Confi
 	return specs
 }
 
-// recommended returns the proposed values of a setting of all connectors.
+// recommended returns the recommended values of a setting that common returns.
 func (ch *Checker) recommended(name string, component wit.Component) (values []string) {
 	switch name {
 	case "connector.plugin.version":
@@ -236,6 +236,7 @@ func (ch *Checker) recommended(name string, component wit.Component) (values []s
 	return values
 }
 
+// versions returns the versions of the plugins that have a class of one of the kinds.
 func (ch *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
 	for _, info := range ch.Plugins.Modules() {
 		for _, c := range info.Components {
@@ -256,9 +257,9 @@ func (v *Validation) AddError(name, text string) {
 			return
 		}
 	}
-	spec := undeclaredKey(name)
+	const isCommon = false
 	value := Value{Name: name, RecommendedValues: []string{}, Errors: []string{text}, Visible: true}
-	v.Configs = append(v.Configs, Validated{newDefinition(spec, "", false), value})
+	v.Configs = append(v.Configs, Validated{newDefinition(undeclaredKey(name), "", isCommon), value})
 }
 
 // undeclaredKey returns a declaration for a setting without one: some tools fail without it.
@@ -276,8 +277,8 @@ func (ch *Checker) Class(class string) (string, error) {
 type validationBuilder struct {
 	Validation
 	connector *config.Connector
-	password  func(string) bool // reports whether a setting is a password
-	index     map[string]int    // in Configs, by name
+	password  func(string) bool // reports whether the setting of a name is a password
+	index     map[string]int    // the index in Configs, by the name of a setting
 }
 
 // rawSettings returns the settings as written, because users who may validate may not see values of config providers.
@@ -384,6 +385,7 @@ func (v *validationBuilder) addGroup(name string) {
 	}
 }
 
+// add adds a setting, whose name follows the prefix, unless a setting of that name was added before.
 func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 	spec := value.Key
 	definition := newDefinition(spec, prefix, prefix == "")
@@ -451,11 +453,12 @@ func newDefinition(spec wit.ConfigKey, prefix string, isCommon bool) Definition 
 	return definition
 }
 
-// addRecommendations copies recommended values, visibility and documentation, and adds settings without a value.
+// addRecommendations copies recommended values, visibility and documentation from the plugin, and adds its new
+// settings.
 func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
 	for _, value := range validated {
-		validated := v.find(value.Key.Name)
-		if validated == nil {
+		added := v.find(value.Key.Name)
+		if added == nil {
 			if _, isSet := v.connector.Entry(value.Key.Name); isSet {
 				continue // its declaration was added
 			}
@@ -463,9 +466,9 @@ func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
 			v.add("", value)
 			continue
 		}
-		validated.Value.RecommendedValues = append([]string{}, value.Recommended...)
-		validated.Value.Visible = value.Visible
-		validated.Definition.Documentation = value.Key.Documentation
+		added.Value.RecommendedValues = append([]string{}, value.Recommended...)
+		added.Value.Visible = value.Visible
+		added.Definition.Documentation = value.Key.Documentation
 	}
 }
 
@@ -477,8 +480,8 @@ func (v *validationBuilder) find(name string) *Validated {
 	return &v.Configs[i]
 }
 
-// addProblems adds the errors to the values of their settings, or to connector.class if they name none. Settings
-// without a value are added.
+// addProblems adds the errors to the values of their settings, or to connector.class if they name none. It adds missing
+// settings, and ignores warnings.
 func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
 	for _, p := range problems {
 		if p.Warning {

@@ -17,28 +17,28 @@ import (
 func TestValidate(t *testing.T) {
 	b := checktest.WithSpy(t)
 	connector := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
-		"spy.password=geheim", "spy.adress=x",
-		"transforms=a", "transforms.a.type=no.such.Thing")
+		"spy.password=geheim", "spy.adress=x", "transforms=a", "transforms.a.type=no.such.Thing")
 	validation, err := b.Checker.Validate(t.Context(), connector)
 	require.NoError(t, err)
 	data, err := json.Marshal(validation)
 	require.NoError(t, err)
 	errors := map[string][]string{}
-	n := 0
+	errorCount := 0
 	for _, s := range validation.Configs {
 		d := s.Definition
 		if d.Name != s.Value.Name || d.Order != d.OrderInGroup || d.Type == "" {
-			t.Errorf("found %+v", s)
+			t.Errorf("expected a definition with a type that agrees with its value, found %+v", s)
 		}
-		n += len(s.Value.Errors)
+		errorCount += len(s.Value.Errors)
 		if len(s.Value.Errors) > 0 {
 			errors[s.Value.Name] = s.Value.Errors
 		}
 	}
-	if n != validation.ErrorCount || strings.Join(errors["tasks.max"],
-		"") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
+	const tasksMaxError = "Invalid value 0 for configuration tasks.max: Value must be at least 1"
+	if errorCount != validation.ErrorCount || strings.Join(errors["tasks.max"], "") != tasksMaxError ||
 		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
-		t.Errorf("found %d errors, %v", validation.ErrorCount, errors)
+		t.Errorf("expected errors of tasks.max, spy.adress and transforms.a.type, found %d errors, %v",
+			validation.ErrorCount, errors)
 	}
 	if groups := strings.Join(validation.Groups, ","); !strings.HasPrefix(groups,
 		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
@@ -47,14 +47,16 @@ func TestValidate(t *testing.T) {
 	if strings.Contains(string(data), "geheim") {
 		t.Errorf("expected no password, found one in %s", data)
 	}
-	if validation, err = b.Checker.Validate(t.Context(), b.Connector(t,
-		"connector.class=test.SpySource")); err != nil ||
-		validation.Configs[0].Value.Name != "name" ||
-		!validation.Configs[0].Definition.Required {
-		t.Errorf("found %v %+v", err, validation)
+
+	// The first setting is the required name.
+	validation, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource"))
+	require.NoError(t, err)
+	if first := validation.Configs[0]; first.Value.Name != "name" || !first.Definition.Required {
+		t.Errorf("expected the required setting name first, found %+v", first)
 	}
+
 	if _, err := b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=NotThere")); err == nil {
-		t.Error("expected no class to be an error")
+		t.Error("expected an error about the unknown class, found none")
 	}
 }
 
@@ -66,6 +68,8 @@ func TestValidateConverters(t *testing.T) {
 		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false",
 		"header.converter=StringConverter"))
 	require.NoError(t, err)
+
+	// Without converters of its own, a connector has their versions. The worker's version is the recommended one.
 	b.Checker.Version = "4.3.1-own"
 	validation, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource"))
 	require.NoError(t, err)
@@ -82,7 +86,8 @@ func TestValidateConverters(t *testing.T) {
 	if versions != 3 {
 		t.Errorf("expected versions of three converters, found %d", versions)
 	}
-	found := map[string]string{}
+
+	found := map[string]string{} // "VALUE ERRORS" with - for no value, by the name of a setting
 	for _, s := range v.Configs {
 		value := "-"
 		if s.Value.Value != nil {
@@ -110,11 +115,12 @@ func TestValidateConverters(t *testing.T) {
 		}
 	}
 	if groups := strings.Join(v.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
-		t.Errorf("found groups %s", groups)
+		t.Errorf("expected the groups Schemas and Serialization, found %s", groups)
 	}
 }
 
-// The answer to many transforms has no settings of theirs, and a check ends with its context.
+// The validation of too many transforms reports their number and omits their settings. A validation ends with its
+// context.
 func TestValidationOfManyTransformsIsBounded(t *testing.T) {
 	b := checktest.WithSpy(t)
 	lines := func(count int) []string {
@@ -128,16 +134,16 @@ func TestValidationOfManyTransformsIsBounded(t *testing.T) {
 	}
 	validation, err := b.Checker.Validate(t.Context(), b.Connector(t, lines(3_000)...))
 	require.NoError(t, err)
-	bounded := 0
+	boundErrors := 0
 	for _, s := range validation.Configs {
 		if s.Value.Name == "transforms" && strings.Contains(strings.Join(s.Value.Errors, ""), "at most 200 transforms") {
-			bounded++
+			boundErrors++
 		}
 		if s.Definition.Group != nil && strings.HasPrefix(*s.Definition.Group, "Transforms: ") {
 			t.Fatalf("expected no settings of transforms, found %s", s.Value.Name)
 		}
 	}
-	if bounded != 1 {
+	if boundErrors != 1 {
 		t.Errorf("expected the bound at transforms, found %+v", validation.Configs[0])
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -26,11 +26,11 @@ func Spy(t testing.TB, variables ...string) []byte {
 	return guesttest.Bytes(t, "github.com/culvert-project/culvert/internal/check/checktest/testdata/spy", variables...)
 }
 
-// Bench is a worker without connectors and without a broker.
+// Bench has a worker without connectors and without a broker, its plugins and a checker for them.
 type Bench struct {
 	Checker check.Checker
-	Log     logtest.Journal
-	Logger  *slog.Logger // writes Log
+	Log     logtest.Journal // the log of the plugins
+	Logger  *slog.Logger    // writes Log
 }
 
 // New creates a bench with these plugin modules, keyed by name.
