@@ -109,7 +109,7 @@ func TestImport(t *testing.T) {
 	write(t, filepath.Join(folder, "b.properties"), "x=1")
 	write(t, filepath.Join(folder, "c.json"), `{"name":"c","config":{"x":"1"},"initial_state":"STOPPED"}`)
 	write(t, filepath.Join(folder, "bad.json"), `{`)
-	targets := opened(t, filepath.Join(dir, "states.json"))
+	targets := openTargetStates(t, filepath.Join(dir, "states.json"))
 	made := openMade(t, dir)
 	imported, problems, err := made.Import(folder, targets)
 	require.NoError(t, err)

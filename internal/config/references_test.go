@@ -11,124 +11,147 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// countReads makes the provider `file` count the files that it reads, and the keys that it returns.
-func countReads(p *Providers, files, values *int) {
-	source := p.byName["file"]
-	read := source.read
-	source.read = func(path string, keys map[string]bool) (map[string]string, error) {
-		*files++
+// A file of secrets that many references of several connectors name is read once in a scan, and the provider returns
+// only the values that they refer to.
+func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
+	const connectorCount = 3
+	const referenceCount = 3_000   // of each connector
+	const maxAllocated = 256 << 20 // a hundredth of what reading the file for each reference allocates
+	dir := t.TempDir()
+	secrets := filepath.Join(t.TempDir(), "some.properties")
+	var secretLines strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&secretLines, "key%d=value of %d\n", i, i)
+	}
+	write(t, secrets, secretLines.String())
+
+	// Each reference has its own key: connector n begins with key n*referenceCount.
+	var files Files
+	for n := range connectorCount {
+		var lines strings.Builder
+		lines.WriteString("connector.class=x\n")
+		for i := range referenceCount {
+			fmt.Fprintf(&lines, "x%d=${file:%s:key%d}\n", i, secrets, n*referenceCount+i)
+		}
+		path := filepath.Join(dir, fmt.Sprintf("c%d.properties", n))
+		write(t, path, lines.String())
+		files.Connectors = append(files.Connectors, path)
+	}
+	worker := plainWorker(t, "")
+	reads := 0
+	values := 0
+	countReads(worker.Providers, &reads, &values)
+
+	// checkReads checks the reads since its last call, and the last value of each connector.
+	checkReads := func(step string, loaded []*Connector) {
+		t.Helper()
+		if reads != 1 || values != connectorCount*referenceCount {
+			t.Errorf("%s: expected one read that returns %d values, found %d reads and %d values", step,
+				connectorCount*referenceCount, reads, values)
+		}
+		for n, connector := range loaded {
+			key := fmt.Sprintf("x%d", referenceCount-1)
+			if want := fmt.Sprintf("value of %d", (n+1)*referenceCount-1); connector.Text(key) != want {
+				t.Errorf("%s: expected %q, found %q %v", step, want, connector.Text(key), connector.Problems)
+			}
+		}
+		reads = 0
+		values = 0
+	}
+
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	loaded, _ := LoadConnectors(files, worker.Providers)
+	runtime.ReadMemStats(&after)
+	checkReads("at the start", loaded)
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > maxAllocated {
+		t.Errorf("expected at most %d bytes, found %d", maxAllocated, allocated)
+	}
+
+	const requested = false
+	store := NewFolderStore(Locations{Folder: dir}, worker, nil)
+	store.scan()
+	checkReads("in the first scan", store.snapshot(requested).Connectors)
+	if different, unstable := store.scan(); different || unstable || reads != 0 {
+		t.Errorf("expected no change and no read in the second scan, found different %t, unstable %t and %d reads",
+			different, unstable, reads)
+	}
+	store.reload(func(*Connector) bool { return true }) // of all connectors
+	checkReads("in a reload", store.snapshot(requested).Connectors)
+}
+
+// countReads makes the provider "file" add to reads the files that it reads, and to values the values that it returns.
+func countReads(p *Providers, reads, values *int) {
+	provider := p.byName["file"]
+	read := provider.read
+	provider.read = func(path string, keys map[string]bool) (map[string]string, error) {
+		*reads++
 		found, err := read(path, keys)
 		*values += len(found)
 		return found, err
 	}
-	p.byName["file"] = source
+	p.byName["file"] = provider
 }
 
-// A file of secrets that many references of several connectors name is read once in a scan, and only the requested keys
-// are kept.
-func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
-	const connectors, count = 3, 3_000
-	const most = 256 << 20 // a hundredth of what reading the file for each reference takes
-	dir := t.TempDir()
-	secrets := filepath.Join(t.TempDir(), "some.properties")
-	var text strings.Builder
-	for i := range 40_000 {
-		fmt.Fprintf(&text, "key%d=value of %d\n", i, i)
-	}
-	write(t, secrets, text.String())
-	var files Files
-	for n := range connectors {
-		var b strings.Builder
-		b.WriteString("connector.class=x\n")
-		for i := range count {
-			fmt.Fprintf(&b, "x%d=${file:%s:key%d}\n", i, secrets, n*count+i)
-		}
-		path := filepath.Join(dir, fmt.Sprintf("c%d.properties", n))
-		write(t, path, b.String())
-		files.Connectors = append(files.Connectors, path)
-	}
-	w := plainWorker(t, "")
-	read := 0
-	kept := 0
-	countReads(w.Providers, &read, &kept)
-	check := func(name string, loaded []*Connector) {
-		t.Helper()
-		if read != 1 || kept != connectors*count {
-			t.Errorf("%s: expected one read that keeps %d values, found %d reads and %d values", name, connectors*count,
-				read, kept)
-		}
-		for n, connector := range loaded {
-			key := fmt.Sprintf("x%d", count-1)
-			if want := fmt.Sprintf("value of %d", (n+1)*count-1); connector.Text(key) != want {
-				t.Errorf("%s: expected %q, found %q %v", name, want, connector.Text(key), connector.Problems)
-			}
-		}
-		read = 0
-		kept = 0
-	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	loaded, _ := LoadConnectors(files, w.Providers)
-	runtime.ReadMemStats(&after)
-	check("at the start", loaded)
-	if used := after.TotalAlloc - before.TotalAlloc; used > most {
-		t.Errorf("expected at most %d bytes, found %d", most, used)
-	}
-	store := NewFolderStore(Locations{Folder: dir}, w, nil)
-	store.scan()
-	check("in the first scan", store.snapshot(false).Connectors)
-	if different, unstable := store.scan(); different || unstable || read != 0 {
-		t.Errorf("expected nothing to be read again, found %v %v %d", different, unstable, read)
-	}
-	store.reload(func(*Connector) bool { return true })
-	check("in a reload", store.snapshot(false).Connectors)
-}
-
-// References insert a bounded number of bytes into a configuration, however often they name a value.
+// References insert at most maxResolvedBytes into a configuration, however often they name a value. Without the bound,
+// a short configuration could fill the memory.
 func TestResolvedValuesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "large"), strings.Repeat("v", maxResolvedBytes/16))
 	large := "${dir:" + dir + ":large}"
+	const (
+		oneByte   = "${env:CONFIG_TEST_BYTE}"
+		overBound = "in one configuration"
+		maxMemory = 1 << 30
+	)
+	t.Setenv("CONFIG_TEST_BYTE", "v")
 	providers, problems := newProviders(nil)
 	require.NoError(t, problems.Err())
 	for _, test := range []struct {
-		value string
-		more  string
-		want  string
+		name   string
+		first  string
+		second string
+		want   string // in the problems. Empty means no problem.
 	}{
-		{strings.Repeat(large, 16), "", ""},
-		{strings.Repeat(large, 15), large, ""},
-		{strings.Repeat(large, 16), "${env:CONFIG_TEST_BYTE}", "in one configuration"},
-		{strings.Repeat(large, 10_000), "", "in one configuration"},
+		{name: "exactly the bound", first: strings.Repeat(large, 16)},
+		{name: "the bound in two settings", first: strings.Repeat(large, 15), second: large},
+		{name: "one byte more", first: strings.Repeat(large, 16), second: oneByte, want: overBound},
+		{name: "far more in one setting", first: strings.Repeat(large, 10_000), want: overBound},
 	} {
-		t.Setenv("CONFIG_TEST_BYTE", "v")
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		entries, problems := providers.resolveAll([]Entry{NewEntry("a", test.value, "c.properties", 1),
-			NewEntry("b", test.more, "c.properties", 2)})
+		entries, problems := providers.resolveAll([]Entry{
+			NewEntry("a", test.first, "c.properties", 1),
+			NewEntry("b", test.second, "c.properties", 2),
+		})
 		runtime.ReadMemStats(&after)
 		if found := problems.Error(); !strings.Contains(found, test.want) || (test.want == "") != (found == "") {
-			t.Errorf("%d bytes: expected %q, found %.300q", len(test.value), test.want, found)
+			t.Errorf("%s: expected %q, found %.300q", test.name, test.want, found)
 		}
 		if test.want != "" && entries[0].Value.Reveal() != "" && entries[1].Value.Reveal() != "" {
-			t.Error("expected no value beyond the bound")
+			t.Errorf("%s: expected one value without a problem at most, found two", test.name)
 		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<30 {
-			t.Errorf("%d bytes: expected less than 1 GiB, found %d", len(test.value), used)
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > maxMemory {
+			t.Errorf("%s: expected at most %d bytes, found %d", test.name, maxMemory, allocated)
 		}
 	}
 }
 
-// A malformed line of a file with secrets is an error that names the file and quotes nothing.
+// A malformed line of a file with secrets is a problem with the file, the line and the key, but without the secret. A
+// missing file is another problem.
 func TestMalformedFileOfSecrets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "some.properties")
+	missing := filepath.Join(t.TempDir(), "missing.properties")
 	write(t, path, "a=1\npwd=geheim\\u12\nb=2")
 	providers, _ := newProviders(nil)
-	_, problems := providers.resolveAll([]Entry{NewEntry("x", "${file:"+path+":a}", "c.properties", 1),
-		NewEntry("y", "${file:"+path+"y:a}", "c.properties", 2)})
+	_, problems := providers.resolveAll([]Entry{
+		NewEntry("x", "${file:"+path+":a}", "c.properties", 1),
+		NewEntry("y", "${file:"+missing+":a}", "c.properties", 2),
+	})
 	want := "c.properties:1: x: ${file:" + path + ":a}: " + path + ":2: pwd: expected four hexadecimal digits after \\u"
-	if found := problems.Error(); !strings.HasPrefix(found, want+"\n") || (!strings.Contains(found,
-		fs.ErrNotExist.Error()) && !strings.Contains(found, "no such file")) {
+	found := problems.Error()
+	reportsMissing := strings.Contains(found, fs.ErrNotExist.Error()) || strings.Contains(found, "no such file")
+	if !strings.HasPrefix(found, want+"\n") || !reportsMissing {
 		t.Errorf("expected %q and a missing file, found %q", want, found)
 	}
 }
