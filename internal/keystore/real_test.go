@@ -19,26 +19,29 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// The stores that this machine's keytool and openssl write can be opened.
+// The stores that the installed keytool and openssl write can be opened.
 func TestRealStores(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "made")
+	folder := filepath.Join(t.TempDir(), "stores")
 	run(t, "", filepath.Join(samples, "make-stores.sh"), folder)
 	openGeneratedStores(t, folder)
 }
 
-// The trust store of this machine's Java opens with its usual password.
+// The trust store of the installed Java opens with its usual password.
 func TestRealJavaTrust(t *testing.T) {
 	home := strings.TrimSpace(string(run(t, "", "sh", "-c",
 		`java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.home = //p'`)))
 	s := mustOpen(t, Location{Path: filepath.Join(home, "lib", "security", "cacerts"), Password: "changeit"})
 	trusted, err := s.trusted()
 	require.NoError(t, err)
-	if len(trusted) < 50 {
-		t.Errorf("%d trusted certificates, expected more than 50; of %d entries", len(trusted), len(s.entries))
+	const minTrusted = 50 // any real distribution has more
+	if len(trusted) < minTrusted {
+		t.Errorf("%d trusted certificates, expected at least %d; of %d entries", len(trusted), minTrusted,
+			len(s.entries))
 	}
 }
 
-// dksSource loads a domain in Java and prints its aliases.
+// dksSource is a Java program that loads a key store domain and prints its aliases. Its arguments are the URI of the
+// domain and the names of the key stores that have the usual password.
 const dksSource = `
 import java.net.URI;
 import java.security.*;
@@ -57,7 +60,8 @@ public class Domain {
 }
 `
 
-// domains are read by Java and by package keystore. ENV has the password in the environment.
+// domains are the contents of the files of domains that Java and this package read. DIR stands for the folder of the
+// key stores.
 var domains = map[string]string{
 	"plain":    `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///DIR/chain.p12"; keystore b keystoreType="JKS" keystoreURI="DIR/trust.jks"; };`,
 	"user.dir": `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///${user.dir}/chain.p12"; };`,
@@ -73,18 +77,18 @@ var domains = map[string]string{
 	"escapes":   `domain d { keystore a keystoreType="\112KS" keystoreURI="DIR/chain\56jks"; };`,
 }
 
-// Java finds the same entries under the same names.
+// Java finds the same entries as this package in a domain, with the same aliases and kinds.
 func TestRealDomains(t *testing.T) {
 	folder := t.TempDir()
 	put(t, filepath.Join(folder, "Domain.java"), []byte(dksSource))
 	run(t, folder, "javac", "Domain.java")
-	more := filepath.Join(samples, "more")
-	t.Chdir(more)
+	stores := filepath.Join(samples, "more")
+	t.Chdir(stores) // "user.dir" names the current folder
 	t.Setenv("DOMAIN_PASSWORD", "changeit")
 	for name, text := range domains {
 		path := filepath.Join(folder, "domain.dks")
-		put(t, path, []byte(strings.ReplaceAll(text, "DIR", more)))
-		want := strings.TrimSpace(string(run(t, more, "java", "-cp", folder, "-XX:TieredStopAtLevel=1", "Domain",
+		put(t, path, []byte(strings.ReplaceAll(text, "DIR", stores)))
+		want := strings.TrimSpace(string(run(t, stores, "java", "-cp", folder, "-XX:TieredStopAtLevel=1", "Domain",
 			"file://"+path+"#d", "a", "b")))
 		s, err := Open(Location{Path: path + "#d", Type: "dks", Password: "changeit"})
 		if err != nil {
@@ -97,82 +101,91 @@ func TestRealDomains(t *testing.T) {
 		}
 		slices.Sort(got)
 		if strings.Join(got, "\n") != want {
-			t.Errorf("%s: entries\n%s\nJava has\n%s", name, strings.Join(got, "\n"), want)
+			t.Errorf("%s: found the entries\n%s\nexpected those of Java\n%s", name, strings.Join(got, "\n"), want)
 		}
 	}
 }
 
-// run runs a tool, which must be installed, and returns its output.
+// run runs a tool in a folder and returns its standard output. The tool must be installed; java and javac of JAVA_HOME
+// have precedence. An empty folder means the current one.
 func run(t *testing.T, folder, tool string, args ...string) []byte {
 	t.Helper()
 	if home := os.Getenv("JAVA_HOME"); home != "" && strings.HasPrefix(tool, "java") {
 		tool = filepath.Join(home, "bin", tool)
 	}
-	c := exec.Command(tool, args...)
-	c.Dir = folder
+	cmd := exec.Command(tool, args...)
+	cmd.Dir = folder
 	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.Output()
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s%s", tool, err, out, stderr.Bytes())
 	}
 	return out
 }
 
-// OpenSSL's server with RSA key exchange only, or with renegotiation, is rejected by an error that names the setting,
-// and works with the setting.
+// A server of OpenSSL that only offers RSA key exchange, or that renegotiates, is rejected with an error that names the
+// setting which allows it, and accepted with that setting.
 func TestRealRisks(t *testing.T) {
 	ca := certtest.Issue(t, "CA", nil, nil)
-	issued := rsaServer(t, ca)
-	file := filepath.Join(t.TempDir(), "server.pem")
-	require.NoError(t, os.WriteFile(file, issued.KeyPEM(t), 0o600))
+	keyFile := filepath.Join(t.TempDir(), "server.pem") // with the certificate
+	require.NoError(t, os.WriteFile(keyFile, rsaServer(t, ca).KeyPEM(t), 0o600))
+	const renegotiate = "R\n" // a command of s_server
 	for setting, c := range map[string]struct {
 		cipher  string
 		command string
 		allow   func(*Options)
 	}{
-		"allow-rsa-key-exchange": {"AES128-GCM-SHA256", "", func(o *Options) { o.AllowRSAKeyExchange = true }},
-		"allow-renegotiation":    {"ECDHE-RSA-AES128-GCM-SHA256", "R\n", func(o *Options) { o.AllowRenegotiation = true }},
+		"allow-rsa-key-exchange": {
+			cipher: "AES128-GCM-SHA256",
+			allow:  func(o *Options) { o.AllowRSAKeyExchange = true },
+		},
+		"allow-renegotiation": {
+			cipher:  "ECDHE-RSA-AES128-GCM-SHA256",
+			command: renegotiate,
+			allow:   func(o *Options) { o.AllowRenegotiation = true },
+		},
 	} {
 		t.Run(setting, func(t *testing.T) {
 			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
-			err := negotiated(t, file, c.cipher, c.command, client(t, o))
+			err := exchangeLine(t, keyFile, c.cipher, c.command, client(t, o))
 			if explained := Explain(err, o); explained == nil || !strings.Contains(explained.Error(), setting) {
 				t.Errorf("expected an error that names %s, found %v", setting, explained)
 			}
 			c.allow(&o)
-			require.NoError(t, negotiated(t, file, c.cipher, c.command, client(t, o)))
+			require.NoError(t, exchangeLine(t, keyFile, c.cipher, c.command, client(t, o)))
 		})
 	}
 }
 
-// negotiated connects to OpenSSL's server, sends it a command, and reads the line that it sends next.
-func negotiated(t *testing.T, file, cipher, command string, config *tls.Config) error {
+// exchangeLine starts OpenSSL's server, connects to it, makes the server execute a command for the connection unless it
+// is empty, and reads a line that the server sends then. It returns the error of the connection.
+func exchangeLine(t *testing.T, keyFile, cipher, command string, config *tls.Config) error {
 	t.Helper()
 	address := porttest.Address(t)
-	s := exec.Command("openssl", "s_server", "-accept", address, "-cert", file, "-key", file, "-tls1_2",
+	server := exec.Command("openssl", "s_server", "-accept", address, "-cert", keyFile, "-key", keyFile, "-tls1_2",
 		"-cipher", cipher, "-naccept", "1")
-	in, err := s.StdinPipe()
+	stdin, err := server.StdinPipe()
 	require.NoError(t, err)
-	out, err := s.StdoutPipe()
+	stdout, err := server.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, s.Start())
-	defer s.Wait()
-	defer s.Process.Kill()
-	said := bufio.NewScanner(out)
-	says := func(text string) {
-		for said.Scan() && !strings.HasPrefix(said.Text(), text) {
+	require.NoError(t, server.Start())
+	defer server.Wait()
+	defer server.Process.Kill()
+	lines := bufio.NewScanner(stdout)
+	awaitLine := func(prefix string) {
+		for lines.Scan() && !strings.HasPrefix(lines.Text(), prefix) {
 		}
 	}
-	says("ACCEPT")
+	awaitLine("ACCEPT")
 	conn, err := tls.Dial("tcp", address, ForHost(config, "localhost"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	says("Shared ciphers") // the connection is open
+	awaitLine("Shared ciphers") // the server has accepted the connection
 	if command != "" {
-		_, err = io.WriteString(in, command)
+		_, err = io.WriteString(stdin, command)
 		require.NoError(t, err)
 	}
 	read := make(chan error, 1)
@@ -180,13 +193,13 @@ func negotiated(t *testing.T, file, cipher, command string, config *tls.Config) 
 		_, err := bufio.NewReader(conn).ReadString('\n')
 		read <- err
 	}()
-	if command != "" && config.Renegotiation == tls.RenegotiateNever {
-		return <-read
-	}
 	if command != "" {
-		says("SSL_do_handshake -> 1")
+		if config.Renegotiation == tls.RenegotiateNever {
+			return <-read // the client ends the connection
+		}
+		awaitLine("SSL_do_handshake -> 1") // the renegotiation has succeeded
 	}
-	_, err = io.WriteString(in, "hello\n")
+	_, err = io.WriteString(stdin, "hello\n") // the server sends it to the client
 	require.NoError(t, err)
 	return <-read
 }
