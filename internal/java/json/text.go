@@ -10,7 +10,7 @@ import (
 )
 
 // AppendText appends s as a JSON string: quotation mark, backslash and control characters are escaped, characters above
-// U+FFFF as two surrogates, everything else stays. ok is false if s is not UTF-8.
+// U+FFFF are escaped as two surrogates, everything else stays. ok is false, and out incomplete, if s is not UTF-8.
 func AppendText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
 	if UnescapedPrefix(s) < len(s) {
@@ -20,7 +20,7 @@ func AppendText(dst, s []byte) (out []byte, ok bool) {
 	return append(dst, '"'), true
 }
 
-// AppendString is [AppendText] for a string in which each invalid byte is replaced by U+FFFD.
+// AppendString is [AppendText] for a string, in which it replaces each invalid byte by U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	out, ok := AppendText(dst, []byte(s))
 	if !ok {
@@ -34,11 +34,12 @@ const hex = "0123456789ABCDEF"
 // shortEscapes contains the letters of the control characters with short escapes.
 var shortEscapes = [0x20]byte{'\b': 'b', '\t': 't', '\n': 'n', '\f': 'f', '\r': 'r'}
 
+// appendEscaped appends the content of a string whose quotation mark is in dst, and the closing one.
 func appendEscaped(dst, s []byte) ([]byte, bool) {
 	if !utf8.Valid(s) {
 		return dst, false
 	}
-	from := 0
+	from := 0 // of the bytes that are not appended yet
 	for i, c := range s {
 		switch {
 		case c >= 0xf0:
@@ -70,11 +71,11 @@ func appendUnit(dst []byte, u rune) []byte {
 	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
 }
 
-// ScanString reads the string that starts with the quotation mark data[i]. end is the index after its closing mark;
-// escapes reports whether it has escapes. If it is invalid, expected describes what was expected at end.
-func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
+// ScanString scans the string that starts with the quotation mark data[i]. end is the index after its closing mark.
+// expected is empty for a valid string, else it describes what was expected at end.
+func ScanString(data []byte, i int) (end int, hasEscapes bool, expected string) {
 	from := i + 1
-	wide := false
+	isASCII := true
 	i = from + UnescapedPrefix(data[from:])
 	for i < len(data) {
 		c := data[i]
@@ -82,27 +83,27 @@ func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
 		case isUnescaped[c]:
 			i++
 		case c == '"':
-			if wide && !utf8.Valid(data[from:i]) {
-				return from, escapes, "a string in UTF-8"
+			if !isASCII && !utf8.Valid(data[from:i]) {
+				return from, hasEscapes, "a string in UTF-8"
 			}
-			return i + 1, escapes, ""
+			return i + 1, hasEscapes, ""
 		case c == '\\':
-			escapes = true
-			if i, expected = escape(data, i+1); expected != "" {
-				return i, escapes, expected
+			hasEscapes = true
+			if i, expected = scanEscape(data, i+1); expected != "" {
+				return i, hasEscapes, expected
 			}
 		case c >= utf8.RuneSelf:
-			wide = true
+			isASCII = false
 			i++
 		default:
-			return i, escapes, "no control character in a string"
+			return i, hasEscapes, "no control character in a string"
 		}
 	}
-	return i, escapes, "the end of a string"
+	return i, hasEscapes, "the end of a string"
 }
 
-// escape returns the end of an escape whose backslash is before i.
-func escape(data []byte, i int) (end int, expected string) {
+// scanEscape scans the escape whose backslash is before data[i], like [ScanString].
+func scanEscape(data []byte, i int) (end int, expected string) {
 	if i >= len(data) {
 		return i, "an escape"
 	}
@@ -171,8 +172,8 @@ func Unescape(dst, s []byte) []byte {
 	return dst
 }
 
-// decodeUnicode returns the character whose \u escape s continues, -1 for an unpaired surrogate, and the number of
-// bytes read, including the escape of the second surrogate.
+// decodeUnicode decodes an escape that continues with s after \u. r is -1 for an unpaired surrogate; size is the number
+// of bytes of s that belong to the escape and, in a pair of surrogates, to the second escape.
 func decodeUnicode(s []byte) (r rune, size int) {
 	r = hexUnit(s)
 	if !utf16.IsSurrogate(r) {
@@ -186,7 +187,7 @@ func decodeUnicode(s []byte) (r rune, size int) {
 	return -1, 4
 }
 
-// hexUnit reads four hexadecimal digits.
+// hexUnit returns the value of the four hexadecimal digits at the start of s.
 func hexUnit(s []byte) (r rune) {
 	for _, c := range s[:4] {
 		if c >= 'a' {
@@ -200,7 +201,7 @@ func hexUnit(s []byte) (r rune) {
 	return r
 }
 
-// isUnescaped has the bytes that JSON strings contain unescaped, except those of multi-byte characters.
+// isUnescaped reports for each byte whether it is ASCII that JSON strings contain unescaped.
 var isUnescaped = func() (t [256]bool) {
 	for c := 0x20; c < 0x80; c++ {
 		t[c] = c != '"' && c != '\\'
@@ -212,7 +213,7 @@ var isUnescaped = func() (t [256]bool) {
 func UnescapedPrefix(s []byte) int {
 	i := 0
 	for ; len(s)-i >= 8; i += 8 {
-		if m := escapedMask(binary.LittleEndian.Uint64(s[i:])) & tops; m != 0 {
+		if m := escapedMask(binary.LittleEndian.Uint64(s[i:])) & topBits; m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}
 	}
@@ -222,8 +223,8 @@ func UnescapedPrefix(s []byte) int {
 	return i
 }
 
-const ones, tops = 0x0101010101010101, 0x8080808080808080
+const ones, topBits = 0x0101010101010101, 0x8080808080808080
 
-// escapedMask sets the top bit of the first of 8 bytes that is in the range of ASCII and needs an escape; bits of
-// higher bytes are arbitrary. With bit 1 flipped, control characters and the quotation mark are the bytes below 0x21.
+// escapedMask sets the top bit of the first of 8 bytes for which isUnescaped is false; bits of higher bytes are
+// arbitrary. With bit 1 flipped, control characters and the quotation mark are the bytes below 0x21.
 func escapedMask(w uint64) uint64 { return w | (w ^ ones*2 - ones*0x21) | (w ^ ones*'\\' - ones) }

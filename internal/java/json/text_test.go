@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The length of a run of plain bytes agrees with a table, wherever the first other byte is.
+// UnescapedPrefix, which reads eight bytes at a time, agrees with the table isUnescaped, wherever the prefix ends.
 func TestPlainRun(t *testing.T) {
 	byTable := func(s []byte) (n int) {
 		for n < len(s) && isUnescaped[s[n]] {
@@ -18,7 +18,7 @@ func TestPlainRun(t *testing.T) {
 		t.Helper()
 		want := byTable(s)
 		if got := UnescapedPrefix(s); got != want {
-			t.Fatalf("expected %d plain bytes of %q, found %d", want, s, got)
+			t.Fatalf("expected a prefix of %d bytes of %q, found %d", want, s, got)
 		}
 	}
 	for size := range 200 {
@@ -30,19 +30,22 @@ func TestPlainRun(t *testing.T) {
 			check(s)
 		}
 	}
-	for c := range 256 { // each byte, at each position in a block, and with other bytes that are not plain
+
+	// Each byte is at each position in a block, alone and before a byte that needs an escape.
+	for c := range 256 {
 		for _, size := range []int{1, 7, 8, 9, 31, 32, 33, 64, 70} {
-			for at := range size {
+			for pos := range size {
 				s := bytes.Repeat([]byte{'#'}, size)
-				s[at] = byte(c)
+				s[pos] = byte(c)
 				check(s)
-				if at+1 < size {
-					s[at+1] = '\\'
+				if pos+1 < size {
+					s[pos+1] = '\\'
 					check(s)
 				}
 			}
 		}
 	}
+
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
 		s := make([]byte, random.IntN(120))

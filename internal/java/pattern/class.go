@@ -16,23 +16,24 @@ var classes = map[string]string{
 	"h": "\t\t  \u00a0\u00a0\u1680\u1680\u180e\u180e\u2000\u200a\u202f\u202f\u205f\u205f\u3000\u3000",
 }
 
-// ranges returns pairs of code points, or all others if negated, for a class in brackets.
+// ranges returns ranges for a class in brackets: of the pairs of first and last code point, which are sorted, or of all
+// other code points if negated.
 func ranges(pairs string, negated bool) string {
-	list := []rune(pairs)
+	bounds := []rune(pairs)
 	if negated {
-		var others []rune
+		var complement []rune
 		next := rune(0)
-		for i := 0; i < len(list); i += 2 {
-			if list[i] > next {
-				others = append(others, next, list[i]-1)
+		for i := 0; i < len(bounds); i += 2 {
+			if bounds[i] > next {
+				complement = append(complement, next, bounds[i]-1)
 			}
-			next = list[i+1] + 1
+			next = bounds[i+1] + 1
 		}
-		list = append(others, next, unicode.MaxRune)
+		bounds = append(complement, next, unicode.MaxRune)
 	}
 	var b strings.Builder
-	for i := 0; i < len(list); i += 2 {
-		b.WriteString(quoted(list[i]) + "-" + quoted(list[i+1]))
+	for i := 0; i < len(bounds); i += 2 {
+		b.WriteString(quoted(bounds[i]) + "-" + quoted(bounds[i+1]))
 	}
 	return b.String()
 }
@@ -45,7 +46,7 @@ func (t *translator) class() {
 		t.i++
 		translated = "[^"
 	}
-	for any := false; t.err == ""; any = true {
+	for isEmpty := true; t.err == ""; isEmpty = false {
 		switch c := t.peek(0); {
 		case t.i >= len(t.in):
 			t.fail("Unclosed character class")
@@ -53,7 +54,7 @@ func (t *translator) class() {
 			t.unsupported("a class in a class")
 		case c == '&' && t.peek(1) == '&':
 			t.unsupported("an intersection of classes")
-		case c == ']' && any:
+		case c == ']' && !isEmpty: // at the start it is a literal
 			t.put(translated+"]", 1)
 			return
 		default:
@@ -62,7 +63,7 @@ func (t *translator) class() {
 	}
 }
 
-// classRange translates a code point, a range, or an escape that is a class.
+// classRange translates an element of a class: a code point, a range, or an escape that is a class.
 func (t *translator) classRange() string {
 	if set, ok := t.classEscape(); ok {
 		return set
@@ -79,7 +80,7 @@ func (t *translator) classRange() string {
 	if !t.has(ignoreCase) {
 		return set
 	}
-	for _, first := range "Aa" { // the other case of what the range has of these letters
+	for _, first := range "Aa" { // adds the other case of the letters in the range
 		if low, high := max(from, first), min(to, first+25); low <= high {
 			set += string(low^0x20) + "-" + string(high^0x20)
 		}
@@ -95,7 +96,8 @@ func (t *translator) classRune() rune {
 	return t.in[t.i-1]
 }
 
-// classEscape translates an escape that is a class, as it stands in brackets.
+// classEscape translates an escape that is a class, such as \d, into elements of a class in brackets. ok is false, and
+// nothing is read, if there is no such escape.
 func (t *translator) classEscape() (set string, ok bool) {
 	if t.peek(0) != '\\' {
 		return "", false
@@ -118,32 +120,32 @@ func (t *translator) property(negated bool) string {
 	name := string(t.peek(0))
 	size := 1
 	if name == "{" {
-		inside, _, closed := strings.Cut(string(t.in[t.i+1:]), "}")
-		if !closed {
+		braced, _, isClosed := strings.Cut(string(t.in[t.i+1:]), "}")
+		if !isClosed {
 			t.fail("Unclosed character family")
 		}
-		name = inside
-		size = len([]rune(inside)) + 2
+		name = braced
+		size = len([]rune(braced)) + 2
 	}
 	escape := `\p{`
 	if negated {
 		escape = `\P{`
 	}
-	pairs, ascii := classes[name]
-	bare, ok := strings.CutPrefix(name, "Is")
-	cased := t.has(ignoreCase) && slices.Contains([]string{"Lower", "Upper", "Lu", "Ll", "Lt"}, bare)
+	pairs, isASCII := classes[name]
+	bare, hasIs := strings.CutPrefix(name, "Is")
+	ignoresCase := t.has(ignoreCase) && slices.Contains([]string{"Lower", "Upper", "Lu", "Ll", "Lt"}, bare)
 	defer func() { t.i += size }()
 	switch {
-	case cased && ascii:
+	case ignoresCase && isASCII:
 		return ranges(classes["Alpha"], negated)
-	case ascii && len(name) > 1:
+	case isASCII && len(name) > 1: // \pd is none: names of one letter are escapes
 		return ranges(pairs, negated)
-	case cased && negated:
+	case ignoresCase && negated:
 		t.unsupported(`\P{` + name + "} under the flag i")
-	case cased && len(bare) == 2:
+	case ignoresCase && len(bare) == 2:
 		return `\p{Lu}\p{Ll}\p{Lt}`
 	case len(bare) <= 2 && bare != "C" && bare != "Cn" && unicode.Categories[bare] != nil,
-		ok && unicode.Scripts[bare] != nil:
+		hasIs && unicode.Scripts[bare] != nil:
 		return escape + bare + "}"
 	}
 	t.unsupported(`\p{` + name + "}")

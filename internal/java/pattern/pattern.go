@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ const maxNesting = 100
 // whose meaning differs in .NET.
 type translator struct {
 	in  []rune
-	i   int
+	i   int // the index in of the next code point
 	out strings.Builder
 	// err is the first error, "" for none.
 	err string
@@ -96,9 +97,9 @@ type translator struct {
 
 // openGroup is the state to restore at the end of a group.
 type openGroup struct {
-	start  int
-	flags  flags
-	behind bool // a look-behind, which Java bounds
+	start        int
+	flags        flags
+	isLookBehind bool // in which Java allows no unbounded repetition
 }
 
 func translate(java string) *translator {
@@ -147,18 +148,18 @@ func isASCIILetter(r rune) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
 func (t *translator) has(f flags) bool { return t.flags&f != 0 }
 
 // fail records the first error with its index.
-func (t *translator) fail(why string) {
+func (t *translator) fail(problem string) {
 	if t.err == "" {
-		t.err = why + " near index " + strconv.Itoa(min(t.i, len(t.in)))
+		t.err = problem + " near index " + strconv.Itoa(min(t.i, len(t.in)))
 	}
 }
 
-func (t *translator) unsupported(what string) { t.fail(what + " is not supported") }
+func (t *translator) unsupported(construct string) { t.fail(construct + " is not supported") }
 
-// peek returns the rune at a distance, 0 after the end.
-func (t *translator) peek(on int) rune {
-	if t.i+on < len(t.in) {
-		return t.in[t.i+on]
+// peek returns the code point at an offset from the next one, 0 after the end.
+func (t *translator) peek(offset int) rune {
+	if t.i+offset < len(t.in) {
+		return t.in[t.i+offset]
 	}
 	return 0
 }
@@ -183,11 +184,11 @@ func (t *translator) next() {
 			t.fail("Unmatched closing ')'")
 			return
 		}
-		last := t.open[len(t.open)-1]
+		group := t.open[len(t.open)-1]
 		t.open = t.open[:len(t.open)-1]
 		t.put(")", 1)
-		t.atom = last.start
-		t.flags = last.flags
+		t.atom = group.start
+		t.flags = group.flags
 	case '|':
 		t.put("|", 1)
 		t.atom = -1
@@ -195,7 +196,7 @@ func (t *translator) next() {
 	case '*', '+', '?':
 		t.fail("Dangling meta character '" + string(c) + "'")
 	case '{':
-		t.put("(?:)", 0) // Java repeats the nothing before it
+		t.put("(?:)", 0) // without an element before it, Java repeats an empty one
 	case '.':
 		if t.has(dotAll) {
 			t.put(`[\s\S]`, 1)
@@ -223,7 +224,7 @@ func (t *translator) next() {
 	}
 }
 
-// lastLineEnd is $ without the flag m, and \Z.
+// lastLineEnd is the translation of $ without the flag m, and of \Z.
 const lastLineEnd = `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
 
 // literal writes a code point, in both cases under the flag i.
@@ -253,7 +254,7 @@ func (t *translator) repeat() {
 		unbounded = t.peek(0) != '?'
 		t.i++
 	case '{':
-		quantifier, unbounded = t.counted()
+		quantifier, unbounded = t.readCounted()
 	default:
 		return
 	}
@@ -266,9 +267,9 @@ func (t *translator) repeat() {
 		t.out.WriteString(quantifier + "?")
 	case '+':
 		t.i++
-		written := t.out.String()
+		out := t.out.String()
 		t.out.Reset()
-		t.out.WriteString(written[:t.atom] + "(?>" + written[t.atom:] + quantifier + ")")
+		t.out.WriteString(out[:t.atom] + "(?>" + out[t.atom:] + quantifier + ")")
 	default:
 		t.out.WriteString(quantifier)
 	}
@@ -276,20 +277,15 @@ func (t *translator) repeat() {
 }
 
 func (t *translator) inLookBehind() bool {
-	for _, g := range t.open {
-		if g.behind {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.open, func(g openGroup) bool { return g.isLookBehind })
 }
 
-// quantifiers are {n}, {n,} and {n,m}.
-var quantifiers = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
+// countedQuantifier matches {n}, {n,} and {n,m}.
+var countedQuantifier = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
 
-// counted reads one of the quantifiers.
-func (t *translator) counted() (text string, unbounded bool) {
-	if text = quantifiers.FindString(string(t.in[t.i:])); text == "" {
+// readCounted reads a countedQuantifier.
+func (t *translator) readCounted() (text string, unbounded bool) {
+	if text = countedQuantifier.FindString(string(t.in[t.i:])); text == "" {
 		t.fail("Illegal repetition")
 	}
 	t.i += len(text)
@@ -315,7 +311,7 @@ func (t *translator) group() {
 		t.i++
 		t.out.WriteString("(?" + string(c))
 	case c == '<' && (t.peek(1) == '=' || t.peek(1) == '!'):
-		g.behind = true
+		g.isLookBehind = true
 		t.out.WriteString("(?<" + string(t.peek(1)))
 		t.i += 2
 	case c == '<':
@@ -358,24 +354,24 @@ func (t *translator) name() string {
 	return string(t.in[from:min(t.i-1, len(t.in))])
 }
 
-// setFlags reads (?on-off) and (?on-off:; group reports the second form.
-func (t *translator) setFlags() (group bool) {
-	for off := false; t.err == ""; t.i++ {
+// setFlags reads flags such as (?im-s) or (?im-s: and applies them. opensGroup reports the second form.
+func (t *translator) setFlags() (opensGroup bool) {
+	for clears := false; t.err == ""; t.i++ {
 		c := t.peek(0)
-		bit := strings.IndexRune("ims", c)
+		bit := strings.IndexRune("ims", c) // in the order of the flags
 		switch {
 		case c == ')', c == ':':
 			t.i++
 			return c == ':'
-		case c == '-' && !off:
-			off = true
+		case c == '-' && !clears:
+			clears = true
 		case c == 0:
 			t.fail("Unknown group type")
 		case strings.ContainsRune("cduxU", c):
 			t.unsupported("the flag (?" + string(c) + ")")
 		case bit < 0:
 			t.fail("Unknown inline modifier")
-		case off:
+		case clears:
 			t.flags &^= 1 << bit
 		default:
 			t.flags |= 1 << bit
@@ -386,7 +382,7 @@ func (t *translator) setFlags() (group bool) {
 
 // escape translates an escape outside of classes.
 func (t *translator) escape() {
-	const word = `[\p{L}\p{Nd}_]` // also beyond ASCII, unlike \w, before JDK 19
+	const word = `[\p{L}\p{Nd}_]` // before JDK 19, \b includes letters beyond ASCII, unlike \w
 	switch c := t.peek(1); c {
 	case 'A', 'z':
 		t.put(`\`+string(c), 2)
@@ -444,16 +440,16 @@ func (t *translator) reference(group int) {
 	t.put(backreference, 0)
 }
 
-// character reads an escape of one code point, in a class and outside.
+// character reads an escape of one code point, in a class and outside, and returns the code point.
 func (t *translator) character() rune {
 	c := t.peek(1)
 	from := t.i + 2
 	t.i = min(from, len(t.in))
-	switch i := strings.IndexRune("aefnrt", c); {
+	switch letter := strings.IndexRune("aefnrt", c); {
 	case c == 0:
 		t.fail("Unexpected internal error")
-	case i >= 0:
-		return []rune("\a\x1b\f\n\r\t")[i]
+	case letter >= 0:
+		return []rune("\a\x1b\f\n\r\t")[letter]
 	case c == '0':
 		end := from
 		for end < from+3 && end < len(t.in) && t.in[end] >= '0' && t.in[end] < '8' &&
@@ -491,7 +487,7 @@ func (t *translator) character() rune {
 	return c
 }
 
-// code reads a code point in digits of a base.
+// code reads the code point in digits of a base at in[from:to]. kind names the digits in an error.
 func (t *translator) code(from, to, base int, kind string) rune {
 	n, err := strconv.ParseUint(string(t.in[min(from, len(t.in)):min(to, len(t.in))]), base, 32)
 	if err != nil || to > len(t.in) || n > utf8.MaxRune {

@@ -21,7 +21,7 @@ func TestPatternsMatchLikeJava(t *testing.T) {
 	if len(lines) < 300 {
 		t.Errorf("expected more lines, found %d", len(lines))
 	}
-	differ := 0
+	differences := 0
 	for _, line := range lines {
 		parts := strings.Split(line, "\t")
 		var text string
@@ -38,22 +38,23 @@ func TestPatternsMatchLikeJava(t *testing.T) {
 			got = "fails"
 		} else {
 			for _, s := range subjects {
-				got += found(p, s)
+				got += describeMatch(p, s)
 			}
 		}
 		if got == parts[2] || (err != nil && strings.Contains(err.Error(), " is not supported near index ")) {
 			continue
 		}
-		differ++
-		if differ < 20 {
+		differences++
+		if differences < 20 {
 			t.Errorf("%q on %q: expected %s, found %s", text, subjects, parts[2], got)
 		}
 	}
-	t.Logf("%d of %d differ", differ, len(lines))
+	t.Logf("%d of %d differ", differences, len(lines))
 }
 
-// found returns what an expression finds in a text as the file writes it, in UTF-16 units.
-func found(p Pattern, text string) string {
+// describeMatch returns the result for a text in the form of the file: 1 if the expression matches the whole text, else
+// 0, then the range of the first match in UTF-16 units, if any, and a semicolon.
+func describeMatch(p Pattern, text string) string {
 	out := "0"
 	if ok, err := p.Matches(text); ok && err == nil {
 		out = "1"
@@ -65,7 +66,7 @@ func found(p Pattern, text string) string {
 	return out + ";"
 }
 
-// Any expression is rejected with a reason, or compiled and matched.
+// Any expression is rejected or compiled, without a panic.
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{`(?x) a # b`, `[a-z&&[^b-d]]+`, `(?<n>a)\k<n>\1`, `\p{IsGreek}(?iu)Σ`, `a{2}{3}++`,
 		`(?U:\w\b)|\Q(\E`, `[[[]`, `(?<=\R?)x`, `(?x)[a-#`, `(?iu)[ß-ẞ]\p{IsWord}`} {
@@ -84,7 +85,7 @@ func FuzzPattern(f *testing.F) {
 // Constructs of Java's regular expressions that the golden cases do not cover. The expected results are those of
 // java.util.regex 17.
 func TestJavaPatterns(t *testing.T) {
-	for _, x := range []struct {
+	for _, test := range []struct {
 		pattern string
 		topic   string
 		want    bool
@@ -117,24 +118,25 @@ func TestJavaPatterns(t *testing.T) {
 		{pattern: `[\W]`, topic: "a"},
 		{pattern: `[\W]`, topic: "-", want: true},
 	} {
-		p, err := Compile(x.pattern)
+		p, err := Compile(test.pattern)
 		if err != nil {
-			t.Errorf("%s: %v", x.pattern, err)
-		} else if got, err := p.Matches(x.topic); err != nil || got != x.want {
-			t.Errorf("%s on %q: %v", x.pattern, x.topic, got)
+			t.Errorf("%s: %v", test.pattern, err)
+		} else if got, err := p.Matches(test.topic); err != nil || got != test.want {
+			t.Errorf("%s on %q: expected %t, found %t (%v)", test.pattern, test.topic, test.want, got, err)
 		}
 	}
-	for _, bad := range []string{`a&&[`, `\X`, `\p{InKlingon}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`, `(?<a_b>x)`,
-		`[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
-		if _, err := Compile(bad); err == nil {
-			t.Errorf("expected %s to be rejected", bad)
+
+	for _, invalid := range []string{`a&&[`, `\X`, `\p{InKlingon}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`,
+		`(?<a_b>x)`, `[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
+		if _, err := Compile(invalid); err == nil {
+			t.Errorf("expected %s to be rejected", invalid)
 		}
 	}
 }
 
-// An expression that is too long is rejected before it uses memory or time.
+// An expression that is too long or too deep is rejected before it uses memory or time.
 func TestLongPatternsAreRejected(t *testing.T) {
-	for text, why := range map[string]string{
+	for text, want := range map[string]string{
 		strings.Repeat("é", maxLength):                           "",
 		strings.Repeat("é", maxLength+1):                         "expected at most 1000 characters, found 1001",
 		strings.Repeat(`\pL`, 60_000):                            "expected at most 1000 characters, found 180000",
@@ -145,15 +147,15 @@ func TestLongPatternsAreRejected(t *testing.T) {
 		strings.Repeat("[\\W\\d\\P{Alpha}]", maxLength/16) + "+": "",
 	} {
 		_, err := Compile(text)
-		if (why == "" && err != nil) || (why != "" && (err == nil || !strings.HasPrefix(err.Error(), why))) {
-			t.Errorf("%d characters, %.20s: expected %q, found %v", utf8.RuneCountInString(text), text, why, err)
+		if (want == "" && err != nil) || (want != "" && (err == nil || !strings.HasPrefix(err.Error(), want))) {
+			t.Errorf("%d characters, %.20s: expected %q, found %v", utf8.RuneCountInString(text), text, want, err)
 		}
 	}
 }
 
 // The error for an unsupported construct names it.
 func TestUnsupportedPatterns(t *testing.T) {
-	for text, why := range map[string]string{
+	for text, construct := range map[string]string{
 		`[a-z&&[^b]]`: "an intersection of classes", `[a[b]]`: "a class in a class", `\p{InGreek}`: `\p{InGreek}`,
 		`\p{javaLowerCase}`: `\p{javaLowerCase}`, `\P{IsAlphabetic}`: `\p{IsAlphabetic}`, `(?iu)é`: "the flag (?u)",
 		`(?x) a`: "the flag (?x)", `(?U:\w)`: "the flag (?U)", `(?d).`: "the flag (?d)", `(?c)a`: "the flag (?c)",
@@ -161,8 +163,9 @@ func TestUnsupportedPatterns(t *testing.T) {
 		`(?<=a+)b`:   "a repetition without an upper bound in a look-behind",
 		`(?i)\P{Lu}`: `\P{Lu} under the flag i`, `\ud835\udcb3`: "half a pair of surrogates",
 	} {
-		if _, err := Compile(text); err == nil || !strings.HasPrefix(err.Error(), why+" is not supported near index ") {
-			t.Errorf("%s: expected %q, found %v", text, why, err)
+		want := construct + " is not supported near index "
+		if _, err := Compile(text); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: expected %q, found %v", text, want, err)
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 // literal characters.
 type Replacement struct{ pieces []piece }
 
-// piece is literal text, or a group if group is not -1.
+// piece is literal text or a reference to a group.
 type piece struct {
 	text  string
-	group int // -1: the text
+	group int // the number of the group, or -1 for text
 }
 
 // ReplacementError is an error of a replacement, in Java's words.
@@ -30,13 +30,13 @@ func (r *ReplacementError) Error() string { return r.Text }
 // Replacement parses a replacement for matches of p. Java reports its errors at the first match.
 func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError) {
 	const digits = "0123456789"
-	const named = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
-	fail := func(why string) (Replacement, *ReplacementError) { return r, &ReplacementError{Text: why} }
-	var plain strings.Builder
+	const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
+	fail := func(problem string) (Replacement, *ReplacementError) { return r, &ReplacementError{Text: problem} }
+	var literal strings.Builder
 	flush := func() {
-		if plain.Len() > 0 {
-			r.pieces = append(r.pieces, piece{plain.String(), -1})
-			plain.Reset()
+		if literal.Len() > 0 {
+			r.pieces = append(r.pieces, piece{text: literal.String(), group: -1})
+			literal.Reset()
 		}
 	}
 	for i := 0; i < len(text); i++ {
@@ -46,12 +46,12 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 			if i == len(text) {
 				return fail("character to be escaped is missing")
 			}
-			plain.WriteByte(text[i])
+			literal.WriteByte(text[i])
 		case text[i] != '$':
-			plain.WriteByte(text[i])
+			literal.WriteByte(text[i])
 		case i+1 < len(text) && text[i+1] == '{':
 			remaining := text[i+2:]
-			name := remaining[:len(remaining)-len(strings.TrimLeft(remaining, named))]
+			name := remaining[:len(remaining)-len(strings.TrimLeft(remaining, nameCharacters))]
 			group, ok := p.Names[name]
 			switch {
 			case name == "":
@@ -71,7 +71,7 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 			if group > p.Groups {
 				return r, &ReplacementError{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
 			}
-			// further digits belong to the number as long as there is such a group
+			// Further digits belong to the number as long as a group has that number.
 			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= p.Groups; i++ {
 				group = group*10 + int(text[i+1]-'0')
 			}
@@ -97,13 +97,14 @@ func (p Pattern) ReplaceAll(text string, r Replacement) (string, error) {
 	return p.replace(text, r, -1)
 }
 
+// replace replaces the first matches up to a limit, or all with the limit -1.
 func (p Pattern) replace(text string, r Replacement, limit int) (string, error) {
 	m, err := p.find.FindStringMatch(text)
 	if err != nil || m == nil {
 		return text, err
 	}
 	runes := []rune(text)
-	from := 0
+	from := 0 // the end of the previous match
 	var b strings.Builder
 	for ; m != nil && limit != 0; limit-- {
 		b.WriteString(string(runes[from:m.Index]))
