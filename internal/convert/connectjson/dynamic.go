@@ -17,7 +17,7 @@ import (
 // schemalessWriter writes schemaless values.
 type schemalessWriter struct {
 	conversion.Budget
-	// shapes has the forms of the maps of a value, in the order in which they begin. scanMaps fills it.
+	// shapes has the shapes of the maps of a value, in the order in which they begin. scanMaps fills it.
 	shapes    []shape
 	nextShape int // the index in shapes of the next map
 	// objects writes all maps as JSON objects without scanMaps, until [errNonStringKey] reports a key that is not a
@@ -81,7 +81,7 @@ func (w *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fa
 	case connectdata.TagArray:
 		return w.writeItems(dst, in, i, depth, arrayShape)
 	case connectdata.TagMap:
-		s := ObjectShape // of a map whose count is bad
+		s := ObjectShape // unless scanMaps has found another shape
 		if w.nextShape < len(w.shapes) {
 			s = w.shapes[w.nextShape]
 		}
@@ -104,15 +104,18 @@ func (w *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fa
 	return dst, i, fault.Malformed(i-1, "unknown tag")
 }
 
+// dynamicScalars are the writers of schemaless scalars by tag.
 var dynamicScalars = [...]Writer{
-	connectdata.TagInt8: {Shape: int8Shape}, connectdata.TagInt16: {Shape: int16Shape},
-	connectdata.TagInt32: {Shape: int32Shape},
-	connectdata.TagInt64: {Shape: int64Shape}, connectdata.TagFloat32: {Shape: float32Shape},
+	connectdata.TagInt8:    {Shape: int8Shape},
+	connectdata.TagInt16:   {Shape: int16Shape},
+	connectdata.TagInt32:   {Shape: int32Shape},
+	connectdata.TagInt64:   {Shape: int64Shape},
+	connectdata.TagFloat32: {Shape: float32Shape},
 	connectdata.TagFloat64: {Shape: float64Shape},
 	connectdata.TagBytes:   {Shape: bytesShape},
 }
 
-// errNonStringKey reports that a map has a key that is not a string, so that scanMaps must find the forms of all maps.
+// errNonStringKey reports that a map has a key that is not a string, so that scanMaps must find the shapes of all maps.
 var errNonStringKey = &fault.Error{Text: "a key that is no text"}
 
 // skip is scanMaps with a fast path for scalars. It returns where the value ends.
@@ -123,8 +126,9 @@ func (w *schemalessWriter) skip(in []byte, i, depth int) int {
 	return w.scanMaps(in, i, depth)
 }
 
-// scanMaps records the forms of all maps of the value at in[i:]: an object if all keys are strings, otherwise pairs. It
-// returns where an array or map ends, -1 if the value is malformed, which Write reports.
+// scanMaps records the shapes of all maps of the value at in[i:]: an object if all keys are strings, otherwise pairs.
+// It returns where an array or map ends, i for a scalar, and -1 if the value is malformed, which Write reports, or the
+// context ends.
 func (w *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 	if i >= len(in) || depth > connectdata.MaxDepth {
 		return -1
@@ -235,8 +239,8 @@ func (w *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]
 // writeName writes the key of entry n of an object, with its comma and colon. A key that the previous value had at the
 // same place is copied.
 func (w *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
-	remembered := depth == 0 && n < maxRecentNames // names of nested objects are not
-	if remembered && n < len(w.recentNames) && bytes.HasPrefix(in[i:], w.recentNames[n].key) {
+	isCached := depth == 0 && n < maxRecentNames // names of nested objects are not cached
+	if isCached && n < len(w.recentNames) && bytes.HasPrefix(in[i:], w.recentNames[n].key) {
 		return append(dst, w.recentNames[n].text...), i + len(w.recentNames[n].key), nil
 	}
 	if w.objects && i < len(in) && in[i] != connectdata.TagString {
@@ -252,13 +256,13 @@ func (w *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, i
 		return dst, i, err
 	}
 	dst = append(dst, ':')
-	if remembered && n <= len(w.recentNames) && in[start] == connectdata.TagString && i-start <= recentNameBytes {
+	if isCached && n <= len(w.recentNames) && in[start] == connectdata.TagString && i-start <= recentNameBytes {
 		if n == len(w.recentNames) {
 			w.recentNames = append(w.recentNames, recentName{})
 		}
-		l := &w.recentNames[n]
-		l.text = append(l.text[:0], dst[from:]...)
-		l.key = append(l.key[:0], in[start:i]...)
+		name := &w.recentNames[n]
+		name.text = append(name.text[:0], dst[from:]...)
+		name.key = append(name.key[:0], in[start:i]...)
 	}
 	return dst, i, nil
 }
@@ -300,7 +304,7 @@ func readDynamic(p *Parser, dst []byte) []byte {
 	return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
 }
 
-const maxDigits = 3 * connectdata.MaxDecimalBytes // more than a decimal can have
+const maxDigits = 3 * connectdata.MaxDecimalBytes // more than any decimal has: a byte holds fewer than three digits
 
 // readReal reads a number with point or exponent: a double if its shortest form, or Java's, equals the text, otherwise
 // a decimal. Kafka Connect would use the nearest double.
@@ -308,9 +312,9 @@ func readReal(p *Parser, dst, text []byte) []byte {
 	v := parseReal(text, 64)
 	exact := len(text) <= shortReal && !bytes.ContainsAny(text, "eE")
 	if !exact && !math.IsInf(v, 0) {
-		var room, javas [32]byte
-		exact = sameNumber(text, strconv.AppendFloat(room[:0], v, 'e', -1, 64)) ||
-			sameNumber(text, java.AppendFloat(javas[:0], v, 64))
+		var shortest, javaText [32]byte
+		exact = sameNumber(text, strconv.AppendFloat(shortest[:0], v, 'e', -1, 64)) ||
+			sameNumber(text, java.AppendFloat(javaText[:0], v, 64))
 	}
 	if exact {
 		return connectdata.AppendFloat64(append(dst, connectdata.TagFloat64), v)
@@ -340,7 +344,7 @@ func significant(text []byte) (digits []byte, exponent int64) {
 	mantissa := text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
 		mantissa = text[:e]
-		exponent, _ = strconv.ParseInt(string(text[e+1:]), 10, 32) // as far as the parser lets it be
+		exponent, _ = strconv.ParseInt(string(text[e+1:]), 10, 32) // the scanner has checked that it fits
 	}
 	integer, fraction, _ := bytes.Cut(bytes.TrimPrefix(mantissa, []byte("-")), []byte("."))
 	joined := append(append(make([]byte, 0, len(mantissa)), integer...), fraction...)
@@ -366,7 +370,7 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	names := entries{base: len(p.entries), content: len(dst)}
 	nameIndex := 0
 	if p.depth > 1 {
-		nameIndex = maxRecentNames // names of nested objects are not remembered
+		nameIndex = maxRecentNames // names of nested objects are not cached
 	}
 	defer func() { p.entries = p.entries[:names.base] }()
 	for first := true; p.more(first, '}'); first = false {
@@ -382,15 +386,15 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	return connectdata.PutCount(names.moveDuplicates(p, dst), start, count)
 }
 
-// dynamicName reads the name of a member and the colon, and appends it as a key; bit is its [bitOf]. Mostly it is the
-// name at the same place of the previous document.
+// dynamicName reads the name of a member and the colon, and appends it as a key; bit is its [bitOf]. Mostly the
+// previous document has the same name at *nameIndex, which dynamicName increments.
 func (p *Parser) dynamicName(dst []byte, nameIndex *int) (_ []byte, bit uint64) {
 	n := *nameIndex
 	*nameIndex++
 	if n < len(p.recentNames) && bytes.HasPrefix(p.data[p.i:], p.recentNames[n].text) {
-		l := &p.recentNames[n]
-		p.i += len(l.text)
-		return append(dst, l.key...), l.bit
+		name := &p.recentNames[n]
+		p.i += len(name.text)
+		return append(dst, name.key...), name.bit
 	}
 	p.peek()
 	from := p.i
@@ -401,10 +405,10 @@ func (p *Parser) dynamicName(dst []byte, nameIndex *int) (_ []byte, bit uint64) 
 		if n == len(p.recentNames) {
 			p.recentNames = append(p.recentNames, recentName{})
 		}
-		l := &p.recentNames[n]
-		l.text = append(l.text[:0], p.data[from:p.i]...)
-		l.key = append(l.key[:0], dst[start:]...)
-		l.bit = bit
+		name := &p.recentNames[n]
+		name.text = append(name.text[:0], p.data[from:p.i]...)
+		name.key = append(name.key[:0], dst[start:]...)
+		name.bit = bit
 	}
 	return dst, bit
 }

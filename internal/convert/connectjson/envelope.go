@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TypeNames are the type names in schemas of JsonConverter.
+// TypeNames are the type names in schemas of JsonConverter, by [wit.SchemaNode.Kind].
 var TypeNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "struct"}
 
@@ -16,9 +16,9 @@ type connectSchema struct {
 	nodes []wit.SchemaNode
 }
 
-// AppendSchema appends a schema in JsonConverter's form; w is the writer of its values.
-func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *Writer) ([]byte, error) {
-	s := connectSchema{conversion.SchemaText{Budget: k, Out: dst}, nodes}
+// AppendSchema appends a schema in JsonConverter's form. w is the writer of its values, which writes the defaults.
+func AppendSchema(budget *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *Writer) ([]byte, error) {
+	s := connectSchema{SchemaText: conversion.SchemaText{Budget: budget, Out: dst}, nodes: nodes}
 	s.node(0, nil, w)
 	return s.Out, s.Err
 }

@@ -16,11 +16,11 @@ import (
 // (0 for a string in a numeric field, numeric overflow, truncated fractions).
 type Converter struct {
 	reg     *record.Registry
-	schemas bool
+	schemas bool // schemas.enable
 	form    Form
 
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` permits, like readers
-	last     *program
+	programs conversion.Cache[uint32, *program] // by schema ID, as many as schemas.cache.size permits, like readers
+	last     *program                           // of the last value with a schema
 	dynamic  schemalessWriter
 
 	parser Parser
@@ -29,7 +29,7 @@ type Converter struct {
 	// readers are keyed by the JSON text of their schema.
 	readers    conversion.Cache[string, *Reader]
 	lastReader *Reader
-	fixed      *Reader // for schema.content
+	fixed      *Reader // of schema.content. Nil means that it is not set.
 }
 
 // program is a schema compiled for Encode.
@@ -47,12 +47,13 @@ const (
 )
 
 // New creates a converter from [Settings].
-func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
-	kept := v.Int("schemas.cache.size")
-	c := &Converter{reg: u.Schemas, schemas: v.Bool("schemas.enable"),
+func New(v setting.Values, options conversion.Options) (conversion.Converter, error) {
+	cacheSize := v.Int("schemas.cache.size")
+	c := &Converter{reg: options.Schemas, schemas: v.Bool("schemas.enable"),
 		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
 			NumericDecimals: v.Lower("decimal.format") == "numeric"},
-		programs: conversion.NewCache[uint32, *program](kept), readers: conversion.NewCache[string, *Reader](kept)}
+		programs: conversion.NewCache[uint32, *program](cacheSize),
+		readers:  conversion.NewCache[string, *Reader](cacheSize)}
 	if schemaContent := v.String("schema.content"); schemaContent != "" {
 		fixed, err := c.newReader(context.Background(), []byte(schemaContent))
 		if err != nil {
@@ -68,7 +69,7 @@ func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
-	d wit.ValueSlice) (out []byte, null bool, err error) {
+	d wit.ValueSlice) (out []byte, isNull bool, err error) {
 	c.dynamic.start(ctx, dst, maxBytes)
 	switch d.Encoding {
 	case wit.Absent:
@@ -94,21 +95,21 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic 
 }
 
 func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes int, in []byte) ([]byte, error) {
-	out := dst
-	k := &c.dynamic
+	w := &c.dynamic
+	prefix := dst
 	if c.schemas {
-		out = append(out, schemalessOpener...)
+		prefix = append(prefix, schemalessOpener...)
 	}
-	k.objects = true
-	end, i, err := k.Write(out, in, 0, 0)
+	w.objects = true
+	out, i, err := w.Write(prefix, in, 0, 0)
 	if err == errNonStringKey {
-		k.start(ctx, dst, maxBytes)
-		if k.scanMaps(in, 0, 0) < 0 && ctx.Err() != nil {
+		w.start(ctx, dst, maxBytes)
+		if w.scanMaps(in, 0, 0) < 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		end, i, err = k.Write(out, in, 0, 0)
+		out, i, err = w.Write(prefix, in, 0, 0)
 	}
-	return c.checkEnd(ctx, end, in, i, err)
+	return c.checkEnd(ctx, out, in, i, err)
 }
 
 func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uint32, in []byte) ([]byte, error) {
@@ -122,11 +123,11 @@ func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uin
 	if len(p.envelope) > c.dynamic.MaxLen-len(dst) {
 		return nil, c.dynamic.TooLarge()
 	}
-	end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
-	return c.checkEnd(ctx, end, in, i, err)
+	out, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
+	return c.checkEnd(ctx, out, in, i, err)
 }
 
-// checkEnd returns the output of a value that must end with in.
+// checkEnd returns the output of a value, or an error: err, or that the value ends at in[i] before the end of in.
 func (c *Converter) checkEnd(ctx context.Context, out, in []byte, i int, err *fault.Error) ([]byte, error) {
 	if err == nil && i != len(in) {
 		err = fault.Malformed(i, "bytes left over")
@@ -137,6 +138,7 @@ func (c *Converter) checkEnd(ctx context.Context, out, in []byte, i int, err *fa
 	return out, nil
 }
 
+// program returns the compiled schema of an ID from the cache, or compiles it. It becomes the last one.
 func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 	p := c.programs.Get(id)
 	if p == nil {
@@ -145,14 +147,14 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 			return nil, err
 		}
 		p = &program{schema: s}
-		var k conversion.Budget
-		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		if p.writer, err = NewWriter(&k, s.Nodes, 0, c.form); err != nil {
+		var budget conversion.Budget
+		budget.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		if p.writer, err = NewWriter(&budget, s.Nodes, 0, c.form); err != nil {
 			return nil, fault.SchemaError(err)
 		}
 		if c.schemas {
-			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-			p.envelope, err = AppendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
+			budget.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			p.envelope, err = AppendSchema(&budget, []byte(envelopeSchema), s.Nodes, p.writer)
 			if err != nil {
 				return nil, fault.SchemaError(err)
 			}
@@ -181,10 +183,10 @@ func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *re
 	return d, nil
 }
 
-// failedValue locates a value that could not be read, and the reader that failed; nil for none.
+// failedValue is a value that could not be read. The zero value means that the error is not in a value.
 type failedValue struct {
-	reader *Reader
-	from   int
+	reader *Reader // nil for a schemaless value
+	from   int     // the index of the value in the document
 }
 
 // firstError returns the error that Kafka Connect would report for a document with several: Jackson parses the whole
@@ -206,21 +208,22 @@ func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byt
 			p.syntaxError("a blank after the value")
 		}
 	}
-	failed := p.Err
-	if failed == nil && value.reader != nil {
-		failed = value.reader.firstErrorInOrder(p, value.from, dst)
+	first := p.Err
+	if first == nil && value.reader != nil {
+		first = value.reader.firstErrorInOrder(p, value.from, dst)
 	}
-	if failed != nil {
-		return fault.ContextError(ctx, failed)
+	if first != nil {
+		return fault.ContextError(ctx, first)
 	}
 	return err
 }
 
+// decode is Decode that may change the batch in case of an error. value is the value that has caused the error.
 func (c *Converter) decode(ctx context.Context, data []byte,
 	b *record.Batch) (d wit.ValueSlice, value failedValue, err error) {
 	p := &c.parser
 	maxBytes := len(b.Data) + conversion.MaxDecodedBytes
-	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
+	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) { // UTF-16 or UTF-32
 		if c.wide, err = fromWide(c.wide[:0], data); err != nil {
 			return d, value, err
 		}
@@ -228,7 +231,7 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 	}
 	p.Reset(ctx, data, maxBytes)
 	r := c.fixed
-	payload := 0
+	payload := 0 // the index of the value in an envelope
 	switch {
 	case r != nil: // schema.content is the schema of every document
 	case c.schemas:
@@ -239,12 +242,12 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 		if r, payload, err = c.parseEnvelope(ctx, data); err != nil {
 			return d, value, err
 		}
-		// parseEnvelope has validated the whole document
+		// parseEnvelope has validated the whole document.
 		p.Reset(ctx, data, maxBytes)
 		p.i = payload
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
-			// Jackson reads an empty document as null
+			// Jackson reads an empty document as null.
 			return d, value, nil
 		}
 	}
@@ -278,16 +281,15 @@ func (c *Converter) decodeKnownSchema(b *record.Batch) (d wit.ValueSlice, ok boo
 	p := &c.parser
 	r := c.lastReader
 	start := len(b.Data)
-	const opening, between = `{"schema":`, `,"payload":`
-	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.isPrefixOf(p.data[len(opening):]) {
+	if r == nil || !bytes.HasPrefix(p.data, []byte(envelopeSchema)) || !r.isPrefixOf(p.data[len(envelopeSchema):]) {
 		return d, false
 	}
-	p.i = len(opening) + len(r.text)
-	if !bytes.HasPrefix(p.data[p.i:], []byte(between)) {
+	p.i = len(envelopeSchema) + len(r.text)
+	if !bytes.HasPrefix(p.data[p.i:], []byte(envelopePayload)) {
 		return d, false
 	}
-	p.i += len(between)
-	p.depth++ // the envelope's
+	p.i += len(envelopePayload)
+	p.depth++ // of the envelope
 	p.peek()
 	dst := r.Read(p, b.Data)
 	p.expect('}')
@@ -303,12 +305,12 @@ func (c *Converter) decodeKnownSchema(b *record.Batch) (d wit.ValueSlice, ok boo
 	return d, true
 }
 
-// parseEnvelope parses an envelope and returns the reader of its schema, nil for none, and the position of the payload.
+// parseEnvelope validates an envelope and returns the reader of its schema, nil for none, and the index of the payload.
 func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
 	p := &c.parser
 	var schema []byte
-	count := 0
-	isLastSchema := false
+	count := 0            // of the two members
+	isLastSchema := false // schema is the text of lastReader
 	p.open('{')
 	if p.Err != nil {
 		return nil, 0, notAnEnvelope()
@@ -383,7 +385,7 @@ func notAnEnvelope() error {
 		"your converter configuration.")
 }
 
-// newReader compiles the JSON text of a schema; nil for null.
+// newReader compiles the JSON text of a schema. The reader is nil for null.
 func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error) {
 	nodes, err := readSchema(ctx, text, c.form)
 	if err != nil || nodes == nil {

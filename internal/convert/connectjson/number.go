@@ -13,6 +13,7 @@ func wholeNumber(in []byte, i int) (v int64, size int) {
 		x := binary.LittleEndian.Uint64(in[i:])
 		if ends := ^x & 0x8080808080808080; ends != 0 {
 			last := bits.TrailingZeros64(ends) // the highest bit of the last byte
+			// Clear the bytes after the number, then join neighbouring groups of 7, 14 and 28 bits.
 			x &= 2<<last - 1
 			x = x&0x007f007f007f007f | x&0x7f007f007f007f00>>1
 			x = x&0x00003fff00003fff | x&0x3fff00003fff0000>>2

@@ -8,12 +8,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestWholeNumberEqualsDatum compares the two functions on numbers of all sizes, too long ones among them, with
-// and without bytes after them.
+// wholeNumber returns the same as connectdata.Number for random numbers of all sizes, including too long ones, with and
+// without bytes after them.
 func TestWholeNumberEqualsDatum(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 100_000 {
-		in := bytes.Repeat([]byte{0x80}, random.IntN(12))
+		in := bytes.Repeat([]byte{0x80}, random.IntN(12)) // the bit means that the number continues
 		for i := range in {
 			in[i] |= byte(random.Uint32())
 		}

@@ -21,17 +21,17 @@ import (
 // A Reader decodes JSON into the value of one schema node. It is compiled once for each schema.
 type Reader struct {
 	shape shape
-	typ   string
+	typ   string // the name of the node's type, for errors
 	// logical is Date, Time, Timestamp or "".
 	logical string
-	branch  []byte // precedes a value that is not null
+	branch  []byte // precedes a value that is not null, if the node is optional
 	null    []byte // replaces a null or a missing member. Nil means that neither is allowed.
 
 	schema *record.Schema // for a root reader
 	text   []byte         // the JSON of schema
 
-	names   []string
-	members []Reader
+	names   []string // of the members
+	members []Reader // of a struct or union
 	// leads are the names as documents mostly write them, with quotation marks and colon.
 	leads   [][]byte
 	numbers map[string]int // indexes names if there are more than fewNames
@@ -77,6 +77,7 @@ type children struct {
 	members []Reader
 }
 
+// newNodeReader returns the reader of a node whose children have the readers below.
 func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 	r := &Reader{typ: conversion.TypeName(n.Kind), key: below.key, element: below.element, members: below.members}
 	var err error
@@ -113,6 +114,7 @@ func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 	return r, nil
 }
 
+// setNull sets the branch and null of the reader. null depends on the default of the node.
 func (r *Reader) setNull(n *wit.SchemaNode, f Form) {
 	if n.Optional {
 		r.branch = connectdata.AppendBranch(nil, n, false)
@@ -144,8 +146,8 @@ func (r *Reader) ReadDefault(p *Parser) []byte {
 	return bare.Read(p, []byte{})
 }
 
-// absent appends the value for a null or a missing member, up to a total length of maxBytes. Only here few bytes can
-// become many.
+// absent appends the value for a null or a missing member, up to a total length of maxBytes. Other values never become
+// much longer than their JSON, so only this method checks the length.
 func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 	if r.null == nil {
 		return p.reject(dst, "Invalid null value for required "+r.typ+" field")
@@ -185,6 +187,7 @@ func (r *Reader) typeMismatch(p *Parser, dst []byte, kind string) []byte {
 	return p.reject(dst, message)
 }
 
+// value decodes a value that is not null and starts with c. dst has its branch.
 func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 	switch r.shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
@@ -252,7 +255,7 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
-			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
+			return r.notIntegral(p, dst, "NUMBER") // Java checks whether it is an int
 		}
 		return p.reject(dst, "the number "+fault.Truncate(literal)+" does not fit the type "+r.typ)
 	}
@@ -280,8 +283,8 @@ func (p *Parser) integralValue(text []byte) (int64, bool) {
 	if !ok {
 		return 0, false
 	}
-	unscaled, failed := scaledDigits(mantissa, exponent-places)
-	if failed != nil || unscaled == nil || !unscaled.IsInt64() {
+	unscaled, err := scaledDigits(mantissa, exponent-places)
+	if err != nil || unscaled == nil || !unscaled.IsInt64() {
 		return 0, false
 	}
 	return unscaled.Int64(), true
@@ -292,8 +295,8 @@ func (p *Parser) integralValue(text []byte) (int64, bool) {
 func (p *Parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
 	mantissa = text
 	if e := bytes.IndexAny(text, "eE"); e >= 0 {
-		n, bad := strconv.ParseInt(string(text[e+1:]), 10, 16)
-		if bad != nil {
+		n, err := strconv.ParseInt(string(text[e+1:]), 10, 16)
+		if err != nil {
 			return nil, 0, 0, false
 		}
 		mantissa = text[:e]
@@ -397,13 +400,13 @@ func parseReal(text []byte, size int) float64 {
 }
 
 func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
-	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], p.text())
+	content, err := base64.StdEncoding.AppendDecode(p.binary[:0], p.text())
 	p.binary = content
 	switch {
-	case bad != nil && r.shape == bytesShape:
-		return p.reject(dst, "Invalid bytes field: "+bad.Error())
-	case bad != nil:
-		return p.reject(dst, "Invalid bytes for Decimal field: "+bad.Error())
+	case err != nil && r.shape == bytesShape:
+		return p.reject(dst, "Invalid bytes field: "+err.Error())
+	case err != nil:
+		return p.reject(dst, "Invalid bytes for Decimal field: "+err.Error())
 	case r.shape == bytesShape:
 		return connectdata.AppendBytes(dst, content)
 	case len(content) == 0:
@@ -435,12 +438,12 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 			return connectdata.AppendDecimal64(dst, scaled)
 		}
 	}
-	unscaled, bad := scaledDigits(mantissa, shift)
+	unscaled, err := scaledDigits(mantissa, shift)
 	switch {
-	case bad != nil:
-		return p.reject(dst, bad.Text)
+	case err != nil:
+		return p.reject(dst, err.Text)
 	case unscaled == nil:
-		// Kafka Connect reads it, and fails with this message when it is written.
+		// Kafka Connect accepts the value here, and fails with this message when it writes the value.
 		return p.reject(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
 			strconv.Itoa(r.scale)+", value has scale "+strconv.Itoa(places-exponent)+".")
 	}
@@ -459,16 +462,15 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 		return new(big.Int), nil
 	}
 	if shift < 0 {
-		kept := len(bytes.TrimRight(digits, "0"))
-		if len(digits)+shift < kept {
+		significant := len(bytes.TrimRight(digits, "0"))
+		if len(digits)+shift < significant {
 			return nil, nil
 		}
 		digits = digits[:len(digits)+shift]
 		shift = 0
 	}
-	// A byte holds 2.408 digits.
-	const maxBytes = connectdata.MaxDecimalBytes * 24 / 10
-	if len(digits)+shift > maxBytes {
+	const maxDigits = connectdata.MaxDecimalBytes * 24 / 10 // a byte holds 2.408 digits
+	if len(digits)+shift > maxDigits {
 		return nil, fault.DecimalTooLong()
 	}
 	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
@@ -498,8 +500,8 @@ func shifted(n int64, places int) (int64, bool) {
 	return n, true
 }
 
-// readStructure reads members in schema order directly into dst. From the first one out of order on, it records the
-// position of each and sorts them at the end.
+// readStructure reads members in schema order directly into dst. From the first member out of order on, readShuffled
+// sorts them.
 func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	if p.peek() != '{' {
 		return p.reject(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
@@ -632,18 +634,18 @@ func (r *Reader) member(name []byte, guess int) int {
 // are never equal, like Java arrays.
 func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	opening := byte('[')
-	what := "Maps with non-string fields should be encoded as JSON array of tuples, but found "
+	mismatch := "Maps with non-string fields should be encoded as JSON array of tuples, but found "
 	switch r.shape {
 	case keyedShape:
-		what = "Maps with non-string fields should be encoded as JSON array of objects, but found "
+		mismatch = "Maps with non-string fields should be encoded as JSON array of objects, but found "
 	case arrayShape:
-		what = "Arrays should be encoded as JSON arrays, but found "
+		mismatch = "Arrays should be encoded as JSON arrays, but found "
 	case ObjectShape:
 		opening = '{'
-		what = "Maps with string fields should be encoded as JSON objects, but found "
+		mismatch = "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
-		return p.reject(dst, what+p.kind())
+		return p.reject(dst, mismatch+p.kind())
 	}
 	p.open(opening)
 	start := len(dst)
@@ -652,7 +654,7 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	keys := entries{base: len(p.entries), content: len(dst)}
 	defer func() { p.entries = p.entries[:keys.base] }()
 	unique := r.shape != arrayShape && r.key.shape != bytesShape
-	for ; p.more(count == 0, opening+2); count++ {
+	for ; p.more(count == 0, opening+2); count++ { // in ASCII, closing brackets are two after the opening ones
 		from := len(dst)
 		value := 0
 		dst, value = r.readItem(p, dst)
@@ -670,7 +672,7 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	return append(connectdata.PutCount(dst, start, count), 0)
 }
 
-// readItem reads an element, or a key and its value, and returns where in dst the value begins.
+// readItem reads an element, or a key and its value, and returns where in dst the value begins, 0 for an element.
 func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	switch r.shape {
 	case ObjectShape:
@@ -701,6 +703,7 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 	return dst, value
 }
 
+// readPair reads a map entry that is an array of key and value, and returns where in dst the value begins.
 func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 	p.open('[')
 	dst = r.key.Read(p, dst)
@@ -729,7 +732,8 @@ const manyEntries = 32
 
 // append adds the entry at the end of dst; bit is the [bitOf] its name.
 func (en *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
-	e := entry{name - en.content, value - en.content, value - en.content, len(dst) - en.content}
+	e := entry{name: name - en.content, nameEnd: value - en.content, value: value - en.content,
+		end: len(dst) - en.content}
 	if en.hashes&bit != 0 || len(p.entries)-en.base >= manyEntries-1 {
 		en.appendOrReplace(p, dst, e)
 		return

@@ -12,14 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Parser reads a JSON document as Jackson does with Kafka's settings: strictly, but numbers may have leading zeros. It
-// is reused for the next document.
+// Parser reads a JSON document as Jackson does with Kafka's settings: strictly, but numbers may have leading zeros.
+// Reset starts the next document.
 type Parser struct {
 	data  []byte
-	i     int
-	depth int
+	i     int // the index in data of the next byte
+	depth int // of open arrays and objects
 	ctx   context.Context
-	// scanned counts the bytes that were scanned in advance.
+	// scanned counts the bytes that were scanned in advance, for the members of unions.
 	scanned int
 	maxLen  int // the largest length of the destination
 	steps   int // counts array elements and members, for checks of the context
@@ -31,17 +31,19 @@ type Parser struct {
 	recentNames []recentName
 	// ends has the ends of all arrays and objects, by their positions, after index.
 	ends    []byteRange
-	scratch []byte // a string without escapes
+	scratch []byte // the last string that had escapes, or the digits of the last number with a point
 	binary  []byte // decoded base64
 	mode    mode
 	// Err is the first error. After it arrays and objects end, and the output is invalid.
 	Err *fault.Error
 }
 
+// mode determines which errors a [Reader] reports.
 type mode uint8
 
 const (
 	modeValues mode = iota
+	// modeDefaults reads defaults of a schema, whose errors have other messages.
 	modeDefaults
 	// modeSchemaOrder reads a value again for the error that Kafka Connect reports first: members in schema order, the
 	// last of duplicates.
@@ -172,7 +174,7 @@ func (p *Parser) expectWord(w string) {
 	p.i += len(w)
 }
 
-// text reads a string, valid until the next call.
+// text reads a string, which is valid until the next string or number is read.
 func (p *Parser) text() []byte {
 	s, hasEscapes := p.rawText()
 	if hasEscapes {
@@ -182,7 +184,7 @@ func (p *Parser) text() []byte {
 	return s
 }
 
-// name reads a member's name and the colon.
+// name reads a member's name, which is valid like text, and the colon.
 func (p *Parser) name() []byte {
 	if p.peek() != '"' {
 		p.syntaxError("a name in quotation marks")

@@ -20,7 +20,7 @@ type schemaReader struct {
 	defaultBytes int // the remaining size of defaults
 }
 
-// readSchema parses a schema; nil for null.
+// readSchema parses a schema into nodes, nil for null.
 func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, error) {
 	if len(text) > 6*connectdata.MaxSchemaBytes {
 		// An escape has up to six characters; the number of nodes has its own limit.
@@ -30,12 +30,12 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 	s := schemaReader{form: f, defaultBytes: connectdata.MaxSchemaBytes}
 	s.p.Reset(ctx, text, connectdata.MaxSchemaBytes)
 	s.p.mode = modeDefaults
-	null := s.p.peek() == 'n'
+	isNull := s.p.peek() == 'n'
 	from := s.p.i
 	s.p.index()
 	s.p.skip()
 	s.p.End()
-	if s.p.Err == nil && !null {
+	if s.p.Err == nil && !isNull {
 		s.node(from, 1)
 	}
 	if s.p.Err != nil {
@@ -77,10 +77,7 @@ func (s *schemaReader) text(members map[string]int, name string) (text string, o
 // hasValue reports whether a member exists and its value begins with word.
 func (s *schemaReader) hasValue(members map[string]int, name, word string) bool {
 	pos, ok := members[name]
-	if !ok {
-		return false
-	}
-	return bytes.HasPrefix(s.p.data[pos:], []byte(word))
+	return ok && bytes.HasPrefix(s.p.data[pos:], []byte(word))
 }
 
 // node reads a schema and returns its number and the reader of its values. Parents have lower numbers than their
@@ -95,7 +92,7 @@ func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 	if s.p.Err != nil {
 		return 0, nil
 	}
-	// the depth of the schema has its own limit
+	// Only MaxSchemaDepth limits the depth of a schema.
 	s.p.depth = 0
 	var members map[string]int
 	if s.p.data[pos] == '{' {
@@ -124,9 +121,9 @@ func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 	if s.p.Err != nil {
 		return 0, nil
 	}
-	r, bad := newNodeReader(&n, below, s.form)
-	if bad != nil {
-		s.reject(bad.Error())
+	r, err := newNodeReader(&n, below, s.form)
+	if err != nil {
+		s.reject(err.Error())
 		return 0, nil
 	}
 	if pos, ok := members["default"]; ok && (!n.Optional || !s.hasValue(members, "default", "null")) {
@@ -191,16 +188,16 @@ func (s *schemaReader) fields(n *wit.SchemaNode, pos, depth int) (readers []Read
 	p := &s.p
 	p.i = pos
 	p.open('[')
-	seen := map[string]bool{}
-	for p.more(len(seen) == 0, ']') {
-		if len(seen) >= connectdata.MaxSchemaFields {
+	names := map[string]bool{}
+	for p.more(len(names) == 0, ']') {
+		if len(names) >= connectdata.MaxSchemaFields {
 			s.reject("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaFields) + " fields")
 			break
 		}
 		p.peek()
 		from := p.i
 		p.skip()
-		after := p.i
+		end := p.i
 		var members map[string]int
 		if p.data[from] == '{' {
 			members, _ = s.object(from)
@@ -209,11 +206,11 @@ func (s *schemaReader) fields(n *wit.SchemaNode, pos, depth int) (readers []Read
 		if !ok {
 			s.reject("Struct schema's field name not specified properly")
 		}
-		if seen[name] {
+		if names[name] {
 			p.fail(fault.SchemaBuilderException,
 				"Cannot create field because of field name duplication "+fault.Truncate(name))
 		}
-		seen[name] = true
+		names[name] = true
 		node, r := s.node(from, depth+1)
 		if name == "" {
 			p.fail(fault.SchemaBuilderException, "fieldName cannot be null.")
@@ -223,7 +220,7 @@ func (s *schemaReader) fields(n *wit.SchemaNode, pos, depth int) (readers []Read
 		}
 		n.Fields = append(n.Fields, wit.Field{Name: name, Node: node})
 		readers = append(readers, *r)
-		p.i = after
+		p.i = end
 	}
 	return readers
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names that Confluent's JsonSchemaData gives to what Kafka Connect's schemas cannot express
+// Names of Confluent's JsonSchemaData for constructs that Kafka Connect's schemas cannot express
 // (github.com/confluentinc/schema-registry, json-schema-converter).
 const (
 	SchemaNamespace = "io.confluent.connect.json"
@@ -19,20 +19,20 @@ const (
 
 // isUnion reports whether a struct represents a union of JSON Schema.
 func isUnion(n *wit.SchemaNode) bool {
-	_, sum := conversion.Parameter(n, SumUnionName)
-	return sum || conversion.NameOf(n) == UnionName
+	_, isSumUnion := conversion.Parameter(n, SumUnionName)
+	return isSumUnion || conversion.NameOf(n) == UnionName
 }
 
 // maxScanned bounds the bytes of a value that are scanned in advance to find its union members.
 const maxScanned = 64 << 20
 
-// readUnion reads a value as the first member of its type, or as the struct that knows most of its names.
+// readUnion reads a value as the member that matchingBranch selects; all other members are null.
 func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	branch := r.matchingBranch(p, c)
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		member := &r.members[m]
 		if m != branch {
-			dst = append(dst, member.branch[0]^2) // null
+			dst = append(dst, member.branch[0]^2) // the branch of a null
 			continue
 		}
 		dst = member.value(p, append(dst, member.branch...), c)
@@ -43,7 +43,8 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	return dst
 }
 
-// matchingBranch returns the index of the member for the value at the parser's position.
+// matchingBranch returns the index of the member for the value at the parser's position, which starts with c: the first
+// member of its type, or for an object the struct that has most of its names. Without one it sets the parser's error.
 func (r *Reader) matchingBranch(p *Parser, c byte) int {
 	isInteger := false
 	from := p.i
@@ -53,7 +54,7 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 			p.i = from
 		}
 	}
-	best := -1
+	bestStruct := -1
 	maxNames := 0
 	bytesMember := -1
 	for m := range r.members {
@@ -93,7 +94,7 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 			}
 			p.i = from
 			if names > maxNames {
-				best = m
+				bestStruct = m
 				maxNames = names
 			}
 		}
@@ -101,13 +102,11 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 			return m
 		}
 	}
-	if best < 0 {
-		best = bytesMember
-	}
-	if best < 0 {
+	branch := max(bestStruct, bytesMember) // an object has no bytesMember, and a string no bestStruct
+	if branch < 0 {
 		p.fail(fault.DataException, "Did not find matching oneof field for data")
 	}
-	return best
+	return branch
 }
 
 // countKnown counts the names of an object that a struct knows, including nested ones, and consumes the value.
@@ -117,18 +116,18 @@ func (r *Reader) countKnown(p *Parser) (count int) {
 		return 0
 	}
 	p.open('{')
-	seen := make([]bool, len(r.members))
+	isCounted := make([]bool, len(r.members))
 	for first, guess := true, 0; p.more(first, '}'); first = false {
 		m := r.member(p.name(), guess)
 		if m < 0 {
 			p.skip()
 			continue
 		}
-		below := r.members[m].countKnown(p)
+		nested := r.members[m].countKnown(p)
 		guess = m + 1
-		if !seen[m] {
-			seen[m] = true
-			count += 1 + below
+		if !isCounted[m] {
+			isCounted[m] = true
+			count += 1 + nested
 		}
 	}
 	return count

@@ -27,8 +27,8 @@ func (f *Fatal) Unwrap() error { return f.Err }
 
 // IsFatal reports whether err is a [Fatal].
 func IsFatal(err error) bool {
-	_, stops := errors.AsType[*Fatal](err)
-	return stops
+	_, ok := errors.AsType[*Fatal](err)
+	return ok
 }
 
 // Error reports a value that cannot be converted, or an invalid setting.
@@ -41,7 +41,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Text }
 
 // New returns an error with a Java class.
-func New(class, text string) *Error { return &Error{class, text} }
+func New(class, text string) *Error { return &Error{Class: class, Text: text} }
 
 // Data returns a DataException.
 func Data(format string, args ...any) error {
@@ -65,10 +65,10 @@ func Class(err error) string {
 // converters throw.
 const SerializationException = "org.apache.kafka.common.errors.SerializationException"
 
-// NotJSON turns a SerializationException into a DataException. lead is Kafka Connect's message.
-func NotJSON(lead string, err error) error {
+// NotJSON turns a SerializationException into a DataException. prefix is Kafka Connect's message.
+func NotJSON(prefix string, err error) error {
 	if Class(err) == SerializationException {
-		return New(DataException, lead+err.Error())
+		return New(DataException, prefix+err.Error())
 	}
 	return err
 }
@@ -84,30 +84,31 @@ func ContextError(ctx context.Context, err *Error) error {
 	return err
 }
 
-// InField prefixes an error with the name of a field, up to [MaxErrorBytes].
+// InField returns the error with the name of a field as prefix. If the text has [MaxErrorBytes], dots replace this name
+// and all further ones. [Canceled] stays unchanged.
 func (e *Error) InField(field string) *Error {
-	const more = "... "
+	const omission = "... "
 	switch {
 	case e == Canceled:
 		return e
 	case len(e.Text) < MaxErrorBytes:
 		return New(e.Class, "field "+Quoted(field)+": "+e.Text)
-	case e.Text[:len(more)] == more:
+	case e.Text[:len(omission)] == omission:
 		return e
 	}
-	return New(e.Class, more+e.Text)
+	return New(e.Class, omission+e.Text)
 }
 
 // MaxErrorBytes is the length from which on further field names are omitted.
 const MaxErrorBytes = 2000
 
-// MaxQuoted is the length of quoted texts.
+// MaxQuoted is the maximum number of bytes of a quoted text.
 const MaxQuoted = 100
 
 // Quoted returns a text in quotation marks, cut to [MaxQuoted].
 func Quoted[T string | []byte](s T) string { return strconv.Quote(Truncate(s)) }
 
-// Truncate returns the beginning of a text for a message.
+// Truncate returns at most [MaxQuoted] bytes of a text, with dots if it is longer.
 func Truncate[T string | []byte](s T) string {
 	if len(s) > MaxQuoted {
 		return string(s[:MaxQuoted]) + "..."
@@ -123,9 +124,9 @@ func TruncateTo(text string, maxBytes int) string {
 	return text
 }
 
-// Malformed reports bytes that do not match their schema.
-func Malformed(at int, what string) *Error {
-	return New(DataException, "byte "+strconv.Itoa(at)+" of the structured value: "+what)
+// Malformed reports that the bytes of a value at an offset do not match its schema.
+func Malformed(offset int, problem string) *Error {
+	return New(DataException, "byte "+strconv.Itoa(offset)+" of the structured value: "+problem)
 }
 
 // DecimalTooLong reports a decimal that is too long.
@@ -133,7 +134,7 @@ func DecimalTooLong() *Error {
 	return New(DataException, "a Decimal of more than "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes")
 }
 
-// NoValue is the error of a union without a value.
+// NoValue is the text of the error of a union without a value.
 const NoValue = "the union has no value"
 
 // SchemaError turns a TooLargeException about a schema into a DataException, because no single record is too large.
