@@ -65,9 +65,9 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		var named []string
 		for _, p := range problems {
 			named = append(named, p.Setting)
-			lacksClient := strings.Contains(name, "client") && !strings.Contains(p.Text, "client 200")
+			isClientMissing := strings.Contains(name, "client") && !strings.Contains(p.Text, "client 200")
 			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
-				!strings.Contains(p.Text, "http://h:8000") || lacksClient {
+				!strings.Contains(p.Text, "http://h:8000") || isClientMissing {
 				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
 			}
 		}
