@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Sorted returns all offsets of a connector, sorted by partition. Offsets that cannot be read are an error; the others
-// are returned with it.
+// Sorted returns all offsets of a connector, sorted by partition. If some cannot be read, it returns the others with an
+// error.
 func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
 	entries, err := s.All(ctx, connector)
 	slices.SortFunc(entries, func(a, b Entry) int {
@@ -20,24 +20,24 @@ func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
 	return entries, err
 }
 
-// Alter writes offsets of a connector whose tasks do not run. A nil Offset deletes. It refreshes first, so that a key
-// keeps its form in the topic.
+// Alter writes offsets of a connector whose tasks do not run. A nil Offset deletes. It calls Refresh first, so that a
+// key keeps its bytes in the topic.
 func (s *Store) Alter(ctx context.Context, connector string, entries ...Entry) error {
 	if err := s.Refresh(ctx); err != nil {
 		return err
 	}
 	// The last entry of a partition counts. Concurrent writes of one key would leave the wrong one in memory.
-	last := map[string]int{}
+	lastIndex := map[string]int{}
 	for i, e := range entries {
-		last[Identity(e.Partition)] = i
+		lastIndex[Identity(e.Partition)] = i
 	}
-	var once []Entry
+	var unique []Entry
 	for i, e := range entries {
-		if last[Identity(e.Partition)] == i {
-			once = append(once, e)
+		if lastIndex[Identity(e.Partition)] == i {
+			unique = append(unique, e)
 		}
 	}
-	return s.Set(ctx, connector, once...)
+	return s.Set(ctx, connector, unique...)
 }
 
 // Reset deletes all offsets of a connector whose tasks do not run, also those that cannot be read.
@@ -46,12 +46,12 @@ func (s *Store) Reset(ctx context.Context, connector string) error {
 	if err != nil {
 		return err
 	}
-	if s.worker != nil { // otherwise the worker's offsets would count again
-		more, err := s.worker.partitions(ctx, connector)
+	if s.worker != nil { // also delete the worker's offsets, because Get would return them
+		workerEntries, err := s.worker.partitions(ctx, connector)
 		if err != nil {
 			return err
 		}
-		entries = append(entries, more...)
+		entries = append(entries, workerEntries...)
 	}
 	return s.Set(ctx, connector, entries...)
 }
@@ -73,8 +73,8 @@ func (s *Store) partitions(ctx context.Context, connector string) (entries []Ent
 	return entries, nil
 }
 
-// RelativeToOrigin replaces absolute URLs of an origin, such as https://host:8443, by paths with queries: the original
-// connector stored absolute next links. Other values stay; readers reject URLs of other origins.
+// RelativeToOrigin replaces absolute URLs of an origin, such as https://host:8443, with paths and queries, because the
+// original connector stored absolute next links. Other values stay; readers reject URLs of other origins.
 func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry {
 	base, err := url.Parse(origin)
 	if err != nil || base.Host == "" {

@@ -25,8 +25,8 @@ func appendKey(dst []byte, connector string, partition []wit.OffsetEntry) []byte
 	return append(dst, ']')
 }
 
-// sortLikeHashMap sorts fields as Java's HashMap does. A Connect worker that shows or resets offsets by REST finds only
-// keys in this order, because it parses and formats them with a HashMap (Apache Kafka 4.3.1; see TestRealTakeover).
+// sortLikeHashMap returns fields in the order of Java's HashMap. A Connect worker that shows or resets offsets by REST
+// finds only such keys, because it parses and formats them with a HashMap (Apache Kafka 4.3.1; see TestRealTakeover).
 func sortLikeHashMap(partition []wit.OffsetEntry) []wit.OffsetEntry {
 	return java.HashMapOrder(partition, func(f wit.OffsetEntry) string { return f.Name })
 }
@@ -83,7 +83,7 @@ func ParseKey(key []byte) (connector string, partition []wit.OffsetEntry, err er
 }
 
 // ParseJSON parses a JSON object of null, booleans, numbers and strings. Numbers without point and exponent are
-// integers, as in Kafka Connect. The last duplicate counts. It returns nil for null, but not for an empty object.
+// integers, as in Kafka Connect. Of duplicate names, the last value counts. It returns nil for null, but not for {}.
 func ParseJSON(document []byte) ([]wit.OffsetEntry, error) {
 	d := newDecoder(document)
 	if bytes.Equal(bytes.TrimSpace(document), []byte("null")) {
@@ -135,7 +135,7 @@ func (d decoder) fields() ([]wit.OffsetEntry, error) {
 		return nil, err
 	}
 	fields := []wit.OffsetEntry{}
-	places := map[string]int{}
+	indexes := map[string]int{}
 	for d.More() {
 		name, err := d.text()
 		if err != nil {
@@ -149,14 +149,14 @@ func (d decoder) fields() ([]wit.OffsetEntry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%.100q: %w", name, err)
 		}
-		if i, ok := places[name]; ok {
+		if i, ok := indexes[name]; ok {
 			fields[i].Value = scalar
 			continue
 		}
 		if len(fields) >= maxFields {
 			return nil, fmt.Errorf("expected at most %d fields, found more", maxFields)
 		}
-		places[name] = len(fields)
+		indexes[name] = len(fields)
 		fields = append(fields, wit.OffsetEntry{Name: name, Value: scalar})
 	}
 	return fields, d.expect(json.Delim('}'))

@@ -47,27 +47,27 @@ func DefaultConfig() Config {
 func ParseConfig(properties map[string]string) (c Config, problems setting.Problems) {
 	c = DefaultConfig()
 	for _, flush := range []struct {
-		name string
-		to   *time.Duration
+		name  string
+		value *time.Duration
 	}{{"offset.flush.interval.ms", &c.FlushInterval}, {"offset.flush.timeout.ms", &c.FlushTimeout}} {
 		value, ok := properties[flush.name]
 		if !ok {
 			continue
 		}
 		var err error
-		if *flush.to, err = millis(strings.TrimSpace(value)); err != nil {
+		if *flush.value, err = millis(strings.TrimSpace(value)); err != nil {
 			problems = append(problems, setting.Problem{Setting: flush.name, Code: setting.CodeInvalid,
 				Text: setting.Invalid(flush.name, strings.TrimSpace(value), err.Error())})
 		}
 	}
-	topic, more := kafka.ParseInternalTopic(properties, "offset.storage.", kafka.InternalTopic{Name: c.Topic,
+	topic, topicProblems := kafka.ParseInternalTopic(properties, "offset.storage.", kafka.InternalTopic{Name: c.Topic,
 		Partitions: c.Partitions})
 	delete(topic.Configs, "file.filename") // of Kafka Connect's standalone mode
 	c.Topic = topic.Name
 	c.Partitions = topic.Partitions
 	c.Replication = topic.Replication
 	c.TopicConfigs = topic.Configs
-	return c, append(problems, more...)
+	return c, append(problems, topicProblems...)
 }
 
 func millis(value string) (time.Duration, error) {
@@ -92,17 +92,17 @@ type Store struct {
 	client *kgo.Client
 	reader *kafka.Reader
 
-	worker *Store
+	worker *Store // nil unless this is a connector's own store, see OpenForConnector
 
-	reading guard.CtxMutex // one Refresh at a time
+	readMutex guard.CtxMutex // one Refresh at a time
 
 	mu        guard.Mutex
 	positions kafka.Positions
 	known     map[string]bool // connectors whose entries are kept
-	entries   map[string]*stored
+	entries   map[string]*storedEntry
 }
 
-type stored struct {
+type storedEntry struct {
 	connector string
 	partition []wit.OffsetEntry
 	offset    []wit.OffsetEntry // nil means none
@@ -110,13 +110,13 @@ type stored struct {
 	// key is the record's key as it is in the topic. Kafka Connect and compaction compare its bytes, so another field
 	// order would create a second record.
 	key            []byte
-	timestamp      time.Time
+	timestamp      time.Time // of the record
 	topicPartition int32
 	topicOffset    int64
 }
 
-// Open creates a missing topic and reads it to its end. connectors are those whose offsets are needed; for others the
-// topic is read again.
+// Open creates a missing topic and reads it to its end. It keeps the offsets of connectors; when those of another
+// connector are requested, it reads the topic again.
 func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -138,8 +138,8 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 		client.Close()
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, reading: guard.NewCtxMutex(),
-		known: map[string]bool{}, entries: map[string]*stored{}}
+	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, readMutex: guard.NewCtxMutex(),
+		known: map[string]bool{}, entries: map[string]*storedEntry{}}
 	for _, name := range connectors {
 		s.known[name] = true
 	}
@@ -170,15 +170,15 @@ func (s *Store) Close() {
 
 // Refresh reads new records of the topic, also those of other workers.
 func (s *Store) Refresh(ctx context.Context) error {
-	if err := s.reading.Lock(ctx); err != nil {
+	if err := s.readMutex.Lock(ctx); err != nil {
 		return err
 	}
-	defer s.reading.Unlock()
+	defer s.readMutex.Unlock()
 	s.mu.Lock()
-	from := s.positions
+	positions := s.positions
 	connectors := maps.Clone(s.known)
 	s.mu.Unlock()
-	return s.read(ctx, from, connectors)
+	return s.read(ctx, positions, connectors)
 }
 
 // Load reads the offsets of connectors that were not requested before, by one read of the topic for all.
@@ -186,21 +186,21 @@ func (s *Store) Load(ctx context.Context, connectors ...string) error {
 	if len(s.unknown(connectors)) == 0 {
 		return nil
 	}
-	if err := s.reading.Lock(ctx); err != nil {
+	if err := s.readMutex.Lock(ctx); err != nil {
 		return err
 	}
-	defer s.reading.Unlock()
-	added := s.unknown(connectors)
-	if len(added) == 0 {
+	defer s.readMutex.Unlock()
+	missing := s.unknown(connectors)
+	if len(missing) == 0 {
 		return nil
 	}
 	s.mu.Lock()
-	loaded := maps.Clone(s.known)
+	known := maps.Clone(s.known)
 	s.mu.Unlock()
-	for _, name := range added {
-		loaded[name] = true
+	for _, name := range missing {
+		known[name] = true
 	}
-	return s.read(ctx, nil, loaded)
+	return s.read(ctx, nil, known)
 }
 
 func (s *Store) unknown(connectors []string) (names []string) {
@@ -217,10 +217,10 @@ func (s *Store) unknown(connectors []string) (names []string) {
 // read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
 // is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, connectors map[string]bool) error {
-	n := latestRecords{known: connectors, records: map[recordKey]*kgo.Record{}, log: s.log}
+	latest := latestRecords{known: connectors, records: map[recordKey]*kgo.Record{}, log: s.log}
 	end, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
-		Expected: true}, n.add)
-	n.logSkipped(s.config.Topic)
+		Expected: true}, latest.add)
+	latest.logSkipped(s.config.Topic)
 	if errors.Is(err, kafka.ErrTruncated) {
 		// Restarting automatically would repeat all rows after the offsets that the topic has now.
 		restart := "the worker"
@@ -235,7 +235,7 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, connectors map[s
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range n.records {
+	for _, r := range latest.records {
 		e := parseRecord(r)
 		id := identity(e.connector, e.partition)
 		if current := s.entries[id]; current == nil || e.isNewerThan(current) {
@@ -265,8 +265,8 @@ func (l *latestRecords) add(r *kgo.Record) error {
 	if !mayBelong(r.Key, l.known) {
 		return nil
 	}
-	kept := l.records[recordKey{r.Partition, string(r.Key)}]
-	if kept == nil {
+	latest := l.records[recordKey{r.Partition, string(r.Key)}]
+	if latest == nil {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
 			l.skipped++
@@ -280,20 +280,20 @@ func (l *latestRecords) add(r *kgo.Record) error {
 			return nil
 		}
 		key := string(r.Key)
-		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
-		l.records[recordKey{r.Partition, key}] = kept
+		latest = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
+		l.records[recordKey{r.Partition, key}] = latest
 	}
 	// Clone, because the bytes belong to a whole batch.
-	kept.Offset = r.Offset
-	kept.Timestamp = r.Timestamp
-	kept.Value = bytes.Clone(r.Value)
+	latest.Offset = r.Offset
+	latest.Timestamp = r.Timestamp
+	latest.Value = bytes.Clone(r.Value)
 	return nil
 }
 
 func (l *latestRecords) logSkipped(topic string) {
-	if more := l.skipped - loggedSkips; more > 0 {
+	if unlogged := l.skipped - loggedSkips; unlogged > 0 {
 		l.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
-			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", more)
+			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", unlogged)
 	}
 }
 
@@ -311,9 +311,9 @@ func mayBelong(key []byte, connectors map[string]bool) bool {
 	return connectors[string(name[:end])]
 }
 
-func parseRecord(r *kgo.Record) *stored {
+func parseRecord(r *kgo.Record) *storedEntry {
 	connector, partition, _ := ParseKey(r.Key)
-	entry := &stored{
+	entry := &storedEntry{
 		connector: connector, partition: partition, key: r.Key, timestamp: r.Timestamp,
 		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
@@ -332,7 +332,7 @@ func parseRecord(r *kgo.Record) *stored {
 
 // isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
 // then time decides.
-func (s *stored) isNewerThan(other *stored) bool {
+func (s *storedEntry) isNewerThan(other *storedEntry) bool {
 	if s.topicPartition == other.topicPartition {
 		return s.topicOffset > other.topicOffset
 	}
@@ -350,16 +350,15 @@ func (s *Store) Get(ctx context.Context, connector string,
 	entry := s.entries[identity(connector, partition)]
 	s.mu.Unlock()
 	switch {
-	case entry != nil && (entry.offset != nil || entry.err != nil): // returned below
+	case entry != nil && (entry.offset != nil || entry.err != nil):
+		return entry.offset, entry.offset != nil, entry.err
 	case s.worker != nil:
 		return s.worker.Get(ctx, connector, partition)
-	default:
-		return nil, false, nil
 	}
-	return entry.offset, entry.offset != nil, entry.err
+	return nil, false, nil
 }
 
-// All returns all offsets of a connector in any order; with an error, those that can be read.
+// All returns all offsets of a connector in any order. If some cannot be read, it returns the others with an error.
 func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
 	if err := s.Load(ctx, connector); err != nil {
 		return nil, err
@@ -379,8 +378,8 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	}
 	s.mu.Unlock()
 	if s.worker != nil {
-		more, workerErr := s.worker.All(ctx, connector)
-		for _, e := range more {
+		workerEntries, workerErr := s.worker.All(ctx, connector)
+		for _, e := range workerEntries {
 			if !hasOffset[identity(connector, e.Partition)] {
 				entries = append(entries, e)
 			}
@@ -390,8 +389,8 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 	return entries, err
 }
 
-// Set writes offsets and waits for acknowledgements. If ctx ends first, they may have been written or not. They replace
-// offsets that were set before in any case.
+// Set writes offsets and waits for acknowledgements. A nil Offset deletes. If ctx ends first, the offsets may have been
+// written or not; they never overwrite those of a later Set.
 func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -405,7 +404,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	if err := s.deleteFromWorker(ctx, connector, entries); err != nil {
 		return err
 	}
-	answers := make(chan error, len(entries))
+	results := make(chan error, len(entries))
 	for _, e := range entries {
 		r := &kgo.Record{Topic: s.config.Topic, Key: s.key(connector, e.Partition), Partition: -1}
 		if e.Offset != nil {
@@ -416,12 +415,12 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 			if err == nil {
 				s.remember(connector, e, r)
 			}
-			answers <- err
+			results <- err
 		})
 	}
 	for range entries {
 		select {
-		case err := <-answers:
+		case err := <-results:
 			if err != nil {
 				return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic,
 					kafka.WithMissingRight(err, "WRITE", "Topic "+s.config.Topic))
@@ -446,7 +445,7 @@ func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
 
 func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
 	id := identity(connector, e.Partition)
-	written := &stored{
+	written := &storedEntry{
 		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, timestamp: r.Timestamp,
 		topicPartition: r.Partition, topicOffset: r.Offset,
 	}
@@ -458,8 +457,8 @@ func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
 }
 
 // OpenForConnector opens the topic of one connector (offsets.storage.topic) on the cluster of k. As in Kafka Connect,
-// it falls back to the worker's store and copies all writes to it, so that the setting can be removed again. The caller
-// keeps the worker's store.
+// it falls back to the worker's store and copies all writes to it, so that the setting can be removed again. Close does
+// not close the worker's store.
 func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
 	log *slog.Logger) (*Store, error) {
 	s, err := Open(ctx, k, c, []string{connector}, log)

@@ -404,8 +404,8 @@ func TestOpenRetriesUnknownTopic(t *testing.T) {
 
 // A flush waits for another write only until its context ends.
 func TestFlushEndsWithContext(t *testing.T) {
-	w := &Writer{flushing: guard.NewCtxMutex()}
-	require.NoError(t, w.flushing.Lock(t.Context()))
+	w := &Writer{flushMutex: guard.NewCtxMutex()}
+	require.NoError(t, w.flushMutex.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
@@ -414,8 +414,8 @@ func TestFlushEndsWithContext(t *testing.T) {
 }
 
 func TestReadEndsWithContext(t *testing.T) {
-	s := &Store{reading: guard.NewCtxMutex(), known: map[string]bool{}}
-	require.NoError(t, s.reading.Lock(t.Context()))
+	s := &Store{readMutex: guard.NewCtxMutex(), known: map[string]bool{}}
+	require.NoError(t, s.readMutex.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.Load(ctx, "another")} {

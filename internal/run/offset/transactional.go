@@ -21,7 +21,7 @@ type Transactional struct {
 	connector string
 
 	mu      sync.Mutex
-	pending map[string]Entry // for the worker's store
+	pending map[string]Entry // committed offsets to copy to the worker's store
 	queued  guard.Bell
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -31,8 +31,8 @@ type Transactional struct {
 func (s *Store) NewTransactional(connector string) *Transactional {
 	t := &Transactional{store: s, connector: connector, pending: map[string]Entry{}, queued: guard.NewBell(),
 		done: make(chan struct{})}
-	ctx, end := context.WithCancel(context.Background())
-	t.cancel = end
+	ctx, cancel := context.WithCancel(context.Background())
+	t.cancel = cancel
 	go func() {
 		defer close(t.done)
 		defer guard.Vital("the copying of offsets of connector " + connector)
@@ -72,9 +72,9 @@ func (t *Transactional) copy(ctx context.Context) {
 	entries := slices.Collect(maps.Values(t.pending))
 	clear(t.pending)
 	t.mu.Unlock()
-	limited, cancel := context.WithTimeout(ctx, t.store.config.FlushTimeout)
+	copyCtx, cancel := context.WithTimeout(ctx, t.store.config.FlushTimeout)
 	defer cancel()
-	t.store.copyToWorker(limited, t.connector, entries)
+	t.store.copyToWorker(copyCtx, t.connector, entries)
 }
 
 // Close ends the goroutine and copies pending offsets.
@@ -94,9 +94,9 @@ func (s *Store) RefreshCommitted(ctx context.Context) error {
 			return err
 		}
 	}
-	waiting, cancel := context.WithTimeout(ctx, openTransactionWait)
+	waitCtx, cancel := context.WithTimeout(ctx, openTransactionWait)
 	defer cancel()
-	if err := s.reader.AwaitCommitted(waiting, s.config.Topic); err != nil {
+	if err := s.reader.AwaitCommitted(waitCtx, s.config.Topic); err != nil {
 		return fmt.Errorf("offsets: %w", err)
 	}
 	return s.Refresh(ctx)

@@ -17,13 +17,13 @@ import (
 type Writer struct {
 	store     *Store
 	connector string
-	onWrite   func(began time.Time, err error)
-	producer  *transactionalProducer // nil: the store's producer
+	onWrite   func(start time.Time, err error)
+	producer  *transactionalProducer // nil means the store's producer
 	requested guard.Bell             // see FlushSoon
 	cancel    context.CancelFunc
 	done      chan struct{}
 
-	flushing guard.CtxMutex // one write at a time, so that older offsets never overtake newer ones
+	flushMutex guard.CtxMutex // one write at a time, so that older offsets never overtake newer ones
 
 	mu        sync.Mutex
 	pending   map[string]Entry
@@ -31,16 +31,16 @@ type Writer struct {
 }
 
 // NewWriter starts a writer for a task of a connector. onWrite, if not nil, is called after each write.
-func (s *Store) NewWriter(connector string, onWrite func(began time.Time, err error)) *Writer {
+func (s *Store) NewWriter(connector string, onWrite func(start time.Time, err error)) *Writer {
 	return s.writer(connector, onWrite, nil)
 }
 
-func (s *Store) writer(connector string, onWrite func(began time.Time, err error),
+func (s *Store) writer(connector string, onWrite func(start time.Time, err error),
 	producer *transactionalProducer) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
 		requested: guard.NewBell(), done: make(chan struct{}),
-		flushing: guard.NewCtxMutex(), pending: map[string]Entry{}}
+		flushMutex: guard.NewCtxMutex(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
 }
@@ -49,21 +49,21 @@ func (w *Writer) run(ctx context.Context) {
 	defer close(w.done)
 	defer guard.Vital("the writing of offsets of connector " + w.connector)
 	var last time.Time
-	for failing := false; w.awaitFlush(ctx, last) == nil; {
+	for hasFailed := false; w.awaitFlush(ctx, last) == nil; {
 		last = time.Now()
-		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
-		err := w.Flush(limited)
+		flushCtx, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
+		err := w.Flush(flushCtx)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-		case err != nil && failing: // logged once
+		case err != nil && hasFailed: // only the first failure is logged
 		case err != nil:
 			w.store.log.Warn("offsets could not be written; the next flush retries", "connector", w.connector,
 				"error", err)
-		case failing:
+		case hasFailed:
 			w.store.log.Info("offsets are written again", "connector", w.connector)
 		}
-		failing = err != nil
+		hasFailed = err != nil
 	}
 }
 
@@ -94,11 +94,11 @@ func (w *Writer) awaitFlush(ctx context.Context, last time.Time) error {
 }
 
 // FlushSoon requests a write of the acknowledged offsets before the interval has passed: at once, if the last write was
-// a second ago or longer. It does not block.
+// minFlushInterval ago or longer. It does not block.
 func (w *Writer) FlushSoon() { w.requested.Ring() }
 
-// Acknowledged records that everything up to a position is stored in Kafka. Call it in the order of positions and for
-// every batch. The writer owns the fields.
+// Acknowledged records that all rows up to a position are in Kafka. Call it for every batch, in the order of positions.
+// The writer owns the fields.
 func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	id := identity(w.connector, partition)
 	w.mu.Lock()
@@ -109,26 +109,26 @@ func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 // Flush writes pending offsets and waits for their acknowledgement, for example before the service forgets acknowledged
 // rows. Offsets that could not be written remain pending.
 func (w *Writer) Flush(ctx context.Context) error {
-	if err := w.flushing.Lock(ctx); err != nil {
+	if err := w.flushMutex.Lock(ctx); err != nil {
 		return err
 	}
-	defer w.flushing.Unlock()
+	defer w.flushMutex.Unlock()
 	w.mu.Lock()
-	taken := w.pending
+	entriesByID := w.pending
 	w.pending = map[string]Entry{}
 	w.mu.Unlock()
-	entries := slices.Collect(maps.Values(taken))
-	began := time.Now()
+	entries := slices.Collect(maps.Values(entriesByID))
+	start := time.Now()
 	err := w.set(ctx, entries)
 	if len(entries) > 0 && w.onWrite != nil {
-		w.onWrite(began, err)
+		w.onWrite(start, err)
 	}
 	if err == nil {
 		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, e := range taken {
+	for id, e := range entriesByID {
 		if _, ok := w.pending[id]; !ok {
 			w.pending[id] = e
 		}
@@ -143,10 +143,10 @@ func (w *Writer) set(ctx context.Context, entries []Entry) error {
 	err := w.producer.set(ctx, entries)
 	if errors.As(err, new(*lostError)) {
 		w.mu.Lock()
-		failed := slices.Clone(w.onFailure)
+		callbacks := slices.Clone(w.onFailure)
 		w.mu.Unlock()
-		for _, f := range failed {
-			f(err)
+		for _, onFailure := range callbacks {
+			onFailure(err)
 		}
 	}
 	return err
@@ -154,10 +154,10 @@ func (w *Writer) set(ctx context.Context, entries []Entry) error {
 
 // OnFailure adds a function that is called when the writer can never write again: its producer was fenced or has lost
 // its permissions.
-func (w *Writer) OnFailure(failed func(error)) {
+func (w *Writer) OnFailure(onFailure func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.onFailure = append(w.onFailure, failed)
+	w.onFailure = append(w.onFailure, onFailure)
 }
 
 // Close ends the goroutine and writes pending offsets.

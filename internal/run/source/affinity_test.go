@@ -13,40 +13,40 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// losing is a client whose responses with an error status report that the read's session has ended, if isLost.
-type losing struct {
+// sessionLosingClient reports in responses with an error status whether the session of the request was lost.
+type sessionLosingClient struct {
 	*service
-	isLost bool
+	sessionLost bool
 }
 
-func (l losing) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
-	answer, err := l.service.Do(ctx, r)
+func (c sessionLosingClient) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
+	answer, err := c.service.Do(ctx, r)
 	if err == nil && answer.Status >= 400 {
-		answer.SessionLost = l.isLost
+		answer.SessionLost = c.sessionLost
 	}
 	return answer, err
 }
 
-// If the plugin continues after a rejected link whose session may have ended, the log names that as a possible reason:
-// after a start of the worker nothing shows it.
+// If the plugin continues after the service rejected a next link of a lost session, the log names the session as a
+// possible reason.
 func TestLogNamesSessionOfLostLink(t *testing.T) {
-	for _, isLost := range []bool{true, false} {
+	for _, sessionLost := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			var out logtest.Journal
 			w := newWorld(&reader{exact: true}, []string{"a=1"}, []string{"b=2"})
-			rejected := false
+			hasRejected := false
 			w.service.answer = func(page int, body string) (uint16, string, bool) {
-				if page == 1 && !rejected {
-					rejected = true
+				if page == 1 && !hasRejected {
+					hasRejected = true
 					return 400, "END 0 true\n", false
 				}
 				return 200, body, false
 			}
-			w.o.Client = losing{w.service, isLost}
+			w.o.Client = sessionLosingClient{w.service, sessionLost}
 			w.o.Logger = out.Logger(slog.LevelWarn)
 			w.ok(t)
 			warning := "whose token may belong to an earlier session"
-			assert.Equal(t, isLost, strings.Contains(out.String(), warning), out.String())
+			assert.Equal(t, sessionLost, strings.Contains(out.String(), warning), out.String())
 		})
 	}
 }

@@ -21,17 +21,19 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// heavyProducer creates a new batch for each chunk.
-type heavyProducer struct{ Output }
+// batchPerChunkOutput creates a new batch for each chunk.
+type batchPerChunkOutput struct{ Output }
 
-func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
+func (o *batchPerChunkOutput) NewBatch() Batch { return &reusedBatch{} }
 
-// newHeavy returns a shaper with JSON converters, and a goroutine that consumes its chunks as the producer does.
-func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *transformStage, stop func()) {
+// newTestStage returns a transform stage with JSON converters. A goroutine passes its chunks to onChunk and frees them,
+// until stop.
+func newTestStage(t *testing.T, registry *record.Registry, o Options,
+	onChunk func(*chunk)) (s *transformStage, stop func()) {
 	t.Helper()
 	o.Registry = registry
 	f := emptyFeed(NewTask(o), &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
-	f.pipeline.output = &heavyProducer{}
+	f.pipeline.output = &batchPerChunkOutput{}
 	f.log = f.task.log
 	f.pipeline.free = make(chan *chunk, chunks)
 	f.pipeline.converted = make(chan *chunk, 1)
@@ -53,35 +55,35 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	go func() {
 		defer close(ended)
 		for c := range f.pipeline.converted {
-			taken(c)
+			onChunk(c)
 			f.pipeline.free <- c
 		}
 	}()
 	return s, func() { close(f.pipeline.converted); <-ended }
 }
 
-// Rows of one byte whose schema is in each record are emitted in chunks of limited size, all of them and in order.
+// Small rows whose large schema is in each record are emitted in chunks of limited size, all of them and in order.
 func TestOutputOfAChunkIsBounded(t *testing.T) {
-	const rows, doc = 200, 900_000
+	const rows, docBytes = 200, 900_000
 	registry := record.NewRegistry()
-	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Doc: wit.Ptr(strings.Repeat("d", doc)),
+	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.Struct, Doc: wit.Ptr(strings.Repeat("d", docBytes)),
 		Fields: []wit.Field{{Name: "n", Node: 1}}}, {Kind: wit.Int16}})
 	require.NoError(t, err)
-	var total, next int
-	take := func(c *chunk) {
-		if cap(c.out) > 2*(maxChunkOutput+1<<20) {
-			t.Errorf("a chunk contains %d bytes", cap(c.out))
+	var totalBytes, nextRow int
+	check := func(c *chunk) {
+		if cap(c.converted) > 2*(maxChunkOutput+1<<20) {
+			t.Errorf("a chunk contains %d bytes", cap(c.converted))
 		}
-		b := c.produced.(*keptBatch)
+		b := c.produced.(*reusedBatch)
 		for _, r := range b.records[:b.n] {
-			total += len(r.Value)
-			if want := `"payload":{"n":` + strconv.Itoa(next) + `}}`; !strings.HasSuffix(string(r.Value), want) {
+			totalBytes += len(r.Value)
+			if want := `"payload":{"n":` + strconv.Itoa(nextRow) + `}}`; !strings.HasSuffix(string(r.Value), want) {
 				t.Errorf("expected %s, found %s", want, r.Value[len(r.Value)-30:])
 			}
-			next++
+			nextRow++
 		}
 	}
-	s, stop := newHeavy(t, registry, Options{}, take)
+	s, stop := newTestStage(t, registry, Options{}, check)
 	c := newChunk(registry)
 	c.reset("t", &origin{request: "GET /x"})
 	for i := range rows {
@@ -93,9 +95,9 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	}
 	require.NoError(t, s.process(t.Context(), c))
 	stop()
-	take(c)
-	if next != rows || total < rows*doc {
-		t.Errorf("expected %d rows, found %d with %d bytes", rows, next, total)
+	check(c)
+	if nextRow != rows || totalBytes < rows*docBytes {
+		t.Errorf("expected %d rows, found %d with %d bytes", rows, nextRow, totalBytes)
 	}
 }
 
@@ -115,23 +117,23 @@ func TestTooLargeRowFails(t *testing.T) {
 					Size: uint32(len(c.batch.Data)) - start}})
 		}
 	}
-	s, stop := newHeavy(t, registry, Options{}, func(*chunk) {})
+	s, stop := newTestStage(t, registry, Options{}, func(*chunk) {})
 	defer stop()
 	c := newChunk(registry)
 	fill(c)
 	err = s.process(t.Context(), c)
-	var row *rowError
-	if !errors.As(err, &row) || row.row != 1 || fault.Class(err) != fault.TooLargeException ||
+	var rowErr *rowError
+	if !errors.As(err, &rowErr) || rowErr.row != 1 || fault.Class(err) != fault.TooLargeException ||
 		!strings.Contains(err.Error(), "producer.max.request.size") {
 		t.Errorf("expected the second row, found %v", err)
 	}
-	tolerant, stopTolerant := newHeavy(t, registry,
+	tolerantStage, stopTolerant := newTestStage(t, registry,
 		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}},
 		func(*chunk) {})
 	defer stopTolerant()
 	fill(c)
-	if err := tolerant.process(t.Context(), c); err != nil || c.produced.Len() != 2 ||
-		tolerant.feed.task.count.errors.Skipped.Load() != 1 {
+	if err := tolerantStage.process(t.Context(), c); err != nil || c.produced.Len() != 2 ||
+		tolerantStage.feed.task.count.errors.Skipped.Load() != 1 {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, whatever their number.
@@ -174,47 +176,47 @@ func TestFeedPartitionsAreDistinct(t *testing.T) {
 	runtest.Fails(t, checkFeeds(feeds), "feeds 5 and 9999 have the same offset partition")
 }
 
-// Conversions end with the feed, which is no row's fault.
+// Conversions end with their context. That counts as no row's error.
 func TestShapingEndsWithItsContext(t *testing.T) {
 	registry := record.NewRegistry()
-	s, stop := newHeavy(t, registry,
+	s, stop := newTestStage(t, registry,
 		Options{ErrorHandling: ErrorHandling{Tolerance: task.Tolerance{TolerateAll: true}}}, func(*chunk) {})
 	defer stop()
 	c := newChunk(registry)
 	c.reset("t", &origin{request: "GET /x"})
 	c.batch.Rows = make([]wit.Row, 1000)
-	ended, cancel := context.WithCancel(t.Context())
+	endedCtx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.process(ended, c); !errors.Is(err, context.Canceled) || s.feed.task.count.errors.All.Load() != 0 {
-		t.Errorf("expected %v, found %v and %d faults", context.Canceled, err, s.feed.task.count.errors.All.Load())
+	if err := s.process(endedCtx, c); !errors.Is(err, context.Canceled) || s.feed.task.count.errors.All.Load() != 0 {
+		t.Errorf("expected %v, found %v and %d errors", context.Canceled, err, s.feed.task.count.errors.All.Load())
 	}
 }
 
-// stillProducer sends nothing.
-type stillProducer struct {
+// discardOutput has one batch for all chunks and sends nothing.
+type discardOutput struct {
 	Output
 	batch Batch
 }
 
-func (p *stillProducer) NewBatch() Batch { return p.batch }
+func (o *discardOutput) NewBatch() Batch { return o.batch }
 
-// keptBatch reuses its records, as kafka's batches do.
-type keptBatch struct {
+// reusedBatch reuses its records, as kafka's batches do.
+type reusedBatch struct {
 	records []kgo.Record
 	n       int
 }
 
-func (b *keptBatch) Add() *kgo.Record {
+func (b *reusedBatch) Add() *kgo.Record {
 	if b.n == len(b.records) {
 		b.records = append(b.records, kgo.Record{})
 	}
 	b.n++
 	return &b.records[b.n-1]
 }
-func (b *keptBatch) Headers(n int) []kgo.RecordHeader { return make([]kgo.RecordHeader, n) }
-func (b *keptBatch) Len() int                         { return b.n }
+func (b *reusedBatch) Headers(n int) []kgo.RecordHeader { return make([]kgo.RecordHeader, n) }
+func (b *reusedBatch) Len() int                         { return b.n }
 
-// A row needs no allocation on its way through the stages once they are warm.
+// After the first chunk, a row needs no allocation in the read and transform stages.
 func TestNoAllocationForARow(t *testing.T) {
 	registry := record.NewRegistry()
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("N.Order"), Fields: []wit.Field{{Name: "Id", Node: 1},
@@ -222,8 +224,8 @@ func TestNoAllocationForARow(t *testing.T) {
 	schema, err := registry.Intern(nodes)
 	require.NoError(t, err)
 	f := emptyFeed(NewTask(Options{Registry: registry}), nil)
-	batch := &keptBatch{}
-	f.pipeline.output = &stillProducer{batch: batch}
+	batch := &reusedBatch{}
+	f.pipeline.output = &discardOutput{batch: batch}
 	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &transformStage{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
@@ -241,7 +243,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	for i := range values {
 		values[i] = connectdata.Struct{int32(i), fmt.Sprint("name ", i)}
 	}
-	through := func() {
+	processChunk := func() {
 		c.reset("t", &origin{request: "GET /x"})
 		batch.n = 0
 		p.cursor.lastRow = -1
@@ -249,20 +251,20 @@ func TestNoAllocationForARow(t *testing.T) {
 			start := uint32(len(c.batch.Data))
 			c.batch.Data, err = connectdata.Append(c.batch.Data, nodes, 0, values[i])
 			require.NoError(t, err)
-			d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
+			slice := wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(c.batch.Data)) - start}
-			c.batch.Rows = append(c.batch.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Timestamp: -1, Key: d,
-				Value: d})
+			c.batch.Rows = append(c.batch.Rows, wit.Row{RowIndex: uint32(i), Partition: -1, Timestamp: -1, Key: slice,
+				Value: slice})
 		}
 		require.NoError(t, p.acceptRows(0))
 		require.NoError(t, s.process(context.Background(), c))
 	}
-	through()
+	processChunk()
 	if batch.n != targetRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
 		t.Fatalf("%d records, %s", batch.n, batch.records[3].Value)
 	}
-	// The test's connectdata.Append boxes nothing here: its values are boxed above.
-	if allocations := testing.AllocsPerRun(20, through); allocations > 5 {
+	// A chunk may need some allocations, but a row none. The values are boxed above, so connectdata.Append needs none.
+	if allocations := testing.AllocsPerRun(20, processChunk); allocations > 5 {
 		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, targetRows)
 	}
 }

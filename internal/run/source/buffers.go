@@ -18,17 +18,17 @@ type Buffers struct {
 }
 
 type buffer struct {
-	rows    []wit.Row
-	data    []byte
-	origins []uint32
-	out     []byte
+	rows      []wit.Row
+	data      []byte
+	origins   []uint32
+	converted []byte
 }
 
-// reservedChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part of
-// that.
+// reservedChunks is one for each place where a chunk may wait for another: in the read stage, in the channel decoded,
+// in the transform stage, and the part that this stage sends early.
 const reservedChunks = 4
 
-// NewBuffers returns the buffers of a worker, whose feeds share a number of chunks.
+// NewBuffers returns the buffers of a worker. Its feeds share this number of chunks besides the reserved ones.
 func NewBuffers(shared int) *Buffers { return &Buffers{sharedTokens: make(chan struct{}, shared)} }
 
 // attach gives a chunk the memory of a released one, if there is any.
@@ -37,25 +37,25 @@ func (b *Buffers) attach(chunk *chunk) {
 	defer b.mu.Unlock()
 	b.inUse++
 	if last := len(b.free) - 1; last >= 0 {
-		f := b.free[last]
+		reused := b.free[last]
 		b.free[last] = buffer{}
 		b.free = b.free[:last]
-		chunk.batch.Rows = f.rows
-		chunk.batch.Data = f.data
-		chunk.origins = f.origins
-		chunk.out = f.out
+		chunk.batch.Rows = reused.rows
+		chunk.batch.Data = reused.data
+		chunk.origins = reused.origins
+		chunk.converted = reused.converted
 	}
 }
 
-// detach takes the memory from a chunk that is released, and keeps it if it is reusable.
+// detach takes the memory from a chunk that is released, and keeps it for attach if it is reusable and not too large.
 func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	chunk.freeLarge()
-	f := buffer{chunk.batch.Rows[:0], chunk.batch.Data[:0], chunk.origins[:0], chunk.out[:0]}
+	released := buffer{chunk.batch.Rows[:0], chunk.batch.Data[:0], chunk.origins[:0], chunk.converted[:0]}
 	chunk.batch.Rows = nil
 	chunk.batch.Data = nil
 	chunk.origins = nil
-	chunk.out = nil
-	chunk.batch.Reset() // rows keep their schemas in memory
+	chunk.converted = nil
+	chunk.batch.Reset() // otherwise the schemas of its rows would stay in memory
 	chunk.produced = nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,12 +64,12 @@ func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	case b.inUse == 0:
 		b.free = nil
 	case reusable && len(b.free) < cap(b.sharedTokens):
-		b.free = append(b.free, f)
+		b.free = append(b.free, released)
 	}
 }
 
 // acquireChunk blocks until a chunk is free or ctx ends. The caller sends the chunk or releases it.
-func (f *feed) acquireChunk(ctx context.Context, source *origin) (chunk *chunk, err error) {
+func (f *feed) acquireChunk(ctx context.Context, origin *origin) (chunk *chunk, err error) {
 	select {
 	case chunk = <-f.pipeline.free:
 	default:
@@ -83,7 +83,7 @@ func (f *feed) acquireChunk(ctx context.Context, source *origin) (chunk *chunk, 
 		}
 	}
 	f.task.o.Buffers.attach(chunk)
-	chunk.reset(f.spec().Topic, source)
+	chunk.reset(f.spec().Topic, origin)
 	return chunk, nil
 }
 

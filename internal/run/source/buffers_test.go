@@ -22,25 +22,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// content returns the value for a key of these tests, so that a record shows whether it has the bytes of another one.
+// content returns the value for a key in these tests: the key repeated, so that foreign bytes in a record are noticed.
 func content(key string, size int) string {
 	return strings.Repeat(key+".", size/(len(key)+1)+1)
 }
 
-// slowProducer acknowledges late and fails at random. Like a client that has abandoned a feed, it continues to read the
+// slowOutput acknowledges late and fails at random. Like a client that has abandoned a feed, it continues to read the
 // bytes of records after a failure and after Close: in the end they must be unchanged.
-type slowProducer struct {
+type slowOutput struct {
 	t      *testing.T
 	broker *broker
-	pick   *rand.Rand
+	random *rand.Rand
 	size   int // of values
 	// failures is the number of batches that still fail.
-	failures *int
-	queue    chan func()
-	late     *lateRecords
-	all      *sync.WaitGroup
-	// failed is the first failure, which all later batches get too.
-	failed error
+	failures          *int
+	queue             chan func()
+	neverAcknowledged *lateRecords
+	// firstErr is the first failure, which all later batches get too.
+	firstErr error
 }
 
 // lateRecords contains the records of all producers that were never acknowledged.
@@ -55,8 +54,8 @@ type sentBatch struct {
 	want    []kgo.Record
 }
 
-// wrong returns the first record that has changed, or "".
-func (b *sentBatch) wrong() string {
+// changedRecord describes the first record that has changed, or returns "".
+func (b *sentBatch) changedRecord() string {
 	for i := range b.records {
 		got := &b.records[i]
 		want := &b.want[i]
@@ -67,82 +66,82 @@ func (b *sentBatch) wrong() string {
 				want.Headers[h].Value)
 		}
 		if !same {
-			return fmt.Sprintf("record %d: %.60q=%.60q, handed over as %.60q=%.60q", i, got.Key, got.Value, want.Key,
+			return fmt.Sprintf("record %d: %.60q=%.60q, produced as %.60q=%.60q", i, got.Key, got.Value, want.Key,
 				want.Value)
 		}
 	}
 	return ""
 }
 
-func (p *slowProducer) NewBatch() Batch { return &fakeBatch{} }
+func (s *slowOutput) NewBatch() Batch { return &fakeBatch{} }
 
-func (p *slowProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
+func (s *slowOutput) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
 	b := &sentBatch{records: batch.(*fakeBatch).records}
 	for i := range b.records {
 		r := &b.records[i]
-		w := kgo.Record{Topic: r.Topic, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value)}
+		want := kgo.Record{Topic: r.Topic, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value)}
 		for _, h := range r.Headers {
-			w.Headers = append(w.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
+			want.Headers = append(want.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
 		}
-		b.want = append(b.want, w)
-		if want := content(string(r.Key), p.size); string(r.Value) != want {
-			p.t.Errorf("produced %s=%.60s, expected %.60s", r.Key, r.Value, want)
+		b.want = append(b.want, want)
+		if wantValue := content(string(r.Key), s.size); string(r.Value) != wantValue {
+			s.t.Errorf("produced %s=%.60s, expected %.60s", r.Key, r.Value, wantValue)
 		}
 	}
-	p.queue <- func() {
-		err := p.write(b)
-		if p.failed == nil {
-			p.failed = err
+	s.queue <- func() {
+		err := s.write(b)
+		if s.firstErr == nil {
+			s.firstErr = err
 		}
-		if err = p.failed; err == nil && upTo.Partition != nil {
-			p.broker.Acknowledged(upTo.Partition, upTo.Position)
+		if err = s.firstErr; err == nil && upTo.Partition != nil {
+			s.broker.Acknowledged(upTo.Partition, upTo.Position)
 		}
 		done(len(b.records), err)
 	}
 }
 
-// write ends a batch.
-func (p *slowProducer) write(b *sentBatch) error {
-	// virtual time: all others continue as far as they can
-	time.Sleep(time.Duration(p.pick.IntN(50)) * time.Millisecond)
-	if wrong := b.wrong(); wrong != "" {
-		p.t.Error("before the acknowledgement:", wrong)
+// write acknowledges a batch after a random time, or fails.
+func (s *slowOutput) write(b *sentBatch) error {
+	// In virtual time, all other goroutines continue as far as they can.
+	time.Sleep(time.Duration(s.random.IntN(50)) * time.Millisecond)
+	if changedRecord := b.changedRecord(); changedRecord != "" {
+		s.t.Error("before the acknowledgement:", changedRecord)
 	}
-	p.broker.mu.Lock()
-	defer p.broker.mu.Unlock()
-	if *p.failures > 0 && p.pick.IntN(12) == 0 {
-		*p.failures--
-		p.broker.refuse = "x" // all from here on
+	s.broker.mu.Lock()
+	defer s.broker.mu.Unlock()
+	if *s.failures > 0 && s.random.IntN(12) == 0 {
+		*s.failures--
+		s.broker.refuse = "x" // fails this batch and all later ones
 	}
-	if p.broker.refuse != "" {
-		p.late.mu.Lock()
-		defer p.late.mu.Unlock()
-		p.late.batches = append(p.late.batches, b)
+	if s.broker.refuse != "" {
+		s.neverAcknowledged.mu.Lock()
+		defer s.neverAcknowledged.mu.Unlock()
+		s.neverAcknowledged.batches = append(s.neverAcknowledged.batches, b)
 		return errors.New("refused by the broker")
 	}
 	for i := range b.records {
-		p.broker.log = append(p.broker.log, string(b.records[i].Key)+"="+string(b.records[i].Value))
+		s.broker.log = append(s.broker.log, string(b.records[i].Key)+"="+string(b.records[i].Value))
 	}
 	return nil
 }
 
-func (p *slowProducer) AtLeastOnce() bool               { return true }
-func (p *slowProducer) OnFailure(func(error))           {}
-func (p *slowProducer) Begin(context.Context) error     { return nil }
-func (p *slowProducer) Commit(context.Context) error    { return nil }
-func (p *slowProducer) Abort(context.Context) error     { return nil }
-func (p *slowProducer) Flush(ctx context.Context) error { return p.broker.Flush(ctx) }
+func (s *slowOutput) AtLeastOnce() bool               { return true }
+func (s *slowOutput) OnFailure(func(error))           {}
+func (s *slowOutput) Begin(context.Context) error     { return nil }
+func (s *slowOutput) Commit(context.Context) error    { return nil }
+func (s *slowOutput) Abort(context.Context) error     { return nil }
+func (s *slowOutput) Flush(ctx context.Context) error { return s.broker.Flush(ctx) }
 
 // Close does not wait for requests in progress, like the Close of a shared client.
-func (p *slowProducer) Close(context.Context) error {
-	close(p.queue)
+func (s *slowOutput) Close(context.Context) error {
+	close(s.queue)
 	return nil
 }
 
-// swelling is a transform that rewrites the value of every second row, which moves it to the end of the batch.
-type swelling struct{ Chain }
+// appendingChain is a transform that rewrites the value of every second row, which moves it to the end of the batch.
+type appendingChain struct{ Chain }
 
-func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
+func (appendingChain) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = uint32(i)
 		if i%2 == 0 {
@@ -152,18 +151,18 @@ func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error
 	return nil, nil
 }
 
-// widening makes values larger if it has a size, so that a chunk is split.
-type widening struct{ size int }
+// enlargingConverter makes values larger, so that a chunk is split. A size of 0 leaves them as they are.
+type enlargingConverter struct{ size int }
 
-func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,
+func (c enlargingConverter) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
-	if w.size == 0 {
+	if c.size == 0 {
 		return append(dst, b.Bytes(d)...), false, nil
 	}
-	return append(dst, content(string(b.Bytes(d)), w.size)...), false, nil
+	return append(dst, content(string(b.Bytes(d)), c.size)...), false, nil
 }
 
-func (widening) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
+func (enlargingConverter) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
 	panic("not used")
 }
 
@@ -180,59 +179,60 @@ func TestSharedMemoryIsNotReusedBeforeTheAcknowledgement(t *testing.T) {
 func shareMemory(t *testing.T, seed uint64) {
 	const feeds = 14
 	buffers := NewBuffers(memory.DefaultChunks)
-	flushCtx := &lateRecords{}
+	neverAcknowledged := &lateRecords{}
 	var tasks, producers sync.WaitGroup
 	worlds := make([]*world, feeds)
 	for n := range feeds {
-		pick := rand.New(rand.NewPCG(seed, uint64(n)))
-		size := 200 + pick.IntN(400)
-		created := 0
-		wide := n%7 == 6
-		if wide { // values that the converter creates
-			size = 12_000
-			created = 12_000
+		random := rand.New(rand.NewPCG(seed, uint64(n)))
+		valueSize := 200 + random.IntN(400)
+		enlargedSize := 0
+		isEnlarged := n%7 == 6
+		if isEnlarged { // the converter creates the values
+			valueSize = 12_000
+			enlargedSize = 12_000
 		}
 		var pages [][]string
-		for page := range 1 + pick.IntN(4) {
+		for page := range 1 + random.IntN(4) {
 			var lines []string
-			for row := range pick.IntN(2500) {
+			for row := range random.IntN(2500) {
 				key := fmt.Sprintf("feed%d/%d/%d", n, page, row)
-				if wide && row >= 500 {
+				if isEnlarged && row >= 500 {
 					break
 				}
-				if wide {
+				if isEnlarged {
 					lines = append(lines, key+"="+key)
 				} else {
-					lines = append(lines, key+"="+content(key, size))
+					lines = append(lines, key+"="+content(key, valueSize))
 				}
 			}
 			pages = append(pages, lines)
 		}
-		w := newWorld(&reader{exact: pick.IntN(2) == 0, acks: pick.IntN(3) == 0}, pages...)
+		w := newWorld(&reader{exact: random.IntN(2) == 0, acks: random.IntN(3) == 0}, pages...)
 		worlds[n] = w
 		w.o.Buffers = buffers
-		w.broker.coin = pick
+		w.broker.coin = random
 		w.broker.flushes = false
-		w.o.NewConverters = converting(asIs{}, widening{created})
-		if pick.IntN(2) == 0 {
-			w.o.NewChain = func(context.Context) (Chain, error) { return swelling{}, nil }
+		w.o.NewConverters = converting(asIs{}, enlargingConverter{enlargedSize})
+		if random.IntN(2) == 0 {
+			w.o.NewChain = func(context.Context) (Chain, error) { return appendingChain{}, nil }
 		}
-		if pick.IntN(3) == 0 {
+		if random.IntN(3) == 0 {
 			w.o.StopTimeout = 40 * time.Millisecond // a stop ends before all is acknowledged
 		}
-		breaks := pick.IntN(4)
-		failures := pick.IntN(4)
-		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // used by one goroutine
+		breakCount := random.IntN(4)
+		failures := random.IntN(4)
+		taskRandom := rand.New(rand.NewPCG(seed, uint64(100+n))) // used by one goroutine
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
-			if breaks > 0 && chance.IntN(3) == 0 {
-				breaks--
-				return 200, body[:chance.IntN(len(body))], true
+			if breakCount > 0 && taskRandom.IntN(3) == 0 {
+				breakCount--
+				return 200, body[:taskRandom.IntN(len(body))], true
 			}
 			return 200, body, false
 		}
 		w.o.NewOutput = func(string) (Output, error) {
-			p := &slowProducer{t, w.broker, rand.New(rand.NewPCG(chance.Uint64(), 1)), size, &failures,
-				make(chan func(), 1000), flushCtx, &producers, nil}
+			p := &slowOutput{t: t, broker: w.broker, random: rand.New(rand.NewPCG(taskRandom.Uint64(), 1)),
+				size: valueSize, failures: &failures, queue: make(chan func(), 1000),
+				neverAcknowledged: neverAcknowledged}
 			producers.Go(func() {
 				for f := range p.queue {
 					f()
@@ -241,22 +241,22 @@ func shareMemory(t *testing.T, seed uint64) {
 			return p, nil
 		}
 		tasks.Go(func() {
-			for again := range 20 {
+			for attempt := range 20 {
 				ctx, stop := context.WithCancel(t.Context())
-				if chance.IntN(4) == 0 && again < 5 { // a stop in the middle
-					time.AfterFunc(time.Duration(chance.IntN(100))*time.Millisecond, stop)
+				if taskRandom.IntN(4) == 0 && attempt < 5 { // stop the task while it reads
+					time.AfterFunc(time.Duration(taskRandom.IntN(100))*time.Millisecond, stop)
 				}
 				err := NewTask(w.o).Run(ctx)
-				stopped := ctx.Err() != nil
+				isStopped := ctx.Err() != nil
 				stop()
-				if err == nil && !stopped {
+				if err == nil && !isStopped {
 					return
 				}
 				w.broker.mu.Lock()
-				refused := w.broker.refuse != ""
+				isRefused := w.broker.refuse != ""
 				w.broker.refuse = ""
 				w.broker.mu.Unlock()
-				if err != nil && !refused && !strings.Contains(err.Error(), "broke off") {
+				if err != nil && !isRefused && !strings.Contains(err.Error(), "broke off") {
 					t.Error(err)
 				}
 			}
@@ -265,34 +265,34 @@ func shareMemory(t *testing.T, seed uint64) {
 	}
 	tasks.Wait()
 	producers.Wait()
-	for _, b := range flushCtx.batches {
-		if wrong := b.wrong(); wrong != "" {
-			t.Error("of a feed that failed:", wrong)
+	for _, b := range neverAcknowledged.batches {
+		if changedRecord := b.changedRecord(); changedRecord != "" {
+			t.Error("in a feed that failed:", changedRecord)
 		}
 	}
-	if len(flushCtx.batches) == 0 {
+	if len(neverAcknowledged.batches) == 0 {
 		t.Error("expected some failures")
 	}
 	for n, w := range worlds {
-		triggers := map[string]bool{}
+		hasKey := map[string]bool{}
 		for _, line := range w.broker.records() {
 			key, value, _ := strings.Cut(line, "=")
-			triggers[key] = true
+			hasKey[key] = true
 			if !strings.HasPrefix(key, fmt.Sprintf("feed%d/", n)) || !strings.HasPrefix(value, key+".") {
 				t.Errorf("feed %d: the record %.60s", n, line)
 			}
 		}
 		for _, page := range w.service.pages {
 			for _, line := range page {
-				if key, _, _ := strings.Cut(line, "="); !triggers[key] {
+				if key, _, _ := strings.Cut(line, "="); !hasKey[key] {
 					t.Fatalf("feed %d: %s is lost", n, key)
 				}
 			}
 		}
 	}
-	assert.Equal(t, 0, buffers.inUse, "out")
-	assert.Equal(t, 0, len(buffers.free), "free")
-	assert.Equal(t, 0, len(buffers.sharedTokens), "more")
+	assert.Equal(t, 0, buffers.inUse, "chunks in use")
+	assert.Equal(t, 0, len(buffers.free), "free buffers")
+	assert.Equal(t, 0, len(buffers.sharedTokens), "shared tokens")
 }
 
 // panickingProducer panics when a batch is requested.
@@ -305,7 +305,7 @@ func TestPanicReleasesSharedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
 		w.o.Buffers = NewBuffers(memory.DefaultChunks)
-		w.o.NewConverters = converting(asIs{}, widening{12_000})
+		w.o.NewConverters = converting(asIs{}, enlargingConverter{12_000})
 		w.o.NewOutput = func(name string) (Output, error) {
 			p, err := w.broker.output(name)
 			return panickingProducer{p}, err
@@ -331,18 +331,18 @@ func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 		c, err := f.acquireChunk(t.Context(), &origin{request: "GET /x"})
 		require.NoError(t, err)
 		c.batch.Data = append(c.batch.Data, "chunks in progress"...)
-		under := c.batch.Data
+		data := c.batch.Data
 		f.pipeline.fail(errors.New("refused"))
-		answered := make(chan struct{})
-		go func() { defer close(answered); c.done(1, nil) }()
+		done := make(chan struct{})
+		go func() { defer close(done); c.done(1, nil) }()
 		f.releaseChunk(c)
-		again, err := f.acquireChunk(t.Context(), &origin{request: "GET /y"})
-		if err != nil || again != c {
+		reused, err := f.acquireChunk(t.Context(), &origin{request: "GET /y"})
+		if err != nil || reused != c {
 			t.Fatal(err)
 		}
-		again.batch.Data = append(again.batch.Data, "something else"...)
-		<-answered
-		assert.Equal(t, "chunks in progress", string(under))
-		f.releaseChunk(again)
+		reused.batch.Data = append(reused.batch.Data, "something else"...)
+		<-done
+		assert.Equal(t, "chunks in progress", string(data))
+		f.releaseChunk(reused)
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/tracing"
 )
 
-// A chunk is sent when it has this many rows or bytes: enough to amortize a call of a transform.
+// The read stage sends a chunk when it has this many rows or bytes: enough to amortize a call of a transform.
 const (
 	targetRows  = 500
 	targetBytes = 256 << 10
@@ -18,9 +18,10 @@ const (
 const (
 	// maxChunkOutput bounds the converted rows, in bytes, that are collected for the producer. A chunk exceeds it by
 	// one record at most, and a feed has at most [chunks] of them.
-	maxChunkOutput                 = 4 << 20
-	maxChunkRecords                = 10_000
-	recordOverhead, headerOverhead = 100, 10
+	maxChunkOutput  = 4 << 20
+	maxChunkRecords = 10_000
+	recordOverhead  = 100 // bytes, an upper estimate
+	headerOverhead  = 10
 	// contextCheckRows is how many rows are converted between two checks of the context.
 	contextCheckRows = 16
 )
@@ -32,21 +33,20 @@ type chunk struct {
 	shared   bool     // whether the chunk uses one of the worker's shared tokens
 	inFlight int      // how many of its rows are counted as in flight
 	origin   *origin
-	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
+	// offsetAfter is stored when this chunk and all before it are acknowledged. Zero means that nothing is stored.
 	offsetAfter kafka.Offset
-	// beginning is stored before the records are sent; zero means nothing.
-	beginning   kafka.Offset
-	firstOfPage bool // also set where an interrupted page continues
-	pageEnd     pageEnd
-	barrier     chan struct{} // if not nil, closed when offsetAfter is stored
+	// loadBeginning is stored before the records are sent. Zero means that nothing is stored.
+	loadBeginning kafka.Offset
+	firstOfPage   bool // also for the first chunk after an interruption of the page
+	pageEnd       pageEnd
+	barrier       chan struct{} // if not nil, closed when offsetAfter is stored
 
-	err      error  // why a stage failed
-	out      []byte // the keys, values and headers of the converted records
-	produced Batch  // the records for the producer
-	// deadLetterCount is how many of the produced records are dead letters.
-	deadLetters     []outgoingLetter
-	deadLetterCount int
-	sending         *tracing.Span // lasts from the producer to the acknowledgement
+	err             error            // why a stage failed
+	converted       []byte           // the keys, values and headers of the converted records
+	produced        Batch            // the records for the producer
+	deadLetters     []outgoingLetter // not in produced yet
+	deadLetterCount int              // how many of the produced records are dead letters
+	sending         *tracing.Span    // lasts from the producer to the acknowledgement
 	// settled receives one value for each use: a producer may answer after a failure of the feed, when the chunk was
 	// released already.
 	settled chan settlement
@@ -55,10 +55,10 @@ type chunk struct {
 // origin is the source of the rows of a page, shared by its chunks. It is not modified.
 type origin struct {
 	request     string
-	replayed    *task.DeadLetter      // the dead letter that the rows are of; nil if they came from the service
-	delivered   func(position string) // of the dead letter, see [Replay]
-	span        *tracing.Span         // traceHeader is added to each record; its Key is empty for none
-	traceHeader kgo.RecordHeader
+	replayed    *task.DeadLetter      // the dead letter with the rows; nil if they came from the service
+	delivered   func(position string) // called with the dead letter's position, see [Replay]; may be nil
+	span        *tracing.Span
+	traceHeader kgo.RecordHeader // added to each record unless its Key is empty
 }
 
 type pageEnd int
@@ -83,18 +83,18 @@ func newChunk(registry *record.Registry) *chunk {
 
 func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
 
-func (c *chunk) reset(topic string, source *origin) {
+func (c *chunk) reset(topic string, origin *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
-	c.origin = source
+	c.origin = origin
 	c.origins = c.origins[:0]
 	c.offsetAfter = kafka.Offset{}
-	c.beginning = kafka.Offset{}
+	c.loadBeginning = kafka.Offset{}
 	c.barrier = nil
 	c.firstOfPage = false
 	c.pageEnd = pageContinues
 	c.err = nil
-	c.out = c.out[:0]
+	c.converted = c.converted[:0]
 	c.produced = nil
 	c.deadLetters = nil
 	c.deadLetterCount = 0
@@ -104,8 +104,8 @@ func (c *chunk) reset(topic string, source *origin) {
 
 // freeLarge drops memory that is much larger than a usual chunk needs.
 func (c *chunk) freeLarge() {
-	if cap(c.out) > 8*targetBytes {
-		c.out = nil
+	if cap(c.converted) > 8*targetBytes {
+		c.converted = nil
 	}
 	c.freeLargeRows()
 }
@@ -123,13 +123,13 @@ func (c *chunk) isFull() bool {
 	return len(c.batch.Rows) >= targetRows || len(c.batch.Data) >= targetBytes
 }
 
-// truncate drops the rows from a position on.
-func (c *chunk) truncate(from int) {
-	c.batch.Rows = c.batch.Rows[:from]
-	c.origins = c.origins[:min(from, len(c.origins))]
+// truncate drops the rows from a position in the batch on.
+func (c *chunk) truncate(position int) {
+	c.batch.Rows = c.batch.Rows[:position]
+	c.origins = c.origins[:min(position, len(c.origins))]
 }
 
-// truncateFrom drops the rows from a row index on.
+// truncateFrom drops the rows from an index in the page on.
 func (c *chunk) truncateFrom(origin uint32) {
 	for i := range c.batch.Rows {
 		if c.batch.Rows[i].RowIndex >= origin {

@@ -11,12 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader calls a source plugin's instance: *plugin.Reader. It belongs to one goroutine at a time.
+// Reader calls an instance of a source plugin; *plugin.Reader implements it. It belongs to one goroutine at a time.
 type Reader interface {
 	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 		answers []wit.Response) (wit.SourceOpenResult, error)
 	CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error
-	// Next returns the next action of a feed: a request for a page, or that there is nothing to read now.
+	// Next returns the next action of a feed: to request a page, or to stay idle. now is in Unix milliseconds.
 	Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
 		now int64) (wit.NextAction, error)
 	// Progress returns nil if the plugin does not report it, or the offset belongs to no load.
@@ -30,8 +30,8 @@ type Reader interface {
 type KeyReader interface {
 	// Keys returns what to do with the keys of the page that Next requests from an offset.
 	Keys(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (wit.KeysUse, error)
-	// Compared returns the offset after a comparison that has found all keys of the load. Nil means that the rows are
-	// read again.
+	// Compared returns the offset after a comparison that has found all keys of the load, and also unknown ones. Nil
+	// means that the rows must be read again.
 	Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 		unknown [][]byte) (*[]wit.OffsetEntry, error)
 }
@@ -41,7 +41,7 @@ type PageReader interface {
 	// Begin returns the ID of a new page, for Decode and Abandon.
 	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 		response wit.Response) (page uint32, err error)
-	// Decode appends rows and data to into; Rows and Data of the result are nil.
+	// Decode decodes a piece of a response. It appends rows and data to into; Rows and Data of the result are nil.
 	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 		into *record.Batch) (wit.DecodeResult, error)
 	Abandon(ctx context.Context, page uint32) error
@@ -74,7 +74,7 @@ func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 		Release: func(_ *plugin.Pool, r Reader) { r.(*plugin.Reader).Close() }})
 }
 
-// Client sends requests: *transport.Client.
+// Client sends requests; *transport.Client implements it.
 type Client interface {
 	transport.Fetcher
 	Do(ctx context.Context, r *wit.Request) (*transport.Answer, error)
@@ -82,8 +82,8 @@ type Client interface {
 	Away() bool
 }
 
-// Chain runs the transforms: *transform.Chain. It replaces the rows of a batch and appends data. An error's row index
-// is the position in the call.
+// Chain runs the transforms; *transform.Chain implements it. It replaces the rows of a batch and appends data. The row
+// index of an error is the position of the row in the batch that was passed to Apply.
 type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
 	// Input returns an input row of the last call by its position; its bytes are still in the batch.
@@ -93,9 +93,9 @@ type Chain interface {
 // Batch is a list of records that is acknowledged as a whole.
 type Batch = kafka.Records
 
-// Output receives the records and the offset of a feed: *kafka.Output. It calls done functions in the order of Produce,
-// once everything before is acknowledged; after a failure it calls all of them with that. They must not block. An empty
-// batch only stores an offset.
+// Output receives the records and the offsets of a feed; *kafka.Output implements it. It calls the done functions in
+// the order of Produce, once everything before is acknowledged; after a failure it calls all of them with the error.
+// They must not block. An empty batch only stores an offset.
 type Output interface {
 	NewBatch() Batch
 	// Produce sends a batch. The offset after it becomes valid with the batch.

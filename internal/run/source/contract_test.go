@@ -16,17 +16,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Followed requests are sent concurrently, and their responses are decoded in the order of the requests.
+// Linked requests are sent concurrently, and their responses are decoded in the order of the requests.
 func TestFollowedRequestsAreConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two", ">/three"})
-		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}, "/three": {"+a=3"}}
-		var all sync.WaitGroup
-		all.Add(3)
-		w.service.before = func(r *wit.Request) {
+		w.service.bodies = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}, "/three": {"+a=3"}}
+		var requests sync.WaitGroup
+		requests.Add(3)
+		w.service.onRequest = func(r *wit.Request) {
 			if r.Tag == "/one" || r.Tag == "/two" || r.Tag == "/three" {
-				all.Done()
-				all.Wait() // no response before all requests are sent
+				requests.Done()
+				requests.Wait() // no response before all requests are sent
 			}
 		}
 		w.ok(t)
@@ -34,47 +34,50 @@ func TestFollowedRequestsAreConcurrent(t *testing.T) {
 	})
 }
 
-// crowded is a service whose limits allow no request besides the page's own.
-type crowded struct {
+// busyClient has no room for the request /two when that is sent for the first time.
+type busyClient struct {
 	*service
-	first atomic.Bool
+	wasRefused atomic.Bool
 }
 
-func (c *crowded) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
-	if r.Tag == "/two" && c.first.CompareAndSwap(false, true) {
+func (c *busyClient) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
+	if r.Tag == "/two" && c.wasRefused.CompareAndSwap(false, true) {
 		return nil, transport.ErrNoRoom
 	}
 	return c.service.Do(ctx, r)
 }
 
-// A followed request without a free slot is sent at its turn.
+// A linked request that cannot be sent early for want of a free slot is sent at its turn.
 func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two"})
-		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}}
-		c := &crowded{service: w.service}
+		w.service.bodies = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}}
+		c := &busyClient{service: w.service}
 		w.o.Client = c
 		w.ok(t)
 		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records()); diff != "" ||
-			!c.first.Load() {
+			!c.wasRefused.Load() {
 			t.Error(diff)
 		}
 	})
 }
 
-// A tolerated status of a followed request is passed to decode; any other one fails the page.
+// A tolerated status of a linked request is passed to Decode; any other error status fails the page.
 func TestToleratedStatuses(t *testing.T) {
 	for _, c := range []struct {
-		tolerates []uint16
-		want      string
-	}{{[]uint16{410, 404}, ""}, {[]uint16{410}, "GET /page/0, after row 1: linked request /gone: answered 404"},
-		{nil, "linked request /gone: answered 404"}} {
+		tolerated []uint16
+		want      string // the error; empty means none
+	}{
+		{[]uint16{410, 404}, ""},
+		{[]uint16{410}, "GET /page/0, after row 1: linked request /gone: answered 404"},
+		{nil, "linked request /gone: answered 404"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := &reader{exact: true, tolerates: c.tolerates}
+			r := &reader{exact: true, toleratedStatuses: c.tolerated}
 			w := newWorld(r, []string{"a=1", ">/there", ">/gone", "b=2"})
-			w.service.follows = map[string][]string{"/there": {"+a=1.1"}}
+			w.service.bodies = map[string][]string{"/there": {"+a=1.1"}}
 			_, err := w.run(t)
-			assert.ErrorOrNone(t, err, c.want, "tolerated", c.tolerates)
+			assert.ErrorOrNone(t, err, c.want, "tolerated", c.tolerated)
 			if err == nil {
 				assert.Equal(t, map[string]uint16{"": 200, "/there": 200, "/gone": 404}, r.statuses)
 			}
@@ -82,7 +85,7 @@ func TestToleratedStatuses(t *testing.T) {
 	}
 }
 
-// Each difference is named once: changed values, and members that only one side has.
+// Each changed value, and each member that only one side has, is named once.
 func TestDiffers(t *testing.T) {
 	for stored, want := range map[string][]string{
 		"set=S client=100 filter=a":         nil,
@@ -98,10 +101,11 @@ func TestDiffers(t *testing.T) {
 		"an offset without a fingerprint")
 }
 
-// The feed decides what a changed fingerprint means: at a start, and when the plugin is reopened in between.
+// The feed's mismatch policy applies to a changed fingerprint, both at a start and when the plugin is reopened.
 func TestChangedFingerprint(t *testing.T) {
-	stored := []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.StringEntry("fingerprint", "client=100")}
-	for changed, want := range map[wit.MismatchPolicy]struct {
+	offset := []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.StringEntry("fingerprint", "client=100")}
+	// At a start.
+	for policy, want := range map[wit.MismatchPolicy]struct {
 		requests []string
 		err      string
 	}{
@@ -110,59 +114,61 @@ func TestChangedFingerprint(t *testing.T) {
 		wit.MismatchKeep:   {[]string{"/open", "/page/1"}, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: changed}, []string{"a=1"},
+			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: policy}, []string{"a=1"},
 				[]string{"b=2"})
-			w.broker.offsets["feed=0"] = stored
+			w.broker.offsets["feed=0"] = offset
 			_, err := w.run(t)
-			assert.ErrorOrNone(t, err, want.err, changed)
-			assert.Equal(t, want.requests, w.service.requests, changed)
-			if at := describeOffset(w.broker.offsets["feed=0"]); err == nil &&
-				at != "page=2 total=2 fingerprint=client=200" {
-				t.Errorf("%d: stored %s", changed, at)
+			assert.ErrorOrNone(t, err, want.err, policy)
+			assert.Equal(t, want.requests, w.service.requests, policy)
+			if stored := describeOffset(w.broker.offsets["feed=0"]); err == nil &&
+				stored != "page=2 total=2 fingerprint=client=200" {
+				t.Errorf("%d: stored %s", policy, stored)
 			}
 		})
 	}
-	for changed, want := range map[wit.MismatchPolicy][]string{
+
+	// When the plugin is reopened.
+	for policy, want := range map[wit.MismatchPolicy][]string{
 		wit.MismatchReload: {"/open", "/page/0", "/page/1", "/open", "/page/0", "/page/1"},
 		wit.MismatchKeep:   {"/open", "/page/0", "/page/1", "/open", "/page/1"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := &reader{exact: true, fingerprint: "metadata=1", changed: changed, staleOnce: true}
+			r := &reader{exact: true, fingerprint: "metadata=1", changed: policy, staleOnce: true}
 			w := newWorld(r, []string{"a=1"}, []string{"b=2", "!stale"})
-			w.service.before = func(q *wit.Request) {
-				if q.Target == "/page/1" {
+			w.service.onRequest = func(request *wit.Request) {
+				if request.Target == "/page/1" {
 					r.fingerprint = "metadata=2"
 				}
 			}
 			w.ok(t)
-			assert.Equal(t, want, w.service.requests, changed, "reopened")
-			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), changed,
+			assert.Equal(t, want, w.service.requests, policy, "reopened")
+			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), policy,
 				"offset stored after reopening")
 		})
 	}
 }
 
-// A snapshot that the plugin can read only after its current load is requested again then; a snapshot that it cannot
-// read at all is reported, and does not block the feed.
+// A snapshot that the plugin can read only after its current load is requested again after it. A snapshot that it
+// cannot read at all is reported, and does not block the feed.
 func TestSnapshotAfterLoad(t *testing.T) {
-	for _, calm := range []bool{true, false} {
+	for _, readsLater := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			r := &reader{exact: true, calm: calm}
+			r := &reader{exact: true, snapshotsLast: readsLater}
 			w := newWorld(r, []string{"a=1"}, []string{"b=2"})
-			w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
+			w.service.bodies = map[string][]string{"/snapshot": {"x=1"}}
 			task := NewTask(w.o)
-			at := "/page/0" // in the middle of the load
-			if !calm {
-				at = "/page/1" // the last page, after which the plugin is idle
+			requestedAt := "/page/0" // in the middle of the load
+			if !readsLater {
+				requestedAt = "/page/1" // the last page, after which the plugin is idle
 			}
-			w.snapshotAt(t, task, at)
+			w.snapshotAt(t, task, requestedAt)
 			require.NoError(t, task.Run(t.Context()))
 			want := []string{"topic0/a=1", "topic0/b=2", "topic0/x=1"}
-			if !calm {
+			if !readsLater {
 				want = want[:2]
 			}
 			assert.Equal(t, want, w.broker.records()[:len(want)])
-			snapshotEnded(t, task, calm)
+			snapshotEnded(t, task, readsLater)
 		})
 	}
 }
@@ -172,7 +178,7 @@ func TestSnapshotBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
 		w := newWorld(r, []string{"a=1"}, []string{"b=2"})
-		w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
+		w.service.bodies = map[string][]string{"/snapshot": {"x=1"}}
 		task := NewTask(w.o)
 		w.snapshotAt(t, task, "/page/0")
 		require.NoError(t, task.Run(t.Context()))

@@ -42,73 +42,73 @@ type outgoingLetter struct {
 	key       []byte
 	value     []byte
 	headers   []kgo.RecordHeader
-	timestamp int64 // negative: none
+	timestamp int64 // in Unix milliseconds; negative means none
 }
 
 func (p *page) rawToDLQ(rowErr *wit.RowError) {
-	letters := p.feed.task.o.DeadLetters
-	b := &p.chunk.batch
-	if letters == nil {
+	dlq := p.feed.task.o.DeadLetters
+	if dlq == nil {
 		return
 	}
-	raw := bytes.Clone(b.Data[rowErr.RawStart:][:rowErr.RawSize])
+	b := &p.chunk.batch
 	failure := task.Failure{Stage: task.StageDecode, Class: rowErr.ErrorClass, Err: &rowErr.Error}
-	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1,
-		headers: letters.Headers(
-			withReplayOrigin(p.origin.replayed, FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request,
-				Row:       rowErr.RowIndex,
-				Partition: -1, Timestamp: -1, Failure: failure}))})
+	row := FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request, Row: rowErr.RowIndex,
+		Partition: -1, Timestamp: -1, Failure: failure}
+	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{timestamp: -1,
+		value:   bytes.Clone(b.Data[rowErr.RawStart:][:rowErr.RawSize]),
+		headers: dlq.Headers(withReplayOrigin(p.origin.replayed, row))})
 }
 
-// rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. at is its
-// position in the chunk, number its index in the page.
-func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, index, number uint32, stage task.ErrorStage,
-	parts task.RowSubset,
-	cause error) error {
+// rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. position is
+// its index in the chunk, rowIndex its index in the page, and rows are the failed ones of the rows made from it. If
+// there are many bytes of dead letters, it sends the chunk early.
+func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, position, rowIndex uint32, stage task.ErrorStage,
+	rows task.RowSubset, cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {
 		return nil
 	}
 	var row wit.Row
 	if s.chain != nil {
-		row = s.chain.Input(index)
+		row = s.chain.Input(position)
 	} else {
-		row = chunk.batch.Rows[index]
+		row = chunk.batch.Rows[position]
 	}
-	l := outgoingLetter{timestamp: row.Timestamp}
+	letter := outgoingLetter{timestamp: row.Timestamp}
 	maxBytes := t.o.MaxRecordBytes - recordOverhead
-	failed := func(err error) error {
+	wrapError := func(err error) error {
 		return fmt.Errorf("%s: row %d: %w; it is not skipped, because its dead letter cannot be written: %w",
-			chunk.origin.request, number, cause, err)
+			chunk.origin.request, rowIndex, cause, err)
 	}
 	topic := t.o.DeadLetters.Topic
 	key, null, err := s.dlqKey.Encode(ctx, nil, maxBytes, topic, &chunk.batch, row.Key)
 	if err != nil {
-		return failed(err)
+		return wrapError(err)
 	}
 	if !null {
-		l.key = key
+		letter.key = key
 	}
 	value, null, err := s.dlqValue.Encode(ctx, nil, maxBytes-len(key), topic, &chunk.batch, row.Value)
 	if err != nil {
-		return failed(err)
+		return wrapError(err)
 	}
 	if !null {
-		l.value = value
+		letter.value = value
 	}
 	failedRow := FailedRow{Feed: s.feed.name, Topic: chunk.batch.Topics[row.Topic], Page: chunk.origin.request,
-		Row: number, Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
-	failedRow.Rows = parts
-	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, failedRow))
-	chunk.deadLetters = append(chunk.deadLetters, l)
-	if s.dlqBytes += len(key) + len(value) + recordOverhead; s.dlqBytes < maxChunkOutput {
+		Row: rowIndex, Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
+	failedRow.Rows = rows
+	letter.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, failedRow))
+	chunk.deadLetters = append(chunk.deadLetters, letter)
+	s.dlqBytes += len(key) + len(value) + recordOverhead
+	if s.dlqBytes < maxChunkOutput {
 		return nil
 	}
 	return s.flushEarly(ctx, chunk)
 }
 
-func (s *transformStage) appendDeadLetters(from, chunk *chunk) {
-	for _, l := range from.deadLetters {
+func (s *transformStage) appendDeadLetters(source, chunk *chunk) {
+	for _, l := range source.deadLetters {
 		r := chunk.produced.Add()
 		r.Topic = s.feed.task.o.DeadLetters.Topic
 		r.Partition = -1
@@ -119,8 +119,8 @@ func (s *transformStage) appendDeadLetters(from, chunk *chunk) {
 			r.Timestamp = time.UnixMilli(l.timestamp)
 		}
 	}
-	chunk.deadLetterCount += len(from.deadLetters)
-	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(from.deadLetters)))
-	from.deadLetters = nil
+	chunk.deadLetterCount += len(source.deadLetters)
+	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(source.deadLetters)))
+	source.deadLetters = nil
 	s.dlqBytes = 0
 }

@@ -29,7 +29,7 @@ func (f *feed) produceOne(chunk *chunk) error {
 			return fmt.Errorf("%s: %w", chunk.origin.request, err)
 		}
 	}
-	if chunk.beginning.Partition != nil {
+	if chunk.loadBeginning.Partition != nil {
 		if err := f.storeBeginning(chunk); err != nil {
 			return fmt.Errorf("store the offset: %w", err)
 		}
@@ -39,14 +39,14 @@ func (f *feed) produceOne(chunk *chunk) error {
 		chunk.sending.SetInt("culvert.records", int64(chunk.produced.Len()))
 	}
 	f.pipeline.output.Produce(f.pipeline.ctx, chunk.produced, chunk.offsetAfter, chunk.done)
-	end := f.pipeline.output.Commit
+	endPage := f.pipeline.output.Commit
 	switch chunk.pageEnd {
 	case pageContinues:
 		return nil
 	case pageAborted:
-		end = f.pipeline.output.Abort
+		endPage = f.pipeline.output.Abort
 	}
-	if err := end(f.pipeline.ctx); err != nil {
+	if err := endPage(f.pipeline.ctx); err != nil {
 		return fmt.Errorf("%s: %w", chunk.origin.request, err)
 	}
 	return nil
@@ -55,15 +55,16 @@ func (f *feed) produceOne(chunk *chunk) error {
 // runSettle is the last stage: it waits for the acknowledgements in order and releases the chunks. If an earlier stage
 // has failed on a chunk, the feed fails here, when all previous chunks are acknowledged.
 func (f *feed) runSettle() {
-	for c := range f.pipeline.sent {
+	for chunk := range f.pipeline.sent {
 		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling",
-			func() error { return f.settleOne(c) }); err != nil {
+			func() error { return f.settleOne(chunk) }); err != nil {
 			f.pipeline.fail(err)
 		}
-		f.releaseChunk(c)
+		f.releaseChunk(chunk)
 	}
 }
 
+// settleOne waits for the acknowledgement of a chunk. After a failure of the feed it does nothing.
 func (f *feed) settleOne(chunk *chunk) error {
 	if f.pipeline.ctx.Err() != nil {
 		return nil
@@ -75,7 +76,8 @@ func (f *feed) settleOne(chunk *chunk) error {
 	case s := <-chunk.settled:
 		chunk.sending.End(s.err)
 		if s.err != nil {
-			f.task.o.Metrics.LostDeadLetters.Add(int64(chunk.deadLetterCount)) // possibly only some of them
+			// Some of the dead letters may have been written: then this counts too many.
+			f.task.o.Metrics.LostDeadLetters.Add(int64(chunk.deadLetterCount))
 			return fmt.Errorf("%s: %w", chunk.origin.request, s.err)
 		}
 		written := s.records - chunk.deadLetterCount

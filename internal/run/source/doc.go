@@ -1,9 +1,9 @@
 // Package source is the loop of a source task: it reads the feeds of a service, such as entity sets, into Kafka. The
 // plugin builds the requests and interprets the responses; this package decides what is skipped, retried and stored.
 //
-// A [Task] runs its feeds, each in four stages that pass on chunks of rows: read (page by page, with linked requests),
-// transform (transforms and converters), produce, settle (acknowledgements and offsets). Notifications wake a feed; a
-// [Replay] runs dead letters through the same stages.
+// A [Task] runs its feeds, each in four stages that forward chunks of rows: read (page by page, with linked requests),
+// transform (transforms and converters), produce, settle (acknowledgements and offsets). Notifications trigger reads of
+// a feed; a [Replay] runs dead letters through the same stages.
 //
 // Where to look:
 //

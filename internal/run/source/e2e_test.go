@@ -72,7 +72,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	return x
 }
 
-// worker runs a task to its end as a worker would.
+// worker runs a task to its end as a worker would, and returns it.
 func (w workplace) worker(ctx context.Context) (*Task, error) {
 	registry := record.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
@@ -131,6 +131,7 @@ func (w workplace) worker(ctx context.Context) (*Task, error) {
 	return task, task.Run(ctx)
 }
 
+// client returns a client of the service, and the settings of the plugin.
 func (w workplace) client() (*transport.Client, []wit.Setting, error) {
 	host, port, _ := net.SplitHostPort(w.Service)
 	number, _ := strconv.Atoi(port)
@@ -179,6 +180,7 @@ func (st *stack) keys(t *testing.T, topic string) map[string]int {
 	return keys
 }
 
+// sets returns the settings for reading an entity set into the topic t, and more settings.
 func sets(set string, more ...string) []string {
 	return append([]string{"service=" + strings.TrimSuffix(northwind.NorthwindPath, "/"), "entityset=" + set,
 		"topic=t"}, more...)
@@ -229,14 +231,14 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 		}
 	}
 	tell(1001)
-	tell(1002) // its second read is later than a third read of the first would be
+	tell(1002) // a third read of 1001 would precede the second read of 1002
 	assert.Equal(t, 2, reads(1001), "reads of the entity 1001")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		keys := x.keys(t, "t")
 		first := keys[`{"ProductID":1001}`]
 		second := keys[`{"ProductID":1002}`]
 		if second < 2 && time.Now().Before(deadline) {
-			continue // being written
+			continue // the record may still be on its way
 		}
 		assert.Equal(t, 2, first, "records of 1001")
 		assert.Equal(t, 2, second, "records of 1002")
@@ -246,7 +248,7 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// T17: pages break off in every way, with a different response the next time: no row is missing.
+// Pages break off in every way, and the response is different the next time: no row is missing.
 func TestPagesThatBreakOffInTransit(t *testing.T) {
 	for end, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
 		"truncate": {"reorder"}} {
@@ -358,12 +360,12 @@ func TestResponsesWithoutRows(t *testing.T) {
 			}
 		})
 	}
-	// After a 500 with a document the plugin sends the request without options: it may have stored that, and nothing
-	// else.
+	// After a 500 with a document the plugin repeats the request without options. It may have stored that in an offset,
+	// but none that covers rows.
 	if rows, inside := x.covered(t); rows != 0 || inside {
 		t.Errorf("an offset that covers %d rows was stored", rows)
 	}
-	x.run(t) // and afterwards everything arrives
+	x.run(t) // without faults, everything arrives
 	assert.Equal(t, 10, len(x.keys(t, "t")), "keys")
 }
 

@@ -31,31 +31,31 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The service of these tests responds with lines. `key=value` is a row, `+key=value` one more row of the same number,
-// `?text` a row that cannot be read, `>path` a body to be followed, `!kind` a fault of the plugin, and the last line is
-// `END next more`, where next is the number of a page or `-`.
+// The service of these tests responds with lines. `key=value` is a row, `+key=value` another row with the same index,
+// `?text` a row that cannot be decoded, `>path` a linked request, `!kind` an error of the plugin, and the last line is
+// `END next more`: the number of the next page, and whether it follows at once.
 
 // service is a model of a service: pages by number, and its faults.
 type service struct {
 	mu       sync.Mutex
 	pages    [][]string // lines without END
-	follows  map[string][]string
+	bodies   map[string][]string
 	requests []string
 	// answer may change the response; nil leaves it unchanged.
 	answer func(page int, body string) (status uint16, answer string, cut bool)
 	// lose is the number of requests that must not be sent twice and get no response.
 	lose int
-	// before is called before each response.
-	before func(r *wit.Request)
-	retry  transport.Retry
-	more   bool // END contains more for the last page, too
+	// onRequest is called before each response.
+	onRequest func(r *wit.Request)
+	retry     transport.Retry
+	more      bool // END contains more for the last page, too
 }
 
-// later makes a trigger with the token late return these lines from now on.
+// later makes the trigger "late" return these lines from now on.
 func (s *service) later(lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.follows = map[string][]string{"/late": lines}
+	s.bodies = map[string][]string{"/late": lines}
 }
 
 func noRetries() transport.Retry {
@@ -89,8 +89,8 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 			return nil, err
 		}
 	}
-	if s.before != nil {
-		s.before(r)
+	if s.onRequest != nil {
+		s.onRequest(r)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	status := uint16(200)
 	body := ""
 	cut := false
-	if lines, ok := s.follows[r.Target]; ok {
+	if lines, ok := s.bodies[r.Target]; ok {
 		body = strings.Join(lines, "\n") + "\n"
 	} else if n, err := strconv.Atoi(strings.TrimPrefix(r.Target, "/page/")); err == nil && n < len(s.pages) {
 		b := strings.Builder{}
@@ -146,41 +146,41 @@ type reader struct {
 	version     string
 	feeds       int
 	fingerprint string
-	// calm makes it read snapshots after everything else.
-	calm       bool
-	exact      bool
-	once       bool // its requests must not be sent twice
-	acks       bool
-	followBody []byte // of requests to follow
-	pollMs     uint32
-	pollsMs    []uint32 // of feeds, before pollMs; zero means none
-	polls      bool     // also with a period of 0
-	counts     bool     // each page has a different offset
-	counted    int64
-	refuses    string // offsets that check-offset rejects
-	opens      int
-	staleOnce  bool
-	givenUp    int  // how often another page makes its instance trap
-	wakes      bool // pages without their own position
-	changed    wit.MismatchPolicy
-	tolerates  []uint16          // of followed requests
-	statuses   map[string]uint16 // of responses by their tags
-	subscribes bool
-	holds      bool
-	stores     bool // at a start it reads a page without a position first
-	topic      string
-	silent     bool     // has no progress
-	asked      []string // the offsets whose progress was asked for
+	// snapshotsLast makes it read snapshots after everything else.
+	snapshotsLast     bool
+	exact             bool
+	once              bool // its requests must not be sent twice
+	acks              bool
+	linkedBody        []byte // of linked requests
+	pollMs            uint32
+	pollsMs           []uint32 // of feeds, before pollMs; zero means none
+	polls             bool     // also with a period of 0
+	counts            bool     // each page has a different offset
+	counted           int64
+	refuses           string // offsets that check-offset rejects
+	opens             int
+	staleOnce         bool
+	lostPages         int  // responses to "!given up" that fail with a PageLostError
+	wakes             bool // pages without their own position
+	changed           wit.MismatchPolicy
+	toleratedStatuses []uint16          // of linked requests
+	statuses          map[string]uint16 // of responses by their tags
+	subscribes        bool
+	holds             bool
+	stores            bool // at a start it reads a page without a position first
+	topic             string
+	silent            bool     // has no progress
+	asked             []string // the offsets whose progress was asked for
 	// second is the page that begins to read the set again; zero means none. Then the keys are compared from page 100
-	// on. after is where the plugin continues then.
-	second int
-	after  *[]wit.OffsetEntry
-	// positioned gives snapshots an offset.
-	positioned bool
-	keysOf     []string // the offsets whose use of keys was asked for
-	unknown    []string // the unknown keys of a comparison
-	compares   int      // counts comparisons that have ended
-	// The fields from causes to makes are guarded by seeing.
+	// on. resumeOffset is where the plugin continues then.
+	second       int
+	resumeOffset *[]wit.OffsetEntry
+	// snapshotHasOffset gives snapshots an offset.
+	snapshotHasOffset bool
+	keyOffsets        []string // the offsets whose use of keys was asked for
+	unknown           []string // the unknown keys of a comparison
+	comparisonCount   int      // counts comparisons that have ended
+	// The fields from causes to makes are guarded by recordMu.
 	causes []string
 	// subscribed contains the addresses of the subscriptions, subscription their outcome.
 	subscribed   []string
@@ -189,36 +189,36 @@ type reader struct {
 	makes bool
 
 	page *readerPage
-	// lone contains the responses without a request.
-	lone []wit.Response
-	// breaks counts traps, after which there is a new instance.
-	breaks int
-	// stubborn makes it skip no row.
-	stubborn bool
+	// unsolicited contains the responses without a request.
+	unsolicited []wit.Response
+	// trapCount counts traps, after which there is a new instance.
+	trapCount int
+	// ignoresSkipRow makes it ignore requests to skip a row.
+	ignoresSkipRow bool
 }
 
-// seeing guards the fields that readers record for tests: subscriptions are renewed while the feed is read, and tests
+// recordMu guards the fields that readers record for tests: subscriptions are renewed while the feed is read, and tests
 // read the fields concurrently.
-var seeing sync.Mutex
+var recordMu sync.Mutex
 
 // record records why the next page is requested.
 func (r *reader) record(cause string) {
-	seeing.Lock()
-	defer seeing.Unlock()
+	recordMu.Lock()
+	defer recordMu.Unlock()
 	r.causes = append(r.causes, cause)
 }
 
 // seen returns the causes since the last call of forget, and the addresses of the subscriptions.
 func (r *reader) seen() (causes, subscribed []string) {
-	seeing.Lock()
-	defer seeing.Unlock()
+	recordMu.Lock()
+	defer recordMu.Unlock()
 	return slices.Clone(r.causes), slices.Clone(r.subscribed)
 }
 
 // forget clears the causes, and sets the outcome of later subscriptions.
 func (r *reader) forget(subscription string) {
-	seeing.Lock()
-	defer seeing.Unlock()
+	recordMu.Lock()
+	defer recordMu.Unlock()
 	r.causes = nil
 	r.subscription = subscription
 }
@@ -282,20 +282,20 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store",
 			Repeatable: true}}}, nil
 	}
-	if r.calm && cause.Snapshot != nil && ended {
+	if r.snapshotsLast && cause.Snapshot != nil && ended {
 		r.record("snapshot " + *cause.Snapshot)
 		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
 				Repeatable: true}}},
 			nil
 	}
-	if (ended && cause.Poll == nil) || (r.calm && cause.Snapshot != nil) {
+	if (ended && cause.Poll == nil) || (r.snapshotsLast && cause.Snapshot != nil) {
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	switch {
 	case cause.Snapshot != nil:
 		r.record("snapshot " + *cause.Snapshot)
 		fetch := wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}
-		if r.positioned {
+		if r.snapshotHasOffset {
 			fetch.Position = &offset
 		}
 		return wit.NextAction{Fetch: &fetch}, nil
@@ -324,7 +324,7 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Of
 		return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
 	}
 	if position == nil && response.Target == "" {
-		r.lone = append(r.lone, response)
+		r.unsolicited = append(r.unsolicited, response)
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(response.Target, "/page/"))
 	if err != nil {
@@ -359,7 +359,7 @@ func (r *reader) Progress(_ context.Context, _ []byte, _ uint32, offset []wit.Of
 }
 
 func (r *reader) Keys(_ context.Context, _ []byte, _ uint32, offset []wit.OffsetEntry) (wit.KeysUse, error) {
-	r.keysOf = append(r.keysOf, describeOffset(offset))
+	r.keyOffsets = append(r.keyOffsets, describeOffset(offset))
 	page := 0
 	if v, ok := wit.Lookup(offset, "page"); ok {
 		page = int(*v.Integer)
@@ -375,11 +375,11 @@ func (r *reader) Keys(_ context.Context, _ []byte, _ uint32, offset []wit.Offset
 
 func (r *reader) Compared(_ context.Context, _ []byte, _ uint32, offset []wit.OffsetEntry,
 	unknown [][]byte) (*[]wit.OffsetEntry, error) {
-	r.compares++
+	r.comparisonCount++
 	for _, key := range unknown {
 		r.unknown = append(r.unknown, string(key))
 	}
-	return r.after, nil
+	return r.resumeOffset, nil
 }
 
 func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notification) ([]wit.Trigger, error) {
@@ -391,8 +391,8 @@ func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notificat
 
 func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string, state []byte,
 	_ []wit.Response) (wit.CallResult, error) {
-	seeing.Lock()
-	defer seeing.Unlock()
+	recordMu.Lock()
+	defer recordMu.Unlock()
 	if state == nil {
 		method := "GET"
 		if r.makes {
@@ -412,7 +412,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 	}
 	switch tag {
 	case wit.TagSkipRow:
-		r.page.leave = !r.stubborn
+		r.page.leave = !r.ignoresSkipRow
 		return p, nil
 	case wit.TagComplete:
 		return p, nil
@@ -457,13 +457,13 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		case text[0] == '>' && !r.page.leave:
 			p.Linked = append(p.Linked, wit.LinkedRequest{Request: wit.Request{Tag: text[1:], Method: "GET",
 				Target:     text[1:],
-				Repeatable: true, Body: r.followBody}, Tolerate: r.tolerates})
+				Repeatable: true, Body: r.linkedBody}, Tolerate: r.toleratedStatuses})
 		case text[0] == '?':
 			r.page.origin++
 			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin), ErrorClass: "x",
 				Error: wit.Error{Kind: wit.ErrorData, Message: text[1:]}})
-		case text == "!given up" && r.givenUp > 0:
-			r.givenUp--
+		case text == "!given up" && r.lostPages > 0:
+			r.lostPages--
 			return p, &plugin.PageLostError{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
 		case text == "!given up": // given up often enough
 		case r.page.leave:
@@ -475,7 +475,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 				Error: wit.Error{Kind: wit.ErrorData}, RawStart: uint32(start), RawSize: uint32(len(text))})
 		case text == "!trap":
 			r.page = nil
-			r.breaks++
+			r.trapCount++
 			return p, &plugin.Trap{Plugin: "fake", Version: r.version, Function: "decode",
 				Reason: errors.New("unreachable")}
 		case text == "!stale" && r.staleOnce:
@@ -776,7 +776,7 @@ func (w *world) stored() string {
 // snapshotAt requests a snapshot once, while such a request is sent.
 func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 	asked := false
-	w.service.before = func(q *wit.Request) {
+	w.service.onRequest = func(q *wit.Request) {
 		if q.Target == target && !asked {
 			asked = true
 			assert.NoError(t, task.Snapshot("feed0", "now"))

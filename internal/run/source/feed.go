@@ -42,7 +42,7 @@ type feed struct {
 // readState belongs to the read stage.
 type readState struct {
 	opened    *openedVersion      // changes between pages only
-	index     uint32              // of the feed in opened
+	index     uint32              // of the feed in opened.feeds
 	position  position            // where reading continues; it is ahead of what is acknowledged
 	pageStart []wit.OffsetEntry   // the offset before the current page
 	affinity  *transport.Affinity // the session of the pages
@@ -53,7 +53,7 @@ type readState struct {
 	sentRows bool
 	// keys are the keys of the first load. Nil means that they will not be compared.
 	keys *keySet
-	// progressAt is when the plugin was asked for the progress of the load.
+	// progressAt is when the progress of the load was last requested from the plugin.
 	progressAt time.Time
 }
 
@@ -91,14 +91,15 @@ type feedStatus struct {
 	complete     string    // the proof of the last load, see [FeedProgress.Complete]; empty means none
 }
 
-func emptyFeed(t *Task, o *openedVersion) *feed {
-	return &feed{task: t, readState: readState{opened: o}, pipeline: &pipeline{}, status: &feedStatus{},
+func emptyFeed(t *Task, opened *openedVersion) *feed {
+	return &feed{task: t, readState: readState{opened: opened}, pipeline: &pipeline{}, status: &feedStatus{},
 		notifications: &notificationQueue{signal: guard.NewBell()}}
 }
 
-// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those that wait for the producer,
-// for example during the commit of a transaction.
-const chunks, convertedChunks = 16, 8
+const (
+	chunks          = 16 // bounds the chunks of a feed that wait for acknowledgement
+	convertedChunks = 8  // bounds those that wait for the producer, for example during the commit of a transaction
+)
 
 var errStopped = errors.New("the stop took too long")
 
@@ -158,12 +159,12 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 			t.log.Info("the stored offset is of another query: reading continues from it",
 				"feed", spec.Name, "changed", changed)
 		default:
-			decide := ""
+			settingHint := ""
 			if setting := t.o.MismatchSetting; setting != "" {
-				decide = ", set " + setting + "=keep to continue from it nevertheless, or =reload"
+				settingHint = ", set " + setting + "=keep to continue from it nevertheless, or =reload"
 			}
 			return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
-				changed + "): restore that" + decide +
+				changed + "): restore that" + settingHint +
 				", rename the connector, or reset its offsets to read everything again"}
 		}
 	}
@@ -191,32 +192,32 @@ func (f *feed) run(ctx context.Context) (err error) {
 	for range reservedChunks {
 		f.pipeline.free <- newChunk(o.Registry)
 	}
-	// What was read is delivered after ctx has ended, but not for long.
+	// After ctx has ended, the rows that were read are still delivered, within most of the stop timeout.
 	f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(context.WithoutCancel(ctx))
-	stopped := context.AfterFunc(ctx, func() {
+	cancelStop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(o.StopTimeout*3/4, func() { f.pipeline.fail(errStopped) })
 	})
-	defer stopped()
+	defer cancelStop()
 	f.pipeline.output.OnFailure(f.pipeline.fail)
-	reading, endReading := context.WithCancelCause(ctx)
-	defer endReading(nil)
-	linked := context.AfterFunc(f.pipeline.ctx, func() { endReading(context.Cause(f.pipeline.ctx)) })
-	defer linked()
+	readCtx, cancelRead := context.WithCancelCause(ctx)
+	defer cancelRead(nil)
+	unlink := context.AfterFunc(f.pipeline.ctx, func() { cancelRead(context.Cause(f.pipeline.ctx)) })
+	defer unlink()
 
 	var stages sync.WaitGroup
 	stages.Go(func() { defer close(f.pipeline.converted); f.runTransform(stage) })
 	stages.Go(func() { defer close(f.pipeline.sent); f.runProduce() })
 	stages.Go(f.runSettle)
 	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading",
-		func() error { return f.readStage(reading) })
+		func() error { return f.readStage(readCtx) })
 	close(f.pipeline.decoded)
 	stages.Wait()
 
-	return f.end(ctx, readErr)
+	return f.finish(ctx, readErr)
 }
 
-// end stores the last offset, closes the output, and returns the error of the feed. It may wait for the brokers.
-func (f *feed) end(ctx context.Context, readErr error) error {
+// finish stores the last offset, closes the output, and returns the error of the feed. It may wait for the brokers.
+func (f *feed) finish(ctx context.Context, readErr error) error {
 	cause := context.Cause(f.pipeline.ctx)
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -255,6 +256,7 @@ func (f *feed) closeOutput() {
 
 func (f *feed) spec() *wit.Feed { return &f.opened.feeds[f.index] }
 
+// logSkipped logs a skipped row: each one, or, if it becomes a dead letter, the first ones of each cause.
 func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
 	f.task.o.Metrics.Logged.Add(1)
 	if f.task.o.DeadLetters == nil {
@@ -320,15 +322,17 @@ func (f *feed) setReading(since time.Time) {
 	f.status.readingSince = since
 }
 
-func (f *feed) setNextPoll(due time.Time, scheduled bool) {
+// setNextPoll records when the feed polls next. isScheduled is false if it will not.
+func (f *feed) setNextPoll(nextPoll time.Time, isScheduled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status.nextPoll = due
-	if !scheduled {
+	f.status.nextPoll = nextPoll
+	if !isScheduled {
 		f.status.nextPoll = time.Time{}
 	}
 }
 
+// setLastError records an error of the plugin or the service. It ignores other errors.
 func (f *feed) setLastError(err error) {
 	var pluginErr *wit.Error
 	if !errors.As(err, &pluginErr) {

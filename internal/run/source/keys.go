@@ -13,16 +13,17 @@ import (
 )
 
 const (
-	maxDigestBytes  = 10 << 20 // of the digests of a first load, 8 for each key
-	maxUnknownKeys  = 1_000    // that a comparison finds
-	maxUnknownBytes = 1 << 20  // of these keys
+	maxDigestBytes  = 10 << 20 // bounds the digests of a first load, 8 bytes for each key
+	maxUnknownKeys  = 1_000    // bounds the unknown keys that a comparison finds
+	maxUnknownBytes = 1 << 20  // bounds the total size of these keys
 )
 
 // keySet holds digests of the keys of a first load. A comparison reads the keys of all rows once more, without sending
 // rows: if it finds each remembered key, the rows of the unknown keys are all that the load has missed.
 //
-// Invariants: digests has the digest of each row that this run has sent since the load began, and no other. While keys
-// are compared, digests ascend and are unique. Nothing is stored: the feed's position remains the end of the load.
+// Invariants: digests contains the digest of the key of each row that this run has sent since the load began, and no
+// other. While keys are compared, digests are sorted and unique. Nothing is stored: the feed's position remains the end
+// of the load.
 type keySet struct {
 	use     keyUse // of the current page
 	digests []uint64
@@ -31,8 +32,8 @@ type keySet struct {
 	// offset is where the comparison continues; nil means that none has begun.
 	offset       []wit.OffsetEntry
 	isFound      []bool // by the index of the digest
-	found        int    // number of digests whose key was found
-	rows         int    // number of rows that the comparison has read
+	foundCount   int    // number of digests whose key was found
+	comparedRows int    // number of rows that the comparison has read
 	unknown      map[string]bool
 	unknownBytes int
 }
@@ -49,7 +50,7 @@ const (
 func (k *keySet) isComparing() bool  { return k != nil && k.offset != nil }
 func (k *keySet) comparesPage() bool { return k != nil && k.use == keysCompared }
 
-// remember adds the keys of rows. It returns false if a row has no key, or there are too many.
+// remember adds the digests of the keys of rows. It returns false if a row has no key, or there are too many keys.
 func (k *keySet) remember(batch *record.Batch) bool {
 	for i := range batch.Rows {
 		key := batch.Rows[i].Key
@@ -73,11 +74,11 @@ func (k *keySet) begin(offset []wit.OffsetEntry) {
 
 // compare looks up the key of a row. It fails if too many keys are unknown.
 func (k *keySet) compare(key []byte) error {
-	k.rows++
+	k.comparedRows++
 	if i, ok := slices.BinarySearch(k.digests, maphash.Bytes(contentSeed, key)); ok {
 		if !k.isFound[i] {
 			k.isFound[i] = true
-			k.found++
+			k.foundCount++
 		}
 		return nil
 	}
@@ -96,7 +97,7 @@ func (k *keySet) compare(key []byte) error {
 // unknownKeys returns the keys that were not remembered, after the last page. It fails if a remembered key was not
 // found.
 func (k *keySet) unknownKeys() (keys [][]byte, err error) {
-	if missing := len(k.digests) - k.found; missing > 0 {
+	if missing := len(k.digests) - k.foundCount; missing > 0 {
 		return nil, fmt.Errorf("%d rows of the load were deleted since they were read", missing)
 	}
 	for _, key := range slices.Sorted(maps.Keys(k.unknown)) {
@@ -126,7 +127,7 @@ func (f *feed) nextAction(ctx context.Context, r Reader, cause wit.PollReason, n
 	return action, err
 }
 
-// chooseKeyUse asks the plugin what to do with the keys of the next page, and returns the offset to request it from.
+// chooseKeyUse sets the plugin's use of the keys of the next page, and returns the offset to request the page from.
 func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetEntry) {
 	if f.keys.isComparing() {
 		f.keys.use = keysCompared
@@ -155,7 +156,7 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 	return f.position.fields
 }
 
-// forgetKeys ends a comparison, if there is one, and forgets the keys: reading continues from the feed's position.
+// forgetKeys forgets the keys, and logs it if that ends a comparison: reading continues from the feed's position.
 func (f *feed) forgetKeys(reason error) {
 	if f.keys.isComparing() {
 		f.log.Info("the keys of the first load cannot be compared: its rows are read and delivered again",
@@ -164,7 +165,7 @@ func (f *feed) forgetKeys(reason error) {
 	f.keys = nil
 }
 
-// rememberKeys remembers the keys of rows that are about to be sent.
+// rememberKeys remembers the keys of rows that are about to be sent. If that is impossible, it forgets all keys.
 func (p *page) rememberKeys(chunk *chunk) {
 	keys := p.feed.keys
 	if keys != nil && keys.use == keysRemembered && p.fetch.Position != nil && !keys.remember(&chunk.batch) {
@@ -172,7 +173,7 @@ func (p *page) rememberKeys(chunk *chunk) {
 	}
 }
 
-// forgetAborted forgets the keys of a failed page, unless what was sent of it stays visible.
+// forgetAborted forgets the keys of a failed page, unless its rows that were sent stay visible.
 func (p *page) forgetAborted() {
 	keys := p.feed.keys
 	if keys != nil && keys.use == keysRemembered && !p.feed.pipeline.output.AtLeastOnce() {
@@ -196,23 +197,23 @@ func (p *page) finishCompared(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := p.reader.Compared(ctx, feed.opened.context, feed.index, next, unknown)
+	resumeOffset, err := p.reader.Compared(ctx, feed.opened.context, feed.index, next, unknown)
 	if err != nil {
 		return err
 	}
-	if after == nil {
+	if resumeOffset == nil {
 		return errors.New("nothing proves that all keys were read again")
 	}
-	if name, ok := reservedField(*after); ok {
+	if name, ok := reservedField(*resumeOffset); ok {
 		return fmt.Errorf("the plugin's offset has a field %s, which is the host's name", name)
 	}
-	p.end.Next = after
+	p.end.Next = resumeOffset
 	p.end.More = true
 	if err := p.finish(ctx); err != nil {
 		return err
 	}
 	feed.log.Info("the keys were read again, and show which rows the first load has missed: no row is delivered again",
-		"compared", keys.rows, "missed", len(unknown))
+		"compared", keys.comparedRows, "missed", len(unknown))
 	feed.keys = nil
 	return nil
 }

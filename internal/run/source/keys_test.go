@@ -16,16 +16,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// comparedWorld is a first load of the keys a0 to b2 in two pages, after which the set is read again in one page. The
-// pages of the comparison have keys only. After it, a page has the row that was missed.
-func comparedWorld(pages ...[]string) (w *world, r *reader) {
-	after := []wit.OffsetEntry{wit.IntegerEntry("page", 200)}
-	r = &reader{version: "1", second: 2, after: &after}
+// loadWithComparison returns a world with a first load of the keys a0 to b2 in two pages, after which the set is read
+// again in one page. The pages of the comparison have keys only. After it, a page has the row that was missed.
+func loadWithComparison(pages ...[]string) (w *world, r *reader) {
+	resumeOffset := []wit.OffsetEntry{wit.IntegerEntry("page", 200)}
+	r = &reader{version: "1", second: 2, resumeOffset: &resumeOffset}
 	w = newWorld(r, rows("a", 3), rows("b", 3), firstLoad())
-	w.service.follows = map[string][]string{"/page/200": {"missed=row", "END 201 false"}}
+	w.service.bodies = map[string][]string{"/page/200": {"missed=row", "END 201 false"}}
 	for i, page := range pages {
 		end := fmt.Sprintf("END %d %v", 101+i, i+1 < len(pages))
-		w.service.follows[fmt.Sprint("/page/", 100+i)] = append(slices.Clone(page), end)
+		w.service.bodies[fmt.Sprint("/page/", 100+i)] = append(slices.Clone(page), end)
 	}
 	return w, r
 }
@@ -41,18 +41,18 @@ func keysOf(lines ...string) []string {
 	return lines
 }
 
-// After a first load, its keys are read again. If all keys of the load are found, no row is handed on. Otherwise the
-// rows are read and delivered again.
+// After a first load, its keys are read again. If all keys of the load are found, only missed rows are delivered.
+// Otherwise the rows are read and delivered again.
 func TestKeysAreCompared(t *testing.T) {
 	found := keysOf(firstLoad()...)
 	for name, c := range map[string]struct {
 		pages   [][]string
-		answer  func(r *reader)
+		setup   func(r *reader)
 		unknown []string
 		reason  string // why the rows are delivered again; empty means that they are not
 	}{
 		"all found":           {pages: [][]string{found[:4], found[4:]}},
-		"twice":               {pages: [][]string{found, found[2:]}},
+		"found twice":         {pages: [][]string{found, found[2:]}},
 		"unknown keys":        {pages: [][]string{found, {"x2=", "x1=", "x2="}}, unknown: []string{"x1", "x2"}},
 		"all unknown keys":    {pages: [][]string{found, keysOf(rows("x", 1000)...)}, unknown: make([]string, 1000)},
 		"a missing key":       {pages: [][]string{found[1:], {"x1="}}, reason: "1 rows of the load were deleted"},
@@ -62,20 +62,21 @@ func TestKeysAreCompared(t *testing.T) {
 		"undecodable row":     {pages: [][]string{found, {"?not a number"}}, reason: "not a number"},
 		"error of the plugin": {pages: [][]string{found, {"!broken"}}, reason: "broken"},
 		"trap":                {pages: [][]string{found, {"!trap"}}, reason: "unreachable"},
-		"lost instance": {pages: [][]string{found, {"!given up"}}, answer: func(r *reader) { r.givenUp = 1 },
+		"lost instance": {pages: [][]string{found, {"!given up"}}, setup: func(r *reader) { r.lostPages = 1 },
 			reason: "another page's"},
-		"rejected": {pages: [][]string{found}, answer: func(r *reader) { r.after = nil }, reason: "nothing proves"},
-		"name of the host": {pages: [][]string{found}, answer: func(r *reader) {
-			r.after = &[]wit.OffsetEntry{wit.IntegerEntry("record", 1)}
+		"rejected": {pages: [][]string{found},
+			setup: func(r *reader) { r.resumeOffset = nil }, reason: "nothing proves"},
+		"name of the host": {pages: [][]string{found}, setup: func(r *reader) {
+			r.resumeOffset = &[]wit.OffsetEntry{wit.IntegerEntry("record", 1)}
 		}, reason: "is the host's name"},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			w, r := comparedWorld(c.pages...)
-			if c.answer != nil {
-				c.answer(r)
+			w, r := loadWithComparison(c.pages...)
+			if c.setup != nil {
+				c.setup(r)
 			}
 			want := firstLoad()
-			begin := time.Now()
+			start := time.Now()
 			if c.reason == "" {
 				want = append(want, "missed=row")
 			} else {
@@ -95,7 +96,7 @@ func TestKeysAreCompared(t *testing.T) {
 			if len(c.unknown) == 2 {
 				assert.Equal(t, c.unknown, r.unknown, "unknown keys")
 			}
-			if pause := time.Since(begin); c.reason == "" && pause >= minPause {
+			if pause := time.Since(start); c.reason == "" && pause >= minPause {
 				t.Errorf("expected no pauses between pages with rows, found %v", pause)
 			}
 			if slices.ContainsFunc(w.broker.stores, func(s string) bool { return strings.HasPrefix(s, "page=10") }) {
@@ -112,38 +113,38 @@ func compareLines(want, got []string) string {
 	return fmt.Sprintf("expected %d lines, found %d: %.2000q", len(want), len(got), got)
 }
 
-// The keys are asked for from the beginning of a load on, until the plugin ignores them.
+// From the beginning of a load on, the plugin is called for the use of keys, until it ignores them.
 func TestKeysAreAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, r := comparedWorld(keysOf(firstLoad()...))
+		w, r := loadWithComparison(keysOf(firstLoad()...))
 		w.ok(t)
-		assert.Equal(t, []string{"", "page=1", "page=2"}, r.keysOf, "a load that is compared")
-		r.keysOf = nil
+		assert.Equal(t, []string{"", "page=1", "page=2"}, r.keyOffsets, "a load that is compared")
+		r.keyOffsets = nil
 		w.ok(t)
-		assert.Equal(t, 0, len(r.keysOf), "after the load")
+		assert.Equal(t, 0, len(r.keyOffsets), "after the load")
 		other := &reader{}
 		newWorld(other, rows("a", 3), rows("b", 3)).ok(t)
-		assert.Equal(t, []string{""}, other.keysOf, "a load that is not compared")
+		assert.Equal(t, []string{""}, other.keyOffsets, "a load that is not compared")
 	})
 }
 
-// A transient error of a page of the comparison is retried as usual, a longer one ends the comparison.
+// A transient error of a page of the comparison is retried as usual. If it lasts too long, the comparison ends.
 func TestComparisonIsRetried(t *testing.T) {
-	for name, fails := range map[string]int{"once": 1, "as often as allowed": 3, "too often": 4} {
+	for name, failures := range map[string]int{"once": 1, "as often as allowed": 3, "too often": 4} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			w, _ := comparedWorld(keysOf(firstLoad()...))
-			page := w.service.follows["/page/100"]
-			w.service.before = func(q *wit.Request) {
-				if q.Target == "/page/100" {
-					w.service.follows[q.Target] = page
-					fails--
-					if fails >= 0 {
-						delete(w.service.follows, q.Target)
-						w.service.follows[q.Target] = []string{"!transient"}
+			w, _ := loadWithComparison(keysOf(firstLoad()...))
+			page := w.service.bodies["/page/100"]
+			w.service.onRequest = func(request *wit.Request) {
+				if request.Target == "/page/100" {
+					w.service.bodies[request.Target] = page
+					failures--
+					if failures >= 0 {
+						delete(w.service.bodies, request.Target)
+						w.service.bodies[request.Target] = []string{"!transient"}
 					}
 				}
 			}
-			isCompared := fails < 4
+			isCompared := failures < 4
 			log := w.logged(t)
 			assert.Equal(t, isCompared, strings.Contains(log, "no row is delivered again"), log)
 			assert.Equal(t, !isCompared, len(w.broker.records()) == 12, "records")
@@ -153,12 +154,12 @@ func TestComparisonIsRetried(t *testing.T) {
 
 // After a kill during the comparison, another run reads the rows again, as does another version of the plugin.
 func TestComparisonIsInterrupted(t *testing.T) {
-	again := topic(slices.Concat(firstLoad(), firstLoad()))
+	deliveredTwice := topic(slices.Concat(firstLoad(), firstLoad()))
 	runtest.Bubble(t, "kill", func(t *testing.T) {
 		found := keysOf(firstLoad()...)
-		w, r := comparedWorld(found[:3], found[3:])
-		w.service.before = func(q *wit.Request) {
-			if q.Target == "/page/101" {
+		w, r := loadWithComparison(found[:3], found[3:])
+		w.service.onRequest = func(request *wit.Request) {
+			if request.Target == "/page/101" {
 				runtest.Pass(time.Second) // all is acknowledged
 				w.broker.mu.Lock()
 				w.broker.kill = 1
@@ -167,31 +168,31 @@ func TestComparisonIsInterrupted(t *testing.T) {
 		}
 		w.logged(t)
 		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.stored(), "stored")
-		w.service.before = nil
-		r.keysOf = nil
+		w.service.onRequest = nil
+		r.keyOffsets = nil
 		w.ok(t)
-		assert.Equal(t, again, w.broker.records())
-		assert.Equal(t, 0, len(r.keysOf), "questions for keys after a restart")
+		assert.Equal(t, deliveredTwice, w.broker.records())
+		assert.Equal(t, 0, len(r.keyOffsets), "questions for keys after a restart")
 	})
 	runtest.Bubble(t, "version", func(t *testing.T) {
 		found := keysOf(firstLoad()...)
-		w, _ := comparedWorld(found[:3], found[3:])
+		w, _ := loadWithComparison(found[:3], found[3:])
 		next := &reader{version: "2", feeds: 1, second: 2}
-		w.service.before = func(q *wit.Request) {
-			if q.Target == "/page/100" {
+		w.service.onRequest = func(request *wit.Request) {
+			if request.Target == "/page/100" {
 				w.offer(next)
 			}
 		}
 		log := w.logged(t)
-		assert.Equal(t, again, w.broker.records(), log)
+		assert.Equal(t, deliveredTwice, w.broker.records(), log)
 		assert.Equal(t, true, strings.Contains(log, "another version"), log)
-		assert.Equal(t, 0, len(next.keysOf), "questions for keys")
+		assert.Equal(t, 0, len(next.keyOffsets), "questions for keys")
 	})
 	runtest.Bubble(t, "stop", func(t *testing.T) {
-		w, _ := comparedWorld(keysOf(firstLoad()...))
+		w, _ := loadWithComparison(keysOf(firstLoad()...))
 		ctx, stop := context.WithCancel(t.Context())
-		w.service.before = func(q *wit.Request) {
-			if q.Target == "/page/100" {
+		w.service.onRequest = func(request *wit.Request) {
+			if request.Target == "/page/100" {
 				stop()
 			}
 		}
@@ -200,22 +201,22 @@ func TestComparisonIsInterrupted(t *testing.T) {
 	})
 }
 
-// What is read in between leaves a comparison as it is, unless the plugin's offset continues from there.
+// A snapshot during a comparison does not end it, unless the snapshot changes the feed's offset.
 func TestRowsBetweenPagesOfTheComparison(t *testing.T) {
-	for name, positioned := range map[string]bool{"without an offset": false, "with an offset": true} {
+	for name, hasOffset := range map[string]bool{"without an offset": false, "with an offset": true} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			found := keysOf(firstLoad()...)
-			w, r := comparedWorld(found[:3], found[3:])
-			r.positioned = positioned
-			w.service.follows["/snapshot"] = []string{"now=row", "END 2 true"}
-			if !positioned {
-				w.service.follows["/snapshot"] = []string{"now=row"}
+			w, r := loadWithComparison(found[:3], found[3:])
+			r.snapshotHasOffset = hasOffset
+			w.service.bodies["/snapshot"] = []string{"now=row", "END 2 true"}
+			if !hasOffset {
+				w.service.bodies["/snapshot"] = []string{"now=row"}
 			}
 			task := NewTask(w.o)
 			w.snapshotAt(t, task, "/page/100")
 			require.NoError(t, task.Run(t.Context()))
 			want := append(firstLoad(), "now=row")
-			if positioned {
+			if hasOffset {
 				want = append(want, firstLoad()...)
 			} else {
 				want = append(want, "missed=row")
@@ -225,8 +226,8 @@ func TestRowsBetweenPagesOfTheComparison(t *testing.T) {
 	}
 }
 
-// A page that is aborted with its transaction has delivered nothing: its keys are not remembered, so a row that the
-// repeated page lacks is missed, and read. If what was sent stays visible, that row must be found.
+// A page that is aborted with its transaction has delivered nothing: its keys are not remembered, so a row that is
+// absent from the repeated page counts as missed. If the sent rows stay visible, its key is remembered.
 func TestKeysOfAbortedPages(t *testing.T) {
 	large := rows("a", 3000)
 	for i := range large {
@@ -234,25 +235,25 @@ func TestKeysOfAbortedPages(t *testing.T) {
 	}
 	for name, transactional := range map[string]bool{"aborted": true, "delivered": false} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			w, r := comparedWorld(keysOf(slices.Clone(large)...), keysOf(rows("b", 3)...))
+			w, r := loadWithComparison(keysOf(slices.Clone(large)...), keysOf(rows("b", 3)...))
 			w.service.pages[0] = large
 			if transactional {
 				w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
 			}
-			broken := false
+			hasBroken := false
 			w.service.answer = func(page int, body string) (uint16, string, bool) {
 				if page > 0 {
 					return 200, body, false
 				}
-				if !broken {
-					broken = true
+				if !hasBroken {
+					hasBroken = true
 					return 200, body, true
 				}
-				_, body, _ = strings.Cut(body, "\n") // a0 has moved elsewhere
+				_, body, _ = strings.Cut(body, "\n") // without the row a0
 				return 200, body, false
 			}
 			log := w.logged(t)
-			assert.Equal(t, 1, r.compares, log)
+			assert.Equal(t, 1, r.comparisonCount, log)
 			if transactional {
 				assert.Equal(t, []string{"a0"}, r.unknown, "missed")
 			} else {

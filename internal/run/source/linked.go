@@ -46,7 +46,7 @@ func (p *prefetched) await(ctx context.Context) (*transport.Answer, error) {
 
 type linkedRequest struct {
 	wit.LinkedRequest
-	prefetched *prefetched
+	prefetched *prefetched // nil if it was not sent early
 }
 
 // fetchAllLinked sends linked requests concurrently, within the limits of the service, and reads their responses one
@@ -56,43 +56,44 @@ func (p *page) fetchAllLinked(ctx context.Context, linked []wit.LinkedRequest) e
 	if len(linked) == 0 {
 		return nil
 	}
-	var all []linkedRequest // the next one last
+	var pending []linkedRequest // a stack: the last one is next
 	push := func(linked []wit.LinkedRequest) {
-		for _, f := range slices.Backward(linked) {
-			all = append(all, linkedRequest{f, nil})
+		for _, request := range slices.Backward(linked) {
+			pending = append(pending, linkedRequest{request, nil})
 		}
 	}
 	push(linked)
-	prefetchCtx, end := context.WithCancel(transport.WithoutWaiting(ctx))
-	var sent sync.WaitGroup
+	prefetchCtx, cancel := context.WithCancel(transport.WithoutWaiting(ctx))
+	var prefetches sync.WaitGroup
 	defer func() {
-		end()
-		sent.Wait()
-		for _, f := range all {
-			if f.prefetched != nil && f.prefetched.answer != nil {
-				f.prefetched.answer.Body.Close()
+		cancel()
+		prefetches.Wait()
+		for _, request := range pending {
+			if request.prefetched != nil && request.prefetched.answer != nil {
+				request.prefetched.answer.Body.Close()
 			}
 		}
 	}()
-	for len(all) > 0 {
-		first := len(all) - 1
-		for n := first - 1; n >= max(0, first-maxPrefetch) && p.linked.sinceRow <= unpacedLinked; n-- {
-			if all[n].prefetched.canPrefetch(&all[n].Request) {
-				all[n].prefetched = p.prefetch(prefetchCtx, &sent, &all[n].Request)
+	for len(pending) > 0 {
+		last := len(pending) - 1
+		for n := last - 1; n >= max(0, last-maxPrefetch) && p.linked.sinceRow <= unpacedLinked; n-- {
+			if pending[n].prefetched.canPrefetch(&pending[n].Request) {
+				pending[n].prefetched = p.prefetch(prefetchCtx, &prefetches, &pending[n].Request)
 			}
 		}
-		next, err := p.fetchLinked(ctx, &all[first].LinkedRequest, all[first].prefetched)
+		next, err := p.fetchLinked(ctx, &pending[last].LinkedRequest, pending[last].prefetched)
 		if err != nil {
 			return err
 		}
-		p.linked.pendingBytes -= transport.RequestBytes(&all[first].Request)
-		all[first] = linkedRequest{}
-		all = all[:first]
+		p.linked.pendingBytes -= transport.RequestBytes(&pending[last].Request)
+		pending[last] = linkedRequest{}
+		pending = pending[:last]
 		push(next)
 	}
 	return nil
 }
 
+// canPrefetch reports whether the request may be sent early: for the first time, or again if there was no free slot.
 func (p *prefetched) canPrefetch(r *wit.Request) bool {
 	if p == nil {
 		return r.Repeatable
@@ -119,26 +120,25 @@ func (p *page) prefetch(ctx context.Context, sent *sync.WaitGroup, r *wit.Reques
 
 type linkedRequests struct {
 	total        int
-	pendingBytes int64
-	sinceRow     int
-	row          int64
+	pendingBytes int64 // size of the requests that wait
+	sinceRow     int   // requests since the last row arrived
+	row          int64 // the last row at the last request
 	backoff      progressBackoff
 }
 
-// maxLinked bounds the linked requests of a page: ten for each row of 10,000. An interruption repeats all of them.
-const maxLinked = 100_000
+const (
+	// maxLinked bounds the linked requests of a page: ten for each row of 10,000. An interruption repeats all of them.
+	maxLinked       = 100_000
+	maxPendingBytes = 64 << 20
+	maxNesting      = 16 // how deep responses may link to each other
+	// unpacedLinked is how many linked requests a row may have before they are slowed down.
+	unpacedLinked = 256
+	// reservedTagPrefix begins the tags of the host, such as [wit.TagComplete].
+	reservedTagPrefix = "culvert:"
+)
 
-// maxPendingBytes bounds the linked requests that wait, maxNesting how deep responses may link to each other.
-const maxPendingBytes = 64 << 20
-
-// reservedTagPrefix begins the tags of the host, such as [wit.TagComplete].
-const reservedTagPrefix = "culvert:"
-
-const maxNesting = 16
-
-// unpacedLinked is how many linked requests a row may have before they are slowed down.
-const unpacedLinked = 256
-
+// fetchLinked sends a linked request, unless it was sent early, and reads its response. It returns the requests that
+// the response links to.
 func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	early *prefetched) ([]wit.LinkedRequest, error) {
 	r := &linked.Request
@@ -174,10 +174,8 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(linked.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status),
-			Message: fmt.Sprintf("linked request %s: answered %d: %q",
-				transport.PrintableTarget(r.Target),
-				answer.Status, head)})
+		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status), Message: fmt.Sprintf(
+			"linked request %s: answered %d: %q", transport.PrintableTarget(r.Target), answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
 			err = &permanentError{err}
 		}

@@ -7,11 +7,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// progressInterval is the least time between two questions for the progress of a load that is under way.
+// progressInterval is the least time between two requests to the plugin for the progress of a load.
 const progressInterval = time.Second
 
-// observeLoad asks the plugin for the progress of the load that the feed's position belongs to. An error is only
-// logged, because reading does not depend on it.
+// observeLoad gets the progress of the current load from the plugin, and records and logs it. An error is only logged,
+// because reading does not depend on it.
 func (f *feed) observeLoad(ctx context.Context, r Reader) {
 	f.progressAt = time.Now()
 	offset := f.position.fields
@@ -26,6 +26,7 @@ func (f *feed) observeLoad(ctx context.Context, r Reader) {
 	f.setLoad(progress)
 }
 
+// setLoad records the progress of the current load; nil means that the plugin does not report it, or there is no load.
 func (f *feed) setLoad(progress *wit.LoadProgress) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,10 +37,10 @@ func (f *feed) setLoad(progress *wit.LoadProgress) {
 		status.complete = ""
 	case progress.Complete != nil:
 		status.complete = *progress.Complete
-	default: // the proof of the load before counts until this one has ended
+	default: // until this load ends, complete remains the proof of the previous one
 		status.load = &FeedLoad{Read: progress.Read, Total: progress.Total}
 		status.loadPace.observe(time.Now(), status.load)
-		if status.loadPace.isLogDue(time.Now()) {
+		if status.loadPace.takeLogTurn(time.Now()) {
 			f.logLoad(status.load)
 		}
 		return
@@ -48,78 +49,79 @@ func (f *feed) setLoad(progress *wit.LoadProgress) {
 }
 
 func (f *feed) logLoad(load *FeedLoad) {
-	attrs := []any{"rows", load.Read}
+	args := []any{"rows", load.Read}
 	if load.Total != nil {
-		attrs = append(attrs, "of", *load.Total)
+		args = append(args, "of", *load.Total)
 	}
 	if load.SecondsLeft != nil {
-		attrs = append(attrs, "seconds_left", *load.SecondsLeft)
+		args = append(args, "seconds_left", *load.SecondsLeft)
 	}
-	f.log.Info("loading", attrs...)
+	f.log.Info("loading", args...)
 }
 
-// loadPace estimates the end of a load from its last minute. The zero value is before the load.
+// loadPace estimates the end of a load from its last minute. The zero value is ready for a new load.
 type loadPace struct {
-	marks  []loadMark // at most paceMarks, at least paceInterval apart, the oldest first
-	logged time.Time
+	samples  []loadSample // at most paceSamples, at least paceInterval apart, the oldest first
+	loggedAt time.Time
 }
 
-type loadMark struct {
+type loadSample struct {
 	at   time.Time
 	read uint64
 }
 
 const (
-	paceInterval = 5 * time.Second
-	paceMarks    = 13 // a minute and the mark before
-	minPaceTime  = 30 * time.Second
-	loadLogEvery = time.Minute
+	paceInterval    = 5 * time.Second
+	paceSamples     = 13 // a minute, with a sample at each end
+	minPaceTime     = 30 * time.Second
+	loadLogInterval = time.Minute
 )
 
-// observe sets SecondsLeft.
+// observe takes a sample of a load, if one is due, and sets the load's SecondsLeft once it can be estimated.
 func (p *loadPace) observe(now time.Time, load *FeedLoad) {
-	if n := len(p.marks); n > 0 && load.Read < p.marks[n-1].read { // another load
+	if n := len(p.samples); n > 0 && load.Read < p.samples[n-1].read { // this is another load
 		*p = loadPace{}
 	}
-	if n := len(p.marks); n == 0 || now.Sub(p.marks[n-1].at) >= paceInterval {
-		p.marks = append(p.marks, loadMark{now, load.Read})
+	if n := len(p.samples); n == 0 || now.Sub(p.samples[n-1].at) >= paceInterval {
+		p.samples = append(p.samples, loadSample{now, load.Read})
 	}
-	if len(p.marks) > paceMarks {
-		p.marks = p.marks[1:]
+	if len(p.samples) > paceSamples {
+		p.samples = p.samples[1:]
 	}
-	if p.logged.IsZero() {
-		p.logged = now
+	if p.loggedAt.IsZero() {
+		p.loggedAt = now
 	}
-	from := p.marks[0]
-	elapsed := now.Sub(from.at)
-	if load.Total == nil || elapsed < minPaceTime || load.Read <= from.read {
+	oldest := p.samples[0]
+	elapsed := now.Sub(oldest.at)
+	if load.Total == nil || elapsed < minPaceTime || load.Read <= oldest.read {
 		return
 	}
-	var left int64
+	var secondsLeft int64
 	if *load.Total > load.Read {
-		left = int64(float64(*load.Total-load.Read) / float64(load.Read-from.read) * elapsed.Seconds())
+		secondsLeft = int64(float64(*load.Total-load.Read) / float64(load.Read-oldest.read) * elapsed.Seconds())
 	}
-	load.SecondsLeft = &left
+	load.SecondsLeft = &secondsLeft
 }
 
 // isCurrent reports whether the load was observed in the last minute.
 func (p *loadPace) isCurrent(now time.Time) bool {
-	n := len(p.marks)
-	return n > 0 && now.Sub(p.marks[n-1].at) < time.Minute
+	n := len(p.samples)
+	return n > 0 && now.Sub(p.samples[n-1].at) < time.Minute
 }
 
 // WithoutEstimate returns a copy without SecondsLeft.
 func (l *FeedLoad) WithoutEstimate() *FeedLoad { return &FeedLoad{Read: l.Read, Total: l.Total} }
 
-func (p *loadPace) isLogDue(now time.Time) bool {
-	isDue := now.Sub(p.logged) >= loadLogEvery
+// takeLogTurn reports whether the progress is to be logged now, and then records that it is.
+func (p *loadPace) takeLogTurn(now time.Time) bool {
+	isDue := now.Sub(p.loggedAt) >= loadLogInterval
 	if isDue {
-		p.logged = now
+		p.loggedAt = now
 	}
 	return isDue
 }
 
-// warnIfRepeated warns if a page is the beginning of the first load, which an earlier run had begun, too.
+// warnIfRepeated clears the position's beginning, and warns if an earlier run has delivered rows of this first page.
 func (f *feed) warnIfRepeated(p *page) {
 	if p.fetch.Position == nil {
 		return
@@ -132,8 +134,8 @@ func (f *feed) warnIfRepeated(p *page) {
 	f.position.beginning = ""
 }
 
-// markBeginning has the position of the first rows stored before them: otherwise nobody would know after a crash that
-// they were delivered. A transaction contains both.
+// markBeginning sets loadBeginning of the first chunk with rows, so that the next run knows after a crash that rows may
+// have been delivered. That is needless with transactions, which contain rows and offset.
 func (p *page) markBeginning(chunk *chunk) {
 	feed := p.feed
 	hasRows := len(chunk.batch.Rows)+len(chunk.deadLetters) > 0
@@ -142,7 +144,7 @@ func (p *page) markBeginning(chunk *chunk) {
 	}
 	feed.atBeginning = false
 	if feed.pipeline.output.AtLeastOnce() {
-		chunk.beginning = feed.offsetAt(position{fields: *p.fetch.Position, topic: feed.spec().Topic,
+		chunk.loadBeginning = feed.offsetAt(position{fields: *p.fetch.Position, topic: feed.spec().Topic,
 			beginning: digestOf(p.origin.request)})
 	}
 }
@@ -152,7 +154,7 @@ func (f *feed) storeBeginning(chunk *chunk) error {
 	ctx := f.pipeline.ctx
 	output := f.pipeline.output
 	acknowledged := make(chan error, 1)
-	output.Produce(ctx, output.NewBatch(), chunk.beginning, func(_ int, err error) { acknowledged <- err })
+	output.Produce(ctx, output.NewBatch(), chunk.loadBeginning, func(_ int, err error) { acknowledged <- err })
 	select {
 	case err := <-acknowledged:
 		if err != nil {

@@ -135,7 +135,7 @@ func TestBeginningOfFirstLoad(t *testing.T) {
 func TestBeginningAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{stores: true}, rows("a", 3))
-		w.service.follows = map[string][]string{"/store": {"LATER 0"}}
+		w.service.bodies = map[string][]string{"/store": {"LATER 0"}}
 		w.broker.killAfter = 2 // the extra page, and the beginning
 		w.logged(t)
 		if stored := w.stored(); !strings.Contains(stored, fieldBeginning) {
@@ -167,7 +167,7 @@ func TestLoadProgress(t *testing.T) {
 		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3), rows("d", 3), rows("e", 3))
 		task := NewTask(w.o)
 		seen := map[string]*FeedLoad{}
-		w.service.before = func(q *wit.Request) {
+		w.service.onRequest = func(q *wit.Request) {
 			if q.Target == "/open" {
 				return
 			}
@@ -189,7 +189,7 @@ func TestLoadProgress(t *testing.T) {
 			}
 		}
 		ended("at the end", task, wit.Ptr("key"))
-		w.service.before = nil
+		w.service.onRequest = nil
 		r.asked = nil
 		ended("after a restart", w.ok(t), wit.Ptr("key"))
 		assert.Equal(t, []string{"page=5 total=5"}, r.asked, "asked for at a start")

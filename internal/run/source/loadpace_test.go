@@ -15,7 +15,7 @@ func TestLoadPace(t *testing.T) {
 	seconds := int64(9)
 	f.status.load = &FeedLoad{Read: 1, SecondsLeft: &seconds}
 	for age, want := range map[time.Duration]bool{0: true, time.Minute: false} { // the service does not answer since
-		f.status.loadPace.marks = []loadMark{{time.Now().Add(-age), 1}}
+		f.status.loadPace.samples = []loadSample{{time.Now().Add(-age), 1}}
 		if progress := f.progress(); (progress.Load.SecondsLeft != nil) != want || progress.Load.Read != 1 {
 			t.Errorf("%v after the last observation: found %+v", age, progress.Load)
 		}
@@ -36,7 +36,7 @@ func TestLoadPace(t *testing.T) {
 	assert.Equal(t, left((100_000-35_200)/100), at(301, 35_200), "the slow beginning is forgotten")
 	assert.Equal(t, left(0), at(302, 100_500), "the count was too low")
 	assert.Equal(t, (*int64)(nil), at(303, 10), "another load")
-	assert.Equal(t, 1, len(pace.marks))
+	assert.Equal(t, 1, len(pace.samples))
 	load := &FeedLoad{Read: 5000}
 	pace.observe(began.Add(400*time.Second), load)
 	assert.Equal(t, (*int64)(nil), load.SecondsLeft, "without a total")
@@ -49,7 +49,7 @@ func TestLoadIsLoggedEachMinute(t *testing.T) {
 	for second := range 301 {
 		now := began.Add(time.Duration(second) * time.Second)
 		pace.observe(now, &FeedLoad{Read: uint64(second)})
-		if pace.isLogDue(now) {
+		if pace.takeLogTurn(now) {
 			logged++
 		}
 	}

@@ -11,33 +11,31 @@ import (
 )
 
 const (
-	// maxTriggers bounds the waiting triggers of a feed, and its waiting notifications with an ident: more are answered
-	// with a retry.
+	// maxTriggers bounds the pending triggers of a feed, and its notifications with an ident. Further ones are rejected
+	// with [notify.ErrBusy], so that the sender repeats them.
 	maxTriggers      = 10_000
-	rememberedIdents = 1_000
-	ackBatch         = 100
+	rememberedIdents = 1_000 // of acknowledged notifications
+	ackBatch         = 100   // triggers that are acknowledged together while more are due
 	maxRepeatDelay   = time.Minute
-	maxRepeats       = 1_000
+	maxRepeats       = 1_000 // pending triggers that are read again
 )
 
 // notificationQueue holds the notifications of a feed until Kafka has the rows that they announce: a notification may
 // be lost or sent twice (RATIONALE.md P9). The feed's lock guards all fields but signal and subscriptionDigest.
 type notificationQueue struct {
-	pending    triggerQueue
-	processing []*trigger // those whose rows are being read or sent, in order
-	// byIdent has the pending and processing notifications, processed the last acknowledged ones, in the order of
-	// recent.
-	byIdent        map[string]*trigger
-	processed      map[string]bool
-	recent         []string
-	overflowLogged bool
-	snapshots      []string
-	signal         guard.Bell // ends the feed's wait
+	pending        triggerQueue
+	processing     []*trigger          // triggers whose rows are being read or sent, in order
+	byIdent        map[string]*trigger // the triggers in pending and processing by the idents of their notifications
+	processed      map[string]bool     // the idents of the last acknowledged notifications
+	recent         []string            // the idents in processed, the oldest first
+	overflowLogged bool                // the warning about maxRepeats
+	snapshots      []string            // requested snapshots
+	signal         guard.Bell          // ends the feed's wait
 	// subscriptionDigest identifies the subscriptions before the last request, which report everything after it. It is
 	// stored with the offset: if the subscriptions differ at a start, the feed is read once more. Only reading changes
 	// it.
 	subscriptionDigest string
-	currentDigest      string // of the current subscriptions, empty without any
+	currentDigest      string // identifies the current subscriptions; empty means none
 }
 
 // trigger is a reason to read the feed, from one or several notifications.
@@ -46,8 +44,8 @@ type trigger struct {
 	idents             []string
 	done               chan struct{} // closed when it was processed; senders wait for it
 	subscriptionDigest string        // replaces the queue's when the trigger is read, unless it is empty
-	// repeated means that it was processed and is read again, not before notBefore. The second response is final,
-	// because plugins have no memory between pages and would repeat it for ever.
+	// repeated means that it was processed and is read again, not before notBefore. It is not repeated a second time:
+	// plugins have no memory between pages and would request that for ever.
 	repeated  bool
 	notBefore time.Time
 }
@@ -62,9 +60,9 @@ type triggerQueue struct {
 	repeated int
 }
 
-func (q *triggerQueue) add(w *trigger) {
-	q.list = append(q.list, w)
-	q.index(w)
+func (q *triggerQueue) add(trigger *trigger) {
+	q.list = append(q.list, trigger)
+	q.index(trigger)
 }
 
 func (q *triggerQueue) addFirst(trigger *trigger) {
@@ -76,82 +74,82 @@ func (q *triggerQueue) addFirst(trigger *trigger) {
 	}
 }
 
-func (q *triggerQueue) index(w *trigger) {
+func (q *triggerQueue) index(t *trigger) {
 	if q.byToken == nil {
 		q.byToken = map[string]*trigger{}
 	}
-	q.byToken[w.token] = w
-	if w.repeated {
+	q.byToken[t.token] = t
+	if t.repeated {
 		q.repeated++
 	}
 }
 
-// join returns the pending trigger of a token, nil for none, and ends its delay.
+// join returns the pending trigger of a token, or nil. A repeated trigger becomes a usual one without a delay.
 func (q *triggerQueue) join(token string) *trigger {
-	w := q.byToken[token]
-	if w != nil && w.repeated {
-		w.repeated = false
+	trigger := q.byToken[token]
+	if trigger != nil && trigger.repeated {
+		trigger.repeated = false
 		q.repeated--
 	}
-	return w
+	return trigger
 }
 
 func (q *triggerQueue) hasDue() bool { return slices.ContainsFunc(q.list, (*trigger).due) }
 
-// pop removes the first trigger that is due.
+// pop removes and returns the first trigger that is due, or returns nil.
 func (q *triggerQueue) pop() *trigger {
 	i := slices.IndexFunc(q.list, (*trigger).due)
 	if i < 0 {
 		return nil
 	}
-	w := q.list[i]
+	trigger := q.list[i]
 	if i == 0 {
 		q.list[0] = nil
 		q.list = q.list[1:]
 	} else {
 		q.list = slices.Delete(q.list, i, i+1)
 	}
-	if q.byToken[w.token] == w {
-		delete(q.byToken, w.token)
+	if q.byToken[trigger.token] == trigger {
+		delete(q.byToken, trigger.token)
 	}
-	if w.repeated {
+	if trigger.repeated {
 		q.repeated--
 	}
-	return w
+	return trigger
 }
 
-// enqueue adds a notification. processed is closed when its rows are in Kafka; nil if they are, or the sender need not
-// wait.
-func (f *feed) enqueue(w *wit.Trigger) (processed <-chan struct{}, err error) {
+// enqueue adds a notification. processed is closed when its rows are in Kafka. It is nil if they are in Kafka already,
+// or if the sender need not wait.
+func (f *feed) enqueue(received *wit.Trigger) (processed <-chan struct{}, err error) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()
 	queue := f.notifications
-	queued := queue.byIdent[w.Ident]
+	queued := queue.byIdent[received.Ident]
 	switch {
-	case w.Ident != "" && queue.processed[w.Ident]:
+	case received.Ident != "" && queue.processed[received.Ident]:
 		f.task.count.duplicates.Add(1)
 		return nil, nil
-	case w.Ident != "" && queued != nil:
+	case received.Ident != "" && queued != nil:
 		f.task.count.duplicates.Add(1)
 	case len(queue.byIdent) >= maxTriggers:
 		return nil, notify.ErrBusy
-	case queue.pending.byToken[w.Token] != nil:
-		queued = queue.pending.join(w.Token)
+	case queue.pending.byToken[received.Token] != nil:
+		queued = queue.pending.join(received.Token)
 	case len(queue.pending.list) >= maxTriggers+queue.pending.repeated:
 		return nil, notify.ErrBusy
 	default:
-		queued = &trigger{token: w.Token, done: make(chan struct{})}
+		queued = &trigger{token: received.Token, done: make(chan struct{})}
 		queue.pending.add(queued)
 	}
-	if w.Ident != "" && queue.byIdent[w.Ident] == nil {
+	if received.Ident != "" && queue.byIdent[received.Ident] == nil {
 		if queue.byIdent == nil {
 			queue.byIdent = map[string]*trigger{}
 		}
-		queue.byIdent[w.Ident] = queued
-		queued.idents = append(queued.idents, w.Ident)
+		queue.byIdent[received.Ident] = queued
+		queued.idents = append(queued.idents, received.Ident)
 	}
 	queue.signal.Ring()
-	if !w.AnswerWhenStored {
+	if !received.AnswerWhenStored {
 		return nil, nil
 	}
 	return queued.done, nil
@@ -179,8 +177,8 @@ func (f *feed) moveStateFrom(old *feed) {
 	inherited.subscriptionDigest = f.notifications.subscriptionDigest
 	inherited.currentDigest = f.notifications.currentDigest
 	f.notifications = &inherited
-	for _, w := range append(old.notifications.processing, old.notifications.pending.list...) {
-		f.notifications.pending.add(w)
+	for _, trigger := range append(old.notifications.processing, old.notifications.pending.list...) {
+		f.notifications.pending.add(trigger)
 	}
 	f.status.subscribed.Store(old.status.subscribed.Load())
 	f.status.notified.Store(old.status.notified.Load())
@@ -193,36 +191,36 @@ func (f *feed) nextTrigger() (token string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	queue := f.notifications
-	next := queue.pending.pop()
-	if next == nil {
+	trigger := queue.pending.pop()
+	if trigger == nil {
 		return "", false
 	}
-	queue.processing = append(queue.processing, next)
-	return next.token, true
+	queue.processing = append(queue.processing, trigger)
+	return trigger.token, true
 }
 
-// scheduleRepeat repeats the current trigger after a while, once. Its sender does not wait for that.
+// scheduleRepeat makes the feed read the current trigger once more after a wait. Its sender does not wait for that.
 func (f *feed) scheduleRepeat(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	queue := f.notifications
-	processed := queue.processing[len(queue.processing)-1]
+	current := queue.processing[len(queue.processing)-1]
 	switch {
-	case processed.repeated, queue.pending.byToken[processed.token] != nil:
+	case current.repeated, queue.pending.byToken[current.token] != nil:
 		return
-	case queue.pending.repeated < maxRepeats: // read again
-	case queue.overflowLogged:
-		return
-	default:
-		queue.overflowLogged = true
-		f.log.Warn("too many notifications wait to be read again: further ones are read only once", "kept", maxRepeats)
+	case queue.pending.repeated >= maxRepeats:
+		if !queue.overflowLogged {
+			queue.overflowLogged = true
+			f.log.Warn("too many notifications wait to be read again: further ones are read only once",
+				"kept", maxRepeats)
+		}
 		return
 	}
-	queue.pending.add(&trigger{token: processed.token, done: make(chan struct{}), repeated: true,
+	queue.pending.add(&trigger{token: current.token, done: make(chan struct{}), repeated: true,
 		notBefore: time.Now().Add(min(wait, maxRepeatDelay))})
 }
 
-// markReading is called when the pages of the last trigger are read: a snapshot may precede them.
+// markReading makes the subscriptionDigest of the last trigger in processing the queue's, when its pages begin.
 func (f *feed) markReading() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -234,10 +232,10 @@ func (f *feed) markReading() {
 func (f *feed) requeue() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.notifications
-	last := len(q.processing) - 1
-	q.pending.addFirst(q.processing[last])
-	q.processing = q.processing[:last]
+	queue := f.notifications
+	last := len(queue.processing) - 1
+	queue.pending.addFirst(queue.processing[last])
+	queue.processing = queue.processing[:last]
 }
 
 func (f *feed) hasDueTrigger() bool {
@@ -267,12 +265,12 @@ func (f *feed) ack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	queue := f.notifications
-	for _, w := range queue.processing {
-		for _, ident := range w.idents {
+	for _, trigger := range queue.processing {
+		for _, ident := range trigger.idents {
 			delete(queue.byIdent, ident)
 			queue.remember(ident)
 		}
-		close(w.done)
+		close(trigger.done)
 	}
 	queue.processing = nil
 }
@@ -289,7 +287,7 @@ func (q *notificationQueue) remember(ident string) {
 	q.recent = append(q.recent, ident)
 }
 
-// sleep ends early when a notification or snapshot arrives.
+// sleep waits for d, or less if a notification or a request for a snapshot arrives.
 func (f *feed) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

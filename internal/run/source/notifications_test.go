@@ -282,10 +282,10 @@ func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 // A snapshot of several pages is read between a trigger and its turn: the trigger is still served, because a snapshot
 // does not report deleted entities.
 func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
-	r := &reader{exact: true, calm: true}
+	r := &reader{exact: true, snapshotsLast: true}
 	interrupted := func(w *world) {
-		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
-		w.service.before = func(q *wit.Request) {
+		w.service.bodies = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
+		w.service.onRequest = func(q *wit.Request) {
 			if q.Target != "/x" {
 				return
 			}
@@ -307,9 +307,9 @@ func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
 func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			r := &reader{exact: true, calm: true}
+			r := &reader{exact: true, snapshotsLast: true}
 			w := newWorld(r, rows("a", 3))
-			w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
+			w.service.bodies = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
 			w.ok(t)
 			r.stores = true
 			r.causes = nil
@@ -339,8 +339,8 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 			skipped := digestOf("2")
 			covers := map[string]bool{} // by request
 			interrupted := func(w *world) {
-				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
-				w.service.before = func(q *wit.Request) {
+				w.service.bodies = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
+				w.service.onRequest = func(q *wit.Request) {
 					f := w.task.findFeed("feed0")
 					if f == nil {
 						return // being opened
@@ -352,7 +352,8 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 					f.onSubscribed(skipped, true)
 				}
 			}
-			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *endpoint) {
+			r := &reader{exact: true, snapshotsLast: true}
+			notified(t, r, interrupted, func(t *testing.T, _ *world, e *endpoint) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
 				if _, ok := covers["/snapshot"]; !ok || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {

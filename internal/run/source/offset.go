@@ -28,18 +28,18 @@ const (
 // position is a position in a feed: between pages, or after a row of a page.
 type position struct {
 	fields  []wit.OffsetEntry // the plugin's
-	midPage bool              // after row of the page that fields identify; keys is the digest of the keys up to there
-	row     uint32
-	keys    digest
-	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
-	// stored: after a crash, the other rows of that index would be lost (RATIONALE.md P5).
+	midPage bool              // the position is after row of the page that fields identify
+	row     uint32            // the index of the last row that was delivered completely
+	keys    digest            // of the keys up to that row
+	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest including these. They
+	// are not stored: after a crash, the other rows of that index would be lost (RATIONALE.md P5).
 	extraRows int
 	extraKeys digest
-	// topic is where the rows of the current load go, empty between loads: rows of one load go to one topic. It is
-	// stored as a part of the fingerprint.
+	// topic is the topic for all rows of the current load, empty between loads. It is stored as a part of the
+	// fingerprint.
 	topic string
-	// beginning is the digest of the request whose rows, the first ones, may have been delivered although no offset
-	// after them was stored. It is empty after that.
+	// beginning is the digest of the first request of a load, until an offset after its rows is stored. Then some of
+	// these rows may have been delivered. It is empty otherwise.
 	beginning string
 }
 
@@ -76,8 +76,8 @@ func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
 	return *value, true
 }
 
-// FingerprintDiff returns the names of the fingerprint's parts by which a stored offset and a feed differ, none if they
-// match or the offset has no fingerprint.
+// FingerprintDiff returns the names of the parts by which the fingerprints of a stored offset and a feed differ. It
+// returns nil if they match or the offset has no fingerprint.
 func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) {
 	prior, ok := Fingerprint(stored)
 	current := spec.Fingerprint
@@ -90,14 +90,14 @@ func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) 
 	parts := func(text string) []string {
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 	}
-	more := map[string]int{} // occurrences in the stored one minus those in the feed's
+	countDiff := map[string]int{} // occurrences in the stored one minus those in the feed's
 	for _, part := range parts(prior) {
-		more[part]++
+		countDiff[part]++
 	}
 	for _, part := range parts(current) {
-		more[part]--
+		countDiff[part]--
 	}
-	for part, n := range more {
+	for part, n := range countDiff {
 		if n != 0 {
 			name, _, _ := strings.Cut(part, "=")
 			names = append(names, name)
@@ -107,9 +107,10 @@ func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) 
 	return slices.Compact(names)
 }
 
+// parsePosition is the reverse of storedFields. fingerprint is nil if the offset has none.
 func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.OffsetEntry{}
-	var row, keys bool
+	var hasRow, hasKeys bool
 	for _, f := range stored {
 		v := f.Value
 		switch f.Name {
@@ -118,13 +119,13 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a row number", f.Name)
 			}
 			p.row = uint32(*v.Integer)
-			row = true
+			hasRow = true
 		case fieldKeys:
 			if v.String == nil || !p.keys.parse(*v.String) {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits",
 					f.Name)
 			}
-			keys = true
+			hasKeys = true
 		case fieldFingerprint:
 			if v.String == nil {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
@@ -145,7 +146,7 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 		}
 	}
 	// An index without a digest cannot be verified: the page is read again from its start.
-	p.midPage = row && keys
+	p.midPage = hasRow && hasKeys
 	return p, fingerprint, subscription, nil
 }
 
@@ -178,12 +179,13 @@ func sameScalar(a, b wit.Scalar) bool {
 
 func samePointee[T comparable](a, b *T) bool { return a == b || (a != nil && b != nil && *a == *b) }
 
-// digest is the FNV-1a hash of lengths and bytes of row keys, in order. It detects a service that answers differently
-// the second time; it does not resist an attacker.
+// digest is the FNV-1a hash of the lengths and bytes of row keys, in order. It detects that a service responds with
+// other rows the second time; it does not resist an attacker.
 type digest uint64
 
 const emptyDigest digest = 14695981039346656037
 
+// addRow adds the length and bytes of the key of a row, or of its value if it has no key.
 func (d *digest) addRow(b *record.Batch, r *wit.Row) {
 	value := r.Key
 	if value.Encoding == wit.Absent {
@@ -222,26 +224,26 @@ func (d *digest) parse(s string) bool {
 	return err == nil && len(s) == 16
 }
 
-// describeDiff returns the first part by which two fingerprints differ.
-func describeDiff(stored, now string) string {
+// describeDiff returns the first part by which two fingerprints differ, or both fingerprints if all parts are equal.
+func describeDiff(stored, current string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
 	storedParts := split(stored)
-	currentParts := split(now)
+	currentParts := split(current)
 	for i := range max(len(storedParts), len(currentParts)) {
-		var prior, current string
+		var storedPart, currentPart string
 		if i < len(storedParts) {
-			prior = strings.TrimSpace(storedParts[i])
+			storedPart = strings.TrimSpace(storedParts[i])
 		}
 		if i < len(currentParts) {
-			current = strings.TrimSpace(currentParts[i])
+			currentPart = strings.TrimSpace(currentParts[i])
 		}
-		if prior != current {
-			return fmt.Sprintf("stored %q, now %q", prior, current)
+		if storedPart != currentPart {
+			return fmt.Sprintf("stored %q, now %q", storedPart, currentPart)
 		}
 	}
-	return fmt.Sprintf("stored %q, now %q", stored, now)
+	return fmt.Sprintf("stored %q, now %q", stored, current)
 }
 
 func describeOffset(fields []wit.OffsetEntry) string {

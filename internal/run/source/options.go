@@ -25,9 +25,9 @@ type Options struct {
 	Client    Client
 	Registry  *record.Registry
 	Answered  *atomic.Bool // shared by the tasks of a connector, see [task.Opener]; nil means the task's own
-	Once      bool         // ends Run when every feed has caught up and is acknowledged
-	// OnIdle, if not nil, is called when all feeds will wait for their next poll for [MinIdleTime] or longer, until the
-	// earliest poll (zero for none). end is called before the first feed continues.
+	Once      bool         // Run ends when every feed has caught up and all rows are acknowledged
+	// OnIdle, if not nil, is called when all feeds will wait for their next poll for [MinIdleTime] or longer. until is
+	// the earliest poll; zero means that there is none. end is called before the first feed continues.
 	OnIdle func(until time.Time) (end func())
 	Offsets
 	Stages
@@ -38,17 +38,17 @@ type Options struct {
 
 // Offsets are how a task uses stored offsets.
 type Offsets struct {
-	StoredOffset func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) // nil for none
-
+	// StoredOffset returns the stored offset of a partition, or nil.
+	StoredOffset    func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error)
 	MismatchSetting string // names the feed's policy in errors
 	// PrepareOffsets, if not nil, is called with the number of feeds before offsets are read, and again before a feed
 	// starts over. With transactions it fences other producers and reads what they have committed.
 	PrepareOffsets func(ctx context.Context, feeds int) error
-	// CheckLease, if not nil, returns an error if another worker may own the task, so that a request that lets the
-	// service delete delivered data must not be sent. It is called when all earlier rows are stored, and again with an
-	// ended context, so that it answers at once, when the request is about to be sent.
+	// CheckLease, if not nil, returns an error if another worker may own the task: then a request that lets the service
+	// delete delivered data must not be sent. It is called when all earlier rows are stored, and again immediately
+	// before the request, with an ended context, so that it must not wait.
 	CheckLease func(ctx context.Context) error
-	// ExactlyOnceRequired makes a page that answers differently an error, because its rows would be delivered twice.
+	// ExactlyOnceRequired makes it an error if a repeated page has other rows, because some would be delivered twice.
 	ExactlyOnceRequired bool
 }
 

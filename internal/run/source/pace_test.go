@@ -53,7 +53,7 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 			w := newWorld(c.reader, c.pages)
 			w.service.answer = c.answer
 			w.o.Once = false
-			w.service.follows = map[string][]string{"/inner": {}}
+			w.service.bodies = map[string][]string{"/inner": {}}
 			stop := runtest.Start(t, NewTask(w.o).Run)
 			runtest.Pass(time.Minute)
 			require.NoError(t, stop())
@@ -87,7 +87,7 @@ func TestEmptyPagesThatAdvanceArePacedBriefly(t *testing.T) {
 func TestFollowedRequestsAreBounded(t *testing.T) {
 	fails := func(t *testing.T, w *world, linked map[string][]string) {
 		t.Helper()
-		w.service.follows = linked
+		w.service.bodies = linked
 		w.fails(t, "expected at most 100000 linked requests in a page")
 		if n := len(w.service.requests); n > maxLinked+2 { // with /open and the page
 			t.Errorf("expected at most %d requests, found %d", maxLinked+2, n)
@@ -99,9 +99,9 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	})
 	runtest.Bubble(t, "in each other", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{">/0"})
-		w.service.follows = map[string][]string{}
+		w.service.bodies = map[string][]string{}
 		for depth := range 2 * maxNesting { // each requests the next one within its body
-			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
+			w.service.bodies[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
 				strings.Repeat("\n", 2*pieceSize)}
 		}
 		w.fails(t, "linked responses nest more than 16 deep")
@@ -123,10 +123,10 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each, levels = 1 << 20, 100
-		w := newWorld(&reader{exact: true, followBody: make([]byte, each)}, []string{">/0"})
-		w.service.follows = map[string][]string{"/end": nil}
+		w := newWorld(&reader{exact: true, linkedBody: make([]byte, each)}, []string{">/0"})
+		w.service.bodies = map[string][]string{"/end": nil}
 		for n := range levels { // each requests the next one at its end, and another one that waits
-			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
+			w.service.bodies[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
 		w.fails(t, "bytes of linked requests that wait")
 		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
@@ -134,10 +134,10 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true, followBody: make([]byte, maxPendingBytes/10)},
+		w := newWorld(&reader{exact: true, linkedBody: make([]byte, maxPendingBytes/10)},
 			slices.Concat(slices.Repeat([]string{">/inner"}, 9), []string{strings.Repeat("\n", 2*pieceSize)},
 				slices.Repeat([]string{">/inner"}, 9)))
-		w.service.follows = map[string][]string{"/inner": {"inner=1"}}
+		w.service.bodies = map[string][]string{"/inner": {"inner=1"}}
 		w.ok(t)
 	})
 }
@@ -148,12 +148,12 @@ func TestSuccessiveResponsesDoNotNest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const last = 300
 		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
-		w.service.follows = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
+		w.service.bodies = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
 		for n := range last {
-			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1),
+			w.service.bodies[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1),
 				">/between"}
 		}
-		w.service.follows["/between"] = nil
+		w.service.bodies["/between"] = nil
 		w.ok(t)
 		var asked []string
 		for _, target := range w.service.requests {
@@ -207,7 +207,7 @@ func TestSlowResponseDelaysNoOtherFeed(t *testing.T) {
 		w.o.ConcurrentPages = 1
 		var asked atomic.Int64
 		others := make(chan struct{})
-		w.service.before = func(r *wit.Request) {
+		w.service.onRequest = func(r *wit.Request) {
 			if r.Target != "/page/0" {
 				return
 			}

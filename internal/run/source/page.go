@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const pieceSize = 64 << 10
+const pieceSize = 64 << 10 // bytes that are decoded at once
 
 // page is one response of a feed, with its linked requests, or one dead letter of a replay. It decodes rows into chunks
 // and passes these to the next stage.
@@ -28,8 +28,8 @@ type page struct {
 	chunk        *chunk
 	emitted      emitted
 	cursor       cursor
-	resumeAt     position // the first row that was not delivered yet; skipping is true before it
-	skipping     bool
+	resumeAt     position // the last row that an earlier attempt delivered
+	skipping     bool     // whether the page is not past resumeAt yet
 	end          wit.DecodeResult
 	bodies       bodyBuffers
 	linked       linkedRequests
@@ -38,14 +38,14 @@ type page struct {
 }
 
 type emitted struct {
-	any    bool // the page has sent a chunk
-	rows   int
-	chunks int
+	hasSent bool // the page has sent a chunk
+	rows    int
+	chunks  int
 }
 
 type bodyBuffers struct {
-	pieces [][]byte
-	depth  int
+	buffers [][]byte
+	depth   int // the current level, from 1
 }
 
 // poisonSearch is the search for rows that trap the plugin, see [bisection].
@@ -61,22 +61,22 @@ type decodeTime struct {
 	total time.Duration
 }
 
-func newPage(f *feed, fetch *wit.Fetch, source *origin, s *bisection) *page {
-	return &page{feed: f, fetch: fetch, origin: source, poisonSearch: poisonSearch{bisection: s},
+func newPage(f *feed, fetch *wit.Fetch, origin *origin, search *bisection) *page {
+	return &page{feed: f, fetch: fetch, origin: origin, poisonSearch: poisonSearch{bisection: search},
 		cursor: cursor{lastRow: -1, keys: emptyDigest, lastComplete: -1, completeKeys: emptyDigest}}
 }
 
-// readPage requests and reads one page. f.position is then where to continue, also within an interrupted page. While
-// the service prepares its response, which may take hours for an initial delta load, another feed may use the slot.
+// readPage requests and reads one page. Afterwards f.position is where to continue, also within an interrupted page. It
+// releases the slot until the service responds, which may take hours for an initial delta load.
 func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempts *attempts,
-	slot *pageSlot) (end stepResult, err error) {
+	slot *pageSlot) (result stepResult, err error) {
 	if fetch.Acknowledges {
 		if err := f.awaitDurable(ctx); err != nil {
-			return end, err
+			return result, err
 		}
 	}
-	source := &origin{request: fetch.Request.Method + " " + transport.PrintableTarget(fetch.Request.Target)}
-	page := newPage(f, fetch, source, &attempts.bisection)
+	origin := &origin{request: fetch.Request.Method + " " + transport.PrintableTarget(fetch.Request.Target)}
+	page := newPage(f, fetch, origin, &attempts.bisection)
 	page.reader = r
 	f.warnIfRepeated(page)
 	if f.position.midPage && fetch.Position != nil {
@@ -104,24 +104,24 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	fetchSpan.End(err)
 	if err != nil {
 		if leaseErr() != nil {
-			return end, &wit.Error{Kind: wit.ErrorTransient, Message: page.origin.request +
+			return result, &wit.Error{Kind: wit.ErrorTransient, Message: page.origin.request +
 				" is not sent, because it would acknowledge data, and another worker may own the task by now: " +
 				leaseErr().Error()}
 		}
 		// The plugin determines the outcome of a non-repeatable request in its next action.
 		if noAnswer := new(transport.NoResponseError); errors.As(err, &noAnswer) {
-			return end, &wit.Error{Kind: wit.ErrorTransient, Message: noAnswer.Error()}
+			return result, &wit.Error{Kind: wit.ErrorTransient, Message: noAnswer.Error()}
 		}
-		return end, &permanentError{err}
+		return result, &permanentError{err}
 	}
 	defer answer.Body.Close()
 	if answer.SessionLost {
 		answer.Headers = append(answer.Headers, wit.Header{Name: wit.SessionLostHeader, Value: "true"})
 	}
 	if err := slot.acquire(ctx); err != nil {
-		return end, err
+		return result, err
 	}
-	end, err = page.decodePage(transport.WithParent(ctx), answer)
+	result, err = page.decodePage(transport.WithParent(ctx), answer)
 	if err == nil && answer.SessionLost && answer.Status < 500 {
 		f.log.Warn("the service rejects a page whose token may belong to an earlier session, and the plugin continues",
 			"page", page.origin.request, "status", answer.Status)
@@ -134,7 +134,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 			err = &permanentError{err} // the transport has repeated it
 		}
 	}
-	return end, err
+	return result, err
 }
 
 // withLease makes sure that an acknowledging request is sent only under the worker's lease. leaseErr returns why it was
@@ -144,11 +144,11 @@ func (f *feed) withLease(ctx context.Context, fetch *wit.Fetch) (sendCtx context
 	if lease == nil || !fetch.Acknowledges {
 		return ctx, func() error { return nil }
 	}
-	var rejection error
-	expired, end := context.WithCancel(ctx)
-	end()
-	return transport.WithSendCheck(ctx, func() error { rejection = lease(ctx); return rejection },
-		func() bool { return lease(expired) == nil }), func() error { return rejection }
+	var sendErr error
+	endedCtx, cancel := context.WithCancel(ctx)
+	cancel()
+	return transport.WithSendCheck(ctx, func() error { sendErr = lease(ctx); return sendErr },
+		func() bool { return lease(endedCtx) == nil }), func() error { return sendErr }
 }
 
 func (p *page) startSpan() {
@@ -192,49 +192,49 @@ func (p *page) startSkipping() {
 	feed.task.count.repeated.Add(1)
 }
 
-func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end stepResult, err error) {
+func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (result stepResult, err error) {
 	feed := p.feed
 	p.id, err = p.reader.Begin(ctx, feed.opened.context, feed.index, p.fetch.Position, answer.Response)
 	if err != nil {
-		return end, fmt.Errorf("%s: %w", p.origin.request, err)
+		return result, fmt.Errorf("%s: %w", p.origin.request, err)
 	}
 	if _, err := p.readBody(ctx, "", answer.Status, answer.Body); err != nil {
 		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.id) // fails if the instance is lost
-		return end, fmt.Errorf("%s%s: %w", p.origin.request, p.rowSuffix(), err)
+		return result, fmt.Errorf("%s%s: %w", p.origin.request, p.rowSuffix(), err)
 	}
 	if p.end.Next != nil {
 		if name, ok := reservedField(*p.end.Next); ok {
-			return end, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name",
+			return result, fmt.Errorf("%s: the plugin's offset has a field %s, which is the host's name",
 				p.origin.request, name)
 		}
 	}
 	if err := p.checkProgress(); err != nil {
-		return end, err
+		return result, err
 	}
 	finish := p.finish
 	if feed.keys.comparesPage() {
 		finish = p.finishCompared
 	}
 	if err := finish(ctx); err != nil {
-		return end, err
+		return result, err
 	}
 	feed.task.count.pages.Add(1)
 	return stepResult{more: p.end.More, rows: p.cursor.lastRow >= 0,
 		wait: time.Duration(p.end.WaitMs) * time.Millisecond}, nil
 }
 
-// checkProgress fails a page that equals the previous one and would be repeated for ever. Exempt are a trigger that is
-// read again after a wait, and a page without rows, which may have some later.
+// checkProgress returns an error for a page that equals lastPage and would be repeated for ever, and sets lastPage. It
+// accepts the page of a trigger that is read again after a wait, and a page without rows, which may have some later.
 func (p *page) checkProgress() error {
-	last := p.feed.lastPage
-	q := &p.fetch.Request
+	previous := p.feed.lastPage
+	request := &p.fetch.Request
 	feed := p.feed
 	feed.lastPage = ""
 	if !p.end.More || p.cursor.received == 0 || (p.fetch.Position == nil && p.end.WaitMs > 0) {
 		return nil
 	}
-	feed.lastPage = fmt.Sprintf("%s %q %x %v %x %d", q.Method, q.Target, maphash.Bytes(contentSeed, q.Body),
-		p.cursor.keys, p.cursor.content, p.cursor.received)
+	feed.lastPage = fmt.Sprintf("%s %q %x %v %x %d", request.Method, request.Target,
+		maphash.Bytes(contentSeed, request.Body), p.cursor.keys, p.cursor.content, p.cursor.received)
 	from := feed.pageStart
 	next := feed.pageStart
 	if p.fetch.Position != nil {
@@ -243,14 +243,13 @@ func (p *page) checkProgress() error {
 	if p.end.Next != nil {
 		next = *p.end.Next
 	}
-	if feed.lastPage != last || !sameFields(from, next) {
+	if feed.lastPage != previous || !sameFields(from, next) {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("%s: the page came twice in succession: plugin "+
 		"version %s announces more rows, but the same request from the same offset returned the same %d rows; "+
 		"a newer version of the plugin may set another offset after the page, or end",
-		p.origin.request,
-		feed.opened.code.Version(), p.cursor.received)}
+		p.origin.request, feed.opened.code.Version(), p.cursor.received)}
 }
 
 func (p *page) rowSuffix() string {
@@ -263,28 +262,28 @@ func (p *page) rowSuffix() string {
 // readBody reads a response in pieces and decodes them. It returns the linked requests of the last piece of a linked
 // response, which follow it instead of being nested in it.
 func (p *page) readBody(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.LinkedRequest, error) {
-	if p.bodies.depth == len(p.bodies.pieces) {
-		p.bodies.pieces = append(p.bodies.pieces, make([]byte, pieceSize))
+	if p.bodies.depth == len(p.bodies.buffers) {
+		p.bodies.buffers = append(p.bodies.buffers, make([]byte, pieceSize))
 	}
-	piece := p.bodies.pieces[p.bodies.depth]
+	piece := p.bodies.buffers[p.bodies.depth]
 	p.bodies.depth++
 	defer func() { p.bodies.depth-- }()
 	for {
 		p.feed.task.count.fetch.Start()
 		n, err := io.ReadFull(body, piece)
 		p.feed.task.count.fetch.Stop()
-		last := err == io.EOF || err == io.ErrUnexpectedEOF
-		if err != nil && !last {
+		isLast := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !isLast {
 			if n > 0 && p.fetch.RepeatsExactly {
-				_, _ = p.decode(ctx, tag, status, piece[:n], false) // saves its rows from being read again
+				_, _ = p.decode(ctx, tag, status, piece[:n], false) // the next attempt skips its rows
 			}
 			return nil, err
 		}
 		p.feed.task.count.bytes.Add(int64(n))
-		if last && tag != "" {
+		if isLast && tag != "" {
 			return p.decodeBounded(ctx, tag, status, piece[:n], true)
 		}
-		if err := p.decodePiece(ctx, tag, status, piece[:n], last); err != nil || last {
+		if err := p.decodePiece(ctx, tag, status, piece[:n], isLast); err != nil || isLast {
 			return nil, err
 		}
 	}

@@ -27,38 +27,38 @@ func (p *page) ensureChunk(ctx context.Context) error {
 // (RATIONALE.md P2).
 func (p *page) canCheckpoint() bool { return p.fetch.Position != nil && p.fetch.RepeatsExactly }
 
-// incompleteFrom returns where in the chunk the rows with the last index begin, because more may follow. It is the end
-// of the chunk if some of them were sent already.
+// incompleteFrom returns where in the chunk the rows with the last row index begin, because more of them may follow. It
+// returns the end of the chunk if some of them were sent already.
 func (p *page) incompleteFrom() int {
 	rows := p.chunk.batch.Rows
-	from := len(rows)
-	for from > 0 && int64(rows[from-1].RowIndex) == p.cursor.lastRow {
-		from--
+	start := len(rows)
+	for start > 0 && int64(rows[start-1].RowIndex) == p.cursor.lastRow {
+		start--
 	}
-	if len(rows)-from != p.cursor.rowsOfLast {
+	if len(rows)-start != p.cursor.rowsOfLast {
 		return len(rows)
 	}
-	return from
+	return start
 }
 
-// flushComplete sends the chunk without incomplete rows, so that a stored position covers all sent rows. Rows of one
-// index that fill a chunk are sent, too.
+// flushComplete sends the chunk without incomplete rows, which move to a new chunk, so that a stored position covers
+// all sent rows. If all rows of the chunk have one index, it sends them, too.
 func (p *page) flushComplete(ctx context.Context) error {
 	chunk := p.chunk
-	from := p.incompleteFrom()
+	start := p.incompleteFrom()
 	count := len(chunk.batch.Rows)
-	if !p.canCheckpoint() || from == count || (from == 0 && count > 1) {
+	if !p.canCheckpoint() || start == count || (start == 0 && count > 1) {
 		return p.flush(ctx)
 	}
-	if from == 0 {
+	if start == 0 {
 		return nil
 	}
-	last := make([]uint32, 0, count-from)
-	for i := from; i < count; i++ {
-		last = append(last, uint32(i))
+	incomplete := make([]uint32, 0, count-start)
+	for i := start; i < count; i++ {
+		incomplete = append(incomplete, uint32(i))
 	}
-	kept := chunk.batch.Subset(last)
-	chunk.truncate(from)
+	moved := chunk.batch.Subset(incomplete)
+	chunk.truncate(start)
 	if err := p.flush(ctx); err != nil {
 		return err
 	}
@@ -66,10 +66,10 @@ func (p *page) flushComplete(ctx context.Context) error {
 		return err
 	}
 	b := &p.chunk.batch
-	b.Rows = append(b.Rows, kept.Rows...)
-	b.Data = append(b.Data, kept.Data...)
-	b.Retained = append(b.Retained, kept.Retained...)
-	for range kept.Rows {
+	b.Rows = append(b.Rows, moved.Rows...)
+	b.Data = append(b.Data, moved.Data...)
+	b.Retained = append(b.Retained, moved.Retained...)
+	for range moved.Rows {
 		p.chunk.origins = append(p.chunk.origins, uint32(p.cursor.lastRow))
 	}
 	return nil
@@ -77,12 +77,12 @@ func (p *page) flushComplete(ctx context.Context) error {
 
 // dropIncomplete drops the rows with the last index from the chunk, because more rows with it may follow.
 func (p *page) dropIncomplete() {
-	from := p.incompleteFrom()
-	dropped := len(p.chunk.batch.Rows) - from
+	start := p.incompleteFrom()
+	dropped := len(p.chunk.batch.Rows) - start
 	if dropped == 0 {
 		return
 	}
-	p.chunk.truncate(from)
+	p.chunk.truncate(start)
 	p.cursor.rowsOfLast = 0
 	p.cursor.keys = p.cursor.completeKeys
 	p.emitted.rows -= dropped
@@ -95,15 +95,14 @@ func (p *page) flush(ctx context.Context) error {
 	p.chunk = nil
 	if chunk.offsetAfter.Partition == nil && p.canCheckpoint() && !p.skipping && p.cursor.lastComplete >= 0 {
 		chunk.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
-			row:  uint32(p.cursor.lastComplete),
-			keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
+			row: uint32(p.cursor.lastComplete), keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
 	}
-	chunk.firstOfPage = !p.emitted.any
+	chunk.firstOfPage = !p.emitted.hasSent
 	p.markBeginning(chunk)
 	p.rememberKeys(chunk)
 	err := p.feed.send(ctx, chunk)
-	if err == nil { // otherwise there is nothing to abort
-		p.emitted.any = true
+	if err == nil { // otherwise the chunk needs no end of the page
+		p.emitted.hasSent = true
 		p.emitted.chunks++
 	}
 	return err
@@ -111,15 +110,15 @@ func (p *page) flush(ctx context.Context) error {
 
 // sendEnd sends an empty chunk that ends the page, unless nothing of the page was sent.
 func (p *page) sendEnd(end pageEnd) {
-	if !p.emitted.any || p.feed.pipeline.ctx.Err() != nil {
+	if !p.emitted.hasSent || p.feed.pipeline.ctx.Err() != nil {
 		return
 	}
-	c, err := p.feed.acquireChunk(p.feed.pipeline.ctx, p.origin)
+	chunk, err := p.feed.acquireChunk(p.feed.pipeline.ctx, p.origin)
 	if err != nil {
 		return
 	}
-	c.pageEnd = end
-	_ = p.feed.send(p.feed.pipeline.ctx, c)
+	chunk.pageEnd = end
+	_ = p.feed.send(p.feed.pipeline.ctx, chunk)
 }
 
 func (f *feed) offsetAt(p position) kafka.Offset {
@@ -143,8 +142,8 @@ func (f *feed) send(ctx context.Context, chunk *chunk) error {
 // finish sends the last chunk with the offset after the page, and makes that the feed's position.
 func (p *page) finish(ctx context.Context) error {
 	feed := p.feed
-	if (p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys)) ||
-		p.resumeAt.extraRows > 0 {
+	endsAtResume := p.cursor.lastRow == int64(p.resumeAt.row) && p.cursor.keys == p.resumeAt.keys
+	if (p.skipping && !endsAtResume) || p.resumeAt.extraRows > 0 {
 		return errMismatch
 	}
 	if err := p.ensureChunk(ctx); err != nil {
@@ -157,7 +156,7 @@ func (p *page) finish(ctx context.Context) error {
 			next.topic = feed.spec().Topic
 		}
 	} else if p.fetch.Position == nil && feed.position.midPage {
-		next = feed.position // an extra page; an interrupted one continues after it
+		next = feed.position // this page was read in between; the interrupted one continues after it
 	}
 	p.chunk.offsetAfter = feed.offsetAt(next)
 	p.chunk.pageEnd = pageComplete
@@ -177,15 +176,15 @@ func (p *page) finish(ctx context.Context) error {
 	return nil
 }
 
-// savePosition records up to which row an interrupted page was sent, so that it continues from there.
+// savePosition sends the complete rows of an interrupted page, ends or aborts it, and sets the position to continue at.
 func (p *page) savePosition(err error) {
 	feed := p.feed
 	feed.pipeline.logRestart = nil
 	if feed.keys.comparesPage() {
 		return // nothing was delivered
 	}
-	var row *rowError
-	if errors.As(err, &row) && p.chunk != nil {
+	var rowErr *rowError
+	if errors.As(err, &rowErr) && p.chunk != nil {
 		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid
 	}
 	p.forgetAborted()
@@ -205,7 +204,7 @@ func (p *page) savePosition(err error) {
 		next.extraKeys = p.cursor.keys
 		next.topic = feed.spec().Topic
 	} else if !feed.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
-		next = p.resumeAt // delivered when pages were not transactions yet
+		next = p.resumeAt // of an earlier run whose pages were no transactions
 	}
 	if next.midPage && feed.pipeline.output.AtLeastOnce() {
 		p.sendEnd(pageComplete)

@@ -13,10 +13,10 @@ import (
 
 // cursor is the progress within a page.
 type cursor struct {
-	// lastRow is the index of the last row, -1 before the first; keys is the digest over all rows so far.
+	// lastRow is the index of the last row, -1 before the first; keys is the digest of all rows so far.
 	lastRow      int64
 	keys         digest
-	lastComplete int64 // the last row index that no later row can share, completeKeys its digest
+	lastComplete int64 // the last row index that no later row can share, completeKeys the digest up to it
 	completeKeys digest
 	rowsOfLast   int // counts the rows with the last index
 	// received counts rows and errors, content is a hash of their values that is valid in this process.
@@ -33,52 +33,52 @@ func (c *cursor) add(value []byte) {
 
 // decode has the plugin decode a piece of a response, and sends the chunk if that is full.
 func (p *page) decode(ctx context.Context, tag string, status uint16, piece []byte,
-	last bool) (wit.DecodeResult, error) {
+	isLast bool) (wit.DecodeResult, error) {
 	if err := p.ensureChunk(ctx); err != nil {
 		return wit.DecodeResult{}, err
 	}
 	b := &p.chunk.batch
-	from := len(b.Rows)
-	data := len(b.Data)
+	firstNew := len(b.Rows)
+	dataSize := len(b.Data)
 	start := time.Now()
 	p.feed.task.count.decode.Start()
-	portion, err := p.reader.Decode(ctx, p.id, tag, status, piece, last, b)
+	result, err := p.reader.Decode(ctx, p.id, tag, status, piece, isLast, b)
 	p.feed.task.count.decode.Stop()
 	if p.origin.span != nil {
 		p.addDecodeTime(start)
 	}
 	if err != nil {
-		p.chunk.truncate(from)
-		return portion, err
+		p.chunk.truncate(firstNew)
+		return result, err
 	}
-	if portion.Next != nil {
-		p.end.Next = portion.Next
+	if result.Next != nil {
+		p.end.Next = result.Next
 	}
-	p.end.More = p.end.More || portion.More
-	p.end.WaitMs = max(p.end.WaitMs, portion.WaitMs)
-	if err := p.acceptRows(from); err != nil {
-		return portion, err
+	p.end.More = p.end.More || result.More
+	p.end.WaitMs = max(p.end.WaitMs, result.WaitMs)
+	if err := p.acceptRows(firstNew); err != nil {
+		return result, err
 	}
-	if len(b.Rows) == from && len(portion.Errors) == 0 {
-		b.Data = b.Data[:data] // all rows were delivered already
+	if len(b.Rows) == firstNew && len(result.Errors) == 0 {
+		b.Data = b.Data[:dataSize] // none of the new rows is kept
 	}
-	if p.feed.keys.comparesPage() && len(portion.Errors) > 0 {
-		return portion, errors.New("a row cannot be decoded: " + portion.Errors[0].Error.Message)
+	if p.feed.keys.comparesPage() && len(result.Errors) > 0 {
+		return result, errors.New("a row cannot be decoded: " + result.Errors[0].Error.Message)
 	}
-	if err := p.handleRowErrors(portion.Errors); err != nil {
-		return portion, err
+	if err := p.handleRowErrors(result.Errors); err != nil {
+		return result, err
 	}
 	if p.chunk.isFull() {
-		return portion, p.flushComplete(ctx)
+		return result, p.flushComplete(ctx)
 	}
-	return portion, nil
+	return result, nil
 }
 
-// acceptRows moves the cursor over new rows of the chunk and drops rows that were delivered before the interruption.
-func (p *page) acceptRows(from int) error {
+// acceptRows moves the cursor over new rows. It drops delivered ones, and all of them while keys are compared.
+func (p *page) acceptRows(firstNew int) error {
 	b := &p.chunk.batch
-	kept := from
-	for i := from; i < len(b.Rows); i++ {
+	kept := firstNew
+	for i := firstNew; i < len(b.Rows); i++ {
 		r := &b.Rows[i]
 		if err := p.advanceTo(int64(r.RowIndex)); err != nil {
 			p.chunk.truncate(kept)
@@ -109,22 +109,22 @@ func (p *page) acceptRows(from int) error {
 		kept++
 		p.chunk.origins = append(p.chunk.origins, r.RowIndex)
 	}
-	p.feed.task.count.read.Add(int64(kept - from))
-	p.emitted.rows += kept - from
+	p.feed.task.count.read.Add(int64(kept - firstNew))
+	p.emitted.rows += kept - firstNew
 	b.Rows = b.Rows[:kept]
 	return nil
 }
 
-// advanceTo moves to a row. After the last row that was delivered before, it checks that the rows so far were the same.
-func (p *page) advanceTo(origin int64) error {
-	if origin < p.cursor.lastRow {
+// advanceTo moves the cursor to a row. After the last row to skip, it checks that the skipped rows were the same.
+func (p *page) advanceTo(rowIndex int64) error {
+	if rowIndex < p.cursor.lastRow {
 		return &wit.Error{Kind: wit.ErrorInternal,
-			Message: fmt.Sprintf("the plugin returned row %d after row %d", origin, p.cursor.lastRow)}
+			Message: fmt.Sprintf("the plugin returned row %d after row %d", rowIndex, p.cursor.lastRow)}
 	}
-	if origin == p.cursor.lastRow {
+	if rowIndex == p.cursor.lastRow {
 		return nil
 	}
-	if p.skipping && origin > int64(p.resumeAt.row) {
+	if p.skipping && rowIndex > int64(p.resumeAt.row) {
 		if p.cursor.keys != p.resumeAt.keys {
 			return errMismatch
 		}
@@ -132,12 +132,12 @@ func (p *page) advanceTo(origin int64) error {
 	}
 	p.cursor.lastComplete = p.cursor.lastRow
 	p.cursor.completeKeys = p.cursor.keys
-	p.cursor.lastRow = origin
+	p.cursor.lastRow = rowIndex
 	p.cursor.rowsOfLast = 0
 	return nil
 }
 
-// wasDelivered reports whether a row after the position was delivered before the interruption, too.
+// wasDelivered reports whether a row is one of the extra rows after the position. Call it once for each row: it counts.
 func (p *page) wasDelivered() (bool, error) {
 	if p.skipping || p.resumeAt.extraRows == 0 {
 		return false, nil
@@ -149,7 +149,7 @@ func (p *page) wasDelivered() (bool, error) {
 	return true, nil
 }
 
-// handleRowErrors skips rows that the plugin could not decode, or fails the task.
+// handleRowErrors skips rows that the plugin could not decode, or returns the task's error.
 func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 	for i := range rowErrors {
 		rowErr := &rowErrors[i]
@@ -167,7 +167,7 @@ func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error, nil)
 			}); err != nil {
 			p.chunk.truncateFrom(rowErr.RowIndex)
-			p.cursor.lastComplete = -1 // this chunk stores no position: its rows are read again
+			p.cursor.lastComplete = -1 // store no position in the page: its rows are read again
 			return err
 		}
 		p.rawToDLQ(rowErr)

@@ -13,21 +13,21 @@ import (
 const (
 	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
 	maxPoison      = 20
-	maxSearches    = 6 * maxPoison
+	maxSearches    = 6 * maxPoison // attempts to read the page
 	maxPageChanges = 3
-	searchSteps    = 256
+	searchSteps    = 256 // pieces of the range with the trap at each attempt
 )
 
 // bisection finds the rows of a page that trap the plugin, so that they can be skipped instead of stopping the
 // connector for ever (RATIONALE.md P32). The page is requested again and decoded there in smaller pieces, finally byte
 // by byte; then the row of that byte is skipped.
 type bisection struct {
-	// tries counts all attempts, sinceFound those for the current row, pageChanges how often the page answered
-	// differently.
+	// tries counts all attempts, sinceFound the attempts since the last row was found, pageChanges how often the page
+	// was different.
 	tries       int
 	sinceFound  int
 	pageChanges int
-	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
+	// from and to bound the trap, as offsets in the page's own body; step is the size of the pieces between them.
 	from int64
 	to   int64
 	step int64
@@ -36,32 +36,33 @@ type bisection struct {
 
 // poisonRow is a row that traps the plugin.
 type poisonRow struct {
-	// at is the byte that trapped it, before the digest of the preceding rows: their bytes may differ in each response.
-	at     int64
-	before digest
-	trap   *plugin.Trap
+	// offset is the byte that traps the plugin. keysBefore is the digest of the preceding rows, whose bytes may differ
+	// in each response.
+	offset     int64
+	keysBefore digest
+	trap       *plugin.Trap
 }
 
 func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
 type trapError struct {
-	trap   *plugin.Trap
-	from   int64
-	to     int64
-	before digest
+	trap       *plugin.Trap
+	from       int64
+	to         int64
+	keysBefore digest
 }
 
 func (t *trapError) Error() string { return t.trap.Error() }
 func (t *trapError) Unwrap() error { return t.trap }
 
-// narrow decides how the page is decoded next time, and returns false if the row cannot be found.
-func (b *bisection) narrow(t *trapError) bool {
-	size := t.to - t.from
+// narrow decides how the page is decoded the next time. It returns false if the row cannot be found.
+func (b *bisection) narrow(trap *trapError) bool {
+	size := trap.to - trap.from
 	n := len(b.rows)
-	changed := n > 0 && t.from < b.rows[n-1].at // before a row that is skipped
-	outside := b.from < b.to && (t.from < b.from || t.to > b.to)
+	isChanged := n > 0 && trap.from < b.rows[n-1].offset // before a row that is skipped
+	isOutside := b.from < b.to && (trap.from < b.from || trap.to > b.to)
 	b.sinceFound++
-	if changed || outside {
+	if isChanged || isOutside {
 		b.restart()
 		n = 0
 	}
@@ -70,23 +71,23 @@ func (b *bisection) narrow(t *trapError) bool {
 		return false
 	}
 	switch {
-	case size == 0 && (t.from == 0 || (b.from == 0 && b.to == t.from)):
-		return false // there is no body before it, or all of it was fed byte by byte
-	case size == 0: // the row had been complete before
-		b.from, b.to = max(0, t.from-max(pieceSize, 4*(b.to-b.from))), t.from
+	case size == 0 && (trap.from == 0 || (b.from == 0 && b.to == trap.from)):
+		return false // no body precedes the trap, or all of it was decoded byte by byte
+	case size == 0: // the trap is of a row that was complete: search before it
+		b.from, b.to = max(0, trap.from-max(pieceSize, 4*(b.to-b.from))), trap.from
 		b.step = max(1, (b.to-b.from)/searchSteps)
-	case size == 1 && t.from >= b.from && t.to <= b.to:
-		if n == maxPoison || (n > 0 && b.rows[n-1].at == t.from) {
-			return false // skipping it did not help
+	case size == 1 && trap.from >= b.from && trap.to <= b.to:
+		if n == maxPoison || (n > 0 && b.rows[n-1].offset == trap.from) {
+			return false // too many rows, or skipping this one did not help
 		}
-		b.rows = append(b.rows, poisonRow{t.from, t.before, t.trap})
+		b.rows = append(b.rows, poisonRow{trap.from, trap.keysBefore, trap.trap})
 		b.from = 0
 		b.to = 0
 		b.step = 0
 		b.sinceFound = 0
 	default:
-		b.from = t.from
-		b.to = t.to
+		b.from = trap.from
+		b.to = trap.to
 		b.step = max(1, size/searchSteps)
 	}
 	return true
@@ -96,6 +97,7 @@ func (b *bisection) restart() {
 	*b = bisection{tries: b.tries, sinceFound: b.sinceFound, pageChanges: b.pageChanges + 1}
 }
 
+// pieceEnd returns the end of the piece from start that is decoded at once, at most end.
 func (b *bisection) pieceEnd(start, end int64) int64 {
 	switch {
 	case start < b.from:
@@ -104,17 +106,18 @@ func (b *bisection) pieceEnd(start, end int64) int64 {
 		end = min(end, b.to, start+b.step)
 	}
 	for _, row := range b.rows {
-		if start < row.at {
-			end = min(end, row.at)
+		if start < row.offset {
+			end = min(end, row.offset)
 		}
 	}
 	return end
 }
 
-func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+// decodePiece decodes a piece of a response; in a search, in steps, without the rows that were found.
+func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece []byte, isLast bool) error {
 	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {
-		return p.decodePart(ctx, tag, status, piece, last)
+		return p.decodePart(ctx, tag, status, piece, isLast)
 	}
 	for {
 		if err := p.skipPoison(ctx, status); err != nil {
@@ -129,24 +132,25 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 		from := p.poisonSearch.bytesFed
 		keys := p.cursor.keys
 		n := s.pieceEnd(from, from+int64(len(piece))) - from
-		isLast := n == int64(len(piece))
-		err := p.decodePart(ctx, tag, status, piece[:n], last && isLast)
-		if err == nil && inRange && !(last && isLast) {
+		isWhole := n == int64(len(piece))
+		err := p.decodePart(ctx, tag, status, piece[:n], isLast && isWhole)
+		if err == nil && inRange && !(isLast && isWhole) {
 			if err = p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				if t := new(trapError); errors.As(err, &t) {
 					t.from = from
-					t.before = keys
+					t.keysBefore = keys
 				}
 			}
 		}
-		if err != nil || isLast {
+		if err != nil || isWhole {
 			return err
 		}
 		piece = piece[n:]
 	}
 }
 
-func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+// decodePart decodes a piece at once, with its linked requests. A trap becomes a trapError with the range of the piece.
+func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece []byte, isLast bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
 	from := p.poisonSearch.bytesFed
 	keys := p.cursor.keys
@@ -156,23 +160,24 @@ func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece 
 		}
 		return err
 	}
-	linked, err := p.decodeBounded(ctx, tag, status, piece, last)
+	linked, err := p.decodeBounded(ctx, tag, status, piece, isLast)
 	if err != nil {
 		return withRange(err)
 	}
 	if ownBody {
 		p.poisonSearch.bytesFed += int64(len(piece))
 	}
-	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
+	return withRange(p.fetchAllLinked(ctx, linked)) // a trap in a linked response belongs to the row with the link
 }
 
 func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte,
-	last bool) ([]wit.LinkedRequest, error) {
-	portion, err := p.decode(ctx, tag, status, piece, last)
+	isLast bool) ([]wit.LinkedRequest, error) {
+	portion, err := p.decode(ctx, tag, status, piece, isLast)
 	if err != nil {
 		return nil, err
 	}
-	if p.linked.total += len(portion.Linked); p.linked.total > maxLinked {
+	p.linked.total += len(portion.Linked)
+	if p.linked.total > maxLinked {
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
 			"expected at most %d linked requests in a page, found %d", maxLinked, p.linked.total)}
 	}
@@ -191,13 +196,13 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 	s := p.poisonSearch.bisection
 	for i := range s.rows {
 		poison := &s.rows[i]
-		if poison.at != p.poisonSearch.bytesFed {
+		if poison.offset != p.poisonSearch.bytesFed {
 			continue
 		}
 		if err := p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 			return err
 		}
-		if poison.before != p.cursor.keys {
+		if poison.keysBefore != p.cursor.keys {
 			p.feed.log.Info("the page on which the plugin failed has changed", "page", p.origin.request)
 			s.restart()
 			return nil

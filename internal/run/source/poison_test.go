@@ -49,8 +49,8 @@ func TestTrappingRowsAreFound(t *testing.T) {
 			slices.Sort(letters) // a dead letter without a later row may be repeated
 			letters = slices.Compact(letters)
 			assert.Equal(t, records, triggers, "exact", exact)
-			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
-				t.Errorf("exact %t: dead letters %q, the plugin trapped %d times", exact, dead, r.breaks)
+			if !slices.Contains(dead, "dead/=!trap") || r.trapCount != 12 {
+				t.Errorf("exact %t: dead letters %q, the plugin trapped %d times", exact, dead, r.trapCount)
 			}
 			var want []string
 			for _, row := range []int{0, 11_999, 5000, 5001} { // in the order of texts
@@ -72,7 +72,7 @@ func TestTrappingNestedRowsAreFound(t *testing.T) {
 			records = slices.Concat(records[:3], records[4:9000], records[9001:])
 			r := &reader{exact: exact}
 			w := newWorld(r, lines)
-			w.service.follows = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
+			w.service.bodies = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			var letters []string
 			w.o.DeadLetters = deadLetters(func(l FailedRow) {
@@ -127,13 +127,13 @@ func TestTrappingPagesFailTheTask(t *testing.T) {
 		}, 4*(maxPageChanges+1) + 1},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			r := &reader{stubborn: name == "always"}
+			r := &reader{ignoresSkipRow: name == "always"}
 			w := newWorld(r, rows("a", 3))
 			w.o.Tolerance = task.Tolerance{TolerateAll: true}
 			c.change(w)
 			w.fails(t, "unreachable")
-			if r.breaks > c.most {
-				t.Errorf("the plugin trapped %d times", r.breaks)
+			if r.trapCount > c.most {
+				t.Errorf("the plugin trapped %d times", r.trapCount)
 			}
 		})
 	}
@@ -174,8 +174,8 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 					triggers = slices.Compact(triggers)
 				}
 				assert.Equal(t, keys(records), triggers)
-				if r.breaks > c.breaks {
-					t.Errorf("expected at most %d traps, found %d", c.breaks, r.breaks)
+				if r.trapCount > c.breaks {
+					t.Errorf("expected at most %d traps, found %d", c.breaks, r.trapCount)
 				}
 			})
 		}
@@ -211,7 +211,7 @@ func TestTrapBeforeFirstByteIsNoRowFault(t *testing.T) {
 func TestReservedTagsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})
-		w.service.follows = map[string][]string{"culvert:skip-row": rows("b", 1)}
+		w.service.bodies = map[string][]string{"culvert:skip-row": rows("b", 1)}
 		w.fails(t, `linked request with the tag "culvert:skip-row"`)
 	})
 }

@@ -7,42 +7,43 @@ import (
 	"github.com/culvert-project/culvert/internal/base/cron"
 )
 
-func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, scheduled bool) {
+// nextPoll returns when the feed is polled next, not before minDelay. isScheduled is false if it has no schedule.
+func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, isScheduled bool) {
 	spec := f.spec()
 	switch {
 	case spec.Cron != nil:
 		// checkFeeds has validated the expression.
 		if schedule, err := cron.Parse(*spec.Cron); err == nil {
-			due, scheduled = schedule.Next(now)
+			due, isScheduled = schedule.Next(now)
 		}
 	case spec.PollEveryMs != nil:
 		due = now.Add(time.Duration(*spec.PollEveryMs) * time.Millisecond)
-		scheduled = true
+		isScheduled = true
 	}
 	if minDue := now.Add(minDelay); due.Before(minDue) {
 		due = minDue
 	}
-	return due, scheduled
+	return due, isScheduled
 }
 
 // waitForPoll waits until a poll is due or a notification or snapshot arrives, and upgrades the plugin in the meantime.
-func (f *feed) waitForPoll(ctx context.Context, due time.Time, scheduled bool) error {
-	f.setNextPoll(due, scheduled)
+func (f *feed) waitForPoll(ctx context.Context, due time.Time, isScheduled bool) error {
+	f.setNextPoll(due, isScheduled)
 	defer f.setNextPoll(time.Time{}, false)
 	f.setBoundary(f.position.fields)
-	if !f.spec().Subscribes { // a notification may come at any time
+	if !f.spec().Subscribes { // a feed with a subscription may receive a notification at any time
 		defer f.task.trackIdle(time.Now())()
 	}
 	for {
-		next := upgradeInterval
-		if scheduled {
+		wait := upgradeInterval
+		if isScheduled {
 			remaining := time.Until(due)
 			if remaining <= 0 {
 				return context.Cause(ctx)
 			}
-			next = min(next, remaining)
+			wait = min(wait, remaining)
 		}
-		if err := f.sleep(ctx, next); err != nil {
+		if err := f.sleep(ctx, wait); err != nil {
 			return err
 		}
 		if err := f.upgrade(ctx); err != nil {
@@ -63,7 +64,7 @@ func (f *feed) hasWork() bool {
 // none is created more often because of it.
 const MinIdleTime = 5 * time.Second
 
-// trackIdle counts a feed as idle until done is called.
+// trackIdle counts a feed as idle until done is called. If all feeds are idle for long enough, it calls OnIdle.
 func (t *Task) trackIdle(now time.Time) (done func()) {
 	t.idleMu.Lock()
 	defer t.idleMu.Unlock()

@@ -9,27 +9,26 @@ import (
 // Progress is what a task has done since it started.
 type Progress struct {
 	Counts
-	LastError time.Time // zero means none, as in LastRefused
-	// LastRefused is when the last row was refused and tolerated.
-	LastRefused time.Time
+	LastError   time.Time // zero means that there was none
+	LastRefused time.Time // when a row last failed and was skipped; zero means never
 	Flow        task.Flow // wait, fetch, decode, transform with the converters, produce
 	CaughtUp    bool      // no feed has anything left to read
-	// LastCaughtUp is the least time of all feeds, zero if one never caught up. LastNotified is the least time of the
-	// last notification, or of the subscription, of all feeds that subscribe; zero if none does.
+	// LastCaughtUp is the earliest of the feeds' times, zero if one never caught up. LastNotified is the earliest of
+	// the times of the last notification, or else of the subscription, of feeds that subscribe; zero if none does.
 	LastCaughtUp time.Time
 	LastNotified time.Time
 	Feeds        []FeedProgress // in the plugin's order
 	Version      string         // of the plugin
 }
 
-// Counts are of rows unless they name something else.
+// Counts are counts of rows, except as noted.
 type Counts struct {
 	Read       int64
 	Written    int64 // acknowledged records
 	Bytes      int64 // of response bodies
-	Pages      int64
+	Pages      int64 // pages
 	Skipped    int64
-	Errors     int64 // also errors of pages and of repeated attempts
+	Errors     int64 // errors of rows, of pages and of repeated attempts
 	Repeated   int64 // pages that were delivered again from their start
 	Resumed    int64 // rows that were read but not delivered again
 	Notified   int64 // notifications
@@ -39,7 +38,7 @@ type Counts struct {
 // FeedProgress is the state of a feed in REST. Times are in UTC; nil means never or none.
 type FeedProgress struct {
 	Name  string `json:"name"`
-	Topic string `json:"topic"` // that its rows go to before transforms change it
+	Topic string `json:"topic"` // for its rows, unless transforms change it
 	// State is the condition of the feed, see package connect.
 	State        string     `json:"state"`
 	CaughtUp     bool       `json:"caught_up"`
@@ -50,7 +49,7 @@ type FeedProgress struct {
 	LastNotified *time.Time `json:"last_notified,omitempty"`
 	AgeSeconds   *float64   `json:"age_seconds"` // since LastCaughtUp
 	NextRun      *time.Time `json:"next_run"`    // nil while it is being read or has no schedule
-	// Notifications and Snapshots wait to be read.
+	// Notifications counts waiting triggers, Snapshots requested snapshots that have not started.
 	Notifications int           `json:"waiting_notifications"`
 	LastRequest   *FeedRequest  `json:"last_request"`
 	LastError     *FeedError    `json:"last_error"`
@@ -61,7 +60,7 @@ type FeedProgress struct {
 	Complete *string `json:"complete"`
 }
 
-// FeedLoad is a whole reading of a feed that is under way.
+// FeedLoad is the progress of the current load of a feed.
 type FeedLoad struct {
 	Read  uint64  `json:"read"`  // rows
 	Total *uint64 `json:"total"` // the service's count of the rows, nil if it is unknown or not believed
@@ -92,7 +91,7 @@ type FeedError struct {
 	Message string    `json:"message"`
 }
 
-// Progress may be called at any time.
+// Progress returns the current progress. It may be called at any time.
 func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Counts: Counts{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(),
@@ -100,10 +99,9 @@ func (t *Task) Progress() Progress {
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load()},
 		LastError: c.errors.Last(), LastRefused: c.errors.LastRefused(), Version: t.plugin.Version(),
-		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("wait", &c.wait),
-			task.NewStage("fetch", &c.fetch),
-			task.NewStage("decode", &c.decode), task.NewStage("transform", &c.transform, &c.convert),
-			task.NewStage("produce", &c.produce))}
+		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes,
+			task.NewStage("wait", &c.wait), task.NewStage("fetch", &c.fetch), task.NewStage("decode", &c.decode),
+			task.NewStage("transform", &c.transform, &c.convert), task.NewStage("produce", &c.produce))}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil

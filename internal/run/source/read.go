@@ -27,17 +27,17 @@ func (f *feed) read(ctx context.Context) error {
 			f.markReading()
 		}
 		if r.reason.More == nil {
-			r.began = time.Now()
+			r.readingSince = time.Now()
 		}
-		end, err := f.step(ctx, r.reason, &r.attempts)
+		result, err := f.step(ctx, r.reason, &r.attempts)
 		if err != nil {
-			if err = r.handleError(ctx, end, err); err != nil {
+			if err = r.handleError(ctx, result, err); err != nil {
 				return err
 			}
 			upgrade = f.upgradeWaiting // another version may have replaced the one that failed
 			continue
 		}
-		if done, err := r.afterStep(ctx, end); done || err != nil {
+		if done, err := r.afterStep(ctx, result); done || err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func (f *feed) read(ctx context.Context) error {
 type readLoop struct {
 	feed             *feed
 	reason           wit.PollReason // of the next step
-	began            time.Time      // the first of the pages that follow each other
+	readingSince     time.Time      // the start of the first of the pages that follow each other
 	retryReason      wit.PollReason // of the step after a failed page
 	attempts         attempts
 	backoff          progressBackoff
@@ -69,13 +69,14 @@ func (r *readLoop) preemptForSnapshot() {
 	}
 }
 
-func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) error {
+// handleError decides about the error of a step: nil means that r.reason is the next step.
+func (r *readLoop) handleError(ctx context.Context, result stepResult, err error) error {
 	r.feed.setLastError(err)
-	// A comparison that fails is repeated only if a request or the plugin failed; then the rows are read again instead.
-	if !end.compared || errors.As(err, new(*wit.Error)) {
+	// Other errors of a comparison are final: it ends, and the rows are read again.
+	if !result.compared || errors.As(err, new(*wit.Error)) {
 		err = r.feed.prepareRetry(ctx, &r.attempts, err)
 	}
-	if err != nil && end.compared && ctx.Err() == nil {
+	if err != nil && result.compared && ctx.Err() == nil {
 		r.feed.forgetKeys(err)
 		r.attempts.reset()
 		r.reason = wit.PollReason{More: wit.Set}
@@ -84,31 +85,31 @@ func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) e
 	if err != nil {
 		return err
 	}
-	if end.fetched {
+	if result.fetched {
 		r.reason = r.retryReason // the feed's position is within this page now
 	}
 	return nil
 }
 
-// afterStep decides what follows a page: done ends the feed.
-func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
+// afterStep decides what follows a step without an error. done means that the feed ends.
+func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool, err error) {
 	r.attempts.reset()
-	r.hasRead = r.hasRead || end.fetched
-	if r.reason.Start != nil && end.requested && !end.fetched {
-		r.retryReason = wit.PollReason{More: wit.Set} // the plugin's extra page of a start was read
+	r.hasRead = r.hasRead || result.fetched
+	if r.reason.Start != nil && result.requested && !result.fetched {
+		r.retryReason = wit.PollReason{More: wit.Set} // the plugin's extra page at a start was read
 	}
-	if r.reason.Trigger != nil && end.more && !end.fetched && end.wait > 0 {
-		r.feed.scheduleRepeat(end.wait)
-		end.more = false
-		end.wait = 0
+	if r.reason.Trigger != nil && result.more && !result.fetched && result.wait > 0 {
+		r.feed.scheduleRepeat(result.wait)
+		result.more = false
+		result.wait = 0
 	}
 	if r.preempted != nil {
 		reason := *r.preempted
 		r.preempted = nil
-		if err := r.afterSnapshot(ctx, end.requested); err != nil {
+		if err := r.afterSnapshot(ctx, result.requested); err != nil {
 			return false, err
 		}
-		if !end.more { // the preempted step follows
+		if !result.more { // the preempted step follows
 			r.reason = reason
 			return false, nil
 		}
@@ -116,15 +117,17 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 			r.feed.requeue()
 		}
 	}
-	if end.more {
-		return false, r.continueReading(ctx, end)
+	if result.more {
+		return false, r.continueReading(ctx, result)
 	}
-	return r.waitForWork(ctx, end)
+	return r.waitForWork(ctx, result)
 }
 
+// afterSnapshot reports the outcome of a requested snapshot, or defers it until the current data was read.
 func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	feed := r.feed
-	if r.snapshotDeferred = !started && !feed.status.caughtUp.Load(); r.snapshotDeferred {
+	r.snapshotDeferred = !started && !feed.status.caughtUp.Load()
+	if r.snapshotDeferred {
 		return nil
 	}
 	if started {
@@ -140,18 +143,18 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 
 // continueReading continues with the next page. It pauses after a page without rows or progress, because a plugin may
 // announce more for ever; the pauses grow only while the offset stays the same.
-func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
+func (r *readLoop) continueReading(ctx context.Context, result stepResult) error {
 	r.reason = wit.PollReason{More: wit.Set}
-	r.feed.setReading(r.began)
-	minDelay := r.backoff.after(end.advanced)
-	if !end.rows || !end.advanced {
-		end.wait = max(end.wait, minDelay)
+	r.feed.setReading(r.readingSince)
+	minDelay := r.backoff.after(result.advanced)
+	if !result.rows || !result.advanced {
+		result.wait = max(result.wait, minDelay)
 	}
-	return pause.For(ctx, end.wait)
+	return pause.For(ctx, result.wait)
 }
 
-// waitForWork acknowledges notifications and waits until the feed has something to read again.
-func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
+// waitForWork acknowledges notifications and waits for something to read. done means that the feed ends, with Once.
+func (r *readLoop) waitForWork(ctx context.Context, result stepResult) (done bool, err error) {
 	feed := r.feed
 	feed.status.caughtUp.Store(true)
 	feed.setReading(time.Time{})
@@ -169,8 +172,8 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 		if feed.task.o.Once {
 			return true, nil
 		}
-		due, scheduled := feed.nextPoll(time.Now(), max(end.wait, r.backoff.after(end.rows)))
-		if err := feed.waitForPoll(ctx, due, scheduled && !end.finished); err != nil {
+		due, isScheduled := feed.nextPoll(time.Now(), max(result.wait, r.backoff.after(result.rows)))
+		if err := feed.waitForPoll(ctx, due, isScheduled && !result.finished); err != nil {
 			return false, err
 		}
 	}
@@ -194,54 +197,54 @@ type stepResult struct {
 
 // step gets the next action from the plugin and reads that page, all on one instance: an upgrade of the plugin waits
 // for it.
-func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempts) (end stepResult, err error) {
+func (f *feed) step(ctx context.Context, reason wit.PollReason, attempts *attempts) (result stepResult, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
 		if f.opened.code != f.task.plugin.Current() {
-			return end, errVersionReplaced
+			return result, errVersionReplaced
 		}
-		return end, err
+		return result, err
 	}
 	defer f.opened.code.Release(r)
 	// Acquire the slot after the instance, because a page releases and acquires its slot while it has the instance.
 	slot := &pageSlot{task: f.task}
 	if err := slot.acquire(ctx); err != nil {
-		return end, err
+		return result, err
 	}
 	defer slot.release()
-	pageStart := f.reached()
-	step, err := f.nextAction(ctx, r, cause, time.Now().UnixMilli())
-	end.compared = f.keys.comparesPage()
+	pageStart := f.boundaryOffset()
+	action, err := f.nextAction(ctx, r, reason, time.Now().UnixMilli())
+	result.compared = f.keys.comparesPage()
 	if err != nil {
-		return end, fmt.Errorf("next: %w", err)
+		return result, fmt.Errorf("next: %w", err)
 	}
-	if step.Fetch == nil {
+	if action.Fetch == nil {
 		f.lastPage = ""
-		end.finished = step.Finished != nil
-		return end, nil
+		result.finished = action.Finished != nil
+		return result, nil
 	}
-	if position := step.Fetch.Position; position != nil {
+	if position := action.Fetch.Position; position != nil {
 		if name, ok := reservedField(*position); ok {
-			return end, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
+			return result, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
 		}
 	}
 	f.status.caughtUp.Store(false)
-	isCompared := end.compared
-	if end, err = f.readPage(ctx, r, step.Fetch, attempts, slot); err != nil {
+	isCompared := result.compared
+	if result, err = f.readPage(ctx, r, action.Fetch, attempts, slot); err != nil {
 		f.lastPage = ""
 	}
-	end.advanced = !sameFields(pageStart, f.reached())
-	end.requested = true
-	end.fetched = step.Fetch.Position != nil
-	end.compared = isCompared
-	if err == nil && (!end.more || time.Since(f.progressAt) >= progressInterval) {
+	result.advanced = !sameFields(pageStart, f.boundaryOffset())
+	result.requested = true
+	result.fetched = action.Fetch.Position != nil
+	result.compared = isCompared
+	if err == nil && (!result.more || time.Since(f.progressAt) >= progressInterval) {
 		f.observeLoad(ctx, r)
 	}
-	return end, err
+	return result, err
 }
 
-// reached returns the offset at the last page boundary, of the comparison while keys are compared.
-func (f *feed) reached() []wit.OffsetEntry {
+// boundaryOffset returns the offset at the last page boundary, or, while keys are compared, that of the comparison.
+func (f *feed) boundaryOffset() []wit.OffsetEntry {
 	if f.keys.isComparing() {
 		return f.keys.offset
 	}
@@ -271,7 +274,7 @@ func (s *pageSlot) release() {
 	}
 }
 
-// errVersionReplaced: another feed has switched to a newer version in the meantime.
+// errVersionReplaced means that another feed has switched to a newer version in the meantime.
 var errVersionReplaced = errors.New("the plugin was swapped")
 
 func (f *feed) setBoundary(offset []wit.OffsetEntry) {

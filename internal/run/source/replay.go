@@ -19,16 +19,16 @@ import (
 type Replay struct {
 	// Partition is where the progress is stored.
 	Partition []wit.OffsetEntry
-	// Next returns some letters and the offset after them; no letters means the end. It is called when the previous
-	// ones are acknowledged and stored. It must leave out unreadable documents.
-	Next func(context.Context, UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry, err error)
-	// Delivered is called with the position of each letter of which a row is acknowledged, before the following Next.
+	// Next returns some letters and the offset after them; no letters means the end. It is called again when the
+	// records of these letters are acknowledged and the offset is stored. It must omit unreadable documents.
+	Next func(context.Context, UnreadableReason) (letters []task.DeadLetter, nextOffset []wit.OffsetEntry, err error)
+	// Delivered is called with the position of each letter with an acknowledged row, before the next call of Next.
 	Delivered func(position string)
 }
 
-// UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. It
+// UnreadableReason returns why no feed of the connector can read a letter that is a document, or "" if one can. It
 // returns an error only if the plugin cannot be opened.
-type UnreadableReason func(context.Context, *task.DeadLetter) (why string, err error)
+type UnreadableReason func(context.Context, *task.DeadLetter) (reason string, err error)
 
 // Replay sends dead letters through the transforms and converters, documents through the plugin first. Those that
 // fail again return to DeadLetters. It ends when all is acknowledged and the offset is stored.
@@ -36,9 +36,9 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
 	}
-	reading := replayReader{task: t, delivered: r.Delivered}
+	reader := replayReader{task: t, delivered: r.Delivered}
 	var err error
-	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
+	if reader.key, reader.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
 	}
 	feed := emptyFeed(t, &openedVersion{feeds: []wit.Feed{{}}})
@@ -47,11 +47,11 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	feed.log = t.log.With(slog.String("feed", "dead letters"))
 	feed.readStage = func(ctx context.Context) error {
 		for {
-			letters, after, err := r.Next(ctx, reading.unreadable)
+			letters, nextOffset, err := r.Next(ctx, reader.unreadable)
 			if err != nil || len(letters) == 0 {
 				return err
 			}
-			if err := reading.send(ctx, feed, letters, after); err != nil {
+			if err := reader.send(ctx, feed, letters, nextOffset); err != nil {
 				return err
 			}
 			if err := feed.awaitDurable(ctx); err != nil {
@@ -75,20 +75,22 @@ type replayReader struct {
 	delivered func(position string)
 }
 
-func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
-	for i, try := 0, 0; i < len(letters); {
-		source := &origin{request: letters[i].Request, replayed: &letters[i], delivered: r.delivered}
-		page := newPage(feed, &wit.Fetch{}, source, &bisection{})
-		page.emitted.any = i > 0
+// send sends the rows of letters, and nextOffset with the last one.
+func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.DeadLetter,
+	nextOffset []wit.OffsetEntry) error {
+	for i, retries := 0, 0; i < len(letters); {
+		origin := &origin{request: letters[i].Request, replayed: &letters[i], delivered: r.delivered}
+		page := newPage(feed, &wit.Fetch{}, origin, &bisection{})
+		page.emitted.hasSent = i > 0
 		err := r.fill(ctx, page)
-		if errors.As(err, new(*plugin.PageLostError)) && try < immediateRetries && page.emitted.chunks == 0 {
-			try++ // another page has lost the plugin's instance
+		if errors.As(err, new(*plugin.PageLostError)) && retries < immediateRetries && page.emitted.chunks == 0 {
+			retries++ // another page has lost the plugin's instance
 			page.releaseChunk()
 			continue
 		}
 		if err == nil && i == len(letters)-1 {
 			if err = page.ensureChunk(ctx); err == nil {
-				page.chunk.offsetAfter = feed.offsetAt(position{fields: after})
+				page.chunk.offsetAfter = feed.offsetAt(position{fields: nextOffset})
 				page.chunk.pageEnd = pageComplete
 			}
 		}
@@ -99,19 +101,19 @@ func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.Dead
 		if err != nil {
 			return err
 		}
-		i = i + 1
-		try = 0
+		i++
+		retries = 0
 	}
 	return nil
 }
 
-// fill decodes the rows of a letter. An unreadable letter is written again unchanged.
+// fill decodes the rows of a letter. If that fails because of the letter, the letter is written again unchanged.
 func (r *replayReader) fill(ctx context.Context, page *page) error {
-	read := r.decodeRow
+	decode := r.decodeRow
 	if page.origin.replayed.IsDocument {
-		read = r.decodeDocument
+		decode = r.decodeDocument
 	}
-	err := read(ctx, page)
+	err := decode(ctx, page)
 	if err == nil || ctx.Err() != nil || page.emitted.chunks > 0 ||
 		!isLetterError(err, page.origin.replayed.IsDocument) {
 		return err
@@ -123,7 +125,7 @@ func (r *replayReader) fill(ctx context.Context, page *page) error {
 	page.chunk.deadLetters = page.chunk.deadLetters[:0]
 	t := page.feed.task
 	deadLetter := page.origin.replayed
-	stage := task.StageReplay // a document that the plugin rejects has another stage
+	stage := task.StageReplay
 	if deadLetter.IsDocument {
 		stage = task.StageDecode
 	}
@@ -135,27 +137,26 @@ func (r *replayReader) fill(ctx context.Context, page *page) error {
 		return err
 	}
 	row := deadLetter.Record
-	back := withReplayOrigin(deadLetter, FailedRow{Topic: row.Topic, Partition: row.Partition,
-		Timestamp: row.Timestamp.UnixMilli(),
-		Failure:   task.NewFailure(stage, err)})
-	back.Rows = deadLetter.Rows
+	failedRow := withReplayOrigin(deadLetter, FailedRow{Topic: row.Topic, Partition: row.Partition,
+		Timestamp: row.Timestamp.UnixMilli(), Failure: task.NewFailure(stage, err)})
+	failedRow.Rows = deadLetter.Rows
 	page.chunk.deadLetters = append(page.chunk.deadLetters, outgoingLetter{key: row.Key, value: bytes.Clone(row.Value),
-		timestamp: back.Timestamp, headers: t.o.DeadLetters.Headers(back)})
+		timestamp: failedRow.Timestamp, headers: t.o.DeadLetters.Headers(failedRow)})
 	return nil
 }
 
-// isLetterError reports whether an error concerns only the letter. Otherwise it is the service's, the plugin's as a
-// whole, or transient.
-func isLetterError(err error, document bool) bool {
+// isLetterError reports whether an error concerns only the letter. Otherwise it is transient, or concerns the service
+// or the whole plugin.
+func isLetterError(err error, isDocument bool) bool {
 	var pluginErr *wit.Error
 	var trap *plugin.Trap
 	switch {
 	case fault.IsFatal(err):
 		return false
 	case errors.As(err, &trap):
-		return trap.Limit == "" // a limit is also exceeded on a busy machine
+		return trap.Limit == "" // on a busy machine, any letter may exceed a limit
 	case !errors.As(err, &pluginErr):
-		return !document
+		return !isDocument
 	}
 	switch pluginErr.Kind {
 	case wit.ErrorData, wit.ErrorUnsupported:
@@ -163,11 +164,12 @@ func isLetterError(err error, document bool) bool {
 	// A linked entity may be deleted, a document may violate the plugin's assumptions, and the plugin was just opened
 	// for these letters.
 	case wit.ErrorNotFound, wit.ErrorGone, wit.ErrorInternal, wit.ErrorStale:
-		return document
+		return isDocument
 	}
 	return false
 }
 
+// unreadable is an UnreadableReason. Its first call opens the plugin.
 func (r *replayReader) unreadable(ctx context.Context, deadLetter *task.DeadLetter) (reason string, err error) {
 	if r.opened == nil {
 		o, err := r.task.plugin.Start(ctx)
@@ -251,9 +253,9 @@ func (t *Task) offsetHeaders(ctx context.Context, spec *wit.Feed) (headers []wit
 
 func (r *replayReader) feedOf(deadLetter *task.DeadLetter) (index uint32, reason string) {
 	match := -1
-	for i, f := range r.opened.feeds {
-		if (deadLetter.Feed != "" && deadLetter.Feed != f.Name) || (deadLetter.Feed == "" &&
-			deadLetter.Record.Topic != f.Topic) {
+	for i, spec := range r.opened.feeds {
+		isNamed := deadLetter.Feed != ""
+		if (isNamed && deadLetter.Feed != spec.Name) || (!isNamed && deadLetter.Record.Topic != spec.Topic) {
 			continue
 		}
 		if match >= 0 {
@@ -269,16 +271,16 @@ func (r *replayReader) feedOf(deadLetter *task.DeadLetter) (index uint32, reason
 	return uint32(match), ""
 }
 
-// withReplayOrigin copies into a new dead letter where the row of a replayed one first came from. l is nil for a first
-// dead letter.
-func withReplayOrigin(deadLetter *task.DeadLetter, letter FailedRow) FailedRow {
+// withReplayOrigin copies the origin of the row from the replayed dead letter to a new one. deadLetter is nil if the
+// row came from the service.
+func withReplayOrigin(deadLetter *task.DeadLetter, failedRow FailedRow) FailedRow {
 	if deadLetter != nil {
-		letter.Feed = deadLetter.Feed
-		letter.Page = deadLetter.Request
-		letter.Row = uint32(deadLetter.Record.Offset)
-		letter.Replays = deadLetter.Replays
-		letter.ReplayedFrom = deadLetter.Position
-		letter.Original = deadLetter.Original
+		failedRow.Feed = deadLetter.Feed
+		failedRow.Page = deadLetter.Request
+		failedRow.Row = uint32(deadLetter.Record.Offset)
+		failedRow.Replays = deadLetter.Replays
+		failedRow.ReplayedFrom = deadLetter.Position
+		failedRow.Original = deadLetter.Original
 	}
-	return letter
+	return failedRow
 }

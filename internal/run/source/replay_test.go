@@ -46,8 +46,9 @@ func TestReplayPassesTheOffset(t *testing.T) {
 				Value: []byte("k=v\n"), Timestamp: time.UnixMilli(7)}}
 			require.NoError(t, NewTask(w.o).Replay(t.Context(), lettersLeft([]task.DeadLetter{letter}, nil)))
 			assert.Equal(t, 1, len(w.broker.records()), "records")
-			if len(r.lone) != 1 || !slices.Equal(r.lone[0].Headers, c.want) || r.lone[0].ReceivedAt != 7 {
-				t.Errorf("expected one document with %v, found %+v", c.want, r.lone)
+			if len(r.unsolicited) != 1 || !slices.Equal(r.unsolicited[0].Headers, c.want) ||
+				r.unsolicited[0].ReceivedAt != 7 {
+				t.Errorf("expected one document with %v, found %+v", c.want, r.unsolicited)
 			}
 			if want := []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}; !sameFields(asked, want) {
 				t.Errorf("expected the offset of %v to be read, found %v", want, asked)
@@ -83,7 +84,7 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 		"row":               {row("unreadable"), "", "cannot be read", nil, reader{}},
 		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: plugin fake 1: decode: unreachable",
 			map[string][]string{"/link": {"!trap"}}, reader{}},
-		"broken by another page": {document("!given up"), "", "", nil, reader{givenUp: 2}},
+		"broken by another page": {document("!given up"), "", "", nil, reader{lostPages: 2}},
 		"of no feed": {task.DeadLetter{Feed: "gone", IsDocument: true, Record: &kgo.Record{Topic: "topic0"}},
 			`of feed "gone"`, "",
 			nil, reader{}},
@@ -92,7 +93,7 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 			r := &c.plugin
 			r.version = "1"
 			w := newWorld(r)
-			w.service.follows = c.links
+			w.service.bodies = c.links
 			var back []string
 			w.o.DeadLetters = deadLetters(func(l FailedRow) {
 				back = append(back, fmt.Sprintf("%d times: %v", l.Replays, l.Err))

@@ -68,7 +68,7 @@ func TestExtraPageDuringALoad(t *testing.T) {
 		r.stores = true
 		w.broker.kill = 0
 		w.broker.stores = nil
-		w.service.follows = map[string][]string{"/store": {"s=1", "LATER 0"}}
+		w.service.bodies = map[string][]string{"/store": {"s=1", "LATER 0"}}
 		broken := 0
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
 			broken++
@@ -113,7 +113,7 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
 			w := newWorld(r, a, b)
-			w.service.follows = map[string][]string{"/store": {"LATER 0"}}
+			w.service.bodies = map[string][]string{"/store": {"LATER 0"}}
 			restart := func(kill int) error {
 				w.broker.kill = 0
 				w.broker.killAfter = kill

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// attempts counts what was tried to read the current page.
+// attempts counts the attempts to read the current page.
 type attempts struct {
 	retry         retryPolicy
 	count         int
@@ -32,8 +32,8 @@ func (a *attempts) reset() { *a = attempts{retry: a.retry} }
 // errMismatch means that a repeated page differs from the interrupted one, so it is delivered again from its start.
 var errMismatch = errors.New("the page answers differently now")
 
-// prepareRetry decides about a failed page: nil means that it is requested again. The order matters: errors of other
-// pages or versions do not count as attempts.
+// prepareRetry decides about a failed page, and waits before the next attempt: nil means that the page is requested
+// again. The order matters: errors of other pages or versions do not count as attempts.
 func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -45,9 +45,9 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 	if errors.Is(err, errMismatch) {
 		return f.handleMismatch(err)
 	}
-	if shared := new(plugin.PageLostError); errors.As(err, &shared) {
+	if pageLost := new(plugin.PageLostError); errors.As(err, &pageLost) {
 		f.onPageRestart()
-		f.log.Info("the page is requested again", "reason", shared)
+		f.log.Info("the page is requested again", "reason", pageLost)
 		return nil
 	}
 	f.task.count.errors.Add()
@@ -55,10 +55,10 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 		f.onPageRestart()
 		return f.retryOnTrial(ctx, attempts, err)
 	}
-	if inPage := new(trapError); errors.As(err, &inPage) && attempts.bisection.narrow(inPage) {
+	if trap := new(trapError); errors.As(err, &trap) && attempts.bisection.narrow(trap) {
 		f.onPageRestart()
 		f.log.Warn("the plugin failed on a row: requesting the page again to find it", "try", attempts.bisection.tries,
-			"found", len(attempts.bisection.rows), "from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
+			"found", len(attempts.bisection.rows), "from_byte", trap.from, "to_byte", trap.to, "error", trap)
 		if attempts.bisection.sinceFound > immediateRetries {
 			return attempts.retry.Wait(ctx, 0)
 		}
@@ -80,7 +80,7 @@ func (f *feed) handleMismatch(err error) error {
 	return nil
 }
 
-// retryError decides by the kind of an error, after the special cases of prepareRetry.
+// retryError is prepareRetry for the usual errors: it decides by their kind.
 func (f *feed) retryError(ctx context.Context, attempts *attempts, err error) error {
 	var pluginErr *wit.Error
 	var permanent *permanentError
@@ -114,6 +114,7 @@ func (f *feed) retryError(ctx context.Context, attempts *attempts, err error) er
 	return err
 }
 
+// onPageRestart logs, once, that an interrupted page is delivered again from its start, if it is.
 func (f *feed) onPageRestart() {
 	if log := f.pipeline.logRestart; log != nil {
 		f.pipeline.logRestart = nil
@@ -121,9 +122,9 @@ func (f *feed) onPageRestart() {
 	}
 }
 
-const immediateRetries = 3
+const immediateRetries = 3 // retries without a wait
 
-// retryOnTrial retries after an error of a version on trial, which soon is rolled back or proves itself.
+// retryOnTrial retries after an error of a version on trial, which is rolled back soon or proves itself.
 func (f *feed) retryOnTrial(ctx context.Context, attempts *attempts, err error) error {
 	attempts.trialFailures++
 	f.log.Warn("a new version of the plugin failed: the page is requested again", "version", f.opened.code.Version(),
@@ -152,7 +153,7 @@ const (
 	maxPause = time.Second
 )
 
-// after returns the minimum pause after an attempt.
+// after returns the minimum pause after an attempt, which doubles until an attempt has progressed.
 func (p *progressBackoff) after(progressed bool) time.Duration {
 	p.backoff.First = minPause
 	p.backoff.Longest = maxPause

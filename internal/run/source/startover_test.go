@@ -80,7 +80,7 @@ func TestStaleVersionIsReplaced(t *testing.T) {
 		w := newWorld(&reader{version: "1", exact: true, staleOnce: true},
 			slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
 		swapped := false
-		w.service.before = func(r *wit.Request) {
+		w.service.onRequest = func(r *wit.Request) {
 			if r.Target == "/page/0" && !swapped {
 				swapped = true
 				w.swap(&reader{version: "2", exact: true, feeds: 1})
@@ -123,7 +123,7 @@ func TestUncommittedSnapshotIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
 		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3))
-		w.service.follows = map[string][]string{"/snapshot": rows("s", 2)}
+		w.service.bodies = map[string][]string{"/snapshot": rows("s", 2)}
 		commits := 0
 		w.o.NewOutput = func(string) (Output, error) {
 			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil

@@ -18,8 +18,8 @@ import (
 // subscriptionInterval is how often a subscription is checked: it does not expire, but an administrator may delete it.
 const subscriptionInterval = 10 * time.Minute
 
-// listen opens the notification endpoints of the feeds that subscribe, and then subscribes, so that later changes are
-// notified and earlier ones are read. close ends both.
+// listen opens the notification endpoint of each feed that subscribes, and then subscribes it, so that later changes
+// are notified and earlier ones are read. close ends both; the subscriptions remain at the service.
 func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	var closers []func()
 	close = func() {
@@ -30,34 +30,34 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	if t.o.Listen == nil || t.o.Once {
 		return close, nil
 	}
-	ended, end := context.WithCancel(ctx)
-	closers = append(closers, end)
+	listenCtx, cancel := context.WithCancel(ctx)
+	closers = append(closers, cancel)
 	for _, feed := range t.feeds {
 		if !feed.spec().Subscribes {
 			continue
 		}
 		address, unlisten, err := t.o.Listen(feed.name, func(ctx context.Context, n wit.Notification) error {
-			return t.handleNotification(ctx, ended, n)
+			return t.handleNotification(ctx, listenCtx, n)
 		})
 		if err != nil {
 			close()
 			return nil, fmt.Errorf("feed %s: %w", feed.name, err)
 		}
 		closers = append(closers, unlisten)
-		done, created, err := t.subscribe(ctx, feed.name, address)
+		subscriptions, created, err := t.subscribe(ctx, feed.name, address)
 		if err != nil {
 			close()
 			return nil, fmt.Errorf("feed %s: subscribe: %w", feed.name, err)
 		}
 		feed.status.subscribed.Store(time.Now().UnixMilli())
-		feed.log.Info("subscribed", "address", address, "subscriptions", done)
-		if feed.onResubscribed(digestOf(done), created) {
+		feed.log.Info("subscribed", "address", address, "subscriptions", subscriptions)
+		if feed.onResubscribed(digestOf(subscriptions), created) {
 			feed.log.Warn("the subscription has changed since the stored offset: reading what it may not have notified",
-				"subscriptions", done, "made_now", created)
+				"subscriptions", subscriptions, "made_now", created)
 		}
 		go func() {
 			defer guard.Recover(t.log, "the subscription of feed "+feed.name, nil)
-			t.watchSubscription(ended, feed, address, done)
+			t.watchSubscription(listenCtx, feed, address, subscriptions)
 		}()
 	}
 	return close, nil
@@ -65,7 +65,7 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 
 // subscribe subscribes a feed under an address. created means that the plugin has changed something at the service.
 func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptions string, created bool, err error) {
-	for retried := 0; ; retried++ {
+	for retries := 0; ; retries++ {
 		opened := t.plugin.Opened()
 		i := slices.IndexFunc(opened.feeds, func(w wit.Feed) bool { return w.Name == feed })
 		if i < 0 {
@@ -73,7 +73,7 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 		}
 		var changed bool
 		subscriptions, changed, err = t.subscribeOnce(ctx, opened, uint32(i), address)
-		created = created || changed // even without a response
+		created = created || changed // also of a failed attempt
 		if t.plugin.Superseded(opened, err) {
 			if _, err = t.plugin.Upgrade(ctx); err != nil {
 				return "", created, err
@@ -82,26 +82,27 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 		}
 		var pluginErr *wit.Error
 		noAnswer := new(transport.NoResponseError) // the plugin checks the outcome of the request
-		if retriable := errors.As(err, &noAnswer) || (errors.As(err, &pluginErr) &&
-			pluginErr.Kind == wit.ErrorTransient); !retriable || retried >= t.o.Client.Retry().Times() {
+		if isRetriable := errors.As(err, &noAnswer) || (errors.As(err, &pluginErr) &&
+			pluginErr.Kind == wit.ErrorTransient); !isRetriable || retries >= t.o.Client.Retry().Times() {
 			return subscriptions, created, err
 		}
-		task.LogRetry(t.log, t.o.Client, "the feed is subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		task.LogRetry(t.log, t.o.Client, "the feed is subscribed again", "feed", feed, "retry", retries+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
 			return "", created, err
 		}
 	}
 }
 
+// subscribeOnce is subscribe without retries. created is also set if the request failed.
 func (t *Task) subscribeOnce(ctx context.Context, opened *openedVersion, feed uint32,
 	address string) (subscriptions string, created bool, err error) {
 	err = transport.CallWithFetch(ctx, t.o.Client, func(state []byte,
 		answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = task.Do(ctx, opened.code, func(r Reader) error {
-			a, err := r.Subscribe(ctx, opened.context, feed, address, state, answers)
-			need = a.Pending
-			if a.Done != nil {
-				subscriptions = *a.Done
+			result, err := r.Subscribe(ctx, opened.context, feed, address, state, answers)
+			need = result.Pending
+			if result.Done != nil {
+				subscriptions = *result.Done
 			}
 			return err
 		})
@@ -135,9 +136,10 @@ func (t *Task) watchSubscription(ctx context.Context, feed *feed, address, subsc
 	}
 }
 
-// handleNotification has the plugin interpret a notification, and waits for its rows if the plugin requests that.
-func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification) error {
-	if ended.Err() != nil {
+// handleNotification lets the plugin interpret a notification, and waits until Kafka has its rows if the plugin
+// requests that. It returns ErrBusy when listenCtx ends.
+func (t *Task) handleNotification(ctx, listenCtx context.Context, n wit.Notification) error {
+	if listenCtx.Err() != nil {
 		return notify.ErrBusy
 	}
 	opened := t.plugin.Opened()
@@ -152,7 +154,7 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 	if err != nil {
 		return err
 	}
-	var all []<-chan struct{}
+	var waits []<-chan struct{}
 	for i := range triggers {
 		trigger := &triggers[i]
 		if int(trigger.Feed) >= len(opened.feeds) {
@@ -168,45 +170,46 @@ func (t *Task) handleNotification(ctx, ended context.Context, n wit.Notification
 			return err
 		}
 		if processed != nil {
-			all = append(all, processed)
+			waits = append(waits, processed)
 		}
 	}
 	t.count.notified.Add(1)
-	for _, processed := range all {
+	for _, processed := range waits {
 		select {
 		case <-processed:
 		case <-ctx.Done():
 			return notify.ErrBusy
-		case <-ended.Done():
+		case <-listenCtx.Done():
 			return notify.ErrBusy
 		}
 	}
 	return nil
 }
 
-// onSubscribed records the subscriptions of a feed. reread means that they may have missed changes: the feed is read
-// once more, and until that is stored, a restart detects it again.
-func (f *feed) onSubscribed(subscriptions string, reread bool) {
+// onSubscribed records the digest of the subscriptions of a feed. needsRead means that they may have missed changes:
+// the feed is read once more, and until that is stored, a restart detects it again.
+func (f *feed) onSubscribed(subscriptions string, needsRead bool) {
 	f = f.lockCurrent()
 	defer f.mu.Unlock()
 	f.notifications.currentDigest = subscriptions
-	if !reread {
+	if !needsRead {
 		return
 	}
-	q := f.notifications
-	if q.pending.byToken[""] == nil {
-		q.pending.add(&trigger{done: make(chan struct{})})
+	queue := f.notifications
+	if queue.pending.byToken[""] == nil {
+		queue.pending.add(&trigger{done: make(chan struct{})})
 	}
-	q.pending.byToken[""].subscriptionDigest = f.notifications.currentDigest
-	q.signal.Ring()
+	queue.pending.byToken[""].subscriptionDigest = f.notifications.currentDigest
+	queue.signal.Ring()
 }
 
-func (f *feed) onResubscribed(subscriptions string, created bool) (reread bool) {
-	started := len(f.position.fields) > 0
-	reread = started && (created || f.notifications.subscriptionDigest != subscriptions)
-	if !started {
+// onResubscribed is onSubscribed at a start. The feed is read once more if its stored offset has other subscriptions.
+func (f *feed) onResubscribed(subscriptions string, created bool) (needsRead bool) {
+	hasOffset := len(f.position.fields) > 0
+	needsRead = hasOffset && (created || f.notifications.subscriptionDigest != subscriptions)
+	if !hasOffset {
 		f.notifications.subscriptionDigest = subscriptions
 	}
-	f.onSubscribed(subscriptions, reread)
-	return reread
+	f.onSubscribed(subscriptions, needsRead)
+	return needsRead
 }

@@ -34,7 +34,7 @@ type Task struct {
 
 	// idleMu is locked while [Options.OnIdle], or the function that it returned, is called; mu may be locked under it.
 	idleMu    sync.Mutex
-	idleFeeds int    // that wait for their next poll
+	idleFeeds int    // counts feeds that wait for their next poll
 	endIdle   func() // returned by OnIdle
 }
 
@@ -100,27 +100,27 @@ func (t *Task) Run(ctx context.Context) error {
 	}
 	defer stopListening()
 	defer t.plugin.Close()
-	running, stop := context.WithCancelCause(ctx)
+	runCtx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t.plugin.WatchVersions(running)
+	t.plugin.WatchVersions(runCtx)
 	var wg sync.WaitGroup
-	var failure error
-	var once sync.Once
+	var firstErr error
+	var recordErr sync.Once
 	for i, feed := range t.currentFeeds() {
 		wg.Go(func() {
-			if err := guard.Do(t.log, "feed "+feed.name, func() error { return t.runFeed(running, i) }); err != nil {
-				once.Do(func() { failure = fmt.Errorf("feed %s: %w", feed.name, err) })
+			if err := guard.Do(t.log, "feed "+feed.name, func() error { return t.runFeed(runCtx, i) }); err != nil {
+				recordErr.Do(func() { firstErr = fmt.Errorf("feed %s: %w", feed.name, err) })
 				stop(errOtherFeed)
 			}
 		})
 	}
 	wg.Wait()
 	t.skips.Close()
-	if errors.As(failure, new(*rowError)) {
+	if errors.As(firstErr, new(*rowError)) {
 		t.o.Metrics.Errors.Add(1)
 	}
 	t.logSummary()
-	return failure
+	return firstErr
 }
 
 func (t *Task) currentFeeds() []*feed {
@@ -129,11 +129,11 @@ func (t *Task) currentFeeds() []*feed {
 	return t.feeds
 }
 
-// maxRejectedCommits bounds how often a feed starts over from the same offset because brokers reject the commit: the
-// cause may be the transaction, which the next one need not repeat. Outages are waited for.
+// maxRejectedCommits bounds how often a feed starts over from the same offset because brokers reject the commit. It is
+// more than one because the cause may be in one transaction. Outages have no such bound.
 const maxRejectedCommits = 5
 
-// runFeed runs a feed, and again from its stored offset if its data was not committed.
+// runFeed runs a feed. If its transaction was aborted, a replacement of the feed starts over from the stored offset.
 func (t *Task) runFeed(ctx context.Context, i int) error {
 	affinity := &transport.Affinity{Resumed: !t.currentFeeds()[i].atBeginning}
 	defer affinity.Forget()
@@ -141,8 +141,8 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 	rejectedCommits := 0
 	for {
 		feed := t.currentFeeds()[i]
-		feed.affinity = affinity // also of a feed that starts over, whose link is the same
-		from := feed.position
+		feed.affinity = affinity // a replacement continues the session, because its next link is the same
+		start := feed.position
 		written := t.count.written.Load()
 		err := feed.run(ctx)
 		var aborted *kafka.TransactionAbortedError
@@ -161,8 +161,8 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		if moved := replacement.position.row != from.row || !sameFields(replacement.position.fields,
-			from.fields); moved || aborted.Committed {
+		moved := replacement.position.row != start.row || !sameFields(replacement.position.fields, start.fields)
+		if moved || aborted.Committed {
 			rejectedCommits = 0
 		}
 		if aborted.IsRejected() {

@@ -178,7 +178,7 @@ func TestPageShorterThanDeliveredRows(t *testing.T) {
 func TestFollowedResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/inner", "b=2"})
-		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
+		w.service.bodies = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
 		w.ok(t)
 		// The main piece is decoded at once here, so its nested response follows b.
 		assert.Equal(t, []string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests)
@@ -305,7 +305,7 @@ func TestStale(t *testing.T) {
 // delivered rows: it is not at fault.
 func TestPagesLostToAnotherTrap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
+		w := newWorld(&reader{exact: true, lostPages: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
 			rows("b", 3_000)))
 		task := w.ok(t)
 		assert.Equal(t, topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records())
@@ -335,7 +335,7 @@ func TestAcknowledgingRequestWaitsForOffset(t *testing.T) {
 				}
 			}
 		}()
-		w.service.before = func(r *wit.Request) {
+		w.service.onRequest = func(r *wit.Request) {
 			n := 0
 			if _, err := fmt.Sscanf(r.Target, "/page/%d", &n); err != nil || n == 0 {
 				return
@@ -481,7 +481,7 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 			if c.next.feeds == 0 {
 				c.next.feeds = 1
 			}
-			w.service.before = func(r *wit.Request) {
+			w.service.onRequest = func(r *wit.Request) {
 				if r.Target == "/page/0" {
 					w.offer(&c.next)
 				}

@@ -34,16 +34,16 @@ type transformStage struct {
 	row      splitRow
 }
 
-// splitRow is the input row whose output rows are being converted. err is its first error.
+// splitRow is the input row whose output rows are being converted.
 type splitRow struct {
-	at       uint32
-	parts    uint32
-	rejected []uint32
-	stage    task.ErrorStage
-	err      error
+	index    uint32          // in the chunk
+	parts    uint32          // counts the output rows
+	rejected []uint32        // output rows that failed
+	stage    task.ErrorStage // of the first error
+	err      error           // the first error
 }
 
-// recordSpan locates a row's key and value in a chunk's output, which may still move.
+// recordSpan locates a row's key and value in chunk.converted, which may still move, and its headers in the stage's.
 type recordSpan struct {
 	row         int
 	key         int
@@ -52,7 +52,7 @@ type recordSpan struct {
 	valueEnd    int
 	keyNull     bool
 	valueNull   bool
-	headers     int
+	headers     int // an index in the stage's headers
 	headerCount int
 }
 
@@ -77,8 +77,8 @@ func (f *feed) newTransformStage(ctx context.Context) (*transformStage, error) {
 			return nil, fmt.Errorf("transforms: %w", err)
 		}
 	}
-	if letters := f.task.o.DeadLetters; letters != nil {
-		if stage.dlqKey, stage.dlqValue, err = letters.NewConverters(); err != nil {
+	if dlq := f.task.o.DeadLetters; dlq != nil {
+		if stage.dlqKey, stage.dlqValue, err = dlq.NewConverters(); err != nil {
 			return nil, err
 		}
 	}
@@ -86,22 +86,23 @@ func (f *feed) newTransformStage(ctx context.Context) (*transformStage, error) {
 }
 
 func (f *feed) runTransform(stage *transformStage) {
-	var failed error
+	var stageErr error
 	for chunk := range f.pipeline.decoded {
-		if failed == nil && f.pipeline.ctx.Err() == nil {
-			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping",
+		if stageErr == nil && f.pipeline.ctx.Err() == nil {
+			stageErr = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping",
 				func() error { return stage.process(f.pipeline.ctx, chunk) })
 		}
-		chunk.err = failed // nothing follows a failed chunk
+		chunk.err = stageErr // later chunks fail, too
 		f.pipeline.converted <- chunk
 	}
 }
 
+// process transforms and converts the rows of a chunk. It may send a part of the records early.
 func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
 	s.spans = s.spans[:0]
 	s.headers = s.headers[:0]
 	for i := range chunk.batch.Rows {
-		chunk.batch.Rows[i].RowIndex = uint32(i) // unique, unlike the plugin's: a dead letter has one row
+		chunk.batch.Rows[i].RowIndex = uint32(i) // unique, unlike the plugin's index, to identify the input row
 	}
 	s.feed.task.o.Observer.Observe(s.feed.task.o.Task, s.feed.name, &chunk.batch)
 	if s.chain != nil && len(chunk.batch.Rows) > 0 {
@@ -145,8 +146,8 @@ func (s *transformStage) applyChain(ctx context.Context, chunk *chunk) error {
 	return nil
 }
 
-// checkReplayed rejects a replayed row of which the transforms make another number of rows than before: it is unknown
-// then which of them were delivered.
+// checkReplayed rejects a replayed row from which the transforms create another number of rows than before: then it is
+// unknown which of them were delivered.
 func (s *transformStage) checkReplayed(ctx context.Context, chunk *chunk) error {
 	replayed := chunk.origin.replayed
 	if replayed == nil || replayed.Rows.IsAll() || len(chunk.batch.Rows) == 0 {
@@ -194,12 +195,13 @@ func (s *transformStage) rejectRow(ctx context.Context, chunk *chunk, index uint
 
 // startRow starts another input row. The previous one gets a dead letter of its failed output rows.
 func (s *transformStage) startRow(ctx context.Context, chunk *chunk, index uint32) error {
-	w := s.row
-	s.row = splitRow{at: index}
-	if len(w.rejected) == 0 {
+	previous := s.row
+	s.row = splitRow{index: index}
+	if len(previous.rejected) == 0 {
 		return nil
 	}
-	return s.rowToDLQ(ctx, chunk, w.at, chunk.pageRow(w.at), w.stage, task.NewRowSubset(w.parts, w.rejected), w.err)
+	rejected := task.NewRowSubset(previous.parts, previous.rejected)
+	return s.rowToDLQ(ctx, chunk, previous.index, chunk.pageRow(previous.index), previous.stage, rejected, previous.err)
 }
 
 func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
@@ -210,19 +212,19 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 		if i%contextCheckRows == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if len(chunk.out) >= maxChunkOutput || len(s.spans) >= maxChunkRecords {
+		if len(chunk.converted) >= maxChunkOutput || len(s.spans) >= maxChunkRecords {
 			if err := s.flushEarly(ctx, chunk); err != nil {
 				return err
 			}
 		}
-		if row := chunk.batch.Rows[i].RowIndex; row != s.row.at {
+		if row := chunk.batch.Rows[i].RowIndex; row != s.row.index {
 			if err := s.startRow(ctx, chunk, row); err != nil {
 				return err
 			}
 		}
 		part := s.row.parts
 		s.row.parts++
-		if l := chunk.origin.replayed; l != nil && !l.Rows.Contains(part) {
+		if letter := chunk.origin.replayed; letter != nil && !letter.Rows.Contains(part) {
 			continue // delivered before
 		}
 		if topic := chunk.batch.Rows[i].Topic; i == 0 || topic != chunk.batch.Rows[i-1].Topic {
@@ -230,8 +232,8 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 				return fmt.Errorf("%s: %w", chunk.origin.request, err)
 			}
 		}
-		size := len(chunk.out)
-		headers := len(s.headers)
+		convertedSize := len(chunk.converted)
+		headerCount := len(s.headers)
 		span, stage, err := s.convertRow(ctx, chunk, i)
 		if err == nil {
 			s.spans = append(s.spans, span)
@@ -243,12 +245,13 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 		if fault.IsFatal(err) {
 			return fmt.Errorf("%s: %s: %w", chunk.origin.request, stage, err)
 		}
-		chunk.out = chunk.out[:size]
-		s.headers = s.headers[:headers]
-		if err := s.countRowError(chunk, s.row.at, stage, err); err != nil {
+		chunk.converted = chunk.converted[:convertedSize]
+		s.headers = s.headers[:headerCount]
+		if err := s.countRowError(chunk, s.row.index, stage, err); err != nil {
 			return err
 		}
-		if s.row.rejected = append(s.row.rejected, part); s.row.err == nil {
+		s.row.rejected = append(s.row.rejected, part)
+		if s.row.err == nil {
 			s.row.stage = stage
 			s.row.err = err
 		}
@@ -256,26 +259,26 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 	return s.startRow(ctx, chunk, 0)
 }
 
-// flushEarly sends what a chunk has so far, to bound its output: a few bytes of a plugin may become many, such as small
-// rows with a large schema each. There is always a free chunk, because reading needs two at most.
+// flushEarly sends the records of a chunk so far, to bound their size: a few bytes of a plugin may become many, such as
+// small rows with a large schema each. It gets a free chunk sooner or later, because the read stage holds two at most.
 func (s *transformStage) flushEarly(ctx context.Context, chunk *chunk) error {
-	part, err := s.feed.acquireChunk(ctx, chunk.origin)
+	early, err := s.feed.acquireChunk(ctx, chunk.origin)
 	if err != nil {
 		return err
 	}
 	sent := false
 	defer func() {
-		if !sent { // after a panic: other feeds would lose a chunk
-			s.feed.releaseChunk(part)
+		if !sent { // a panic must not take the chunk from other feeds
+			s.feed.releaseChunk(early)
 		}
 	}()
-	part.out, chunk.out = chunk.out, part.out
-	part.firstOfPage, chunk.firstOfPage = chunk.firstOfPage, false
-	s.buildRecords(chunk, part)
+	early.converted, chunk.converted = chunk.converted, early.converted
+	early.firstOfPage, chunk.firstOfPage = chunk.firstOfPage, false
+	s.buildRecords(chunk, early)
 	s.spans = s.spans[:0]
 	s.headers = s.headers[:0]
 	sent = true
-	s.feed.pipeline.converted <- part
+	s.feed.pipeline.converted <- early
 	return nil
 }
 
@@ -299,21 +302,22 @@ func (s *transformStage) convertRow(ctx context.Context, chunk *chunk,
 	b := &chunk.batch
 	span.row = i
 	topic := b.Topics[r.Topic]
-	span.key = len(chunk.out)
+	span.key = len(chunk.converted)
 	maxBytes := s.feed.task.o.MaxRecordBytes - recordOverhead
 	if chunk.origin.traceHeader.Key != "" {
 		maxBytes -= headerOverhead + len(chunk.origin.traceHeader.Key) + len(chunk.origin.traceHeader.Value)
 	}
-	if chunk.out, span.keyNull, err = s.key.Encode(ctx, chunk.out, maxBytes, topic, b, r.Key); err != nil {
+	if chunk.converted, span.keyNull, err = s.key.Encode(ctx, chunk.converted, maxBytes, topic, b, r.Key); err != nil {
 		return span, task.StageKeyConverter, s.tooLarge(err)
 	}
-	span.keyEnd = len(chunk.out)
-	span.value = len(chunk.out)
+	span.keyEnd = len(chunk.converted)
+	span.value = len(chunk.converted)
 	maxBytes -= span.keyEnd - span.key
-	if chunk.out, span.valueNull, err = s.value.Encode(ctx, chunk.out, maxBytes, topic, b, r.Value); err != nil {
+	chunk.converted, span.valueNull, err = s.value.Encode(ctx, chunk.converted, maxBytes, topic, b, r.Value)
+	if err != nil {
 		return span, task.StageValueConverter, s.tooLarge(err)
 	}
-	span.valueEnd = len(chunk.out)
+	span.valueEnd = len(chunk.converted)
 	span.headers = len(s.headers)
 	maxBytes -= span.valueEnd - span.value
 	if r.Headers.Encoding == wit.Raw {
@@ -325,6 +329,7 @@ func (s *transformStage) convertRow(ctx context.Context, chunk *chunk,
 	return span, "", nil
 }
 
+// tooLarge adds the limit to an error about the size of a record, and returns other errors as they are.
 func (s *transformStage) tooLarge(err error) error {
 	if fault.Class(err) != fault.TooLargeException {
 		return err
@@ -336,20 +341,21 @@ func (s *transformStage) tooLarge(err error) error {
 func (s *transformStage) convertHeaders(ctx context.Context, chunk *chunk, topic string, block wit.ValueSlice,
 	maxBytes int) (err error) {
 	if int64(block.Size) > 2*int64(maxBytes) {
-		return headersTooLarge() // the encoded size differs slightly
+		return headersTooLarge() // converted headers may be smaller, but not by half
 	}
 	if s.parsed, err = connectdata.Headers(s.parsed[:0], chunk.batch.Bytes(block)); err != nil {
 		return err
 	}
 	for i := range s.parsed {
-		h := headerSpan{name: s.parsed[i].Name, start: len(chunk.out)}
+		h := headerSpan{name: s.parsed[i].Name, start: len(chunk.converted)}
 		maxBytes -= len(h.name) + headerOverhead
-		if chunk.out, h.null, err = s.header.Encode(ctx, chunk.out, maxBytes, topic, &chunk.batch,
+		if chunk.converted, h.null, err = s.header.Encode(ctx, chunk.converted, maxBytes, topic, &chunk.batch,
 			&s.parsed[i]); err != nil {
 			return fmt.Errorf("header %s: %w", h.name, err)
 		}
-		h.end = len(chunk.out)
-		if maxBytes -= h.end - h.start; maxBytes < 0 {
+		h.end = len(chunk.converted)
+		maxBytes -= h.end - h.start
+		if maxBytes < 0 {
 			return headersTooLarge()
 		}
 		s.headers = append(s.headers, h)
@@ -361,41 +367,42 @@ func headersTooLarge() error {
 	return &fault.Error{Class: fault.TooLargeException, Text: "more bytes in its headers than are left for them"}
 }
 
+// buildRecords creates the records of chunk from the rows of another chunk, or of the same one.
 func (s *transformStage) buildRecords(rows, chunk *chunk) {
 	chunk.produced = s.feed.pipeline.output.NewBatch()
-	traced := chunk.origin.traceHeader.Key != ""
+	isTraced := chunk.origin.traceHeader.Key != ""
 	for i := range s.spans {
 		span := &s.spans[i]
 		row := &rows.batch.Rows[span.row]
-		r := chunk.produced.Add()
-		r.Topic = rows.batch.Topics[row.Topic]
-		r.Partition = row.Partition
+		rec := chunk.produced.Add()
+		rec.Topic = rows.batch.Topics[row.Topic]
+		rec.Partition = row.Partition
 		if row.Timestamp >= 0 {
-			r.Timestamp = time.UnixMilli(row.Timestamp)
+			rec.Timestamp = time.UnixMilli(row.Timestamp)
 		}
 		if !span.keyNull {
-			r.Key = chunk.out[span.key:span.keyEnd:span.keyEnd]
+			rec.Key = chunk.converted[span.key:span.keyEnd:span.keyEnd]
 		}
 		if !span.valueNull {
-			r.Value = chunk.out[span.value:span.valueEnd:span.valueEnd]
+			rec.Value = chunk.converted[span.value:span.valueEnd:span.valueEnd]
 		}
 		headers := s.headers[span.headers : span.headers+span.headerCount]
 		hasOwnTrace := slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
-		addTrace := traced && !hasOwnTrace
+		addTrace := isTraced && !hasOwnTrace
 		count := len(headers)
 		if addTrace {
 			count++
 		}
 		if count > 0 {
-			r.Headers = chunk.produced.Headers(count)
+			rec.Headers = chunk.produced.Headers(count)
 			for n, h := range headers {
-				r.Headers[n] = kgo.RecordHeader{Key: h.name}
+				rec.Headers[n] = kgo.RecordHeader{Key: h.name}
 				if !h.null {
-					r.Headers[n].Value = chunk.out[h.start:h.end:h.end]
+					rec.Headers[n].Value = chunk.converted[h.start:h.end:h.end]
 				}
 			}
 			if addTrace {
-				r.Headers[count-1] = chunk.origin.traceHeader
+				rec.Headers[count-1] = chunk.origin.traceHeader
 			}
 		}
 	}
@@ -405,8 +412,8 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 // describeRow describes the record of a row, for errors.log.include.messages.
 func describeRow(chunk *chunk, index uint32) []any {
 	for i := range chunk.batch.Rows {
-		if r := &chunk.batch.Rows[i]; r.RowIndex == index && int(r.Topic) < len(chunk.batch.Topics) {
-			return []any{"topic", chunk.batch.Topics[r.Topic], "timestamp", r.Timestamp}
+		if rec := &chunk.batch.Rows[i]; rec.RowIndex == index && int(rec.Topic) < len(chunk.batch.Topics) {
+			return []any{"topic", chunk.batch.Topics[rec.Topic], "timestamp", rec.Timestamp}
 		}
 	}
 	return nil

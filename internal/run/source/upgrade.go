@@ -19,9 +19,9 @@ func (f *feed) upgradeWaiting(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.Upgrade)
 }
 
-func (f *feed) upgradeWith(ctx context.Context, get func(context.Context) (*openedVersion, error)) error {
+func (f *feed) upgradeWith(ctx context.Context, getOpened func(context.Context) (*openedVersion, error)) error {
 	for {
-		opened, err := get(ctx)
+		opened, err := getOpened(ctx)
 		if err != nil || opened == f.opened {
 			return err
 		}
@@ -52,22 +52,23 @@ func (t *Task) compatible(ctx context.Context, opened *openedVersion) error {
 	return nil
 }
 
+// checkVersion returns the index of the feed in a version, or an error if that cannot continue from the offset.
 func (f *feed) checkVersion(ctx context.Context, opened *openedVersion,
-	at []wit.OffsetEntry) (index uint32, err error) {
+	offset []wit.OffsetEntry) (index uint32, err error) {
 	if index, err = opened.feedOf(f.partition); err != nil {
 		return 0, err
 	}
 	spec := &opened.feeds[index]
-	if prior := f.currentFingerprint(); spec.Fingerprint != prior {
+	if current := f.currentFingerprint(); spec.Fingerprint != current {
 		switch spec.OnMismatch {
 		case wit.MismatchReload:
 			return index, nil // the offset is not used
 		case wit.MismatchFail:
-			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(prior, spec.Fingerprint))
+			return 0, fmt.Errorf("its offsets belong to something else (%s)", describeDiff(current, spec.Fingerprint))
 		}
 	}
-	if len(at) > 0 {
-		check := func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }
+	if len(offset) > 0 {
+		check := func(r Reader) error { return r.CheckOffset(ctx, f.partition, offset) }
 		if err := task.Do(ctx, opened.code, check); err != nil {
 			return 0, fmt.Errorf("it rejects the offset: %w", err)
 		}

@@ -8,14 +8,14 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
-// BusyClock measures how long a stage was busy, in total and in the last minute, where concurrent goroutines count
-// once. The zero value is ready to use.
+// BusyClock measures how long a stage was busy. The total adds up the time of all goroutines; in the last minute,
+// concurrent goroutines count once. It is safe for concurrent use. The zero value is ready to use.
 type BusyClock struct {
 	mu           sync.Mutex
 	busy         int // goroutines
 	countedUntil time.Time
 	total        time.Duration // sum over all goroutines
-	last         recent        // nanoseconds with a busy goroutine, number of starts
+	recent       recent        // amount: nanoseconds with a busy goroutine, count: calls of Start
 }
 
 // Start counts another busy goroutine.
@@ -24,8 +24,8 @@ func (c *BusyClock) Start() { c.add(1, 1) }
 // Stop ends a Start.
 func (c *BusyClock) Stop() { c.add(-1, 0) }
 
-// Track is Start and Stop for work that waits. Waits that package pause reports, for limits and retries, do not count
-// here, but for waiting, which may be nil.
+// Track is Start and, at end, Stop for work that sometimes waits. While package pause reports a wait, for limits and
+// retries, the work counts for waiting instead of c. If waiting is nil, waits are not counted at all.
 func (c *BusyClock) Track(ctx context.Context, waiting *BusyClock) (working context.Context, end func()) {
 	var mu sync.Mutex
 	waits := 0
@@ -55,19 +55,20 @@ func (c *BusyClock) Track(ctx context.Context, waiting *BusyClock) (working cont
 	}
 }
 
-func (c *BusyClock) add(busy int, calls int64) {
+func (c *BusyClock) add(busyDelta int, starts int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.advance()
-	c.busy += busy
-	c.last.bucket(now).count += calls
+	c.busy += busyDelta
+	c.recent.bucket(now).count += starts
 }
 
+// advance counts the time since its last call and returns the current time. The caller holds mu.
 func (c *BusyClock) advance() (now time.Time) {
 	now = time.Now()
 	if c.busy > 0 {
 		c.total += time.Duration(c.busy) * now.Sub(c.countedUntil)
-		c.last.addSpan(c.countedUntil, now)
+		c.recent.addSpan(c.countedUntil, now)
 	}
 	c.countedUntil = now
 	return now
@@ -81,15 +82,15 @@ func (c *BusyClock) Total() time.Duration {
 	return c.total
 }
 
-// Meter counts rows or bytes, in total and in the last minute. It is safe for concurrent use, but not meant for single
-// rows.
+// Meter counts rows or bytes, in total and in the last minute. It is safe for concurrent use. Add is too slow for each
+// single row; add the rows of a batch at once.
 type Meter struct {
-	mu    sync.Mutex
-	total int64
-	last  recent
-	// see [Flow]
-	since  time.Time
-	latest time.Time
+	mu     sync.Mutex
+	total  int64
+	recent recent
+	// as in [Flow]
+	activeSince time.Time
+	lastActive  time.Time
 }
 
 // Add counts n more.
@@ -100,12 +101,12 @@ func (m *Meter) Add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	if now.Sub(m.latest) > minute {
-		m.since = now
+	if now.Sub(m.lastActive) > minute {
+		m.activeSince = now
 	}
-	m.latest = now
+	m.lastActive = now
 	m.total += n
-	m.last.bucket(now).amount += n
+	m.recent.bucket(now).amount += n
 }
 
 // Load returns the total.
@@ -138,19 +139,19 @@ func NewStage(name string, clocks ...*BusyClock) Stage {
 	s := Stage{Name: name}
 	for _, c := range clocks {
 		c.mu.Lock()
-		work, calls := c.last.sum(c.advance())
+		busy, calls := c.recent.sum(c.advance())
 		c.mu.Unlock()
-		s.Busy = s.Busy + time.Duration(work)
-		s.Calls = s.Calls + int64(calls)
+		s.Busy += time.Duration(busy)
+		s.Calls += int64(calls)
 	}
 	return s
 }
 
-// NewFlow returns the flow of a task that started at began.
-func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
+// NewFlow returns the flow of a task that began at start. It limits the Busy times in stages to the period.
+func NewFlow(start time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	now := time.Now()
-	f := Flow{Period: max(min(now.Sub(began), minute), time.Nanosecond), Stages: stages}
-	for i := range stages { // several clocks may have run at once
+	f := Flow{Period: max(min(now.Sub(start), minute), time.Nanosecond), Stages: stages}
+	for i := range stages { // the sum of concurrent clocks may exceed the period
 		stages[i].Busy = min(stages[i].Busy, f.Period)
 	}
 	f.Bytes, _, _ = bytes.perSecond(now, f.Period)
@@ -158,11 +159,11 @@ func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
 	return f
 }
 
-func (m *Meter) perSecond(now time.Time, over time.Duration) (inSecond float64, since, latest time.Time) {
+func (m *Meter) perSecond(now time.Time, period time.Duration) (rate float64, activeSince, lastActive time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	amount, _ := m.last.sum(now)
-	return amount / max(over.Seconds(), 1), m.since, m.latest
+	amount, _ := m.recent.sum(now)
+	return amount / max(period.Seconds(), 1), m.activeSince, m.lastActive
 }
 
 const (
@@ -171,27 +172,28 @@ const (
 	buckets    = int64(minute/bucketTime) + 1
 )
 
-// recent counts in a ring of buckets.
+// recent holds the counts of the last minute in a ring of buckets.
 type recent [buckets]bucket
 
 type bucket struct {
-	n      int64 // the number of its period since 1970
+	index  int64 // Unix time divided by bucketTime
 	amount int64
 	count  int64
 }
 
 func (r *recent) bucket(now time.Time) *bucket {
-	n := now.UnixNano() / int64(bucketTime)
-	b := &r[n%buckets]
-	if b.n != n {
-		*b = bucket{n: n}
+	index := now.UnixNano() / int64(bucketTime)
+	b := &r[index%buckets]
+	if b.index != index {
+		*b = bucket{index: index}
 	}
 	return b
 }
 
+// addSpan adds the nanoseconds between two times, of which only the last minute matters.
 func (r *recent) addSpan(from, to time.Time) {
-	if first := to.Add(-minute - bucketTime); from.Before(first) {
-		from = first
+	if earliest := to.Add(-minute - bucketTime); from.Before(earliest) {
+		from = earliest
 	}
 	for from.Before(to) {
 		next := from.Add(bucketTime - time.Duration(from.UnixNano()%int64(bucketTime)))
@@ -203,20 +205,20 @@ func (r *recent) addSpan(from, to time.Time) {
 	}
 }
 
-// sum weights the oldest bucket by the part of it that is within the last minute.
+// sum returns the sums of the last minute. The oldest bucket counts for the part of it that is within that minute.
 func (r *recent) sum(now time.Time) (amount, count float64) {
 	newest := now.UnixNano() / int64(bucketTime)
-	since := now.UnixNano() % int64(bucketTime)
+	elapsed := now.UnixNano() % int64(bucketTime)
 	for _, b := range r {
 		weight := 1.0
-		switch age := newest - b.n; {
+		switch age := newest - b.index; {
 		case age < 0 || age >= buckets:
 			continue
 		case age == buckets-1:
-			weight -= float64(since) / float64(bucketTime)
+			weight -= float64(elapsed) / float64(bucketTime)
 		}
-		amount = amount + weight*float64(b.amount)
-		count = count + weight*float64(b.count)
+		amount += weight * float64(b.amount)
+		count += weight * float64(b.count)
 	}
 	return amount, count
 }

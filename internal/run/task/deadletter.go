@@ -15,7 +15,7 @@ type DeadLetter struct {
 	// (-1 for none), and its index in the page as the offset.
 	Record   *kgo.Record
 	Position string
-	Original string // identifies the record or row of all attempts
+	Original string // identifies the record or row across all attempts
 	// Rows are the rows to deliver. Replays counts replays, including this one.
 	Rows    RowSubset
 	Replays int
@@ -29,7 +29,7 @@ type DeadLetter struct {
 
 // Failure is the reason why a record or row could not be handled.
 type Failure struct {
-	Rows      RowSubset
+	Rows      RowSubset // the failed rows of a sink's record
 	Stage     ErrorStage
 	Transform int    // the index of the failed transform at [StageTransforms]
 	Class     string // Kafka Connect's Java class for the failure, or ""
@@ -39,18 +39,18 @@ type Failure struct {
 	Original string
 }
 
-// NewFailure returns the failure of an error, which may be a [RowError].
+// NewFailure returns the failure of an error. If that is a [RowError], Class and Transform are taken from it.
 func NewFailure(stage ErrorStage, err error) Failure {
 	f := Failure{Stage: stage, Class: fault.Class(err), Err: err}
-	var transformErr RowError
-	if errors.As(err, &transformErr) {
-		f.Class = transformErr.Row.ErrorClass
-		f.Transform = int(transformErr.Row.Stage)
+	var rowErr RowError
+	if errors.As(err, &rowErr) {
+		f.Class = rowErr.Row.ErrorClass
+		f.Transform = int(rowErr.Row.Stage)
 	}
 	return f
 }
 
-// RowError is an error of a transform.
+// RowError is the error of a transform for one row.
 type RowError struct{ Row *wit.RowError }
 
 func (r RowError) Error() string { return r.Row.Error.Error() }

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// Metrics are Kafka Connect's metrics of a task except its rows. It is safe for concurrent use.
+// Metrics counts what Kafka Connect's metrics of a task show, except rows. It is safe for concurrent use.
 type Metrics struct {
 	Batches BatchMetrics
 	Commits CommitMetrics
@@ -25,18 +25,18 @@ type Metrics struct {
 // BatchMetrics measure a source's pages or a sink's batches.
 type BatchMetrics struct {
 	mu       sync.Mutex
-	size     Window
+	size     Window // rows of each batch
 	duration Window
-	active   Window
-	current  int64
+	active   Window // each value of current
+	current  int64  // rows in progress
 }
 
-// Record counts a batch.
-func (b *BatchMetrics) Record(began time.Time, rows int) {
+// Record counts a batch that ends now.
+func (b *BatchMetrics) Record(start time.Time, rows int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	b.duration.AddSince(now, began)
+	b.duration.AddSince(now, start)
 	b.size.add(now, float64(rows))
 }
 
@@ -59,20 +59,20 @@ type CommitMetrics struct {
 	outcomes Outcomes
 }
 
-// Record counts a commit.
-func (c *CommitMetrics) Record(began time.Time, err error) {
+// Record counts a commit that ends now. The duration of a failed one is not counted.
+func (c *CommitMetrics) Record(start time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	c.outcomes.Add(now, err == nil)
 	if err == nil {
-		c.duration.AddSince(now, began)
+		c.duration.AddSince(now, start)
 	}
 }
 
-// RecordTransaction counts the commit of a transaction with records.
-func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err error) {
-	c.Record(began, err)
+// RecordTransaction is Record for a transaction. The records of a failed one are not counted.
+func (c *CommitMetrics) RecordTransaction(start time.Time, records int, err error) {
+	c.Record(start, err)
 	if err == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -82,13 +82,12 @@ func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err erro
 
 // MetricsSnapshot is a snapshot of [Metrics].
 type MetricsSnapshot struct {
-	// BatchSize is in rows, BatchTime and CommitTime are in milliseconds. ActiveRows were read and are not settled.
-	BatchSize       Summary
-	BatchTime       Summary
-	CommitTime      Summary
-	ActiveRows      Summary
-	Transactions    Summary
-	Active          int64
+	BatchSize       Summary // rows
+	BatchTime       Summary // milliseconds
+	CommitTime      Summary // milliseconds
+	ActiveRows      Summary // rows that were read and are not settled
+	Transactions    Summary // records of each transaction
+	Active          int64   // the current number of active rows
 	Commits         int64
 	FailedCommits   int64
 	RecentCommits   OutcomeRatios
@@ -107,18 +106,19 @@ func (m *Metrics) Snapshot(now time.Time) MetricsSnapshot {
 	defer b.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return MetricsSnapshot{BatchSize: b.size.Summary(now), BatchTime: b.duration.Summary(now),
-		CommitTime: c.duration.Summary(now),
+	return MetricsSnapshot{
+		BatchSize: b.size.Summary(now), BatchTime: b.duration.Summary(now), CommitTime: c.duration.Summary(now),
 		ActiveRows: b.active.Summary(now), Active: b.current, Transactions: c.records.Summary(now),
 		Commits: c.outcomes.Succeeded, FailedCommits: c.outcomes.Failed, RecentCommits: c.outcomes.Ratios(now),
-		Retries: m.Retries.Load(), Logged: m.Logged.Load(),
-		Errors: m.Errors.Load(), DeadLetters: m.DeadLetters.Load(), LostDeadLetters: m.LostDeadLetters.Load()}
+		Retries: m.Retries.Load(), Logged: m.Logged.Load(), Errors: m.Errors.Load(),
+		DeadLetters: m.DeadLetters.Load(), LostDeadLetters: m.LostDeadLetters.Load(),
+	}
 }
 
 // ObserveFunc receives a batch before its transforms and must copy what it retains. feed is "" for a sink.
 type ObserveFunc func(task int, feed string, b *record.Batch)
 
-// Observer passes batches to a function, if one is set. Nil observes nothing. It is safe for concurrent use.
+// Observer passes batches to a function, if one is set. A nil Observer ignores them. It is safe for concurrent use.
 type Observer struct{ observe atomic.Pointer[ObserveFunc] }
 
 // Set sets the function. Nil removes it.
@@ -130,7 +130,7 @@ func (o *Observer) Set(observe ObserveFunc) {
 	o.observe.Store(&observe)
 }
 
-// Observe passes a batch to the function.
+// Observe passes a batch with rows to the function, and recovers its panic.
 func (o *Observer) Observe(task int, feed string, b *record.Batch) {
 	if o == nil {
 		return
@@ -139,6 +139,6 @@ func (o *Observer) Observe(task int, feed string, b *record.Batch) {
 	if observe == nil || len(b.Rows) == 0 {
 		return
 	}
-	defer guard.Recover(nil, "the observer of rows before transforms", nil) // an observer's panic does not end the task
+	defer guard.Recover(nil, "the observer of rows before transforms", nil)
 	(*observe)(task, feed, b)
 }

@@ -18,8 +18,8 @@ import (
 
 func TestWindow(t *testing.T) {
 	var w Window
-	began := time.Unix(1_000_000, 0)
-	if s := w.Summary(began); !math.IsNaN(s.Avg) || !math.IsNaN(s.Max) || !math.IsNaN(s.Min) {
+	start := time.Unix(1_000_000, 0)
+	if s := w.Summary(start); !math.IsNaN(s.Avg) || !math.IsNaN(s.Max) || !math.IsNaN(s.Min) {
 		t.Errorf("expected NaN without values, found %v", s)
 	}
 	for _, c := range []struct {
@@ -29,64 +29,64 @@ func TestWindow(t *testing.T) {
 	}{
 		{0, 4, Summary{4, 4, 4}},
 		{10 * time.Second, 8, Summary{6, 8, 4}},
-		{35 * time.Second, 3, Summary{5, 8, 3}}, // in another half
+		{35 * time.Second, 3, Summary{5, 8, 3}}, // starts the second half
 		{59 * time.Second, 1, Summary{4, 8, 1}},
-		{65 * time.Second, 11, Summary{5, 11, 1}}, // the first half is too old
+		{65 * time.Second, 11, Summary{5, 11, 1}}, // replaces the first half
 		{time.Hour, 2, Summary{2, 2, 2}},
 	} {
-		w.add(began.Add(c.after), c.value)
-		if s := w.Summary(began.Add(c.after)); s != c.want {
+		w.add(start.Add(c.after), c.value)
+		if s := w.Summary(start.Add(c.after)); s != c.want {
 			t.Errorf("after %v: expected %v, found %v", c.after, c.want, s)
 		}
 	}
-	if s := w.Summary(began.Add(time.Hour + 2*halfWindow)); !math.IsNaN(s.Avg) {
+	if s := w.Summary(start.Add(time.Hour + 2*halfWindow)); !math.IsNaN(s.Avg) {
 		t.Errorf("expected no values after the window, found %v", s)
 	}
 }
 
 func TestOutcomes(t *testing.T) {
 	var o Outcomes
-	began := time.Unix(1_000_000, 0)
-	want := func(after time.Duration, want OutcomeRatios) {
+	start := time.Unix(1_000_000, 0)
+	check := func(after time.Duration, want OutcomeRatios) {
 		t.Helper()
-		if got := o.Ratios(began.Add(after)); got != want {
+		if got := o.Ratios(start.Add(after)); got != want {
 			t.Errorf("after %v: expected %v, found %v", after, want, got)
 		}
 	}
-	want(0, OutcomeRatios{})
-	o.Add(began, false)
-	want(0, OutcomeRatios{Failed: 1})
+	check(0, OutcomeRatios{})
+	o.Add(start, false)
+	check(0, OutcomeRatios{Failed: 1})
 	for range 3 {
-		o.Add(began.Add(time.Second), true)
+		o.Add(start.Add(time.Second), true)
 	}
-	want(time.Second, OutcomeRatios{0.75, 0.25})
-	o.Add(began.Add(40*time.Second), true)
-	want(61*time.Second, OutcomeRatios{Succeeded: 1})
-	want(time.Hour, OutcomeRatios{})
+	check(time.Second, OutcomeRatios{0.75, 0.25})
+	o.Add(start.Add(40*time.Second), true)
+	check(61*time.Second, OutcomeRatios{Succeeded: 1})
+	check(time.Hour, OutcomeRatios{})
 }
 
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var all Metrics
-		all.Batches.AddActive(5)
-		all.Batches.AddActive(7)
-		began := time.Now()
+		var m Metrics
+		m.Batches.AddActive(5)
+		m.Batches.AddActive(7)
+		start := time.Now()
 		time.Sleep(250 * time.Millisecond) // virtual time
-		all.Batches.Record(began, 5)
-		all.Batches.AddActive(-5)
-		all.Commits.Record(began, nil)
-		all.Commits.Record(began, errors.New("away"))
-		all.Commits.RecordTransaction(began, 9, nil)
-		all.Commits.RecordTransaction(began, 100, errors.New("fenced"))
-		n := all.Snapshot(time.Now())
-		if one := (Summary{250, 250, 250}); n.BatchTime != one || n.CommitTime != one {
+		m.Batches.Record(start, 5)
+		m.Batches.AddActive(-5)
+		m.Commits.Record(start, nil)
+		m.Commits.Record(start, errors.New("away"))
+		m.Commits.RecordTransaction(start, 9, nil)
+		m.Commits.RecordTransaction(start, 100, errors.New("fenced"))
+		n := m.Snapshot(time.Now())
+		if want := (Summary{250, 250, 250}); n.BatchTime != want || n.CommitTime != want {
 			t.Errorf("batches took %v, commits %v", n.BatchTime, n.CommitTime)
 		}
 		if n.BatchSize.Max != 5 || n.Active != 7 || n.ActiveRows.Max != 12 || n.ActiveRows.Min != 5 {
 			t.Errorf("rows of batches %v, active %d, %v", n.BatchSize, n.Active, n.ActiveRows)
 		}
 		if n.RecentCommits != (OutcomeRatios{0.5, 0.5}) {
-			t.Errorf("expected half of the commits to be done, found %v", n.RecentCommits)
+			t.Errorf("expected half of the commits to succeed, found %v", n.RecentCommits)
 		}
 		if n.Commits != 2 || n.FailedCommits != 2 || n.Transactions.Max != 9 {
 			t.Errorf("%d commits, %d failed, transactions of %v", n.Commits, n.FailedCommits, n.Transactions)
@@ -95,62 +95,66 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestRowSubset(t *testing.T) {
+	// Random subsets are compared with sets of indexes.
 	random := rand.New(rand.NewPCG(7, 0))
 	for range 500 {
-		of := 2 + random.Uint32N(12)
-		var lists [2]RowSubset
-		var has [2]map[uint32]bool
-		for n := range lists {
-			has[n] = map[uint32]bool{}
-			var places []uint32
-			for range 1 + random.IntN(int(of)-1) {
-				at := random.Uint32N(of)
-				places = append(places, at)
-				has[n][at] = true
+		total := 2 + random.Uint32N(12)
+		var subsets [2]RowSubset
+		var members [2]map[uint32]bool
+		for n := range subsets {
+			members[n] = map[uint32]bool{}
+			var indexes []uint32
+			for range 1 + random.IntN(int(total)-1) {
+				index := random.Uint32N(total)
+				indexes = append(indexes, index)
+				members[n][index] = true
 			}
-			lists[n] = NewRowSubset(of, places)
-			if all := len(has[n]) == int(of); all != lists[n].IsAll() {
-				t.Fatalf("%v of %d: whole %t", places, of, lists[n].IsAll())
+			subsets[n] = NewRowSubset(total, indexes)
+			if isAll := len(members[n]) == int(total); isAll != subsets[n].IsAll() {
+				t.Fatalf("%v of %d: whole %t", indexes, total, subsets[n].IsAll())
 			}
-			if lists[n].IsAll() {
+			if subsets[n].IsAll() {
 				continue
 			}
-			read, err := ParseRowSubset(lists[n].String())
-			if err != nil || read.String() != lists[n].String() {
-				t.Fatalf("%s: read %s, %v", lists[n], read, err)
+			parsed, err := ParseRowSubset(subsets[n].String())
+			if err != nil || parsed.String() != subsets[n].String() {
+				t.Fatalf("%s: read %s, %v", subsets[n], parsed, err)
 			}
 		}
-		both, ok := lists[0].Intersect(lists[1])
-		if !both.IsAll() {
-			read, err := ParseRowSubset(both.String())
-			if err != nil || read.Total != both.Total || !slices.Equal(read.spans, both.spans) {
-				t.Fatalf("%s and %s: %q was read as %q (%v)", lists[0], lists[1], both, read, err)
+		common, ok := subsets[0].Intersect(subsets[1])
+		if !common.IsAll() {
+			parsed, err := ParseRowSubset(common.String())
+			if err != nil || parsed.Total != common.Total || !slices.Equal(parsed.spans, common.spans) {
+				t.Fatalf("%s and %s: %q was read as %q (%v)", subsets[0], subsets[1], common, parsed, err)
 			}
 		}
-		for at := range of {
-			if expected := has[0][at] && has[1][at]; !ok || both.Contains(at) != expected ||
-				lists[0].Contains(at) != has[0][at] {
-				t.Fatalf("%s and %s: %d in both: %t, found %t", lists[0], lists[1], at, expected, both.Contains(at))
+		for index := range total {
+			if expected := members[0][index] && members[1][index]; !ok || common.Contains(index) != expected ||
+				subsets[0].Contains(index) != members[0][index] {
+				t.Fatalf("%s and %s: %d in both: %t, found %t", subsets[0], subsets[1], index, expected,
+					common.Contains(index))
 			}
 		}
 	}
+
 	disjoint, _ := NewRowSubset(3, []uint32{0}).Intersect(NewRowSubset(3, []uint32{2}))
 	assert.Equal(t, "none of 3", disjoint.String())
-	stored, err := ParseRowSubset(" of 3") // as earlier versions stored it
+	stored, err := ParseRowSubset(" of 3") // how earlier versions stored "none of 3"
 	if err != nil || stored.IsAll() || stored.Contains(0) || stored.CheckTotal(4) == nil {
 		t.Errorf("expected no row of 3, found %q (%v)", stored, err)
 	}
 	if _, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1})); ok {
-		t.Error("parts of 3 rows and of 4 were combined")
+		t.Error("subsets of 3 and of 4 rows were intersected")
 	}
 	if NewRowSubset(3, []uint32{1}).CheckTotal(4) == nil || NewRowSubset(3, []uint32{1}).CheckTotal(3) != nil ||
 		(RowSubset{}).CheckTotal(9) != nil {
-		t.Error("a subset that fits")
+		t.Error("expected an error for another total only")
 	}
+
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
 		"1 of 99999999999", "x of 3", "none of 0", "none", "none,1 of 3"} {
-		if p, err := ParseRowSubset(text); err == nil {
-			t.Errorf("%q: read %s", text, p)
+		if parsed, err := ParseRowSubset(text); err == nil {
+			t.Errorf("%q: read %s", text, parsed)
 		}
 	}
 }
@@ -159,14 +163,14 @@ func TestSkipLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logtest.Journal
 		log := out.Logger(slog.LevelInfo)
-		seen := 0
+		checkedLen := 0
 		s := &SkipLog{Message: "record skipped"}
-		lines := func(want ...string) {
+		checkNewLines := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
-			said := out.String()
-			found := strings.Split(strings.TrimSuffix(said[seen:], "\n"), "\n")
-			seen = len(said)
+			journal := out.String()
+			found := strings.Split(strings.TrimSuffix(journal[checkedLen:], "\n"), "\n")
+			checkedLen = len(journal)
 			if len(found) != len(want) {
 				t.Fatalf("expected %d lines, found %q", len(want), found)
 			}
@@ -181,20 +185,20 @@ func TestSkipLog(t *testing.T) {
 				nil)
 			s.Skip(log, StageWrite, errors.New("no such product"), []any{"offset", i}, nil)
 		}
-		lines("offset=0 stage=encode", "offset=0 stage=write")
+		checkNewLines("offset=0 stage=encode", "offset=0 stage=write")
 		time.Sleep(skipLogInterval)
-		lines("count=999 stage=encode", "count=999 stage=write")
+		checkNewLines("count=999 stage=encode", "count=999 stage=write")
 		s.Skip(log, StageEncode, errors.New(`expected a date, found "y"`), nil, nil)
 		time.Sleep(skipLogInterval)
-		lines("count=1 stage=encode")
+		checkNewLines("count=1 stage=encode")
 		time.Sleep(3 * skipLogInterval)
-		for i := range 1000 { // with as many causes
+		for i := range 1000 { // each with another cause
 			s.Skip(log, StageEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}
-		said := out.String()
-		assert.Equal(t, maxCauses+1, strings.Count(said[seen:], "\n"), "lines")
-		seen = len(said)
+		journal := out.String()
+		assert.Equal(t, maxCauses+1, strings.Count(journal[checkedLen:], "\n"), "lines")
+		checkedLen = len(journal)
 		s.Close()
-		lines(fmt.Sprintf("count=%d", 1000-maxCauses-1))
+		checkNewLines(fmt.Sprintf("count=%d", 1000-maxCauses-1))
 	})
 }

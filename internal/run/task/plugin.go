@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginVersion is one version of a plugin that a connector uses. C is an instance, or a page's share of one. Values
-// are comparable.
+// PluginVersion is one version of a plugin that a connector uses. C is an instance, or a page's share of one.
+// Implementations are comparable with ==.
 type PluginVersion[C any] interface {
 	Acquire(ctx context.Context) (C, error)
 	AcquireFresh(ctx context.Context) (C, error) // an unused instance
@@ -32,11 +32,11 @@ type PluginVersions[C any] interface {
 	Candidate() PluginVersion[C]
 	Promote(PluginVersion[C])
 	Reject(c PluginVersion[C], reason string)
-	// ShouldRetry reports whether a failed call is repeated because the version has just changed.
+	// ShouldRetry reports whether a failed call should be repeated because the version has just changed.
 	ShouldRetry(err error) bool
 }
 
-// Opener has the functions that open a version for a task. O points to the result.
+// Opener has the functions that open a version for a task. O is a pointer to the opened version.
 type Opener[C any, O comparable] struct {
 	New       func(PluginVersion[C]) O
 	VersionOf func(O) PluginVersion[C]
@@ -44,8 +44,8 @@ type Opener[C any, O comparable] struct {
 	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
 	// CheckCompatible returns an error if a newer version cannot continue from the task's offsets.
 	CheckCompatible func(ctx context.Context, o O) error
-	// Answered is true after a version was opened, so that the service has answered. The attempts of all tasks of a
-	// connector share it; nil means that it is this plugin's own.
+	// Answered is true after any version was opened: then the service has answered. All tasks of a connector may share
+	// it. Nil means that the Plugin has its own.
 	Answered *atomic.Bool
 }
 
@@ -57,15 +57,15 @@ type Plugin[C any, O comparable] struct {
 	client   transport.Fetcher
 	log      *slog.Logger
 
-	evaluating sync.Mutex // held while a version is evaluated
+	evaluateMu sync.Mutex // held while a version is evaluated
 	openers    sync.WaitGroup
 
 	mu            sync.Mutex
 	opened        O
 	pending       *pendingVersion[C, O]
 	evaluateAfter time.Time
-	reopened      time.Time
-	reopenings    int
+	lastReopen    time.Time
+	reopenCount   int
 }
 
 // NewPlugin returns a plugin without an opened version.
@@ -78,28 +78,31 @@ func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport
 }
 
 const (
-	evaluateRetry = 30 * time.Second
-	reopenWindow  = 10 * time.Second
+	evaluateRetry = 30 * time.Second // delay after a candidate could not be opened
+	reopenWindow  = 10 * time.Second // reopening within this time after the last one is delayed
+	upgradeWait   = 5 * time.Millisecond
+	watchInterval = time.Second
 	callAttempts  = 3
+	noLimit       = time.Duration(-1)
 )
 
-// Open opens a version. That a service which has answered before is not found is a transient error: it may be
-// restarting, and a router answers in its place, or it is deactivated for a time.
-func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
-	opened := p.New(code)
-	call := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
-		err = Do(ctx, code, func(calls C) error {
-			need, err = p.CallOpen(ctx, calls, opened, state, answers)
+// Open opens a version. If the service is not found but has answered before, it returns a transient error: the service
+// may be restarting, with a router that answers in its place, or be deactivated for a time.
+func (p *Plugin[C, O]) Open(ctx context.Context, version PluginVersion[C]) (O, error) {
+	opened := p.New(version)
+	callOpen := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+		err = Do(ctx, version, func(call C) error {
+			need, err = p.CallOpen(ctx, call, opened, state, answers)
 			return err
 		})
 		return need, err
 	}
-	err := transport.CallWithFetch(ctx, p.client, call)
-	notFound, ok := errors.AsType[*wit.Error](err)
+	err := transport.CallWithFetch(ctx, p.client, callOpen)
+	notFound, isPluginErr := errors.AsType[*wit.Error](err)
 	switch {
 	case err == nil:
 		p.Answered.Store(true)
-	case ok && notFound.Kind == wit.ErrorNotFound && p.Answered.Load():
+	case isPluginErr && notFound.Kind == wit.ErrorNotFound && p.Answered.Load():
 		outage := *notFound
 		outage.Kind = wit.ErrorTransient
 		outage.Message += " (the service has answered before: it may be restarting)"
@@ -108,7 +111,7 @@ func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, erro
 	return opened, err
 }
 
-// Start opens the current version, for Use.
+// Start opens the current version. The caller passes it to Use.
 func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	if o, err = p.openCurrent(ctx, p.Open); err != nil {
 		return o, fmt.Errorf("open: %w", err)
@@ -116,13 +119,13 @@ func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 	return o, nil
 }
 
-// openCurrent opens the current version, or the next one if another task has upgraded in the meantime.
+// openCurrent opens the current version. It starts again if another task has upgraded in the meantime.
 func (p *Plugin[C, O]) openCurrent(ctx context.Context,
 	open func(context.Context, PluginVersion[C]) (O, error)) (O, error) {
 	for {
-		code := p.versions.Current()
-		o, err := open(ctx, code)
-		if !p.superseded(code, err) {
+		version := p.versions.Current()
+		o, err := open(ctx, version)
+		if !p.superseded(version, err) {
 			return o, err
 		}
 	}
@@ -131,8 +134,8 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context,
 // Superseded reports whether a call failed because its version was replaced. Upgrade returns the new one.
 func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
 
-func (p *Plugin[C, O]) superseded(code PluginVersion[C], err error) bool {
-	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
+func (p *Plugin[C, O]) superseded(version PluginVersion[C], err error) bool {
+	return errors.Is(err, plugin.ErrClosed) && version != p.versions.Current()
 }
 
 // Use makes o the opened version.
@@ -164,42 +167,38 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 }
 
 type pendingVersion[C any, O comparable] struct {
-	code   PluginVersion[C]
-	ctx    context.Context // cancels opening
-	done   chan struct{}   // closed when o and err are set
-	opened O
-	err    error
+	version PluginVersion[C]
+	ctx     context.Context // cancels opening
+	done    chan struct{}   // closed when opened and err are set
+	opened  O
+	err     error
 }
 
-const upgradeWait = 5 * time.Millisecond
+// Upgrade switches to a compatible candidate, or to the version that another task has switched to, and returns the
+// opened version. It waits until a candidate is opened.
+func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, noLimit) }
 
-const watchInterval = time.Second
-
-// Upgrade switches to a compatible candidate, or to the version that another task has switched to, and waits until that
-// is opened.
-func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, -1) }
-
-// UpgradeIfOpened is Upgrade, but a candidate that is not opened yet is left for a later call. A goroutine that ends
-// with ctx opens it; Close waits for that.
+// UpgradeIfOpened is Upgrade, but leaves a candidate that is not opened within upgradeWait for a later call. Opening it
+// continues in the background until ctx ends; Close waits for that.
 func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
 	return p.upgrade(ctx, upgradeWait)
 }
 
-// WatchVersions opens and evaluates candidates in the background until ctx ends, for tasks that seldom call Upgrade.
+// WatchVersions opens candidates in the background until ctx ends, for tasks that seldom call Upgrade.
 func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 	p.openers.Go(func() {
 		if err := guard.Do(p.log, "the watch for newer versions of the plugin", func() error {
 			for pause.For(ctx, watchInterval) == nil {
-				c := p.candidate()
-				if c == nil {
+				candidate := p.candidate()
+				if candidate == nil {
 					continue
 				}
-				pending := p.openInBackground(ctx, c)
-				if !pending.await(ctx, -1) || pending.err == nil || !p.evaluating.TryLock() {
-					continue
+				pending := p.openInBackground(ctx, candidate)
+				if !pending.await(ctx, noLimit) || pending.err == nil || !p.evaluateMu.TryLock() {
+					continue // a candidate that was opened is for the next Upgrade
 				}
 				err := p.evaluate(ctx, pending)
-				p.evaluating.Unlock()
+				p.evaluateMu.Unlock()
 				if err != nil {
 					return nil // ctx has ended
 				}
@@ -215,11 +214,11 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
 
 func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (opened O, err error) {
-	if c := p.candidate(); c != nil {
-		pending := p.openInBackground(ctx, c)
-		if pending.await(ctx, limit) && p.evaluating.TryLock() {
+	if candidate := p.candidate(); candidate != nil {
+		pending := p.openInBackground(ctx, candidate)
+		if pending.await(ctx, limit) && p.evaluateMu.TryLock() {
 			err = p.evaluate(ctx, pending)
-			p.evaluating.Unlock()
+			p.evaluateMu.Unlock()
 		}
 		if err != nil {
 			return opened, err
@@ -231,28 +230,30 @@ func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (opened
 	return p.Opened(), nil
 }
 
-func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
+// openInBackground starts opening a version, unless that was started before.
+func (p *Plugin[C, O]) openInBackground(ctx context.Context, version PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if pending := p.pending; pending != nil && pending.code == c {
+	if pending := p.pending; pending != nil && pending.version == version {
 		return pending
 	}
-	pending := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
+	pending := &pendingVersion[C, O]{version: version, ctx: ctx, done: make(chan struct{})}
 	p.pending = pending
 	p.openers.Go(func() {
 		defer close(pending.done)
 		pending.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
-			pending.opened, err = p.Open(ctx, c)
+			pending.opened, err = p.Open(ctx, version)
 			return err
 		})
 		if pending.err == nil {
-			p.log.Info("a newer version of the plugin is open and will replace the current one", "version", c.Version())
+			p.log.Info("a newer version of the plugin is open and will replace the current one",
+				"version", version.Version())
 		}
 	})
 	return pending
 }
 
-// await reports whether opening has ended within limit. Negative means no limit.
+// await waits until opening has ended, and reports whether it has within limit, which may be noLimit.
 func (p *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
 	var timeout <-chan time.Time
 	if limit >= 0 {
@@ -269,22 +270,24 @@ func (p *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) b
 	return false
 }
 
-func (p *Plugin[C, O]) claimPending(c PluginVersion[C]) *pendingVersion[C, O] {
+// claimPending removes and returns the pending version if it is this one, otherwise it returns nil.
+func (p *Plugin[C, O]) claimPending(version PluginVersion[C]) *pendingVersion[C, O] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pending := p.pending
-	if pending == nil || pending.code != c {
+	if pending == nil || pending.version != version {
 		return nil
 	}
 	p.pending = nil
 	return pending
 }
 
+// candidate returns the version to try next. It is nil if there is none, or during evaluateRetry.
 func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 	p.mu.Lock()
-	early := time.Now().Before(p.evaluateAfter)
+	isEarly := time.Now().Before(p.evaluateAfter)
 	p.mu.Unlock()
-	if early {
+	if isEarly {
 		return nil
 	}
 	return p.versions.Candidate()
@@ -292,11 +295,11 @@ func (p *Plugin[C, O]) candidate() PluginVersion[C] {
 
 // evaluate promotes or rejects an opened candidate. It returns an error only if ctx ends.
 func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, O]) error {
-	c := p.candidate()
-	if c != pending.code {
+	candidate := p.candidate()
+	if candidate != pending.version {
 		return nil
 	}
-	if p.claimPending(c) == nil {
+	if p.claimPending(candidate) == nil {
 		return nil // it was evaluated concurrently
 	}
 	opened := pending.opened
@@ -304,21 +307,21 @@ func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, 
 	if err == nil {
 		err = p.CheckCompatible(ctx, opened)
 	}
-	pluginErr, faulty := errors.AsType[*wit.Error](err)
+	pluginErr, isPluginErr := errors.AsType[*wit.Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case pending.err != nil && pending.ctx.Err() != nil: // the next boundary opens it again
+	case pending.err != nil && pending.ctx.Err() != nil: // cancelled; the next upgrade opens it again
 	case err == nil:
-		p.versions.Promote(c)
+		p.versions.Promote(candidate)
 		p.Use(opened)
-	case faulty && pluginErr.Kind == wit.ErrorTransient:
-		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
+	case isPluginErr && pluginErr.Kind == wit.ErrorTransient:
+		p.log.Warn("a newer version of the plugin cannot be opened now", "version", candidate.Version(), "error", err)
 		p.mu.Lock()
 		p.evaluateAfter = time.Now().Add(evaluateRetry)
 		p.mu.Unlock()
 	default:
-		p.versions.Reject(c, err.Error())
+		p.versions.Reject(candidate, err.Error())
 	}
 	return nil
 }
@@ -327,8 +330,8 @@ func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
-	p.evaluating.Lock()
-	defer p.evaluating.Unlock()
+	p.evaluateMu.Lock()
+	defer p.evaluateMu.Unlock()
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil
 	}
@@ -340,14 +343,14 @@ func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	return nil
 }
 
-func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
-	if pending := p.claimPending(code); pending != nil && pending.await(ctx, -1) && pending.err == nil {
+func (p *Plugin[C, O]) openPending(ctx context.Context, version PluginVersion[C]) (O, error) {
+	if pending := p.claimPending(version); pending != nil && pending.await(ctx, noLimit) && pending.err == nil {
 		return pending.opened, nil
 	}
-	return p.Open(ctx, code)
+	return p.Open(ctx, version)
 }
 
-// Reopen opens a stale version again, with a delay if that happens repeatedly. Another opened version stays in use.
+// Reopen opens a stale version again, delayed if that is repeated, and uses the result if the version is still in use.
 func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (opened O, err error) {
 	if err := p.pauseBeforeReopen(ctx); err != nil {
 		return opened, err
@@ -365,17 +368,17 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (opened O, err error) 
 
 func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
 	p.mu.Lock()
-	if time.Since(p.reopened) > reopenWindow {
-		p.reopenings = 0
+	if time.Since(p.lastReopen) > reopenWindow {
+		p.reopenCount = 0
 	}
-	p.reopened = time.Now()
-	n := p.reopenings
-	p.reopenings++
+	p.lastReopen = time.Now()
+	reopenCount := p.reopenCount
+	p.reopenCount++
 	p.mu.Unlock()
-	if n == 0 {
+	if reopenCount == 0 {
 		return nil
 	}
-	return transport.PauseIdle(ctx, n, 0)
+	return transport.PauseIdle(ctx, reopenCount, 0)
 }
 
 // Current returns the connector's version, which this task may not have opened yet.
@@ -385,29 +388,29 @@ func (p *Plugin[C, O]) Current() PluginVersion[C] { return p.versions.Current() 
 func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRetry(err) }
 
 // Do makes a call, and repeats it if a concurrent page broke the shared instance.
-func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
+func Do[C any](ctx context.Context, version PluginVersion[C], call func(C) error) (err error) {
 	for range callAttempts {
-		err = DoAcquired(ctx, code, code.Acquire, call)
-		if _, shared := errors.AsType[*plugin.PageLostError](err); !shared {
+		err = DoAcquired(ctx, version, version.Acquire, call)
+		if _, isLost := errors.AsType[*plugin.PageLostError](err); !isLost {
 			return err
 		}
 	}
 	return err
 }
 
-// DoAcquired is Do on the result of acquire, without repetition.
-func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(context.Context) (C, error),
+// DoAcquired makes a call on the result of acquire and releases that.
+func DoAcquired[C any](ctx context.Context, version PluginVersion[C], acquire func(context.Context) (C, error),
 	call func(C) error) error {
 	c, err := acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer code.Release(c)
+	defer version.Release(c)
 	return call(c)
 }
 
-// IsStale reports whether the plugin must be opened again.
+// IsStale reports whether err requires that the plugin is opened again.
 func IsStale(err error) bool {
-	f, ok := errors.AsType[*wit.Error](err)
-	return ok && f.Kind == wit.ErrorStale
+	pluginErr, ok := errors.AsType[*wit.Error](err)
+	return ok && pluginErr.Kind == wit.ErrorStale
 }

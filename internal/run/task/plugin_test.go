@@ -14,11 +14,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// version is a plugin version whose calls get its name.
+// version is a plugin version whose instances are its name.
 type version struct {
 	name  string
 	opens atomic.Int32
-	open  func(n int) error
+	open  func(n int) error // the result of opening it for the nth time; nil means success
 }
 
 func (v *version) Acquire(context.Context) (string, error)      { return v.name, nil }
@@ -26,42 +26,44 @@ func (v *version) AcquireFresh(context.Context) (string, error) { return v.name,
 func (v *version) Release(string)                               {}
 func (v *version) Version() string                              { return v.name }
 
-type bound struct {
+type fakeVersions struct {
 	current   *version
 	candidate *version
 	rejected  string
 }
 
-func (b *bound) Current() PluginVersion[string] { return b.current }
-func (b *bound) Candidate() PluginVersion[string] {
-	if b.candidate == nil {
+func (f *fakeVersions) Current() PluginVersion[string] { return f.current }
+func (f *fakeVersions) Candidate() PluginVersion[string] {
+	if f.candidate == nil {
 		return nil
 	}
-	return b.candidate
+	return f.candidate
 }
-func (b *bound) Promote(PluginVersion[string]) { b.current, b.candidate = b.candidate, nil }
-func (b *bound) Reject(_ PluginVersion[string], reason string) {
-	b.candidate = nil
-	b.rejected = reason
+func (f *fakeVersions) Promote(PluginVersion[string]) { f.current, f.candidate = f.candidate, nil }
+func (f *fakeVersions) Reject(_ PluginVersion[string], reason string) {
+	f.candidate = nil
+	f.rejected = reason
 }
-func (b *bound) ShouldRetry(error) bool { return false }
+func (f *fakeVersions) ShouldRetry(error) bool { return false }
 
-type state struct{ code PluginVersion[string] }
+type openedVersion struct{ code PluginVersion[string] }
 
-func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
-	p := newPlugin(b, fits)
+// startPlugin returns a plugin with an opened version.
+func startPlugin(t *testing.T, b *fakeVersions, compatibleErr error) *Plugin[string, *openedVersion] {
+	p := newPlugin(b, compatibleErr)
 	o, err := p.Start(t.Context())
 	require.NoError(t, err)
 	p.Use(o)
 	return p
 }
 
-func newPlugin(b *bound, fits error) *Plugin[string, *state] {
-	return NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opener[string, *state]{
-		New:       func(c PluginVersion[string]) *state { return &state{c} },
-		VersionOf: func(o *state) PluginVersion[string] { return o.code },
+// newPlugin returns a plugin without an opened version. compatibleErr is the result of CheckCompatible.
+func newPlugin(b *fakeVersions, compatibleErr error) *Plugin[string, *openedVersion] {
+	return NewPlugin[string, *openedVersion](b, nil, slog.New(slog.DiscardHandler), Opener[string, *openedVersion]{
+		New:       func(c PluginVersion[string]) *openedVersion { return &openedVersion{c} },
+		VersionOf: func(o *openedVersion) PluginVersion[string] { return o.code },
 		CallOpen: func(
-			_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.RequestBatch, error) {
+			_ context.Context, call string, o *openedVersion, _ []byte, _ []wit.Response) (*wit.RequestBatch, error) {
 			v := o.code.(*version)
 			n := v.opens.Add(1)
 			if v.open != nil {
@@ -69,7 +71,7 @@ func newPlugin(b *bound, fits error) *Plugin[string, *state] {
 			}
 			return nil, nil
 		},
-		CheckCompatible: func(context.Context, *state) error { return fits },
+		CheckCompatible: func(context.Context, *openedVersion) error { return compatibleErr },
 	})
 }
 
@@ -85,8 +87,8 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 		{wit.ErrorConfig, wit.ErrorConfig},
 	} {
 		var failure error = &wit.Error{Kind: test.kind, Message: "HTTP 404"}
-		b := &bound{current: &version{name: "1", open: func(int) error { return failure }}}
-		kindOf := func(_ *state, err error) wit.ErrorKind {
+		b := &fakeVersions{current: &version{name: "1", open: func(int) error { return failure }}}
+		kindOf := func(_ *openedVersion, err error) wit.ErrorKind {
 			var f *wit.Error
 			if !errors.As(err, &f) {
 				t.Fatalf("expected an error of the plugin, found %v", err)
@@ -95,16 +97,16 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 			return f.Kind
 		}
 		p := newPlugin(b, nil)
-		later := newPlugin(b, nil)
-		later.Answered = p.Answered
+		nextAttempt := newPlugin(b, nil)
+		nextAttempt.Answered = p.Answered
 		assert.Equal(t, test.kind, kindOf(p.Start(t.Context())), "first attempt")
-		before := failure
+		serviceErr := failure
 		failure = nil
 		o, err := p.Start(t.Context())
 		require.NoError(t, err)
-		failure = before
+		failure = serviceErr
 		assert.Equal(t, test.want, kindOf(p.Reopen(t.Context(), o)), "opened again")
-		assert.Equal(t, test.want, kindOf(later.Start(t.Context())), "next attempt")
+		assert.Equal(t, test.want, kindOf(nextAttempt.Start(t.Context())), "next attempt")
 	}
 }
 
@@ -112,33 +114,36 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	fault := func(kind wit.ErrorKind) error { return &wit.Error{Kind: kind, Message: "no"} }
 	for name, c := range map[string]struct {
-		open  func(n int) error
-		fits  error
-		after time.Duration // until it is used; zero means never
-		calls int
+		open          func(n int) error
+		compatibleErr error
+		usedAfter     time.Duration // until it is used; zero means never
+		opens         int
 	}{
 		"fits":             {nil, nil, time.Second, 1},
 		"does not fit":     {nil, errors.New("no"), 0, 1},
 		"cannot be opened": {func(int) error { return fault(wit.ErrorData) }, nil, 0, 1},
 		"cannot be opened for a moment": {func(n int) error {
-			return map[bool]error{true: fault(wit.ErrorTransient)}[n < 3]
-		}, nil, 61 * time.Second, 3},
+			if n < 3 {
+				return fault(wit.ErrorTransient)
+			}
+			return nil
+		}, nil, 2*evaluateRetry + time.Second, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &bound{current: &version{name: "1"}, candidate: &version{name: "2", open: c.open}}
-				next := b.candidate
-				p := started(t, b, c.fits)
+				b := &fakeVersions{current: &version{name: "1"}, candidate: &version{name: "2", open: c.open}}
+				candidate := b.candidate
+				p := startPlugin(t, b, c.compatibleErr)
 				var total time.Duration
-				for began := time.Now(); total == 0 && time.Since(began) < 2*time.Minute; time.Sleep(time.Second) {
+				for start := time.Now(); total == 0 && time.Since(start) < 2*time.Minute; time.Sleep(time.Second) {
 					_, err := p.Upgrade(t.Context())
 					require.NoError(t, err)
 					if p.Version() == "2" {
-						total = time.Since(began) + time.Second
+						total = time.Since(start) + time.Second
 					}
 				}
-				if opens := int(next.opens.Load()); total != c.after || opens != c.calls ||
-					(b.rejected == "") != (c.after > 0) || p.UpgradePending() {
+				if opens := int(candidate.opens.Load()); total != c.usedAfter || opens != c.opens ||
+					(b.rejected == "") != (c.usedAfter > 0) || p.UpgradePending() {
 					t.Errorf("used after %v, opened %d times, rejected: %q", total, opens, b.rejected)
 				}
 			})
@@ -149,73 +154,73 @@ func TestUpgrade(t *testing.T) {
 // A task follows the version of other tasks, and reopening does not return to an old one.
 func TestFollowAndReopen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bound{current: &version{name: "1"}}
-		p := started(t, b, nil)
+		b := &fakeVersions{current: &version{name: "1"}}
+		p := startPlugin(t, b, nil)
 		old := p.Opened()
 		b.current = &version{name: "2"}
 		if o, err := p.Upgrade(t.Context()); err != nil || o.code != PluginVersion[string](b.current) ||
 			p.Version() != "2" {
-			t.Errorf("runs %s, %v", p.Version(), err)
+			t.Errorf("expected version 2, found %s, %v", p.Version(), err)
 		}
 		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
 			t.Errorf("reopened: %s, runs %s, %v", o.code.Version(), p.Version(), err)
 		}
-		began := time.Now()
+		start := time.Now()
 		for range 3 {
 			if o, err := p.Reopen(t.Context(), p.Opened()); err != nil || o != p.Opened() {
 				t.Error(err)
 			}
 		}
-		assert.Equal(t, 700*time.Millisecond, time.Since(began), "pauses of 100, 200 and 400 ms")
+		assert.Equal(t, 700*time.Millisecond, time.Since(start), "pauses of 100, 200 and 400 ms")
 	})
 }
 
 // The work continues with the old version while a newer one is opened once, also if another task promotes it.
 func TestUpgradeIfOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opens := make(chan struct{})
-		next := &version{name: "2"}
-		next.open = func(int) error {
-			<-opens
+		mayOpen := make(chan struct{})
+		candidate := &version{name: "2"}
+		candidate.open = func(int) error {
+			<-mayOpen
 			return nil
 		}
-		b := &bound{current: &version{name: "1"}, candidate: next}
-		p := started(t, b, nil)
-		other := started(t, b, nil)
-		adopt := func(p *Plugin[string, *state], want string) {
+		b := &fakeVersions{current: &version{name: "1"}, candidate: candidate}
+		p := startPlugin(t, b, nil)
+		other := startPlugin(t, b, nil)
+		checkUpgrade := func(p *Plugin[string, *openedVersion], want string) {
 			t.Helper()
-			began := time.Now()
+			start := time.Now()
 			o, err := p.UpgradeIfOpened(t.Context())
-			if err != nil || o.code.Version() != want || time.Since(began) > upgradeWait {
-				t.Errorf("expected version %s, found %v, %v after %v", want, o, err, time.Since(began))
+			if err != nil || o.code.Version() != want || time.Since(start) > upgradeWait {
+				t.Errorf("expected version %s, found %v, %v after %v", want, o, err, time.Since(start))
 			}
 		}
 		for range 3 {
-			adopt(p, "1")
-			adopt(other, "1")
+			checkUpgrade(p, "1")
+			checkUpgrade(other, "1")
 		}
-		close(opens)
+		close(mayOpen)
 		synctest.Wait()
-		adopt(p, "2")
-		adopt(other, "2")
-		assert.Equal(t, 2, next.opens.Load(), "opened once for each task")
+		checkUpgrade(p, "2")
+		checkUpgrade(other, "2")
+		assert.Equal(t, 2, candidate.opens.Load(), "opened once for each task")
 	})
 	synctest.Test(t, func(t *testing.T) {
-		ctx, end := context.WithCancel(t.Context())
-		next := &version{name: "2"}
-		next.open = func(n int) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		candidate := &version{name: "2"}
+		candidate.open = func(n int) error {
 			if n == 1 {
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			return nil
 		}
-		b := &bound{current: &version{name: "1"}, candidate: next}
-		p := started(t, b, nil)
+		b := &fakeVersions{current: &version{name: "1"}, candidate: candidate}
+		p := startPlugin(t, b, nil)
 		if o, err := p.UpgradeIfOpened(ctx); err != nil || o.code.Version() != "1" {
 			t.Errorf("expected version 1, found %v, %v", o, err)
 		}
-		end()
+		cancel()
 		p.Close()
 		for range 2 {
 			if _, err := p.UpgradeIfOpened(t.Context()); err != nil {
@@ -227,28 +232,28 @@ func TestUpgradeIfOpened(t *testing.T) {
 	})
 }
 
-// TestWatch checks that WatchVersions opens newer versions in the background and rejects those that fail.
+// Newer versions are opened in the background, without being used, and those that cannot be opened are rejected.
 func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
-		open     error
-		rejected bool
+		openErr      error
+		wantRejected bool
 	}{
 		"opens":            {},
-		"cannot be opened": {open: &wit.Error{Kind: wit.ErrorData, Message: "no"}, rejected: true},
+		"cannot be opened": {openErr: &wit.Error{Kind: wit.ErrorData, Message: "no"}, wantRejected: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, end := context.WithCancel(t.Context())
-				next := &version{name: "2", open: func(int) error { return c.open }}
-				b := &bound{current: &version{name: "1"}, candidate: next}
-				p := started(t, b, nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				candidate := &version{name: "2", open: func(int) error { return c.openErr }}
+				b := &fakeVersions{current: &version{name: "1"}, candidate: candidate}
+				p := startPlugin(t, b, nil)
 				p.WatchVersions(ctx)
 				time.Sleep(3 * watchInterval)
 				synctest.Wait()
-				if next.opens.Load() != 1 || p.Version() != "1" || (b.rejected != "") != c.rejected {
-					t.Errorf("opened %d times, runs %s, rejected: %q", next.opens.Load(), p.Version(), b.rejected)
+				if candidate.opens.Load() != 1 || p.Version() != "1" || (b.rejected != "") != c.wantRejected {
+					t.Errorf("opened %d times, runs %s, rejected: %q", candidate.opens.Load(), p.Version(), b.rejected)
 				}
-				end()
+				cancel()
 				p.Close()
 			})
 		})

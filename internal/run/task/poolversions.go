@@ -9,25 +9,25 @@ import (
 
 // InstanceFuncs acquire and release instances of a pool.
 type InstanceFuncs[C any] struct {
-	Acquire         func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
+	Acquire         func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error) // fresh: an unused instance
 	Release         func(p *plugin.Pool, c C)
 	VisibleSettings SettingsFunc // nil means all
 }
 
-// SettingsFunc returns the settings of a task that a plugin version may see.
+// SettingsFunc returns the settings of a task that the plugin version with this info may see.
 type SettingsFunc func(plugin.Info) []wit.Setting
 
-// VisibleSettings returns the settings that a version may see.
-func VisibleSettings[C any](version PluginVersion[C], settings []wit.Setting) []wit.Setting {
-	if c, ok := version.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
-		return c.funcs.VisibleSettings(c.pool.Module())
+// VisibleSettings returns the settings that a version may see: all, unless the InstanceFuncs of its pool select them.
+func VisibleSettings[C any](v PluginVersion[C], settings []wit.Setting) []wit.Setting {
+	if p, ok := v.(poolVersion[C]); ok && p.funcs.VisibleSettings != nil {
+		return p.funcs.VisibleSettings(p.pool.Module())
 	}
 	return settings
 }
 
 // NewPluginVersions returns the versions of a bound plugin.
-func NewPluginVersions[C any](b *plugin.Binding, calls InstanceFuncs[C]) PluginVersions[C] {
-	return poolVersions[C]{b, &calls}
+func NewPluginVersions[C any](b *plugin.Binding, funcs InstanceFuncs[C]) PluginVersions[C] {
+	return poolVersions[C]{b, &funcs}
 }
 
 type poolVersions[C any] struct {
@@ -64,10 +64,10 @@ func (p poolVersion[C]) Acquire(ctx context.Context) (C, error) {
 	return p.funcs.Acquire(ctx, p.pool, false)
 }
 
-// AcquireFresh returns a new instance, which has no state of earlier calls.
+// AcquireFresh returns an unused instance, which has no state of earlier calls.
 func (p poolVersion[C]) AcquireFresh(ctx context.Context) (C, error) {
 	return p.funcs.Acquire(ctx, p.pool, true)
 }
 
-func (p poolVersion[C]) Release(call C)  { p.funcs.Release(p.pool, call) }
+func (p poolVersion[C]) Release(c C)     { p.funcs.Release(p.pool, c) }
 func (p poolVersion[C]) Version() string { return p.pool.Module().Version }

@@ -22,28 +22,18 @@ type RetryPolicy struct {
 	MaxDelay time.Duration
 }
 
-// LogRetry logs an error before a retry: as a warning, or at debug level while the client has logged that the service
-// does not respond.
-func LogRetry(log *slog.Logger, client interface{ Away() bool }, message string, args ...any) {
-	level := slog.LevelWarn
-	if client.Away() {
-		level = slog.LevelDebug
-	}
-	log.Log(context.Background(), level, message, args...)
-}
-
 const firstDelay = 300 * time.Millisecond
 
-// Allows reports whether an operation may be repeated that started a time ago.
-func (r RetryPolicy) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
+// Allows reports whether an operation that started this long ago may be repeated.
+func (r RetryPolicy) Allows(elapsed time.Duration) bool { return r.Timeout < 0 || elapsed < r.Timeout }
 
-// Start starts the clock of an operation. The Retrier belongs to one goroutine.
+// Start starts the clock of an operation. The Retrier is not safe for concurrent use.
 func (r RetryPolicy) Start() *Retrier {
 	longest := r.MaxDelay
 	if longest <= 0 {
 		longest = time.Minute
 	}
-	// One more than the maximum, so that only a delay that would exceed it becomes random, see Wait.
+	// Longest, at which Wait makes a delay random, is more than the maximum, so that a delay of the maximum is kept.
 	return &Retrier{policy: r, start: time.Now(), backoff: pause.Backoff{First: firstDelay, Longest: longest + 1}}
 }
 
@@ -88,10 +78,10 @@ type Retrier struct {
 	backoff pause.Backoff
 }
 
-// Wait waits before the next attempt. retry is false when the time is up; err is the cause of the end of ctx.
+// Wait waits before the next attempt. retry is false after the timeout; err is the cause of the end of ctx.
 func (r *Retrier) Wait(ctx context.Context) (retry bool, err error) {
-	since := time.Since(r.start)
-	if !r.policy.Allows(since) {
+	elapsed := time.Since(r.start)
+	if !r.policy.Allows(elapsed) {
 		return false, nil
 	}
 	delay := r.backoff.Next()
@@ -99,7 +89,17 @@ func (r *Retrier) Wait(ctx context.Context) (retry bool, err error) {
 		delay = rand.N(r.backoff.Longest - 1)
 	}
 	if r.policy.Timeout >= 0 {
-		delay = min(delay, r.policy.Timeout-since)
+		delay = min(delay, r.policy.Timeout-elapsed)
 	}
 	return true, pause.For(ctx, delay)
+}
+
+// LogRetry logs an error before a retry: as a warning, or at debug level while the client's service does not respond,
+// which the client has logged itself.
+func LogRetry(log *slog.Logger, client interface{ Away() bool }, message string, args ...any) {
+	level := slog.LevelWarn
+	if client.Away() {
+		level = slog.LevelDebug
+	}
+	log.Log(context.Background(), level, message, args...)
 }

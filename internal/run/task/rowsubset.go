@@ -8,8 +8,8 @@ import (
 )
 
 // RowSubset is a subset of the rows that transforms created from one record. A row is identified by its index in that
-// order; texts count from 1 and call it a part. The zero value means all rows. A subset is empty if dead letters of one
-// record have no row in common: then no row must be written.
+// order; texts count from 1 and call a row a part. The zero value means all rows. A subset is empty if dead letters of
+// one record have no row in common: then no row must be written.
 //
 // Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {
@@ -26,21 +26,21 @@ func NewRowSubset(total uint32, indexes []uint32) RowSubset {
 	if len(indexes) == 0 || len(indexes) == int(total) {
 		return RowSubset{}
 	}
-	p := RowSubset{Total: total}
+	subset := RowSubset{Total: total}
 	for _, index := range indexes {
-		if n := len(p.spans); n > 0 && p.spans[n-1].last+1 == index {
-			p.spans[n-1].last = index
+		if n := len(subset.spans); n > 0 && subset.spans[n-1].last+1 == index {
+			subset.spans[n-1].last = index
 		} else {
-			p.spans = append(p.spans, rowSpan{index, index})
+			subset.spans = append(subset.spans, rowSpan{index, index})
 		}
 	}
-	return p
+	return subset
 }
 
 // IsAll reports whether the subset contains all rows.
 func (r RowSubset) IsAll() bool { return r.Total == 0 }
 
-// Contains reports whether the subset contains the row with an index.
+// Contains reports whether the subset contains the row with this index.
 func (r RowSubset) Contains(index uint32) bool {
 	if r.IsAll() {
 		return true
@@ -57,7 +57,7 @@ func (r RowSubset) Contains(index uint32) bool {
 	return ok
 }
 
-// CheckTotal returns an error if the transforms create another number of rows now: then the indexes are meaningless.
+// CheckTotal returns an error if the transforms now create another number of rows: then the indexes are meaningless.
 func (r RowSubset) CheckTotal(total uint32) error {
 	if r.IsAll() || r.Total == total {
 		return nil
@@ -66,7 +66,7 @@ func (r RowSubset) CheckTotal(total uint32) error {
 		"it is unknown which of them were written", r.Total, r, total)
 }
 
-// Intersect returns the rows that are in both subsets. ok is false if the totals differ.
+// Intersect returns the rows that are in both subsets. If the totals differ, it returns r, and ok is false.
 func (r RowSubset) Intersect(other RowSubset) (common RowSubset, ok bool) {
 	switch {
 	case r.IsAll():
@@ -115,18 +115,18 @@ func (r RowSubset) String() string {
 
 // ParseRowSubset parses the result of [RowSubset.String]. An empty list of indexes means no rows, as "none" does:
 // earlier versions stored it.
-func ParseRowSubset(text string) (p RowSubset, err error) {
+func ParseRowSubset(text string) (subset RowSubset, err error) {
 	invalid := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")
 	total, err := strconv.ParseUint(count, 10, 32)
 	if err != nil || total == 0 {
-		return p, invalid
+		return subset, invalid
 	}
-	p.Total = uint32(total)
+	subset.Total = uint32(total)
 	if list == noRows || list == "" {
-		return p, nil
+		return subset, nil
 	}
-	least := uint64(1)
+	minFirst := uint64(1)
 	for span := range strings.SplitSeq(list, ",") {
 		from, to, isRange := strings.Cut(span, "-")
 		if !isRange {
@@ -134,11 +134,11 @@ func ParseRowSubset(text string) (p RowSubset, err error) {
 		}
 		first, err1 := strconv.ParseUint(from, 10, 32)
 		last, err2 := strconv.ParseUint(to, 10, 32)
-		if err1 != nil || err2 != nil || first < least || last < first || last > total {
+		if err1 != nil || err2 != nil || first < minFirst || last < first || last > total {
 			return RowSubset{}, invalid
 		}
-		p.spans = append(p.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
-		least = last + 1
+		subset.spans = append(subset.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
+		minFirst = last + 1
 	}
-	return p, nil
+	return subset, nil
 }

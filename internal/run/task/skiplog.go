@@ -9,13 +9,15 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-const skipLogInterval = 10 * time.Second
+const (
+	skipLogInterval = 10 * time.Second
+	maxCauses       = 100
+)
 
-const maxCauses = 100
-
-// SkipLog logs skipped records that become dead letters: the first of each cause, then counts every skipLogInterval.
+// SkipLog logs skipped records that become dead letters: the first of each cause at once, then their number every
+// skipLogInterval. The causes after the first maxCauses are counted together. It is safe for concurrent use.
 //
-// Invariant: timer is set while causes has entries.
+// Invariant: until Close, timer is set while causes has entries.
 type SkipLog struct {
 	Tolerance
 	Message string
@@ -28,11 +30,11 @@ type SkipLog struct {
 
 type skipCause struct {
 	log        *slog.Logger
-	attrs      []any
-	suppressed int
+	attrs      []any // of the cause, not of a record
+	suppressed int   // records since the last line
 }
 
-// Skip logs or counts a skipped record. details may be expensive.
+// Skip logs or counts a skipped record. details, which may be nil, is called only if the record is logged with them.
 func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []any, details func() []any) {
 	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
@@ -67,7 +69,8 @@ func (s *SkipLog) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flush()
-	if s.timer = nil; len(s.causes) > 0 && !s.closed {
+	s.timer = nil
+	if len(s.causes) > 0 && !s.closed {
 		s.timer = time.AfterFunc(skipLogInterval, s.tick)
 	}
 }
@@ -88,12 +91,14 @@ func (s *SkipLog) flush() {
 func (s *SkipLog) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed = true; s.timer != nil {
+	s.closed = true
+	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.flush()
 }
 
+// causeOf replaces numbers with # and omits the text in quotes, so that similar messages have the same cause.
 func causeOf(message string) string {
 	const longest = 300
 	var b strings.Builder

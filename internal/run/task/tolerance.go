@@ -21,48 +21,49 @@ type Tolerance struct {
 type ErrorCounts struct {
 	All     atomic.Int64
 	Skipped atomic.Int64
-	// lastMilli is when the last error was counted, refusedMilli the last refused record, in Unix milliseconds.
-	lastMilli    atomic.Int64
-	refusedMilli atomic.Int64
+	// In Unix milliseconds, 0 for never: the last error, and the last refused record.
+	lastErrorMillis   atomic.Int64
+	lastRefusedMillis atomic.Int64
 }
 
 // Add counts an error.
 func (e *ErrorCounts) Add() {
 	e.All.Add(1)
-	e.lastMilli.Store(time.Now().UnixMilli())
+	e.lastErrorMillis.Store(time.Now().UnixMilli())
 }
 
 // Last returns the time of the last error, or zero.
-func (e *ErrorCounts) Last() time.Time { return unixMilli(&e.lastMilli) }
+func (e *ErrorCounts) Last() time.Time { return unixMilli(&e.lastErrorMillis) }
 
 // LastRefused returns the time of the last refused record, or zero.
-func (e *ErrorCounts) LastRefused() time.Time { return unixMilli(&e.refusedMilli) }
+func (e *ErrorCounts) LastRefused() time.Time { return unixMilli(&e.lastRefusedMillis) }
 
-// AddRefused counts skipped records that could not be handled.
+// AddRefused counts records that could not be handled and are skipped.
 func (e *ErrorCounts) AddRefused(records int64) {
 	e.Skipped.Add(records)
-	e.refusedMilli.Store(time.Now().UnixMilli())
+	e.lastRefusedMillis.Store(time.Now().UnixMilli())
 }
 
-func unixMilli(milli *atomic.Int64) time.Time {
-	if ms := milli.Load(); ms > 0 {
+func unixMilli(millis *atomic.Int64) time.Time {
+	if ms := millis.Load(); ms > 0 {
 		return time.UnixMilli(ms)
 	}
 	return time.Time{}
 }
 
-// HandleError counts an error and returns it, or skips the record and calls skipped.
-func (t Tolerance) HandleError(count *ErrorCounts, err error, skipped func()) error {
+// HandleError counts an error. If errors are not tolerated it returns the error, otherwise it counts a refused record,
+// calls onSkip and returns nil.
+func (t Tolerance) HandleError(count *ErrorCounts, err error, onSkip func()) error {
 	count.Add()
 	if !t.TolerateAll {
 		return err
 	}
 	count.AddRefused(1)
-	skipped()
+	onSkip()
 	return nil
 }
 
-// LogSkipped logs a skipped record. details may be nil.
+// LogSkipped logs a skipped record. details, which may be nil, is called only for LogMessages.
 func (t Tolerance) LogSkipped(log *slog.Logger, message string, attrs []any, details func() []any) {
 	level := slog.LevelWarn
 	if t.LogErrors {

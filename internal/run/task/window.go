@@ -7,8 +7,8 @@ import (
 
 const halfWindow = 30 * time.Second
 
-// Window summarizes the values of the last 30 to 60 seconds, as Kafka's metrics do (metrics.num.samples=2). It is not
-// safe for concurrent use.
+// Window summarizes the values of the last 30 to 60 seconds, as Kafka's metrics do (metrics.num.samples=2). The first
+// half is the current one. It is not safe for concurrent use.
 type Window [2]windowHalf
 
 type windowHalf struct {
@@ -27,42 +27,42 @@ type Summary struct {
 }
 
 func (w *Window) add(now time.Time, value float64) {
-	if s := &w[0]; s.count == 0 || now.Sub(s.start) >= halfWindow {
-		w[1] = *s
+	if current := &w[0]; current.count == 0 || now.Sub(current.start) >= halfWindow {
+		w[1] = *current
 		w[0] = windowHalf{start: now, max: value, min: value}
 	}
-	s := &w[0]
-	s.count++
-	s.sum += value
-	s.max = max(s.max, value)
-	s.min = min(s.min, value)
+	current := &w[0]
+	current.count++
+	current.sum += value
+	current.max = max(current.max, value)
+	current.min = min(current.min, value)
 }
 
-// AddSince adds the milliseconds since a time.
+// AddSince adds the milliseconds from start to now.
 func (w *Window) AddSince(now, start time.Time) {
 	w.add(now, float64(now.Sub(start))/float64(time.Millisecond))
 }
 
 // Summary summarizes the values of the window.
 func (w *Window) Summary(now time.Time) Summary {
-	var all windowHalf
-	for _, s := range w {
-		if s.count == 0 || now.Sub(s.start) >= 2*halfWindow {
+	var total windowHalf
+	for _, half := range w {
+		if half.count == 0 || now.Sub(half.start) >= 2*halfWindow {
 			continue
 		}
-		if all.count == 0 {
-			all.max = s.max
-			all.min = s.min
+		if total.count == 0 {
+			total.max = half.max
+			total.min = half.min
 		}
-		all.count += s.count
-		all.sum += s.sum
-		all.max = max(all.max, s.max)
-		all.min = min(all.min, s.min)
+		total.count += half.count
+		total.sum += half.sum
+		total.max = max(total.max, half.max)
+		total.min = min(total.min, half.min)
 	}
-	if all.count == 0 {
+	if total.count == 0 {
 		return Summary{math.NaN(), math.NaN(), math.NaN()}
 	}
-	return Summary{all.sum / float64(all.count), all.max, all.min}
+	return Summary{total.sum / float64(total.count), total.max, total.min}
 }
 
 // Outcomes counts operations and computes their success ratio in the window, as Kafka's percentages do
@@ -70,7 +70,7 @@ func (w *Window) Summary(now time.Time) Summary {
 type Outcomes struct {
 	Succeeded int64
 	Failed    int64
-	recent    Window
+	recent    Window // 1 for each success, 0 for each failure
 }
 
 // OutcomeRatios are from 0 to 1; both are 0 without operations, as in Kafka.
