@@ -93,13 +93,13 @@ func checkWraps(f *file, n ast.Node) {
 	if d, ok := n.(*ast.FuncDecl); ok {
 		from = d.Type.Func
 	}
-	text := f.text(from, end)
-	if !strings.Contains(text, "\n") || strings.Contains(text, "`") || vertical.MatchString(text) ||
+	statement := f.text(from, end)
+	if !strings.Contains(statement, "\n") || strings.Contains(statement, "`") || vertical.MatchString(statement) ||
 		f.hasComment(from, end) {
 		return
 	}
 	file := f.fset.File(from)
-	line := f.text(file.LineStart(f.line(from)), from) + joined(text) + f.restOfLine(end)
+	line := f.text(file.LineStart(f.line(from)), from) + joined(statement) + f.restOfLine(end)
 	if utf8.RuneCountInString(line)+3*strings.Count(line, "\t") <= maxColumns {
 		f.report(n, "broken over lines although it fits into %d columns", maxColumns)
 	}
@@ -107,8 +107,8 @@ func checkWraps(f *file, n ast.Node) {
 
 // restOfLine returns the source from a position to the end of its line.
 func (f *file) restOfLine(from token.Pos) string {
-	rest, _, _ := strings.Cut(string(f.source[f.fset.Position(from).Offset:]), "\n")
-	return rest
+	line, _, _ := strings.Cut(string(f.source[f.fset.Position(from).Offset:]), "\n")
+	return line
 }
 
 // joined returns a statement in one line.

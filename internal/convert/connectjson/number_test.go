@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestWholeNumberEqualsDatum compares wholeNumber with connectdata.Number for random numbers of all sizes, including too
-// long ones, with and without bytes after them.
+// TestWholeNumberEqualsDatum compares wholeNumber with connectdata.Number for random numbers of all sizes, also for
+// numbers that are too long, with and without bytes after them.
 func TestWholeNumberEqualsDatum(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 100_000 {
