@@ -90,13 +90,13 @@ func TestReadmeSettings(t *testing.T) {
 	rows := 0
 	for _, m := range row.FindAllStringSubmatch(text.String(), -1) {
 		rows++
-		said := ""
+		message := ""
 		if found := alone.FindStringSubmatch(strings.TrimSpace(m[2])); found != nil {
-			said = found[1]
+			message = found[1]
 		}
 		for _, name := range names.FindAllStringSubmatch(m[1], -1) {
-			if _, value := declared(connectors, name[1]); said != value {
-				t.Errorf("%s: the guides have the default %q, its declaration %q", name[1], said, value)
+			if _, value := declared(connectors, name[1]); message != value {
+				t.Errorf("%s: the guides have the default %q, its declaration %q", name[1], message, value)
 			}
 		}
 	}

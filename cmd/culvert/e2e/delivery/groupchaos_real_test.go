@@ -393,7 +393,7 @@ func (c *chaos) suspendWorker(n int) {
 		}
 		return isMember
 	})
-	c.checkNoWrites(n, "goes on and is no member yet", start, end)
+	c.checkNoWrites(n, "resumed and has not rejoined the group", start, end)
 }
 
 // killLeader kills the leader during the creation of a connector, which may exist afterwards or not.
@@ -509,7 +509,7 @@ func (c *chaos) blockWorker(n, direction int) {
 	if remaining := chaosSession + time.Second - time.Since(start); remaining > 0 {
 		<-time.After(remaining)
 	}
-	c.checkNoWrites(n, "hears of nobody", start.Add(chaosSession), time.Now())
+	c.checkNoWrites(n, "is cut off from the brokers", start.Add(chaosSession), time.Now())
 }
 
 // killBroker kills a broker and starts it again.

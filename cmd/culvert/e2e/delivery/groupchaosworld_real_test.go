@@ -163,8 +163,8 @@ func (o *origin) serveNumbered(w http.ResponseWriter, r *http.Request) {
 }
 
 // lostPages compares the pages of a set with keys, the keys of the rows that arrived, by page number. A page is lost if
-// rows are missing although rows of the next page arrived. last counts the responses with a last page, and lastArrived
-// those of them whose rows all arrived. Rows of a repeated request may have arrived with an earlier response.
+// rows are missing although rows of the next page arrived. last counts the responses with a last page, lastArrived
+// the last pages whose rows all arrived. Rows of a repeated request may have arrived with an earlier response.
 func (o *origin) lostPages(set string, keys map[int]map[string]bool) (lost []int, last, lastArrived int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -375,8 +375,8 @@ func (te texts) checkComparisonsStartNothing(address, shown string) {
 	}
 }
 
-// checkMovedSetsAreNamed checks that of two sets that share a topic afterwards, the one that moves is named. A set with
-// another number does not move.
+// checkMovedSetsAreNamed checks that the answer names the set that a change moves to the topic of another set. A set
+// that only gets another number does not move.
 func (te texts) checkMovedSetsAreNamed(address string) {
 	te.t.Helper()
 	t := te.t
@@ -403,7 +403,7 @@ func (te texts) checkMovedSetsAreNamed(address string) {
 	assert.Equal(t, 0, len(starts(renumbered)))
 }
 
-// checkLaterChangeIsRefused checks that of two users who change the connector made, the second one is refused. The text
+// checkLaterChangeIsRefused checks that the second of two concurrent changes of a connector is refused. The text
 // of the connector is stored as settings, without comments.
 func (te texts) checkLaterChangeIsRefused() {
 	te.t.Helper()

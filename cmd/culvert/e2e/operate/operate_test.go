@@ -484,9 +484,9 @@ func TestToolsByREST(t *testing.T) {
 		f.Must(400, "POST", path+"/peek", body, says)
 	}
 	// Commands that change the service are neither listed nor run.
-	if said := f.Must(200, "GET", path, ""); strings.Contains(said, "delete-subscription") ||
-		strings.Contains(said, "retire") {
-		t.Errorf("expected commands that read, found %s", said)
+	if answer := f.Must(200, "GET", path, ""); strings.Contains(answer, "delete-subscription") ||
+		strings.Contains(answer, "retire") {
+		t.Errorf("expected commands that read, found %s", answer)
 	}
 	f.Must(409, "POST", path+"/delete-subscription",
 		`{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,

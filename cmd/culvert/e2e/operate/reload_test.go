@@ -175,9 +175,9 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		return s.Connector.ConfigError == "" && e2etest.Runs(s)
 	})
 	settings := e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(said,
+	if answer := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(answer,
 		wrong) {
-		t.Errorf("found %s", said)
+		t.Errorf("found %s", answer)
 	}
 	f.AwaitStarts("made", 1)
 
@@ -190,18 +190,18 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
 	})
 	settings = e2etest.Configuration(e2etest.Instead(half, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)); !strings.Contains(said,
+	if answer := f.Must(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)); !strings.Contains(answer,
 		wrong) {
-		t.Errorf("found %s", said)
+		t.Errorf("found %s", answer)
 	}
 
 	// A secret that is not proven is not tried by validation; the tasks try it.
 	ledger := s.Ledger()
-	if said := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
+	if answer := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
 		map[string]string{"name": "orders", "text": strings.Join(
-			e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said,
+			e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(answer,
 		"logon not tried") {
-		t.Errorf("found %s", said)
+		t.Errorf("found %s", answer)
 	}
 	if n := s.Ledger().FailedLogons; n != ledger.FailedLogons {
 		t.Errorf("a check has shown the secret: %d refused logons", n)
@@ -251,10 +251,10 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		status, said := f.Call("PUT", "/connectors/made/config",
+		status, answer := f.Call("PUT", "/connectors/made/config",
 			e2etest.AsJSON(t, e2etest.Configuration(e2etest.Instead(made, wrong))))
-		if status != 400 || !strings.Contains(said, "the nearest name is Orders") {
-			t.Errorf("expected 400, found %d %s", status, said)
+		if status != 400 || !strings.Contains(answer, "the nearest name is Orders") {
+			t.Errorf("expected 400, found %d %s", status, answer)
 		}
 	}()
 	time.Sleep(300 * time.Millisecond) // for it to wait for its turn

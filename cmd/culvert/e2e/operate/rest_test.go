@@ -386,14 +386,14 @@ func (r redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []st
 		}
 	}
 	status := 400
-	said := r.secret + ": expected the secret itself"
+	message := r.secret + ": expected the secret itself"
 	if r.connector == "behind" {
 		status = 409
-		said = "is kept in conf/"
+		message = "is kept in conf/"
 	}
 	for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
 		f.Must(status, "PATCH", path, e2etest.AsJSON(t, r.set))} {
-		if !strings.Contains(answer, said) {
+		if !strings.Contains(answer, message) {
 			t.Errorf("expected %s to be asked for, found %s", r.secret, answer)
 		}
 		if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {

@@ -26,7 +26,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// The group whose topics are taken over. Its workers are first those of Kafka Connect, then those of Culvert.
+// The group whose topics Culvert takes over. Its workers run Kafka Connect first, then Culvert.
 const (
 	takeoverGroup   = "left"
 	takeoverWorkers = 2

@@ -78,8 +78,8 @@ func TestPoison(t *testing.T) {
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true"}
-	said := run(exactly, connector("tolerant", bad, tolerant...)).Exits(0).Stderr
-	e2etest.Contains(t, "the log", said, `level=ERROR msg="row skipped"`)
+	output := run(exactly, connector("tolerant", bad, tolerant...)).Exits(0).Stderr
+	e2etest.Contains(t, "the log", output, `level=ERROR msg="row skipped"`)
 	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
 	e2etest.Equal(t, "dead letters", poison, ids(t, p, servers, "refused"))
 	letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout

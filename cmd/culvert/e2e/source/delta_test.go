@@ -83,11 +83,11 @@ func TestChangesUnderLoad(t *testing.T) {
 	}
 	for _, topic := range topics {
 		c.Eventually("topic "+topic+" that equals the service", func() bool {
-			said := differ(topic)
-			if said != "" && c.Process.ProcessState != nil {
-				t.Fatal(said, c.Stderr.String())
+			differences := differ(topic)
+			if differences != "" && c.Process.ProcessState != nil {
+				t.Fatal(differences, c.Stderr.String())
 			}
-			return said == ""
+			return differences == ""
 		})
 	}
 	l := s.Ledger()

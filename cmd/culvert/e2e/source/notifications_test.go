@@ -91,7 +91,7 @@ func TestSubscriptions(t *testing.T) {
 }
 
 // checkCommandsEndSubscriptions lists the six subscriptions of the connectors full and delta, deletes one of delta, and
-// ends those of full, whose file is given.
+// ends the subscriptions of full, whose file is given.
 func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.Service, file string) {
 	t.Helper()
 	active := p.MustRun("active-subscriptions", "-p", file, "-s", odatatest.SAPPath, "--json", "--plugins",
