@@ -20,8 +20,8 @@ func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batc
 	data := len(batch.Data)
 	i.buffers.rows = i.buffers.rows[:0]
 	var rowErrors []wit.RowError
-	for from := 0; from < len(batch.Rows); {
-		consumed, chunkErrors, err := i.applyChunk(ctx, context, batch, from)
+	for first := 0; first < len(batch.Rows); {
+		consumed, chunkErrors, err := i.applyChunk(ctx, context, batch, first)
 		added := int64(len(batch.Data)-data) + int64(len(i.buffers.rows))*abi.RowBytes
 		if limit := batchResultFactor * i.module.limits.ResultBytes; err == nil && added > limit {
 			err = i.discard(abi.NewTooLarge("the results for one batch have %d bytes: at most %d are allowed", added,
@@ -33,46 +33,45 @@ func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batc
 			return nil, err
 		}
 		rowErrors = append(rowErrors, chunkErrors...)
-		from += consumed
+		first += consumed
 	}
 	batch.Rows = append(batch.Rows[:0], i.buffers.rows...)
 	return rowErrors, nil
 }
 
-// applyChunk makes one call for the rows from an index on; the guest decides how many it consumes.
+// applyChunk makes one call for the rows from index first on; the guest decides how many it consumes.
 func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record.Batch,
-	from int) (consumed int, rowErrors []wit.RowError, err error) {
-	call := batchCall{batch: batch, rows: batch.Rows[from:], padded: true}
-	err = i.callBatch(ctx, applyFunc, func(export *abi.Func) (uint32, error) {
-		return i.passBatch(export, context, &call, nil)
-	},
-		applyResultSize,
-		func(ok []byte, _ uint32) (err error) {
-			consumed, rowErrors, err = i.readApply(ok, &call, from)
-			return err
-		})
+	first int) (consumed int, rowErrors []wit.RowError, err error) {
+	call := batchCall{batch: batch, rows: batch.Rows[first:], padded: true}
+	pass := func(export *abi.Func) (uint32, error) { return i.passBatch(export, context, &call, nil) }
+	err = i.callBatch(ctx, applyFunc, pass, applyResultSize, func(payload []byte, _ uint32) (err error) {
+		consumed, rowErrors, err = i.readApply(payload, &call, first)
+		return err
+	})
 	return consumed, rowErrors, err
 }
 
-// readApply reads the result of apply. Its offsets: schemas 0, topics 8, rows 16, data 24, errors 32, consumed 40.
-func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int, rowErrors []wit.RowError, err error) {
-	if err := i.readSchemas(ok, 0); err != nil {
+// readApply reads the result of apply: rows are appended to i.buffers.rows, data to the batch. The offsets in payload:
+// schemas 0, topics 8, rows 16, data 24, errors 32, consumed 40.
+func (i *Instance) readApply(payload []byte, call *batchCall,
+	first int) (consumed int, rowErrors []wit.RowError, err error) {
+	if err := i.readSchemas(payload, 0); err != nil {
 		return 0, nil, err
 	}
-	if n := abi.U32(ok, 40); n > uint32(len(call.rows)) || (n == 0 && len(call.rows) > 0) {
-		return 0, nil, abi.NewViolation("consumed: expected 1 to %d rows, found %d", len(call.rows), n)
+	consumed = int(abi.U32(payload, 40))
+	if consumed > len(call.rows) || (consumed == 0 && len(call.rows) > 0) {
+		return 0, nil, abi.NewViolation("consumed: expected 1 to %d rows, found %d", len(call.rows), consumed)
 	}
-	consumed = int(abi.U32(ok, 40))
-	if err := i.readTopics(ok, 8, call.batch); err != nil {
+	if err := i.readTopics(payload, 8, call.batch); err != nil {
 		return 0, nil, err
 	}
-	list, _, err := i.guest.ListAt(ok, 16, abi.RowBytes, 8)
+	list, _, err := i.guest.ListAt(payload, 16, abi.RowBytes, 8)
 	if err != nil {
 		return 0, nil, err
 	}
 	start := len(i.buffers.rows)
 	i.buffers.rows = abi.AppendRows(i.buffers.rows, list)
-	size, err := i.readData(ok, 24, call.batch)
+	size, err := i.readData(payload, 24, call.batch)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -87,13 +86,13 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 		}
 		previous = row.RowIndex
 		input := &call.rows[row.RowIndex]
-		if err := check.row(index, row, input); err != nil {
+		if err := check.translateRow(index, row, input); err != nil {
 			return 0, nil, err
 		}
 		row.RowIndex = input.RowIndex
 		row.Offset = input.Offset
 	}
-	rowErrors, err = i.readRowErrors(ok, 32, uint32(consumed), uint32(from), &check)
+	rowErrors, err = i.readRowErrors(payload, 32, uint32(consumed), uint32(first), &check)
 	return consumed, rowErrors, err
 }
 
@@ -101,20 +100,17 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 func (i *Instance) Test(ctx context.Context, context []byte,
 	batch *record.Batch) (matches []bool, rowErrors []wit.RowError, err error) {
 	call := batchCall{batch: batch, rows: batch.Rows}
-	err = i.callBatch(ctx, testFunc, func(export *abi.Func) (uint32, error) {
-		return i.passBatch(export, context, &call, nil)
-	},
-		testResultSize,
-		func(ok []byte, _ uint32) (err error) {
-			matches, rowErrors, err = i.readTest(ok, len(batch.Rows))
-			return err
-		})
+	pass := func(export *abi.Func) (uint32, error) { return i.passBatch(export, context, &call, nil) }
+	err = i.callBatch(ctx, testFunc, pass, testResultSize, func(payload []byte, _ uint32) (err error) {
+		matches, rowErrors, err = i.readTest(payload, len(batch.Rows))
+		return err
+	})
 	return matches, rowErrors, err
 }
 
-// readTest reads the result of test. Its offsets: matches 0, errors 8.
-func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error) {
-	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
+// readTest reads the result of test. The offsets in payload: matches 0, errors 8.
+func (i *Instance) readTest(payload []byte, rows int) ([]bool, []wit.RowError, error) {
+	list, n, err := i.guest.ListAt(payload, 0, 1, 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,6 +122,6 @@ func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error)
 		// In the canonical ABI any number but 0 is true.
 		matches[i] = m != 0
 	}
-	rowErrors, err := i.readRowErrors(ok, 8, uint32(rows), 0, &rowCheck{})
+	rowErrors, err := i.readRowErrors(payload, 8, uint32(rows), 0, &rowCheck{})
 	return matches, rowErrors, err
 }

@@ -33,15 +33,14 @@ var (
 	responseFunc = functions[wit.InterfaceSink]["HandleResponse"]
 )
 
-// batchCall is the rows of a call. The used bytes of the batch's data are from low to high.
+// batchCall holds the rows of a call. checkRows computes low, high and size.
 type batchCall struct {
-	batch *record.Batch
-	rows  []wit.Row
-	low   uint32
-	high  uint32
-	// size is the sum of the rows' data. padded: values are copied one by one with padding after each.
-	size   uint64
-	padded bool
+	batch  *record.Batch
+	rows   []wit.Row
+	low    uint32 // the rows use the bytes from low to high of the batch's data
+	high   uint32
+	size   uint64 // the sum of the sizes of the rows' keys, values and headers
+	padded bool   // data is copied one by one, with padding after each value
 }
 
 // valuePadding is the free space after each value: a transform may append a field there without moving the value.
@@ -54,7 +53,8 @@ func (c *batchCall) transferBytes() int {
 	return int(c.high - c.low)
 }
 
-// checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance needs.
+// checkRows checks the host's rows, sets the call's range and size of data, and collects schemas that the instance
+// needs. It resets padded if rows share bytes, which are then copied once.
 func (i *Instance) checkRows(call *batchCall) error {
 	call.low = math.MaxUint32
 	call.high = 0
@@ -63,7 +63,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 		return abi.NewRefusal("a batch with %d bytes of data: at most %d can be addressed", len(call.batch.Data),
 			uint32(math.MaxUint32))
 	}
-	var last [3]uint32
+	var lastSchemas [3]uint32
 	for index := range call.rows {
 		row := &call.rows[index]
 		if int(row.Topic) >= len(call.batch.Topics) {
@@ -76,18 +76,16 @@ func (i *Instance) checkRows(call *batchCall) error {
 			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) ||
 				value.Encoding == wit.Unchanged || int(value.Encoding) >= value.Encoding.Cases() {
 				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", index, value.Encoding,
-					value.Size,
-					value.Start,
-					len(call.batch.Data))
+					value.Size, value.Start, len(call.batch.Data))
 			}
 			call.low = min(call.low, value.Start)
 			call.high = max(call.high, value.Start+value.Size)
 			call.size += uint64(value.Size)
 			if value.Encoding == wit.WithSchema {
-				if value.Schema == last[n] && value.Schema != 0 {
+				if value.Schema == lastSchemas[n] && value.Schema != 0 {
 					continue
 				}
-				last[n] = value.Schema
+				lastSchemas[n] = value.Schema
 				if err := i.schemas.Need(value.Schema); err != nil {
 					return err
 				}
@@ -99,11 +97,11 @@ func (i *Instance) checkRows(call *batchCall) error {
 		}
 	}
 	call.low = min(call.low, call.high)
-	call.padded = call.padded && call.size <= uint64(call.high-call.low) // bytes that rows share are copied once
+	call.padded = call.padded && call.size <= uint64(call.high-call.low)
 	return nil
 }
 
-// encodeArguments are what encode gets in addition to rows.
+// encodeArguments holds the arguments of encode besides its rows.
 type encodeArguments struct {
 	origins record.RecordIDs
 	hints   []wit.Hint
@@ -129,12 +127,10 @@ func (e *encodeArguments) check(rows int) error {
 	return nil
 }
 
-// callBatch calls a function. pass copies the arguments and makes the call; read reads the result of size bytes at ptr,
-// whose fixed part is ok.
-func (i *Instance) callBatch(ctx context.Context, function *canon.Func,
-	pass func(export *abi.Func) (ptr uint32, err error),
-	size int,
-	read func(ok []byte, ptr uint32) error) error {
+// callBatch calls a function. pass copies the arguments and makes the call; read reads a successful result, whose fixed
+// part of size bytes is payload, at ptr in the guest's memory.
+func (i *Instance) callBatch(ctx context.Context, function *canon.Func, pass func(export *abi.Func) (uint32, error),
+	size int, read func(payload []byte, ptr uint32) error) error {
 	export, err := i.beginCall(ctx, function)
 	if err != nil {
 		return err
@@ -142,9 +138,9 @@ func (i *Instance) callBatch(ctx context.Context, function *canon.Func,
 	var failure *wit.Error
 	ptr, err := pass(export)
 	if err == nil {
-		var ok []byte
-		if ok, failure, err = i.readResult(ptr, size); err == nil && failure == nil {
-			err = read(ok, ptr+payloadOffset)
+		var payload []byte
+		if payload, failure, err = i.readResult(ptr, size); err == nil && failure == nil {
+			err = read(payload, ptr+payloadOffset)
 		}
 	}
 	if err == nil {
@@ -219,6 +215,7 @@ func (i *Instance) passSchemas() error {
 	return i.guest.PassLowered(i.callCtx, list, len(list))
 }
 
+// write writes the rows, numbered from 0, to dst and their data to data.
 func (c *batchCall) write(dst, data []byte) {
 	abi.PutRows(dst, c.rows)
 	for n := range c.rows {
@@ -233,14 +230,19 @@ func (c *batchCall) write(dst, data []byte) {
 		return
 	}
 	for row := 0; row < len(dst); row += abi.RowBytes {
-		for _, d := range [3]int{32, 48, 64} {
-			if dst[row+d] != byte(wit.Absent) {
-				start := dst[row+d+8:]
+		for part := range 3 {
+			slice := dst[row+sliceOffset(part):]
+			if slice[0] != byte(wit.Absent) {
+				start := slice[8:]
 				binary.LittleEndian.PutUint32(start, binary.LittleEndian.Uint32(start)-c.low)
 			}
 		}
 	}
 }
+
+// sliceOffset returns the offset of the key (0), value (1) or headers (2) in a row, each a [wit.ValueSlice] whose
+// encoding is at 0 and start at 8.
+func sliceOffset(part int) int { return 32 + 16*part }
 
 func (c *batchCall) writePadded(dst, data []byte) {
 	copied := 0
@@ -251,7 +253,7 @@ func (c *batchCall) writePadded(dst, data []byte) {
 			if value.Encoding == wit.Absent {
 				continue
 			}
-			binary.LittleEndian.PutUint32(target[32+16*part+8:], uint32(copied))
+			binary.LittleEndian.PutUint32(target[sliceOffset(part)+8:], uint32(copied))
 			copied += copy(data[copied:], c.batch.Data[value.Start:value.Start+value.Size])
 			if value == &row.Value {
 				copied += valuePadding
@@ -260,7 +262,7 @@ func (c *batchCall) writePadded(dst, data []byte) {
 	}
 }
 
-func (i *Instance) readResult(ptr uint32, size int) (ok []byte, failure *wit.Error, err error) {
+func (i *Instance) readResult(ptr uint32, size int) (payload []byte, failure *wit.Error, err error) {
 	area, err := i.guest.Area(ptr, uint32(payloadOffset+max(size, errorSize)), 4)
 	if err != nil {
 		return nil, nil, err
@@ -275,25 +277,25 @@ func (i *Instance) readResult(ptr uint32, size int) (ok []byte, failure *wit.Err
 	return nil, nil, abi.NewViolation("result: expected ok (0) or an error (1), found case %d", area[0])
 }
 
-func (i *Instance) readSchemas(ok []byte, offset int) error {
-	if abi.U32(ok, offset+4) == 0 {
+func (i *Instance) readSchemas(payload []byte, offset int) error {
+	if abi.U32(payload, offset+4) == 0 {
 		return nil
 	}
 	var list []wit.Schema
-	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
+	if err := i.guest.LiftAt(payload, offset, &list); err != nil {
 		return err
 	}
 	return i.schemas.Declare(list)
 }
 
-// fewTopics is up to how many topics a search is faster than a map.
+// fewTopics is the number of topics up to which a linear search is faster than a map.
 const fewTopics = 16
 
-// readTopics reads the result's topics into i.buffers.topics, as indices of batch.Topics. An empty result means the
-// topics of the call.
-func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error {
+// readTopics reads the result's topics into i.buffers.topics, as indices of batch.Topics, to which new topics are
+// appended. An empty result means the topics of the call.
+func (i *Instance) readTopics(payload []byte, offset int, batch *record.Batch) error {
 	i.buffers.topics = i.buffers.topics[:0]
-	list, count, err := i.guest.ListAt(ok, offset, 8, 4)
+	list, count, err := i.guest.ListAt(payload, offset, 8, 4)
 	if err != nil {
 		return err
 	}
@@ -344,8 +346,9 @@ func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error 
 	return nil
 }
 
-func (i *Instance) readData(ok []byte, offset int, batch *record.Batch) (uint32, error) {
-	list, count, err := i.guest.ListAt(ok, offset, 1, 1)
+// readData appends the result's data to the batch, and returns its size.
+func (i *Instance) readData(payload []byte, offset int, batch *record.Batch) (uint32, error) {
+	list, count, err := i.guest.ListAt(payload, offset, 1, 1)
 	if err != nil {
 		return 0, err
 	}
@@ -358,13 +361,15 @@ func (i *Instance) readData(ok []byte, offset int, batch *record.Batch) (uint32,
 	return uint32(count), nil
 }
 
-// readRowErrors reads errors of rows. Their row indices must be below limit, and are increased by from.
-func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowError, error) {
-	if abi.U32(ok, offset+4) == 0 {
+// readRowErrors reads errors of rows. Their row indices must be below limit, and are increased by firstRow. check has
+// the range of the batch's data that the errors may refer to.
+func (i *Instance) readRowErrors(payload []byte, offset int, limit, firstRow uint32,
+	check *rowCheck) ([]wit.RowError, error) {
+	if abi.U32(payload, offset+4) == 0 {
 		return nil, nil
 	}
 	var list []wit.RowError
-	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
+	if err := i.guest.LiftAt(payload, offset, &list); err != nil {
 		return nil, err
 	}
 	for index := range list {
@@ -378,7 +383,7 @@ func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, chec
 			return nil, abi.NewViolation("error %d: expected a row-index below %d, found %d", index, limit,
 				rowError.RowIndex)
 		}
-		rowError.RowIndex += from
+		rowError.RowIndex += firstRow
 		if uint64(rowError.RawStart)+uint64(rowError.RawSize) > uint64(check.size) {
 			return nil, abi.NewViolation("error %d: %d raw bytes at %d exceed the data (%d bytes)", index,
 				rowError.RawSize, rowError.RawStart, check.size)

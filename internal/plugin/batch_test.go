@@ -19,7 +19,7 @@ import (
 
 // Batches do not allocate, whatever their number of rows, once the buffers are large enough.
 func TestApplyAllocatesNothing(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for _, component := range []string{"pass", "copy", "unchanged"} {
 			prepared, err := i.Prepare(ctx, []wit.Stage{{Component: component}})
 			require.NoError(t, err)
@@ -45,9 +45,9 @@ func TestApplyAllocatesNothing(t *testing.T) {
 // Schema IDs inside schemaless values and headers are translated like the IDs of rows.
 func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 	reg := record.NewRegistry()
-	_, binding := guest(t, plugin.Options{Registry: reg}, all)
+	_, binding := guest(t, plugin.Options{Registry: reg}, allGuest)
 	b := batch(t, reg, 2, 6)
-	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("mention"), b)
 		require.NoError(t, err)
 	})
@@ -75,7 +75,7 @@ func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 	}
 	check()
 	// A fresh instance receives the schema that it needs to read them, and may refer to it.
-	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		other, err := binding.Current().Acquire(ctx)
 		require.NoError(t, err)
 		defer binding.Current().Release(other)
@@ -87,7 +87,7 @@ func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 	check()
 	b.Rows[0].Value.Encoding = wit.Schemaless
 	b.Rows[0].Value.Size = b.Rows[0].Value.Size - 1
-	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
 		assert.Error(t, err, "a schemaless value of")
 		if _, err := i.Describe(ctx); err != nil {
@@ -105,7 +105,7 @@ func mustDynamic(t *testing.T, b []byte) any {
 
 // Invalid arguments from the host are rejected before the guest is called, and the instance stays usable.
 func TestInvalidHostArguments(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
 			"topic 1 of 1":          func(b *record.Batch) { b.Rows[1].Topic = 1 },
 			"refers to schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
@@ -139,7 +139,7 @@ func TestInvalidHostArguments(t *testing.T) {
 func TestOutput(t *testing.T) {
 	var log logtest.Journal
 	options := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
-	with(t, options, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, options, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		_, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6))
 		require.NoError(t, err)
 	})
@@ -148,7 +148,7 @@ func TestOutput(t *testing.T) {
 }
 
 func TestPoolIsBounded(t *testing.T) {
-	_, binding := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
+	_, binding := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, allGuest)
 	pool := binding.Current()
 	first, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
@@ -171,14 +171,14 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	pool.Release(first)
 	pool.Release(second)
-	instances(t, pool, 2, "")
+	assertInstances(t, pool, 2, "released")
 	binding.Close()
-	instances(t, pool, 0, "after closing")
+	assertInstances(t, pool, 0, "after closing")
 }
 
 func TestPoolUnderConcurrency(t *testing.T) {
 	reg := record.NewRegistry()
-	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all)
+	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, allGuest)
 	second := bind(t, m, "other", "all")
 	var wait sync.WaitGroup
 	for worker := range 12 {
@@ -220,7 +220,7 @@ func extraCalls(workers, rounds int) (n int64) {
 
 // A guest whose calls create garbage needs constant memory on one instance, 6.5 MiB here.
 func TestGuestCollectsGarbage(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)
 		for n := range 150 { // each creates more than 100 KB of garbage
 			if _, err := i.Encode(ctx, nil, in, originsOf(in), nil); err != nil {

@@ -20,11 +20,11 @@ type Binding struct {
 
 	mu        guard.Mutex
 	current   *Pool
-	candidate *Pool
-	rejected  map[string]string
-	reason    string
+	candidate *Pool             // nil means none
+	rejected  map[string]string // reasons by hash of the version
+	reason    string            // why the last version was rejected or rolled back; cleared by Promote
 	closed    bool
-	checkedAt atomic.Uint64 // Manager.changes+1 when there was no candidate
+	checkedAt atomic.Uint64 // Manager.changes+1 when there was no candidate; zero means unknown
 }
 
 // Status describes the versions of a binding.
@@ -126,27 +126,27 @@ func (b *Binding) replacement() *module {
 	}
 	source := b.manager.sources[current.info.Path]
 	_, pinned := b.manager.pinnedHash(current.info.Name, query)
-	replaced := pinned || (source != nil && source.active != current)
+	isReplaced := pinned || (source != nil && source.active != current)
 	isRejected := b.manager.rejected[current.info.Hash] != nil
-	if !isRejected && !replaced && !b.manager.precedes(best, current) {
+	if !isRejected && !isReplaced && !b.manager.precedes(best, current) {
 		return nil
 	}
 	return best
 }
 
-// Promote makes a candidate current. The old pool closes when its last instance is released. For canaryTime the new
-// version is a canary that is rolled back if its calls break, see [Binding.ShouldRetry].
+// Promote makes the candidate current; another pool is ignored. The old pool closes when its last instance is released.
+// For canaryTime the new version is a canary that is rolled back if its calls break, see [Binding.ShouldRetry].
 func (b *Binding) Promote(pool *Pool) {
 	b.manager.mu.Lock()
 	b.mu.Lock()
 	old := b.current
 	rollback := b.manager.rejected[old.module.info.Hash]
-	ok := !b.closed && pool == b.candidate
+	isAllowed := !b.closed && pool == b.candidate
 	if hash, pinned := b.manager.pinnedHash(pool.module.info.Name, b.query); pinned {
-		ok = ok && strings.HasPrefix(pool.module.info.Hash, hash)
+		isAllowed = isAllowed && strings.HasPrefix(pool.module.info.Hash, hash)
 	}
 	b.manager.mu.Unlock()
-	if !ok {
+	if !isAllowed {
 		b.mu.Unlock()
 		return
 	}
@@ -172,7 +172,7 @@ func (b *Binding) Promote(pool *Pool) {
 		"file", pool.module.info.Path)
 }
 
-// Reject keeps the current version. The candidate is not returned again.
+// Reject releases the candidate, which is not returned again, and keeps the current version.
 func (b *Binding) Reject(pool *Pool, reason string) {
 	b.mu.Lock()
 	if b.closed || pool != b.candidate {
@@ -212,7 +212,7 @@ func (b *Binding) Status() Status {
 	return status
 }
 
-// Close releases the plugin.
+// Close releases the binding's pools. Further calls do nothing.
 func (b *Binding) Close() {
 	b.manager.mu.Lock()
 	delete(b.manager.bindings, b)
@@ -248,12 +248,14 @@ func (b *Binding) ShouldRetry(err error) bool {
 	return current.isCanary() || (b.manager.rejected[current.module.info.Hash] != nil && b.replacement() != nil)
 }
 
-func (m *Manager) retired() (list []*module) {
+// retiredModules returns the modules that bindings use although their file was removed or replaced. m.mu must be held.
+func (m *Manager) retiredModules() (modules []*module) {
 	for binding := range m.bindings {
 		mod := binding.Current().module
-		if source := m.sources[mod.info.Path]; (source == nil || source.active != mod) && !slices.Contains(list, mod) {
-			list = append(list, mod)
+		source := m.sources[mod.info.Path]
+		if (source == nil || source.active != mod) && !slices.Contains(modules, mod) {
+			modules = append(modules, mod)
 		}
 	}
-	return list
+	return modules
 }

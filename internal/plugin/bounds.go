@@ -13,7 +13,7 @@ import (
 )
 
 // Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these bound
-// subject the host stores, iterates over, or starts goroutines for.
+// what the host stores, iterates over, or starts goroutines for.
 const (
 	maxFeeds = 10_000 // each feed has goroutines and a Kafka client of its own
 	// maxFeedBytes bounds a feed's name, topic, cron and fingerprint, which are stored with offsets and used in
@@ -43,6 +43,7 @@ const (
 	maxPrefixes         = 100
 	maxPlaceholders     = 2
 	maxDescriptionBytes = 4 << 20 // bounds all texts of a description, which are kept in memory
+	maxNameBytes        = 200     // bounds each name of a description; longer names in messages are cut off
 )
 
 // CheckOffset rejects an offset that is too large to be stored, or that contains a name twice.
@@ -100,12 +101,12 @@ func checkFeeds(feeds []wit.Feed) error {
 	return nil
 }
 
-func checkPlan(l *wit.PlanResult) error {
+func checkPlan(plan *wit.PlanResult) error {
 	size := 0
-	for _, claim := range l.Claims {
+	for _, claim := range plan.Claims {
 		size += len(claim)
 	}
-	return cmp.Or(checkCount("tasks", len(l.Tasks), maxTasks), checkCount("claims", len(l.Claims), maxClaims),
+	return cmp.Or(checkCount("tasks", len(plan.Tasks), maxTasks), checkCount("claims", len(plan.Claims), maxClaims),
 		checkCount("bytes of claims", size, MaxClaimBytes))
 }
 
@@ -134,9 +135,9 @@ func checkTriggers(triggers []wit.Trigger) error {
 	return nil
 }
 
-func checkDone(a *wit.CallResult) error {
-	if a.Done != nil && len(*a.Done) > maxDoneBytes {
-		return abi.NewViolation("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
+func checkDone(result *wit.CallResult) error {
+	if result.Done != nil && len(*result.Done) > maxDoneBytes {
+		return abi.NewViolation("done: expected at most %d bytes, found %d", maxDoneBytes, len(*result.Done))
 	}
 	return nil
 }
@@ -170,7 +171,7 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 				len(component.Prefixes))
 		}
 		for _, p := range component.Prefixes {
-			if err := sums.name(component, "prefix", p); err != nil {
+			if err := sums.addName(component, "prefix", p); err != nil {
 				return err
 			}
 		}
@@ -178,7 +179,7 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := sums.setting(component, &component.Settings[s]); err != nil {
+			if err := sums.addSetting(component, &component.Settings[s]); err != nil {
 				return err
 			}
 		}
@@ -187,9 +188,12 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 		subject string
 		found   int
 		maximum int
-	}{{"components and aliases", sums.components, MaxComponents},
-		{"settings, rules and aliases", sums.settings, maxSettings},
-		{"patterns", sums.patterns, maxPatterns}, {"bytes of text", sums.texts, maxDescriptionBytes}} {
+	}{
+		{subject: "components and aliases", found: sums.components, maximum: MaxComponents},
+		{subject: "settings, rules and aliases", found: sums.settings, maximum: maxSettings},
+		{subject: "patterns", found: sums.patterns, maximum: maxPatterns},
+		{subject: "bytes of text", found: sums.texts, maximum: maxDescriptionBytes},
+	} {
 		if bound.found > bound.maximum {
 			return fmt.Errorf("expected at most %d %s, found %d", bound.maximum, bound.subject, bound.found)
 		}
@@ -197,17 +201,18 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 	return nil
 }
 
-// tally counts what the bounds of a description limit.
+// tally counts the parts of a description that are limited.
 type tally struct {
-	components int
-	settings   int // with their aliases
+	components int // with their aliases
+	settings   int // with their rules, aliases and allowed values, and the components' prefixes
 	patterns   int
 	texts      int // in bytes
 }
 
 var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
 
-func (t *tally) name(component *wit.Component, subject, name string) error {
+// addName counts a name, and rejects one that is too long or has too many placeholders.
+func (t *tally) addName(component *wit.Component, subject, name string) error {
 	t.settings++
 	t.texts += len(name)
 	if len(name) > maxNameBytes {
@@ -225,8 +230,8 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 	return nil
 }
 
-func (t *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
-	if err := t.name(component, "setting", key.Name); err != nil {
+func (t *tally) addSetting(component *wit.Component, key *wit.ConfigKey) error {
+	if err := t.addName(component, "setting", key.Name); err != nil {
 		return err
 	}
 	t.texts += len(key.Documentation)
@@ -251,7 +256,7 @@ func (t *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
 			}
 		}
 		if rule.Alias != nil {
-			if err := t.name(component, "alias", *rule.Alias); err != nil {
+			if err := t.addName(component, "alias", *rule.Alias); err != nil {
 				return err
 			}
 		}
@@ -266,5 +271,3 @@ func (t *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
 	}
 	return nil
 }
-
-const maxNameBytes = 200

@@ -22,7 +22,8 @@ func TestDescriptionListsAreBounded(t *testing.T) {
 	}
 	pattern := func(p string) wit.ConfigKey { return wit.ConfigKey{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
 	for want, description := range map[string]*wit.Description{
-		"":                              settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}", Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
+		"": settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}",
+			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
 		"at most 20000 settings":        settings(20_001, wit.ConfigKey{Name: "s"}),
 		"at most 1000 patterns":         settings(1001, pattern("a*")),
 		"pattern of at most 1000 bytes": settings(1, pattern(strings.Repeat("a", 1001))),
@@ -49,9 +50,9 @@ func TestDescriptionCheckEndsWithContext(t *testing.T) {
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*checkEvery)}}}
 	mod := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
 	require.NoError(t, mod.checkDescription(t.Context(), long))
-	ended, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := mod.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
+	if err := mod.checkDescription(canceled, long); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected %v, found %v", context.Canceled, err)
 	}
 }
@@ -115,11 +116,15 @@ func TestStoredResultsAreBounded(t *testing.T) {
 // A validation with very many errors returns the first ones and does not fail.
 func TestValidationErrorsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
-		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
-			{Errors: make([]string, more)}}
-		require.NoError(t, checkConfigValues(all))
-		assert.Equal(t, 500, len(all[0].Errors))
-		assert.Equal(t, 500, len(all[2].Errors))
-		assert.Equal(t, 0, len(all[3].Errors))
+		values := []wit.ConfigValue{
+			{Errors: make([]string, 500)},
+			{},
+			{Errors: make([]string, 500+more)},
+			{Errors: make([]string, more)},
+		}
+		require.NoError(t, checkConfigValues(values))
+		assert.Equal(t, 500, len(values[0].Errors))
+		assert.Equal(t, 500, len(values[2].Errors))
+		assert.Equal(t, 0, len(values[3].Errors))
 	}
 }

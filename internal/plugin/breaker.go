@@ -14,8 +14,9 @@ const (
 	// stopped within 20 s.
 	breaksToOpen = 20
 	breakWindow  = 10 * time.Minute
-	// openFirst is the pause before one call is tried; each further break doubles it, up to openLongest.
-	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
+	// firstPause is the pause before one call is tried; each further break doubles it, up to longestPause.
+	firstPause   = 30 * time.Second
+	longestPause = 10 * time.Minute
 	// A version that was activated less than canaryTime ago is rolled back at its canaryTraps-th broken call, even with
 	// successful ones in between. One is not enough: on a busy machine a call can exceed the time limit.
 	canaryTraps = 3
@@ -49,16 +50,18 @@ type breaker struct {
 	functions map[string]*streak
 }
 
-// streak counts the breaks of a function in a row. It is open until a time, then probing with one call.
+// streak counts the breaks of a function in a row.
 type streak struct {
 	count   int
 	last    time.Time
-	cause   string
-	until   time.Time
-	pause   time.Duration
-	probing bool
+	cause   string        // of the last break
+	until   time.Time     // the end of the pause; zero means that the version is not stopped
+	pause   time.Duration // the length of the last pause
+	probing bool          // one call is being tried after the pause
 }
 
+// check returns nil if a call may be made, and why not otherwise. After a pause it allows one call of the function,
+// which must end with recordSuccess, recordInconclusive or recordBreak.
 func (b *breaker) check(function string, now time.Time) *StoppedError {
 	if !b.active.Load() {
 		return nil
@@ -70,14 +73,14 @@ func (b *breaker) check(function string, now time.Time) *StoppedError {
 			return &StoppedError{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
 		}
 	}
-	// Only if nothing else stops the call: otherwise a recorded try that is not made would block the function forever.
+	// Set only here, because a try that is recorded but not made would block the function forever.
 	if failures := b.functions[function]; failures != nil && !failures.until.IsZero() {
 		failures.probing = true
 	}
 	return nil
 }
 
-func (b *breaker) succeeded(function string) {
+func (b *breaker) recordSuccess(function string) {
 	if !b.active.Load() {
 		return
 	}
@@ -87,8 +90,8 @@ func (b *breaker) succeeded(function string) {
 	b.active.Store(len(b.functions) > 0)
 }
 
-// inconclusive records a call that proves nothing: its caller has given up, or its arguments could not be passed.
-func (b *breaker) inconclusive(function string) {
+// recordInconclusive records a call that proves nothing: its caller has given up, or its arguments could not be passed.
+func (b *breaker) recordInconclusive(function string) {
 	if !b.active.Load() {
 		return
 	}
@@ -99,8 +102,8 @@ func (b *breaker) inconclusive(function string) {
 	}
 }
 
-// trapped counts a call that trapped or exceeded a limit, and returns a value if the version is stopped.
-func (b *breaker) trapped(function, broke string, now time.Time) *StoppedError {
+// recordBreak counts a call that trapped or exceeded a limit. It returns an error if this stops the version, else nil.
+func (b *breaker) recordBreak(function, cause string, now time.Time) *StoppedError {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	failures := b.functions[function]
@@ -114,12 +117,12 @@ func (b *breaker) trapped(function, broke string, now time.Time) *StoppedError {
 	b.active.Store(true)
 	failures.count++
 	failures.last = now
-	failures.cause = broke
+	failures.cause = cause
 	failures.probing = false
 	if failures.count < breaksToOpen || now.Before(failures.until) {
 		return nil // a call that began before the version was stopped does not extend the pause
 	}
-	failures.pause = min(max(2*failures.pause, openFirst), openLongest)
+	failures.pause = min(max(2*failures.pause, firstPause), longestPause)
 	failures.until = now.Add(failures.pause)
-	return &StoppedError{Function: function, Cause: broke, Times: failures.count, Until: failures.until}
+	return &StoppedError{Function: function, Cause: cause, Times: failures.count, Until: failures.until}
 }

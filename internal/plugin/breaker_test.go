@@ -16,25 +16,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// fickle is a transform plugin whose prepare loops, or returns if good is set.
-func fickle(t testing.TB, version string, good bool) []byte {
+// The behaviours of prepare in the module that fickle returns.
+const (
+	prepareLoops = false
+	prepareWorks = true
+)
+
+// fickle returns a transform plugin whose prepare loops or works.
+func fickle(t testing.TB, version string, works bool) []byte {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "fickle", Version: version,
 		Components: []wit.Component{{Name: "Fickle", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
-	body := looped()
-	if good {
+	body := endlessLoop()
+	if works {
 		body = []byte{0x41, 0x08} // points to zeros: an empty result
 	}
 	m.Exports[m.Index(prepareExport)].Body = body
 	return m.Bytes()
 }
 
-func fickles(t *testing.T, version string,
-	good bool) (m *plugin.Manager, binding *plugin.Binding, log *logtest.Journal, folder string) {
+// bindFickle binds the connector orders to a version of fickle, whose file is fickle.wasm in the folder.
+func bindFickle(t *testing.T, version string,
+	works bool) (m *plugin.Manager, binding *plugin.Binding, log *logtest.Journal, folder string) {
 	t.Helper()
 	folder = t.TempDir()
 	log = &logtest.Journal{}
-	put(t, folder, "fickle.wasm", fickle(t, version, good))
+	put(t, folder, "fickle.wasm", fickle(t, version, works))
 	m = manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace),
 		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
 	binding = boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
@@ -66,7 +73,7 @@ func callsUntilSuccess(t *testing.T, binding *plugin.Binding) (tries int) {
 
 // A version that always traps is stopped for its connector only; another file starts from zero.
 func TestBrokenVersionIsStopped(t *testing.T) {
-	m, binding, log, folder := fickles(t, "1.0.0", false)
+	m, binding, log, folder := bindFickle(t, "1.0.0", prepareLoops)
 	var trap *plugin.Trap
 	for n := range plugin.BreaksToOpen {
 		if err := prepareOn(t, binding); !errors.As(err, &trap) || trap.Limit != "call.ms" {
@@ -79,13 +86,13 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		stopped.Hash != binding.Status().Hash {
 		t.Fatalf("expected the version to be stopped, found %v", err)
 	}
-	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
+	message := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
 		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
-	assert.Error(t, err, why)
-	assert.Contains(t, log.String(), why)
-	// The whole version is stopped, not one function; restarting the task does not allow it again.
-	again := boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
-	err = again.Current().Do(t.Context(), func(i *plugin.Instance) error {
+	assert.Error(t, err, message)
+	assert.Contains(t, log.String(), message)
+	// The whole version is stopped, not one function; restarting the task does not allow it restarted.
+	restarted := boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
+	err = restarted.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		_, err := i.Describe(t.Context())
 		return err
 	})
@@ -100,7 +107,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
 		t.Errorf("%+v", got)
 	}
-	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
+	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", prepareWorks))
 	require.NoError(t, m.Reload(t.Context()))
 	binding.Promote(binding.Candidate())
 	assert.NoError(t, prepareOn(t, binding), "the next file")
@@ -110,73 +117,73 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 func TestTwoStoppedFunctionsAreRetried(t *testing.T) {
 	for range 20 { // the order in which they are checked is random
 		synctest.Test(t, func(t *testing.T) {
-			s := plugin.NewBreaker()
+			breaker := plugin.NewBreaker()
 			stop := func(function string) {
 				for range plugin.BreaksToOpen {
-					s.Bad(function, time.Now())
+					breaker.Bad(function, time.Now())
 				}
 			}
 			stop("apply")
 			time.Sleep(40 * time.Second)
 			stop("test")
 			for range 3 {
-				if s.Check("apply", time.Now()) == nil {
+				if breaker.Check("apply", time.Now()) == nil {
 					t.Error("apply: expected it to be stopped by test")
 				}
 			}
 			time.Sleep(31 * time.Second)
-			if err := s.Check("apply", time.Now()); err != nil {
+			if err := breaker.Check("apply", time.Now()); err != nil {
 				t.Errorf("expected apply to be retried, found %v", err)
 			}
 		})
 	}
 }
 
-// A stopped version pauses for 30 s; then one call decides, and after a failure the pause doubles.
+// A stopped version pauses for 30 breaker; then one call decides, and after a failure the pause doubles.
 func TestStoppedVersionIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := plugin.NewBreaker()
-		at := func(function string) bool { return s.Check(function, time.Now()) == nil }
+		breaker := plugin.NewBreaker()
+		isAllowed := func(function string) bool { return breaker.Check(function, time.Now()) == nil }
 		for range plugin.BreaksToOpen {
-			if !at("apply") {
+			if !isAllowed("apply") {
 				t.Fatal("stopped too early")
 			}
-			s.Bad("apply", time.Now())
+			breaker.Bad("apply", time.Now())
 		}
-		if at("apply") || at("describe") {
+		if isAllowed("apply") || isAllowed("describe") {
 			t.Error("expected every function to be stopped")
 		}
 		for range 7 { // calls of other instances that were running
-			s.Bad("apply", time.Now())
+			breaker.Bad("apply", time.Now())
 		}
 		time.Sleep(30 * time.Second)
-		if !at("describe") || !at("apply") || at("apply") {
+		if !isAllowed("describe") || !isAllowed("apply") || isAllowed("apply") {
 			t.Error("expected one call of the failed function, and any of the others")
 		}
-		s.Good("describe")
-		s.Bad("apply", time.Now())
+		breaker.Good("describe")
+		breaker.Bad("apply", time.Now())
 		time.Sleep(59 * time.Second)
-		if at("apply") {
+		if isAllowed("apply") {
 			t.Error("expected a pause of 60 s after the second failure")
 		}
 		time.Sleep(time.Second)
-		if !at("apply") {
+		if !isAllowed("apply") {
 			t.Fatal("expected another try")
 		}
-		s.Inconclusive("apply")
-		if !at("apply") {
+		breaker.Inconclusive("apply")
+		if !isAllowed("apply") {
 			t.Error("expected to try again after a canceled call")
 		}
-		s.Good("apply")
+		breaker.Good("apply")
 		for n := range 3 * plugin.BreaksToOpen {
-			s.Bad("apply", time.Now())
+			breaker.Bad("apply", time.Now())
 			if n%plugin.BreaksToOpen == plugin.BreaksToOpen/2 {
-				s.Good("apply")
+				breaker.Good("apply")
 			}
 			if n%7 == 6 {
 				time.Sleep(11 * time.Minute) // old failures do not count
 			}
-			if !at("apply") {
+			if !isAllowed("apply") {
 				t.Fatalf("trap %d: stopped despite successful calls and long pauses in between", n)
 			}
 		}
@@ -185,19 +192,21 @@ func TestStoppedVersionIsRetried(t *testing.T) {
 
 // A version that traps soon after its activation is replaced by the previous one and not used again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
-	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
-		"next to the old file": "newer.wasm"} {
+	for name, file := range map[string]string{
+		"in the place of the old file": "fickle.wasm",
+		"next to the old file":         "newer.wasm",
+	} {
 		t.Run(name, func(t *testing.T) {
-			m, binding, log, folder := fickles(t, "1.0.0", true)
-			put(t, folder, file, fickle(t, "1.1.0", false))
+			m, binding, log, folder := bindFickle(t, "1.0.0", prepareWorks)
+			put(t, folder, file, fickle(t, "1.1.0", prepareLoops))
 			require.NoError(t, m.Reload(t.Context()))
 			binding.Promote(binding.Candidate())
-			assert.Equal(t, 3, callsUntilSuccess(t, binding), "3 broken calls")
-			why := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector orders, " +
-				"last prepare by call.ms"
-			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" ||
+			assert.Equal(t, 3, callsUntilSuccess(t, binding), "broken calls before the rollback")
+			reason := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector " +
+				"orders, last prepare by call.ms"
+			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != reason || got.Candidate != "" ||
 				got.Removed {
-				t.Errorf("%+v", got)
+				t.Errorf("expected 1.0.0 and the reason %q, found %+v", reason, got)
 			}
 			if !strings.Contains(log.String(), "plugin version rolled back") {
 				t.Error("expected a line in the log, found", log.String())
@@ -207,17 +216,17 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 				t.Errorf("a new connector: %s %v", found.Version, err)
 			}
 			_, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0")
-			assert.Error(t, err, why)
+			assert.Error(t, err, reason)
 			listed := false
 			for _, info := range m.Modules() {
 				listed = listed || (info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(),
-					why) && !info.Active)
+					reason) && !info.Active)
 			}
 			if !listed {
 				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())
 			}
 			// The same bytes under another name are not used either; the next version is.
-			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
+			put(t, folder, "copy.wasm", fickle(t, "1.1.0", prepareLoops))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() != nil {
 				t.Errorf("the same file again: %v %v", binding.Candidate(), err)
 			}
@@ -235,13 +244,13 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			binding.Promote(binding.Candidate())
 			callsUntilSuccess(t, binding)
 			assert.Equal(t, "1.0.0", binding.Status().Version, "1.0.0 again")
-			put(t, folder, file, fickle(t, "1.2.0", true))
+			put(t, folder, file, fickle(t, "1.2.0", prepareWorks))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() == nil {
 				t.Fatalf("a fixed version: %v", err)
 			}
 			binding.Promote(binding.Candidate())
 			if got := binding.Status(); got.Version != "1.2.0" || got.Rejected != "" {
-				t.Errorf("%+v", got)
+				t.Errorf("expected 1.2.0 and no rejected version, found %+v", got)
 			}
 			// A rollback selects the previous version, but not the rejected one.
 			err = m.Rollback("fickle")
@@ -249,10 +258,10 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if file == "newer.wasm" {
 				assert.Error(t, err, "none of its files has a previous version")
 				if c != nil {
-					t.Errorf("rolled back to %v", c)
+					t.Errorf("expected no rollback, found the candidate %v", c)
 				}
 			} else if err != nil || c == nil || c.Module().Version != "1.0.0" {
-				t.Errorf("rolled back to %v, %v", c, err)
+				t.Errorf("expected a rollback to 1.0.0, found %v, %v", c, err)
 			}
 		})
 	}
@@ -260,7 +269,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 
 // Without an earlier version, failed calls are not repeated.
 func TestRollbackWithoutEarlierVersion(t *testing.T) {
-	_, binding, _, _ := fickles(t, "1.0.0", false)
+	_, binding, _, _ := bindFickle(t, "1.0.0", prepareLoops)
 	for range 5 {
 		if err := prepareOn(t, binding); err == nil || binding.ShouldRetry(err) {
 			t.Fatalf("expected no retry after %v", err)

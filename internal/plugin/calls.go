@@ -112,17 +112,16 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 	return result, nil
 }
 
-// discard breaks the instance, because its result violates the contract.
+// discard marks the instance as broken because its result violates the contract, and returns the trap.
 func (i *Instance) discard(err error) error {
-	i.broken = i.trap(err)
+	i.broken = i.newTrap(err)
 	i.recordOutcome(i.broken)
 	return i.broken
 }
 
 // Next returns what a feed should fetch. now is in milliseconds since 1970.
 func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
-	cause wit.PollReason,
-	now int64) (wit.NextAction, error) {
+	cause wit.PollReason, now int64) (wit.NextAction, error) {
 	action, err := invoke[wit.NextAction](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
 	if err == nil && action.Fetch != nil {
 		if err := checkPosition("next: position", action.Fetch.Position); err != nil {
@@ -132,7 +131,7 @@ func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset
 	return action, err
 }
 
-// StartLog returns what the plugin logs when [Instance.Next] starts a feed at an offset; nothing is logged.
+// StartLog returns the lines that the plugin logs when [Instance.Next] starts a feed at an offset. They are not logged.
 func (i *Instance) StartLog(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	now int64) (lines []string, err error) {
 	i.out.captured = &lines
@@ -141,7 +140,8 @@ func (i *Instance) StartLog(ctx context.Context, context []byte, feed uint32, of
 	return lines, err
 }
 
-// Begin starts a page; position is nil for a notification's. The page's number is valid on this instance only.
+// Begin starts a page and returns its number, which is valid on this instance only. position is nil for the page of a
+// notification.
 func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
@@ -177,16 +177,14 @@ func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed,
-		address,
-		state, answers))
+		address, state, answers))
 }
 
 // Retire removes what a connector created at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
 	state []byte, answers []wit.Response) (wit.CallResult, error) {
 	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings,
-		addresses,
-		state, answers))
+		addresses, state, answers))
 }
 
 // Progress returns the progress of the load that an offset belongs to. It is nil if the offset belongs to none, or the
@@ -198,8 +196,7 @@ func (i *Instance) Progress(ctx context.Context, context []byte, feed uint32,
 	}
 	progress, err := invoke[*wit.LoadProgress](ctx, i, wit.InterfaceProgress, "Progress", context, feed, offset)
 	if err == nil {
-		err = checkProgress(progress)
-		if err != nil {
+		if err := checkProgress(progress); err != nil {
 			return nil, i.discard(err)
 		}
 	}
@@ -209,6 +206,9 @@ func (i *Instance) Progress(ctx context.Context, context []byte, feed uint32,
 // maxLoadRows is the largest number of rows of a load: sums and estimates of such numbers do not overflow, and JSON
 // keeps them exact.
 const maxLoadRows = 1 << 53
+
+// completeName matches the name of a proof that a load has every row: it is the value of a metric's label.
+var completeName = regexp.MustCompile(`^[a-z]{1,16}$`)
 
 func checkProgress(p *wit.LoadProgress) error {
 	switch {
@@ -241,8 +241,8 @@ func (i *Instance) Keys(ctx context.Context, context []byte, feed uint32,
 	return use, err
 }
 
-// Compared returns the offset after a comparison of keys, or nil. The module exports the interface, because it was
-// asked with Keys before.
+// Compared returns the offset after a comparison of keys, or nil. Call it only after [Instance.Keys] has requested a
+// comparison, since the module must export the interface.
 func (i *Instance) Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	unknown [][]byte) (*[]wit.OffsetEntry, error) {
 	next, err := invoke[*[]wit.OffsetEntry](ctx, i, wit.InterfaceProgress, "Compared", context, feed, offset, unknown)
@@ -254,16 +254,13 @@ func (i *Instance) Compared(ctx context.Context, context []byte, feed uint32, of
 	return next, err
 }
 
-// completeName matches what may prove that a load has every row: it is the value of a metric's label.
-var completeName = regexp.MustCompile(`^[a-z]{1,16}$`)
-
-func (i *Instance) checkCallResult(a wit.CallResult, err error) (wit.CallResult, error) {
+func (i *Instance) checkCallResult(result wit.CallResult, err error) (wit.CallResult, error) {
 	if err == nil {
-		if err := checkDone(&a); err != nil {
+		if err := checkDone(&result); err != nil {
 			return wit.CallResult{}, i.discard(err)
 		}
 	}
-	return a, err
+	return result, err
 }
 
 // OpenSink returns the context for a sink's other calls.

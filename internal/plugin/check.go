@@ -52,9 +52,8 @@ type Call struct {
 // Finding is a result of [Check]: a violation of the contract if it is Refused, else advice.
 type Finding struct {
 	Refused bool
-	// Where is a function or a component
-	Where string
-	Text  string
+	Where   string // a function or a component
+	Text    string
 }
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
@@ -88,7 +87,7 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	}
 	options.Idle = 0
 	options.MemoryBytes = 0
-	l := loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named}
+	l := loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named}
 	l.compiler.Time = timeout // l.cache is nil, so that a module that was refused before is tried again
 	if _, report, err := meter.Rewrite(run.ctx, binary.Normalize(data), code.Metering); err == nil {
 		checked.Metered = report
@@ -109,7 +108,7 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	run.module = mod
 	run.describe()
 	for n := range mod.info.Components {
-		run.component(&mod.info.Components[n])
+		run.checkComponent(&mod.info.Components[n])
 	}
 	run.callAll()
 	if run.skipped > 0 && ctx.Err() == nil {
@@ -130,19 +129,22 @@ type checker struct {
 }
 
 func (c *checker) refuse(where, format string, args ...any) {
-	c.addFinding(true, where, format, args...)
-}
-func (c *checker) advise(where, format string, args ...any) {
-	c.addFinding(false, where, format, args...)
+	c.addFinding(Finding{Refused: true, Where: where, Text: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) addFinding(refused bool, where, format string, args ...any) {
-	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
+func (c *checker) advise(where, format string, args ...any) {
+	c.addFinding(Finding{Where: where, Text: fmt.Sprintf(format, args...)})
+}
+
+// addFinding adds a finding once.
+func (c *checker) addFinding(f Finding) {
+	if !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)
 	}
 }
 
-// try calls f with a new instance while there is time. A panic is advice, other traps are refused.
+// try runs call with a new instance and records its answer, or counts it as skipped if the time is over. A panic is
+// advice, other traps are refused.
 func (c *checker) try(function, subject string, call func(*Instance) error) {
 	if c.ctx.Err() != nil {
 		c.skipped++
@@ -155,7 +157,7 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 	}
 	answer := "answered"
 	switch failure, ok := errors.AsType[*wit.Error](err); {
-	case err == nil: // the answer is noted below
+	case err == nil: // answered
 	case ok:
 		answer = "fault: " + failure.Error()
 	case c.ctx.Err() != nil && errors.Is(err, c.ctx.Err()):
@@ -165,14 +167,15 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 		answer = "trap"
 		// A panic may be due to the empty arguments.
 		trap, _ := errors.AsType[*Trap](err)
-		panics := trap != nil && strings.Contains(trap.Output, "panic: ")
+		isPanic := trap != nil && strings.Contains(trap.Output, "panic: ")
 		message := err.Error()
-		if panics {
+		if isPanic {
 			message, _, _ = strings.Cut(message, "\n")
 		}
-		c.addFinding(!panics, strings.TrimSpace(function+" "+subject), "%s", message)
+		where := strings.TrimSpace(function + " " + subject)
+		c.addFinding(Finding{Refused: !isPanic, Where: where, Text: message})
 	}
-	c.Calls = append(c.Calls, Call{function, subject, answer})
+	c.Calls = append(c.Calls, Call{Function: function, Subject: subject, Answer: answer})
 }
 
 // describe calls twice on one instance; the description at loading is from another one.
@@ -185,8 +188,7 @@ func (c *checker) describe() {
 			}
 			m := c.module.info
 			if !reflect.DeepEqual(description, wit.Description{Name: m.Name, Version: m.Version,
-				Documentation: m.Documentation,
-				Components:    m.Components}) {
+				Documentation: m.Documentation, Components: m.Components}) {
 				c.refuse("plugin.describe", "expected the same result each time, found two")
 				break
 			}
@@ -220,11 +222,14 @@ func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
 		}
 	}
 	for _, rule := range key.Rules {
-		for what, s := range map[string]*string{"alias": rule.Alias, "group": rule.Group,
+		for field, s := range map[string]*string{
+			"alias":        rule.Alias,
+			"group":        rule.Group,
 			"display name": rule.DisplayName,
-			"role":         rule.Role} {
+			"role":         rule.Role,
+		} {
 			if s != nil {
-				c.checkPrintable(where, what+" of "+quoted, *s)
+				c.checkPrintable(where, field+" of "+quoted, *s)
 			}
 		}
 		if rule.Allowed != nil {
@@ -237,7 +242,7 @@ func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
 
 func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 
-func (c *checker) component(component *wit.Component) {
+func (c *checker) checkComponent(component *wit.Component) {
 	where := component.Kind.String() + " " + component.Name
 	if component.Documentation == "" {
 		c.advise(where, "has no documentation")
@@ -269,7 +274,7 @@ func (c *checker) component(component *wit.Component) {
 		}
 	}
 	for _, f := range role.Check(component) {
-		c.addFinding(f.Fatal || f.Invalid, where, "%v", f)
+		c.addFinding(Finding{Refused: f.Fatal || f.Invalid, Where: where, Text: fmt.Sprint(f)})
 	}
 	c.try("plugin.validate", where, func(i *Instance) error {
 		validation, err := i.Validate(c.ctx, component.Name, nil, false, nil, nil)
@@ -304,13 +309,13 @@ func (c *checker) callAll() {
 	for _, i := range c.module.info.Interfaces {
 		switch i {
 		case wit.InterfaceTools:
-			c.tools()
+			c.callTools()
 		case wit.InterfaceSource:
-			c.source()
+			c.callSource()
 		case wit.InterfaceNotifications:
-			c.notifications()
+			c.callNotifications()
 		case wit.InterfaceRetirement:
-			c.each(wit.ComponentSource, "retirement.retire", func(i *Instance, component string) error {
+			c.tryEach(wit.ComponentSource, "retirement.retire", func(i *Instance, component string) error {
 				_, err := i.Retire(c.ctx, component, nil, nil, nil, nil)
 				return err
 			})
@@ -328,14 +333,15 @@ func (c *checker) callAll() {
 				return err
 			})
 		case wit.InterfaceSink:
-			c.sink()
+			c.callSink()
 		case wit.InterfaceTransform:
-			c.transform()
+			c.callTransform()
 		}
 	}
 }
 
-func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
+// tryEach tries a function with each component of a kind.
+func (c *checker) tryEach(kind wit.ComponentKind, function string, f func(i *Instance, component string) error) {
 	for n := range c.module.info.Components {
 		if component := &c.module.info.Components[n]; component.Kind == kind {
 			c.try(function, component.Name, func(i *Instance) error { return f(i, component.Name) })
@@ -343,11 +349,11 @@ func (c *checker) each(kind wit.ComponentKind, function string, f func(i *Instan
 	}
 }
 
-func (c *checker) batch() *record.Batch {
+func (c *checker) emptyBatch() *record.Batch {
 	return &record.Batch{Registry: c.module.host.registry, Topics: []string{"t"}}
 }
 
-func (c *checker) tools() {
+func (c *checker) callTools() {
 	var commands []wit.Command
 	c.try("tools.commands", "", func(i *Instance) (err error) {
 		if commands, err = i.Commands(c.ctx); err == nil {
@@ -371,13 +377,13 @@ func (c *checker) tools() {
 	}
 }
 
-func (c *checker) source() {
-	c.each(wit.ComponentSource, "source.plan", func(i *Instance, component string) error {
+func (c *checker) callSource() {
+	c.tryEach(wit.ComponentSource, "source.plan", func(i *Instance, component string) error {
 		_, err := i.Plan(c.ctx, component, nil, 1)
 		return err
 	})
 	var opened []byte
-	c.each(wit.ComponentSource, "source.open", func(i *Instance, component string) error {
+	c.tryEach(wit.ComponentSource, "source.open", func(i *Instance, component string) error {
 		opening, err := i.OpenSource(c.ctx, component, nil, nil, nil)
 		if opening.Ready != nil {
 			opened = opening.Ready.Context
@@ -395,14 +401,14 @@ func (c *checker) source() {
 	c.try("source.begin", "", func(i *Instance) error { _, err := page(i); return err })
 	c.try("source.decode", "", func(i *Instance) error {
 		n, _ := page(i)
-		_, err := i.Decode(c.ctx, n, "", 200, nil, true, c.batch())
+		_, err := i.Decode(c.ctx, n, "", 200, nil, true, c.emptyBatch())
 		return err
 	})
 	c.try("source.abandon", "", func(i *Instance) error { n, _ := page(i); return i.Abandon(c.ctx, n) })
 	c.try("source.check-offset", "", func(i *Instance) error { return i.CheckOffset(c.ctx, nil, nil) })
 }
 
-func (c *checker) notifications() {
+func (c *checker) callNotifications() {
 	c.try("notifications.handle-notification", "", func(i *Instance) error {
 		_, err := i.HandleNotification(c.ctx, nil, wit.Notification{Method: "GET"})
 		return err
@@ -413,9 +419,9 @@ func (c *checker) notifications() {
 	})
 }
 
-func (c *checker) sink() {
+func (c *checker) callSink() {
 	var opened []byte
-	c.each(wit.ComponentSink, "sink.open", func(i *Instance, component string) error {
+	c.tryEach(wit.ComponentSink, "sink.open", func(i *Instance, component string) error {
 		opening, err := i.OpenSink(c.ctx, component, nil, nil, nil)
 		if opening.Ready != nil {
 			opened = opening.Ready.Context
@@ -423,7 +429,7 @@ func (c *checker) sink() {
 		return err
 	})
 	c.try("sink.encode", "", func(i *Instance) error {
-		_, err := i.Encode(c.ctx, opened, c.batch(), record.RecordIDs{}, nil)
+		_, err := i.Encode(c.ctx, opened, c.emptyBatch(), record.RecordIDs{}, nil)
 		return err
 	})
 	c.try("sink.handle-response", "", func(i *Instance) error {
@@ -432,18 +438,18 @@ func (c *checker) sink() {
 	})
 }
 
-func (c *checker) transform() {
+func (c *checker) callTransform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
 	c.try("transform.apply", "", func(i *Instance) error {
-		_, _, err := i.applyChunk(c.ctx, prepared, c.batch(), 0)
+		_, _, err := i.applyChunk(c.ctx, prepared, c.emptyBatch(), 0)
 		return err
 	})
-	predicates := slices.ContainsFunc(c.module.info.Components,
+	hasPredicates := slices.ContainsFunc(c.module.info.Components,
 		func(component wit.Component) bool { return component.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {
-		_, _, err := i.Test(c.ctx, prepared, c.batch())
-		if !predicates && isA[*wit.Error](err) {
+		_, _, err := i.Test(c.ctx, prepared, c.emptyBatch())
+		if !hasPredicates && isA[*wit.Error](err) {
 			return nil // it has no predicates, and returns an error
 		}
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
+// checkFile checks a module file, and returns its findings as lines of text, too.
 func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
 	t.Helper()
 	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
@@ -28,7 +29,7 @@ func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
 }
 
 func TestCheck(t *testing.T) {
-	c, findings := checkFile(t, guesttest.Build(t, all))
+	c, findings := checkFile(t, guesttest.Build(t, allGuest))
 	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings,
 		"source org.example.AllSource: has no documentation") ||
 		!strings.Contains(findings, "panic: runtime error: index out of range") ||
@@ -37,7 +38,7 @@ func TestCheck(t *testing.T) {
 	}
 	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 ||
 		m.Copies == 0 || m.Leaves == 0 {
-		t.Errorf("metered as %+v", m)
+		t.Errorf("expected a larger module with all kinds of metered code, found %+v", m)
 	}
 	// Every function of the contract was called.
 	called := map[string]bool{}
@@ -66,7 +67,7 @@ func TestCheck(t *testing.T) {
 func TestCheckFindings(t *testing.T) {
 	static := wit.Description{Name: "s", Version: "1",
 		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
-	tails := hostile(2, fixed([]byte{0x12, 0x00}))
+	tails := hostile(2, constantBody([]byte{0x12, 0x00}))
 	for name, c := range map[string]struct {
 		module []byte
 		want   string
@@ -104,23 +105,24 @@ func TestCheckTimeIsBounded(t *testing.T) {
 			Documentation: "x"})
 	}
 	m := guesttest.StaticModule(description, "", wit.InterfaceTransform)
-	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
+	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = endlessLoop()
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	// On a busy machine, the work before the calls takes some seconds.
-	within := time.Second
+	timeout := time.Second
 	options := plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
-	c, err := plugin.CheckWithin(t.Context(), path, options, within)
-	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
-		within *= 2
-		c, err = plugin.CheckWithin(t.Context(), path, options, within)
+	c, err := plugin.CheckWithin(t.Context(), path, options, timeout)
+	for err == nil && len(c.Calls) == 0 && timeout < 2*time.Minute {
+		timeout *= 2
+		c, err = plugin.CheckWithin(t.Context(), path, options, timeout)
 	}
 	require.NoError(t, err)
 	want := plugin.Finding{Refused: true, Where: "all calls",
 		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together: 1 calls were made, "+
-			"the others were not tried", within)}
+			"the others were not tried", timeout)}
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
-		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
+		t.Errorf("expected only the call of describe and the finding %+v, found the calls %+v and findings %+v", want,
+			c.Calls, c.Findings)
 	}
 	// Compiling counts toward the time.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
@@ -211,22 +213,22 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
 			Documentation: "x", Settings: specs}}}
 	}
-	in := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
+	withRole := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
 	const hidden = "transformation K\u200b: "
 	for name, k := range map[string]struct {
 		d    wit.Description
 		want string
 	}{
-		"an unknown role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.adress")}),
+		"an unknown role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.adress")}),
 			"source K: setting a"},
 		"a source without address": {roles(wit.ComponentSource), "source K: no setting has the role http.address"},
 		"a secret without role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
 			"is a password without a role"},
 		"a role of a transform": {roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
-			Rules: in("http.address")}), "has the role http.address: only settings of " +
+			Rules: withRole("http.address")}), "has the role http.address: only settings of " +
 			"sources and sinks have roles"},
-		"a role twice": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.address")},
-			wit.ConfigKey{Name: "b", Rules: in("http.address")}), "has the role http.address, which a has"},
+		"a role twice": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.address")},
+			wit.ConfigKey{Name: "b", Rules: withRole("http.address")}), "has the role http.address, which a has"},
 		"no name": {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
 		"a long name": {wit.Description{Name: long, Version: "1"},
 			"load: describe: expected a name and a version of at most 200 bytes, found one of 300"},

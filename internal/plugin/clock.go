@@ -15,17 +15,17 @@ type clock struct {
 	ctx            context.Context
 	limit          time.Duration
 	started        time.Time
-	canceled       time.Time
-	yielded        time.Time
-	processorSince time.Time
+	cancelDeadline time.Time // when a canceled call must end; zero means that it is not canceled
+	yielded        time.Time // the last yield to the Go scheduler
+	processorSince time.Time // when the call received its processor
 	ticks          int64
 	// perTick is the work per tick: the minimum of all windows, at most maxTick.
 	perTick           time.Duration
 	tickStart         time.Time
 	hostTime          time.Duration
 	hostTimeSinceTick time.Duration
-	hostCallStart     time.Time // the start of the running host function
-	window            time.Duration
+	hostCallStart     time.Time     // the start of the running host function
+	window            time.Duration // the guest's own time in the windowTicks ticks of the running window
 	windowTicks       int
 }
 
@@ -81,8 +81,8 @@ func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
 // check ends the running call if its time is up, by a panic that the engine turns into an error with the guest's stack.
 // A guest cannot catch it, since exceptions are refused. The instance is closed later: its frames still use its memory.
 func (c *clock) check(now time.Time) {
-	if c.canceled.IsZero() && c.ctx.Err() != nil {
-		c.canceled = now.Add(graceAfterCancel)
+	if c.cancelDeadline.IsZero() && c.ctx.Err() != nil {
+		c.cancelDeadline = now.Add(graceAfterCancel)
 	}
 	elapsed := now.Sub(c.started)
 	switch {
@@ -90,7 +90,7 @@ func (c *clock) check(now time.Time) {
 		panic(&timeLimitError{Limit: c.limit})
 	case elapsed >= clockFactor*c.limit:
 		panic(&timeLimitError{Limit: c.limit, Elapsed: elapsed})
-	case !c.canceled.IsZero() && !now.Before(c.canceled):
+	case !c.cancelDeadline.IsZero() && !now.Before(c.cancelDeadline):
 		panic(&canceledError{c.ctx.Err()})
 	}
 }
@@ -127,6 +127,8 @@ func (c *clock) callerErr() error {
 // checkEvery is the number of rows between two checks whether the caller has given up.
 const checkEvery = 1024
 
+// tick is called when the guest has used up its fuel. It counts the tick, panics if the time is up (see check), and at
+// intervals lets other goroutines and other calls run.
 func (c *clock) tick(slots *processors) {
 	now := time.Now()
 	c.countTick(now)
@@ -142,6 +144,7 @@ func (c *clock) tick(slots *processors) {
 	}
 }
 
+// canceledBy returns the error of the caller's context if the call ended because of it, else nil.
 func canceledBy(err error) error {
 	if c, ok := errors.AsType[*canceledError](err); ok {
 		return c.err

@@ -27,12 +27,13 @@ type limitedCall struct {
 	processors *processors
 }
 
+// workFor starts the clock of a call that has a processor.
 func workFor(t *testing.T, ctx context.Context, limit time.Duration) *limitedCall {
-	w := &limitedCall{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
-	require.NoError(t, w.processors.acquire(ctx))
-	w.start(ctx, time.Now(), limit)
-	w.perTick = 5 * plainTick // however slow the machine is
-	return w
+	call := &limitedCall{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
+	require.NoError(t, call.processors.acquire(ctx))
+	call.start(ctx, time.Now(), limit)
+	call.perTick = 5 * plainTick // however slow the machine is
+	return call
 }
 
 // tick simulates ticks that each wait for a processor, and returns why the call was ended, or nil.
@@ -59,7 +60,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 	for name, c := range map[string]struct {
 		ticks   int
 		wait    time.Duration
-		ended   bool
+		ended   bool          // whether the clock ends the call
 		byClock time.Duration // wall time, approximate
 	}{
 		"work within the limit": {ticks: limitTicks - 2*windowLength, byClock: limit},
@@ -79,16 +80,16 @@ func TestDeadlinesCountWork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := workFor(t, t.Context(), limit)
+				call := workFor(t, t.Context(), limit)
 				began := time.Now()
-				err := w.tick(c.ticks, c.wait)
+				err := call.tick(c.ticks, c.wait)
 				elapsed := time.Since(began)
 				var overdue *timeLimitError
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
 					t.Fatalf("after %v: expected the call to end: %v, found %v", elapsed, c.ended, err)
 				}
 				if c.ended && elapsed < limit {
-					t.Errorf("ended after %v", elapsed)
+					t.Errorf("expected to end after %v at the earliest, found %v", limit, elapsed)
 				}
 				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
 					t.Errorf("expected about %v of wall time, found %v", c.byClock, elapsed)
@@ -104,12 +105,12 @@ func TestDeadlinesCountWork(t *testing.T) {
 // Time in host functions counts as work; yielding to other calls does not, up to ten times the limit.
 func TestDeadlinesCountHostFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := workFor(t, t.Context(), time.Second)
+		call := workFor(t, t.Context(), time.Second)
 		callOut := func() error {
 			from := time.Now()
 			time.Sleep(10 * time.Millisecond)
-			w.addHostTime(from, time.Now())
-			return w.tick(1, 0)
+			call.addHostTime(from, time.Now())
+			return call.tick(1, 0)
 		}
 		for range 95 {
 			require.NoError(t, callOut())
@@ -123,26 +124,26 @@ func TestDeadlinesCountHostFunctions(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := workFor(t, t.Context(), time.Second)
+		call := workFor(t, t.Context(), time.Second)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { // another call, with a long slice
 			defer close(ended)
-			for w.processors.acquire(ctx) == nil {
+			for call.processors.acquire(ctx) == nil {
 				time.Sleep(time.Second)
-				w.processors.release()
+				call.processors.release()
 			}
 		}()
 		synctest.Wait()
 		began := time.Now()
-		err := w.tick(5000, 0)
+		err := call.tick(5000, 0)
 		var overdue *timeLimitError
 		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
 			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
 			t.Errorf("expected to end after ten times the limit, found %v after %v", err, elapsed)
 		}
 		stop()
-		w.processors.release()
+		call.processors.release()
 		<-ended
 	})
 }
@@ -152,9 +153,9 @@ func TestCanceledCallsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		w := workFor(t, ctx, time.Minute)
+		call := workFor(t, ctx, time.Minute)
 		began := time.Now()
-		err := w.tick(1_000_000, 0)
+		err := call.tick(1_000_000, 0)
 		if elapsed := time.Since(began); !errors.As(err, new(*canceledError)) || elapsed > 400*time.Millisecond {
 			t.Errorf("expected the canceled call to end, found %v after %v", err, elapsed)
 		}
@@ -164,22 +165,22 @@ func TestCanceledCallsEnd(t *testing.T) {
 // The clock is also checked within a request for 100 MB of random bytes, and within writes of millions of parts. The
 // random bytes are the engine's default.
 func TestLongHostCallsCheckTheClock(t *testing.T) {
-	looks := 0
-	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
+	checks := 0
+	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { checks++ }}
 	got := make([]byte, 1<<20+7)
 	want := make([]byte, 1<<20+7)
 	_, _ = rand.New(rand.NewSource(42)).Read(want)
-	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
-		t.Errorf("expected the same numbers and 17 checks of the clock, found %d, %v", looks, err)
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || checks != 17 {
+		t.Errorf("expected the same numbers and 17 checks of the clock, found %d, %v", checks, err)
 	}
-	o := &output{checkTime: func() { looks++ }}
+	o := &output{checkTime: func() { checks++ }}
 	for range 10 {
 		_, _ = o.Write(nil)
 	}
-	assert.Equal(t, 27, looks, "checks of the clock")
+	assert.Equal(t, 27, checks, "checks of the clock")
 }
 
-// Lines for a review are not logged, count for no rate, and are bounded. Those of level debug are none.
+// Captured lines are not logged, do not count toward the rate limit, and are bounded. Debug lines are left out.
 func TestLinesForAReview(t *testing.T) {
 	var lines []string
 	o := &output{captured: &lines} // a log or a rate would panic

@@ -17,19 +17,20 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-func equal[T any](t *testing.T, what string, want T) func(T, error) {
+// equal returns a function that compares the result of a call with want; an error fails the test.
+func equal[T any](t *testing.T, function string, want T) func(T, error) {
 	t.Helper()
 	return func(got T, err error) {
 		t.Helper()
 		if err != nil {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v", function, err)
 		} else if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s: %s", what, d)
+			t.Errorf("%s: %s", function, d)
 		}
 	}
 }
 
-func fault(t *testing.T, err error, kind wit.ErrorKind, message string) {
+func assertFault(t *testing.T, err error, kind wit.ErrorKind, message string) {
 	t.Helper()
 	var failure *wit.Error
 	if !errors.As(err, &failure) || failure.Kind != kind || failure.Message != message {
@@ -38,7 +39,7 @@ func fault(t *testing.T, err error, kind wit.ErrorKind, message string) {
 }
 
 func TestPluginAndTools(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
 		description, err := i.Describe(ctx)
 		if err != nil || description.Name != "all" || len(description.Components) != 17 ||
 			len(description.Components[0].Settings[0].Rules) != 3 ||
@@ -48,25 +49,22 @@ func TestPluginAndTools(t *testing.T) {
 		}
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
 		equal(t, "validate", wit.ValidateResult{Pending: &wit.RequestBatch{State: []byte("asked"),
-			Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x",
-				Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}},
-				FirstByteTimeoutMs: wit.Ptr(uint32(7))}}}})(
+			Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x", Repeatable: true,
+				Headers: []wit.Header{{Name: "a", Value: "b"}}, FirstByteTimeoutMs: wit.Ptr(uint32(7))}}}})(
 			i.Validate(ctx, "c", settings, true, nil, nil))
 		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}},
 			Body: []byte("b"), ReceivedAt: -1}}
 		equal(t, "validate", wit.ValidateResult{Done: &[]wit.ConfigValue{{Key: wit.ConfigKey{Name: "a"},
-			Value:  wit.Ptr("1"),
-			Errors: []string{"asked"}, Visible: true}}})(
+			Value: wit.Ptr("1"), Errors: []string{"asked"}, Visible: true}}})(
 			i.Validate(ctx, "c", settings, true, []byte("asked"), answers))
 		_, err = i.Validate(ctx, "unknown", nil, false, nil, nil)
-		fault(t, err, wit.ErrorConfig, "unknown component")
+		assertFault(t, err, wit.ErrorConfig, "unknown component")
 		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.ConfigKey{{Name: "text"}}}})(
 			i.Commands(ctx))
 		equal(t, "run", wit.CommandResult{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo",
 			[]wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
-		equal(t, "notified", []wit.Trigger{{Feed: 1, Token: "POST", Ident: "x",
-			AnswerWhenStored: true}})(i.HandleNotification(ctx, nil,
-			wit.Notification{Method: "POST", Body: []byte("x")}))
+		equal(t, "handle-notification", []wit.Trigger{{Feed: 1, Token: "POST", Ident: "x", AnswerWhenStored: true}})(
+			i.HandleNotification(ctx, nil, wit.Notification{Method: "POST", Body: []byte("x")}))
 		equal(t, "subscribe", wit.CallResult{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
 		equal(t, "retire", wit.CallResult{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
 		equal(t, "progress", (*wit.LoadProgress)(nil))(i.Progress(ctx, nil, 1<<31, nil))
@@ -84,13 +82,13 @@ func TestPluginAndTools(t *testing.T) {
 			i.Progress(ctx, nil, 0, offset))
 		offset[0] = wit.StringEntry("t", "ä\n")
 		if _, err := i.Progress(ctx, nil, 0, offset); err == nil || !strings.Contains(err.Error(), "for complete") {
-			t.Errorf("expected an error for another name of a proof, found %v", err)
+			t.Errorf("expected an error for an invalid name in complete, found %v", err)
 		}
 	})
 }
 
 func TestSource(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
 		equal(t, "plan", wit.PlanResult{Tasks: [][]wit.Setting{settings, settings},
 			ExactlyOnce: wit.Support{Unsupported: wit.Ptr("why not")}})(i.Plan(ctx, "s", settings, 2))
@@ -112,13 +110,13 @@ func TestSource(t *testing.T) {
 		equal(t, "next", wit.NextAction{Idle: wit.Set})(i.Next(ctx, nil, 0, nil, wit.PollReason{Trigger: wit.Ptr("w")},
 			7))
 		_, err = i.Next(ctx, nil, 0, nil, wit.PollReason{Start: wit.Set}, -1)
-		fault(t, err, wit.ErrorData, "a time before 1970")
+		assertFault(t, err, wit.ErrorData, "a time before 1970")
 		if _, err = i.Next(ctx, nil, 0, nil, wit.PollReason{}, 7); err == nil {
 			t.Error("a cause outside of the enum was passed to the guest")
 		}
 		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
-		fault(t, err, wit.ErrorNotFound, "status 404")
-		fault(t, i.CheckOffset(ctx, nil, nil), wit.ErrorIncompatible, "an offset without entries")
+		assertFault(t, err, wit.ErrorNotFound, "status 404")
+		assertFault(t, i.CheckOffset(ctx, nil, nil), wit.ErrorIncompatible, "an offset without entries")
 		assert.NoError(t, i.CheckOffset(ctx, nil, offset))
 		page, err := i.Begin(ctx, nil, 0, &position, wit.Response{Status: 200})
 		require.NoError(t, err)
@@ -137,16 +135,21 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 	assert.Equal(t, "bad", string(into.Data[f.RawStart:f.RawStart+f.RawSize]))
 	assert.Equal(t, "Bad", f.ErrorClass)
 	result.Errors = nil
-	want := wit.DecodeResult{Linked: []wit.LinkedRequest{{Request: wit.Request{Tag: "tag", Method: "GET",
-		Target: "/more"},
-		Tolerate: []uint16{404, 410}}}, Next: &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)},
-		More: true, WaitMs: 9}
+	want := wit.DecodeResult{
+		Linked: []wit.LinkedRequest{{
+			Request:  wit.Request{Tag: "tag", Method: "GET", Target: "/more"},
+			Tolerate: []uint16{404, 410},
+		}},
+		Next:   &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)},
+		More:   true,
+		WaitMs: 9,
+	}
 	assert.Equal(t, want, result)
 	assert.Equal(t, []string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"}, texts(t, into))
 }
 
 func TestSink(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		equal(t, "open", wit.SinkOpenResult{Pending: &wit.RequestBatch{State: []byte("s")}})(i.OpenSink(ctx, "s", nil,
 			nil, nil))
 		equal(t, "open", wit.SinkOpenResult{Ready: &wit.SinkOpened{Context: []byte("sbody"),
@@ -172,29 +175,26 @@ func TestSink(t *testing.T) {
 		rows := []uint32{4, 5}
 		learned := wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
 			Context: wit.Ptr([]byte("opened+memo"))}
-		equal(t, "settle", learned)(i.HandleResponse(ctx, []byte("opened+"), []byte("memo"), rows[:1],
-			wit.Response{Status: 200}))
+		equal(t, "handle-response", learned)(
+			i.HandleResponse(ctx, []byte("opened+"), []byte("memo"), rows[:1], wit.Response{Status: 200}))
 		written := wit.RowResult{Written: wit.Set}
-		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{written, written}})(i.HandleResponse(ctx, nil,
-			nil, rows,
-			wit.Response{Status: 200}))
-		again := wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient,
+		equal(t, "handle-response", wit.ResponseResult{Results: []wit.RowResult{written, written}})(
+			i.HandleResponse(ctx, nil, nil, rows, wit.Response{Status: 200}))
+		retried := wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient,
 			Message: "no answer"}, WaitMs: 5}}
-		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{again, again}})(i.HandleResponse(ctx, nil, nil,
-			rows,
-			wit.Response{}))
+		equal(t, "handle-response", wit.ResponseResult{Results: []wit.RowResult{retried, retried}})(
+			i.HandleResponse(ctx, nil, nil, rows, wit.Response{}))
 		rejected := wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{rejected, rejected}})(i.HandleResponse(ctx, nil,
-			[]byte("memo"),
-			rows, wit.Response{Status: 400, Body: []byte("text")}))
+		equal(t, "handle-response", wit.ResponseResult{Results: []wit.RowResult{rejected, rejected}})(
+			i.HandleResponse(ctx, nil, []byte("memo"), rows, wit.Response{Status: 400, Body: []byte("text")}))
 	})
 }
 
 func TestTest(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		matches, rowErrors, err := i.Test(ctx, nil, batch(t, reg, 4, 6))
 		if err != nil || rowErrors != nil || !cmp.Equal(matches, []bool{false, true, false, true}) {
-			t.Error(matches, rowErrors, err)
+			t.Errorf("expected the matches false, true, false, true, found %v, %v, %v", matches, rowErrors, err)
 		}
 	})
 }
@@ -202,8 +202,8 @@ func TestTest(t *testing.T) {
 // A plugin that violates the contract traps, and its instance is not used again.
 func TestContractViolationsTrap(t *testing.T) {
 	reg := record.NewRegistry()
-	_, binding := guest(t, plugin.Options{Registry: reg}, all)
-	applied := func(component string) func(context.Context, *plugin.Instance) error {
+	_, binding := guest(t, plugin.Options{Registry: reg}, allGuest)
+	apply := func(component string) func(context.Context, *plugin.Instance) error {
 		return func(ctx context.Context, i *plugin.Instance) error {
 			_, err := i.Apply(ctx, []byte(component), batch(t, reg, 1, 6))
 			return err
@@ -219,11 +219,11 @@ func TestContractViolationsTrap(t *testing.T) {
 			_, err := i.Encode(ctx, nil, three, originsOf(three), []wit.Hint{{Row: 1, Text: "lose"}})
 			return err
 		},
-		`node 0: expected members of different names, found two named "a"`: applied("twins"),
-		"guests/all/main.go:": applied("panic"), // the place of the panic in a guest that uses the SDK
+		`node 0: expected members of different names, found two named "a"`: apply("twins"),
+		"guests/all/main.go:": apply("panic"), // the place of the panic in a guest that uses the SDK
 	} {
-		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
-			trap := trapped(t, call(ctx, i), want, "(connector orders)")
+		useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
+			trap := assertTrap(t, call(ctx, i), want, "(connector orders)")
 			if strings.HasSuffix(want, "main.go:") && trap != nil {
 				assert.Equal(t, "apply", trap.Function)
 				assert.Contains(t, trap.Error(), "panic: boom")
@@ -234,6 +234,6 @@ func TestContractViolationsTrap(t *testing.T) {
 		})
 	}
 	if got := binding.Current().Module().Metrics; got.Traps != 4 || got.Instances != 0 || got.Started != 4 {
-		t.Errorf("%+v", got)
+		t.Errorf("expected 4 instances that were started and have trapped, found %+v", got)
 	}
 }

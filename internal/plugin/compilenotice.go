@@ -19,6 +19,7 @@ type compileNotice struct {
 	ended bool
 }
 
+// start begins the time at the first compilation; further calls, and calls after stop, do nothing.
 func (n *compileNotice) start() {
 	if n == nil {
 		return
@@ -38,6 +39,7 @@ func (n *compileNotice) start() {
 	})
 }
 
+// stop ends the notice, and reports the elapsed time if the compilation was reported before.
 func (n *compileNotice) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -10,16 +10,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode passes a piece of a response; tag "" means the main body. Rows and data are appended to into with the host's
-// schema IDs and topic 0, and are nil in the result. On an error into is unchanged.
+// Decode passes a piece of a response; tag "" means the main body, last that no more pieces follow. Rows and data are
+// appended to into with the host's schema IDs and topic 0, and are nil in the result. On an error into is unchanged.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (result wit.DecodeResult, err error) {
 	rows := len(into.Rows)
 	data := len(into.Data)
-	err = i.callBatch(ctx, decodeFunc, func(export *abi.Func) (uint32, error) {
-		return i.passPiece(export, page, tag, status, piece, last)
-	}, decodeResultSize, func(ok []byte, ptr uint32) (err error) {
-		result, err = i.readDecode(ok, ptr, into)
+	pass := func(export *abi.Func) (uint32, error) { return i.passPiece(export, page, tag, status, piece, last) }
+	err = i.callBatch(ctx, decodeFunc, pass, decodeResultSize, func(payload []byte, ptr uint32) (err error) {
+		result, err = i.readDecode(payload, ptr, into)
 		return err
 	})
 	if err != nil {
@@ -56,19 +55,19 @@ func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status u
 	return guest.Call(i.callCtx, export)
 }
 
-// readDecode reads the result of decode. Its offsets: schemas 0, rows 8, data 16, errors 24, linked 32, next 40, more
-// 52, wait-ms 56.
-func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (result wit.DecodeResult, err error) {
-	if err := i.readSchemas(ok, 0); err != nil {
+// readDecode reads the result of decode. The offsets in payload: schemas 0, rows 8, data 16, errors 24, linked 32,
+// next 40, more 52, wait-ms 56.
+func (i *Instance) readDecode(payload []byte, ptr uint32, into *record.Batch) (result wit.DecodeResult, err error) {
+	if err := i.readSchemas(payload, 0); err != nil {
 		return result, err
 	}
-	list, _, err := i.guest.ListAt(ok, 8, abi.RowBytes, 8)
+	list, _, err := i.guest.ListAt(payload, 8, abi.RowBytes, 8)
 	if err != nil {
 		return result, err
 	}
 	start := len(into.Rows)
 	into.Rows = abi.AppendRows(into.Rows, list)
-	size, err := i.readData(ok, 16, into)
+	size, err := i.readData(payload, 16, into)
 	if err != nil {
 		return result, err
 	}
@@ -77,16 +76,16 @@ func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (result
 	i.buffers.topics = append(i.buffers.topics[:0], 0)
 	for index := range into.Rows[start:] {
 		row := &into.Rows[start+index]
-		if err := check.row(index, row, nil); err != nil {
+		if err := check.translateRow(index, row, nil); err != nil {
 			return result, err
 		}
 		row.Offset = -1
 	}
-	if result.Errors, err = i.readRowErrors(ok, 24, math.MaxUint32, 0, &check); err != nil {
+	if result.Errors, err = i.readRowErrors(payload, 24, math.MaxUint32, 0, &check); err != nil {
 		return result, err
 	}
-	if abi.U32(ok, 36) > 0 {
-		if err := i.guest.LiftAt(ok, 32, &result.Linked); err != nil {
+	if abi.U32(payload, 36) > 0 {
+		if err := i.guest.LiftAt(payload, 32, &result.Linked); err != nil {
 			return result, err
 		}
 	}
@@ -96,7 +95,7 @@ func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (result
 	if err := checkPosition("decode: next", result.Next); err != nil {
 		return result, err
 	}
-	result.More = ok[52] != 0
-	result.WaitMs = abi.U32(ok, 56)
+	result.More = payload[52] != 0
+	result.WaitMs = abi.U32(payload, 56)
 	return result, nil
 }

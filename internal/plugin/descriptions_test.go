@@ -23,8 +23,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// overCache starts a manager with a cache folder, and returns it with its log.
-func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
+// managerWithCache starts a manager with a cache folder, and returns it with its log.
+func managerWithCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
 	t.Helper()
 	log := &logtest.Journal{}
 	return manager(t, plugin.Options{CacheDir: cache, Logger: log.Logger(plugin.LevelTrace)}, folder), log
@@ -39,25 +39,25 @@ func cacheFiles(t *testing.T, cache, kind string) []string {
 }
 
 // cachedDescriptions checks that the cached descriptions equal those of the running plugins, and returns them.
-func cachedDescriptions(t *testing.T, m *plugin.Manager) (all []wit.Description) {
+func cachedDescriptions(t *testing.T, m *plugin.Manager) (descriptions []wit.Description) {
 	t.Helper()
 	for _, info := range m.Modules() {
 		if info.Err != nil {
 			t.Fatal(info.Err)
 		}
-		known := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
+		cached := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
 			Components: info.Components}
 		binding, err := m.BindPlugin("orders", info.Name, "")
 		require.NoError(t, err)
-		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
-			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
-				t.Errorf("%s: expected the plugin's own description, found %+v and %v", info.Name, known, err)
+		useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
+			if described, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(described, cached) {
+				t.Errorf("%s: expected the cached description %+v, found %+v and %v", info.Name, cached, described, err)
 			}
 		})
 		binding.Close()
-		all = append(all, known)
+		descriptions = append(descriptions, cached)
 	}
-	return all
+	return descriptions
 }
 
 // A file that was loaded before is not compiled or described until a connector needs it.
@@ -67,10 +67,10 @@ func TestKnownFilesAreNotCompiled(t *testing.T) {
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
 		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
-	first, _ := overCache(t, folder, cache)
+	first, _ := managerWithCache(t, folder, cache)
 	assert.Equal(t, 2, plugin.LoadedModules(first), "plugins started the first time")
 	want := cachedDescriptions(t, first)
-	second, log := overCache(t, folder, cache)
+	second, log := managerWithCache(t, folder, cache)
 	assert.Equal(t, 0, plugin.LoadedModules(second), "plugins started the second time")
 	if got := cachedDescriptions(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
 		t.Errorf("expected %+v, found %+v", want, got)
@@ -83,11 +83,11 @@ func TestKnownFilesAreNotCompiled(t *testing.T) {
 // countingFS counts how often each module is read completely.
 type countingFS struct {
 	fstest.MapFS
-	read atomic.Int64
+	reads atomic.Int64
 }
 
 func (c *countingFS) ReadFile(name string) ([]byte, error) {
-	c.read.Add(1)
+	c.reads.Add(1)
 	return c.MapFS.ReadFile(name)
 }
 
@@ -96,13 +96,13 @@ func TestKnownBuiltInPluginsAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
 	files := &countingFS{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
 	for n, want := range []int64{1, 0} {
-		files.read.Store(0)
+		files.reads.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
 			CacheDir: cache, Needed: []plugin.Requirement{{Class: "org.example.AllSource"}}})
 		require.NoError(t, err)
 		cachedDescriptions(t, m)
 		require.NoError(t, m.Close())
-		if got := files.read.Load(); got < want || (want == 0 && got > 0) {
+		if got := files.reads.Load(); got < want || (want == 0 && got > 0) {
 			t.Errorf("start %d: expected %d complete reads, found %d", n, want, got)
 		}
 	}
@@ -125,7 +125,7 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 				cache := filepath.Join(t.TempDir(), "cache")
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
-				m, _ := overCache(t, folder, cache)
+				m, _ := managerWithCache(t, folder, cache)
 				want := cachedDescriptions(t, m)
 				files := cacheFiles(t, cache, kind)
 				if len(files) != 2 {
@@ -139,7 +139,7 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 					require.NoError(t, os.WriteFile(files[n], damage(append([]byte{}, contents[n]...), contents[1-n]),
 						0o600))
 				}
-				m, log := overCache(t, folder, cache)
+				m, log := managerWithCache(t, folder, cache)
 				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
@@ -148,7 +148,7 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 					t.Errorf("expected 2 warnings with the reason, found %d: %s", n, log.String())
 				}
 				for n := range contents {
-					if again, _ := os.ReadFile(files[n]); string(again) != string(contents[n]) {
+					if rebuilt, _ := os.ReadFile(files[n]); string(rebuilt) != string(contents[n]) {
 						t.Errorf("%s: expected it to be created again", files[n])
 					}
 				}
@@ -188,7 +188,7 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
 			cache := filepath.Join(t.TempDir(), "cache")
-			m, _ := overCache(t, folder, cache)
+			m, _ := managerWithCache(t, folder, cache)
 			want := cachedDescriptions(t, m)
 			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
 			if err != nil || len(files) != 1 {
@@ -196,7 +196,7 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 			}
 			damage(t, files[0])
 			for _, warnings := range []int{1, 0} {
-				m, log := overCache(t, folder, cache)
+				m, log := managerWithCache(t, folder, cache)
 				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
@@ -211,12 +211,12 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 func TestWarmCompilesAllPlugins(t *testing.T) {
 	folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
 	cache := filepath.Join(t.TempDir(), "cache")
-	m, _ := overCache(t, folder, cache)
+	m, _ := managerWithCache(t, folder, cache)
 	for _, kind := range []string{"code", "metered"} {
 		require.NoError(t, os.RemoveAll(cacheFiles(t, cache, kind)[0]))
 	}
 	require.NoError(t, m.Close())
-	m, _ = overCache(t, folder, cache) // the facts are cached, so nothing is compiled
+	m, _ = managerWithCache(t, folder, cache) // the facts are cached, so nothing is compiled
 	assert.Equal(t, 0, len(cacheFiles(t, cache, "code")))
 	require.NoError(t, m.Warm(t.Context()))
 	assert.Equal(t, 1, len(cacheFiles(t, cache, "code")))
@@ -232,11 +232,11 @@ func TestWarmCompilesAllPlugins(t *testing.T) {
 func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 	folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
 	cache := filepath.Join(t.TempDir(), "cache")
-	m, _ := overCache(t, folder, cache)
+	m, _ := managerWithCache(t, folder, cache)
 	cachedDescriptions(t, m)
-	var stay []string
+	var kept []string
 	for _, kind := range []string{"json", "metered", "code"} {
-		stay = append(stay, cacheFiles(t, cache, kind)...)
+		kept = append(kept, cacheFiles(t, cache, kind)...)
 	}
 	age := func(name string, days int) string {
 		t.Helper()
@@ -244,21 +244,21 @@ func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 		if _, err := os.Lstat(name); err != nil {
 			require.NoError(t, os.WriteFile(name, []byte("x"), 0o600))
 		}
-		at := time.Now().AddDate(0, 0, -days)
-		require.NoError(t, os.Chtimes(name, at, at))
+		modified := time.Now().AddDate(0, 0, -days)
+		require.NoError(t, os.Chtimes(name, modified, modified))
 		return name
 	}
-	for _, name := range stay {
+	for _, name := range kept {
 		age(filepath.Base(name), 40)
 	}
 	key := strings.Repeat("0a", 32)
 	expired := age("culvert-"+key+".code", 40)
-	stay = append(stay, age("culvert-"+key+".json", 20), age("mine", 400))
-	overCache(t, folder, cache)
+	kept = append(kept, age("culvert-"+key+".json", 20), age("mine", 400))
+	managerWithCache(t, folder, cache)
 	if _, err := os.Lstat(expired); err == nil {
 		t.Errorf("%s exists", expired)
 	}
-	for _, name := range stay {
+	for _, name := range kept {
 		_, err := os.Lstat(name)
 		assert.NoError(t, err)
 	}
@@ -267,18 +267,18 @@ func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 // Code is not executed from a cache folder that other users can write to. If the cache cannot be written, starts take
 // longer but succeed; the test uses a file instead of a folder because root may write to any folder.
 func TestUnsafeCacheFolders(t *testing.T) {
-	foreign := t.TempDir()
-	none := filepath.Join(t.TempDir(), "cache")
-	require.NoError(t, os.Chmod(foreign, 0o777))
-	require.NoError(t, os.WriteFile(none, nil, 0o600))
-	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {
-		m, log := overCache(t, folderWith(t, "a.wasm", named("a", "1.0.0", 0)), cache)
+	writableByAll := t.TempDir()
+	notAFolder := filepath.Join(t.TempDir(), "cache")
+	require.NoError(t, os.Chmod(writableByAll, 0o777))
+	require.NoError(t, os.WriteFile(notAFolder, nil, 0o600))
+	for cache, reason := range map[string]string{writableByAll: "chmod go-w", notAFolder: ""} {
+		m, log := managerWithCache(t, folderWith(t, "a.wasm", named("a", "1.0.0", 0)), cache)
 		cachedDescriptions(t, m)
 		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
-		assert.Contains(t, log.String(), why)
+		assert.Contains(t, log.String(), reason)
 	}
-	if left, _ := os.ReadDir(foreign); len(left) > 0 {
-		t.Errorf("expected the folder to stay empty, found %v", left)
+	if entries, _ := os.ReadDir(writableByAll); len(entries) > 0 {
+		t.Errorf("expected the folder to stay empty, found %v", entries)
 	}
 }
 

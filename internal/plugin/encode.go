@@ -14,23 +14,21 @@ import (
 func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.RecordIDs,
 	hints []wit.Hint) (result wit.EncodeResult, err error) {
 	call := batchCall{batch: batch, rows: batch.Rows}
-	encodeArgs := encodeArguments{origins, hints}
-	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32, error) {
-		return i.passBatch(export, context, &call, &encodeArgs)
-	},
-		canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
-			if err := i.guest.Lift(ptr, &result); err != nil {
-				return err
-			}
-			return i.checkDeliveries(&result, len(batch.Rows))
-		})
+	encodeArgs := encodeArguments{origins: origins, hints: hints}
+	pass := func(export *abi.Func) (uint32, error) { return i.passBatch(export, context, &call, &encodeArgs) }
+	err = i.callBatch(ctx, encodeFunc, pass, canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
+		if err := i.guest.Lift(ptr, &result); err != nil {
+			return err
+		}
+		return i.checkDeliveries(&result, len(batch.Rows))
+	})
 	if err != nil {
 		return wit.EncodeResult{}, err
 	}
 	return result, nil
 }
 
-// checkDeliveries checks that each row is in exactly one list.
+// checkDeliveries checks that each row is in exactly one list, and sanitizes the errors of rejected rows.
 func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 	i.buffers.counts = append(i.buffers.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {
@@ -61,8 +59,8 @@ func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 			return err
 		}
 	}
-	for row, n := range i.buffers.counts {
-		if n == 0 {
+	for row, occurrences := range i.buffers.counts {
+		if occurrences == 0 {
 			return abi.NewViolation("deliveries: row %d is in none of ready, rejected and ignored", row)
 		}
 	}

@@ -18,16 +18,16 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// countdown is a context that is canceled after a number of checks.
+// countdown is a context that is canceled after limit checks.
 type countdown struct {
 	context.Context
-	left  int
-	count int
+	limit  int
+	checks int
 }
 
 func (c *countdown) Err() error {
-	c.count++
-	if c.count > c.left {
+	c.checks++
+	if c.checks > c.limit {
 		return context.Canceled
 	}
 	return nil
@@ -43,13 +43,13 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 	for n := range declared {
 		declared[n] = wit.Schema{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}
 	}
-	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
+	rows := func(data []byte, count int, row wit.Row) func(i *Instance) error {
 		return func(i *Instance) error {
 			b := &record.Batch{Topics: []string{"t"}, Data: bytes.Clone(data)}
 			check := rowCheck{instance: i, batch: b, size: uint32(len(data)), limit: 1 << 30}
-			for n := range n {
+			for n := range count {
 				row := row
-				if err := check.row(n, &row, nil); err != nil {
+				if err := check.translateRow(n, &row, nil); err != nil {
 					return err
 				}
 			}
@@ -63,25 +63,25 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 		"schemas": func(i *Instance) error { return i.schemas.Declare(declared) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := func(left int) (*countdown, error) {
-				ctx := &countdown{Context: context.Background(), left: left}
+			run := func(limit int) (*countdown, error) {
+				ctx := &countdown{Context: context.Background(), limit: limit}
 				i := &Instance{}
 				i.schemas = schemas.New(record.NewRegistry(), i.clock.callerErr)
 				i.clock.ctx = ctx
 				i.buffers.topics = []uint32{0}
 				return ctx, read(i)
 			}
-			whole, err := run(1 << 30)
-			if least := many / 2 / checkEvery; err != nil || whole.count < least {
-				t.Fatalf("expected at least %d checks of the context, found %d, %v", least, whole.count, err)
+			complete, err := run(1 << 30)
+			if least := many / 2 / checkEvery; err != nil || complete.checks < least {
+				t.Fatalf("expected at least %d checks of the context, found %d, %v", least, complete.checks, err)
 			}
-			ctx, err := run(whole.count / 2)
+			ctx, err := run(complete.checks / 2)
 			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) ||
 				canceledBy(err) == nil {
 				t.Errorf("expected an error that is not the guest's fault, found %v", err)
 			}
-			if ctx.count > whole.count/2+2 {
-				t.Errorf("expected to end at check %d, found it at %d", whole.count/2+1, ctx.count)
+			if ctx.checks > complete.checks/2+2 {
+				t.Errorf("expected to end at check %d, found it at %d", complete.checks/2+1, ctx.checks)
 			}
 		})
 	}
@@ -90,16 +90,16 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 // A module whose preparation was canceled is not recorded as rejected, and is prepared later.
 func TestCanceledPreparationIsRepeated(t *testing.T) {
 	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
-	gaveUp, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	s := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
-	p, err := code.Prepare(gaveUp, module)
-	if !errors.Is(err, context.Canceled) || p != nil {
+	cache := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
+	prepared, err := code.Prepare(canceled, module)
+	if !errors.Is(err, context.Canceled) || prepared != nil {
 		t.Fatalf("expected the preparation to be canceled, found %v", err)
 	}
-	cacheRefusal(s, "x", Limits{}.filled(), err)
-	assert.NoError(t, cachedRefusal(s, "x", Limits{}.filled()), "refused")
-	if p, err = code.Prepare(t.Context(), module); err != nil || p == nil {
+	cacheRefusal(cache, "x", Limits{}.withDefaults(), err)
+	assert.NoError(t, cachedRefusal(cache, "x", Limits{}.withDefaults()), "refused")
+	if prepared, err = code.Prepare(t.Context(), module); err != nil || prepared == nil {
 		t.Errorf("expected the module, found %v", err)
 	}
 }

@@ -11,9 +11,9 @@ import (
 
 // BindPlugin is [Manager.Bind] for the first component of a plugin.
 func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
-	for _, i := range m.Modules() {
-		if i.Name == name && len(i.Components) > 0 {
-			component := i.Components[0]
+	for _, info := range m.Modules() {
+		if info.Name == name && len(info.Components) > 0 {
+			component := info.Components[0]
 			return m.bind(connector, componentQuery{kind: component.Kind, class: component.Name, version: version,
 				plugin: name})
 		}
@@ -62,18 +62,18 @@ type Breaker struct{ breaker }
 // NewBreaker returns a new breaker.
 func NewBreaker() *Breaker { return &Breaker{} }
 
-// Check, Good, Bad and Inconclusive are called before and after calls of a plugin.
+// Check is called before a call of a plugin; Good, Bad or Inconclusive after it, depending on its outcome.
 func (b *Breaker) Check(function string, now time.Time) *StoppedError { return b.check(function, now) }
-func (b *Breaker) Good(function string)                               { b.succeeded(function) }
-func (b *Breaker) Bad(function string, now time.Time)                 { b.trapped(function, "call.ms", now) }
-func (b *Breaker) Inconclusive(function string)                       { b.inconclusive(function) }
+func (b *Breaker) Good(function string)                               { b.recordSuccess(function) }
+func (b *Breaker) Bad(function string, now time.Time)                 { b.recordBreak(function, "call.ms", now) }
+func (b *Breaker) Inconclusive(function string)                       { b.recordInconclusive(function) }
 
 // CheckWithin is [Check] with another limit for all calls together.
-func CheckWithin(ctx context.Context, path string, options Options, within time.Duration) (*CheckResult, error) {
-	return check(ctx, path, options, within)
+func CheckWithin(ctx context.Context, path string, options Options, timeout time.Duration) (*CheckResult, error) {
+	return check(ctx, path, options, timeout)
 }
 
-// Panic starts a call that ends with a panic of the host.
+// Panic starts a call and panics before the call ends, like a mistake of the host.
 func Panic(ctx context.Context, i *Instance) error {
 	if _, err := i.beginCall(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -31,15 +30,15 @@ func rogueGuest(t *testing.T, options plugin.Options) (*plugin.Binding, *record.
 // misbehave applies a batch with a guest that breaks one rule.
 func misbehave(t *testing.T, binding *plugin.Binding, reg *record.Registry, mode string) (err error) {
 	t.Helper()
-	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
-		prepared, failed := i.Prepare(ctx, []wit.Stage{{Component: mode}})
-		if failed != nil {
-			t.Fatal(mode, failed)
+	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		prepared, prepareErr := i.Prepare(ctx, []wit.Stage{{Component: mode}})
+		if prepareErr != nil {
+			t.Fatal(mode, prepareErr)
 		}
-		rows := batch(t, reg, 3, 6)
-		_, err = i.Apply(ctx, prepared, rows)
-		if err != nil && (len(rows.Rows) != 3 || len(rows.Data) != 21 || len(rows.Topics) != 1) {
-			t.Errorf("%s: the batch changed", mode)
+		in := batch(t, reg, 3, 6)
+		_, err = i.Apply(ctx, prepared, in)
+		if err != nil && (len(in.Rows) != 3 || len(in.Data) != 21 || len(in.Topics) != 1) {
+			t.Errorf("%s: expected an unchanged batch of 3 rows, 21 bytes and 1 topic, found %+v", mode, in)
 		}
 	})
 	return err
@@ -90,19 +89,19 @@ func TestRogueResults(t *testing.T) {
 		"deadlock":           "all goroutines are asleep",
 	} {
 		t.Run(mode, func(t *testing.T) {
-			trap := trapped(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
+			trap := assertTrap(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
 			if trap != nil && strings.Contains(trap.Error(), "post-return") {
 				t.Error("post-return was called after a rejected result")
 			}
 			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" ||
 				trap.Function != "apply") {
-				t.Errorf("%+v", trap)
+				t.Errorf("expected plugin rogue 1.0.0, connector orders and function apply, found %+v", trap)
 			}
 		})
 		// A successful call in between keeps the version from being stopped.
 		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
-	fault(t, misbehave(t, binding, reg, "fault"), wit.ErrorConflict, "x")
+	assertFault(t, misbehave(t, binding, reg, "fault"), wit.ErrorConflict, "x")
 	// Afterwards the pool still works.
 	assert.NoError(t, misbehave(t, binding, reg, "log-binary"))
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
@@ -110,9 +109,9 @@ func TestRogueResults(t *testing.T) {
 
 func TestPredicateMustReturnResultPerRow(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
-	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
-		trapped(t, err, "matches: expected 3, one for each row, found 4")
+		assertTrap(t, err, "matches: expected 3, one for each row, found 4")
 	})
 }
 
@@ -121,40 +120,42 @@ func TestMemoryLimit(t *testing.T) {
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
 		// The message of Go's runtime depends on where it reaches the limit.
-		trapped(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
+		assertTrap(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
 	}
 	if got := binding.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
-		t.Errorf("memory rose to %d", got)
+		t.Errorf("expected a memory between 40 MiB and the limit of 50331648 bytes, found %d", got)
 	}
 	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
 }
 
-// An instance whose memory has grown is replaced, and its memory is freed.
+// An instance is replaced when its memory has grown, and after a number of calls; each batch takes two, prepare and
+// apply.
 func TestGrownInstanceIsReplaced(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
 		require.NoError(t, misbehave(t, binding, reg, "swell"))
 	}
 	if got := binding.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("expected 3 replaced instances, found %+v", got)
 	}
 	binding, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
 	for range 4 {
 		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
 	if got := binding.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("expected 2 replaced instances after 8 calls, found %+v", got)
 	}
-	runtime.GC()
 }
 
 // A guest may consume a batch row by row, but not return the largest result for each row.
 func TestBatchResultIsBounded(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
-	for rows, want := range map[int]string{4: "",
-		10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
-		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+	for rows, want := range map[int]string{
+		4:  "",
+		10: "the results for one batch have 6860 bytes: at most 6000 are allowed",
+	} {
+		useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, rows, 6)
 			size := len(in.Data)
 			_, err := i.Apply(ctx, []byte("row-by-row"), in)
@@ -162,7 +163,7 @@ func TestBatchResultIsBounded(t *testing.T) {
 				t.Error(err)
 			}
 			if want != "" {
-				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); (trap != nil &&
+				if trap := assertTrap(t, err, want, "plugin.rogue.limits.result.bytes"); (trap != nil &&
 					trap.Limit != "result.bytes") || len(in.Data) != size || len(in.Rows) != rows {
 					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
 				}
@@ -175,23 +176,23 @@ func TestBatchResultIsBounded(t *testing.T) {
 func TestTopicsAreBounded(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
-		mode  string
-		batch []string
-		want  string
+		mode   string
+		topics []string
+		want   string
 	}{
 		{"topics-many", []string{"in"}, "expected at most 10000 topics, found 10001"},
 		{"topics-most", []string{"t0000000"}, ""},
 		{"topics-most", []string{"in"}, "expected at most 10000 topics in a batch, found more"},
 	} {
-		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, 3, 6)
-			in.Topics = c.batch
+			in.Topics = c.topics
 			_, err := i.Apply(ctx, []byte(c.mode), in)
 			switch {
 			case c.want == "" && (err != nil || len(in.Topics) != plugin.MaxTopics):
 				t.Errorf("%s: %d topics, %v", c.mode, len(in.Topics), err)
 			case c.want != "":
-				trapped(t, err, c.want)
+				assertTrap(t, err, c.want)
 				if len(in.Topics) != 1 {
 					t.Errorf("%s: the batch has %d topics", c.mode, len(in.Topics))
 				}
@@ -206,8 +207,10 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	folder := folderWith(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
 		wit.InterfaceTransform))
 	manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
-		"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50",
-		"plugin.shop.accept": "beef"}}, folder)
+		"plugin.present.limits.call.ms": "5000",
+		"plugin.presnet.limits.call.ms": "50",
+		"plugin.shop.accept":            "beef",
+	}}, folder)
 	assert.Contains(t, log.String(), "has no effect", "plugin.shop.accept")
 	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
 		strings.Contains(got, "plugin.present.limits") {
@@ -220,21 +223,21 @@ func TestLogRateLimit(t *testing.T) {
 	const rate = 10 // lines per second
 	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
-	// The time that passed allows more lines; on a busy machine that is noticeable.
+	// refilled returns the lines that the elapsed time allows in addition; on a busy machine that is noticeable.
 	since := time.Now()
-	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
+	refilled := func() int { return int(time.Since(since).Seconds() * rate) }
 	require.NoError(t, misbehave(t, binding, reg, "chatter"))
 	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate ||
-		got > 2*rate+meanwhile() {
+		got > 2*rate+refilled() {
 		t.Errorf("expected about 10 lines of 300, found %d", got)
 	}
-	trapped(t, misbehave(t, binding, reg, "flood"),
+	assertTrap(t, misbehave(t, binding, reg, "flood"),
 		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
 	// The rate applies to the connector: its instances share it.
-	before := len(log.String())
+	loggedBytes := len(log.String())
 	since = time.Now()
 	require.NoError(t, misbehave(t, binding, reg, "output"))
-	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
+	if more := strings.Count(log.String()[loggedBytes:], "some output"); more > 3+refilled() {
 		t.Errorf("a fresh instance logged %d lines after the rate limit", more)
 	}
 	binding, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
@@ -244,8 +247,8 @@ func TestLogRateLimit(t *testing.T) {
 	}
 }
 
-// trapped checks that an error is a trap whose message contains the texts, and returns it.
-func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
+// assertTrap checks that an error is a trap whose message contains the texts, and returns it.
+func assertTrap(t *testing.T, err error, want ...string) *plugin.Trap {
 	t.Helper()
 	var trap *plugin.Trap
 	if !errors.As(err, &trap) {

@@ -22,8 +22,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// foreign lists the guests in other languages: their folder under testdata/guests, and the prefix of their components.
-var foreign = []struct{ folder, prefix string }{{"rust-transform", "rust."}, {"c-transform", "c."}}
+// foreignGuests lists the guests in other languages.
+var foreignGuests = []struct {
+	folder string // under testdata/guests
+	prefix string // of the components' names
+}{
+	{folder: "rust-transform", prefix: "rust."},
+	{folder: "c-transform", prefix: "c."},
+}
 
 // foreignGuest builds and binds a guest.
 func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry, log *logtest.Journal) *plugin.Pool {
@@ -46,7 +52,7 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 // eachForeign runs a test with each guest.
 func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry,
 	log *logtest.Journal)) {
-	for _, g := range foreign {
+	for _, g := range foreignGuests {
 		t.Run(g.folder, func(t *testing.T) {
 			log := new(logtest.Journal)
 			registry := record.NewRegistry()
@@ -65,9 +71,8 @@ func TestRealForeignGuestsWriteEncodingExamples(t *testing.T) { eachForeign(t, w
 
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
 	var want [][]byte
-	for _, m := range regexp.MustCompile(
-		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|schemaless\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t),
-		-1) {
+	examples := regexp.MustCompile("(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|schemaless\\s+null:\\s+`([0-9a-f ]+)`")
+	for _, m := range examples.FindAllStringSubmatch(encodingPage(t), -1) {
 		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
 		require.NoError(t, err)
 		want = append(want, b)
@@ -91,7 +96,7 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 	}
 }
 
-func page(t *testing.T) string {
+func encodingPage(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../../wit/encoding.md")
 	require.NoError(t, err)

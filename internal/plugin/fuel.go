@@ -12,7 +12,7 @@ var maxTick = sync.OnceValue(func() time.Duration {
 	for range calibrations {
 		started := time.Now()
 		spin(calibrationRounds)
-		best = min(best, time.Since(started)) // the least disturbed one
+		best = min(best, time.Since(started))
 	}
 	return max(best*calibrationsPerTick, minMaxTick)
 })
@@ -25,17 +25,18 @@ const (
 	minMaxTick          = 100 * time.Microsecond
 )
 
-var spun uint64
+// spinState is package-level so that the compiler cannot remove the loop of spin.
+var spinState uint64
 
 // spin runs dependent operations, like most of a guest's.
 //
 //go:noinline
 func spin(rounds int) {
-	x := spun | 1
+	x := spinState | 1
 	for range rounds {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
 	}
-	spun = x
+	spinState = x
 }

@@ -27,9 +27,11 @@ func newTranslator(t testing.TB, registry *record.Registry) schemas.Translator {
 func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))
-	abi.PutRows(row, []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 4},
-		Headers: wit.ValueSlice{Encoding: wit.Raw,
-			Size: 4}, Key: wit.ValueSlice{Encoding: wit.WithSchema, Schema: wit.GuestSchemas, Size: 2}}})
+	abi.PutRows(row, []wit.Row{{
+		Key:     wit.ValueSlice{Encoding: wit.WithSchema, Schema: wit.GuestSchemas, Size: 2},
+		Value:   wit.ValueSlice{Encoding: wit.Schemaless, Size: 4},
+		Headers: wit.ValueSlice{Encoding: wit.Raw, Size: 4},
+	}})
 	f.Add(row, append(connectdata.AppendNumber([]byte{connectdata.TagStruct}, wit.GuestSchemas), 0))
 	f.Fuzz(func(t *testing.T, row, data []byte) {
 		if len(row) < abi.RowBytes {
@@ -43,7 +45,7 @@ func FuzzRows(f *testing.F) {
 		check := rowCheck{instance: i, batch: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
 		r := abi.AppendRows(nil, row[:abi.RowBytes])[0]
 		input := &wit.Row{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 3}}
-		if check.row(0, &r, input) != nil {
+		if check.translateRow(0, &r, input) != nil {
 			return
 		}
 		for _, d := range []wit.ValueSlice{r.Key, r.Value, r.Headers} {

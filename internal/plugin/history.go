@@ -35,13 +35,15 @@ var RevealSetting = setting.Define("reveal", wit.KindList, wit.Low, nil, "Settin
 var ReplaceSetting = setting.Define("replace", wit.KindBoolean, wit.Low, setting.Default("false"), "Whether a file "+
 	"may replace the built-in plugin of this name, if that has transforms: these see the records of all connectors.")
 
+// isTrustSetting reports whether a key is plugin.NAME.accept, plugin.NAME.reveal or plugin.NAME.replace.
 func isTrustSetting(key string) bool {
-	suffixed, ok := strings.CutPrefix(key, "plugin.")
+	name, ok := strings.CutPrefix(key, "plugin.")
 	return ok && slices.ContainsFunc([]string{acceptSuffix, revealSuffix, replaceSuffix}, func(suffix string) bool {
-		return len(suffixed) > len(suffix) && strings.HasSuffix(suffixed, suffix)
+		return len(name) > len(suffix) && strings.HasSuffix(name, suffix)
 	})
 }
 
+// parseReveal returns the lists of [RevealSetting] by plugin, and warns of plugin.NAME.accept, which has no effect.
 func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
 	reveal := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -134,30 +136,30 @@ func declarationsOf(info *Info) *roleDeclarations {
 		component := &info.Components[i]
 		for _, name := range Names(component) {
 			for j := range component.Settings {
-				names, roles, secret := settingOf(&component.Settings[j])
-				declarations.add(component.Kind.String()+" "+name, names, roles, secret)
+				names, roles, isSecret := settingOf(&component.Settings[j])
+				declarations.add(component.Kind.String()+" "+name, names, roles, isSecret)
 			}
 		}
 	}
 	return declarations
 }
 
-func settingOf(key *wit.ConfigKey) (names, roles []string, secret bool) {
+func settingOf(key *wit.ConfigKey) (names, roles []string, isSecret bool) {
 	names = []string{key.Name}
-	secret = key.Kind == wit.KindPassword
+	isSecret = key.Kind == wit.KindPassword
 	for _, rule := range key.Rules {
 		switch {
 		case rule.Alias != nil:
 			names = append(names, *rule.Alias)
 		case rule.Role != nil:
 			roles = append(roles, *rule.Role)
-			secret = secret || role.IsSecret(*rule.Role)
+			isSecret = isSecret || role.IsSecret(*rule.Role)
 		}
 	}
-	return names, roles, secret
+	return names, roles, isSecret
 }
 
-func (d *roleDeclarations) add(component string, names, roles []string, secret bool) {
+func (d *roleDeclarations) add(component string, names, roles []string, isSecret bool) {
 	if d.Roles == nil {
 		d.Roles = map[string]map[string]string{}
 		d.Secrets = map[string][]string{}
@@ -169,7 +171,7 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 		merged := append(splitRoles(d.Roles[component][name]), roles...)
 		slices.Sort(merged)
 		d.Roles[component][name] = strings.Join(slices.Compact(merged), "+")
-		if secret && !slices.Contains(d.Secrets[component], name) {
+		if isSecret && !slices.Contains(d.Secrets[component], name) {
 			d.Secrets[component] = append(d.Secrets[component], name)
 		}
 	}
@@ -179,6 +181,7 @@ func splitRoles(joined string) []string {
 	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
 }
 
+// merge adds the declarations of other, which may be nil, and returns d.
 func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 	if other == nil {
 		return d
@@ -298,8 +301,8 @@ type history struct {
 }
 
 type pluginHistory struct {
-	Base *roleDeclarations `json:",omitempty"`
-	All  *roleDeclarations `json:",omitempty"`
+	Base *roleDeclarations `json:",omitempty"` // of the version that ran last
+	All  *roleDeclarations `json:",omitempty"` // of all versions that ran
 	// Accepted is only in files of older versions of this program.
 	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
@@ -338,6 +341,7 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 	return history, nil
 }
 
+// entry returns a plugin's history, which it creates if there is none. h.mu must be held.
 func (h *history) entry(name string) *pluginHistory {
 	entry := h.Plugins[name]
 	if entry == nil {
@@ -348,7 +352,7 @@ func (h *history) entry(name string) *pluginHistory {
 }
 
 // checkRoles rejects a version from a folder that moves an address role, and warns of other changes. It compares with
-// versions that ran, built-in ones, and older, which merges versions in other files.
+// versions that ran, built-in ones, and older, which merges versions in other files. A built-in version is recorded.
 func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -357,8 +361,8 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 		return nil
 	}
 	entry := h.entry(info.Name)
-	if moved := info.movedRole((&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(
-		older)); moved != nil {
+	previous := (&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(older)
+	if moved := info.movedRole(previous); moved != nil {
 		return moved
 	}
 	base := cmp.Or(entry.Base, h.builtIn[info.Name])
@@ -401,11 +405,11 @@ func (h *history) recordRun(info *Info) {
 	}
 	if err != nil {
 		h.logger.Warn("the plugin versions that ran cannot be stored: after a restart the first version found is "+
-			"trusted",
-			"file", h.path, "error", err)
+			"trusted", "file", h.path, "error", err)
 	}
 }
 
+// secrets returns the secret settings of a plugin, "" for all plugins.
 func (h *history) secrets(name string) (names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -65,11 +65,10 @@ func selectedVersion(m *plugin.Manager) string {
 // A version from a folder that moves the role of an address, compared with the built-in plugin or any version that ran,
 // is rejected; other changed roles cause a warning.
 func TestVersionsWithChangedRoles(t *testing.T) {
-	for name, x := range map[string]struct {
+	for name, c := range map[string]struct {
 		settings []string
-		// "" means it is not
-		moved  string
-		warned string
+		moved    string // part of the error; "" means that the version is accepted
+		warned   string // part of the warning; "" means none
 	}{
 		"the same":                {honest, "", ""},
 		"one more without a role": {append(honest, "shop.more"), "", ""},
@@ -110,7 +109,7 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 				m := manager(t, options, folder)
 				binding, err := m.BindPlugin("c", "shop", "") // it runs now
 				require.NoError(t, err)
-				other := shop("shop", "2.0.0", x.settings...)
+				other := shop("shop", "2.0.0", c.settings...)
 				if base == "built in" {
 					put(t, folder, "other.wasm", other)
 				} else { // replaced while no manager runs
@@ -120,21 +119,21 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 				}
 				require.NoError(t, m.Reload(t.Context()))
 				switch got := selectedVersion(m); {
-				case x.moved == "":
+				case c.moved == "":
 					assert.Equal(t, "shop 2.0.0", got)
 				case base == "built in":
 					assert.Equal(t, "shop 1.0.0", got)
-					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) ||
+					if status := binding.Status(); !strings.Contains(status.FileError, c.moved) ||
 						binding.Candidate() != nil {
 						t.Errorf("expected a status with the rejected version, found %+v", status)
 					}
 				default:
-					assert.Contains(t, got, x.moved)
+					assert.Contains(t, got, c.moved)
 				}
 				const warning = "gives other roles to settings than the previous version"
-				if found := log.String(); strings.Contains(found, warning) != (x.warned != "") ||
-					!strings.Contains(found, x.warned) {
-					t.Errorf("expected a warning %q, found %s", x.warned, found)
+				if found := log.String(); strings.Contains(found, warning) != (c.warned != "") ||
+					!strings.Contains(found, c.warned) {
+					t.Errorf("expected a warning %q, found %s", c.warned, found)
 				}
 			})
 		}
@@ -162,41 +161,40 @@ func TestAddressRoleMovedOverTwoVersions(t *testing.T) {
 func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
 	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
-	for name, x := range map[string]struct {
-		// the file and version that move the address
-		file   string
-		second string
-		reload bool // it is added later
-		want   string
+	for name, c := range map[string]struct {
+		file    string // the file that moves the address
+		version string // its version
+		reload  bool   // it is added while the manager runs
+		want    string
 	}{
-		"at a start":                  {file: "shop-2.wasm", second: "2.0.0", want: "shop 1.0.0"},
-		"by other names of the files": {file: "a.wasm", second: "2.0.0", want: "shop 1.0.0"},
-		"the same version":            {file: "shop-2.wasm", second: "1.0.0", want: "shop 1.0.0"},
-		"a later look":                {file: "shop-2.wasm", second: "10.0.0", reload: true, want: "shop 1.0.0"},
-		"in its place":                {file: "shop-1.wasm", second: "2.0.0", reload: true, want: "shop 2.0.0"},
+		"at a start":               {file: "shop-2.wasm", version: "2.0.0", want: "shop 1.0.0"},
+		"whatever the files' name": {file: "a.wasm", version: "2.0.0", want: "shop 1.0.0"},
+		"the same version":         {file: "shop-2.wasm", version: "1.0.0", want: "shop 1.0.0"},
+		"a later file":             {file: "shop-2.wasm", version: "10.0.0", reload: true, want: "shop 1.0.0"},
+		"in place of the first":    {file: "shop-1.wasm", version: "2.0.0", reload: true, want: "shop 2.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := folderWith(t, "shop-1.wasm", first)
-			second := shop("shop", x.second, moving...)
-			if !x.reload {
-				put(t, folder, x.file, second)
+			second := shop("shop", c.version, moving...)
+			if !c.reload {
+				put(t, folder, c.file, second)
 			}
 			m := manager(t, plugin.Options{}, folder)
-			if x.reload {
-				put(t, folder, x.file, second)
+			if c.reload {
+				put(t, folder, c.file, second)
 				require.NoError(t, m.Reload(t.Context()))
 			}
-			assert.Equal(t, x.want, selectedVersion(m))
+			assert.Equal(t, c.want, selectedVersion(m))
 			info, err := m.Find(wit.ComponentSource, shopClass, "")
 			require.NoError(t, err)
-			if x.want == "shop 1.0.0" {
+			if c.want == "shop 1.0.0" {
 				assert.Equal(t, hash(first), info.Hash)
 			}
 			rejected := slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool {
 				return i.Err != nil &&
 					strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
 			})
-			assert.Equal(t, x.want == "shop 1.0.0", rejected, "the other version is rejected")
+			assert.Equal(t, c.want == "shop 1.0.0", rejected, "the other version is rejected")
 		})
 	}
 }
@@ -275,7 +273,7 @@ func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
 		"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 	const refusal = "plugin smt is built in, and its transforms see the records of all connectors: give the plugin " +
 		"another name, or set plugin.smt.replace=true"
-	for name, x := range map[string]struct {
+	for name, c := range map[string]struct {
 		settings map[string]string
 		version  string
 		want     string
@@ -290,17 +288,17 @@ func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
 			log := &logtest.Journal{}
-			put(t, folder, "mine.wasm", transforms(x.version))
+			put(t, folder, "mine.wasm", transforms(c.version))
 			put(t, folder, "shop.wasm", shop("shop", "2.0.0", honest...))
-			m := manager(t, plugin.Options{Embedded: embedded, Settings: x.settings,
+			m := manager(t, plugin.Options{Embedded: embedded, Settings: c.settings,
 				Logger: log.Logger(slog.LevelError)}, folder)
 			assert.Equal(t, "shop 2.0.0", selectedVersion(m))
 			cast, err := m.Find(wit.ComponentTransformation, "org.example.Cast", "")
 			require.NoError(t, err)
-			assert.Equal(t, x.want, cast.Version)
+			assert.Equal(t, c.want, cast.Version)
 			isRefused := strings.Contains(log.String(), filepath.Join(folder, "mine.wasm")+": "+refusal)
-			assert.Equal(t, x.want == "1.0.0", isRefused, log.String())
-			assert.Equal(t, x.want == "1.0.0", cast.BuiltIn)
+			assert.Equal(t, c.want == "1.0.0", isRefused, log.String())
+			assert.Equal(t, c.want == "1.0.0", cast.BuiltIn)
 		})
 	}
 	_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
@@ -318,13 +316,16 @@ func TestDamagedVersionHistory(t *testing.T) {
 
 // A file that replaces a built-in plugin, or that others can replace, causes a warning.
 func TestReplaceableFilesCauseWarning(t *testing.T) {
-	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
-	for name, x := range map[string]struct {
+	const (
+		replaces = "replaces a built-in plugin"
+		others   = "from a file that other users can replace"
+	)
+	for name, c := range map[string]struct {
 		plugin  string
 		version string
 		folder  os.FileMode
 		file    os.FileMode
-		want    []string
+		want    []string // the warnings
 	}{
 		"a newer one":           {"shop", "2.0.0", 0o755, 0o644, []string{replaces}},
 		"an older one":          {"shop", "0.9.0", 0o755, 0o644, nil},
@@ -337,11 +338,11 @@ func TestReplaceableFilesCauseWarning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
 			log := &logtest.Journal{}
-			data := shop(x.plugin, x.version, honest...)
+			data := shop(c.plugin, c.version, honest...)
 			path := filepath.Join(folder, "new.wasm")
 			put(t, folder, "new.wasm", data)
-			require.NoError(t, os.Chmod(path, x.file))
-			require.NoError(t, os.Chmod(folder, x.folder))
+			require.NoError(t, os.Chmod(path, c.file))
+			require.NoError(t, os.Chmod(folder, c.folder))
 			manager(t, plugin.Options{Logger: log.Logger(slog.LevelWarn), Embedded: fstest.MapFS{"shop.wasm": {
 				Data: shop("shop", "1.0.0", honest...)}}}, folder)
 			for _, text := range []string{replaces, others} {
@@ -349,7 +350,7 @@ func TestReplaceableFilesCauseWarning(t *testing.T) {
 					return strings.Contains(line, "level=WARN") && strings.Contains(line, text) &&
 						strings.Contains(line, "file="+path) && strings.Contains(line, "hash="+hash(data))
 				})
-				assert.Equal(t, slices.Contains(x.want, text), found, text)
+				assert.Equal(t, slices.Contains(c.want, text), found, text)
 			}
 		})
 	}

@@ -19,7 +19,7 @@ func FuzzInsideRows(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
+	f.Fuzz(func(t *testing.T, seed uint64, position uint16, mask byte) {
 		registry := record.NewRegistry().ForConnector("fuzz")
 		i := &Instance{schemas: schemas.New(registry, nil)}
 		i.buffers.topics = []uint32{0, 1, 0}
@@ -27,7 +27,7 @@ func FuzzInsideRows(f *testing.F) {
 		i.schemas.SetBatch(b)
 		r := connectdatatest.New(seed)
 		base := len(b.Data)
-		place := func(form wit.Encoding, schema uint32, content []byte) wit.ValueSlice {
+		appendData := func(form wit.Encoding, schema uint32, content []byte) wit.ValueSlice {
 			d := wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(len(b.Data) - base),
 				Size: uint32(len(content))}
 			b.Data = append(b.Data, content...)
@@ -49,26 +49,31 @@ func FuzzInsideRows(f *testing.F) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			headers := connectdata.AppendHeaders(nil,
-				[]connectdata.Header{{Name: "s", Encoding: wit.WithSchema, Schema: id,
-					Value: value}, {Name: "d", Encoding: wit.Schemaless, Value: dynamic}})
-			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
-				Key:   place(wit.Schemaless, 0, dynamic),
-				Value: place(wit.WithSchema, id, value), Headers: place(wit.Raw, 0, headers)})
+			headers := connectdata.AppendHeaders(nil, []connectdata.Header{
+				{Name: "s", Encoding: wit.WithSchema, Schema: id, Value: value},
+				{Name: "d", Encoding: wit.Schemaless, Value: dynamic},
+			})
+			rows = append(rows, wit.Row{
+				Topic:     uint32(r.IntN(3)),
+				Partition: int32(r.IntN(4)) - 1,
+				Key:       appendData(wit.Schemaless, 0, dynamic),
+				Value:     appendData(wit.WithSchema, id, value),
+				Headers:   appendData(wit.Raw, 0, headers),
+			})
 		}
 		list := make([]byte, len(rows)*abi.RowBytes)
 		abi.PutRows(list, rows)
-		if change != 0 {
-			if all := len(list) + len(b.Data) - base; int(at)%all < len(list) {
-				list[int(at)%all] ^= change
+		if mask != 0 {
+			if size := len(list) + len(b.Data) - base; int(position)%size < len(list) {
+				list[int(position)%size] ^= mask
 			} else {
-				b.Data[base+int(at)%all-len(list)] ^= change
+				b.Data[base+int(position)%size-len(list)] ^= mask
 			}
 		}
 		check := rowCheck{instance: i, batch: b, base: uint32(base), size: uint32(len(b.Data) - base), limit: 1 << 24}
 		for n, row := range abi.AppendRows(nil, list) {
-			if err := check.row(n, &row, nil); err != nil {
-				if change == 0 {
+			if err := check.translateRow(n, &row, nil); err != nil {
+				if mask == 0 {
 					t.Fatalf("seed %d, row %d: %v", seed, n, err)
 				}
 				return
@@ -110,8 +115,8 @@ func FuzzDeclarations(f *testing.F) {
 		for range r.IntN(4) {
 			component := wit.Component{Name: text(), Documentation: text(), Kind: wit.ComponentKind(r.IntN(4))}
 			for range r.IntN(3) {
-				component.Aliases, component.Prefixes = append(component.Aliases, text()),
-					append(component.Prefixes, text())
+				component.Aliases = append(component.Aliases, text())
+				component.Prefixes = append(component.Prefixes, text())
 			}
 			for range r.IntN(1 + 1<<r.IntN(12)) {
 				key := wit.ConfigKey{Name: text(), Documentation: text()}

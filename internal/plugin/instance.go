@@ -62,8 +62,8 @@ type currentCall struct {
 	function string
 	started  time.Time
 	running  bool
-	in       uint64
-	out      uint64
+	bytesIn  uint64 // all bytes passed to the guest until the end of the last call
+	bytesOut uint64 // all bytes read from the guest until the end of the last call
 }
 
 // buffers are reused from call to call.
@@ -74,12 +74,12 @@ type buffers struct {
 	counts []uint8
 }
 
-// instanceUse is who uses an instance; guarded by the pool's lock.
+// instanceUse records who uses an instance. It is guarded by the pool's lock.
 type instanceUse struct {
 	inUse     bool // for a call, or by the caller of [Pool.Acquire]
 	readers   int
 	queue     []chan struct{} // readers that wait for their call
-	detached  bool
+	detached  bool            // removed from the pool, and closed when it is unused
 	closed    bool
 	idleSince time.Time // zero while it is in use
 }
@@ -154,7 +154,7 @@ func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
 		return err
 	}
 	defer i.module.host.processors.release()
-	i.clock.start(ctx, time.Now(), limits.call(i.call.function))
+	i.clock.start(ctx, time.Now(), limits.callTime(i.call.function))
 	running, err := compiled.Instantiate(i.callCtx, config)
 	if err == nil {
 		if i.guest, err = abi.NewGuest(running, limits.ResultBytes); err != nil {
@@ -208,7 +208,8 @@ func (i *Instance) reportMemory(bytes int64) {
 // Module describes the instance's module.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
-// beginCall checks whether the instance can be called, and returns the guest's export of a function.
+// beginCall waits for a processor and returns the guest's export of a function. Unless it returns an error, the call
+// must end with endCall or abortRunning.
 func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
 		return nil, fmt.Errorf("%s: the instance was discarded: %w", function.Name, i.broken)
@@ -235,13 +236,13 @@ func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Fu
 		return nil, err
 	}
 	i.call.running = true
-	i.clock.start(ctx, i.call.started, i.module.limits.call(function.Name))
+	i.clock.start(ctx, i.call.started, i.module.limits.callTime(function.Name))
 	i.calls++
 	i.out.reset()
 	return export, nil
 }
 
-// endCall ends a call. err is from the engine or the codec, failure from the plugin.
+// endCall ends a call, counts it, and returns its error. err is from the engine or the codec, failure from the plugin.
 func (i *Instance) endCall(failure *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.release()
@@ -253,10 +254,10 @@ func (i *Instance) endCall(failure *wit.Error, err error) error {
 	raise(&counts.longest, elapsed)
 	counts.ticks.Add(i.clock.ticks)
 	in, out := i.guest.TransferredBytes()
-	counts.bytesIn.Add(int64(in - i.call.in))
-	counts.bytesOut.Add(int64(out - i.call.out))
-	i.call.in = in
-	i.call.out = out
+	counts.bytesIn.Add(int64(in - i.call.bytesIn))
+	counts.bytesOut.Add(int64(out - i.call.bytesOut))
+	i.call.bytesIn = in
+	i.call.bytesOut = out
 	bytes := int64(i.guest.MemoryBytes())
 	counts.observeMemory(bytes)
 	i.reportMemory(bytes)
@@ -280,7 +281,8 @@ func (i *Instance) endCall(failure *wit.Error, err error) error {
 	return nil
 }
 
-func (i *Instance) trap(err error) *Trap {
+// newTrap counts a trap, and returns it with the limit that was exceeded.
+func (i *Instance) newTrap(err error) *Trap {
 	counts := i.counters
 	counts.traps.Add(1)
 	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
@@ -309,13 +311,15 @@ func (i *Instance) trap(err error) *Trap {
 	return t
 }
 
+// callError returns the error of a call that ended badly: a trap, which is counted, or the error of its caller.
 func (i *Instance) callError(err error) error {
-	if by := canceledBy(err); by != nil {
-		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.call.function, by)
+	if cause := canceledBy(err); cause != nil {
+		return fmt.Errorf("plugin %s %s: %s: %w", i.module.info.Name, i.module.info.Version, i.call.function, cause)
 	}
-	return i.trap(err)
+	return i.newTrap(err)
 }
 
+// recycleReason returns why the instance should be replaced, "" if it should not.
 func (i *Instance) recycleReason() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:
@@ -342,7 +346,7 @@ func (i *Instance) recordOutcome(err error) {
 	switch {
 	case i.pool == nil: // a call of the host itself has no breaker
 	case err == nil:
-		i.pool.breaker.succeeded(i.call.function)
+		i.pool.breaker.recordSuccess(i.call.function)
 	default:
 		i.recordFailure(err)
 	}
@@ -351,10 +355,10 @@ func (i *Instance) recordOutcome(err error) {
 func (i *Instance) recordFailure(err error) {
 	trap, ok := errors.AsType[*Trap](err)
 	if !ok {
-		i.pool.breaker.inconclusive(i.call.function)
+		i.pool.breaker.recordInconclusive(i.call.function)
 		return
 	}
-	if s := i.pool.breaker.trapped(i.call.function, trap.Cause(), time.Now()); s != nil {
+	if s := i.pool.breaker.recordBreak(i.call.function, trap.Cause(), time.Now()); s != nil {
 		i.module.counters.stopped.Add(1)
 		i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
 	}

@@ -15,10 +15,10 @@ import (
 // number of elements.
 func TestResultOffsets(t *testing.T) {
 	for _, c := range []struct {
-		fn    *canon.Func
-		size  int
-		ok    any
-		words map[int]uint32
+		fn      *canon.Func
+		size    int
+		result  any
+		lengths map[int]uint32 // by the offset of the list, or 4 less than the offset of a number
 	}{
 		{applyFunc, applyResultSize, wit.ApplyResult{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
 			Rows: make([]wit.Row, 3), Data: make([]byte, 4),
@@ -32,22 +32,22 @@ func TestResultOffsets(t *testing.T) {
 		{encodeFunc, canon.SizeOf[wit.EncodeResult](), wit.EncodeResult{Ready: make([]wit.Delivery, 1)},
 			map[int]uint32{0: 1}},
 	} {
-		image, err := c.fn.Lower(c.ok, nil)
+		image, err := c.fn.Lower(c.result, nil)
 		require.NoError(t, err)
 		area := image.Blocks[0].Data
 		size, align := c.fn.ResultSize()
 		if int(size) != payloadOffset+max(c.size, errorSize) || align != 4 || len(area) != int(size) {
 			t.Errorf("%s: size %d, alignment %d", c.fn.Name, size, align)
 		}
-		for at, want := range c.words {
+		for offset, want := range c.lengths {
 			// The length of a list is 4 bytes after its pointer.
-			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+at+4:]), c.fn.Name, at)
+			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+offset+4:]), c.fn.Name, offset)
 		}
 		if c.fn == decodeFunc && (area[payloadOffset+40] != 1 || area[payloadOffset+52] != 1) {
 			t.Errorf("wrong offset of next or more: %v", area)
 		}
 	}
-	assert.Equal(t, errorSize, canon.SizeOf[wit.Error](), "bytes of a fault")
+	assert.Equal(t, errorSize, canon.SizeOf[wit.Error](), "bytes of an error")
 }
 
 func TestVersionOrder(t *testing.T) {
@@ -59,6 +59,6 @@ func TestVersionOrder(t *testing.T) {
 		}
 	}
 	if CompareVersions("1.0.0+5", "v1.0") != 0 {
-		t.Error("build metadata is compared")
+		t.Error("expected equal versions, whatever their build metadata")
 	}
 }

@@ -69,9 +69,14 @@ var limitTable = func() *setting.Table {
 func LimitSettings() []wit.ConfigKey { return slices.Clone(limitTable.Keys()) }
 
 // callTimes are the defaults of call.ms by function, "" for all others.
-var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
-	"encode": time.Second, "handle-response": time.Second,
-	"": 10 * time.Second}
+var callTimes = map[string]time.Duration{
+	"decode":          time.Second,
+	"apply":           time.Second,
+	"test":            time.Second,
+	"encode":          time.Second,
+	"handle-response": time.Second,
+	"":                10 * time.Second,
+}
 
 const maxMemoryBytes = 65536 * binary.PageBytes
 
@@ -80,7 +85,8 @@ func limitSetting(plugin, limit string) string {
 	return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit
 }
 
-func (l Limits) filled() Limits {
+// withDefaults returns the limits with defaults for fields that are not set.
+func (l Limits) withDefaults() Limits {
 	for _, limit := range limits {
 		if v := limit.field(&l); *v <= 0 {
 			*v = limit.defaultValue
@@ -93,7 +99,8 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-func (l Limits) call(function string) time.Duration {
+// callTime returns the time limit of a function's calls.
+func (l Limits) callTime(function string) time.Duration {
 	if l.CallMs > 0 {
 		return time.Duration(min(l.CallMs, maxCallMs)) * time.Millisecond
 	}

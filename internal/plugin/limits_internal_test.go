@@ -25,15 +25,15 @@ func TestEveryFunctionHasTimeLimit(t *testing.T) {
 				want = time.Second
 				found++
 			}
-			assert.Equal(t, want, (Limits{}).filled().call(f.Name), iface, f.Name)
-			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name,
+			assert.Equal(t, want, (Limits{}).withDefaults().callTime(f.Name), iface, f.Name)
+			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).withDefaults().callTime(f.Name), iface, f.Name,
 				"configured limits")
 		}
 	}
 	assert.Equal(t, len(quick), found, "functions with batches")
 	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
 		RecycleBytes: 64 << 20}
-	assert.Equal(t, want, (Limits{}).filled(), "the defaults")
+	assert.Equal(t, want, (Limits{}).withDefaults(), "the defaults")
 	if m := meter.Defaults(); m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
 		t.Errorf("%+v", m)
 	}
@@ -55,10 +55,10 @@ func TestInvalidLimits(t *testing.T) {
 		"plugin.a.limit.calls":          {"1", "expected plugin.NAME.limits.LIMIT"},
 		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
 	} {
-		all, err := limitsOf(Limits{}, map[string]string{key: c.value})
-		if (c.want == "" && (err != nil || all["a"].RecycleBytes != 7)) ||
+		byPlugin, err := limitsOf(Limits{}, map[string]string{key: c.value})
+		if (c.want == "" && (err != nil || byPlugin["a"].RecycleBytes != 7)) ||
 			(c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want))) {
-			t.Errorf("%s: expected %q, found %v, %v", key, c.want, all, err)
+			t.Errorf("%s: expected %q, found %v, %v", key, c.want, byPlugin, err)
 		}
 	}
 }
@@ -76,8 +76,7 @@ func TestWidestLimits(t *testing.T) {
 		"one plugin's, long": {loader{namedLimits: map[string]Limits{"a": hour}}, time.Minute},
 		"everybody's":        {loader{limits: hour}, time.Minute},
 	} {
-		w := c.loader.widest()
-		assert.Equal(t, c.want, w.call("describe"), name)
+		assert.Equal(t, c.want, c.loader.widestLimits().callTime("describe"), name)
 	}
 }
 
@@ -91,16 +90,16 @@ func TestNotice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var said []time.Duration
-				n := &compileNotice{report: func(elapsed time.Duration) { said = append(said, elapsed) }}
-				for _, takes := range c.compiles {
+				var reports []time.Duration
+				n := &compileNotice{report: func(elapsed time.Duration) { reports = append(reports, elapsed) }}
+				for _, duration := range c.compiles {
 					n.start()
-					time.Sleep(takes)
+					time.Sleep(duration)
 				}
 				n.stop()
 				n.start() // in the background, so no call waits
 				time.Sleep(time.Minute)
-				assert.Equal(t, c.want, said)
+				assert.Equal(t, c.want, reports)
 			})
 		})
 	}

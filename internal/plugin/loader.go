@@ -20,6 +20,7 @@ type loader struct {
 	notice      *compileNotice
 }
 
+// load loads a file from the cached facts about it, or by starting the plugin. It remembers why a plugin was refused.
 func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error) {
 	if file.facts != nil {
 		mod, err := l.fromCache(ctx, file, file.facts)
@@ -31,11 +32,11 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 	if err != nil {
 		return nil, err
 	}
-	read, err := binary.Read(data)
+	parsed, err := binary.Read(data)
 	if err != nil {
 		return nil, err
 	}
-	mod, err := l.newModule(file, read)
+	mod, err := l.newModule(file, parsed)
 	if err != nil {
 		return nil, err
 	}
@@ -43,14 +44,15 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 		return nil, err
 	}
 	l.notice.start()
-	description, err := l.start(ctx, mod)
+	description, err := l.compileAndDescribe(ctx, mod)
 	if err != nil {
 		cacheRefusal(l.cache, file.hash, mod.limits, err)
 		return nil, err
 	}
-	l.cache.StoreFacts(file.hash, &code.Facts{Binary: *read, Description: *description})
-	loadedWith := mod.limits
-	if mod.limits = l.limitsFor(mod.info.Name); mod.limits.pages() != loadedWith.pages() {
+	l.cache.StoreFacts(file.hash, &code.Facts{Binary: *parsed, Description: *description})
+	compiledPages := mod.limits.pages()
+	mod.limits = l.limitsFor(mod.info.Name)
+	if mod.limits.pages() != compiledPages {
 		mod.freeIfUnused()
 		if mod.code, err = mod.compileCode(ctx); err != nil {
 			return nil, err
@@ -59,17 +61,17 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 	return mod, nil
 }
 
-func (l *loader) newModule(file *candidateFile, read *binary.Module) (*module, error) {
-	interfaces, err := read.CheckContract()
+func (l *loader) newModule(file *candidateFile, parsed *binary.Module) (*module, error) {
+	interfaces, err := parsed.CheckContract()
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: read, host: &l.host, limits: l.widest(), original: file.bytes,
-		info: Info{Hash: file.hash, Size: file.size, Path: file.path, BuiltIn: file.builtIn, Contract: read.Contract,
+	return &module{binary: parsed, host: &l.host, limits: l.widestLimits(), original: file.bytes,
+		info: Info{Hash: file.hash, Size: file.size, Path: file.path, BuiltIn: file.builtIn, Contract: parsed.Contract,
 			Interfaces: interfaces, Loaded: time.Now()}}, nil
 }
 
-// fromCache returns a module by its cached facts, or nil if they are from another contract.
+// fromCache returns a module by its cached facts, or nil if the facts are no longer valid.
 func (l *loader) fromCache(ctx context.Context, file *candidateFile, facts *code.Facts) (*module, error) {
 	mod, err := l.newModule(file, &facts.Binary)
 	if err != nil {
@@ -86,7 +88,7 @@ func (l *loader) fromCache(ctx context.Context, file *candidateFile, facts *code
 	return mod, nil
 }
 
-func (l *loader) start(ctx context.Context, mod *module) (description *wit.Description, err error) {
+func (l *loader) compileAndDescribe(ctx context.Context, mod *module) (description *wit.Description, err error) {
 	if mod.code, err = mod.compileCode(ctx); err != nil {
 		return nil, err
 	}
@@ -102,27 +104,28 @@ func (l *loader) limitsFor(name string) Limits {
 	if !ok {
 		limits = l.limits
 	}
-	return limits.filled()
+	return limits.withDefaults()
 }
 
 // maxDescribe bounds describe: otherwise the limit of one plugin with long calls would apply to any file.
 const maxDescribe = time.Minute
 
-// widest returns limits with which any configured plugin can return its name.
-func (l *loader) widest() Limits {
-	widest := l.limits.filled()
+// widestLimits returns limits with which any configured plugin can return its name.
+func (l *loader) widestLimits() Limits {
+	widest := l.limits.withDefaults()
 	for _, named := range l.namedLimits {
-		widest.MemoryBytes = max(widest.MemoryBytes, named.filled().MemoryBytes)
-		if named.call("describe") > widest.call("describe") {
+		widest.MemoryBytes = max(widest.MemoryBytes, named.withDefaults().MemoryBytes)
+		if named.callTime("describe") > widest.callTime("describe") {
 			widest.CallMs = named.CallMs
 		}
 	}
-	if widest.call("describe") > maxDescribe {
+	if widest.callTime("describe") > maxDescribe {
 		widest.CallMs = maxDescribe.Milliseconds()
 	}
 	return widest
 }
 
+// describe calls describe on a new instance, checks the result, and stores it in m.info.
 func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	i, err := m.newInstance(ctx, newBucket(m.limits.LogLinesPerSecond), nil)
 	if err != nil {
@@ -161,7 +164,7 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 	if err := checkLists(ctx, description); err != nil {
 		return err
 	}
-	needs := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
+	required := [...]string{wit.ComponentSource: wit.InterfaceSource, wit.ComponentSink: wit.InterfaceSink,
 		wit.ComponentTransformation: wit.InterfaceTransform, wit.ComponentPredicate: wit.InterfaceTransform}
 	seen := map[string]bool{}
 	for _, component := range description.Components {
@@ -180,9 +183,9 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 			}
 			seen[key] = true
 		}
-		if !m.info.Has(needs[component.Kind]) {
+		if !m.info.Has(required[component.Kind]) {
 			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v",
-				component.Name, component.Kind, needs[component.Kind], m.info.Interfaces)
+				component.Name, component.Kind, required[component.Kind], m.info.Interfaces)
 		}
 		for _, f := range role.Check(&component) {
 			if f.Fatal {
@@ -201,12 +204,12 @@ type candidateFile struct {
 	size    int
 	builtIn bool
 	read    func() ([]byte, error)
-	facts   *code.Facts
-	// deferred: no configured connector uses it, as far as its bytes show.
+	facts   *code.Facts // cached facts about the file, nil if there are none
+	// deferred means that no configured connector uses it, as far as its bytes show.
 	deferred bool
-	order    int
-	loaded   *module
-	err      error
+	order    int     // increases with each file that the manager loads
+	loaded   *module // nil if err is set
+	err      error   // why the file is refused
 }
 
 func newCandidateFile(path, hash string, size int) *candidateFile {

@@ -22,15 +22,17 @@ import (
 
 // slowToCompile returns a plugin whose functions take some seconds each to compile.
 func slowToCompile(functions int) []byte {
-	m := hostile(2, fixed([]byte{0x41, 0x08}))
-	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
+	m := hostile(2, constantBody([]byte{0x41, 0x08}))
+	loop := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
 	for range functions {
 		m.Exports = append(m.Exports, guesttest.Function{Name: "toil" + strings.Repeat("!", len(m.Exports)),
-			Body: bytes.Repeat(turn, 1900)})
+			Body: bytes.Repeat(loop, 1900)})
 	}
 	return m.Bytes()
 }
 
+// state reports whether the plugin with a name was loaded. err is why its file was refused; neither means that it has
+// not been loaded yet.
 func state(m *plugin.Manager, name string) (loaded bool, err error) {
 	for _, i := range m.Modules() {
 		if i.Name == name {
@@ -53,13 +55,13 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
 	}
 	m := load(plugin.Requirement{Class: "org.example.AllSource"})
-	if used, _ := state(m, "used"); !used {
+	if isLoaded, _ := state(m, "used"); !isLoaded {
 		t.Error("expected the required plugin")
 	}
-	if other, err := state(m, "hostile"); other || err != nil {
-		t.Errorf("expected the other plugin to be compiling, found %v %v", other, err)
+	if isLoaded, err := state(m, "hostile"); isLoaded || err != nil {
+		t.Errorf("expected the other plugin to be compiling, found %v %v", isLoaded, err)
 	}
-	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
+	until(t, "the other one", func() bool { isLoaded, _ := state(m, "hostile"); return isLoaded })
 	// A manager that is closed while it loads does not wait for the engine.
 	m = load(plugin.Requirement{Class: "org.example.AllSource"})
 	start := time.Now()
@@ -74,9 +76,8 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 func TestNeededOnlyLoadsNoOtherPlugin(t *testing.T) {
 	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
-		Components: []wit.Component{
-			{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
-	for class, expected := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
+		Components: []wit.Component{{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
+	for class, wantOther := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
 		synctest.Test(t, func(t *testing.T) {
 			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 				Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
@@ -84,11 +85,11 @@ func TestNeededOnlyLoadsNoOtherPlugin(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
 			synctest.Wait() // background loading has ended
-			if used, err := state(m, "used"); !used {
+			if isLoaded, err := state(m, "used"); !isLoaded {
 				t.Errorf("%s: expected the first plugin, found %v", class, err)
 			}
-			if other, err := state(m, "other"); other != expected {
-				t.Errorf("%s: the other plugin: expected loaded=%v, found %v %v", class, expected, other, err)
+			if isLoaded, err := state(m, "other"); isLoaded != wantOther {
+				t.Errorf("%s: the other plugin: expected loaded=%v, found %v %v", class, wantOther, isLoaded, err)
 			}
 		})
 	}
@@ -100,14 +101,14 @@ func TestCompilingIsCanceled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	said := make(chan time.Duration, 2)
+	reports := make(chan time.Duration, 2)
 	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
-		Compiling: func(elapsed time.Duration) { said <- elapsed }})
+		Compiling: func(elapsed time.Duration) { reports <- elapsed }})
 	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
-		(elapsed > 2*200*time.Millisecond && len(said) != 2) {
+		(elapsed > 2*200*time.Millisecond && len(reports) != 2) {
 		t.Errorf("expected the context's error within 50 s and two messages, found %v after %v and %d messages", err,
-			elapsed, len(said))
+			elapsed, len(reports))
 	}
 }
 
@@ -117,7 +118,7 @@ func TestRefusalsAreKept(t *testing.T) {
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	trapping.MemoryPages = 2
 	trapping.Exports[trapping.Index(describeExport)].Body = nil
-	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // the stack is empty
+	invalid := hostile(2, constantBody([]byte{0x6a, 0x6a})) // the stack is empty
 	for name, c := range map[string]struct {
 		module []byte
 		want   string
@@ -130,9 +131,10 @@ func TestRefusalsAreKept(t *testing.T) {
 			folder := t.TempDir()
 			cache := filepath.Join(t.TempDir(), "cache")
 			put(t, folder, "hostile.wasm", c.module)
-			rejected := func(file string) error {
+			// load returns why a new manager rejects the file.
+			load := func(file string) error {
 				t.Helper()
-				m, log := overCache(t, folder, cache)
+				m, log := managerWithCache(t, folder, cache)
 				defer m.Close()
 				_, err := state(m, strings.TrimSuffix(file, ".wasm"))
 				if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -140,24 +142,24 @@ func TestRefusalsAreKept(t *testing.T) {
 				}
 				return err
 			}
-			var known *plugin.RefusedError
-			if err := rejected("hostile.wasm"); errors.As(err, &known) {
+			var cached *plugin.RefusedError
+			if err := load("hostile.wasm"); errors.As(err, &cached) {
 				t.Errorf("expected the module to be compiled the first time, found %v", err)
 			}
 			// Neither a restart nor a touched or copied file compiles it again.
 			put(t, folder, "copy.wasm", c.module)
 			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
-				if err := rejected(file); !errors.As(err, &known) {
+				if err := load(file); !errors.As(err, &cached) {
 					t.Errorf("%s: expected a cached rejection, found %v", file, err)
 				}
 			}
-			if known == nil {
+			if cached == nil {
 				return
 			}
-			assert.Contains(t, known.Error(), "to try it now delete "+known.File)
-			require.NoError(t, os.Remove(known.File))
+			assert.Contains(t, cached.Error(), "to try it now delete "+cached.File)
+			require.NoError(t, os.Remove(cached.File))
 			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
-			if err := rejected("hostile.wasm"); errors.As(err, &known) {
+			if err := load("hostile.wasm"); errors.As(err, &cached) {
 				t.Errorf("expected the module to be compiled again, found %v", err)
 			}
 		})
@@ -189,7 +191,7 @@ func TestEmptyCustomSections(t *testing.T) {
 // description, the message names the setting's general form, since a setting with the file's name has no effect.
 func TestLimitMessagesBeforeDescription(t *testing.T) {
 	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
-	m.Exports[m.Index(describeExport)].Body = looped()
+	m.Exports[m.Index(describeExport)].Body = endlessLoop()
 	folder := folderWith(t, "file.wasm", m.Bytes())
 	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
 	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||

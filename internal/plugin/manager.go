@@ -97,19 +97,19 @@ type Manager struct {
 	shared  sharedPools
 
 	mu       guard.Mutex
-	sources  map[string]*moduleSource
+	sources  map[string]*moduleSource // by path
 	bindings map[*Binding]struct{}
-	loads    int
+	loads    int // counts the files that were loaded
 	closed   bool
 	pinning
 	trimming trimming
 }
 
-// folders are the plugin folders. scanning is locked before Manager.mu. changes is nil without [Options.Watch].
+// folders holds the plugin folders.
 type folders struct {
-	scanning sync.Mutex
+	scanning sync.Mutex // held during a scan, and locked before Manager.mu
 	paths    []string
-	changes  *watch.Folders
+	changes  *watch.Folders // nil without [Options.Watch]
 }
 
 // trust is what plugins from folders may do according to the settings, by the name of the plugin.
@@ -123,7 +123,7 @@ type trimming struct {
 	timer *time.Timer
 }
 
-// scheduleTrim frees unused code after a while, since restarting connectors would need it again at once.
+// scheduleTrim has unused code freed after a while, since restarting connectors would need it again at once.
 func (m *Manager) scheduleTrim() {
 	if m.loader.cache == nil {
 		return
@@ -167,12 +167,17 @@ type Memory struct {
 
 // Memory returns the memory use of instances.
 func (m *Manager) Memory() Memory {
-	a := m.loader.memory
-	return Memory{a.used.Load(), a.sources.bytes, a.sources.waiting.Load() + a.transforms.waiting.Load()}
+	limiter := m.loader.memory
+	return Memory{Used: limiter.used.Load(), Bound: limiter.sources.bytes,
+		Waiting: limiter.sources.waiting.Load() + limiter.transforms.waiting.Load()}
 }
 
 // rollbackError is the error of a version whose calls broke soon after it was activated.
-type rollbackError struct{ Version, Reason, plugin string }
+type rollbackError struct {
+	Version string
+	Reason  string
+	plugin  string
+}
 
 func (r *rollbackError) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)

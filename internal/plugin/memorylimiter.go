@@ -24,8 +24,8 @@ const (
 	// admittedPerProcessor is how many instances of a budget are created for each processor while calls wait for one.
 	// Each occupies 5 MB and more, and further ones would only slow the others down.
 	admittedPerProcessor = 4
-	// Further instances are created once a processor was free in all checks for freeTime, which means that calls wait
-	// for services. If none is free, one more is created after contendedLifetime at the latest.
+	// freeTime is how long a processor must have been free in all checks before further instances are created: then
+	// calls wait for services. If none is free, one more is created after contendedLifetime at the latest.
 	freeTime = 100 * time.Millisecond
 )
 
@@ -63,8 +63,8 @@ func newMemoryLimiter(bytes int64, slots *processors, logger *slog.Logger) *memo
 	if bytes <= 0 {
 		bytes = math.MaxInt64
 	}
-	a := &memoryLimiter{}
-	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
+	limiter := &memoryLimiter{}
+	for _, b := range []*memoryBudget{&limiter.sources, &limiter.transforms} {
 		b.bytes = bytes
 		b.permits = semaphore.NewWeighted(bytes)
 		b.logger = logger
@@ -72,23 +72,23 @@ func newMemoryLimiter(bytes int64, slots *processors, logger *slog.Logger) *memo
 		b.turn = semaphore.NewWeighted(1)
 		b.processors = slots
 	}
-	return a
+	return limiter
 }
 
 // instanceBytes is at most the whole budget, so that one instance always fits.
 func (b *memoryBudget) instanceBytes(mod *module) int64 { return min(mod.limits.MemoryBytes, b.bytes) }
 
-// tryReserve reserves memory for an instance if nobody waits for it.
+// tryReserve reserves memory for an instance if that is possible at once and nobody waits. It returns whether it did.
 func (b *memoryBudget) tryReserve(mod *module) bool {
 	return b.waiting.Load() == 0 && b.admits() && b.tryPermit(mod)
 }
 
 func (b *memoryBudget) tryPermit(mod *module) bool {
-	ok := b.permits.TryAcquire(b.instanceBytes(mod))
-	if ok {
+	isReserved := b.permits.TryAcquire(b.instanceBytes(mod))
+	if isReserved {
 		b.reserved.Add(1)
 	}
-	return ok
+	return isReserved
 }
 
 // admits reports whether the processors have time for another instance.
@@ -97,13 +97,13 @@ func (b *memoryBudget) admits() bool {
 		return true
 	}
 	checked := time.Now().UnixNano()
-	if !b.processors.free() {
+	if !b.processors.hasFree() {
 		b.lastBusy.Store(checked)
 	}
 	return checked-b.lastBusy.Load() >= int64(freeTime)
 }
 
-// awaitProcessors waits until another instance is admitted.
+// awaitProcessors waits until another instance is admitted, at most contendedLifetime. It returns an error if ctx ends.
 func (b *memoryBudget) awaitProcessors(ctx context.Context) error {
 	recheck := time.NewTicker(contentionTime)
 	defer recheck.Stop()
@@ -117,7 +117,7 @@ func (b *memoryBudget) awaitProcessors(ctx context.Context) error {
 	return nil
 }
 
-// reserve reserves memory for an instance, in the order of the calls.
+// reserve waits for memory for an instance, in the order of the calls. The caller releases it.
 func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	if b.tryReserve(pool.module) {
 		return nil
@@ -149,7 +149,7 @@ func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 		MemorySetting, b.bytes, err)
 }
 
-// trimOthers closes idle instances of other pools.
+// trimOthers closes instances of other pools that have been idle for too long.
 func (b *memoryBudget) trimOthers(pool *Pool) {
 	b.mu.Lock()
 	others := slices.Collect(maps.Keys(b.pools))
@@ -191,6 +191,7 @@ func (b *memoryBudget) remove(pool *Pool) {
 	delete(b.pools, pool)
 }
 
+// closeIdle closes the connector's unused instances.
 func (m *memoryLimiter) closeIdle(connector string) {
 	for _, b := range []*memoryBudget{&m.sources, &m.transforms} {
 		b.mu.Lock()

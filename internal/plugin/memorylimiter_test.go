@@ -21,7 +21,7 @@ import (
 )
 
 // limited is a manager of connectors that share the memory for instances.
-type limited struct {
+type limitedManager struct {
 	*plugin.Manager
 	log *logtest.Journal
 }
@@ -29,16 +29,18 @@ type limited struct {
 // limit is the memory limit of an instance of the small plugins.
 const limit = 2 << 20
 
-// bounded starts a manager of the small plugins a, b and c, with memory for n instances of sources and sinks, and n of
+// newLimitedManager starts a manager of the small plugins a, b and c, with memory for n instances of sources and sinks, and n of
 // transforms.
-func bounded(t *testing.T, n int64) limited {
+func newLimitedManager(t *testing.T, n int64) limitedManager {
 	t.Helper()
 	folder := t.TempDir()
 	log := &logtest.Journal{}
 	for _, name := range []string{"a", "b", "c"} {
 		put(t, folder, name+".wasm", guesttest.Static(wit.Description{Name: name, Version: "1.0.0",
-			Components: []wit.Component{{Name: name + "Source", Kind: wit.ComponentSource}, {Name: name + "Transform",
-				Kind: wit.ComponentTransformation}}}, "", wit.InterfaceSource, wit.InterfaceTransform))
+			Components: []wit.Component{
+				{Name: name + "Source", Kind: wit.ComponentSource},
+				{Name: name + "Transform", Kind: wit.ComponentTransformation},
+			}}, "", wit.InterfaceSource, wit.InterfaceTransform))
 	}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		Logger: log.Logger(plugin.LevelTrace), MemoryBytes: n * limit, Limits: plugin.Limits{MemoryBytes: limit}})
@@ -50,21 +52,21 @@ func bounded(t *testing.T, n int64) limited {
 		}
 		binding, err := m.BindPlugin("first", i.Name, "")
 		require.NoError(t, err)
-		works(t, binding.Current(), "1.0.0") // compile outside of the bubble
+		assertWorks(t, binding.Current(), "1.0.0") // compile outside of the bubble
 		binding.Close()
 	}
-	return limited{m, log}
+	return limitedManager{Manager: m, log: log}
 }
 
 // instances returns the number of instances of all plugins.
-func (l limited) instances() (n int64) {
+func (l limitedManager) instances() (n int64) {
 	for _, i := range l.Modules() {
 		n += i.Metrics.Instances
 	}
 	return n
 }
 
-func (l limited) bind(t *testing.T, connector, name string) *plugin.Binding {
+func (l limitedManager) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	binding, err := l.BindPlugin(connector, name, "")
 	require.NoError(t, err)
@@ -72,7 +74,7 @@ func (l limited) bind(t *testing.T, connector, name string) *plugin.Binding {
 }
 
 // bindTransform binds the plugin's transform.
-func (l limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
+func (l limitedManager) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
 	binding, err := l.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
 	require.NoError(t, err)
@@ -83,32 +85,36 @@ func (l limited) bindTransform(t *testing.T, connector, name string) *plugin.Bin
 // batch is processed, at most three instances of a kind work at the same time, and every connector gets one before
 // another gets its third.
 func TestConnectorsTakeTurnsForMemory(t *testing.T) {
-	c := bounded(t, 3)
+	m := newLimitedManager(t, 3)
 	synctest.Test(t, func(t *testing.T) {
-		const connectors, pages, most = 50, 8, 3
-		var done, sources, transforms, reached atomic.Int64
+		const (
+			connectors   = 50
+			pages        = 8
+			maxInstances = 3
+		)
+		var calls, sources, transforms, reachedLimit atomic.Int64
 		turns := make([]atomic.Int64, connectors)
-		within := func(what string, in *atomic.Int64, f func()) {
-			if n := in.Add(1); n > most {
-				t.Errorf("%d %s are in", n, what)
-			} else if n == most && in == &sources {
-				reached.Store(n)
+		occupy := func(kind string, running *atomic.Int64, f func()) {
+			if n := running.Add(1); n > maxInstances {
+				t.Errorf("expected at most %d running %s, found %d", maxInstances, kind, n)
+			} else if n == maxInstances && running == &sources {
+				reachedLimit.Store(n)
 			}
 			f()
-			in.Add(-1)
+			running.Add(-1)
 		}
-		var all sync.WaitGroup
+		var wait sync.WaitGroup
 		for n := range connectors {
-			all.Go(func() {
+			wait.Go(func() {
 				name := fmt.Sprintf("c%02d", n)
-				source := c.bind(t, name, "a")
-				transform := c.bindTransform(t, name, "b")
+				source := m.bind(t, name, "a")
+				transform := m.bindTransform(t, name, "b")
 				defer source.Close()
 				defer transform.Close()
 				for range pages {
 					if n%2 == 1 { // a sink
 						err := source.Current().Do(t.Context(), func(*plugin.Instance) error {
-							within("sinks and sources", &sources, func() { time.Sleep(400 * time.Millisecond) })
+							occupy("sinks and sources", &sources, func() { time.Sleep(400 * time.Millisecond) })
 							return nil
 						})
 						assert.NoError(t, err)
@@ -118,17 +124,17 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 							t.Error(err)
 							return
 						}
-						within("sinks and sources", &sources, func() {
+						occupy("sinks and sources", &sources, func() {
 							time.Sleep(200 * time.Millisecond)
 							err := transform.Current().Do(t.Context(), func(*plugin.Instance) error {
-								within("transforms", &transforms, func() { time.Sleep(200 * time.Millisecond) })
+								occupy("transforms", &transforms, func() { time.Sleep(200 * time.Millisecond) })
 								return nil
 							})
 							assert.NoError(t, err)
 						})
 						r.Close()
 					}
-					done.Add(1)
+					calls.Add(1)
 					if turns[n].Add(1) == 7 { // a turn of a second is three pages
 						for other := range turns {
 							if turns[other].Load() == 0 {
@@ -140,30 +146,30 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 				}
 			})
 		}
-		all.Wait()
-		assert.Equal(t, connectors*pages, done.Load(), "calls done")
-		assert.Equal(t, most, reached.Load(), "calls at the same time")
+		wait.Wait()
+		assert.Equal(t, connectors*pages, calls.Load(), "calls done")
+		assert.Equal(t, maxInstances, reachedLimit.Load(), "calls at the same time")
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, 0, c.instances(), "remaining instances")
+		assert.Equal(t, 0, m.instances(), "remaining instances")
 	})
-	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 ||
-		!strings.Contains(c.log.String(), plugin.MemorySetting) {
-		t.Errorf("expected a warning that names %s, found %s", plugin.MemorySetting, c.log.String())
+	if n := strings.Count(m.log.String(), "the memory for plugins is used up"); n == 0 ||
+		!strings.Contains(m.log.String(), plugin.MemorySetting) {
+		t.Errorf("expected a warning that names %s, found %s", plugin.MemorySetting, m.log.String())
 	}
 }
 
 // A connector whose pages overlap all the time gets no further instance while another connector waits.
 func TestOverlappingPagesYieldMemory(t *testing.T) {
-	c := bounded(t, 1)
+	m := newLimitedManager(t, 1)
 	synctest.Test(t, func(t *testing.T) {
-		greedy := c.bind(t, "greedy", "a")
-		other := c.bind(t, "other", "a")
+		greedy := m.bind(t, "greedy", "a")
+		other := m.bind(t, "other", "a")
 		defer greedy.Close()
 		defer other.Close()
 		ctx, stop := context.WithCancel(t.Context())
-		var all sync.WaitGroup
+		var wait sync.WaitGroup
 		for n := range 3 {
-			all.Go(func() {
+			wait.Go(func() {
 				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
 				for ctx.Err() == nil {
 					r, err := greedy.Current().Reader(ctx)
@@ -178,25 +184,25 @@ func TestOverlappingPagesYieldMemory(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		began := time.Now()
 		for range 5 {
-			works(t, other.Current(), "1.0.0")
+			assertWorks(t, other.Current(), "1.0.0")
 			time.Sleep(100 * time.Millisecond)
 		}
 		if waited := time.Since(began); waited > 10*time.Second {
-			t.Errorf("waited for %v", waited)
+			t.Errorf("expected five calls within 10 s, found %v", waited)
 		}
 		stop()
-		all.Wait()
+		wait.Wait()
 		time.Sleep(10 * time.Second)
 	})
 }
 
 // Waiting calls leave the queue when they are canceled or their connector ends.
 func TestWaitingForMemoryIsCanceled(t *testing.T) {
-	c := bounded(t, 1)
+	m := newLimitedManager(t, 1)
 	synctest.Test(t, func(t *testing.T) {
-		first := c.bind(t, "first", "a")
-		second := c.bind(t, "second", "a")
-		third := c.bind(t, "third", "a")
+		first := m.bind(t, "first", "a")
+		second := m.bind(t, "second", "a")
+		third := m.bind(t, "third", "a")
 		defer first.Close()
 		defer second.Close()
 		r, err := first.Current().Reader(t.Context())
@@ -218,7 +224,7 @@ func TestWaitingForMemoryIsCanceled(t *testing.T) {
 			t.Errorf("expected %v, found %v", plugin.ErrClosed, err)
 		}
 		r.Close()
-		works(t, second.Current(), "1.0.0")
+		assertWorks(t, second.Current(), "1.0.0")
 		time.Sleep(10 * time.Second)
 	})
 }

@@ -7,14 +7,13 @@ import (
 
 // Metrics of a plugin version since it was loaded.
 type Metrics struct {
-	// Seconds includes copying of arguments and results.
 	Calls          int64
-	Seconds        float64
+	Seconds        float64 // includes copying of arguments and results
 	BytesIn        int64
 	BytesOut       int64
-	Faults         int64
+	Faults         int64 // counts calls that returned an error of the plugin
 	Traps          int64
-	Stopped        int64
+	Stopped        int64 // counts how often the version was stopped, see [StoppedError]
 	LongestSeconds float64
 	Ticks          int64            // counts how often fuel was used up: about once in 0.2 ms of work
 	Aborted        map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
@@ -25,6 +24,7 @@ type Metrics struct {
 	Recycled  int64
 }
 
+// counters are the values of [Metrics]; times are in nanoseconds.
 type counters struct {
 	calls     atomic.Int64
 	nanos     atomic.Int64
@@ -71,6 +71,7 @@ func (c *counters) snapshot() Metrics {
 
 func (c *counters) observeMemory(bytes int64) { raise(&c.memory, bytes) }
 
+// raise sets the counter to n unless it is larger already.
 func raise(counter *atomic.Int64, n int64) {
 	for {
 		seen := counter.Load()

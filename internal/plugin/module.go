@@ -29,11 +29,10 @@ type Info struct {
 	BuiltIn    bool
 	Waits      string // why connectors do not run the version yet; set by [Manager.Modules]
 	Active     bool   // new connectors can get it. Other modules stay loaded while they are used.
-	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
-	Chosen  bool
-	Kept    bool
-	Err     error // why the file was refused. An earlier module of the same file stays active.
-	Metrics Metrics
+	Chosen     bool   // an operator selected it with [Manager.Swap]
+	Kept       bool   // [Manager.Rollback] returns to it
+	Err        error  // why the file was refused. An earlier module of the same file stays active.
+	Metrics    Metrics
 }
 
 // State returns active, retired (only old connectors run it), kept (for rollback) or refused.
@@ -52,7 +51,7 @@ func (info *Info) State() string {
 // Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (info *Info) Has(iface string) bool { return slices.Contains(info.Interfaces, iface) }
 
-// host is what all modules of a manager share.
+// host holds what all modules of a manager share.
 type host struct {
 	compiler   *code.Compiler
 	cache      *code.Cache
@@ -72,20 +71,20 @@ type module struct {
 	binary   *binary.Module
 	host     *host
 	counters counters
-	order    int
-	original func() ([]byte, error)
+	order    int                    // see candidateFile.order
+	original func() ([]byte, error) // reads the file
 
-	mu     guard.Mutex
-	pools  int
-	active bool
-	code   *code.Code
-	// instances counts existing ones and those being created; freeTimer frees the code some time after the last one.
-	instances int
-	freeTimer *time.Timer
+	mu        guard.Mutex
+	pools     int // counts the pools that use the module
+	active    bool
+	code      *code.Code  // nil if it is not loaded
+	instances int         // counts existing instances and those that are being created
+	freeTimer *time.Timer // frees the code some time after the last instance
 	compiling *compilation
-	breakers  map[string]*breaker
+	breakers  map[string]*breaker // by connector
 }
 
+// breaker returns the circuit breaker for a connector, which it creates at the first call.
 func (m *module) breaker(connector string) *breaker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,6 +105,7 @@ func (m *module) snapshot() Info {
 	return info
 }
 
+// component returns the component with a class name or alias, nil if there is none.
 func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
 	for i := range m.info.Components {
 		component := &m.info.Components[i]
@@ -133,9 +133,9 @@ func (m *module) retain() {
 func (m *module) release() {
 	m.mu.Lock()
 	m.pools--
-	retired := !m.active
+	isRetired := !m.active
 	m.mu.Unlock()
-	if retired {
+	if isRetired {
 		m.freeIfUnused()
 	}
 }
@@ -221,9 +221,9 @@ func (m *module) compile(run *compilation) {
 	m.mu.Lock()
 	m.compiling = nil
 	m.code = run.code
-	abandoned := m.pools == 0 && m.instances == 0
+	isUnused := m.pools == 0 && m.instances == 0
 	m.mu.Unlock()
-	if abandoned {
+	if isUnused {
 		m.freeIfUnused()
 	}
 }
@@ -233,26 +233,26 @@ func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
 		return nil, err
 	}
 	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
-		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original,
-		NoTimeLimit: m.info.BuiltIn})
+		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original, NoTimeLimit: m.info.BuiltIn})
 }
 
-// freeIfUnused frees the code of a module without pools, 36 MB for a Go guest.
+// freeIfUnused frees the code of a module without pools, 36 MB for a Go guest. It returns whether it did.
 func (m *module) freeIfUnused() bool {
 	m.mu.Lock()
-	used := m.pools > 0
+	isUsed := m.pools > 0
 	m.mu.Unlock()
-	return !used && m.free()
+	return !isUsed && m.free()
 }
 
+// free frees the code of a module without instances. It returns whether it did.
 func (m *module) free() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.instances > 0 || m.code == nil {
 		return false
 	}
-	unused := m.code
+	freed := m.code
 	m.code = nil
-	unused.Close()
+	freed.Close()
 	return true
 }

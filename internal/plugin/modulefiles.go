@@ -19,6 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// embeddedModules returns the built-in modules. If needed is not nil, unknown modules without a needed class are
+// deferred.
 func (m *Manager) embeddedModules(files fs.FS, needed []Requirement) (list []*candidateFile, err error) {
 	if files == nil {
 		return nil, nil
@@ -72,10 +74,10 @@ func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished fu
 	return ctx.Err()
 }
 
-// loadNeeded loads the needed modules and returns the built-in ones that are left; more means that any are left. If a
-// needed component is not found, it loads all.
+// loadNeeded loads the needed modules and returns the built-in ones that it has not loaded. hasMore means that files of
+// folders or built-in modules are not loaded. If a needed component is not found, it loads all.
 func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
-	needed []Requirement) (left []*candidateFile, more bool, err error) {
+	needed []Requirement) (builtIn []*candidateFile, hasMore bool, err error) {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
 	list, _, err := m.candidates(embedded, needed, nil)
@@ -88,34 +90,34 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 			file.deferred = file.deferred && !file.builtIn
 		}
 	}
-	var later []*candidateFile
+	var deferred []*candidateFile
 	list = slices.DeleteFunc(list, func(file *candidateFile) bool {
 		if file.deferred {
-			later = append(later, file)
+			deferred = append(deferred, file)
 		}
 		return file.deferred
 	})
 	m.loadAll(ctx, list)
-	if ctx.Err() == nil && len(later) > 0 && !m.hasAll(needed) {
-		m.loadAll(ctx, later)
-		later = nil
+	if ctx.Err() == nil && len(deferred) > 0 && !m.hasAll(needed) {
+		m.loadAll(ctx, deferred)
+		deferred = nil
 	}
 	m.scheduleTrim()
-	for _, file := range later {
+	for _, file := range deferred {
 		if strings.HasPrefix(file.path, embeddedPrefix) {
-			left = append(left, file)
+			builtIn = append(builtIn, file)
 		}
 	}
-	return left, len(later) > 0, ctx.Err()
+	return builtIn, len(deferred) > 0, ctx.Err()
 }
 
 func (m *Manager) hasAll(needed []Requirement) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !slices.ContainsFunc(needed, func(n Requirement) bool {
+	return !slices.ContainsFunc(needed, func(requirement Requirement) bool {
 		for _, source := range m.sources {
-			if source.active != nil && (n.Version == "" || n.Version == source.active.info.Version) &&
-				providesClass(source.active.info.Components, n) {
+			if source.active != nil && (requirement.Version == "" || requirement.Version == source.active.info.Version) &&
+				providesClass(source.active.info.Components, requirement) {
 				return false
 			}
 		}
@@ -123,24 +125,25 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	})
 }
 
-func providesClass(components []wit.Component, n Requirement) bool {
+func providesClass(components []wit.Component, requirement Requirement) bool {
 	return slices.ContainsFunc(components, func(component wit.Component) bool {
 		return slices.ContainsFunc(append([]string{component.Name}, component.Aliases...),
-			func(name string) bool { return strings.Contains(name, n.Class) })
+			func(name string) bool { return strings.Contains(name, requirement.Class) })
 	})
 }
 
 // isDeferrable reports whether an unknown module can be loaded after the start. A module nearly always contains the
 // names of its components; otherwise [Manager.hasAll] finds that one is missing.
 func isDeferrable(data []byte, needed []Requirement) bool {
-	return needed != nil && !slices.ContainsFunc(needed, func(n Requirement) bool {
-		return bytes.Contains(data, []byte(n.Class))
+	return needed != nil && !slices.ContainsFunc(needed, func(requirement Requirement) bool {
+		return bytes.Contains(data, []byte(requirement.Class))
 	})
 }
 
+// candidates appends the new and changed files of the folders to list. present has the paths of all module files.
 func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
-	unfinished func(path string) bool) ([]*candidateFile, map[string]bool, error) {
-	present := map[string]bool{}
+	unfinished func(path string) bool) (files []*candidateFile, present map[string]bool, err error) {
+	present = map[string]bool{}
 	for _, folder := range m.folders.paths {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
@@ -163,12 +166,12 @@ func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
 	return list, present, nil
 }
 
-// readCandidate reads a file and returns it if it changed. It compares the content, because file systems may have a
-// coarse clock.
+// readCandidate reads a file and returns it, or nil if it has not changed. It compares the content, because file systems
+// may have a coarse clock.
 func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed meanwhile; the next scan finds that
+		return nil // removed since the folder was read; the next scan finds that
 	}
 	if err != nil {
 		m.mu.Lock()
@@ -218,23 +221,23 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 			others = append(others, file)
 		}
 	}
-	m.loadSome(ctx, builtIn, m.checkAndActivate)
-	m.loadSome(ctx, others, func(context.Context, *candidateFile) {})
+	m.loadParallel(ctx, builtIn, m.checkAndActivate)
+	m.loadParallel(ctx, others, func(context.Context, *candidateFile) {})
 	version := func(file *candidateFile) string {
 		if file.loaded == nil {
 			return ""
 		}
 		return file.loaded.info.Version
 	}
-	slices.SortStableFunc(others, func(file, b *candidateFile) int {
-		return CompareVersions(version(file), version(b))
-	})
+	slices.SortStableFunc(others, func(a, b *candidateFile) int { return CompareVersions(version(a), version(b)) })
 	for _, file := range others {
 		m.checkAndActivate(ctx, file)
 	}
 }
 
-func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func(context.Context, *candidateFile)) {
+// loadParallel loads files, calls then after each one, also in parallel, and returns when all are loaded.
+func (m *Manager) loadParallel(ctx context.Context, list []*candidateFile,
+	then func(context.Context, *candidateFile)) {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, file := range list {
@@ -265,6 +268,7 @@ func (m *Manager) checkAndActivate(ctx context.Context, file *candidateFile) {
 	m.activate(file)
 }
 
+// olderDeclarations merges the declarations of the same plugin's versions in other files that are not newer.
 func (m *Manager) olderDeclarations(file *candidateFile) *roleDeclarations {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -288,8 +292,8 @@ func (m *Manager) load(ctx context.Context, file *candidateFile) (mod *module, e
 // new one is refused.
 func (m *Manager) activate(file *candidateFile) {
 	m.mu.Lock()
-	if why := m.rejected[file.hash]; why != nil && file.err == nil {
-		file.err = why
+	if rejection := m.rejected[file.hash]; rejection != nil && file.err == nil {
+		file.err = rejection
 	}
 	if file.err != nil || m.closed {
 		m.mu.Unlock()
@@ -304,7 +308,7 @@ func (m *Manager) activate(file *candidateFile) {
 	info := &file.loaded.info
 	file.loaded.order = file.order
 	file.loaded.activate()
-	source := m.source(file.path)
+	source := m.sourceOf(file.path)
 	var dropped *module
 	if source.active != nil {
 		dropped, source.previous = source.previous, source.active
@@ -320,11 +324,11 @@ func (m *Manager) activate(file *candidateFile) {
 	}
 	m.changes.Add(1)
 	others := m.conflicts(info)
-	replaced := ""
+	replacedVersion := ""
 	for _, source := range m.sources {
-		if b := source.active; b != nil && !file.builtIn && b.info.BuiltIn && b.info.Name == info.Name &&
-			m.precedes(file.loaded, b) {
-			replaced = b.info.Version
+		if mod := source.active; mod != nil && !file.builtIn && mod.info.BuiltIn && mod.info.Name == info.Name &&
+			m.precedes(file.loaded, mod) {
+			replacedVersion = mod.info.Version
 		}
 	}
 	m.mu.Unlock()
@@ -335,9 +339,10 @@ func (m *Manager) activate(file *candidateFile) {
 		m.loader.logger.Warn("several plugins have the same class: connectors use a built-in one, and are refused "+
 			"others", "plugin", info.Name, "file", file.path, "others", others)
 	}
-	if replaced != "" {
+	if replacedVersion != "" {
 		m.loader.logger.Warn("a file replaces a built-in plugin: remove the file unless this is intended",
-			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", file.path, "hash", file.hash)
+			"plugin", info.Name, "version", info.Version, "replaced", replacedVersion, "file", file.path,
+			"hash", file.hash)
 	}
 	if err := checkFileAccess(file); err != nil {
 		m.loader.logger.Warn("a plugin was loaded from a file that other users can replace", "plugin", info.Name,
@@ -353,7 +358,7 @@ func checkFileAccess(file *candidateFile) error {
 		return nil
 	}
 	for _, path := range []string{filepath.Dir(file.path), file.path} {
-		if info, err := os.Stat(path); err == nil { // else it was removed meanwhile
+		if info, err := os.Stat(path); err == nil { // otherwise it was removed after it was loaded
 			if err := code.CheckPrivate(info, os.Geteuid()); err != nil {
 				return withPath(path, err)
 			}
@@ -362,14 +367,14 @@ func checkFileAccess(file *candidateFile) error {
 	return nil
 }
 
+// conflicts describes the components of other plugins with the same classes.
 func (m *Manager) conflicts(info *Info) (others []string) {
 	for _, component := range info.Components {
 		for _, source := range m.sources {
 			if mod := source.active; mod != nil && mod.info.Name != info.Name &&
 				mod.component(component.Kind, component.Name) != nil {
 				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", component.Kind, component.Name,
-					mod.info.Name,
-					mod.info.Version, mod.info.Path))
+					mod.info.Name, mod.info.Version, mod.info.Path))
 			}
 		}
 	}
@@ -377,7 +382,8 @@ func (m *Manager) conflicts(info *Info) (others []string) {
 	return others
 }
 
-func (m *Manager) source(path string) *moduleSource {
+// sourceOf returns the source of a file, which it creates if there is none. m.mu must be held.
+func (m *Manager) sourceOf(path string) *moduleSource {
 	source := m.sources[path]
 	if source == nil {
 		source = &moduleSource{}
@@ -391,7 +397,7 @@ func withPath(path string, err error) error { return fmt.Errorf("%s: %w", path, 
 func (m *Manager) recordRefusal(file *candidateFile) {
 	err := withPath(file.path, file.err)
 	m.mu.Lock()
-	source := m.source(file.path)
+	source := m.sourceOf(file.path)
 	source.refused = &Info{Path: file.path, Size: file.size, Hash: file.hash, Loaded: time.Now(), Err: err}
 	if file.loaded != nil {
 		source.refused.Name = file.loaded.info.Name

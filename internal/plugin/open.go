@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// New loads all plugins, or the needed ones. A refused file is not an error, see [Manager.Modules].
+// New loads all plugins, or the needed ones. A refused file is not an error, see [Manager.Modules]. The caller closes
+// the manager.
 func New(ctx context.Context, options Options) (*Manager, error) {
 	if options.Registry == nil {
 		return nil, errors.New("plugin: Options.Registry is required")
@@ -29,13 +30,18 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager := &Manager{trusted: trust{parseReveal(options.Settings, options.logger()), replace}, history: history,
+	manager := &Manager{
+		trusted:  trust{reveal: parseReveal(options.Settings, options.logger()), replace: replace},
+		history:  history,
 		folders:  folders{paths: options.Folders},
-		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
-		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
-		pinning: pinning{rejected: map[string]*rollbackError{}, chosen: map[string]string{}},
-		loader: loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named,
-			notice: &compileNotice{report: options.compiling()}}}
+		trimming: trimming{after: options.CodeIdle},
+		sources:  map[string]*moduleSource{},
+		bindings: map[*Binding]struct{}{},
+		shared:   sharedPools{pools: map[poolKey]*sharedPool{}},
+		pinning:  pinning{rejected: map[string]*rollbackError{}, chosen: map[string]string{}},
+		loader: loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named,
+			notice: &compileNotice{report: options.compiling()}},
+	}
 	background, stop := context.WithCancel(context.Background())
 	manager.stop = stop
 	manager.loader.cache = manager.loader.compiler.Cache()
@@ -120,15 +126,15 @@ func (m *Manager) Warm(ctx context.Context) error {
 		return errors.New("there is no usable cache folder for compiled code")
 	}
 	m.mu.Lock()
-	var all []*module
+	var modules []*module
 	for _, source := range m.sources {
 		if source.active != nil {
-			all = append(all, source.active)
+			modules = append(modules, source.active)
 		}
 	}
 	m.mu.Unlock()
 	var errs []error
-	for _, mod := range all {
+	for _, mod := range modules {
 		_, err := mod.acquireCode(ctx)
 		mod.releaseCode()
 		mod.freeIfUnused()
@@ -137,7 +143,8 @@ func (m *Manager) Warm(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close closes all bindings and modules. Instances in use are closed when they are released.
+// Close closes all bindings and modules, and waits for the manager's goroutines. Instances in use are closed when they
+// are released.
 func (m *Manager) Close() error {
 	m.stop()
 	m.watching.Wait()
@@ -156,13 +163,13 @@ func (m *Manager) Close() error {
 	for binding := range m.bindings {
 		bindings = append(bindings, binding)
 	}
-	origins := m.sources
+	sources := m.sources
 	m.sources = map[string]*moduleSource{}
 	m.mu.Unlock()
 	for _, binding := range bindings {
 		binding.Close()
 	}
-	for _, source := range origins {
+	for _, source := range sources {
 		for _, mod := range []*module{source.active, source.previous} {
 			if mod != nil {
 				mod.retire()
@@ -176,51 +183,52 @@ func (m *Manager) Close() error {
 func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []Info
+	var infos []Info
 	for _, source := range m.sources {
 		if source.active != nil {
 			info := source.active.snapshot()
 			info.Kept = !m.canSelect(source, source.active, componentQuery{})
-			info.Active = !info.Kept && !m.overridden(source.active)
+			info.Active = !info.Kept && !m.isOverridden(source.active)
 			info.Chosen = m.chosen[info.Name] == info.Hash
-			if why := m.rejected[info.Hash]; why != nil {
+			if rejection := m.rejected[info.Hash]; rejection != nil {
 				info.Active = false
-				info.Err = why
+				info.Err = rejection
 			}
-			all = append(all, info)
+			infos = append(infos, info)
 		}
 		if source.refused != nil {
-			all = append(all, *source.refused)
+			infos = append(infos, *source.refused)
 		}
 	}
-	retired := m.retired()
+	inactive := m.retiredModules()
 	for _, source := range m.sources {
-		if source.previous != nil && !slices.Contains(retired, source.previous) {
-			retired = append(retired, source.previous)
+		if source.previous != nil && !slices.Contains(inactive, source.previous) {
+			inactive = append(inactive, source.previous)
 		}
 	}
-	for _, mod := range retired {
+	for _, mod := range inactive {
 		info := mod.snapshot()
 		if source := m.sources[info.Path]; source != nil && source.previous == mod {
 			info.Active = m.canSelect(source, mod, componentQuery{})
 			info.Kept = !info.Active && m.rejected[info.Hash] == nil
 		}
-		all = append(all, info)
+		infos = append(infos, info)
 	}
-	for i := range all {
-		all[i].Waits = m.pendingReason(&all[i])
+	for i := range infos {
+		infos[i].Waits = m.pendingReason(&infos[i])
 	}
-	slices.SortFunc(all, func(a, b Info) int {
+	slices.SortFunc(infos, func(a, b Info) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), CompareVersions(b.Version, a.Version),
 			strings.Compare(a.Path, b.Path))
 	})
-	return all
+	return infos
 }
 
-func (m *Manager) overridden(mod *module) bool {
+// isOverridden reports whether a file that was loaded later has the same version of the plugin.
+func (m *Manager) isOverridden(mod *module) bool {
 	for _, source := range m.sources {
-		if a := source.active; a != nil && a != mod && a.info.Name == mod.info.Name &&
-			a.info.Version == mod.info.Version && a.order > mod.order {
+		if other := source.active; other != nil && other != mod && other.info.Name == mod.info.Name &&
+			other.info.Version == mod.info.Version && other.order > mod.order {
 			return true
 		}
 	}

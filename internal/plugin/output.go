@@ -24,15 +24,15 @@ const LevelTrace = slog.LevelDebug - 4
 
 var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// output receives an instance's log lines, and its stdout and stderr. These are buffered until the call ends, since the
+// output receives an instance's log lines, and its stdout and stderr, which are buffered until the call ends, since the
 // text of a panic belongs to the trap.
 type output struct {
 	logger        *slog.Logger
-	text          []byte
-	omittedBytes  int
-	lines         *bucket
-	droppedInCall int
-	warnings      int // counts warnings and errors of this call, dropped ones included
+	text          []byte  // the buffered stdout and stderr
+	omittedBytes  int     // written beyond maxOutputBytes
+	lines         *bucket // limits the lines of the log
+	droppedInCall int     // lines of the log
+	warnings      int     // counts warnings and errors of this call, dropped ones included
 	// captured receives the lines instead of the log. Nil means that they are logged.
 	captured *[]string
 	// checkTime ends the call when its time is up: one write can have millions of parts.
@@ -53,7 +53,8 @@ func newBucket(perSecond int64) *bucket {
 	return &bucket{perSecond: float64(perSecond), tokens: float64(perSecond), filledAt: time.Now()}
 }
 
-// takeToken takes one token. dropped counts the lines refused since the last report.
+// takeToken takes one token, or counts a dropped line if there is none (ok is false). dropped is the number of lines
+// dropped since the last token; it is returned once.
 func (b *bucket) takeToken() (dropped int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +66,8 @@ func (b *bucket) takeToken() (dropped int, ok bool) {
 		return 0, false
 	}
 	b.tokens--
-	dropped, b.dropped = b.dropped, 0
+	dropped = b.dropped
+	b.dropped = 0
 	return dropped, true
 }
 
@@ -87,6 +89,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// log counts and logs a line, or adds it to the captured ones. flooded is explained at logLine.
 func (o *output) log(level wit.Level, line []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
@@ -128,6 +131,7 @@ func (o *output) logLine(level wit.Level, line []byte) (flooded bool) {
 	return false
 }
 
+// flush logs the text of stdout and stderr, and clears it.
 func (o *output) flush() {
 	if len(o.text) == 0 {
 		return

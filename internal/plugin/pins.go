@@ -8,9 +8,8 @@ import (
 // PinnedVersion is the version of a plugin that the workers of a group have agreed on, for connectors that specify
 // none. Versions are prefixes of a file's hash.
 type PinnedVersion struct {
-	// Hash is the agreed version. Previous replaces it on a worker that rejected it because its calls broke.
-	Hash     string
-	Previous string `json:"Before"`
+	Hash     string // the agreed version
+	Previous string `json:"Before"` // replaces Hash on a worker that rejected it because its calls broke
 }
 
 // Offer is a version of a plugin that this worker has. Workers of a group send it to each other as JSON.
@@ -23,20 +22,20 @@ type Offer struct {
 
 // pinning holds decisions about versions, guarded by Manager.mu. A pin overrides an operator's choice.
 type pinning struct {
-	rejected map[string]*rollbackError
+	rejected map[string]*rollbackError // by the hash of the file
 	// chosen are hashes by plugin, selected by an operator until another file of the plugin is found.
 	chosen map[string]string
-	pins   map[string]PinnedVersion
+	pins   map[string]PinnedVersion // by plugin
 }
 
 // Pin sets the agreed versions by plugin name. A newly agreed version is used even if this worker rejected it before.
 func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name, p := range pins {
+	for name, pin := range pins {
 		previous := m.pins[name]
-		for hash, why := range m.rejected {
-			if previous.Hash != p.Hash && why.plugin == name && strings.HasPrefix(hash, p.Hash) {
+		for hash, rejection := range m.rejected {
+			if previous.Hash != pin.Hash && rejection.plugin == name && strings.HasPrefix(hash, pin.Hash) {
 				delete(m.rejected, hash)
 			}
 		}
@@ -45,20 +44,22 @@ func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.changes.Add(1)
 }
 
+// pinnedHash returns the beginning of the hash of the version that the query must get, if a pin applies to it. m.mu must
+// be held.
 func (m *Manager) pinnedHash(name string, query componentQuery) (hash string, ok bool) {
-	p, ok := m.pins[name]
+	pin, ok := m.pins[name]
 	switch {
 	case !ok || query.version != "":
 		return "", false
-	case p.Previous != "" && m.isRejected(p.Hash):
-		return p.Previous, true
+	case pin.Previous != "" && m.isRejected(pin.Hash):
+		return pin.Previous, true
 	}
-	return p.Hash, true
+	return pin.Hash, true
 }
 
-func (m *Manager) isRejected(short string) bool {
+func (m *Manager) isRejected(hashPrefix string) bool {
 	for hash := range m.rejected {
-		if strings.HasPrefix(hash, short) {
+		if strings.HasPrefix(hash, hashPrefix) {
 			return true
 		}
 	}
@@ -74,6 +75,7 @@ func (m *Manager) canSelect(source *moduleSource, mod *module, query componentQu
 	return mod == source.active
 }
 
+// moduleFor returns the module of a source that a query gets, or nil. m.mu must be held.
 func (m *Manager) moduleFor(source *moduleSource, query componentQuery) *module {
 	for _, mod := range []*module{source.active, source.previous} {
 		if mod != nil && m.canSelect(source, mod, query) {
@@ -85,8 +87,8 @@ func (m *Manager) moduleFor(source *moduleSource, query componentQuery) *module 
 
 // isPinned reports whether a pin requires the module, even without its file. m.mu must be locked.
 func (m *Manager) isPinned(mod *module) bool {
-	p, ok := m.pins[mod.info.Name]
-	return ok && strings.HasPrefix(mod.info.Hash, p.Hash)
+	pin, ok := m.pins[mod.info.Name]
+	return ok && strings.HasPrefix(mod.info.Hash, pin.Hash)
 }
 
 // Versions returns the versions of plugins, in the order in which connectors would get them without pins.
@@ -98,18 +100,19 @@ func (m *Manager) Versions() (offers []Offer) {
 		active = append(active, source.active)
 		kept = append(kept, source.previous)
 	}
-	newest := func(a, b *module) int {
+	newestFirst := func(a, b *module) int {
 		if a.newer(b) {
 			return -1
 		}
 		return 1
 	}
-	for _, some := range [][]*module{active, kept} {
-		some = slices.DeleteFunc(some, func(mod *module) bool { return mod == nil })
-		slices.SortFunc(some, newest)
-		for _, mod := range some {
+	for _, modules := range [][]*module{active, kept} {
+		modules = slices.DeleteFunc(modules, func(mod *module) bool { return mod == nil })
+		slices.SortFunc(modules, newestFirst)
+		for _, mod := range modules {
 			info := &mod.info
-			offers = append(offers, Offer{info.Name, info.Version, info.Hash, m.rejected[info.Hash] != nil})
+			offers = append(offers, Offer{Name: info.Name, Version: info.Version, Hash: info.Hash,
+				Rejected: m.rejected[info.Hash] != nil})
 		}
 	}
 	return offers

@@ -113,17 +113,17 @@ func boundTo(t testing.TB, m *plugin.Manager, connector string, kind wit.Compone
 	return binding
 }
 
-const all = "./testdata/guests/all"
+const allGuest = "./testdata/guests/all"
 
-// with calls f with an instance of the guest all, and the registry of its schemas.
-func with(t testing.TB, options plugin.Options, f func(context.Context, *plugin.Instance, *record.Registry)) {
+// withInstance calls f with an instance of the guest all, and the registry of its schemas.
+func withInstance(t testing.TB, options plugin.Options, f func(context.Context, *plugin.Instance, *record.Registry)) {
 	t.Helper()
 	options.Registry = record.NewRegistry()
-	_, binding := guest(t, options, all)
-	use(t, binding, func(ctx context.Context, i *plugin.Instance) { f(ctx, i, options.Registry) })
+	_, binding := guest(t, options, allGuest)
+	useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) { f(ctx, i, options.Registry) })
 }
 
-func use(t testing.TB, binding *plugin.Binding, f func(context.Context, *plugin.Instance)) {
+func useInstance(t testing.TB, binding *plugin.Binding, f func(context.Context, *plugin.Instance)) {
 	t.Helper()
 	i, err := binding.Current().Acquire(t.Context())
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func texts(t testing.TB, b *record.Batch) (list []string) {
 }
 
 func TestApply(t *testing.T) {
-	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	withInstance(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		first := 0 // index of the first row of the part
 		row := func(n int, topic string, value string) string {
 			return fmt.Sprintf("%s %d@%d: %s", topic, 1000+first+n, first+n, value)

@@ -56,19 +56,18 @@ type shutdown struct {
 
 // request describes the instance that a caller needs.
 type request struct {
-	// reader: for a [Reader], which shares the instance. reserved: memory for a new instance is reserved already.
-	reader   bool
-	reserved bool
+	reader   bool // for a [Reader], which shares the instance
+	reserved bool // memory for a new instance is reserved already
 }
 
 // contention decides whether a page gets an instance of its own; guarded by the pool's lock.
 type contention struct {
-	waited       time.Duration
+	waited       time.Duration // the time that calls have waited since the time since
 	since        time.Time
-	isolateUntil time.Time
+	isolateUntil time.Time // until then pages do not share instances
 }
 
-// waiter waits for an instance. When ready is closed, it has got one, an error, or else the right to create one.
+// waiter waits for an instance. When ready is closed, it has received one, an error, or else the right to create one.
 type waiter struct {
 	request
 	ready    chan struct{}
@@ -76,11 +75,12 @@ type waiter struct {
 	err      error
 }
 
-func newPool(mod *module, connector string, transforms bool) *Pool {
+// newPool returns a pool, which uses the module until it is closed. isTransform selects the memory budget.
+func newPool(mod *module, connector string, isTransform bool) *Pool {
 	mod.retain()
 	pool := &Pool{module: mod, connector: connector, lines: newBucket(mod.limits.LogLinesPerSecond),
 		breaker: mod.breaker(connector), budget: &mod.host.memory.sources}
-	if transforms {
+	if isTransform {
 		pool.budget = &mod.host.memory.transforms
 	}
 	pool.ctx, pool.cancel = context.WithCancel(context.Background())
@@ -153,6 +153,7 @@ func (p *Pool) closedError() error {
 		ErrClosed)
 }
 
+// leastShared returns the instance with the fewest readers of those that are not in use, or nil. p.mu must be locked.
 func (p *Pool) leastShared() (best *Instance) {
 	for _, instance := range p.instances {
 		if !instance.use.inUse && (best == nil || instance.use.readers < best.use.readers) {
@@ -268,7 +269,7 @@ func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
 			// A caller that has an instance but makes no call uses no processor.
 			p.mu.Lock()
 			waited := time.Since(start)
-			if !wanted.reader && (waited > time.Second || p.module.host.processors.free()) {
+			if !wanted.reader && (waited > time.Second || p.module.host.processors.hasFree()) {
 				p.grantNext()
 			}
 			p.mu.Unlock()
@@ -294,6 +295,7 @@ func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
 	}
 }
 
+// acceptGrant returns the instance that a waiter was granted, or creates it.
 func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (*Instance, error) {
 	p.mu.Lock()
 	if next.err != nil || next.instance != nil {
@@ -320,7 +322,7 @@ func (p *Pool) recordWait(start time.Time) {
 		p.contention.waited = 0
 		p.contention.since = now
 	}
-	if p.count() < p.module.host.processors.count() && p.module.host.processors.free() {
+	if p.count() < p.module.host.processors.count() && p.module.host.processors.hasFree() {
 		p.contention.waited += min(now.Sub(start), contentionTime/4) // what one call may count for
 	}
 	if p.contention.waited >= contentionTime && len(p.waiters) > 0 {
@@ -340,7 +342,7 @@ func (p *Pool) Release(instance *Instance) {
 		p.contention.isolateUntil = time.Now().Add(isolationTime)
 		p.detach(instance)
 		for _, ready := range instance.use.queue {
-			close(ready) // they find it broken
+			close(ready) // its reader finds the instance broken
 		}
 		instance.use.queue = nil
 		p.closeInstance(instance)
@@ -398,6 +400,7 @@ func (p *Pool) dispatch(instance *Instance) {
 	p.unlock()
 }
 
+// idleFor returns how long the instance may stay unused.
 func (p *Pool) idleFor(instance *Instance) time.Duration {
 	switch usual := p.module.host.idle; {
 	case p.isExpired(instance):
@@ -474,13 +477,14 @@ func (p *Pool) close() {
 	p.unlock()
 }
 
-// canary observes a version that was activated recently: reject is called if too many calls break.
+// canary observes a version that was activated recently.
 type canary struct {
 	until  time.Time
 	traps  int
-	reject func(reason string)
+	reject func(reason string) // called once if too many calls break
 }
 
+// recordTrap counts a trap of a canary, and rejects its version after canaryTraps.
 func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
 	observed := p.canary

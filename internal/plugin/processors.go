@@ -17,6 +17,7 @@ func newProcessors() *processors {
 	return &processors{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
+// acquire waits for a processor, which the caller releases.
 func (p *processors) acquire(ctx context.Context) error {
 	select {
 	case p.slots <- struct{}{}:
@@ -37,9 +38,9 @@ func (p *processors) release() { <-p.slots }
 
 func (p *processors) count() int { return cap(p.slots) }
 
-func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
+func (p *processors) hasFree() bool { return len(p.slots) < cap(p.slots) }
 
-// yield gives the processor to a waiting call, if there is one, and waits for the next.
+// yield gives the processor to a waiting call and waits for another one. It returns false if no call waits.
 func (p *processors) yield() bool {
 	if p.waiting.Load() == 0 {
 		return false

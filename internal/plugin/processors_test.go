@@ -47,49 +47,49 @@ func TestProcessorsLimitRunningCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processorCount, calls = 3, 40
 		p := &processors{slots: make(chan struct{}, processorCount)}
-		var running, most, done, gaveUp atomic.Int64
-		in := func() {
+		var running, maxRunning, completed, canceled atomic.Int64
+		enter := func() {
 			n := running.Add(1)
 			if n > processorCount {
-				t.Errorf("%d calls run", n)
+				t.Errorf("expected at most %d running calls, found %d", processorCount, n)
 			}
-			raise(&most, n)
+			raise(&maxRunning, n)
 		}
-		var all sync.WaitGroup
+		var wait sync.WaitGroup
 		for n := range calls {
-			all.Go(func() {
-				pick := rand.New(rand.NewPCG(1, uint64(n)))
+			wait.Go(func() {
+				random := rand.New(rand.NewPCG(1, uint64(n)))
 				for range 30 {
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(pick.IntN(300))*time.Millisecond)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(300))*time.Millisecond)
 					err := p.acquire(ctx)
 					cancel()
 					if err != nil {
 						if !errors.Is(err, context.DeadlineExceeded) {
 							t.Error(err)
 						}
-						gaveUp.Add(1)
+						canceled.Add(1)
 						continue
 					}
-					in()
-					for range pick.IntN(5) {
+					enter()
+					for range random.IntN(5) {
 						<-time.After(processorSlice) // virtual time
 						running.Add(-1)
 						p.yield()
-						in()
+						enter()
 					}
 					running.Add(-1)
 					p.release()
-					done.Add(1)
+					completed.Add(1)
 				}
 			})
 		}
-		all.Wait()
-		if len(p.slots) != 0 || p.waiting.Load() != 0 || most.Load() != processorCount {
-			t.Errorf("%d processors are in use, %d calls wait, at most %d ran", len(p.slots), p.waiting.Load(),
-				most.Load())
+		wait.Wait()
+		if len(p.slots) != 0 || p.waiting.Load() != 0 || maxRunning.Load() != processorCount {
+			t.Errorf("expected 0 processors in use, 0 waiting and at most %d running calls, found %d, %d and %d",
+				processorCount, len(p.slots), p.waiting.Load(), maxRunning.Load())
 		}
-		if done.Load() == 0 || gaveUp.Load() == 0 {
-			t.Errorf("%d calls ran, %d were canceled", done.Load(), gaveUp.Load())
+		if completed.Load() == 0 || canceled.Load() == 0 {
+			t.Errorf("expected completed and canceled calls, found %d and %d", completed.Load(), canceled.Load())
 		}
 	})
 }

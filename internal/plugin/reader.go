@@ -16,9 +16,9 @@ import (
 type Reader struct {
 	pool     *Pool
 	instance *Instance
-	// brokeInstance: a call of this reader broke the instance. hasPage: a page was begun.
-	brokeInstance bool
-	hasPage       bool
+
+	brokeInstance bool // a call of this reader broke the instance
+	hasPage       bool // a page was begun
 }
 
 // PageLostError is the error of a page whose instance was broken by another page. Request the page again.
@@ -33,7 +33,7 @@ func (p *PageLostError) Error() string {
 		p.Version, p.Cause)
 }
 
-// Reader returns a reader on the instance with the fewest pages, or on a new one if calls wait.
+// Reader returns a reader on the instance with the fewest pages, or on a new one if calls wait. The caller closes it.
 func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 	i, err := p.joinInstance(ctx)
 	if err != nil {
@@ -42,6 +42,7 @@ func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 	return &Reader{pool: p, instance: i}, nil
 }
 
+// joinInstance adds a reader to the instance with the fewest, or to a new one.
 func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 	p.mu.Lock()
 	if p.closed {
@@ -67,6 +68,7 @@ func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 	return best, nil
 }
 
+// needsOwnInstance reports whether a page should get a new instance, and resets the waiting time if that is the reason.
 func (p *Pool) needsOwnInstance() bool {
 	now := time.Now()
 	if now.Before(p.contention.isolateUntil) {
@@ -82,6 +84,7 @@ func (p *Pool) needsOwnInstance() bool {
 // Close ends the reader. Abandon unfinished pages before.
 func (r *Reader) Close() { r.pool.removeReader(r.instance) }
 
+// lockInstance waits until a reader's instance can be called. The caller releases it, unless there is an error.
 func (p *Pool) lockInstance(ctx context.Context, instance *Instance) error {
 	p.mu.Lock()
 	if !instance.use.inUse {
@@ -106,15 +109,16 @@ func (p *Pool) lockInstance(ctx context.Context, instance *Instance) error {
 		instance.use.queue = slices.Delete(instance.use.queue, i, i+1)
 		p.mu.Unlock()
 	} else { // granted at the same moment
-		removed := instance.use.closed
+		isClosed := instance.use.closed
 		p.mu.Unlock()
-		if !removed {
+		if !isClosed {
 			p.Release(instance)
 		}
 	}
 	return ctx.Err()
 }
 
+// call calls do with the locked instance, which another one replaces if it broke before the page was begun.
 func (r *Reader) call(ctx context.Context, do func(*Instance) error) error {
 	var instance *Instance
 	for {
@@ -169,8 +173,8 @@ func (r *Reader) brokenError() error {
 	return &PageLostError{Plugin: info.Name, Version: info.Version, Cause: instance.broken}
 }
 
-// reading is Reader.call for a function with a result.
-func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
+// callResult is Reader.call for a function with a result.
+func callResult[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		result, err = f(i)
 		return err
@@ -181,7 +185,7 @@ func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)
 // OpenSource is [Instance.OpenSource].
 func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpenResult, error) {
-	return reading(ctx, r, func(i *Instance) (wit.SourceOpenResult, error) {
+	return callResult(ctx, r, func(i *Instance) (wit.SourceOpenResult, error) {
 		return i.OpenSource(ctx, component, settings, state, answers)
 	})
 }
@@ -189,7 +193,7 @@ func (r *Reader) OpenSource(ctx context.Context, component string, settings []wi
 // Next is [Instance.Next].
 func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
 	now int64) (wit.NextAction, error) {
-	return reading(ctx, r, func(i *Instance) (wit.NextAction, error) {
+	return callResult(ctx, r, func(i *Instance) (wit.NextAction, error) {
 		return i.Next(ctx, context, feed, offset, cause, now)
 	})
 }
@@ -197,7 +201,7 @@ func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset [
 // Begin is [Instance.Begin].
 func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (page uint32, err error) {
-	return reading(ctx, r, func(i *Instance) (uint32, error) {
+	return callResult(ctx, r, func(i *Instance) (uint32, error) {
 		r.hasPage = true
 		return i.Begin(ctx, context, feed, position, response)
 	})
@@ -206,7 +210,7 @@ func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, positio
 // Decode is [Instance.Decode].
 func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (wit.DecodeResult, error) {
-	return reading(ctx, r, func(i *Instance) (wit.DecodeResult, error) {
+	return callResult(ctx, r, func(i *Instance) (wit.DecodeResult, error) {
 		return i.Decode(ctx, page, tag, status, piece, last, into)
 	})
 }
@@ -224,33 +228,33 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 // Progress is [Instance.Progress].
 func (r *Reader) Progress(ctx context.Context, context []byte, feed uint32,
 	offset []wit.OffsetEntry) (*wit.LoadProgress, error) {
-	return reading(ctx, r, func(i *Instance) (*wit.LoadProgress, error) {
+	return callResult(ctx, r, func(i *Instance) (*wit.LoadProgress, error) {
 		return i.Progress(ctx, context, feed, offset)
 	})
 }
 
 // Keys is [Instance.Keys].
 func (r *Reader) Keys(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (wit.KeysUse, error) {
-	return reading(ctx, r, func(i *Instance) (wit.KeysUse, error) { return i.Keys(ctx, context, feed, offset) })
+	return callResult(ctx, r, func(i *Instance) (wit.KeysUse, error) { return i.Keys(ctx, context, feed, offset) })
 }
 
 // Compared is [Instance.Compared].
 func (r *Reader) Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	unknown [][]byte) (*[]wit.OffsetEntry, error) {
-	return reading(ctx, r, func(i *Instance) (*[]wit.OffsetEntry, error) {
+	return callResult(ctx, r, func(i *Instance) (*[]wit.OffsetEntry, error) {
 		return i.Compared(ctx, context, feed, offset, unknown)
 	})
 }
 
 // HandleNotification is [Instance.HandleNotification]. It waits at most for the current call of the instance.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
-	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
+	return callResult(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
 }
 
 // Subscribe is [Instance.Subscribe].
 func (r *Reader) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	return reading(ctx, r, func(i *Instance) (wit.CallResult, error) {
+	return callResult(ctx, r, func(i *Instance) (wit.CallResult, error) {
 		return i.Subscribe(ctx, context, feed, address, state, answers)
 	})
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// read returns a reader of a pool.
-func read(t *testing.T, pool *plugin.Pool) *plugin.Reader {
+// newReader returns a reader of a pool.
+func newReader(t *testing.T, pool *plugin.Pool) *plugin.Reader {
 	t.Helper()
 	r, err := pool.Reader(t.Context())
 	require.NoError(t, err)
@@ -44,37 +44,37 @@ func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) 
 	}
 }
 
-// instances checks the number of instances of a pool's plugin.
-func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
+// assertInstances checks the number of instances of a pool's plugin.
+func assertInstances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 	t.Helper()
 	assert.Equal(t, want, pool.Module().Metrics.Instances, when, "instances")
 }
 
 // An unused instance is closed after 5 s; an instance with an open page is in use.
 func TestIdleInstancesAreClosed(t *testing.T) {
-	m, binding := guest(t, plugin.Options{}, all)
-	works(t, binding.Current(), "1.0.0") // compile outside of the bubble
+	m, binding := guest(t, plugin.Options{}, allGuest)
+	assertWorks(t, binding.Current(), "1.0.0") // compile outside of the bubble
 	other := bind(t, m, "other", "all")
 	binding.Close()
 	pool := other.Current()
 	synctest.Test(t, func(t *testing.T) {
-		count := func(what string, want int64) {
+		count := func(when string, want int64) {
 			t.Helper()
 			synctest.Wait()
-			instances(t, pool, want, what)
+			assertInstances(t, pool, want, when)
 		}
-		r := read(t, pool)
+		r := newReader(t, pool)
 		time.Sleep(time.Minute)
 		count("a page is open", 1)
 		r.Close()
 		time.Sleep(4 * time.Second)
 		count("idle for 4 s", 1)
-		works(t, pool, "1.0.0")
+		assertWorks(t, pool, "1.0.0")
 		time.Sleep(4 * time.Second)
 		count("idle for 4 s again", 1)
 		time.Sleep(2 * time.Second)
 		count("idle for 6 s", 0)
-		works(t, pool, "1.0.0")
+		assertWorks(t, pool, "1.0.0")
 		count("used again", 1)
 		time.Sleep(6 * time.Second)
 		count("idle", 0)
@@ -84,17 +84,17 @@ func TestIdleInstancesAreClosed(t *testing.T) {
 // Pages share an instance and are independent, whatever the order of their pieces.
 func TestPagesShareAnInstance(t *testing.T) {
 	reg := record.NewRegistry()
-	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all)
+	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, allGuest)
 	pool := binding.Current()
 	const pages = 40
 	var readers [pages]*plugin.Reader
 	var numbers [pages]uint32
 	for n := range readers {
-		readers[n] = read(t, pool)
+		readers[n] = newReader(t, pool)
 		defer readers[n].Close()
 		numbers[n] = begin(t, readers[n])
 	}
-	instances(t, pool, 1, "pages that wait for their service")
+	assertInstances(t, pool, 1, "pages that wait for their service")
 	into := [pages]*record.Batch{}
 	for half := range 2 {
 		for n, r := range readers {
@@ -122,12 +122,12 @@ func TestPagesShareAnInstance(t *testing.T) {
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
-		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+		Limits: plugin.Limits{ResultBytes: 64 << 10}}, allGuest)
 	pool := binding.Current()
 	var readers []*plugin.Reader
 	var page uint32
 	for range 3 {
-		r := read(t, pool)
+		r := newReader(t, pool)
 		defer r.Close()
 		page = begin(t, r)
 		readers = append(readers, r)
@@ -136,18 +136,18 @@ func TestTrapAbandonsPages(t *testing.T) {
 	breakPage(t, readers[0], page, into)
 	for n, r := range readers {
 		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
-		var abandoned *plugin.PageLostError
-		if errors.As(err, &abandoned) == (n == 0) || err == nil {
+		var lost *plugin.PageLostError
+		if errors.As(err, &lost) == (n == 0) || err == nil {
 			t.Errorf("reader %d: %v", n, err)
 		}
 		if n > 0 && errors.As(err, new(*plugin.Trap)) {
 			t.Errorf("reader %d: found another reader's trap: %v", n, err)
 		}
 	}
-	again := read(t, pool)
-	defer again.Close()
-	begin(t, again)
-	instances(t, pool, 1, "after a trap")
+	next := newReader(t, pool)
+	defer next.Close()
+	begin(t, next)
+	assertInstances(t, pool, 1, "after a trap")
 }
 
 // A page that has not started moves to another instance if its own traps: its request may be one that must not be
@@ -155,42 +155,42 @@ func TestTrapAbandonsPages(t *testing.T) {
 func TestUnstartedPagesSurviveTrap(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
-		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+		Limits: plugin.Limits{ResultBytes: 64 << 10}}, allGuest)
 	pool := binding.Current()
-	breaks := read(t, pool)
-	waits := read(t, pool)
-	_, err := waits.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)
+	trapping := newReader(t, pool)
+	waiting := newReader(t, pool)
+	_, err := waiting.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 	require.NoError(t, err)
-	page := begin(t, breaks)
+	page := begin(t, trapping)
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
-	breakPage(t, breaks, page, into)
-	breaks.Close()
-	page = begin(t, waits)
-	if _, err := waits.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil ||
+	breakPage(t, trapping, page, into)
+	trapping.Close()
+	page = begin(t, waiting)
+	if _, err := waiting.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil ||
 		len(into.Rows) != 1 {
-		t.Errorf("%d rows, %v", len(into.Rows), err)
+		t.Errorf("expected 1 row, found %d and %v", len(into.Rows), err)
 	}
-	waits.Close()
+	waiting.Close()
 	binding.Close()
-	instances(t, pool, 0, "closed")
+	assertInstances(t, pool, 0, "closed")
 }
 
 // Calls wait in order, can be canceled, and end when the pool is closed.
 func TestReadersWaitInOrder(t *testing.T) {
-	_, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
+	_, binding := guest(t, plugin.Options{Idle: time.Hour}, allGuest)
 	pool := binding.Current()
 	i, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
-	ended, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	var calls sync.WaitGroup
 	for n := range 20 {
-		r := read(t, pool)
+		r := newReader(t, pool)
 		calls.Go(func() {
 			defer r.Close()
 			ctx := t.Context()
 			if n%2 == 1 {
-				ctx = ended
+				ctx = canceled
 			}
 			if _, err := r.Begin(ctx, nil, 0, nil, wit.Response{Status: 200}); (err != nil) != (n%2 == 1) {
 				t.Errorf("call %d: %v", n, err)
@@ -200,7 +200,7 @@ func TestReadersWaitInOrder(t *testing.T) {
 	pool.Release(i)
 	calls.Wait()
 	binding.Close()
-	instances(t, pool, 0, "after closing")
+	assertInstances(t, pool, 0, "after closing")
 	if _, err := pool.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
 		t.Error(err)
 	}
@@ -209,32 +209,32 @@ func TestReadersWaitInOrder(t *testing.T) {
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
 // instances in use, and does not affect other connectors.
 func TestIdleConnectorsReleaseInstances(t *testing.T) {
-	m, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
+	m, binding := guest(t, plugin.Options{Idle: time.Hour}, allGuest)
 	task := bind(t, m, "orders", "all")
 	other := bind(t, m, "other", "all")
 	pool := binding.Current()
-	for _, one := range []*plugin.Binding{binding, task, other} {
-		works(t, one.Current(), "1.0.0")
+	for _, binding := range []*plugin.Binding{binding, task, other} {
+		assertWorks(t, binding.Current(), "1.0.0")
 	}
-	instances(t, pool, 2, "at work")
+	assertInstances(t, pool, 2, "at work")
 	if pool != task.Current() || pool == other.Current() {
 		t.Error("expected one pool for the tasks of a connector")
 	}
 	binding.Close()
-	r := read(t, pool)
+	r := newReader(t, pool)
 	pool.CloseIdle()
-	instances(t, pool, 2, "with an open page")
+	assertInstances(t, pool, 2, "with an open page")
 	r.Close()
 	pool.CloseIdle()
-	instances(t, pool, 1, "at rest")
-	works(t, pool, "1.0.0")
-	instances(t, pool, 2, "at work once more")
+	assertInstances(t, pool, 1, "at rest")
+	assertWorks(t, pool, "1.0.0")
+	assertInstances(t, pool, 2, "at work once more")
 }
 
 // A panic of the host during a call closes the instance and releases the processor: otherwise others would wait for it
 // forever.
 func TestPanicReleasesProcessor(t *testing.T) {
-	m, binding := guest(t, plugin.Options{}, all)
+	m, binding := guest(t, plugin.Options{}, allGuest)
 	pool := binding.Current()
 	for range 2 * runtime.GOMAXPROCS(0) {
 		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
@@ -247,6 +247,6 @@ func TestPanicReleasesProcessor(t *testing.T) {
 			t.Fatalf("%d calls have a processor although none runs", n)
 		}
 	}
-	instances(t, pool, 0, "calls ended in the middle")
-	works(t, pool, "1.0.0")
+	assertInstances(t, pool, 0, "calls ended in the middle")
+	assertWorks(t, pool, "1.0.0")
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// module is a valid plugin without code: every function is `unreachable`.
+// module returns a valid plugin without code: every function is `unreachable`.
 func module(interfaces ...string) guesttest.Module {
 	m := guesttest.Module{MemoryPages: 1}
 	for _, i := range interfaces {
@@ -44,9 +44,11 @@ func without(m guesttest.Module, names ...string) guesttest.Module {
 	return m
 }
 
+// bytesOf returns the bytes of a module that is not addressable.
 func bytesOf(m guesttest.Module) []byte { return m.Bytes() }
 
-func with1[T any](m T, change func(*T)) T { change(&m); return m }
+// modified returns m after the change.
+func modified[T any](m T, change func(*T)) T { change(&m); return m }
 
 func TestRefusals(t *testing.T) {
 	plain := module(wit.InterfacePlugin, wit.InterfaceTransform)
@@ -64,7 +66,7 @@ func TestRefusals(t *testing.T) {
 		"truncated": {full[:len(full)/2], []string{"the file is truncated: section 7 at byte", "are left"}},
 		"component": {component, []string{"a WebAssembly component: expected a core module",
 			"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"}},
-		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
+		"version 2": {modified(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
 			[]string{"found version 2 of layer 0"}},
 		"older version": {guesttest.Static(wit.Description{}, "0.1.0"),
 			[]string{"built for version 0.1.0 of the contract culvert:connect: expected 0.3.0 (major.minor must match)",
@@ -74,7 +76,7 @@ func TestRefusals(t *testing.T) {
 				"`culvert reference guide/plugins` lists what changed in 0.3"}},
 		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
 			[]string{"built for version 1.2.0 of the contract culvert:connect: expected 0.3.0"}},
-		"other mangling": {bytesOf(with1(plain, func(m *guesttest.Module) {
+		"other mangling": {bytesOf(modified(plain, func(m *guesttest.Module) {
 			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.3|describe"}}
 		})), []string{`exports "cm32p2|culvert:connect/plugin@0.3|describe"`, "mangling cm32p2",
 			`"culvert:connect/plugin@0.3.0#describe"`}},
@@ -89,25 +91,25 @@ func TestRefusals(t *testing.T) {
 		"no describe": {bytesOf(without(plain, wit.ExportName("plugin", "describe"))),
 			[]string{"exports are missing: culvert:connect/plugin@0.3.0#describe"}},
 		"no allocator": {bytesOf(without(plain, "cabi_realloc")), []string{"exports are missing: cabi_realloc"}},
-		"no memory": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })),
+		"no memory": {bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })),
 			[]string{"exports are missing: memory"}},
-		"unknown import": {bytesOf(with1(plain, func(m *guesttest.Module) {
+		"unknown import": {bytesOf(modified(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1",
 				Name: "thread_spawn"}}
 		})), []string{"imports functions that no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
-		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
+		"host of another version": {bytesOf(modified(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
 		})), []string{"culvert:connect/host@0.1.0 log", "available are log of culvert:connect/host@0.3.0"}},
-		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
+		"signature": {bytesOf(modified(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
 				Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
 		})), []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
 			"(i32), found (i64) -> (i32)"}},
-		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
+		"memory beyond the limit": {bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
 			[]string{"the module needs at least 196608000 bytes of memory, 134217728 are allowed " +
 				"(plugin.NAME.limits.memory.bytes)"}},
 		"trap in describe": {full, []string{"describe: wasm error: unreachable"}},
-		"invalid code": {bytesOf(with1(plain, func(m *guesttest.Module) {
+		"invalid code": {bytesOf(modified(plain, func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: "more", Body: []byte{0x6a}})
 		})), []string{"the module does not compile"}},
 	} {
@@ -165,7 +167,7 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 // A limit below the module's initial memory is reported with its setting, by the plugin's name if that is known.
 func TestLimitBelowMinimum(t *testing.T) {
 	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
-	checkRejected(t, options, guesttest.Bytes(t, all),
+	checkRejected(t, options, guesttest.Bytes(t, allGuest),
 		"bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
 	options.Registry = record.NewRegistry()
 	options.Settings["plugin.all.limits.memory.bytes"] = "0"
@@ -207,11 +209,16 @@ func TestIrregularFilesAreRejected(t *testing.T) {
 		err = errors.Join(huge.Truncate(10<<30), huge.Close())
 	}
 	socket, listenErr := net.Listen("unix", in("socket.wasm"))
-	err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"),
-		in("link.wasm")), syscall.Mkfifo(in("pipe.wasm"), 0o600), os.Symlink("/dev/zero", in("zero.wasm")),
-		os.Symlink(in("pipe.wasm"), in("piped.wasm")), os.Symlink(filepath.Join(elsewhere, "real"),
-			filepath.Join(elsewhere, "..data")), os.Symlink(filepath.Join(elsewhere, "..data"), in("mounted.wasm")),
-		os.Symlink(in("nothing"), in("dangling.wasm")), os.Symlink(in("circle.wasm"), in("circle.wasm")))
+	err = errors.Join(err, listenErr,
+		os.Mkdir(in("folder.wasm"), 0o700),
+		os.Symlink(in("folder.wasm"), in("link.wasm")),
+		syscall.Mkfifo(in("pipe.wasm"), 0o600),
+		os.Symlink("/dev/zero", in("zero.wasm")),
+		os.Symlink(in("pipe.wasm"), in("piped.wasm")),
+		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")),
+		os.Symlink(filepath.Join(elsewhere, "..data"), in("mounted.wasm")),
+		os.Symlink(in("nothing"), in("dangling.wasm")),
+		os.Symlink(in("circle.wasm"), in("circle.wasm")))
 	require.NoError(t, err)
 	defer socket.Close()
 	put(t, folder, "all.wasm.txt", []byte("x"))
@@ -224,11 +231,17 @@ func TestIrregularFilesAreRejected(t *testing.T) {
 			found = append(found, filepath.Base(i.Path))
 		}
 	}
-	want := []string{"/circle.wasm: stat /circle.wasm: too many levels of symbolic links",
+	want := []string{
+		"/circle.wasm: stat /circle.wasm: too many levels of symbolic links",
 		"/huge.wasm: expected a module of at most 67108864 bytes, found 10737418240",
-		"/link.wasm: expected a file, found a folder", "/pipe.wasm: expected a file, found a pipe",
-		"/piped.wasm: expected a file, found a pipe", "/socket.wasm: expected a file, found a socket",
-		"/zero.wasm: expected a file, found a device", "all.WASM", "mounted.wasm"}
+		"/link.wasm: expected a file, found a folder",
+		"/pipe.wasm: expected a file, found a pipe",
+		"/piped.wasm: expected a file, found a pipe",
+		"/socket.wasm: expected a file, found a socket",
+		"/zero.wasm: expected a file, found a device",
+		"all.WASM",
+		"mounted.wasm",
+	}
 	assert.Equal(t, want, found)
 }
 
@@ -241,7 +254,7 @@ func TestLoadingIsCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	loading := make(chan error, 1)
 	go func() { loading <- m.Reload(ctx) }()
-	works(t, binding.Current(), "1.0.0")
+	assertWorks(t, binding.Current(), "1.0.0")
 	cancel()
 	if err := <-loading; !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the context's error, found %v", err)

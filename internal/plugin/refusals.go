@@ -15,11 +15,10 @@ import (
 
 // RefusedError is the error of a module that was refused before. It is stored as JSON.
 type RefusedError struct {
-	// Until is when the module is tried again; nil means never by this program with these limits.
 	Text  string
 	At    time.Time
-	Until *time.Time
-	File  string `json:"-"` // where the refusal is stored
+	Until *time.Time // when the module is tried again; nil means never by this program with these limits
+	File  string     `json:"-"` // where the refusal is stored
 }
 
 func (r *RefusedError) Error() string {
@@ -51,6 +50,7 @@ func refusalName(hash string, limits Limits) string {
 		code.CompileTime, hash))
 }
 
+// cachedRefusal returns why a file was refused before with the same limits, nil if it may be tried.
 func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
 	var stored RefusedError
@@ -65,15 +65,16 @@ func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 	return &stored
 }
 
-// cacheRefusal stores a refusal that depends on the module alone, so that it is not compiled again.
+// cacheRefusal stores a refusal that depends on the module alone, so that it is not compiled again. Other errors are
+// ignored.
 func cacheRefusal(cache *code.Cache, hash string, limits Limits, err error) {
 	stored := RefusedError{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
-	trap, trapped := errors.AsType[*Trap](err)
+	trap, isTrap := errors.AsType[*Trap](err)
 	switch {
-	case isA[*code.TooSlowError](err), trapped && trap.Limit == "call.ms":
+	case isA[*code.TooSlowError](err), isTrap && trap.Limit == "call.ms":
 		until := stored.At.Add(slowRetry)
 		stored.Until = &until
-	case trapped, isA[*meter.UnsupportedError](err), isA[*meter.LimitError](err), isA[*code.UnusableError](err):
+	case isTrap, isA[*meter.UnsupportedError](err), isA[*meter.LimitError](err), isA[*code.UnusableError](err):
 		// Until stays nil: another attempt would fail, too.
 	default:
 		return

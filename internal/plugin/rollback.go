@@ -14,15 +14,15 @@ func (m *Manager) rejectVersion(mod *module, reason string) {
 		m.mu.Unlock()
 		return
 	}
-	why := &rollbackError{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
-	m.rejected[mod.info.Hash] = why
-	_, ok := m.pins[mod.info.Name] // then the pin decides which version replaces it
+	rejection := &rollbackError{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
+	m.rejected[mod.info.Hash] = rejection
+	_, hasPin := m.pins[mod.info.Name] // then the pin decides which version replaces it
 	for path, source := range m.sources {
-		if ok || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
+		if hasPin || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
 			continue
 		}
 		info := mod.snapshot()
-		info.Err = fmt.Errorf("%s: %w", path, why)
+		info.Err = withPath(path, rejection)
 		m.restorePrevious(source)
 		source.previous = nil
 		source.refused = &info
@@ -36,6 +36,7 @@ func (m *Manager) rejectVersion(mod *module, reason string) {
 		"version", mod.info.Version, "hash", mod.info.Hash[:12], "file", mod.info.Path, "reason", reason)
 }
 
+// hasAlternative reports whether another version of the plugin could be used instead. m.mu must be held.
 func (m *Manager) hasAlternative(mod *module) bool {
 	for _, source := range m.sources {
 		for _, other := range []*module{source.active, source.previous} {
@@ -55,8 +56,8 @@ func (m *Manager) Rollback(name string) error {
 	var newest *moduleSource
 	for _, source := range m.sources {
 		if source.active != nil && source.active.info.Name == name && source.previous != nil &&
-			m.rejected[source.previous.info.Hash] == nil && (newest == nil ||
-			source.active.order > newest.active.order) {
+			m.rejected[source.previous.info.Hash] == nil &&
+			(newest == nil || source.active.order > newest.active.order) {
 			newest = source
 		}
 	}
@@ -70,6 +71,7 @@ func (m *Manager) Rollback(name string) error {
 	return nil
 }
 
+// restorePrevious swaps a file's active and previous versions. m.mu must be held.
 func (m *Manager) restorePrevious(source *moduleSource) {
 	source.active, source.previous = source.previous, source.active
 	m.loads++
@@ -81,8 +83,8 @@ func (m *Manager) restorePrevious(source *moduleSource) {
 // back. Connectors that specify a version keep theirs, and tasks can still reject it.
 func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
-	why := m.rejected[hash]
-	wasRejected := why != nil && why.plugin == name
+	rejection := m.rejected[hash]
+	wasRejected := rejection != nil && rejection.plugin == name
 	if wasRejected {
 		delete(m.rejected, hash)
 		for _, source := range m.sources {
@@ -114,7 +116,7 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		return nil
 	}
 	if wasRejected {
-		m.rejected[hash] = why // no file has it now; a later one needs another request
+		m.rejected[hash] = rejection // no file has it; a later one needs another request
 	}
 	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
 }

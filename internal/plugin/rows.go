@@ -10,18 +10,20 @@ import (
 type rowCheck struct {
 	instance *Instance
 	batch    *record.Batch
-	base     uint32
-	size     uint32
+	base     uint32 // the offset of the guest's data in the batch's
+	size     uint32 // the size of the guest's data
 	// limit bounds the bytes that all rows refer to, counted in counted. Rows can share bytes, so that a few megabytes
 	// could cause any amount of work.
-	limit   uint64
-	counted uint64
-	last    *wit.Row
-	guest   [3]uint32
-	host    [3]uint32
+	limit     uint64
+	counted   uint64
+	lastInput *wit.Row
+	// guest and host are the last schema IDs of keys, values and headers, which are often the same in all rows.
+	guest [3]uint32
+	host  [3]uint32
 }
 
-func (c *rowCheck) row(index int, row, input *wit.Row) error {
+// translateRow checks and translates a row. input is the row that it was made from, nil if there is none.
+func (c *rowCheck) translateRow(index int, row, input *wit.Row) error {
 	if index%checkEvery == checkEvery-1 {
 		if err := c.instance.clock.callerErr(); err != nil {
 			return err
@@ -44,13 +46,13 @@ func (c *rowCheck) row(index int, row, input *wit.Row) error {
 	if err := c.countBytes(row, input); err != nil {
 		return err
 	}
-	if err := c.value(0, &row.Key, &input.Key); err != nil {
+	if err := c.translateValue(0, &row.Key, &input.Key); err != nil {
 		return rowViolation(index, "key", err)
 	}
-	if err := c.value(1, &row.Value, &input.Value); err != nil {
+	if err := c.translateValue(1, &row.Value, &input.Value); err != nil {
 		return rowViolation(index, "value", err)
 	}
-	if err := c.value(2, &row.Headers, &input.Headers); err != nil {
+	if err := c.translateValue(2, &row.Headers, &input.Headers); err != nil {
 		return rowViolation(index, "headers", err)
 	}
 	return nil
@@ -65,16 +67,16 @@ func rowViolation(index int, column string, err error) error {
 
 // countBytes counts referenced bytes, except those that the first output row of an input row shares with it.
 func (c *rowCheck) countBytes(row, input *wit.Row) error {
-	repeated := input == c.last
-	c.last = input
-	for _, d := range [...]struct{ out, in *wit.ValueSlice }{{&row.Key, &input.Key}, {&row.Value, &input.Value},
-		{&row.Headers, &input.Headers}} {
+	isRepeated := input == c.lastInput
+	c.lastInput = input
+	inputs := [...]*wit.ValueSlice{&input.Key, &input.Value, &input.Headers}
+	for n, out := range [...]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
 		switch {
-		case d.out.Encoding == wit.Absent: // has no bytes
-		case d.out.Encoding != wit.Unchanged:
-			c.counted += uint64(d.out.Size)
-		case repeated:
-			c.counted += uint64(d.in.Size)
+		case out.Encoding == wit.Absent: // has no bytes
+		case out.Encoding != wit.Unchanged:
+			c.counted += uint64(out.Size)
+		case isRepeated:
+			c.counted += uint64(inputs[n].Size)
 		}
 	}
 	if c.counted > c.limit {
@@ -86,14 +88,15 @@ func (c *rowCheck) countBytes(row, input *wit.Row) error {
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
-func (c *rowCheck) value(column int, value, input *wit.ValueSlice) (err error) {
+// translateValue translates a value of a row: the key (0), value (1) or headers (2).
+func (c *rowCheck) translateValue(column int, value, input *wit.ValueSlice) (err error) {
 	const headers = 2
 	switch value.Encoding {
 	case wit.Absent:
 		*value = wit.ValueSlice{}
 		return nil
 	case wit.Unchanged:
-		return c.unchanged(column, value, input)
+		return c.copyUnchanged(column, value, input)
 	case wit.WithSchema, wit.Schemaless, wit.Raw:
 		if (value.Encoding == wit.Raw) != (column == headers) {
 			return abi.NewViolation("encoding %d is not allowed here", value.Encoding)
@@ -106,12 +109,12 @@ func (c *rowCheck) value(column int, value, input *wit.ValueSlice) (err error) {
 	}
 	value.Start += c.base
 	if value.Encoding == wit.WithSchema {
-		value.Schema, err = c.schema(column, value.Schema)
+		value.Schema, err = c.hostSchema(column, value.Schema)
 		return err
 	}
 	value.Schema = 0
-	data, changed, err := c.instance.schemas.TranslateReferences(c.batch.Data, value.Encoding, c.batch.Bytes(*value))
-	if err == nil && changed {
+	data, isChanged, err := c.instance.schemas.TranslateReferences(c.batch.Data, value.Encoding, c.batch.Bytes(*value))
+	if err == nil && isChanged {
 		value.Start = uint32(len(c.batch.Data))
 		value.Size = uint32(len(data) - len(c.batch.Data))
 		c.batch.Data = data
@@ -119,32 +122,32 @@ func (c *rowCheck) value(column int, value, input *wit.ValueSlice) (err error) {
 	return err
 }
 
-func (c *rowCheck) unchanged(column int, value, input *wit.ValueSlice) (err error) {
+// copyUnchanged replaces value by the value of the input row, with the schema that the guest specified.
+func (c *rowCheck) copyUnchanged(column int, value, input *wit.ValueSlice) (err error) {
+	schema := input.Schema
 	switch input.Encoding {
 	case wit.Unchanged:
 		return abi.NewViolation("unchanged: there is no input row")
 	case wit.WithSchema:
-		schema, err := c.schema(column, value.Schema)
-		if err != nil {
+		if schema, err = c.hostSchema(column, value.Schema); err != nil {
 			return err
 		}
-		*value = *input
-		value.Schema = schema
-		return nil
 	}
 	*value = *input
+	value.Schema = schema
 	return nil
 }
 
-func (c *rowCheck) schema(column int, id uint32) (uint32, error) {
+// hostSchema returns the host's ID for a schema ID of the guest.
+func (c *rowCheck) hostSchema(column int, id uint32) (uint32, error) {
 	if id == c.guest[column] && id != 0 {
 		return c.host[column], nil
 	}
-	h, err := c.instance.schemas.Host(id)
+	host, err := c.instance.schemas.Host(id)
 	if err != nil {
 		return 0, err
 	}
 	c.guest[column] = id
-	c.host[column] = h
-	return h, nil
+	c.host[column] = host
+	return host, nil
 }

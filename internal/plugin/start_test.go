@@ -12,7 +12,7 @@ import (
 
 // starting returns a plugin with a start function and an initialization function; nil means none.
 func starting(start, initialize []byte) guesttest.Module {
-	m := hostile(2, fixed([]byte{0x41, 0x00}))
+	m := hostile(2, constantBody([]byte{0x41, 0x00}))
 	if start != nil {
 		m.Start = leb(nil, uint64(len(m.Exports)))
 		m.Exports = append(m.Exports, guesttest.Function{Name: "start", Body: start})
@@ -51,7 +51,7 @@ func TestStartIsLimited(t *testing.T) {
 			before := time.Now()
 			err := loaded(t, c.module.Bytes()).Err
 			t.Log(time.Since(before))
-			if trap := trapped(t, err, c.want, ": _initialize: "); trap != nil && trap.Limit != c.limit {
+			if trap := assertTrap(t, err, c.want, ": _initialize: "); trap != nil && trap.Limit != c.limit {
 				t.Errorf("expected the limit %q, found %q", c.limit, trap.Limit)
 			}
 		})
@@ -69,7 +69,7 @@ func TestStartRunsBeforeInitialize(t *testing.T) {
 		t.Error(info.Err)
 	}
 	m = starting(is(1), is(0))
-	trapped(t, loaded(t, m.Bytes()).Err, "unreachable")
+	assertTrap(t, loaded(t, m.Bytes()).Err, "unreachable")
 }
 
 // An invalid module with a start function stays invalid.

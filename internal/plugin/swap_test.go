@@ -48,7 +48,7 @@ func watched(t *testing.T) (folder string, m *plugin.Manager, binding *plugin.Bi
 	return folder, m, binding
 }
 
-func works(t *testing.T, pool *plugin.Pool, version string) {
+func assertWorks(t *testing.T, pool *plugin.Pool, version string) {
 	t.Helper()
 	err := pool.Do(t.Context(), func(i *plugin.Instance) error {
 		description, err := i.Describe(t.Context())
@@ -82,8 +82,8 @@ func TestSwapByPromotion(t *testing.T) {
 		infos[1].Version != "1.0.0" {
 		t.Errorf("%+v", infos)
 	}
-	works(t, candidate, "1.1.0")
-	works(t, old, "1.0.0")
+	assertWorks(t, candidate, "1.1.0")
+	assertWorks(t, old, "1.0.0")
 	binding.Promote(candidate)
 	if binding.Current() != candidate || binding.Candidate() != nil {
 		t.Error("the promoted version is not current")
@@ -95,7 +95,7 @@ func TestSwapByPromotion(t *testing.T) {
 	if _, err := old.Acquire(t.Context()); !errors.Is(err, plugin.ErrClosed) {
 		t.Errorf("the old pool: %v", err)
 	}
-	works(t, binding.Current(), "1.1.0")
+	assertWorks(t, binding.Current(), "1.1.0")
 	if got := binding.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
 		t.Errorf("%+v", got)
 	}
@@ -113,7 +113,7 @@ func TestSwapByRejection(t *testing.T) {
 		status.Candidate != "" || status.Removed {
 		t.Errorf("%+v", status)
 	}
-	works(t, binding.Current(), "1.0.0")
+	assertWorks(t, binding.Current(), "1.0.0")
 	// A third file is checked again.
 	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
 	until(t, "another candidate", func() bool { return binding.Candidate() != nil })
@@ -135,7 +135,7 @@ func TestBadFileKeepsRunningVersion(t *testing.T) {
 	if binding.Candidate() != nil {
 		t.Error("a rejected file is a candidate")
 	}
-	works(t, binding.Current(), "1.0.0")
+	assertWorks(t, binding.Current(), "1.0.0")
 	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
 		t.Error("new connectors do not get the old version", err)
 	}
@@ -161,7 +161,7 @@ func TestRemovedFile(t *testing.T) {
 	folder, m, binding := watched(t)
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	until(t, "the removal", func() bool { return binding.Status().Removed })
-	works(t, binding.Current(), "1.0.0")
+	assertWorks(t, binding.Current(), "1.0.0")
 	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
 	assert.Error(t, err, "no plugin has the source AllSource")
 	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
@@ -195,7 +195,7 @@ func TestSwap(t *testing.T) {
 			t.Fatalf("expected candidate %s, found %v", version, pool)
 		}
 		binding.Promote(pool)
-		works(t, binding.Current(), version)
+		assertWorks(t, binding.Current(), version)
 		if binding.Candidate() != nil {
 			t.Errorf("another version is offered next to %s", version)
 		}
@@ -203,7 +203,7 @@ func TestSwap(t *testing.T) {
 			t.Errorf("new connectors get %s, expected %s: %v", found.Version, version, err)
 		}
 	}
-	works(t, binding.Current(), "1.5.0")
+	assertWorks(t, binding.Current(), "1.5.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
 	takes("1.0.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.5.0")))
@@ -231,7 +231,7 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
 		binding, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
 		require.NoError(t, err)
-		works(t, binding.Current(), want)
+		assertWorks(t, binding.Current(), want)
 		if binding.Candidate() != nil {
 			t.Error("a connector that chose its version is offered another")
 		}
@@ -259,7 +259,7 @@ func TestOneClassInTwoPlugins(t *testing.T) {
 // Instances number schemas independently; equal schemas have one ID outside.
 func TestSchemasOfTwoInstances(t *testing.T) {
 	reg := record.NewRegistry()
-	_, first := guest(t, plugin.Options{Registry: reg}, all)
+	_, first := guest(t, plugin.Options{Registry: reg}, allGuest)
 	ids := map[uint32]bool{}
 	pass := func(i *plugin.Instance, context string, b *record.Batch) {
 		t.Helper()
@@ -268,8 +268,8 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 		_, err = i.Apply(t.Context(), prepared, b)
 		require.NoError(t, err)
 	}
-	use(t, first, func(ctx context.Context, a *plugin.Instance) {
-		use(t, first, func(ctx context.Context, other *plugin.Instance) {
+	useInstance(t, first, func(ctx context.Context, a *plugin.Instance) {
+		useInstance(t, first, func(ctx context.Context, other *plugin.Instance) {
 			for _, i := range []*plugin.Instance{a, other, a} {
 				b := batch(t, reg, 2, 6)
 				pass(i, "declare", b)
