@@ -143,6 +143,9 @@ func (c *checker) addFinding(f Finding) {
 	}
 }
 
+// errorOf returns the error of a call whose result is not needed.
+func errorOf[T any](_ T, err error) error { return err }
+
 // try runs call with a new instance and records its answer, or counts it as skipped if the time is over. A panic is
 // advice, other traps are refused.
 func (c *checker) try(function, subject string, call func(*Instance) error) {
@@ -316,21 +319,13 @@ func (c *checker) callAll() {
 			c.callNotifications()
 		case wit.InterfaceRetirement:
 			c.tryEach(wit.ComponentSource, "retirement.retire", func(i *Instance, component string) error {
-				_, err := i.Retire(c.ctx, component, nil, nil, nil, nil)
-				return err
+				return errorOf(i.Retire(c.ctx, component, nil, nil, nil, nil))
 			})
 		case wit.InterfaceProgress:
-			c.try("progress.progress", "", func(i *Instance) error {
-				_, err := i.Progress(c.ctx, nil, 0, nil)
-				return err
-			})
-			c.try("progress.keys", "", func(i *Instance) error {
-				_, err := i.Keys(c.ctx, nil, 0, nil)
-				return err
-			})
+			c.try("progress.progress", "", func(i *Instance) error { return errorOf(i.Progress(c.ctx, nil, 0, nil)) })
+			c.try("progress.keys", "", func(i *Instance) error { return errorOf(i.Keys(c.ctx, nil, 0, nil)) })
 			c.try("progress.compared", "", func(i *Instance) error {
-				_, err := i.Compared(c.ctx, nil, 0, nil, nil)
-				return err
+				return errorOf(i.Compared(c.ctx, nil, 0, nil, nil))
 			})
 		case wit.InterfaceSink:
 			c.callSink()
@@ -371,16 +366,14 @@ func (c *checker) callTools() {
 			c.checkTexts(where, &command.Options[o])
 		}
 		c.try("tools.run", command.Name, func(i *Instance) error {
-			_, err := i.Run(c.ctx, command.Name, nil, nil, nil, nil)
-			return err
+			return errorOf(i.Run(c.ctx, command.Name, nil, nil, nil, nil))
 		})
 	}
 }
 
 func (c *checker) callSource() {
 	c.tryEach(wit.ComponentSource, "source.plan", func(i *Instance, component string) error {
-		_, err := i.Plan(c.ctx, component, nil, 1)
-		return err
+		return errorOf(i.Plan(c.ctx, component, nil, 1))
 	})
 	var opened []byte
 	c.tryEach(wit.ComponentSource, "source.open", func(i *Instance, component string) error {
@@ -391,31 +384,30 @@ func (c *checker) callSource() {
 		return err
 	})
 	c.try("source.next", "", func(i *Instance) error {
-		_, err := i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0)
-		return err
+		return errorOf(i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0))
 	})
 	// Without a page, decode and abandon are called with number 0, which the plugin must reject.
-	page := func(i *Instance) (uint32, error) {
+	begin := func(i *Instance) (uint32, error) {
 		return i.Begin(c.ctx, opened, 0, &[]wit.OffsetEntry{}, wit.Response{Status: 200})
 	}
-	c.try("source.begin", "", func(i *Instance) error { _, err := page(i); return err })
+	c.try("source.begin", "", func(i *Instance) error { return errorOf(begin(i)) })
 	c.try("source.decode", "", func(i *Instance) error {
-		n, _ := page(i)
-		_, err := i.Decode(c.ctx, n, "", 200, nil, true, c.emptyBatch())
-		return err
+		page, _ := begin(i)
+		return errorOf(i.Decode(c.ctx, page, "", 200, nil, true, c.emptyBatch()))
 	})
-	c.try("source.abandon", "", func(i *Instance) error { n, _ := page(i); return i.Abandon(c.ctx, n) })
+	c.try("source.abandon", "", func(i *Instance) error {
+		page, _ := begin(i)
+		return i.Abandon(c.ctx, page)
+	})
 	c.try("source.check-offset", "", func(i *Instance) error { return i.CheckOffset(c.ctx, nil, nil) })
 }
 
 func (c *checker) callNotifications() {
 	c.try("notifications.handle-notification", "", func(i *Instance) error {
-		_, err := i.HandleNotification(c.ctx, nil, wit.Notification{Method: "GET"})
-		return err
+		return errorOf(i.HandleNotification(c.ctx, nil, wit.Notification{Method: "GET"}))
 	})
 	c.try("notifications.subscribe", "", func(i *Instance) error {
-		_, err := i.Subscribe(c.ctx, nil, 0, "", nil, nil)
-		return err
+		return errorOf(i.Subscribe(c.ctx, nil, 0, "", nil, nil))
 	})
 }
 
@@ -429,12 +421,10 @@ func (c *checker) callSink() {
 		return err
 	})
 	c.try("sink.encode", "", func(i *Instance) error {
-		_, err := i.Encode(c.ctx, opened, c.emptyBatch(), record.RecordIDs{}, nil)
-		return err
+		return errorOf(i.Encode(c.ctx, opened, c.emptyBatch(), record.RecordIDs{}, nil))
 	})
 	c.try("sink.handle-response", "", func(i *Instance) error {
-		_, err := i.HandleResponse(c.ctx, opened, nil, nil, wit.Response{Status: 200})
-		return err
+		return errorOf(i.HandleResponse(c.ctx, opened, nil, nil, wit.Response{Status: 200}))
 	})
 }
 

@@ -64,7 +64,7 @@ func cachedDescriptions(t *testing.T, m *plugin.Manager) (descriptions []wit.Des
 func TestKnownFilesAreNotCompiled(t *testing.T) {
 	folder := t.TempDir()
 	cache := filepath.Join(t.TempDir(), "cache")
-	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	put(t, folder, "a.wasm", namedPlugin("a", "1.0.0", 0))
 	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
 		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
 	first, _ := managerWithCache(t, folder, cache)
@@ -94,7 +94,7 @@ func (c *countingFS) ReadFile(name string) ([]byte, error) {
 // A built-in plugin that was loaded before is only hashed: its bytes are not copied.
 func TestKnownBuiltInPluginsAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
-	files := &countingFS{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
+	files := &countingFS{MapFS: fstest.MapFS{"a.wasm": {Data: namedPlugin("a", "1.0.0", 0)}}}
 	for n, want := range []int64{1, 0} {
 		files.reads.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
@@ -123,8 +123,8 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				folder := t.TempDir()
 				cache := filepath.Join(t.TempDir(), "cache")
-				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
-				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
+				put(t, folder, "a.wasm", namedPlugin("a", "1.0.0", 0))
+				put(t, folder, "b.wasm", namedPlugin("b", "1.0.0", 1))
 				m, _ := managerWithCache(t, folder, cache)
 				want := cachedDescriptions(t, m)
 				files := cacheFiles(t, cache, kind)
@@ -186,7 +186,7 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
+			folder := folderWith(t, "a.wasm", namedPlugin("a", "1.0.0", 0))
 			cache := filepath.Join(t.TempDir(), "cache")
 			m, _ := managerWithCache(t, folder, cache)
 			want := cachedDescriptions(t, m)
@@ -209,7 +209,7 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 
 // Warm compiles all plugins into the cache.
 func TestWarmCompilesAllPlugins(t *testing.T) {
-	folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
+	folder := folderWith(t, "a.wasm", namedPlugin("a", "1.0.0", 0))
 	cache := filepath.Join(t.TempDir(), "cache")
 	m, _ := managerWithCache(t, folder, cache)
 	for _, kind := range []string{"code", "metered"} {
@@ -230,7 +230,7 @@ func TestWarmCompilesAllPlugins(t *testing.T) {
 
 // Files that were not used for long are deleted from the cache; files in use stay.
 func TestUnusedCacheFilesAreDeleted(t *testing.T) {
-	folder := folderWith(t, "a.wasm", named("a", "1.0.0", 0))
+	folder := folderWith(t, "a.wasm", namedPlugin("a", "1.0.0", 0))
 	cache := filepath.Join(t.TempDir(), "cache")
 	m, _ := managerWithCache(t, folder, cache)
 	cachedDescriptions(t, m)
@@ -272,7 +272,7 @@ func TestUnsafeCacheFolders(t *testing.T) {
 	require.NoError(t, os.Chmod(writableByAll, 0o777))
 	require.NoError(t, os.WriteFile(notAFolder, nil, 0o600))
 	for cache, reason := range map[string]string{writableByAll: "chmod go-w", notAFolder: ""} {
-		m, log := managerWithCache(t, folderWith(t, "a.wasm", named("a", "1.0.0", 0)), cache)
+		m, log := managerWithCache(t, folderWith(t, "a.wasm", namedPlugin("a", "1.0.0", 0)), cache)
 		cachedDescriptions(t, m)
 		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
 		assert.Contains(t, log.String(), reason)

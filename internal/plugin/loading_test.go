@@ -47,7 +47,7 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 
 // Plugins that no connector needs are loaded in the background.
 func TestUnneededPluginsLoadLast(t *testing.T) {
-	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
+	folder := folderWith(t, "used.wasm", namedPlugin("used", "1.0.0", 0))
 	// Its only function takes longer to compile than this test runs.
 	put(t, folder, "hostile.wasm", slowToCompile(1))
 	load := func(needed ...plugin.Requirement) *plugin.Manager {
@@ -61,7 +61,7 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	if isLoaded, err := state(m, "hostile"); isLoaded || err != nil {
 		t.Errorf("expected the other plugin to be compiling, found %v %v", isLoaded, err)
 	}
-	until(t, "the other one", func() bool { isLoaded, _ := state(m, "hostile"); return isLoaded })
+	waitFor(t, "the other one", func() bool { isLoaded, _ := state(m, "hostile"); return isLoaded })
 	// A manager that is closed while it loads does not wait for the engine.
 	m = load(plugin.Requirement{Class: "org.example.AllSource"})
 	start := time.Now()
@@ -74,7 +74,7 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 // A short run does not load plugins that its connectors do not need: it would compile them at each start without
 // finishing. If a class is missing, all plugins are loaded.
 func TestNeededOnlyLoadsNoOtherPlugin(t *testing.T) {
-	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
+	folder := folderWith(t, "used.wasm", namedPlugin("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
 	for class, wantOther := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {

@@ -21,6 +21,7 @@ import (
 )
 
 // limited is a manager of connectors that share the memory for instances.
+// limitedManager is a manager whose connectors share the memory for instances.
 type limitedManager struct {
 	*plugin.Manager
 	log *logtest.Journal
@@ -29,8 +30,8 @@ type limitedManager struct {
 // limit is the memory limit of an instance of the small plugins.
 const limit = 2 << 20
 
-// newLimitedManager starts a manager of the small plugins a, b and c, with memory for n instances of sources and sinks, and n of
-// transforms.
+// newLimitedManager starts a manager of the small plugins a, b and c, with memory for n instances of sources and sinks,
+// and n of transforms.
 func newLimitedManager(t *testing.T, n int64) limitedManager {
 	t.Helper()
 	folder := t.TempDir()

@@ -116,8 +116,8 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(requirement Requirement) bool {
 		for _, source := range m.sources {
-			if source.active != nil && (requirement.Version == "" || requirement.Version == source.active.info.Version) &&
-				providesClass(source.active.info.Components, requirement) {
+			if source.active != nil && providesClass(source.active.info.Components, requirement) &&
+				(requirement.Version == "" || requirement.Version == source.active.info.Version) {
 				return false
 			}
 		}
@@ -166,8 +166,8 @@ func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
 	return list, present, nil
 }
 
-// readCandidate reads a file and returns it, or nil if it has not changed. It compares the content, because file systems
-// may have a coarse clock.
+// readCandidate reads a file and returns it if it changed, else nil. It compares the content, because file systems may
+// have a coarse clock.
 func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -44,8 +44,7 @@ func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.changes.Add(1)
 }
 
-// pinnedHash returns the beginning of the hash of the version that the query must get, if a pin applies to it. m.mu must
-// be held.
+// pinnedHash returns the start of the hash of the version that a pin prescribes for the query. m.mu must be held.
 func (m *Manager) pinnedHash(name string, query componentQuery) (hash string, ok bool) {
 	pin, ok := m.pins[name]
 	switch {
@@ -101,7 +100,7 @@ func (m *Manager) Versions() (offers []Offer) {
 		kept = append(kept, source.previous)
 	}
 	newestFirst := func(a, b *module) int {
-		if a.newer(b) {
+		if a.isNewer(b) {
 			return -1
 		}
 		return 1

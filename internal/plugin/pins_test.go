@@ -63,10 +63,10 @@ func TestPinnedVersionStays(t *testing.T) {
 	assert.Equal(t, []string{"1.2.0 kept false", "1.0.0 active false"}, offeredVersions(m))
 	late := boundTo(t, m, "late", wit.ComponentSource, "AllSource")
 	assertWorks(t, late.Current(), "1.0.0")
-	named, err := m.Bind("named", wit.ComponentSource, "AllSource", "1.2.0")
+	specified, err := m.Bind("named", wit.ComponentSource, "AllSource", "1.2.0")
 	require.NoError(t, err)
-	defer named.Close()
-	assertWorks(t, named.Current(), "1.2.0")
+	defer specified.Close()
+	assertWorks(t, specified.Current(), "1.2.0")
 
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
 	put(t, folder, "all-1.3.0.wasm", variant(t, "1.3.0", 0))

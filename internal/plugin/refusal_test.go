@@ -100,9 +100,9 @@ func TestRefusals(t *testing.T) {
 		"host of another version": {bytesOf(modified(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
 		})), []string{"culvert:connect/host@0.1.0 log", "available are log of culvert:connect/host@0.3.0"}},
-		"signature": {bytesOf(modified(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
-				Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})
+		"signature": {bytesOf(modified(without(plain, prepareExport), func(m *guesttest.Module) {
+			m.Exports = append(m.Exports, guesttest.Function{Name: prepareExport, Params: []byte{guesttest.I64},
+				Results: []byte{guesttest.I32}})
 		})), []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
 			"(i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
@@ -203,7 +203,7 @@ func TestIrregularFilesAreRejected(t *testing.T) {
 	folder := t.TempDir()
 	elsewhere := t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
-	put(t, elsewhere, "real", named("mounted", "1.0.0", 0))
+	put(t, elsewhere, "real", namedPlugin("mounted", "1.0.0", 0))
 	huge, err := os.Create(in("huge.wasm"))
 	if err == nil {
 		err = errors.Join(huge.Truncate(10<<30), huge.Close())

@@ -58,9 +58,11 @@ func TestRealSecondHost(t *testing.T) {
 		{"odata-sink", "../../plugins/odata-sink", sinkExamples},
 		{"smt", "../../plugins/smt", func(t *testing.T, r *recorder) {
 			const transforms = "org.apache.kafka.connect.transforms."
-			transformExamples(t, r, stage(transforms+"InsertField$Value", "static.field", "Source", "static.value",
-				"northwind", "timestamp.field", "At"), stage(transforms+"ReplaceField$Value", "exclude", "Name",
-				"renames", "Id:Number"), stage(transforms+"RegexRouter", "regex", "or(.*)", "replacement", "sap.$1"))
+			transformExamples(t, r,
+				stage(transforms+"InsertField$Value", "static.field", "Source", "static.value", "northwind",
+					"timestamp.field", "At"),
+				stage(transforms+"ReplaceField$Value", "exclude", "Name", "renames", "Id:Number"),
+				stage(transforms+"RegexRouter", "regex", "or(.*)", "replacement", "sap.$1"))
 		}},
 		{"plugin-transform", "../../examples/plugin-transform", func(t *testing.T, r *recorder) {
 			transformExamples(t, r, stage("example.MaskText", "fields", "Name, Phone", "keep", "4"))
@@ -93,14 +95,14 @@ func TestRealSecondHost(t *testing.T) {
 	node := exec.Command("node", "../../testdata/peers/jco/host.mjs", file)
 	node.Env = append(os.Environ(), "JCO_HOME="+home)
 	node.Stderr = os.Stderr
-	said, err := node.Output()
+	results, err := node.Output()
 	if err != nil {
 		t.Fatalf("host.mjs: %v", err)
 	}
-	var there map[string]answered
-	require.NoError(t, json.Unmarshal(said, &there))
+	var onNode map[string]hostResults
+	require.NoError(t, json.Unmarshal(results, &onNode))
 	for _, r := range guests {
-		t.Run(r.Name+" on Node", func(t *testing.T) { r.compare(t, there[r.Name]) })
+		t.Run(r.Name+" on Node", func(t *testing.T) { r.compare(t, onNode[r.Name]) })
 	}
 }
 
@@ -124,11 +126,11 @@ type recorder struct {
 	World string         `json:"world"`
 	Calls []recordedCall `json:"calls"`
 
-	found []string
-	guest *abi.Guest
-	here  answered
-	enums map[string][]string
-	ticks int
+	interfaces []string // that the guest exports
+	guest      *abi.Guest
+	own        hostResults
+	enums      map[string][]string
+	ticks      int
 }
 
 type recordedCall struct {
@@ -138,7 +140,7 @@ type recordedCall struct {
 }
 
 // answered contains the results of a guest on one host.
-type answered struct {
+type hostResults struct {
 	Answers []map[string]any `json:"answers"`
 	Log     [][]string       `json:"log"`
 }
@@ -153,12 +155,12 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	require.NoError(t, err)
 	binary, err := binary.Read(module)
 	require.NoError(t, err)
-	found, err := binary.CheckContract()
+	interfaces, err := binary.CheckContract()
 	require.NoError(t, err)
 	contract, err := os.ReadFile("../../wit/culvert.wit")
 	require.NoError(t, err)
-	r := &recorder{Name: name, Wasm: path, World: "tested", found: found, enums: enumsOf(string(contract))}
-	r.Wit = string(contract) + "\nworld tested { import host; export " + strings.Join(found, "; export ") + "; }\n"
+	r := &recorder{Name: name, Wasm: path, World: "tested", interfaces: interfaces, enums: enumsOf(string(contract))}
+	r.Wit = string(contract) + "\nworld tested { import host; export " + strings.Join(interfaces, "; export ") + "; }\n"
 	ctx := context.Background()
 	runtime := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { runtime.Close(ctx) })
@@ -172,7 +174,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	provide(t, runtime, wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
 		func(_ context.Context, m api.Module, stack []uint64) {
 			text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
-			r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
+			r.own.Log = append(r.own.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
 		})
 	if budget != unmetered {
 		module, _, err = meter.Rewrite(context.Background(), module, meter.Options{Budget: max(budget, 1)})
@@ -189,11 +191,11 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 // enumsOf returns the names of the contract's enum cases, which are only numbers in Go.
 func enumsOf(contract string) map[string][]string {
 	contract = regexp.MustCompile(`//.*`).ReplaceAllString(contract, "")
-	all := map[string][]string{}
+	cases := map[string][]string{}
 	for _, m := range regexp.MustCompile(`enum ([a-z-]+) \{([^}]*)\}`).FindAllStringSubmatch(contract, -1) {
-		all[m[1]] = regexp.MustCompile(`[a-z0-9-]+`).FindAllString(m[2], -1)
+		cases[m[1]] = regexp.MustCompile(`[a-z0-9-]+`).FindAllString(m[2], -1)
 	}
-	return all
+	return cases
 }
 
 // invoke calls a function and records the result.
@@ -222,7 +224,7 @@ func invoke[T any](r *recorder, iface, method string, args ...any) (result T, er
 			answer["ok"] = value
 		}
 	}
-	r.here.Answers = append(r.here.Answers, answer)
+	r.own.Answers = append(r.own.Answers, answer)
 	return result, err
 }
 
@@ -262,7 +264,7 @@ func (r *recorder) shape(v reflect.Value) any {
 
 func (r *recorder) structure(v reflect.Value) any {
 	t := v.Type()
-	variant := t.NumField() > 0 && t.Field(0).Type == reflect.TypeFor[wit.Variant]()
+	isVariant := t.NumField() > 0 && t.Field(0).Type == reflect.TypeFor[wit.Variant]()
 	fields := map[string]any{}
 	for i := range t.NumField() {
 		field := t.Field(i)
@@ -272,9 +274,9 @@ func (r *recorder) structure(v reflect.Value) any {
 		}
 		name := canon.Kebab(field.Name)
 		switch {
-		case variant && field.Type == reflect.TypeFor[*struct{}]():
+		case isVariant && field.Type == reflect.TypeFor[*struct{}]():
 			return map[string]any{"tag": name}
-		case variant:
+		case isVariant:
 			return map[string]any{"tag": name, "val": r.shape(value)}
 		}
 		words := strings.Split(name, "-")
@@ -287,37 +289,37 @@ func (r *recorder) structure(v reflect.Value) any {
 }
 
 // compare compares the results of the two hosts.
-func (r *recorder) compare(t *testing.T, there answered) {
-	text, err := json.Marshal(r.here)
+func (r *recorder) compare(t *testing.T, onNode hostResults) {
+	text, err := json.Marshal(r.own)
 	require.NoError(t, err)
-	var here answered
-	require.NoError(t, json.Unmarshal(text, &here))
-	if len(here.Answers) < 5 || len(there.Answers) != len(here.Answers) {
-		t.Fatalf("%d results here, %d on Node", len(here.Answers), len(there.Answers))
+	var own hostResults
+	require.NoError(t, json.Unmarshal(text, &own))
+	if len(own.Answers) < 5 || len(onNode.Answers) != len(own.Answers) {
+		t.Fatalf("%d results here, %d on Node", len(own.Answers), len(onNode.Answers))
 	}
 	functions := map[string]int{}
 	differences := 0
-	for n := range here.Answers {
+	for n := range own.Answers {
 		functions[r.Calls[n].Interface+"."+r.Calls[n].Function]++
-		if diff := cmp.Diff(here.Answers[n], there.Answers[n]); diff != "" {
+		if diff := cmp.Diff(own.Answers[n], onNode.Answers[n]); diff != "" {
 			differences++
 			if differences < 5 {
 				t.Errorf("call %d, %s: our host (-), Node (+):\n%.3000s", n, r.Calls[n].Function, diff)
 			}
 		}
 	}
-	if diff := cmp.Diff(len(here.Log), len(there.Log)); diff != "" || (len(here.Log) > 0 &&
-		cmp.Diff(here.Log, there.Log) != "") {
-		t.Errorf("log lines: our host %v, Node %v", here.Log, there.Log)
+	if diff := cmp.Diff(len(own.Log), len(onNode.Log)); diff != "" || (len(own.Log) > 0 &&
+		cmp.Diff(own.Log, onNode.Log) != "") {
+		t.Errorf("log lines: our host %v, Node %v", own.Log, onNode.Log)
 	}
-	for _, i := range r.found {
+	for _, i := range r.interfaces {
 		for _, f := range canon.Functions(i) {
 			if functions[i+"."+f.Name] == 0 {
 				t.Errorf("%s.%s was not called", i, f.Name)
 			}
 		}
 	}
-	t.Logf("%d calls, %d with different results, %d log lines: %v", len(here.Answers), differences, len(here.Log),
+	t.Logf("%d calls, %d with different results, %d log lines: %v", len(own.Answers), differences, len(own.Log),
 		functions)
 }
 
@@ -341,27 +343,26 @@ func (r *recorder) describe(t *testing.T) {
 	if err == nil {
 		t.Error("expected a fault for a missing component")
 	}
-	if slices.Contains(r.found, wit.InterfaceTools) {
+	if slices.Contains(r.interfaces, wit.InterfaceTools) {
 		r.commands(t)
 	}
 	// A call without arguments returns a fault, whose text must be equal on both hosts.
-	if slices.Contains(r.found, wit.InterfaceNotifications) {
+	if slices.Contains(r.interfaces, wit.InterfaceNotifications) {
 		_, _ = invoke[wit.CallResult](r, wit.InterfaceNotifications, "Subscribe", []byte(nil), uint32(0), "/a/b",
 			[]byte(nil), []wit.Response(nil))
 		_, _ = invoke[[]wit.Trigger](r, wit.InterfaceNotifications, "HandleNotification", []byte(nil),
 			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
 	}
-	if slices.Contains(r.found, wit.InterfaceProgress) {
+	if slices.Contains(r.interfaces, wit.InterfaceProgress) {
 		_, _ = invoke[*wit.LoadProgress](r, wit.InterfaceProgress, "Progress", []byte(nil), uint32(0),
 			[]wit.OffsetEntry(nil))
 		_, _ = invoke[wit.KeysUse](r, wit.InterfaceProgress, "Keys", []byte(nil), uint32(0), []wit.OffsetEntry(nil))
 		_, _ = invoke[*[]wit.OffsetEntry](r, wit.InterfaceProgress, "Compared", []byte(nil), uint32(0),
 			[]wit.OffsetEntry(nil), [][]byte(nil))
 	}
-	if slices.Contains(r.found, wit.InterfaceRetirement) {
+	if slices.Contains(r.interfaces, wit.InterfaceRetirement) {
 		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name,
-			[]wit.Setting(nil),
-			[]string(nil), []byte(nil), []wit.Response(nil))
+			[]wit.Setting(nil), []string(nil), []byte(nil), []wit.Response(nil))
 	}
 }
 
@@ -471,21 +472,27 @@ func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
 	key := plugintest.Value{Data: "k"}
-	plugintest.RunTransform(t, recordedTransform{r}, stages, plugintest.Record{Topic: "orders",
-		Timestamp: 1709184496789,
-		Value:     plugintest.Value{Schema: schema, Data: connectdata.Struct{int32(1), "Größe & Söhne"}}},
+	plugintest.RunTransform(t, recordedTransform{r}, stages,
+		plugintest.Record{Topic: "orders", Timestamp: 1709184496789,
+			Value: plugintest.Value{Schema: schema, Data: connectdata.Struct{int32(1), "Größe & Söhne"}}},
 		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: connectdata.Map{
-			{Key: "Id", Value: int64(2)}, {Key: "Name", Value: nil},
-			{Key: "Freight", Value: connectdata.List{int64(1), 2.5, connectdata.Map{{Key: "x", Value: true}}}}}}},
-		plugintest.Record{Topic: "others", Timestamp: 1, Key: key, Value: plugintest.Value{Data: connectdata.Map{
-			{Key: "Name", Value: "gone"}}}}, plugintest.Record{Topic: "orders", Key: key},
+			{Key: "Id", Value: int64(2)},
+			{Key: "Name", Value: nil},
+			{Key: "Freight", Value: connectdata.List{int64(1), 2.5, connectdata.Map{{Key: "x", Value: true}}}},
+		}}},
+		plugintest.Record{Topic: "others", Timestamp: 1, Key: key,
+			Value: plugintest.Value{Data: connectdata.Map{{Key: "Name", Value: "gone"}}}},
+		plugintest.Record{Topic: "orders", Key: key},
 		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
 
 // destination returns the address of the demo service.
 func destination() []wit.Setting {
-	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
-		Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
+	return []wit.Setting{
+		{Name: "sap.odata.host.protocol", Value: "http"},
+		{Name: "sap.odata.host.address", Value: "127.0.0.1"},
+		{Name: "sap.odata.host.port", Value: "8080"},
+	}
 }
 
 // sinkExamples writes to the demo service: rows with and without a schema, a row that the service rejects, and a row
@@ -513,11 +520,21 @@ func sinkExamples(t *testing.T, r *recorder) {
 			}
 		}
 	}
-	schema := wit.Schema{ID: 3, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "OrderID",
-		Node: 1}, {Name: "ProductID", Node: 2}, {Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4},
-		{Name: "Discount", Node: 5}}}, {Kind: wit.Int32}, {Kind: wit.Int32}, {Kind: wit.Bytes,
-		Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}},
-		{Kind: wit.Int16}, {Kind: wit.Float32}}}
+	schema := wit.Schema{ID: 3, Nodes: []wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{
+			{Name: "OrderID", Node: 1},
+			{Name: "ProductID", Node: 2},
+			{Name: "UnitPrice", Node: 3},
+			{Name: "Quantity", Node: 4},
+			{Name: "Discount", Node: 5},
+		}},
+		{Kind: wit.Int32},
+		{Kind: wit.Int32},
+		{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
+			Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}},
+		{Kind: wit.Int16},
+		{Kind: wit.Float32},
+	}}
 	var data []byte
 	var rows []wit.Row
 	var origins []wit.RecordID
@@ -527,17 +544,20 @@ func sinkExamples(t *testing.T, r *recorder) {
 		var err error
 		switch i % 4 {
 		case 2:
-			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "OrderID", Value: int64(2)},
+			data, err = connectdata.AppendSchemaless(data, connectdata.Map{
+				{Key: "OrderID", Value: int64(2)},
 				{Key: "ProductID", Value: int64(i)},
-				{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
+				{Key: "UnitPrice", Value: "1.5"},
+				{Key: "Quantity", Value: int64(1)},
+				{Key: "Discount", Value: 0.25},
+			})
 			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
 		case 3:
 			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "Größe", Value: strconv.Itoa(int(i))}})
 			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
 		default:
 			data, err = connectdata.Append(data, schema.Nodes, 0, connectdata.Struct{1 + i, i / 2,
-				big.NewInt(123400).Bytes(),
-				int16(5), float32(0.05)})
+				big.NewInt(123400).Bytes(), int16(5), float32(0.05)})
 			row.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}
 		}
@@ -554,27 +574,26 @@ func sinkExamples(t *testing.T, r *recorder) {
 		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
 			{Status: 500, Body: []byte("<html>")}} {
 			_, err := invoke[wit.ResponseResult](r, wit.InterfaceSink, "HandleResponse", opened.Ready.Context, d.State,
-				d.Rows,
-				response)
+				d.Rows, response)
 			require.NoError(t, err)
 		}
 	}
 }
 
 // exchange returns the response of a service.
-func exchange(s http.Handler, q *wit.Request) wit.Response {
-	request := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
-	for _, h := range q.Headers {
-		request.Header.Set(h.Name, h.Value)
+func exchange(service http.Handler, sent *wit.Request) wit.Response {
+	sent := httptest.NewRequest(sent.Method, "http://127.0.0.1:8080"+sent.Target, bytes.NewReader(sent.Body))
+	for _, h := range sent.Headers {
+		sent.Header.Set(h.Name, h.Value)
 	}
 	answer := httptest.NewRecorder()
-	s.ServeHTTP(answer, request)
-	return wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
+	service.ServeHTTP(answer, sent)
+	return wit.Response{Tag: sent.Tag, Status: uint16(answer.Code), Target: sent.Target, Body: answer.Body.Bytes()}
 }
 
 // foreignExamples calls the guests in other languages.
 func foreignExamples(t *testing.T, r *recorder, prefix string) {
-	p := recordedTransform{r}
+	transform := recordedTransform{r}
 	schema := wit.Schema{ID: 7, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1},
 		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.String, Optional: true}}}
 	var data []byte
@@ -594,21 +613,25 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	}
 	rows[11].Value.Size-- // no longer a value of the schema
 	schemas := []wit.Schema{schema}
-	for _, stages := range [][]wit.Stage{nil, {{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field",
-		Value: "Name"}, {Name: "text", Value: "€"}}}}, {{Component: prefix + "Echo"}}, {{Component: prefix +
-		"Examples"}}, {{Component: prefix + "Upper"}}} {
-		context, err := p.Prepare(stages)
+	for _, stages := range [][]wit.Stage{
+		nil,
+		{stage(prefix+"Append", "field", "Name", "text", "€")},
+		{stage(prefix + "Echo")},
+		{stage(prefix + "Examples")},
+		{stage(prefix + "Upper")},
+	} {
+		context, err := transform.Prepare(stages)
 		if (err == nil) != (len(stages) == 1) {
 			t.Errorf("%d stages: %v", len(stages), err)
 		}
 		if err != nil {
 			continue
 		}
-		_, err = p.Apply(context, schemas, []string{"lower", "UPPER"}, rows, data)
+		_, err = transform.Apply(context, schemas, []string{"lower", "UPPER"}, rows, data)
 		assert.NoError(t, err)
 		schemas = nil
 	}
-	if out, err := p.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {
+	if out, err := transform.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {
 		t.Errorf("a context that is not UTF-8: %+v", out)
 	}
 }
@@ -617,8 +640,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 func provide(t testing.TB, runtime wazero.Runtime, module, name string, params, results []api.ValueType,
 	f api.GoModuleFunc) {
 	t.Helper()
-	_, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
-		results).Export(name).
-		Instantiate(t.Context())
+	_, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).
+		Export(name).Instantiate(t.Context())
 	require.NoError(t, err)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// componentQuery is what a connector needs. An empty version or plugin means any.
+// componentQuery describes the component that a connector needs. An empty version or plugin means any.
 type componentQuery struct {
 	kind    wit.ComponentKind
 	class   string
@@ -50,15 +50,15 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 			refused = append(refused, source.refused.Err.Error())
 		}
 		mod := m.moduleFor(source, query)
-		if waits := source.active; mod == nil && waits != nil && query.matches(waits) {
+		if active := source.active; mod == nil && active != nil && query.matches(active) {
 			refused = append(refused, fmt.Sprintf("version %s waits, because this worker's group runs the one whose "+
-				"file hash begins with %s, which is missing here", waits.info.Version, m.pins[waits.info.Name].Hash))
+				"file hash begins with %s, which is missing here", active.info.Version, m.pins[active.info.Name].Hash))
 		}
 		if mod == nil || !query.matches(mod) {
 			continue
 		}
-		if why := m.rejected[mod.info.Hash]; why != nil {
-			refused = append(refused, why.Error())
+		if rejection := m.rejected[mod.info.Hash]; rejection != nil {
+			refused = append(refused, rejection.Error())
 			continue
 		}
 		versions = append(versions, mod.info.Version)
@@ -99,7 +99,7 @@ func (m *Manager) precedes(a, b *module) bool {
 			return false
 		}
 	}
-	return a.newer(b)
+	return a.isNewer(b)
 }
 
 // AmbiguousPluginError is the error for a class that two plugins have, or whose only version is refused
@@ -131,9 +131,8 @@ func (m *Manager) choosePlugin(query *componentQuery) error {
 	}
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
-		return &AmbiguousPluginError{fmt.Sprintf(
-			"%s: expected one plugin that has it, found %s (%s): remove the files of "+
-				"the others", query, strings.Join(names, ", "), m.providersText(*query))}
+		return &AmbiguousPluginError{fmt.Sprintf("%s: expected one plugin that has it, found %s (%s): remove the "+
+			"files of the others", query, strings.Join(names, ", "), m.providersText(*query))}
 	}
 	query.plugin = chosen[0]
 	return nil
@@ -170,9 +169,9 @@ func (m *Manager) pendingReason(info *Info) string {
 		binding.mu.Lock()
 		if binding.current.module.info.Name == info.Name {
 			tasks++
-			if why, ok := binding.rejected[info.Hash]; ok {
-				rejections = rejections + 1
-				reason = why
+			if taskReason, ok := binding.rejected[info.Hash]; ok {
+				rejections++
+				reason = taskReason
 			}
 		}
 		binding.mu.Unlock()
@@ -183,12 +182,14 @@ func (m *Manager) pendingReason(info *Info) string {
 	return fmt.Sprintf("%d of %d tasks rejected it: %s", rejections, tasks, reason)
 }
 
+// movedRoleTexts returns the refusals by [RoleMovedError] of a plugin, "" for all plugins. m.mu must be held.
 func (m *Manager) movedRoleTexts(name string) (texts []string) {
 	for _, source := range m.sources {
 		if source.refused == nil {
 			continue
 		}
-		if moved, ok := errors.AsType[*RoleMovedError](source.refused.Err); ok && (name == "" || moved.Plugin == name) {
+		moved, ok := errors.AsType[*RoleMovedError](source.refused.Err)
+		if ok && (name == "" || moved.Plugin == name) {
 			texts = append(texts, source.refused.Err.Error())
 		}
 	}

@@ -14,36 +14,38 @@ type sharedPool struct {
 }
 
 type poolKey struct {
-	module     *module
-	connector  string
-	transforms bool
+	module      *module
+	connector   string
+	isTransform bool
 }
 
 // acquire returns the pool of a module for a connector or its transforms, shared by its tasks. The caller calls
 // release.
-func (s *sharedPools) acquire(mod *module, connector string, transforms bool) *Pool {
+func (s *sharedPools) acquire(mod *module, connector string, isTransform bool) *Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := poolKey{mod, connector, transforms}
-	p := s.pools[key]
-	if p == nil {
-		p = &sharedPool{pool: newPool(mod, connector, transforms)}
-		s.pools[key] = p
+	key := poolKey{module: mod, connector: connector, isTransform: isTransform}
+	shared := s.pools[key]
+	if shared == nil {
+		shared = &sharedPool{pool: newPool(mod, connector, isTransform)}
+		s.pools[key] = shared
 	}
-	p.users++
-	return p.pool
+	shared.users++
+	return shared.pool
 }
 
+// release closes the pool if no other user has it.
 func (s *sharedPools) release(pool *Pool) {
 	s.mu.Lock()
-	key := poolKey{pool.module, pool.connector, pool.budget == &pool.module.host.memory.transforms}
+	key := poolKey{module: pool.module, connector: pool.connector,
+		isTransform: pool.budget == &pool.module.host.memory.transforms}
 	s.pools[key].users--
-	last := s.pools[key].users == 0
-	if last {
+	isUnused := s.pools[key].users == 0
+	if isUnused {
 		delete(s.pools, key)
 	}
 	s.mu.Unlock()
-	if last {
+	if isUnused {
 		pool.close()
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// starting returns a plugin with a start function and an initialization function; nil means none.
-func starting(start, initialize []byte) guesttest.Module {
+// startModule returns a plugin with a start function and an initialization function; nil means none.
+func startModule(start, initialize []byte) guesttest.Module {
 	m := hostile(2, constantBody([]byte{0x41, 0x00}))
 	if start != nil {
 		m.Start = leb(nil, uint64(len(m.Exports)))
@@ -23,8 +23,8 @@ func starting(start, initialize []byte) guesttest.Module {
 	return m
 }
 
-// loaded loads a plugin's file and returns its state.
-func loaded(t *testing.T, module []byte) plugin.Info {
+// loadModule loads a plugin's file and returns its state.
+func loadModule(t *testing.T, module []byte) plugin.Info {
 	t.Helper()
 	folder := folderWith(t, "starting.wasm", module)
 	// The cache is new: a cached rejection would be the result of the next run of the test.
@@ -35,22 +35,22 @@ func loaded(t *testing.T, module []byte) plugin.Info {
 
 // Initialization has the same limits as a call.
 func TestStartIsLimited(t *testing.T) {
-	m := starting(nil, nil)
+	m := startModule(nil, nil)
 	self := leb([]byte{0x10}, uint64(len(m.Exports)))
 	for name, c := range map[string]struct {
 		module guesttest.Module
 		limit  string
 		want   string
 	}{
-		"start recurses":       {starting(self, nil), "stack", stackExceeded},
-		"_initialize recurses": {starting(nil, self), "stack", stackExceeded},
-		"start traps":          {starting([]byte{0x00}, nil), "", "unreachable"},
-		"_initialize traps":    {starting(nil, []byte{0x00}), "", "unreachable"},
+		"start recurses":       {startModule(self, nil), "stack", stackExceeded},
+		"_initialize recurses": {startModule(nil, self), "stack", stackExceeded},
+		"start traps":          {startModule([]byte{0x00}, nil), "", "unreachable"},
+		"_initialize traps":    {startModule(nil, []byte{0x00}), "", "unreachable"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := time.Now()
-			err := loaded(t, c.module.Bytes()).Err
-			t.Log(time.Since(before))
+			start := time.Now()
+			err := loadModule(t, c.module.Bytes()).Err
+			t.Log(time.Since(start))
 			if trap := assertTrap(t, err, c.want, ": _initialize: "); trap != nil && trap.Limit != c.limit {
 				t.Errorf("expected the limit %q, found %q", c.limit, trap.Limit)
 			}
@@ -60,45 +60,47 @@ func TestStartIsLimited(t *testing.T) {
 
 // The start function runs once per instance, then _initialize.
 func TestStartRunsBeforeInitialize(t *testing.T) {
-	is := func(state byte) []byte { // traps unless this is the state, and sets the next state
+	// nextState returns code that traps unless the byte at address 8 is state, and increments it.
+	nextState := func(state byte) []byte {
 		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2,
 			0}
 	}
-	m := starting(is(0), is(1))
-	if info := loaded(t, m.Bytes()); info.Err != nil || info.Name != "hostile" {
+	m := startModule(nextState(0), nextState(1))
+	if info := loadModule(t, m.Bytes()); info.Err != nil || info.Name != "hostile" {
 		t.Error(info.Err)
 	}
-	m = starting(is(1), is(0))
-	assertTrap(t, loaded(t, m.Bytes()).Err, "unreachable")
+	m = startModule(nextState(1), nextState(0)) // both trap: the start function runs first
+	assertTrap(t, loadModule(t, m.Bytes()).Err, "unreachable")
 }
 
 // An invalid module with a start function stays invalid.
 func TestInvalidStarts(t *testing.T) {
-	good := starting([]byte{0x41, 0x00, 0x1a}, nil)
-	section := append([]byte{8, byte(len(good.Start))}, good.Start...)
-	code := good.Bytes()
+	valid := startModule([]byte{0x41, 0x00, 0x1a}, nil)
+	section := append([]byte{8, byte(len(valid.Start))}, valid.Start...)
+	code := valid.Bytes()
 	if bytes.Count(code, section) != 1 {
 		t.Fatalf("expected one section %x", section)
 	}
-	if info := loaded(t, code); info.Err != nil {
+	if info := loadModule(t, code); info.Err != nil {
 		t.Fatal(info.Err)
 	}
-	index := good.Start[0]
-	with := func(sections ...byte) []byte { return bytes.Replace(code, section, sections, 1) }
+	index := valid.Start[0]
+	withSections := func(sections ...byte) []byte { return bytes.Replace(code, section, sections, 1) }
 	for name, c := range map[string]struct {
 		module []byte
 		want   string
 	}{
-		"parameters":            {with(8, 1, index-1), "expected a function without parameters and results, found 4 and 1"},
-		"an index too high":     {with(8, 1, index+1), "there are"},
-		"twice":                 {with(8, 1, index, 8, 1, index), "out of order"},
-		"twice, something amid": {with(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},
-		"too long a number":     {with(8, 6, index|0x80, 0x80, 0x80, 0x80, 0x80, 0), "number"},
-		"too much":              {with(8, 2, index, 0), "left over"},
-		"nothing":               {with(8, 0), ""},
+		"parameters": {withSections(8, 1, index-1),
+			"expected a function without parameters and results, found 4 and 1"},
+		"an index too high":             {withSections(8, 1, index+1), "there are"},
+		"twice":                         {withSections(8, 1, index, 8, 1, index), "out of order"},
+		"twice, with a section between": {withSections(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},
+		"too long a number":             {withSections(8, 6, index|0x80, 0x80, 0x80, 0x80, 0x80, 0), "number"},
+		"too much":                      {withSections(8, 2, index, 0), "left over"},
+		"nothing":                       {withSections(8, 0), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := loaded(t, c.module).Err; err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := loadModule(t, c.module).Err; err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("expected %q, found %v", c.want, err)
 			}
 		})

@@ -22,24 +22,24 @@ import (
 // variant returns a small plugin in the given version; different marks result in different bytes.
 func variant(t testing.TB, version string, mark byte) []byte {
 	t.Helper()
-	return named("all", version, mark)
+	return namedPlugin("all", version, mark)
 }
 
-func named(name, version string, mark byte) []byte {
+func namedPlugin(name, version string, mark byte) []byte {
 	return guesttest.Static(wit.Description{Name: name, Version: version, Documentation: string('a' + rune(mark)),
 		Components: []wit.Component{
 			{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}},
 			{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
 }
 
-// until waits for a condition.
-func until(t *testing.T, what string, condition func() bool) {
+// waitFor waits for a condition.
+func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Until(t, condition, func() string { return what })
 }
 
-// watched returns a folder with version 1.0.0 of a plugin, a manager that watches it, and a binding.
-func watched(t *testing.T) (folder string, m *plugin.Manager, binding *plugin.Binding) {
+// watchedManager returns a folder with version 1.0.0 of a plugin, a manager that watches it, and a binding.
+func watchedManager(t *testing.T) (folder string, m *plugin.Manager, binding *plugin.Binding) {
 	t.Helper()
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
@@ -61,7 +61,7 @@ func assertWorks(t *testing.T, pool *plugin.Pool, version string) {
 }
 
 func TestSwapByPromotion(t *testing.T) {
-	folder, m, binding := watched(t)
+	folder, m, binding := watchedManager(t)
 	if binding.Candidate() != nil {
 		t.Fatal("a candidate before anything changed")
 	}
@@ -70,7 +70,7 @@ func TestSwapByPromotion(t *testing.T) {
 	require.NoError(t, err)
 	old := binding.Current()
 	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
-	until(t, "a candidate", func() bool { return binding.Candidate() != nil })
+	waitFor(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	candidate := binding.Candidate()
 	if candidate != binding.Candidate() || binding.Current() != old {
 		t.Error("a second call returns another version")
@@ -102,9 +102,9 @@ func TestSwapByPromotion(t *testing.T) {
 }
 
 func TestSwapByRejection(t *testing.T) {
-	folder, _, binding := watched(t)
+	folder, _, binding := watchedManager(t)
 	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
-	until(t, "a candidate", func() bool { return binding.Candidate() != nil })
+	waitFor(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	binding.Reject(binding.Candidate(), "feeds differ")
 	if binding.Candidate() != nil {
 		t.Error("a rejected version is offered again")
@@ -116,7 +116,7 @@ func TestSwapByRejection(t *testing.T) {
 	assertWorks(t, binding.Current(), "1.0.0")
 	// A third file is checked again.
 	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
-	until(t, "another candidate", func() bool { return binding.Candidate() != nil })
+	waitFor(t, "another candidate", func() bool { return binding.Candidate() != nil })
 	binding.Promote(binding.Candidate())
 	if status := binding.Status(); status.Version != "1.2.0" || status.Rejected != "" {
 		t.Errorf("%+v", status)
@@ -124,10 +124,10 @@ func TestSwapByRejection(t *testing.T) {
 }
 
 func TestBadFileKeepsRunningVersion(t *testing.T) {
-	folder, m, binding := watched(t)
-	whole := variant(t, "1.1.0", 0)
-	put(t, folder, "all.wasm", whole[:len(whole)/2])
-	until(t, "the refusal", func() bool { return binding.Status().FileError != "" })
+	folder, m, binding := watchedManager(t)
+	complete := variant(t, "1.1.0", 0)
+	put(t, folder, "all.wasm", complete[:len(complete)/2])
+	waitFor(t, "the refusal", func() bool { return binding.Status().FileError != "" })
 	if status := binding.Status(); status.Version != "1.0.0" || status.Removed ||
 		!strings.Contains(status.FileError, "truncated") {
 		t.Errorf("%+v", status)
@@ -145,22 +145,22 @@ func TestBadFileKeepsRunningVersion(t *testing.T) {
 	}
 	// If the file is replaced by the running version, nothing is swapped.
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
-	until(t, "the return", func() bool { return binding.Status().FileError == "" })
+	waitFor(t, "the return", func() bool { return binding.Status().FileError == "" })
 	if status := binding.Status(); status.Removed || status.Candidate != "" || binding.Candidate() != nil {
 		t.Errorf("%+v", status)
 	}
 	// The rest of the copy arrives.
-	put(t, folder, "all.wasm", whole)
-	until(t, "the whole file", func() bool { return binding.Candidate() != nil })
+	put(t, folder, "all.wasm", complete)
+	waitFor(t, "the whole file", func() bool { return binding.Candidate() != nil })
 	if status := binding.Status(); status.FileError != "" || status.Candidate != "1.1.0" {
 		t.Errorf("%+v", status)
 	}
 }
 
 func TestRemovedFile(t *testing.T) {
-	folder, m, binding := watched(t)
+	folder, m, binding := watchedManager(t)
 	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
-	until(t, "the removal", func() bool { return binding.Status().Removed })
+	waitFor(t, "the removal", func() bool { return binding.Status().Removed })
 	assertWorks(t, binding.Current(), "1.0.0")
 	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
 	assert.Error(t, err, "no plugin has the source AllSource")
@@ -168,7 +168,7 @@ func TestRemovedFile(t *testing.T) {
 		t.Errorf("%+v", infos)
 	}
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
-	until(t, "its return", func() bool { return binding.Candidate() != nil })
+	waitFor(t, "its return", func() bool { return binding.Candidate() != nil })
 }
 
 // An operator's choice takes precedence over newer versions, of the same file and of others, until another file is
@@ -188,7 +188,8 @@ func TestSwap(t *testing.T) {
 		t.Fatalf("there is no version %s", version)
 		return ""
 	}
-	takes := func(version string) {
+	// promote promotes the candidate, which must have the version.
+	promote := func(version string) {
 		t.Helper()
 		pool := binding.Candidate()
 		if pool == nil || pool.Module().Version != version {
@@ -205,23 +206,26 @@ func TestSwap(t *testing.T) {
 	}
 	assertWorks(t, binding.Current(), "1.5.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
-	takes("1.0.0")
+	promote("1.0.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.5.0")))
-	takes("1.5.0")
-	for _, wrong := range [][2]string{{"all", "1234"}, {"none", hash("1.0.0")}} {
-		if err := m.Swap(t.Context(), wrong[0], wrong[1]); !errors.Is(err, plugin.ErrUnknownVersion) {
-			t.Errorf("%v: %v", wrong, err)
+	promote("1.5.0")
+	for _, unknown := range []struct{ name, hash string }{
+		{name: "all", hash: "1234"},
+		{name: "none", hash: hash("1.0.0")},
+	} {
+		if err := m.Swap(t.Context(), unknown.name, unknown.hash); !errors.Is(err, plugin.ErrUnknownVersion) {
+			t.Errorf("%+v: expected %v, found %v", unknown, plugin.ErrUnknownVersion, err)
 		}
 	}
 	// A new file takes precedence over the earlier choice.
 	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
 	require.NoError(t, m.Reload(t.Context()))
-	takes("2.0.0")
+	promote("2.0.0")
 	// The previous version of the file can be selected, and the newer one again.
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
-	takes("1.0.0")
+	promote("1.0.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("2.0.0")))
-	takes("2.0.0")
+	promote("2.0.0")
 }
 
 func TestNewestVersionOfSeveralFiles(t *testing.T) {
@@ -250,7 +254,7 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 
 func TestOneClassInTwoPlugins(t *testing.T) {
 	folder := folderWith(t, "a.wasm", variant(t, "1.0.0", 0))
-	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
+	put(t, folder, "b.wasm", namedPlugin("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	_, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
 	assert.Error(t, err, "expected one plugin that has it, found all, other")
@@ -268,9 +272,9 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 		_, err = i.Apply(t.Context(), prepared, b)
 		require.NoError(t, err)
 	}
-	useInstance(t, first, func(ctx context.Context, a *plugin.Instance) {
+	useInstance(t, first, func(ctx context.Context, instance *plugin.Instance) {
 		useInstance(t, first, func(ctx context.Context, other *plugin.Instance) {
-			for _, i := range []*plugin.Instance{a, other, a} {
+			for _, i := range []*plugin.Instance{instance, other, instance} {
 				b := batch(t, reg, 2, 6)
 				pass(i, "declare", b)
 				for _, r := range b.Rows {
@@ -278,7 +282,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 				}
 				// The other instance receives the declared schema as a schema of the host.
 				pass(other, "pass", b)
-				pass(a, "unchanged", b)
+				pass(instance, "unchanged", b)
 				for _, r := range b.Rows {
 					ids[r.Value.Schema] = true
 				}
@@ -295,24 +299,26 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 
 // Code that no connector uses is freed, and loaded again when needed.
 func TestUnusedCodeIsFreed(t *testing.T) {
-	folder := folderWith(t, "fickle.wasm", fickle(t, "1.0.0", true))
+	folder := folderWith(t, "fickle.wasm", fickle(t, "1.0.0", prepareWorks))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
 	m := manager(t, plugin.Options{Embedded: embedded, CodeIdle: 20 * time.Millisecond}, folder)
-	until(t, "rest after the start", func() bool { return plugin.LoadedModules(m) == 0 })
-	for class, kind := range map[string]wit.ComponentKind{"AllSource": wit.ComponentSource,
-		"Fickle": wit.ComponentTransformation} {
+	waitFor(t, "no loaded module after the start", func() bool { return plugin.LoadedModules(m) == 0 })
+	for class, kind := range map[string]wit.ComponentKind{
+		"AllSource": wit.ComponentSource,
+		"Fickle":    wit.ComponentTransformation,
+	} {
 		binding, err := m.Bind("c", kind, class, "")
 		require.NoError(t, err)
 		err = binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
 			description, err := i.Describe(t.Context())
 			if err == nil && plugin.LoadedModules(m) != 1 {
-				t.Errorf("%s: %d modules are awake", description.Name, plugin.LoadedModules(m))
+				t.Errorf("%s: expected 1 loaded module, found %d", description.Name, plugin.LoadedModules(m))
 			}
 			return err
 		})
 		assert.NoError(t, err)
 		binding.Close()
-		until(t, "rest after the connector", func() bool { return plugin.LoadedModules(m) == 0 })
+		waitFor(t, "no loaded module after the connector", func() bool { return plugin.LoadedModules(m) == 0 })
 	}
 	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
 		t.Errorf("%+v", infos)
@@ -338,7 +344,7 @@ func TestCodeWithoutInstancesIsFreed(t *testing.T) {
 			})
 		}
 		tasks.Wait()
-		until(t, "rest between calls", func() bool { return plugin.LoadedModules(m) == 0 })
+		waitFor(t, "no loaded module between calls", func() bool { return plugin.LoadedModules(m) == 0 })
 	}
 }
 
@@ -346,7 +352,7 @@ func TestCodeWithoutInstancesIsFreed(t *testing.T) {
 func TestBusyFolderIsScanned(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {
-			folder, _, binding := watched(t)
+			folder, _, binding := watchedManager(t)
 			busy, err := os.Create(filepath.Join(folder, name))
 			require.NoError(t, err)
 			var writing sync.WaitGroup
@@ -365,7 +371,7 @@ func TestBusyFolderIsScanned(t *testing.T) {
 				}
 			})
 			put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
-			until(t, "a candidate", func() bool { return binding.Candidate() != nil })
+			waitFor(t, "a candidate", func() bool { return binding.Candidate() != nil })
 		})
 	}
 }

@@ -11,7 +11,8 @@ import (
 func CompareVersions(a, b string) int {
 	a, preA := splitVersion(a)
 	b, preB := splitVersion(b)
-	if c := compareParts(a, b, true); c != 0 {
+	const isCore = true
+	if c := compareParts(a, b, isCore); c != 0 {
 		return c
 	}
 	switch {
@@ -22,7 +23,7 @@ func CompareVersions(a, b string) int {
 	case preB == "":
 		return -1
 	}
-	return compareParts(preA, preB, false)
+	return compareParts(preA, preB, !isCore)
 }
 
 func splitVersion(v string) (core, pre string) {
@@ -31,14 +32,15 @@ func splitVersion(v string) (core, pre string) {
 	return core, pre
 }
 
-func compareParts(a, b string, padded bool) int {
+// compareParts compares parts between dots: in the core missing parts are zero, and text precedes numbers.
+func compareParts(a, b string, isCore bool) int {
 	as := strings.Split(a, ".")
 	bs := strings.Split(b, ".")
 	for i := range max(len(as), len(bs)) {
-		if !padded && (i >= len(as) || i >= len(bs)) {
+		if !isCore && (i >= len(as) || i >= len(bs)) {
 			return cmp.Compare(len(as), len(bs))
 		}
-		if c := comparePart(part(as, i), part(bs, i), padded); c != 0 {
+		if c := comparePart(part(as, i), part(bs, i), isCore); c != 0 {
 			return c
 		}
 	}
@@ -67,6 +69,7 @@ func comparePart(a, b string, textFirst bool) int {
 	return strings.Compare(a, b)
 }
 
-func (m *module) newer(other *module) bool {
+// isNewer compares versions; of equal ones the module that was loaded later is newer.
+func (m *module) isNewer(other *module) bool {
 	return cmp.Or(CompareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
 }

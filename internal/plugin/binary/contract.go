@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// interfaces are all that a module can export, in the order of culvert.wit.
+// interfaces lists the interfaces that a module can export, in the order of culvert.wit.
 var interfaces = []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications,
 	wit.InterfaceRetirement, wit.InterfaceProgress, wit.InterfaceSink, wit.InterfaceTransform}
 
@@ -33,8 +33,8 @@ func ExportName(version, iface, function string) string {
 	return wit.Package + "/" + iface + "@" + version + "#" + function
 }
 
-// compatible reports whether a version has the major and minor number of this program's contract.
-func compatible(version string) bool { return majorMinor(version) == majorMinor(wit.Version) }
+// isCompatible reports whether a version has the major and minor number of this program's contract.
+func isCompatible(version string) bool { return majorMinor(version) == majorMinor(wit.Version) }
 
 func majorMinor(version string) string {
 	parts := strings.SplitN(version, ".", 3)
@@ -53,13 +53,13 @@ func (m *Module) CheckContract() (complete []string, err error) {
 		return nil, fmt.Errorf("not a plugin%s: expected exports of %s@%s, such as %q, found none", m.builtText(),
 			wit.Package, wit.Version, wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
-	if !compatible(m.Contract) {
+	if !isCompatible(m.Contract) {
 		return nil, fmt.Errorf("built for version %s of the contract %s%s: expected %s (major.minor must match). "+
 			"Build the plugin again: in Go with the package sdk/go of this release, in other languages with bindings "+
 			"generated from its wit/culvert.wit. `culvert reference guide/plugins` lists what changed in %s",
 			m.Contract, wit.Package, m.builtText(), wit.Version, majorMinor(wit.Version))
 	}
-	complete, missing := m.interfaces()
+	complete, missing := m.exportedInterfaces()
 	if !m.HasFunction("cabi_realloc") {
 		missing = append(missing, "cabi_realloc")
 	}
@@ -80,9 +80,9 @@ func (m *Module) builtText() string {
 	return fmt.Sprintf(" (built against %s %s)", wit.Package, m.BuiltAgainst)
 }
 
-// interfaces returns the interfaces that the module exports completely, and the missing functions of the others.
-// Interfaces of which a module has no function are optional, except plugin.
-func (m *Module) interfaces() (complete, missing []string) {
+// exportedInterfaces returns the interfaces that the module exports completely, and the missing functions of the
+// others. Interfaces of which a module has no function are optional, except plugin.
+func (m *Module) exportedInterfaces() (complete, missing []string) {
 	for _, i := range interfaces {
 		var absent []string
 		for _, f := range canon.Functions(i) {
@@ -120,7 +120,7 @@ func (m *Module) checkImports() error {
 // isHostInterface reports whether a module name is the contract's host interface in a compatible version.
 func isHostInterface(module string) bool {
 	version, ok := strings.CutPrefix(module, wit.Package+"/"+wit.InterfaceHost+"@")
-	return ok && compatible(version)
+	return ok && isCompatible(version)
 }
 
 // CheckSignatures compares the core signatures of a compiled module's exports with the contract.
@@ -129,22 +129,22 @@ func CheckSignatures(compiled wazero.CompiledModule, version string, complete []
 	for _, i := range complete {
 		for _, f := range canon.Functions(i) {
 			name := ExportName(version, i, f.Name)
-			if err := sameSignature(name, exported[name], f.Params(), f.Results()); err != nil {
+			if err := checkSignature(name, exported[name], f.Params(), f.Results()); err != nil {
 				return err
 			}
 			if post := exported["cabi_post_"+name]; post != nil {
-				if err := sameSignature("cabi_post_"+name, post, f.Results(), nil); err != nil {
+				if err := checkSignature("cabi_post_"+name, post, f.Results(), nil); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	i32 := canon.I32
-	return sameSignature("cabi_realloc", exported["cabi_realloc"], []canon.ValueType{i32, i32, i32, i32},
+	return checkSignature("cabi_realloc", exported["cabi_realloc"], []canon.ValueType{i32, i32, i32, i32},
 		[]canon.ValueType{i32})
 }
 
-func sameSignature(name string, definition api.FunctionDefinition, params, results []canon.ValueType) error {
+func checkSignature(name string, definition api.FunctionDefinition, params, results []canon.ValueType) error {
 	list := func(types []api.ValueType) string {
 		var names []string
 		for _, t := range types {

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Module is what a core module's bytes contain.
+// Module describes the content of a core module.
 type Module struct {
 	Imports     []Import
 	Exports     []Export
@@ -59,7 +59,7 @@ func Read(data []byte) (*Module, error) {
 	err := wasm.Try(func() {
 		for current = range wasm.Sections(data) {
 			reader := current.Content(data)
-			module.section(current.ID, &reader)
+			module.readSection(current.ID, &reader)
 			current.To = 0 // the section was read
 		}
 	})
@@ -69,7 +69,7 @@ func Read(data []byte) (*Module, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.MalformedError).Text)
 	}
-	module.Contract = module.contract()
+	module.Contract = module.contractVersion()
 	return module, nil
 }
 
@@ -100,7 +100,7 @@ func checkHeader(data []byte) error {
 	return nil
 }
 
-func (m *Module) section(id byte, reader *wasm.Reader) {
+func (m *Module) readSection(id byte, reader *wasm.Reader) {
 	switch id {
 	case wasm.Custom:
 		if name := readName(reader); strings.HasPrefix(name, "component-type") {
@@ -150,8 +150,8 @@ func (m *Module) HasFunction(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
 }
 
-// contract returns the version in the first export of the contract's package.
-func (m *Module) contract() string {
+// contractVersion returns the version in the first export of the contract's package, "" if there is none.
+func (m *Module) contractVersion() string {
 	for _, e := range m.Exports {
 		name := strings.TrimPrefix(e.Name, "cabi_post_")
 		if v := versionInText(name); v != "" && strings.HasPrefix(name, wit.Package+"/") {
@@ -192,10 +192,10 @@ func readName(reader *wasm.Reader) string {
 
 // readMinimum reads the limits of a memory or table and returns the minimum.
 func readMinimum(reader *wasm.Reader) uint64 {
-	bounded := reader.Byte()&1 != 0
-	low := reader.U32()
-	if bounded {
+	hasMaximum := reader.Byte()&1 != 0
+	minimum := reader.U32()
+	if hasMaximum {
 		reader.U32()
 	}
-	return uint64(low)
+	return uint64(minimum)
 }

@@ -54,7 +54,7 @@ func joinSection(reader wasm.Reader) []byte {
 	size := reader.End - reader.At
 	n := reader.Count()
 	if n > maxSegments {
-		return nil // the meter refuses it
+		return nil // the meter rejects the module
 	}
 	segments := make([]segment, 0, n)
 	for range n {
@@ -68,7 +68,7 @@ func joinSection(reader wasm.Reader) []byte {
 		return nil
 	}
 	slices.SortStableFunc(segments, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
-	runs := closeRuns(segments)
+	runs := groupRuns(segments)
 	if len(runs) == 0 || len(runs) == len(segments) {
 		return nil
 	}
@@ -79,9 +79,9 @@ func joinSection(reader wasm.Reader) []byte {
 	return out
 }
 
-// closeRuns groups segments, sorted by address, into runs with small gaps. It returns nil if any two overlap: then
+// groupRuns groups segments, sorted by address, into runs with small gaps. It returns nil if any two overlap: then
 // their order matters.
-func closeRuns(segments []segment) (runs [][]segment) {
+func groupRuns(segments []segment) (runs [][]segment) {
 	from := 0
 	for i := range segments {
 		if i == 0 {
@@ -123,5 +123,5 @@ func readSegment(reader *wasm.Reader) (s segment, ok bool) {
 	if reader.Byte() != 0x0b {
 		return s, false
 	}
-	return segment{uint32(address), reader.Bytes(reader.Count())}, true
+	return segment{at: uint32(address), data: reader.Bytes(reader.Count())}, true
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// segments lists the data segments of a module; ok is false if they cannot be read.
-func segments(module []byte) (list []segment, ok bool) {
+// readSegments lists the data segments of a module; ok is false if they cannot be read.
+func readSegments(module []byte) (list []segment, ok bool) {
 	err := wasm.Try(func() {
 		for section := range wasm.Sections(module) {
 			if section.ID != wasm.Data {
@@ -22,9 +22,9 @@ func segments(module []byte) (list []segment, ok bool) {
 			reader := section.Content(module)
 			ok = true
 			for range reader.Count() {
-				s, active := readSegment(&reader)
+				s, isActive := readSegment(&reader)
 				list = append(list, s)
-				ok = ok && active
+				ok = ok && isActive
 			}
 			ok = ok && reader.At == reader.End
 		}
@@ -32,38 +32,39 @@ func segments(module []byte) (list []segment, ok bool) {
 	return list, ok && err == nil
 }
 
-// memory returns the memory that segments initialize.
-func memory(list []segment) []byte {
-	var all []byte
+// memoryOf returns the memory that segments initialize.
+func memoryOf(list []segment) []byte {
+	var content []byte
 	for _, s := range list {
-		if end := int(s.at) + len(s.data); end > len(all) {
-			all = append(all, make([]byte, end-len(all))...)
+		if end := int(s.at) + len(s.data); end > len(content) {
+			content = append(content, make([]byte, end-len(content))...)
 		}
-		copy(all[s.at:], s.data)
+		copy(content[s.at:], s.data)
 	}
-	return all
+	return content
 }
 
 func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
-	before := guesttest.Bytes(t, "../testdata/guests/rogue")
-	after := joinSegments(before)
-	many, ok := segments(before)
-	if !ok || len(many) < 1000 {
-		t.Fatalf("%d segments: expected a Go guest to have thousands", len(many))
+	original := guesttest.Bytes(t, "../testdata/guests/rogue")
+	joined := joinSegments(original)
+	originalSegments, ok := readSegments(original)
+	if !ok || len(originalSegments) < 1000 {
+		t.Fatalf("%d segments: expected a Go guest to have thousands", len(originalSegments))
 	}
-	few, ok := segments(after)
-	if !ok || len(few) > len(many)/20 {
-		t.Errorf("%d of %d segments remain", len(few), len(many))
+	joinedSegments, ok := readSegments(joined)
+	if !ok || len(joinedSegments) > len(originalSegments)/20 {
+		t.Errorf("expected at most a twentieth of the %d segments, found %d", len(originalSegments),
+			len(joinedSegments))
 	}
-	if !bytes.Equal(memory(many), memory(few)) {
-		t.Error("memory differs")
+	if !bytes.Equal(memoryOf(originalSegments), memoryOf(joinedSegments)) {
+		t.Error("expected the same memory with joined segments")
 	}
-	if again := joinSegments(after); !bytes.Equal(again, after) {
+	if joinedTwice := joinSegments(joined); !bytes.Equal(joinedTwice, joined) {
 		t.Error("joining a second time changes the module")
 	}
 }
 
-func TestUnchangedModules(t *testing.T) {
+func TestUnusualModulesAreNotChanged(t *testing.T) {
 	section := func(id byte, content ...byte) []byte {
 		return append([]byte{id, byte(len(content))}, content...)
 	}
@@ -84,7 +85,7 @@ func TestUnchangedModules(t *testing.T) {
 	} {
 		module = append([]byte("\x00asm\x01\x00\x00\x00"), module...)
 		if got := joinSegments(module); !bytes.Equal(got, module) {
-			t.Errorf("%s: %x became %x", name, module, got)
+			t.Errorf("%s: expected the module %x, found %x", name, module, got)
 		}
 	}
 }
@@ -117,8 +118,8 @@ func FuzzJoinSegments(f *testing.F) {
 		content = append(binary.AppendUvarint(nil, uint64(n)), content...)
 		module := append(m.Bytes()[:len(m.Bytes())-len(dataSection(m.Bytes()))], 11)
 		module = append(binary.AppendUvarint(module, uint64(len(content))), content...)
-		plain, errPlain := initial(t, module)
-		joined, errJoined := initial(t, joinSegments(module))
+		plain, errPlain := memoryAfterStart(t, module)
+		joined, errJoined := memoryAfterStart(t, joinSegments(module))
 		if (errPlain == nil) != (errJoined == nil) || !bytes.Equal(plain, joined) {
 			t.Errorf("%x: %v, %v", module, errPlain, errJoined)
 		}
@@ -135,14 +136,14 @@ func dataSection(module []byte) []byte {
 	return nil
 }
 
-// initial returns a module's memory after its start.
-func initial(t *testing.T, module []byte) ([]byte, error) {
+// memoryAfterStart returns a module's memory after its start.
+func memoryAfterStart(t *testing.T, module []byte) ([]byte, error) {
 	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
 	defer r.Close(t.Context())
 	m, err := r.Instantiate(t.Context(), module)
 	if err != nil {
 		return nil, err
 	}
-	all, _ := m.ExportedMemory("memory").Read(0, m.ExportedMemory("memory").Size())
-	return bytes.Clone(all), nil
+	content, _ := m.ExportedMemory("memory").Read(0, m.ExportedMemory("memory").Size())
+	return bytes.Clone(content), nil
 }

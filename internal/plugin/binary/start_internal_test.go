@@ -26,19 +26,19 @@ func FuzzExportStart(f *testing.F) {
 		}
 		r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
 		defer r.Close(t.Context())
-		_, before := r.CompileModule(t.Context(), module)
-		after, err := r.CompileModule(t.Context(), moved)
+		_, originalErr := r.CompileModule(t.Context(), module)
+		compiled, err := r.CompileModule(t.Context(), moved)
 		if err == nil {
-			d := after.ExportedFunctions()[StartExport]
-			if d == nil {
+			definition := compiled.ExportedFunctions()[StartExport]
+			if definition == nil {
 				t.Fatalf("%x: the export is missing", moved)
 			}
-			if len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
+			if len(definition.ParamTypes())+len(definition.ResultTypes()) > 0 {
 				return // Guest.Begin rejects it
 			}
 		}
-		if (before == nil) != (err == nil) {
-			t.Errorf("%x: %v, moved %v", module, before, err)
+		if (originalErr == nil) != (err == nil) {
+			t.Errorf("%x: %v, moved %v", module, originalErr, err)
 		}
 	})
 }

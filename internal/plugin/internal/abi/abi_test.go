@@ -40,16 +40,16 @@ type test interface {
 func TestParametersOfAllKinds(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
-	var said string
+	var result string
 	for range 3 {
-		failure, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
-			uint32(1<<31), int64(-5), true, wit.Ptr("some"), (*int64)(nil), []string{"a", "bb"}, 0.5)
+		failure, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &result, []byte("bytes"), "größe",
+			uint8(200), uint32(1<<31), int64(-5), true, wit.Ptr("some"), (*int64)(nil), []string{"a", "bb"}, 0.5)
 		if failure != nil || err != nil {
 			t.Fatal(failure, err)
 		}
 	}
-	if want := "bytes|größe|200|2147483648|-5|1|1 some|0|2 a bb|0.5"; said != want {
-		t.Errorf("expected %q, found %q", want, said)
+	if want := "bytes|größe|200|2147483648|-5|1|1 some|0|2 a bb|0.5"; result != want {
+		t.Errorf("expected %q, found %q", want, result)
 	}
 	posted := canon.FuncOf("test", "Posted", test.Posted)
 	var n uint32
@@ -62,19 +62,19 @@ func TestParametersOfAllKinds(t *testing.T) {
 func TestResultLimit(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 10)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
-	var said string
-	_, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte{}, "", uint8(0), uint32(0), int64(0),
+	var result string
+	_, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &result, []byte{}, "", uint8(0), uint32(0), int64(0),
 		false, wit.Ptr(""), (*int64)(nil), []string{"", ""}, 0.0)
 	var violation *Violation
 	if !errors.As(err, &violation) || !strings.Contains(err.Error(), "larger than allowed") {
-		t.Error(err)
+		t.Errorf("expected a violation of the limit, found %v", err)
 	}
 }
 
 func TestMissingFunction(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
 	if export := g.Func("nothing"); export != nil {
-		t.Error(export)
+		t.Errorf("expected no function, found %+v", export)
 	}
 }
 
@@ -102,15 +102,15 @@ func TestRowEncodingsAgree(t *testing.T) {
 	assert.Equal(t, want, b)
 	assert.Equal(t, rows, AppendRows(nil, b))
 	if got := AppendRows(rows[:1:1], b[:RowBytes]); len(got) != 2 || got[0] != rows[0] || got[1] != rows[0] {
-		t.Error("appended to existing rows")
+		t.Errorf("expected the first row twice, found %+v", got)
 	}
 	if AppendRows(nil, nil) != nil {
-		t.Error("rows of an empty list")
+		t.Error("expected nil for an empty list")
 	}
 }
 
 func TestRowSize(t *testing.T) {
 	if got := canon.SizeOf[wit.Row](); got != RowBytes {
-		t.Error(got)
+		t.Errorf("expected rows of %d bytes, found %d", RowBytes, got)
 	}
 }

@@ -52,13 +52,11 @@ type Guest struct {
 	memory  api.Memory
 	realloc api.Function
 
-	// resultLimit bounds the results of a call, resultBytes counts them.
-	resultLimit uint64
-	resultBytes uint64
+	resultLimit uint64 // bounds the bytes of the results of a call
+	resultBytes uint64 // counts the bytes of the results of the call
 
-	// The arguments of the current call: blocks to allocate in the guest, then the core parameters.
-	blocks   []block
-	flat     []uint64
+	blocks   []block  // allocations for the arguments of the current call
+	flat     []uint64 // the core parameters of the current call
 	stack    [maxFlat]uint64
 	texts    []string // of a response, reused
 	bytesIn  uint64   // for metrics
@@ -66,10 +64,10 @@ type Guest struct {
 
 	// CallerErr, if set, returns an error when the caller has given up: then reading of large results stops.
 	CallerErr func() error
-	stopped   error
+	callerErr error // the last result of CallerErr in this call
 
-	running     api.Function // the function called last; stackBefore was the size of its stack
-	stackBefore int
+	running     api.Function // the function called last
+	stackBefore int          // the size of its stack before the call
 }
 
 // Func is an exported function of a guest, and its post-return function, which frees the results, if it has one.
@@ -146,7 +144,7 @@ func (g *Guest) BeginCall() {
 	g.blocks = g.blocks[:0]
 	g.flat = g.flat[:0]
 	g.resultBytes = 0
-	g.stopped = nil
+	g.callerErr = nil
 }
 
 // AddBlock adds an allocation. Empty ones are allocated too, because some guests build a vector from any pointer.
@@ -204,7 +202,7 @@ func (g *Guest) PassList(b Block, length int) {
 	g.flat = append(g.flat, uint64(g.blocks[b].ptr), uint64(uint32(length)))
 }
 
-// Call calls f and returns its core result: in the contract, a pointer to the results. Copy them, then call
+// Call calls export and returns its core result: in the contract, a pointer to the results. Copy them, then call
 // [Guest.PostReturn].
 func (g *Guest) Call(ctx context.Context, export *Func) (uint32, error) {
 	stack := g.stack[:max(len(g.flat), export.results)]

@@ -2,7 +2,6 @@ package abi
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -16,14 +15,15 @@ func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
 // CheckCancelled implements [canon.Interruptible].
 func (g *Guest) CheckCancelled() error {
 	if g.CallerErr != nil {
-		g.stopped = g.CallerErr()
+		g.callerErr = g.CallerErr()
 	}
-	return g.stopped
+	return g.callerErr
 }
 
+// liftError returns the error of a lifted result: the caller's if it has given up, else a violation.
 func (g *Guest) liftError(err error) error {
-	if err == nil || g.stopped != nil {
-		return g.stopped
+	if err == nil || g.callerErr != nil {
+		return g.callerErr
 	}
 	return &Violation{err.Error()}
 }
@@ -64,8 +64,7 @@ func (g *Guest) countResult(size uint64) error {
 	g.resultBytes += size
 	g.bytesOut += size
 	if g.resultBytes > g.resultLimit {
-		return &TooLarge{Violation{fmt.Sprintf("a result of %d bytes: at most %d are allowed", g.resultBytes,
-			g.resultLimit)}}
+		return NewTooLarge("a result of %d bytes: at most %d are allowed", g.resultBytes, g.resultLimit)
 	}
 	return nil
 }

@@ -53,6 +53,6 @@ func stackField(t reflect.Type) int {
 		len(f.Index) == 1 {
 		index = f.Index[0]
 	}
-	lastStack.Store(&stackFieldCache{t, index})
+	lastStack.Store(&stackFieldCache{typ: t, index: index})
 	return index
 }

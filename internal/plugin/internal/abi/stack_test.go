@@ -13,9 +13,12 @@ import (
 func function(t testing.TB) api.Function {
 	t.Helper()
 	r := wazero.NewRuntime(t.Context())
-	m, err := r.Instantiate(t.Context(),
-		[]byte(
-			"\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x00\x0a\x04\x01\x02\x00\x0b"))
+	const module = "\x00asm\x01\x00\x00\x00" +
+		"\x01\x04\x01\x60\x00\x00" + // one type without parameters and results
+		"\x03\x02\x01\x00" + // one function of that type
+		"\x07\x05\x01\x01f\x00\x00" + // exported as f
+		"\x0a\x04\x01\x02\x00\x0b" // an empty body
+	m, err := r.Instantiate(t.Context(), []byte(module))
 	require.NoError(t, err)
 	return m.ExportedFunction("f")
 }

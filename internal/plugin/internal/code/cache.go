@@ -94,13 +94,13 @@ func (c *Cache) Write(hash, kind string, content []byte) {
 	}
 }
 
-// Facts is what a module's bytes contain, and the module's description of itself.
+// Facts holds the content of a module file, and the module's description of itself.
 type Facts struct {
 	Binary      binary.Module
 	Description wit.Description
 }
 
-// Facts returns a module's facts, or nil.
+// Facts returns a module's facts, or nil. It marks the module's files as used.
 func (c *Cache) Facts(hash string) *Facts {
 	stored := c.Read(hash, factsKind)
 	if stored == nil {
@@ -136,7 +136,7 @@ func (c *Cache) touch(hash string) {
 	}
 }
 
-// codeFolder returns a module's folder. It removes all but files and folders: opening a pipe would block.
+// codeFolder returns a module's folder, from which it removes all but files and folders: opening a pipe would block.
 func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 	dir = c.Path(hash, codeKind)
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

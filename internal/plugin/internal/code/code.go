@@ -22,8 +22,7 @@ import (
 type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	// cache is closed with the code. Nil means the compiler's own.
-	cache    wazero.CompilationCache
+	cache    wazero.CompilationCache // closed with the code; nil if the code is in the compiler's own cache
 	returner *memoryReturner
 }
 
@@ -59,7 +58,7 @@ func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *bina
 			"error", err)
 		return compiler
 	}
-	compiler.cache = &Cache{dir, logger}
+	compiler.cache = &Cache{dir: dir, logger: logger}
 	return compiler
 }
 
@@ -80,7 +79,7 @@ type Module struct {
 // Compile returns a module's code, from the folder if it has it. The error of a module that cannot be used is an
 // [*UnusableError], also for signatures that differ from the contract's, or a [*TooSlowError].
 func (c *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err error) {
-	prepared, err := c.cache.prepared(ctx, module)
+	prepared, err := c.cache.prepare(ctx, module)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +88,7 @@ func (c *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 		code, cacheErr = c.compileCached(ctx, module, prepared)
 	}
 	if code == nil {
-		if _, slow := errors.AsType[*TooSlowError](cacheErr); slow || ctx.Err() != nil {
+		if _, isTooSlow := errors.AsType[*TooSlowError](cacheErr); isTooSlow || ctx.Err() != nil {
 			return nil, cacheErr
 		}
 		defer c.returner.schedule()
@@ -100,9 +99,9 @@ func (c *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 	if cacheErr != nil {
 		c.logger.Warn("the compiled code of a plugin cannot be stored", "folder", c.cache.dir, "error", cacheErr)
 	}
-	if wrong := binary.CheckSignatures(code.compiled, module.Binary.Contract, module.Interfaces); wrong != nil {
+	if err := binary.CheckSignatures(code.compiled, module.Binary.Contract, module.Interfaces); err != nil {
 		code.Close()
-		return nil, &UnusableError{wrong}
+		return nil, &UnusableError{Reason: err}
 	}
 	return code, nil
 }
@@ -186,7 +185,7 @@ func (c *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 		defer func() { done <- result }()
 		defer func() {
 			if r := recover(); r != nil { // of the engine
-				result = engineResult{nil, fmt.Errorf("the engine failed: %v", r)}
+				result = engineResult{err: fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
 		result.compiled, result.err = engine.CompileModule(compileCtx, prepared.Wasm)

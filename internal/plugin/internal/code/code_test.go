@@ -24,8 +24,8 @@ func moduleOf(functions uint64) *Module {
 	return &Module{Binary: &pluginbinary.Module{Functions: functions}}
 }
 
-// hard returns a small module whose values are live at many branches.
-func hard(functions, locals, branches int) []byte {
+// slowModule returns a small module that takes long to compile: its values are live at many branches.
+func slowModule(functions, locals, branches int) []byte {
 	section := func(id byte, content []byte) []byte {
 		return append(binary.AppendUvarint([]byte{id}, uint64(len(content))), content...)
 	}
@@ -43,31 +43,31 @@ func hard(functions, locals, branches int) []byte {
 
 // Compiling stops at its time limit.
 func TestCompileTimeIsBounded(t *testing.T) {
-	prepared, err := Prepare(t.Context(), hard(400, 100, 300))
+	prepared, err := Prepare(t.Context(), slowModule(400, 100, 300))
 	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {
 		t.Fatalf("expected a small module with a large effort, found %+v and %v", prepared, err)
 	}
-	l := &Compiler{Time: 50 * time.Millisecond}
+	compiler := &Compiler{Time: 50 * time.Millisecond}
 	module := moduleOf(400)
 	compile := func(prepared *Prepared) error {
 		ctx := context.Background()
-		code := &Code{runtime: wazero.NewRuntime(ctx), returner: &l.returner}
+		code := &Code{runtime: wazero.NewRuntime(ctx), returner: &compiler.returner}
 		defer code.Close()
 		_, err := code.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 			WithFunc(func() int64 { return 0 }).Export(meter.Name).Instantiate(ctx)
 		require.NoError(t, err)
 		start := time.Now()
 		defer func() { t.Logf("effort %d: %v", prepared.effort, time.Since(start)) }()
-		return l.compileInto(ctx, code, prepared, module)
+		return compiler.compileInto(ctx, code, prepared, module)
 	}
 	if err := compile(prepared); err == nil ||
 		err.Error() != "the module takes longer to compile than the allowed 50ms" {
 		t.Errorf("expected the compilation to be stopped, found %v", err)
 	}
-	l.processorTime = func() time.Duration { return 0 }
+	compiler.processorTime = func() time.Duration { return 0 }
 	assert.NoError(t, compile(prepared), "a machine that gives this process no time")
 	// Compiling without a time limit returns code, however long it takes.
-	l.processorTime = nil
+	compiler.processorTime = nil
 	module.NoTimeLimit = true
 	assert.NoError(t, compile(prepared), "a module of the program")
 }

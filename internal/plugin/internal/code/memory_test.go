@@ -9,18 +9,21 @@ import (
 )
 
 func TestMemoriesGrowAndKeepContent(t *testing.T) {
-	for name, m := range map[string]experimental.LinearMemory{"mapped": allocateMemory(0, 4*binary.PageBytes),
-		"heap": &heapMemory{maximum: 4 * binary.PageBytes}} {
+	for name, m := range map[string]experimental.LinearMemory{
+		"mapped": allocateMemory(0, 4*binary.PageBytes),
+		"heap":   &heapMemory{maximum: 4 * binary.PageBytes},
+	} {
 		b := m.Reallocate(binary.PageBytes)
 		b[binary.PageBytes-1] = 7
 		b = m.Reallocate(4 * binary.PageBytes)
 		if len(b) != 4*binary.PageBytes || b[binary.PageBytes-1] != 7 || b[binary.PageBytes] != 0 {
-			t.Errorf("%s: %d bytes, %d %d", name, len(b), b[binary.PageBytes-1], b[binary.PageBytes])
+			t.Errorf("%s: expected 4 pages with 7 and then 0, found %d bytes with %d and %d", name, len(b),
+				b[binary.PageBytes-1], b[binary.PageBytes])
 		}
 		if m.Reallocate(5*binary.PageBytes) != nil {
-			t.Errorf("%s: grew beyond its limit", name)
+			t.Errorf("%s: expected no memory beyond the limit of 4 pages", name)
 		}
 		m.Free()
-		m.Free()
+		m.Free() // a second call has no effect
 	}
 }

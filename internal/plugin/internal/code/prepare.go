@@ -30,13 +30,14 @@ func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	if err != nil {
 		return nil, &UnusableError{fmt.Errorf("the module is refused: %w", err)}
 	}
-	return &Prepared{metered, report.Effort}, nil
+	return &Prepared{Wasm: metered, effort: report.Effort}, nil
 }
 
-func (c *Cache) prepared(ctx context.Context, module *Module) (*Prepared, error) {
+// prepare is [Prepare] with the cache. A file is a module's effort in eight bytes, then its metered form.
+func (c *Cache) prepare(ctx context.Context, module *Module) (*Prepared, error) {
 	const effortBytes = 8
 	if cached := c.Read(module.Hash, preparedKind); len(cached) > effortBytes {
-		return &Prepared{cached[effortBytes:], int(stdbinary.BigEndian.Uint64(cached))}, nil
+		return &Prepared{Wasm: cached[effortBytes:], effort: int(stdbinary.BigEndian.Uint64(cached))}, nil
 	}
 	data, err := module.Original()
 	if err != nil {

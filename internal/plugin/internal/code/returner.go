@@ -15,7 +15,7 @@ const returnDelay = time.Second
 // concurrent use. The zero value is ready.
 type memoryReturner struct{ scheduled atomic.Bool }
 
-// schedule makes memory return once after [returnDelay].
+// schedule has memory returned after [returnDelay], once for all calls until then.
 func (m *memoryReturner) schedule() {
 	if !m.scheduled.Swap(true) {
 		time.AfterFunc(returnDelay, m.returnMemory)

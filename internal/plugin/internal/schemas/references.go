@@ -14,8 +14,8 @@ import (
 
 // schemaReference is a schema ID inside a schemaless value or a block of headers.
 type schemaReference struct {
-	at      int
-	size    int
+	at      int // the offset of the ID
+	size    int // the bytes of the ID
 	id      uint32
 	inValue bool // inside a schemaless value, whose size may precede it
 }
@@ -31,9 +31,9 @@ func (t *Translator) findReferences(encoding wit.Encoding, data []byte,
 	scan := scanner{data: data, references: t.references, callerErr: t.callerErr}
 	switch encoding {
 	case wit.Schemaless:
-		scan.schemaless(0)
+		scan.readSchemaless(0)
 	case wit.Raw:
-		scan.headers()
+		scan.readHeaders()
 	}
 	if scan.err != nil {
 		return nil, scan.err
@@ -64,10 +64,10 @@ func (t *Translator) NeedReferenced(encoding wit.Encoding, data []byte) error {
 	return err
 }
 
-// TranslateReferences translates the schema IDs in a value of the guest. It appends the new bytes to dst if any ID
-// changes.
+// TranslateReferences translates the schema IDs in a value of the guest. If any ID changes (isChanged), it appends the
+// new bytes to dst.
 func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding,
-	data []byte) (out []byte, changed bool, err error) {
+	data []byte) (out []byte, isChanged bool, err error) {
 	references, err := t.findReferences(encoding, data, abi.NewViolation)
 	if err != nil {
 		return dst, false, err
@@ -77,9 +77,9 @@ func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding,
 		if references[i].id, err = t.Host(id); err != nil {
 			return dst, false, err
 		}
-		changed = changed || id != references[i].id
+		isChanged = isChanged || id != references[i].id
 	}
-	if !changed {
+	if !isChanged {
 		return dst, false, nil
 	}
 	if encoding == wit.Raw && slices.ContainsFunc(references, func(m schemaReference) bool { return m.inValue }) {
@@ -112,11 +112,11 @@ func (t *Translator) translateHeaders(dst, data []byte) ([]byte, bool, error) {
 				return dst, false, err
 			}
 		case wit.Schemaless:
-			value, changed, err := t.TranslateReferences(nil, wit.Schemaless, header.Value)
+			value, isChanged, err := t.TranslateReferences(nil, wit.Schemaless, header.Value)
 			if err != nil {
 				return dst, false, err
 			}
-			if changed {
+			if isChanged {
 				header.Value = value
 			}
 		}
@@ -138,7 +138,7 @@ type scanner struct {
 	steps      int
 }
 
-func (s *scanner) number() int64 {
+func (s *scanner) readNumber() int64 {
 	n, size := connectdata.Number(s.data[s.at:])
 	if size <= 0 {
 		s.fail("expected a number")
@@ -162,16 +162,16 @@ func (s *scanner) fail(problem string) {
 	}
 }
 
-func (s *scanner) reference() {
+func (s *scanner) readReference() {
 	start := s.at
-	id := s.number()
+	id := s.readNumber()
 	if id < 0 || id > 1<<32-1 {
 		s.fail("a schema ID that is out of range")
 	}
 	s.references = append(s.references, schemaReference{at: start, size: s.at - start, id: uint32(id)})
 }
 
-func (s *scanner) schemaless(depth int) {
+func (s *scanner) readSchemaless(depth int) {
 	if depth > connectdata.MaxDepth {
 		s.fail("nested too deeply")
 	}
@@ -193,28 +193,28 @@ func (s *scanner) schemaless(depth int) {
 	switch tag {
 	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue: // the tag is the value
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64, connectdata.TagInstant:
-		s.number()
+		s.readNumber()
 	case connectdata.TagFloat32:
 		s.skip(4)
 	case connectdata.TagFloat64:
 		s.skip(8)
 	case connectdata.TagString, connectdata.TagBytes:
-		s.skip(s.number())
+		s.skip(s.readNumber())
 	case connectdata.TagDecimal:
-		if scale := s.number(); scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
+		if scale := s.readNumber(); scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
 			s.fail("a decimal's scale beyond 1000")
 		}
-		size := s.number()
+		size := s.readNumber()
 		if size > connectdata.MaxDecimalBytes {
 			s.fail("a decimal of more than 4096 bytes")
 		}
 		s.skip(size)
 	case connectdata.TagStruct:
-		s.reference()
+		s.readReference()
 		s.references[len(s.references)-1].inValue = true
-		s.skip(s.number())
+		s.skip(s.readNumber())
 	case connectdata.TagArray, connectdata.TagMap:
-		count := s.number()
+		count := s.readNumber()
 		if count < 0 || count > int64(len(s.data)-s.at) {
 			s.fail("a count that exceeds the value")
 			return
@@ -223,7 +223,7 @@ func (s *scanner) schemaless(depth int) {
 			count *= 2
 		}
 		for count = s.skipScalars(count); count > 0 && s.problem == ""; count = s.skipScalars(count - 1) {
-			s.schemaless(depth + 1)
+			s.readSchemaless(depth + 1)
 		}
 	default:
 		s.fail("unknown tag")
@@ -231,12 +231,12 @@ func (s *scanner) schemaless(depth int) {
 }
 
 // skipScalars skips short scalars of a list and returns the number of remaining items. It stops before an item that
-// schemaless must read: a longer or invalid one, one near the end, and before a check of callerErr.
+// readSchemaless must read: a longer or invalid one, one near the end, and before a check of callerErr.
 func (s *scanner) skipScalars(count int64) int64 {
-	const most = 1 + binary.MaxVarintLen64
+	const longestNumber = 1 + binary.MaxVarintLen64
 	data := s.data
 	i := s.at
-	for ; count > 0 && len(data)-i >= most && (s.steps+1)%checkEvery != 0; count-- {
+	for ; count > 0 && len(data)-i >= longestNumber && (s.steps+1)%checkEvery != 0; count-- {
 		size := 1
 		switch tag := data[i]; {
 		case tag <= connectdata.TagTrue: // the tag is the value
@@ -270,13 +270,13 @@ func (s *scanner) skipScalars(count int64) int64 {
 	return count
 }
 
-func (s *scanner) headers() {
-	count := s.number()
+func (s *scanner) readHeaders() {
+	count := s.readNumber()
 	if count > connectdata.MaxHeaders {
 		s.fail("more than 10000 headers")
 	}
 	for ; count > 0 && s.problem == ""; count-- {
-		s.skip(s.number())
+		s.skip(s.readNumber())
 		if s.at >= len(s.data) {
 			s.fail("expected a header's encoding")
 			return
@@ -284,29 +284,29 @@ func (s *scanner) headers() {
 		encoding := wit.Encoding(s.data[s.at])
 		s.at++
 		if encoding == wit.WithSchema {
-			s.reference()
+			s.readReference()
 		} else if encoding != wit.Schemaless && encoding != wit.Raw {
 			s.fail("expected the encoding 2, 3 or 4")
 		} else {
-			s.number()
+			s.readNumber()
 		}
-		size := s.number()
+		size := s.readNumber()
 		start := s.at
 		if encoding == wit.Schemaless && s.problem == "" && size >= 0 && size <= int64(len(s.data)-s.at) {
-			s.headerValue(start, start+int(size))
+			s.readHeaderValue(start, start+int(size))
 		}
 		s.skip(size)
 	}
 }
 
-// headerValue finds the schema IDs in the schemaless value of a header. Their positions are not used: a block in which
-// any ID changes is encoded again.
-func (s *scanner) headerValue(from, to int) {
+// readHeaderValue finds the schema IDs in the schemaless value of a header. Their positions are not used: a block in
+// which any ID changes is encoded again.
+func (s *scanner) readHeaderValue(from, to int) {
 	if hasNoStruct(s.data[from:to]) {
 		return
 	}
 	inner := scanner{data: s.data[:to], at: from, references: s.references, callerErr: s.callerErr, steps: s.steps}
-	inner.schemaless(1)
+	inner.readSchemaless(1)
 	s.references = inner.references
 	s.err = inner.err
 	s.steps = inner.steps

@@ -11,16 +11,15 @@ import (
 // Translator translates the schema IDs of one instance. A guest uses the host's IDs and its own; the host outside of
 // package plugin uses its own only. It is for one goroutine.
 type Translator struct {
-	registry *record.Registry
-	// known are the host's schemas that the instance has received; pending ones are sent with the current call.
-	known         map[uint32]*record.Schema
-	pending       []uint32
-	declared      map[uint32]*record.Schema
-	distinct      map[*record.Schema]struct{}
-	knownBytes    int
+	registry      *record.Registry
+	received      map[uint32]*record.Schema   // the host's schemas that the instance has, pending ones included
+	pending       []uint32                    // schemas that are sent with the current call
+	declared      map[uint32]*record.Schema   // by the guest's ID
+	distinct      map[*record.Schema]struct{} // the declared schemas, each once
+	receivedBytes int
 	declaredBytes int
-	batch         *record.Batch
-	references    []schemaReference
+	batch         *record.Batch     // see SetBatch
+	references    []schemaReference // reused
 	callerErr     func() error
 }
 
@@ -41,34 +40,34 @@ func (t *Translator) SetBatch(b *record.Batch) { t.batch = b }
 
 // NeedsRecycling reports whether the instance has so many schemas that it should be replaced before it reaches a limit.
 func (t *Translator) NeedsRecycling() bool {
-	return t.knownBytes > maxInstanceSchemaBytes || len(t.known) > maxDeclaredSchemas ||
+	return t.receivedBytes > maxInstanceSchemaBytes || len(t.received) > maxDeclaredSchemas ||
 		t.declaredBytes > maxInstanceSchemaBytes/2 || len(t.declared) > maxDeclaredSchemas/2
 }
 
 // Need adds a schema to the pending ones unless the instance has it.
 func (t *Translator) Need(id uint32) error {
-	if t.known[id] != nil {
+	if t.received[id] != nil {
 		return nil
 	}
 	registered := t.registry.Get(id)
 	if registered == nil {
 		return abi.NewRefusal("a row refers to schema %d, which is not registered", id)
 	}
-	if t.known == nil {
-		t.known = map[uint32]*record.Schema{}
+	if t.received == nil {
+		t.received = map[uint32]*record.Schema{}
 	}
-	t.known[id] = registered
-	t.knownBytes += registered.Size
+	t.received[id] = registered
+	t.receivedBytes += registered.Size
 	t.pending = append(t.pending, id)
 	return nil
 }
 
-// Sent clears the pending schemas. After a failed call they will be sent again.
+// Sent ends a call: it clears the pending schemas. Unless the call succeeded (ok), they will be sent again.
 func (t *Translator) Sent(ok bool) {
 	if !ok {
 		for _, id := range t.pending {
-			t.knownBytes -= t.known[id].Size
-			delete(t.known, id)
+			t.receivedBytes -= t.received[id].Size
+			delete(t.received, id)
 		}
 	}
 	t.pending = t.pending[:0]
@@ -78,7 +77,7 @@ func (t *Translator) Sent(ok bool) {
 func (t *Translator) Pending() []wit.Schema {
 	list := make([]wit.Schema, len(t.pending))
 	for i, id := range t.pending {
-		list[i] = t.known[id].Wit()
+		list[i] = t.received[id].Wit()
 	}
 	return list
 }
@@ -98,11 +97,11 @@ func (t *Translator) Declare(list []wit.Schema) error {
 	return nil
 }
 
+// declareOne registers a schema of the guest and returns the host's ID.
 func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 	if schema.ID < wit.GuestSchemas {
 		return 0, abi.NewViolation("declares schema %d: expected an ID of at least %d, since lower ones are the "+
-			"host's", schema.ID,
-			uint32(wit.GuestSchemas))
+			"host's", schema.ID, uint32(wit.GuestSchemas))
 	}
 	earlier := t.declared[schema.ID]
 	if earlier == nil && len(t.declared) >= maxDeclaredSchemas {
@@ -145,7 +144,7 @@ func (t *Translator) Register(schema *wit.Schema) (err error) {
 func (t *Translator) Host(id uint32) (uint32, error) {
 	schema := t.declared[id]
 	if id < wit.GuestSchemas {
-		if schema = t.known[id]; schema == nil {
+		if schema = t.received[id]; schema == nil {
 			return 0, abi.NewViolation("refers to schema %d, which it did not receive", id)
 		}
 	}

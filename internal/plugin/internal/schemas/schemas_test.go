@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// known returns a translator with one received schema (1) and one declared schema (GuestSchemas).
-func known(t testing.TB) Translator {
+// newTranslator returns a translator with one received schema (1) and one declared schema (GuestSchemas).
+func newTranslator(t testing.TB) Translator {
 	t.Helper()
 	s := New(record.NewRegistry(), nil)
 	registered, err := s.registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
@@ -31,46 +31,52 @@ func known(t testing.TB) Translator {
 // An instance that declares equal schemas again is charged for them once; too many are rejected, and before that the
 // instance is replaced.
 func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
-	s := New(record.NewRegistry().ForConnector("c"), nil)
+	translator := New(record.NewRegistry().ForConnector("c"), nil)
 	big := func(i int) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
 	}
 	id := uint32(wit.GuestSchemas)
-	declare := func(nodes []wit.SchemaNode) error { id++; return s.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
+	declare := func(nodes []wit.SchemaNode) error {
+		id++
+		return translator.Declare([]wit.Schema{{ID: id, Nodes: nodes}})
+	}
 	for range 20 {
 		require.NoError(t, declare(big(0)))
 	}
-	if s.NeedsRecycling() {
-		t.Error("exhausted by one schema")
+	if translator.NeedsRecycling() {
+		t.Error("expected one schema, declared 20 times, not to require another instance")
 	}
 	var err error
-	worn := 0
+	recycled := 0
 	n := 1
 	for ; err == nil && n < 100; n++ {
 		err = declare(big(n))
-		if s.NeedsRecycling() {
-			worn++
+		if translator.NeedsRecycling() {
+			recycled++
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
+	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || recycled < 3 ||
 		n > 12 {
-		t.Errorf("%d schemas, exhausted for %d of them, %v", n, worn, err)
+		t.Errorf("expected an error within 12 schemas, and recycling before, found %d schemas, %d with recycling, %v",
+			n, recycled, err)
 	}
 }
 
 // Values that are nested too deeply are rejected, with or without structs.
 func TestDeepValuesAreRejected(t *testing.T) {
-	s := known(t)
+	s := newTranslator(t)
 	nested := func(n int, inside ...byte) []byte {
 		b := []byte(strings.Repeat(string([]byte{connectdata.TagArray, 2}), n))
 		return append(b, inside...)
 	}
 	structs := append(connectdata.AppendNumber([]byte{connectdata.TagStruct}, 1), 0)
-	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
-		for name, b := range map[string][]byte{"null": nested(depth, connectdata.TagNull), "struct": nested(depth,
-			structs...)} {
-			if _, err := s.findReferences(wit.Schemaless, b, abi.NewViolation); ok != (err == nil) {
-				t.Errorf("%s nested %d deep: %v", name, depth, err)
+	for depth, isValid := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
+		for name, b := range map[string][]byte{
+			"null":   nested(depth, connectdata.TagNull),
+			"struct": nested(depth, structs...),
+		} {
+			if _, err := s.findReferences(wit.Schemaless, b, abi.NewViolation); isValid != (err == nil) {
+				t.Errorf("%s nested %d deep: expected valid %t, found %v", name, depth, isValid, err)
 			}
 		}
 	}
@@ -90,10 +96,11 @@ func TestDeepValuesAreRejected(t *testing.T) {
 // FuzzHeaders compares the header scanner with package connectdata: what that package reads is scanned without an
 // error.
 func FuzzHeaders(f *testing.F) {
-	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
-		Value: []byte{2}},
-		{Name: "b", Encoding: wit.Schemaless,
-			Value: []byte{connectdata.TagStruct, 2, 0}}, {Name: "", Encoding: wit.Raw}}))
+	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{
+		{Name: "a", Encoding: wit.WithSchema, Schema: 1, Value: []byte{2}},
+		{Name: "b", Encoding: wit.Schemaless, Value: []byte{connectdata.TagStruct, 2, 0}},
+		{Name: "", Encoding: wit.Raw},
+	}))
 	f.Fuzz(func(t *testing.T, block []byte) {
 		headers, err := connectdata.Headers(nil, block)
 		if err != nil {
@@ -104,7 +111,7 @@ func FuzzHeaders(f *testing.F) {
 				return
 			}
 		}
-		s := known(t)
+		s := newTranslator(t)
 		if _, err := s.findReferences(wit.Raw, block, abi.NewViolation); err != nil {
 			t.Errorf("%x: %v", block, err)
 		}
@@ -112,7 +119,7 @@ func FuzzHeaders(f *testing.F) {
 }
 
 func TestDeclaredSchemasAreBounded(t *testing.T) {
-	s := known(t)
+	s := newTranslator(t)
 	var err error
 	n := 0
 	for ; err == nil && n < 2*maxDeclaredSchemas; n++ {

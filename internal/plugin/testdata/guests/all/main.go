@@ -29,9 +29,9 @@ func init() {
 	sink.Register(writer{})
 	transform.Register(&changer{})
 	tools.Register(commands{})
-	notifications.Register(pushed{})
-	retirement.Register(pushed{})
-	progress.Register(pushed{})
+	notifications.Register(otherServices{})
+	retirement.Register(otherServices{})
+	progress.Register(otherServices{})
 }
 
 func main() {}
@@ -75,7 +75,7 @@ func (plugin) Validate(component string, settings []wit.Setting, online bool, st
 	return wit.ValidateResult{Done: &done}, nil
 }
 
-// reader makes a row of each line of a page: a structured text with its own schema.
+// reader decodes each line of a page as a row: a text with the guest's own schema.
 type reader struct{ plugin }
 
 const (
@@ -130,40 +130,43 @@ func (reader) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, re
 var declared bool
 
 func (reader) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
-	var p wit.DecodeResult
+	var result wit.DecodeResult
 	if !declared {
 		declared = true
-		p.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("line")}}
+		result.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("line")}}
 	}
-	rest := append(pages[page], piece...)
+	remaining := append(pages[page], piece...)
 	for {
-		line, after, found := bytes.Cut(rest, []byte("\n"))
-		if !found {
+		line, after, hasNewline := bytes.Cut(remaining, []byte("\n"))
+		if !hasNewline {
 			break
 		}
-		rest = after
+		remaining = after
 		if string(line) == "bad" {
-			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(len(p.Rows)), ErrorClass: "Bad",
+			result.Errors = append(result.Errors, wit.RowError{RowIndex: uint32(len(result.Rows)), ErrorClass: "Bad",
 				Error:    wit.Error{Kind: wit.ErrorData, Message: "bad line"},
-				RawStart: uint32(len(p.Data)), RawSize: 3})
-			p.Data = append(p.Data, line...)
+				RawStart: uint32(len(result.Data)), RawSize: 3})
+			result.Data = append(result.Data, line...)
 			continue
 		}
-		start := len(p.Data)
-		p.Data = connectdata.AppendBytes(p.Data, line)
-		p.Rows = append(p.Rows, wit.Row{RowIndex: uint32(len(p.Rows)), Partition: -1, Offset: -1, Timestamp: -1,
+		start := len(result.Data)
+		result.Data = connectdata.AppendBytes(result.Data, line)
+		result.Rows = append(result.Rows, wit.Row{RowIndex: uint32(len(result.Rows)), Partition: -1, Offset: -1,
+			Timestamp: -1,
 			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: textSchema, Start: uint32(start),
-				Size: uint32(len(p.Data) - start)}})
+				Size: uint32(len(result.Data) - start)}})
 	}
-	pages[page] = append([]byte(nil), rest...)
+	pages[page] = append([]byte(nil), remaining...)
 	if tag != "" {
-		p.Linked = []wit.LinkedRequest{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"},
+		result.Linked = []wit.LinkedRequest{{Request: wit.Request{Tag: tag, Method: "GET", Target: "/more"},
 			Tolerate: []uint16{404, status}}}
 	}
 	if last {
-		p.Next, p.More, p.WaitMs = &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)}, true, 9
+		result.Next = &[]wit.OffsetEntry{wit.NullEntry("done"), wit.BooleanEntry("b", true)}
+		result.More = true
+		result.WaitMs = 9
 	}
-	return p, nil
+	return result, nil
 }
 
 func (reader) Abandon(page uint32) {}
@@ -175,11 +178,11 @@ func (reader) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	return nil
 }
 
-// writer makes a delivery of each row whose hint does not exclude it.
+// writer encodes each row as a delivery, unless a hint excludes the row.
 type writer struct{ plugin }
 
-func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpenResult,
-	error) {
+func (writer) Open(component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SinkOpenResult, error) {
 	if len(answers) == 0 {
 		return wit.SinkOpenResult{Pending: &wit.RequestBatch{State: []byte("s")}}, nil
 	}
@@ -188,8 +191,7 @@ func (writer) Open(component string, settings []wit.Setting, state []byte, answe
 }
 
 func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte,
-	origins []wit.RecordID,
-	originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
+	origins []wit.RecordID, originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
 	var d wit.EncodeResult
 	for i, r := range rows {
 		hint := ""
@@ -204,7 +206,7 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 		case hint == "refuse":
 			d.Rejected = append(d.Rejected, wit.RowError{RowIndex: uint32(i),
 				Error: wit.Error{Kind: wit.ErrorData, Message: "no"}})
-		case hint == "lose":
+		case hint == "lose": // the row is in no list, which violates the contract
 		case hint == "origin":
 			o := origins[i]
 			d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(i)},
@@ -222,26 +224,26 @@ func (writer) Encode(context []byte, schemas []wit.Schema, topics []string, rows
 }
 
 func (writer) HandleResponse(context, memo []byte, rows []uint32, response wit.Response) (wit.ResponseResult, error) {
-	v := []wit.RowResult{}
+	results := []wit.RowResult{}
 	for range rows {
 		switch {
 		case response.Status == 0:
-			v = append(v, wit.RowResult{Retry: &wit.Retry{Hint: "alone",
+			results = append(results, wit.RowResult{Retry: &wit.Retry{Hint: "alone",
 				Error: &wit.Error{Kind: wit.ErrorTransient, Message: "no answer"}, WaitMs: 5}})
 		case response.Status >= 400:
-			v = append(v, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: string(response.Body),
-				Code: wit.Ptr("E1")}})
+			results = append(results, wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData,
+				Message: string(response.Body), Code: wit.Ptr("E1")}})
 		case response.Status == 299:
-			return wit.ResponseResult{Results: v}, nil
+			return wit.ResponseResult{Results: results}, nil
 		default:
-			v = append(v, wit.RowResult{Written: wit.Set})
+			results = append(results, wit.RowResult{Written: wit.Set})
 		}
 	}
-	s := wit.ResponseResult{Results: v}
+	result := wit.ResponseResult{Results: results}
 	if len(context) > 0 {
-		s.Context = wit.Ptr(append(context, memo...))
+		result.Context = wit.Ptr(append(context, memo...))
 	}
-	return s, nil
+	return result, nil
 }
 
 // changer has a transform for each behaviour.
@@ -266,18 +268,21 @@ func (c *changer) Prepare(chain []wit.Stage) ([]byte, error) {
 func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
 	out := wit.ApplyResult{Consumed: uint32(len(rows))}
-	c.rows, c.data = c.rows[:0], c.data[:0]
+	c.rows = c.rows[:0]
+	c.data = c.data[:0]
 	switch string(context) {
 	case "pass":
-		out.Rows, out.Data = rows, data
+		out.Rows = rows
+		out.Data = data
 		return out, nil
 	case "copy":
-		c.rows, c.data = append(c.rows, rows...), append(c.data, data...)
+		c.rows = append(c.rows, rows...)
+		c.data = append(c.data, data...)
 	case "unchanged":
 		for _, r := range rows {
 			c.rows = append(c.rows, unchanged(r))
 		}
-	case "none":
+	case "none": // no rows
 	case "twice":
 		for _, r := range rows {
 			c.rows = append(c.rows, unchanged(r), unchanged(r))
@@ -294,15 +299,17 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	case "few":
 		out.Consumed = min(7, uint32(len(rows)))
 		for _, r := range rows[:out.Consumed] {
-			r.Value.Start, c.data = uint32(len(c.data)), append(c.data,
-				data[r.Value.Start:r.Value.Start+r.Value.Size]...)
+			value := data[r.Value.Start : r.Value.Start+r.Value.Size]
+			r.Value.Start = uint32(len(c.data))
+			c.data = append(c.data, value...)
 			c.rows = append(c.rows, r)
 		}
 	case "route":
 		out.Topics = append(append([]string{}, "routed"), topics...)
 		for _, r := range rows {
 			r = unchanged(r)
-			r.Topic, r.Partition = 0, 3
+			r.Topic = 0
+			r.Partition = 3
 			c.rows = append(c.rows, r)
 		}
 	case "declare":
@@ -332,7 +339,8 @@ func (c *changer) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	default:
 		return out, sdk.NewError(wit.ErrorStale, "unknown context "+string(context))
 	}
-	out.Rows, out.Data = c.rows, c.data
+	out.Rows = c.rows
+	out.Data = c.data
 	return out, nil
 }
 
@@ -404,30 +412,31 @@ func (commands) Run(command string, options, settings []wit.Setting, state []byt
 	return wit.CommandResult{Document: wit.Ptr(strconv.Quote(command + " " + options[0].Value))}, nil
 }
 
-type pushed struct{}
+// otherServices implements the interfaces that a source may have in addition.
+type otherServices struct{}
 
-func (pushed) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
+func (otherServices) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return []wit.Trigger{{Feed: 1, Token: n.Method, Ident: string(n.Body), AnswerWhenStored: true}}, nil
 }
 
-func (pushed) Subscribe(context []byte, feed uint32, address string, state []byte,
+func (otherServices) Subscribe(context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	return wit.CallResult{Done: &address}, nil
 }
 
-func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
+func (otherServices) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	return wit.CallResult{Done: wit.Ptr(component + strconv.Itoa(len(addresses)))}, nil
 }
 
-func (pushed) Progress(context []byte, feed uint32, offset []wit.OffsetEntry) *wit.LoadProgress {
+func (otherServices) Progress(context []byte, feed uint32, offset []wit.OffsetEntry) *wit.LoadProgress {
 	if len(offset) == 0 {
 		return nil
 	}
 	return &wit.LoadProgress{Read: uint64(feed), Total: wit.Ptr(uint64(len(offset))), Complete: offset[0].Value.String}
 }
 
-func (pushed) Keys(context []byte, feed uint32, offset []wit.OffsetEntry) wit.KeysUse {
+func (otherServices) Keys(context []byte, feed uint32, offset []wit.OffsetEntry) wit.KeysUse {
 	switch {
 	case len(offset) == 0:
 		return wit.KeysUse{Ignored: wit.Set}
@@ -437,7 +446,8 @@ func (pushed) Keys(context []byte, feed uint32, offset []wit.OffsetEntry) wit.Ke
 	return wit.KeysUse{Compared: &offset}
 }
 
-func (pushed) Compared(context []byte, feed uint32, offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetEntry {
+func (otherServices) Compared(context []byte, feed uint32, offset []wit.OffsetEntry,
+	unknown [][]byte) *[]wit.OffsetEntry {
 	if len(unknown) == 0 {
 		return nil
 	}

@@ -15,15 +15,16 @@ import (
 
 func main() {}
 
-// kept roots every allocation that was returned: this guest is short-lived.
-var kept [][]byte
+// allocations keeps every allocation that was returned: this guest is short-lived.
+var allocations [][]byte
 
-func give(size uint32) uint32 {
+// allocate returns the address of size bytes, aligned to 8.
+func allocate(size uint32) uint32 {
 	if size == 0 {
 		return 0
 	}
 	b := make([]byte, size+8)
-	kept = append(kept, b)
+	allocations = append(allocations, b)
 	p := uint32(uintptr(unsafe.Pointer(&b[0])))
 	return (p + 7) &^ 7
 }
@@ -35,11 +36,11 @@ var mode string
 func realloc(old, oldSize, align, size uint32) uint32 {
 	switch mode {
 	case "realloc-unaligned":
-		return give(size+8) + 1
+		return allocate(size+8) + 1
 	case "realloc-outside":
 		return 0xffff_fff0
 	}
-	return give(size)
+	return allocate(size)
 }
 
 func view(ptr, size uint32) []byte {
@@ -58,7 +59,7 @@ func lower(iface, method string, v any) uint32 {
 	if err != nil {
 		panic(err)
 	}
-	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return give(size), nil })
+	at, err := im.Place(memory{}, func(size, _ uint32) (uint32, error) { return allocate(size), nil })
 	if err != nil {
 		panic(err)
 	}
@@ -100,9 +101,13 @@ func prepare(chain, chainLen uint32) uint32 {
 
 // result is apply's result in memory: ok, then schemas, topics, rows, data, faults, consumed.
 type result struct {
-	ok                                  uint32
-	schemas, topics, rows, data, faults list
-	consumed                            uint32
+	ok       uint32
+	schemas  list
+	topics   list
+	rows     list
+	data     list
+	faults   list
+	consumed uint32
 	// space for a fault
 	_ [2]uint32
 }
@@ -123,7 +128,8 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	answer = result{rows: list{rows, rowsLen}, data: list{data, dataLen}, consumed: rowsLen}
 	row = *(*wit.Row)(unsafe.Pointer(uintptr(rows)))
 	ptr := uint32(uintptr(unsafe.Pointer(&answer)))
-	one := func() { answer.rows = list{uint32(uintptr(unsafe.Pointer(&row))), 1} }
+	// returnOneRow replaces the result's rows by row, a copy of the first input row.
+	returnOneRow := func() { answer.rows = list{uint32(uintptr(unsafe.Pointer(&row))), 1} }
 	switch mode {
 	case "result-outside":
 		return 0xffff_fff0
@@ -152,18 +158,23 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "rows-wrap":
 		answer.rows.n = 1<<32/80 + 1
 	case "rows-overlap":
-		same, many := make([]byte, 1<<20), make([]wit.Row, 100)
+		same := make([]byte, 1<<20)
+		many := make([]wit.Row, 100)
 		for n := range many {
 			many[n] = row
-			many[n].Value.Start, many[n].Value.Size = 0, 1<<20
+			many[n].Value.Start = 0
+			many[n].Value.Size = 1 << 20
 		}
 		answer.data = list{uint32(uintptr(unsafe.Pointer(&same[0]))), 1 << 20}
 		answer.rows = list{uint32(uintptr(unsafe.Pointer(&many[0]))), 100}
 	case "row-by-row":
-		one()
-		row.RowIndex, row.Value.Start, row.Value.Size = 0, 0, 900
+		returnOneRow()
+		row.RowIndex = 0
+		row.Value.Start = 0
+		row.Value.Size = 900
 		part := make([]byte, 900)
-		answer.data, answer.consumed = list{uint32(uintptr(unsafe.Pointer(&part[0]))), 900}, 1
+		answer.data = list{uint32(uintptr(unsafe.Pointer(&part[0]))), 900}
+		answer.consumed = 1
 	case "topics-outside":
 		answer.topics = list{rows, 1 << 20}
 	case "topics-many", "topics-most":
@@ -171,10 +182,10 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		if mode == "topics-many" {
 			n++
 		}
-		p := give(8 * n)
+		p := allocate(8 * n)
 		names := unsafe.Slice((*list)(unsafe.Pointer(uintptr(p))), n)
 		for i := range names {
-			name := give(8)
+			name := allocate(8)
 			copy(view(name, 8), "t"+strconv.Itoa(10_000_000 + i)[1:])
 			names[i] = list{name, 8}
 		}
@@ -182,9 +193,10 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "topic-utf8":
 		answer.topics = list{uint32(uintptr(unsafe.Pointer(&answer.schemas))), 1}
 		answer.schemas = list{uint32(uintptr(unsafe.Pointer(&text[0]))), 0}
-		p := give(8)
+		p := allocate(8)
 		b := (*[2]uint32)(unsafe.Pointer(uintptr(p)))
-		b[0], b[1] = uint32(uintptr(unsafe.Pointer(&text[0]))), 3
+		b[0] = uint32(uintptr(unsafe.Pointer(&text[0])))
+		b[1] = 3
 		answer.topics.ptr = p
 	case "faults-outside":
 		answer.faults = list{0xffff_ff00, 9}
@@ -193,45 +205,46 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "consumed-more":
 		answer.consumed = rowsLen + 1
 	case "form":
-		one()
+		returnOneRow()
 		row.Value.Encoding = 9
 	case "raw-value":
-		one()
+		returnOneRow()
 		row.Value.Encoding = wit.Raw
 	case "structured-headers":
-		one()
+		returnOneRow()
 		row.Headers = row.Value
 	case "datum":
-		one()
-		row.Value.Start, row.Value.Size = 0xffff_ffff, 2
+		returnOneRow()
+		row.Value.Start = 0xffff_ffff
+		row.Value.Size = 2
 	case "schema":
-		one()
+		returnOneRow()
 		row.Value.Schema = wit.GuestSchemas + 5
 	case "host-schema":
-		one()
+		returnOneRow()
 		row.Value.Schema = 4000
 	case "no-schema":
-		one()
+		returnOneRow()
 		row.Value.Schema = 0
 	case "topic":
-		one()
+		returnOneRow()
 		row.Topic = 1
 	case "partition":
-		one()
+		returnOneRow()
 		row.Partition = -2
 	case "timestamp":
-		one()
+		returnOneRow()
 		row.Timestamp = -2
 	case "origin":
-		one()
+		returnOneRow()
 		row.RowIndex = rowsLen
 	case "order":
 		copy(view(rows, 4), []byte{2, 0, 0, 0})
 	case "headers":
-		one()
+		returnOneRow()
 		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: 0, Size: 2}
 	case "dynamic":
-		one()
+		returnOneRow()
 		row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: 0, Size: 2}
 		copy(view(data, 2), "\x0f\x0f")
 	case "log-level":
@@ -250,11 +263,11 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		}
 	case "grow":
 		for {
-			kept = append(kept, make([]byte, 4<<20))
+			allocations = append(allocations, make([]byte, 4<<20))
 		}
 	case "swell":
 		for range 10 {
-			kept = append(kept, make([]byte, 4<<20))
+			allocations = append(allocations, make([]byte, 4<<20))
 		}
 	case "panic":
 		panic("boom")

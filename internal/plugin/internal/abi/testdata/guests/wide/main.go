@@ -9,12 +9,12 @@ import (
 
 func main() {}
 
-var kept [][]byte
+var allocated [][]byte
 
 //go:wasmexport cabi_realloc
 func realloc(old, oldSize, align, size uint32) uint32 {
 	b := make([]byte, size+8)
-	kept = append(kept, b)
+	allocated = append(allocated, b)
 	return (uint32(uintptr(unsafe.Pointer(&b[0]))) + 7) &^ 7
 }
 
@@ -26,7 +26,7 @@ func text(ptr uint32) string { return view(at[uint32](ptr), at[uint32](ptr+4)) }
 
 var (
 	answer [13]uint32
-	said   string
+	result string
 	posted int
 )
 
@@ -35,12 +35,10 @@ var (
 //
 //go:wasmexport culvert:connect/test@0.3.0#wide
 func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some, someText, someLen, none uint32,
-	_ int64,
-	texts, textsLen uint32, real float64) uint32 {
-	said = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number,
-		long,
-		flag, some, view(someText, someLen), none, textsLen, text(texts), text(texts+8), real)
-	answer = [13]uint32{0, uint32(uintptr(unsafe.Pointer(unsafe.StringData(said)))), uint32(len(said))}
+	_ int64, texts, textsLen uint32, real float64) uint32 {
+	result = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number,
+		long, flag, some, view(someText, someLen), none, textsLen, text(texts), text(texts+8), real)
+	answer = [13]uint32{0, uint32(uintptr(unsafe.Pointer(unsafe.StringData(result)))), uint32(len(result))}
 	return uint32(uintptr(unsafe.Pointer(&answer)))
 }
 
