@@ -66,6 +66,7 @@ func CheckOffset(subject string, fields []wit.OffsetEntry) error {
 	return nil
 }
 
+// checkPosition is [CheckOffset] for an offset that may be nil.
 func checkPosition(subject string, fields *[]wit.OffsetEntry) error {
 	if fields == nil {
 		return nil

@@ -75,16 +75,21 @@ func (i *Instance) Run(ctx context.Context, command string, options, settings []
 func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting,
 	maxTasks uint32) (wit.PlanResult, error) {
 	plan, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
-	if err != nil {
-		return plan, err
-	}
-	if err := checkPlan(&plan); err != nil {
-		return wit.PlanResult{}, i.discard(err)
-	}
 	if why := plan.ExactlyOnce.Unsupported; why != nil {
 		*why = shown.Line(*why)
 	}
-	return plan, nil
+	return checkResult(i, plan, err, func() error { return checkPlan(&plan) })
+}
+
+// checkResult returns the result and the error of a call. If check rejects the result, the instance is discarded.
+func checkResult[T any](i *Instance, result T, err error, check func() error) (T, error) {
+	if err == nil {
+		if err := check(); err != nil {
+			var zero T
+			return zero, i.discard(err)
+		}
+	}
+	return result, err
 }
 
 // OpenSource returns the context for a source's other calls. Schemas of feeds get the host's IDs.
@@ -123,12 +128,12 @@ func (i *Instance) discard(err error) error {
 func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	cause wit.PollReason, now int64) (wit.NextAction, error) {
 	action, err := invoke[wit.NextAction](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
-	if err == nil && action.Fetch != nil {
-		if err := checkPosition("next: position", action.Fetch.Position); err != nil {
-			return wit.NextAction{}, i.discard(err)
+	return checkResult(i, action, err, func() error {
+		if action.Fetch == nil {
+			return nil
 		}
-	}
-	return action, err
+		return checkPosition("next: position", action.Fetch.Position)
+	})
 }
 
 // StartLog returns the lines that the plugin logs when [Instance.Next] starts a feed at an offset. They are not logged.
@@ -176,15 +181,17 @@ func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 // Subscribe subscribes a feed under an address.
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed,
-		address, state, answers))
+	result, err := invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address,
+		state, answers)
+	return checkResult(i, result, err, func() error { return checkDone(&result) })
 }
 
 // Retire removes what a connector created at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
 	state []byte, answers []wit.Response) (wit.CallResult, error) {
-	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings,
-		addresses, state, answers))
+	result, err := invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses,
+		state, answers)
+	return checkResult(i, result, err, func() error { return checkDone(&result) })
 }
 
 // Progress returns the progress of the load that an offset belongs to. It is nil if the offset belongs to none, or the
@@ -195,12 +202,7 @@ func (i *Instance) Progress(ctx context.Context, context []byte, feed uint32,
 		return nil, nil
 	}
 	progress, err := invoke[*wit.LoadProgress](ctx, i, wit.InterfaceProgress, "Progress", context, feed, offset)
-	if err == nil {
-		if err := checkProgress(progress); err != nil {
-			return nil, i.discard(err)
-		}
-	}
-	return progress, err
+	return checkResult(i, progress, err, func() error { return checkProgress(progress) })
 }
 
 // maxLoadRows is the largest number of rows of a load: sums and estimates of such numbers do not overflow, and JSON
@@ -233,12 +235,7 @@ func (i *Instance) Keys(ctx context.Context, context []byte, feed uint32,
 		return wit.KeysUse{Ignored: wit.Set}, nil
 	}
 	use, err := invoke[wit.KeysUse](ctx, i, wit.InterfaceProgress, "Keys", context, feed, offset)
-	if err == nil {
-		if err := checkPosition("keys: compared", use.Compared); err != nil {
-			return wit.KeysUse{}, i.discard(err)
-		}
-	}
-	return use, err
+	return checkResult(i, use, err, func() error { return checkPosition("keys: compared", use.Compared) })
 }
 
 // Compared returns the offset after a comparison of keys, or nil. Call it only after [Instance.Keys] has requested a
@@ -246,33 +243,19 @@ func (i *Instance) Keys(ctx context.Context, context []byte, feed uint32,
 func (i *Instance) Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 	unknown [][]byte) (*[]wit.OffsetEntry, error) {
 	next, err := invoke[*[]wit.OffsetEntry](ctx, i, wit.InterfaceProgress, "Compared", context, feed, offset, unknown)
-	if err == nil {
-		if err := checkPosition("compared", next); err != nil {
-			return nil, i.discard(err)
-		}
-	}
-	return next, err
-}
-
-func (i *Instance) checkCallResult(result wit.CallResult, err error) (wit.CallResult, error) {
-	if err == nil {
-		if err := checkDone(&result); err != nil {
-			return wit.CallResult{}, i.discard(err)
-		}
-	}
-	return result, err
+	return checkResult(i, next, err, func() error { return checkPosition("compared", next) })
 }
 
 // OpenSink returns the context for a sink's other calls.
 func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SinkOpenResult, error) {
 	result, err := invoke[wit.SinkOpenResult](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
-	if err == nil && result.Ready != nil {
-		if err := checkCount("topics", len(result.Ready.Topics), MaxTopics); err != nil {
-			return wit.SinkOpenResult{}, i.discard(err)
+	return checkResult(i, result, err, func() error {
+		if result.Ready == nil {
+			return nil
 		}
-	}
-	return result, err
+		return checkCount("topics", len(result.Ready.Topics), MaxTopics)
+	})
 }
 
 // Warnings returns how many warnings and errors the last call logged.

@@ -33,12 +33,7 @@ type CheckResult struct {
 
 // Refused reports whether a finding prevents the module from being used.
 func (c *CheckResult) Refused() bool {
-	for _, f := range c.Findings {
-		if f.Refused {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Findings, func(f Finding) bool { return f.Refused })
 }
 
 // Call is a call that [Check] made.

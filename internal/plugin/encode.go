@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/record"
@@ -31,38 +32,32 @@ func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Bat
 // checkDeliveries checks that each row is in exactly one list, and sanitizes the errors of rejected rows.
 func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 	i.buffers.counts = append(i.buffers.counts[:0], make([]uint8, rows)...)
-	count := func(row uint32) error {
-		if row >= uint32(rows) {
-			return abi.NewViolation("deliveries: row %d of %d", row, rows)
+	var firstErr error
+	count := func(row uint32) {
+		switch {
+		case firstErr != nil: // the result is rejected already
+		case row >= uint32(rows):
+			firstErr = abi.NewViolation("deliveries: row %d of %d", row, rows)
+		case i.buffers.counts[row] > 0:
+			firstErr = abi.NewViolation("deliveries: row %d is contained twice", row)
+		default:
+			i.buffers.counts[row]++
 		}
-		i.buffers.counts[row]++
-		if i.buffers.counts[row] > 1 {
-			return abi.NewViolation("deliveries: row %d is contained twice", row)
-		}
-		return nil
 	}
 	for n := range result.Ready {
 		for _, row := range result.Ready[n].Rows {
-			if err := count(row); err != nil {
-				return err
-			}
+			count(row)
 		}
 	}
 	for n := range result.Rejected {
-		if err := count(result.Rejected[n].RowIndex); err != nil {
-			return err
-		}
+		count(result.Rejected[n].RowIndex)
 		sanitize(&result.Rejected[n].Error)
 	}
 	for _, row := range result.Ignored {
-		if err := count(row); err != nil {
-			return err
-		}
+		count(row)
 	}
-	for row, occurrences := range i.buffers.counts {
-		if occurrences == 0 {
-			return abi.NewViolation("deliveries: row %d is in none of ready, rejected and ignored", row)
-		}
+	if row := slices.Index(i.buffers.counts, 0); row >= 0 && firstErr == nil {
+		return abi.NewViolation("deliveries: row %d is in none of ready, rejected and ignored", row)
 	}
-	return nil
+	return firstErr
 }

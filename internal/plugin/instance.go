@@ -261,17 +261,14 @@ func (i *Instance) endCall(failure *wit.Error, err error) error {
 	bytes := int64(i.guest.MemoryBytes())
 	counts.observeMemory(bytes)
 	i.reportMemory(bytes)
-	if err != nil {
-		if isA[*abi.Refusal](err) {
-			// The guest was not called.
-			i.recordOutcome(err)
-			return err
-		}
-		i.broken = i.callError(err)
-		i.recordOutcome(i.broken)
-		return i.broken
+	if err != nil && !isA[*abi.Refusal](err) { // a refusal means that the guest was not called
+		err = i.callError(err)
+		i.broken = err
 	}
-	i.recordOutcome(nil)
+	i.recordOutcome(err)
+	if err != nil {
+		return err
+	}
 	i.out.flush()
 	if failure != nil {
 		counts.faults.Add(1)
@@ -342,27 +339,22 @@ func (i *Instance) checkBreaker(function string, now time.Time) error {
 	return nil
 }
 
+// recordOutcome records the error of a call, or nil, for the breaker and the canary.
 func (i *Instance) recordOutcome(err error) {
+	trap, isTrap := errors.AsType[*Trap](err)
 	switch {
 	case i.pool == nil: // a call of the host itself has no breaker
 	case err == nil:
 		i.pool.breaker.recordSuccess(i.call.function)
-	default:
-		i.recordFailure(err)
-	}
-}
-
-func (i *Instance) recordFailure(err error) {
-	trap, ok := errors.AsType[*Trap](err)
-	if !ok {
+	case !isTrap:
 		i.pool.breaker.recordInconclusive(i.call.function)
-		return
+	default:
+		if s := i.pool.breaker.recordBreak(i.call.function, trap.Cause(), time.Now()); s != nil {
+			i.module.counters.stopped.Add(1)
+			i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
+		}
+		i.pool.recordTrap(trap)
 	}
-	if s := i.pool.breaker.recordBreak(i.call.function, trap.Cause(), time.Now()); s != nil {
-		i.module.counters.stopped.Add(1)
-		i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
-	}
-	i.pool.recordTrap(trap)
 }
 
 func (s *StoppedError) withPlugin(mod *module, connector string) *StoppedError {

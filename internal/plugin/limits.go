@@ -136,7 +136,7 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 				problem = setting.Unknown(limitSetting(name, near))
 			}
 			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
-				Text: problem + "; limits are " + limitNames()}
+				Text: problem + "; limits are " + strings.Join(limitNames(), ", ")}
 		}
 		spec.Name = key
 		if why := (setting.Check{}).Value(&spec, value); why != "" {
@@ -146,25 +146,16 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 		if !ok {
 			l = base
 		}
-		*fieldOf(limit)(&l), _ = setting.ParseInt(wit.KindLong, value)
+		n := slices.Index(limitNames(), limit)
+		*limits[n].field(&l), _ = setting.ParseInt(wit.KindLong, value)
 		byPlugin[name] = l
 	}
 	return byPlugin, nil
 }
 
-func fieldOf(name string) func(*Limits) *int64 {
-	for _, limit := range limits {
-		if limit.name == name {
-			return limit.field
-		}
-	}
-	return nil
-}
-
-func limitNames() string {
-	var names []string
+func limitNames() (names []string) {
 	for _, limit := range limits {
 		names = append(names, limit.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }

@@ -103,12 +103,9 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 		deferred = nil
 	}
 	m.scheduleTrim()
-	for _, file := range deferred {
-		if strings.HasPrefix(file.path, embeddedPrefix) {
-			builtIn = append(builtIn, file)
-		}
-	}
-	return builtIn, len(deferred) > 0, ctx.Err()
+	hasMore = len(deferred) > 0
+	builtIn = slices.DeleteFunc(deferred, func(file *candidateFile) bool { return !file.builtIn })
+	return builtIn, hasMore, ctx.Err()
 }
 
 func (m *Manager) hasAll(needed []Requirement) bool {
@@ -212,15 +209,8 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 		file.order = m.loads
 	}
 	m.mu.Unlock()
-	builtIn := []*candidateFile{}
-	others := []*candidateFile{}
-	for _, file := range list {
-		if file.builtIn {
-			builtIn = append(builtIn, file)
-		} else {
-			others = append(others, file)
-		}
-	}
+	builtIn := slices.DeleteFunc(slices.Clone(list), func(file *candidateFile) bool { return !file.builtIn })
+	others := slices.DeleteFunc(slices.Clone(list), func(file *candidateFile) bool { return file.builtIn })
 	m.loadParallel(ctx, builtIn, m.checkAndActivate)
 	m.loadParallel(ctx, others, func(context.Context, *candidateFile) {})
 	version := func(file *candidateFile) string {

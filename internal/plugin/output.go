@@ -150,5 +150,4 @@ func (o *output) flush() {
 // logLimitError is the reason of a [*Trap] for a call that logged too much.
 type logLimitError struct{ abi.Violation }
 
-// Unwrap returns the violation.
 func (l *logLimitError) Unwrap() error { return &l.Violation }

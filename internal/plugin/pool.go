@@ -488,20 +488,17 @@ type canary struct {
 func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
 	observed := p.canary
-	if observed != nil && time.Now().After(observed.until) {
-		p.canary = nil
-		observed = nil
-	}
+	isRejected := false
 	if observed != nil {
 		observed.traps++
-		if observed.traps < canaryTraps {
-			observed = nil
-		} else {
+		isOver := time.Now().After(observed.until)
+		isRejected = !isOver && observed.traps >= canaryTraps
+		if isOver || isRejected {
 			p.canary = nil
 		}
 	}
 	p.mu.Unlock()
-	if observed != nil {
+	if isRejected {
 		observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
 			canaryTraps, p.connector, t.Function, t.Cause()))
 	}

@@ -98,9 +98,9 @@ func withClock(ctx context.Context) context.Context {
 		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
 }
 
+// clockListener checks the clock before each host function, and records the time of each.
 type clockListener struct{}
 
-// Before checks the clock.
 func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
 	_ experimental.StackIterator) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
@@ -109,12 +109,10 @@ func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDef
 	}
 }
 
-// After records the elapsed time.
 func (clockListener) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
 	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
 		i.clock.addHostTime(i.clock.hostCallStart, time.Now())
 	}
 }
 
-// Abort does nothing.
 func (clockListener) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

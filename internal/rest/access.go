@@ -17,6 +17,7 @@ func isHealthCheck(r *http.Request) bool {
 	return ok && slices.Equal(path, []string{"health"})
 }
 
+// requireUser rejects requests without a valid logon, unless u is nil.
 func requireUser(next http.Handler, u *users) http.Handler {
 	if u == nil {
 		return next
@@ -53,7 +54,7 @@ func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Origin")
-		if isPage(r) || !fromOneOf(origins, r) { // pages are for those who open them
+		if isPage(r) || !isFromOrigin(origins, r) { // pages of other origins must not read the console
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -69,46 +70,49 @@ func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 	})
 }
 
-func fromOneOf(origins []string, r *http.Request) bool {
+func isFromOrigin(origins []string, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	return origin != "" && (slices.Contains(origins, "*") || slices.Contains(origins, origin))
 }
 
-type header struct{ action, name, value string }
+type header struct {
+	action string
+	name   string
+	value  string
+}
 
 // parseHeaders parses response.http.headers.config: `ACTION NAME: VALUE`, separated by commas; an element with commas
 // is quoted. The value of setDate and addDate is in milliseconds from now.
 func parseHeaders(text string) (headers []header, err error) {
 	const expected = "expected `ACTION NAME: VALUE` with one of set, add, setDate, addDate, several separated by commas"
-	wrong := func(element string) error {
-		return invalid("response.http.headers.config", element, expected)
-	}
+	invalidElement := func(element string) error { return invalid("response.http.headers.config", element, expected) }
 	for _, element := range quotedList(text) {
 		action, field, _ := strings.Cut(element, " ")
 		name, value, ok := strings.Cut(field, ":")
-		h := header{action, strings.TrimSpace(name), strings.TrimSpace(value)}
+		h := header{action: action, name: strings.TrimSpace(name), value: strings.TrimSpace(value)}
 		switch h.action {
 		case "set", "add": // any value is valid
 		case "setDate", "addDate":
 			if _, err := time.ParseDuration(h.value + "ms"); err != nil {
-				return nil, wrong(element)
+				return nil, invalidElement(element)
 			}
 		default:
-			return nil, wrong(element)
+			return nil, invalidElement(element)
 		}
 		if !ok || h.name == "" || strings.ContainsAny(h.name, " \t\r\n\"(),/:;<=>?@[\\]{}") ||
 			strings.ContainsAny(h.value, "\r\n\x00") {
-			return nil, wrong(element)
+			return nil, invalidElement(element)
 		}
 		headers = append(headers, h)
 	}
 	return headers, nil
 }
 
+// quotedList splits a list at the commas outside of quotes, which it removes. Empty elements are omitted.
 func quotedList(text string) (list []string) {
 	var b strings.Builder
-	quoted := false
-	end := func() {
+	inQuotes := false
+	endElement := func() {
 		if element := strings.TrimSpace(b.String()); element != "" {
 			list = append(list, element)
 		}
@@ -117,14 +121,14 @@ func quotedList(text string) (list []string) {
 	for _, r := range text {
 		switch {
 		case r == '"':
-			quoted = !quoted
-		case r == ',' && !quoted:
-			end()
+			inQuotes = !inQuotes
+		case r == ',' && !inQuotes:
+			endElement()
 		default:
 			b.WriteRune(r)
 		}
 	}
-	end()
+	endElement()
 	return list
 }
 
@@ -136,8 +140,8 @@ func addHeaders(next http.Handler, headers []header) http.Handler {
 		for _, h := range headers {
 			value := h.value
 			if strings.HasSuffix(h.action, "Date") {
-				after, _ := time.ParseDuration(h.value + "ms") // which was checked
-				value = time.Now().Add(after).UTC().Format(http.TimeFormat)
+				delay, _ := time.ParseDuration(h.value + "ms") // parseHeaders has checked it
+				value = time.Now().Add(delay).UTC().Format(http.TimeFormat)
 			}
 			if strings.HasPrefix(h.action, "set") {
 				w.Header().Set(h.name, value)

@@ -69,7 +69,8 @@ func (req *request) readBody(maximum int64) (data []byte, ok bool) {
 	return data, ok
 }
 
-// readAll reads the body. The caller calls release once to return its memory budget. If ok is false, answer was called.
+// readAll reads the body. The caller calls release once to return its memory budget, also if ok is false. Then answer
+// was called.
 func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, maximum int64,
 	answer func(status int, why string)) (data []byte, release func(), ok bool) {
 	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBufferedBytes)
@@ -121,11 +122,12 @@ func (c *ConfigRequest) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func (req *request) requireSettings(g ConfigRequest) bool {
-	if g.Settings == nil {
+// requireSettings reports whether there is a configuration. If not, it has answered.
+func (req *request) requireSettings(config ConfigRequest) bool {
+	if config.Settings == nil {
 		req.failShape("expected a configuration as a JSON object, found null or nothing")
 	}
-	return g.Settings != nil
+	return config.Settings != nil
 }
 
 func decodeStrict(data []byte, into any) error {
@@ -134,6 +136,7 @@ func decodeStrict(data []byte, into any) error {
 	return secret.JSONError(d.Decode(into))
 }
 
+// timeoutContext returns the request's context with the route's timeout. It is canceled after the response.
 func (req *request) timeoutContext() context.Context {
 	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.timeout, changeTimeout))
 	req.releases = append(req.releases, cancel)

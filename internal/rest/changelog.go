@@ -38,22 +38,21 @@ func logChanges(next http.Handler, log *slog.Logger, authenticated bool) http.Ha
 		if response.status >= http.StatusMultipleChoices {
 			return
 		}
-		attributes := []any{"request", shown.LineUpTo(r.Method+" "+r.URL.RequestURI(), loggedRequest),
+		attributes := []any{"request", shown.LineUpTo(r.Method+" "+r.URL.RequestURI(), loggedRequestChars),
 			"by", shown.Line(sender), "status", response.status}
 		log.Info("changed by REST", append(attributes, response.attributes...)...)
 	})
 }
 
-const loggedRequest = 300 // characters of method and path
+const loggedRequestChars = 300 // of method and path
 
-// loggedResponse keeps what the log line of a change contains.
+// loggedResponse records what the log line of a change contains.
 type loggedResponse struct {
 	http.ResponseWriter
 	status     int   // 200 until WriteHeader is called
 	attributes []any // added by handlers, see [request.logWith]
 }
 
-// WriteHeader implements [http.ResponseWriter].
 func (l *loggedResponse) WriteHeader(status int) {
 	l.status = status
 	l.ResponseWriter.WriteHeader(status)
@@ -66,5 +65,5 @@ func (req *request) logWith(attributes ...any) {
 	}
 }
 
-// Unwrap implements the interface that [http.ResponseController] needs.
+// Unwrap is for [http.ResponseController].
 func (l *loggedResponse) Unwrap() http.ResponseWriter { return l.ResponseWriter }

@@ -64,8 +64,9 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", c.MaxBytes, method, target)
 	case answer.StatusCode >= http.StatusMultipleChoices:
 		var failed failure
-		_ = json.Unmarshal(data, &failed) // other answers than a worker's have only a status
-		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(failed.Message, method+" "+target+": "+answer.Status)}
+		_ = json.Unmarshal(data, &failed) // an answer that is not a worker's has only a status
+		message := cmp.Or(failed.Message, method+" "+target+": "+answer.Status)
+		return answer.Header, &Refusal{Status: answer.StatusCode, Message: message}
 	case ok:
 		*dst = string(data)
 	case into != nil && len(data) > 0:
@@ -82,11 +83,11 @@ type Local struct{ Handler http.Handler }
 // RoundTrip implements [http.RoundTripper].
 func (l Local) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &localAnswer{header: http.Header{}, status: http.StatusOK}
-	served := r.Clone(r.Context())
-	if served.Body == nil {
-		served.Body = http.NoBody
+	clone := r.Clone(r.Context())
+	if clone.Body == nil {
+		clone.Body = http.NoBody
 	}
-	l.Handler.ServeHTTP(w, served)
+	l.Handler.ServeHTTP(w, clone)
 	return &http.Response{StatusCode: w.status, Status: fmt.Sprint(w.status, " ", http.StatusText(w.status)),
 		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
 }

@@ -35,8 +35,8 @@ type Membership struct {
 	Leader      string // advertised by the leader
 	IsLeader    bool
 	LeaderKnown bool
-	Pending     bool // a rebalance is expected, after which other workers may own tasks
-	Blocked     error
+	Pending     bool  // a rebalance is expected, after which other workers may own tasks
+	Blocked     error // why the group must not use its topics, nil if it may
 }
 
 // Group is the leader's view of its group. Maps are by connector name (Unplaced) and by plugin name.

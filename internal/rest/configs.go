@@ -22,7 +22,6 @@ type creation struct {
 	config ConfigRequest
 }
 
-// UnmarshalJSON implements [json.Unmarshaler].
 func (c *creation) UnmarshalJSON(data []byte) error {
 	var name plainText
 	var state *plainText
@@ -63,9 +62,9 @@ func decodeExact(data []byte, into map[string]any) (isObject bool, err error) {
 	return members != nil, nil
 }
 
+// plainText accepts numbers and booleans as text, and null as "".
 type plainText string
 
-// UnmarshalJSON implements [json.Unmarshaler].
 func (t *plainText) UnmarshalJSON(data []byte) error {
 	switch data[0] {
 	case '{', '[':
@@ -100,17 +99,17 @@ func CheckName(name string) string {
 }
 
 func (req *request) write(name string, desired ConfigRequest) {
-	done, err := req.worker.Write(req.timeoutContext(), name, desired)
-	done.Config = req.shown(done.Config)
+	result, err := req.worker.Write(req.timeoutContext(), name, desired)
+	result.Config = req.visibleConfig(result.Config)
 	if req.r.Method == http.MethodPut {
-		req.setETag(done.Version)
+		req.setETag(result.Version)
 	}
-	if !done.Created || err != nil {
-		req.reply(done.Info, err)
+	if !result.Created || err != nil {
+		req.reply(result.Info, err)
 		return
 	}
-	req.w.Header().Set("Location", req.baseURL()+"/connectors/"+url.PathEscape(done.Name))
-	req.answer(http.StatusCreated, done.Info)
+	req.w.Header().Set("Location", req.baseURL()+"/connectors/"+url.PathEscape(result.Name))
+	req.answer(http.StatusCreated, result.Info)
 }
 
 func (req *request) baseURL() string {

@@ -31,7 +31,7 @@ func (req *request) connectorLetters(herder Herder, name string) (l ConnectorLet
 	return l
 }
 
-// mergeLetters takes over what the worker that owns the connector has answered.
+// mergeLetters replaces unknown numbers by those of another worker, which owns the connector.
 func (l *ConnectorLetters) mergeLetters(other ConnectorLetters) {
 	if l.LettersOpen == nil {
 		*l = other
@@ -54,8 +54,8 @@ func (req *request) causes(counts []connect.CauseCount) []DeadLetterCause {
 		return causes
 	}
 	for _, c := range counts {
-		causes = append(causes, DeadLetterCause{c.ID, req.worker.Redact(c.Text), c.Count,
-			time.Unix(c.Newest, 0).UTC().Format(time.RFC3339)})
+		causes = append(causes, DeadLetterCause{ID: c.ID, Text: req.worker.Redact(c.Text), Count: c.Count,
+			Newest: time.Unix(c.Newest, 0).UTC().Format(time.RFC3339)})
 	}
 	return causes
 }

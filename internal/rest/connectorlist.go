@@ -62,7 +62,7 @@ const (
 	maxListLimit     = 1000
 )
 
-// listOrders have the value by which a list is sorted, ascending and then by name, for ?sort=.
+// listOrders returns the value by which a list is sorted, ascending and then by name, for each ?sort=.
 var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"urgency":  func(l *ConnectorSummary) float64 { return urgency(l.State) },
 	"name":     func(*ConnectorSummary) float64 { return 0 },
@@ -92,23 +92,22 @@ func mostFirst[N int64 | float64](n *N) float64 {
 	return -float64(*n)
 }
 
-func latestFirst(at *time.Time) float64 {
-	if at == nil {
+func latestFirst(t *time.Time) float64 {
+	if t == nil {
 		return unknownLast
 	}
-	return -float64(at.Unix())
+	return -float64(t.Unix())
 }
 
 type listQuery struct {
-	// only is the name of the only connector, "" for all.
-	only   string
-	state  connect.Condition
-	search string
-	limit  int
-	order  func(l *ConnectorSummary) float64
-	// value and name are the last position of the previous page; value is -Inf for the first page.
-	value float64
-	name  string
+	connector string // the name of the only connector, "" for all
+	state     connect.Condition
+	search    string
+	limit     int
+	order     func(l *ConnectorSummary) float64
+	// afterValue and afterName are the last position of the previous page; afterValue is -Inf for the first page.
+	afterValue float64
+	afterName  string
 }
 
 func (req *request) parseListQuery() (query listQuery, err error) {
@@ -117,8 +116,9 @@ func (req *request) parseListQuery() (query listQuery, err error) {
 		return query, err
 	}
 	sort := cmp.Or(req.queryValue("sort"), "urgency")
-	query = listQuery{only: req.queryValue("name"), state: connect.Condition(req.queryValue("state")),
-		search: strings.ToLower(req.queryValue("search")), limit: int(limit), order: listOrders[sort], value: math.Inf(-1)}
+	query = listQuery{connector: req.queryValue("name"), state: connect.Condition(req.queryValue("state")),
+		search: strings.ToLower(req.queryValue("search")), limit: int(limit), order: listOrders[sort],
+		afterValue: math.Inf(-1)}
 	if query.order == nil {
 		return query, oneOf("sort", slices.Sorted(maps.Keys(listOrders)), sort)
 	}
@@ -127,13 +127,12 @@ func (req *request) parseListQuery() (query listQuery, err error) {
 	}
 	if after := req.queryValue("after"); after != "" {
 		value, name, isPosition := strings.Cut(after, "/")
-		query.value, err = strconv.ParseFloat(value, 64)
-		if !isPosition || err != nil || math.IsNaN(query.value) {
-			return query, &Refusal{http.StatusBadRequest,
-				fmt.Sprintf("after: expected VALUE/NAME, the next of the previous page, found %q",
-					shown.LineUpTo(after, 100))}
+		query.afterValue, err = strconv.ParseFloat(value, 64)
+		if !isPosition || err != nil || math.IsNaN(query.afterValue) {
+			return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected VALUE/NAME, the next of the "+
+				"previous page, found %q", shown.LineUpTo(after, 100))}
 		}
-		query.name = name
+		query.afterName = name
 	}
 	return query, nil
 }
@@ -151,7 +150,7 @@ func (req *request) listConnectors() {
 	query, err := req.parseListQuery()
 	var answers []workerAnswer
 	if err == nil {
-		answers, err = req.queryWorkers(url.Values{"name": {query.only}}.Encode(), http.StatusOK)
+		answers, err = req.queryWorkers(url.Values{"name": {query.connector}}.Encode(), http.StatusOK)
 	}
 	if err != nil {
 		req.failErr(err)
@@ -167,14 +166,14 @@ func (req *request) listConnectors() {
 	connectors := make([]ConnectorSummary, 0, len(summaries))
 	for i := range summaries {
 		c := &summaries[i]
-		if query.only != "" && query.only != c.Name {
+		if query.connector != "" && query.connector != c.Name {
 			continue
 		}
-		summary, included := summarize(c, group, ownOnly)
+		summary, isIncluded := summarize(c, group, ownOnly)
 		if ownOnly {
 			hour := herder.Hour(c.Name)
 			summary.Activity.Add(hour)
-			included = included || hour.RefusedHour != nil // another worker may run it now
+			isIncluded = isIncluded || hour.RefusedHour != nil // another worker may run it now
 		}
 		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
@@ -182,7 +181,7 @@ func (req *request) listConnectors() {
 		if isEdit(summary.Action) && !ownOnly && req.isOfFile(c.Name) {
 			summary.Action = nil // REST cannot change it
 		}
-		if included {
+		if isIncluded {
 			connectors = append(connectors, summary)
 		}
 	}
@@ -200,14 +199,12 @@ func (req *request) listConnectors() {
 	req.answerWithETag(page)
 }
 
-// listAnswers are the reports of other workers about their own tasks.
+// listAnswers holds the reports of other workers about their own tasks.
 type listAnswers struct {
 	byWorker map[string]map[string]ConnectorSummary // by worker and connector
-	// silent has a line for each worker that did not respond, unknown the same by worker.
-	silent  []string
-	unknown map[string]string
-	// members are the workers of the group. Nil without a group.
-	members map[string]bool
+	silent   []string                               // a line for each worker that did not respond
+	unknown  map[string]string                      // the same by worker; "" stands for all others
+	members  map[string]bool                        // the workers of the group, nil without one
 }
 
 func newListAnswers(answers []workerAnswer) *listAnswers {
@@ -232,9 +229,10 @@ func unknownWorkers(answers []workerAnswer) map[string]string {
 	return unknown
 }
 
+// addMembers sets the members, which only the leader knows.
 func (l *listAnswers) addMembers(c Cluster) {
-	overview, leads := c.Overview()
-	if !leads {
+	overview, isLeader := c.Overview()
+	if !isLeader {
 		return
 	}
 	l.members = map[string]bool{}
@@ -243,7 +241,7 @@ func (l *listAnswers) addMembers(c Cluster) {
 	}
 }
 
-// refine corrects what the status topic says of a component of another worker, which has not reported it.
+// refine corrects the state in the status topic of a component of another worker, which has not reported it.
 func (l *listAnswers) refine(component connect.ComponentStatus) connect.ComponentStatus {
 	if component.Local {
 		return component
@@ -258,15 +256,15 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 }
 
 // summarize merges the state of a connector from this worker's view and the reports of other workers about their own
-// tasks. With ownOnly it includes only components of this worker; included is false if there are none.
-func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary ConnectorSummary, included bool) {
+// tasks. With ownOnly it includes only components of this worker; isIncluded is false if there are none.
+func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary ConnectorSummary, isIncluded bool) {
 	summary.ConnectorState = ConnectorState{Name: c.Name, Type: c.Type, Class: c.Class, Workers: []string{}}
 	for i := range c.Components {
 		component := c.Components[i]
 		if ownOnly && !component.Local {
 			continue
 		}
-		included = true
+		isIncluded = true
 		if component.Task >= 0 {
 			summary.Tasks++
 			if component.State == connect.Failed {
@@ -298,7 +296,7 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 	if summary.State == connect.ConditionFailed && summary.Failed > 0 && summary.Failed < summary.Tasks {
 		summary.Note = fmt.Sprintf("%d of %d tasks", summary.Failed, summary.Tasks)
 	}
-	return summary, included
+	return summary, isIncluded
 }
 
 // isEdit reports whether an action changes the configuration.
@@ -390,7 +388,8 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case p.Condition == connect.ConditionAway:
 		return "It continues automatically when the service or Kafka responds."
 	case p.Condition == connect.ConditionFailed || p.Kind != "":
-		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME", shown.Line(shown.ShellWord(name)))
+		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME",
+			shown.Line(shown.ShellWord(name)))
 	}
 	return ""
 }
@@ -409,7 +408,8 @@ func (query *listQuery) page(connectors []ConnectorSummary) ConnectorList {
 	page := ConnectorList{Counts: map[connect.Condition]int{}, WithLetters: map[connect.Condition]int{},
 		Connectors: []ConnectorSummary{}}
 	var entries []listEntry
-	after := listEntry{query.value, &ConnectorSummary{ConnectorState: ConnectorState{Name: query.name}}}
+	after := listEntry{value: query.afterValue,
+		ConnectorSummary: &ConnectorSummary{ConnectorState: ConnectorState{Name: query.afterName}}}
 	for i := range connectors {
 		l := &connectors[i]
 		if !query.matches(l) {
@@ -423,7 +423,7 @@ func (query *listQuery) page(connectors []ConnectorSummary) ConnectorList {
 				page.WithLetters[l.State]++
 			}
 		}
-		entry := listEntry{query.order(l), l}
+		entry := listEntry{value: query.order(l), ConnectorSummary: l}
 		if entry.compare(after) > 0 && (query.state == "" || query.state == l.State) {
 			entries = append(entries, entry)
 		}

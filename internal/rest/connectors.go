@@ -32,12 +32,15 @@ func (req *request) health() {
 	err := req.worker.Ready(ctx)
 	switch {
 	case err == nil:
-		req.answer(http.StatusOK, health{"healthy", "Worker has completed startup and is ready to handle requests."})
+		req.answer(http.StatusOK, health{Status: "healthy",
+			Message: "Worker has completed startup and is ready to handle requests."})
 	case ctx.Err() != nil:
-		req.answer(http.StatusInternalServerError, health{"unhealthy",
-			"Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
+		req.answer(http.StatusInternalServerError, health{Status: "unhealthy",
+			Message: "Worker was unable to handle this request and may be unable to handle other requests. " +
+				err.Error()})
 	default:
-		req.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
+		req.answer(http.StatusServiceUnavailable, health{Status: "starting",
+			Message: "Worker is still starting up. " + err.Error()})
 	}
 }
 
@@ -74,7 +77,7 @@ func (req *request) connectors() {
 			}
 			unknown = errors.Join(unknown, err)
 		}
-		if unknown == nil { // one that was deleted meanwhile is left out
+		if unknown == nil { // otherwise it was deleted in the meantime
 			expansions[name] = expanded
 		}
 	}
@@ -83,14 +86,14 @@ func (req *request) connectors() {
 
 func (req *request) info(name string) (connect.Info, error) {
 	info, err := req.herder().Info(name)
-	info.Config = req.shown(info.Config)
+	info.Config = req.visibleConfig(info.Config)
 	return info, err
 }
 
 func (req *request) connector() { req.reply(req.info(req.name())) }
 
-// config answers with the ETag of the shown version. Source must be called first: a version stored in between then has
-// another ETag.
+// config answers with the configuration and the ETag of its version. Source must be called first: a version stored in
+// between then has another ETag.
 func (req *request) config() {
 	withText := req.wantsText()
 	source, version, err := req.worker.Source(req.name(), withText)
@@ -111,7 +114,7 @@ func (req *request) config() {
 			[]byte(config.MaskedText(string(source), req.worker.Passwords())))
 		return
 	}
-	req.answer(http.StatusOK, req.shown(info.Config))
+	req.answer(http.StatusOK, req.visibleConfig(info.Config))
 }
 
 func (req *request) status() {
@@ -126,7 +129,7 @@ func (req *request) status() {
 func (req *request) tasks() {
 	tasks, err := req.herder().Tasks(req.name())
 	for i := range tasks {
-		tasks[i].Config = req.shown(tasks[i].Config)
+		tasks[i].Config = req.visibleConfig(tasks[i].Config)
 	}
 	req.reply(append([]connect.TaskInfo{}, tasks...), err)
 }
@@ -146,7 +149,7 @@ func (req *request) taskStatus() {
 	req.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", req.name(), n))
 }
 
-// plugins: connectorsOnly is true if it is absent or empty; any other value than true is false, as in Java.
+// plugins lists classes. connectorsOnly is true if it is absent or empty; other values than true are false, as in Java.
 func (req *request) plugins() {
 	connectorsOnly := true
 	if param := req.queryValue("connectorsOnly"); param != "" {

@@ -85,11 +85,11 @@ func (l DeadLetter) Position() string {
 
 // NewDeadLetter returns the REST form of a dead letter, without its record.
 func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
-	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset,
-		Failed:    l.FailedAt.UTC().Format(time.RFC3339),
-		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Attempts: l.Replays + 1, Parts: l.Rows.String(),
-		Settled: l.Settled, From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset, Connector: l.Connector,
+		Failed: l.FailedAt.UTC().Format(time.RFC3339), Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin,
+		Version: l.Version, Class: l.Class, Message: l.Message, Attempts: l.Replays + 1, Parts: l.Rows.String(),
+		Settled: l.Settled, From: DeadLetterSource{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset,
+			Feed: l.Feed, Request: l.Request}}
 }
 
 // Bounds of what is shown of a dead letter, which any program may have written.
@@ -104,8 +104,8 @@ const (
 // MaxRetryValue bounds the value of a retry as JSON, in bytes, so that it fits the body of a request.
 const MaxRetryValue = 1<<20 - 1<<10
 
-// shownText redacts a text and cuts it.
-func (req *request) shownText(text string) string {
+// visibleText redacts a text and cuts it.
+func (req *request) visibleText(text string) string {
 	text = strings.ToValidUTF8(req.worker.Redact(text), "\ufffd")
 	n := 0
 	for i := range text {
@@ -117,8 +117,8 @@ func (req *request) shownText(text string) string {
 	return text
 }
 
-// shownRecord returns key and value of a dead letter, each up to a number of bytes.
-func (req *request) shownRecord(l *connect.DeadLetter, maxBytes int) *DeadLetterRecord {
+// visibleRecord returns key and value of a dead letter, redacted and each up to a number of bytes.
+func (req *request) visibleRecord(l *connect.DeadLetter, maxBytes int) *DeadLetterRecord {
 	r := &DeadLetterRecord{Size: len(l.Record.Value), Base64: !utf8.Valid(l.Record.Key) || !utf8.Valid(l.Record.Value)}
 	encode := func(data []byte) (*string, bool) {
 		if data == nil {
@@ -173,7 +173,7 @@ func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
 			shown.LineUpTo(query.Show, 100)))
 		return query, false
 	}
-	if withheld := req.withheldMessage(); withheld != "" && query.Cause != "" { // which pages would tell
+	if withheld := req.withheldMessage(); withheld != "" && query.Cause != "" { // the pages would reveal the messages
 		req.fail(http.StatusForbidden, "cause: cannot select by the messages of dead letters. A message is "+withheld)
 		return query, false
 	}
@@ -201,7 +201,7 @@ func (req *request) listDeadLetters() {
 	byPlace := map[int]DeadLetter{}
 	page, err := req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query,
 		func(l connect.ListedDeadLetter) error {
-			byPlace[l.Place] = req.shownDeadLetter(l, maxBytes)
+			byPlace[l.Place] = req.visibleDeadLetter(l, maxBytes)
 			return nil
 		})
 	if err != nil {
@@ -211,22 +211,22 @@ func (req *request) listDeadLetters() {
 	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Causes),
 		Next: page.Next}
 	for place := range page.Size {
-		if letter, ok := byPlace[place]; ok { // else it was deleted in the meantime
+		if letter, ok := byPlace[place]; ok { // otherwise it was deleted in the meantime
 			list.DeadLetters = append(list.DeadLetters, letter)
 		}
 	}
 	req.answer(http.StatusOK, list)
 }
 
-// shownDeadLetter returns what the user may see of a dead letter. Its record is cut to a number of bytes.
-func (req *request) shownDeadLetter(l connect.ListedDeadLetter, maxBytes int) DeadLetter {
+// visibleDeadLetter returns what the user may see of a dead letter. Its record is cut to a number of bytes.
+func (req *request) visibleDeadLetter(l connect.ListedDeadLetter, maxBytes int) DeadLetter {
 	letter := NewDeadLetter(l.DeadLetter)
 	letter.Attempts = l.Attempts
 	isSettled := !l.IsOpen
 	letter.Settled = &isSettled
 	for _, field := range []*string{&letter.Message, &letter.From.Request, &letter.From.Feed, &letter.From.Topic,
 		&letter.Class, &letter.Setting, &letter.Stage, &letter.Plugin, &letter.Version} {
-		*field = req.shownText(*field)
+		*field = req.visibleText(*field)
 	}
 	if withheld := req.withheldMessage(); withheld != "" {
 		letter.Message = withheld
@@ -234,9 +234,10 @@ func (req *request) shownDeadLetter(l connect.ListedDeadLetter, maxBytes int) De
 		return letter
 	}
 	letter.Cause = l.CauseID()
-	letter.Record = req.shownRecord(l.DeadLetter, maxBytes)
+	letter.Record = req.visibleRecord(l.DeadLetter, maxBytes)
 	for _, h := range l.DeadLetter.Record.Headers[:min(len(l.DeadLetter.Record.Headers), maxShownHeaders)] {
-		letter.Headers = append(letter.Headers, DeadLetterHeader{req.shownText(h.Key), req.shownText(string(h.Value))})
+		letter.Headers = append(letter.Headers, DeadLetterHeader{Key: req.visibleText(h.Key),
+			Value: req.visibleText(string(h.Value))})
 	}
 	return letter
 }
@@ -287,27 +288,27 @@ type ReplayResult struct {
 }
 
 // replayResult returns the REST form of a result. withheld, if not empty, replaces the reasons of rejections.
-func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld string) ReplayResult {
-	result := ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused,
-		Kept: req.kept(done.Kept), DryRun: dry, Letter: done.Letter}
-	if dry {
-		result.WouldPass = done.Delivered
+func (req *request) replayResult(outcome connect.ReplayResult, isDryRun bool, withheld string) ReplayResult {
+	result := ReplayResult{Sent: outcome.Sent, Delivered: outcome.Delivered, Refused: outcome.Refused,
+		Kept: req.redactReasons(outcome.Kept), DryRun: isDryRun, Letter: outcome.Letter}
+	if isDryRun {
+		result.WouldPass = outcome.Delivered
 		result.Delivered = 0
 		result.Sent = 0
 	}
-	for _, r := range done.Rejections {
+	for _, r := range outcome.Rejections {
 		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
 		result.Refusals = append(result.Refusals, r)
 	}
 	return result
 }
 
-func (req *request) kept(counts map[string]int) map[string]int {
-	kept := map[string]int{}
-	for why, n := range counts {
-		kept[req.worker.Redact(why)] += n
+func (req *request) redactReasons(counts map[string]int) map[string]int {
+	redacted := map[string]int{}
+	for reason, n := range counts {
+		redacted[req.worker.Redact(reason)] += n
 	}
-	return kept
+	return redacted
 }
 
 // replayTimeout ends a replay before the response times out; the next replay continues.
@@ -332,7 +333,7 @@ func (req *request) replay() {
 	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
-	if withheld := req.withheldMessage(); withheld != "" && body.Error != "" { // the counts would tell what occurs
+	if withheld := req.withheldMessage(); withheld != "" && body.Error != "" { // the counts would reveal messages
 		req.fail(http.StatusForbidden, "error: cannot select by the messages of dead letters. A message is "+withheld)
 		return
 	}
@@ -363,9 +364,9 @@ func (req *request) retryDeadLetter() {
 
 // answerReplay sends dead letters and answers with the result.
 func (req *request) answerReplay(replay connect.ReplayRequest) {
-	var done connect.ReplayResult
+	var outcome connect.ReplayResult
 	err := req.control(func(herder Herder) (err error) {
-		done, err = herder.ReplayConnector(req.timeoutContext(), req.name(), replay)
+		outcome, err = herder.ReplayConnector(req.timeoutContext(), req.name(), replay)
 		return err
 	})
 	switch {
@@ -374,21 +375,21 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 			"nothing: resume it, then replay its dead letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Sent > 0 && !replay.DryRun:
-		// replaces the error by one that contains what was done
+	case err != nil && outcome.Sent > 0 && !replay.DryRun:
 		req.failErr(fmt.Errorf("%d dead letters were sent, of which %d were delivered and %d refused, before the "+
-			"replay failed; another replay continues after them: %v", done.Sent, done.Delivered, done.Refused, err))
+			"replay failed; another replay continues after them: %v", outcome.Sent, outcome.Delivered,
+			outcome.Refused, err))
 	case err != nil:
 		req.failErr(err)
 	case replay.DryRun:
-		result := req.replayResult(done, true, req.withheldMessage())
+		result := req.replayResult(outcome, replay.DryRun, req.withheldMessage())
 		req.answer(http.StatusOK, struct {
 			ReplayResult
 			Passes int `json:"passes"`
-		}{result, result.WouldPass})
+		}{ReplayResult: result, Passes: result.WouldPass})
 	default:
-		req.logWith("sent", done.Sent, "delivered", done.Delivered, "refused", done.Refused)
-		req.answer(http.StatusOK, req.replayResult(done, false, req.withheldMessage()))
+		req.logWith("sent", outcome.Sent, "delivered", outcome.Delivered, "refused", outcome.Refused)
+		req.answer(http.StatusOK, req.replayResult(outcome, replay.DryRun, req.withheldMessage()))
 	}
 }
 
@@ -405,9 +406,9 @@ func (req *request) discardDeadLetters() {
 	if !ok {
 		return
 	}
-	var done connect.DiscardResult
+	var outcome connect.DiscardResult
 	err := req.control(func(herder Herder) (err error) {
-		done, err = herder.DiscardDeadLetters(req.timeoutContext(), req.name(), filter.Positions)
+		outcome, err = herder.DiscardDeadLetters(req.timeoutContext(), req.name(), filter.Positions)
 		return err
 	})
 	switch {
@@ -416,7 +417,7 @@ func (req *request) discardDeadLetters() {
 	case err != nil:
 		req.failErr(err)
 	default:
-		req.logWith("discarded", done.Discarded, "letters", shown.Line(strings.Join(body.Letters, " ")))
-		req.answer(http.StatusOK, DiscardResult{done.Discarded, req.kept(done.Kept)})
+		req.logWith("discarded", outcome.Discarded, "letters", shown.Line(strings.Join(body.Letters, " ")))
+		req.answer(http.StatusOK, DiscardResult{Discarded: outcome.Discarded, Kept: req.redactReasons(outcome.Kept)})
 	}
 }

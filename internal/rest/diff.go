@@ -45,10 +45,10 @@ type Difference struct {
 }
 
 // Differences compares two configurations. Passwords are masked.
-func Differences(before, after map[string]string, password func(key string) bool) []Difference {
+func Differences(before, after map[string]string, isPassword func(key string) bool) []Difference {
 	differences := []Difference{}
 	for _, name := range config.ChangedKeys(before, after) {
-		difference := Difference{Setting: name, Secret: password(name)}
+		difference := Difference{Setting: name, Secret: isPassword(name)}
 		value := func(settings map[string]string) *string {
 			v, ok := settings[name]
 			switch {
@@ -96,9 +96,9 @@ type WriteResult struct {
 // propertiesType is the media type of properties text in some editors and libraries of Java.
 const propertiesType = "text/x-java-properties"
 
-// properties parses properties text. If that fails, it has answered. commented reports whether the text has comments.
-func (req *request) properties(sent []byte) (desired ConfigRequest, commented bool, warnings []string, ok bool) {
-	settings, commented, problems := config.ReadProperties("the text", sent)
+// parseProperties parses properties text. If that fails, it has answered.
+func (req *request) parseProperties(text []byte) (desired ConfigRequest, hasComments bool, warnings []string, ok bool) {
+	settings, hasComments, problems := config.ReadProperties("the text", text)
 	if err := problems.Err(); err != nil {
 		req.fail(http.StatusBadRequest, err.Error())
 		return desired, false, nil, false
@@ -106,32 +106,34 @@ func (req *request) properties(sent []byte) (desired ConfigRequest, commented bo
 	for _, p := range problems {
 		warnings = append(warnings, p.String())
 	}
-	return ConfigRequest{Settings: settings}, commented, warnings, true
+	return ConfigRequest{Settings: settings}, hasComments, warnings, true
 }
 
+// readConfig reads a configuration as JSON or properties text. If that fails, it has answered.
 func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	if req.requestType() == propertiesType {
 		data, ok := req.readBody(maxBodyBytes)
 		if !ok {
 			return desired, false
 		}
-		desired, _, _, ok = req.properties(data)
+		desired, _, _, ok = req.parseProperties(data)
 		return desired, ok
 	}
 	ok = req.readJSON(&desired) && req.requireSettings(desired)
 	return desired, ok
 }
 
-// precondition checks If-Match and If-None-Match (RFC 9110, 13.1: a weak tag never matches); nil without them.
+// precondition returns the check of If-Match, which a weak tag never matches (RFC 9110, 13.1), and of If-None-Match.
+// Nil means that the request has neither.
 func (req *request) precondition() func(version string) bool {
 	ifMatch := req.r.Header.Values("If-Match")
 	ifNoneMatch := req.r.Header.Values("If-None-Match")
 	if ifMatch == nil && ifNoneMatch == nil {
 		return nil
 	}
-	matches := func(lists []string, version, passed string) bool {
+	matches := func(lists []string, version, ignoredPrefix string) bool {
 		return version != "" && slices.ContainsFunc(headerElements(lists), func(tag string) bool {
-			return tag == "*" || strings.TrimPrefix(tag, passed) == strconv.Quote(version)
+			return tag == "*" || strings.TrimPrefix(tag, ignoredPrefix) == strconv.Quote(version)
 		})
 	}
 	return func(version string) bool {
@@ -161,10 +163,10 @@ func (req *request) diff() {
 		return
 	}
 	var warnings []string
-	commented := false
+	hasComments := false
 	if body.Text != nil {
 		var ok bool
-		if desired, commented, warnings, ok = req.properties([]byte(*body.Text)); !ok {
+		if desired, hasComments, warnings, ok = req.parseProperties([]byte(*body.Text)); !ok {
 			return
 		}
 	}
@@ -175,7 +177,7 @@ func (req *request) diff() {
 		return
 	}
 	comparison, err := req.worker.Compare(ctx, name, desired, req.hidesSecrets())
-	if commented && comparison.LockedReason == "" {
+	if hasComments && comparison.LockedReason == "" {
 		warnings = append(warnings, "comments and the order of lines are lost: REST stores only settings")
 	}
 	comparison.Problems = req.redactAll(comparison.Problems)

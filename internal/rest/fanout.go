@@ -25,12 +25,12 @@ type workerAnswer struct {
 	worker  string // its id
 	status  int
 	body    []byte
-	release func() // gives the room of the body back; nil without one
+	release func() // returns the memory budget of the body; nil without a body
 	err     error
 }
 
-// fansOut reports whether the leader has to query all workers of the group. It adds ?own=true to these queries.
-func (req *request) fansOut() bool {
+// needsFanOut reports whether the leader has to query all workers of the group. It adds ?own=true to these queries.
+func (req *request) needsFanOut() bool {
 	return !req.queryBool("own") && (req.route.path != "/connectors" ||
 		slices.Contains(req.queryValues("expand"), "motion"))
 }
@@ -41,17 +41,17 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 	if req.cluster == nil || req.queryBool("own") {
 		return nil, nil
 	}
-	group, leads := req.cluster.Overview()
-	if !leads {
+	group, isLeader := req.cluster.Overview()
+	if !isLeader {
 		return []workerAnswer{{err: errNoLeader}}, nil
 	}
 	others := slices.DeleteFunc(group.Members, func(member GroupMember) bool { return member.WorkerID == group.Leader })
 	answers := make([]workerAnswer, len(others))
 	ctx, cancel := context.WithTimeout(req.r.Context(), queryTimeout)
 	defer cancel()
-	var asking sync.WaitGroup
+	var queries sync.WaitGroup
 	for i, member := range others {
-		asking.Go(func() {
+		queries.Go(func() {
 			err := guard.Do(nil, "asking worker "+member.WorkerID, func() error {
 				return req.queryWorker(ctx, member.URL, query, &answers[i], expected)
 			})
@@ -61,15 +61,16 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 			}
 		})
 	}
-	asking.Wait()
-	for _, p := range answers {
-		if p.release != nil {
-			req.releases = append(req.releases, p.release)
+	queries.Wait()
+	for _, answer := range answers {
+		if answer.release != nil {
+			req.releases = append(req.releases, answer.release)
 		}
 	}
 	return answers, nil
 }
 
+// queryWorker stores the response of a worker in result, with another status than the expected ones as an error.
 func (req *request) queryWorker(ctx context.Context, to, query string, result *workerAnswer, expected []int) error {
 	to, err := workerURL(to)
 	if err != nil {
@@ -125,7 +126,7 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 		}
 		byConnector := map[string]struct{ Motion connect.Metrics }{}
 		if name := req.name(); name == "" {
-			_ = json.Unmarshal(answer.body, &byConnector) // figures of another type are none
+			_ = json.Unmarshal(answer.body, &byConnector) // metrics of another type are ignored
 		} else {
 			progress := byConnector[name]
 			_ = json.Unmarshal(answer.body, &progress.Motion)
@@ -148,7 +149,8 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 	return metrics, nil
 }
 
-// connectorMetrics includes tasks of other workers. A task without metrics has the reason instead.
+// connectorMetrics returns metrics that include tasks of other workers. A task without metrics has the reason instead.
+// m may be nil.
 func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics, error) {
 	metrics, err := h.ConnectorMetrics(name)
 	if m == nil || err != nil {
@@ -167,7 +169,7 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		owner := task.WorkerID
 		why, ok := m.silent[owner]
 		task.Error = cmp.Or(why, m.missingReason)
-		for _, t := range slices.Concat(ownTasks, m.tasks[id]) { // two have it while it moves
+		for _, t := range slices.Concat(ownTasks, m.tasks[id]) { // two workers report a task that moves
 			if t.Task == id.Task && (t.WorkerID == owner || (task.Error != "" && !ok)) {
 				task = t
 			}
@@ -197,13 +199,11 @@ func (req *request) snapshotOnOtherWorker(unknown error) {
 	status := http.StatusNotFound
 	body := unknown.Error()
 	for _, answer := range answers {
-		if answer.err != nil {
+		switch {
+		case answer.err != nil:
 			status = http.StatusInternalServerError
 			body = "no worker has accepted the snapshot: " + answer.err.Error()
-		}
-	}
-	for _, answer := range answers {
-		if answer.err == nil && answer.status != http.StatusNotFound {
+		case answer.status != http.StatusNotFound:
 			req.answer(answer.status, json.RawMessage(answer.body))
 			return
 		}

@@ -6,9 +6,10 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/history"
 )
 
-// Flow is how a connector's tasks spent the last minute, on this worker and those that responded.
+// Flow reports how a connector's tasks spent the last minute, on this worker and those that responded.
 type Flow struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
@@ -41,14 +42,14 @@ func (f *Flow) add(other Flow) {
 	}
 	n := float64(f.Tasks + other.Tasks)
 	f.Seconds = (f.Seconds*float64(f.Tasks) + other.Seconds*float64(other.Tasks)) / n
-	f.Tasks = f.Tasks + other.Tasks
-	f.Rows = f.Rows + other.Rows
-	f.Bytes = f.Bytes + other.Bytes
+	f.Tasks += other.Tasks
+	f.Rows += other.Rows
+	f.Bytes += other.Bytes
 	for _, s := range other.Stages {
 		for i := range f.Stages {
 			if stage := &f.Stages[i]; stage.Stage == s.Stage {
-				stage.BusySeconds = stage.BusySeconds + s.BusySeconds
-				stage.Calls = stage.Calls + s.Calls
+				stage.BusySeconds += s.BusySeconds
+				stage.Calls += s.Calls
 			}
 		}
 	}
@@ -90,9 +91,20 @@ func (req *request) flow() {
 	req.reply(flow, err)
 }
 
+func (req *request) history() {
+	result, err := req.herder().History(req.name())
+	var answers []workerAnswer
+	if err == nil {
+		answers, err = req.queryWorkers("", http.StatusOK)
+	}
+	silent := mergeAnswers(answers, func(_ string, other history.History) { result.Add(other) })
+	result.Silent = append(result.Silent, silent...)
+	req.reply(result, err)
+}
+
 // mergeAnswers merges the responses of other workers. It returns the errors of workers that did not respond.
-func mergeAnswers[T any](parts []workerAnswer, merge func(worker string, response T)) (silent []string) {
-	for _, answer := range parts {
+func mergeAnswers[T any](answers []workerAnswer, merge func(worker string, response T)) (silent []string) {
+	for _, answer := range answers {
 		var value T
 		switch {
 		case answer.err != nil:

@@ -107,11 +107,12 @@ func (req *request) targetURL() (to string, err error) {
 	if why := ReadOnlyReason(req.r.Context()); (target == namedWorker || target == firstTaskOwner) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
-	namesOther := target == namedWorker && id != "" && id != req.worker.Now().ID
+	isForOther := target == namedWorker && id != "" && id != req.worker.Now().ID
 	switch {
-	case req.cluster == nil && namesOther:
+	case req.cluster == nil && isForOther:
 		return "", errNoWorker(id)
-	case req.cluster == nil, target == local, target == fanOut && !req.fansOut(), target == namedWorker && !namesOther:
+	case req.cluster == nil, target == local, target == fanOut && !req.needsFanOut(),
+		target == namedWorker && !isForOther:
 		return "", nil
 	}
 	membership := req.cluster.Membership()
@@ -142,14 +143,16 @@ type targetWorker struct {
 	isKnown bool
 }
 
-func (m Membership) leader() targetWorker { return targetWorker{m.Leader, m.IsLeader, m.LeaderKnown} }
+func (m Membership) leader() targetWorker {
+	return targetWorker{url: m.Leader, isSelf: m.IsLeader, isKnown: m.LeaderKnown}
+}
 
 func (req *request) owner(task int) (w targetWorker) {
 	w.url, w.isSelf, w.isKnown = req.cluster.Owner(req.name(), task)
 	return w
 }
 
-// resolveTarget must be called for targets other than local. Owners are unknown while a rebalance is pending.
+// resolveTarget returns the worker of a target other than local. Owners are unknown while a rebalance is pending.
 func (req *request) resolveTarget(membership Membership) (targetWorker, error) {
 	switch target := req.route.target; {
 	case target == namedWorker:
@@ -210,13 +213,14 @@ func (req *request) unownedError(task int, membership Membership) error {
 		part = fmt.Sprintf("task %d of %s", task, part)
 	}
 	why := ", likely because a rebalance was underway."
-	if group, leads := req.cluster.Overview(); leads && group.Unplaced[req.name()] != "" {
+	if group, isLeader := req.cluster.Overview(); isLeader && group.Unplaced[req.name()] != "" {
 		why = ": " + group.Unplaced[req.name()]
 	}
 	return &Refusal{http.StatusConflict, "Cannot complete request momentarily because " + part +
 		" is assigned to no worker of the group" + why}
 }
 
+// workerURL returns a URL that a worker advertises in its normal form, SCHEME://HOST.
 func workerURL(advertised string) (string, error) {
 	u, err := url.Parse(advertised)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
@@ -234,6 +238,7 @@ var proxiedHeaders = []string{"Content-Type", "Content-Length", "Etag", "Retry-A
 // leaderTimeout is how long the leader may take to answer for all workers, which it asks within [queryTimeout].
 const leaderTimeout = queryTimeout + time.Second
 
+// forward sends the request to another worker and answers with its response.
 func (req *request) forward(to string) {
 	data, ok := req.readBody(maxBodyBytes)
 	if !ok {
@@ -241,12 +246,12 @@ func (req *request) forward(to string) {
 	}
 	ctx := req.timeoutContext()
 	isFannedOut := req.route.target == fanOut && req.route.method == http.MethodGet
-	answered := func() bool { return true }
+	stopTimer := func() bool { return true }
 	if isFannedOut {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
-		answered = time.AfterFunc(leaderTimeout, cancel).Stop
+		stopTimer = time.AfterFunc(leaderTimeout, cancel).Stop
 	}
 	r, err := req.forwardRequest(ctx, to, req.forwardQuery(), data)
 	if err != nil {
@@ -255,7 +260,7 @@ func (req *request) forward(to string) {
 	}
 	req.logWith("forwarded_to", to)
 	answer, err := req.workerClient.Do(r)
-	answered() // the client may take longer to read the answer
+	stopTimer() // the client may take longer to read the answer
 	switch {
 	case err != nil && isFannedOut: // this worker's own part is better than nothing; what others run is unknown
 		req.route.serve(req)
@@ -269,7 +274,7 @@ func (req *request) forward(to string) {
 	}
 	defer answer.Body.Close()
 	switch {
-	case answer.StatusCode == http.StatusNotModified:
+	case answer.StatusCode == http.StatusNotModified: // it has no body
 	case answer.StatusCode >= 300 && answer.StatusCode < 400: // following it could leak the client's password
 		req.fail(http.StatusInternalServerError, fmt.Sprintf("Unexpected status code when handling forwarded request: "+
 			"%d from %s", answer.StatusCode, to))
@@ -334,8 +339,7 @@ func NewWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Client{
 		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-			DialContext:            dialer.DialContext,
+			MaxResponseHeaderBytes: maxHeaderBytes, DialContext: dialer.DialContext,
 			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				host, _, err := net.SplitHostPort(address)
 				if err != nil {

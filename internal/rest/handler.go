@@ -19,6 +19,7 @@ func Handler(w Worker) http.Handler {
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
 }
 
+// handler returns a handler of the routes for whose path has returns true.
 func (c common) handler(has func(path string) bool) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, do func(*request)) {
@@ -30,10 +31,13 @@ func (c common) handler(has func(path string) bool) http.Handler {
 	}
 	handle("/", func(req *request) { req.frameworkError(http.StatusNotFound) })
 	pattern := func(path string) string {
-		return strings.TrimSuffix(path, "/") + map[bool]string{true: "/{$}"}[path == "/"]
+		if path == "/" {
+			return "/{$}"
+		}
+		return path
 	}
 	for path, options := range allowedMethods() {
-		if has(path) { // what no route of the path answers
+		if has(path) { // for methods without a route
 			handle(pattern(path), func(req *request) { req.otherMethod(options) })
 		}
 	}
@@ -47,8 +51,8 @@ func (c common) handler(has func(path string) bool) http.Handler {
 		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.PanicError) {
 			req.fail(http.StatusInternalServerError, p.Error())
 		})
-		if h := rw.Header(); h.Get("Cache-Control") == "" { // else response.http.headers.config has said it
-			h.Set("Cache-Control", "no-store") // answers may hold passwords and rows
+		if h := rw.Header(); h.Get("Cache-Control") == "" { // unless response.http.headers.config sets it
+			h.Set("Cache-Control", "no-store") // answers may contain passwords and rows
 		}
 		path, ok := segments(r.URL.EscapedPath())
 		if !ok {

@@ -19,7 +19,7 @@ import (
 // hostGuard makes requests read-only if their Host is not known to be this machine, on listeners without Host check and
 // logon: a web page may have had that name resolved to this machine (DNS rebinding).
 type hostGuard struct {
-	anonymous  bool // nobody has to log on
+	anonymous  bool // users do not log on
 	advertised string
 	log        *slog.Logger
 	hostnames  func() []string
@@ -30,13 +30,13 @@ type hostGuard struct {
 
 const maxWarned = 16
 
-func newHostGuard(o *Options, open bool, log *slog.Logger) *hostGuard {
-	return &hostGuard{anonymous: open, advertised: normalizeHost(o.Advertise.Host), log: log,
+func newHostGuard(o *Options, anonymous bool, log *slog.Logger) *hostGuard {
+	return &hostGuard{anonymous: anonymous, advertised: normalizeHost(o.Advertise.Host), log: log,
 		hostnames: newHostnames().names}
 }
 
 // isTrustedHost reports whether no web page can own the name: it is an address, a name without a dot, this machine's
-// name, the advertised one, or that of a Kubernetes Service.
+// name, the advertised one, or the name of a Kubernetes Service.
 func (g *hostGuard) isTrustedHost(host string) bool {
 	name := normalizeHost(host)
 	_, err := netip.ParseAddr(name)
@@ -45,18 +45,19 @@ func (g *hostGuard) isTrustedHost(host string) bool {
 		slices.Contains(g.hostnames(), name)
 }
 
+// restrict returns the request, read-only if a web page may own its Host, and logs each such Host once.
 func (g *hostGuard) restrict(r *http.Request) *http.Request {
 	if !g.anonymous || hasClientCertificate(r) || isHealthCheck(r) || g.isTrustedHost(r.Host) {
 		return r
 	}
 	name := normalizeHost(r.Host)
 	g.mu.Lock()
-	first := len(g.warned) < maxWarned && !slices.Contains(g.warned, name)
-	if first {
+	isDue := len(g.warned) < maxWarned && !slices.Contains(g.warned, name)
+	if isDue {
 		g.warned = append(g.warned, name)
 	}
 	g.mu.Unlock()
-	if first {
+	if isDue {
 		g.log.Warn("a REST request has a Host that a web page could have resolved to this worker (DNS rebinding): "+
 			"it sees no passwords and changes nothing; to allow it, set rest.allowed.hosts to all names of this "+
 			"worker, or rest.basic.auth.file", "host", name, "from", r.RemoteAddr)
@@ -81,8 +82,8 @@ func (req *request) hidesSecrets() bool {
 	return req.masked || ReadOnlyReason(req.r.Context()) != "" || req.r.Header.Get(maskedHeader) != ""
 }
 
-// shown returns a configuration as submitted, since tools such as the Terraform provider compare it, or masked.
-func (req *request) shown(settings map[string]string) map[string]string {
+// visibleConfig returns a configuration as submitted, since tools such as the Terraform provider compare it, or masked.
+func (req *request) visibleConfig(settings map[string]string) map[string]string {
 	if !req.hidesSecrets() {
 		return settings
 	}
@@ -92,6 +93,7 @@ func (req *request) shown(settings map[string]string) map[string]string {
 	return config.MaskPasswords(settings, req.passwords)
 }
 
+// hostnames returns the names of this machine, which it keeps for hostnamesTTL.
 type hostnames struct {
 	hostname  func() (string, error)
 	canonical func(ctx context.Context, name string) (string, error)
@@ -124,7 +126,7 @@ func (h *hostnames) names() []string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hostnamesTimeout)
 	defer cancel()
-	full, _ := h.canonical(ctx, name)
-	h.cached = []string{normalizeHost(name), normalizeHost(cmp.Or(full, name))}
+	canonicalName, _ := h.canonical(ctx, name)
+	h.cached = []string{normalizeHost(name), normalizeHost(cmp.Or(canonicalName, name))}
 	return h.cached
 }

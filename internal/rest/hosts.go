@@ -31,7 +31,7 @@ func checkHost(next http.Handler, o *Options, guard *hostGuard) http.Handler {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(net.Listener)
 		if isHealthCheck(r) || (!isLoopback(acceptedOn) && (len(names) == 0 || isScrape(r))) ||
 			isOwnHost(r.Host, names) || o.advertises(r.Host) {
-			if err := origins.Check(r); err != nil && (isPage(r) || !fromOneOf(o.Origins, r) ||
+			if err := origins.Check(r); err != nil && (isPage(r) || !isFromOrigin(o.Origins, r) ||
 				!slices.Contains(o.Methods, r.Method)) {
 				writeError(w, http.StatusForbidden,
 					"The request comes from a page of another origin: pages in a browser may not change this worker")
@@ -81,7 +81,8 @@ func normalizeHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// isLoopbackName: names below localhost are this machine for every resolver (RFC 6761). 0.0.0.0 does not count.
+// isLoopbackName reports whether a name is this machine for every resolver, as are names below localhost (RFC 6761).
+// 0.0.0.0 is not.
 func isLoopbackName(host string) bool {
 	return (loopback.Is(host) && !strings.HasSuffix(host, ".")) || strings.HasSuffix(host, ".localhost")
 }

@@ -35,23 +35,23 @@ func (req *request) lockouts() { req.reply(req.refusedLogons(), nil) }
 func (req *request) refusedLogons() Lockouts {
 	list, others := req.worker.Now().Lockouts.List()
 	redact := req.worker.Redact
-	shown := Lockouts{Logons: []Lockout{}, Others: others}
+	result := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
-		shown.Logons = append(shown.Logons, Lockout{Origin: redact(l.Origin), Client: redact(l.Client),
+		result.Logons = append(result.Logons, Lockout{Origin: redact(l.Origin), Client: redact(l.Client),
 			User: redact(l.User), State: "refused", Since: l.Since.UTC(), Message: redact(l.Text)})
 	}
-	return shown
+	return result
 }
 
 func (req *request) resumeLogons() {
-	var done resumeResult
+	var result resumeResult
 	err := req.control(func(Herder) (err error) {
 		parts := req.worker.Now()
-		done.Resumed, err = parts.Lockouts.Resume(req.timeoutContext())
-		parts.Log.Info("refused logons are retried at the request of a REST client", "refusals", done.Resumed)
+		result.Resumed, err = parts.Lockouts.Resume(req.timeoutContext())
+		parts.Log.Info("refused logons are retried at the request of a REST client", "refusals", result.Resumed)
 		return err
 	})
-	req.reply(done, err)
+	req.reply(result, err)
 }
 
 type retireResult struct {
@@ -59,9 +59,9 @@ type retireResult struct {
 }
 
 func (req *request) retire() {
-	var done retireResult
+	var result retireResult
 	err := req.control(func(h Herder) (err error) {
-		done.Ended, err = h.Retire(req.timeoutContext(), req.name())
+		result.Ended, err = h.Retire(req.timeoutContext(), req.name())
 		return err
 	})
 	if errors.Is(err, connect.ErrNotStopped) {
@@ -69,7 +69,7 @@ func (req *request) retire() {
 			" must be STOPPED, and its tasks must have ended, before its subscriptions and delta queues are ended; " +
 			"delete its offsets afterwards"}
 	}
-	req.reply(done, err)
+	req.reply(result, err)
 }
 
 type snapshotResult struct {

@@ -33,8 +33,8 @@ func (req *request) log() {
 	q := logging.RecentQuery{Level: req.queryValue("level"), Logger: req.queryValue("logger"),
 		Connector: req.queryValue("connector")}
 	after, err := req.queryNumber("after", -1, 0, math.MaxInt64)
-	limit, wrong := req.queryNumber("limit", defaultLogLines, 1, maxLogLines)
-	if err = cmp.Or(err, wrong); err != nil {
+	limit, limitErr := req.queryNumber("limit", defaultLogLines, 1, maxLogLines)
+	if err = cmp.Or(err, limitErr); err != nil {
 		req.failErr(err)
 		return
 	}
@@ -47,9 +47,9 @@ func (req *request) log() {
 		return
 	}
 	for i := range lines {
-		lines[i].Text = req.worker.Redact(lines[i].Text) // also of what has become a secret since
+		lines[i].Text = req.worker.Redact(lines[i].Text) // a logged value may have become a secret since
 	}
-	req.answer(http.StatusOK, LogPage{req.worker.Now().ID, lines, last, lost})
+	req.answer(http.StatusOK, LogPage{WorkerID: req.worker.Now().ID, Lines: lines, Last: last, Lost: lost})
 }
 
 // queryNumber returns a numeric parameter, or fallback if it is absent. The error is a [Refusal].

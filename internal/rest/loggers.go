@@ -50,10 +50,10 @@ func (req *request) setLogger() {
 	}
 	level := string(*text)
 	parts := req.worker.Now()
-	changed, lines, err := parts.Levels.Set(req.name(), level)
-	var wrong logging.ErrLevel
+	changed, hasLines, err := parts.Levels.Set(req.name(), level)
+	var levelErr logging.ErrLevel
 	switch {
-	case errors.As(err, &wrong):
+	case errors.As(err, &levelErr):
 		req.fail(http.StatusNotFound, err.Error())
 		return
 	case err != nil:
@@ -61,7 +61,7 @@ func (req *request) setLogger() {
 		return
 	}
 	req.logWith("set_to", shown.Line(level))
-	if !lines {
+	if !hasLines {
 		parts.Log.Warn(logging.UnusedLogger, "logger", req.name(), "level", level, "loggers", logging.Loggers())
 	}
 	if strings.EqualFold(req.queryValue("scope"), "cluster") {

@@ -12,14 +12,12 @@ import (
 // offsetFields is a partition or an offset as JSON. Nil means null or absent.
 type offsetFields []wit.OffsetEntry
 
-// UnmarshalJSON implements [json.Unmarshaler].
 func (f *offsetFields) UnmarshalJSON(data []byte) error {
 	fields, err := offset.ParseJSON(data)
 	*f = fields
 	return err
 }
 
-// MarshalJSON implements [json.Marshaler].
 func (f offsetFields) MarshalJSON() ([]byte, error) {
 	if f == nil {
 		return []byte("null"), nil
@@ -54,11 +52,11 @@ type message struct {
 
 func (req *request) offsets() {
 	entries, err := req.herder().Offsets(req.timeoutContext(), req.name())
-	shown := []offsetEntry{}
+	list := []offsetEntry{}
 	for _, e := range entries {
-		shown = append(shown, offsetEntry{e.Partition, e.Offset})
+		list = append(list, offsetEntry{Partition: e.Partition, Offset: e.Offset})
 	}
-	req.replyOffsets(map[string][]offsetEntry{"offsets": shown}, err)
+	req.replyOffsets(map[string][]offsetEntry{"offsets": list}, err)
 }
 
 func (req *request) alterOffsets() {
@@ -94,9 +92,8 @@ func (req *request) replyOffsets(v any, err error) {
 	switch {
 	case errors.Is(err, connect.ErrNotStopped):
 		req.fail(http.StatusBadRequest, "Connectors must be in the STOPPED state before their offsets can be "+
-			"modified. "+
-			"This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/"+req.name()+
-			"/stop' endpoint")
+			"modified. This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/"+
+			req.name()+"/stop' endpoint")
 	case errors.As(err, &invalid):
 		req.fail(http.StatusBadRequest, invalid.Message)
 	case errors.As(err, &busy):

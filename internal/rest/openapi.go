@@ -65,8 +65,11 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		schema := map[string]any{"type": "string"}
 		success["content"] = map[string]any{operation.mediaType: map[string]any{"schema": schema}}
 	case operation.responseBody != nil:
-		success["content"] = operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.responseBody), schemas)),
-			operation.requestBody == nil)
+		content := inJSON(schemaOf(reflect.TypeOf(operation.responseBody), schemas))
+		if operation.requestBody == nil { // otherwise only the request may be text
+			content = operation.addTextForm(content)
+		}
+		success["content"] = content
 	}
 	status := operation.status
 	if status == 0 {
@@ -84,14 +87,14 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		"parameters": parameters, "responses": answers}
 	if operation.requestBody != nil {
 		document["requestBody"] = map[string]any{"required": true,
-			"content": operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.requestBody), schemas)), true)}
+			"content": operation.addTextForm(inJSON(schemaOf(reflect.TypeOf(operation.requestBody), schemas)))}
 	}
 	return document
 }
 
-// bodyForms adds properties text to JSON content if the route allows it.
-func (o *operation) bodyForms(content map[string]any, text bool) map[string]any {
-	if o.allowsText && text {
+// addTextForm adds properties text to JSON content if the route allows it.
+func (o *operation) addTextForm(content map[string]any) map[string]any {
+	if o.allowsText {
 		content[propertiesType] = map[string]any{"schema": map[string]any{"type": "string"}}
 	}
 	return content
@@ -114,8 +117,7 @@ func inJSON(schema map[string]any) map[string]any {
 	return map[string]any{"application/json": map[string]any{"schema": schema}}
 }
 
-// schemaNames maps types to the names that the document has for them if Go has another one: clients are generated from
-// it.
+// schemaNames has the names of types in the document that differ from Go's: clients are generated from it.
 var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Metrics](): "Motion",
 	reflect.TypeFor[connect.TaskMetrics](): "TaskMotion", reflect.TypeFor[connect.FeedProgress](): "FeedMotion",
 	reflect.TypeFor[ConnectorList](): "Listing", reflect.TypeFor[ConnectorSummary](): "Listed",
@@ -158,7 +160,7 @@ func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 		}
 		name := cmp.Or(schemaNames[t], strings.ToUpper(t.Name()[:1])+t.Name()[1:])
 		if schemas[name] == nil {
-			schemas[name] = map[string]any{} // of one that holds itself
+			schemas[name] = map[string]any{} // ends the recursion for a type that contains itself
 			schemas[name] = object(t, schemas)
 		}
 		return map[string]any{"$ref": "#/components/schemas/" + name}

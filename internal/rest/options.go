@@ -43,8 +43,8 @@ type Advertise struct {
 	Listener string // http or https
 }
 
-// Advertised returns the URL for other workers, as RestServer.advertisedUrl: the first listener with the
-// advertised scheme, http unless all listeners use https. at are the URLs of the listeners, if any.
+// Advertised returns the URL for other workers, as RestServer.advertisedUrl: the first listener with the advertised
+// scheme, http unless all listeners use https. urls are the URLs of the listeners, if any.
 func (o *Options) Advertised(urls []string) string {
 	first := func(scheme string) int {
 		return slices.IndexFunc(urls, func(l string) bool { return strings.HasPrefix(l, scheme+"://") })

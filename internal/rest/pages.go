@@ -16,7 +16,7 @@ import (
 
 const consolePath = "/console/"
 
-// Pages is what a console may use: it calls REST's routes with the user's request, so it has no rights of its own.
+// Pages gives a console access to REST's routes with the user's request, so that it has no rights of its own.
 type Pages struct {
 	// API is the REST API behind the checks of Host, origin and logon, which the request has passed.
 	API http.Handler
@@ -37,15 +37,15 @@ const (
 func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form url.Values, release func(), ok bool) {
 	refuse := func(status int, why string) { http.Error(w, why, status) }
 	bodies := cmp.Or(p.bodies, new(inbound.Bodies))
-	data, body, ok := readAll(bodies, w, r, maximum, refuse)
+	data, releaseBody, ok := readAll(bodies, w, r, maximum, refuse)
 	if !ok {
-		return nil, body, false
+		return nil, releaseBody, false
 	}
 	copies := int64(len(data)) * (copiesPerForm - 1)
 	if !bodies.Reserve(copies, maxForms) {
 		w.Header().Set("Retry-After", "10")
 		refuse(http.StatusServiceUnavailable, inbound.ErrFull.Error())
-		return nil, body, false
+		return nil, releaseBody, false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	if err := r.ParseForm(); err != nil {
@@ -54,7 +54,7 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 	}
 	return r.PostForm, func() {
 		bodies.Reserve(-copies, maxForms)
-		body()
+		releaseBody()
 	}, ok
 }
 
@@ -68,7 +68,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {
-		case acceptedOn.admin:
+		case acceptedOn.isAdmin:
 			api.ServeHTTP(w, r)
 		case isPage(r):
 			pages.ServeHTTP(w, r)
@@ -91,7 +91,7 @@ func acceptsHTML(r *http.Request) bool {
 }
 
 // pageReadOnlyReason returns why the console may only read. REST itself allows changes to anyone who reaches a listener
-// without logon, as Kafka Connect does; the console must not invite to that.
+// without logon, as Kafka Connect does; the console must not invite them.
 func (s *Server) pageReadOnlyReason(r *http.Request) string {
 	switch {
 	case s.options.ReadOnly:

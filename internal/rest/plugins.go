@@ -109,10 +109,10 @@ func (req *request) groupOverview() {
 		req.failErr(errAlone)
 		return
 	}
-	o, leads := req.cluster.Overview()
-	if !leads {
+	overview, isLeader := req.cluster.Overview()
+	if !isLeader {
 		req.failErr(errNoLeader)
 		return
 	}
-	req.answer(http.StatusOK, o)
+	req.answer(http.StatusOK, overview)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
+// request is one request with its response.
 type request struct {
 	common
 	w     http.ResponseWriter
@@ -32,6 +33,7 @@ type request struct {
 	passwords func(setting string) bool
 }
 
+// release runs the releases. It must be called once, after the response.
 func (req *request) release() {
 	for _, release := range req.releases {
 		release()
@@ -43,8 +45,8 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-// encoded returns a value as JSON. It does not escape < > and &, as Kafka Connect: people read names such as a->b.
-func encoded(body any) ([]byte, error) {
+// encodeJSON does not escape < > and &, as Kafka Connect: people read names such as a->b.
+func encodeJSON(body any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -124,14 +126,14 @@ func (req *request) responseType() string {
 }
 
 func (req *request) answer(status int, body any) {
-	if data, ok := req.encoded(body); ok {
+	if data, ok := req.encodeBody(body); ok {
 		req.send(status, data)
 	}
 }
 
 // answerWithETag answers 200, or 304 if the client has this version (RFC 9110, 13.1.2).
 func (req *request) answerWithETag(body any) {
-	data, ok := req.encoded(body)
+	data, ok := req.encodeBody(body)
 	if !ok {
 		return
 	}
@@ -147,8 +149,9 @@ func (req *request) answerWithETag(body any) {
 	req.send(http.StatusOK, data)
 }
 
-func (req *request) encoded(body any) ([]byte, bool) {
-	data, err := encoded(body)
+// encodeBody encodes the body of a response. If that fails, it has answered.
+func (req *request) encodeBody(body any) ([]byte, bool) {
+	data, err := encodeJSON(body)
 	if err != nil {
 		req.fail(http.StatusInternalServerError, err.Error())
 	}
@@ -205,7 +208,7 @@ func (req *request) queryValue(parameter string) string {
 }
 
 func (req *request) fail(status int, message string) {
-	req.answer(status, failure{status, req.worker.Redact(message)})
+	req.answer(status, failure{Code: status, Message: req.worker.Redact(message)})
 }
 
 func (req *request) redactAll(texts []string) (redacted []string) {
@@ -217,14 +220,15 @@ func (req *request) redactAll(texts []string) (redacted []string) {
 
 // frameworkError answers like Kafka Connect's REST framework itself, without a content type.
 func (req *request) frameworkError(status int) {
-	data, _ := json.Marshal(failure{status, "HTTP " + strconv.Itoa(status) + " " + http.StatusText(status)})
+	data, _ := json.Marshal(failure{Code: status, Message: "HTTP " + strconv.Itoa(status) + " " +
+		http.StatusText(status)})
 	req.w.Header()["Content-Type"] = nil
 	req.w.WriteHeader(status)
 	req.w.Write(data)
 }
 
 func writeError(w http.ResponseWriter, status int, message string) {
-	data, _ := json.Marshal(failure{status, message})
+	data, _ := json.Marshal(failure{Code: status, Message: message})
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(data)
@@ -278,15 +282,17 @@ var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDe
 	connect.ErrNotSource: 400, connect.ErrInvalidAfter: 400, connect.ErrTooManyRanges: 409,
 	connect.ErrTooManySnapshots: 409, connect.ErrNotJSON: 400}
 
+// failErr answers with the status and text of an error.
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 
-func (req *request) failUnknown(err error, unknown string) {
+// failUnknown is failErr with another message for an unknown connector.
+func (req *request) failUnknown(err error, message string) {
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
 		req.fail(refusal.Status, refusal.Message)
 	case errors.Is(err, connect.ErrUnknownConnector):
-		req.fail(http.StatusNotFound, unknown)
+		req.fail(http.StatusNotFound, message)
 	case errors.Is(err, context.DeadlineExceeded): // Kafka Connect's message
 		req.fail(http.StatusInternalServerError, "Request timed out")
 	default:
@@ -300,6 +306,7 @@ func (req *request) failUnknown(err error, unknown string) {
 	}
 }
 
+// common holds what all requests of a handler share.
 type common struct {
 	worker        Worker
 	bodies        *inbound.Bodies
@@ -314,25 +321,25 @@ type common struct {
 	startTimeout time.Duration
 }
 
-// segments returns the decoded segments of a path. Like Jetty it rejects empty segments, encoded / % and \, and control
-// characters, and cuts off matrix parameters.
-func segments(escaped string) ([]string, bool) {
+// segments returns the decoded segments of a path, without matrix parameters. ok is false, as in Jetty, for a path with
+// empty segments, encoded / % and \, or control characters.
+func segments(escaped string) (parts []string, ok bool) {
 	escaped = strings.TrimPrefix(escaped, "/")
 	if escaped == "" {
 		return nil, true
 	}
 	escaped = strings.TrimSuffix(escaped, "/")
-	parts := strings.Split(escaped, "/")
+	parts = strings.Split(escaped, "/")
 	for i, part := range parts {
 		upper := strings.ToUpper(part)
-		if part == "" || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25") || strings.Contains(upper,
-			"%5C") {
+		if part == "" || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25") ||
+			strings.Contains(upper, "%5C") {
 			return nil, false
 		}
 		part, _, _ = strings.Cut(part, ";")
 		decoded, err := url.PathUnescape(part)
-		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded,
-			func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		isControl := func(r rune) bool { return r < ' ' || r == 0x7f }
+		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, isControl) {
 			return nil, false
 		}
 		parts[i] = decoded

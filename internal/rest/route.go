@@ -18,14 +18,13 @@ type route struct {
 	operation
 }
 
+// operation is the description of a route for the OpenAPI document.
 type operation struct {
-	query []string // the parameters, as NAME or NAME=boolean
-	// values of the types of the bodies, nil for none
-	requestBody  any
-	responseBody any
-	// status is the success status, zero for 200; otherStatuses lists others that clients must expect.
-	status        int
-	otherStatuses []int
+	query         []string // the parameters, as NAME or NAME=boolean
+	requestBody   any      // a value of the body's type, nil for none
+	responseBody  any      // a value of the body's type, nil for none
+	status        int      // the success status, zero for 200
+	otherStatuses []int    // others that clients must expect
 	// mediaType is set if the response is not JSON. Kafka Connect's rules for media types and OPTIONS then do not
 	// apply.
 	mediaType string
@@ -55,21 +54,21 @@ func allowedMethods() map[string]string {
 	methods := map[string][]string{}
 	for i := range routes {
 		r := &routes[i]
-		switch listed := methods[r.path]; {
+		switch pathMethods := methods[r.path]; {
 		case r.mediaType != "":
-			methods[r.path] = listed
+			methods[r.path] = pathMethods
 		case r.method == http.MethodGet:
-			methods[r.path] = append(listed, r.method, http.MethodHead)
+			methods[r.path] = append(pathMethods, r.method, http.MethodHead)
 		default:
-			methods[r.path] = append(listed, r.method)
+			methods[r.path] = append(pathMethods, r.method)
 		}
 	}
 	options := map[string]string{}
-	for path, listed := range methods {
+	for path, pathMethods := range methods {
 		var allowed []string
 		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodGet,
 			http.MethodOptions, http.MethodPut, http.MethodPatch} {
-			if slices.Contains(listed, method) || (len(listed) > 0 && method == http.MethodOptions) {
+			if slices.Contains(pathMethods, method) || (len(pathMethods) > 0 && method == http.MethodOptions) {
 				allowed = append(allowed, method)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 )
 
+// The values of console.records: how much is shown of records.
 const (
 	RecordsFull  = "full"
 	RecordsShape = "shape"

@@ -30,19 +30,20 @@ type Server struct {
 
 type listener struct {
 	net.Listener
-	secure bool
-	admin  bool
+	isHTTPS bool
+	isAdmin bool // it serves only /admin
 }
 
 // Listen opens the listeners. Errors name the setting. No request is answered before Serve is called.
 func Listen(o Options, log *slog.Logger) (*Server, error) {
 	s := newServer(o, log)
-	secure, err := s.loadOptions(log)
+	tlsConfig, err := s.loadOptions(log)
 	if err != nil {
 		return nil, err
 	}
-	if err = s.open("listeners", o.Listeners, secure); err == nil && o.SeparateAdmin {
-		err = s.open(adminListeners, o.Admin, secure)
+	err = s.open("listeners", o.Listeners, tlsConfig)
+	if err == nil && o.SeparateAdmin {
+		err = s.open(adminListeners, o.Admin, tlsConfig)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -55,19 +56,20 @@ const adminListeners = "admin.listeners"
 // open adds the listeners of a setting.
 func (s *Server) open(setting string, urls []string, tlsConfig *tls.Config) error {
 	for _, l := range urls {
-		address, https, err := listenAddress(setting, l)
+		address, isHTTPS, err := listenAddress(setting, l)
 		if err != nil {
 			return err
 		}
-		opened, err := inbound.Listen(address)
+		netListener, err := inbound.Listen(address)
 		if err != nil {
 			return fmt.Errorf("%s: REST cannot listen on %s: %w (to use another port: %s=http://:8084; "+
 				"to disable REST: %s=)", setting, l, err, setting, setting)
 		}
-		if https {
-			opened = tls.NewListener(opened, tlsConfig)
+		if isHTTPS {
+			netListener = tls.NewListener(netListener, tlsConfig)
 		}
-		s.listeners = append(s.listeners, listener{Listener: opened, secure: https, admin: setting == adminListeners})
+		s.listeners = append(s.listeners, listener{Listener: netListener, isHTTPS: isHTTPS,
+			isAdmin: setting == adminListeners})
 	}
 	return nil
 }
@@ -95,7 +97,7 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-func (o Options) secure() bool {
+func (o Options) usesHTTPS() bool {
 	return slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
 		return strings.HasPrefix(l, "https://")
 	})
@@ -107,7 +109,8 @@ func (o Options) Check() error {
 	return err
 }
 
-func (s *Server) loadOptions(log *slog.Logger) (secure *tls.Config, err error) {
+// loadOptions checks the options and loads their files. tlsConfig is nil without https listeners.
+func (s *Server) loadOptions(log *slog.Logger) (tlsConfig *tls.Config, err error) {
 	o := s.options
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -125,10 +128,10 @@ func (s *Server) loadOptions(log *slog.Logger) (secure *tls.Config, err error) {
 			return nil, err
 		}
 	}
-	if o.secure() {
-		secure, err = serverTLS(o.TLS, log)
+	if o.usesHTTPS() {
+		tlsConfig, err = serverTLS(o.TLS, log)
 	}
-	return secure, err
+	return tlsConfig, err
 }
 
 func (o Options) validate() error {
@@ -160,16 +163,16 @@ func (o Options) validate() error {
 
 // Unprotected returns the addresses of listeners that other machines can reach without a Host check or a logon.
 func (s *Server) Unprotected() []string {
-	var open []string
+	var addresses []string
 	for _, l := range s.listeners {
 		if !isLoopback(l) && len(s.options.AllowedHosts) == 0 && s.users == nil {
-			open = append(open, l.Addr().String())
+			addresses = append(addresses, l.Addr().String())
 		}
 	}
-	return open
+	return addresses
 }
 
-func listenAddress(setting, l string) (address string, secure bool, err error) {
+func listenAddress(setting, l string) (address string, isHTTPS bool, err error) {
 	const expected = "expected http://HOST:PORT or https://HOST:PORT"
 	u, err := url.Parse(l)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Port() == "" || (u.Path != "" && u.Path != "/") {
@@ -188,9 +191,8 @@ func (s *Server) Serve(w Worker) {
 			s.headers)
 	}
 	shared := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
-		masked:  s.options.Masked,
-		records: s.options.Records, requiresLogon: s.users != nil, cluster: s.options.Cluster, seen: &s.seen,
-		workerClient: s.workerClient}
+		masked: s.options.Masked, records: s.options.Records, requiresLogon: s.users != nil,
+		cluster: s.options.Cluster, seen: &s.seen, workerClient: s.workerClient}
 	callShared := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
 	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
 	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
@@ -198,7 +200,7 @@ func (s *Server) Serve(w Worker) {
 		if r.Body != http.NoBody { // even if no handler reads it: the server skips it to find the next request
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
-		if acceptedOn, _ := r.Context().Value(listenerKey{}).(listener); acceptedOn.admin {
+		if acceptedOn, _ := r.Context().Value(listenerKey{}).(listener); acceptedOn.isAdmin {
 			admin.ServeHTTP(w, r)
 			return
 		}
@@ -214,7 +216,7 @@ func (s *Server) Serve(w Worker) {
 // Addresses returns host:port of the listeners, with real ports, except listeners that serve only /admin.
 func (s *Server) Addresses() (addresses []string) {
 	for _, l := range s.listeners {
-		if !l.admin {
+		if !l.isAdmin {
 			addresses = append(addresses, l.Addr().String())
 		}
 	}
@@ -225,7 +227,7 @@ func (s *Server) Addresses() (addresses []string) {
 func (s *Server) URLs() (urls []string) {
 	for _, l := range s.listeners {
 		scheme := "http"
-		if l.secure {
+		if l.isHTTPS {
 			scheme = "https"
 		}
 		urls = append(urls, scheme+"://"+l.Addr().String())

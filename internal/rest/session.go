@@ -142,10 +142,12 @@ func (s *Session) SetKey(secret []byte) error {
 	switch {
 	case s.current != nil && s.current.id == key.id:
 		return nil
-	case s.previous != nil && s.previous.id == key.id: // and with it its nonces
-		key = s.previous
+	case s.previous != nil && s.previous.id == key.id:
+		key = s.previous // which has its nonces
 	}
-	s.current, s.previous, s.previousUntil = key, s.current, time.Now().Add(keyOverlap)
+	s.previous = s.current
+	s.current = key
+	s.previousUntil = time.Now().Add(keyOverlap)
 	return nil
 }
 
@@ -195,9 +197,8 @@ func (k *sessionKey) sign(algorithm, to string, r *http.Request, signed string) 
 
 var (
 	errUnsigned     = &Refusal{http.StatusBadRequest, "Internal request missing required signature"}
-	errNoSessionKey = &Refusal{http.StatusServiceUnavailable,
-		"This worker is still starting up and has not been able to " +
-			"read a session key from the config topic yet"}
+	errNoSessionKey = &Refusal{http.StatusServiceUnavailable, "This worker is still starting up and has not been " +
+		"able to read a session key from the config topic yet"}
 	errForged   = &Refusal{http.StatusForbidden, "Internal request contained invalid signature."}
 	errRepeated = &Refusal{http.StatusForbidden, "Internal request contained a signature that was used before"}
 	errNonces   = &Refusal{http.StatusServiceUnavailable,
@@ -205,7 +206,8 @@ var (
 			"limit: it accepts more after the key is rotated (inter.worker.key.ttl.ms)", maxNonces)}
 )
 
-// verify checks the signature of a call to this worker, which advertises own, and returns the hash of the body.
+// verify checks the signature of a call to this worker, which advertises ownURL, and returns the signed hash of the
+// body. It remembers the nonce of a valid call.
 func (s *Session) verify(r *http.Request, ownURL string) (body [sha256.Size]byte, err error) {
 	header := func(name string) string {
 		if values := r.Header.Values(name); len(values) == 1 {
@@ -239,9 +241,9 @@ func (s *Session) verify(r *http.Request, ownURL string) (body [sha256.Size]byte
 	if !ok || err != nil || !hmac.Equal(signature, key.sign(algorithm, ownURL, r, signed)) {
 		return body, errForged
 	}
-	_, seen := key.nonces[nonce]
+	_, isRepeated := key.nonces[nonce]
 	switch {
-	case seen:
+	case isRepeated:
 		return body, errRepeated
 	case len(key.nonces) >= maxNonces:
 		return body, errNonces
@@ -250,6 +252,7 @@ func (s *Session) verify(r *http.Request, ownURL string) (body [sha256.Size]byte
 	return body, nil
 }
 
+// parseSigned splits the value of signedHeader.
 func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]byte, ok bool) {
 	id, remaining, _ := strings.Cut(signed, " ")
 	hexNonce, hexBody, _ := strings.Cut(remaining, " ")
@@ -257,13 +260,12 @@ func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]by
 		return id, nonce, body, false
 	}
 	_, err := hex.Decode(nonce[:], []byte(hexNonce))
-	_, wrong := hex.Decode(body[:], []byte(hexBody))
-	return id, nonce, body, err == nil && wrong == nil
+	_, bodyErr := hex.Decode(body[:], []byte(hexBody))
+	return id, nonce, body, err == nil && bodyErr == nil
 }
 
 // serve answers the request if it is a call of another worker, signed or not, and reports whether it was one. A call is
-// authorized only by its signature: rest.read.only, rest.basic.auth.file and the Host check do not apply. Routes of
-// users are not in calls, so no header changes how they are handled.
+// authorized only by its signature: rest.read.only, rest.basic.auth.file and the Host check do not apply. s may be nil.
 func (s *Session) serve(w http.ResponseWriter, r *http.Request, shared common) bool {
 	if s == nil || shared.cluster == nil {
 		return false
@@ -274,7 +276,8 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, shared common) b
 	}
 	connector := ""
 	if len(path) == 3 && path[0] == "connectors" {
-		connector, path[1] = path[1], "{name}"
+		connector = path[1]
+		path[1] = "{name}"
 	}
 	call := s.calls[r.Method+" /"+strings.Join(path, "/")]
 	if call == nil {
@@ -352,8 +355,8 @@ func (s *Server) CallWorker(ctx context.Context, to, method, path string, body [
 		return nil, fmt.Errorf("expected a response of at most %d bytes, found more", maxCallBytes)
 	case response.StatusCode >= 300:
 		failed := failure{Message: http.StatusText(response.StatusCode)}
-		_ = json.Unmarshal(answer, &failed) // what is no answer of a worker has its status alone
-		return nil, &Refusal{response.StatusCode, failed.Message}
+		_ = json.Unmarshal(answer, &failed) // an answer that is not a worker's has only a status
+		return nil, &Refusal{Status: response.StatusCode, Message: failed.Message}
 	}
 	return answer, nil
 }

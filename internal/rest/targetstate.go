@@ -25,7 +25,8 @@ func (req *request) setTargetState(target connect.TargetState, status int) {
 	req.finish(status, nil)
 }
 
-// control runs a change of what runs, which --once rejects: the run would succeed without having moved all data.
+// control calls do, which changes what runs. A run with --once rejects that: it would succeed without having moved all
+// data.
 func (req *request) control(do func(Herder) error) error {
 	parts := req.worker.Now()
 	if parts.Once {
@@ -45,7 +46,7 @@ func (req *request) restart() {
 	onlyFailed := req.queryBool("onlyFailed")
 	status, err := req.herder().Status(name)
 	restartsConnector := true
-	tasks := []int(nil)
+	var tasks []int
 	if err == nil && (includeTasks || onlyFailed) {
 		status, restartsConnector, tasks = withRestarting(status, includeTasks, onlyFailed)
 	}
@@ -57,7 +58,7 @@ func (req *request) restart() {
 		}
 	} else if restartsConnector {
 		err = req.control(func(herder Herder) error { return herder.Restart(name) })
-	} else if len(tasks) > 0 { // without any all would be restarted
+	} else if len(tasks) > 0 { // an empty list would restart all tasks
 		err = req.control(func(herder Herder) error { return herder.Restart(name, tasks...) })
 	}
 	switch {
@@ -73,7 +74,7 @@ func (req *request) restart() {
 // withRestarting returns a status in which the connector and the tasks to restart are RESTARTING, whether the connector
 // itself restarts, and the numbers of these tasks.
 func withRestarting(s connect.Status, includeTasks,
-	onlyFailed bool) (shown connect.Status, restartsConnector bool, tasks []int) {
+	onlyFailed bool) (status connect.Status, restartsConnector bool, tasks []int) {
 	if !onlyFailed || s.Connector.State == connect.Failed {
 		s.Connector.State = connect.Restarting
 		restartsConnector = true
@@ -96,7 +97,7 @@ func (req *request) restartTask() {
 	}
 	status, err := req.herder().Status(name)
 	if err == nil && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
-		req.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
+		req.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n))
 		return
 	}
 	if err := req.control(func(h Herder) error { return h.Restart(name, n) }); err != nil {

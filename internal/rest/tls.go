@@ -50,8 +50,8 @@ func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	if err != nil {
 		return nil, err
 	}
-	names, ok := settings["ssl.endpoint.identification.algorithm"]
-	options.SkipHostCheck = ok && strings.TrimSpace(names) == ""
+	algorithm, ok := settings["ssl.endpoint.identification.algorithm"]
+	options.SkipHostCheck = ok && strings.TrimSpace(algorithm) == ""
 	return keystore.ClientTLS(options)
 }
 
@@ -83,6 +83,7 @@ func keystoreOptions(settings map[string]string, log *slog.Logger) (options keys
 	return options, nil
 }
 
+// tlsName returns the setting of a field of [keystore.Options].
 func tlsName(field string) string {
 	switch field {
 	case "keystore.key-password":

@@ -26,16 +26,17 @@ const (
 	maxChecks     = 2    // concurrent ones, to leave cores for the connectors
 )
 
+// users are the users of a file, which is read again when it changes.
 type users struct {
 	path   string
 	log    *slog.Logger
 	salt   [32]byte
-	checks chan struct{}
+	checks chan struct{} // an entry for each running check of a password
 
 	mu       sync.Mutex
-	stamp    string
-	hashes   map[string][]byte
-	verified map[[32]byte]bool // logons that were right, as salted hashes
+	stamp    string            // identifies the version of the file that was read
+	hashes   map[string][]byte // by name
+	verified map[[32]byte]bool // valid logons, as salted hashes
 }
 
 func readUsers(path string, log *slog.Logger) (*users, error) {
@@ -84,8 +85,8 @@ func parseUsers(path string) (map[string][]byte, error) {
 	return hashes, nil
 }
 
-// current returns the users of the file. If it becomes unusable, current logs that once and keeps the previous users.
-func (u *users) current() map[string][]byte {
+// reload returns the users of the file. If it becomes unusable, reload logs that once and keeps the previous users.
+func (u *users) reload() map[string][]byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	stamp := watch.Stamp(u.path)
@@ -107,7 +108,7 @@ func (u *users) current() map[string][]byte {
 // hashToCompare returns the hash to compare a password with. For an unknown user it is another user's, always the same
 // for a name, so that response times do not reveal names.
 func (u *users) hashToCompare(name string) (hash []byte, exists bool) {
-	hashes := u.current()
+	hashes := u.reload()
 	if hash, exists = hashes[name]; exists {
 		return hash, true
 	}
@@ -116,6 +117,7 @@ func (u *users) hashToCompare(name string) (hash []byte, exists bool) {
 	return hashes[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], false
 }
 
+// authenticate reports whether the request has a valid logon. It waits for other checks of passwords.
 func (u *users) authenticate(r *http.Request) bool {
 	name, password, hasAuth := r.BasicAuth()
 	if !hasAuth {

@@ -32,8 +32,8 @@ func (req *request) acquireCheck(ctx context.Context) error {
 // Invalid returns Kafka Connect's message for an invalid configuration, which clients know.
 func Invalid(errors ...string) string {
 	return fmt.Sprintf("Connector configuration is invalid and contains the following %d error(s):\n%s\nYou can also "+
-		"find the above list of errors at "+
-		"the endpoint `/connector-plugins/{connectorType}/config/validate`", len(errors), strings.Join(errors, "\n"))
+		"find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`",
+		len(errors), strings.Join(errors, "\n"))
 }
 
 // validate answers 200 with all errors in the body if the class is known.
@@ -57,7 +57,7 @@ func (req *request) validate() {
 		req.failErr(err)
 		return
 	}
-	if len(logon) == 0 { // Kafka Connect's tools do not know it
+	if len(logon) == 0 { // fields that Kafka Connect does not have
 		v.Logon = ""
 		v.User = ""
 	}
@@ -73,12 +73,12 @@ func (req *request) definitions() {
 		version = &versions[0]
 	}
 	definitions, err := req.worker.Definitions(req.r.Context(), req.name(), version)
-	var other *check.ErrVersion
+	var versionErr *check.ErrVersion
 	switch {
 	case errors.Is(err, check.ErrUnknownPlugin):
 		req.fail(http.StatusNotFound, "Unknown plugin "+req.name()+".")
-	case errors.As(err, &other):
-		req.fail(http.StatusBadRequest, other.Error())
+	case errors.As(err, &versionErr):
+		req.fail(http.StatusBadRequest, versionErr.Error())
 	default:
 		req.reply(definitions, err)
 	}

@@ -132,7 +132,7 @@ type Parts struct {
 	Root         Root
 	ID           string // the worker id in status: HOST:PORT
 	Started      time.Time
-	Once         bool
+	Once         bool // a run with --once, in which REST changes nothing
 	Herder       Herder
 	TracksTopics bool // topic.tracking.enable: the topics of connectors are shown
 	ResetsTopics bool // topic.tracking.allow.reset: the topics of connectors may be reset

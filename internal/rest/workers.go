@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/buildinfo"
 )
 
-// WorkerInfo is a worker of the group, or the only one. If the worker does not answer, what is unknown is null, "" or
-// empty.
+// WorkerInfo is a worker of the group, or the only one. Unknown values of a worker that does not answer are empty.
 type WorkerInfo struct {
 	Worker  string     `json:"worker"` // its id, "" for all others while no leader is known
 	Leader  bool       `json:"leader"` // also of a worker without a group
@@ -28,7 +27,7 @@ type WorkerInfo struct {
 
 func (req *request) workers() {
 	infos := []WorkerInfo{req.ownInfo()}
-	leads := infos[0].Leader
+	isLeader := infos[0].Leader
 	answers, err := req.queryWorkers("", http.StatusOK)
 	_ = mergeAnswers(answers, func(worker string, others []WorkerInfo) {
 		for _, info := range others {
@@ -43,7 +42,7 @@ func (req *request) workers() {
 		}
 	}
 	if !req.queryBool("own") {
-		req.seen.update(infos, leads)
+		req.seen.update(infos, isLeader)
 	}
 	slices.SortFunc(infos, func(a, b WorkerInfo) int { return cmp.Compare(a.Worker, b.Worker) })
 	req.reply(infos, err)
@@ -55,12 +54,12 @@ type seenWorkers struct {
 	byWorker map[string]*time.Time // of the last workers
 }
 
-// update fills in the times of workers that do not answer. The leader forgets workers that are not among infos.
-func (s *seenWorkers) update(infos []WorkerInfo, leads bool) {
+// update sets the times of workers that do not answer in infos. The leader forgets workers that are not among infos.
+func (s *seenWorkers) update(infos []WorkerInfo, isLeader bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current := map[string]*time.Time{}
-	if !leads {
+	if !isLeader {
 		maps.Copy(current, s.byWorker)
 	}
 	for i := range infos {

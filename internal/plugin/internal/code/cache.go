@@ -42,9 +42,7 @@ const factsKind, preparedKind, codeKind = "json", "metered", "code" // endings o
 // Path returns the path of a module's file or folder of a kind.
 func (c *Cache) Path(hash, kind string) string { return c.path(c.key(hash), kind) }
 
-func (c *Cache) path(key, kind string) string {
-	return filepath.Join(c.dir, "culvert-"+key+"."+kind)
-}
+func (c *Cache) path(key, kind string) string { return filepath.Join(c.dir, "culvert-"+key+"."+kind) }
 
 const checksumBytes = sha256.Size
 

@@ -1,11 +1,11 @@
 package code
 
+// heapMemory is guest memory on Go's heap, of at most maximum bytes.
 type heapMemory struct {
 	data    []byte
 	maximum uint64
 }
 
-// Reallocate extends the memory.
 func (h *heapMemory) Reallocate(size uint64) []byte {
 	if size > h.maximum {
 		return nil
@@ -14,5 +14,4 @@ func (h *heapMemory) Reallocate(size uint64) []byte {
 	return h.data
 }
 
-// Free releases the memory.
 func (h *heapMemory) Free() { h.data = nil }

@@ -25,7 +25,6 @@ func allocateMemory(_, maximum uint64) experimental.LinearMemory {
 	return &mappedMemory{reserved}
 }
 
-// Reallocate extends the memory; new pages are zero.
 func (m *mappedMemory) Reallocate(size uint64) []byte {
 	if size > uint64(len(m.reserved)) {
 		return nil
@@ -33,7 +32,6 @@ func (m *mappedMemory) Reallocate(size uint64) []byte {
 	return m.reserved[:size:len(m.reserved)]
 }
 
-// Free returns the memory to the system.
 func (m *mappedMemory) Free() {
 	if m.reserved != nil {
 		_ = syscall.Munmap(m.reserved)
