@@ -1,6 +1,7 @@
 package components
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -24,21 +25,19 @@ func Find(plugins *plugin.Manager, class, version string,
 	kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
 	for _, kind := range kinds {
-		full, declared, err := fullClass(plugins, kind, class)
+		fullName, isDeclared, err := fullClass(plugins, kind, class)
 		if err != nil {
 			return plugin.Info{}, wit.Component{}, err
 		}
-		info, err := plugins.Find(kind, full, version)
+		info, err := plugins.Find(kind, fullName, version)
 		if err != nil {
-			if declared {
+			if isDeclared {
 				return plugin.Info{}, wit.Component{}, err // it exists, but not in this version
 			}
-			if first == nil {
-				first = err
-			}
+			first = cmp.Or(first, err)
 			continue
 		}
-		if c := component(&info, kind, full); c != nil {
+		if c := component(&info, kind, fullName); c != nil {
 			return info, *c, nil
 		}
 	}
@@ -50,13 +49,13 @@ func Find(plugins *plugin.Manager, class, version string,
 		last := len(names) - 1
 		kindList := strings.Join(names[:last], ", ") + " or " + names[last]
 		reworded := strings.Replace(first.Error(), kinds[0].String()+" "+class, kindList+" "+class, 1)
-		first = &rewordedError{reworded, first}
+		first = &rewordedError{text: reworded, cause: first}
 	}
 	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
 		wit.ComponentPredicate} {
-		if full, declared, err := fullClass(plugins, kind, class); err == nil && declared &&
-			!slices.Contains(kinds, kind) {
-			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, full, kind)
+		fullName, isDeclared, err := fullClass(plugins, kind, class)
+		if err == nil && isDeclared && !slices.Contains(kinds, kind) {
+			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, fullName, kind)
 		}
 	}
 	offered := Offered(plugins, kinds...)
@@ -92,28 +91,29 @@ func (r *rewordedError) Unwrap() error { return r.cause }
 
 // fullClass returns the declared name of a class or a short form, or the class itself if none is declared. Built-in
 // components are preferred, so that no plugin file takes over their aliases.
-func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (name string, declared bool, err error) {
+func fullClass(plugins *plugin.Manager, kind wit.ComponentKind,
+	class string) (name string, isDeclared bool, err error) {
 	modules := plugins.Modules()
 	builtIn := map[string]bool{}
 	for _, info := range modules {
 		builtIn[info.Name] = builtIn[info.Name] || info.BuiltIn
 	}
 	best := 0
-	pluginByClass := map[string]string{} // plugins by the class that they declare
+	pluginByClass := map[string]string{} // by the class with the best rank
 	for _, info := range modules {
 		for _, component := range info.Components {
-			if component.Kind != kind || !hasName(&component, class) {
+			if component.Kind != kind || !slices.Contains(plugin.Names(&component), class) {
 				continue
 			}
-			weight := nameRank(&component, class)
+			rank := nameRank(&component, class)
 			if builtIn[info.Name] {
-				weight += 10
+				rank += 10
 			}
-			if weight > best {
-				best = weight
+			if rank > best {
+				best = rank
 				pluginByClass = map[string]string{}
 			}
-			if weight == best {
+			if rank == best {
 				pluginByClass[component.Name] = fmt.Sprintf("%s of %s (%s)", component.Name, info.Name, info.Path)
 			}
 		}
@@ -139,8 +139,7 @@ func nameRank(c *wit.Component, class string) int {
 	return 1
 }
 
-func hasName(c *wit.Component, class string) bool { return slices.Contains(plugin.Names(c), class) }
-
+// component returns the component with a class name, or else an alias, nil if there is none.
 func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Component {
 	for _, exact := range []bool{true, false} {
 		for i := range info.Components {

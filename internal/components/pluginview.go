@@ -44,11 +44,11 @@ func pastSecrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarati
 	return config.DeclareComponent(c)
 }
 
-// Passwords returns a function that reports whether any component declares a setting as a password.
+// Passwords returns a function that reports whether any component declares a setting as a password. plugins may be nil.
 func Passwords(plugins *plugin.Manager) func(key string) bool {
-	var declared []*config.Declarations
+	var declarations []*config.Declarations
 	if plugins != nil {
-		declared = append(Declarations(plugins, plugin.Info{}), pastSecrets(plugins, &plugin.Info{}))
+		declarations = append(Declarations(plugins, plugin.Info{}), pastSecrets(plugins, &plugin.Info{}))
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {
@@ -58,6 +58,6 @@ func Passwords(plugins *plugin.Manager) func(key string) bool {
 				}
 			}
 		}
-		return config.IsPassword(key, declared...)
+		return config.IsPassword(key, declarations...)
 	}
 }

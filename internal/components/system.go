@@ -23,7 +23,10 @@ func OriginChangeSetting(component wit.Component) string {
 
 // System is the system of a connector: an origin, or a BTP destination as destination:NAME, and its SAP client, "" for
 // the default.
-type System struct{ Origin, client string }
+type System struct {
+	Origin string
+	client string
+}
 
 func (s System) String() string { return s.Origin + ", client " + cmp.Or(s.client, "none") }
 
@@ -73,16 +76,11 @@ func originText(scheme, host, port string) string {
 	return fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(host), port)
 }
 
-func claimScope(connector *config.Connector, component wit.Component) string {
-	roles := connector.Roles(component)
-	return fmt.Sprintf("%v, user %s", SystemOf(connector, component),
-		cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
-}
-
 // QualifyClaims returns a connector's claims, sorted, with the system and the user within which they are exclusive.
 func QualifyClaims(connector *config.Connector, component wit.Component, names []string) []string {
 	var claims []string
-	scope := claimScope(connector, component)
+	roles := connector.Roles(component)
+	scope := fmt.Sprintf("%v, user %s", systemBy(roles), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 	for _, claim := range names {
 		claims = append(claims, fmt.Sprintf("%q at %s", claim, scope))
 	}

@@ -20,12 +20,12 @@ const (
 	classByTopic    = "predicates.TopicNameMatches"
 )
 
-// topicPreserving are the transforms that leave every record in its topic.
+// topicPreserving lists the transforms that leave every record in its topic.
 var topicPreserving = []string{"Cast", "DropHeaders", "ExtractField", "Flatten", "HeaderFrom", "HoistField",
 	"InsertField", "InsertHeader", "MaskField", "ReplaceField", "SetSchemaMetadata", "TimestampConverter",
 	"ValueToKey", classFilter}
 
-// Effect is what a chain of transforms may do to topics.
+// Effect describes what a chain of transforms may do to topics.
 type Effect struct {
 	ChangesTopic bool // records may get another topic
 	DropsRecords bool // a topic may lose all of its records
@@ -46,9 +46,9 @@ func EffectOf(plugins *plugin.Manager, connector *config.Connector) Effect {
 		case isKafka && name == classRouter:
 			effect.ChangesTopic = true
 			if stage.Predicate != nil {
-				predicateClass, known := transformClass(plugins, stage.Predicate.Class, stage.Predicate.Version,
+				predicateClass, isKafka := transformClass(plugins, stage.Predicate.Class, stage.Predicate.Version,
 					wit.ComponentPredicate)
-				effect.ByTopic = effect.ByTopic && known && predicateClass == classByTopic
+				effect.ByTopic = effect.ByTopic && isKafka && predicateClass == classByTopic
 			}
 		default:
 			effect = Effect{ChangesTopic: true, DropsRecords: true}
@@ -90,8 +90,9 @@ func ByTopic(plugins *plugin.Manager, connector *config.Connector) bool {
 // Reserved returns the topics that connectors must not write to: internal topics of Kafka, workers and connectors.
 func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.ReservedTopics) {
 	for _, setting := range []struct{ name, use string }{
-		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},
-		{"status.storage.topic", "states of connectors"},
+		{name: "offset.storage.topic", use: "the offsets of sources"},
+		{name: "config.storage.topic", use: "configurations of connectors"},
+		{name: "status.storage.topic", use: "states of connectors"},
 	} {
 		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
 	}

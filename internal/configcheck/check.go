@@ -48,11 +48,11 @@ func checkBy(ctx context.Context, c setup.Config,
 func WithoutSecrets(ctx context.Context, c setup.Config) (Report, error) {
 	return checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
 		in.ExamineOffline(ctx, setup.ToCheck)
-		absent := in.Worker.UnresolvedKeys()
+		unresolved := in.Worker.UnresolvedKeys()
 		for _, connector := range in.Connectors {
-			connector.Problems = config.WithoutUnresolved(connector.Problems, connector.UnresolvedKeys(absent...))
+			connector.Problems = config.WithoutUnresolved(connector.Problems, connector.UnresolvedKeys(unresolved...))
 		}
-		return config.WithoutUnresolved(worker, absent)
+		return config.WithoutUnresolved(worker, unresolved)
 	})
 }
 

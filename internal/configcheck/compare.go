@@ -25,10 +25,10 @@ func Compare(ctx context.Context, c setup.Config,
 	if err != nil {
 		return nil, err
 	}
-	written := map[string]map[string]string{}
-	for _, n := range runningConnectors {
-		unhide(n, in.Connectors)
-		written[n.Name] = n.Raw
+	runningSettings := map[string]map[string]string{}
+	for _, connector := range runningConnectors {
+		unhide(connector, in.Connectors)
+		runningSettings[connector.Name] = connector.Raw
 	}
 	comparisons := []rest.Comparison{}
 	noProblems := func(*config.Connector) config.Problems { return nil }
@@ -38,16 +38,16 @@ func Compare(ctx context.Context, c setup.Config,
 		}
 		comparison := rest.Comparison{Change: changeOf(step), Differences: []rest.Difference{}}
 		if len(step.Settings) > 0 {
-			declared := in.Checker.Declared(step.Connector)
-			comparison.Differences = rest.Differences(written[step.Name], step.Connector.Raw(),
-				func(key string) bool { return config.IsPassword(key, declared) })
+			declarations := in.Checker.Declared(step.Connector)
+			comparison.Differences = rest.Differences(runningSettings[step.Name], step.Connector.Raw(),
+				func(key string) bool { return config.IsPassword(key, declarations) })
 		}
 		comparisons = append(comparisons, comparison)
 	}
 	return comparisons, nil
 }
 
-// unhide replaces masked values of a running connector by those of the files: they may be equal.
+// unhide replaces masked values of a running connector by the values in the files: they may be equal.
 func unhide(running config.RunningConnector, connectors []*config.Connector) {
 	for _, connector := range connectors {
 		if connector.Name != running.Name {

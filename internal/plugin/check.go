@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,9 +78,7 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	var cancel context.CancelFunc
 	run.ctx, cancel = context.WithTimeout(ctx, timeout) // compiling included
 	defer cancel()
-	if options.Registry == nil {
-		options.Registry = record.NewRegistry()
-	}
+	options.Registry = cmp.Or(options.Registry, record.NewRegistry())
 	options.Idle = 0
 	options.MemoryBytes = 0
 	l := loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named}
@@ -131,7 +130,6 @@ func (c *checker) advise(where, format string, args ...any) {
 	c.addFinding(Finding{Where: where, Text: fmt.Sprintf(format, args...)})
 }
 
-// addFinding adds a finding once.
 func (c *checker) addFinding(f Finding) {
 	if !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)

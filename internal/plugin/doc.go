@@ -30,7 +30,7 @@
 //   - binding.go, module.go, breaker.go: the version of a connector; metrics.go, version.go: metrics, version order.
 //   - sharedpools.go, pool.go, reader.go, memorylimiter.go, processors.go: instances, pages, and waiting.
 //   - instance.go, calls.go, commands.go: calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls with batches.
-//   - wasi.go, output.go, trap.go, limits.go, bounds.go, clock.go, fuel.go: host functions and limits.
+//   - wasi.go, output.go, trap.go, limits.go, bounds.go, clock.go: host functions and limits.
 //
 // Invariants:
 //

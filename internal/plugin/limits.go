@@ -85,7 +85,6 @@ func limitSetting(plugin, limit string) string {
 	return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit
 }
 
-// withDefaults returns the limits with defaults for fields that are not set.
 func (l Limits) withDefaults() Limits {
 	for _, limit := range limits {
 		if v := limit.field(&l); *v <= 0 {
@@ -93,13 +92,10 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	l.MemoryBytes = min(l.MemoryBytes, maxMemoryBytes)
-	if l.RecycleBytes == 0 {
-		l.RecycleBytes = l.MemoryBytes / 2
-	}
+	l.RecycleBytes = cmp.Or(l.RecycleBytes, l.MemoryBytes/2)
 	return l
 }
 
-// callTime returns the time limit of a function's calls.
 func (l Limits) callTime(function string) time.Duration {
 	if l.CallMs > 0 {
 		return time.Duration(min(l.CallMs, maxCallMs)) * time.Millisecond

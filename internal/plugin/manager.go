@@ -69,12 +69,7 @@ func CompilingText(elapsed time.Duration) string {
 	return fmt.Sprintf("%s: %.0f s", text, max(1, elapsed.Seconds()))
 }
 
-func (o *Options) logger() *slog.Logger {
-	if o.Logger != nil {
-		return o.Logger
-	}
-	return slog.Default()
-}
+func (o *Options) logger() *slog.Logger { return cmp.Or(o.Logger, slog.Default()) }
 
 func newHost(o *Options) host {
 	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
@@ -128,10 +123,7 @@ func (m *Manager) scheduleTrim() {
 	if m.loader.cache == nil {
 		return
 	}
-	wait := m.trimming.after
-	if wait <= 0 {
-		wait = 5 * time.Second
-	}
+	wait := cmp.Or(max(m.trimming.after, 0), 5*time.Second)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

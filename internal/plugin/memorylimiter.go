@@ -191,7 +191,6 @@ func (b *memoryBudget) remove(pool *Pool) {
 	delete(b.pools, pool)
 }
 
-// closeIdle closes the connector's unused instances.
 func (m *memoryLimiter) closeIdle(connector string) {
 	for _, b := range []*memoryBudget{&m.sources, &m.transforms} {
 		b.mu.Lock()

@@ -244,7 +244,6 @@ func (m *module) freeIfUnused() bool {
 	return !isUsed && m.free()
 }
 
-// free frees the code of a module without instances. It returns whether it did.
 func (m *module) free() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -357,7 +357,6 @@ func checkFileAccess(file *candidateFile) error {
 	return nil
 }
 
-// conflicts describes the components of other plugins with the same classes.
 func (m *Manager) conflicts(info *Info) (others []string) {
 	for _, component := range info.Components {
 		for _, source := range m.sources {

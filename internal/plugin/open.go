@@ -159,10 +159,7 @@ func (m *Manager) Close() error {
 	if m.trimming.timer != nil {
 		m.trimming.timer.Stop()
 	}
-	var bindings []*Binding
-	for binding := range m.bindings {
-		bindings = append(bindings, binding)
-	}
+	bindings := slices.Collect(maps.Keys(m.bindings))
 	sources := m.sources
 	m.sources = map[string]*moduleSource{}
 	m.mu.Unlock()

@@ -89,7 +89,6 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// log counts and logs a line, or adds it to the captured ones. flooded is explained at logLine.
 func (o *output) log(level wit.Level, line []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
@@ -131,7 +130,6 @@ func (o *output) logLine(level wit.Level, line []byte) (flooded bool) {
 	return false
 }
 
-// flush logs the text of stdout and stderr, and clears it.
 func (o *output) flush() {
 	if len(o.text) == 0 {
 		return

@@ -75,7 +75,6 @@ type waiter struct {
 	err      error
 }
 
-// newPool returns a pool, which uses the module until it is closed. isTransform selects the memory budget.
 func newPool(mod *module, connector string, isTransform bool) *Pool {
 	mod.retain()
 	pool := &Pool{module: mod, connector: connector, lines: newBucket(mod.limits.LogLinesPerSecond),
@@ -400,7 +399,6 @@ func (p *Pool) dispatch(instance *Instance) {
 	p.unlock()
 }
 
-// idleFor returns how long the instance may stay unused.
 func (p *Pool) idleFor(instance *Instance) time.Duration {
 	switch usual := p.module.host.idle; {
 	case p.isExpired(instance):

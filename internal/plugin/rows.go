@@ -138,7 +138,6 @@ func (c *rowCheck) copyUnchanged(column int, value, input *wit.ValueSlice) (err 
 	return nil
 }
 
-// hostSchema returns the host's ID for a schema ID of the guest.
 func (c *rowCheck) hostSchema(column int, id uint32) (uint32, error) {
 	if id == c.guest[column] && id != 0 {
 		return c.host[column], nil

@@ -75,14 +75,13 @@ func (t *Trap) Error() string {
 // sanitize makes an error of a plugin safe for logs and terminals; the message becomes one line.
 func sanitize(failure *wit.Error) {
 	failure.Message = shown.Line(failure.Message)
-	if failure.Setting != nil {
-		failure.Setting = wit.Ptr(shown.LineUpTo(*failure.Setting, maxNameBytes))
-	}
-	if failure.Code != nil {
-		failure.Code = wit.Ptr(shown.LineUpTo(*failure.Code, maxNameBytes))
+	for _, name := range []*string{failure.Setting, failure.Code} {
+		if name != nil {
+			*name = shown.LineUpTo(*name, maxNameBytes)
+		}
 	}
 	if failure.Detail != nil {
-		failure.Detail = wit.Ptr(shown.Text(*failure.Detail))
+		*failure.Detail = shown.Text(*failure.Detail)
 	}
 }
 

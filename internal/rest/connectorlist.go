@@ -340,9 +340,7 @@ func (c *ConnectorSummary) merge(other ConnectorSummary) {
 		c.Advice = other.Advice
 		c.Action = other.Action
 	}
-	if c.Action == nil {
-		c.Action = other.Action
-	}
+	c.Action = cmp.Or(c.Action, other.Action)
 	c.Note = cmp.Or(c.Note, other.Note)
 	c.Activity.Add(other.Activity)
 	c.mergeLetters(other.ConnectorLetters)

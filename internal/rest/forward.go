@@ -238,7 +238,6 @@ var proxiedHeaders = []string{"Content-Type", "Content-Length", "Etag", "Retry-A
 // leaderTimeout is how long the leader may take to answer for all workers, which it asks within [queryTimeout].
 const leaderTimeout = queryTimeout + time.Second
 
-// forward sends the request to another worker and answers with its response.
 func (req *request) forward(to string) {
 	data, ok := req.readBody(maxBodyBytes)
 	if !ok {

@@ -71,11 +71,7 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		}
 		success["content"] = content
 	}
-	status := operation.status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	answers := map[string]any{strconv.Itoa(status): success}
+	answers := map[string]any{strconv.Itoa(cmp.Or(operation.status, http.StatusOK)): success}
 	for _, code := range slices.Concat(operation.otherStatuses, targetStatuses[r.target]) {
 		other := map[string]any{"description": http.StatusText(code)}
 		if code >= 400 {

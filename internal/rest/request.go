@@ -22,7 +22,6 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// request is one request with its response.
 type request struct {
 	common
 	w     http.ResponseWriter
@@ -282,7 +281,6 @@ var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDe
 	connect.ErrNotSource: 400, connect.ErrInvalidAfter: 400, connect.ErrTooManyRanges: 409,
 	connect.ErrTooManySnapshots: 409, connect.ErrNotJSON: 400}
 
-// failErr answers with the status and text of an error.
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 
 // failUnknown is failErr with another message for an unknown connector.

@@ -94,8 +94,7 @@ var routes = []route{
 		"Stops the tasks and keeps the connector.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404}}},
 	{"POST", "/connectors/{name}/restart", restartTarget, (*request).restart,
-		"Restarts the connector, with ?includeTasks=true its tasks, with ?onlyFailed=true those that " +
-			"failed.",
+		"Restarts the connector, with ?includeTasks=true its tasks, with ?onlyFailed=true those that failed.",
 		operation{query: []string{"includeTasks=boolean", "onlyFailed=boolean"}, responseBody: connect.Status{},
 			status: http.StatusAccepted, otherStatuses: []int{204, 404}}},
 	{"POST", "/connectors/{name}/tasks/{task}/restart", owner, (*request).restartTask,
@@ -144,8 +143,7 @@ var routes = []route{
 		operation{responseBody: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*request).rollBack,
 		"Switches connectors to the previous version of a plugin, until a new file of the plugin is loaded. In a " +
-			"group " +
-			"all workers switch to the group's previous version.",
+			"group all workers switch to the group's previous version.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 405}}},
 	{"PUT", "/culvert/plugins/{name}/swap", leader, (*request).swap,
 		"Switches connectors to one version of a plugin, {\"hash\": …} as GET /culvert/plugins shows it, until " +
@@ -287,8 +285,7 @@ var routes = []route{
 		"Checks a configuration and describes each of its settings; ?logon=check tries a secret that the " +
 			"service has not accepted yet.",
 		operation{query: []string{"logon"}, requestBody: configuration{}, responseBody: check.Validation{},
-			readOnly:      true,
-			otherStatuses: []int{400, 404, 500}}},
+			readOnly: true, otherStatuses: []int{400, 404, 500}}},
 	{"GET", "/metrics", local, (*request).metrics,
 		"Metrics in the Prometheus format.",
 		operation{mediaType: "text/plain"}},
@@ -320,7 +317,7 @@ func Summary(call string) string {
 // braces. It panics if there is no such route.
 func Target(call string, values ...string) (method, target string) {
 	method, target, _ = strings.Cut(call, " ")
-	path, query, asks := strings.Cut(target, "?")
+	path, query, hasQuery := strings.Cut(target, "?")
 	if !slices.ContainsFunc(routes, func(r route) bool { return r.method == method && r.path == path }) {
 		panic("REST has no route " + call)
 	}
@@ -332,7 +329,7 @@ func Target(call string, values ...string) (method, target string) {
 		}
 	}
 	target = strings.Join(segments, "/")
-	if asks {
+	if hasQuery {
 		target += "?" + query
 	}
 	return method, target

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -57,9 +58,7 @@ func NewKey(generation string, bits int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if bits == 0 {
-		bits = 8 * h().Size()
-	}
+	bits = cmp.Or(bits, 8*h().Size())
 	if bits < 8*minKeyBytes || bits > 4096 || bits%8 != 0 {
 		return nil, invalid("inter.worker.key.size", fmt.Sprint(bits), fmt.Sprintf(
 			"expected a multiple of 8 from %d to 4096", 8*minKeyBytes))
@@ -252,7 +251,6 @@ func (s *Session) verify(r *http.Request, ownURL string) (body [sha256.Size]byte
 	return body, nil
 }
 
-// parseSigned splits the value of signedHeader.
 func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]byte, ok bool) {
 	id, remaining, _ := strings.Cut(signed, " ")
 	hexNonce, hexBody, _ := strings.Cut(remaining, " ")

@@ -64,9 +64,7 @@ func (s *seenWorkers) update(infos []WorkerInfo, isLeader bool) {
 	}
 	for i := range infos {
 		info := &infos[i]
-		if info.Seen == nil {
-			info.Seen = s.byWorker[info.Worker]
-		}
+		info.Seen = cmp.Or(info.Seen, s.byWorker[info.Worker])
 		current[info.Worker] = info.Seen
 	}
 	s.byWorker = current

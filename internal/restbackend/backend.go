@@ -30,25 +30,22 @@ type Options struct {
 	Lockouts *lockouts.Store
 	Targets  *targetstate.Store
 	Samples  *sampling.Sampler
-	Group    *group.Worker
+	Group    *group.Worker // nil for a worker without a group
 	Parts    func() Parts
-	// WorkerID returns HOST:PORT of this worker.
-	WorkerID func() string
+	WorkerID func() string // returns HOST:PORT of this worker
 }
 
 // Parts contains the parts of a worker that are open at one moment.
 type Parts struct {
-	Plugins *plugin.Manager // nil while they are loaded
-	Herder  *connect.Herder // nil while the worker starts
-	Tracer  *tracing.Tracer // nil without traces
-	// Cluster is the ID of the Kafka cluster, "" while the worker starts.
-	Cluster string
-	// Reloader is nil while the worker starts, and in a run that ends by itself.
-	Reloader *reload.Reloader
-	// Folder is nil for a worker without a group too.
-	Folder *group.Folder
+	Plugins  *plugin.Manager  // nil while they are loaded
+	Herder   *connect.Herder  // nil while the worker starts
+	Tracer   *tracing.Tracer  // nil without traces
+	Cluster  string           // the ID of the Kafka cluster, "" while the worker starts
+	Reloader *reload.Reloader // nil while the worker starts, and in a run that ends by itself
+	Folder   *group.Folder    // the connector folder in a group, nil without one
 }
 
+// files returns the reloader of the connector files, nil if there is none.
 func (p Parts) files() *reload.Reloader {
 	if p.Folder != nil {
 		return p.Folder.Files()
@@ -126,12 +123,12 @@ func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder)
 func (b *Backend) now() rest.Parts {
 	parts := b.Parts()
 	_, commit := buildinfo.Version()
-	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Started: b.started,
-		Once: b.Config.Once, Herder: b.view(parts.Herder),
+	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Started: b.started, Once: b.Config.Once,
+		Herder: b.view(parts.Herder), Plugins: parts.Plugins, Lockouts: b.Lockouts, Levels: b.Levels, Log: b.Log,
+		Recent:       b.Recent,
 		Root:         rest.Root{Version: buildinfo.REST(), Commit: commit, Cluster: parts.Cluster},
 		TracksTopics: b.Worker.Boolean("topic.tracking.enable"),
-		ResetsTopics: b.Worker.Boolean("topic.tracking.allow.reset"),
-		Plugins:      parts.Plugins, Lockouts: b.Lockouts, Levels: b.Levels, Log: b.Log, Recent: b.Recent}
+		ResetsTopics: b.Worker.Boolean("topic.tracking.allow.reset")}
 }
 
 // starting returns [rest.Parts.Starting]. A change before the connectors are known would treat them as new.

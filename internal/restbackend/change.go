@@ -60,36 +60,36 @@ func (b *Backend) checkOwnership(r *reload.Reloader, running config.RunningConne
 }
 
 func (b *Backend) writeConnector(ctx context.Context, name string,
-	request rest.ConfigRequest) (done rest.WriteResult, err error) {
-	var answer serviceCheck
+	request rest.ConfigRequest) (result rest.WriteResult, err error) {
+	var serviceResult serviceCheck
 	if request.New == nil {
-		if answer, err = b.checkAhead(ctx, name, request); err != nil {
-			return done, err
+		if serviceResult, err = b.checkAhead(ctx, name, request); err != nil {
+			return result, err
 		}
 	}
 	r, err := b.lockForChange(ctx)
 	if err != nil {
-		return done, err
+		return result, err
 	}
 	defer r.Lock.Unlock()
-	running, unknown := b.herder().RunningConfig(name)
+	running, unknownErr := b.herder().RunningConfig(name)
 	switch {
 	case !request.Patch: // the configuration is complete
-	case unknown != nil:
-		return done, unknown
+	case unknownErr != nil:
+		return result, unknownErr
 	case slices.Contains(request.Null, "name"):
-		return done, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
+		return result, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := b.write(ctx, r, name, request, answer); err != nil {
-		return done, err
+	if err := b.write(ctx, r, name, request, serviceResult); err != nil {
+		return result, err
 	}
-	done.Created = unknown != nil
-	if err := b.restartIfFailed(name, running, done.Created); err != nil {
-		return done, err
+	result.Created = unknownErr != nil
+	if err := b.restartIfFailed(name, running, result.Created); err != nil {
+		return result, err
 	}
-	done.Info = b.infoAfterWrite(name, done.Created)
-	done.Version = r.Stored(name).Version
-	return done, nil
+	result.Info = b.infoAfterWrite(name, result.Created)
+	result.Version = r.Stored(name).Version
+	return result, nil
 }
 
 func (b *Backend) source(name string, withText bool) (text []byte, version string, err error) {
@@ -163,6 +163,7 @@ func (b *Backend) checkWithService(ctx context.Context, checked checkedConfig) (
 	return result, nil
 }
 
+// settingsOf returns the settings that a request results in.
 func settingsOf(running config.RunningConnector, request rest.ConfigRequest) map[string]string {
 	if !request.Patch {
 		return maps.Clone(request.Settings)
@@ -207,8 +208,9 @@ func (b *Backend) deleteConnector(ctx context.Context, name string) error {
 	return nil
 }
 
+// checkedConfig is the result of checking a configuration offline.
 type checkedConfig struct {
-	connector *config.Connector
+	connector *config.Connector // nil if the configuration could not be read
 	change    config.ConfigChange
 	current   config.RunningConnector // the existing connector with the name
 	unknown   error                   // not nil if no connector has the name
@@ -218,10 +220,10 @@ type checkedConfig struct {
 }
 
 // write checks a configuration and, if it is valid, stores and applies exactly that. As in Kafka Connect, the request
-// to create an existing connector is rejected only if its configuration is valid. answer is from before the lock was
-// held: the service is called again if the connector has started since, or its settings differ.
+// to create an existing connector is rejected only if its configuration is valid. serviceResult is from before the lock
+// was held: the service is called again if the connector has started since, or its settings differ.
 func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
-	answer serviceCheck) error {
+	serviceResult serviceCheck) error {
 	checked, err := b.checkConfig(ctx, r, name, request)
 	switch {
 	case err != nil:
@@ -240,8 +242,8 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 	case checked.unknown != nil: // not the target state of an earlier connector of the name
 		stored.Target = config.TargetStarted
 	}
-	if !maps.Equal(answer.settings, checked.connector.Raw()) {
-		if answer, err = b.checkWithService(ctx, checked); err != nil {
+	if !maps.Equal(serviceResult.settings, checked.connector.Raw()) {
+		if serviceResult, err = b.checkWithService(ctx, checked); err != nil {
 			return err
 		}
 	}
@@ -253,7 +255,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 	if err := r.Store().Put(ctx, name, stored); err != nil {
 		return asRESTError(err)
 	}
-	for _, p := range answer.warnings {
+	for _, p := range serviceResult.warnings {
 		if !slices.Contains(checked.warnings, p) {
 			checked.warnings = append(checked.warnings, p)
 		}
@@ -287,18 +289,20 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	if _, err := classOf(checker, c); err != nil {
 		return checked, err
 	}
-	wrongName := rest.CheckName(name)
-	if wrongName == "" && c.Name != name { // it would be stored under the resolved name
+	nameProblem := rest.CheckName(name)
+	if nameProblem == "" && c.Name != name { // it would be stored under the resolved name
 		return checked, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
 			"expected a name, found a reference to a config provider"))}
 	}
 	if checked.unknown == nil {
 		checked.locked = b.checkOwnership(r, checked.current)
 	}
-	if wrongName != "" {
-		checked.errors = append(checked.errors, wrongName)
+	if nameProblem != "" {
+		checked.errors = append(checked.errors, nameProblem)
 	}
-	reported := func(key string) bool { return (key == "name" && wrongName != "") || slices.Contains(request.Null, key) }
+	isReported := func(key string) bool {
+		return (key == "name" && nameProblem != "") || slices.Contains(request.Null, key)
+	}
 	checked.change = b.changes().Change(checker, c, request.Settings)
 	var others []string
 	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
@@ -306,7 +310,7 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 		switch {
 		case p.Warning:
 			checked.warnings = append(checked.warnings, p)
-		case !reported(p.Setting):
+		case !isReported(p.Setting):
 			others = append(others, check.Message(p))
 		}
 	}

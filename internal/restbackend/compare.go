@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
-// as different. The service is queried about feeds without the lock.
+// compareConfig returns the effect of storing a configuration. If masked is set, the sender sees no passwords, and a
+// guess is not confirmed: a password in clear text counts as different. The service is queried without the lock.
 func (b *Backend) compareConfig(ctx context.Context, name string, request rest.ConfigRequest,
 	masked bool) (comparison rest.Comparison, err error) {
 	r, err := b.lockForChange(ctx)
@@ -44,7 +44,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	if err != nil {
 		return checked, err
 	}
-	password := b.passwords()
+	isPassword := b.passwords()
 	exists := checked.unknown == nil
 	comparison.Connector = name
 	comparison.Effect = config.Reject
@@ -58,7 +58,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		running = []config.RunningConnector{checked.current}
 		comparison.File = checked.current.File
 		comparison.KeepsRunning = len(checked.errors) > 0 && !checked.current.Rejected
-		b.compareStored(r, checked.current, comparison, password)
+		b.compareStored(r, checked.current, comparison, isPassword)
 	}
 	if checked.locked == nil {
 		checked.locked = r.Store().CheckWritable(name, "")
@@ -70,11 +70,11 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		return checked, nil
 	}
 	for key, value := range request.Settings {
-		if masked && value != "" && checked.current.Raw[key] == value && password(key) && !config.IsReference(value) {
+		if masked && value != "" && checked.current.Raw[key] == value && isPassword(key) && !config.IsReference(value) {
 			checked.current.Raw[key] = config.Mask
 		}
 	}
-	comparison.Differences = rest.Differences(checked.current.Raw, checked.connector.Raw(), password)
+	comparison.Differences = rest.Differences(checked.current.Raw, checked.connector.Raw(), isPassword)
 	for _, d := range comparison.Differences {
 		if exists {
 			comparison.Settings = append(comparison.Settings, d.Setting)
@@ -88,15 +88,16 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	return checked, nil
 }
 
+// compareStored sets the parts of the comparison about the stored configuration.
 func (b *Backend) compareStored(r *reload.Reloader, running config.RunningConnector, comparison *rest.Comparison,
-	password func(string) bool) {
+	isPassword func(string) bool) {
 	stored := r.Stored(running.Name)
 	comparison.StoredProblem = r.Rejection(running.Name)
 	comparison.Version = stored.Version
 	if err := stored.Problems.Err(); err != nil {
 		comparison.StoredProblem = err.Error()
 	} else if stored.Name == running.Name {
-		comparison.Stored = rest.Differences(running.Raw, stored.Raw(), password)
+		comparison.Stored = rest.Differences(running.Raw, stored.Raw(), isPassword)
 	}
 }
 
@@ -140,9 +141,9 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		comparison.Warnings = append(comparison.Warnings, "it is unknown which feeds would be read again: "+err.Error())
 		return
 	}
-	var moved []string
+	var movedTopics []string
 	if running := checked.current.Config; running != nil {
-		moved = check.MovedTopics(running, c, component)
+		movedTopics = check.MovedTopics(running, c, component)
 	}
 	current := b.topicsOfFeeds(c.Name)
 	for i, f := range opened.Feeds {
@@ -155,7 +156,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		}
 		continues := changedFields == nil || f.OnMismatch == wit.MismatchKeep
 		offset := stored[f.Name].Offset
-		isMoved := slices.Contains(moved, f.Topic) && current[f.Name] != f.Topic
+		isMoved := slices.Contains(movedTopics, f.Topic) && current[f.Name] != f.Topic
 		if offset == nil || !continues || !isMoved {
 			continue
 		}

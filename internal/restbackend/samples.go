@@ -60,20 +60,20 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 		return nil, err
 	}
 	defer runtime.KeepAlive(c)
-	written := map[string]string{}
-	password := b.passwords()
+	testSettings := map[string]string{}
+	isPassword := b.passwords()
 	for _, e := range c.Entries {
 		if e.Key == "name" || !chaintest.OfChain(e.Key) {
 			continue
 		}
-		if password(e.Key) && !e.Value.IsSecret() && setting.Trim(e.Raw) != "" {
+		if isPassword(e.Key) && !e.Value.IsSecret() && setting.Trim(e.Raw) != "" {
 			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "Cannot create a test from the sample: " +
-				e.Key +
-				" is a password; write it as a reference to a config provider, which the test then contains too"}
+				e.Key + " is a password; write it as a reference to a config provider, which the test then contains " +
+				"too"}
 		}
-		written[e.Key] = e.Raw
+		testSettings[e.Key] = e.Raw
 	}
-	return b.Samples.TestFile(ctx, name, id, b.chainOf(c), written)
+	return b.Samples.TestFile(ctx, name, id, b.chainOf(c), testSettings)
 }
 
 // withChain returns the configuration with the transforms of settings, nil for those of the connector.

@@ -24,23 +24,24 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 		return nil, err
 	}
 	checker := b.checker()
-	sent := b.changes().Change(checker, c, settings)
+	change := b.changes().Change(checker, c, settings)
 	if err := checkClassSetting(c); err != nil {
 		return nil, err
 	}
 	configured, err := classOf(checker, c)
 	requested, unknown := checker.Class(class)
-	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || requested != configured) &&
-		!strings.HasSuffix(strings.TrimSuffix(named, "Connector"), strings.TrimSuffix(class, "Connector")) {
+	included, ok := settings["connector.class"]
+	if ok && (err != nil || unknown != nil || requested != configured) &&
+		!strings.HasSuffix(strings.TrimSuffix(included, "Connector"), strings.TrimSuffix(class, "Connector")) {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
-			Message: "Included connector type " + named + " does not match request type " + class}
+			Message: "Included connector type " + included + " does not match request type " + class}
 	}
 	if err != nil {
 		return nil, asServerError(err)
 	}
-	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
+	c.Problems = append(c.Problems, change.MisdirectedSecrets()...)
 	if b.canContactService(ctx, c) {
-		checker.Logon = logon || sent.HasCompleteCredentials()
+		checker.Logon = logon || change.HasCompleteCredentials()
 		checker.Wait = check.OnlineTimeout
 		checker.LimitWait = check.FormLimitWait
 		if logon {

@@ -166,11 +166,7 @@ func (g *Guest) AllocateBlocks(ctx context.Context) (err error) {
 
 // allocate calls the guest's allocator and checks the pointer. Dangling pointers of empty blocks are valid.
 func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error) {
-	stack := g.stack[:4]
-	stack[0] = 0
-	stack[1] = 0
-	stack[2] = uint64(align)
-	stack[3] = uint64(size)
+	stack := append(g.stack[:0], 0, 0, uint64(align), uint64(size))
 	if err := g.run(ctx, g.realloc, stack); err != nil {
 		return 0, err
 	}

@@ -32,7 +32,8 @@ const (
 
 // New returns the translator of a new instance. callerErr returns an error to stop reading; it may be nil.
 func New(registry *record.Registry, callerErr func() error) Translator {
-	return Translator{registry: registry, callerErr: callerErr}
+	return Translator{registry: registry, callerErr: callerErr, received: map[uint32]*record.Schema{},
+		declared: map[uint32]*record.Schema{}, distinct: map[*record.Schema]struct{}{}}
 }
 
 // SetBatch sets the batch that references the schemas of its rows, nil for none.
@@ -53,9 +54,7 @@ func (t *Translator) Need(id uint32) error {
 	if registered == nil {
 		return abi.NewRefusal("a row refers to schema %d, which is not registered", id)
 	}
-	if t.received == nil {
-		t.received = map[uint32]*record.Schema{}
-	}
+
 	t.received[id] = registered
 	t.receivedBytes += registered.Size
 	t.pending = append(t.pending, id)
@@ -97,7 +96,6 @@ func (t *Translator) Declare(list []wit.Schema) error {
 	return nil
 }
 
-// declareOne registers a schema of the guest and returns the host's ID.
 func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 	if schema.ID < wit.GuestSchemas {
 		return 0, abi.NewViolation("declares schema %d: expected an ID of at least %d, since lower ones are the "+
@@ -115,9 +113,6 @@ func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 		return 0, abi.NewViolation("declares schema %#x twice with different nodes", schema.ID)
 	case earlier != nil:
 		return earlier.ID, nil
-	case t.declared == nil:
-		t.declared = map[uint32]*record.Schema{}
-		t.distinct = map[*record.Schema]struct{}{}
 	}
 	if _, ok := t.distinct[registered]; !ok {
 		if t.declaredBytes+registered.Size > maxInstanceSchemaBytes {
