@@ -13,15 +13,14 @@ import (
 // functions, but not waiting for a processor. By the wall clock a call may take clockFactor times its limit. The clock
 // is checked when fuel is used up and at every host call.
 type clock struct {
-	ctx            context.Context
-	limit          time.Duration
-	started        time.Time
-	cancelDeadline time.Time // when a canceled call must end; zero means that it is not canceled
-	yielded        time.Time // the last yield to the Go scheduler
-	processorSince time.Time // when the call received its processor
-	ticks          int64
-	// perTick is the work per tick: the minimum of all windows, at most maxTick.
-	perTick           time.Duration
+	ctx               context.Context
+	limit             time.Duration
+	started           time.Time
+	cancelDeadline    time.Time // when a canceled call must end; zero means that it is not canceled
+	yielded           time.Time // the last yield to the Go scheduler
+	processorSince    time.Time // when the call received its processor
+	ticks             int64
+	perTick           time.Duration // the work per tick: the minimum of all windows, at most maxTick
 	tickStart         time.Time
 	hostTime          time.Duration
 	hostTimeSinceTick time.Duration

@@ -33,10 +33,9 @@ type Limits struct {
 }
 
 var limits = []struct {
-	name  string
-	field func(*Limits) *int64
-	// defaultValue 0 means that the default depends on other things.
-	defaultValue int64
+	name         string
+	field        func(*Limits) *int64
+	defaultValue int64 // zero means that the default depends on other things
 	doc          string
 }{
 	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, memory.DefaultInstance,

@@ -199,17 +199,16 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 // candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may contain any number
 // of files.
 type candidateFile struct {
-	path    string
-	hash    string
-	size    int
-	builtIn bool
-	read    func() ([]byte, error)
-	facts   *code.Facts // cached facts about the file, nil if there are none
-	// deferred means that no configured connector uses it, as far as its bytes show.
-	deferred bool
-	order    int     // increases with each file that the manager loads
-	loaded   *module // nil if err is set
-	err      error   // why the file is refused
+	path     string
+	hash     string
+	size     int
+	builtIn  bool
+	read     func() ([]byte, error)
+	facts    *code.Facts // cached facts about the file, nil if there are none
+	deferred bool        // no configured connector uses it, as far as its bytes show
+	order    int         // increases with each file that the manager loads
+	loaded   *module     // nil if err is set
+	err      error       // why the file is refused
 }
 
 func newCandidateFile(path, hash string, size int) *candidateFile {

@@ -41,9 +41,8 @@ type Options struct {
 	Compiling func(elapsed time.Duration)
 	// Needed are the components that starting connectors need: New loads their plugins, and the rest in the background.
 	// Nil means to load everything first.
-	Needed []Requirement
-	// NeededOnly does not load the rest: a short run would compile it each time without finishing.
-	NeededOnly bool
+	Needed     []Requirement
+	NeededOnly bool // does not load the rest: a short run would compile it each time without finishing
 	// CodeIdle is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
 	// (default 30 s). Without CacheDir, code of used modules stays.
 	CodeIdle time.Duration
@@ -177,11 +176,10 @@ func (r *rollbackError) Error() string {
 
 // moduleSource is a module file, or an embedded module.
 type moduleSource struct {
-	// active is for new connectors; previous is the version that it replaced. Both may be nil.
-	active   *module
-	previous *module
-	refused  *Info  // the refused version of the file, nil if it was accepted
-	hash     string // the hash of the file when it was read last
+	active   *module // the version for new connectors; may be nil
+	previous *module // the version that active replaced; may be nil
+	refused  *Info   // the refused version of the file, nil if it was accepted
+	hash     string  // the hash of the file when it was read last
 }
 
 // Requirement is a class, or its short form, and a version, "" for any.

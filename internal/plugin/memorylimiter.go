@@ -43,14 +43,12 @@ type memoryLimiter struct {
 }
 
 type memoryBudget struct {
-	bytes   int64
-	permits *semaphore.Weighted
-	// turn is held by the waiter that is admitted next.
-	turn     *semaphore.Weighted
-	waiting  atomic.Int64
-	reserved atomic.Int64 // instances
-	// lastBusy is when a check saw that all processors were in use, in nanoseconds since 1970.
-	lastBusy   atomic.Int64
+	bytes      int64
+	permits    *semaphore.Weighted // in bytes
+	turn       *semaphore.Weighted // held by the waiter that is admitted next
+	waiting    atomic.Int64        // calls
+	reserved   atomic.Int64        // instances
+	lastBusy   atomic.Int64        // when a check saw that all processors were in use, in nanoseconds since 1970
 	processors *processors
 	logger     *slog.Logger
 

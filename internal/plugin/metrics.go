@@ -18,10 +18,9 @@ type Metrics struct {
 	Ticks          int64            // counts how often fuel was used up: about once in 0.2 ms of work
 	Aborted        map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
 	MemoryBytes    int64            // the largest memory of one instance
-	// Instances exist now; Started counts all, Recycled those replaced because of age or size.
-	Instances int64
-	Started   int64
-	Recycled  int64
+	Instances      int64            // instances that exist
+	Started        int64            // all instances that were started
+	Recycled       int64            // instances that were replaced because of age or size
 }
 
 // counters are the values of [Metrics]; times are in nanoseconds.

@@ -28,15 +28,13 @@ var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.L
 // text of a panic belongs to the trap.
 type output struct {
 	logger        *slog.Logger
-	text          []byte  // the buffered stdout and stderr
-	omittedBytes  int     // written beyond maxOutputBytes
-	lines         *bucket // limits the lines of the log
-	droppedInCall int     // lines of the log
-	warnings      int     // counts warnings and errors of this call, dropped ones included
-	// captured receives the lines instead of the log. Nil means that they are logged.
-	captured *[]string
-	// checkTime ends the call when its time is up: one write can have millions of parts.
-	checkTime func()
+	text          []byte    // the buffered stdout and stderr
+	omittedBytes  int       // written beyond maxOutputBytes
+	lines         *bucket   // limits the lines of the log
+	droppedInCall int       // lines of the log
+	warnings      int       // counts warnings and errors of this call, dropped ones included
+	captured      *[]string // receives the lines instead of the log; nil means that they are logged
+	checkTime     func()    // ends the call when its time is up: one write can have millions of parts
 }
 
 // bucket is a token bucket for log lines.

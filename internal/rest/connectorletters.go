@@ -40,9 +40,8 @@ func (l *ConnectorLetters) mergeLetters(other ConnectorLetters) {
 
 // DeadLetterCause counts the open dead letters of one cause among the newest 10,000.
 type DeadLetterCause struct {
-	ID string `json:"id"`
-	// Text is a message without its quoted, bracketed and numeric parts.
-	Text   string `json:"text"`
+	ID     string `json:"id"`
+	Text   string `json:"text"` // a message without its quoted, bracketed and numeric parts
 	Count  int    `json:"count"`
 	Newest string `json:"newest"` // when the newest of them failed
 }

@@ -21,10 +21,9 @@ type ConnectorList struct {
 	// Counts has the number of connectors that match the search, by state; Total is their sum.
 	Counts map[connect.Condition]int `json:"counts"`
 	Total  int                       `json:"total"`
-	// LettersOpen is the sum of the known numbers of these connectors.
-	LettersOpen int64 `json:"letters_open"`
-	// WithLetters counts the connectors that have open dead letters, by state.
-	WithLetters map[connect.Condition]int `json:"with_letters,omitempty"`
+
+	LettersOpen int64                     `json:"letters_open"`           // the sum of the known numbers
+	WithLetters map[connect.Condition]int `json:"with_letters,omitempty"` // connectors with open dead letters, by state
 	Connectors  []ConnectorSummary        `json:"connectors"`
 	// Next is for ?after= of the next page, "" on the last page. It is a position in the order, VALUE/NAME: a connector
 	// that keeps its value is on exactly one page, even if others change or the one of the position is gone.

@@ -17,12 +17,10 @@ import (
 
 // DeadLetterList is the response of GET /culvert/connectors/{name}/deadletters.
 type DeadLetterList struct {
-	Topic string `json:"topic"`
-	// DeadLetters has one entry for each original record or row, the newest first.
-	DeadLetters []DeadLetter `json:"letters"`
-	// Causes groups the newest open dead letters, the most frequent cause first.
-	Causes []DeadLetterCause `json:"causes"`
-	Next   string            `json:"next,omitempty"` // for ?after= of the next page, "" on the last page
+	Topic       string            `json:"topic"`
+	DeadLetters []DeadLetter      `json:"letters"`        // one for each original record or row, the newest first
+	Causes      []DeadLetterCause `json:"causes"`         // of the newest open ones, the most frequent first
+	Next        string            `json:"next,omitempty"` // for ?after= of the next page, "" on the last page
 }
 
 // DeadLetter is a dead letter: in a list the newest attempt of its original record or row.

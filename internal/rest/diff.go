@@ -22,18 +22,14 @@ type DiffRequest struct {
 // Comparison is the effect of storing a configuration.
 type Comparison struct {
 	Change
-	// Version is for If-Match of PUT /connectors/{name}/config; "" for a new connector.
-	Version     string       `json:"version,omitempty"`
+	Version     string       `json:"version,omitempty"` // for If-Match of a PUT; "" for a new connector
 	Differences []Difference `json:"differences"`
 	// Stored compares with the stored configuration, which would be overwritten; StoredProblem is its error.
 	Stored        []Difference `json:"stored,omitempty"`
 	StoredProblem string       `json:"stored_problem,omitempty"`
-	// Feeds lists feeds whose offsets do not fit the new settings (query.change).
-	Feeds []FeedChange `json:"feeds,omitempty"`
-	// Warnings do not prevent storing: lost comments, or feeds that could not be checked.
-	Warnings []string `json:"warnings,omitempty"`
-	// LockedReason is why REST must not change the connector, such as the file it comes from; "" if it may.
-	LockedReason string `json:"kept,omitempty"`
+	Feeds         []FeedChange `json:"feeds,omitempty"`    // whose offsets do not fit the new settings (query.change)
+	Warnings      []string     `json:"warnings,omitempty"` // they do not prevent storing, such as lost comments
+	LockedReason  string       `json:"kept,omitempty"`     // why REST must not change the connector, "" if it may
 }
 
 // Difference is a setting that differs. Passwords are masked. Nil means that the setting is absent.
@@ -68,20 +64,17 @@ func Differences(before, after map[string]string, isPassword func(key string) bo
 
 // FeedChange is the effect of a change on a feed whose offset does not fit the new settings.
 type FeedChange struct {
-	Feed   string `json:"feed"`
-	Effect string `json:"effect"` // fail, reload or keep, as in query.change
-	// ChangedFields names the changed parts of the feed's identity in the plugin's words, such as filter.
-	ChangedFields []string `json:"differs"`
+	Feed          string   `json:"feed"`
+	Effect        string   `json:"effect"`  // fail, reload or keep, as in query.change
+	ChangedFields []string `json:"differs"` // the changed parts of the feed's identity in the plugin's words: filter
 }
 
 // ConfigRequest is the configuration in a request.
 type ConfigRequest struct {
-	Settings map[string]string // nil if there is no configuration
-	// Null lists settings with the value null. Each is rejected with [NullValue], but a Patch removes it.
-	Null  []string
-	Patch bool
-	// New is the target state of a connector that must not exist yet. Nil means that it may exist.
-	New *connect.TargetState
+	Settings map[string]string    // nil if there is no configuration
+	Null     []string             // settings with the value null: rejected with [NullValue], but a Patch removes them
+	Patch    bool                 // changes only the specified settings
+	New      *connect.TargetState // the state of a connector that must not exist yet; nil means that it may exist
 	// Precondition, if set, reports whether the stored version may be overwritten; "" means that none is stored.
 	Precondition func(version string) bool
 }

@@ -12,8 +12,7 @@ import (
 // Lockouts lists logons that services have refused.
 type Lockouts struct {
 	Logons []Lockout `json:"logons"`
-	// Others counts refusals of other programs of this user.
-	Others int `json:"others"`
+	Others int       `json:"others"` // refusals of other programs of this user
 }
 
 // Lockout is a refused logon, which is not retried.

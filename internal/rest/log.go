@@ -16,9 +16,8 @@ import (
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	// Last is for ?after= of the next page. Lines are numbered from 1 again after a restart of the worker.
-	Last int64 `json:"last"`
-	Lost bool  `json:"lost,omitempty"`
+	Last     int64     `json:"last"`           // for ?after= of the next page; a restart begins again with 1
+	Lost     bool      `json:"lost,omitempty"` // lines after ?after= are no longer in memory
 }
 
 // LogLine is a line of the log.
