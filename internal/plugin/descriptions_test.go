@@ -295,7 +295,7 @@ func TestPreparationVersion(t *testing.T) {
 		}
 		sum.Write(prepared.Wasm)
 	}
-	started := starting([]byte{0x41, 0x00, 0x1a}, nil)
+	started := startModule([]byte{0x41, 0x00, 0x1a}, nil)
 	prepared, err := code.Prepare(t.Context(), started.Bytes())
 	require.NoError(t, err)
 	sum.Write(prepared.Wasm)

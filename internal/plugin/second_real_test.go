@@ -581,14 +581,15 @@ func sinkExamples(t *testing.T, r *recorder) {
 }
 
 // exchange returns the response of a service.
-func exchange(service http.Handler, sent *wit.Request) wit.Response {
-	sent := httptest.NewRequest(sent.Method, "http://127.0.0.1:8080"+sent.Target, bytes.NewReader(sent.Body))
-	for _, h := range sent.Headers {
+func exchange(service http.Handler, request *wit.Request) wit.Response {
+	sent := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
+	for _, h := range request.Headers {
 		sent.Header.Set(h.Name, h.Value)
 	}
 	answer := httptest.NewRecorder()
 	service.ServeHTTP(answer, sent)
-	return wit.Response{Tag: sent.Tag, Status: uint16(answer.Code), Target: sent.Target, Body: answer.Body.Bytes()}
+	return wit.Response{Tag: request.Tag, Status: uint16(answer.Code), Target: request.Target,
+		Body: answer.Body.Bytes()}
 }
 
 // foreignExamples calls the guests in other languages.

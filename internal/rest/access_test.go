@@ -24,15 +24,15 @@ import (
 	"github.com/culvert-project/culvert/internal/logging"
 )
 
-// listening starts a server with one connector, a.
-func listening(t *testing.T, o Options) *Server {
+// startServer starts a server with one connector, a.
+func startServer(t *testing.T, o Options) *Server {
 	t.Helper()
-	return opened(t, o, slog.New(slog.DiscardHandler),
+	return startServerFor(t, o, slog.New(slog.DiscardHandler),
 		&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING"}}})
 }
 
-// opened starts a server for a worker, by default on a free port of this machine.
-func opened(t *testing.T, o Options, log *slog.Logger, worker double) *Server {
+// startServerFor starts a server for a worker, by default on a free port of this machine.
+func startServerFor(t *testing.T, o Options, log *slog.Logger, worker testWorker) *Server {
 	t.Helper()
 	if o.Listeners == nil {
 		o.Listeners = []string{"http://127.0.0.1:0"}
@@ -44,16 +44,16 @@ func opened(t *testing.T, o Options, log *slog.Logger, worker double) *Server {
 	return s
 }
 
-// answers expects the status of a read.
-func answers(t *testing.T, client *http.Client, url string, want int) {
+// assertStatus checks the status of a read.
+func assertStatus(t *testing.T, client *http.Client, url string, want int) {
 	t.Helper()
-	if a := fetched(t, client, "GET", url, ""); a.StatusCode != want {
+	if a := fetch(t, client, "GET", url, ""); a.StatusCode != want {
 		t.Errorf("%s: expected %d, found %d", url, want, a.StatusCode)
 	}
 }
 
-// requestOf creates a request; headers are name, value, name, value, …
-func requestOf(t *testing.T, method, url, body string, headers ...string) *http.Request {
+// newRequest creates a request; headers are name, value, name, value, …
+func newRequest(t *testing.T, method, url, body string, headers ...string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	require.NoError(t, err)
@@ -63,8 +63,8 @@ func requestOf(t *testing.T, method, url, body string, headers ...string) *http.
 	return r
 }
 
-// exchanged sends a request and returns the response with its body.
-func exchanged(t *testing.T, client *http.Client, r *http.Request) (a *http.Response, body string) {
+// exchange sends a request and returns the response with its body.
+func exchange(t *testing.T, client *http.Client, r *http.Request) (a *http.Response, body string) {
 	t.Helper()
 	a, err := client.Do(r)
 	require.NoError(t, err)
@@ -74,25 +74,26 @@ func exchanged(t *testing.T, client *http.Client, r *http.Request) (a *http.Resp
 	return a, string(text)
 }
 
-// fetched sends a request; logon is NAME:PASSWORD or empty.
-func fetched(t *testing.T, client *http.Client, method, url, logon string, headers ...string) *http.Response {
+// fetch sends a request; logon is NAME:PASSWORD or empty.
+func fetch(t *testing.T, client *http.Client, method, url, logon string, headers ...string) *http.Response {
 	t.Helper()
-	r := requestOf(t, method, url, "", headers...)
+	r := newRequest(t, method, url, "", headers...)
 	if name, password, ok := strings.Cut(logon, ":"); ok {
 		r.SetBasicAuth(name, password)
 	}
-	a, _ := exchanged(t, client, r)
+	a, _ := exchange(t, client, r)
 	return a
 }
 
 // get sends a request as the user me with the password secret.
 func get(t *testing.T, method, url string) (status int, body string) {
 	t.Helper()
-	a, body := exchanged(t, http.DefaultClient, requestOf(t, method, url, "", "Authorization", "Basic bWU6c2VjcmV0"))
+	a, body := exchange(t, http.DefaultClient, newRequest(t, method, url, "", "Authorization", "Basic bWU6c2VjcmV0"))
 	return a.StatusCode, body
 }
 
-func hashed(t *testing.T, password string) string {
+// hashOf returns a cheap bcrypt hash.
+func hashOf(t *testing.T, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 	require.NoError(t, err)
@@ -103,7 +104,7 @@ func hashed(t *testing.T, password string) string {
 func usersFile(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "users")
-	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashed(t, "geheim")+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("anna:"+hashOf(t, "geheim")+"\n"), 0o600))
 	return file
 }
 
@@ -115,14 +116,14 @@ func TestUsers(t *testing.T) {
 		require.NoError(t, os.Rename(file+".new", file))
 	}
 	// htpasswd writes $2y$, which is Go's $2a$.
-	write("# users\nanna:" + strings.Replace(hashed(t, "geheim"), "$2a$", "$2y$", 1) + "\n\nbert:" + hashed(t,
-		"p:w") + "\n")
-	s := listening(t, Options{Users: file})
+	write("# users\nanna:" + strings.Replace(hashOf(t, "geheim"), "$2a$", "$2y$", 1) + "\n\n" +
+		"bert:" + hashOf(t, "p:w") + "\n")
+	s := startServer(t, Options{Users: file})
 	url := s.URLs()[0]
 	expect := func(logon, path string, want int) {
 		t.Helper()
 		for range 2 { // the second from memory
-			a := fetched(t, http.DefaultClient, "GET", url+path, logon)
+			a := fetch(t, http.DefaultClient, "GET", url+path, logon)
 			if a.StatusCode != want {
 				t.Errorf("%q %s: expected %d, found %d", logon, path, want, a.StatusCode)
 			}
@@ -140,7 +141,7 @@ func TestUsers(t *testing.T) {
 	expect("", "/health", 200)
 
 	// An old password is rejected at once. A broken file changes nothing.
-	write("anna:" + hashed(t, "neu") + "\n")
+	write("anna:" + hashOf(t, "neu") + "\n")
 	expect("anna:geheim", "/connectors", 401)
 	expect("anna:neu", "/connectors", 200)
 	expect("bert:p:w", "/connectors", 401)
@@ -170,7 +171,7 @@ func TestUsers(t *testing.T) {
 // An unknown user takes as long as a known one: the password is compared with a hash of the file, for each name with
 // the same one, whatever the costs of the hashes.
 func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
-	of := func(name string, cost int) string {
+	userLine := func(name string, cost int) string {
 		hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), cost)
 		require.NoError(t, err)
 		return name + ":" + string(hash) + "\n"
@@ -179,25 +180,26 @@ func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
 		text string
 		want []int
 	}{
-		{of("anna", bcrypt.MinCost), []int{bcrypt.MinCost}}, {of("anna", 11), []int{11}},
-		{of("anna", bcrypt.MinCost) + of("bert", 5), []int{bcrypt.MinCost, 5}},
+		{userLine("anna", bcrypt.MinCost), []int{bcrypt.MinCost}},
+		{userLine("anna", 11), []int{11}},
+		{userLine("anna", bcrypt.MinCost) + userLine("bert", 5), []int{bcrypt.MinCost, 5}},
 	} {
 		file := filepath.Join(t.TempDir(), "users")
 		require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
 		u, err := readUsers(file, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
-		found := map[int]bool{}
+		costsFound := map[int]bool{}
 		for n := range 100 {
 			name := "carl" + strconv.Itoa(n)
-			hash, exists := u.hashToCompare(name)
-			again, _ := u.hashToCompare(name)
+			hash, isKnown := u.hashToCompare(name)
+			secondHash, _ := u.hashToCompare(name)
 			cost, err := bcrypt.Cost(hash)
-			if exists || err != nil || !bytes.Equal(hash, again) {
-				t.Errorf("%s: found %s, %s (%v)", name, hash, again, err)
+			if isKnown || err != nil || !bytes.Equal(hash, secondHash) {
+				t.Errorf("%s: found %s, %s (%v)", name, hash, secondHash, err)
 			}
-			found[cost] = true
+			costsFound[cost] = true
 		}
-		if costs := slices.Sorted(maps.Keys(found)); !slices.Equal(costs, c.want) {
+		if costs := slices.Sorted(maps.Keys(costsFound)); !slices.Equal(costs, c.want) {
 			t.Errorf("expected costs %v, found %v", c.want, costs)
 		}
 	}
@@ -208,22 +210,26 @@ func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
 func TestAccessToEachRoute(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
-	type way struct {
-		s     *Server
-		query string
-		logon string
-		let   func(changes bool) bool
-		not   int
+	type visitor struct {
+		server         *Server
+		query          string
+		logon          string
+		allows         func(isChange bool) bool
+		rejectedStatus int
 	}
-	var ways []way
-	leads := &seat{url: "http://here:1", leader: "http://here:1"}
-	for query, cluster := range map[string]Cluster{"": nil, "?forward=true": leads} {
-		users := listening(t, Options{Users: file, Console: pages, Cluster: cluster})
-		reads := listening(t, Options{ReadOnly: true, Console: pages, Cluster: cluster})
-		ways = append(ways, way{users, query, "", func(bool) bool { return false }, 401},
-			way{users, query, "anna:falsch", func(bool) bool { return false }, 401},
-			way{users, query, "anna:geheim", func(bool) bool { return true }, 401},
-			way{reads, query, "", func(changes bool) bool { return !changes }, 403})
+	nothing := func(bool) bool { return false }
+	everything := func(bool) bool { return true }
+	onlyReads := func(isChange bool) bool { return !isChange }
+	var visitors []visitor
+	leaderSeat := &seat{url: "http://here:1", leader: "http://here:1"}
+	for query, cluster := range map[string]Cluster{"": nil, "?forward=true": leaderSeat} {
+		withLogon := startServer(t, Options{Users: file, Console: pages, Cluster: cluster})
+		readOnly := startServer(t, Options{ReadOnly: true, Console: pages, Cluster: cluster})
+		visitors = append(visitors,
+			visitor{server: withLogon, query: query, allows: nothing, rejectedStatus: 401},
+			visitor{server: withLogon, query: query, logon: "anna:falsch", allows: nothing, rejectedStatus: 401},
+			visitor{server: withLogon, query: query, logon: "anna:geheim", allows: everything, rejectedStatus: 401},
+			visitor{server: readOnly, query: query, allows: onlyReads, rejectedStatus: 403})
 	}
 	checked := 0
 	for _, r := range append(slices.Clone(routes), route{method: "GET", path: "/console/form"},
@@ -234,10 +240,10 @@ func TestAccessToEachRoute(t *testing.T) {
 		target := strings.NewReplacer("{name}", "a", "{task}", "0", "{feed}", "f", "{id}", "1", "{command}",
 			"ping").Replace(r.path)
 		changes := r.method != http.MethodGet && !r.readOnly
-		for _, way := range ways {
-			a := fetched(t, http.DefaultClient, r.method, way.s.URLs()[0]+target+way.query, way.logon)
-			if refused := a.StatusCode == way.not; refused == way.let(changes) {
-				t.Errorf("%s %s%s by %q: status %d", r.method, target, way.query, way.logon, a.StatusCode)
+		for _, visitor := range visitors {
+			a := fetch(t, http.DefaultClient, r.method, visitor.server.URLs()[0]+target+visitor.query, visitor.logon)
+			if isRejected := a.StatusCode == visitor.rejectedStatus; isRejected == visitor.allows(changes) {
+				t.Errorf("%s %s%s by %q: status %d", r.method, target, visitor.query, visitor.logon, a.StatusCode)
 			}
 			checked++
 		}
@@ -249,19 +255,24 @@ func TestAccessToEachRoute(t *testing.T) {
 
 // A browser is redirected from / to the console, if there is one; other clients are not.
 func TestRootRedirectsBrowsersToConsole(t *testing.T) {
-	with := listening(t, Options{Console: func(p Pages) http.Handler { return p.API }}).URLs()[0]
-	without := listening(t, Options{}).URLs()[0]
-	stays := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	withConsole := startServer(t, Options{Console: func(p Pages) http.Handler { return p.API }}).URLs()[0]
+	withoutConsole := startServer(t, Options{}).URLs()[0]
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for _, c := range []struct {
 		url    string
 		accept string
 		to     string
 	}{
-		{with, "text/html,application/xhtml+xml,*/*;q=0.8", "./console/"}, {with, "*/*", ""}, {with, "", ""},
-		{with, "application/json", ""}, {with, "text/htmlx", ""}, {with + "/console", "", "./console/"},
-		{without, "text/html", ""}, {without + "/console", "text/html", ""},
+		{withConsole, "text/html,application/xhtml+xml,*/*;q=0.8", "./console/"},
+		{withConsole, "*/*", ""},
+		{withConsole, "", ""},
+		{withConsole, "application/json", ""},
+		{withConsole, "text/htmlx", ""},
+		{withConsole + "/console", "", "./console/"},
+		{withoutConsole, "text/html", ""},
+		{withoutConsole + "/console", "text/html", ""},
 	} {
-		a := fetched(t, stays, "GET", c.url, "", "Accept", c.accept)
+		a := fetch(t, client, "GET", c.url, "", "Accept", c.accept)
 		if to := a.Header.Get("Location"); to != c.to || (a.StatusCode == 303) != (to != "") {
 			t.Errorf("%s, Accept %q: expected %q, found %d %q", c.url, c.accept, c.to, a.StatusCode, to)
 		}
@@ -270,38 +281,39 @@ func TestRootRedirectsBrowsersToConsole(t *testing.T) {
 
 func TestAdminListeners(t *testing.T) {
 	for name, c := range map[string]struct {
-		o        Options
-		main     int
-		admin    int
-		elsewere int
+		o          Options
+		main       int // status of /admin/loggers on the main listener
+		admin      int // status of /admin/loggers on the admin listener, 0 without one
+		connectors int // status of /connectors on the admin listener
 	}{
-		"not given": {Options{}, 200, 0, 0},
-		"empty":     {Options{SeparateAdmin: true}, 404, 0, 0},
-		"own":       {Options{SeparateAdmin: true, Admin: []string{"http://127.0.0.1:0"}}, 404, 200, 404},
+		"not set": {o: Options{}, main: 200},
+		"empty":   {o: Options{SeparateAdmin: true}, main: 404},
+		"its own": {o: Options{SeparateAdmin: true, Admin: []string{"http://127.0.0.1:0"}}, main: 404, admin: 200,
+			connectors: 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			levels, _ := logging.LevelsOf(slog.New(slog.NewTextHandler(io.Discard, nil)))
-			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{parts: Parts{Levels: levels}})
+			s := startServerFor(t, c.o, slog.New(slog.DiscardHandler), &standIn{parts: Parts{Levels: levels}})
 			urls := s.URLs()
-			answers(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)
-			answers(t, http.DefaultClient, urls[0]+"/connectors", 200)
+			assertStatus(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)
+			assertStatus(t, http.DefaultClient, urls[0]+"/connectors", 200)
 			if len(s.Addresses()) != 1 {
 				t.Errorf("expected one address, found %q", s.Addresses())
 			}
 			if c.admin == 0 {
 				return
 			}
-			answers(t, http.DefaultClient, urls[1]+"/admin/loggers", c.admin)
-			answers(t, http.DefaultClient, urls[1]+"/connectors", c.elsewere)
+			assertStatus(t, http.DefaultClient, urls[1]+"/admin/loggers", c.admin)
+			assertStatus(t, http.DefaultClient, urls[1]+"/connectors", c.connectors)
 		})
 	}
 }
 
 func TestCrossOrigin(t *testing.T) {
 	const page = "https://ui.example.com"
-	closed := listening(t, Options{}).URLs()[0]
-	open := listening(t, Options{Origins: []string{page}, Methods: []string{"GET", "PUT"}}).URLs()[0]
-	any := listening(t, Options{Origins: []string{"*"}, Console: func(Pages) http.Handler {
+	withoutOrigins := startServer(t, Options{}).URLs()[0]
+	oneOrigin := startServer(t, Options{Origins: []string{page}, Methods: []string{"GET", "PUT"}}).URLs()[0]
+	anyOrigin := startServer(t, Options{Origins: []string{"*"}, Console: func(Pages) http.Handler {
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	}}).URLs()[0]
 	for _, c := range []struct {
@@ -312,41 +324,40 @@ func TestCrossOrigin(t *testing.T) {
 		status  int
 		allowed string
 	}{
-		{closed, "GET", "/connectors", page, 200, ""},
-		{closed, "PUT", "/connectors/a/pause", page, 403, ""},
-		{open, "GET", "/connectors", page, 200, page},
-		{open, "GET", "/connectors", "https://other.example.com", 200, ""},
-		{open, "PUT", "/connectors/a/pause", page, 202, page},
-		{open, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
-		{open, "POST", "/connectors/a/restart", page, 403, ""}, // not an allowed method
-		{any, "POST", "/connectors/a/restart", "https://other.example.com", 204, "https://other.example.com"},
-		{any, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
-		{any, "POST", "/console/act", "https://other.example.com", 403, ""}, // which could be any method of REST's
-		{any, "GET", "/console/", "https://other.example.com", 200, ""},
+		{withoutOrigins, "GET", "/connectors", page, 200, ""},
+		{withoutOrigins, "PUT", "/connectors/a/pause", page, 403, ""},
+		{oneOrigin, "GET", "/connectors", page, 200, page},
+		{oneOrigin, "GET", "/connectors", "https://other.example.com", 200, ""},
+		{oneOrigin, "PUT", "/connectors/a/pause", page, 202, page},
+		{oneOrigin, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
+		{oneOrigin, "POST", "/connectors/a/restart", page, 403, ""}, // not an allowed method
+		{anyOrigin, "POST", "/connectors/a/restart", "https://other.example.com", 204, "https://other.example.com"},
+		{anyOrigin, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
+		{anyOrigin, "POST", "/console/act", "https://other.example.com", 403, ""}, // it could be any change
+		{anyOrigin, "GET", "/console/", "https://other.example.com", 200, ""},
 	} {
-		a := fetched(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
+		a := fetch(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
 		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || (c.status < 300 &&
 			found != c.allowed) {
 			t.Errorf("%+v: found %d, allowed %q", c, a.StatusCode, found)
 		}
 	}
-	a := fetched(t, http.DefaultClient, "OPTIONS", open+"/connectors/a/pause", "", "Origin", page,
+	a := fetch(t, http.DefaultClient, "OPTIONS", oneOrigin+"/connectors/a/pause", "", "Origin", page,
 		"Access-Control-Request-Method", "PUT")
 	if a.StatusCode != 200 || a.Header.Get("Access-Control-Allow-Methods") != "GET,PUT" ||
 		a.Header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("found %d %v", a.StatusCode, a.Header)
+		t.Errorf("expected 200 with the methods GET,PUT and without credentials, found %d %v", a.StatusCode, a.Header)
 	}
 }
 
 func TestAddedHeaders(t *testing.T) {
-	url := listening(t, Options{Headers: `set X-Frame-Options: DENY, "add Cache-Control: no-cache, no-store", ` +
+	url := startServer(t, Options{Headers: `set X-Frame-Options: DENY, "add Cache-Control: no-cache, no-store", ` +
 		"setDate Expires: 60000"}).URLs()[0]
-	a := fetched(t, http.DefaultClient, "GET", url+"/connectors", "")
+	a := fetch(t, http.DefaultClient, "GET", url+"/connectors", "")
 	expires, err := http.ParseTime(a.Header.Get("Expires"))
 	if a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Cache-Control") != "no-cache, no-store" ||
-		err != nil ||
-		!expires.After(time.Now().Add(-time.Hour)) {
-		t.Errorf("found %v %v", a.Header, err)
+		err != nil || !expires.After(time.Now().Add(-time.Hour)) {
+		t.Errorf("expected the three configured headers, found %v %v", a.Header, err)
 	}
 	for _, text := range []string{"X-Frame-Options: DENY", "put X: y", "set X", "set X Y: z", "setDate X: soon"} {
 		assert.Error(t, Options{Headers: text}.Check(), "expected `ACTION NAME: VALUE`", text)
@@ -355,15 +366,24 @@ func TestAddedHeaders(t *testing.T) {
 
 // Responses may contain passwords, rows and log lines: no browser or proxy stores a response of any route.
 func TestResponsesAreNotCached(t *testing.T) {
-	url := listening(t, Options{}).URLs()[0]
-	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},
-		{"GET", "/connectors?expand=info"}, {"PUT", "/connector-plugins/X/config/validate"},
-		{"GET", "/culvert/log?limit=x"}, {"GET", "/culvert/connectors/a/samples"},
-		{"GET", "/culvert/connectors/a/errors"},
-		{"GET", "/nothing"}, {"OPTIONS", "/connectors"}, {"GET", "/a//b"}} {
-		a := fetched(t, http.DefaultClient, c[0], url+c[1], "")
-		if found := a.Header.Values("Cache-Control"); len(found) != 1 || found[0] != "no-store" {
-			t.Errorf("%s %s, %d: expected no-store, found %q", c[0], c[1], a.StatusCode, found)
+	url := startServer(t, Options{}).URLs()[0]
+	for _, call := range []string{
+		"GET /",
+		"GET /connectors",
+		"GET /connectors/a/config",
+		"GET /connectors?expand=info",
+		"PUT /connector-plugins/X/config/validate",
+		"GET /culvert/log?limit=x",
+		"GET /culvert/connectors/a/samples",
+		"GET /culvert/connectors/a/errors",
+		"GET /nothing",
+		"OPTIONS /connectors",
+		"GET /a//b",
+	} {
+		method, target, _ := strings.Cut(call, " ")
+		a := fetch(t, http.DefaultClient, method, url+target, "")
+		if got := a.Header.Values("Cache-Control"); len(got) != 1 || got[0] != "no-store" {
+			t.Errorf("%s, %d: expected no-store, found %q", call, a.StatusCode, got)
 		}
 	}
 }
@@ -377,36 +397,37 @@ func TestListenersWithTLS(t *testing.T) {
 	for name, text := range map[string][]byte{"server.pem": server.KeyPEM(t), "ca.pem": authority.PEM()} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
-	over := func(own ...tls.Certificate) *http.Client {
+	clientWith := func(certificates ...tls.Certificate) *http.Client {
 		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-			TLSClientConfig: &tls.Config{RootCAs: authority.Pool(), Certificates: own}}}
+			TLSClientConfig: &tls.Config{RootCAs: authority.Pool(), Certificates: certificates}}}
 	}
 	settings := map[string]string{"ssl.keystore.location": filepath.Join(dir, "server.pem")}
 	o := Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: settings}
-	url := listening(t, o).URLs()[0]
-	answers(t, over(), url+"/connectors", 200)
+	url := startServer(t, o).URLs()[0]
+	assertStatus(t, clientWith(), url+"/connectors", 200)
 	if !strings.HasPrefix(url, "https://") {
 		t.Errorf("expected https, found %s", url)
 	}
 	settings["ssl.client.auth"] = "required"
 	settings["ssl.truststore.location"] = filepath.Join(dir, "ca.pem")
-	url = listening(t, o).URLs()[0]
-	answers(t, over(client), url+"/connectors", 200)
-	for name, own := range map[string][]tls.Certificate{"none": nil, "a stranger's": {stranger}} {
-		if a, err := over(own...).Get(url + "/connectors"); err == nil {
+	url = startServer(t, o).URLs()[0]
+	assertStatus(t, clientWith(client), url+"/connectors", 200)
+	for name, certificates := range map[string][]tls.Certificate{"none": nil, "a stranger's": {stranger}} {
+		if a, err := clientWith(certificates...).Get(url + "/connectors"); err == nil {
 			t.Errorf("certificate: %s: expected it to be rejected, found %d", name, a.StatusCode)
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{
-		"no store":      {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
-		"missing file":  {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "listeners.https.ssl.keystore.location"},
-		"client's word": {"ssl.client.auth", "maybe", "expected none, requested or required"},
-		"unknown":       {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
-		"version":       {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},
+		"no store":       {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
+		"missing file":   {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "ssl.keystore.location"},
+		"unknown choice": {"ssl.client.auth", "maybe", "expected none, requested or required"},
+		"unknown":        {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
+		"version":        {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},
 	} {
-		bad := maps.Clone(settings)
-		bad[c.setting] = c.value
-		_, err := Listen(Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: bad}, slog.New(slog.DiscardHandler))
+		invalid := maps.Clone(settings)
+		invalid[c.setting] = c.value
+		options := Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: invalid}
+		_, err := Listen(options, slog.New(slog.DiscardHandler))
 		assert.Error(t, err, c.want, name)
 	}
 }

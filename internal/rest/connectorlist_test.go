@@ -38,14 +38,14 @@ func (l *lister) DeadLetterSummary(name string) (s connect.DeadLetterSummary) {
 }
 
 // conditionOf returns a connector with tasks, one for each condition.
-func conditionOf(name string, words ...connect.Condition) connect.Summary {
+func conditionOf(name string, conditions ...connect.Condition) connect.Summary {
 	c := connect.Summary{Name: name, Type: "source", Class: "a.Class",
 		Components: []connect.ComponentStatus{{Task: -1, Local: true, State: connect.Running, Condition: "idle"}}}
-	for n, word := range words {
-		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: word,
+	for n, condition := range conditions {
+		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: condition,
 			Activity: connect.Activity{Rows: wit.Ptr(1.26), Refused: wit.Ptr(int64(2))},
 			Since:    time.Unix(int64(100+n), 0)}
-		if word == "failed" {
+		if condition == "failed" {
 			p.State = connect.Failed
 			p.Kind = "unauthorized"
 			p.Cause = name + ": no!"
@@ -55,8 +55,8 @@ func conditionOf(name string, words ...connect.Condition) connect.Summary {
 	return c
 }
 
-// listed returns a page of the list.
-func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
+// listPage returns a page of the list.
+func listPage(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
@@ -69,20 +69,25 @@ func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 
 // summary returns a page as one line: the names with their states, then the next page's start.
 func (l ConnectorList) summary() string {
-	var all []string
+	var parts []string
 	for _, c := range l.Connectors {
-		all = append(all, c.Name+"="+string(c.State))
+		parts = append(parts, c.Name+"="+string(c.State))
 	}
-	return strings.Join(append(all, "next:"+l.Next), " ")
+	return strings.Join(append(parts, "next:"+l.Next), " ")
 }
 
 func TestConnectorList(t *testing.T) {
 	t.Parallel()
 	paused := conditionOf("p", "running")
 	paused.Components[0].Condition = "paused"
-	l := &lister{conditions: []connect.Summary{conditionOf("Orders", "running", "idle"), conditionOf("b", "failed",
-		"running"), conditionOf("c", "idle"), conditionOf("d", "waiting", "running"), paused,
-		conditionOf("new", "starting")}}
+	l := &lister{conditions: []connect.Summary{
+		conditionOf("Orders", "running", "idle"),
+		conditionOf("b", "failed", "running"),
+		conditionOf("c", "idle"),
+		conditionOf("d", "waiting", "running"),
+		paused,
+		conditionOf("new", "starting"),
+	}}
 	l.conditions[0].Components[1].Activity.Sets = []string{"Invoices"}
 	l.conditions[0].Components[1].Activity.Lag = wit.Ptr(int64(9))
 	l.conditions[0].Components[1].Activity.LastActive = wit.Ptr(time.Unix(5, 0))
@@ -113,12 +118,12 @@ func TestConnectorList(t *testing.T) {
 		"?sort=letters&limit=1":                      "b=failed next:-7/b",
 		"?sort=activity&limit=2":                     "c=idle Orders=running next:-5/Orders",
 	} {
-		assert.Equal(t, want, listed(t, h, query).summary(), query)
+		assert.Equal(t, want, listPage(t, h, query).summary(), query)
 	}
-	page := listed(t, h, "?state=failed")
+	page := listPage(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
 	for query, open := range map[string]int64{"?state=paused&limit=1": 7, "?search=orders": 0, "?own=true": 7} {
-		assert.Equal(t, open, listed(t, h, query).LettersOpen, query)
+		assert.Equal(t, open, listPage(t, h, query).LettersOpen, query)
 	}
 	assert.Equal(t, map[connect.Condition]int{"failed": 1, "paused": 1, "waiting": 1, "running": 1, "starting": 1,
 		"idle": 1}, page.Counts)
@@ -127,11 +132,15 @@ func TestConnectorList(t *testing.T) {
 		Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."},
 		Activity:         connect.Activity{Rows: wit.Ptr(2.5), Refused: wit.Ptr(int64(4))},
 		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(7)), LettersMore: true}}}, page.Connectors)
-	for query, want := range map[string]string{"?state=good": "state: expected one of failed, unknown,",
-		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
+	for query, want := range map[string]string{
+		"?state=good":   "state: expected one of failed, unknown,",
+		"?limit=0":      "limit: expected a number from 1 to 1000",
+		"?limit=1001":   "1001",
 		"?after=b":      "after: expected VALUE/NAME",
-		"?after=good/b": "good/b", "?after=NaN/b": "NaN/b",
-		"?sort=size": "sort: expected one of activity, lag, letters, name, rows, urgency, found"} {
+		"?after=good/b": "good/b",
+		"?after=NaN/b":  "NaN/b",
+		"?sort=size":    "sort: expected one of activity, lag, letters, name, rows, urgency, found",
+	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
 		if w.Code != 400 || !strings.Contains(w.Body.String(), want) {
@@ -140,10 +149,10 @@ func TestConnectorList(t *testing.T) {
 	}
 }
 
-// former has had tasks of its connectors in the last hour.
-type former struct{ lister }
+// formerWorker has had tasks of its connectors in the last hour.
+type formerWorker struct{ lister }
 
-func (f *former) Hour(string) connect.Activity {
+func (f *formerWorker) Hour(string) connect.Activity {
 	return connect.Activity{Minutes: []*int64{wit.Ptr(int64(5))}, RefusedHour: wit.Ptr(int64(1))}
 }
 
@@ -152,8 +161,8 @@ func TestHourOfFormerWorker(t *testing.T) {
 	t.Parallel()
 	moved := connect.Summary{Name: "c", Components: []connect.ComponentStatus{
 		connect.RemoteStatus(0, connect.Running, "w2", "", "")}}
-	f := &former{lister{conditions: []connect.Summary{moved}}}
-	reported := listed(t, Handler(f.with(f)), "?own=true").Connectors
+	f := &formerWorker{lister{conditions: []connect.Summary{moved}}}
+	reported := listPage(t, Handler(f.with(f)), "?own=true").Connectors
 	assert.Equal(t, 1, len(reported))
 	assert.Equal(t, connect.Condition(""), reported[0].State)
 	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{"w2": {"c": reported[0]}}}
@@ -163,7 +172,7 @@ func TestHourOfFormerWorker(t *testing.T) {
 	assert.Equal(t, int64(1), *summary.RefusedHour)
 }
 
-// What a worker ran that has left the group is unassigned, unless only a user can restart it.
+// The components of a worker that has left the group are unassigned, unless only a user can restart them.
 func TestTasksOfWorkersThatLeft(t *testing.T) {
 	t.Parallel()
 	group := &listAnswers{members: map[string]bool{"w1": true}}
@@ -191,7 +200,7 @@ func TestActionsOfFiles(t *testing.T) {
 		failed := conditionOf("a", "failed")
 		failed.Components[1].Action = &connect.Action{Do: do}
 		l := &lister{conditions: []connect.Summary{failed}}
-		assert.Equal(t, isKept, listed(t, Handler(l.worker()), "").Connectors[0].Action != nil, do)
+		assert.Equal(t, isKept, listPage(t, Handler(l.worker()), "").Connectors[0].Action != nil, do)
 	}
 }
 
@@ -205,7 +214,7 @@ func TestConnectorListWhileStatesChange(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for after, n := "", 0; n == 0 || after != ""; n++ {
-		page := listed(t, Handler(l.worker()), "?limit=7&after="+after)
+		page := listPage(t, Handler(l.worker()), "?limit=7&after="+after)
 		for _, c := range page.Connectors {
 			seen[c.Name]++
 		}
@@ -223,23 +232,23 @@ func TestConnectorListWhileStatesChange(t *testing.T) {
 func TestConnectorListNotModified(t *testing.T) {
 	t.Parallel()
 	l := &lister{conditions: []connect.Summary{conditionOf("a", "idle")}}
-	ask := func(match string) *httptest.ResponseRecorder {
+	send := func(match string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/culvert/connectors", nil)
 		r.Header.Set("If-None-Match", match)
 		w := httptest.NewRecorder()
 		Handler(l.worker()).ServeHTTP(w, r)
 		return w
 	}
-	tag := ask("").Header().Get("Etag")
+	tag := send("").Header().Get("Etag")
 	for _, match := range []string{tag, "W/" + tag, `"other", ` + tag, "*"} {
-		w := ask(match)
+		w := send(match)
 		assert.Equal(t, 304, w.Code, match)
 		assert.Equal(t, 0, w.Body.Len())
 		assert.Equal(t, tag, w.Header().Get("Etag"))
 	}
-	assert.Equal(t, 200, ask(`"other"`).Code)
+	assert.Equal(t, 200, send(`"other"`).Code)
 	l.conditions[0].Components[1].Condition = "running"
-	w := ask(tag)
+	w := send(tag)
 	assert.Equal(t, 200, w.Code, "after a change")
 	assert.Equal(t, false, w.Header().Get("Etag") == tag)
 }
@@ -253,7 +262,7 @@ func TestMergedConnectorSummaries(t *testing.T) {
 			State: state, Since: since, Cause: cause, Advice: advice},
 			Activity: connect.Activity{Rows: &rows}}
 	}
-	for _, c := range []struct{ one, other, want ConnectorSummary }{
+	for _, c := range []struct{ first, second, want ConnectorSummary }{
 		{ConnectorSummary{}, part("idle", nil, 1, "", ""), part("idle", nil, 1, "", "")},
 		{part("running", at(1), 1, "", ""), part("idle", at(2), 2, "", ""), part("running", at(1), 3, "", "")},
 		{part("paused", at(1), 0, "", ""), part("refusing", at(2), 0, "", ""), part("paused", at(1), 0, "", "")},
@@ -267,9 +276,9 @@ func TestMergedConnectorSummaries(t *testing.T) {
 			"mend")},
 		{part("running", nil, 0, "", ""), part("idle", nil, 0, "why", "do"), part("running", nil, 0, "why", "do")},
 	} {
-		l := c.one
-		l.merge(c.other)
-		assert.Equal(t, c.want, l, fmt.Sprint(c.one, c.other))
+		l := c.first
+		l.merge(c.second)
+		assert.Equal(t, c.want, l, fmt.Sprint(c.first, c.second))
 	}
 }
 
@@ -345,16 +354,16 @@ func (r *runner) Summaries() []connect.Summary {
 // status topic.
 func TestConnectorListOfGroup(t *testing.T) {
 	t.Parallel()
-	silent := false
-	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-		if silent && n == 2 && r.URL.RawQuery == "own=true&name=c" {
+	isSilent := false
+	urls, _ := startRunners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if isSilent && n == 2 && r.URL.RawQuery == "own=true&name=c" {
 			w.WriteHeader(http.StatusInternalServerError)
 			return true
 		}
 		return false
 	})
 	read := func(url, match string) (l ConnectorList, status int, tag string) {
-		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?name=c&limit=5",
+		answer, text := exchange(t, http.DefaultClient, newRequest(t, "GET", url+"/culvert/connectors?name=c&limit=5",
 			"", "If-None-Match", match))
 		if answer.StatusCode == 200 {
 			require.NoError(t, json.Unmarshal([]byte(text), &l))
@@ -374,14 +383,19 @@ func TestConnectorListOfGroup(t *testing.T) {
 		_, status, _ := read(url, tag)
 		assert.Equal(t, 304, status, "also if the leader responds")
 	}
-	silent = true
+	isSilent = true
 	l, _, _ := read(urls[0], "")
-	want.State, want.Action, want.Rows, want.Refused = "unknown", nil, wit.Ptr(2.0), wit.Ptr(int64(4))
-	want.RefusedHour, want.Minutes[1] = wit.Ptr(int64(4)), wit.Ptr(int64(21))
+	want.State = "unknown"
+	want.Action = nil
+	want.Rows = wit.Ptr(2.0)
+	want.Refused = wit.Ptr(int64(4))
+	want.RefusedHour = wit.Ptr(int64(4))
+	want.Minutes[1] = wit.Ptr(int64(21))
 	want.Cause = ""
 	want.Advice = "If the worker does not return, its tasks move to another worker of the group."
 	assert.Equal(t, true, strings.HasPrefix(l.Connectors[0].Cause, "worker w2: "), l.Connectors[0].Cause)
 	l.Connectors[0].Cause = ""
 	assert.Equal(t, []ConnectorSummary{want}, l.Connectors)
-	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "named")
+	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "silent workers",
+		l.Silent)
 }

@@ -20,16 +20,17 @@ import (
 // ones count as refused, and not as kept too.
 func TestResultOfDryReplay(t *testing.T) {
 	worker, _ := newLogger("a:1")
+	const isDryRun = true
 	req := &request{common: common{worker: worker.worker()}}
-	done := connect.ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic geheim": 3},
+	outcome := connect.ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic geheim": 3},
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Kept: map[string]int{"of topic *": 3},
 		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}},
-		req.replayResult(done, true, ""))
-	done.Letter = "0@9"
+		req.replayResult(outcome, isDryRun, ""))
+	outcome.Letter = "0@9"
 	assert.Equal(t, ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic *": 3},
 		Refusals: []connect.Rejection{{Position: "0@1", Reason: "withheld"}}, Letter: "0@9"},
-		req.replayResult(done, false, "withheld"))
+		req.replayResult(outcome, !isDryRun, "withheld"))
 }
 
 // deadLetterWorker has a dead letter of another program.
@@ -77,13 +78,15 @@ func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string,
 	return connect.ReplayResult{}, nil
 }
 
-// A dry run in which nothing passes says so.
+// The result of a dry run in which nothing passes contains "passes":0; other results have no such field.
 func TestDryReplayWithoutPassingRows(t *testing.T) {
-	for body, want := range map[string]string{`{"dry":true}`: `{"sent":0,"delivered":0,"refused":0,"kept":{},"dry":true,"passes":0}`,
-		`{}`: `{"sent":0,"delivered":0,"refused":0,"kept":{}}`} {
-		assert.Equal(t, want, sent(&deadLetterWorker{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
-			"Content-Type",
-			"application/json").Body.String())
+	for body, want := range map[string]string{
+		`{"dry":true}`: `{"sent":0,"delivered":0,"refused":0,"kept":{},"dry":true,"passes":0}`,
+		`{}`:           `{"sent":0,"delivered":0,"refused":0,"kept":{}}`,
+	} {
+		w := serveRequest(&deadLetterWorker{}, "POST", "/culvert/connectors/a/deadletters/replay", body, "Content-Type",
+			"application/json")
+		assert.Equal(t, want, w.Body.String())
 	}
 }
 
@@ -111,10 +114,10 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 		"forwarded, shapes only": {header: shapeOnlyHeader, hidden: "the worker that received the request"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := opened(t, c.options, slog.New(slog.DiscardHandler), &deadLetterWorker{rejects: true})
+			s := startServerFor(t, c.options, slog.New(slog.DiscardHandler), &deadLetterWorker{rejects: true})
 			_, port, _ := net.SplitHostPort(s.Addresses()[0])
-			ask := func(method, path, body string) (int, string) {
-				r := requestOf(t, method, "http://127.0.0.1:"+port+"/culvert/connectors/a/deadletters"+path, body,
+			send := func(method, path, body string) (int, string) {
+				r := newRequest(t, method, "http://127.0.0.1:"+port+"/culvert/connectors/a/deadletters"+path, body,
 					"Content-Type", "application/json", "Authorization", "Basic YW5uYTpnZWhlaW0=")
 				if c.header != "" {
 					r.Header.Set(c.header, "true")
@@ -122,15 +125,15 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 				if c.host != "" {
 					r.Host = c.host
 				}
-				a, answer := exchanged(t, http.DefaultClient, r)
+				a, answer := exchange(t, http.DefaultClient, r)
 				return a.StatusCode, answer
 			}
 			isShown := c.hidden == ""
-			status, answer := ask("GET", "", "")
-			quotes := strings.Contains(answer, "4711") || strings.Contains(answer, "/Orders(") ||
+			status, answer := send("GET", "", "")
+			isQuoted := strings.Contains(answer, "4711") || strings.Contains(answer, "/Orders(") ||
 				strings.Contains(answer, `"record"`) || strings.Contains(answer, `"headers"`) ||
 				strings.Contains(answer, "no order of")
-			if status != http.StatusOK || quotes != isShown || !strings.Contains(answer, `"class":"Exception"`) ||
+			if status != http.StatusOK || isQuoted != isShown || !strings.Contains(answer, `"class":"Exception"`) ||
 				!strings.Contains(answer, c.hidden) {
 				t.Errorf("found %d %s", status, answer)
 			}
@@ -138,18 +141,20 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 			if !isShown {
 				wantStatus = http.StatusForbidden
 			}
-			for _, call := range [][3]string{
-				{"POST", "/replay", `{"dry":true,"again":true,"error":"no order 4"}`},
-				{"POST", "/0@1/retry", `{"value":"order 4711"}`}, {"GET", "?cause=0a", ""}} {
-				status, answer = ask(call[0], call[1], call[2])
+			for _, call := range []struct{ method, path, body string }{
+				{method: "POST", path: "/replay", body: `{"dry":true,"again":true,"error":"no order 4"}`},
+				{method: "POST", path: "/0@1/retry", body: `{"value":"order 4711"}`},
+				{method: "GET", path: "?cause=0a"},
+			} {
+				status, answer = send(call.method, call.path, call.body)
 				if status != wantStatus || (c.host == "" && !strings.Contains(answer, c.hidden)) {
 					t.Errorf("%v: expected %d, found %d %s", call, wantStatus, status, answer)
 				}
 			}
-			if status, answer := ask("POST", "/0@1/retry", ""); (status == http.StatusOK) != (c.host == "") {
+			if status, answer := send("POST", "/0@1/retry", ""); (status == http.StatusOK) != (c.host == "") {
 				t.Errorf("retry without a value: found %d %s", status, answer)
 			}
-			status, answer = ask("POST", "/replay", `{"dry":true}`)
+			status, answer = send("POST", "/replay", `{"dry":true}`)
 			if c.host != "" {
 				assert.Equal(t, http.StatusForbidden, status)
 				return
@@ -172,8 +177,8 @@ func TestDeadLettersAreRedacted(t *testing.T) {
 		strings.Repeat("x", 1984):  {`x"`}, // 2,000 characters after redaction
 		strings.Repeat("x", 1985):  {`x... (1 bytes more)"`},
 	} {
-		s := opened(t, Options{}, slog.New(slog.DiscardHandler), &deadLetterWorker{more: more})
-		a, answer := exchanged(t, http.DefaultClient, requestOf(t, "GET",
+		s := startServerFor(t, Options{}, slog.New(slog.DiscardHandler), &deadLetterWorker{more: more})
+		a, answer := exchange(t, http.DefaultClient, newRequest(t, "GET",
 			"http://"+s.Addresses()[0]+"/culvert/connectors/a/deadletters", ""))
 		assert.Equal(t, http.StatusOK, a.StatusCode)
 		assert.Contains(t, answer, want...)
@@ -189,8 +194,8 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 	worker := &deadLetterWorker{}
 	w := worker.worker()
 	req := &request{common: common{worker: w}}
-	shown := func(value string, most int) (string, DeadLetterRecord) {
-		r := req.shownRecord(&connect.DeadLetter{Record: &kgo.Record{Value: []byte(value)}}, most)
+	visible := func(value string, maxBytes int) (string, DeadLetterRecord) {
+		r := req.visibleRecord(&connect.DeadLetter{Record: &kgo.Record{Value: []byte(value)}}, maxBytes)
 		return *r.Value, *r
 	}
 	for value, want := range map[string]struct {
@@ -207,38 +212,38 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		"\xff\xfe":    {text: "//4=", base64: true},
 		"":            {},
 	} {
-		answer, r := shown(value, 10)
-		if answer != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {
-			t.Errorf("%q: expected %+v, found %q %+v", value, want, answer, r)
+		text, r := visible(value, 10)
+		if text != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {
+			t.Errorf("%q: expected %+v, found %q %+v", value, want, text, r)
 		}
 	}
-	assert.Equal(t, DeadLetterRecord{}, *req.shownRecord(&connect.DeadLetter{Record: &kgo.Record{}}, 10), "a tombstone")
-	for _, most := range []int{maxListedBytes, maxSelectedBytes} {
+	assert.Equal(t, DeadLetterRecord{}, *req.visibleRecord(&connect.DeadLetter{Record: &kgo.Record{}}, 10), "a tombstone")
+	for _, maxBytes := range []int{maxListedBytes, maxSelectedBytes} {
 		for more, wantCut := range []bool{false, true} {
-			_, r := shown(strings.Repeat("x", most+more), most)
+			_, r := visible(strings.Repeat("x", maxBytes+more), maxBytes)
 			assert.Equal(t, wantCut, r.Cut)
 		}
 	}
 	letter := connect.ListedDeadLetter{DeadLetter: &connect.DeadLetter{Record: &kgo.Record{
 		Headers: make([]kgo.RecordHeader, maxShownHeaders+1)}}}
-	req.r = requestOf(t, "GET", "http://localhost/", "")
+	req.r = newRequest(t, "GET", "http://localhost/", "")
 	req.requiresLogon = true
-	assert.Equal(t, maxShownHeaders, len(req.shownDeadLetter(letter, 10).Headers))
+	assert.Equal(t, maxShownHeaders, len(req.visibleDeadLetter(letter, 10).Headers))
 	worker.value = strings.Repeat("x", 20<<10)
 	const letters = "/culvert/connectors/a/deadletters"
-	assert.Contains(t, sentOnThisMachine(t, worker, "GET", letters, ""), `"cut":true,"size":20508`)
-	assert.Contains(t, sentOnThisMachine(t, worker, "GET", letters+"?letter=0@3", ""), `x","size":20508`)
+	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters, ""), `"cut":true,"size":20508`)
+	assert.Contains(t, sendOnThisMachine(t, worker, "GET", letters+"?letter=0@3", ""), `x","size":20508`)
 	assert.Equal(t, connect.DeadLetterQuery{Show: "all", Only: &connect.DeadLetterPosition{Offset: 3}}, worker.query)
-	answer := sentOnThisMachine(t, worker, "GET", "/culvert/connectors/a/deadletters?show=settled&cause=0a&after=1-0@3", "")
-	assert.Contains(t, answer, `"topic":"dlq"`)
+	text := sendOnThisMachine(t, worker, "GET", letters+"?show=settled&cause=0a&after=1-0@3", "")
+	assert.Contains(t, text, `"topic":"dlq"`)
 	assert.Equal(t, connect.DeadLetterQuery{Show: "settled", Cause: "0a", After: "1-0@3"}, worker.query)
 }
 
-// sentOnThisMachine returns the response to a request by a user who sees values of samples.
-func sentOnThisMachine(t *testing.T, worker interface{ worker() Worker }, method, path, body string) string {
+// sendOnThisMachine returns the response to a request by a user who sees values of samples.
+func sendOnThisMachine(t *testing.T, worker interface{ worker() Worker }, method, path, body string) string {
 	t.Helper()
-	s := opened(t, Options{}, slog.New(slog.DiscardHandler), worker)
-	_, answer := exchanged(t, http.DefaultClient, requestOf(t, method, "http://"+s.Addresses()[0]+path, body,
+	s := startServerFor(t, Options{}, slog.New(slog.DiscardHandler), worker)
+	_, answer := exchange(t, http.DefaultClient, newRequest(t, method, "http://"+s.Addresses()[0]+path, body,
 		"Content-Type", "application/json"))
 	return answer
 }
@@ -246,7 +251,7 @@ func sentOnThisMachine(t *testing.T, worker interface{ worker() Worker }, method
 // A retry sends one letter, with another value or without. A discard needs a list. The bound of stored ranges is 409.
 func TestRetryAndDiscard(t *testing.T) {
 	worker := &deadLetterWorker{}
-	at := map[connect.DeadLetterPosition]bool{{Partition: 0, Offset: 17}: true}
+	position := map[connect.DeadLetterPosition]bool{{Partition: 0, Offset: 17}: true}
 	for body, want := range map[string]connect.ReplayRequest{
 		`{"value":"{\"a\":1}"}`:    {Value: wit.Ptr(`{"a":1}`)},
 		`{"value":""}`:             {Value: wit.Ptr("")},
@@ -256,8 +261,8 @@ func TestRetryAndDiscard(t *testing.T) {
 		`{"value":"x","dry":true}`: {},
 	} {
 		worker.replay = connect.ReplayRequest{}
-		answer := sentOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry", body)
-		want.Filter.Positions = at
+		answer := sendOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry", body)
+		want.Filter.Positions = position
 		if strings.Contains(body, "dry") {
 			assert.Contains(t, answer, "unknown field")
 			want.Filter.Positions = nil
@@ -267,7 +272,7 @@ func TestRetryAndDiscard(t *testing.T) {
 			[]any{got.Filter.Positions, got.Value, got.IncludeSuperseded}, body)
 	}
 	var log bytes.Buffer
-	s := opened(t, Options{}, slog.New(slog.NewTextHandler(&log, nil)), worker)
+	s := startServerFor(t, Options{}, slog.New(slog.NewTextHandler(&log, nil)), worker)
 	for body, want := range map[string]string{
 		`{"letters":["0@1","0@2"]}`: `{"discarded":2,"kept":{"of *":2}}`,
 		`{"letters":[]}`:            `{"discarded":0,"kept":{"of *":2}}`,
@@ -276,15 +281,15 @@ func TestRetryAndDiscard(t *testing.T) {
 		`{"letters":["0@9"]}`:       `{"error_code":409,"message":"at most 10000 ranges`,
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001",
 	} {
-		_, answer := exchanged(t, http.DefaultClient, requestOf(t, "POST",
+		_, answer := exchange(t, http.DefaultClient, newRequest(t, "POST",
 			"http://"+s.Addresses()[0]+"/culvert/connectors/a/deadletters/discard", body, "Content-Type",
 			"application/json"))
 		assert.Contains(t, answer, want)
 	}
 	assert.Contains(t, log.String(), `level=INFO msg="changed by REST"`, "by=127.0.0.1", "connector=a",
 		`discarded=2 letters="0@1 0@2"`)
-	assert.Contains(t, sentOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry",
+	assert.Contains(t, sendOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry",
 		`{"value":"no JSON"}`), `"error_code":400`)
-	assert.Equal(t, 404, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/y/retry", "").Code)
-	assert.Equal(t, 400, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/retry", "").Code)
+	assert.Equal(t, 404, serveRequest(worker, "POST", "/culvert/connectors/a/deadletters/x/y/retry", "").Code)
+	assert.Equal(t, 400, serveRequest(worker, "POST", "/culvert/connectors/a/deadletters/x/retry", "").Code)
 }

@@ -11,13 +11,12 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// editableWorker is a worker with one connector, a. It has a file with a text, or no file and version 7. put is the
-// last request.
+// editableWorker is a worker with one connector, a. It has a file with a text, or no file and version 7.
 type editableWorker struct {
 	standIn
-	text   string
-	put    *ConfigRequest
-	masked bool
+	text   string         // of the file, "" for no file
+	put    *ConfigRequest // the last request
+	masked bool           // whether the last comparison was masked
 }
 
 func (e *editableWorker) worker() Worker {
@@ -49,16 +48,17 @@ func (e *editableWorker) source(_ string, withText bool) ([]byte, string, error)
 	return []byte(e.text), "", nil
 }
 
-func (e *editableWorker) write(_ context.Context, name string, given ConfigRequest) (WriteResult, error) {
-	if given.Precondition != nil && !given.Precondition("7") {
+func (e *editableWorker) write(_ context.Context, name string, request ConfigRequest) (WriteResult, error) {
+	if request.Precondition != nil && !request.Precondition("7") {
 		return WriteResult{}, &Refusal{http.StatusPreconditionFailed, "changed"}
 	}
-	e.put = &given
+	e.put = &request
 	return WriteResult{Info: connect.Info{Name: name}, Version: "9"}, nil
 }
 
-func (e *editableWorker) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
-	e.put = &given
+func (e *editableWorker) compare(_ context.Context, name string, request ConfigRequest,
+	masked bool) (Comparison, error) {
+	e.put = &request
 	e.masked = masked
 	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, LockedReason: "struck",
 		Differences: []Difference{}, Warnings: []string{"w"}}, nil
@@ -92,29 +92,29 @@ func TestConnectorConfigAsText(t *testing.T) {
 		{properties, unreadable, 500, "application/json", "", `{"error_code":500,"message":"permission denied"}`},
 		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
 	} {
-		w := sent(&editableWorker{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
+		w := serveRequest(&editableWorker{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
 		assert.Equal(t, c.status, w.Code, c.accept)
 		assert.Equal(t, c.body, w.Body.String(), c.accept)
 		assert.Equal(t, c.media, w.Header().Get("Content-Type"), c.accept)
 		assert.Equal(t, c.tag, w.Header().Get("ETag"), c.accept)
 	}
-	w := sent(&editableWorker{}, "GET", "/connectors/b/config", "", "Accept", properties)
+	w := serveRequest(&editableWorker{}, "GET", "/connectors/b/config", "", "Accept", properties)
 	assert.Equal(t, 404, w.Code)
 	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	for path, status := range map[string]int{"/connectors/a/config": 200, "/connectors/a": 406, "/connectors": 406} {
-		assert.Equal(t, status, sent(&editableWorker{}, "GET", path, "", "Accept", properties).Code, path)
+		assert.Equal(t, status, serveRequest(&editableWorker{}, "GET", path, "", "Accept", properties).Code, path)
 	}
 }
 
 // A text without problems is accepted, whatever its format is called. Conditions follow RFC 9110.
 func TestPutConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
-		media  string
-		body   string
-		match  string
-		none   string
-		status int
-		says   string
+		media     string
+		body      string
+		match     string
+		noneMatch string
+		status    int
+		message   string
 	}{
 		{properties, "# c\nx=2\n", "", "", 200, ""},
 		{properties + "; charset=utf-8", "x=2\n", `"7"`, "", 200, ""},
@@ -135,14 +135,14 @@ func TestPutConnectorConfigAsText(t *testing.T) {
 	} {
 		e := &editableWorker{}
 		headers := []string{"Content-Type", c.media}
-		for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+		for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.noneMatch} {
 			if value != "" {
 				headers = append(headers, name, value)
 			}
 		}
-		w := sent(e, "PUT", "/connectors/a/config", c.body, headers...)
+		w := serveRequest(e, "PUT", "/connectors/a/config", c.body, headers...)
 		assert.Equal(t, c.status, w.Code, c.body, w.Body)
-		assert.Contains(t, w.Body.String(), c.says)
+		assert.Contains(t, w.Body.String(), c.message)
 		if c.status != 200 {
 			continue
 		}
@@ -150,17 +150,21 @@ func TestPutConnectorConfigAsText(t *testing.T) {
 		assert.Equal(t, "2", e.put.Settings["x"])
 	}
 	for _, path := range []string{"/connectors", "/connector-plugins/a/config/validate"} {
-		method := map[bool]string{true: "POST", false: "PUT"}[path == "/connectors"]
-		assert.Equal(t, 415, sent(&editableWorker{}, method, path, "x=2", "Content-Type", properties).Code, path)
+		method := "PUT"
+		if path == "/connectors" {
+			method = "POST"
+		}
+		w := serveRequest(&editableWorker{}, method, path, "x=2", "Content-Type", properties)
+		assert.Equal(t, 415, w.Code, path)
 	}
 }
 
 // A comparison accepts settings or a text, redacts secrets, and changes nothing.
 func TestCompareConfigs(t *testing.T) {
 	for _, c := range []struct {
-		body   string
-		status int
-		says   string
+		body    string
+		status  int
+		message string
 	}{
 		{`{"name":"a","config":{"x":2}}`, 200, `"connector":"a"`},
 		{`{"config":{"name":"a ","x":"2"}}`, 200, `"connector":"a"`},
@@ -172,9 +176,9 @@ func TestCompareConfigs(t *testing.T) {
 		{`{"name":"a","text":"x=\\u1"}`, 400, "the text:1: x: expected four hexadecimal digits"},
 	} {
 		e := &editableWorker{}
-		w := sent(e, "POST", "/culvert/diff", c.body, "Content-Type", "application/json", maskedHeader, "true")
+		w := serveRequest(e, "POST", "/culvert/diff", c.body, "Content-Type", "application/json", maskedHeader, "true")
 		assert.Equal(t, c.status, w.Code, c.body, w.Body)
-		assert.Contains(t, w.Body.String(), c.says)
+		assert.Contains(t, w.Body.String(), c.message)
 		if c.status == 200 {
 			assert.Equal(t, "2", e.put.Settings["x"])
 			assert.Equal(t, true, e.masked)

@@ -18,14 +18,14 @@ import (
 // runner runs one of the four tasks of connector c. Its number is the task's and the feed's.
 type runner struct {
 	standIn
-	number int
-	// stored is the state of the connector in the status topic, restarts when task 2 restarts.
-	stored   connect.State
-	restarts string
+	number   int
+	stored   connect.State // the state of the connector in the status topic
+	restarts string        // when task 2 restarts
 }
 
 func (r *runner) worker() Worker {
-	r.parts.Lockouts, r.parts.ID = lockouts.New(), r.id()
+	r.parts.Lockouts = lockouts.New()
+	r.parts.ID = r.id()
 	return r.with(r)
 }
 
@@ -59,14 +59,14 @@ func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 		return connect.Metrics{}, err
 	}
 	f := connect.Metrics{Name: name, State: connect.ConditionIdle, Type: "source", Tasks: []connect.TaskMetrics{}}
-	own := func(n int, state connect.Condition) {
+	addTask := func(n int, state connect.Condition) {
 		f.Tasks = append(f.Tasks, connect.TaskMetrics{Task: n, State: state, WorkerID: r.id(),
 			Progress: &connect.Progress{Rows: int64(10 + r.number),
 				InternalProgress: connect.InternalProgress{Flow: r.flow(state)}}})
 	}
-	own(r.number, connect.ConditionRunning)
+	addTask(r.number, connect.ConditionRunning)
 	if r.number == 1 { // it is about to end a task that worker 2 has already started
-		own(2, connect.ConditionIdle)
+		addTask(2, connect.ConditionIdle)
 	}
 	return f, nil
 }
@@ -92,15 +92,15 @@ func (r *runner) Snapshot(_, feed, _ string) error {
 	return fmt.Errorf("%w: %q", connect.ErrNoFeed, feed)
 }
 
-// runners starts three workers. The second one leads.
-func runners(t *testing.T,
-	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
+// startRunners starts three workers. The second one leads. intercept is explained at startGroup.
+func startRunners(t *testing.T,
+	intercept func(w http.ResponseWriter, r *http.Request, n int) bool) (urls []string, seats []*seat) {
 	t.Helper()
 	var workers []Worker
 	for n := range 3 {
 		workers = append(workers, (&runner{number: n, restarts: "1970-01-01T00:00:00Z"}).worker())
 	}
-	return grouped(t, workers, 0, before)
+	return startGroup(t, workers, 0, intercept)
 }
 
 const partsOfAll = `{"name":"c","state":"unassigned","type":"source","tasks":[` +
@@ -113,7 +113,7 @@ const partsOfAll = `{"name":"c","state":"unassigned","type":"source","tasks":[` 
 // the user.
 func TestGroupMetricsOfAllWorkers(t *testing.T) {
 	t.Parallel()
-	urls, seats := runners(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
+	urls, seats := startRunners(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if _, secret, _ := r.BasicAuth(); secret != "secret" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return true
@@ -157,7 +157,7 @@ func TestStateOfConnectorOnOtherWorker(t *testing.T) {
 	for n := range 3 {
 		workers = append(workers, (&runner{number: n, stored: connect.Failed}).worker())
 	}
-	urls, seats := grouped(t, workers, 0, func(w http.ResponseWriter, _ *http.Request, n int) bool {
+	urls, seats := startGroup(t, workers, 0, func(w http.ResponseWriter, _ *http.Request, n int) bool {
 		if isSilent && n == 1 {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
@@ -179,8 +179,8 @@ func TestStateOfConnectorOnOtherWorker(t *testing.T) {
 func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		says func(w http.ResponseWriter, r *http.Request)
-		want string
+		respond func(w http.ResponseWriter, r *http.Request)
+		want    string
 	}{
 		"silent": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "context deadline exceeded"},
 		"refuses": {func(w http.ResponseWriter, _ *http.Request) { writeError(w, 403, "not you") },
@@ -192,12 +192,12 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-				silent := n == 2 && r.URL.Query().Get("own") == "true"
-				if silent {
-					c.says(w, r)
+			urls, _ := startRunners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+				isSilent := n == 2 && r.URL.Query().Get("own") == "true"
+				if isSilent {
+					c.respond(w, r)
 				}
-				return silent
+				return isSilent
 			})
 			began := time.Now()
 			status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
@@ -224,14 +224,14 @@ func TestGroupMetricsAreBounded(t *testing.T) {
 	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them exceed the bound
 	var mu sync.Mutex
 	large := map[int]bool{0: true, 2: true}
-	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+	urls, _ := startRunners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		pads := large[n] && r.URL.Query().Get("own") == "true"
-		if pads {
+		isPadded := large[n] && r.URL.Query().Get("own") == "true"
+		if isPadded {
 			_, _ = io.WriteString(w, "{}"+pad)
 		}
-		return pads
+		return isPadded
 	})
 	const full = "the bodies of other requests use all memory"
 	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
@@ -250,7 +250,7 @@ func TestGroupMetricsAreBounded(t *testing.T) {
 // A snapshot reaches the worker that runs the task of its feed.
 func TestSnapshotReachesOwner(t *testing.T) {
 	t.Parallel()
-	urls, _ := runners(t, func(http.ResponseWriter, *http.Request, int) bool { return false })
+	urls, _ := startRunners(t, func(http.ResponseWriter, *http.Request, int) bool { return false })
 	for feed, want := range map[string]int{"feed0": 202, "feed1": 202, "feed2": 202, "feed3": 404, "full": 409} {
 		for _, url := range urls {
 			status, body := get(t, "POST", url+"/culvert/connectors/c/feeds/"+feed+"/snapshot")

@@ -14,19 +14,21 @@ import (
 
 func TestFlowOf(t *testing.T) {
 	t.Parallel()
-	task := func(over, fetch time.Duration, rows float64) connect.TaskMetrics {
+	task := func(period, fetch time.Duration, rows float64) connect.TaskMetrics {
 		return connect.TaskMetrics{Progress: &connect.Progress{InternalProgress: connect.InternalProgress{
-			Flow: core.Flow{Period: over, Rows: rows,
-				Bytes:  10 * rows,
+			Flow: core.Flow{Period: period, Rows: rows, Bytes: 10 * rows,
 				Stages: []core.Stage{{Name: "fetch", Busy: fetch, Calls: 3}, {Name: "decode"}}}}}}
 	}
-	figures := connect.Metrics{Name: "c", Type: "source", Tasks: []connect.TaskMetrics{
-		task(time.Minute, time.Minute, 5), task(30*time.Second, 15*time.Second, 1),
-		{Progress: &connect.Progress{}}, // has not run
-		{Error: "another worker has it"}}}
+	metrics := connect.Metrics{Name: "c", Type: "source", Tasks: []connect.TaskMetrics{
+		task(time.Minute, time.Minute, 5),
+		task(30*time.Second, 15*time.Second, 1),
+		{Progress: &connect.Progress{}}, // it has not run
+		{Error: "another worker has it"},
+	}}
 	want := Flow{Name: "c", Type: "source", Seconds: 45, Tasks: 2, Rows: 6, Bytes: 60, Stages: []StageTime{
-		{Stage: "wait"}, {"fetch", 75.0 / 90, 75, 6}, {Stage: "decode"}, {Stage: "transform"}, {Stage: "produce"}}}
-	assert.Equal(t, want, newFlow(figures))
+		{Stage: "wait"}, {Stage: "fetch", Share: 75.0 / 90, BusySeconds: 75, Calls: 6}, {Stage: "decode"},
+		{Stage: "transform"}, {Stage: "produce"}}}
+	assert.Equal(t, want, newFlow(metrics))
 	assert.Equal(t, 7, len(newFlow(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
 
 	f := newFlow(connect.Metrics{Name: "c", Type: "source"})
@@ -34,16 +36,17 @@ func TestFlowOf(t *testing.T) {
 	f.add(Flow{})
 	f.add(Flow{Tasks: 2, Seconds: 45, Stages: []StageTime{{Stage: "fetch", BusySeconds: 15, Calls: 1},
 		{Stage: "unknown"}}})
-	assert.Equal(t, StageTime{"fetch", 0.5, 90, 7}, f.Stages[1], "with those of another worker")
+	assert.Equal(t, StageTime{Stage: "fetch", Share: 0.5, BusySeconds: 90, Calls: 7}, f.Stages[1],
+		"with the stages of another worker")
 	assert.Equal(t, 5, len(f.Stages))
 }
 
 // A group's flow contains all workers, whichever worker gets the request. Workers that do not respond are named.
 func TestFlowOfGroup(t *testing.T) {
 	t.Parallel()
-	silent := false
-	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-		if silent && n == 2 && r.URL.Query().Get("own") == "true" {
+	isSilent := false
+	urls, _ := startRunners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if isSilent && n == 2 && r.URL.Query().Get("own") == "true" {
 			w.Write([]byte("[]"))
 			return true
 		}
@@ -62,7 +65,7 @@ func TestFlowOfGroup(t *testing.T) {
 		assert.Equal(t, 0.5, f.Stages[1].Share)
 		assert.Equal(t, 0, len(f.Silent))
 	}
-	silent = true
+	isSilent = true
 	f := read(urls[0])
 	assert.Equal(t, 2, f.Tasks)
 	assert.Equal(t, []string{"worker w2: expected a response of this route, found something else"}, f.Silent)

@@ -47,11 +47,10 @@ func (s *seat) Membership() Membership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Membership{URL: s.url, Leader: s.leader, IsLeader: s.leader != "" && s.leader == s.url,
-		LeaderKnown: s.leader != "",
-		Pending:     s.pending, Blocked: s.blocked}
+		LeaderKnown: s.leader != "", Pending: s.pending, Blocked: s.blocked}
 }
 
-func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
+func (s *seat) Owner(connector string, task int) (url string, isSelf, isKnown bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if task >= 0 {
@@ -69,14 +68,14 @@ func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 }
 
 func (s *seat) Overview() (o Group, ok bool) {
-	now := s.Membership()
-	url := now.Leader
+	membership := s.Membership()
+	leader := membership.Leader
 	for _, m := range s.members {
-		if m.URL == url {
-			url = m.WorkerID
+		if m.URL == leader {
+			leader = m.WorkerID
 		}
 	}
-	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, now.IsLeader
+	return Group{Leader: leader, Members: slices.Clone(s.members), Unplaced: s.unplaced}, membership.IsLeader
 }
 
 func (s *seat) Drain(context.Context) error {
@@ -138,10 +137,10 @@ type trio struct {
 	path []string
 }
 
-// grouped serves workers as a group whose second member leads. within is how long a request waits for a leader; zero
-// means the default. before sees each request first, and reports whether it has responded.
-func grouped(t *testing.T, workers []Worker, within time.Duration,
-	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
+// startGroup serves workers as a group whose second member leads. startTimeout is how long a request waits for a
+// leader; zero means the default. intercept sees each request to worker n first, and reports whether it has responded.
+func startGroup(t *testing.T, workers []Worker, startTimeout time.Duration,
+	intercept func(w http.ResponseWriter, r *http.Request, n int) bool) (urls []string, seats []*seat) {
 	t.Helper()
 	peers, err := NewWorkerClient(nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -149,10 +148,10 @@ func grouped(t *testing.T, workers []Worker, within time.Duration,
 	for n, worker := range workers {
 		s := &seat{}
 		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
-			seen:    new(seenWorkers),
-			cluster: s, workerClient: peers, startTimeout: within}.handler(func(string) bool { return true })
+			seen: new(seenWorkers), cluster: s, workerClient: peers,
+			startTimeout: startTimeout}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !before(w, r, n) {
+			if !intercept(w, r, n) {
 				h.ServeHTTP(w, r)
 			}
 		}))
@@ -171,90 +170,92 @@ func grouped(t *testing.T, workers []Worker, within time.Duration,
 
 func newTrio(t *testing.T) *trio {
 	t.Helper()
-	all := &trio{}
+	group := &trio{}
 	var workers []Worker
-	for i := range all.seats {
+	for i := range group.seats {
 		workers = append(workers, (&rejectingWorker{name: fmt.Sprintf("worker %d", i)}).worker())
 	}
-	urls, seats := grouped(t, workers, time.Millisecond, func(_ http.ResponseWriter, r *http.Request, i int) bool {
-		all.mu.Lock()
-		defer all.mu.Unlock()
-		all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
+	urls, seats := startGroup(t, workers, time.Millisecond, func(_ http.ResponseWriter, r *http.Request, i int) bool {
+		group.mu.Lock()
+		defer group.mu.Unlock()
+		group.path = append(group.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
 		return false
 	})
-	all.urls = [3]string(urls)
-	all.seats = [3]*seat(seats)
-	for i, s := range all.seats {
+	group.urls = [3]string(urls)
+	group.seats = [3]*seat(seats)
+	for i, s := range group.seats {
 		s.members = nil
-		s.owners = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
+		s.owners = map[string]string{"a": group.urls[1], "a/0": group.urls[1], "a/3": group.urls[1], "nobody's": "",
 			"nobody's/0": ""}
 		if i > 0 { // a follower knows only the leader
-			s.owners = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
+			s.owners = map[string]string{"a": group.urls[2], "a/0": group.urls[2], "a/3": group.urls[2], "nobody's": ""}
 		}
 	}
-	return all
+	return group
 }
 
 // send sends a request to the first worker, and returns the response and the workers that got the request.
-func (all *trio) send(t *testing.T, method, target string) (status int, body string, asked []string) {
+func (tr *trio) send(t *testing.T, method, target string) (status int, body string, visited []string) {
 	t.Helper()
-	sent := `{"level":"INFO"}`
+	requestBody := `{"level":"INFO"}`
 	switch name := path.Base(target); {
 	case name == "swap", name == "accept":
-		sent = `{"hash":"x"}`
+		requestBody = `{"hash":"x"}`
 	case name == "diff", name == "chain", method == "POST" && target == "/connectors":
-		sent = `{"config":{}}`
+		requestBody = `{"config":{}}`
 	case name == "samples", name == "peek", name == "replay":
-		sent = `{}`
+		requestBody = `{}`
 	case name == "config" && method != "GET":
-		sent = `{"a":"b"}`
+		requestBody = `{"a":"b"}`
 	case method == "PATCH":
-		sent = `{"offsets":[{"partition":{"a":1}}]}`
+		requestBody = `{"offsets":[{"partition":{"a":1}}]}`
 	}
-	all.mu.Lock()
-	all.path = nil
-	all.mu.Unlock()
-	a, body := exchanged(t, http.DefaultClient, requestOf(t, method, all.urls[0]+target, sent, "Content-Type",
-		"application/json"))
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	return a.StatusCode, body, slices.Clone(all.path)
+	tr.mu.Lock()
+	tr.path = nil
+	tr.mu.Unlock()
+	answer, body := exchange(t, http.DefaultClient, newRequest(t, method, tr.urls[0]+target, requestBody,
+		"Content-Type", "application/json"))
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return answer.StatusCode, body, slices.Clone(tr.path)
 }
 
 // The leader responds with the group's state, whichever worker gets the request. A standalone worker has no group.
 func TestOverviewOfGroup(t *testing.T) {
-	all := newTrio(t)
-	status, body, path := all.send(t, "GET", "/culvert/cluster")
+	group := newTrio(t)
+	status, body, path := group.send(t, "GET", "/culvert/cluster")
 	assert.Equal(t, 200, status, body)
 	assert.Equal(t, []string{"0", "1:true"}, path)
-	assert.Equal(t, true, strings.Contains(body, `"leader":"`+all.urls[1]+`"`), body)
+	assert.Equal(t, true, strings.Contains(body, `"leader":"`+group.urls[1]+`"`), body)
 	alone := httptest.NewServer(Handler((&rejectingWorker{name: "alone"}).worker()))
 	defer alone.Close()
-	answers(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
+	assertStatus(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
 }
 
 // A worker drains itself, whichever worker leads, but not if it is standalone, read-only, or without a generation.
 func TestDrain(t *testing.T) {
-	drains := func(o Options) (status int, asked []string) {
+	drain := func(o Options) (status int, calls []string) {
 		t.Helper()
 		own, _ := o.Cluster.(*seat)
-		s := opened(t, o, slog.New(slog.DiscardHandler), &standIn{})
-		a := fetched(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
+		s := startServerFor(t, o, slog.New(slog.DiscardHandler), &standIn{})
+		a := fetch(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
 		if own != nil {
-			asked = own.calls
+			calls = own.calls
 		}
-		return a.StatusCode, asked
+		return a.StatusCode, calls
 	}
-	status, asked := drains(Options{Cluster: &seat{url: "http://a:1", leader: "http://b:1"}})
+	status, calls := drain(Options{Cluster: &seat{url: "http://a:1", leader: "http://b:1"}})
 	assert.Equal(t, 204, status)
-	assert.Equal(t, []string{"drain http://a:1"}, asked)
-	status, _ = drains(Options{})
+	assert.Equal(t, []string{"drain http://a:1"}, calls)
+	status, _ = drain(Options{})
 	assert.Equal(t, 404, status)
-	for want, o := range map[int]Options{503: {Cluster: &seat{url: "http://a:1", pending: true}},
-		403: {Cluster: &seat{url: "http://a:1"}, ReadOnly: true}} {
-		status, asked = drains(o)
+	for want, o := range map[int]Options{
+		503: {Cluster: &seat{url: "http://a:1", pending: true}},
+		403: {Cluster: &seat{url: "http://a:1"}, ReadOnly: true},
+	} {
+		status, calls = drain(o)
 		assert.Equal(t, want, status)
-		assert.Equal(t, 0, len(asked))
+		assert.Equal(t, 0, len(calls))
 	}
 }
 
@@ -263,15 +264,18 @@ func TestDrain(t *testing.T) {
 func TestAdvertisedHostIsAllowed(t *testing.T) {
 	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
 		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
-			s := opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
+			s := startServerFor(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
 				Cluster: &seat{url: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
 				&standIn{})
-			for host, want := range map[string]int{"culvert-0.culvert.default.svc:8083": 200,
-				"CULVERT-0.culvert.default.svc": 200, "culvert-1.culvert.default.svc:8083": 403} {
+			for host, want := range map[string]int{
+				"culvert-0.culvert.default.svc:8083": 200,
+				"CULVERT-0.culvert.default.svc":      200,
+				"culvert-1.culvert.default.svc:8083": 403,
+			} {
 				if allowed == nil && listener == "http://:0" {
 					want = 200 // without allowed hosts all names are accepted
 				}
-				status, _ := asked(t, s, "GET /", host)
+				status, _ := askWithHost(t, s, "GET /", host)
 				assert.Equal(t, want, status, listener, allowed, host)
 			}
 		}
@@ -281,33 +285,36 @@ func TestAdvertisedHostIsAllowed(t *testing.T) {
 // Each route is handled by the worker in the table, over two hops at most. If that worker is unknown, since a rebalance
 // is expected, the request is rejected after a timeout.
 func TestEachRouteIsHandledByItsWorker(t *testing.T) {
-	all := newTrio(t)
-	paths := map[target][]string{local: {"0"}, leader: {"0", "1:true"},
-		owner: {"0", "1:true", "2:false"}, restartTarget: {"0", "1:true", "2:false"},
+	group := newTrio(t)
+	paths := map[target][]string{
+		local:          {"0"},
+		leader:         {"0", "1:true"},
+		owner:          {"0", "1:true", "2:false"},
+		restartTarget:  {"0", "1:true", "2:false"},
 		firstTaskOwner: {"0", "1:true", "2:false"},
-		fanOut:         {"0", "1:true"}}
+		fanOut:         {"0", "1:true"},
+	}
 	compared := 0
 	for _, r := range routes {
-		if r.serve == nil || r.target == local || r.target == namedWorker || (r.target == fanOut &&
-			r.path == "/connectors") ||
-			r.path == "/culvert/cluster" { // which the test's worker does not support
+		isUnsupported := (r.target == fanOut && r.path == "/connectors") || r.path == "/culvert/cluster"
+		if r.serve == nil || r.target == local || r.target == namedWorker || isUnsupported {
 			continue
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
 			"{command}", "peek").Replace(r.path)
 		path := paths[r.target]
-		status, body, found := all.send(t, r.method, target)
+		status, body, found := group.send(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
 		if status == 409 || status == 503 {
 			t.Errorf("%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
 		}
-		answered := status
-		all.seats[0].set(func(s *seat) { s.pending = true })
-		status, body, _ = all.send(t, r.method, target)
-		all.seats[0].set(func(s *seat) { s.pending = false })
+		statusBefore := status
+		group.seats[0].set(func(s *seat) { s.pending = true })
+		status, body, _ = group.send(t, r.method, target)
+		group.seats[0].set(func(s *seat) { s.pending = false })
 		switch r.target {
 		case leader, fanOut:
-			assert.Equal(t, answered, status, r.method, target)
+			assert.Equal(t, statusBefore, status, r.method, target)
 		default:
 			assert.Equal(t, `503 {"error_code":503,"message":"Cannot complete request momentarily due to stale `+
 				`configuration (typically caused by a concurrent config change)"}`, fmt.Sprint(status, " ", body),
@@ -333,21 +340,21 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		"/connectors/a/restart?includeTasks=true&forward=maybe":    {"0:maybe"}, // counts as false, as in Java
 		"/connectors/a/restart?forward=true&forward=&onlyFailed=1": {"0:true", "1:false"},
 	} {
-		_, _, found := all.send(t, "POST", target)
+		_, _, found := group.send(t, "POST", target)
 		assert.Equal(t, path, found, target)
 	}
-	all.seats[1].calls = nil
-	all.send(t, "POST", "/connectors/a/restart?includeTasks=true")
-	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].calls)
+	group.seats[1].calls = nil
+	group.send(t, "POST", "/connectors/a/restart?includeTasks=true")
+	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, group.seats[1].calls)
 }
 
 // The messages are Kafka Connect's, by which tools recognize that they can retry.
 func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
 		`likely because a rebalance was underway."}`
-	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
-		`rebalance)"}`
-	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leader = "" }) }
+	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. ` +
+		`worker rebalance)"}`
+	withoutLeader := func(group *trio) { group.seats[0].set(func(s *seat) { s.leader = "" }) }
 	for name, c := range map[string]struct {
 		change func(*trio)
 		method string
@@ -355,28 +362,26 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 		want   string
 		path   []string
 	}{
-		"no leader": {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
-		"another group's topic": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
+		"no leader": {withoutLeader, "DELETE", "/connectors/a", noLeader, []string{"0"}},
+		"another group's topic": {func(group *trio) {
+			group.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
 		}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
-		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
-		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
-			`{"error_code":409,"message":"Cannot ` +
-				`complete request momentarily because connector nobody's is assigned to no worker of the group, likely because a ` +
-				`rebalance was underway."}`, []string{"0"}},
-		"a task runs nowhere": {func(all *trio) {
-			all.seats[0].set(func(s *seat) {
+		"no leader, last hop": {withoutLeader, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
+		"a connector without a worker": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
+			`{"error_code":409,"message":"Cannot complete request momentarily because connector nobody's is ` +
+				`assigned to no worker of the group, likely because a rebalance was underway."}`, []string{"0"}},
+		"a task without a worker": {func(group *trio) {
+			group.seats[0].set(func(s *seat) {
 				s.leader = s.url
 				s.owners["a/3"] = ""
 			})
 		}, "POST", "/connectors/a/tasks/3/restart",
-			`{"error_code":409,"message":"Cannot complete request momentarily ` +
-				`because task 3 of connector a is assigned to no worker of the group, likely because a rebalance was underway."}`,
-			[]string{"0"}},
-		"given to no worker": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
-			all.seats[1].set(func(s *seat) {
+			`{"error_code":409,"message":"Cannot complete request momentarily because task 3 of connector a is ` +
+				`assigned to no worker of the group, likely because a rebalance was underway."}`, []string{"0"}},
+		"assigned to no worker": {func(group *trio) {
+			group.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
+			group.seats[1].set(func(s *seat) {
 				s.owners["a"] = ""
 				s.unplaced = map[string]string{"a": "expected a worker with the plugins of class C"}
 			})
@@ -384,24 +389,24 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
 				`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
 			[]string{"0", "1:true"}},
-		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leader = "" }) }, "DELETE",
+		"the leader knows none": {func(group *trio) { group.seats[1].set(func(s *seat) { s.leader = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},
-		"each names the next": {func(all *trio) {
-			for i, s := range all.seats {
-				s.set(func(s *seat) { s.leader = all.urls[(i+1)%3] })
+		"each names the next": {func(group *trio) {
+			for i, s := range group.seats {
+				s.set(func(s *seat) { s.leader = group.urls[(i+1)%3] })
 			}
 		}, "DELETE", "/connectors/a", hops, []string{"0", "1:true", "2:false"}},
-		"two name each other": {func(all *trio) {
-			all.seats[1].set(func(s *seat) { s.leader = all.urls[0] })
+		"two name each other": {func(group *trio) {
+			group.seats[1].set(func(s *seat) { s.leader = group.urls[0] })
 		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
-		"stale at the second": {func(all *trio) { all.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
+		"stale at the second": {func(group *trio) { group.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
 			"/connectors/a/restart", `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
 				`configuration (typically caused by a concurrent config change)"}`, []string{"0", "1:true"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			all := newTrio(t)
-			c.change(all)
-			status, body, path := all.send(t, c.method, c.target)
+			group := newTrio(t)
+			c.change(group)
+			status, body, path := group.send(t, c.method, c.target)
 			assert.Equal(t, c.want, body)
 			assert.Contains(t, body, fmt.Sprintf(`"error_code":%d,`, status))
 			assert.Equal(t, c.path, path)
@@ -417,14 +422,14 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		handler := common{worker: (&rejectingWorker{name: "here"}).worker(), bodies: new(inbound.Bodies),
 			cluster: own}.handler(
 			func(string) bool { return true })
-		ask := func(method, target string) *httptest.ResponseRecorder {
+		send := func(method, target string) *httptest.ResponseRecorder {
 			answer := httptest.NewRecorder()
 			handler.ServeHTTP(answer, httptest.NewRequest(method, target, nil))
 			return answer
 		}
 		for _, target := range []string{"/connectors", "/connectors/a", "/connectors/a/config", "/connectors/a/tasks",
 			"/connectors/a/status", "/connectors/a/offsets", "/culvert/connectors/a"} {
-			if began := time.Now(); ask("GET", target).Code == 503 || time.Since(began) > 0 {
+			if began := time.Now(); send("GET", target).Code == 503 || time.Since(began) > 0 {
 				t.Errorf("GET %s: expected an immediate response", target)
 			}
 		}
@@ -436,17 +441,17 @@ func TestRequestsWithoutLeader(t *testing.T) {
 				s.pending = false
 			})
 		}()
-		answer := ask("DELETE", "/connectors/a")
+		answer := send("DELETE", "/connectors/a")
 		assert.Equal(t, 410, answer.Code, answer.Body)
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
 		own.set(func(s *seat) { s.owners = map[string]string{"a": ""} })
-		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
+		assert.Equal(t, 409, send("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
 		own.set(func(s *seat) {
 			s.leader = ""
 			s.pending = true
 		})
-		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
+		assert.Equal(t, 503, send("POST", "/connectors/a/restart").Code)
 		assert.Equal(t, time.Minute+changeTimeout, time.Since(began).Round(time.Second))
 	})
 }
@@ -459,16 +464,16 @@ type follower struct {
 
 func newFollower(t *testing.T, leader string) *follower {
 	t.Helper()
-	a := &follower{seat: &seat{leader: leader}}
-	s := opened(t, Options{Cluster: a.seat}, slog.New(slog.DiscardHandler), &standIn{})
-	a.url = s.URLs()[0]
-	a.set(func(s *seat) { s.url = a.url })
-	return a
+	f := &follower{seat: &seat{leader: leader}}
+	s := startServerFor(t, Options{Cluster: f.seat}, slog.New(slog.DiscardHandler), &standIn{})
+	f.url = s.URLs()[0]
+	f.set(func(s *seat) { s.url = f.url })
+	return f
 }
 
 func (f *follower) send(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
-	answer, err := http.DefaultClient.Do(requestOf(t, method, f.url+target, body, headers...))
+	answer, err := http.DefaultClient.Do(newRequest(t, method, f.url+target, body, headers...))
 	require.NoError(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
@@ -481,12 +486,12 @@ func (f *follower) send(t *testing.T, method, target, body string, headers ...st
 // A forwarded request has the method, path, query and body of the original, and of its headers the credentials and the
 // headers of its body. The client gets the status, the body and their headers, and is not redirected to another worker.
 func TestForwardedRequest(t *testing.T) {
-	var seen *http.Request
-	var sent string
-	leading := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var received *http.Request
+	var receivedBody string
+	leader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		seen = r
-		sent = string(body)
+		received = r
+		receivedBody = string(body)
 		w.Header().Set("Location", "http://"+r.Host+"/connectors/a%20b")
 		w.Header().Set("Content-Type", "application/json;charset=x")
 		w.Header().Set("Set-Cookie", "a=b")
@@ -494,52 +499,53 @@ func TestForwardedRequest(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 		io.WriteString(w, `{"name":"a b"}`)
 	}))
-	defer leading.Close()
-	a := newFollower(t, leading.URL+"/")
-	answer, body := a.send(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
+	defer leader.Close()
+	follower := newFollower(t, leader.URL+"/")
+	answer, body := follower.send(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
 		`{"a": "ü"}`,
 		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
 		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y",
-		"Origin", a.url)
-	assert.Equal(t, "PUT /connectors/a%20b%3Fc@%21/config?x=%2f;y&z=&z&forward=false", seen.Method+" "+seen.RequestURI)
-	assert.Equal(t, `{"a": "ü"}`, sent)
-	seen.Header.Del("User-Agent")
-	seen.Header.Del("Connection")
+		"Origin", follower.url)
+	assert.Equal(t, "PUT /connectors/a%20b%3Fc@%21/config?x=%2f;y&z=&z&forward=false",
+		received.Method+" "+received.RequestURI)
+	assert.Equal(t, `{"a": "ü"}`, receivedBody)
+	received.Header.Del("User-Agent")
+	received.Header.Del("Connection")
 	assert.Equal(t, http.Header{"Authorization": {"Basic YTpi"}, "Content-Type": {"application/json; charset=utf-8"},
 		"Accept": {"application/json"}, "If-Match": {`"7"`}, "If-None-Match": {`"8"`}, "Content-Length": {"11"}},
-		seen.Header)
-	assert.Equal(t, strings.TrimPrefix(leading.URL, "http://"), seen.Host)
+		received.Header)
+	assert.Equal(t, strings.TrimPrefix(leader.URL, "http://"), received.Host)
 	assert.Equal(t, http.StatusCreated, answer.StatusCode)
 	assert.Equal(t, `"9"`, answer.Header.Get("ETag"))
 	assert.Equal(t, `{"name":"a b"}`, body)
-	assert.Equal(t, a.url+"/connectors/a%20b", answer.Header.Get("Location"))
+	assert.Equal(t, follower.url+"/connectors/a%20b", answer.Header.Get("Location"))
 	assert.Equal(t, "application/json;charset=x", answer.Header.Get("Content-Type"))
 	assert.Equal(t, "", answer.Header.Get("Set-Cookie"))
 
-	a.send(t, "DELETE", "/connectors/a", "")
-	assert.Equal(t, "DELETE /connectors/a?forward=true", seen.Method+" "+seen.RequestURI)
-	if len(seen.Header["Authorization"])+len(seen.Header["Content-Type"])+len(sent) > 0 {
-		t.Errorf("expected neither a logon nor a body, found %v %q", seen.Header, sent)
+	follower.send(t, "DELETE", "/connectors/a", "")
+	assert.Equal(t, "DELETE /connectors/a?forward=true", received.Method+" "+received.RequestURI)
+	if len(received.Header["Authorization"])+len(received.Header["Content-Type"])+len(receivedBody) > 0 {
+		t.Errorf("expected neither a logon nor a body, found %v %q", received.Header, receivedBody)
 	}
 	// Reads have no body, also by HEAD.
-	answer, _ = a.send(t, "HEAD", "/culvert/reload", "")
-	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
+	answer, _ = follower.send(t, "HEAD", "/culvert/reload", "")
+	assert.Equal(t, "HEAD 201", fmt.Sprint(received.Method, " ", answer.StatusCode))
 }
 
 // A forwarded request ends when its client has disconnected.
 func TestForwardingEndsWithItsClient(t *testing.T) {
 	began := make(chan struct{})
 	ended := make(chan struct{})
-	leading := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	leader := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		close(began)
 		<-r.Context().Done()
 		close(ended)
 	}))
-	defer leading.Close()
-	a := newFollower(t, leading.URL)
+	defer leader.Close()
+	follower := newFollower(t, leader.URL)
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, "PUT", a.url+"/connectors/a/config", strings.NewReader("{}"))
+	r, err := http.NewRequestWithContext(ctx, "PUT", follower.url+"/connectors/a/config", strings.NewReader("{}"))
 	require.NoError(t, err)
 	go func() {
 		<-began
@@ -551,20 +557,22 @@ func TestForwardingEndsWithItsClient(t *testing.T) {
 	<-ended
 }
 
-type tripper func(*http.Request) (*http.Response, error)
+type roundTripFunc func(*http.Request) (*http.Response, error)
 
-func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+func (r roundTripFunc) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // A worker that does not respond is given the time of a change, and more for a replay of dead letters.
 func TestForwardingTimeouts(t *testing.T) {
-	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
-		"POST /culvert/connectors/a/deadletters/replay": replayTimeout} {
+	for target, want := range map[string]time.Duration{
+		"DELETE /connectors/a":                          90 * time.Second,
+		"POST /culvert/connectors/a/deadletters/replay": replayTimeout,
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			peers := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+			peers := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			})}
-			h := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
+			handler := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
 				cluster: &seat{url: "http://a:1",
 					leader: "http://b:1", owners: map[string]string{"a": "http://b:1"}}}.handler(func(string) bool {
 				return true
@@ -572,15 +580,15 @@ func TestForwardingTimeouts(t *testing.T) {
 			method, path, _ := strings.Cut(target, " ")
 			began := time.Now()
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
 			assert.Equal(t, want, time.Since(began), target)
 			assert.Equal(t, `500 {"error_code":500,"message":"Request timed out"}`, fmt.Sprint(w.Code, " ", w.Body))
 		})
 	}
 }
 
-// stores writes a key and a CA certificate, and returns settings that name them.
-func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[string]string {
+// writeStores writes a key and a CA certificate, and returns settings that name them.
+func writeStores(t *testing.T, key, authority *certtest.Issued, more ...string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	settings := map[string]string{}
@@ -598,78 +606,86 @@ func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[s
 // Workers use https with the stores of their own listeners, while a cluster migrates to https and later.
 func TestForwardingByHTTPS(t *testing.T) {
 	authority := certtest.Issue(t, "authority", nil, nil)
-	one := certtest.Issue(t, "one", authority, nil)
-	elsewhere := certtest.Issue(t, "elsewhere", authority, func(c *x509.Certificate) {
+	workerCert := certtest.Issue(t, "one", authority, nil)
+	otherHostCert := certtest.Issue(t, "elsewhere", authority, func(c *x509.Certificate) {
 		c.DNSNames = []string{"elsewhere.example.com"}
 		c.IPAddresses = nil
 	})
-	stranger := certtest.Issue(t, "stranger", nil, nil)
+	strangerCert := certtest.Issue(t, "stranger", nil, nil)
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
-	asks := stores(t, one, authority)
-	type way struct {
+	clientStores := writeStores(t, workerCert, authority)
+	requiringStores := writeStores(t, workerCert, authority, "ssl.client.auth", "required")
+	otherHostStores := writeStores(t, otherHostCert, authority)
+	type listenerOptions struct {
 		listeners []string
 		listener  string // rest.advertised.listener
 		host      string // rest.advertised.host.name
 	}
-	onlyPlain := way{listeners: []string{plain}}
-	onlySecure := way{listeners: []string{secure}}
-	dual := func(advertised string) way { return way{[]string{plain, secure}, advertised, ""} }
+	onlyPlain := listenerOptions{listeners: []string{plain}}
+	onlySecure := listenerOptions{listeners: []string{secure}}
+	dual := func(advertised string) listenerOptions {
+		return listenerOptions{listeners: []string{plain, secure}, listener: advertised}
+	}
 	for name, c := range map[string]struct {
-		follower way
-		leader   way
-		asks     map[string]string
-		has      map[string]string
-		want     string // "": it is answered
+		follower     listenerOptions
+		leader       listenerOptions
+		clientStores map[string]string
+		serverStores map[string]string
+		want         string // part of the error, "" if the request is answered
 	}{
 		// cases of Kafka Connect's RestForwardingIntegrationTest
 		"testRestForwardNoSsl":             {onlyPlain, onlyPlain, nil, nil, ""},
-		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), asks, asks, ""},
-		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), asks, asks, ""},
-		"testRestForwardFollowerSsl":       {dual("https"), dual("http"), asks, asks, ""},
-		"testRestForwardSslDualListener":   {dual("https"), dual("https"), asks, asks, ""},
-		"testRestForwardSsl":               {onlySecure, onlySecure, asks, asks, ""},
-		"shows its certificate": {onlyPlain, onlySecure, asks, stores(t, one, authority, "ssl.client.auth",
-			"required"), ""},
-		"https first": {onlyPlain, way{[]string{secure, plain}, "", ""}, asks, asks, ""},
-		"by name":     {onlyPlain, way{[]string{secure}, "", "localhost"}, asks, asks, ""},
-		"has none to show": {onlyPlain, onlySecure, map[string]string{
-			"ssl.truststore.location": asks["ssl.truststore.location"]}, stores(t, one, authority, "ssl.client.auth",
-			"required"), "certificate required"},
-		"is a stranger":    {onlyPlain, onlySecure, asks, stores(t, stranger, authority), "certificate"},
-		"trusts none":      {onlyPlain, onlySecure, nil, asks, "certificate"},
-		"is somebody else": {onlyPlain, onlySecure, asks, stores(t, elsewhere, authority), "certificate"},
-		"may be anybody": {onlyPlain, onlySecure, stores(t, one, authority,
-			"ssl.endpoint.identification.algorithm", ""), stores(t, elsewhere, authority), ""},
+		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), clientStores, clientStores, ""},
+		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), clientStores, clientStores, ""},
+		"testRestForwardFollowerSsl":       {dual("https"), dual("http"), clientStores, clientStores, ""},
+		"testRestForwardSslDualListener":   {dual("https"), dual("https"), clientStores, clientStores, ""},
+		"testRestForwardSsl":               {onlySecure, onlySecure, clientStores, clientStores, ""},
+		"a required client certificate":    {onlyPlain, onlySecure, clientStores, requiringStores, ""},
+		"https as the first listener": {onlyPlain, listenerOptions{listeners: []string{secure, plain}}, clientStores,
+			clientStores, ""},
+		"by name": {onlyPlain, listenerOptions{listeners: []string{secure}, host: "localhost"}, clientStores,
+			clientStores, ""},
+		"no client certificate": {onlyPlain, onlySecure, map[string]string{
+			"ssl.truststore.location": clientStores["ssl.truststore.location"]}, requiringStores,
+			"certificate required"},
+		"a leader of another authority": {onlyPlain, onlySecure, clientStores, writeStores(t, strangerCert, authority),
+			"certificate"},
+		"a follower without trusted authorities": {onlyPlain, onlySecure, nil, clientStores, "certificate"},
+		"a leader with another host's certificate": {onlyPlain, onlySecure, clientStores, otherHostStores,
+			"certificate"},
+		"without a check of the host": {onlyPlain, onlySecure, writeStores(t, workerCert, authority,
+			"ssl.endpoint.identification.algorithm", ""), otherHostStores, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			worker := &standIn{connectors: map[string]*standInConnector{}}
-			leads := &seat{}
-			follows := &seat{}
+			leaderSeat := &seat{}
+			followerSeat := &seat{}
 			log := slog.New(slog.DiscardHandler)
-			options := func(w way, stores map[string]string, cluster Cluster) Options {
+			options := func(w listenerOptions, stores map[string]string, cluster Cluster) Options {
 				return Options{Listeners: w.listeners, Advertise: Advertise{Listener: w.listener, Host: w.host},
 					TLS: stores, Cluster: cluster}
 			}
-			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()
-			leads.set(func(s *seat) {
-				s.url = at
-				s.leader = at
+			leaderURL := startServerFor(t, options(c.leader, c.serverStores, leaderSeat), log, worker).Advertised()
+			leaderSeat.set(func(s *seat) {
+				s.url = leaderURL
+				s.leader = leaderURL
 			})
-			own := opened(t, options(c.follower, c.asks, follows), log, &standIn{}).Advertised()
-			follows.set(func(s *seat) {
-				s.url = own
-				s.leader = at
+			follower := startServerFor(t, options(c.follower, c.clientStores, followerSeat), log, &standIn{})
+			followerURL := follower.Advertised()
+			followerSeat.set(func(s *seat) {
+				s.url = followerURL
+				s.leader = leaderURL
 			})
 			client := &http.Client{}
-			if strings.HasPrefix(own, "https") {
-				peers, err := NewWorkerClient(asks, log)
+			if strings.HasPrefix(followerURL, "https") {
+				peers, err := NewWorkerClient(clientStores, log)
 				require.NoError(t, err)
 				client = peers
 			}
-			answer, text := exchanged(t, client, requestOf(t, "POST", own+"/connectors", `{"name":"blah","config":{}}`,
-				"Content-Type", "application/json"))
+			answer, text := exchange(t, client, newRequest(t, "POST", followerURL+"/connectors",
+				`{"name":"blah","config":{}}`, "Content-Type", "application/json"))
 			isCreated := answer.StatusCode == 201 && worker.connectors["blah"] != nil
-			fails := answer.StatusCode == 500 && strings.Contains(text, c.want) && strings.Contains(text, at)
+			fails := answer.StatusCode == 500 && strings.Contains(text, c.want) && strings.Contains(text, leaderURL)
 			if (c.want == "" && !isCreated) || (c.want != "" && !fails) {
 				t.Errorf("expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
 			}
@@ -679,8 +695,8 @@ func TestForwardingByHTTPS(t *testing.T) {
 
 func TestForwardingRejectsStores(t *testing.T) {
 	for setting, value := range map[string]string{"ssl.provider": "x", "ssl.truststore.location": "/does/not/exist"} {
-		_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, TLS: map[string]string{setting: value}, Cluster: &seat{}},
-			slog.New(slog.DiscardHandler))
+		_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, TLS: map[string]string{setting: value},
+			Cluster: &seat{}}, slog.New(slog.DiscardHandler))
 		assert.Error(t, err, "listeners.https."+setting)
 	}
 }

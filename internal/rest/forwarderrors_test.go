@@ -16,10 +16,10 @@ import (
 
 // An error of a hop names the URL.
 func TestForwardingErrors(t *testing.T) {
-	away, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	away.Close()
-	unreachable := "http://" + away.Addr().String()
+	listener.Close()
+	unreachable := "http://" + listener.Addr().String()
 	odd := oddLeader(t)
 	for name, c := range map[string]struct {
 		leader string
@@ -30,15 +30,15 @@ func TestForwardingErrors(t *testing.T) {
 		"closed":       {odd, 500, "IO Error trying to forward REST request: "},
 		"elsewhere":    {odd, 500, "Unexpected status code when handling forwarded request: 307 from "},
 		"chunked":      {odd, 500, "expected a response with Content-Length from "},
-		"ftp":          {"ftp://example.com", 500, "expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
+		"ftp":          {"ftp://example.com", 500, "expected http://HOST:PORT or https://HOST:PORT as the URL"},
 		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"unauthorized": {odd, 401, ""},
 		"not https":    {strings.Replace(odd, "http:", "https:", 1), 500, "server gave HTTP response to HTTPS client"},
 	} {
-		a := newFollower(t, c.leader)
-		answer, body := a.send(t, "DELETE", "/connectors/"+name, "")
+		follower := newFollower(t, c.leader)
+		answer, body := follower.send(t, "DELETE", "/connectors/"+name, "")
 		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
 		}
@@ -82,33 +82,33 @@ func oddLeader(t *testing.T) string {
 
 // If two workers advertise one URL, nothing is forwarded in circles.
 func TestNothingIsForwardedInCircles(t *testing.T) {
-	a := newFollower(t, "")
-	a.set(func(s *seat) { s.owners = map[string]string{"a": strings.ToUpper(s.url[:4]) + s.url[4:] + "/"} })
-	answer, body := a.send(t, "POST", "/connectors/a/restart", "")
-	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+a.url) {
-		t.Errorf("found %d %s", answer.StatusCode, body)
+	follower := newFollower(t, "")
+	follower.set(func(s *seat) { s.owners = map[string]string{"a": strings.ToUpper(s.url[:4]) + s.url[4:] + "/"} })
+	answer, body := follower.send(t, "POST", "/connectors/a/restart", "")
+	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+follower.url) {
+		t.Errorf("expected 500 with this worker's own URL, found %d %s", answer.StatusCode, body)
 	}
 }
 
 // No part of a body that is too large or incomplete is forwarded.
 func TestIncompleteBodiesAreNotForwarded(t *testing.T) {
-	forwarded := false
-	leader := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { forwarded = true }))
+	isForwarded := false
+	leader := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { isForwarded = true }))
 	defer leader.Close()
-	a := newFollower(t, leader.URL)
-	answer, body := a.send(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
+	follower := newFollower(t, leader.URL)
+	answer, body := follower.send(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
-	if answer.StatusCode != 413 || forwarded {
-		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, forwarded)
+	if answer.StatusCode != 413 || isForwarded {
+		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, isForwarded)
 	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(follower.url, "http://"))
 	require.NoError(t, err)
 	defer conn.Close()
 	fmt.Fprintf(conn, "POST /connectors HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n")
-	cut, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	if cut.StatusCode != 400 || forwarded {
-		t.Errorf("expected 400, found %d, forwarded: %t", cut.StatusCode, forwarded)
+	if response.StatusCode != 400 || isForwarded {
+		t.Errorf("expected 400, found %d, forwarded: %t", response.StatusCode, isForwarded)
 	}
 }

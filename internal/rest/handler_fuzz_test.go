@@ -19,10 +19,18 @@ func answerAt(u *url.URL) *httptest.ResponseRecorder {
 
 // Paths that a mux would redirect get a response where they are.
 func TestPathsAreNotRedirected(t *testing.T) {
-	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404,
-		"/connectors/../x/": 404, "/connectors/;a/config": 400,
-		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404,
-		"/metricsx": 404} {
+	for path, want := range map[string]int{
+		"/connectors/./config":      404,
+		"/connectors/%2e%2e/config": 404,
+		"/connectors/../x/":         404,
+		"/connectors/;a/config":     400,
+		"/connectors/x;a=b/":        404,
+		"//connectors":              400,
+		"/connectors/":              200,
+		"/":                         200,
+		"/health/x":                 404,
+		"/metricsx":                 404,
+	} {
 		u, err := url.Parse("http://x" + path)
 		require.NoError(t, err)
 		if w := answerAt(u); w.Code != want || w.Header().Get("Location") != "" {

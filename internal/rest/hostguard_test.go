@@ -14,22 +14,41 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// guardedHosts are names that a request may have, with true for those that no web page can have had resolved to this
-// machine.
-var guardedHosts = map[string]bool{"localhost": true, "localhost:1": true, "a.localhost": true, "10.1.2.3:8083": true,
-	"[fd00::1]:8083": true, "[fe80::1%25eth0]": true, "0.0.0.0": true, "connect": true, "connect:8083": true,
-	"CONNECT.": true, "connect.example.com": true, "connect.example.com.:8083": true, "culvert.team.svc": true,
-	"culvert.team.svc:8083": true, "culvert.team.svc.cluster.local": true,
-	"evil.example": false, "evil.example:8083": false, "evil.example.": false,
-	"connect.example.com.evil.example": false, "127.0.0.1.evil.example": false, "svc.evil.example": false,
-	"notsvc.example.notsvc": false, "a.cluster.local": false, "localhost.evil.example": false,
-	"10.1.2.3.nip.io": false}
+// guardedHosts has names in Host, with true for names that the worker trusts: no web page can have had them resolved to
+// this machine.
+var guardedHosts = map[string]bool{
+	"localhost":                        true,
+	"localhost:1":                      true,
+	"a.localhost":                      true,
+	"10.1.2.3:8083":                    true,
+	"[fd00::1]:8083":                   true,
+	"[fe80::1%25eth0]":                 true,
+	"0.0.0.0":                          true,
+	"connect":                          true,
+	"connect:8083":                     true,
+	"CONNECT.":                         true,
+	"connect.example.com":              true,
+	"connect.example.com.:8083":        true,
+	"culvert.team.svc":                 true,
+	"culvert.team.svc:8083":            true,
+	"culvert.team.svc.cluster.local":   true,
+	"evil.example":                     false,
+	"evil.example:8083":                false,
+	"evil.example.":                    false,
+	"connect.example.com.evil.example": false,
+	"127.0.0.1.evil.example":           false,
+	"svc.evil.example":                 false,
+	"notsvc.example.notsvc":            false,
+	"a.cluster.local":                  false,
+	"localhost.evil.example":           false,
+	"10.1.2.3.nip.io":                  false,
+}
 
 // guardedServer returns a server that is reachable for others.
 func guardedServer(t *testing.T, o Options, log *logtest.Journal) *Server {
 	t.Helper()
 	o.Listeners = []string{"http://:0"}
-	return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
+	return startServerFor(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
 		state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
 }
 
@@ -39,20 +58,20 @@ func guardedServer(t *testing.T, o Options, log *logtest.Journal) *Server {
 func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	log := &logtest.Journal{}
 	anonymous := guardedServer(t, Options{Advertise: Advertise{Host: "Connect.Example.com"}}, log)
-	for host, isFamiliar := range guardedHosts {
+	for host, isTrusted := range guardedHosts {
 		for _, line := range []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"} {
-			status, body := asked(t, anonymous, line, host, "X-Forwarded-Host: localhost")
-			if status != 200 || strings.Contains(body, "geheim") != isFamiliar ||
-				strings.Contains(body, "[hidden]") == isFamiliar || !strings.Contains(body, `"topic":"t"`) {
-				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, isFamiliar, status,
+			status, body := askWithHost(t, anonymous, line, host, "X-Forwarded-Host: localhost")
+			if status != 200 || strings.Contains(body, "geheim") != isTrusted ||
+				strings.Contains(body, "[hidden]") == isTrusted || !strings.Contains(body, `"topic":"t"`) {
+				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, isTrusted, status,
 					body)
 			}
 		}
 		for _, line := range []string{"PUT /connectors/a/pause", "POST /connectors/a/restart",
 			"DELETE /connectors/a/offsets"} {
-			status, body := asked(t, anonymous, line, host)
-			if (status == 403) == isFamiliar || (status == 403 && !strings.Contains(body, "rest.allowed.hosts")) {
-				t.Errorf("%s, Host %s: expected a rejection: %t, found %d %s", line, host, !isFamiliar, status, body)
+			status, body := askWithHost(t, anonymous, line, host)
+			if (status == 403) == isTrusted || (status == 403 && !strings.Contains(body, "rest.allowed.hosts")) {
+				t.Errorf("%s, Host %s: expected a rejection: %t, found %d %s", line, host, !isTrusted, status, body)
 			}
 		}
 	}
@@ -60,11 +79,11 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 		t.Errorf("expected one line about a name, found %d in %s", n, log)
 	}
 	assert.Contains(t, log.String(), "rest.allowed.hosts", "rest.basic.auth.file")
-	if status, _ := asked(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
+	if status, _ := askWithHost(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}
 	for i := range 3 * maxWarned {
-		asked(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
+		askWithHost(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
 		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
@@ -76,7 +95,7 @@ func TestUsersSeePasswordsByAnyHost(t *testing.T) {
 	log := &logtest.Journal{}
 	users := guardedServer(t, Options{Users: usersFile(t)}, log)
 	for host := range guardedHosts {
-		status, body := asked(t, users, "GET /connectors/a", host, "Authorization: Basic YW5uYTpnZWhlaW0=")
+		status, body := askWithHost(t, users, "GET /connectors/a", host, "Authorization: Basic YW5uYTpnZWhlaW0=")
 		if status != 200 || !strings.Contains(body, "geheim") {
 			t.Errorf("Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
 		}
@@ -88,13 +107,13 @@ func TestUsersSeePasswordsByAnyHost(t *testing.T) {
 
 // Another worker shows no more than the worker that got the request would.
 func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
-	moving := &metricsWorker{standIn{connectors: map[string]*standInConnector{"a": {
+	worker := &metricsWorker{standIn{connectors: map[string]*standInConnector{"a": {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
-	seated := func(o Options, leader string) (s *Server, url string) {
+	start := func(o Options, leader string) (s *Server, url string) {
 		position := &seat{leader: leader}
 		o.Listeners = []string{"http://:0"}
 		o.Cluster = position
-		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
+		s = startServerFor(t, o, slog.New(slog.DiscardHandler), worker)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		url = "http://127.0.0.1:" + port
 		position.set(func(s *seat) {
@@ -104,11 +123,11 @@ func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 		})
 		return s, url
 	}
-	_, leader := seated(Options{}, "")
-	_, second := seated(Options{}, leader) // which forwards to the leader
+	_, leader := start(Options{}, "")
+	_, second := start(Options{}, leader) // which forwards to the leader
 	for _, target := range []string{leader, second} {
-		follower, _ := seated(Options{}, target)
-		masked, _ := seated(Options{Masked: true}, target)
+		follower, _ := start(Options{}, target)
+		masked, _ := start(Options{Masked: true}, target)
 		for _, c := range []struct {
 			server *Server
 			host   string
@@ -118,7 +137,7 @@ func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 			{server: follower, host: "evil.example"},
 			{server: masked, host: "connect"},
 		} {
-			status, body := asked(t, c.server, "GET /connectors?expand=info&expand=motion", c.host)
+			status, body := askWithHost(t, c.server, "GET /connectors?expand=info&expand=motion", c.host)
 			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
 				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown,
 					status, body)
@@ -147,11 +166,11 @@ func TestHostnamesOfMachine(t *testing.T) {
 		{"web1", "Web1.corp.example.com.", nil, "web1.corp.example.com"},
 		{"web1.corp.example.com", "", errors.New("no such host"), "web1.corp.example.com"},
 	} {
-		m := &hostnames{hostname: func() (string, error) { return c.hostname, nil },
+		names := &hostnames{hostname: func() (string, error) { return c.hostname, nil },
 			canonical: func(context.Context, string) (string, error) { return c.canonical, c.err }}
-		o := &hostGuard{anonymous: true, hostnames: m.names}
-		if !o.isTrustedHost(c.want+":8083") || o.isTrustedHost("web1.evil.example") {
-			t.Errorf("%v: expected %s to be this machine, found %v", c, c.want, m.names())
+		guard := &hostGuard{anonymous: true, hostnames: names.names}
+		if !guard.isTrustedHost(c.want+":8083") || guard.isTrustedHost("web1.evil.example") {
+			t.Errorf("%v: expected %s to be this machine, found %v", c, c.want, names.names())
 		}
 	}
 }

@@ -15,22 +15,22 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// served starts a server on a listener, with allowed host names.
-func served(t *testing.T, listener string, allowed ...string) *Server {
+// startServerOn starts a server on a listener, with allowed host names.
+func startServerOn(t *testing.T, listener string, allowed ...string) *Server {
 	t.Helper()
-	return opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed}, slog.New(slog.DiscardHandler),
-		&standIn{})
+	return startServerFor(t, Options{Listeners: []string{listener}, AllowedHosts: allowed},
+		slog.New(slog.DiscardHandler), &standIn{})
 }
 
-// asked sends a request with a Host unchanged, and returns the response.
-func asked(t *testing.T, s *Server, line, host string, more ...string) (status int, body string) {
+// askWithHost sends a request with a Host unchanged and further header lines, and returns the response.
+func askWithHost(t *testing.T, s *Server, line, host string, headers ...string) (status int, body string) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.Addresses()[0])
 	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
 	require.NoError(t, err)
 	defer conn.Close()
-	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", line, host, strings.Join(append(more,
-		""), "\r\n"))
+	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", line, host,
+		strings.Join(append(headers, ""), "\r\n"))
 	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	defer r.Body.Close()
@@ -41,10 +41,10 @@ func asked(t *testing.T, s *Server, line, host string, more ...string) (status i
 // A page whose name resolves to this machine reads nothing from a loopback listener. On other listeners Host is checked
 // if allowed hosts are configured.
 func TestHostIsChecked(t *testing.T) {
-	loopback := served(t, "http://127.0.0.1:0")
-	named := served(t, "http://localhost:0", "Connect.Example.com", "10.1.2.3:8083")
-	everywhere := served(t, "http://:0")
-	restricted := served(t, "http://0.0.0.0:0", "connect.example.com")
+	loopback := startServerOn(t, "http://127.0.0.1:0")
+	named := startServerOn(t, "http://localhost:0", "Connect.Example.com", "10.1.2.3:8083")
+	everywhere := startServerOn(t, "http://:0")
+	restricted := startServerOn(t, "http://0.0.0.0:0", "connect.example.com")
 	for _, c := range []struct {
 		host       string
 		loopback   bool // whether each of the servers accepts the host
@@ -85,7 +85,7 @@ func TestHostIsChecked(t *testing.T) {
 			{name: "restricted", server: restricted, want: c.restricted},
 		} {
 			want := map[bool]int{true: 200, false: 403}[k.want]
-			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
+			status, body := askWithHost(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
 				"Forwarded: host=localhost")
 			if status == 400 && strings.Contains(c.host, "@") {
 				continue // net/http rejects such a Host
@@ -100,8 +100,8 @@ func TestHostIsChecked(t *testing.T) {
 // Metrics may be read by an IP address on a listener that is reachable for others, but not by a foreign name. Nothing
 // else may be read by an address.
 func TestMetricsAreReadByAddress(t *testing.T) {
-	loopback := served(t, "http://127.0.0.1:0")
-	restricted := served(t, "http://0.0.0.0:0", "connect.example.com")
+	loopback := startServerOn(t, "http://127.0.0.1:0")
+	restricted := startServerOn(t, "http://0.0.0.0:0", "connect.example.com")
 	for _, c := range []struct {
 		server  *Server
 		line    string
@@ -119,7 +119,7 @@ func TestMetricsAreReadByAddress(t *testing.T) {
 		{server: loopback, line: "GET /metrics", host: "10.1.2.3:8083"},
 		{server: loopback, line: "GET /metrics", host: "0.0.0.0:8083"},
 	} {
-		if status, body := asked(t, c.server, c.line, c.host); (status != 403) != c.allowed {
+		if status, body := askWithHost(t, c.server, c.line, c.host); (status != 403) != c.allowed {
 			t.Errorf("%s, Host %s: expected allowed=%t, found %d %s", c.line, c.host, c.allowed, status, body)
 		}
 	}
@@ -128,9 +128,9 @@ func TestMetricsAreReadByAddress(t *testing.T) {
 // Only GET /health works without a valid Host: no other resource, no other method, and no target that names another
 // host.
 func TestOnlyHealthNeedsNoHost(t *testing.T) {
-	loopback := served(t, "http://127.0.0.1:0")
+	loopback := startServerOn(t, "http://127.0.0.1:0")
 	for _, line := range []string{"GET /health", "GET /health/", "HEAD /health"} {
-		if status, body := asked(t, loopback, line, "evil.example"); status == 403 {
+		if status, body := askWithHost(t, loopback, line, "evil.example"); status == 403 {
 			t.Errorf("%s: expected that Host is never checked, found %d %s", line, status, body)
 		}
 	}
@@ -141,7 +141,7 @@ func TestOnlyHealthNeedsNoHost(t *testing.T) {
 		if strings.Contains(line, "http://") {
 			host = "localhost"
 		}
-		if status, body := asked(t, loopback, line, host); status != 403 {
+		if status, body := askWithHost(t, loopback, line, host); status != 403 {
 			t.Errorf("%s: expected 403, found %d %s", line, status, body)
 		}
 	}
@@ -149,9 +149,14 @@ func TestOnlyHealthNeedsNoHost(t *testing.T) {
 
 // Invalid host names are errors.
 func TestAllowedHostsAreChecked(t *testing.T) {
-	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: Invalid value http://a for " +
-		"configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts",
-		"": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
+	for host, want := range map[string]string{
+		"http://a": "rest.allowed.hosts: Invalid value http://a for configuration rest.allowed.hosts: expected names",
+		"a/b":      "rest.allowed.hosts",
+		"*.a":      "rest.allowed.hosts",
+		"":         "", "a:8083": "",
+		"[::1]:1":    "",
+		"A.example.": "",
+	} {
 		err := Options{AllowedHosts: []string{"fine", host}}.Check()
 		assert.ErrorOrNone(t, err, want, host)
 	}

@@ -43,7 +43,7 @@ func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 // The log is read page by page. An invalid query is rejected with what is expected.
 func TestLog(t *testing.T) {
 	worker, log := newLogger("a:1")
-	if w := sent(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
+	if w := serveRequest(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
 		t.Errorf("a log without lines: found %s", w.Body)
 	}
 	log.Info("one geheim")
@@ -52,9 +52,9 @@ func TestLog(t *testing.T) {
 	defer server.Close()
 	status, page, _ := pageOf(t, server.URL+"/culvert/log")
 	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 ||
-		page.Lines[0].Text != "one *" ||
-		page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" || page.Lines[1].Number != 2 {
-		t.Errorf("found %d %+v", status, page)
+		page.Lines[0].Text != "one *" || page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" ||
+		page.Lines[1].Number != 2 {
+		t.Errorf("expected the two lines, the first one redacted, found %d %+v", status, page)
 	}
 	status, page, body := pageOf(t, server.URL+"/culvert/log?after=2")
 	if status != 200 || page.Last != 2 || !strings.Contains(body, `"lines":[]`) {
@@ -67,8 +67,13 @@ func TestLog(t *testing.T) {
 		status, _, body := pageOf(t, server.URL+"/culvert/log?worker="+id)
 		assert.Equal(t, want, status, body)
 	}
-	for query, want := range map[string]string{"level=LOUD": "expected one of OFF, FATAL", "limit=0": "from 1 to 1000",
-		"limit=1001": "from 1 to 1000", "after=x": "after: expected a number", "after=-1": "after: expected"} {
+	for query, want := range map[string]string{
+		"level=LOUD": "expected one of OFF, FATAL",
+		"limit=0":    "from 1 to 1000",
+		"limit=1001": "from 1 to 1000",
+		"after=x":    "after: expected a number",
+		"after=-1":   "after: expected",
+	} {
 		status, _, body := pageOf(t, server.URL+"/culvert/log?"+query)
 		if status != 400 || !strings.Contains(body, want) {
 			t.Errorf("%s: expected 400 with %q, found %d %s", query, want, status, body)
@@ -82,14 +87,14 @@ func TestForeignHostsReadNoLog(t *testing.T) {
 	log.Info("one")
 	for _, o := range []Options{{}, {Cluster: &seat{url: "http://a:1", leader: "http://a:1"}}} {
 		o.Listeners = []string{"http://:0"}
-		s := opened(t, o, slog.New(slog.DiscardHandler), worker)
+		s := startServerFor(t, o, slog.New(slog.DiscardHandler), worker)
 		for _, target := range []string{"/culvert/log", "/culvert/log?worker=b:1"} {
-			if status, body := asked(t, s, "GET "+target, "evil.example"); status != 403 ||
+			if status, body := askWithHost(t, s, "GET "+target, "evil.example"); status != 403 ||
 				!strings.Contains(body, "rest.allowed.hosts") {
 				t.Errorf("%s: expected 403, found %d %s", target, status, body)
 			}
 		}
-		if status, body := asked(t, s, "GET /culvert/log", "localhost"); status != 200 ||
+		if status, body := askWithHost(t, s, "GET /culvert/log", "localhost"); status != 200 ||
 			!strings.Contains(body, "one") {
 			t.Errorf("expected 200, found %d %s", status, body)
 		}
@@ -105,7 +110,7 @@ func TestLogOfGroup(t *testing.T) {
 		log.Info("of " + id)
 		workers = append(workers, worker.worker())
 	}
-	urls, seats := grouped(t, workers, 0, func(http.ResponseWriter, *http.Request, int) bool { return false })
+	urls, seats := startGroup(t, workers, 0, func(http.ResponseWriter, *http.Request, int) bool { return false })
 	for from, url := range urls {
 		for to, id := range ids {
 			status, page, body := pageOf(t, url+"/culvert/log?worker="+id)

@@ -33,21 +33,21 @@ import (
 	"github.com/culvert-project/culvert/internal/run/offset"
 )
 
-// notYet are resources of Kafka Connect that this worker does not have.
-var notYet = regexp.MustCompile(`/fence/?(\?|$)`)
+// missingResources matches resources of Kafka Connect that this worker does not have.
+var missingResources = regexp.MustCompile(`/fence/?(\?|$)`)
 
-// steered are writes that are sent, too.
-var steered = regexp.MustCompile(`/(pause|resume|stop|restart)/?(\?|$)`)
+// stateChanges matches writes that are sent, too.
+var stateChanges = regexp.MustCompile(`/(pause|resume|stop|restart)/?(\?|$)`)
 
-// configured are the paths of writes of configurations.
-var configured = regexp.MustCompile(`^/connectors/?$|^/connectors/[^/]+(/config)?/?$`)
+// configPaths matches the paths of writes of configurations.
+var configPaths = regexp.MustCompile(`^/connectors/?$|^/connectors/[^/]+(/config)?/?$`)
 
-const recorded = "../../testdata/connect-rest"
+const recordings = "../../testdata/connect-rest"
 
 func TestRecordedCalls(t *testing.T) {
-	files, err := replaytest.Sequences(recorded)
+	files, err := replaytest.Sequences(recordings)
 	require.NoError(t, err)
-	differs, err := replaytest.Differences(recorded)
+	differs, err := replaytest.Differences(recordings)
 	require.NoError(t, err)
 	calls := 0
 	found := map[string]replaytest.Kind{}
@@ -66,28 +66,28 @@ func TestRecordedCalls(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
 			levels, _ := logging.LevelsOf(slog.New(slog.NewTextHandler(io.Discard, nil)))
-			stand := &standIn{connectors: map[string]*standInConnector{},
+			worker := &standIn{connectors: map[string]*standInConnector{},
 				parts: Parts{Levels: levels, Log: slog.New(slog.DiscardHandler)}}
-			server := httptest.NewServer(Handler(stand.worker()))
+			server := httptest.NewServer(Handler(worker.worker()))
 			defer server.Close()
-			worker := &replaytest.Worker{Address: server.Listener.Addr().String()}
+			target := &replaytest.Worker{Address: server.Listener.Addr().String()}
 			steps, err := replaytest.Read(file)
 			require.NoError(t, err)
 			compared := 0
 			for _, s := range steps {
-				leftOut := slices.Contains(differs[s.At()], replaytest.LeftOut)
+				isLeftOut := slices.Contains(differs[s.At()], replaytest.LeftOut)
 				if s.Method != "" {
 					calls++
 				}
-				if eaten := stand.change(s); eaten || leftOut {
-					other := s.Seq == "03-create-bad" || slices.Contains(differs[s.At()], replaytest.Other)
-					if (s.Method != "" && !leftOut) || (!eaten && !other) {
-						t.Errorf("%s: sent %t, left out %t", s.At(), !eaten, leftOut)
+				if isApplied := worker.change(s); isApplied || isLeftOut {
+					isOther := s.Seq == "03-create-bad" || slices.Contains(differs[s.At()], replaytest.Other)
+					if (s.Method != "" && !isLeftOut) || (!isApplied && !isOther) {
+						t.Errorf("%s: sent %t, left out %t", s.At(), !isApplied, isLeftOut)
 					}
 					found[s.At()] = replaytest.LeftOut
 					continue
 				}
-				answer, err := worker.Send(s)
+				answer, err := target.Send(s)
 				require.NoError(t, err)
 				status, body := replaytest.Compare(s, s.Recorded(), answer)
 				if body != "" && slices.Contains(differs[s.At()], replaytest.Text) {
@@ -108,13 +108,13 @@ func TestRecordedCalls(t *testing.T) {
 
 // standIn is a worker and its herder, with the state that results from the recorded writes.
 type standIn struct {
-	Herder     // no other method is called
+	Herder     // nil: its other methods are not called
 	connectors map[string]*standInConnector
 	parts      Parts
 }
 
-// double is a worker for tests.
-type double interface{ worker() Worker }
+// testWorker is a worker for tests.
+type testWorker interface{ worker() Worker }
 
 func (s *standIn) worker() Worker { return s.with(s) }
 
@@ -124,7 +124,7 @@ func (s *standIn) with(h Herder) Worker {
 	parts.Herder = h
 	parts.TracksTopics = true
 	parts.ResetsTopics = true
-	parts.Root = Root{"${version}", "${commit}", "${cluster}"}
+	parts.Root = Root{Version: "${version}", Commit: "${commit}", Cluster: "${cluster}"}
 	return Worker{
 		Now:     func() Parts { return parts },
 		Redact:  func(text string) string { return text },
@@ -136,20 +136,21 @@ func (s *standIn) with(h Herder) Worker {
 		SetTargetState: func(name string, _ connect.TargetState) error { return h.Restart(name) },
 		Configs: Configs{
 			Validate:    validationOf,
-			Definitions: definitions, Write: s.write, Delete: s.delete,
-			Source: func(string, bool) ([]byte, string, error) { return nil, "", nil },
+			Definitions: definitions,
+			Write:       s.write,
+			Delete:      s.delete,
+			Source:      func(string, bool) ([]byte, string, error) { return nil, "", nil },
 		},
 		Reload: func(bool) (r Reload, _ bool) { return r, false },
 	}
 }
 
 type standInConnector struct {
-	config map[string]string
-	state  connect.State
-	tasks  []connect.TaskStatus
-	plugin connect.Plugin
-	// offsets are the offsets by their partitions as text
-	offsets map[string]offset.Entry
+	config  map[string]string
+	state   connect.State
+	tasks   []connect.TaskStatus
+	plugin  connect.Plugin
+	offsets map[string]offset.Entry // by the partition as text
 	topics  []string
 }
 
@@ -158,8 +159,8 @@ func (s *standIn) change(c *replaytest.Step) bool {
 	path, _, _ := strings.Cut(c.Path, "?")
 	switch {
 	case c.Until != "":
-		s.until(c)
-	case c.Method == "", notYet.MatchString(c.Path): // the answer is compared
+		s.applyUntil(c)
+	case c.Method == "", missingResources.MatchString(c.Path): // the answer is compared
 	case strings.HasSuffix(path, "/config/validate"):
 		var settings map[string]string
 		body, _ := c.Body.(string) // a stand-in knows no plugins
@@ -169,9 +170,9 @@ func (s *standIn) change(c *replaytest.Step) bool {
 		// a stand-in knows its settings
 	case strings.HasSuffix(path, "/offsets"), strings.Contains(path, "/topics"), strings.HasPrefix(path, "/admin"):
 		return false
-	case steered.MatchString(c.Path):
+	case stateChanges.MatchString(c.Path):
 		return false
-	case configured.MatchString(path) && c.Method != "GET" && c.Method != "HEAD" && c.Method != "OPTIONS":
+	case configPaths.MatchString(path) && c.Method != "GET" && c.Method != "HEAD" && c.Method != "OPTIONS":
 		return c.Status == 400 // a stand-in knows no plugins
 	case c.Method == "OPTIONS", c.Status == 406, c.Status == 415:
 		return false
@@ -205,42 +206,42 @@ func nameIn(path string) string {
 	return name
 }
 
-func (s *standIn) write(_ context.Context, name string, given ConfigRequest) (done WriteResult, err error) {
-	before := s.connectors[name]
-	settings := maps.Clone(given.Settings)
+func (s *standIn) write(_ context.Context, name string, request ConfigRequest) (result WriteResult, err error) {
+	previous := s.connectors[name]
+	settings := maps.Clone(request.Settings)
 	switch {
-	case given.New != nil && before != nil:
-		return done, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
-	case given.Patch && before == nil:
-		return done, connect.ErrUnknownConnector
-	case given.Patch:
-		settings = maps.Clone(before.config)
-		maps.Copy(settings, given.Settings)
-		for _, key := range given.Null {
+	case request.New != nil && previous != nil:
+		return result, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
+	case request.Patch && previous == nil:
+		return result, connect.ErrUnknownConnector
+	case request.Patch:
+		settings = maps.Clone(previous.config)
+		maps.Copy(settings, request.Settings)
+		for _, key := range request.Null {
 			delete(settings, key)
 		}
-	case len(given.Null) > 0:
-		return done, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(given.Null))...)}
+	case len(request.Null) > 0:
+		return result, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(request.Null))...)}
 	}
 	if settings["name"] == "" {
 		settings["name"] = name
 	}
-	k := &standInConnector{config: settings, state: connect.Running, plugin: connect.Plugin{Type: "source"}}
+	connector := &standInConnector{config: settings, state: connect.Running, plugin: connect.Plugin{Type: "source"}}
 	if strings.Contains(settings["connector.class"], "Sink") {
-		k.plugin.Type = "sink"
+		connector.plugin.Type = "sink"
 	}
-	if before != nil {
-		k.state = before.state
-		k.tasks = before.tasks
-		k.offsets = before.offsets
-		k.topics = before.topics
-	} else if given.New != nil {
-		k.state = *given.New
+	if previous != nil {
+		connector.state = previous.state
+		connector.tasks = previous.tasks
+		connector.offsets = previous.offsets
+		connector.topics = previous.topics
+	} else if request.New != nil {
+		connector.state = *request.New
 	}
-	s.connectors[name] = k
-	done.Created = before == nil
-	done.Info, err = s.Info(name)
-	return done, err
+	s.connectors[name] = connector
+	result.Created = previous == nil
+	result.Info, err = s.Info(name)
+	return result, err
 }
 
 func (s *standIn) delete(_ context.Context, name string) error {
@@ -249,31 +250,31 @@ func (s *standIn) delete(_ context.Context, name string) error {
 	return err
 }
 
-// until applies the state for which the recorder waited.
-func (s *standIn) until(c *replaytest.Step) {
-	k := s.connectors[nameIn(c.Until)]
-	if k == nil || c.Contains == nil {
+// applyUntil applies the state for which the recorder waited.
+func (s *standIn) applyUntil(c *replaytest.Step) {
+	connector := s.connectors[nameIn(c.Until)]
+	if connector == nil || c.Contains == nil {
 		return
 	}
 	if topics, ok := c.Contains[nameIn(c.Until)].(map[string]any); ok {
-		k.topics = nil
+		connector.topics = nil
 		for _, topic := range topics["topics"].([]any) {
-			k.topics = append(k.topics, topic.(string))
+			connector.topics = append(connector.topics, topic.(string))
 		}
 		return
 	}
 	if strings.HasSuffix(c.Until, "/offsets") {
-		k.committed(c.Contains)
+		connector.setOffsets(c.Contains)
 		return
 	}
-	if connector, ok := c.Contains["connector"].(map[string]any); ok {
-		k.state = connect.State(connector["state"].(string))
+	if status, ok := c.Contains["connector"].(map[string]any); ok {
+		connector.state = connect.State(status["state"].(string))
 	}
 	tasks, ok := c.Contains["tasks"].([]any)
 	if !ok {
 		return
 	}
-	k.tasks = nil
+	connector.tasks = nil
 	for i, task := range tasks {
 		status := connect.TaskStatus{ID: i, State: connect.State(task.(map[string]any)["state"].(string)),
 			WorkerID: "${worker}", Version: "${version}"}
@@ -282,7 +283,7 @@ func (s *standIn) until(c *replaytest.Step) {
 				"'${dir}/no/such/dir/out.txt' for FileStreamSinkTask\n${stack}\nCaused by: " +
 				"java.nio.file.NoSuchFileException: ${dir}/no/such/dir/out.txt\n${stack}\n"
 		}
-		k.tasks = append(k.tasks, status)
+		connector.tasks = append(connector.tasks, status)
 	}
 }
 
@@ -394,7 +395,7 @@ func definitions(_ context.Context, class string, version *string) ([]check.Defi
 }
 
 func TestHealthWhileStarting(t *testing.T) {
-	w := sent(&standIn{parts: Parts{Starting: errors.New("opening plugins")}}, "GET", "/health", "")
+	w := serveRequest(&standIn{parts: Parts{Starting: errors.New("opening plugins")}}, "GET", "/health", "")
 	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
 		t.Errorf("found %d %s", w.Code, w.Body)
 	}
@@ -404,43 +405,43 @@ func TestHealthWhileStarting(t *testing.T) {
 // timeout.
 func TestRequestsWaitForTheStart(t *testing.T) {
 	t.Parallel()
-	for _, starts := range []bool{true, false} {
+	for _, isStarting := range []bool{true, false} { // whether it starts before the timeout
 		synctest.Test(t, func(t *testing.T) {
-			var started atomic.Bool
+			var isStarted atomic.Bool
 			w := new(standIn).worker()
 			now := w.Now
 			w.Now = func() Parts {
 				parts := now()
-				if !started.Load() {
+				if !isStarted.Load() {
 					parts.Starting = errors.New("Kafka is being reached.")
 				}
 				return parts
 			}
-			var answered sync.WaitGroup
-			var all []*httptest.ResponseRecorder
+			var requests sync.WaitGroup
+			var responses []*httptest.ResponseRecorder
 			for _, r := range routes {
 				if r.serve == nil || r.path == "/health" {
 					continue
 				}
 				answer := httptest.NewRecorder()
-				all = append(all, answer)
-				q := httptest.NewRequest(r.method, strings.NewReplacer("{", "", "}", "").Replace(r.path),
+				responses = append(responses, answer)
+				request := httptest.NewRequest(r.method, strings.NewReplacer("{", "", "}", "").Replace(r.path),
 					strings.NewReader("{}"))
-				q.Header.Set("Content-Type", "application/json")
-				answered.Go(func() { Handler(w).ServeHTTP(answer, q) })
+				request.Header.Set("Content-Type", "application/json")
+				requests.Go(func() { Handler(w).ServeHTTP(answer, request) })
 			}
 			time.Sleep(changeTimeout - time.Second)
-			for _, answer := range all {
+			for _, answer := range responses {
 				if answer.Body.Len() > 0 {
 					t.Errorf("expected no response yet, found %d %s", answer.Code, answer.Body)
 				}
 			}
-			started.Store(starts)
-			answered.Wait()
-			for _, answer := range all {
+			isStarted.Store(isStarting)
+			requests.Wait()
+			for _, answer := range responses {
 				const why = "still starting up. Kafka is being reached."
-				if late := answer.Code == 503 && strings.Contains(answer.Body.String(), why); late == starts {
-					t.Errorf("it starts: %t: found %d %s", starts, answer.Code, answer.Body)
+				if isLate := answer.Code == 503 && strings.Contains(answer.Body.String(), why); isLate == isStarting {
+					t.Errorf("it starts: %t: found %d %s", isStarting, answer.Code, answer.Body)
 				}
 			}
 		})

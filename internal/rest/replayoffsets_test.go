@@ -12,15 +12,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// committed applies the offsets for which the recorder waited. Those of a file source are recorded without a partition.
-func (s *standInConnector) committed(contains map[string]any) {
+// setOffsets applies the offsets for which the recorder waited. Offsets of a file source are recorded without a
+// partition.
+func (s *standInConnector) setOffsets(contains map[string]any) {
 	data, _ := json.Marshal(contains)
-	var waited offsets
-	if err := json.Unmarshal(data, &waited); err != nil {
+	var body offsets
+	if err := json.Unmarshal(data, &body); err != nil {
 		panic(err)
 	}
 	s.offsets = map[string]offset.Entry{}
-	for _, e := range waited.Offsets {
+	for _, e := range body.Offsets {
 		if e.Partition == nil {
 			e.Partition = []wit.OffsetEntry{wit.StringEntry("filename", s.config["file"])}
 		}
@@ -40,34 +41,34 @@ func (s *standInConnector) set(e offset.Entry) {
 	s.offsets[name] = e
 }
 
-func (s *standIn) Offsets(_ context.Context, name string) (all []offset.Entry, err error) {
-	k := s.connectors[name]
-	if k == nil {
+func (s *standIn) Offsets(_ context.Context, name string) (entries []offset.Entry, err error) {
+	connector := s.connectors[name]
+	if connector == nil {
 		return nil, connect.ErrUnknownConnector
 	}
-	for _, id := range slices.Sorted(maps.Keys(k.offsets)) {
-		all = append(all, k.offsets[id])
+	for _, id := range slices.Sorted(maps.Keys(connector.offsets)) {
+		entries = append(entries, connector.offsets[id])
 	}
-	return all, nil
+	return entries, nil
 }
 
 // AlterOffsets expects offsets of Kafka's file connectors.
 func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.Entry) error {
-	k, err := s.stopped(name)
+	connector, err := s.stoppedConnector(name)
 	if err != nil {
 		return err
 	}
 	for i, e := range entries {
-		if k.plugin.Type == "sink" {
-			place, err := offset.ParseSinkPosition(e)
+		if connector.plugin.Type == "sink" {
+			position, err := offset.ParseSinkPosition(e)
 			if err != nil {
 				return err
 			}
-			if place.Topic != "osnk" || place.Partition != 0 {
+			if position.Topic != "osnk" || position.Partition != 0 {
 				return errors.New("there is no such partition")
 			}
-			entries[i] = place.Entry()
-			if place.Offset < 0 {
+			entries[i] = position.Entry()
+			if position.Offset < 0 {
 				entries[i].Offset = nil
 			}
 			continue
@@ -75,33 +76,33 @@ func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.
 		if _, ok := wit.Lookup(e.Partition, "filename"); !ok {
 			return errors.New("expected a filename")
 		}
-		position, _ := wit.Lookup(e.Offset, "position")
-		if e.Offset != nil && (position.Integer == nil || *position.Integer < 0) {
+		filePosition, _ := wit.Lookup(e.Offset, "position")
+		if e.Offset != nil && (filePosition.Integer == nil || *filePosition.Integer < 0) {
 			return errors.New("expected a position")
 		}
 	}
 	for _, e := range entries {
-		k.set(e)
+		connector.set(e)
 	}
 	return nil
 }
 
 func (s *standIn) ResetOffsets(_ context.Context, name string) error {
-	k, err := s.stopped(name)
+	connector, err := s.stoppedConnector(name)
 	if err == nil {
-		clear(k.offsets)
+		clear(connector.offsets)
 	}
 	return err
 }
 
-// stopped returns a connector whose offsets may be changed.
-func (s *standIn) stopped(name string) (*standInConnector, error) {
-	k := s.connectors[name]
+// stoppedConnector returns a connector whose offsets may be changed.
+func (s *standIn) stoppedConnector(name string) (*standInConnector, error) {
+	connector := s.connectors[name]
 	switch {
-	case k == nil:
+	case connector == nil:
 		return nil, connect.ErrUnknownConnector
-	case k.state != connect.Stopped:
+	case connector.state != connect.Stopped:
 		return nil, connect.ErrNotStopped
 	}
-	return k, nil
+	return connector, nil
 }

@@ -17,47 +17,47 @@ import (
 // sampleWorker has one sample, and returns the parameters of its requests.
 type sampleWorker struct {
 	standIn
-	shows string
+	show string // the view of the sample: full or shape
 }
 
 func (s *sampleWorker) worker() Worker {
 	w := s.with(s)
-	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
-		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
+	w.StartSample = func(_ string, request SampleRequest) (Sample, error) {
+		return Sample{ID: "1", Show: request.Show, Wanted: request.Rows}, nil
 	}
-	w.ListSamples = func(string) []Sample { return []Sample{{ID: "1", Show: s.shows}} }
+	w.ListSamples = func(string) []Sample { return []Sample{{ID: "1", Show: s.show}} }
 	w.ReadSample = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
 		if id != "1" {
 			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
 		}
-		return Sample{ID: "1", Show: s.shows, Problem: settings["transforms"]}, nil
+		return Sample{ID: "1", Show: s.show, Problem: settings["transforms"]}, nil
 	}
 	w.SampleTestFile = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
 		return []byte("tests: " + settings["transforms"] + "\n"), nil
 	}
 	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
-	w.Peek = func(_ context.Context, settings map[string]string, asked ToolRequest) (ToolAnswer, error) {
-		return ToolAnswer{Document: json.RawMessage(`"` + settings["a"] + asked.Options["n"] + `"`)}, nil
+	w.Peek = func(_ context.Context, settings map[string]string, request ToolRequest) (ToolAnswer, error) {
+		return ToolAnswer{Document: json.RawMessage(`"` + settings["a"] + request.Options["n"] + `"`)}, nil
 	}
-	w.RunTool = func(_ context.Context, _, command string, asked ToolRequest) (ToolAnswer, error) {
-		return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
+	w.RunTool = func(_ context.Context, _, command string, request ToolRequest) (ToolAnswer, error) {
+		return ToolAnswer{Document: json.RawMessage(`"` + command + request.Options["n"] + `"`)}, nil
 	}
 	return w
 }
 
 const everyAddress = "http://:0"
 
-// A samplesCase is a request by somebody, its response, and what else may be requested.
+// A samplesCase is a request for a sample, its response, and the statuses of further requests of the same user.
 type samplesCase struct {
-	options Options
-	show    string
-	host    string
-	header  string
-	status  int
-	shown   string
-	message string // a part of the response
-	full    int    // status of requests for a sample of values
-	shape   int    // status of requests for a sample of shapes
+	options  Options
+	show     string // the view in the request
+	host     string // replaces the Host of requests
+	header   string // is set to true in requests
+	status   int
+	wantShow string // the view in the response
+	message  string // a part of the response
+	full     int    // status of requests for a sample of values
+	shape    int    // status of requests for a sample of shapes
 }
 
 // Values of records are shown to users on this machine and to users who have logged on. Others see the shape, or
@@ -65,16 +65,16 @@ type samplesCase struct {
 func TestRecordsAreShownByRights(t *testing.T) {
 	users := usersFile(t)
 	for name, c := range map[string]samplesCase{
-		"this machine":        {status: 202, shown: "full", full: 200, shape: 200},
-		"this machine, full":  {show: "full", status: 202, shown: "full", full: 200, shape: 200},
-		"this machine, shape": {show: "shape", status: 202, shown: "shape", full: 200, shape: 200},
-		"neither": {
+		"this machine":        {status: 202, wantShow: "full", full: 200, shape: 200},
+		"this machine, full":  {show: "full", status: 202, wantShow: "full", full: 200, shape: 200},
+		"this machine, shape": {show: "shape", status: 202, wantShow: "shape", full: 200, shape: 200},
+		"an unknown view": {
 			show:   "all",
 			status: 400, message: `expected full or shape, found \"all\"`, full: 200, shape: 200,
 		},
 		"anybody": {
 			options: Options{Listeners: []string{everyAddress}},
-			status:  202, shown: "shape", full: 403, shape: 200,
+			status:  202, wantShow: "shape", full: 403, shape: 200,
 		},
 		"anybody, full": {
 			options: Options{Listeners: []string{everyAddress}}, show: "full",
@@ -82,14 +82,14 @@ func TestRecordsAreShownByRights(t *testing.T) {
 		},
 		"a user": {
 			options: Options{Listeners: []string{everyAddress}, Users: users},
-			status:  202, shown: "full", full: 200, shape: 200,
+			status:  202, wantShow: "full", full: 200, shape: 200,
 		},
-		"a user of masks": {
+		"a user, masked": {
 			options: Options{Listeners: []string{everyAddress}, Users: users, Masked: true}, show: "full",
 			status: 403, message: "rest.config.masked", full: 403, shape: 200,
 		},
-		"read only":    {options: Options{ReadOnly: true}, status: 202, shown: "full", full: 200, shape: 200},
-		"shapes alone": {options: Options{Records: "shape"}, status: 202, shown: "shape", full: 403, shape: 200},
+		"read only":    {options: Options{ReadOnly: true}, status: 202, wantShow: "full", full: 200, shape: 200},
+		"shapes alone": {options: Options{Records: "shape"}, status: 202, wantShow: "shape", full: 403, shape: 200},
 		"shapes alone, full": {
 			options: Options{Records: "shape"}, show: "full",
 			status: 403, message: "console.records=shape", full: 403, shape: 200,
@@ -102,8 +102,8 @@ func TestRecordsAreShownByRights(t *testing.T) {
 			options: Options{Listeners: []string{everyAddress}}, host: "evil.example.com",
 			status: 403, message: "could be that of a web page", full: 403, shape: 403,
 		},
-		"handed on by a masker": {header: maskedHeader, status: 202, shown: "shape", full: 403, shape: 200},
-		"handed on by a stranger": {
+		"forwarded, masked": {header: maskedHeader, status: 202, wantShow: "shape", full: 403, shape: 200},
+		"forwarded, shapes only": {
 			header: shapeOnlyHeader, show: "full",
 			status: 403, message: "the worker that received the request", full: 403, shape: 200,
 		},
@@ -111,8 +111,8 @@ func TestRecordsAreShownByRights(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newSampleAsker(t, c)
 			status, answer := a.ask(t, "POST", "/samples", `{"rows":7,"show":"`+c.show+`"}`)
-			isShown := strings.Contains(answer, `"wanted":7,"show":"`+c.shown+`"`)
-			if status != c.status || !strings.Contains(answer, c.message) || (status == 202 && !isShown) {
+			isStarted := strings.Contains(answer, `"wanted":7,"show":"`+c.wantShow+`"`)
+			if status != c.status || !strings.Contains(answer, c.message) || (status == 202 && !isStarted) {
 				t.Errorf("found %d %s", status, answer)
 			}
 			checkSamples(t, a)
@@ -132,7 +132,7 @@ type sampleAsker struct {
 func newSampleAsker(t *testing.T, c samplesCase) *sampleAsker {
 	t.Helper()
 	worker := &sampleWorker{}
-	s := opened(t, c.options, slog.New(slog.DiscardHandler), worker)
+	s := startServerFor(t, c.options, slog.New(slog.DiscardHandler), worker)
 	_, port, _ := net.SplitHostPort(s.Addresses()[0])
 	return &sampleAsker{samplesCase: c, worker: worker, port: port}
 }
@@ -142,7 +142,7 @@ func (a *sampleAsker) ask(t *testing.T, method, path, body string) (status int, 
 	if path != "/culvert/peek" {
 		path = "/culvert/connectors/a" + path
 	}
-	r := requestOf(t, method, "http://127.0.0.1:"+a.port+path, body, "Content-Type", "application/json",
+	r := newRequest(t, method, "http://127.0.0.1:"+a.port+path, body, "Content-Type", "application/json",
 		"Authorization", "Basic YW5uYTpnZWhlaW0=")
 	if a.header != "" {
 		r.Header.Set(a.header, "true")
@@ -150,24 +150,26 @@ func (a *sampleAsker) ask(t *testing.T, method, path, body string) (status int, 
 	if a.host != "" {
 		r.Host = a.host
 	}
-	response, answer := exchanged(t, http.DefaultClient, r)
+	response, answer := exchange(t, http.DefaultClient, r)
 	return response.StatusCode, answer
 }
 
 // checkSamples checks which samples are listed, shown and sent through a chain.
 func checkSamples(t *testing.T, a *sampleAsker) {
 	t.Helper()
-	for shows, want := range map[string]int{"full": a.full, "shape": a.shape} {
-		a.worker.shows = shows
+	for show, want := range map[string]int{"full": a.full, "shape": a.shape} {
+		a.worker.show = show
 		status, answer := a.ask(t, "GET", "/samples", "")
-		isListed := a.shape == 403 && status != 403
-		if isListed || strings.Contains(answer, `"id":"1"`) != (want == 200) {
-			t.Errorf("samples of %s: found %d %s", shows, status, answer)
+		isWrong := a.shape == 403 && status != 403
+		if isWrong || strings.Contains(answer, `"id":"1"`) != (want == 200) {
+			t.Errorf("samples of %s: found %d %s", show, status, answer)
 		}
-		for _, call := range [][3]string{{"GET", "/samples/1", ""},
-			{"POST", "/samples/1/chain", `{"config":{"transforms":"a"}}`}} {
-			if status, answer := a.ask(t, call[0], call[1], call[2]); status != want {
-				t.Errorf("%s of a sample of %s: found %d %s", call[1], shows, status, answer)
+		for _, call := range []struct{ method, path, body string }{
+			{method: "GET", path: "/samples/1"},
+			{method: "POST", path: "/samples/1/chain", body: `{"config":{"transforms":"a"}}`},
+		} {
+			if status, answer := a.ask(t, call.method, call.path, call.body); status != want {
+				t.Errorf("%s of a sample of %s: expected %d, found %d %s", call.path, show, want, status, answer)
 			}
 		}
 	}
@@ -176,11 +178,13 @@ func checkSamples(t *testing.T, a *sampleAsker) {
 // checkTestFiles checks that a test file, which has values, is returned only to those who may see values.
 func checkTestFiles(t *testing.T, a *sampleAsker) {
 	t.Helper()
-	for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
-		"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
-		status, answer := a.ask(t, call[0], call[1], call[2])
+	for chain, call := range map[string]struct{ method, path, body string }{
+		"":  {method: "GET", path: "/samples/1?as=test"},
+		"a": {method: "POST", path: "/samples/1/chain?as=test", body: `{"config":{"transforms":"a"}}`},
+	} {
+		status, answer := a.ask(t, call.method, call.path, call.body)
 		if status != a.full || (status == 200 && answer != "tests: "+chain+"\n") {
-			t.Errorf("a test, %s: found %d %s", call[1], status, answer)
+			t.Errorf("a test file of %s: expected %d, found %d %s", call.path, a.full, status, answer)
 		}
 	}
 }
@@ -189,10 +193,10 @@ func checkTestFiles(t *testing.T, a *sampleAsker) {
 func checkTools(t *testing.T, a *sampleAsker) {
 	t.Helper()
 	want := a.full
-	tools := 200
+	wantPing := 200
 	if a.host != "" || a.options.ReadOnly {
 		want = 403
-		tools = 403
+		wantPing = 403
 	}
 	status, answer := a.ask(t, "POST", "/tools/peek", `{"options":{"n":"5"}}`)
 	if status != want || (want == 200 && !strings.Contains(answer, "peek5")) {
@@ -202,20 +206,20 @@ func checkTools(t *testing.T, a *sampleAsker) {
 	if status != want || (want == 200 && !strings.Contains(answer, "b5")) {
 		t.Errorf("peek with a configuration: found %d %s", status, answer)
 	}
-	if status, answer := a.ask(t, "POST", "/tools/ping", ""); status != tools {
+	if status, answer := a.ask(t, "POST", "/tools/ping", ""); status != wantPing {
 		t.Errorf("ping: found %d %s", status, answer)
 	}
 }
 
 // An invalid request is rejected with the reason.
 func TestInvalidSampleRequests(t *testing.T) {
-	worker := &sampleWorker{shows: "full"}
+	worker := &sampleWorker{show: "full"}
 	for _, c := range []struct {
-		method string
-		path   string
-		body   string
-		status int
-		says   string
+		method  string
+		path    string
+		body    string
+		status  int
+		message string
 	}{
 		{"GET", "/samples/2", "", 404, "no such sample"},
 		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
@@ -233,20 +237,20 @@ func TestInvalidSampleRequests(t *testing.T) {
 		{"GET", "/tools", "", 200, `[{"name":"peek"`},
 		{"DELETE", "/samples/1", "", 405, ""},
 	} {
-		w := sent(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+		w := serveRequest(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
 		}
 	}
 	// A test file is YAML, and clients that accept YAML do not get 406.
 	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {
-		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept",
+		assert.Equal(t, status, serveRequest(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept",
 			accept).Code)
 		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
-			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
+			serveRequest(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
 	}
 	// a route without test files
-	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code)
+	assert.Equal(t, 406, serveRequest(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code)
 }
 
 // A request that changes nothing is accepted by a read-only REST API, whatever its method, but nothing else on its
@@ -288,18 +292,18 @@ func TestReadOnlyRequests(t *testing.T) {
 // The worker that forwards a request marks it if it would show no values itself.
 func TestForwardingHidesRecords(t *testing.T) {
 	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
-		var withheld string
+		var shapeOnly string
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			withheld = r.Header.Get(shapeOnlyHeader)
+			shapeOnly = r.Header.Get(shapeOnlyHeader)
 			w.Header().Set("Content-Length", "2")
 			w.Write([]byte("{}"))
 		}))
-		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{url: "http://a:1",
+		s := startServerFor(t, Options{Listeners: []string{listener}, Cluster: &seat{url: "http://a:1",
 			owners: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &sampleWorker{})
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
-		a := fetched(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
+		a := fetch(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
 		other.Close()
 		assert.Equal(t, 200, a.StatusCode)
-		assert.Equal(t, map[bool]string{true: "", false: "true"}[listener != "http://:0"], withheld, listener)
+		assert.Equal(t, map[bool]string{true: "", false: "true"}[listener != "http://:0"], shapeOnly, listener)
 	}
 }

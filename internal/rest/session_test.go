@@ -28,8 +28,8 @@ import (
 
 const permit = "POST /culvert/internal/permit"
 
-// session returns a session with a key.
-func session(t testing.TB, secret string) *Session {
+// newSession returns a session with a key, "" for none.
+func newSession(t testing.TB, secret string) *Session {
 	t.Helper()
 	s, err := NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
@@ -44,21 +44,20 @@ const (
 	secondKey = "the second key of the cluster"
 )
 
-// internals is a worker of a cluster that accepts internal calls, with all access checks for users.
+// internals is a worker of a cluster that handles internal calls, with all access checks for users.
 type internals struct {
 	*Server
 	*Session
-	url  string
-	seat *seat
-	// called counts the calls that were handled.
-	called atomic.Int32
+	url          string
+	seat         *seat
+	handledCalls atomic.Int32
 }
 
 func newInternals(t *testing.T, secret string) *internals {
 	t.Helper()
-	i := &internals{Session: session(t, secret), seat: &seat{}}
+	i := &internals{Session: newSession(t, secret), seat: &seat{}}
 	i.Handle(permit, func(_ context.Context, connector string, body []byte) (any, error) {
-		i.called.Add(1)
+		i.handledCalls.Add(1)
 		switch string(body) {
 		case "nothing":
 			return nil, nil
@@ -73,7 +72,7 @@ func newInternals(t *testing.T, secret string) *internals {
 	})
 	i.Handle("POST /connectors/{name}/tasks", i.calls[permit])
 	i.Handle("PUT /connectors/{name}/fence", i.calls[permit])
-	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
+	i.Server = startServerFor(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
 		AllowedHosts: []string{"connect.example.com"}}, slog.New(slog.DiscardHandler), &standIn{})
 	i.url = i.URLs()[0]
 	i.seat.set(func(s *seat) {
@@ -87,13 +86,13 @@ func newInternals(t *testing.T, secret string) *internals {
 func (i *internals) send(t *testing.T, by *Session, call, body string, change func(*http.Request)) (int, string) {
 	t.Helper()
 	method, target, _ := strings.Cut(call, " ")
-	r := requestOf(t, method, i.url+target, body)
+	r := newRequest(t, method, i.url+target, body)
 	require.NoError(t, by.Sign(r, []byte(body)))
 	r.Host = "evil.example" // which is allowed for a signed call
 	if change != nil {
 		change(r)
 	}
-	a, text := exchanged(t, http.DefaultClient, r)
+	a, text := exchange(t, http.DefaultClient, r)
 	return a.StatusCode, text
 }
 
@@ -101,29 +100,29 @@ func (i *internals) send(t *testing.T, by *Session, call, body string, change fu
 func TestSignatureIsValidOnce(t *testing.T) {
 	i := newInternals(t, firstKey)
 	other := newInternals(t, firstKey)
-	signed := func(r *http.Request) http.Header { return r.Header.Clone() }
+	headersOf := func(r *http.Request) http.Header { return r.Header.Clone() }
 	var headers http.Header
 	const fence = "PUT /connectors/a/fence"
-	status, _ := i.send(t, i.Session, fence, "", func(r *http.Request) { headers = signed(r) })
+	status, _ := i.send(t, i.Session, fence, "", func(r *http.Request) { headers = headersOf(r) })
 	assert.Equal(t, 200, status)
-	again := func(r *http.Request) { r.Header = headers.Clone() }
+	repeat := func(r *http.Request) { r.Header = headers.Clone() }
 	for range 2 {
-		status, text := i.send(t, i.Session, fence, "", again)
-		assert.Equal(t, `403 {"error_code":403,"message":"Internal request contained a signature that was used before"}`,
-			fmt.Sprint(status, " ", text))
+		status, text := i.send(t, i.Session, fence, "", repeat)
+		const want = `403 {"error_code":403,"message":"Internal request contained a signature that was used before"}`
+		assert.Equal(t, want, fmt.Sprint(status, " ", text))
 	}
-	status, _ = other.send(t, other.Session, fence, "", again)
+	status, _ = other.send(t, other.Session, fence, "", repeat)
 	assert.Equal(t, 403, status)
-	assert.Equal(t, 0, other.called.Load())
-	assert.Equal(t, 1, i.called.Load())
+	assert.Equal(t, 0, other.handledCalls.Load())
+	assert.Equal(t, 1, i.handledCalls.Load())
 	// A call whose body differs from the signed one uses up its signature.
 	status, _ = i.send(t, i.Session, permit, "{}", func(r *http.Request) {
-		headers = signed(r)
+		headers = headersOf(r)
 		r.Body = io.NopCloser(strings.NewReader("[]"))
 		r.ContentLength = 2
 	})
 	assert.Equal(t, 403, status)
-	status, _ = i.send(t, i.Session, permit, "{}", again)
+	status, _ = i.send(t, i.Session, permit, "{}", repeat)
 	assert.Equal(t, 403, status)
 }
 
@@ -132,8 +131,8 @@ func TestSignatureIsValidOnce(t *testing.T) {
 func TestUnsignedCalls(t *testing.T) {
 	keyless := newInternals(t, "")
 	i := newInternals(t, firstKey)
-	java := hmac.New(sha256.New, []byte(firstKey))
-	java.Write([]byte("[]"))
+	kafkaSignature := hmac.New(sha256.New, []byte(firstKey))
+	kafkaSignature.Write([]byte("[]"))
 	for _, call := range []string{permit, "POST /connectors/connector/tasks", "PUT /connectors/connector/fence"} {
 		for name, c := range map[string]struct {
 			worker    *internals
@@ -143,7 +142,7 @@ func TestUnsignedCalls(t *testing.T) {
 			"unsigned":                {i, "", 400},
 			"unsigned, no key":        {keyless, "", 400},
 			"wrong":                   {i, "S2Fma2Flc3F1ZQ==", 403},
-			"right for Kafka Connect": {i, base64.StdEncoding.EncodeToString(java.Sum(nil)), 403},
+			"right for Kafka Connect": {i, base64.StdEncoding.EncodeToString(kafkaSignature.Sum(nil)), 403},
 			"no key":                  {keyless, "S2Fma2Flc3F1ZQ==", 503},
 		} {
 			status, text := c.worker.send(t, i.Session, call, "[]", func(r *http.Request) {
@@ -158,7 +157,7 @@ func TestUnsignedCalls(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, 0, i.called.Load()+keyless.called.Load())
+	assert.Equal(t, 0, i.handledCalls.Load()+keyless.handledCalls.Load())
 	r, err := http.NewRequest("POST", i.url+"/culvert/internal/permit", nil)
 	require.NoError(t, err)
 	if err := keyless.Sign(r, nil); !errors.Is(err, ErrNoKey) || len(r.Header) > 0 {
@@ -182,16 +181,16 @@ func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 // Neither a standalone worker nor an admin listener has internal calls, and the OpenAPI document and the routes do not
 // list them.
 func TestInternalCallsAreNotListed(t *testing.T) {
-	s := session(t, firstKey)
+	s := newSession(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
-	alone := opened(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
-	separate := opened(t, Options{Session: s, Cluster: &seat{url: "http://a:1"}, SeparateAdmin: true,
+	alone := startServerFor(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
+	separate := startServerFor(t, Options{Session: s, Cluster: &seat{url: "http://a:1"}, SeparateAdmin: true,
 		Admin: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler), &standIn{})
 	for _, url := range []string{alone.URLs()[0], separate.URLs()[1]} {
-		a := fetched(t, http.DefaultClient, "POST", url+"/culvert/internal/permit", "")
+		a := fetch(t, http.DefaultClient, "POST", url+"/culvert/internal/permit", "")
 		assert.Equal(t, 404, a.StatusCode)
 	}
-	a := fetched(t, http.DefaultClient, "POST", separate.URLs()[0]+"/culvert/internal/permit", "")
+	a := fetch(t, http.DefaultClient, "POST", separate.URLs()[0]+"/culvert/internal/permit", "")
 	assert.Equal(t, 400, a.StatusCode)
 	for _, r := range Routes() {
 		if strings.Contains(r.Path, "/internal/") || strings.HasSuffix(r.Path, "/fence") ||
@@ -199,7 +198,7 @@ func TestInternalCallsAreNotListed(t *testing.T) {
 			t.Errorf("found %s %s among the routes", r.Method, r.Path)
 		}
 	}
-	answer := sent(&standIn{}, "GET", "/culvert/openapi.json", "")
+	answer := serveRequest(&standIn{}, "GET", "/culvert/openapi.json", "")
 	if text := answer.Body.String(); strings.Contains(text, "/internal/") || strings.Contains(text, "/fence") {
 		t.Error("found internal calls in the OpenAPI document")
 	}
@@ -214,7 +213,7 @@ func TestInternalCallsAreNotListed(t *testing.T) {
 // A key needs rotation when half of the calls that a worker can remember were signed or verified here. A new key does
 // not.
 func TestKeyNeedsRotation(t *testing.T) {
-	s := session(t, "")
+	s := newSession(t, "")
 	assert.Equal(t, false, s.NeedsRotation())
 	require.NoError(t, s.SetKey([]byte(firstKey)))
 	s.current.signedCalls = maxNonces / 2
@@ -231,9 +230,9 @@ func TestKeyNeedsRotation(t *testing.T) {
 func TestSessionKeyOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const to = "http://a:1"
-		receives := session(t, "")
-		old := session(t, firstKey)
-		late := session(t, secondKey)
+		receiver := newSession(t, "")
+		earlier := newSession(t, firstKey)
+		later := newSession(t, secondKey)
 		call := func(by *Session) *http.Request {
 			r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
 			require.NoError(t, by.Sign(r, nil))
@@ -241,31 +240,31 @@ func TestSessionKeyOverlap(t *testing.T) {
 		}
 		expect := func(want error, r *http.Request) {
 			t.Helper()
-			if _, err := receives.verify(r, to); err != want {
+			if _, err := receiver.verify(r, to); err != want {
 				t.Errorf("expected %v, found %v", want, err)
 			}
 		}
-		expect(errNoSessionKey, call(old))
-		require.NoError(t, receives.SetKey([]byte(firstKey)))
-		first := call(old)
+		expect(errNoSessionKey, call(earlier))
+		require.NoError(t, receiver.SetKey([]byte(firstKey)))
+		first := call(earlier)
 		expect(nil, first)
-		expect(errForged, call(late)) // this worker has not read the key yet
-		require.NoError(t, receives.SetKey([]byte(secondKey)))
-		expect(nil, call(late))
+		expect(errForged, call(later)) // this worker has not read the key yet
+		require.NoError(t, receiver.SetKey([]byte(secondKey)))
+		expect(nil, call(later))
 		time.Sleep(keyOverlap - time.Second)
-		require.NoError(t, receives.SetKey([]byte(secondKey))) // read again: nothing changes
-		expect(nil, call(old))
+		require.NoError(t, receiver.SetKey([]byte(secondKey))) // read again: nothing changes
+		expect(nil, call(earlier))
 		expect(errRepeated, first)
 		time.Sleep(time.Second)
-		expect(errForged, call(old))
+		expect(errForged, call(earlier))
 		expect(errForged, first)
 		// When the key returns, its nonces are still known.
-		require.NoError(t, receives.SetKey([]byte(firstKey)))
+		require.NoError(t, receiver.SetKey([]byte(firstKey)))
 		expect(errRepeated, first)
-		expect(nil, call(old))
-		expect(nil, call(late))
-		assert.Error(t, receives.SetKey([]byte("short")), "expected a session key of at least 16 bytes, found 5")
-		expect(nil, call(old))
+		expect(nil, call(earlier))
+		expect(nil, call(later))
+		assert.Error(t, receiver.SetKey([]byte("short")), "expected a session key of at least 16 bytes, found 5")
+		expect(nil, call(earlier))
 	})
 }
 
@@ -273,7 +272,7 @@ func TestSessionKeyOverlap(t *testing.T) {
 // is accepted twice.
 func TestRememberedCallsAreBounded(t *testing.T) {
 	const to = "http://a:1"
-	s := session(t, firstKey)
+	s := newSession(t, firstKey)
 	var nonce [16]byte
 	for n := range maxNonces - 1 {
 		nonce[0] = byte(n)
@@ -298,7 +297,7 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 // A change of any part of a signed request invalidates it, also if the same text is split elsewhere.
 func TestSignatureCoversAllParts(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	s := session(t, firstKey)
+	s := newSession(t, firstKey)
 	letters := func() string {
 		b := make([]byte, random.IntN(4))
 		for n := range b {
@@ -311,11 +310,11 @@ func TestSignatureCoversAllParts(t *testing.T) {
 		parts := []string{"http://" + letters(), "P" + letters(), "/" + letters(), letters(), letters()}
 		r := &http.Request{Method: parts[1], URL: &url.URL{Path: parts[2], RawQuery: parts[3]}}
 		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
-		of := fmt.Sprintf("%q", parts)
-		if before, ok := seen[signature]; ok && before != of {
-			t.Fatalf("expected different signatures of %s and %s", before, of)
+		request := fmt.Sprintf("%q", parts)
+		if previous, ok := seen[signature]; ok && previous != request {
+			t.Fatalf("expected different signatures of %s and %s", previous, request)
 		}
-		seen[signature] = of
+		seen[signature] = request
 	}
 	if len(seen) < 5_000 {
 		t.Errorf("expected many requests, found %d", len(seen))
@@ -350,11 +349,15 @@ func TestSessionSettings(t *testing.T) {
 		bytes     int
 		want      string
 	}{
-		{"HmacSHA256", 0, 32, ""}, {"HmacSHA512", 0, 64, ""}, {"HmacSHA256", 128, 16, ""},
-		{"HmacSHA256", 4096, 512, ""},
-		{"HmacSHA256", 120, 0, "inter.worker.key.size"}, {"HmacSHA256", 129, 0, "inter.worker.key.size"},
-		{"HmacSHA256", 4104, 0, "inter.worker.key.size"}, {"HmacSHA256", -8, 0, "inter.worker.key.size"},
-		{"AES", 0, 0, "inter.worker.key.generation.algorithm"},
+		{algorithm: "HmacSHA256", bytes: 32},
+		{algorithm: "HmacSHA512", bytes: 64},
+		{algorithm: "HmacSHA256", bits: 128, bytes: 16},
+		{algorithm: "HmacSHA256", bits: 4096, bytes: 512},
+		{algorithm: "HmacSHA256", bits: 120, want: "inter.worker.key.size"},
+		{algorithm: "HmacSHA256", bits: 129, want: "inter.worker.key.size"},
+		{algorithm: "HmacSHA256", bits: 4104, want: "inter.worker.key.size"},
+		{algorithm: "HmacSHA256", bits: -8, want: "inter.worker.key.size"},
+		{algorithm: "AES", want: "inter.worker.key.generation.algorithm"},
 	} {
 		key, err := NewKey(c.algorithm, c.bits)
 		if c.want != "" {
@@ -371,43 +374,45 @@ func TestSessionSettings(t *testing.T) {
 
 // A worker sends a signed call to another worker, and gets its response or its error.
 func TestCallWorker(t *testing.T) {
-	asks := newInternals(t, firstKey)
-	answers := newInternals(t, firstKey)
-	ask := func(path, body string) (string, error) {
-		text, err := asks.CallWorker(t.Context(), answers.url, "POST", path, []byte(body))
+	caller := newInternals(t, firstKey)
+	called := newInternals(t, firstKey)
+	call := func(path, body string) (string, error) {
+		text, err := caller.CallWorker(t.Context(), called.url, "POST", path, []byte(body))
 		return string(text), err
 	}
-	text, err := ask("/connectors/a%20b/tasks", "[]")
+	text, err := call("/connectors/a%20b/tasks", "[]")
 	require.NoError(t, err)
 	assert.Equal(t, `{"body":"[]","connector":"a b"}`, text)
-	text, err = ask("/culvert/internal/permit", "nothing")
+	text, err = call("/culvert/internal/permit", "nothing")
 	require.NoError(t, err)
 	assert.Equal(t, "", text)
-	for body, want := range map[string]string{"refuse": "another worker has it",
+	for body, want := range map[string]string{
+		"refuse":                            "another worker has it",
 		"much":                              "expected a response of at most 8388608 bytes",
-		strings.Repeat("x", maxCallBytes+1): "expected at most"} {
-		_, err = ask("/culvert/internal/permit", body)
+		strings.Repeat("x", maxCallBytes+1): "expected at most",
+	} {
+		_, err = call("/culvert/internal/permit", body)
 		assert.Error(t, err, want)
-		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)
+		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+called.url)
 	}
 	var refusal *Refusal
-	_, err = ask("/culvert/internal/permit", "refuse")
+	_, err = call("/culvert/internal/permit", "refuse")
 	if !errors.As(err, &refusal) || refusal.Status != 409 {
 		t.Errorf("expected a refusal with 409, found %v", err)
 	}
-	require.NoError(t, asks.SetKey([]byte(secondKey)))
-	if _, err = ask("/culvert/internal/permit", ""); !errors.As(err, &refusal) || refusal.Status != 403 {
+	require.NoError(t, caller.SetKey([]byte(secondKey)))
+	if _, err = call("/culvert/internal/permit", ""); !errors.As(err, &refusal) || refusal.Status != 403 {
 		t.Errorf("expected a refusal with 403, found %v", err)
 	}
-	_, err = asks.CallWorker(t.Context(), "ftp://a", "POST", "/", nil)
+	_, err = caller.CallWorker(t.Context(), "ftp://a", "POST", "/", nil)
 	assert.Error(t, err, "expected http://HOST:PORT")
-	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, answers.url+"/culvert/internal/permit", http.StatusTemporaryRedirect)
+	redirecting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, called.url+"/culvert/internal/permit", http.StatusTemporaryRedirect)
 	}))
-	defer odd.Close()
-	before := answers.called.Load()
-	_, err = asks.CallWorker(t.Context(), odd.URL, "POST", "/culvert/internal/permit", nil)
-	if !errors.As(err, &refusal) || refusal.Status != 307 || answers.called.Load() != before {
+	defer redirecting.Close()
+	callsBefore := called.handledCalls.Load()
+	_, err = caller.CallWorker(t.Context(), redirecting.URL, "POST", "/culvert/internal/permit", nil)
+	if !errors.As(err, &refusal) || refusal.Status != 307 || called.handledCalls.Load() != callsBefore {
 		t.Errorf("expected no redirect to be followed, found %v", err)
 	}
 }
@@ -418,8 +423,8 @@ func FuzzSigned(f *testing.F) {
 	f.Add(" " + strings.Repeat("A", 32) + " " + strings.Repeat("x", 64))
 	f.Fuzz(func(t *testing.T, message string) {
 		id, nonce, body, ok := parseSigned(message)
-		if again := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(again, message) {
-			t.Errorf("expected %q, found %q", message, again)
+		if joined := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(joined, message) {
+			t.Errorf("expected %q, found %q", message, joined)
 		}
 	})
 }

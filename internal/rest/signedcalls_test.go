@@ -28,7 +28,7 @@ type signedCase struct {
 // signed for another worker is rejected and has no effect.
 func TestSignedCalls(t *testing.T) {
 	i := newInternals(t, firstKey)
-	signer := session(t, firstKey)
+	signer := newSession(t, firstKey)
 	for _, cases := range []map[string]signedCase{acceptedCalls(), rejectedCalls(), callsOfUsers()} {
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) { checkSigned(t, i, signer, c) })
@@ -44,9 +44,9 @@ func TestSignedCalls(t *testing.T) {
 	assert.Equal(t, sumOf("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
 }
 
-func checkSigned(t *testing.T, i *internals, own *Session, c signedCase) {
-	called := i.called.Load()
-	status, answer := i.send(t, own, c.call, c.body, c.change)
+func checkSigned(t *testing.T, i *internals, signer *Session, c signedCase) {
+	callsBefore := i.handledCalls.Load()
+	status, answer := i.send(t, signer, c.call, c.body, c.change)
 	if status != c.status || !strings.Contains(answer, c.want) {
 		t.Errorf("expected %d %s, found %d %.300s", c.status, c.want, status, answer)
 	}
@@ -55,7 +55,7 @@ func checkSigned(t *testing.T, i *internals, own *Session, c signedCase) {
 	if status >= 400 && (err != nil || response.Code != status) {
 		t.Errorf("expected one response with %d, found %s", status, answer)
 	}
-	handled := i.called.Load() - called
+	handled := i.handledCalls.Load() - callsBefore
 	mayBeHandled := status < 400 || status == 409 || status == 500
 	if handled > 1 || (handled == 1 && !mayBeHandled) {
 		t.Errorf("found %d handled calls for status %d", handled, status)
@@ -91,11 +91,11 @@ func acceptedCalls() map[string]signedCase {
 		"a query":        {permit + "?a=b;c&d=%2f", "{}", nil, 200, `"body":"{}"`},
 		"tasks":          {"POST /connectors/a%20!b+c/tasks", "[]", nil, 200, `"connector":"a !b+c"`},
 		"a fence":        {"PUT /connectors/{name}/fence/", "", nil, 200, `"connector":"{name}"`},
-		"nothing to say": {permit, "nothing", nil, 204, ""},
+		"no answer":      {permit, "nothing", nil, 204, ""},
 		"a refusal":      {permit, "refuse", nil, 409, `{"error_code":409,"message":"another worker has it"}`},
-		"a mistake":      {permit, "panic", nil, 500, "an internal error of culvert"},
+		"a panic":        {permit, "panic", nil, 500, "an internal error of culvert"},
 		"the largest":    {permit, strings.Repeat("x", maxCallBytes), nil, 200, "xxxxxxxxxx"},
-		"in a browser":   {permit, "{}", withHeader("Origin", "https://evil.example"), 200, ""},
+		"with an Origin": {permit, "{}", withHeader("Origin", "https://evil.example"), 200, ""},
 	}
 }
 
@@ -117,23 +117,23 @@ func rejectedCalls() map[string]signedCase {
 		"two signatures": {permit, "{}", func(r *http.Request) { r.Header.Add(signatureHeader, "x") }, 400, missing},
 		"another hash": {permit, "{}", withHeader(algorithmHeader, "HmacSHA512"), 400,
 			"configured to use: [HmacSHA256]"},
-		"not signed all":   {permit, "{}", withHeader(signedHeader, ""), 403, forged},
-		"no base64":        {permit, "{}", withHeader(signatureHeader, "?"), 403, forged},
-		"a made up one":    {permit, "{}", withHeader(signatureHeader, "S2Fma2Flc3F1ZQ=="), 403, forged},
-		"another key":      {permit, "{}", withSigned(0, "0123456789abcdef"), 403, forged},
-		"another nonce":    {permit, "{}", withSigned(1, strings.Repeat("0", 32)), 403, forged},
-		"a long nonce":     {permit, "{}", withSigned(1, strings.Repeat("0", 34)), 403, forged},
-		"no nonce":         {permit, "{}", withSigned(1, "x"), 403, forged},
-		"another digest":   {permit, "{}", withSigned(2, sumOf("[]")), 403, forged},
-		"another body":     {permit, "{}", withBody("[]"), 403, forged},
-		"a longer body":    {permit, "{}", withBody("{}{}"), 403, forged},
-		"both of another":  {permit, "{}", bodyAndSum, 403, forged},
-		"another method":   {"PUT /connectors/a/fence", "", asPost, 401, ""},
-		"another path":     {"PUT /connectors/a/fence", "", pathOf("/connectors/b/fence"), 403, forged},
-		"another spelling": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
-		"another call":     {permit, "{}", pathOf("/connectors/a/tasks"), 403, forged},
-		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
-		"too large":        {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
+		"no signed values":        {permit, "{}", withHeader(signedHeader, ""), 403, forged},
+		"no base64":               {permit, "{}", withHeader(signatureHeader, "?"), 403, forged},
+		"another signature":       {permit, "{}", withHeader(signatureHeader, "S2Fma2Flc3F1ZQ=="), 403, forged},
+		"another key":             {permit, "{}", withSigned(0, "0123456789abcdef"), 403, forged},
+		"another nonce":           {permit, "{}", withSigned(1, strings.Repeat("0", 32)), 403, forged},
+		"a long nonce":            {permit, "{}", withSigned(1, strings.Repeat("0", 34)), 403, forged},
+		"no nonce":                {permit, "{}", withSigned(1, "x"), 403, forged},
+		"another digest":          {permit, "{}", withSigned(2, sumOf("[]")), 403, forged},
+		"another body":            {permit, "{}", withBody("[]"), 403, forged},
+		"a longer body":           {permit, "{}", withBody("{}{}"), 403, forged},
+		"another body and digest": {permit, "{}", bodyAndSum, 403, forged},
+		"another method":          {"PUT /connectors/a/fence", "", asPost, 401, ""},
+		"another path":            {"PUT /connectors/a/fence", "", pathOf("/connectors/b/fence"), 403, forged},
+		"another spelling":        {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
+		"another call":            {permit, "{}", pathOf("/connectors/a/tasks"), 403, forged},
+		"another query":           {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
+		"too large":               {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
 	}
 }
 
@@ -141,12 +141,12 @@ func rejectedCalls() map[string]signedCase {
 func callsOfUsers() map[string]signedCase {
 	noHost := func(r *http.Request) { r.Host = "" }
 	return map[string]signedCase{
-		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
-		"a user's read":    {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
-		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
-		"not there":        {"POST /culvert/internal/other", "{}", noHost, 401, ""},
-		"by another verb":  {"GET /culvert/internal/permit", "", noHost, 401, ""},
-		"encoded slashes":  {"POST /culvert%2Finternal/permit", "", noHost, 401, ""},
-		"dots in its path": {"POST /culvert/internal/x/../permit", "", noHost, 401, ""},
+		"a user's path":                   {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
+		"a user's read":                   {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
+		"a user's read with a valid Host": {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
+		"an unknown path":                 {"POST /culvert/internal/other", "{}", noHost, 401, ""},
+		"another method":                  {"GET /culvert/internal/permit", "", noHost, 401, ""},
+		"encoded slashes":                 {"POST /culvert%2Finternal/permit", "", noHost, 401, ""},
+		"dots in its path":                {"POST /culvert/internal/x/../permit", "", noHost, 401, ""},
 	}
 }

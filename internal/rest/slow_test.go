@@ -47,37 +47,37 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"
 func TestSlowClients(t *testing.T) {
 	const slack = time.Second
 	for name, c := range map[string]struct {
-		sent   string
-		reads  bool          // the client reads the response
-		status int           // of the response, 0 for none
-		within time.Duration // until the connection is closed
+		request       string
+		readsResponse bool          // whether the client reads the response
+		status        int           // of the response, 0 for none
+		closedAfter   time.Duration // the time until the connection is closed
 	}{
-		"nothing":      {reads: true, within: headerTimeout},
-		"half a head":  {sent: "GET / HTTP/1.1\r\nHo", reads: true, status: 400, within: headerTimeout},
-		"nothing more": {sent: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", reads: true, status: 200, within: idleTimeout},
+		"nothing":      {readsResponse: true, closedAfter: headerTimeout},
+		"half a head":  {request: "GET / HTTP/1.1\r\nHo", readsResponse: true, status: 400, closedAfter: headerTimeout},
+		"nothing more": {request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", readsResponse: true, status: 200, closedAfter: idleTimeout},
 		"half a body": {
-			sent: "POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+			request: "POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
 				"Content-Length: 9\r\n\r\n{",
-			reads: true, status: 408, within: bodyTimeout,
+			readsResponse: true, status: 408, closedAfter: bodyTimeout,
 		},
 		"half a chunk": {
-			sent: "PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+			request: "PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
 				"Transfer-Encoding: chunked\r\n\r\n9\r\n{",
-			reads: true, status: 408, within: bodyTimeout,
+			readsResponse: true, status: 408, closedAfter: bodyTimeout,
 		},
 		"a body that nobody asks": {
-			sent: "PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+			request: "PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
 				"Content-Length: 9\r\n\r\n{",
-			reads: true, status: 404, within: bodyTimeout,
+			readsResponse: true, status: 404, closedAfter: bodyTimeout,
 		},
 		"a body where none is": {
-			sent: "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", reads: true, status: 200,
-			within: bodyTimeout,
+			request: "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", readsResponse: true, status: 200,
+			closedAfter: bodyTimeout,
 		},
-		"an answer is not read": {sent: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", within: answerTimeout},
+		"an answer is not read": {request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", closedAfter: answerTimeout},
 		"too long a head": {
-			sent: "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes), reads: true, status: 431,
-			within: slack,
+			request: "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes), readsResponse: true, status: 431,
+			closedAfter: slack,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,19 +91,19 @@ func TestSlowClients(t *testing.T) {
 				defer client.Close()
 				l.conns <- server
 				began := time.Now()
-				go io.WriteString(client, c.sent) // as far as the server reads
+				go io.WriteString(client, c.request) // as far as the server reads
 				var answer []byte
-				if c.reads {
+				if c.readsResponse {
 					answer, _ = io.ReadAll(client)
 				} else {
-					time.Sleep(c.within + slack)
+					time.Sleep(c.closedAfter + slack)
 					next := make([]byte, 1)
 					if _, err := client.Read(next); !errors.Is(err, io.EOF) {
 						t.Errorf("expected the connection to be closed, found %v", err)
 					}
 				}
-				if elapsed := time.Since(began); elapsed > c.within+2*slack || (c.reads && elapsed+slack < c.within) {
-					t.Errorf("expected the connection to be closed after %v, found %v", c.within, elapsed)
+				if elapsed := time.Since(began); elapsed > c.closedAfter+2*slack || (c.readsResponse && elapsed+slack < c.closedAfter) {
+					t.Errorf("expected the connection to be closed after %v, found %v", c.closedAfter, elapsed)
 				}
 				head, _, _ := strings.Cut(string(answer), "\r\n")
 				if (c.status == 0 && head != "") || (c.status != 0 &&
@@ -117,12 +117,14 @@ func TestSlowClients(t *testing.T) {
 
 // The maximum size of a body is that of a connector's file.
 func TestBodiesAreBounded(t *testing.T) {
-	for _, c := range []struct{ size, status int }{{maxBodyBytes, http.StatusCreated},
-		{maxBodyBytes + 1, http.StatusRequestEntityTooLarge}} {
-		stand := &standIn{connectors: map[string]*standInConnector{}}
-		const rest = `{"name": "a", "config": {"connector.class": "x", "long": ""}}`
-		answer := sent(stand, "POST", "/connectors",
-			strings.Replace(rest, `""`, `"`+strings.Repeat("x", c.size-len(rest))+`"`, 1), "Content-Type",
+	for _, c := range []struct{ size, status int }{
+		{size: maxBodyBytes, status: http.StatusCreated},
+		{size: maxBodyBytes + 1, status: http.StatusRequestEntityTooLarge},
+	} {
+		worker := &standIn{connectors: map[string]*standInConnector{}}
+		const withoutText = `{"name": "a", "config": {"connector.class": "x", "long": ""}}`
+		answer := serveRequest(worker, "POST", "/connectors",
+			strings.Replace(withoutText, `""`, `"`+strings.Repeat("x", c.size-len(withoutText))+`"`, 1), "Content-Type",
 			"application/json")
 		if answer.Code != c.status {
 			t.Errorf("%d bytes: expected %d, found %d %.200s", c.size, c.status, answer.Code, answer.Body)
@@ -134,7 +136,7 @@ func TestBodiesAreBounded(t *testing.T) {
 func TestHealthRespondsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		answer := sent(new(stuck), "GET", "/health", "")
+		answer := serveRequest(new(stuckWorker), "GET", "/health", "")
 		if answer.Code != 500 || !strings.Contains(answer.Body.String(),
 			"Worker was unable to handle this request and may be unable to handle other requests.") ||
 			time.Since(began) != healthTimeout {
@@ -143,10 +145,10 @@ func TestHealthRespondsInTime(t *testing.T) {
 	})
 }
 
-// stuck never reports whether it is ready.
-type stuck struct{ standIn }
+// stuckWorker never reports whether it is ready.
+type stuckWorker struct{ standIn }
 
-func (s *stuck) worker() Worker {
+func (s *stuckWorker) worker() Worker {
 	w := s.with(s)
 	w.Ready = func(ctx context.Context) error {
 		<-ctx.Done()
@@ -155,8 +157,8 @@ func (s *stuck) worker() Worker {
 	return w
 }
 
-// halfSent opens a connection and sends a number of bytes of a longer body.
-func halfSent(t *testing.T, address string, bytes int) net.Conn {
+// sendHalf opens a connection and sends a number of bytes of a longer body.
+func sendHalf(t *testing.T, address string, bytes int) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
@@ -168,19 +170,19 @@ func halfSent(t *testing.T, address string, bytes int) net.Conn {
 
 // The size of all concurrent bodies is bounded. Beyond it a client gets 503, and requests without a body are served.
 func TestBodiesOfRequestsAreBounded(t *testing.T) {
-	at := listening(t, Options{}).Addresses()[0]
+	address := startServer(t, Options{}).Addresses()[0]
 	const clients = 300
-	refused := make(chan string, clients)
+	statusLines := make(chan string, clients)
 	for range clients {
-		c := halfSent(t, at, maxBodyBytes-1)
+		c := sendHalf(t, address, maxBodyBytes-1)
 		go func() {
 			head, _ := bufio.NewReader(c).ReadString('\n')
-			refused <- head
+			statusLines <- head
 		}()
 	}
 	for n := range clients - maxBufferedBytes/maxBodyBytes {
 		select {
-		case head := <-refused:
+		case head := <-statusLines:
 			if !strings.Contains(head, " 503 ") {
 				t.Fatalf("expected 503 beyond the bound, found %q", head)
 			}
@@ -188,35 +190,35 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 			t.Fatalf("expected %d rejected requests, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
 		}
 	}
-	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body it is not bounded
+	assertStatus(t, http.DefaultClient, "http://"+address+"/connectors", http.StatusOK) // without a body it is not bounded
 }
 
 // The number of connections is bounded. Another one is served when an open one has ended.
 func TestConnectionsAreBounded(t *testing.T) {
-	at := listening(t, Options{}).Addresses()[0]
-	var open []net.Conn
+	address := startServer(t, Options{}).Addresses()[0]
+	var connections []net.Conn
 	for range inbound.MaxConnections {
-		c := halfSent(t, at, 0)
-		open = append(open, c)
+		c := sendHalf(t, address, 0)
+		connections = append(connections, c)
 	}
-	answered := make(chan int, 1)
+	statuses := make(chan int, 1)
 	go func() {
-		answer, err := http.Get("http://" + at + "/connectors")
+		answer, err := http.Get("http://" + address + "/connectors")
 		if err != nil {
 			t.Error(err)
-			answered <- 0
+			statuses <- 0
 			return
 		}
 		answer.Body.Close()
-		answered <- answer.StatusCode
+		statuses <- answer.StatusCode
 	}()
 	select {
-	case status := <-answered:
+	case status := <-statuses:
 		t.Fatalf("expected a connection beyond %d to wait, found %d", inbound.MaxConnections, status)
 	case <-time.After(time.Second):
 	}
-	open[0].Close()
-	if status := <-answered; status != http.StatusOK {
+	connections[0].Close()
+	if status := <-statuses; status != http.StatusOK {
 		t.Errorf("expected 200 after a connection was closed, found %d", status)
 	}
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// counting counts the restarts of its connector.
-type counting struct {
+// restartCounter counts the restarts of its connector.
+type restartCounter struct {
 	standIn
-	done []string
+	restarts []string
 }
 
-func (c *counting) worker() Worker { return c.as(c) }
+func (r *restartCounter) worker() Worker { return r.as(r) }
 
 // as returns the worker with another herder.
-func (c *counting) as(h Herder) Worker {
-	w := c.with(h)
+func (r *restartCounter) as(h Herder) Worker {
+	w := r.with(h)
 	w.SetTargetState = func(_ string, target connect.TargetState) error {
 		if target != connect.Paused {
 			return nil
@@ -31,13 +31,14 @@ func (c *counting) as(h Herder) Worker {
 	return w
 }
 
-func (c *counting) Restart(_ string, tasks ...int) error {
-	c.done = append(c.done, fmt.Sprint("restart ", tasks))
+func (r *restartCounter) Restart(_ string, tasks ...int) error {
+	r.restarts = append(r.restarts, fmt.Sprint("restart ", tasks))
 	return nil
 }
 
-func counted(state, task connect.State) *counting {
-	return &counting{standIn: standIn{connectors: map[string]*standInConnector{"a": {state: state,
+// newRestartCounter returns a worker with a connector a in a state, a running task 0, and a task 1 in another state.
+func newRestartCounter(state, task connect.State) *restartCounter {
+	return &restartCounter{standIn: standIn{connectors: map[string]*standInConnector{"a": {state: state,
 		tasks: []connect.TaskStatus{{ID: 0, State: connect.Running}, {ID: 1, State: task}}}}}}
 }
 
@@ -53,7 +54,7 @@ func (w statusWriter) WriteHeader(status int) {
 }
 
 // Answers to successful changes of connectors wait for the worker's view of its group before their status; no other
-// answers do.
+// assertStatus do.
 func TestAnswersToChangesWaitForTheView(t *testing.T) {
 	for call, want := range map[string]string{
 		"PUT /connectors/a/resume":                     "[view of a 202]",
@@ -67,11 +68,11 @@ func TestAnswersToChangesWaitForTheView(t *testing.T) {
 	} {
 		var events []string
 		record := func(event string) { events = append(events, event) }
-		worker := counted(connect.Running, connect.Running).worker()
+		worker := newRestartCounter(connect.Running, connect.Running).worker()
 		worker.CatchUp = func(_ context.Context, connector string) { record("view of " + connector) }
 		method, target, _ := strings.Cut(call, " ")
-		Handler(worker).ServeHTTP(statusWriter{httptest.NewRecorder(), record},
-			httptest.NewRequest(method, target, nil))
+		writer := statusWriter{ResponseRecorder: httptest.NewRecorder(), record: record}
+		Handler(worker).ServeHTTP(writer, httptest.NewRequest(method, target, nil))
 		if got := fmt.Sprint(events); got != want {
 			t.Errorf("%s: expected %s, found %s", call, want, got)
 		}
@@ -85,8 +86,8 @@ func TestRestartMatrix(t *testing.T) {
 		connector connect.State
 		task      connect.State
 		status    int
-		shown     string
-		done      int
+		states    string // of the connector and its tasks, in the response
+		restarts  int
 	}{
 		{"", connect.Running, connect.Failed, 204, "", 1},
 		{"?includeTasks=maybe", connect.Running, connect.Running, 204, "", 1},
@@ -100,20 +101,21 @@ func TestRestartMatrix(t *testing.T) {
 		{"?includeTasks=true", connect.Running, connect.Failed, 202, "RESTARTING RESTARTING RESTARTING", 1},
 		{"?includeTasks=true&onlyFailed=true", connect.Failed, connect.Running, 202, "RESTARTING RUNNING RUNNING", 1},
 	} {
-		worker := counted(c.connector, c.task)
-		w := sent(worker, "POST", "/connectors/a/restart"+c.query, "")
-		var shown []string
+		worker := newRestartCounter(c.connector, c.task)
+		w := serveRequest(worker, "POST", "/connectors/a/restart"+c.query, "")
+		var states []string
 		for _, part := range strings.Split(w.Body.String(), `"state":"`)[1:] {
 			state, _, _ := strings.Cut(part, `"`)
-			shown = append(shown, state)
+			states = append(states, state)
 		}
-		if w.Code != c.status || strings.Join(shown, " ") != c.shown || len(worker.done) != c.done {
-			t.Errorf("%+v: found %d %v, restarted %v", c, w.Code, shown, worker.done)
+		if w.Code != c.status || strings.Join(states, " ") != c.states || len(worker.restarts) != c.restarts {
+			t.Errorf("%+v: found %d %v, restarted %v", c, w.Code, states, worker.restarts)
 		}
 	}
 }
 
-func sent(worker double, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+// serveRequest returns the response of a worker's handler to a request; headers are name, value, name, value, …
+func serveRequest(worker testWorker, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
@@ -126,12 +128,12 @@ func sent(worker double, method, path, body string, headers ...string) *httptest
 // Changes are checked for their media type, method and content.
 func TestRejectedChanges(t *testing.T) {
 	for _, c := range []struct {
-		method string
-		path   string
-		body   string
-		media  string
-		status int
-		says   string
+		method  string
+		path    string
+		body    string
+		media   string
+		status  int
+		message string // part of the response
 	}{
 		{"PUT", "/connectors/a/resume", "", "", 202, ""},
 		{"PUT", "/connectors/a/resume", "", "application/json; charset=utf-8", 202, ""},
@@ -159,8 +161,9 @@ func TestRejectedChanges(t *testing.T) {
 		{"POST", "/connectors/a/tasks/2/restart", "", "", 404, "Unknown task: a-2"},
 		{"POST", "/connectors/a/tasks/99999999999/restart", "", "", 404, "HTTP 404 Not Found"},
 	} {
-		w := sent(counted(connect.Running, connect.Running), c.method, c.path, c.body, "Content-Type", c.media)
-		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+		w := serveRequest(newRestartCounter(connect.Running, connect.Running), c.method, c.path, c.body,
+			"Content-Type", c.media)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
 		}
 		if strings.Contains(w.Body.String(), "Z") {
@@ -171,7 +174,7 @@ func TestRejectedChanges(t *testing.T) {
 
 // A cross-origin request that a browser sends without a preflight changes nothing, although its Host is right.
 func TestCrossOriginRequestsChangeNothing(t *testing.T) {
-	s := served(t, "http://127.0.0.1:0")
+	s := startServerOn(t, "http://127.0.0.1:0")
 	for _, c := range []struct {
 		line   string
 		header string
@@ -184,38 +187,38 @@ func TestCrossOriginRequestsChangeNothing(t *testing.T) {
 		{"POST /connectors/a/restart", "Accept: */*", 404},
 		{"GET /connectors", "Origin: http://page.example", 200},
 	} {
-		if status, body := asked(t, s, c.line, "localhost", c.header); status != c.status {
+		if status, body := askWithHost(t, s, c.line, "localhost", c.header); status != c.status {
 			t.Errorf("%+v: found %d %s", c, status, body)
 		}
 	}
-	if status, _ := asked(t, s, "POST /connectors/a/restart", "page.example"); status != 403 {
+	if status, _ := askWithHost(t, s, "POST /connectors/a/restart", "page.example"); status != 403 {
 		t.Errorf("expected Host to be checked for changes, found %d", status)
 	}
 }
 
-// vanishing is a worker with a connector that is deleted while it is listed.
-type vanishing struct{ *counting }
+// vanishingWorker is a worker with a connector that is deleted while it is listed.
+type vanishingWorker struct{ *restartCounter }
 
-func (v vanishing) worker() Worker { return v.as(v) }
+func (v vanishingWorker) worker() Worker { return v.as(v) }
 
-func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") }
+func (v vanishingWorker) Names() []string { return append(v.restartCounter.Names(), "gone") }
 
 // A list leaves out a connector that is deleted in the meantime, as Kafka Connect does: tools expect each entry to have
 // what they requested.
 func TestListOmitsDeletedConnectors(t *testing.T) {
-	worker := vanishing{counted(connect.Running, connect.Running)}
+	worker := vanishingWorker{newRestartCounter(connect.Running, connect.Running)}
 	for _, query := range []string{"?expand=info", "?expand=status", "?expand=info&expand=status"} {
-		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") ||
-			!strings.Contains(answer, `"a":{`) {
-			t.Errorf("%s: found %s", query, answer)
+		answer := serveRequest(worker, "GET", "/connectors"+query, "").Body.String()
+		if strings.Contains(answer, "gone") || !strings.Contains(answer, `"a":{`) {
+			t.Errorf("%s: expected the connector a only, found %s", query, answer)
 		}
 	}
 }
 
-// slow is a worker whose changes time out.
-type slow struct{ standIn }
+// slowWorker is a worker whose changes time out.
+type slowWorker struct{ standIn }
 
-func (s *slow) worker() Worker {
+func (s *slowWorker) worker() Worker {
 	w := s.with(s)
 	w.SetTargetState = func(string, connect.TargetState) error {
 		return fmt.Errorf("pausing: %w", context.DeadlineExceeded)
@@ -228,7 +231,7 @@ func (s *slow) worker() Worker {
 func TestRequestTimeoutMessage(t *testing.T) {
 	for _, line := range []string{"PUT /connectors/a/pause", "DELETE /connectors/a"} {
 		method, path, _ := strings.Cut(line, " ")
-		w := sent(&slow{}, method, path, "")
+		w := serveRequest(&slowWorker{}, method, path, "")
 		if want := `{"error_code":500,"message":"Request timed out"}`; w.Code != 500 ||
 			strings.TrimSpace(w.Body.String()) != want {
 			t.Errorf("%s: expected %s, found %d %s", line, want, w.Code, w.Body)

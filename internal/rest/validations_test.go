@@ -15,36 +15,36 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 )
 
-// checks counts concurrent validations and blocks them until goOn is closed.
-type checks struct {
+// validationCounter counts concurrent validations and blocks them until unblock is closed.
+type validationCounter struct {
 	*standIn
-	begun atomic.Int32
-	most  atomic.Int32
-	now   atomic.Int32
-	goOn  chan struct{}
+	started    atomic.Int32
+	maxRunning atomic.Int32
+	running    atomic.Int32
+	unblock    chan struct{}
 }
 
-func (c *checks) wait() {
-	c.begun.Add(1)
-	if n := c.now.Add(1); n > c.most.Load() {
-		c.most.Store(n)
+func (v *validationCounter) wait() {
+	v.started.Add(1)
+	if n := v.running.Add(1); n > v.maxRunning.Load() {
+		v.maxRunning.Store(n)
 	}
-	<-c.goOn
-	c.now.Add(-1)
+	<-v.unblock
+	v.running.Add(-1)
 }
 
-func (c *checks) worker() Worker {
-	w := c.with(c)
+func (v *validationCounter) worker() Worker {
+	w := v.with(v)
 	w.Validate = func(context.Context, string, map[string]string, bool) (*check.Validation, error) {
-		c.wait()
+		v.wait()
 		return &check.Validation{}, nil
 	}
 	w.Peek = func(context.Context, map[string]string, ToolRequest) (ToolAnswer, error) {
-		c.wait()
+		v.wait()
 		return ToolAnswer{}, nil
 	}
 	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) {
-		c.wait()
+		v.wait()
 		return Comparison{}, nil
 	}
 	return w
@@ -54,36 +54,37 @@ func (c *checks) worker() Worker {
 // validated.
 func TestConcurrentValidationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &checks{standIn: &standIn{}, goOn: make(chan struct{})}
-		h := Handler(c.worker())
-		left, leave := context.WithCancel(t.Context())
-		answered := atomic.Int32{}
-		ask := func(ctx context.Context, method, path, body string) {
+		counter := &validationCounter{standIn: &standIn{}, unblock: make(chan struct{})}
+		handler := Handler(counter.worker())
+		disconnected, disconnect := context.WithCancel(t.Context())
+		var successes atomic.Int32
+		send := func(ctx context.Context, method, path, body string) {
 			r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
-			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}} // who may see rows
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}} // such a user may see rows
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
+			handler.ServeHTTP(w, r)
 			if w.Code == http.StatusOK {
-				answered.Add(1)
+				successes.Add(1)
 			}
 		}
 		for range 5 {
-			go ask(t.Context(), "PUT", "/connector-plugins/a/config/validate", "{}")
-			go ask(t.Context(), "POST", "/culvert/diff", `{"name": "a", "config": {}}`)
-			go ask(t.Context(), "POST", "/culvert/peek", `{"config": {}}`)
+			go send(t.Context(), "PUT", "/connector-plugins/a/config/validate", "{}")
+			go send(t.Context(), "POST", "/culvert/diff", `{"name": "a", "config": {}}`)
+			go send(t.Context(), "POST", "/culvert/peek", `{"config": {}}`)
 		}
 		synctest.Wait()
 		for range 10 {
-			go ask(left, "PUT", "/connector-plugins/a/config/validate", "{}")
+			go send(disconnected, "PUT", "/connector-plugins/a/config/validate", "{}")
 		}
 		synctest.Wait()
-		leave()
+		disconnect()
 		synctest.Wait()
-		assert.Equal(t, maxValidations, int(c.begun.Load()), "validations that have started before one has ended")
-		close(c.goOn)
+		assert.Equal(t, maxValidations, int(counter.started.Load()), "validations started before the first one ended")
+		close(counter.unblock)
 		synctest.Wait()
-		assert.Equal(t, [3]int32{15, 15, maxValidations}, [3]int32{c.begun.Load(), answered.Load(), c.most.Load()},
-			"started validations, successful responses, and the most at a time")
+		assert.Equal(t, 15, int(counter.started.Load()), "started validations")
+		assert.Equal(t, 15, int(successes.Load()), "successful responses")
+		assert.Equal(t, maxValidations, int(counter.maxRunning.Load()), "concurrent validations")
 	})
 }

@@ -26,39 +26,40 @@ func (r *runner) History(name string) (history.History, error) {
 	return recorder.Connector("c", historyStart), nil
 }
 
-// runnersWithSilentOne starts three workers, of which the last one refuses the leader's questions while silent is set.
-func runnersWithSilentOne(t *testing.T, silent *bool) (urls []string, seats []*seat) {
+// startRunnersWithSilentOne starts three workers, of which the last one rejects the leader's queries while isSilent is
+// set.
+func startRunnersWithSilentOne(t *testing.T, isSilent *bool) (urls []string, seats []*seat) {
 	t.Helper()
-	return runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-		isSilent := *silent && n == 2 && r.URL.Query().Get("own") == "true"
-		if isSilent {
+	return startRunners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		rejects := *isSilent && n == 2 && r.URL.Query().Get("own") == "true"
+		if rejects {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
-		return isSilent
+		return rejects
 	})
 }
 
-// A worker that does not answer is named, and the others are added.
+// The history of a group is the sum of its workers; a worker that does not answer is named.
 func TestHistoryOfGroup(t *testing.T) {
 	t.Parallel()
-	silent := false
-	urls, _ := runnersWithSilentOne(t, &silent)
+	isSilent := false
+	urls, _ := startRunnersWithSilentOne(t, &isSilent)
 	for _, target := range []string{"/culvert/history", "/culvert/connectors/c/history"} {
 		for _, test := range []struct {
-			silent bool
-			rows   int64
+			isSilent bool
+			rows     int64
 		}{
 			{rows: 6},
-			{silent: true, rows: 3},
+			{isSilent: true, rows: 3},
 		} {
-			silent = test.silent
+			isSilent = test.isSilent
 			status, body := get(t, "GET", urls[0]+target)
 			assert.Equal(t, 200, status)
 			var h history.History
 			require.NoError(t, json.Unmarshal([]byte(body), &h))
 			assert.Equal(t, test.rows, *h.Rows[history.Steps-1])
 			assert.Equal(t, (*int64)(nil), h.Rows[0])
-			assert.Equal(t, test.silent, len(h.Silent) == 1)
+			assert.Equal(t, test.isSilent, len(h.Silent) == 1)
 		}
 	}
 	status, _ := get(t, "GET", urls[0]+"/culvert/connectors/none/history")
@@ -67,14 +68,14 @@ func TestHistoryOfGroup(t *testing.T) {
 
 func TestWorkers(t *testing.T) {
 	t.Parallel()
-	silent := false
-	urls, seats := runnersWithSilentOne(t, &silent)
-	expected := 3
+	isSilent := false
+	urls, seats := startRunnersWithSilentOne(t, &isSilent)
+	wantCount := 3
 	read := func() (workers []WorkerInfo) {
 		status, body := get(t, "GET", urls[0]+"/culvert/workers")
 		assert.Equal(t, 200, status, body)
 		require.NoError(t, json.Unmarshal([]byte(body), &workers))
-		assert.Equal(t, expected, len(workers))
+		assert.Equal(t, wantCount, len(workers))
 		return workers
 	}
 	workers := read()
@@ -85,18 +86,18 @@ func TestWorkers(t *testing.T) {
 		assert.Equal(t, true, *workers[i].Memory > 0 && workers[i].Seen != nil)
 		assert.Equal(t, i, *workers[i].Tasks)
 	}
-	silent = true
-	lost := read()[2]
-	assert.Contains(t, lost.Error, "worker w2: ")
-	assert.Equal(t, workers[2].Seen, lost.Seen)
-	assert.Equal(t, true, lost.Tasks == nil && lost.Memory == nil && lost.Started == nil)
+	isSilent = true
+	silentWorker := read()[2]
+	assert.Contains(t, silentWorker.Error, "worker w2: ")
+	assert.Equal(t, workers[2].Seen, silentWorker.Seen)
+	assert.Equal(t, true, silentWorker.Tasks == nil && silentWorker.Memory == nil && silentWorker.Started == nil)
 
 	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
-	expected = 2
+	wantCount = 2
 	others := read()[0]
 	assert.Equal(t, "", others.Worker)
 	assert.Contains(t, others.Error, "no known leader")
 	seats[1].set(func(s *seat) { s.leader = urls[1] })
-	expected = 3
-	assert.Equal(t, lost.Seen, read()[2].Seen, "still remembered")
+	wantCount = 3
+	assert.Equal(t, silentWorker.Seen, read()[2].Seen, "still remembered")
 }

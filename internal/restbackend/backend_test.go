@@ -17,11 +17,17 @@ import (
 
 // REST gets the worker's settings of topic tracking, and rejects requests with Kafka Connect's messages.
 func TestTopicTrackingDisabled(t *testing.T) {
-	for request, want := range map[string][2]string{
-		"topic.tracking.enable":      {"Topic tracking is disabled.", "Topic tracking is disabled."},
-		"topic.tracking.allow.reset": {"", "Topic tracking reset is disabled."},
+	for setting, wants := range map[string]map[string]string{ // messages by call, "" for none
+		"topic.tracking.enable": {
+			"GET /connectors/c/topics":       "Topic tracking is disabled.",
+			"PUT /connectors/c/topics/reset": "Topic tracking is disabled.",
+		},
+		"topic.tracking.allow.reset": {
+			"GET /connectors/c/topics":       "",
+			"PUT /connectors/c/topics/reset": "Topic tracking reset is disabled.",
+		},
 	} {
-		settings, problems, err := config.LoadWorker("", nil, map[string]string{request: "false"})
+		settings, problems, err := config.LoadWorker("", nil, map[string]string{setting: "false"})
 		if err != nil || problems.Err() != nil {
 			t.Fatal(err, problems)
 		}
@@ -32,13 +38,12 @@ func TestTopicTrackingDisabled(t *testing.T) {
 		b := New(Options{Installation: in, WorkerID: func() string { return "" },
 			Parts: func() Parts { return Parts{Plugins: new(plugin.Manager), Herder: herder} }})
 		handler := rest.Handler(b.REST())
-		for n, call := range []string{"GET /connectors/c/topics", "PUT /connectors/c/topics/reset"} {
+		for call, want := range wants {
 			method, path, _ := strings.Cut(call, " ")
 			answer := httptest.NewRecorder()
 			handler.ServeHTTP(answer, httptest.NewRequest(method, path, nil))
-			if (answer.Code == http.StatusForbidden) != (want[n] != "") ||
-				!strings.Contains(answer.Body.String(), want[n]) {
-				t.Errorf("%s=false: %s: expected %q, found %d %s", request, call, want[n], answer.Code, answer.Body)
+			if (answer.Code == http.StatusForbidden) != (want != "") || !strings.Contains(answer.Body.String(), want) {
+				t.Errorf("%s=false: %s: expected %q, found %d %s", setting, call, want, answer.Code, answer.Body)
 			}
 		}
 	}

@@ -19,34 +19,41 @@ import (
 func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
 	r := reload.New(reload.Options{Lock: guard.NewCtxMutex()}, nil)
 	require.NoError(t, r.Lock.Lock(t.Context()))
-	ctx, over := context.WithCancel(t.Context())
-	over()
-	w := New(Options{Installation: &setup.Installation{},
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	backend := New(Options{Installation: &setup.Installation{},
 		Parts: func() Parts { return Parts{Reloader: r, Herder: new(connect.Herder)} }})
 	running := connect.Running
-	_, created := w.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}, New: &running})
-	_, put := w.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}})
-	_, compared := w.compareConfig(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}}, false)
-	_, patched := w.writeConnector(ctx, "a", rest.ConfigRequest{Patch: true})
-	for _, err := range []error{created, put, compared, patched, w.deleteConnector(ctx, "a")} {
+	const masked = false
+	_, createErr := backend.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}, New: &running})
+	_, putErr := backend.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}})
+	_, compareErr := backend.compareConfig(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}}, masked)
+	_, patchErr := backend.writeConnector(ctx, "a", rest.ConfigRequest{Patch: true})
+	for name, err := range map[string]error{
+		"create":  createErr,
+		"put":     putErr,
+		"compare": compareErr,
+		"patch":   patchErr,
+		"delete":  backend.deleteConnector(ctx, "a"),
+	} {
 		var refusal *rest.Refusal
 		if !errors.As(err, &refusal) || refusal.Status != 500 {
-			t.Errorf("expected a refusal, found %v", err)
+			t.Errorf("%s: expected a refusal with 500, found %v", name, err)
 		}
 	}
 }
 
 // A check that its request's timeout has canceled gets Kafka Connect's message.
 func TestTimeoutOfCheck(t *testing.T) {
-	late, over := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
-	defer over()
+	expired, cancelExpired := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancelExpired()
 	var refusal *rest.Refusal
-	if err := timeoutError(late); !errors.As(err, &refusal) || refusal.Status != 500 ||
+	if err := timeoutError(expired); !errors.As(err, &refusal) || refusal.Status != 500 ||
 		!strings.HasPrefix(refusal.Message, "Request timed out. The worker is currently ") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
-	canceled, leave := context.WithCancel(t.Context())
-	leave()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
 	if err := timeoutError(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the end of the request, found %v", err)
 	}

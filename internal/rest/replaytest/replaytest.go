@@ -47,7 +47,7 @@ func (s *Step) At() string { return fmt.Sprintf("%s %d", s.Seq, s.N) }
 
 // Recorded returns the recorded response.
 func (s *Step) Recorded() Answer {
-	return Answer{s.Status, s.Headers, new(Worker).masked(s.Answer, "")}
+	return Answer{Status: s.Status, Headers: s.Headers, Body: new(Worker).maskValues(s.Answer, "")}
 }
 
 // Sequences returns the files of the recorded sequences in order.
@@ -96,17 +96,17 @@ func Differences(folder string) (map[string][]Kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []struct {
+	var differences []struct {
 		Seq   string
 		Calls []int
 		Kind  Kind
 		Why   string
 	}
-	if err := json.Unmarshal(data, &all); err != nil {
+	if err := json.Unmarshal(data, &differences); err != nil {
 		return nil, err
 	}
 	kinds := map[string][]Kind{}
-	for _, d := range all {
+	for _, d := range differences {
 		if d.Why == "" || !slices.Contains([]Kind{LeftOut, Text, Body, Other}, d.Kind) {
 			return nil, fmt.Errorf("%+v: expected a known kind, and a reason", d)
 		}
@@ -141,7 +141,7 @@ type Answer struct {
 	Body    any
 }
 
-const patience = 5 * time.Minute
+const timeout = 5 * time.Minute // of a call, and of waiting for a state
 
 // Send sends a call over a plain connection, so that its path and method arrive as recorded.
 func (w *Worker) Send(s *Step) (Answer, error) {
@@ -162,7 +162,7 @@ func (w *Worker) send(s *Step) (Answer, error) {
 		return Answer{}, err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(timeout))
 	io.WriteString(conn, request) // a body that is too long may be rejected before it is read
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: s.Method})
 	if err != nil {
@@ -215,7 +215,7 @@ func (w *Worker) answer(s *Step, response *http.Response, body []byte) Answer {
 	if _, ok := s.Answer.(string); ok || json.Unmarshal(body, &a.Body) != nil {
 		a.Body = string(body)
 	}
-	a.Body = w.masked(a.Body, "")
+	a.Body = w.maskValues(a.Body, "")
 	path, _, _ := strings.Cut(s.Path, "?")
 	path, _, _ = strings.Cut(path, ";")
 	path = strings.TrimSuffix(path, "/")
@@ -292,12 +292,12 @@ var trace = regexp.MustCompile(`(?s)^[\w.$]+: .+\n(\tat |\$\{stack\})`)
 
 var version = regexp.MustCompile(`^\d+\.\d+\.\d+`)
 
-// masked replaces values by placeholders. name is the name of the member.
-func (w *Worker) masked(v any, name string) any {
+// maskValues replaces values by placeholders, in place. name is the name of the member.
+func (w *Worker) maskValues(v any, name string) any {
 	switch x := v.(type) {
 	case map[string]any:
 		for key, value := range x {
-			x[key] = w.masked(value, key)
+			x[key] = w.maskValues(value, key)
 		}
 		_, ok := x["worker_id"]
 		maps.DeleteFunc(x, func(key string, _ any) bool {
@@ -306,7 +306,7 @@ func (w *Worker) masked(v any, name string) any {
 		return x
 	case []any:
 		for i, value := range x {
-			x[i] = w.masked(value, name)
+			x[i] = w.maskValues(value, name)
 		}
 		return slices.DeleteFunc(x, func(element any) bool {
 			info, _ := element.(map[string]any)
@@ -337,15 +337,15 @@ func (w *Worker) isOwn(setting string) bool {
 	return w.Prefix != "" && strings.HasPrefix(setting, w.Prefix)
 }
 
-// Await polls until the recorded state is reached.
+// Await polls until the recorded state is reached, and returns an error after some minutes.
 func (w *Worker) Await(s *Step) error {
 	wanted := s.Status
 	if wanted == 0 {
 		wanted = http.StatusOK
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(timeout); ; time.Sleep(50 * time.Millisecond) {
 		a, err := w.Send(&Step{N: s.N, Seq: s.Seq, Method: "GET", Path: s.Until})
-		if err == nil && a.Status == wanted && (s.Contains == nil || holds(s.Contains, a.Body)) {
+		if err == nil && a.Status == wanted && (s.Contains == nil || contains(s.Contains, a.Body)) {
 			return nil
 		}
 		if time.Now().After(end) {
@@ -354,20 +354,20 @@ func (w *Worker) Await(s *Step) error {
 	}
 }
 
-// holds reports whether found contains wanted: objects by their keys, lists by length and items.
-func holds(wanted, found any) bool {
-	switch x := wanted.(type) {
+// contains reports whether found contains wanted: objects by their keys, lists by length and items.
+func contains(wanted, found any) bool {
+	switch wantedValue := wanted.(type) {
 	case map[string]any:
-		y, ok := found.(map[string]any)
-		for key := range x {
-			ok = ok && holds(x[key], y[key])
+		foundValue, ok := found.(map[string]any)
+		for key := range wantedValue {
+			ok = ok && contains(wantedValue[key], foundValue[key])
 		}
 		return ok
 	case []any:
-		y, ok := found.([]any)
-		ok = ok && len(x) == len(y)
-		for i := range x {
-			ok = ok && holds(x[i], y[i])
+		foundValue, ok := found.([]any)
+		ok = ok && len(wantedValue) == len(foundValue)
+		for i := range wantedValue {
+			ok = ok && contains(wantedValue[i], foundValue[i])
 		}
 		return ok
 	}
@@ -410,6 +410,7 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 
 // Alike removes from the responses of two workers what clients ignore or what must differ: documentation, plugins and
 // settings that only one has, versions, further recommended values, the order of errors, and fingerprints of offsets.
+// It changes its arguments.
 func Alike(expected, found any) (any, any) {
 	switch x := expected.(type) {
 	case map[string]any:
@@ -423,7 +424,8 @@ func Alike(expected, found any) (any, any) {
 			delete(y, "fingerprint")
 		}
 		if message, ok := y["message"].(string); ok {
-			x["message"], y["message"] = sortedErrors(fmt.Sprint(x["message"])), sortedErrors(message)
+			x["message"] = sortErrors(fmt.Sprint(x["message"]))
+			y["message"] = sortErrors(message)
 		}
 		expectedValues, isList := x["recommended_values"].([]any)
 		values, _ := y["recommended_values"].([]any)
@@ -449,8 +451,8 @@ func Alike(expected, found any) (any, any) {
 	return expected, found
 }
 
-// sortedErrors sorts the errors in the message of an invalid configuration.
-func sortedErrors(message string) string {
+// sortErrors sorts the errors in the message of an invalid configuration.
+func sortErrors(message string) string {
 	lines := strings.Split(message, "\n")
 	if strings.HasPrefix(message, "Connector configuration is invalid") && len(lines) > 2 {
 		slices.Sort(lines[1 : len(lines)-1])
@@ -472,15 +474,15 @@ func common(list, other []any) []any {
 
 // declaredName returns the name of a setting, or the class of a plugin.
 func declaredName(item any) string {
-	v, _ := item.(map[string]any)
-	if class, ok := v["class"].(string); ok {
+	object, _ := item.(map[string]any)
+	if class, ok := object["class"].(string); ok {
 		return class
 	}
-	for _, candidate := range []any{v["definition"], v["value"], v} {
-		d, _ := candidate.(map[string]any)
-		_, definition := d["dependents"]
-		_, value := d["visible"]
-		if name, ok := d["name"].(string); ok && (definition || value) {
+	for _, candidate := range []any{object["definition"], object["value"], object} {
+		candidateObject, _ := candidate.(map[string]any)
+		_, isDefinition := candidateObject["dependents"]
+		_, isValue := candidateObject["visible"]
+		if name, ok := candidateObject["name"].(string); ok && (isDefinition || isValue) {
 			return name
 		}
 	}
@@ -496,7 +498,7 @@ func methods(a Answer) []string {
 	return items
 }
 
-// WithoutOrder removes `order` from definitions, which Kafka Connect had before 4.2 and some tools need.
+// WithoutOrder removes `order` from definitions in found, which Kafka Connect had before 4.2 and some tools need.
 func WithoutOrder(found any) any {
 	switch v := found.(type) {
 	case []any:
