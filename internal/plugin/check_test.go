@@ -172,7 +172,9 @@ func TestCheckOfInvalidCommands(t *testing.T) {
 		"command look, option -h: ": {{Name: "look", Options: []wit.ConfigKey{option("host", "h")}}},
 		"command look, option -s: expected unique names and letters": {{Name: "look",
 			Options: []wit.ConfigKey{option("service", "s"), option("set-of", "s")}}},
-		`command look, option "a b": expected a name`:                                {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
+		`command look, option "a b": expected a name`: {
+			{Name: "look", Options: []wit.ConfigKey{option("a b")}},
+		},
 		`command "": expected a unique name`:                                         {{Name: ""}},
 		`command "--look": expected a unique name`:                                   {{Name: "--look"}},
 		`command "look": expected a unique name of letters, digits, dots and dashes`: {{Name: "look"}, {Name: "look"}},
@@ -215,61 +217,112 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	}
 	withRole := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
 	const hidden = "transformation K\u200b: "
-	for name, k := range map[string]struct {
-		d    wit.Description
-		want string
+	for name, c := range map[string]struct {
+		description wit.Description
+		want        string
 	}{
-		"an unknown role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.adress")}),
-			"source K: setting a"},
-		"a source without address": {roles(wit.ComponentSource), "source K: no setting has the role http.address"},
-		"a secret without role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
-			"is a password without a role"},
-		"a role of a transform": {roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
-			Rules: withRole("http.address")}), "has the role http.address: only settings of " +
-			"sources and sinks have roles"},
-		"a role twice": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.address")},
-			wit.ConfigKey{Name: "b", Rules: withRole("http.address")}), "has the role http.address, which a has"},
-		"no name": {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
-		"a long name": {wit.Description{Name: long, Version: "1"},
-			"load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
-		"no version": {wit.Description{Name: "k"}, `load: describe: expected a name and a version, found "k" and ""`},
-		"a long alias": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
-			Kind: wit.ComponentTransformation, Aliases: []string{long}}}},
-			"...: expected names of at most 200 bytes, found one of 300"},
-		"an alias twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
-			Kind: wit.ComponentTransformation, Aliases: []string{"K"}}}},
-			`load: describe: component "K": expected unique names that are not empty, found "K"`},
-		"placeholders": {settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
-			`load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
-		"a wrong pattern": {settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
-			"transformation K: setting a: expected an RE2 pattern"},
-		"a name thrice": {twice,
-			`transformation K: expected unique setting names that are not empty, found "a"`},
-		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S",
-			Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
-		"a component twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
-			transform}}, `load: describe: component "K0": expected unique names that are not empty`},
-		"a default of another kind": {settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
-			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is not a valid value: `},
-		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
-			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
-			`transformation K: the default of "a" is not a valid value: `},
-		"escapes in an alias": {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
-		"escapes in a prefix": {escapes, hidden + `the prefix "k\x1b." contains control characters`},
-		"escapes in an allowed value": {escapes, hidden +
-			`the allowed value of "a\x1b[2J" contains control characters`},
-		"escapes in a display name": {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
-		"escapes in documentation":  {escapes, "plugin.describe: the documentation contains control characters"},
-		"escapes in a setting":      {escapes, hidden + "the name of a setting contains control characters"},
-		"escapes in a default":      {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
-		"escapes in a class":        {escapes, hidden + "the name contains control characters"},
+		"an unknown role": {
+			description: roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.adress")}),
+			want:        "source K: setting a",
+		},
+		"a source without address": {
+			description: roles(wit.ComponentSource),
+			want:        "source K: no setting has the role http.address",
+		},
+		"a secret without role": {
+			description: roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
+			want:        "is a password without a role",
+		},
+		"a role of a transform": {
+			description: roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
+				Rules: withRole("http.address")}),
+			want: "has the role http.address: only settings of " +
+				"sources and sinks have roles",
+		},
+		"a role twice": {
+			description: roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: withRole("http.address")},
+				wit.ConfigKey{Name: "b", Rules: withRole("http.address")}),
+			want: "has the role http.address, which a has",
+		},
+		"no name": {description: wit.Description{Version: "1"}, want: "load: describe: expected a name and a version"},
+		"a long name": {
+			description: wit.Description{Name: long, Version: "1"},
+			want:        "load: describe: expected a name and a version of at most 200 bytes, found one of 300",
+		},
+		"no version": {
+			description: wit.Description{Name: "k"},
+			want:        `load: describe: expected a name and a version, found "k" and ""`,
+		},
+		"a long alias": {
+			description: wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
+				Kind: wit.ComponentTransformation, Aliases: []string{long}}}},
+			want: "...: expected names of at most 200 bytes, found one of 300",
+		},
+		"an alias twice": {
+			description: wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
+				Kind: wit.ComponentTransformation, Aliases: []string{"K"}}}},
+			want: `load: describe: component "K": expected unique names that are not empty, found "K"`,
+		},
+		"placeholders": {
+			description: settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
+			want:        `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`,
+		},
+		"a wrong pattern": {
+			description: settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
+			want:        "transformation K: setting a: expected an RE2 pattern",
+		},
+		"a name thrice": {
+			description: twice,
+			want:        `transformation K: expected unique setting names that are not empty, found "a"`,
+		},
+		"a world missing": {
+			description: wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S",
+				Kind: wit.ComponentSink}}},
+			want: `load: describe: component "S" is a sink: expected the interface sink`,
+		},
+		"a component twice": {
+			description: wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
+				transform}},
+			want: `load: describe: component "K0": expected unique names that are not empty`,
+		},
+		"a default of another kind": {
+			description: settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
+				DefaultValue: wit.Ptr("soon")}),
+			want: `transformation K: the default of "a" is not a valid value: `,
+		},
+		"a default beyond a rule": {
+			description: settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
+				Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
+			want: `transformation K: the default of "a" is not a valid value: `,
+		},
+		"escapes in an alias": {description: escapes, want: hidden + `the alias "L\x1b[2J" contains control characters`},
+		"escapes in a prefix": {description: escapes, want: hidden + `the prefix "k\x1b." contains control characters`},
+		"escapes in an allowed value": {
+			description: escapes,
+			want: hidden +
+				`the allowed value of "a\x1b[2J" contains control characters`,
+		},
+		"escapes in a display name": {
+			description: escapes,
+			want:        hidden + `the display name of "a\x1b[2J" contains control characters`,
+		},
+		"escapes in documentation": {
+			description: escapes,
+			want:        "plugin.describe: the documentation contains control characters",
+		},
+		"escapes in a setting": {description: escapes, want: hidden + "the name of a setting contains control characters"},
+		"escapes in a default": {
+			description: escapes,
+			want:        hidden + `the default of "a\x1b[2J" contains control characters`,
+		},
+		"escapes in a class": {description: escapes, want: hidden + "the name contains control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
-			err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600)
+			err := os.WriteFile(path, guesttest.Static(c.description, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600)
 			require.NoError(t, err)
-			if _, findings := checkFile(t, path); strings.Count(findings, k.want) != 1 {
-				t.Errorf("expected %q once, found\n%s", k.want, findings)
+			if _, findings := checkFile(t, path); strings.Count(findings, c.want) != 1 {
+				t.Errorf("expected %q once, found\n%s", c.want, findings)
 			}
 		})
 	}

@@ -120,7 +120,8 @@ func TestMemoryLimit(t *testing.T) {
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
 		// The message of Go's runtime depends on where it reaches the limit.
-		assertTrap(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
+		assertTrap(t, misbehave(t, binding, reg, mode),
+			"of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
 	}
 	if got := binding.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
 		t.Errorf("expected a memory between 40 MiB and the limit of 50331648 bytes, found %d", got)
@@ -180,9 +181,9 @@ func TestTopicsAreBounded(t *testing.T) {
 		topics []string
 		want   string
 	}{
-		{"topics-many", []string{"in"}, "expected at most 10000 topics, found 10001"},
-		{"topics-most", []string{"t0000000"}, ""},
-		{"topics-most", []string{"in"}, "expected at most 10000 topics in a batch, found more"},
+		{mode: "topics-many", topics: []string{"in"}, want: "expected at most 10000 topics, found 10001"},
+		{mode: "topics-most", topics: []string{"t0000000"}},
+		{mode: "topics-most", topics: []string{"in"}, want: "expected at most 10000 topics in a batch, found more"},
 	} {
 		useInstance(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, 3, 6)

@@ -70,30 +70,49 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 		moved    string // part of the error; "" means that the version is accepted
 		warned   string // part of the warning; "" means none
 	}{
-		"the same":                {honest, "", ""},
-		"one more without a role": {append(honest, "shop.more"), "", ""},
-		"one more password":       {append(honest, "shop.more!"), "", ""},
-		"another address": {[]string{"shop.address", "shop.pwd! http.password", "shop.note http.address"},
-			"version 2.0.0 of plugin shop gives the role http.address to the setting shop.note " +
-				"(before: shop.address)", ""},
-		"a new setting for the address": {[]string{"shop.address", "shop.pwd! http.password", "shop.to http.address"},
-			"the role http.address to the setting shop.to (before: shop.address)", ""},
-		"the address by another name": {[]string{"shop.to http.address alias=shop.address", "shop.pwd! http.password"},
-			"", "shop.to: no role before, http.address now"},
-		"the address by the name of another": {[]string{"shop.address http.address alias=shop.note",
-			"shop.pwd! http.password"}, "the role http.address to the setting shop.address (before: shop.address)", ""},
-		"a password as a header": {[]string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"}, "",
-			"shop.pwd: http.password before, http.header.x now"},
-		"a password as text": {[]string{"shop.address http.address", "shop.pwd", "shop.note"}, "",
-			"shop.pwd: http.password before, no role now; shop.pwd: a password before, none now"},
-		"a proxy": {append(honest, "shop.proxy http.proxy.address"), "",
-			"shop.proxy: no role before, http.proxy.address now"},
-		"a proxy in a setting that there was": {[]string{"shop.address http.address", "shop.pwd! http.password",
-			"shop.note http.proxy.address"},
-			"the role http.proxy.address to the setting shop.note (before: to none)", ""},
-		"an alias for the password": {append(honest, "shop.key! http.header.x alias=shop.pwd"), "",
-			"shop.key: no role before, http.header.x now; shop.pwd: http.password before, " +
-				"http.header.x+http.password now"},
+		"the same":                {settings: honest},
+		"one more without a role": {settings: append(honest, "shop.more")},
+		"one more password":       {settings: append(honest, "shop.more!")},
+		"another address": {
+			settings: []string{"shop.address", "shop.pwd! http.password", "shop.note http.address"},
+			moved: "version 2.0.0 of plugin shop gives the role http.address to the setting shop.note " +
+				"(before: shop.address)",
+		},
+		"a new setting for the address": {
+			settings: []string{"shop.address", "shop.pwd! http.password", "shop.to http.address"},
+			moved:    "the role http.address to the setting shop.to (before: shop.address)",
+		},
+		"the address by another name": {
+			settings: []string{"shop.to http.address alias=shop.address", "shop.pwd! http.password"},
+			warned:   "shop.to: no role before, http.address now",
+		},
+		"the address by the name of another": {
+			settings: []string{"shop.address http.address alias=shop.note",
+				"shop.pwd! http.password"},
+			moved: "the role http.address to the setting shop.address (before: shop.address)",
+		},
+		"a password as a header": {
+			settings: []string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"},
+			warned:   "shop.pwd: http.password before, http.header.x now",
+		},
+		"a password as text": {
+			settings: []string{"shop.address http.address", "shop.pwd", "shop.note"},
+			warned:   "shop.pwd: http.password before, no role now; shop.pwd: a password before, none now",
+		},
+		"a proxy": {
+			settings: append(honest, "shop.proxy http.proxy.address"),
+			warned:   "shop.proxy: no role before, http.proxy.address now",
+		},
+		"a proxy in a setting that there was": {
+			settings: []string{"shop.address http.address", "shop.pwd! http.password",
+				"shop.note http.proxy.address"},
+			moved: "the role http.proxy.address to the setting shop.note (before: to none)",
+		},
+		"an alias for the password": {
+			settings: append(honest, "shop.key! http.header.x alias=shop.pwd"),
+			warned: "shop.key: no role before, http.header.x now; shop.pwd: http.password before, " +
+				"http.header.x+http.password now",
+		},
 	} {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
@@ -278,12 +297,12 @@ func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
 		version  string
 		want     string
 	}{
-		"newer":         {nil, "2.0.0", "1.0.0"},
-		"older":         {nil, "0.9.0", "1.0.0"},
-		"the same":      {nil, "1.0.0", "1.0.0"},
-		"forbidden":     {map[string]string{"plugin.smt.replace": "false"}, "2.0.0", "1.0.0"},
-		"other allowed": {map[string]string{"plugin.shop.replace": "true"}, "2.0.0", "1.0.0"},
-		"allowed":       {map[string]string{"plugin.smt.replace": "true"}, "2.0.0", "2.0.0"},
+		"newer":         {version: "2.0.0", want: "1.0.0"},
+		"older":         {version: "0.9.0", want: "1.0.0"},
+		"the same":      {version: "1.0.0", want: "1.0.0"},
+		"forbidden":     {settings: map[string]string{"plugin.smt.replace": "false"}, version: "2.0.0", want: "1.0.0"},
+		"other allowed": {settings: map[string]string{"plugin.shop.replace": "true"}, version: "2.0.0", want: "1.0.0"},
+		"allowed":       {settings: map[string]string{"plugin.smt.replace": "true"}, version: "2.0.0", want: "2.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
@@ -327,13 +346,25 @@ func TestReplaceableFilesCauseWarning(t *testing.T) {
 		file    os.FileMode
 		want    []string // the warnings
 	}{
-		"a newer one":           {"shop", "2.0.0", 0o755, 0o644, []string{replaces}},
-		"an older one":          {"shop", "0.9.0", 0o755, 0o644, nil},
-		"another one":           {"till", "2.0.0", 0o755, 0o644, nil},
-		"a folder of a group":   {"till", "2.0.0", 0o775, 0o644, []string{others}},
-		"a folder of everybody": {"till", "2.0.0", 0o757, 0o644, []string{others}},
-		"a file of a group":     {"till", "2.0.0", 0o755, 0o664, []string{others}},
-		"a file of everybody":   {"shop", "2.0.0", 0o755, 0o646, []string{replaces, others}},
+		"a newer one": {
+			plugin:  "shop",
+			version: "2.0.0",
+			folder:  0o755,
+			file:    0o644,
+			want:    []string{replaces},
+		},
+		"an older one":          {plugin: "shop", version: "0.9.0", folder: 0o755, file: 0o644},
+		"another one":           {plugin: "till", version: "2.0.0", folder: 0o755, file: 0o644},
+		"a folder of a group":   {plugin: "till", version: "2.0.0", folder: 0o775, file: 0o644, want: []string{others}},
+		"a folder of everybody": {plugin: "till", version: "2.0.0", folder: 0o757, file: 0o644, want: []string{others}},
+		"a file of a group":     {plugin: "till", version: "2.0.0", folder: 0o755, file: 0o664, want: []string{others}},
+		"a file of everybody": {
+			plugin:  "shop",
+			version: "2.0.0",
+			folder:  0o755,
+			file:    0o646,
+			want:    []string{replaces, others},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

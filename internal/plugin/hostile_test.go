@@ -139,32 +139,57 @@ func hostileCases() map[string]hostileCase {
 		return endlessLoop(bytes.Join([][]byte{megabytes(to), megabytes(from), megabytes(64), instruction}, nil)...)
 	}
 	return map[string]hostileCase{
-		"empty loop":          {hostile(2, constantBody(endlessLoop())), timeIsUp},
-		"loop-free recursion": {hostile(2, recursion), timeIsUp},
-		"endless recursion": {hostile(2, func(self uint64) []byte {
-			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
-		}), stackExceeded},
-		"100,000 loads in a loop": {hostile(2, constantBody(endlessLoop(bytes.Repeat(load, 100_000)...))), timeIsUp},
-		"memory.fill":             {hostile(1600, constantBody(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
-		"memory.copy up":          {hostile(1600, constantBody(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
-		"memory.copy down":        {hostile(1600, constantBody(bulk(0, 1, 0xfc, 0x0a, 0, 0))), timeIsUp},
-		"memory.grow":             {hostile(2, constantBody(endlessLoop(0x41, 0x01, 0x40, 0x00, 0x1a))), timeIsUp},
-		"maze":                    {hostile(2, constantBody(maze())), timeIsUp},
-		"maze too large": {hostile(2, constantBody(append(maze(), bytes.Repeat(maze(), 1)...))),
-			"labels in br_table of function"},
-		"nesting":            {hostile(2, constantBody(nested(10_000))), timeIsUp},
-		"nesting too deep":   {hostile(2, constantBody(nested(30_000))), "blocks in each other in function"},
-		"10,000 functions":   {callChain(10_000), timeIsUp},
-		"too many functions": {callChain(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
-		"function too large": {hostile(2, constantBody(endlessLoop(bytes.Repeat(load, 200_000)...))),
-			"in bytes: found 1200008, at most 1048576 are allowed"},
-		"much randomness": {wasiLoop("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
-		"a write of many parts": {wasiLoop("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12),
-			megabytes(0)), timeIsUp},
-		"a wait for many things": {wasiLoop("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
-			megabytes(0)), timeIsUp},
-		"many values that meet": {manyBranches(), "effort of compiling function 6 in microseconds ("},
-		"vectors":               {hostile(2, constantBody([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
+		"empty loop":          {module: hostile(2, constantBody(endlessLoop())), want: timeIsUp},
+		"loop-free recursion": {module: hostile(2, recursion), want: timeIsUp},
+		"endless recursion": {
+			module: hostile(2, func(self uint64) []byte {
+				return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
+			}),
+			want: stackExceeded,
+		},
+		"100,000 loads in a loop": {
+			module: hostile(2, constantBody(endlessLoop(bytes.Repeat(load, 100_000)...))),
+			want:   timeIsUp,
+		},
+		"memory.fill":      {module: hostile(1600, constantBody(bulk(0, 0, 0xfc, 0x0b, 0))), want: timeIsUp},
+		"memory.copy up":   {module: hostile(1600, constantBody(bulk(1, 0, 0xfc, 0x0a, 0, 0))), want: timeIsUp},
+		"memory.copy down": {module: hostile(1600, constantBody(bulk(0, 1, 0xfc, 0x0a, 0, 0))), want: timeIsUp},
+		"memory.grow": {
+			module: hostile(2, constantBody(endlessLoop(0x41, 0x01, 0x40, 0x00, 0x1a))),
+			want:   timeIsUp,
+		},
+		"maze": {module: hostile(2, constantBody(maze())), want: timeIsUp},
+		"maze too large": {
+			module: hostile(2, constantBody(append(maze(), bytes.Repeat(maze(), 1)...))),
+			want:   "labels in br_table of function",
+		},
+		"nesting": {module: hostile(2, constantBody(nested(10_000))), want: timeIsUp},
+		"nesting too deep": {
+			module: hostile(2, constantBody(nested(30_000))),
+			want:   "blocks in each other in function",
+		},
+		"10,000 functions": {module: callChain(10_000), want: timeIsUp},
+		"too many functions": {
+			module: callChain(100_000),
+			want:   "functions of the module: found 100006, at most 100000 are allowed",
+		},
+		"function too large": {
+			module: hostile(2, constantBody(endlessLoop(bytes.Repeat(load, 200_000)...))),
+			want:   "in bytes: found 1200008, at most 1048576 are allowed",
+		},
+		"much randomness": {module: wasiLoop("random_get", 1600, megabytes(0), megabytes(99)), want: timeIsUp},
+		"a write of many parts": {
+			module: wasiLoop("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12),
+				megabytes(0)),
+			want: timeIsUp,
+		},
+		"a wait for many things": {
+			module: wasiLoop("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
+				megabytes(0)),
+			want: timeIsUp,
+		},
+		"many values that meet": {module: manyBranches(), want: "effort of compiling function 6 in microseconds ("},
+		"vectors":               {module: hostile(2, constantBody([]byte{0xfd, 0x0c})), want: "uses SIMD at byte"},
 	}
 }
 

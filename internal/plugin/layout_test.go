@@ -20,17 +20,35 @@ func TestResultOffsets(t *testing.T) {
 		result  any
 		lengths map[int]uint32 // by the offset of the list, or 4 less than the offset of a number
 	}{
-		{applyFunc, applyResultSize, wit.ApplyResult{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
-			Rows: make([]wit.Row, 3), Data: make([]byte, 4),
-			Errors: make([]wit.RowError, 5), Consumed: 6}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6}},
-		{testFunc, testResultSize, wit.TestResult{Matches: make([]bool, 1), Errors: make([]wit.RowError, 2)},
-			map[int]uint32{0: 1, 8: 2}},
-		{decodeFunc, decodeResultSize, wit.DecodeResult{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
-			Data: make([]byte, 3), Errors: make([]wit.RowError, 4), Linked: make([]wit.LinkedRequest, 5),
-			Next: &[]wit.OffsetEntry{},
-			More: true, WaitMs: 7}, map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7}},
-		{encodeFunc, canon.SizeOf[wit.EncodeResult](), wit.EncodeResult{Ready: make([]wit.Delivery, 1)},
-			map[int]uint32{0: 1}},
+		{
+			fn:   applyFunc,
+			size: applyResultSize,
+			result: wit.ApplyResult{Schemas: make([]wit.Schema, 1), Topics: make([]string, 2),
+				Rows: make([]wit.Row, 3), Data: make([]byte, 4),
+				Errors: make([]wit.RowError, 5), Consumed: 6},
+			lengths: map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 40 - 4: 6},
+		},
+		{
+			fn:      testFunc,
+			size:    testResultSize,
+			result:  wit.TestResult{Matches: make([]bool, 1), Errors: make([]wit.RowError, 2)},
+			lengths: map[int]uint32{0: 1, 8: 2},
+		},
+		{
+			fn:   decodeFunc,
+			size: decodeResultSize,
+			result: wit.DecodeResult{Schemas: make([]wit.Schema, 1), Rows: make([]wit.Row, 2),
+				Data: make([]byte, 3), Errors: make([]wit.RowError, 4), Linked: make([]wit.LinkedRequest, 5),
+				Next: &[]wit.OffsetEntry{},
+				More: true, WaitMs: 7},
+			lengths: map[int]uint32{0: 1, 8: 2, 16: 3, 24: 4, 32: 5, 56 - 4: 7},
+		},
+		{
+			fn:      encodeFunc,
+			size:    canon.SizeOf[wit.EncodeResult](),
+			result:  wit.EncodeResult{Ready: make([]wit.Delivery, 1)},
+			lengths: map[int]uint32{0: 1},
+		},
 	} {
 		image, err := c.fn.Lower(c.result, nil)
 		require.NoError(t, err)

@@ -42,18 +42,27 @@ func TestEveryFunctionHasTimeLimit(t *testing.T) {
 // Invalid limits are reported like other settings.
 func TestInvalidLimits(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
-		"plugin.a.limits.call.ms": {"soon",
-			"Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG"},
-		"plugin.a.b.limits.calls": {"0",
-			"Invalid value 0 for configuration plugin.a.b.limits.calls: Value must be at least 1"},
-		"plugin.a.limits.memory.byte": {"1",
-			"unknown setting; the nearest known one is plugin.a.limits.memory.bytes"},
-		"plugin.a.limits.memory": {"1", "unknown setting; limits are memory.bytes, result.bytes, " +
-			"log.lines.per.second, call.ms, instances, calls, recycle.bytes"},
-		"plugin.a.limits.result.bytes":  {"", "Invalid value "},
-		"plugin.a.limits.instances":     {"-1", "Invalid value -1 "},
-		"plugin.a.limit.calls":          {"1", "expected plugin.NAME.limits.LIMIT"},
-		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
+		"plugin.a.limits.call.ms": {
+			value: "soon",
+			want:  "Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG",
+		},
+		"plugin.a.b.limits.calls": {
+			value: "0",
+			want:  "Invalid value 0 for configuration plugin.a.b.limits.calls: Value must be at least 1",
+		},
+		"plugin.a.limits.memory.byte": {
+			value: "1",
+			want:  "unknown setting; the nearest known one is plugin.a.limits.memory.bytes",
+		},
+		"plugin.a.limits.memory": {
+			value: "1",
+			want: "unknown setting; limits are memory.bytes, result.bytes, " +
+				"log.lines.per.second, call.ms, instances, calls, recycle.bytes",
+		},
+		"plugin.a.limits.result.bytes":  {want: "Invalid value "},
+		"plugin.a.limits.instances":     {value: "-1", want: "Invalid value -1 "},
+		"plugin.a.limit.calls":          {value: "1", want: "expected plugin.NAME.limits.LIMIT"},
+		"plugin.a.limits.recycle.bytes": {value: " 7 "},
 	} {
 		byPlugin, err := limitsOf(Limits{}, map[string]string{key: c.value})
 		if (c.want == "" && (err != nil || byPlugin["a"].RecycleBytes != 7)) ||
@@ -70,11 +79,13 @@ func TestWidestLimits(t *testing.T) {
 		loader loader
 		want   time.Duration
 	}{
-		"nothing set": {loader{}, 10 * time.Second},
-		"one plugin's, longer": {loader{namedLimits: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
-			30 * time.Second},
-		"one plugin's, long": {loader{namedLimits: map[string]Limits{"a": hour}}, time.Minute},
-		"everybody's":        {loader{limits: hour}, time.Minute},
+		"nothing set": {loader: loader{}, want: 10 * time.Second},
+		"one plugin's, longer": {
+			loader: loader{namedLimits: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
+			want:   30 * time.Second,
+		},
+		"one plugin's, long": {loader: loader{namedLimits: map[string]Limits{"a": hour}}, want: time.Minute},
+		"everybody's":        {loader: loader{limits: hour}, want: time.Minute},
 	} {
 		assert.Equal(t, c.want, c.loader.widestLimits().callTime("describe"), name)
 	}

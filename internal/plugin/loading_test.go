@@ -123,9 +123,12 @@ func TestRefusalsAreKept(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"traps":            {trapping.Bytes(), "wasm error: unreachable"},
-		"does not compile": {invalid.Bytes(), "the module does not compile"},
-		"is refused":       {func() []byte { m := manyBranches(); return m.Bytes() }(), "effort of compiling function"},
+		"traps":            {module: trapping.Bytes(), want: "wasm error: unreachable"},
+		"does not compile": {module: invalid.Bytes(), want: "the module does not compile"},
+		"is refused": {
+			module: func() []byte { m := manyBranches(); return m.Bytes() }(),
+			want:   "effort of compiling function",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

@@ -185,20 +185,29 @@ func TestApply(t *testing.T) {
 			want   func(n int) []string
 			faults int
 		}{
-			{"pass", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
-			{"copy", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
-			{"unchanged", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
-			{"twice", 20, func(n int) []string { return []string{row(n, "in/-1", in(n)), row(n, "in/-1", in(n))} }, 0},
-			{"few", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
-			{"none", 20, func(n int) []string { return nil }, 0},
-			{"route", 20, func(n int) []string { return []string{row(n, "routed/3", in(n))} }, 0},
-			{"declare", 20, func(n int) []string { return []string{row(n, "in/-1", "declared")} }, 0},
-			{"faulty", 20, func(n int) []string {
-				if n%2 == 1 {
-					return nil
-				}
-				return []string{row(n, "in/-1", in(n))}
-			}, 10},
+			{name: "pass", rows: 20, want: func(n int) []string { return []string{row(n, "in/-1", in(n))} }},
+			{name: "copy", rows: 20, want: func(n int) []string { return []string{row(n, "in/-1", in(n))} }},
+			{name: "unchanged", rows: 20, want: func(n int) []string { return []string{row(n, "in/-1", in(n))} }},
+			{
+				name: "twice",
+				rows: 20,
+				want: func(n int) []string { return []string{row(n, "in/-1", in(n)), row(n, "in/-1", in(n))} },
+			},
+			{name: "few", rows: 20, want: func(n int) []string { return []string{row(n, "in/-1", in(n))} }},
+			{name: "none", rows: 20, want: func(n int) []string { return nil }},
+			{name: "route", rows: 20, want: func(n int) []string { return []string{row(n, "routed/3", in(n))} }},
+			{name: "declare", rows: 20, want: func(n int) []string { return []string{row(n, "in/-1", "declared")} }},
+			{
+				name: "faulty",
+				rows: 20,
+				want: func(n int) []string {
+					if n%2 == 1 {
+						return nil
+					}
+					return []string{row(n, "in/-1", in(n))}
+				},
+				faults: 10,
+			},
 		} {
 			context, err := i.Prepare(ctx, []wit.Stage{{Component: c.name}})
 			require.NoError(t, err)

@@ -59,59 +59,108 @@ func TestRefusals(t *testing.T) {
 		module []byte
 		want   []string
 	}{
-		"empty": {nil, []string{"the file is empty: expected a core WebAssembly module"}},
-		"text": {[]byte("#!/bin/sh"),
-			[]string{"not WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
-		"short":     {full[:6], []string{"truncated: expected at least 8 bytes, found 6"}},
-		"truncated": {full[:len(full)/2], []string{"the file is truncated: section 7 at byte", "are left"}},
-		"component": {component, []string{"a WebAssembly component: expected a core module",
-			"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"}},
-		"version 2": {modified(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
-			[]string{"found version 2 of layer 0"}},
-		"older version": {guesttest.Static(wit.Description{}, "0.1.0"),
-			[]string{"built for version 0.1.0 of the contract culvert:connect: expected 0.3.0 (major.minor must match)",
-				"in Go with the package sdk/go of this release", "bindings generated from its wit/culvert.wit"}},
-		"0.2, whose names were others": {guesttest.Static(wit.Description{}, "0.2.0"),
-			[]string{"built for version 0.2.0", "expected 0.3.0",
-				"`culvert reference guide/plugins` lists what changed in 0.3"}},
-		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
-			[]string{"built for version 1.2.0 of the contract culvert:connect: expected 0.3.0"}},
-		"other mangling": {bytesOf(modified(plain, func(m *guesttest.Module) {
-			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.3|describe"}}
-		})), []string{`exports "cm32p2|culvert:connect/plugin@0.3|describe"`, "mangling cm32p2",
-			`"culvert:connect/plugin@0.3.0#describe"`}},
-		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}),
-			[]string{"not a plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
-		"no plugin, built against": {bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
-			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}),
-			[]string{"not a plugin (built against culvert:connect 0.3.0)"}},
-		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform",
-			"test"))), []string{"exports are missing: culvert:connect/transform@0.3.0#apply, " +
-			"culvert:connect/transform@0.3.0#test"}},
-		"no describe": {bytesOf(without(plain, wit.ExportName("plugin", "describe"))),
-			[]string{"exports are missing: culvert:connect/plugin@0.3.0#describe"}},
-		"no allocator": {bytesOf(without(plain, "cabi_realloc")), []string{"exports are missing: cabi_realloc"}},
-		"no memory": {bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })),
-			[]string{"exports are missing: memory"}},
-		"unknown import": {bytesOf(modified(plain, func(m *guesttest.Module) {
-			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1",
-				Name: "thread_spawn"}}
-		})), []string{"imports functions that no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
-		"host of another version": {bytesOf(modified(plain, func(m *guesttest.Module) {
-			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
-		})), []string{"culvert:connect/host@0.1.0 log", "available are log of culvert:connect/host@0.3.0"}},
-		"signature": {bytesOf(modified(without(plain, prepareExport), func(m *guesttest.Module) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: prepareExport, Params: []byte{guesttest.I64},
-				Results: []byte{guesttest.I32}})
-		})), []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
-			"(i32), found (i64) -> (i32)"}},
-		"memory beyond the limit": {bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
-			[]string{"the module needs at least 196608000 bytes of memory, 134217728 are allowed " +
-				"(plugin.NAME.limits.memory.bytes)"}},
-		"trap in describe": {full, []string{"describe: wasm error: unreachable"}},
-		"invalid code": {bytesOf(modified(plain, func(m *guesttest.Module) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: "more", Body: []byte{0x6a}})
-		})), []string{"the module does not compile"}},
+		"empty": {want: []string{"the file is empty: expected a core WebAssembly module"}},
+		"text": {
+			module: []byte("#!/bin/sh"),
+			want:   []string{"not WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"},
+		},
+		"short": {module: full[:6], want: []string{"truncated: expected at least 8 bytes, found 6"}},
+		"truncated": {
+			module: full[:len(full)/2],
+			want:   []string{"the file is truncated: section 7 at byte", "are left"},
+		},
+		"component": {
+			module: component,
+			want: []string{"a WebAssembly component: expected a core module",
+				"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"},
+		},
+		"version 2": {
+			module: modified(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
+			want:   []string{"found version 2 of layer 0"},
+		},
+		"older version": {
+			module: guesttest.Static(wit.Description{}, "0.1.0"),
+			want: []string{
+				"built for version 0.1.0 of the contract culvert:connect: expected 0.3.0 (major.minor must match)",
+				"in Go with the package sdk/go of this release", "bindings generated from its wit/culvert.wit"},
+		},
+		"0.2, whose names were others": {
+			module: guesttest.Static(wit.Description{}, "0.2.0"),
+			want: []string{"built for version 0.2.0", "expected 0.3.0",
+				"`culvert reference guide/plugins` lists what changed in 0.3"},
+		},
+		"newer version": {
+			module: guesttest.Static(wit.Description{}, "1.2.0"),
+			want:   []string{"built for version 1.2.0 of the contract culvert:connect: expected 0.3.0"},
+		},
+		"other mangling": {
+			module: bytesOf(modified(plain, func(m *guesttest.Module) {
+				m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.3|describe"}}
+			})),
+			want: []string{`exports "cm32p2|culvert:connect/plugin@0.3|describe"`, "mangling cm32p2",
+				`"culvert:connect/plugin@0.3.0#describe"`},
+		},
+		"no plugin": {
+			module: bytesOf(guesttest.Module{MemoryPages: 1}),
+			want:   []string{"not a plugin: expected exports of culvert:connect@" + wit.Version, "found none"},
+		},
+		"no plugin, built against": {
+			module: bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
+				"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}),
+			want: []string{"not a plugin (built against culvert:connect 0.3.0)"},
+		},
+		"interface in part": {
+			module: bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform",
+				"test"))),
+			want: []string{"exports are missing: culvert:connect/transform@0.3.0#apply, " +
+				"culvert:connect/transform@0.3.0#test"},
+		},
+		"no describe": {
+			module: bytesOf(without(plain, wit.ExportName("plugin", "describe"))),
+			want:   []string{"exports are missing: culvert:connect/plugin@0.3.0#describe"},
+		},
+		"no allocator": {
+			module: bytesOf(without(plain, "cabi_realloc")),
+			want:   []string{"exports are missing: cabi_realloc"},
+		},
+		"no memory": {
+			module: bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })),
+			want:   []string{"exports are missing: memory"},
+		},
+		"unknown import": {
+			module: bytesOf(modified(plain, func(m *guesttest.Module) {
+				m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1",
+					Name: "thread_spawn"}}
+			})),
+			want: []string{"imports functions that no plugin gets: env open_socket, " +
+				"wasi_snapshot_preview1 thread_spawn"},
+		},
+		"host of another version": {
+			module: bytesOf(modified(plain, func(m *guesttest.Module) {
+				m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
+			})),
+			want: []string{"culvert:connect/host@0.1.0 log", "available are log of culvert:connect/host@0.3.0"},
+		},
+		"signature": {
+			module: bytesOf(modified(without(plain, prepareExport), func(m *guesttest.Module) {
+				m.Exports = append(m.Exports, guesttest.Function{Name: prepareExport, Params: []byte{guesttest.I64},
+					Results: []byte{guesttest.I32}})
+			})),
+			want: []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
+				"(i32), found (i64) -> (i32)"},
+		},
+		"memory beyond the limit": {
+			module: bytesOf(modified(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
+			want: []string{"the module needs at least 196608000 bytes of memory, 134217728 are allowed " +
+				"(plugin.NAME.limits.memory.bytes)"},
+		},
+		"trap in describe": {module: full, want: []string{"describe: wasm error: unreachable"}},
+		"invalid code": {
+			module: bytesOf(modified(plain, func(m *guesttest.Module) {
+				m.Exports = append(m.Exports, guesttest.Function{Name: "more", Body: []byte{0x6a}})
+			})),
+			want: []string{"the module does not compile"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := checkRejected(t, plugin.Options{}, c.module, c.want...)

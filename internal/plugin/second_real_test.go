@@ -52,23 +52,35 @@ func TestRealSecondHost(t *testing.T) {
 		build    string
 		examples func(*testing.T, *recorder)
 	}{
-		{"odata-source", "../../plugins/odata-source", func(t *testing.T, r *recorder) {
-			plugintest.RunSource(t, recordedSource{r}, "../../testdata/odata-source/*.txt")
-		}},
-		{"odata-sink", "../../plugins/odata-sink", sinkExamples},
-		{"smt", "../../plugins/smt", func(t *testing.T, r *recorder) {
-			const transforms = "org.apache.kafka.connect.transforms."
-			transformExamples(t, r,
-				stage(transforms+"InsertField$Value", "static.field", "Source", "static.value", "northwind",
-					"timestamp.field", "At"),
-				stage(transforms+"ReplaceField$Value", "exclude", "Name", "renames", "Id:Number"),
-				stage(transforms+"RegexRouter", "regex", "or(.*)", "replacement", "sap.$1"))
-		}},
-		{"plugin-transform", "../../examples/plugin-transform", func(t *testing.T, r *recorder) {
-			transformExamples(t, r, stage("example.MaskText", "fields", "Name, Phone", "keep", "4"))
-		}},
-		{"rust-transform", "", func(t *testing.T, r *recorder) { foreignExamples(t, r, "rust.") }},
-		{"c-transform", "", func(t *testing.T, r *recorder) { foreignExamples(t, r, "c.") }},
+		{
+			name:  "odata-source",
+			build: "../../plugins/odata-source",
+			examples: func(t *testing.T, r *recorder) {
+				plugintest.RunSource(t, recordedSource{r}, "../../testdata/odata-source/*.txt")
+			},
+		},
+		{name: "odata-sink", build: "../../plugins/odata-sink", examples: sinkExamples},
+		{
+			name:  "smt",
+			build: "../../plugins/smt",
+			examples: func(t *testing.T, r *recorder) {
+				const transforms = "org.apache.kafka.connect.transforms."
+				transformExamples(t, r,
+					stage(transforms+"InsertField$Value", "static.field", "Source", "static.value", "northwind",
+						"timestamp.field", "At"),
+					stage(transforms+"ReplaceField$Value", "exclude", "Name", "renames", "Id:Number"),
+					stage(transforms+"RegexRouter", "regex", "or(.*)", "replacement", "sap.$1"))
+			},
+		},
+		{
+			name:  "plugin-transform",
+			build: "../../examples/plugin-transform",
+			examples: func(t *testing.T, r *recorder) {
+				transformExamples(t, r, stage("example.MaskText", "fields", "Name, Phone", "keep", "4"))
+			},
+		},
+		{name: "rust-transform", examples: func(t *testing.T, r *recorder) { foreignExamples(t, r, "rust.") }},
+		{name: "c-transform", examples: func(t *testing.T, r *recorder) { foreignExamples(t, r, "c.") }},
 	} {
 		path := filepath.Join(folder, g.name+".wasm")
 		if g.build == "" {

@@ -42,10 +42,10 @@ func TestStartIsLimited(t *testing.T) {
 		limit  string
 		want   string
 	}{
-		"start recurses":       {startModule(self, nil), "stack", stackExceeded},
-		"_initialize recurses": {startModule(nil, self), "stack", stackExceeded},
-		"start traps":          {startModule([]byte{0x00}, nil), "", "unreachable"},
-		"_initialize traps":    {startModule(nil, []byte{0x00}), "", "unreachable"},
+		"start recurses":       {module: startModule(self, nil), limit: "stack", want: stackExceeded},
+		"_initialize recurses": {module: startModule(nil, self), limit: "stack", want: stackExceeded},
+		"start traps":          {module: startModule([]byte{0x00}, nil), want: "unreachable"},
+		"_initialize traps":    {module: startModule(nil, []byte{0x00}), want: "unreachable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
@@ -90,14 +90,22 @@ func TestInvalidStarts(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"parameters": {withSections(8, 1, index-1),
-			"expected a function without parameters and results, found 4 and 1"},
-		"an index too high":             {withSections(8, 1, index+1), "there are"},
-		"twice":                         {withSections(8, 1, index, 8, 1, index), "out of order"},
-		"twice, with a section between": {withSections(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},
-		"too long a number":             {withSections(8, 6, index|0x80, 0x80, 0x80, 0x80, 0x80, 0), "number"},
-		"too much":                      {withSections(8, 2, index, 0), "left over"},
-		"nothing":                       {withSections(8, 0), ""},
+		"parameters": {
+			module: withSections(8, 1, index-1),
+			want:   "expected a function without parameters and results, found 4 and 1",
+		},
+		"an index too high": {module: withSections(8, 1, index+1), want: "there are"},
+		"twice":             {module: withSections(8, 1, index, 8, 1, index), want: "out of order"},
+		"twice, with a section between": {
+			module: withSections(8, 1, index, 0, 1, 0, 8, 1, index),
+			want:   "out of order",
+		},
+		"too long a number": {
+			module: withSections(8, 6, index|0x80, 0x80, 0x80, 0x80, 0x80, 0),
+			want:   "number",
+		},
+		"too much": {module: withSections(8, 2, index, 0), want: "left over"},
+		"nothing":  {module: withSections(8, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := loadModule(t, c.module).Err; err == nil || !strings.Contains(err.Error(), c.want) {

@@ -180,9 +180,9 @@ func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
 		text string
 		want []int
 	}{
-		{userLine("anna", bcrypt.MinCost), []int{bcrypt.MinCost}},
-		{userLine("anna", 11), []int{11}},
-		{userLine("anna", bcrypt.MinCost) + userLine("bert", 5), []int{bcrypt.MinCost, 5}},
+		{text: userLine("anna", bcrypt.MinCost), want: []int{bcrypt.MinCost}},
+		{text: userLine("anna", 11), want: []int{11}},
+		{text: userLine("anna", bcrypt.MinCost) + userLine("bert", 5), want: []int{bcrypt.MinCost, 5}},
 	} {
 		file := filepath.Join(t.TempDir(), "users")
 		require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
@@ -263,14 +263,14 @@ func TestRootRedirectsBrowsersToConsole(t *testing.T) {
 		accept string
 		to     string
 	}{
-		{withConsole, "text/html,application/xhtml+xml,*/*;q=0.8", "./console/"},
-		{withConsole, "*/*", ""},
-		{withConsole, "", ""},
-		{withConsole, "application/json", ""},
-		{withConsole, "text/htmlx", ""},
-		{withConsole + "/console", "", "./console/"},
-		{withoutConsole, "text/html", ""},
-		{withoutConsole + "/console", "text/html", ""},
+		{url: withConsole, accept: "text/html,application/xhtml+xml,*/*;q=0.8", to: "./console/"},
+		{url: withConsole, accept: "*/*"},
+		{url: withConsole},
+		{url: withConsole, accept: "application/json"},
+		{url: withConsole, accept: "text/htmlx"},
+		{url: withConsole + "/console", to: "./console/"},
+		{url: withoutConsole, accept: "text/html"},
+		{url: withoutConsole + "/console", accept: "text/html"},
 	} {
 		a := fetch(t, client, "GET", c.url, "", "Accept", c.accept)
 		if to := a.Header.Get("Location"); to != c.to || (a.StatusCode == 303) != (to != "") {
@@ -324,17 +324,36 @@ func TestCrossOrigin(t *testing.T) {
 		status  int
 		allowed string
 	}{
-		{withoutOrigins, "GET", "/connectors", page, 200, ""},
-		{withoutOrigins, "PUT", "/connectors/a/pause", page, 403, ""},
-		{oneOrigin, "GET", "/connectors", page, 200, page},
-		{oneOrigin, "GET", "/connectors", "https://other.example.com", 200, ""},
-		{oneOrigin, "PUT", "/connectors/a/pause", page, 202, page},
-		{oneOrigin, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
-		{oneOrigin, "POST", "/connectors/a/restart", page, 403, ""}, // not an allowed method
-		{anyOrigin, "POST", "/connectors/a/restart", "https://other.example.com", 204, "https://other.example.com"},
-		{anyOrigin, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
-		{anyOrigin, "POST", "/console/act", "https://other.example.com", 403, ""}, // it could be any change
-		{anyOrigin, "GET", "/console/", "https://other.example.com", 200, ""},
+		{url: withoutOrigins, method: "GET", path: "/connectors", origin: page, status: 200},
+		{url: withoutOrigins, method: "PUT", path: "/connectors/a/pause", origin: page, status: 403},
+		{url: oneOrigin, method: "GET", path: "/connectors", origin: page, status: 200, allowed: page},
+		{url: oneOrigin, method: "GET", path: "/connectors", origin: "https://other.example.com", status: 200},
+		{url: oneOrigin, method: "PUT", path: "/connectors/a/pause", origin: page, status: 202, allowed: page},
+		{url: oneOrigin, method: "PUT", path: "/connectors/a/pause", origin: "https://other.example.com", status: 403},
+		{
+			url:    oneOrigin,
+			method: "POST",
+			path:   "/connectors/a/restart",
+			origin: page,
+			status: 403,
+		}, // not an allowed method
+		{
+			url:     anyOrigin,
+			method:  "POST",
+			path:    "/connectors/a/restart",
+			origin:  "https://other.example.com",
+			status:  204,
+			allowed: "https://other.example.com",
+		},
+		{url: anyOrigin, method: "PUT", path: "/connectors/a/pause", origin: "https://other.example.com", status: 403},
+		{
+			url:    anyOrigin,
+			method: "POST",
+			path:   "/console/act",
+			origin: "https://other.example.com",
+			status: 403,
+		}, // it could be any change
+		{url: anyOrigin, method: "GET", path: "/console/", origin: "https://other.example.com", status: 200},
 	} {
 		a := fetch(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
 		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || (c.status < 300 &&
@@ -418,11 +437,18 @@ func TestListenersWithTLS(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{
-		"no store":       {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
-		"missing file":   {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "ssl.keystore.location"},
-		"unknown choice": {"ssl.client.auth", "maybe", "expected none, requested or required"},
-		"unknown":        {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
-		"version":        {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},
+		"no store": {
+			setting: "ssl.keystore.location",
+			want:    "listeners.https.ssl.keystore.location: expected a store",
+		},
+		"missing file": {
+			setting: "ssl.keystore.location",
+			value:   filepath.Join(dir, "x.pem"),
+			want:    "ssl.keystore.location",
+		},
+		"unknown choice": {setting: "ssl.client.auth", value: "maybe", want: "expected none, requested or required"},
+		"unknown":        {setting: "ssl.provider", value: "x", want: "listeners.https.ssl.provider is not built"},
+		"version":        {setting: "ssl.protocol", value: "SSLv3", want: "listeners.https.ssl.protocol"},
 	} {
 		invalid := maps.Clone(settings)
 		invalid[c.setting] = c.value

@@ -182,11 +182,11 @@ func TestTasksOfWorkersThatLeft(t *testing.T) {
 		restarts string
 		want     connect.Condition
 	}{
-		{connect.Running, "w1", "", "idle"},
-		{connect.Running, "w2", "", "unassigned"},
-		{connect.Failed, "w1", "2026-11-28T10:00:00Z", "away"},
-		{connect.Failed, "w2", "2026-11-28T10:00:00Z", "unassigned"},
-		{connect.Failed, "w2", "", "failed"},
+		{state: connect.Running, worker: "w1", want: "idle"},
+		{state: connect.Running, worker: "w2", want: "unassigned"},
+		{state: connect.Failed, worker: "w1", restarts: "2026-11-28T10:00:00Z", want: "away"},
+		{state: connect.Failed, worker: "w2", restarts: "2026-11-28T10:00:00Z", want: "unassigned"},
+		{state: connect.Failed, worker: "w2", want: "failed"},
 	} {
 		found := group.refine(connect.RemoteStatus(-1, test.state, test.worker, "broken", test.restarts))
 		assert.Equal(t, test.want, found.Condition, fmt.Sprint(test))
@@ -263,18 +263,58 @@ func TestMergedConnectorSummaries(t *testing.T) {
 			Activity: connect.Activity{Rows: &rows}}
 	}
 	for _, c := range []struct{ first, second, want ConnectorSummary }{
-		{ConnectorSummary{}, part("idle", nil, 1, "", ""), part("idle", nil, 1, "", "")},
-		{part("running", at(1), 1, "", ""), part("idle", at(2), 2, "", ""), part("running", at(1), 3, "", "")},
-		{part("paused", at(1), 0, "", ""), part("refusing", at(2), 0, "", ""), part("paused", at(1), 0, "", "")},
-		{part("paused", at(1), 0, "", ""), part("failed", at(2), 0, "b", ""), part("failed", at(2), 0, "b", "")},
-		{part("running", at(1), 0, "", ""), part("unknown", nil, 0, "w", ""), part("unknown", nil, 0, "w", "")},
-		{part("idle", at(1), 0, "", ""), part("idle", at(2), 0, "", ""), part("idle", at(2), 0, "", "")},
-		{part("idle", at(2), 0, "", ""), part("idle", at(1), 0, "", ""), part("idle", at(2), 0, "", "")},
-		{part("idle", nil, 0, "", ""), part("idle", at(1), 0, "", ""), part("idle", at(1), 0, "", "")},
-		{part("failed", at(2), 0, "b", ""), part("failed", at(1), 0, "a", ""), part("failed", at(1), 0, "a", "")},
-		{part("idle", nil, 0, "bad file", "mend"), part("running", nil, 0, "", ""), part("running", nil, 0, "bad file",
-			"mend")},
-		{part("running", nil, 0, "", ""), part("idle", nil, 0, "why", "do"), part("running", nil, 0, "why", "do")},
+		{first: ConnectorSummary{}, second: part("idle", nil, 1, "", ""), want: part("idle", nil, 1, "", "")},
+		{
+			first:  part("running", at(1), 1, "", ""),
+			second: part("idle", at(2), 2, "", ""),
+			want:   part("running", at(1), 3, "", ""),
+		},
+		{
+			first:  part("paused", at(1), 0, "", ""),
+			second: part("refusing", at(2), 0, "", ""),
+			want:   part("paused", at(1), 0, "", ""),
+		},
+		{
+			first:  part("paused", at(1), 0, "", ""),
+			second: part("failed", at(2), 0, "b", ""),
+			want:   part("failed", at(2), 0, "b", ""),
+		},
+		{
+			first:  part("running", at(1), 0, "", ""),
+			second: part("unknown", nil, 0, "w", ""),
+			want:   part("unknown", nil, 0, "w", ""),
+		},
+		{
+			first:  part("idle", at(1), 0, "", ""),
+			second: part("idle", at(2), 0, "", ""),
+			want:   part("idle", at(2), 0, "", ""),
+		},
+		{
+			first:  part("idle", at(2), 0, "", ""),
+			second: part("idle", at(1), 0, "", ""),
+			want:   part("idle", at(2), 0, "", ""),
+		},
+		{
+			first:  part("idle", nil, 0, "", ""),
+			second: part("idle", at(1), 0, "", ""),
+			want:   part("idle", at(1), 0, "", ""),
+		},
+		{
+			first:  part("failed", at(2), 0, "b", ""),
+			second: part("failed", at(1), 0, "a", ""),
+			want:   part("failed", at(1), 0, "a", ""),
+		},
+		{
+			first:  part("idle", nil, 0, "bad file", "mend"),
+			second: part("running", nil, 0, "", ""),
+			want: part("running", nil, 0, "bad file",
+				"mend"),
+		},
+		{
+			first:  part("running", nil, 0, "", ""),
+			second: part("idle", nil, 0, "why", "do"),
+			want:   part("running", nil, 0, "why", "do"),
+		},
 	} {
 		l := c.first
 		l.merge(c.second)

@@ -217,7 +217,8 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 			t.Errorf("%q: expected %+v, found %q %+v", value, want, text, r)
 		}
 	}
-	assert.Equal(t, DeadLetterRecord{}, *req.visibleRecord(&connect.DeadLetter{Record: &kgo.Record{}}, 10), "a tombstone")
+	tombstone := &connect.DeadLetter{Record: &kgo.Record{}}
+	assert.Equal(t, DeadLetterRecord{}, *req.visibleRecord(tombstone, 10), "a tombstone")
 	for _, maxBytes := range []int{maxListedBytes, maxSelectedBytes} {
 		for more, wantCut := range []bool{false, true} {
 			_, r := visible(strings.Repeat("x", maxBytes+more), maxBytes)

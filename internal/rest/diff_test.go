@@ -80,17 +80,50 @@ func TestConnectorConfigAsText(t *testing.T) {
 		tag    string
 		body   string
 	}{
-		{"", "", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
-		{"*/*", "# c\n", 200, "application/json", "", `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
-		{"application/json, " + properties, "", 200, "application/json", `"7"`,
-			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
-		{properties, "# c\npwd = hush\nb=ö", 200, properties + ";charset=utf-8", "", "# c\npwd = [hidden]\nb=ö"},
-		{properties + ", */*", "", 200, properties + ";charset=utf-8", `"7"`,
-			"name=a\npwd=[hidden]\nref.pwd=r\nx=1\n"},
-		{"application/json", unreadable, 200, "application/json", "",
-			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
-		{properties, unreadable, 500, "application/json", "", `{"error_code":500,"message":"permission denied"}`},
-		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
+		{status: 200, media: "application/json", tag: `"7"`, body: `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{
+			accept: "*/*",
+			text:   "# c\n",
+			status: 200,
+			media:  "application/json",
+			body:   `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`,
+		},
+		{
+			accept: "application/json, " + properties,
+			status: 200,
+			media:  "application/json",
+			tag:    `"7"`,
+			body:   `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`,
+		},
+		{
+			accept: properties,
+			text:   "# c\npwd = hush\nb=ö",
+			status: 200,
+			media:  properties + ";charset=utf-8",
+			body:   "# c\npwd = [hidden]\nb=ö",
+		},
+		{
+			accept: properties + ", */*",
+			status: 200,
+			media:  properties + ";charset=utf-8",
+			tag:    `"7"`,
+			body:   "name=a\npwd=[hidden]\nref.pwd=r\nx=1\n",
+		},
+		{
+			accept: "application/json",
+			text:   unreadable,
+			status: 200,
+			media:  "application/json",
+			body:   `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`,
+		},
+		{
+			accept: properties,
+			text:   unreadable,
+			status: 500,
+			media:  "application/json",
+			body:   `{"error_code":500,"message":"permission denied"}`,
+		},
+		{accept: "text/plain", status: 406, body: `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
 	} {
 		w := serveRequest(&editableWorker{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
 		assert.Equal(t, c.status, w.Code, c.accept)
@@ -116,22 +149,27 @@ func TestPutConnectorConfigAsText(t *testing.T) {
 		status    int
 		message   string
 	}{
-		{properties, "# c\nx=2\n", "", "", 200, ""},
-		{properties + "; charset=utf-8", "x=2\n", `"7"`, "", 200, ""},
-		{"application/json", `{"x":"2"}`, `"6", "7"`, "", 200, ""},
-		{"application/json", `{"x":"2"}`, "*", "", 200, ""},
-		{"application/json", `{"x":"2"}`, "", `"6"`, 200, ""},
-		{properties, "x=2", `"6"`, "", 412, "changed"},
-		{properties, "x=2", "7", "", 412, "changed"},
-		{properties, "x=2", "", "*", 412, "changed"},
-		{"application/json", `{"x":"2"}`, "", `"7"`, 412, "changed"},
-		{"application/json", `{"x":"2"}`, "", `W/"7"`, 412, "changed"},
-		{"application/json", `{"x":"2"}`, `W/"7"`, "", 412, "changed"},
-		{properties, "x=2\ny=\\u00g0", "", "", 400, `the text:2: y: expected four hexadecimal digits`},
-		{properties, `{"x":"2"}`, "", "", 400, "expected Java properties, found {"},
-		{properties, "x=\x00", "", "", 400, "found a byte 0 in line 1"},
-		{properties, "x=" + strings.Repeat("y", maxBodyBytes), "", "", 413, "at most"},
-		{"text/plain", "x=2", "", "", 415, ""},
+		{media: properties, body: "# c\nx=2\n", status: 200},
+		{media: properties + "; charset=utf-8", body: "x=2\n", match: `"7"`, status: 200},
+		{media: "application/json", body: `{"x":"2"}`, match: `"6", "7"`, status: 200},
+		{media: "application/json", body: `{"x":"2"}`, match: "*", status: 200},
+		{media: "application/json", body: `{"x":"2"}`, noneMatch: `"6"`, status: 200},
+		{media: properties, body: "x=2", match: `"6"`, status: 412, message: "changed"},
+		{media: properties, body: "x=2", match: "7", status: 412, message: "changed"},
+		{media: properties, body: "x=2", noneMatch: "*", status: 412, message: "changed"},
+		{media: "application/json", body: `{"x":"2"}`, noneMatch: `"7"`, status: 412, message: "changed"},
+		{media: "application/json", body: `{"x":"2"}`, noneMatch: `W/"7"`, status: 412, message: "changed"},
+		{media: "application/json", body: `{"x":"2"}`, match: `W/"7"`, status: 412, message: "changed"},
+		{
+			media:   properties,
+			body:    "x=2\ny=\\u00g0",
+			status:  400,
+			message: `the text:2: y: expected four hexadecimal digits`,
+		},
+		{media: properties, body: `{"x":"2"}`, status: 400, message: "expected Java properties, found {"},
+		{media: properties, body: "x=\x00", status: 400, message: "found a byte 0 in line 1"},
+		{media: properties, body: "x=" + strings.Repeat("y", maxBodyBytes), status: 413, message: "at most"},
+		{media: "text/plain", body: "x=2", status: 415},
 	} {
 		e := &editableWorker{}
 		headers := []string{"Content-Type", c.media}
@@ -166,14 +204,18 @@ func TestCompareConfigs(t *testing.T) {
 		status  int
 		message string
 	}{
-		{`{"name":"a","config":{"x":2}}`, 200, `"connector":"a"`},
-		{`{"config":{"name":"a ","x":"2"}}`, 200, `"connector":"a"`},
-		{`{"name":"a","text":"x=1\nx=2"}`, 200, `"warnings":["the text:2: x: warning: set again`},
-		{`{"name":"a","text":"x=2"}`, 200, `"problems":["a [hidden] one"]`},
-		{`{"name":"a","text":"x=2"}`, 200, `"kept":"[hidden]"`},
-		{`{"name":"a"}`, 400, "expected either config"},
-		{`{"name":"a","config":{},"text":""}`, 400, "expected either config"},
-		{`{"name":"a","text":"x=\\u1"}`, 400, "the text:1: x: expected four hexadecimal digits"},
+		{body: `{"name":"a","config":{"x":2}}`, status: 200, message: `"connector":"a"`},
+		{body: `{"config":{"name":"a ","x":"2"}}`, status: 200, message: `"connector":"a"`},
+		{
+			body:    `{"name":"a","text":"x=1\nx=2"}`,
+			status:  200,
+			message: `"warnings":["the text:2: x: warning: set again`,
+		},
+		{body: `{"name":"a","text":"x=2"}`, status: 200, message: `"problems":["a [hidden] one"]`},
+		{body: `{"name":"a","text":"x=2"}`, status: 200, message: `"kept":"[hidden]"`},
+		{body: `{"name":"a"}`, status: 400, message: "expected either config"},
+		{body: `{"name":"a","config":{},"text":""}`, status: 400, message: "expected either config"},
+		{body: `{"name":"a","text":"x=\\u1"}`, status: 400, message: "the text:1: x: expected four hexadecimal digits"},
 	} {
 		e := &editableWorker{}
 		w := serveRequest(e, "POST", "/culvert/diff", c.body, "Content-Type", "application/json", maskedHeader, "true")

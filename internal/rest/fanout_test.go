@@ -182,13 +182,22 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 		respond func(w http.ResponseWriter, r *http.Request)
 		want    string
 	}{
-		"silent": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "context deadline exceeded"},
-		"refuses": {func(w http.ResponseWriter, _ *http.Request) { writeError(w, 403, "not you") },
-			`found 403 {\"error_code\":403,\"message\":\"not you\"}`},
-		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
-			"expected status 200 with JSON, found 200 <html>"},
-		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBufferedBytes)) },
-			"the bodies of other requests use all memory"},
+		"silent": {
+			respond: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			want:    "context deadline exceeded",
+		},
+		"refuses": {
+			respond: func(w http.ResponseWriter, _ *http.Request) { writeError(w, 403, "not you") },
+			want:    `found 403 {\"error_code\":403,\"message\":\"not you\"}`,
+		},
+		"no JSON": {
+			respond: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+			want:    "expected status 200 with JSON, found 200 <html>",
+		},
+		"large": {
+			respond: func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBufferedBytes)) },
+			want:    "the bodies of other requests use all memory",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -362,46 +362,99 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 		want   string
 		path   []string
 	}{
-		"no leader": {withoutLeader, "DELETE", "/connectors/a", noLeader, []string{"0"}},
-		"another group's topic": {func(group *trio) {
-			group.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
-		}, "POST", "/connectors/nobody's/restart",
-			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
-		"no leader, last hop": {withoutLeader, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
-		"a connector without a worker": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
-			`{"error_code":409,"message":"Cannot complete request momentarily because connector nobody's is ` +
-				`assigned to no worker of the group, likely because a rebalance was underway."}`, []string{"0"}},
-		"a task without a worker": {func(group *trio) {
-			group.seats[0].set(func(s *seat) {
-				s.leader = s.url
-				s.owners["a/3"] = ""
-			})
-		}, "POST", "/connectors/a/tasks/3/restart",
-			`{"error_code":409,"message":"Cannot complete request momentarily because task 3 of connector a is ` +
-				`assigned to no worker of the group, likely because a rebalance was underway."}`, []string{"0"}},
-		"assigned to no worker": {func(group *trio) {
-			group.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
-			group.seats[1].set(func(s *seat) {
-				s.owners["a"] = ""
-				s.unplaced = map[string]string{"a": "expected a worker with the plugins of class C"}
-			})
-		}, "POST", "/connectors/a/restart",
-			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
+		"no leader": {
+			change: withoutLeader,
+			method: "DELETE",
+			target: "/connectors/a",
+			want:   noLeader,
+			path:   []string{"0"},
+		},
+		"another group's topic": {
+			change: func(group *trio) {
+				group.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
+			},
+			method: "POST",
+			target: "/connectors/nobody's/restart",
+			want:   `{"error_code":409,"message":"the topic is that of group others"}`,
+			path:   []string{"0"},
+		},
+		"no leader, last hop": {
+			change: withoutLeader,
+			method: "DELETE",
+			target: "/connectors/a?forward=false",
+			want:   hops,
+			path:   []string{"0:false"},
+		},
+		"a connector without a worker": {
+			change: func(*trio) {},
+			method: "POST",
+			target: "/connectors/nobody's/restart",
+			want: `{"error_code":409,"message":"Cannot complete request momentarily because connector nobody's is ` +
+				`assigned to no worker of the group, likely because a rebalance was underway."}`,
+			path: []string{"0"},
+		},
+		"a task without a worker": {
+			change: func(group *trio) {
+				group.seats[0].set(func(s *seat) {
+					s.leader = s.url
+					s.owners["a/3"] = ""
+				})
+			},
+			method: "POST",
+			target: "/connectors/a/tasks/3/restart",
+			want: `{"error_code":409,"message":"Cannot complete request momentarily because task 3 of connector a is ` +
+				`assigned to no worker of the group, likely because a rebalance was underway."}`,
+			path: []string{"0"},
+		},
+		"assigned to no worker": {
+			change: func(group *trio) {
+				group.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
+				group.seats[1].set(func(s *seat) {
+					s.owners["a"] = ""
+					s.unplaced = map[string]string{"a": "expected a worker with the plugins of class C"}
+				})
+			},
+			method: "POST",
+			target: "/connectors/a/restart",
+			want: `{"error_code":409,"message":"Cannot complete request momentarily because ` +
 				`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
-			[]string{"0", "1:true"}},
-		"the leader knows none": {func(group *trio) { group.seats[1].set(func(s *seat) { s.leader = "" }) }, "DELETE",
-			"/connectors/a", noLeader, []string{"0", "1:true"}},
-		"each names the next": {func(group *trio) {
-			for i, s := range group.seats {
-				s.set(func(s *seat) { s.leader = group.urls[(i+1)%3] })
-			}
-		}, "DELETE", "/connectors/a", hops, []string{"0", "1:true", "2:false"}},
-		"two name each other": {func(group *trio) {
-			group.seats[1].set(func(s *seat) { s.leader = group.urls[0] })
-		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
-		"stale at the second": {func(group *trio) { group.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
-			"/connectors/a/restart", `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
-				`configuration (typically caused by a concurrent config change)"}`, []string{"0", "1:true"}},
+			path: []string{"0", "1:true"},
+		},
+		"the leader knows none": {
+			change: func(group *trio) { group.seats[1].set(func(s *seat) { s.leader = "" }) },
+			method: "DELETE",
+			target: "/connectors/a",
+			want:   noLeader,
+			path:   []string{"0", "1:true"},
+		},
+		"each names the next": {
+			change: func(group *trio) {
+				for i, s := range group.seats {
+					s.set(func(s *seat) { s.leader = group.urls[(i+1)%3] })
+				}
+			},
+			method: "DELETE",
+			target: "/connectors/a",
+			want:   hops,
+			path:   []string{"0", "1:true", "2:false"},
+		},
+		"two name each other": {
+			change: func(group *trio) {
+				group.seats[1].set(func(s *seat) { s.leader = group.urls[0] })
+			},
+			method: "PUT",
+			target: "/connectors/a/stop",
+			want:   hops,
+			path:   []string{"0", "1:true", "0:false"},
+		},
+		"stale at the second": {
+			change: func(group *trio) { group.seats[1].set(func(s *seat) { s.pending = true }) },
+			method: "POST",
+			target: "/connectors/a/restart",
+			want: `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
+				`configuration (typically caused by a concurrent config change)"}`,
+			path: []string{"0", "1:true"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			group := newTrio(t)
@@ -634,27 +687,90 @@ func TestForwardingByHTTPS(t *testing.T) {
 		want         string // part of the error, "" if the request is answered
 	}{
 		// cases of Kafka Connect's RestForwardingIntegrationTest
-		"testRestForwardNoSsl":             {onlyPlain, onlyPlain, nil, nil, ""},
-		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), clientStores, clientStores, ""},
-		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), clientStores, clientStores, ""},
-		"testRestForwardFollowerSsl":       {dual("https"), dual("http"), clientStores, clientStores, ""},
-		"testRestForwardSslDualListener":   {dual("https"), dual("https"), clientStores, clientStores, ""},
-		"testRestForwardSsl":               {onlySecure, onlySecure, clientStores, clientStores, ""},
-		"a required client certificate":    {onlyPlain, onlySecure, clientStores, requiringStores, ""},
-		"https as the first listener": {onlyPlain, listenerOptions{listeners: []string{secure, plain}}, clientStores,
-			clientStores, ""},
-		"by name": {onlyPlain, listenerOptions{listeners: []string{secure}, host: "localhost"}, clientStores,
-			clientStores, ""},
-		"no client certificate": {onlyPlain, onlySecure, map[string]string{
-			"ssl.truststore.location": clientStores["ssl.truststore.location"]}, requiringStores,
-			"certificate required"},
-		"a leader of another authority": {onlyPlain, onlySecure, clientStores, writeStores(t, strangerCert, authority),
-			"certificate"},
-		"a follower without trusted authorities": {onlyPlain, onlySecure, nil, clientStores, "certificate"},
-		"a leader with another host's certificate": {onlyPlain, onlySecure, clientStores, otherHostStores,
-			"certificate"},
-		"without a check of the host": {onlyPlain, onlySecure, writeStores(t, workerCert, authority,
-			"ssl.endpoint.identification.algorithm", ""), otherHostStores, ""},
+		"testRestForwardNoSsl": {follower: onlyPlain, leader: onlyPlain},
+		"testRestForwardNoSslDualListener": {
+			follower:     dual("http"),
+			leader:       dual("http"),
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"testRestForwardLeaderSsl": {
+			follower:     dual("http"),
+			leader:       dual("https"),
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"testRestForwardFollowerSsl": {
+			follower:     dual("https"),
+			leader:       dual("http"),
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"testRestForwardSslDualListener": {
+			follower:     dual("https"),
+			leader:       dual("https"),
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"testRestForwardSsl": {
+			follower:     onlySecure,
+			leader:       onlySecure,
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"a required client certificate": {
+			follower:     onlyPlain,
+			leader:       onlySecure,
+			clientStores: clientStores,
+			serverStores: requiringStores,
+		},
+		"https as the first listener": {
+			follower:     onlyPlain,
+			leader:       listenerOptions{listeners: []string{secure, plain}},
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"by name": {
+			follower:     onlyPlain,
+			leader:       listenerOptions{listeners: []string{secure}, host: "localhost"},
+			clientStores: clientStores,
+			serverStores: clientStores,
+		},
+		"no client certificate": {
+			follower: onlyPlain,
+			leader:   onlySecure,
+			clientStores: map[string]string{
+				"ssl.truststore.location": clientStores["ssl.truststore.location"]},
+			serverStores: requiringStores,
+			want:         "certificate required",
+		},
+		"a leader of another authority": {
+			follower:     onlyPlain,
+			leader:       onlySecure,
+			clientStores: clientStores,
+			serverStores: writeStores(t, strangerCert, authority),
+			want:         "certificate",
+		},
+		"a follower without trusted authorities": {
+			follower:     onlyPlain,
+			leader:       onlySecure,
+			serverStores: clientStores,
+			want:         "certificate",
+		},
+		"a leader with another host's certificate": {
+			follower:     onlyPlain,
+			leader:       onlySecure,
+			clientStores: clientStores,
+			serverStores: otherHostStores,
+			want:         "certificate",
+		},
+		"without a check of the host": {
+			follower: onlyPlain,
+			leader:   onlySecure,
+			clientStores: writeStores(t, workerCert, authority,
+				"ssl.endpoint.identification.algorithm", ""),
+			serverStores: otherHostStores,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			worker := &standIn{connectors: map[string]*standInConnector{}}

@@ -26,16 +26,36 @@ func TestForwardingErrors(t *testing.T) {
 		status int
 		want   string
 	}{
-		"away":         {unreachable, 500, "IO Error trying to forward REST request: "},
-		"closed":       {odd, 500, "IO Error trying to forward REST request: "},
-		"elsewhere":    {odd, 500, "Unexpected status code when handling forwarded request: 307 from "},
-		"chunked":      {odd, 500, "expected a response with Content-Length from "},
-		"ftp":          {"ftp://example.com", 500, "expected http://HOST:PORT or https://HOST:PORT as the URL"},
-		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
-		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
-		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
-		"unauthorized": {odd, 401, ""},
-		"not https":    {strings.Replace(odd, "http:", "https:", 1), 500, "server gave HTTP response to HTTPS client"},
+		"away":   {leader: unreachable, status: 500, want: "IO Error trying to forward REST request: "},
+		"closed": {leader: odd, status: 500, want: "IO Error trying to forward REST request: "},
+		"elsewhere": {
+			leader: odd,
+			status: 500,
+			want:   "Unexpected status code when handling forwarded request: 307 from ",
+		},
+		"chunked": {leader: odd, status: 500, want: "expected a response with Content-Length from "},
+		"ftp": {
+			leader: "ftp://example.com",
+			status: 500,
+			want:   "expected http://HOST:PORT or https://HOST:PORT as the URL",
+		},
+		"path": {
+			leader: unreachable + "/connect",
+			status: 500,
+			want:   "expected http://HOST:PORT or https://HOST:PORT",
+		},
+		"password": {
+			leader: "http://a:b@example.com",
+			status: 500,
+			want:   "expected http://HOST:PORT or https://HOST:PORT",
+		},
+		"no URL":       {leader: "\x00", status: 500, want: "expected http://HOST:PORT or https://HOST:PORT"},
+		"unauthorized": {leader: odd, status: 401},
+		"not https": {
+			leader: strings.Replace(odd, "http:", "https:", 1),
+			status: 500,
+			want:   "server gave HTTP response to HTTPS client",
+		},
 	} {
 		follower := newFollower(t, c.leader)
 		answer, body := follower.send(t, "DELETE", "/connectors/"+name, "")

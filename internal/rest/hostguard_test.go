@@ -163,8 +163,8 @@ func TestHostnamesOfMachine(t *testing.T) {
 		err       error
 		want      string
 	}{
-		{"web1", "Web1.corp.example.com.", nil, "web1.corp.example.com"},
-		{"web1.corp.example.com", "", errors.New("no such host"), "web1.corp.example.com"},
+		{hostname: "web1", canonical: "Web1.corp.example.com.", want: "web1.corp.example.com"},
+		{hostname: "web1.corp.example.com", err: errors.New("no such host"), want: "web1.corp.example.com"},
 	} {
 		names := &hostnames{hostname: func() (string, error) { return c.hostname, nil },
 			canonical: func(context.Context, string) (string, error) { return c.canonical, c.err }}

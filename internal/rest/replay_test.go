@@ -221,7 +221,8 @@ func (s *standIn) write(_ context.Context, name string, request ConfigRequest) (
 			delete(settings, key)
 		}
 	case len(request.Null) > 0:
-		return result, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(request.Null))...)}
+		messages := slices.Repeat([]string{NullValue}, len(request.Null))
+		return result, &Refusal{http.StatusBadRequest, Invalid(messages...)}
 	}
 	if settings["name"] == "" {
 		settings["name"] = name

@@ -221,21 +221,39 @@ func TestInvalidSampleRequests(t *testing.T) {
 		status  int
 		message string
 	}{
-		{"GET", "/samples/2", "", 404, "no such sample"},
-		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
-		{"GET", "/samples/1", "", 403, "Only the shape of records"}, // without a logon
-		{"POST", "/samples/1/chain", `{}`, 400, "expected a configuration"},
-		{"POST", "/samples/1/chain", `{"config":{"transforms":null}}`, 400, NullValue},
-		{"POST", "/samples", `{"rows":"x"}`, 400, "expected a JSON object"},
-		{"POST", "/samples", `{"row":5}`, 400, `unknown field \"row\"`},
-		{"POST", "/samples", "{\"show\":\"\xff\"}", 400, "UTF-8"},
-		{"POST", "/samples", `[`, 400, "expected a JSON object"},
-		{"POST", "/deadletters/replay", `{"letter":["0@17"]}`, 400, `unknown field \"letter\"`},
-		{"POST", "/deadletters/replay", `{"dry-run":true}`, 400, `unknown field \"dry-run\"`},
-		{"POST", "/samples", ``, 202, `"show":"shape"`},
-		{"POST", "/tools/ping", `{"chain":true}`, 400, `unknown field \"chain\"`},
-		{"GET", "/tools", "", 200, `[{"name":"peek"`},
-		{"DELETE", "/samples/1", "", 405, ""},
+		{method: "GET", path: "/samples/2", status: 404, message: "no such sample"},
+		{method: "GET", path: "/samples/1?as=csv", status: 400, message: "expected test"},
+		{method: "GET", path: "/samples/1", status: 403, message: "Only the shape of records"}, // without a logon
+		{method: "POST", path: "/samples/1/chain", body: `{}`, status: 400, message: "expected a configuration"},
+		{
+			method:  "POST",
+			path:    "/samples/1/chain",
+			body:    `{"config":{"transforms":null}}`,
+			status:  400,
+			message: NullValue,
+		},
+		{method: "POST", path: "/samples", body: `{"rows":"x"}`, status: 400, message: "expected a JSON object"},
+		{method: "POST", path: "/samples", body: `{"row":5}`, status: 400, message: `unknown field \"row\"`},
+		{method: "POST", path: "/samples", body: "{\"show\":\"\xff\"}", status: 400, message: "UTF-8"},
+		{method: "POST", path: "/samples", body: `[`, status: 400, message: "expected a JSON object"},
+		{
+			method:  "POST",
+			path:    "/deadletters/replay",
+			body:    `{"letter":["0@17"]}`,
+			status:  400,
+			message: `unknown field \"letter\"`,
+		},
+		{
+			method:  "POST",
+			path:    "/deadletters/replay",
+			body:    `{"dry-run":true}`,
+			status:  400,
+			message: `unknown field \"dry-run\"`,
+		},
+		{method: "POST", path: "/samples", status: 202, message: `"show":"shape"`},
+		{method: "POST", path: "/tools/ping", body: `{"chain":true}`, status: 400, message: `unknown field \"chain\"`},
+		{method: "GET", path: "/tools", status: 200, message: `[{"name":"peek"`},
+		{method: "DELETE", path: "/samples/1", status: 405},
 	} {
 		w := serveRequest(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.message) {

@@ -139,11 +139,15 @@ func TestUnsignedCalls(t *testing.T) {
 			signature string
 			want      int
 		}{
-			"unsigned":                {i, "", 400},
-			"unsigned, no key":        {keyless, "", 400},
-			"wrong":                   {i, "S2Fma2Flc3F1ZQ==", 403},
-			"right for Kafka Connect": {i, base64.StdEncoding.EncodeToString(kafkaSignature.Sum(nil)), 403},
-			"no key":                  {keyless, "S2Fma2Flc3F1ZQ==", 503},
+			"unsigned":         {worker: i, want: 400},
+			"unsigned, no key": {worker: keyless, want: 400},
+			"wrong":            {worker: i, signature: "S2Fma2Flc3F1ZQ==", want: 403},
+			"right for Kafka Connect": {
+				worker:    i,
+				signature: base64.StdEncoding.EncodeToString(kafkaSignature.Sum(nil)),
+				want:      403,
+			},
+			"no key": {worker: keyless, signature: "S2Fma2Flc3F1ZQ==", want: 503},
 		} {
 			status, text := c.worker.send(t, i.Session, call, "[]", func(r *http.Request) {
 				r.Header = http.Header{"Content-Type": {"application/json"}}
@@ -328,13 +332,25 @@ func TestSessionSettings(t *testing.T) {
 		accepted []string
 		want     string
 	}{
-		"default":      {"HmacSHA256", []string{"HmacSHA256"}, ""},
-		"several":      {"HmacSHA512", []string{"HmacSHA256", "HmacSHA384", "HmacSHA512"}, ""},
-		"not accepted": {"HmacSHA512", []string{"HmacSHA256"}, "inter.worker.signature.algorithm"},
-		"unknown":      {"doesn'texist", []string{"HmacSHA256"}, "inter.worker.signature.algorithm"},
-		"none":         {"HmacSHA256", nil, "inter.worker.signature.algorithm"},
-		"broken": {"HmacSHA256", []string{"HmacSHA256", "HmacMD5"}, "Invalid value HmacMD5 for configuration " +
-			"inter.worker.verification.algorithms: expected HmacSHA256, HmacSHA384, HmacSHA512"},
+		"default": {sign: "HmacSHA256", accepted: []string{"HmacSHA256"}},
+		"several": {sign: "HmacSHA512", accepted: []string{"HmacSHA256", "HmacSHA384", "HmacSHA512"}},
+		"not accepted": {
+			sign:     "HmacSHA512",
+			accepted: []string{"HmacSHA256"},
+			want:     "inter.worker.signature.algorithm",
+		},
+		"unknown": {
+			sign:     "doesn'texist",
+			accepted: []string{"HmacSHA256"},
+			want:     "inter.worker.signature.algorithm",
+		},
+		"none": {sign: "HmacSHA256", want: "inter.worker.signature.algorithm"},
+		"broken": {
+			sign:     "HmacSHA256",
+			accepted: []string{"HmacSHA256", "HmacMD5"},
+			want: "Invalid value HmacMD5 for configuration " +
+				"inter.worker.verification.algorithms: expected HmacSHA256, HmacSHA384, HmacSHA512",
+		},
 	} {
 		_, err := NewSession(c.sign, c.accepted)
 		if c.want == "" {

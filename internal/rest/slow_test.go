@@ -52,9 +52,11 @@ func TestSlowClients(t *testing.T) {
 		status        int           // of the response, 0 for none
 		closedAfter   time.Duration // the time until the connection is closed
 	}{
-		"nothing":      {readsResponse: true, closedAfter: headerTimeout},
-		"half a head":  {request: "GET / HTTP/1.1\r\nHo", readsResponse: true, status: 400, closedAfter: headerTimeout},
-		"nothing more": {request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", readsResponse: true, status: 200, closedAfter: idleTimeout},
+		"nothing":     {readsResponse: true, closedAfter: headerTimeout},
+		"half a head": {request: "GET / HTTP/1.1\r\nHo", readsResponse: true, status: 400, closedAfter: headerTimeout},
+		"nothing more": {
+			request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", readsResponse: true, status: 200, closedAfter: idleTimeout,
+		},
 		"half a body": {
 			request: "POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
 				"Content-Length: 9\r\n\r\n{",
@@ -65,19 +67,19 @@ func TestSlowClients(t *testing.T) {
 				"Transfer-Encoding: chunked\r\n\r\n9\r\n{",
 			readsResponse: true, status: 408, closedAfter: bodyTimeout,
 		},
-		"a body that nobody asks": {
+		"a body that no handler reads": {
 			request: "PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
 				"Content-Length: 9\r\n\r\n{",
 			readsResponse: true, status: 404, closedAfter: bodyTimeout,
 		},
-		"a body where none is": {
+		"a body of GET": {
 			request: "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", readsResponse: true, status: 200,
 			closedAfter: bodyTimeout,
 		},
 		"an answer is not read": {request: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", closedAfter: answerTimeout},
 		"too long a head": {
-			request: "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes), readsResponse: true, status: 431,
-			closedAfter: slack,
+			request:       "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes),
+			readsResponse: true, status: 431, closedAfter: slack,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +104,9 @@ func TestSlowClients(t *testing.T) {
 						t.Errorf("expected the connection to be closed, found %v", err)
 					}
 				}
-				if elapsed := time.Since(began); elapsed > c.closedAfter+2*slack || (c.readsResponse && elapsed+slack < c.closedAfter) {
+				elapsed := time.Since(began)
+				isEarly := c.readsResponse && elapsed+slack < c.closedAfter
+				if isEarly || elapsed > c.closedAfter+2*slack {
 					t.Errorf("expected the connection to be closed after %v, found %v", c.closedAfter, elapsed)
 				}
 				head, _, _ := strings.Cut(string(answer), "\r\n")
@@ -190,7 +194,8 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 			t.Fatalf("expected %d rejected requests, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
 		}
 	}
-	assertStatus(t, http.DefaultClient, "http://"+address+"/connectors", http.StatusOK) // without a body it is not bounded
+	// A request without a body is not bounded.
+	assertStatus(t, http.DefaultClient, "http://"+address+"/connectors", http.StatusOK)
 }
 
 // The number of connections is bounded. Another one is served when an open one has ended.
