@@ -14,9 +14,9 @@ const (
 	// stopped within 20 s.
 	breaksToOpen = 20
 	breakWindow  = 10 * time.Minute
-	// firstPause is the pause before one call is tried; each further break doubles it, up to longestPause.
-	firstPause   = 30 * time.Second
-	longestPause = 10 * time.Minute
+	// firstPause is the pause before one call is tried; each further break doubles it, until it is finalPause.
+	firstPause = 30 * time.Second
+	finalPause = 10 * time.Minute
 	// A version that was activated less than canaryTime ago is rolled back at its canaryTraps-th broken call, even with
 	// successful ones in between. One is not enough: on a busy machine a call can exceed the time limit.
 	canaryTraps = 3
@@ -122,7 +122,7 @@ func (b *breaker) recordBreak(function, cause string, now time.Time) *StoppedErr
 	if failures.count < breaksToOpen || now.Before(failures.until) {
 		return nil // a call that began before the version was stopped does not extend the pause
 	}
-	failures.pause = min(max(2*failures.pause, firstPause), longestPause)
+	failures.pause = min(max(2*failures.pause, firstPause), finalPause)
 	failures.until = now.Add(failures.pause)
 	return &StoppedError{Function: function, Cause: cause, Times: failures.count, Until: failures.until}
 }

@@ -295,7 +295,10 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 				Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			want: `transformation K: the default of "a" is not a valid value: `,
 		},
-		"escapes in an alias": {description: escapes, want: hidden + `the alias "L\x1b[2J" contains control characters`},
+		"escapes in an alias": {
+			description: escapes,
+			want:        hidden + `the alias "L\x1b[2J" contains control characters`,
+		},
 		"escapes in a prefix": {description: escapes, want: hidden + `the prefix "k\x1b." contains control characters`},
 		"escapes in an allowed value": {
 			description: escapes,
@@ -310,7 +313,10 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			description: escapes,
 			want:        "plugin.describe: the documentation contains control characters",
 		},
-		"escapes in a setting": {description: escapes, want: hidden + "the name of a setting contains control characters"},
+		"escapes in a setting": {
+			description: escapes,
+			want:        hidden + "the name of a setting contains control characters",
+		},
 		"escapes in a default": {
 			description: escapes,
 			want:        hidden + `the default of "a\x1b[2J" contains control characters`,
@@ -319,8 +325,8 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
-			err := os.WriteFile(path, guesttest.Static(c.description, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600)
-			require.NoError(t, err)
+			module := guesttest.Static(c.description, "", wit.InterfaceTransform, wit.InterfaceSource)
+			require.NoError(t, os.WriteFile(path, module, 0o600))
 			if _, findings := checkFile(t, path); strings.Count(findings, c.want) != 1 {
 				t.Errorf("expected %q once, found\n%s", c.want, findings)
 			}

@@ -20,7 +20,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// limited is a manager of connectors that share the memory for instances.
 // limitedManager is a manager whose connectors share the memory for instances.
 type limitedManager struct {
 	*plugin.Manager

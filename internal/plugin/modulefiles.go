@@ -226,8 +226,7 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 }
 
 // loadParallel loads files, calls then after each one, also in parallel, and returns when all are loaded.
-func (m *Manager) loadParallel(ctx context.Context, list []*candidateFile,
-	then func(context.Context, *candidateFile)) {
+func (m *Manager) loadParallel(ctx context.Context, list []*candidateFile, then func(context.Context, *candidateFile)) {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, file := range list {

@@ -13,10 +13,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// pinFunc moves a pin to a version.
+type pinFunc func(version string)
+
 // managerWithPin returns a manager with version 1.0.0 of a plugin, to which it is pinned, and the bindings of two
 // connectors; pin moves the pin to another version.
-func managerWithPin(t *testing.T) (folder string, m *plugin.Manager, orders, lines *plugin.Binding,
-	pin func(version string)) {
+func managerWithPin(t *testing.T) (folder string, m *plugin.Manager, orders, lines *plugin.Binding, pin pinFunc) {
 	t.Helper()
 	folder = t.TempDir()
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))

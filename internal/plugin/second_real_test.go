@@ -151,7 +151,7 @@ type recordedCall struct {
 	Arguments []any  `json:"arguments"`
 }
 
-// answered contains the results of a guest on one host.
+// hostResults holds the results of a guest on one host.
 type hostResults struct {
 	Answers []map[string]any `json:"answers"`
 	Log     [][]string       `json:"log"`

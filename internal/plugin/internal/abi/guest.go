@@ -64,7 +64,7 @@ type Guest struct {
 
 	// CallerErr, if set, returns an error when the caller has given up: then reading of large results stops.
 	CallerErr func() error
-	callerErr error // the last result of CallerErr in this call
+	stopErr   error // the last result of CallerErr in this call
 
 	running     api.Function // the function called last
 	stackBefore int          // the size of its stack before the call
@@ -144,7 +144,7 @@ func (g *Guest) BeginCall() {
 	g.blocks = g.blocks[:0]
 	g.flat = g.flat[:0]
 	g.resultBytes = 0
-	g.callerErr = nil
+	g.stopErr = nil
 }
 
 // AddBlock adds an allocation. Empty ones are allocated too, because some guests build a vector from any pointer.

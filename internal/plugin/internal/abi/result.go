@@ -15,15 +15,15 @@ func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
 // CheckCancelled implements [canon.Interruptible].
 func (g *Guest) CheckCancelled() error {
 	if g.CallerErr != nil {
-		g.callerErr = g.CallerErr()
+		g.stopErr = g.CallerErr()
 	}
-	return g.callerErr
+	return g.stopErr
 }
 
 // liftError returns the error of a lifted result: the caller's if it has given up, else a violation.
 func (g *Guest) liftError(err error) error {
-	if err == nil || g.callerErr != nil {
-		return g.callerErr
+	if err == nil || g.stopErr != nil {
+		return g.stopErr
 	}
 	return &Violation{err.Error()}
 }
