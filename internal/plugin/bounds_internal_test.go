@@ -58,10 +58,10 @@ func TestDescriptionCheckEndsWithContext(t *testing.T) {
 }
 
 func TestOffsetsAreBounded(t *testing.T) {
-	text := func(n int) wit.OffsetEntry { return wit.StringEntry("link", strings.Repeat("x", n)) }
+	entryOf := func(n int) wit.OffsetEntry { return wit.StringEntry("link", strings.Repeat("x", n)) }
 	for want, fields := range map[string][]wit.OffsetEntry{
-		"":                           {text(60_000), wit.IntegerEntry("n", 1)},
-		"at most 65536 bytes":        {text(65_530)},
+		"":                           {entryOf(60_000), wit.IntegerEntry("n", 1)},
+		"at most 65536 bytes":        {entryOf(65_530)},
 		"found \"a\" twice":          {wit.IntegerEntry("a", 1), wit.StringEntry("b", ""), wit.NullEntry("a")},
 		"next: expected at most 655": make([]wit.OffsetEntry, 100_000),
 	} {
@@ -77,7 +77,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 
 // Results that the host stores or iterates over repeatedly are limited.
 func TestStoredResultsAreBounded(t *testing.T) {
-	text := func(n int) string { return strings.Repeat("x", n) }
+	textOf := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
 		"at most 10000 tasks": func(more int) error {
 			return checkPlan(&wit.PlanResult{Tasks: make([][]wit.Setting, 10_000+more)})
@@ -86,11 +86,11 @@ func TestStoredResultsAreBounded(t *testing.T) {
 			return checkPlan(&wit.PlanResult{Claims: make([]string, 10_000+more)})
 		},
 		"at most 1048576 bytes of claims": func(more int) error {
-			return checkPlan(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
+			return checkPlan(&wit.PlanResult{Claims: []string{textOf(1 << 19), textOf(1<<19 + more)}})
 		},
 		"at most 65536 bytes of name, topic, cron and fingerprint": func(more int) error {
-			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
-				Fingerprint: text(1<<14 + more)}})
+			return checkFeeds([]wit.Feed{{Name: textOf(1 << 14), Topic: textOf(1 << 14), Cron: wit.Ptr(textOf(1 << 14)),
+				Fingerprint: textOf(1<<14 + more)}})
 		},
 		"at most 100000 settings": func(more int) error {
 			return checkConfigValues(make([]wit.ConfigValue, 100_000+more))
@@ -99,13 +99,13 @@ func TestStoredResultsAreBounded(t *testing.T) {
 			return checkTriggers(make([]wit.Trigger, 10_000+more))
 		},
 		"at most 4096 bytes in token and ident of a notification": func(more int) error {
-			return checkTriggers([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
+			return checkTriggers([]wit.Trigger{{Token: textOf(2048), Ident: textOf(2048 + more)}})
 		},
 		"done: expected at most 65536 bytes": func(more int) error {
-			return checkDone(&wit.CallResult{Done: wit.Ptr(text(65_536 + more))})
+			return checkDone(&wit.CallResult{Done: wit.Ptr(textOf(65_536 + more))})
 		},
 		"hint of at most 16384 bytes": func(more int) error {
-			return checkHints([]wit.RowResult{{Written: wit.Set}, {Retry: &wit.Retry{Hint: text(16_384 + more)}}})
+			return checkHints([]wit.RowResult{{Written: wit.Set}, {Retry: &wit.Retry{Hint: textOf(16_384 + more)}}})
 		},
 	} {
 		assert.NoError(t, check(0), want, "results within the limits")

@@ -105,7 +105,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	}
 	if got := binding.Current().Module().Metrics; got.Stopped != 1 ||
 		got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
-		t.Errorf("%+v", got)
+		t.Errorf("expected one stopped version and %d calls out of time, found %+v", plugin.BreaksToOpen+1, got)
 	}
 	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", prepareWorks))
 	require.NoError(t, m.Reload(t.Context()))

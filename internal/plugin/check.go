@@ -290,12 +290,12 @@ func (c *checker) checkComponent(component *wit.Component) {
 }
 
 func (c *checker) checkAnswered(where string, component *wit.Component, done []wit.ConfigValue) {
-	answered := map[string]bool{}
-	for _, e := range done {
-		answered[e.Key.Name] = true
+	isAnswered := map[string]bool{}
+	for _, value := range done {
+		isAnswered[value.Key.Name] = true
 	}
 	for _, key := range component.Settings {
-		if !strings.Contains(key.Name, "{") && !answered[key.Name] {
+		if !strings.Contains(key.Name, "{") && !isAnswered[key.Name] {
 			c.advise(where, "validate returns nothing for the setting %s", key.Name)
 		}
 	}

@@ -41,17 +41,17 @@ func TestCheck(t *testing.T) {
 		t.Errorf("expected a larger module with all kinds of metered code, found %+v", m)
 	}
 	// Every function of the contract was called.
-	called := map[string]bool{}
+	calledFunctions := map[string]bool{}
 	for _, call := range c.Calls {
-		called[call.Function] = true
+		calledFunctions[call.Function] = true
 		// The command panics without its option, which is a finding and no reason to reject the plugin.
 		if call.Answer == "trap" && call.Function != "tools.run" {
-			t.Errorf("%+v", call)
+			t.Errorf("expected no trap, found %+v", call)
 		}
 	}
 	for _, i := range c.Info.Interfaces {
 		for _, f := range canon.Functions(i) {
-			if !called[i+"."+f.Name] {
+			if !calledFunctions[i+"."+f.Name] {
 				t.Errorf("%s.%s was not called", i, f.Name)
 			}
 		}
@@ -202,7 +202,7 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
 	}
 	long := strings.Repeat("x", 300)
-	twice := settings(wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"})
+	repeated := settings(wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"})
 	escapes := settings(wit.ConfigKey{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
 	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
 		{DisplayName: wit.Ptr("\x1b[2J")}}
@@ -272,7 +272,7 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			want:        "transformation K: setting a: expected an RE2 pattern",
 		},
 		"a name thrice": {
-			description: twice,
+			description: repeated,
 			want:        `transformation K: expected unique setting names that are not empty, found "a"`,
 		},
 		"a world missing": {

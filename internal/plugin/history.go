@@ -272,19 +272,19 @@ func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMovedError 
 		if !role.IsAddress(roleName) {
 			continue
 		}
-		var before []string
+		var earlierNames []string
 		for _, name := range slices.Sorted(maps.Keys(earlier)) {
 			if slices.Contains(splitRoles(earlier[name]), roleName) {
-				before = append(before, name)
+				earlierNames = append(earlierNames, name)
 			}
 		}
-		hadRole := func(name string) bool { return slices.Contains(before, name) }
+		hadRole := func(name string) bool { return slices.Contains(earlierNames, name) }
 		hadOtherUse := func(name string) bool {
 			_, ok := earlier[name]
 			return ok && !hadRole(name)
 		}
-		if slices.ContainsFunc(names, hadOtherUse) || (len(before) > 0 && !slices.ContainsFunc(names, hadRole)) {
-			return &RoleMovedError{Setting: names[0], Role: roleName, Before: before}
+		if slices.ContainsFunc(names, hadOtherUse) || (len(earlierNames) > 0 && !slices.ContainsFunc(names, hadRole)) {
+			return &RoleMovedError{Setting: names[0], Role: roleName, Before: earlierNames}
 		}
 	}
 	return nil

@@ -150,9 +150,9 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 					assert.Contains(t, got, c.moved)
 				}
 				const warning = "gives other roles to settings than the previous version"
-				if found := log.String(); strings.Contains(found, warning) != (c.warned != "") ||
-					!strings.Contains(found, c.warned) {
-					t.Errorf("expected a warning %q, found %s", c.warned, found)
+				if lines := log.String(); strings.Contains(lines, warning) != (c.warned != "") ||
+					!strings.Contains(lines, c.warned) {
+					t.Errorf("expected a warning %q, found %s", c.warned, lines)
 				}
 			})
 		}
@@ -377,11 +377,11 @@ func TestReplaceableFilesCauseWarning(t *testing.T) {
 			manager(t, plugin.Options{Logger: log.Logger(slog.LevelWarn), Embedded: fstest.MapFS{"shop.wasm": {
 				Data: shop("shop", "1.0.0", honest...)}}}, folder)
 			for _, text := range []string{replaces, others} {
-				found := slices.ContainsFunc(strings.Split(log.String(), "\n"), func(line string) bool {
+				isWarned := slices.ContainsFunc(strings.Split(log.String(), "\n"), func(line string) bool {
 					return strings.Contains(line, "level=WARN") && strings.Contains(line, text) &&
 						strings.Contains(line, "file="+path) && strings.Contains(line, "hash="+hash(data))
 				})
-				assert.Equal(t, slices.Contains(c.want, text), found, text)
+				assert.Equal(t, slices.Contains(c.want, text), isWarned, text)
 			}
 		})
 	}

@@ -201,12 +201,12 @@ const loadTime = 10 * time.Minute
 // connector continues.
 func TestHostileGuests(t *testing.T) {
 	reg := record.NewRegistry()
-	_, good := guest(t, plugin.Options{Registry: reg}, allGuest)
+	_, otherPool := guest(t, plugin.Options{Registry: reg}, allGuest)
 	var batches atomic.Int64
 	stop := make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		useInstance(t, good, func(ctx context.Context, i *plugin.Instance) {
+		useInstance(t, otherPool, func(ctx context.Context, i *plugin.Instance) {
 			rows := batch(t, reg, 100, 100)
 			for {
 				select {
@@ -246,7 +246,7 @@ func TestHostileGuests(t *testing.T) {
 			if c.want == timeIsUp {
 				assert.Error(t, err, "plugin.hostile.limits.call.ms")
 			}
-			for before, tries := batches.Load(), 0; batches.Load() == before; tries++ {
+			for batchesBefore, tries := batches.Load(), 0; batches.Load() == batchesBefore; tries++ {
 				if tries > 120_000 {
 					t.Fatal("the other connector makes no progress")
 				}

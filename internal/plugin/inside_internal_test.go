@@ -104,25 +104,26 @@ func FuzzDeclarations(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		words := []string{"", "a", "shop#{n}.", "{m}", "{name}", "{n}", "}", "{", "Größe", strings.Repeat("x", 150)}
-		text := func() string {
+		anyText := func() string {
 			var text strings.Builder
 			for range r.IntN(5) {
 				text.WriteString(words[r.IntN(len(words))])
 			}
 			return text.String()
 		}
-		description := wit.Description{Name: text(), Version: text(), Documentation: text()}
+		description := wit.Description{Name: anyText(), Version: anyText(), Documentation: anyText()}
 		for range r.IntN(4) {
-			component := wit.Component{Name: text(), Documentation: text(), Kind: wit.ComponentKind(r.IntN(4))}
+			component := wit.Component{Name: anyText(), Documentation: anyText(), Kind: wit.ComponentKind(r.IntN(4))}
 			for range r.IntN(3) {
-				component.Aliases = append(component.Aliases, text())
-				component.Prefixes = append(component.Prefixes, text())
+				component.Aliases = append(component.Aliases, anyText())
+				component.Prefixes = append(component.Prefixes, anyText())
 			}
 			for range r.IntN(1 + 1<<r.IntN(12)) {
-				key := wit.ConfigKey{Name: text(), Documentation: text()}
+				key := wit.ConfigKey{Name: anyText(), Documentation: anyText()}
 				for range r.IntN(3) {
-					key.Rules = append(key.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
-						{Role: wit.Ptr(text())}, {Allowed: &[]string{text(), text()}}}[r.IntN(4)])
+					rules := [...]wit.Rule{{Pattern: wit.Ptr(anyText())}, {Alias: wit.Ptr(anyText())},
+						{Role: wit.Ptr(anyText())}, {Allowed: &[]string{anyText(), anyText()}}}
+					key.Rules = append(key.Rules, rules[r.IntN(len(rules))])
 				}
 				component.Settings = append(component.Settings, key)
 			}
@@ -140,8 +141,8 @@ func FuzzDeclarations(f *testing.F) {
 		fields := make([]wit.OffsetEntry, r.IntN(1+1<<r.IntN(13)))
 		size := 0
 		for i := range fields {
-			fields[i] = [...]wit.OffsetEntry{wit.StringEntry(text(), text()), wit.IntegerEntry(text(), r.Int64()),
-				wit.NullEntry(text())}[r.IntN(3)]
+			fields[i] = [...]wit.OffsetEntry{wit.StringEntry(anyText(), anyText()),
+				wit.IntegerEntry(anyText(), r.Int64()), wit.NullEntry(anyText())}[r.IntN(3)]
 			size += len(fields[i].Name)
 		}
 		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {

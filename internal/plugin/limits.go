@@ -38,18 +38,21 @@ var limits = []struct {
 	defaultValue int64 // zero means that the default depends on other things
 	doc          string
 }{
-	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, memory.DefaultInstance,
-		"Maximum memory of an instance. Below 1 GiB of memory the default is an eighth of it, at least 32 MiB."},
-	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20,
-		"Maximum size of the results of one call."},
-	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100,
-		"Maximum log lines for one connector."},
-	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0,
-		"Maximum time of a call. The default depends on the function."},
-	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Maximum instances for one connector."},
-	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000, "Calls after which an instance is replaced."},
-	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0,
-		"Memory at which an instance is replaced; half of memory.bytes."},
+	{name: "memory.bytes", defaultValue: memory.DefaultInstance,
+		field: func(l *Limits) *int64 { return &l.MemoryBytes },
+		doc:   "Maximum memory of an instance. Below 1 GiB of memory the default is an eighth of it, at least 32 MiB."},
+	{name: "result.bytes", field: func(l *Limits) *int64 { return &l.ResultBytes }, defaultValue: 64 << 20,
+		doc: "Maximum size of the results of one call."},
+	{name: "log.lines.per.second", field: func(l *Limits) *int64 { return &l.LogLinesPerSecond }, defaultValue: 100,
+		doc: "Maximum log lines for one connector."},
+	{name: "call.ms", field: func(l *Limits) *int64 { return &l.CallMs },
+		doc: "Maximum time of a call. The default depends on the function."},
+	{name: "instances", field: func(l *Limits) *int64 { return &l.Instances }, defaultValue: 8,
+		doc: "Maximum instances for one connector."},
+	{name: "calls", field: func(l *Limits) *int64 { return &l.Calls }, defaultValue: 100_000,
+		doc: "Calls after which an instance is replaced."},
+	{name: "recycle.bytes", field: func(l *Limits) *int64 { return &l.RecycleBytes },
+		doc: "Memory at which an instance is replaced; half of memory.bytes."},
 }
 
 var limitTable = func() *setting.Table {

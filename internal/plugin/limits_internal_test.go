@@ -15,7 +15,7 @@ import (
 // Every function of the contract has a time limit; functions with batches have a second one.
 func TestEveryFunctionHasTimeLimit(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
-	found := 0
+	quickFunctions := 0
 	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
 		wit.InterfaceNotifications, wit.InterfaceRetirement, wit.InterfaceProgress, wit.InterfaceSink,
 		wit.InterfaceTransform} {
@@ -23,19 +23,19 @@ func TestEveryFunctionHasTimeLimit(t *testing.T) {
 			want := 10 * time.Second
 			if quick[f.Name] {
 				want = time.Second
-				found++
+				quickFunctions++
 			}
 			assert.Equal(t, want, (Limits{}).withDefaults().callTime(f.Name), iface, f.Name)
 			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).withDefaults().callTime(f.Name), iface, f.Name,
 				"configured limits")
 		}
 	}
-	assert.Equal(t, len(quick), found, "functions with batches")
+	assert.Equal(t, len(quick), quickFunctions, "functions with batches")
 	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
 		RecycleBytes: 64 << 20}
 	assert.Equal(t, want, (Limits{}).withDefaults(), "the defaults")
 	if m := meter.Defaults(); m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
-		t.Errorf("%+v", m)
+		t.Errorf("expected 64 MiB of module, 1 MiB and 100,000 functions, found %+v", m)
 	}
 }
 
@@ -120,9 +120,9 @@ func TestNotice(t *testing.T) {
 
 func TestRowsOfALoadAreBounded(t *testing.T) {
 	t.Parallel()
-	most := uint64(1) << 53
+	maxRows := uint64(1) << 53
 	tooMany := uint64(1)<<53 + 1
-	assert.Equal(t, nil, checkProgress(&wit.LoadProgress{Read: most, Total: &most}))
+	assert.Equal(t, nil, checkProgress(&wit.LoadProgress{Read: maxRows, Total: &maxRows}))
 	for want, progress := range map[string]*wit.LoadProgress{
 		"at most 9007199254740992 rows read":       {Read: tooMany},
 		"a total of at most 9007199254740992 rows": {Total: &tooMany},

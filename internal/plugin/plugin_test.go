@@ -237,10 +237,10 @@ func TestApply(t *testing.T) {
 		}
 		var failure *wit.Error
 		b := batch(t, reg, 2, 6)
-		before := texts(t, b)
+		textsBefore := texts(t, b)
 		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &failure) || failure.Kind != wit.ErrorStale {
 			t.Errorf("unknown context: %v", err)
 		}
-		assert.Equal(t, before, texts(t, b), "a fault changed the batch")
+		assert.Equal(t, textsBefore, texts(t, b), "a fault changed the batch")
 	})
 }

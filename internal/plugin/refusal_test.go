@@ -209,7 +209,7 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 	infos := manager(t, plugin.Options{}, folder).Modules()
 	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.3.7" || infos[0].Name != "patched" ||
 		len(infos[0].Interfaces) != 2 {
-		t.Errorf("%+v", infos)
+		t.Errorf("expected one module of contract 0.3.7 with its name and two interfaces, found %+v", infos)
 	}
 }
 
@@ -272,12 +272,12 @@ func TestIrregularFilesAreRejected(t *testing.T) {
 	defer socket.Close()
 	put(t, folder, "all.wasm.txt", []byte("x"))
 	put(t, folder, "all.WASM", variant(t, "1.0.0", 0))
-	var found []string
+	var errorsAndFiles []string
 	for _, i := range manager(t, plugin.Options{}, folder).Modules() {
 		if i.Err != nil {
-			found = append(found, strings.ReplaceAll(i.Err.Error(), folder, ""))
+			errorsAndFiles = append(errorsAndFiles, strings.ReplaceAll(i.Err.Error(), folder, ""))
 		} else {
-			found = append(found, filepath.Base(i.Path))
+			errorsAndFiles = append(errorsAndFiles, filepath.Base(i.Path))
 		}
 	}
 	want := []string{
@@ -291,7 +291,7 @@ func TestIrregularFilesAreRejected(t *testing.T) {
 		"all.WASM",
 		"mounted.wasm",
 	}
-	assert.Equal(t, want, found)
+	assert.Equal(t, want, errorsAndFiles)
 }
 
 // Loading can be canceled, and does not affect running connectors.

@@ -66,9 +66,9 @@ func TestSwapByPromotion(t *testing.T) {
 		t.Fatal("a candidate before anything changed")
 	}
 	// An instance is in use while the file changes: its page continues with the old code.
-	i, err := binding.Current().Acquire(t.Context())
-	require.NoError(t, err)
 	old := binding.Current()
+	instance, err := old.Acquire(t.Context())
+	require.NoError(t, err)
 	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
 	waitFor(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	candidate := binding.Candidate()
@@ -76,11 +76,11 @@ func TestSwapByPromotion(t *testing.T) {
 		t.Error("a second call returns another version")
 	}
 	if status := binding.Status(); status.Version != "1.0.0" || status.Candidate != "1.1.0" || !status.Removed {
-		t.Errorf("%+v", status)
+		t.Errorf("with a candidate: expected 1.0.0, whose file is gone, and candidate 1.1.0, found %+v", status)
 	}
 	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active ||
 		infos[1].Version != "1.0.0" {
-		t.Errorf("%+v", infos)
+		t.Errorf("with a candidate: expected 1.1.0 active and 1.0.0 not, found %+v", infos)
 	}
 	assertWorks(t, candidate, "1.1.0")
 	assertWorks(t, old, "1.0.0")
@@ -88,16 +88,16 @@ func TestSwapByPromotion(t *testing.T) {
 	if binding.Current() != candidate || binding.Candidate() != nil {
 		t.Error("the promoted version is not current")
 	}
-	if description, err := i.Describe(t.Context()); err != nil || description.Version != "1.0.0" {
+	if description, err := instance.Describe(t.Context()); err != nil || description.Version != "1.0.0" {
 		t.Errorf("the page of the old version: %v %v", description.Version, err)
 	}
-	old.Release(i)
+	old.Release(instance)
 	if _, err := old.Acquire(t.Context()); !errors.Is(err, plugin.ErrClosed) {
 		t.Errorf("the old pool: %v", err)
 	}
 	assertWorks(t, binding.Current(), "1.1.0")
 	if got := binding.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
-		t.Errorf("%+v", got)
+		t.Errorf("after the promotion: expected 1.1.0 and no candidate, found %+v", got)
 	}
 }
 
@@ -111,7 +111,7 @@ func TestSwapByRejection(t *testing.T) {
 	}
 	if status := binding.Status(); status.Version != "1.0.0" || status.Rejected != "1.1.0: feeds differ" ||
 		status.Candidate != "" || status.Removed {
-		t.Errorf("%+v", status)
+		t.Errorf("after the rejection: expected 1.0.0 and the reason, found %+v", status)
 	}
 	assertWorks(t, binding.Current(), "1.0.0")
 	// A third file is checked again.
@@ -119,7 +119,7 @@ func TestSwapByRejection(t *testing.T) {
 	waitFor(t, "another candidate", func() bool { return binding.Candidate() != nil })
 	binding.Promote(binding.Candidate())
 	if status := binding.Status(); status.Version != "1.2.0" || status.Rejected != "" {
-		t.Errorf("%+v", status)
+		t.Errorf("after another file: expected 1.2.0 without a rejection, found %+v", status)
 	}
 }
 
@@ -130,30 +130,30 @@ func TestBadFileKeepsRunningVersion(t *testing.T) {
 	waitFor(t, "the refusal", func() bool { return binding.Status().FileError != "" })
 	if status := binding.Status(); status.Version != "1.0.0" || status.Removed ||
 		!strings.Contains(status.FileError, "truncated") {
-		t.Errorf("%+v", status)
+		t.Errorf("half a file: expected 1.0.0 and that the file is truncated, found %+v", status)
 	}
 	if binding.Candidate() != nil {
 		t.Error("a rejected file is a candidate")
 	}
 	assertWorks(t, binding.Current(), "1.0.0")
-	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
+	if module, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || module.Version != "1.0.0" {
 		t.Error("new connectors do not get the old version", err)
 	}
 	infos := m.Modules()
 	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
-		t.Errorf("%+v", infos)
+		t.Errorf("half a file: expected it with its error and the running version without, found %+v", infos)
 	}
 	// If the file is replaced by the running version, nothing is swapped.
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	waitFor(t, "the return", func() bool { return binding.Status().FileError == "" })
 	if status := binding.Status(); status.Removed || status.Candidate != "" || binding.Candidate() != nil {
-		t.Errorf("%+v", status)
+		t.Errorf("the running version again: expected no candidate, found %+v", status)
 	}
 	// The rest of the copy arrives.
 	put(t, folder, "all.wasm", complete)
 	waitFor(t, "the whole file", func() bool { return binding.Candidate() != nil })
 	if status := binding.Status(); status.FileError != "" || status.Candidate != "1.1.0" {
-		t.Errorf("%+v", status)
+		t.Errorf("the whole file: expected candidate 1.1.0 and no error, found %+v", status)
 	}
 }
 
@@ -165,7 +165,7 @@ func TestRemovedFile(t *testing.T) {
 	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
 	assert.Error(t, err, "no plugin has the source AllSource")
 	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
-		t.Errorf("%+v", infos)
+		t.Errorf("expected one version that is not active, found %+v", infos)
 	}
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
 	waitFor(t, "its return", func() bool { return binding.Candidate() != nil })
@@ -200,8 +200,9 @@ func TestSwap(t *testing.T) {
 		if binding.Candidate() != nil {
 			t.Errorf("another version is offered next to %s", version)
 		}
-		if found, err := m.Find(wit.ComponentSink, "org.example.AllSink", ""); err != nil || found.Version != version {
-			t.Errorf("new connectors get %s, expected %s: %v", found.Version, version, err)
+		module, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
+		if err != nil || module.Version != version {
+			t.Errorf("new connectors: expected %s, found %s: %v", version, module.Version, err)
 		}
 	}
 	assertWorks(t, binding.Current(), "1.5.0")
@@ -240,15 +241,15 @@ func TestNewestVersionOfSeveralFiles(t *testing.T) {
 			t.Error("a connector that chose its version is offered another")
 		}
 		if component := binding.Component(); component == nil || component.Name != "org.example.AllSink" {
-			t.Errorf("%+v", component)
+			t.Errorf("version %q: expected its sink, found %+v", version, component)
 		}
 	}
 	// Of equal versions with different bytes, the one that was loaded later is newer.
 	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
 	require.NoError(t, m.Reload(t.Context()))
-	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
-	if err != nil || filepath.Base(found.Path) != "z.wasm" {
-		t.Error(found.Path, err)
+	module, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
+	if err != nil || filepath.Base(module.Path) != "z.wasm" {
+		t.Errorf("expected the version of z.wasm, found that of %s: %v", module.Path, err)
 	}
 }
 
@@ -292,7 +293,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 	assert.Equal(t, 1, len(ids), "schemas", ids)
 	for id := range ids {
 		if s := reg.Get(id); s == nil || *s.Root().Name != "mine" {
-			t.Errorf("schema %d: %+v", id, s)
+			t.Errorf("schema %d: expected the name mine, found %+v", id, s)
 		}
 	}
 }
@@ -321,7 +322,7 @@ func TestUnusedCodeIsFreed(t *testing.T) {
 		waitFor(t, "no loaded module after the connector", func() bool { return plugin.LoadedModules(m) == 0 })
 	}
 	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
-		t.Errorf("%+v", infos)
+		t.Errorf("expected the descriptions of both modules, found %+v", infos)
 	}
 }
 

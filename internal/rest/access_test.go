@@ -356,9 +356,9 @@ func TestCrossOrigin(t *testing.T) {
 		{url: anyOrigin, method: "GET", path: "/console/", origin: "https://other.example.com", status: 200},
 	} {
 		a := fetch(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
-		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || (c.status < 300 &&
-			found != c.allowed) {
-			t.Errorf("%+v: found %d, allowed %q", c, a.StatusCode, found)
+		if allowed := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || (c.status < 300 &&
+			allowed != c.allowed) {
+			t.Errorf("%+v: found %d, allowed %q", c, a.StatusCode, allowed)
 		}
 	}
 	a := fetch(t, http.DefaultClient, "OPTIONS", oneOrigin+"/connectors/a/pause", "", "Origin", page,

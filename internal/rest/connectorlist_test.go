@@ -188,8 +188,8 @@ func TestTasksOfWorkersThatLeft(t *testing.T) {
 		{state: connect.Failed, worker: "w2", restarts: "2026-11-28T10:00:00Z", want: "unassigned"},
 		{state: connect.Failed, worker: "w2", want: "failed"},
 	} {
-		found := group.refine(connect.RemoteStatus(-1, test.state, test.worker, "broken", test.restarts))
-		assert.Equal(t, test.want, found.Condition, fmt.Sprint(test))
+		refined := group.refine(connect.RemoteStatus(-1, test.state, test.worker, "broken", test.restarts))
+		assert.Equal(t, test.want, refined.Condition, fmt.Sprint(test))
 	}
 }
 
@@ -256,7 +256,7 @@ func TestConnectorListNotModified(t *testing.T) {
 // Several components report the most urgent state of all. The time of idle ones is the latest, since all must be idle.
 func TestMergedConnectorSummaries(t *testing.T) {
 	t.Parallel()
-	at := func(seconds int64) *time.Time { at := time.Unix(seconds, 0); return &at }
+	timeAt := func(seconds int64) *time.Time { t := time.Unix(seconds, 0); return &t }
 	part := func(state connect.Condition, since *time.Time, rows float64, cause, advice string) ConnectorSummary {
 		return ConnectorSummary{ConnectorState: ConnectorState{
 			State: state, Since: since, Cause: cause, Advice: advice},
@@ -265,44 +265,44 @@ func TestMergedConnectorSummaries(t *testing.T) {
 	for _, c := range []struct{ first, second, want ConnectorSummary }{
 		{first: ConnectorSummary{}, second: part("idle", nil, 1, "", ""), want: part("idle", nil, 1, "", "")},
 		{
-			first:  part("running", at(1), 1, "", ""),
-			second: part("idle", at(2), 2, "", ""),
-			want:   part("running", at(1), 3, "", ""),
+			first:  part("running", timeAt(1), 1, "", ""),
+			second: part("idle", timeAt(2), 2, "", ""),
+			want:   part("running", timeAt(1), 3, "", ""),
 		},
 		{
-			first:  part("paused", at(1), 0, "", ""),
-			second: part("refusing", at(2), 0, "", ""),
-			want:   part("paused", at(1), 0, "", ""),
+			first:  part("paused", timeAt(1), 0, "", ""),
+			second: part("refusing", timeAt(2), 0, "", ""),
+			want:   part("paused", timeAt(1), 0, "", ""),
 		},
 		{
-			first:  part("paused", at(1), 0, "", ""),
-			second: part("failed", at(2), 0, "b", ""),
-			want:   part("failed", at(2), 0, "b", ""),
+			first:  part("paused", timeAt(1), 0, "", ""),
+			second: part("failed", timeAt(2), 0, "b", ""),
+			want:   part("failed", timeAt(2), 0, "b", ""),
 		},
 		{
-			first:  part("running", at(1), 0, "", ""),
+			first:  part("running", timeAt(1), 0, "", ""),
 			second: part("unknown", nil, 0, "w", ""),
 			want:   part("unknown", nil, 0, "w", ""),
 		},
 		{
-			first:  part("idle", at(1), 0, "", ""),
-			second: part("idle", at(2), 0, "", ""),
-			want:   part("idle", at(2), 0, "", ""),
+			first:  part("idle", timeAt(1), 0, "", ""),
+			second: part("idle", timeAt(2), 0, "", ""),
+			want:   part("idle", timeAt(2), 0, "", ""),
 		},
 		{
-			first:  part("idle", at(2), 0, "", ""),
-			second: part("idle", at(1), 0, "", ""),
-			want:   part("idle", at(2), 0, "", ""),
+			first:  part("idle", timeAt(2), 0, "", ""),
+			second: part("idle", timeAt(1), 0, "", ""),
+			want:   part("idle", timeAt(2), 0, "", ""),
 		},
 		{
 			first:  part("idle", nil, 0, "", ""),
-			second: part("idle", at(1), 0, "", ""),
-			want:   part("idle", at(1), 0, "", ""),
+			second: part("idle", timeAt(1), 0, "", ""),
+			want:   part("idle", timeAt(1), 0, "", ""),
 		},
 		{
-			first:  part("failed", at(2), 0, "b", ""),
-			second: part("failed", at(1), 0, "a", ""),
-			want:   part("failed", at(1), 0, "a", ""),
+			first:  part("failed", timeAt(2), 0, "b", ""),
+			second: part("failed", timeAt(1), 0, "a", ""),
+			want:   part("failed", timeAt(1), 0, "a", ""),
 		},
 		{
 			first:  part("idle", nil, 0, "bad file", "mend"),
@@ -343,9 +343,9 @@ func TestAdvice(t *testing.T) {
 		assert.Equal(t, want, advice("orders", &p))
 	}
 	for kind, text := range adviceByKind { // which people copy into a shell
-		odd := advice("a b; c'd", &connect.ComponentStatus{Condition: "failed", Kind: kind})
-		if strings.Contains(odd, `'a b; c'\''d'`) != strings.Contains(text, "NAME") {
-			t.Errorf("%s: found %s", kind, odd)
+		quoted := advice("a b; c'd", &connect.ComponentStatus{Condition: "failed", Kind: kind})
+		if strings.Contains(quoted, `'a b; c'\''d'`) != strings.Contains(text, "NAME") {
+			t.Errorf("%s: expected a quoted name in place of NAME, found %s", kind, quoted)
 		}
 	}
 }

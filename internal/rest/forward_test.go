@@ -236,11 +236,11 @@ func TestOverviewOfGroup(t *testing.T) {
 func TestDrain(t *testing.T) {
 	drain := func(o Options) (status int, calls []string) {
 		t.Helper()
-		own, _ := o.Cluster.(*seat)
+		thisSeat, _ := o.Cluster.(*seat)
 		s := startServerFor(t, o, slog.New(slog.DiscardHandler), &standIn{})
 		a := fetch(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
-		if own != nil {
-			calls = own.calls
+		if thisSeat != nil {
+			calls = thisSeat.calls
 		}
 		return a.StatusCode, calls
 	}
@@ -303,8 +303,8 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
 			"{command}", "peek").Replace(r.path)
 		path := paths[r.target]
-		status, body, found := group.send(t, r.method, target)
-		assert.Equal(t, path, found, r.method, target)
+		status, body, hops := group.send(t, r.method, target)
+		assert.Equal(t, path, hops, r.method, target)
 		if status == 409 || status == 503 {
 			t.Errorf("%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
 		}
@@ -340,8 +340,8 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		"/connectors/a/restart?includeTasks=true&forward=maybe":    {"0:maybe"}, // counts as false, as in Java
 		"/connectors/a/restart?forward=true&forward=&onlyFailed=1": {"0:true", "1:false"},
 	} {
-		_, _, found := group.send(t, "POST", target)
-		assert.Equal(t, path, found, target)
+		_, _, hops := group.send(t, "POST", target)
+		assert.Equal(t, path, hops, target)
 	}
 	group.seats[1].calls = nil
 	group.send(t, "POST", "/connectors/a/restart?includeTasks=true")
@@ -471,10 +471,9 @@ func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 func TestRequestsWithoutLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		own := &seat{url: "http://a:1", pending: true}
+		thisSeat := &seat{url: "http://a:1", pending: true}
 		handler := common{worker: (&rejectingWorker{name: "here"}).worker(), bodies: new(inbound.Bodies),
-			cluster: own}.handler(
-			func(string) bool { return true })
+			cluster: thisSeat}.handler(func(string) bool { return true })
 		send := func(method, target string) *httptest.ResponseRecorder {
 			answer := httptest.NewRecorder()
 			handler.ServeHTTP(answer, httptest.NewRequest(method, target, nil))
@@ -489,7 +488,7 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Minute)
-			own.set(func(s *seat) {
+			thisSeat.set(func(s *seat) {
 				s.leader = s.url
 				s.pending = false
 			})
@@ -497,10 +496,10 @@ func TestRequestsWithoutLeader(t *testing.T) {
 		answer := send("DELETE", "/connectors/a")
 		assert.Equal(t, 410, answer.Code, answer.Body)
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) { s.owners = map[string]string{"a": ""} })
+		thisSeat.set(func(s *seat) { s.owners = map[string]string{"a": ""} })
 		assert.Equal(t, 409, send("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) {
+		thisSeat.set(func(s *seat) {
 			s.leader = ""
 			s.pending = true
 		})

@@ -20,20 +20,20 @@ func TestForwardingErrors(t *testing.T) {
 	require.NoError(t, err)
 	listener.Close()
 	unreachable := "http://" + listener.Addr().String()
-	odd := oddLeader(t)
+	oddURL := oddLeader(t)
 	for name, c := range map[string]struct {
 		leader string
 		status int
 		want   string
 	}{
 		"away":   {leader: unreachable, status: 500, want: "IO Error trying to forward REST request: "},
-		"closed": {leader: odd, status: 500, want: "IO Error trying to forward REST request: "},
+		"closed": {leader: oddURL, status: 500, want: "IO Error trying to forward REST request: "},
 		"elsewhere": {
-			leader: odd,
+			leader: oddURL,
 			status: 500,
 			want:   "Unexpected status code when handling forwarded request: 307 from ",
 		},
-		"chunked": {leader: odd, status: 500, want: "expected a response with Content-Length from "},
+		"chunked": {leader: oddURL, status: 500, want: "expected a response with Content-Length from "},
 		"ftp": {
 			leader: "ftp://example.com",
 			status: 500,
@@ -50,9 +50,9 @@ func TestForwardingErrors(t *testing.T) {
 			want:   "expected http://HOST:PORT or https://HOST:PORT",
 		},
 		"no URL":       {leader: "\x00", status: 500, want: "expected http://HOST:PORT or https://HOST:PORT"},
-		"unauthorized": {leader: odd, status: 401},
+		"unauthorized": {leader: oddURL, status: 401},
 		"not https": {
-			leader: strings.Replace(odd, "http:", "https:", 1),
+			leader: strings.Replace(oddURL, "http:", "https:", 1),
 			status: 500,
 			want:   "server gave HTTP response to HTTPS client",
 		},
@@ -66,10 +66,10 @@ func TestForwardingErrors(t *testing.T) {
 			t.Errorf("%s: expected the URL, found %s", name, body)
 		}
 		if (answer.Header.Get("WWW-Authenticate") != "") != (c.status == 401) {
-			t.Errorf("%s: found %v", name, answer.Header)
+			t.Errorf("%s: expected WWW-Authenticate only with 401, found %v", name, answer.Header)
 		}
 	}
-	answer, body := newFollower(t, odd).send(t, "DELETE", "/connectors/cut", "")
+	answer, body := newFollower(t, oddURL).send(t, "DELETE", "/connectors/cut", "")
 	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
 		t.Errorf("expected a truncated response, found %d %s", answer.StatusCode, body)
 	}
@@ -78,7 +78,7 @@ func TestForwardingErrors(t *testing.T) {
 // oddLeader returns the URL of a leader whose response depends on the name of the connector.
 func oddLeader(t *testing.T) string {
 	t.Helper()
-	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch name := strings.Split(r.URL.Path, "/")[2]; name {
 		case "elsewhere":
 			http.Redirect(w, r, "/connectors/unauthorized", http.StatusTemporaryRedirect)
@@ -95,9 +95,9 @@ func oddLeader(t *testing.T) string {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}))
-	odd.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
-	t.Cleanup(odd.Close)
-	return odd.URL
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // If two workers advertise one URL, nothing is forwarded in circles.

@@ -50,7 +50,7 @@ func (req *request) setLogger() {
 	}
 	level := string(*text)
 	parts := req.worker.Now()
-	changed, hasLines, err := parts.Levels.Set(req.name(), level)
+	changedLoggers, hasLines, err := parts.Levels.Set(req.name(), level)
 	var levelErr logging.ErrLevel
 	switch {
 	case errors.As(err, &levelErr):
@@ -71,5 +71,5 @@ func (req *request) setLogger() {
 		req.finish(http.StatusNoContent, err)
 		return
 	}
-	req.answer(http.StatusOK, changed)
+	req.answer(http.StatusOK, changedLoggers)
 }

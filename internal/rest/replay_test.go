@@ -50,11 +50,11 @@ func TestRecordedCalls(t *testing.T) {
 	differs, err := replaytest.Differences(recordings)
 	require.NoError(t, err)
 	calls := 0
-	found := map[string]replaytest.Kind{}
+	kindsFound := map[string]replaytest.Kind{}
 	defer func() {
 		for at, kinds := range differs {
 			for _, kind := range kinds {
-				if (kind == replaytest.LeftOut || kind == replaytest.Text) && found[at] != kind {
+				if (kind == replaytest.LeftOut || kind == replaytest.Text) && kindsFound[at] != kind {
 					t.Errorf("%s: expected a difference of kind %q, found none", at, kind)
 				}
 			}
@@ -84,14 +84,14 @@ func TestRecordedCalls(t *testing.T) {
 					if (s.Method != "" && !isLeftOut) || (!isApplied && !isOther) {
 						t.Errorf("%s: sent %t, left out %t", s.At(), !isApplied, isLeftOut)
 					}
-					found[s.At()] = replaytest.LeftOut
+					kindsFound[s.At()] = replaytest.LeftOut
 					continue
 				}
 				answer, err := target.Send(s)
 				require.NoError(t, err)
 				status, body := replaytest.Compare(s, s.Recorded(), answer)
 				if body != "" && slices.Contains(differs[s.At()], replaytest.Text) {
-					found[s.At()] = replaytest.Text
+					kindsFound[s.At()] = replaytest.Text
 					body = ""
 				}
 				if status+body != "" {

@@ -106,16 +106,16 @@ func FuzzJoinSegments(f *testing.F) {
 	f.Add([]byte{0, 0, 4, 'a', 'b', 'c', 'd', 0, 9, 2, 'x', 'y', 1, 0, 1, 'z'})
 	f.Fuzz(func(t *testing.T, plan []byte) {
 		var content []byte
-		n := 0
+		segments := 0
 		for len(plan) > 3 {
-			at := int32(binary.BigEndian.Uint16(plan))
+			offset := int32(binary.BigEndian.Uint16(plan))
 			size := min(int(plan[2]), len(plan)-3)
-			content = append(wasm.AppendSigned(append(content, 0, 0x41), int64(at)), 0x0b, byte(size)&0x7f)
+			content = append(wasm.AppendSigned(append(content, 0, 0x41), int64(offset)), 0x0b, byte(size)&0x7f)
 			content = append(content, plan[3:3+size&0x7f]...)
 			plan = plan[3+size&0x7f:]
-			n++
+			segments++
 		}
-		content = append(binary.AppendUvarint(nil, uint64(n)), content...)
+		content = append(binary.AppendUvarint(nil, uint64(segments)), content...)
 		module := append(m.Bytes()[:len(m.Bytes())-len(dataSection(m.Bytes()))], 11)
 		module = append(binary.AppendUvarint(module, uint64(len(content))), content...)
 		plain, errPlain := memoryAfterStart(t, module)

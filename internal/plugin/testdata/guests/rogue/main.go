@@ -99,9 +99,9 @@ func prepare(chain, chainLen uint32) uint32 {
 	return p
 }
 
-// result is apply's result in memory: ok, then schemas, topics, rows, data, faults, consumed.
+// result is apply's result in memory. If isFault is 1, the fault is in place of the other fields.
 type result struct {
-	ok       uint32
+	isFault  uint32
 	schemas  list
 	topics   list
 	rows     list
@@ -136,16 +136,16 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "result-unaligned":
 		return ptr + 2
 	case "case":
-		answer.ok = 7
+		answer.isFault = 7
 	case "fault-kind":
 		// A fault is stored in place of schemas, topics and rows: kind, message, setting, …
-		answer = result{ok: 1, schemas: list{99, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
+		answer = result{isFault: 1, schemas: list{99, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
 	case "fault-text":
-		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{3, 0}}
+		answer = result{isFault: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{3, 0}}
 	case "fault-option":
-		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 2}}
+		answer = result{isFault: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 2}}
 	case "fault":
-		answer = result{ok: 1, schemas: list{uint32(wit.ErrorConflict), uint32(uintptr(unsafe.Pointer(&text[0])))},
+		answer = result{isFault: 1, schemas: list{uint32(wit.ErrorConflict), uint32(uintptr(unsafe.Pointer(&text[0])))},
 			topics: list{1, 0}}
 	case "rows-outside":
 		answer.rows.ptr = 0xffff_fff8
