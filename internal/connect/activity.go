@@ -24,21 +24,20 @@ type Activity struct {
 	RefusedHour *int64  `json:"refused_hour"` // the same in the last hour
 }
 
-// Load is how far the loads of a source are that have not ended.
+// Load is the progress of the loads of a source that have not ended. Nil means unknown.
 type Load struct {
-	Read        uint64  `json:"read"`
-	Total       *uint64 `json:"total"`
+	Read        uint64  `json:"read"`         // rows that were read
+	Total       *uint64 `json:"total"`        // rows that the loads will read
 	SecondsLeft *int64  `json:"seconds_left"` // of the load that takes longest
 }
 
-func taskActivity(current *Progress) Activity {
-	activity := Activity{Rows: &current.Flow.Rows, Refused: &current.Failed,
-		LastActive: seconds(current.Flow.LastActive)}
-	if current.IsLagKnown {
-		activity.Lag = &current.Lag
+func taskActivity(p *Progress) Activity {
+	activity := Activity{Rows: &p.Flow.Rows, Refused: &p.Failed, LastActive: seconds(p.Flow.LastActive)}
+	if p.IsLagKnown {
+		activity.Lag = &p.Lag
 	}
-	for i := range current.Feeds {
-		activity.Add(feedActivity(&current.Feeds[i]))
+	for i := range p.Feeds {
+		activity.Add(feedActivity(&p.Feeds[i]))
 	}
 	return activity
 }
@@ -62,6 +61,7 @@ func feedActivity(feed *FeedProgress) Activity {
 	return activity
 }
 
+// seconds returns a time in UTC without fractions of a second. Nil means the zero time.
 func seconds(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -72,10 +72,9 @@ func seconds(t time.Time) *time.Time {
 
 // Add adds another part of the connector.
 func (a *Activity) Add(other Activity) {
-	switch { // a set that was never caught up has no time
-	case len(other.Sets) == 0:
-		// the part has no time
-	case len(a.Sets) == 0, a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp)):
+	// One set that was never caught up makes the time of all of them unknown.
+	isEarlier := a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp))
+	if len(other.Sets) > 0 && (len(a.Sets) == 0 || isEarlier) {
 		a.CaughtUp = other.CaughtUp
 	}
 	a.Sets = union(a.Sets, other.Sets)
@@ -113,6 +112,7 @@ func (l *Load) add(other *Load) {
 	}
 }
 
+// addMinutes adds the rows of each minute. If the numbers of minutes differ, the first ones are kept.
 func (a *Activity) addMinutes(other []*int64) {
 	if len(a.Minutes) != len(other) {
 		if len(a.Minutes) == 0 {
@@ -125,7 +125,7 @@ func (a *Activity) addMinutes(other []*int64) {
 	}
 }
 
-// proofs are sorted by strength, the weakest first, see [FeedProgress].
+// proofs are the values of Complete, the weakest first, see [FeedProgress].
 var proofs = []string{"unproven", "count", "key", "delta"}
 
 func isWeaker(a, b string) bool { return slices.Index(proofs, a) < slices.Index(proofs, b) }

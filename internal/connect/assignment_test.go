@@ -25,29 +25,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stepped is a service whose feeds (query option feed) return a page only when the test calls page.
-type stepped struct {
+// steppedService is a service whose feeds (query option feed) return a page only when the test calls servePage.
+type steppedService struct {
 	*httptest.Server
-	t     *testing.T
-	asked [8]chan struct{} // a page was requested
-	let   [8]chan struct{} // a response is allowed
+	t         *testing.T
+	requested [steppedFeeds]chan struct{} // receives when a feed requests a page
+	permits   [steppedFeeds]chan struct{} // permits one response each
 }
 
-const steppedRows = 60 // in six pages
+const (
+	steppedFeeds = 8
+	steppedRows  = 60 // in six pages
+)
 
-func newStepped(t *testing.T) *stepped {
-	service := &stepped{t: t}
-	for n := range service.asked {
-		service.asked[n] = make(chan struct{}, 1000)
-		service.let[n] = make(chan struct{}, 1000)
+func newSteppedService(t *testing.T) *steppedService {
+	service := &steppedService{t: t}
+	for n := range service.requested {
+		service.requested[n] = make(chan struct{}, 1000)
+		service.permits[n] = make(chan struct{}, 1000)
 	}
 	northwind := odatatest.New(odatatest.Options{Rows: steppedRows, PageSize: 10})
 	service.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var feed int
 		if _, err := fmt.Sscan(r.URL.Query().Get("feed"), &feed); err == nil {
-			service.asked[feed] <- struct{}{}
+			service.requested[feed] <- struct{}{}
 			select {
-			case <-service.let[feed]:
+			case <-service.permits[feed]:
 			case <-r.Context().Done():
 				return
 			}
@@ -58,27 +61,35 @@ func newStepped(t *testing.T) *stepped {
 	return service
 }
 
-// page returns one page to a feed, and waits until the feed requests the next.
-func (s *stepped) page(feed int) {
+// servePage returns one page to a feed, and waits until the feed requests the next.
+func (s *steppedService) servePage(feed int) {
 	s.t.Helper()
-	s.let[feed] <- struct{}{}
-	<-s.asked[feed]
+	s.permits[feed] <- struct{}{}
+	<-s.requested[feed]
 }
 
-// connector reads the same set with eight tasks. more are further lines of its file.
-func (s *stepped) connector(b *bench, more ...string) *config.Connector {
+// connector returns a connector that reads one set with a task for each feed. lines are further lines of its file.
+func (s *steppedService) connector(b *bench, lines ...string) *config.Connector {
 	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
-	lines := []string{"name=c", "connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
-		"tasks.max=8", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
-		"sap.odata.max.concurrent.requests=16", "sap.odata.page.size=10", "sap.odata.count=none",
-		"sap.odata.paging=links"}
-	for n := range s.asked {
+	settings := []string{
+		"name=c",
+		"connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
+		"tasks.max=8",
+		"sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port,
+		"sap.odata.max.concurrent.requests=16",
+		"sap.odata.page.size=10",
+		"sap.odata.count=none",
+		"sap.odata.paging=links",
+	}
+	for n := range s.requested {
 		entry := fmt.Sprintf("sap.odata#%02d.", n)
-		lines = append(lines, entry+"service="+odatatest.NorthwindPath, entry+"entityset=Orders",
+		settings = append(settings, entry+"service="+odatatest.NorthwindPath, entry+"entityset=Orders",
 			fmt.Sprintf("%sid=%d", entry, n), fmt.Sprintf("%stopic=rows%d", entry, n),
 			fmt.Sprintf("%squery=feed=%d", entry, n))
 	}
-	return b.Connector(s.t, append(lines, more...)...)
+	return b.Connector(s.t, append(settings, lines...)...)
 }
 
 // rows returns the keys of a topic's rows in order.
@@ -97,53 +108,53 @@ func rows(t *testing.T, kafkaConfig kafka.Config, topic string) (keys []string) 
 
 // A revoked task ends alone: the other tasks continue while it stops, and all rows arrive once.
 func TestAssignmentStartsAndStopsTasks(t *testing.T) {
-	const taken = 3
-	b := connectedWith(t, checktest.New(t, map[string][]byte{
+	const revoked = 3
+	b := newKafkaBenchWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
-	service := newStepped(t)
+	service := newSteppedService(t)
 	h := New(b.options, []*config.Connector{service.connector(b)})
-	runs(t, h)
-	for n := range service.asked {
-		<-service.asked[n]
-		service.page(n)
+	runHerder(t, h)
+	for n := range service.requested {
+		<-service.requested[n]
+		service.servePage(n)
 	}
 	ctl := h.controllers["c"]
-	before := tasksOf(ctl)
+	initialTasks := tasksOf(ctl)
 	var others []int
-	for n := range service.asked {
-		if n != taken {
+	for n := range service.requested {
+		if n != revoked {
 			others = append(others, n)
 		}
 	}
-	assert.Equal(t, 8, len(before))
+	assert.Equal(t, 8, len(initialTasks))
 	require.NoError(t, h.Assign("c", Assignment{Tasks: others}))
-	for range 2 { // while the request of the revoked task has no response yet
+	for range 2 { // the request of the revoked task has no response yet
 		for _, n := range others {
-			service.page(n)
+			service.servePage(n)
 		}
 	}
 	require.Until(t, func() bool { return len(tasksOf(ctl)) == 7 }, func() string { return b.Log.String() })
 	for _, n := range others {
-		service.page(n)
+		service.servePage(n)
 	}
-	if after := tasksOf(ctl); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
-		t.Errorf("expected the previous tasks, found %v and %v", before, after)
+	if tasks := tasksOf(ctl); !slices.Equal(tasks, slices.Concat(initialTasks[:revoked], initialTasks[revoked+1:])) {
+		t.Errorf("expected the tasks %v without task %d, found %v", initialTasks, revoked, tasks)
 	}
 	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
-	<-service.asked[taken]
+	<-service.requested[revoked]
 	require.Until(t, func() bool { return len(tasksOf(ctl)) == 8 }, func() string { return b.Log.String() })
-	for n := range service.let {
-		close(service.let[n])
+	for n := range service.permits {
+		close(service.permits[n])
 	}
-	for n := range service.asked {
-		var found []string
+	for n := range service.requested {
+		var keys []string
 		require.Until(t, func() bool {
-			found = rows(t, b.options.Kafka, fmt.Sprintf("rows%d", n))
-			return len(found) >= steppedRows
-		}, func() string { return fmt.Sprintf("feed %d: found %d rows\n%s", n, len(found), b.Log.String()) })
-		if distinct := slices.Compact(slices.Sorted(slices.Values(found))); len(found) != steppedRows ||
-			len(distinct) != steppedRows {
-			t.Errorf("feed %d: expected %d rows, found %d, of which %d differ", n, steppedRows, len(found),
+			keys = rows(t, b.options.Kafka, fmt.Sprintf("rows%d", n))
+			return len(keys) >= steppedRows
+		}, func() string { return fmt.Sprintf("feed %d: found %d rows\n%s", n, len(keys), b.Log.String()) })
+		distinct := slices.Compact(slices.Sorted(slices.Values(keys)))
+		if len(keys) != steppedRows || len(distinct) != steppedRows {
+			t.Errorf("feed %d: expected %d rows, found %d, of which %d differ", n, steppedRows, len(keys),
 				len(distinct))
 		}
 	}
@@ -160,6 +171,7 @@ func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *con
 	return set
 }
 
+// tasksOf returns the tasks of the controller's current run.
 func tasksOf(ctl *controller) []*task {
 	run := ctl.currentRun()
 	ctl.mu.Lock()
@@ -169,10 +181,10 @@ func tasksOf(ctl *controller) []*task {
 
 // Revoked tasks are owned until their sessions are logged off, because the next owner opens its own (P16).
 func TestTasksAreOwnedUntilLogoff(t *testing.T) {
-	b := connectedWith(t, checktest.New(t, map[string][]byte{
+	b := newKafkaBenchWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
-	service := newStepped(t)
-	inner := service.Config.Handler
+	service := newSteppedService(t)
+	northwind := service.Config.Handler
 	logoffs := make(chan struct{}, 10)
 	continueLogoff := make(chan struct{})
 	service.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,19 +194,19 @@ func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 			return
 		}
 		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID_NWD_100", Value: "a", Path: "/"})
-		inner.ServeHTTP(w, r)
+		northwind.ServeHTTP(w, r)
 	})
 	h := New(b.options, []*config.Connector{service.connector(b)})
-	runs(t, h)
-	for n := range service.asked {
-		<-service.asked[n]
-		service.page(n)
+	runHerder(t, h)
+	for n := range service.requested {
+		<-service.requested[n]
+		service.servePage(n)
 	}
 	require.NoError(t, h.Assign("c", Assignment{}))
 	<-logoffs
 	var owned []int
-	for _, holding := range h.Owned() {
-		owned = append(owned, holding.Tasks...)
+	for _, ownership := range h.Owned() {
+		owned = append(owned, ownership.Tasks...)
 	}
 	slices.Sort(owned)
 	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, owned)
@@ -206,7 +218,7 @@ func TestTasksAreOwnedUntilLogoff(t *testing.T) {
 func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, hasRunningTask)
-	planned := storedTaskConfigs(t, h.Herder, "a", 7)
+	taskConfigs := storedTaskConfigs(t, h.Herder, "a", 7)
 	require.NoError(t, h.Assign("a", Assignment{}))
 	h.await("a", Unassigned)
 	for _, action := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
@@ -216,14 +228,14 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", result)
 		}
 	}
-	// Offsets of a stopped connector can be changed anyway.
+	// Offsets can be changed if the connector is stopped, even if it is not assigned.
 	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected an error because the connector is not stopped, found %v", err)
 	}
 	require.NoError(t, h.Stop("a"))
 	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
 	require.NoError(t, h.Pause("a"))
-	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}, TaskConfigs: planned}))
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}, TaskConfigs: taskConfigs}))
 	h.await("a", Paused)
 	require.NoError(t, h.Resume("a"))
 	h.await("a", Running, hasRunningTask)
@@ -231,28 +243,28 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 
 // An assignment is owned at once, even if it is revoked before the loop applies it.
 func TestPendingAssignmentsAreOwned(t *testing.T) {
-	b := connected(t)
+	b := newKafkaBench(t)
 	b.options.Group = &group{}
-	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
-	planned := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{}}}
-	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: planned, Tasks: []int{0}}))
-	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: planned}))
+	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).spyConnector("a")})
+	taskConfigs := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{}}}
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: taskConfigs, Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: taskConfigs}))
 	assert.Equal(t, []Ownership{{Connector: "a", Version: 5, Tasks: []int{0}}}, h.Owned())
-	runs(t, h)
+	runHerder(t, h)
 	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
 }
 
-// In a group the worker stores its plan and runs what it is assigned of it; another plan starts another run.
+// In a group the worker stores its plan and runs the tasks that it is assigned; another plan starts another run.
 func TestPlanIsStoredInTheGroup(t *testing.T) {
 	var h *herd
 	plans := make(chan config.TaskPlan, 10)
 	h = newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{planned: func(_ string, plan config.TaskPlan) error {
+		h.bench.options.Group = &group{putTaskConfigs: func(_ string, plan config.TaskPlan) error {
 			plans <- plan
 			return nil
 		}}
 	})
-	connector := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
+	connector := h.spyConnector("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
 	h.Put(connector, nil)
 	h.await("a", Unassigned)
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true}))
@@ -261,41 +273,41 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	assert.Equal(t, connector.Raw(), plan.Config)
 	assert.Contains(t, strings.Join(plan.Claims, " "), `"a queue" at `)
 	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 0 })
-	running := func(numbers ...int) func(Status) bool {
+	runsTasks := func(numbers ...int) func(Status) bool {
 		return func(result Status) bool {
-			var found []int
+			var running []int
 			for _, task := range result.Tasks {
 				if task.State == Running {
-					found = append(found, task.ID)
+					running = append(running, task.ID)
 				}
 			}
-			return slices.Equal(numbers, found)
+			return slices.Equal(numbers, running)
 		}
 	}
 	first := &config.TaskConfigs{Version: 5, Settings: plan.Tasks}
 	ctl := h.controllers["a"]
 	run := ctl.currentRun()
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first, Tasks: []int{0, 2}}))
-	h.await("a", Running, running(0, 2))
+	h.await("a", Running, runsTasks(0, 2))
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: first, Tasks: []int{1, 2}}))
-	h.await("a", Running, running(1, 2))
+	h.await("a", Running, runsTasks(1, 2))
 	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
-	h.await("a", Running, running())
+	h.await("a", Running, runsTasks())
 	if ctl.currentRun() != run {
-		t.Error("expected one run of the connector, found another")
+		t.Error("expected the same run with other assignments of one plan, found another")
 	}
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: plan.Tasks[:1]},
 		Tasks: []int{0}}))
-	h.await("a", Running, running(0))
+	h.await("a", Running, runsTasks(0))
 	if ctl.currentRun() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
-	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan no longer counts
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // without task configs it plans again
 	assert.Equal(t, 3, len((<-plans).Tasks))
-	h.await("a", Running, running())
+	h.await("a", Running, runsTasks())
 
 	// A worker that has not run the connector applies a newer plan than the one it knows.
-	h.Put(h.named("b"), nil)
+	h.Put(h.spyConnector("b"), nil)
 	settings := []map[string]string{{"spy.tasks": "1"}}
 	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 5, Settings: settings}}))
 	h.must(h.WaitIdle(t.Context()))
@@ -308,13 +320,13 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {
-		h.bench.options.Group = &group{changed: func(name string) {
+		h.bench.options.Group = &group{statusChanged: func(name string) {
 			result, _ := h.Status(name)
 			states.Store(result.Connector.State, true)
 			h.Owned()
 		}}
 	})
-	h.Put(h.named("a"), nil)
+	h.Put(h.spyConnector("a"), nil)
 	set := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	h.await("a", Running, hasRunningTask)
@@ -322,8 +334,8 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	require.NoError(t, h.Pause("a"))
 	h.await("a", Paused)
 	for _, state := range []State{Unassigned, Running, Paused} {
-		if _, calls := states.Load(state); !calls {
-			t.Errorf("expected a report of state %s", state)
+		if _, ok := states.Load(state); !ok {
+			t.Errorf("expected a report of state %s, found none", state)
 		}
 	}
 }
@@ -331,75 +343,80 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 // A failed task restarts alone from the moment that its failure is reported, before it waits for the request.
 func TestReportedTaskRestartsAlone(t *testing.T) {
 	const failing = 3
-	b := connectedWith(t, checktest.New(t, map[string][]byte{
+	b := newKafkaBenchWith(t, checktest.New(t, map[string][]byte{
 		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
-	service := newStepped(t)
-	var rejects atomic.Bool
-	inner := service.Config.Handler
+	service := newSteppedService(t)
+	var isRejecting atomic.Bool
+	northwind := service.Config.Handler
 	service.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if rejects.Load() && r.URL.Query().Get("feed") == fmt.Sprint(failing) {
+		if isRejecting.Load() && r.URL.Query().Get("feed") == fmt.Sprint(failing) {
 			w.Header().Set("DataServiceVersion", "2.0")
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		inner.ServeHTTP(w, r)
+		northwind.ServeHTTP(w, r)
 	})
 	plans := make(chan config.TaskPlan, 10)
-	handled := make(chan error, 1)
+	restarted := make(chan error, 1)
 	var h *Herder
-	var reported atomic.Bool
+	var hasFailed atomic.Bool
 	b.options.Group = &group{
-		planned: func(_ string, plan config.TaskPlan) error {
+		putTaskConfigs: func(_ string, plan config.TaskPlan) error {
 			plans <- plan
 			return nil
 		},
-		changed: func(name string) {
+		statusChanged: func(name string) {
 			result, _ := h.Status(name)
-			failed := len(result.Tasks) == 8 && result.Tasks[failing].State == Failed
-			if failed && reported.CompareAndSwap(false, true) { // the task has not continued yet
-				rejects.Store(false)
-				handled <- errors.Join(h.Restart(name, failing), h.WaitIdle(t.Context()))
+			isReported := len(result.Tasks) == steppedFeeds && result.Tasks[failing].State == Failed
+			if isReported && hasFailed.CompareAndSwap(false, true) { // the task has not continued yet
+				isRejecting.Store(false)
+				restarted <- errors.Join(h.Restart(name, failing), h.WaitIdle(t.Context()))
 			}
 		},
 	}
 	h = New(b.options, []*config.Connector{service.connector(b)})
-	runs(t, h)
+	runHerder(t, h)
 	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true}))
-	planned := &config.TaskConfigs{Version: 5, Settings: (<-plans).Tasks}
-	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true, TaskConfigs: planned,
+	taskConfigs := &config.TaskConfigs{Version: 5, Settings: (<-plans).Tasks}
+	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true, TaskConfigs: taskConfigs,
 		Tasks: []int{0, 1, 2, 3, 4, 5, 6, 7}}))
-	for n := range service.asked {
-		<-service.asked[n]
+	for n := range service.requested {
+		<-service.requested[n]
 	}
 	require.NoError(t, h.WaitIdle(t.Context()))
-	running := tasksOf(h.controllers["c"])
-	tasksCtx := running[0].run.taskSet.ctx
-	rejects.Store(true)
-	service.let[failing] <- struct{}{} // the first page; the request for the second is rejected
-	require.NoError(t, <-handled)
+	initialTasks := tasksOf(h.controllers["c"])
+	tasksCtx := initialTasks[0].run.taskSet.ctx
+	isRejecting.Store(true)
+	service.permits[failing] <- struct{}{} // the first page; the request for the second is rejected
+	require.NoError(t, <-restarted)
 	if tasksCtx.Err() != nil {
 		t.Fatal("expected the other tasks to continue after the restart of one, found the connector restarting")
 	}
-	<-service.asked[failing]
-	service.page(failing)
-	for n := range service.asked {
-		service.let[n] <- struct{}{}
-		<-service.asked[n]
+	<-service.requested[failing]
+	service.servePage(failing)
+	for n := range service.requested {
+		service.permits[n] <- struct{}{}
+		<-service.requested[n]
 	}
-	if !slices.Equal(tasksOf(h.controllers["c"]), running) {
+	if !slices.Equal(tasksOf(h.controllers["c"]), initialTasks) {
 		t.Errorf("expected the same tasks after the restart of one, found others:\n%s", b.Log.String())
 	}
 }
 
 // The trace of a transform's failure names the plugin of the transform, not that of the source.
 func TestTraceNamesThePluginOfTheTransform(t *testing.T) {
-	trapping := guesttest.Static(wit.Description{Name: "odd", Version: "2.0.0", Components: []wit.Component{
-		{Name: "Odd", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
-	b := connectedWith(t, checktest.New(t, map[string][]byte{
-		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source"), "odd": trapping}))
-	h := New(b.options, []*config.Connector{newStepped(t).connector(b, "transforms=o", "transforms.o.type=Odd",
+	trapping := guesttest.Static(wit.Description{
+		Name:       "odd",
+		Version:    "2.0.0",
+		Components: []wit.Component{{Name: "Odd", Kind: wit.ComponentTransformation}},
+	}, "", wit.InterfaceTransform)
+	b := newKafkaBenchWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source"),
+		"odd":          trapping,
+	}))
+	h := New(b.options, []*config.Connector{newSteppedService(t).connector(b, "transforms=o", "transforms.o.type=Odd",
 		"task.auto.restart=false")})
-	runs(t, h)
+	runHerder(t, h)
 	(&herd{bench: b, Herder: h, t: t}).await("c", Running, func(result Status) bool {
 		return len(result.Tasks) == 8 && result.Tasks[0].State == Failed &&
 			strings.Contains(result.Tasks[0].Trace, "\tat task c-0 (odd 2.0.0)\n")
@@ -411,17 +428,17 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	silent, requests := silentService(t)
 	h := newHerd(t)
 	h.service = silent
-	h.Put(h.named("a", "spy.tasks=2", "tasks.max=2"), nil)
+	h.Put(h.spyConnector("a", "spy.tasks=2", "tasks.max=2"), nil)
 	<-requests
 	<-requests
 	ctl := h.controllers["a"]
-	before := tasksOf(ctl)
+	tasks := tasksOf(ctl)
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}}))
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0, 1}}))
 	<-requests
-	after := tasksOf(ctl)
-	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
-		t.Errorf("expected the first task to be unchanged and the second to be new, found %v and %v", before, after)
+	newTasks := tasksOf(ctl)
+	if len(newTasks) != 2 || newTasks[0] != tasks[0] || newTasks[1] == tasks[1] {
+		t.Errorf("expected the first task to be unchanged and the second to be new, found %v and %v", tasks, newTasks)
 	}
 }
 
@@ -429,17 +446,17 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 func TestConnectorsUseTheWorkersQuota(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	b := connected(t)
+	b := newKafkaBench(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
-	var requests []string
+	var origins []string
 	b.options.Destinations = transport.NewOriginRegistry()
 	b.options.Destinations.Divide(func(origin string) limits.Division {
-		requests = append(requests, origin)
+		origins = append(origins, origin)
 		return limits.Division{Workers: 4}
 	})
 	New(b.options, []*config.Connector{connector}).RunOnce(t.Context())
 	assert.Contains(t, b.Log.String(), "{a 200 /hello")
-	assert.Equal(t, []string{server.URL}, requests)
+	assert.Equal(t, []string{server.URL}, origins)
 }

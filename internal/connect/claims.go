@@ -13,8 +13,7 @@ type claimRegistry struct {
 	released chan struct{}     // closed by release; nil while no connector waits
 }
 
-// claimedError reports a claim of another connector that still runs. The caller waits until that connector ends or has
-// fewer claims.
+// claimedError reports that another connector, which still runs, has the claim.
 type claimedError struct {
 	error
 	released <-chan struct{} // closed when claims are released
@@ -22,7 +21,8 @@ type claimedError struct {
 
 func (e *claimedError) Unwrap() error { return e.error }
 
-// acquire records all claims for a connector, or none. The error is a *claimedError if another connector has one.
+// acquire records all claims for a connector, in addition to its earlier ones, or none of them. The error is a
+// *claimedError if another connector has one.
 func (r *claimRegistry) acquire(name string, claims []string) error {
 	if r == nil {
 		return nil

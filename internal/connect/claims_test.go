@@ -2,6 +2,7 @@ package connect
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,16 +16,17 @@ import (
 
 // A claim is rejected for a second connector, offline and at its start, with both names. Another origin, SAP client or
 // user is another claim.
-func TestClaims(t *testing.T) {
+func TestClaimOfAnotherConnectorIsRejected(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example",
 		"spy.user=reader", "spy.claim=queue Q1")
 	for name, test := range map[string]struct {
-		lines []string
-		taken bool
+		lines      []string
+		isConflict bool
 	}{
 		"the same": {
-			lines: []string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, taken: true,
+			lines:      []string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"},
+			isConflict: true,
 		},
 		"another claim":  {lines: []string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}},
 		"no claim":       {lines: []string{"spy.address=sap.example", "spy.user=reader"}},
@@ -34,7 +36,8 @@ func TestClaims(t *testing.T) {
 			lines: []string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1", "spy.sap-client=200"},
 		},
 		"the same, spaced": {
-			lines: []string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, taken: true,
+			lines:      []string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"},
+			isConflict: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,11 +45,11 @@ func TestClaims(t *testing.T) {
 				test.lines...)...)
 			checker := b.Checker
 			checker.Connectors = []*config.Connector{first, second}
-			wants := func(when string, text string) {
+			checkConflict := func(when, text string) {
 				t.Helper()
-				if !test.taken {
+				if !test.isConflict {
 					if strings.Contains(text, "claim") {
-						t.Errorf("%s: found %s", when, text)
+						t.Errorf("%s: expected no conflict, found %s", when, text)
 					}
 					return
 				}
@@ -61,7 +64,7 @@ func TestClaims(t *testing.T) {
 			for _, p := range checker.Check(t.Context(), second) {
 				problems += p.Setting + ": " + p.Text + "\n"
 			}
-			wants("offline", problems)
+			checkConflict("offline", problems)
 
 			options := b.options
 			options.claims = &claimRegistry{}
@@ -73,10 +76,10 @@ func TestClaims(t *testing.T) {
 			if _, err := secondRun.planTasks(t.Context()); err != nil {
 				problems = err.Error()
 			}
-			wants("at the start", problems)
+			checkConflict("at the start", problems)
 			options.claims.release("first")
 			if _, err := secondRun.planTasks(t.Context()); err != nil {
-				t.Errorf("when the first has ended: %v", err)
+				t.Errorf("expected no error after the end of the first connector, found %v", err)
 			}
 		})
 	}
@@ -87,28 +90,32 @@ func TestClaims(t *testing.T) {
 func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	silent, requests := silentService(t)
 	plans := make(chan config.TaskPlan, 1)
-	retires := make(chan struct{})
-	goOn := make(chan struct{})
-	var removed atomic.Bool
+	cleanup := make(chan struct{}) // closed when the cleanup of the first connector has begun
+	endCleanup := make(chan struct{})
+	var isRemoved atomic.Bool
 	h := newHerdWith(t, func(h *herd) {
 		h.service = silent
-		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil },
-			lease: func() error {
-				if removed.CompareAndSwap(true, false) {
-					close(retires)
-					<-goOn
+		h.bench.options.Group = &group{
+			putTaskConfigs: func(_ string, plan config.TaskPlan) error {
+				plans <- plan
+				return nil
+			},
+			checkLease: func() error {
+				if isRemoved.CompareAndSwap(true, false) {
+					close(cleanup)
+					<-endCleanup
 					return errors.New("the lease is over")
 				}
 				return nil
-			}}
+			},
+		}
 	})
 	run := func(name string, lines ...string) {
-		h.Put(h.named(name, append(lines, "spy.claim=queue Q1")...), nil)
+		h.Put(h.spyConnector(name, append(lines, "spy.claim=queue Q1")...), nil)
 		h.must(h.Assign(name, Assignment{OwnsConnector: true}))
-		p := <-plans
-		h.must(h.Assign(name, Assignment{Tasks: []int{0}, TaskConfigs: &config.TaskConfigs{Version: 5,
-			Settings:     p.Tasks,
-			Requirements: p.Requirements}}))
+		plan := <-plans
+		taskConfigs := &config.TaskConfigs{Version: 5, Settings: plan.Tasks, Requirements: plan.Requirements}
+		h.must(h.Assign(name, Assignment{Tasks: []int{0}, TaskConfigs: taskConfigs}))
 	}
 	run("first", "on.delete=terminate")
 	<-requests
@@ -116,15 +123,15 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	require.Until(t, func() bool {
 		return strings.Contains(h.Log.String(), "connectors first and second both claim")
 	}, h.Log.String)
-	removed.Store(true)
+	isRemoved.Store(true)
 	h.must(h.Remove("first"))
-	<-retires
-	if holds := h.Owned(); !slices.ContainsFunc(holds, func(o Ownership) bool {
-		return o.Connector == "first" && len(o.Tasks) == 1
-	}) || len(requests) > 0 {
-		t.Errorf("expected only the first connector until it has ended, found %v and %d requests", holds, len(requests))
+	<-cleanup
+	owned := h.Owned()
+	ownsFirst := slices.ContainsFunc(owned, func(o Ownership) bool { return o.Connector == "first" && len(o.Tasks) == 1 })
+	if !ownsFirst || len(requests) > 0 {
+		t.Errorf("expected only the first connector until it has ended, found %v and %d requests", owned, len(requests))
 	}
-	close(goOn)
+	close(endCleanup)
 	<-requests
 	assert.Contains(t, h.Log.String(), "could not be ended", "the lease is over")
 	h.must(h.Remove("second"))
@@ -135,11 +142,11 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	connector := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
-	for _, member := range []bool{true, false} {
+	for _, isMember := range []bool{true, false} {
 		desired := spec{config: connector, assignment: Assignment{Tasks: []int{0}}}
-		desired.setAssignment(Assignment{}, member)
+		desired.setAssignment(Assignment{}, isMember)
 		desired.markDeleted(nil)
-		assert.Equal(t, member, !desired.lastAssignment.empty())
+		assert.Equal(t, isMember, !desired.lastAssignment.empty(), fmt.Sprintf("cleans up as a member: %t", isMember))
 	}
 }
 
@@ -148,29 +155,44 @@ func TestClaimsAreBounded(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=sap.example",
 		"spy.claims=10000")
-	for want, lines := range map[string][]string{
-		"":                                     {"spy.address=other.example", "spy.claims=10000"},
-		`first and second both claim "queue 0`: {"spy.address=sap.example", "spy.same=10000"},
-		"expected at most 10000 claims, found 10001": {"spy.address=sap.example", "spy.claims=10001"},
-		"expected at most 10000 claims, found 20000": {"spy.address=sap.example", "spy.same=20000"},
-		"expected at most 10000 tasks, found 10001": {"spy.address=sap.example", "spy.tasks=10001",
-			"tasks.max.enforce=false"},
+	for name, test := range map[string]struct {
+		lines      []string
+		want       string // in the error of the start; "" means none
+		isConflict bool   // a check reports it, too
+	}{
+		"as many as permitted": {lines: []string{"spy.address=other.example", "spy.claims=10000"}},
+		"a claim of the other connector": {
+			lines:      []string{"spy.address=sap.example", "spy.same=10000"},
+			want:       `first and second both claim "queue 0`,
+			isConflict: true,
+		},
+		"one claim too many": {
+			lines: []string{"spy.address=sap.example", "spy.claims=10001"},
+			want:  "expected at most 10000 claims, found 10001",
+		},
+		"equal claims": {
+			lines: []string{"spy.address=sap.example", "spy.same=20000"},
+			want:  "expected at most 10000 claims, found 20000",
+		},
+		"one task too many": {
+			lines: []string{"spy.address=sap.example", "spy.tasks=10001", "tasks.max.enforce=false"},
+			want:  "expected at most 10000 tasks, found 10001",
+		},
 	} {
-		t.Run(want, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
-				lines...)...)
+				test.lines...)...)
 			checker := b.Checker
 			checker.Connectors = []*config.Connector{first, second}
-			if found := checker.Check(t.Context(), second); (found.Err() != nil) != strings.Contains(want,
-				"both claim") {
-				t.Errorf("offline: found %v", found)
+			if problems := checker.Check(t.Context(), second); (problems.Err() != nil) != test.isConflict {
+				t.Errorf("offline: expected a conflict: %t, found %v", test.isConflict, problems)
 			}
-			o := b.options
-			o.claims = &claimRegistry{}
-			_, err := newController(&o, first).currentRun().planTasks(t.Context())
+			options := b.options
+			options.claims = &claimRegistry{}
+			_, err := newController(&options, first).currentRun().planTasks(t.Context())
 			require.NoError(t, err)
-			_, err = newController(&o, second).currentRun().planTasks(t.Context())
-			assert.ErrorOrNone(t, err, want, "at the start")
+			_, err = newController(&options, second).currentRun().planTasks(t.Context())
+			assert.ErrorOrNone(t, err, test.want, "at the start")
 		})
 	}
 }

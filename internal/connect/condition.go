@@ -17,7 +17,7 @@ const (
 	ConditionFailed Condition = "failed"
 	// ConditionUnknown means that the worker does not answer.
 	ConditionUnknown Condition = "unknown"
-	// ConditionUnassigned means that no worker runs it.
+	// ConditionUnassigned means that no worker runs the connector or task.
 	ConditionUnassigned Condition = "unassigned"
 	// ConditionAway means that the service or Kafka does not answer, or that a task waits for its automatic restart.
 	ConditionAway Condition = "away"
@@ -51,8 +51,8 @@ func (c Condition) Urgency() int {
 	return len(Conditions)
 }
 
-// Precedence sorts conditions by which one a connector with several parts has: the least. It is the urgency, but a
-// target state precedes all except a failure.
+// Precedence orders conditions: a connector with several parts has the condition with the lowest value. It is the
+// urgency, but a target state precedes all except a failure.
 func (c Condition) Precedence() int {
 	switch c {
 	case ConditionFailed:
@@ -70,25 +70,25 @@ const (
 	LoadingTime = 5 * time.Second
 )
 
-// evidence is what decides about a condition.
+// evidence holds the observations from which a condition is derived.
 type evidence struct {
 	hasFailed    bool
-	restarts     bool
+	willRestart  bool  // the failed part restarts by itself
 	target       State // only Paused and Stopped count
 	state        State // only Unassigned counts
 	isAway       bool
-	lastRefused  time.Time
+	lastRefused  time.Time // zero means that no record was refused
 	hasStarted   bool
-	readingSince time.Time
+	readingSince time.Time // when the pages began that follow each other; zero means that none is read
 	waits        limits.Wait
 	isCaughtUp   bool
 }
 
-// condition returns the first one that applies.
+// condition returns the first condition that applies.
 func (e *evidence) condition(now time.Time) Condition {
 	sinceRefused := now.Sub(e.lastRefused) // negative after the clock was set back
 	switch {
-	case e.hasFailed && !e.restarts:
+	case e.hasFailed && !e.willRestart:
 		return ConditionFailed
 	case e.target == Paused:
 		return ConditionPaused

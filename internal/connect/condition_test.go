@@ -1,12 +1,15 @@
 package connect
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Each case has everything that a later condition needs, too: the first condition that applies counts.
@@ -15,57 +18,100 @@ func TestFirstConditionThatApplies(t *testing.T) {
 	now := time.Now()
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	window := limits.Wait{Reasons: []string{"maintenance window"}}
-	for _, c := range []struct {
-		want  Condition
-		facts evidence
+	rateLimit := limits.Wait{Reasons: []string{"rate"}, ByRate: true}
+	for _, test := range []struct {
+		want Condition
+		evidence
 	}{
-		{"failed", evidence{hasFailed: true, target: Paused, state: Unassigned}},
-		{"paused", evidence{hasFailed: true, restarts: true, target: Paused, state: Unassigned}},
-		{"stopped", evidence{target: Stopped, state: Unassigned, isAway: true}},
-		{"unassigned", evidence{state: Unassigned, isAway: true, lastRefused: now}},
-		{"away", evidence{hasFailed: true, restarts: true, lastRefused: now}},
-		{"away", evidence{isAway: true, lastRefused: now, hasStarted: true}},
-		{"refusing", evidence{lastRefused: ago(RefusingTime - 1)}},
-		{"starting", evidence{lastRefused: ago(-time.Hour)}}, // the clock was set back
-		{"starting", evidence{lastRefused: ago(RefusingTime), readingSince: ago(time.Hour)}},
-		{"loading", evidence{hasStarted: true, readingSince: ago(LoadingTime), waits: window, isCaughtUp: true}},
-		{"waiting", evidence{hasStarted: true, readingSince: ago(LoadingTime - 1), waits: window, isCaughtUp: true}},
-		{"idle", evidence{hasStarted: true, waits: limits.Wait{Reasons: window.Reasons, ByRate: true}, isCaughtUp: true}},
-		{"running", evidence{hasStarted: true}},
+		{want: "failed", evidence: evidence{hasFailed: true, target: Paused, state: Unassigned}},
+		{want: "paused", evidence: evidence{hasFailed: true, willRestart: true, target: Paused, state: Unassigned}},
+		{want: "stopped", evidence: evidence{target: Stopped, state: Unassigned, isAway: true}},
+		{want: "unassigned", evidence: evidence{state: Unassigned, isAway: true, lastRefused: now}},
+		{want: "away", evidence: evidence{hasFailed: true, willRestart: true, lastRefused: now}},
+		{want: "away", evidence: evidence{isAway: true, lastRefused: now, hasStarted: true}},
+		{want: "refusing", evidence: evidence{lastRefused: ago(RefusingTime - 1)}},
+		{want: "starting", evidence: evidence{lastRefused: ago(-time.Hour)}}, // the clock was set back
+		{want: "starting", evidence: evidence{lastRefused: ago(RefusingTime), readingSince: ago(time.Hour)}},
+		{
+			want:     "loading",
+			evidence: evidence{hasStarted: true, readingSince: ago(LoadingTime), waits: window, isCaughtUp: true},
+		},
+		{
+			want:     "waiting",
+			evidence: evidence{hasStarted: true, readingSince: ago(LoadingTime - 1), waits: window, isCaughtUp: true},
+		},
+		{want: "idle", evidence: evidence{hasStarted: true, waits: rateLimit, isCaughtUp: true}},
+		{want: "running", evidence: evidence{hasStarted: true}},
 	} {
-		assert.Equal(t, c.want, c.facts.condition(now), fmt.Sprintf("%+v", c.facts))
+		assert.Equal(t, test.want, test.condition(now), fmt.Sprintf("%+v", test.evidence))
 	}
 }
 
+// Unknown words come last, and a target state precedes all conditions except a failure.
 func TestOrdersOfConditions(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 12, len(Conditions))
-	assert.Equal(t, true, ConditionUnknown.Urgency() < ConditionRefusing.Urgency() &&
-		ConditionIdle.Urgency() < ConditionPaused.Urgency() && Condition("new").Urgency() > ConditionStopped.Urgency())
-	assert.Equal(t, true, ConditionFailed.Precedence() < ConditionPaused.Precedence() &&
-		ConditionStopped.Precedence() < ConditionUnknown.Precedence())
+	byUrgency := []Condition{ConditionUnknown, ConditionRefusing, ConditionIdle, ConditionPaused, ConditionStopped, "new"}
+	isSorted := slices.IsSortedFunc(byUrgency, func(a, b Condition) int { return cmp.Compare(a.Urgency(), b.Urgency()) })
+	assert.Equal(t, true, isSorted, fmt.Sprintf("%v are sorted by urgency", byUrgency))
+	byPrecedence := []Condition{ConditionFailed, ConditionPaused, ConditionStopped, ConditionUnknown}
+	isSorted = slices.IsSortedFunc(byPrecedence, func(a, b Condition) int {
+		return cmp.Compare(a.Precedence(), b.Precedence())
+	})
+	assert.Equal(t, true, isSorted, fmt.Sprintf("%v are sorted by precedence", byPrecedence))
 }
 
+// Counts are added; the time of the sets, the proof and the rest of the load are the worst of all parts.
 func TestActivityOfSeveralParts(t *testing.T) {
 	t.Parallel()
-	at := func(unix int64) *time.Time { at := time.Unix(unix, 0); return &at }
-	n := func(n int64) *int64 { return &n }
-	u := func(n uint64) *uint64 { return &n }
-	text := func(text string) *string { return &text }
-	rate := func(n float64) *float64 { return &n }
-	all := Activity{}
-	all.Add(Activity{Sets: []string{"b"}, Topics: []string{"t"}, Rows: rate(1), LastActive: at(5), CaughtUp: at(4),
-		Complete: text("key"), Load: &Load{Read: 10, Total: u(20), SecondsLeft: n(3)}, Lag: n(10),
-		Minutes: []*int64{n(1), nil}})
-	all.Add(Activity{Sets: []string{"a"}, Topics: []string{"t"}, Rows: rate(2), LastActive: at(6), CaughtUp: at(3),
-		Complete: text("count"), Load: &Load{Read: 1, Total: u(2), SecondsLeft: n(9)}, Lag: n(1), Refused: n(2),
-		RefusedHour: n(2), Minutes: []*int64{n(2), n(5)}})
-	all.Add(Activity{Refused: n(1)}) // the connector itself has no sets
-	assert.Equal(t, Activity{Sets: []string{"a", "b"}, Topics: []string{"t"}, Rows: rate(3), LastActive: at(6), CaughtUp: at(3),
-		Complete: text("count"), Load: &Load{Read: 11, Total: u(22), SecondsLeft: n(9)}, Lag: n(11), Refused: n(3),
-		RefusedHour: n(2), Minutes: []*int64{n(3), n(5)}}, all)
-	all.Add(Activity{Sets: []string{"never"}, Load: &Load{Read: 5}, Complete: text("unproven")})
-	assert.Equal(t, (*time.Time)(nil), all.CaughtUp, "a set that was never caught up")
-	assert.Equal(t, &Load{Read: 16}, all.Load, "a total that is unknown")
-	assert.Equal(t, "unproven", *all.Complete)
+	unix := func(seconds int64) *time.Time { return wit.Ptr(time.Unix(seconds, 0)) }
+	minutes := func(rows ...int64) (minutes []*int64) {
+		for _, n := range rows {
+			minutes = append(minutes, &n)
+		}
+		return minutes
+	}
+	var sum Activity
+	sum.Add(Activity{
+		Sets:       []string{"b"},
+		Topics:     []string{"t"},
+		Rows:       wit.Ptr(1.0),
+		Minutes:    []*int64{wit.Ptr(int64(1)), nil},
+		LastActive: unix(5),
+		CaughtUp:   unix(4),
+		Lag:        wit.Ptr(int64(10)),
+		Load:       &Load{Read: 10, Total: wit.Ptr(uint64(20)), SecondsLeft: wit.Ptr(int64(3))},
+		Complete:   wit.Ptr("key"),
+	})
+	sum.Add(Activity{
+		Sets:        []string{"a"},
+		Topics:      []string{"t"},
+		Rows:        wit.Ptr(2.0),
+		Minutes:     minutes(2, 5),
+		LastActive:  unix(6),
+		CaughtUp:    unix(3),
+		Lag:         wit.Ptr(int64(1)),
+		Load:        &Load{Read: 1, Total: wit.Ptr(uint64(2)), SecondsLeft: wit.Ptr(int64(9))},
+		Complete:    wit.Ptr("count"),
+		Refused:     wit.Ptr(int64(2)),
+		RefusedHour: wit.Ptr(int64(2)),
+	})
+	sum.Add(Activity{Refused: wit.Ptr(int64(1))}) // the connector itself has no sets
+	assert.Equal(t, Activity{
+		Sets:        []string{"a", "b"},
+		Topics:      []string{"t"},
+		Rows:        wit.Ptr(3.0),
+		Minutes:     minutes(3, 5),
+		LastActive:  unix(6),
+		CaughtUp:    unix(3),
+		Lag:         wit.Ptr(int64(11)),
+		Load:        &Load{Read: 11, Total: wit.Ptr(uint64(22)), SecondsLeft: wit.Ptr(int64(9))},
+		Complete:    wit.Ptr("count"),
+		Refused:     wit.Ptr(int64(3)),
+		RefusedHour: wit.Ptr(int64(2)),
+	}, sum)
+	sum.Add(Activity{Sets: []string{"never"}, Load: &Load{Read: 5}, Complete: wit.Ptr("unproven")})
+	assert.Equal(t, (*time.Time)(nil), sum.CaughtUp, "a set that was never caught up")
+	assert.Equal(t, &Load{Read: 16}, sum.Load, "a total that is unknown")
+	assert.Equal(t, "unproven", *sum.Complete)
 }

@@ -19,38 +19,46 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// bench has the options of a worker with the plugins of a [checktest.Bench].
 type bench struct {
 	*checktest.Bench
 	options Options
 }
 
-func newBench(t *testing.T, b *checktest.Bench) *bench {
-	k := b.Checker
-	return &bench{b, Options{Worker: k.Worker, Plugins: k.Plugins, Registry: k.Registry, Kafka: k.Kafka,
-		WorkerID: "w:1", Version: "v", Logger: b.Logger}}
+func newBench(t *testing.T, base *checktest.Bench) *bench {
+	checker := base.Checker
+	return &bench{base, Options{
+		Worker:   checker.Worker,
+		Plugins:  checker.Plugins,
+		Registry: checker.Registry,
+		Kafka:    checker.Kafka,
+		WorkerID: "w:1",
+		Version:  "v",
+		Logger:   base.Logger,
+	}}
 }
 
-// group does nothing unless a test sets a function.
+// group implements [Group] by its functions. Nil ones do nothing.
 type group struct {
-	planned func(string, config.TaskPlan) error
-	lease   func() error
-	fence   func(connector string, version int64, now config.FencingCounts) error
-	uses    func(connector, topic string, task int)
-	changed func(connector string)
+	putTaskConfigs func(connector string, plan config.TaskPlan) error
+	checkLease     func() error
+	fence          func(connector string, version int64, counts config.FencingCounts) error
+	recordTopic    func(connector, topic string, task int)
+	statusChanged  func(connector string)
 }
 
-func (g *group) PutTaskConfigs(_ context.Context, connector string, p config.TaskPlan) error {
-	if g.planned == nil {
+func (g *group) PutTaskConfigs(_ context.Context, connector string, plan config.TaskPlan) error {
+	if g.putTaskConfigs == nil {
 		return nil
 	}
-	return g.planned(connector, p)
+	return g.putTaskConfigs(connector, plan)
 }
 
 func (g *group) CheckLease(context.Context) error {
-	if g.lease == nil {
+	if g.checkLease == nil {
 		return nil
 	}
-	return g.lease()
+	return g.checkLease()
 }
 
 func (g *group) Fence(_ context.Context, connector string, version int64, counts config.FencingCounts) error {
@@ -61,30 +69,32 @@ func (g *group) Fence(_ context.Context, connector string, version int64, counts
 }
 
 func (g *group) RecordTopic(connector, topic string, task int) {
-	if g.uses != nil {
-		g.uses(connector, topic, task)
+	if g.recordTopic != nil {
+		g.recordTopic(connector, topic, task)
 	}
 }
 
-func (*group) Forward(context.Context, string, wit.Notification) (result ForwardResult) {
-	return result
+func (*group) Forward(context.Context, string, wit.Notification) ForwardResult {
+	return ForwardResult{}
 }
+
 func (*group) OwnersLost(string) func(context.Context) bool { return nil }
 
 func (g *group) StatusChanged(connector string) {
-	if g.changed != nil {
-		g.changed(connector)
+	if g.statusChanged != nil {
+		g.statusChanged(connector)
 	}
 }
 
-func connected(t *testing.T) *bench {
+// newKafkaBench returns a bench with the spy plugin and a broker.
+func newKafkaBench(t *testing.T) *bench {
 	t.Helper()
-	return connectedWith(t, checktest.WithSpy(t))
+	return newKafkaBenchWith(t, checktest.WithSpy(t))
 }
 
-func connectedWith(t *testing.T, with *checktest.Bench) *bench {
+func newKafkaBenchWith(t *testing.T, base *checktest.Bench) *bench {
 	t.Helper()
-	b := newBench(t, with)
+	b := newBench(t, base)
 	broker, err := embedded.Open(embedded.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)
 	t.Cleanup(func() { broker.Close() })
@@ -99,18 +109,17 @@ func connectedWith(t *testing.T, with *checktest.Bench) *bench {
 // The host sends a plugin's requests with the user's secret, which the plugin never sees.
 func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	const secret = "hunter2"
-	var sent http.Header
+	var header http.Header
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent = r.Header
+		header = r.Header
 		w.Header().Set("Set-Cookie", "session="+secret)
 		io.WriteString(w, "hello from the service")
 	}))
 	defer service.Close()
-	b := connected(t)
+	b := newKafkaBench(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(service.URL, "http://"), ":")
 	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
-		"spy.port="+port, "spy.user=reader",
-		"spy.password="+secret, "spy#00.token="+secret, "spy.pasword="+secret, "unknown.settings=warn",
+		"spy.port="+port, "spy.user=reader", "spy.password="+secret, "spy#00.token="+secret, "spy.pasword="+secret, "unknown.settings=warn",
 		"value.converter.basic.auth.user.info="+secret, "producer.override.sasl.jaas.config="+secret,
 		"something.password="+secret)
 	problems := b.Checker.Check(context.Background(), connector)
@@ -118,36 +127,40 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	err := h.RunOnce(context.Background())
 	log := b.Log.String()
 	assert.Contains(t, log, "spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}")
-	if user, password, ok := (&http.Request{Header: sent}).BasicAuth(); !ok || user != "reader" || password != secret {
-		t.Errorf("expected the host to send user and password, found %v", sent)
+	if user, password, ok := (&http.Request{Header: header}).BasicAuth(); !ok || user != "reader" || password != secret {
+		t.Errorf("expected the host to send user and password, found %v", header)
 	}
 	status, _ := h.Status("c")
-	for name, shown := range map[string]string{"log": log, "problems": checktest.Text(problems),
-		"error":  fmt.Sprint(err),
-		"status": fmt.Sprint(status)} {
-		if strings.Contains(shown, secret) {
-			t.Errorf("expected no secret, found it in the %s: %s", name, shown)
+	for name, text := range map[string]string{
+		"log":      log,
+		"problems": checktest.Text(problems),
+		"error":    fmt.Sprint(err),
+		"status":   fmt.Sprint(status),
+	} {
+		if strings.Contains(text, secret) {
+			t.Errorf("expected no secret, found it in the %s: %s", name, text)
 		}
 	}
 }
 
-func TestTrace(t *testing.T) {
+func TestTraceHasTheJavaClassAndTheLines(t *testing.T) {
 	witError := &wit.Error{Kind: wit.ErrorData, Message: "bad value", Detail: wit.Ptr("line 3")}
 	got := trace(fmt.Errorf("feed a: %w", witError), "task c-0 (p 1)")
 	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0 (p 1)\n\tat line 3\n"
 	assert.Equal(t, want, got)
 }
 
-func TestNewTopic(t *testing.T) {
+// The first group whose patterns match a topic determines its settings; other topics have the defaults.
+func TestNewTopicHasTheSettingsOfItsGroup(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	connector := b.Connector(t, "topic.creation.groups=big,eu", "topic.creation.default.partitions=1",
 		"topic.creation.default.cleanup.policy=compact",
 		"topic.creation.big.include=big.*", "topic.creation.big.exclude=big.eu", "topic.creation.big.partitions=12",
 		"topic.creation.eu.include=.*eu", "topic.creation.eu.replication.factor=2")
 	for name, want := range map[string]kafka.Topic{
-		"big.us": {Partitions: 12, Configs: map[string]string{}}, "big.eu": {Replication: 2,
-			Configs: map[string]string{}},
-		"small": {Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
+		"big.us": {Partitions: 12, Configs: map[string]string{}},
+		"big.eu": {Replication: 2, Configs: map[string]string{}},
+		"small":  {Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
 	} {
 		want.Name = name
 		got, err := newTopic(connector, name)
@@ -170,6 +183,6 @@ func TestStatesOfAConnectorThatCannotStart(t *testing.T) {
 	}
 	if err == nil || !strings.HasPrefix(err.Error(),
 		"connector c: failed: no plugins are loaded: this program was built without plugins") {
-		t.Errorf("found %v", err)
+		t.Errorf("expected the failure of the connector, found %v", err)
 	}
 }

@@ -24,7 +24,7 @@ type controller struct {
 	// predecessor is closed when a deleted connector of the same name has ended. Nil means that there was none.
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
-	queued      guard.Bell    // the queue has events
+	queueBell   guard.Bell    // rings when the queue has events
 	endpoint    *notificationEndpoint
 	topics      sync.Map // topics that tasks have used, across runs; unused in a group
 
@@ -36,26 +36,32 @@ type controller struct {
 
 	keyLocks keyLocks
 
-	// The following fields belong to the loop: the current activity (nil if there is none), a timer that fires if it
-	// does not stop in time, and functions to call when it has ended.
-	activity  *activity
-	stopTimer *time.Timer
-	whenIdle  []func()
+	// The following fields belong to the loop.
+	activity  *activity   // nil while nothing runs
+	stopTimer *time.Timer // fires if the activity does not stop in time
+	whenIdle  []func()    // called when the activity has ended
 }
 
-// connectorIdentity tells a connector from one that is created later with the same name.
+// connectorIdentity distinguishes a connector from one that is created later with the same name.
 type connectorIdentity struct {
 	name      string
 	createdAt time.Time
 }
 
 func newController(options *Options, connector *config.Connector) *controller {
-	ctl := &controller{connectorIdentity: connectorIdentity{connector.Name, time.Now()},
-		log:    options.Logger.With("connector", connector.Name),
-		done:   make(chan struct{}),
-		queued: guard.NewBell(), spec: spec{options: options, config: connector, target: Running,
-			assignment: options.initialAssignment()},
-		status: status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}}}
+	ctl := &controller{
+		connectorIdentity: connectorIdentity{name: connector.Name, createdAt: time.Now()},
+		log:               options.Logger.With("connector", connector.Name),
+		done:              make(chan struct{}),
+		queueBell:         guard.NewBell(),
+		spec: spec{
+			options:    options,
+			config:     connector,
+			target:     Running,
+			assignment: options.initialAssignment(),
+		},
+		status: status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}},
+	}
 	ctl.endpoint = &notificationEndpoint{handle: ctl.handleNotification}
 	ctl.newRun()
 	if ctl.status.err = ctl.status.currentRun.configErr; ctl.status.err != nil {
@@ -70,7 +76,7 @@ func (ctl *controller) newRun() {
 	ctl.status.currentRun.taskSet.assignment = ctl.spec.assignment
 }
 
-func (ctl *controller) desired() spec {
+func (ctl *controller) desiredSpec() spec {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	return ctl.spec
@@ -84,10 +90,11 @@ func (ctl *controller) currentRun() *connectorRun {
 
 // newDetachedRun returns a run for a query, see connectorRun. It never starts.
 func (ctl *controller) newDetachedRun() *connectorRun {
-	desired := ctl.desired()
+	desired := ctl.desiredSpec()
 	return newConnectorRun(ctl, desired.options, desired.config)
 }
 
+// update calls do while ctl.mu is held.
 func (ctl *controller) update(do func(*spec, *status)) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -98,11 +105,11 @@ func (ctl *controller) enqueue(e event) {
 	ctl.mu.Lock()
 	ctl.queue = append(ctl.queue, e)
 	ctl.mu.Unlock()
-	ctl.queued.Ring()
+	ctl.queueBell.Ring()
 }
 
-// waitIdle waits until the loop has handled the queue or has ended. It reports false if ctx ends first. It does not
-// wait for a loop that waits for its predecessor.
+// waitIdle waits until the loop has handled the queue or has ended, and reports whether it has. It is false if ctx ends
+// first. It does not wait for a loop that waits for its predecessor.
 func (ctl *controller) waitIdle(ctx context.Context) bool {
 	if ctl.predecessor != nil {
 		select {
@@ -112,14 +119,13 @@ func (ctl *controller) waitIdle(ctx context.Context) bool {
 		}
 	}
 	ctl.mu.Lock()
-	waiting := ctl.idleCh != nil
-	idleCh := ctl.idleCh
-	if !waiting {
-		idleCh = make(chan struct{})
-		ctl.idleCh = idleCh
+	isQueued := ctl.idleCh != nil
+	if !isQueued {
+		ctl.idleCh = make(chan struct{})
 	}
+	idleCh := ctl.idleCh
 	ctl.mu.Unlock()
-	if !waiting {
+	if !isQueued {
 		ctl.enqueue(event{handled: idleCh, apply: func(context.Context) {
 			ctl.update(func(*spec, *status) { ctl.idleCh = nil })
 		}})
@@ -190,6 +196,7 @@ func (ctl *controller) rejectConfig(problems config.Problems) {
 
 func (ctl *controller) isActive() bool { return ctl.activity != nil && !ctl.activity.stopping }
 
+// restartTask restarts one task, or the connector if the task cannot be restarted alone.
 func (ctl *controller) restartTask(number int) {
 	ctl.enqueue(event{apply: func(context.Context) {
 		if ctl.isActive() && ctl.currentRun().restartTask(number) {
@@ -208,7 +215,7 @@ func (ctl *controller) assign(assignment Assignment) {
 		ctl.spec.pending = ctl.spec.pending[1:]
 		current := ctl.status.currentRun
 		ctl.mu.Unlock()
-		defer ctl.statusChanged()
+		defer ctl.reportStatus()
 		if !current.assign(assignment) || !ctl.isActive() || ctl.activity.exclusive || assignment.empty() {
 			ctl.enqueue(event{kind: evReassigned})
 		}
@@ -218,12 +225,12 @@ func (ctl *controller) assign(assignment Assignment) {
 // markDeleting requests the end of the loop. Until it has ended, the connector keeps its claims. It does not wait.
 func (ctl *controller) markDeleting() {
 	ctl.update(func(desired *spec, _ *status) { desired.deleting = true })
-	current := ctl.desired()
-	claimErr := current.options.claims.acquire(ctl.name, current.assignment.claims())
+	desired := ctl.desiredSpec()
+	claimErr := desired.options.claims.acquire(ctl.name, desired.assignment.claims())
 	ctl.enqueue(event{kind: evShutdown, apply: func(context.Context) {
 		var ownersLost func(context.Context) bool
-		if current.options.Group != nil && claimErr == nil {
-			ownersLost = current.options.Group.OwnersLost(ctl.name)
+		if desired.options.Group != nil && claimErr == nil {
+			ownersLost = desired.options.Group.OwnersLost(ctl.name)
 		}
 		ctl.update(func(desired *spec, _ *status) { desired.markDeleted(ownersLost) })
 	}})
@@ -236,7 +243,7 @@ func (ctl *controller) run(ctx context.Context) {
 	if ctl.predecessor != nil {
 		<-ctl.predecessor // it was deleted, or ctx has ended for both
 	}
-	once := ctl.desired().once
+	once := ctl.desiredSpec().once
 	ctl.stopTimer = time.NewTimer(0)
 	ctl.stopTimer.Stop()
 	defer ctl.stopTimer.Stop()
@@ -244,9 +251,9 @@ func (ctl *controller) run(ctx context.Context) {
 	ctl.planPausedTasks(ctx)
 	ctl.updateEndpoint()
 	stopping := ctx.Done()
-	for ctl.activity != nil || (ctx.Err() == nil && !once && !ctl.desired().deleted) {
+	for ctl.activity != nil || (ctx.Err() == nil && !once && !ctl.desiredSpec().deleted) {
 		select {
-		case <-ctl.queued:
+		case <-ctl.queueBell:
 			for _, e := range ctl.dequeueAll() {
 				ctl.handle(ctx, e)
 			}
@@ -266,7 +273,7 @@ func (ctl *controller) run(ctx context.Context) {
 		}
 	}
 	ctl.closeEndpoint()
-	final := ctl.desired()
+	final := ctl.desiredSpec()
 	if final.deleted && ctx.Err() == nil {
 		ctl.retire(ctx)
 	}
@@ -287,11 +294,12 @@ func (ctl *controller) dequeueAll() []event {
 }
 
 func (ctl *controller) stopLimit() time.Duration {
-	return ctl.desired().options.Worker.Duration(stopLimit)
+	return ctl.desiredSpec().options.Worker.Duration(stopLimit)
 }
 
+// idleEvent returns the event of a controller without activity, which depends on what the spec requests.
 func (ctl *controller) idleEvent(ctx context.Context) eventKind {
-	switch desired := ctl.desired(); {
+	switch desired := ctl.desiredSpec(); {
 	case ctx.Err() != nil || desired.deleted:
 		return evTerminated
 	case desired.assignment.empty():
@@ -314,14 +322,12 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	if e.kind == "" || (e.run != nil && e.run != ctl.currentRun()) {
 		return
 	}
-	if e.kind == evTasksEnded {
-		if ctl.endActivity() || ctx.Err() != nil {
-			e.kind = ctl.idleEvent(ctx)
-		}
+	if e.kind == evTasksEnded && (ctl.endActivity() || ctx.Err() != nil) {
+		e.kind = ctl.idleEvent(ctx)
 	}
 	// The order matters: a start needs an idle controller, and a stop of an idle one only updates its state.
 	switch next := ctl.applyTransition(e); {
-	case next == doStart && ctl.activity == nil && !ctl.desired().assignment.empty():
+	case next == doStart && ctl.activity == nil && !ctl.desiredSpec().assignment.empty():
 		ctl.startRun(ctx)
 	case next == doNothing: // the state is updated already
 	case ctl.activity == nil:
@@ -340,9 +346,9 @@ func (ctl *controller) endActivity() (wasStopping bool) {
 	ctl.activity.cancel()
 	ctl.activity = nil
 	ctl.stopTimer.Stop()
-	waiting := ctl.whenIdle
+	callbacks := ctl.whenIdle
 	ctl.whenIdle = nil
-	for _, call := range waiting {
+	for _, call := range callbacks {
 		call()
 	}
 	return wasStopping
@@ -350,15 +356,14 @@ func (ctl *controller) endActivity() (wasStopping bool) {
 
 // applyTransition updates the observed state for an event, and returns what the loop must do.
 func (ctl *controller) applyTransition(e event) action {
-	defer ctl.statusChanged()
+	defer ctl.reportStatus()
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	observed := &ctl.status
 	change, ok := transitions[observed.state][e.kind]
 	if !ok {
 		ctl.log.Error("an internal error of culvert: no transition for an event of a connector; its state does not "+
-			"change",
-			"state", observed.state, "event", string(e.kind))
+			"change", "state", observed.state, "event", string(e.kind))
 		return doNothing
 	}
 	if e.kind == evFailed {
@@ -392,6 +397,7 @@ func (ctl *controller) applyTransition(e event) action {
 	return change.action
 }
 
+// startRun starts the current run in the background, or a new one if its spec has changed or it has run already.
 func (ctl *controller) startRun(ctx context.Context) {
 	ctl.mu.Lock()
 	run := ctl.status.currentRun
@@ -407,11 +413,11 @@ func (ctl *controller) startRun(ctx context.Context) {
 	}
 	once := ctl.spec.once
 	ctl.mu.Unlock()
-	runCtx, end := context.WithCancel(ctx)
-	ctl.activity = &activity{cancel: end}
+	runCtx, cancel := context.WithCancel(ctx)
+	ctl.activity = &activity{cancel: cancel}
 	go func() {
 		defer func() {
-			if !ctl.desired().deleting { // else they are released after the cleanup
+			if !ctl.desiredSpec().deleting { // else they are released after the cleanup
 				run.options.claims.release(ctl.name)
 			}
 			ctl.enqueue(event{kind: evTasksEnded, run: run})
@@ -428,15 +434,15 @@ func (ctl *controller) startRun(ctx context.Context) {
 func (ctl *controller) planPausedTasks(ctx context.Context) {
 	ctl.mu.Lock()
 	isPaused := ctl.status.state == Paused && ctl.spec.target == Paused && ctl.activity == nil
-	due := isPaused && ctl.spec.pausedAtStart && !ctl.spec.once
-	if due && ctl.status.currentRun.accepted != ctl.spec.config {
+	isDue := isPaused && ctl.spec.pausedAtStart && !ctl.spec.once
+	if isDue && ctl.status.currentRun.accepted != ctl.spec.config {
 		ctl.newRun()
 	}
 	run := ctl.status.currentRun
-	due = due && !run.clients.started && run.configError() == nil
-	run.clients.started = run.clients.started || due
+	isDue = isDue && !run.clients.started && run.configError() == nil
+	run.clients.started = run.clients.started || isDue
 	ctl.mu.Unlock()
-	if !due {
+	if !isDue {
 		return
 	}
 	ctl.runExclusive(ctx, planTimeout, cancelOnStart, func(ctx context.Context) {
@@ -459,29 +465,31 @@ const (
 // runExclusive calls do in place of a run, so that no run starts until do returns. Only the loop calls it.
 func (ctl *controller) runExclusive(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context)) {
-	actionCtx, end := context.WithTimeout(ctx, timeout)
+	actionCtx, cancel := context.WithTimeout(ctx, timeout)
 	ctl.activity = &activity{cancel: func() {}, exclusive: true}
 	if onStart == cancelOnStart {
-		ctl.activity.cancel = end
+		ctl.activity.cancel = cancel
 	}
 	current := ctl.currentRun()
 	go func() {
-		defer end()
+		defer cancel()
 		defer func() { ctl.enqueue(event{kind: evTasksEnded, run: current}) }()
 		defer guard.Recover(ctl.log, "connector "+ctl.name, nil)
 		do(actionCtx)
 	}()
 }
 
+// isStopped reports whether a stop was requested and no task of this worker runs anymore.
 func (ctl *controller) isStopped() bool {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	s := ctl.status.state
-	return ctl.spec.target == Stopped && (s == Stopped || (s == Unassigned && ctl.spec.assignment.empty()))
+	state := ctl.status.state
+	return ctl.spec.target == Stopped && (state == Stopped || (state == Unassigned && ctl.spec.assignment.empty()))
 }
 
-func (ctl *controller) statusChanged() {
-	if group := ctl.desired().options.Group; group != nil {
+// reportStatus notifies the group of a change of the status. ctl.mu must not be held: the group queries the status.
+func (ctl *controller) reportStatus() {
+	if group := ctl.desiredSpec().options.Group; group != nil {
 		group.StatusChanged(ctl.name)
 	}
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	kafkaHeaderPrefix = "__connect.errors."
-	ownHeaderPrefix   = "__culvert.errors."
+	kafkaHeaderPrefix   = "__connect.errors."
+	culvertHeaderPrefix = "__culvert.errors."
 )
 
 // DeadLetter is a record of a dead letter topic with the contents of its headers.
@@ -50,7 +50,7 @@ type DeadLetterOrigin struct {
 	Timestamp time.Time
 	// TargetPartition is the partition that a source's plugin chose, -1 for none.
 	TargetPartition int32
-	// Rows are the failed rows of those that the transforms created from the record.
+	// Rows selects the rows that failed among those that the transforms created from the record.
 	Rows core.RowSubset
 }
 
@@ -73,7 +73,7 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
 		deadLetter.Timestamp = r.Timestamp
 	}
-	number := func(digits string, bits int) int64 {
+	parseInt := func(digits string, bits int) int64 { // -1 if digits are invalid
 		n, err := strconv.ParseInt(digits, 10, bits)
 		if err != nil {
 			return -1
@@ -88,53 +88,54 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 		case kafkaHeaderPrefix + "topic":
 			deadLetter.Topic = content
 		case kafkaHeaderPrefix + "partition":
-			deadLetter.Partition = int32(number(content, 32))
+			deadLetter.Partition = int32(parseInt(content, 32))
 		case kafkaHeaderPrefix + "offset":
-			deadLetter.Offset = number(content, 64)
+			deadLetter.Offset = parseInt(content, 64)
 		case kafkaHeaderPrefix + "exception.class.name":
 			deadLetter.Class = content
 		case kafkaHeaderPrefix + "exception.message":
 			deadLetter.Message = content
-		case ownHeaderPrefix + "feed":
+		case culvertHeaderPrefix + "feed":
 			deadLetter.Feed = content
-		case ownHeaderPrefix + "request":
+		case culvertHeaderPrefix + "request":
 			deadLetter.Request = content
-		case ownHeaderPrefix + "stage":
+		case culvertHeaderPrefix + "stage":
 			deadLetter.Stage = content
-		case ownHeaderPrefix + "setting":
+		case culvertHeaderPrefix + "setting":
 			deadLetter.Setting = content
-		case ownHeaderPrefix + "plugin.name":
+		case culvertHeaderPrefix + "plugin.name":
 			deadLetter.Plugin = content
-		case ownHeaderPrefix + "plugin.version":
+		case culvertHeaderPrefix + "plugin.version":
 			deadLetter.Version = content
-		case ownHeaderPrefix + "timestamp":
-			if millis := number(content, 64); millis >= 0 {
+		case culvertHeaderPrefix + "timestamp":
+			if millis := parseInt(content, 64); millis >= 0 {
 				deadLetter.Timestamp = time.UnixMilli(millis)
 			}
-		case ownHeaderPrefix + "partition":
-			deadLetter.TargetPartition = max(-1, int32(number(content, 32)))
-		case ownHeaderPrefix + "parts":
+		case culvertHeaderPrefix + "partition":
+			deadLetter.TargetPartition = max(-1, int32(parseInt(content, 32)))
+		case culvertHeaderPrefix + "parts":
 			if deadLetter.Rows, deadLetter.HeaderError = core.ParseRowSubset(content); deadLetter.HeaderError != nil {
 				deadLetter.HeaderError = fmt.Errorf("header %s: %w", h.Key, deadLetter.HeaderError)
 			}
-		case ownHeaderPrefix + "time":
+		case culvertHeaderPrefix + "time":
 			if failedAt, err := time.Parse(time.RFC3339, content); err == nil {
 				deadLetter.FailedAt = failedAt
 			}
-		case ownHeaderPrefix + "original":
+		case culvertHeaderPrefix + "original":
 			deadLetter.Original = content
-		case ownHeaderPrefix + "replays":
-			deadLetter.Replays = max(0, int(number(content, 32)))
+		case culvertHeaderPrefix + "replays":
+			deadLetter.Replays = max(0, int(parseInt(content, 32)))
 		}
 	}
 	return deadLetter
 }
 
+// originalRecord returns the record that failed, without the headers that describe the failure.
 func (l *DeadLetter) originalRecord() *kgo.Record {
 	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
 		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
 		Headers: slices.DeleteFunc(slices.Clone(l.Record.Headers), func(h kgo.RecordHeader) bool {
-			return strings.HasPrefix(h.Key, kafkaHeaderPrefix) || strings.HasPrefix(h.Key, ownHeaderPrefix)
+			return strings.HasPrefix(h.Key, kafkaHeaderPrefix) || strings.HasPrefix(h.Key, culvertHeaderPrefix)
 		})}
 }
 
@@ -155,13 +156,14 @@ func (l *DeadLetter) withValue(value string) *DeadLetter {
 	return &edited
 }
 
-// forSourceReplay is forReplay for a row of a source, which goes to the partition that the plugin chose.
+// forSourceReplay is forReplay for a row of a source, which is sent to the partition that the plugin chose.
 func (l *DeadLetter) forSourceReplay() core.DeadLetter {
 	replayed := l.forReplay()
 	replayed.Record.Partition = l.TargetPartition
 	return replayed
 }
 
+// isDocument reports whether the dead letter is a whole response that could not be decoded, and not a row.
 func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
 
 // DeadLetterPosition is the position of a dead letter in its topic.
@@ -175,13 +177,12 @@ func (p DeadLetterPosition) String() string { return fmt.Sprintf("%d@%d", p.Part
 
 // ParseDeadLetterPosition parses PARTITION@OFFSET.
 func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
-	p, o, _ := strings.Cut(text, "@")
-	partition, err1 := strconv.ParseUint(p, 10, 31)
-	offset, err2 := strconv.ParseUint(o, 10, 63)
-	if err1 != nil || err2 != nil {
-		return DeadLetterPosition{}, fmt.Errorf(
-			"expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found %q",
-			shown.LineUpTo(text, 100))
+	before, after, _ := strings.Cut(text, "@")
+	partition, partitionErr := strconv.ParseUint(before, 10, 31)
+	offset, offsetErr := strconv.ParseUint(after, 10, 63)
+	if partitionErr != nil || offsetErr != nil {
+		return DeadLetterPosition{}, fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, "+
+			"found %q", shown.LineUpTo(text, 100))
 	}
 	return DeadLetterPosition{int32(partition), int64(offset)}, nil
 }
@@ -200,13 +201,13 @@ type DeadLetterFilter struct {
 	Until     time.Time // the first FailedAt that is not selected; zero means no bound
 }
 
-// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
+// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil changes nothing, an empty slice selects none.
 func (f *DeadLetterFilter) SelectPositions(positions []string) error {
 	if positions != nil {
 		f.Positions = map[DeadLetterPosition]bool{}
 	}
-	for _, s := range positions {
-		position, err := ParseDeadLetterPosition(s)
+	for _, text := range positions {
+		position, err := ParseDeadLetterPosition(text)
 		if err != nil {
 			return err
 		}
@@ -225,8 +226,8 @@ func (f *DeadLetterFilter) Matches(deadLetter *DeadLetter) bool {
 		(f.Until.IsZero() || deadLetter.FailedAt.Before(f.Until))
 }
 
-// compareSource orders dead letters by their records and then by age.
-func compareSource(a, b *DeadLetter) int {
+// compareOrigins orders dead letters by the positions of their original records and then by age.
+func compareOrigins(a, b *DeadLetter) int {
 	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
 		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
 }

@@ -13,7 +13,7 @@ import (
 
 // CauseCount counts the open dead letters of one cause among the newest ones.
 type CauseCount struct {
-	// ID is [DeadLetter.CauseID], or 00000000 for all causes that exceed the bound of kept texts.
+	// ID is [DeadLetter.CauseID], or 00000000 for all causes beyond [maxCauseTexts] together.
 	ID    string
 	Text  string // see [causeText]
 	Count int
@@ -52,16 +52,16 @@ func causeText(message string) string {
 	message, _, _ = strings.Cut(strings.TrimSpace(message), "\n")
 	message = message[:min(len(message), 8*shown.MaxLine)]
 	var b strings.Builder
-	last := ' '
-	unchecked := len(message) // of the message, where a number may begin
+	last := ' '                // the previous rune
+	unsearched := len(message) // length of the end of the message that was not searched for a number yet
 	for len(message) > 0 {
 		r, runeSize := utf8.DecodeRuneInString(message)
 		end, ok := closingMarks[r]
 		number := 0
-		if !isWordRune(last) && len(message) <= unchecked {
+		if !isWordRune(last) && len(message) <= unsearched {
 			size, next := findNumber(message)
 			number = size
-			unchecked = len(message) - next
+			unsearched = len(message) - next
 		}
 		switch {
 		case ok && (r != '\'' || !isWordRune(last)): // not an apostrophe
@@ -89,7 +89,7 @@ func causeText(message string) string {
 	return shown.Line(b.String())
 }
 
-// closingMark returns the position after the mark that closes the one at the beginning.
+// closingMark returns the position after the mark that closes the one at the beginning, or the end of text.
 func closingMark(text string, open, end rune) int {
 	depth := 0
 	escaped := false
@@ -120,9 +120,9 @@ func isNumberRune(r rune) bool {
 // findNumber returns the size of the number, time or identifier of hexadecimal digits at the beginning. Zero means that
 // no number begins before next.
 func findNumber(text string) (size, next int) {
-	run := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
-	word := strings.TrimRight(run, ".,:-+")
-	after, _ := utf8.DecodeRuneInString(text[len(word):])
+	span := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
+	word := strings.TrimRight(span, ".,:-+")
+	following, _ := utf8.DecodeRuneInString(text[len(word):])
 	var digits, letters, lettersEnd int
 	for i, r := range word {
 		if unicode.IsDigit(r) {
@@ -133,8 +133,8 @@ func findNumber(text string) (size, next int) {
 		}
 	}
 	switch {
-	case digits == 0 || isWordRune(after):
-		return 0, len(run)
+	case digits == 0 || isWordRune(following):
+		return 0, len(span)
 	case letters > 0 && digits+letters < 8:
 		return 0, lettersEnd
 	}

@@ -26,7 +26,7 @@ const (
 	maxCauseTexts = 200
 )
 
-// deadLetterIndex knows which dead letters of a connector are attempts of the same original record or row, and which
+// deadLetterIndex records which dead letters of a connector are attempts of the same original record or row, and which
 // originals are open: their newest attempt was neither delivered nor replaced nor discarded.
 //
 // Memory: about 80 bytes for each letter, so 80 MB at [maxTrackedLetters], 160 MB at [maxTrackedOfWorker], and 2 MB of
@@ -40,7 +40,7 @@ type deadLetterIndex struct {
 	texts     map[causeID]string
 	states    map[int32]replayState
 	from      kafka.Positions // the first offsets that were read
-	starts    kafka.Positions // the first offsets of the topic
+	starts    kafka.Positions // the first offsets of the topic; nil before the first update
 	// indexed is the number of letters in originals. Zero makes update derive originals again.
 	indexed int
 	limit   int // the largest number of letters
@@ -51,7 +51,7 @@ type trackedDeadLetter struct {
 	offset    int64
 	partition int32
 	replays   int32
-	failed    uint32 // Unix seconds
+	failedAt  uint32 // Unix seconds
 	cause     causeID
 }
 
@@ -68,11 +68,10 @@ func newDeadLetterIndex() *deadLetterIndex {
 }
 
 func compareTracked(a, b trackedDeadLetter) int {
-	return cmp.Or(cmp.Compare(a.failed, b.failed), cmp.Compare(a.partition, b.partition),
+	return cmp.Or(cmp.Compare(a.failedAt, b.failedAt), cmp.Compare(a.partition, b.partition),
 		cmp.Compare(a.offset, b.offset))
 }
 
-// position is where a letter is in its topic.
 func (l *trackedDeadLetter) position() DeadLetterPosition {
 	return DeadLetterPosition{l.partition, l.offset}
 }
@@ -84,16 +83,21 @@ func (d *deadLetterIndex) add(l *DeadLetter) {
 	if len(d.texts) < maxCauseTexts {
 		d.texts[cause] = message
 	}
-	d.letters = append(d.letters, trackedDeadLetter{original: binary.LittleEndian.Uint64(id[:]),
+	d.letters = append(d.letters, trackedDeadLetter{
+		original:  binary.LittleEndian.Uint64(id[:]),
 		offset:    l.Record.Offset,
-		partition: l.Record.Partition, replays: int32(l.Replays), cause: cause,
-		failed: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32)))})
+		partition: l.Record.Partition,
+		replays:   int32(l.Replays),
+		failedAt:  uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32))),
+		cause:     cause,
+	})
 	if len(d.letters) > d.limit {
 		d.dropOldest()
 	}
 }
 
-// dropOldest drops the letters beyond nine tenths of the limit, so that it is seldom called. They count as not read.
+// dropOldest sorts the letters and drops the oldest ones beyond nine tenths of the limit, so that it is seldom called.
+// Dropped letters count as not read.
 func (d *deadLetterIndex) dropOldest() {
 	slices.SortFunc(d.letters, compareTracked)
 	dropped := len(d.letters) - d.limit + d.limit/10
@@ -105,8 +109,8 @@ func (d *deadLetterIndex) dropOldest() {
 	d.indexed = 0
 }
 
-// update derives the originals from new letters and from the replay states, after letters before starts were deleted.
-// It reports whether anything has changed.
+// update derives the originals from new letters and from the replay states, and drops letters before starts, which were
+// deleted from the topic. It keeps both arguments, and reports whether anything has changed.
 func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replayState) bool {
 	isDeleted := func(l trackedDeadLetter) bool { return l.offset < starts[l.partition] }
 	sameStates := maps.EqualFunc(states, d.states, func(a, b replayState) bool { return slices.Equal(a.done, b.done) })
@@ -134,7 +138,7 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 		l := &d.letters[i]
 		o, ok := d.originals[l.original]
 		if !ok {
-			o = originalState{int32(i), int32(i), -1}
+			o = originalState{first: int32(i), newest: int32(i), settled: -1}
 		}
 		if l.replays >= d.letters[o.newest].replays {
 			o.newest = int32(i)
@@ -173,7 +177,7 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 		state := d.states[partition]
 		s.More = s.More || !state.covers(d.starts[partition], from-1)
 	}
-	places := map[causeID]int{}
+	indexes := map[causeID]int{} // in s.Causes
 	var open int64
 	for i := range slices.Backward(d.letters) {
 		l := &d.letters[i]
@@ -184,13 +188,13 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 		if open > maxCountedCauses {
 			continue
 		}
-		cause := d.knownCause(l)
-		n, ok := places[cause]
+		cause := d.countedCause(l)
+		n, ok := indexes[cause]
 		if !ok {
 			n = len(s.Causes)
-			places[cause] = len(s.Causes)
+			indexes[cause] = n
 			s.Causes = append(s.Causes, CauseCount{ID: cause.String(), Text: cmp.Or(d.texts[cause], "other causes"),
-				Newest: int64(l.failed)})
+				Newest: int64(l.failedAt)})
 		}
 		s.Causes[n].Count++
 	}
@@ -202,9 +206,9 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 // DeadLetterQuery selects a page of original records or rows, the newest first.
 type DeadLetterQuery struct {
 	Show string // open, settled or all
-	// Cause is an identifier of a cause, "" for all.
+	// Cause is an identifier of a cause. "" means all.
 	Cause string
-	// After is [DeadLetterPage.Next] of the page before, "" for the first.
+	// After is [DeadLetterPage.Next] of the previous page. "" selects the first page.
 	After string
 	// Only, if not nil, selects the original with the letter at this position.
 	Only *DeadLetterPosition
@@ -223,20 +227,20 @@ const deadLetterPageSize = 100
 var ErrInvalidAfter = errors.New("after: expected the next of the previous page, such as 1764288000-0@17")
 
 // pageKey is the value of after: a letter's place in the order. It is valid even if the letter is gone.
-func (l *trackedDeadLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failed, l.position()) }
+func (l *trackedDeadLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failedAt, l.position()) }
 
 func parsePageKey(key string) (trackedDeadLetter, error) {
-	failed, position, _ := strings.Cut(key, "-")
-	letter, err := ParseDeadLetterPosition(position)
-	seconds, err2 := strconv.ParseUint(failed, 10, 32)
-	if err != nil || err2 != nil {
+	failedAt, letter, _ := strings.Cut(key, "-")
+	position, positionErr := ParseDeadLetterPosition(letter)
+	seconds, timeErr := strconv.ParseUint(failedAt, 10, 32)
+	if positionErr != nil || timeErr != nil {
 		return trackedDeadLetter{}, ErrInvalidAfter
 	}
-	return trackedDeadLetter{failed: uint32(seconds), partition: letter.Partition, offset: letter.Offset}, nil
+	return trackedDeadLetter{failedAt: uint32(seconds), partition: position.Partition, offset: position.Offset}, nil
 }
 
 // page returns the newest attempts of the selected originals, in the order of their oldest letters, so that an attempt
-// does not move an original to another page.
+// does not move an original to another page. next is the After of the next page, "" on the last page.
 func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter, next string, err error) {
 	end := len(d.letters)
 	if query.After != "" {
@@ -246,13 +250,13 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 		}
 		end, _ = slices.BinarySearchFunc(d.letters, key, compareTracked)
 	}
-	var only uint64
+	var onlyOriginal uint64 // used if query.Only is set
 	if query.Only != nil {
 		i := slices.IndexFunc(d.letters, func(l trackedDeadLetter) bool { return l.position() == *query.Only })
 		if i < 0 {
 			return nil, "", nil
 		}
-		only = d.letters[i].original
+		onlyOriginal = d.letters[i].original
 	}
 	cause, err := strconv.ParseUint(query.Cause, 16, 32)
 	if query.Cause != "" && err != nil {
@@ -264,7 +268,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 		l := d.letters[o.newest]
 		switch isOpen := d.isOpen(o); {
 		case int(o.first) != i, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
-			query.Cause != "" && d.knownCause(&l) != causeID(cause), query.Only != nil && only != l.original:
+			query.Cause != "" && d.countedCause(&l) != causeID(cause), query.Only != nil && onlyOriginal != l.original:
 			continue
 		}
 		if len(page) == deadLetterPageSize {
@@ -276,8 +280,8 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter,
 	return page, "", nil
 }
 
-// knownCause returns the letter's cause, or zero if its text was not kept.
-func (d *deadLetterIndex) knownCause(l *trackedDeadLetter) causeID {
+// countedCause returns the cause under which the letter is counted: zero if the text of its own was not kept.
+func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 	if d.texts[l.cause] == "" {
 		return 0
 	}
@@ -286,9 +290,8 @@ func (d *deadLetterIndex) knownCause(l *trackedDeadLetter) causeID {
 
 // siblings returns all letters of the open originals that have a letter at one of the positions, the number of these
 // originals, and how many positions have one.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) ([]trackedDeadLetter, int, int) {
-	var letters []trackedDeadLetter
-	matched := 0
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter,
+	originals, matched int) {
 	selected := map[uint64]bool{}
 	for i := range d.letters {
 		l := &d.letters[i]

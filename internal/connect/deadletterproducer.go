@@ -29,8 +29,8 @@ const (
 	deadLetterContext     = "errors.deadletterqueue.context.headers.enable"
 )
 
-// ensureDeadLetterTopic creates the dead letter topic with one partition, as Kafka Connect does. It returns "" if the
-// connector has none or does not tolerate errors.
+// ensureDeadLetterTopic creates the dead letter topic with one partition if it is missing, as Kafka Connect does. It
+// returns "" if the connector has none or does not tolerate errors.
 func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
 	run := t.run
 	topic = setting.Trim(run.config.Text(deadLetterTopic))
@@ -57,26 +57,26 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 	if embedded, err := admin.Embedded(ctx); err == nil && embedded {
 		replication = 1 // a single broker
 	}
-	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
+	newTopics, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
 	if err != nil {
 		return "", fmt.Errorf("dead letter topic (%s, %s): %w", deadLetterTopic, deadLetterReplication, err)
 	}
-	if len(created) > 0 {
+	if len(newTopics) > 0 {
 		run.log.Info("dead letter topic created", "task", t.number, "topic", topic)
 	}
 	return topic, kafkaConfig.LoadTopicLimits(ctx, admin, topic)
 }
 
+// openSourceDeadLetters returns nil if the connector has no dead letter topic.
 func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
-	run := t.run
 	topic, err := t.ensureDeadLetterTopic(ctx)
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	return t.newSourceDeadLetters(topic, run.boolean(deadLetterContext), binding), nil
+	return t.newSourceDeadLetters(topic, t.run.boolean(deadLetterContext), binding), nil
 }
 
-func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
+func (t *task) newSourceDeadLetters(topic string, withHeaders bool, binding *plugin.Binding) *source.DeadLetters {
 	run := t.run
 	return &source.DeadLetters{
 		Topic: topic,
@@ -88,54 +88,55 @@ func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.
 			value, err = convert.New(class, nil, run.converterUse(forValue))
 			return key, value, err
 		},
-		Headers: func(failed source.FailedRow) []kgo.RecordHeader {
-			if !context {
+		Headers: func(row source.FailedRow) []kgo.RecordHeader {
+			if !withHeaders {
 				return nil
 			}
-			list := t.deadLetterHeaders(failureContext{Failure: failed.Failure, topic: failed.Topic, partition: -1,
-				offset: int64(failed.Row), request: failed.Page, timestamp: failed.Timestamp}, binding)
-			if failed.Partition >= 0 {
-				list = append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "partition",
-					Value: strconv.AppendInt(nil, int64(failed.Partition), 10)})
+			headers := t.deadLetterHeaders(failureContext{Failure: row.Failure, topic: row.Topic, partition: -1,
+				offset: int64(row.Row), request: row.Page, timestamp: row.Timestamp}, binding)
+			if row.Partition >= 0 {
+				headers = append(headers, kgo.RecordHeader{Key: culvertHeaderPrefix + "partition",
+					Value: strconv.AppendInt(nil, int64(row.Partition), 10)})
 			}
-			return append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "feed", Value: []byte(failed.Feed)})
+			return append(headers, kgo.RecordHeader{Key: culvertHeaderPrefix + "feed", Value: []byte(row.Feed)})
 		},
 	}
 }
 
 // deadLetterProducer sends the records that a sink task could not write to the dead letter topic, as they were read.
 type deadLetterProducer struct {
-	task     *task
-	binding  *plugin.Binding
-	topic    string
-	context  bool
-	producer *kafka.Producer
+	task        *task
+	binding     *plugin.Binding
+	topic       string
+	withHeaders bool // which describe the failures
+	producer    *kafka.Producer
 }
 
+// openDeadLetters returns nil if the connector has no dead letter topic.
 func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetterProducer, error) {
-	run := t.run
 	topic, err := t.ensureDeadLetterTopic(ctx)
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	return t.newDeadLetterProducer(topic, run.boolean(deadLetterContext), binding)
+	return t.newDeadLetterProducer(topic, t.run.boolean(deadLetterContext), binding)
 }
 
-func (t *task) newDeadLetterProducer(topic string, context bool, binding *plugin.Binding) (*deadLetterProducer, error) {
-	run := t.run
-	producer, err := kafka.NewProducer(run.clients.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", run.config.Name,
-		t.number))
+func (t *task) newDeadLetterProducer(topic string, withHeaders bool,
+	binding *plugin.Binding) (*deadLetterProducer, error) {
+	clientID := fmt.Sprintf("connector-dlq-producer-%s-%d", t.run.config.Name, t.number)
+	producer, err := kafka.NewProducer(t.run.clients.kafka, clientID)
 	if err != nil {
 		return nil, err
 	}
-	return &deadLetterProducer{task: t, binding: binding, topic: topic, context: context, producer: producer}, nil
+	return &deadLetterProducer{task: t, binding: binding, topic: topic, withHeaders: withHeaders, producer: producer}, nil
 }
 
+// close waits up to a second for pending dead letters. A nil producer has none.
 func (d *deadLetterProducer) close() {
 	if d == nil {
 		return
 	}
-	// the records of unstored dead letters are not acknowledged either
+	// If dead letters are lost, their records are not acknowledged either and are read again.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
@@ -143,31 +144,31 @@ func (d *deadLetterProducer) close() {
 	}
 }
 
-// Send implements [sink.DeadLetters].
+// Send implements [sink.DeadLetters]. It waits until the brokers have stored the dead letters.
 func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
 	b := d.producer.NewBatch()
 	for i := range deadLetters {
-		failed := &deadLetters[i]
+		record := deadLetters[i].Record
 		r := b.Add()
 		r.Topic = d.topic
-		r.Key = failed.Record.Key
-		r.Value = failed.Record.Value
-		r.Timestamp = failed.Record.Timestamp
+		r.Key = record.Key
+		r.Value = record.Value
+		r.Timestamp = record.Timestamp
 		var extra []kgo.RecordHeader
-		if d.context {
-			failure := failureContext{Failure: failed.Failure, topic: failed.Record.Topic,
-				partition: failed.Record.Partition, offset: failed.Record.Offset, timestamp: -1}
-			if !failed.Record.Timestamp.IsZero() {
-				failure.timestamp = failed.Record.Timestamp.UnixMilli()
+		if d.withHeaders {
+			failure := failureContext{Failure: deadLetters[i].Failure, topic: record.Topic, partition: record.Partition,
+				offset: record.Offset, timestamp: -1}
+			if !record.Timestamp.IsZero() {
+				failure.timestamp = record.Timestamp.UnixMilli()
 			}
 			extra = d.task.deadLetterHeaders(failure, d.binding)
 		}
-		r.Headers = appendHeaders(b.Headers(len(failed.Record.Headers) + len(extra))[:0], failed.Record.Headers, extra)
+		r.Headers = appendHeaders(b.Headers(len(record.Headers) + len(extra))[:0], record.Headers, extra)
 	}
-	stored := make(chan error, 1)
-	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
+	acknowledgment := make(chan error, 1)
+	d.producer.Produce(ctx, b, func(_ int, err error) { acknowledgment <- err })
 	select {
-	case err := <-stored:
+	case err := <-acknowledgment:
 		if err != nil {
 			return fmt.Errorf("topic %s: %w", d.topic, err)
 		}
@@ -177,23 +178,27 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 	}
 }
 
-// appendHeaders appends the headers of a record and those of its failure, which replace the headers of another
-// connector's dead letter.
-func appendHeaders(to, record, failure []kgo.RecordHeader) []kgo.RecordHeader {
+// appendHeaders appends the headers of a record and of its failure to dst. The headers of the failure replace those that
+// the record has as a dead letter of another connector.
+func appendHeaders(dst, record, failure []kgo.RecordHeader) []kgo.RecordHeader {
 	for _, h := range record {
-		if len(failure) == 0 || !strings.HasPrefix(h.Key, ownHeaderPrefix) {
-			to = append(to, h)
+		if len(failure) == 0 || !strings.HasPrefix(h.Key, culvertHeaderPrefix) {
+			dst = append(dst, h)
 		}
 	}
-	return append(to, failure...)
+	return append(dst, failure...)
 }
 
 // kafkaStages maps stages to names of org.apache.kafka.connect.runtime.errors.Stage.
 var kafkaStages = map[core.ErrorStage]string{
-	core.StageDecode: "TASK_POLL", core.StageReplay: "TASK_POLL",
-	core.StageKeyConverter: "KEY_CONVERTER", core.StageValueConverter: "VALUE_CONVERTER",
-	core.StageHeaderConverter: "HEADER_CONVERTER", core.StageTransforms: "TRANSFORMATION",
-	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
+	core.StageDecode:          "TASK_POLL",
+	core.StageReplay:          "TASK_POLL",
+	core.StageKeyConverter:    "KEY_CONVERTER",
+	core.StageValueConverter:  "VALUE_CONVERTER",
+	core.StageHeaderConverter: "HEADER_CONVERTER",
+	core.StageTransforms:      "TRANSFORMATION",
+	core.StageEncode:          "TASK_PUT",
+	core.StageWrite:           "TASK_PUT",
 }
 
 // failureContext is a failure with the position of its record or row.
@@ -206,73 +211,71 @@ type failureContext struct {
 	timestamp int64  // Unix milliseconds; -1 means unknown
 }
 
-func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding) []kgo.RecordHeader {
+func (t *task) deadLetterHeaders(failure failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	run := t.run
 	redact := run.options.Worker.Redact
-	setting, component, info := t.failedComponent(failed, binding)
-	list := make([]kgo.RecordHeader, 0, 24)
-	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
-	const kip298 = kafkaHeaderPrefix
-	class := failed.Class
+	settingName, component, info := t.failedComponent(failure, binding)
+	headers := make([]kgo.RecordHeader, 0, 24)
+	add := func(name, value string) { headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
+	class := failure.Class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
 	}
-	reason := failed.Err.Error()
+	reason := failure.Err.Error()
 	trace := redact(class + ": " + reason)
 	message, ok := strings.CutPrefix(trace, class+": ")
 	if !ok { // redaction changed the class, which a plugin may set
 		class = redact(class)
 		message = redact(reason)
 	}
-	add(kip298+"topic", failed.topic)
-	add(kip298+"partition", strconv.Itoa(int(failed.partition)))
-	add(kip298+"offset", strconv.FormatInt(failed.offset, 10))
-	add(kip298+"connector.name", run.config.Name)
-	add(kip298+"task.id", strconv.Itoa(t.number))
-	add(kip298+"stage", kafkaStages[failed.Stage])
-	add(kip298+"class.name", redact(component))
-	add(kip298+"exception.class.name", class)
-	add(kip298+"exception.message", message)
-	add(kip298+"exception.stacktrace", trace)
-	const ours = ownHeaderPrefix
-	add(ours+"plugin.name", info.Name)
-	add(ours+"plugin.version", info.Version)
-	add(ours+"plugin.hash", info.Hash)
-	add(ours+"stage", string(failed.Stage))
-	add(ours+"setting", redact(setting))
-	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
-	if failed.timestamp >= 0 {
-		add(ours+"timestamp", strconv.FormatInt(failed.timestamp, 10))
+	add(kafkaHeaderPrefix+"topic", failure.topic)
+	add(kafkaHeaderPrefix+"partition", strconv.Itoa(int(failure.partition)))
+	add(kafkaHeaderPrefix+"offset", strconv.FormatInt(failure.offset, 10))
+	add(kafkaHeaderPrefix+"connector.name", run.config.Name)
+	add(kafkaHeaderPrefix+"task.id", strconv.Itoa(t.number))
+	add(kafkaHeaderPrefix+"stage", kafkaStages[failure.Stage])
+	add(kafkaHeaderPrefix+"class.name", redact(component))
+	add(kafkaHeaderPrefix+"exception.class.name", class)
+	add(kafkaHeaderPrefix+"exception.message", message)
+	add(kafkaHeaderPrefix+"exception.stacktrace", trace)
+	add(culvertHeaderPrefix+"plugin.name", info.Name)
+	add(culvertHeaderPrefix+"plugin.version", info.Version)
+	add(culvertHeaderPrefix+"plugin.hash", info.Hash)
+	add(culvertHeaderPrefix+"stage", string(failure.Stage))
+	add(culvertHeaderPrefix+"setting", redact(settingName))
+	add(culvertHeaderPrefix+"time", time.Now().UTC().Format(time.RFC3339))
+	if failure.timestamp >= 0 {
+		add(culvertHeaderPrefix+"timestamp", strconv.FormatInt(failure.timestamp, 10))
 	}
-	if !failed.Rows.IsAll() {
-		add(ours+"parts", failed.Rows.String())
+	if !failure.Rows.IsAll() {
+		add(culvertHeaderPrefix+"parts", failure.Rows.String())
 	}
-	if failed.Replays > 0 {
-		add(ours+"replays", strconv.Itoa(failed.Replays))
-		add(ours+"original", failed.Original)
+	if failure.Replays > 0 {
+		add(culvertHeaderPrefix+"replays", strconv.Itoa(failure.Replays))
+		add(culvertHeaderPrefix+"original", failure.Original)
 	}
 	var witError *wit.Error
-	if errors.As(failed.Err, &witError) && failed.Stage == core.StageWrite { // else no service answered
+	if errors.As(failure.Err, &witError) && failure.Stage == core.StageWrite { // else no service answered
 		if witError.Code != nil {
-			add(ours+"service.code", redact(*witError.Code))
+			add(culvertHeaderPrefix+"service.code", redact(*witError.Code))
 		}
 		if reason != witError.Message {
 			message = redact(witError.Message)
 		}
-		add(ours+"service.message", message)
+		add(culvertHeaderPrefix+"service.message", message)
 	}
-	if failed.request != "" {
-		add(ours+"request", redact(failed.request))
+	if failure.request != "" {
+		add(culvertHeaderPrefix+"request", redact(failure.request))
 	}
-	return list
+	return headers
 }
 
 // failedComponent returns the setting and the class in which a record failed, and the module that has the class.
-func (t *task) failedComponent(failed failureContext,
-	binding *plugin.Binding) (setting, class string, info plugin.Info) {
+func (t *task) failedComponent(failure failureContext,
+	binding *plugin.Binding) (settingName, class string, info plugin.Info) {
 	run := t.run
 	info = binding.Current().Module()
-	switch failed.Stage {
+	switch failure.Stage {
 	case core.StageKeyConverter:
 		return "key.converter", run.converterClass("key.converter"), info
 	case core.StageValueConverter:
@@ -280,8 +283,8 @@ func (t *task) failedComponent(failed failureContext,
 	case core.StageHeaderConverter:
 		return "header.converter", run.converterClass("header.converter"), info
 	case core.StageTransforms:
-		if aliases := config.List(run.config.Text("transforms")); failed.Transform < len(aliases) {
-			prefix := "transforms." + aliases[failed.Transform] + "."
+		if aliases := config.List(run.config.Text("transforms")); failure.Transform < len(aliases) {
+			prefix := "transforms." + aliases[failure.Transform] + "."
 			class = run.config.Text(prefix + "type")
 			if module, component, err := components.Find(run.options.Plugins, class,
 				run.config.Text(prefix+"plugin.version"), wit.ComponentTransformation); err == nil {
@@ -294,11 +297,12 @@ func (t *task) failedComponent(failed failureContext,
 	return "connector.class", run.class.component.Name, info
 }
 
-func (run *connectorRun) converterClass(setting string) string {
-	class, _ := run.config.Converter(setting, run.options.Worker)
-	declared, err := components.ConverterOf(setting, class)
-	if err != nil { // does not happen: the converter was created with it
+// converterClass returns the full name of the class of a converter.
+func (run *connectorRun) converterClass(settingName string) string {
+	class, _ := run.config.Converter(settingName, run.options.Worker)
+	converter, err := components.ConverterOf(settingName, class)
+	if err != nil { // does not happen: the converter was created from the same settings
 		return class
 	}
-	return declared.Class
+	return converter.Class
 }

@@ -23,10 +23,11 @@ import (
 // DeadLetterSummary counts the open dead letters of a connector by original record or row.
 type DeadLetterSummary struct {
 	// Open is nil if the number is unknown: this worker does not own the connector or has not read the topic yet, or
-	// the connector has no topic or writes no headers to it, or the worker may not read it. More means that older
-	// letters, which were not read, may be open as well.
-	Open   *int64
-	More   bool
+	// the connector has no topic or writes no headers to it, or the worker may not read it.
+	Open *int64
+	// More means that older letters, which were not read, may be open as well.
+	More bool
+	// Causes has the most frequent ones first.
 	Causes []CauseCount
 }
 
@@ -35,10 +36,10 @@ const (
 	trackingInterval = 3 * time.Second
 	// maxTrackingBackoff is the longest pause after failed reads of a topic.
 	maxTrackingBackoff = 5 * time.Minute
-	// trackingGrace is how long a summary is shown that cannot be brought up to date.
+	// trackingGrace is how long an old summary is shown while the topic cannot be read.
 	trackingGrace = time.Minute
-	// trackedAtOnce is the number of topics that are read at the same time.
-	trackedAtOnce = 4
+	// maxConcurrentReads is the number of topics that are read at the same time.
+	maxConcurrentReads = 4
 )
 
 // deadLetterTracker follows the dead letter topics of the connectors that this worker owns. It reads each topic once,
@@ -48,14 +49,15 @@ type deadLetterTracker struct {
 	wake   guard.Bell
 	limit  int64 // of letters of all connectors
 
-	// letters is the number of letters of all connectors. Connectors that were forgotten count until the next refresh.
+	// letters is the number of letters of all connectors. Those of connectors that are no longer tracked count until
+	// the next refresh.
 	letters    atomic.Int64
 	connectors atomic.Int64   // number of connectors that this worker owns and that have a topic
 	reads      sync.WaitGroup // of topics in the background
-	slots      chan struct{}  // one for each read that runs
+	slots      chan struct{}  // has an element for each read that runs
 
 	mu       sync.Mutex
-	clients  *trackerClients
+	clients  *trackerClients // nil until a topic is read
 	isClosed bool
 	topics   map[string]*trackedTopic
 }
@@ -93,7 +95,7 @@ type trackedConnector struct {
 
 func newDeadLetterTracker(h *Herder) *deadLetterTracker {
 	return &deadLetterTracker{herder: h, wake: guard.NewBell(), limit: maxTrackedOfWorker,
-		slots: make(chan struct{}, trackedAtOnce), topics: map[string]*trackedTopic{}}
+		slots: make(chan struct{}, maxConcurrentReads), topics: map[string]*trackedTopic{}}
 }
 
 // DeadLetterSummary returns what this worker knows of the open dead letters of a connector that it owns.
@@ -103,25 +105,25 @@ func (h *Herder) DeadLetterSummary(name string) DeadLetterSummary {
 		return DeadLetterSummary{}
 	}
 	topic, err := h.deadLetterTopic(name)
-	if err != nil || !ctl.namesDeadLetters() {
+	if err != nil || !ctl.writesDeadLetterHeaders() {
 		return DeadLetterSummary{}
 	}
 	t := h.tracker
 	t.mu.Lock()
-	var tracked *trackedConnector
-	if shared := t.topics[topic]; shared != nil {
-		tracked = shared.connectors[name]
+	var c *trackedConnector
+	if entry := t.topics[topic]; entry != nil {
+		c = entry.connectors[name]
 	}
 	t.mu.Unlock()
-	if tracked == nil || tracked.controller != ctl {
+	if c == nil || c.controller != ctl {
 		return DeadLetterSummary{}
 	}
-	tracked.mu.Lock()
-	defer tracked.mu.Unlock()
-	if tracked.summary == nil || time.Since(tracked.readAt) > trackingGrace {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.summary == nil || time.Since(c.readAt) > trackingGrace {
 		return DeadLetterSummary{}
 	}
-	return *tracked.summary
+	return *c.summary
 }
 
 func (ctl *controller) ownsConnector() bool {
@@ -130,24 +132,25 @@ func (ctl *controller) ownsConnector() bool {
 	return ctl.spec.assignment.Standalone || ctl.spec.assignment.OwnsConnector
 }
 
-// namesDeadLetters reports whether dead letters of the connector have headers, without which they are not recognized.
-func (ctl *controller) namesDeadLetters() bool {
+// writesDeadLetterHeaders reports whether dead letters of the connector have headers, without which nobody knows the
+// connector of a dead letter.
+func (ctl *controller) writesDeadLetterHeaders() bool {
 	v := ctl.observe()
 	enabled, _ := config.Boolean(v.config.Setting(deadLetterContext, v.options.Worker))
 	return enabled
 }
 
-// run follows the topics until ctx ends.
+// run follows the topics until ctx ends, and closes the clients.
 func (t *deadLetterTracker) run(ctx context.Context) {
-	timer := time.NewTicker(trackingInterval)
-	defer timer.Stop()
+	ticker := time.NewTicker(trackingInterval)
+	defer ticker.Stop()
 	for ctx.Err() == nil {
 		err := guard.Do(t.herder.shared.Logger, "counting dead letters", func() error { return t.refreshAll(ctx) })
 		if err != nil && ctx.Err() == nil {
 			t.herder.shared.Logger.Debug("dead letters are not counted", "error", err)
 		}
 		select {
-		case <-timer.C:
+		case <-ticker.C:
 		case <-t.wake:
 		case <-ctx.Done():
 		}
@@ -164,8 +167,9 @@ func (t *deadLetterTracker) run(ctx context.Context) {
 
 var errTrackerClosed = errors.New("the worker is shutting down")
 
-// open returns the clients. Requests that began before the worker shuts down may use them after they are closed.
-func (t *deadLetterTracker) open() (*trackerClients, error) {
+// openClients opens the clients unless they are open. Requests that began before the worker shuts down may use them
+// after they are closed.
+func (t *deadLetterTracker) openClients() (*trackerClients, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.isClosed {
@@ -183,30 +187,30 @@ func (t *deadLetterTracker) open() (*trackerClients, error) {
 		admin.Close()
 		return nil, err
 	}
-	t.clients = &trackerClients{admin, reader}
+	t.clients = &trackerClients{admin: admin, reader: reader}
 	return t.clients, nil
 }
 
-// track adds a connector to its topic, in place of an earlier one with the same name.
+// track adds a connector to its topic, in place of an earlier one with the same name, and returns the topic.
 func (t *deadLetterTracker) track(ctl *controller, topic string) *trackedTopic {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	shared := t.topics[topic]
-	if shared == nil {
-		shared = &trackedTopic{name: topic, lock: guard.NewCtxMutex(), connectors: map[string]*trackedConnector{}}
-		t.topics[topic] = shared
+	entry := t.topics[topic]
+	if entry == nil {
+		entry = &trackedTopic{name: topic, lock: guard.NewCtxMutex(), connectors: map[string]*trackedConnector{}}
+		t.topics[topic] = entry
 	}
-	if tracked := shared.connectors[ctl.name]; tracked == nil || tracked.controller != ctl {
-		shared.connectors[ctl.name] = &trackedConnector{controller: ctl}
+	if c := entry.connectors[ctl.name]; c == nil || c.controller != ctl {
+		entry.connectors[ctl.name] = &trackedConnector{controller: ctl}
 	}
-	return shared
+	return entry
 }
 
-// refreshAll starts to bring the summaries of all owned connectors up to date and forgets other connectors. It does not
-// wait for the reads, so that a large topic delays no other.
+// refreshAll starts a refresh of the topics of all owned connectors and removes other connectors. It does not wait for
+// the reads, so that a large topic delays no other.
 func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	owned := map[string]string{} // topic by connector
-	for _, ctl := range t.herder.all() {
+	for _, ctl := range t.herder.allControllers() {
 		if topic, err := t.herder.deadLetterTopic(ctl.name); err == nil && ctl.ownsConnector() {
 			owned[ctl.name] = topic
 			t.track(ctl, topic)
@@ -214,45 +218,45 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	letters := int64(0)
-	for topic, shared := range t.topics {
-		maps.DeleteFunc(shared.connectors, func(name string, _ *trackedConnector) bool { return owned[name] != topic })
-		if len(shared.connectors) == 0 {
+	for topic, entry := range t.topics {
+		maps.DeleteFunc(entry.connectors, func(name string, _ *trackedConnector) bool { return owned[name] != topic })
+		if len(entry.connectors) == 0 {
 			delete(t.topics, topic)
 		}
-		for _, c := range shared.connectors {
+		for _, c := range entry.connectors {
 			letters += c.letters.Load()
 		}
 	}
 	t.letters.Store(letters)
 	t.connectors.Store(int64(len(owned)))
-	topics := slices.Collect(maps.Values(t.topics))
-	topics = slices.DeleteFunc(topics, func(shared *trackedTopic) bool {
-		return shared.isReading || time.Now().Before(shared.retryAt)
+	dueTopics := slices.Collect(maps.Values(t.topics))
+	dueTopics = slices.DeleteFunc(dueTopics, func(entry *trackedTopic) bool {
+		return entry.isReading || time.Now().Before(entry.retryAt)
 	})
 	t.mu.Unlock()
-	if len(topics) == 0 {
+	if len(dueTopics) == 0 {
 		return nil
 	}
-	ranges, err := t.prepare(ctx, topics...)
+	ranges, err := t.loadRanges(ctx, dueTopics...)
 	if err != nil {
 		return err
 	}
-	for _, shared := range topics {
-		if offsets, ok := ranges[shared.name]; ok {
-			t.startRefresh(ctx, shared, offsets)
+	for _, entry := range dueTopics {
+		if offsets, ok := ranges[entry.name]; ok {
+			t.startRefresh(ctx, entry, offsets)
 		} else {
-			t.setBackoff(ctx, shared, true)
+			t.setBackoff(ctx, entry, true)
 		}
 	}
 	return nil
 }
 
-// startRefresh refreshes a topic in the background when one of [trackedAtOnce] reads has ended.
-func (t *deadLetterTracker) startRefresh(ctx context.Context, shared *trackedTopic, offsets kafka.Range) {
+// startRefresh refreshes a topic in the background as soon as fewer than [maxConcurrentReads] reads run.
+func (t *deadLetterTracker) startRefresh(ctx context.Context, entry *trackedTopic, offsets kafka.Range) {
 	setReading := func(isReading bool) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		shared.isReading = isReading
+		entry.isReading = isReading
 	}
 	setReading(true)
 	t.reads.Go(func() {
@@ -264,41 +268,43 @@ func (t *deadLetterTracker) startRefresh(ctx context.Context, shared *trackedTop
 		}
 		defer func() { <-t.slots }()
 		err := guard.Do(t.herder.shared.Logger, "counting dead letters", func() error {
-			return t.refresh(ctx, shared, offsets)
+			return t.refresh(ctx, entry, offsets)
 		})
 		if err != nil && ctx.Err() == nil {
-			t.herder.shared.Logger.Debug("dead letters are not counted", "topic", shared.name, "error", err)
+			t.herder.shared.Logger.Debug("dead letters are not counted", "topic", entry.name, "error", err)
 		}
 	})
 }
 
-// setBackoff pauses the background reads of a topic after a failure, up to [maxTrackingBackoff].
-func (t *deadLetterTracker) setBackoff(ctx context.Context, shared *trackedTopic, isFailed bool) {
+// setBackoff pauses the background reads of a topic after a failed read: each time longer, up to [maxTrackingBackoff].
+// A successful read ends the pause.
+func (t *deadLetterTracker) setBackoff(ctx context.Context, entry *trackedTopic, hasFailed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case !isFailed:
-		shared.backoff = 0
+	case !hasFailed:
+		entry.backoff = 0
 	case ctx.Err() == nil: // else the request was canceled
-		shared.backoff = min(max(2*shared.backoff, trackingInterval), maxTrackingBackoff)
+		entry.backoff = min(max(2*entry.backoff, trackingInterval), maxTrackingBackoff)
 	}
-	shared.retryAt = time.Now().Add(shared.backoff)
+	entry.retryAt = time.Now().Add(entry.backoff)
 }
 
-// prepare returns the offsets of topics and reads the replay states of their connectors.
-func (t *deadLetterTracker) prepare(ctx context.Context, topics ...*trackedTopic) (map[string]kafka.Range, error) {
+// loadRanges returns the offsets of topics, without those that cannot be read, and loads the replay states of their
+// connectors into the store of offsets.
+func (t *deadLetterTracker) loadRanges(ctx context.Context, topics ...*trackedTopic) (map[string]kafka.Range, error) {
 	if t.herder.shared.Offsets == nil {
 		return nil, errors.New("the worker has no offsets topic")
 	}
-	clients, err := t.open()
+	clients, err := t.openClients()
 	if err != nil {
 		return nil, err
 	}
 	var names, owners []string
 	t.mu.Lock()
-	for _, shared := range topics {
-		names = append(names, shared.name)
-		for name := range shared.connectors {
+	for _, entry := range topics {
+		names = append(names, entry.name)
+		for name := range entry.connectors {
 			owners = append(owners, replayOwnerPrefix+name)
 		}
 	}
@@ -310,33 +316,33 @@ func (t *deadLetterTracker) prepare(ctx context.Context, topics ...*trackedTopic
 	return ranges, t.herder.shared.Offsets.Refresh(ctx)
 }
 
-// refresh reads what is new in a topic, which has the given offsets.
-func (t *deadLetterTracker) refresh(ctx context.Context, shared *trackedTopic, offsets kafka.Range) error {
-	if err := shared.lock.Lock(ctx); err != nil {
+// refresh reads the new records of a topic, which has these offsets, and updates the summaries of its connectors.
+func (t *deadLetterTracker) refresh(ctx context.Context, entry *trackedTopic, offsets kafka.Range) error {
+	if err := entry.lock.Lock(ctx); err != nil {
 		return err
 	}
-	defer shared.lock.Unlock()
-	return t.refreshLocked(ctx, shared, offsets)
+	defer entry.lock.Unlock()
+	return t.refreshLocked(ctx, entry, offsets)
 }
 
-// refreshLocked is refresh while the topic's lock is held.
-func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTopic, offsets kafka.Range) error {
-	clients, err := t.open()
+// refreshLocked is refresh while the lock of the topic is held.
+func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTopic, offsets kafka.Range) error {
+	clients, err := t.openClients()
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
-	connectors := maps.Clone(shared.connectors)
+	connectors := maps.Clone(entry.connectors)
 	t.mu.Unlock()
-	states := t.readStates(ctx, shared.name, connectors, offsets)
+	states := t.readStates(ctx, entry.name, connectors, offsets)
 	for name, c := range connectors {
-		if !c.isOlder(offsets, states[name]) {
+		if !c.isBeyond(offsets, states[name]) {
 			continue
 		}
-		current, ok := clients.admin.Ranges(ctx, shared.name)[shared.name]
+		current, ok := clients.admin.Ranges(ctx, entry.name)[entry.name]
 		if !ok {
-			t.setBackoff(ctx, shared, true)
-			return fmt.Errorf("topic %s cannot be read at the moment", shared.name)
+			t.setBackoff(ctx, entry, true)
+			return fmt.Errorf("topic %s cannot be read at the moment", entry.name)
 		}
 		offsets = current
 		break
@@ -344,14 +350,14 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 	from := kafka.Positions{}
 	maps.Copy(from, offsets.To)
 	for _, c := range connectors {
-		c.prepare(offsets)
+		c.prepareIndex(offsets)
 		for partition, next := range c.next {
 			from[partition] = min(from[partition], next)
 		}
 	}
 	var readErr error
 	if !maps.Equal(from, offsets.To) {
-		_, readErr = clients.reader.Read(ctx, shared.name, kafka.ReadOptions{From: from, To: offsets.To},
+		_, readErr = clients.reader.Read(ctx, entry.name, kafka.ReadOptions{From: from, To: offsets.To},
 			func(r *kgo.Record) error {
 				l := t.herder.parseRedacted(r)
 				if c := connectors[l.Connector]; c != nil && r.Offset >= c.next[r.Partition] {
@@ -362,7 +368,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 				return nil
 			})
 	}
-	t.setBackoff(ctx, shared, readErr != nil)
+	t.setBackoff(ctx, entry, readErr != nil)
 	for name, c := range connectors {
 		if readErr == nil {
 			maps.Copy(c.next, offsets.To)
@@ -396,9 +402,9 @@ func (c *trackedConnector) setUnknown() {
 	c.summary = nil
 }
 
-// isOlder reports whether offsets end before what was read or replayed: they were requested earlier, or the topic was
-// created again.
-func (c *trackedConnector) isOlder(offsets kafka.Range, states map[int32]replayState) bool {
+// isBeyond reports whether the connector has read or replayed letters after the end of offsets: the offsets were
+// requested earlier, or the topic was created again.
+func (c *trackedConnector) isBeyond(offsets kafka.Range, states map[int32]replayState) bool {
 	for partition, next := range c.next {
 		if next > offsets.To[partition] {
 			return true
@@ -412,14 +418,15 @@ func (c *trackedConnector) isOlder(offsets kafka.Range, states map[int32]replayS
 	return false
 }
 
-// prepare starts the index of a connector that has none, or whose topic was created again.
-func (c *trackedConnector) prepare(offsets kafka.Range) {
-	isOther := c.topicID != offsets.TopicID
+// prepareIndex replaces the index of a connector that has none or whose topic was created again, and sets where the read
+// of new partitions starts. If the topic has more letters than the limit, a part at the end of each partition is read.
+func (c *trackedConnector) prepareIndex(offsets kafka.Range) {
+	isOtherTopic := c.topicID != offsets.TopicID
 	for partition, next := range c.next {
 		end, ok := offsets.To[partition]
-		isOther = isOther || !ok || next > end
+		isOtherTopic = isOtherTopic || !ok || next > end
 	}
-	if c.index == nil || isOther {
+	if c.index == nil || isOtherTopic {
 		c.index = newDeadLetterIndex()
 		c.next = kafka.Positions{}
 	}
@@ -441,7 +448,8 @@ func (c *trackedConnector) prepare(offsets kafka.Range) {
 	}
 }
 
-// readStates returns the stored replay states of connectors by name, and sets the errors of those that cannot be read.
+// readStates returns the stored replay states of connectors by name, without those that cannot be read, and sets
+// stateErr of all connectors.
 func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connectors map[string]*trackedConnector,
 	offsets kafka.Range) map[string]map[int32]replayState {
 	states := map[string]map[int32]replayState{}
@@ -489,7 +497,7 @@ func (c *trackedConnector) update(offsets kafka.Range, stored map[int32]replaySt
 	}
 }
 
-// setSummary stores a summary that is up to date. Nil keeps the one before.
+// setSummary stores a summary that is up to date. Nil means that the previous summary is still up to date.
 func (c *trackedConnector) setSummary(s *DeadLetterSummary) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -499,19 +507,19 @@ func (c *trackedConnector) setSummary(s *DeadLetterSummary) {
 	c.readAt = time.Now()
 }
 
-// withIndex calls do with a connector and its index after it was brought up to date.
+// withIndex refreshes a topic and calls do with the connector, while the lock of the topic is held.
 func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	do func(*trackedConnector, *kafka.Reader) error) error {
 	ctl, err := t.herder.find(name)
 	if err != nil {
 		return err
 	}
-	clients, err := t.open()
+	clients, err := t.openClients()
 	if err != nil {
 		return err
 	}
-	shared := t.track(ctl, topic)
-	ranges, err := t.prepare(ctx, shared)
+	entry := t.track(ctl, topic)
+	ranges, err := t.loadRanges(ctx, entry)
 	if err != nil {
 		return err
 	}
@@ -520,17 +528,17 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 		_, err := clients.admin.EndOffsets(ctx, false, topic)
 		return cmp.Or(err, fmt.Errorf("topic %s cannot be read at the moment", topic))
 	}
-	if err := shared.lock.Lock(ctx); err != nil {
+	if err := entry.lock.Lock(ctx); err != nil {
 		return err
 	}
-	defer shared.lock.Unlock()
+	defer entry.lock.Unlock()
 	t.mu.Lock()
-	c := shared.connectors[name]
+	c := entry.connectors[name]
 	t.mu.Unlock()
 	if c == nil {
 		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
-	if err := t.refreshLocked(ctx, shared, offsets); err != nil {
+	if err := t.refreshLocked(ctx, entry, offsets); err != nil {
 		return err
 	}
 	if c.stateErr != nil {

@@ -24,22 +24,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// deadLetterOf returns a record of a dead letter topic: the n-th row of a source's connector.
+// deadLetterOf returns a record of a dead letter topic: the n-th row of a source's connector, which failed in its first
+// attempt and in so many replays.
 func deadLetterOf(topic, connector string, n, replays int, message string) *kgo.Record {
-	r := &kgo.Record{Topic: topic, Key: []byte(strconv.Itoa(n)), Value: fmt.Appendf(nil, `{"n":%d}`, n),
-		Timestamp: time.UnixMilli(1_700_000_000_000)}
-	for name, value := range map[string]string{"__connect.errors.connector.name": connector,
-		"__connect.errors.topic": "orders", "__connect.errors.partition": "-1",
-		"__connect.errors.offset": strconv.Itoa(n), "__connect.errors.exception.class.name": "E",
-		"__connect.errors.exception.message": message, "__culvert.errors.stage": "transforms",
-		"__culvert.errors.time":    time.Unix(1_700_000_000+int64(n), 0).UTC().Format(time.RFC3339),
-		"__culvert.errors.replays": strconv.Itoa(replays)} {
+	r := &kgo.Record{
+		Topic:     topic,
+		Key:       []byte(strconv.Itoa(n)),
+		Value:     fmt.Appendf(nil, `{"n":%d}`, n),
+		Timestamp: time.UnixMilli(1_700_000_000_000),
+	}
+	for name, value := range map[string]string{
+		"__connect.errors.connector.name":       connector,
+		"__connect.errors.topic":                "orders",
+		"__connect.errors.partition":            "-1",
+		"__connect.errors.offset":               strconv.Itoa(n),
+		"__connect.errors.exception.class.name": "E",
+		"__connect.errors.exception.message":    message,
+		"__culvert.errors.stage":                "transforms",
+		"__culvert.errors.time":                 time.Unix(1_700_000_000+int64(n), 0).UTC().Format(time.RFC3339),
+		"__culvert.errors.replays":              strconv.Itoa(replays),
+	} {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
 	return r
 }
 
-// lettersOf returns count letters of one fault.
+// lettersOf returns count letters of different rows that failed for one cause.
 func lettersOf(topic, connector string, count int) (records []*kgo.Record) {
 	for n := range count {
 		records = append(records, deadLetterOf(topic, connector, n, 0, fmt.Sprintf("order \"%d\" is locked", n)))
@@ -47,12 +57,12 @@ func lettersOf(topic, connector string, count int) (records []*kgo.Record) {
 	return records
 }
 
-// deadLetterHerd runs connectors with the dead letter topic of each.
-func deadLetterHerd(t *testing.T, topics map[string]string) (*herd, *kgo.Client) {
+// newDeadLetterHerd runs connectors, each with its dead letter topic, and returns a client of their brokers.
+func newDeadLetterHerd(t *testing.T, topics map[string]string) (*herd, *kgo.Client) {
 	t.Helper()
 	h := newHerd(t)
 	for name, topic := range topics {
-		h.Put(h.named(name, "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"="+topic), nil)
+		h.Put(h.spyConnector(name, "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"="+topic), nil)
 	}
 	return h, kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.AllowAutoTopicCreation(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -60,19 +70,22 @@ func deadLetterHerd(t *testing.T, topics map[string]string) (*herd, *kgo.Client)
 
 func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
 	t.Helper()
-	for chunk := range slices.Chunk(records, 500) { // batches of the size of a task's
+	for chunk := range slices.Chunk(records, 500) { // as many as a task produces at a time
 		require.NoError(t, client.ProduceSync(kafkatest.Context(t), chunk...).FirstErr())
 	}
 }
 
-// awaitOpen waits until a connector has so many open letters, -1 for unknown, and returns the summary.
+// unknownOpen is the number of open letters of a summary that is unknown.
+const unknownOpen = -1
+
+// awaitOpen waits until a connector has the wanted number of open letters, and returns the summary.
 func (h *herd) awaitOpen(name string, want int) (s DeadLetterSummary) {
 	h.t.Helper()
-	open := -2
+	var open int
 	require.Until(h.t, func() bool {
 		h.tracker.wake.Ring()
 		s = h.DeadLetterSummary(name)
-		open = -1
+		open = unknownOpen
 		if s.Open != nil {
 			open = int(*s.Open)
 		}
@@ -87,52 +100,53 @@ func (h *herd) discard(name string, positions ...string) (DiscardResult, error) 
 	return h.DiscardDeadLetters(kafkatest.Context(h.t), name, f.Positions)
 }
 
-// pages returns the positions of all pages of a connector's letters.
+// pages returns the positions and attempts of all pages of a connector's letters.
 func (h *herd) pages(name string, query DeadLetterQuery) (positions []string) {
 	h.t.Helper()
 	for {
 		page := make([]string, deadLetterPageSize)
 		n := 0
-		found, err := h.ListDeadLetters(kafkatest.Context(h.t), name, query, func(l ListedDeadLetter) error {
+		list, err := h.ListDeadLetters(kafkatest.Context(h.t), name, query, func(l ListedDeadLetter) error {
 			page[l.Place] = fmt.Sprintf("%v x%d", l.position(), l.Attempts)
 			n++
 			return nil
 		})
 		require.NoError(h.t, err)
 		positions = append(positions, page[:n]...)
-		if query.After = found.Next; query.After == "" {
+		query.After = list.Next
+		if query.After == "" {
 			return positions
 		}
 	}
 }
 
-// At users' size: 25,000 letters of one fault are one cause, and each is on exactly one page, the newest first.
-func TestManyDeadLetters(t *testing.T) {
+// 25,000 letters of one fault, as users have them, are one cause, and each is on exactly one page, the newest first.
+func TestPagesHaveEachDeadLetterOnce(t *testing.T) {
 	t.Parallel()
 	const count = 25_000
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "none": ""})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq", "none": ""})
 	produce(t, client, lettersOf("dlq", "c", count)...)
 	s := h.awaitOpen("c", count)
 	assert.Equal(t, false, s.More)
 	assert.Equal(t, 1, len(s.Causes))
 	assert.Equal(t, CauseCount{ID: s.Causes[0].ID, Text: `order "…" is locked`, Count: maxCountedCauses,
 		Newest: 1_700_000_000 + count - 1}, s.Causes[0])
-	found := h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: s.Causes[0].ID})
-	assert.Equal(t, count, len(found))
-	for i, position := range found {
+	positions := h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: s.Causes[0].ID})
+	assert.Equal(t, count, len(positions))
+	for i, position := range positions {
 		if want := fmt.Sprintf("0@%d x1", count-1-i); position != want {
 			t.Fatalf("place %d: expected %s, found %s", i, want, position)
 		}
 	}
 	assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: "12345678"})))
 	assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowSettled})))
-	h.awaitOpen("none", -1)
+	h.awaitOpen("none", unknownOpen)
 	_, err := h.ListDeadLetters(kafkatest.Context(t), "c", DeadLetterQuery{Show: ShowAll, After: "17-0"}, nil)
 	assert.Equal(t, true, errors.Is(err, ErrInvalidAfter))
 }
 
 // A summary that became unknown is derived again by the next complete read, even without a letter of the connector.
-func TestUnknownSummaryComesBack(t *testing.T) {
+func TestUnknownSummaryIsDerivedAgain(t *testing.T) {
 	t.Parallel()
 	c := &trackedConnector{index: newDeadLetterIndex()}
 	for _, r := range lettersOf("dlq", "c", 3) {
@@ -140,53 +154,58 @@ func TestUnknownSummaryComesBack(t *testing.T) {
 		c.index.add(&l)
 	}
 	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 3}}
-	c.update(offsets, nil, true)
+	const complete, incomplete = true, false
+	c.update(offsets, nil, complete)
 	assert.Equal(t, int64(3), *c.summary.Open)
 	c.setUnknown()
-	c.update(offsets, nil, false)
-	assert.Equal(t, true, c.summary == nil)
-	c.update(offsets, nil, true)
-	assert.Equal(t, true, c.summary != nil && *c.summary.Open == 3)
+	c.update(offsets, nil, incomplete)
+	assert.Equal(t, (*DeadLetterSummary)(nil), c.summary, "after an incomplete read")
+	c.update(offsets, nil, complete)
+	assert.Equal(t, int64(3), *c.summary.Open, "after a complete read")
 }
 
-// A letter has 80 bytes. The test does not run beside others, whose memory would count.
-func TestMemoryOfDeadLetters(t *testing.T) {
+// A letter needs about 80 bytes; the bound leaves room for growing slices. The test does not run in parallel with others,
+// whose memory would count.
+func TestDeadLetterNeedsFewBytes(t *testing.T) {
 	const count = 25_000
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	x := newDeadLetterIndex()
+	index := newDeadLetterIndex()
 	for _, r := range lettersOf("dlq", "c", count) {
 		l := ParseDeadLetter(r)
-		x.add(&l)
+		index.add(&l)
 	}
-	x.update(kafka.Positions{0: 0}, nil)
+	index.update(kafka.Positions{0: 0}, nil)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if used := int64(after.HeapAlloc) - int64(before.HeapAlloc); used > 200*count {
 		t.Errorf("expected at most 200 bytes for each letter, found %d", used/count)
 	}
-	runtime.KeepAlive(x)
+	runtime.KeepAlive(index)
 }
 
 // Attempts of one original are one entry, also of connectors that share a topic with transaction markers. A connector
-// that was created again knows the same letters.
-func TestDeadLettersByOriginal(t *testing.T) {
+// that was created again lists the same letters.
+func TestAttemptsOfAnOriginalAreOneEntry(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
 	transactions := kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.TransactionalID("x"),
 		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	transaction := func(commit kgo.TransactionEndTry, records ...*kgo.Record) {
+	produceInTransaction := func(commit kgo.TransactionEndTry, records ...*kgo.Record) {
 		t.Helper()
 		require.NoError(t, transactions.BeginTransaction())
 		produce(t, transactions, records...)
 		require.NoError(t, transactions.EndTransaction(kafkatest.Context(t), commit))
 	}
 	h.awaitOpen("c", 0)
-	transaction(kgo.TryCommit, deadLetterOf("dlq", "c", 1, 0, "no 1"), deadLetterOf("dlq", "d", 1, 0, "no 1")) // 0, 1, marker
-	transaction(kgo.TryAbort, deadLetterOf("dlq", "c", 2, 0, "no 2"))                                          // 3, marker
-	produce(t, client, deadLetterOf("dlq", "c", 1, 1, "no 1 again"), deadLetterOf("dlq", "c", 3, 0, "other"),  // 5, 6
-		deadLetterOf("dlq", "c", 1, 0, "no 1")) // 7: a duplicate of the first attempt
+	// The offsets are 0, 1 and a marker, then 3 and a marker, then 5 to 7, which is a duplicate of the first attempt.
+	produceInTransaction(kgo.TryCommit, deadLetterOf("dlq", "c", 1, 0, "no 1"), deadLetterOf("dlq", "d", 1, 0, "no 1"))
+	produceInTransaction(kgo.TryAbort, deadLetterOf("dlq", "c", 2, 0, "no 2"))
+	produce(t, client,
+		deadLetterOf("dlq", "c", 1, 1, "no 1 again"),
+		deadLetterOf("dlq", "c", 3, 0, "other"),
+		deadLetterOf("dlq", "c", 1, 0, "no 1"))
 	for range 2 {
 		assert.Equal(t, 2, len(h.awaitOpen("c", 2).Causes))
 		h.awaitOpen("d", 1)
@@ -194,33 +213,34 @@ func TestDeadLettersByOriginal(t *testing.T) {
 		assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
 			Only: &DeadLetterPosition{0, 7}}))
 		h.must(h.Remove("c"))
-		h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
+		h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
 	}
-	result, err := h.discard("c", "0@0", "0@5", "0@1", "0@99") // two of one original, of another connector, unknown
+	// The first two are of one original, 0@1 is of another connector, and 0@99 does not exist.
+	result, err := h.discard("c", "0@0", "0@5", "0@1", "0@99")
 	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{1, map[string]int{keptUnknown: 2}}, result)
+	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown: 2}}, result)
 	h.awaitOpen("c", 1)
 	h.awaitOpen("d", 1)
 	assert.Equal(t, []string{"0@6 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
 	assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
 	result, err = h.discard("c", "0@6", "0@0")
 	require.NoError(t, err)
-	assert.Equal(t, DiscardResult{1, map[string]int{keptUnknown: 1}}, result)
+	assert.Equal(t, DiscardResult{Discarded: 1, Kept: map[string]int{keptUnknown: 1}}, result)
 	assert.Equal(t, 0, len(h.awaitOpen("c", 0).Causes))
-	transaction(kgo.TryCommit, deadLetterOf("dlq", "d", 2, 0, "no 2"))
+	produceInTransaction(kgo.TryCommit, deadLetterOf("dlq", "d", 2, 0, "no 2"))
 	h.awaitOpen("c", 0)
 	h.awaitOpen("d", 2)
 
-	// With another topic, nothing of the former one is counted.
+	// After a change of the topic, letters of the previous one do not count.
 	h.must(h.Remove("d"))
-	h.Put(h.named("d", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=missing"), nil)
+	h.Put(h.spyConnector("d", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=missing"), nil)
 	h.awaitOpen("d", 0)
 }
 
 // The state of one connector that cannot be read prevents the lists of that connector only.
-func TestUnreadableReplayState(t *testing.T) {
+func TestUnreadableReplayStatePreventsListsOfItsConnectorOnly(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
 	produce(t, client, deadLetterOf("dlq", "c", 1, 0, "no"), deadLetterOf("dlq", "d", 1, 0, "no"))
 	h.awaitOpen("c", 1)
 	ctl, err := h.find("c")
@@ -235,12 +255,12 @@ func TestUnreadableReplayState(t *testing.T) {
 	assert.Equal(t, []string{"0@1 x1"}, h.pages("d", DeadLetterQuery{Show: ShowOpen}))
 }
 
-// Settled dead letters of a connector with its own offsets topic count, too: its writes are copied to the topic of
-// the worker.
-func TestDeadLettersWithOffsetsOfTheirOwn(t *testing.T) {
+// Letters that a connector with its own offsets topic has settled are not open: its writes are copied to the topic of the
+// worker.
+func TestDeadLettersSettledInAnOwnOffsetsTopicCount(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, nil)
-	h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq",
+	h, client := newDeadLetterHerd(t, nil)
+	h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq",
 		"offsets.storage.topic=own"), nil)
 	produce(t, client, lettersOf("dlq", "c", 3)...)
 	h.awaitOpen("c", 3)
@@ -250,31 +270,32 @@ func TestDeadLettersWithOffsetsOfTheirOwn(t *testing.T) {
 	assert.Equal(t, []string{"0@2 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
 }
 
-// Numbers of an incomplete refresh are not shown, but they are not forgotten either.
-func TestIncompleteRefresh(t *testing.T) {
+// Numbers of an incomplete refresh are not shown until the next complete one.
+func TestIncompleteRefreshIsNotShown(t *testing.T) {
 	t.Parallel()
 	c := &trackedConnector{}
 	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 1}}
-	c.prepare(offsets)
+	c.prepareIndex(offsets)
 	l := ParseDeadLetter(deadLetterOf("dlq", "c", 0, 0, "no"))
 	c.index.add(&l)
 	for _, isComplete := range []bool{false, true} {
 		c.update(offsets, nil, isComplete)
-		assert.Equal(t, isComplete, c.summary != nil)
+		assert.Equal(t, isComplete, c.summary != nil, fmt.Sprintf("summary after a complete refresh: %t", isComplete))
 	}
 	assert.Equal(t, int64(1), *c.summary.Open)
 }
 
-func (t *deadLetterTracker) refreshNow(test *testing.T) {
-	test.Helper()
-	require.NoError(test, t.refreshAll(kafkatest.Context(test)))
-	t.reads.Wait()
+// refreshNow refreshes all topics and waits until they are read.
+func refreshNow(t *testing.T, tracker *deadLetterTracker) {
+	t.Helper()
+	require.NoError(t, tracker.refreshAll(kafkatest.Context(t)))
+	tracker.reads.Wait()
 }
 
 // A topic that takes long to read delays no other one.
 func TestLargeTopicDelaysNoOther(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq2"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq2"})
 	h.awaitOpen("c", 0)
 	h.tracker.mu.Lock()
 	large := h.tracker.topics["dlq"]
@@ -287,8 +308,8 @@ func TestLargeTopicDelaysNoOther(t *testing.T) {
 	h.awaitOpen("d", 3)
 }
 
-// trackedAlone returns a tracked topic of a connector that is not refreshed in the background.
-func (h *herd) trackedAlone(topic, connector string) *trackedTopic {
+// untrackedTopic returns a topic of a connector that the tracker does not refresh in the background.
+func (h *herd) untrackedTopic(topic, connector string) *trackedTopic {
 	ctl, err := h.find(connector)
 	require.NoError(h.t, err)
 	return &trackedTopic{name: topic, lock: guard.NewCtxMutex(),
@@ -296,22 +317,21 @@ func (h *herd) trackedAlone(topic, connector string) *trackedTopic {
 }
 
 // The index of a topic is dropped with the topic, also if it was empty.
-func TestDeadLettersOfADeletedTopic(t *testing.T) {
+func TestIndexIsDroppedWithItsTopic(t *testing.T) {
 	t.Parallel()
-	h, _ := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, _ := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	h.awaitOpen("c", 0)
-	shared := h.trackedAlone("gone", "c")
+	topic := h.untrackedTopic("gone", "c")
 	for _, offsets := range []kafka.Range{{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 0}}, {}} {
-		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), shared, offsets))
-		assert.Equal(t, len(offsets.To), len(shared.connectors["c"].next))
+		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), topic, offsets))
+		assert.Equal(t, len(offsets.To), len(topic.connectors["c"].next))
 	}
 }
 
-// What was settled of a topic that was deleted says nothing of the letters of another one with its name, also when that
-// has become longer.
-func TestDeadLettersOfATopicCreatedAgain(t *testing.T) {
+// Settled letters of a deleted topic do not settle letters of a new topic with its name, even if that has more records.
+func TestTopicCreatedAgainHasNoSettledLetters(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	produce(t, client, lettersOf("dlq", "c", 3)...)
 	h.awaitOpen("c", 3)
 	_, err := h.discard("c", "0@0", "0@1", "0@2")
@@ -319,13 +339,13 @@ func TestDeadLettersOfATopicCreatedAgain(t *testing.T) {
 	h.awaitOpen("c", 0)
 	_, err = kadm.NewClient(client).DeleteTopic(kafkatest.Context(t), "dlq")
 	require.NoError(t, err)
-	other := kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.AllowAutoTopicCreation())
-	produce(t, other, lettersOf("dlq", "c", 5)...)
+	newClient := kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.AllowAutoTopicCreation())
+	produce(t, newClient, lettersOf("dlq", "c", 5)...)
 	h.awaitOpen("c", 5)
 	h.await("c", Running)
-	var first DeadLetterFilter
-	require.NoError(t, first.SelectPositions([]string{"0@0"}))
-	result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: first})
+	var firstLetter DeadLetterFilter
+	require.NoError(t, firstLetter.SelectPositions([]string{"0@0"}))
+	result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: firstLetter})
 	require.NoError(t, err)
 	for i := range result.Rejections {
 		result.Rejections[i].Reason = result.Rejections[i].Reason[:len("its key")]
@@ -338,20 +358,20 @@ func TestDeadLettersOfATopicCreatedAgain(t *testing.T) {
 	h.awaitOpen("c", 3)
 }
 
-// Offsets that are older than the last refresh or the replay state are replaced: the topic is not taken
-// for one that was created again.
-func TestRefreshWithOlderOffsets(t *testing.T) {
+// Offsets that are older than the last refresh or the replay state are requested again: the topic does not count as
+// created again.
+func TestRefreshWithOlderOffsetsKeepsTheIndex(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	produce(t, client, lettersOf("dlq", "c", 3)...)
 	h.awaitOpen("c", 3)
 	_, err := h.discard("c", "0@0", "0@1", "0@2")
 	require.NoError(t, err)
-	shared := h.trackedAlone("dlq", "c")
-	c := shared.connectors["c"]
+	topic := h.untrackedTopic("dlq", "c")
+	c := topic.connectors["c"]
 	var index *deadLetterIndex
-	for range 2 { // at first nothing was read
-		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), shared,
+	for range 2 { // the first refresh reads the topic, the second has nothing to read
+		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), topic,
 			kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 2}}))
 		assert.Equal(t, []int64{3, 0}, []int64{c.next[0], *c.summary.Open})
 		assert.Equal(t, true, index == nil || index == c.index, "the index was built again")
@@ -360,40 +380,41 @@ func TestRefreshWithOlderOffsets(t *testing.T) {
 }
 
 // After failures a topic is read less often in the background, until a request has read it.
-func TestBackoffOfUnreadableTopics(t *testing.T) {
+func TestUnreadableTopicIsReadLessOften(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	h.awaitOpen("c", 0)
-	x := newDeadLetterTracker(h.Herder)
+	tracker := newDeadLetterTracker(h.Herder)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
-	x.refreshNow(t)
-	shared := x.topics["dlq"]
-	for _, want := range []time.Duration{3, 6, 12, 24, 48, 96, 192, 300, 300} {
-		x.setBackoff(ctx, shared, true)
-		assert.Equal(t, want*time.Second, shared.backoff)
+	refreshNow(t, tracker)
+	topic := tracker.topics["dlq"]
+	for _, wantSeconds := range []time.Duration{3, 6, 12, 24, 48, 96, 192, 300, 300} {
+		const hasFailed = true
+		tracker.setBackoff(ctx, topic, hasFailed)
+		assert.Equal(t, wantSeconds*time.Second, topic.backoff)
 	}
 	produce(t, client, lettersOf("dlq", "c", 1)...)
-	open := func() int64 { return *shared.connectors["c"].summary.Open }
-	x.refreshNow(t)
-	assert.Equal(t, int64(0), open())
+	open := func() int64 { return *topic.connectors["c"].summary.Open }
+	refreshNow(t, tracker)
+	assert.Equal(t, int64(0), open(), "during the backoff")
 	require.Until(t, func() bool { // the client may remember for a second that the topic did not exist
-		err := x.withIndex(ctx, "c", "dlq", func(*trackedConnector, *kafka.Reader) error { return nil })
+		err := tracker.withIndex(ctx, "c", "dlq", func(*trackedConnector, *kafka.Reader) error { return nil })
 		return err == nil && open() == 1
 	}, func() string { return fmt.Sprintf("expected 1 open letter, found %d", open()) })
-	assert.Equal(t, time.Duration(0), shared.backoff)
+	assert.Equal(t, time.Duration(0), topic.backoff)
 	cancel()
-	x.run(ctx) // closes its clients, also for lists that are requested while the worker shuts down
-	err := x.withIndex(kafkatest.Context(t), "c", "dlq", nil)
+	tracker.run(ctx) // closes its clients, also for lists that are requested while the worker shuts down
+	err := tracker.withIndex(kafkatest.Context(t), "c", "dlq", nil)
 	assert.Equal(t, true, errors.Is(err, errTrackerClosed), fmt.Sprint(err))
 }
 
-// Secrets in messages of other programs are removed before digits are, which would make them unrecognizable.
+// Secrets in messages of other programs are removed before digits are replaced, which would make them unrecognizable.
 func TestCausesAreRedacted(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, nil)
+	h, client := newDeadLetterHerd(t, nil)
 	file := filepath.Join(t.TempDir(), "secrets")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=s3cret-word4711\n"), 0o600))
-	h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq",
+	h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq",
 		"spy.password=${file:"+file+":pwd}"), nil)
 	produce(t, client, deadLetterOf("dlq", "c", 0, 0, "no s3cret-word4711 for 17 rows"))
 	cause := h.awaitOpen("c", 1).Causes[0]
@@ -406,22 +427,22 @@ func TestCausesAreRedacted(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The bound of stored ranges is kept: a discard that exceeds it stores nothing, one that closes a gap is permitted.
+// A discard that exceeds the bound of stored ranges stores nothing. A discard that closes a gap is permitted.
 func TestDiscardIsBounded(t *testing.T) {
 	t.Parallel()
 	const count = 2*maxReplayedRanges + 10
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	produce(t, client, lettersOf("dlq", "c", count)...)
 	h.awaitOpen("c", count)
-	var odd []string
+	var oddPositions []string
 	for n := range maxReplayedRanges {
-		odd = append(odd, fmt.Sprintf("0@%d", 2*n+1))
+		oddPositions = append(oddPositions, fmt.Sprintf("0@%d", 2*n+1))
 	}
-	_, err := h.discard("c", append(odd, "0@20001")...)
+	_, err := h.discard("c", append(oddPositions, "0@20001")...)
 	assert.Equal(t, true, errors.Is(err, ErrTooManyRanges))
 	assert.Contains(t, err.Error(), "at most 10000 ranges", "would make 10001")
 	h.awaitOpen("c", count)
-	_, err = h.discard("c", odd...)
+	_, err = h.discard("c", oddPositions...)
 	require.NoError(t, err)
 	h.awaitOpen("c", count-maxReplayedRanges)
 	_, err = h.discard("c", "0@20002")
@@ -432,23 +453,23 @@ func TestDiscardIsBounded(t *testing.T) {
 	_, err = h.discard("c", "0@0")
 	require.NoError(t, err)
 
-	// A replay is refused before it sends the first.
+	// A replay that would exceed the bound sends nothing.
 	_, err = h.discard("c", "0@20003")
 	require.NoError(t, err)
 	h.await("c", Running)
-	for position, sent := range map[string]int{"0@20008": 0, "0@20004": 1} {
-		var one DeadLetterFilter
-		require.NoError(t, one.SelectPositions([]string{position}))
-		result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: one})
-		assert.Equal(t, sent == 0, errors.Is(err, ErrTooManyRanges), fmt.Sprint(err))
-		assert.Equal(t, sent, result.Sent, fmt.Sprint(result))
+	for position, wantSent := range map[string]int{"0@20008": 0, "0@20004": 1} {
+		var filter DeadLetterFilter
+		require.NoError(t, filter.SelectPositions([]string{position}))
+		result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: filter})
+		assert.Equal(t, wantSent == 0, errors.Is(err, ErrTooManyRanges), fmt.Sprint(err))
+		assert.Equal(t, wantSent, result.Sent, fmt.Sprint(result))
 	}
 }
 
 // A row of a source counts as delivered when it was sent; dry runs count the same.
-func TestReplayOfARow(t *testing.T) {
+func TestReplayedRowCountsAsDelivered(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	row := deadLetterOf("dlq", "c", 1, 0, "no")
 	row.Key = nil
 	row.Value = []byte(`{"schema":null,"payload":{"n":1}}`)
@@ -461,13 +482,13 @@ func TestReplayOfARow(t *testing.T) {
 	}
 }
 
-// The summary is unknown without the right to read the topic, and as long as it could not be read.
-func TestDeadLettersWithoutTopic(t *testing.T) {
+// The summary is unknown while the worker does not own the connector.
+func TestSummaryIsUnknownWithoutOwnership(t *testing.T) {
 	t.Parallel()
-	h, _ := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	h, _ := newDeadLetterHerd(t, map[string]string{"c": "dlq"})
 	h.awaitOpen("c", 0)
 	h.must(h.Assign("c", Assignment{}))
-	h.awaitOpen("c", -1)
+	h.awaitOpen("c", unknownOpen)
 	h.must(h.Assign("c", Assignment{OwnsConnector: true}))
 	h.awaitOpen("c", 0)
 	assert.Equal(t, DeadLetterSummary{}, h.DeadLetterSummary("unknown"))
@@ -478,7 +499,7 @@ func TestDeadLettersWithoutTopic(t *testing.T) {
 // A list does not wait for the records that another list of the topic reads.
 func TestListsDoNotWaitForOneAnother(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
 	produce(t, client, deadLetterOf("dlq", "c", 1, 0, "no"), deadLetterOf("dlq", "d", 1, 0, "no"))
 	h.awaitOpen("d", 1)
 	ctx, cancel := context.WithTimeout(kafkatest.Context(t), 5*time.Second)
@@ -496,31 +517,31 @@ func TestListsDoNotWaitForOneAnother(t *testing.T) {
 }
 
 // Without headers, nobody knows which connector a dead letter belongs to.
-func TestDeadLettersWithoutHeaders(t *testing.T) {
+func TestSummaryIsUnknownWithoutHeaders(t *testing.T) {
 	t.Parallel()
 	h := newHerd(t)
-	h.Put(h.named("c", "errors.tolerance=all", deadLetterTopic+"=dlq"), nil)
+	h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterTopic+"=dlq"), nil)
 	require.NoError(t, h.tracker.refreshAll(kafkatest.Context(t)))
-	h.awaitOpen("c", -1)
-	h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
+	h.awaitOpen("c", unknownOpen)
+	h.Put(h.spyConnector("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
 	h.awaitOpen("c", 0)
 }
 
-// Beyond the bound the newest letters are kept, and the summary says that there may be more.
+// Beyond the bound the newest letters are kept, and the summary reports that there may be more.
 func TestTrackedLettersAreBounded(t *testing.T) {
 	t.Parallel()
-	x := newDeadLetterIndex()
-	assert.Equal(t, maxTrackedLetters, x.limit)
-	x.limit = 10
-	x.from = kafka.Positions{0: 0}
+	index := newDeadLetterIndex()
+	assert.Equal(t, maxTrackedLetters, index.limit)
+	index.limit = 10
+	index.from = kafka.Positions{0: 0}
 	fill := func(from, to int) *DeadLetterSummary {
 		for n := from; n < to; n++ {
 			l := ParseDeadLetter(deadLetterOf("dlq", "c", n, 0, fmt.Sprintf("fault %c", 'a'+rune(n%7))))
 			l.Record.Offset = int64(n)
-			x.add(&l)
+			index.add(&l)
 		}
-		x.update(kafka.Positions{0: 0}, map[int32]replayState{})
-		return x.summary()
+		index.update(kafka.Positions{0: 0}, map[int32]replayState{})
+		return index.summary()
 	}
 	s := fill(0, 10)
 	assert.Equal(t, false, s.More)
@@ -530,27 +551,31 @@ func TestTrackedLettersAreBounded(t *testing.T) {
 	assert.Equal(t, int64(9), *s.Open, "nine tenths")
 	s = fill(11, 500)
 	assert.Equal(t, []any{true, int64(10), 7}, []any{s.More, *s.Open, len(s.Causes)})
-	page, _, err := x.page(DeadLetterQuery{Show: ShowOpen})
+	page, _, err := index.page(DeadLetterQuery{Show: ShowOpen})
 	require.NoError(t, err)
 	assert.Equal(t, []int64{499, 490}, []int64{page[0].offset, page[9].offset})
 	var older replayState
 	older.markDone(0, 489)
-	x.update(kafka.Positions{0: 0}, map[int32]replayState{0: older})
-	assert.Equal(t, false, x.summary().More, "all older ones are settled")
-	x.update(kafka.Positions{0: 495}, map[int32]replayState{0: older})
-	assert.Equal(t, int64(5), *x.summary().Open, "after older ones were deleted from the topic")
+	index.update(kafka.Positions{0: 0}, map[int32]replayState{0: older})
+	assert.Equal(t, false, index.summary().More, "all older ones are settled")
+	index.update(kafka.Positions{0: 495}, map[int32]replayState{0: older})
+	assert.Equal(t, int64(5), *index.summary().Open, "after older ones were deleted from the topic")
 }
 
 // Beyond the worker's bound, the connectors with more than an equal share keep fewer letters, also in a shared topic.
 func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
 	t.Parallel()
-	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq2", "e": "dlq2"})
-	x := newDeadLetterTracker(h.Herder)
-	assert.Equal(t, int64(maxTrackedOfWorker), x.limit)
-	x.limit = 90
+	h, client := newDeadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq2", "e": "dlq2"})
+	tracker := newDeadLetterTracker(h.Herder)
+	assert.Equal(t, int64(maxTrackedOfWorker), tracker.limit)
+	tracker.limit = 90
 	summaries := func() (open []int64, more []bool) {
-		for _, at := range [][2]string{{"dlq", "c"}, {"dlq2", "d"}, {"dlq2", "e"}} {
-			s := x.topics[at[0]].connectors[at[1]].summary
+		for _, c := range []*trackedConnector{
+			tracker.topics["dlq"].connectors["c"],
+			tracker.topics["dlq2"].connectors["d"],
+			tracker.topics["dlq2"].connectors["e"],
+		} {
+			s := c.summary
 			open = append(open, *s.Open)
 			more = append(more, s.More)
 		}
@@ -560,7 +585,7 @@ func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
 		t.Helper()
 		produce(t, client, records...)
 		for range 3 { // others shrink at the next refresh
-			x.refreshNow(t)
+			refreshNow(t, tracker)
 		}
 	}
 	add(slices.Concat(lettersOf("dlq", "c", 50), lettersOf("dlq2", "d", 30), lettersOf("dlq2", "e", 10))...)
@@ -581,24 +606,24 @@ func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
 // Causes beyond the bound are counted together. Only the newest open letters are counted by cause.
 func TestCausesAreBounded(t *testing.T) {
 	t.Parallel()
-	x := newDeadLetterIndex()
-	word := func(n int) string { return "fault " + string('a'+rune(n/26%26)) + string('a'+rune(n%26)) }
+	index := newDeadLetterIndex()
+	message := func(n int) string { return "fault " + string('a'+rune(n/26%26)) + string('a'+rune(n%26)) }
 	for n := range maxCauseTexts + 1 {
-		l := ParseDeadLetter(deadLetterOf("dlq", "c", n, 0, word(n)))
-		x.add(&l)
+		l := ParseDeadLetter(deadLetterOf("dlq", "c", n, 0, message(n)))
+		index.add(&l)
 	}
-	x.update(kafka.Positions{}, nil)
-	s := x.summary()
+	index.update(kafka.Positions{}, nil)
+	s := index.summary()
 	assert.Equal(t, maxCauseTexts+1, len(s.Causes))
-	page, _, err := x.page(DeadLetterQuery{Show: ShowOpen, Cause: causeID(0).String()})
+	page, _, err := index.page(DeadLetterQuery{Show: ShowOpen, Cause: causeID(0).String()})
 	require.NoError(t, err)
 	assert.Equal(t, 1, len(page))
 	for n := range maxCountedCauses {
-		l := ParseDeadLetter(deadLetterOf("dlq", "c", 1000+n, 0, word(0)))
-		x.add(&l)
+		l := ParseDeadLetter(deadLetterOf("dlq", "c", 1000+n, 0, message(0)))
+		index.add(&l)
 	}
-	x.update(kafka.Positions{}, nil)
-	s = x.summary()
+	index.update(kafka.Positions{}, nil)
+	s = index.summary()
 	assert.Equal(t, []int{maxCountedCauses + maxCauseTexts + 1, 1, maxCountedCauses},
 		[]int{int(*s.Open), len(s.Causes), s.Causes[0].Count})
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// delivery sends records and offsets to Kafka. prepare, if not nil, is called before offsets are read.
+// delivery sends records and offsets to Kafka.
 type delivery struct {
-	prepare func(ctx context.Context, feeds int) error
+	prepare func(ctx context.Context, feeds int) error // called before offsets are read; may be nil
 	output  func(feed string) (source.Output, error)
 	close   func(ctx context.Context)
 }
@@ -26,10 +26,10 @@ func (t *task) newDelivery(owner string, ids func(feeds int) []string) delivery 
 	case t.run.clients.producersPerTask > 0:
 		return t.fencedDelivery(owner, ids)
 	}
-	return t.atLeastOnceDelivery(owner, ids)
+	return t.atLeastOnceDelivery(owner)
 }
 
-func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery {
+func (t *task) atLeastOnceDelivery(owner string) delivery {
 	writer := t.run.clients.offsets.NewWriter(owner, t.metrics.Commits.Record)
 	return delivery{
 		output: func(string) (source.Output, error) { return t.idempotentOutput(writer) },
@@ -37,19 +37,23 @@ func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery 
 	}
 }
 
+// fencedDelivery sends records at least once, and offsets with a transactional producer, which another worker can fence.
 func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
 	run := t.run
 	var writer *offset.Writer
 	return delivery{
 		prepare: func(ctx context.Context, _ int) (err error) {
-			if err = t.checkLease(ctx); err == nil && writer == nil {
-				if writer, err = run.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0],
-					t.metrics.Commits.Record); err == nil {
-					err = t.checkLease(ctx)
-				}
-			}
-			if err != nil {
+			if err := t.checkLease(ctx); err != nil {
 				return err
+			}
+			if writer == nil {
+				writer, err = run.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0], t.metrics.Commits.Record)
+				if err != nil {
+					return err
+				}
+				if err := t.checkLease(ctx); err != nil {
+					return err
+				}
 			}
 			return run.clients.offsets.RefreshCommitted(ctx)
 		},
@@ -73,9 +77,9 @@ func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string)
 			}
 			if transactions == nil {
 				kafkaConfig, _ := run.producerConfig()
+				clientID := fmt.Sprintf("connector-producer-%s-%d", run.config.Name, t.number)
 				var err error
-				transactions, err = kafka.OpenTransactions(ctx, kafkaConfig, fmt.Sprintf("connector-producer-%s-%d",
-					run.config.Name, t.number), ids(feeds), offsets)
+				transactions, err = kafka.OpenTransactions(ctx, kafkaConfig, clientID, ids(feeds), offsets)
 				if err != nil {
 					return err
 				}
@@ -103,11 +107,11 @@ func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string)
 
 func (t *task) idempotentOutput(writer *offset.Writer) (source.Output, error) {
 	kafkaConfig, key := t.run.producerConfig()
-	p, err := kafkaConfig.SharedProducer(key, "connector-producer")
+	producer, err := kafkaConfig.SharedProducer(key, "connector-producer")
 	if err != nil {
 		return nil, err
 	}
-	return kafka.NewOutput(p, writer), nil
+	return kafka.NewOutput(producer, writer), nil
 }
 
 func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
@@ -124,8 +128,8 @@ func (t *task) transactionalIDs(feeds int) []string {
 	return ids
 }
 
-// checkLease returns nil if the worker is still a member of its group: only a member may fence. Call it before and
-// after opening producers, because the worker may be paused in between.
+// checkLease returns an error unless the worker is still a member of its group: only a member may fence. It is called
+// before and after producers are opened, because the worker may be suspended in between.
 func (t *task) checkLease(ctx context.Context) error {
 	group := t.run.options.Group
 	if group == nil {
@@ -138,8 +142,8 @@ func (t *task) checkLease(ctx context.Context) error {
 	return nil
 }
 
-// asFencedError makes fencing by another worker a transient error: the group revokes the task, or this worker was
-// paused. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
+// asFencedError replaces the error of a producer that another worker has fenced by a transient error: the group revokes
+// the task, or this worker was suspended. Other errors are returned as they are. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
 // only after a delay and as a member, so that two workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
 	id := kafka.FencedTransactionalID(err)

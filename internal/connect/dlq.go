@@ -23,8 +23,8 @@ var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 type ListedDeadLetter struct {
 	*DeadLetter
 	Place    int  // its index in the page
-	Attempts int  // counts the failures
-	IsOpen   bool // false if it was settled
+	Attempts int  // number of failures
+	IsOpen   bool // false means that it was settled
 }
 
 // DeadLetterPage is a page of dead letters.
@@ -32,24 +32,24 @@ type DeadLetterPage struct {
 	Topic string
 	// Size is the number of selected dead letters. Those that were deleted in the meantime are missing.
 	Size int
-	// Next is for [DeadLetterQuery.After], "" on the last page.
+	// Next is the value of [DeadLetterQuery.After] for the next page. "" means that this is the last page.
 	Next string
-	// Causes are the causes of [DeadLetterSummary].
+	// Causes has the causes of [DeadLetterSummary].
 	Causes []CauseCount
 }
 
-// ListDeadLetters calls each with the dead letters of a page of the connector, in any order.
+// ListDeadLetters calls handle with each dead letter of a page of the connector, in any order.
 func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLetterQuery,
-	each func(ListedDeadLetter) error) (page DeadLetterPage, err error) {
+	handle func(ListedDeadLetter) error) (page DeadLetterPage, err error) {
 	if page.Topic, err = h.deadLetterTopic(name); err != nil {
 		return page, err
 	}
 	var letters []trackedDeadLetter
 	var reader *kafka.Reader
-	listed := map[DeadLetterPosition]ListedDeadLetter{}
-	err = h.tracker.withIndex(ctx, name, page.Topic, func(c *trackedConnector, opened *kafka.Reader) (err error) {
+	entries := map[DeadLetterPosition]ListedDeadLetter{}
+	err = h.tracker.withIndex(ctx, name, page.Topic, func(c *trackedConnector, r *kafka.Reader) (err error) {
 		index := c.index
-		reader = opened
+		reader = r
 		letters, page.Next, err = index.page(query)
 		page.Size = len(letters)
 		if c.summary != nil {
@@ -57,7 +57,7 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		}
 		for i := range letters {
 			l := &letters[i]
-			listed[l.position()] = ListedDeadLetter{Place: i, Attempts: int(l.replays) + 1,
+			entries[l.position()] = ListedDeadLetter{Place: i, Attempts: int(l.replays) + 1,
 				IsOpen: index.isOpen(index.originals[l.original])}
 		}
 		return err
@@ -65,14 +65,15 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 	if err != nil {
 		return page, err
 	}
-	return page, readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error { // not under the topic's lock
+	// This read does not hold the lock of the topic, so that other lists do not wait for it.
+	return page, readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
 		l := h.parseRedacted(r)
-		entry, ok := listed[l.position()]
+		entry, ok := entries[l.position()]
 		if !ok {
 			return nil
 		}
 		entry.DeadLetter = &l
-		return each(entry)
+		return handle(entry)
 	})
 }
 
@@ -84,12 +85,12 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 	return l
 }
 
-// spanGap is the number of other records that are read to save a request.
-const spanGap = 50
+// maxSpanGap is the number of other records that are read to save a request.
+const maxSpanGap = 50
 
-// readSpans reads the records of letters, and some between them.
+// readSpans calls handle with the records of letters, and with some records between them.
 func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
-	each func(*kgo.Record) error) error {
+	handle func(*kgo.Record) error) error {
 	letters = slices.Clone(letters)
 	slices.SortFunc(letters, func(a, b trackedDeadLetter) int {
 		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
@@ -98,11 +99,11 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 		first := letters[0]
 		n := 1
 		for n < len(letters) && letters[n].partition == first.partition &&
-			letters[n].offset-letters[n-1].offset < spanGap {
+			letters[n].offset-letters[n-1].offset < maxSpanGap {
 			n++
 		}
 		_, err := reader.Read(ctx, topic, kafka.ReadOptions{From: kafka.Positions{first.partition: first.offset},
-			To: kafka.Positions{first.partition: letters[n-1].offset + 1}}, each)
+			To: kafka.Positions{first.partition: letters[n-1].offset + 1}}, handle)
 		if err != nil {
 			return err
 		}
@@ -113,33 +114,33 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 
 // ReplayConnector is [Herder.Replay] for one connector and the topic of its settings. It returns [ErrNotRunning] for a
 // paused or stopped connector.
-func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (done ReplayResult, err error) {
+func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (result ReplayResult, err error) {
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
-		return done, err
+		return result, err
 	}
 	switch isPaused, err := h.isPausedOrStopped(ctx, name); {
 	case err != nil:
-		return done, err
+		return result, err
 	case isPaused && !r.DryRun:
-		return done, ErrNotRunning
+		return result, ErrNotRunning
 	}
 	if !h.replayLock.TryLock() {
-		return done, ErrReplayInProgress
+		return result, ErrReplayInProgress
 	}
 	defer h.replayLock.Unlock()
 	defer h.tracker.wake.Ring()
 	r.Filter.Connector = name
-	done, err = h.Replay(ctx, r)
-	if err == nil && done.Refused > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
+	result, err = h.Replay(ctx, r)
+	if err == nil && result.Refused > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
 		for selected := range r.Filter.Positions {
-			done.Letter = h.newestAttempt(ctx, name, r.Topic, selected)
+			result.Letter = h.newestAttempt(ctx, name, r.Topic, selected)
 		}
 	}
-	return done, err
+	return result, err
 }
 
-// newestAttempt returns the position of the newest dead letter of the same original, "" if there is no newer one or it
-// cannot be read soon: the first reading of a large topic takes minutes.
+// newestAttempt returns the position of the newest dead letter of the same original. It returns "" if no letter is newer
+// or the topic cannot be read within seconds: the first read of a large topic takes minutes.
 func (h *Herder) newestAttempt(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -158,10 +159,8 @@ func (h *Herder) newestAttempt(ctx context.Context, name, topic string, letter D
 
 // DiscardResult is the result of [Herder.DiscardDeadLetters].
 type DiscardResult struct {
-	// Discarded counts original records or rows.
-	Discarded int
-	// Kept counts the other positions, by reason.
-	Kept map[string]int
+	Discarded int            // number of original records or rows
+	Kept      map[string]int // number of other positions by reason
 }
 
 // DiscardDeadLetters marks the original records or rows of dead letters as settled: they are not replayed. An error
@@ -188,12 +187,12 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	defer h.tracker.wake.Ring()
 	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Membership) error {
 		var letters []trackedDeadLetter
-		var current map[int32]replayState
+		var currentStates map[int32]replayState
 		var topicID string
 		matched := 0
 		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
 			letters, result.Discarded, matched = c.index.siblings(positions)
-			current = c.index.states
+			currentStates = c.index.states
 			topicID = c.topicID
 			return nil
 		})
@@ -204,20 +203,20 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 		if kept := len(positions) - matched; kept > 0 {
 			result.Kept[keptUnknown] = kept
 		}
-		return run.storeDiscarded(ctx, lock, topic, topicID, letters, current)
+		return run.storeDiscarded(ctx, lock, topic, topicID, letters, currentStates)
 	})
 	return result, err
 }
 
-// storeDiscarded marks letters as done in the stored states of the partitions in current. States of other partitions
-// are of an earlier topic with this name.
+// storeDiscarded marks letters as done in the stored states of the partitions in currentStates. Stored states of other
+// partitions are of an earlier topic with this name and are replaced.
 func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membership, topic, topicID string,
-	letters []trackedDeadLetter, current map[int32]replayState) error {
+	letters []trackedDeadLetter, currentStates map[int32]replayState) error {
 	states := map[int32]replayState{}
-	ranges := map[int32]int{}
+	ranges := map[int32]int{} // number of ranges before
 	for _, l := range letters {
 		state, ok := states[l.partition]
-		if _, isCurrent := current[l.partition]; isCurrent && !ok {
+		if _, isCurrent := currentStates[l.partition]; isCurrent && !ok {
 			fields, _, err := run.clients.offsets.Get(ctx, replayOwnerPrefix+run.config.Name,
 				replayPartition(topic, l.partition))
 			if err == nil {
@@ -248,17 +247,18 @@ func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membershi
 // ErrNotRunning means that the connector is paused or stopped.
 var ErrNotRunning = errors.New("the connector is paused or stopped: resume it first")
 
-// isPausedOrStopped reports whether the target state is not Running after all queued requests.
+// isPausedOrStopped waits until the loop has handled the queued requests, and reports whether the target state is not
+// Running then.
 func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, error) {
 	ctl, err := h.find(name)
 	if err != nil {
 		return false, err
 	}
 	answer := make(chan bool, 1)
-	ctl.enqueue(event{apply: func(context.Context) { answer <- ctl.desired().target != Running }})
+	ctl.enqueue(event{apply: func(context.Context) { answer <- ctl.desiredSpec().target != Running }})
 	select {
-	case isHeld := <-answer:
-		return isHeld, nil
+	case isPaused := <-answer:
+		return isPaused, nil
 	case <-ctl.done:
 		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	case <-ctx.Done():
@@ -274,7 +274,7 @@ func (h *Herder) deadLetterTopic(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if topic := setting.Trim(ctl.desired().config.Text(deadLetterTopic)); topic != "" {
+	if topic := setting.Trim(ctl.desiredSpec().config.Text(deadLetterTopic)); topic != "" {
 		return topic, nil
 	}
 	return "", ErrNoDeadLetterTopic

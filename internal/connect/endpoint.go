@@ -23,12 +23,13 @@ type ForwardResult struct {
 	Error *wit.Error `json:"fault,omitempty"`
 }
 
-func (result ForwardResult) result() error {
+// asError returns the error for the sender of the notification, [notify.ErrBusy] if it must send it again.
+func (r ForwardResult) asError() error {
 	switch {
-	case !result.Found || result.Retry:
+	case !r.Found || r.Retry:
 		return notify.ErrBusy
-	case result.Error != nil:
-		return result.Error
+	case r.Error != nil:
+		return r.Error
 	}
 	return nil
 }
@@ -62,6 +63,7 @@ func (ctl *controller) deliver(ctx context.Context,
 	return result, true, err
 }
 
+// logDeliveryError logs errors that neither the sender nor the service can have caused.
 func (ctl *controller) logDeliveryError(err error) {
 	if err == nil || errors.As(err, new(*wit.Error)) || errors.Is(err, notify.ErrBusy) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -76,14 +78,15 @@ func (ctl *controller) logDeliveryError(err error) {
 type notificationEndpoint struct {
 	handle notify.Handler
 
-	openedFor  *config.Connector // the last configuration for which the loop opened it; nil if that failed
-	lastLogged string            // the error of the last failed attempt
+	appliedConfig *config.Connector // the last one for which the loop opened it; nil after a failure or closeEndpoint
+	lastProblem   string            // the error of the last attempt of the loop, "" if it succeeded
 
-	mu    sync.Mutex // guards key and close
-	key   string     // identifies the settings
-	close func()     // nil while closed
+	mu         sync.Mutex // guards key and unregister
+	key        string     // identifies the settings
+	unregister func()     // closes the endpoint; nil while it is closed
 }
 
+// ensureOpen opens the endpoint with the settings of a run. It stays open if its settings are the same.
 func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
 	roles := run.roles()
 	settings, err := run.listenerSettings(roles)
@@ -94,16 +97,16 @@ func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
 	defer e.mu.Unlock()
 	key := fmt.Sprintf("%v %q %q %q %q", settings.Ports, settings.Address, settings.Identity, settings.User,
 		settings.Password)
-	if e.close != nil && e.key == key {
+	if e.unregister != nil && e.key == key {
 		return nil
 	}
 	e.closeLocked()
-	_, close, err := run.options.hub.Register(notificationPath(run.config.Name, ""), settings, e.handle)
+	_, unregister, err := run.options.hub.Register(notificationPath(run.config.Name, ""), settings, e.handle)
 	if err != nil {
 		ports := roles.Setting(role.ListenerPorts)
 		return &wit.Error{Kind: wit.ErrorConfig, Message: ports + ": " + err.Error(), Setting: &ports}
 	}
-	e.close = close
+	e.unregister = unregister
 	e.key = key
 	if settings.AllowsAnonymous() {
 		run.log.Warn("the listener accepts notifications from anyone: require a password, or a "+
@@ -114,11 +117,12 @@ func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
 	return nil
 }
 
+// closeLocked closes the endpoint while e.mu is held.
 func (e *notificationEndpoint) closeLocked() {
-	if e.close != nil {
-		e.close()
+	if e.unregister != nil {
+		e.unregister()
 	}
-	e.close = nil
+	e.unregister = nil
 }
 
 func (e *notificationEndpoint) shutDown() {
@@ -130,7 +134,7 @@ func (e *notificationEndpoint) shutDown() {
 // updateEndpoint opens or closes the endpoint of a worker in a group. If it cannot be opened, other workers still
 // accept notifications, and the next event tries again. Only the loop calls it.
 func (ctl *controller) updateEndpoint() {
-	desired := ctl.desired()
+	desired := ctl.desiredSpec()
 	e := ctl.endpoint
 	switch {
 	case desired.options.Group == nil:
@@ -138,10 +142,10 @@ func (ctl *controller) updateEndpoint() {
 	case desired.deleted || desired.target != Running:
 		ctl.closeEndpoint()
 		return
-	case e.openedFor == desired.config:
+	case e.appliedConfig == desired.config:
 		return
 	}
-	e.openedFor = desired.config
+	e.appliedConfig = desired.config
 	run := newConnectorRun(ctl, desired.options, desired.config)
 	if run.configError() != nil || run.roles().Text(role.ListenerPorts) == "" {
 		e.shutDown()
@@ -151,19 +155,19 @@ func (ctl *controller) updateEndpoint() {
 	problem := ""
 	if err != nil {
 		problem = err.Error()
-		e.openedFor = nil
-		if problem != e.lastLogged {
+		e.appliedConfig = nil
+		if problem != e.lastProblem {
 			ctl.log.Warn("this worker cannot accept notifications for the connector; only the other workers of its "+
 				"group can", "error", err)
 		}
 	}
-	e.lastLogged = problem
+	e.lastProblem = problem
 }
 
 // closeEndpoint closes the endpoint of a worker in a group. Without a group the end of the run closes it.
 func (ctl *controller) closeEndpoint() {
-	if ctl.desired().options.Group != nil {
-		ctl.endpoint.openedFor = nil
+	if ctl.desiredSpec().options.Group != nil {
+		ctl.endpoint.appliedConfig = nil
 		ctl.endpoint.shutDown()
 	}
 }
@@ -172,7 +176,7 @@ func (ctl *controller) closeEndpoint() {
 // logs and counts the task's error.
 func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
 	result, isKnown, err := ctl.deliver(ctx, n)
-	switch group := ctl.desired().options.Group; {
+	switch group := ctl.desiredSpec().options.Group; {
 	case result.Found && group == nil:
 		return err
 	case result.Found:
@@ -182,5 +186,5 @@ func (ctl *controller) handleNotification(ctx context.Context, n wit.Notificatio
 	case !isKnown:
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
 	}
-	return result.result()
+	return result.asError()
 }

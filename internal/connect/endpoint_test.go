@@ -15,56 +15,69 @@ import (
 
 // A notification is delivered to the task with its feed and rejected as busy while the task is stopped. An unknown feed
 // is an error, but in a group another worker may have it.
-func TestNotificationIsForwarded(t *testing.T) {
+func TestNotificationIsDeliveredByItsPath(t *testing.T) {
 	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	ctl := run.controller
 	ctl.status.currentRun = run
-	comes := func(path string) error { return ctl.handleNotification(t.Context(), wit.Notification{Target: path}) }
-	taken := 0
-	run.taskSet.handlers.set("/a/my%20feed", func(context.Context, wit.Notification) error { taken++; return nil })
-	run.taskSet.handlers.set("/a/away", nil)
-	assert.NoError(t, comes("/a/my%20feed?x=1"))
-	assert.Equal(t, 1, taken)
-	assert.Equal(t, true, errors.Is(comes("/a/away"), notify.ErrBusy))
+	deliver := func(path string) error { return ctl.handleNotification(t.Context(), wit.Notification{Target: path}) }
+	calls := 0
+	run.taskSet.handlers.set("/a/my%20feed", func(context.Context, wit.Notification) error {
+		calls++
+		return nil
+	})
+	run.taskSet.handlers.set("/a/stopped", nil)
+	assert.NoError(t, deliver("/a/my%20feed?x=1"))
+	assert.Equal(t, 1, calls)
+	if err := deliver("/a/stopped"); !errors.Is(err, notify.ErrBusy) {
+		t.Errorf("a stopped task: expected %v, found %v", notify.ErrBusy, err)
+	}
 	var witError *wit.Error
-	assert.Equal(t, true, errors.As(comes("/a/other"), &witError) && witError.Kind == wit.ErrorNotFound)
+	if err := deliver("/a/other"); !errors.As(err, &witError) || witError.Kind != wit.ErrorNotFound {
+		t.Errorf("an unknown feed: expected the kind not-found, found %v", err)
+	}
 	ctl.spec.options = &Options{Group: &group{}}
-	assert.Equal(t, true, errors.Is(comes("/a/other"), notify.ErrBusy))
+	if err := deliver("/a/other"); !errors.Is(err, notify.ErrBusy) {
+		t.Errorf("an unknown feed in a group: expected %v, found %v", notify.ErrBusy, err)
+	}
 }
 
-// A trap of a plugin is logged as an error, and the sender is not asked to retry. In a group it is, because the feed
-// may have moved.
+// In a group a worker logs the trap of a plugin, and the sender must send the notification again, because the feed may
+// have moved. Without a group the trap is returned to the listener, which logs it.
 func TestTrapInNotificationIsLogged(t *testing.T) {
 	trap := errors.New("the plugin trapped")
 	for _, test := range []struct {
-		name   string
-		group  Group
-		answer error
-		want   error
-		logged bool
+		name     string
+		group    Group
+		taskErr  error
+		want     error
+		isLogged bool
 	}{
-		{name: "alone", answer: trap, want: trap}, // the listener logs it
-		{name: "alone, busy", answer: notify.ErrBusy, want: notify.ErrBusy},
-		{name: "group", group: &group{}, answer: trap, want: notify.ErrBusy, logged: true},
-		{name: "group, busy", group: &group{}, answer: notify.ErrBusy, want: notify.ErrBusy},
-		{name: "group, sender gone", group: &group{}, answer: context.Canceled, want: notify.ErrBusy},
+		{name: "alone", taskErr: trap, want: trap}, // the listener logs it
+		{name: "alone, busy", taskErr: notify.ErrBusy, want: notify.ErrBusy},
+		{name: "group", group: &group{}, taskErr: trap, want: notify.ErrBusy, isLogged: true},
+		{name: "group, busy", group: &group{}, taskErr: notify.ErrBusy, want: notify.ErrBusy},
+		{name: "group, sender gone", group: &group{}, taskErr: context.Canceled, want: notify.ErrBusy},
 	} {
 		var log logtest.Journal
 		ctl := emptyConnector(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller
 		ctl.status.currentRun = emptyConnector(ctl.spec.options, ctl.log)
 		ctl.status.currentRun.taskSet.handlers.set("/a/b", func(context.Context, wit.Notification) error {
-			return test.answer
+			return test.taskErr
 		})
 		h := &Herder{controllers: map[string]*controller{"a": ctl}}
-		n := wit.Notification{Target: "/a/b"}
-		if err := ctl.handleNotification(t.Context(), n); err != test.want {
+		notification := wit.Notification{Target: "/a/b"}
+		if err := ctl.handleNotification(t.Context(), notification); err != test.want {
 			t.Errorf("%s: expected %v, found %v", test.name, test.want, err)
 		}
-		if h := h.HandleNotification(t.Context(), "a", n); test.group != nil && (!h.Found || !h.Retry) {
-			t.Errorf("%s: expected a request to retry, found %+v", test.name, h)
+		result := h.HandleNotification(t.Context(), "a", notification)
+		if test.group == nil {
+			continue
 		}
-		if n := strings.Count(log.String(), trap.Error()); test.group != nil && (n == 2) != test.logged {
-			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.logged, log.String())
+		if !result.Found || !result.Retry {
+			t.Errorf("%s: expected a request to retry, found %+v", test.name, result)
+		}
+		if n := strings.Count(log.String(), trap.Error()); (n == 2) != test.isLogged {
+			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.isLogged, log.String())
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// concurrentProducers is the number of transactional producers of a task, which feeds use concurrently.
 const concurrentProducers = 4
 
 func (run *connectorRun) isExactlyOnce() bool {
@@ -57,12 +58,12 @@ func (run *connectorRun) producersFor(claims []string) int {
 // transactionalClaims returns the transactional IDs as claims, because two connectors with the same IDs would fence
 // each other forever.
 func (run *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []string) {
-	n := run.producersFor(plan.Claims)
-	if n == 0 {
+	producers := run.producersFor(plan.Claims)
+	if producers == 0 {
 		return nil
 	}
-	for _, id := range kafka.TransactionalIDs(run.options.Worker.Text("group.id"), run.config.Name, len(plan.Tasks),
-		n) {
+	group := run.options.Worker.Text("group.id")
+	for _, id := range kafka.TransactionalIDs(group, run.config.Name, len(plan.Tasks), producers) {
 		claims = append(claims, "the transactional id "+id)
 	}
 	return claims
@@ -75,11 +76,19 @@ func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	if run.options.Group != nil {
 		return run.options.Group.Fence(ctx, run.config.Name, run.assignment().version(), counts)
 	}
-	w := run.options.Worker
-	f := fencing.Fencer{Worker: run.options.Kafka, Group: w.Text("group.id"), Log: run.log, Topic: kafka.InternalTopic{
-		Name: w.ConfigTopic(), Setting: "config.storage.topic", Partitions: 1,
-		Replication: int16(w.Int("config.storage.replication.factor"))}}
-	return f.Fence(ctx, run.transactionalConfig(), run.config.Name, counts)
+	worker := run.options.Worker
+	fencer := fencing.Fencer{
+		Worker: run.options.Kafka,
+		Group:  worker.Text("group.id"),
+		Log:    run.log,
+		Topic: kafka.InternalTopic{
+			Name:        worker.ConfigTopic(),
+			Setting:     "config.storage.topic",
+			Partitions:  1,
+			Replication: int16(worker.Int("config.storage.replication.factor")),
+		},
+	}
+	return fencer.Fence(ctx, run.transactionalConfig(), run.config.Name, counts)
 }
 
 func (run *connectorRun) transactionalConfig() kafka.Config {
@@ -103,8 +112,8 @@ func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Co
 	return run.transactionalConfig(), nil
 }
 
-// offsetsTopic returns the connector's offsets topic, "" for the worker's name of it. isOwn reports whether it is
-// another topic than the worker's, or in another cluster.
+// offsetsTopic returns the name of the connector's offsets topic. "" means the name of the worker's offsets topic. isOwn
+// reports whether it is another topic than the worker's, or in another cluster.
 func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 	topic = run.config.Text("offsets.storage.topic")
 	producers, _ := run.producerConfig()
@@ -116,7 +125,8 @@ func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 	return topic, isOtherCluster || topic != run.options.Worker.Text("offset.storage.topic")
 }
 
-// openOffsets sets the store of offsets. Call closeOffsets at the end.
+// openOffsets sets the store of offsets: the worker's, or a new one for the connector's own topic. The caller calls
+// closeOffsets at the end.
 func (run *connectorRun) openOffsets(ctx context.Context) (err error) {
 	run.clients.offsets = run.options.Offsets
 	if run.isSink() {

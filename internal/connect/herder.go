@@ -25,20 +25,24 @@ type Herder struct {
 
 	mu          guard.Mutex
 	controllers map[string]*controller
-	deleting    map[string]*controller
-	runCtx      context.Context // of Run, nil before
-	ended       bool            // Run accepts no more connectors
-	running     sync.WaitGroup
-	replayLock  sync.Mutex // held while dead letters are replayed or discarded
+	deleting    map[string]*controller // deleted connectors whose loops have not ended yet
+	runCtx      context.Context        // of Run; nil before Run is called
+	hasEnded    bool                   // Run accepts no more connectors
+	loops       sync.WaitGroup         // goroutines of Run
+	replayLock  sync.Mutex             // held while dead letters are replayed or discarded
 	tracker     *deadLetterTracker
 	history     history.Recorder
 }
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(o.Memory.Chunks()),
-		hub:    &notify.Hub{Logger: o.Logger},
-		starts: &startCounters{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
+	o.sharedResources = sharedResources{
+		claims:          &claimRegistry{},
+		buffers:         source.NewBuffers(o.Memory.Chunks()),
+		hub:             &notify.Hub{Logger: o.Logger},
+		starts:          &startCounters{},
+		refreshInterval: cmp.Or(o.refreshInterval, time.Minute),
+	}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	h.tracker = newDeadLetterTracker(h)
 	options := h.options(connectors)
@@ -51,6 +55,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	return h
 }
 
+// target returns the target state of a new connector.
 func (h *Herder) target(connector *config.Connector) TargetState {
 	if h.shared.Target == nil {
 		return Running
@@ -58,6 +63,7 @@ func (h *Herder) target(connector *config.Connector) TargetState {
 	return h.shared.Target(connector)
 }
 
+// options returns the options of a connector that is created together with connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.shared
 	o.reserved = components.Reserved(o.Worker, connectors)
@@ -72,34 +78,34 @@ func (h *Herder) Run(ctx context.Context) {
 	for _, ctl := range h.controllers {
 		h.launch(ctl)
 	}
-	h.running.Go(func() {
+	h.loops.Go(func() {
 		defer guard.Recover(h.shared.Logger, "counting dead letters", nil)
 		h.tracker.run(ctx)
 	})
 	h.mu.Unlock()
-	h.running.Go(func() {
+	h.loops.Go(func() {
 		defer guard.Recover(h.shared.Logger, "the history of connectors", nil)
 		h.recordHistory(ctx)
 	})
 	<-ctx.Done() // also without connectors: REST may add some
 	h.mu.Lock()
-	h.ended = true
+	h.hasEnded = true
 	h.mu.Unlock()
-	h.wait(ctx, &h.running)
+	h.waitStopped(ctx, &h.loops)
 }
 
 func (h *Herder) isRunning() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.runCtx != nil && !h.ended
+	return h.runCtx != nil && !h.hasEnded
 }
 
-// launch starts the loop of a connector if Run runs. h.mu is held.
+// launch starts the loop of a connector while Run runs. h.mu is held.
 func (h *Herder) launch(ctl *controller) {
-	if h.runCtx == nil || h.ended {
+	if h.runCtx == nil || h.hasEnded {
 		return
 	}
-	h.running.Go(func() {
+	h.loops.Go(func() {
 		defer guard.Vital("the loop of connector " + ctl.name)
 		ctl.run(h.runCtx)
 		h.mu.Lock()
@@ -159,7 +165,7 @@ func (h *Herder) ReplaceEquivalent(connector *config.Connector) error {
 // RunningConfigs returns the connectors for [config.Diff].
 func (h *Herder) RunningConfigs() []config.RunningConnector {
 	var running []config.RunningConnector
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		running = append(running, ctl.observe().runningConnector())
 	}
 	return running
@@ -167,7 +173,7 @@ func (h *Herder) RunningConfigs() []config.RunningConnector {
 
 // RunningTasks returns the number of tasks that run on this worker.
 func (h *Herder) RunningTasks() (n int) {
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		for _, task := range ctl.observe().tasks {
 			if task.state == Running && task.err == nil {
 				n++
@@ -177,7 +183,7 @@ func (h *Herder) RunningTasks() (n int) {
 	return n
 }
 
-// RunningConfig returns one connector.
+// RunningConfig returns one connector of [Herder.RunningConfigs].
 func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)
 }
@@ -208,12 +214,12 @@ func (h *Herder) Remove(name string) error {
 // that does not respond before ctx ends, or reports that the worker is still starting.
 func (h *Herder) WaitIdle(ctx context.Context) error {
 	h.mu.Lock()
-	runs := h.runCtx != nil
+	hasStarted := h.runCtx != nil
 	h.mu.Unlock()
-	if !runs {
+	if !hasStarted {
 		return errors.New("Connectors are being started.")
 	}
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		if !ctl.waitIdle(ctx) {
 			return fmt.Errorf("The loop of connector %s does not respond: %w", ctl.name, ctx.Err())
 		}
@@ -261,44 +267,47 @@ func (h *Herder) withController(name string, do func(*controller)) error {
 // errors of all failed tasks.
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		if ctl.currentRun().isSink() {
 			sinks = append(sinks, ctl)
 		} else {
 			sources = append(sources, ctl)
 		}
 	}
-	h.once(ctx, sources)
+	h.runLoopsOnce(ctx, sources)
 	if ctx.Err() == nil {
 		for _, ctl := range sinks {
 			ctl.update(func(desired *spec, _ *status) { desired.sourcesRan = len(sources) > 0 })
 		}
-		h.once(ctx, sinks)
+		h.runLoopsOnce(ctx, sinks)
 	}
 	var failures []error
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		failures = append(failures, ctl.observe().failures()...)
 	}
 	return errors.Join(failures...)
 }
 
-func (h *Herder) once(ctx context.Context, controllers []*controller) {
-	var wg sync.WaitGroup
+// runLoopsOnce runs connectors until their work is done or ctx ends.
+func (h *Herder) runLoopsOnce(ctx context.Context, controllers []*controller) {
+	var loops sync.WaitGroup
 	for _, ctl := range controllers {
-		wg.Go(func() {
+		loops.Go(func() {
 			defer guard.Vital("the loop of connector " + ctl.name)
 			ctl.update(func(desired *spec, _ *status) { desired.once = true })
 			ctl.run(ctx)
 		})
 	}
-	h.wait(ctx, &wg)
+	h.waitStopped(ctx, &loops)
 }
 
-const stopSlack = 2 * time.Second
+const (
+	stopLimit = "task.shutdown.graceful.timeout.ms" // the setting of the time that tasks have to stop
+	stopSlack = 2 * time.Second                     // the additional time before tasks count as late
+)
 
-const stopLimit = "task.shutdown.graceful.timeout.ms"
-
-func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
+// waitStopped waits until loops have ended. After the end of ctx it waits only as long as tasks may take to stop.
+func (h *Herder) waitStopped(ctx context.Context, loops *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() {
 		loops.Wait()
@@ -326,6 +335,7 @@ func (h *Herder) find(name string) (*controller, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
+// fromView returns what field returns for the current view of a connector.
 func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err error) {
 	ctl, err := h.find(name)
 	if err == nil {
@@ -334,7 +344,8 @@ func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err 
 	return value, err
 }
 
-func (h *Herder) all() []*controller {
+// allControllers returns the controllers sorted by name.
+func (h *Herder) allControllers() []*controller {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var controllers []*controller
@@ -347,7 +358,7 @@ func (h *Herder) all() []*controller {
 // Names returns the names of all connectors, sorted.
 func (h *Herder) Names() []string {
 	var names []string
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		names = append(names, ctl.name)
 	}
 	return names

@@ -20,11 +20,12 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
+// herd is a running herder of connectors of the spy plugin.
 type herd struct {
 	*bench
 	*Herder
 	t       *testing.T
-	service string
+	service string // address of the service of new connectors
 }
 
 func newHerd(t *testing.T, names ...string) *herd {
@@ -32,122 +33,132 @@ func newHerd(t *testing.T, names ...string) *herd {
 	return newHerdWith(t, func(*herd) {}, names...)
 }
 
+// newHerdWith calls set before it creates the herder.
 func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "hello")
 	}))
 	t.Cleanup(server.Close)
-	b := connected(t)
+	b := newKafkaBench(t)
 	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
 	set(h)
 	var connectors []*config.Connector
 	for _, name := range names {
-		connectors = append(connectors, h.named(name))
+		connectors = append(connectors, h.spyConnector(name))
 	}
 	h.Herder = New(b.options, connectors)
-	runs(t, h.Herder)
+	runHerder(t, h.Herder)
 	return h
 }
 
-func runs(t *testing.T, h *Herder) {
+// runHerder runs a herder until the end of the test.
+func runHerder(t *testing.T, h *Herder) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); h.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-ended })
+	go func() {
+		defer close(ended)
+		h.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
 }
 
 func hasRunningTask(result Status) bool {
 	return len(result.Tasks) == 1 && result.Tasks[0].State == Running
 }
 
-// changing runs an exclusive action on a stopped connector until goOn is closed.
-func changing(t *testing.T, ctl *controller) (goOn chan struct{}, done chan error) {
+// startExclusive starts an exclusive action on a stopped connector, which ends when endAction is closed. done receives
+// its error.
+func startExclusive(t *testing.T, ctl *controller) (endAction chan struct{}, done chan error) {
 	begun := make(chan struct{})
-	goOn = make(chan struct{})
+	endAction = make(chan struct{})
 	done = make(chan error, 1)
-	go func() { // immediately, as a client does
+	go func() { // without waiting for the stop, as a client does
 		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, waitForAction, func(context.Context) error {
 			close(begun)
-			<-goOn
+			<-endAction
 			return nil
 		})
 	}()
 	<-begun
-	return goOn, done
+	return endAction, done
 }
 
-// named returns a connector of the spy.
-func (h *herd) named(name string, lines ...string) *config.Connector {
+// spyConnector returns a connector of the spy with these further lines.
+func (h *herd) spyConnector(name string, lines ...string) *config.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
 	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http",
 		"spy.address=" + host, "spy.port=" + port}, lines...)...)
 }
 
-func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
+// await waits until a connector has the state and fulfils all conditions, which are evaluated in any state.
+func (h *herd) await(name string, want State, conditions ...func(Status) bool) Status {
 	h.t.Helper()
 	var result Status
 	require.Until(h.t, func() bool {
 		result, _ = h.Status(name)
-		failed := func(ok func(Status) bool) bool { return !ok(result) }
-		return !slices.ContainsFunc(also, failed) && result.Connector.State == want // evaluates each in any state
+		isUnfulfilled := func(condition func(Status) bool) bool { return !condition(result) }
+		return !slices.ContainsFunc(conditions, isUnfulfilled) && result.Connector.State == want
 	}, func() string {
 		return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, result, h.Log.String())
 	})
 	return result
 }
 
-// silentService accepts requests and never responds.
+// silentService returns the address of a service that never responds, and a channel that receives for each request.
 func silentService(t *testing.T) (address string, requests chan struct{}) {
 	requests = make(chan struct{}, 100)
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		requests <- struct{}{}
 		<-r.Context().Done()
 	}))
-	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://"), requests
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), requests
 }
 
 // A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
 // Connect's BlockingConnectorTest).
-func TestBlockedConnectors(t *testing.T) {
+func TestSilentServiceBlocksNoLoop(t *testing.T) {
 	silent, requests := silentService(t)
 	h := newHerd(t)
-	answers := h.service
-	blocked := func(name string, lines ...string) {
+	responsive := h.service
+	putBlocked := func(name string, lines ...string) {
 		h.service = silent
-		h.Put(h.named(name, lines...), nil)
-		h.service = answers
+		h.Put(h.spyConnector(name, lines...), nil)
+		h.service = responsive
 		<-requests
 	}
-	works := func(what string) {
+	checkLoops := func(kafkaTest string) {
 		t.Helper()
-		assert.NoError(t, h.WaitIdle(t.Context()), what)
-		h.Put(h.named("other"), nil)
+		assert.NoError(t, h.WaitIdle(t.Context()), kafkaTest)
+		h.Put(h.spyConnector("other"), nil)
 		h.await("other", Running)
 		h.must(h.Remove("other"))
 	}
-	blocked("start")
-	works("testBlockInConnectorStart")
+	putBlocked("start")
+	checkLoops("testBlockInConnectorStart")
 	h.must(h.Restart("start"))
 	<-requests
-	works("testWorkerRestartWithBlockInConnectorStart")
-	blocked("start", "tasks.max=2")
-	works("testBlockInConnectorConfig")
+	checkLoops("testWorkerRestartWithBlockInConnectorStart")
+	putBlocked("start", "tasks.max=2")
+	checkLoops("testBlockInConnectorConfig")
 	h.must(h.Pause("start"))
 	h.await("start", Paused)
 	h.must(h.Resume("start"))
 	<-requests
 	h.must(h.Stop("start"))
 	h.await("start", Stopped)
-	works("testBlockInConnectorStop")
+	checkLoops("testBlockInConnectorStop")
 	h.must(h.Resume("start"))
 	<-requests
 	h.must(h.Remove("start"))
-	works("testBlockInSourceTaskStop")
+	checkLoops("testBlockInSourceTaskStop")
 	if names := h.Names(); len(names) != 0 {
-		t.Errorf("expected none to be left, found %v", names)
+		t.Errorf("expected no connectors after their removal, found %v", names)
 	}
 }
 
@@ -155,57 +166,52 @@ func TestBlockedConnectors(t *testing.T) {
 // (testTaskStatuses).
 func TestTasksMaxIsEnforced(t *testing.T) {
 	h := newHerd(t)
-	tasks := func(n int) func(Status) bool {
+	hasTasks := func(n int) func(Status) bool {
 		return func(result Status) bool {
 			infos, _ := h.Tasks("many")
 			return len(result.Tasks) == n && len(infos) == n
 		}
 	}
-	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2"), nil)
-	if result := h.await("many", Failed); !strings.Contains(result.Connector.Trace,
-		"expected at most 2 tasks (tasks.max), the plugin wants 3") {
-		t.Errorf("found %s", result.Connector.Trace)
-	}
-	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
-	h.await("many", Running, tasks(3))
+	h.Put(h.spyConnector("many", "spy.tasks=3", "tasks.max=2"), nil)
+	assert.Contains(t, h.await("many", Failed).Connector.Trace, "expected at most 2 tasks (tasks.max), the plugin wants 3")
+	h.Put(h.spyConnector("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
+	h.await("many", Running, hasTasks(3))
 	assert.Contains(t, h.Log.String(), "the plugin planned more tasks than tasks.max")
-	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
-	result := h.await("many", Running, tasks(1))
-	if result.Tasks[0].ID != 0 {
-		t.Errorf("found %+v", result)
-	}
-	h.Put(h.named("many", "spy.tasks=3", "tasks.max=3"), nil)
-	h.await("many", Running, tasks(3))
+	h.Put(h.spyConnector("many", "spy.tasks=1", "tasks.max=3"), nil)
+	result := h.await("many", Running, hasTasks(1))
+	assert.Equal(t, 0, result.Tasks[0].ID)
+	h.Put(h.spyConnector("many", "spy.tasks=3", "tasks.max=3"), nil)
+	h.await("many", Running, hasTasks(3))
 }
 
 // The error of WaitIdle names a loop that does not respond, and events do not accumulate.
 func TestWaitIdleNamesBlockedLoop(t *testing.T) {
-	h := newHerd(t, "b") // one: on a slow machine a second loop may not respond within a millisecond either
+	h := newHerd(t, "b") // only one, because on a slow machine another loop may not respond within a millisecond either
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
-	gate := make(chan struct{})
-	owned := make(chan struct{})
+	unblock := make(chan struct{})
+	blocked := make(chan struct{})
 	ctl, _ := h.find("b")
 	ctl.enqueue(event{apply: func(context.Context) {
-		close(owned)
-		<-gate
+		close(blocked)
+		<-unblock
 	}})
-	<-owned
-	var round chan struct{}
-	for try := range 3 {
+	<-blocked
+	var idleCh chan struct{}
+	for attempt := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not respond")
 		cancel()
 		ctl.mu.Lock()
-		if try == 0 {
-			round = ctl.idleCh
+		if attempt == 0 {
+			idleCh = ctl.idleCh
 		}
-		if round == nil || ctl.idleCh != round {
-			t.Errorf("try %d: expected the first request to wait, found another", try)
+		if idleCh == nil || ctl.idleCh != idleCh {
+			t.Errorf("attempt %d: expected the first request to wait, found another", attempt)
 		}
 		ctl.mu.Unlock()
 	}
-	close(gate)
+	close(unblock)
 	h.must(h.WaitIdle(t.Context()))
 	if err := New(h.bench.options, nil).WaitIdle(t.Context()); err == nil {
 		t.Error("expected an error from a herder that does not run")
@@ -217,7 +223,8 @@ func (h *herd) must(err error) {
 	require.NoError(h.t, err)
 }
 
-func (h *herd) starts(name string) int {
+// countStarts returns how often a run of the connector has started, according to the log.
+func (h *herd) countStarts(name string) int {
 	n := 0
 	for line := range strings.Lines(h.Log.String()) {
 		if strings.Contains(line, `msg="connector started" connector=`+name+" ") {
@@ -227,20 +234,21 @@ func (h *herd) starts(name string) int {
 	return n
 }
 
+// Each request leads to its state, the last of many requests counts, and other connectors are not affected.
 func TestPauseStopResumeRestart(t *testing.T) {
 	h := newHerd(t, "a", "b")
-	// RUNNING is shown as soon as a run may start.
-	started := func(name string, times int) func(Status) bool {
-		return func(Status) bool { return h.starts(name) == times }
+	// The state alone is not enough: it is RUNNING before the run has started.
+	hasStarted := func(name string, times int) func(Status) bool {
+		return func(Status) bool { return h.countStarts(name) == times }
 	}
-	h.await("a", Running, started("a", 1))
-	h.await("b", Running, started("b", 1))
+	h.await("a", Running, hasStarted("a", 1))
+	h.await("b", Running, hasStarted("b", 1))
 	h.must(h.Pause("a"))
-	if result := h.await("a", Paused); len(result.Tasks) != 1 || (result.Tasks[0].State != Paused &&
-		result.Tasks[0].State != Failed) {
-		t.Errorf("paused: expected its task to be so, found %+v", result)
+	result := h.await("a", Paused)
+	if len(result.Tasks) != 1 || (result.Tasks[0].State != Paused && result.Tasks[0].State != Failed) {
+		t.Errorf("paused: expected one task, PAUSED or FAILED, found %+v", result)
 	}
-	h.must(h.Restart("a")) // which leaves it paused
+	h.must(h.Restart("a")) // it remains paused
 	h.must(h.Stop("a"))
 	if result := h.await("a", Stopped); len(result.Tasks) != 0 {
 		t.Errorf("stopped: expected no tasks, found %+v", result)
@@ -251,10 +259,9 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	h.must(h.Resume("a"))
-	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 1 }, started("a", 2))
+	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 1 }, hasStarted("a", 2))
 	h.must(h.Restart("a"))
-	h.await("a", Running, started("a", 3))
-	// The last request counts.
+	h.await("a", Running, hasStarted("a", 3))
 	for range 20 {
 		h.must(h.Pause("a"))
 		h.must(h.Restart("a"))
@@ -264,7 +271,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.await("a", Stopped)
 	h.must(h.Resume("a"))
 	h.await("a", Running)
-	if n := h.starts("b"); n != 1 {
+	if n := h.countStarts("b"); n != 1 {
 		t.Errorf("expected the other connector to keep running, found it started %d times", n)
 	}
 	restart := func(name string) error { return h.Restart(name) }
@@ -275,28 +282,28 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	}
 }
 
-func TestRemoveAtTheEndOfRun(t *testing.T) {
+func TestConnectorRemovedAtTheEndOfRunIsForgotten(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	h.runCtx = ctx // so the loop ends before Run notices
+	h.runCtx = ctx // it has ended, but Run has not noticed yet
 	require.NoError(t, h.Remove("c"))
 	if len(h.deleting) > 0 {
-		t.Errorf("expected nothing in leaving, found %v", h.deleting)
+		t.Errorf("expected no connectors that are being deleted, found %v", h.deleting)
 	}
 }
 
 // Concurrent reads of connectors that are added, changed and removed are consistent.
 func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	h := newHerd(t)
-	reading, stop := context.WithCancel(t.Context())
+	readCtx, stop := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
 			ticker := time.NewTicker(time.Millisecond)
 			defer ticker.Stop()
-			for reading.Err() == nil {
+			for readCtx.Err() == nil {
 				<-ticker.C
 				for _, name := range h.Names() {
 					if result, err := h.Status(name); err == nil && result.Name != name {
@@ -314,7 +321,7 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 		changers.Go(func() {
 			name := fmt.Sprintf("c%d", n)
 			for i := range 10 {
-				h.Put(h.named(name, fmt.Sprintf("spy.user=u%d", i)), nil)
+				h.Put(h.spyConnector(name, fmt.Sprintf("spy.user=u%d", i)), nil)
 				if i%3 == 2 {
 					h.must(h.Remove(name))
 				}
@@ -337,7 +344,7 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	if names := h.Names(); len(names) != 0 {
 		t.Errorf("expected no connectors, found %q", names)
 	}
-	h.Put(h.named("after"), nil) // the herder still runs
+	h.Put(h.spyConnector("after"), nil) // the herder still runs
 	h.await("after", Running)
 }
 
@@ -345,50 +352,50 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 // rejected later leaves it running.
 func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	h := newHerd(t)
-	bad := h.named("c")
-	bad.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
-	h.Put(bad, nil)
+	invalid := h.spyConnector("c")
+	invalid.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
+	h.Put(invalid, nil)
 	if result := h.await("c", Failed); !strings.Contains(result.Connector.Trace, "c.properties:7: x: no") {
 		t.Errorf("expected the problem in the trace, found %+v", result)
 	}
-	h.Put(h.named("c"), nil)
-	h.await("c", Running, func(Status) bool { return h.starts("c") == 1 })
-	h.must(h.RejectConfig("c", bad.Problems))
+	h.Put(h.spyConnector("c"), nil)
+	h.await("c", Running, func(Status) bool { return h.countStarts("c") == 1 })
+	h.must(h.RejectConfig("c", invalid.Problems))
 	if result := h.await("c", Running); result.Connector.ConfigError != "c.properties:7: x: no" ||
 		result.Connector.Trace != "" {
 		t.Errorf("expected the connector to run and show the problem, found %+v", result)
 	}
-	h.must(h.UpdateInPlace(h.named("c", "spy.user=other")))
+	h.must(h.UpdateInPlace(h.spyConnector("c", "spy.user=other")))
 	result := h.await("c", Running, func(result Status) bool { return result.Connector.ConfigError == "" })
-	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
+	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.countStarts("c") != 1 {
 		t.Errorf("expected the connector to continue with another user, found %+v, %v, %d starts", result, info,
-			h.starts("c"))
+			h.countStarts("c"))
 	}
 }
 
 // An exclusive action waits until the tasks have ended. It delays only a resume, and the log explains it.
-func TestWhileStopped(t *testing.T) {
+func TestExclusiveActionWaitsForTheEndOfTasks(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running)
 	ctl, _ := h.find("a")
-	nothing := func(context.Context) error { return nil }
-	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
+	doNothing := func(context.Context) error { return nil }
+	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
 	}
 	h.must(h.Stop("a"))
-	goOn, done := changing(t, ctl)
+	endAction, done := startExclusive(t, ctl)
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	h.must(h.Resume("a"))
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	if result, _ := h.Status("a"); result.Connector.State == Running {
 		t.Error("expected the connector not to resume during the action")
 	}
-	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
+	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // immediately
-	h.says("the connector waits for an action that requires it to be stopped")
-	close(goOn)
+	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // without waiting for the limit
+	h.awaitLog("the connector waits for an action that requires it to be stopped")
+	close(endAction)
 	assert.NoError(t, <-done)
 	h.await("a", Running)
 	if text := h.Log.String(); strings.Contains(text, "did not stop in time") {
@@ -396,31 +403,33 @@ func TestWhileStopped(t *testing.T) {
 	}
 }
 
-func (h *herd) says(text string) {
+// awaitLog waits until the log contains text.
+func (h *herd) awaitLog(text string) {
 	h.t.Helper()
 	require.Until(h.t, func() bool { return strings.Contains(h.Log.String(), text) },
 		func() string { return fmt.Sprintf("expected %q, found:\n%s", text, h.Log.String()) })
 }
 
 // A connector that was paused before the worker started shows the tasks of its newest configuration without requests to
-// its service, as in Kafka Connect. One that was created as paused has no tasks.
+// its service, as in Kafka Connect. A connector that was created as paused has no tasks.
 func TestTasksOfAPausedConnector(t *testing.T) {
 	silent, requests := silentService(t)
-	var answers string
+	var responsive string
 	h := newHerdWith(t, func(h *herd) {
-		answers, h.service = h.service, silent
+		responsive = h.service
+		h.service = silent
 		h.bench.options.Target = func(*config.Connector) TargetState { return Paused }
 	}, "a")
-	paused := func(result Status) bool { return len(result.Tasks) == 1 && result.Tasks[0].State == Paused }
-	h.await("a", Paused, paused)
-	h.Put(h.named("made"), nil)
+	hasPausedTask := func(result Status) bool { return len(result.Tasks) == 1 && result.Tasks[0].State == Paused }
+	h.await("a", Paused, hasPausedTask)
+	h.Put(h.spyConnector("created"), nil)
 	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
 		t.Errorf("expected its task with its settings, found %+v", tasks)
 	}
 	if metrics, _ := h.ConnectorMetrics("a"); len(metrics.Tasks) != 1 || metrics.Tasks[0].ConnectState != Paused {
 		t.Errorf("expected figures of its task, found %+v", metrics)
 	}
-	h.Put(h.named("a", "spy.user=other"), nil)
+	h.Put(h.spyConnector("a", "spy.user=other"), nil)
 	var tasks []TaskInfo
 	require.Until(t, func() bool {
 		tasks, _ = h.Tasks("a")
@@ -429,19 +438,18 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.must(h.Stop("a"))
 	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
 	if len(requests) > 0 {
-		t.Error("expected no request to the service")
+		t.Errorf("expected no request to the service, found %d", len(requests))
 	}
-	if result := h.await("made", Paused); len(result.Tasks) != 0 {
+	if result := h.await("created", Paused); len(result.Tasks) != 0 {
 		t.Errorf("expected no task of a connector created as paused, found %+v", result.Tasks)
 	}
-	h.service = answers
-	h.Put(h.named("a"), nil)
+	h.service = responsive
+	h.Put(h.spyConnector("a"), nil)
 	h.must(h.Resume("a"))
 	h.await("a", Running, hasRunningTask)
 }
 
-// Between two runs the tasks of the first one are shown, as in Kafka Connect, but not its closed client. The clocks of
-// tasks restart with a restart and continue after a pause.
+// Between two runs the tasks of the first run are shown, as in Kafka Connect, but not its closed client.
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, hasRunningTask)
@@ -452,8 +460,8 @@ func TestTasksBetweenRuns(t *testing.T) {
 	if metrics, _ := h.ConnectorMetrics("a"); metrics.HTTP == nil || len(h.Origins()) != 1 {
 		t.Errorf("expected a client with its origin, found %+v, %+v", metrics.HTTP, h.Origins())
 	}
-	if all := h.Metrics(); all[0].State+all[0].Tasks[0].State != "" || all[0].Tasks[0].ConnectState != Running {
-		t.Errorf("expected metrics without words, found %+v", all[0])
+	if m := h.Metrics()[0]; m.State+m.Tasks[0].State != "" || m.Tasks[0].ConnectState != Running {
+		t.Errorf("expected metrics without conditions, found %+v", m)
 	}
 	ctl.update(func(_ *spec, s *status) {
 		s.previousRun = first
@@ -470,8 +478,14 @@ func TestTasksBetweenRuns(t *testing.T) {
 		t.Errorf("expected no client between the runs, found %+v, %+v", metrics.HTTP, origins)
 	}
 	assert.Equal(t, []TaskID{{"a", 0}}, info.Tasks)
+}
 
-	began := func() time.Time {
+// The clocks of tasks continue after a pause and begin again with a restart.
+func TestTaskClocksContinueAfterAPause(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running, hasRunningTask)
+	ctl, _ := h.find("a")
+	createdAt := func() time.Time {
 		ctl.mu.Lock()
 		defer ctl.mu.Unlock()
 		if s := ctl.status.clocks[0]; s != nil {
@@ -479,41 +493,41 @@ func TestTasksBetweenRuns(t *testing.T) {
 		}
 		return time.Time{}
 	}
-	at := began()
+	beforePause := createdAt()
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
 	assert.Equal(t, 0, h.RunningTasks())
-	first = ctl.currentRun()
-	for _, expected := range []eventKind{evResume, evPaused, evResume} {
-		ctl.applyTransition(event{kind: expected})
+	pausedRun := ctl.currentRun()
+	for _, kind := range []eventKind{evResume, evPaused, evResume} {
+		ctl.applyTransition(event{kind: kind})
 		ctl.mu.Lock()
 		ctl.newRun()
 		ctl.mu.Unlock()
 		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
-			t.Errorf("%s: expected its task, found %+v", expected, s.Tasks)
+			t.Errorf("%s: expected its task, found %+v", kind, s.Tasks)
 		}
 		if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
-			t.Errorf("%s: expected its task with its settings, found %+v", expected, tasks)
+			t.Errorf("%s: expected its task with its settings, found %+v", kind, tasks)
 		}
 	}
 	ctl.applyTransition(event{kind: evPaused})
 	ctl.mu.Lock()
-	ctl.status.currentRun = first
+	ctl.status.currentRun = pausedRun
 	ctl.mu.Unlock()
 	h.must(h.Resume("a"))
 	h.await("a", Running, hasRunningTask)
-	if now := began(); !now.Equal(at) {
-		t.Errorf("expected the same task after a pause, since %v, found one since %v", at, now)
+	if afterPause := createdAt(); !afterPause.Equal(beforePause) {
+		t.Errorf("expected the same task after a pause, since %v, found one since %v", beforePause, afterPause)
 	}
 	h.must(h.Restart("a"))
-	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
-	at = began()
+	h.await("a", Running, hasRunningTask, func(Status) bool { return createdAt().After(beforePause) })
+	beforeRestart := createdAt()
 	h.must(h.Restart("a", 0))
-	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
+	h.await("a", Running, hasRunningTask, func(Status) bool { return createdAt().After(beforeRestart) })
 }
 
 // The progress sums up the tasks, also of a stopped connector.
-func TestProgressOfAStoppedConnector(t *testing.T) {
+func TestProgressSumsUpTasks(t *testing.T) {
 	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
 	ctl := run.controller
 	taskProgress := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5,
@@ -526,7 +540,7 @@ func TestProgressOfAStoppedConnector(t *testing.T) {
 	ctl.status.state = Stopped
 	ctl.spec.target = Stopped
 	h := &Herder{controllers: map[string]*controller{"c": ctl}}
-	want := Progress{Type: "source", State: ConditionStopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
-		InternalProgress: InternalProgress{Read: 12, Warnings: 14}}
+	want := Progress{Type: "source", State: ConditionStopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8,
+		Lag: 10, InternalProgress: InternalProgress{Read: 12, Warnings: 14}}
 	assert.Equal(t, []Progress{want}, h.Progress())
 }

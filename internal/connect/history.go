@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/history"
 )
 
-// History returns what a connector's tasks on this worker did in the last hour, "" for all connectors together.
+// History returns what a connector's tasks on this worker did in the last hour. The name "" means all connectors.
 func (h *Herder) History(name string) (history.History, error) {
 	if name == "" {
 		return h.history.All(time.Now()), nil
@@ -25,14 +25,14 @@ func (h *Herder) Hour(name string) (hour Activity) {
 	return hour
 }
 
-// recordHistory records a sample at the end of each step until ctx ends.
+// recordHistory records a sample of each connector at the times of [history.NextSample] until ctx ends.
 func (h *Herder) recordHistory(ctx context.Context) {
 	for pause.For(ctx, time.Until(history.NextSample(time.Now()))) == nil {
 		var samples []history.Sample
 		existing := map[string]bool{}
-		for _, ctl := range h.all() {
+		for _, ctl := range h.allControllers() {
 			existing[ctl.name] = true
-			if sample, runs := ctl.observe().sample(); runs {
+			if sample, hasTasks := ctl.observe().sample(); hasTasks {
 				sample.Created = ctl.createdAt
 				samples = append(samples, sample)
 			}
@@ -41,13 +41,13 @@ func (h *Herder) recordHistory(ctx context.Context) {
 	}
 }
 
-// sample returns the counts of the tasks on this worker; runs is false if it has none.
-func (v *view) sample() (sample history.Sample, runs bool) {
+// sample returns the counts of the tasks on this worker. hasTasks is false if it has none.
+func (v *view) sample() (sample history.Sample, hasTasks bool) {
 	sample = history.Sample{Name: v.name}
 	for i := range v.tasks {
-		current := v.tasks[i].currentProgress()
+		progress := v.tasks[i].currentProgress()
 		sample.Parts = append(sample.Parts, history.Part{Task: v.tasks[i].number, Counts: history.Counts{
-			Rows: current.Rows, Errors: current.Errors, Refused: current.Failed, Lag: taskActivity(&current).Lag}})
+			Rows: progress.Rows, Errors: progress.Errors, Refused: progress.Failed, Lag: taskActivity(&progress).Lag}})
 	}
 	if v.client != nil {
 		counters := v.client.Counters()

@@ -7,22 +7,22 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
-// idleTracker knows which tasks of a source wait for their next poll, to release plugin instances while all of them do.
+// idleTracker records which tasks of a source wait for their next poll, to release plugin instances while all of them do.
 type idleTracker struct {
-	mu guard.Mutex
-	// running counts tasks. idleUntil has the idle ones; zero means indefinitely.
-	running   int
-	idleUntil map[int]time.Time
+	mu        guard.Mutex
+	running   int               // number of tasks that run, including idle ones
+	idleUntil map[int]time.Time // by number of an idle task; the zero time means indefinitely
 }
 
+// addTask counts a task as running until end is called.
 func (t *idleTracker) addTask() (end func()) {
-	count := func(delta int) {
+	add := func(delta int) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.running += delta
 	}
-	count(1)
-	return func() { count(-1) }
+	add(1)
+	return func() { add(-1) }
 }
 
 // setIdle marks a task as idle until end is called. If all tasks are idle for at least [source.MinIdleTime], it
@@ -34,11 +34,11 @@ func (t *idleTracker) setIdle(task int, until, now time.Time, release func()) (e
 		t.idleUntil = map[int]time.Time{}
 	}
 	t.idleUntil[task] = until
-	allIdle := len(t.idleUntil) == t.running
-	for _, due := range t.idleUntil {
-		allIdle = allIdle && (due.IsZero() || !due.Before(now.Add(source.MinIdleTime)))
+	areAllIdle := len(t.idleUntil) == t.running
+	for _, end := range t.idleUntil {
+		areAllIdle = areAllIdle && (end.IsZero() || !end.Before(now.Add(source.MinIdleTime)))
 	}
-	if allIdle {
+	if areAllIdle {
 		release()
 	}
 	return func() {

@@ -69,25 +69,25 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 		return nil, err
 	}
 	byPartition := map[string]storedEntry{}
-	for _, entry := range entries {
-		name, partition, err := offset.ParseKey(entry.Key)
+	for _, fileEntry := range entries {
+		name, partition, err := offset.ParseKey(fileEntry.Key)
 		switch {
 		case err != nil:
-			log.Warn("an entry in the offsets file is skipped", "file", path, "byte", entry.ByteOffset, "error", err)
+			log.Warn("an entry in the offsets file is skipped", "file", path, "byte", fileEntry.ByteOffset, "error", err)
 			continue
 		case name != connector:
 			continue
 		}
 		id := offset.Identity(partition)
-		e := newStoredEntry(partition, entry.Value)
+		entry := newStoredEntry(partition, fileEntry.Value)
 		if earlier, ok := byPartition[id]; ok {
-			e.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
+			entry.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
 				earlier.Partition), offset.AppendJSON(nil, partition))
 		}
-		if e.err != nil {
-			e.err = fmt.Errorf("%s: byte %d: %w", path, entry.ByteOffset, e.err)
+		if entry.err != nil {
+			entry.err = fmt.Errorf("%s: byte %d: %w", path, fileEntry.ByteOffset, entry.err)
 		}
-		byPartition[id] = e
+		byPartition[id] = entry
 	}
 	return sortedOffsets(byPartition)
 }
@@ -110,6 +110,7 @@ func newStoredEntry(partition []wit.OffsetEntry, value []byte) (entry storedEntr
 	return entry
 }
 
+// sortedOffsets returns the offsets that were not deleted, sorted by partition, and the errors of all entries.
 func sortedOffsets(byPartition map[string]storedEntry) (offsets []StoredOffset, err error) {
 	for _, entry := range byPartition {
 		err = errors.Join(err, entry.err)
@@ -138,8 +139,8 @@ func (s StoredOffset) URLFields() (names []string) {
 	return names
 }
 
-// RESTBody returns the offset as a body of the REST API, with the value of one field under a new name. names maps
-// partition fields to new names.
+// RESTBody returns the offset as a body of the REST API. The offset has only the value of field, under a new name. names
+// maps partition fields to their new names.
 func (s StoredOffset) RESTBody(field, name string, names map[string]string) (body []byte, err error) {
 	value, ok := wit.Lookup(s.Offset, field)
 	if !ok || value.String == nil {
@@ -147,8 +148,8 @@ func (s StoredOffset) RESTBody(field, name string, names map[string]string) (bod
 	}
 	partition := slices.Clone(s.Partition)
 	for i := range partition {
-		if to, ok := names[partition[i].Name]; ok {
-			partition[i].Name = to
+		if newName, ok := names[partition[i].Name]; ok {
+			partition[i].Name = newName
 		}
 	}
 	body = append(body, `{"partition":`...)

@@ -15,39 +15,41 @@ import (
 	core "github.com/culvert-project/culvert/internal/run/task"
 )
 
-// Records wait for locked keys. Dead letters without a key lock the topic.
-func TestKeyLocks(t *testing.T) {
+// Records wait while their key is locked. A dead letter without a key locks the topic.
+func TestRecordsWaitForLockedKeys(t *testing.T) {
 	keyed := newDeadLetter(3, "a", 0, core.RowSubset{})
 	unkeyed := newDeadLetter(3, "a", 0, core.RowSubset{})
 	unkeyed.Record.Key = nil
 	for name, test := range map[string]struct {
-		letter *DeadLetter
-		record kgo.Record
-		waits  bool
+		letter   *DeadLetter
+		record   kgo.Record
+		isLocked bool
 	}{
-		"its key":           {letter: keyed, record: kgo.Record{Topic: "t", Key: []byte("k")}, waits: true},
+		"its key":           {letter: keyed, record: kgo.Record{Topic: "t", Key: []byte("k")}, isLocked: true},
 		"another key":       {letter: keyed, record: kgo.Record{Topic: "t", Key: []byte("l")}},
 		"another partition": {letter: keyed, record: kgo.Record{Topic: "t", Partition: 1, Key: []byte("k")}},
 		"another topic":     {letter: keyed, record: kgo.Record{Topic: "u", Key: []byte("k")}},
 		"a letter without a key": {
-			letter: unkeyed, record: kgo.Record{Topic: "t", Partition: 1, Key: []byte("l")}, waits: true,
+			letter:   unkeyed,
+			record:   kgo.Record{Topic: "t", Partition: 1, Key: []byte("l")},
+			isLocked: true,
 		},
-		"such one of another topic": {letter: unkeyed, record: kgo.Record{Topic: "u"}},
-		"a record that has no key":  {letter: keyed, record: kgo.Record{Topic: "t"}},
+		"a letter without a key, of another topic": {letter: unkeyed, record: kgo.Record{Topic: "u"}},
+		"a record that has no key":                 {letter: keyed, record: kgo.Record{Topic: "t"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var h keyLocks
-				free := h.lock([]*DeadLetter{test.letter})
+				var locks keyLocks
+				unlock := locks.lock([]*DeadLetter{test.letter})
 				done := make(chan error, 1)
-				go func() { done <- h.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &test.record}) }()
+				go func() { done <- locks.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &test.record}) }()
 				synctest.Wait()
-				assert.Equal(t, test.waits, len(done) == 0, "waits")
-				stopped, stop := context.WithCancel(t.Context())
-				stop()
-				assert.Equal(t, test.waits, h.wait(stopped, []*kgo.Record{&test.record}) != nil,
+				assert.Equal(t, test.isLocked, len(done) == 0, "waits")
+				canceled, cancel := context.WithCancel(t.Context())
+				cancel()
+				assert.Equal(t, test.isLocked, locks.wait(canceled, []*kgo.Record{&test.record}) != nil,
 					"ends with its context")
-				free()
+				unlock()
 				require.NoError(t, <-done)
 			})
 		})
@@ -63,30 +65,31 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	kafkaConfig.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
 	client := kafkatest.Client(t, kgo.SeedBrokers(kafkaConfig.Bootstrap...),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	put := func(topic string, partition int32, key string) {
+	produce := func(topic string, partition int32, key string) {
 		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
-	put("t", 0, "k")
+	produce("t", 0, "k")
 	keyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed := newDeadLetter(0, "a", 0, core.RowSubset{})
 	unkeyed.Topic = "u"
 	unkeyed.Record.Key = nil
-	r := newRecordIndex(kafkaConfig)
-	defer r.close()
-	r.watchNewer(keyed)
-	r.watchNewer(unkeyed)
-	expect := func(older, unkeyedOlder bool) {
+	index := newRecordIndex(kafkaConfig)
+	defer index.close()
+	index.watchNewer(keyed)
+	index.watchNewer(unkeyed)
+	expectSuperseded := func(wantKeyed, wantUnkeyed bool) {
 		t.Helper()
-		require.NoError(t, r.readNewer(ctx))
-		assert.Equal(t, [2]bool{older, unkeyedOlder}, [2]bool{r.isSuperseded(keyed), r.isSuperseded(unkeyed)})
+		require.NoError(t, index.readNewer(ctx))
+		assert.Equal(t, wantKeyed, index.isSuperseded(keyed), "the letter with a key is superseded")
+		assert.Equal(t, wantUnkeyed, index.isSuperseded(unkeyed), "the letter without a key is superseded")
 	}
-	expect(false, false)
-	put("t", 0, "l")
-	put("t", 1, "k")
-	expect(false, false)
-	put("t", 0, "k")
-	expect(true, false)
-	put("u", 1, "l")
-	expect(true, true)
+	expectSuperseded(false, false)
+	produce("t", 0, "l")
+	produce("t", 1, "k")
+	expectSuperseded(false, false)
+	produce("t", 0, "k")
+	expectSuperseded(true, false)
+	produce("u", 1, "l")
+	expectSuperseded(true, true)
 }

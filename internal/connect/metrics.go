@@ -48,7 +48,7 @@ type TaskMetrics struct {
 // Metrics returns the metrics of all connectors, sorted by name.
 func (h *Herder) Metrics() []Metrics {
 	var list []Metrics
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		list = append(list, ctl.observe().metrics())
 	}
 	return list
@@ -121,7 +121,7 @@ func (u *OriginUse) add(connector string, client *transport.Client) {
 func (h *Herder) Origins() []OriginUse {
 	uses := map[string]*OriginUse{}
 	isKnown := func(origin string) bool { return uses[origin] != nil }
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		client := ctl.client()
 		if client == nil {
 			continue

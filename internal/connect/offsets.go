@@ -207,7 +207,7 @@ func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration
 			switch {
 			case ctx.Err() != nil:
 				answer <- ctx.Err() // the caller has returned
-			case ctl.desired().target != Stopped:
+			case ctl.desiredSpec().target != Stopped:
 				answer <- ErrNotStopped
 			case ctl.activity != nil:
 				ctl.whenIdle = append(ctl.whenIdle, try)

@@ -45,7 +45,7 @@ func TestRejectedOffsetMustBePath(t *testing.T) {
 // Topics are recorded in the group each time, or locally.
 func TestTopicsAreTracked(t *testing.T) {
 	var said []string
-	options := &Options{Group: &group{uses: func(connector, topic string, task int) {
+	options := &Options{Group: &group{recordTopic: func(connector, topic string, task int) {
 		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
 	}}}
 	run := emptyConnector(options, slog.New(slog.DiscardHandler))

@@ -460,7 +460,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 			return err
 		}
 	}
-	slices.SortFunc(chosen, compareSource)
+	slices.SortFunc(chosen, compareOrigins)
 	replay := sink.Replay{Membership: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
 	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
 	for i, deadLetter := range chosen {

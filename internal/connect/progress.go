@@ -54,7 +54,7 @@ type InternalProgress struct {
 // Progress returns the progress of each connector, sorted by name.
 func (h *Herder) Progress() []Progress {
 	var list []Progress
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		list = append(list, ctl.observe().progress())
 	}
 	return list

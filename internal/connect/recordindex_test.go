@@ -75,10 +75,10 @@ func TestRecordIndex(t *testing.T) {
 // A sink may read the dead letter topic of another connector. Two letters of one record there are two records of the
 // sink, and what was replayed or written of that record says nothing of them.
 func TestDeadLettersOfDeadLetters(t *testing.T) {
-	failure := []kgo.RecordHeader{{Key: ownHeaderPrefix + "stage", Value: []byte("write")}}
-	foreign := []kgo.RecordHeader{{Key: "of the record"}, {Key: ownHeaderPrefix + "parts", Value: []byte("2 of 3")},
-		{Key: ownHeaderPrefix + "replays", Value: []byte("3")},
-		{Key: ownHeaderPrefix + "original", Value: []byte(strings.Repeat("0a", 16))}}
+	failure := []kgo.RecordHeader{{Key: culvertHeaderPrefix + "stage", Value: []byte("write")}}
+	foreign := []kgo.RecordHeader{{Key: "of the record"}, {Key: culvertHeaderPrefix + "parts", Value: []byte("2 of 3")},
+		{Key: culvertHeaderPrefix + "replays", Value: []byte("3")},
+		{Key: culvertHeaderPrefix + "original", Value: []byte(strings.Repeat("0a", 16))}}
 	l := ParseDeadLetter(&kgo.Record{Headers: appendHeaders(nil, foreign, failure)})
 	assert.Equal(t, []kgo.RecordHeader{foreign[0], failure[0]}, l.Record.Headers)
 	assert.Equal(t, []any{"", 0, true}, []any{l.Original, l.Replays, l.Rows.IsAll()})

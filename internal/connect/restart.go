@@ -86,7 +86,7 @@ func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version i
 }
 
 func (run *connectorRun) restartTask(number int) bool {
-	defer run.controller.statusChanged()
+	defer run.controller.reportStatus()
 	run.controller.mu.Lock()
 	defer run.controller.mu.Unlock()
 	if run.taskSet.restartable == nil || run.taskSet.restartable.Err() != nil {

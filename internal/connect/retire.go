@@ -59,7 +59,7 @@ const revocationGrace = 30 * time.Second
 // does it for lost workers. Errors are logged; the connector is deleted anyway.
 func (ctl *controller) retire(ctx context.Context) {
 	run := ctl.newDetachedRun()
-	desired := ctl.desired()
+	desired := ctl.desiredSpec()
 	switch {
 	case desired.lastAssignment.empty() || run.configError() != nil || run.isSink(),
 		!strings.EqualFold(run.config.Text(onDelete), terminate), desired.ownersLost != nil && !desired.ownersLost(ctx):

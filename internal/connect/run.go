@@ -115,7 +115,7 @@ func formatRestart(restartsAt time.Time) string {
 
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	level := slog.LevelError
-	if ctx.Err() == nil && isRetriable(err) && !run.controller.desired().once {
+	if ctx.Err() == nil && isRetriable(err) && !run.controller.desiredSpec().once {
 		level = slog.LevelWarn
 		run.setRestart(time.Now().Add(startRetryDelay)) // until the retry has failed or succeeded
 	} else {
@@ -198,7 +198,7 @@ func (run *connectorRun) planShownTasks(ctx context.Context) error {
 		return err
 	}
 	run.createTasks(plan.Tasks)
-	run.controller.statusChanged()
+	run.controller.reportStatus()
 	return nil
 }
 

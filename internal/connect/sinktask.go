@@ -71,7 +71,7 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 	t.setRunning(func(progress *Progress) { t.fillSinkProgress(progress, task.Progress(), &taskLag, metrics) },
 		func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	err = transforms.withPlugin(task.Run(ctx))
-	if err == nil && ctx.Err() == nil && once && t.number == 0 && !run.controller.desired().sourcesRan {
+	if err == nil && ctx.Err() == nil && once && t.number == 0 && !run.controller.desiredSpec().sourcesRan {
 		return tracker.checkTopicsExist(ctx)
 	}
 	return err

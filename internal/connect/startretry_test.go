@@ -76,11 +76,11 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := connected(t)
+			b := newKafkaBench(t)
 			b.options.refreshInterval = 10 * time.Millisecond
 			h := New(b.options, []*config.Connector{b.Connector(t,
 				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
-			runs(t, h)
+			runHerder(t, h)
 			herd := &herd{bench: b, Herder: h, t: t}
 			shown := func(Status) bool { h.Info("c"); return true }
 			if result := herd.await("c", Failed, shown); !strings.Contains(result.Connector.Trace, k.fault) {
@@ -122,11 +122,11 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 // A rejected binding's secret is not sent again (P10).
 func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
-	b := connected(t)
+	b := newKafkaBench(t)
 	b.options.refreshInterval = time.Millisecond
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
-	runs(t, h)
+	runHerder(t, h)
 	ctl := h.controllers["c"]
 	require.Until(t, func() bool { // only another binding lets it continue
 		does := make(chan bool, 1)
@@ -141,7 +141,7 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 
 // The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
 func TestFailedStartReportsRetryTime(t *testing.T) {
-	b := connected(t)
+	b := newKafkaBench(t)
 	for kind, restart := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
 		wit.ErrorConfig: false, wit.ErrorData: false} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",

@@ -71,7 +71,7 @@ func RemoteStatus(task int, state State, worker, trace, restarts string) Compone
 	if state == Failed {
 		component.RestartsAt, _ = time.Parse(time.RFC3339, restarts)
 	}
-	facts := evidence{hasFailed: state == Failed, restarts: !component.RestartsAt.IsZero(), state: state,
+	facts := evidence{hasFailed: state == Failed, willRestart: !component.RestartsAt.IsZero(), state: state,
 		target: state, hasStarted: true, isCaughtUp: task < 0}
 	component.Condition = facts.condition(time.Now())
 	switch component.Condition {
@@ -97,7 +97,7 @@ func (c *ComponentStatus) SetUnknown(reason string) {
 
 // Summaries returns the conditions of all connectors, sorted by name. [Herder.Hour] has the last hour.
 func (h *Herder) Summaries() (list []Summary) {
-	for _, ctl := range h.all() {
+	for _, ctl := range h.allControllers() {
 		list = append(list, ctl.observe().summary())
 	}
 	return list
@@ -134,7 +134,7 @@ func (v *view) ownStatus() ComponentStatus {
 	}
 	if v.state == Failed && v.err != nil {
 		facts.hasFailed = true
-		facts.restarts = !v.restartsAt.IsZero()
+		facts.willRestart = !v.restartsAt.IsZero()
 		v.setFailed(&component, v.err, v.restartsAt)
 	}
 	component.Condition = facts.condition(time.Now())
@@ -166,7 +166,7 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 	switch {
 	case task.err != nil:
 		facts.hasFailed = true
-		facts.restarts = !task.restartsAt.IsZero()
+		facts.willRestart = !task.restartsAt.IsZero()
 		v.setFailed(&component, task.err, task.restartsAt)
 	case task.state == Running && v.client != nil:
 		facts.waits = v.client.Waits()

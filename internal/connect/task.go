@@ -150,7 +150,7 @@ func (t *task) restartRequested() bool { return t.cancelWork != nil && isRestart
 
 func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	ctl := t.run.controller
-	defer ctl.statusChanged()
+	defer ctl.reportStatus()
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
@@ -163,7 +163,7 @@ func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 // is nil. A cancellation that does not come from ctx is a failure: with --once it would pass for success.
 func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff) (restartsAt time.Time) {
 	ctl := t.run.controller
-	defer ctl.statusChanged()
+	defer ctl.reportStatus()
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	began := t.started

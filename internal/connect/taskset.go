@@ -148,7 +148,7 @@ func (run *connectorRun) runTasks(ctx context.Context) {
 func (t *task) remove() {
 	set := &t.run.taskSet
 	run := t.run
-	defer run.controller.statusChanged()
+	defer run.controller.reportStatus()
 	run.controller.mu.Lock()
 	defer run.controller.mu.Unlock()
 	t.cancel()
