@@ -194,7 +194,7 @@ func (ctl *controller) rejectConfig(problems config.Problems) {
 	ctl.update(func(_ *spec, observed *status) { observed.rejected = problems })
 }
 
-func (ctl *controller) isActive() bool { return ctl.activity != nil && !ctl.activity.stopping }
+func (ctl *controller) isActive() bool { return ctl.activity != nil && !ctl.activity.isStopping }
 
 // restartTask restarts one task, or the connector if the task cannot be restarted alone.
 func (ctl *controller) restartTask(number int) {
@@ -216,7 +216,7 @@ func (ctl *controller) assign(assignment Assignment) {
 		current := ctl.status.currentRun
 		ctl.mu.Unlock()
 		defer ctl.reportStatus()
-		if !current.assign(assignment) || !ctl.isActive() || ctl.activity.exclusive || assignment.empty() {
+		if !current.assign(assignment) || !ctl.isActive() || ctl.activity.isExclusive || assignment.empty() {
 			ctl.enqueue(event{kind: evReassigned})
 		}
 	}})
@@ -263,7 +263,7 @@ func (ctl *controller) run(ctx context.Context) {
 			stopping = nil
 			ctl.handle(ctx, event{kind: evShutdown})
 		case <-ctl.stopTimer.C:
-			if ctl.activity.exclusive {
+			if ctl.activity.isExclusive {
 				ctl.log.Info("the connector waits for an action that requires it to be stopped, such as a " +
 					"change of its offsets")
 				break
@@ -332,8 +332,8 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	case next == doNothing: // the state is updated already
 	case ctl.activity == nil:
 		ctl.handle(ctx, event{kind: ctl.idleEvent(ctx)})
-	case !ctl.activity.stopping:
-		ctl.activity.stopping = true
+	case !ctl.activity.isStopping:
+		ctl.activity.isStopping = true
 		ctl.activity.cancel()
 		ctl.stopTimer.Reset(ctl.stopLimit() + stopSlack)
 	}
@@ -342,7 +342,7 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 // endActivity removes the activity, which has ended, and calls the functions that waited for that. It reports whether
 // the activity was being stopped.
 func (ctl *controller) endActivity() (wasStopping bool) {
-	wasStopping = ctl.activity.stopping
+	wasStopping = ctl.activity.isStopping
 	ctl.activity.cancel()
 	ctl.activity = nil
 	ctl.stopTimer.Stop()
@@ -401,12 +401,12 @@ func (ctl *controller) applyTransition(e event) action {
 func (ctl *controller) startRun(ctx context.Context) {
 	ctl.mu.Lock()
 	run := ctl.status.currentRun
-	if run.clients.started || run.accepted != ctl.spec.config ||
+	if run.clients.hasTasks || run.accepted != ctl.spec.config ||
 		run.taskSet.assignment.version() != ctl.spec.assignment.version() {
 		ctl.newRun() // also if the tasks were planned again before the run started
 		run = ctl.status.currentRun
 	}
-	run.clients.started = true
+	run.clients.hasTasks = true
 	ctl.spec.pausedAtStart = false
 	if ctl.status.state == Restarting { // new tasks; after a pause they are the same
 		clear(ctl.status.clocks)
@@ -439,8 +439,8 @@ func (ctl *controller) planPausedTasks(ctx context.Context) {
 		ctl.newRun()
 	}
 	run := ctl.status.currentRun
-	isDue = isDue && !run.clients.started && run.configError() == nil
-	run.clients.started = run.clients.started || isDue
+	isDue = isDue && !run.clients.hasTasks && run.configError() == nil
+	run.clients.hasTasks = run.clients.hasTasks || isDue
 	ctl.mu.Unlock()
 	if !isDue {
 		return
@@ -466,7 +466,7 @@ const (
 func (ctl *controller) runExclusive(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context)) {
 	actionCtx, cancel := context.WithTimeout(ctx, timeout)
-	ctl.activity = &activity{cancel: func() {}, exclusive: true}
+	ctl.activity = &activity{cancel: func() {}, isExclusive: true}
 	if onStart == cancelOnStart {
 		ctl.activity.cancel = cancel
 	}

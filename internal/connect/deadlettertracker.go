@@ -481,7 +481,7 @@ func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connec
 func (c *trackedConnector) update(offsets kafka.Range, stored map[int32]replayState, isComplete bool) {
 	states := map[int32]replayState{}
 	for partition, state := range stored {
-		if state.isOf(offsets.TopicID) && state.end() <= offsets.To[partition] { // else it is of an earlier topic
+		if state.canBeOf(offsets.TopicID) && state.end() <= offsets.To[partition] { // else it is of an earlier topic
 			states[partition] = state
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // A notification is delivered to the task with its feed and rejected as busy while the task is stopped. An unknown feed
 // is an error, but in a group another worker may have it.
 func TestNotificationIsDeliveredByItsPath(t *testing.T) {
-	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
+	run := newEmptyRun(&Options{}, slog.New(slog.DiscardHandler))
 	ctl := run.controller
 	ctl.status.currentRun = run
 	deliver := func(path string) error { return ctl.handleNotification(t.Context(), wit.Notification{Target: path}) }
@@ -59,8 +59,8 @@ func TestTrapInNotificationIsLogged(t *testing.T) {
 		{name: "group, sender gone", group: &group{}, taskErr: context.Canceled, want: notify.ErrBusy},
 	} {
 		var log logtest.Journal
-		ctl := emptyConnector(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller
-		ctl.status.currentRun = emptyConnector(ctl.spec.options, ctl.log)
+		ctl := newEmptyRun(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller
+		ctl.status.currentRun = newEmptyRun(ctl.spec.options, ctl.log)
 		ctl.status.currentRun.taskSet.handlers.set("/a/b", func(context.Context, wit.Notification) error {
 			return test.taskErr
 		})

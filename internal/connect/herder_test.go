@@ -528,7 +528,7 @@ func TestTaskClocksContinueAfterAPause(t *testing.T) {
 
 // The progress sums up the tasks, also of a stopped connector.
 func TestProgressSumsUpTasks(t *testing.T) {
-	run := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
+	run := newEmptyRun(&Options{}, slog.New(slog.DiscardHandler))
 	ctl := run.controller
 	taskProgress := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5,
 		InternalProgress: InternalProgress{Read: 6, Warnings: 7}}

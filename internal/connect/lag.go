@@ -31,10 +31,10 @@ type lagTracker struct {
 	reader      *kafka.Reader
 	group       string
 	offsetReset string                     // auto.offset.reset
-	startEnds   map[string]kafka.Positions // set by snapshotEnds
+	startEnds   map[string]kafka.Positions // end offsets at the start of the task; set by snapshotEnds
 
 	mu     sync.Mutex
-	topics []string // "topics" of the sink
+	topics []string // topics of the sink
 	regex  string   // topics.regex; "" if topics selects them
 }
 
@@ -74,7 +74,7 @@ func (l *lagTracker) setTopics(topics []string, regex string) {
 // snapshotEnds stores the current end offsets. If the group has no offsets and reads from the end, it commits them, so
 // that no record between two --once runs is skipped.
 func (l *lagTracker) snapshotEnds(ctx context.Context) error {
-	l.run.taskSet.endsLock.Lock() // the first task commits for all before any has joined
+	l.run.taskSet.endsLock.Lock() // so that one task commits for all of them before any has joined the group
 	defer l.run.taskSet.endsLock.Unlock()
 	ends, missing, err := l.currentEnds(ctx)
 	if err != nil {
@@ -90,11 +90,11 @@ func (l *lagTracker) snapshotEnds(ctx context.Context) error {
 	if err := l.logNothingToRead(ctx, ends); err != nil || l.offsetReset != "latest" {
 		return err
 	}
-	_, open, err := l.positions(ctx, ends)
-	if err != nil || len(open) == 0 {
+	_, uncommitted, err := l.positions(ctx, ends)
+	if err != nil || len(uncommitted) == 0 {
 		return err
 	}
-	if err := l.admin.CommitOffsets(ctx, l.group, open); err != nil {
+	if err := l.admin.CommitOffsets(ctx, l.group, uncommitted); err != nil {
 		if members, membersErr := l.admin.Members(ctx, l.group); membersErr != nil || len(members) == 0 {
 			return err
 		}
@@ -108,13 +108,11 @@ func (l *lagTracker) logNothingToRead(ctx context.Context, ends map[string]kafka
 	if l.task > 0 || len(ends) == 0 {
 		return nil
 	}
-	hasReadAll, err := l.committedUpTo(ctx, ends)
+	hasReadAll, err := l.hasCommittedUpTo(ctx, ends)
 	connector := l.run.config
 	if hasReadAll && err == nil {
-		l.log.Info(
-			"nothing to write: the group has read all records of the topics; "+
-				"to write their records again reset the connector's offsets",
-			"topics", cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
+		l.log.Info("nothing to write: the group has read all records of the topics; "+
+			"to write their records again reset the connector's offsets", "topics", cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
 	}
 	return err
 }
@@ -128,58 +126,56 @@ func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
 	}
 	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the other "+
 		"topics were written; correct the name or bootstrap.servers (of the worker, or "+
-		"consumer.override.bootstrap.servers), "+
-		"or create the topic",
-		strings.Join(missing, ", "))
+		"consumer.override.bootstrap.servers), or create the topic", strings.Join(missing, ", "))
 }
 
-// caughtUp reports whether the group has read everything before the ends of snapshotEnds.
-func (l *lagTracker) caughtUp(ctx context.Context) (bool, error) {
-	return l.committedUpTo(ctx, l.startEnds)
+// isCaughtUp reports whether the group has read everything before the ends of snapshotEnds.
+func (l *lagTracker) isCaughtUp(ctx context.Context) (bool, error) {
+	return l.hasCommittedUpTo(ctx, l.startEnds)
 }
 
-// committedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are not
+// hasCommittedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are not
 // records.
-func (l *lagTracker) committedUpTo(ctx context.Context, ends map[string]kafka.Positions) (bool, error) {
+func (l *lagTracker) hasCommittedUpTo(ctx context.Context, ends map[string]kafka.Positions) (bool, error) {
 	from, _, err := l.positions(ctx, ends)
 	if err != nil {
 		return false, err
 	}
 	for topic, to := range ends {
-		empty, err := l.reader.IsEmpty(ctx, topic, from[topic], to)
-		if err != nil || !empty {
+		isEmpty, err := l.reader.IsEmpty(ctx, topic, from[topic], to)
+		if err != nil || !isEmpty {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// positions returns where the group continues, at most at ends. open are partitions without a committed offset, for
-// which auto.offset.reset decides. A committed offset outside the log is not open: its consumer reports it
-// (kafka.Consumer).
+// positions returns where the group continues, at most at ends. uncommitted are the positions of partitions without a
+// committed offset, for which auto.offset.reset decides. A committed offset outside the log is not among them: its
+// consumer reports it (kafka.Consumer).
 func (l *lagTracker) positions(ctx context.Context,
-	ends map[string]kafka.Positions) (from, open map[string]kafka.Positions, err error) {
-	committed, err := l.committed(ctx)
+	ends map[string]kafka.Positions) (from, uncommitted map[string]kafka.Positions, err error) {
+	committed, err := l.committedOffsets(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	from = map[string]kafka.Positions{}
-	open = map[string]kafka.Positions{}
+	uncommitted = map[string]kafka.Positions{}
 	for topic, to := range ends {
 		starts, err := l.admin.StartOffsets(ctx, topic)
 		if err != nil {
 			return nil, nil, err
 		}
-		logs, err := l.admin.EndOffsets(ctx, true, topic)
+		logEnds, err := l.admin.EndOffsets(ctx, true, topic)
 		if err != nil {
 			return nil, nil, err
 		}
 		from[topic] = kafka.Positions{}
-		open[topic] = kafka.Positions{}
+		uncommitted[topic] = kafka.Positions{}
 		for partition, end := range to {
 			next, ok := committed[topic][partition]
 			switch {
-			case ok && next <= logs[topic][partition]:
+			case ok && next <= logEnds[topic][partition]:
 				next = max(next, starts[partition])
 			case l.offsetReset == "latest": // also for a partition that may be new
 				next = end
@@ -188,17 +184,18 @@ func (l *lagTracker) positions(ctx context.Context,
 			}
 			from[topic][partition] = next
 			if !ok {
-				open[topic][partition] = next
+				uncommitted[topic][partition] = next
 			}
 		}
-		if len(open[topic]) == 0 {
-			delete(open, topic)
+		if len(uncommitted[topic]) == 0 {
+			delete(uncommitted, topic)
 		}
 	}
-	return from, open, nil
+	return from, uncommitted, nil
 }
 
-func (l *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions, error) {
+// committedOffsets returns the committed offsets of the group; nil if the group does not exist.
+func (l *lagTracker) committedOffsets(ctx context.Context) (map[string]kafka.Positions, error) {
 	committed, err := l.admin.Committed(ctx, l.group)
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, nil
@@ -214,7 +211,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 	regex := l.regex
 	l.mu.Unlock()
 	if regex != "" {
-		matching, err := pattern.Compile(regex)
+		topicPattern, err := pattern.Compile(regex)
 		if err != nil {
 			return nil, nil, fmt.Errorf("topics.regex: %w", err)
 		}
@@ -223,7 +220,7 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 			return nil, nil, err
 		}
 		for _, topic := range names {
-			matches, err := config.MatchesTopic(matching, topic)
+			matches, err := config.MatchesTopic(topicPattern, topic)
 			if err != nil {
 				return nil, nil, fmt.Errorf("topics.regex: %w", err)
 			}
@@ -238,7 +235,8 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 		switch {
 		case errors.Is(err, kafka.ErrUnknownTopic) && regex == "":
 			missing = append(missing, topic)
-		case errors.Is(err, kafka.ErrUnknownTopic): // deleted since it matched the regex
+		case errors.Is(err, kafka.ErrUnknownTopic):
+			// it was deleted after it had matched the regex
 		case err != nil:
 			return nil, nil, fmt.Errorf("end offsets of the topics of group %s: %w", l.group, err)
 		default:
@@ -250,14 +248,14 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 
 const lagInterval = time.Second
 
-// lag counts records after the committed offsets.
+// lag counts the records after the committed offsets. Its fields change while the task runs.
 type lag struct {
 	group   atomic.Int64 // of all partitions
 	task    atomic.Int64 // of the task's own partitions, -1 before it is known
 	isKnown atomic.Bool  // the last measurement has succeeded and the task runs
 }
 
-// track updates the lag until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
+// track updates current every second until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
 // to read.
 func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(topic string, partition int32) bool,
 	isIdle func() bool) {
@@ -265,7 +263,7 @@ func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(
 	wasKnown := false
 	defer current.isKnown.Store(false)
 	for pause.For(ctx, lagInterval) == nil {
-		began := time.Now()
+		start := time.Now()
 		group, ofTask, err := l.measure(ctx, hasPartition)
 		switch {
 		case err == nil:
@@ -278,10 +276,10 @@ func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(
 				}
 			}
 			wasKnown = true
-			brokers.Back(l.log, began, "the lag is updated again")
+			brokers.Back(l.log, start, "the lag is updated again")
 		case ctx.Err() == nil:
 			current.isKnown.Store(false)
-			brokers.Lost(l.log, began, err.Error(), "the lag cannot be updated", "error", err)
+			brokers.Lost(l.log, start, err.Error(), "the lag cannot be updated", "error", err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func escapeSegment(name string) string {
 	return string(b)
 }
 
-// feedHandlers are the handlers of a source's notifications by address. A nil handler is of a feed that has ended.
+// feedHandlers holds the handlers of a source's notifications by address. A nil handler means that the feed has ended.
 type feedHandlers struct {
 	mu    sync.Mutex
 	feeds map[string]notify.Handler
@@ -50,6 +50,7 @@ func (h *feedHandlers) set(address string, handler notify.Handler) {
 	h.feeds[address] = handler
 }
 
+// find returns the handler of an unescaped path. isKnown is true for feeds that have ended, too.
 func (h *feedHandlers) find(path string) (handler notify.Handler, isKnown bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -61,7 +62,7 @@ func (h *feedHandlers) find(path string) (handler notify.Handler, isKnown bool) 
 	return nil, false
 }
 
-// listen makes the handler receive the notifications of a feed until stop is called, and returns their path.
+// listen opens the endpoint, passes the notifications of a feed to handler until stop is called, and returns their path.
 func (run *connectorRun) listen(feed string, handler notify.Handler) (address string, stop func(), err error) {
 	if err := run.controller.endpoint.ensureOpen(run); err != nil {
 		return "", nil, err
@@ -71,6 +72,7 @@ func (run *connectorRun) listen(feed string, handler notify.Handler) (address st
 	return address, func() { run.taskSet.handlers.set(address, nil) }, nil
 }
 
+// listenerSettings returns the settings of the endpoint. It reads the key stores.
 func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.Settings, err error) {
 	for _, number := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(number, 10, 16)
@@ -106,11 +108,17 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 	return settings, err
 }
 
+// keyStoreLocation returns nil if the settings, whose names begin with kind, name no file.
 func keyStoreLocation(roles config.Roles, kind string) *keystore.Location {
 	get := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
 	if get("location") == "" {
 		return nil
 	}
-	return &keystore.Location{Path: get("location"), Type: get("type"), Password: get("password"),
-		KeyPassword: get("key-password"), Alias: get("alias")}
+	return &keystore.Location{
+		Path:        get("location"),
+		Type:        get("type"),
+		Password:    get("password"),
+		KeyPassword: get("key-password"),
+		Alias:       get("alias"),
+	}
 }

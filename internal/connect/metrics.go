@@ -17,10 +17,10 @@ const MaxTasksWithMetrics = 10_000
 // Metrics are the metrics of a connector.
 type Metrics struct {
 	Name string `json:"name"`
-	// State is the first condition that applies to the connector or a task, ConnectState Kafka Connect's state.
-	// [Herder.Metrics] leaves it empty, also of tasks.
+	// State is the first condition that applies to the connector or a task. [Herder.Metrics] leaves it empty, also in
+	// Tasks.
 	State        Condition     `json:"state"`
-	ConnectState State         `json:"-"`
+	ConnectState State         `json:"-"` // Kafka Connect's state
 	Type         string        `json:"type"`
 	Tasks        []TaskMetrics `json:"tasks"`
 	Class        string        `json:"-"`
@@ -47,11 +47,11 @@ type TaskMetrics struct {
 
 // Metrics returns the metrics of all connectors, sorted by name.
 func (h *Herder) Metrics() []Metrics {
-	var list []Metrics
+	var metrics []Metrics
 	for _, ctl := range h.allControllers() {
-		list = append(list, ctl.observe().metrics())
+		metrics = append(metrics, ctl.observe().metrics())
 	}
-	return list
+	return metrics
 }
 
 // ConnectorMetrics returns the metrics of one connector.
@@ -75,19 +75,19 @@ func (v *view) metrics() Metrics {
 		Version: result.Connector.Version, ConnectState: v.state, Tasks: []TaskMetrics{},
 		OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {
-		n := v.client.Counters()
-		metrics.HTTP = &n
+		counters := v.client.Counters()
+		metrics.HTTP = &counters
 	}
-	for i, t := range result.Tasks {
+	for i, task := range result.Tasks {
 		running, paused := v.tasks[i].clock.ratios()
-		current := v.tasks[i].currentProgress()
-		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: t.ID, ConnectState: t.State, WorkerID: t.WorkerID,
-			Progress: &current, Running: running, Paused: paused})
+		progress := v.tasks[i].currentProgress()
+		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: task.ID, ConnectState: task.State,
+			WorkerID: task.WorkerID, Progress: &progress, Running: running, Paused: paused})
 	}
 	return metrics
 }
 
-// AddTaskStates makes the state of the connector the first condition that applies to it or a task.
+// AddTaskStates changes the state of the connector to the first condition that applies to it or a task.
 func (m *Metrics) AddTaskStates() {
 	for _, task := range m.Tasks {
 		if task.State.Precedence() < m.State.Precedence() {
@@ -96,12 +96,12 @@ func (m *Metrics) AddTaskStates() {
 	}
 }
 
-// OriginUse is what this worker uses of an origin, and for which connectors.
+// OriginUse is how much this worker uses an origin, and for which connectors.
 type OriginUse struct {
 	limits.Usage
 	WorkerID   string   `json:"worker_id"`
 	Connectors []string `json:"connectors"`
-	// AwaySince is since when the origin has not responded to one of the connectors. Nil means that it responds.
+	// AwaySince is when the origin stopped responding to one of the connectors. Nil means that it responds to all.
 	AwaySince *time.Time `json:"away_since"`
 }
 
@@ -126,22 +126,23 @@ func (h *Herder) Origins() []OriginUse {
 		if client == nil {
 			continue
 		}
-		for _, u := range client.Usage(isKnown) {
-			if uses[u.Origin] == nil {
-				uses[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
+		for _, usage := range client.Usage(isKnown) {
+			if uses[usage.Origin] == nil {
+				uses[usage.Origin] = &OriginUse{Usage: usage, WorkerID: h.shared.WorkerID}
 			}
-			uses[u.Origin].add(ctl.name, client)
+			uses[usage.Origin].add(ctl.name, client)
 		}
 	}
-	var list []OriginUse
+	var sortedUses []OriginUse
 	for _, origin := range slices.Sorted(maps.Keys(uses)) {
-		list = append(list, *uses[origin])
+		sortedUses = append(sortedUses, *uses[origin])
 	}
-	return list
+	return sortedUses
 }
 
 type startCounters struct{ connectors, tasks startCounter }
 
+// startCounter counts the starts of connectors or of tasks by outcome.
 type startCounter struct {
 	mu       sync.Mutex
 	outcomes core.Outcomes
@@ -160,7 +161,7 @@ func (s *startCounter) add(succeeded bool) {
 func (s *startCounter) snapshot() Startups {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Startups{s.outcomes.Succeeded, s.outcomes.Failed, s.outcomes.Ratios(time.Now())}
+	return Startups{Succeeded: s.outcomes.Succeeded, Failed: s.outcomes.Failed, LastMinute: s.outcomes.Ratios(time.Now())}
 }
 
 // Startups counts starts of connectors or of tasks.
@@ -170,7 +171,7 @@ type Startups struct {
 	LastMinute core.OutcomeRatios
 }
 
-// Startups returns the counts since the worker started. A retry counts again.
+// Startups returns the counts since the worker started. Each retry counts, too.
 func (h *Herder) Startups() (connectors, tasks Startups) {
 	return h.shared.starts.connectors.snapshot(), h.shared.starts.tasks.snapshot()
 }

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 		}
 	}
 	slices.SortFunc(positions, func(a, b offset.SinkPosition) int {
-		return 2*strings.Compare(a.Topic, b.Topic) + int(min(max(a.Partition-b.Partition, -1), 1))
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	var entries []offset.Entry
 	for _, p := range positions {
@@ -75,43 +76,44 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 func (h *Herder) Fingerprints(ctx context.Context, name string) (fingerprints []string, err error) {
 	entries, err := h.Offsets(ctx, name)
 	for _, entry := range entries {
-		if fingerprint, exists := source.Fingerprint(entry.Offset); exists {
+		if fingerprint, ok := source.Fingerprint(entry.Offset); ok {
 			fingerprints = append(fingerprints, fingerprint)
 		}
 	}
 	return fingerprints, err
 }
 
-// StoredFeed is what is stored about a feed. The zero value means that nothing is stored.
+// StoredFeed describes the stored offset of a feed. The zero value means that no offset is stored.
 type StoredFeed struct {
-	Offset []wit.OffsetEntry // the plugin's part
-	// Changed lists, in the plugin's words, what has changed in the settings since the offset was stored.
+	Offset []wit.OffsetEntry // the plugin's fields
+	// Changed lists, in the plugin's words, which settings have changed since the offset was stored.
 	Changed []string
 }
 
-// StoredFeeds returns what is stored of feeds, by name.
+// StoredFeeds returns the stored offsets of feeds by name, without offsets that cannot be parsed.
 func (h *Herder) StoredFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string]StoredFeed, error) {
 	entries, err := h.Offsets(ctx, name)
-	stored := map[string][]wit.OffsetEntry{}
+	offsets := map[string][]wit.OffsetEntry{}
 	for _, entry := range entries {
-		stored[offset.Identity(entry.Partition)] = entry.Offset
+		offsets[offset.Identity(entry.Partition)] = entry.Offset
 	}
-	byName := map[string]StoredFeed{}
+	storedFeeds := map[string]StoredFeed{}
 	for i := range feeds {
-		storedFields := stored[offset.Identity(feeds[i].Partition)]
-		fields, invalid := source.PluginFields(storedFields)
-		if storedFields == nil || invalid != nil {
+		stored := offsets[offset.Identity(feeds[i].Partition)]
+		fields, invalid := source.PluginFields(stored)
+		if stored == nil || invalid != nil {
 			continue // the start reports it
 		}
-		byName[feeds[i].Name] = StoredFeed{Offset: fields, Changed: source.FingerprintDiff(storedFields, &feeds[i])}
+		changed := source.FingerprintDiff(stored, &feeds[i])
+		storedFeeds[feeds[i].Name] = StoredFeed{Offset: fields, Changed: changed}
 	}
-	return byName, err
+	return storedFeeds, err
 }
 
-// AlterOffsets sets offsets of a stopped connector; a nil Offset deletes. The source's plugin checks them. The metadata
+// AlterOffsets sets offsets of a stopped connector. An entry with a nil Offset deletes. The source's plugin checks them. The metadata
 // of a sink's offset is dropped, because it refers to the previous offset. Invalid input is an [offset.InvalidError].
 func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
-	return h.whenStopped(ctx, name, func(run *connectorRun) error {
+	return h.withStoppedRun(ctx, name, func(run *connectorRun) error {
 		if run.isSink() {
 			return run.alterSink(ctx, entries)
 		}
@@ -124,7 +126,7 @@ func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset
 
 // ResetOffsets deletes all offsets of a stopped connector.
 func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
-	return h.whenStopped(ctx, name, func(run *connectorRun) error {
+	return h.withStoppedRun(ctx, name, func(run *connectorRun) error {
 		if !run.isSink() {
 			if err := run.fenceOffsets(ctx); err != nil {
 				return err
@@ -140,8 +142,8 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 	})
 }
 
-// fenceOffsets fences tasks that could commit older offsets later, such as those of a paused worker, and reads what
-// they have committed.
+// fenceOffsets fences tasks that could commit older offsets later, such as the tasks of a suspended worker, and reads
+// the offsets that they have committed.
 func (run *connectorRun) fenceOffsets(ctx context.Context) error {
 	run.clients.producersPerTask = run.producersFor(nil)
 	if run.options.Group == nil && run.clients.producersPerTask == 0 {
@@ -164,8 +166,9 @@ func (ctl *controller) openDetachedRun(ctx context.Context) (run *connectorRun, 
 	return run, run.openOffsets(ctx)
 }
 
-// whenStopped calls do while the connector is stopped and cannot be resumed.
-func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connectorRun) error) error {
+// withStoppedRun calls do with a detached run while the connector is stopped and cannot be resumed. It returns
+// [ErrNotStopped] if the connector is not stopped.
+func (h *Herder) withStoppedRun(ctx context.Context, name string, do func(*connectorRun) error) error {
 	ctl, err := h.find(name)
 	if err != nil {
 		return err
@@ -181,7 +184,7 @@ func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connecto
 	return ctl.runWhenStopped(ctx, offsetChangeTimeout, waitForAction, func(actionCtx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(actionCtx, cancel)() // calls only cancel
+		defer context.AfterFunc(actionCtx, cancel)()
 		return guard.Do(ctl.log, "a change of offsets", func() error {
 			run, err := ctl.openDetachedRun(ctx)
 			if err != nil {
@@ -195,14 +198,14 @@ func (h *Herder) whenStopped(ctx context.Context, name string, do func(*connecto
 
 const offsetChangeTimeout = 2 * time.Minute
 
-// runWhenStopped calls do in place of a run once the connector is stopped, after the end of stopping tasks and other
-// exclusive actions. It returns [ErrNotStopped] if the target state is not Stopped. If ctx ends first, do continues;
+// runWhenStopped waits until stopping tasks and other exclusive actions have ended, calls do in place of a run, and
+// returns its error. It returns [ErrNotStopped] if the target state is not Stopped. If ctx ends first, do continues;
 // its own context ends after timeout and, with cancelOnStart, when the connector is resumed.
 func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration, onStart startPolicy,
 	do func(context.Context) error) error {
 	answer := make(chan error, 1)
-	var try func()
-	try = func() {
+	var attempt func()
+	attempt = func() {
 		ctl.enqueue(event{apply: func(loop context.Context) {
 			switch {
 			case ctx.Err() != nil:
@@ -210,7 +213,7 @@ func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration
 			case ctl.desiredSpec().target != Stopped:
 				answer <- ErrNotStopped
 			case ctl.activity != nil:
-				ctl.whenIdle = append(ctl.whenIdle, try)
+				ctl.whenIdle = append(ctl.whenIdle, attempt)
 			case !ctl.isStopped():
 				answer <- ErrNotStopped
 			default:
@@ -222,7 +225,7 @@ func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration
 			}
 		}})
 	}
-	try()
+	attempt()
 	select {
 	case err := <-answer:
 		return err
@@ -233,6 +236,7 @@ func (ctl *controller) runWhenStopped(ctx context.Context, timeout time.Duration
 	}
 }
 
+// serviceOrigin returns the origin of the connector's service. It returns "" if only a destination knows the origin.
 func (run *connectorRun) serviceOrigin() string {
 	roles := config.NewRoles(run.class.declarations, run.accepted)
 	host := roles.Text(role.Address)
@@ -249,11 +253,12 @@ func (run *connectorRun) serviceOrigin() string {
 	return scheme + "://" + host
 }
 
+// pathHint returns the end of an error about an offset, if an absolute URL in its fields may be the cause.
 func (run *connectorRun) pathHint(fields []wit.OffsetEntry) string {
-	absolute := func(field wit.OffsetEntry) bool {
+	isAbsolute := func(field wit.OffsetEntry) bool {
 		return field.Value.String != nil && strings.Contains(*field.Value.String, "://")
 	}
-	if run.serviceOrigin() != "" || !slices.ContainsFunc(fields, absolute) {
+	if run.serviceOrigin() != "" || !slices.ContainsFunc(fields, isAbsolute) {
 		return ""
 	}
 	return "; the destination is looked up at the connector's start only: specify the path " +
@@ -299,6 +304,7 @@ func (run *connectorRun) alterSource(ctx context.Context, entries []offset.Entry
 	return run.clients.offsets.Alter(ctx, run.accepted.Name, entries...)
 }
 
+// emptyGroupAdmin returns a client if the consumer group has no members. The caller closes it.
 func (run *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, error) {
 	admin, err := kafka.NewConsumerAdmin(run.clients.kafka)
 	if err != nil {
@@ -306,7 +312,7 @@ func (run *connectorRun) emptyGroupAdmin(ctx context.Context) (*kafka.Admin, err
 	}
 	members, err := admin.Members(ctx, run.group())
 	if err == nil && len(members) > 0 {
-		err = &GroupBusyError{run.group(), strings.Join(members, ", ")}
+		err = &GroupBusyError{Group: run.group(), Members: strings.Join(members, ", ")}
 	}
 	if err != nil {
 		admin.Close()
@@ -343,8 +349,8 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 		return err
 	}
 	defer admin.Close()
-	changed := map[string]kafka.Positions{}
-	deleted := map[string][]int32{}
+	newOffsets := map[string]kafka.Positions{}
+	deletions := map[string][]int32{}
 	for topic, partitions := range requested {
 		var starts, ends kafka.Positions
 		for partition, next := range partitions {
@@ -356,30 +362,29 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 			end, ok := ends[partition]
 			switch start := starts[partition]; {
 			case next < 0:
-				deleted[topic] = append(deleted[topic], partition)
+				deletions[topic] = append(deletions[topic], partition)
 				continue
 			case !ok:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case next < start || next > end:
 				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read
 				// everything again.
-				return &offset.InvalidError{Message: fmt.Sprintf(
-					"kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
-						"the range of the partition", next, topic, partition, start, end)}
+				return &offset.InvalidError{Message: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from %d "+
+					"to %d, the range of the partition", next, topic, partition, start, end)}
 			}
-			if changed[topic] == nil {
-				changed[topic] = kafka.Positions{}
+			if newOffsets[topic] == nil {
+				newOffsets[topic] = kafka.Positions{}
 			}
-			changed[topic][partition] = next
+			newOffsets[topic][partition] = next
 		}
 	}
-	if len(changed) > 0 {
-		if err := admin.CommitOffsets(ctx, run.group(), changed); err != nil {
+	if len(newOffsets) > 0 {
+		if err := admin.CommitOffsets(ctx, run.group(), newOffsets); err != nil {
 			return err
 		}
 	}
-	if len(deleted) > 0 {
-		return admin.DeleteOffsets(ctx, run.group(), deleted)
+	if len(deletions) > 0 {
+		return admin.DeleteOffsets(ctx, run.group(), deletions)
 	}
 	return nil
 }

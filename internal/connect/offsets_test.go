@@ -13,47 +13,48 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An absolute URL in a rejected offset must be a path if only a destination knows the origin.
-func TestRejectedOffsetMustBePath(t *testing.T) {
+// The error of a rejected offset demands a path in place of a URL if only a destination knows the origin.
+func TestRejectedOffsetWithURLHasAHint(t *testing.T) {
 	component := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
 		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},
 		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
 	}}
 	for _, test := range []struct {
-		key  string
-		link string
-		want bool
+		name     string
+		setting  string
+		link     string
+		wantHint bool
 	}{
-		{key: "destination", link: "https://h/x?$skiptoken=1", want: true},
-		{key: "destination", link: "/x?$skiptoken=1"},
-		{key: "host", link: "https://h/x?$skiptoken=1"},
+		{name: "URL", setting: "destination", link: "https://h/x?$skiptoken=1", wantHint: true},
+		{name: "path", setting: "destination", link: "/x?$skiptoken=1"},
+		{name: "URL of a known origin", setting: "host", link: "https://h/x?$skiptoken=1"},
 	} {
 		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
-			config.NewEntry(test.key, "h", "", 0)}, nil)
-		origin := component
-		if test.key == "host" {
-			origin.Settings = origin.Settings[:1]
+			config.NewEntry(test.setting, "h", "", 0)}, nil)
+		declaration := component
+		if test.setting == "host" {
+			declaration.Settings = declaration.Settings[:1]
 		}
-		k := &connectorRun{class: class{declarations: config.DeclareComponent(origin)}, accepted: connector}
-		hint := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
-		if strings.Contains(hint, "begins with /") != test.want {
-			t.Errorf("%v: found %q", test, hint)
+		run := &connectorRun{class: class{declarations: config.DeclareComponent(declaration)}, accepted: connector}
+		hint := run.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
+		if strings.Contains(hint, "begins with /") != test.wantHint {
+			t.Errorf("%s: expected a hint: %t, found %q", test.name, test.wantHint, hint)
 		}
 	}
 }
 
-// Topics are recorded in the group each time, or locally.
+// A group receives each use of a topic. Without a group the worker itself records the topics.
 func TestTopicsAreTracked(t *testing.T) {
-	var said []string
+	var calls []string
 	options := &Options{Group: &group{recordTopic: func(connector, topic string, task int) {
-		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
+		calls = append(calls, fmt.Sprint(connector, " ", topic, " ", task))
 	}}}
-	run := emptyConnector(options, slog.New(slog.DiscardHandler))
+	run := newEmptyRun(options, slog.New(slog.DiscardHandler))
 	run.accepted = &config.Connector{Name: "orders"}
-	record := &task{number: 2, run: run}
-	record.recordTopic("a")
-	record.recordTopic("a")
-	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
+	sourceTask := &task{number: 2, run: run}
+	sourceTask.recordTopic("a")
+	sourceTask.recordTopic("a")
+	assert.Equal(t, []string{"orders a 2", "orders a 2"}, calls)
 	h := &Herder{controllers: map[string]*controller{"orders": run.controller}}
 	topics, err := h.Topics("orders")
 	assert.NoError(t, err)
@@ -61,16 +62,16 @@ func TestTopicsAreTracked(t *testing.T) {
 	options.Group = nil
 	var wg sync.WaitGroup
 	for _, topic := range []string{"b", "a", "b", "c"} {
-		wg.Go(func() { record.recordTopic(topic) })
+		wg.Go(func() { sourceTask.recordTopic(topic) })
 	}
 	wg.Wait()
 	topics, err = h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"a", "b", "c"}, topics)
 	assert.NoError(t, h.ResetTopics("orders"))
-	record.recordTopic("b")
-	run.controller.mu.Lock() // a known topic does not wait for it
-	record.recordTopic("b")
+	sourceTask.recordTopic("b")
+	run.controller.mu.Lock() // the record of a known topic does not wait for the lock
+	sourceTask.recordTopic("b")
 	run.controller.mu.Unlock()
 	topics, err = h.Topics("orders")
 	assert.NoError(t, err)

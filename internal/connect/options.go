@@ -41,14 +41,14 @@ type Options struct {
 	Group Group
 	// Tracer may be nil.
 	Tracer *tracing.Tracer
-	// Observer returns the row observer of a connector. May be nil.
+	// Observer returns the row observer of a connector. It may be nil.
 	Observer func(connector string) *core.Observer
 	Logger   *slog.Logger
 
 	sharedResources
 }
 
-// sharedResources are what the connectors of a worker share.
+// sharedResources holds the objects that the connectors of a worker share.
 type sharedResources struct {
 	reserved kafka.ReservedTopics // topics that connectors must not write to
 	claims   *claimRegistry
@@ -62,8 +62,8 @@ type sharedResources struct {
 // Group is the group of a worker, as its herder uses it. No lock is held during a call, except connectorRun's openLock
 // during Fence.
 type Group interface {
-	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
-	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
+	// PutTaskConfigs stores the task configs of a connector. The group assigns them by [Herder.Assign].
+	PutTaskConfigs(ctx context.Context, connector string, plan config.TaskPlan) error
 	// Forward sends a notification to the worker that runs the task with its feed.
 	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
 	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
@@ -75,15 +75,15 @@ type Group interface {
 
 // Membership proves that the worker is a member of its group. Only a member may fence producers.
 type Membership interface {
-	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from what
-	// is already known.
+	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from the
+	// last known state.
 	CheckLease(ctx context.Context) error
 	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
 	// a change of offsets.
 	Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error
 }
 
-// StatusListener is told what other workers must know of this one. Its methods must not block.
+// StatusListener receives what other workers must know of this one. Its methods must not block.
 type StatusListener interface {
 	// StatusChanged is called after a change of the status or of what this worker owns.
 	StatusChanged(connector string)

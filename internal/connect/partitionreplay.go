@@ -32,6 +32,9 @@ const (
 	batchBytes   = 4 << 20
 )
 
+// withFailureHeaders adds the headers that describe a failure to dead letters, whatever the connector's settings are.
+const withFailureHeaders = true
+
 // partitionReplay sends the dead letters of one connector in one partition again: rows of a source to their topics,
 // records of a sink to the service.
 type partitionReplay struct {
@@ -49,9 +52,9 @@ type partitionReplay struct {
 	records    *recordIndex     // nil for a source
 	regex      *pattern.Pattern // topics.regex; nil if it is not set
 
-	mu      sync.Mutex
-	refused map[string]bool   // positions of letters that became dead letters again
-	written map[recordID]bool // of records of which the service has accepted a row, by position alone
+	mu       sync.Mutex
+	rejected map[string]bool   // positions of letters that became dead letters again
+	written  map[recordID]bool // records of which the service has accepted a row, by placeID
 }
 
 func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.connectorRun.config.Name }
@@ -60,6 +63,7 @@ func (p *partitionReplay) storageKey() []wit.OffsetEntry {
 	return replayPartition(p.request.Topic, p.partition)
 }
 
+// load reads the stored state. It returns an error if the state does not fit to the topic.
 func (p *partitionReplay) load(ctx context.Context) error {
 	run := p.connectorRun
 	if regex := run.config.Text("topics.regex"); regex != "" {
@@ -79,7 +83,7 @@ func (p *partitionReplay) load(ctx context.Context) error {
 			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", p.request.Topic, p.partition, err)
 		}
 	}
-	if !p.state.isOf(p.request.topicID) {
+	if !p.state.canBeOf(p.request.topicID) {
 		p.state = replayState{}
 	}
 	p.state.topicID = cmp.Or(p.request.topicID, p.state.topicID)
@@ -90,8 +94,7 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	}
 	if p.state.end() > p.end {
 		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
-			"found %d: the topic was created again; --again ignores what was "+
-			"replayed", p.request.Topic, p.partition, p.state.end(), p.end)
+			"found %d: the topic was created again; --again ignores what was replayed", p.request.Topic, p.partition, p.state.end(), p.end)
 	}
 	p.next, _ = p.state.next()
 	return nil
@@ -121,13 +124,15 @@ type replayBatch struct {
 	*partitionReplay
 	deadLetters []*DeadLetter
 	bytes       int
-	expected    int64               // the offset after the last read one
-	restartAt   int64               // where the next batch starts; -1 means after the last read record
+	nextOffset  int64               // the offset after the last record that was read
+	restartAt   int64               // where the next batch starts; -1 means after the last record that was read
 	selected    map[string]recordID // of a sink, by topic, partition and offset
 }
 
+// nextBatch returns the next dead letters that must be sent; none at the end of the partition. It moves p.next behind
+// them and marks dead letters that need not be sent as done.
 func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
-	b := &replayBatch{partitionReplay: p, expected: p.next, restartAt: -1, selected: map[string]recordID{}}
+	b := &replayBatch{partitionReplay: p, nextOffset: p.next, restartAt: -1, selected: map[string]recordID{}}
 	positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, b.add)
 	if err != nil {
@@ -138,26 +143,26 @@ func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) 
 		p.next = b.restartAt
 	}
 	ranges := p.state.ranges()
-	p.state.markDone(b.expected, p.next-1)
+	p.state.markDone(b.nextOffset, p.next-1)
 	if err := p.state.checkBounds(ranges); err != nil {
 		return nil, err
 	}
 	return b.deadLetters, nil
 }
 
-// checkRoom returns an error if the state would be too large after all selected dead letters are settled. Each gap has
-// a letter, so few letters need no check.
+// checkRoom returns an error if the state would be too large after all selected dead letters are settled. It does not
+// read a partition whose letters are fewer than the ranges that may be stored.
 func (p *partitionReplay) checkRoom(ctx context.Context) error {
 	if p.end-p.next < maxReplayedRanges {
 		return nil
 	}
 	projected := p.state.clone()
-	expected := p.next
+	nextOffset := p.next
 	_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
 		l := ParseDeadLetter(r)
-		projected.markDone(expected, r.Offset-1)
-		expected = r.Offset + 1
+		projected.markDone(nextOffset, r.Offset-1)
+		nextOffset = r.Offset + 1
 		isOther := l.Connector != p.connectorRun.config.Name || (p.records != nil && p.records.isDone(&l))
 		if isOther || (p.request.Filter.Matches(&l) && p.skipReason(&l) == "") {
 			projected.markDone(r.Offset, r.Offset)
@@ -167,15 +172,16 @@ func (p *partitionReplay) checkRoom(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	projected.markDone(expected, p.end-1)
+	projected.markDone(nextOffset, p.end-1)
 	return projected.checkBounds(p.state.ranges())
 }
 
-// add returns [kafka.ErrStop] at the end of the batch.
+// add adds a record to the batch if it is a dead letter that must be sent. It returns [kafka.ErrStop] at the end of the
+// batch.
 func (b *replayBatch) add(r *kgo.Record) error {
 	deadLetter := ParseDeadLetter(r)
-	b.state.markDone(b.expected, r.Offset-1) // transaction markers and compacted records
-	b.expected = r.Offset + 1
+	b.state.markDone(b.nextOffset, r.Offset-1) // transaction markers and compacted records
+	b.nextOffset = r.Offset + 1
 	switch {
 	case deadLetter.Connector != b.connectorRun.config.Name:
 		b.state.markDone(r.Offset, r.Offset)
@@ -187,9 +193,9 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	isDuplicate := false
 	if b.records != nil {
 		other, isSelected := b.selected[place]
-		if isSelected && other != deadLetter.recordID() { // of a recreated topic: one task cannot write both
+		if isSelected && other != deadLetter.recordID() { // the topic was created again: one task cannot write both
 			b.restartAt = r.Offset
-			b.expected = r.Offset
+			b.nextOffset = r.Offset
 			return kafka.ErrStop
 		}
 		isDuplicate = isSelected
@@ -222,8 +228,8 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	return nil
 }
 
-// skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only
-// to topics of the connector.
+// skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows are sent
+// only to topics of the connector.
 func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 	run := p.connectorRun
 	switch {
@@ -239,15 +245,15 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 		if deadLetter.Partition < 0 || deadLetter.Offset < 0 {
 			return "without the position of their record"
 		}
-		switch superseded := p.records.isSuperseded(deadLetter); {
+		switch isSuperseded := p.records.isSuperseded(deadLetter); {
 		case !p.canSendValue(deadLetter.recordID()):
 			return keptOtherValue
 		case p.records.contradictory[deadLetter.recordID()]:
 			return "of records whose dead letters contradict each other about their number of rows"
-		case superseded && deadLetter.Record.Key == nil:
+		case isSuperseded && deadLetter.Record.Key == nil:
 			return "of records without a key, whose topic has later records that may be of the same entity and would " +
 				"be overwritten: --older sends them anyway"
-		case superseded:
+		case isSuperseded:
 			return "of records that have a later one of the same key, which would be overwritten: " +
 				"--older sends them anyway"
 		}
@@ -279,11 +285,11 @@ func (p *partitionReplay) requestDigest() string {
 	return valueDigest([]byte(*p.request.Value))
 }
 
-// canSendValue reports whether an earlier attempt that may have written the record has sent no other value than the
-// request: a check of one value does not find another.
+// canSendValue reports whether no earlier attempt may have written another value than the request has: a check of one
+// value does not find another.
 func (p *partitionReplay) canSendValue(id recordID) bool {
-	sent := p.records.values[id]
-	return sent == "" || sent == p.requestDigest()
+	digest := p.records.values[id]
+	return digest == "" || digest == p.requestDigest()
 }
 
 func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
@@ -297,43 +303,44 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 		t.settings = plan.Tasks[0]
 	}
 	t.metrics = &core.Metrics{} // of the replay alone
-	newDelivery := t.newDelivery
+	var delivery delivery
 	if p.request.DryRun {
-		newDelivery = t.atLeastOnceDelivery
+		delivery = t.atLeastOnceDelivery(p.owner())
+	} else {
+		delivery = t.newDelivery(p.owner(), func(int) []string {
+			return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
+		})
 	}
-	delivery := newDelivery(p.owner(), func(int) []string {
-		return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
-	})
 	defer delivery.close(context.WithoutCancel(ctx))
 	options := t.sourceOptions(delivery, binding, transforms)
 	options.Tolerance.TolerateAll = true
-	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, true, binding)
-	rejected := &rejections{replay: p}
+	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, withFailureHeaders, binding)
+	rejections := &rejections{replay: p}
 	headers := options.DeadLetters.Headers
-	options.DeadLetters.Headers = func(failed source.FailedRow) []kgo.RecordHeader {
-		rejected.add(failed.ReplayedFrom, failed.Err)
+	options.DeadLetters.Headers = func(row source.FailedRow) []kgo.RecordHeader {
+		rejections.add(row.ReplayedFrom, row.Err)
 		if p.request.DryRun {
 			return nil
 		}
-		return headers(failed)
+		return headers(row)
 	}
 	if p.request.DryRun {
-		// nothing is skipped
 		options.EnsureTopic = nil
 		options.Logger = slog.New(slog.DiscardHandler)
-		options.NewOutput = func(feed string) (source.Output, error) { // does not record topics
+		options.NewOutput = func(feed string) (source.Output, error) { // unlike the task's, it does not record topics
 			output, err := delivery.output(feed)
 			return discardOutput{output}, err
 		}
 	}
-	var sent []core.DeadLetter
-	delivered := map[string]bool{} // positions of sent letters
+	var previousBatch []core.DeadLetter
+	delivered := map[string]bool{} // positions of letters of that batch
 	next := func(ctx context.Context,
 		unreadable source.UnreadableReason) (batch []core.DeadLetter, state []wit.OffsetEntry, err error) {
-		for i := range sent { // they were stored
-			p.count(sent[i].Position, delivered[sent[i].Position])
+		for i := range previousBatch { // its result is stored now
+			position := previousBatch[i].Position
+			p.count(position, delivered[position])
 		}
-		sent = nil
+		previousBatch = nil
 		clear(delivered)
 		if err := p.checkLock(ctx); err != nil {
 			return nil, nil, err
@@ -347,13 +354,14 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 				return nil, nil, err
 			}
 		}
-		sent = batch
+		previousBatch = batch
 		return batch, p.state.fields(), nil
 	}
 	return source.NewTask(options).Replay(ctx, source.Replay{Partition: p.storageKey(), Next: next,
 		Delivered: func(position string) { delivered[position] = true }})
 }
 
+// readableDeadLetters returns the dead letters that can be sent and marks them as done. It counts the others as kept.
 func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,
 	unreadable source.UnreadableReason) (batch []core.DeadLetter, err error) {
 	for _, deadLetter := range deadLetters {
@@ -378,42 +386,42 @@ func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plug
 	transforms *chainFactory) error {
 	t.settings = t.run.pluginSettings(binding.Current().Module())
 	options := t.sinkOptions(binding, transforms)
-	rejected := &rejections{replay: p}
+	rejections := &rejections{replay: p}
 	options.Tolerance.TolerateAll = true
-	options.DeadLetters = rejected
+	options.DeadLetters = rejections
 	if p.request.DryRun {
 		options.Logger = slog.New(slog.DiscardHandler)
 	} else {
-		deadLetters, err := t.newDeadLetterProducer(p.request.Topic, true, binding)
+		deadLetters, err := t.newDeadLetterProducer(p.request.Topic, withFailureHeaders, binding)
 		if err != nil {
 			return err
 		}
 		defer deadLetters.close()
-		rejected.deadLetters = deadLetters
+		rejections.deadLetters = deadLetters
 	}
 	for {
-		chosen, err := p.nextBatch(ctx)
+		letters, err := p.nextBatch(ctx)
 		if err != nil {
 			return err
 		}
-		if len(chosen) == 0 {
-			return p.store(ctx, p.state) // includes dead letters of records that were replayed by other ones
+		if len(letters) == 0 {
+			return p.store(ctx, p.state) // with the dead letters that nextBatch has marked as done
 		}
 		options.InDoubt = &sink.InDoubtRecords{}
 		options.Revoked = &sink.RevokedPartitions{}
 		options.InDoubt.MergeKnown(p.state.known)
-		if err := p.deliver(ctx, options, chosen); err != nil {
+		if err := p.deliver(ctx, options, letters); err != nil {
 			return err
 		}
 	}
 }
 
-// count counts a letter that was sent and settled. isWritten means that it was accepted, unless it was refused.
+// count counts a settled letter. isWritten means that it was accepted, unless it became a dead letter again.
 func (p *partitionReplay) count(position string, isWritten bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.refused[position]:
+	case p.rejected[position]:
 		p.result.Refused++
 	case isWritten:
 		p.result.Delivered++
@@ -424,7 +432,7 @@ func (p *partitionReplay) count(position string, isWritten bool) {
 	p.result.Sent++
 }
 
-// placeID identifies a record by its position.
+// placeID identifies a record by its position alone.
 func placeID(r *kgo.Record) recordID {
 	return newKeyID(r.Topic, r.Partition, binary.AppendVarint(nil, r.Offset))
 }
@@ -435,36 +443,39 @@ func (p *partitionReplay) markWritten(r *kgo.Record) {
 	p.written[placeID(r)] = true
 }
 
+// dropIfSuperseded reports whether a newer record supersedes a selected dead letter, which it counts as kept then.
 func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
-	superseded := p.records.isSuperseded(deadLetter)
-	if superseded {
+	isSuperseded := p.records.isSuperseded(deadLetter)
+	if isSuperseded {
 		p.result.Kept[p.skipReason(deadLetter)]++
 		p.records.setSelected(deadLetter.recordID(), false)
 	}
-	return superseded
+	return isSuperseded
 }
 
-func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
-	clear(p.written) // of the batch before
+// deliver sends a batch to the service, stores and counts its results. Until it returns, the sink's tasks write
+// no records with the keys of the batch.
+func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, letters []*DeadLetter) error {
+	clear(p.written) // of the previous batch
 	if !p.request.DryRun {
-		defer p.connectorRun.controller.keyLocks.lock(chosen)()
+		defer p.connectorRun.controller.keyLocks.lock(letters)()
 		if err := p.records.readNewer(ctx); err != nil {
 			return err
 		}
-		if chosen = slices.DeleteFunc(chosen, p.dropIfSuperseded); len(chosen) == 0 {
+		if letters = slices.DeleteFunc(letters, p.dropIfSuperseded); len(letters) == 0 {
 			return nil
 		}
 	}
 	if p.request.Value != nil && !p.request.DryRun {
-		if isWritten, err := p.checkStoredValue(ctx, options, chosen); err != nil || isWritten {
+		if isWritten, err := p.checkStoredValue(ctx, options, letters); err != nil || isWritten {
 			return err
 		}
 	}
-	slices.SortFunc(chosen, compareOrigins)
+	slices.SortFunc(letters, compareOrigins)
 	replay := sink.Replay{Membership: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
-	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
-	for i, deadLetter := range chosen {
-		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
+	indexes := make([]int, len(letters)) // of each dead letter's record, which is sent once
+	for i, deadLetter := range letters {
+		if id := deadLetter.recordID(); i == 0 || id != letters[i-1].recordID() {
 			replayed := deadLetter.forReplay()
 			state := p.records.states[id]
 			replayed.Rows = p.records.rows[id]
@@ -474,38 +485,38 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 		}
 		indexes[i] = len(replay.Letters) - 1
 	}
-	initial := p.state.clone()
+	initialState := p.state.clone()
 	replay.Store = func(ctx context.Context, settled, inDoubt []bool) error {
-		updated := initial.clone()
-		updated.known = options.InDoubt.Known()
-		for i, deadLetter := range chosen {
-			delete(updated.inDoubt, deadLetter.Record.Offset)
+		newState := initialState.clone()
+		newState.known = options.InDoubt.Known()
+		for i, deadLetter := range letters {
+			delete(newState.inDoubt, deadLetter.Record.Offset)
 			if inDoubt[indexes[i]] {
-				updated.setInDoubt(deadLetter.Record.Offset, p.requestDigest())
+				newState.setInDoubt(deadLetter.Record.Offset, p.requestDigest())
 			}
 			if settled[indexes[i]] {
-				updated.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
+				newState.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 			}
 		}
-		return p.store(ctx, updated)
+		return p.store(ctx, newState)
 	}
 	err := sink.Deliver(ctx, options, replay)
-	for i, deadLetter := range chosen {
+	for i, deadLetter := range letters {
 		p.records.markSent(deadLetter)
 		if p.state.isDone(deadLetter.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
-			sent := &replay.Letters[indexes[i]]
-			p.count(sent.Position, p.written[placeID(sent.Record)])
+			letter := &replay.Letters[indexes[i]]
+			p.count(letter.Position, p.written[placeID(letter.Record)])
 		}
 	}
 	return err
 }
 
 // checkStoredValue checks whether an earlier attempt has written the record of a letter in doubt whose value was
-// edited: the other value may have another key, so the check needs the stored value. It returns true if the record was
-// written. Of a record in several parts, the parts that were not written are left to send.
+// edited: the other value may have another key, so the check needs the stored value. If the record was written, it
+// stores that and returns true. If only some rows were written, the others remain to be sent.
 func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options,
-	chosen []*DeadLetter) (isWritten bool, err error) {
-	letter := chosen[0]
+	letters []*DeadLetter) (isWritten bool, err error) {
+	letter := letters[0]
 	id := letter.recordID()
 	state := p.records.states[id]
 	if !state.inDoubt || p.records.values[id] != "" { // the sink itself checks the value that was sent
@@ -521,23 +532,26 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	options.Revoked = &sink.RevokedPartitions{}
 	options.InDoubt = &sink.InDoubtRecords{}
 	options.InDoubt.MergeKnown(p.state.known)
-	var found atomic.Bool
-	err = sink.Deliver(ctx, options, sink.Replay{Letters: []core.DeadLetter{stored}, Membership: p.lock,
-		CheckOnly: true,
-		Store:     func(context.Context, []bool, []bool) error { return nil },
-		Written:   func(*kgo.Record) { found.Store(true) }})
+	var isFound atomic.Bool
+	err = sink.Deliver(ctx, options, sink.Replay{
+		Letters:    []core.DeadLetter{stored},
+		Membership: p.lock,
+		CheckOnly:  true,
+		Store:      func(context.Context, []bool, []bool) error { return nil },
+		Written:    func(*kgo.Record) { isFound.Store(true) },
+	})
 	if err != nil {
 		return false, err
 	}
-	if missing.record == nil && !found.Load() {
+	if missing.record == nil && !isFound.Load() {
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
 			"checked: a transform, the plugin or errors.uncertain.skip leaves it out", letter.position())
 	}
 	if missing.record == nil {
-		after := p.state.clone()
-		after.markDone(letter.Record.Offset, letter.Record.Offset)
+		newState := p.state.clone()
+		newState.markDone(letter.Record.Offset, letter.Record.Offset)
 		p.result.Kept[keptWritten]++
-		return true, p.store(ctx, after)
+		return true, p.store(ctx, newState)
 	}
 	if !errors.Is(missing.record.Err, sink.ErrNotWritten) {
 		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
@@ -565,6 +579,7 @@ func (p *partitionReplay) checkLock(ctx context.Context) error {
 	return p.lock.CheckMembership(ctx)
 }
 
+// store replaces the state and stores it unless it is the same as the stored one or the run is dry.
 func (p *partitionReplay) store(ctx context.Context, state replayState) error {
 	if err := p.checkLock(ctx); err != nil {
 		return err

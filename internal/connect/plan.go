@@ -20,39 +20,40 @@ const (
 	planToRun
 )
 
-// planTasks returns the configs of all tasks. If they are not planned yet, it plans them; in a group it stores the plan
-// and returns nil.
+// planTasks returns the configs of all tasks. If they are not planned yet, it plans them; without a group it also
+// acquires the claims, in a group it stores the plan and returns nil.
 func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
 	assignment := run.assignment()
 	if assignment.TaskConfigs != nil {
 		return run.resolveTaskConfigs(assignment.TaskConfigs), nil
 	}
-	planned, err := run.plan(ctx, planToRun)
+	result, err := run.plan(ctx, planToRun)
 	switch {
 	case err != nil:
 		return nil, err
 	case assignment.Standalone:
-		return planned.Tasks, run.options.claims.acquire(run.config.Name, planned.Claims)
+		return result.Tasks, run.options.claims.acquire(run.config.Name, result.Claims)
 	}
-	plan := config.TaskPlan{Config: run.accepted.Raw(), Requirements: config.Requirements{Claims: planned.Claims}}
-	for _, settings := range planned.Tasks {
+	plan := config.TaskPlan{Config: run.accepted.Raw(), Requirements: config.Requirements{Claims: result.Claims}}
+	for _, settings := range result.Tasks {
 		plan.Tasks = append(plan.Tasks, run.unresolvedTaskConfig(run.accepted, settings))
 	}
 	plan.Origin, plan.Requests, plan.PerSecond = run.clients.client.Limits()
 	return nil, run.options.Group.PutTaskConfigs(ctx, run.config.Name, plan)
 }
 
-func (run *connectorRun) resolveTaskConfigs(set *config.TaskConfigs) [][]wit.Setting {
+// resolveTaskConfigs returns stored task configs with the settings that they refer to.
+func (run *connectorRun) resolveTaskConfigs(stored *config.TaskConfigs) [][]wit.Setting {
 	visible := run.pluginSettings(run.class.plugin)
-	configs := make([][]wit.Setting, len(set.Settings))
-	for number, unresolved := range set.Settings {
+	configs := make([][]wit.Setting, len(stored.Settings))
+	for number, unresolved := range stored.Settings {
 		configs[number] = resolveTaskConfig(run.class.declarations, run.config, visible, unresolved)
 	}
 	return configs
 }
 
 // plan asks the plugin how to divide the connector's work. A sink always has tasks.max tasks, because its consumer
-// group divides the partitions.
+// group divides the partitions. A plan to run keeps the plugin's instances open until releasePlan.
 func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wit.PlanResult, err error) {
 	limit, err := run.maxTasks()
 	if err != nil {
@@ -73,11 +74,10 @@ func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wi
 	if run.isSink() {
 		if limit > config.MaxSinkTasks { // the check may have been skipped
 			return plan, &wit.Error{Kind: wit.ErrorConfig,
-				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
-					config.MaxSinkTasks, limit)}
+				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d", config.MaxSinkTasks, limit)}
 		}
-		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{run.pluginSettings(binding.Current().Module())},
-			limit)}, nil
+		settings := run.pluginSettings(binding.Current().Module())
+		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{settings}, limit)}, nil
 	}
 	plan, err = run.callPlan(ctx, binding, limit)
 	if err == nil && purpose == planToRun {
@@ -96,6 +96,8 @@ func (run *connectorRun) maxTasks() (int, error) {
 	return int(number), nil
 }
 
+// callPlan calls the plugin. It returns an error if the plugin plans more than limit tasks, unless the connector's
+// settings permit it.
 func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 	limit int) (plan wit.PlanResult, err error) {
 	settings := run.pluginSettings(binding.Current().Module())
@@ -106,16 +108,18 @@ func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 	if err != nil {
 		return plan, fmt.Errorf("plan: %w", err)
 	}
-	if enforced, _ := config.Boolean(run.config.Text("tasks.max.enforce")); len(plan.Tasks) > limit && enforced {
-		return plan, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit,
-			len(plan.Tasks))
-	} else if len(plan.Tasks) > limit {
-		run.log.Warn("the plugin planned more tasks than tasks.max, as tasks.max.enforce=false allows",
-			"tasks.max", limit, "tasks", len(plan.Tasks))
+	if len(plan.Tasks) <= limit {
+		return plan, nil
 	}
+	if isEnforced, _ := config.Boolean(run.config.Text("tasks.max.enforce")); isEnforced {
+		return plan, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit, len(plan.Tasks))
+	}
+	run.log.Warn("the plugin planned more tasks than tasks.max, as tasks.max.enforce=false allows",
+		"tasks.max", limit, "tasks", len(plan.Tasks))
 	return plan, nil
 }
 
+// releasePlan closes the plugin's instances of the plan, if they are open.
 func (run *connectorRun) releasePlan() {
 	if binding := run.class.planBinding.Swap(nil); binding != nil {
 		binding.Close()

@@ -22,15 +22,16 @@ type Progress struct {
 	Pages  int64          `json:"pages,omitempty"`
 	Bytes  int64          `json:"bytes,omitempty"`
 	Feeds  []FeedProgress `json:"feeds,omitempty"`
-	// Lag counts records that a sink has not committed; of Uncertain ones it is unknown whether they were written.
-	Lag              int64 `json:"lag,omitempty"`
+	// Lag counts records that a sink has not committed.
+	Lag int64 `json:"lag,omitempty"`
+	// Uncertain counts records of a sink of which it is unknown whether they were written.
 	Uncertain        int64 `json:"uncertain,omitempty"`
 	InternalProgress `json:"-"`
 }
 
 // InternalProgress is the part of [Progress] that only metrics and the console show.
 type InternalProgress struct {
-	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.
+	// Read counts the rows of a source's pages or the records that a sink consumed. Repeated reads count, too.
 	Read      int64
 	Warnings  int64
 	Batches   int64
@@ -38,8 +39,8 @@ type InternalProgress struct {
 	Reencoded int64
 	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
 	LastCaughtUp time.Time
-	// LastNotified is when the last notification or subscription was received, the earliest of the feeds. Zero means
-	// that no feed subscribes.
+	// LastNotified is the earliest of the feeds' times of their last notification or subscription. Zero means that no
+	// feed subscribes.
 	LastNotified time.Time
 	Counters     core.MetricsSnapshot
 	Errors       int64
@@ -53,11 +54,11 @@ type InternalProgress struct {
 
 // Progress returns the progress of each connector, sorted by name.
 func (h *Herder) Progress() []Progress {
-	var list []Progress
+	var progress []Progress
 	for _, ctl := range h.allControllers() {
-		list = append(list, ctl.observe().progress())
+		progress = append(progress, ctl.observe().progress())
 	}
-	return list
+	return progress
 }
 
 func (v *view) progress() Progress {

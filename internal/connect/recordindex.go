@@ -19,41 +19,48 @@ import (
 // maxIndexedRecords bounds the memory of a replay, which needs about 60 bytes for each record.
 const maxIndexedRecords = 4_000_000
 
-// recordIndex knows during a replay which records of a sink in a dead letter topic must still be sent. A record may
+// recordIndex records during a replay which records of a sink in a dead letter topic must still be sent. A record may
 // have several dead letters, in any partitions: one for each failed replay, and duplicates after a crash.
 //
 // Invariants: a dead letter is done if a dead letter of its record was replayed more often. Of dead letters with the
 // same number of replays one is sent; the others are done when its result is stored.
 type recordIndex struct {
 	states        map[recordID]recordState
-	limit         int
-	rows          map[recordID]core.RowSubset
-	contradictory map[recordID]bool
+	limit         int                         // of states
+	rows          map[recordID]core.RowSubset // the rows to send of a record; all if it is missing
+	contradictory map[recordID]bool           // records whose letters have different numbers of rows
 	// values has the digests of other values that earlier retries of records in doubt have sent, see [valueDigest].
 	values map[recordID]string
 	// newest is, by key of a dead letter to send, the offset of the newest record of the key that is not such a dead
-	// letter, or -1. from is where the next read starts.
+	// letter, or -1.
 	newest  map[recordID]int64
-	from    map[string]kafka.Positions
+	from    map[string]kafka.Positions // where the next read of a topic starts
 	unkeyed map[string]*unkeyedTopic
 	kafka   kafka.Config
-	admin   *kafka.Admin
+	admin   *kafka.Admin // nil until newer records are read
 	reader  *kafka.Reader
 }
 
 func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
-	return &recordIndex{states: map[recordID]recordState{}, limit: maxIndexedRecords,
-		rows: map[recordID]core.RowSubset{}, contradictory: map[recordID]bool{}, values: map[recordID]string{},
-		newest: map[recordID]int64{},
-		from:   map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: kafkaConfig}
+	return &recordIndex{
+		states:        map[recordID]recordState{},
+		limit:         maxIndexedRecords,
+		rows:          map[recordID]core.RowSubset{},
+		contradictory: map[recordID]bool{},
+		values:        map[recordID]string{},
+		newest:        map[recordID]int64{},
+		from:          map[string]kafka.Positions{},
+		unkeyed:       map[string]*unkeyedTopic{},
+		kafka:         kafkaConfig,
+	}
 }
 
 // recordState describes a record of which there are dead letters.
 type recordState struct {
-	replays  int32 // maximum of the replays of its dead letters
-	settled  int32 // maximum of the replays of its dead letters that are done, or -1
-	inDoubt  bool  // an earlier replay may have written it
-	selected bool  // this replay sends it
+	replays    int32 // maximum of the replays of its dead letters
+	settled    int32 // maximum of the replays of its dead letters that are done, or -1
+	inDoubt    bool  // an earlier replay may have written it
+	isSelected bool  // this replay sends it
 }
 
 // recordID identifies a record by position and content: a topic that was deleted and created again has other records in
@@ -77,35 +84,36 @@ func newRecordID(topic string, partition int32, offset int64, timestamp time.Tim
 
 // recordID identifies the record or row of all attempts.
 func (l *DeadLetter) recordID() (id recordID) {
-	if stored, err := hex.DecodeString(l.Original); err == nil && len(stored) == len(id) {
-		return recordID(stored)
+	if original, err := hex.DecodeString(l.Original); err == nil && len(original) == len(id) {
+		return recordID(original)
 	}
 	if l.Partition < 0 && l.Timestamp.IsZero() && l.Replays == 0 {
-		r := l.Record // only its position distinguishes rows of a source without a time
+		r := l.Record // only the position of the dead letter distinguishes rows of a source without a time
 		return newRecordID(r.Topic, r.Partition, r.Offset, r.Timestamp, r.Key, r.Value)
 	}
 	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
 }
 
-func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
+// add adds a dead letter. isDone means that it is settled, inDoubt that a replay of it may have written its record.
+func (r *recordIndex) add(deadLetter *DeadLetter, isDone, inDoubt bool) error {
 	id := deadLetter.recordID()
-	times := int32(deadLetter.Replays)
+	replays := int32(deadLetter.Replays)
 	state, ok := r.states[id]
 	if !ok {
 		if len(r.states) >= r.limit {
 			return fmt.Errorf("expected dead letters of at most %d records, found more: delete those that were "+
 				"replayed, with kafka-delete-records for example", r.limit)
 		}
-		state = recordState{replays: times, settled: -1}
+		state = recordState{replays: replays, settled: -1}
 	}
-	if times > state.replays {
-		state.replays = times
+	if replays > state.replays {
+		state.replays = replays
 		state.inDoubt = false
 		delete(r.rows, id)
 		delete(r.contradictory, id)
 		delete(r.values, id)
 	}
-	if times == state.replays {
+	if replays == state.replays {
 		state.inDoubt = state.inDoubt || inDoubt
 		common, ok := r.rows[id].Intersect(deadLetter.Rows)
 		if !ok {
@@ -115,8 +123,8 @@ func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
 			r.rows[id] = common
 		}
 	}
-	if settled {
-		state.settled = max(state.settled, times)
+	if isDone {
+		state.settled = max(state.settled, replays)
 	}
 	r.states[id] = state
 	return nil
@@ -129,18 +137,21 @@ func (r *recordIndex) addValue(deadLetter *DeadLetter, digest string) {
 	}
 }
 
+// isDone reports whether a dead letter need not be sent: its record is settled, selected, or has a later dead letter.
 func (r *recordIndex) isDone(deadLetter *DeadLetter) bool {
 	state := r.states[deadLetter.recordID()]
-	return int32(deadLetter.Replays) < state.replays || int32(deadLetter.Replays) <= state.settled || state.selected
+	return int32(deadLetter.Replays) < state.replays || int32(deadLetter.Replays) <= state.settled || state.isSelected
 }
 
-func (r *recordIndex) setSelected(id recordID, selected bool) recordState {
+// setSelected records whether this replay sends a record, and returns the record's state.
+func (r *recordIndex) setSelected(id recordID, isSelected bool) recordState {
 	state := r.states[id]
-	state.selected = selected
+	state.isSelected = isSelected
 	r.states[id] = state
 	return state
 }
 
+// newKeyID identifies a key in a partition.
 func newKeyID(topic string, partition int32, key []byte) recordID {
 	return newRecordID(topic, partition, -1, time.Time{}, key, nil)
 }
@@ -156,15 +167,16 @@ func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
 	return ok && newest > deadLetter.Offset
 }
 
+// watchNewer adds a dead letter for which readNewer looks for newer records.
 func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
 	if deadLetter.Record.Key == nil {
 		unkeyed := r.unkeyed[deadLetter.Topic]
 		if unkeyed == nil {
-			unkeyed = &unkeyedTopic{first: deadLetter.Timestamp, last: map[int32]lastRecord{}}
+			unkeyed = &unkeyedTopic{earliest: deadLetter.Timestamp, last: map[int32]lastRecord{}}
 			r.unkeyed[deadLetter.Topic] = unkeyed
 		}
-		if deadLetter.Timestamp.Before(unkeyed.first) {
-			unkeyed.first = deadLetter.Timestamp
+		if deadLetter.Timestamp.Before(unkeyed.earliest) {
+			unkeyed.earliest = deadLetter.Timestamp
 		}
 	} else {
 		r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)] = -1
@@ -177,6 +189,7 @@ func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
 	}
 }
 
+// markSent records that a dead letter was sent, so that it supersedes older ones.
 func (r *recordIndex) markSent(deadLetter *DeadLetter) {
 	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil && unkeyed != nil {
 		unkeyed.add(deadLetter.Partition, deadLetter.Offset, deadLetter.Timestamp)
@@ -187,6 +200,7 @@ func (r *recordIndex) markSent(deadLetter *DeadLetter) {
 	}
 }
 
+// open opens the clients unless they are open.
 func (r *recordIndex) open() (err error) {
 	if r.admin != nil {
 		return nil
@@ -247,21 +261,23 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 	return nil
 }
 
+// startUnkeyed extends positions to all partitions of a topic with dead letters without a key, from the time of the
+// earliest one.
 func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, positions kafka.Positions) error {
 	unkeyed := r.unkeyed[topic]
-	if unkeyed == nil || unkeyed.started {
+	if unkeyed == nil || unkeyed.isStarted {
 		return nil
 	}
-	begin := unkeyed.first
+	begin := unkeyed.earliest
 	if epoch := time.UnixMilli(0); begin.Before(epoch) { // no record is older
 		begin = epoch
 	}
-	since, err := r.reader.OffsetsForTime(ctx, topic, begin)
+	starts, err := r.reader.OffsetsForTime(ctx, topic, begin)
 	if err != nil {
 		return err
 	}
-	unkeyed.started = true
-	for partition, first := range since {
+	unkeyed.isStarted = true
+	for partition, first := range starts {
 		if start, ok := positions[partition]; !ok || first < start {
 			positions[partition] = first
 		}
@@ -272,17 +288,16 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, positions 
 func (r *recordIndex) addNewer(record *kgo.Record) {
 	unkeyed := r.unkeyed[record.Topic]
 	key := newKeyID(record.Topic, record.Partition, record.Key)
-	newest, watched := r.newest[key]
-	if watched = watched && record.Key != nil; !watched && unkeyed == nil {
+	newest, ok := r.newest[key]
+	isWatched := ok && record.Key != nil
+	if !isWatched && unkeyed == nil {
 		return
 	}
-	state, ok := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp,
-		record.Key,
-		record.Value)]
-	if ok && state.settled < state.replays {
+	id := newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp, record.Key, record.Value)
+	if state, ok := r.states[id]; ok && state.settled < state.replays { // it is itself a dead letter to send
 		return
 	}
-	if watched {
+	if isWatched {
 		r.newest[key] = max(newest, record.Offset)
 	}
 	if unkeyed != nil {
@@ -294,30 +309,33 @@ func (r *recordIndex) addNewer(record *kgo.Record) {
 // be of the same one. Newer means a greater offset in the same partition, and the same time or later in other
 // partitions.
 type unkeyedTopic struct {
-	first   time.Time // of its dead letters
-	started bool
+	earliest  time.Time // of its dead letters
+	isStarted bool      // recordIndex.from has the partitions of the topic
 	// last has, by partition, the greatest offset and latest time of records that are not dead letters to send.
 	last map[int32]lastRecord
 }
 
 type lastRecord struct {
-	offset int64
-	at     time.Time
+	offset    int64
+	timestamp time.Time
 }
 
-func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
+func (u *unkeyedTopic) add(partition int32, offset int64, timestamp time.Time) {
 	last := u.last[partition]
 	last.offset = max(last.offset, offset)
-	if at.After(last.at) {
-		last.at = at
+	if timestamp.After(last.timestamp) {
+		last.timestamp = timestamp
 	}
 	u.last[partition] = last
 }
 
 func (u *unkeyedTopic) hasNewer(deadLetter *DeadLetter) bool {
 	for partition, last := range u.last {
-		if (partition == deadLetter.Partition && last.offset > deadLetter.Offset) ||
-			(partition != deadLetter.Partition && !last.at.IsZero() && !last.at.Before(deadLetter.Timestamp)) {
+		isNewer := !last.timestamp.IsZero() && !last.timestamp.Before(deadLetter.Timestamp)
+		if partition == deadLetter.Partition {
+			isNewer = last.offset > deadLetter.Offset
+		}
+		if isNewer {
 			return true
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // registries holds the schema registry clients of a run, one for each combination of settings.
 type registries struct {
-	// ctx is the context of the connector's start. It bounds reading key stores.
+	// ctx is the context of the connector's start. Key stores are read with it.
 	ctx context.Context
 	log *slog.Logger
 
@@ -20,6 +20,7 @@ type registries struct {
 	clients map[string]*registry.Client
 }
 
+// client returns the client for settings, which it opens if there is none yet.
 func (r *registries) client(settings registry.Settings) (*registry.Client, error) {
 	key, err := json.Marshal(settings)
 	if err != nil {
@@ -41,13 +42,14 @@ func (r *registries) client(settings registry.Settings) (*registry.Client, error
 	return c, nil
 }
 
-func (r *registries) unavailable() (notes []string) {
+// outages returns the reasons why registries are not available.
+func (r *registries) outages() (reasons []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.clients {
 		if reason := c.Outage(); reason != "" {
-			notes = append(notes, reason)
+			reasons = append(reasons, reason)
 		}
 	}
-	return notes
+	return reasons
 }

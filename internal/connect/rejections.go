@@ -15,6 +15,7 @@ type Rejection struct {
 	Reason   string `json:"why"`
 }
 
+// maxRejections bounds [ReplayResult.Rejections].
 const maxRejections = 100
 
 // rejections collects the dead letters that a replay rejects again, with the reasons.
@@ -36,16 +37,16 @@ func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) 
 	return nil
 }
 
+// add records that the letter at a position was rejected. Of several rows of one document, the first one is kept.
 func (r *rejections) add(position string, reason error) {
 	r.replay.mu.Lock()
 	defer r.replay.mu.Unlock()
-	r.replay.refused[position] = true
-	done := r.replay.result
-	// another row of the same document
+	r.replay.rejected[position] = true
+	result := r.replay.result
 	isKnown := func(rejection Rejection) bool { return rejection.Position == position }
-	if len(done.Rejections) < maxRejections && !slices.ContainsFunc(done.Rejections, isKnown) {
-		done.Rejections = append(done.Rejections, Rejection{position,
-			r.replay.connectorRun.options.Worker.Redact(reason.Error())})
+	if len(result.Rejections) < maxRejections && !slices.ContainsFunc(result.Rejections, isKnown) {
+		message := r.replay.connectorRun.options.Worker.Redact(reason.Error())
+		result.Rejections = append(result.Rejections, Rejection{Position: position, Reason: message})
 	}
 }
 

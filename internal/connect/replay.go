@@ -25,8 +25,8 @@ import (
 type ReplayRequest struct {
 	Topic  string
 	Filter DeadLetterFilter
-	// IncludeReplayed replays dead letters again that were replayed before: those of Filter.Positions, or all if it is
-	// nil.
+	// IncludeReplayed replays dead letters again that were replayed before: the letters of Filter.Positions, or all
+	// letters if it is nil.
 	IncludeReplayed bool
 	// IncludeSuperseded also sends records of a sink that have a newer record of the same key.
 	IncludeSuperseded bool
@@ -34,21 +34,22 @@ type ReplayRequest struct {
 	// service's metadata; schemas are not registered.
 	DryRun bool
 	// Value, if not nil, is sent in place of the value of the only selected dead letter.
-	Value    *string
-	notFound map[DeadLetterPosition]bool
-	topicID  string // [kafka.Range.TopicID]
+	Value *string
+
+	notFound map[DeadLetterPosition]bool // positions of the filter without a letter that a replay can send
+	topicID  string                      // [kafka.Range.TopicID]
 }
 
 // ReplayResult is the result of a replay.
 type ReplayResult struct {
-	Sent      int // counts the dead letters that were sent
-	Delivered int // counts those that the service, or Kafka, has accepted
-	Refused   int // counts those that became dead letters again, in whole or in part
-	// Kept counts the other selected dead letters, by reason.
+	Sent      int // number of dead letters that were sent
+	Delivered int // number of them that the service, or Kafka, has accepted
+	Refused   int // number of them that became dead letters again, in whole or in part
+	// Kept counts the other selected dead letters by reason.
 	Kept map[string]int
-	// Rejections are of the first 100 that were refused.
+	// Rejections has the reasons of the first 100 refused letters.
 	Rejections []Rejection
-	// Letter is the position of the dead letter that the only selected one became, "" if it is unknown.
+	// Letter is the position of the new dead letter if the only selected one was refused. "" means unknown.
 	Letter string
 }
 
@@ -67,8 +68,8 @@ const (
 // ErrNotJSON means that a value that is no JSON object, array or null would replace an object or array.
 var ErrNotJSON = errors.New("value: expected a JSON object, array or null, because an object or array is stored")
 
-// checkValue returns an error that wraps [ErrNotJSON] if a JSON object or array would be replaced by anything else than
-// one, or null. A stored number or string is no sign: it may be the text of a string converter.
+// checkValue returns an error that wraps [ErrNotJSON] if the stored value is a JSON object or array and the new one is
+// neither of them nor null. Other stored values may be replaced by any text: a number may come from a string converter.
 func (r *ReplayRequest) checkValue(stored []byte) error {
 	if r.Value == nil || !isDocument(stored) {
 		return nil
@@ -101,8 +102,8 @@ var ErrTooManyRanges = fmt.Errorf("at most %d ranges of settled dead letters wit
 	maxReplayedRanges)
 
 // Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
-// a sink to the service. Dead letters that are rejected again return to the topic. Those that arrive during the replay
-// are left for the next one.
+// a sink to the service. Dead letters that are rejected again return to the topic. It does not read letters that arrive
+// after it began.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
 	result := ReplayResult{Kept: map[string]int{}}
 	reader, err := kafka.NewReader(h.shared.Kafka)
@@ -143,15 +144,16 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 			return result, fmt.Errorf("connector %s: %w", name, err)
 		}
 	}
-	if count := len(r.notFound); count > 0 {
+	if len(r.notFound) > 0 {
 		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
-		result.Kept[keptUnknown+": "+strings.Trim(fmt.Sprint(missing), "[]")] = count
+		result.Kept[keptUnknown+": "+strings.Trim(fmt.Sprint(missing), "[]")] = len(missing)
 	}
 	return result, nil
 }
 
+// openAndReplay opens the clients of a connector and replays its dead letters up to the offsets in ends.
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
 	r ReplayRequest, result *ReplayResult) error {
 	ctl, err := h.find(name)
@@ -214,8 +216,17 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
 	var replays []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
-		p := &partitionReplay{connectorRun: run, lock: lock, reader: reader, request: r, partition: partition,
-			end: ends[partition], result: result, refused: map[string]bool{}, written: map[recordID]bool{}}
+		p := &partitionReplay{
+			connectorRun: run,
+			lock:         lock,
+			reader:       reader,
+			request:      r,
+			partition:    partition,
+			end:          ends[partition],
+			result:       result,
+			rejected:     map[string]bool{},
+			written:      map[recordID]bool{},
+		}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
@@ -228,7 +239,7 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 			return err
 		}
 	}
-	for _, p := range replays { // nothing is sent unless all can be stored
+	for _, p := range replays { // before the first letter is sent
 		if err := p.checkRoom(ctx); err != nil {
 			return err
 		}
@@ -241,8 +252,9 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	return nil
 }
 
+// indexRecords fills the record index with all dead letters of the connector and sets it in the replays.
 func indexRecords(ctx context.Context, replays []*partitionReplay, records *recordIndex) error {
-	each := func(visit func(*partitionReplay, *DeadLetter) error) error {
+	readAll := func(visit func(*partitionReplay, *DeadLetter) error) error {
 		for _, p := range replays {
 			p.records = records
 			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
@@ -258,13 +270,13 @@ func indexRecords(ctx context.Context, replays []*partitionReplay, records *reco
 		}
 		return nil
 	}
-	requested := map[recordID]bool{} // even if other dead letters of these records were replayed
-	err := each(func(p *partitionReplay, l *DeadLetter) error {
+	requested := map[recordID]bool{} // they are sent even if other dead letters of these records were replayed
+	err := readAll(func(p *partitionReplay, l *DeadLetter) error {
 		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
 			requested[l.recordID()] = true
 		}
-		digest, ok := p.state.inDoubt[l.Record.Offset]
-		if err := records.add(l, p.state.isDone(l.Record.Offset), ok); err != nil {
+		digest, isInDoubt := p.state.inDoubt[l.Record.Offset]
+		if err := records.add(l, p.state.isDone(l.Record.Offset), isInDoubt); err != nil {
 			return err
 		}
 		records.addValue(l, digest)
@@ -278,7 +290,7 @@ func indexRecords(ctx context.Context, replays []*partitionReplay, records *reco
 	if err != nil || replays[0].request.IncludeSuperseded {
 		return err
 	}
-	err = each(func(p *partitionReplay, l *DeadLetter) error {
+	err = readAll(func(p *partitionReplay, l *DeadLetter) error {
 		if p.request.Filter.Matches(l) && !records.isDone(l) && p.skipReason(l) == "" {
 			records.watchNewer(l)
 		}

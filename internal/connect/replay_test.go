@@ -2,6 +2,7 @@ package connect
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -16,73 +17,96 @@ import (
 	"github.com/culvert-project/culvert/internal/run/sink"
 )
 
-// Replayed dead letters are known in whatever order they were settled. Unmarking one changes no other.
-func TestReplayState(t *testing.T) {
+// The state has the settled dead letters in whatever order they were settled. Unmarking one changes no other.
+func TestReplayStateRoundTrip(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
-		state := replayState{topicID: "a", done: []offsetRange{{0, 2}}}
-		inDoubtLetters := map[int64]string{}
+		state := replayState{topicID: "a", done: []offsetRange{{first: 0, last: 2}}}
+		inDoubt := map[int64]string{}
 		settled := map[int64]bool{0: true, 1: true, 2: true}
 		for range random.IntN(40) {
 			first := int64(random.IntN(60))
-			switch kind := random.IntN(3); {
-			case kind == 0 && round%2 == 0 && !settled[first]:
-				inDoubtLetters[first] = []string{"", "0a"}[first%2]
-				state.setInDoubt(first, inDoubtLetters[first])
-			case kind == 0 && round%2 == 1:
+			switch choice := random.IntN(3); {
+			case choice == 0 && round%2 == 0 && !settled[first]:
+				inDoubt[first] = []string{"", "0a"}[first%2]
+				state.setInDoubt(first, inDoubt[first])
+			case choice == 0 && round%2 == 1:
 				state.unmark(first)
 				delete(settled, first)
 			default:
 				last := first + int64(random.IntN(4)) - 1
 				state.markDone(first, last)
-				for at := first; at <= last; at++ {
-					settled[at] = true
-					delete(inDoubtLetters, at)
+				for pos := first; pos <= last; pos++ {
+					settled[pos] = true
+					delete(inDoubt, pos)
 				}
 			}
 		}
 		reparsed, err := parseReplayState(state.fields())
 		require.NoError(t, err)
-		for at := range int64(70) {
-			if state.isDone(at) != settled[at] || reparsed.isDone(at) != settled[at] {
-				t.Fatalf("offset %d: expected settled %t, found %t, and %t after a round trip: %v", at, settled[at],
-					state.isDone(at), reparsed.isDone(at), state)
+		for pos := range int64(70) {
+			if state.isDone(pos) != settled[pos] || reparsed.isDone(pos) != settled[pos] {
+				t.Fatalf("offset %d: expected settled %t, found %t, and %t after a round trip: %v", pos, settled[pos],
+					state.isDone(pos), reparsed.isDone(pos), state)
 			}
 		}
-		assert.Equal(t, true, maps.Equal(inDoubtLetters, reparsed.inDoubt), "in doubt")
+		if !maps.Equal(inDoubt, reparsed.inDoubt) {
+			t.Errorf("in doubt: expected %v, found %v", inDoubt, reparsed.inDoubt)
+		}
 		assert.Equal(t, "a", reparsed.topicID)
-		for i, replayed := range state.done {
-			if replayed.first > replayed.last || (i > 0 && state.done[i-1].last+1 >= replayed.first) {
-				t.Fatalf("expected runs with gaps between them, found %v", state.done)
+		for i, span := range state.done {
+			if span.first > span.last || (i > 0 && state.done[i-1].last+1 >= span.first) {
+				t.Fatalf("expected ranges with gaps between them, found %v", state.done)
 			}
 		}
 	}
 }
 
-// An empty list of positions does not mean all.
-func TestFilterByPosition(t *testing.T) {
+// Nil selects all positions, an empty list none.
+func TestFilterSelectsPositions(t *testing.T) {
 	deadLetter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
-	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
-		false: {{}, {"0@18"}, {"1@17"}}} {
-		for _, positions := range names {
-			var f DeadLetterFilter
-			if err := f.SelectPositions(positions); err != nil || f.Matches(&deadLetter) != want {
-				t.Errorf("%q: expected a match %t, found %v", positions, want, err)
-			}
-		}
+	for _, test := range []struct {
+		positions []string
+		want      bool
+	}{
+		{positions: nil, want: true},
+		{positions: []string{"0@17"}, want: true},
+		{positions: []string{"1@2", "0@17"}, want: true},
+		{positions: []string{}},
+		{positions: []string{"0@18"}},
+		{positions: []string{"1@17"}},
+	} {
+		var filter DeadLetterFilter
+		require.NoError(t, filter.SelectPositions(test.positions))
+		assert.Equal(t, test.want, filter.Matches(&deadLetter), fmt.Sprintf("%q selects 0@17", test.positions))
 	}
 }
 
 func TestParseDeadLetterPosition(t *testing.T) {
-	for text, want := range map[string]DeadLetterPosition{"0@17": {0, 17},
-		"2147483647@9223372036854775807": {math.MaxInt32, math.MaxInt64}} {
-		found, err := ParseDeadLetterPosition(text)
+	for text, want := range map[string]DeadLetterPosition{
+		"0@17":                           {Partition: 0, Offset: 17},
+		"2147483647@9223372036854775807": {Partition: math.MaxInt32, Offset: math.MaxInt64},
+	} {
+		position, err := ParseDeadLetterPosition(text)
 		require.NoError(t, err)
-		assert.Equal(t, want, found)
-		assert.Equal(t, text, found.String())
+		assert.Equal(t, want, position)
+		assert.Equal(t, text, position.String())
 	}
-	for _, text := range []string{"", "@", "0", "0@", "@1", "-1@1", "0@-1", "+1@1", "0@1@2", "2147483648@0",
-		"0@9223372036854775808", " 0@1", strings.Repeat("9", 1000)} {
+	for _, text := range []string{
+		"",
+		"@",
+		"0",
+		"0@",
+		"@1",
+		"-1@1",
+		"0@-1",
+		"+1@1",
+		"0@1@2",
+		"2147483648@0",
+		"0@9223372036854775808",
+		" 0@1",
+		strings.Repeat("9", 1000),
+	} {
 		if _, err := ParseDeadLetterPosition(text); err == nil || len(err.Error()) > 250 {
 			t.Errorf("%.50q: expected a short error, found %v", text, err)
 		}
@@ -100,37 +124,43 @@ func TestReplayStateIsBounded(t *testing.T) {
 	if err := state.checkBounds(maxReplayedRanges); !errors.Is(err, ErrTooManyRanges) {
 		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.done))
 	}
-	assert.NoError(t, state.checkBounds(maxReplayedRanges+1), "it was not less before")
+	assert.NoError(t, state.checkBounds(maxReplayedRanges+1), "as many ranges as before")
 }
 
-// A batch does not count as delivered what the batch before has written in the same positions.
-func TestWrittenRecordsOfOneBatch(t *testing.T) {
+// A batch does not count a letter as delivered because the previous batch has written a record in the same position.
+func TestBatchForgetsWrittenRecordsOfThePreviousOne(t *testing.T) {
 	p := &partitionReplay{connectorRun: &connectorRun{controller: &controller{}},
 		records: newRecordIndex(kafka.Config{}), written: map[recordID]bool{{}: true}}
 	require.NoError(t, p.deliver(t.Context(), sink.Options{}, nil))
 	assert.Equal(t, 0, len(p.written))
 }
 
-// A value that is not JSON replaces no JSON object or array. Other values may be plain text, also those that are JSON
-// by chance.
+// A value that is not JSON replaces no JSON object or array. Any other stored value may be plain text, even if it is
+// valid JSON.
 func TestRetryKeepsJSON(t *testing.T) {
-	for _, c := range []struct{ stored, sent, want string }{
-		{`{"a":1}`, `{"a":2}`, ""},
-		{`[1]`, `null`, ""},
-		{`{"a":1}`, "{\"a\":1,\n\"\u00e4\" 2}", "line 2, column 5"},
-		{` [1]`, "", "line 1, column 1"},
-		{`{}`, "{} x", "line 1, column 4"},
-		{`17`, "seventeen", ""},
-		{`{"a":`, "no JSON", ""},
-		{"", "no JSON", ""},
+	for _, test := range []struct {
+		stored string
+		value  string
+		want   string // in the error; "" means none
+	}{
+		{stored: `{"a":1}`, value: `{"a":2}`},
+		{stored: `[1]`, value: `null`},
+		{stored: `{"a":1}`, value: "{\"a\":1,\n\"\u00e4\" 2}", want: "line 2, column 5"},
+		{stored: ` [1]`, value: "", want: "line 1, column 1"},
+		{stored: `{}`, value: "{} x", want: "line 1, column 4"},
+		{stored: `17`, value: "seventeen"},
+		{stored: `{"a":`, value: "no JSON"},
+		{stored: "", value: "no JSON"},
 	} {
-		err := (&ReplayRequest{Value: &c.sent}).checkValue([]byte(c.stored))
-		if c.want == "" {
+		err := (&ReplayRequest{Value: &test.value}).checkValue([]byte(test.stored))
+		if test.want == "" {
 			assert.NoError(t, err)
 			continue
 		}
-		assert.Equal(t, true, errors.Is(err, ErrNotJSON), c.sent)
-		assert.Contains(t, err.Error(), c.want)
+		if !errors.Is(err, ErrNotJSON) {
+			t.Fatalf("%q: expected %v, found %v", test.value, ErrNotJSON, err)
+		}
+		assert.Contains(t, err.Error(), test.want)
 	}
 	assert.NoError(t, (&ReplayRequest{}).checkValue([]byte("{}")))
 }

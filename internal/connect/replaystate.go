@@ -24,6 +24,7 @@ import (
 // space.
 const replayOwnerPrefix = "culvert dlq replay: "
 
+// replayPartition returns the source partition of the stored state.
 func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
@@ -32,13 +33,14 @@ func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 type ReplayStates struct {
 	topic   string
 	topicID string
-	states  map[string]replayState
+	states  map[string]replayState // by owner and partition
 }
 
-// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic.
+// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic. A missing offsets topic
+// has none.
 func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
 	topic string) (*ReplayStates, error) {
-	c, problems := offset.ParseConfig(worker)
+	offsetsConfig, problems := offset.ParseConfig(worker)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -46,8 +48,8 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	if err != nil {
 		return nil, err
 	}
-	replays := &ReplayStates{topic, id, map[string]replayState{}}
-	_, err = reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+	replays := &ReplayStates{topic: topic, topicID: id, states: map[string]replayState{}}
+	_, err = reader.Read(ctx, offsetsConfig.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		owner, partition, err := offset.ParseKey(r.Key)
 		if err != nil || !strings.HasPrefix(owner, replayOwnerPrefix) {
 			return nil
@@ -72,23 +74,22 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 
 // IsSettled reports whether a dead letter, or another one of its record, was delivered or discarded.
 func (r *ReplayStates) IsSettled(deadLetter *DeadLetter) bool {
-	state := r.states[replayOwnerPrefix+deadLetter.Connector+offset.Identity(replayPartition(r.topic,
-		deadLetter.Record.Partition))]
-	return deadLetter.Connector != "" && state.isOf(r.topicID) && state.isDone(deadLetter.Record.Offset)
+	partition := offset.Identity(replayPartition(r.topic, deadLetter.Record.Partition))
+	state := r.states[replayOwnerPrefix+deadLetter.Connector+partition]
+	return deadLetter.Connector != "" && state.canBeOf(r.topicID) && state.isDone(deadLetter.Record.Offset)
 }
 
-// replayState is the stored state of the replay of one partition: done has the ranges of settled dead letters, sorted
-// and not adjacent; inDoubt has dead letters that may have been written, with the digest of the value that was sent in
-// place of theirs, if any; known is what the sink must know to check those. topicID is [kafka.Range.TopicID], "" in
-// states of earlier versions.
+// replayState is the stored state of the replay of one partition.
 type replayState struct {
-	topicID string
-	done    []offsetRange
+	topicID string        // [kafka.Range.TopicID]; "" in states of earlier versions
+	done    []offsetRange // settled dead letters, sorted and with gaps between the ranges
+	// inDoubt has the offsets of dead letters that may have been written, with the digest of the value that was sent in
+	// place of the letter's own, if any.
 	inDoubt map[int64]string
-	known   wit.Known
+	known   wit.Known // what the sink must know to check letters in doubt
 }
 
-// valueDigest identifies a value that is sent in place of that of a dead letter.
+// valueDigest identifies a value that is sent in place of the value of a dead letter.
 func valueDigest(value []byte) string {
 	sum := sha256.Sum256(value)
 	return hex.EncodeToString(sum[:16])
@@ -98,11 +99,14 @@ func valueDigest(value []byte) string {
 type offsetRange struct{ first, last int64 }
 
 func (r *replayState) clone() replayState {
-	return replayState{r.topicID, slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
+	cloned := *r
+	cloned.done = slices.Clone(r.done)
+	cloned.inDoubt = maps.Clone(r.inDoubt)
+	return cloned
 }
 
-// isOf reports whether the state is not known to be of another topic with the same name.
-func (r *replayState) isOf(topicID string) bool {
+// canBeOf reports whether the state is of a topic, unless it is known to be of another topic with the same name.
+func (r *replayState) canBeOf(topicID string) bool {
 	return r.topicID == "" || topicID == "" || r.topicID == topicID
 }
 
@@ -114,6 +118,7 @@ func (r *replayState) next() (next int64, done []offsetRange) {
 	return 0, r.done
 }
 
+// end returns the offset after the last dead letter that is done.
 func (r *replayState) end() int64 {
 	if n := len(r.done); n > 0 {
 		return r.done[n-1].last + 1
@@ -134,19 +139,20 @@ func (r *replayState) covers(first, last int64) bool {
 
 // find returns the index of the range that contains an offset. If ok is false, i is the index of the next range.
 func (r *replayState) find(pos int64) (i int, ok bool) {
-	i, _ = slices.BinarySearchFunc(r.done, pos, func(replayed offsetRange, pos int64) int {
-		return cmp.Compare(replayed.last, pos)
+	i, _ = slices.BinarySearchFunc(r.done, pos, func(span offsetRange, pos int64) int {
+		return cmp.Compare(span.last, pos)
 	})
 	return i, i < len(r.done) && r.done[i].first <= pos
 }
 
-// ranges is the number of stored ranges.
+// ranges returns the number of stored ranges.
 func (r *replayState) ranges() int {
 	_, done := r.next()
 	return len(done)
 }
 
-// checkBounds returns an error if the state is too large and larger than before: what closes gaps is permitted.
+// checkBounds returns an error if the state is too large and has more than the previous number of ranges: closing gaps
+// is permitted.
 func (r *replayState) checkBounds(previous int) error {
 	if count := r.ranges(); count > max(maxReplayedRanges, previous) {
 		return fmt.Errorf("%w, and this would make %d: replay or discard the dead letters in the gaps first, "+
@@ -163,49 +169,52 @@ func (r *replayState) setInDoubt(pos int64, digest string) {
 	r.inDoubt[pos] = digest
 }
 
-// unmark makes a dead letter open again.
+// unmark records that a dead letter is not done.
 func (r *replayState) unmark(pos int64) {
 	if i, ok := r.find(pos); ok {
-		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, pos - 1}, offsetRange{pos + 1,
-			r.done[i].last})
-		r.done = slices.DeleteFunc(r.done, func(replayed offsetRange) bool { return replayed.first > replayed.last })
+		before := offsetRange{first: r.done[i].first, last: pos - 1}
+		after := offsetRange{first: pos + 1, last: r.done[i].last}
+		r.done = slices.Replace(r.done, i, i+1, before, after)
+		r.done = slices.DeleteFunc(r.done, func(span offsetRange) bool { return span.first > span.last })
 	}
 }
 
-// markDone records that the dead letters were replayed or do not exist.
+// markDone records that the dead letters from first to last are settled or do not exist. They are not in doubt then.
 func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
 	}
 	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return pos >= first && pos <= last })
-	i, _ := r.find(first - 1) // the range to extend, or where to insert one
-	n := i
-	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
-		first = min(first, r.done[n].first)
-		last = max(last, r.done[n].last)
+	start, _ := r.find(first - 1) // the range to extend, or where to insert one
+	end := start
+	for ; end < len(r.done) && r.done[end].first <= last+1; end++ {
+		first = min(first, r.done[end].first)
+		last = max(last, r.done[end].last)
 	}
-	r.done = slices.Replace(r.done, i, n, offsetRange{first, last})
+	r.done = slices.Replace(r.done, start, end, offsetRange{first: first, last: last})
 }
 
+// Fields of the stored state.
 const (
 	fieldNext  = "next"
 	fieldDone  = "done"
-	fieldSent  = "sent"
+	fieldSent  = "sent"  // letters in doubt
 	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
 	// fieldValues has the digests of other values that were sent, as OFFSET:DIGEST. Earlier versions reject it.
 	fieldValues = "values"
 	fieldTopic  = "topic" // the topic's ID. Earlier versions reject it.
 )
 
+// fields returns the state in its stored form, see parseReplayState.
 func (r *replayState) fields() []wit.OffsetEntry {
-	next, runs := r.next()
+	next, ranges := r.next()
 	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
 	if r.topicID != "" {
 		fields = append(fields, wit.StringEntry(fieldTopic, r.topicID))
 	}
 	var done, sent, values []string
-	for _, replayed := range runs {
-		done = append(done, fmt.Sprintf("%d-%d", replayed.first, replayed.last))
+	for _, span := range ranges {
+		done = append(done, fmt.Sprintf("%d-%d", span.first, span.last))
 	}
 	for _, pos := range slices.Sorted(maps.Keys(r.inDoubt)) {
 		sent = append(sent, strconv.FormatInt(pos, 10))
@@ -228,6 +237,7 @@ func (r *replayState) fields() []wit.OffsetEntry {
 	return fields
 }
 
+// parseReplayState parses the stored form of a state. Nil is the state of a partition without settled letters.
 func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 	fields, err := source.PluginFields(stored)
 	if err != nil {
@@ -242,36 +252,49 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 		case field.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
 			r.known = wit.Known(*v.String)
 		case (field.Name == fieldDone || field.Name == fieldSent) && v.String != nil:
-			for part := range strings.SplitSeq(*v.String, ",") {
-				first, last, isRun := strings.Cut(part, "-")
-				from, err := strconv.ParseInt(first, 10, 64)
-				to := from
-				if isRun && err == nil {
-					to, err = strconv.ParseInt(last, 10, 64)
-				}
-				if err != nil || from < 0 || from > to || isRun != (field.Name == fieldDone) {
-					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field.Name,
-						part)
-				}
-				if isRun {
-					r.markDone(from, to)
-				} else if r.inDoubt[from] == "" { // the field of values may precede this one
-					r.setInDoubt(from, "")
-				}
-			}
+			err = r.addOffsets(field.Name, *v.String)
 		case field.Name == fieldValues && v.String != nil:
-			for part := range strings.SplitSeq(*v.String, ",") {
-				position, digest, _ := strings.Cut(part, ":")
-				pos, err := strconv.ParseInt(position, 10, 64)
-				if err != nil || pos < 0 || digest == "" {
-					return r, fmt.Errorf("field %s: expected offsets with digests, as 3:0a,5:0b, found %.100q",
-						fieldValues, part)
-				}
-				r.setInDoubt(pos, digest)
-			}
+			err = r.addDigests(*v.String)
 		default:
-			return r, fmt.Errorf("expected next, done, sent, known, values and topic, found %s", field.Name)
+			err = fmt.Errorf("expected next, done, sent, known, values and topic, found %s", field.Name)
+		}
+		if err != nil {
+			return r, err
 		}
 	}
 	return r, nil
+}
+
+// addOffsets adds the ranges of fieldDone or the offsets of fieldSent.
+func (r *replayState) addOffsets(field, text string) error {
+	for part := range strings.SplitSeq(text, ",") {
+		before, after, isRange := strings.Cut(part, "-")
+		first, err := strconv.ParseInt(before, 10, 64)
+		last := first
+		if isRange && err == nil {
+			last, err = strconv.ParseInt(after, 10, 64)
+		}
+		if err != nil || first < 0 || first > last || isRange != (field == fieldDone) {
+			return fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field, part)
+		}
+		if isRange {
+			r.markDone(first, last)
+		} else if r.inDoubt[first] == "" { // fieldValues may precede this field
+			r.setInDoubt(first, "")
+		}
+	}
+	return nil
+}
+
+// addDigests adds the offsets and digests of fieldValues.
+func (r *replayState) addDigests(text string) error {
+	for part := range strings.SplitSeq(text, ",") {
+		position, digest, _ := strings.Cut(part, ":")
+		pos, err := strconv.ParseInt(position, 10, 64)
+		if err != nil || pos < 0 || digest == "" {
+			return fmt.Errorf("field %s: expected offsets with digests, as 3:0a,5:0b, found %.100q", fieldValues, part)
+		}
+		r.setInDoubt(pos, digest)
+	}
+	return nil
 }

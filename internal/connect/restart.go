@@ -18,8 +18,8 @@ import (
 var errRestart = errors.New("the task is restarted")
 
 const (
-	firstRestartDelay = 10 * time.Second
-	finalRestartDelay = 10 * time.Minute
+	minRestartDelay = 10 * time.Second
+	maxRestartDelay = 10 * time.Minute
 )
 
 // restartBackoff counts consecutive transient failures. The delays grow, and only the first failure is logged.
@@ -29,20 +29,21 @@ type restartBackoff struct {
 	since    time.Time // of the first failure
 }
 
-// recordFailure resets the backoff if the attempt moved rows for twice the next delay, or lasted longer than the
-// retries of a request.
-func (b *restartBackoff) recordFailure(err error, worked time.Duration, moved bool) {
+// recordFailure counts the failure of an attempt. The backoff begins again if the attempt moved rows for twice the next
+// delay, or lasted longer than the retries of a request.
+func (b *restartBackoff) recordFailure(err error, duration time.Duration, movedRows bool) {
 	switch {
 	case !isRetriable(err):
 		*b = restartBackoff{}
-	case b.failures == 0 || (moved && worked > 4*b.delay) || worked > 2*finalRestartDelay:
-		*b = restartBackoff{1, firstRestartDelay, time.Now()}
+	case b.failures == 0 || (movedRows && duration > 4*b.delay) || duration > 2*maxRestartDelay:
+		*b = restartBackoff{failures: 1, delay: minRestartDelay, since: time.Now()}
 	default:
 		b.failures++
-		b.delay = min(2*b.delay, finalRestartDelay)
+		b.delay = min(2*b.delay, maxRestartDelay)
 	}
 }
 
+// logLevel returns the level of a message about the failure: first for the first failure.
 func (b *restartBackoff) logLevel(first slog.Level) slog.Level {
 	if b.failures > 1 {
 		return slog.LevelDebug
@@ -52,8 +53,9 @@ func (b *restartBackoff) logLevel(first slog.Level) slog.Level {
 
 func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
-// waitForRestart waits after a failure, until restartsAt unless it is zero, and reports whether the task makes another
-// attempt. A restart on request cancels waitCtx, which is a child of ctx.
+// waitForRestart waits after a failure until a restart can help, and reports whether the task makes another attempt. A
+// restartsAt of zero means that only a change of the settings or a restart on request can help. A restart on request
+// cancels waitCtx, which is a child of ctx. version is the version of the service's settings before the attempt.
 func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version int64, restartsAt time.Time) bool {
 	run := t.run
 	switch {
@@ -73,7 +75,7 @@ func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version i
 		}
 	default:
 		run.controller.update(func(*spec, *status) {
-			if !t.restartRequested() { // a restart has reset it
+			if !t.isRestartRequested() { // else the request has ended the idleness already
 				t.setIdle()
 			}
 		})
@@ -85,6 +87,7 @@ func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version i
 	return isRestart(waitCtx) && ctx.Err() == nil
 }
 
+// restartTask requests the restart of one task. It reports false if the connector must restart.
 func (run *connectorRun) restartTask(number int) bool {
 	defer run.controller.reportStatus()
 	run.controller.mu.Lock()
@@ -96,7 +99,7 @@ func (run *connectorRun) restartTask(number int) bool {
 		if t.number != number || t.cancelWork == nil {
 			continue
 		}
-		t.idle = false
+		t.isIdle = false
 		t.restartsAt = time.Time{}
 		t.setState(Restarting)
 		t.cancelWork(errRestart)

@@ -15,14 +15,16 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-func plainWorker(t *testing.T) *config.Worker {
+// defaultWorker returns a worker without settings.
+func defaultWorker(t *testing.T) *config.Worker {
 	t.Helper()
 	worker, problems := config.NewWorker("", nil, nil, nil)
 	require.NoError(t, problems.Err())
 	return worker
 }
 
-func emptyConnector(options *Options, log *slog.Logger) *connectorRun {
+// newEmptyRun returns the run of a standalone connector without configuration and tasks.
+func newEmptyRun(options *Options, log *slog.Logger) *connectorRun {
 	ctl := &controller{log: log, spec: spec{options: options}, status: status{state: Running, clocks: stateClocks{}}}
 	return &connectorRun{controller: ctl, options: options, log: log,
 		taskSet: taskSet{assignment: Assignment{Standalone: true}}}
@@ -32,50 +34,49 @@ func emptyConnector(options *Options, log *slog.Logger) *connectorRun {
 func TestTaskStateAfterAttempt(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	canceled := fmt.Errorf("read offsets: %w", context.Canceled)
-	for _, test := range []struct {
-		ctx   context.Context
-		err   error
-		state State
+	canceledErr := fmt.Errorf("read offsets: %w", context.Canceled)
+	for name, test := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want State
 	}{
-		{t.Context(), nil, Running},
-		{t.Context(), errors.New("no"), Failed},
-		{t.Context(), canceled, Failed},
-		{stopped, nil, Unassigned},
-		{stopped, canceled, Unassigned},
-		{stopped, errors.New("no"), Failed},
+		"ended":                      {ctx: t.Context(), err: nil, want: Running},
+		"failed":                     {ctx: t.Context(), err: errors.New("no"), want: Failed},
+		"canceled without a stop":    {ctx: t.Context(), err: canceledErr, want: Failed},
+		"stopped":                    {ctx: stopped, err: nil, want: Unassigned},
+		"stopped and canceled":       {ctx: stopped, err: canceledErr, want: Unassigned},
+		"stopped with another error": {ctx: stopped, err: errors.New("no"), want: Failed},
 	} {
 		options := &Options{sharedResources: sharedResources{starts: &startCounters{}}}
-		k := &task{run: emptyConnector(options, slog.New(slog.DiscardHandler))}
-		k.state = Running
-		k.restartsAt = time.Now() // after an earlier failure, before an attempt that did not begin to work
-		k.recordEnd(test.ctx, test.err, nil)
-		if k.state != test.state || (k.err != nil) != (test.state == Failed) {
-			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state,
-				k.state, k.err)
+		task := &task{run: newEmptyRun(options, slog.New(slog.DiscardHandler))}
+		task.state = Running
+		task.restartsAt = time.Now() // of an earlier failure: the attempt has not begun to work
+		task.recordEnd(test.ctx, test.err, nil)
+		if task.state != test.want || (task.err != nil) != (test.want == Failed) {
+			t.Errorf("%s: expected %s, found %s (%v)", name, test.want, task.state, task.err)
 		}
-		assert.Equal(t, test.state == Failed, k.restartsAt.IsZero())
+		assert.Equal(t, test.want == Failed, task.restartsAt.IsZero(), name+": no automatic restart")
 	}
 }
 
-// All attempts of all tasks of a run share what is known of the service: once one of them has opened the plugin, a
-// service that is not found is a transient error. A new run starts without that.
+// All attempts of all tasks of a run share the flag that the service has answered: after one of them has opened the
+// plugin, a service that is not found is a transient error. A new run has a new flag.
 func TestTasksShareThatServiceHasAnswered(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	answeredOf := func(run *connectorRun, number int) *atomic.Bool {
-		k := &task{run: run, number: number}
-		return k.sinkOptions(nil, &chainFactory{}).Answered
+		task := &task{run: run, number: number}
+		return task.sinkOptions(nil, &chainFactory{}).Answered
 	}
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource")})
 	ctl, _ := h.find("c")
 	run := ctl.currentRun()
 	first := answeredOf(run, 0)
-	if first == nil || first != answeredOf(run, 1) || first != (&task{run: run}).sourceOptions(delivery{}, nil,
-		&chainFactory{}).Answered {
-		t.Error("expected the tasks to share it")
+	ofSource := (&task{run: run}).sourceOptions(delivery{}, nil, &chainFactory{}).Answered
+	if first == nil || first != answeredOf(run, 1) || first != ofSource {
+		t.Error("expected the tasks to share one flag, found several")
 	}
 	ctl.newRun()
 	if answeredOf(ctl.currentRun(), 0) == first {
-		t.Error("expected a new run not to share it")
+		t.Error("expected a new flag of a new run, found the same")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // Info is a connector's configuration, as REST shows it.
 type Info struct {
 	Name string `json:"name"`
-	// Config is as written; references to config providers are not resolved.
+	// Config has the values as written; references to config providers are not resolved.
 	Config map[string]string `json:"config"`
 	Tasks  []TaskID          `json:"tasks"`
 	Type   string            `json:"type"`
@@ -43,7 +43,7 @@ type ConnectorStatus struct {
 	// Plugin is the plugin file of new tasks: a path, or embedded: and a name.
 	Plugin string `json:"plugin,omitempty"`
 	File   string `json:"file,omitempty"`
-	// ConfigError are the problems of a rejected newer configuration.
+	// ConfigError lists the problems of a rejected newer configuration.
 	ConfigError string `json:"config_error,omitempty"`
 }
 
@@ -79,34 +79,35 @@ type Plugin struct {
 // Plugins lists the classes that connectors can name, in Kafka Connect's order: sinks, sources and, unless
 // connectorsOnly is set, transformations, predicates and converters.
 func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
-	var list []Plugin
+	var plugins []Plugin
 	kinds := []wit.ComponentKind{wit.ComponentSink, wit.ComponentSource}
 	if !connectorsOnly {
 		kinds = append(kinds, wit.ComponentTransformation, wit.ComponentPredicate)
 	}
 	for _, kind := range kinds {
-		var plugins []Plugin
+		var ofKind []Plugin
 		for _, info := range h.shared.Plugins.Modules() {
 			for _, c := range info.Components {
 				if c.Kind == kind {
-					plugins = append(plugins, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
+					ofKind = append(ofKind, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
 				}
 			}
 		}
-		slices.SortStableFunc(plugins, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
-		list = append(list, plugins...)
+		slices.SortStableFunc(ofKind, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
+		plugins = append(plugins, ofKind...)
 	}
 	if !connectorsOnly {
 		for _, d := range convert.Declarations() {
-			list = append(list, Plugin{Class: d.Class, Type: "converter", Version: h.shared.Version})
+			plugins = append(plugins, Plugin{Class: d.Class, Type: "converter", Version: h.shared.Version})
 		}
 		for _, class := range convert.HeaderClasses() {
-			list = append(list, Plugin{Class: class, Type: "header_converter", Version: h.shared.Version})
+			plugins = append(plugins, Plugin{Class: class, Type: "header_converter", Version: h.shared.Version})
 		}
 	}
-	return list
+	return plugins
 }
 
+// pluginFile returns the path and the hash of a plugin file, "" if there is none.
 func pluginFile(info plugin.Info) string {
 	if info.Path == "" {
 		return ""

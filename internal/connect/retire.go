@@ -12,15 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// onDelete is the setting for what happens to subscriptions of a deleted connector: keep (default) or terminate.
 const (
-	onDelete  = "on.delete"
-	terminate = "terminate"
+	onDelete  = "on.delete" // the setting: whether subscriptions of a deleted connector are kept (default) or terminated
+	terminate = "terminate" // a value of onDelete
 )
 
-// Retire ends subscriptions of a stopped source at its service and describes them. A resume waits until it has ended.
-// Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrNotSource], and the service's.
-func (h *Herder) Retire(ctx context.Context, name string) (done string, err error) {
+// Retire ends subscriptions of a stopped source at its service and returns their description. A resume cancels it.
+// Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrNotSource], and errors of the service.
+func (h *Herder) Retire(ctx context.Context, name string) (description string, err error) {
 	ctl, err := h.find(name)
 	if err != nil {
 		return "", err
@@ -37,8 +36,8 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 		if run.isSink() {
 			return ErrNotSource
 		}
-		retired, err := run.callRetire(ctx)
-		result <- retired
+		description, err := run.callRetire(ctx)
+		result <- description
 		return err
 	})
 	if err != nil {
@@ -50,9 +49,11 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 // ErrNotSource means that the operation requires a source.
 var ErrNotSource = errors.New("a sink has no subscriptions at its service")
 
-const retireTimeout = time.Minute
-
-const revocationGrace = 30 * time.Second
+const (
+	retireTimeout = time.Minute
+	// revocationGrace is how long after a revocation a worker still cleans up a connector that is deleted.
+	revocationGrace = 30 * time.Second
+)
 
 // retire ends the subscriptions of a deleted source at its service, with on.delete=terminate. In a group each worker
 // that ran a part of the connector does so, because it does not know when the tasks on other workers end; the leader
@@ -71,19 +72,20 @@ func (ctl *controller) retire(ctx context.Context) {
 	if err == nil && run.options.Group != nil {
 		err = run.options.Group.CheckLease(ctx)
 	}
-	done := ""
+	description := ""
 	if err == nil {
-		done, err = run.callRetire(ctx)
+		description, err = run.callRetire(ctx)
 	}
 	if err != nil {
 		run.log.Error("the deleted connector's subscriptions at its service could not be ended: run culvert retire -p "+
 			"FILE", "error", err)
 		return
 	}
-	run.log.Info("ended the deleted connector's subscriptions at its service", "ended", done)
+	run.log.Info("ended the deleted connector's subscriptions at its service", "ended", description)
 }
 
-func (run *connectorRun) callRetire(ctx context.Context) (done string, err error) {
+// callRetire calls the plugin, sends its requests, and returns its description of the subscriptions that have ended.
+func (run *connectorRun) callRetire(ctx context.Context) (description string, err error) {
 	if _, err := run.reloadSecrets(); err != nil {
 		return "", err
 	}
@@ -96,23 +98,23 @@ func (run *connectorRun) callRetire(ctx context.Context) (done string, err error
 		return "", err
 	}
 	defer binding.Close()
-	guest := components.PluginView(run.options.Plugins, binding.Current().Module(), run.class.component)
-	settings := guest.Settings(run.config)
+	pluginView := components.PluginView(run.options.Plugins, binding.Current().Module(), run.class.component)
+	settings := pluginView.Settings(run.config)
 	addresses := []string{notificationPath(run.config.Name, "")}
-	call := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+	call := func(state []byte, responses []wit.Response) (requests *wit.RequestBatch, err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-			a, err := i.Retire(ctx, run.class.component.Name, settings, addresses, state, answers)
-			need = a.Pending
-			if a.Done != nil {
-				done = *a.Done
+			result, err := i.Retire(ctx, run.class.component.Name, settings, addresses, state, responses)
+			requests = result.Pending
+			if result.Done != nil {
+				description = *result.Done
 			}
 			return err
 		})
-		return need, err
+		return requests, err
 	}
 	err = transport.CallWithFetch(ctx, run.clients.client, call)
-	if err == nil && done == "" {
+	if err == nil && description == "" {
 		return "nothing", nil
 	}
-	return done, err
+	return description, err
 }

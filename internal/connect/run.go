@@ -27,7 +27,7 @@ type connectorRun struct {
 	options        *Options
 	accepted       *config.Connector // with its references to secrets; never changes
 	config         *config.Connector // accepted with the secrets of the last start; constant while tasks run
-	secretsFailed  bool              // the last start could not resolve the references
+	hasSecretError bool              // the last start could not resolve the references
 	log            *slog.Logger
 	class          class
 	configErr      error // the configuration has problems
@@ -36,24 +36,25 @@ type connectorRun struct {
 	warnedSettings map[string]bool // logged by warnWithheld; guarded by controller.mu
 }
 
+// class is the connector class.
 type class struct {
 	component    wit.Component
 	declarations *config.Declarations
 	plugin       plugin.Info
-	err          error
-	planBinding  atomic.Pointer[plugin.Binding]
+	err          error                          // the class was not found
+	planBinding  atomic.Pointer[plugin.Binding] // of the plan, until releasePlan
 }
 
 // runClients holds the clients of a run. start opens the service, the first task opens the others (openForTasks), and
 // all are closed when the last task has ended.
 type runClients struct {
-	started          bool   // guarded by controller.mu: the run has tasks, which may exist for display only
-	lastLogged       string // error of the last failed start, which is logged once
+	hasTasks         bool   // guarded by controller.mu: tasks exist or are being created, perhaps for display only
+	lastError        string // error of the last failed start, which is not logged again
 	service          *service.Service
 	client           *transport.Client
 	kafka            kafka.Config
 	openLock         guard.CtxMutex // held by openForTasks
-	opened           bool           // guarded by openLock
+	isOpen           bool           // openForTasks has succeeded; guarded by openLock
 	admin            *kafka.Admin   // of a source: creates its topics
 	offsets          *offset.Store  // of a source
 	producersPerTask int
@@ -62,9 +63,16 @@ type runClients struct {
 }
 
 func newConnectorRun(ctl *controller, options *Options, connector *config.Connector) *connectorRun {
-	run := &connectorRun{controller: ctl, options: options, accepted: connector, config: connector,
-		configErr: connector.Problems.Err(), log: ctl.log,
-		clients: runClients{openLock: guard.NewCtxMutex()}, taskSet: taskSet{assignment: Assignment{Standalone: true}}}
+	run := &connectorRun{
+		controller: ctl,
+		options:    options,
+		accepted:   connector,
+		config:     connector,
+		log:        ctl.log,
+		configErr:  connector.Problems.Err(),
+		clients:    runClients{openLock: guard.NewCtxMutex()},
+		taskSet:    taskSet{assignment: Assignment{Standalone: true}},
+	}
 	run.clients.registries.log = run.log
 	run.class.plugin, run.class.component, run.class.err = components.Find(options.Plugins,
 		connector.Text("connector.class"), connector.Text("connector.plugin.version"), wit.ComponentSource,
@@ -84,7 +92,7 @@ func (run *connectorRun) isSink() bool {
 }
 
 // runUntilStopped starts the connector and its tasks and returns when all of them have ended. If the start fails, it
-// waits until a retry can help, and starts again; once is without retries.
+// waits until a retry can help, and starts again, except with once.
 func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 	for {
 		stamp := watch.Stamp(run.keyStoreFiles()...) // first: files that change during the start permit a retry
@@ -106,6 +114,7 @@ func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 
 const startRetryDelay = 30 * time.Second
 
+// formatRestart returns a time in RFC 3339, "" for the zero time.
 func formatRestart(restartsAt time.Time) string {
 	if restartsAt.IsZero() {
 		return ""
@@ -113,6 +122,7 @@ func formatRestart(restartsAt time.Time) string {
 	return restartsAt.UTC().Format(time.RFC3339)
 }
 
+// reportFailure records and logs that a start has failed, unless ctx has ended, and waits until the loop has handled it.
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	level := slog.LevelError
 	if ctx.Err() == nil && isRetriable(err) && !run.controller.desiredSpec().once {
@@ -124,8 +134,8 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	if message := err.Error(); message != run.clients.lastLogged {
-		run.clients.lastLogged = message
+	if message := err.Error(); message != run.clients.lastError {
+		run.clients.lastError = message
 		run.log.Log(ctx, level, "connector failed", "error", err)
 	}
 	run.controller.report(run, evFailed, err)
@@ -140,7 +150,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	run.clients.client = nil
 	run.clients.registries.ctx = ctx
 	_, err = run.reloadSecrets()
-	run.secretsFailed = err != nil
+	run.hasSecretError = err != nil
 	if err == nil {
 		err = run.configureKafka(ctx)
 	}
@@ -160,7 +170,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 		run.clients.client.Close()
 		return nil, err
 	}
-	run.clients.lastLogged = ""
+	run.clients.lastError = ""
 	run.createTasks(configs)
 	run.options.starts.connectors.addSuccess()
 	run.controller.report(run, evStarted, nil)
@@ -181,6 +191,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	}, nil
 }
 
+// openService creates the service and its client, which the caller closes.
 func (run *connectorRun) openService(ctx context.Context) (err error) {
 	run.clients.service, err = service.New(run.class.component, run.config, run.options.Worker.Providers,
 		run.options.Lockouts, run.log)
@@ -210,14 +221,14 @@ func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 		settings[e.Key] = e.Value.Reveal()
 	}
 	run.clients.kafka, _, err = run.options.Kafka.Override(ctx, settings)
-	started := run.config
-	// Logs redact a secret as long as its configuration is reachable: the pointer is for that only, nobody reads it.
+	startConfig := run.config
+	// Logs redact a secret as long as its configuration is reachable: the pointer only keeps it reachable.
 	var inUse atomic.Pointer[config.Connector]
 	run.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
-		if e, ok := started.Entry(name); !ok || !e.Value.IsSecret() {
+		if e, ok := startConfig.Entry(name); !ok || !e.Value.IsSecret() {
 			return "", false
 		}
-		resolved, err := started.Resolve(run.options.Worker.Providers)
+		resolved, err := startConfig.Resolve(run.options.Worker.Providers)
 		if err != nil {
 			return "", false // the previous value may still work
 		}
@@ -227,6 +238,7 @@ func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 	return err
 }
 
+// kind returns source, sink or, if the class was not found, unknown.
 func (run *connectorRun) kind() string {
 	if run.class.err != nil {
 		return "unknown"

@@ -38,13 +38,13 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 	defer deadLetters.close()
 	options := t.sinkOptions(binding, transforms)
 	options.Once = once
-	options.CaughtUp = tracker.caughtUp
+	options.CaughtUp = tracker.isCaughtUp
 	options.Observer = run.observer()
 	options.AwaitWritable = run.controller.keyLocks.wait
 	options.NewConsumer = func(topics []string, r kafka.Rebalances) (sink.Consumer, error) {
 		consumerOptions := t.consumerOptions(topics, r)
 		tracker.setTopics(consumerOptions.Topics, consumerOptions.Regex)
-		if once { // later records are left for the next run
+		if once { // the next run reads later records
 			if err := tracker.snapshotEnds(ctx); err != nil {
 				return nil, err
 			}
@@ -61,11 +61,11 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 	task := sink.NewTask(options)
 	var taskLag lag
 	taskLag.task.Store(-1)
-	measuring, stop := context.WithCancel(ctx)
-	defer stop()
+	trackCtx, stopTracking := context.WithCancel(ctx)
+	defer stopTracking()
 	go func() {
 		defer guard.Recover(run.log, t.name()+", its lag", nil)
-		tracker.track(measuring, &taskLag, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
+		tracker.track(trackCtx, &taskLag, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	metrics := t.metrics
 	t.setRunning(func(progress *Progress) { t.fillSinkProgress(progress, task.Progress(), &taskLag, metrics) },
@@ -104,8 +104,13 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 	run := t.run
 	roles := run.roles()
 	return sink.Options{
-		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
-		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: run.clients.client, Registry: run.registry(),
+		Connector: run.config.Name,
+		Task:      t.number,
+		Component: run.class.component.Name,
+		Settings:  t.settings,
+		Versions:  sink.BoundVersions(binding, t.visibleSettings),
+		Client:    run.clients.client,
+		Registry:  run.registry(),
 		Stages: sink.Stages{
 			NewChain:           chainFunc(transforms, func(chain namedChain) sink.Chain { return chain }),
 			NewConverters:      run.converters,
@@ -113,9 +118,9 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 		},
 		Limits: sink.Limits{
 			BatchRows:   roles.Int(role.SinkFlushRows),
-			Linger:      flushEvery(roles, run.options.Worker),
+			Linger:      flushInterval(roles, run.options.Worker),
 			InFlight:    roles.Int(role.SinkInFlight),
-			StopTimeout: run.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+			StopTimeout: run.options.Worker.Duration(stopLimit),
 			Memory:      run.options.Memory.Rows(),
 		},
 		ErrorHandling: sink.ErrorHandling{
@@ -124,39 +129,50 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 			Send:      config.List(run.config.Text("errors.uncertain.send")),
 			Skip:      config.List(run.config.Text("errors.uncertain.skip")),
 		},
-		Shared: sink.Shared{Answered: &run.taskSet.answered, InDoubt: &run.taskSet.inDoubt,
-			Revoked: &run.taskSet.revoked, Unmatched: run.taskSet.unmatched},
+		Shared: sink.Shared{
+			Answered:  &run.taskSet.answered,
+			InDoubt:   &run.taskSet.inDoubt,
+			Revoked:   &run.taskSet.revoked,
+			Unmatched: run.taskSet.unmatched,
+		},
 		Telemetry: sink.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer, Logger: run.options.Logger},
 	}
 }
 
+// consumerOptions returns the options of the task's consumer. It reads topics, which the plugin has returned, if the
+// settings select none.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	run := t.run
-	options := kafka.ConsumerOptions{Group: config.ConsumerGroup(run.config.Name),
-		ClientID: fmt.Sprintf("connector-consumer-%s-%d", run.config.Name, t.number),
-		Topics:   config.List(run.config.Text("topics")), Regex: run.config.Text("topics.regex"), Rebalances: r}
+	options := kafka.ConsumerOptions{
+		Group:      config.ConsumerGroup(run.config.Name),
+		ClientID:   fmt.Sprintf("connector-consumer-%s-%d", run.config.Name, t.number),
+		Topics:     config.List(run.config.Text("topics")),
+		Regex:      run.config.Text("topics.regex"),
+		Rebalances: r,
+	}
 	if len(options.Topics) == 0 && options.Regex == "" {
 		options.Topics = topics
 	}
 	return options
 }
 
-// flushEvery returns the worker's offset.flush.interval.ms if only that is set, as in Kafka Connect.
-func flushEvery(roles config.Roles, worker *config.Worker) time.Duration {
-	const offsets = "offset.flush.interval.ms"
-	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(offsets) {
-		return worker.Duration(offsets)
+// flushInterval returns the sink's own interval, or the worker's offset.flush.interval.ms if only that is set, as in Kafka
+// Connect.
+func flushInterval(roles config.Roles, worker *config.Worker) time.Duration {
+	const workerSetting = "offset.flush.interval.ms"
+	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(workerSetting) {
+		return worker.Duration(workerSetting)
 	}
 	return roles.Duration(role.SinkFlushIntervalMS)
 }
 
 func (run *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
-	r := &sink.UnmatchedTopics{Settings: map[string]string{}}
+	unmatched := &sink.UnmatchedTopics{Settings: map[string]string{}}
 	for _, e := range components.TopicSettings(run.config, run.class.component) {
-		r.Settings[setting.Trim(e.Value.Reveal())] = e.Key
+		unmatched.Settings[setting.Trim(e.Value.Reveal())] = e.Key
 	}
 	if components.ByTopic(run.options.Plugins, run.config) {
-		r.InputTopics = config.List(run.config.Text("topics"))
+		unmatched.InputTopics = config.List(run.config.Text("topics"))
 	}
-	return r
+	return unmatched
 }

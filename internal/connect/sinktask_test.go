@@ -2,7 +2,9 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The lag of a task counts its own partitions only.
-func TestLagOfATask(t *testing.T) {
+// The lag of a task counts its own partitions only, the lag of the group all of them.
+func TestLagOfATaskCountsItsPartitionsOnly(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders")).ListenAddrs()
@@ -36,48 +38,53 @@ func TestLagOfATask(t *testing.T) {
 			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 		}
 	}
-	l := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
-	l.setTopics([]string{"orders"}, "")
-	expect := func(want int64, has ...bool) {
+	tracker := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	tracker.setTopics([]string{"orders"}, "")
+	expectTaskLag := func(want int64, partitions ...int32) {
 		t.Helper()
-		group, ofTask, err := l.measure(ctx, func(topic string, partition int32) bool {
-			return topic == "orders" && has[partition]
+		group, ofTask, err := tracker.measure(ctx, func(topic string, partition int32) bool {
+			return topic == "orders" && slices.Contains(partitions, partition)
 		})
 		require.NoError(t, err)
-		assert.Equal(t, [2]int64{8, want}, [2]int64{group, ofTask})
+		assert.Equal(t, int64(8), group)
+		assert.Equal(t, want, ofTask, fmt.Sprintf("task with partitions %v", partitions))
 	}
-	expect(3, true, false)
-	expect(5, false, true)
-	expect(0, false, false)
-	expectKnown := func(taskLag *lag, want bool) {
-		t.Helper()
-		require.Until(t, func() bool { return taskLag.isKnown.Load() == want },
-			func() string { return "expected another knowledge of the lag" })
-	}
-	tracking, stop := context.WithCancel(ctx)
+	expectTaskLag(3, 0)
+	expectTaskLag(5, 1)
+	expectTaskLag(0)
+	trackCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	var taskLag lag
-	go l.track(tracking, &taskLag, func(string, int32) bool { return true }, func() bool { return false })
-	expectKnown(&taskLag, true)
-	l.setTopics(nil, "(")
-	expectKnown(&taskLag, false)
-	l.setTopics([]string{"orders"}, "")
-	expectKnown(&taskLag, true)
+	awaitKnown := func(want bool) {
+		t.Helper()
+		require.Until(t, func() bool { return taskLag.isKnown.Load() == want },
+			func() string { return fmt.Sprintf("expected that the lag is known: %t", want) })
+	}
+	go tracker.track(trackCtx, &taskLag, func(string, int32) bool { return true }, func() bool { return false })
+	awaitKnown(true)
+	tracker.setTopics(nil, "(") // an invalid regex: the measurement fails
+	awaitKnown(false)
+	tracker.setTopics([]string{"orders"}, "")
+	awaitKnown(true)
 	stop()
-	expectKnown(&taskLag, false)
+	awaitKnown(false)
 }
 
 // The worker's offset.flush.interval.ms applies if the sink sets none.
-func TestFlushInterval(t *testing.T) {
+func TestFlushIntervalDefaultsToTheWorkers(t *testing.T) {
 	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.ConfigKey{
 		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
 			setting.Role(role.SinkFlushIntervalMS))}}
 	for _, test := range []struct {
-		worker    string
+		worker    string // in milliseconds; "" means not set
 		connector string
 		want      time.Duration
-	}{{"", "", time.Second}, {"250", "", 250 * time.Millisecond}, {"250", "40", 40 * time.Millisecond},
-		{"", "40", 40 * time.Millisecond}} {
+	}{
+		{want: time.Second},
+		{worker: "250", want: 250 * time.Millisecond},
+		{worker: "250", connector: "40", want: 40 * time.Millisecond},
+		{connector: "40", want: 40 * time.Millisecond},
+	} {
 		entries := func(name, value string) []config.Entry {
 			if value == "" {
 				return nil
@@ -85,12 +92,12 @@ func TestFlushInterval(t *testing.T) {
 			return []config.Entry{config.NewEntry(name, value, "x.properties", 0)}
 		}
 		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", test.worker), nil, nil)
-		connector, more := config.NewConnector("", entries("x.flush.ms", test.connector), worker.Providers)
-		if len(problems)+len(more) > 0 {
-			t.Fatal(problems, more)
+		connector, connectorProblems := config.NewConnector("", entries("x.flush.ms", test.connector), worker.Providers)
+		if len(problems)+len(connectorProblems) > 0 {
+			t.Fatal(problems, connectorProblems)
 		}
-		if found := flushEvery(connector.Roles(component), worker); found != test.want {
-			t.Errorf("worker %q, connector %q: expected %v, found %v", test.worker, test.connector, test.want, found)
+		if got := flushInterval(connector.Roles(component), worker); got != test.want {
+			t.Errorf("worker %q, connector %q: expected %v, found %v", test.worker, test.connector, test.want, got)
 		}
 	}
 }

@@ -27,12 +27,11 @@ import (
 func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool) error {
 	run := t.run
 	t.metrics = &core.Metrics{}
-	stopWithin := run.options.Worker.Duration("task.shutdown.graceful.timeout.ms")
-	deliver := t.newDelivery(run.config.Name, t.transactionalIDs)
+	delivery := t.newDelivery(run.config.Name, t.transactionalIDs)
 	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), run.options.Worker.Duration(stopLimit))
 		defer cancel()
-		deliver.close(closing)
+		delivery.close(closeCtx)
 	}()
 	transforms, err := newChainFactory(run)
 	if err != nil {
@@ -43,15 +42,15 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 	if err != nil {
 		return err
 	}
-	options := t.sourceOptions(deliver, binding, transforms)
+	options := t.sourceOptions(delivery, binding, transforms)
 	options.Observer = run.observer()
 	options.DeadLetters = deadLetters
 	options.Once = once
 	task := source.NewTask(options)
-	tally := t.metrics
+	metrics := t.metrics
 	t.setRunning(func(progress *Progress) {
 		current := task.Progress()
-		progress.Counters = tally.Snapshot(time.Now())
+		progress.Counters = metrics.Snapshot(time.Now())
 		progress.Errors = current.Errors
 		progress.LastError = current.LastError
 		progress.LastRefused = current.LastRefused
@@ -67,16 +66,16 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		progress.Feeds = current.Feeds
 		run.redactFeeds(progress.Feeds)
 	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
-	setSnapshots := func(start func(feed, ident string) error) {
-		run.controller.update(func(*spec, *status) { t.requestSnapshot = start })
+	setRequestSnapshot := func(request func(feed, ident string) error) {
+		run.controller.update(func(*spec, *status) { t.requestSnapshot = request })
 	}
-	setSnapshots(task.Snapshot)
-	defer setSnapshots(nil)
+	setRequestSnapshot(task.Snapshot)
+	defer setRequestSnapshot(nil)
 	defer run.taskSet.idle.addTask()()
 	return t.asFencedError(transforms.withPlugin(task.Run(ctx)))
 }
 
-// redactFeeds redacts values of config providers.
+// redactFeeds removes secrets from the requests and errors of feeds. It replaces them, because tasks share them.
 func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
 	for i := range feeds {
 		f := &feeds[i]
@@ -93,24 +92,29 @@ func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
 	}
 }
 
-func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
+func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
 	run := t.run
 	options := source.Options{
-		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
-		Versions: source.BoundVersions(binding, t.visibleSettings), Client: run.clients.client,
-		Registry: run.registry(), Answered: &run.taskSet.answered,
+		Connector: run.config.Name,
+		Task:      t.number,
+		Component: run.class.component.Name,
+		Settings:  t.settings,
+		Versions:  source.BoundVersions(binding, t.visibleSettings),
+		Client:    run.clients.client,
+		Registry:  run.registry(),
+		Answered:  &run.taskSet.answered,
 		Offsets: source.Offsets{
 			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)
 				return offset.RelativeToOrigin(fields, run.clients.client.Origin()), err // may be absolute URLs
 			},
 			MismatchSetting:     components.OriginChangeSetting(run.class.component),
-			PrepareOffsets:      deliver.prepare,
+			PrepareOffsets:      delivery.prepare,
 			ExactlyOnceRequired: run.requiresExactlyOnce(),
 		},
 		Stages: source.Stages{
 			NewOutput: func(feed string) (source.Output, error) {
-				output, err := deliver.output(feed)
+				output, err := delivery.output(feed)
 				if err != nil {
 					return nil, err
 				}
@@ -124,15 +128,19 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		},
 		ErrorHandling: source.ErrorHandling{Tolerance: run.tolerance(), Retry: run.retryPolicy()},
 		Limits: source.Limits{
-			StopTimeout:    run.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+			StopTimeout:    run.options.Worker.Duration(stopLimit),
 			MaxRecordBytes: int(run.clients.kafka.Producer.MaxRequestBytes),
 			Buffers:        run.options.buffers,
 		},
 		OnIdle: func(until time.Time) (end func()) {
 			return run.taskSet.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().CloseIdle() })
 		},
-		Telemetry: source.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer,
-			TraceHeaders: run.boolean(config.TraceHeaders), Logger: run.options.Logger},
+		Telemetry: source.Telemetry{
+			Metrics:      t.metrics,
+			Tracer:       run.options.Tracer,
+			TraceHeaders: run.boolean(config.TraceHeaders),
+			Logger:       run.options.Logger,
+		},
 	}
 	if run.options.Group != nil {
 		options.CheckLease = run.options.Group.CheckLease
@@ -168,41 +176,51 @@ func (run *connectorRun) registry() *record.Registry {
 }
 
 func (run *connectorRun) converters() (key, value convert.Converter, err error) {
-	for _, role := range []struct {
-		setting string
-		into    *convert.Converter
-	}{{"key.converter", &key}, {"value.converter", &value}} {
-		class, settings := run.config.Converter(role.setting, run.options.Worker)
-		if run.clients.dryRun {
-			settings["auto.register.schemas"] = "false"
-		}
-		if *role.into, err = convert.New(class, settings, run.converterUse(role.into == &key)); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", role.setting, err)
-		}
+	if key, err = run.newConverter("key.converter", forKey); err != nil {
+		return nil, nil, err
+	}
+	if value, err = run.newConverter("value.converter", forValue); err != nil {
+		return nil, nil, err
 	}
 	return key, value, nil
 }
 
+func (run *connectorRun) newConverter(name string, isKey bool) (convert.Converter, error) {
+	class, settings := run.config.Converter(name, run.options.Worker)
+	if run.clients.dryRun {
+		settings["auto.register.schemas"] = "false"
+	}
+	converter, err := convert.New(class, settings, run.converterUse(isKey))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return converter, nil
+}
+
 func (run *connectorRun) headerConverter() (convert.Headers, error) {
 	class, settings := run.config.Converter("header.converter", run.options.Worker)
-	h, err := convert.NewHeaders(class, settings, run.converterUse(forValue))
+	converter, err := convert.NewHeaders(class, settings, run.converterUse(forValue))
 	if err != nil {
 		return nil, fmt.Errorf("header.converter: %w", err)
 	}
-	return h, nil
+	return converter, nil
 }
 
-// forKey and forValue are the use of a converter.
-const forKey, forValue = true, false
+// Values of converterUse's isKey.
+const (
+	forKey   = true
+	forValue = false
+)
 
-func (run *connectorRun) converterUse(key bool) convert.Options {
-	return convert.Options{IsKey: key, Schemas: run.registry(), OpenRegistry: run.clients.registries.client,
+func (run *connectorRun) converterUse(isKey bool) convert.Options {
+	return convert.Options{IsKey: isKey, Schemas: run.registry(), OpenRegistry: run.clients.registries.client,
 		ReadOnly: run.class.component.Kind == wit.ComponentSink}
 }
 
+// boolean returns a setting of the connector or the worker; false if it is invalid.
 func (run *connectorRun) boolean(name string) bool {
-	b, _ := config.Boolean(run.config.Setting(name, run.options.Worker))
-	return b
+	value, _ := config.Boolean(run.config.Setting(name, run.options.Worker))
+	return value
 }
 
 func (run *connectorRun) retryPolicy() core.RetryPolicy {
@@ -215,15 +233,17 @@ func (run *connectorRun) retryPolicy() core.RetryPolicy {
 }
 
 func (run *connectorRun) tolerance() core.Tolerance {
-	return core.Tolerance{TolerateAll: strings.EqualFold(run.config.Setting("errors.tolerance", run.options.Worker),
-		"all"),
-		LogErrors: run.boolean("errors.log.enable"), LogMessages: run.boolean("errors.log.include.messages")}
+	return core.Tolerance{
+		TolerateAll: strings.EqualFold(run.config.Setting("errors.tolerance", run.options.Worker), "all"),
+		LogErrors:   run.boolean("errors.log.enable"),
+		LogMessages: run.boolean("errors.log.include.messages"),
+	}
 }
 
-// ErrNoFeed means that no task reads the feed, ErrTooManySnapshots that too many snapshots of it are pending.
+// Errors of [Herder.Snapshot].
 var (
-	ErrNoFeed           = source.ErrNoFeed
-	ErrTooManySnapshots = source.ErrTooManySnapshots
+	ErrNoFeed           = source.ErrNoFeed           // no task reads the feed
+	ErrTooManySnapshots = source.ErrTooManySnapshots // too many snapshots of the feed are pending
 )
 
 // Snapshot requests a snapshot of a source's feed, in addition to its changes. It returns when the request is stored.

@@ -13,14 +13,15 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// waitRetryable waits until a retry of a failed start can help, which reportFailure has reported. stamp describes the
-// connector's files before the start. It reports false if ctx has ended or only another configuration can help.
+// waitRetryable waits until a retry of a failed start can help. err is the failure, which reportFailure has reported;
+// stamp describes the connector's key store files before the start. It reports false if ctx has ended or only another
+// configuration can help.
 func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp string) bool {
 	var claimed *claimedError
 	var released <-chan struct{}
 	var tick <-chan time.Time
-	signal := guard.NewBell()
-	watchesFiles := false
+	fileBell := guard.NewBell()
+	isWatching := false
 	switch {
 	case run.configError() != nil:
 		return false
@@ -29,21 +30,21 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 	case isRetriable(err):
 		tick = time.After(startRetryDelay)
 	default:
-		if run.retriesLookup(err) {
+		if run.canRetryLookup(err) {
 			tick = time.After(run.options.refreshInterval)
 		}
 		files := append(run.options.Worker.Providers.Files(run.config), run.keyStoreFiles()...)
-		watchesFiles = run.secretsFailed || !strings.EqualFold(run.config.Text("config.action.reload"), "none")
-		if watchesFiles && len(files) > 0 {
-			defer watch.Files(files, run.log, signal.Ring)()
+		isWatching = run.hasSecretError || !strings.EqualFold(run.config.Text("config.action.reload"), "none")
+		if isWatching && len(files) > 0 {
+			defer watch.Files(files, run.log, fileBell.Ring)()
 		} else if tick == nil {
 			return false
 		}
 	}
 	// Check before waiting: something may have changed before the files were watched, or outside files.
-	for !watchesFiles || (!run.settingsChanged() && watch.Stamp(run.keyStoreFiles()...) == stamp) {
+	for !isWatching || (!run.haveSettingsChanged() && watch.Stamp(run.keyStoreFiles()...) == stamp) {
 		select {
-		case <-signal:
+		case <-fileBell:
 			continue
 		case <-released:
 		case <-tick:
@@ -61,38 +62,40 @@ func (run *connectorRun) setRestart(restartsAt time.Time) {
 	run.controller.update(func(_ *spec, observed *status) { observed.restartsAt = restartsAt })
 }
 
-// retriesLookup reports whether the start may succeed after a change elsewhere: of a BTP destination, or if a user
+// canRetryLookup reports whether the start may succeed after a change elsewhere: of a BTP destination, or if a user
 // allows rejected credentials to be tried again. It reports false if the destination service itself was rejected,
 // because each lookup would send the same credentials again.
-func (run *connectorRun) retriesLookup(err error) bool {
+func (run *connectorRun) canRetryLookup(err error) bool {
 	if !service.IsConfigError(err) || run.clients.service == nil {
 		return false
 	}
-	return (run.clients.service.HasDestination() && !service.IsUnauthorized(err)) || (run.clients.client != nil &&
-		run.clients.client.Refusal() != "")
+	return (run.clients.service.HasDestination() && !service.IsUnauthorized(err)) ||
+		(run.clients.client != nil && run.clients.client.Refusal() != "")
 }
 
-// settingsChanged reports whether references have other values now, or can be resolved again.
-func (run *connectorRun) settingsChanged() bool {
-	changed, err := run.reloadSecrets()
-	if err != nil && !run.secretsFailed { // otherwise the failed start has logged it
+// haveSettingsChanged resolves references again, and reports whether they have other values or could not be resolved
+// before.
+func (run *connectorRun) haveSettingsChanged() bool {
+	hasChanged, err := run.reloadSecrets()
+	if err != nil && !run.hasSecretError { // otherwise the failed start has logged it
 		run.log.Warn("settings cannot be read again; the previous ones are kept", "error", err)
 	}
-	return changed
+	return hasChanged
 }
 
 // reloadSecrets resolves references again and reports whether a value has changed or was unresolved. Each start begins
 // with it, because an old password would count as a failed login. After an error the settings remain.
-func (run *connectorRun) reloadSecrets() (changed bool, err error) {
+func (run *connectorRun) reloadSecrets() (hasChanged bool, err error) {
 	resolved, err := run.config.Resolve(run.options.Worker.Providers)
 	if err != nil {
 		return false, err
 	}
-	changed = run.secretsFailed || len(run.config.ChangedSince(resolved)) > 0
+	hasChanged = run.hasSecretError || len(run.config.ChangedSince(resolved)) > 0
 	run.config = resolved
-	return changed, nil
+	return hasChanged, nil
 }
 
+// keyStoreFiles returns the paths of key stores and other files of the service and of overridden Kafka settings.
 func (run *connectorRun) keyStoreFiles() []string {
 	if run.class.err != nil {
 		return nil

@@ -33,12 +33,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func subaccount(t *testing.T) *connectivitytest.Server {
+// newSubaccount starts a destination service and binds it in the environment.
+func newSubaccount(t *testing.T) *connectivitytest.Server {
 	t.Helper()
-	a := connectivitytest.NewServer()
-	t.Cleanup(a.Close)
-	t.Setenv("VCAP_SERVICES", a.VCAP(0))
-	return a
+	server := connectivitytest.NewServer()
+	t.Cleanup(server.Close)
+	t.Setenv("VCAP_SERVICES", server.VCAP(0))
+	return server
 }
 
 // A connector that failed to start starts after its reference, store or destination was corrected.
@@ -49,49 +50,55 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 	defer secure.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(plain.URL, "http://"), ":")
 	dir := t.TempDir()
-	put := func(name, text string) {
+	write := func(name, text string) {
 		t.Helper()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	put("port", "70000")
-	account := subaccount(t)
+	write("port", "70000")
+	account := newSubaccount(t)
 	roots := filepath.Join(dir, "roots.pem")
-	for name, k := range map[string]struct {
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	destination := `{"owner":{"SubaccountId":"s"},"destinationConfiguration":{"Name":"D","Type":"HTTP","URL":"` +
+		plain.URL + `","ProxyType":"Internet","Authentication":"NoAuthentication"}}`
+	for name, test := range map[string]struct {
 		lines []string
-		fault string
+		want  string // in the trace of the failure
 		mend  func()
 	}{
-		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"},
-			"expected 1 to 65535",
-			func() { put("port", port) }},
-		"store": {[]string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots},
-			"roots.pem", func() {
-				put("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
-					Bytes: secure.Certificate().Raw})))
-			}},
-		"destination": {[]string{"spy.destination=D"}, "destination", func() {
-			account.SetDestination("D",
-				`{"owner":{"SubaccountId":"s"},"destinationConfiguration":{"Name":"D","Type":"HTTP","URL":"`+plain.URL+
-					`","ProxyType":"Internet","Authentication":"NoAuthentication"}}`)
-		}},
+		"reference": {
+			lines: []string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"},
+			want:  "expected 1 to 65535",
+			mend:  func() { write("port", port) },
+		},
+		"store": {
+			lines: []string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots},
+			want:  "roots.pem",
+			mend:  func() { write("roots.pem", string(certificate)) },
+		},
+		"destination": {
+			lines: []string{"spy.destination=D"},
+			want:  "destination",
+			mend:  func() { account.SetDestination("D", destination) },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newKafkaBench(t)
 			b.options.refreshInterval = 10 * time.Millisecond
-			h := New(b.options, []*config.Connector{b.Connector(t,
-				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
+			lines := append([]string{"name=c", "connector.class=test.SpySource"}, test.lines...)
+			h := New(b.options, []*config.Connector{b.Connector(t, lines...)})
 			runHerder(t, h)
 			herd := &herd{bench: b, Herder: h, t: t}
-			shown := func(Status) bool { h.Info("c"); return true }
-			if result := herd.await("c", Failed, shown); !strings.Contains(result.Connector.Trace, k.fault) {
-				t.Fatalf("expected to fail by %q, found %s", k.fault, result.Connector.Trace)
+			readInfo := func(Status) bool { // REST may show the connector at any time
+				h.Info("c")
+				return true
 			}
-			k.mend()
-			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
+			assert.Contains(t, herd.await("c", Failed, readInfo).Connector.Trace, test.want)
+			test.mend()
+			if result := herd.await("c", Running, readInfo); result.Connector.Trace != "" || len(result.Tasks) != 1 {
 				t.Errorf("expected the connector to run after the fix, found %v", result)
 			}
-			if logs := strings.Count(b.Log.String(), "connector failed"); logs != 1 {
-				t.Errorf("expected one FAILED in the log, found %d", logs)
+			if n := strings.Count(b.Log.String(), "connector failed"); n != 1 {
+				t.Errorf("expected one failure in the log, found %d", n)
 			}
 		})
 	}
@@ -99,7 +106,7 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 
 // A setting that has changed since the failed start counts at once, even if no file is watched.
 func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
-	subaccount(t)
+	newSubaccount(t)
 	b := newBench(t, checktest.WithSpy(t))
 	b.options.refreshInterval = time.Hour
 	t.Setenv("TEST_USER", "before")
@@ -108,7 +115,7 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	ctl, _ := h.find("c")
 	run := ctl.currentRun()
 	_, err := run.start(t.Context())
-	if !run.retriesLookup(err) {
+	if !run.canRetryLookup(err) {
 		t.Fatalf("expected an error about the missing destination, found %v", err)
 	}
 	t.Setenv("TEST_USER", "after")
@@ -121,29 +128,33 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 
 // A rejected binding's secret is not sent again (P10).
 func TestRejectedBindingIsNotSentAgain(t *testing.T) {
-	subaccount(t).TokenServiceDown(401)
+	newSubaccount(t).TokenServiceDown(401)
 	b := newKafkaBench(t)
 	b.options.refreshInterval = time.Millisecond
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 		"spy.destination=D")})
 	runHerder(t, h)
 	ctl := h.controllers["c"]
-	require.Until(t, func() bool { // only another binding lets it continue
-		does := make(chan bool, 1)
-		ctl.enqueue(event{apply: func(context.Context) { does <- ctl.activity != nil }})
-		return !<-does
+	require.Until(t, func() bool { // only another binding would start it again
+		isActive := make(chan bool, 1)
+		ctl.enqueue(event{apply: func(context.Context) { isActive <- ctl.activity != nil }})
+		return !<-isActive
 	}, func() string { return "expected that its run has ended: " + b.Log.String() })
 	if result, _ := h.Status("c"); result.Connector.State != Failed ||
 		!strings.Contains(result.Connector.Trace, "401") {
-		t.Errorf("expected to have failed by 401 for good, found %+v", result.Connector)
+		t.Errorf("expected a failure by 401 without a retry, found %+v", result.Connector)
 	}
 }
 
 // The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
 func TestFailedStartReportsRetryTime(t *testing.T) {
 	b := newKafkaBench(t)
-	for kind, restart := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
-		wit.ErrorConfig: false, wit.ErrorData: false} {
+	for kind, willRestart := range map[wit.ErrorKind]bool{
+		wit.ErrorTransient:    true,
+		wit.ErrorUnauthorized: false,
+		wit.ErrorConfig:       false,
+		wit.ErrorData:         false,
+	} {
 		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
 			"spy.address=localhost", "config.action.reload=none")})
 		ctl, _ := h.find("c")
@@ -154,46 +165,46 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		})
 		close(ctl.done) // no loop runs
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
-		ended := make(chan bool, 1)
+		result := make(chan bool, 1)
 		go func() {
 			ctl.currentRun().reportFailure(ctx, witError)
-			ended <- ctl.currentRun().waitRetryable(ctx, witError, "")
+			result <- ctl.currentRun().waitRetryable(ctx, witError, "")
 		}()
-		expectStatus := func() string {
+		restartTime := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
 		}
-		if !restart {
-			if starts := <-ended; starts || expectStatus() != "" {
-				t.Errorf("%v: expected no start, found %t, %q", witError, starts, expectStatus())
+		if !willRestart {
+			if canRetry := <-result; canRetry || restartTime() != "" {
+				t.Errorf("%v: expected no start, found %t, %q", witError, canRetry, restartTime())
 			}
 			stop()
 			continue
 		}
-		require.Until(t, func() bool { return expectStatus() != "" },
-			func() string { return fmt.Sprint(witError, ": no time of the next start") })
-		at, err := time.Parse(time.RFC3339, expectStatus())
-		if remaining := time.Until(at); err != nil || remaining > startRetryDelay || remaining < 0 {
-			t.Errorf("%v: expected a time within %v, found %v (%v)", witError, startRetryDelay, at, err)
+		require.Until(t, func() bool { return restartTime() != "" },
+			func() string { return fmt.Sprint(witError, ": expected a time of the next start, found none") })
+		restartsAt, err := time.Parse(time.RFC3339, restartTime())
+		if remaining := time.Until(restartsAt); err != nil || remaining > startRetryDelay || remaining < 0 {
+			t.Errorf("%v: expected a time within %v, found %v (%v)", witError, startRetryDelay, restartsAt, err)
 		}
 		stop()
-		if starts := <-ended; starts || expectStatus() != "" {
-			t.Errorf("%v: after a stop: expected no next start, found %t, %q", witError, starts, expectStatus())
+		if canRetry := <-result; canRetry || restartTime() != "" {
+			t.Errorf("%v: after a stop: expected no next start, found %t, %q", witError, canRetry, restartTime())
 		}
 	}
 }
 
 // Transient errors are retried, but not rejected logins, configuration and data errors, or rejected transactions.
-func TestIsRetriable(t *testing.T) {
-	fault := func(kind wit.ErrorKind) error {
+func TestTransientErrorsAreRetriable(t *testing.T) {
+	ofKind := func(kind wit.ErrorKind) error {
 		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
 	}
 	for _, test := range []struct {
 		err  error
 		want bool
 	}{
-		{err: fault(wit.ErrorTransient), want: true},
-		{err: fmt.Errorf("tried 3 times: %w", fault(wit.ErrorTransient)), want: true},
+		{err: ofKind(wit.ErrorTransient), want: true},
+		{err: fmt.Errorf("tried 3 times: %w", ofKind(wit.ErrorTransient)), want: true},
 		{err: fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), want: true},
 		{err: fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), want: true},
 		{err: fmt.Errorf("produce: %w", kgo.ErrRecordRetries), want: true},
@@ -201,12 +212,12 @@ func TestIsRetriable(t *testing.T) {
 			err:  fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}),
 			want: true,
 		},
-		{err: fault(wit.ErrorUnauthorized)},
-		{err: fault(wit.ErrorConfig)}, // such as a transactional ID taken by another producer, see kafka
-		{err: fault(wit.ErrorIncompatible)},
-		{err: fault(wit.ErrorGone)},
-		{err: fault(wit.ErrorInternal)},
-		{err: fault(wit.ErrorData)}, // such as records that expired before they were read, see kafka.Consumer
+		{err: ofKind(wit.ErrorUnauthorized)},
+		{err: ofKind(wit.ErrorConfig)}, // such as a transactional ID taken by another producer, see kafka
+		{err: ofKind(wit.ErrorIncompatible)},
+		{err: ofKind(wit.ErrorGone)},
+		{err: ofKind(wit.ErrorInternal)},
+		{err: ofKind(wit.ErrorData)}, // such as records that expired before they were read, see kafka.Consumer
 		{err: fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange)},
 		{err: fmt.Errorf("produce: %w", kerr.MessageTooLarge)},
 		{err: fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed)},
@@ -227,120 +238,118 @@ func TestIsRetriable(t *testing.T) {
 // A connector is away, and has not failed, while a retry of its start runs.
 func TestRetriedStartIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		run := emptyConnector(&Options{Worker: plainWorker(t)}, slog.New(slog.DiscardHandler))
+		run := newEmptyRun(&Options{Worker: defaultWorker(t)}, slog.New(slog.DiscardHandler))
 		run.config = &config.Connector{Name: "c"}
 		ctl := run.controller
-		ctl.queued = guard.NewBell()
+		ctl.queueBell = guard.NewBell()
 		ctl.done = make(chan struct{})
 		ctl.status.state = Failed
 		close(ctl.done)
 		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
-		expectRetry := func(want bool) {
+		checkWillRestart := func(want bool, after string) {
 			t.Helper()
-			assert.Equal(t, want, !ctl.status.restartsAt.IsZero())
+			assert.Equal(t, want, !ctl.status.restartsAt.IsZero(), "restarts by itself after "+after)
 		}
 		run.reportFailure(t.Context(), unavailable)
-		expectRetry(true)
+		checkWillRestart(true, "a transient failure")
 		assert.Equal(t, true, run.waitRetryable(t.Context(), unavailable, ""))
-		expectRetry(true)
+		checkWillRestart(true, "the wait for a retry")
 		run.reportFailure(t.Context(), errors.New("broken"))
-		expectRetry(false)
+		checkWillRestart(false, "a permanent failure")
 		run.reportFailure(t.Context(), unavailable)
-		expectRetry(true)
+		checkWillRestart(true, "another transient failure")
 		ctl.applyTransition(event{kind: evStarted})
-		expectRetry(false)
+		checkWillRestart(false, "a start")
 	})
 }
 
-// The restart delay doubles from ten seconds to ten minutes with one log line; a task that moved rows for long starts
-// again at ten seconds.
-func TestAutoRestartDoubles(t *testing.T) {
+// The restart delay doubles from ten seconds to ten minutes with one log line; it is ten seconds again after a task moved
+// rows for a long time.
+func TestAutoRestartDelayDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker := plainWorker(t)
-		var text bytes.Buffer
-		run := emptyConnector(&Options{Worker: worker, sharedResources: sharedResources{starts: &startCounters{}}},
-			slog.New(slog.NewTextHandler(&text, nil)))
+		worker := defaultWorker(t)
+		var log bytes.Buffer
+		run := newEmptyRun(&Options{Worker: worker, sharedResources: sharedResources{starts: &startCounters{}}},
+			slog.New(slog.NewTextHandler(&log, nil)))
 		run.config = &config.Connector{Name: "c"}
-		k := &task{run: run}
+		task := &task{run: run}
 		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
-		var waited []time.Duration
+		var delays []time.Duration
 		var backoff restartBackoff
-		fails := func(worked time.Duration, moved bool) {
+		fail := func(duration time.Duration, movedRows bool) {
 			t.Helper()
-			backoff.recordFailure(unavailable, worked, moved)
-			began := time.Now()
-			restartsAt := k.recordEnd(t.Context(), unavailable, &backoff)
-			assert.Equal(t, restartsAt, k.restartsAt, "stored with the failure")
-			assert.Equal(t, Failed, k.state)
-			if !k.waitForRestart(t.Context(), t.Context(), unavailable, 0, restartsAt) {
+			backoff.recordFailure(unavailable, duration, movedRows)
+			start := time.Now()
+			restartsAt := task.recordEnd(t.Context(), unavailable, &backoff)
+			assert.Equal(t, restartsAt, task.restartsAt, "stored with the failure")
+			assert.Equal(t, Failed, task.state)
+			if !task.waitForRestart(t.Context(), t.Context(), unavailable, 0, restartsAt) {
 				t.Fatal("expected the task to continue")
 			}
 			assert.Equal(t, restartsAt, time.Now())
-			waited = append(waited, time.Since(began))
+			delays = append(delays, time.Since(start))
 		}
 		for range 8 {
-			fails(time.Minute, false) // the retries of a request
+			fail(time.Minute, false) // as long as the retries of a request
 		}
 		const second = time.Second
 		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,
 			600 * second, 600 * second}
-		if !slices.Equal(waited, want) {
-			t.Errorf("expected %v, waited %v", want, waited)
+		if !slices.Equal(delays, want) {
+			t.Errorf("expected %v, found %v", want, delays)
 		}
-		if n := strings.Count(text.String(), "restarts by itself"); n != 1 {
-			t.Errorf("expected one line, found %d:\n%s", n, text.String())
+		if n := strings.Count(log.String(), "restarts by itself"); n != 1 {
+			t.Errorf("expected one line, found %d:\n%s", n, log.String())
 		}
-		for _, failAgain := range []struct {
-			worked time.Duration
-			moved  bool
+		for _, attempt := range []struct {
+			duration  time.Duration
+			movedRows bool
 		}{
-			{worked: time.Hour, moved: true},
-			{worked: 21 * time.Minute},
+			{duration: time.Hour, movedRows: true},
+			{duration: 21 * time.Minute},
 		} {
-			waited = nil
-			fails(failAgain.worked, failAgain.moved)
-			if waited[0] != 10*second || backoff.failures != 1 {
-				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited,
-					backoff.failures)
-			}
+			delays = nil
+			fail(attempt.duration, attempt.movedRows)
+			assert.Equal(t, 10*second, delays[0], "delay after", attempt.duration)
+			assert.Equal(t, 1, backoff.failures, "failures after", attempt.duration)
 		}
 	})
 }
 
-// askedError calls a function when its type is examined.
-type askedError struct{ do func() }
+// callbackError calls a function when errors.As examines it.
+type callbackError struct{ onAs func() }
 
-func (askedError) Error() string { return "no" }
+func (callbackError) Error() string { return "no" }
 
-func (e askedError) As(any) bool {
-	e.do()
+func (e callbackError) As(any) bool {
+	e.onAs()
 	return false
 }
 
 // A restart just before the task waits for it is not lost.
-func TestRestartBeforeTheWait(t *testing.T) {
-	worker := plainWorker(t)
-	run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+func TestRestartBeforeTheWaitIsNotLost(t *testing.T) {
+	worker := defaultWorker(t)
+	run := newEmptyRun(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 	run.config = &config.Connector{Name: "c"}
-	k := &task{run: run, cancel: func() {}}
-	run.taskSet.tasks = []*task{k}
+	failed := &task{run: run, cancel: func() {}}
+	run.taskSet.tasks = []*task{failed}
 	run.taskSet.restartable, run.taskSet.endRestarts = context.WithCancel(t.Context())
-	restarted := false
-	err := askedError{func() { restarted = run.restartTask(0) }}
-	waitCtx, _ := k.nextWork(t.Context())
-	continues := k.waitForRestart(t.Context(), waitCtx, err, 0, time.Time{})
-	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
-		t.Errorf("expected the task to continue, found restarted %t, continued %t, waiting %t, the end of the set %v",
-			restarted, continues, k.idle, run.taskSet.restartable.Err())
+	isRestarting := false
+	err := callbackError{func() { isRestarting = run.restartTask(0) }}
+	waitCtx, _ := failed.nextWork(t.Context())
+	continues := failed.waitForRestart(t.Context(), waitCtx, err, 0, time.Time{})
+	if !isRestarting || !continues || failed.isIdle || run.taskSet.restartable.Err() != nil {
+		t.Errorf("expected the task to continue, found restarting %t, continued %t, waiting %t, the end of the set %v",
+			isRestarting, continues, failed.isIdle, run.taskSet.restartable.Err())
 	}
 }
 
 // task.auto.restart is true by default, and the connector's setting overrides the worker's.
-func TestAutoRestartByDefault(t *testing.T) {
+func TestAutoRestartIsTheDefault(t *testing.T) {
 	for _, test := range []struct {
-		file      string
-		connector string
-		worker    string
+		file      string // of the worker; "" means that it has none
+		connector string // the setting of the connector; "" means not set
+		worker    string // the setting of the worker
 		want      bool
 	}{
 		{want: true},
@@ -360,11 +369,11 @@ func TestAutoRestartByDefault(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		k := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
+		run := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
 		if test.connector != "" {
-			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.connector, "", 0)}
+			run.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.connector, "", 0)}
 		}
-		if got := k.autoRestart(); got != test.want {
+		if got := run.autoRestart(); got != test.want {
 			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.connector, test.worker,
 				test.want, got)
 		}

@@ -15,19 +15,19 @@ type spec struct {
 	config     *config.Connector // the last accepted configuration
 	target     TargetState
 	assignment Assignment
-	pending    []Assignment
+	pending    []Assignment // received, but not handled by the loop yet
 	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
 	// run.
 	once          bool
 	sourcesRan    bool
-	pausedAtStart bool
+	pausedAtStart bool      // the connector was paused before the worker started
 	revokedAt     time.Time // when the last assignment was revoked
 	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
-	// once the loop has handled the request.
+	// after the loop has handled the request.
 	deleting bool
 	deleted  bool
-	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
-	// must clean up for lost workers.
+	// lastAssignment is the assignment at the time of deletion, which determines the cleanup. ownersLost, if not nil,
+	// reports whether this worker must clean up for lost workers.
 	lastAssignment Assignment
 	ownersLost     func(context.Context) bool
 }
@@ -39,14 +39,18 @@ func (s *spec) setAssignment(assignment Assignment, isMember bool) {
 	s.assignment = assignment
 }
 
-// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
+// markDeleted records the deletion and determines whether this worker must clean up. ownersLost is nil if it does not
+// clean up for lost workers.
 func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
-	s.deleted, s.lastAssignment, s.assignment = true, s.assignment, Assignment{}
-	switch {
-	case !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate):
+	s.deleted = true
+	s.lastAssignment = s.assignment
+	s.assignment = Assignment{}
+	if !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate) {
 		return
-	case time.Since(s.revokedAt) >= revocationGrace:
-		if s.ownersLost = ownersLost; ownersLost == nil {
+	}
+	if time.Since(s.revokedAt) >= revocationGrace {
+		s.ownersLost = ownersLost
+		if ownersLost == nil {
 			return
 		}
 	}
@@ -67,6 +71,7 @@ type status struct {
 	clocks      stateClocks // by task
 }
 
+// setIdleTasks sets the state of the shown tasks that do not run, except failed ones.
 func (s *status) setIdleTasks(state State) {
 	for _, t := range s.shownRun().taskSet.tasks {
 		if t.cancel == nil && t.state != Failed {
@@ -91,17 +96,18 @@ func (s *status) shownRun() *connectorRun {
 	return s.currentRun
 }
 
-// activity is a run, or an exclusive action in place of one.
+// activity is an active run, or an exclusive action in place of one.
 type activity struct {
-	cancel    context.CancelFunc
-	stopping  bool // cancel was called
-	exclusive bool
+	cancel      context.CancelFunc
+	isStopping  bool // cancel was called
+	isExclusive bool // it is an exclusive action
 }
 
+// event is an entry of a controller's queue.
 type event struct {
-	kind    eventKind
-	err     error
+	kind    eventKind             // "" means that only apply is called
+	err     error                 // of evFailed
 	run     *connectorRun         // the run that reports it; nil for a request
-	apply   func(context.Context) // called before the event is handled
-	handled chan struct{}
+	apply   func(context.Context) // called before the transition; may be nil
+	handled chan struct{}         // closed when the event is handled; may be nil
 }

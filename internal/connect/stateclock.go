@@ -1,8 +1,6 @@
 package connect
 
-import (
-	"time"
-)
+import "time"
 
 // stateClocks has the time that each task spent in its states. As in Kafka Connect, a pause keeps the clock of a task;
 // a stop or restart resets it. The controller's lock guards it.
@@ -20,30 +18,31 @@ type stateClock struct {
 
 // advance adds the time since the last call to the state's total.
 func (s *stateClock) advance(now time.Time) {
-	switch spent := now.Sub(s.countedUntil); s.state {
+	switch elapsed := now.Sub(s.countedUntil); s.state {
 	case Running:
-		s.running += spent
+		s.running += elapsed
 	case Paused:
-		s.paused += spent
+		s.paused += elapsed
 	}
 	s.countedUntil = now
 }
 
-func (clocks stateClocks) setState(number int, state State) {
+// setState creates the clock of a task if it is missing, and sets its state.
+func (s stateClocks) setState(number int, state State) {
 	now := time.Now()
-	s := clocks[number]
-	if s == nil {
-		s = &stateClock{createdAt: now, countedUntil: now}
-		clocks[number] = s
+	clock := s[number]
+	if clock == nil {
+		clock = &stateClock{createdAt: now, countedUntil: now}
+		s[number] = clock
 	}
-	s.advance(now)
-	if s.state != state {
-		s.state = state
-		s.stateSince = now
+	clock.advance(now)
+	if clock.state != state {
+		clock.state = state
+		clock.stateSince = now
 	}
 }
 
-// ratios returns the shares of the task's lifetime, from 0 to 1.
+// ratios returns the shares of the task's lifetime, from 0 to 1. Both are 0 for the zero clock.
 func (s stateClock) ratios() (running, paused float64) {
 	now := time.Now()
 	s.advance(now)

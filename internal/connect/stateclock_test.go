@@ -11,11 +11,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Tasks of a paused connector are PAUSED, also those that have not run, except failed ones.
+// Tasks of a paused connector are PAUSED, also tasks that have not run, except failed ones.
 func TestUnstartedTasksArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker := plainWorker(t)
-		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+		worker := defaultWorker(t)
+		run := newEmptyRun(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
 		ctl := run.controller
 		ctl.spec.config = &config.Connector{Name: "c"}
 		run.accepted = &config.Connector{Name: "c"}
@@ -24,19 +24,19 @@ func TestUnstartedTasksArePaused(t *testing.T) {
 		run.taskSet.configs = make([][]wit.Setting, 2)
 		ctl.update(func(*spec, *status) { run.matchTasks() })
 		run.taskSet.tasks[1].setState(Failed)
-		states := func() (found []State) {
+		taskStates := func() (states []State) {
 			snapshot := ctl.observe()
 			for i, shownTask := range snapshot.restStatus().Tasks {
 				assert.Equal(t, shownTask.State, snapshot.tasks[i].state)
-				found = append(found, shownTask.State)
+				states = append(states, shownTask.State)
 			}
-			return found
+			return states
 		}
 		ctl.applyTransition(event{kind: evPaused})
-		assert.Equal(t, []State{Paused, Failed}, states())
+		assert.Equal(t, []State{Paused, Failed}, taskStates())
 		time.Sleep(3 * time.Second)
 		ctl.applyTransition(event{kind: evResume})
-		assert.Equal(t, []State{Unassigned, Failed}, states())
+		assert.Equal(t, []State{Unassigned, Failed}, taskStates())
 		time.Sleep(time.Second)
 		for i, want := range []float64{0.75, 0} {
 			if _, paused := ctl.observe().tasks[i].clock.ratios(); paused != want {
@@ -46,35 +46,37 @@ func TestUnstartedTasksArePaused(t *testing.T) {
 	})
 }
 
-func TestStateClocks(t *testing.T) {
+// The ratios are shares of the time since a task was created, which a restart resets.
+func TestStateClockRatios(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := stateClocks{}
-		want := func(number int, running, paused float64) {
+		clocks := stateClocks{}
+		expectRatios := func(number int, wantRunning, wantPaused float64) {
 			t.Helper()
-			var s stateClock
-			if all[number] != nil {
-				s = *all[number]
+			var clock stateClock
+			if clocks[number] != nil {
+				clock = *clocks[number]
 			}
-			if r, p := s.ratios(); r != running || p != paused {
-				t.Errorf("task %d: expected %v running and %v paused, found %v and %v", number, running, paused, r, p)
+			if running, paused := clock.ratios(); running != wantRunning || paused != wantPaused {
+				t.Errorf("task %d: expected %v running and %v paused, found %v and %v", number, wantRunning, wantPaused,
+					running, paused)
 			}
 		}
-		want(0, 0, 0)
-		all.setState(0, Running)
-		all.setState(1, Failed)
-		want(0, 0, 0) // no time passes
+		expectRatios(0, 0, 0)
+		clocks.setState(0, Running)
+		clocks.setState(1, Failed)
+		expectRatios(0, 0, 0) // no time has passed
 		time.Sleep(6 * time.Second)
-		want(0, 1, 0)
-		all.setState(0, Unassigned)
+		expectRatios(0, 1, 0)
+		clocks.setState(0, Unassigned)
 		time.Sleep(time.Second)
-		all.setState(0, Paused)
+		clocks.setState(0, Paused)
 		time.Sleep(3 * time.Second)
-		want(0, 0.6, 0.3)
-		want(1, 0, 0)
-		delete(all, 0) // it was restarted
-		all.setState(0, Running)
+		expectRatios(0, 0.6, 0.3)
+		expectRatios(1, 0, 0)
+		delete(clocks, 0) // it was restarted
+		clocks.setState(0, Running)
 		time.Sleep(time.Second)
-		want(0, 1, 0)
-		want(1, 0, 0)
+		expectRatios(0, 1, 0)
+		expectRatios(1, 0, 0)
 	})
 }

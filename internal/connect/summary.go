@@ -29,33 +29,31 @@ type Summary struct {
 	Components []ComponentStatus
 }
 
-// ComponentStatus is the condition of a connector (Task is -1) or of one of its tasks.
+// ComponentStatus is the condition of a connector or of one of its tasks.
 type ComponentStatus struct {
-	Task     int
+	Task     int // -1 for the connector itself
 	WorkerID string
-	// Local means that this worker runs it. If not, only the group's status topic was read.
+	// Local means that this worker runs the component. Otherwise only the group's status topic was read.
 	Local     bool
 	State     State
 	Condition Condition
-	// Since is when the condition began; zero means unknown. RestartsAt is when the component restarts by itself, or
-	// its maintenance window ends; zero means that it does not.
-	Since      time.Time
+	Since     time.Time // when the condition began; zero means unknown
+	// RestartsAt is when the component restarts by itself, or its maintenance window ends. Zero means that it does not.
 	RestartsAt time.Time
-	// Note is in addition to any condition, such as a limit of the user.
-	Note string
-	// Cause is one line without secrets. Kind is a kind of [wit.Error], "kafka", or "".
-	Cause    string
-	Kind     string
-	Action   *Action
-	Activity Activity
+	Note       string  // is shown with any condition, such as a limit of the user
+	Cause      string  // one line without secrets
+	Kind       string  // a kind of [wit.Error], "kafka", or ""
+	Action     *Action // nil if no action helps
+	Activity   Activity
 }
+
+// causeLength is the number of characters of a cause, without the note of how much was cut off.
+const causeLength = 270
 
 // causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
 func causeLine(text string) string { return shown.LineUpTo(reasonOf(text), causeLength) }
 
-// causeLength is in characters. What is longer ends with how much was cut off.
-const causeLength = 270
-
+// reasonOf returns the first line of an error with the reason first.
 func reasonOf(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return sink.ReasonFirst(line)
@@ -64,12 +62,12 @@ func reasonOf(text string) string {
 // IsAllOf reports whether a cause contains the whole error text.
 func IsAllOf(text, cause string) bool { return sink.ReasonFirst(text) == cause }
 
-// RemoteStatus returns the status of a component of which only the status topic was read. restarts is when it restarts
+// RemoteStatus returns the status of a component of which only the status topic was read. restartsAt is when it restarts
 // by itself, in RFC 3339; empty means that it does not.
-func RemoteStatus(task int, state State, worker, trace, restarts string) ComponentStatus {
+func RemoteStatus(task int, state State, worker, trace, restartsAt string) ComponentStatus {
 	component := ComponentStatus{Task: task, WorkerID: worker, State: state}
 	if state == Failed {
-		component.RestartsAt, _ = time.Parse(time.RFC3339, restarts)
+		component.RestartsAt, _ = time.Parse(time.RFC3339, restartsAt)
 	}
 	facts := evidence{hasFailed: state == Failed, willRestart: !component.RestartsAt.IsZero(), state: state,
 		target: state, hasStarted: true, isCaughtUp: task < 0}
@@ -87,7 +85,8 @@ func RemoteStatus(task int, state State, worker, trace, restarts string) Compone
 	return component
 }
 
-// SetUnknown marks a component of which the worker does not answer. A failure and a target state are known without it.
+// SetUnknown records that the component's worker does not answer. A failure and a target state remain: they are known
+// without the worker.
 func (c *ComponentStatus) SetUnknown(reason string) {
 	if c.Condition.Precedence() >= 0 {
 		*c = ComponentStatus{Task: c.Task, WorkerID: c.WorkerID, State: c.State, Condition: ConditionUnknown,
@@ -96,11 +95,11 @@ func (c *ComponentStatus) SetUnknown(reason string) {
 }
 
 // Summaries returns the conditions of all connectors, sorted by name. [Herder.Hour] has the last hour.
-func (h *Herder) Summaries() (list []Summary) {
+func (h *Herder) Summaries() (summaries []Summary) {
 	for _, ctl := range h.allControllers() {
-		list = append(list, ctl.observe().summary())
+		summaries = append(summaries, ctl.observe().summary())
 	}
-	return list
+	return summaries
 }
 
 func (v *view) summary() Summary {
@@ -108,14 +107,14 @@ func (v *view) summary() Summary {
 		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
 	components := append(make([]ComponentStatus, 0, 1+len(v.tasks)), v.ownStatus())
 	for i := range v.tasks {
-		current := v.tasks[i].currentProgress()
-		components = append(components, v.taskStatus(&v.tasks[i], &current))
+		progress := v.tasks[i].currentProgress()
+		components = append(components, v.taskStatus(&v.tasks[i], &progress))
 	}
 	summary.Components = components
 	return summary
 }
 
-// ownStatus returns the status of the connector itself. While it runs, its tasks decide.
+// ownStatus returns the status of the connector itself. While it runs, it is idle: the conditions of its tasks count.
 func (v *view) ownStatus() ComponentStatus {
 	component := ComponentStatus{Task: -1, WorkerID: v.options.WorkerID, State: v.state, Since: v.stateSince,
 		Local: v.assignment.Standalone || v.assignment.OwnsConnector}
@@ -127,8 +126,8 @@ func (v *view) ownStatus() ComponentStatus {
 	if v.currentRun.isSink() {
 		component.Activity.Topics = v.sinkTopics()
 	}
-	if refused := v.rejected.Err(); refused != nil {
-		component.Cause = causeLine(v.redact(refused.Error()))
+	if err := v.rejected.Err(); err != nil {
+		component.Cause = causeLine(v.redact(err.Error()))
 		component.Kind = wit.ErrorConfig.String()
 		component.Action = &Action{Do: "edit", Setting: firstSetting(v.rejected)}
 	}
@@ -144,7 +143,7 @@ func (v *view) ownStatus() ComponentStatus {
 	return component
 }
 
-// sinkTopics returns the topics of the settings; a sink with topics.regex has none there.
+// sinkTopics returns the topics that the settings name. It returns none for a sink with topics.regex.
 func (v *view) sinkTopics() []string {
 	topics := config.List(v.config.Text("topics"))
 	if len(topics) > 0 || v.config.Text("topics.regex") != "" {
@@ -156,12 +155,12 @@ func (v *view) sinkTopics() []string {
 	return topics
 }
 
-// taskStatus also sets the conditions of the feeds in current.
-func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
+// taskStatus returns the status of a task, and sets the conditions of the feeds in progress.
+func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 	component := ComponentStatus{Task: task.number, WorkerID: v.options.WorkerID, Local: true, State: task.state,
-		Since: task.clock.stateSince, Activity: taskActivity(current)}
-	facts := evidence{target: task.state, hasStarted: task.fillProgress != nil, isCaughtUp: current.CaughtUp,
-		lastRefused: current.LastRefused, readingSince: earliestReading(current.Feeds)}
+		Since: task.clock.stateSince, Activity: taskActivity(progress)}
+	facts := evidence{target: task.state, hasStarted: task.fillProgress != nil, isCaughtUp: progress.CaughtUp,
+		lastRefused: progress.LastRefused, readingSince: earliestReading(progress.Feeds)}
 	var unavailableSince time.Time
 	switch {
 	case task.err != nil:
@@ -181,7 +180,7 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 			component.Since = unavailableSince
 		}
 	case ConditionRefusing:
-		component.Since = current.LastRefused
+		component.Since = progress.LastRefused
 		component.Cause = "a record was refused in the last 10 minutes"
 		component.Action = &Action{Do: "log"}
 		if v.config.Text(deadLetterTopic) != "" {
@@ -194,12 +193,12 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 		component.RestartsAt = v.client.Window()
 		component.Cause = strings.Join(facts.waits.Reasons, "; ")
 	case ConditionIdle:
-		if current.Flow.LastActive.After(component.Since) {
-			component.Since = current.Flow.LastActive
+		if progress.Flow.LastActive.After(component.Since) {
+			component.Since = progress.Flow.LastActive
 		}
 	case ConditionRunning:
-		if time.Since(current.Flow.LastActive) < time.Minute {
-			component.Since = current.Flow.ActiveSince
+		if time.Since(progress.Flow.LastActive) < time.Minute {
+			component.Since = progress.Flow.ActiveSince
 		}
 	}
 	if limit := facts.waits.PerSecond; limit > 0 && component.State == Running {
@@ -212,8 +211,8 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 		}
 	}
 	component.Cause = causeLine(v.redact(component.Cause))
-	for i := range current.Feeds {
-		current.Feeds[i].State = string(component.feedCondition(&current.Feeds[i], time.Now()))
+	for i := range progress.Feeds {
+		progress.Feeds[i].State = string(component.feedCondition(&progress.Feeds[i], time.Now()))
 	}
 	return component
 }
@@ -231,59 +230,62 @@ func (c *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condi
 	return c.Condition
 }
 
-func earliestReading(feeds []FeedProgress) (since time.Time) {
+// earliestReading returns when the first of the feeds that are read began. Zero means that none is read.
+func earliestReading(feeds []FeedProgress) (earliest time.Time) {
 	for i := range feeds {
-		began := feeds[i].ReadingSince
-		if began != nil && (since.IsZero() || began.Before(since)) {
-			since = *began
+		since := feeds[i].ReadingSince
+		if since != nil && (earliest.IsZero() || since.Before(earliest)) {
+			earliest = *since
 		}
 	}
-	return since
+	return earliest
 }
 
-// setAway returns since when the service or Kafka has not answered, zero if they do, and records which one.
-func (v *view) setAway(p *ComponentStatus, waits *limits.Wait) time.Time {
+// setAway sets cause and kind if the service or Kafka does not answer. It returns since when; zero means that both do.
+func (v *view) setAway(component *ComponentStatus, waits *limits.Wait) time.Time {
 	if since := v.client.AwaySince(); !since.IsZero() && !waits.ByService {
-		p.Kind = wit.ErrorTransient.String()
-		p.Cause = v.client.Origin() + " does not answer, or is not available"
+		component.Kind = wit.ErrorTransient.String()
+		component.Cause = v.client.Origin() + " does not answer, or is not available"
 		return since
 	}
 	since := v.currentRun.clients.kafka.Unreachable(v.currentRun.isSink())
 	if !since.IsZero() {
-		p.Kind = wit.ErrorTransient.String()
-		p.Cause = "Kafka does not answer"
+		component.Kind = wit.ErrorTransient.String()
+		component.Cause = "Kafka does not answer"
 	}
 	return since
 }
 
-func (v *view) setFailed(p *ComponentStatus, fault error, restartsAt time.Time) {
-	p.State = Failed
-	p.RestartsAt = restartsAt
-	reason := reasonOf(v.redact(fault.Error()))
-	if !restartsAt.IsZero() && isKafkaFault(fault) {
+// setFailed sets the state, cause, kind and action of a failure.
+func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.Time) {
+	component.State = Failed
+	component.RestartsAt = restartsAt
+	reason := reasonOf(v.redact(err.Error()))
+	if !restartsAt.IsZero() && isKafkaFault(err) {
 		reason = "Kafka: " + reason
 	}
-	p.Cause = shown.LineUpTo(reason, causeLength)
-	p.Action = &Action{Do: "restart"}
+	component.Cause = shown.LineUpTo(reason, causeLength)
+	component.Action = &Action{Do: "restart"}
 	var witError *wit.Error
 	var problems config.Problems
 	switch {
-	case errors.As(fault, &problems):
-		p.Kind = wit.ErrorConfig.String()
-		p.Action = &Action{Do: "edit", Setting: firstSetting(problems)}
-	case errors.As(fault, new(*security.Denied)):
-		p.Kind = "kafka"
-	case errors.As(fault, &witError):
-		p.Kind = witError.Kind.String()
+	case errors.As(err, &problems):
+		component.Kind = wit.ErrorConfig.String()
+		component.Action = &Action{Do: "edit", Setting: firstSetting(problems)}
+	case errors.As(err, new(*security.Denied)):
+		component.Kind = "kafka"
+	case errors.As(err, &witError):
+		component.Kind = witError.Kind.String()
 		switch {
 		case witError.Setting != nil:
-			p.Action = &Action{Do: "edit", Setting: *witError.Setting}
+			component.Action = &Action{Do: "edit", Setting: *witError.Setting}
 		case witError.Kind == wit.ErrorUnauthorized && v.currentRun.roles().IsSet(role.Password):
-			p.Action = &Action{Do: "edit", Setting: v.currentRun.roles().Setting(role.Password)}
+			component.Action = &Action{Do: "edit", Setting: v.currentRun.roles().Setting(role.Password)}
 		}
 	}
 }
 
+// firstSetting returns the setting of the first problem that is not a warning, "" if there is none.
 func firstSetting(problems config.Problems) string {
 	for _, problem := range problems {
 		if problem.Setting != "" && !problem.Warning {
@@ -294,8 +296,8 @@ func firstSetting(problems config.Problems) string {
 }
 
 // isKafkaFault reports whether brokers caused a transient error. Errors of services are [wit.Error]s.
-func isKafkaFault(fault error) bool {
-	return errors.As(fault, new(*kerr.Error)) || errors.Is(fault, kgo.ErrRecordTimeout) ||
-		errors.Is(fault, kgo.ErrRecordRetries) || kafka.IsTransactionTimeout(fault) ||
-		(!errors.As(fault, new(*wit.Error)) && security.IsTransient(fault))
+func isKafkaFault(err error) bool {
+	return errors.As(err, new(*kerr.Error)) || errors.Is(err, kgo.ErrRecordTimeout) ||
+		errors.Is(err, kgo.ErrRecordRetries) || kafka.IsTransactionTimeout(err) ||
+		(!errors.As(err, new(*wit.Error)) && security.IsTransient(err))
 }

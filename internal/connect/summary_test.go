@@ -28,10 +28,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What a client waits for decides about the condition of a running task. A limit of the request rate is only noted.
-func TestConditionsOfClients(t *testing.T) {
+// The waits of a client determine the condition of a running task. A limit of the request rate is only a note.
+func TestClientWaitsDetermineTheCondition(t *testing.T) {
 	t.Parallel()
-	window, err := limits.ParseWindows("0 0 0 * * ?/25h UTC") // longer than a day, so always
+	window, err := limits.ParseWindows("0 0 0 * * ?/25h UTC") // a window of 25 hours each day is always open
 	require.NoError(t, err)
 	for name, test := range map[string]struct {
 		limits   limits.Limits
@@ -94,8 +94,8 @@ func TestConditionsOfClients(t *testing.T) {
 			task.fillProgress = func(p *Progress) { p.CaughtUp = true }
 			component := ComponentStatus{}
 			require.Until(t, func() bool {
-				current := task.currentProgress()
-				component = v.taskStatus(&task, &current)
+				progress := task.currentProgress()
+				component = v.taskStatus(&task, &progress)
 				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.cause) &&
 					component.Note == test.want.Note
 			}, func() string {
@@ -106,13 +106,14 @@ func TestConditionsOfClients(t *testing.T) {
 			isInWindow := len(test.limits.Windows) > 0
 			use := OriginUse{Usage: client.Usage(nil)[0]}
 			use.add("c", client)
-			assert.Equal(t, isAway, use.AwaySince != nil)
+			assert.Equal(t, isAway, use.AwaySince != nil, "has a time since when the origin is away")
 			assert.Equal(t, test.want.Kind, component.Kind)
-			assert.Equal(t, isInWindow, !component.RestartsAt.IsZero())
+			assert.Equal(t, isInWindow, !component.RestartsAt.IsZero(), "has a time of its next start")
 		})
 	}
 }
 
+// Each condition has the time at which it began.
 func TestTimesOfTaskConditions(t *testing.T) {
 	t.Parallel()
 	stateSince := time.Now().Add(-time.Hour)
@@ -123,18 +124,27 @@ func TestTimesOfTaskConditions(t *testing.T) {
 		want      Condition
 		wantSince time.Time
 	}{
-		"no rows yet": {Progress{}, "running", stateSince},
-		"rows":        {Progress{InternalProgress: InternalProgress{Flow: flow}}, "running", flow.ActiveSince},
-		"caught up":   {Progress{CaughtUp: true}, "idle", stateSince},
+		"no rows yet": {want: "running", wantSince: stateSince},
+		"rows": {
+			progress:  Progress{InternalProgress: InternalProgress{Flow: flow}},
+			want:      "running",
+			wantSince: flow.ActiveSince,
+		},
+		"caught up": {progress: Progress{CaughtUp: true}, want: "idle", wantSince: stateSince},
 		"caught up after rows": {
-			Progress{CaughtUp: true, InternalProgress: InternalProgress{Flow: flow}}, "idle", flow.LastActive,
+			progress:  Progress{CaughtUp: true, InternalProgress: InternalProgress{Flow: flow}},
+			want:      "idle",
+			wantSince: flow.LastActive,
 		},
 		"refused record": {
-			Progress{InternalProgress: InternalProgress{LastRefused: loadingSince}}, "refusing", loadingSince,
+			progress:  Progress{InternalProgress: InternalProgress{LastRefused: loadingSince}},
+			want:      "refusing",
+			wantSince: loadingSince,
 		},
 		"pages": {
-			Progress{Feeds: []FeedProgress{{Name: "a", ReadingSince: &loadingSince}, {Name: "b"}}}, "loading",
-			loadingSince,
+			progress:  Progress{Feeds: []FeedProgress{{Name: "a", ReadingSince: &loadingSince}, {Name: "b"}}},
+			want:      "loading",
+			wantSince: loadingSince,
 		},
 	} {
 		task := taskView{taskStatus: taskStatus{state: Running, fillProgress: func(p *Progress) {}},
@@ -148,7 +158,8 @@ func TestTimesOfTaskConditions(t *testing.T) {
 	}
 }
 
-func TestFailureKinds(t *testing.T) {
+// A failure has the kind and the action of its error. It is away if the task restarts by itself.
+func TestStatusOfFailures(t *testing.T) {
 	t.Parallel()
 	restartsAt := time.Now()
 	setting := "sap.odata.user.pwd"
@@ -216,7 +227,9 @@ func TestCauseAndTimeOfFailure(t *testing.T) {
 	t.Parallel()
 	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 1000))}}
 	component := newTestView(t).taskStatus(&task, &Progress{})
-	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
+	if length := len([]rune(component.Cause)); length > 300 {
+		t.Errorf("expected a cause of at most 300 characters, found %d", length)
+	}
 
 	task.restartsAt = time.Now()
 	task.failingSince = time.Now().Add(-time.Hour)
@@ -227,7 +240,7 @@ func TestCauseAndTimeOfFailure(t *testing.T) {
 
 // If a worker does not answer, a failure in the status topic is still shown, unless the worker would have restarted the
 // task.
-func TestSilentWorkersKeepFailures(t *testing.T) {
+func TestFailureOfSilentWorkerIsShown(t *testing.T) {
 	t.Parallel()
 	for restartsAt, want := range map[string]string{
 		"":                     "failed broken",
@@ -240,7 +253,7 @@ func TestSilentWorkersKeepFailures(t *testing.T) {
 		assert.Equal(t, true, unassigned.RestartsAt.IsZero(), "an unassigned task does not restart")
 		component.SetUnknown("no answer")
 		assert.Equal(t, want, string(component.Condition)+" "+component.Cause)
-		assert.Equal(t, restartsAt == "", component.Action != nil)
+		assert.Equal(t, restartsAt == "", component.Action != nil, "has an action")
 	}
 }
 
@@ -250,7 +263,7 @@ func TestLoadsOfStoppedTasksHaveNoEstimate(t *testing.T) {
 	for _, state := range []State{Running, Paused, Failed} {
 		task := taskStatus{state: state, fillProgress: func(p *Progress) { p.Feeds = []FeedProgress{{Load: load}} }}
 		shownLoad := task.currentProgress().Feeds[0].Load
-		assert.Equal(t, state == Running, shownLoad.SecondsLeft != nil, state)
+		assert.Equal(t, state == Running, shownLoad.SecondsLeft != nil, state, "has an estimate")
 		assert.Equal(t, uint64(1), shownLoad.Read, state)
 	}
 }
@@ -275,7 +288,7 @@ func TestCauseBeginsWithTheReason(t *testing.T) {
 // newTestView returns the view of a connector whose class is unknown.
 func newTestView(t *testing.T) *view {
 	t.Helper()
-	run := emptyConnector(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
+	run := newEmptyRun(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
 	run.controller.status.currentRun = run
 	run.config = &config.Connector{Name: "c"}
 	run.class.declarations = config.DeclareComponent(wit.Component{})

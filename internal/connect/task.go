@@ -25,16 +25,15 @@ type task struct {
 
 	// The following fields are guarded by controller.mu.
 	taskStatus
-	// workCtx is the context of the current attempt or wait, which cancelWork cancels. The next one replaces it at
-	// once, so that a restart on request reaches the task at any time. cancelWork is nil before the task starts and
-	// after it has ended.
+	// workCtx is the context of the current attempt or wait, which cancelWork cancels. A new context replaces it
+	// immediately, so that a restart on request reaches the task at any time. cancelWork is nil before the task starts
+	// and after it has ended.
 	workCtx    context.Context
 	cancelWork context.CancelCauseFunc
-	cancel     context.CancelFunc
-	revoked    bool
-	idle       bool // waits for a restart by a user
-	// started means that the current attempt has begun to work.
-	started bool
+	cancel     context.CancelFunc // nil before the task starts and after it was removed
+	isRevoked  bool
+	isIdle     bool // waits for a restart by a user
+	isWorking  bool // the current attempt has begun to work
 	// requestSnapshot starts a snapshot of a feed of a source. It is nil while the task does not work.
 	requestSnapshot func(feed, ident string) error
 }
@@ -52,6 +51,7 @@ type taskStatus struct {
 	fillPlugins  func(*TaskStatus)
 }
 
+// currentProgress returns the progress of the current or last attempt, without estimates unless the task runs.
 func (t *taskStatus) currentProgress() (progress Progress) {
 	if t.fillProgress != nil {
 		t.fillProgress(&progress)
@@ -77,18 +77,18 @@ func (t *task) loop(ctx context.Context, once bool) {
 	var backoff restartBackoff
 	for {
 		version := run.clients.service.Version()
-		began := time.Now()
+		start := time.Now()
 		workCtx, _ := t.nextWork(ctx)
 		err := service.Explain(run.clients.client, guard.Do(run.log, t.name(), func() error {
 			return t.work(workCtx, once)
 		}))
-		waitCtx, restarted := t.nextWork(ctx)
-		if restarted && ctx.Err() == nil {
+		waitCtx, mustRestart := t.nextWork(ctx)
+		if mustRestart && ctx.Err() == nil {
 			t.resetForRestart()
 			run.log.Info("the task is restarted on request", "task", t.number)
 			continue
 		}
-		backoff.recordFailure(err, time.Since(began), t.hasProgress())
+		backoff.recordFailure(err, time.Since(start), t.hasProgress())
 		var restart *restartBackoff
 		if !once && run.autoRestart() && isRetriable(err) {
 			restart = &backoff
@@ -100,6 +100,7 @@ func (t *task) loop(ctx context.Context, once bool) {
 	}
 }
 
+// work makes one attempt: it runs the task until it ends or fails.
 func (t *task) work(ctx context.Context, once bool) error {
 	binding, err := t.run.bind()
 	if err != nil {
@@ -116,10 +117,11 @@ func (t *task) work(ctx context.Context, once bool) error {
 	return t.runSource(ctx, binding, once)
 }
 
+// start starts the goroutine of the task. controller.mu is held.
 func (t *task) start() {
 	run := t.run
-	ctx, leave := context.WithCancel(run.taskSet.ctx)
-	t.cancel = leave
+	ctx, cancel := context.WithCancel(run.taskSet.ctx)
+	t.cancel = cancel
 	t.workCtx, t.cancelWork = context.WithCancelCause(ctx)
 	once := run.controller.spec.once
 	go func() {
@@ -131,23 +133,24 @@ func (t *task) start() {
 	}()
 }
 
-// nextWork replaces the context of the last attempt or wait by one for the next, a child of ctx. It reports whether a
+// nextWork cancels the context of the last attempt or wait and replaces it by a new child of ctx. It reports whether a
 // restart was requested in the meantime.
-func (t *task) nextWork(ctx context.Context) (workCtx context.Context, restarted bool) {
+func (t *task) nextWork(ctx context.Context) (workCtx context.Context, mustRestart bool) {
 	t.run.controller.update(func(*spec, *status) {
-		restarted = t.restartRequested()
+		mustRestart = t.isRestartRequested()
 		if t.cancelWork != nil {
 			t.cancelWork(nil)
 		}
 		t.workCtx, t.cancelWork = context.WithCancelCause(ctx)
 		workCtx = t.workCtx
 	})
-	return workCtx, restarted
+	return workCtx, mustRestart
 }
 
-// restartRequested reports whether a restart was requested during the current attempt or wait. controller.mu is held.
-func (t *task) restartRequested() bool { return t.cancelWork != nil && isRestart(t.workCtx) }
+// isRestartRequested reports whether a restart was requested during the current attempt or wait. controller.mu is held.
+func (t *task) isRestartRequested() bool { return t.cancelWork != nil && isRestart(t.workCtx) }
 
+// setRunning records that the attempt has begun to work. The functions replace fillProgress and fillPlugins.
 func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	ctl := t.run.controller
 	defer ctl.reportStatus()
@@ -155,7 +158,7 @@ func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	defer ctl.mu.Unlock()
 	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
 	t.setState(Running)
-	t.started = true
+	t.isWorking = true
 	t.run.options.starts.tasks.addSuccess()
 }
 
@@ -166,11 +169,11 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 	defer ctl.reportStatus()
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
-	began := t.started
-	t.started = false
+	hasWorked := t.isWorking
+	t.isWorking = false
 	switch {
 	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
-		if !began {
+		if !hasWorked {
 			t.run.options.starts.tasks.addFailure()
 		}
 		t.err = err
@@ -180,7 +183,7 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 			restartsAt = time.Now().Add(restart.delay)
 		}
 		t.run.log.Log(ctx, level, "task failed", "task", t.number, "error", err)
-		if t.restartRequested() { // it is RESTARTING
+		if t.isRestartRequested() { // it is RESTARTING
 			break
 		}
 		t.restartsAt = restartsAt
@@ -197,14 +200,16 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 	return restartsAt
 }
 
+// resetForRestart resets the clock of the task.
 func (t *task) resetForRestart() {
 	t.run.controller.update(func(_ *spec, observed *status) {
-		t.started = false
+		t.isWorking = false
 		delete(observed.clocks, t.number)
 		t.setState(t.state)
 	})
 }
 
+// hasProgress reports whether the current or last attempt has read a page or moved rows.
 func (t *task) hasProgress() bool {
 	ctl := t.run.controller
 	ctl.mu.Lock()
@@ -223,14 +228,15 @@ func (t *task) setState(state State) {
 // setIdle marks the task as waiting for a restart by a user, and ends a standalone set if no task runs.
 // controller.mu is held.
 func (t *task) setIdle() {
-	t.idle = true
+	t.isIdle = true
 	set := &t.run.taskSet
-	works := func(t *task) bool { return t.cancel != nil && !t.idle }
-	if set.assignment.Standalone && !slices.ContainsFunc(set.tasks, works) {
+	isActive := func(t *task) bool { return t.cancel != nil && !t.isIdle }
+	if set.assignment.Standalone && !slices.ContainsFunc(set.tasks, isActive) {
 		set.endRestarts()
 	}
 }
 
+// markEnded records that the task makes no more attempts.
 func (t *task) markEnded() {
 	t.run.controller.update(func(*spec, *status) {
 		t.cancelWork = nil
@@ -241,5 +247,5 @@ func (t *task) markEnded() {
 func (t *task) fillVersions(s *TaskStatus, version string, binding *plugin.Binding, transforms *chainFactory) {
 	s.Version = cmp.Or(version, s.Version)
 	s.Plugin = pluginFile(binding.Current().Module())
-	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.unavailable()...)
+	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.outages()...)
 }

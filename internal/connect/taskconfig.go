@@ -16,7 +16,7 @@ import (
 // records are written in transactions, because it may have to choose between failing and repeating rows.
 func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &pluginView, run.config)
+	run.warnWithheld(info, &pluginView)
 	settings := pluginView.Settings(run.config)
 	if run.isExactlyOnce() {
 		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
@@ -28,19 +28,19 @@ func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	run := t.run
 	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &pluginView, run.config)
+	run.warnWithheld(info, &pluginView)
 	return pluginView.PlannedSettings(run.config, t.settings)
 }
 
 // warnWithheld logs once for each version of the plugin which settings it does not see, because they come from files.
-func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView, c *config.Connector) {
-	withheld := pluginView.RedactedFromFiles(c)
-	if len(withheld) == 0 {
+func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView) {
+	names := pluginView.RedactedFromFiles(run.config)
+	if len(names) == 0 {
 		return
 	}
 	run.controller.mu.Lock()
 	defer run.controller.mu.Unlock()
-	key := info.Hash + strings.Join(withheld, ",")
+	key := info.Hash + strings.Join(names, ",")
 	if run.warnedSettings[key] {
 		return
 	}
@@ -48,10 +48,9 @@ func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.Plugi
 		run.warnedSettings = map[string]bool{}
 	}
 	run.warnedSettings[key] = true
-	run.log.Warn(
-		"the plugin does not see values that come from files, because it was loaded from a folder: "+
-			"if they are not secrets, set plugin.NAME.reveal in the worker's file",
-		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld,
+	run.log.Warn("the plugin does not see values that come from files, because it was loaded from a folder: "+
+		"if they are not secrets, set plugin.NAME.reveal in the worker's file",
+		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", names,
 		"reveal", "plugin."+info.Name+".reveal")
 }
 
@@ -87,8 +86,8 @@ func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, plann
 	return settings
 }
 
-// resolveTaskConfig reverses unresolvedTaskConfig: values as written in the connector's config become what the plugin
-// sees now, and other values are the plugin's own. A value that the plugin derived from a reference cannot be restored:
+// resolveTaskConfig reverses unresolvedTaskConfig: values as written in the connector's config are replaced by the values
+// that the plugin sees now, and other values are the plugin's own. A value that the plugin derived from a reference cannot be restored:
 // under the same name the plugin gets the resolved reference, as in Kafka Connect (AbstractHerder.reverseTransform);
 // under another name the secret was redacted. The result is sorted by name.
 func resolveTaskConfig(declarations *config.Declarations, connector *config.Connector, visible []wit.Setting,

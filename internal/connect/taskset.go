@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Assignment is the part of a connector that a worker runs.
+// Assignment is the part of a connector that a worker runs. The zero assignment means that it runs nothing.
 type Assignment struct {
 	// Standalone means that the worker runs the whole connector without a group. The other fields are unused then.
 	Standalone bool
@@ -54,10 +54,10 @@ type taskSet struct {
 	assignment Assignment
 
 	ctx context.Context // of the tasks
-	// open is true from the start of the set until the run has closed shared resources and logged off. Until then the
+	// isOpen is true from the start of the set until the run has closed shared resources and logged off. Until then the
 	// worker owns all its tasks, also revoked ones (endedTasks): the next owner opens its own sessions, and both
 	// together could exceed the service's limit (RATIONALE.md P16).
-	open       bool
+	isOpen     bool
 	endedTasks []int
 	done       chan struct{} // closed at the end of the set; nil before it runs
 	// restartable is the context of failed tasks that wait for a restart by a user. A standalone set calls endRestarts
@@ -65,7 +65,7 @@ type taskSet struct {
 	restartable context.Context
 	endRestarts context.CancelFunc
 
-	answered atomic.Bool // a task has opened the plugin: if the service is not found later, it may be restarting
+	answered atomic.Bool // a task has opened the plugin: a service that is not found later may be restarting
 
 	// Of a source. These have their own locks.
 	handlers feedHandlers
@@ -77,6 +77,7 @@ type taskSet struct {
 	endsLock  sync.Mutex // see lagTracker.snapshotEnds
 }
 
+// acceptsTasks reports whether the set has not ended.
 func (set *taskSet) acceptsTasks() bool {
 	select {
 	case <-set.done: // blocks while nil
@@ -88,8 +89,8 @@ func (set *taskSet) acceptsTasks() bool {
 
 // closeIfDone ends the set if no task runs, and none may be added.
 func (set *taskSet) closeIfDone() {
-	running := slices.ContainsFunc(set.tasks, func(t *task) bool { return t.cancel != nil })
-	if !running && (set.assignment.Standalone || set.ctx.Err() != nil) && set.acceptsTasks() {
+	isRunning := slices.ContainsFunc(set.tasks, func(t *task) bool { return t.cancel != nil })
+	if !isRunning && (set.assignment.Standalone || set.ctx.Err() != nil) && set.acceptsTasks() {
 		close(set.done)
 	}
 }
@@ -100,6 +101,7 @@ func (run *connectorRun) assignment() Assignment {
 	return run.taskSet.assignment
 }
 
+// createTasks replaces all tasks by the assigned ones of configs.
 func (run *connectorRun) createTasks(configs [][]wit.Setting) {
 	run.controller.update(func(*spec, *status) {
 		run.taskSet.configs = configs
@@ -117,6 +119,7 @@ func (run *connectorRun) newTask(number int) *task {
 	return t
 }
 
+// runTasks starts the tasks and returns when all of them have ended. The set of a group ends only with ctx.
 func (run *connectorRun) runTasks(ctx context.Context) {
 	restartable, endRestarts := context.WithCancel(ctx)
 	defer endRestarts()
@@ -125,7 +128,7 @@ func (run *connectorRun) runTasks(ctx context.Context) {
 	mu.Lock()
 	set.ctx = ctx
 	set.done = make(chan struct{})
-	set.open = true
+	set.isOpen = true
 	set.restartable = restartable
 	set.endRestarts = endRestarts
 	for _, t := range set.tasks {
@@ -159,10 +162,10 @@ func (t *task) remove() {
 		if set.assignment.empty() {
 			set.endedTasks = append(set.endedTasks, t.number)
 		}
-	case t.revoked && set.ctx.Err() == nil:
-		restarted := run.newTask(t.number)
-		set.tasks[pos] = restarted
-		restarted.start()
+	case t.isRevoked && set.ctx.Err() == nil:
+		successor := run.newTask(t.number)
+		set.tasks[pos] = successor
+		successor.start()
 	}
 	set.closeIfDone()
 }
@@ -184,23 +187,23 @@ func (run *connectorRun) assign(assignment Assignment) bool {
 }
 
 // reconcileTasks starts and stops tasks to match the assignment. It reports false if the set has ended.
-func (run *connectorRun) reconcileTasks() (open bool) {
+func (run *connectorRun) reconcileTasks() (acceptsTasks bool) {
 	set := &run.taskSet
 	run.controller.mu.Lock()
-	planned := set.assignment.TaskConfigs
-	mustResolve := set.done != nil && set.configs == nil && set.assignment.TaskConfigs != nil
+	taskConfigs := set.assignment.TaskConfigs
+	mustResolve := set.done != nil && set.configs == nil && taskConfigs != nil
 	run.controller.mu.Unlock()
 	var configs [][]wit.Setting
 	if mustResolve { // without the lock, because it looks up plugins
-		configs = run.resolveTaskConfigs(planned)
+		configs = run.resolveTaskConfigs(taskConfigs)
 	}
 	run.controller.update(func(*spec, *status) {
 		if mustResolve && set.configs == nil {
 			set.configs = configs
 		}
-		open = run.matchTasks()
+		acceptsTasks = run.matchTasks()
 	})
-	return open
+	return acceptsTasks
 }
 
 // matchTasks is reconcileTasks with controller.mu held.
@@ -209,7 +212,7 @@ func (run *connectorRun) matchTasks() bool {
 	remaining := make([]*task, 0, len(set.tasks))
 	for _, t := range set.tasks {
 		if !set.assignment.hasTask(t.number) && t.cancel != nil {
-			t.revoked = true
+			t.isRevoked = true
 			t.cancel()
 		}
 		if set.assignment.hasTask(t.number) || t.cancel != nil {
@@ -238,17 +241,16 @@ func (run *connectorRun) matchTasks() bool {
 	return true
 }
 
-// Ownership is what a worker owns of a connector: an assignment, or tasks that have not ended yet.
+// Ownership is the part of a connector that a worker owns: an assignment, or tasks that have not ended yet.
 type Ownership struct {
 	Connector string
-	Plans     bool
-	// Version is the version of the task configs, 0 if they are not planned.
-	Version int64
-	Tasks   []int
+	Plans     bool  // the worker runs the connector itself
+	Version   int64 // the version of the task configs; 0 if they are not planned
+	Tasks     []int
 }
 
-// owned returns assignments, tasks that have not ended, and tasks that end with their run. A deleted connector keeps
-// its ownership until its cleanup is done, which could otherwise end what a successor opens on another worker.
+// owned returns assignments, tasks that have not ended, and tasks that end with their run. A deleted connector is owned
+// until its cleanup is done, which could otherwise end subscriptions of a successor on another worker.
 func (ctl *controller) owned() (ownerships []Ownership) {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
@@ -264,9 +266,9 @@ func (ctl *controller) owned() (ownerships []Ownership) {
 	}
 	set := &ctl.status.currentRun.taskSet
 	active := Ownership{Connector: ctl.name, Version: set.assignment.version(), Tasks: slices.Clone(set.endedTasks)}
-	ending := set.open && set.ctx.Err() != nil
+	isEnding := set.isOpen && set.ctx.Err() != nil
 	for _, t := range set.tasks {
-		if t.cancel != nil || ending {
+		if t.cancel != nil || isEnding {
 			active.Tasks = append(active.Tasks, t.number)
 		}
 	}
@@ -276,15 +278,16 @@ func (ctl *controller) owned() (ownerships []Ownership) {
 	return ownerships
 }
 
+// markClosed records that the run has logged off, so that the worker no longer owns its tasks.
 func (run *connectorRun) markClosed() {
 	run.controller.update(func(*spec, *status) {
-		run.taskSet.open = false
+		run.taskSet.isOpen = false
 		run.taskSet.endedTasks = nil
 	})
 }
 
-// openForTasks opens what only tasks need and fences earlier tasks. The first task does so for all; if it fails, the
-// next one tries. If another connector of this worker has the same claim, it waits for the end of that connector.
+// openForTasks opens clients that only tasks need and fences earlier tasks. The first task does so for all; if it fails,
+// the next one tries. If another connector of this worker has the same claim, it waits for the end of that connector.
 func (run *connectorRun) openForTasks(ctx context.Context) error {
 	if run.isSink() {
 		return nil
@@ -293,11 +296,15 @@ func (run *connectorRun) openForTasks(ctx context.Context) error {
 		return err
 	}
 	defer run.clients.openLock.Unlock()
-	if run.clients.opened {
+	if run.clients.isOpen {
 		return nil
 	}
 	claims := run.assignment().claims()
-	for claimed := (*claimedError)(nil); errors.As(run.options.claims.acquire(run.config.Name, claims), &claimed); {
+	for {
+		var claimed *claimedError
+		if !errors.As(run.options.claims.acquire(run.config.Name, claims), &claimed) {
+			break
+		}
 		run.log.Info("the tasks wait for the end of another connector on this worker", "reason", claimed)
 		select {
 		case <-claimed.released:
@@ -314,6 +321,6 @@ func (run *connectorRun) openForTasks(ctx context.Context) error {
 		return err
 	}
 	err := run.openTopicAdmin()
-	run.clients.opened = err == nil
+	run.clients.isOpen = err == nil
 	return err
 }

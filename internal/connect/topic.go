@@ -16,7 +16,7 @@ import (
 
 func (run *connectorRun) openTopicAdmin() (err error) {
 	if run.isSink() {
-		return nil // opened for dead letters only
+		return nil // a sink needs one for dead letters only, see ensureDeadLetterTopic
 	}
 	kafkaConfig, key := run.clientConfig("admin.override.")
 	run.clients.admin, err = kafkaConfig.SharedAdmin(key, "connector-adminclient")
@@ -51,33 +51,38 @@ func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	}
 }
 
+// newTopic returns the settings of a topic from the first group of topic.creation.groups that includes it, or the
+// defaults.
 func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(connector.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
-		included, err := matchesTopic(connector, prefix+"include", name)
-		excluded := false
-		if included {
-			excluded, err = matchesTopic(connector, prefix+"exclude", name)
+		isIncluded, err := matchesTopic(connector, prefix+"include", name)
+		isExcluded := false
+		if isIncluded {
+			isExcluded, err = matchesTopic(connector, prefix+"exclude", name)
 		}
 		if err != nil {
 			return kafka.Topic{}, err
 		}
-		if included && !excluded {
+		if isIncluded && !isExcluded {
 			return parseTopic(connector, prefix, name), nil
 		}
 	}
 	return parseTopic(connector, "topic.creation.default.", name), nil
 }
 
+// matchesTopic reports whether one of the regular expressions of a setting matches the name of a topic.
 func matchesTopic(connector *config.Connector, setting, name string) (bool, error) {
-	for _, p := range config.List(connector.Text(setting)) {
-		re, err := pattern.Compile(p)
+	for _, regex := range config.List(connector.Text(setting)) {
+		compiled, err := pattern.Compile(regex)
 		if err != nil {
-			continue // rejected at the start of the connector
+			continue // the start of the connector has rejected it
 		}
-		if matches, err := config.MatchesTopic(re, name); err != nil {
+		matches, err := config.MatchesTopic(compiled, name)
+		if err != nil {
 			return false, fmt.Errorf("%s: %w", setting, err)
-		} else if matches {
+		}
+		if matches {
 			return true, nil
 		}
 	}
@@ -85,20 +90,21 @@ func matchesTopic(connector *config.Connector, setting, name string) (bool, erro
 }
 
 func parseTopic(connector *config.Connector, prefix, name string) kafka.Topic {
-	t := kafka.Topic{Name: name, Configs: map[string]string{}}
+	topic := kafka.Topic{Name: name, Configs: map[string]string{}}
 	for key, value := range connector.Prefixed(prefix) {
 		value = setting.Trim(value)
 		switch key {
-		case "include", "exclude": // they select the topics of a group
+		case "include", "exclude":
+			// they select the topics of a group
 		case "partitions":
 			n, _ := setting.ParseInt(wit.KindInt, value)
-			t.Partitions = int32(n)
+			topic.Partitions = int32(n)
 		case "replication.factor":
 			n, _ := setting.ParseInt(wit.KindShort, value)
-			t.Replication = int16(n)
+			topic.Replication = int16(n)
 		default:
-			t.Configs[key] = value
+			topic.Configs[key] = value
 		}
 	}
-	return t
+	return topic
 }
