@@ -55,8 +55,7 @@ func feedActivity(feed *FeedProgress) Activity {
 	}
 	activity.Load = &Load{Read: feed.Load.Read, Total: feed.Load.Total, SecondsLeft: feed.Load.SecondsLeft}
 	if feed.Load.Total != nil {
-		unread := max(int64(*feed.Load.Total)-int64(feed.Load.Read), 0)
-		activity.Lag = &unread
+		activity.Lag = new(max(int64(*feed.Load.Total)-int64(feed.Load.Read), 0))
 	}
 	return activity
 }
@@ -66,8 +65,7 @@ func seconds(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC().Truncate(time.Second)
-	return &t
+	return new(t.UTC().Truncate(time.Second))
 }
 
 // Add adds another part of the connector.
@@ -104,8 +102,7 @@ func (l *Load) add(other *Load) {
 	if l.Total == nil || other.Total == nil {
 		l.Total = nil
 	} else {
-		total := *l.Total + *other.Total
-		l.Total = &total
+		l.Total = new(*l.Total + *other.Total)
 	}
 	if l.SecondsLeft != nil && (other.SecondsLeft == nil || *other.SecondsLeft > *l.SecondsLeft) {
 		l.SecondsLeft = other.SecondsLeft

@@ -122,7 +122,7 @@ func silentService(t *testing.T) (address string, requests chan struct{}) {
 
 // A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
 // Connect's BlockingConnectorTest).
-func TestSilentServiceBlocksNoLoop(t *testing.T) {
+func TestBlockedConnectors(t *testing.T) {
 	silent, requests := silentService(t)
 	h := newHerd(t)
 	responsive := h.service

@@ -75,8 +75,7 @@ func (v *view) metrics() Metrics {
 		Version: result.Connector.Version, ConnectState: v.state, Tasks: []TaskMetrics{},
 		OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {
-		counters := v.client.Counters()
-		metrics.HTTP = &counters
+		metrics.HTTP = new(v.client.Counters())
 	}
 	for i, task := range result.Tasks {
 		running, paused := v.tasks[i].clock.ratios()

@@ -16,7 +16,7 @@ import (
 // records are written in transactions, because it may have to choose between failing and repeating rows.
 func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &pluginView)
+	run.warnWithheld(info, &pluginView, run.config)
 	settings := pluginView.Settings(run.config)
 	if run.isExactlyOnce() {
 		settings = append(settings, wit.Setting{Name: config.ExactlyOnceSetting, Value: "enabled"})
@@ -28,13 +28,13 @@ func (run *connectorRun) pluginSettings(info plugin.Info) []wit.Setting {
 func (t *task) visibleSettings(info plugin.Info) []wit.Setting {
 	run := t.run
 	pluginView := components.PluginView(run.options.Plugins, info, run.class.component)
-	run.warnWithheld(info, &pluginView)
+	run.warnWithheld(info, &pluginView, run.config)
 	return pluginView.PlannedSettings(run.config, t.settings)
 }
 
 // warnWithheld logs once for each version of the plugin which settings it does not see, because they come from files.
-func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView) {
-	names := pluginView.RedactedFromFiles(run.config)
+func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.PluginView, connector *config.Connector) {
+	names := pluginView.RedactedFromFiles(connector)
 	if len(names) == 0 {
 		return
 	}

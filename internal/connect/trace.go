@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// trace formats an error like a Java stack trace, because tools for Kafka Connect parse its first line.
+// trace formats an error like a Java stack trace, because tools for Kafka Connect parse its first line. frame names the
+// connector or task.
 func trace(err error, frame string) string {
 	var b strings.Builder
 	first, remaining, _ := strings.Cut(shown.Text(err.Error()), "\n")
@@ -29,8 +30,9 @@ func trace(err error, frame string) string {
 	return b.String()
 }
 
+// errorClass returns the Java class of an error.
 func errorClass(err error) string {
-	const other = "org.apache.kafka.connect.errors.ConnectException"
+	const defaultClass = "org.apache.kafka.connect.errors.ConnectException"
 	var trap *plugin.Trap
 	var witError *wit.Error
 	var problems config.Problems
@@ -38,9 +40,9 @@ func errorClass(err error) string {
 	case errors.As(err, &problems):
 		return errorClasses[wit.ErrorConfig]
 	case errors.As(err, &trap) || !errors.As(err, &witError):
-		return other
+		return defaultClass
 	}
-	return cmp.Or(errorClasses[witError.Kind], other)
+	return cmp.Or(errorClasses[witError.Kind], defaultClass)
 }
 
 var errorClasses = map[wit.ErrorKind]string{

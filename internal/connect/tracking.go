@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
+// recordTopic records in the group, or locally without one, that the connector uses a topic.
 func (t *task) recordTopic(topic string) {
 	run := t.run
 	if run.options.Group != nil {
@@ -45,11 +46,11 @@ type trackedConsumer struct {
 // Poll implements [sink.Consumer].
 func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	records, err := c.Consumer.Poll(ctx)
-	last := ""
+	lastTopic := ""
 	for _, r := range records {
-		if r.Topic != last {
-			last = r.Topic
-			c.recordTopic(last)
+		if r.Topic != lastTopic {
+			lastTopic = r.Topic
+			c.recordTopic(lastTopic)
 		}
 	}
 	return records, err

@@ -22,7 +22,7 @@ type chainFactory struct {
 	stages []transform.Stage
 
 	mu     sync.Mutex
-	opened []*transform.Chain
+	chains []*transform.Chain
 }
 
 func newChainFactory(run *connectorRun) (*chainFactory, error) {
@@ -33,53 +33,51 @@ func newChainFactory(run *connectorRun) (*chainFactory, error) {
 	return &chainFactory{run: run, stages: stages}, nil
 }
 
-type withheldFunc func(plugin.Info, *config.PluginView, *config.Connector)
+// viewFunc is called with the settings that a plugin sees of a transform or predicate.
+type viewFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
-// Stages returns the transforms of a connector. withheld, if not nil, is called with each plugin that does not see all
-// of its settings.
-func Stages(plugins *plugin.Manager, connector *config.Connector, withheld withheldFunc) ([]transform.Stage, error) {
+// Stages returns the transforms of a connector. onView, if not nil, is called whenever the settings of a plugin are read.
+func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFunc) ([]transform.Stage, error) {
 	stageConfigs, problems := connector.Stages()
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	var stages []transform.Stage
 	for _, s := range stageConfigs {
-		class, settings, err := component(plugins, connector, withheld, s.Class, s.Version, s.Prefix,
-			wit.ComponentTransformation)
+		_, transformation, err := components.Find(plugins, s.Class, s.Version, wit.ComponentTransformation)
 		if err != nil {
 			return nil, err
 		}
-		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings, Negate: s.Negate}
+		settings := stageSettings(plugins, transformation, connector.StageConfig(s.Prefix), s.Prefix, onView)
+		stage := transform.Stage{Alias: s.Alias, Class: transformation.Name, Version: s.Version, Settings: settings,
+			Negate: s.Negate}
 		if p := s.Predicate; p != nil {
-			if class, settings, err = component(plugins, connector, withheld, p.Class, p.Version, p.Prefix,
-				wit.ComponentPredicate); err != nil {
+			_, predicate, err := components.Find(plugins, p.Class, p.Version, wit.ComponentPredicate)
+			if err != nil {
 				return nil, err
 			}
-			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version, Settings: settings}
+			settings := stageSettings(plugins, predicate, connector.StageConfig(p.Prefix), p.Prefix, onView)
+			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: predicate.Name, Version: p.Version, Settings: settings}
 		}
 		stages = append(stages, stage)
 	}
 	return stages, nil
 }
 
-func component(plugins *plugin.Manager, connector *config.Connector, withheld withheldFunc, class, version,
-	prefix string,
-	kind wit.ComponentKind) (string, func(plugin.Info) []wit.Setting, error) {
-	_, component, err := components.Find(plugins, class, version, kind)
-	if err != nil {
-		return "", nil, err
-	}
-	config := connector.StageConfig(prefix)
-	return component.Name, func(info plugin.Info) []wit.Setting {
+// stageSettings returns the function that reads the settings that a version of the plugin sees.
+func stageSettings(plugins *plugin.Manager, component wit.Component, connector *config.Connector, prefix string,
+	onView viewFunc) func(plugin.Info) []wit.Setting {
+	return func(info plugin.Info) []wit.Setting {
 		pluginView := components.PluginView(plugins, info, component)
 		pluginView.Prefix = prefix
-		if withheld != nil {
-			withheld(info, &pluginView, config)
+		if onView != nil {
+			onView(info, &pluginView, connector)
 		}
-		return pluginView.Settings(config)
-	}, nil
+		return pluginView.Settings(connector)
+	}
 }
 
+// observer returns nil if nobody observes the rows of the connector.
 func (run *connectorRun) observer() *core.Observer {
 	if run.options.Observer == nil {
 		return nil
@@ -87,6 +85,7 @@ func (run *connectorRun) observer() *core.Observer {
 	return run.options.Observer(run.config.Name)
 }
 
+// versionNotes explains why the task does not use newer versions of its plugins.
 func (f *chainFactory) versionNotes(binding *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
 		reasons := slices.Clone(s.Others)
@@ -107,7 +106,7 @@ func (f *chainFactory) versionNotes(binding *plugin.Binding) (notes []string) {
 	add(binding.Status())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, chain := range f.opened {
+	for _, chain := range f.chains {
 		status := chain.Status()
 		for _, alias := range slices.Sorted(maps.Keys(status)) {
 			add(status[alias])
@@ -116,19 +115,20 @@ func (f *chainFactory) versionNotes(binding *plugin.Binding) (notes []string) {
 	return notes
 }
 
+// chainFunc returns a function that creates a chain of the factory, nil if the connector has no transforms.
 func chainFunc[C any](f *chainFactory, wrap func(namedChain) C) func(context.Context) (C, error) {
 	if len(f.stages) == 0 {
 		return nil
 	}
-	return func(ctx context.Context) (wrapped C, err error) {
+	return func(ctx context.Context) (result C, err error) {
 		chain, err := transform.New(ctx, transform.Options{Manager: f.run.options.Plugins,
 			Connector: f.run.config.Name, Stages: f.stages, Logger: f.run.log})
 		if err != nil {
-			return wrapped, err
+			return result, err
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.opened = append(f.opened, chain)
+		f.chains = append(f.chains, chain)
 		return wrap(namedChain{chain, f.stages}), nil
 	}
 }
@@ -141,13 +141,13 @@ type namedChain struct {
 
 // Apply implements [source.Chain] and [sink.Chain].
 func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
-	faults, err := n.Chain.Apply(ctx, b)
-	for i := range faults {
-		if f := &faults[i]; int(f.Stage) < len(n.stages) {
-			f.Error.Message = n.stages[f.Stage].Alias + ": " + f.Error.Message
+	rowErrors, err := n.Chain.Apply(ctx, b)
+	for i := range rowErrors {
+		if e := &rowErrors[i]; int(e.Stage) < len(n.stages) {
+			e.Error.Message = n.stages[e.Stage].Alias + ": " + e.Error.Message
 		}
 	}
-	return faults, err
+	return rowErrors, err
 }
 
 // withPlugin adds the plugin of the transform to an error of a row.
@@ -155,17 +155,17 @@ func (f *chainFactory) withPlugin(err error) error {
 	rowError, ok := errors.AsType[core.RowError](err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !ok || len(f.opened) == 0 {
+	if !ok || len(f.chains) == 0 {
 		return err
 	}
-	return f.opened[0].Named(rowError.Row.Stage, err)
+	return f.chains[0].Named(rowError.Row.Stage, err)
 }
 
 func (f *chainFactory) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range f.opened {
+	for _, c := range f.chains {
 		c.Close()
 	}
-	f.opened = nil
+	f.chains = nil
 }

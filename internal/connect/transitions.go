@@ -16,6 +16,7 @@ const (
 // TargetState is the state that a user wants: Running, Paused or Stopped.
 type TargetState = State
 
+// eventKind is the kind of an event of a controller's queue.
 type eventKind string
 
 const (
@@ -30,20 +31,21 @@ const (
 	evShutdown   eventKind = "shutdown" // the worker stops, or the connector is deleted
 	evReassigned eventKind = "shared"   // the run cannot apply the new assignment
 
-	// Nothing of the connector runs any more; see controller.idleEvent.
-	evRunnable   eventKind = "free" // it must run
+	// The following mean that nothing of the connector runs anymore; see controller.idleEvent.
+	evRunnable   eventKind = "free" // the connector must run
 	evPaused     eventKind = "paused"
 	evStopped    eventKind = "stopped"
 	evTerminated eventKind = "gone" // the worker stops, or the connector was deleted
-	evUnassigned eventKind = "away" // the worker has no part of it
+	evUnassigned eventKind = "away" // the worker has no part of the connector
 )
 
+// action is what the loop does after an event.
 type action uint8
 
 const (
 	doNothing action = iota
-	doStart          // start the tasks, after stopping those that run
-	doStop
+	doStart          // stop the tasks that run, then start the tasks
+	doStop           // stop the tasks
 )
 
 type transition struct {

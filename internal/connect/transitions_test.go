@@ -14,42 +14,43 @@ var (
 		evRunnable, evPaused, evStopped, evTerminated, evReassigned, evUnassigned}
 )
 
-func atRestEvent(e eventKind) bool {
+// isIdleEvent reports whether an event means that nothing of the connector runs.
+func isIdleEvent(e eventKind) bool {
 	return slices.Contains([]eventKind{evRunnable, evPaused, evStopped, evTerminated, evUnassigned}, e)
 }
 
 // Every state has a transition for every event, and each state can be reached.
-func TestTransitions(t *testing.T) {
+func TestTransitionsAreComplete(t *testing.T) {
 	for _, state := range allStates {
 		for _, e := range allEvents {
-			switch to, ok := transitions[state][e]; {
+			switch change, ok := transitions[state][e]; {
 			case !ok:
 				t.Errorf("%s: expected a transition for %s, found none", state, e)
-			case !slices.Contains(allStates, to.next):
-				t.Errorf("%s, %s: expected a state, found %q", state, e, to.next)
-			case !atRestEvent(e) && to.action == doStart && to.next == Running:
+			case !slices.Contains(allStates, change.next):
+				t.Errorf("%s, %s: expected a state, found %q", state, e, change.next)
+			case !isIdleEvent(e) && change.action == doStart && change.next == Running:
 				t.Errorf("%s, %s: expected nothing to run before the start", state, e)
-			case e == evPaused && to != (transition{Paused, doNothing}), e == evStopped &&
-				to != (transition{Stopped, doNothing}):
-				t.Errorf("%s, %s: expected the target state, found %v", state, e, to)
-			case e == evRunnable && to.action != doStart:
-				t.Errorf("%s, %s: expected its tasks to begin, found %v", state, e, to)
-			case e == evShutdown && to.action != doStop:
-				t.Errorf("%s, %s: expected its tasks to stop, found %v", state, e, to)
+			case e == evPaused && change != (transition{next: Paused, action: doNothing}),
+				e == evStopped && change != (transition{next: Stopped, action: doNothing}):
+				t.Errorf("%s, %s: expected the target state, found %v", state, e, change)
+			case e == evRunnable && change.action != doStart:
+				t.Errorf("%s, %s: expected the tasks to start, found %v", state, e, change)
+			case e == evShutdown && change.action != doStop:
+				t.Errorf("%s, %s: expected the tasks to stop, found %v", state, e, change)
 			}
 		}
 	}
-	reached := map[State]bool{Unassigned: true}
+	isReached := map[State]bool{Unassigned: true}
 	for range allStates {
 		for _, state := range allStates {
 			for _, e := range allEvents {
-				if reached[state] {
-					reached[transitions[state][e].next] = true
+				if isReached[state] {
+					isReached[transitions[state][e].next] = true
 				}
 			}
 		}
 	}
-	assert.Equal(t, slices.Sorted(slices.Values(allStates)), slices.Sorted(maps.Keys(reached)), "reached")
+	assert.Equal(t, slices.Sorted(slices.Values(allStates)), slices.Sorted(maps.Keys(isReached)), "states that can be reached")
 	for state, row := range transitions {
 		if !slices.Contains(allStates, state) || len(row) != len(allEvents) {
 			t.Errorf("%s: expected a known state with %d events, found %d", state, len(allEvents), len(row))

@@ -17,11 +17,11 @@ type view struct {
 	name string
 	spec
 	status
-	// tasks are the shown tasks: those of the previous run until the current ones are known, none if stopped. lastTasks
-	// also has the tasks of a stopped connector.
+	// tasks are the shown tasks: the tasks of the previous run until the current ones are known; none if the connector
+	// is stopped.
 	tasks     []taskView
-	lastTasks []taskView
-	client    *transport.Client
+	lastTasks []taskView        // the same, also if the connector is stopped
+	client    *transport.Client // nil if the current run has no tasks
 }
 
 type taskView struct {
@@ -32,17 +32,18 @@ type taskView struct {
 	clock stateClock
 }
 
+// observe takes a snapshot of the connector.
 func (ctl *controller) observe() *view {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	snapshot := &view{name: ctl.name, spec: ctl.spec, status: ctl.status}
 	snapshot.status.clocks = nil // it changes concurrently
 	snapshot.client = snapshot.taskClient()
-	shown := snapshot.shownRun()
-	for _, t := range shown.taskSet.tasks {
-		taskSnapshot := taskView{run: shown, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
-		if times := ctl.status.clocks[t.number]; times != nil {
-			taskSnapshot.clock = *times
+	run := snapshot.shownRun()
+	for _, t := range run.taskSet.tasks {
+		taskSnapshot := taskView{run: run, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
+		if clock := ctl.status.clocks[t.number]; clock != nil {
+			taskSnapshot.clock = *clock
 		}
 		snapshot.lastTasks = append(snapshot.lastTasks, taskSnapshot)
 	}
@@ -63,11 +64,11 @@ func (v *view) redact(text string) string { return v.currentRun.options.Worker.R
 
 func (v *view) failures() (failures []error) {
 	if v.err != nil {
-		failures = append(failures, &connectorError{v.name, -1, v.err})
+		failures = append(failures, &connectorError{Connector: v.name, Task: -1, Cause: v.err})
 	}
 	for _, task := range v.tasks {
 		if task.err != nil {
-			failures = append(failures, &connectorError{v.name, task.number, task.err})
+			failures = append(failures, &connectorError{Connector: v.name, Task: task.number, Cause: task.err})
 		}
 	}
 	return failures
@@ -86,9 +87,8 @@ func (v *view) info() Info {
 
 func (v *view) restStatus() Status {
 	info := v.currentRun.class.plugin
-	result := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{},
-		Connector: ConnectorStatus{State: v.state,
-			WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info), File: v.config.File}}
+	result := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
+		State: v.state, WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info), File: v.config.File}}
 	if v.err != nil {
 		result.Connector.Trace = v.redact(trace(v.err, "connector "+v.name))
 		result.Connector.Restarts = formatRestart(v.restartsAt)
@@ -106,11 +106,11 @@ func (v *view) restStatus() Status {
 			shownTask.Trace = v.redact(v.client.Waiting())
 		}
 		if task.err != nil {
-			failing := info.Name + " " + shownTask.Version
+			pluginName := info.Name + " " + shownTask.Version
 			if transformError, ok := errors.AsType[*transform.Error](task.err); ok {
-				failing = transformError.Plugin
+				pluginName = transformError.Plugin
 			}
-			frame := fmt.Sprintf("task %s-%d (%s)", v.name, task.number, failing)
+			frame := fmt.Sprintf("task %s-%d (%s)", v.name, task.number, pluginName)
 			shownTask.Trace = v.redact(trace(task.err, frame))
 			shownTask.Restarts = formatRestart(task.restartsAt)
 		}
@@ -127,8 +127,8 @@ func (v *view) runningConnector() config.RunningConnector {
 
 func (v *view) taskInfos() (infos []TaskInfo) {
 	for _, task := range v.tasks {
-		infos = append(infos, TaskInfo{TaskID{v.name, task.number},
-			task.run.unresolvedTaskConfig(v.config, task.settings)})
+		infos = append(infos, TaskInfo{ID: TaskID{v.name, task.number},
+			Config: task.run.unresolvedTaskConfig(v.config, task.settings)})
 	}
 	return infos
 }

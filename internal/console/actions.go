@@ -13,19 +13,14 @@ import (
 // action is the REST call of a button, once for each selected item.
 type action struct {
 	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
-	route string
-	// success follows the name of the connector after it worked.
-	success string
-	// Label, Icon and Class describe the button.
-	Label string
-	Icon  string
-	Class string
-	// Confirm is the text to confirm first, "" if the action can be undone.
-	Confirm string
-	// ConfirmsName means that the user types the name of the connector.
-	ConfirmsName bool
-	// body returns the request's body for the form. Nil means no body.
-	body func(form url.Values) any
+	route        string
+	success      string // the message after the name of the connector if the call succeeds
+	Label        string // of the button
+	Icon         string
+	Class        string                    // of the button's style
+	Confirm      string                    // the text to confirm first; "" if the action can be undone
+	ConfirmsName bool                      // the user types the name of the connector to confirm
+	body         func(form url.Values) any // returns the request's body for the form; nil means no body
 }
 
 // actions lists all buttons except on the pages of configurations and samples.
@@ -53,8 +48,10 @@ var actions = map[string]action{
 		success: " will use the previous version"},
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", Label: "Retry refused logons",
 		success: "Refused logons are retried", Confirm: "The secrets are correct now"},
-	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ", body: replayBody},
-	"retry":  {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ", body: retryBody},
+	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ",
+		body: replayBody},
+	"retry": {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ",
+		body: retryBody},
 	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard", success: ": ",
 		body: func(form url.Values) any { return rest.DiscardRequest{Letters: append([]string{}, form["letter"]...)} }},
 }
@@ -75,6 +72,7 @@ func retryBody(form url.Values) any {
 	return request
 }
 
+// arguments returns the values of the names in braces and the body of the call.
 func (a action) arguments(form url.Values) (values []string, body any) {
 	for segment := range strings.SplitSeq(a.route, "/") {
 		if strings.HasPrefix(segment, "{") {
@@ -90,11 +88,11 @@ func (a action) arguments(form url.Values) (values []string, body any) {
 type button struct {
 	action
 	Do     string
-	Name   string // for screen readers, "" if the label is enough
+	Name   string // for screen readers; "" if the label is enough
 	Fields url.Values
 }
 
-// Button returns the button of an action; fields are names and values of its form in turn.
+// Button returns the button of an action. fields are alternating names and values of its form.
 func (v viewer) Button(do string, fields ...string) button {
 	return button{action: actions[do], Do: do, Fields: pairs(fields...)}
 }
@@ -114,13 +112,14 @@ func (v viewer) Command(do string, fields ...string) string {
 
 const maxSelected = 1000
 
+// outcome is the data of the page after an action.
 type outcome struct {
-	Back    string
+	Back    string // the page to link to
 	Results []result
-	Failed  int
+	Failed  int // number of results with an error
 }
 
-// Title is the worst of the results in a few words.
+// Title returns the worst title of the results.
 func (o outcome) Title() string {
 	titles := []string{"Done", "Partly done", "Not done", "Refused again", "Failed"}
 	worst := 0
@@ -130,17 +129,18 @@ func (o outcome) Title() string {
 	return titles[worst]
 }
 
+// result is the result of an action for one selected item.
 type result struct {
 	Name      string
 	Message   string
-	Error     string
+	Error     string // "" if the call succeeded
 	Command   string
-	Replayed  *rest.ReplayResult
-	Discarded *rest.DiscardResult
+	Replayed  *rest.ReplayResult  // of replay and retry
+	Discarded *rest.DiscardResult // of discard
 }
 
 func (r result) title() string {
-	amount := func(done int, kept map[string]int) string {
+	byCounts := func(done int, kept map[string]int) string {
 		switch {
 		case done == 0:
 			return "Not done"
@@ -153,65 +153,66 @@ func (r result) title() string {
 	case r.Error != "":
 		return "Failed"
 	case r.Discarded != nil:
-		return amount(r.Discarded.Discarded, r.Discarded.Kept)
+		return byCounts(r.Discarded.Discarded, r.Discarded.Kept)
 	case r.Replayed == nil || r.Replayed.DryRun:
 		return "Done"
 	case r.Replayed.Refused > 0:
 		return "Refused again"
 	}
-	return amount(r.Replayed.Delivered, r.Replayed.Kept)
+	return byCounts(r.Replayed.Delivered, r.Replayed.Kept)
 }
 
-// Delivered reports whether everything that was asked for happened: no record was refused again.
+// Delivered reports whether all selected items were handled and, of a replay, delivered. It is false for a dry run.
 func (r result) Delivered() bool {
 	return r.title() == "Done" && (r.Replayed == nil || !r.Replayed.DryRun)
 }
 
-// Passed reports whether a trial without sending refused nothing. It has no tick, since nothing was delivered.
+// Passed reports whether a dry run refused nothing. It has no tick, since nothing was delivered.
 func (r result) Passed() bool {
 	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
 }
 
+// act performs the action of a form for each selected item.
 func (pr *pageRequest) act() (any, error) {
-	if pr.posted.Get("dry") != "" { // its button has no other name
-		pr.posted.Set("do", "replay")
+	if pr.formValues.Get("dry") != "" { // the button of a dry run sends no other name
+		pr.formValues.Set("do", "replay")
 	}
-	for field, names := range pr.posted { // a button of one connector in a list
+	for field, names := range pr.formValues { // a button of one connector in a list
 		if do, ok := strings.CutPrefix(field, "one."); ok {
-			pr.posted.Set("do", do)
-			pr.posted["name"] = names
+			pr.formValues.Set("do", do)
+			pr.formValues["name"] = names
 		}
 	}
-	a, ok := actions[pr.posted.Get("do")]
+	a, ok := actions[pr.formValues.Get("do")]
 	if !ok {
-		return nil, refuse(404, "There is no such action")
+		return nil, newRefusal(404, "There is no such action")
 	}
-	outcome := outcome{Back: back(pr.posted.Get("back"))}
-	names := pr.posted["name"]
+	outcome := outcome{Back: backLink(pr.formValues.Get("back"))}
+	names := pr.formValues["name"]
 	if !strings.Contains(a.route, "{name}") {
 		names = []string{""}
 	}
 	switch {
 	case len(names) == 0:
-		return nil, refuse(400, "Nothing is selected: select at least one, then press the button")
+		return nil, newRefusal(400, "Nothing is selected: select at least one, then press the button")
 	case len(names) > maxSelected:
-		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
-	case a.ConfirmsName && (len(names) > 1 || pr.posted.Get("sure") != names[0]):
-		return nil, refuse(400, "This cannot be undone: type the name of the connector, then press the button")
-	case a.Confirm != "" && pr.posted.Get("sure") == "":
-		return nil, refuse(400, "This cannot be undone: check the box next to the button, then press it")
+		return nil, newRefusal(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
+	case a.ConfirmsName && (len(names) > 1 || pr.formValues.Get("sure") != names[0]):
+		return nil, newRefusal(400, "This cannot be undone: type the name of the connector, then press the button")
+	case a.Confirm != "" && pr.formValues.Get("sure") == "":
+		return nil, newRefusal(400, "This cannot be undone: check the box next to the button, then press it")
 	}
 	if err := pr.mayChange(); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		form := maps.Clone(pr.posted)
+		form := maps.Clone(pr.formValues)
 		form.Set("name", name)
-		r := pr.perform(a, form)
-		if r.Error != "" {
+		result := pr.perform(a, form)
+		if result.Error != "" {
 			outcome.Failed++
 		}
-		outcome.Results = append(outcome.Results, r)
+		outcome.Results = append(outcome.Results, result)
 	}
 	pr.title = outcome.Title()
 	return outcome, nil
@@ -220,23 +221,28 @@ func (pr *pageRequest) act() (any, error) {
 func (pr *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
 	r := result{Name: form.Get("name"), Message: a.success, Command: pr.curl(a.route, body, values...)}
-	into := map[string]any{"replay": &rest.ReplayResult{}, "retry": &rest.ReplayResult{},
-		"discard": &rest.DiscardResult{}}[form.Get("do")]
-	if _, err := pr.call(a.route, nil, body, into, values...); err != nil {
+	var response any
+	switch form.Get("do") {
+	case "replay", "retry":
+		response = &rest.ReplayResult{}
+	case "discard":
+		response = &rest.DiscardResult{}
+	}
+	if _, err := pr.call(a.route, nil, body, response, values...); err != nil {
 		r.Error = err.Error()
 		return r
 	}
-	r.Replayed, _ = into.(*rest.ReplayResult)
-	r.Discarded, _ = into.(*rest.DiscardResult)
+	r.Replayed, _ = response.(*rest.ReplayResult)
+	r.Discarded, _ = response.(*rest.DiscardResult)
 	return r
 }
 
-// back returns the page to link to after an action: one of the console, nothing else.
-func back(to string) string {
-	name, _, _ := strings.Cut(to, "?")
+// backLink returns the page to link to after an action: address if it is a page of the console, else the overview.
+func backLink(address string) string {
+	name, _, _ := strings.Cut(address, "?")
 	switch strings.TrimPrefix(name, "./") {
 	case "", "connector", "letters", "plugins", "origins", "workers":
-		return to
+		return address
 	}
 	return "./"
 }

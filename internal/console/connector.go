@@ -29,41 +29,42 @@ type feed struct {
 func (pr *pageRequest) connector() (any, error) {
 	name := pr.query.Get("name")
 	head, err := pr.head(name, "connector")
-	c := connectorPage{Head: head}
+	page := connectorPage{Head: head}
 	if err != nil || head == nil {
-		return nil, cmp.Or(err, refuse(400, "expected the name of a connector in the address"))
+		return nil, cmp.Or(err, newRefusal(400, "expected the name of a connector in the address"))
 	}
-	if _, err := pr.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &c.Motion, name); err != nil {
+	if _, err := pr.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &page.Motion, name); err != nil {
 		return nil, err
 	}
-	if err := pr.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
-		c.FlowError = err.Error()
+	if err := pr.get("GET /culvert/connectors/{name}/flow", &page.Flow, name); err != nil {
+		page.FlowError = err.Error()
 	}
-	var h history.History
-	if err := pr.get("GET /culvert/connectors/{name}/history", &h, name); err == nil && len(h.Rows) > 0 {
+	var hour history.History
+	if err := pr.get("GET /culvert/connectors/{name}/history", &hour, name); err == nil && len(hour.Rows) > 0 {
 		unread := "rows"
 		if head.Status.Type == "sink" {
 			unread = "records"
 		}
-		c.Charts = svg.Charts(&h, unread, formatRate)
+		page.Charts = svg.Charts(&hour, unread, formatRate)
 	}
-	c.Feeds = feedsOf(&c.Motion)
-	return c, nil
+	page.Feeds = feedsOf(&page.Motion)
+	return page, nil
 }
 
-// feedsOf returns what the tasks of a source read.
-func feedsOf(m *connect.Metrics) (feeds []feed) {
-	for _, t := range m.Tasks {
-		if t.Progress != nil {
-			for _, f := range t.Feeds {
-				feeds = append(feeds, feed{t.Task, f})
-			}
+// feedsOf returns the feeds that the tasks of a source read.
+func feedsOf(metrics *connect.Metrics) (feeds []feed) {
+	for _, task := range metrics.Tasks {
+		if task.Progress == nil {
+			continue
+		}
+		for _, f := range task.Feeds {
+			feeds = append(feeds, feed{task.Task, f})
 		}
 	}
 	return feeds
 }
 
-// Busiest is the stage with the greatest share, "" if none was at work.
+// Busiest returns the stage with the greatest share, "" if all were idle.
 func (c connectorPage) Busiest() string {
 	stages := append([]rest.StageTime{{}}, c.Flow.Stages...) // the first one has no share
 	return slices.MaxFunc(stages, func(a, b rest.StageTime) int { return cmp.Compare(a.Share, b.Share) }).Stage
@@ -82,14 +83,14 @@ type offsetsPage struct {
 
 func (pr *pageRequest) offsets() (any, error) {
 	head, err := pr.head(pr.query.Get("name"), "offsets")
-	p := offsetsPage{Head: head}
-	if err != nil || pr.script { // each of them reads a topic of Kafka's, so once
-		return p, err
+	page := offsetsPage{Head: head}
+	if err != nil || pr.isScript { // the script does not poll them, because each request reads a topic
+		return page, err
 	}
-	var stored struct{ Offsets []offsetRow }
-	if err := pr.get("GET /connectors/{name}/offsets", &stored, pr.query.Get("name")); err != nil {
-		p.Error = err.Error()
+	var response struct{ Offsets []offsetRow }
+	if err := pr.get("GET /connectors/{name}/offsets", &response, pr.query.Get("name")); err != nil {
+		page.Error = err.Error()
 	}
-	p.Offsets = stored.Offsets[:min(len(stored.Offsets), maxOffsets)]
-	return p, nil
+	page.Offsets = response.Offsets[:min(len(response.Offsets), maxOffsets)]
+	return page, nil
 }

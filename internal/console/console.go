@@ -38,11 +38,10 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // maxForm bounds a form, which may have a configuration twice.
 const maxForm = 4 << 20
 
-// Environment is how every page of the console shows the installation.
+// Environment describes the installation on every page of the console.
 type Environment struct {
-	// Title is the name of the installation, Accent its color: red, amber, green, blue, violet, or "" for none.
-	Title  string
-	Accent string
+	Title  string // the name of the installation
+	Accent string // its color: red, amber, green, blue, violet, or "" for none
 }
 
 type console struct {
@@ -65,7 +64,7 @@ func (e Environment) New(p rest.Pages) http.Handler {
 		return err
 	})
 	if err != nil {
-		panic(err) // it is part of the program
+		panic(err) // does not happen: the files are part of the program
 	}
 	return gzhttp.GzipHandler(&console{Pages: p, Environment: e, version: digest(content),
 		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))})
@@ -74,12 +73,9 @@ func (e Environment) New(p rest.Pages) http.Handler {
 type page struct {
 	title     string
 	fragments []string
-	// load reads the data of the page from REST, or returns an [answer] instead. A private page is not cached, since it
-	// shows records or the user's input.
-	load    func(*pageRequest) (any, error)
-	private bool
-	// post handles the page's form. Nil means that it has none.
-	post func(*pageRequest) (any, error)
+	load      func(*pageRequest) (any, error) // reads the data from REST, or returns an [answer] in place of the page
+	post      func(*pageRequest) (any, error) // handles the form of the page; nil if it has none
+	isPrivate bool                            // it is not cached, since it shows records or the user's input
 }
 
 const home = "overview"
@@ -88,37 +84,35 @@ const home = "overview"
 var pages = map[string]page{
 	home:        {title: "Overview", fragments: []string{"figures", "filters", "list"}, load: (*pageRequest).overview},
 	"connector": {fragments: []string{"head", "state", "charts", "feeds", "tasks"}, load: (*pageRequest).connector},
-	"records": {title: "Records", fragments: []string{"head", "rows"}, private: true, load: (*pageRequest).records,
+	"records": {title: "Records", fragments: []string{"head", "rows"}, isPrivate: true, load: (*pageRequest).records,
 		post: (*pageRequest).postRecords},
-	"letters": {title: "Letters", fragments: []string{"head", "causes"}, private: true, load: (*pageRequest).deadLetters},
-	"form": {title: "New connector", fragments: []string{"notice", "fields", "text", "review"}, private: true,
+	"letters": {title: "Letters", fragments: []string{"head", "causes"}, isPrivate: true, load: (*pageRequest).deadLetters},
+	"form": {title: "New connector", fragments: []string{"notice", "fields", "text", "review"}, isPrivate: true,
 		load: (*pageRequest).form, post: (*pageRequest).postForm},
 	"offsets": {title: "Offsets", fragments: []string{"head"}, load: (*pageRequest).offsets},
 	"log":     {title: "Log", fragments: []string{"head", "lines"}, load: (*pageRequest).log},
 	"workers": {title: "Workers", fragments: []string{"list"}, load: (*pageRequest).workers},
 	"origins": {title: "Services", fragments: []string{"list"}, load: (*pageRequest).origins},
 	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
-	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).rejectGet,
+	"act": {title: "Done", fragments: []string{"outcome"}, isPrivate: true, load: (*pageRequest).rejectGet,
 		post: (*pageRequest).act},
 }
 
 type pageRequest struct {
 	client
 	viewer
-	// script requests only fragments, except known ones, see [rendered.answer].
-	script bool
-	known  string
-	query  url.Values
-	posted url.Values
-	title  string
+	isScript      bool   // the script requests only fragments, except the known ones
+	knownVersions string // see [rendered.answer]
+	query         url.Values
+	formValues    url.Values // of the form that was sent; nil without a form
+	title         string
 }
 
+// viewer describes the user who views a page.
 type viewer struct {
-	// ReadOnlyReason is why nothing may be changed, "" if it may.
-	ReadOnlyReason string
-	// Base and NeedsLogon are for curl commands: the URL of the worker as the user sees it, and whether it has users.
-	Base       string
-	NeedsLogon bool
+	ReadOnlyReason string // why the viewer may change nothing; "" if changes are permitted
+	Base           string // the URL of the worker as the viewer sees it, for curl commands
+	NeedsLogon     bool   // a curl command needs --user
 }
 
 func (c *console) viewer(r *http.Request) viewer {
@@ -126,14 +120,14 @@ func (c *console) viewer(r *http.Request) viewer {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	_, _, user := r.BasicAuth()
-	return viewer{c.ReadOnlyReason(r), scheme + "://" + r.Host, user}
+	_, _, hasUser := r.BasicAuth()
+	return viewer{ReadOnlyReason: c.ReadOnlyReason(r), Base: scheme + "://" + r.Host, NeedsLogon: hasUser}
 }
 
 // mayChange returns the error of a change that the viewer may not make.
 func (v viewer) mayChange() error {
 	if v.ReadOnlyReason != "" {
-		return refuse(http.StatusForbidden, "This console only reads: "+v.ReadOnlyReason)
+		return newRefusal(http.StatusForbidden, "This console only reads: "+v.ReadOnlyReason)
 	}
 	return nil
 }
@@ -168,7 +162,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin") // none would have forms send Origin: null, which is refused
+	h.Set("Referrer-Policy", "same-origin") // with no-referrer, forms send Origin: null, which REST rejects
 	h.Set("Cache-Control", "no-store")
 	name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/console/"), home)
 	if strings.HasPrefix(name, "assets/") {
@@ -189,21 +183,21 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected "+h.Get("Allow"), http.StatusMethodNotAllowed)
 		return
 	}
-	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
-	v.script = v.query.Has(fragmentsParameter)
-	v.known = v.query.Get(fragmentsParameter)
-	v.query.Del(fragmentsParameter)
+	pr := &pageRequest{client: client{api: c.API, r: r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
+	pr.isScript = pr.query.Has(fragmentsParameter)
+	pr.knownVersions = pr.query.Get(fragmentsParameter)
+	pr.query.Del(fragmentsParameter)
 	if r.Method == http.MethodPost {
 		form, release, ok := c.Form(w, r, maxForm)
 		defer release()
 		if !ok {
 			return
 		}
-		v.posted = form
+		pr.formValues = form
 		p.load = p.post
-		p.private = true
+		p.isPrivate = true
 	}
-	c.serve(w, v, name, p)
+	c.serve(w, pr, name, p)
 }
 
 func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
@@ -212,42 +206,43 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 		http.Error(w, "There is no such file", http.StatusNotFound)
 		return
 	}
-	if r.URL.RawQuery == c.version || strings.HasPrefix(file, "assets/vendor/") { // their names have the version
+	if r.URL.RawQuery == c.version || strings.HasPrefix(file, "assets/vendor/") { // vendor files have versioned names
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
 	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
 }
 
 // serve answers with a page, or with the fragments that the script does not have.
-func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
+func (c *console) serve(w http.ResponseWriter, pr *pageRequest, name string, p page) {
 	counts := make(chan navCounts, 1)
-	if !v.script && v.posted == nil && name != "act" { // which has no page of its own
-		go v.readCounts(counts, name)
+	if !pr.isScript && pr.formValues == nil && name != "act" { // act has no page without a form
+		go pr.readCounts(counts, name)
 	} else {
 		close(counts)
 	}
-	if v.script && !p.private {
-		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
-		key := fmt.Sprint(name, "?", v.query.Encode(), v.viewer)
-		c.cache.answer(key, v.known, func() rendered {
-			_, content := c.render(v, name, p)
+	if pr.isScript && !p.isPrivate {
+		pr.r = pr.r.WithContext(context.WithoutCancel(pr.r.Context())) // the fragments are rendered for other viewers, too
+		key := fmt.Sprint(name, "?", pr.query.Encode(), pr.viewer)
+		c.cache.answer(key, pr.knownVersions, func() rendered {
+			_, content := c.render(pr, name, p)
 			return content
-		}).write(w, v.r)
+		}).write(w, pr.r)
 		return
 	}
-	data, content := c.render(v, name, p)
-	switch other, ok := data.(answer); {
+	data, content := c.render(pr, name, p)
+	switch response, ok := data.(answer); {
 	case ok:
-		other.write(w, v.script)
-	case v.script:
-		content.answer(v.known, nil).write(w, v.r)
+		response.write(w, pr.isScript)
+	case pr.isScript:
+		content.answer(pr.knownVersions, nil).write(w, pr.r)
 	default:
-		c.answerPage(w, v, name, data, content, counts)
+		c.answerPage(w, pr, name, data, content, counts)
 	}
 }
 
-func (c *console) render(v *pageRequest, name string, p page) (data any, content rendered) {
-	data, err := p.load(v)
+// render loads the data of a page and renders its fragments. data is an [answer] if it replaces the page.
+func (c *console) render(pr *pageRequest, name string, p page) (data any, content rendered) {
+	data, err := p.load(pr)
 	if err != nil {
 		return nil, rendered{err: err}
 	}
@@ -255,16 +250,16 @@ func (c *console) render(v *pageRequest, name string, p page) (data any, content
 		return data, content
 	}
 	content.fragments = map[string]pageFragment{}
-	for _, f := range p.fragments {
-		template := name + "-" + f
-		if f == "head" { // equal on all pages of a connector
-			template = f
+	for _, fragment := range p.fragments {
+		template := name + "-" + fragment
+		if fragment == "head" { // equal on all pages of a connector
+			template = fragment
 		}
-		html, err := c.execute(template, pageData{viewer: v.viewer, Data: data})
+		html, err := c.execute(template, pageData{viewer: pr.viewer, Data: data})
 		if err != nil {
 			return nil, rendered{err: err}
 		}
-		content.fragments[f] = pageFragment{Name: f, Version: digest([]byte(html)), HTML: html}
+		content.fragments[fragment] = pageFragment{Name: fragment, Version: digest([]byte(html)), HTML: html}
 	}
 	return data, content
 }
@@ -275,9 +270,10 @@ func (c *console) execute(name string, data any) (template.HTML, error) {
 	return template.HTML(b.String()), err
 }
 
-func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, content rendered,
+// answerPage sends a whole page. It waits for counts.
+func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string, data any, content rendered,
 	counts <-chan navCounts) {
-	frame := frameData{Page: v.section(name), Title: v.title, ReadOnlyReason: v.ReadOnlyReason,
+	frame := frameData{Page: pr.section(name), Title: pr.title, ReadOnlyReason: pr.ReadOnlyReason,
 		Assets: c.version, Environment: c.Environment}
 	err := content.err
 	if err == nil {
@@ -285,28 +281,28 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 			frame.Head, err = c.execute("fragment", head)
 		}
 	}
-	if form, ok := data.(*formPage); ok && err == nil && form.Head != nil { // it is not polled
+	if form, ok := data.(*formPage); ok && err == nil && form.Head != nil { // the script does not poll it
 		head := pageFragment{Name: "head"}
-		if head.HTML, err = c.execute("head", pageData{viewer: v.viewer, Data: data}); err == nil {
+		if head.HTML, err = c.execute("head", pageData{viewer: pr.viewer, Data: data}); err == nil {
 			frame.Head, err = c.execute("fragment", head)
 		}
 	}
 	if err == nil {
-		frame.Body, err = c.execute(name, pageData{v.viewer, data, content.fragments})
+		frame.Body, err = c.execute(name, pageData{pr.viewer, data, content.fragments})
 	}
 	status := http.StatusOK
 	if err != nil {
 		frame.Title = "Not shown"
 		frame.Error = err.Error()
 		status = statusOf(err)
-	} else if v.posted == nil {
-		frame.Poll = "?" + v.query.Encode()
+	} else if pr.formValues == nil {
+		frame.Poll = "?" + pr.query.Encode()
 	}
 	frame.Counts = <-counts
 	if p, ok := data.(overviewPage); ok && p.Search == "" {
 		frame.Counts.Letters = p.LettersOpen
 	}
-	_ = v.get("GET /", &frame.Root)
+	_ = pr.get("GET /", &frame.Root)
 	html, err := c.execute("frame", frame)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -332,18 +328,19 @@ func statusOf(err error) int {
 }
 
 func (pr *pageRequest) rejectGet() (any, error) {
-	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
+	return nil, newRefusal(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 
-// answer is a response to a form other than a page.
+// answer is a response to a form in place of a page.
 type answer interface {
-	write(w http.ResponseWriter, script bool)
+	write(w http.ResponseWriter, isScript bool)
 }
 
+// redirect is the address to continue at. The script receives it as JSON.
 type redirect string
 
-func (r redirect) write(w http.ResponseWriter, script bool) {
-	if script {
+func (r redirect) write(w http.ResponseWriter, isScript bool) {
+	if isScript {
 		answerJSON(w, http.StatusOK, map[string]redirect{"to": r})
 		return
 	}
@@ -351,10 +348,11 @@ func (r redirect) write(w http.ResponseWriter, script bool) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-type download struct{ name, kind, text string }
+// download is a file with a media type.
+type download struct{ name, mediaType, text string }
 
 func (d download) write(w http.ResponseWriter, _ bool) {
-	w.Header().Set("Content-Type", d.kind)
+	w.Header().Set("Content-Type", d.mediaType)
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.name}))
 	io.WriteString(w, d.text)
 }

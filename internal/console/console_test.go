@@ -21,20 +21,20 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// odd is a harmful text: markup, characters that change the text direction or control a terminal, and much of it.
-var odd = `"><script>alert(1)</script>&amp;` + "\u202e\u2066\x1b[31m\x00" + strings.Repeat("long ", 2000)
+// hostileText has markup, characters that change the text direction or control a terminal, and is long.
+var hostileText = `"><script>alert(1)</script>&amp;` + "\u202e\u2066\x1b[31m\x00" + strings.Repeat("long ", 2000)
 
-// fake is a REST API with a fixed response for each request.
-type fake struct {
-	mu      sync.Mutex
-	calls   []string
-	bodies  []string
-	answers map[string]any
-	refuses map[string]int
-	version string // of the configuration
+// fakeAPI is a REST API with a fixed response for each request.
+type fakeAPI struct {
+	mu        sync.Mutex
+	calls     []string       // method, path and query of the requests
+	bodies    []string       // of the requests
+	responses map[string]any // by method and path, with or without query
+	refusals  map[string]int // status codes by method and path
+	version   string         // of the configuration
 }
 
-func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	call := r.Method + " " + r.URL.EscapedPath()
 	f.mu.Lock()
@@ -45,128 +45,209 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if f.version != "" {
 			w.Header().Set("ETag", `"`+f.version+`"`)
 		}
-		text, _ := f.answers[call+" text"].(string)
+		text, _ := f.responses[call+" text"].(string)
 		w.Write([]byte(text))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	if status := f.refuses[call]; status != 0 {
+	if status := f.refusals[call]; status != 0 {
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(map[string]any{"error_code": status, "message": "no: " + odd})
+		_ = json.NewEncoder(w).Encode(map[string]any{"error_code": status, "message": "no: " + hostileText})
 		return
 	}
-	answer, ok := f.answers[call+"?"+r.URL.RawQuery]
+	response, ok := f.responses[call+"?"+r.URL.RawQuery]
 	if !ok {
-		answer = f.answers[call]
+		response = f.responses[call]
 	}
-	_ = json.NewEncoder(w).Encode(answer)
+	_ = json.NewEncoder(w).Encode(response)
 }
 
 // log returns the requests so far, one per line.
-func (f *fake) log() string {
+func (f *fakeAPI) log() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.calls, "\n")
 }
 
-// newFake returns a response for each request of the pages, with odd texts wherever a response contains text of other
+// newFakeAPI has a response to each request of the pages, with hostileText wherever a response contains text of other
 // systems.
-func newFake() *fake {
-	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	name := odd
-	total := uint64(300_000)
-	left := int64(135)
-	minutes := []*int64{new(int64(0)), nil, new(int64(600))}
-	rate := 12345.678
-	one := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name, Type: "source", Class: odd,
-		State: "failed", Since: &at, Note: odd, Cause: odd, Advice: odd, Tasks: 2, Failed: 1, Workers: []string{odd},
-		Action: &connect.Action{Do: "edit", Setting: odd}},
-		Activity: connect.Activity{Rows: &rate, Sets: []string{odd}, Topics: []string{odd}, Minutes: minutes}}
-	loading := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "loading", State: "loading"},
-		Activity: connect.Activity{Load: &connect.Load{Read: 218_800, Total: &total, SecondsLeft: &left}}}
-	plain := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "plain", State: "running"}}
-	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
-		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
-	text := odd
-	definition := func(name, kind, group string) check.Definition {
-		return check.Definition{Name: name, Type: kind, Importance: "HIGH", Documentation: odd, Group: &group,
-			DefaultValue: &text}
+func newFakeAPI() *fakeAPI {
+	date := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	name := hostileText
+	failed := rest.ConnectorSummary{
+		ConnectorState: rest.ConnectorState{
+			Name:    name,
+			Type:    "source",
+			Class:   hostileText,
+			State:   "failed",
+			Since:   &date,
+			Note:    hostileText,
+			Cause:   hostileText,
+			Advice:  hostileText,
+			Tasks:   2,
+			Failed:  1,
+			Workers: []string{hostileText},
+			Action:  &connect.Action{Do: "edit", Setting: hostileText},
+		},
+		Activity: connect.Activity{
+			Rows:    new(12345.678),
+			Sets:    []string{hostileText},
+			Topics:  []string{hostileText},
+			Minutes: []*int64{new(int64(0)), nil, new(int64(600))},
+		},
 	}
-	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
-		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
-		Rows: []rest.SampledRow{{Feed: odd, Input: record, Problem: odd,
-			Steps: []rest.SampledStep{{Outcome: "unchanged"}, {Records: []rest.SampledRecord{record}}}},
+	load := &connect.Load{Read: 218_800, Total: new(uint64(300_000)), SecondsLeft: new(int64(135))}
+	loading := rest.ConnectorSummary{
+		ConnectorState: rest.ConnectorState{Name: "loading", State: "loading"},
+		Activity:       connect.Activity{Load: load},
+	}
+	plain := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "plain", State: "running"}}
+	record := rest.SampledRecord{
+		Topic:       hostileText,
+		Key:         hostileText,
+		Value:       hostileText,
+		Headers:     []rest.SampledHeader{{Name: hostileText, Value: hostileText}},
+		KeySchema:   hostileText,
+		ValueSchema: hostileText,
+		Cut:         true,
+	}
+	definition := func(name, kind, group string) check.Definition {
+		return check.Definition{Name: name, Type: kind, Importance: "HIGH", Documentation: hostileText, Group: &group,
+			DefaultValue: new(hostileText)}
+	}
+	sample := rest.Sample{
+		ID:        "s1",
+		Connector: name,
+		State:     "done",
+		Wanted:    3,
+		Expires:   date,
+		Steps: []rest.SampleStep{
+			{Alias: hostileText, Class: hostileText, Predicate: hostileText, Negate: true},
+			{Alias: "b", Class: "B"},
+		},
+		Rows: []rest.SampledRow{
+			{
+				Feed:    hostileText,
+				Input:   record,
+				Problem: hostileText,
+				Steps:   []rest.SampledStep{{Outcome: "unchanged"}, {Records: []rest.SampledRecord{record}}},
+			},
 			{Input: record, Steps: []rest.SampledStep{{Outcome: "dropped"}}},
-			{Input: record, Steps: []rest.SampledStep{{Outcome: "skipped"}, {Outcome: "failed", Error: odd}}}},
-		Problem: odd}
+			{Input: record, Steps: []rest.SampledStep{{Outcome: "skipped"}, {Outcome: "failed", Error: hostileText}}},
+		},
+		Problem: hostileText,
+	}
 	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
 		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"complete":%[1]s,"load":{"read":3,"total":7},"last_request":
 		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
-		"code":%[1]s,"message":%[1]s}}]},{"id":1,"state":"UNASSIGNED","error":%[1]s}]}`, quotedJSON(odd)))
+		"code":%[1]s,"message":%[1]s}}]},{"id":1,"state":"UNASSIGNED","error":%[1]s}]}`, quotedJSON(hostileText)))
 	status := json.RawMessage(fmt.Sprintf(`{"name":"x","type":"source","connector":{"state":"RUNNING","worker_id":%[1]s,
 		"trace":%[1]s,"config_error":%[1]s,"file":%[1]s,"restarts":"2026-11-24T12:00:00Z"},"tasks":[{"id":0,
-		"state":"FAILED","trace":%[1]s,"plugins":[%[1]s]}]}`, quotedJSON(odd)))
-	recorded := json.RawMessage(`{"step":10,"from":"2026-11-24T12:00:00Z","rows":[1,null,3,4],"p50":[1,2,3,4],
+		"state":"FAILED","trace":%[1]s,"plugins":[%[1]s]}]}`, quotedJSON(hostileText)))
+	hour := json.RawMessage(`{"step":10,"from":"2026-11-24T12:00:00Z","rows":[1,null,3,4],"p50":[1,2,3,4],
 		"p95":[1,2,3,40],"errors":[0,0,0,0],"refused":[0,1,0,0],"lag":[null,null,7,5]}`)
-	of := func(path string) string {
-		_, target := rest.Target("GET "+path, name, "s1")
+	path := func(route string) string {
+		_, target := rest.Target("GET "+route, name, "s1")
 		return target
 	}
-	return &fake{version: "v1", refuses: map[string]int{}, answers: map[string]any{
-		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
-		"GET /culvert/connectors": rest.ConnectorList{Counts: map[connect.Condition]int{"failed": 1, "running": 2},
-			Total: 3, Connectors: []rest.ConnectorSummary{one, loading, plain}, Next: odd, Silent: []string{odd}},
-		"GET " + of("/connectors/{name}/status"): status,
-		"GET " + of("/connectors/{name}"): map[string]any{"name": name, "config": map[string]string{
-			"connector.class": odd}},
-		"GET " + of("/culvert/connectors/{name}"): motion,
-		"GET " + of("/culvert/connectors/{name}/flow"): rest.Flow{Seconds: 60, Stages: []rest.StageTime{{Stage: "fetch",
-			Share: 0.5, BusySeconds: 30, Calls: 100}, {Stage: odd, Share: 7}}, Silent: []string{odd}},
-		"GET " + of("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
-			"partition": map[string]any{"feed": odd}, "offset": map[string]any{"url": odd}}}},
-		"GET " + of("/connectors/{name}/config"): map[string]string{"transforms": "a", "transforms.a.type": odd},
-		"GET " + of("/connectors/{name}/config") + " text": "# a comment\nname=x\nconnector.class=C\n" +
+	return &fakeAPI{version: "v1", refusals: map[string]int{}, responses: map[string]any{
+		"GET /": map[string]string{"version": hostileText, "kafka_cluster_id": hostileText},
+		"GET /culvert/connectors": rest.ConnectorList{
+			Counts:     map[connect.Condition]int{"failed": 1, "running": 2},
+			Total:      3,
+			Connectors: []rest.ConnectorSummary{failed, loading, plain},
+			Next:       hostileText,
+			Silent:     []string{hostileText},
+		},
+		"GET " + path("/connectors/{name}/status"): status,
+		"GET " + path("/connectors/{name}"): map[string]any{"name": name, "config": map[string]string{
+			"connector.class": hostileText}},
+		"GET " + path("/culvert/connectors/{name}"): motion,
+		"GET " + path("/culvert/connectors/{name}/flow"): rest.Flow{
+			Seconds: 60,
+			Stages: []rest.StageTime{
+				{Stage: "fetch", Share: 0.5, BusySeconds: 30, Calls: 100},
+				{Stage: hostileText, Share: 7},
+			},
+			Silent: []string{hostileText},
+		},
+		"GET " + path("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
+			"partition": map[string]any{"feed": hostileText}, "offset": map[string]any{"url": hostileText}}}},
+		"GET " + path("/connectors/{name}/config"): map[string]string{"transforms": "a", "transforms.a.type": hostileText},
+		"GET " + path("/connectors/{name}/config") + " text": "# a comment\nname=x\nconnector.class=C\n" +
 			"secret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n",
-		"GET " + of("/culvert/connectors/{name}/samples/{id}"): sample,
-		"GET " + of("/culvert/connectors/{name}/tools"): []rest.Tool{{Name: "peek", Usage: odd,
-			Options: []rest.ToolOption{{Name: odd, Required: true, Default: &text, Usage: odd}}}},
-		"GET " + of("/culvert/connectors/{name}/deadletters"): json.RawMessage(fmt.Sprintf(`{"topic":%[1]s,"letters":[
+		"GET " + path("/culvert/connectors/{name}/samples/{id}"): sample,
+		"GET " + path("/culvert/connectors/{name}/tools"): []rest.Tool{{
+			Name:    "peek",
+			Usage:   hostileText,
+			Options: []rest.ToolOption{{Name: hostileText, Required: true, Default: new(hostileText), Usage: hostileText}},
+		}},
+		"GET " + path("/culvert/connectors/{name}/deadletters"): json.RawMessage(fmt.Sprintf(`{"topic":%[1]s,"letters":[
 			{"partition":0,"offset":17,"failed":"2026-11-24T12:00:00Z","class":%[1]s,"message":%[1]s,"stage":%[1]s,
 			"from":{"topic":%[1]s,"partition":-1,"feed":%[1]s},"headers":[{"key":%[1]s,"value":%[1]s}],"record":
 			{"key":%[1]s,"value":%[1]s}}],"causes":[{"id":"1","text":%[1]s,
-			"count":1}]}`, quotedJSON(odd))),
-		"GET /culvert/plugins": []rest.Module{{Plugin: odd, Version: odd, Hash: odd, File: odd, State: "active",
-			Classes: []string{odd}}, {Plugin: odd, Hash: "2", State: "refused", Error: odd}, {Plugin: "p", Hash: "3",
-			State: "kept"}},
-		"GET /culvert/cluster": rest.Group{Group: odd, Leader: odd, Members: []rest.GroupMember{{WorkerID: odd}},
-			Unplaced: map[string]string{odd: odd}, Problems: []string{odd}, Waits: map[string]string{odd: odd}},
-		"GET /culvert/origins": rest.Origins{Silent: []string{odd}, Origins: []rest.Origin{{
-			OriginUse: connect.OriginUse{WorkerID: odd, Connectors: []string{odd}, Usage: limits.Usage{Origin: odd,
-				Requests: limits.Count{Used: 1, Limit: 4, Waiting: 2}, Waiting: []string{odd}, Windows: []string{odd},
-				Until: at}},
-			Lockouts: []rest.Lockout{{User: odd, Message: odd}}}}},
-		"GET /culvert/log": rest.LogPage{WorkerID: odd, Last: 2, Lines: []rest.LogLine{{Number: 1, Level: "WARN",
-			Connector: odd, Text: odd}, {Number: 2, Level: "INFO", Text: "plain"}}},
+			"count":1}]}`, quotedJSON(hostileText))),
+		"GET /culvert/plugins": []rest.Module{
+			{
+				Plugin:  hostileText,
+				Version: hostileText,
+				Hash:    hostileText,
+				File:    hostileText,
+				State:   "active",
+				Classes: []string{hostileText},
+			},
+			{Plugin: hostileText, Hash: "2", State: "refused", Error: hostileText},
+			{Plugin: "p", Hash: "3", State: "kept"},
+		},
+		"GET /culvert/cluster": rest.Group{
+			Group:    hostileText,
+			Leader:   hostileText,
+			Members:  []rest.GroupMember{{WorkerID: hostileText}},
+			Unplaced: map[string]string{hostileText: hostileText},
+			Problems: []string{hostileText},
+			Waits:    map[string]string{hostileText: hostileText},
+		},
+		"GET /culvert/origins": rest.Origins{Silent: []string{hostileText}, Origins: []rest.Origin{{
+			OriginUse: connect.OriginUse{
+				WorkerID:   hostileText,
+				Connectors: []string{hostileText},
+				Usage: limits.Usage{
+					Origin:   hostileText,
+					Requests: limits.Count{Used: 1, Limit: 4, Waiting: 2},
+					Waiting:  []string{hostileText},
+					Windows:  []string{hostileText},
+					Until:    date,
+				},
+			},
+			Lockouts: []rest.Lockout{{User: hostileText, Message: hostileText}},
+		}}},
+		"GET /culvert/log": rest.LogPage{WorkerID: hostileText, Last: 2, Lines: []rest.LogLine{
+			{Number: 1, Level: "WARN", Connector: hostileText, Text: hostileText},
+			{Number: 2, Level: "INFO", Text: "plain"},
+		}},
 		"GET /culvert/workers": json.RawMessage(fmt.Sprintf(`[{"worker":%[1]s,"leader":true,"version":%[1]s,
 			"tasks":12,"memory":3000000,"plugins":[%[1]s]},{"worker":"w2","seen":"2026-11-24T12:00:00Z",
-			"error":%[1]s}]`, quotedJSON(odd))),
-		"GET /culvert/history":                            recorded,
-		"GET " + of("/culvert/connectors/{name}/history"): recorded,
-		"GET /connector-plugins":                          []map[string]string{{"class": odd, "type": "source"}},
-		"PUT /connector-plugins/C/config/validate": check.Validation{Groups: []string{"First", odd, "Third"},
+			"error":%[1]s}]`, quotedJSON(hostileText))),
+		"GET /culvert/history":                              hour,
+		"GET " + path("/culvert/connectors/{name}/history"): hour,
+		"GET /connector-plugins":                            []map[string]string{{"class": hostileText, "type": "source"}},
+		"PUT /connector-plugins/C/config/validate": check.Validation{Groups: []string{"First", hostileText, "Third"},
 			Configs: []check.Validated{
 				{Definition: definition("name", "STRING", "First"), Value: check.Value{Visible: true}},
 				{Definition: definition("secret", "PASSWORD", "First"), Value: check.Value{Visible: true}},
 				{Definition: definition("by", "PASSWORD", "First"), Value: check.Value{Visible: true}},
 				{Definition: definition("unknown", "STRING", "First"), Value: check.Value{Visible: true}},
-				{Definition: definition(odd, "BOOLEAN", odd), Value: check.Value{Visible: true, Errors: []string{odd},
-					RecommendedValues: []string{odd}}},
+				{
+					Definition: definition(hostileText, "BOOLEAN", hostileText),
+					Value: check.Value{Visible: true, Errors: []string{hostileText},
+						RecommendedValues: []string{hostileText}},
+				},
 				{Definition: definition("later", "STRING", "Third"), Value: check.Value{Visible: true}}}},
 		"POST /culvert/diff": json.RawMessage(fmt.Sprintf(`{"connector":"x","effect":"restart","version":"v2",
 			"differences":[{"setting":%[1]s,"before":%[1]s,"after":null},{"setting":"secret","before":"[hidden]",
 			"after":"[hidden]","secret":true}],"stored":[{"setting":"a","before":null,"after":""}],
 			"stored_problem":%[1]s,"feeds":[{"feed":%[1]s,"effect":"fail","differs":[%[1]s]}],"kept":%[1]s}`,
-			quotedJSON(odd))),
+			quotedJSON(hostileText))),
 	}}
 }
 
@@ -176,255 +257,301 @@ func quotedJSON(text string) string {
 }
 
 // served returns the console's response.
-func served(t *testing.T, c http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
+func serve(t *testing.T, console http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	w := httptest.NewRecorder()
-	c.ServeHTTP(w, r)
+	console.ServeHTTP(w, r)
 	return w
 }
 
-func over(f http.Handler) http.Handler {
-	return Environment{Title: odd, Accent: "red"}.New(rest.Pages{API: f,
-		ReadOnlyReason: func(*http.Request) string { return "" }})
+// newConsole returns a console whose users may change everything.
+func newConsole(api http.Handler) http.Handler { return newConsoleFor(api, "") }
+
+// newConsoleFor returns a console whose users may change nothing for a reason. "" permits changes.
+func newConsoleFor(api http.Handler, readOnlyReason string) http.Handler {
+	return Environment{Title: hostileText, Accent: "red"}.New(rest.Pages{API: api,
+		ReadOnlyReason: func(*http.Request) string { return readOnlyReason }})
 }
 
-// addresses returns all pages, with a connector of an odd name.
+// addresses returns the addresses of all pages, with a connector whose name is hostileText.
 func addresses() []string {
-	q := url.Values{"name": {odd}}.Encode()
-	return []string{"/console/", "/console/?state=failed&search=" + url.QueryEscape(odd), "/console/connector?" + q,
-		"/console/records?" + q, "/console/records?sample=s1&" + q, "/console/form?" + q, "/console/form",
-		"/console/form?class=C", "/console/letters?" + q, "/console/letters", "/console/letters?letter=0%4017&" + q, "/console/offsets?" + q,
-		"/console/plugins", "/console/origins", "/console/workers",
-		"/console/log?level=WARN&connector=" + url.QueryEscape(odd)}
+	name := url.Values{"name": {hostileText}}.Encode()
+	escaped := url.QueryEscape(hostileText)
+	return []string{
+		"/console/",
+		"/console/?state=failed&search=" + escaped,
+		"/console/connector?" + name,
+		"/console/records?" + name,
+		"/console/records?sample=s1&" + name,
+		"/console/form?" + name,
+		"/console/form",
+		"/console/form?class=C",
+		"/console/letters?" + name,
+		"/console/letters",
+		"/console/letters?letter=0%4017&" + name,
+		"/console/offsets?" + name,
+		"/console/plugins",
+		"/console/origins",
+		"/console/workers",
+		"/console/log?level=WARN&connector=" + escaped,
+	}
 }
 
 // Every page is well-formed whatever texts it contains, shows no character that hides text or changes its direction,
 // and sends the security headers.
 func TestPagesAreWellFormedAndSafe(t *testing.T) {
-	c := over(newFake())
-	for _, at := range addresses() {
-		w := served(t, c, "GET", at, nil)
+	console := newConsole(newFakeAPI())
+	for _, address := range addresses() {
+		w := serve(t, console, "GET", address, nil)
 		page := w.Body.String()
 		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
-			t.Errorf("%.60s: status %d, %s\n%.2000s", at, w.Code, w.Header(), page)
+			t.Errorf("%.60s: status %d, %s\n%.2000s", address, w.Code, w.Header(), page)
 			continue
 		}
-		for _, wrong := range pagetest.Examine(page) {
-			t.Errorf("%.60s: %s", at, wrong)
+		for _, problem := range pagetest.Examine(page) {
+			t.Errorf("%.60s: %s", address, problem)
 		}
-		for _, bad := range []string{"<script>alert", "<nil>", "%!", "ZgotmplZ"} {
-			if strings.Contains(page, bad) {
-				t.Errorf("%.60s: found %q", at, bad)
+		for _, unwanted := range []string{"<script>alert", "<nil>", "%!", "ZgotmplZ"} {
+			if strings.Contains(page, unwanted) {
+				t.Errorf("%.60s: expected no %q, found it", address, unwanted)
 			}
 		}
-		if read := pagetest.Read(page); strings.ContainsAny(read, "\u202e\u2066\x1b\x00") {
-			t.Errorf("%.60s: expected no characters that hide text or change its direction, found %.300q", at,
-				read[strings.IndexAny(read, "\u202e\u2066\x1b\x00"):])
+		if text := pagetest.Read(page); strings.ContainsAny(text, "\u202e\u2066\x1b\x00") {
+			t.Errorf("%.60s: expected no characters that hide text or change its direction, found %.300q", address,
+				text[strings.IndexAny(text, "\u202e\u2066\x1b\x00"):])
 		}
-		for name, want := range map[string]string{"Content-Security-Policy": policy,
-			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"} {
+		for name, want := range map[string]string{
+			"Content-Security-Policy": policy,
+			"X-Content-Type-Options":  "nosniff",
+			"Referrer-Policy":         "same-origin",
+			"Cache-Control":           "no-store",
+		} {
 			if got := w.Header().Get(name); got != want {
-				t.Errorf("%.60s: %s: expected %q, found %q", at, name, want, got)
+				t.Errorf("%.60s: %s: expected %q, found %q", address, name, want, got)
 			}
 		}
 	}
 }
 
-// A service counts once for all workers, and is away if a worker says so, whatever else its connectors wait for.
+// A service counts once for all workers, and is away if it is away for one worker, whatever else its connectors wait for.
 func TestServicesAreCountedOnce(t *testing.T) {
-	f := newFake()
-	use := func(origin, worker string, away *time.Time) rest.Origin {
-		return rest.Origin{OriginUse: connect.OriginUse{WorkerID: worker, Connectors: []string{"c"}, AwaySince: away,
+	f := newFakeAPI()
+	use := func(origin, worker string, awaySince *time.Time) rest.Origin {
+		return rest.Origin{OriginUse: connect.OriginUse{WorkerID: worker, Connectors: []string{"c"}, AwaySince: awaySince,
 			Usage: limits.Usage{Origin: origin}}, Lockouts: []rest.Lockout{{Origin: origin, User: "demo"}}}
 	}
-	f.answers["GET /culvert/origins"] = rest.Origins{Origins: []rest.Origin{use("https://a", "w1", nil),
-		use("https://a", "w2", nil), use("https://a", "w3", nil), use("https://b", "w1", nil),
-		use("https://b", "w2", new(time.Now()))}}
-	page := served(t, over(f), "GET", "/console/", nil).Body.String()
+	f.responses["GET /culvert/origins"] = rest.Origins{Origins: []rest.Origin{
+		use("https://a", "w1", nil),
+		use("https://a", "w2", nil),
+		use("https://a", "w3", nil),
+		use("https://b", "w1", nil),
+		use("https://b", "w2", new(time.Now())),
+	}}
+	page := serve(t, newConsole(f), "GET", "/console/", nil).Body.String()
 	for _, want := range []string{">1 of 2<", ">1 away<", "2 logons refused"} {
 		assert.Contains(t, page, want)
 	}
-	page = served(t, over(f), "GET", "/console/origins", nil).Body.String()
-	assert.Equal(t, 1, strings.Count(page, "#cloud-off"))
-	assert.Equal(t, false, strings.Contains(f.log(), "state=away"))
+	page = serve(t, newConsole(f), "GET", "/console/origins", nil).Body.String()
+	assert.Equal(t, 1, strings.Count(page, "#cloud-off"), "services that are away")
+	assert.Equal(t, false, strings.Contains(f.log(), "state=away"), "reads the connectors that are away")
 }
 
-// A page of a connector reads the summary of that connector, of however many there are.
+// A page of a connector reads the summary of that connector only.
 func TestPageReadsOneSummary(t *testing.T) {
-	f := newFake()
-	f.answers["GET /culvert/connectors?name=rare"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{{
+	f := newFakeAPI()
+	f.responses["GET /culvert/connectors?name=rare"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{{
 		ConnectorState: rest.ConnectorState{Name: "rare", State: "running", Note: "limited to 3 requests"}}}}
-	assert.Contains(t, served(t, over(f), "GET", "/console/records?name=rare", nil).Body.String(), "limited to 3 requests")
+	assert.Contains(t, serve(t, newConsole(f), "GET", "/console/records?name=rare", nil).Body.String(), "limited to 3 requests")
 }
 
-// Buttons that would be refused are not shown: the previous version of a plugin that has none, the edit of no setting,
-// and changes by users who only read.
-func TestOnlyUsefulButtons(t *testing.T) {
-	f := newFake()
-	modules := []rest.Module{{Plugin: "odata", Hash: "1", State: "active"}, {Plugin: "p", Hash: "2", State: "active"},
-		{Plugin: "p", Version: "7", Hash: "3", State: "kept"}, {Plugin: "p", Version: "8", Hash: "4", State: "refused"}}
-	f.answers["GET /culvert/plugins"] = modules
-	page := served(t, over(f), "GET", "/console/plugins", nil).Body.String()
+// Buttons that would be refused are not shown: the previous version of a plugin that has no other version, the edit of
+// no setting, and changes by users who only read.
+func TestRefusedButtonsAreNotShown(t *testing.T) {
+	f := newFakeAPI()
+	f.responses["GET /culvert/plugins"] = []rest.Module{
+		{Plugin: "odata", Hash: "1", State: "active"},
+		{Plugin: "p", Hash: "2", State: "active"},
+		{Plugin: "p", Version: "7", Hash: "3", State: "kept"},
+		{Plugin: "p", Version: "8", Hash: "4", State: "refused"},
+	}
+	page := serve(t, newConsole(f), "GET", "/console/plugins", nil).Body.String()
 	assert.Equal(t, 1, strings.Count(page, `value="rollback"`))
 	assert.Equal(t, 1, strings.Count(page, `value="swap"`))
 	assert.Contains(t, page, `aria-label="Use this version: p 7"`, `aria-label="Previous version of p"`)
-	for _, c := range []struct {
+	for _, test := range []struct {
 		action   string
 		setting  string
 		readOnly bool
-		want     string
+		want     string // the page of the link; "" means no link
 	}{
 		{action: "edit", setting: "a", want: "form"},
 		{action: "edit"},
 		{action: "limit", setting: "a", readOnly: true},
 		{action: "log", readOnly: true, want: "log"},
 	} {
-		h := connectorHead{ReadOnly: c.readOnly}
-		h.Summary.Action = &connect.Action{Do: c.action, Setting: c.setting}
+		head := connectorHead{ReadOnly: test.readOnly}
+		head.Summary.Action = &connect.Action{Do: test.action, Setting: test.setting}
 		path := ""
-		if fix := h.Fix(); fix != nil {
+		if fix := head.Fix(); fix != nil {
 			path, _, _ = strings.Cut(fix.Link, "?")
 		}
-		assert.Equal(t, c.want, path, c.action)
-		h.Summary.State = connect.ConditionFailed
-		assert.Equal(t, "restart", h.Main())
+		assert.Equal(t, test.want, path, test.action)
+		head.Summary.State = connect.ConditionFailed
+		assert.Equal(t, "restart", head.Main())
 	}
-	h := connectorHead{} // a failed connector that a restart does not mend
-	h.Summary.State = connect.ConditionFailed
-	assert.Equal(t, "", h.Main())
-	assert.Equal(t, []string{"pause", "restart", "stop"}, h.Commands())
+	permanentlyFailed := connectorHead{} // without a proposed action
+	permanentlyFailed.Summary.State = connect.ConditionFailed
+	assert.Equal(t, "", permanentlyFailed.Main())
+	assert.Equal(t, []string{"pause", "restart", "stop"}, permanentlyFailed.Commands())
 }
 
-// A connector with open dead letters is not healthy, and its page says how many there are.
+// A connector with open dead letters is not healthy, and its page shows their number.
 func TestOpenLettersNeedAttention(t *testing.T) {
-	f := newFake()
-	list := rest.ConnectorList{Counts: map[connect.Condition]int{"idle": 3, "refusing": 1}, Total: 4,
-		WithLetters: map[connect.Condition]int{"idle": 1, "refusing": 1}}
-	f.answers["GET /culvert/connectors"] = list
-	assert.Contains(t, served(t, over(f), "GET", "/console/", nil).Body.String(), "0 failed · 2 need attention · 2 healthy")
+	f := newFakeAPI()
+	list := rest.ConnectorList{
+		Counts:      map[connect.Condition]int{"idle": 3, "refusing": 1},
+		Total:       4,
+		WithLetters: map[connect.Condition]int{"idle": 1, "refusing": 1},
+	}
+	f.responses["GET /culvert/connectors"] = list
+	assert.Contains(t, serve(t, newConsole(f), "GET", "/console/", nil).Body.String(), "0 failed · 2 need attention · 2 healthy")
 	for open, want := range map[int64]string{0: "", 1: ">1 open letter<", 1200: ">1,200 open letters<"} {
 		inbox := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "inbox", State: "idle"},
 			ConnectorLetters: rest.ConnectorLetters{LettersOpen: &open}}
 		list.Connectors = []rest.ConnectorSummary{inbox}
-		f.answers["GET /culvert/connectors"] = list
-		f.answers["GET /connectors/inbox/status"] = json.RawMessage(`{}`)
-		f.answers["GET /culvert/connectors/inbox"] = json.RawMessage(`{}`)
-		page := served(t, over(f), "GET", "/console/connector?name=inbox", nil).Body.String()
-		assert.Equal(t, want != "", strings.Contains(page, `<b><a href="letters?name=inbox">`), open)
+		f.responses["GET /culvert/connectors"] = list
+		f.responses["GET /connectors/inbox/status"] = json.RawMessage(`{}`)
+		f.responses["GET /culvert/connectors/inbox"] = json.RawMessage(`{}`)
+		page := serve(t, newConsole(f), "GET", "/console/connector?name=inbox", nil).Body.String()
+		assert.Equal(t, want != "", strings.Contains(page, `<b><a href="letters?name=inbox">`), open, "links to the letters")
 		assert.Contains(t, page, want)
 		if open > 0 {
-			assert.Contains(t, served(t, over(f), "GET", "/console/", nil).Body.String(), strings.Fields(want)[1])
+			assert.Contains(t, serve(t, newConsole(f), "GET", "/console/", nil).Body.String(), strings.Fields(want)[1])
 		}
 	}
 }
 
 // The label of an edit depends on the declaration of the setting, not on its name.
-func TestPasswordIsKnownByDeclaration(t *testing.T) {
-	f := newFake()
-	f.answers["GET /connectors/x/status"] = json.RawMessage(`{}`)
-	f.answers["GET /culvert/connectors/x"] = json.RawMessage(`{}`)
-	f.answers["GET /connector-plugins/C/config"] = []check.Definition{{Name: "key", Type: "PASSWORD"},
-		{Name: "password.policy", Type: "STRING"}}
-	for setting, label := range map[string]string{"key": ">Change the password<",
-		"password.policy": ">Change password.policy<"} {
+func TestLabelOfPasswordEditDependsOnDeclaration(t *testing.T) {
+	f := newFakeAPI()
+	f.responses["GET /connectors/x/status"] = json.RawMessage(`{}`)
+	f.responses["GET /culvert/connectors/x"] = json.RawMessage(`{}`)
+	f.responses["GET /connector-plugins/C/config"] = []check.Definition{
+		{Name: "key", Type: "PASSWORD"},
+		{Name: "password.policy", Type: "STRING"},
+	}
+	for setting, label := range map[string]string{
+		"key":             ">Change the password<",
+		"password.policy": ">Change password.policy<",
+	} {
 		summary := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "x", Class: "C", Cause: "no",
 			Action: &connect.Action{Do: "edit", Setting: setting}}}
-		f.answers["GET /culvert/connectors"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{summary}}
-		assert.Contains(t, served(t, over(f), "GET", "/console/connector?name=x", nil).Body.String(), label)
+		f.responses["GET /culvert/connectors"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{summary}}
+		assert.Contains(t, serve(t, newConsole(f), "GET", "/console/connector?name=x", nil).Body.String(), label)
 	}
 }
 
 // An error of the REST API is shown with its status and its text, and the page sends no further requests.
-func TestErrorPages(t *testing.T) {
-	f := newFake()
-	_, target := rest.Target("GET /connectors/{name}/status", odd)
-	f.refuses["GET "+target] = 404
-	w := served(t, over(f), "GET", "/console/connector?"+url.Values{"name": {odd}}.Encode(), nil)
-	if w.Code != 404 || !strings.Contains(w.Body.String(), "no: ") {
-		t.Errorf("status %d\n%.2000s", w.Code, w.Body)
+func TestErrorPagesHaveStatusAndText(t *testing.T) {
+	f := newFakeAPI()
+	_, target := rest.Target("GET /connectors/{name}/status", hostileText)
+	f.refusals["GET "+target] = 404
+	w := serve(t, newConsole(f), "GET", "/console/connector?"+url.Values{"name": {hostileText}}.Encode(), nil)
+	assert.Equal(t, http.StatusNotFound, w.Code)
+	assert.Contains(t, w.Body.String(), "no: ")
+	for _, problem := range pagetest.Examine(w.Body.String()) {
+		t.Error(problem)
 	}
-	for _, wrong := range pagetest.Examine(w.Body.String()) {
-		t.Error(wrong)
-	}
+}
+
+func TestUnknownPagesAndMethodsAreRejected(t *testing.T) {
+	f := newFakeAPI()
 	for target, want := range map[string]int{"/console/none": 404, "/console/assets/none": 404, "/console/../x": 404} {
-		if w := served(t, over(f), "GET", target, nil); w.Code != want {
+		if w := serve(t, newConsole(f), "GET", target, nil); w.Code != want {
 			t.Errorf("%s: expected %d, found %d", target, want, w.Code)
 		}
 	}
-	if w := served(t, over(f), "DELETE", "/console/", nil); w.Code != 405 {
+	if w := serve(t, newConsole(f), "DELETE", "/console/", nil); w.Code != 405 {
 		t.Errorf("DELETE: expected 405, found %d", w.Code)
 	}
 	for page, allowed := range map[string]string{"": "GET, HEAD", "form": "GET, HEAD, POST"} {
-		w := served(t, over(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
-		assert.Equal(t, fmt.Sprint(405, allowed), fmt.Sprint(w.Code, w.Header().Get("Allow")))
+		w := serve(t, newConsole(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
+		assert.Equal(t, http.StatusMethodNotAllowed, w.Code, page)
+		assert.Equal(t, allowed, w.Header().Get("Allow"), page)
 	}
-	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
+	if w := serve(t, newConsole(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
 		t.Errorf("POST: expected 405, found %d", w.Code)
 	}
-	// A number of any size is shown unchanged. A response that is too large results in an error.
-	f = newFake()
-	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
+}
+
+func TestNumberOfAnySizeIsShownUnchanged(t *testing.T) {
+	f := newFakeAPI()
+	f.responses["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
-	f.answers["GET /connectors/a/status"] = json.RawMessage("{}")
-	f.answers["GET /connectors/a"] = json.RawMessage("{}")
-	w = served(t, over(f), "GET", "/console/offsets?name=a", nil)
+	f.responses["GET /connectors/a/status"] = json.RawMessage("{}")
+	f.responses["GET /connectors/a"] = json.RawMessage("{}")
+	w := serve(t, newConsole(f), "GET", "/console/offsets?name=a", nil)
 	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
-	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
-	w = served(t, over(f), "GET", "/console/log", nil)
-	if w.Code != 500 || !strings.Contains(w.Body.String(), "expected an answer of at most") {
-		t.Errorf("status %d\n%.2000s", w.Code, w.Body)
-	}
+}
+
+func TestSizesOfResponsesAndFormsAreBounded(t *testing.T) {
+	f := newFakeAPI()
+	f.responses["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
+	w := serve(t, newConsole(f), "GET", "/console/log", nil)
+	assert.Equal(t, http.StatusInternalServerError, w.Code)
+	assert.Contains(t, w.Body.String(), "expected an answer of at most")
 	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
-	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 413 {
+	if w := serve(t, newConsole(f), "POST", "/console/act", long); w.Code != 413 {
 		t.Errorf("a form that is too long: expected 413, found %d", w.Code)
 	}
 }
 
 // The script gets the fragments that it does not have. A fragment of equal data has the same version.
-func TestFragmentsOfChangedData(t *testing.T) {
+func TestScriptGetsChangedFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		c := over(f)
-		ask := func(known string) (found map[string]pageFragment) {
-			w := served(t, c, "GET", "/console/?fragments="+url.QueryEscape(known), nil)
-			if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil || w.Code != 200 {
-				t.Fatalf("%d %v %s", w.Code, err, w.Body)
+		f := newFakeAPI()
+		console := newConsole(f)
+		poll := func(known string) (fragments map[string]pageFragment) {
+			w := serve(t, console, "GET", "/console/?fragments="+url.QueryEscape(known), nil)
+			if err := json.Unmarshal(w.Body.Bytes(), &fragments); err != nil || w.Code != 200 {
+				t.Fatalf("expected fragments, found status %d, %v, %s", w.Code, err, w.Body)
 			}
-			return found
+			return fragments
 		}
-		all := ask("")
-		if len(all) != 3 || all["list"].Version == "" || !strings.Contains(string(all["list"].HTML), "plain") {
-			t.Fatalf("found %v", all)
+		fragments := poll("")
+		if len(fragments) != 3 || fragments["list"].Version == "" || !strings.Contains(string(fragments["list"].HTML), "plain") {
+			t.Fatalf("expected three fragments, found %v", fragments)
 		}
-		page := served(t, c, "GET", "/console/", nil).Body.String()
-		assert.Contains(t, page, `data-version="`+all["list"].Version+`"`, `data-poll="?"`)
-		others := ",filters." + all["filters"].Version + ",figures." + all["figures"].Version
-		known := "list." + all["list"].Version + others
+		page := serve(t, console, "GET", "/console/", nil).Body.String()
+		assert.Contains(t, page, `data-version="`+fragments["list"].Version+`"`, `data-poll="?"`)
+		others := ",filters." + fragments["filters"].Version + ",figures." + fragments["figures"].Version
+		known := "list." + fragments["list"].Version + others
 		time.Sleep(time.Minute)
-		if some := ask(known); len(some) != 0 {
-			t.Errorf("expected nothing new, found %v", some)
+		if changed := poll(known); len(changed) != 0 {
+			t.Errorf("expected no changed fragments, found %v", changed)
 		}
-		some := ask("list.x" + others + ",none.y,,.")
-		if len(some) != 1 || some["list"].HTML == "" {
-			t.Errorf("expected the list, found %v", some)
+		changed := poll("list.x" + others + ",none.y,,.")
+		if len(changed) != 1 || changed["list"].HTML == "" {
+			t.Errorf("expected the list, found %v", changed)
 		}
-		// Many concurrent viewers cause one request.
+
+		// Many viewers within a second cause one request.
 		time.Sleep(time.Minute)
-		const question = "GET /culvert/connectors?limit=100\n"
-		before := strings.Count(f.log()+"\n", question)
+		const request = "GET /culvert/connectors?limit=100\n"
+		before := strings.Count(f.log()+"\n", request)
 		for range 10 {
-			ask(known)
+			poll(known)
 		}
-		if n := strings.Count(f.log()+"\n", question) - before; n != 1 {
+		if n := strings.Count(f.log()+"\n", request) - before; n != 1 {
 			t.Errorf("expected one request, found %d", n)
 		}
 		time.Sleep(cacheTTL)
-		ask(known)
-		if strings.Count(f.log()+"\n", question)-before != 2 {
+		poll(known)
+		if strings.Count(f.log()+"\n", request)-before != 2 {
 			t.Error("expected a new request after the cache has expired")
 		}
 	})
@@ -432,29 +559,37 @@ func TestFragmentsOfChangedData(t *testing.T) {
 
 // Users with different rights do not share cached pages.
 func TestCachedPagesDependOnRights(t *testing.T) {
-	f := newFake()
-	why := ""
-	c := Environment{}.New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return why }})
-	first := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
-	why = "only so"
-	second := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
-	if !strings.Contains(first, "one.pause") || strings.Contains(second, "one.pause") {
-		t.Errorf("found %s\n%s", first, second)
+	readOnlyReason := ""
+	console := Environment{}.New(rest.Pages{API: newFakeAPI(),
+		ReadOnlyReason: func(*http.Request) string { return readOnlyReason }})
+	withButtons := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()
+	readOnlyReason = "no right to change"
+	readOnly := serve(t, console, "GET", "/console/?fragments=", nil).Body.String()
+	if !strings.Contains(withButtons, "one.pause") || strings.Contains(readOnly, "one.pause") {
+		t.Errorf("expected buttons on the first page only, found %s\n%s", withButtons, readOnly)
 	}
 }
 
 // Each button sends the REST request of its action, once for each selected item, and shows the command.
 func TestActionsSendTheirRequests(t *testing.T) {
 	for do, a := range actions {
-		f := newFake()
-		form := url.Values{"do": {do}, "name": {"a b", "c"}, "task": {"3"}, "feed": {"Orders"}, "hash": {"5fe2"},
-			"letter": {"0@17", "1@2"}, "sure": {"a b"}, "back": {"plugins"}}
+		f := newFakeAPI()
+		form := url.Values{
+			"do":     {do},
+			"name":   {"a b", "c"},
+			"task":   {"3"},
+			"feed":   {"Orders"},
+			"hash":   {"5fe2"},
+			"letter": {"0@17", "1@2"},
+			"sure":   {"a b"},
+			"back":   {"plugins"},
+		}
 		if a.ConfirmsName {
 			form["name"] = []string{"a b"}
 		}
-		w := served(t, over(f), "POST", "/console/act", form)
+		w := serve(t, newConsole(f), "POST", "/console/act", form)
 		if w.Code != 200 || strings.Contains(w.Body.String(), "✕") {
-			t.Errorf("%s: %d\n%s", do, w.Code, w.Body)
+			t.Errorf("%s: expected success, found status %d\n%s", do, w.Code, w.Body)
 		}
 		var want []string
 		for _, name := range form["name"] {
@@ -480,70 +615,92 @@ func TestActionsSendTheirRequests(t *testing.T) {
 			}
 		}
 		want = append(want, "GET /?") // for the frame
-		assert.Equal(t, strings.Join(want, "\n"), f.log())
-		for _, wrong := range pagetest.Examine(w.Body.String()) {
-			t.Errorf("%s: %s", do, wrong)
+		assert.Equal(t, strings.Join(want, "\n"), f.log(), do)
+		for _, problem := range pagetest.Examine(w.Body.String()) {
+			t.Errorf("%s: %s", do, problem)
 		}
 		assert.Contains(t, w.Body.String(), "curl -X ", `href="plugins"`)
 	}
 }
 
 // Nothing happens without a selection, a confirmation, or the right to do it.
-func TestRejectedActions(t *testing.T) {
-	for name, one := range map[string]struct {
-		form  url.Values
-		reads string
-		want  int
+func TestRejectedActionsSendNothing(t *testing.T) {
+	for name, test := range map[string]struct {
+		form           url.Values // nil means a GET request
+		readOnlyReason string
+		want           int
 	}{
-		"no such":        {url.Values{"do": {"x"}, "name": {"a"}}, "", 404},
-		"nothing":        {url.Values{"do": {"pause"}}, "", 400},
-		"not sure":       {url.Values{"do": {"reset-offsets"}, "name": {"a"}}, "", 400},
-		"another name":   {url.Values{"do": {"delete"}, "name": {"a"}, "sure": {"b"}}, "", 400},
-		"two names":      {url.Values{"do": {"delete"}, "name": {"a", "b"}, "sure": {"a"}}, "", 400},
-		"only to read":   {url.Values{"do": {"pause"}, "name": {"a"}}, "why", 403},
-		"too many":       {url.Values{"do": {"pause"}, "name": make([]string, maxSelected+1)}, "", 400},
-		"of a form only": {nil, "", 405},
+		"unknown action":   {form: url.Values{"do": {"x"}, "name": {"a"}}, want: 404},
+		"nothing selected": {form: url.Values{"do": {"pause"}}, want: 400},
+		"not confirmed":    {form: url.Values{"do": {"reset-offsets"}, "name": {"a"}}, want: 400},
+		"another name":     {form: url.Values{"do": {"delete"}, "name": {"a"}, "sure": {"b"}}, want: 400},
+		"two names":        {form: url.Values{"do": {"delete"}, "name": {"a", "b"}, "sure": {"a"}}, want: 400},
+		"read-only user": {
+			form:           url.Values{"do": {"pause"}, "name": {"a"}},
+			readOnlyReason: "why",
+			want:           403,
+		},
+		"too many":       {form: url.Values{"do": {"pause"}, "name": make([]string, maxSelected+1)}, want: 400},
+		"without a form": {want: 405},
 	} {
-		f := newFake()
-		c := Environment{}.New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return one.reads }})
+		f := newFakeAPI()
 		method := "POST"
-		if one.form == nil {
+		if test.form == nil {
 			method = "GET"
 		}
-		if w := served(t, c, method, "/console/act", one.form); w.Code != one.want || f.log() != "GET /?" {
-			t.Errorf("%s: found status %d, calls %s", name, w.Code, f.log())
-		}
+		w := serve(t, newConsoleFor(f, test.readOnlyReason), method, "/console/act", test.form)
+		assert.Equal(t, test.want, w.Code, name)
+		assert.Equal(t, "GET /?", f.log(), name)
 	}
 }
 
 func TestBackAcceptsConsolePagesOnly(t *testing.T) {
-	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
-		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./",
-		"act": "./", "javascript:alert(1)": "./",
-		"../x": "./", "/\\evil": "./"} {
-		if got := back(to); got != want {
-			t.Errorf("%q: expected %q, found %q", to, want, got)
-		}
+	for address, want := range map[string]string{
+		"plugins":               "plugins",
+		"./?state=failed":       "./?state=failed",
+		"connector?name=a":      "connector?name=a",
+		"":                      "",
+		"//evil.example":        "./",
+		"https://evil.example/": "./",
+		"act":                   "./",
+		"javascript:alert(1)":   "./",
+		"../x":                  "./",
+		"/\\evil":               "./",
+	} {
+		assert.Equal(t, want, backLink(address), address)
 	}
 }
 
-func TestShownCommandsAndFormats(t *testing.T) {
+func TestCommandsForCurl(t *testing.T) {
 	v := viewer{Base: "http://127.0.0.1:8083"}
-	for _, one := range []struct{ got, want string }{
-		{v.Command("pause", "name", "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
-		{v.curl("GET /connectors/{name}", nil, "a'b"), `curl http://127.0.0.1:8083/connectors/a%27b`},
-		{viewer{Base: "https://x", NeedsLogon: true}.Command("swap", "name", "p", "hash", "it's"),
-			`curl --user NAME -X PUT -H 'Content-Type: application/json' ` +
-				`-d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
-		{v.Command("replay", "name", "a b", "letter", "0@17"), "curl -X POST -H 'Content-Type: application/json' " +
-			`-d '{"letters":["0@17"]}' http://127.0.0.1:8083/culvert/connectors/a%20b/deadletters/replay`},
-		{formatCount(-1234567), "-1,234,567"}, {formatCount(12), "12"}, {formatRate(0), "0"},
-		{formatRate(0.001), "< 0.01"},
-		{formatRate(1.234), "1.23"}, {formatRate(1234.5), "1,235"}, {formatPercent(0.1234), "12.3 %"},
-		{string(formatTime(time.Time{})), "–"}, {stateWord("RESTARTING"), "starting"},
+	withLogon := viewer{Base: "https://x", NeedsLogon: true}
+	for command, want := range map[string]string{
+		v.Command("pause", "name", "orders"):         "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause",
+		v.curl("GET /connectors/{name}", nil, "a'b"): `curl http://127.0.0.1:8083/connectors/a%27b`,
+		withLogon.Command("swap", "name", "p", "hash", "it's"): `curl --user NAME -X PUT ` +
+			`-H 'Content-Type: application/json' -d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`,
+		v.Command("replay", "name", "a b", "letter", "0@17"): "curl -X POST -H 'Content-Type: application/json' " +
+			`-d '{"letters":["0@17"]}' http://127.0.0.1:8083/culvert/connectors/a%20b/deadletters/replay`,
 	} {
-		if one.got != one.want {
-			t.Errorf("expected %q, found %q", one.want, one.got)
-		}
+		assert.Equal(t, want, command)
+	}
+}
+
+func TestFormatsOfFigures(t *testing.T) {
+	for _, test := range []struct {
+		got  string
+		want string
+	}{
+		{got: formatCount(-1234567), want: "-1,234,567"},
+		{got: formatCount(12), want: "12"},
+		{got: formatRate(0), want: "0"},
+		{got: formatRate(0.001), want: "< 0.01"},
+		{got: formatRate(1.234), want: "1.23"},
+		{got: formatRate(1234.5), want: "1,235"},
+		{got: formatPercent(0.1234), want: "12.3 %"},
+		{got: string(formatTime(time.Time{})), want: "–"},
+		{got: stateWord("RESTARTING"), want: "starting"},
+	} {
+		assert.Equal(t, test.want, test.got)
 	}
 }

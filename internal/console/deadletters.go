@@ -18,9 +18,8 @@ type deadLettersPage struct {
 	After string
 	rest.DeadLetterList
 	EmptyReason string
-	// Letter is open in the drawer, nil for none.
-	Letter *rest.DeadLetter
-	List   rest.ConnectorList
+	Letter      *rest.DeadLetter   // is open in the drawer; nil if none is
+	List        rest.ConnectorList // of the page of all connectors
 }
 
 func (pr *pageRequest) deadLetters() (any, error) {
@@ -43,23 +42,23 @@ func (pr *pageRequest) deadLetters() (any, error) {
 		return p, nil
 	}
 	letter := pr.query.Get("letter")
-	if err != nil || letter == "" || pr.script { // it is in no fragment, since somebody may edit it
+	if err != nil || letter == "" || pr.isScript { // no fragment has it, since the user may edit it
 		return p, err
 	}
-	var one rest.DeadLetterList
-	if err = pr.get(route+query("letter", letter), &one, p.Name); err == nil && len(one.DeadLetters) > 0 {
-		p.Letter = &one.DeadLetters[0]
+	var opened rest.DeadLetterList
+	if err = pr.get(route+query("letter", letter), &opened, p.Name); err == nil && len(opened.DeadLetters) > 0 {
+		p.Letter = &opened.DeadLetters[0]
 	}
 	return p, err
 }
 
-// Link is the address of this page with another filter.
+// Link returns the address of this page with another filter.
 func (p deadLettersPage) Link(show, cause, after, letter string) string {
 	return "letters" + query("name", p.Name, "show", show, "cause", cause, "after", after, "letter", letter)
 }
 
-// canEdit reports whether the value of a dead letter is complete text that a browser sends back as it is, and a retry
-// can send.
+// canEdit reports whether the value of a dead letter is complete text that a browser sends back unchanged, and that a
+// retry can send.
 func canEdit(l *rest.DeadLetter) bool {
 	if l.Record == nil || l.Record.Value == nil || l.Record.Base64 || l.Record.Cut || isUneditable(l.Record.Value) {
 		return false

@@ -2,6 +2,8 @@ package console
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,20 +17,18 @@ import (
 
 // A form without selected dead letters replays none. REST would replay all of the connector's.
 func TestReplayRequiresSelection(t *testing.T) {
-	f := newFake()
-	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
-	if !strings.Contains(f.bodies[0], `"letters":[]`) {
-		t.Errorf("found %s with %s", f.log(), f.bodies[0])
-	}
+	f := newFakeAPI()
+	serve(t, newConsole(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
+	assert.Contains(t, f.bodies[0], `"letters":[]`)
 }
 
 // The result of a dry run names the dead letters that would be rejected, and why.
 func TestDryRunListsRejections(t *testing.T) {
-	f := newFake()
+	f := newFakeAPI()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
-	f.answers["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
+	f.responses["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
 		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Kept: map[string]int{"older": 2}}
-	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
+	w := serve(t, newConsole(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
 	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order",
 		"2 kept: dead letters older"} {
@@ -36,50 +36,53 @@ func TestDryRunListsRejections(t *testing.T) {
 	}
 }
 
-// A page is titled by its worst result.
+// The title of a page is the title of its worst result.
 func TestTitleOfAnOutcome(t *testing.T) {
-	replayed := func(delivered, refused int, kept map[string]int) result {
-		return result{Replayed: &rest.ReplayResult{Delivered: delivered, Refused: refused, Kept: kept}}
-	}
 	older := map[string]int{"older": 1}
+	other := result{} // of an action without counts
+	delivered := result{Replayed: &rest.ReplayResult{Delivered: 3}}
+	partlyDelivered := result{Replayed: &rest.ReplayResult{Delivered: 9, Kept: older}}
+	kept := result{Replayed: &rest.ReplayResult{Kept: older}}
+	refused := result{Replayed: &rest.ReplayResult{Refused: 1}}
+	discarded := result{Discarded: &rest.DiscardResult{Discarded: 1}}
+	partlyDiscarded := result{Discarded: &rest.DiscardResult{Discarded: 4, Kept: older}}
 	for want, results := range map[string][]result{
-		"Done":          {{}, replayed(3, 0, nil), {Discarded: &rest.DiscardResult{Discarded: 1}}},
-		"Partly done":   {replayed(9, 0, older), {Discarded: &rest.DiscardResult{Discarded: 4, Kept: older}}, {}},
-		"Not done":      {replayed(9, 0, older), replayed(0, 0, older), {}},
-		"Refused again": {replayed(0, 1, nil), replayed(0, 0, older)},
-		"Failed":        {{Error: "no"}, replayed(0, 1, nil)},
+		"Done":          {other, delivered, discarded},
+		"Partly done":   {partlyDelivered, partlyDiscarded, other},
+		"Not done":      {partlyDelivered, kept, other},
+		"Refused again": {refused, kept},
+		"Failed":        {{Error: "no"}, refused},
 	} {
 		assert.Equal(t, want, outcome{Results: results}.Title())
 	}
 }
 
-// An invalid number of rows is an error, and does not mean the default.
-func TestInvalidNumberOfRows(t *testing.T) {
-	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": 303} {
-		f := newFake()
-		f.answers["POST /culvert/connectors/orders/samples"] = json.RawMessage(`{"id":"s1"}`)
-		w := served(t, over(f), "POST", "/console/records", url.Values{"step": {"sample"}, "name": {"orders"},
+// An invalid number of rows is an error and is not replaced by the default.
+func TestInvalidNumberOfRowsIsRejected(t *testing.T) {
+	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": http.StatusSeeOther} {
+		f := newFakeAPI()
+		f.responses["POST /culvert/connectors/orders/samples"] = json.RawMessage(`{"id":"s1"}`)
+		w := serve(t, newConsole(f), "POST", "/console/records", url.Values{"step": {"sample"}, "name": {"orders"},
 			"rows": {rows}})
-		if w.Code != want || strings.Contains(f.log(), "POST") != (want == 303) {
-			t.Errorf("%q: found status %d, calls %s", rows, w.Code, f.log())
-		}
+		assert.Equal(t, want, w.Code, rows)
+		assert.Equal(t, want == http.StatusSeeOther, strings.Contains(f.log(), "POST"), rows, "requests a sample")
 	}
 }
 
-// The page lists the samples that are kept. If no row is due, it says so and offers to read a set in full.
-func TestSamplesAndIdleSets(t *testing.T) {
-	for _, state := range []string{"idle", "running", "failed", "paused"} { // of a silent worker nothing is known
+// The page lists the samples that are kept. If no row is due, it reports that and has a button to read a set in full.
+func TestRecordsPageListsSamplesAndIdleSets(t *testing.T) {
+	for _, state := range []string{"idle", "running", "failed", "paused"} {
 		isIdle := state == "idle"
-		f := newFake()
-		f.answers["GET /connectors/orders/status"] = json.RawMessage(`{}`)
-		f.answers["GET /culvert/connectors/orders/samples"] = []rest.Sample{{ID: "s2", Wanted: 5, State: "waiting"},
+		f := newFakeAPI()
+		f.responses["GET /connectors/orders/status"] = json.RawMessage(`{}`)
+		f.responses["GET /culvert/connectors/orders/samples"] = []rest.Sample{{ID: "s2", Wanted: 5, State: "waiting"},
 			{ID: "s1", Wanted: 1, State: "done"}}
-		f.answers["GET /culvert/connectors/orders/samples/s2"] = rest.Sample{ID: "s2", Wanted: 5, State: "waiting"}
-		f.answers["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"state":"` + state + `","feeds":[
+		f.responses["GET /culvert/connectors/orders/samples/s2"] = rest.Sample{ID: "s2", Wanted: 5, State: "waiting"}
+		f.responses["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"state":"` + state + `","feeds":[
 			{"name":"Orders","caught_up":true,"next_run":"2026-11-24T12:00:00Z"},
 			{"name":"Lines","caught_up":true}]}]}`)
 		for _, query := range []string{"", "&sample=s2"} {
-			page := served(t, over(f), "GET", "/console/records?name=orders"+query, nil).Body.String()
+			page := serve(t, newConsole(f), "GET", "/console/records?name=orders"+query, nil).Body.String()
 			assert.Contains(t, page, `sample=s1">1 row since`, `>5 rows since`, "</a> (waiting)")
 			for _, want := range []string{"No row is due now", "Lines: no further read", `aria-label="Snapshot of Orders"`} {
 				assert.Equal(t, isIdle, strings.Contains(page, want), want)
@@ -88,22 +91,22 @@ func TestSamplesAndIdleSets(t *testing.T) {
 	}
 }
 
-// An emptied text is compared as an empty text.
+// A review of an empty text sends the empty text.
 func TestReviewOfEmptyText(t *testing.T) {
-	f := newFake()
-	served(t, over(f), "POST", "/console/form", url.Values{"step": {"review"}, "name": {"x"}, "text": {""}})
-	at := slices.IndexFunc(f.calls, func(call string) bool { return strings.HasPrefix(call, "POST /culvert/diff") })
-	if at < 0 || f.bodies[at] != `{"name":"x","text":""}` {
-		t.Errorf("found %s with %q", f.log(), f.bodies)
+	f := newFakeAPI()
+	serve(t, newConsole(f), "POST", "/console/form", url.Values{"step": {"review"}, "name": {"x"}, "text": {""}})
+	i := slices.IndexFunc(f.calls, func(call string) bool { return strings.HasPrefix(call, "POST /culvert/diff") })
+	if i < 0 || f.bodies[i] != `{"name":"x","text":""}` {
+		t.Errorf("expected a comparison with an empty text, found %s with %q", f.log(), f.bodies)
 	}
 }
 
 // The page lists causes and the dead letters, none of them selected.
 func TestDeadLettersPage(t *testing.T) {
-	f := newFake()
-	f.answers["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
+	f := newFakeAPI()
+	f.responses["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
 		{"offset":7,"attempts":3}],"causes":[{"id":"0a","text":"no <b>","count":3}],"next":"1-0@7"}`)
-	page := served(t, over(f), "GET", "/console/letters?name=orders", nil).Body.String()
+	page := serve(t, newConsole(f), "GET", "/console/letters?name=orders", nil).Body.String()
 	for _, want := range []string{`cause=0a&amp;name=orders">no &lt;b&gt;`, `data-label="Attempts">3</td>`, `after=1-0%407`} {
 		if strings.Count(page, want) != 1 {
 			t.Errorf("expected one %s\n%s", want, page)
@@ -114,62 +117,64 @@ func TestDeadLettersPage(t *testing.T) {
 
 // A dead letter opens in the drawer. A value is sent back only if it was edited, and a part of a value never is.
 func TestDeadLetterIsEdited(t *testing.T) {
-	f := newFake()
-	f.answers["GET /culvert/connectors/orders/deadletters?letter=0%407"] = json.RawMessage(`{"letters":[{"offset":7,
+	f := newFakeAPI()
+	f.responses["GET /culvert/connectors/orders/deadletters?letter=0%407"] = json.RawMessage(`{"letters":[{"offset":7,
 		"attempts":3,"record":{"key":"k","value":"{\"a\":\n1}","size":9}}]}`)
-	f.answers["GET /culvert/connectors/orders/deadletters?letter=0%408"] = json.RawMessage(`{"letters":[{"offset":8,
+	f.responses["GET /culvert/connectors/orders/deadletters?letter=0%408"] = json.RawMessage(`{"letters":[{"offset":8,
 		"record":{"value":"{\"a\":","cut":true,"size":900}}]}`)
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/{letter}/retry", "orders", "0@7")
-	f.answers["POST "+target] = rest.ReplayResult{Sent: 1, Delivered: 1}
-	form := formOf(t, served(t, over(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String())
+	f.responses["POST "+target] = rest.ReplayResult{Sent: 1, Delivered: 1}
+	form := formOf(t, serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String())
 	assert.Equal(t, "{\"a\":\n1}", form.Get("value"))
 	form.Del("older")
 	for value, want := range map[string]string{"{\"a\":\r\n1}": `{}`, "{\"a\":2}": `{"value":"{\"a\":2}"}`} {
 		form.Set("value", value)
 		form.Set("do", "retry")
-		w := served(t, over(f), "POST", "/console/act", form)
-		assert.Equal(t, want, f.bodies[len(f.bodies)-2]) // before the frame
+		w := serve(t, newConsole(f), "POST", "/console/act", form)
+		assert.Equal(t, want, f.bodies[len(f.bodies)-2]) // the last request is for the frame
 		assert.Contains(t, w.Body.String(), "1 delivered", "#circle-check")
 	}
-	page := served(t, over(f), "GET", "/console/letters?name=orders&letter=0%408", nil).Body.String()
+	page := serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%408", nil).Body.String()
 	assert.Contains(t, page, "shown in part")
 	assert.Equal(t, false, strings.Contains(page, `name="value"`))
 	for _, value := range []string{"a\r\nb", "a\rb", "a\x00b"} {
 		letter := rest.DeadLetter{Record: &rest.DeadLetterRecord{Value: &value}}
-		f.answers["GET /culvert/connectors/orders/deadletters?letter=0%409"] = rest.DeadLetterList{
+		f.responses["GET /culvert/connectors/orders/deadletters?letter=0%409"] = rest.DeadLetterList{
 			DeadLetters: []rest.DeadLetter{letter}}
-		page := served(t, over(f), "GET", "/console/letters?name=orders&letter=0%409", nil).Body.String()
+		page := serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%409", nil).Body.String()
 		assert.Contains(t, page, "cannot be edited here")
 		assert.Equal(t, false, strings.Contains(page, `name="value"`), value)
 	}
 }
 
-// A retry that is refused again is told with its cause and with the new letter; the stored value stays in the drawer.
+// The page of a retry that is refused again has the cause and the new letter; the drawer keeps the stored value.
 func TestRefusedRetry(t *testing.T) {
-	f := newFake()
+	f := newFakeAPI()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/{letter}/retry", "orders", "0@7")
-	f.answers["POST "+target] = rest.ReplayResult{Sent: 1, Refused: 1, Letter: "0@9",
+	f.responses["POST "+target] = rest.ReplayResult{Sent: 1, Refused: 1, Letter: "0@9",
 		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such <order>"}}}
 	form := url.Values{"do": {"retry"}, "name": {"orders"}, "letter": {"0@7"}, "back": {"letters?name=orders"}}
-	page := served(t, over(f), "POST", "/console/act", form).Body.String()
+	page := serve(t, newConsole(f), "POST", "/console/act", form).Body.String()
 	for _, want := range []string{"<h1>Refused again</h1>", "0@7: no such &lt;order&gt;", `data-letter="0@9"`,
 		`href="letters?letter=0%409&amp;name=orders"`} {
 		assert.Contains(t, page, want)
 	}
-	for title, result := range map[string]rest.ReplayResult{"Done": {Sent: 1, Delivered: 1},
-		"Not done": {Kept: map[string]int{"older": 1}}} {
-		f.answers["POST "+target] = result
-		assert.Contains(t, served(t, over(f), "POST", "/console/act", form).Body.String(), "<h1>"+title+"</h1>")
+	for title, result := range map[string]rest.ReplayResult{
+		"Done":     {Sent: 1, Delivered: 1},
+		"Not done": {Kept: map[string]int{"older": 1}},
+	} {
+		f.responses["POST "+target] = result
+		assert.Contains(t, serve(t, newConsole(f), "POST", "/console/act", form).Body.String(), "<h1>"+title+"</h1>")
 	}
-	f.answers["GET /culvert/connectors/orders/deadletters?letter=0%407"] = json.RawMessage(`{"letters":[{"offset":7,
+	f.responses["GET /culvert/connectors/orders/deadletters?letter=0%407"] = json.RawMessage(`{"letters":[{"offset":7,
 		"record":{"value":"{\"a\":1}","size":7}}]}`)
-	page = served(t, over(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String()
+	page = serve(t, newConsole(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String()
 	assert.Contains(t, page, `<details class="stored">`, "<pre tabindex=\"0\">{&#34;a&#34;:1}\n</pre>")
 }
 
-// Only what was delivered has a green tick.
+// Only a result whose letters were all delivered has a green tick.
 func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		result rest.ReplayResult
 		want   bool
 	}{
@@ -179,20 +184,20 @@ func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
 		"nothing":   {},
 		"dry":       {result: rest.ReplayResult{DryRun: true, WouldPass: 1}},
 	} {
-		if got := (result{Replayed: &c.result}).Delivered(); got != c.want {
-			t.Errorf("%s: expected %v", name, c.want)
-		}
+		assert.Equal(t, test.want, result{Replayed: &test.result}.Delivered(), name)
 	}
 }
 
-// A trial that refuses nothing is no failure, and has no green tick: nothing was delivered.
-func TestTrialWithoutRefusalsIsNoFailure(t *testing.T) {
+// A dry run that refuses nothing is no failure, and has no green tick: nothing was delivered.
+func TestDryRunWithoutRefusalsIsNoFailure(t *testing.T) {
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
-	for want, result := range map[string]rest.ReplayResult{`class="off"`: {DryRun: true, WouldPass: 1},
-		`class="warn"`: {DryRun: true, WouldPass: 1, Refused: 1}} {
-		f := newFake()
-		f.answers["POST "+target] = result
-		page := served(t, over(f), "POST", "/console/act", url.Values{"dry": {"yes"}, "name": {"orders"},
+	for want, result := range map[string]rest.ReplayResult{
+		`class="off"`:  {DryRun: true, WouldPass: 1},
+		`class="warn"`: {DryRun: true, WouldPass: 1, Refused: 1},
+	} {
+		f := newFakeAPI()
+		f.responses["POST "+target] = result
+		page := serve(t, newConsole(f), "POST", "/console/act", url.Values{"dry": {"yes"}, "name": {"orders"},
 			"letter": {"0@7"}}).Body.String()
 		assert.Contains(t, page, "orders: Nothing was sent")
 		for _, class := range []string{`class="off"`, `class="warn"`, `class="good"`} {
@@ -201,18 +206,21 @@ func TestTrialWithoutRefusalsIsNoFailure(t *testing.T) {
 	}
 }
 
-// A value that a retry cannot send cannot be edited: its JSON fits the body of a request, which has at most 1 MiB.
-func TestRetryOfALargeValue(t *testing.T) {
+// A value cannot be edited if its JSON does not fit into the body of a retry, which has at most 1 MiB.
+func TestTooLargeValueCannotBeEdited(t *testing.T) {
 	for value, want := range map[string]bool{
-		strings.Repeat("x", rest.MaxRetryValue-2):      true, // and two quotes
+		strings.Repeat("x", rest.MaxRetryValue-2):      true, // JSON adds two quotes
 		strings.Repeat("x", rest.MaxRetryValue-1):      false,
 		strings.Repeat(`"`, rest.MaxRetryValue/2-1):    true,
 		strings.Repeat("\x01", rest.MaxRetryValue/6):   false,
 		strings.Repeat("\x01", rest.MaxRetryValue/6-1): true,
 	} {
-		assert.Equal(t, want, canEdit(&rest.DeadLetter{Record: &rest.DeadLetterRecord{Value: &value}}))
+		description := fmt.Sprintf("%d times %q", len(value), value[0])
+		letter := &rest.DeadLetter{Record: &rest.DeadLetterRecord{Value: &value}}
+		assert.Equal(t, want, canEdit(letter), description, "can be edited")
 		body, err := json.Marshal(rest.RetryRequest{Value: &value, IncludeSuperseded: true})
 		require.NoError(t, err)
-		assert.Equal(t, want, len(body) <= 1<<20-(1<<10)+len(`{"value":,"older":true}`))
+		fits := len(body) <= 1<<20-(1<<10)+len(`{"value":,"older":true}`)
+		assert.Equal(t, want, fits, description, "fits into a request")
 	}
 }

@@ -23,44 +23,35 @@ import (
 // A typed password stays in its field until it is applied: the text has [config.Mask] instead, and no response contains
 // it. Without the script the browser has to send it again with each step.
 type formPage struct {
-	Name string
-	// New means that the connector does not exist yet, with one of Classes.
-	New     bool
-	Classes []connect.Plugin
-	// Base is the text as sent to the browser, to find edited fields; Text is the current one, of the stored Version.
-	Base    string
-	Text    string
-	Version string
-	Head    *connectorHead
-	Steps   []fields.Step
-	// Problems concern the whole text.
-	Problems []string
-	// Retype lists typed secrets, which must be typed again without the script.
-	Retype []string
-	// Compared is the reviewed effect. Nil means that no review was requested.
-	Compared *rest.Comparison
-	// Changed is what has changed since the review, or since the page was opened.
-	Changed string
+	Name     string
+	New      bool             // the connector does not exist yet
+	Classes  []connect.Plugin // to choose from, if it is new and has no class
+	Base     string           // the text as sent to the browser, to find edited fields
+	Text     string           // the current text
+	Version  string           // of the stored configuration
+	Head     *connectorHead
+	Steps    []fields.Step
+	Problems []string         // of the whole text
+	Retype   []string         // the settings of typed secrets, which must be typed again without the script
+	Compared *rest.Comparison // the reviewed effect; nil means that no review was requested
+	Changed  string           // what has changed since the review, or since the page was opened
 	logonResult
 	Command string
-	// Peeked has the rows of one set, requested by its button.
-	Peeked peekedSet
+	Peeked  peekedSet // rows of one set, requested by its button
 }
 
 // logonResult is the result of *Check logon*.
 type logonResult struct {
-	// Checked means that the service was asked.
-	Checked bool
-	// Accepted is the user that it accepted, Unanswered why that is unknown.
-	Accepted   string
-	Unanswered string
+	Checked    bool   // the service was asked
+	Accepted   string // the user that it accepted
+	Unanswered string // why it is unknown whether it accepts the user
 }
 
 const fieldPrefix = "f."
 
 func (pr *pageRequest) form() (any, error) {
 	if pr.query.Has("name") {
-		p, err := pr.stored(pr.query.Get("name"))
+		p, err := pr.loadStored(pr.query.Get("name"))
 		return pr.prepare(p), err
 	}
 	p := &formPage{New: true}
@@ -73,24 +64,26 @@ func (pr *pageRequest) form() (any, error) {
 	return pr.prepare(p), err
 }
 
-// stored returns the stored configuration of a connector.
-func (pr *pageRequest) stored(name string) (p *formPage, err error) {
+// loadStored returns the page of a connector's stored configuration.
+func (pr *pageRequest) loadStored(name string) (p *formPage, err error) {
 	p = &formPage{Name: name}
 	if p.Head, err = pr.head(name, "form"); err != nil || p.Head == nil {
-		return p, cmp.Or(err, refuse(400, "expected the name of a connector in the address"))
+		return p, cmp.Or(err, newRefusal(400, "expected the name of a connector in the address"))
 	}
 	p.Text = p.Head.config
 	p.Version = p.Head.version
 	return p, p.Head.configErr
 }
 
+// prepare builds the fields of a page that is opened, and returns the page.
 func (pr *pageRequest) prepare(p *formPage) *formPage {
 	p.Base = p.Text
-	p.failed(pr.validate(p, nil, ""))
+	p.addProblem(pr.validate(p, nil, ""))
 	return p
 }
 
-func (p *formPage) failed(err error) {
+// addProblem adds an error unless it is nil.
+func (p *formPage) addProblem(err error) {
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
 	}
@@ -98,14 +91,14 @@ func (p *formPage) failed(err error) {
 
 // withChain returns the stored configuration with the transforms and predicates of the records page.
 func (pr *pageRequest) withChain() (any, error) {
-	p, err := pr.stored(pr.posted.Get("name"))
+	p, err := pr.loadStored(pr.formValues.Get("name"))
 	if err != nil {
 		return nil, err
 	}
 	settings, problem := settingsOf(p.Text)
-	chain, wrong := settingsOf(pr.lines("chain"))
-	if wrong != "" {
-		problem = "The chain is invalid: " + wrong
+	chain, chainProblem := settingsOf(pr.lines("chain"))
+	if chainProblem != "" {
+		problem = "The chain is invalid: " + chainProblem
 	}
 	if problem != "" {
 		p.Problems = append(p.Problems, problem)
@@ -118,28 +111,30 @@ func (pr *pageRequest) withChain() (any, error) {
 	return pr.prepare(p), err
 }
 
+// lines returns a field of the form with line ends as in a file.
 func (pr *pageRequest) lines(field string) string {
-	return strings.ReplaceAll(pr.posted.Get(field), "\r\n", "\n")
+	return strings.ReplaceAll(pr.formValues.Get(field), "\r\n", "\n")
 }
 
+// postForm handles a step of the form.
 func (pr *pageRequest) postForm() (any, error) {
-	step := pr.posted.Get("step")
+	step := pr.formValues.Get("step")
 	if step == "chain" {
 		return pr.withChain()
 	}
-	p := &formPage{Name: pr.posted.Get("name"), New: pr.posted.Get("new") != "", Version: pr.posted.Get("version"),
+	p := &formPage{Name: pr.formValues.Get("name"), New: pr.formValues.Get("new") != "", Version: pr.formValues.Get("version"),
 		Base: pr.lines("base")}
-	if !p.New && !pr.script && step != "download" {
-		p.Head, _ = pr.head(p.Name, "form") // its name is enough
+	if !p.New && !pr.isScript && step != "download" {
+		p.Head, _ = pr.head(p.Name, "form") // after an error the page has no head
 	}
-	edited, typed, problem := pr.applyFields(pr.lines("text"), p.Base)
+	edited, typed, fieldProblem := pr.applyFields(pr.lines("text"), p.Base)
 	p.Text = edited
 	p.Retype = slices.Sorted(maps.Keys(typed))
-	settings, wrong := settingsOf(edited)
+	settings, textProblem := settingsOf(edited)
 	if p.New {
 		p.Name = settings["name"]
 	}
-	problem = cmp.Or(problem, wrong)
+	problem := cmp.Or(fieldProblem, textProblem)
 	switch {
 	case step == "download":
 		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
@@ -154,7 +149,7 @@ func (pr *pageRequest) postForm() (any, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case step == "apply" && pr.posted.Get("reviewed") == p.ReviewToken():
+	case step == "apply" && pr.formValues.Get("reviewed") == p.ReviewToken():
 		if err = pr.apply(p, full); err == nil {
 			return redirect("connector?" + pairs("name", p.Name).Encode()), nil
 		}
@@ -164,24 +159,24 @@ func (pr *pageRequest) postForm() (any, error) {
 	case step == "review":
 		err = pr.review(p, full)
 	}
-	p.failed(err)
+	p.addProblem(err)
 	err = pr.validate(p, typed, step)
-	if pr.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
-		// only for the moment: the script asks again
-		return nil, err
+	if pr.isScript && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
+		return nil, err // the worker is starting: the script asks again
 	}
-	p.failed(err)
+	p.addProblem(err)
 	if group, ok := strings.CutPrefix(step, peekStep); ok {
 		pr.peek(p, group, settings)
 	}
 	return p, nil
 }
 
-// ReviewToken identifies the text and which secrets were typed, to apply only what was reviewed. It does not contain
-// the secrets.
+// ReviewToken identifies the text and the settings of typed secrets, so that only a reviewed change is applied. It does
+// not contain the secrets.
 func (p *formPage) ReviewToken() string { return elementID("reviewed", p.Text, p.Retype) }
 
-// applyFields applies the fields to the text. It returns typed secrets; the text has the mask instead.
+// applyFields applies the fields of the form to the text. It returns typed secrets; the text has the mask instead. A
+// problem means that the text is returned unchanged.
 func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
 	settings, problem := settingsOf(text)
 	if problem != "" {
@@ -189,19 +184,21 @@ func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[
 	}
 	baseSettings, _ := settingsOf(base)
 	typed = map[string]string{}
-	for name, values := range pr.posted {
+	for name, values := range pr.formValues {
 		key, ok := strings.CutPrefix(name, fieldPrefix)
 		if !ok {
 			continue
 		}
 		value := values[0]
-		secret := pr.posted.Get("s."+key) != ""
+		isSecret := pr.formValues.Get("s."+key) != ""
 		switch previous := baseSettings[key]; {
-		case secret && value == "" && !config.IsReference(previous): // unchanged
-		case secret && value != "" && !config.IsReference(value):
+		case isSecret && value == "" && !config.IsReference(previous):
+			// the stored secret is kept
+		case isSecret && value != "" && !config.IsReference(value):
 			typed[key] = value
 			settings[key] = config.Mask
-		case fields.OneLine(value) == fields.OneLine(previous): // an input field has no line ends
+		case fields.OneLine(value) == fields.OneLine(previous):
+			// it is unchanged, apart from line ends, which an input field cannot hold
 		case value == "":
 			delete(settings, key)
 		default:
@@ -215,8 +212,8 @@ func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[
 	return edited, typed, ""
 }
 
-// validate builds the fields from the settings' declarations. The step check may try a new secret. Errors of a new
-// connector's empty fields are shown after it in the step of the service, and after a review.
+// validate builds the fields from the declarations of the settings. The step check tries the logon, with typed secrets.
+// Errors of a new connector's empty fields are shown after a check in the step of the service, after a review in all.
 func (pr *pageRequest) validate(p *formPage, typed map[string]string, step string) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
@@ -226,28 +223,28 @@ func (pr *pageRequest) validate(p *formPage, typed map[string]string, step strin
 	if class == "" {
 		return nil
 	}
-	sent := maps.Clone(settings)
-	maps.Copy(sent, typed)
+	withSecrets := maps.Clone(settings)
+	maps.Copy(withSecrets, typed)
 	route := "PUT /connector-plugins/{name}/config/validate"
 	if step == "check" {
-		route = route + "?logon=check"
+		route += "?logon=check"
 		p.Checked = true
 	}
-	var found check.Validation
-	if _, err := pr.call(route, nil, sent, &found, class); err != nil {
+	var validation check.Validation
+	if _, err := pr.call(route, nil, withSecrets, &validation, class); err != nil {
 		return err
 	}
 	revealed := fields.All
 	if step == "check" && p.New {
-		revealed = fields.Sets // the service before them
+		revealed = fields.Sets // only the step of the service, which is before it
 	} else if p.New && step != "review" && step != "apply" {
 		revealed = 0
 	}
-	p.Steps = fields.Steps(found, settings, revealed)
-	if found.Logon == check.LogonAccepted {
-		p.Accepted = cmp.Or(found.User, "The logon")
+	p.Steps = fields.Steps(validation, settings, revealed)
+	if validation.Logon == check.LogonAccepted {
+		p.Accepted = cmp.Or(validation.User, "The logon")
 	} else if p.Checked {
-		p.Unanswered = found.Logon
+		p.Unanswered = validation.Logon
 	}
 	return nil
 }
@@ -271,14 +268,14 @@ type peekedRows struct {
 // peekStep precedes the group of a set in the name of a step.
 const peekStep = "peek:"
 
-// peek reads three rows of the set of a group with all settings, including typed secrets.
-func (pr *pageRequest) peek(p *formPage, name string, settings map[string]string) {
-	p.Peeked.Group = name
-	if p.Steps == nil { // the settings could not be checked, which the page says
+// peek reads three rows of the set of a group into the page. settings include typed secrets.
+func (pr *pageRequest) peek(p *formPage, group string, settings map[string]string) {
+	p.Peeked.Group = group
+	if p.Steps == nil { // the settings could not be checked; the page has the problem
 		return
 	}
 	groups := p.Steps[fields.Sets].Groups
-	i := slices.IndexFunc(groups, func(g fields.Group) bool { return g.Name == name && g.Set != "" })
+	i := slices.IndexFunc(groups, func(g fields.Group) bool { return g.Name == group && g.Set != "" })
 	if i < 0 {
 		return
 	}
@@ -297,22 +294,24 @@ func (pr *pageRequest) peek(p *formPage, name string, settings map[string]string
 	}
 }
 
+// review compares the configuration with the running one.
 func (pr *pageRequest) review(p *formPage, full string) error {
-	var c rest.Comparison
-	sent := map[string]string{"name": p.Name, "text": full} // a text may be empty
-	if _, err := pr.call("POST /culvert/diff", nil, sent, &c); err != nil {
+	var comparison rest.Comparison
+	body := map[string]string{"name": p.Name, "text": full} // with the text even if it is empty
+	if _, err := pr.call("POST /culvert/diff", nil, body, &comparison); err != nil {
 		return err
 	}
-	p.Compared = &c
-	if c.Version != p.Version && !p.New {
+	p.Compared = &comparison
+	if comparison.Version != p.Version && !p.New {
 		p.Changed += " The configuration was changed after this page was opened: the differences below are to the " +
 			"running configuration."
-		p.Version = c.Version
+		p.Version = comparison.Version
 	}
 	p.Command = pr.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
 	return nil
 }
 
+// apply stores the configuration, unless the stored one has another version.
 func (pr *pageRequest) apply(p *formPage, full string) error {
 	if err := pr.mayChange(); err != nil {
 		return err

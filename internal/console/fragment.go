@@ -26,12 +26,14 @@ type pageFragment struct {
 	Rows map[string]template.HTML `json:"rows,omitempty"`
 }
 
-// outline tells what of a fragment has changed: the hash of each row by its element ID, and the hash of everything
-// else, including the order of the rows.
+// outline has the hashes of a fragment, to find what has changed.
 type outline struct {
-	rows  map[string]string
-	frame string
+	rows  map[string]string // of each row, by its element ID
+	frame string            // of everything else, including the order of the rows
 }
+
+// fragmentsParameter is the query parameter of the script: the versions of the fragments that it has.
+const fragmentsParameter = "fragments"
 
 const (
 	rowStart = `<tr id="`
@@ -70,6 +72,7 @@ func (f *pageFragment) split() (rows map[string]template.HTML, o outline) {
 	return rows, o
 }
 
+// rendered is a page's content: its fragments by name, or an error.
 type rendered struct {
 	fragments map[string]pageFragment
 	err       error
@@ -82,7 +85,7 @@ func digest(text []byte) string {
 
 const (
 	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
-	// Those that took longer than 24 ms to make are shared for cacheFactor times as long, at most maxCacheTTL.
+	// Fragments that took longer than 24 ms to render are shared for cacheFactor times as long, at most maxCacheTTL.
 	cacheTTL    = 950 * time.Millisecond
 	cacheFactor = 40
 	maxCacheTTL = 2500 * time.Millisecond
@@ -106,9 +109,9 @@ type cachedPage struct {
 	mu        sync.Mutex
 	content   rendered
 	expiresAt time.Time
-	answers   map[string]encodedAnswer // of content, by what the viewer has
+	answers   map[string]encodedAnswer // of content, by the versions that the viewer has
 	outlines  map[string][]versionOutline
-	usedAt    time.Time // under the mutex of the cache
+	usedAt    time.Time // guarded by the mutex of the cache
 }
 
 type versionOutline struct {
@@ -123,17 +126,18 @@ type encodedAnswer struct {
 	compressed []byte
 }
 
-// answer returns what a viewer with known fragments lacks; the first caller renders the page while others wait.
+// answer returns the fragments that a viewer with known versions lacks. If the page has expired, the first caller renders
+// it while others wait.
 func (c *pageCache) answer(key, known string, render func() rendered) encodedAnswer {
 	p := c.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if began := time.Now(); !began.Before(p.expiresAt) {
+	if start := time.Now(); !start.Before(p.expiresAt) {
 		p.content = render()
 		p.answers = map[string]encodedAnswer{}
-		p.remember()
-		cost := time.Since(began)
-		p.expiresAt = began.Add(cost + min(max(cacheTTL, cacheFactor*cost), maxCacheTTL))
+		p.storeOutlines()
+		cost := time.Since(start)
+		p.expiresAt = start.Add(cost + min(max(cacheTTL, cacheFactor*cost), maxCacheTTL))
 	}
 	encoded, ok := p.answers[known]
 	if !ok {
@@ -145,8 +149,8 @@ func (c *pageCache) answer(key, known string, render func() rendered) encodedAns
 	return encoded
 }
 
-// remember keeps the outlines of the last versions of each fragment.
-func (p *cachedPage) remember() {
+// storeOutlines keeps the outlines of the last versions of each fragment.
+func (p *cachedPage) storeOutlines() {
 	if p.outlines == nil {
 		p.outlines = map[string][]versionOutline{}
 	}
@@ -159,11 +163,11 @@ func (p *cachedPage) remember() {
 		if len(outlines) >= maxOutlines {
 			outlines = outlines[1:]
 		}
-		p.outlines[name] = append(outlines, versionOutline{fragment.Version, current})
+		p.outlines[name] = append(outlines, versionOutline{version: fragment.Version, outline: current})
 	}
 }
 
-// answer returns the fragments that differ from known: NAME.VERSION, separated by commas. If only rows of tables differ
+// answer returns the fragments that differ from known, which has NAME.VERSION separated by commas. If only rows of tables differ
 // from one of the outlines, it returns these rows.
 func (r *rendered) answer(known string, outlines map[string][]versionOutline) encodedAnswer {
 	if r.err != nil {
@@ -179,26 +183,27 @@ func (r *rendered) answer(known string, outlines map[string][]versionOutline) en
 		}
 		for _, earlier := range outlines[name] {
 			if earlier.version == version {
-				changed[name] = fragment.since(&earlier.outline)
+				changed[name] = fragment.changesSince(&earlier.outline)
 			}
 		}
 	}
 	return encode(http.StatusOK, changed)
 }
 
-// since returns the rows that differ from an earlier version, or the whole fragment if more than rows differ.
-func (f pageFragment) since(earlier *outline) pageFragment {
+// changesSince returns the rows that differ from an earlier version, or the whole fragment if more than rows differ.
+func (f pageFragment) changesSince(earlier *outline) pageFragment {
 	rows, current := f.split()
 	if earlier.frame != current.frame {
 		return f
 	}
 	maps.DeleteFunc(rows, func(id string, _ template.HTML) bool { return earlier.rows[id] == current.rows[id] })
-	if len(rows) == 0 { // two rows have one ID
+	if len(rows) == 0 { // the difference is in one of two rows with one ID
 		return f
 	}
 	return pageFragment{Version: f.Version, Rows: rows}
 }
 
+// page returns the cached page of a key, a new one if there is none.
 func (c *pageCache) page(key string) *cachedPage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,11 +222,11 @@ func (c *pageCache) page(key string) *cachedPage {
 
 func encode(status int, value any) encodedAnswer {
 	var plain, compressed bytes.Buffer
-	_ = json.NewEncoder(&plain).Encode(value) // strings only
+	_ = json.NewEncoder(&plain).Encode(value) // does not fail: the value has only strings
 	w, _ := gzip.NewWriterLevel(&compressed, gzip.BestSpeed)
 	w.Write(plain.Bytes())
 	w.Close()
-	return encodedAnswer{status, plain.Bytes(), compressed.Bytes()}
+	return encodedAnswer{status: status, plain: plain.Bytes(), compressed: compressed.Bytes()}
 }
 
 func (e encodedAnswer) write(w http.ResponseWriter, r *http.Request) {
@@ -235,5 +240,3 @@ func (e encodedAnswer) write(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(e.status)
 	w.Write(body)
 }
-
-const fragmentsParameter = "fragments"

@@ -30,57 +30,63 @@ func listOf(rows ...string) rendered {
 		"list": {Name: "list", Version: digest([]byte(html)), HTML: template.HTML(html)}}}
 }
 
-// A poll gets the rows that have changed since the version that it knows, and everything if more than rows has changed.
-func TestChangedRows(t *testing.T) {
+// A poll gets the rows that have changed since the version that it knows, and the whole fragment if more than rows has
+// changed.
+func TestPollGetsChangedRows(t *testing.T) {
 	t.Parallel()
 	var p cachedPage
-	known := map[string]string{}
-	changes := func(name string, content rendered, since string) pageFragment {
+	versions := map[string]string{} // by name
+	changesSince := func(known, name string, content rendered) pageFragment {
 		p.content = content
-		p.remember()
-		known[name] = content.fragments["list"].Version
-		var found map[string]pageFragment
-		encoded := content.answer("figures.x,list."+known[since], p.outlines)
-		require.NoError(t, json.Unmarshal(encoded.plain, &found))
-		return found["list"]
+		p.storeOutlines()
+		versions[name] = content.fragments["list"].Version
+		var fragments map[string]pageFragment
+		encoded := content.answer("figures.x,list."+versions[known], p.outlines)
+		require.NoError(t, json.Unmarshal(encoded.plain, &fragments))
+		return fragments["list"]
 	}
-	whole := changes("first", listOf("a=1", "b=1", "c=1"), "")
-	assert.Equal(t, true, strings.Contains(string(whole.HTML), "<p>head</p>") && whole.Rows == nil)
-	one := changes("second", listOf("a=1", "b=2", "c=1"), "first")
-	assert.Equal(t, pageFragment{Version: known["second"], Rows: map[string]template.HTML{
-		"b": `<tr id="b"><td>2</td></tr>`}}, one)
-	two := changes("third", listOf("a=3", "b=2", "c=1"), "first")
-	assert.Equal(t, 2, len(two.Rows), "since an earlier version")
-	assert.Equal(t, pageFragment{}, changes("third", listOf("a=3", "b=2", "c=1"), "third"), "nothing has changed")
-	for name, content := range map[string]rendered{"another order": listOf("b=2", "a=3", "c=1"),
-		"a row less": listOf("a=3", "b=2"), "a row more": listOf("a=3", "b=2", "c=1", "d=1")} {
-		found := changes(name, content, "third")
-		assert.Equal(t, true, found.HTML != "" && found.Rows == nil, name)
+	expectWhole := func(fragment pageFragment, name string) {
+		t.Helper()
+		if fragment.HTML == "" || fragment.Rows != nil {
+			t.Errorf("%s: expected the whole fragment, found %+v", name, fragment)
+		}
+	}
+	expectWhole(changesSince("", "first", listOf("a=1", "b=1", "c=1")), "first")
+	want := pageFragment{Version: listOf("a=1", "b=2", "c=1").fragments["list"].Version,
+		Rows: map[string]template.HTML{"b": `<tr id="b"><td>2</td></tr>`}}
+	assert.Equal(t, want, changesSince("first", "second", listOf("a=1", "b=2", "c=1")), "one row")
+	twoRows := changesSince("first", "third", listOf("a=3", "b=2", "c=1"))
+	assert.Equal(t, 2, len(twoRows.Rows), "rows since an earlier version")
+	assert.Equal(t, pageFragment{}, changesSince("third", "third", listOf("a=3", "b=2", "c=1")), "nothing has changed")
+	for name, content := range map[string]rendered{
+		"another order": listOf("b=2", "a=3", "c=1"),
+		"a row less":    listOf("a=3", "b=2"),
+		"a row more":    listOf("a=3", "b=2", "c=1", "d=1"),
+	} {
+		expectWhole(changesSince("third", name, content), name)
 	}
 	for n := range 2 * maxOutlines {
-		changes("last", listOf("a="+fmt.Sprint(n)), "")
+		changesSince("", "last", listOf("a="+fmt.Sprint(n)))
 	}
 	assert.Equal(t, maxOutlines, len(p.outlines["list"]))
-	emptied := rendered{fragments: map[string]pageFragment{"list": {Name: "list", Version: "0"}}}
-	p.content = emptied
-	p.remember()
-	assert.Equal(t, `{"list":{"version":"0","html":""}}`,
-		strings.TrimSpace(string(emptied.answer("list."+known["last"], p.outlines).plain)), "nothing is left")
-	twice := changes("two rows of one ID", listOf("a=1", "a=2"), "")
-	assert.Equal(t, true, twice.HTML != "")
-	twice = changes("the first changes", listOf("a=3", "a=2"), "two rows of one ID")
-	assert.Equal(t, true, twice.HTML != "" && twice.Rows == nil)
-	forgotten := changes("new", listOf("a=new"), "third")
-	assert.Equal(t, true, forgotten.HTML != "", "a version that is forgotten")
+	expectWhole(changesSince("third", "new", listOf("a=new")), "since a version whose outline was dropped")
+	changesSince("", "two rows of one ID", listOf("a=1", "a=2"))
+	expectWhole(changesSince("two rows of one ID", "the first changes", listOf("a=3", "a=2")), "two rows of one ID")
+	empty := rendered{fragments: map[string]pageFragment{"list": {Name: "list", Version: "0"}}}
+	encoded := empty.answer("list."+versions["new"], p.outlines)
+	assert.Equal(t, `{"list":{"version":"0","html":""}}`, strings.TrimSpace(string(encoded.plain)), "an empty fragment")
 }
 
-// Viewers with equal rights get one answer, which is rendered and compressed once.
+// Viewers with equal rights share an answer, which is rendered and compressed once.
 func TestAnswersAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var cache pageCache
 		renderings := 0
-		render := func() rendered { renderings++; return listOf("a=" + strings.Repeat("x", 5000)) }
+		render := func() rendered {
+			renderings++
+			return listOf("a=" + strings.Repeat("x", 5000))
+		}
 		plain := httptest.NewRecorder()
 		compressed := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
@@ -89,13 +95,15 @@ func TestAnswersAreShared(t *testing.T) {
 		cache.answer("key", "list.v", render).write(compressed, r)
 		assert.Equal(t, 1, renderings)
 		assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
-		assert.Equal(t, true, compressed.Body.Len() < 1000)
+		if size := compressed.Body.Len(); size >= 1000 {
+			t.Errorf("expected less than 1000 bytes, found %d", size)
+		}
 		unzipped, err := gzip.NewReader(compressed.Body)
 		require.NoError(t, err)
-		var one, other map[string]pageFragment
-		require.NoError(t, json.NewDecoder(unzipped).Decode(&one))
-		require.NoError(t, json.Unmarshal(plain.Body.Bytes(), &other))
-		assert.Equal(t, other, one)
+		var fromPlain, fromCompressed map[string]pageFragment
+		require.NoError(t, json.NewDecoder(unzipped).Decode(&fromCompressed))
+		require.NoError(t, json.Unmarshal(plain.Body.Bytes(), &fromPlain))
+		assert.Equal(t, fromPlain, fromCompressed)
 		for n := range 2 * maxAnswers {
 			cache.answer("key", fmt.Sprint("list.", n), render)
 		}
@@ -106,11 +114,14 @@ func TestAnswersAreShared(t *testing.T) {
 	})
 }
 
-// A page is shared for 40 times as long as it took to make, at least 950 ms and at most 2.5 s.
+// A page is shared for 40 times as long as its rendering took, at least 950 ms and at most 2.5 s.
 func TestSlowPagesAreSharedLonger(t *testing.T) {
 	t.Parallel()
-	for cost, shared := range map[time.Duration]time.Duration{time.Millisecond: cacheTTL,
-		50 * time.Millisecond: 2 * time.Second, 3 * time.Second: maxCacheTTL} {
+	for cost, sharedFor := range map[time.Duration]time.Duration{
+		time.Millisecond:      cacheTTL,
+		50 * time.Millisecond: 2 * time.Second,
+		3 * time.Second:       maxCacheTTL,
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			var cache pageCache
 			renderings := 0
@@ -120,7 +131,7 @@ func TestSlowPagesAreSharedLonger(t *testing.T) {
 				return listOf("a=1")
 			}
 			cache.answer("key", "", render)
-			time.Sleep(shared - time.Millisecond)
+			time.Sleep(sharedFor - time.Millisecond)
 			cache.answer("key", "", render)
 			assert.Equal(t, 1, renderings)
 			time.Sleep(time.Millisecond)

@@ -19,19 +19,17 @@ type connectorHead struct {
 	Status  connect.Status
 	Tabs    []tab
 	// IsStored means that REST can change and delete the connector, which is in no file of a user.
-	IsStored  bool
-	config    string // the text of the stored configuration
-	version   string // its ETag, "" if it is in a file
-	configErr error  // why both are unknown
-	// ReadOnly means that the viewer may change nothing.
-	ReadOnly bool
-	// ChangesPassword means that the proposed action edits a setting that is declared as a password.
-	ChangesPassword bool
+	IsStored        bool
+	config          string // the text of the stored configuration
+	version         string // its ETag; "" if it is in a file
+	configErr       error  // why config and version are unknown
+	ReadOnly        bool   // the viewer may change nothing
+	ChangesPassword bool   // the proposed action edits a setting that is declared as a password
 }
 
 type tab struct{ Name, Title, Link string }
 
-// head reads the head of a page, or returns nil for a page that is of no connector.
+// head reads the head of a page and sets the title of the request. It returns nil if name is empty.
 func (pr *pageRequest) head(name, current string) (*connectorHead, error) {
 	if name == "" {
 		return nil, nil
@@ -47,32 +45,36 @@ func (pr *pageRequest) head(name, current string) (*connectorHead, error) {
 	h.configErr = err
 	h.IsStored = err == nil && h.version != ""
 	if action := h.Summary.Action; action != nil && action.Do == "edit" {
-		var declared []check.Definition
-		_ = pr.get("GET /connector-plugins/{name}/config", &declared, h.Summary.Class)
-		h.ChangesPassword = slices.ContainsFunc(declared, func(d check.Definition) bool {
+		var definitions []check.Definition
+		_ = pr.get("GET /connector-plugins/{name}/config", &definitions, h.Summary.Class)
+		h.ChangesPassword = slices.ContainsFunc(definitions, func(d check.Definition) bool {
 			return d.Name == action.Setting && d.Type == "PASSWORD"
 		})
 	}
 	link := func(page string) string { return page + query("name", name) }
-	h.Tabs = []tab{{"connector", "Overview", link("connector")}, {"records", "Records", link("records")},
-		{"letters", "Dead letters", link("letters")}, {"form", "Configuration", link("form")},
+	h.Tabs = []tab{
+		{"connector", "Overview", link("connector")},
+		{"records", "Records", link("records")},
+		{"letters", "Dead letters", link("letters")},
+		{"form", "Configuration", link("form")},
 		{"offsets", "Offsets", link("offsets")},
-		{"log", "Log", "log" + query("connector", name, "worker", h.logWorker())}}
+		{"log", "Log", "log" + query("connector", name, "worker", h.logWorker())},
+	}
 	return h, nil
 }
 
 // summary returns the overview line of a connector, without state if it is not available.
 func (pr *pageRequest) summary(name string) rest.ConnectorSummary {
-	var l rest.ConnectorList
-	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("name", name), &l)
-	i := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name })
+	var list rest.ConnectorList
+	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("name", name), &list)
+	i := slices.IndexFunc(list.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name })
 	if i >= 0 {
-		return l.Connectors[i]
+		return list.Connectors[i]
 	}
 	return rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name}}
 }
 
-// logWorker is the worker whose log is the most relevant: of the first task, else of the connector.
+// logWorker returns the worker whose log is the most relevant: of the first task, or of the connector without tasks.
 func (h *connectorHead) logWorker() string {
 	if len(h.Status.Tasks) > 0 {
 		return h.Status.Tasks[0].WorkerID
@@ -80,7 +82,7 @@ func (h *connectorHead) logWorker() string {
 	return h.Status.Connector.WorkerID
 }
 
-// State is the condition or, if it is not available, Kafka Connect's state.
+// State returns the condition or, if it is not available, Kafka Connect's state.
 func (h *connectorHead) State() string {
 	if h.Summary.State != "" {
 		return string(h.Summary.State)
@@ -88,10 +90,10 @@ func (h *connectorHead) State() string {
 	return cmp.Or(strings.ToLower(string(h.Status.Connector.State)), "unknown")
 }
 
-// Address is the page that actions lead back to.
+// Address returns the page to link to after an action.
 func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
 
-// Main is the button beside the heading, "" for none.
+// Main returns the action of the button next to the heading, "" for no button.
 func (h *connectorHead) Main() string {
 	switch state := h.State(); {
 	case state == "paused" || state == "stopped":
@@ -160,14 +162,14 @@ func (h *connectorHead) Fix() *fix {
 	return &fix{"form" + query("name", h.Name) + "#" + fieldID(action.Setting), label}
 }
 
-// Trace returns the full error texts of the connector and its tasks, "" if the cause says all of it.
+// Trace returns the full error texts of the connector and its tasks, "" if the cause contains all of them.
 func (h *connectorHead) Trace() string {
-	reported := []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace}
+	texts := []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace}
 	for _, t := range h.Status.Tasks {
-		reported = append(reported, t.Trace)
+		texts = append(texts, t.Trace)
 	}
 	var traces []string
-	for _, trace := range reported {
+	for _, trace := range texts {
 		if trace != "" && !slices.Contains(traces, trace) {
 			traces = append(traces, trace)
 		}
@@ -181,33 +183,33 @@ func (h *connectorHead) Trace() string {
 // navCounts are figures of the navigation, zero if they are unknown.
 type navCounts struct{ Letters, Workers int64 }
 
-// readCounts sends the figures of the navigation, which are read while the page is. The overview of all connectors has
-// the letters itself.
+// readCounts reads the figures of the navigation and sends them, zero after a failure. The overview of all connectors
+// reads the number of letters itself.
 func (pr *pageRequest) readCounts(counts chan<- navCounts, page string) {
-	var n navCounts
-	defer func() { counts <- n }()
+	var result navCounts
+	defer func() { counts <- result }()
 	defer guard.Recover(nil, "console, navigation", nil)
 	if page != home || pr.query.Get("search") != "" {
-		var l rest.ConnectorList
-		_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &l)
-		n.Letters = l.LettersOpen
+		var list rest.ConnectorList
+		_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &list)
+		result.Letters = list.LettersOpen
 	}
 	var workers []rest.WorkerInfo
 	_ = pr.get("GET /culvert/workers", &workers)
-	n.Workers = int64(len(workers))
+	result.Workers = int64(len(workers))
 }
 
 // section returns the page of the navigation that a page belongs to.
 func (pr *pageRequest) section(page string) string {
-	ofConnector := pr.query.Get("name") != "" || pr.query.Get("connector") != ""
+	isOfConnector := pr.query.Get("name") != "" || pr.query.Get("connector") != ""
 	if !slices.Contains([]string{"workers", "origins", "plugins", "letters", "log"}, page) ||
-		(ofConnector && (page == "letters" || page == "log")) {
+		(isOfConnector && (page == "letters" || page == "log")) {
 		return home
 	}
 	return page
 }
 
-// flowText returns what a connector reads and where it writes, as far as it is known.
+// flowText returns the known sets and topics of a connector in the direction of its rows.
 func flowText(c rest.ConnectorSummary) string {
 	ends := []string{several(c.Sets, "sets"), several(c.Topics, "topics")}
 	if c.Type == "sink" {

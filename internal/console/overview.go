@@ -22,16 +22,14 @@ type overviewPage struct {
 	States  []stateCount
 	Columns map[string]string // links that sort by a column
 	Figures figures
-	// First and Next are the addresses of other pages, "" for none.
-	First string
-	Next  string
-	// GroupError is why only this worker's data is shown.
+	First   string // address of the first page; "" if this is the first one
+	Next    string // address of the next page; "" if this is the last one
+	// GroupError is why only this worker's data is shown; "" if the data of all workers is shown.
 	GroupError string
-	// Compiling means that there are no connectors because plugins are still being compiled.
-	Compiling bool
+	Compiling  bool // there are no connectors, because plugins are still being compiled
 }
 
-// Here is the address of this page.
+// Here returns the address of this page.
 func (p overviewPage) Here() string {
 	return "./" + query("state", p.State, "search", p.Search, "sort", p.Sort, "after", p.After)
 }
@@ -57,55 +55,55 @@ type figures struct {
 	RefusedLogons int
 }
 
-// Answering is the number of services that are not away.
+// Answering returns the number of services that are not away.
 func (f figures) Answering() int { return f.Services - f.Away }
 
 func (pr *pageRequest) overview() (any, error) {
-	l := overviewPage{State: pr.query.Get("state"), Search: pr.query.Get("search"), Sort: pr.query.Get("sort"),
+	page := overviewPage{State: pr.query.Get("state"), Search: pr.query.Get("search"), Sort: pr.query.Get("sort"),
 		After: pr.query.Get("after"), Columns: map[string]string{}}
-	var waiting sync.WaitGroup
-	waiting.Go(func() {
+	var reads sync.WaitGroup
+	reads.Go(func() {
 		defer guard.Recover(nil, "console, figures", nil)
-		l.Figures.read(pr)
+		page.Figures.read(pr)
 	})
-	groupErr, err := pr.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
-		"search", l.Search, "sort", l.Sort, "after", l.After), &l.ConnectorList)
-	waiting.Wait()
+	groupErr, err := pr.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", page.State,
+		"search", page.Search, "sort", page.Sort, "after", page.After), &page.ConnectorList)
+	reads.Wait()
 	if err != nil {
 		return nil, err
 	}
 	if groupErr != nil {
-		l.GroupError = groupErr.Error()
-		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
+		page.GroupError = groupErr.Error()
+		page.Connectors = page.Connectors[:min(len(page.Connectors), perPage)]
 	}
 	link := func(state, sort, after string) string {
-		return "./" + query("state", state, "search", l.Search, "sort", sort, "after", after)
+		return "./" + query("state", state, "search", page.Search, "sort", sort, "after", after)
 	}
-	l.States = []stateCount{{"", l.Total, link("", l.Sort, "")}}
+	page.States = []stateCount{{Count: page.Total, Link: link("", page.Sort, "")}}
 	for _, s := range connect.Conditions {
-		if n := l.Counts[s]; n > 0 || string(s) == l.State {
-			l.States = append(l.States, stateCount{string(s), n, link(string(s), l.Sort, "")})
+		if n := page.Counts[s]; n > 0 || string(s) == page.State {
+			page.States = append(page.States, stateCount{State: string(s), Count: n, Link: link(string(s), page.Sort, "")})
 		}
 	}
 	for _, sort := range []string{"", "name", "rows", "letters", "activity"} {
-		l.Columns[sort] = link(l.State, sort, "")
+		page.Columns[sort] = link(page.State, sort, "")
 	}
-	l.Figures.count(&l.ConnectorList)
-	if l.After != "" {
-		l.First = link(l.State, l.Sort, "")
+	page.Figures.count(&page.ConnectorList)
+	if page.After != "" {
+		page.First = link(page.State, page.Sort, "")
 	}
-	if l.ConnectorList.Next != "" {
-		l.Next = link(l.State, l.Sort, l.ConnectorList.Next)
+	if page.ConnectorList.Next != "" {
+		page.Next = link(page.State, page.Sort, page.ConnectorList.Next)
 	}
-	if l.Total == 0 && l.Search == "" {
+	if page.Total == 0 && page.Search == "" {
 		var modules []rest.Module
 		err := pr.get("GET /culvert/plugins", &modules)
-		l.Compiling = err == nil && len(modules) == 0
+		page.Compiling = err == nil && len(modules) == 0
 	}
-	return l, nil
+	return page, nil
 }
 
-// count sums the states of all connectors that match the search. Those with open dead letters need attention.
+// count sums the states of all connectors that match the search. Connectors with open dead letters need attention.
 func (f *figures) count(list *rest.ConnectorList) {
 	byColor := map[string]int{}
 	for state, n := range list.Counts {
@@ -123,24 +121,23 @@ func (f *figures) count(list *rest.ConnectorList) {
 }
 
 // read reads the figures that the list does not have. Unknown ones stay nil.
-func (f *figures) read(v *pageRequest) {
-	var h history.History
-	if err := v.get("GET /culvert/history", &h); err == nil && h.Step > 0 {
-		steps := max(60/h.Step, 1)
-		rows := svg.Merge(h.Rows, steps, false)
-		refused := svg.Merge(h.Refused, steps, false)
+func (f *figures) read(pr *pageRequest) {
+	var hour history.History
+	if err := pr.get("GET /culvert/history", &hour); err == nil && hour.Step > 0 {
+		steps := max(60/hour.Step, 1)
+		rows := svg.Merge(hour.Rows, steps, false)
+		refused := svg.Merge(hour.Refused, steps, false)
 		if n, ok := svg.Last(rows); ok {
 			f.Rows = &n
 		}
-		sum := 0.0
+		f.Refused = new(float64)
 		for _, n := range refused {
-			sum += svg.Highest(n)
+			*f.Refused += svg.Highest(n)
 		}
-		f.Refused = &sum
 		f.RowsSpark = new(svg.NewSparkline("rows a minute in the last hour", rows, 240, 32))
 		f.RefusedSpark = new(svg.NewSparkline("refused records in the last hour", refused, 240, 32))
 	}
-	services, err := v.services()
+	services, err := pr.services()
 	if err != nil {
 		return
 	}

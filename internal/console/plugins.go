@@ -120,7 +120,7 @@ func (pr *pageRequest) log() (any, error) {
 	l.Lines = slices.DeleteFunc(l.Lines, func(line rest.LogLine) bool {
 		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(l.Text))
 	})
-	if !pr.script { // they are in the form, which is no fragment
+	if !pr.isScript { // they are in the form, which is no fragment
 		l.choices(pr)
 	}
 	return l, err

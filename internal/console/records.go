@@ -73,7 +73,7 @@ func (pr *pageRequest) recordsOf(name string) (*recordsPage, error) {
 	settings, _ := settingsOf(stored)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
 	p.Chain, err = config.Edit("", settings)
-	if !pr.script { // no fragment has them
+	if !pr.isScript { // no fragment has them
 		_ = pr.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
 		_ = pr.get("GET "+samplesRoute, &p.Samples, name)                  // the user may not see them
 	}
@@ -90,11 +90,11 @@ func (pr *pageRequest) sampled(p *recordsPage) error {
 func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
 func (pr *pageRequest) postRecords() (any, error) {
-	p, err := pr.recordsOf(pr.posted.Get("name"))
+	p, err := pr.recordsOf(pr.formValues.Get("name"))
 	if err != nil {
 		return nil, err
 	}
-	switch pr.posted.Get("step") {
+	switch pr.formValues.Get("step") {
 	case "sample":
 		return pr.startSample(p)
 	case "chain":
@@ -104,16 +104,16 @@ func (pr *pageRequest) postRecords() (any, error) {
 	case "tool":
 		return pr.runTool(p)
 	}
-	return nil, refuse(http.StatusBadRequest, "expected a form of this page")
+	return nil, newRefusal(http.StatusBadRequest, "expected a form of this page")
 }
 
 func (pr *pageRequest) startSample(p *recordsPage) (any, error) {
-	rows, err := strconv.Atoi(pr.posted.Get("rows"))
+	rows, err := strconv.Atoi(pr.formValues.Get("rows"))
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
-			strconv.Quote(brief(pr.posted.Get("rows"))))
+		return nil, newRefusal(http.StatusBadRequest, "rows: expected a number, found "+
+			strconv.Quote(brief(pr.formValues.Get("rows"))))
 	}
-	request := rest.SampleRequest{Rows: rows, Show: pr.posted.Get("show")}
+	request := rest.SampleRequest{Rows: rows, Show: pr.formValues.Get("show")}
 	sample := rest.Sample{}
 	_, err = pr.call("POST "+samplesRoute, nil, request, &sample, p.Name)
 	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
@@ -138,8 +138,8 @@ func (pr *pageRequest) testOfChain(p *recordsPage) (any, error) {
 
 // callChain requests the sample with the typed chain. On failure the page shows the problem and the stored chain.
 func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
-	p.ID = pr.posted.Get("sample")
-	p.Chain = pr.posted.Get("chain")
+	p.ID = pr.formValues.Get("sample")
+	p.Chain = pr.formValues.Get("chain")
 	settings, problem := settingsOf(p.Chain)
 	route := "POST /culvert/connectors/{name}/samples/{id}/chain" + query
 	body := map[string]any{"config": settings}
@@ -158,9 +158,9 @@ func (pr *pageRequest) runTool(p *recordsPage) (any, error) {
 		return nil, err
 	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
-	p.Tool = pr.posted.Get("command")
+	p.Tool = pr.formValues.Get("command")
 	request := rest.ToolRequest{Options: map[string]string{}}
-	for field, values := range pr.posted {
+	for field, values := range pr.formValues {
 		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
 			request.Options[option] = values[0]
 		}

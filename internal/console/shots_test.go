@@ -51,10 +51,10 @@ func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.Header.Get("Accept"), propertiesType) {
 		suffix = " text"
 	}
-	answer := f.answers[call+"?"+r.URL.RawQuery]
+	answer := f.responses[call+"?"+r.URL.RawQuery]
 	for _, key := range []string{call + suffix, strings.Join(parts, "/") + suffix} {
 		if answer == nil {
-			answer = f.answers[key]
+			answer = f.responses[key]
 		}
 	}
 	switch {

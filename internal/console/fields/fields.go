@@ -10,13 +10,12 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// Step is a part of the form: what belongs to the service, to its sets, or to Kafka.
+// Step is a part of the form: the fields of the service, of its sets, or of Kafka.
 type Step struct {
-	ID     string
-	Title  string
-	Groups []Group
-	// Problems counts the fields with errors that are shown.
-	Problems int
+	ID       string
+	Title    string
+	Groups   []Group
+	Problems int // number of fields with errors
 }
 
 // Group has the fields of a declared group; More are the rarely used ones.
@@ -24,10 +23,10 @@ type Group struct {
 	Name   string
 	Fields []Field
 	More   []Field
-	// Service and Set are set for a set of a source, of which rows can be shown; SetName is the setting of the set.
+	// The following are not empty for a set of a source, of which rows can be shown.
 	Service string
 	Set     string
-	SetName string
+	SetName string // the setting of Set
 }
 
 // The steps by their index, and their number.
@@ -47,11 +46,12 @@ var (
 		"task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "trace."}
 )
 
+// stepOf returns the index of a setting's step.
 func stepOf(setting, group string) int {
 	switch {
 	case setting == "name", slices.Contains(serviceGroups, group):
 		return Service
-	case slices.ContainsFunc(kafkaPrefixes, func(p string) bool { return strings.HasPrefix(setting, p) }):
+	case slices.ContainsFunc(kafkaPrefixes, func(prefix string) bool { return strings.HasPrefix(setting, prefix) }):
 		return Kafka
 	}
 	return Sets
@@ -60,16 +60,13 @@ func stepOf(setting, group string) int {
 // Field is a setting with its value.
 type Field struct {
 	check.Validated
-	// Text is the value in the text, "" if absent or a secret, which is not sent back.
-	Text string
-	// IsSet means that the text has the setting, Secret that its value is not sent back.
-	IsSet  bool
-	Secret bool
-	// Note says that a logon was not tried, which is no error.
-	Note string
+	Text   string // the value in the text; "" if it is absent or a secret
+	IsSet  bool   // the text has the setting
+	Secret bool   // the value is not sent to the browser
+	Note   string // that a logon was not tried, which is no error
 }
 
-// Label is the declared label, else the name of the setting.
+// Label returns the declared label, or the name of the setting if it has none.
 func (f Field) Label() string { return cmp.Or(f.Definition.DisplayName, f.Definition.Name) }
 
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
@@ -77,21 +74,21 @@ func (f Field) SeveralLines() bool { return OneLine(f.Text) != f.Text }
 
 const maxChoices = 500
 
-// choices returns the proposed values; of very many only those that contain the typed text.
-func choices(all []string, typed string) []string {
-	if len(all) > maxChoices && typed != "" {
+// choices returns the values to propose: at most maxChoices, if possible those that contain the typed text.
+func choices(values []string, typed string) []string {
+	if len(values) > maxChoices && typed != "" {
 		typed = strings.ToLower(typed)
-		matching := slices.DeleteFunc(slices.Clone(all), func(choice string) bool {
-			return !strings.Contains(strings.ToLower(choice), typed)
+		matching := slices.DeleteFunc(slices.Clone(values), func(value string) bool {
+			return !strings.Contains(strings.ToLower(value), typed)
 		})
 		if len(matching) > 0 {
-			all = matching
+			values = matching
 		}
 	}
-	return all[:min(len(all), maxChoices)]
+	return values[:min(len(values), maxChoices)]
 }
 
-// Steps returns the steps of a form. Empty fields have errors only in the first steps, as many as revealed.
+// Steps returns the steps of a form. Empty fields have errors only in the first steps, whose number is revealed.
 func Steps(v check.Validation, settings map[string]string, revealed int) []Step {
 	steps := []Step{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
 	for _, validated := range v.Configs {
@@ -111,15 +108,15 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 			f.Value.Errors = slices.Delete(slices.Clone(f.Value.Errors), i, i+1)
 		}
 		f.Value.RecommendedValues = choices(validated.Value.RecommendedValues, f.Text)
-		name := "Other settings"
+		group := "Other settings"
 		if definition.Group != nil && *definition.Group != "" {
-			name = *definition.Group
+			group = *definition.Group
 		}
-		step := stepOf(definition.Name, name)
+		step := stepOf(definition.Name, group)
 		if step >= revealed && settings[definition.Name] == "" {
 			f.Value.Errors = nil
 		}
-		steps[step].add(f, name)
+		steps[step].add(f, group)
 	}
 	isSink := slices.ContainsFunc(v.Configs, func(c check.Validated) bool { return c.Definition.Name == "topics" })
 	for i := range steps[Sets].Groups {
@@ -145,7 +142,7 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 
 func isSetName(f Field) bool { return strings.HasSuffix(f.Definition.Name, ".entityset") }
 
-// findSet finds the settings that the command peek needs.
+// findSet sets the settings that the command peek needs, if the group has them.
 func (g *Group) findSet() {
 	for _, f := range g.Fields {
 		switch {
@@ -158,11 +155,12 @@ func (g *Group) findSet() {
 	}
 }
 
-func (s *Step) add(f Field, name string) {
-	i := slices.IndexFunc(s.Groups, func(g Group) bool { return g.Name == name })
+// add adds a field to a group, which it adds if it is missing.
+func (s *Step) add(f Field, group string) {
+	i := slices.IndexFunc(s.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
 		i = len(s.Groups)
-		s.Groups = append(s.Groups, Group{Name: name})
+		s.Groups = append(s.Groups, Group{Name: group})
 	}
 	g := &s.Groups[i]
 	if len(f.Value.Errors) > 0 {
