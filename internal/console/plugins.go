@@ -11,22 +11,21 @@ import (
 
 type pluginsPage struct {
 	Modules []rest.Module
-	// Users has the connectors of each class.
-	Users map[string][]string
+	Users   map[string][]string // connectors by class
 }
 
 func (pr *pageRequest) plugins() (any, error) {
-	p := pluginsPage{Users: map[string][]string{}}
-	if err := pr.get("GET /culvert/plugins", &p.Modules); err != nil {
+	page := pluginsPage{Users: map[string][]string{}}
+	if err := pr.get("GET /culvert/plugins", &page.Modules); err != nil {
 		return nil, err
 	}
-	for _, c := range pr.connectors("") {
-		p.Users[c.Class] = append(p.Users[c.Class], c.Name)
+	for _, c := range pr.connectors() {
+		page.Users[c.Class] = append(page.Users[c.Class], c.Name)
 	}
-	return p, nil
+	return page, nil
 }
 
-// UsedBy returns the connectors that run a version of a plugin. Only the active version is used by new ones.
+// UsedBy returns the connectors with a class of a plugin version. Only the active version has any.
 func (p pluginsPage) UsedBy(m rest.Module) (names []string) {
 	if m.State != "active" {
 		return nil
@@ -49,42 +48,39 @@ func (p pluginsPage) HasPrevious(m rest.Module) bool {
 	})
 }
 
-// connectors returns up to 1,000 connectors in a state, "" for all, or none if they are not available.
-func (pr *pageRequest) connectors(state string) []rest.ConnectorSummary {
-	var l rest.ConnectorList
-	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("state", state, "limit", "1000"), &l)
-	return l.Connectors
+// connectors returns up to 1,000 connectors, none if they are not available.
+func (pr *pageRequest) connectors() []rest.ConnectorSummary {
+	var list rest.ConnectorList
+	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("limit", "1000"), &list)
+	return list.Connectors
 }
 
 type workersPage struct {
 	Workers []rest.WorkerInfo
-	// Group is nil without a group or a leader.
-	Group *rest.Group
+	Group   *rest.Group // nil without a group or a leader
 }
 
 func (pr *pageRequest) workers() (any, error) {
-	var p workersPage
-	err := pr.get("GET /culvert/workers", &p.Workers)
-	var g rest.Group
-	if groupErr := pr.get("GET /culvert/cluster", &g); groupErr == nil {
-		p.Group = &g
+	var page workersPage
+	err := pr.get("GET /culvert/workers", &page.Workers)
+	var group rest.Group
+	if groupErr := pr.get("GET /culvert/cluster", &group); groupErr == nil {
+		page.Group = &group
 	}
-	return p, err
+	return page, err
 }
 
 type servicesPage struct {
 	Services []rest.Origin
-	Silent   []string
+	Silent   []string // workers that do not answer
 }
 
 func (pr *pageRequest) origins() (any, error) { return pr.services() }
 
-func (pr *pageRequest) services() (p servicesPage, err error) {
-	var o rest.Origins
-	if _, err = pr.getOfGroup("GET /culvert/origins", url.Values{}, &o); err != nil {
-		return p, err
-	}
-	return servicesPage{o.Origins, o.Silent}, nil
+func (pr *pageRequest) services() (servicesPage, error) {
+	var list rest.Origins
+	_, err := pr.getOfGroup("GET /culvert/origins", url.Values{}, &list)
+	return servicesPage{Services: list.Origins, Silent: list.Silent}, err
 }
 
 type logPage struct {
@@ -101,38 +97,36 @@ type logPage struct {
 
 func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
 
-const logLines = "1000"
-
 func (pr *pageRequest) log() (any, error) {
-	l := logPage{Level: pr.query.Get("level"), Logger: pr.query.Get("logger"), Connector: pr.query.Get("connector"),
+	page := logPage{Level: pr.query.Get("level"), Logger: pr.query.Get("logger"), Connector: pr.query.Get("connector"),
 		Worker: pr.query.Get("worker"), Text: pr.query.Get("text")}
 	var err error
-	if l.Head, err = pr.head(l.Connector, "log"); isRefused(err, 404) {
-		err = nil // lines outlive their connector
+	if page.Head, err = pr.head(page.Connector, "log"); isRefused(err, 404) {
+		err = nil // a deleted connector still has lines
 	}
 	limit := ""
-	if l.Text != "" {
-		limit = logLines
+	if page.Text != "" {
+		limit = "1000" // the lines to search
 	}
-	err = cmp.Or(err, pr.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector,
-		"worker", l.Worker, "limit", limit).Encode(), &l.LogPage))
-	slices.Reverse(l.Lines)
-	l.Lines = slices.DeleteFunc(l.Lines, func(line rest.LogLine) bool {
-		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(l.Text))
+	err = cmp.Or(err, pr.get("GET /culvert/log?"+pairs("level", page.Level, "logger", page.Logger, "connector", page.Connector,
+		"worker", page.Worker, "limit", limit).Encode(), &page.LogPage))
+	slices.Reverse(page.Lines)
+	page.Lines = slices.DeleteFunc(page.Lines, func(line rest.LogLine) bool {
+		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(page.Text))
 	})
-	if !pr.isScript { // they are in the form, which is no fragment
-		l.choices(pr)
+	if !pr.isScript { // the form is in no fragment
+		page.readChoices(pr)
 	}
-	return l, err
+	return page, err
 }
 
-// choices reads what the lists of the form offer.
-func (l *logPage) choices(v *pageRequest) {
-	for _, c := range v.connectors("") {
+// readChoices reads the connectors and workers to choose from in the form.
+func (l *logPage) readChoices(pr *pageRequest) {
+	for _, c := range pr.connectors() {
 		l.Connectors = append(l.Connectors, c.Name)
 	}
 	var workers []rest.WorkerInfo
-	_ = v.get("GET /culvert/workers", &workers) // without it, the worker's own log
+	_ = pr.get("GET /culvert/workers", &workers) // after a failure, the chosen worker is the only choice
 	for _, w := range workers {
 		l.Workers = append(l.Workers, w.Worker)
 	}
@@ -140,9 +134,10 @@ func (l *logPage) choices(v *pageRequest) {
 	l.Workers = sortedWith(l.Workers, l.Worker)
 }
 
-func sortedWith(names []string, chosen string) []string {
-	if chosen != "" {
-		names = append(names, chosen)
+// sortedWith returns the sorted names, with name if it is not empty.
+func sortedWith(names []string, name string) []string {
+	if name != "" {
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -23,27 +23,25 @@ type recordsPage struct {
 	Name   string
 	ID     string
 	Sample *rest.Sample
-	// Samples are the kept ones, without rows. Idle are the feeds if none of them is being read.
-	Samples []rest.Sample
-	Idle    []feed
-	// Chain is the text of the transforms, Problem why they could not run.
-	Chain   string
-	Problem string
-	Tools   []rest.Tool
-	// Tool is the last command of the plugin, Answer its result.
-	Tool   string
-	Answer string
-	// Command is the form's action as curl command, SampleCommand starts a sample.
-	Command       string
-	SampleCommand string
+	// Samples are the samples that the worker keeps, without rows. Idle has all feeds if none of them is being read.
+	Samples       []rest.Sample
+	Idle          []feed
+	Chain         string // the text of the transforms
+	Problem       string // why the transforms or the tool could not run
+	Tools         []rest.Tool
+	Tool          string // the last command of the plugin
+	Answer        string // the result of Tool
+	Command       string // the action of the form as a curl command
+	SampleCommand string // the curl command that starts a sample
 }
 
 func (pr *pageRequest) records() (any, error) {
-	p, err := pr.recordsOf(pr.query.Get("name"))
-	if p.ID = pr.query.Get("sample"); err == nil && p.ID != "" {
-		err = pr.sampled(p)
+	p, err := pr.loadRecords(pr.query.Get("name"))
+	p.ID = pr.query.Get("sample")
+	if err == nil && p.ID != "" {
+		err = pr.loadSample(p)
 	}
-	if hasRows := p.Sample != nil && len(p.Sample.Rows) > 0; err == nil && !hasRows {
+	if err == nil && (p.Sample == nil || len(p.Sample.Rows) == 0) {
 		p.Idle = pr.idleFeeds(p.Name)
 	}
 	return p, err
@@ -60,27 +58,29 @@ func (pr *pageRequest) idleFeeds(name string) []feed {
 	return feedsOf(&motion)
 }
 
-func (pr *pageRequest) recordsOf(name string) (*recordsPage, error) {
+// loadRecords returns the page of a connector, without a sample.
+func (pr *pageRequest) loadRecords(name string) (*recordsPage, error) {
 	p := &recordsPage{Name: name, SampleCommand: pr.curl("POST "+samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	var err error
 	if p.Head, err = pr.head(name, "records"); err != nil {
 		return p, err
 	}
-	stored := "" // as text, which has no passwords
-	if err := pr.get("GET /connectors/{name}/config", &stored, name); err != nil {
+	text := "" // properties, in which passwords are hidden
+	if err := pr.get("GET /connectors/{name}/config", &text, name); err != nil {
 		return p, err
 	}
-	settings, _ := settingsOf(stored)
+	settings, _ := settingsOf(text)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
 	p.Chain, err = config.Edit("", settings)
-	if !pr.isScript { // no fragment has them
+	if !pr.isScript { // no fragment has tools and samples
 		_ = pr.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
 		_ = pr.get("GET "+samplesRoute, &p.Samples, name)                  // the user may not see them
 	}
 	return p, err
 }
 
-func (pr *pageRequest) sampled(p *recordsPage) error {
+// loadSample reads the sample of the page.
+func (pr *pageRequest) loadSample(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
 	err := pr.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
 	sampled.Truncate(p.Sample)
@@ -90,7 +90,7 @@ func (pr *pageRequest) sampled(p *recordsPage) error {
 func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
 func (pr *pageRequest) postRecords() (any, error) {
-	p, err := pr.recordsOf(pr.formValues.Get("name"))
+	p, err := pr.loadRecords(pr.formValues.Get("name"))
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (pr *pageRequest) postRecords() (any, error) {
 	case "chain":
 		return pr.tryChain(p)
 	case "test":
-		return pr.testOfChain(p)
+		return pr.downloadTest(p)
 	case "tool":
 		return pr.runTool(p)
 	}
@@ -119,25 +119,27 @@ func (pr *pageRequest) startSample(p *recordsPage) (any, error) {
 	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
 }
 
+// tryChain runs the typed chain with the sample. After a problem, the sample has the stored chain.
 func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 	p.Sample = &rest.Sample{}
 	if !pr.callChain(p, "", nil, p.Sample) {
-		return p, pr.sampled(p)
+		return p, pr.loadSample(p)
 	}
 	sampled.Truncate(p.Sample)
 	return p, nil
 }
 
-func (pr *pageRequest) testOfChain(p *recordsPage) (any, error) {
+// downloadTest returns the sample with the typed chain as a file for culvert test.
+func (pr *pageRequest) downloadTest(p *recordsPage) (any, error) {
 	file := ""
 	if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &file) {
-		return p, pr.sampled(p)
+		return p, pr.loadSample(p)
 	}
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", file}, nil
 }
 
-// callChain requests the sample with the typed chain. On failure the page shows the problem and the stored chain.
-func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
+// callChain requests the sample with the typed chain. It reports false and sets the problem of the page after a failure.
+func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Header, response any) (ok bool) {
 	p.ID = pr.formValues.Get("sample")
 	p.Chain = pr.formValues.Get("chain")
 	settings, problem := settingsOf(p.Chain)
@@ -145,7 +147,7 @@ func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Heade
 	body := map[string]any{"config": settings}
 	p.Command = pr.curl(route, body, p.Name, p.ID)
 	if problem == "" {
-		if _, err := pr.call(route, header, body, into, p.Name, p.ID); err != nil {
+		if _, err := pr.call(route, header, body, response, p.Name, p.ID); err != nil {
 			problem = err.Error()
 		}
 	}
@@ -183,6 +185,7 @@ func (pr *pageRequest) runTool(p *recordsPage) (any, error) {
 	return p, err
 }
 
+// settingsOf parses properties. problem is "" if they are valid.
 func settingsOf(text string) (settings map[string]string, problem string) {
 	entries, problems := config.Read("text.properties", []byte(text))
 	if err := problems.Err(); err != nil {
@@ -195,6 +198,7 @@ func settingsOf(text string) (settings map[string]string, problem string) {
 	return settings, ""
 }
 
+// fileName replaces characters that file names must not have.
 func fileName(connector string) string {
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' {

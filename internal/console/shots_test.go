@@ -27,49 +27,49 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// fixture answers as a worker with a connector in each state, or as one without connectors.
+// fixture is the REST API of a worker with a connector in each state, or of a worker without connectors.
 type fixture struct {
-	answers map[string]json.RawMessage
-	empty   bool
+	responses map[string]json.RawMessage
+	isEmpty   bool // it has no connectors
 }
 
-// recordedAt is the time of the answers in testdata/shots.json.
+// recordedAt is the time of the responses in testdata/shots.json.
 var recordedAt = time.Date(2026, 11, 28, 0, 44, 16, 0, time.UTC)
 
 var (
-	times   = regexp.MustCompile(`2026-11-28T\d\d:\d\d:\d\dZ`)
-	minutes = regexp.MustCompile(`"rows_per_second":([\d.]+),"minutes":null`)
+	timestamps = regexp.MustCompile(`2026-11-28T\d\d:\d\d:\d\dZ`)
+	minutes    = regexp.MustCompile(`"rows_per_second":([\d.]+),"minutes":null`)
 )
 
 func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := r.Method + " " + r.URL.EscapedPath()
 	parts := strings.Split(call, "/")
-	if at := 2 + strings.Count(call, "/culvert/"); len(parts) > at {
-		parts[at] = "*"
+	if name := 2 + strings.Count(call, "/culvert/"); len(parts) > name {
+		parts[name] = "*"
 	}
 	suffix := ""
 	if strings.HasPrefix(r.Header.Get("Accept"), propertiesType) {
 		suffix = " text"
 	}
-	answer := f.responses[call+"?"+r.URL.RawQuery]
+	response := f.responses[call+"?"+r.URL.RawQuery]
 	for _, key := range []string{call + suffix, strings.Join(parts, "/") + suffix} {
-		if answer == nil {
-			answer = f.responses[key]
+		if response == nil {
+			response = f.responses[key]
 		}
 	}
 	switch {
 	case strings.HasSuffix(call, "/history"):
-		answer, _ = json.Marshal(wave())
-	case answer == nil || strings.Contains(call, "/none"):
+		response, _ = json.Marshal(wave())
+	case response == nil || strings.Contains(call, "/none"):
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
-		answer = json.RawMessage(`{"error_code":404,"message":"Unknown connector none"}`)
-	case f.empty && call != "GET /" && call != "GET /connector-plugins":
-		answer = append(answer[:1:1], answer[len(answer)-1]) // an empty object or list
+		response = json.RawMessage(`{"error_code":404,"message":"Unknown connector none"}`)
+	case f.isEmpty && call != "GET /" && call != "GET /connector-plugins":
+		response = append(response[:1:1], response[len(response)-1]) // an empty object or list
 	}
-	text := times.ReplaceAllStringFunc(string(answer), func(at string) string {
-		recorded, _ := time.Parse(time.RFC3339, at)
-		return recorded.Add(time.Since(recordedAt)).UTC().Format(time.RFC3339)
+	text := timestamps.ReplaceAllStringFunc(string(response), func(timestamp string) string {
+		date, _ := time.Parse(time.RFC3339, timestamp)
+		return date.Add(time.Since(recordedAt)).UTC().Format(time.RFC3339)
 	})
 	text = minutes.ReplaceAllStringFunc(text, func(member string) string {
 		rate, _ := strconv.ParseFloat(minutes.FindStringSubmatch(member)[1], 64)
@@ -92,19 +92,26 @@ func minutesOf(rate float64) (rows []*int64) {
 	return rows
 }
 
-// wave is the history of an hour with some ups and downs.
+// wave returns the history of an hour with some ups and downs.
 func wave() history.History {
-	series := func(scale, share float64) (values []*int64) {
+	series := func(mean, share float64) (values []*int64) {
 		for i := range 360 {
-			up := share * (math.Sin(float64(i)/20) + math.Mod(float64(i*7), 5)/5)
-			values = append(values, new(int64(math.Round(scale*(1+up)))))
+			deviation := share * (math.Sin(float64(i)/20) + math.Mod(float64(i*7), 5)/5)
+			values = append(values, new(int64(math.Round(mean*(1+deviation)))))
 		}
 		return values
 	}
 	from := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
-	return history.History{Step: 10, From: from, Rows: series(4000, 0.2), P50: series(18, 0.2), P95: series(40, 0.6),
-		Errors: series(0, 0), Refused: series(1, 1),
-		Lag: series(81_200, 0.3)}
+	return history.History{
+		Step:    10,
+		From:    from,
+		Rows:    series(4000, 0.2),
+		P50:     series(18, 0.2),
+		P95:     series(40, 0.6),
+		Errors:  series(0, 0),
+		Refused: series(1, 1),
+		Lag:     series(81_200, 0.3),
+	}
 }
 
 // shot is a page of which pictures are taken.
@@ -114,32 +121,47 @@ type shot struct {
 	worker http.Handler
 }
 
-func shots(t *testing.T) (list []shot) {
+func shots(t *testing.T) []shot {
 	data, err := os.ReadFile("testdata/shots.json")
 	assert.NoError(t, err)
 	full := &fixture{}
-	assert.NoError(t, json.Unmarshal(data, &full.answers))
-	add := func(worker http.Handler, prefix string, names ...string) {
-		for i := 0; i < len(names); i += 2 {
-			list = append(list, shot{prefix + names[i], names[i+1], worker})
-		}
+	assert.NoError(t, json.Unmarshal(data, &full.responses))
+	empty := &fixture{responses: full.responses, isEmpty: true}
+	return []shot{
+		{"overview", "", full},
+		{"overview-state", "?state=failed", full},
+		{"failed", "connector?name=hr-password", full},
+		{"loading", "connector?name=order-lines", full},
+		{"refusing", "connector?name=customers-to-crm", full},
+		{"idle", "connector?name=customers", full},
+		{"stopped", "connector?name=stopped", full},
+		{"offsets", "offsets?name=customers", full},
+		{"records-none", "records?name=customers", full},
+		{"records", "records?name=customers&sample=s1", full},
+		{"letters", "letters?name=customers-to-crm", full},
+		{"letters-all", "letters", full},
+		{"letter", "letters?name=customers-to-crm&letter=0%4017", full},
+		{"form", "form?name=customers", full},
+		{"form-sets", "form?name=customers#step-sets", full},
+		{"form-review", "form?name=customers#step-review", full},
+		{"new", "form", full},
+		{"new-class", "form?class=ODataSource", full},
+		{"workers", "workers", full},
+		{"services", "origins", full},
+		{"plugins", "plugins", full},
+		{"log", "log", full},
+		{"log-connector", "log?connector=customers", full},
+		{"error", "connector?name=none", full},
+		{"empty-overview", "", empty},
+		{"empty-plugins", "plugins", empty},
+		{"empty-services", "origins", empty},
+		{"empty-log", "log", empty},
+		{"empty-letters", "letters", empty},
 	}
-	add(full, "", "overview", "", "overview-state", "?state=failed", "failed", "connector?name=hr-password",
-		"loading", "connector?name=order-lines", "refusing", "connector?name=customers-to-crm",
-		"idle", "connector?name=customers", "stopped", "connector?name=stopped", "offsets", "offsets?name=customers",
-		"records-none", "records?name=customers", "records", "records?name=customers&sample=s1",
-		"letters", "letters?name=customers-to-crm", "letters-all", "letters",
-		"letter", "letters?name=customers-to-crm&letter=0%4017", "form", "form?name=customers",
-		"form-sets", "form?name=customers#step-sets", "form-review", "form?name=customers#step-review",
-		"new", "form", "new-class", "form?class=ODataSource", "workers", "workers", "services", "origins",
-		"plugins", "plugins", "log", "log", "log-connector", "log?connector=customers", "error", "connector?name=none")
-	none := &fixture{full.answers, true}
-	add(none, "empty-", "overview", "", "plugins", "plugins", "services", "origins", "log", "log", "letters", "letters")
-	return list
 }
 
-// TestShots takes pictures of every page, light and dark, wide and narrow, into the folder CULVERT_SHOTS. ONLY has the
-// names of some, separated by commas.
+// TestShots takes pictures of every page, light and dark, wide and narrow, into the folder CULVERT_SHOTS. The variable
+// ONLY, if set, has the names of the pages to take, separated by commas.
 func TestShots(t *testing.T) {
 	folder := os.Getenv("CULVERT_SHOTS")
 	assert.NoError(t, os.MkdirAll(folder, 0o700))
@@ -147,11 +169,11 @@ func TestShots(t *testing.T) {
 	assert.NoError(t, err)
 	path, _, _ := strings.Cut(string(program), "\n")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path))
-	if os.Geteuid() == 0 { // it refuses to start with its sandbox
+	if os.Geteuid() == 0 { // as root the browser does not start with its sandbox
 		options = append(options, chromedp.NoSandbox)
 	}
-	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
-	defer end()
+	allocator, stopBrowser := chromedp.NewExecAllocator(context.Background(), options...)
+	defer stopBrowser()
 	ctx, cancel := chromedp.NewContext(allocator)
 	defer cancel()
 	assert.NoError(t, chromedp.Do(ctx))
@@ -162,21 +184,21 @@ func TestShots(t *testing.T) {
 		server := httptest.NewServer(Environment{Title: "PRD", Accent: "red"}.New(rest.Pages{API: s.worker,
 			ReadOnlyReason: func(*http.Request) string { return "" }}))
 		for _, theme := range []string{"light", "dark"} {
-			for _, wide := range []int64{1440, 390} {
+			for _, width := range []int64{1440, 390} {
 				_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}})
 				assert.NoError(t, err)
-				assert.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(wide, 900),
+				assert.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(width, 900),
 					chromedp.Navigate(server.URL+"/console/"+s.page)))
 				picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 				assert.NoError(t, err)
-				file := filepath.Join(folder, fmt.Sprintf("%s-%s-%d.png", s.name, theme, wide))
+				file := filepath.Join(folder, fmt.Sprintf("%s-%s-%d.png", s.name, theme, width))
 				assert.NoError(t, os.WriteFile(file, picture, 0o600))
-				over, err := chromedp.Run(ctx, chromedp.Evaluate[int](
+				overflow, err := chromedp.Run(ctx, chromedp.Evaluate[int](
 					"document.documentElement.scrollWidth - innerWidth"))
 				assert.NoError(t, err)
-				if over > 0 {
-					t.Errorf("%s: %d pixels stick out", file, over)
+				if overflow > 0 {
+					t.Errorf("%s: expected no overflow, found %d pixels", file, overflow)
 				}
 			}
 		}

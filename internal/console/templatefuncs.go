@@ -23,15 +23,15 @@ var templateFuncs = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "json": oneLineJSON, "lines": linesOfText, "id": elementID,
 	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
 	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
-	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText,
-	"spark": sparkOf, "loadShare": loadShare,
-	"hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID,
-	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
-	"next": fields.Next, "isUneditable": isUneditable, "shortClass": shortClass,
+	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
+	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID, "tree": sampled.NewTree,
+	"compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep, "next": fields.Next,
+	"isUneditable": isUneditable, "shortClass": shortClass,
 	"label": func(do string) string { return actions[do].Label },
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
+// maxBrief is the number of characters of a brief text.
 const maxBrief = 300
 
 func brief(text any) string { return shown.LineUpTo(textOf(text), maxBrief) }
@@ -50,30 +50,30 @@ func indirect(value any) any {
 	return pointer.Elem().Interface()
 }
 
-// formatTime formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged; the script makes it
+// formatTime formats a time, or a string in RFC 3339, in UTC. It is absolute, so that an unchanged fragment stays unchanged; the script makes it
 // relative.
-func formatTime(at any) template.HTML {
-	var when time.Time
-	switch value := indirect(at).(type) {
+func formatTime(value any) template.HTML {
+	var date time.Time
+	switch value := indirect(value).(type) {
 	case time.Time:
-		when = value
+		date = value
 	case string:
-		when, _ = time.Parse(time.RFC3339, value)
+		date, _ = time.Parse(time.RFC3339, value)
 	}
-	if when.IsZero() {
+	if date.IsZero() {
 		return "–"
 	}
-	return timeElement(when, "<time", " UTC</time>")
+	return timeElement(date, "<time", " UTC</time>")
 }
 
-// formatExactly formats a time that the script leaves as it is.
-func formatExactly(at time.Time) template.HTML {
-	return timeElement(at, `<time class="exact"`, "</time>")
+// formatExactly formats a time that the script does not make relative.
+func formatExactly(date time.Time) template.HTML {
+	return timeElement(date, `<time class="exact"`, "</time>")
 }
 
-func timeElement(at time.Time, start, end string) template.HTML {
-	at = at.UTC()
-	return template.HTML(start + ` datetime="` + at.Format(time.RFC3339Nano) + `">` + at.Format(time.DateTime) + end)
+func timeElement(date time.Time, start, end string) template.HTML {
+	date = date.UTC()
+	return template.HTML(start + ` datetime="` + date.Format(time.RFC3339Nano) + `">` + date.Format(time.DateTime) + end)
 }
 
 // formatRate formats a number per second with three digits.
@@ -122,6 +122,7 @@ func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
 func fieldID(setting string) string { return elementID("field", setting) }
 
+// elementID returns an element ID for any parts, which users may have written.
 func elementID(parts ...any) string { return "i" + digest(fmt.Appendf(nil, "%q", parts)) }
 
 // stateLook is how a state is shown: an icon and a color of DESIGN.md.
@@ -134,7 +135,7 @@ var stateLooks = map[string]stateLook{
 	"idle": {"circle-check", "good"}, "paused": {"pause", "off"}, "stopped": {"square", "off"},
 }
 
-// stateWord returns the word of a state of ours or of Kafka Connect.
+// stateWord returns the word for a condition or a state of Kafka Connect.
 func stateWord(s any) string {
 	word := strings.ToLower(fmt.Sprint(s))
 	if word == "restarting" {
@@ -157,7 +158,7 @@ func icon(name string) template.HTML {
 
 const spriteFile = "assets/vendor/lucide-1.62.0.svg"
 
-// query returns the query of a link from names and values in turn.
+// query returns the query of a link with alternating names and values.
 func query(namesAndValues ...string) string { return "?" + pairs(namesAndValues...).Encode() }
 
 // formatSeconds formats a duration with one unit.
@@ -187,7 +188,8 @@ func (v viewer) curl(route string, body any, values ...string) string {
 		b.WriteString(" -X " + method)
 	}
 	switch body := body.(type) {
-	case nil: // the request has no body
+	case nil:
+		// the request has no body
 	case string:
 		b.WriteString(" -H 'Content-Type: " + propertiesType + "' --data-binary @" + shown.ShellWord(body))
 	default:
@@ -198,7 +200,7 @@ func (v viewer) curl(route string, body any, values ...string) string {
 	return shown.Line(b.String() + " " + shown.ShellWord(v.Base+target))
 }
 
-// sparkOf is the sparkline of a list: rows of each minute.
+// sparkOf returns the sparkline of a connector in a list: the rows of each minute.
 func sparkOf(minutes []*int64, rows *float64) svg.Sparkline {
 	label := "rows a minute in the last hour"
 	if rows != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-// vendored has the SHA-256 of each third-party file.
-var vendored = map[string]string{
+// thirdPartyDigests has the SHA-256 of each third-party file.
+var thirdPartyDigests = map[string]string{
 	"idiomorph-0.8.0.js":          "4cbd535caf7663a51eda9bce6595371c384fc430d54b8d414e29a61167f19f96",
 	"idiomorph.LICENSE.txt":       "d3d2456f76414f2456104660ebd65aff1c04cd7966b942bdabd63f3cdb316a38",
 	"inter-5.3.0-latin-ext.woff2": "34b9c504cab7a73e37b746343a449132e56cf7b5481af2cb81dc74dcff25c956",
@@ -21,22 +21,23 @@ var vendored = map[string]string{
 	"lucide.LICENSE.txt":          "b495047bd93a9b06913511076f504daba17d5bbeb3e0650f3bb53a4220329c57",
 }
 
-// Third-party files are the pinned ones, each with its licence, and the sprite has every icon that a page uses.
-func TestThirdPartyFiles(t *testing.T) {
+// Third-party files have the known digests, each has its licence, and the sprite has every icon that a page uses.
+func TestThirdPartyFilesAreKnown(t *testing.T) {
 	files, err := fs.ReadDir(assetFiles, "assets/vendor")
 	assert.NoError(t, err)
-	if len(files) != len(vendored) {
-		t.Errorf("expected %d files, found %d", len(vendored), len(files))
+	if len(files) != len(thirdPartyDigests) {
+		t.Errorf("expected %d files, found %d", len(thirdPartyDigests), len(files))
 	}
 	for _, f := range files {
 		data, err := assetFiles.ReadFile("assets/vendor/" + f.Name())
 		assert.NoError(t, err)
-		if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != vendored[f.Name()] {
-			t.Errorf("%s: expected the SHA-256 %s, found %s", f.Name(), vendored[f.Name()], got)
+		if got := fmt.Sprintf("%x", sha256.Sum256(data)); got != thirdPartyDigests[f.Name()] {
+			t.Errorf("%s: expected the SHA-256 %s, found %s", f.Name(), thirdPartyDigests[f.Name()], got)
 		}
 		library, _, _ := strings.Cut(f.Name(), "-")
-		if library, _, _ = strings.Cut(library, "."); vendored[library+".LICENSE.txt"] == "" {
-			t.Errorf("%s has no licence beside it", f.Name())
+		library, _, _ = strings.Cut(library, ".")
+		if thirdPartyDigests[library+".LICENSE.txt"] == "" {
+			t.Errorf("%s: expected a licence next to it, found none", f.Name())
 		}
 	}
 	sprite, err := assetFiles.ReadFile("assets/vendor/lucide-1.62.0.svg")
@@ -47,7 +48,7 @@ func TestThirdPartyFiles(t *testing.T) {
 	for word, s := range stateLooks {
 		assert.Contains(t, string(sprite), `id="`+s.Icon+`"`)
 		if s.Color == "" {
-			t.Errorf("%s has no color", word)
+			t.Errorf("%s: expected a color, found none", word)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ChangeChecker checks configurations that would replace the one of a connector.
+// ChangeChecker checks new configurations of existing connectors.
 type ChangeChecker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
@@ -23,7 +23,7 @@ type ChangeChecker struct {
 	Status func(name string) (connect.Status, error)
 }
 
-// Change returns a configuration as a change of the stored one. received are the settings that the sender wrote.
+// Change returns a configuration as a change of the stored one. received has the settings that the sender wrote.
 func (c ChangeChecker) Change(checker *check.Checker, connector *config.Connector,
 	received map[string]string) config.ConfigChange {
 	change := config.ConfigChange{New: connector, Declarations: config.Declare(),
@@ -33,41 +33,41 @@ func (c ChangeChecker) Change(checker *check.Checker, connector *config.Connecto
 	change.FromStored = func(key string) bool {
 		value, ok := received[key]
 		e, _ := connector.Entry(key)
-		return !ok || strings.TrimSpace(value) == config.Mask || (e.Value.IsSecret() &&
-			!change.Worker.Providers.AllowedForREST(e))
+		return !ok || strings.TrimSpace(value) == config.Mask ||
+			(e.Value.IsSecret() && !change.Worker.Providers.AllowedForREST(e))
 	}
-	if _, component, err := components.Find(checker.Plugins, connector.Text("connector.class"), "", wit.ComponentSource,
-		wit.ComponentSink); err == nil {
+	class := connector.Text("connector.class")
+	_, component, err := components.Find(checker.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+	if err == nil {
 		change.Declarations = config.DeclareComponent(component)
 	}
 	return change
 }
 
-// Interrupts reports whether the configuration would replace one of which a task runs.
-func (c ChangeChecker) Interrupts(connector *config.Connector, sent config.ConfigChange) bool {
-	if sent.Stored == nil || maps.Equal(sent.Stored.Raw(), connector.Raw()) {
+// Interrupts reports whether the configuration would change a connector of which a task runs.
+func (c ChangeChecker) Interrupts(connector *config.Connector, change config.ConfigChange) bool {
+	if change.Stored == nil || maps.Equal(change.Stored.Raw(), connector.Raw()) {
 		return false
 	}
-	s, err := c.Status(connector.Name)
-	return err == nil && slices.ContainsFunc(s.Tasks, func(t connect.TaskStatus) bool {
-		return t.State == connect.Running
-	})
+	status, err := c.Status(connector.Name)
+	isRunning := func(task connect.TaskStatus) bool { return task.State == connect.Running }
+	return err == nil && slices.ContainsFunc(status.Tasks, isRunning)
 }
 
 // CheckWithService finds errors with the service, such as a misspelled entity set, before they would end a run.
 func (c ChangeChecker) CheckWithService(ctx context.Context, checker check.Checker, connector *config.Connector,
-	sent config.ConfigChange) config.Problems {
-	checker.Logon = checker.Logon || sent.HasCompleteCredentials()
+	change config.ConfigChange) config.Problems {
+	checker.Logon = checker.Logon || change.HasCompleteCredentials()
 	checker.Wait = check.OnlineTimeout
 	return checker.CheckOnline(ctx, connector)
 }
 
-// OriginProblems returns the problems that keep a connector that runs from continuing at another origin.
+// OriginProblems returns the problems that prevent a running connector from continuing at another origin.
 func (c ChangeChecker) OriginProblems(ctx context.Context, connector *config.Connector) config.Problems {
-	running, unknown := c.Herder.RunningConfig(connector.Name)
+	running, runningErr := c.Herder.RunningConfig(connector.Name)
 	_, component, err := components.Find(c.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"), wit.ComponentSource)
-	if unknown != nil || err != nil || running.Config.Text("connector.class") != connector.Text("connector.class") {
+	if runningErr != nil || err != nil || running.Config.Text("connector.class") != connector.Text("connector.class") {
 		return nil
 	}
 	problems, err := check.OriginChanged(running.Config, connector, component, func() ([]string, error) {

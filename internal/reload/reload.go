@@ -23,14 +23,14 @@ import (
 type Options struct {
 	Worker *config.Worker
 	Folder string
-	// Connectors were read at the start. Their problems and Hidden were logged.
+	// Connectors were read at the start, Hidden are the problems of other files. All problems were logged.
 	Connectors []*config.Connector
 	Hidden     config.Problems
 	Checker    check.Checker
 	Lockouts   *lockouts.Store
 	Changes    ChangeChecker
 	Group      Group
-	Remove     func(name string) error // also removes what is stored about the connector
+	Remove     func(name string) error // stops and deletes a connector with its stored data
 	// Lock is held while connectors are reconciled and while REST changes one.
 	Lock guard.CtxMutex
 	Log  *slog.Logger
@@ -48,20 +48,20 @@ type Reloader struct {
 	Options
 	store  config.Store
 	herder *connect.Herder
-	// serviceDeadline is when the current reload must stop checks with services; timedOutOrigins did not respond in
-	// time. The lock is held.
-	serviceDeadline time.Time
-	timedOutOrigins map[string]bool
-	reconciled      atomic.Bool
+	// The following are guarded by Lock and belong to the current reload.
+	serviceDeadline time.Time       // when checks with services must end
+	timedOutOrigins map[string]bool // origins that did not respond in time
+	isReconciled    atomic.Bool
 
-	mu       sync.Mutex
-	problems config.Problems // that belong to no connector
-	rejected map[string]string
-	counts   map[string]int64    // of reloads, by outcome
-	last     time.Time           // of the last reload that changed something
-	files    []*config.Connector // all connectors of the last snapshot
+	mu         sync.Mutex
+	problems   config.Problems     // that belong to no connector
+	rejections map[string]string   // problems of rejected configurations, by connector
+	counts     map[string]int64    // of reloads, by outcome
+	lastChange time.Time           // of the last reload that changed something
+	connectors []*config.Connector // of the last snapshot
 }
 
+// Outcomes of a reload.
 const (
 	reloadUnchanged = "unchanged"
 	reloadApplied   = "applied"
@@ -70,11 +70,11 @@ const (
 
 // New returns a reloader.
 func New(o Options, store config.Store) *Reloader {
-	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, files: o.Connectors,
-		rejected: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, connectors: o.Connectors,
+		rejections: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
 	for _, connector := range o.Connectors {
 		if err := connector.Problems.Err(); err != nil {
-			r.rejected[connector.Name] = err.Error() // it was logged
+			r.rejections[connector.Name] = err.Error()
 		}
 	}
 	return r
@@ -94,24 +94,25 @@ func FolderStore(files config.Files, connectors []*config.Connector, targets *co
 	return config.NewFolderStore(locations, w, log)
 }
 
-// Check returns the new problems of a connector: those of named files were found at the start.
+// Check returns the problems of a connector that it did not have when it was read.
 func (r *Reloader) Check(ctx context.Context, connector *config.Connector) config.Problems {
 	problems := r.Checker.Check(ctx, connector)
 	originProblems := r.Changes.OriginProblems(ctx, connector)
 	if problems.Err() == nil && originProblems.Err() == nil {
 		checker := r.Checker
 		checker.Lockouts = r.Lockouts
-		sent := r.Changes.Change(&checker, connector, connector.Raw())
-		switch origin := components.Origin(connector, sent.Declarations); {
-		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, sent): // not checked with the service
+		change := r.Changes.Change(&checker, connector, connector.Raw())
+		switch origin := components.Origin(connector, change.Declarations); {
+		case r.timedOutOrigins[origin] || !r.Changes.Interrupts(connector, change):
+			// it is not checked with the service
 		case time.Now().After(r.serviceDeadline):
 			problems = append(problems, connector.Locate(config.Problem{Setting: "connector.class",
 				Text: fmt.Sprintf("the change was not checked with the service, because checks of other changes "+
 					"took %v: the check is repeated immediately", serviceTimeout)}))
 			r.store.Refresh()
 		default:
-			if judged := r.Changes.CheckWithService(ctx, checker, connector, sent); judged != nil {
-				problems = judged // includes the problems found before
+			if onlineProblems := r.Changes.CheckWithService(ctx, checker, connector, change); onlineProblems != nil {
+				problems = onlineProblems // they include the problems of the first check
 			}
 			r.timedOutOrigins[origin] = check.TimedOut(problems)
 		}
@@ -121,17 +122,17 @@ func (r *Reloader) Check(ctx context.Context, connector *config.Connector) confi
 	})
 }
 
-// serviceTimeout bounds the checks of one reload with services, all together.
+// serviceTimeout bounds the time of all checks of one reload with services.
 const serviceTimeout = 5 * time.Second
 
-// Watch calls apply with the content of the folder each time it has changed, until ctx ends.
+// Watch waits for the plugins and calls apply with a snapshot of the store after each change, until ctx ends.
 func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
 	defer guard.Recover(r.Log, "following the folder of connectors", nil)
 	if r.Changes.Plugins.Loaded(ctx) != nil {
 		return
 	}
 	r.store.Watch(ctx, func(snapshot config.Snapshot) {
-		_ = guard.Do(r.Log, "a reload", func() error { // the next one may succeed
+		_ = guard.Do(r.Log, "a reload", func() error { // after a panic the next reload may succeed
 			apply(ctx, snapshot)
 			return nil
 		})
@@ -148,13 +149,13 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 		if snapshot.Requested {
 			r.store.Refresh()
 		}
-		return // the next one follows
+		return // a newer snapshot follows
 	}
 	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, nil)
-	r.reconciled.Store(ctx.Err() == nil)
+	r.isReconciled.Store(ctx.Err() == nil)
 }
 
-// CatchUp reconciles the connectors with the store as it is now.
+// CatchUp reconciles the connectors with the current snapshot of the store.
 func (r *Reloader) CatchUp(ctx context.Context) error {
 	if err := r.Lock.Lock(ctx); err != nil {
 		return err
@@ -167,7 +168,7 @@ func (r *Reloader) CatchUp(ctx context.Context) error {
 }
 
 // Reconcile applies files of a snapshot to the running connectors. The caller holds the lock. find returns the problems
-// of a connector that differs. apply applies a change; nil means that the herder does.
+// of a connector that differs. apply applies a change; nil means that the herder applies it.
 func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,
 	files []*config.Connector, find func(context.Context, *config.Connector) config.Problems,
 	apply func(step config.Change, isNew bool)) {
@@ -176,7 +177,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		return
 	}
 	r.mu.Lock()
-	r.files = snapshot.Connectors
+	r.connectors = snapshot.Connectors
 	r.mu.Unlock()
 	r.Checker = r.Checker.WithConnectors(snapshot.Connectors)
 	r.serviceDeadline = time.Now().Add(serviceTimeout)
@@ -197,13 +198,13 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	}
 	plan := config.Diff(running, files, check, r.Checker.Declared)
 	if ctx.Err() != nil {
-		return // the checks were cut short
+		return // the checks are incomplete
 	}
 	outcome := reloadUnchanged
 	for _, step := range plan {
-		if running, err := r.herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject &&
-			r.Group != nil {
-			// Other workers run the new settings, so nothing continues with the old ones here.
+		running, err := r.herder.RunningConfig(step.Name)
+		if err == nil && step.Action == config.Reject && r.Group != nil {
+			// Other workers run the new settings, so no task continues with the previous ones here.
 			step.KeepsRunning = step.KeepsRunning && maps.Equal(running.Raw, step.Connector.Raw())
 		}
 		isNew := r.logStep(step)
@@ -221,15 +222,15 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		r.counts[outcome]++
 	}
 	if outcome != reloadUnchanged {
-		r.last = time.Now()
+		r.lastChange = time.Now()
 	}
 	if snapshot.Requested {
 		r.Log.Info("the folder of connectors was read again on request", "config", r.Folder, "outcome", outcome)
 	}
 }
 
-// apply lets the herder apply a change. An error is logged.
-func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool) {
+// apply passes a change to the herder. An error is logged.
+func (r *Reloader) apply(step config.Change, connectors []*config.Connector, isNew bool) {
 	var err error
 	switch step.Action {
 	case config.NoChange:
@@ -237,14 +238,14 @@ func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool
 	case config.UpdateInPlace:
 		err = r.herder.UpdateInPlace(step.Connector)
 	case config.Create, config.Restart:
-		r.herder.Put(step.Connector, all)
+		r.herder.Put(step.Connector, connectors)
 	case config.Remove:
 		err = r.Remove(step.Name)
 	case config.Reject:
 		if step.KeepsRunning {
 			err = r.herder.RejectConfig(step.Name, step.Problems)
 		} else if isNew {
-			r.herder.Put(step.Connector, all) // it becomes FAILED, with the reason
+			r.herder.Put(step.Connector, connectors) // it becomes FAILED, with the reason
 		}
 	}
 	if err != nil {
@@ -252,15 +253,16 @@ func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool
 	}
 }
 
-// logStep reports whether the change differs from the rejection that was logged before.
+// logStep records a rejection and logs a change, except a rejection that was logged before. isNew reports whether it
+// differs from the rejection before.
 func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	r.mu.Lock()
-	previous := r.rejected[step.Name]
-	delete(r.rejected, step.Name)
+	previous := r.rejections[step.Name]
+	delete(r.rejections, step.Name)
 	if step.Action == config.Reject {
-		r.rejected[step.Name] = step.Problems.Error()
+		r.rejections[step.Name] = step.Problems.Error()
 	}
-	isNew = r.rejected[step.Name] != previous
+	isNew = r.rejections[step.Name] != previous
 	r.mu.Unlock()
 	log := r.Log.With("connector", step.Name)
 	switch step.Action {
@@ -304,7 +306,7 @@ func (r *Reloader) logStep(step config.Change) (isNew bool) {
 func (r *Reloader) Connectors() []*config.Connector {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.files
+	return r.connectors
 }
 
 // LogGlobalProblems records the problems that belong to no connector, and logs those that are new.
@@ -313,7 +315,8 @@ func (r *Reloader) LogGlobalProblems(problems config.Problems) {
 	defer r.mu.Unlock()
 	for _, p := range problems {
 		switch {
-		case slices.Contains(r.problems, p): // logged already
+		case slices.Contains(r.problems, p):
+			// it was logged before
 		case p.Warning:
 			r.Log.Warn("reload: " + p.String())
 		default:
@@ -337,14 +340,14 @@ func (r *Reloader) Outcomes() map[string]int64 {
 func (r *Reloader) Rejected() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.rejected))
+	return slices.Collect(maps.Keys(r.rejections))
 }
 
 // Rejection returns why the configuration of a connector is rejected, "" if it is not.
 func (r *Reloader) Rejection(name string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rejected[name]
+	return r.rejections[name]
 }
 
 // Readable reports whether the folder could be read.
@@ -358,7 +361,7 @@ func (r *Reloader) Readable() bool {
 func (r *Reloader) Store() config.Store { return r.store }
 
 // Reconciled reports whether the connectors were reconciled with the store at least once.
-func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
+func (r *Reloader) Reconciled() bool { return r.isReconciled.Load() }
 
 // ApplyOne applies the stored configuration of one connector, even if ctx has ended. The lock is held.
 func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
@@ -369,11 +372,11 @@ func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Pr
 	}
 	files := slices.DeleteFunc(slices.Clone(snapshot.Connectors),
 		func(connector *config.Connector) bool { return connector.Name != name })
-	checkWarnings := func(_ context.Context, connector *config.Connector) (placed config.Problems) {
+	checkWarnings := func(_ context.Context, connector *config.Connector) (problems config.Problems) {
 		for _, p := range warnings {
-			placed = append(placed, connector.Locate(p))
+			problems = append(problems, connector.Locate(p))
 		}
-		return placed
+		return problems
 	}
 	r.Reconcile(context.WithoutCancel(ctx), snapshot, running, files, checkWarnings, nil)
 }
@@ -381,9 +384,10 @@ func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Pr
 // Stored returns a stored connector, or an empty one.
 func (r *Reloader) Stored(name string) *config.Connector {
 	snapshot, _ := r.store.Snapshot()
-	if i := slices.IndexFunc(snapshot.Connectors,
-		func(connector *config.Connector) bool { return connector.Name == name }); i >= 0 {
-		return snapshot.Connectors[i]
+	for _, connector := range snapshot.Connectors {
+		if connector.Name == name {
+			return connector
+		}
 	}
 	return &config.Connector{}
 }
@@ -394,15 +398,15 @@ func (r *Reloader) Report(connectors []config.RunningConnector, problems []strin
 	defer r.mu.Unlock()
 	report := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
 		Connectors: []rest.ReloadedConnector{}, Problems: problems}
-	if !r.last.IsZero() {
-		report.Last = r.last.UTC().Format(time.RFC3339)
+	if !r.lastChange.IsZero() {
+		report.Last = r.lastChange.UTC().Format(time.RFC3339)
 	}
 	for _, p := range r.problems {
 		report.Problems = append(report.Problems, p.String())
 	}
-	for _, n := range connectors {
-		report.Connectors = append(report.Connectors, rest.ReloadedConnector{Name: n.Name, File: n.File,
-			Error: r.rejected[n.Name]})
+	for _, c := range connectors {
+		report.Connectors = append(report.Connectors, rest.ReloadedConnector{Name: c.Name, File: c.File,
+			Error: r.rejections[c.Name]})
 	}
 	return report
 }

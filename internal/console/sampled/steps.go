@@ -5,7 +5,7 @@ import "github.com/culvert-project/culvert/internal/rest"
 // Compared is a record after a step, with the record before it.
 type Compared struct{ Now, Before rest.SampledRecord }
 
-// CompareStep returns the records of a step.
+// CompareStep returns the records after a step, each with the last record of an earlier step.
 func CompareStep(row rest.SampledRow, step int) (records []Compared) {
 	previous := row.Input
 	for _, s := range row.Steps[:step] {
@@ -14,12 +14,12 @@ func CompareStep(row rest.SampledRow, step int) (records []Compared) {
 		}
 	}
 	for _, r := range row.Steps[step].Records {
-		records = append(records, Compared{r, previous})
+		records = append(records, Compared{Now: r, Before: previous})
 	}
 	return records
 }
 
-// LastStep returns the step that the viewer opens at first: the last one that did something, -1 for none.
+// LastStep returns the step that the viewer opens at first: the last one that changed something. -1 means that none did.
 func LastStep(row rest.SampledRow) int {
 	for i := len(row.Steps) - 1; i >= 0; i-- {
 		if outcome := row.Steps[i].Outcome; outcome != "skipped" && outcome != "unchanged" {
@@ -39,7 +39,8 @@ func Outcome(row rest.SampledRow) string {
 		switch step.Outcome {
 		case "dropped", "failed":
 			return step.Outcome
-		case "unchanged", "skipped": // no change
+		case "unchanged", "skipped":
+			// the step has changed nothing
 		default:
 			word = "changed"
 		}

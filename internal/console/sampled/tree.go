@@ -12,16 +12,14 @@ import (
 
 // Node is a value of a record in the tree viewer.
 type Node struct {
-	// Name is the field or index in its parent, "" for the root. Text is the value of a leaf, Kind its type.
-	Name     string
-	Text     string
-	Kind     string
+	Name     string // the field or index in its parent; "" for the root
+	Text     string // the value of a leaf
+	Kind     string // the JSON type; "number" also for a boolean
 	Children []Node
-	// Change is "changed" or "added" if the previous step's record differs, "" otherwise.
-	Change string
+	Change   string // "changed" or "added" if the record of the previous step differs, else ""
 }
 
-// Tree is a text of a record: nodes if it is complete JSON, else Lines.
+// Tree is a text of a record: Nodes if it is complete JSON, else Lines.
 type Tree struct {
 	Nodes []Node
 	Lines []string
@@ -32,15 +30,14 @@ const (
 	maxTreeNodes = 300
 )
 
-// NewTree returns the tree of a text, with marks where the text of the previous step differs; before is "" for the
+// NewTree returns the tree of a text, with marks where it differs from the text before the step. before is "" for the
 // first text.
 func NewTree(text, before string) Tree {
 	root, ok := parseTree(text)
 	if !ok {
 		return Tree{Lines: Lines(text)}
 	}
-	previous, hasPrevious := parseTree(before)
-	if hasPrevious {
+	if previous, ok := parseTree(before); ok {
 		root.compare(&previous)
 	}
 	if root.Kind != "object" && root.Kind != "array" {
@@ -64,22 +61,22 @@ func parseTree(text string) (root Node, ok bool) {
 	}
 	p := treeParser{decoder: json.NewDecoder(bytes.NewReader([]byte(text)))}
 	p.decoder.UseNumber()
-	root = p.value("", 0)
-	return root, !p.tooLarge
+	root = p.parseValue("", 0)
+	return root, !p.isTooLarge
 }
 
 type treeParser struct {
-	decoder  *json.Decoder
-	count    int
-	tooLarge bool
+	decoder    *json.Decoder
+	count      int // of nodes
+	isTooLarge bool
 }
 
-// value reads the next value. Input is valid JSON, so that the decoder has no error before its end.
-func (p *treeParser) value(name string, depth int) Node {
+// parseValue reads the next value. The input is valid JSON, so the decoder returns no errors.
+func (p *treeParser) parseValue(name string, depth int) Node {
 	n := Node{Name: shown.Line(name)}
 	p.count++
 	if p.count > maxTreeNodes || depth > maxTreeDepth {
-		p.tooLarge = true
+		p.isTooLarge = true
 		return n
 	}
 	token, _ := p.decoder.Token()
@@ -89,32 +86,32 @@ func (p *treeParser) value(name string, depth int) Node {
 		if t == '{' {
 			n.Kind = "object"
 		}
-		for i := 0; p.decoder.More() && !p.tooLarge; i++ {
+		for i := 0; p.decoder.More() && !p.isTooLarge; i++ {
 			key := strconv.Itoa(i)
 			if n.Kind == "object" {
 				token, _ := p.decoder.Token()
 				key, _ = token.(string)
 			}
-			n.Children = append(n.Children, p.value(key, depth+1))
+			n.Children = append(n.Children, p.parseValue(key, depth+1))
 		}
 		_, _ = p.decoder.Token()
 	case string:
 		n.Kind = "string"
-		n.Text = quoted(t)
+		n.Text = quote(t)
 	case nil:
 		n.Kind = "null"
 		n.Text = "null"
 	default:
-		n.Kind = "number" // or a boolean, which looks alike
+		n.Kind = "number" // or a boolean, which looks the same
 		data, _ := json.Marshal(t)
 		n.Text = string(data)
 	}
 	return n
 }
 
-func quoted(text string) string { return `"` + shown.Line(text) + `"` }
+func quote(text string) string { return `"` + shown.Line(text) + `"` }
 
-// compare marks what differs from the same place in the previous record. It reports whether anything differs.
+// compare sets Change in the nodes that differ from the previous record. It reports whether any node differs.
 func (n *Node) compare(previous *Node) (differs bool) {
 	if n.Kind != previous.Kind || n.Text != previous.Text {
 		n.Change = "changed"

@@ -7,13 +7,12 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// maxSampled bounds the records of a sample on a page.
-const maxSampled = 1 << 20
+const (
+	maxSampled = 1 << 20 // bytes of HTML of the records of a sample on a page
+	maxBrief   = 300     // characters of the value of a header
+)
 
-// maxBrief bounds the value of a header.
-const maxBrief = 300
-
-// Truncate cuts the records of a sample to maxSampled: each gets the same share, and what earlier ones left.
+// Truncate shortens the records of a sample to maxSampled: each gets the same share, and what earlier records do not need.
 func Truncate(s *rest.Sample) {
 	var records []*rest.SampledRecord
 	for i := range s.Rows {
@@ -34,7 +33,7 @@ func Truncate(s *rest.Sample) {
 			*part = short
 		}
 		for n, h := range r.Headers {
-			if shown := h.Name + shown.LineUpTo(h.Value, maxBrief); truncate(shown, &share) != shown {
+			if text := h.Name + shown.LineUpTo(h.Value, maxBrief); truncate(text, &share) != text {
 				r.Headers = r.Headers[:n]
 				r.Cut = true
 				break
@@ -44,8 +43,8 @@ func Truncate(s *rest.Sample) {
 	}
 }
 
-// truncate returns the part of a text that fits into left bytes of HTML, and subtracts it from left.
-func truncate(text string, left *int) string {
+// truncate returns the beginning of a text that fits into limit bytes of HTML, and subtracts its size from limit.
+func truncate(text string, limit *int) string {
 	for i, r := range text {
 		cost := utf8.RuneLen(r)
 		switch {
@@ -56,10 +55,10 @@ func truncate(text string, left *int) string {
 		case cost < 0 || r < ' ':
 			cost = utf8.RuneLen(utf8.RuneError)
 		}
-		if cost > *left {
+		if cost > *limit {
 			return text[:i]
 		}
-		*left -= cost
+		*limit -= cost
 	}
 	return text
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Rows of a sample are truncated to fit into an HTML page, and say so. Small rows stay complete next to large ones.
+// Rows of a sample are truncated to fit into an HTML page and marked as cut. Small rows stay complete next to large ones.
 func TestSampleRowsAreTruncated(t *testing.T) {
-	text := func(r rest.SampledRecord) (n int) {
+	htmlSize := func(r rest.SampledRecord) (n int) {
 		for _, text := range []string{r.Key, r.Value, r.KeySchema, r.ValueSchema} {
 			n += len(template.HTMLEscapeString(text))
 		}
@@ -23,53 +23,72 @@ func TestSampleRowsAreTruncated(t *testing.T) {
 		}
 		return n
 	}
-	small := rest.SampledRecord{Key: `{"<":1}`, Value: strings.Repeat("ä", 300),
-		Headers: []rest.SampledHeader{{Name: "h"}}}
-	s := rest.Sample{}
+	small := rest.SampledRecord{
+		Key:     `{"<":1}`,
+		Value:   strings.Repeat("ä", 300),
+		Headers: []rest.SampledHeader{{Name: "h"}},
+	}
+	sample := rest.Sample{}
 	for range 99 {
 		large := rest.SampledRecord{Value: strings.Repeat(`"<`, 32<<10), Headers: make([]rest.SampledHeader, 100)}
 		for i := range large.Headers {
 			large.Headers[i] = rest.SampledHeader{Name: "h", Value: strings.Repeat("'", 1000)}
 		}
-		copied := large
-		copied.Headers = slices.Clone(large.Headers)
-		s.Rows = append(s.Rows, rest.SampledRow{Input: large, Steps: []rest.SampledStep{
-			{Records: []rest.SampledRecord{copied}}}})
+		cloned := large
+		cloned.Headers = slices.Clone(large.Headers)
+		sample.Rows = append(sample.Rows, rest.SampledRow{
+			Input: large,
+			Steps: []rest.SampledStep{{Records: []rest.SampledRecord{cloned}}},
+		})
 	}
-	s.Rows = append(s.Rows, rest.SampledRow{Input: small})
-	Truncate(&s)
+	sample.Rows = append(sample.Rows, rest.SampledRow{Input: small})
+	Truncate(&sample)
 	sum := 0
-	for _, row := range s.Rows[:99] {
-		sum += text(row.Input) + text(row.Steps[0].Records[0])
+	for _, row := range sample.Rows[:99] {
+		sum += htmlSize(row.Input) + htmlSize(row.Steps[0].Records[0])
 		if !row.Input.Cut || !row.Steps[0].Records[0].Cut || len(row.Input.Value) == 0 || len(row.Input.Headers) > 0 {
-			t.Fatalf("found %+v", row)
+			t.Fatalf("expected cut records with a value and without headers, found %+v", row)
 		}
 	}
 	if sum > maxSampled || sum < maxSampled*9/10 {
 		t.Errorf("expected some %d bytes, found %d", maxSampled, sum)
 	}
-	assert.Equal(t, small, s.Rows[99].Input)
+	assert.Equal(t, small, sample.Rows[99].Input)
 }
 
 // The changes of a step are marked in the tree of a record.
 func TestChangedValuesAreMarked(t *testing.T) {
 	got := NewTree(`{"same":1,"other":{"x":"a"},"new":[1]}`, `{"same":1,"other":{"x":"b"},"gone":0}`)
-	want := []Node{{Name: "same", Kind: "number", Text: "1"},
+	want := []Node{
+		{Name: "same", Kind: "number", Text: "1"},
 		{Name: "other", Kind: "object", Children: []Node{{Name: "x", Kind: "string", Text: `"a"`, Change: "changed"}}},
-		{Name: "new", Kind: "array", Change: "added", Children: []Node{{Name: "0", Kind: "number", Text: "1"}}}}
+		{Name: "new", Kind: "array", Change: "added", Children: []Node{{Name: "0", Kind: "number", Text: "1"}}},
+	}
 	assert.Equal(t, fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got.Nodes))
-	// Truncated texts, deep ones and large ones are shown as lines.
+}
+
+func TestTruncatedDeepAndLargeTextsAreLines(t *testing.T) {
 	deep := strings.Repeat(`{"d":`, 1000) + "1" + strings.Repeat("}", 1000)
 	wide := "[" + strings.Repeat("1,", 5000) + "1]"
 	for _, text := range []string{"{\n \"a\": ", "no JSON", deep, wide} {
 		if got := NewTree(text, ""); len(got.Nodes) > 0 || len(got.Lines) != strings.Count(text, "\n")+1 {
-			t.Errorf("%.20s: found %.200v", text, got)
+			t.Errorf("%.20s: expected lines, found %.200v", text, got)
 		}
 	}
-	records := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
-	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: records("1")},
-		{Outcome: "unchanged"}, {Records: records("2")}}}
-	if all := CompareStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
-		t.Errorf("found %v", all)
+}
+
+// A record is compared with the last step that has records.
+func TestCompareStepSkipsUnchangedSteps(t *testing.T) {
+	row := rest.SampledRow{
+		Input: rest.SampledRecord{Value: "0"},
+		Steps: []rest.SampledStep{
+			{Records: []rest.SampledRecord{{Value: "1"}}},
+			{Outcome: "unchanged"},
+			{Records: []rest.SampledRecord{{Value: "2"}}},
+		},
+	}
+	records := CompareStep(row, 2)
+	if len(records) != 1 || records[0].Before.Value != "1" || records[0].Now.Value != "2" {
+		t.Errorf("expected a change from 1 to 2, found %v", records)
 	}
 }

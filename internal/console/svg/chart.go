@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/history"
 )
 
-// Merge returns a value for each n steps: their sum or, with highest, the greatest. Null means that none is known.
+// Merge returns a value for each n steps: their sum or, with highest, the greatest. Nil means that no step is known.
 func Merge(steps []*int64, n int, highest bool) (groups []*float64) {
 	for len(steps) > 0 {
 		var group *float64
@@ -21,7 +21,8 @@ func Merge(steps []*int64, n int, highest bool) (groups []*float64) {
 		steps = steps[len(part):]
 		for _, value := range part {
 			switch {
-			case value == nil: // unknown
+			case value == nil:
+				// an unknown step changes nothing
 			case group == nil:
 				group = new(float64(*value))
 			case highest:
@@ -35,7 +36,8 @@ func Merge(steps []*int64, n int, highest bool) (groups []*float64) {
 	return groups
 }
 
-func scaled(values []*float64, factor float64) []*float64 {
+// scale returns the values multiplied by a factor.
+func scale(values []*float64, factor float64) []*float64 {
 	result := make([]*float64, len(values))
 	for i, value := range values {
 		if value != nil {
@@ -45,8 +47,8 @@ func scaled(values []*float64, factor float64) []*float64 {
 	return result
 }
 
-// Last returns the last value, if it is known.
-func Last(values []*float64) (value float64, known bool) {
+// Last returns the last value. ok is false if it is unknown.
+func Last(values []*float64) (value float64, ok bool) {
 	if len(values) == 0 || values[len(values)-1] == nil {
 		return 0, false
 	}
@@ -109,8 +111,8 @@ type Sparkline struct {
 // NewSparkline returns a sparkline with a size in pixels.
 func NewSparkline(label string, values []*float64, width, height int) Sparkline {
 	s := Sparkline{Label: label, Width: width, Height: height}
-	area := box{0, 1, float64(width), float64(height - 2)}
-	s.Line, s.Area = area.paths(values, max(Highest(values...), 1e-9))
+	plot := box{left: 0, top: 1, width: float64(width), height: float64(height - 2)}
+	s.Line, s.Area = plot.paths(values, max(Highest(values...), 1e-9))
 	return s
 }
 
@@ -119,8 +121,8 @@ type Chart struct {
 	Title      string
 	Unit       string
 	Now        string
-	First      string // names of the lines; Second is "" if there is only one
-	Second     string
+	First      string // name of the first line
+	Second     string // name of the second line; "" if there is only one
 	Measure    string // what Rows have of each Interval: sum or maximum
 	Interval   string
 	Line       string
@@ -137,10 +139,10 @@ type Chart struct {
 // IsEmpty reports whether no value of the first line is known.
 func (c Chart) IsEmpty() bool { return c.Line == "" }
 
-// FromTime is the time of the first point, for the script.
+// FromTime returns the time of the first point, for the script.
 func (c Chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
 
-// ToTime is the time of the last point.
+// ToTime returns the time of the last point.
 func (c Chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
 
 type tick struct {
@@ -151,7 +153,8 @@ type tick struct {
 
 type chartRow struct{ Time, First, Second string }
 
-var plot = box{44, 10, 516, 120}
+// chartPlot is the rectangle of the lines in a chart.
+var chartPlot = box{left: 44, top: 10, width: 516, height: 120}
 
 const (
 	stepsPerPoint  = 3
@@ -162,13 +165,13 @@ const (
 // series has the values of a line and of the table.
 type series struct{ points, rows []*float64 }
 
-// newChart returns a chart of values that begin at a time, one for each point.
+// newChart completes a chart that has its texts. The values begin at from, and each point is as long as point.
 func newChart(c Chart, format func(float64) string, from time.Time, point time.Duration, first, second series) Chart {
 	c.From = from
 	c.To = from.Add(time.Duration(max(len(first.points)-1, 0)) * point)
 	c.Maximum = roundMaximum(max(Highest(first.points...), Highest(second.points...)))
-	c.Line, c.Area = plot.paths(first.points, c.Maximum)
-	c.SecondLine, _ = plot.paths(second.points, c.Maximum)
+	c.Line, c.Area = chartPlot.paths(first.points, c.Maximum)
+	c.SecondLine, _ = chartPlot.paths(second.points, c.Maximum)
 	interval := pointsPerRow * point
 	c.Interval = strconv.Itoa(int(interval.Minutes())) + " min"
 	layout := "15:04"
@@ -177,7 +180,8 @@ func newChart(c Chart, format func(float64) string, from time.Time, point time.D
 	}
 	for i := range chartIntervals + 1 {
 		share := float64(i) / chartIntervals
-		c.Ticks = append(c.Ticks, tick{At: plot.top + plot.height*(1-share), Label: formatShort(share * c.Maximum)})
+		y := chartPlot.top + chartPlot.height*(1-share)
+		c.Ticks = append(c.Ticks, tick{At: y, Label: formatShort(share * c.Maximum)})
 		date := from.Add(time.Duration(share * float64(c.To.Sub(from)))).UTC()
 		anchor := "middle"
 		switch i {
@@ -186,7 +190,7 @@ func newChart(c Chart, format func(float64) string, from time.Time, point time.D
 		case chartIntervals:
 			anchor = "end"
 		}
-		c.Times = append(c.Times, tick{plot.left + plot.width*share, date.Format(layout), anchor})
+		c.Times = append(c.Times, tick{At: chartPlot.left + chartPlot.width*share, Label: date.Format(layout), Anchor: anchor})
 	}
 	valueAt := func(values []*float64, i int) string {
 		if i < 0 || i >= len(values) || values[i] == nil {
@@ -232,31 +236,33 @@ func formatShort(n float64) string {
 	return strconv.FormatFloat(n, 'g', 4, 64)
 }
 
-// Charts returns the charts of a connector from its first sample on. unread names what a lag counts, format formats a
+// Charts returns the charts of a connector from its first sample on. unread is the unit of the lag; format formats a
 // value.
 func Charts(h *history.History, unread string, format func(float64) string) []Chart {
 	point := time.Duration(h.Step*stepsPerPoint) * time.Second
 	start := firstStep(h)
 	from := h.From.Add(time.Duration(start*h.Step) * time.Second)
-	merged := func(values []*int64, factor float64, highest bool) series {
+	merge := func(values []*int64, factor float64, highest bool) series {
 		values = values[min(start, len(values)):]
-		return series{scaled(Merge(values, stepsPerPoint, highest), factor),
-			Merge(values, stepsPerPoint*pointsPerRow, highest)}
+		return series{points: scale(Merge(values, stepsPerPoint, highest), factor),
+			rows: Merge(values, stepsPerPoint*pointsPerRow, highest)}
 	}
-	sum := func(c Chart, factor float64, first, second []*int64) Chart {
+	sums := func(c Chart, factor float64, first, second []*int64) Chart {
+		const highest = false
 		c.Measure = "sum"
-		return newChart(c, format, from, point, merged(first, factor, false), merged(second, factor, false))
+		return newChart(c, format, from, point, merge(first, factor, highest), merge(second, factor, highest))
 	}
-	worst := func(c Chart, first, second []*int64) Chart {
+	maxima := func(c Chart, first, second []*int64) Chart {
+		const highest = true
 		c.Measure = "maximum"
-		return newChart(c, format, from, point, merged(first, 1, true), merged(second, 1, true))
+		return newChart(c, format, from, point, merge(first, 1, highest), merge(second, 1, highest))
 	}
 	return []Chart{
-		sum(Chart{Title: "Rows a second", Unit: "rows/s", First: "rows"}, 1/point.Seconds(), h.Rows, nil),
-		worst(Chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, h.P50, h.P95),
-		sum(Chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
+		sums(Chart{Title: "Rows a second", Unit: "rows/s", First: "rows"}, 1/point.Seconds(), h.Rows, nil),
+		maxima(Chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, h.P50, h.P95),
+		sums(Chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
 			60/point.Seconds(), h.Errors, h.Refused),
-		worst(Chart{Title: "Not read yet", Unit: unread, First: unread}, h.Lag, nil),
+		maxima(Chart{Title: "Not read yet", Unit: unread, First: unread}, h.Lag, nil),
 	}
 }
 
@@ -269,7 +275,7 @@ func firstStep(h *history.History) int {
 			first = min(first, i)
 		}
 	}
-	if first == len(h.Rows) { // no sample
+	if first == len(h.Rows) { // there is no sample
 		return 0
 	}
 	points := (len(h.Rows) - first + stepsPerPoint - 1) / stepsPerPoint
@@ -283,7 +289,7 @@ type Share struct {
 	Width float64
 }
 
-// Stack returns the parts of a bar 100 wide in proportion to counts by color.
+// Stack returns the parts of a bar with a width of 100 in proportion to counts by color.
 func Stack(counts map[string]int) (parts []Share) {
 	total := 0
 	for _, n := range counts {
@@ -293,7 +299,7 @@ func Stack(counts map[string]int) (parts []Share) {
 	for _, color := range []string{"bad", "warn", "info", "good", "off"} {
 		if n := counts[color]; n > 0 {
 			width := 100 * float64(n) / float64(total)
-			parts = append(parts, Share{color, x, max(width-0.8, 0.4)})
+			parts = append(parts, Share{Color: color, X: x, Width: max(width-0.8, 0.4)}) // with a gap
 			x += width
 		}
 	}
