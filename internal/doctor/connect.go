@@ -14,9 +14,9 @@ import (
 )
 
 // connect dials an address and reports the steps through SAP Connectivity's proxy; with several location IDs, the steps
-// of the last attempt. addressSource is the setting of the address.
+// of the last attempt. addressSource is the setting of the address. It returns nil after a failure.
 func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address string, addressSource source) net.Conn {
-	if d.failed {
+	if d.hasFailed {
 		return nil
 	}
 	probe.events = nil
@@ -27,7 +27,7 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 	for _, event := range probe.events {
 		lastEvents[event.Step] = event
 	}
-	if !probe.proxyReported {
+	if !probe.isProxyReported {
 		for _, step := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
 			event, ok := lastEvents[step]
 			if !ok {
@@ -38,9 +38,9 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 			err := probe.explain(event.Err, address)
 			if step == socks.StepProxy {
 				name += " " + probe.route.Address()
-				err = source{probe.name(route.NameAddress),
-					"Is this the host and SOCKS5 port of the Connectivity proxy, " +
-						"which only applications on BTP reach?"}.explain(err)
+				proxySource := source{setting: probe.name(route.NameAddress), hint: "Is this the host and SOCKS5 port of " +
+					"the Connectivity proxy, which only applications on BTP reach?"}
+				err = proxySource.explain(err)
 			}
 			if !d.record(name, event.Elapsed, "", err) {
 				if conn != nil {
@@ -49,7 +49,7 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 				return nil
 			}
 		}
-		probe.proxyReported = len(lastEvents) > 0
+		probe.isProxyReported = len(lastEvents) > 0
 	}
 	if event, ok := lastEvents[socks.StepConnect]; ok {
 		elapsed = event.Elapsed
@@ -75,17 +75,19 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 // source is the setting of an address, with a hint for connection failures.
 type source struct{ setting, hint string }
 
+// explain adds the setting and the hint, unless the error has a hint or a setting.
 func (s source) explain(err error) error {
 	if err == nil || errors.As(err, new(*hintError)) || settingOf(err) != "" {
 		return err
 	}
-	return &hintError{s.setting, s.hint, err}
+	return &hintError{setting: s.setting, instructions: s.hint, cause: err}
 }
 
 func (r *routeProbe) isDirect() bool {
 	return r.route.Type() == route.Unset || r.route.Type() == route.None
 }
 
+// name returns the user's name of a setting of the route.
 func (r *routeProbe) name(short string) string {
 	if r.settings.Name == nil {
 		return short
@@ -93,24 +95,23 @@ func (r *routeProbe) name(short string) string {
 	return r.settings.Name(short)
 }
 
-// explain adds how to fix a failure of the route.
+// explain adds a hint how to fix a failure of the route. Other errors are returned as they are.
 func (r *routeProbe) explain(err error, address string) error {
 	var refused *socks.Refused
 	if err == nil || !errors.As(err, &refused) {
 		return err
 	}
-	name := r.name
 	switch {
 	case refused.Authentication():
-		return &hintError{name(route.NameServiceKey),
+		return &hintError{r.name(route.NameServiceKey),
 			"The token must be from the connectivity instance of this subaccount: see BTP cockpit, Instances and " +
 				"Subscriptions", err}
 	case refused.Step == socks.StepGreeting:
-		return &hintError{name(route.NameAddress), "", err}
+		return &hintError{r.name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &hintError{name(route.NameAddressMap), "", err} // the error contains how to fix it
+		return &hintError{r.name(route.NameAddressMap), "", err} // the error contains how to fix it
 	case refused.Code == socks.NetworkUnreachable:
-		return &hintError{name(route.NameLocationID),
+		return &hintError{r.name(route.NameLocationID),
 			"Is the Cloud Connector connected, and is this its location id? " + cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
 		return &hintError{"", accessControl +
@@ -120,24 +121,24 @@ func (r *routeProbe) explain(err error, address string) error {
 	return err
 }
 
-// handshake reports the TLS handshake. It closes the connection on failure.
+// handshake makes and reports the TLS handshake. It closes the connection and returns nil after a failure.
 func (d *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string, config *tls.Config,
 	explain func(error) error) net.Conn {
-	if d.failed || config == nil {
+	if d.hasFailed || config == nil {
 		return conn
 	}
 	host, _, _ := net.SplitHostPort(address)
-	secure := tls.Client(conn, keystore.ForHost(config, host))
+	tlsConn := tls.Client(conn, keystore.ForHost(config, host))
 	if !d.runStep("tls "+address, func() (string, error) {
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if err := tlsConn.HandshakeContext(ctx); err != nil {
 			return "", explain(err)
 		}
-		return describeTLS(secure.ConnectionState()), nil
+		return describeTLS(tlsConn.ConnectionState()), nil
 	}) {
 		conn.Close()
 		return nil
 	}
-	return secure
+	return tlsConn
 }
 
 func describeTLS(s tls.ConnectionState) string {

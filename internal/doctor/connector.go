@@ -15,9 +15,9 @@ import (
 )
 
 // Settings checks the connector's settings with its service, as culvert validate --online does.
-func (d *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
+func (d *Diagnosis) Settings(ctx context.Context, kafkaConfig kafka.Config, tool *check.Tool) {
 	d.runStep("settings", func() (string, error) {
-		for _, p := range tool.CheckOnline(ctx, k, stepTimeout) {
+		for _, p := range tool.CheckOnline(ctx, kafkaConfig, stepTimeout) {
 			if !p.Warning || p.Code == setting.CodeNotChecked {
 				return "", &hintError{p.Setting, "", errors.New(check.Message(p))}
 			}
@@ -27,8 +27,8 @@ func (d *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.To
 }
 
 // Topics reports whether the clients of a connector have the rights to write and read its topics.
-func (d *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
-	k, err := tool.Kafka(ctx, k)
+func (d *Diagnosis) Topics(ctx context.Context, kafkaConfig kafka.Config, tool *check.Tool) {
+	kafkaConfig, err := tool.Kafka(ctx, kafkaConfig)
 	if err != nil {
 		d.record("clients of the connector", 0, "", err)
 		return
@@ -43,13 +43,13 @@ func (d *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 				settings[t.Name] = t.Setting
 			}
 		}
-		if len(names) == 0 || d.failed {
+		if len(names) == 0 || d.hasFailed {
 			continue
 		}
 		slices.Sort(names)
 		start := time.Now()
-		stepContext, cancel := context.WithTimeout(ctx, stepTimeout)
-		err := kafka.CheckRights(stepContext, k, right, names, func(topic, note string, err error) {
+		stepCtx, cancel := context.WithTimeout(ctx, stepTimeout)
+		err := kafka.CheckRights(stepCtx, kafkaConfig, right, names, func(topic, note string, err error) {
 			if err != nil {
 				err = &hintError{settings[topic], "", err}
 			}
@@ -62,19 +62,19 @@ func (d *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 	}
 }
 
-// Registries checks the schema registries of the connector's converters, or else the worker's.
+// Registries checks the schema registries of the connector's converters, or of the worker's if it has none.
 func (d *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
-	if d.failed {
+	if d.hasFailed {
 		return
 	}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	tool.PingRegistries(ctx, w, func(setting, at string, err error) {
+	tool.PingRegistries(ctx, w, func(setting, address string, err error) {
 		if err != nil {
 			err = &hintError{setting, "", err}
 		}
-		d.record("schema registry "+at, time.Since(start), "", err)
+		d.record("schema registry "+address, time.Since(start), "", err)
 		start = time.Now()
 	})
 }

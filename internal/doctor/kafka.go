@@ -23,13 +23,13 @@ import (
 // Kafka specifies the connection to the brokers.
 type Kafka struct {
 	Bootstrap []string
-	// Route is the proxy, if any. Outage and Trace are set by the diagnosis.
+	// Route is the proxy, if any. The diagnosis sets Outage and Trace.
 	Route route.Settings
 	TLS   *tls.Config
 	// Explain adds the setting that fixes a failed handshake. Nil means that errors are not changed.
 	Explain func(error) error
 	SASL    sasl.Mechanism
-	Timeout time.Duration
+	Timeout time.Duration // of the connection to a broker; zero means stepTimeout
 }
 
 // stepTimeout bounds a step that calls brokers or a registry.
@@ -44,63 +44,63 @@ func (d *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	if k.Explain == nil {
 		k.Explain = func(err error) error { return err }
 	}
-	var probe *routeProbe
-	var err error
-	if probe, err = newRoute(k.Route); err != nil {
+	probe, err := newRoute(k.Route)
+	if err != nil {
 		d.record("settings", 0, "", err)
 		return
 	}
 	if !d.checkProxy(ctx, probe) {
 		return
 	}
-	reached := map[string]bool{}
+	isChecked := map[string]bool{}
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
-		conn := d.connectBroker(ctx, probe, k, address, source{"bootstrap.servers",
-			"Check that the broker listens there and that no firewall blocks it"})
+		conn := d.connectBroker(ctx, probe, k, address, source{setting: "bootstrap.servers",
+			hint: "Check that the broker listens there and that no firewall blocks it"})
 		if conn == nil {
 			return
 		}
-		reached[address] = true
+		isChecked[address] = true
 		if len(brokers) == 0 {
-			brokers = d.metadata(ctx, probe, k, conn, address)
+			brokers = d.fetchBrokers(ctx, probe, k, conn, address)
 		}
 		conn.Close()
 	}
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-		if reached[address] || d.failed {
+		if isChecked[address] || d.hasFailed {
 			continue
 		}
-		reached[address] = true
-		from := source{probe.name(route.NameAddressMap),
-			fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in another "+
+		isChecked[address] = true
+		addressSource := source{setting: probe.name(route.NameAddressMap),
+			hint: fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in another "+
 				"network, map it to an address that is valid here", b.ID)}
-		if conn := d.connectBroker(ctx, probe, k, address, from); conn != nil {
+		if conn := d.connectBroker(ctx, probe, k, address, addressSource); conn != nil {
 			conn.Close()
 		}
 	}
 }
 
-// connectBroker connects to a broker, with TLS if configured.
+// connectBroker connects to a broker, with TLS if configured. It returns nil after a failure.
 func (d *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafka, address string,
-	from source) net.Conn {
+	addressSource source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	conn := d.connect(ctx, probe, address, from)
+	conn := d.connect(ctx, probe, address, addressSource)
 	if conn == nil {
 		return nil
 	}
 	return d.handshake(ctx, conn, address, k.TLS, func(err error) error {
-		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err,
-			context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
+		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) ||
+			errors.Is(err, context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
 			return &hintError{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
 		}
 		return k.Explain(err)
 	})
 }
 
-func (d *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
+// fetchBrokers logs on with SASL, if configured, and returns the brokers; none after a failure.
+func (d *Diagnosis) fetchBrokers(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
 	address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
 	broker := wire.New(conn)
@@ -125,15 +125,16 @@ func (d *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, co
 
 const keySASLAuthenticate = 36
 
+// explainProtocol adds the setting that fixes an error of a logon or request.
 func explainProtocol(err error, setting string) error {
-	var hungUp *wire.ConnectionClosedError
+	var closedErr *wire.ConnectionClosedError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
+	case errors.As(err, &closedErr) && closedErr.Key == keySASLAuthenticate:
 		return &hintError{setting,
 			"User and password, or token, are wrong, or do not fit the mechanism in sasl.mechanism", err}
-	case hungUp != nil:
+	case closedErr != nil:
 		return &hintError{"security.protocol", "Check whether the listener requires TLS, SASL, both or neither", err}
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
@@ -142,18 +143,18 @@ func explainProtocol(err error, setting string) error {
 }
 
 func describeBrokers(probe *routeProbe, brokers []wire.Broker) string {
-	var list []string
+	var descriptions []string
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 		description := fmt.Sprintf("%d %s", b.ID, address)
 		if mapped := probe.route.MapAddress(address); mapped != address {
 			description += " -> " + mapped
 		}
-		list = append(list, description)
+		descriptions = append(descriptions, description)
 	}
 	noun := "brokers"
 	if len(brokers) == 1 {
 		noun = "broker"
 	}
-	return fmt.Sprintf("%d %s: %s", len(brokers), noun, strings.Join(list, ", "))
+	return fmt.Sprintf("%d %s: %s", len(brokers), noun, strings.Join(descriptions, ", "))
 }

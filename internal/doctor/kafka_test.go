@@ -23,49 +23,50 @@ import (
 
 // site is a cluster of two brokers that is reachable only through the simulated proxy, by virtual names.
 type site struct {
-	double  *connectivitytest.Server
+	proxy   *connectivitytest.Server
 	brokers []string // the advertised addresses
 	kafka   Kafka
 }
 
 func newSite(t *testing.T, opts ...kfake.Opt) *site {
 	t.Helper()
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
 	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	s := &site{double: connectivitytest.NewServer(), brokers: c.ListenAddrs()}
-	t.Cleanup(s.double.Close)
+	t.Cleanup(cluster.Close)
+	s := &site{proxy: connectivitytest.NewServer(), brokers: cluster.ListenAddrs()}
+	t.Cleanup(s.proxy.Close)
 	addresses := map[string]string{}
 	for i, b := range s.brokers {
-		addresses[b] = virtual(i)
-		s.double.Map(virtual(i), b)
+		addresses[b] = virtualAddress(i)
+		s.proxy.Map(virtualAddress(i), b)
 	}
 	s.kafka = Kafka{Bootstrap: s.brokers[:1], Timeout: 5 * time.Minute, Route: route.Settings{
 		Type:        route.Connectivity,
-		TokenSource: route.TokenSource{VCAP: s.double.VCAP(0)},
+		TokenSource: route.TokenSource{VCAP: s.proxy.VCAP(0)},
 		AddressMap:  addresses,
 		Name:        func(short string) string { return "kafka.proxy." + short },
 	}}
 	return s
 }
 
-func virtual(i int) string { return fmt.Sprintf("kafka-%d.virtual:9092", i) }
+func virtualAddress(broker int) string { return fmt.Sprintf("kafka-%d.virtual:9092", broker) }
 
-// visit runs the steps and returns them with names in place of addresses.
-func (s *site) visit(t *testing.T) (steps []Step) {
-	v := NewDiagnosis(func(step Step) {
+// diagnose runs the steps and returns them with names in place of addresses.
+func (s *site) diagnose(t *testing.T) (steps []Step) {
+	d := NewDiagnosis(func(step Step) {
 		step.Ms = 0
 		for i, b := range s.brokers {
 			step.Step = strings.ReplaceAll(step.Step, b, fmt.Sprint("broker-", i))
 			step.Message = strings.ReplaceAll(step.Message, b, fmt.Sprint("broker-", i))
 		}
-		step.Step = strings.ReplaceAll(step.Step, s.double.SOCKS5, "PROXY")
+		step.Step = strings.ReplaceAll(step.Step, s.proxy.SOCKS5, "PROXY")
 		steps = append(steps, step)
 	})
-	v.Kafka(t.Context(), s.kafka)
+	d.Kafka(t.Context(), s.kafka)
 	return steps
 }
 
+// names returns the names of steps, with FAIL after a failed one.
 func names(steps []Step) (names []string) {
 	for _, s := range steps {
 		names = append(names, s.Step)
@@ -76,6 +77,7 @@ func names(steps []Step) (names []string) {
 	return names
 }
 
+// All steps to a cluster behind the proxy are reported, with the addresses that replace advertised ones.
 func TestStepsToKafka(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
@@ -85,96 +87,184 @@ func TestStepsToKafka(t *testing.T) {
 	s := newSite(t, kfake.TLS(server.TLS), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
 	s.kafka.TLS = &tls.Config{RootCAs: roots}
 	s.kafka.SASL = scram.Auth{User: "u", Pass: "p"}.AsSha256Mechanism()
-	steps := s.visit(t)
-	want := []string{"token", "cloud connectors", "proxy PROXY", "greeting", "authentication", "connect broker-0",
-		"tls broker-0", "sasl broker-0",
-		"metadata broker-0", "connect broker-1", "tls broker-1"}
-	if d := cmp.Diff(want, names(steps)); d != "" {
-		t.Fatalf("%s\n%+v", d, steps)
+	steps := s.diagnose(t)
+	want := []string{
+		"token",
+		"cloud connectors",
+		"proxy PROXY",
+		"greeting",
+		"authentication",
+		"connect broker-0",
+		"tls broker-0",
+		"sasl broker-0",
+		"metadata broker-0",
+		"connect broker-1",
+		"tls broker-1",
 	}
-	if m := steps[5].Message; m != "as kafka-0.virtual:9092" {
-		t.Errorf("connect: found %s", m)
+	if diff := cmp.Diff(want, names(steps)); diff != "" {
+		t.Fatalf("other steps than expected (-): %s\n%+v", diff, steps)
 	}
-	if m := steps[8].Message; m != "2 brokers: 0 broker-0 -> kafka-0.virtual:9092, 1 broker-1 -> kafka-1.virtual:9092" {
-		t.Errorf("metadata: found %s", m)
-	}
+	assert.Equal(t, "as kafka-0.virtual:9092", steps[5].Message)
+	assert.Equal(t, "2 brokers: 0 broker-0 -> kafka-0.virtual:9092, 1 broker-1 -> kafka-1.virtual:9092",
+		steps[8].Message)
 }
 
 func TestStepsEndWithTheError(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		opts    []kfake.Opt
-		spoil   func(*site)
-		step    string
-		setting string
-		says    string
+	plainLogon := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p")}
+	for name, test := range map[string]struct {
+		opts        []kfake.Opt
+		spoil       func(*site)
+		step        string
+		setting     string
+		wantMessage string // a part of the message
 	}{
-		{"token refused", nil, func(s *site) { s.double.TokenServiceDown(401) }, "token", "clientid", "401"},
-		{"no Cloud Connector", nil, func(s *site) { s.double.Detach("") }, "cloud connectors", "", "HTTP 417"},
-		{"another location", nil,
-			func(s *site) { s.double.Attach("DE-Ulm"); s.kafka.Route.Locations = []string{"DE-Berlin"} },
-			"cloud connectors", "kafka.proxy.location-id", "DE-Berlin"},
-		{"a location where none is told", nil, func(s *site) { s.kafka.Route.Locations = []string{"DE-Berlin"} },
-			"connect broker-0", "kafka.proxy.location-id", "DE-Berlin"},
-		{"method refused", nil, func(s *site) {
-			s.double.Inject(connectivitytest.Fault{At: connectivitytest.Greeting, Code: 0xff})
-		}, "greeting", "kafka.proxy.address", "method 80"},
-		{"logon refused", nil, func(s *site) { s.double.Refuse(1, 0) }, "authentication", "kafka.proxy.service-key",
-			"Instances and Subscriptions"},
-		{"not exposed", nil, func(s *site) { s.double.Unmap(virtual(0)) }, "connect broker-0",
-			"kafka.proxy.address-map", "Access Control"},
-		{"no Cloud Connector at the proxy", nil, func(s *site) { s.double.Answer(3, 0) }, "connect broker-0",
-			"kafka.proxy.location-id", "Cloud Connectors"},
-		{"backend away", nil, func(s *site) { s.double.Map(virtual(0), "127.0.0.1:1") }, "connect broker-0", "",
-			"Reachable"},
-		{"second not exposed", nil, func(s *site) { s.double.Unmap(virtual(1)) }, "connect broker-1",
-			"kafka.proxy.address-map", "kafka-1.virtual:9092"},
-		{"TLS to a plain broker", nil, func(s *site) {
-			s.kafka.TLS = &tls.Config{}
-			s.kafka.Timeout = 3 * time.Second
+		"token refused": {
+			spoil:       func(s *site) { s.proxy.TokenServiceDown(401) },
+			step:        "token",
+			setting:     "clientid",
+			wantMessage: "401",
 		},
-			"tls broker-0", "security.protocol", "answers with TLS"},
-		{"unknown authority", []kfake.Opt{kfake.TLS(throwAway())}, func(s *site) {
-			o := keystore.Options{Name: func(field string) string { return "ssl." + field }}
-			s.kafka.TLS, _ = keystore.ClientTLS(o)
-			s.kafka.Explain = func(err error) error { return keystore.Explain(err, o) }
-		}, "tls broker-0", "ssl.truststore.location", "not trusted"},
-		{"SASL not asked for", []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p")}, func(*site) {},
-			"metadata broker-0", "security.protocol", "closed the connection"},
-		{"wrong password", []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p")},
-			func(s *site) { s.kafka.SASL = plain.Auth{User: "u", Pass: "wrong"}.AsMechanism() },
-			"sasl broker-0", "sasl.jaas.config", "are wrong"},
-		{"wrong mechanism", []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p")},
-			func(s *site) { s.kafka.SASL = scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism() },
-			"sasl broker-0", "sasl.jaas.config", "sasl.mechanism"},
-		{"nobody listens", nil, func(s *site) {
-			s.kafka.Route = route.Settings{}
-			s.kafka.Bootstrap = []string{"127.0.0.1:1"}
-		}, "connect 127.0.0.1:1", "bootstrap.servers", "refused"},
-		{"proxy away", nil, func(s *site) { s.kafka.Route.Address = "127.0.0.1:1" }, "proxy 127.0.0.1:1",
-			"kafka.proxy.address", "only applications on BTP"},
-		{"no such type", nil, func(s *site) { s.kafka.Route.Type = "carrier-pigeon" }, "settings", "kafka.proxy.type",
-			"carrier-pigeon"},
+		"no Cloud Connector": {
+			spoil:       func(s *site) { s.proxy.Detach("") },
+			step:        "cloud connectors",
+			wantMessage: "HTTP 417",
+		},
+		"another location": {
+			spoil: func(s *site) {
+				s.proxy.Attach("DE-Ulm")
+				s.kafka.Route.Locations = []string{"DE-Berlin"}
+			},
+			step:        "cloud connectors",
+			setting:     "kafka.proxy.location-id",
+			wantMessage: "DE-Berlin",
+		},
+		"a location that the list does not contain": {
+			spoil:       func(s *site) { s.kafka.Route.Locations = []string{"DE-Berlin"} },
+			step:        "connect broker-0",
+			setting:     "kafka.proxy.location-id",
+			wantMessage: "DE-Berlin",
+		},
+		"method refused": {
+			spoil: func(s *site) {
+				s.proxy.Inject(connectivitytest.Fault{At: connectivitytest.Greeting, Code: 0xff})
+			},
+			step:        "greeting",
+			setting:     "kafka.proxy.address",
+			wantMessage: "method 80",
+		},
+		"logon refused": {
+			spoil:       func(s *site) { s.proxy.Refuse(1, 0) },
+			step:        "authentication",
+			setting:     "kafka.proxy.service-key",
+			wantMessage: "Instances and Subscriptions",
+		},
+		"not exposed": {
+			spoil:       func(s *site) { s.proxy.Unmap(virtualAddress(0)) },
+			step:        "connect broker-0",
+			setting:     "kafka.proxy.address-map",
+			wantMessage: "Access Control",
+		},
+		"no Cloud Connector at the proxy": {
+			spoil:       func(s *site) { s.proxy.Answer(3, 0) },
+			step:        "connect broker-0",
+			setting:     "kafka.proxy.location-id",
+			wantMessage: "Cloud Connectors",
+		},
+		"backend away": {
+			spoil:       func(s *site) { s.proxy.Map(virtualAddress(0), "127.0.0.1:1") },
+			step:        "connect broker-0",
+			wantMessage: "Reachable",
+		},
+		"second broker not exposed": {
+			spoil:       func(s *site) { s.proxy.Unmap(virtualAddress(1)) },
+			step:        "connect broker-1",
+			setting:     "kafka.proxy.address-map",
+			wantMessage: "kafka-1.virtual:9092",
+		},
+		"TLS to a plain broker": {
+			spoil: func(s *site) {
+				s.kafka.TLS = &tls.Config{}
+				s.kafka.Timeout = 3 * time.Second
+			},
+			step:        "tls broker-0",
+			setting:     "security.protocol",
+			wantMessage: "answers with TLS",
+		},
+		"unknown authority": {
+			opts: []kfake.Opt{kfake.TLS(newServerTLS())},
+			spoil: func(s *site) {
+				o := keystore.Options{Name: func(field string) string { return "ssl." + field }}
+				s.kafka.TLS, _ = keystore.ClientTLS(o)
+				s.kafka.Explain = func(err error) error { return keystore.Explain(err, o) }
+			},
+			step:        "tls broker-0",
+			setting:     "ssl.truststore.location",
+			wantMessage: "not trusted",
+		},
+		"SASL not configured": {
+			opts:        plainLogon,
+			spoil:       func(*site) {},
+			step:        "metadata broker-0",
+			setting:     "security.protocol",
+			wantMessage: "closed the connection",
+		},
+		"wrong password": {
+			opts:        plainLogon,
+			spoil:       func(s *site) { s.kafka.SASL = plain.Auth{User: "u", Pass: "wrong"}.AsMechanism() },
+			step:        "sasl broker-0",
+			setting:     "sasl.jaas.config",
+			wantMessage: "are wrong",
+		},
+		"wrong mechanism": {
+			opts:        plainLogon,
+			spoil:       func(s *site) { s.kafka.SASL = scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism() },
+			step:        "sasl broker-0",
+			setting:     "sasl.jaas.config",
+			wantMessage: "sasl.mechanism",
+		},
+		"nobody listens": {
+			spoil: func(s *site) {
+				s.kafka.Route = route.Settings{}
+				s.kafka.Bootstrap = []string{"127.0.0.1:1"}
+			},
+			step:        "connect 127.0.0.1:1",
+			setting:     "bootstrap.servers",
+			wantMessage: "refused",
+		},
+		"proxy away": {
+			spoil:       func(s *site) { s.kafka.Route.Address = "127.0.0.1:1" },
+			step:        "proxy 127.0.0.1:1",
+			setting:     "kafka.proxy.address",
+			wantMessage: "only applications on BTP",
+		},
+		"unknown type": {
+			spoil:       func(s *site) { s.kafka.Route.Type = "carrier-pigeon" },
+			step:        "settings",
+			setting:     "kafka.proxy.type",
+			wantMessage: "carrier-pigeon",
+		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := newSite(t, c.opts...)
-			c.spoil(s)
-			steps := s.visit(t)
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, test.opts...)
+			test.spoil(s)
+			steps := s.diagnose(t)
 			last := steps[len(steps)-1]
-			if last.OK || last.Step != c.step || last.Setting != c.setting || !strings.Contains(last.Message, c.says) {
-				t.Errorf("ended with %+v\nexpected a failure of %q, setting %q, with %q\nafter %q", last, c.step,
-					c.setting, c.says, names(steps))
+			if last.OK || last.Step != test.step || last.Setting != test.setting ||
+				!strings.Contains(last.Message, test.wantMessage) {
+				t.Errorf("expected a failure of %q, setting %q, with %q, found %+v\nafter %q", test.step, test.setting,
+					test.wantMessage, last, names(steps))
 			}
-			for _, s := range steps[:len(steps)-1] {
-				if !s.OK {
-					t.Errorf("expected no step after %+v", s)
+			for _, step := range steps[:len(steps)-1] {
+				if !step.OK {
+					t.Errorf("expected no step after %+v", step)
 				}
 			}
 		})
 	}
 }
 
-func throwAway() *tls.Config {
+// newServerTLS returns the configuration of a server whose certificate nobody trusts.
+func newServerTLS() *tls.Config {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
 	defer server.Close()
@@ -184,21 +274,19 @@ func throwAway() *tls.Config {
 func TestStepsWithoutProxy(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route = route.Settings{}
-	assert.Equal(t, []string{"connect broker-0", "metadata broker-0", "connect broker-1"}, names(s.visit(t)))
+	assert.Equal(t, []string{"connect broker-0", "metadata broker-0", "connect broker-1"}, names(s.diagnose(t)))
 	s.kafka.Bootstrap = []string{"127.0.0.1:1"}
-	steps := s.visit(t)
-	if len(steps) != 1 || steps[0].OK || !strings.Contains(steps[0].Message, "refused") {
-		t.Errorf("%+v", steps)
-	}
+	steps := s.diagnose(t)
+	assert.Equal(t, []string{"connect 127.0.0.1:1 FAIL"}, names(steps))
+	assert.Contains(t, steps[0].Message, "refused")
 }
 
 // Without the right to list Cloud Connectors the check continues: workers do not list them either.
 func TestStepsWithoutCloudConnectorList(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route.VCAP = strings.Replace(s.kafka.Route.VCAP, `"scc_info_path": "`, `"scc_info_path": "/nowhere`, 1)
-	steps := s.visit(t)
-	if last := steps[len(steps)-1]; !last.OK || last.Step != "connect broker-1" || !strings.HasPrefix(steps[1].Message,
-		"unknown") || !strings.Contains(steps[1].Message, "404") {
-		t.Errorf("%+v", steps)
-	}
+	steps := s.diagnose(t)
+	stepNames := names(steps)
+	assert.Equal(t, "connect broker-1", stepNames[len(stepNames)-1])
+	assert.Contains(t, steps[1].Message, "unknown", "404")
 }

@@ -10,16 +10,16 @@ import (
 
 // An unknown mechanism is recognized by Kafka's error code, whatever the text of the error.
 func TestUnknownMechanismNamesItsSetting(t *testing.T) {
-	for _, c := range []struct {
+	for _, test := range []struct {
 		err  error
-		want string
+		want string // the setting
 	}{
-		{fmt.Errorf("%w; the broker offers [PLAIN]", kerr.UnsupportedSaslMechanism), "sasl.mechanism"},
-		{errors.New("a text with UNSUPPORTED_SASL_MECHANISM in it"), "sasl.jaas.config"},
+		{err: fmt.Errorf("%w; the broker offers [PLAIN]", kerr.UnsupportedSaslMechanism), want: "sasl.mechanism"},
+		{err: errors.New("a text with UNSUPPORTED_SASL_MECHANISM in it"), want: "sasl.jaas.config"},
 	} {
-		var m *hintError
-		if err := explainProtocol(c.err, "sasl.jaas.config"); !errors.As(err, &m) || m.setting != c.want {
-			t.Errorf("%v: expected %s, found %v", c.err, c.want, err)
+		var hint *hintError
+		if err := explainProtocol(test.err, "sasl.jaas.config"); !errors.As(err, &hint) || hint.setting != test.want {
+			t.Errorf("%v: expected %s, found %v", test.err, test.want, err)
 		}
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stepCommand is the plugin command with the plugin's own steps: without options it returns their names as a JSON list,
-// with the option step it runs one and returns {"ok":…,"setting":…,"message":…}.
+// stepCommand is the plugin command with the plugin's own steps. Without options it returns their names as a JSON list,
+// with the option step it runs this step and returns {"ok":…,"setting":…,"message":…}.
 const stepCommand = "doctor"
 
 // Service checks the BTP destination, if any, the proxy and the connection to the service, and then runs the plugin's
@@ -45,7 +45,8 @@ func (d *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 		return
 	}
 	if d.checkProxy(ctx, probe) {
-		addressSource := source{tool.Setting(role.Address), "Check the host and port, and that no firewall blocks them"}
+		addressSource := source{setting: tool.Setting(role.Address),
+			hint: "Check the host and port, and that no firewall blocks them"}
 		if tool.Target() != "" {
 			addressSource.setting = tool.Setting(role.Destination)
 		}
@@ -58,16 +59,17 @@ func (d *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 
 // connectService checks the connection and the TLS handshake with the service. It does nothing if an HTTP proxy
 // connects to the service; a tunnel through the proxy is checked.
-func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *transport.Config, addressSource source) {
-	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
+func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, config *transport.Config,
+	addressSource source) {
+	address := net.JoinHostPort(config.Address, strconv.Itoa(config.Port))
 	if p := probe.route.HTTPProxy(); p != nil {
-		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
-		isTunnel := c.Scheme != "http" && probe.route.Type() == route.HTTP
+		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: config.Scheme, Host: address}})
+		isTunnel := config.Scheme != "http" && probe.route.Type() == route.HTTP
 		if err == nil && proxy != nil && !isTunnel {
 			return
 		}
 	}
-	connectTimeout := c.ConnectTimeout
+	connectTimeout := config.ConnectTimeout
 	if connectTimeout == 0 {
 		connectTimeout = 10 * time.Second
 	}
@@ -77,13 +79,13 @@ func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *tr
 	if conn == nil {
 		return
 	}
-	tlsConfig := c.ServerTLS()
-	if c.Scheme != "https" {
+	tlsConfig := config.ServerTLS()
+	if config.Scheme != "https" {
 		tlsConfig = nil
 	} else if tlsConfig == nil {
 		tlsConfig = &tls.Config{}
 	}
-	if conn = d.handshake(ctx, conn, address, tlsConfig, c.Explain); conn != nil {
+	if conn = d.handshake(ctx, conn, address, tlsConfig, config.Explain); conn != nil {
 		conn.Close()
 	}
 }
@@ -111,14 +113,14 @@ func (d *Diagnosis) runPluginSteps(ctx context.Context, tool *check.Tool) {
 	}
 	for _, name := range names {
 		start := time.Now()
-		initial := tool.Counters()
+		previous := tool.Counters()
 		message, err := runPluginStep(ctx, tool, name)
 		switch current := tool.Counters(); {
 		case err != nil:
-			// A failed step needs no note about tokens.
-		case current.Tokens > initial.Tokens:
+			// a failed step needs no note about tokens
+		case current.Tokens > previous.Tokens:
 			message += "; the service issues CSRF tokens"
-		case current.NoTokens > initial.NoTokens:
+		case current.NoTokens > previous.NoTokens:
 			message += "; the service issues no CSRF token, which is fine if it requires none"
 		}
 		if !d.record(name, time.Since(start), message, err) {
@@ -131,7 +133,7 @@ func (d *Diagnosis) runPluginSteps(ctx context.Context, tool *check.Tool) {
 func runPluginStep(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
 	document, err := tool.Document(ctx, stepCommand, []wit.Setting{{Name: "step", Value: name}})
 	var pluginErr *wit.Error
-	if errors.As(err, &pluginErr) { // both errors omit the prefix with the command's name
+	if errors.As(err, &pluginErr) { // both results omit the prefix with the command's name
 		if pluginErr.Kind == wit.ErrorUnauthorized && pluginErr.Setting == nil {
 			setting := tool.Setting(role.User)
 			if tool.Target() != "" {

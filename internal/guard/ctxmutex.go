@@ -2,7 +2,7 @@ package guard
 
 import "context"
 
-// CtxMutex is a mutex whose Lock can be canceled. It is created by [NewCtxMutex].
+// CtxMutex is a mutex whose Lock can be canceled. Create it with [NewCtxMutex].
 type CtxMutex chan struct{}
 
 // NewCtxMutex returns an unlocked mutex.
@@ -31,11 +31,11 @@ func (c CtxMutex) TryLock() bool {
 // Unlock unlocks the mutex.
 func (c CtxMutex) Unlock() { <-c }
 
-// Bell wakes a goroutine that receives from it. It is created by [NewBell].
+// Bell wakes a goroutine that receives from it. Create it with [NewBell].
 type Bell chan struct{}
 
 // NewBell returns a bell that has not rung.
 func NewBell() Bell { return make(Bell, 1) }
 
-// Ring wakes one receiver, now or at its next receive.
+// Ring wakes one receiver, now or at its next receive. It does not block; a bell that has rung already rings once.
 func (b Bell) Ring() { CtxMutex(b).TryLock() }

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// unguarded are the goroutines without a recover, by file and function, each with the reason.
+// unguarded has the goroutines without a recover, by file and function, with the reasons.
 var unguarded = map[string]string{
 	"internal/rest/forward.go: cancel": "ends a request",
 	"host/host.go: func":               "watches configurations, which package reload guards",
@@ -51,7 +51,7 @@ var unguarded = map[string]string{
 
 // Every goroutine of the host recovers its panics, or is listed above with the reason.
 func TestGoroutinesAreGuarded(t *testing.T) {
-	used := map[string]bool{}
+	isUsed := map[string]bool{}
 	for _, root := range []string{"../../host", "../../internal", "../../cmd/culvert"} {
 		packages := map[string][]*ast.File{}
 		files := token.NewFileSet()
@@ -77,22 +77,21 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, list := range packages {
-			check := func(at token.Pos, started ast.Expr) {
-				place := files.Position(at)
-				if started == nil || guarded(started, list) {
+			check := func(pos token.Pos, function ast.Expr) {
+				position := files.Position(pos)
+				if function == nil || isGuarded(function, list) {
 					return
 				}
-				what := "func"
-				if _, ok := started.(*ast.FuncLit); !ok {
-					what = text(started)
+				name := "func"
+				if _, ok := function.(*ast.FuncLit); !ok {
+					name = text(function)
 				}
-				key := filepath.ToSlash(strings.TrimPrefix(place.Filename, "../../")) + ": " + what
+				key := filepath.ToSlash(strings.TrimPrefix(position.Filename, "../../")) + ": " + name
 				if unguarded[key] == "" {
 					t.Errorf("%s:%d: expected a goroutine that begins with a recover (guard.Recover, guard.Do, "+
-						"guard.Vital), or %q in the list with a reason",
-						place.Filename, place.Line, key)
+						"guard.Vital), or %q in the list with a reason", position.Filename, position.Line, key)
 				}
-				used[key] = true
+				isUsed[key] = true
 			}
 			for _, file := range list {
 				ast.Inspect(file, func(n ast.Node) bool {
@@ -100,8 +99,8 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 					case *ast.GoStmt:
 						check(n.Pos(), n.Call.Fun)
 					case *ast.CallExpr:
-						if s, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && (s.Sel.Name == "Go" ||
-							s.Sel.Name == "AfterFunc") {
+						s, ok := n.Fun.(*ast.SelectorExpr)
+						if ok && len(n.Args) > 0 && (s.Sel.Name == "Go" || s.Sel.Name == "AfterFunc") {
 							check(n.Pos(), n.Args[len(n.Args)-1])
 						}
 					}
@@ -111,29 +110,23 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 		}
 	}
 	for key := range unguarded {
-		if !used[key] {
+		if !isUsed[key] {
 			t.Errorf("%s: expected the listed goroutine to exist", key)
 		}
 	}
 }
 
-// guarded reports whether a function, or the method or function of its package that it names, recovers panics.
-func guarded(f ast.Expr, files []*ast.File) bool {
+// isGuarded reports whether a function, or the method or function of its package that it names, recovers panics.
+func isGuarded(f ast.Expr, files []*ast.File) bool {
 	if literal, ok := f.(*ast.FuncLit); ok {
-		if len(literal.Body.List) == 1 {
-			if s, ok := literal.Body.List[0].(*ast.ExprStmt); ok {
-				if call, ok := s.X.(*ast.CallExpr); ok && guarded(call.Fun, files) {
-					return true
-				}
-			}
-		}
-		return recovers(literal.Body)
+		call := onlyCall(literal.Body)
+		return (call != nil && isGuarded(call.Fun, files)) || hasRecover(literal.Body)
 	}
 	name := text(f)
 	name = name[strings.LastIndexByte(name, '.')+1:]
 	for _, file := range files {
 		for _, d := range file.Decls {
-			if d, ok := d.(*ast.FuncDecl); ok && d.Name.Name == name && d.Body != nil && recovers(d.Body) {
+			if d, ok := d.(*ast.FuncDecl); ok && d.Name.Name == name && d.Body != nil && hasRecover(d.Body) {
 				return true
 			}
 		}
@@ -141,9 +134,21 @@ func guarded(f ast.Expr, files []*ast.File) bool {
 	return false
 }
 
-// recovers reports whether a body defers a recover before all statements but assignments, or is a single call that
-// recovers.
-func recovers(body *ast.BlockStmt) (yes bool) {
+// onlyCall returns the call that a body consists of, nil if it has other statements.
+func onlyCall(body *ast.BlockStmt) *ast.CallExpr {
+	if len(body.List) != 1 {
+		return nil
+	}
+	s, ok := body.List[0].(*ast.ExprStmt)
+	if !ok {
+		return nil
+	}
+	call, _ := s.X.(*ast.CallExpr)
+	return call
+}
+
+// hasRecover reports whether a body calls a function that recovers, outside of goroutines that it starts.
+func hasRecover(body *ast.BlockStmt) (found bool) {
 	for _, s := range body.List {
 		ast.Inspect(s, func(n ast.Node) bool {
 			switch n := n.(type) {
@@ -152,15 +157,16 @@ func recovers(body *ast.BlockStmt) (yes bool) {
 			case *ast.CallExpr:
 				switch name := text(n.Fun); name {
 				case "guard.Recover", "guard.Do", "guard.Vital", "Recover", "recover":
-					yes = true
+					found = true
 				}
 			}
 			return true
 		})
 	}
-	return yes
+	return found
 }
 
+// text returns the names of an expression, such as r.drain.
 func text(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.Ident:

@@ -1,4 +1,4 @@
-// Package guard limits the damage of panics: each becomes the error of the task, request or command in which it
+// Package guard limits the damage of panics: each is returned as the error of the task, request or command in which it
 // happened. But a panic while a lock of shared state is held ends the process, since the state may be inconsistent.
 package guard
 
@@ -20,30 +20,29 @@ func (p *PanicError) Error() string {
 	return fmt.Sprintf("%s: an internal error of culvert, whose log has the stack: panic: %v", p.Operation, p.Value)
 }
 
-// Recover recovers a panic into *err, unless err is nil, as a [*PanicError], logs it and calls the handlers. It is
-// deferred.
+// Recover recovers a panic as a [*PanicError]: it logs the panic, sets *err unless err is nil, and calls the handlers.
+// Call it with defer. A nil log means the default logger.
 func Recover(log *slog.Logger, operation string, err *error, handlers ...func(*PanicError)) {
 	value := recover()
 	if value == nil {
 		return
 	}
-	p := &PanicError{operation, value, debug.Stack()}
+	p := &PanicError{Operation: operation, Value: value, Stack: debug.Stack()}
 	if log == nil {
 		log = slog.Default()
 	}
 	log.Error("an internal error of culvert: the failed operation ends, everything else continues. Please report it "+
-		"with this stack", "in", operation,
-		"panic", fmt.Sprint(value), "stack", string(p.Stack))
+		"with this stack", "in", operation, "panic", fmt.Sprint(value), "stack", string(p.Stack))
 	if err != nil {
 		*err = p
 	}
-	for _, f := range handlers {
-		f(p)
+	for _, handle := range handlers {
+		handle(p)
 	}
 	exitIfLocksStuck()
 }
 
-// Do calls f and returns its panic as an error.
+// Do calls f and returns its error, or its panic as an error.
 func Do(log *slog.Logger, operation string, f func() error) (err error) {
 	defer Recover(log, operation, &err)
 	return f()
@@ -61,7 +60,6 @@ var exit = func() { os.Exit(2) }
 
 func exitAfterPanic(operation string, value any) {
 	fmt.Fprintf(os.Stderr, "culvert ends on purpose: a panic in %s may have left state that several tasks share "+
-		"inconsistent: %v\n%s\n",
-		operation, value, debug.Stack())
+		"inconsistent: %v\n%s\n", operation, value, debug.Stack())
 	exit()
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,48 +11,52 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-func TestRecover(t *testing.T) {
+// A panic is logged, returned and passed to the handlers. Other errors are returned as they are.
+func TestRecoverReturnsAndLogsPanics(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	var passed *PanicError
+	var handled *PanicError
 	err := func() (err error) {
-		defer Recover(logger, "task orders-0", &err, func(p *PanicError) { passed = p })
+		defer Recover(logger, "task orders-0", &err, func(p *PanicError) { handled = p })
 		panic("a nil map")
 	}()
 	var p *PanicError
-	if !errors.As(err, &p) || passed != p || p.Operation != "task orders-0" || !strings.Contains(err.Error(),
-		"task orders-0: an internal error of culvert") {
-		t.Errorf("expected a PanicError, found %v", err)
+	if !errors.As(err, &p) || handled != p {
+		t.Fatalf("expected a PanicError that was passed to the handler, found %v", err)
 	}
+	assert.Equal(t, "task orders-0", p.Operation)
+	assert.Contains(t, err.Error(), "task orders-0: an internal error of culvert")
 	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecover")
-	want := errors.New("plain")
-	if err := Do(logger, "x", func() error { return want }); err != want {
-		t.Errorf("expected the error itself, found %v", err)
-	}
+	want := errors.New("no panic")
+	assert.Equal(t, want, Do(logger, "x", func() error { return want }))
 }
 
-// ended reports whether f ends the process.
-func ended(t *testing.T, f func()) bool {
+// endsProcess reports whether f ends the process.
+func endsProcess(t *testing.T, f func()) (hasEnded bool) {
 	t.Helper()
-	before := exit
-	defer func() { exit = before }()
-	type goexit struct{}
-	ends := false
-	exit = func() { ends = true; panic(goexit{}) }
+	realExit := exit
+	defer func() { exit = realExit }()
+	exit = func() {
+		hasEnded = true
+		panic("f must not continue")
+	}
 	func() {
 		defer func() { _ = recover() }()
 		f()
 	}()
-	return ends
+	return hasEnded
 }
 
 func TestPanicUnderLockEndsProcess(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	var m Mutex
-	if ended(t, func() { m.Lock(); defer m.Unlock() }) {
+	if endsProcess(t, func() {
+		m.Lock()
+		defer m.Unlock()
+	}) {
 		t.Error("expected the process to continue after a lock without a panic")
 	}
-	if !ended(t, func() {
+	if !endsProcess(t, func() {
 		defer Recover(logger, "x", nil)
 		var m Mutex
 		m.Lock()
@@ -62,41 +65,45 @@ func TestPanicUnderLockEndsProcess(t *testing.T) {
 	}) {
 		t.Error("expected a panic under a lock to end the process")
 	}
-	if ended(t, func() {
+	if endsProcess(t, func() {
 		defer Recover(logger, "x", nil)
-		defer func() { m.Lock(); defer m.Unlock() }()
+		defer func() {
+			m.Lock()
+			defer m.Unlock()
+		}()
 		panic("outside")
 	}) {
 		t.Error("expected the process to continue after a lock in a deferred call")
 	}
-	if !ended(t, func() { defer Vital("the store"); panic("x") }) {
+	if !endsProcess(t, func() {
+		defer Vital("the store")
+		panic("x")
+	}) {
 		t.Error("expected a panic in a vital goroutine to end the process")
 	}
 }
 
 // A lock that was not released after a panic is detected.
 func TestUnreleasedLockEndsProcess(t *testing.T) {
-	locks.Clear() // locks of other tests
+	locks.Clear() // of the locks of other tests
 	synctest.Test(t, func(t *testing.T) {
-		before := exit
-		defer func() { exit = before }()
-		var ends int
-		exit = func() { ends++ }
+		realExit := exit
+		defer func() { exit = realExit }()
+		exits := 0
+		exit = func() { exits++ }
 		m := &Mutex{}
-		free := &Mutex{}
-		free.Lock()
+		other := &Mutex{} // which is released in time
+		other.Lock()
 		func() {
 			defer Recover(slog.New(slog.DiscardHandler), "x", nil)
 			m.Lock()
 			panic("without defer")
 		}()
 		time.Sleep(stuckAfter / 2)
-		free.Unlock()
+		other.Unlock()
 		time.Sleep(stuckAfter)
 		synctest.Wait()
-		if ends != 1 {
-			t.Errorf("expected the process to end once, found %d", ends)
-		}
+		assert.Equal(t, 1, exits)
 		m.Unlock()
 	})
 }

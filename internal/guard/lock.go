@@ -7,23 +7,24 @@ import (
 	"weak"
 )
 
-// Mutex guards state of several tasks. A panic while it is held ends the process, at the latest after stuckAfter.
+// Mutex guards state of several tasks. A panic while it is held ends the process: at once if Unlock is deferred, otherwise
+// after stuckAfter. The zero value is unlocked.
 type Mutex struct {
 	mu          sync.Mutex
 	transitions atomic.Uint64 // counts calls of Lock and Unlock: odd while the mutex is locked
-	registered  atomic.Bool   // whether it is in locks
+	isListed    atomic.Bool   // it is in locks
 }
 
 // Lock locks m.
 func (m *Mutex) Lock() {
-	if !m.registered.Load() && !m.registered.Swap(true) {
+	if !m.isListed.Load() && !m.isListed.Swap(true) {
 		locks.Store(weak.Make(m), struct{}{})
 	}
 	m.mu.Lock()
 	m.transitions.Add(1)
 }
 
-// Unlock unlocks m.
+// Unlock unlocks m. If it is deferred and the function has panicked, it ends the process.
 func (m *Mutex) Unlock() {
 	if value := recover(); value != nil {
 		exitAfterPanic("code that holds a lock of several tasks", value)
@@ -32,7 +33,7 @@ func (m *Mutex) Unlock() {
 	m.mu.Unlock()
 }
 
-// RWMutex is a [Mutex] with shared read locks. Unlocking must be deferred.
+// RWMutex is a [Mutex] with shared read locks. Its Unlock and RUnlock must be deferred, because it is not in locks.
 type RWMutex struct{ sync.RWMutex }
 
 // Unlock unlocks m.
@@ -43,6 +44,7 @@ func (m *RWMutex) Unlock() {
 	m.RWMutex.Unlock()
 }
 
+// RUnlock undoes one RLock.
 func (m *RWMutex) RUnlock() {
 	if value := recover(); value != nil {
 		exitAfterPanic("code that holds a lock of several tasks", value)
@@ -58,7 +60,7 @@ const stuckAfter = 10 * time.Second
 
 // exitIfLocksStuck ends the process if a lock that is held now is still held by the same owner after stuckAfter.
 func exitIfLocksStuck() {
-	held := map[*Mutex]uint64{}
+	held := map[*Mutex]uint64{} // transitions of the locked ones
 	locks.Range(func(key, _ any) bool {
 		m := key.(weak.Pointer[Mutex]).Value()
 		if m == nil {

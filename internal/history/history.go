@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
+// The length of a history.
 const (
-	// Steps is the number of steps, of StepSeconds each.
-	Steps       = 360
-	StepSeconds = 10
-	// Minutes is the number of minutes.
+	Steps          = 360
+	StepSeconds    = 10
 	Minutes        = 60
 	stepsPerMinute = Steps / Minutes
 )
@@ -23,17 +22,14 @@ type Counts struct {
 	Requests int64
 	Errors   int64 // including refused records
 	Refused  int64
-	// Latency counts requests by duration, see [LatencyBuckets].
-	Latency [LatencyBuckets]int64
-	// Lag is nil if it is unknown.
-	Lag *int64
+	Latency  [LatencyBuckets]int64 // requests by duration
+	Lag      *int64                // nil if it is unknown
 }
 
 // Sample has the counts of a connector with tasks on this worker.
 type Sample struct {
-	Name string
-	// Created tells a connector from another one that had its name.
-	Created time.Time
+	Name    string
+	Created time.Time // distinguishes a connector from an earlier one with its name
 	Parts   []Part
 }
 
@@ -50,29 +46,29 @@ const Client = -1
 type History struct {
 	Step int       `json:"step"` // seconds
 	From time.Time `json:"from"`
-	// Rows are delivered rows. P50 and P95 are milliseconds until the service began to answer, at most 65,534, null
-	// without requests.
-	Rows     []*int64 `json:"rows"`
+	// P50 and P95 are percentiles of the milliseconds until the service began to answer, at most 65,534, null without
+	// requests.
+	Rows     []*int64 `json:"rows"` // delivered rows
 	Requests []*int64 `json:"requests"`
 	P50      []*int64 `json:"p50"`
 	P95      []*int64 `json:"p95"`
 	Errors   []*int64 `json:"errors"` // including refused records
 	Refused  []*int64 `json:"refused"`
-	Lag      []*int64 `json:"lag"` // at the end of the step
-	Silent   []string `json:"silent"`
+	Lag      []*int64 `json:"lag"`    // at the end of the step
+	Silent   []string `json:"silent"` // workers that did not answer
 }
 
 // Recorder records samples. It is safe for concurrent use.
 type Recorder struct {
 	mu         sync.Mutex
 	connectors map[string]*connectorHistory
-	all        ring
+	total      ring // of all connectors
 }
 
 type connectorHistory struct {
-	created time.Time
-	last    []Part // without lag
-	ring    ring
+	created  time.Time
+	previous []Part // counts of the last sample, without lag
+	ring     ring
 }
 
 // NextSample returns when the next sample is due: at the end of a step.
@@ -81,7 +77,7 @@ func NextSample(now time.Time) time.Time {
 }
 
 // Record adds the samples of all connectors that have tasks on this worker. Connectors that are not among existing ones
-// are forgotten.
+// are removed.
 func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,18 +98,18 @@ func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]b
 			c = &connectorHistory{created: sample.Created}
 			r.connectors[sample.Name] = c
 		}
-		point := sample.since(c.last)
-		c.last = slices.Clone(sample.Parts)
-		for i := range c.last {
-			c.last[i].Lag = nil
+		point := sample.since(c.previous)
+		c.previous = slices.Clone(sample.Parts)
+		for i := range c.previous {
+			c.previous[i].Lag = nil
 		}
 		c.ring.record(step, point)
 		total.add(point)
 	}
-	r.all.record(step, total)
+	r.total.record(step, total)
 }
 
-// lastStep returns the number of the step that ends about now.
+// lastStep returns the number of the step whose end is closest to now.
 func lastStep(now time.Time) int64 { return (now.Unix()+StepSeconds/2)/StepSeconds - 1 }
 
 // Connector returns the history of a connector; all of it is unknown if the connector has none.
@@ -126,11 +122,11 @@ func (r *Recorder) Connector(name string, now time.Time) History {
 	return new(ring).history(lastStep(now))
 }
 
-// All returns the history of all connectors together. Its latencies are the greatest of all.
+// All returns the history of all connectors together. Its latencies are the greatest of the connectors.
 func (r *Recorder) All(now time.Time) History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.all.history(lastStep(now))
+	return r.total.history(lastStep(now))
 }
 
 // Hour returns the rows of each minute, the oldest first, and the refused records of the hour; nil means unknown.
@@ -142,7 +138,6 @@ func (r *Recorder) Hour(name string, now time.Time) (minutes []*int64, refused *
 	if c == nil {
 		return minutes, nil
 	}
-	sums := make([]int64, Minutes+1) // the last one counts refused records
 	first := lastStep(now) - Steps + 1
 	for i := range Steps {
 		point := c.ring.at(first + int64(i))
@@ -150,15 +145,13 @@ func (r *Recorder) Hour(name string, now time.Time) (minutes []*int64, refused *
 			continue
 		}
 		minute := i / stepsPerMinute
-		sums[minute] += int64(point.rows)
-		minutes[minute] = &sums[minute]
-		sums[Minutes] += int64(point.refused)
-		refused = &sums[Minutes]
+		minutes[minute] = Sum(minutes[minute], new(int64(point.rows)))
+		refused = Sum(refused, new(int64(point.refused)))
 	}
 	return minutes, refused
 }
 
-// Add adds the history of another worker.
+// Add adds the history of another worker, whose steps may be at other times.
 func (h *History) Add(other History) {
 	shift := int(other.From.Sub(h.From).Seconds()) / StepSeconds
 	for i := range Steps {
@@ -166,21 +159,24 @@ func (h *History) Add(other History) {
 		if from < 0 || from >= Steps || len(other.Rows) != Steps {
 			continue
 		}
-		for _, counts := range []struct{ sums, added []*int64 }{{h.Rows, other.Rows}, {h.Requests, other.Requests},
-			{h.Errors, other.Errors}, {h.Refused, other.Refused}, {h.Lag, other.Lag}} {
-			if len(counts.added) == Steps {
-				counts.sums[i] = Sum(counts.sums[i], counts.added[from])
-			}
-		}
-		for _, times := range []struct{ greatest, other []*int64 }{{h.P50, other.P50}, {h.P95, other.P95}} {
-			if len(times.other) == Steps {
-				times.greatest[i] = greatest(times.greatest[i], times.other[from])
-			}
-		}
+		addStep(h.Rows, other.Rows, i, from, Sum)
+		addStep(h.Requests, other.Requests, i, from, Sum)
+		addStep(h.Errors, other.Errors, i, from, Sum)
+		addStep(h.Refused, other.Refused, i, from, Sum)
+		addStep(h.Lag, other.Lag, i, from, Sum)
+		addStep(h.P50, other.P50, i, from, greatest)
+		addStep(h.P95, other.P95, i, from, greatest)
 	}
 }
 
-// Sum adds two numbers. Unknown ones add nothing.
+// addStep combines the step i of a series with the step from of another worker's, which may lack the series.
+func addStep(series, other []*int64, i, from int, combine func(a, b *int64) *int64) {
+	if len(other) == Steps {
+		series[i] = combine(series[i], other[from])
+	}
+}
+
+// Sum adds two numbers. Nil means unknown and adds nothing.
 func Sum[N int64 | float64](a, b *N) *N {
 	if a == nil {
 		return b
@@ -188,8 +184,7 @@ func Sum[N int64 | float64](a, b *N) *N {
 	if b == nil {
 		return a
 	}
-	total := *a + *b
-	return &total
+	return new(*a + *b)
 }
 
 func greatest(a, b *int64) *int64 {

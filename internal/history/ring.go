@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// number is a count that may be unknown; greater ones are cut. millis is a duration of at most a minute.
 type (
-	number uint32
-	millis uint16
+	number uint32 // a count, or unknown
+	millis uint16 // a duration in milliseconds, or unknownMillis
 )
 
 const (
@@ -17,6 +16,7 @@ const (
 	unknownMillis millis = math.MaxUint16
 )
 
+// newNumber returns the closest number that is not unknown.
 func newNumber(n int64) number { return number(min(max(n, 0), int64(unknown)-1)) }
 
 func newMillis(n float64) millis { return millis(min(math.Round(n), float64(unknownMillis)-1)) }
@@ -25,8 +25,7 @@ func (m millis) value() *int64 {
 	if m == unknownMillis {
 		return nil
 	}
-	value := int64(m)
-	return &value
+	return new(int64(m))
 }
 
 func (m millis) greatest(other millis) millis {
@@ -40,8 +39,7 @@ func (n number) value() *int64 {
 	if n == unknown {
 		return nil
 	}
-	value := int64(n)
-	return &value
+	return new(int64(n))
 }
 
 func (n number) plus(other number) number {
@@ -54,7 +52,7 @@ func (n number) plus(other number) number {
 	return newNumber(int64(n) + int64(other))
 }
 
-// point is a step: 24 bytes.
+// point has the values of a step in 24 bytes.
 type point struct {
 	rows     number
 	requests number
@@ -65,7 +63,8 @@ type point struct {
 	p95      millis
 }
 
-var unknownPoint = point{unknown, unknown, unknown, unknown, unknown, unknownMillis, unknownMillis}
+var unknownPoint = point{rows: unknown, requests: unknown, errors: unknown, refused: unknown, lag: unknown,
+	p50: unknownMillis, p95: unknownMillis}
 
 func (p *point) add(other point) {
 	p.rows = p.rows.plus(other.rows)
@@ -77,27 +76,27 @@ func (p *point) add(other point) {
 	p.p95 = p.p95.greatest(other.p95)
 }
 
-// ring has the points of the last steps. A point belongs to the step last-i at index (last-i)%Steps, if it is among the
-// recorded ones.
+// ring has the points of the last steps. The point of a step is at the index step%Steps.
 type ring struct {
-	points   [Steps]point
-	last     int64 // the newest step
-	recorded int   // steps, at most Steps
+	points [Steps]point
+	last   int64 // the newest step
+	length int   // number of steps with a point, at most Steps
 }
 
-// record adds a point. If the clock was set back, the ring begins again.
+// record adds the point of a step, to the point of an earlier sample in the same step. If the clock was set back, the
+// ring begins again.
 func (r *ring) record(step int64, p point) {
-	if r.recorded > 0 && step == r.last { // a sample came late and the next one in time
-		last := &r.points[step%Steps]
-		if p.lag != unknown { // not a count of the step
-			last.lag = unknown
+	if r.length > 0 && step == r.last { // the sample before was late
+		previous := &r.points[step%Steps]
+		if p.lag != unknown { // the lag is replaced, because it is no count of the step
+			previous.lag = unknown
 		}
-		last.add(p)
+		previous.add(p)
 		return
 	}
 	skipped := step - r.last - 1
-	if r.recorded == 0 || skipped < 0 || skipped >= Steps {
-		r.recorded = 0
+	if r.length == 0 || skipped < 0 || skipped >= Steps {
+		r.length = 0
 		skipped = 0
 	}
 	for i := range skipped {
@@ -105,16 +104,18 @@ func (r *ring) record(step int64, p point) {
 	}
 	r.points[step%Steps] = p
 	r.last = step
-	r.recorded = min(r.recorded+int(skipped)+1, Steps)
+	r.length = min(r.length+int(skipped)+1, Steps)
 }
 
+// at returns the point of a step, unknownPoint if there is none.
 func (r *ring) at(step int64) point {
-	if age := r.last - step; age >= 0 && age < int64(r.recorded) {
+	if age := r.last - step; age >= 0 && age < int64(r.length) {
 		return r.points[step%Steps]
 	}
 	return unknownPoint
 }
 
+// history returns the steps up to last.
 func (r *ring) history(last int64) History {
 	first := last - Steps + 1
 	h := History{Step: StepSeconds, From: time.Unix(first*StepSeconds, 0).UTC(), Silent: []string{}}
@@ -144,40 +145,40 @@ func LatencyBucket(d time.Duration) int {
 	return bucket
 }
 
-// since returns what happened since earlier counts.
-func (s *Sample) since(last []Part) point {
+// since returns the increase of the counts of all parts since the previous sample.
+func (s *Sample) since(previous []Part) point {
 	total := unknownPoint
 	for i := range s.Parts {
 		part := &s.Parts[i]
-		var previous Counts
-		if pos := slices.IndexFunc(last, func(p Part) bool { return p.Task == part.Task }); pos >= 0 {
-			previous = last[pos].Counts
+		var counts Counts
+		if pos := slices.IndexFunc(previous, func(p Part) bool { return p.Task == part.Task }); pos >= 0 {
+			counts = previous[pos].Counts
 		}
-		total.add(part.since(&previous))
+		total.add(part.since(&counts))
 	}
 	return total
 }
 
-// since returns what happened since earlier counts. Smaller counts belong to a new task or client.
-func (c *Counts) since(last *Counts) point {
-	if c.Rows < last.Rows || c.Requests < last.Requests || c.Errors < last.Errors || c.Refused < last.Refused {
-		last = &Counts{}
+// since returns the increase since the previous counts. Smaller counts belong to a new task or client.
+func (c *Counts) since(previous *Counts) point {
+	if c.Rows < previous.Rows || c.Requests < previous.Requests || c.Errors < previous.Errors || c.Refused < previous.Refused {
+		previous = &Counts{}
 	}
-	p := point{rows: newNumber(c.Rows - last.Rows), requests: newNumber(c.Requests - last.Requests),
-		errors: newNumber(c.Errors - last.Errors), refused: newNumber(c.Refused - last.Refused), lag: unknown}
+	p := point{rows: newNumber(c.Rows - previous.Rows), requests: newNumber(c.Requests - previous.Requests),
+		errors: newNumber(c.Errors - previous.Errors), refused: newNumber(c.Refused - previous.Refused), lag: unknown}
 	if c.Lag != nil {
 		p.lag = newNumber(*c.Lag)
 	}
 	var latency [LatencyBuckets]int64
 	for i := range latency {
-		latency[i] = c.Latency[i] - last.Latency[i]
+		latency[i] = c.Latency[i] - previous.Latency[i]
 	}
 	p.p50 = percentile(&latency, 0.5)
 	p.p95 = percentile(&latency, 0.95)
 	return p
 }
 
-// percentile interpolates within the bucket.
+// percentile returns the duration that a share of the requests does not exceed, interpolated within its bucket.
 func percentile(latency *[LatencyBuckets]int64, share float64) millis {
 	total := int64(0)
 	for _, n := range latency {
@@ -186,10 +187,10 @@ func percentile(latency *[LatencyBuckets]int64, share float64) millis {
 	if total == 0 {
 		return unknownMillis
 	}
-	wanted := share * float64(total)
+	rank := share * float64(total)
 	lowerCount := int64(0)
 	for i, n := range latency {
-		if n <= 0 || float64(lowerCount+n) < wanted {
+		if n <= 0 || float64(lowerCount+n) < rank {
 			lowerCount += max(n, 0)
 			continue
 		}
@@ -198,7 +199,7 @@ func percentile(latency *[LatencyBuckets]int64, share float64) millis {
 		if i == 0 {
 			lower = 0
 		}
-		return newMillis(lower + (upper-lower)*(wanted-float64(lowerCount))/float64(n))
+		return newMillis(lower + (upper-lower)*(rank-float64(lowerCount))/float64(n))
 	}
 	return newMillis(1 << (LatencyBuckets - 1))
 }

@@ -10,15 +10,17 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine bounds the characters of a line, maxLines the lines of a text.
 const (
-	MaxLine  = 2000
-	maxLines = 200
+	MaxLine  = 2000 // characters of a line
+	maxLines = 200  // of a text
 )
 
 func isPrintable(r rune) bool {
-	return (r < utf8.RuneSelf && r >= ' ' && r != 0x7f) || (r >= utf8.RuneSelf && r != utf8.RuneError &&
-		!unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs))
+	if r < utf8.RuneSelf {
+		return r >= ' ' && r != 0x7f
+	}
+	return r != utf8.RuneError &&
+		!unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
 }
 
 func isPrintableASCII(s string) bool {
@@ -30,19 +32,20 @@ func isPrintableASCII(s string) bool {
 	return true
 }
 
-// Line returns a text in one line of at most [MaxLine] characters: line breaks and tabs become spaces, unprintable
-// characters U+FFFD.
+// Line returns a text in one line of at most [MaxLine] characters. Spaces replace line breaks and tabs, U+FFFD replaces
+// unprintable characters. If the text is longer, the number of omitted bytes follows.
 func Line(s string) string { return LineUpTo(s, MaxLine) }
 
 // LineUpTo is [Line] with another limit.
-func LineUpTo(s string, most int) string {
-	if len(s) <= most && isPrintableASCII(s) {
+func LineUpTo(s string, limit int) string {
+	if len(s) <= limit && isPrintableASCII(s) {
 		return s
 	}
 	var b strings.Builder
-	var n, marks int
+	n := 0     // characters in b
+	marks := 0 // combining marks in succession
 	for pos, r := range s {
-		if n == most {
+		if n == limit {
 			fmt.Fprintf(&b, "... (%d bytes more)", len(s)-pos)
 			break
 		}
@@ -68,7 +71,7 @@ func LineUpTo(s string, most int) string {
 	return b.String()
 }
 
-// Text applies [Line] to each line and shortens the text to maxLines.
+// Text applies [Line] to each line, except a tab at its beginning, and shortens the text to maxLines.
 func Text(s string) string {
 	var b strings.Builder
 	lines := 0
@@ -77,13 +80,13 @@ func Text(s string) string {
 			fmt.Fprintf(&b, "... (%d lines more)", strings.Count(strings.TrimSuffix(s, "\n"), "\n")+1-lines)
 			break
 		}
-		content, ok := strings.CutSuffix(line, "\n")
-		if below, ok := strings.CutPrefix(content, "\t"); ok { // as in stack traces of plugins
+		content, hasBreak := strings.CutSuffix(line, "\n")
+		if indented, ok := strings.CutPrefix(content, "\t"); ok { // as in stack traces of plugins
 			b.WriteByte('\t')
-			content = below
+			content = indented
 		}
 		b.WriteString(Line(strings.TrimSuffix(content, "\r")))
-		if ok {
+		if hasBreak {
 			b.WriteByte('\n')
 		}
 		lines++
@@ -91,15 +94,16 @@ func Text(s string) string {
 	return b.String()
 }
 
-// JSON returns a JSON document with unprintable characters escaped, so that its values stay the same.
+// JSON returns a JSON document with unprintable characters escaped. Its values stay the same, except that U+FFFD replaces
+// invalid bytes.
 func JSON(document []byte) []byte {
-	clean := true
-	for i := 0; i < len(document) && clean; {
+	isClean := true
+	for i := 0; i < len(document) && isClean; {
 		r, size := utf8.DecodeRune(document[i:])
-		clean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || (r == utf8.RuneError && size == 3)
+		isClean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || (r == utf8.RuneError && size == 3)
 		i += size
 	}
-	if clean {
+	if isClean {
 		return document
 	}
 	var b bytes.Buffer
@@ -139,8 +143,8 @@ func (w Writer) Write(p []byte) (int, error) {
 
 // ShellWord quotes a text as one word of a shell command.
 func ShellWord(s string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
-	if s != "" && strings.Trim(s, plain) == "" {
+	const unquoted = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
+	if s != "" && strings.Trim(s, unquoted) == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// nasty maps texts of a plugin to their printed form.
-var nasty = map[string]string{
+// printedForms maps texts of a plugin to the result of Line.
+var printedForms = map[string]string{
 	"plain":                                  "plain",
 	"Größe 漢字 😀":                             "Größe 漢字 😀",
 	"\x1b[2Jred":                             "\ufffd[2Jred",
@@ -28,38 +28,41 @@ var nasty = map[string]string{
 	"":                                       "",
 }
 
-func TestLine(t *testing.T) {
-	for text, want := range nasty {
+func TestLineReplacesUnprintableCharacters(t *testing.T) {
+	for text, want := range printedForms {
 		if got := Line(text); got != want {
 			t.Errorf("%q: expected %q, found %q", text, want, got)
 		}
 	}
+}
+
+func TestLineIsBounded(t *testing.T) {
 	long := Line(strings.Repeat("é", 5_000_000))
 	if want := strings.Repeat("é", MaxLine) + "... (9996000 bytes more)"; long != want {
 		t.Errorf("expected %d characters and a count, found %d bytes", MaxLine, len(long))
 	}
 }
 
-func TestText(t *testing.T) {
-	if got := Text("a\x1b[m\r\n\tb\tc\n"); got != "a\ufffd[m\n\tb c\n" {
-		t.Errorf("found %q", got)
+func TestTextKeepsLinesAndIsBounded(t *testing.T) {
+	if got, want := Text("a\x1b[m\r\n\tb\tc\n"), "a\ufffd[m\n\tb c\n"; got != want {
+		t.Errorf("expected %q, found %q", want, got)
 	}
-	if got := Text(strings.Repeat("x\n", 1000)); strings.Count(got, "\n") != maxLines || !strings.HasSuffix(got,
-		"... (800 lines more)") {
-		t.Errorf("found %q", got[len(got)-40:])
+	got := Text(strings.Repeat("x\n", 1000))
+	if n := strings.Count(got, "\n"); n != maxLines || !strings.HasSuffix(got, "... (800 lines more)") {
+		t.Errorf("expected %d lines and a count, found %d lines and %q", maxLines, n, got[len(got)-40:])
 	}
 }
 
-// JSON means the same and contains nothing that a terminal interprets.
+// The results contain nothing that a terminal interprets, and a JSON document keeps its values.
 func FuzzShown(f *testing.F) {
-	for text := range nasty {
+	for text := range printedForms {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, got := range []string{Line(text), strings.NewReplacer("\n", "", "\t", "").Replace(Text(text))} {
 			for _, r := range got {
 				if r != utf8.RuneError && !isPrintable(r) {
-					t.Errorf("%q: found %q", text, r)
+					t.Errorf("%q: expected printable characters, found %q", text, r)
 				}
 			}
 		}
@@ -67,11 +70,11 @@ func FuzzShown(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Marshal escapes most; what it leaves must be escaped here, and mean the same.
+		// Marshal escapes most unprintable characters; JSON must escape the others.
 		safe := JSON(document)
 		for _, r := range string(safe) {
 			if r != utf8.RuneError && r != '\n' && !isPrintable(r) {
-				t.Errorf("%q: found %q in %s", text, r, safe)
+				t.Errorf("%q: expected printable characters, found %q in %s", text, r, safe)
 			}
 		}
 		var before, after map[string]string

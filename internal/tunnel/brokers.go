@@ -28,16 +28,16 @@ type node struct {
 
 func (n node) address() string { return net.JoinHostPort(n.host, strconv.Itoa(int(n.port))) }
 
-// brokers holds the listeners by broker id. They stay open until the tunnel ends, since clients remember addresses.
+// brokers holds the listeners of the brokers. They stay open until the tunnel ends, since clients remember addresses.
 type brokers struct {
 	tunnel    *Tunnel
 	bootstrap net.Addr
-	host      string
+	host      string // of all listeners
 
-	mu     sync.Mutex
-	closed bool
-	byID   map[int32]*brokerListener
-	all    []net.Listener
+	mu        sync.Mutex
+	isClosed  bool
+	byID      map[int32]*brokerListener
+	listeners []net.Listener // including the bootstrap listener
 }
 
 // brokerListener is a broker's local port and current address.
@@ -46,46 +46,47 @@ type brokerListener struct {
 	port    int32
 }
 
+// open sets the bootstrap listener, which is open.
 func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
 	b.bootstrap = bootstrap.Addr()
 	b.tunnel = t
 	b.byID = map[int32]*brokerListener{}
-	b.all = []net.Listener{bootstrap}
+	b.listeners = []net.Listener{bootstrap}
 	b.host, _, _ = net.SplitHostPort(bootstrap.Addr().String())
 }
 
 func (b *brokers) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.closed = true
-	for _, listener := range b.all {
+	b.isClosed = true
+	for _, listener := range b.listeners {
 		listener.Close()
 	}
 }
 
 const maxBrokers = 1_000
 
-// update opens listeners for new brokers and stores changed addresses.
+// update opens listeners for new brokers and stores changed addresses. It opens none if there would be too many.
 func (b *brokers) update(nodes []node) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var fresh []node
+	var newNodes []node
 	for _, n := range nodes {
-		to := n.address()
-		if e := b.byID[n.id]; e == nil {
-			fresh = append(fresh, n)
-		} else if from := e.address.Swap(&to); *from != to {
-			b.tunnel.log.Info("tunnel: a broker has a new address", "broker", n.id, "from", *from, "to", to)
+		address := n.address()
+		if existing := b.byID[n.id]; existing == nil {
+			newNodes = append(newNodes, n)
+		} else if previous := existing.address.Swap(&address); *previous != address {
+			b.tunnel.log.Info("tunnel: a broker has a new address", "broker", n.id, "from", *previous, "to", address)
 		}
 	}
-	slices.SortFunc(fresh, func(x, y node) int { return cmp.Compare(x.id, y.id) })
-	fresh = slices.CompactFunc(fresh, func(x, y node) bool { return x.id == y.id })
-	if n := len(b.byID) + len(fresh); n > maxBrokers {
+	slices.SortFunc(newNodes, func(x, y node) int { return cmp.Compare(x.id, y.id) })
+	newNodes = slices.CompactFunc(newNodes, func(x, y node) bool { return x.id == y.id })
+	if n := len(b.byID) + len(newNodes); n > maxBrokers {
 		return fmt.Errorf("expected at most %d brokers, found %d", maxBrokers, n)
 	}
 	ids := slices.Collect(maps.Keys(b.byID))
-	for i, n := range fresh {
-		rank := i // how many known and new brokers have a smaller id
+	for i, n := range newNodes {
+		rank := i // number of brokers with a smaller id
 		for _, id := range ids {
 			if id < n.id {
 				rank++
@@ -98,8 +99,9 @@ func (b *brokers) update(nodes []node) error {
 	return nil
 }
 
+// add opens the listener of a new broker on the first free port from its rank on. b.mu is held.
 func (b *brokers) add(n node, rank int) error {
-	if b.closed {
+	if b.isClosed {
 		return net.ErrClosed
 	}
 	var listener net.Listener
@@ -113,34 +115,35 @@ func (b *brokers) add(n node, rank int) error {
 		return fmt.Errorf("no free port for broker %d behind %s: %v", n.id, b.bootstrap, err)
 	}
 	address := n.address()
-	e := &brokerListener{port: int32(portOf(listener.Addr()))}
-	e.address.Store(&address)
-	b.all = append(b.all, listener)
-	b.byID[n.id] = e
+	added := &brokerListener{port: int32(portOf(listener.Addr()))}
+	added.address.Store(&address)
+	b.listeners = append(b.listeners, listener)
+	b.byID[n.id] = added
 	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, address))
 	b.tunnel.serve(listener, func(ctx context.Context) (net.Conn, string, error) {
-		address := *e.address.Load()
+		address := *added.address.Load()
 		conn, err := b.tunnel.options.Dial(ctx, address)
 		return conn, address, err
 	})
 	return nil
 }
 
+// port returns the local port of a broker, zero if it is unknown.
 func (b *brokers) port(id int32) int32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.byID[id]; e != nil {
-		return e.port
+	if listener := b.byID[id]; listener != nil {
+		return listener.port
 	}
 	return 0
 }
 
-// discover requests the brokers until the cluster responds. If only clients can log on, their responses open the
-// listeners.
+// discover requests the brokers until the cluster responds. If only clients can log on, the responses to their requests
+// open the listeners.
 func (t *Tunnel) discover() {
 	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
-		began := time.Now()
+		start := time.Now()
 		err := t.fetchBrokers()
 		if err == nil || t.ctx.Err() != nil {
 			return
@@ -150,7 +153,7 @@ func (t *Tunnel) discover() {
 			return
 		}
 		wait := backoff.Next()
-		cluster.Lost(t.log, began, err.Error(), "tunnel: the cluster's brokers could not be requested; retrying",
+		cluster.Lost(t.log, start, err.Error(), "tunnel: the cluster's brokers could not be requested; retrying",
 			"error", err, "next", wait)
 		if pause.For(t.ctx, wait) != nil {
 			return
@@ -159,8 +162,8 @@ func (t *Tunnel) discover() {
 }
 
 func (t *Tunnel) fetchBrokers() error {
-	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v",
-		t.options.DialTimeout))
+	timeout := t.options.DialTimeout
+	ctx, cancel := context.WithTimeoutCause(t.ctx, timeout, fmt.Errorf("no answer after %v", timeout))
 	defer cancel()
 	conn, address, err := t.dialBootstrap(ctx)
 	if err != nil {
@@ -182,7 +185,7 @@ func (t *Tunnel) fetchBrokers() error {
 	}
 	nodes := make([]node, 0, len(brokers))
 	for _, b := range brokers {
-		nodes = append(nodes, node{b.ID, b.Host, b.Port})
+		nodes = append(nodes, node{id: b.ID, host: b.Host, port: b.Port})
 	}
 	return t.brokers.update(nodes)
 }

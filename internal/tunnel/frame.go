@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// bufferSize is in bytes per direction of a connection.
+// bufferSize is the size of the buffer of each direction of a connection.
 const bufferSize = 64 << 10
 
 // API keys and error codes of Kafka's protocol.
@@ -27,7 +27,7 @@ const (
 	tlsHandshake = 0x16
 )
 
-// newestVersion returns the latest known version of an API, or -1.
+// newestVersion returns the latest known version of an API, or -1 for an unknown API.
 func newestVersion(key int16) int16 {
 	versions := newestVersions()
 	if key < 0 || int(key) >= len(versions) {
@@ -55,17 +55,21 @@ type requestHead struct {
 	correlation int32
 }
 
+// peekRequest reads the head of the next request without consuming it.
 func peekRequest(r *bufio.Reader) (requestHead, error) {
 	b, err := r.Peek(12)
 	if err != nil {
 		if len(b) > 0 && errors.Is(err, io.EOF) {
-			return requestHead{}, fmt.Errorf("the client's connection ended within a request header, after %d "+
-				"bytes", len(b))
+			return requestHead{}, fmt.Errorf("the client's connection ended within a request header, after %d bytes", len(b))
 		}
 		return requestHead{}, err
 	}
-	h := requestHead{int32(binary.BigEndian.Uint32(b)), int16(binary.BigEndian.Uint16(b[4:])),
-		int16(binary.BigEndian.Uint16(b[6:])), int32(binary.BigEndian.Uint32(b[8:]))}
+	h := requestHead{
+		size:        int32(binary.BigEndian.Uint32(b)),
+		key:         int16(binary.BigEndian.Uint16(b[4:])),
+		version:     int16(binary.BigEndian.Uint16(b[6:])),
+		correlation: int32(binary.BigEndian.Uint32(b[8:])),
+	}
 	if b[0] == tlsHandshake && b[1] == 3 {
 		return h, errors.New("the client uses TLS: expected security.protocol PLAINTEXT (or SASL_PLAINTEXT) for the " +
 			"tunnel's listener")
@@ -84,8 +88,8 @@ func expectsResponse(r *bufio.Reader, h requestHead) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c := cursor{rest: b[12:]}
-	c.skipString() // client id: has a 16-bit length even in flexible headers
+	c := cursor{unread: b[12:]}
+	c.skipString() // the client id, which has a 16-bit length even in flexible headers
 	if request.IsFlexible() {
 		c.skipTags()
 	}
@@ -104,16 +108,17 @@ func expectsResponse(r *bufio.Reader, h requestHead) (bool, error) {
 	return binary.BigEndian.Uint16(acks) != 0, nil
 }
 
-// cursor reads encoded fields. After the end or an error rest is nil.
-type cursor struct{ rest []byte }
+// cursor reads encoded fields. After an error unread is nil.
+type cursor struct{ unread []byte }
 
+// next returns the next n bytes, nil if there are fewer.
 func (c *cursor) next(n int) []byte {
-	if n < 0 || n > len(c.rest) {
-		c.rest = nil
+	if n < 0 || n > len(c.unread) {
+		c.unread = nil
 		return nil
 	}
-	field := c.rest[:n:n]
-	c.rest = c.rest[n:]
+	field := c.unread[:n:n]
+	c.unread = c.unread[n:]
 	return field
 }
 
@@ -131,24 +136,25 @@ func (c *cursor) skipCompactString() {
 	}
 }
 
+// uvarint reads a number, zero after an error.
 func (c *cursor) uvarint() int {
-	n, size := binary.Uvarint(c.rest)
+	n, size := binary.Uvarint(c.unread)
 	if size <= 0 || n > 1<<31-1 {
-		c.rest = nil
+		c.unread = nil
 		return 0
 	}
-	c.rest = c.rest[size:]
+	c.unread = c.unread[size:]
 	return int(n)
 }
 
 func (c *cursor) skipTags() {
-	for n := c.uvarint(); n > 0 && c.rest != nil; n-- {
+	for n := c.uvarint(); n > 0 && c.unread != nil; n-- {
 		c.uvarint()
 		c.next(c.uvarint())
 	}
 }
 
-// setFrameLength writes the length into the first four bytes.
+// setFrameLength writes the length into the first four bytes of a frame, and returns the frame.
 func setFrameLength(frame []byte) []byte {
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	return frame

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
-// logOn authenticates before requests are relayed, and again before the session expires.
+// logOn authenticates before requests are relayed, and starts to renew the logon before the session expires.
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
 	lifetime, err := r.authenticate(ctx, r.broker.RoundTrip)
@@ -33,16 +33,16 @@ func (r *relay) logOn(ctx context.Context) error {
 }
 
 func (r *relay) authenticate(ctx context.Context,
-	ask func(kmsg.Request) ([]byte, error)) (lifetime time.Duration, err error) {
+	roundTrip func(kmsg.Request) ([]byte, error)) (lifetime time.Duration, err error) {
 	host, _, _ := net.SplitHostPort(r.address)
-	return wire.Authenticate(ctx, host, r.tunnel.options.SASL, ask)
+	return wire.Authenticate(ctx, host, r.tunnel.options.SASL, roundTrip)
 }
 
 // renew logs on again before the broker closes an expired session (KIP-368).
 func (r *relay) renew(lifetime time.Duration) {
 	for lifetime > 0 {
 		select {
-		case <-r.answersEnded:
+		case <-r.responsesEnded:
 			return
 		case <-r.tunnel.ctx.Done():
 			return
@@ -60,26 +60,26 @@ func (r *relay) renew(lifetime time.Duration) {
 	}
 }
 
-func (r *relay) renewOnce() (time.Duration, error) {
-	// Brokers reject other requests between the messages of a logon.
+// renewOnce logs on while no other request is sent, because brokers reject other requests during a logon.
+func (r *relay) renewOnce() (lifetime time.Duration, err error) {
 	r.writeLock.Lock()
 	defer r.writeLock.Unlock()
 	return r.authenticate(r.tunnel.ctx, r.request)
 }
 
-// request sends a request of the tunnel itself and returns the body of the response.
+// request sends a request of the tunnel itself and waits for the body of the response. r.writeLock is held.
 func (r *relay) request(request kmsg.Request) ([]byte, error) {
 	r.lastCorrelation++
-	answer := make(chan []byte, 1)
-	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation,
-		reply: answer})
+	response := make(chan []byte, 1)
+	r.expect(pendingRequest{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation,
+		response: response})
 	if _, err := r.broker.Write(wire.EncodeRequest(request, r.lastCorrelation)); err != nil {
 		return nil, err
 	}
 	select {
-	case body := <-answer:
+	case body := <-response:
 		return body, nil
-	case <-r.answersEnded:
+	case <-r.responsesEnded:
 		return nil, net.ErrClosed
 	}
 }

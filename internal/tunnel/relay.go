@@ -26,80 +26,89 @@ type relay struct {
 	broker   *wire.Conn
 	address  string
 
-	// pending are requests without a response.
-	pending    chan pendingAnswer
-	unanswered atomic.Int64
-	// writeLock is held during a request to the broker, or a renewed logon.
-	writeLock       sync.Mutex
-	answersEnded    chan struct{} // closed after the last response
-	lastCorrelation int32         // correlation id of the tunnel's last request
-	buffer          []byte
+	pending         chan pendingRequest // requests without a response
+	unanswered      atomic.Int64        // number of requests whose response was not relayed completely
+	writeLock       sync.Mutex          // held during a request to the broker, or a renewed logon
+	responsesEnded  chan struct{}       // closed after the last response
+	lastCorrelation int32               // correlation id of the tunnel's last request
+	buffer          []byte              // of rewritten responses
 }
 
-type pendingAnswer struct {
+// pendingRequest is a request without a response.
+type pendingRequest struct {
 	key         int16
 	version     int16
 	correlation int32
-	reply       chan<- []byte // for requests of the tunnel itself
+	response    chan<- []byte // receives the body, for a request of the tunnel itself; else nil
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
-	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize),
-		broker: wire.New(broker), address: address,
-		pending: make(chan pendingAnswer, 256), answersEnded: make(chan struct{})}
+	return &relay{
+		tunnel:         t,
+		client:         client,
+		requests:       bufio.NewReaderSize(client, bufferSize),
+		broker:         wire.New(broker),
+		address:        address,
+		pending:        make(chan pendingRequest, 256),
+		responsesEnded: make(chan struct{}),
+	}
 }
 
 // run relays until a side closes (nil), a message cannot be relayed, or ctx ends.
 func (r *relay) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, r.drain)
 	defer stop()
-	var fromClient error
+	var clientErr error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient,
+		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &clientErr,
 			func(*guard.PanicError) { r.broker.Close() })
-		fromClient = r.passRequests()
+		clientErr = r.passRequests()
 		if ctx.Err() == nil {
-			// The client has closed the connection: responses are useless.
+			// The client has closed the connection: nobody waits for responses.
 			r.broker.Close()
 		}
 	}()
-	fromBroker := guard.Do(r.tunnel.log, "tunnel, answers of a connection", r.passAnswers)
-	close(r.answersEnded)
+	brokerErr := guard.Do(r.tunnel.log, "tunnel, answers of a connection", r.passResponses)
+	close(r.responsesEnded)
 	r.client.Close()
 	r.broker.Close()
 	<-done
-	return errors.Join(ignoreClosed(fromClient), ignoreClosed(fromBroker))
+	return errors.Join(ignoreClosed(clientErr), ignoreClosed(brokerErr))
 }
 
+// drain accepts no more requests and closes the connection to the broker after the pending responses, or after drainTime.
 func (r *relay) drain() {
 	r.client.SetReadDeadline(time.Now())
 	deadline := time.NewTimer(drainTime)
 	defer deadline.Stop()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
 	for r.unanswered.Load() > 0 {
 		select {
-		case <-r.answersEnded:
+		case <-r.responsesEnded:
 			return
 		case <-deadline.C:
 			r.broker.Close()
 			return
-		case <-look.C:
+		case <-ticker.C:
+			// check again
 		}
 	}
 	r.broker.Close()
 }
 
+// ignoreClosed returns nil for errors of a connection that one side has closed.
 func ignoreClosed(err error) error {
-	var broken net.Error
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &broken) {
+	var netErr net.Error
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &netErr) {
 		return nil
 	}
 	return err
 }
 
+// passRequests relays requests of the client until its connection ends.
 func (r *relay) passRequests() error {
 	for {
 		h, err := peekRequest(r.requests)
@@ -108,7 +117,7 @@ func (r *relay) passRequests() error {
 		}
 		switch {
 		case h.key == keyApiVersions && h.version > newestVersion(h.key):
-			if err := r.refuseVersions(h); err != nil {
+			if err := r.rejectVersion(h); err != nil {
 				return err
 			}
 			continue
@@ -119,15 +128,15 @@ func (r *relay) passRequests() error {
 			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key,
 				kmsg.NameForKey(h.key), h.version)
 		}
-		answered := true
+		hasResponse := true
 		if h.key == keyProduce {
-			if answered, err = expectsResponse(r.requests, h); err != nil {
+			if hasResponse, err = expectsResponse(r.requests, h); err != nil {
 				return err
 			}
 		}
 		r.writeLock.Lock()
-		if answered {
-			r.expect(pendingAnswer{key: h.key, version: h.version, correlation: h.correlation})
+		if hasResponse {
+			r.expect(pendingRequest{key: h.key, version: h.version, correlation: h.correlation})
 		}
 		err = copyBytes(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
 		r.writeLock.Unlock()
@@ -137,16 +146,17 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// copyBytes copies n bytes, of which some may be buffered. Between TCP connections the kernel copies.
+// copyBytes copies n bytes, of which some may be buffered: buffered reads from. Between TCP connections the kernel copies
+// large messages. Before an error it copies the bytes that it has read.
 func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
-	out, ok := to.(*net.TCPConn)
-	in, plain := from.(*net.TCPConn)
+	toTCP, toIsTCP := to.(*net.TCPConn)
+	fromTCP, fromIsTCP := from.(*net.TCPConn)
 	for n > 0 {
 		size := min(n, int64(buffered.Size()))
-		if plain {
+		if fromIsTCP {
 			if buffered.Buffered() == 0 {
-				if ok && n >= minSplice {
-					return splice(out, in, n)
+				if toIsTCP && n >= minSplice {
+					return splice(toTCP, fromTCP, n)
 				}
 				if _, err := buffered.Peek(1); err != nil {
 					return err
@@ -154,14 +164,14 @@ func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 			}
 			size = min(n, int64(buffered.Buffered()))
 		}
-		piece, err := buffered.Peek(int(size))
-		if _, failed := to.Write(piece); failed != nil {
-			return failed
-		}
-		buffered.Discard(len(piece))
-		n -= int64(len(piece))
-		if err != nil {
+		chunk, readErr := buffered.Peek(int(size))
+		if _, err := to.Write(chunk); err != nil {
 			return err
+		}
+		buffered.Discard(len(chunk))
+		n -= int64(len(chunk))
+		if readErr != nil {
+			return readErr
 		}
 	}
 	return nil
@@ -171,24 +181,25 @@ func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 const minSplice = 32 << 10
 
 func splice(to, from *net.TCPConn, n int64) error {
-	passed, err := to.ReadFrom(&io.LimitedReader{R: from, N: n})
-	if err == nil && passed < n {
+	copied, err := to.ReadFrom(&io.LimitedReader{R: from, N: n})
+	if err == nil && copied < n {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-func (r *relay) expect(a pendingAnswer) {
+// expect adds a request whose response will follow. It blocks while too many requests are pending.
+func (r *relay) expect(request pendingRequest) {
 	r.unanswered.Add(1)
 	select {
-	case r.pending <- a:
-	case <-r.answersEnded:
+	case r.pending <- request:
+	case <-r.responsesEnded:
 	}
 }
 
-// refuseVersions responds to an unknown version of ApiVersions like an older broker: error 35 in version 0, with the
+// rejectVersion responds to an unknown version of ApiVersions like an older broker: error 35 in version 0, with the
 // supported versions.
-func (r *relay) refuseVersions(h requestHead) error {
+func (r *relay) rejectVersion(h requestHead) error {
 	if r.unanswered.Load() > 0 {
 		return fmt.Errorf("the client sent ApiVersions in the unknown version %d while responses were pending",
 			h.version)
@@ -196,24 +207,25 @@ func (r *relay) refuseVersions(h requestHead) error {
 	if _, err := r.requests.Discard(int(h.size) + 4); err != nil {
 		return err
 	}
-	answer := kmsg.NewPtrApiVersionsResponse()
-	answer.ErrorCode = errUnsupportedVersion
+	response := kmsg.NewPtrApiVersionsResponse()
+	response.ErrorCode = errUnsupportedVersion
 	supported := kmsg.NewApiVersionsResponseApiKey()
 	supported.MaxVersion = newestVersion(keyApiVersions)
 	supported.ApiKey = keyApiVersions
-	answer.ApiKeys = append(answer.ApiKeys, supported)
+	response.ApiKeys = append(response.ApiKeys, supported)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
-	_, err := r.client.Write(setFrameLength(answer.AppendTo(frame)))
+	_, err := r.client.Write(setFrameLength(response.AppendTo(frame)))
 	return err
 }
 
-func (r *relay) passAnswers() error {
+// passResponses relays responses of the broker until its connection ends.
+func (r *relay) passResponses() error {
 	for {
 		size, correlation, err := wire.PeekResponse(r.broker.Responses)
 		if err != nil {
 			return err
 		}
-		var request pendingAnswer
+		var request pendingRequest
 		select {
 		case request = <-r.pending:
 		default:
@@ -224,10 +236,10 @@ func (r *relay) passAnswers() error {
 				request.correlation, kmsg.NameForKey(request.key), correlation)
 		}
 		switch {
-		case request.reply != nil:
+		case request.response != nil:
 			frame := make([]byte, size+4)
 			if _, err = io.ReadFull(r.broker.Responses, frame); err == nil {
-				request.reply <- frame[8:]
+				request.response <- frame[8:]
 			}
 		case carriesAddress(request.key, request.version) && (size <= maxRewritten || !mayPassUnchanged(request.key)):
 			err = r.passRewritten(request, size)
@@ -245,13 +257,14 @@ func (r *relay) passAnswers() error {
 // record.
 const maxRewritten = 128 << 20
 
-func (r *relay) passRewritten(request pendingAnswer, size int32) error {
+// passRewritten relays a response with the addresses of local listeners.
+func (r *relay) passRewritten(request pendingRequest, size int32) error {
 	if size > maxRewritten {
 		return fmt.Errorf("a response to %s of %d bytes: expected at most %d", kmsg.NameForKey(request.key), size,
 			maxRewritten)
 	}
 	total := int(size) + 4
-	if cap(r.buffer) < total || (cap(r.buffer) > 8<<20 && total < 1<<20) {
+	if cap(r.buffer) < total || (cap(r.buffer) > 8<<20 && total < 1<<20) { // too small, or much too large
 		r.buffer = make([]byte, total)
 	}
 	frame := r.buffer[:total]

@@ -1,7 +1,7 @@
 // Package tunnel makes a remote Kafka cluster available to local clients: it opens a local listener per broker and
 // replaces the brokers' addresses in responses. Only responses that may contain an address are decoded. ApiVersions
-// responses are limited to versions that the tunnel can decode, so that no address is missed. TLS is the dialer's job;
-// SASL is done here ([Options].SASL) or by the client.
+// responses are limited to versions that the tunnel can decode, so that no address is missed. The dialer provides TLS;
+// the tunnel ([Options].SASL) or the client logs on with SASL.
 package tunnel
 
 import (
@@ -29,18 +29,18 @@ type Options struct {
 	Listen string
 	// Bootstrap are the remote brokers (host:port); the first reachable one is used.
 	Bootstrap []string
-	// Dial connects to a broker's advertised address; it does TLS, proxies and address maps.
+	// Dial connects to a broker's advertised address, with TLS, proxies and address maps.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// DialTimeout bounds dialing and the logon. Default 30 s.
 	DialTimeout time.Duration
-	// SASL logs on for the clients, which must use none. Nil passes the clients' own logons on.
+	// SASL logs on for the clients, which must use none. Nil relays the clients' own logons.
 	SASL sasl.Mechanism
 	// Announce receives a line per listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092".
 	Announce func(line string)
 	Logger   *slog.Logger
 }
 
-// drainTime bounds responses in progress at the end; by default a consumer's fetch waits half a second.
+// drainTime is how long the end of a tunnel waits for responses. By default a consumer's fetch waits half a second.
 const drainTime = 2 * time.Second
 
 // Tunnel is a running tunnel.
@@ -54,9 +54,9 @@ type Tunnel struct {
 	partners   sync.Map // *away.Partner by broker address
 }
 
-// Open opens the bootstrap listener and discovers the brokers in the background, or from clients' responses if the
-// cluster is unreachable or requires the clients' own logon. The tunnel ends with ctx; responses in progress get
-// [drainTime].
+// Open opens the bootstrap listener. It discovers the brokers in the background, or from responses to clients if the
+// cluster is unreachable or requires the clients' own logon. The tunnel ends with ctx, after up to [drainTime] for
+// pending responses.
 func Open(ctx context.Context, options Options) (*Tunnel, error) {
 	if options.Listen == "" {
 		options.Listen = "127.0.0.1:9092"
@@ -89,7 +89,7 @@ func Open(ctx context.Context, options Options) (*Tunnel, error) {
 	return t, nil
 }
 
-// Wait returns when all connections are closed after the end of the tunnel.
+// Wait waits until the tunnel has ended and all connections are closed.
 func (t *Tunnel) Wait() {
 	<-t.ctx.Done()
 	t.brokers.close()
@@ -99,21 +99,23 @@ func (t *Tunnel) Wait() {
 // dialer connects to a broker and returns its address.
 type dialer func(ctx context.Context) (conn net.Conn, address string, err error)
 
+// dialBootstrap connects to the first reachable bootstrap broker. With an error the address is a list of all of them.
 func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
-	var refusals []error
+	var errs []error
 	for _, address := range t.options.Bootstrap {
 		conn, err := t.options.Dial(ctx, address)
 		if err == nil {
 			return conn, address, nil
 		}
-		refusals = append(refusals, fmt.Errorf("%s: %w", address, err))
+		errs = append(errs, fmt.Errorf("%s: %w", address, err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return nil, strings.Join(t.options.Bootstrap, ","), errors.Join(refusals...)
+	return nil, strings.Join(t.options.Bootstrap, ","), errors.Join(errs...)
 }
 
+// serve relays the connections of a listener to a broker in the background.
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.PanicError) { t.cancel() })
@@ -123,7 +125,7 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 				return
 			}
 			if err != nil {
-				// Probably out of file descriptors: retry when connections have ended.
+				// The cause is probably a lack of file descriptors: retry when connections have ended.
 				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(),
 					"error", err)
 				if pause.For(t.ctx, 100*time.Millisecond) != nil {
@@ -140,10 +142,11 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	})
 }
 
+// connect relays between a client and a broker until one of them closes the connection.
 func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer client.Close()
-	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no connection after %v",
-		t.options.DialTimeout))
+	timeout := t.options.DialTimeout
+	ctx, cancel := context.WithTimeoutCause(t.ctx, timeout, fmt.Errorf("no connection after %v", timeout))
 	defer cancel()
 	broker, address, err := dial(ctx)
 	if err != nil {
@@ -165,7 +168,7 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	}
 }
 
-// logRefusal logs why a client's connection was closed, once per reason until the broker is reached: clients retry
+// logRefusal logs why a client's connection was closed, each reason once until the broker can be reached: clients retry
 // many times a second.
 func (t *Tunnel) logRefusal(address string, err error) {
 	if t.ctx.Err() != nil {
@@ -180,8 +183,8 @@ func (t *Tunnel) partner(address string) *away.Partner {
 	return p.(*away.Partner)
 }
 
-// advertised returns the local address of a client's connection, at which it can reach the other listeners.
-func advertised(client net.Conn) string {
+// localHost returns the local address of a client's connection, at which the client can reach the other listeners.
+func localHost(client net.Conn) string {
 	if a, err := netip.ParseAddrPort(client.LocalAddr().String()); err == nil {
 		return a.Addr().Unmap().String()
 	}

@@ -28,25 +28,25 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// lines collects the lines that a tunnel logs.
-type lines struct {
-	mu   sync.Mutex
-	text []string
+// lineRecorder collects the lines that a tunnel announces or logs.
+type lineRecorder struct {
+	mu    sync.Mutex
+	lines []string
 }
 
-func (l *lines) add(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text = append(l.text, line)
+func (r *lineRecorder) add(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, line)
 }
 
-func (l *lines) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.text)
+func (r *lineRecorder) snapshot() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.lines)
 }
 
-func cluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+func newCluster(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	return kafkatest.Cluster(t, append([]kfake.Opt{kfake.NumBrokers(3), kfake.SeedTopics(6, "rows")}, opts...)...)
 }
@@ -55,9 +55,10 @@ func plainDial(ctx context.Context, address string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 }
 
-func open(t *testing.T, o Options) (*Tunnel, *lines) {
+// open opens a tunnel for the test and returns it with the lines that it announces.
+func open(t *testing.T, o Options) (*Tunnel, *lineRecorder) {
 	t.Helper()
-	announced := &lines{}
+	announced := &lineRecorder{}
 	o.Listen = "127.0.0.1:0"
 	o.Announce = announced.add
 	if o.Dial == nil {
@@ -75,14 +76,13 @@ func (t *Tunnel) end() {
 	t.Wait()
 }
 
-// client returns a client that connects through the tunnel only. Other addresses fail the test.
-func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kgo.Client {
+// newClient returns a client that connects through the tunnel only. Other addresses fail the test.
+func newClient(t *testing.T, tunnel *Tunnel, announced *lineRecorder, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		if !slices.ContainsFunc(announced.all(), func(line string) bool {
-			return strings.HasPrefix(line, address+" ")
-		}) {
-			t.Errorf("found a connection to %s, expected only the tunnel's addresses %q", address, announced.all())
+		isListener := func(line string) bool { return strings.HasPrefix(line, address+" ") }
+		if lines := announced.snapshot(); !slices.ContainsFunc(lines, isListener) {
+			t.Errorf("expected only connections to the tunnel's addresses %q, found %s", lines, address)
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
@@ -93,33 +93,34 @@ func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kg
 	return c
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
+// testContext ends after a time that no test needs.
+func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 func TestGroupThroughTunnel(t *testing.T) {
-	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
-	ctx := within(t, 5*time.Minute)
+	tunnel, announced := open(t, Options{Bootstrap: newCluster(t).ListenAddrs()})
+	ctx := testContext(t)
 	roundTrip(t, ctx, tunnel, announced)
-	got := announced.all()
-	if len(got) != 4 {
-		t.Fatalf("announced %q, expected the bootstrap and three brokers", got)
+	lines := announced.snapshot()
+	if len(lines) != 4 {
+		t.Fatalf("expected lines for the bootstrap and three brokers, found %q", lines)
 	}
-	for i, line := range got[1:] {
+	for i, line := range lines[1:] {
 		if want := fmt.Sprintf(" broker %d 127.0.0.1:", i); !strings.Contains(line, want) {
-			t.Errorf("announced %q, expected %q in it", line, want)
+			t.Errorf("expected %q in the line, found %q", want, line)
 		}
 	}
 }
 
 // roundTrip writes records to all partitions and reads them in a group that commits.
-func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) {
+func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lineRecorder, opts ...kgo.Opt) {
 	t.Helper()
 	const count = 1000
-	writer := client(t, tunnel, announced, append(opts, kgo.DefaultProduceTopic("rows"))...)
+	writer := newClient(t, tunnel, announced, append(opts, kgo.DefaultProduceTopic("rows"))...)
 	for i := range count {
 		writer.Produce(ctx, &kgo.Record{Key: []byte(strconv.Itoa(i)), Value: bytes.Repeat([]byte{byte(i)}, 100)},
 			func(_ *kgo.Record, err error) {
@@ -129,22 +130,22 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 			})
 	}
 	require.NoError(t, writer.Flush(ctx))
-	reader := client(t, tunnel, announced, append(opts, kgo.ConsumeTopics("rows"), kgo.ConsumerGroup("g"),
+	reader := newClient(t, tunnel, announced, append(opts, kgo.ConsumeTopics("rows"), kgo.ConsumerGroup("g"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
-	seen := map[string]int{}
-	for len(seen) < count {
+	reads := map[string]int{} // by key
+	for len(reads) < count {
 		fetches := reader.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
-			t.Fatalf("read %d of %d: %v", len(seen), count, err)
+			t.Fatalf("expected all records, found %d of %d: %v", len(reads), count, err)
 		}
 		for _, e := range fetches.Errors() {
 			t.Fatal(e.Err)
 		}
-		fetches.EachRecord(func(r *kgo.Record) { seen[string(r.Key)]++ })
+		fetches.EachRecord(func(r *kgo.Record) { reads[string(r.Key)]++ })
 	}
-	for key, times := range seen {
+	for key, times := range reads {
 		if times != 1 {
-			t.Errorf("found record %s %d times, expected once", key, times)
+			t.Errorf("expected record %s once, found it %d times", key, times)
 		}
 	}
 	require.NoError(t, reader.CommitUncommittedOffsets(ctx))
@@ -153,106 +154,112 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	sum := int64(0)
 	committed.Each(func(o kadm.OffsetResponse) { sum += o.At })
 	if sum != count {
-		t.Errorf("committed %d, expected %d", sum, count)
+		t.Errorf("expected committed offsets with the sum %d, found %d", count, sum)
 	}
 }
 
-func TestLogonByTunnel(t *testing.T) {
+func TestTunnelLogsOnForClients(t *testing.T) {
 	for name, mechanism := range map[string]sasl.Mechanism{
 		"PLAIN":         plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
 		"SCRAM-SHA-512": scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := cluster(t, kfake.EnableSASL(), kfake.Superuser(name, "u", "p"))
+			c := newCluster(t, kfake.EnableSASL(), kfake.Superuser(name, "u", "p"))
 			tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: mechanism})
-			roundTrip(t, within(t, 5*time.Minute), tunnel, announced)
+			roundTrip(t, testContext(t), tunnel, announced)
 		})
 	}
 }
 
-func TestLogonByClient(t *testing.T) {
-	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
+func TestClientLogsOnThroughTunnel(t *testing.T) {
+	c := newCluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
 	tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs()})
-	roundTrip(t, within(t, 5*time.Minute), tunnel, announced, kgo.SASL(scram.Auth{User: "u",
-		Pass: "p"}.AsSha256Mechanism()))
+	mechanism := scram.Auth{User: "u", Pass: "p"}.AsSha256Mechanism()
+	roundTrip(t, testContext(t), tunnel, announced, kgo.SASL(mechanism))
 }
 
 func TestRejectedLogonIsLogged(t *testing.T) {
-	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
-	log := &lines{}
+	c := newCluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
+	log := &lineRecorder{}
 	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: plain.Auth{User: "u", Pass: "wrong"}.AsMechanism(),
 		Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Fatalf("expected the connection to be closed in order, found %v", err)
 	}
-	all := strings.Join(log.all(), "\n")
-	if !strings.Contains(all, "SASL PLAIN") || strings.Contains(all, "wrong") {
-		t.Errorf("log:\n%s\nexpected the mechanism and no password", all)
+	lines := strings.Join(log.snapshot(), "\n")
+	if !strings.Contains(lines, "SASL PLAIN") || strings.Contains(lines, "wrong") {
+		t.Errorf("expected the mechanism and no password in the log, found\n%s", lines)
 	}
 }
 
 func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
-	log := &lines{}
-	refused := errors.New("access control: kafka.virtual:9092 is not mapped")
-	tunnel, _ := open(t, Options{Bootstrap: []string{"kafka.virtual:9092"}, Logger: logTo(log),
-		Dial: func(context.Context, string) (net.Conn, error) { return nil, refused }})
+	log := &lineRecorder{}
+	dialErr := errors.New("access control: kafka.virtual:9092 is not mapped")
+	tunnel, _ := open(t, Options{
+		Bootstrap: []string{"kafka.virtual:9092"},
+		Logger:    logTo(log),
+		Dial:      func(context.Context, string) (net.Conn, error) { return nil, dialErr },
+	})
 	for range 5 {
 		if _, err := io.ReadAll(dialTo(t, tunnel)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	logged := 0
-	for _, line := range log.all() {
-		if strings.Contains(line, "level=WARN msg=\"tunnel: the broker cannot be reached") && strings.Contains(line,
-			refused.Error()) {
-			logged++
+	warnings := 0
+	for _, line := range log.snapshot() {
+		if strings.Contains(line, "level=WARN msg=\"tunnel: the broker cannot be reached") &&
+			strings.Contains(line, dialErr.Error()) {
+			warnings++
 		}
 	}
-	if logged != 1 {
-		t.Errorf("found %d lines, expected one:\n%s", logged, strings.Join(log.all(), "\n"))
+	if warnings != 1 {
+		t.Errorf("expected one warning, found %d:\n%s", warnings, strings.Join(log.snapshot(), "\n"))
 	}
 }
 
 func TestOccupiedPortIsSkipped(t *testing.T) {
 	// Of three consecutive ports the middle one is in use.
-	var taken net.Listener
-	var first int
+	var occupied net.Listener
+	var firstPort int
 	for range 50 {
-		l := porttest.Listen(t)
-		first = portOf(l.Addr())
-		l.Close()
+		listener := porttest.Listen(t)
+		firstPort = portOf(listener.Addr())
+		listener.Close()
 		var err error
-		if taken, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+1))); err == nil {
+		occupied, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+1)))
+		if err == nil {
 			break
 		}
 	}
-	defer taken.Close()
-	announced := &lines{}
-	tunnel, err := Open(context.Background(), Options{Listen: net.JoinHostPort("127.0.0.1", strconv.Itoa(first)),
+	defer occupied.Close()
+	announced := &lineRecorder{}
+	tunnel, err := Open(context.Background(), Options{
+		Listen:    net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort)),
 		Announce:  announced.add,
-		Bootstrap: cluster(t, kfake.NumBrokers(1)).ListenAddrs(), Dial: plainDial})
+		Bootstrap: newCluster(t, kfake.NumBrokers(1)).ListenAddrs(),
+		Dial:      plainDial,
+	})
 	require.NoError(t, err)
 	defer tunnel.end()
-	if _, err := client(t, tunnel, announced).Request(within(t, 5*time.Minute),
-		kmsg.NewPtrMetadataRequest()); err != nil {
-		t.Fatal(err)
-	}
-	all := announced.all()
-	_, port, _ := net.SplitHostPort(strings.Fields(all[1])[0])
-	if n, _ := strconv.Atoi(port); n <= first+1 {
-		t.Errorf("expected port %[2]d to be skipped, found %[1]q", all, first+1)
+	_, err = newClient(t, tunnel, announced).Request(testContext(t), kmsg.NewPtrMetadataRequest())
+	require.NoError(t, err)
+	lines := announced.snapshot()
+	_, port, _ := net.SplitHostPort(strings.Fields(lines[1])[0])
+	if n, _ := strconv.Atoi(port); n <= firstPort+1 {
+		t.Errorf("expected port %d to be skipped, found %q", firstPort+1, lines)
 	}
 }
 
-func TestUnknownVersionOfApiVersions(t *testing.T) {
-	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
+func TestUnknownVersionOfApiVersionsIsRejectedAsByABroker(t *testing.T) {
+	tunnel, _ := open(t, Options{Bootstrap: newCluster(t).ListenAddrs()})
 	conn := dialTo(t, tunnel)
-	// A request of an unknown version.
-	conn.Write([]byte{0, 0, 0, 12, 0, 18, 0, 99, 0, 0, 0, 7, 1, 2, 3, 4})
-	answer := readFrame(t, conn)
-	if want := []byte{0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0}; !bytes.HasPrefix(answer[4:], want) {
-		t.Fatalf("found response % x, expected % x…", answer, want)
+	const unknownVersion = 99
+	conn.Write([]byte{0, 0, 0, 12, 0, keyApiVersions, 0, unknownVersion, 0, 0, 0, 7, 1, 2, 3, 4})
+	response := readFrame(t, conn)
+	want := []byte{0, 0, 0, 7, 0, errUnsupportedVersion, 0, 0, 0, 1, 0, keyApiVersions, 0, 0}
+	if !bytes.HasPrefix(response[4:], want) {
+		t.Fatalf("expected response % x…, found % x", want, response)
 	}
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.Version = 3
@@ -263,24 +270,24 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	versions.Version = 3
 	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 ||
 		len(versions.ApiKeys) < 20 {
-		t.Fatalf("found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
+		t.Fatalf("expected at least 20 APIs, found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
 	}
 	for _, k := range versions.ApiKeys {
 		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
 			(k.ApiKey == keySASLHandshake && k.MinVersion < 1) {
-			t.Errorf("found API %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
+			t.Errorf("expected APIs that the tunnel can decode, found %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
 		}
 	}
 }
 
-func TestRequestsWithoutResponses(t *testing.T) {
-	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
-	ctx := within(t, 5*time.Minute)
-	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
+func TestRequestsWithoutResponsesKeepTheOrder(t *testing.T) {
+	tunnel, announced := open(t, Options{Bootstrap: newCluster(t).ListenAddrs()})
+	ctx := testContext(t)
+	writer := newClient(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
 		kgo.DisableIdempotentWrite())
 	for range 3 {
 		require.NoError(t, writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr())
-		// A request with a response on the same connections: the response must not be taken for the produce request's.
+		// The response to a request on the same connections must not count as the response to the produce request.
 		if _, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows"); err != nil {
 			t.Fatal(err)
 		}
@@ -288,28 +295,28 @@ func TestRequestsWithoutResponses(t *testing.T) {
 }
 
 func TestOldLogonIsRejected(t *testing.T) {
-	log := &lines{}
-	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs(), Logger: logTo(log)})
+	log := &lineRecorder{}
+	tunnel, _ := open(t, Options{Bootstrap: newCluster(t).ListenAddrs(), Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
 	request := kmsg.NewPtrSASLHandshakeRequest()
 	request.Mechanism = "PLAIN"
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
 	io.ReadAll(conn)
 	tunnel.end()
-	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "SaslHandshake version 0") {
-		t.Errorf("expected SaslHandshake version 0, found the log\n%s", all)
+	if lines := strings.Join(log.snapshot(), "\n"); !strings.Contains(lines, "SaslHandshake version 0") {
+		t.Errorf("expected SaslHandshake version 0, found the log\n%s", lines)
 	}
 }
 
 func TestClientWithTLSIsLogged(t *testing.T) {
-	log := &lines{}
-	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs(), Logger: logTo(log)})
+	log := &lineRecorder{}
+	tunnel, _ := open(t, Options{Bootstrap: newCluster(t).ListenAddrs(), Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
-	conn.Write([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0xbb, 0, 0, 0, 0})
+	conn.Write([]byte{tlsHandshake, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0xbb, 0, 0, 0, 0})
 	io.ReadAll(conn)
 	tunnel.end()
-	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "PLAINTEXT") {
-		t.Errorf("expected PLAINTEXT, found the log\n%s", all)
+	if lines := strings.Join(log.snapshot(), "\n"); !strings.Contains(lines, "PLAINTEXT") {
+		t.Errorf("expected PLAINTEXT, found the log\n%s", lines)
 	}
 }
 
@@ -328,15 +335,15 @@ func TestLogonIsRenewed(t *testing.T) {
 			go renewingBroker(conn, renewed)
 		}
 	}()
-	tunnel, _ := open(t, Options{Bootstrap: []string{listener.Addr().String()}, SASL: plain.Auth{User: "u",
-		Pass: "p"}.AsMechanism()})
+	mechanism := plain.Auth{User: "u", Pass: "p"}.AsMechanism()
+	tunnel, _ := open(t, Options{Bootstrap: []string{listener.Addr().String()}, SASL: mechanism})
 	conn := dialTo(t, tunnel)
 	formatter := kmsg.NewRequestFormatter()
 	heartbeat := kmsg.NewPtrHeartbeatRequest()
 	for i := range int32(3) {
 		conn.Write(formatter.AppendRequest(nil, heartbeat, 100+i))
-		if answer := readFrame(t, conn); answer[7] != byte(100+i) {
-			t.Fatalf("found response % x, expected correlation ID %d", answer, 100+i)
+		if response := readFrame(t, conn); response[7] != byte(100+i) {
+			t.Fatalf("expected a response with correlation ID %d, found % x", 100+i, response)
 		}
 		if i == 0 {
 			<-renewed
@@ -344,59 +351,60 @@ func TestLogonIsRenewed(t *testing.T) {
 	}
 }
 
+// renewingBroker responds like a broker whose sessions expire after 50 ms. It closes renewed after the second logon.
 func renewingBroker(conn net.Conn, renewed chan struct{}) {
 	defer conn.Close()
+	const keySASLAuthenticate = 36
 	logons := 0
 	for {
-		frame, err := frameOf(conn)
+		frame, err := readFrameFrom(conn)
 		if err != nil {
 			return
 		}
-		var answer kmsg.Response
+		var response kmsg.Response
 		switch frame[5] {
 		case keySASLHandshake:
-			answer = kmsg.NewPtrSASLHandshakeResponse()
-			answer.SetVersion(1)
-		case 36:
-			a := kmsg.NewPtrSASLAuthenticateResponse()
+			response = kmsg.NewPtrSASLHandshakeResponse()
+			response.SetVersion(1)
+		case keySASLAuthenticate:
+			authenticated := kmsg.NewPtrSASLAuthenticateResponse()
 			logons++
 			if logons == 1 {
-				a.SessionLifetimeMillis = 50
+				authenticated.SessionLifetimeMillis = 50
 			}
-			answer = a
-			answer.SetVersion(1)
-		case 3:
-			a := kmsg.NewPtrMetadataResponse()
-			a.Version = 4
-			answer = a
+			response = authenticated
+			response.SetVersion(1)
+		case keyMetadata:
+			response = kmsg.NewPtrMetadataResponse()
+			response.SetVersion(4)
 		default:
-			answer = kmsg.NewPtrHeartbeatResponse()
+			response = kmsg.NewPtrHeartbeatResponse()
 		}
-		conn.Write(setFrameLength(answer.AppendTo(append(make([]byte, 4), frame[8:12]...))))
-		if logons == 2 && frame[5] == 36 {
+		conn.Write(setFrameLength(response.AppendTo(append(make([]byte, 4), frame[8:12]...))))
+		if logons == 2 && frame[5] == keySASLAuthenticate {
 			close(renewed)
 		}
 	}
 }
 
 func TestEndWaitsForResponses(t *testing.T) {
-	c := cluster(t)
-	held := make(chan struct{})
+	c := newCluster(t)
+	received := make(chan struct{})
 	c.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		close(held)
+		close(received)
 		c.SleepControl(func() { time.Sleep(100 * time.Millisecond) })
 		return r.ResponseKind(), nil, true
 	})
 	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs()[:1]})
 	conn := dialTo(t, tunnel)
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrHeartbeatRequest(), 5))
-	<-held
+	<-received
 	go tunnel.end()
-	if answer := readFrame(t, conn); answer[7] != 5 {
-		t.Errorf("answer % x", answer)
+	if response := readFrame(t, conn); response[7] != 5 {
+		t.Errorf("expected a response with correlation ID 5, found % x", response)
 	}
-	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
-		t.Errorf("found % x, %v; expected the end", rest, err)
+	if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
+		t.Errorf("expected the end of the connection, found % x, %v", b, err)
 	}
 }
 
@@ -411,12 +419,13 @@ func dialTo(t *testing.T, tunnel *Tunnel) net.Conn {
 
 func readFrame(t *testing.T, conn net.Conn) []byte {
 	t.Helper()
-	frame, err := frameOf(conn)
+	frame, err := readFrameFrom(conn)
 	require.NoError(t, err)
 	return frame
 }
 
-func frameOf(conn net.Conn) ([]byte, error) {
+// readFrameFrom reads a frame with its size.
+func readFrameFrom(conn net.Conn) ([]byte, error) {
 	size := make([]byte, 4)
 	if _, err := io.ReadFull(conn, size); err != nil {
 		return nil, err
@@ -426,10 +435,14 @@ func frameOf(conn net.Conn) ([]byte, error) {
 	return frame, err
 }
 
-func logTo(l *lines) *slog.Logger {
-	return slog.New(slog.NewTextHandler(writer(l.add), &slog.HandlerOptions{Level: slog.LevelDebug}))
+func logTo(r *lineRecorder) *slog.Logger {
+	return slog.New(slog.NewTextHandler(lineWriter(r.add), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-type writer func(string)
+// lineWriter calls itself with each write.
+type lineWriter func(string)
 
-func (w writer) Write(p []byte) (int, error) { w(string(p)); return len(p), nil }
+func (w lineWriter) Write(p []byte) (int, error) {
+	w(string(p))
+	return len(p), nil
+}
