@@ -178,8 +178,8 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 	}
 }
 
-// appendHeaders appends the headers of a record and of its failure to dst. The headers of the failure replace those that
-// the record has as a dead letter of another connector.
+// appendHeaders appends the headers of a record and of its failure to dst. The headers of the failure replace those
+// that the record has as a dead letter of another connector.
 func appendHeaders(dst, record, failure []kgo.RecordHeader) []kgo.RecordHeader {
 	for _, h := range record {
 		if len(failure) == 0 || !strings.HasPrefix(h.Key, culvertHeaderPrefix) {

@@ -418,8 +418,9 @@ func (c *trackedConnector) isBeyond(offsets kafka.Range, states map[int32]replay
 	return false
 }
 
-// prepareIndex replaces the index of a connector that has none or whose topic was created again, and sets where the read
-// of new partitions starts. If the topic has more letters than the limit, a part at the end of each partition is read.
+// prepareIndex replaces the index of a connector that has none or whose topic was created again, and sets where the
+// read of new partitions starts. If the topic has more letters than the limit, a part at the end of each partition is
+// read.
 func (c *trackedConnector) prepareIndex(offsets kafka.Range) {
 	isOtherTopic := c.topicID != offsets.TopicID
 	for partition, next := range c.next {

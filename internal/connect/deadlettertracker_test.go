@@ -164,8 +164,8 @@ func TestUnknownSummaryIsDerivedAgain(t *testing.T) {
 	assert.Equal(t, int64(3), *c.summary.Open, "after a complete read")
 }
 
-// A letter needs about 80 bytes; the bound leaves room for growing slices. The test does not run in parallel with others,
-// whose memory would count.
+// A letter needs about 80 bytes; the bound leaves room for growing slices. The test does not run in parallel with
+// others, whose memory would count.
 func TestDeadLetterNeedsFewBytes(t *testing.T) {
 	const count = 25_000
 	runtime.GC()
@@ -255,8 +255,8 @@ func TestUnreadableReplayStatePreventsListsOfItsConnectorOnly(t *testing.T) {
 	assert.Equal(t, []string{"0@1 x1"}, h.pages("d", DeadLetterQuery{Show: ShowOpen}))
 }
 
-// Letters that a connector with its own offsets topic has settled are not open: its writes are copied to the topic of the
-// worker.
+// Letters that a connector with its own offsets topic has settled are not open: its writes are copied to the topic of
+// the worker.
 func TestDeadLettersSettledInAnOwnOffsetsTopicCount(t *testing.T) {
 	t.Parallel()
 	h, client := newDeadLetterHerd(t, nil)

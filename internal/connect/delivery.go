@@ -37,7 +37,8 @@ func (t *task) atLeastOnceDelivery(owner string) delivery {
 	}
 }
 
-// fencedDelivery sends records at least once, and offsets with a transactional producer, which another worker can fence.
+// fencedDelivery sends records at least once, and offsets with a transactional producer, which another worker can
+// fence.
 func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
 	run := t.run
 	var writer *offset.Writer
@@ -143,8 +144,9 @@ func (t *task) checkLease(ctx context.Context) error {
 }
 
 // asFencedError replaces the error of a producer that another worker has fenced by a transient error: the group revokes
-// the task, or this worker was suspended. Other errors are returned as they are. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
-// only after a delay and as a member, so that two workers do not fence each other in a loop.
+// the task, or this worker was suspended. Other errors are returned as they are. The task is FAILED and not UNASSIGNED,
+// which would hide a second cluster with the same group.id. It restarts only after a delay and as a member, so that two
+// workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
 	id := kafka.FencedTransactionalID(err)
 	if t.run.options.Group == nil || id == "" {

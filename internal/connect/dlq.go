@@ -139,8 +139,8 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	return result, err
 }
 
-// newestAttempt returns the position of the newest dead letter of the same original. It returns "" if no letter is newer
-// or the topic cannot be read within seconds: the first read of a large topic takes minutes.
+// newestAttempt returns the position of the newest dead letter of the same original. It returns "" if no letter is
+// newer or the topic cannot be read within seconds: the first read of a large topic takes minutes.
 func (h *Herder) newestAttempt(ctx context.Context, name, topic string, letter DeadLetterPosition) (position string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

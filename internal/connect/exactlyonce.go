@@ -112,8 +112,8 @@ func (h *Herder) TransactionalConfig(ctx context.Context, name string) (kafka.Co
 	return run.transactionalConfig(), nil
 }
 
-// offsetsTopic returns the name of the connector's offsets topic. "" means the name of the worker's offsets topic. isOwn
-// reports whether it is another topic than the worker's, or in another cluster.
+// offsetsTopic returns the name of the connector's offsets topic. "" means the name of the worker's offsets topic.
+// isOwn reports whether it is another topic than the worker's, or in another cluster.
 func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 	topic = run.config.Text("offsets.storage.topic")
 	producers, _ := run.producerConfig()

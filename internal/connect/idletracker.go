@@ -7,7 +7,8 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
-// idleTracker records which tasks of a source wait for their next poll, to release plugin instances while all of them do.
+// idleTracker records which tasks of a source wait for their next poll, to release plugin instances while all of them
+// do.
 type idleTracker struct {
 	mu        guard.Mutex
 	running   int               // number of tasks that run, including idle ones

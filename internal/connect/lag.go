@@ -134,8 +134,8 @@ func (l *lagTracker) isCaughtUp(ctx context.Context) (bool, error) {
 	return l.hasCommittedUpTo(ctx, l.startEnds)
 }
 
-// hasCommittedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are not
-// records.
+// hasCommittedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are
+// not records.
 func (l *lagTracker) hasCommittedUpTo(ctx context.Context, ends map[string]kafka.Positions) (bool, error) {
 	from, _, err := l.positions(ctx, ends)
 	if err != nil {
@@ -255,8 +255,8 @@ type lag struct {
 	isKnown atomic.Bool  // the last measurement has succeeded and the task runs
 }
 
-// track updates current every second until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
-// to read.
+// track updates current every second until ctx ends. If the task is idle when the lag is first known, it logs that
+// there is nothing to read.
 func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(topic string, partition int32) bool,
 	isIdle func() bool) {
 	var brokers away.Partner

@@ -110,8 +110,9 @@ func (h *Herder) StoredFeeds(ctx context.Context, name string, feeds []wit.Feed)
 	return storedFeeds, err
 }
 
-// AlterOffsets sets offsets of a stopped connector. An entry with a nil Offset deletes. The source's plugin checks them. The metadata
-// of a sink's offset is dropped, because it refers to the previous offset. Invalid input is an [offset.InvalidError].
+// AlterOffsets sets offsets of a stopped connector. An entry with a nil Offset deletes. The source's plugin checks
+// them. The metadata of a sink's offset is dropped, because it refers to the previous offset. Invalid input is an
+// [offset.InvalidError].
 func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
 	return h.withStoppedRun(ctx, name, func(run *connectorRun) error {
 		if run.isSink() {

@@ -228,8 +228,8 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	return nil
 }
 
-// skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows are sent
-// only to topics of the connector.
+// skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows are
+// sent only to topics of the connector.
 func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 	run := p.connectorRun
 	switch {

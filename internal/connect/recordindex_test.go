@@ -84,8 +84,8 @@ func TestRecordIndexFindsOpenLetters(t *testing.T) {
 	}
 }
 
-// A sink may read the dead letter topic of another connector. Two letters of one record in that topic are two records of
-// the sink, whatever was replayed or written of that record.
+// A sink may read the dead letter topic of another connector. Two letters of one record in that topic are two records
+// of the sink, whatever was replayed or written of that record.
 func TestDeadLetterOfADeadLetterIsAnotherRecord(t *testing.T) {
 	failureHeaders := []kgo.RecordHeader{{Key: culvertHeaderPrefix + "stage", Value: []byte("write")}}
 	recordHeaders := []kgo.RecordHeader{{Key: "of the record"}, {Key: culvertHeaderPrefix + "parts", Value: []byte("2 of 3")},

@@ -36,8 +36,8 @@ type ReplayStates struct {
 	states  map[string]replayState // by owner and partition
 }
 
-// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic. A missing offsets topic
-// has none.
+// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic. A missing offsets
+// topic has none.
 func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
 	topic string) (*ReplayStates, error) {
 	offsetsConfig, problems := offset.ParseConfig(worker)

@@ -122,7 +122,8 @@ func formatRestart(restartsAt time.Time) string {
 	return restartsAt.UTC().Format(time.RFC3339)
 }
 
-// reportFailure records and logs that a start has failed, unless ctx has ended, and waits until the loop has handled it.
+// reportFailure records and logs that a start has failed, unless ctx has ended, and waits until the loop has handled
+// it.
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	level := slog.LevelError
 	if ctx.Err() == nil && isRetriable(err) && !run.controller.desiredSpec().once {

@@ -156,8 +156,8 @@ func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.Consum
 	return options
 }
 
-// flushInterval returns the sink's own interval, or the worker's offset.flush.interval.ms if only that is set, as in Kafka
-// Connect.
+// flushInterval returns the sink's own interval, or the worker's offset.flush.interval.ms if only that is set, as in
+// Kafka Connect.
 func flushInterval(roles config.Roles, worker *config.Worker) time.Duration {
 	const workerSetting = "offset.flush.interval.ms"
 	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(workerSetting) {

@@ -263,8 +263,8 @@ func TestRetriedStartIsAway(t *testing.T) {
 	})
 }
 
-// The restart delay doubles from ten seconds to ten minutes with one log line; it is ten seconds again after a task moved
-// rows for a long time.
+// The restart delay doubles from ten seconds to ten minutes with one log line; it is ten seconds again after a task
+// moved rows for a long time.
 func TestAutoRestartDelayDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := defaultWorker(t)

@@ -62,8 +62,8 @@ func reasonOf(text string) string {
 // IsAllOf reports whether a cause contains the whole error text.
 func IsAllOf(text, cause string) bool { return sink.ReasonFirst(text) == cause }
 
-// RemoteStatus returns the status of a component of which only the status topic was read. restartsAt is when it restarts
-// by itself, in RFC 3339; empty means that it does not.
+// RemoteStatus returns the status of a component of which only the status topic was read. restartsAt is when it
+// restarts by itself, in RFC 3339; empty means that it does not.
 func RemoteStatus(task int, state State, worker, trace, restartsAt string) ComponentStatus {
 	component := ComponentStatus{Task: task, WorkerID: worker, State: state}
 	if state == Failed {

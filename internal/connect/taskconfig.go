@@ -86,10 +86,10 @@ func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, plann
 	return settings
 }
 
-// resolveTaskConfig reverses unresolvedTaskConfig: values as written in the connector's config are replaced by the values
-// that the plugin sees now, and other values are the plugin's own. A value that the plugin derived from a reference cannot be restored:
-// under the same name the plugin gets the resolved reference, as in Kafka Connect (AbstractHerder.reverseTransform);
-// under another name the secret was redacted. The result is sorted by name.
+// resolveTaskConfig reverses unresolvedTaskConfig: values as written in the connector's config are replaced by the
+// values that the plugin sees now, and other values are the plugin's own. A value that the plugin derived from a
+// reference cannot be restored: under the same name the plugin gets the resolved reference, as in Kafka Connect
+// (AbstractHerder.reverseTransform); under another name the secret was redacted. The result is sorted by name.
 func resolveTaskConfig(declarations *config.Declarations, connector *config.Connector, visible []wit.Setting,
 	unresolved map[string]string) (planned []wit.Setting) {
 	visibleValues := make(map[string]string, len(visible))

@@ -286,8 +286,9 @@ func (run *connectorRun) markClosed() {
 	})
 }
 
-// openForTasks opens clients that only tasks need and fences earlier tasks. The first task does so for all; if it fails,
-// the next one tries. If another connector of this worker has the same claim, it waits for the end of that connector.
+// openForTasks opens clients that only tasks need and fences earlier tasks. The first task does so for all; if it
+// fails, the next one tries. If another connector of this worker has the same claim, it waits for the end of that
+// connector.
 func (run *connectorRun) openForTasks(ctx context.Context) error {
 	if run.isSink() {
 		return nil

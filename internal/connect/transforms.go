@@ -36,7 +36,8 @@ func newChainFactory(run *connectorRun) (*chainFactory, error) {
 // viewFunc is called with the settings that a plugin sees of a transform or predicate.
 type viewFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
-// Stages returns the transforms of a connector. onView, if not nil, is called whenever the settings of a plugin are read.
+// Stages returns the transforms of a connector. onView, if not nil, is called whenever the settings of a plugin are
+// read.
 func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFunc) ([]transform.Stage, error) {
 	stageConfigs, problems := connector.Stages()
 	if err := problems.Err(); err != nil {

@@ -53,7 +53,8 @@ func (c client) getOfGroup(route string, query url.Values, response any, values 
 	return groupErr, err
 }
 
-// call is [rest.Client.Call] with the user's logon. A *string as response requests properties, unless header has Accept.
+// call is [rest.Client.Call] with the user's logon. A *string as response requests properties, unless header has
+// Accept.
 func (c client) call(route string, header http.Header, body, response any, values ...string) (http.Header, error) {
 	defaults := http.Header{}
 	if logon := c.r.Header["Authorization"]; logon != nil {

@@ -337,7 +337,8 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 	}
 }
 
-// A service counts once for all workers, and is away if it is away for one worker, whatever else its connectors wait for.
+// A service counts once for all workers, and is away if it is away for one worker, whatever else its connectors wait
+// for.
 func TestServicesAreCountedOnce(t *testing.T) {
 	f := newFakeAPI()
 	use := func(origin, worker string, awaySince *time.Time) rest.Origin {

@@ -286,8 +286,8 @@ func TestConfigurationOfFileHasANotice(t *testing.T) {
 	}
 }
 
-// A new form has no errors before a check or a review. A check of the logon shows only the errors of the step Service. A
-// logon that was not tried is no error.
+// A new form has no errors before a check or a review. A check of the logon shows only the errors of the step Service.
+// A logon that was not tried is no error.
 func TestNewFormHasNoErrors(t *testing.T) {
 	f := newFakeAPI()
 	value := check.Value{Visible: true, Errors: []string{"it is missing"}}
@@ -410,7 +410,8 @@ func TestOnlyReviewedChangesAreApplied(t *testing.T) {
 	}
 }
 
-// A configuration that was changed in the meantime is not overwritten: the page reports that and keeps the typed values.
+// A configuration that was changed in the meantime is not overwritten: the page reports that and keeps the typed
+// values.
 func TestConcurrentChangeIsNotOverwritten(t *testing.T) {
 	f := newFakeAPI()
 	_, target := rest.Target("PUT /connectors/{name}/config", "x")

@@ -126,8 +126,8 @@ type encodedAnswer struct {
 	compressed []byte
 }
 
-// answer returns the fragments that a viewer with known versions lacks. If the page has expired, the first caller renders
-// it while others wait.
+// answer returns the fragments that a viewer with known versions lacks. If the page has expired, the first caller
+// renders it while others wait.
 func (c *pageCache) answer(key, known string, render func() rendered) encodedAnswer {
 	p := c.page(key)
 	p.mu.Lock()
@@ -167,8 +167,8 @@ func (p *cachedPage) storeOutlines() {
 	}
 }
 
-// answer returns the fragments that differ from known, which has NAME.VERSION separated by commas. If only rows of tables differ
-// from one of the outlines, it returns these rows.
+// answer returns the fragments that differ from known, which has NAME.VERSION separated by commas. If only rows of
+// tables differ from one of the outlines, it returns these rows.
 func (r *rendered) answer(known string, outlines map[string][]versionOutline) encodedAnswer {
 	if r.err != nil {
 		return encode(statusOf(r.err), map[string]string{"error": r.err.Error()})

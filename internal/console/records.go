@@ -138,7 +138,8 @@ func (pr *pageRequest) downloadTest(p *recordsPage) (any, error) {
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", file}, nil
 }
 
-// callChain requests the sample with the typed chain. It reports false and sets the problem of the page after a failure.
+// callChain requests the sample with the typed chain. It reports false and sets the problem of the page after a
+// failure.
 func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Header, response any) (ok bool) {
 	p.ID = pr.formValues.Get("sample")
 	p.Chain = pr.formValues.Get("chain")

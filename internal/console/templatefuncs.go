@@ -50,8 +50,8 @@ func indirect(value any) any {
 	return pointer.Elem().Interface()
 }
 
-// formatTime formats a time, or a string in RFC 3339, in UTC. It is absolute, so that an unchanged fragment stays unchanged; the script makes it
-// relative.
+// formatTime formats a time, or a string in RFC 3339, in UTC. It is absolute, so that an unchanged fragment stays
+// unchanged; the script makes it relative.
 func formatTime(value any) template.HTML {
 	var date time.Time
 	switch value := indirect(value).(type) {

@@ -7,8 +7,8 @@ import (
 	"weak"
 )
 
-// Mutex guards state of several tasks. A panic while it is held ends the process: at once if Unlock is deferred, otherwise
-// after stuckAfter. The zero value is unlocked.
+// Mutex guards state of several tasks. A panic while it is held ends the process: at once if Unlock is deferred,
+// otherwise after stuckAfter. The zero value is unlocked.
 type Mutex struct {
 	mu          sync.Mutex
 	transitions atomic.Uint64 // counts calls of Lock and Unlock: odd while the mutex is locked

@@ -94,8 +94,8 @@ func Text(s string) string {
 	return b.String()
 }
 
-// JSON returns a JSON document with unprintable characters escaped. Its values stay the same, except that U+FFFD replaces
-// invalid bytes.
+// JSON returns a JSON document with unprintable characters escaped. Its values stay the same, except that U+FFFD
+// replaces invalid bytes.
 func JSON(document []byte) []byte {
 	isClean := true
 	for i := 0; i < len(document) && isClean; {

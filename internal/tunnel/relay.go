@@ -78,7 +78,8 @@ func (r *relay) run(ctx context.Context) error {
 	return errors.Join(ignoreClosed(clientErr), ignoreClosed(brokerErr))
 }
 
-// drain accepts no more requests and closes the connection to the broker after the pending responses, or after drainTime.
+// drain accepts no more requests and closes the connection to the broker after the pending responses, or after
+// drainTime.
 func (r *relay) drain() {
 	r.client.SetReadDeadline(time.Now())
 	deadline := time.NewTimer(drainTime)
@@ -146,8 +147,8 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// copyBytes copies n bytes, of which some may be buffered: buffered reads from. Between TCP connections the kernel copies
-// large messages. Before an error it copies the bytes that it has read.
+// copyBytes copies n bytes, of which some may be buffered: buffered reads from. Between TCP connections the kernel
+// copies large messages. Before an error it copies the bytes that it has read.
 func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	toTCP, toIsTCP := to.(*net.TCPConn)
 	fromTCP, fromIsTCP := from.(*net.TCPConn)

@@ -6,8 +6,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// maxFetch is the last version of Fetch whose responses contain no addresses. Later versions have the address of a moved
-// leader at their end (KIP-951): the tunnel would have to buffer whole responses. Without it clients request metadata.
+// maxFetch is the last version of Fetch whose responses contain no addresses. Later versions have the address of a
+// moved leader at their end (KIP-951): the tunnel would have to buffer whole responses. Without it clients request
+// metadata.
 const maxFetch = 15
 
 // More API keys of requests whose responses contain addresses.
@@ -38,7 +39,8 @@ func carriesAddress(key, version int16) bool {
 // large for rewriting passes, and the client requests metadata.
 func mayPassUnchanged(key int16) bool { return key == keyFetch || key == keyShareFetch }
 
-// rewrite returns a response, a frame with its size, with local addresses. Without addresses it returns the frame itself.
+// rewrite returns a response, a frame with its size, with local addresses. Without addresses it returns the frame
+// itself.
 func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	response := kmsg.ResponseForKey(request.key)
 	response.SetVersion(request.version)

@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Rows of a sample are truncated to fit into an HTML page and marked as cut. Small rows stay complete next to large ones.
+// Rows of a sample are truncated to fit into an HTML page and marked as cut. Small rows stay complete next to large
+// ones.
 func TestSampleRowsAreTruncated(t *testing.T) {
 	htmlSize := func(r rest.SampledRecord) (n int) {
 		for _, text := range []string{r.Key, r.Value, r.KeySchema, r.ValueSchema} {
