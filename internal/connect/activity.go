@@ -16,10 +16,9 @@ type Activity struct {
 	LastActive *time.Time `json:"last_active"`     // the last delivery
 	CaughtUp   *time.Time `json:"caught_up"`       // of a source: the earliest time of its feeds
 	// Lag counts what a sink has not committed of its topics, and what a source has not read of a load.
-	Lag  *int64 `json:"lag"`
-	Load *Load  `json:"load"`
-	// Complete is the weakest proof of the last loads, see [FeedProgress].
-	Complete    *string `json:"complete"`
+	Lag         *int64  `json:"lag"`
+	Load        *Load   `json:"load"`
+	Complete    *string `json:"complete"`     // the weakest proof of the last loads, see [FeedProgress]
 	Refused     *int64  `json:"refused"`      // records that were refused and tolerated since the start of the tasks
 	RefusedHour *int64  `json:"refused_hour"` // the same in the last hour
 }

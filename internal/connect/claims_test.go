@@ -127,8 +127,8 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	h.must(h.Remove("first"))
 	<-cleanup
 	owned := h.Owned()
-	ownsFirst := slices.ContainsFunc(owned, func(o Ownership) bool { return o.Connector == "first" && len(o.Tasks) == 1 })
-	if !ownsFirst || len(requests) > 0 {
+	isFirst := func(o Ownership) bool { return o.Connector == "first" && len(o.Tasks) == 1 }
+	if !slices.ContainsFunc(owned, isFirst) || len(requests) > 0 {
 		t.Errorf("expected only the first connector until it has ended, found %v and %d requests", owned, len(requests))
 	}
 	close(endCleanup)

@@ -13,29 +13,19 @@ type Condition string
 
 // The conditions.
 const (
-	// ConditionFailed means that the connector, or a task that does not restart by itself, has failed.
-	ConditionFailed Condition = "failed"
-	// ConditionUnknown means that the worker does not answer.
-	ConditionUnknown Condition = "unknown"
-	// ConditionUnassigned means that no worker runs the connector or task.
-	ConditionUnassigned Condition = "unassigned"
+	ConditionFailed     Condition = "failed"     // the connector, or a task that does not restart by itself, has failed
+	ConditionUnknown    Condition = "unknown"    // the worker does not answer
+	ConditionUnassigned Condition = "unassigned" // no worker runs the connector or task
 	// ConditionAway means that the service or Kafka does not answer, or that a task waits for its automatic restart.
-	ConditionAway Condition = "away"
-	// ConditionRefusing means that a record was refused in the last 10 minutes.
-	ConditionRefusing Condition = "refusing"
-	// ConditionStarting means that no task has run since the start of the connector.
-	ConditionStarting Condition = "starting"
-	// ConditionLoading means that pages of a set have followed each other for at least 5 seconds.
-	ConditionLoading Condition = "loading"
-	// ConditionWaiting means that a request waits for a maintenance window, a logon or a free connection.
-	ConditionWaiting Condition = "waiting"
-	// ConditionRunning means that none of the other conditions applies.
-	ConditionRunning Condition = "running"
-	// ConditionIdle means that all feeds, or all partitions of a sink, are caught up.
-	ConditionIdle Condition = "idle"
-	// ConditionPaused and ConditionStopped are target states.
-	ConditionPaused  Condition = "paused"
-	ConditionStopped Condition = "stopped"
+	ConditionAway     Condition = "away"
+	ConditionRefusing Condition = "refusing" // a record was refused in the last 10 minutes
+	ConditionStarting Condition = "starting" // no task has run since the start of the connector
+	ConditionLoading  Condition = "loading"  // pages of a set have followed each other for at least 5 seconds
+	ConditionWaiting  Condition = "waiting"  // a request waits for a maintenance window, a logon or a free connection
+	ConditionRunning  Condition = "running"  // none of the other conditions applies
+	ConditionIdle     Condition = "idle"     // all feeds, or all partitions of a sink, are caught up
+	ConditionPaused   Condition = "paused"   // the target state
+	ConditionStopped  Condition = "stopped"  // the target state
 )
 
 // Conditions are sorted by urgency.
@@ -64,10 +54,8 @@ func (c Condition) Precedence() int {
 }
 
 const (
-	// RefusingTime is how long a refused record counts.
-	RefusingTime = 10 * time.Minute
-	// LoadingTime is how long pages have followed each other before their set is loading.
-	LoadingTime = 5 * time.Second
+	RefusingTime = 10 * time.Minute // how long a refused record counts
+	LoadingTime  = 5 * time.Second  // how long pages have followed each other before their set is loading
 )
 
 // evidence holds the observations from which a condition is derived.
@@ -114,8 +102,7 @@ func (e *evidence) condition(now time.Time) Condition {
 
 // Action is a step that an operator can take, and that can succeed.
 type Action struct {
-	// Do is one of edit, resume, restart, letters, limit and log.
-	Do string `json:"do"`
+	Do string `json:"do"` // one of edit, resume, restart, letters, limit and log
 	// Setting is the setting to edit, or the one of the limit; "" for others. A user edits it in the connector's file
 	// if that is where it comes from.
 	Setting string `json:"setting,omitempty"`

@@ -51,8 +51,11 @@ func TestFirstConditionThatApplies(t *testing.T) {
 func TestOrdersOfConditions(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 12, len(Conditions))
-	byUrgency := []Condition{ConditionUnknown, ConditionRefusing, ConditionIdle, ConditionPaused, ConditionStopped, "new"}
-	isSorted := slices.IsSortedFunc(byUrgency, func(a, b Condition) int { return cmp.Compare(a.Urgency(), b.Urgency()) })
+	byUrgency := []Condition{ConditionUnknown, ConditionRefusing, ConditionIdle, ConditionPaused, ConditionStopped,
+		"new"}
+	isSorted := slices.IsSortedFunc(byUrgency, func(a, b Condition) int {
+		return cmp.Compare(a.Urgency(), b.Urgency())
+	})
 	assert.Equal(t, true, isSorted, fmt.Sprintf("%v are sorted by urgency", byUrgency))
 	byPrecedence := []Condition{ConditionFailed, ConditionPaused, ConditionStopped, ConditionUnknown}
 	isSorted = slices.IsSortedFunc(byPrecedence, func(a, b Condition) int {

@@ -118,16 +118,27 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	defer service.Close()
 	b := newKafkaBench(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(service.URL, "http://"), ":")
-	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
-		"spy.port="+port, "spy.user=reader", "spy.password="+secret, "spy#00.token="+secret, "spy.pasword="+secret, "unknown.settings=warn",
-		"value.converter.basic.auth.user.info="+secret, "producer.override.sasl.jaas.config="+secret,
+	connector := b.Connector(t,
+		"name=c",
+		"connector.class=test.SpySource",
+		"spy.scheme=http",
+		"spy.address="+host,
+		"spy.port="+port,
+		"spy.user=reader",
+		"spy.password="+secret,
+		"spy#00.token="+secret,
+		"spy.pasword="+secret,
+		"unknown.settings=warn",
+		"value.converter.basic.auth.user.info="+secret,
+		"producer.override.sasl.jaas.config="+secret,
 		"something.password="+secret)
 	problems := b.Checker.Check(context.Background(), connector)
 	h := New(b.options, []*config.Connector{connector})
 	err := h.RunOnce(context.Background())
 	log := b.Log.String()
 	assert.Contains(t, log, "spy validate", "spy plan", "spy open", "{a 200 /hello", "{spy.user reader}")
-	if user, password, ok := (&http.Request{Header: header}).BasicAuth(); !ok || user != "reader" || password != secret {
+	user, password, ok := (&http.Request{Header: header}).BasicAuth()
+	if !ok || user != "reader" || password != secret {
 		t.Errorf("expected the host to send user and password, found %v", header)
 	}
 	status, _ := h.Status("c")

@@ -497,9 +497,8 @@ func (ctl *controller) reportStatus() {
 // connectorError is the failure of a connector or of one of its tasks.
 type connectorError struct {
 	Connector string
-	// Task is -1 for the connector itself.
-	Task  int
-	Cause error
+	Task      int // -1 for the connector itself
+	Cause     error
 }
 
 func (e *connectorError) Error() string {

@@ -21,20 +21,17 @@ const (
 
 // DeadLetter is a record of a dead letter topic with the contents of its headers.
 type DeadLetter struct {
-	Record *kgo.Record
-	// Connector is "" if the record has no headers (errors.deadletterqueue.context.headers.enable).
-	Connector string
+	Record    *kgo.Record
+	Connector string // "" if the record has no headers (errors.deadletterqueue.context.headers.enable)
 	DeadLetterOrigin
 	DeadLetterCause
 	// Original identifies the record or row of all attempts, in hexadecimal digits. "" means that this is the first
 	// attempt, or that an earlier version has written it: then its content identifies it.
-	Original string
-	// HeaderError means that a header cannot be parsed.
-	HeaderError error
-	Replays     int   // number of replays that failed
-	Settled     *bool // whether it was delivered or discarded; nil means unknown
-	// storedValue is the record's value before it was edited.
-	storedValue []byte
+	Original    string
+	HeaderError error  // a header cannot be parsed
+	Replays     int    // number of replays that failed
+	Settled     *bool  // whether it was delivered or discarded; nil means unknown
+	storedValue []byte // the record's value before it was edited
 }
 
 // DeadLetterOrigin identifies the record or row that failed.
@@ -47,23 +44,21 @@ type DeadLetterOrigin struct {
 	Feed      string
 	Request   string
 	// Timestamp is the record's or row's. Zero means unknown; a broker may have replaced it (LogAppendTime).
-	Timestamp time.Time
-	// TargetPartition is the partition that a source's plugin chose, -1 for none.
-	TargetPartition int32
+	Timestamp       time.Time
+	TargetPartition int32 // the partition that a source's plugin chose, -1 for none
 	// Rows selects the rows that failed among those that the transforms created from the record.
 	Rows core.RowSubset
 }
 
 // DeadLetterCause is where and why a record or row failed.
 type DeadLetterCause struct {
-	Stage   string // the [core.ErrorStage] in which it failed
-	Setting string // the setting that names the class that failed
-	Plugin  string // the plugin that failed
-	Version string // the version of the plugin
-	Class   string // the class of the exception, as in Java
-	Message string // the message of the exception
-	// FailedAt is the time of the failure, or of the dead letter if no header has it.
-	FailedAt time.Time
+	Stage    string    // the [core.ErrorStage] in which it failed
+	Setting  string    // the setting that names the class that failed
+	Plugin   string    // the plugin that failed
+	Version  string    // the version of the plugin
+	Class    string    // the class of the exception, as in Java
+	Message  string    // the message of the exception
+	FailedAt time.Time // the time of the failure, or of the dead letter if no header has it
 }
 
 // ParseDeadLetter parses the headers of a record of a dead letter topic.
@@ -181,8 +176,8 @@ func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
 	partition, partitionErr := strconv.ParseUint(before, 10, 31)
 	offset, offsetErr := strconv.ParseUint(after, 10, 63)
 	if partitionErr != nil || offsetErr != nil {
-		return DeadLetterPosition{}, fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, "+
-			"found %q", shown.LineUpTo(text, 100))
+		return DeadLetterPosition{}, fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17"+
+			", found %q", shown.LineUpTo(text, 100))
 	}
 	return DeadLetterPosition{int32(partition), int64(offset)}, nil
 }
@@ -193,12 +188,11 @@ func (l *DeadLetter) position() DeadLetterPosition {
 
 // DeadLetterFilter selects dead letters. The zero value selects all.
 type DeadLetterFilter struct {
-	// Positions selects single dead letters. Nil means all.
-	Positions map[DeadLetterPosition]bool
-	Connector string    // a name; empty means all connectors
-	Error     string    // a part of the exception's class or message, in any case
-	Since     time.Time // the earliest FailedAt; zero means no bound
-	Until     time.Time // the first FailedAt that is not selected; zero means no bound
+	Positions map[DeadLetterPosition]bool // single dead letters; nil means all
+	Connector string                      // a name; empty means all connectors
+	Error     string                      // a part of the exception's class or message, in any case
+	Since     time.Time                   // the earliest FailedAt; zero means no bound
+	Until     time.Time                   // the first FailedAt that is not selected; zero means no bound
 }
 
 // SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil changes nothing, an empty slice selects none.

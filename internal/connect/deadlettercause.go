@@ -13,12 +13,10 @@ import (
 
 // CauseCount counts the open dead letters of one cause among the newest ones.
 type CauseCount struct {
-	// ID is [DeadLetter.CauseID], or 00000000 for all causes beyond [maxCauseTexts] together.
-	ID    string
-	Text  string // see [causeText]
-	Count int
-	// Newest is when the newest of them failed, in Unix seconds.
-	Newest int64
+	ID     string // [DeadLetter.CauseID], or 00000000 for all causes beyond [maxCauseTexts] together
+	Text   string // see [causeText]
+	Count  int
+	Newest int64 // when the newest of them failed, in Unix seconds
 }
 
 // causeID identifies the cause of a dead letter by class, stage and text. Zero stands for causes without a kept text.

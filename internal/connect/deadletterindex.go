@@ -16,14 +16,11 @@ import (
 
 // Bounds of what a worker knows of the dead letter topic of a connector.
 const (
-	// maxTrackedLetters bounds the newest records of the topic that are read and kept.
-	maxTrackedLetters = 1_000_000
+	maxTrackedLetters = 1_000_000 // bounds the newest records of the topic that are read and kept
 	// maxTrackedOfWorker bounds the letters of all connectors. A connector keeps at least an equal share.
 	maxTrackedOfWorker = 2_000_000
-	// maxCountedCauses bounds the newest open letters whose causes are counted.
-	maxCountedCauses = 10_000
-	// maxCauseTexts bounds the causes with a text.
-	maxCauseTexts = 200
+	maxCountedCauses   = 10_000 // bounds the newest open letters whose causes are counted
+	maxCauseTexts      = 200    // bounds the causes with a text
 )
 
 // deadLetterIndex records which dead letters of a connector are attempts of the same original record or row, and which
@@ -205,13 +202,10 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 
 // DeadLetterQuery selects a page of original records or rows, the newest first.
 type DeadLetterQuery struct {
-	Show string // open, settled or all
-	// Cause is an identifier of a cause. "" means all.
-	Cause string
-	// After is [DeadLetterPage.Next] of the previous page. "" selects the first page.
-	After string
-	// Only, if not nil, selects the original with the letter at this position.
-	Only *DeadLetterPosition
+	Show  string              // open, settled or all
+	Cause string              // an identifier of a cause; "" means all
+	After string              // [DeadLetterPage.Next] of the previous page. "" selects the first page.
+	Only  *DeadLetterPosition // if not nil, selects the original with the letter at this position
 }
 
 // Values of [DeadLetterQuery.Show].

@@ -128,7 +128,8 @@ func (t *task) newDeadLetterProducer(topic string, withHeaders bool,
 	if err != nil {
 		return nil, err
 	}
-	return &deadLetterProducer{task: t, binding: binding, topic: topic, withHeaders: withHeaders, producer: producer}, nil
+	return &deadLetterProducer{task: t, binding: binding, topic: topic, withHeaders: withHeaders,
+		producer: producer}, nil
 }
 
 // close waits up to a second for pending dead letters. A nil producer has none.

@@ -24,22 +24,16 @@ import (
 type DeadLetterSummary struct {
 	// Open is nil if the number is unknown: this worker does not own the connector or has not read the topic yet, or
 	// the connector has no topic or writes no headers to it, or the worker may not read it.
-	Open *int64
-	// More means that older letters, which were not read, may be open as well.
-	More bool
-	// Causes has the most frequent ones first.
-	Causes []CauseCount
+	Open   *int64
+	More   bool         // older letters, which were not read, may be open as well
+	Causes []CauseCount // the most frequent ones first
 }
 
 const (
-	// trackingInterval is how often the worker looks for new dead letters.
-	trackingInterval = 3 * time.Second
-	// maxTrackingBackoff is the longest pause after failed reads of a topic.
-	maxTrackingBackoff = 5 * time.Minute
-	// trackingGrace is how long an old summary is shown while the topic cannot be read.
-	trackingGrace = time.Minute
-	// maxConcurrentReads is the number of topics that are read at the same time.
-	maxConcurrentReads = 4
+	trackingInterval   = 3 * time.Second // how often the worker looks for new dead letters
+	maxTrackingBackoff = 5 * time.Minute // the longest pause after failed reads of a topic
+	trackingGrace      = time.Minute     // how long an old summary is shown while the topic cannot be read
+	maxConcurrentReads = 4               // topics that are read at the same time
 )
 
 // deadLetterTracker follows the dead letter topics of the connectors that this worker owns. It reads each topic once,

@@ -48,7 +48,8 @@ func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delive
 				return err
 			}
 			if writer == nil {
-				writer, err = run.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0], t.metrics.Commits.Record)
+				record := t.metrics.Commits.Record
+				writer, err = run.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0], record)
 				if err != nil {
 					return err
 				}

@@ -31,11 +31,9 @@ type ListedDeadLetter struct {
 type DeadLetterPage struct {
 	Topic string
 	// Size is the number of selected dead letters. Those that were deleted in the meantime are missing.
-	Size int
-	// Next is the value of [DeadLetterQuery.After] for the next page. "" means that this is the last page.
-	Next string
-	// Causes has the causes of [DeadLetterSummary].
-	Causes []CauseCount
+	Size   int
+	Next   string       // the value of [DeadLetterQuery.After] for the next page; "" means that this is the last page
+	Causes []CauseCount // the causes of [DeadLetterSummary]
 }
 
 // ListDeadLetters calls handle with each dead letter of a page of the connector, in any order.

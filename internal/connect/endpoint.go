@@ -17,9 +17,8 @@ import (
 type ForwardResult struct {
 	// Found means that a task of the worker has the feed. The other fields are unused if it is false. The names in
 	// JSON are part of the protocol between workers.
-	Found bool `json:"here,omitempty"`
-	// Retry means that the sender must send the notification again.
-	Retry bool       `json:"again,omitempty"`
+	Found bool       `json:"here,omitempty"`
+	Retry bool       `json:"again,omitempty"` // the sender must send the notification again
 	Error *wit.Error `json:"fault,omitempty"`
 }
 

@@ -173,7 +173,8 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 		}
 	}
 	h.Put(h.spyConnector("many", "spy.tasks=3", "tasks.max=2"), nil)
-	assert.Contains(t, h.await("many", Failed).Connector.Trace, "expected at most 2 tasks (tasks.max), the plugin wants 3")
+	trace := h.await("many", Failed).Connector.Trace
+	assert.Contains(t, trace, "expected at most 2 tasks (tasks.max), the plugin wants 3")
 	h.Put(h.spyConnector("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
 	h.await("many", Running, hasTasks(3))
 	assert.Contains(t, h.Log.String(), "the plugin planned more tasks than tasks.max")

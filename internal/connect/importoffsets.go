@@ -69,23 +69,23 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 		return nil, err
 	}
 	byPartition := map[string]storedEntry{}
-	for _, fileEntry := range entries {
-		name, partition, err := offset.ParseKey(fileEntry.Key)
+	for _, line := range entries {
+		name, partition, err := offset.ParseKey(line.Key)
 		switch {
 		case err != nil:
-			log.Warn("an entry in the offsets file is skipped", "file", path, "byte", fileEntry.ByteOffset, "error", err)
+			log.Warn("an entry in the offsets file is skipped", "file", path, "byte", line.ByteOffset, "error", err)
 			continue
 		case name != connector:
 			continue
 		}
 		id := offset.Identity(partition)
-		entry := newStoredEntry(partition, fileEntry.Value)
+		entry := newStoredEntry(partition, line.Value)
 		if earlier, ok := byPartition[id]; ok {
 			entry.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
 				earlier.Partition), offset.AppendJSON(nil, partition))
 		}
 		if entry.err != nil {
-			entry.err = fmt.Errorf("%s: byte %d: %w", path, fileEntry.ByteOffset, entry.err)
+			entry.err = fmt.Errorf("%s: byte %d: %w", path, line.ByteOffset, entry.err)
 		}
 		byPartition[id] = entry
 	}

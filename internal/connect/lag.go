@@ -112,7 +112,8 @@ func (l *lagTracker) logNothingToRead(ctx context.Context, ends map[string]kafka
 	connector := l.run.config
 	if hasReadAll && err == nil {
 		l.log.Info("nothing to write: the group has read all records of the topics; "+
-			"to write their records again reset the connector's offsets", "topics", cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
+			"to write their records again reset the connector's offsets",
+			"topics", cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
 	}
 	return err
 }

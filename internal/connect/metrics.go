@@ -19,16 +19,14 @@ type Metrics struct {
 	Name string `json:"name"`
 	// State is the first condition that applies to the connector or a task. [Herder.Metrics] leaves it empty, also in
 	// Tasks.
-	State        Condition     `json:"state"`
-	ConnectState State         `json:"-"` // Kafka Connect's state
-	Type         string        `json:"type"`
-	Tasks        []TaskMetrics `json:"tasks"`
-	Class        string        `json:"-"`
-	Version      string        `json:"-"`
-	// OwnsConnector means that this worker runs the connector itself and not only tasks of it.
-	OwnsConnector bool `json:"-"`
-	// HTTP is nil before the connector has a client.
-	HTTP *transport.Counters `json:"-"`
+	State         Condition           `json:"state"`
+	ConnectState  State               `json:"-"` // Kafka Connect's state
+	Type          string              `json:"type"`
+	Tasks         []TaskMetrics       `json:"tasks"`
+	Class         string              `json:"-"`
+	Version       string              `json:"-"`
+	OwnsConnector bool                `json:"-"` // this worker runs the connector itself and not only tasks of it
+	HTTP          *transport.Counters `json:"-"` // nil before the connector has a client
 }
 
 // TaskMetrics are the metrics of a task since it was created.
@@ -160,7 +158,8 @@ func (s *startCounter) add(succeeded bool) {
 func (s *startCounter) snapshot() Startups {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Startups{Succeeded: s.outcomes.Succeeded, Failed: s.outcomes.Failed, LastMinute: s.outcomes.Ratios(time.Now())}
+	lastMinute := s.outcomes.Ratios(time.Now())
+	return Startups{Succeeded: s.outcomes.Succeeded, Failed: s.outcomes.Failed, LastMinute: lastMinute}
 }
 
 // Startups counts starts of connectors or of tasks.

@@ -85,9 +85,8 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (fingerprints []
 
 // StoredFeed describes the stored offset of a feed. The zero value means that no offset is stored.
 type StoredFeed struct {
-	Offset []wit.OffsetEntry // the plugin's fields
-	// Changed lists, in the plugin's words, which settings have changed since the offset was stored.
-	Changed []string
+	Offset  []wit.OffsetEntry // the plugin's fields
+	Changed []string          // in the plugin's words, which settings have changed since the offset was stored
 }
 
 // StoredFeeds returns the stored offsets of feeds by name, without offsets that cannot be parsed.
@@ -370,8 +369,8 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 			case next < start || next > end:
 				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read
 				// everything again.
-				return &offset.InvalidError{Message: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from %d "+
-					"to %d, the range of the partition", next, topic, partition, start, end)}
+				return &offset.InvalidError{Message: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from "+
+					"%d to %d, the range of the partition", next, topic, partition, start, end)}
 			}
 			if newOffsets[topic] == nil {
 				newOffsets[topic] = kafka.Positions{}

@@ -27,22 +27,18 @@ type Options struct {
 	Registry *record.Registry
 	Kafka    kafka.Config
 	Offsets  *offset.Store
-	// Lockouts remembers rejected credentials. Default: one for the process.
-	Lockouts *lockouts.Store
+	Lockouts *lockouts.Store // remembers rejected credentials. Default: one for the process.
 	// Destinations shares limits between clients of the same origin. Default: one for the process.
 	Destinations *transport.OriginRegistry
-	// Memory is divided among the tasks. Nil means no limit.
-	Memory   *memory.Budget
-	WorkerID string // host:port of this worker
-	Version  string // reported as the version of converters
+	Memory       *memory.Budget // divided among the tasks; nil means no limit
+	WorkerID     string         // host:port of this worker
+	Version      string         // reported as the version of converters
 	// Target returns the initial target state of a connector. Default: Running.
 	Target func(*config.Connector) TargetState
 	// Group is the worker's group. Nil means standalone: the worker runs all connectors.
-	Group Group
-	// Tracer may be nil.
-	Tracer *tracing.Tracer
-	// Observer returns the row observer of a connector. It may be nil.
-	Observer func(connector string) *core.Observer
+	Group    Group
+	Tracer   *tracing.Tracer                       // may be nil
+	Observer func(connector string) *core.Observer // returns the row observer of a connector. It may be nil.
 	Logger   *slog.Logger
 
 	sharedResources
@@ -50,13 +46,12 @@ type Options struct {
 
 // sharedResources holds the objects that the connectors of a worker share.
 type sharedResources struct {
-	reserved kafka.ReservedTopics // topics that connectors must not write to
-	claims   *claimRegistry
-	buffers  *source.Buffers
-	hub      *notify.Hub
-	starts   *startCounters
-	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
-	refreshInterval time.Duration
+	reserved        kafka.ReservedTopics // topics that connectors must not write to
+	claims          *claimRegistry
+	buffers         *source.Buffers
+	hub             *notify.Hub
+	starts          *startCounters
+	refreshInterval time.Duration // how often a failed start checks again for settings that change elsewhere
 }
 
 // Group is the group of a worker, as its herder uses it. No lock is held during a call, except connectorRun's openLock

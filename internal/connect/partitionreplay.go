@@ -94,7 +94,8 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	}
 	if p.state.end() > p.end {
 		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
-			"found %d: the topic was created again; --again ignores what was replayed", p.request.Topic, p.partition, p.state.end(), p.end)
+			"found %d: the topic was created again; --again ignores what was replayed",
+			p.request.Topic, p.partition, p.state.end(), p.end)
 	}
 	p.next, _ = p.state.next()
 	return nil

@@ -73,8 +73,8 @@ func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wi
 	}()
 	if run.isSink() {
 		if limit > config.MaxSinkTasks { // the check may have been skipped
-			return plan, &wit.Error{Kind: wit.ErrorConfig,
-				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d", config.MaxSinkTasks, limit)}
+			return plan, &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf(
+				"tasks.max: expected at most %d tasks of a sink, found %d", config.MaxSinkTasks, limit)}
 		}
 		settings := run.pluginSettings(binding.Current().Module())
 		return wit.PlanResult{Tasks: slices.Repeat([][]wit.Setting{settings}, limit)}, nil
@@ -112,7 +112,8 @@ func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 		return plan, nil
 	}
 	if isEnforced, _ := config.Boolean(run.config.Text("tasks.max.enforce")); isEnforced {
-		return plan, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit, len(plan.Tasks))
+		return plan, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", limit,
+			len(plan.Tasks))
 	}
 	run.log.Warn("the plugin planned more tasks than tasks.max, as tasks.max.enforce=false allows",
 		"tasks.max", limit, "tasks", len(plan.Tasks))

@@ -12,18 +12,16 @@ type FeedProgress = source.FeedProgress
 
 // Progress counts what a connector or a task has done since its start. REST shows the fields with a JSON name.
 type Progress struct {
-	Connector string    `json:"-"`
-	Type      string    `json:"-"`
-	State     Condition `json:"-"` // the first one that applies to the connector or a task
-	CaughtUp  bool      `json:"caught_up"`
-	Rows      int64     `json:"rows"`
-	// Failed counts rows that were rejected and tolerated.
-	Failed int64          `json:"refused"`
-	Pages  int64          `json:"pages,omitempty"`
-	Bytes  int64          `json:"bytes,omitempty"`
-	Feeds  []FeedProgress `json:"feeds,omitempty"`
-	// Lag counts records that a sink has not committed.
-	Lag int64 `json:"lag,omitempty"`
+	Connector string         `json:"-"`
+	Type      string         `json:"-"`
+	State     Condition      `json:"-"` // the first one that applies to the connector or a task
+	CaughtUp  bool           `json:"caught_up"`
+	Rows      int64          `json:"rows"`
+	Failed    int64          `json:"refused"` // rows that were rejected and tolerated
+	Pages     int64          `json:"pages,omitempty"`
+	Bytes     int64          `json:"bytes,omitempty"`
+	Feeds     []FeedProgress `json:"feeds,omitempty"`
+	Lag       int64          `json:"lag,omitempty"` // records that a sink has not committed
 	// Uncertain counts records of a sink of which it is unknown whether they were written.
 	Uncertain        int64 `json:"uncertain,omitempty"`
 	InternalProgress `json:"-"`
@@ -32,13 +30,12 @@ type Progress struct {
 // InternalProgress is the part of [Progress] that only metrics and the console show.
 type InternalProgress struct {
 	// Read counts the rows of a source's pages or the records that a sink consumed. Repeated reads count, too.
-	Read      int64
-	Warnings  int64
-	Batches   int64
-	Requests  int64
-	Reencoded int64
-	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
-	LastCaughtUp time.Time
+	Read         int64
+	Warnings     int64
+	Batches      int64
+	Requests     int64
+	Reencoded    int64
+	LastCaughtUp time.Time // the earliest of the feeds' times; zero means never
 	// LastNotified is the earliest of the feeds' times of their last notification or subscription. Zero means that no
 	// feed subscribes.
 	LastNotified time.Time
@@ -48,8 +45,7 @@ type InternalProgress struct {
 	LastRefused  time.Time // zero means none
 	IsLagKnown   bool
 	Partitions   int64
-	// Flow has no stages before the task has run.
-	Flow core.Flow
+	Flow         core.Flow // has no stages before the task has run
 }
 
 // Progress returns the progress of each connector, sorted by name.

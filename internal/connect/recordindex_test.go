@@ -75,7 +75,8 @@ func TestRecordIndexFindsOpenLetters(t *testing.T) {
 			require.NoError(t, index.add(l.DeadLetter, l.isDone, l.inDoubt))
 		}
 		for i, l := range test.letters {
-			assert.Equal(t, test.wantDone[i], index.isDone(l.DeadLetter), fmt.Sprintf("%s: dead letter %d is done", name, i))
+			about := fmt.Sprintf("%s: dead letter %d is done", name, i)
+			assert.Equal(t, test.wantDone[i], index.isDone(l.DeadLetter), about)
 		}
 		state := index.setSelected(first.recordID(), true)
 		assert.Equal(t, test.wantInDoubt, state.inDoubt, name+": in doubt")
@@ -88,13 +89,16 @@ func TestRecordIndexFindsOpenLetters(t *testing.T) {
 // of the sink, whatever was replayed or written of that record.
 func TestDeadLetterOfADeadLetterIsAnotherRecord(t *testing.T) {
 	failureHeaders := []kgo.RecordHeader{{Key: culvertHeaderPrefix + "stage", Value: []byte("write")}}
-	recordHeaders := []kgo.RecordHeader{{Key: "of the record"}, {Key: culvertHeaderPrefix + "parts", Value: []byte("2 of 3")},
+	recordHeaders := []kgo.RecordHeader{
+		{Key: "of the record"},
+		{Key: culvertHeaderPrefix + "parts", Value: []byte("2 of 3")},
 		{Key: culvertHeaderPrefix + "replays", Value: []byte("3")},
-		{Key: culvertHeaderPrefix + "original", Value: []byte(strings.Repeat("0a", 16))}}
+		{Key: culvertHeaderPrefix + "original", Value: []byte(strings.Repeat("0a", 16))},
+	}
 	letter := ParseDeadLetter(&kgo.Record{Headers: appendHeaders(nil, recordHeaders, failureHeaders)})
 	assert.Equal(t, []kgo.RecordHeader{recordHeaders[0], failureHeaders[0]}, letter.Record.Headers)
 	assert.Equal(t, []any{"", 0, true}, []any{letter.Original, letter.Replays, letter.Rows.IsAll()})
-	assert.Equal(t, recordHeaders, appendHeaders(nil, recordHeaders, nil), "without headers of the failure, a record keeps its headers")
+	assert.Equal(t, recordHeaders, appendHeaders(nil, recordHeaders, nil), "without headers of the failure")
 }
 
 // Rows of a source that have no time are identified by their letters: a settled one does not settle the next letter of

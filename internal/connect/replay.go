@@ -27,14 +27,12 @@ type ReplayRequest struct {
 	Filter DeadLetterFilter
 	// IncludeReplayed replays dead letters again that were replayed before: the letters of Filter.Positions, or all
 	// letters if it is nil.
-	IncludeReplayed bool
-	// IncludeSuperseded also sends records of a sink that have a newer record of the same key.
-	IncludeSuperseded bool
+	IncludeReplayed   bool
+	IncludeSuperseded bool // also sends records of a sink that have a newer record of the same key
 	// DryRun processes dead letters without sending or storing anything. Plugins are opened, which may read the
 	// service's metadata; schemas are not registered.
 	DryRun bool
-	// Value, if not nil, is sent in place of the value of the only selected dead letter.
-	Value *string
+	Value  *string // if not nil, is sent in place of the value of the only selected dead letter
 
 	notFound map[DeadLetterPosition]bool // positions of the filter without a letter that a replay can send
 	topicID  string                      // [kafka.Range.TopicID]
@@ -42,13 +40,11 @@ type ReplayRequest struct {
 
 // ReplayResult is the result of a replay.
 type ReplayResult struct {
-	Sent      int // number of dead letters that were sent
-	Delivered int // number of them that the service, or Kafka, has accepted
-	Refused   int // number of them that became dead letters again, in whole or in part
-	// Kept counts the other selected dead letters by reason.
-	Kept map[string]int
-	// Rejections has the reasons of the first 100 refused letters.
-	Rejections []Rejection
+	Sent       int            // number of dead letters that were sent
+	Delivered  int            // number of them that the service, or Kafka, has accepted
+	Refused    int            // number of them that became dead letters again, in whole or in part
+	Kept       map[string]int // number of other selected dead letters by reason
+	Rejections []Rejection    // the reasons of the first 100 refused letters
 	// Letter is the position of the new dead letter if the only selected one was refused. "" means unknown.
 	Letter string
 }

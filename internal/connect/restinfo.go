@@ -34,17 +34,14 @@ type Status struct {
 
 // ConnectorStatus is the state of the connector itself.
 type ConnectorStatus struct {
-	State    State  `json:"state"`
-	WorkerID string `json:"worker_id"`
-	Trace    string `json:"trace,omitempty"`
-	Version  string `json:"version,omitempty"`
-	// Restarts is when a failed start is retried, in RFC 3339.
-	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the plugin file of new tasks: a path, or embedded: and a name.
-	Plugin string `json:"plugin,omitempty"`
-	File   string `json:"file,omitempty"`
-	// ConfigError lists the problems of a rejected newer configuration.
-	ConfigError string `json:"config_error,omitempty"`
+	State       State  `json:"state"`
+	WorkerID    string `json:"worker_id"`
+	Trace       string `json:"trace,omitempty"`
+	Version     string `json:"version,omitempty"`
+	Restarts    string `json:"restarts,omitempty"` // when a failed start is retried, in RFC 3339
+	Plugin      string `json:"plugin,omitempty"`   // the plugin file of new tasks: a path, or embedded: and a name
+	File        string `json:"file,omitempty"`
+	ConfigError string `json:"config_error,omitempty"` // the problems of a rejected newer configuration
 }
 
 // TaskStatus is the state of a task.
@@ -54,10 +51,8 @@ type TaskStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
-	// Restarts is when a failed task restarts by itself, in RFC 3339.
-	Restarts string `json:"restarts,omitempty"`
-	// Plugin is the plugin file in use: a path, or embedded: and a name, and its hash.
-	Plugin string `json:"plugin,omitempty"`
+	Restarts string `json:"restarts,omitempty"` // when a failed task restarts by itself, in RFC 3339
+	Plugin   string `json:"plugin,omitempty"`   // the plugin file in use: a path, or embedded: and a name, and its hash
 	// Plugins explains why newer plugin versions are not in use.
 	Plugins []string `json:"plugins,omitempty"`
 }
@@ -70,9 +65,8 @@ type TaskInfo struct {
 
 // Plugin is a class that connectors can name.
 type Plugin struct {
-	Class string `json:"class"`
-	// Type is source, sink, transformation, predicate, converter or header_converter.
-	Type    string `json:"type"`
+	Class   string `json:"class"`
+	Type    string `json:"type"` // source, sink, transformation, predicate, converter or header_converter
 	Version string `json:"version,omitempty"`
 }
 

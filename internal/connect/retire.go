@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	onDelete  = "on.delete" // the setting: whether subscriptions of a deleted connector are kept (default) or terminated
+	onDelete  = "on.delete" // whether subscriptions of a deleted connector are kept (default) or terminated
 	terminate = "terminate" // a value of onDelete
 )
 

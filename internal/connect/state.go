@@ -60,15 +60,14 @@ func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
 // status is the observed state of a connector. Only the loop changes state, stateSince, err, currentRun and
 // previousRun. The run changes restartsAt, a new configuration changes rejected, and tasks change clocks.
 type status struct {
-	state      State
-	stateSince time.Time
-	err        error
-	restartsAt time.Time
-	rejected   config.Problems
-	currentRun *connectorRun
-	// previousRun's tasks are shown until the new ones are known, as in Kafka Connect.
-	previousRun *connectorRun
-	clocks      stateClocks // by task
+	state       State
+	stateSince  time.Time
+	err         error
+	restartsAt  time.Time
+	rejected    config.Problems
+	currentRun  *connectorRun
+	previousRun *connectorRun // its tasks are shown until the new ones are known, as in Kafka Connect
+	clocks      stateClocks   // by task
 }
 
 // setIdleTasks sets the state of the shown tasks that do not run, except failed ones.

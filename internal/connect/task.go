@@ -39,12 +39,10 @@ type task struct {
 }
 
 type taskStatus struct {
-	state State
-	err   error
-	// restartsAt is when a failed task restarts by itself; zero means that it does not.
-	restartsAt time.Time
-	// failingSince is the time of the first failure since the last success, zero unless restartsAt is set.
-	failingSince time.Time
+	state        State
+	err          error
+	restartsAt   time.Time // when a failed task restarts by itself; zero means that it does not
+	failingSince time.Time // the time of the first failure since the last success, zero unless restartsAt is set
 	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
 	// are not called under the lock.
 	fillProgress func(*Progress)

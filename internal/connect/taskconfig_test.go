@@ -91,9 +91,19 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.properties")
 	require.NoError(t, os.WriteFile(file, []byte("pwd=hunter2\nuser= reader \n"), 0o600))
 	b := newBench(t, checktest.WithSpy(t))
-	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http",
-		"spy.address=  127.0.0.1", "spy.port=1", "spy.user=${file:"+file+":user}", "spy.password=${file:"+file+":pwd}", "spy#00.token=cl3ar",
-		"spy.claim=x-${file:"+file+":user}", "topics=a, b", "spy.pasword=x", "errors.tolerance=all")
+	connector := b.Connector(t,
+		"name=c",
+		"connector.class=test.SpySource",
+		"spy.scheme=http",
+		"spy.address=  127.0.0.1",
+		"spy.port=1",
+		"spy.user=${file:"+file+":user}",
+		"spy.password=${file:"+file+":pwd}",
+		"spy#00.token=cl3ar",
+		"spy.claim=x-${file:"+file+":user}",
+		"topics=a, b",
+		"spy.pasword=x",
+		"errors.tolerance=all")
 	run := New(b.options, []*config.Connector{connector}).controllers["c"].currentRun()
 	pluginView := components.PluginView(b.options.Plugins, run.class.plugin, run.class.component)
 	declarations := config.DeclareComponent(run.class.component)
@@ -194,9 +204,13 @@ func TestFormerPasswordStaysHidden(t *testing.T) {
 			Name:    "spy",
 			Version: version,
 			Components: []wit.Component{{
-				Name:     "test.SpySource",
-				Kind:     wit.ComponentSource,
-				Settings: []wit.ConfigKey{{Name: "spy.address"}, {Name: "spy.user"}, {Name: "spy.password", Kind: kind}},
+				Name: "test.SpySource",
+				Kind: wit.ComponentSource,
+				Settings: []wit.ConfigKey{
+					{Name: "spy.address"},
+					{Name: "spy.user"},
+					{Name: "spy.password", Kind: kind},
+				},
 			}},
 		}, "", wit.InterfaceSource)
 	}

@@ -16,9 +16,8 @@ import (
 // Assignment is the part of a connector that a worker runs. The zero assignment means that it runs nothing.
 type Assignment struct {
 	// Standalone means that the worker runs the whole connector without a group. The other fields are unused then.
-	Standalone bool
-	// OwnsConnector means that the worker runs the connector itself and, if TaskConfigs is nil, plans its tasks.
-	OwnsConnector bool
+	Standalone    bool
+	OwnsConnector bool // the worker runs the connector itself and, if TaskConfigs is nil, plans its tasks
 	// TaskConfigs are the configs of all tasks on all workers. Nil means that they are not planned yet. Tasks of two
 	// versions never run at the same time.
 	TaskConfigs *config.TaskConfigs

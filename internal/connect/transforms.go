@@ -58,7 +58,8 @@ func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFun
 				return nil, err
 			}
 			settings := stageSettings(plugins, predicate, connector.StageConfig(p.Prefix), p.Prefix, onView)
-			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: predicate.Name, Version: p.Version, Settings: settings}
+			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: predicate.Name, Version: p.Version,
+				Settings: settings}
 		}
 		stages = append(stages, stage)
 	}

@@ -7,8 +7,7 @@ const (
 	Unassigned State = "UNASSIGNED"
 	Running    State = "RUNNING"
 	Paused     State = "PAUSED"
-	// Stopped is Paused without tasks.
-	Stopped    State = "STOPPED"
+	Stopped    State = "STOPPED" // Paused without tasks
 	Failed     State = "FAILED"
 	Restarting State = "RESTARTING"
 )

@@ -50,7 +50,8 @@ func TestTransitionsAreComplete(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, slices.Sorted(slices.Values(allStates)), slices.Sorted(maps.Keys(isReached)), "states that can be reached")
+	want := slices.Sorted(slices.Values(allStates))
+	assert.Equal(t, want, slices.Sorted(maps.Keys(isReached)), "states that can be reached")
 	for state, row := range transitions {
 		if !slices.Contains(allStates, state) || len(row) != len(allEvents) {
 			t.Errorf("%s: expected a known state with %d events, found %d", state, len(allEvents), len(row))

@@ -88,7 +88,8 @@ func (v *view) info() Info {
 func (v *view) restStatus() Status {
 	info := v.currentRun.class.plugin
 	result := Status{Name: v.name, Type: v.currentRun.kind(), Tasks: []TaskStatus{}, Connector: ConnectorStatus{
-		State: v.state, WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info), File: v.config.File}}
+		State: v.state, WorkerID: v.options.WorkerID, Version: info.Version, Plugin: pluginFile(info),
+		File: v.config.File}}
 	if v.err != nil {
 		result.Connector.Trace = v.redact(trace(v.err, "connector "+v.name))
 		result.Connector.Restarts = formatRestart(v.restartsAt)

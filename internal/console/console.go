@@ -86,7 +86,8 @@ var pages = map[string]page{
 	"connector": {fragments: []string{"head", "state", "charts", "feeds", "tasks"}, load: (*pageRequest).connector},
 	"records": {title: "Records", fragments: []string{"head", "rows"}, isPrivate: true, load: (*pageRequest).records,
 		post: (*pageRequest).postRecords},
-	"letters": {title: "Letters", fragments: []string{"head", "causes"}, isPrivate: true, load: (*pageRequest).deadLetters},
+	"letters": {title: "Letters", fragments: []string{"head", "causes"}, isPrivate: true,
+		load: (*pageRequest).deadLetters},
 	"form": {title: "New connector", fragments: []string{"notice", "fields", "text", "review"}, isPrivate: true,
 		load: (*pageRequest).form, post: (*pageRequest).postForm},
 	"offsets": {title: "Offsets", fragments: []string{"head"}, load: (*pageRequest).offsets},
@@ -134,9 +135,8 @@ func (v viewer) mayChange() error {
 
 type pageData struct {
 	viewer
-	Data any
-	// Fragments is nil for a fragment itself.
-	Fragments map[string]pageFragment
+	Data      any
+	Fragments map[string]pageFragment // nil for a fragment itself
 }
 
 type frameData struct {
@@ -146,13 +146,11 @@ type frameData struct {
 	Assets         string
 	Environment
 	Counts navCounts
-	// Poll is the query by which the script polls the fragments, "" if there are none.
-	Poll string
-	Root rest.Root
-	// Head replaces the heading on pages of a connector.
-	Head  template.HTML
-	Body  template.HTML
-	Error string
+	Poll   string // the query by which the script polls the fragments, "" if there are none
+	Root   rest.Root
+	Head   template.HTML // replaces the heading on pages of a connector
+	Body   template.HTML
+	Error  string
 }
 
 func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -221,7 +219,7 @@ func (c *console) serve(w http.ResponseWriter, pr *pageRequest, name string, p p
 		close(counts)
 	}
 	if pr.isScript && !p.isPrivate {
-		pr.r = pr.r.WithContext(context.WithoutCancel(pr.r.Context())) // the fragments are rendered for other viewers, too
+		pr.r = pr.r.WithContext(context.WithoutCancel(pr.r.Context())) // other viewers get the fragments, too
 		key := fmt.Sprint(name, "?", pr.query.Encode(), pr.viewer)
 		c.cache.answer(key, pr.knownVersions, func() rendered {
 			_, content := c.render(pr, name, p)

@@ -138,7 +138,8 @@ func newFakeAPI() *fakeAPI {
 		Problem: hostileText,
 	}
 	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
-		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"complete":%[1]s,"load":{"read":3,"total":7},"last_request":
+		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,
+		"complete":%[1]s,"load":{"read":3,"total":7},"last_request":
 		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
 		"code":%[1]s,"message":%[1]s}}]},{"id":1,"state":"UNASSIGNED","error":%[1]s}]}`, quotedJSON(hostileText)))
 	status := json.RawMessage(fmt.Sprintf(`{"name":"x","type":"source","connector":{"state":"RUNNING","worker_id":%[1]s,
@@ -173,14 +174,19 @@ func newFakeAPI() *fakeAPI {
 		},
 		"GET " + path("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
 			"partition": map[string]any{"feed": hostileText}, "offset": map[string]any{"url": hostileText}}}},
-		"GET " + path("/connectors/{name}/config"): map[string]string{"transforms": "a", "transforms.a.type": hostileText},
+		"GET " + path("/connectors/{name}/config"): map[string]string{
+			"transforms":        "a",
+			"transforms.a.type": hostileText,
+		},
 		"GET " + path("/connectors/{name}/config") + " text": "# a comment\nname=x\nconnector.class=C\n" +
 			"secret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n",
 		"GET " + path("/culvert/connectors/{name}/samples/{id}"): sample,
 		"GET " + path("/culvert/connectors/{name}/tools"): []rest.Tool{{
-			Name:    "peek",
-			Usage:   hostileText,
-			Options: []rest.ToolOption{{Name: hostileText, Required: true, Default: new(hostileText), Usage: hostileText}},
+			Name:  "peek",
+			Usage: hostileText,
+			Options: []rest.ToolOption{
+				{Name: hostileText, Required: true, Default: new(hostileText), Usage: hostileText},
+			},
 		}},
 		"GET " + path("/culvert/connectors/{name}/deadletters"): json.RawMessage(fmt.Sprintf(`{"topic":%[1]s,"letters":[
 			{"partition":0,"offset":17,"failed":"2026-11-24T12:00:00Z","class":%[1]s,"message":%[1]s,"stage":%[1]s,
@@ -230,7 +236,7 @@ func newFakeAPI() *fakeAPI {
 			"error":%[1]s}]`, quotedJSON(hostileText))),
 		"GET /culvert/history":                              hour,
 		"GET " + path("/culvert/connectors/{name}/history"): hour,
-		"GET /connector-plugins":                            []map[string]string{{"class": hostileText, "type": "source"}},
+		"GET /connector-plugins":                            []connect.Plugin{{Class: hostileText, Type: "source"}},
 		"PUT /connector-plugins/C/config/validate": check.Validation{Groups: []string{"First", hostileText, "Third"},
 			Configs: []check.Validated{
 				{Definition: definition("name", "STRING", "First"), Value: check.Value{Visible: true}},
@@ -342,8 +348,15 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 func TestServicesAreCountedOnce(t *testing.T) {
 	f := newFakeAPI()
 	use := func(origin, worker string, awaySince *time.Time) rest.Origin {
-		return rest.Origin{OriginUse: connect.OriginUse{WorkerID: worker, Connectors: []string{"c"}, AwaySince: awaySince,
-			Usage: limits.Usage{Origin: origin}}, Lockouts: []rest.Lockout{{Origin: origin, User: "demo"}}}
+		return rest.Origin{
+			OriginUse: connect.OriginUse{
+				WorkerID:   worker,
+				Connectors: []string{"c"},
+				AwaySince:  awaySince,
+				Usage:      limits.Usage{Origin: origin},
+			},
+			Lockouts: []rest.Lockout{{Origin: origin, User: "demo"}},
+		}
 	}
 	f.responses["GET /culvert/origins"] = rest.Origins{Origins: []rest.Origin{
 		use("https://a", "w1", nil),
@@ -366,7 +379,8 @@ func TestPageReadsOneSummary(t *testing.T) {
 	f := newFakeAPI()
 	f.responses["GET /culvert/connectors?name=rare"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{{
 		ConnectorState: rest.ConnectorState{Name: "rare", State: "running", Note: "limited to 3 requests"}}}}
-	assert.Contains(t, serve(t, newConsole(f), "GET", "/console/records?name=rare", nil).Body.String(), "limited to 3 requests")
+	page := serve(t, newConsole(f), "GET", "/console/records?name=rare", nil).Body.String()
+	assert.Contains(t, page, "limited to 3 requests")
 }
 
 // Buttons that would be refused are not shown: the previous version of a plugin that has no other version, the edit of
@@ -419,7 +433,8 @@ func TestOpenLettersNeedAttention(t *testing.T) {
 		WithLetters: map[connect.Condition]int{"idle": 1, "refusing": 1},
 	}
 	f.responses["GET /culvert/connectors"] = list
-	assert.Contains(t, serve(t, newConsole(f), "GET", "/console/", nil).Body.String(), "0 failed · 2 need attention · 2 healthy")
+	page := serve(t, newConsole(f), "GET", "/console/", nil).Body.String()
+	assert.Contains(t, page, "0 failed · 2 need attention · 2 healthy")
 	for open, want := range map[int64]string{0: "", 1: ">1 open letter<", 1200: ">1,200 open letters<"} {
 		inbox := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "inbox", State: "idle"},
 			ConnectorLetters: rest.ConnectorLetters{LettersOpen: &open}}
@@ -428,7 +443,8 @@ func TestOpenLettersNeedAttention(t *testing.T) {
 		f.responses["GET /connectors/inbox/status"] = json.RawMessage(`{}`)
 		f.responses["GET /culvert/connectors/inbox"] = json.RawMessage(`{}`)
 		page := serve(t, newConsole(f), "GET", "/console/connector?name=inbox", nil).Body.String()
-		assert.Equal(t, want != "", strings.Contains(page, `<b><a href="letters?name=inbox">`), open, "links to the letters")
+		hasLink := strings.Contains(page, `<b><a href="letters?name=inbox">`)
+		assert.Equal(t, want != "", hasLink, open, "has a link to the letters")
 		assert.Contains(t, page, want)
 		if open > 0 {
 			assert.Contains(t, serve(t, newConsole(f), "GET", "/console/", nil).Body.String(), strings.Fields(want)[1])
@@ -524,7 +540,8 @@ func TestScriptGetsChangedFragments(t *testing.T) {
 			return fragments
 		}
 		fragments := poll("")
-		if len(fragments) != 3 || fragments["list"].Version == "" || !strings.Contains(string(fragments["list"].HTML), "plain") {
+		list := fragments["list"]
+		if len(fragments) != 3 || list.Version == "" || !strings.Contains(string(list.HTML), "plain") {
 			t.Fatalf("expected three fragments, found %v", fragments)
 		}
 		page := serve(t, console, "GET", "/console/", nil).Body.String()

@@ -18,7 +18,8 @@ import (
 // A form without selected dead letters replays none. REST would replay all of the connector's.
 func TestReplayRequiresSelection(t *testing.T) {
 	f := newFakeAPI()
-	serve(t, newConsole(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
+	form := url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}}
+	serve(t, newConsole(f), "POST", "/console/act", form)
 	assert.Contains(t, f.bodies[0], `"letters":[]`)
 }
 
@@ -78,13 +79,18 @@ func TestRecordsPageListsSamplesAndIdleSets(t *testing.T) {
 		f.responses["GET /culvert/connectors/orders/samples"] = []rest.Sample{{ID: "s2", Wanted: 5, State: "waiting"},
 			{ID: "s1", Wanted: 1, State: "done"}}
 		f.responses["GET /culvert/connectors/orders/samples/s2"] = rest.Sample{ID: "s2", Wanted: 5, State: "waiting"}
-		f.responses["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"state":"` + state + `","feeds":[
+		f.responses["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,
+			"state":"` + state + `","feeds":[
 			{"name":"Orders","caught_up":true,"next_run":"2026-11-24T12:00:00Z"},
 			{"name":"Lines","caught_up":true}]}]}`)
 		for _, query := range []string{"", "&sample=s2"} {
 			page := serve(t, newConsole(f), "GET", "/console/records?name=orders"+query, nil).Body.String()
 			assert.Contains(t, page, `sample=s1">1 row since`, `>5 rows since`, "</a> (waiting)")
-			for _, want := range []string{"No row is due now", "Lines: no further read", `aria-label="Snapshot of Orders"`} {
+			for _, want := range []string{
+				"No row is due now",
+				"Lines: no further read",
+				`aria-label="Snapshot of Orders"`,
+			} {
 				assert.Equal(t, isIdle, strings.Contains(page, want), want)
 			}
 		}
@@ -107,7 +113,11 @@ func TestDeadLettersPage(t *testing.T) {
 	f.responses["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
 		{"offset":7,"attempts":3}],"causes":[{"id":"0a","text":"no <b>","count":3}],"next":"1-0@7"}`)
 	page := serve(t, newConsole(f), "GET", "/console/letters?name=orders", nil).Body.String()
-	for _, want := range []string{`cause=0a&amp;name=orders">no &lt;b&gt;`, `data-label="Attempts">3</td>`, `after=1-0%407`} {
+	for _, want := range []string{
+		`cause=0a&amp;name=orders">no &lt;b&gt;`,
+		`data-label="Attempts">3</td>`,
+		`after=1-0%407`,
+	} {
 		if strings.Count(page, want) != 1 {
 			t.Errorf("expected one %s\n%s", want, page)
 		}

@@ -122,8 +122,8 @@ func (pr *pageRequest) postForm() (any, error) {
 	if step == "chain" {
 		return pr.withChain()
 	}
-	p := &formPage{Name: pr.formValues.Get("name"), New: pr.formValues.Get("new") != "", Version: pr.formValues.Get("version"),
-		Base: pr.lines("base")}
+	p := &formPage{Name: pr.formValues.Get("name"), New: pr.formValues.Get("new") != "",
+		Version: pr.formValues.Get("version"), Base: pr.lines("base")}
 	if !p.New && !pr.isScript && step != "download" {
 		p.Head, _ = pr.head(p.Name, "form") // after an error the page has no head
 	}

@@ -177,8 +177,8 @@ func TestRowsOfChosenSet(t *testing.T) {
 		})
 	}
 	f.responses["PUT /connector-plugins/C/config/validate"] = validation
-	f.responses["POST /culvert/peek"] = json.RawMessage(fmt.Sprintf(`{"document":{"fields":[{"name":"ID","type":"int32"},
-		{"name":%[1]s,"type":"string"}],"rows":[{"ID":7,%[1]s:%[1]s},{"ID":8}]}}`, quotedJSON(hostileText)))
+	f.responses["POST /culvert/peek"] = json.RawMessage(fmt.Sprintf(`{"document":{"fields":[
+		{"name":"ID","type":"int32"},{"name":%[1]s,"type":"string"}],"rows":[{"ID":7,%[1]s:%[1]s},{"ID":8}]}}`, quotedJSON(hostileText)))
 	form := url.Values{
 		"name":     {"x"},
 		"step":     {"peek:" + hostileText},
@@ -315,7 +315,8 @@ func TestNewFormHasNoErrors(t *testing.T) {
 func TestWarningsAreAboveTheButton(t *testing.T) {
 	f := newFakeAPI()
 	const warning = "this start reads nothing into topic b: the set was read completely at 2026-11-24T12:00:00Z"
-	f.responses["POST /culvert/diff"] = json.RawMessage(`{"effect":"restart","differences":[],"warnings":["` + warning + `"]}`)
+	f.responses["POST /culvert/diff"] = json.RawMessage(`{"effect":"restart","differences":[],
+		"warnings":["` + warning + `"]}`)
 	page := serve(t, newConsole(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"review"},
 		"text": {"connector.class=C\n"}}).Body.String()
 	warningStart := strings.Index(page, warning)

@@ -86,17 +86,13 @@ func digest(text []byte) string {
 const (
 	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
 	// Fragments that took longer than 24 ms to render are shared for cacheFactor times as long, at most maxCacheTTL.
-	cacheTTL    = 950 * time.Millisecond
-	cacheFactor = 40
-	maxCacheTTL = 2500 * time.Millisecond
-	// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
-	maxCachedPages = 64
-	// pageTTL is how long a page without viewers is kept.
-	pageTTL = 10 * time.Second
-	// maxOutlines is the number of earlier versions of a fragment whose changed rows are known.
-	maxOutlines = 8
-	// maxAnswers is the number of answers that are compressed once for several viewers of a page.
-	maxAnswers = 16
+	cacheTTL       = 950 * time.Millisecond
+	cacheFactor    = 40
+	maxCacheTTL    = 2500 * time.Millisecond
+	maxCachedPages = 64               // bounds the cache: there is a page for each URL that is viewed
+	pageTTL        = 10 * time.Second // how long a page without viewers is kept
+	maxOutlines    = 8                // the number of earlier versions of a fragment whose changed rows are known
+	maxAnswers     = 16               // the number of answers that are compressed once for several viewers of a page
 )
 
 type pageCache struct {

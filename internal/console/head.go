@@ -13,13 +13,12 @@ import (
 
 // connectorHead is the head of every page of a connector: what it does now, what can be done, and the other pages.
 type connectorHead struct {
-	Name    string
-	Tab     string
-	Summary rest.ConnectorSummary
-	Status  connect.Status
-	Tabs    []tab
-	// IsStored means that REST can change and delete the connector, which is in no file of a user.
-	IsStored        bool
+	Name            string
+	Tab             string
+	Summary         rest.ConnectorSummary
+	Status          connect.Status
+	Tabs            []tab
+	IsStored        bool   // REST can change and delete the connector, which is in no file of a user
 	config          string // the text of the stored configuration
 	version         string // its ETag; "" if it is in a file
 	configErr       error  // why config and version are unknown

@@ -15,18 +15,17 @@ const perPage = 100
 
 type overviewPage struct {
 	rest.ConnectorList
-	State   string
-	Search  string
-	Sort    string
-	After   string
-	States  []stateCount
-	Columns map[string]string // links that sort by a column
-	Figures figures
-	First   string // address of the first page; "" if this is the first one
-	Next    string // address of the next page; "" if this is the last one
-	// GroupError is why only this worker's data is shown; "" if the data of all workers is shown.
-	GroupError string
-	Compiling  bool // there are no connectors, because plugins are still being compiled
+	State      string
+	Search     string
+	Sort       string
+	After      string
+	States     []stateCount
+	Columns    map[string]string // links that sort by a column
+	Figures    figures
+	First      string // address of the first page; "" if this is the first one
+	Next       string // address of the next page; "" if this is the last one
+	GroupError string // why only this worker's data is shown; "" if the data of all workers is shown
+	Compiling  bool   // there are no connectors, because plugins are still being compiled
 }
 
 // Here returns the address of this page.
@@ -82,7 +81,8 @@ func (pr *pageRequest) overview() (any, error) {
 	page.States = []stateCount{{Count: page.Total, Link: link("", page.Sort, "")}}
 	for _, s := range connect.Conditions {
 		if n := page.Counts[s]; n > 0 || string(s) == page.State {
-			page.States = append(page.States, stateCount{State: string(s), Count: n, Link: link(string(s), page.Sort, "")})
+			count := stateCount{State: string(s), Count: n, Link: link(string(s), page.Sort, "")}
+			page.States = append(page.States, count)
 		}
 	}
 	for _, sort := range []string{"", "name", "rows", "letters", "activity"} {

@@ -108,8 +108,9 @@ func (pr *pageRequest) log() (any, error) {
 	if page.Text != "" {
 		limit = "1000" // the lines to search
 	}
-	err = cmp.Or(err, pr.get("GET /culvert/log?"+pairs("level", page.Level, "logger", page.Logger, "connector", page.Connector,
-		"worker", page.Worker, "limit", limit).Encode(), &page.LogPage))
+	filter := pairs("level", page.Level, "logger", page.Logger, "connector", page.Connector, "worker", page.Worker,
+		"limit", limit)
+	err = cmp.Or(err, pr.get("GET /culvert/log?"+filter.Encode(), &page.LogPage))
 	slices.Reverse(page.Lines)
 	page.Lines = slices.DeleteFunc(page.Lines, func(line rest.LogLine) bool {
 		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(page.Text))

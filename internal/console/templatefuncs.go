@@ -73,7 +73,8 @@ func formatExactly(date time.Time) template.HTML {
 
 func timeElement(date time.Time, start, end string) template.HTML {
 	date = date.UTC()
-	return template.HTML(start + ` datetime="` + date.Format(time.RFC3339Nano) + `">` + date.Format(time.DateTime) + end)
+	attribute := ` datetime="` + date.Format(time.RFC3339Nano) + `">`
+	return template.HTML(start + attribute + date.Format(time.DateTime) + end)
 }
 
 // formatRate formats a number per second with three digits.

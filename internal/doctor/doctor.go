@@ -26,8 +26,7 @@ type Step struct {
 	OK      bool   `json:"ok"`
 	Ms      int64  `json:"ms"` // duration
 	Setting string `json:"setting"`
-	// Message is the finding; after a failure what was expected, what was found, and how to fix it.
-	Message string `json:"message"`
+	Message string `json:"message"` // the finding; after a failure what was expected, what was found, and how to fix it
 }
 
 // Diagnosis runs steps and reports each. It stops after the first failure.
@@ -129,8 +128,8 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 		return "unknown, which affects only this step: " + err.Error(), nil
 	}
 	if len(attached) == 0 {
-		return "", &hintError{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
-			"417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
+		return "", &hintError{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; " +
+			"HTTP 417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
 			"Connector Administrator. It then shows in the " + cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}

@@ -23,9 +23,8 @@ import (
 // Kafka specifies the connection to the brokers.
 type Kafka struct {
 	Bootstrap []string
-	// Route is the proxy, if any. The diagnosis sets Outage and Trace.
-	Route route.Settings
-	TLS   *tls.Config
+	Route     route.Settings // the proxy, if any. The diagnosis sets Outage and Trace.
+	TLS       *tls.Config
 	// Explain adds the setting that fixes a failed handshake. Nil means that errors are not changed.
 	Explain func(error) error
 	SASL    sasl.Mechanism
@@ -73,8 +72,8 @@ func (d *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 		}
 		isChecked[address] = true
 		addressSource := source{setting: probe.name(route.NameAddressMap),
-			hint: fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in another "+
-				"network, map it to an address that is valid here", b.ID)}
+			hint: fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in "+
+				"another network, map it to an address that is valid here", b.ID)}
 		if conn := d.connectBroker(ctx, probe, k, address, addressSource); conn != nil {
 			conn.Close()
 		}

@@ -161,7 +161,8 @@ func (s *Sample) since(previous []Part) point {
 
 // since returns the increase since the previous counts. Smaller counts belong to a new task or client.
 func (c *Counts) since(previous *Counts) point {
-	if c.Rows < previous.Rows || c.Requests < previous.Requests || c.Errors < previous.Errors || c.Refused < previous.Refused {
+	if c.Rows < previous.Rows || c.Requests < previous.Requests || c.Errors < previous.Errors ||
+		c.Refused < previous.Refused {
 		previous = &Counts{}
 	}
 	p := point{rows: newNumber(c.Rows - previous.Rows), requests: newNumber(c.Requests - previous.Requests),

@@ -19,8 +19,7 @@ type ChangeChecker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
 	Herder  *connect.Herder
-	// Status returns the status of a connector in the whole group.
-	Status func(name string) (connect.Status, error)
+	Status  func(name string) (connect.Status, error) // returns the status of a connector in the whole group
 }
 
 // Change returns a configuration as a change of the stored one. received has the settings that the sender wrote.

@@ -31,9 +31,8 @@ type Options struct {
 	Changes    ChangeChecker
 	Group      Group
 	Remove     func(name string) error // stops and deletes a connector with its stored data
-	// Lock is held while connectors are reconciled and while REST changes one.
-	Lock guard.CtxMutex
-	Log  *slog.Logger
+	Lock       guard.CtxMutex          // held while connectors are reconciled and while REST changes one
+	Log        *slog.Logger
 }
 
 // Group is the group of a worker. In a group only the worker that plans a connector's tasks checks it.
@@ -71,7 +70,8 @@ const (
 // New returns a reloader.
 func New(o Options, store config.Store) *Reloader {
 	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, connectors: o.Connectors,
-		rejections: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+		rejections: map[string]string{},
+		counts:     map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
 	for _, connector := range o.Connectors {
 		if err := connector.Problems.Err(); err != nil {
 			r.rejections[connector.Name] = err.Error()

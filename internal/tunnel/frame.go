@@ -60,7 +60,8 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 	b, err := r.Peek(12)
 	if err != nil {
 		if len(b) > 0 && errors.Is(err, io.EOF) {
-			return requestHead{}, fmt.Errorf("the client's connection ended within a request header, after %d bytes", len(b))
+			return requestHead{}, fmt.Errorf("the client's connection ended within a request header, after %d "+
+				"bytes", len(b))
 		}
 		return requestHead{}, err
 	}

@@ -68,7 +68,8 @@ func TestAllAddressesAreRewritten(t *testing.T) {
 			} else if bytes.Contains(got, []byte(secretHost)) {
 				t.Errorf("%s version %d: expected no original address", kmsg.NameForKey(key), version)
 			} else if int(got[2])<<8|int(got[3]) != len(got)-4 {
-				t.Errorf("%s version %d: expected the size of the frame, found size % x of %d bytes", kmsg.NameForKey(key), version, got[:4], len(got))
+				t.Errorf("%s version %d: expected the size of the frame, found size % x of %d bytes",
+					kmsg.NameForKey(key), version, got[:4], len(got))
 			}
 		}
 	}

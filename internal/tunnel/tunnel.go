@@ -26,17 +26,14 @@ import (
 type Options struct {
 	// Listen is the host:port of the bootstrap listener. Default 127.0.0.1:9092; port 0 selects a free one. The
 	// broker with the n-th smallest id gets the n-th port after it, or the next free one.
-	Listen string
-	// Bootstrap are the remote brokers (host:port); the first reachable one is used.
-	Bootstrap []string
+	Listen    string
+	Bootstrap []string // the remote brokers (host:port); the first reachable one is used
 	// Dial connects to a broker's advertised address, with TLS, proxies and address maps.
-	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// DialTimeout bounds dialing and the logon. Default 30 s.
-	DialTimeout time.Duration
+	Dial        func(ctx context.Context, address string) (net.Conn, error)
+	DialTimeout time.Duration // bounds dialing and the logon. Default 30 s.
 	// SASL logs on for the clients, which must use none. Nil relays the clients' own logons.
-	SASL sasl.Mechanism
-	// Announce receives a line per listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092".
-	Announce func(line string)
+	SASL     sasl.Mechanism
+	Announce func(line string) // receives a line per listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092"
 	Logger   *slog.Logger
 }
 

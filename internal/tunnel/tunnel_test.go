@@ -270,12 +270,14 @@ func TestUnknownVersionOfApiVersionsIsRejectedAsByABroker(t *testing.T) {
 	versions.Version = 3
 	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 ||
 		len(versions.ApiKeys) < 20 {
-		t.Fatalf("expected at least 20 APIs, found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
+		t.Fatalf("expected at least 20 APIs, found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys),
+			err)
 	}
 	for _, k := range versions.ApiKeys {
 		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
 			(k.ApiKey == keySASLHandshake && k.MinVersion < 1) {
-			t.Errorf("expected APIs that the tunnel can decode, found %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
+			t.Errorf("expected APIs that the tunnel can decode, found %d in versions %d to %d", k.ApiKey, k.MinVersion,
+				k.MaxVersion)
 		}
 	}
 }

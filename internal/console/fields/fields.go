@@ -42,8 +42,8 @@ const (
 var (
 	serviceGroups = []string{"Service destination", "Authentication", "Proxy", "TLS", "Load"}
 	kafkaPrefixes = []string{"key.converter", "value.converter", "header.converter", "transforms", "predicates",
-		"errors.", "topic", "producer.", "consumer.", "admin.", "tasks.max", "config.", "connector.", "unknown.settings",
-		"task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "trace."}
+		"errors.", "topic", "producer.", "consumer.", "admin.", "tasks.max", "config.", "connector.",
+		"unknown.settings", "task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "trace."}
 )
 
 // stepOf returns the index of a setting's step.

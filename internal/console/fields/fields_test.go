@@ -60,7 +60,8 @@ func TestEmptyFieldsHaveNoErrorsBeforeTheirStep(t *testing.T) {
 		{settings: map[string]string{"a": "x"}, revealed: 0, want: 1},
 	} {
 		steps := Steps(newValidation(), test.settings, test.revealed)
-		assert.Equal(t, test.want, steps[Service].Problems, fmt.Sprintf("%v, revealed: %d", test.settings, test.revealed))
+		about := fmt.Sprintf("%v, revealed: %d", test.settings, test.revealed)
+		assert.Equal(t, test.want, steps[Service].Problems, about)
 	}
 }
 

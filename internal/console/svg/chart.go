@@ -190,7 +190,8 @@ func newChart(c Chart, format func(float64) string, from time.Time, point time.D
 		case chartIntervals:
 			anchor = "end"
 		}
-		c.Times = append(c.Times, tick{At: chartPlot.left + chartPlot.width*share, Label: date.Format(layout), Anchor: anchor})
+		x := chartPlot.left + chartPlot.width*share
+		c.Times = append(c.Times, tick{At: x, Label: date.Format(layout), Anchor: anchor})
 	}
 	valueAt := func(values []*float64, i int) string {
 		if i < 0 || i >= len(values) || values[i] == nil {
