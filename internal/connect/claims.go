@@ -21,8 +21,7 @@ type claimedError struct {
 
 func (e *claimedError) Unwrap() error { return e.error }
 
-// acquire records all claims for a connector, in addition to its earlier ones, or none of them. The error is a
-// *claimedError if another connector has one.
+// acquire adds claims to a connector: all or, with a *claimedError, none because another connector has one.
 func (r *claimRegistry) acquire(name string, claims []string) error {
 	if r == nil {
 		return nil

@@ -41,8 +41,7 @@ func (c Condition) Urgency() int {
 	return len(Conditions)
 }
 
-// Precedence orders conditions: a connector with several parts has the condition with the lowest value. It is the
-// urgency, but a target state precedes all except a failure.
+// Precedence is the urgency, but a target state precedes all except a failure. The condition with the least counts.
 func (c Condition) Precedence() int {
 	switch c {
 	case ConditionFailed:
@@ -72,7 +71,6 @@ type evidence struct {
 	isCaughtUp   bool
 }
 
-// condition returns the first condition that applies.
 func (e *evidence) condition(now time.Time) Condition {
 	sinceRefused := now.Sub(e.lastRefused) // negative after the clock was set back
 	switch {

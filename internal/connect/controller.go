@@ -339,8 +339,7 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	}
 }
 
-// endActivity removes the activity, which has ended, and calls the functions that waited for that. It reports whether
-// the activity was being stopped.
+// endActivity removes the ended activity and calls whenIdle. It reports whether the activity was being stopped.
 func (ctl *controller) endActivity() (wasStopping bool) {
 	wasStopping = ctl.activity.isStopping
 	ctl.activity.cancel()
@@ -494,7 +493,6 @@ func (ctl *controller) reportStatus() {
 	}
 }
 
-// connectorError is the failure of a connector or of one of its tasks.
 type connectorError struct {
 	Connector string
 	Task      int // -1 for the connector itself

@@ -36,8 +36,7 @@ type DeadLetter struct {
 
 // DeadLetterOrigin identifies the record or row that failed.
 type DeadLetterOrigin struct {
-	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
-	// index in the response to Request.
+	// A source's row has the Partition -1, and as Offset its index in the response to Request.
 	Topic     string
 	Partition int32
 	Offset    int64

@@ -52,7 +52,6 @@ type trackedDeadLetter struct {
 	cause     causeID
 }
 
-// originalState describes an original record or row.
 type originalState struct {
 	first   int32 // index of its oldest letter
 	newest  int32 // index of its letter with the most replays
@@ -93,8 +92,7 @@ func (d *deadLetterIndex) add(l *DeadLetter) {
 	}
 }
 
-// dropOldest sorts the letters and drops the oldest ones beyond nine tenths of the limit, so that it is seldom called.
-// Dropped letters count as not read.
+// dropOldest drops the oldest letters beyond nine tenths of the limit. They count as not read.
 func (d *deadLetterIndex) dropOldest() {
 	slices.SortFunc(d.letters, compareTracked)
 	dropped := len(d.letters) - d.limit + d.limit/10
@@ -282,8 +280,7 @@ func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 	return l.cause
 }
 
-// siblings returns all letters of the open originals that have a letter at one of the positions, the number of these
-// originals, and how many positions have one.
+// siblings returns all letters of the open originals with a letter at one of the positions, and counts both.
 func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter,
 	originals, matched int) {
 	selected := map[uint64]bool{}

@@ -29,8 +29,7 @@ const (
 	deadLetterContext     = "errors.deadletterqueue.context.headers.enable"
 )
 
-// ensureDeadLetterTopic creates the dead letter topic with one partition if it is missing, as Kafka Connect does. It
-// returns "" if the connector has none or does not tolerate errors.
+// ensureDeadLetterTopic creates a missing topic. It returns "" if the connector has none or does not tolerate errors.
 func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
 	run := t.run
 	topic = setting.Trim(run.config.Text(deadLetterTopic))
@@ -179,8 +178,7 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 	}
 }
 
-// appendHeaders appends the headers of a record and of its failure to dst. The headers of the failure replace those
-// that the record has as a dead letter of another connector.
+// appendHeaders appends headers to dst. The headers of the failure replace those of an earlier failure.
 func appendHeaders(dst, record, failure []kgo.RecordHeader) []kgo.RecordHeader {
 	for _, h := range record {
 		if len(failure) == 0 || !strings.HasPrefix(h.Key, culvertHeaderPrefix) {
@@ -298,7 +296,6 @@ func (t *task) failedComponent(failure failureContext,
 	return "connector.class", run.class.component.Name, info
 }
 
-// converterClass returns the full name of the class of a converter.
 func (run *connectorRun) converterClass(settingName string) string {
 	class, _ := run.config.Converter(settingName, run.options.Worker)
 	converter, err := components.ConverterOf(settingName, class)

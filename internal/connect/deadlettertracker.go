@@ -36,15 +36,13 @@ const (
 	maxConcurrentReads = 4               // topics that are read at the same time
 )
 
-// deadLetterTracker follows the dead letter topics of the connectors that this worker owns. It reads each topic once,
-// then what is new.
+// deadLetterTracker follows the dead letter topics of the connectors that this worker owns, each in one pass.
 type deadLetterTracker struct {
 	herder *Herder
 	wake   guard.Bell
 	limit  int64 // of letters of all connectors
 
-	// letters is the number of letters of all connectors. Those of connectors that are no longer tracked count until
-	// the next refresh.
+	// letters is the number of letters of all connectors, also of those that were removed since the last refresh.
 	letters    atomic.Int64
 	connectors atomic.Int64   // number of connectors that this worker owns and that have a topic
 	reads      sync.WaitGroup // of topics in the background
@@ -126,8 +124,7 @@ func (ctl *controller) ownsConnector() bool {
 	return ctl.spec.assignment.Standalone || ctl.spec.assignment.OwnsConnector
 }
 
-// writesDeadLetterHeaders reports whether dead letters of the connector have headers, without which nobody knows the
-// connector of a dead letter.
+// writesDeadLetterHeaders reports whether dead letters have the headers that name their connector.
 func (ctl *controller) writesDeadLetterHeaders() bool {
 	v := ctl.observe()
 	enabled, _ := config.Boolean(v.config.Setting(deadLetterContext, v.options.Worker))
@@ -161,8 +158,7 @@ func (t *deadLetterTracker) run(ctx context.Context) {
 
 var errTrackerClosed = errors.New("the worker is shutting down")
 
-// openClients opens the clients unless they are open. Requests that began before the worker shuts down may use them
-// after they are closed.
+// openClients opens the clients if needed. A request may still use them after they are closed at shutdown.
 func (t *deadLetterTracker) openClients() (*trackerClients, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,8 +196,7 @@ func (t *deadLetterTracker) track(ctl *controller, topic string) *trackedTopic {
 	return entry
 }
 
-// refreshAll starts a refresh of the topics of all owned connectors and removes other connectors. It does not wait for
-// the reads, so that a large topic delays no other.
+// refreshAll starts to refresh the topics of all owned connectors, without waiting, and removes other connectors.
 func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	owned := map[string]string{} // topic by connector
 	for _, ctl := range t.herder.allControllers() {
@@ -270,8 +265,7 @@ func (t *deadLetterTracker) startRefresh(ctx context.Context, entry *trackedTopi
 	})
 }
 
-// setBackoff pauses the background reads of a topic after a failed read: each time longer, up to [maxTrackingBackoff].
-// A successful read ends the pause.
+// setBackoff pauses background reads after a failed read, each time longer. A successful read ends the pause.
 func (t *deadLetterTracker) setBackoff(ctx context.Context, entry *trackedTopic, hasFailed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -284,8 +278,7 @@ func (t *deadLetterTracker) setBackoff(ctx context.Context, entry *trackedTopic,
 	entry.retryAt = time.Now().Add(entry.backoff)
 }
 
-// loadRanges returns the offsets of topics, without those that cannot be read, and loads the replay states of their
-// connectors into the store of offsets.
+// loadRanges returns the offsets of the topics that can be read, and loads the replay states of their connectors.
 func (t *deadLetterTracker) loadRanges(ctx context.Context, topics ...*trackedTopic) (map[string]kafka.Range, error) {
 	if t.herder.shared.Offsets == nil {
 		return nil, errors.New("the worker has no offsets topic")
@@ -379,8 +372,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTop
 	return readErr
 }
 
-// updateLimit counts the letters of a connector and sets its limit: an equal share of what the worker may keep, or more
-// if other connectors need less.
+// updateLimit counts the letters of a connector and limits them to an equal share, or more if others need less.
 func (t *deadLetterTracker) updateLimit(c *trackedConnector) {
 	count := int64(len(c.index.letters))
 	total := t.letters.Add(count - c.letters.Swap(count))
@@ -396,8 +388,7 @@ func (c *trackedConnector) setUnknown() {
 	c.summary = nil
 }
 
-// isBeyond reports whether the connector has read or replayed letters after the end of offsets: the offsets were
-// requested earlier, or the topic was created again.
+// isBeyond reports whether letters after the end of offsets were read: these are old, or of a new topic.
 func (c *trackedConnector) isBeyond(offsets kafka.Range, states map[int32]replayState) bool {
 	for partition, next := range c.next {
 		if next > offsets.To[partition] {
@@ -443,8 +434,7 @@ func (c *trackedConnector) prepareIndex(offsets kafka.Range) {
 	}
 }
 
-// readStates returns the stored replay states of connectors by name, without those that cannot be read, and sets
-// stateErr of all connectors.
+// readStates returns the replay states that can be read, by connector, and sets stateErr of all connectors.
 func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connectors map[string]*trackedConnector,
 	offsets kafka.Range) map[string]map[int32]replayState {
 	states := map[string]map[int32]replayState{}

@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// delivery sends records and offsets to Kafka.
 type delivery struct {
 	prepare func(ctx context.Context, feeds int) error // called before offsets are read; may be nil
 	output  func(feed string) (source.Output, error)
@@ -37,8 +36,7 @@ func (t *task) atLeastOnceDelivery(owner string) delivery {
 	}
 }
 
-// fencedDelivery sends records at least once, and offsets with a transactional producer, which another worker can
-// fence.
+// fencedDelivery sends records at least once, and offsets with a producer that another worker can fence.
 func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
 	run := t.run
 	var writer *offset.Writer

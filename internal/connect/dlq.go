@@ -110,8 +110,7 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 	return nil
 }
 
-// ReplayConnector is [Herder.Replay] for one connector and the topic of its settings. It returns [ErrNotRunning] for a
-// paused or stopped connector.
+// ReplayConnector is [Herder.Replay] for one connector. It returns [ErrNotRunning] if it is paused or stopped.
 func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayRequest) (result ReplayResult, err error) {
 	if r.Topic, err = h.deadLetterTopic(name); err != nil {
 		return result, err
@@ -206,8 +205,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	return result, err
 }
 
-// storeDiscarded marks letters as done in the stored states of the partitions in currentStates. Stored states of other
-// partitions are of an earlier topic with this name and are replaced.
+// storeDiscarded stores letters as done. currentStates lacks partitions whose stored state is of an earlier topic.
 func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membership, topic, topicID string,
 	letters []trackedDeadLetter, currentStates map[int32]replayState) error {
 	states := map[int32]replayState{}
@@ -245,8 +243,7 @@ func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Membershi
 // ErrNotRunning means that the connector is paused or stopped.
 var ErrNotRunning = errors.New("the connector is paused or stopped: resume it first")
 
-// isPausedOrStopped waits until the loop has handled the queued requests, and reports whether the target state is not
-// Running then.
+// isPausedOrStopped waits until queued requests are handled. It reports whether the target state is not Running.
 func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, error) {
 	ctl, err := h.find(name)
 	if err != nil {

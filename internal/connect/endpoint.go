@@ -44,8 +44,7 @@ func (h *Herder) HandleNotification(ctx context.Context, connector string, n wit
 	return result
 }
 
-// deliver calls the handler of the notification's feed. isKnown reports whether a feed of this worker has or had the
-// path.
+// deliver calls the handler of the notification's feed. isKnown means that the worker has or had the feed.
 func (ctl *controller) deliver(ctx context.Context,
 	n wit.Notification) (result ForwardResult, isKnown bool, err error) {
 	target, err := url.ParseRequestURI(n.Target)
@@ -116,7 +115,6 @@ func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
 	return nil
 }
 
-// closeLocked closes the endpoint while e.mu is held.
 func (e *notificationEndpoint) closeLocked() {
 	if e.unregister != nil {
 		e.unregister()

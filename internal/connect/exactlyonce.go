@@ -55,8 +55,7 @@ func (run *connectorRun) producersFor(claims []string) int {
 	return 0
 }
 
-// transactionalClaims returns the transactional IDs as claims, because two connectors with the same IDs would fence
-// each other forever.
+// transactionalClaims returns claims that prevent two connectors with the same IDs from fencing each other.
 func (run *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []string) {
 	producers := run.producersFor(plan.Claims)
 	if producers == 0 {
@@ -69,8 +68,7 @@ func (run *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []stri
 	return claims
 }
 
-// fence ends the producers of the connector's earlier tasks and records the current counts. It blocks until the brokers
-// have aborted their transactions.
+// fence blocks until the producers of earlier tasks are fenced and their transactions are aborted.
 func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	counts := config.FencingCounts{Tasks: tasks, Producers: run.clients.producersPerTask}
 	if run.options.Group != nil {
@@ -125,8 +123,7 @@ func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 	return topic, isOtherCluster || topic != run.options.Worker.Text("offset.storage.topic")
 }
 
-// openOffsets sets the store of offsets: the worker's, or a new one for the connector's own topic. The caller calls
-// closeOffsets at the end.
+// openOffsets sets the store of offsets, the worker's or an own one. The caller calls closeOffsets.
 func (run *connectorRun) openOffsets(ctx context.Context) (err error) {
 	run.clients.offsets = run.options.Offsets
 	if run.isSink() {

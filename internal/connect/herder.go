@@ -55,7 +55,6 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	return h
 }
 
-// target returns the target state of a new connector.
 func (h *Herder) target(connector *config.Connector) TargetState {
 	if h.shared.Target == nil {
 		return Running
@@ -335,7 +334,6 @@ func (h *Herder) find(name string) (*controller, error) {
 	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 }
 
-// fromView returns what field returns for the current view of a connector.
 func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err error) {
 	ctl, err := h.find(name)
 	if err == nil {

@@ -7,8 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
-// idleTracker records which tasks of a source wait for their next poll, to release plugin instances while all of them
-// do.
+// idleTracker records idle tasks of a source, to release plugin instances while all tasks wait for their next poll.
 type idleTracker struct {
 	mu        guard.Mutex
 	running   int               // number of tasks that run, including idle ones

@@ -139,8 +139,7 @@ func (s StoredOffset) URLFields() (names []string) {
 	return names
 }
 
-// RESTBody returns the offset as a body of the REST API. The offset has only the value of field, under a new name.
-// names maps partition fields to their new names.
+// RESTBody returns a body for the REST API: the value of one field as name, and partition fields renamed by names.
 func (s StoredOffset) RESTBody(field, name string, names map[string]string) (body []byte, err error) {
 	value, ok := wit.Lookup(s.Offset, field)
 	if !ok || value.String == nil {

@@ -16,8 +16,7 @@ type keyLocks struct {
 	released chan struct{}     // closed when the keys are released; nil while no key is locked
 }
 
-// topicKey returns the key that locks all records of a topic, for a dead letter without a key: any of the records may
-// be of the same entity.
+// topicKey returns the key that locks a whole topic for a dead letter without a key.
 func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 
 // lock locks the keys of dead letters until unlock is called. Only one caller may have locked keys at a time.

@@ -118,8 +118,7 @@ func (l *lagTracker) logNothingToRead(ctx context.Context, ends map[string]kafka
 	return err
 }
 
-// checkTopicsExist returns an error for missing topics: a misspelt name would go unnoticed in every run. It is called
-// after the existing topics were read.
+// checkTopicsExist returns an error for missing topics, because a misspelt name would go unnoticed.
 func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
 	_, missing, err := l.currentEnds(ctx)
 	if err != nil || len(missing) == 0 {
@@ -135,8 +134,7 @@ func (l *lagTracker) isCaughtUp(ctx context.Context) (bool, error) {
 	return l.hasCommittedUpTo(ctx, l.startEnds)
 }
 
-// hasCommittedUpTo reports whether no record remains between the committed offsets and ends. Transaction markers are
-// not records.
+// hasCommittedUpTo reports whether no record remains between the committed offsets and ends.
 func (l *lagTracker) hasCommittedUpTo(ctx context.Context, ends map[string]kafka.Positions) (bool, error) {
 	from, _, err := l.positions(ctx, ends)
 	if err != nil {
@@ -204,8 +202,7 @@ func (l *lagTracker) committedOffsets(ctx context.Context) (map[string]kafka.Pos
 	return committed, err
 }
 
-// currentEnds returns the end offsets of the topics. missing lists the topics that do not exist, unless a regex selects
-// the topics.
+// currentEnds returns the end offsets of the topics, and the topics that do not exist, unless a regex selects them.
 func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Positions, missing []string, err error) {
 	l.mu.Lock()
 	topics := slices.Clone(l.topics)
@@ -256,8 +253,7 @@ type lag struct {
 	isKnown atomic.Bool  // the last measurement has succeeded and the task runs
 }
 
-// track updates current every second until ctx ends. If the task is idle when the lag is first known, it logs that
-// there is nothing to read.
+// track updates current each second until ctx ends. It logs if an idle task has nothing to read at first.
 func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(topic string, partition int32) bool,
 	isIdle func() bool) {
 	var brokers away.Partner
@@ -285,7 +281,6 @@ func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(
 	}
 }
 
-// measure returns the lag of the whole group, and the lag of the partitions of the task.
 func (l *lagTracker) measure(ctx context.Context,
 	hasPartition func(topic string, partition int32) bool) (group, ofTask int64, err error) {
 	ends, _, err := l.currentEnds(ctx)

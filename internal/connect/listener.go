@@ -62,8 +62,7 @@ func (h *feedHandlers) find(path string) (handler notify.Handler, isKnown bool) 
 	return nil, false
 }
 
-// listen opens the endpoint, passes the notifications of a feed to handler until stop is called, and returns their
-// path.
+// listen opens the endpoint, and passes notifications of a feed to handler until stop is called.
 func (run *connectorRun) listen(feed string, handler notify.Handler) (address string, stop func(), err error) {
 	if err := run.controller.endpoint.ensureOpen(run); err != nil {
 		return "", nil, err

@@ -102,7 +102,6 @@ type OriginUse struct {
 	AwaySince *time.Time `json:"away_since"`
 }
 
-// add adds a connector with its client.
 func (u *OriginUse) add(connector string, client *transport.Client) {
 	u.Connectors = append(u.Connectors, connector)
 	since := client.AwaySince()

@@ -142,8 +142,7 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 	})
 }
 
-// fenceOffsets fences tasks that could commit older offsets later, such as the tasks of a suspended worker, and reads
-// the offsets that they have committed.
+// fenceOffsets fences tasks that could commit older offsets later, and reads the offsets that they have committed.
 func (run *connectorRun) fenceOffsets(ctx context.Context) error {
 	run.clients.producersPerTask = run.producersFor(nil)
 	if run.options.Group == nil && run.clients.producersPerTask == 0 {
@@ -166,8 +165,7 @@ func (ctl *controller) openDetachedRun(ctx context.Context) (run *connectorRun, 
 	return run, run.openOffsets(ctx)
 }
 
-// withStoppedRun calls do with a detached run while the connector is stopped and cannot be resumed. It returns
-// [ErrNotStopped] if the connector is not stopped.
+// withStoppedRun calls do while the connector cannot be resumed. It returns [ErrNotStopped] if it is not stopped.
 func (h *Herder) withStoppedRun(ctx context.Context, name string, do func(*connectorRun) error) error {
 	ctl, err := h.find(name)
 	if err != nil {
@@ -367,8 +365,7 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 			case !ok:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case next < start || next > end:
-				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read
-				// everything again.
+				// Kafka Connect accepts it; then auto.offset.reset may read everything again.
 				return &offset.InvalidError{Message: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from "+
 					"%d to %d, the range of the partition", next, topic, partition, start, end)}
 			}

@@ -54,8 +54,7 @@ type sharedResources struct {
 	refreshInterval time.Duration // how often a failed start checks again for settings that change elsewhere
 }
 
-// Group is the group of a worker, as its herder uses it. No lock is held during a call, except connectorRun's openLock
-// during Fence.
+// Group is the group of a worker. No lock is held during a call, except connectorRun's openLock during Fence.
 type Group interface {
 	// PutTaskConfigs stores the task configs of a connector. The group assigns them by [Herder.Assign].
 	PutTaskConfigs(ctx context.Context, connector string, plan config.TaskPlan) error
@@ -70,11 +69,9 @@ type Group interface {
 
 // Membership proves that the worker is a member of its group. Only a member may fence producers.
 type Membership interface {
-	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from the
-	// last known state.
+	// CheckLease returns nil for a member. After the end of the context it answers from the last known state.
 	CheckLease(ctx context.Context) error
-	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
-	// a change of offsets.
+	// Fence fences the producers of earlier versions and stores the new counts. 0 is for a change of offsets.
 	Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error
 }
 

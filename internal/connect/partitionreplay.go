@@ -35,8 +35,7 @@ const (
 // withFailureHeaders adds the headers that describe a failure to dead letters, whatever the connector's settings are.
 const withFailureHeaders = true
 
-// partitionReplay sends the dead letters of one connector in one partition again: rows of a source to their topics,
-// records of a sink to the service.
+// partitionReplay sends the dead letters of one connector in one partition to their topics or to the service.
 type partitionReplay struct {
 	connectorRun *connectorRun
 	lock         sink.Membership
@@ -130,8 +129,7 @@ type replayBatch struct {
 	selected    map[string]recordID // of a sink, by topic, partition and offset
 }
 
-// nextBatch returns the next dead letters that must be sent; none at the end of the partition. It moves p.next behind
-// them and marks dead letters that need not be sent as done.
+// nextBatch returns the next letters to send, none at the end. It marks letters that need not be sent as done.
 func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) {
 	b := &replayBatch{partitionReplay: p, nextOffset: p.next, restartAt: -1, selected: map[string]recordID{}}
 	positions, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
@@ -177,8 +175,7 @@ func (p *partitionReplay) checkRoom(ctx context.Context) error {
 	return projected.checkBounds(p.state.ranges())
 }
 
-// add adds a record to the batch if it is a dead letter that must be sent. It returns [kafka.ErrStop] at the end of the
-// batch.
+// add adds a dead letter that must be sent. It returns [kafka.ErrStop] at the end of the batch.
 func (b *replayBatch) add(r *kgo.Record) error {
 	deadLetter := ParseDeadLetter(r)
 	b.state.markDone(b.nextOffset, r.Offset-1) // transaction markers and compacted records
@@ -286,8 +283,7 @@ func (p *partitionReplay) requestDigest() string {
 	return valueDigest([]byte(*p.request.Value))
 }
 
-// canSendValue reports whether no earlier attempt may have written another value than the request has: a check of one
-// value does not find another.
+// canSendValue reports whether no earlier attempt may have written another value than the request has.
 func (p *partitionReplay) canSendValue(id recordID) bool {
 	digest := p.records.values[id]
 	return digest == "" || digest == p.requestDigest()

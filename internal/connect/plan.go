@@ -96,8 +96,7 @@ func (run *connectorRun) maxTasks() (int, error) {
 	return int(number), nil
 }
 
-// callPlan calls the plugin. It returns an error if the plugin plans more than limit tasks, unless the connector's
-// settings permit it.
+// callPlan returns an error if the plugin plans more than limit tasks, unless the connector's settings permit it.
 func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 	limit int) (plan wit.PlanResult, err error) {
 	settings := run.pluginSettings(binding.Current().Module())

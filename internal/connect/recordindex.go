@@ -55,7 +55,6 @@ func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 	}
 }
 
-// recordState describes a record of which there are dead letters.
 type recordState struct {
 	replays    int32 // maximum of the replays of its dead letters
 	settled    int32 // maximum of the replays of its dead letters that are done, or -1
@@ -151,13 +150,11 @@ func (r *recordIndex) setSelected(id recordID, isSelected bool) recordState {
 	return state
 }
 
-// newKeyID identifies a key in a partition.
 func newKeyID(topic string, partition int32, key []byte) recordID {
 	return newRecordID(topic, partition, -1, time.Time{}, key, nil)
 }
 
-// isSuperseded reports whether the topic has a newer record of the key that is not itself a dead letter to send, or,
-// for a dead letter without a key, any newer record.
+// isSuperseded reports whether a newer record has the key, or for a letter without a key any record is newer.
 func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
 	unkeyed := r.unkeyed[deadLetter.Topic]
 	if deadLetter.Record.Key == nil {
@@ -200,7 +197,6 @@ func (r *recordIndex) markSent(deadLetter *DeadLetter) {
 	}
 }
 
-// open opens the clients unless they are open.
 func (r *recordIndex) open() (err error) {
 	if r.admin != nil {
 		return nil
@@ -221,8 +217,7 @@ func (r *recordIndex) close() {
 	}
 }
 
-// readNewer reads the topics of the dead letters up to their end offsets to find newer records. Each call continues
-// after the previous one.
+// readNewer reads the topics of the dead letters to find newer records, from the end of the previous call on.
 func (r *recordIndex) readNewer(ctx context.Context) error {
 	if len(r.from) == 0 {
 		return nil
@@ -261,8 +256,7 @@ func (r *recordIndex) readNewer(ctx context.Context) error {
 	return nil
 }
 
-// startUnkeyed extends positions to all partitions of a topic with dead letters without a key, from the time of the
-// earliest one.
+// startUnkeyed adds all partitions of a topic with letters without a key, from the time of the earliest letter.
 func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, positions kafka.Positions) error {
 	unkeyed := r.unkeyed[topic]
 	if unkeyed == nil || unkeyed.isStarted {

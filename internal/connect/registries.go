@@ -42,7 +42,6 @@ func (r *registries) client(settings registry.Settings) (*registry.Client, error
 	return c, nil
 }
 
-// outages returns the reasons why registries are not available.
 func (r *registries) outages() (reasons []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,11 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// replayOwnerPrefix begins the owner name of replay states. No connector has such a name, because of the colon and
-// space.
+// replayOwnerPrefix begins the owner of replay states. No connector has such a name, because of the colon.
 const replayOwnerPrefix = "culvert dlq replay: "
 
-// replayPartition returns the source partition of the stored state.
 func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
@@ -36,8 +34,7 @@ type ReplayStates struct {
 	states  map[string]replayState // by owner and partition
 }
 
-// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic. A missing offsets
-// topic has none.
+// ReadReplayStates reads the states of a dead letter topic from an offsets topic, none if that is missing.
 func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
 	topic string) (*ReplayStates, error) {
 	offsetsConfig, problems := offset.ParseConfig(worker)
@@ -83,8 +80,7 @@ func (r *ReplayStates) IsSettled(deadLetter *DeadLetter) bool {
 type replayState struct {
 	topicID string        // [kafka.Range.TopicID]; "" in states of earlier versions
 	done    []offsetRange // settled dead letters, sorted and with gaps between the ranges
-	// inDoubt has the offsets of dead letters that may have been written, with the digest of the value that was sent in
-	// place of the letter's own, if any.
+	// inDoubt has letters that may have been written, with the digest of the value that replaced theirs, or "".
 	inDoubt map[int64]string
 	known   wit.Known // what the sink must know to check letters in doubt
 }
@@ -151,8 +147,7 @@ func (r *replayState) ranges() int {
 	return len(done)
 }
 
-// checkBounds returns an error if the state is too large and has more than the previous number of ranges: closing gaps
-// is permitted.
+// checkBounds returns an error if the state is too large, unless it has at most the previous number of ranges.
 func (r *replayState) checkBounds(previous int) error {
 	if count := r.ranges(); count > max(maxReplayedRanges, previous) {
 		return fmt.Errorf("%w, and this would make %d: replay or discard the dead letters in the gaps first, "+
@@ -286,7 +281,6 @@ func (r *replayState) addOffsets(field, text string) error {
 	return nil
 }
 
-// addDigests adds the offsets and digests of fieldValues.
 func (r *replayState) addDigests(text string) error {
 	for part := range strings.SplitSeq(text, ",") {
 		position, digest, _ := strings.Cut(part, ":")

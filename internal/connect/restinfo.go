@@ -101,7 +101,6 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 	return plugins
 }
 
-// pluginFile returns the path and the hash of a plugin file, "" if there is none.
 func pluginFile(info plugin.Info) string {
 	if info.Path == "" {
 		return ""

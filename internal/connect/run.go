@@ -36,7 +36,6 @@ type connectorRun struct {
 	warnedSettings map[string]bool // logged by warnWithheld; guarded by controller.mu
 }
 
-// class is the connector class.
 type class struct {
 	component    wit.Component
 	declarations *config.Declarations
@@ -45,8 +44,7 @@ type class struct {
 	planBinding  atomic.Pointer[plugin.Binding] // of the plan, until releasePlan
 }
 
-// runClients holds the clients of a run. start opens the service, the first task opens the others (openForTasks), and
-// all are closed when the last task has ended.
+// runClients are opened by start (the service) and openForTasks (others), and closed after the last task.
 type runClients struct {
 	hasTasks         bool   // guarded by controller.mu: tasks exist or are being created, perhaps for display only
 	lastError        string // error of the last failed start, which is not logged again
@@ -114,7 +112,6 @@ func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 
 const startRetryDelay = 30 * time.Second
 
-// formatRestart returns a time in RFC 3339, "" for the zero time.
 func formatRestart(restartsAt time.Time) string {
 	if restartsAt.IsZero() {
 		return ""
@@ -122,8 +119,7 @@ func formatRestart(restartsAt time.Time) string {
 	return restartsAt.UTC().Format(time.RFC3339)
 }
 
-// reportFailure records and logs that a start has failed, unless ctx has ended, and waits until the loop has handled
-// it.
+// reportFailure logs a failed start and waits until the loop has handled it, unless ctx has ended.
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	level := slog.LevelError
 	if ctx.Err() == nil && isRetriable(err) && !run.controller.desiredSpec().once {

@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// runSink runs a task of a sink until ctx ends, or with once until it has read its topics up to their end offsets at
-// the start.
+// runSink runs a task of a sink until ctx ends, or with once up to the end offsets at the start.
 func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) error {
 	run := t.run
 	t.metrics = &core.Metrics{}
@@ -139,8 +138,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 	}
 }
 
-// consumerOptions returns the options of the task's consumer. It reads topics, which the plugin has returned, if the
-// settings select none.
+// consumerOptions selects topics, which the plugin has returned, if the settings select none.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	run := t.run
 	options := kafka.ConsumerOptions{
@@ -156,8 +154,7 @@ func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.Consum
 	return options
 }
 
-// flushInterval returns the sink's own interval, or the worker's offset.flush.interval.ms if only that is set, as in
-// Kafka Connect.
+// flushInterval returns the sink's own interval, or the worker's if only that is set, as in Kafka Connect.
 func flushInterval(roles config.Roles, worker *config.Worker) time.Duration {
 	const workerSetting = "offset.flush.interval.ms"
 	if worker != nil && !roles.IsSet(role.SinkFlushIntervalMS) && worker.IsSet(workerSetting) {

@@ -73,8 +73,7 @@ func (run *connectorRun) canRetryLookup(err error) bool {
 		(run.clients.client != nil && run.clients.client.Refusal() != "")
 }
 
-// haveSettingsChanged resolves references again, and reports whether they have other values or could not be resolved
-// before.
+// haveSettingsChanged resolves references again, and reports whether they have other values or had none.
 func (run *connectorRun) haveSettingsChanged() bool {
 	hasChanged, err := run.reloadSecrets()
 	if err != nil && !run.hasSecretError { // otherwise the failed start has logged it

@@ -16,8 +16,7 @@ type spec struct {
 	target     TargetState
 	assignment Assignment
 	pending    []Assignment // received, but not handled by the loop yet
-	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
-	// run.
+	// once ends the run when its work is done. sourcesRan means that sources ran before in the same --once run.
 	once          bool
 	sourcesRan    bool
 	pausedAtStart bool      // the connector was paused before the worker started
@@ -39,8 +38,7 @@ func (s *spec) setAssignment(assignment Assignment, isMember bool) {
 	s.assignment = assignment
 }
 
-// markDeleted records the deletion and determines whether this worker must clean up. ownersLost is nil if it does not
-// clean up for lost workers.
+// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
 func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
 	s.deleted = true
 	s.lastAssignment = s.assignment

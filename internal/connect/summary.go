@@ -85,8 +85,7 @@ func RemoteStatus(task int, state State, worker, trace, restartsAt string) Compo
 	return component
 }
 
-// SetUnknown records that the component's worker does not answer. A failure and a target state remain: they are known
-// without the worker.
+// SetUnknown records that the worker does not answer. Failures and target states remain known.
 func (c *ComponentStatus) SetUnknown(reason string) {
 	if c.Condition.Precedence() >= 0 {
 		*c = ComponentStatus{Task: c.Task, WorkerID: c.WorkerID, State: c.State, Condition: ConditionUnknown,

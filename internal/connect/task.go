@@ -131,8 +131,7 @@ func (t *task) start() {
 	}()
 }
 
-// nextWork cancels the context of the last attempt or wait and replaces it by a new child of ctx. It reports whether a
-// restart was requested in the meantime.
+// nextWork replaces the context of an attempt or wait. It reports whether a restart was requested before.
 func (t *task) nextWork(ctx context.Context) (workCtx context.Context, mustRestart bool) {
 	t.run.controller.update(func(*spec, *status) {
 		mustRestart = t.isRestartRequested()
@@ -223,8 +222,7 @@ func (t *task) setState(state State) {
 	t.run.controller.status.clocks.setState(t.number, state)
 }
 
-// setIdle marks the task as waiting for a restart by a user, and ends a standalone set if no task runs.
-// controller.mu is held.
+// setIdle marks the task as waiting for a user, and ends a standalone set without active tasks. controller.mu is held.
 func (t *task) setIdle() {
 	t.isIdle = true
 	set := &t.run.taskSet

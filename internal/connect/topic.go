@@ -51,8 +51,7 @@ func (run *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 	}
 }
 
-// newTopic returns the settings of a topic from the first group of topic.creation.groups that includes it, or the
-// defaults.
+// newTopic returns the settings of the first group of topic.creation.groups that includes a topic, or the defaults.
 func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(connector.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."

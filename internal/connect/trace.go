@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// trace formats an error like a Java stack trace, because tools for Kafka Connect parse its first line. frame names the
-// connector or task.
+// trace formats an error as a Java stack trace for tools that parse its first line. frame names the connector or task.
 func trace(err error, frame string) string {
 	var b strings.Builder
 	first, remaining, _ := strings.Cut(shown.Text(err.Error()), "\n")

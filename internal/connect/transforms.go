@@ -36,8 +36,7 @@ func newChainFactory(run *connectorRun) (*chainFactory, error) {
 // viewFunc is called with the settings that a plugin sees of a transform or predicate.
 type viewFunc func(plugin.Info, *config.PluginView, *config.Connector)
 
-// Stages returns the transforms of a connector. onView, if not nil, is called whenever the settings of a plugin are
-// read.
+// Stages returns the transforms of a connector. onView, if not nil, is called when a plugin's settings are read.
 func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFunc) ([]transform.Stage, error) {
 	stageConfigs, problems := connector.Stages()
 	if err := problems.Err(); err != nil {
@@ -79,7 +78,6 @@ func stageSettings(plugins *plugin.Manager, component wit.Component, connector *
 	}
 }
 
-// observer returns nil if nobody observes the rows of the connector.
 func (run *connectorRun) observer() *core.Observer {
 	if run.options.Observer == nil {
 		return nil

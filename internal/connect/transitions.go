@@ -15,7 +15,6 @@ const (
 // TargetState is the state that a user wants: Running, Paused or Stopped.
 type TargetState = State
 
-// eventKind is the kind of an event of a controller's queue.
 type eventKind string
 
 const (
@@ -38,7 +37,6 @@ const (
 	evUnassigned eventKind = "away" // the worker has no part of the connector
 )
 
-// action is what the loop does after an event.
 type action uint8
 
 const (

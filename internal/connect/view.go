@@ -11,14 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// view is a snapshot of a connector's spec and status. Whatever is shown of a connector is computed from it, without
-// the controller's lock.
+// view is a snapshot of a connector, from which its state is shown without the controller's lock.
 type view struct {
 	name string
 	spec
 	status
-	// tasks are the shown tasks: the tasks of the previous run until the current ones are known; none if the connector
-	// is stopped.
+	// tasks are the shown tasks, of the previous run until the current ones are known; none if stopped.
 	tasks     []taskView
 	lastTasks []taskView        // the same, also if the connector is stopped
 	client    *transport.Client // nil if the current run has no tasks
@@ -32,7 +30,6 @@ type taskView struct {
 	clock stateClock
 }
 
-// observe takes a snapshot of the connector.
 func (ctl *controller) observe() *view {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()

@@ -73,7 +73,6 @@ func retryBody(form url.Values) any {
 	return request
 }
 
-// arguments returns the values of the names in braces and the body of the call.
 func (a action) arguments(form url.Values) (values []string, body any) {
 	for segment := range strings.SplitSeq(a.route, "/") {
 		if strings.HasPrefix(segment, "{") {
@@ -173,7 +172,6 @@ func (r result) Passed() bool {
 	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
 }
 
-// act performs the action of a form for each selected item.
 func (pr *pageRequest) act() (any, error) {
 	if pr.formValues.Get("dry") != "" { // the button of a dry run sends no other name
 		pr.formValues.Set("do", "replay")

@@ -27,7 +27,6 @@ func isRefused(err error, status int) bool {
 // maxAnswer is the largest response: more than twice the 4 MiB of a sample, since JSON may escape each character.
 const maxAnswer = 16 << 20
 
-// get decodes the response to a GET request into response.
 func (c client) get(route string, response any, values ...string) error {
 	_, err := c.call(route, nil, nil, response, values...)
 	return err
@@ -53,8 +52,7 @@ func (c client) getOfGroup(route string, query url.Values, response any, values 
 	return groupErr, err
 }
 
-// call is [rest.Client.Call] with the user's logon. A *string as response requests properties, unless header has
-// Accept.
+// call is [rest.Client.Call] with the user's logon. A *string requests properties, unless header has Accept.
 func (c client) call(route string, header http.Header, body, response any, values ...string) (http.Header, error) {
 	defaults := http.Header{}
 	if logon := c.r.Header["Authorization"]; logon != nil {

@@ -51,7 +51,6 @@ func (pr *pageRequest) connector() (any, error) {
 	return page, nil
 }
 
-// feedsOf returns the feeds that the tasks of a source read.
 func feedsOf(metrics *connect.Metrics) (feeds []feed) {
 	for _, task := range metrics.Tasks {
 		if task.Progress == nil {
@@ -74,7 +73,6 @@ type offsetRow struct{ Partition, Offset json.RawMessage }
 
 const maxOffsets = 100
 
-// offsetsPage is the page of the stored offsets.
 type offsetsPage struct {
 	Head    *connectorHead
 	Offsets []offsetRow

@@ -109,7 +109,6 @@ type pageRequest struct {
 	title         string
 }
 
-// viewer describes the user who views a page.
 type viewer struct {
 	ReadOnlyReason string // why the viewer may change nothing; "" if changes are permitted
 	Base           string // the URL of the worker as the viewer sees it, for curl commands
@@ -346,7 +345,6 @@ func (r redirect) write(w http.ResponseWriter, isScript bool) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// download is a file with a media type.
 type download struct{ name, mediaType, text string }
 
 func (d download) write(w http.ResponseWriter, _ bool) {

@@ -57,8 +57,7 @@ func (p deadLettersPage) Link(show, cause, after, letter string) string {
 	return "letters" + query("name", p.Name, "show", show, "cause", cause, "after", after, "letter", letter)
 }
 
-// canEdit reports whether the value of a dead letter is complete text that a browser sends back unchanged, and that a
-// retry can send.
+// canEdit reports whether a value is complete text that a browser does not change and that a retry can send.
 func canEdit(l *rest.DeadLetter) bool {
 	if l.Record == nil || l.Record.Value == nil || l.Record.Base64 || l.Record.Cut || isUneditable(l.Record.Value) {
 		return false

@@ -64,7 +64,6 @@ func (pr *pageRequest) form() (any, error) {
 	return pr.prepare(p), err
 }
 
-// loadStored returns the page of a connector's stored configuration.
 func (pr *pageRequest) loadStored(name string) (p *formPage, err error) {
 	p = &formPage{Name: name}
 	if p.Head, err = pr.head(name, "form"); err != nil || p.Head == nil {
@@ -82,7 +81,6 @@ func (pr *pageRequest) prepare(p *formPage) *formPage {
 	return p
 }
 
-// addProblem adds an error unless it is nil.
 func (p *formPage) addProblem(err error) {
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
@@ -116,7 +114,6 @@ func (pr *pageRequest) lines(field string) string {
 	return strings.ReplaceAll(pr.formValues.Get(field), "\r\n", "\n")
 }
 
-// postForm handles a step of the form.
 func (pr *pageRequest) postForm() (any, error) {
 	step := pr.formValues.Get("step")
 	if step == "chain" {
@@ -171,8 +168,7 @@ func (pr *pageRequest) postForm() (any, error) {
 	return p, nil
 }
 
-// ReviewToken identifies the text and the settings of typed secrets, so that only a reviewed change is applied. It does
-// not contain the secrets.
+// ReviewToken identifies the reviewed text and the settings of typed secrets, without the secrets.
 func (p *formPage) ReviewToken() string { return elementID("reviewed", p.Text, p.Retype) }
 
 // applyFields applies the fields of the form to the text. It returns typed secrets; the text has the mask instead. A
@@ -294,7 +290,6 @@ func (pr *pageRequest) peek(p *formPage, group string, settings map[string]strin
 	}
 }
 
-// review compares the configuration with the running one.
 func (pr *pageRequest) review(p *formPage, full string) error {
 	var comparison rest.Comparison
 	body := map[string]string{"name": p.Name, "text": full} // with the text even if it is empty

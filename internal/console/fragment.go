@@ -16,8 +16,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// pageFragment is a part of a page that the browser polls once a second. Its version is a hash of its HTML, so that an
-// unchanged fragment is not sent again.
+// pageFragment is a part of a page that the browser polls. Its version is a hash: unchanged HTML is not sent.
 type pageFragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
@@ -40,8 +39,7 @@ const (
 	rowEnd   = "</tr>"
 )
 
-// split returns the rows of a fragment that have an ID and no other attribute, and the outline. No user's text has
-// such a start: its quotes are escaped.
+// split returns the rows whose only attribute is an ID, and the outline. Quotes in users' texts are escaped.
 func (f *pageFragment) split() (rows map[string]template.HTML, o outline) {
 	var frame strings.Builder
 	rows = map[string]template.HTML{}

@@ -182,8 +182,7 @@ func (h *connectorHead) Trace() string {
 // navCounts are figures of the navigation, zero if they are unknown.
 type navCounts struct{ Letters, Workers int64 }
 
-// readCounts reads the figures of the navigation and sends them, zero after a failure. The overview of all connectors
-// reads the number of letters itself.
+// readCounts sends the figures of the navigation. The overview of all connectors reads the letters itself.
 func (pr *pageRequest) readCounts(counts chan<- navCounts, page string) {
 	var result navCounts
 	defer func() { counts <- result }()

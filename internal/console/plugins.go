@@ -121,7 +121,6 @@ func (pr *pageRequest) log() (any, error) {
 	return page, err
 }
 
-// readChoices reads the connectors and workers to choose from in the form.
 func (l *logPage) readChoices(pr *pageRequest) {
 	for _, c := range pr.connectors() {
 		l.Connectors = append(l.Connectors, c.Name)
@@ -135,7 +134,6 @@ func (l *logPage) readChoices(pr *pageRequest) {
 	l.Workers = sortedWith(l.Workers, l.Worker)
 }
 
-// sortedWith returns the sorted names, with name if it is not empty.
 func sortedWith(names []string, name string) []string {
 	if name != "" {
 		names = append(names, name)

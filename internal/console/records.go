@@ -79,7 +79,6 @@ func (pr *pageRequest) loadRecords(name string) (*recordsPage, error) {
 	return p, err
 }
 
-// loadSample reads the sample of the page.
 func (pr *pageRequest) loadSample(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
 	err := pr.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
@@ -138,8 +137,7 @@ func (pr *pageRequest) downloadTest(p *recordsPage) (any, error) {
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", file}, nil
 }
 
-// callChain requests the sample with the typed chain. It reports false and sets the problem of the page after a
-// failure.
+// callChain requests the sample with the typed chain. It is false, with a problem on the page, after a failure.
 func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Header, response any) (ok bool) {
 	p.ID = pr.formValues.Get("sample")
 	p.Chain = pr.formValues.Get("chain")
@@ -199,7 +197,6 @@ func settingsOf(text string) (settings map[string]string, problem string) {
 	return settings, ""
 }
 
-// fileName replaces characters that file names must not have.
 func fileName(connector string) string {
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' {

@@ -31,7 +31,6 @@ var templateFuncs = template.FuncMap{
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
-// maxBrief is the number of characters of a brief text.
 const maxBrief = 300
 
 func brief(text any) string { return shown.LineUpTo(textOf(text), maxBrief) }
@@ -50,8 +49,7 @@ func indirect(value any) any {
 	return pointer.Elem().Interface()
 }
 
-// formatTime formats a time, or a string in RFC 3339, in UTC. It is absolute, so that an unchanged fragment stays
-// unchanged; the script makes it relative.
+// formatTime formats a time or a string in RFC 3339. The script makes it relative.
 func formatTime(value any) template.HTML {
 	var date time.Time
 	switch value := indirect(value).(type) {
@@ -162,7 +160,6 @@ const spriteFile = "assets/vendor/lucide-1.62.0.svg"
 // query returns the query of a link with alternating names and values.
 func query(namesAndValues ...string) string { return "?" + pairs(namesAndValues...).Encode() }
 
-// formatSeconds formats a duration with one unit.
 func formatSeconds(seconds *int64) string {
 	if seconds == nil {
 		return "–"

@@ -57,8 +57,7 @@ func (d *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	}
 }
 
-// connectService checks the connection and the TLS handshake with the service. It does nothing if an HTTP proxy
-// connects to the service; a tunnel through the proxy is checked.
+// connectService checks the connection and TLS, unless an HTTP proxy without a tunnel connects to the service.
 func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, config *transport.Config,
 	addressSource source) {
 	address := net.JoinHostPort(config.Address, strconv.Itoa(config.Port))

@@ -46,8 +46,7 @@ const Client = -1
 type History struct {
 	Step int       `json:"step"` // seconds
 	From time.Time `json:"from"`
-	// P50 and P95 are percentiles of the milliseconds until the service began to answer, at most 65,534, null without
-	// requests.
+	// P50 and P95 are milliseconds until the service began to answer, at most 65,534, null without requests.
 	Rows     []*int64 `json:"rows"` // delivered rows
 	Requests []*int64 `json:"requests"`
 	P50      []*int64 `json:"p50"`
@@ -76,8 +75,7 @@ func NextSample(now time.Time) time.Time {
 	return now.Truncate(StepSeconds * time.Second).Add(StepSeconds * time.Second)
 }
 
-// Record adds the samples of all connectors that have tasks on this worker. Connectors that are not among existing ones
-// are removed.
+// Record adds the samples of the connectors with tasks on this worker. Connectors that do not exist are removed.
 func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -83,8 +83,7 @@ type ring struct {
 	length int   // number of steps with a point, at most Steps
 }
 
-// record adds the point of a step, to the point of an earlier sample in the same step. If the clock was set back, the
-// ring begins again.
+// record adds a point, also to an earlier one of the step. If the clock was set back, the ring begins again.
 func (r *ring) record(step int64, p point) {
 	if r.length > 0 && step == r.last { // the sample before was late
 		previous := &r.points[step%Steps]

@@ -253,8 +253,7 @@ func (r *Reloader) apply(step config.Change, connectors []*config.Connector, isN
 	}
 }
 
-// logStep records a rejection and logs a change, except a rejection that was logged before. isNew reports whether it
-// differs from the rejection before.
+// logStep logs a change. isNew is false for a rejection that was logged before, which is not logged again.
 func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	r.mu.Lock()
 	previous := r.rejections[step.Name]

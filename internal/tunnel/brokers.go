@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
-// node is a broker in a response.
 type node struct {
 	id   int32
 	host string
@@ -138,8 +137,7 @@ func (b *brokers) port(id int32) int32 {
 	return 0
 }
 
-// discover requests the brokers until the cluster responds. If only clients can log on, the responses to their requests
-// open the listeners.
+// discover requests the brokers until the cluster responds, unless only clients can log on.
 func (t *Tunnel) discover() {
 	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {

@@ -34,7 +34,6 @@ type relay struct {
 	buffer          []byte              // of rewritten responses
 }
 
-// pendingRequest is a request without a response.
 type pendingRequest struct {
 	key         int16
 	version     int16
@@ -78,8 +77,7 @@ func (r *relay) run(ctx context.Context) error {
 	return errors.Join(ignoreClosed(clientErr), ignoreClosed(brokerErr))
 }
 
-// drain accepts no more requests and closes the connection to the broker after the pending responses, or after
-// drainTime.
+// drain accepts no more requests, and closes the broker's connection after pending responses or drainTime.
 func (r *relay) drain() {
 	r.client.SetReadDeadline(time.Now())
 	deadline := time.NewTimer(drainTime)
@@ -109,7 +107,6 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// passRequests relays requests of the client until its connection ends.
 func (r *relay) passRequests() error {
 	for {
 		h, err := peekRequest(r.requests)
@@ -198,8 +195,7 @@ func (r *relay) expect(request pendingRequest) {
 	}
 }
 
-// rejectVersion responds to an unknown version of ApiVersions like an older broker: error 35 in version 0, with the
-// supported versions.
+// rejectVersion responds to an unknown version of ApiVersions like an older broker, with the supported versions.
 func (r *relay) rejectVersion(h requestHead) error {
 	if r.unanswered.Load() > 0 {
 		return fmt.Errorf("the client sent ApiVersions in the unknown version %d while responses were pending",
@@ -219,7 +215,6 @@ func (r *relay) rejectVersion(h requestHead) error {
 	return err
 }
 
-// passResponses relays responses of the broker until its connection ends.
 func (r *relay) passResponses() error {
 	for {
 		size, correlation, err := wire.PeekResponse(r.broker.Responses)
@@ -254,8 +249,7 @@ func (r *relay) passResponses() error {
 	}
 }
 
-// maxRewritten bounds a decoded response. A broker's fetch limit is 55 MiB (fetch.max.bytes), except for a larger
-// record.
+// maxRewritten bounds a decoded response. A broker's limit is 55 MiB (fetch.max.bytes), except for a larger record.
 const maxRewritten = 128 << 20
 
 // passRewritten relays a response with the addresses of local listeners.

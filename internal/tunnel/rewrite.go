@@ -35,12 +35,10 @@ func carriesAddress(key, version int16) bool {
 	return false
 }
 
-// mayPassUnchanged reports whether responses have addresses only as hints about moved leaders. A response that is too
-// large for rewriting passes, and the client requests metadata.
+// mayPassUnchanged reports whether addresses are only hints. A response too large for rewriting passes then.
 func mayPassUnchanged(key int16) bool { return key == keyFetch || key == keyShareFetch }
 
-// rewrite returns a response, a frame with its size, with local addresses. Without addresses it returns the frame
-// itself.
+// rewrite returns a response frame with local addresses, the same frame if it has none.
 func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	response := kmsg.ResponseForKey(request.key)
 	response.SetVersion(request.version)
@@ -118,7 +116,6 @@ func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err e
 	return r.replaceAddresses(fields)
 }
 
-// endpointController is the endpoint type of controllers.
 const endpointController = 2
 
 // addressField points to a broker's address in a response.
@@ -128,8 +125,7 @@ type addressField struct {
 	port *int32
 }
 
-// replaceAddresses opens listeners for new brokers and writes their addresses into the fields. Fields without a broker,
-// as of an unknown coordinator, have the id -1 or an empty host.
+// replaceAddresses writes local addresses. An unknown broker has the id -1 or an empty host, which remain.
 func (r *relay) replaceAddresses(fields []addressField) (hasChanged bool, err error) {
 	var nodes []node
 	for _, f := range fields {

@@ -165,8 +165,7 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	}
 }
 
-// logRefusal logs why a client's connection was closed, each reason once until the broker can be reached: clients retry
-// many times a second.
+// logRefusal logs each reason once until the broker can be reached: clients retry many times a second.
 func (t *Tunnel) logRefusal(address string, err error) {
 	if t.ctx.Err() != nil {
 		return

@@ -46,7 +46,6 @@ var (
 		"unknown.settings", "task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "trace."}
 )
 
-// stepOf returns the index of a setting's step.
 func stepOf(setting, group string) int {
 	switch {
 	case setting == "name", slices.Contains(serviceGroups, group):

@@ -30,8 +30,7 @@ const (
 	maxTreeNodes = 300
 )
 
-// NewTree returns the tree of a text, with marks where it differs from the text before the step. before is "" for the
-// first text.
+// NewTree returns the tree of a text, with marks where it differs from the text before the step, "" for none.
 func NewTree(text, before string) Tree {
 	root, ok := parseTree(text)
 	if !ok {

@@ -12,8 +12,7 @@ const (
 	maxBrief   = 300     // characters of the value of a header
 )
 
-// Truncate shortens the records of a sample to maxSampled: each gets the same share, and what earlier records do not
-// need.
+// Truncate shortens the records of a sample to maxSampled. Each gets an equal share of what remains.
 func Truncate(s *rest.Sample) {
 	var records []*rest.SampledRecord
 	for i := range s.Rows {

@@ -36,7 +36,6 @@ func Merge(steps []*int64, n int, highest bool) (groups []*float64) {
 	return groups
 }
 
-// scale returns the values multiplied by a factor.
 func scale(values []*float64, factor float64) []*float64 {
 	result := make([]*float64, len(values))
 	for i, value := range values {
@@ -153,7 +152,6 @@ type tick struct {
 
 type chartRow struct{ Time, First, Second string }
 
-// chartPlot is the rectangle of the lines in a chart.
 var chartPlot = box{left: 44, top: 10, width: 516, height: 120}
 
 const (
@@ -237,8 +235,7 @@ func formatShort(n float64) string {
 	return strconv.FormatFloat(n, 'g', 4, 64)
 }
 
-// Charts returns the charts of a connector from its first sample on. unread is the unit of the lag; format formats a
-// value.
+// Charts returns the charts of a connector from its first sample on. unread is the unit of the lag.
 func Charts(h *history.History, unread string, format func(float64) string) []Chart {
 	point := time.Duration(h.Step*stepsPerPoint) * time.Second
 	start := firstStep(h)
@@ -267,8 +264,7 @@ func Charts(h *history.History, unread string, format func(float64) string) []Ch
 	}
 }
 
-// firstStep returns the step at which charts begin: the step of the first sample, or up to a point earlier, so that the
-// last point is complete.
+// firstStep returns the step of the first sample, or up to a point earlier, so that the last point is complete.
 func firstStep(h *history.History) int {
 	first := len(h.Rows)
 	for _, values := range [][]*int64{h.Rows, h.P50, h.P95, h.Errors, h.Refused, h.Lag} {
