@@ -54,13 +54,8 @@ func newController(options *Options, connector *config.Connector) *controller {
 		log:               options.Logger.With("connector", connector.Name),
 		done:              make(chan struct{}),
 		queueBell:         guard.NewBell(),
-		spec: spec{
-			options:    options,
-			config:     connector,
-			target:     Running,
-			assignment: options.initialAssignment(),
-		},
-		status: status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}},
+		spec:              spec{options: options, config: connector, target: Running, assignment: options.initialAssignment()},
+		status:            status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}},
 	}
 	ctl.endpoint = &notificationEndpoint{handle: ctl.handleNotification}
 	ctl.newRun()

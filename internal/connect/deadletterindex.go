@@ -79,14 +79,9 @@ func (d *deadLetterIndex) add(l *DeadLetter) {
 	if len(d.texts) < maxCauseTexts {
 		d.texts[cause] = message
 	}
-	d.letters = append(d.letters, trackedDeadLetter{
-		original:  binary.LittleEndian.Uint64(id[:]),
-		offset:    l.Record.Offset,
-		partition: l.Record.Partition,
-		replays:   int32(l.Replays),
-		failedAt:  uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32))),
-		cause:     cause,
-	})
+	d.letters = append(d.letters, trackedDeadLetter{original: binary.LittleEndian.Uint64(id[:]),
+		offset: l.Record.Offset, partition: l.Record.Partition, replays: int32(l.Replays),
+		failedAt: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32))), cause: cause})
 	if len(d.letters) > d.limit {
 		d.dropOldest()
 	}

@@ -76,15 +76,9 @@ func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	}
 	worker := run.options.Worker
 	fencer := fencing.Fencer{
-		Worker: run.options.Kafka,
-		Group:  worker.Text("group.id"),
-		Log:    run.log,
-		Topic: kafka.InternalTopic{
-			Name:        worker.ConfigTopic(),
-			Setting:     "config.storage.topic",
-			Partitions:  1,
-			Replication: int16(worker.Int("config.storage.replication.factor")),
-		},
+		Worker: run.options.Kafka, Group: worker.Text("group.id"), Log: run.log,
+		Topic: kafka.InternalTopic{Name: worker.ConfigTopic(), Setting: "config.storage.topic", Partitions: 1,
+			Replication: int16(worker.Int("config.storage.replication.factor"))},
 	}
 	return fencer.Fence(ctx, run.transactionalConfig(), run.config.Name, counts)
 }

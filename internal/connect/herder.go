@@ -36,13 +36,9 @@ type Herder struct {
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
-	o.sharedResources = sharedResources{
-		claims:          &claimRegistry{},
-		buffers:         source.NewBuffers(o.Memory.Chunks()),
-		hub:             &notify.Hub{Logger: o.Logger},
-		starts:          &startCounters{},
-		refreshInterval: cmp.Or(o.refreshInterval, time.Minute),
-	}
+	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(o.Memory.Chunks()),
+		hub: &notify.Hub{Logger: o.Logger}, starts: &startCounters{},
+		refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	h.tracker = newDeadLetterTracker(h)
 	options := h.options(connectors)

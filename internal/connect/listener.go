@@ -114,11 +114,6 @@ func keyStoreLocation(roles config.Roles, kind string) *keystore.Location {
 	if get("location") == "" {
 		return nil
 	}
-	return &keystore.Location{
-		Path:        get("location"),
-		Type:        get("type"),
-		Password:    get("password"),
-		KeyPassword: get("key-password"),
-		Alias:       get("alias"),
-	}
+	return &keystore.Location{Path: get("location"), Type: get("type"), Password: get("password"),
+		KeyPassword: get("key-password"), Alias: get("alias")}
 }

@@ -43,15 +43,9 @@ type recordIndex struct {
 
 func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 	return &recordIndex{
-		states:        map[recordID]recordState{},
-		limit:         maxIndexedRecords,
-		rows:          map[recordID]core.RowSubset{},
-		contradictory: map[recordID]bool{},
-		values:        map[recordID]string{},
-		newest:        map[recordID]int64{},
-		from:          map[string]kafka.Positions{},
-		unkeyed:       map[string]*unkeyedTopic{},
-		kafka:         kafkaConfig,
+		states: map[recordID]recordState{}, limit: maxIndexedRecords, rows: map[recordID]core.RowSubset{},
+		contradictory: map[recordID]bool{}, values: map[recordID]string{}, newest: map[recordID]int64{},
+		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: kafkaConfig,
 	}
 }
 

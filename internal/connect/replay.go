@@ -213,15 +213,8 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	var replays []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
 		p := &partitionReplay{
-			connectorRun: run,
-			lock:         lock,
-			reader:       reader,
-			request:      r,
-			partition:    partition,
-			end:          ends[partition],
-			result:       result,
-			rejected:     map[string]bool{},
-			written:      map[recordID]bool{},
+			connectorRun: run, lock: lock, reader: reader, request: r, partition: partition, end: ends[partition],
+			result: result, rejected: map[string]bool{}, written: map[recordID]bool{},
 		}
 		if err := p.load(ctx); err != nil {
 			return err

@@ -62,14 +62,9 @@ type runClients struct {
 
 func newConnectorRun(ctl *controller, options *Options, connector *config.Connector) *connectorRun {
 	run := &connectorRun{
-		controller: ctl,
-		options:    options,
-		accepted:   connector,
-		config:     connector,
-		log:        ctl.log,
-		configErr:  connector.Problems.Err(),
-		clients:    runClients{openLock: guard.NewCtxMutex()},
-		taskSet:    taskSet{assignment: Assignment{Standalone: true}},
+		controller: ctl, options: options, accepted: connector, config: connector, log: ctl.log,
+		configErr: connector.Problems.Err(), clients: runClients{openLock: guard.NewCtxMutex()},
+		taskSet: taskSet{assignment: Assignment{Standalone: true}},
 	}
 	run.clients.registries.log = run.log
 	run.class.plugin, run.class.component, run.class.err = components.Find(options.Plugins,

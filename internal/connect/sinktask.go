@@ -103,13 +103,8 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 	run := t.run
 	roles := run.roles()
 	return sink.Options{
-		Connector: run.config.Name,
-		Task:      t.number,
-		Component: run.class.component.Name,
-		Settings:  t.settings,
-		Versions:  sink.BoundVersions(binding, t.visibleSettings),
-		Client:    run.clients.client,
-		Registry:  run.registry(),
+		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
+		Versions: sink.BoundVersions(binding, t.visibleSettings), Client: run.clients.client, Registry: run.registry(),
 		Stages: sink.Stages{
 			NewChain:           chainFunc(transforms, func(chain namedChain) sink.Chain { return chain }),
 			NewConverters:      run.converters,
@@ -128,12 +123,8 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 			Send:      config.List(run.config.Text("errors.uncertain.send")),
 			Skip:      config.List(run.config.Text("errors.uncertain.skip")),
 		},
-		Shared: sink.Shared{
-			Answered:  &run.taskSet.answered,
-			InDoubt:   &run.taskSet.inDoubt,
-			Revoked:   &run.taskSet.revoked,
-			Unmatched: run.taskSet.unmatched,
-		},
+		Shared: sink.Shared{Answered: &run.taskSet.answered, InDoubt: &run.taskSet.inDoubt,
+			Revoked: &run.taskSet.revoked, Unmatched: run.taskSet.unmatched},
 		Telemetry: sink.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer, Logger: run.options.Logger},
 	}
 }
@@ -141,13 +132,9 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 // consumerOptions selects topics, which the plugin has returned, if the settings select none.
 func (t *task) consumerOptions(topics []string, r kafka.Rebalances) kafka.ConsumerOptions {
 	run := t.run
-	options := kafka.ConsumerOptions{
-		Group:      config.ConsumerGroup(run.config.Name),
-		ClientID:   fmt.Sprintf("connector-consumer-%s-%d", run.config.Name, t.number),
-		Topics:     config.List(run.config.Text("topics")),
-		Regex:      run.config.Text("topics.regex"),
-		Rebalances: r,
-	}
+	options := kafka.ConsumerOptions{Group: config.ConsumerGroup(run.config.Name),
+		ClientID: fmt.Sprintf("connector-consumer-%s-%d", run.config.Name, t.number),
+		Topics:   config.List(run.config.Text("topics")), Regex: run.config.Text("topics.regex"), Rebalances: r}
 	if len(options.Topics) == 0 && options.Regex == "" {
 		options.Topics = topics
 	}

@@ -95,14 +95,9 @@ func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
 func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
 	run := t.run
 	options := source.Options{
-		Connector: run.config.Name,
-		Task:      t.number,
-		Component: run.class.component.Name,
-		Settings:  t.settings,
-		Versions:  source.BoundVersions(binding, t.visibleSettings),
-		Client:    run.clients.client,
-		Registry:  run.registry(),
-		Answered:  &run.taskSet.answered,
+		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
+		Versions: source.BoundVersions(binding, t.visibleSettings), Client: run.clients.client,
+		Registry: run.registry(), Answered: &run.taskSet.answered,
 		Offsets: source.Offsets{
 			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)
@@ -135,12 +130,8 @@ func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transfo
 		OnIdle: func(until time.Time) (end func()) {
 			return run.taskSet.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().CloseIdle() })
 		},
-		Telemetry: source.Telemetry{
-			Metrics:      t.metrics,
-			Tracer:       run.options.Tracer,
-			TraceHeaders: run.boolean(config.TraceHeaders),
-			Logger:       run.options.Logger,
-		},
+		Telemetry: source.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer,
+			TraceHeaders: run.boolean(config.TraceHeaders), Logger: run.options.Logger},
 	}
 	if run.options.Group != nil {
 		options.CheckLease = run.options.Group.CheckLease

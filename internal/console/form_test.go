@@ -178,7 +178,8 @@ func TestRowsOfChosenSet(t *testing.T) {
 	}
 	f.responses["PUT /connector-plugins/C/config/validate"] = validation
 	f.responses["POST /culvert/peek"] = json.RawMessage(fmt.Sprintf(`{"document":{"fields":[
-		{"name":"ID","type":"int32"},{"name":%[1]s,"type":"string"}],"rows":[{"ID":7,%[1]s:%[1]s},{"ID":8}]}}`, quotedJSON(hostileText)))
+		{"name":"ID","type":"int32"},{"name":%[1]s,"type":"string"}],"rows":[{"ID":7,%[1]s:%[1]s},{"ID":8}]}}`,
+		quotedJSON(hostileText)))
 	form := url.Values{
 		"name":     {"x"},
 		"step":     {"peek:" + hostileText},

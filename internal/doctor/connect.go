@@ -38,8 +38,8 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 			err := probe.explain(event.Err, address)
 			if step == socks.StepProxy {
 				name += " " + probe.route.Address()
-				proxySource := source{setting: probe.name(route.NameAddress), hint: "Is this the host and SOCKS5 port " +
-					"of the Connectivity proxy, which only applications on BTP reach?"}
+				proxySource := source{setting: probe.name(route.NameAddress), hint: "Is this the host and SOCKS5 " +
+					"port of the Connectivity proxy, which only applications on BTP reach?"}
 				err = proxySource.explain(err)
 			}
 			if !d.record(name, event.Elapsed, "", err) {

@@ -129,8 +129,8 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 	}
 	if len(attached) == 0 {
 		return "", &hintError{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; " +
-			"HTTP 417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
-			"Connector Administrator. It then shows in the " + cockpitConnectors,
+			"HTTP 417 there means that the user is no administrator of the subaccount and does not hold the role " +
+			"Cloud Connector Administrator. It then shows in the " + cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}
 	texts := make([]string, len(attached))

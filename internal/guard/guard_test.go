@@ -26,7 +26,7 @@ func TestRecoverReturnsAndLogsPanics(t *testing.T) {
 	}
 	assert.Equal(t, "task orders-0", p.Operation)
 	assert.Contains(t, err.Error(), "task orders-0: an internal error of culvert")
-	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecover")
+	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecoverReturnsAndLogsPanics")
 	want := errors.New("no panic")
 	assert.Equal(t, want, Do(logger, "x", func() error { return want }))
 }

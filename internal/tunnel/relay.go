@@ -43,13 +43,8 @@ type pendingRequest struct {
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 	return &relay{
-		tunnel:         t,
-		client:         client,
-		requests:       bufio.NewReaderSize(client, bufferSize),
-		broker:         wire.New(broker),
-		address:        address,
-		pending:        make(chan pendingRequest, 256),
-		responsesEnded: make(chan struct{}),
+		tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize), broker: wire.New(broker),
+		address: address, pending: make(chan pendingRequest, 256), responsesEnded: make(chan struct{}),
 	}
 }
 
