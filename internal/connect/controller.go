@@ -54,8 +54,9 @@ func newController(options *Options, connector *config.Connector) *controller {
 		log:               options.Logger.With("connector", connector.Name),
 		done:              make(chan struct{}),
 		queueBell:         guard.NewBell(),
-		spec:              spec{options: options, config: connector, target: Running, assignment: options.initialAssignment()},
-		status:            status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}},
+		spec: spec{options: options, config: connector, target: Running,
+			assignment: options.initialAssignment()},
+		status: status{state: Unassigned, stateSince: time.Now(), clocks: stateClocks{}},
 	}
 	ctl.endpoint = &notificationEndpoint{handle: ctl.handleNotification}
 	ctl.newRun()
@@ -292,7 +293,6 @@ func (ctl *controller) stopLimit() time.Duration {
 	return ctl.desiredSpec().options.Worker.Duration(stopLimit)
 }
 
-// idleEvent returns the event of a controller without activity, which depends on what the spec requests.
 func (ctl *controller) idleEvent(ctx context.Context) eventKind {
 	switch desired := ctl.desiredSpec(); {
 	case ctx.Err() != nil || desired.deleted:
@@ -391,7 +391,6 @@ func (ctl *controller) applyTransition(e event) action {
 	return change.action
 }
 
-// startRun starts the current run in the background, or a new one if its spec has changed or it has run already.
 func (ctl *controller) startRun(ctx context.Context) {
 	ctl.mu.Lock()
 	run := ctl.status.currentRun

@@ -124,7 +124,6 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 	return deadLetter
 }
 
-// originalRecord returns the record that failed, without the headers that describe the failure.
 func (l *DeadLetter) originalRecord() *kgo.Record {
 	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
 		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
@@ -219,7 +218,6 @@ func (f *DeadLetterFilter) Matches(deadLetter *DeadLetter) bool {
 		(f.Until.IsZero() || deadLetter.FailedAt.Before(f.Until))
 }
 
-// compareOrigins orders dead letters by the positions of their original records and then by age.
 func compareOrigins(a, b *DeadLetter) int {
 	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
 		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))

@@ -276,8 +276,8 @@ func (d *deadLetterIndex) countedCause(l *trackedDeadLetter) causeID {
 }
 
 // siblings returns all letters of the open originals with a letter at one of the positions, and counts both.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter,
-	originals, matched int) {
+func (d *deadLetterIndex) siblings(
+	positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter, originals, matched int) {
 	selected := map[uint64]bool{}
 	for i := range d.letters {
 		l := &d.letters[i]

@@ -124,7 +124,6 @@ func (ctl *controller) ownsConnector() bool {
 	return ctl.spec.assignment.Standalone || ctl.spec.assignment.OwnsConnector
 }
 
-// writesDeadLetterHeaders reports whether dead letters have the headers that name their connector.
 func (ctl *controller) writesDeadLetterHeaders() bool {
 	v := ctl.observe()
 	enabled, _ := config.Boolean(v.config.Setting(deadLetterContext, v.options.Worker))

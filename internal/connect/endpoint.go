@@ -84,7 +84,6 @@ type notificationEndpoint struct {
 	unregister func()     // closes the endpoint; nil while it is closed
 }
 
-// ensureOpen opens the endpoint with the settings of a run. It stays open if its settings are the same.
 func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
 	roles := run.roles()
 	settings, err := run.listenerSettings(roles)

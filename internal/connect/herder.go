@@ -58,7 +58,6 @@ func (h *Herder) target(connector *config.Connector) TargetState {
 	return h.shared.Target(connector)
 }
 
-// options returns the options of a connector that is created together with connectors.
 func (h *Herder) options(connectors []*config.Connector) *Options {
 	o := h.shared
 	o.reserved = components.Reserved(o.Worker, connectors)
@@ -283,7 +282,6 @@ func (h *Herder) RunOnce(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// runLoopsOnce runs connectors until their work is done or ctx ends.
 func (h *Herder) runLoopsOnce(ctx context.Context, controllers []*controller) {
 	var loops sync.WaitGroup
 	for _, ctl := range controllers {
@@ -338,7 +336,6 @@ func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err 
 	return value, err
 }
 
-// allControllers returns the controllers sorted by name.
 func (h *Herder) allControllers() []*controller {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -14,7 +14,6 @@ type idleTracker struct {
 	idleUntil map[int]time.Time // by number of an idle task; the zero time means indefinitely
 }
 
-// addTask counts a task as running until end is called.
 func (t *idleTracker) addTask() (end func()) {
 	add := func(delta int) {
 		t.mu.Lock()

@@ -110,7 +110,6 @@ func newStoredEntry(partition []wit.OffsetEntry, value []byte) (entry storedEntr
 	return entry
 }
 
-// sortedOffsets returns the offsets that were not deleted, sorted by partition, and the errors of all entries.
 func sortedOffsets(byPartition map[string]storedEntry) (offsets []StoredOffset, err error) {
 	for _, entry := range byPartition {
 		err = errors.Join(err, entry.err)

@@ -129,12 +129,10 @@ func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
 		"consumer.override.bootstrap.servers), or create the topic", strings.Join(missing, ", "))
 }
 
-// isCaughtUp reports whether the group has read everything before the ends of snapshotEnds.
 func (l *lagTracker) isCaughtUp(ctx context.Context) (bool, error) {
 	return l.hasCommittedUpTo(ctx, l.startEnds)
 }
 
-// hasCommittedUpTo reports whether no record remains between the committed offsets and ends.
 func (l *lagTracker) hasCommittedUpTo(ctx context.Context, ends map[string]kafka.Positions) (bool, error) {
 	from, _, err := l.positions(ctx, ends)
 	if err != nil {

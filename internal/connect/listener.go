@@ -72,7 +72,6 @@ func (run *connectorRun) listen(feed string, handler notify.Handler) (address st
 	return address, func() { run.taskSet.handlers.set(address, nil) }, nil
 }
 
-// listenerSettings returns the settings of the endpoint. It reads the key stores.
 func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.Settings, err error) {
 	for _, number := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(number, 10, 16)
@@ -108,7 +107,6 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 	return settings, err
 }
 
-// keyStoreLocation returns nil if the settings, whose names begin with kind, name no file.
 func keyStoreLocation(roles config.Roles, kind string) *keystore.Location {
 	get := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
 	if get("location") == "" {

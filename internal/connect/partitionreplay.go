@@ -576,7 +576,6 @@ func (p *partitionReplay) checkLock(ctx context.Context) error {
 	return p.lock.CheckMembership(ctx)
 }
 
-// store replaces the state and stores it unless it is the same as the stored one or the run is dry.
 func (p *partitionReplay) store(ctx context.Context, state replayState) error {
 	if err := p.checkLock(ctx); err != nil {
 		return err

@@ -42,7 +42,6 @@ func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error)
 	return nil, run.options.Group.PutTaskConfigs(ctx, run.config.Name, plan)
 }
 
-// resolveTaskConfigs returns stored task configs with the settings that they refer to.
 func (run *connectorRun) resolveTaskConfigs(stored *config.TaskConfigs) [][]wit.Setting {
 	visible := run.pluginSettings(run.class.plugin)
 	configs := make([][]wit.Setting, len(stored.Settings))
@@ -119,7 +118,6 @@ func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
 	return plan, nil
 }
 
-// releasePlan closes the plugin's instances of the plan, if they are open.
 func (run *connectorRun) releasePlan() {
 	if binding := run.class.planBinding.Swap(nil); binding != nil {
 		binding.Close()

@@ -136,7 +136,6 @@ func (r *recordIndex) isDone(deadLetter *DeadLetter) bool {
 	return int32(deadLetter.Replays) < state.replays || int32(deadLetter.Replays) <= state.settled || state.isSelected
 }
 
-// setSelected records whether this replay sends a record, and returns the record's state.
 func (r *recordIndex) setSelected(id recordID, isSelected bool) recordState {
 	state := r.states[id]
 	state.isSelected = isSelected
@@ -158,7 +157,6 @@ func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
 	return ok && newest > deadLetter.Offset
 }
 
-// watchNewer adds a dead letter for which readNewer looks for newer records.
 func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
 	if deadLetter.Record.Key == nil {
 		unkeyed := r.unkeyed[deadLetter.Topic]

@@ -20,7 +20,6 @@ type registries struct {
 	clients map[string]*registry.Client
 }
 
-// client returns the client for settings, which it opens if there is none yet.
 func (r *registries) client(settings registry.Settings) (*registry.Client, error) {
 	key, err := json.Marshal(settings)
 	if err != nil {

@@ -149,7 +149,6 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 	return result, nil
 }
 
-// openAndReplay opens the clients of a connector and replays its dead letters up to the offsets in ends.
 func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
 	r ReplayRequest, result *ReplayResult) error {
 	ctl, err := h.find(name)
@@ -241,7 +240,6 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Member
 	return nil
 }
 
-// indexRecords fills the record index with all dead letters of the connector and sets it in the replays.
 func indexRecords(ctx context.Context, replays []*partitionReplay, records *recordIndex) error {
 	readAll := func(visit func(*partitionReplay, *DeadLetter) error) error {
 		for _, p := range replays {

@@ -114,7 +114,6 @@ func (r *replayState) next() (next int64, done []offsetRange) {
 	return 0, r.done
 }
 
-// end returns the offset after the last dead letter that is done.
 func (r *replayState) end() int64 {
 	if n := len(r.done); n > 0 {
 		return r.done[n-1].last + 1
@@ -200,7 +199,6 @@ const (
 	fieldTopic  = "topic" // the topic's ID. Earlier versions reject it.
 )
 
-// fields returns the state in its stored form, see parseReplayState.
 func (r *replayState) fields() []wit.OffsetEntry {
 	next, ranges := r.next()
 	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}

@@ -94,7 +94,6 @@ func (run *connectorRun) reloadSecrets() (hasChanged bool, err error) {
 	return hasChanged, nil
 }
 
-// keyStoreFiles returns the paths of key stores and other files of the service and of overridden Kafka settings.
 func (run *connectorRun) keyStoreFiles() []string {
 	if run.class.err != nil {
 		return nil

@@ -68,7 +68,6 @@ type status struct {
 	clocks      stateClocks   // by task
 }
 
-// setIdleTasks sets the state of the shown tasks that do not run, except failed ones.
 func (s *status) setIdleTasks(state State) {
 	for _, t := range s.shownRun().taskSet.tasks {
 		if t.cancel == nil && t.state != Failed {

@@ -27,7 +27,6 @@ func (s *stateClock) advance(now time.Time) {
 	s.countedUntil = now
 }
 
-// setState creates the clock of a task if it is missing, and sets its state.
 func (s stateClocks) setState(number int, state State) {
 	now := time.Now()
 	clock := s[number]

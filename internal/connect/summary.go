@@ -53,7 +53,6 @@ const causeLength = 270
 // causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
 func causeLine(text string) string { return shown.LineUpTo(reasonOf(text), causeLength) }
 
-// reasonOf returns the first line of an error with the reason first.
 func reasonOf(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return sink.ReasonFirst(line)
@@ -255,7 +254,6 @@ func (v *view) setAway(component *ComponentStatus, waits *limits.Wait) time.Time
 	return since
 }
 
-// setFailed sets the state, cause, kind and action of a failure.
 func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.Time) {
 	component.State = Failed
 	component.RestartsAt = restartsAt
@@ -284,7 +282,6 @@ func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.
 	}
 }
 
-// firstSetting returns the setting of the first problem that is not a warning, "" if there is none.
 func firstSetting(problems config.Problems) string {
 	for _, problem := range problems {
 		if problem.Setting != "" && !problem.Warning {

@@ -98,7 +98,6 @@ func (t *task) loop(ctx context.Context, once bool) {
 	}
 }
 
-// work makes one attempt: it runs the task until it ends or fails.
 func (t *task) work(ctx context.Context, once bool) error {
 	binding, err := t.run.bind()
 	if err != nil {
@@ -197,7 +196,6 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 	return restartsAt
 }
 
-// resetForRestart resets the clock of the task.
 func (t *task) resetForRestart() {
 	t.run.controller.update(func(_ *spec, observed *status) {
 		t.isWorking = false
@@ -206,7 +204,6 @@ func (t *task) resetForRestart() {
 	})
 }
 
-// hasProgress reports whether the current or last attempt has read a page or moved rows.
 func (t *task) hasProgress() bool {
 	ctl := t.run.controller
 	ctl.mu.Lock()
@@ -232,7 +229,6 @@ func (t *task) setIdle() {
 	}
 }
 
-// markEnded records that the task makes no more attempts.
 func (t *task) markEnded() {
 	t.run.controller.update(func(*spec, *status) {
 		t.cancelWork = nil

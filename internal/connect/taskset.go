@@ -76,7 +76,6 @@ type taskSet struct {
 	endsLock  sync.Mutex // see lagTracker.snapshotEnds
 }
 
-// acceptsTasks reports whether the set has not ended.
 func (set *taskSet) acceptsTasks() bool {
 	select {
 	case <-set.done: // blocks while nil
@@ -100,7 +99,6 @@ func (run *connectorRun) assignment() Assignment {
 	return run.taskSet.assignment
 }
 
-// createTasks replaces all tasks by the assigned ones of configs.
 func (run *connectorRun) createTasks(configs [][]wit.Setting) {
 	run.controller.update(func(*spec, *status) {
 		run.taskSet.configs = configs

@@ -70,7 +70,6 @@ func newTopic(connector *config.Connector, name string) (kafka.Topic, error) {
 	return parseTopic(connector, "topic.creation.default.", name), nil
 }
 
-// matchesTopic reports whether one of the regular expressions of a setting matches the name of a topic.
 func matchesTopic(connector *config.Connector, setting, name string) (bool, error) {
 	for _, regex := range config.List(connector.Text(setting)) {
 		compiled, err := pattern.Compile(regex)

@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/internal/run/source"
 )
 
-// recordTopic records in the group, or locally without one, that the connector uses a topic.
 func (t *task) recordTopic(topic string) {
 	run := t.run
 	if run.options.Group != nil {

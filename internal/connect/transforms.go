@@ -65,7 +65,6 @@ func Stages(plugins *plugin.Manager, connector *config.Connector, onView viewFun
 	return stages, nil
 }
 
-// stageSettings returns the function that reads the settings that a version of the plugin sees.
 func stageSettings(plugins *plugin.Manager, component wit.Component, connector *config.Connector, prefix string,
 	onView viewFunc) func(plugin.Info) []wit.Setting {
 	return func(info plugin.Info) []wit.Setting {
@@ -85,7 +84,6 @@ func (run *connectorRun) observer() *core.Observer {
 	return run.options.Observer(run.config.Name)
 }
 
-// versionNotes explains why the task does not use newer versions of its plugins.
 func (f *chainFactory) versionNotes(binding *plugin.Binding) (notes []string) {
 	add := func(s plugin.Status) {
 		reasons := slices.Clone(s.Others)

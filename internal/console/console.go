@@ -267,7 +267,6 @@ func (c *console) execute(name string, data any) (template.HTML, error) {
 	return template.HTML(b.String()), err
 }
 
-// answerPage sends a whole page. It waits for counts.
 func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string, data any, content rendered,
 	counts <-chan navCounts) {
 	frame := frameData{Page: pr.section(name), Title: pr.title, ReadOnlyReason: pr.ReadOnlyReason,

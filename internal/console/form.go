@@ -74,7 +74,6 @@ func (pr *pageRequest) loadStored(name string) (p *formPage, err error) {
 	return p, p.Head.configErr
 }
 
-// prepare builds the fields of a page that is opened, and returns the page.
 func (pr *pageRequest) prepare(p *formPage) *formPage {
 	p.Base = p.Text
 	p.addProblem(pr.validate(p, nil, ""))
@@ -110,9 +109,7 @@ func (pr *pageRequest) withChain() (any, error) {
 }
 
 // lines returns a field of the form with line ends as in a file.
-func (pr *pageRequest) lines(field string) string {
-	return strings.ReplaceAll(pr.formValues.Get(field), "\r\n", "\n")
-}
+func (pr *pageRequest) lines(field string) string { return strings.ReplaceAll(pr.formValues.Get(field), "\r\n", "\n") }
 
 func (pr *pageRequest) postForm() (any, error) {
 	step := pr.formValues.Get("step")

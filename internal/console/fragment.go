@@ -143,7 +143,6 @@ func (c *pageCache) answer(key, known string, render func() rendered) encodedAns
 	return encoded
 }
 
-// storeOutlines keeps the outlines of the last versions of each fragment.
 func (p *cachedPage) storeOutlines() {
 	if p.outlines == nil {
 		p.outlines = map[string][]versionOutline{}
@@ -197,7 +196,6 @@ func (f pageFragment) changesSince(earlier *outline) pageFragment {
 	return pageFragment{Version: f.Version, Rows: rows}
 }
 
-// page returns the cached page of a key, a new one if there is none.
 func (c *pageCache) page(key string) *cachedPage {
 	c.mu.Lock()
 	defer c.mu.Unlock()

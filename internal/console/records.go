@@ -58,7 +58,6 @@ func (pr *pageRequest) idleFeeds(name string) []feed {
 	return feedsOf(&motion)
 }
 
-// loadRecords returns the page of a connector, without a sample.
 func (pr *pageRequest) loadRecords(name string) (*recordsPage, error) {
 	p := &recordsPage{Name: name, SampleCommand: pr.curl("POST "+samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	var err error
@@ -118,7 +117,6 @@ func (pr *pageRequest) startSample(p *recordsPage) (any, error) {
 	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
 }
 
-// tryChain runs the typed chain with the sample. After a problem, the sample has the stored chain.
 func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 	p.Sample = &rest.Sample{}
 	if !pr.callChain(p, "", nil, p.Sample) {
@@ -128,7 +126,6 @@ func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 	return p, nil
 }
 
-// downloadTest returns the sample with the typed chain as a file for culvert test.
 func (pr *pageRequest) downloadTest(p *recordsPage) (any, error) {
 	file := ""
 	if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &file) {
@@ -184,7 +181,6 @@ func (pr *pageRequest) runTool(p *recordsPage) (any, error) {
 	return p, err
 }
 
-// settingsOf parses properties. problem is "" if they are valid.
 func settingsOf(text string) (settings map[string]string, problem string) {
 	entries, problems := config.Read("text.properties", []byte(text))
 	if err := problems.Err(); err != nil {

@@ -82,7 +82,6 @@ func (h *hintError) Error() string {
 
 func (h *hintError) Unwrap() error { return h.cause }
 
-// settingOf returns the setting that an error names, "" if it names none.
 func settingOf(err error) string {
 	var hint *hintError
 	if errors.As(err, &hint) && hint.setting != "" {

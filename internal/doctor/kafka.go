@@ -124,7 +124,6 @@ func (d *Diagnosis) fetchBrokers(ctx context.Context, probe *routeProbe, k Kafka
 
 const keySASLAuthenticate = 36
 
-// explainProtocol adds the setting that fixes an error of a logon or request.
 func explainProtocol(err error, setting string) error {
 	var closedErr *wire.ConnectionClosedError
 	switch {

@@ -106,7 +106,6 @@ func (r *ring) record(step int64, p point) {
 	r.length = min(r.length+int(skipped)+1, Steps)
 }
 
-// at returns the point of a step, unknownPoint if there is none.
 func (r *ring) at(step int64) point {
 	if age := r.last - step; age >= 0 && age < int64(r.length) {
 		return r.points[step%Steps]
@@ -114,7 +113,6 @@ func (r *ring) at(step int64) point {
 	return unknownPoint
 }
 
-// history returns the steps up to last.
 func (r *ring) history(last int64) History {
 	first := last - Steps + 1
 	h := History{Step: StepSeconds, From: time.Unix(first*StepSeconds, 0).UTC(), Silent: []string{}}

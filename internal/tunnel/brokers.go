@@ -127,7 +127,6 @@ func (b *brokers) add(n node, rank int) error {
 	return nil
 }
 
-// port returns the local port of a broker, zero if it is unknown.
 func (b *brokers) port(id int32) int32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -55,7 +55,6 @@ type requestHead struct {
 	correlation int32
 }
 
-// peekRequest reads the head of the next request without consuming it.
 func peekRequest(r *bufio.Reader) (requestHead, error) {
 	b, err := r.Peek(12)
 	if err != nil {
@@ -112,7 +111,6 @@ func expectsResponse(r *bufio.Reader, h requestHead) (bool, error) {
 // cursor reads encoded fields. After an error unread is nil.
 type cursor struct{ unread []byte }
 
-// next returns the next n bytes, nil if there are fewer.
 func (c *cursor) next(n int) []byte {
 	if n < 0 || n > len(c.unread) {
 		c.unread = nil

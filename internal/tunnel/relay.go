@@ -247,7 +247,6 @@ func (r *relay) passResponses() error {
 // maxRewritten bounds a decoded response. A broker's limit is 55 MiB (fetch.max.bytes), except for a larger record.
 const maxRewritten = 128 << 20
 
-// passRewritten relays a response with the addresses of local listeners.
 func (r *relay) passRewritten(request pendingRequest, size int32) error {
 	if size > maxRewritten {
 		return fmt.Errorf("a response to %s of %d bytes: expected at most %d", kmsg.NameForKey(request.key), size,

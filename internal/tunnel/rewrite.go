@@ -63,7 +63,6 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	return setFrameLength(response.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
 }
 
-// rewriteAddresses changes a response, and reports whether it did.
 func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err error) {
 	var fields []addressField
 	add := func(id int32, host *string, port *int32) { fields = append(fields, addressField{id, host, port}) }

@@ -112,7 +112,6 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 	return nil, strings.Join(t.options.Bootstrap, ","), errors.Join(errs...)
 }
 
-// serve relays the connections of a listener to a broker in the background.
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.PanicError) { t.cancel() })
@@ -139,7 +138,6 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	})
 }
 
-// connect relays between a client and a broker until one of them closes the connection.
 func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer client.Close()
 	timeout := t.options.DialTimeout
