@@ -322,7 +322,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, entry *trackedTop
 	t.mu.Unlock()
 	states := t.readStates(ctx, entry.name, connectors, offsets)
 	for name, c := range connectors {
-		if !c.isBeyond(offsets, states[name]) {
+		if !c.exceeds(offsets, states[name]) {
 			continue
 		}
 		current, ok := clients.admin.Ranges(ctx, entry.name)[entry.name]
@@ -387,8 +387,8 @@ func (c *trackedConnector) setUnknown() {
 	c.summary = nil
 }
 
-// isBeyond reports whether letters after the end of offsets were read: these are old, or of a new topic.
-func (c *trackedConnector) isBeyond(offsets kafka.Range, states map[int32]replayState) bool {
+// exceeds reports whether letters after the end of offsets were read: these are old, or of a new topic.
+func (c *trackedConnector) exceeds(offsets kafka.Range, states map[int32]replayState) bool {
 	for partition, next := range c.next {
 		if next > offsets.To[partition] {
 			return true

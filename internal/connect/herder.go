@@ -257,8 +257,7 @@ func (h *Herder) withController(name string, do func(*controller)) error {
 	return err
 }
 
-// RunOnce runs every source until it has caught up, then every sink up to the current end of its topics. It returns the
-// errors of all failed tasks.
+// RunOnce runs sources until they have caught up, then sinks up to the ends of their topics. It joins all errors.
 func (h *Herder) RunOnce(ctx context.Context) error {
 	var sources, sinks []*controller
 	for _, ctl := range h.allControllers() {

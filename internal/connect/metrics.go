@@ -17,8 +17,7 @@ const MaxTasksWithMetrics = 10_000
 // Metrics are the metrics of a connector.
 type Metrics struct {
 	Name string `json:"name"`
-	// State is the first condition that applies to the connector or a task. [Herder.Metrics] leaves it empty, also in
-	// Tasks.
+	// State is the first condition that applies to the connector or a task. [Herder.Metrics] leaves it empty.
 	State         Condition           `json:"state"`
 	ConnectState  State               `json:"-"` // Kafka Connect's state
 	Type          string              `json:"type"`

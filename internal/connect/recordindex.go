@@ -31,8 +31,7 @@ type recordIndex struct {
 	contradictory map[recordID]bool           // records whose letters have different numbers of rows
 	// values has the digests of other values that earlier retries of records in doubt have sent, see [valueDigest].
 	values map[recordID]string
-	// newest is, by key of a dead letter to send, the offset of the newest record of the key that is not such a dead
-	// letter, or -1.
+	// newest has, by key of a dead letter to send, the offset of the newest other record of the key, or -1.
 	newest  map[recordID]int64
 	from    map[string]kafka.Positions // where the next read of a topic starts
 	unkeyed map[string]*unkeyedTopic
@@ -56,8 +55,7 @@ type recordState struct {
 	isSelected bool  // this replay sends it
 }
 
-// recordID identifies a record by position and content: a topic that was deleted and created again has other records in
-// the same positions.
+// recordID identifies a record by position and content: a recreated topic has other records in the same positions.
 type recordID [16]byte
 
 func newRecordID(topic string, partition int32, offset int64, timestamp time.Time, key, value []byte) (id recordID) {

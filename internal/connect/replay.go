@@ -25,8 +25,7 @@ import (
 type ReplayRequest struct {
 	Topic  string
 	Filter DeadLetterFilter
-	// IncludeReplayed replays dead letters again that were replayed before: the letters of Filter.Positions, or all
-	// letters if it is nil.
+	// IncludeReplayed replays letters again that were replayed before: those in Filter.Positions, all if it is nil.
 	IncludeReplayed   bool
 	IncludeSuperseded bool // also sends records of a sink that have a newer record of the same key
 	// DryRun processes dead letters without sending or storing anything. Plugins are opened, which may read the

@@ -43,7 +43,6 @@ func (b *restartBackoff) recordFailure(err error, duration time.Duration, movedR
 	}
 }
 
-// logLevel returns the level of a message about the failure: first for the first failure.
 func (b *restartBackoff) logLevel(first slog.Level) slog.Level {
 	if b.failures > 1 {
 		return slog.LevelDebug

@@ -84,7 +84,6 @@ func (ctl *controller) retire(ctx context.Context) {
 	run.log.Info("ended the deleted connector's subscriptions at its service", "ended", description)
 }
 
-// callRetire calls the plugin, sends its requests, and returns its description of the subscriptions that have ended.
 func (run *connectorRun) callRetire(ctx context.Context) (description string, err error) {
 	if _, err := run.reloadSecrets(); err != nil {
 		return "", err

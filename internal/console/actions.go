@@ -163,10 +163,14 @@ func (r result) title() string {
 }
 
 // Delivered reports whether all selected items were handled and, of a replay, delivered. It is false for a dry run.
-func (r result) Delivered() bool { return r.title() == "Done" && (r.Replayed == nil || !r.Replayed.DryRun) }
+func (r result) Delivered() bool {
+	return r.title() == "Done" && (r.Replayed == nil || !r.Replayed.DryRun)
+}
 
 // Passed reports whether a dry run refused nothing. It has no tick, since nothing was delivered.
-func (r result) Passed() bool { return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0 }
+func (r result) Passed() bool {
+	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
+}
 
 func (pr *pageRequest) act() (any, error) {
 	if pr.formValues.Get("dry") != "" { // the button of a dry run sends no other name

@@ -262,7 +262,7 @@ func quotedJSON(text string) string {
 	return string(data)
 }
 
-// served returns the console's response.
+// serve returns the console's response.
 func serve(t *testing.T, console http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))

@@ -109,7 +109,9 @@ func (pr *pageRequest) withChain() (any, error) {
 }
 
 // lines returns a field of the form with line ends as in a file.
-func (pr *pageRequest) lines(field string) string { return strings.ReplaceAll(pr.formValues.Get(field), "\r\n", "\n") }
+func (pr *pageRequest) lines(field string) string {
+	return strings.ReplaceAll(pr.formValues.Get(field), "\r\n", "\n")
+}
 
 func (pr *pageRequest) postForm() (any, error) {
 	step := pr.formValues.Get("step")

@@ -65,7 +65,9 @@ func formatTime(value any) template.HTML {
 }
 
 // formatExactly formats a time that the script does not make relative.
-func formatExactly(date time.Time) template.HTML { return timeElement(date, `<time class="exact"`, "</time>") }
+func formatExactly(date time.Time) template.HTML {
+	return timeElement(date, `<time class="exact"`, "</time>")
+}
 
 func timeElement(date time.Time, start, end string) template.HTML {
 	date = date.UTC()

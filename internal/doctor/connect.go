@@ -83,9 +83,10 @@ func (s source) explain(err error) error {
 	return &hintError{setting: s.setting, instructions: s.hint, cause: err}
 }
 
-func (r *routeProbe) isDirect() bool { return r.route.Type() == route.Unset || r.route.Type() == route.None }
+func (r *routeProbe) isDirect() bool {
+	return r.route.Type() == route.Unset || r.route.Type() == route.None
+}
 
-// name returns the user's name of a setting of the route.
 func (r *routeProbe) name(short string) string {
 	if r.settings.Name == nil {
 		return short

@@ -98,7 +98,6 @@ func (d *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafk
 	})
 }
 
-// fetchBrokers logs on with SASL, if configured, and returns the brokers; none after a failure.
 func (d *Diagnosis) fetchBrokers(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
 	address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))

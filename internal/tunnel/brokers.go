@@ -45,7 +45,6 @@ type brokerListener struct {
 	port    int32
 }
 
-// open sets the bootstrap listener, which is open.
 func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
 	b.bootstrap = bootstrap.Addr()
 	b.tunnel = t

@@ -154,7 +154,6 @@ func (g *Group) findSet() {
 	}
 }
 
-// add adds a field to a group, which it adds if it is missing.
 func (s *Step) add(f Field, group string) {
 	i := slices.IndexFunc(s.Groups, func(g Group) bool { return g.Name == group })
 	if i < 0 {
