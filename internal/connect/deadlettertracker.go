@@ -33,7 +33,7 @@ const (
 	trackingInterval   = 3 * time.Second // how often the worker looks for new dead letters
 	maxTrackingBackoff = 5 * time.Minute // the longest pause after failed reads of a topic
 	trackingGrace      = time.Minute     // how long an old summary is shown while the topic cannot be read
-	maxConcurrentReads = 4               // topics that are read at the same time
+	concurrentReads    = 4               // topics that are read at the same time
 )
 
 // deadLetterTracker follows the dead letter topics of the connectors that this worker owns, each in one pass.
@@ -87,7 +87,7 @@ type trackedConnector struct {
 
 func newDeadLetterTracker(h *Herder) *deadLetterTracker {
 	return &deadLetterTracker{herder: h, wake: guard.NewBell(), limit: maxTrackedOfWorker,
-		slots: make(chan struct{}, maxConcurrentReads), topics: map[string]*trackedTopic{}}
+		slots: make(chan struct{}, concurrentReads), topics: map[string]*trackedTopic{}}
 }
 
 // DeadLetterSummary returns what this worker knows of the open dead letters of a connector that it owns.
@@ -239,7 +239,7 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	return nil
 }
 
-// startRefresh refreshes a topic in the background as soon as fewer than [maxConcurrentReads] reads run.
+// startRefresh refreshes a topic in the background as soon as fewer than [concurrentReads] reads run.
 func (t *deadLetterTracker) startRefresh(ctx context.Context, entry *trackedTopic, offsets kafka.Range) {
 	setReading := func(isReading bool) {
 		t.mu.Lock()

@@ -83,8 +83,8 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 	return l
 }
 
-// maxSpanGap is the number of other records that are read to save a request.
-const maxSpanGap = 50
+// spanGap is the number of other records that are read to save a request.
+const spanGap = 50
 
 // readSpans calls handle with the records of letters, and with some records between them.
 func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
@@ -97,7 +97,7 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 		first := letters[0]
 		n := 1
 		for n < len(letters) && letters[n].partition == first.partition &&
-			letters[n].offset-letters[n-1].offset < maxSpanGap {
+			letters[n].offset-letters[n-1].offset < spanGap {
 			n++
 		}
 		_, err := reader.Read(ctx, topic, kafka.ReadOptions{From: kafka.Positions{first.partition: first.offset},

@@ -18,8 +18,8 @@ import (
 var errRestart = errors.New("the task is restarted")
 
 const (
-	minRestartDelay = 10 * time.Second
-	maxRestartDelay = 10 * time.Minute
+	firstRestartDelay = 10 * time.Second
+	finalRestartDelay = 10 * time.Minute
 )
 
 // restartBackoff counts consecutive transient failures. The delays grow, and only the first failure is logged.
@@ -35,11 +35,11 @@ func (b *restartBackoff) recordFailure(err error, duration time.Duration, movedR
 	switch {
 	case !isRetriable(err):
 		*b = restartBackoff{}
-	case b.failures == 0 || (movedRows && duration > 4*b.delay) || duration > 2*maxRestartDelay:
-		*b = restartBackoff{failures: 1, delay: minRestartDelay, since: time.Now()}
+	case b.failures == 0 || (movedRows && duration > 4*b.delay) || duration > 2*finalRestartDelay:
+		*b = restartBackoff{failures: 1, delay: firstRestartDelay, since: time.Now()}
 	default:
 		b.failures++
-		b.delay = min(2*b.delay, maxRestartDelay)
+		b.delay = min(2*b.delay, finalRestartDelay)
 	}
 }
 
