@@ -37,12 +37,13 @@ func openRegistry(s registry.Settings) (*registry.Client, error) {
 	return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 }
 
-// fakeRegistry returns the address of a schema registry of this test, with the schemas under the ids from 1 on.
+// fakeRegistry returns the URL of a schema registry of this test with Avro schemas, whose IDs are 1, 2 and so on.
 func fakeRegistry(t testing.TB, schemas ...string) string {
 	t.Helper()
 	return seeded(t, sr.TypeAvro, schemas...)
 }
 
+// seeded is fakeRegistry for any schema language.
 func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
 	t.Helper()
 	r := srfake.New()
@@ -55,8 +56,8 @@ func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
 
 func appendLength(n int) []byte { return connectdata.AppendNumber(nil, int64(n)) }
 
-// recordingRegistry opens clients of a registry without a socket. It stores the last schema's text in text, returns id
-// 1 for it, and finds no versions.
+// recordingRegistry returns a function that opens clients of a registry without a socket. The registry stores the last
+// schema's text in text, returns ID 1 for it, and finds no versions.
 func recordingRegistry(text *string) func(registry.Settings) (*registry.Client, error) {
 	var body []byte
 	return func(s registry.Settings) (*registry.Client, error) {
@@ -78,7 +79,7 @@ func recordingRegistry(text *string) func(registry.Settings) (*registry.Client, 
 	}
 }
 
-// anythingText is the Avro schema of values without a schema, as it is registered.
+// anythingText returns the Avro schema of values without a schema, as it is registered.
 var anythingText = sync.OnceValue(func() string {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	text := new(string)
@@ -95,23 +96,25 @@ var anythingText = sync.OnceValue(func() string {
 })
 
 // avroPair returns an Avro converter with a registry, and a JSON converter that reads and writes the same batch.
-func avroPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
+func avroPair(t testing.TB, url string, settings ...string) (avro, json Converter, b *record.Batch) {
 	t.Helper()
 	return pair(t, ClassAvro, url, settings...)
 }
 
-func pair(t testing.TB, class, url string, settings ...string) (Converter, Converter, *record.Batch) {
+// pair is avroPair for any class.
+func pair(t testing.TB, class, url string, settings ...string) (c, json Converter, b *record.Batch) {
 	t.Helper()
-	b := &record.Batch{Registry: record.NewRegistry()}
-	m := map[string]string{"schema.registry.url": url}
+	b = &record.Batch{Registry: record.NewRegistry()}
+	settingValues := map[string]string{"schema.registry.url": url}
 	for i := 0; i < len(settings); i += 2 {
-		m[settings[i]] = settings[i+1]
+		settingValues[settings[i]] = settings[i+1]
 	}
-	c, err := New(class, m, Options{Schemas: b.Registry, OpenRegistry: openRegistry})
+	c, err := New(class, settingValues, Options{Schemas: b.Registry, OpenRegistry: openRegistry})
 	require.NoError(t, err)
 	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
 }
 
+// datumOf reads a document with json and appends its value to b.
 func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.ValueSlice {
 	t.Helper()
 	d, err := json.Decode(t.Context(), "t", []byte(document), b)
@@ -122,58 +125,64 @@ func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit
 // The golden file contains what AvroData writes for documents with options: the schema, the bytes, and the document
 // that is read back. TestRealStoredAnswers compares the file with AvroData itself.
 func TestWritesWhatAvroDataWrites(t *testing.T) {
-	for _, g := range readTSV(t, "avro.tsv", 5) {
-		got := avroOf(t, g[0], g[1])
-		if !sameAvro([]string{"write", g[0], g[1]}, g[2:], got) {
-			t.Errorf("%s document %s\nAvroData %s\nours     %s", g[0], g[1], strings.Join(g[2:], "\n         "),
-				strings.Join(got, "\n         "))
+	for _, row := range readTSV(t, "avro.tsv", 5) {
+		options := row[0]
+		document := row[1]
+		got := avroOf(t, options, document)
+		if !sameAvro([]string{"write", options, document}, row[2:], got) {
+			t.Errorf("%s document %s\nAvroData %s\nours     %s", options, document,
+				strings.Join(row[2:], "\n         "), strings.Join(got, "\n         "))
 		}
 	}
 }
 
+// person is a document that JsonConverter reads: a struct with a name and two fields.
 const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
 
 // A schema is registered once per topic, under the subject that the strategy specifies; the value is copied after the
 // zero byte and the id.
 func TestAvroValueIsCopied(t *testing.T) {
-	for strategy, subject := range map[string]string{"": "orders-value",
+	for strategy, subject := range map[string]string{
+		"": "orders-value",
 		"io.confluent.kafka.serializers.subject.TopicNameStrategy":       "orders-value",
 		"io.confluent.kafka.serializers.subject.RecordNameStrategy":      "a.Person",
-		"io.confluent.kafka.serializers.subject.TopicRecordNameStrategy": "orders-a.Person"} {
+		"io.confluent.kafka.serializers.subject.TopicRecordNameStrategy": "orders-a.Person",
+	} {
 		fake := srfake.New()
 		t.Cleanup(fake.Close)
-		var asked []string
+		var requests []string
 		fake.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
-			asked = append(asked, r.Method+" "+r.URL.Path)
+			requests = append(requests, r.Method+" "+r.URL.Path)
 			return false
 		})
 		c, json, b := avroPair(t, fake.URL(), "value.subject.name.strategy", strategy)
 		d := datumOf(t, json, b, person)
 		for range 3 {
-			out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
-			if want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...); err != nil || null || !bytes.Equal(out,
-				want) {
-				t.Fatalf("expected %x, found %x, %v, %v", want, out, null, err)
+			out, isNull, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
+			want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...)
+			if err != nil || isNull || !bytes.Equal(out, want) {
+				t.Fatalf("expected %x, found %x, %v, %v", want, out, isNull, err)
 			}
 		}
 		// Copying reads nothing after the row's own null: bytes that no reader would accept are copied, and a row needs
 		// only the producer's buffer.
-		spoilt := b.Bytes(d)
-		for i := range spoilt {
-			spoilt[i] |= 0x80
+		invalid := b.Bytes(d)
+		for i := range invalid {
+			invalid[i] |= 0x80
 		}
 		dst := make([]byte, 0, 100)
 		out, _, err := c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
-		if err != nil || !bytes.Equal(out[5:], spoilt) || &out[:1][0] != &dst[:1][0] {
-			t.Errorf("expected %x as it is in the buffer that was given, found %x, %v", spoilt, out, err)
+		if err != nil || !bytes.Equal(out[5:], invalid) || &out[:1][0] != &dst[:1][0] {
+			t.Errorf("expected %x unchanged in the caller's buffer, found %x, %v", invalid, out, err)
 		}
-		if n := testing.AllocsPerRun(100, func() {
+		allocations := testing.AllocsPerRun(100, func() {
 			out, _, err = c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
-		}); n != 0 || err != nil {
-			t.Errorf("expected no allocation for a row, found %v, %v", n, err)
+		})
+		if allocations != 0 || err != nil {
+			t.Errorf("expected no allocation for a row, found %v, %v", allocations, err)
 		}
-		if want := []string{"POST /subjects/" + subject + "/versions"}; !slices.Equal(asked, want) {
-			t.Errorf("%s: expected %q, found %q", strategy, want, asked)
+		if want := []string{"POST /subjects/" + subject + "/versions"}; !slices.Equal(requests, want) {
+			t.Errorf("%s: expected %q, found %q", strategy, want, requests)
 		}
 	}
 }
@@ -182,18 +191,18 @@ func TestAvroValueIsCopied(t *testing.T) {
 // record is at fault.
 func TestUnreachableRegistryIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		answers := 0
+		requests := 0
 		b := &record.Batch{Registry: record.NewRegistry()}
 		var client *registry.Client
 		var err error
 		client, err = registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
 			roundTrip(func(r *http.Request) (*http.Response, error) {
-				answers++
-				if answers < 5 {
-					if !strings.Contains(client.Outage(), "has not responded") && answers > 1 {
+				requests++
+				if requests < 5 {
+					if !strings.Contains(client.Outage(), "has not responded") && requests > 1 {
 						t.Errorf("expected a status that reports the outage, found %q", client.Outage())
 					}
-					if answers == 3 && !strings.HasSuffix(client.Outage(), ": <html>") {
+					if requests == 3 && !strings.HasSuffix(client.Outage(), ": <html>") {
 						t.Errorf("expected the last error in the status, found %q", client.Outage())
 					}
 					return [...]func() (*http.Response, error){
@@ -201,7 +210,7 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 						func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },
 						func() (*http.Response, error) { return answer(r, 200, "<html>hello</html>"), nil },
 						func() (*http.Response, error) { return answer(r, 200, "{}"), nil },
-					}[answers-1]()
+					}[requests-1]()
 				}
 				return answer(r, 200, `{"id":9}`), nil
 			}), slog.New(slog.DiscardHandler))
@@ -212,21 +221,20 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
-		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
-			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
+		if err != nil || len(out) < 5 || out[4] != 9 || requests != 5 {
+			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, requests)
 		}
 		assert.Equal(t, "", client.Outage())
 		// A stopping task does not wait for a registry.
 		ctx, cancel := context.WithCancelCause(t.Context())
-		answers = 0
+		requests = 0
 		time.AfterFunc(time.Second, func() { cancel(errors.New("the task ends")) })
-		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil ||
-			err.Error() != "the task ends" {
-			t.Errorf("expected the cause of the task's end, found %v", err)
-		}
+		_, _, err = c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person))
+		assert.Error(t, err, "the task ends")
 	})
 }
 
+// roundTrip is an [http.RoundTripper] without a socket.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (t roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
@@ -236,36 +244,34 @@ func answer(r *http.Request, status int, body string) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// A rejection by the registry is no record's fault if it concerns the schema or the user, and is the record's fault if
-// its id is unknown.
+// A rejection by the registry stops the task if it concerns the schema or the user, and is the record's fault if the
+// record's ID is unknown.
 func TestRegistryRejections(t *testing.T) {
 	fake := srfake.New(srfake.WithAuth("Basic dTpw"))
 	t.Cleanup(fake.Close)
 	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
-	known := func(settings ...string) error {
+	write := func(settings ...string) error {
 		c, json, b := avroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO",
 			"basic.auth.user.info", "u:p"}, settings...)...)
 		_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 		return err
 	}
-	for what, err := range map[string]error{
-		"schema unknown":   known("auto.register.schemas", "false"),
-		"newest differs":   known("auto.register.schemas", "false", "use.latest.version", "true"),
-		"number differs":   known("auto.register.schemas", "false", "use.schema.id", "1"),
-		"wrong password":   known("basic.auth.user.info", "u:q"),
-		"incompatible (x)": incompatible(t),
+	for name, err := range map[string]error{
+		"schema unknown": write("auto.register.schemas", "false"),
+		"newest differs": write("auto.register.schemas", "false", "use.latest.version", "true"),
+		"number differs": write("auto.register.schemas", "false", "use.schema.id", "1"),
+		"wrong password": write("basic.auth.user.info", "u:q"),
+		"incompatible":   writeIncompatible(t),
 	} {
 		if !fault.IsFatal(err) {
-			t.Errorf("%s: expected an error that stops, found %v", what, err)
+			t.Errorf("%s: expected an error that stops the task, found %v", name, err)
 		}
 	}
-	if err := known(); err != nil {
-		t.Error(err)
-	}
+	require.NoError(t, write())
 	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
-		if _, err := c.Decode(t.Context(), "t", []byte(data),
-			b); fault.Class(err) != fault.DataException || fault.IsFatal(err) {
+		_, err := c.Decode(t.Context(), "t", []byte(data), b)
+		if fault.Class(err) != fault.DataException || fault.IsFatal(err) {
 			t.Errorf("%q: expected a data error, found %v", data, err)
 		}
 	}
@@ -274,7 +280,8 @@ func TestRegistryRejections(t *testing.T) {
 	}
 }
 
-func incompatible(t *testing.T) error {
+// writeIncompatible returns the error for a schema that the registry rejects as incompatible.
+func writeIncompatible(t *testing.T) error {
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
 	fake.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
@@ -293,43 +300,43 @@ func incompatible(t *testing.T) error {
 
 // Confluent's own defaults, as generated files contain them, have no effect and are accepted.
 func TestDefaultsOfUnsupportedSettings(t *testing.T) {
-	given := map[string]string{"schema.registry.url": "http://r", "rule.executors": "", "proxy.host": "",
-		"use.latest.with.metadata": "", "proxy.port": "-1"}
+	settings := map[string]string{
+		"schema.registry.url":      "http://r",
+		"rule.executors":           "",
+		"proxy.host":               "",
+		"use.latest.with.metadata": "",
+		"proxy.port":               "-1",
+	}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
-		if _, err := New(class, given, Options{Schemas: record.NewRegistry()}); err != nil {
-			t.Errorf("%s: %v", class, err)
+		if _, err := New(class, settings, Options{Schemas: record.NewRegistry()}); err != nil {
+			t.Errorf("%s: expected the defaults to be accepted, found %v", class, err)
 		}
 		_, err := New(class, map[string]string{"schema.registry.url": "http://r", "proxy.port": "8080"},
 			Options{Schemas: record.NewRegistry()})
-		const want = "Value 8080 for configuration proxy.port is not built yet; built: -1"
-		if err == nil || err.Error() != want {
-			t.Errorf("%s: expected %s, found %v", class, want, err)
-		}
+		assert.Error(t, err, "Value 8080 for configuration proxy.port is not built yet; built: -1", class)
 		_, err = New(class, map[string]string{"schema.registry.url": "http://r", "rule.executors": "encrypt"},
 			Options{Schemas: record.NewRegistry()})
-		const out = "Value encrypt for configuration rule.executors is not built yet; leave the setting out"
-		if err == nil || err.Error() != out {
-			t.Errorf("%s: expected %s, found %v", class, out, err)
-		}
+		assert.Error(t, err, "Value encrypt for configuration rule.executors is not built yet; leave the setting out",
+			class)
 	}
 }
 
 // Settings for writing do not matter to a converter that only reads.
 func TestReaderIgnoresWriterSettings(t *testing.T) {
-	given := map[string]string{"schema.registry.url": "http://r",
+	settings := map[string]string{"schema.registry.url": "http://r",
 		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
-		_, err := New(class, given, Options{Schemas: record.NewRegistry(), ReadOnly: true})
-		if err != nil || len(given) != 2 {
-			t.Errorf("%s: %v, left %v", class, err, given)
+		_, err := New(class, settings, Options{Schemas: record.NewRegistry(), ReadOnly: true})
+		if err != nil || len(settings) != 2 {
+			t.Errorf("%s: expected unchanged settings and no error, found %v, %v", class, settings, err)
 		}
-		if _, err := New(class, given, Options{Schemas: record.NewRegistry()}); err == nil {
+		if _, err := New(class, settings, Options{Schemas: record.NewRegistry()}); err == nil {
 			t.Errorf("%s: expected a writer to reject it", class)
 		}
 	}
 }
 
-// Settings are rejected by name.
+// The error for an invalid setting names it, and does not contain a password.
 func TestInvalidAvroSettings(t *testing.T) {
 	for settings, want := range map[string]string{
 		"":                                  `Missing required configuration "schema.registry.url" which has no default value.`,
@@ -346,14 +353,14 @@ func TestInvalidAvroSettings(t *testing.T) {
 		"schema.registry.url=http://r use.latest.with.metadata=a=b":                          "use.latest.with.metadata",
 		"schema.registry.url=http://r schema.registry.proxy.host=p":                          "proxy.host",
 	} {
-		m := map[string]string{}
+		settingValues := map[string]string{}
 		for _, pair := range strings.Fields(settings) {
 			name, value, _ := strings.Cut(pair, "=")
-			m[name] = value
+			settingValues[name] = value
 		}
-		if _, err := New("AvroConverter", m,
-			Options{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException ||
-			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
+		_, err := New("AvroConverter", settingValues, Options{Schemas: record.NewRegistry()})
+		if fault.Class(err) != fault.ConfigException || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "abc") { // the password
 			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
 		}
 	}
@@ -361,18 +368,16 @@ func TestInvalidAvroSettings(t *testing.T) {
 
 // Names that Avro does not allow are rejected with advice; [TestAvroCases] shows how they are written differently.
 func TestInvalidAvroNames(t *testing.T) {
-	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
+	const invalidName = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
-		odd)); fault.Class(err) != "org.apache.avro.SchemaParseException" || !strings.Contains(err.Error(),
-		"scrub.invalid.names") {
+	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, invalidName))
+	if fault.Class(err) != "org.apache.avro.SchemaParseException" ||
+		!strings.Contains(err.Error(), "scrub.invalid.names") {
 		t.Errorf("expected an error with advice, found %v", err)
 	}
-	// Two types have the same name.
-	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
-	if got := avroOf(t, "", twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
-		!strings.Contains(got[0], `"name":"N_2"`) {
-		t.Errorf("expected both types, found %q", got)
+	const sameNames = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
+	if got := avroOf(t, "", sameNames); !sameJSON(got[2], sameNames) && !strings.Contains(got[0], `"name":"N_2"`) {
+		t.Errorf("expected two types of the same name, found %q", got)
 	}
 }
 
@@ -389,10 +394,9 @@ func TestUnionBranchesAreBounded(t *testing.T) {
 	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
 		t.Errorf("expected a value of the third type, found %v, %v", d, err)
 	}
-	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4},
-		b); fault.Class(err) != fault.DataException ||
-		!strings.Contains(err.Error(), "expected at most 1000") {
-		t.Errorf("expected an error, found %v", err)
+	_, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4}, b)
+	if fault.Class(err) != fault.DataException || !strings.Contains(err.Error(), "expected at most 1000") {
+		t.Errorf("expected an error about 1001 types, found %v", err)
 	}
 }
 
@@ -428,6 +432,7 @@ func FuzzAvro(f *testing.F) {
 	})
 }
 
+// sameJSON reports whether two texts are equal, or the same JSON but for [withoutItems].
 func sameJSON(a, b string) bool {
 	if a == b {
 		return true
@@ -439,8 +444,8 @@ func sameJSON(a, b string) bool {
 	return reflect.DeepEqual(withoutItems(x), withoutItems(y))
 }
 
-// withoutItems omits the defaults of arrays and maps: AvroData reads nulls for their items if these may be null, and
-// loses the items if they have a default of their own; our converter returns what was written.
+// withoutItems removes from v the defaults of arrays and maps: AvroData reads nulls for their items if these may be
+// null, and loses the items if they have a default of their own; our converter returns the written items.
 func withoutItems(v any) any {
 	switch x := v.(type) {
 	case []any:
@@ -458,7 +463,8 @@ func withoutItems(v any) any {
 	return v
 }
 
-// avroOf returns the Avro schema, the bytes and the document that is read back, or the error.
+// avroOf returns the Avro schema that is written for a document, the bytes in hex, and the document that is read from
+// them. An error, after "!", is in the place of its step.
 func avroOf(t *testing.T, options, document string) []string {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
@@ -468,32 +474,32 @@ func avroOf(t *testing.T, options, document string) []string {
 		return []string{"!" + err.Error(), "", ""}
 	}
 	settings := map[string]string{"schema.registry.url": "http://registry.test"}
-	registered := ""
+	registeredText := ""
 	for _, pair := range strings.Fields(options) {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
-	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: recordingRegistry(&registered)})
+	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: recordingRegistry(&registeredText)})
 	require.NoError(t, err)
 	text := anythingText()
-	raw := false
+	isRaw := false
 	if d.Encoding == wit.WithSchema {
 		nodes := b.Registry.Get(d.Schema).Nodes
 		if text, err = avroText(t, settings, nodes); err != nil {
 			return []string{"!" + err.Error(), "", ""}
 		}
-		raw = text == `"bytes"` || strings.HasPrefix(text, `{"type":"bytes"`)
+		isRaw = text == `"bytes"` || strings.HasPrefix(text, `{"type":"bytes"`)
 	}
-	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 	switch {
 	case err != nil:
 		return []string{"!" + err.Error(), "", ""}
-	case null:
+	case isNull:
 		return []string{text, "null", "null"}
 	}
-	assert.Equal(t, text, registered, "the registered schema", document)
+	assert.Equal(t, text, registeredText, "the registered schema", document)
 	payload := out[5:]
-	if raw {
+	if isRaw {
 		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes the length, too
 	}
 	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so there is no version
@@ -520,12 +526,12 @@ func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) 
 // A schema in a header, by its id or its GUID, applies to a value without a prefix.
 func TestSchemaIDInHeader(t *testing.T) {
 	guid := []byte{1, 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x43, 0x33, 0x84, 0x44, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55}
-	asked := 0
+	guidRequests := 0
 	open := func(s registry.Settings) (*registry.Client, error) {
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
 			switch r.URL.Path {
 			case "/schemas/guids/11111111-2222-4333-8444-555555555555":
-				asked++
+				guidRequests++
 				return answer(r, 200, `{"schema":"\"string\""}`), nil
 			case "/schemas/ids/7":
 				return answer(r, 200, `{"schema":"\"long\""}`), nil
@@ -537,23 +543,23 @@ func TestSchemaIDInHeader(t *testing.T) {
 	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
 		Options{Schemas: b.Registry, OpenRegistry: open})
 	require.NoError(t, err)
-	by := c.(HeaderDecoder)
+	decoder := c.(HeaderDecoder)
 	for range 2 {
-		d, err := by.DecodeBy(t.Context(), "t", guid, []byte("\x04ab"), b)
+		d, err := decoder.DecodeBy(t.Context(), "t", guid, []byte("\x04ab"), b)
 		if err != nil || string(b.Bytes(d)) != "\x04ab" || b.Registry.Get(d.Schema).Root().Kind != wit.String {
-			t.Fatalf("GUID: found %q, %v", b.Bytes(d), err)
+			t.Fatalf("GUID: expected the text ab, found %q, %v", b.Bytes(d), err)
 		}
 	}
-	assert.Equal(t, 1, asked, "requests")
-	d, err := by.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 7}, []byte{2}, b)
+	assert.Equal(t, 1, guidRequests, "requests for the GUID")
+	d, err := decoder.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 7}, []byte{2}, b)
 	if err != nil || b.Registry.Get(d.Schema).Root().Kind != wit.Int64 {
-		t.Errorf("id: found %v, %v", d, err)
+		t.Errorf("ID: expected a long, found %v, %v", d, err)
 	}
-	if d, err := by.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Encoding != wit.Absent {
+	if d, err := decoder.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Encoding != wit.Absent {
 		t.Errorf("expected a tombstone, found %v, %v", d, err)
 	}
 	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
-		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
+		if _, err := decoder.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
 			t.Errorf("% x: expected a data error, found %v", header, err)
 		}
 	}
@@ -565,31 +571,41 @@ func TestConfluentAvroOptions(t *testing.T) {
 		`"optional":false},"optional":false},"payload":{"a":1}}`
 	const null = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"default":7,"field":"a"}],` +
 		`"optional":false},"payload":{"a":null}}`
-	for _, x := range []struct{ options, document, schema, bytes, again string }{
-		{"", keys, `{"type":"array","items":{"type":"record","name":"MapEntry",`, "020202610200", keys},
-		{"allow.optional.map.keys=true", keys, `{"type":"map","values":"int"`, "0202610200",
-			strings.Replace(keys, `"string","optional":true`, `"string","optional":false`, 1)},
-		{"", null, `{"type":"record",`, "000e", strings.Replace(null, `{"a":null}`, `{"a":7}`, 1)},
-		{"ignore.default.for.nullables=true", null, `{"type":"record",`, "02", null},
+	for _, test := range []struct {
+		options      string
+		document     string
+		schemaPrefix string
+		bytes        string
+		readDocument string
+	}{
+		{document: keys, schemaPrefix: `{"type":"array","items":{"type":"record","name":"MapEntry",`,
+			bytes: "020202610200", readDocument: keys},
+		{options: "allow.optional.map.keys=true", document: keys, schemaPrefix: `{"type":"map","values":"int"`,
+			bytes:        "0202610200",
+			readDocument: strings.Replace(keys, `"string","optional":true`, `"string","optional":false`, 1)},
+		{document: null, schemaPrefix: `{"type":"record",`, bytes: "000e",
+			readDocument: strings.Replace(null, `{"a":null}`, `{"a":7}`, 1)},
+		{options: "ignore.default.for.nullables=true", document: null, schemaPrefix: `{"type":"record",`, bytes: "02",
+			readDocument: null},
 	} {
-		got := avroOf(t, x.options, x.document)
-		if !strings.HasPrefix(got[0], x.schema) || got[1] != x.bytes || got[2] != x.again {
-			t.Errorf("%s %s\nexpected %s… %s %s\nfound    %s %s %s", x.options, x.document, x.schema, x.bytes, x.again,
-				got[0], got[1], got[2])
+		got := avroOf(t, test.options, test.document)
+		if !strings.HasPrefix(got[0], test.schemaPrefix) || got[1] != test.bytes || got[2] != test.readDocument {
+			t.Errorf("%s %s\nexpected %s… %s %s\nfound    %s %s %s", test.options, test.document, test.schemaPrefix,
+				test.bytes, test.readDocument, got[0], got[1], got[2])
 		}
 	}
 	const union = `{"type":"record","name":"R","fields":[{"name":"u","type":["string"]}]}`
-	for options, want := range map[string]string{
+	for flatten, want := range map[string]string{
 		"true": `{"type":"string","optional":false,"field":"u"}`,
 		"false": `{"type":"struct","fields":[{"type":"string","optional":true,"field":"string"}],"optional":false,` +
 			`"name":"io.confluent.connect.avro.Union","field":"u"}`,
 	} {
-		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", options)
+		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", flatten)
 		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01\x00\x02x"), b)
 		require.NoError(t, err)
 		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
 			!strings.Contains(string(got), `"fields":[`+want+`]`) {
-			t.Errorf("flatten.singleton.unions=%s: expected %s, found %s, %v", options, want, got, err)
+			t.Errorf("flatten.singleton.unions=%s: expected %s, found %s, %v", flatten, want, got, err)
 		}
 	}
 }
@@ -597,52 +613,54 @@ func TestConfluentAvroOptions(t *testing.T) {
 // A schema with rules that must run for each value is rejected, whoever set them and in both directions: otherwise
 // values would be written or read without them, such as rules that encrypt fields or the whole value.
 func TestSchemasWithRulesAreRejected(t *testing.T) {
-	const fixed, newest, registers = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
+	const byID = "use.schema.id=1"
+	const newest = "use.latest.version=true"
+	const lookup = "auto.register.schemas=false"
 	domain := func(mode string) string {
 		return `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"` + mode + `"}]}`
 	}
 	encoding := func(mode string) string {
 		return `{"encodingRules":[{"name":"r","type":"ENCRYPT_PAYLOAD","mode":"` + mode + `"}]}`
 	}
-	for _, c := range []struct {
-		setting string
-		rules   string
-		writes  bool
-		reads   bool
+	for _, test := range []struct {
+		setting  string
+		rules    string
+		canWrite bool
+		canRead  bool
 	}{
-		{rules: `null`, writes: true, reads: true},
-		{rules: `{}`, writes: true, reads: true},
-		{rules: domain("WRITE"), reads: true},
-		{rules: domain("READ"), writes: true},
+		{rules: `null`, canWrite: true, canRead: true},
+		{rules: `{}`, canWrite: true, canRead: true},
+		{rules: domain("WRITE"), canRead: true},
+		{rules: domain("READ"), canWrite: true},
 		{rules: domain("WRITEREAD")},
 		{
 			rules: `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
 				`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`,
-			reads: true,
+			canRead: true,
 		},
 		{rules: domain("LATER")}, // a possible future mode
 		{
-			rules:  `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`,
-			writes: true, reads: true,
+			rules:    `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`,
+			canWrite: true, canRead: true,
 		},
-		{rules: `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, writes: true, reads: true},
+		{rules: `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, canWrite: true, canRead: true},
 		{rules: encoding("WRITEREAD")},
-		{rules: encoding("READ"), writes: true},
-		{setting: fixed, rules: domain("WRITEREAD")},
-		{setting: fixed, rules: domain("READ"), writes: true},
-		{setting: newest, rules: domain("WRITE"), reads: true},
+		{rules: encoding("READ"), canWrite: true},
+		{setting: byID, rules: domain("WRITEREAD")},
+		{setting: byID, rules: domain("READ"), canWrite: true},
+		{setting: newest, rules: domain("WRITE"), canRead: true},
 		{setting: newest, rules: encoding("WRITEREAD")},
-		{setting: registers, rules: domain("WRITEREAD")},
-		{setting: registers, rules: domain("READ"), writes: true},
+		{setting: lookup, rules: domain("WRITEREAD")},
+		{setting: lookup, rules: domain("READ"), canWrite: true},
 	} {
 		open := func(s registry.Settings) (*registry.Client, error) {
 			return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
-				return answer(r, 200, `{"subject":"t-value","id":1,"version":1,"schema":"\"int\"","ruleSet":`+c.rules+
-					`}`), nil
+				return answer(r, 200, `{"subject":"t-value","id":1,"version":1,"schema":"\"int\"","ruleSet":`+
+					test.rules+`}`), nil
 			}), slog.New(slog.DiscardHandler))
 		}
 		settings := map[string]string{"schema.registry.url": "http://r"}
-		if name, value, ok := strings.Cut(c.setting, "="); ok {
+		if name, value, ok := strings.Cut(test.setting, "="); ok {
 			settings["auto.register.schemas"] = "false"
 			settings[name] = value
 		}
@@ -651,17 +669,23 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 		require.NoError(t, err)
 		json := newConverter(t, ClassJSON, b.Registry)
 		d := datumOf(t, json, b, `{"schema":{"type":"int32","optional":false},"payload":7}`)
-		_, _, written := converter.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		_, read := converter.Decode(t.Context(), "t", []byte("\x00\x00\x00\x00\x01\x0e"), b)
-		_, byGUID := converter.(HeaderDecoder).DecodeBy(t.Context(), "t", append([]byte{1}, make([]byte, 16)...),
+		_, _, writeErr := converter.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		_, readErr := converter.Decode(t.Context(), "t", []byte("\x00\x00\x00\x00\x01\x0e"), b)
+		_, guidErr := converter.(HeaderDecoder).DecodeBy(t.Context(), "t", append([]byte{1}, make([]byte, 16)...),
 			[]byte("\x0e"), b)
-		for what, one := range map[string]struct {
-			ok  bool
-			err error
-		}{"written": {c.writes, written}, "read": {c.reads, read}, "read by GUID": {c.reads, byGUID}} {
-			if (one.ok && one.err != nil) || (!one.ok && (!fault.IsFatal(one.err) || !strings.Contains(one.err.Error(),
-				`the rule "r" of type "ENCRYPT`))) {
-				t.Errorf("%s %s, %s: expected success to be %v, found %v", c.setting, c.rules, what, one.ok, one.err)
+		for action, result := range map[string]struct {
+			isAllowed bool
+			err       error
+		}{
+			"write":        {test.canWrite, writeErr},
+			"read":         {test.canRead, readErr},
+			"read by GUID": {test.canRead, guidErr},
+		} {
+			isRejected := fault.IsFatal(result.err) &&
+				strings.Contains(result.err.Error(), `the rule "r" of type "ENCRYPT`)
+			if (result.isAllowed && result.err != nil) || (!result.isAllowed && !isRejected) {
+				t.Errorf("%s %s, %s: expected success to be %v, found %v", test.setting, test.rules, action,
+					result.isAllowed, result.err)
 			}
 		}
 	}

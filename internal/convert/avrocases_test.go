@@ -18,19 +18,19 @@ import (
 )
 
 // readAvroCases returns the rows of avro-cases.tsv, divided into inputs and AvroData's results.
-func readAvroCases(t *testing.T) (given, answers [][]string) {
+func readAvroCases(t *testing.T) (inputs, results [][]string) {
 	t.Helper()
 	for _, columns := range readTSV(t, "avro-cases.tsv", 0) {
-		n := map[string]int{"write": 3, "read": 5}[columns[0]]
-		given = append(given, columns[:n])
-		answers = append(answers, columns[n:])
+		inputColumns := map[string]int{"write": 3, "read": 5}[columns[0]]
+		inputs = append(inputs, columns[:inputColumns])
+		results = append(results, columns[inputColumns:])
 	}
-	return given, answers
+	return inputs, results
 }
 
 // readAvro returns the document that our converter reads from Avro bytes of a schema, for which the registry has a
-// version or "" for none, and the Avro schema that it writes for that document.
-func readAvro(t *testing.T, options, schema, payload, version string) (document, again string) {
+// version or "" for none, and the Avro schema that it writes for that document. Errors begin with "!".
+func readAvro(t *testing.T, options, schema, payload, version string) (document, writtenSchema string) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	settings := map[string]string{"schema.registry.url": "http://registry.test",
@@ -39,7 +39,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
-	use := func(s registry.Settings) (*registry.Client, error) {
+	open := func(s registry.Settings) (*registry.Client, error) {
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
 			switch {
 			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
@@ -50,7 +50,7 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
-	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: use})
+	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: open})
 	require.NoError(t, err)
 	data, err := encodinghex.DecodeString(payload)
 	require.NoError(t, err)
@@ -77,52 +77,53 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 // If AvroData writes Avro that no Avro library reads, our converter returns an error. TestRealStoredAnswers compares
 // with AvroData itself.
 func TestAvroCases(t *testing.T) {
-	given, answers := readAvroCases(t)
-	for i, g := range given {
+	inputs, results := readAvroCases(t)
+	for i, input := range inputs {
 		var ours []string
-		if g[0] == "write" {
-			ours = avroOf(t, g[1], g[2])
+		if input[0] == "write" {
+			ours = avroOf(t, input[1], input[2])
 		} else {
-			document, again := readAvro(t, g[1], g[2], g[3], g[4])
-			ours = []string{document, again}
+			document, schema := readAvro(t, input[1], input[2], input[3], input[4])
+			ours = []string{document, schema}
 		}
-		if sameAvro(g, answers[i], ours) {
+		if sameAvro(input, results[i], ours) {
 			continue
 		}
-		t.Errorf("%s\nAvroData %s\nours     %s", strings.Join(g, "\t"), strings.Join(answers[i], "\n         "),
+		t.Errorf("%s\nAvroData %s\nours     %s", strings.Join(input, "\t"), strings.Join(results[i], "\n         "),
 			strings.Join(ours, "\n         "))
 	}
 }
 
 // sameAvro reports whether our result equals AvroData's, or differs as RATIONALE.md explains.
-func sameAvro(given, theirs, ours []string) bool {
-	refused := strings.HasPrefix(ours[0], "!")
+func sameAvro(input, theirs, ours []string) bool {
+	isRejected := strings.HasPrefix(ours[0], "!")
 	switch {
 	case strings.Contains(theirs[0], "Not a record: "):
 		// AvroData writes a name that begins with a dot without the dot, and does not find it again.
-		return !refused && payload(ours[2]) == payload(given[2])
+		return !isRejected && payload(ours[2]) == payload(input[2])
 	case strings.HasPrefix(theirs[0], "!") && !strings.HasSuffix(theirs[0], "Mismatching schema."):
-		return refused
+		return isRejected
 	case len(theirs) == 3 && strings.Contains(theirs[2], ": Namespace part "):
 		// Avro does not read the namespace that AvroData writes.
-		return refused == (given[1] != "scrub.invalid.names=true") && (refused || (theirs[1] == ours[1] &&
-			payload(ours[2]) == payload(given[2])))
-	case given[0] == "read":
-		_, standard, _ := strings.Cut(given[2], `"default":`)
-		standard, _, _ = strings.Cut(standard, `},{"name":"g"`)
-		standard = `,"default":` + standard
-		if standard != `,"default":` && strings.Contains(ours[1], standard) && !strings.Contains(theirs[1], standard) {
+		return isRejected == (input[1] != "scrub.invalid.names=true") && (isRejected || (theirs[1] == ours[1] &&
+			payload(ours[2]) == payload(input[2])))
+	case input[0] == "read":
+		_, defaultValue, _ := strings.Cut(input[2], `"default":`)
+		defaultValue, _, _ = strings.Cut(defaultValue, `},{"name":"g"`)
+		member := `,"default":` + defaultValue
+		if defaultValue != "" && strings.Contains(ours[1], member) && !strings.Contains(theirs[1], member) {
 			// AvroData loses values that are not of the first type, and members that it does not find.
-			return !refused && sameJSON(strings.Replace(ours[1], standard, "", 1), strings.Replace(theirs[1],
+			return !isRejected && sameJSON(strings.Replace(ours[1], member, "", 1), strings.Replace(theirs[1],
 				`,"default":null`, "", 1))
 		}
 		// JsonConverter cannot write defaults of structures that AvroData made.
-		return !refused && sameJSON(theirs[1], ours[1]) && (strings.HasPrefix(theirs[0], "!") || sameJSON(theirs[0],
+		return !isRejected && sameJSON(theirs[1], ours[1]) && (strings.HasPrefix(theirs[0], "!") || sameJSON(theirs[0],
 			ours[0]))
 	}
 	return slices.EqualFunc(theirs, ours, sameJSON)
 }
 
+// payload returns the text of a document from its payload on.
 func payload(document string) string {
 	_, payload, _ := strings.Cut(document, `"payload":`)
 	return payload
@@ -134,10 +135,10 @@ func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 	union := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr("io.confluent.connect.avro.Union"),
 		Fields: []wit.Field{{Name: "int", Node: 2}}}
 	union.DefaultValue = wit.Ptr([]byte{0})
-	for name, c := range map[string]struct {
+	for name, test := range map[string]struct {
 		nodes []wit.SchemaNode
 		value string
-		want  string
+		want  string // the error
 	}{
 		"timestamp": {[]wit.SchemaNode{{Kind: wit.Int32, Name: wit.Ptr(wit.NameTimestamp)}}, "\x02",
 			"Invalid type for Timestamp, underlying representation should be int64 but was int32"},
@@ -150,15 +151,15 @@ func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 		"default": {[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "u", Node: 1}}}, union,
 			{Kind: wit.Int32, Optional: true}}, "\x02\x02", "the default of a schema: the union has no value"},
 	} {
-		c2, _, b := avroPair(t, fakeRegistry(t))
-		s, err := b.Registry.Intern(c.nodes)
+		c, _, b := avroPair(t, fakeRegistry(t))
+		s, err := b.Registry.Intern(test.nodes)
 		require.NoError(t, err)
-		b.Data = append(b.Data[:0], c.value...)
+		b.Data = append(b.Data[:0], test.value...)
 		b.Retain(s)
-		_, _, err = c2.Encode(t.Context(), nil, math.MaxInt32, "t", b,
-			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(c.value))})
-		if fault.Class(err) != fault.DataException || err.Error() != c.want {
-			t.Errorf("%s: expected %q, found %v", name, c.want, err)
+		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b,
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(test.value))})
+		if fault.Class(err) != fault.DataException || err.Error() != test.want {
+			t.Errorf("%s: expected %q, found %v", name, test.want, err)
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// timeLimit is how long a conversion of some megabytes may take in these tests: many times what it needs, and far less
-// than one that is not linear.
+// timeLimit bounds a conversion of some megabytes: it is many times the time that a linear conversion needs, and far
+// below that of one that is not linear.
 const timeLimit = 2 * time.Minute
 
 // endsInTime runs f and fails the test if it has not returned after [timeLimit].
@@ -25,20 +25,22 @@ func endsInTime(t *testing.T, f func(ctx context.Context)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
 	defer cancel()
-	ended := make(chan struct{})
-	go func() { defer close(ended); f(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
 	select {
-	case <-ended:
+	case <-done:
 		if ctx.Err() != nil {
-			t.Fatal("the conversion took too long")
+			t.Fatalf("expected the conversion to end in %s", timeLimit)
 		}
 	case <-ctx.Done():
-		t.Fatal("the conversion takes too long, and does not end with its context")
+		t.Fatalf("expected the conversion to end in %s, or with its context", timeLimit)
 	}
 }
 
-// nestedSchema returns structs nested in each other, each with the members a and b; nested specifies the position of
-// the next struct.
+// nestedSchema returns the schema of structs in each other, each with the members a, b and c; a is the next struct.
 func nestedSchema(depth int) string {
 	schema := `{"type":"string"}`
 	for range depth {
@@ -62,34 +64,34 @@ func TestNestedMembersOutOfOrder(t *testing.T) {
 		c := newConverter(t, ClassJSON, b.Registry)
 		d, err := c.Decode(ctx, "t", []byte(`{"schema":`+nestedSchema(depth)+`,"payload":`+value+`}`), b)
 		if err != nil {
-			t.Error(err)
+			t.Errorf("expected the document to be read, found %v", err)
 			return
 		}
 		v, _, err := connectdata.Read(b.Registry.Get(d.Schema).Nodes, 0, b.Bytes(d))
 		for n := depth - 1; n >= 0 && err == nil; n-- {
 			r := v.(connectdata.Struct)
 			if r[1] != "y" || r[2] != fmt.Sprint(n) {
-				t.Errorf("level %d: found %v", n, r[1:])
+				t.Errorf("level %d: expected y and %[1]d, found %v", n, r[1:])
 			}
 			v = r[0]
 		}
 		if v != "x" || err != nil {
-			t.Error(v, err)
+			t.Errorf("expected the innermost text x, found %v, %v", v, err)
 		}
 	})
 }
 
 // The last value of a duplicate name takes the position of the first, among many names as among few.
 func TestDuplicateNames(t *testing.T) {
-	for _, names := range []int{3, 1000} {
+	for _, count := range []int{3, 1000} {
 		var in, out strings.Builder
 		in.WriteByte('{')
 		out.WriteByte('{')
-		for i := range names {
+		for i := range count {
 			fmt.Fprintf(&in, `"n%d":%d,`, i, i)
 			fmt.Fprintf(&out, `"n%d":[%d,{"x":2}],`, i, i)
 		}
-		for i := names - 1; i >= 0; i-- {
+		for i := count - 1; i >= 0; i-- {
 			fmt.Fprintf(&in, `"n%d":"",`, i)
 			fmt.Fprintf(&in, `"n%d":[%d,{"x":1,"x":2}],`, i, i)
 		}
@@ -99,7 +101,7 @@ func TestDuplicateNames(t *testing.T) {
 		require.NoError(t, err)
 		got, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want := strings.TrimSuffix(out.String(), ",") + "}"; string(got) != want || err != nil {
-			t.Errorf("%d names: expected %.200s, found %.200s, %v", names, want, got, err)
+			t.Errorf("%d names: expected %.200s, found %.200s, %v", count, want, got, err)
 		}
 	}
 }
@@ -110,22 +112,22 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 	cancel()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
-	many := "[" + strings.Repeat("[],", 100_000) + "[]]"
-	if _, err := c.Decode(ctx, "t", []byte(many), b); !errors.Is(err, context.Canceled) || fault.Class(err) != "" {
-		t.Errorf("decode: %v", err)
+	document := "[" + strings.Repeat("[],", 100_000) + "[]]"
+	if _, err := c.Decode(ctx, "t", []byte(document), b); !errors.Is(err, context.Canceled) || fault.Class(err) != "" {
+		t.Errorf("decode: expected context.Canceled, found %v", err)
 	}
-	d, err := c.Decode(t.Context(), "t", []byte(many), b)
+	d, err := c.Decode(t.Context(), "t", []byte(document), b)
 	require.NoError(t, err)
 	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
 		fault.Class(err) != "" {
-		t.Errorf("encode: %v", err)
+		t.Errorf("encode: expected context.Canceled, found %v", err)
 	}
 	s, _ := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int8}})
 	b.Data = append(append(connectdata.AppendNumber(nil, 100_000), make([]byte, 100_000)...), 0)
 	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
 	if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "t", b, d); !errors.Is(err, context.Canceled) ||
 		fault.Class(err) != "" {
-		t.Errorf("encode with a schema: %v", err)
+		t.Errorf("encode with a schema: expected context.Canceled, found %v", err)
 	}
 }
 
@@ -137,8 +139,8 @@ func TestLongEnvelopesAreRejected(t *testing.T) {
 		require.NoError(t, err)
 		d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		if (want == "" && err != nil) || (want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
-			fault.Class(err) == "")) {
+		isExpected := err != nil && strings.Contains(err.Error(), want) && fault.Class(err) != ""
+		if (want == "" && err != nil) || (want != "" && !isExpected) {
 			t.Errorf("%d bytes: expected %q, found %.300v", size, want, err)
 		}
 	}

@@ -24,20 +24,20 @@ func IsWriteSetting(name string) bool { return slices.Contains(registered.IDSeri
 
 // New creates a converter by its class. settings are named without their prefix (key.converter., value.converter.);
 // unknown names are ignored, as in Kafka Connect.
-func New(class string, settings map[string]string, u conversion.Options) (conversion.Converter, error) {
-	d, err := Find(class, u.IsKey)
+func New(class string, settings map[string]string, options conversion.Options) (conversion.Converter, error) {
+	d, err := Find(class, options.IsKey)
 	if err != nil {
 		return nil, err
 	}
-	if u.ReadOnly {
+	if options.ReadOnly {
 		settings = maps.Clone(settings)
 		maps.DeleteFunc(settings, func(name, _ string) bool { return IsWriteSetting(name) })
 	}
-	settingList := d.withType(settings, u.IsKey)
+	settingList := d.withType(settings, options.IsKey)
 	if invalid := setting.FirstError(d.table.Validate(settingList)); invalid != nil {
 		return nil, fault.Config("%s", invalid.Message)
 	}
-	return d.create(d.table.Values(settingList), u)
+	return d.create(d.table.Values(settingList), options)
 }
 
 // SchemaHeader returns the record header in which Confluent's serializers store the schema ID of a key or value that

@@ -36,17 +36,16 @@ type Declaration struct {
 // typeSetting is declared by Kafka's converters, and set by the worker rather than by users.
 const typeSetting = "converter.type"
 
-var declarations = declared()
+var declarations = newDeclarations()
 
-func declared() []Declaration {
+func newDeclarations() []Declaration {
 	list := []Declaration{
 		declare(ClassAvro, "Confluent's Avro: a zero byte, the id that a schema registry has for the schema, and Avro "+
 			"binary.", avro.Settings(), avro.New),
 		declare(ClassJSONSchema, "JSON with a schema registry: a zero byte, the id that it has for the JSON Schema, "+
 			"and JSON.", jsonschema.Settings(), jsonschema.New),
 		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
-			connectjson.Settings(),
-			connectjson.New),
+			connectjson.Settings(), connectjson.New),
 		declare(ClassString, "Strings; other values are written like Java's toString. The character set is "+
 			charset.Names()+".", stringSettings(), newString),
 		declare(classByteArray, "Bytes, unchanged.", setting.NewTable(), newByteArray),
@@ -60,10 +59,10 @@ func declared() []Declaration {
 }
 
 func declare(class, documentation string, table *setting.Table,
-	make func(setting.Values, conversion.Options) (conversion.Converter, error)) Declaration {
+	create func(setting.Values, conversion.Options) (conversion.Converter, error)) Declaration {
 	table.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
 		setting.Required()))
-	return Declaration{class, documentation, table, make}
+	return Declaration{class, documentation, table, create}
 }
 
 // Declarations returns the declarations of all converters, sorted by class.

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// recorded is a setting as a real worker declares it (testdata/connect-rest).
-type recorded struct {
+// recordedSetting is a setting as a real worker declares it (testdata/connect-rest).
+type recordedSetting struct {
 	Name          string  `json:"name"`
 	Type          string  `json:"type"`
 	Required      bool    `json:"required"`
@@ -29,8 +29,8 @@ type recorded struct {
 
 // JsonConverter has the same declaration as Kafka's, as recorded from a real worker.
 func TestJSONConverterDeclaration(t *testing.T) {
-	want := map[string]recorded{}
-	for _, r := range recording(t, ClassJSON) {
+	want := map[string]recordedSetting{}
+	for _, r := range recordedSettings(t, ClassJSON) {
 		want[r.Name] = r
 	}
 	d, err := Find(ClassJSON, false)
@@ -38,11 +38,19 @@ func TestJSONConverterDeclaration(t *testing.T) {
 	kinds := map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindInt: "INT", wit.KindBoolean: "BOOLEAN"}
 	importances := map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths := []string{"NONE", "SHORT", "MEDIUM", "LONG"}
-	got := map[string]recorded{}
+	got := map[string]recordedSetting{}
 	for _, s := range d.Settings() {
-		r := recorded{Name: s.Name, Type: kinds[s.Kind], Required: setting.IsRequired(&s), Default: s.DefaultValue,
-			Importance: importances[s.Importance], Documentation: s.Documentation, Order: -1, Width: widths[0],
-			Display: s.Name}
+		r := recordedSetting{
+			Name:          s.Name,
+			Type:          kinds[s.Kind],
+			Required:      setting.IsRequired(&s),
+			Default:       s.DefaultValue,
+			Importance:    importances[s.Importance],
+			Documentation: s.Documentation,
+			Order:         -1,
+			Width:         widths[0],
+			Display:       s.Name,
+		}
 		for _, rule := range s.Rules {
 			switch {
 			case rule.Group != nil:
@@ -60,7 +68,8 @@ func TestJSONConverterDeclaration(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-func recording(t *testing.T, class string) (settings []recorded) {
+// recordedSettings returns the settings that a real worker declared for a class.
+func recordedSettings(t *testing.T, class string) (settings []recordedSetting) {
 	file, err := os.Open("../../testdata/connect-rest/12-plugins.jsonl")
 	require.NoError(t, err)
 	defer file.Close()

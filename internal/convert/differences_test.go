@@ -19,22 +19,28 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// rewriting is a document that both converters read and write again, with the settings of the reader and of the writer.
-type rewriting struct{ reader, writer, document string }
+// rewriting is a document that Kafka's JsonConverter and ours read and write again.
+type rewriting struct {
+	reader   string // the settings for reading
+	writer   string // the settings for writing
+	document string
+}
 
+// logical begins the names of logical types.
 const logical = "org.apache.kafka.connect.data."
 
+// rewrite returns the document as our converters write it, or "!" and the class of the error.
 func (r rewriting) rewrite(t *testing.T) string {
 	t.Helper()
-	text, err := r.rewritten(t.Context())
+	text, err := r.tryRewrite(t.Context())
 	if err != nil {
 		return "!" + fault.Class(err)
 	}
 	return text
 }
 
-// rewritten returns the document as our converters write it, or "(null)".
-func (r rewriting) rewritten(ctx context.Context) (string, error) {
+// tryRewrite returns the document as our converters write it, or "(null)".
+func (r rewriting) tryRewrite(ctx context.Context) (string, error) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	reader, err := New(ClassJSON, settingsOf(r.reader), Options{Schemas: b.Registry})
 	if err != nil {
@@ -44,29 +50,29 @@ func (r rewriting) rewritten(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.through(ctx, reader, writer, b)
+	return r.rewriteWith(ctx, reader, writer, b)
 }
 
-// through returns the document as these converters write it.
-func (r rewriting) through(ctx context.Context, reader, writer Converter, b *record.Batch) (string, error) {
+// rewriteWith returns the document as these converters write it.
+func (r rewriting) rewriteWith(ctx context.Context, reader, writer Converter, b *record.Batch) (string, error) {
 	d, err := reader.Decode(ctx, "t", []byte(r.document), b)
 	if err != nil {
 		return "", err
 	}
-	out, null, err := writer.Encode(ctx, nil, math.MaxInt32, "t", b, d)
-	if err == nil && null {
+	out, isNull, err := writer.Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	if err == nil && isNull {
 		return "(null)", nil
 	}
 	return string(out), err
 }
 
 func settingsOf(text string) map[string]string {
-	all := map[string]string{}
+	settings := map[string]string{}
 	for pair := range strings.SplitSeq(text, " ") {
 		name, value, _ := strings.Cut(pair, "=")
-		all[name] = value
+		settings[name] = value
 	}
-	return all
+	return settings
 }
 
 // wantedCase is a line of differences.tsv.
@@ -80,8 +86,13 @@ type wantedCase struct {
 // differences returns the wanted differences between our JsonConverter and Kafka's.
 func differences(t *testing.T) (cases []wantedCase) {
 	t.Helper()
-	for _, parts := range readTSV(t, "differences.tsv", 6) {
-		cases = append(cases, wantedCase{rewriting{parts[1], parts[2], parts[3]}, parts[0], parts[4], parts[5]})
+	for _, row := range readTSV(t, "differences.tsv", 6) {
+		cases = append(cases, wantedCase{
+			rewriting: rewriting{reader: row[1], writer: row[2], document: row[3]},
+			name:      row[0],
+			kafka:     row[4],
+			ours:      row[5],
+		})
 	}
 	return cases
 }
@@ -119,7 +130,7 @@ func TestDocumentsMatchKafka(t *testing.T) {
 func TestResultsDoNotDependOnEarlierDocuments(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	pairs := map[string][2]Converter{}
-	var before string
+	var previous string
 	for n, row := range readTSV(t, "documents.tsv", 5) {
 		w := storedDocument(t, row)
 		pair := pairs[w.reader+w.writer]
@@ -133,26 +144,26 @@ func TestResultsDoNotDependOnEarlierDocuments(t *testing.T) {
 			pairs[w.reader+w.writer] = pair
 		}
 		schema, _, _ := strings.Cut(w.document, `,"payload":`)
-		_, payload, _ := strings.Cut(before, `,"payload":`)
+		_, payload, _ := strings.Cut(previous, `,"payload":`)
 		other := []byte(w.document)
 		for i := range schema {
-			if at := (n + i) % len(schema); 'a' <= other[at] && other[at] < 'z' {
-				other[at]++
+			if pos := (n + i) % len(schema); 'a' <= other[pos] && other[pos] < 'z' {
+				other[pos]++
 				break
 			}
 		}
 		mixed := schema + `,"payload":` + payload
-		for _, document := range []string{w.document, before, w.document, mixed, string(other), w.document} {
-			of := rewriting{w.reader, w.writer, document}
+		for _, document := range []string{w.document, previous, w.document, mixed, string(other), w.document} {
+			doc := rewriting{reader: w.reader, writer: w.writer, document: document}
 			b.Data = b.Data[:0]
-			got, err := of.through(t.Context(), pair[0], pair[1], b)
-			want, failed := of.rewritten(t.Context())
-			if got != want || fmt.Sprint(err) != fmt.Sprint(failed) {
+			got, err := doc.rewriteWith(t.Context(), pair[0], pair[1], b)
+			want, wantErr := doc.tryRewrite(t.Context())
+			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 				t.Errorf("reader %q, writer %q, document %q:\nalone        %s %v\nafter others %s %v", w.reader,
-					w.writer, document, want, failed, got, err)
+					w.writer, document, want, wantErr, got, err)
 			}
 		}
-		before = w.document
+		previous = w.document
 	}
 }
 
@@ -161,17 +172,17 @@ func storedDocument(t *testing.T, row []string) rewriting {
 	t.Helper()
 	document, err := base64.StdEncoding.DecodeString(row[2])
 	require.NoError(t, err)
-	return rewriting{row[0], row[1], string(document)}
+	return rewriting{reader: row[0], writer: row[1], document: string(document)}
 }
 
 // compare returns "same" if our result equals Kafka's, the name of a wanted difference, or "" with our result.
 func (r rewriting) compare(ctx context.Context, kafka string) (verdict, ours string) {
-	got, err := r.rewritten(ctx)
+	got, err := r.tryRewrite(ctx)
 	if err != nil {
 		got = "!" + fault.Class(err)
 	}
-	refused := strings.HasPrefix(kafka, "!")
-	if got == kafka || (refused && sameRefusal(kafka, err)) || sameButDigits(kafka, got) {
+	isRejected := strings.HasPrefix(kafka, "!")
+	if got == kafka || (isRejected && isSameRejection(kafka, err)) || sameButDigits(kafka, got) {
 		return "same", got
 	}
 	if name := difference(kafka, got, err); name != "" {
@@ -205,13 +216,13 @@ var wantedDifferences = []struct{ name, ours string }{
 	{"text behind the document", "bytes behind the last"},
 }
 
-// difference returns the name of a wanted difference, or "".
+// difference returns the name of the wanted difference between Kafka's result and ours, "" for none. ours is our error.
 func difference(kafka, got string, ours error) string {
 	if ours == nil {
 		if strings.Contains(kafka, "Decimal value has mismatching scale") || sameValues(kafka, got) {
 			return "fewer places than the scale"
 		}
-		if half := replaceUnpaired(kafka); half != kafka && (half == got || sameUpToOrder(half, got)) {
+		if replaced := replaceUnpaired(kafka); replaced != kafka && (replaced == got || sameUpToOrder(replaced, got)) {
 			return "half a pair of surrogates"
 		}
 		if floatWords.ReplaceAllString(got, "0.0") == kafka {
@@ -222,8 +233,8 @@ func difference(kafka, got string, ours error) string {
 		}
 	}
 	// Where our converter rejects the value, Kafka has rejected its schema before.
-	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && fault.Class(ours) !=
-		fault.SchemaBuilderException {
+	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") &&
+		fault.Class(ours) != fault.SchemaBuilderException {
 		return "default of a struct"
 	}
 	if ours == nil {
@@ -251,6 +262,7 @@ func asDoubles(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, `"Infinity"`, "+Inf"), `"-Infinity"`, "-Inf")
 }
 
+// hidden names the difference for an invalid value of a duplicate name, which Kafka ignores.
 const hidden = "a value that another of its name hides"
 
 var floatWords = regexp.MustCompile(`"(NaN|-?Infinity)"`)
@@ -269,7 +281,7 @@ func replaceUnpaired(text string) string {
 }
 
 // isDeliberate reports whether Connect's converters throw the class on purpose; other classes, such as
-// NullPointerException, are accidents and stand for any error.
+// NullPointerException, are accidents, for which any error is the same.
 func isDeliberate(class string) bool {
 	return class == fault.DataException || class == fault.SchemaBuilderException
 }
@@ -277,16 +289,16 @@ func isDeliberate(class string) bool {
 // prefixes matches the text that our errors have before Kafka's message, which names the field or setting at fault.
 var prefixes = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)
 
-// sameRefusal reports whether our error corresponds to the exception of Kafka's result: it has the same class and
+// isSameRejection reports whether our error corresponds to the exception of Kafka's result: it has the same class and
 // message, followed by the message of the exception's cause.
-func sameRefusal(kafka string, err error) bool {
+func isSameRejection(kafka string, err error) bool {
 	class, text, _ := strings.Cut(kafka[1:], ": ")
 	if err == nil || !isDeliberate(class) {
 		return err != nil
 	}
 	ours := prefixes.ReplaceAllString(err.Error(), "")
-	same := ours == text || strings.HasPrefix(ours, strings.TrimSuffix(text, ": ")+": ")
-	return same && fault.Class(err) == class
+	isSameMessage := ours == text || strings.HasPrefix(ours, strings.TrimSuffix(text, ": ")+": ")
+	return isSameMessage && fault.Class(err) == class
 }
 
 var number = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)
@@ -330,6 +342,7 @@ func sameUpToOrder(a, b string) bool {
 	return x != "" && x == y
 }
 
+// sorted returns a text of the same JSON with sorted members and pairs, "" for other texts.
 func sorted(text string) string {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -339,27 +352,27 @@ func sorted(text string) string {
 	}
 	var write func(v any) string
 	write = func(v any) string {
-		var all []string
+		var items []string
 		switch x := v.(type) {
 		case []any:
-			pairs := true
+			isPairs := true
 			for _, item := range x {
 				pair, ok := item.([]any)
-				pairs = pairs && ok && len(pair) == 2
-				all = append(all, write(item))
+				isPairs = isPairs && ok && len(pair) == 2
+				items = append(items, write(item))
 			}
-			if !pairs {
-				return "[" + strings.Join(all, ",") + "]"
+			if !isPairs {
+				return "[" + strings.Join(items, ",") + "]"
 			}
 		case map[string]any:
 			for name, item := range x {
-				all = append(all, strconv.Quote(name)+":"+write(item))
+				items = append(items, strconv.Quote(name)+":"+write(item))
 			}
 		default:
 			return fmt.Sprintf("%#v", v)
 		}
-		slices.Sort(all)
-		return "(" + strings.Join(all, ",") + ")"
+		slices.Sort(items)
+		return "(" + strings.Join(items, ",") + ")"
 	}
 	return write(v)
 }

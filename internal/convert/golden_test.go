@@ -19,11 +19,12 @@ import (
 // (Replay.java there).
 type golden struct {
 	settings map[string]string
-	schema   string
-	value    string
-	written  string
+	schema   string // as JsonConverter writes it
+	value    string // as JSON
+	written  string // by Kafka Connect
 }
 
+// goldens returns the cases of a folder by name.
 func goldens(t testing.TB, folder string) map[string]golden {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.golden"))
@@ -34,9 +35,9 @@ func goldens(t testing.TB, folder string) map[string]golden {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		head, written, found := strings.Cut(string(text), "\n-----\n")
+		head, written, ok := strings.Cut(string(text), "\n-----\n")
 		lines := strings.SplitN(head, "\n", 3)
-		if !found || len(lines) != 3 {
+		if !ok || len(lines) != 3 {
 			t.Fatalf("%s: expected lines of settings, schema and value, ----- and the expected bytes", file)
 		}
 		g := golden{settings: map[string]string{}, schema: lines[1][len("schema "):], value: lines[2][len("value "):],
@@ -50,43 +51,45 @@ func goldens(t testing.TB, folder string) map[string]golden {
 	return cases
 }
 
-// read builds the datum of a case.
+// read returns the value of a case, which it appends to b.
 func (g golden) read(t *testing.T, b *record.Batch) wit.ValueSlice {
 	t.Helper()
-	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
-	d, err := maker.Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
+	converter := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	d, err := converter.Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
 	require.NoError(t, err)
 	return d
 }
 
+// newConverter returns a converter with settings, each a name and its value.
 func newConverter(t testing.TB, class string, reg *record.Registry, settings ...string) Converter {
 	t.Helper()
 	c, _ := newRecording(t, class, reg, settings...)
 	return c
 }
 
-// newRecording is newConverter that also returns the text of the schema that was registered last.
+// newRecording is newConverter, and also returns the text of the schema that was registered last.
 func newRecording(t testing.TB, class string, reg *record.Registry, settings ...string) (c Converter, text *string) {
 	t.Helper()
 	text = new(string)
-	m := map[string]string{}
+	settingValues := map[string]string{}
 	for i := 0; i < len(settings); i += 2 {
-		m[settings[i]] = settings[i+1]
+		settingValues[settings[i]] = settings[i+1]
 	}
 	use := Options{Schemas: reg}
 	if class == ClassAvro || class == ClassJSONSchema {
-		m["schema.registry.url"] = "http://registry.test"
+		settingValues["schema.registry.url"] = "http://registry.test"
 		use.OpenRegistry = recordingRegistry(text)
 	}
-	c, err := New(class, m, use)
+	c, err := New(class, settingValues, use)
 	require.NoError(t, err)
 	return c, text
 }
 
+// The value of each case is written with the bytes that Kafka Connect wrote.
 func TestWritesWhatKafkaWrites(t *testing.T) {
 	folder := "../../testdata/convert"
-	if other := os.Getenv("CONVERT_GOLDEN"); other != "" {
-		folder = other
+	if otherFolder := os.Getenv("CONVERT_GOLDEN"); otherFolder != "" {
+		folder = otherFolder
 	}
 	for name, g := range goldens(t, folder) {
 		t.Run(name, func(t *testing.T) {
@@ -94,14 +97,14 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 			d := g.read(t, b)
 			if d.Encoding == wit.WithSchema {
 				if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
-					t.Fatalf("the datum is not a value of its schema: %v", err)
+					t.Fatalf("expected a value of its schema: %v", err)
 				}
 			}
 			c, err := New(ClassJSON, g.settings, Options{Schemas: b.Registry})
 			require.NoError(t, err)
-			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
-			if err != nil || null {
-				t.Fatal(null, err)
+			out, isNull, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
+			if err != nil || isNull {
+				t.Fatalf("expected a value, found null: %v, %v", isNull, err)
 			}
 			if diff := cmp.Diff("before "+g.written, string(out)); diff != "" {
 				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", diff)
@@ -110,7 +113,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 	}
 }
 
-// JSON that Kafka wrote with a schema is read as the datum that it was written from.
+// JSON that Kafka wrote with a schema is read as the value that it was written from.
 func TestReadsWhatKafkaWrote(t *testing.T) {
 	for name, g := range goldens(t, "../../testdata/convert") {
 		if !strings.HasPrefix(g.written, `{"schema":`) || strings.Contains(name, "default") {
@@ -126,18 +129,27 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 				require.NoError(t, err)
 				if got.Encoding != want.Encoding || got.Schema != want.Schema ||
 					string(b.Bytes(got)) != string(b.Bytes(want)) {
-					t.Fatalf("read %v % x, expected %v % x", got, b.Bytes(got), want, b.Bytes(want))
+					t.Fatalf("expected %v % x, found %v % x", want, b.Bytes(want), got, b.Bytes(got))
 				}
 			}
 		})
 	}
 }
 
-// leastRows contains the minimum number of rows of each file of testdata/convert: a comparison with fewer rows proves
+// minRows contains the minimum number of rows of each file of testdata/convert: a comparison with fewer rows proves
 // nothing.
-var leastRows = map[string]int{"avro-cases.tsv": 1013, "avro.tsv": 370, "differences.tsv": 21, "documents.tsv": 1517,
-	"grid.tsv": 1692, "jsonschema-reads.tsv": 31, "jsonschema-writes.tsv": 175, "primitives.tsv": 664,
-	"strings.tsv": 947, "upstream.tsv": 74}
+var minRows = map[string]int{
+	"avro-cases.tsv":        1013,
+	"avro.tsv":              370,
+	"differences.tsv":       21,
+	"documents.tsv":         1517,
+	"grid.tsv":              1692,
+	"jsonschema-reads.tsv":  31,
+	"jsonschema-writes.tsv": 175,
+	"primitives.tsv":        664,
+	"strings.tsv":           947,
+	"upstream.tsv":          74,
+}
 
 // readTSV returns the rows of a file of testdata/convert, each with the given number of columns; zero means any number.
 func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
@@ -151,8 +163,8 @@ func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
 		}
 		rows = append(rows, row)
 	}
-	if least := leastRows[name]; least == 0 || len(rows) < least {
-		t.Fatalf("%s: expected at least %d rows, found %d", name, least, len(rows))
+	if minimum := minRows[name]; minimum == 0 || len(rows) < minimum {
+		t.Fatalf("%s: expected at least %d rows, found %d", name, minimum, len(rows))
 	}
 	return rows
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // gridTypes contains schemas of every type, with a %s for attributes, and a default of the type.
-var gridTypes = []struct{ schema, standard string }{
+var gridTypes = []struct{ schema, defaultValue string }{
 	{`{"type":"boolean"%s}`, "true"},
 	{`{"type":"int8"%s}`, "7"},
 	{`{"type":"int16"%s}`, "7"},
@@ -32,57 +32,63 @@ var gridTypes = []struct{ schema, standard string }{
 var gridValues = []string{"true", "0", "-0.0", "300", "-1", "86400001", "3000000000", "9223372036854775808", "1.5",
 	"1.50", "12.25", "1e3", `"text"`, `"AQ=="`, `"NaN"`, `""`, "[]", "[1]", "[null]", `["x"]`, "{}", `{"a":1}`,
 	`{"a":null}`, `{"a":1,"b":"x"}`, `{"b":"x"}`, `{"a":1,"c":2}`, `[[1,"x"]]`, `[["1","x"]]`, "[[1]]", "[[null,1]]",
-	"[[]]",
-	"[1,[2]]", "tru", "[1", `"a`}
+	"[[]]", "[1,[2]]", "tru", "[1", `"a`}
 
 // grid returns documents of every type with every value, required and with a default, and of nulls and missing members
 // for every way to declare a schema optional.
-func grid(reader, writer string) (all []rewriting) {
+func grid(reader, writer string) (documents []rewriting) {
 	add := func(schema, payload string) {
-		all = append(all, rewriting{reader: reader, writer: writer,
+		documents = append(documents, rewriting{reader: reader, writer: writer,
 			document: fmt.Sprintf(`{"schema":%s,"payload":%s}`, schema, payload)})
 	}
-	for _, of := range gridTypes {
-		ways := []string{"", `,"optional":true`, `,"optional":true,"default":` + of.standard, `,"default":` +
-			of.standard,
-			`,"default":null`, `,"optional":true,"default":null`, `,"default":{"x":[]}`, `,"optional":"true"`}
-		for _, way := range ways {
-			schema := fmt.Sprintf(of.schema, way)
+	for _, gridType := range gridTypes {
+		attributes := []string{
+			"",
+			`,"optional":true`,
+			`,"optional":true,"default":` + gridType.defaultValue,
+			`,"default":` + gridType.defaultValue,
+			`,"default":null`,
+			`,"optional":true,"default":null`,
+			`,"default":{"x":[]}`,
+			`,"optional":"true"`,
+		}
+		for _, attribute := range attributes {
+			schema := fmt.Sprintf(gridType.schema, attribute)
 			field := `{"type":"struct","fields":[` + schema[:len(schema)-1] + `,"field":"f"}]}`
 			add(schema, "null")
 			add(field, `{"f":null}`)
 			add(field, "{}")
 		}
 		for n, value := range gridValues {
-			schema := fmt.Sprintf(of.schema, ways[n%2*2])
+			schema := fmt.Sprintf(gridType.schema, attributes[n%2*2]) // required, and optional with a default, by turns
 			add(schema, value)
 			add(`{"type":"struct","fields":[`+schema[:len(schema)-1]+`,"field":"f"}]}`, `{"f":`+value+`}`)
 		}
 	}
-	return all
+	return documents
 }
 
 // Kafka's converter and ours return the same for every document of grid.tsv, or ours has a wanted difference.
 func TestGridMatchesKafka(t *testing.T) {
 	lines := readTSV(t, "grid.tsv", 4)
-	all := grid("replace.null.with.default=true", "schemas.enable=false decimal.format=NUMERIC")
-	if len(lines) != len(all) {
-		t.Fatalf("expected a line for each of %d documents, found %d", len(all), len(lines))
+	documents := grid("replace.null.with.default=true", "schemas.enable=false decimal.format=NUMERIC")
+	if len(lines) != len(documents) {
+		t.Fatalf("expected a line for each of %d documents, found %d", len(documents), len(lines))
 	}
 	same := 0
-	for i, w := range all {
+	for i, w := range documents {
 		kafka := lines[i][3]
 		if input := []string{w.reader, w.writer, w.document}; !slices.Equal(input, lines[i][:3]) {
 			t.Fatalf("line %d: expected %q, found %q", i+1, input, lines[i])
 		}
-		verdict, shown := w.compare(t.Context(), kafka)
+		verdict, ours := w.compare(t.Context(), kafka)
 		if verdict == "same" {
 			same++
 		} else if verdict == "" {
-			t.Errorf("%s\nKafka %s\nours  %s", w.document, kafka, shown)
+			t.Errorf("%s\nKafka %s\nours  %s", w.document, kafka, ours)
 		}
 	}
-	if same < len(all)*3/5 {
-		t.Errorf("expected most of %d to be the same, found %d", len(all), same)
+	if same < len(documents)*3/5 {
+		t.Errorf("expected most of %d results to be the same, found %d", len(documents), same)
 	}
 }

@@ -32,11 +32,20 @@ func (s SimpleHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, _ s
 		return dst, err == nil, err
 	}
 	out, err := (&values.Writer{Nodes: nodes, Limit: k.CheckItem}).Append(dst, v)
-	if wrong, ok := errors.AsType[*values.UnwritableError](err); ok {
-		err = fault.Data("SimpleHeaderConverter: %v", wrong)
+	if unwritable, ok := errors.AsType[*values.UnwritableError](err); ok {
+		err = fault.Data("SimpleHeaderConverter: %v", unwritable)
 	}
 	if err != nil {
 		return dst, false, err
 	}
 	return out, false, nil
+}
+
+// Decode returns the bytes unchanged: parsing them as SimpleHeaderConverter does would only guess.
+func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte,
+	_ *record.Batch) (connectdata.Header, error) {
+	if data == nil {
+		return connectdata.Header{Name: name, Encoding: wit.Schemaless, Value: nullValue}, nil
+	}
+	return connectdata.Header{Name: name, Encoding: wit.Raw, Value: data}, nil
 }

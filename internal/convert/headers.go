@@ -17,7 +17,7 @@ const classSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConvert
 
 // Headers converts header values. A value belongs to one goroutine at a time.
 type Headers interface {
-	// Encode appends a header of b to dst, at most maxBytes. isNull reports that it has no value.
+	// Encode appends the value of a header of b to dst, at most maxBytes. isNull reports that the header has no value.
 	Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 		h *connectdata.Header) (out []byte, isNull bool, err error)
 	// Decode returns a header of a record. Its value refers to b.Data, to which it is appended, or to data.
@@ -56,23 +56,23 @@ func HeaderClasses() []string {
 }
 
 // NewHeaders creates a header converter. settings are named without the prefix header.converter.
-func NewHeaders(class string, settings map[string]string, u conversion.Options) (Headers, error) {
+func NewHeaders(class string, settings map[string]string, options conversion.Options) (Headers, error) {
 	d, err := FindHeaders(class)
 	if err != nil {
 		return nil, err
 	}
 	if d.Class == classSimpleHeaders {
-		return SimpleHeaders{Registry: u.Schemas}, nil
+		return SimpleHeaders{Registry: options.Schemas}, nil
 	}
-	u.IsKey = false
-	c, err := New(d.Class, settings, u)
-	return &valueHeaders{c: c, batch: record.Batch{Registry: u.Schemas}}, err
+	options.IsKey = false
+	converter, err := New(d.Class, settings, options)
+	return &valueHeaders{converter: converter, batch: record.Batch{Registry: options.Schemas}}, err
 }
 
 // valueHeaders converts headers with a value converter.
 type valueHeaders struct {
-	c     conversion.Converter
-	batch record.Batch
+	converter conversion.Converter
+	batch     record.Batch // of the header to encode
 }
 
 // Encode implements [Headers]. Bytes that no converter has read are written unchanged.
@@ -87,13 +87,13 @@ func (v *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, top
 	}
 	v.batch.Data = h.Value
 	defer func() { v.batch.Data = nil }()
-	return v.c.Encode(ctx, dst, maxBytes, topic, &v.batch, d)
+	return v.converter.Encode(ctx, dst, maxBytes, topic, &v.batch, d)
 }
 
 // Decode implements [Headers]. A header without a value becomes a schemaless null.
 func (v *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
 	b *record.Batch) (connectdata.Header, error) {
-	d, err := v.c.Decode(ctx, topic, data, b)
+	d, err := v.converter.Decode(ctx, topic, data, b)
 	h := connectdata.Header{Name: name, Encoding: d.Encoding, Schema: d.Schema}
 	h.Value = b.Bytes(d)
 	if d.Encoding == wit.Absent {
@@ -106,15 +106,7 @@ func (v *valueHeaders) Decode(ctx context.Context, topic, name string, data []by
 // nullValue is a schemaless null.
 var nullValue = []byte{connectdata.TagNull}
 
-// Decode returns the bytes unchanged: parsing them as SimpleHeaderConverter does would only guess.
-func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte,
-	_ *record.Batch) (connectdata.Header, error) {
-	if data == nil {
-		return connectdata.Header{Name: name, Encoding: wit.Schemaless, Value: nullValue}, nil
-	}
-	return connectdata.Header{Name: name, Encoding: wit.Raw, Value: data}, nil
-}
-
+// appendRaw appends the bytes of a header that no converter has read.
 func appendRaw(ctx context.Context, dst []byte, maxBytes int, raw []byte) ([]byte, bool, error) {
 	var k conversion.Budget
 	k.Start(ctx, dst, maxBytes)

@@ -12,80 +12,83 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Headers are converted by the class in header.converter, in both directions.
+// Headers are written by the class in header.converter; bytes that no converter has read are written unchanged.
 func TestHeadersAreWrittenByTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
-	text, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})
+	stringSchema, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
-	structured := connectdata.Header{Name: "h", Encoding: wit.WithSchema, Schema: text.ID,
+	withSchema := connectdata.Header{Name: "h", Encoding: wit.WithSchema, Schema: stringSchema.ID,
 		Value: connectdata.AppendString(nil, "ä")}
-	dynamic := connectdata.Header{Name: "h", Encoding: wit.Schemaless,
+	schemaless := connectdata.Header{Name: "h", Encoding: wit.Schemaless,
 		Value: connectdata.AppendNumber([]byte{connectdata.TagInt64}, 7)}
 	null := connectdata.Header{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}
-	raw := connectdata.Header{Name: "h", Encoding: wit.Raw, Value: []byte("as it is")}
-	for _, x := range []struct {
+	raw := connectdata.Header{Name: "h", Encoding: wit.Raw, Value: []byte("unchanged")}
+	for _, test := range []struct {
 		class    string
 		settings map[string]string
 		header   connectdata.Header
 		want     string
 	}{
-		{classSimpleHeaders, nil, structured, "ä"},
-		{"SimpleHeaderConverter", nil, dynamic, "7"},
-		{ClassJSON, nil, structured, `{"schema":{"type":"string","optional":false},"payload":"ä"}`},
-		{ClassJSON, map[string]string{"schemas.enable": "false"}, structured, `"ä"`},
-		{ClassJSON, map[string]string{"schemas.enable": "false"}, dynamic, `7`},
-		{ClassJSON, nil, null, "(none)"},
-		{ClassJSON, nil, raw, "as it is"},
-		{ClassString, map[string]string{"converter.encoding": "ISO-8859-1"}, structured, "\xe4"},
-		{ClassString, nil, dynamic, "7"},
-		{"org.apache.kafka.connect.converters.LongConverter", nil, dynamic, "\x00\x00\x00\x00\x00\x00\x00\x07"},
-		{ClassString, nil, null, "(none)"},
-		{"org.apache.kafka.connect.converters.LongConverter", nil, structured,
-			"fails: Failed to serialize to long (was class java.lang.String): expected a java.lang.Long"},
-		{classByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
+		{class: classSimpleHeaders, header: withSchema, want: "ä"},
+		{class: "SimpleHeaderConverter", header: schemaless, want: "7"},
+		{class: ClassJSON, header: withSchema, want: `{"schema":{"type":"string","optional":false},"payload":"ä"}`},
+		{class: ClassJSON, settings: map[string]string{"schemas.enable": "false"}, header: withSchema, want: `"ä"`},
+		{class: ClassJSON, settings: map[string]string{"schemas.enable": "false"}, header: schemaless, want: `7`},
+		{class: ClassJSON, header: null, want: "(none)"},
+		{class: ClassJSON, header: raw, want: "unchanged"},
+		{class: ClassString, settings: map[string]string{"converter.encoding": "ISO-8859-1"}, header: withSchema,
+			want: "\xe4"},
+		{class: ClassString, header: schemaless, want: "7"},
+		{class: "org.apache.kafka.connect.converters.LongConverter", header: schemaless,
+			want: "\x00\x00\x00\x00\x00\x00\x00\x07"},
+		{class: ClassString, header: null, want: "(none)"},
+		{class: "org.apache.kafka.connect.converters.LongConverter", header: withSchema,
+			want: "fails: Failed to serialize to long (was class java.lang.String): expected a java.lang.Long"},
+		{class: classByteArray, header: withSchema, want: "fails: Invalid schema type for ByteArrayConverter: STRING"},
 	} {
-		c, err := NewHeaders(x.class, x.settings, Options{Schemas: reg})
+		c, err := NewHeaders(test.class, test.settings, Options{Schemas: reg})
 		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
-		out, none, err := c.Encode(t.Context(), []byte("before"), math.MaxInt32, "t", b, &x.header)
+		out, isNull, err := c.Encode(t.Context(), []byte("before"), math.MaxInt32, "t", b, &test.header)
 		got := strings.TrimPrefix(string(out), "before")
-		if none {
+		if isNull {
 			got = "(none)"
 		}
 		if err != nil {
 			got = "fails: " + err.Error()
 		}
-		assert.Equal(t, x.want, got, x.class, x.settings)
+		assert.Equal(t, test.want, got, test.class, test.settings)
 	}
 }
 
+// Headers are read by the class in header.converter, with a schema if it returns one. A null is read as a null value.
 func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
-	for _, x := range []struct {
-		class string
-		data  string
-		form  wit.Encoding
-		want  any
+	for _, test := range []struct {
+		class    string
+		data     string
+		encoding wit.Encoding
+		want     any // of a value with a schema
 	}{
-		{classSimpleHeaders, "7", wit.Raw, nil},
-		{ClassString, "7", wit.WithSchema, "7"},
-		{ClassJSON, `{"schema":{"type":"int32"},"payload":7}`, wit.WithSchema, int32(7)},
-		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Schemaless, nil},
+		{class: classSimpleHeaders, data: "7", encoding: wit.Raw},
+		{class: ClassString, data: "7", encoding: wit.WithSchema, want: "7"},
+		{class: ClassJSON, data: `{"schema":{"type":"int32"},"payload":7}`, encoding: wit.WithSchema, want: int32(7)},
+		{class: ClassJSON, data: `{"schema":null,"payload":[7]}`, encoding: wit.Schemaless},
 	} {
-		c, err := NewHeaders(x.class, nil, Options{Schemas: reg})
+		c, err := NewHeaders(test.class, nil, Options{Schemas: reg})
 		require.NoError(t, err)
 		b := &record.Batch{Registry: reg}
-		h, err := c.Decode(t.Context(), "t", "h", []byte(x.data), b)
-		if err != nil || h.Name != "h" || h.Encoding != x.form {
-			t.Fatalf("%s: found form %d, %v", x.class, h.Encoding, err)
+		h, err := c.Decode(t.Context(), "t", "h", []byte(test.data), b)
+		if err != nil || h.Name != "h" || h.Encoding != test.encoding {
+			t.Fatalf("%s: expected encoding %d, found %d, %v", test.class, test.encoding, h.Encoding, err)
 		}
-		if x.form == wit.WithSchema {
-			if v, _, err := connectdata.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != x.want {
-				t.Errorf("%s: expected %v, found %v, %v", x.class, x.want, v, err)
+		if test.encoding == wit.WithSchema {
+			if v, _, err := connectdata.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != test.want {
+				t.Errorf("%s: expected %v, found %v, %v", test.class, test.want, v, err)
 			}
 		}
 		if h, err = c.Decode(t.Context(), "t", "h", nil, b); err != nil || h.Encoding == wit.Absent {
-			t.Errorf("%s: a null: found form %d, %v", x.class, h.Encoding, err)
+			t.Errorf("%s: expected a null value of a header, found encoding %d, %v", test.class, h.Encoding, err)
 		}
 	}
 	c, err := NewHeaders(ClassJSON, nil, Options{Schemas: reg})
@@ -101,8 +104,10 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 }
 
 func TestInvalidHeaderConverters(t *testing.T) {
-	for class, want := range map[string]string{ClassAvro: "does not convert headers",
-		"com.example.X": "unknown class"} {
+	for class, want := range map[string]string{
+		ClassAvro:       "does not convert headers",
+		"com.example.X": "unknown class",
+	} {
 		_, err := NewHeaders(class, nil, Options{Schemas: record.NewRegistry()})
 		assert.Error(t, err, want, class)
 	}

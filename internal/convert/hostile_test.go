@@ -36,28 +36,35 @@ func registryOf(kind, schema string) func(registry.Settings) (*registry.Client, 
 
 // A hostileRegistered is a registered schema, a value of it, and a part of the error. Without it the value is read, and
 // written by a new converter.
-type hostileRegistered struct{ class, schema, value, want string }
+type hostileRegistered struct {
+	schema string
+	value  string
+	want   string
+}
 
 // Schemas of a registry that are very large, wide or deep, and values of them, are read or rejected in time, by both
 // converters that use a registry.
 func TestHostileRegisteredSchemas(t *testing.T) {
-	for _, schemas := range []map[string]hostileRegistered{hostileAvro(), hostileJSONSchemas()} {
-		for name, c := range schemas {
+	for class, cases := range map[string]map[string]hostileRegistered{
+		ClassAvro:       hostileAvro(),
+		ClassJSONSchema: hostileJSONSchemas(),
+	} {
+		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
-				endsInTime(t, func(ctx context.Context) { checkRegistered(ctx, t, c) })
+				endsInTime(t, func(ctx context.Context) { checkRegistered(ctx, t, class, c) })
 			})
 		}
 	}
 }
 
-func checkRegistered(ctx context.Context, t *testing.T, c hostileRegistered) {
+func checkRegistered(ctx context.Context, t *testing.T, class string, c hostileRegistered) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	kind := "AVRO"
-	if c.class == ClassJSONSchema {
+	if class == ClassJSONSchema {
 		kind = "JSON"
 	}
 	open := func() Converter {
-		converter, err := New(c.class, map[string]string{"schema.registry.url": "http://registry.test"},
+		converter, err := New(class, map[string]string{"schema.registry.url": "http://registry.test"},
 			Options{Schemas: b.Registry, OpenRegistry: registryOf(kind, c.schema)})
 		if err != nil {
 			t.Error(err)
@@ -74,14 +81,15 @@ func checkRegistered(ctx context.Context, t *testing.T, c hostileRegistered) {
 	}
 	if err != nil {
 		if len(err.Error()) > 10_000 || len(b.Data) > 0 {
-			t.Errorf("an error of %d bytes, %d bytes left", len(err.Error()), len(b.Data))
+			t.Errorf("expected a short error and an empty batch, found an error of %d bytes and a batch of %d",
+				len(err.Error()), len(b.Data))
 		}
 		return
 	}
-	// Written by a new converter that has not read it.
+	// A new converter writes it, which has not read it.
 	out, _, err := open().Encode(ctx, nil, math.MaxInt32, "t", b, d)
 	if err != nil || len(out) < registered.IDBytes {
-		t.Errorf("writing: %d bytes, %.300v", len(out), err)
+		t.Errorf("expected the value to be written, found %d bytes, %.300v", len(out), err)
 	}
 }
 
@@ -102,32 +110,28 @@ func hostileAvro() map[string]hostileRegistered {
 	}
 	long := strings.Repeat("d", 2<<20)
 	return map[string]hostileRegistered{
-		"Avro, a schema of 2 MB":   {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
-		"Avro, 9,000 fields":       {ClassAvro, avroFields(9_000), strings.Repeat("\x02", 9_000), ""},
-		"Avro, 100,000 fields":     {ClassAvro, avroFields(100_000), strings.Repeat("\x02", 100_000), "expected at most"},
-		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000), "\x02", `field "f1"`},
-		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
+		"Avro, a schema of 2 MB":   {`{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
+		"Avro, 9,000 fields":       {avroFields(9_000), strings.Repeat("\x02", 9_000), ""},
+		"Avro, 100,000 fields":     {avroFields(100_000), strings.Repeat("\x02", 100_000), "expected at most"},
+		"Avro, 100,000 fields cut": {avroFields(9_000), "\x02", `field "f1"`},
+		"Avro, nested 1,000 deep": {nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"expected at most 100 nodes in each other"},
-		"Avro, nested 100,000 deep": {ClassAvro, nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
+		"Avro, nested 100,000 deep": {nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"depth"},
-		"Avro, a type in itself": {ClassAvro, `{"type":"record","name":"R","namespace":"n","fields":[` +
+		"Avro, a type in itself": {`{"type":"record","name":"R","namespace":"n","fields":[` +
 			`{"name":"b","type":["null","R"]}]}`, "\x00", `the Avro type "n.R" contains itself`},
-		"Avro, a scale of 10^8": {ClassAvro,
-			`{"type":"bytes","logicalType":"decimal","precision":9,"scale":100000000}`,
+		"Avro, a scale of 10^8": {`{"type":"bytes","logicalType":"decimal","precision":9,"scale":100000000}`,
 			"\x02\x01", "expected a scale from -1000 to 1000"},
-		"Avro, a precision of 10^8": {ClassAvro, `{"type":"record","name":"R","fields":[{"name":"d","type":` +
+		"Avro, a precision of 10^8": {`{"type":"record","name":"R","fields":[{"name":"d","type":` +
 			`{"type":"bytes","logicalType":"decimal","precision":100000000,"scale":2}}]}`, "\x02\x01", ""},
-		"Avro, 100,000 names": {ClassAvro, `{"type":"map","values":"int"}`, string(append(entries, 0)), ""},
-		"Avro, a map of no end": {ClassAvro, `{"type":"map","values":{"type":"record","name":"E","fields":[]}}`,
+		"Avro, 100,000 names": {`{"type":"map","values":"int"}`, string(append(entries, 0)), ""},
+		"Avro, a map of no end": {`{"type":"map","values":{"type":"record","name":"E","fields":[]}}`,
 			"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", "expected text or bytes"},
-		"Avro, a fixed of 2^31": {ClassAvro,
-			`{"type":"fixed","name":"F","size":2147483647}`, "\x01", "found the end"},
-		"Avro, 100,000 symbols": {ClassAvro,
-			`{"type":"enum","name":"E","symbols":[` + items(100_000, func(i int) string {
-				return fmt.Sprintf(`"s%d"`, i)
-			}) + `]}`, "\x02", "expected at most 4194304 bytes"},
-		"Avro, aliases of 2 MB": {ClassAvro,
-			`{"type":"record","name":"R","aliases":["` + long + `"],"fields":[]}`, "", ""},
+		"Avro, a fixed of 2^31": {`{"type":"fixed","name":"F","size":2147483647}`, "\x01", "found the end"},
+		"Avro, 100,000 symbols": {`{"type":"enum","name":"E","symbols":[` + items(100_000, func(i int) string {
+			return fmt.Sprintf(`"s%d"`, i)
+		}) + `]}`, "\x02", "expected at most 4194304 bytes"},
+		"Avro, aliases of 2 MB": {`{"type":"record","name":"R","aliases":["` + long + `"],"fields":[]}`, "", ""},
 	}
 }
 
@@ -151,30 +155,27 @@ func hostileJSONSchemas() map[string]hostileRegistered {
 	}
 	long := strings.Repeat("d", 2<<20)
 	return map[string]hostileRegistered{
-		"JSON Schema, of 2 MB": {ClassJSONSchema, `{"type":"integer","description":"` + long + `"}`, "1", ""},
-		"JSON Schema, 9,000":   {ClassJSONSchema, jsonFields(9_000), names(9_000), ""},
-		"JSON Schema, 100,000": {ClassJSONSchema, jsonFields(100_000), names(100_000), "expected at most"},
-		"JSON Schema, deep": {ClassJSONSchema,
-			nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"), "[]", "expected at most"},
-		"JSON Schema, members that multiply": {ClassJSONSchema,
-			bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`), `"x"`,
+		"JSON Schema, of 2 MB": {`{"type":"integer","description":"` + long + `"}`, "1", ""},
+		"JSON Schema, 9,000":   {jsonFields(9_000), names(9_000), ""},
+		"JSON Schema, 100,000": {jsonFields(100_000), names(100_000), "expected at most"},
+		"JSON Schema, deep": {nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"), "[]",
 			"expected at most"},
-		"JSON Schema, parts that multiply": {ClassJSONSchema,
-			bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
+		"JSON Schema, members that multiply": {
+			bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`),
 			`"x"`, "expected at most"},
-		"JSON Schema, choices in choices": {ClassJSONSchema, nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"),
+		"JSON Schema, parts that multiply": {bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
+			`"x"`, "expected at most"},
+		"JSON Schema, choices in choices": {nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"),
 			`"x"`,
 			"expected at most"},
-		"JSON Schema, choices looked through": {ClassJSONSchema, choices,
+		"JSON Schema, choices looked through": {choices,
 			nested(30, `{"a":`, `"`+strings.Repeat("x", 3<<20)+`"`, "}"), "to be looked through"},
-		"JSON Schema, deep data": {ClassJSONSchema,
-			`{"type":"array","items":{"type":"integer"}}`, strings.Repeat("[", 1<<20), "found ARRAY"},
-		"JSON Schema, a scale of 10^8": {ClassJSONSchema,
-			`{"type":"number","title":"org.apache.kafka.connect.data.Decimal",` +
-				`"connect.version":1,"connect.parameters":{"scale":"100000000"},"connect.type":"bytes"}`, "1",
+		"JSON Schema, deep data": {`{"type":"array","items":{"type":"integer"}}`, strings.Repeat("[", 1<<20),
+			"found ARRAY"},
+		"JSON Schema, a scale of 10^8": {`{"type":"number","title":"org.apache.kafka.connect.data.Decimal",` +
+			`"connect.version":1,"connect.parameters":{"scale":"100000000"},"connect.type":"bytes"}`, "1",
 			"expected a scale from -1000 to 1000"},
-		"JSON Schema, 100,000 names": {ClassJSONSchema,
-			`{"type":"object","additionalProperties":{"type":"integer"},` +
-				`"connect.type":"map"}`, names(100_000), ""},
+		"JSON Schema, 100,000 names": {`{"type":"object","additionalProperties":{"type":"integer"},` +
+			`"connect.type":"map"}`, names(100_000), ""},
 	}
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // A hostileRecord is a document that is expensive to read, and a part of the error. Without it the document is read.
-type hostileRecord struct{ document, want string }
+type hostileRecord struct {
+	document string
+	want     string
+}
 
 // Documents of some hundred bytes to some megabytes are read in linear time.
 func TestHostileRecordsAreReadInTime(t *testing.T) {
@@ -39,15 +42,15 @@ func checkRead(ctx context.Context, t *testing.T, c hostileRecord) {
 		t.Errorf("expected %q, found %.300v", c.want, err)
 	}
 	if err != nil && len(err.Error()) > 10_000 {
-		t.Errorf("an error of %d bytes", len(err.Error()))
+		t.Errorf("expected an error of at most 10000 bytes, found %d", len(err.Error()))
 	}
 	if cap(b.Data) > 4*conversion.MaxDecodedBytes {
-		t.Errorf("%d bytes were allocated", cap(b.Data))
+		t.Errorf("expected at most %d bytes to be allocated, found %d", 4*conversion.MaxDecodedBytes, cap(b.Data))
 	}
 }
 
-// enveloped returns a document with the schema.
-func enveloped(schema, payload string) string {
+// inEnvelope returns a document with the schema.
+func inEnvelope(schema, payload string) string {
 	return `{"schema":` + schema + `,"payload":` + payload + `}`
 }
 
@@ -78,18 +81,18 @@ func hostileNumbers() map[string]hostileRecord {
 			scale + `"}}`
 	}
 	return map[string]hostileRecord{
-		"scale of 10^8":   {enveloped(decimal("100000000"), "1"), "expected a scale from -1000 to 1000"},
-		"scale of 2^31-1": {enveloped(decimal("2147483647"), "0"), "expected a scale from -1000 to 1000"},
-		"scale out of 64 bits": {enveloped(decimal("99999999999999999999"), "0"),
+		"scale of 10^8":   {inEnvelope(decimal("100000000"), "1"), "expected a scale from -1000 to 1000"},
+		"scale of 2^31-1": {inEnvelope(decimal("2147483647"), "0"), "expected a scale from -1000 to 1000"},
+		"scale out of 64 bits": {inEnvelope(decimal("99999999999999999999"), "0"),
 			"expected a scale from -1000 to 1000"},
-		"scale below 0": {enveloped(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
-		"exponent":      {enveloped(decimal("2"), "1e32000"), "more than 4096 bytes"},
-		"exponent of 0": {enveloped(decimal("1000"), "0e32000"), ""},
-		"places":        {enveloped(decimal("2"), "1e-32000"), "Decimal value has mismatching scale"},
-		"zeros behind":  {enveloped(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
-		"digits":        {enveloped(decimal("2"), strings.Repeat("9", 4<<20)), "a number of at most 1000 digits"},
-		"zeros before":  {enveloped(decimal("2"), strings.Repeat("0", 4<<20)+"1"), "a number of at most 1000 digits"},
-		"base64": {enveloped(decimal("2"), `"`+strings.Repeat("MTIz", 1<<20)+`"`),
+		"scale below 0": {inEnvelope(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
+		"exponent":      {inEnvelope(decimal("2"), "1e32000"), "more than 4096 bytes"},
+		"exponent of 0": {inEnvelope(decimal("1000"), "0e32000"), ""},
+		"places":        {inEnvelope(decimal("2"), "1e-32000"), "Decimal value has mismatching scale"},
+		"zeros behind":  {inEnvelope(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
+		"digits":        {inEnvelope(decimal("2"), strings.Repeat("9", 4<<20)), "a number of at most 1000 digits"},
+		"zeros before":  {inEnvelope(decimal("2"), strings.Repeat("0", 4<<20)+"1"), "a number of at most 1000 digits"},
+		"base64": {inEnvelope(decimal("2"), `"`+strings.Repeat("MTIz", 1<<20)+`"`),
 			"more than 4096 bytes"},
 		"a long integer": {strings.Repeat("9", 4<<20), "a number of at most 1000 digits"},
 	}
@@ -98,15 +101,15 @@ func hostileNumbers() map[string]hostileRecord {
 func hostileMembers() map[string]hostileRecord {
 	wide := wideStruct()
 	return map[string]hostileRecord{
-		"absent members": {enveloped(`{"type":"array","items":`+wide+`}`, "["+repeatedItems(300_000, "{}")+"]"),
+		"absent members": {inEnvelope(`{"type":"array","items":`+wide+`}`, "["+repeatedItems(300_000, "{}")+"]"),
 			"more than"},
-		"unknown members": {enveloped(wide, "{"+items(100_000, func(i int) string {
+		"unknown members": {inEnvelope(wide, "{"+items(100_000, func(i int) string {
 			return fmt.Sprintf(`"u%d":1`, i)
 		})+"}"), ""},
-		"members out of turn": {enveloped(wide, "{"+items(100_000, func(i int) string {
+		"members out of order": {inEnvelope(wide, "{"+items(100_000, func(i int) string {
 			return fmt.Sprintf(`"f%d":1`, 8999-i*7%9000)
 		})+"}"), ""},
-		"a fault among many members": {enveloped(wide, "{"+items(100_000, func(i int) string {
+		"a fault among many members": {inEnvelope(wide, "{"+items(100_000, func(i int) string {
 			return fmt.Sprintf(`"f%d":%d`, 8999-i*7%9000, i)
 		})+"}"), "does not fit the type INT8"},
 		"100,000 names": {"{" + items(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}",
@@ -121,7 +124,7 @@ func hostileMembers() map[string]hostileRecord {
 
 func hostileSchemas() map[string]hostileRecord {
 	wide := wideStruct()
-	defaulted := `{"type":"struct","fields":[{"type":"string","field":"a","default":"` +
+	structWithDefault := `{"type":"struct","fields":[{"type":"string","field":"a","default":"` +
 		strings.Repeat("x", 1<<20) + `"}]}`
 	deep := `{"type":"int8"}`
 	for range 400 {
@@ -137,24 +140,26 @@ func hostileSchemas() map[string]hostileRecord {
 		tuples = `{"type":"map","keys":{"type":"int8"},"values":` + tuples + `}`
 	}
 	longName := strings.Repeat("n", 30_000)
-	named := `{"type":"int8"}`
-	wrong := `"x"`
+	longNames := `{"type":"int8"}`
+	payload := `"x"`
 	for range 90 {
-		named = `{"type":"struct","fields":[` + strings.TrimSuffix(named, "}") + `,"field":"` + longName + `"}]}`
-		wrong = `{"` + longName + `":` + wrong + `}`
+		longNames = `{"type":"struct","fields":[` + strings.TrimSuffix(longNames, "}") + `,"field":"` + longName +
+			`"}]}`
+		payload = `{"` + longName + `":` + payload + `}`
 	}
 	return map[string]hostileRecord{
-		"defaults": {enveloped(`{"type":"array","items":`+defaulted+`}`, "["+repeatedItems(300_000, "{}")+"]"),
+		"defaults": {inEnvelope(`{"type":"array","items":`+structWithDefault+`}`, "["+repeatedItems(300_000, "{}")+"]"),
 			"more than"},
-		"defaults in defaults": {enveloped(growing, "null"), "more than"},
-		"deep schema":          {enveloped(deep, "[]"), "expected at most 100 nodes in each other"},
-		"deep payload":         {enveloped(`{"type":"int8"}`, strings.Repeat("[", 900_000)), "nests deeper than 1000"},
-		"schema of many fields": {enveloped(strings.Replace(wide, "]", strings.Repeat(`,{"type":"int8","field":"g"}`,
-			1)+","+items(2000, func(i int) string { return fmt.Sprintf(`{"type":"int8","field":"h%d"}`, i) })+"]", 1),
+		"defaults in defaults": {inEnvelope(growing, "null"), "more than"},
+		"deep schema":          {inEnvelope(deep, "[]"), "expected at most 100 nodes in each other"},
+		"deep payload":         {inEnvelope(`{"type":"int8"}`, strings.Repeat("[", 900_000)), "nests deeper than 1000"},
+		"schema of many fields": {inEnvelope(strings.Replace(wide, "]", `,{"type":"int8","field":"g"},`+
+			items(2000, func(i int) string { return fmt.Sprintf(`{"type":"int8","field":"h%d"}`, i) })+"]", 1),
 			"{}"), "expected at most 10000 fields"},
-		"schema of 5 MB":      {enveloped(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
-		"error of long names": {enveloped(named, wrong), "expected a JSON value for the type INT8, found STRING"},
-		"a fault in tuples of tuples": {enveloped(tuples, strings.Repeat("[[1,", 90)+"[["+
+		"schema of 5 MB": {inEnvelope(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
+		"error of long names": {inEnvelope(longNames, payload),
+			"expected a JSON value for the type INT8, found STRING"},
+		"a fault in tuples of tuples": {inEnvelope(tuples, strings.Repeat("[[1,", 90)+"[["+
 			strings.TrimSuffix(strings.Repeat("[],", 1<<20), ",")+"]]"+strings.Repeat("]]", 90)),
 			"Found invalid map entry, expected length 2 but found :1048576"},
 	}

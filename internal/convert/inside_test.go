@@ -18,7 +18,7 @@ func FuzzInsideTypes(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(1<<15), uint16(0), byte(0))
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, maxBytes, at uint16, change byte) {
+	f.Fuzz(func(t *testing.T, seed uint64, maxBytes, changed uint16, change byte) {
 		reg := record.NewRegistry().ForConnector("fuzz")
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
@@ -35,50 +35,53 @@ func FuzzInsideTypes(f *testing.F) {
 		if b.Data, err = connectdata.AppendSchemaless(b.Data, r.Dynamic(0)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		dynamic := wit.ValueSlice{Encoding: wit.Schemaless, Start: d.Size, Size: uint32(len(b.Data)) - d.Size}
+		schemaless := wit.ValueSlice{Encoding: wit.Schemaless, Start: d.Size, Size: uint32(len(b.Data)) - d.Size}
 		if change != 0 && len(b.Data) > 0 {
-			b.Data[int(at)%len(b.Data)] ^= change
+			b.Data[int(changed)%len(b.Data)] ^= change
 		}
-		for _, declared := range Declarations() {
-			class := declared.Class
-			for _, datum := range []wit.ValueSlice{d, dynamic} {
+		for _, declaration := range Declarations() {
+			class := declaration.Class
+			for _, value := range []wit.ValueSlice{d, schemaless} {
 				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(maxBytes), "t", b,
-					datum)
+					value)
 				if len(out) > int(maxBytes)+len("before") {
-					t.Fatalf("seed %d: %s wrote %d bytes, at most %d are allowed", seed, class, len(out), maxBytes)
+					t.Fatalf("seed %d: %s: expected at most %d bytes, found %d", seed, class,
+						int(maxBytes)+len("before"), len(out))
 				}
 				if err != nil && (string(out) != "before" || len(err.Error()) > 2*fault.MaxErrorBytes) {
-					t.Fatalf("seed %d: %s: %.300v with %d bytes", seed, class, err, len(out))
+					t.Fatalf("seed %d: %s: expected a short error and no output, found %.300v, %d bytes", seed, class,
+						err, len(out))
 				}
 			}
 		}
-		reread(t, ClassJSON, seed, reg, b, d)
-		reread(t, ClassAvro, seed, reg, b, d)
+		checkReread(t, ClassJSON, seed, reg, b, d)
+		checkReread(t, ClassAvro, seed, reg, b, d)
 	})
 }
 
-// reread writes a datum with one JSON converter and reads it with another.
-func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *record.Batch, d wit.ValueSlice) {
+// checkReread writes a value with one converter and reads it with another: what is read is a value of its schema, or
+// the error is the record's fault.
+func checkReread(t *testing.T, class string, seed uint64, reg *record.Registry, b *record.Batch, d wit.ValueSlice) {
 	writer := newConverter(t, class, reg)
 	reader := writer
 	if class == ClassJSON {
 		reader = newConverter(t, class, reg)
 	}
-	text, null, err := writer.Encode(t.Context(), nil, 1<<24, "t", b, d)
-	if err != nil || null {
+	text, isNull, err := writer.Encode(t.Context(), nil, 1<<24, "t", b, d)
+	if err != nil || isNull {
 		return
 	}
-	var e *fault.Error
-	into := &record.Batch{Registry: reg}
-	got, err := reader.Decode(t.Context(), "t", text, into)
+	var recordFault *fault.Error
+	decoded := &record.Batch{Registry: reg}
+	got, err := reader.Decode(t.Context(), "t", text, decoded)
 	switch {
-	case err != nil && !errors.As(err, &e):
+	case err != nil && !errors.As(err, &recordFault):
 		t.Fatalf("seed %d: %v", seed, err)
 	case err != nil:
 		return // duplicate names, floats that JSON cannot represent, null for required values
 	case got.Encoding == wit.WithSchema:
-		if bad := connectdata.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
-			t.Fatalf("seed %d: %q was read as % x: %v", seed, text, into.Bytes(got), bad)
+		if err := connectdata.Check(reg.Get(got.Schema).Nodes, decoded.Bytes(got)); err != nil {
+			t.Fatalf("seed %d: %q was read as % x: %v", seed, text, decoded.Bytes(got), err)
 		}
 	}
 }

@@ -17,60 +17,62 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// encode writes a value tree; if nodes is nil, the value is schemaless.
-func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaNode, v any) (string, bool, error) {
+// encode writes a value, whose schema is nodes; nil means schemaless.
+func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaNode,
+	v any) (text string, isNull bool, err error) {
 	t.Helper()
 	b := &record.Batch{Registry: reg}
 	d := wit.ValueSlice{Encoding: wit.Schemaless}
-	var err error
 	if nodes == nil {
 		b.Data, err = connectdata.AppendSchemaless(nil, v)
 	} else {
-		s, bad := reg.Intern(nodes)
-		if bad != nil {
-			t.Fatal(bad)
-		}
+		var s *record.Schema
+		s, err = reg.Intern(nodes)
+		require.NoError(t, err)
 		d.Encoding = wit.WithSchema
 		d.Schema = s.ID
 		b.Data, err = connectdata.Append(nil, s.Nodes, 0, v)
 	}
 	require.NoError(t, err)
 	d.Size = uint32(len(b.Data))
-	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-	return string(out), null, err
+	out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	return string(out), isNull, err
 }
 
 // Values that the golden files cannot contain, because Kafka's own reader cannot create them.
 func TestWritesValuesOutsideGoldenFiles(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
-	for _, x := range []struct {
-		nodes []wit.SchemaNode
-		v     any
+	double := []wit.SchemaNode{{Kind: wit.Float64}}
+	for _, test := range []struct {
+		nodes []wit.SchemaNode // nil means schemaless
+		value any
 		want  string
 	}{
-		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.NaN(), `"NaN"`},
-		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.Inf(1), `"Infinity"`},
-		{[]wit.SchemaNode{{Kind: wit.Float32}}, float32(math.Inf(-1)), `"-Infinity"`},
-		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.Copysign(0, -1), `-0.0`},
-		{nil, int8(-5), "-5"},
-		{nil, float32(0.1), "0.1"},
-		{nil, []byte{0, 1}, `"AAE="`},
-		{nil, connectdata.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: nil}}, `{"a":1,"b":null}`},
-		{nil, connectdata.Map{{Key: "a", Value: int64(1)}, {Key: int32(5), Value: true}}, `[["a",1],[5,true]]`},
-		{nil, connectdata.Map{}, `{}`},
+		{nodes: double, value: math.NaN(), want: `"NaN"`},
+		{nodes: double, value: math.Inf(1), want: `"Infinity"`},
+		{nodes: []wit.SchemaNode{{Kind: wit.Float32}}, value: float32(math.Inf(-1)), want: `"-Infinity"`},
+		{nodes: double, value: math.Copysign(0, -1), want: `-0.0`},
+		{value: int8(-5), want: "-5"},
+		{value: float32(0.1), want: "0.1"},
+		{value: []byte{0, 1}, want: `"AAE="`},
+		{value: connectdata.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: nil}}, want: `{"a":1,"b":null}`},
+		{value: connectdata.Map{{Key: "a", Value: int64(1)}, {Key: int32(5), Value: true}}, want: `[["a",1],[5,true]]`},
+		{value: connectdata.Map{}, want: `{}`},
 	} {
-		got, null, err := encode(t, c, reg, x.nodes, x.v)
-		if err != nil || null || got != x.want {
-			t.Errorf("%v: expected %s, found %s, %v", x.v, x.want, got, err)
+		got, isNull, err := encode(t, c, reg, test.nodes, test.value)
+		if err != nil || isNull || got != test.want {
+			t.Errorf("%v: expected %s, found %s, %v", test.value, test.want, got, err)
 		}
 	}
-	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.ValueSlice{}); !null ||
-		err != nil {
-		t.Error("an absent datum must be a tombstone")
+	_, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.ValueSlice{})
+	if !isNull || err != nil {
+		t.Errorf("expected an absent value to be a tombstone, found %v, %v", isNull, err)
 	}
 }
 
+// Values that Kafka's converter rejects are rejected with its message, and malformed ones with the field. Nothing is
+// written.
 func TestRefusesToWrite(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
@@ -87,27 +89,25 @@ func TestRefusesToWrite(t *testing.T) {
 	assert.Error(t, err, "scale parameter not found")
 	_, _, err = encode(t, c, reg, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}}},
 		{Kind: wit.String}}, connectdata.Struct{"\xff"})
-	if err == nil || !strings.Contains(err.Error(),
-		`field "a": byte 1 of the structured value: text that is not UTF-8`) {
-		t.Errorf("invalid text: %v", err)
-	}
+	assert.Error(t, err, `field "a": byte 1 of the structured value: text that is not UTF-8`)
 }
 
+// Documents without a schema are read as schemaless values. The last of duplicate names counts, at the place of the
+// first. An empty document is null.
 func TestReadsWithoutSchema(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
-	many := strings.Repeat("1,", 99) + "1"
-	list := connectdata.List{}
+	hundredOnes := connectdata.List{}
 	for range 100 {
-		list = append(list, int64(1))
+		hundredOnes = append(hundredOnes, int64(1))
 	}
 	for text, want := range map[string]any{
 		` {"a" : 1 , "b":[true,null,"x"]} `: connectdata.Map{{Key: "a", Value: int64(1)},
 			{Key: "b", Value: connectdata.List{true, nil, "x"}}},
-		`[` + many + `]`:       list,
-		`1.0`:                  1.0,
-		`007`:                  int64(7),
-		`-9223372036854775808`: int64(math.MinInt64),
+		`[` + strings.Repeat("1,", 99) + `1]`: hundredOnes,
+		`1.0`:                                 1.0,
+		`007`:                                 int64(7),
+		`-9223372036854775808`:                int64(math.MinInt64),
 		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`: "ä😀/?x\b\f\n\r\t\"\\",
 		`{"a":1,"b":2,"a":"long enough to move","c":3}`: connectdata.Map{{Key: "a", Value: "long enough to move"},
 			{Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
@@ -126,21 +126,25 @@ func TestReadsWithoutSchema(t *testing.T) {
 		}
 		expected, _ := connectdata.AppendSchemaless(nil, want)
 		if d.Encoding != wit.Schemaless || string(b.Bytes(d)) != string(expected) {
-			t.Errorf("%s: read % x, expected % x", text, b.Bytes(d), expected)
+			t.Errorf("%s: expected % x, found % x", text, expected, b.Bytes(d))
 		}
 	}
-	for _, null := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
+	for _, document := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
 		b := &record.Batch{Registry: reg}
-		if d, err := c.Decode(t.Context(), "t", null, b); err != nil || d.Encoding != wit.Absent || len(b.Data) != 0 {
-			t.Errorf("%q: %v %v", null, d, err)
+		d, err := c.Decode(t.Context(), "t", document, b)
+		if err != nil || d.Encoding != wit.Absent || len(b.Data) != 0 {
+			t.Errorf("%q: expected null, found %v, %v", document, d, err)
 		}
 	}
 }
 
+// pairSchema is a struct of an optional int32, a string, an optional Decimal, and a double with a default.
 const pairSchema = `{"type":"struct","optional":false,"fields":[{"type":"int32","optional":true,"field":"a"},{"type":"string","optional":false,"field":"b"},` +
 	`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"optional":true,"field":"c"},` +
 	`{"type":"double","optional":true,"default":1.5,"field":"d"}]}`
 
+// Members of a struct are read in any order, with a schema before or after them. The last of duplicates counts, unknown
+// ones are ignored, and missing ones are null or have their default.
 func TestReadsMembersInAnyOrder(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
@@ -155,8 +159,10 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 		`{"b":"x","c":92233720368547758070}`: {nil, "x",
 			new(big.Int).Mul(big.NewInt(math.MaxInt64/7), big.NewInt(7000)), 1.5},
 	} {
-		for _, document := range []string{`{"schema":` + pairSchema + `,"payload":` + payload + `}`, `{"payload":` +
-			payload + `,"schema":` + pairSchema + ` }`} {
+		for _, document := range []string{
+			`{"schema":` + pairSchema + `,"payload":` + payload + `}`,
+			`{"payload":` + payload + `,"schema":` + pairSchema + ` }`,
+		} {
 			b := &record.Batch{Registry: reg}
 			d, err := c.Decode(t.Context(), "t", []byte(document), b)
 			if err != nil {
@@ -166,12 +172,13 @@ func TestReadsMembersInAnyOrder(t *testing.T) {
 			nodes := reg.Get(d.Schema).Nodes
 			expected, err := connectdata.Append(nil, nodes, 0, want)
 			if err != nil || string(b.Bytes(d)) != string(expected) {
-				t.Errorf("%s: read % x, expected % x, %v", payload, b.Bytes(d), expected, err)
+				t.Errorf("%s: expected % x, found % x, %v", payload, expected, b.Bytes(d), err)
 			}
 		}
 	}
 }
 
+// Invalid documents are rejected with Kafka's messages, or with the position of the error, and the batch is unchanged.
 func TestRefusesToRead(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg)
@@ -183,13 +190,13 @@ func TestRefusesToRead(t *testing.T) {
 		`{"schema":null}`:                     "JsonConverter with schemas.enable requires",
 		`{"schema":{},"payload":1}`:           "Schema must contain 'type' field",
 		`{"schema":{"type":"x"},"payload":1}`: "Unknown schema type: x",
-		`{"schema":{"type":"array"},"payload":1}`: "Array schema did not specify the " +
-			"element type",
+		`{"schema":{"type":"array"},"payload":1}`: "Array schema did not specify the element " +
+			"type",
 		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`: "Map schema did not specify the value " +
 			"type",
 		`{"schema":{"type":"struct"},"payload":1}`: `Struct schema's "fields" argument is not an array.`,
-		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not " +
-			"specified properly",
+		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not specified " +
+			"properly",
 		`{"schema":{"type":"int8","parameters":{"a":1}},"payload":1}`: "Schema parameters must have string " +
 			"values.",
 		enveloped(`{"a":1}`):                   `field "b": Invalid null value for required STRING field`,
@@ -220,7 +227,7 @@ func TestRefusesToRead(t *testing.T) {
 			t.Errorf("%s: expected %q, found %v", document, want, err)
 		}
 	}
-	plain := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	schemaless := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	for document, want := range map[string]string{
 		strings.Repeat("[", 2000): "nests deeper than 1000",
 		`99999999999999999999`:    "does not fit 64 bits",
@@ -230,58 +237,67 @@ func TestRefusesToRead(t *testing.T) {
 		`1.`:                      "a digit behind",
 		`nul`:                     "expected null",
 	} {
-		_, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg})
+		_, err := schemaless.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg})
 		assert.Error(t, err, want, document)
 	}
 }
 
-// Kafka Connect's aliases of converters: the class name without its package, and without its kind at the end.
+// Converters are found by their class and by Kafka Connect's aliases: the class name without its package, and without
+// its kind at the end.
 func TestConverterAliases(t *testing.T) {
 	for _, d := range Declarations() {
-		short := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
-		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
+		shortName := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
+		for _, class := range []string{d.Class, shortName, shortName + "Converter", " " + shortName + " "} {
 			if found, err := Find(class, true); err != nil || found.Class != d.Class {
 				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, found.Class, err)
 			}
 		}
 	}
-	for class, want := range map[string]string{"Simple": classSimpleHeaders,
+	for class, want := range map[string]string{
+		"Simple":                classSimpleHeaders,
 		"SimpleHeaderConverter": classSimpleHeaders,
-		"Json":                  ClassJSON, "String": ClassString} {
+		"Json":                  ClassJSON,
+		"String":                ClassString,
+	} {
 		if found, err := FindHeaders(class); err != nil || found.Class != want {
 			t.Errorf("%s: expected %s, found %s, %v", class, want, found.Class, err)
 		}
 	}
-	for class, want := range map[string]string{"Protobuf": "Protobuf is not built yet", "avro": "unknown class",
-		"Converter": "unknown class", "": "unknown class"} {
+	for class, want := range map[string]string{
+		"Protobuf":  "Protobuf is not built yet",
+		"avro":      "unknown class",
+		"Converter": "unknown class",
+		"":          "unknown class",
+	} {
 		_, err := Find(class, false)
 		assert.Error(t, err, want, class)
 	}
 }
 
+// New rejects unknown classes and invalid settings. schema.content is the schema of every document; JSON's null means
+// that there is none.
 func TestNew(t *testing.T) {
 	reg := record.NewRegistry()
 	for class, want := range map[string]string{
 		"io.confluent.connect.protobuf.ProtobufConverter": "key converter: Protobuf is not built yet",
 		"org.example.Converter":                           `key converter: unknown class "org.example.Converter"`,
 	} {
-		if _, err := New(class, nil, Options{IsKey: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(),
-			want) || !strings.Contains(err.Error(), ClassJSON) {
-			t.Error(err)
-		}
+		_, err := New(class, nil, Options{IsKey: true, Schemas: reg})
+		assert.Error(t, err, want, class)
+		assert.Error(t, err, ClassJSON, class, "the classes in the error")
 	}
 	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
 		{"schemas.cache.size": "x"}} {
-		if _, err := New("JsonConverter", settings, Options{Schemas: reg}); err == nil ||
-			fault.Class(err) != fault.ConfigException {
-			t.Errorf("%v: %v", settings, err)
+		_, err := New("JsonConverter", settings, Options{Schemas: reg})
+		if fault.Class(err) != fault.ConfigException {
+			t.Errorf("%v: expected a ConfigException, found %v", settings, err)
 		}
 	}
 	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
 	b := &record.Batch{Registry: reg}
 	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Encoding != wit.WithSchema ||
 		string(b.Bytes(d)) != "\x02x" {
-		t.Errorf("schema.content: %v %v", d, err)
+		t.Errorf("schema.content: expected a string, found %v, %v", d, err)
 	}
 	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as in Kafka, no schema
 	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
@@ -293,54 +309,63 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// Hostile bytes in a datum, or in a Kafka record, only cause an error.
+// Any bytes as a structured or schemaless value only cause an error, the same as the slow reader's.
 func FuzzHostileDatum(f *testing.F) {
 	reg := record.NewRegistry()
 	c := newConverter(f, ClassJSON, reg)
-	s, _, _ := hostileSchema(reg)
+	s := hostileSchema(f, reg)
 	f.Add([]byte{2, 2, 4, 2, 0, 2, 2, 'x', 0, 2, 2, 1})
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		batch := &record.Batch{Registry: reg, Data: b}
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch,
 			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s, Size: uint32(len(b))})
-		if bad := connectdata.Check(reg.Get(s).Nodes, b); (bad == nil && err != nil) || (err == nil && len(out) == 0) {
-			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
+		checkErr := connectdata.Check(reg.Get(s).Nodes, b)
+		if (checkErr == nil && err != nil) || (err == nil && len(out) == 0) {
+			t.Fatalf("% x: expected %v, found %v", b, checkErr, err)
 		}
 		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.ValueSlice{Encoding: wit.Schemaless,
 			Size: uint32(len(b))})
 	})
 }
 
-func hostileSchema(reg *record.Registry) (uint32, *record.Schema, error) {
-	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "m",
-		Node: 2}, {Name: "p", Node: 3}}},
-		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Map, Key: 5, Element: 6}, {Kind: wit.Map,
-			Key: 4, Element: 7},
-		{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.Int16, Optional: true,
-			DefaultValue: &[]byte{2}}, {Kind: wit.Float32}})
-	return s.ID, s, err
+// hostileSchema returns the ID of a schema with an array and maps of both kinds.
+func hostileSchema(t testing.TB, reg *record.Registry) uint32 {
+	t.Helper()
+	s, err := reg.Intern([]wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "m", Node: 2}, {Name: "p", Node: 3}}},
+		{Kind: wit.Array, Element: 6, Optional: true},
+		{Kind: wit.Map, Key: 5, Element: 6},
+		{Kind: wit.Map, Key: 4, Element: 7},
+		{Kind: wit.Int32},
+		{Kind: wit.String},
+		{Kind: wit.Int16, Optional: true, DefaultValue: &[]byte{2}},
+		{Kind: wit.Float32},
+	})
+	require.NoError(t, err)
+	return s.ID
 }
 
+// Any document that is read is a value of its schema, and schemaless ones can be written again.
 func FuzzHostileJSON(f *testing.F) {
 	reg := record.NewRegistry()
-	schemas := newConverter(f, ClassJSON, reg)
-	plain := newConverter(f, ClassJSON, reg, "schemas.enable", "false")
+	withSchema := newConverter(f, ClassJSON, reg)
+	schemaless := newConverter(f, ClassJSON, reg, "schemas.enable", "false")
 	f.Add([]byte(`{"schema":` + pairSchema + `,"payload":{"b":"x","a":[1,{"a":1,"a":2}]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		b := &record.Batch{Registry: reg}
-		if d, err := plain.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.Schemaless {
-			if bad := connectdata.CheckSchemaless(b.Bytes(d)); bad != nil {
-				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
+		if d, err := schemaless.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.Schemaless {
+			if err := connectdata.CheckSchemaless(b.Bytes(d)); err != nil {
+				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), err)
 			}
-			if _, _, err := plain.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
+			if _, _, err := schemaless.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
 				t.Fatalf("%s: cannot be written again: %v", text, err)
 			}
 		}
 		b = &record.Batch{Registry: reg}
-		if d, err := schemas.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.WithSchema {
-			if bad := connectdata.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); bad != nil {
-				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
+		if d, err := withSchema.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.WithSchema {
+			if err := connectdata.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), err)
 			}
 		}
 	})
@@ -373,25 +398,24 @@ func TestEnvelopeWithCachedSchema(t *testing.T) {
 		`{"schema":` + schema + `,"schema":` + schema + `,"payload":{"a":1}}`,
 		`{"schema":null,"payload":{"a":1}}`,
 	} {
-		decode := func(c Converter, reg *record.Registry) (string, string) {
+		decode := func(c Converter, reg *record.Registry) (result, problem string) {
 			b := &record.Batch{Registry: reg, Data: []byte("before")}
 			d, err := c.Decode(t.Context(), "t", []byte(text), b)
 			return fmt.Sprint(d.Encoding, d.Start, b.Bytes(d), len(b.Data)), fmt.Sprint(err)
 		}
 		reg := record.NewRegistry()
 		want, wantErr := decode(newConverter(t, ClassJSON, reg), reg)
-		warm := newConverter(t, ClassJSON, reg)
+		cached := newConverter(t, ClassJSON, reg)
 		first := []byte(`{"schema":` + schema + `,"payload":{"a":7}}`)
-		_, err := warm.Decode(t.Context(), "t", first, &record.Batch{Registry: reg})
+		_, err := cached.Decode(t.Context(), "t", first, &record.Batch{Registry: reg})
 		require.NoError(t, err)
-		if got, gotErr := decode(warm, reg); got != want || gotErr != wantErr {
-			t.Errorf("%.200s\n got %s, %s\nwant %s, %s", text, got, gotErr, want, wantErr)
+		if got, gotErr := decode(cached, reg); got != want || gotErr != wantErr {
+			t.Errorf("%.200s\nexpected %s, %s\nfound    %s, %s", text, want, wantErr, got, gotErr)
 		}
 	}
 }
 
-// A map without schema is written as an object until a key that is not a text; the part before that key is written
-// again.
+// A schemaless map is written as an object if all keys are texts, otherwise as pairs, also if the first keys are texts.
 func TestMapsWithMixedKeys(t *testing.T) {
 	inner := func(key any) connectdata.Map {
 		return connectdata.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}}
@@ -400,11 +424,11 @@ func TestMapsWithMixedKeys(t *testing.T) {
 		value any
 		want  string
 	}{
-		{inner("y"), `{"x":1,"y":null}`},
-		{inner(int64(2)), `[["x",1],[2,null]]`},
-		{connectdata.Map{{Key: "first", Value: inner("y")}, {Key: "second", Value: inner(true)}},
-			`{"first":{"x":1,"y":null},"second":[["x",1],[true,null]]}`},
-		{connectdata.List{inner(nil), inner("y")}, `[[["x",1],[null,null]],{"x":1,"y":null}]`},
+		{value: inner("y"), want: `{"x":1,"y":null}`},
+		{value: inner(int64(2)), want: `[["x",1],[2,null]]`},
+		{value: connectdata.Map{{Key: "first", Value: inner("y")}, {Key: "second", Value: inner(true)}},
+			want: `{"first":{"x":1,"y":null},"second":[["x",1],[true,null]]}`},
+		{value: connectdata.List{inner(nil), inner("y")}, want: `[[["x",1],[null,null]],{"x":1,"y":null}]`},
 	} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte{}}
 		var err error
@@ -415,7 +439,7 @@ func TestMapsWithMixedKeys(t *testing.T) {
 		got, _, err := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false").Encode(t.Context(),
 			[]byte("before "), math.MaxInt32, "t", b, d)
 		if err != nil || string(got) != "before "+c.want {
-			t.Errorf("got %s, %v, want %s", got, err, c.want)
+			t.Errorf("expected %s, found %s, %v", c.want, got, err)
 		}
 	}
 }
@@ -424,7 +448,7 @@ func TestMapsWithMixedKeys(t *testing.T) {
 // ones.
 func TestCachedNamesBetweenDocuments(t *testing.T) {
 	reg := record.NewRegistry()
-	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	used := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	texts := []string{`{"a":1,"b":2}`, `{"a":1,"b":2}`, `{"b":1,"a":2}`, `{"a" : 1, "b" : 2}`, `{"a" : 1, "b" : 2}`,
 		`{"a":1,"a":2}`, `{"a":1,"a":2}`, `{"a\u0041":1,"ä":2}`, `{"a\u0041":1,"ä":2}`, `{"aA":1,"ä":{"a":[{"aA":3}]}}`,
 		`{"aA":1,"ä":{"a":[{"aA":3}]}}`, `{"a":1`, `{"a"`, `{"a":1,b:2}`, `{"a":1,"b":`, `{}`, `[{"a":1},{"a":2}]`,
@@ -438,27 +462,48 @@ func TestCachedNamesBetweenDocuments(t *testing.T) {
 			return fmt.Sprint(d.Encoding, b.Bytes(d), len(b.Data), err)
 		}
 		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
-		assert.Equal(t, want, decode(warm), text)
+		assert.Equal(t, want, decode(used), text)
 	}
 }
 
-// The same holds for values that are written: the result does not depend on previous values.
+// Names of objects without schema are cached between values, too: the result for a value does not depend on previous
+// ones.
 func TestCachedNamesBetweenValues(t *testing.T) {
 	reg := record.NewRegistry()
-	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
-	one := func(names ...any) (m connectdata.Map) {
+	used := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	entries := func(names ...any) (m connectdata.Map) {
 		for i, name := range names {
 			m = append(m, connectdata.Entry{Key: name, Value: int64(i)})
 		}
 		return m
 	}
-	long := strings.Repeat("n", 200)
-	values := []any{one("a", "b"), one("a", "b"), one("b", "a"), one("a"), one("a", "bc"), one("a", "b", "c"), one(),
-		one("a", int32(1), "c"), one("a", "b", "c"), one(int32(1), "b"), one("a", nil), one(`q"`, "ä", "\U0001f600"),
-		one(`q"`, "ä", "\U0001f600"), one("ä", `q"`), one(long, "b", "c"), one(long, "b", "c"), one("a", "\xff"),
-		one("a", "\xff"), connectdata.List{one("a", "b"), one("b")}, connectdata.Map{{Key: "a", Value: one("b", "a")}},
-		connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: one("a"), Value: true}}}}, one("a", "b"), "text",
-		one("b")}
+	longName := strings.Repeat("n", 200)
+	values := []any{
+		entries("a", "b"),
+		entries("a", "b"),
+		entries("b", "a"),
+		entries("a"),
+		entries("a", "bc"),
+		entries("a", "b", "c"),
+		entries(),
+		entries("a", int32(1), "c"),
+		entries("a", "b", "c"),
+		entries(int32(1), "b"),
+		entries("a", nil),
+		entries(`q"`, "ä", "\U0001f600"),
+		entries(`q"`, "ä", "\U0001f600"),
+		entries("ä", `q"`),
+		entries(longName, "b", "c"),
+		entries(longName, "b", "c"),
+		entries("a", "\xff"),
+		entries("a", "\xff"),
+		connectdata.List{entries("a", "b"), entries("b")},
+		connectdata.Map{{Key: "a", Value: entries("b", "a")}},
+		connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: entries("a"), Value: true}}}},
+		entries("a", "b"),
+		"text",
+		entries("b"),
+	}
 	for i, value := range values {
 		b := &record.Batch{Registry: reg}
 		var err error
@@ -467,14 +512,14 @@ func TestCachedNamesBetweenValues(t *testing.T) {
 		}
 		encode := func(c Converter, in []byte) string {
 			b.Data = in
-			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b,
+			out, isNull, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b,
 				wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(in))})
-			return fmt.Sprint(string(out), null, err)
+			return fmt.Sprint(string(out), isNull, err)
 		}
-		whole := b.Data
-		for size := len(whole); size >= 0; size-- { // whole, then cut off
-			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), whole[:size])
-			assert.Equal(t, want, encode(warm, whole[:size]), "value, bytes of it:", i, size)
+		data := b.Data
+		for size := len(data); size >= 0; size-- { // the complete value first, then its prefixes
+			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), data[:size])
+			assert.Equal(t, want, encode(used, data[:size]), "value, bytes of it:", i, size)
 		}
 	}
 }
@@ -512,16 +557,16 @@ func TestSchemalessNumbersAreExact(t *testing.T) {
 		got, _, err := connectdata.ReadSchemaless(b.Bytes(d))
 		require.NoError(t, err)
 		if fmt.Sprintf("%T %[1]v", got) != fmt.Sprintf("%T %[1]v", want) {
-			t.Errorf("%s: expected %T %[2]v, found %T %[3]v", text, want, got)
+			t.Errorf("%s: expected %T %[2]v, found %[3]T %[3]v", text, want, got)
 		}
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		require.NoError(t, err)
-		x, _ := new(big.Rat).SetString(text)
 		if _, ok := got.(connectdata.Decimal); !ok {
 			continue
 		}
-		if y, ok := new(big.Rat).SetString(string(out)); !ok || x.Cmp(y) != 0 {
-			t.Errorf("%s: written as %s", text, out)
+		read, _ := new(big.Rat).SetString(text)
+		if written, ok := new(big.Rat).SetString(string(out)); !ok || read.Cmp(written) != 0 {
+			t.Errorf("%s: expected the same number to be written, found %s", text, out)
 		}
 	}
 }

@@ -28,13 +28,13 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 		schema := row[1]
 		value := row[2]
 		written := row[4]
-		again := row[5]
+		readSchema := row[5]
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c, text := newRecording(t, ClassJSONSchema, b.Registry, options(row[0])...)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		d := datumOf(t, json, b, `{"schema":`+schema+`,"payload":`+value+`}`)
-		out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
-		if err != nil || null || string(out) != "x\x00\x00\x00\x00\x01"+written {
+		out, isNull, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
+		if err != nil || isNull || string(out) != "x\x00\x00\x00\x00\x01"+written {
 			t.Errorf("%s: expected %s, found %s, %v", schema, written, out, err)
 			continue
 		}
@@ -43,19 +43,21 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 			t.Errorf("%s: %v", schema, err)
 			continue
 		}
-		if again == "" {
-			again = schema
+		if readSchema == "" {
+			readSchema = schema
 		}
 		if written == "7" {
 			value = "7" // the default
 		}
 		back, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		if want := `{"schema":` + again + `,"payload":` + value + `}`; err != nil || !sameJSON(want, string(back)) {
-			t.Errorf("written again\nexpected %s\nfound    %s, %v", want, back, err)
+		want := `{"schema":` + readSchema + `,"payload":` + value + `}`
+		if err != nil || !sameJSON(want, string(back)) {
+			t.Errorf("%s, read and written again\nexpected %s\nfound    %s, %v", schema, want, back, err)
 		}
 	}
 }
 
+// options returns the names and values of settings, which are separated by spaces.
 func options(text string) (list []string) {
 	for _, pair := range strings.Fields(text) {
 		name, value, _ := strings.Cut(pair, "=")
@@ -67,24 +69,26 @@ func options(text string) (list []string) {
 // The file contains schemas of other writers: options, schema, document, and the resulting schema and value, or "!" and
 // a part of the error.
 func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
-	for _, one := range readTSV(t, "jsonschema-reads.tsv", 4) {
-		url := seeded(t, sr.TypeJSON, one[1])
-		c, json, b := pair(t, ClassJSONSchema, url, append(options(one[0]), "value.subject.name.strategy", "")...)
-		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, one[2]...), b)
-		if part, ok := strings.CutPrefix(one[3], "!"); ok {
+	for _, row := range readTSV(t, "jsonschema-reads.tsv", 4) {
+		schema := row[1]
+		document := row[2]
+		url := seeded(t, sr.TypeJSON, schema)
+		c, json, b := pair(t, ClassJSONSchema, url, append(options(row[0]), "value.subject.name.strategy", "")...)
+		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, document...), b)
+		if part, ok := strings.CutPrefix(row[3], "!"); ok {
 			if err == nil || !strings.Contains(err.Error(), part) || fault.IsFatal(err) || fault.Class(err) == "" {
-				t.Errorf("%s %s: expected %q, found %v", one[1], one[2], part, err)
+				t.Errorf("%s %s: expected %q, found %v", schema, document, part, err)
 			}
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s %s: %v", one[1], one[2], err)
+			t.Errorf("%s %s: %v", schema, document, err)
 			continue
 		}
 		out, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		want := strings.Replace(one[3], `,"version":1`, "", 1) // the subject of this topic has no versions
+		want := strings.Replace(row[3], `,"version":1`, "", 1) // the subject of this topic has no versions
 		if err != nil || string(out) != want {
-			t.Errorf("%s %s\nexpected %s\nfound    %s, %v", one[1], one[2], want, out, err)
+			t.Errorf("%s %s\nexpected %s\nfound    %s, %v", schema, document, want, out, err)
 		}
 	}
 }
@@ -92,30 +96,27 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 // A schema's version is that of the topic's subject, unless the schema itself specifies one; referenced schemas are
 // read with it.
 func TestRegisteredJSONSchema(t *testing.T) {
-	r := srfake.New()
-	t.Cleanup(r.Close)
-	r.SeedSchema("money", 1, 1, sr.Schema{Schema: `{"type":"number"}`, Type: sr.TypeJSON})
-	r.SeedSchema("t-value", 1, 2, sr.Schema{Schema: `{"type":"string"}`, Type: sr.TypeJSON})
-	r.SeedSchema("t-value", 2, 3, sr.Schema{Schema: `{"type":"object","properties":{"p":{"$ref":"money.json"}}}`,
+	fake := srfake.New()
+	t.Cleanup(fake.Close)
+	fake.SeedSchema("money", 1, 1, sr.Schema{Schema: `{"type":"number"}`, Type: sr.TypeJSON})
+	fake.SeedSchema("t-value", 1, 2, sr.Schema{Schema: `{"type":"string"}`, Type: sr.TypeJSON})
+	fake.SeedSchema("t-value", 2, 3, sr.Schema{Schema: `{"type":"object","properties":{"p":{"$ref":"money.json"}}}`,
 		Type: sr.TypeJSON, References: []sr.SchemaReference{{Name: "money.json", Subject: "money", Version: 1}}})
-	r.SeedSchema("avro", 1, 4, sr.Schema{Schema: `"string"`})
-	c, json, b := pair(t, ClassJSONSchema, r.URL())
-	for id, want := range []string{2: `{"schema":{"type":"string","optional":false,"version":1},"payload":"x"}`,
+	fake.SeedSchema("avro", 1, 4, sr.Schema{Schema: `"string"`})
+	c, json, b := pair(t, ClassJSONSchema, fake.URL())
+	for id, want := range map[byte]string{
+		2: `{"schema":{"type":"string","optional":false,"version":1},"payload":"x"}`,
 		3: `{"schema":{"type":"struct","fields":[{"type":"double","optional":false,"field":"p"}],"optional":false},` +
 			`"payload":{"p":1.5}}`,
-		4: "!schema 4 is of type AVRO, expected JSON", 9: "!40403"} {
-		if want == "" {
-			continue
-		}
+		4: "!schema 4 is of type AVRO, expected JSON",
+		9: "!404",
+	} {
 		document := `"x"`
 		if id == 3 {
 			document = `{"p":1.5}`
 		}
-		d, err := c.Decode(t.Context(), "t", append([]byte{0, 0, 0, 0, byte(id)}, document...), b)
+		d, err := c.Decode(t.Context(), "t", append([]byte{0, 0, 0, 0, id}, document...), b)
 		if part, ok := strings.CutPrefix(want, "!"); ok {
-			if part == "40403" {
-				part = "404"
-			}
 			if err == nil || !strings.Contains(err.Error(), part) || fault.Class(err) != fault.DataException {
 				t.Errorf("%d: expected %q, found %v", id, part, err)
 			}
@@ -141,48 +142,57 @@ func TestRegisteredJSONSchema(t *testing.T) {
 func TestConfiguredJSONSchema(t *testing.T) {
 	value := `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false},` +
 		`"payload":{"id":7}}`
-	own := `{"type":"object","properties":{"id":{"type":"integer","connect.index":0,"connect.type":"int32"}}}`
-	for _, one := range []struct{ newest, options, want string }{
-		{own, "use.latest.version=true", ""},
-		{own, "use.schema.id=1", ""},
-		{`{"type":"object"}`, "use.latest.version=true", "latest.compatibility.strict=true"},
-		{`{"type":"object"}`, "use.schema.id=1", "latest.compatibility.strict=true"},
-		{`{"type":"object"}`, "use.latest.version=true latest.compatibility.strict=false", ""},
-		{`{"type":"string"}`, "use.latest.version=true latest.compatibility.strict=false json.fail.invalid.schema=true",
-			"Validation error"},
+	recordSchema := `{"type":"object","properties":{"id":{"type":"integer","connect.index":0,"connect.type":"int32"}}}`
+	const newest = "use.latest.version=true"
+	const byID = "use.schema.id=1"
+	const strictError = "latest.compatibility.strict=true"
+	for _, test := range []struct {
+		schema  string // in the registry
+		options string
+		wantErr string // a part of it; "" means none
+	}{
+		{schema: recordSchema, options: newest},
+		{schema: recordSchema, options: byID},
+		{schema: `{"type":"object"}`, options: newest, wantErr: strictError},
+		{schema: `{"type":"object"}`, options: byID, wantErr: strictError},
+		{schema: `{"type":"object"}`, options: newest + " latest.compatibility.strict=false"},
+		{schema: `{"type":"string"}`,
+			options: newest + " latest.compatibility.strict=false json.fail.invalid.schema=true",
+			wantErr: "Validation error"},
 	} {
 		r := srfake.New()
 		t.Cleanup(r.Close)
-		r.SeedSchema("t-value", 1, 1, sr.Schema{Schema: one.newest, Type: sr.TypeJSON})
-		c, json, b := pair(t, ClassJSONSchema, r.URL(), append(options(one.options), "auto.register.schemas",
+		r.SeedSchema("t-value", 1, 1, sr.Schema{Schema: test.schema, Type: sr.TypeJSON})
+		c, json, b := pair(t, ClassJSONSchema, r.URL(), append(options(test.options), "auto.register.schemas",
 			"false")...)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, value))
 		switch {
-		case one.want == "" && (err != nil || string(out) != "\x00\x00\x00\x00\x01"+`{"id":7}`):
-			t.Errorf("%s: found %q, %v", one.options, out, err)
-		case one.want != "" && (err == nil || !strings.Contains(err.Error(), one.want)):
-			t.Errorf("%s: expected %s, found %v", one.options, one.want, err)
+		case test.wantErr == "" && (err != nil || string(out) != "\x00\x00\x00\x00\x01"+`{"id":7}`):
+			t.Errorf("%s: expected the value with ID 1, found %q, %v", test.options, out, err)
+		case test.wantErr != "" && (err == nil || !strings.Contains(err.Error(), test.wantErr)):
+			t.Errorf("%s: expected %s, found %v", test.options, test.wantErr, err)
 		}
 	}
 }
 
-// A fault that is not the record's stops the task: a schema that the registry rejects. A value without schema is
-// rejected, and nothing is written.
+// A schema that the registry rejects stops the task. A value without a schema, or one that is too large, is the
+// record's fault. After an error nothing is written.
 func TestJSONSchemaRejections(t *testing.T) {
 	c, json, b := pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON), "auto.register.schemas", "false")
-	var stop *fault.Fatal
+	var fatal *fault.Fatal
 	d := datumOf(t, json, b, person)
-	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &stop) ||
+	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &fatal) ||
 		string(out) != "x" {
 		t.Errorf("expected an error that stops the task, found %q, %v", out, err)
 	}
-	plain := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
-	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); fault.Class(err) != fault.DataException {
+	schemaless := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
+	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, schemaless)
+	if fault.Class(err) != fault.DataException {
 		t.Errorf("expected a value without schema to be rejected, found %v", err)
 	}
-	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{}); err != nil || !null ||
+	if out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{}); err != nil || !isNull ||
 		len(out) > 0 {
-		t.Errorf("expected a tombstone, found %q, %v, %v", out, null, err)
+		t.Errorf("expected a tombstone, found %q, %v, %v", out, isNull, err)
 	}
 	c, json, b = pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON))
 	d = datumOf(t, json, b, person)
@@ -193,10 +203,10 @@ func TestJSONSchemaRejections(t *testing.T) {
 
 // A schema with the name of a logical type of another type is not registered, because no value can be written with it.
 func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
-	asked := 0
+	requests := 0
 	open := func(s registry.Settings) (*registry.Client, error) {
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
-			asked++
+			requests++
 			return answer(r, 200, `{"id":1}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
@@ -213,13 +223,13 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 		return err
 	}
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
-		if err := write([]wit.SchemaNode{{Kind: wit.String,
-			Name: &name}}); fault.Class(err) != fault.DataException || asked != 0 {
-			t.Errorf("%s: expected an error and no request, found %d, %v", name, asked, err)
+		err := write([]wit.SchemaNode{{Kind: wit.String, Name: &name}})
+		if fault.Class(err) != fault.DataException || requests != 0 {
+			t.Errorf("%s: expected an error and no request, found %d, %v", name, requests, err)
 		}
 	}
-	if err := write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}}); err != nil || asked != 1 {
-		t.Errorf("another name: expected one request, found %d, %v", asked, err)
+	if err := write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}}); err != nil || requests != 1 {
+		t.Errorf("another name: expected one request, found %d, %v", requests, err)
 	}
 }
 
@@ -227,9 +237,9 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 func TestFirstUnionMemberIsUsed(t *testing.T) {
 	const field = "io.confluent.connect.json.OneOf.field."
 	const schema = `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"` + field + `0"},` +
-		`{"type":"string","optional":true,"field":"` + field + `1"},{"type":"boolean","optional":true,"field":"` +
-		field +
-		`2"}],"optional":false,"name":"io.confluent.connect.json.OneOf"}`
+		`{"type":"string","optional":true,"field":"` + field + `1"},` +
+		`{"type":"boolean","optional":true,"field":"` + field + `2"}],"optional":false,` +
+		`"name":"io.confluent.connect.json.OneOf"}`
 	for value, want := range map[string]string{
 		`{"` + field + `0":12,"` + field + `1":"x","` + field + `2":true}`: `12`,
 		`{"` + field + `1":"x","` + field + `2":true}`:                     `"x"`,

@@ -30,104 +30,106 @@ func runTool(t *testing.T, peer, program string, args ...string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run downloads Kafka
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" +
-		program}, args...)...)
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	command := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh",
+		append([]string{"../../testdata/convert/" + program}, args...)...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.Output()
+	command.Stderr = &stderr
+	out, err := command.Output()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s%s", program, err, out, stderr.String())
 	}
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
-// ask sends lines to a program and returns its results, one per line.
-func ask(t *testing.T, peer, program string, lines []string) (answers []string) {
+// convertWithTool sends lines to a program and returns its results, one per line.
+func convertWithTool(t *testing.T, peer, program string, lines []string) (results []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "lines")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
-	answers = runTool(t, peer, program, file)
-	if len(answers) != len(lines) {
-		t.Fatalf("%s: expected %d results, found %d", program, len(lines), len(answers))
+	results = runTool(t, peer, program, file)
+	if len(results) != len(lines) {
+		t.Fatalf("%s: expected %d results, found %d", program, len(lines), len(results))
 	}
-	return answers
+	return results
 }
 
 // The stored results of Kafka's converters, of AvroData and of the library that writes JSON Schemas equal the current
 // results of these classes.
 func TestRealStoredAnswers(t *testing.T) {
-	compare := func(peer, program string, given, answers [][]string) {
+	compare := func(peer, program string, inputs, stored [][]string) {
 		t.Helper()
 		var lines []string
-		for _, g := range given {
-			lines = append(lines, strings.Join(g, "\t"))
+		for _, input := range inputs {
+			lines = append(lines, strings.Join(input, "\t"))
 		}
-		for i, answer := range ask(t, peer, program, lines) {
-			assert.Equal(t, strings.Join(answers[i], "\t"), answer, program, lines[i])
+		for i, result := range convertWithTool(t, peer, program, lines) {
+			assert.Equal(t, strings.Join(stored[i], "\t"), result, program, lines[i])
 		}
 	}
-	var given, answers [][]string
+	var inputs, results [][]string
 	for _, row := range readTSV(t, "strings.tsv", 4) {
-		given = append(given, row[:3])
-		answers = append(answers, row[3:])
+		inputs = append(inputs, row[:3])
+		results = append(results, row[3:])
 	}
-	compare("kafka", "Decode.java", given, answers)
-	given, answers = readAvroCases(t)
-	for i := range given {
-		given[i] = given[i][1:]
+	compare("kafka", "Decode.java", inputs, results)
+	inputs, results = readAvroCases(t)
+	for i := range inputs {
+		inputs[i] = inputs[i][1:]
 	}
 	for _, row := range readTSV(t, "avro.tsv", 5) {
-		given = append(given, row[:2])
-		answers = append(answers, row[2:])
+		inputs = append(inputs, row[:2])
+		results = append(results, row[2:])
 	}
-	compare("avro", "Avro.java", given, answers)
-	given = nil
-	answers = nil
+	compare("avro", "Avro.java", inputs, results)
+	inputs = nil
+	results = nil
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
 		if row[0] != "generalized.sum.type.support=true" { // everit rejects values of this option
-			given = append(given, row[3:5])
-			answers = append(answers, []string{row[3], "valid"})
+			inputs = append(inputs, row[3:5])
+			results = append(results, []string{row[3], "valid"})
 		}
 	}
-	compare("jsonschema", "JsonSchema.java", given, answers)
+	compare("jsonschema", "JsonSchema.java", inputs, results)
 }
 
 // documents.tsv, grid.tsv and the wanted differences agree with Kafka's converter.
 func TestRealDocuments(t *testing.T) {
-	var all []rewriting
+	var documents []rewriting
 	var stored []string
 	for _, row := range readTSV(t, "documents.tsv", 5) {
-		all = append(all, storedDocument(t, row))
+		documents = append(documents, storedDocument(t, row))
 		stored = append(stored, row[4])
 	}
 	for _, row := range readTSV(t, "grid.tsv", 4) {
-		all = append(all, rewriting{row[0], row[1], row[2]})
+		documents = append(documents, rewriting{reader: row[0], writer: row[1], document: row[2]})
 		stored = append(stored, row[3])
 	}
-	rows := len(all)
+	firstDifference := len(documents)
 	for _, c := range differences(t) {
-		all = append(all, c.rewriting)
+		documents = append(documents, c.rewriting)
 		stored = append(stored, c.kafka)
 	}
 	file := filepath.Join(t.TempDir(), "documents")
-	var text strings.Builder
-	for _, w := range all {
-		fmt.Fprintf(&text, "%s\t%s\t%s\n", w.reader, w.writer, base64.StdEncoding.EncodeToString([]byte(w.document)))
+	var lines strings.Builder
+	for _, w := range documents {
+		fmt.Fprintf(&lines, "%s\t%s\t%s\n", w.reader, w.writer, base64.StdEncoding.EncodeToString([]byte(w.document)))
 	}
-	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	answers := runJava(t, "Rewrite.java", file)
-	exact := answers[0] == "17" // other versions of Java write other digits
-	answers = answers[1:]
-	if len(answers) != len(all) {
-		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
+	require.NoError(t, os.WriteFile(file, []byte(lines.String()), 0o600))
+	results := runJava(t, "Rewrite.java", file)
+	isExact := results[0] == "17" // other versions of Java write other digits
+	results = results[1:]
+	if len(results) != len(documents) {
+		t.Fatalf("expected %d results, found %d", len(documents), len(results))
 	}
-	for i, answer := range answers {
-		if i >= rows && strings.HasPrefix(answer, "!") {
-			answer, _, _ = strings.Cut(answer, ":") // differences.tsv contains only the class of an error
+	for i, result := range results {
+		if i >= firstDifference && strings.HasPrefix(result, "!") {
+			result, _, _ = strings.Cut(result, ":") // differences.tsv contains only the class of an error
 		}
-		if answer != stored[i] && (exact || (!sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer))) {
-			t.Errorf("%+v: expected the stored %s, found %s", all[i], stored[i], answer)
+		isSame := result == stored[i] ||
+			(!isExact && (sameButDigits(result, stored[i]) || sameButDigits(stored[i], result)))
+		if !isSame {
+			t.Errorf("%+v: expected the stored %s, found %s", documents[i], stored[i], result)
 		}
 	}
 }

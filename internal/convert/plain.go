@@ -17,8 +17,8 @@ import (
 
 // byteArrayConverter is Kafka Connect's ByteArrayConverter, which converts nothing: the bytes stay the same.
 type byteArrayConverter struct {
-	reg  *record.Registry
-	read *record.Schema
+	reg    *record.Registry
+	schema *record.Schema // of decoded values
 }
 
 func newByteArray(_ setting.Values, u conversion.Options) (conversion.Converter, error) {
@@ -42,7 +42,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 			case v == nil:
 				return dst, true, nil
 			}
-			return dst, false, noBytes(conversion.JavaClass(v, nil))
+			return dst, false, notBytesError(conversion.JavaClass(v, nil))
 		}
 		in = in[1:]
 	case wit.WithSchema:
@@ -61,7 +61,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 			return dst, true, nil
 		}
 		if name := s.Root().Name; name != nil && *name == wit.NameDecimal {
-			return dst, false, noBytes("java.math.BigDecimal")
+			return dst, false, notBytesError("java.math.BigDecimal")
 		}
 		in = in[size:]
 	default:
@@ -84,12 +84,12 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
-		return appendNull(b, c.read), nil
+		return appendNull(b, c.schema), nil
 	}
-	return appendOptional(b, c.read, data), nil
+	return appendOptional(b, c.schema, data), nil
 }
 
-func noBytes(class string) error {
+func notBytesError(class string) error {
 	return fault.Data("ByteArrayConverter is not compatible with objects of type class %s", class)
 }
 
@@ -112,34 +112,34 @@ func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Value
 // stringConverter is Kafka Connect's StringConverter: Java's toString of the value. It rejects bytes, whose toString is
 // a hash code.
 type stringConverter struct {
-	reg     *record.Registry
-	read    *record.Schema
-	scratch []byte // one text, reused
-	budget  conversion.Budget
-	writer  values.Writer
-	writes  charset.Charset // of written texts
-	reads   charset.Charset // of read texts
+	reg          *record.Registry
+	schema       *record.Schema // of decoded values
+	scratch      []byte         // one text, reused
+	budget       conversion.Budget
+	writer       values.Writer
+	writeCharset charset.Charset
+	readCharset  charset.Charset
 }
 
 func newString(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	c := &stringConverter{reg: u.Schemas}
 	c.writer = values.Writer{Limit: c.budget.CheckItem, ToString: true}
-	for _, way := range []struct {
-		at    *charset.Charset
-		named string
-	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
+	for _, encoding := range []struct {
+		charset *charset.Charset
+		suffix  string // of the setting's name
+	}{{&c.writeCharset, "serializer.encoding"}, {&c.readCharset, "deserializer.encoding"}} {
 		// A setting of the serializer for keys or values takes precedence over converter.encoding.
 		name := "converter.encoding"
-		if specific := conversion.ConverterType(u.IsKey) + "." + way.named; v.String(specific) != "" {
+		if specific := conversion.ConverterType(u.IsKey) + "." + encoding.suffix; v.String(specific) != "" {
 			name = specific
 		}
 		var ok bool
-		if *way.at, ok = charset.Find(v.String(name)); !ok {
+		if *encoding.charset, ok = charset.Find(v.String(name)); !ok {
 			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+charset.Names()))
 		}
 	}
 	var err error
-	c.read, err = u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.String, Optional: true}})
+	c.schema, err = u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.String, Optional: true}})
 	return c, err
 }
 
@@ -164,22 +164,23 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, 
 	k.MaxLen = maxBytes // of the text itself
 	c.writer.Nodes = nodes
 	c.scratch, err = c.writer.Append(c.scratch[:0], v)
-	if wrong, ok := errors.AsType[*values.UnwritableError](err); ok {
-		err = fault.Data("StringConverter: %v", wrong)
+	if unwritable, ok := errors.AsType[*values.UnwritableError](err); ok {
+		err = fault.Data("StringConverter: %v", unwritable)
 	}
 	if err != nil {
 		return dst, false, err
 	}
-	out := c.writes.Encode(dst, c.scratch)
+	out := c.writeCharset.Encode(dst, c.scratch)
 	if k.MaxLen += len(dst); len(out) > k.MaxLen {
 		return dst, false, k.CheckRoom(out, 0)
 	}
 	return out, false, nil
 }
 
-// encodeText is a fast path for the usual case: a string that is written as UTF-8.
-func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) ([]byte, bool) {
-	if c.writes != charset.UTF8 {
+// encodeText is a fast path for the usual case: a string that is written as UTF-8. done is false for other values, of
+// which it appends nothing.
+func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) (_ []byte, done bool) {
+	if c.writeCharset != charset.UTF8 {
 		return dst, false
 	}
 	null, i, ok := connectdata.IsNull(root, in)
@@ -195,13 +196,13 @@ func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte
 func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
-		return appendNull(b, c.read), nil
+		return appendNull(b, c.schema), nil
 	}
-	if c.scratch = c.reads.Decode(c.scratch[:0], data); len(c.scratch) > conversion.MaxDecodedBytes {
+	if c.scratch = c.readCharset.Decode(c.scratch[:0], data); len(c.scratch) > conversion.MaxDecodedBytes {
 		return wit.ValueSlice{}, fault.Data("expected a text of at most %d bytes, found %d", conversion.MaxDecodedBytes,
 			len(c.scratch))
 	}
-	return appendOptional(b, c.read, c.scratch), nil
+	return appendOptional(b, c.schema, c.scratch), nil
 }
 
 func stringSettings() *setting.Table {

@@ -17,18 +17,19 @@ import (
 
 // Values that primitives.tsv cannot contain, because Kafka's JSON cannot represent them without a schema.
 func TestPlainValuesOutsidePrimitivesFile(t *testing.T) {
-	for _, x := range []struct {
+	for _, test := range []struct {
 		class string
-		v     any
+		value any
 		want  string // "" means rejected
 	}{
-		{ClassString, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"}, {ClassString, []byte{1}, ""},
-		{classByteArray, []byte("x"), "x"},
+		{class: ClassString, value: connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, want: "12.50"},
+		{class: ClassString, value: []byte{1}},
+		{class: classByteArray, value: []byte("x"), want: "x"},
 	} {
 		reg := record.NewRegistry()
-		got, null, err := encode(t, newConverter(t, x.class, reg), reg, nil, x.v)
-		if got != x.want || null || (err == nil) != (x.want != "") {
-			t.Errorf("%s, %v: expected %q, found %q, %v", x.class, x.v, x.want, got, err)
+		got, isNull, err := encode(t, newConverter(t, test.class, reg), reg, nil, test.value)
+		if got != test.want || isNull || (err == nil) != (test.want != "") {
+			t.Errorf("%s, %v: expected %q, found %q, %v", test.class, test.value, test.want, got, err)
 		}
 	}
 }
@@ -40,18 +41,18 @@ func TestEncodingsMatchKafka(t *testing.T) {
 	}
 	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"},
 		Options{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException {
-		t.Error(err)
+		t.Errorf("expected EBCDIC to be rejected, found %v", err)
 	}
 }
 
 // rewriteText reads bytes in hex in one encoding and writes them in another.
-func rewriteText(t *testing.T, reads, writes, data string) string {
+func rewriteText(t *testing.T, readEncoding, writeEncoding, data string) string {
 	t.Helper()
 	content, err := encodinghex.DecodeString(data)
 	require.NoError(t, err)
 	b := &record.Batch{Registry: record.NewRegistry()}
-	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", reads, "value.serializer.encoding",
-		writes)
+	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", readEncoding,
+		"value.serializer.encoding", writeEncoding)
 	d, err := c.Decode(t.Context(), "t", content, b)
 	require.NoError(t, err)
 	out, _, err := c.Encode(t.Context(), nil, 1000, "t", b, d)
@@ -62,9 +63,12 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 // A missing value is read as a null with the converter's schema, as Kafka's own converters do it, and is written as
 // nothing.
 func TestMissingValueHasConverterSchema(t *testing.T) {
-	for class, kind := range map[string]wit.Kind{ClassString: wit.String, classByteArray: wit.Bytes,
+	for class, kind := range map[string]wit.Kind{
+		ClassString:    wit.String,
+		classByteArray: wit.Bytes,
 		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
-		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {
+		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean,
+	} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte("before")}
 		c := newConverter(t, class, b.Registry)
 		d, err := c.Decode(t.Context(), "t", nil, b)
@@ -73,12 +77,13 @@ func TestMissingValueHasConverterSchema(t *testing.T) {
 			continue
 		}
 		root := b.Registry.Get(d.Schema).Root()
-		if null, size, ok := connectdata.IsNull(root, b.Bytes(d)); !null || size != 1 || !ok || root.Kind != kind ||
+		if isNull, size, ok := connectdata.IsNull(root, b.Bytes(d)); !isNull || size != 1 || !ok || root.Kind != kind ||
 			!root.Optional {
-			t.Errorf("%s: found % x of %v", class, b.Bytes(d), root)
+			t.Errorf("%s: expected a null of an optional %v, found % x of %v", class, kind, b.Bytes(d), root)
 		}
-		if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null || len(out) > 0 {
-			t.Errorf("%s: expected nothing, found %q, %v, %v", class, out, null, err)
+		if out, isNull, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !isNull ||
+			len(out) > 0 {
+			t.Errorf("%s: expected nothing, found %q, %v, %v", class, out, isNull, err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type primitive struct {
 	name  string // the type in Kafka's messages
 	serde string // the prefix of its serializer and deserializer classes
 	kind  wit.Kind
-	size  int // in bytes
+	size  int // of an encoded value in bytes
 }
 
 var primitives = []primitive{
@@ -31,17 +31,17 @@ var primitives = []primitive{
 	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
 }
 
-func (p primitive) converter(_ setting.Values, u conversion.Options) (conversion.Converter, error) {
-	read, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
-	return &primitiveConverter{p, u.Schemas, read}, err
+func (p primitive) converter(_ setting.Values, options conversion.Options) (conversion.Converter, error) {
+	schema, err := options.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
+	return &primitiveConverter{p, options.Schemas, schema}, err
 }
 
 // primitiveConverter is BooleanConverter or one of the NumberConverters: it writes a value as Kafka's serializer of its
 // type does, numbers as big-endian. Values of other types are rejected, never widened.
 type primitiveConverter struct {
 	primitive
-	reg  *record.Registry
-	read *record.Schema
+	reg    *record.Registry
+	schema *record.Schema // of decoded values
 }
 
 // Encode implements [conversion.Converter].
@@ -78,7 +78,7 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, maxBytes int,
 // Decode implements [conversion.Converter].
 func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
-		return appendNull(b, c.read), nil
+		return appendNull(b, c.schema), nil
 	}
 	if len(data) != c.size {
 		return wit.ValueSlice{}, fault.Data(
@@ -104,13 +104,13 @@ func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b 
 	case wit.Float64:
 		v = math.Float64frombits(binary.BigEndian.Uint64(data))
 	}
-	b.Retain(c.read)
+	b.Retain(c.schema)
 	start := len(b.Data)
-	out, err := connectdata.Append(b.Data, c.read.Nodes, 0, v)
+	out, err := connectdata.Append(b.Data, c.schema.Nodes, 0, v)
 	if err != nil {
 		return wit.ValueSlice{}, fault.Data("%sConverter: %v", c.serde, err)
 	}
 	b.Data = out
-	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: c.read.ID, Start: uint32(start),
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: c.schema.ID, Start: uint32(start),
 		Size: uint32(len(out) - start)}, nil
 }

@@ -14,62 +14,19 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// The file contains the results of Kafka Connect 4.3.1's own converters (Primitives.java in its folder). Our messages
-// have the expected type after Kafka's text.
+// The results of the converters equal the results of Kafka Connect 4.3.1's own converters in primitives.tsv
+// (Primitives.java in its folder). Our messages have the expected type after Kafka's text.
 func TestPrimitivesMatchKafka(t *testing.T) {
-	lines := readTSV(t, "primitives.tsv", 4)
-	if len(lines) < 300 {
-		t.Errorf("only %d lines", len(lines))
-	}
-	for _, parts := range lines {
-		class := parts[0]
-		direction := parts[1]
-		in := parts[2]
-		want := parts[3]
-		b := &record.Batch{Registry: record.NewRegistry()}
-		j := newConverter(t, ClassJSON, b.Registry)
-		var c Converter
-		if class != conversion.SimpleName(classSimpleHeaders) {
-			c = newConverter(t, class, b.Registry)
-		}
+	for _, row := range readTSV(t, "primitives.tsv", 4) {
+		class := row[0]
+		direction := row[1]
+		in := row[2]
+		want := row[3]
 		var got string
 		if direction == "read" {
-			data, err := hexadecimal.DecodeString(in)
-			require.NoError(t, err)
-			d, err := c.Decode(t.Context(), "t", data, b)
-			if err == nil {
-				var out []byte
-				if out, _, err = j.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
-					t.Fatal(err)
-				}
-				got = string(out)
-			} else {
-				got = "!" + err.Error()
-			}
+			got = readPrimitive(t, class, in)
 		} else {
-			d, err := j.Decode(t.Context(), "t", []byte(in), b)
-			require.NoError(t, err)
-			out := []byte(nil)
-			null := false
-			err = error(nil)
-			if c != nil {
-				out, null, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-			} else {
-				h := connectdata.Header{Name: "h", Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
-				if d.Encoding == wit.Absent {
-					h.Encoding = wit.Schemaless
-					h.Value = nullValue
-				}
-				out, null, err = SimpleHeaders{b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
-			}
-			switch {
-			case err != nil:
-				got = "!" + err.Error()
-			case null:
-				got = "(none)"
-			default:
-				got = hexadecimal.EncodeToString(out)
-			}
+			got = writePrimitive(t, class, in)
 		}
 		if got != want && !(strings.HasPrefix(want, "!") && strings.HasPrefix(got, strings.TrimRight(want, " "))) {
 			t.Errorf("%s %s %s: expected %s, found %s", class, direction, in, want, got)
@@ -77,17 +34,60 @@ func TestPrimitivesMatchKafka(t *testing.T) {
 	}
 }
 
+// readPrimitive returns the document that JsonConverter writes for data in hex, or "!" and the error of the class.
+func readPrimitive(t *testing.T, class, data string) string {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	content, err := hexadecimal.DecodeString(data)
+	require.NoError(t, err)
+	d, err := newConverter(t, class, b.Registry).Decode(t.Context(), "t", content, b)
+	if err != nil {
+		return "!" + err.Error()
+	}
+	out, _, err := newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	require.NoError(t, err)
+	return string(out)
+}
+
+// writePrimitive returns what a class writes for the value of a document, in hex: "(none)" for null, or "!" and the
+// error.
+func writePrimitive(t *testing.T, class, document string) string {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	d, err := newConverter(t, ClassJSON, b.Registry).Decode(t.Context(), "t", []byte(document), b)
+	require.NoError(t, err)
+	var out []byte
+	var isNull bool
+	if class == conversion.SimpleName(classSimpleHeaders) {
+		h := connectdata.Header{Name: "h", Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+		if d.Encoding == wit.Absent {
+			h.Encoding = wit.Schemaless
+			h.Value = nullValue
+		}
+		out, isNull, err = SimpleHeaders{b.Registry}.Encode(t.Context(), nil, math.MaxInt32, "t", b, &h)
+	} else {
+		out, isNull, err = newConverter(t, class, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	}
+	switch {
+	case err != nil:
+		return "!" + err.Error()
+	case isNull:
+		return "(none)"
+	}
+	return hexadecimal.EncodeToString(out)
+}
+
+// A number is written if it fits maxBytes; otherwise the error reports a record that is too large.
 func TestPrimitivesAreBounded(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c := newConverter(t, "LongConverter", b.Registry)
-	j := newConverter(t, ClassJSON, b.Registry)
-	d, err := j.Decode(t.Context(), "t", []byte(`{"schema":null,"payload":7}`), b)
+	d, err := newConverter(t, ClassJSON, b.Registry).Decode(t.Context(), "t", []byte(`{"schema":null,"payload":7}`), b)
 	require.NoError(t, err)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), 8, "t", b, d); err != nil || len(out) != 9 {
-		t.Errorf("8 bytes of at most 8: %x, %v", out, err)
+		t.Errorf("expected 8 bytes where 8 are allowed, found %x, %v", out, err)
 	}
 	if out, _, err := c.Encode(t.Context(), []byte("x"), 7, "t", b, d); fault.Class(err) != fault.TooLargeException ||
 		string(out) != "x" {
-		t.Errorf("8 bytes of at most 7: %x, %v", out, err)
+		t.Errorf("expected an error where 7 of 8 bytes are allowed, found %x, %v", out, err)
 	}
 }

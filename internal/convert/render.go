@@ -18,11 +18,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// SchemaFormats are the formats of [RenderSchemas]: that of Kafka Connect's JsonConverter, Avro as Confluent maps it
-// with scrub.invalid.names, and a JSON Schema for JsonConverter's payload.
+// SchemaFormats are the formats of [RenderSchemas]: the schema as Kafka Connect's JsonConverter writes it, Avro as
+// Confluent maps it with scrub.invalid.names, and a JSON Schema of JsonConverter's payload.
 var SchemaFormats = []string{"connect", "avro", "json-schema"}
 
-// RenderSchemas writes schemas in one of [SchemaFormats]: one as an object, several as an array.
+// RenderSchemas returns schemas as text in one of [SchemaFormats]: one as an object, several as an array.
 func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]byte, error) {
 	rendered := make([]any, len(schemas))
 	for i := range schemas {
@@ -54,7 +54,7 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 		default:
 			return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(SchemaFormats, ", "), format)
 		}
-		if err = cmp.Or(err, r.failed); err != nil {
+		if err = cmp.Or(err, r.err); err != nil {
 			return nil, fmt.Errorf("schema %d: %w", i+1, err)
 		}
 	}
@@ -70,20 +70,21 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
+// renderer writes JSON Schemas.
 type renderer struct {
 	*conversion.Budget
-	nodes  []wit.SchemaNode
-	failed error
+	nodes []wit.SchemaNode
+	err   error // the first one
 }
 
-// defaultJSON returns the default of a node as JsonConverter writes it, and whether it has one.
-func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
+// defaultJSON returns the default of a node as JsonConverter writes it; ok is false if it has none. It records errors.
+func (r *renderer) defaultJSON(n *wit.SchemaNode, w *connectjson.Writer) (_ json.RawMessage, ok bool) {
 	if n.DefaultValue == nil {
 		return nil, false
 	}
 	defaultText, err := w.DefaultText(r.Budget, *n.DefaultValue)
-	if err != nil && r.failed == nil {
-		r.failed = err
+	if err != nil && r.err == nil {
+		r.err = err
 	}
 	return slices.Clone(defaultText), err == nil
 }
@@ -108,6 +109,7 @@ func addAttributes(s map[string]any, n *wit.SchemaNode) {
 	}
 }
 
+// jsonTypes are the types of JSON Schema by [wit.Kind].
 var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string",
 	"string", "array", "object", "object"}
 
@@ -135,10 +137,10 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 	case wit.Struct:
 		properties := map[string]any{}
 		required := []string{}
-		for i, m := range n.Fields {
-			properties[m.Name] = r.jsonSchema(m.Node, &w.Members[i])
-			if !r.nodes[m.Node].Optional {
-				required = append(required, m.Name)
+		for i, field := range n.Fields {
+			properties[field.Name] = r.jsonSchema(field.Node, &w.Members[i])
+			if !r.nodes[field.Node].Optional {
+				required = append(required, field.Name)
 			}
 		}
 		s["properties"] = properties

@@ -13,12 +13,17 @@ import (
 // that Avro and JSON Schema allow.
 func TestRenderSchemas(t *testing.T) {
 	nodes := []wit.SchemaNode{
-		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{{Name: "Größe", Node: 1}, {Name: "labels",
-			Node: 2}, {Name: "by", Node: 5}, {Name: "in", Node: 8}}},
+		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{
+			{Name: "Größe", Node: 1}, {Name: "labels", Node: 2}, {Name: "by", Node: 5}, {Name: "in", Node: 8},
+		}},
 		{Kind: wit.Int32, Optional: true, DefaultValue: wit.Ptr(connectdata.AppendNumber(nil, 7)),
 			Doc: wit.Ptr("how big")},
-		{Kind: wit.Map, Key: 3, Element: 4}, {Kind: wit.String}, {Kind: wit.Boolean},
-		{Kind: wit.Map, Key: 6, Element: 7}, {Kind: wit.Int32}, {Kind: wit.String},
+		{Kind: wit.Map, Key: 3, Element: 4},
+		{Kind: wit.String},
+		{Kind: wit.Boolean},
+		{Kind: wit.Map, Key: 6, Element: 7},
+		{Kind: wit.Int32},
+		{Kind: wit.String},
 		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{{Name: "at", Node: 9}}},
 		{Kind: wit.Int64, Optional: true, Name: wit.Ptr(wit.NameTimestamp)},
 	}
@@ -48,13 +53,13 @@ func TestRenderSchemas(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range [][]wit.SchemaNode{nil, {{Kind: wit.Array, Element: 0}}} {
-		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: bad}}, "avro"); err == nil {
-			t.Errorf("expected an error, %+v was written", bad)
+	for _, invalid := range [][]wit.SchemaNode{nil, {{Kind: wit.Array, Element: 0}}} {
+		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: invalid}}, "avro"); err == nil {
+			t.Errorf("expected an error, %+v was written", invalid)
 		}
 	}
 	list, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes[3:4]}, {Nodes: nodes[4:5]}}, "avro")
 	if err != nil || strings.Join(strings.Fields(string(list)), "") != `["string","boolean"]` {
-		t.Errorf("%s, %v", list, err)
+		t.Errorf("expected an array of two schemas, found %s, %v", list, err)
 	}
 }

@@ -24,27 +24,36 @@ const (
 	anyString
 	anyArray
 	anyMap
-	anyFields
+	anyFields // the number of fields
 )
 
 // javaClasses are for Kafka Connect's message about schemaless values that Avro cannot have.
 var javaClasses = map[byte]string{
-	connectdata.TagDecimal: "java.math.BigDecimal", connectdata.TagInstant: "java.util.Date",
-	connectdata.TagStruct: "org.apache.kafka.connect.data.Struct",
+	connectdata.TagDecimal: "java.math.BigDecimal",
+	connectdata.TagInstant: "java.util.Date",
+	connectdata.TagStruct:  "org.apache.kafka.connect.data.Struct",
 }
 
 // fieldOfTag has the fields by tag of a schemaless value; anyFields for null, which sets none.
-var fieldOfTag = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean,
-	connectdata.TagTrue: anyBoolean,
-	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
+var fieldOfTag = [...]int{
+	connectdata.TagNull:    anyFields,
+	connectdata.TagFalse:   anyBoolean,
+	connectdata.TagTrue:    anyBoolean,
+	connectdata.TagInt8:    anyInt,
+	connectdata.TagInt16:   anyInt,
+	connectdata.TagInt32:   anyInt,
 	connectdata.TagInt64:   anyLong,
-	connectdata.TagFloat32: anyFloat, connectdata.TagFloat64: anyDouble, connectdata.TagString: anyString,
-	connectdata.TagBytes: anyBytes,
-	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
+	connectdata.TagFloat32: anyFloat,
+	connectdata.TagFloat64: anyDouble,
+	connectdata.TagString:  anyString,
+	connectdata.TagBytes:   anyBytes,
+	connectdata.TagArray:   anyArray,
+	connectdata.TagMap:     anyMap,
+}
 
 // writeAnything converts a schemaless value.
 func writeAnything(w *rewrite, dst []byte) []byte {
-	tag := w.next(1)
+	tag := w.readBytes(1)
 	if w.err != nil {
 		return dst
 	}
@@ -62,24 +71,24 @@ func writeAnything(w *rewrite, dst []byte) []byte {
 	case anyBoolean:
 		dst = append(dst, tag[0]-connectdata.TagFalse)
 	case anyFloat:
-		dst = append(dst, w.next(4)...)
+		dst = append(dst, w.readBytes(4)...)
 	case anyDouble:
-		dst = append(dst, w.next(8)...)
+		dst = append(dst, w.readBytes(8)...)
 	case anyInt, anyLong:
-		dst = connectdata.AppendNumber(dst, w.number())
+		dst = connectdata.AppendNumber(dst, w.readNumber())
 	case anyString, anyBytes:
-		dst = connectdata.AppendBytes(dst, w.lengthPrefixed())
+		dst = connectdata.AppendBytes(dst, w.readLengthPrefixed())
 	default:
-		dst = writeAnythings(w, dst, field == anyMap)
+		dst = writeAnythingItems(w, dst, field == anyMap)
 	}
 	return append(dst, make([]byte, anyFields-1-field)...)
 }
 
-func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
+func writeAnythingItems(w *rewrite, dst []byte, isMap bool) []byte {
 	if !w.enter() {
 		return dst
 	}
-	count := w.number()
+	count := w.readNumber()
 	if count < 0 || count > int64(len(w.input)) {
 		w.failHere("expected a count")
 	}
@@ -89,7 +98,7 @@ func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	for ; count > 0 && w.err == nil; count-- {
 		from := w.pos
 		dst = writeAnything(w, dst)
-		if pairs {
+		if isMap {
 			dst = writeAnything(w, dst)
 		}
 		w.checkItem(from, dst)
@@ -101,9 +110,9 @@ func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 // readAnything converts a record of anythingSchema to a schemaless value. The first field that is set counts.
 func readAnything(w *rewrite, dst []byte) []byte {
 	start := len(dst)
-	set := false
+	hasField := false
 	for field := range anyFields {
-		branch := w.number()
+		branch := w.readNumber()
 		if branch&^1 != 0 {
 			w.failHere("expected a branch of an optional field")
 		}
@@ -115,23 +124,24 @@ func readAnything(w *rewrite, dst []byte) []byte {
 		}
 		end := len(dst)
 		dst = readAnythingField(w, dst, field)
-		if set {
+		if hasField {
 			dst = dst[:end]
 		}
-		set = true
+		hasField = true
 	}
-	if !set {
+	if !hasField {
 		return append(dst[:start], connectdata.TagNull)
 	}
 	return dst
 }
 
-// anyScalars are the fields of scalars other than booleans.
+// anyScalars are the tags and steps of the fields of scalars other than booleans.
 var anyScalars = [...]struct {
-	tag byte
-	by  step
+	tag  byte
+	step step
 }{
-	anyBytes: {connectdata.TagBytes, step{op: bytesStep}}, anyString: {connectdata.TagString, step{op: textStep}},
+	anyBytes:  {connectdata.TagBytes, step{op: bytesStep}},
+	anyString: {connectdata.TagString, step{op: textStep}},
 	anyDouble: {connectdata.TagFloat64, step{op: floatStep, size: 8}},
 	anyFloat:  {connectdata.TagFloat32, step{op: floatStep, size: 4}},
 	anyInt:    {connectdata.TagInt32, step{op: numberStep, size: 32}},
@@ -141,27 +151,27 @@ var anyScalars = [...]struct {
 func readAnythingField(w *rewrite, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
-		return append(dst, connectdata.TagFalse+w.boolean())
+		return append(dst, connectdata.TagFalse+w.readBoolean())
 	case anyArray, anyMap:
-		return readAnythings(w, dst, field == anyMap)
+		return readAnythingItems(w, dst, field == anyMap)
 	}
 	scalar := &anyScalars[field]
-	return scalar.by.run(w, append(dst, scalar.tag))
+	return scalar.step.run(w, append(dst, scalar.tag))
 }
 
-func readAnythings(w *rewrite, dst []byte, pairs bool) []byte {
+func readAnythingItems(w *rewrite, dst []byte, isMap bool) []byte {
 	if !w.enter() {
 		return dst
 	}
 	s := step{op: arrayStep, element: &step{op: anythingStep}}
 	tag := byte(connectdata.TagArray)
-	if pairs {
+	if isMap {
 		s = step{op: mapStep, key: s.element, element: s.element}
 		tag = connectdata.TagMap
 	}
 	dst = append(dst, tag)
 	start := len(dst)
-	dst = s.blocks(w, dst)
+	dst = s.runBlocks(w, dst)
 	w.leave()
 	// A schemaless value has one count and no end marker.
 	if len(dst)-start > 1 {

@@ -42,31 +42,31 @@ type encoder struct {
 	text   string // the Avro schema
 	name   string // full name of a record, for subjects
 	step   *step  // nil means that values are schemaless
-	raw    bool   // the schema is bytes, which are written without their length
+	isRaw  bool   // the schema is bytes, which are written without their length
 	ids    registered.TopicIDs
 }
 
 // decoder decodes the values of one schema.
 type decoder struct {
-	schema   *record.Schema
-	step     *step
-	raw      bool // the schema is bytes, which are read without a length
-	anything bool // the schema is anythingSchema, so that values are schemaless
-	null     bool // the schema is null, which has no values
+	schema     *record.Schema
+	step       *step
+	isRaw      bool // the schema is bytes, which are read without a length
+	isAnything bool // the schema is anythingSchema, so that values are schemaless
+	isNull     bool // the schema is null, which has no values
 }
 
 // From returns the schema of decoded values, nil for schemaless values and nulls.
 func (d *decoder) From() *record.Schema { return d.schema }
 
 // New creates the converter of [Settings].
-func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
-	r, err := registered.New(v, u, registry.Avro)
+func New(v setting.Values, use conversion.Options) (conversion.Converter, error) {
+	schemas, err := registered.New(v, use, registry.Avro)
 	if err != nil {
 		return nil, err
 	}
-	kept := v.Int("schemas.cache.config")
-	c := &Converter{Schemas: r, encoders: conversion.NewCache[uint32, *encoder](kept), options: OptionsOf(v)}
-	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, (*decoder).read)
+	cacheSize := v.Int("schemas.cache.config")
+	c := &Converter{Schemas: schemas, encoders: conversion.NewCache[uint32, *encoder](cacheSize), options: OptionsOf(v)}
+	c.DecoderCache = registered.NewDecoderCache(cacheSize, &c.Schemas, c.compile, (*decoder).read)
 	return c, nil
 }
 
@@ -122,14 +122,14 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 
 // appendValue appends the Avro encoding of a value, which is a copy if both encodings are the same.
 func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, dst, input []byte) ([]byte, error) {
-	if e.raw {
+	if e.isRaw {
 		content, size := connectdata.LengthPrefixed(input)
 		if size != len(input) || size <= 0 {
 			return nil, fault.Malformed(0, "expected bytes and nothing after them")
 		}
 		input = content
 	}
-	if e.raw || (e.step != nil && e.step.identity) {
+	if e.isRaw || (e.step != nil && e.step.identity) {
 		if err := budget.CheckRoom(dst, len(input)); err != nil {
 			return nil, err
 		}
@@ -137,15 +137,15 @@ func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, ds
 	}
 	w := rewrite{ctx: ctx, input: input, maxOutput: budget.MaxLen}
 	out := e.write(&w, dst)
-	failed := w.err
-	if failed == nil && w.pos != len(input) {
-		failed = fault.Malformed(w.pos, "bytes left over")
+	problem := w.err
+	if problem == nil && w.pos != len(input) {
+		problem = fault.Malformed(w.pos, "bytes left over")
 	}
-	if failed == nil {
-		failed = budget.CheckRoom(out, 0)
+	if problem == nil {
+		problem = budget.CheckRoom(out, 0)
 	}
-	if failed != nil {
-		return nil, fault.ContextError(ctx, failed)
+	if problem != nil {
+		return nil, fault.ContextError(ctx, problem)
 	}
 	return out, nil
 }
@@ -164,6 +164,7 @@ func (c *Converter) encoderOfSchemaless() *encoder {
 	return c.schemalessEncoder
 }
 
+// encoderOf returns the encoder of a schema from the cache, or compiles it. It becomes the last one.
 func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
 	enc := c.encoders.Get(id)
 	if enc == nil {
@@ -179,12 +180,11 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 		}
 		root := s.Root()
 		enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: registered.TopicIDs{}}
-		enc.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
+		enc.isRaw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
 		if !root.Optional {
 			enc.name = name
 		}
-		size := conversion.CompiledBytes(s) + len(schemaText)
-		c.encoders.Put(id, enc, size)
+		c.encoders.Put(id, enc, conversion.CompiledBytes(s)+len(schemaText))
 	}
 	c.lastEncoder = enc
 	return enc, nil
@@ -199,21 +199,21 @@ func acceptNonEmpty(part string) error {
 }
 
 // checkSameEncoding rejects another schema than the record's if the parsing canonical forms differ, and so the bytes.
-func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, what string) error {
-	mine, err := parse([]registry.NamedSchema{{Text: recordSchema}})
+func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source string) error {
+	own, err := parse([]registry.NamedSchema{{Text: recordSchema}})
 	if err != nil {
 		return fault.Data("the record's schema: %v", err)
 	}
-	theirs, err := parse(texts)
+	other, err := parse(texts)
 	if err != nil {
-		return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
+		return &fault.Fatal{Err: fmt.Errorf("%s: %w", source, err)}
 	}
-	ours := string(mine.Canonical())
-	other := string(theirs.Canonical())
-	if ours != other {
+	want := string(own.Canonical())
+	got := string(other.Canonical())
+	if want != got {
 		return &fault.Fatal{Err: fmt.Errorf(
 			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
-			what, fault.TruncateTo(ours, fault.MaxErrorBytes), fault.TruncateTo(other, fault.MaxErrorBytes))}
+			source, fault.TruncateTo(want, fault.MaxErrorBytes), fault.TruncateTo(got, fault.MaxErrorBytes))}
 	}
 	return nil
 }
@@ -233,28 +233,29 @@ func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	return schema, nil
 }
 
+// read decodes a value.
 func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
-	if d.null {
+	if d.isNull {
 		return wit.ValueSlice{}, nil
 	}
 	start := len(b.Data)
 	value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
-	if !d.anything {
+	if !d.isAnything {
 		value.Encoding = wit.WithSchema
 		value.Schema = d.schema.ID
 		b.Retain(d.schema)
 	}
 	switch {
-	case d.raw:
+	case d.isRaw:
 		w := rewrite{input: input}
 		if d.step.op == decimalStep {
-			input = w.decimal(input)
+			input = w.shortestDecimal(input)
 			if w.err != nil {
 				return value, w.err
 			}
 		}
 		b.Data = connectdata.AppendBytes(b.Data, input)
-	case !d.anything && d.step.identity && len(input) <= conversion.MaxDecodedBytes &&
+	case !d.isAnything && d.step.identity && len(input) <= conversion.MaxDecodedBytes &&
 		connectdata.Check(d.schema.Nodes, input) == nil:
 		b.Data = append(b.Data, input...)
 	default:
@@ -267,7 +268,7 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 			return value, fault.ContextError(ctx, w.err)
 		}
 	}
-	if d.anything && b.Data[start] == connectdata.TagNull {
+	if d.isAnything && b.Data[start] == connectdata.TagNull {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, nil
 	}
@@ -275,6 +276,7 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 	return value, nil
 }
 
+// anythingCanonical is the canonical form of anythingSchema.
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
 func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
@@ -294,10 +296,10 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 		root = root.ExpandReferences()
 	}
 	if root.Type == "record" && root.Name == "Anything" && string(schema.Canonical()) == anythingCanonical {
-		return &decoder{anything: true, step: &step{op: anythingStep}}, nil
+		return &decoder{isAnything: true, step: &step{op: anythingStep}}, nil
 	}
 	if root.Type == "null" {
-		return &decoder{null: true}, nil
+		return &decoder{isNull: true}, nil
 	}
 	var version *int32
 	if len(texts) == 1 { // with references a lookup by text would not find it
@@ -319,7 +321,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	if err != nil {
 		return nil, fault.Data("%v", err)
 	}
-	return &decoder{schema: interned, step: steps, raw: root.Type == "bytes"}, nil
+	return &decoder{schema: interned, step: steps, isRaw: root.Type == "bytes"}, nil
 }
 
 // Settings declares the converter's settings, those of [registered.Settings] included.

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// nameOf returns a node's name, or an invented one.
+// nameOf returns a node's name, or one that it invents, the same for equal types.
 func (w *schemaWriter) nameOf(n *wit.SchemaNode, id uint32) string {
 	if n.Name != nil {
 		return *n.Name
@@ -64,7 +64,8 @@ func namespaceOf(full string) string {
 	return ""
 }
 
-func (w *schemaWriter) definitionStart(kind, full, space string) {
+// beginDefinition writes the type, name and namespace of a named type in the namespace space.
+func (w *schemaWriter) beginDefinition(kind, full, space string) {
 	w.Raw(`{"type":"`, kind, `"`)
 	w.Text(`,"name":`, conversion.SimpleName(full))
 	if typeNamespace := namespaceOf(full); typeNamespace != space {
@@ -96,11 +97,11 @@ func checkName(name string) error {
 		if unicode.IsLetter(r) || r == '_' || (i > 0 && unicode.IsDigit(r)) {
 			continue
 		}
-		what := "Illegal character in: "
+		problem := "Illegal character in: "
 		if i == 0 {
-			what = "Illegal initial character: "
+			problem = "Illegal initial character: "
 		}
-		return fault.New(schemaParseException, what+fault.Truncate(name)+scrubAdvice)
+		return fault.New(schemaParseException, problem+fault.Truncate(name)+scrubAdvice)
 	}
 	return nil
 }

@@ -17,14 +17,15 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// setDefault sets the default of a node with children. One that does not fit is ignored, as by AvroData.
+// setDefault sets the default of a node that is otherwise complete. Defaults of another type are ignored, as by
+// AvroData.
 func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement) {
 	value := place.value
-	connectDefault, annotated := n.Props["connect.default"]
+	connectDefault, hasConnectDefault := n.Props["connect.default"]
 	switch {
 	case !place.hasDefault:
 		value = connectDefault
-	case r.o.Meta && !annotated:
+	case r.o.Meta && !hasConnectDefault:
 		setParameter(&r.nodes[id], fieldDefault, "true")
 	}
 	if value == nil {
@@ -102,15 +103,15 @@ func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 	return record, true
 }
 
-// unionDefault sets the first member of a union struct whose type is that of the value.
+// unionDefault returns a union struct in which the first member that accepts the value is set.
 func (r *schemaReader) unionDefault(n *wit.SchemaNode, v any) (any, bool) {
 	record := make(connectdata.Struct, len(n.Fields))
 	for i, m := range n.Fields {
 		if !acceptsDefault(&r.nodes[m.Node], v) {
 			continue
 		}
-		if x, ok := r.defaultValue(m.Node, v); ok {
-			record[i] = x
+		if member, ok := r.defaultValue(m.Node, v); ok {
+			record[i] = member
 			return record, true
 		}
 	}
@@ -120,14 +121,14 @@ func (r *schemaReader) unionDefault(n *wit.SchemaNode, v any) (any, bool) {
 func (r *schemaReader) mapDefault(n *wit.SchemaNode, v any) (any, bool) {
 	// For maps whose keys are no strings, AvroData writes a default that it cannot read unless it is empty.
 	members, ok := v.(map[string]any)
-	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
+	if items, isList := v.([]any); !ok && (!isList || len(items) > 0) {
 		return nil, false
 	}
 	var entries connectdata.Map
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		key, fits := r.defaultValue(n.Key, name)
+		key, isKey := r.defaultValue(n.Key, name)
 		value, ok := r.defaultValue(n.Element, members[name])
-		if !ok || !fits {
+		if !ok || !isKey {
 			return nil, false
 		}
 		entries = append(entries, connectdata.Entry{Key: key, Value: value})
@@ -155,8 +156,8 @@ func bytesDefault(n *wit.SchemaNode, v any) (any, bool) {
 
 // acceptsDefault reports whether a value has the type of a union's member.
 func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
-	_, real32 := value.(float32)
-	_, real64 := value.(float64)
+	_, isFloat32 := value.(float32)
+	_, isFloat64 := value.(float64)
 	s, isText := value.(string)
 	switch n.Kind {
 	case wit.Boolean:
@@ -168,28 +169,28 @@ func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
 		}
 		integer, isInteger := jsonInteger(value)
 		narrow, _ := asNumber(value, bits)
-		ok = isInteger && integer == narrow && !real32 && !real64
+		ok = isInteger && integer == narrow && !isFloat32 && !isFloat64
 	case wit.Float32, wit.Float64:
 		_, ok = realNumber(value)
 		ok = ok && !isText
 	case wit.String:
 		ok = isText
-		if _, enum := conversion.Parameter(n, enumName); ok && enum {
+		if _, isEnum := conversion.Parameter(n, enumName); ok && isEnum {
 			_, ok = conversion.Parameter(n, enumName+"."+s)
 		}
 	case wit.Bytes:
 		var b any
 		b, ok = bytesDefault(&wit.SchemaNode{}, value)
-		if size, fixed := conversion.Parameter(n, fixedSize); ok && fixed {
+		if size, isFixed := conversion.Parameter(n, fixedSize); ok && isFixed {
 			ok = size == strconv.Itoa(len(b.([]byte)))
 		}
 	case wit.Array:
 		_, ok = value.([]any)
 	case wit.Map:
 		// The default of a map of entries is an array, which must be empty, see mapDefault.
-		_, array := value.([]any)
-		_, object := value.(map[string]any)
-		ok = array || object
+		_, isArray := value.([]any)
+		_, isObject := value.(map[string]any)
+		ok = isArray || isObject
 	case wit.Struct:
 		_, ok = value.(map[string]any)
 	}
@@ -233,7 +234,7 @@ func asNumber(value any, bits int) (int64, bool) {
 			}
 			return nearest(f, bits), true
 		}
-		digits, negative := strings.CutPrefix(string(number), "-")
+		digits, isNegative := strings.CutPrefix(string(number), "-")
 		n = 0
 		ok = digits != ""
 		for _, c := range []byte(digits) {
@@ -242,7 +243,7 @@ func asNumber(value any, bits int) (int64, bool) {
 			}
 			n = n*10 + int64(c-'0') // overflow keeps the lowest bits
 		}
-		if negative {
+		if isNegative {
 			n = -n
 		}
 	}
@@ -264,17 +265,18 @@ func nearest(f float64, bits int) int64 {
 
 // asText converts like Jackson's asText: arrays and objects become "".
 func asText(value any) string {
-	switch x := value.(type) {
+	switch number := value.(type) {
 	case []any, map[string]any:
 		return ""
 	case float32:
-		return string(java.AppendFloat(nil, float64(x), 32))
+		return string(java.AppendFloat(nil, float64(number), 32))
 	case float64:
-		return string(java.AppendFloat(nil, x, 64))
+		return string(java.AppendFloat(nil, number, 64))
 	}
 	return fmt.Sprint(value)
 }
 
+// realNumber converts a JSON number, or the name of a number that JSON does not have.
 func realNumber(value any) (float64, bool) {
 	switch number := value.(type) {
 	case float64:

@@ -38,7 +38,7 @@ type placement struct {
 // read returns the nodes for an Avro schema and the step that reads its values.
 func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
 	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
-	_, s, err := r.node(root, placement{version: version}, 1)
+	_, s, err := r.addNode(root, placement{version: version}, 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,7 +63,7 @@ func textProperty(n *avro.SchemaNode, name string) string {
 // specification demands, such as a decimal with a negative scale. AvroData reads them.
 const logicalPrefix = "culvert."
 
-// normalizeSchema makes a schema that Avro's Java library accepts acceptable for the parser: with logicalPrefix,
+// normalizeSchema changes a schema that Avro's Java library accepts so that the parser accepts it: with logicalPrefix,
 // without aliases, which do not matter here, and without an empty namespace (.x).
 func normalizeSchema(text string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
@@ -151,8 +151,8 @@ func (r *schemaReader) enterNamespace(name string) (leave func()) {
 	return func() { r.namespace = outer }
 }
 
-// node adds the node of a schema. The step includes the branches of its union.
-func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
+// addNode adds the node of a schema. The step includes the branches of its union.
+func (r *schemaReader) addNode(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	n = r.resolve(n)
 	if depth > connectdata.MaxSchemaDepth {
 		return 0, step{}, fault.Data("schema: expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
@@ -161,11 +161,11 @@ func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uin
 		return 0, step{}, fault.Data("schema: expected at most %d nodes", connectdata.MaxSchemaNodes)
 	}
 	if n.Type != "union" {
-		return r.value(n, place, depth)
+		return r.addValue(n, place, depth)
 	}
 	null := slices.IndexFunc(n.Branches, func(b avro.SchemaNode) bool { return b.Type == "null" })
 	if len(n.Branches) == 1 && r.o.flatten {
-		id, s, err := r.node(&n.Branches[0], placement{optional: place.optional}, depth)
+		id, s, err := r.addNode(&n.Branches[0], placement{optional: place.optional}, depth)
 		if err != nil {
 			return id, s, err
 		}
@@ -173,23 +173,23 @@ func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uin
 	}
 	if len(n.Branches) == 2 && null >= 0 {
 		// AvroData drops the field's default: the default of a union belongs to its first branch.
-		id, s, err := r.node(&n.Branches[1-null], placement{optional: true}, depth)
+		id, s, err := r.addNode(&n.Branches[1-null], placement{optional: true}, depth)
 		if err != nil {
 			return id, s, err
 		}
 		return id, r.optionalStep(id, s, null), nil
 	}
-	return r.unionStruct(n, place, depth)
+	return r.addUnionStruct(n, place, depth)
 }
 
-// value adds the node of a type that is no union. The caller adds the branches of an optional one.
-func (r *schemaReader) value(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
+// addValue adds the node of a type that is no union. The caller adds the branches of an optional one.
+func (r *schemaReader) addValue(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.SchemaNode{})
 	var w wit.SchemaNode
-	result, err := r.kind(&w, n, depth)
+	result, err := r.setKind(&w, n, depth)
 	if err == nil {
-		err = r.attributes(&w, n, place)
+		err = r.setAttributes(&w, n, place)
 	}
 	if err != nil {
 		return id, result, err
@@ -200,7 +200,7 @@ func (r *schemaReader) value(n *avro.SchemaNode, place placement, depth int) (ui
 	return id, result, nil
 }
 
-// optionalStep is the step of an optional value; null is the index of the null branch.
+// optionalStep returns the step of an optional value; null is the index of the null branch.
 func (r *schemaReader) optionalStep(id uint32, s step, null int) step {
 	n := &r.nodes[id]
 	branches := make([]branch, 2)
@@ -209,8 +209,8 @@ func (r *schemaReader) optionalStep(id uint32, s step, null int) step {
 	return step{op: unionStep, branches: branches, identity: s.identity && (null == 0) == (n.DefaultValue == nil)}
 }
 
-// unionStruct converts a union of several types to a struct with an optional member for each.
-func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
+// addUnionStruct converts a union of several types to a struct with an optional member for each.
+func (r *schemaReader) addUnionStruct(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	if len(n.Branches) > conversion.MaxUnionBranches {
 		return 0, step{}, fault.Data("a union of %d types, expected at most %d", len(n.Branches),
 			conversion.MaxUnionBranches)
@@ -232,7 +232,7 @@ func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth in
 			return id, result, fault.Data("Multiple union schemas map to the Connect union field name")
 		}
 		seen[name] = true
-		node, inner, err := r.node(member, placement{optional: true}, depth+1)
+		node, inner, err := r.addNode(member, placement{optional: true}, depth+1)
 		if err != nil {
 			return id, result, err
 		}
@@ -262,6 +262,7 @@ func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth in
 	return id, result, nil
 }
 
+// memberName returns the name of a union's member.
 func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	switch n.Type {
 	case "record", "error", "enum", "fixed":
@@ -273,14 +274,14 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	return n.Type
 }
 
-// kind sets the attributes of a node that the Avro type determines, and returns the step of its values.
-func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
+// setKind sets the attributes of a node that the Avro type determines, and returns the step of its values.
+func (r *schemaReader) setKind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	switch n.Type {
 	case "boolean":
 		w.Kind = wit.Boolean
 		return step{op: booleanStep, identity: true}, nil
 	case "int":
-		return r.integer(w, n)
+		return r.setInteger(w, n)
 	case "long":
 		w.Kind = wit.Int64
 		if strings.EqualFold(logicalType(n), "timestamp-millis") {
@@ -298,7 +299,7 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 		return step{op: textStep, identity: true}, nil
 	case "bytes":
 		w.Kind = wit.Bytes
-		if r.decimal(w, n) {
+		if r.setDecimal(w, n) {
 			return step{op: decimalStep}, nil
 		}
 		return step{op: bytesStep, identity: true}, nil
@@ -306,24 +307,24 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 		w.Kind = wit.Bytes
 		r.named[fullName(n)] = n
 		s := step{op: fixedStep, size: n.Size}
-		if r.decimal(w, n) {
+		if r.setDecimal(w, n) {
 			s.op = fixedDecimalStep
 		}
 		w.Parameters = append(w.Parameters, wit.Setting{Name: fixedSize, Value: strconv.Itoa(n.Size)})
 		return s, nil
 	case "enum":
-		return r.enum(w, n)
+		return r.setEnum(w, n)
 	case "array":
-		return r.array(w, n, depth)
+		return r.setArray(w, n, depth)
 	case "map":
 		w.Kind = wit.Map
 		w.Key = uint32(len(r.nodes))
 		r.nodes = append(r.nodes, wit.SchemaNode{Kind: wit.String})
-		id, s, err := r.node(n.Values, placement{}, depth+1)
+		id, s, err := r.addNode(n.Values, placement{}, depth+1)
 		w.Element = id
 		return step{op: mapStep, key: &step{op: textStep, identity: true}, element: &s, identity: s.identity}, err
 	case "record", "error":
-		return r.record(w, n, depth)
+		return r.setRecord(w, n, depth)
 	case "null":
 		return step{}, fault.Data("Standalone null schemas are not supported by this converter")
 	}
@@ -341,7 +342,7 @@ func setLogical(w *wit.SchemaNode, name string) {
 	w.Version = wit.Ptr(int32(1))
 }
 
-func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
+func (r *schemaReader) setInteger(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Int32
 	kind := textProperty(n, "connect.type")
 	switch logicalName := logicalType(n); {
@@ -360,8 +361,8 @@ func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, err
 	return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil
 }
 
-// decimal reports whether bytes are decimals, and sets their scale.
-func (r *schemaReader) decimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
+// setDecimal turns bytes into a Decimal with its scale if that is their logical type, which it reports.
+func (r *schemaReader) setDecimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 	if !strings.EqualFold(logicalType(n), "decimal") {
 		return false
 	}
@@ -376,7 +377,7 @@ func (r *schemaReader) decimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 	return true
 }
 
-func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
+func (r *schemaReader) setEnum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.String
 	r.named[fullName(n)] = n
 	result := step{op: enumStep}
@@ -395,14 +396,14 @@ func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error)
 	return result, nil
 }
 
-// array converts an array, or a map that AvroData has written as an array of entries.
-func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
+// setArray converts an array, or a map that AvroData has written as an array of entries.
+func (r *schemaReader) setArray(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	item := r.resolve(n.Items)
-	entry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
+	isEntry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
 		"connect.internal.type") == mapEntry)
-	if !entry {
+	if !isEntry {
 		w.Kind = wit.Array
-		id, s, err := r.node(item, placement{}, depth+1)
+		id, s, err := r.addNode(item, placement{}, depth+1)
 		w.Element = id
 		return step{op: arrayStep, element: &s, identity: s.identity}, err
 	}
@@ -413,13 +414,12 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	key := fields["key"]
 	value := fields["value"]
 	if len(item.Fields) != 2 || key == nil || value == nil {
-		return step{},
-			fault.Data("Found map encoded as array of key-value pairs, but array elements do not match the " +
-				"expected format.")
+		return step{}, fault.Data("Found map encoded as array of key-value pairs, but array elements do not match " +
+			"the expected format.")
 	}
 	name := fullName(item)
 	if r.open[name] {
-		return step{}, recursive(name)
+		return step{}, recursiveError(name)
 	}
 	r.named[name] = item
 	r.open[name] = true
@@ -428,10 +428,10 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	w.Kind = wit.Map
 	var keyStep, valueStep step
 	var err error
-	if w.Key, keyStep, err = r.node(&key.Type, placement{}, depth+1); err != nil {
+	if w.Key, keyStep, err = r.addNode(&key.Type, placement{}, depth+1); err != nil {
 		return step{}, err
 	}
-	if w.Element, valueStep, err = r.node(&value.Type, placement{}, depth+1); err != nil {
+	if w.Element, valueStep, err = r.addNode(&value.Type, placement{}, depth+1); err != nil {
 		return step{}, err
 	}
 	s := step{op: mapStep, key: &keyStep, element: &valueStep, identity: keyStep.identity && valueStep.identity}
@@ -442,14 +442,14 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	return s, nil
 }
 
-func recursive(name string) error {
+func recursiveError(name string) error {
 	return fault.Data("the Avro type %s contains itself, and schemas here are trees", fault.Quoted(name))
 }
 
-func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
+func (r *schemaReader) setRecord(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	name := fullName(n)
 	if r.open[name] {
-		return step{}, recursive(name)
+		return step{}, recursiveError(name)
 	}
 	r.named[name] = n
 	r.open[name] = true
@@ -466,7 +466,8 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 		if r.o.Meta && field.Doc != "" {
 			w.Parameters = append(w.Parameters, wit.Setting{Name: fieldDoc + field.Name, Value: field.Doc})
 		}
-		id, member, err := r.node(&field.Type, placement{value: field.Default, hasDefault: field.HasDefault}, depth+1)
+		place := placement{value: field.Default, hasDefault: field.HasDefault}
+		id, member, err := r.addNode(&field.Type, place, depth+1)
 		if err != nil {
 			return result, fmt.Errorf("field %s: %w", fault.Quoted(field.Name), err)
 		}
@@ -478,8 +479,8 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 	return result, nil
 }
 
-// attributes sets the attributes of a node that Confluent's properties determine.
-func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place placement) error {
+// setAttributes sets the attributes of a node that Confluent's properties determine.
+func (r *schemaReader) setAttributes(w *wit.SchemaNode, n *avro.SchemaNode, place placement) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
 	}
@@ -518,18 +519,18 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 			setParameter(w, name, fmt.Sprint(n.Props[name]))
 		}
 	}
-	if err := r.name(w, n); err != nil {
+	if err := r.setName(w, n); err != nil {
 		return err
 	}
-	return logicalKind(w)
+	return checkLogicalKind(w)
 }
 
-// logicalKind rejects the name of a logical type on another type: Kafka Connect would reject each value but null, and
-// Avro the schema.
-func logicalKind(w *wit.SchemaNode) error {
-	kind, logical := conversion.LogicalKind(w)
+// checkLogicalKind rejects the name of a logical type on another type: Kafka Connect would reject each value but null,
+// and Avro the schema.
+func checkLogicalKind(w *wit.SchemaNode) error {
+	kind, isLogical := conversion.LogicalKind(w)
 	switch {
-	case !logical:
+	case !isLogical:
 		return nil
 	case kind != w.Kind:
 		return fault.Data("Invalid type for %s, underlying representation should be %s but was %s",
@@ -542,6 +543,7 @@ func logicalKind(w *wit.SchemaNode) error {
 	return nil
 }
 
+// setParameter sets a parameter of a node, and replaces one of the same name.
 func setParameter(w *wit.SchemaNode, name, value string) {
 	for i := range w.Parameters {
 		if w.Parameters[i].Name == name {
@@ -552,7 +554,8 @@ func setParameter(w *wit.SchemaNode, name, value string) {
 	w.Parameters = append(w.Parameters, wit.Setting{Name: name, Value: value})
 }
 
-func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
+// setName sets the name of a node by Confluent's property or by the Avro type.
+func (r *schemaReader) setName(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	name := ""
 	switch attribute := property(n, "connect.name"); {
 	case attribute != nil:

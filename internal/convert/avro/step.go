@@ -18,7 +18,7 @@ type step struct {
 	op       stepOp
 	size     int            // bytes of a fixed or a float, bits of an integer
 	symbols  [][]byte       // of an enum that is read, each with its length in front
-	numbers  map[string]int // the numbers of the symbols of an enum that is written
+	numbers  map[string]int // of the symbols of an enum that is written
 	members  []step         // of a record, or of a union struct that is written
 	names    []string       // of the members, for errors
 	branches []branch       // of a union, in the order of the input
@@ -32,7 +32,7 @@ type branch struct {
 	prefix  []byte
 	suffix  []byte
 	step    *step
-	problem string // why the output has no such value
+	problem string // why the output has no such value; "" if it has
 }
 
 type stepOp uint8
@@ -117,7 +117,8 @@ func (r *rewrite) checkItem(from int, dst []byte) {
 	}
 }
 
-func (r *rewrite) number() int64 {
+// readNumber reads a number of variable length.
+func (r *rewrite) readNumber() int64 {
 	n, size := connectdata.Number(r.input[r.pos:])
 	if size <= 0 {
 		r.failHere("expected a number")
@@ -127,16 +128,16 @@ func (r *rewrite) number() int64 {
 	return n
 }
 
-// index reads a number from 0 to count-1.
-func (r *rewrite) index(count int, what, container string) (n int64, ok bool) {
-	if n = r.number(); r.err == nil && (n < 0 || n >= int64(count)) {
-		r.failHere(what + " " + strconv.FormatInt(n, 10) + " of " + container + " with " + strconv.Itoa(count))
+// readIndex reads a number from 0 to count-1.
+func (r *rewrite) readIndex(count int, item, container string) (n int64, ok bool) {
+	if n = r.readNumber(); r.err == nil && (n < 0 || n >= int64(count)) {
+		r.failHere(item + " " + strconv.FormatInt(n, 10) + " of " + container + " with " + strconv.Itoa(count))
 	}
 	return n, r.err == nil
 }
 
-func (r *rewrite) boolean() byte {
-	b := r.next(1)
+func (r *rewrite) readBoolean() byte {
+	b := r.readBytes(1)
 	if r.err != nil {
 		return 0
 	}
@@ -146,7 +147,7 @@ func (r *rewrite) boolean() byte {
 	return b[0]
 }
 
-func (r *rewrite) lengthPrefixed() []byte {
+func (r *rewrite) readLengthPrefixed() []byte {
 	content, size := connectdata.LengthPrefixed(r.input[r.pos:])
 	if size <= 0 {
 		r.failHere("expected text or bytes with their length in front")
@@ -156,7 +157,8 @@ func (r *rewrite) lengthPrefixed() []byte {
 	return content
 }
 
-func (r *rewrite) next(n int) []byte {
+// readBytes reads n bytes, nil after an error.
+func (r *rewrite) readBytes(n int) []byte {
 	if n > len(r.input)-r.pos {
 		r.failHere("expected " + strconv.Itoa(n) + " bytes more, found the end")
 		return nil
@@ -166,8 +168,8 @@ func (r *rewrite) next(n int) []byte {
 	return b
 }
 
-// decimal returns the shortest form of an unscaled value.
-func (r *rewrite) decimal(b []byte) []byte {
+// shortestDecimal returns the shortest form of an unscaled value, and fails if it is empty or too long.
+func (r *rewrite) shortestDecimal(b []byte) []byte {
 	if len(b) == 0 {
 		r.failHere("a decimal without bytes")
 	}
@@ -181,47 +183,47 @@ func (r *rewrite) decimal(b []byte) []byte {
 func (s *step) run(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
-		n := w.number()
+		n := w.readNumber()
 		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
 			w.failHere("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
 		}
 		return connectdata.AppendNumber(dst, n)
 	case booleanStep:
-		return append(dst, w.boolean())
+		return append(dst, w.readBoolean())
 	case floatStep:
-		return append(dst, w.next(s.size)...)
+		return append(dst, w.readBytes(s.size)...)
 	case textStep:
-		b := w.lengthPrefixed()
+		b := w.readLengthPrefixed()
 		if !utf8.Valid(b) {
 			w.failHere("a text that is not UTF-8")
 		}
 		return connectdata.AppendBytes(dst, b)
 	case bytesStep:
-		return connectdata.AppendBytes(dst, w.lengthPrefixed())
+		return connectdata.AppendBytes(dst, w.readLengthPrefixed())
 	case decimalStep:
-		return connectdata.AppendBytes(dst, w.decimal(w.lengthPrefixed()))
+		return connectdata.AppendBytes(dst, w.shortestDecimal(w.readLengthPrefixed()))
 	case fixedStep:
-		return connectdata.AppendBytes(dst, w.next(s.size))
+		return connectdata.AppendBytes(dst, w.readBytes(s.size))
 	case fixedDecimalStep:
-		return connectdata.AppendBytes(dst, w.decimal(w.next(s.size)))
+		return connectdata.AppendBytes(dst, w.shortestDecimal(w.readBytes(s.size)))
 	case enumStep:
-		if n, ok := w.index(len(s.symbols), "symbol", "an enum"); ok {
+		if n, ok := w.readIndex(len(s.symbols), "symbol", "an enum"); ok {
 			dst = append(dst, s.symbols[n]...)
 		}
 		return dst
 	case recordStep:
-		return s.record(w, dst)
+		return s.runRecord(w, dst)
 	case arrayStep, mapStep, swappedStep:
-		return s.blocks(w, dst)
+		return s.runBlocks(w, dst)
 	case unionStep:
-		if n, ok := w.index(len(s.branches), "branch", "a union"); ok {
+		if n, ok := w.readIndex(len(s.branches), "branch", "a union"); ok {
 			dst = s.branches[n].run(w, dst)
 		}
 		return dst
 	case anythingStep:
 		return readAnything(w, dst)
 	}
-	return s.write(w, dst)
+	return s.runWrite(w, dst)
 }
 
 func (b *branch) run(w *rewrite, dst []byte) []byte {
@@ -235,12 +237,12 @@ func (b *branch) run(w *rewrite, dst []byte) []byte {
 	return append(dst, b.suffix...)
 }
 
-func (s *step) record(w *rewrite, dst []byte) []byte {
+func (s *step) runRecord(w *rewrite, dst []byte) []byte {
 	if !w.enter() {
 		return dst
 	}
 	for m := range s.members {
-		dst = s.member(w, dst, m)
+		dst = s.runMember(w, dst, m)
 		if w.err != nil {
 			return dst
 		}
@@ -249,8 +251,8 @@ func (s *step) record(w *rewrite, dst []byte) []byte {
 	return dst
 }
 
-// member converts a member, whose name precedes its errors.
-func (s *step) member(w *rewrite, dst []byte, m int) []byte {
+// runMember converts a member, whose name precedes its errors.
+func (s *step) runMember(w *rewrite, dst []byte, m int) []byte {
 	dst = s.members[m].run(w, dst)
 	if w.err != nil {
 		w.err = w.err.InField(s.names[m])
@@ -258,13 +260,13 @@ func (s *step) member(w *rewrite, dst []byte, m int) []byte {
 	return dst
 }
 
-// blocks reads an array or map of any number of blocks, and writes one.
-func (s *step) blocks(w *rewrite, dst []byte) []byte {
+// runBlocks reads an array or map of any number of blocks, and writes one block.
+func (s *step) runBlocks(w *rewrite, dst []byte) []byte {
 	start := len(dst)
 	total := 0
 	dst = append(dst, 0)
 	for w.err == nil {
-		count := w.number()
+		count := w.readNumber()
 		if count == 0 {
 			break
 		}
@@ -272,11 +274,11 @@ func (s *step) blocks(w *rewrite, dst []byte) []byte {
 			if count = -count; count < 0 {
 				w.failHere("expected a count")
 			}
-			w.number() // the size of the block, for readers that skip it
+			w.readNumber() // the size of the block, for readers that skip it
 		}
 		for ; count > 0 && w.err == nil; count-- {
 			from := w.pos
-			dst = s.item(w, dst)
+			dst = s.runItem(w, dst)
 			w.checkItem(from, dst)
 			total++
 		}
@@ -287,7 +289,7 @@ func (s *step) blocks(w *rewrite, dst []byte) []byte {
 	return append(connectdata.PutCount(dst, start, total), 0)
 }
 
-func (s *step) item(w *rewrite, dst []byte) []byte {
+func (s *step) runItem(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case arrayStep:
 		return s.element.run(w, dst)
@@ -300,18 +302,18 @@ func (s *step) item(w *rewrite, dst []byte) []byte {
 	return s.element.run(w, s.key.run(w, dst))
 }
 
-// write runs steps that exist only for writing to a topic.
-func (s *step) write(w *rewrite, dst []byte) []byte {
+// runWrite runs steps that exist only for writing to a topic.
+func (s *step) runWrite(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:
-		b := w.lengthPrefixed()
+		b := w.readLengthPrefixed()
 		n, ok := s.numbers[string(b)]
 		if !ok {
 			w.fail("the text " + fault.Quoted(b) + " is no symbol of its enum")
 		}
 		return connectdata.AppendNumber(dst, int64(n))
 	case padStep, padDecimalStep:
-		b := w.lengthPrefixed()
+		b := w.readLengthPrefixed()
 		if len(b) > s.size || (s.op == padStep && len(b) < s.size) {
 			w.fail("expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b)))
 		}
@@ -324,24 +326,24 @@ func (s *step) write(w *rewrite, dst []byte) []byte {
 		}
 		return append(dst, b...)
 	}
-	return s.pick(w, dst)
+	return s.runPick(w, dst)
 }
 
-// pick writes the first member of a union struct that has a value, as AvroData does.
-func (s *step) pick(w *rewrite, dst []byte) []byte {
-	written := false
+// runPick writes the first member of a union struct that has a value, as AvroData does.
+func (s *step) runPick(w *rewrite, dst []byte) []byte {
+	hasValue := false
 	for m := range s.members {
 		start := len(dst)
-		dst = s.member(w, dst, m)
+		dst = s.runMember(w, dst, m)
 		if w.err != nil {
 			return dst
 		}
-		if written {
+		if hasValue {
 			dst = dst[:start]
 		}
-		written = written || len(dst) > start // a null writes nothing
+		hasValue = hasValue || len(dst) > start // a null writes nothing
 	}
-	if !written {
+	if !hasValue {
 		w.fail(fault.NoValue)
 	}
 	return dst

@@ -61,7 +61,7 @@ type schemaWriter struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 	o     Options
-	// digests of nodes include all below but not their own optionality: nodes with equal digests are the same type.
+	// digests of nodes include their children but not their optionality: nodes with equal digests are the same type.
 	digests [][sha256.Size]byte
 	defined map[string][sha256.Size]byte // named types so far, by full name
 	unnamed map[[sha256.Size]byte]string // the names that were invented for types without one, by digest
@@ -74,8 +74,8 @@ type schemaWriter struct {
 func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte, name string, s *step, err error) {
 	w := schemaWriter{SchemaText: conversion.SchemaText{Budget: k}, nodes: nodes, o: o, digests: digestsOf(nodes),
 		defined: map[string][sha256.Size]byte{}, unnamed: map[[sha256.Size]byte]string{}}
-	top := w.node(0, "", false)
-	return w.Out, w.root, &top, w.Err
+	root := w.writeNode(0, "")
+	return w.Out, w.root, &root, w.Err
 }
 
 // SchemaText returns the Avro schema of nodes.
@@ -86,41 +86,41 @@ func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte,
 	return schemaText, err
 }
 
-// digestsOf relies on nodes referring to higher indexes only.
+// digestsOf returns the digests of nodes. It relies on nodes referring to higher indexes only.
 func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 	digests := make([][sha256.Size]byte, len(nodes))
 	for id := len(nodes) - 1; id >= 0; id-- {
 		n := nodes[id]
-		below := n.Fields
+		children := n.Fields
 		switch n.Kind {
 		case wit.Map:
-			below = []wit.Field{{Node: n.Key}, {Node: n.Element}}
+			children = []wit.Field{{Node: n.Key}, {Node: n.Element}}
 		case wit.Array:
-			below = []wit.Field{{Node: n.Element}}
+			children = []wit.Field{{Node: n.Element}}
 		}
 		n.Optional = false
 		n.Fields = nil
 		n.Key = 0
 		n.Element = 0
 		encoded, _ := json.Marshal(n) // cannot fail
-		for _, m := range below {
-			encoded = fmt.Appendf(encoded, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
+		for _, child := range children {
+			encoded = fmt.Appendf(encoded, "%q %t %x", child.Name, nodes[child.Node].Optional, digests[child.Node])
 		}
 		digests[id] = sha256.Sum256(encoded)
 	}
 	return digests
 }
 
-// node writes the schema of a node in a namespace. bare leaves optionality to the caller.
-func (w *schemaWriter) node(id uint32, space string, bare bool) step {
+// writeNode writes the schema of a node in a namespace, and returns the step of its values.
+func (w *schemaWriter) writeNode(id uint32, space string) step {
 	n := &w.nodes[id]
 	switch {
 	case w.Done():
 		return step{}
 	case n.Kind == wit.Struct && conversion.NameOf(n) == unionName:
-		return w.union(id, space)
-	case !n.Optional || bare:
-		return w.value(id, space)
+		return w.writeUnion(id, space)
+	case !n.Optional:
+		return w.writeValue(id, space)
 	}
 	// AvroData puts null first in unions with structs, whatever their default.
 	valueFirst := n.DefaultValue != nil && n.Kind != wit.Struct
@@ -133,7 +133,7 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 		null = 1
 	}
 	w.Raw(lead)
-	value := w.value(id, space)
+	value := w.writeValue(id, space)
 	w.Raw(end)
 	s := optionalStep(n, branch{prefix: connectdata.AppendNumber(nil, null)},
 		branch{prefix: connectdata.AppendNumber(nil, 1-null), step: &value})
@@ -141,6 +141,7 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	return s
 }
 
+// optionalStep returns the step of an optional node by the branches of its input.
 func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	if n.DefaultValue != nil {
 		return step{op: unionStep, branches: []branch{value, null}}
@@ -148,32 +149,32 @@ func optionalStep(n *wit.SchemaNode, null, value branch) step {
 	return step{op: unionStep, branches: []branch{null, value}}
 }
 
-// union writes a struct that stands for a union.
-func (w *schemaWriter) union(id uint32, space string) step {
+// writeUnion writes a struct that represents a union.
+func (w *schemaWriter) writeUnion(id uint32, space string) step {
 	n := &w.nodes[id]
 	pick := step{op: pickStep}
-	taken := map[string]bool{}
+	seenKinds := map[string]bool{}
 	w.Raw("[")
-	first := 0
+	firstBranch := 0
 	if n.Optional {
 		w.Raw(`"null"`)
-		first = 1
+		firstBranch = 1
 	}
 	for i, field := range n.Fields {
-		w.Comma(first + i)
+		w.Comma(firstBranch + i)
 		member := &w.nodes[field.Node]
 		if !member.Optional {
 			w.Fail(fault.Data("the member %s of a union must be optional", fault.Quoted(field.Name)))
 		}
 		kind := w.kindInUnion(field.Node)
-		if kind == "union" || taken[kind] {
+		if kind == "union" || seenKinds[kind] {
 			w.Fail(fault.Data("the member %s of a union: Avro has no union in a union, and no type twice in one",
 				fault.Quoted(field.Name)))
 		}
-		taken[kind] = true
-		s := w.node(field.Node, space, true)
+		seenKinds[kind] = true
+		s := w.writeValue(field.Node, space)
 		pick.members = append(pick.members, optionalStep(member, branch{},
-			branch{prefix: connectdata.AppendNumber(nil, int64(first+i)), step: &s}))
+			branch{prefix: connectdata.AppendNumber(nil, int64(firstBranch+i)), step: &s}))
 		pick.names = append(pick.names, field.Name)
 	}
 	w.Raw("]")
@@ -183,26 +184,26 @@ func (w *schemaWriter) union(id uint32, space string) step {
 	return optionalStep(n, branch{prefix: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
 }
 
-// kindInUnion returns what distinguishes types in a union: the type, or the digest of a named type.
+// kindInUnion returns the text that distinguishes types in a union: the type, or the digest of a named type.
 func (w *schemaWriter) kindInUnion(id uint32) string {
 	n := &w.nodes[id]
-	named := n.Kind == wit.Struct
+	isNamed := n.Kind == wit.Struct
 	switch n.Kind {
 	case wit.Struct:
 		if conversion.NameOf(n) == unionName {
 			return "union"
 		}
 	case wit.String:
-		_, enum := conversion.Parameter(n, enumName)
-		named = enum && w.o.enhanced
+		_, isEnum := conversion.Parameter(n, enumName)
+		isNamed = isEnum && w.o.enhanced
 	case wit.Bytes:
-		_, named = conversion.Parameter(n, fixedSize)
+		_, isNamed = conversion.Parameter(n, fixedSize)
 	case wit.Map:
 		if !w.hasTextKeys(n) {
 			return "array"
 		}
 	}
-	if named {
+	if isNamed {
 		return string(w.digests[id][:])
 	}
 	return avroTypes[n.Kind]
@@ -218,7 +219,11 @@ func (w *schemaWriter) hasTextKeys(n *wit.SchemaNode) bool {
 var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "record"}
 
-func (w *schemaWriter) value(id uint32, space string) (result step) {
+// writeValue writes the schema of a node's values other than null.
+func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
+	if w.Done() {
+		return step{}
+	}
 	n := &w.nodes[id]
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -230,37 +235,37 @@ func (w *schemaWriter) value(id uint32, space string) (result step) {
 	case wit.Boolean:
 		result = step{op: booleanStep, identity: true}
 	case wit.String:
-		if _, enum := conversion.Parameter(n, enumName); enum && w.o.enhanced {
-			return w.enum(n, id, space)
+		if _, isEnum := conversion.Parameter(n, enumName); isEnum && w.o.enhanced {
+			return w.writeEnum(n, id, space)
 		}
 		result = step{op: textStep, identity: true}
 	case wit.Bytes:
-		if size, fixed := conversion.Parameter(n, fixedSize); fixed {
-			return w.fixed(n, id, space, size)
+		if size, isFixed := conversion.Parameter(n, fixedSize); isFixed {
+			return w.writeFixed(n, id, space, size)
 		}
 		result = step{op: bytesStep, identity: true}
 	case wit.Struct:
-		return w.structure(id, space)
+		return w.writeStructure(id, space)
 	}
-	lead := len(w.Out)
+	start := len(w.Out)
 	w.Raw(`{"type":"`, avroTypes[n.Kind], `"`)
 	switch {
 	case n.Kind == wit.Array:
 		w.Raw(`,"items":`)
-		element := w.node(n.Element, space, false)
+		element := w.writeNode(n.Element, space)
 		result = step{op: arrayStep, element: &element, identity: element.identity}
 	case n.Kind == wit.Map && w.hasTextKeys(n):
-		result = w.textMap(n, space)
+		result = w.writeTextMap(n, space)
 	case n.Kind == wit.Map:
-		w.Out = w.Out[:lead]
+		w.Out = w.Out[:start]
 		w.Raw(`{"type":"array","items":`)
-		result = w.entries(n, id, space)
+		result = w.writeEntries(n, id, space)
 	}
-	plain := len(w.Out)
-	w.properties(id)
-	if len(w.Out) == plain && n.Kind < wit.Array {
-		// without properties the short form
-		w.Out = w.Out[:lead]
+	withoutProperties := len(w.Out)
+	w.writeProperties(id)
+	if len(w.Out) == withoutProperties && n.Kind < wit.Array {
+		// Without properties a scalar has the short form.
+		w.Out = w.Out[:start]
 		w.Raw(`"`, avroTypes[n.Kind], `"`)
 		return result
 	}
@@ -268,30 +273,31 @@ func (w *schemaWriter) value(id uint32, space string) (result step) {
 	return result
 }
 
-func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
+func (w *schemaWriter) writeTextMap(n *wit.SchemaNode, space string) step {
 	w.Raw(`,"values":`)
-	element := w.node(n.Element, space, false)
+	element := w.writeNode(n.Element, space)
 	key := step{op: textStep, identity: true}
 	if k := &w.nodes[n.Key]; k.Optional {
-		plainKey := key
-		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &plainKey})
+		nonNullKey := key
+		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &nonNullKey})
 	}
 	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
-// entries writes the record of a map's entry.
-func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step {
+// writeEntries writes the record of a map's entry.
+func (w *schemaWriter) writeEntries(n *wit.SchemaNode, id uint32, space string) step {
 	name := namespace + "." + mapEntry
 	if n.Name != nil {
 		name = *n.Name
 	}
 	full, seen := w.define(name, w.digests[id])
 	start := len(w.Out)
-	w.definitionStart("record", full, space)
+	w.beginDefinition("record", full, space)
+	const keepNulls = true // entries are no structs
 	w.Raw(`,"fields":[`)
-	key := w.field("key", n.Key, "", namespaceOf(full), true)
+	key := w.writeField("key", n.Key, "", namespaceOf(full), keepNulls)
 	w.Raw(",")
-	element := w.field("value", n.Element, "", namespaceOf(full), true)
+	element := w.writeField("value", n.Element, "", namespaceOf(full), keepNulls)
 	w.Raw("]")
 	if full != namespace+"."+mapEntry {
 		w.Raw(`,"connect.internal.type":"MapEntry"`)
@@ -303,8 +309,8 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
-// enum writes a string that came from an enum.
-func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
+// writeEnum writes a string that came from an enum.
+func (w *schemaWriter) writeEnum(n *wit.SchemaNode, id uint32, space string) step {
 	name, _ := conversion.Parameter(n, enumName)
 	if n.Name == nil {
 		w.anonymous++ // as AvroData, which invents an unused name
@@ -323,7 +329,7 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 		w.replaceWithName(len(w.Out), full, space)
 		return result
 	}
-	w.definitionStart("enum", full, space)
+	w.beginDefinition("enum", full, space)
 	local := conversion.SimpleName(conversion.NameOf(n))
 	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
 		w.Text(`,"doc":`, doc)
@@ -340,15 +346,15 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 		}
 		w.Text(`,"default":`, symbol)
 	}
-	w.properties(id)
+	w.writeProperties(id)
 	w.Raw("}")
 	return result
 }
 
-// fixed writes bytes that came from a fixed.
-func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, sizeText string) step {
-	size, bad := strconv.ParseInt(sizeText, 10, 32)
-	if bad != nil || size < 0 {
+// writeFixed writes bytes that came from a fixed.
+func (w *schemaWriter) writeFixed(n *wit.SchemaNode, id uint32, space, sizeText string) step {
+	size, err := strconv.ParseInt(sizeText, 10, 32)
+	if err != nil || size < 0 {
 		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize,
 			fault.Quoted(sizeText)))
 	}
@@ -361,38 +367,38 @@ func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, sizeText strin
 		w.replaceWithName(len(w.Out), full, space)
 		return result
 	}
-	w.definitionStart("fixed", full, space)
+	w.beginDefinition("fixed", full, space)
 	w.Raw(`,"size":`)
 	w.Number(size)
-	w.properties(id)
+	w.writeProperties(id)
 	w.Raw("}")
 	return result
 }
 
-func (w *schemaWriter) structure(id uint32, space string) step {
+func (w *schemaWriter) writeStructure(id uint32, space string) step {
 	n := &w.nodes[id]
 	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if id == 0 {
 		w.root = full
 	}
 	start := len(w.Out)
-	w.definitionStart("record", full, space)
+	w.beginDefinition("record", full, space)
 	if doc, ok := conversion.Parameter(n, recordDoc); ok {
 		w.Text(`,"doc":`, doc)
 	}
 	result := step{op: recordStep, identity: true, members: make([]step, len(n.Fields)),
 		names: make([]string, len(n.Fields))}
 	w.Raw(`,"fields":[`)
-	taken := map[string]bool{}
+	seenNames := map[string]bool{}
 	for i, m := range n.Fields {
 		w.Comma(i)
 		name := w.scrub(m.Name)
-		if taken[name] {
+		if seenNames[name] {
 			w.Fail(fault.New(schemaParseException, "Duplicate field "+fault.Quoted(name)+" in record "+full))
 		}
-		taken[name] = true
+		seenNames[name] = true
 		doc, _ := conversion.Parameter(n, fieldDoc+m.Name)
-		result.members[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls)
+		result.members[i] = w.writeField(name, m.Node, doc, namespaceOf(full), w.o.keepNulls)
 		result.names[i] = m.Name
 		result.identity = result.identity && result.members[i].identity
 	}
@@ -401,31 +407,31 @@ func (w *schemaWriter) structure(id uint32, space string) step {
 		w.replaceWithName(start, full, space)
 		return result
 	}
-	w.properties(id)
+	w.writeProperties(id)
 	w.Raw("}")
 	return result
 }
 
-// field writes a field of a record. With keepNulls a null is not replaced with the default.
-func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNulls bool) step {
+// writeField writes a field of a record. With keepNulls a null is not replaced with the default.
+func (w *schemaWriter) writeField(name string, id uint32, doc, space string, keepNulls bool) step {
 	w.Fail(checkName(name))
 	n := &w.nodes[id]
 	w.Text(`{"name":`, name)
 	w.Raw(`,"type":`)
-	result := w.node(id, space, false)
+	result := w.writeNode(id, space)
 	if n.Optional && n.DefaultValue != nil && !keepNulls && result.op == unionStep {
 		result = w.replaceNull(result, *n.DefaultValue)
 	}
 	if doc != "" {
 		w.Text(`,"doc":`, doc)
 	}
-	entries := n.Kind == wit.Map && !w.hasTextKeys(n)
+	isEntries := n.Kind == wit.Map && !w.hasTextKeys(n)
 	switch {
-	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
+	case n.DefaultValue != nil && isEntries && len(*n.DefaultValue) > 1:
 		// AvroData omits the default of a map of entries: its form is not the field's type.
 	case n.DefaultValue != nil:
 		w.Raw(`,"default":`)
-		w.defaultValue(id)
+		w.writeDefault(id)
 	case n.Optional:
 		w.Raw(`,"default":null`)
 	}
@@ -433,33 +439,33 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 	return result
 }
 
-// replaceNull makes a step write the default for a null, as Kafka Connect's Struct does.
+// replaceNull returns a step that writes the default for a null, as Kafka Connect's Struct does.
 func (w *schemaWriter) replaceNull(optional step, value []byte) step {
-	full := &optional.branches[0] // a node with a default has its value first
-	rewriting := rewrite{ctx: context.Background(), input: value, maxOutput: conversion.MaxEnvelopeBytes}
-	lead := full.run(&rewriting, nil)
-	if rewriting.err != nil {
-		w.Fail(rewriting.err)
+	valueBranch := &optional.branches[0] // a node with a default has its value first
+	defaultRewrite := rewrite{ctx: context.Background(), input: value, maxOutput: conversion.MaxEnvelopeBytes}
+	encoded := valueBranch.run(&defaultRewrite, nil)
+	if defaultRewrite.err != nil {
+		w.Fail(defaultRewrite.err)
 	}
 	optional.branches = slices.Clone(optional.branches)
-	optional.branches[1] = branch{prefix: lead}
+	optional.branches[1] = branch{prefix: encoded}
 	optional.identity = false
 	return optional
 }
 
-// properties writes what Avro does not have as properties, with a comma before each.
-func (w *schemaWriter) properties(id uint32) {
+// writeProperties writes the attributes that Avro does not have as properties, with a comma before each.
+func (w *schemaWriter) writeProperties(id uint32) {
 	n := &w.nodes[id]
-	w.Fail(logicalKind(n))
+	w.Fail(checkLogicalKind(n))
 	name := conversion.NameOf(n)
 	logical := map[string]string{wit.NameTime: "time-millis", wit.NameTimestamp: "timestamp-millis",
 		wit.NameDate: "date"}[name]
 	if strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes {
 		logical = "decimal"
-		w.decimal(n)
+		w.writeDecimal(n)
 	}
 	if w.o.Meta {
-		w.metaData(id)
+		w.writeMetaData(id)
 	}
 	if logical != "" {
 		w.Text(`,"logicalType":`, logical)
@@ -472,7 +478,7 @@ func (w *schemaWriter) properties(id uint32) {
 	}
 }
 
-func (w *schemaWriter) decimal(n *wit.SchemaNode) {
+func (w *schemaWriter) writeDecimal(n *wit.SchemaNode) {
 	scaleText, _ := conversion.Parameter(n, wit.ParameterScale)
 	scale, err := strconv.ParseInt(scaleText, 10, 32)
 	if err != nil {
@@ -501,17 +507,18 @@ func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	if precision == 0 {
 		return fault.Data("Invalid decimal precision: 0 (must be positive)")
 	}
-	sizeText, fixed := conversion.Parameter(n, fixedSize)
+	sizeText, isFixed := conversion.Parameter(n, fixedSize)
 	size, err := strconv.ParseInt(sizeText, 10, 32)
 	maxDigits := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
-	if !fixed || err != nil || precision <= maxDigits {
+	if !isFixed || err != nil || precision <= maxDigits {
 		return nil
 	}
 	return fault.Data("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
 		"parameter %s", size, precision, maxDigits, wit.ParameterPrecision, fixedSize)
 }
 
-func (w *schemaWriter) metaData(id uint32) {
+// writeMetaData writes Kafka Connect's attributes.
+func (w *schemaWriter) writeMetaData(id uint32) {
 	n := &w.nodes[id]
 	w.OptionalText(`,"connect.doc":`, n.Doc)
 	if n.Version != nil {
@@ -522,7 +529,7 @@ func (w *schemaWriter) metaData(id uint32) {
 	w.Parameters(`,"connect.parameters":`, slices.DeleteFunc(slices.Clone(n.Parameters), isDefault))
 	if n.DefaultValue != nil && !slices.ContainsFunc(n.Parameters, isDefault) {
 		w.Raw(`,"connect.default":`)
-		w.defaultValue(id)
+		w.writeDefault(id)
 	}
 	w.OptionalText(`,"connect.name":`, n.Name)
 	switch n.Kind {
@@ -533,18 +540,19 @@ func (w *schemaWriter) metaData(id uint32) {
 	}
 }
 
-func (w *schemaWriter) defaultValue(id uint32) {
+// writeDefault writes the default of a node, which has one, as JSON.
+func (w *schemaWriter) writeDefault(id uint32) {
 	n := &w.nodes[id]
 	v, _, err := connectdata.Read(w.nodes, id, append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...))
 	if err != nil {
 		w.Fail(fault.Data("the default of a schema: %v", err))
 		return
 	}
-	w.json(id, v)
+	w.writeJSON(id, v)
 	w.Done()
 }
 
-func (w *schemaWriter) json(id uint32, value any) {
+func (w *schemaWriter) writeJSON(id uint32, value any) {
 	n := &w.nodes[id]
 	switch typed := value.(type) {
 	case nil:
@@ -567,17 +575,18 @@ func (w *schemaWriter) json(id uint32, value any) {
 		w.Raw("[")
 		for i, item := range typed {
 			w.Comma(i)
-			w.json(n.Element, item)
+			w.writeJSON(n.Element, item)
 		}
 		w.Raw("]")
 	case connectdata.Map:
-		w.jsonMap(n, typed)
+		w.writeJSONMap(n, typed)
 	case connectdata.Struct:
-		w.jsonRecord(n, typed)
+		w.writeJSONRecord(n, typed)
 	}
 }
 
-func (w *schemaWriter) jsonMap(n *wit.SchemaNode, m connectdata.Map) {
+func (w *schemaWriter) writeJSONMap(n *wit.SchemaNode, m connectdata.Map) {
+	// before all entries, before a key, between key and value, after a value, after all entries
 	marks := [...]string{"[", "[", ",", "]", "]"}
 	if key := &w.nodes[n.Key]; key.Kind == wit.String && !key.Optional {
 		marks = [...]string{"{", "", ":", "", "}"}
@@ -586,22 +595,22 @@ func (w *schemaWriter) jsonMap(n *wit.SchemaNode, m connectdata.Map) {
 	for i, e := range m {
 		w.Comma(i)
 		w.Raw(marks[1])
-		w.json(n.Key, e.Key)
+		w.writeJSON(n.Key, e.Key)
 		w.Raw(marks[2])
-		w.json(n.Element, e.Value)
+		w.writeJSON(n.Element, e.Value)
 		w.Raw(marks[3])
 	}
 	w.Raw(marks[4])
 }
 
-func (w *schemaWriter) jsonRecord(n *wit.SchemaNode, r connectdata.Struct) {
+func (w *schemaWriter) writeJSONRecord(n *wit.SchemaNode, r connectdata.Struct) {
 	if conversion.NameOf(n) == unionName {
-		set := slices.IndexFunc(r, func(member any) bool { return member != nil })
-		if set < 0 {
+		member := slices.IndexFunc(r, func(v any) bool { return v != nil })
+		if member < 0 {
 			w.Fail(fault.Data("the default of a schema: %s", fault.NoValue))
 			return
 		}
-		w.json(n.Fields[set].Node, r[set])
+		w.writeJSON(n.Fields[member].Node, r[member])
 		return
 	}
 	w.Raw("{")
@@ -609,7 +618,7 @@ func (w *schemaWriter) jsonRecord(n *wit.SchemaNode, r connectdata.Struct) {
 		w.Comma(i)
 		w.Quote(w.scrub(m.Name))
 		w.Raw(":")
-		w.json(m.Node, r[i])
+		w.writeJSON(m.Node, r[i])
 	}
 	w.Raw("}")
 }

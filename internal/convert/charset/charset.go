@@ -11,9 +11,9 @@ import (
 // Charset is one of the character sets that each Java platform has (java.nio.charset.StandardCharsets). The zero value
 // is [UTF8].
 type Charset struct {
-	// last is the last character of a set in which each byte is the code point of its character. Zero means UTF-8 or
+	// maxRune is the last character of a set in which each byte is the code point of its character. Zero means UTF-8 or
 	// UTF-16.
-	last rune
+	maxRune rune
 	// byteOrder is the byte order of UTF-16. Nil means another set.
 	byteOrder binary.ByteOrder
 	// hasBOM means that a byte order mark is written, and obeyed when reading.
@@ -23,7 +23,7 @@ type Charset struct {
 var (
 	UTF8 = Charset{} // needs no conversion
 	// The names in Java 17, the canonical one first.
-	all = []struct {
+	charsets = []struct {
 		names string
 		set   Charset
 	}{
@@ -32,18 +32,18 @@ var (
 		{"UTF-16BE UTF_16BE X-UTF-16BE ISO-10646-UCS-2 UnicodeBigUnmarked", Charset{byteOrder: binary.BigEndian}},
 		{"UTF-16LE UTF_16LE X-UTF-16LE UnicodeLittleUnmarked", Charset{byteOrder: binary.LittleEndian}},
 		{"US-ASCII ASCII ascii7 646 ISO646-US ISO_646.irv:1991 ISO_646.irv:1983 ANSI_X3.4-1968 ANSI_X3.4-1986 IBM367 " +
-			"cp367 csASCII iso-ir-6 us default", Charset{last: 0x7f}},
+			"cp367 csASCII iso-ir-6 us default", Charset{maxRune: 0x7f}},
 		{"ISO-8859-1 819 8859_1 IBM-819 IBM819 ISO8859-1 ISO8859_1 ISO_8859-1 ISO_8859-1:1987 ISO_8859_1 cp819 " +
-			"csISOLatin1 iso-ir-100 l1 latin1", Charset{last: 0xff}},
+			"csISOLatin1 iso-ir-100 l1 latin1", Charset{maxRune: 0xff}},
 	}
 )
 
 // Find finds a character set by name, ignoring case.
 func Find(name string) (Charset, bool) {
-	for i := range all {
-		for alias := range strings.FieldsSeq(all[i].names) {
+	for i := range charsets {
+		for alias := range strings.FieldsSeq(charsets[i].names) {
 			if strings.EqualFold(alias, name) {
-				return all[i].set, true
+				return charsets[i].set, true
 			}
 		}
 	}
@@ -52,9 +52,9 @@ func Find(name string) (Charset, bool) {
 
 // Aliases returns the names of each character set, the canonical one first.
 func Aliases() [][]string {
-	names := make([][]string, len(all))
-	for i := range all {
-		names[i] = strings.Fields(all[i].names)
+	names := make([][]string, len(charsets))
+	for i := range charsets {
+		names[i] = strings.Fields(charsets[i].names)
 	}
 	return names
 }
@@ -79,9 +79,9 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 	}
 	for _, r := range string(text) {
 		switch {
-		case c.last > 0 && r > c.last:
+		case c.maxRune > 0 && r > c.maxRune:
 			dst = append(dst, '?')
-		case c.last > 0:
+		case c.maxRune > 0:
 			dst = append(dst, byte(r))
 		default:
 			for _, u := range utf16.AppendRune(nil, r) {
@@ -108,10 +108,10 @@ func (c *Charset) Decode(dst, data []byte) []byte {
 			}
 		}
 		return AppendUTF16(dst, data, order)
-	case c.last > 0:
+	case c.maxRune > 0:
 		for _, b := range data {
 			r := rune(b)
-			if r > c.last {
+			if r > c.maxRune {
 				r = utf8.RuneError
 			}
 			dst = utf8.AppendRune(dst, r)

@@ -152,11 +152,11 @@ func (w *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 		}
 		if tag == connectdata.TagMap {
 			if i < len(in) && in[i] == connectdata.TagString {
-				n, size := length(in, i+1)
+				keyLen, size := length(in, i+1)
 				if size <= 0 {
 					return -1
 				}
-				i += 1 + size + n
+				i += 1 + size + keyLen
 			} else {
 				w.shapes[shapeIndex] = pairsShape
 				if i = w.skip(in, i, depth+1); i < 0 {

@@ -15,13 +15,13 @@ import (
 // the same documents, except for testdata/convert/differences.tsv: it rejects what Kafka Connect would change silently
 // (0 for a string in a numeric field, numeric overflow, truncated fractions).
 type Converter struct {
-	reg     *record.Registry
-	schemas bool // schemas.enable
-	form    Form
+	reg            *record.Registry
+	schemasEnabled bool // schemas.enable
+	form           Form
 
-	programs conversion.Cache[uint32, *program] // by schema ID, as many as schemas.cache.size permits, like readers
-	last     *program                           // of the last value with a schema
-	dynamic  schemalessWriter
+	programs    conversion.Cache[uint32, *program] // by schema ID, as many as schemas.cache.size permits, like readers
+	lastProgram *program                           // of the last value with a schema
+	schemaless  schemalessWriter                   // its budget is also that of values with a schema
 
 	parser Parser
 	// wide holds a UTF-16 or UTF-32 document converted to UTF-8.
@@ -29,7 +29,8 @@ type Converter struct {
 	// readers are keyed by the JSON text of their schema.
 	readers    conversion.Cache[string, *Reader]
 	lastReader *Reader
-	fixed      *Reader // of schema.content. Nil means that it is not set.
+	// contentReader is the reader of schema.content. Nil means that it is not set, or schemas are not enabled.
+	contentReader *Reader
 }
 
 // program is a schema compiled for Encode.
@@ -49,19 +50,19 @@ const (
 // New creates a converter from [Settings].
 func New(v setting.Values, options conversion.Options) (conversion.Converter, error) {
 	cacheSize := v.Int("schemas.cache.size")
-	c := &Converter{reg: options.Schemas, schemas: v.Bool("schemas.enable"),
+	c := &Converter{reg: options.Schemas, schemasEnabled: v.Bool("schemas.enable"),
 		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
 			NumericDecimals: v.Lower("decimal.format") == "numeric"},
 		programs: conversion.NewCache[uint32, *program](cacheSize),
 		readers:  conversion.NewCache[string, *Reader](cacheSize)}
 	if schemaContent := v.String("schema.content"); schemaContent != "" {
-		fixed, err := c.newReader(context.Background(), []byte(schemaContent))
+		reader, err := c.newReader(context.Background(), []byte(schemaContent))
 		if err != nil {
 			err = fault.NotJSON("Failed to parse schema in converter config due to serialization error: ", err)
 			return nil, fault.New(fault.Class(err), "Invalid value for configuration schema.content: "+err.Error())
 		}
-		if c.schemas {
-			c.fixed = fixed
+		if c.schemasEnabled {
+			c.contentReader = reader
 		}
 	}
 	return c, nil
@@ -70,7 +71,7 @@ func New(v setting.Values, options conversion.Options) (conversion.Converter, er
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 	d wit.ValueSlice) (out []byte, isNull bool, err error) {
-	c.dynamic.start(ctx, dst, maxBytes)
+	c.schemaless.start(ctx, dst, maxBytes)
 	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
@@ -85,19 +86,19 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic 
 	if err != nil {
 		return dst, false, err
 	}
-	if c.schemas {
+	if c.schemasEnabled {
 		out = append(out, '}')
 	}
-	if len(out) > c.dynamic.MaxLen {
-		return dst, false, c.dynamic.TooLarge()
+	if len(out) > c.schemaless.MaxLen {
+		return dst, false, c.schemaless.TooLarge()
 	}
 	return out, false, nil
 }
 
 func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes int, in []byte) ([]byte, error) {
-	w := &c.dynamic
+	w := &c.schemaless
 	prefix := dst
-	if c.schemas {
+	if c.schemasEnabled {
 		prefix = append(prefix, schemalessOpener...)
 	}
 	w.objects = true
@@ -113,17 +114,17 @@ func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes i
 }
 
 func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uint32, in []byte) ([]byte, error) {
-	p := c.last
+	p := c.lastProgram
 	if p == nil || p.schema.ID != schema {
 		var err error
 		if p, err = c.program(ctx, schema); err != nil {
 			return nil, err
 		}
 	}
-	if len(p.envelope) > c.dynamic.MaxLen-len(dst) {
-		return nil, c.dynamic.TooLarge()
+	if len(p.envelope) > c.schemaless.MaxLen-len(dst) {
+		return nil, c.schemaless.TooLarge()
 	}
-	out, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
+	out, i, err := p.writer.Write(&c.schemaless.Budget, append(dst, p.envelope...), in, 0)
 	return c.checkEnd(ctx, out, in, i, err)
 }
 
@@ -152,7 +153,7 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 		if p.writer, err = NewWriter(&budget, s.Nodes, 0, c.form); err != nil {
 			return nil, fault.SchemaError(err)
 		}
-		if c.schemas {
+		if c.schemasEnabled {
 			budget.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 			p.envelope, err = AppendSchema(&budget, []byte(envelopeSchema), s.Nodes, p.writer)
 			if err != nil {
@@ -160,10 +161,9 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 			}
 			p.envelope = append(p.envelope, envelopePayload...)
 		}
-		size := conversion.CompiledBytes(s) + len(p.envelope)
-		c.programs.Put(id, p, size)
+		c.programs.Put(id, p, conversion.CompiledBytes(s)+len(p.envelope))
 	}
-	c.last = p
+	c.lastProgram = p
 	return p, nil
 }
 
@@ -176,9 +176,9 @@ func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *re
 	d, value, err := c.decode(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
+		err = c.firstError(ctx, value, b.Data, err)
 		return wit.ValueSlice{},
-			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error: ",
-				c.firstError(ctx, value, b.Data, err))
+			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error: ", err)
 	}
 	return d, nil
 }
@@ -230,11 +230,11 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 		data = c.wide
 	}
 	p.Reset(ctx, data, maxBytes)
-	r := c.fixed
+	r := c.contentReader
 	payload := 0 // the index of the value in an envelope
 	switch {
 	case r != nil: // schema.content is the schema of every document
-	case c.schemas:
+	case c.schemasEnabled:
 		if d, ok := c.decodeKnownSchema(b); ok {
 			return d, value, nil
 		}
@@ -265,7 +265,7 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 		p.End()
 	}
 	if p.Err != nil {
-		return d, failedValue{r, payload}, fault.ContextError(ctx, p.Err)
+		return d, failedValue{reader: r, from: payload}, fault.ContextError(ctx, p.Err)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
@@ -366,8 +366,7 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 		if r, err = c.newReader(ctx, schema); err != nil {
 			return nil, 0, err
 		}
-		size := conversion.CompiledBytes(r.schema) + 2*len(schema)
-		c.readers.Put(string(schema), r, size)
+		c.readers.Put(string(schema), r, conversion.CompiledBytes(r.schema)+2*len(schema))
 	}
 	c.lastReader = r
 	return r, payload, nil
@@ -411,22 +410,20 @@ func Settings() *setting.Table {
 			"Include schemas within each of the serialized values and keys.",
 			conversion.DisplayRules("Schemas", 0, "Enable Schemas")...),
 		setting.Define("schemas.cache.size", wit.KindInt, wit.High, setting.Default("1000"),
-			"The maximum number of schemas "+
-				"that can be cached in this converter instance.", conversion.DisplayRules("Schemas", 1,
-				"Schema Cache Size")...),
+			"The maximum number of schemas that can be cached in this converter instance.",
+			conversion.DisplayRules("Schemas", 1, "Schema Cache Size")...),
 		setting.Define("schema.content", wit.KindString, wit.High, nil, "When set, this is used as the schema for all "+
 			"messages, and the schemas within each of the message will be ignored.Otherwise, the schema will be "+
 			"included in the content of each message. This configuration applies only 'schemas.enable' is true, and "+
 			"it exclusively affects the sink connector.", conversion.DisplayRules("Schemas", 2, "Schema Content")...),
 		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
-			"Controls which format this "+
-				"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
-				"(default) or 'NUMERIC'", append(conversion.DisplayRules("Serialization", 0, "Decimal Format"),
+			"Controls which format this converter will serialize decimals in. This value is case insensitive and can "+
+				"be either 'BASE64' (default) or 'NUMERIC'",
+			append(conversion.DisplayRules("Serialization", 0, "Decimal Format"),
 				setting.Allowed("BASE64", "NUMERIC"))...),
 		conversion.BoolSetting("replace.null.with.default", wit.Low, "true",
-			"Whether to replace fields that have a default value and "+
-				"that are null to the default value. When set to true, the default value is used, otherwise null "+
-				"is used.",
+			"Whether to replace fields that have a default value and that are null to the default value. When set to "+
+				"true, the default value is used, otherwise null is used.",
 			conversion.DisplayRules("Serialization", 1, "Replace null with default")...),
 	)
 }

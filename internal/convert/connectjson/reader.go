@@ -33,40 +33,40 @@ type Reader struct {
 	names   []string // of the members
 	members []Reader // of a struct or union
 	// leads are the names as documents mostly write them, with quotation marks and colon.
-	leads   [][]byte
-	numbers map[string]int // indexes names if there are more than fewNames
-	key     *Reader        // of a map
-	element *Reader        // of an array or a map
-	scale   int            // of a decimal
+	leads       [][]byte
+	indexByName map[string]int // of names, if there are more than fewNames
+	key         *Reader        // of a map
+	element     *Reader        // of an array or a map
+	scale       int            // of a decimal
 }
 
 // CompileReader compiles a node with its children.
 func CompileReader(nodes []wit.SchemaNode, node uint32, f Form) (*Reader, error) {
 	n := &nodes[node]
-	var below children
+	var nested children
 	var err error
 	switch n.Kind {
 	case wit.Array:
-		below.element, err = CompileReader(nodes, n.Element, f)
+		nested.element, err = CompileReader(nodes, n.Element, f)
 	case wit.Map:
-		below.mapping = f.mapping(&nodes[n.Key])
-		if below.key, err = CompileReader(nodes, n.Key, f); err == nil {
-			below.element, err = CompileReader(nodes, n.Element, f)
+		nested.mapping = f.mapping(&nodes[n.Key])
+		if nested.key, err = CompileReader(nodes, n.Key, f); err == nil {
+			nested.element, err = CompileReader(nodes, n.Element, f)
 		}
 	case wit.Struct:
-		below.members = make([]Reader, len(n.Fields))
-		for i, m := range n.Fields {
-			member, err := CompileReader(nodes, m.Node, f)
+		nested.members = make([]Reader, len(n.Fields))
+		for i, field := range n.Fields {
+			member, err := CompileReader(nodes, field.Node, f)
 			if err != nil {
 				return nil, err
 			}
-			below.members[i] = *member
+			nested.members[i] = *member
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return newNodeReader(n, below, f)
+	return newNodeReader(n, nested, f)
 }
 
 // children are the readers of a node's children; mapping is the form of a map.
@@ -77,15 +77,15 @@ type children struct {
 	members []Reader
 }
 
-// newNodeReader returns the reader of a node whose children have the readers below.
-func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
-	r := &Reader{typ: conversion.TypeName(n.Kind), key: below.key, element: below.element, members: below.members}
+// newNodeReader returns the reader of a node whose children have the nested readers.
+func newNodeReader(n *wit.SchemaNode, nested children, f Form) (*Reader, error) {
+	r := &Reader{typ: conversion.TypeName(n.Kind), key: nested.key, element: nested.element, members: nested.members}
 	var err error
 	if r.shape, r.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
 	if n.Kind == wit.Map {
-		r.shape = below.mapping
+		r.shape = nested.mapping
 	}
 	if n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp) {
 		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
@@ -105,9 +105,9 @@ func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 		}
 	}
 	if len(r.names) > fewNames {
-		r.numbers = make(map[string]int, len(r.names))
+		r.indexByName = make(map[string]int, len(r.names))
 		for i, name := range r.names {
-			r.numbers[name] = i
+			r.indexByName[name] = i
 		}
 	}
 	r.setNull(n, f)
@@ -133,22 +133,22 @@ func (r *Reader) Read(p *Parser, dst []byte) []byte {
 	c := p.peek()
 	if c == 'n' {
 		p.expectWord("null")
-		return r.absent(p, dst, p.maxLen)
+		return r.appendNull(p, dst, p.maxLen)
 	}
-	return r.value(p, append(dst, r.branch...), c)
+	return r.readValue(p, append(dst, r.branch...), c)
 }
 
 // ReadDefault decodes the node's own default, which has no branch and is not null.
 func (r *Reader) ReadDefault(p *Parser) []byte {
-	bare := *r
-	bare.branch = nil
-	bare.null = nil
-	return bare.Read(p, []byte{})
+	required := *r
+	required.branch = nil
+	required.null = nil
+	return required.Read(p, []byte{})
 }
 
-// absent appends the value for a null or a missing member, up to a total length of maxBytes. Other values never become
-// much longer than their JSON, so only this method checks the length.
-func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
+// appendNull appends the value for a null or a missing member, up to a total length of maxBytes. Other values never
+// become much longer than their JSON, so only this method checks the length.
+func (r *Reader) appendNull(p *Parser, dst []byte, maxBytes int) []byte {
 	if r.null == nil {
 		return p.reject(dst, "Invalid null value for required "+r.typ+" field")
 	}
@@ -159,9 +159,9 @@ func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 	return append(dst, r.null...)
 }
 
-// absentMember is absent for a member of a struct.
-func (r *Reader) absentMember(p *Parser, dst []byte, m, maxBytes int) []byte {
-	dst = r.members[m].absent(p, dst, maxBytes)
+// appendNullMember is appendNull for a member of a struct.
+func (r *Reader) appendNullMember(p *Parser, dst []byte, m, maxBytes int) []byte {
+	dst = r.members[m].appendNull(p, dst, maxBytes)
 	if p.Err != nil {
 		p.Err = p.Err.InField(r.names[m])
 	}
@@ -176,10 +176,8 @@ func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
 	return dst
 }
 
-func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.typeMismatch(p, dst, p.kind()) }
-
-// typeMismatch rejects a value of the wrong type. Kafka Connect's message for defaults differs.
-func (r *Reader) typeMismatch(p *Parser, dst []byte, kind string) []byte {
+// rejectType rejects a value of a kind that the reader does not accept. Kafka Connect's message for defaults differs.
+func (r *Reader) rejectType(p *Parser, dst []byte, kind string) []byte {
 	message := "expected a JSON value for the type " + r.typ + ", found " + kind
 	if p.mode == modeDefaults {
 		p.fail(fault.SchemaBuilderException, "Invalid default value: "+message)
@@ -187,8 +185,8 @@ func (r *Reader) typeMismatch(p *Parser, dst []byte, kind string) []byte {
 	return p.reject(dst, message)
 }
 
-// value decodes a value that is not null and starts with c. dst has its branch.
-func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
+// readValue decodes a value that is not null and starts with c. dst has its branch.
+func (r *Reader) readValue(p *Parser, dst []byte, c byte) []byte {
 	switch r.shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
 		return r.readInteger(p, dst, c)
@@ -203,15 +201,15 @@ func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
 			p.expectWord("false")
 			return append(dst, 0)
 		}
-		return r.mismatch(p, dst)
+		return r.rejectType(p, dst, p.kind())
 	case textShape:
 		if c != '"' {
-			return r.mismatch(p, dst)
+			return r.rejectType(p, dst, p.kind())
 		}
 		return connectdata.AppendBytes(dst, p.text())
 	case bytesShape:
 		if c != '"' {
-			return r.mismatch(p, dst)
+			return r.rejectType(p, dst, p.kind())
 		}
 		return r.readBytes(p, dst)
 	case decimalText, DecimalNumber:
@@ -232,9 +230,9 @@ func isNumber(c byte) bool { return c-'0' < 10 || c == '-' }
 func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
 		if r.logical != "" {
-			return r.notIntegral(p, dst, p.kind())
+			return r.rejectLogical(p, dst, p.kind())
 		}
-		return r.mismatch(p, dst)
+		return r.rejectType(p, dst, p.kind())
 	}
 	from := p.i
 	n, ok := p.integer()
@@ -248,14 +246,14 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 		case isInteger:
 			n, ok = parseInteger(literal)
 		case r.logical != "":
-			return r.notIntegral(p, dst, "NUMBER")
+			return r.rejectLogical(p, dst, "NUMBER")
 		default:
 			n, ok = p.integralValue(literal)
 		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
-			return r.notIntegral(p, dst, "NUMBER") // Java checks whether it is an int
+			return r.rejectLogical(p, dst, "NUMBER") // Java checks whether it is an int
 		}
 		return p.reject(dst, "the number "+fault.Truncate(literal)+" does not fit the type "+r.typ)
 	}
@@ -267,14 +265,14 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 
 const millisPerDay = 86_400_000
 
-// notIntegral rejects a Date, Time or Timestamp.
-func (r *Reader) notIntegral(p *Parser, dst []byte, kind string) []byte {
+// rejectLogical rejects a Date, Time or Timestamp of a kind that is not an integer.
+func (r *Reader) rejectLogical(p *Parser, dst []byte, kind string) []byte {
 	integer := "integer"
 	if r.logical == "Timestamp" {
 		integer = "integral"
 	}
-	return p.reject(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
-		kind)
+	return p.reject(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+
+		" but was "+kind)
 }
 
 // integralValue parses a number with point or exponent that is an integer, such as 1e3 or 7.0.
@@ -373,10 +371,10 @@ func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return r.typeMismatch(p, dst, "the string "+fault.Quoted(s))
+			return r.rejectType(p, dst, "the string "+fault.Quoted(s))
 		}
 	default:
-		return r.mismatch(p, dst)
+		return r.rejectType(p, dst, p.kind())
 	}
 	if size == 32 {
 		return connectdata.AppendFloat32(dst, float32(v))
@@ -434,7 +432,7 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 	}
 	shift := r.scale - places + exponent
 	if n, ok := parseInteger(mantissa); ok {
-		if scaled, ok := shifted(n, shift); ok {
+		if scaled, ok := scaleInteger(n, shift); ok {
 			return connectdata.AppendDecimal64(dst, scaled)
 		}
 	}
@@ -480,8 +478,8 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 	return n, nil
 }
 
-// shifted multiplies or divides by a power of ten; ok is false if the result is not an integer.
-func shifted(n int64, places int) (int64, bool) {
+// scaleInteger multiplies or divides by a power of ten; ok is false if the result is not an integer.
+func scaleInteger(n int64, places int) (_ int64, ok bool) {
 	if n == 0 {
 		return 0, true
 	}
@@ -531,7 +529,7 @@ func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 		next++
 	}
 	for ; next < len(r.members) && p.Err == nil; next++ {
-		dst = r.absentMember(p, dst, next, p.maxLen)
+		dst = r.appendNullMember(p, dst, next, p.maxLen)
 	}
 	return dst
 }
@@ -548,7 +546,7 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		p.spans = append(p.spans, byteRange{-1, -1})
 	}
 	for guess := next; p.Err == nil; {
-		if member := r.member(name, guess); member < 0 {
+		if member := r.memberIndex(name, guess); member < 0 {
 			p.skip()
 		} else {
 			from := len(dst)
@@ -566,14 +564,14 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		if s := p.spans[base+m]; s.from >= 0 {
 			p.ordered = append(p.ordered, dst[s.from:s.to]...)
 		} else {
-			p.ordered = r.absentMember(p, p.ordered, m, p.maxLen-start)
+			p.ordered = r.appendNullMember(p, p.ordered, m, p.maxLen-start)
 		}
 	}
 	return append(dst[:start], p.ordered...)
 }
 
 // firstErrorInOrder returns the error, of several, that Kafka Connect reports: it checks the fields in schema order.
-// nil means none. The value begins at from and is valid JSON.
+// Nil means none. The value begins at from and is valid JSON. The parser is reset, and dst may be overwritten.
 func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error {
 	p.Reset(p.ctx, p.data, p.maxLen)
 	p.i = max(p.i, from)
@@ -594,7 +592,7 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	for guess := 0; p.more(guess == 0, '}'); guess++ {
 		name := p.name()
 		p.peek()
-		if member := r.member(name, guess); member >= 0 {
+		if member := r.memberIndex(name, guess); member >= 0 {
 			positions[member] = p.i
 		}
 		p.skip()
@@ -602,7 +600,7 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	end := p.i
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		if p.i = positions[m]; p.i == 0 {
-			dst = r.absentMember(p, dst, m, p.maxLen)
+			dst = r.appendNullMember(p, dst, m, p.maxLen)
 		} else {
 			dst = r.readMember(p, dst, m)
 		}
@@ -611,13 +609,13 @@ func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
 	return dst
 }
 
-// member returns the index of a member, -1 for none; guess is its likely index.
-func (r *Reader) member(name []byte, guess int) int {
+// memberIndex returns the index of a member, -1 for none; guess is its likely index.
+func (r *Reader) memberIndex(name []byte, guess int) int {
 	if guess < len(r.names) && r.names[guess] == string(name) {
 		return guess
 	}
-	if r.numbers != nil {
-		if n, ok := r.numbers[string(name)]; ok {
+	if r.indexByName != nil {
+		if n, ok := r.indexByName[string(name)]; ok {
 			return n
 		}
 		return -1
@@ -653,16 +651,16 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	dst = append(dst, 0)
 	keys := entries{base: len(p.entries), content: len(dst)}
 	defer func() { p.entries = p.entries[:keys.base] }()
-	unique := r.shape != arrayShape && r.key.shape != bytesShape
+	hasUniqueKeys := r.shape != arrayShape && r.key.shape != bytesShape
 	for ; p.more(count == 0, opening+2); count++ { // in ASCII, closing brackets are two after the opening ones
 		from := len(dst)
-		value := 0
-		dst, value = r.readItem(p, dst)
-		if unique && p.Err == nil {
-			keys.append(p, dst, from, value, bitOf(dst[from:value]))
+		valueStart := 0
+		dst, valueStart = r.readItem(p, dst)
+		if hasUniqueKeys && p.Err == nil {
+			keys.append(p, dst, from, valueStart, bitOf(dst[from:valueStart]))
 		}
 	}
-	if unique {
+	if hasUniqueKeys {
 		count = len(p.entries) - keys.base
 		dst = keys.moveDuplicates(p, dst)
 	}
@@ -673,12 +671,12 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 }
 
 // readItem reads an element, or a key and its value, and returns where in dst the value begins, 0 for an element.
-func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
+func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, valueStart int) {
 	switch r.shape {
 	case ObjectShape:
 		dst = connectdata.AppendBytes(append(dst, r.key.branch...), p.name())
-		value = len(dst)
-		return r.element.Read(p, dst), value
+		valueStart = len(dst)
+		return r.element.Read(p, dst), valueStart
 	case arrayShape:
 		return r.element.Read(p, dst), 0
 	case keyedShape:
@@ -688,7 +686,7 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 		return p.reject(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	dst, value = r.readPair(p, dst)
+	dst, valueStart = r.readPair(p, dst)
 	if p.Err != nil && p.mode == modeSchemaOrder {
 		// Kafka Connect checks the length of the tuple first.
 		problem := p.Err
@@ -700,19 +698,19 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 			p.Err = problem
 		}
 	}
-	return dst, value
+	return dst, valueStart
 }
 
 // readPair reads a map entry that is an array of key and value, and returns where in dst the value begins.
-func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
+func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, valueStart int) {
 	p.open('[')
 	dst = r.key.Read(p, dst)
 	p.expect(',')
-	value = len(dst)
+	valueStart = len(dst)
 	dst = r.element.Read(p, dst)
 	p.depth--
 	p.expect(']')
-	return dst, value
+	return dst, valueStart
 }
 
 // entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first
@@ -720,9 +718,9 @@ func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 type entries struct {
 	base    int
 	content int
-	// hashes has the bits of all names while they are few, to detect most new names fast; numbers indexes many names.
-	hashes  uint64
-	numbers map[string]int
+	// hashes has the bits of all names while they are few, to detect most new names fast; indexByName has many names.
+	hashes      uint64
+	indexByName map[string]int
 	// hasDuplicates reports duplicate names: some values are not next to their names.
 	hasDuplicates bool
 }
@@ -730,7 +728,7 @@ type entries struct {
 // manyEntries is the number of entries from which on their names are indexed.
 const manyEntries = 32
 
-// append adds the entry at the end of dst; bit is the [bitOf] its name.
+// append adds the entry at the end of dst, whose name and value begin at these positions; bit is the [bitOf] its name.
 func (en *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
 	e := entry{name: name - en.content, nameEnd: value - en.content, value: value - en.content,
 		end: len(dst) - en.content}
@@ -746,8 +744,8 @@ func (en *entries) append(p *Parser, dst []byte, name, value int, bit uint64) {
 func (en *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 	name := dst[en.content+e.name : en.content+e.value]
 	earlier := -1
-	if en.numbers != nil {
-		if i, ok := en.numbers[string(name)]; ok {
+	if en.indexByName != nil {
+		if i, ok := en.indexByName[string(name)]; ok {
 			earlier = i
 		}
 	} else {
@@ -767,12 +765,12 @@ func (en *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 	}
 	p.entries = append(p.entries, e)
 	switch count := len(p.entries) - en.base; {
-	case en.numbers != nil:
-		en.numbers[string(name)] = count - 1
+	case en.indexByName != nil:
+		en.indexByName[string(name)] = count - 1
 	case count == manyEntries:
-		en.numbers = make(map[string]int, 2*manyEntries)
+		en.indexByName = make(map[string]int, 2*manyEntries)
 		for i, s := range p.entries[en.base:] {
-			en.numbers[string(dst[en.content+s.name:en.content+s.nameEnd])] = i
+			en.indexByName[string(dst[en.content+s.name:en.content+s.nameEnd])] = i
 		}
 	}
 }

@@ -116,25 +116,25 @@ func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 			return 0, nil
 		}
 	}
-	below := s.children(&n, members, depth)
+	nested := s.children(&n, members, depth)
 	s.attributes(&n, members)
 	if s.p.Err != nil {
 		return 0, nil
 	}
-	r, err := newNodeReader(&n, below, s.form)
+	r, err := newNodeReader(&n, nested, s.form)
 	if err != nil {
 		s.reject(err.Error())
 		return 0, nil
 	}
 	if pos, ok := members["default"]; ok && (!n.Optional || !s.hasValue(members, "default", "null")) {
-		s.defaultValue(&n, r, pos)
+		s.readDefault(&n, r, pos)
 	}
 	s.nodes[id] = n
 	return id, r
 }
 
-// defaultValue reads the default of a node and sets it in its reader.
-func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, pos int) {
+// readDefault reads the default of a node into n and its reader.
+func (s *schemaReader) readDefault(n *wit.SchemaNode, r *Reader, pos int) {
 	s.p.i = pos
 	s.p.depth = 0
 	s.p.maxLen = s.defaultBytes
@@ -150,7 +150,8 @@ func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, pos int) {
 	r.setNull(n, s.form)
 }
 
-func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth int) (below children) {
+// children reads the schemas that a schema contains, adds their numbers to n, and returns the readers of their values.
+func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth int) (nested children) {
 	switch n.Kind {
 	case wit.Array:
 		items, ok := members["items"]
@@ -158,7 +159,7 @@ func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth
 			s.reject("Array schema did not specify the element type")
 			break
 		}
-		n.Element, below.element = s.node(items, depth+1)
+		n.Element, nested.element = s.node(items, depth+1)
 	case wit.Map:
 		keys, ok := members["keys"]
 		if !ok {
@@ -170,20 +171,21 @@ func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth
 			s.reject("Map schema did not specify the value type")
 			break
 		}
-		n.Key, below.key = s.node(keys, depth+1)
-		below.mapping = s.form.mapping(&s.nodes[n.Key])
-		n.Element, below.element = s.node(values, depth+1)
+		n.Key, nested.key = s.node(keys, depth+1)
+		nested.mapping = s.form.mapping(&s.nodes[n.Key])
+		n.Element, nested.element = s.node(values, depth+1)
 	case wit.Struct:
 		pos, ok := members["fields"]
 		if !ok || s.p.data[pos] != '[' {
 			s.reject("Struct schema's \"fields\" argument is not an array.")
 			break
 		}
-		below.members = s.fields(n, pos, depth)
+		nested.members = s.fields(n, pos, depth)
 	}
-	return below
+	return nested
 }
 
+// fields reads the fields of a struct, adds them to n, and returns the readers of their values.
 func (s *schemaReader) fields(n *wit.SchemaNode, pos, depth int) (readers []Reader) {
 	p := &s.p
 	p.i = pos
@@ -225,6 +227,7 @@ func (s *schemaReader) fields(n *wit.SchemaNode, pos, depth int) (readers []Read
 	return readers
 }
 
+// attributes reads the attributes of a schema other than its type, optionality and default into n.
 func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 	if name, ok := s.text(members, "name"); ok {
 		n.Name = &name

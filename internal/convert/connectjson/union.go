@@ -26,7 +26,7 @@ func isUnion(n *wit.SchemaNode) bool {
 // maxScanned bounds the bytes of a value that are scanned in advance to find its union members.
 const maxScanned = 64 << 20
 
-// readUnion reads a value as the member that matchingBranch selects; all other members are null.
+// readUnion reads a value that starts with c as the member that matchingBranch selects; all other members are null.
 func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	branch := r.matchingBranch(p, c)
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
@@ -35,7 +35,7 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 			dst = append(dst, member.branch[0]^2) // the branch of a null
 			continue
 		}
-		dst = member.value(p, append(dst, member.branch...), c)
+		dst = member.readValue(p, append(dst, member.branch...), c)
 		if p.Err != nil {
 			p.Err = p.Err.InField(r.names[m])
 		}
@@ -43,8 +43,8 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 	return dst
 }
 
-// matchingBranch returns the index of the member for the value at the parser's position, which starts with c: the first
-// member of its type, or for an object the struct that has most of its names. Without one it sets the parser's error.
+// matchingBranch returns the index of the member for the value at the parser's position, without consuming it: the
+// first member of its type, or for an object the struct that has most of its names. Without one it sets p.Err.
 func (r *Reader) matchingBranch(p *Parser, c byte) int {
 	isInteger := false
 	from := p.i
@@ -84,7 +84,7 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 			if c != '{' {
 				continue
 			}
-			names := member.countKnown(p)
+			names := member.countKnownNames(p)
 			if p.scanned += p.i - from; p.scanned > maxScanned {
 				p.fail(fault.DataException, "more than "+strconv.Itoa(maxScanned)+
 					" bytes to be looked through for the members of unions")
@@ -109,8 +109,8 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 	return branch
 }
 
-// countKnown counts the names of an object that a struct knows, including nested ones, and consumes the value.
-func (r *Reader) countKnown(p *Parser) (count int) {
+// countKnownNames counts the names of an object that a struct knows, including nested ones, and consumes the value.
+func (r *Reader) countKnownNames(p *Parser) (count int) {
 	if p.peek() != '{' || r.shape != structureShape {
 		p.skip()
 		return 0
@@ -118,12 +118,12 @@ func (r *Reader) countKnown(p *Parser) (count int) {
 	p.open('{')
 	isCounted := make([]bool, len(r.members))
 	for first, guess := true, 0; p.more(first, '}'); first = false {
-		m := r.member(p.name(), guess)
+		m := r.memberIndex(p.name(), guess)
 		if m < 0 {
 			p.skip()
 			continue
 		}
-		nested := r.members[m].countKnown(p)
+		nested := r.members[m].countKnownNames(p)
 		guess = m + 1
 		if !isCounted[m] {
 			isCounted[m] = true
@@ -134,13 +134,13 @@ func (r *Reader) countKnown(p *Parser) (count int) {
 }
 
 // readKeyed reads a map entry that is an object with key and value, and returns where in dst the value begins.
-func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
+func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, valueStart int) {
 	if p.peek() != '{' {
 		return p.reject(dst, "Found invalid map entry instead of object: "+p.kind()), 0
 	}
 	p.open('{')
 	hasKey := false
-	valuePos := -1
+	valuePos := -1 // in the input, of a value in front of its key
 	for first := true; p.more(first, '}'); first = false {
 		name := p.name()
 		switch {
@@ -153,12 +153,12 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 			}
 			// the value preceded its key
 			after := p.i
-			value = len(dst)
+			valueStart = len(dst)
 			p.i = valuePos
 			dst = r.element.Read(p, dst)
 			p.i = after
-		case string(name) == "value" && hasKey && value == 0:
-			value = len(dst)
+		case string(name) == "value" && hasKey && valueStart == 0:
+			valueStart = len(dst)
 			dst = r.element.Read(p, dst)
 		case string(name) == "value" && !hasKey && valuePos < 0:
 			p.peek()
@@ -172,8 +172,8 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 			p.fail(fault.DataException, "Found invalid map entry, expected key and value, found "+fault.Quoted(name))
 		}
 	}
-	if !hasKey || value == 0 {
+	if !hasKey || valueStart == 0 {
 		p.fail(fault.DataException, "Found invalid map entry, expected key and value")
 	}
-	return dst, value
+	return dst, valueStart
 }

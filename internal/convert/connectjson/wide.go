@@ -13,7 +13,7 @@ import (
 // fromWide converts a UTF-16 or UTF-32 document to UTF-8. It detects these as Jackson does: by a byte order mark, or by
 // the zero bytes of an ASCII character. Other documents are copied.
 func fromWide(dst, data []byte) ([]byte, error) {
-	size := 1
+	size := 1 // bytes of a unit
 	order := binary.ByteOrder(binary.BigEndian)
 	if len(data) >= 4 {
 		first := binary.BigEndian.Uint32(data)
@@ -66,8 +66,8 @@ func fromWide(dst, data []byte) ([]byte, error) {
 	}
 	if len(data) > 0 {
 		return dst, fault.New(fault.SerializationException,
-			fmt.Sprintf("JSON in UTF-%d: expected characters of %d bytes, "+
-				"found %d bytes behind the last", 8*size, size, len(data)))
+			fmt.Sprintf("JSON in UTF-%d: expected characters of %d bytes, found %d bytes behind the last", 8*size, size,
+				len(data)))
 	}
 	return dst, nil
 }

@@ -23,15 +23,15 @@ type Writer struct {
 	// lead is the text before a member of a struct: comma, name and colon.
 	lead     []byte
 	optional bool // values begin with a branch number
-	full     byte // the branch of values that are not null
+	nonNull  byte // the branch of values that are not null
 	// null is the JSON of a null: null, or the default that replaces it.
 	null    []byte
 	Members []Writer // of a struct
 	Key     *Writer  // of a map
 	Element *Writer  // of an array or a map
 	scale   int      // of a decimal
-	// wrong is the error for every value but null of an invalidLogicalShape.
-	wrong *fault.Error
+	// logicalErr is the error for every value but null of an invalidLogicalShape.
+	logicalErr *fault.Error
 }
 
 // shape is the JSON form of a node's values.
@@ -81,13 +81,13 @@ func (f Form) mapping(key *wit.SchemaNode) shape {
 	return pairsShape
 }
 
-// NewWriter compiles a node; k bounds the text of all defaults together.
+// NewWriter compiles a node with its children. k bounds the text of all defaults together: it shrinks by each.
 func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form) (*Writer, error) {
 	n := &nodes[node]
-	w := &Writer{optional: n.Optional, full: 2, null: []byte("null")}
+	w := &Writer{optional: n.Optional, nonNull: 2, null: []byte("null")}
 	var err error
-	if expected, is := conversion.LogicalKind(n); is && n.Kind != expected && !f.JSONSchema {
-		w.wrong = logicalTypeError(n)
+	if expected, isLogical := conversion.LogicalKind(n); isLogical && n.Kind != expected && !f.JSONSchema {
+		w.logicalErr = logicalTypeError(n)
 		w.Shape = invalidLogicalShape
 	} else if w.Shape, w.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	case wit.Array:
 		w.Element, err = NewWriter(k, nodes, n.Element, f)
 	case wit.Map:
-		if w.wrong == nil {
+		if w.logicalErr == nil {
 			w.Shape = f.mapping(&nodes[n.Key])
 		}
 		if w.Key, err = NewWriter(k, nodes, n.Key, f); err == nil {
@@ -104,8 +104,8 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 		}
 	case wit.Struct:
 		w.Members = make([]Writer, len(n.Fields))
-		for i, m := range n.Fields {
-			member, err := NewWriter(k, nodes, m.Node, f)
+		for i, field := range n.Fields {
+			member, err := NewWriter(k, nodes, field.Node, f)
 			if err != nil {
 				return nil, err
 			}
@@ -113,11 +113,11 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 				member.lead = append(member.lead, ',')
 			}
 			if w.Shape == UnionShape && !member.optional {
-				return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(m.Name))
+				return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(field.Name))
 			}
 			var ok bool
-			if member.lead, ok = json.AppendText(member.lead, []byte(m.Name)); !ok {
-				return nil, fault.Data("field %s: the name is not UTF-8", fault.Quoted(m.Name))
+			if member.lead, ok = json.AppendText(member.lead, []byte(field.Name)); !ok {
+				return nil, fault.Data("field %s: the name is not UTF-8", fault.Quoted(field.Name))
 			}
 			member.lead = append(member.lead, ':')
 			w.Members[i] = *member
@@ -126,7 +126,7 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	if err != nil || n.DefaultValue == nil {
 		return w, err
 	}
-	w.full = 0
+	w.nonNull = 0
 	if f.ReplaceNull {
 		if w.null, err = w.DefaultText(k, *n.DefaultValue); err == nil {
 			k.MaxLen -= len(w.null)
@@ -137,9 +137,9 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 
 // DefaultText returns a node's default as JSON.
 func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
-	bare := *w
-	bare.optional = false
-	out, i, err := bare.Write(k, nil, b, 0)
+	required := *w
+	required.optional = false
+	out, i, err := required.Write(k, nil, b, 0)
 	if err == nil && i != len(b) {
 		err = fault.Malformed(i, "bytes left over")
 	}
@@ -152,6 +152,7 @@ func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
 	return out, nil
 }
 
+// shapeOf returns the form of a node's values, and the scale of a decimal.
 func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 	s = shape(n.Kind)
 	if n.Kind == wit.Map {
@@ -162,8 +163,8 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 			s = UnionShape
 		}
 	}
-	expected, logical := conversion.LogicalKind(n)
-	if !logical {
+	expected, isLogical := conversion.LogicalKind(n)
+	if !isLogical {
 		return s, 0, nil
 	}
 	if *n.Name == wit.NameDecimal {
@@ -201,7 +202,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 		if i >= len(in) || in[i]&^2 != 0 {
 			return dst, i, fault.Malformed(i, "expected the branch 00 or 02 of an optional value")
 		}
-		if in[i] != w.full {
+		if in[i] != w.nonNull {
 			if len(w.null) > 4 {
 				if err := k.CheckRoom(dst, len(w.null)); err != nil {
 					return dst, i, err
@@ -257,7 +258,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	case UnionShape:
 		return w.writeUnion(k, dst, in, i)
 	case invalidLogicalShape:
-		return dst, i, w.wrong
+		return dst, i, w.logicalErr
 	}
 	return w.writeItems(k, dst, in, i)
 }
@@ -334,10 +335,9 @@ func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	return append(dst, '"'), i + n, nil
 }
 
-func longDecimal(at, n int) *fault.Error {
-	return fault.Malformed(at, "expected a decimal of at most "+strconv.Itoa(
-		connectdata.MaxDecimalBytes)+" bytes, found "+
-		strconv.Itoa(n))
+func longDecimal(pos, n int) *fault.Error {
+	return fault.Malformed(pos, "expected a decimal of at most "+strconv.Itoa(connectdata.MaxDecimalBytes)+
+		" bytes, found "+strconv.Itoa(n))
 }
 
 func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
@@ -366,7 +366,7 @@ func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	hasValue := false
 	for m := range w.Members {
 		member := &w.Members[m]
-		if i < len(in) && in[i] == 2-member.full {
+		if i < len(in) && in[i] == 2-member.nonNull {
 			i++
 			continue
 		}
@@ -470,7 +470,7 @@ func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte,
 		}
 		return append(dst, end), i, nil
 	}
-	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.full && string(w.Key.null) == "null" {
+	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.nonNull && string(w.Key.null) == "null" {
 		// Jackson's asText of a null
 		dst = append(dst, `"null"`...)
 		i++

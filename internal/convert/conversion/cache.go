@@ -2,17 +2,17 @@ package conversion
 
 import "github.com/culvert-project/culvert/internal/record"
 
-// Cache holds compiled schemas: at most max of them, and about [MaxCachedBytes]. When full it is emptied, because a
+// Cache holds compiled schemas: at most maxEntries, and about [MaxCachedBytes]. When full it is emptied, because a
 // converter that sees so many schemas rarely sees one again.
 type Cache[K comparable, V any] struct {
-	Entries map[K]V
-	max     int // the largest number of entries
-	Bytes   int // Bytes is the sum of the sizes that Put received.
+	Entries    map[K]V
+	maxEntries int
+	Bytes      int // the sum of the sizes that Put received
 }
 
-// NewCache returns a cache of at most max values.
-func NewCache[K comparable, V any](max int) Cache[K, V] {
-	return Cache[K, V]{Entries: map[K]V{}, max: max}
+// NewCache returns a cache of at most maxEntries values.
+func NewCache[K comparable, V any](maxEntries int) Cache[K, V] {
+	return Cache[K, V]{Entries: map[K]V{}, maxEntries: maxEntries}
 }
 
 // Get returns a cached value, or the zero value.
@@ -20,7 +20,7 @@ func (c *Cache[K, V]) Get(key K) V { return c.Entries[key] }
 
 // Put adds a value of about size bytes. It first removes all others if the cache is full.
 func (c *Cache[K, V]) Put(key K, value V, size int) {
-	if len(c.Entries) >= c.max || c.Bytes+size > MaxCachedBytes {
+	if len(c.Entries) >= c.maxEntries || c.Bytes+size > MaxCachedBytes {
 		clear(c.Entries)
 		c.Bytes = 0
 	}

@@ -25,7 +25,7 @@ type Converter interface {
 
 // Options are the options of a new converter that do not come from its settings.
 type Options struct {
-	// IsKey is set for keys, unset for values.
+	// IsKey is true for keys, false for values.
 	IsKey bool
 	// Schemas registers the schemas of decoded values, and contains the schemas of values to encode.
 	Schemas *record.Registry
@@ -54,8 +54,8 @@ func FindSchema(reg *record.Registry, class string, id uint32) (*record.Schema, 
 }
 
 // DecodeValue decodes all of data, a record's key, value or header, for a converter that writes it in another format.
-// v is nil for a null or an absent value. nodes are those of its schema, nil for a schemaless value. class names the
-// converter in errors.
+// v is nil for a null or an absent value. nodes are the nodes of its schema, nil for a schemaless value. class is the
+// converter's, for errors.
 func DecodeValue(reg *record.Registry, class string, encoding wit.Encoding, schema uint32,
 	data []byte) (v any, nodes []wit.SchemaNode, err error) {
 	size := 0

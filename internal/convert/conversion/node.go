@@ -51,9 +51,9 @@ func LogicalKind(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
 
 // ScaleOf returns the scale of a Decimal.
 func ScaleOf(n *wit.SchemaNode) (int, error) {
-	scale, wrong := values.ScaleOf(n)
-	if wrong != "" {
-		return 0, fault.Data("%s", wrong)
+	scale, problem := values.ScaleOf(n)
+	if problem != "" {
+		return 0, fault.Data("%s", problem)
 	}
 	return scale, nil
 }

@@ -22,7 +22,7 @@ func (t *SchemaText) Fail(err error) {
 	}
 }
 
-// Done reports whether to stop: after an error, or when the text is too long.
+// Done reports whether to stop: after an error, or when the text is too long, which becomes the error.
 func (t *SchemaText) Done() bool {
 	if t.Err == nil && len(t.Out) > t.Budget.MaxLen {
 		t.Err = t.Budget.TooLarge()
@@ -37,7 +37,7 @@ func (t *SchemaText) Raw(parts ...string) {
 	}
 }
 
-// Comma precedes all items but the first.
+// Comma appends the comma in front of an item, unless it is the first, item 0.
 func (t *SchemaText) Comma(item int) {
 	if item > 0 {
 		t.Raw(",")

@@ -26,7 +26,7 @@ import (
 type Converter struct {
 	registered.Schemas
 	options options
-	strict  bool
+	strict  bool // `latest.compatibility.strict`
 
 	budget      conversion.Budget
 	encoders    conversion.Cache[uint32, *encoder] // `schemas.cache.config` bounds them, as it does decoders
@@ -48,7 +48,7 @@ type options struct {
 	writeForm          connectjson.Form
 }
 
-// readForm is the form of values that are read: nulls become defaults.
+// readForm returns the form of values that are read: nulls become defaults.
 func (o options) readForm() connectjson.Form {
 	return connectjson.Form{ReplaceNull: true, JSONSchema: true}
 }
@@ -60,14 +60,16 @@ type encoder struct {
 	text   string // the JSON Schema
 	title  string // its name for subjects
 	ids    registered.TopicIDs
-	valid  *jsonschema.Schema // validates documents; nil means none
+	// validator validates documents. Nil means that they are not validated.
+	validator *jsonschema.Schema
 }
 
 // decoder decodes the values of one schema.
 type decoder struct {
 	schema *record.Schema
 	reader *connectjson.Reader
-	valid  *jsonschema.Schema
+	// validator validates documents. Nil means that they are not validated.
+	validator *jsonschema.Schema
 }
 
 // From returns the schema of decoded values.
@@ -103,14 +105,14 @@ func Settings() *setting.Table {
 }
 
 // New creates the converter of [Settings].
-func New(values setting.Values, u conversion.Options) (conversion.Converter, error) {
-	schemas, err := registered.New(values, u, registry.JSON)
+func New(values setting.Values, use conversion.Options) (conversion.Converter, error) {
+	schemas, err := registered.New(values, use, registry.JSON)
 	if err != nil {
 		return nil, err
 	}
-	kept := values.Int("schemas.cache.config")
+	cacheSize := values.Int("schemas.cache.config")
 	c := &Converter{Schemas: schemas, strict: values.Bool("latest.compatibility.strict"),
-		encoders: conversion.NewCache[uint32, *encoder](kept),
+		encoders: conversion.NewCache[uint32, *encoder](cacheSize),
 		options: options{additionalProperties: values.Bool("object.additional.properties"),
 			optionalProperties: values.Bool("use.optional.for.nonrequired"),
 			flatten:            values.Bool("flatten.singleton.unions"),
@@ -118,7 +120,7 @@ func New(values setting.Values, u conversion.Options) (conversion.Converter, err
 			validate:           values.Bool("json.fail.invalid.schema"),
 			writeForm: connectjson.Form{JSONSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
 				ReplaceNull: !values.Bool("ignore.default.for.nullables")}}}
-	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, c.value)
+	c.DecoderCache = registered.NewDecoderCache(cacheSize, &c.Schemas, c.compile, c.read)
 	return c, nil
 }
 
@@ -152,24 +154,25 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	k.Start(ctx, dst, maxSize)
 	input := b.Bytes(value)
 	start := len(dst) + registered.IDBytes
-	out, i, failed := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
-	if failed == nil && i != len(input) {
-		failed = fault.Malformed(i, "bytes left over")
+	out, i, problem := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
+	if problem == nil && i != len(input) {
+		problem = fault.Malformed(i, "bytes left over")
 	}
-	if failed == nil {
-		failed = k.CheckRoom(out, 0)
+	if problem == nil {
+		problem = k.CheckRoom(out, 0)
 	}
-	if failed != nil {
-		return dst, false, fault.ContextError(ctx, failed)
+	if problem != nil {
+		return dst, false, fault.ContextError(ctx, problem)
 	}
 	if c.options.validate {
-		if err := validate(enc.valid, out[start:]); err != nil {
+		if err := validate(enc.validator, out[start:]); err != nil {
 			return dst, false, err
 		}
 	}
 	return out, false, nil
 }
 
+// encoderOf returns the encoder of a schema from the cache, or compiles it. It becomes the last one.
 func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
 	enc := c.encoders.Get(id)
 	if enc == nil {
@@ -193,61 +196,61 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 			enc.title = conversion.NameOf(schema.Root())
 		}
 		if c.options.validate {
-			if enc.valid, err = validator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
+			if enc.validator, err = newValidator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
 				return nil, err
 			}
 		}
-		size := conversion.CompiledBytes(schema) + len(schemaText)
-		c.encoders.Put(id, enc, size)
+		c.encoders.Put(id, enc, conversion.CompiledBytes(schema)+len(schemaText))
 	}
 	c.lastEncoder = enc
 	return enc, nil
 }
 
 // checkSchema returns a check that rejects another schema than the record's, unless latest.compatibility.strict=false;
-// then documents are validated against the other one.
+// then documents are validated against the other schema.
 func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchema, string) error {
-	return func(recordSchema string, texts []registry.NamedSchema, what string) error {
-		theirs := texts[len(texts)-1].Text
-		var a, b any
-		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(recordSchema), &b) != nil {
-			return &fault.Fatal{Err: fmt.Errorf("%s is no JSON", what)}
+	return func(recordSchema string, texts []registry.NamedSchema, source string) error {
+		otherText := texts[len(texts)-1].Text
+		var other, own any
+		if json.Unmarshal([]byte(otherText), &other) != nil || json.Unmarshal([]byte(recordSchema), &own) != nil {
+			return &fault.Fatal{Err: fmt.Errorf("%s is no JSON", source)}
 		}
-		if !reflect.DeepEqual(a, b) && c.strict {
+		if !reflect.DeepEqual(other, own) && c.strict {
 			return &fault.Fatal{Err: fmt.Errorf(
-				"%s differs from the record's schema, and latest.compatibility.strict=true: "+
-					"expected %s, found %s", what, fault.TruncateTo(recordSchema, fault.MaxErrorBytes),
-				fault.TruncateTo(theirs, fault.MaxErrorBytes))}
+				"%s differs from the record's schema, and latest.compatibility.strict=true: expected %s, found %s",
+				source, fault.TruncateTo(recordSchema, fault.MaxErrorBytes),
+				fault.TruncateTo(otherText, fault.MaxErrorBytes))}
 		}
 		if c.options.validate {
 			var err error
-			if enc.valid, err = validator(texts); err != nil {
-				return &fault.Fatal{Err: fmt.Errorf("%s: %w", what, err)}
+			if enc.validator, err = newValidator(texts); err != nil {
+				return &fault.Fatal{Err: fmt.Errorf("%s: %w", source, err)}
 			}
 		}
 		return nil
 	}
 }
 
-func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []byte,
+// read decodes a document with the decoder of its schema.
+func (c *Converter) read(d *decoder, ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if c.options.validate {
-		if err := validate(r.valid, data); err != nil {
+		if err := validate(d.validator, data); err != nil {
 			return wit.ValueSlice{}, err
 		}
 	}
 	start := len(b.Data)
 	p := &c.parser
 	p.Reset(ctx, data, start+conversion.MaxDecodedBytes)
-	result := wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start)}
-	b.Data = r.reader.Read(p, b.Data)
+	result := wit.ValueSlice{Encoding: wit.WithSchema, Schema: d.schema.ID, Start: uint32(start)}
+	b.Data = d.reader.Read(p, b.Data)
 	p.End()
 	if p.Err != nil {
 		return wit.ValueSlice{},
 			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error of "+
 				"topic "+topic+": ", fault.ContextError(ctx, p.Err))
 	}
-	b.Retain(r.schema)
+	b.Retain(d.schema)
 	result.Size = uint32(len(b.Data) - start)
 	return result, nil
 }
@@ -270,18 +273,18 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	if err != nil {
 		return nil, fault.Data("%v", err)
 	}
-	r := &decoder{schema: schema}
-	if r.reader, err = connectjson.CompileReader(schema.Nodes, 0, c.options.readForm()); err != nil {
+	d := &decoder{schema: schema}
+	if d.reader, err = connectjson.CompileReader(schema.Nodes, 0, c.options.readForm()); err != nil {
 		return nil, err
 	}
 	if c.options.validate {
-		r.valid, err = validator(texts)
+		d.validator, err = newValidator(texts)
 	}
-	return r, err
+	return d, err
 }
 
-// validator compiles the last of several schemas, which may refer to those before it.
-func validator(texts []registry.NamedSchema) (*jsonschema.Schema, error) {
+// newValidator compiles the last of several schemas, which may refer to those before it.
+func newValidator(texts []registry.NamedSchema) (*jsonschema.Schema, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft7)
 	compiler.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is fetched
@@ -313,7 +316,7 @@ func validate(s *jsonschema.Schema, document []byte) error {
 	return nil
 }
 
-// Names of enumerations, as of unions: Confluent's and, with generalized.sum.type.support, Kafka's.
+// Names of enumerations: Confluent's and, with generalized.sum.type.support, Kafka's.
 const (
 	enumName    = connectjson.SchemaNamespace + ".Enum"
 	sumEnumName = "org.apache.kafka.connect.data.Enum"

@@ -25,7 +25,7 @@ import (
 type schemaSource struct {
 	ctx       context.Context
 	options   options
-	version   *int32
+	version   *int32 // the version in the registry. Nil means unknown.
 	root      *document
 	documents map[string]*document // by the name that references use
 	nodes     []wit.SchemaNode
@@ -45,6 +45,12 @@ type document struct {
 type schemaLocation struct {
 	document *document
 	fragment string
+}
+
+// placement is the part of a node that the place of its schema determines.
+type placement struct {
+	version  *int32 // the version in the registry. Nil means unknown.
+	optional bool
 }
 
 // subschema is a schema in its document.
@@ -90,6 +96,7 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 	return s, nil
 }
 
+// indexAnchors adds the schemas in value that have an ID to the anchors.
 func (d *document) indexAnchors(value any) {
 	switch node := value.(type) {
 	case map[string]any:
@@ -98,12 +105,12 @@ func (d *document) indexAnchors(value any) {
 				d.anchors[id] = node
 			}
 		}
-		for _, below := range node {
-			d.indexAnchors(below)
+		for _, child := range node {
+			d.indexAnchors(child)
 		}
 	case []any:
-		for _, below := range node {
-			d.indexAnchors(below)
+		for _, child := range node {
+			d.indexAnchors(child)
 		}
 	}
 }
@@ -115,7 +122,7 @@ func (s *schemaSource) title() string {
 
 // read returns the nodes of the last document.
 func (s *schemaSource) read() ([]wit.SchemaNode, error) {
-	_, err := s.node(subschema{s.root, s.root.root}, s.version, false, 1)
+	_, err := s.addNode(subschema{s.root, s.root.root}, placement{version: s.version}, 1)
 	return s.nodes, err
 }
 
@@ -134,7 +141,7 @@ var typeKeywords = []struct {
 // typedSchema is a schema read as one type, enum or choice.
 type typedSchema struct {
 	subschema
-	kind    string        // a JSON type, enum, const, $ref, allOf, anyOf or oneOf
+	kind    string        // a JSON type, enum, const, $ref, allOf, anyOf or oneOf; "" before resolve
 	choices []typedSchema // of allOf, anyOf and oneOf
 }
 
@@ -157,8 +164,9 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
 		if choices, ok := words[word].([]any); ok {
 			combination := typedSchema{subschema: schema, kind: word}
-			for _, c := range choices {
-				combination.choices = append(combination.choices, typedSchema{subschema: subschema{schema.document, c}})
+			for _, choice := range choices {
+				combination.choices = append(combination.choices,
+					typedSchema{subschema: subschema{schema.document, choice}})
 			}
 			// everit puts nested choices first
 			slices.SortStableFunc(combination.choices, func(a, b typedSchema) int {
@@ -186,13 +194,13 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 			list = append(list, typedSchema{subschema: schema, kind: word})
 		}
 	}
-	for _, t := range typeKeywords {
-		if slices.Contains(types, t.typ) || (t.typ == "number" && slices.Contains(types, "integer")) {
+	for _, implied := range typeKeywords {
+		if slices.Contains(types, implied.typ) || (implied.typ == "number" && slices.Contains(types, "integer")) {
 			continue
 		}
-		for _, word := range t.words {
+		for _, word := range implied.words {
 			if _, ok := words[word]; ok {
-				list = append(list, typedSchema{subschema: schema, kind: t.typ})
+				list = append(list, typedSchema{subschema: schema, kind: implied.typ})
 				break
 			}
 		}
@@ -201,8 +209,8 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 }
 
 // choiceRank orders choices before other schemas: it is 0 for allOf, anyOf, oneOf and a list of types, else 1.
-func choiceRank(p subschema) int {
-	words := p.keywords()
+func choiceRank(schema subschema) int {
+	words := schema.keywords()
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
 		if _, ok := words[word]; ok && words["$ref"] == nil {
 			return 0
@@ -214,8 +222,8 @@ func choiceRank(p subschema) int {
 	return 1
 }
 
-// single returns the only type of a schema, or an allOf of all of its types.
-func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) {
+// singleType returns the only type of a schema, or an allOf of all of its types.
+func (s *schemaSource) singleType(schema subschema, depth int) (typedSchema, error) {
 	list, err := s.typedSchemas(schema, depth)
 	switch {
 	case err != nil:
@@ -223,9 +231,8 @@ func (s *schemaSource) single(schema subschema, depth int) (typedSchema, error) 
 	case len(list) == 1:
 		return list[0], nil
 	case len(list) == 0:
-		return typedSchema{}, fault.Data(
-			"a JSON Schema without a type: expected type, properties, items, enum, oneOf, "+
-				"anyOf, allOf or $ref, found %s", quotedJSON(schema.value))
+		return typedSchema{}, fault.Data("a JSON Schema without a type: expected type, properties, items, enum, "+
+			"oneOf, anyOf, allOf or $ref, found %s", quotedJSON(schema.value))
 	}
 	for i := range list {
 		list[i].subschema = schema.withoutAnnotations()
@@ -238,34 +245,34 @@ func quotedJSON(v any) string {
 	return fault.Truncate(encoded)
 }
 
-// resolve determines the type of a choice.
-func (s *schemaSource) resolve(f typedSchema, depth int) (typedSchema, error) {
-	if f.kind != "" {
-		return f, nil
+// resolve returns a choice with its type.
+func (s *schemaSource) resolve(choice typedSchema, depth int) (typedSchema, error) {
+	if choice.kind != "" {
+		return choice, nil
 	}
-	return s.single(f.subschema, depth)
+	return s.singleType(choice.subschema, depth)
 }
 
-// node adds the node of a schema and returns its index.
-func (s *schemaSource) node(p subschema, version *int32, optional bool, depth int) (uint32, error) {
-	f, err := s.single(p, depth)
+// addNode adds the node of a schema and returns its index.
+func (s *schemaSource) addNode(schema subschema, place placement, depth int) (uint32, error) {
+	typed, err := s.singleType(schema, depth)
 	if err != nil {
 		return 0, err
 	}
-	return s.typedNode(f, version, optional, depth)
+	return s.addTypedNode(typed, place, depth)
 }
 
-func (s *schemaSource) typedNode(typed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
+func (s *schemaSource) addTypedNode(typed typedSchema, place placement, depth int) (uint32, error) {
 	switch typed.kind {
 	case "$ref":
-		return s.reference(typed, version, optional, depth)
+		return s.addReference(typed, place, depth)
 	case "allOf":
 		if len(typed.choices) == 1 && s.options.flatten {
-			return s.singleton(typed, depth)
+			return s.addSingleton(typed, depth)
 		}
-		return s.allOf(typed, version, optional, depth)
+		return s.addAllOf(typed, place, depth)
 	case "anyOf", "oneOf":
-		return s.choice(typed, version, optional, depth)
+		return s.addChoice(typed, place, depth)
 	}
 	if len(s.nodes) >= connectdata.MaxSchemaNodes {
 		return 0, fault.Data("schema: expected at most %d nodes", connectdata.MaxSchemaNodes)
@@ -276,24 +283,24 @@ func (s *schemaSource) typedNode(typed typedSchema, version *int32, optional boo
 	if err := s.setType(&n, typed, depth); err != nil {
 		return 0, err
 	}
-	return id, s.attributes(&n, id, typed.subschema, version, optional)
+	return id, s.setAttributes(&n, id, typed.subschema, place)
 }
 
-// singleton reads a choice with one member as that member, ignoring other keywords, as Kafka Connect does.
-func (s *schemaSource) singleton(f typedSchema, depth int) (uint32, error) {
-	member, err := s.resolve(f.choices[0], depth+1)
+// addSingleton reads a choice with one member as that member, ignoring other keywords, as Kafka Connect does.
+func (s *schemaSource) addSingleton(composed typedSchema, depth int) (uint32, error) {
+	member, err := s.resolve(composed.choices[0], depth+1)
 	if err != nil {
 		return 0, err
 	}
-	return s.typedNode(member, nil, false, depth+1)
+	return s.addTypedNode(member, placement{}, depth+1)
 }
 
-// choice reads anyOf and oneOf: null and one type as optional, others as a struct that stands for a union.
-func (s *schemaSource) choice(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
+// addChoice reads anyOf and oneOf: null and one type as optional, others as a struct that represents a union.
+func (s *schemaSource) addChoice(composed typedSchema, place placement, depth int) (uint32, error) {
 	if len(composed.choices) == 1 && s.options.flatten {
-		return s.singleton(composed, depth)
+		return s.addSingleton(composed, depth)
 	}
-	null := false
+	hasNull := false
 	var others []typedSchema
 	for _, choice := range composed.choices {
 		resolved, err := s.resolve(choice, depth+1)
@@ -301,13 +308,14 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 			return 0, err
 		}
 		if resolved.kind == "null" {
-			null = true
+			hasNull = true
 			continue
 		}
 		others = append(others, resolved)
 	}
-	if null && len(composed.choices) == 2 && len(others) == 1 {
-		return s.typedNode(others[0], version, true, depth+1)
+	if hasNull && len(composed.choices) == 2 && len(others) == 1 {
+		place.optional = true
+		return s.addTypedNode(others[0], place, depth+1)
 	}
 	if len(others) > conversion.MaxUnionBranches {
 		return 0, fault.Data("schema: expected at most %d types of a union, found %d", conversion.MaxUnionBranches,
@@ -316,7 +324,7 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 	id := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, wit.SchemaNode{})
 	name := connectjson.UnionName
-	n := wit.SchemaNode{Kind: wit.Struct, Optional: null}
+	n := wit.SchemaNode{Kind: wit.Struct, Optional: hasNull}
 	if s.options.sumTypes {
 		name = "connect_union_" + strconv.Itoa(s.unions)
 		n.Parameters = []wit.Setting{{Name: connectjson.SumUnionName, Value: name}}
@@ -324,7 +332,7 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 	s.unions++
 	n.Name = &name
 	for i, choice := range others {
-		node, err := s.typedNode(choice, nil, true, depth+1)
+		node, err := s.addTypedNode(choice, placement{optional: true}, depth+1)
 		if err != nil {
 			return 0, err
 		}
@@ -334,13 +342,13 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 		}
 		n.Fields = append(n.Fields, wit.Field{Name: member, Node: node})
 	}
-	return id, s.attributes(&n, id, composed.subschema, version, optional)
+	return id, s.setAttributes(&n, id, composed.subschema, place)
 }
 
-// allOf reads allOf as a struct of all properties, else as the one type that the others narrow.
-func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
-	properties := properties{index: map[string]int{}}
-	last := map[string]typedSchema{}
+// addAllOf reads allOf as a struct of all properties, else as the one type that the others narrow.
+func (s *schemaSource) addAllOf(composed typedSchema, place placement, depth int) (uint32, error) {
+	combined := properties{index: map[string]int{}}
+	lastByKind := map[string]typedSchema{}
 	for _, choice := range composed.choices {
 		resolved, err := s.resolve(choice, depth+1)
 		if err != nil {
@@ -353,17 +361,17 @@ func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool
 		case "integer":
 			kind = "number"
 		}
-		last[kind] = resolved
-		if err := s.collect(resolved, &properties, depth+1); err != nil {
+		lastByKind[kind] = resolved
+		if err := s.collect(resolved, &combined, depth+1); err != nil {
 			return 0, err
 		}
 	}
-	if len(properties.list) > 0 {
+	if len(combined.list) > 0 {
 		id := uint32(len(s.nodes))
 		s.nodes = append(s.nodes, wit.SchemaNode{})
-		n := wit.SchemaNode{Kind: wit.Struct, Optional: optional}
-		for _, p := range properties.list {
-			node, err := s.node(p.subschema, nil, s.options.optionalProperties && !p.required, depth+1)
+		n := wit.SchemaNode{Kind: wit.Struct, Optional: place.optional}
+		for _, p := range combined.list {
+			node, err := s.addNode(p.subschema, s.propertyPlace(p), depth+1)
 			if err != nil {
 				return 0, err
 			}
@@ -372,18 +380,23 @@ func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool
 		s.nodes[id] = n
 		return id, nil
 	}
-	kind := decisiveKind(last)
+	kind := decisiveKind(lastByKind)
 	if kind == "" {
 		return 0, fault.Data("a JSON Schema that combines several types, none of which applies alone: %s",
 			quotedJSON(composed.value))
 	}
-	return s.typedNode(last[kind], version, optional, depth+1)
+	return s.addTypedNode(lastByKind[kind], place, depth+1)
 }
 
-// decisiveKind returns which of several combined schemas gives the type, "" if none does, as JsonSchemaData decides.
+// propertyPlace returns the placement of a property's schema.
+func (s *schemaSource) propertyPlace(p property) placement {
+	return placement{optional: s.options.optionalProperties && !p.required}
+}
+
+// decisiveKind returns which of several combined schemas determines the type, as in JsonSchemaData, "" if none does.
 func decisiveKind(byKind map[string]typedSchema) string {
 	has := func(kind string) bool { return byKind[kind].kind != "" }
-	switch { // the first case that applies counts; const and enum of other types give none
+	switch { // the first case that applies counts; const and enum of other types have none
 	case has("choice"):
 		return "choice"
 	case has("const") && has("string"):
@@ -415,18 +428,18 @@ type properties struct {
 }
 
 type property struct {
-	name string
 	subschema
+	name     string
 	required bool
 }
 
-func (p *properties) add(added property) {
-	if i, ok := p.index[added.name]; ok {
-		p.list[i] = added
+func (p *properties) add(item property) {
+	if i, ok := p.index[item.name]; ok {
+		p.list[i] = item
 		return
 	}
-	p.index[added.name] = len(p.list)
-	p.list = append(p.list, added)
+	p.index[item.name] = len(p.list)
+	p.list = append(p.list, item)
 }
 
 // collect adds the properties of a schema, of the schemas that it combines, and of those that it refers to.
@@ -453,7 +466,7 @@ func (s *schemaSource) collect(typed typedSchema, collected *properties, depth i
 		}
 		s.openReferences[location] = true
 		defer delete(s.openReferences, location)
-		resolved, err := s.single(target, depth+1)
+		resolved, err := s.singleType(target, depth+1)
 		if err != nil {
 			return err
 		}
@@ -463,18 +476,18 @@ func (s *schemaSource) collect(typed typedSchema, collected *properties, depth i
 }
 
 // propertiesOf returns properties in the order of a Java hash table.
-func propertiesOf(p subschema) (list []property) {
-	definitions, _ := p.keywords()["properties"].(map[string]any)
-	required, _ := p.keywords()["required"].([]any)
+func propertiesOf(object subschema) (list []property) {
+	definitions, _ := object.keywords()["properties"].(map[string]any)
+	required, _ := object.keywords()["required"].([]any)
 	for _, name := range java.HashMapOrder(slices.Sorted(maps.Keys(definitions)), java.Identity) {
-		schema := subschema{p.document, definitions[name]}
-		list = append(list, property{name, schema, slices.Contains(required, any(name))})
+		schema := subschema{object.document, definitions[name]}
+		list = append(list, property{subschema: schema, name: name, required: slices.Contains(required, any(name))})
 	}
 	return list
 }
 
-func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, depth int) (uint32, error) {
-	location, target, err := s.follow(f.subschema)
+func (s *schemaSource) addReference(reference typedSchema, place placement, depth int) (uint32, error) {
+	location, target, err := s.follow(reference.subschema)
 	if err != nil {
 		return 0, err
 	}
@@ -484,7 +497,7 @@ func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, d
 	}
 	s.openReferences[location] = true
 	defer delete(s.openReferences, location)
-	return s.node(target, version, optional, depth+1)
+	return s.addNode(target, place, depth+1)
 }
 
 // follow finds the target of a reference.
@@ -520,8 +533,8 @@ func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, erro
 // atPointer returns the value at a JSON pointer (RFC 6901) without its first slash.
 func atPointer(value any, pointer string) (any, bool) {
 	for _, token := range strings.Split(pointer, "/") {
-		if plain, err := url.PathUnescape(token); err == nil {
-			token = plain
+		if unescaped, err := url.PathUnescape(token); err == nil {
+			token = unescaped
 		}
 		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
 		exists := false
@@ -541,6 +554,7 @@ func atPointer(value any, pointer string) (any, bool) {
 	return value, true
 }
 
+// setType sets the kind of a node, its parameters as an enum, and its children, which it adds.
 func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) (err error) {
 	connect, _ := typed.keywords()[connectType].(string)
 	switch typed.kind {
@@ -573,21 +587,21 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 		}
 	case "enum":
 		symbols, _ := typed.keywords()["enum"].([]any)
-		s.symbols(n, symbols)
+		s.setSymbols(n, symbols)
 	case "const":
-		s.symbols(n, []any{typed.keywords()["const"]})
+		s.setSymbols(n, []any{typed.keywords()["const"]})
 	case "array":
-		return s.array(n, typed, connect == "map", depth)
+		return s.setArray(n, typed, connect == "map", depth)
 	case "object":
-		return s.object(n, typed, connect == "map", depth)
+		return s.setObject(n, typed, connect == "map", depth)
 	default:
 		err = fault.Data("Unsupported schema type %s: %s", fault.Quoted(typed.kind), quotedJSON(typed.value))
 	}
 	return err
 }
 
-// symbols makes a node a string with a parameter for each symbol.
-func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
+// setSymbols turns a node into a string with a parameter for each symbol.
+func (s *schemaSource) setSymbols(n *wit.SchemaNode, symbols []any) {
 	name := enumName
 	if s.options.sumTypes {
 		name = sumEnumName
@@ -616,54 +630,54 @@ func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 	}
 }
 
-func (s *schemaSource) array(n *wit.SchemaNode, typed typedSchema, entries bool, depth int) (err error) {
+func (s *schemaSource) setArray(n *wit.SchemaNode, typed typedSchema, isMap bool, depth int) (err error) {
 	items := typed.child("items")
 	if _, ok := items.value.([]any); ok || items.value == nil {
 		return fault.Data("Array schema did not specify the items type")
 	}
 	key := items.child("properties")
 	value := subschema{}
-	if entries && key.keywords() != nil {
+	if isMap && key.keywords() != nil {
 		value = key.child("value")
 		key = key.child("key")
 		if key.value == nil || value.value == nil {
 			return fault.Data("expected the properties key and value of the entries of a map")
 		}
 		n.Kind = wit.Map
-		if n.Key, err = s.node(key, nil, false, depth+1); err == nil {
-			n.Element, err = s.node(value, nil, false, depth+1)
+		if n.Key, err = s.addNode(key, placement{}, depth+1); err == nil {
+			n.Element, err = s.addNode(value, placement{}, depth+1)
 		}
 		return err
 	}
 	n.Kind = wit.Array
-	n.Element, err = s.node(items, nil, false, depth+1)
+	n.Element, err = s.addNode(items, placement{}, depth+1)
 	return err
 }
 
-func (s *schemaSource) object(n *wit.SchemaNode, typed typedSchema, mapping bool, depth int) (err error) {
-	if mapping {
+func (s *schemaSource) setObject(n *wit.SchemaNode, typed typedSchema, isMap bool, depth int) (err error) {
+	if isMap {
 		n.Kind = wit.Map
 		n.Key = uint32(len(s.nodes))
 		s.nodes = append(s.nodes, wit.SchemaNode{Kind: wit.String})
-		n.Element, err = s.node(typed.child("additionalProperties"), nil, false, depth+1)
+		n.Element, err = s.addNode(typed.child("additionalProperties"), placement{}, depth+1)
 		return err
 	}
 	n.Kind = wit.Struct
-	type placed struct {
+	type indexedProperty struct {
 		property
-		at int64
+		index int64
 	}
-	var list []placed
+	var list []indexedProperty
 	for i, p := range propertiesOf(typed.subschema) {
 		index := int64(i)
 		if number, ok := p.keywords()[connectIndex].(json.Number); ok {
 			index, _ = number.Int64()
 		}
-		list = append(list, placed{p, index})
+		list = append(list, indexedProperty{p, index})
 	}
-	slices.SortStableFunc(list, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	slices.SortStableFunc(list, func(a, b indexedProperty) int { return cmp.Compare(a.index, b.index) })
 	for _, p := range list {
-		node, err := s.node(p.subschema, nil, s.options.optionalProperties && !p.required, depth+1)
+		node, err := s.addNode(p.subschema, s.propertyPlace(p.property), depth+1)
 		if err != nil {
 			return err
 		}
@@ -672,13 +686,13 @@ func (s *schemaSource) object(n *wit.SchemaNode, typed typedSchema, mapping bool
 	return nil
 }
 
-// attributes sets what all schemas may have, and stores the node.
-func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema, version *int32, optional bool) error {
+// setAttributes sets the attributes that all schemas may have, and stores the node.
+func (s *schemaSource) setAttributes(n *wit.SchemaNode, id uint32, schema subschema, place placement) error {
 	words := schema.keywords()
 	if title, ok := words["title"].(string); ok && n.Name == nil {
 		n.Name = &title
 	}
-	n.Version = version
+	n.Version = place.version
 	if number, ok := words[connectVersion].(json.Number); ok {
 		v, err := strconv.ParseInt(string(number), 10, 32)
 		if err != nil {
@@ -701,17 +715,17 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema
 	}
 	s.nodes[id] = *n
 	if value, ok := words["default"]; ok {
-		if err := s.defaultValue(n, id, value); err != nil {
+		if err := s.setDefault(n, id, value); err != nil {
 			return err
 		}
 	}
-	n.Optional = n.Optional || optional
+	n.Optional = n.Optional || place.optional
 	s.nodes[id] = *n
 	return nil
 }
 
-// defaultValue sets the default of a node that is otherwise complete.
-func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) error {
+// setDefault sets the default of a node that is otherwise complete.
+func (s *schemaSource) setDefault(n *wit.SchemaNode, id uint32, value any) error {
 	r, err := connectjson.CompileReader(s.nodes, id, s.options.readForm())
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ type schemaWriter struct {
 // write returns the JSON Schema of nodes. w writes their values.
 func write(k *conversion.Budget, nodes []wit.SchemaNode, w *connectjson.Writer, o options) ([]byte, error) {
 	s := schemaWriter{conversion.SchemaText{Budget: k}, nodes, o}
-	s.node(0, w, -1, false)
+	s.writeNode(0, w, noIndex)
 	return s.Out, s.Err
 }
 
@@ -41,25 +41,37 @@ const (
 	connectParameters = "connect.parameters"
 )
 
-// node writes the schema of a node. index is its place among properties, negative for none. bare leaves optionality to
-// the caller.
-func (s *schemaWriter) node(id uint32, w *connectjson.Writer, index int, bare bool) {
-	n := &s.nodes[id]
+// noIndex is the index of a schema that is no property.
+const noIndex = -1
+
+// writeNode writes the schema of a node. index is its place among properties.
+func (s *schemaWriter) writeNode(id uint32, w *connectjson.Writer, index int) {
+	if !s.nodes[id].Optional || w.Shape == connectjson.UnionShape {
+		s.writeNonNull(id, w, index)
+		return
+	}
+	if s.Done() {
+		return
+	}
+	s.beginChoice(index)
+	s.Raw(`{"type":"null"},`)
+	s.writeValue(id, w, noIndex)
+	s.Raw("]}")
+}
+
+// writeNonNull writes the schema of a node, which its caller makes optional. The schema of a union includes null.
+func (s *schemaWriter) writeNonNull(id uint32, w *connectjson.Writer, index int) {
 	switch {
 	case s.Done(): // nothing to do: after an error, or the text is too long
 	case w.Shape == connectjson.UnionShape:
-		s.union(n, w, index)
-	case !n.Optional || bare:
-		s.value(id, w, index)
+		s.writeUnion(&s.nodes[id], w, index)
 	default:
-		s.choice(index)
-		s.Raw(`{"type":"null"},`)
-		s.value(id, w, -1)
-		s.Raw("]}")
+		s.writeValue(id, w, index)
 	}
 }
 
-func (s *schemaWriter) choice(index int) {
+// beginChoice begins a schema with alternatives.
+func (s *schemaWriter) beginChoice(index int) {
 	s.Raw("{")
 	if index >= 0 {
 		s.Raw(`"connect.index":`)
@@ -69,23 +81,23 @@ func (s *schemaWriter) choice(index int) {
 	s.Raw(`"oneOf":[`)
 }
 
-// union writes a struct that stands for a union.
-func (s *schemaWriter) union(n *wit.SchemaNode, w *connectjson.Writer, index int) {
-	s.choice(index)
+// writeUnion writes a struct that represents a union.
+func (s *schemaWriter) writeUnion(n *wit.SchemaNode, w *connectjson.Writer, index int) {
+	s.beginChoice(index)
 	preceding := 0
 	if n.Optional {
 		s.Raw(`{"type":"null"}`)
 		preceding = 1
 	}
-	for i, m := range n.Fields {
+	for i, field := range n.Fields {
 		s.Comma(preceding + i)
-		s.node(m.Node, &w.Members[i], i, true)
+		s.writeNonNull(field.Node, &w.Members[i], i)
 	}
 	s.Raw("]}")
 }
 
-// value writes the schema of a node's values other than null: the type, attributes, and the schemas of the content.
-func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
+// writeValue writes the schema of a node's values other than null: type, attributes, and the schemas of the content.
+func (s *schemaWriter) writeValue(id uint32, w *connectjson.Writer, index int) {
 	n := &s.nodes[id]
 	connect := map[string]string{}
 	if index >= 0 {
@@ -101,8 +113,8 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	}
 	switch {
 	case n.Kind == wit.String && isEnum(n):
-		s.enum(n)
-	case n.Kind == wit.Boolean: // everit writes the type of a boolean last, see content
+		s.beginEnum(n)
+	case n.Kind == wit.Boolean: // everit writes the type of a boolean last, see writeContent
 		s.Raw("{")
 	default:
 		name, connectName := typeNames(n, w)
@@ -114,8 +126,8 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 	if n.Kind == wit.Struct && !s.options.additionalProperties {
 		s.Raw(`"additionalProperties":false,`)
 	}
-	s.attributes(n, w, connect)
-	s.content(n, w)
+	s.writeAttributes(n, w, connect)
+	s.writeContent(n, w)
 	s.Out = append(bytes.TrimSuffix(s.Out, []byte(",")), '}')
 }
 
@@ -144,37 +156,37 @@ func typeNames(n *wit.SchemaNode, w *connectjson.Writer) (name, connectName stri
 	return "object", ""
 }
 
-// content writes what everit writes after the attributes: the type of a boolean, and the schemas of the content.
-func (s *schemaWriter) content(n *wit.SchemaNode, w *connectjson.Writer) {
+// writeContent writes what everit writes after the attributes: the type of a boolean, and the schemas of the content.
+func (s *schemaWriter) writeContent(n *wit.SchemaNode, w *connectjson.Writer) {
 	switch n.Kind {
 	case wit.Boolean:
 		s.Raw(`"type":"boolean"`)
 	case wit.Array:
 		s.Raw(`"items":`)
-		s.node(n.Element, w.Element, -1, false)
+		s.writeNode(n.Element, w.Element, noIndex)
 	case wit.Map:
 		if w.Shape == connectjson.ObjectShape {
 			s.Raw(`"additionalProperties":`)
-			s.node(n.Element, w.Element, -1, false)
+			s.writeNode(n.Element, w.Element, noIndex)
 			return
 		}
 		// Value before key is the order of Java's hash table.
 		s.Raw(`"items":{"type":"object","properties":{"value":`)
-		s.node(n.Element, w.Element, 1, false)
+		s.writeNode(n.Element, w.Element, 1)
 		s.Raw(`,"key":`)
-		s.node(n.Key, w.Key, 0, false)
+		s.writeNode(n.Key, w.Key, 0)
 		s.Raw("}}")
 	case wit.Struct:
-		s.properties(n, w)
+		s.writeProperties(n, w)
 	}
 }
 
-func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
+func (s *schemaWriter) writeProperties(n *wit.SchemaNode, w *connectjson.Writer) {
 	names := make([]string, len(n.Fields))
 	indexes := make(map[string]int, len(n.Fields))
-	for i, m := range n.Fields {
-		names[i] = m.Name
-		indexes[m.Name] = i
+	for i, field := range n.Fields {
+		names[i] = field.Name
+		indexes[field.Name] = i
 	}
 	if len(names) == 0 {
 		return
@@ -184,15 +196,15 @@ func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
 		i := indexes[name]
 		s.Text(lead, name)
 		s.Raw(":")
-		s.node(n.Fields[i].Node, &w.Members[i], i, false)
+		s.writeNode(n.Fields[i].Node, &w.Members[i], i)
 		lead = ","
 	}
 	s.Raw("}")
 }
 
-// attributes writes what all schemas may have, with a comma after each. connect has the values of Kafka Connect's
+// writeAttributes writes what all schemas may have, with a comma after each. connect has the values of Kafka Connect's
 // attributes by name.
-func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, connect map[string]string) {
+func (s *schemaWriter) writeAttributes(n *wit.SchemaNode, w *connectjson.Writer, connect map[string]string) {
 	if n.Name != nil {
 		s.Text(`"title":`, *n.Name)
 		s.Raw(",")
@@ -205,7 +217,7 @@ func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, conn
 		s.Raw(`"default":`)
 		defaultJSON, err := w.DefaultText(s.Budget, *n.DefaultValue)
 		s.Fail(err)
-		s.orgJSON(defaultJSON)
+		s.writeOrgJSON(defaultJSON)
 		s.Raw(",")
 	}
 	var names []string
@@ -219,6 +231,7 @@ func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, conn
 	}
 }
 
+// ownParameters returns the parameters of a node without Confluent's, each once, in the order of org.json.
 func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 	var names []string
 	for _, p := range n.Parameters {
@@ -234,17 +247,17 @@ func ownParameters(n *wit.SchemaNode) (list []wit.Setting) {
 }
 
 func isEnum(n *wit.SchemaNode) bool {
-	_, sum := conversion.Parameter(n, sumEnumName)
-	_, confluent := conversion.Parameter(n, enumName)
-	return sum || confluent
+	_, isSumEnum := conversion.Parameter(n, sumEnumName)
+	_, isConfluentEnum := conversion.Parameter(n, enumName)
+	return isSumEnum || isConfluentEnum
 }
 
-// nullSymbol stands for null among the symbols of an enumeration; noSymbol stands for it in a hash table, where both
-// have the first place.
+// nullSymbol represents null among the symbols of an enumeration; noSymbol represents it in a hash table, where null
+// and it have the first place.
 const nullSymbol, noSymbol = "<NULL>", "\x00"
 
-// enum begins the schema of a string with the symbols of an enum.
-func (s *schemaWriter) enum(n *wit.SchemaNode) {
+// beginEnum begins the schema of a string with the symbols of an enum.
+func (s *schemaWriter) beginEnum(n *wit.SchemaNode) {
 	lead := enumName + "."
 	if s.options.sumTypes {
 		lead = sumEnumName + "."
@@ -269,19 +282,19 @@ func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	s.Raw("],")
 }
 
-// orgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
+// writeOrgJSON writes a default again as org.json and Jackson do one after the other: numbers with a point as decimals
 // without zeros at their end, objects in the order of a hash table.
-func (s *schemaWriter) orgJSON(text []byte) {
+func (s *schemaWriter) writeOrgJSON(text []byte) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
 		s.Fail(fault.Data("the default of a schema: %v", err))
 	}
-	s.orgValue(v)
+	s.writeOrgValue(v)
 }
 
-func (s *schemaWriter) orgValue(v any) {
+func (s *schemaWriter) writeOrgValue(v any) {
 	switch typed := v.(type) {
 	case nil:
 		s.Raw("null")
@@ -295,7 +308,7 @@ func (s *schemaWriter) orgValue(v any) {
 		s.Raw("[")
 		for i, item := range typed {
 			s.Comma(i)
-			s.orgValue(item)
+			s.writeOrgValue(item)
 		}
 		s.Raw("]")
 	case map[string]any:
@@ -304,7 +317,7 @@ func (s *schemaWriter) orgValue(v any) {
 			s.Comma(i)
 			s.Quote(name)
 			s.Raw(":")
-			s.orgValue(typed[name])
+			s.writeOrgValue(typed[name])
 		}
 		s.Raw("}")
 	}
@@ -312,15 +325,15 @@ func (s *schemaWriter) orgValue(v any) {
 
 // appendOrgNumber writes a number that org.json wrote and Jackson read as a decimal.
 func appendOrgNumber(dst []byte, text string) []byte {
-	mantissa, exponent, scientific := strings.Cut(text, "E")
-	if strings.Contains(mantissa, ".") && !scientific {
+	mantissa, exponent, hasExponent := strings.Cut(text, "E")
+	if strings.Contains(mantissa, ".") && !hasExponent {
 		text = strings.TrimSuffix(strings.TrimRight(mantissa, "0"), ".")
 		mantissa = text
 	}
 	integer, fraction, _ := strings.Cut(mantissa, ".")
 	power, err := strconv.Atoi(exponent)
 	unscaled, ok := new(big.Int).SetString(integer+fraction, 10)
-	if (scientific && err != nil) || !ok || (!scientific && fraction == "") {
+	if (hasExponent && err != nil) || !ok || (!hasExponent && fraction == "") {
 		return append(dst, text...)
 	}
 	content, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, unscaled))
@@ -334,10 +347,10 @@ func inCopy(names []string) []string {
 
 // inJSONObject returns names in the order of an org.json JSONObject of that HashMap.
 func inJSONObject(names []string) []string {
-	from := 1
-	for from < len(names) {
-		from *= 2
+	tableSize := 1
+	for tableSize < len(names) {
+		tableSize *= 2
 	}
 	return java.SortByBucket(java.HashMapOrder(names, java.Identity), java.Identity,
-		java.GrownTableSize(from, len(names)))
+		java.GrownTableSize(tableSize, len(names)))
 }

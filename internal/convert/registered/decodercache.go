@@ -30,7 +30,7 @@ type lastUsed[R decoder] struct {
 }
 
 type decoder interface {
-	// From returns the schema of decoded values, nil for none.
+	// From returns the schema of decoded values, nil if they have none.
 	From() *record.Schema
 }
 
@@ -60,7 +60,7 @@ func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 	if data == nil {
 		return wit.ValueSlice{}, nil
 	}
-	id, err := idOf(data)
+	id, err := idFromPrefix(data)
 	if err != nil {
 		return wit.ValueSlice{}, err
 	}
@@ -70,7 +70,7 @@ func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 // DecodeBy implements convert.HeaderDecoder.
 func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
-	id, err := idIn(header)
+	id, err := idFromHeader(header)
 	if err != nil || data == nil {
 		return wit.ValueSlice{}, err
 	}
@@ -104,19 +104,19 @@ func (c *DecoderCache[R]) find(topic string, id schemaID) (r cachedDecoder[R], o
 		return c.last.cachedDecoder, true
 	}
 	if r, ok = c.Cache.Entries[key]; ok {
-		c.last = lastUsed[R]{r, key, true}
+		c.last = lastUsed[R]{cachedDecoder: r, key: key, isSet: true}
 	}
 	return r, ok
 }
 
 // add requests and compiles a schema. Unreadable schemas are cached, too; fatal and transient errors are not.
 func (c *DecoderCache[R]) add(ctx context.Context, topic string, id schemaID) (cachedDecoder[R], error) {
-	texts, wrong, err := c.schemas.written(ctx, id)
+	texts, unreadable, err := c.schemas.texts(ctx, id)
 	if err != nil {
 		return cachedDecoder[R]{}, err
 	}
-	r := cachedDecoder[R]{err: wrong}
-	if wrong == nil {
+	r := cachedDecoder[R]{err: unreadable}
+	if unreadable == nil {
 		r.decoder, r.err = c.compile(ctx, topic, texts)
 	}
 	if ctx.Err() != nil {

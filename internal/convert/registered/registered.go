@@ -55,7 +55,7 @@ func New(values setting.Values, use conversion.Options, kind registry.Kind) (r S
 
 const subjectPackage = "io.confluent.kafka.serializers.subject."
 
-// subjectStrategy returns how subjects are named, by the class of `key.subject.name.strategy` or
+// subjectStrategy returns the function that names subjects, by the class of `key.subject.name.strategy` or
 // `value.subject.name.strategy`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
 	name := conversion.ConverterType(key) + ".subject.name.strategy"
@@ -138,7 +138,7 @@ func (s *Schemas) ID(ctx context.Context, topic, name, text string,
 // IDBytes is the size of the prefix of a value: zero, and the four bytes of an ID.
 const IDBytes = 5
 
-// schemaID is the registry's ID, or a GUID if that is 0.
+// schemaID is the registry's ID, or a GUID if the ID is 0.
 type schemaID struct {
 	id   int
 	guid string
@@ -151,7 +151,7 @@ func (s schemaID) String() string {
 	return strconv.Itoa(s.id)
 }
 
-func idIn(header []byte) (schemaID, error) {
+func idFromHeader(header []byte) (schemaID, error) {
 	switch {
 	case len(header) == IDBytes && header[0] == 0:
 		return schemaID{id: int(binary.BigEndian.Uint32(header[1:]))}, nil
@@ -159,27 +159,25 @@ func idIn(header []byte) (schemaID, error) {
 		g := header[1:]
 		return schemaID{guid: fmt.Sprintf("%x-%x-%x-%x-%x", g[:4], g[4:6], g[6:8], g[8:10], g[10:])}, nil
 	}
-	return schemaID{},
-		fault.Data("expected a zero byte and the four bytes of a schema's id, or a one and the 16 bytes "+
-			"of its GUID, in the header of the schema, found %d bytes", len(header))
+	return schemaID{}, fault.Data("expected a zero byte and the four bytes of a schema's id, or a one and the 16 "+
+		"bytes of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
-func idOf(data []byte) (schemaID, error) {
+func idFromPrefix(data []byte) (schemaID, error) {
 	if len(data) < IDBytes || data[0] != 0 {
 		prefix := "nothing"
 		if len(data) > 0 {
 			prefix = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
 		}
-		return schemaID{},
-			fault.Data("expected a zero byte and the four bytes of a schema's id in front of the value, "+
-				"found %s", prefix)
+		return schemaID{}, fault.Data("expected a zero byte and the four bytes of a schema's id in front of the "+
+			"value, found %s", prefix)
 	}
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
-// written returns the schema of an ID after those that it refers to. unreadable concerns all records with the ID; err
-// only this one, since the registry may know the ID later.
-func (s *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {
+// texts returns the schema of an ID after the schemas that it refers to. unreadable concerns all records with the ID;
+// err only this one, since the registry may know the ID later.
+func (s *Schemas) texts(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {
 	if s.client == nil {
 		return nil, nil, errNoRegistry
 	}
@@ -211,7 +209,8 @@ func (s *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 	return texts, nil, nil
 }
 
-// Version returns the version that a schema is of the topic's subject, for schemas that do not contain one.
+// Version returns the version of a schema in the topic's subject, for schemas that do not contain one. It returns
+// nil if the subject has no such version, or needs a name that the schema lacks.
 func (s *Schemas) Version(ctx context.Context, topic, name, text string) (*int32, error) {
 	subject, err := s.subject(topic, name)
 	if err != nil {
@@ -236,9 +235,9 @@ var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serial
 // Settings declares the settings of all converters with a schema registry.
 func Settings() *setting.Table {
 	t := setting.NewTable(registry.SettingKeys()...)
-	strategy := func(what string) wit.ConfigKey {
-		return setting.Define(what+".subject.name.strategy", wit.KindClass, wit.Medium,
-			setting.Default(subjectPackage+"TopicNameStrategy"), "How subjects of "+what+"s are named: by "+
+	strategy := func(part string) wit.ConfigKey {
+		return setting.Define(part+".subject.name.strategy", wit.KindClass, wit.Medium,
+			setting.Default(subjectPackage+"TopicNameStrategy"), "How subjects of "+part+"s are named: by "+
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
 	}
 	t.Declare(
@@ -256,14 +255,14 @@ func Settings() *setting.Table {
 	)
 	// Features of Confluent's serializers that are not supported: without them values would be encoded in another way,
 	// or written without rules that a user relies on, such as encryption.
-	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
-	for n, what := range []string{"key", "value"} {
-		t.DeclareUnsupported(setting.Define(IDSerializers[n], wit.KindClass, wit.Low, setting.Default(prefixed),
-			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
-				"headers."), prefixed)
+	const prefixSerializer = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
+	for i, part := range []string{"key", "value"} {
+		t.DeclareUnsupported(setting.Define(IDSerializers[i], wit.KindClass, wit.Low, setting.Default(prefixSerializer),
+			"Where the ids of "+part+"s' schemas are written: in front of the "+part+". They are read there and in "+
+				"headers."), prefixSerializer)
 	}
+	// harmless is Confluent's default, which is accepted.
 	unsupported := func(name, harmless, documentation string, rules ...wit.Rule) {
-		// Confluent's default
 		t.DeclareUnsupported(setting.Define(name, wit.KindString, wit.Low, nil, documentation, rules...), harmless)
 	}
 	unsupported("rule.executors", "", "Rules of schemas to run with each value.")

@@ -111,8 +111,8 @@ func Parse(values setting.Values) (settings Settings, err error) {
 
 // RejectedError is a request that the registry rejects, or a schema that is not supported.
 type RejectedError struct {
-	Status int // Status is the HTTP status. Zero means that the registry did not reject the request itself.
-	Code   int // Code is Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409 (incompatible).
+	Status int // of HTTP. Zero means that the registry did not reject the request itself.
+	Code   int // Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409 (incompatible).
 	Text   string
 }
 
@@ -183,11 +183,11 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if hostTransport == nil {
 		hostTransport = t.plain
 	}
-	answer, err := hostTransport.RoundTrip(r)
+	response, err := hostTransport.RoundTrip(r)
 	if err == nil {
-		answer.Body = &limitedBody{answer.Body, maxResponseBytes}
+		response.Body = &limitedBody{response.Body, maxResponseBytes}
 	}
-	return answer, err
+	return response, err
 }
 
 // limitedBody is a body whose reader fails after remaining bytes.
@@ -256,7 +256,7 @@ type rule struct {
 }
 
 // checkRules returns a [RejectedError] if a rule applies to values of this direction: rules are not supported.
-func (s *schemaResponse) checkRules(what string, direction Direction) error {
+func (s *schemaResponse) checkRules(schemaName string, direction Direction) error {
 	if s.Rules == nil {
 		return nil
 	}
@@ -267,7 +267,7 @@ func (s *schemaResponse) checkRules(what string, direction Direction) error {
 				action = "be read"
 			}
 			return &RejectedError{Text: fmt.Sprintf(
-				"%s has the rule %q of type %q, which is not built: values would %s without it", what,
+				"%s has the rule %q of type %q, which is not built: values would %s without it", schemaName,
 				shown.LineUpTo(r.Name, maxMessageBytes), shown.LineUpTo(r.Type, maxMessageBytes), action)}
 		}
 	}
@@ -278,56 +278,56 @@ func (s *schemaResponse) checkRules(what string, direction Direction) error {
 // respond with an ID alone do not report them.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string,
 	normalize bool) (id int, err error) {
-	f, err := c.find(ctx, schemaRequest{what: "register the schema of " + subject, method: http.MethodPost,
+	response, err := c.find(ctx, schemaRequest{action: "register the schema of " + subject, method: http.MethodPost,
 		path: subjectPath(subject) + "/versions", schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
-		err = f.checkRules("the schema of "+subject, Written)
+		err = response.checkRules("the schema of "+subject, Written)
 	}
-	return f.ID, err
+	return response.ID, err
 }
 
 // Lookup returns the ID of a registered schema.
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string,
 	normalize bool) (id int, err error) {
-	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
+	response, err := c.find(ctx, schemaRequest{action: "look up the schema of " + subject, method: http.MethodPost,
 		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
-		err = f.checkRules("the schema of "+subject, Written)
+		err = response.checkRules("the schema of "+subject, Written)
 	}
-	return f.ID, err
+	return response.ID, err
 }
 
 // Version returns the version that a registered schema has under a subject.
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
-	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
+	response, err := c.find(ctx, schemaRequest{action: "look up the schema of " + subject, method: http.MethodPost,
 		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}})
-	return f.Version, err
+	return response.Version, err
 }
 
 // Ping sends one request. A registry that does not support it still responds.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.api.SupportedTypes(ctx)
-	answer, _ := errors.AsType[*sr.ResponseError](err)
+	response, _ := errors.AsType[*sr.ResponseError](err)
 	switch {
-	case err == nil, answer != nil && answer.StatusCode == http.StatusNotFound:
+	case err == nil, response != nil && response.StatusCode == http.StatusNotFound:
 		return nil
-	case answer != nil:
-		return fmt.Errorf("schema registry %s: status %d: %s", c.address, answer.StatusCode, c.message(answer))
+	case response != nil:
+		return fmt.Errorf("schema registry %s: status %d: %s", c.address, response.StatusCode, c.message(response))
 	}
 	return fmt.Errorf("schema registry %s: %s", c.address, c.printable(err.Error()))
 }
 
 // Latest returns the ID and the text of a subject's newest schema.
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
-	f, err := c.find(ctx, schemaRequest{what: "get the newest schema of " + subject, method: http.MethodGet,
+	response, err := c.find(ctx, schemaRequest{action: "get the newest schema of " + subject, method: http.MethodGet,
 		path: subjectPath(subject) + "/versions/latest"})
 	if err == nil {
-		err = f.checkRules("the newest schema of "+subject, Written)
+		err = response.checkRules("the newest schema of "+subject, Written)
 	}
-	return f.ID, f.Schema.Schema, err
+	return response.ID, response.Schema.Schema, err
 }
 
-// Schema returns the schema of an ID, after those that it refers to.
+// Schema returns the schema of an ID, after the schemas that it refers to.
 func (c *Client) Schema(ctx context.Context, id int, direction Direction) (texts []NamedSchema, kind Kind, err error) {
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), direction)
 }
@@ -338,24 +338,25 @@ func (c *Client) SchemaByGUID(ctx context.Context, guid string,
 	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), direction)
 }
 
-func (c *Client) schema(ctx context.Context, what, path string,
+func (c *Client) schema(ctx context.Context, schemaName, path string,
 	direction Direction) (texts []NamedSchema, kind Kind, err error) {
-	f, err := c.find(ctx, schemaRequest{what: "get " + what, method: http.MethodGet, path: path, withoutID: true})
+	response, err := c.find(ctx, schemaRequest{action: "get " + schemaName, method: http.MethodGet, path: path,
+		withoutID: true})
 	if err == nil {
-		err = f.checkRules(what, direction)
+		err = response.checkRules(schemaName, direction)
 	}
 	if err != nil {
 		return nil, kind, err
 	}
-	texts, err = c.withReferences(ctx, what, f.Schema)
-	return texts, f.Type, err
+	texts, err = c.withReferences(ctx, schemaName, response.Schema)
+	return texts, response.Type, err
 }
 
 func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
 
 // schemaRequest is a request for one schema, which is sent as the body if it is set.
 type schemaRequest struct {
-	what      string // names the request in errors
+	action    string // what the request does, for errors
 	method    string
 	path      string
 	schema    *sr.Schema
@@ -364,7 +365,7 @@ type schemaRequest struct {
 }
 
 func (c *Client) find(ctx context.Context, request schemaRequest) (response schemaResponse, err error) {
-	err = c.retry(ctx, request.what, func(ctx context.Context) error {
+	err = c.retry(ctx, request.action, func(ctx context.Context) error {
 		if request.normalize {
 			ctx = sr.WithParams(ctx, sr.Normalize)
 		}
@@ -384,21 +385,21 @@ func (c *Client) find(ctx context.Context, request schemaRequest) (response sche
 	return response, err
 }
 
-// withReferences returns a schema after those that it refers to.
-func (c *Client) withReferences(ctx context.Context, what string, schema sr.Schema) ([]NamedSchema, error) {
-	r := referenceResolver{client: c, what: what, seen: map[string]bool{}}
+// withReferences requests the schemas that a schema refers to, and returns it after them.
+func (c *Client) withReferences(ctx context.Context, schemaName string, schema sr.Schema) ([]NamedSchema, error) {
+	r := referenceResolver{client: c, schemaName: schemaName, seen: map[string]bool{}}
 	if err := r.add(ctx, schema.References); err != nil {
 		return nil, err
 	}
-	return append(r.found, NamedSchema{Text: schema.Schema}), nil
+	return append(r.schemas, NamedSchema{Text: schema.Schema}), nil
 }
 
 // referenceResolver requests the schemas that a schema refers to, each once, and referenced ones first.
 type referenceResolver struct {
-	client *Client
-	what   string // names the schema in errors
-	seen   map[string]bool
-	found  []NamedSchema
+	client     *Client
+	schemaName string // of the schema that refers to them, for errors
+	seen       map[string]bool
+	schemas    []NamedSchema
 }
 
 func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaReference) error {
@@ -407,8 +408,9 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 		if r.seen[key] {
 			continue
 		}
-		if r.seen[key] = true; len(r.seen) > maxReferences {
-			return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", r.what, maxReferences)}
+		r.seen[key] = true
+		if len(r.seen) > maxReferences {
+			return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", r.schemaName, maxReferences)}
 		}
 		var schema sr.Schema
 		err := r.client.retry(ctx, fmt.Sprintf("get version %d of %s", reference.Version, reference.Subject),
@@ -423,33 +425,33 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 		if err != nil {
 			return err
 		}
-		r.found = append(r.found, NamedSchema{reference.Name, schema.Schema})
+		r.schemas = append(r.schemas, NamedSchema{reference.Name, schema.Schema})
 	}
 	return nil
 }
 
 // retry sends a request until the registry accepts or rejects it, or ctx ends. It waits longer after each try.
-func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
+func (c *Client) retry(ctx context.Context, action string, send func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began := time.Now()
-		err := do(ctx)
-		var answer *sr.ResponseError
+		err := send(ctx)
+		var response *sr.ResponseError
 		var redirect *secret.RedirectError
 		switch {
 		case err == nil:
-			c.recordAnswer(began)
+			c.recordResponse(began)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &redirect):
-			c.recordAnswer(began)
-			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, what, redirect)}
-		case errors.As(err, &answer) && !isTemporary(answer.StatusCode):
-			c.recordAnswer(began)
-			return &RejectedError{Status: answer.StatusCode, Code: answer.ErrorCode, Text: fmt.Sprintf(
-				"schema registry %s: %s: status %d: %s", c.address, what, answer.StatusCode, c.message(answer))}
+			c.recordResponse(began)
+			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, action, redirect)}
+		case errors.As(err, &response) && !isTemporary(response.StatusCode):
+			c.recordResponse(began)
+			return &RejectedError{Status: response.StatusCode, Code: response.ErrorCode, Text: fmt.Sprintf(
+				"schema registry %s: %s: status %d: %s", c.address, action, response.StatusCode, c.message(response))}
 		}
-		c.recordOutage(began, what, c.printable(err.Error()))
+		c.recordOutage(began, action, c.printable(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
@@ -461,23 +463,23 @@ func isTemporary(status int) bool {
 		status == http.StatusRequestTimeout
 }
 
-func (c *Client) message(answer *sr.ResponseError) string {
-	return c.printable(cmp.Or(answer.Message, string(answer.Raw)))
+func (c *Client) message(response *sr.ResponseError) string {
+	return c.printable(cmp.Or(response.Message, string(response.Raw)))
 }
 
 func (c *Client) printable(text string) string {
 	return shown.LineUpTo(c.secrets.Redact(text), maxMessageBytes)
 }
 
-// recordOutage logs an outage once for all concurrent requests.
-func (c *Client) recordOutage(began time.Time, what, why string) {
+// recordOutage notes that a request that began then failed. It logs an outage once for all concurrent requests.
+func (c *Client) recordOutage(began time.Time, action, why string) {
 	c.mu.Lock()
 	c.lastError = why
 	c.mu.Unlock()
 	c.partner.Lost(c.log, began, "", "the schema registry does not respond; retrying until it does",
-		"registry", c.address, "for", what, "error", why)
+		"registry", c.address, "for", action, "error", why)
 }
 
-func (c *Client) recordAnswer(began time.Time) {
+func (c *Client) recordResponse(began time.Time) {
 	c.partner.Back(c.log, began, "the schema registry responds again", "registry", c.address)
 }

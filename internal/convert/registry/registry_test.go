@@ -24,12 +24,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Client {
+func open(t *testing.T, handler http.HandlerFunc, extra map[string]string) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	settings := []wit.Setting{{Name: "schema.registry.url", Value: server.URL}}
-	for name, value := range given {
+	for name, value := range extra {
 		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
 	s, err := Parse(setting.NewTable(SettingKeys()...).Values(settings))
@@ -41,12 +41,12 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 
 // A schema's references come before it, each once; a schema with an endless chain of references is rejected.
 func TestReferencesAreBounded(t *testing.T) {
-	more := 3
+	references := 3 // the length of the chain
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
 		var n int
 		fmt.Sscanf(r.URL.Path, "/subjects/s%d/", &n)
 		s := sr.Schema{Schema: fmt.Sprintf(`"text %d"`, n)}
-		if n < more {
+		if n < references {
 			s.References = []sr.SchemaReference{{Name: "a", Subject: fmt.Sprint("s", n+1), Version: 1}, {Name: "b",
 				Subject: fmt.Sprint("s", n+1), Version: 1}}
 		}
@@ -57,7 +57,7 @@ func TestReferencesAreBounded(t *testing.T) {
 	if err != nil || kind != Avro || !slices.Equal(texts, want) {
 		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
 	}
-	more = maxReferences + 10
+	references = maxReferences + 10
 	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
 		!strings.Contains(err.Error(), "more than 1000 others") {
 		t.Errorf("expected an error, found %v", err)
@@ -88,29 +88,30 @@ func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
 
 // User and password of the address or the setting are sent to the registry, and not to a host that it redirects to.
 func TestCredentialsStayWithTheRegistry(t *testing.T) {
-	var strayed []string
+	var sentElsewhere []string
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		strayed = append(strayed, r.Header.Get("Authorization"))
+		sentElsewhere = append(sentElsewhere, r.Header.Get("Authorization"))
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	t.Cleanup(other.Close)
-	for _, given := range []map[string]string{
-		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"}, {"bearer.auth.token": "t"},
+	for _, credentials := range []map[string]string{
+		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"},
+		{"bearer.auth.token": "t"},
 	} {
 		// another host, and another port of the same host
-		for _, elsewhere := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
+		for _, otherURL := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
 			var received []string
 			c := open(t, func(w http.ResponseWriter, r *http.Request) {
 				received = append(received, r.Header.Get("Authorization"))
-				http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
-			}, given)
+				http.Redirect(w, r, otherURL+r.URL.Path, http.StatusTemporaryRedirect)
+			}, credentials)
 			_, _, err := c.Schema(t.Context(), 1, Read)
-			var refused *RejectedError
-			if !errors.As(err, &refused) || !refused.IsNotFound() {
+			var rejected *RejectedError
+			if !errors.As(err, &rejected) || !rejected.IsNotFound() {
 				t.Errorf("expected the other host's response, found %v", err)
 			}
 			want := "Basic dTpwOnE="
-			if given["bearer.auth.token"] != "" {
+			if credentials["bearer.auth.token"] != "" {
 				want = "Bearer t"
 			}
 			if len(received) != 1 || received[0] != want {
@@ -118,7 +119,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, "", strings.Join(strayed, ""), "credentials sent to another host", strayed)
+	assert.Equal(t, "", strings.Join(sentElsewhere, ""), "credentials sent to another host", sentElsewhere)
 }
 
 // A registry's responses are logged without the credentials that were sent, in whatever form they are repeated, whether
@@ -145,14 +146,14 @@ func TestRegistryResponsesAreRedacted(t *testing.T) {
 		}()
 		_, _, err = c.Schema(ctx, 1, Read)
 		cancel()
-		said := fmt.Sprint(err, c.Outage(), log.String())
+		output := fmt.Sprint(err, c.Outage(), log.String())
 		for _, hidden := range []string{"gehe/im+42", "gehe%2Fim%2B42", "cmVhZGVyOmdlaGUvaW0rNDI=", "\x1b"} {
-			if strings.Contains(said, hidden) {
-				t.Errorf("status %d: expected %q hidden, found %s", status, hidden, said)
+			if strings.Contains(output, hidden) {
+				t.Errorf("status %d: expected %q hidden, found %s", status, hidden, output)
 			}
 		}
-		if !strings.Contains(said, "[hidden]") {
-			t.Errorf("status %d: expected the response, found %s", status, said)
+		if !strings.Contains(output, "[hidden]") {
+			t.Errorf("status %d: expected the response, found %s", status, output)
 		}
 	}
 }
