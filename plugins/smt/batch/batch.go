@@ -26,7 +26,7 @@ type Output struct {
 	InPlace []byte   // if not nil, replaces Data: the start of the input's data, with results appended to values
 }
 
-// Reset empties the output for the rows of another call. Its memory is reused, so the result before becomes invalid.
+// Reset empties the output for the rows of another call. Its memory is reused, so the previous result becomes invalid.
 func (o *Output) Reset(in Input) {
 	if cap(o.Rows) < len(in.Rows) {
 		o.Rows = make([]wit.Row, 0, len(in.Rows))
@@ -36,12 +36,12 @@ func (o *Output) Reset(in Input) {
 
 // Result returns the output as the result of a call.
 func (o *Output) Result(consumed int, schemas []wit.Schema) wit.ApplyResult {
-	done := wit.ApplyResult{Schemas: schemas, Topics: o.Topics, Rows: o.Rows, Data: o.Data, Errors: o.Errors,
+	result := wit.ApplyResult{Schemas: schemas, Topics: o.Topics, Rows: o.Rows, Data: o.Data, Errors: o.Errors,
 		Consumed: uint32(consumed)}
 	if o.InPlace != nil {
-		done.Data = o.InPlace
+		result.Data = o.InPlace
 	}
-	return done
+	return result
 }
 
 // Add adds a record that results from a row of the input.

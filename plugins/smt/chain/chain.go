@@ -9,19 +9,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// compiledChain is what an engine makes of a context: the stages of a chain, or one predicate.
+// compiledChain is the compiled form of a context: the stages of a chain, or one predicate.
 type compiledChain struct {
-	stages []operation.Stage
-	routes *fastpath.Routes
-	test   operation.Predicate // set for a context of one predicate, see [Engine.Test]
+	stages    []operation.Stage
+	routes    *fastpath.Routes
+	predicate operation.Predicate // of a context of one predicate, otherwise nil; see [Engine.Test]
 }
 
-// newChain compiles stages. Apply with a predicate passes rows through.
+// newChain compiles stages, or one predicate, with which [Engine.Apply] passes rows through.
 func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
 	chain := &compiledChain{routes: fastpath.NewRoutes(nil)}
 	if len(list) == 1 {
-		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
-			chain.test = test
+		if predicate, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
+			chain.predicate = predicate
 			return chain, err
 		}
 	}

@@ -23,18 +23,19 @@ var pool = []string{"a", "b", "c", "d", "e", "f", "g", "long.name-with ümlaut"}
 
 func (m maker) name() string { return pool[m.IntN(len(pool))] }
 
-// fresh returns a name that mostly no field has.
-func (m maker) fresh() string {
+// newName returns a name that mostly no field has.
+func (m maker) newName() string {
 	if m.IntN(5) == 0 {
 		return m.name()
 	}
 	return "n" + strconv.Itoa(m.IntN(30))
 }
 
-func setDefault(nodes []wit.SchemaNode, at int, value any) {
-	b, err := connectdata.AppendDefault(nil, nodes, uint32(at), value)
+// setDefault sets the default of a node.
+func setDefault(nodes []wit.SchemaNode, node int, value any) {
+	b, err := connectdata.AppendDefault(nil, nodes, uint32(node), value)
 	must(err)
-	nodes[at].DefaultValue = &b
+	nodes[node].DefaultValue = &b
 }
 
 func must(err error) {
@@ -43,7 +44,7 @@ func must(err error) {
 	}
 }
 
-// structure returns a schema whose root is mostly a struct.
+// structure returns a schema whose root is mostly a struct, with names of the pool.
 func (m maker) structure() []wit.SchemaNode {
 	if m.IntN(12) == 0 {
 		return m.Schema()
@@ -51,14 +52,14 @@ func (m maker) structure() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: m.IntN(5) == 0, Name: wit.Ptr("N"),
 		Version: wit.Ptr(int32(m.IntN(3)))}}
 	for _, i := range m.Perm(len(pool))[:m.IntN(len(pool)+1)] {
-		at := uint32(len(nodes))
-		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[i], Node: at})
+		first := uint32(len(nodes))
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[i], Node: first})
 		for _, node := range m.Schema() {
-			node.Key = node.Key + at
-			node.Element = node.Element + at
+			node.Key += first
+			node.Element += first
 			node.Fields = slices.Clone(node.Fields)
 			for k := range node.Fields {
-				node.Fields[k].Node += at
+				node.Fields[k].Node += first
 			}
 			nodes = append(nodes, node)
 		}
@@ -66,8 +67,8 @@ func (m maker) structure() []wit.SchemaNode {
 	return nodes
 }
 
-// full returns a value for a node that is not null.
-func (m maker) full(nodes []wit.SchemaNode, node uint32) (value any) {
+// nonNull returns a value for a node that is not null.
+func (m maker) nonNull(nodes []wit.SchemaNode, node uint32) (value any) {
 	for value == nil {
 		value = m.Value(nodes, node)
 	}
@@ -94,6 +95,7 @@ func (m maker) schemaless(names []int) any {
 	return out
 }
 
+// stage returns a random stage of any transform, mostly without condition.
 func (m maker) stage() wit.Stage {
 	stage := wit.Stage{}
 	set := func(name, value string) {
@@ -109,12 +111,12 @@ func (m maker) stage() wit.Stage {
 		stage = stageOf(ClassInsertHeader, "header", m.name(), "value.literal",
 			[]string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
 	case 18, 19:
-		stage = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.some())
+		stage = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.nameList())
 		if m.IntN(2) == 0 {
 			set("replacement", []string{"7", "-3e2", "1.5", "x"}[m.IntN(4)])
 		}
 	case 14:
-		stage = stageOf(ClassDropHeaders, "headers", m.some())
+		stage = stageOf(ClassDropHeaders, "headers", m.nameList())
 	case 15:
 		stage = stageOf([]string{ClassExtractValue, ClassExtractKey}[m.IntN(2)], "field", m.name())
 	case 16:
@@ -127,9 +129,9 @@ func (m maker) stage() wit.Stage {
 	case 10:
 		stage.Component = ClassTimestampRouter
 	case 11:
-		stage = stageOf(ClassValueToKey, "fields", m.some())
+		stage = stageOf(ClassValueToKey, "fields", m.nameList())
 	case 12, 13:
-		fields := m.some()
+		fields := m.nameList()
 		stage = stageOf(m.mostly(ClassHeaderFromValue, ClassHeaderFromKey), "fields", fields)
 		set("headers", strings.Repeat(m.name()+",", strings.Count(fields, ","))+m.name())
 		set("operation", []string{"move", "copy"}[m.IntN(2)])
@@ -144,25 +146,25 @@ func (m maker) stage() wit.Stage {
 		marks := []string{"", "!", "?"}
 		for _, setting := range []string{"topic.field", "partition.field", "offset.field", "timestamp.field"} {
 			if m.IntN(4) == 0 {
-				set(setting, m.fresh()+m.mark(setting, marks))
+				set(setting, m.newName()+m.mark(marks))
 			}
 		}
 		if m.IntN(2) == 0 || len(stage.Settings) == 0 {
-			set("static.field", m.fresh()+marks[m.IntN(3)])
+			set("static.field", m.newName()+marks[m.IntN(3)])
 			set("static.value", m.text())
 		}
 	default:
 		stage.Component = m.mostly(ClassReplaceValue, ClassReplaceKey)
 		if m.IntN(2) == 0 {
-			set("exclude", strings.ReplaceAll(m.distinct(2), ",", " ,"))
+			set("exclude", strings.ReplaceAll(m.distinctNames(2), ",", " ,"))
 		}
 		if m.IntN(4) == 0 {
-			set("include", m.distinct(4))
+			set("include", m.distinctNames(4))
 		}
 		if m.IntN(2) == 0 {
 			from := m.Perm(len(pool))
 			to := m.Perm(len(pool))
-			set("renames", pool[from[0]]+":"+m.fresh()+","+pool[from[1]]+":"+pool[to[1]])
+			set("renames", pool[from[0]]+":"+m.newName()+","+pool[from[1]]+":"+pool[to[1]])
 		}
 	}
 	if m.IntN(3) == 0 {
@@ -188,13 +190,13 @@ func (m maker) mostly(first, second string) string {
 	return []string{first, second}[min(m.IntN(2), m.IntN(2))]
 }
 
-// some returns a list of one or two names.
-func (m maker) some() string { return m.distinct(1 + m.IntN(2)) }
+// nameList returns a list of one or two names.
+func (m maker) nameList() string { return m.distinctNames(1 + m.IntN(2)) }
 
-// distinct returns a list of at most so many distinct names.
-func (m maker) distinct(most int) string {
+// distinctNames returns a list of at most maxCount distinct names.
+func (m maker) distinctNames(maxCount int) string {
 	var names []string
-	for range most {
+	for range maxCount {
 		if name := m.name(); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -202,16 +204,16 @@ func (m maker) distinct(most int) string {
 	return strings.Join(names, ", ")
 }
 
-// mark keeps offsets and required attributes rare, because they fail rows.
-func (m maker) mark(setting string, marks []string) string {
+// mark returns "" or one of marks for the name of a field. Required attributes are rare, because they fail rows.
+func (m maker) mark(marks []string) string {
 	if m.IntN(3) > 0 {
 		return ""
 	}
 	return marks[m.IntN(3)]
 }
 
-// world is a batch of rows with three schemas and without schema.
-type world struct {
+// rowSet is a batch of rows with three schemas and without schema.
+type rowSet struct {
 	schemas []wit.Schema
 	topics  []string
 	rows    []wit.Row
@@ -220,12 +222,13 @@ type world struct {
 	names [2][]int
 }
 
-func (m maker) world() *world {
-	rows := &world{topics: []string{"t0", "t1", "t2"}}
+// rowSet returns 20 or more random rows.
+func (m maker) rowSet() *rowSet {
+	rows := &rowSet{topics: []string{"t0", "t1", "t2"}}
 	for i := range rows.names {
 		rows.names[i] = m.Perm(len(pool))[:m.IntN(len(pool)+1)]
 	}
-	other := 2 + m.IntN(7)
+	kinds := 2 + m.IntN(7) // of values, three of them without schema
 	for i := range 3 {
 		rows.schemas = append(rows.schemas, wit.Schema{ID: uint32(i + 1), Nodes: m.structure()})
 	}
@@ -240,10 +243,10 @@ func (m maker) world() *world {
 			if offset >= 0 {
 				row.Offset = int64(m.IntN(1 << 20))
 			}
-			row.Key = m.datum(rows, m.IntN(3), m.IntN(3) == 0)
-			row.Value = m.datum(rows, schema, m.IntN(other) > other-3)
+			row.Key = m.addValue(rows, m.IntN(3), m.IntN(3) == 0)
+			row.Value = m.addValue(rows, schema, m.IntN(kinds) > kinds-3)
 			if m.IntN(3) == 0 {
-				row.Headers = m.block(rows)
+				row.Headers = m.headers(rows)
 			}
 			rows.rows = append(rows.rows, row)
 		}
@@ -251,14 +254,15 @@ func (m maker) world() *world {
 	return rows
 }
 
-func (m maker) datum(rows *world, schema int, other bool) wit.ValueSlice {
+// addValue adds a value with a schema, or if isOther is set one without schema, or none, to the data of rows.
+func (m maker) addValue(rows *rowSet, schema int, isOther bool) wit.ValueSlice {
 	start := len(rows.data)
 	var err error
 	slice := wit.ValueSlice{Encoding: wit.WithSchema, Schema: rows.schemas[schema].ID, Start: uint32(start)}
 	switch {
-	case other && m.IntN(4) == 0:
+	case isOther && m.IntN(4) == 0:
 		return wit.ValueSlice{}
-	case other:
+	case isOther:
 		slice.Encoding = wit.Schemaless
 		slice.Schema = 0
 		rows.data, err = connectdata.AppendSchemaless(rows.data, m.schemaless(rows.names[m.IntN(2)]))
@@ -271,15 +275,15 @@ func (m maker) datum(rows *world, schema int, other bool) wit.ValueSlice {
 	return slice
 }
 
-// block returns headers of all encodings.
-func (m maker) block(rows *world) wit.ValueSlice {
+// headers adds headers of all encodings to the data of rows.
+func (m maker) headers(rows *rowSet) wit.ValueSlice {
 	var list []connectdata.Header
 	for range m.IntN(4) {
 		header := connectdata.Header{Name: m.name()}
 		if m.IntN(3) == 0 {
 			header.Value = []byte(m.text())
 			header.Encoding = wit.Raw
-		} else if slice := m.datum(rows, m.IntN(3), m.IntN(3) == 0); slice.Encoding != wit.Absent {
+		} else if slice := m.addValue(rows, m.IntN(3), m.IntN(3) == 0); slice.Encoding != wit.Absent {
 			header.Encoding = slice.Encoding
 			header.Schema = slice.Schema
 			header.Value = rows.data[slice.Start : slice.Start+slice.Size]
@@ -316,8 +320,8 @@ type headerOutcome struct {
 	Value any
 }
 
-// normal replaces empty lists of fields by nil.
-func normal(nodes []wit.SchemaNode) []wit.SchemaNode {
+// withoutEmptyFields returns nodes with nil in place of empty lists of fields.
+func withoutEmptyFields(nodes []wit.SchemaNode) []wit.SchemaNode {
 	nodes = slices.Clone(nodes)
 	for i := range nodes {
 		if len(nodes[i].Fields) == 0 {
@@ -334,7 +338,8 @@ type testCall struct {
 	data   []byte
 }
 
-func (c testCall) call() batch.Input {
+// input returns the call as the engine's input.
+func (c testCall) input() batch.Input {
 	return batch.Input{Topics: c.topics, Rows: c.rows, Data: c.data}
 }
 
@@ -355,19 +360,20 @@ func (c *testCall) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.Valu
 	return slice
 }
 
-// add appends a row with such a value.
+// add appends a row with a value of schema 1 or, if nodes is nil, without schema.
 func (c *testCall) add(t testing.TB, nodes []wit.SchemaNode, value any) {
 	t.Helper()
 	c.rows = append(c.rows, wit.Row{RowIndex: uint32(len(c.rows)), Partition: -1, Offset: -1, Timestamp: 1,
 		Value: c.put(t, nodes, value)})
 }
 
-// apply calls Apply like the host: again for the remaining rows. It resolves unchanged parts.
+// apply calls Apply like the host: again for the remaining rows. It returns all rows, without unchanged parts, and the
+// errors of rows.
 func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema,
 	call testCall) (testCall, []wit.RowError) {
 	t.Helper()
 	out := testCall{topics: call.topics, data: append([]byte(nil), call.data...)}
-	var faults []wit.RowError
+	var rowErrors []wit.RowError
 	for from := 0; from < len(call.rows); {
 		got, err := engine.Apply(context, schemas, call.topics, call.rows[from:], call.data)
 		noError(t, err)
@@ -379,16 +385,19 @@ func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema,
 		}
 		for _, row := range got.Rows {
 			input := call.rows[from+int(row.RowIndex)]
-			for _, slices := range [][2]*wit.ValueSlice{{&row.Key, &input.Key}, {&row.Value, &input.Value},
-				{&row.Headers, &input.Headers}} {
-				if slices[0].Encoding == wit.Unchanged {
-					schema := slices[0].Schema
-					*slices[0] = *slices[1]
-					if slices[0].Encoding == wit.WithSchema {
-						slices[0].Schema = schema
-					}
-				} else {
-					slices[0].Start += base
+			for _, part := range []struct{ result, input *wit.ValueSlice }{
+				{&row.Key, &input.Key},
+				{&row.Value, &input.Value},
+				{&row.Headers, &input.Headers},
+			} {
+				if part.result.Encoding != wit.Unchanged {
+					part.result.Start += base
+					continue
+				}
+				schema := part.result.Schema
+				*part.result = *part.input
+				if part.result.Encoding == wit.WithSchema {
+					part.result.Schema = schema
 				}
 			}
 			row.RowIndex = input.RowIndex
@@ -399,20 +408,21 @@ func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema,
 		}
 		for _, f := range got.Errors {
 			f.RowIndex = call.rows[from+int(f.RowIndex)].RowIndex
-			faults = append(faults, f)
+			rowErrors = append(rowErrors, f)
 		}
 		from += int(got.Consumed)
 	}
-	return out, faults
+	return out, rowErrors
 }
 
-func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit.RowError) []outcome {
+// outcomes returns the results of count rows by the result of a call and the errors of rows.
+func outcomes(t *testing.T, engine *Engine, count int, call testCall, rowErrors []wit.RowError) []outcome {
 	t.Helper()
-	list := make([]outcome, row)
+	list := make([]outcome, count)
 	for i := range list {
 		list[i].Dropped = true
 	}
-	for _, f := range faults {
+	for _, f := range rowErrors {
 		list[f.RowIndex] = outcome{Stage: int(f.Stage), Class: f.ErrorClass}
 	}
 	value := func(slice wit.ValueSlice, bytes []byte) ([]wit.SchemaNode, any) {
@@ -423,7 +433,7 @@ func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit
 				t.Fatalf("the result does not match its schema: %v", err)
 			}
 			decoded, _, _ := connectdata.Read(nodes, 0, bytes)
-			return normal(nodes), decoded
+			return withoutEmptyFields(nodes), decoded
 		case wit.Schemaless:
 			decoded, _, err := connectdata.ReadSchemaless(bytes)
 			noError(t, err)
@@ -445,11 +455,11 @@ func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit
 		headers, err := connectdata.Headers(nil, call.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
 		noError(t, err)
 		for _, h := range headers {
-			x := headerOutcome{Name: h.Name, Value: h.Value}
+			header := headerOutcome{Name: h.Name, Value: h.Value}
 			if h.Encoding != wit.Raw {
-				x.Nodes, x.Value = value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
+				header.Nodes, header.Value = value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
 			}
-			result.Headers = append(result.Headers, x)
+			result.Headers = append(result.Headers, header)
 		}
 	}
 	return list
@@ -464,22 +474,16 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for seed := range uint64(rounds) {
-		make := maker{connectdatatest.New(seed)}
-		rows := make.world()
+		random := maker{connectdatatest.New(seed)}
+		rows := random.rowSet()
 		var stages []wit.Stage
-		for range 1 + make.IntN(5) {
-			stages = append(stages, make.stage())
+		for range 1 + random.IntN(5) {
+			stages = append(stages, random.stage())
 		}
 		in := testCall{rows.topics, rows.rows, rows.data}
-		through := func(plain bool) []outcome {
-			engine, context := prepared(t, stages...)
-			engine.fastPath.Off = plain
-			out, faults := apply(t, engine, context, rows.schemas, in)
-			return outcomes(t, engine, len(rows.rows), out, faults)
-		}
-		want := through(true)
-		got := through(false)
-		single := singly(t, stages, rows.schemas, in)
+		_, _, want, _ := runChain(t, stages, rows.schemas, in, withoutFastPath)
+		_, _, got, _ := runChain(t, stages, rows.schemas, in, withFastPath)
+		single := applyStageByStage(t, stages, rows.schemas, in)
 		for i := range want {
 			o := &want[i]
 			seen[fmt.Sprint(o.Dropped, o.Class, o.ValNodes != nil, o.Value != nil)]++
@@ -502,24 +506,25 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 	}
 }
 
-func singly(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall) []outcome {
-	row := len(call.rows)
+// applyStageByStage sends rows through one stage at a time, each of its own chain.
+func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall) []outcome {
+	count := len(call.rows)
 	engine := New()
-	var all []wit.RowError
+	var rowErrors []wit.RowError
 	for i, stage := range stages {
 		context, err := engine.Prepare([]wit.Stage{stage})
 		noError(t, err)
-		var faults []wit.RowError
-		call, faults = apply(t, engine, context, schemas, call)
+		var stageErrors []wit.RowError
+		call, stageErrors = apply(t, engine, context, schemas, call)
 		if i == 0 {
 			schemas = nil
 		}
-		for _, f := range faults {
+		for _, f := range stageErrors {
 			f.Stage = uint32(i)
-			all = append(all, f)
+			rowErrors = append(rowErrors, f)
 		}
 	}
-	return outcomes(t, engine, row, call, all)
+	return outcomes(t, engine, count, call, rowErrors)
 }
 
 // noError ends the test at an unexpected error.
@@ -530,8 +535,8 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// prepared returns an engine and a context of stages.
-func prepared(t testing.TB, stages ...wit.Stage) (*Engine, []byte) {
+// newPrepared returns an engine and the context of stages.
+func newPrepared(t testing.TB, stages ...wit.Stage) (*Engine, []byte) {
 	t.Helper()
 	engine := New()
 	context, err := engine.Prepare(stages)

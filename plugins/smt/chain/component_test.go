@@ -56,8 +56,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation,
 				Required: setting.IsRequired(&s),
 				Type: map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindBoolean: "BOOLEAN",
-					wit.KindList: "LIST",
-					wit.KindInt:  "INT"}[s.Kind],
+					wit.KindList: "LIST", wit.KindInt: "INT"}[s.Kind],
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
@@ -65,8 +64,9 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			t.Errorf("%s (-Kafka +ours):\n%s", component.Name, diff)
 		}
 	}
-	if row := len(catalog.Components()); len(recorded)+extra != row || extra != 6 {
-		t.Errorf("found %d recorded and %d components", len(recorded), row)
+	if count := len(catalog.Components()); len(recorded)+extra != count || extra != 6 {
+		t.Errorf("expected the %d recorded components and 6 more, found %d, of which %d are not Kafka's", len(recorded),
+			count, extra)
 	}
 }
 
@@ -80,6 +80,7 @@ func componentNamed(name string) wit.Component {
 	return wit.Component{}
 }
 
+// pairs returns settings. Their names and values alternate.
 func pairs(texts ...string) (list []wit.Setting) {
 	for i := 0; i < len(texts); i += 2 {
 		list = append(list, wit.Setting{Name: texts[i], Value: texts[i+1]})
@@ -92,6 +93,7 @@ func stageOf(class string, texts ...string) wit.Stage {
 	return wit.Stage{Component: class, Settings: pairs(texts...)}
 }
 
+// Prepare rejects stages with unknown components or invalid settings, and Apply a context of other bytes.
 func TestPrepareRejectsInvalidStages(t *testing.T) {
 	for want, stage := range map[string]wit.Stage{
 		`stage 0, X: expected a transform of this plugin`: {Component: "X"},
@@ -119,14 +121,19 @@ func TestPrepareRejectsInvalidStages(t *testing.T) {
 
 // tenFields returns a call of rows with ten fields and about size bytes each.
 func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row, data []byte) {
-	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
+	nodes := []wit.SchemaNode{
+		{Kind: wit.Struct, Name: wit.Ptr("Order")},
+		{Kind: wit.Int32},
 		{Kind: wit.Int64, Optional: true},
-		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.String, Optional: true}}
+		{Kind: wit.Float64, Optional: true},
+		{Kind: wit.Boolean, Optional: true},
+		{Kind: wit.String, Optional: true},
+	}
 	tree := connectdata.Struct{}
 	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: "f" + strconv.Itoa(i), Node: node})
-		tree = append(tree, []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true,
-			strings.Repeat("x", size/6-5)}[node])
+		valueOfNode := []any{nil, int32(100_000), int64(1_709_184_496_789), 1.5, true, strings.Repeat("x", size/6-5)}
+		tree = append(tree, valueOfNode[node])
 	}
 	var call testCall
 	for range rows {
@@ -136,26 +143,27 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 }
 
 // asMap returns a struct as a map.
-func asMap(nodes []wit.SchemaNode, of connectdata.Struct) connectdata.Map {
+func asMap(nodes []wit.SchemaNode, record connectdata.Struct) connectdata.Map {
 	m := connectdata.Map{}
-	for f, value := range of {
-		m = append(m, connectdata.Entry{Key: nodes[0].Fields[f].Name, Value: value})
+	for i, value := range record {
+		m = append(m, connectdata.Entry{Key: nodes[0].Fields[i].Name, Value: value})
 	}
 	return m
 }
 
-// withoutSchema converts the structs of rows to maps and returns the new data.
+// withoutSchema converts the structs of rows, which it changes, to maps and returns the new data.
 func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []byte) []byte {
-	var all testCall
+	var call testCall
 	for i := range rows {
 		slice := &rows[i].Value
 		tree, _, err := connectdata.Read(nodes, 0, data[slice.Start:slice.Start+slice.Size])
 		noError(t, err)
-		*slice = all.put(t, nil, asMap(nodes, tree.(connectdata.Struct)))
+		*slice = call.put(t, nil, asMap(nodes, tree.(connectdata.Struct)))
 	}
-	return all.data
+	return call.data
 }
 
+// benchChain returns a common chain, whose stages one program can run.
 func benchChain() []wit.Stage {
 	return []wit.Stage{
 		stageOf(ClassInsertValue, "static.field", "system", "static.value", "SAP-PRD-100"),
@@ -167,44 +175,49 @@ func benchChain() []wit.Stage {
 // Apply stops after a megabyte of output. The host calls again for the remaining rows.
 func TestApplyStopsEarly(t *testing.T) {
 	schema, rows, data := tenFields(t, 3000, 1024)
-	engine, context := prepared(t, benchChain()...)
+	engine, context := newPrepared(t, benchChain()...)
 	first, err := engine.Apply(context, []wit.Schema{schema}, []string{"orders"}, rows, data)
 	if err != nil || first.Consumed < 900 || first.Consumed > 1200 || int(first.Consumed) != len(first.Rows) {
-		t.Fatalf("%v, consumed %d, %d rows", err, first.Consumed, len(first.Rows))
+		t.Fatalf("expected about 1000 rows, found %d of %d, %v", len(first.Rows), first.Consumed, err)
 	}
-	out, faults := apply(t, New(), context, []wit.Schema{schema}, testCall{[]string{"orders"}, rows, data})
-	if len(out.rows) != 3000 || len(faults) > 0 || out.rows[2999].RowIndex != 2999 {
-		t.Fatalf("%d rows, %v", len(out.rows), faults)
+	out, rowErrors := apply(t, New(), context, []wit.Schema{schema}, testCall{[]string{"orders"}, rows, data})
+	if len(out.rows) != 3000 || len(rowErrors) > 0 || out.rows[2999].RowIndex != 2999 {
+		t.Fatalf("expected 3000 rows, found %d, %v", len(out.rows), rowErrors)
 	}
 }
 
 // After the first call, rows of known schemas or keys need no allocation.
 func TestNoAllocationForARow(t *testing.T) {
-	masked := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"), stageOf(ClassReplaceValue, "exclude", "f5"))
-	one := func(class string, settings ...string) []wit.Stage { return []wit.Stage{stageOf(class, settings...)} }
-	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked,
-		"cast": one(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64"),
-		"time": one(ClassTimestampValue, "field", "f1", "target.type", "Timestamp"),
-		"date": one(ClassTimestampValue, "field", "f1", "target.type", "string", "format",
-			"yyyy-MM-dd'T'HH:mm:ss.SSSX"),
-		"flat": one(ClassFlattenValue), "key": one(ClassValueToKey, "fields", "f0,f3"),
-		"header": one(ClassHeaderFromValue, "fields", "f1", "headers", "h", "operation", "move"),
-		"field":  one(ClassExtractValue, "field", "f3")} {
-		for _, schemaless := range []bool{false, true} {
+	withMask := append(benchChain(), stageOf(ClassMaskValue, "fields", "f4"),
+		stageOf(ClassReplaceValue, "exclude", "f5"))
+	for name, stages := range map[string][]wit.Stage{
+		"several stages": benchChain(),
+		"mask":           withMask,
+		"cast":           {stageOf(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64")},
+		"time":           {stageOf(ClassTimestampValue, "field", "f1", "target.type", "Timestamp")},
+		"date": {stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format",
+			"yyyy-MM-dd'T'HH:mm:ss.SSSX")},
+		"flat":   {stageOf(ClassFlattenValue)},
+		"key":    {stageOf(ClassValueToKey, "fields", "f0,f3")},
+		"header": {stageOf(ClassHeaderFromValue, "fields", "f1", "headers", "h", "operation", "move")},
+		"field":  {stageOf(ClassExtractValue, "field", "f3")},
+	} {
+		for _, isSchemaless := range []bool{false, true} {
 			schema, rows, data := tenFields(t, 500, 1024)
-			if schemaless {
+			if isSchemaless {
 				data = withoutSchema(t, schema.Nodes, rows, data)
 			}
-			engine, context := prepared(t, stages...)
+			engine, context := newPrepared(t, stages...)
 			schemas := []wit.Schema{schema}
-			n := testing.AllocsPerRun(20, func() {
+			allocations := testing.AllocsPerRun(20, func() {
 				if _, err := engine.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
 					t.Fatal(err)
 				}
 				schemas = nil
 			})
-			if n > 1 {
-				t.Errorf("%s, schemaless %t: expected no allocations, found %v per call", name, schemaless, n)
+			if allocations > 1 { // the list of topics above
+				t.Errorf("%s, schemaless %t: expected at most one allocation per call, found %v", name, isSchemaless,
+					allocations)
 			}
 		}
 	}
@@ -213,8 +226,8 @@ func TestNoAllocationForARow(t *testing.T) {
 // The cache of chains is bounded.
 func TestChainsAreBounded(t *testing.T) {
 	engine := New()
-	for row := range 2*schemas.MaxCached + 1 {
-		context, err := engine.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(row),
+	for i := range 2*schemas.MaxCached + 1 {
+		context, err := engine.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(i),
 			"value.literal", "x")})
 		noError(t, err)
 		if _, err := engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
@@ -228,12 +241,8 @@ func TestChainsAreBounded(t *testing.T) {
 
 // Apply with the context of a predicate passes rows through.
 func TestApplyWithPredicate(t *testing.T) {
-	p := New()
-	context, err := p.Prepare([]wit.Stage{{Component: ClassHasHeaderKey, Settings: pairs("name", "h")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := p.Apply(context, nil, []string{"a"}, []wit.Row{{Partition: -1, Timestamp: -1}}, nil)
+	engine, context := newPrepared(t, wit.Stage{Component: ClassHasHeaderKey, Settings: pairs("name", "h")})
+	out, err := engine.Apply(context, nil, []string{"a"}, []wit.Row{{Partition: -1, Timestamp: -1}}, nil)
 	if err != nil || len(out.Rows) != 1 || out.Consumed != 1 {
 		t.Errorf("expected the row, found %+v, %v", out, err)
 	}

@@ -26,7 +26,8 @@ func (m maker) editable() []wit.SchemaNode {
 		case node.Kind == wit.Int64 && m.IntN(2) == 0:
 			node.Name = wit.Ptr(wit.NameTimestamp)
 		case node.Kind == wit.Bytes:
-			node.Name, node.Parameters = wit.Ptr(wit.NameDecimal), pairs("scale", "2")
+			node.Name = wit.Ptr(wit.NameDecimal)
+			node.Parameters = pairs("scale", "2")
 		}
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: name, Node: uint32(i + 1)})
 		nodes = append(nodes, node)
@@ -40,7 +41,7 @@ func (m maker) editable() []wit.SchemaNode {
 	return nodes
 }
 
-// record returns a value of such a schema.
+// record returns a value of a schema that editable returned.
 func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 	for _, member := range nodes[0].Fields {
 		var value any
@@ -87,15 +88,14 @@ func (m maker) editStage() wit.Stage {
 	}
 	switch m.IntN(11) {
 	case 8:
-		stage = stageOf(ClassValueToKey, "fields", m.some())
+		stage = stageOf(ClassValueToKey, "fields", m.nameList())
 	case 9:
 		stage = stageOf(ClassExtractKey, "field", m.name())
 	case 10:
 		class := []string{ClassCastKey, ClassMaskKey, ClassReplaceKey, ClassTimestampKey, ClassInsertKey}[m.IntN(5)]
 		name := m.name()
 		stage = stageOf(class, "spec", name+":string", "fields", name, "field", name, "exclude", name, "target.type",
-			"unix",
-			"static.field", m.fresh(), "static.value", "key")
+			"unix", "static.field", m.newName(), "static.value", "key")
 	case 0, 1, 2:
 		spec := m.name() + ":" + castTypes[m.IntN(len(castTypes))]
 		if m.IntN(2) == 0 {
@@ -112,7 +112,7 @@ func (m maker) editStage() wit.Stage {
 	case 5:
 		stage = stageOf(ClassMaskValue, "fields", m.name())
 	case 6:
-		stage = stageOf(ClassInsertValue, []string{"timestamp.field", "partition.field"}[m.IntN(2)], m.fresh(),
+		stage = stageOf(ClassInsertValue, []string{"timestamp.field", "partition.field"}[m.IntN(2)], m.newName(),
 			"static.field", m.name(), "static.value", "17")
 	default:
 		stage = stageOf(ClassReplaceValue, "exclude", m.name(), "renames", m.name()+":"+m.name())
@@ -123,7 +123,7 @@ func (m maker) editStage() wit.Stage {
 	return stage
 }
 
-// longText makes date texts whose length prefix takes two bytes.
+// longText is a literal of date patterns, for texts whose length prefix has two bytes.
 var longText = strings.Repeat("long ", 20)
 
 var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string"}
@@ -131,8 +131,8 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 // Edited rows have the same results and failures on the fast path as in the interpreter.
 func TestEditsEqualInterpreter(t *testing.T) {
 	fast := 0
-	good := 0
-	failed := 0
+	changed := 0
+	failures := 0
 	for seed := range uint64(2500) {
 		random := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
@@ -141,10 +141,10 @@ func TestEditsEqualInterpreter(t *testing.T) {
 		}
 		nodes := random.editable()
 		call := testCall{topics: []string{"t"}}
-		dynamic := random.IntN(2) == 0
+		isSchemaless := random.IntN(2) == 0
 		for range 12 {
 			record := random.record(nodes)
-			if dynamic {
+			if isSchemaless {
 				call.add(t, nil, asMap(nodes, record))
 			} else {
 				call.add(t, nodes, record)
@@ -155,41 +155,47 @@ func TestEditsEqualInterpreter(t *testing.T) {
 		}
 		call.data = append(call.data, make([]byte, 100)...) // capacity, so that the last rows are handled as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		engine, chain, _, faults := bothWays(t, seed, stages, schemas, call)
-		failed += len(faults)
-		engine.start(call.call())
+		engine, chain, _, rowErrors := compareRuns(t, seed, stages, schemas, call)
+		failures += len(rowErrors)
+		engine.start(call.input())
 		fast += engine.fastPath.Run(chain.routes, 0)
-		good += len(call.rows)
+		changed += len(call.rows) - len(rowErrors)
 	}
-	good -= failed
-	t.Logf("%d rows changed, %d of them on the fast path, %d failed", good, fast, failed)
-	if fast < 5000 || failed < 5000 {
-		t.Errorf("expected 5000 rows each on the fast path and failed, found %d and %d", fast, failed)
+	t.Logf("%d rows changed, %d of them on the fast path, %d failed", changed, fast, failures)
+	if fast < 5000 || failures < 5000 {
+		t.Errorf("expected 5000 rows each on the fast path and failed, found %d and %d", fast, failures)
 	}
 }
 
-// sent sends rows through a chain, with the interpreter alone if plain is set.
-func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall,
+// Values of the parameter plain of runChain.
+const (
+	withoutFastPath = true
+	withFastPath    = false
+)
+
+// runChain sends rows through a chain, with the interpreter alone if plain is set.
+func runChain(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call testCall,
 	plain bool) (*Engine, *compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
-	engine, context := prepared(t, stages...)
+	engine, context := newPrepared(t, stages...)
 	chain, err := engine.chain(context)
 	noError(t, err)
 	engine.fastPath.Off = plain
-	out, faults := apply(t, engine, context, schemas, call)
-	return engine, chain, outcomes(t, engine, len(call.rows), out, faults), faults
+	out, rowErrors := apply(t, engine, context, schemas, call)
+	return engine, chain, outcomes(t, engine, len(call.rows), out, rowErrors), rowErrors
 }
 
-// bothWays compares the results of interpreter and fast path. about describes the case.
-func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema,
+// compareRuns compares the results of the fast path and the interpreter, and returns those of the fast path. about is
+// the case, for messages.
+func compareRuns(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema,
 	call testCall) (*Engine, *compiledChain, []outcome, []wit.RowError) {
 	t.Helper()
-	_, _, want, _ := sent(t, stages, schemas, call, true)
-	engine, chain, got, faults := sent(t, stages, schemas, call, false)
+	_, _, want, _ := runChain(t, stages, schemas, call, withoutFastPath)
+	engine, chain, got, rowErrors := runChain(t, stages, schemas, call, withFastPath)
 	if !reflect.DeepEqual(want, got) {
 		t.Fatalf("%v: %+v of %+v: differs (-interpreter +fast path):\n%s", about, stages, schemas, cmp.Diff(want, got))
 	}
-	return engine, chain, got, faults
+	return engine, chain, got, rowErrors
 }
 
 // rowsOf returns rows with one field, with spare capacity after the last one.
@@ -214,7 +220,7 @@ func TestNullKeyIsAbsent(t *testing.T) {
 	cast := stageOf(ClassCastValue, "spec", "f:string")
 	mask := stageOf(ClassMaskValue, "fields", "f")
 	for name, stages := range map[string][]wit.Stage{
-		"as it is":          {key, extract},
+		"unchanged":         {key, extract},
 		"cast":              {cast, key, extract},
 		"cast in the key":   {key, stageOf(ClassCastKey, "spec", "f:string"), extract},
 		"cast in both":      {cast, key, stageOf(ClassCastKey, "spec", "f:int8"), extract},
@@ -224,11 +230,11 @@ func TestNullKeyIsAbsent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			call := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
-			engine, chain, result, _ := bothWays(t, name, stages, nil, call)
+			engine, chain, result, _ := compareRuns(t, name, stages, nil, call)
 			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
 				t.Errorf("expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
-			engine.start(call.call())
+			engine.start(call.input())
 			if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 				t.Errorf("expected one row on the fast path, up to the null, found %d", done)
 			}
@@ -239,15 +245,20 @@ func TestNullKeyIsAbsent(t *testing.T) {
 // A row whose key is invalid fails, and so does each later row of its kind.
 func TestInvalidKeyFailsEachRow(t *testing.T) {
 	key := stageOf(ClassValueToKey, "fields", "f")
-	for name, edits := range map[string]wit.Stage{"cast": stageOf(ClassCastKey, "spec", "f:int8"),
-		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix")} {
-		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
-			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.String}}} {
+	for name, edit := range map[string]wit.Stage{
+		"cast":   stageOf(ClassCastKey, "spec", "f:int8"),
+		"a time": stageOf(ClassTimestampKey, "field", "f", "target.type", "unix"),
+	} {
+		for encoding, nodes := range map[string][]wit.SchemaNode{
+			"schemaless": nil,
+			"schema":     {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.String}},
+		} {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
 				call := rowsOf(t, nodes, "x", "x", "x")
-				_, _, _, faults := bothWays(t, name, []wit.Stage{key, edits}, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
-				if len(faults) != len(call.rows) {
-					t.Errorf("expected each row to fail, found %v", faults)
+				schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
+				_, _, _, rowErrors := compareRuns(t, name, []wit.Stage{key, edit}, schemas, call)
+				if len(rowErrors) != len(call.rows) {
+					t.Errorf("expected each row to fail, found %v", rowErrors)
 				}
 			})
 		}
@@ -264,8 +275,8 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 		return stage
 	}
 	for name, test := range map[string]struct {
-		stages []wit.Stage
-		fast   bool
+		stages     []wit.Stage
+		isFastPath bool // for the rows before the first null
 	}{
 		"filter":           {stages: []wit.Stage{extract, tombstone(wit.Stage{Component: ClassFilter}, false)}},
 		"filter others":    {stages: []wit.Stage{extract, tombstone(wit.Stage{Component: ClassFilter}, true)}},
@@ -274,18 +285,20 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 		"header":           {stages: []wit.Stage{extract, tombstone(header, false)}},
 		"header of others": {stages: []wit.Stage{extract, tombstone(header, true)}},
 		"filter before": {stages: []wit.Stage{tombstone(wit.Stage{Component: ClassFilter}, false), extract},
-			fast: true},
-		"extract from others": {stages: []wit.Stage{tombstone(extract, true), route}, fast: true},
+			isFastPath: true},
+		"extract from others": {stages: []wit.Stage{tombstone(extract, true), route}, isFastPath: true},
 	} {
-		for encoding, nodes := range map[string][]wit.SchemaNode{"plain": nil,
+		for encoding, nodes := range map[string][]wit.SchemaNode{
+			"schemaless": nil,
 			"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}},
-				{Kind: wit.Int64, Optional: true}}} {
+				{Kind: wit.Int64, Optional: true}},
+		} {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
 				call := rowsOf(t, nodes, int64(5), int64(6), nil, int64(7), nil)
-				engine, chain, _, _ := bothWays(t, name, test.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
-				engine.start(call.call())
-				if row := engine.fastPath.Run(chain.routes, 0); row > 0 != test.fast {
-					t.Errorf("expected rows on the fast path: %t, found %d", test.fast, row)
+				engine, chain, _, _ := compareRuns(t, name, test.stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
+				engine.start(call.input())
+				if done := engine.fastPath.Run(chain.routes, 0); done > 0 != test.isFastPath {
+					t.Errorf("expected rows on the fast path: %t, found %d", test.isFastPath, done)
 				}
 			})
 		}
@@ -299,7 +312,7 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}
 	for _, attribute := range []string{"partition.field", "timestamp.field", "offset.field"} {
 		for name, stages := range map[string][]wit.Stage{
-			"masked":          {mask},
+			"edit and mask":   {mask},
 			"cast and masked": {stageOf(ClassCastValue, "spec", "x:string"), mask},
 			"masked and cast": {mask, stageOf(ClassCastValue, "spec", "x:string")},
 			"in the key":      key,
@@ -317,9 +330,9 @@ func TestMasksOfRequiredAttributes(t *testing.T) {
 				last.Offset = -1
 				last.Timestamp = -1
 				stages := append([]wit.Stage{stageOf(ClassInsertValue, attribute, "x!")}, stages...)
-				_, _, _, faults := bothWays(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
-				if len(faults) != 1 || int(faults[0].RowIndex) != len(call.rows)-1 {
-					t.Errorf("expected a fault of the last row only, found %v", faults)
+				_, _, _, rowErrors := compareRuns(t, name, stages, []wit.Schema{{ID: 1, Nodes: nodes}}, call)
+				if len(rowErrors) != 1 || int(rowErrors[0].RowIndex) != len(call.rows)-1 {
+					t.Errorf("expected a fault of the last row only, found %v", rowErrors)
 				}
 			})
 		}
@@ -335,13 +348,15 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 	for i := range times {
 		times[i] = int64(i) << 30
 	}
-	for name, nodes := range map[string][]wit.SchemaNode{"plain": nil,
-		"schema": {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}} {
+	for name, nodes := range map[string][]wit.SchemaNode{
+		"schemaless": nil,
+		"schema":     {{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			call := rowsOf(t, nodes, times...)
 			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-			engine, chain, _, _ := bothWays(t, t.Name(), stages, schemas, call)
-			// too small a buffer again, followed by guard bytes
+			engine, chain, _, _ := compareRuns(t, t.Name(), stages, schemas, call)
+			// The output has a buffer that is too small, followed by guard bytes.
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
 				engine.out.Data = guarded[:0:size]
@@ -349,7 +364,7 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 				if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 					t.Fatalf("%d bytes: expected the row on the fast path", size)
 				}
-				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
+				if overwritten := bytes.TrimLeft(guarded[size:], "\xa5"); len(overwritten) > 0 {
 					t.Fatalf("%d bytes: guard bytes were overwritten", size)
 				}
 			}
@@ -360,28 +375,33 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 // A Cast to the field's own type fails values with the name of a date type of another type.
 func TestCastOfTimesUnderAnotherType(t *testing.T) {
 	stages := []wit.Stage{stageOf(ClassCastValue, "spec", "f:int64")}
-	for name, failed := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
-		wit.NameDecimal: false, "other": false} {
+	for name, isRejected := range map[string]bool{
+		wit.NameDate:      true,
+		wit.NameTime:      true,
+		wit.NameTimestamp: false,
+		wit.NameDecimal:   false,
+		"other":           false,
+	} {
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
 			Name: &name}}
 		call := rowsOf(t, nodes, int64(5), int64(6))
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		if _, _, _, faults := bothWays(t, failed, stages, schemas, call); len(faults) > 0 != failed {
-			t.Errorf("%s: %d faults", name, len(faults))
+		if _, _, _, rowErrors := compareRuns(t, name, stages, schemas, call); len(rowErrors) > 0 != isRejected {
+			t.Errorf("%s: expected rows to be rejected: %t, found %v", name, isRejected, rowErrors)
 		}
 	}
 }
 
 // Chains of common transforms use the fast path for all rows.
 func TestChainsOnFastPath(t *testing.T) {
-	casting := func(spec string) wit.Stage { return stageOf(ClassCastValue, "spec", spec) }
+	castTo := func(spec string) wit.Stage { return stageOf(ClassCastValue, "spec", spec) }
 	mask := func(field string) wit.Stage { return stageOf(ClassMaskValue, "fields", field) }
 	without := func(field string) wit.Stage { return stageOf(ClassReplaceValue, "exclude", field) }
-	cast := casting("f0:string,f2:float32")
-	when := stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")
-	stamp := stageOf(ClassInsertValue, "timestamp.field", "at")
-	stamped := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
-	tombstone := func(list []wit.Stage, negate bool) (result []wit.Stage) {
+	cast := castTo("f0:string,f2:float32")
+	dateText := stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")
+	insertTime := stageOf(ClassInsertValue, "timestamp.field", "at")
+	convertTime := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
+	ifTombstone := func(list []wit.Stage, negate bool) (result []wit.Stage) {
 		for _, stage := range list {
 			stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
 			result = append(result, stage)
@@ -395,42 +415,44 @@ func TestChainsOnFastPath(t *testing.T) {
 	header := stageOf(ClassHeaderFromValue, "fields", "f1,f4", "headers", "h,i", "operation", "move")
 	extract := stageOf(ClassExtractKey, "field", "f0")
 	for name, test := range map[string]struct {
-		stages []wit.Stage
-		fast   bool // for all rows
+		stages     []wit.Stage
+		isFastPath bool // for all rows
 	}{
-		"edits": {stages: []wit.Stage{cast, when}, fast: true},
-		"among others": {stages: append(append(benchChain()[:1:1], cast, when), benchChain()[2]),
-			fast: true},
-		"of what was inserted":       {stages: []wit.Stage{stamp, stamped}, fast: true},
-		"masked":                     {stages: []wit.Stage{cast, mask("f0")}, fast: true},
-		"taken out":                  {stages: []wit.Stage{cast, without("f0")}, fast: true},
-		"one after another":          {stages: []wit.Stage{cast, casting("f0:int64")}, fast: true},
-		"one that fails":             {stages: []wit.Stage{cast, casting("f3:int8")}},
-		"one that fails, taken out":  {stages: []wit.Stage{casting("f3:int8"), without("f3")}},
-		"one that fails, and a mask": {stages: []wit.Stage{casting("f3:int8"), mask("f3")}},
-		"for no tombstones":          {stages: tombstone(benchChain(), true), fast: true},
-		"without tombstones":         {stages: append(tombstone(filter, false), benchChain()...), fast: true},
-		"a key":                      {stages: []wit.Stage{key}, fast: true},
-		"a key that is no structure": {stages: []wit.Stage{key, extract, route}, fast: true},
-		"a key of what is edited":    {stages: []wit.Stage{cast, when, key, extract, casting("f0:int64")}, fast: true},
-		"a key that is edited":       {stages: append(benchChain()[2:], key, castKey, extract), fast: true},
-		"a key that was there":       {stages: []wit.Stage{extract}},
+		"edits": {stages: []wit.Stage{cast, dateText}, isFastPath: true},
+		"edits among other transforms": {stages: append(append(benchChain()[:1:1], cast, dateText), benchChain()[2]),
+			isFastPath: true},
+		"edit of an inserted field":       {stages: []wit.Stage{insertTime, convertTime}, isFastPath: true},
+		"edit and mask":                   {stages: []wit.Stage{cast, mask("f0")}, isFastPath: true},
+		"edit and removal":                {stages: []wit.Stage{cast, without("f0")}, isFastPath: true},
+		"edit of an edited field":         {stages: []wit.Stage{cast, castTo("f0:int64")}, isFastPath: true},
+		"failing edit":                    {stages: []wit.Stage{cast, castTo("f3:int8")}},
+		"failing edit of a removed field": {stages: []wit.Stage{castTo("f3:int8"), without("f3")}},
+		"failing edit of a masked field":  {stages: []wit.Stage{castTo("f3:int8"), mask("f3")}},
+		"not for tombstones":              {stages: ifTombstone(benchChain(), true), isFastPath: true},
+		"without tombstones": {stages: append(ifTombstone(filter, false), benchChain()...),
+			isFastPath: true},
+		"a key":                      {stages: []wit.Stage{key}, isFastPath: true},
+		"a key that is no structure": {stages: []wit.Stage{key, extract, route}, isFastPath: true},
+		"a key of edited fields": {stages: []wit.Stage{cast, dateText, key, extract, castTo("f0:int64")},
+			isFastPath: true},
+		"a key that is edited": {stages: append(benchChain()[2:], key, castKey, extract), isFastPath: true},
+		"the key of the input": {stages: []wit.Stage{extract}},
 		"a topic of the day": {stages: append(benchChain(), wit.Stage{Component: ClassTimestampRouter}),
-			fast: true},
-		"another topic": {stages: tombstone([]wit.Stage{route}, true), fast: true},
-		"headers":       {stages: []wit.Stage{header}, fast: true},
-		"headers of what stays": {stages: []wit.Stage{casting("f0:string"), key, header,
-			{Component: ClassTimestampRouter}}, fast: true},
-		"a value as a whole": {stages: []wit.Stage{casting("string")}},
-		"flat":               {stages: []wit.Stage{{Component: ClassFlattenValue}}, fast: true},
+			isFastPath: true},
+		"another topic": {stages: ifTombstone([]wit.Stage{route}, true), isFastPath: true},
+		"headers":       {stages: []wit.Stage{header}, isFastPath: true},
+		"headers and a key of the same field": {stages: []wit.Stage{castTo("f0:string"), key, header,
+			{Component: ClassTimestampRouter}}, isFastPath: true},
+		"a value as a whole": {stages: []wit.Stage{castTo("string")}},
+		"flat":               {stages: []wit.Stage{{Component: ClassFlattenValue}}, isFastPath: true},
 	} {
-		for _, encoding := range []string{"schema", "plain"} {
+		for _, encoding := range []string{"schema", "schemaless"} {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
-				engine, context := prepared(t, test.stages...)
+				engine, context := newPrepared(t, test.stages...)
 				chain, err := engine.chain(context)
 				noError(t, err)
 				schema, rows, data := tenFields(t, 20, 1024)
-				if encoding == "plain" {
+				if encoding == "schemaless" {
 					data = withoutSchema(t, schema.Nodes, rows, data)
 				}
 				data = append(data, make([]byte, 100)...)
@@ -439,7 +461,7 @@ func TestChainsOnFastPath(t *testing.T) {
 				}
 				engine.start(batch.Input{Topics: []string{"t"}, Rows: rows, Data: data})
 				want := 0
-				if test.fast {
+				if test.isFastPath {
 					want = len(rows)
 				}
 				if got := engine.fastPath.Run(chain.routes, 0); got != want {

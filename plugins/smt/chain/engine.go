@@ -73,7 +73,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	if err != nil {
 		return wit.TestResult{}, err
 	}
-	if chain.test == nil {
+	if chain.predicate == nil {
 		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
 	e.call = batch.Input{Topics: topics, Rows: rows, Data: data}
@@ -82,7 +82,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.load(i); err != nil {
 			return wit.TestResult{}, err
 		}
-		out.Matches[i], err = chain.test.Matches(&e.record, &e.interpreter.Context)
+		out.Matches[i], err = chain.predicate.Matches(&e.record, &e.interpreter.Context)
 		if matchErr, ok := err.(*operation.MatchError); ok {
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: rowerror.ConnectException,
 				Error: wit.Error{Kind: wit.ErrorData, Message: matchErr.Error()}})
@@ -106,6 +106,7 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, e
 	return e.chain(context)
 }
 
+// chain returns the chain of a context from the cache, or compiles it.
 func (e *Engine) chain(context []byte) (*compiledChain, error) {
 	if chain := e.chains[string(context)]; chain != nil {
 		return chain, nil

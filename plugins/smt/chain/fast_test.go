@@ -16,10 +16,11 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// damaged returns the value with spare capacity after it, unchanged or with a byte changed, removed or added.
-func (m maker) damaged(b []byte) []byte {
+// damage returns a copy of b with spare capacity, unchanged, cut off, or with a byte changed or added.
+func (m maker) damage(b []byte) []byte {
 	b = slices.Clone(b)
-	switch index := m.IntN(len(b) + 1); m.IntN(5) {
+	index := m.IntN(len(b) + 1)
+	switch m.IntN(5) {
 	case 0:
 		if index < len(b) {
 			b[index] ^= 1 << m.IntN(8)
@@ -62,18 +63,19 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
 			}
 		}
-		value, err := connectdata.Append(nil, nodes, 0, random.full(nodes, 0))
+		value, err := connectdata.Append(nil, nodes, 0, random.nonNull(nodes, 0))
 		noError(t, err)
-		damaged := random.damaged(value)
+		damaged := random.damage(value)
 		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
 			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
 				Size: uint32(len(damaged))}}}
-		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
-			engine, context := prepared(t, stages...)
+		// lastResult returns the value of the last row, or its error.
+		lastResult := func(rows []wit.Row) ([]byte, []wit.RowError) {
+			engine, context := newPrepared(t, stages...)
 			out, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
-				t.Fatal(err, out.Consumed)
+				t.Fatalf("expected %d rows to be consumed, found %d, %v", len(rows), out.Consumed, err)
 			}
 			out.Errors = slices.DeleteFunc(out.Errors, func(f wit.RowError) bool {
 				return int(f.RowIndex) < len(rows)-1
@@ -84,15 +86,15 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 			slice := out.Rows[len(out.Rows)-1].Value
 			return out.Data[slice.Start : slice.Start+slice.Size], out.Errors
 		}
-		got, faults := result(rows)
-		want, match := result(rows[1:])
-		if !bytes.Equal(got, want) || len(faults) != len(match) || (len(faults) == 1 && faults[0].Error !=
-			match[0].Error) {
-			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
-				stages, damaged, value, want, match, got, faults)
+		got, gotErrors := lastResult(rows)
+		want, wantErrors := lastResult(rows[1:])
+		if !bytes.Equal(got, want) || len(gotErrors) != len(wantErrors) ||
+			(len(gotErrors) == 1 && gotErrors[0].Error != wantErrors[0].Error) {
+			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v", stages, damaged, value, want, wantErrors,
+				got, gotErrors)
 		}
-		failures += len(faults)
-		if len(faults) == 0 {
+		failures += len(gotErrors)
+		if len(gotErrors) == 0 {
 			valid++
 		}
 	}
@@ -101,20 +103,20 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 	}
 }
 
-// resultDatum is a resolved value slice of a result.
-type resultDatum struct {
-	Form   wit.Encoding
-	Schema []wit.SchemaNode
-	Bytes  []byte
+// resultValue is a value slice of a result with its schema and bytes.
+type resultValue struct {
+	Encoding wit.Encoding
+	Schema   []wit.SchemaNode
+	Bytes    []byte
 }
 
-// resultRow returns a resolved row of a result without its index.
+// resultRow returns a row of a result without its index, in comparable form.
 func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
 	}
-	read := func(slice wit.ValueSlice) (result resultDatum) {
-		result.Form = slice.Encoding
+	read := func(slice wit.ValueSlice) (result resultValue) {
+		result.Encoding = slice.Encoding
 		if slice.Encoding != wit.Absent && slice.Encoding != wit.Unchanged {
 			result.Bytes = append([]byte{}, out.Data[slice.Start:slice.Start+slice.Size]...)
 		}
@@ -128,24 +130,26 @@ func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string
 		Partition int32
 		Offset    int64
 		Timestamp int64
-		Key       resultDatum
-		Value     resultDatum
-		Headers   resultDatum
+		Key       resultValue
+		Value     resultValue
+		Headers   resultValue
 	}{topics[row.Topic], row.Partition, row.Offset, row.Timestamp, read(row.Key), read(row.Value), read(row.Headers)}
 }
 
-// Results are appended in place if the rows are separated, and have the same values. Otherwise the call's data stays.
+// Results are appended in place, to the values in the call's data, if the rows are separated. They have the same values
+// as alone. The data of other calls is unchanged.
 func TestAppendsInPlace(t *testing.T) {
 	random := maker{connectdatatest.New(4)}
 	topics := []string{"t", "u"}
-	done := 0
+	inPlace := 0
 	for range 1500 {
-		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
-			random.IntN(50)), "timestamp.field", "at")}
+		text := "x" + strings.Repeat("y", random.IntN(50))
+		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", text,
+			"timestamp.field", "at")}
 		if random.IntN(3) == 0 { // the topic changes with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
-		engine, context := prepared(t, stages...)
+		engine, context := newPrepared(t, stages...)
 		schemas := []wit.Schema{{ID: 1, Nodes: random.structure()}, {ID: 2, Nodes: random.structure()}}
 		layout := random.IntN(6)
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
@@ -174,41 +178,41 @@ func TestAppendsInPlace(t *testing.T) {
 			}
 			rows = append(rows, row)
 		}
-		separated := layout < 3
+		areSeparated := layout < 3
 		if layout == 5 { // the last row has the memory of the first one
 			rows = append(rows, rows[0])
-			separated = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
+			areSeparated = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
 		}
-		before := slices.Clone(data)
+		original := slices.Clone(data)
 		for range 2 { // the second time with compiled programs
-			copy(data, before)
+			copy(data, original)
 			out, err := engine.Apply(context, schemas, topics, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
-				t.Fatal(err, out.Consumed)
+				t.Fatalf("expected %d rows to be consumed, found %d, %v", len(rows), out.Consumed, err)
 			}
 			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
-				done++
+				inPlace++
 			}
-			if !separated && !bytes.Equal(data, before) {
-				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, before, data)
+			if !areSeparated && !bytes.Equal(data, original) {
+				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, original, data)
 			}
 			for _, r := range out.Rows {
 				in := rows[r.RowIndex]
-				one := New()
-				single, err := one.Apply(context, schemas, topics, []wit.Row{in}, before)
+				otherEngine := New()
+				single, err := otherEngine.Apply(context, schemas, topics, []wit.Row{in}, original)
 				if err != nil || len(single.Rows) != 1 {
-					t.Fatal(err)
+					t.Fatalf("row %d alone: expected one row, found %d, %v", r.RowIndex, len(single.Rows), err)
 				}
 				got := resultRow(engine, out, r, topics)
-				want := resultRow(one, single, single.Rows[0], topics)
+				want := resultRow(otherEngine, single, single.Rows[0], topics)
 				if !reflect.DeepEqual(want, got) {
 					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.RowIndex, rows, cmp.Diff(want, got))
 				}
 			}
 		}
 	}
-	if done < 100 {
-		t.Errorf("expected at least 100 calls with appended results, found %d", done)
+	if inPlace < 100 {
+		t.Errorf("expected at least 100 calls with appended results, found %d", inPlace)
 	}
 }
 
@@ -217,18 +221,18 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	schema, rows, data := tenFields(t, 20, 1024)
 	other := wit.Schema{ID: 2, Nodes: schema.Nodes}
 	for i := 1; i < 10; i += 2 {
-		rows[i].Value.Schema = other.ID // the loop passes it to Engine.row
+		rows[i].Value.Schema = other.ID // needs the interpreter
 	}
 	data = append(data, make([]byte, kernel.Room)...)
 	topics := []string{"t"}
-	engine, context := prepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
+	engine, context := newPrepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
 	_, err := engine.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
 	noError(t, err)
 	chain, err := engine.chain(context)
 	noError(t, err)
 	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})
 	if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
-		t.Fatalf("expected one row to be done, found %d", done)
+		t.Fatalf("expected one row on the fast path, found %d", done)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // only detected if the timestamp is scanned again
 	if done := engine.fastPath.Run(chain.routes, 10); done != len(rows) {
@@ -257,7 +261,7 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 			if name == "split" {
 				rows = call.rows[2:]
 			}
-			engine, context := prepared(t, stages...)
+			engine, context := newPrepared(t, stages...)
 			for range 2 { // the second call uses the programs of the first
 				for _, row := range rows {
 					out, err := engine.Apply(context, nil, call.topics, []wit.Row{row}, call.data)
@@ -266,7 +270,7 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 						t.Errorf("row %d: expected %d topics, found %q", row.RowIndex, want, out.Topics)
 					}
 					if (len(out.Errors) == 0) != (row.RowIndex == 0) {
-						t.Errorf("row %d: found faults %v", row.RowIndex, out.Errors)
+						t.Errorf("row %d: expected rows after the first to fail, found %v", row.RowIndex, out.Errors)
 					}
 				}
 			}

@@ -16,18 +16,19 @@ import (
 func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	nodes := []wit.SchemaNode{
 		{Kind: wit.Struct, Fields: []wit.Field{{Name: "in", Node: 1}}},
-		{Kind: wit.Struct, Optional: true, Fields: []wit.Field{{Name: "n", Node: 2}, {Name: "s", Node: 3},
-			{Name: "own", Node: 4}}},
-		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}, {Kind: wit.String, Optional: true,
-			DefaultValue: wit.Ptr(connectdata.AppendString(nil, "own"))},
+		{Kind: wit.Struct, Optional: true,
+			Fields: []wit.Field{{Name: "n", Node: 2}, {Name: "s", Node: 3}, {Name: "own", Node: 4}}},
+		{Kind: wit.Int32},
+		{Kind: wit.String, Optional: true},
+		{Kind: wit.String, Optional: true, DefaultValue: wit.Ptr(connectdata.AppendString(nil, "own"))},
 	}
 	setDefault(nodes, 1, connectdata.Struct{int32(5), nil, "other"})
 	in := testCall{topics: []string{"t"}}
 	in.add(t, nodes, connectdata.Struct{nil})
-	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
-	out, faults := apply(t, engine, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
-	if len(faults) > 0 {
-		t.Fatal(faults)
+	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue})
+	out, rowErrors := apply(t, engine, context, []wit.Schema{{ID: 1, Nodes: nodes}}, in)
+	if len(rowErrors) > 0 {
+		t.Fatalf("expected no error, found %v", rowErrors)
 	}
 	got := outcomes(t, engine, 1, out, nil)[0]
 	if want := (connectdata.Struct{nil, nil, nil}); !reflect.DeepEqual(got.Value, want) {
@@ -36,41 +37,44 @@ func TestFlattenTakesDefaultsOfStructures(t *testing.T) {
 	five := connectdata.AppendNumber(nil, 5)
 	if n := got.ValNodes; !n[1].Optional || string(*n[1].DefaultValue) != string(five) || n[2].DefaultValue != nil ||
 		string(*n[3].DefaultValue) != string(connectdata.AppendString(nil, "own")) {
-		t.Errorf("other defaults: %+v", n)
+		t.Errorf("expected the defaults 5, none and own, found %+v", n)
 	}
 }
 
 // The total size of names is bounded, because a long name is repeated for each field below it.
 func TestFlattenBoundsNames(t *testing.T) {
-	below := connectdata.Map{}
+	nested := connectdata.Map{}
 	for i := range 100 {
-		below = append(below, connectdata.Entry{Key: strings.Repeat("k", i+1), Value: nil})
+		nested = append(nested, connectdata.Entry{Key: strings.Repeat("k", i+1), Value: nil})
 	}
 	in := testCall{topics: []string{"t"}}
-	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: below}})
-	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
-	_, faults := apply(t, engine, context, nil, in)
-	if len(faults) != 1 || !strings.Contains(faults[0].Error.Message, "16 MiB") {
-		t.Errorf("expected a row that fails because of its names, found %v", faults)
+	in.add(t, nil, connectdata.Map{{Key: strings.Repeat("x", 200_000), Value: nested}})
+	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue})
+	_, rowErrors := apply(t, engine, context, nil, in)
+	if len(rowErrors) != 1 || !strings.Contains(rowErrors[0].Error.Message, "16 MiB") {
+		t.Errorf("expected a row that fails because of its names, found %v", rowErrors)
 	}
 }
 
 // Decimals without schema keep their digits, unlike Kafka Connect's doubles.
 func TestDecimalsWithoutASchema(t *testing.T) {
 	in := testCall{topics: []string{"t"}}
-	long := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
-	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: long}, {Key: "c", Value: long},
-		{Key: "d", Value: long}}}})
-	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue}, stageOf(ClassCastValue, "spec",
-		"a.c:float64,a.d:string"))
-	out, faults := apply(t, engine, context, nil, in)
-	if len(faults) > 0 {
-		t.Fatal(faults)
+	decimal := connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)}
+	in.add(t, nil, connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b", Value: decimal},
+		{Key: "c", Value: decimal}, {Key: "d", Value: decimal}}}})
+	engine, context := newPrepared(t, wit.Stage{Component: ClassFlattenValue},
+		stageOf(ClassCastValue, "spec", "a.c:float64,a.d:string"))
+	out, rowErrors := apply(t, engine, context, nil, in)
+	if len(rowErrors) > 0 {
+		t.Fatalf("expected no error, found %v", rowErrors)
 	}
 	for _, entry := range outcomes(t, engine, 1, out, nil)[0].Value.(connectdata.Map) {
-		want := map[any]string{"a.b": "{2 +1234567890123456789}", "a.c": "1.2345678901234568e+16",
-			"a.d": "12345678901234567.89"}[entry.Key]
-		if got := fmt.Sprint(entry.Value); strings.ReplaceAll(got, "+", "") != strings.ReplaceAll(want, "+", "") {
+		want := map[any]string{
+			"a.b": "{2 1234567890123456789}",
+			"a.c": "1.2345678901234568e16",
+			"a.d": "12345678901234567.89",
+		}[entry.Key]
+		if got := strings.ReplaceAll(fmt.Sprint(entry.Value), "+", ""); got != want {
 			t.Errorf("%v: expected %s, found %s", entry.Key, want, got)
 		}
 	}

@@ -24,12 +24,15 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 		var stages []wit.Stage
 		for range 1 + random.IntN(4) {
 			name := pool[random.IntN(3)]
-			stages = append(stages, []wit.Stage{stageOf(ClassDropHeaders, "headers", name),
-				stageOf(ClassDropHeaders, "headers", "a,b"), stageOf(ClassHoistValue, "field", name),
+			stages = append(stages, []wit.Stage{
+				stageOf(ClassDropHeaders, "headers", name),
+				stageOf(ClassDropHeaders, "headers", "a,b"),
+				stageOf(ClassHoistValue, "field", name),
 				stageOf(ClassInsertHeader, "header", name, "value.literal", "7"),
 				stageOf(ClassHeaderFromValue, "fields", name, "headers", name, "operation", "move"),
 				stageOf(ClassInsertValue, "static.field", name, "static.value", "x"),
-				stageOf(ClassExtractValue, "field", name)}[random.IntN(7)])
+				stageOf(ClassExtractValue, "field", name),
+			}[random.IntN(7)])
 		}
 		call := testCall{topics: []string{"t"}}
 		nodes := random.structure()
@@ -44,34 +47,24 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 			row := &call.rows[len(call.rows)-1]
 			call.data = append(call.data, make([]byte, kernel.Room)...)
 			if random.IntN(4) > 0 {
-				row.Headers = random.repeated(&call)
+				row.Headers = random.addHeaders(&call)
 			}
 		}
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		through := func(plain bool) []outcome {
-			engine, context := prepared(t, stages...)
-			engine.fastPath.Off = plain
-			data := slices.Clone(call.data) // results may be appended in place
-			out, faults := apply(t, engine, context, schemas, testCall{call.topics, call.rows, data})
-			data = slices.Clone(call.data)
-			result := outcomes(t, engine, len(call.rows), out, faults)
-			if plain {
-				return result
-			}
-			chain, err := engine.chain(context)
-			noError(t, err)
-			engine.start(batch.Input{Topics: call.topics, Rows: call.rows, Data: data})
-			for i := range call.rows {
-				if engine.fastPath.Run(chain.routes, i) > i {
-					fast++
-				} else {
-					interpreted++
-				}
-			}
-			return result
-		}
-		if want, got := through(true), through(false); !reflect.DeepEqual(want, got) {
+		// Results may be appended in place, so each run has its own data.
+		copyOfCall := func() testCall { return testCall{call.topics, call.rows, slices.Clone(call.data)} }
+		_, _, want, _ := runChain(t, stages, schemas, copyOfCall(), withoutFastPath)
+		engine, chain, got, _ := runChain(t, stages, schemas, copyOfCall(), withFastPath)
+		if !reflect.DeepEqual(want, got) {
 			t.Fatalf("seed %d, %+v: differs (-interpreter +fast path):\n%s", seed, stages, cmp.Diff(want, got))
+		}
+		engine.start(copyOfCall().input())
+		for i := range call.rows {
+			if engine.fastPath.Run(chain.routes, i) > i {
+				fast++
+			} else {
+				interpreted++
+			}
 		}
 	}
 	if fast < 4000 || interpreted < 2000 {
@@ -79,8 +72,8 @@ func TestFastPathOfDropHeadersAndHoistField(t *testing.T) {
 	}
 }
 
-// repeated returns up to three headers with three names.
-func (m maker) repeated(call *testCall) wit.ValueSlice {
+// addHeaders adds up to three headers with three names to the data of a call.
+func (m maker) addHeaders(call *testCall) wit.ValueSlice {
 	var list []connectdata.Header
 	for range m.IntN(4) {
 		list = append(list, connectdata.Header{Name: pool[m.IntN(3)], Encoding: wit.Raw, Value: []byte(m.text())})
@@ -90,25 +83,26 @@ func (m maker) repeated(call *testCall) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(call.data) - start)}
 }
 
-// Rows without schema and rows whose headers all go, or none, take the fast path from the second one on.
+// Rows without schema, and rows of which all headers or none are dropped, take the fast path from the second row on.
 func TestDropHeadersAndHoistFieldAreFast(t *testing.T) {
 	insert := stageOf(ClassInsertHeader, "header", "h", "value.literal", "7")
 	drop := stageOf(ClassDropHeaders, "headers", "h,i")
-	for name, c := range map[string]struct {
+	hoist := stageOf(ClassHoistValue, "field", "a")
+	for name, test := range map[string]struct {
 		stages  []wit.Stage
-		headers []string
+		headers []string // names of the headers of each row
 	}{
-		"hoist":             {[]wit.Stage{stageOf(ClassHoistValue, "field", "all")}, nil},
-		"two hoists":        {[]wit.Stage{stageOf(ClassHoistValue, "field", "a"), stageOf(ClassHoistValue, "field", "b")}, nil},
-		"added and dropped": {[]wit.Stage{insert, drop}, nil},
-		"nothing dropped":   {[]wit.Stage{drop}, []string{"a", "b"}},
-		"all dropped":       {[]wit.Stage{drop}, []string{"h", "i", "h"}},
-		"all replaced":      {[]wit.Stage{drop, insert}, []string{"h", "i"}},
+		"hoist":             {stages: []wit.Stage{hoist}},
+		"two hoists":        {stages: []wit.Stage{hoist, stageOf(ClassHoistValue, "field", "b")}},
+		"added and dropped": {stages: []wit.Stage{insert, drop}},
+		"nothing dropped":   {stages: []wit.Stage{drop}, headers: []string{"a", "b"}},
+		"all dropped":       {stages: []wit.Stage{drop}, headers: []string{"h", "i", "h"}},
+		"all replaced":      {stages: []wit.Stage{drop, insert}, headers: []string{"h", "i"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			call := testCall{topics: []string{"t"}}
 			var list []connectdata.Header
-			for _, header := range c.headers {
+			for _, header := range test.headers {
 				list = append(list, connectdata.Header{Name: header, Encoding: wit.Raw, Value: []byte("x")})
 			}
 			for range 5 {
@@ -121,13 +115,13 @@ func TestDropHeadersAndHoistFieldAreFast(t *testing.T) {
 				}
 				call.data = append(call.data, make([]byte, kernel.Room)...)
 			}
-			engine, context := prepared(t, c.stages...)
-			_, faults := apply(t, engine, context, nil, call)
+			engine, context := newPrepared(t, test.stages...)
+			_, rowErrors := apply(t, engine, context, nil, call)
 			chain, err := engine.chain(context)
 			noError(t, err)
 			engine.start(batch.Input{Topics: call.topics, Rows: call.rows, Data: call.data})
-			if end := engine.fastPath.Run(chain.routes, 1); end != len(call.rows) || len(faults) > 0 {
-				t.Errorf("expected the rows up to %d, found those up to %d, %v", len(call.rows), end, faults)
+			if end := engine.fastPath.Run(chain.routes, 1); end != len(call.rows) || len(rowErrors) > 0 {
+				t.Errorf("expected the rows up to %d, found those up to %d, %v", len(call.rows), end, rowErrors)
 			}
 		})
 	}

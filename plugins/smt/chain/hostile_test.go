@@ -14,10 +14,17 @@ import (
 // hostileNodes returns a struct with all kinds of fields, with and without branch and default.
 func hostileNodes() []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
-	for _, node := range []wit.SchemaNode{{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
-		{Kind: wit.Int64, Optional: true}, {Kind: wit.Boolean},
-		{Kind: wit.Float32, Optional: true}, {Kind: wit.Float64}, {Kind: wit.Int16, Optional: true,
-			DefaultValue: &[]byte{2}}, {Kind: wit.Bytes}} {
+	for _, node := range []wit.SchemaNode{
+		{Kind: wit.Int32},
+		{Kind: wit.String},
+		{Kind: wit.String, Optional: true},
+		{Kind: wit.Int64, Optional: true},
+		{Kind: wit.Boolean},
+		{Kind: wit.Float32, Optional: true},
+		{Kind: wit.Float64},
+		{Kind: wit.Int16, Optional: true, DefaultValue: &[]byte{2}},
+		{Kind: wit.Bytes},
+	} {
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: pool[0] + string(rune('0'+len(nodes))),
 			Node: uint32(len(nodes))})
 		nodes = append(nodes, node)
@@ -30,70 +37,75 @@ func hostileNodes() []wit.SchemaNode {
 // For any bytes, the fast path and the interpreter agree, and an invalid value fails its row.
 func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
-	good, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true,
-		float32(1), 2.0, int16(7),
-		[]byte{1}, connectdata.List{"x", nil}})
+	valid, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true,
+		float32(1), 2.0, int16(7), []byte{1}, connectdata.List{"x", nil}})
 	noError(f, err)
-	f.Add(good)
-	f.Add(good[:len(good)-1])
+	f.Add(valid)
+	f.Add(valid[:len(valid)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
-	engine, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+	engine, context := newPrepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
 		stageOf(ClassReplaceValue, "exclude", "a3"))
 	value := func(start, size int) wit.ValueSlice {
 		return wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(start), Size: uint32(size)}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		data := append(append([]byte(nil), good...), b...)
-		// a valid row first, so that the fast path is tried; a fresh engine only has the interpreter
-		rows := []wit.Row{{Value: value(0, len(good))}, {Value: value(len(good), len(b))}, {Value: value(0, len(good))}}
+		data := append(append([]byte(nil), valid...), b...)
+		// A valid row first, so that the fast path is tried; a new engine only has the interpreter.
+		rows := []wit.Row{
+			{Value: value(0, len(valid))},
+			{Value: value(len(valid), len(b))},
+			{Value: value(0, len(valid))},
+		}
 		fast, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 		noError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
 		noError(t, err)
 		if len(fast.Rows) != len(slow.Rows)+2 || len(fast.Errors) != len(slow.Errors) {
-			t.Fatalf("% x: expected two rows more than alone, found %d, alone %d", b, len(fast.Rows), len(slow.Rows))
+			t.Fatalf("% x: expected %d rows, found %d", b, len(slow.Rows)+2, len(fast.Rows))
 		}
 		size, invalid := connectdata.Skip(nodes, 0, b)
-		whole := invalid == nil && size == len(b)
-		if whole && len(slow.Rows) == 0 {
-			t.Fatalf("% x: expected a valid value, found %v", b, slow.Errors)
+		isValid := invalid == nil && size == len(b)
+		if isValid && len(slow.Rows) == 0 {
+			t.Fatalf("% x: expected the row of a valid value, found %v", b, slow.Errors)
 		}
 		if len(slow.Rows) == 0 {
 			return
 		}
-		one := fast.Rows[1].Value
-		other := slow.Rows[0].Value
-		if !bytes.Equal(fast.Data[one.Start:one.Start+one.Size], slow.Data[other.Start:other.Start+other.Size]) {
+		got := fast.Rows[1].Value
+		want := slow.Rows[0].Value
+		if !bytes.Equal(fast.Data[got.Start:got.Start+got.Size], slow.Data[want.Start:want.Start+want.Size]) {
 			t.Fatalf("% x: the fast path and the interpreter differ", b)
 		}
 	})
 }
 
+// For any bytes without schema, the fast path and the interpreter agree, and a result is valid.
 func FuzzHostileDynamic(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Add([]byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0})
-	engine, context := prepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
+	engine, context := newPrepared(f, stageOf(ClassInsertValue, "topic.field", "t"),
 		stageOf(ClassReplaceValue, "renames", "a:b,t:k"))
-	good := []byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0}
+	valid := []byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		data := append(append([]byte(nil), good...), b...)
+		data := append(append([]byte(nil), valid...), b...)
 		row := func(start, size int) wit.Row {
 			return wit.Row{Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(size)}}
 		}
-		one := row(len(good), len(b))
-		// the fast path knows the keys of good at first, and those of b when b repeats
-		many, err := engine.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one,
-			row(0, len(good))},
-			data)
+		validRow := row(0, len(valid))
+		fuzzRow := row(len(valid), len(b))
+		// The fast path knows the keys of valid at first, and the keys of b when b repeats.
+		many, err := engine.Apply(context, nil, []string{"t"},
+			[]wit.Row{validRow, fuzzRow, fuzzRow, fuzzRow, validRow}, data)
 		noError(t, err)
-		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{one}, data)
+		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{fuzzRow}, data)
 		if err != nil || len(out.Rows)+len(out.Errors) != 1 || len(many.Rows) != 2+3*len(out.Rows) ||
 			len(many.Errors) != 3*len(out.Errors) {
-			t.Fatal(err, out, many)
+			t.Fatalf("% x: expected three times the result %v, found %v, %v", b, out, many, err)
 		}
 		size, invalid := connectdata.SkipSchemaless(b)
-		if (invalid == nil && size == len(b) && b[0] == connectdata.TagMap) != (len(out.Rows) == 1) && !keyCast(out) {
-			t.Fatalf("% x: %v, and skipped %d, %v", b, out.Errors, size, invalid)
+		isMap := invalid == nil && size == len(b) && b[0] == connectdata.TagMap
+		if isMap != (len(out.Rows) == 1) && !isKeyCastError(out) {
+			t.Fatalf("% x: expected a row for a valid map (%v), found %v", b, isMap, out.Errors)
 		}
 		if len(out.Rows) == 0 {
 			return
@@ -105,13 +117,14 @@ func FuzzHostileDynamic(f *testing.F) {
 		}
 		for _, r := range many.Rows[1:4] {
 			if got := many.Data[r.Value.Start : r.Value.Start+r.Value.Size]; !bytes.Equal(got, want) {
-				t.Fatalf("% x: % x alone, % x with other rows", b, want, got)
+				t.Fatalf("% x: expected % x as alone, found % x", b, want, got)
 			}
 		}
 	})
 }
 
-func keyCast(out wit.ApplyResult) bool {
+// isKeyCastError reports whether a row failed because of a key that is not a string.
+func isKeyCastError(out wit.ApplyResult) bool {
 	return len(out.Errors) == 1 && out.Errors[0].ErrorClass == rowerror.ClassCastException
 }
 
@@ -133,28 +146,28 @@ func FuzzHostileHeaders(f *testing.F) {
 			Headers: wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
 		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
 		noError(t, err)
-		before, invalid := connectdata.Headers(nil, block)
+		input, invalid := connectdata.Headers(nil, block)
 		if invalid != nil {
 			return // the host never sends such headers
 		}
-		if len(out.Rows) != 1 && len(before) < connectdata.MaxHeaders {
-			t.Fatalf("% x: %d rows, %v", block, len(out.Rows), out.Errors)
+		if len(out.Rows) != 1 && len(input) < connectdata.MaxHeaders {
+			t.Fatalf("% x: expected a row, found %d, %v", block, len(out.Rows), out.Errors)
 		}
 		if len(out.Rows) == 0 {
 			return
 		}
 		slice := out.Rows[0].Headers
-		after, err := connectdata.Headers(nil, out.Data[slice.Start:slice.Start+slice.Size])
-		if err != nil || len(after) != len(before)+1 || after[len(before)].Name != "h" ||
-			after[len(before)].Encoding != wit.Schemaless {
-			t.Fatalf("% x: %v, %v", block, after, err)
+		result, err := connectdata.Headers(nil, out.Data[slice.Start:slice.Start+slice.Size])
+		if err != nil || len(result) != len(input)+1 || result[len(input)].Name != "h" ||
+			result[len(input)].Encoding != wit.Schemaless {
+			t.Fatalf("% x: expected the header h after the others, found %v, %v", block, result, err)
 		}
 	})
 }
 
 // An engine keeps a bounded number of declared schemas and never reuses a number.
 func TestOwnSchemasAreForgotten(t *testing.T) {
-	engine, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
+	engine, context := newPrepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
 	for n := range uint32(2*schemas.MaxDeclared + 10) {
 		name := "f" + strconv.Itoa(int(n))
@@ -162,20 +175,20 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
 		out, err := engine.Apply(context, []wit.Schema{{ID: n + 1, Nodes: nodes}}, []string{"t"}, rows, []byte{1})
 		if err != nil || len(out.Rows) != 1 || len(out.Schemas) != 1 || len(out.Errors) > 0 {
-			t.Fatalf("%d: %v, %v", n, out, err)
+			t.Fatalf("%d: expected a row with a new schema, found %v, %v", n, out, err)
 		}
 		s := out.Schemas[0]
-		if before := declared[s.ID]; before != "" || s.ID != out.Rows[0].Value.Schema ||
+		if earlier := declared[s.ID]; earlier != "" || s.ID != out.Rows[0].Value.Schema ||
 			s.Nodes[0].Fields[0].Name != name {
-			t.Fatalf("%d: the number %#x is used for %q and for %v", n, s.ID, before, s.Nodes)
+			t.Fatalf("%d: the number %#x is used for %q and for %v", n, s.ID, earlier, s.Nodes)
 		}
 		declared[s.ID] = name
-		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxDeclared)); n > 2*schemas.MaxDeclared &&
-			engine.interpreter.Schemas.Nodes(first) != nil {
-			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxDeclared, first)
+		forgotten := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxDeclared))
+		if n > 2*schemas.MaxDeclared && engine.interpreter.Schemas.Nodes(forgotten) != nil {
+			t.Fatalf("%d: expected at most %d declared schemas, found %#x", n, schemas.MaxDeclared, forgotten)
 		}
 	}
-	// the first schema was forgotten and gets a new number
+	// The first schema was forgotten and gets a new number.
 	rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 1}}}
 	out, err := engine.Apply(context, nil, []string{"t"}, rows, []byte{1})
 	if err != nil || len(out.Schemas) != 1 || declared[out.Schemas[0].ID] != "" {

@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A record whose parts would exceed the limit fails alone and leaves nothing in the result.
+// A record whose items would exceed the limit fails alone and leaves nothing in the result.
 func TestSplitsAreBounded(t *testing.T) {
-	engine, context := prepared(t, stageOf(ClassSplit, "field", "list"))
+	engine, context := newPrepared(t, stageOf(ClassSplit, "field", "list"))
 	list := make(connectdata.List, 1000)
 	for i := range list {
 		list[i] = int64(i)
@@ -22,7 +22,8 @@ func TestSplitsAreBounded(t *testing.T) {
 	noError(t, err)
 	if len(out.Errors) != 1 || out.Errors[0].RowIndex != 1 ||
 		!strings.Contains(out.Errors[0].Error.Message, "more than") || len(out.Rows) != 2000 || out.Consumed != 3 {
-		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Errors)
+		t.Fatalf("expected 2000 rows of 3 and an error of the second, found %d of %d, %v", len(out.Rows), out.Consumed,
+			out.Errors)
 	}
 	for i, row := range out.Rows {
 		value, _, err := connectdata.ReadSchemaless(out.Data[row.Value.Start : row.Value.Start+row.Value.Size])
@@ -33,7 +34,8 @@ func TestSplitsAreBounded(t *testing.T) {
 			text = "y"
 		}
 		if m := value.(connectdata.Map); m[0].Value != want || m[1].Value != text || row.RowIndex != uint32(i/1000*2) {
-			t.Fatalf("row %d, origin %d: %v", i, row.RowIndex, value)
+			t.Fatalf("row %d: expected %d and %q of row %d, found %v of row %d", i, want, text, i/1000*2, value,
+				row.RowIndex)
 		}
 	}
 }

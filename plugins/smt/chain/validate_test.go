@@ -12,15 +12,16 @@ import (
 type validation struct {
 	component string
 	config    []wit.Setting
-	want      map[string]string
+	want      map[string]string // nil means that the configuration is valid
 }
 
+// checkValidations validates each configuration.
 func checkValidations(t *testing.T, validations []validation) {
 	t.Helper()
 	for _, test := range validations {
 		values, err := catalog.Validate(test.component, test.config)
 		if err != nil || len(values) != len(componentNamed(test.component).Settings) {
-			t.Errorf("%s: %v, %d settings", test.component, err, len(values))
+			t.Errorf("%s: expected values of all settings, found %d, %v", test.component, len(values), err)
 		}
 		for _, value := range values {
 			got := strings.Join(value.Errors, "; ")
@@ -56,14 +57,13 @@ func missing(settings ...string) map[string]string {
 
 // Components reject settings with the messages of Kafka Connect.
 func TestValidate(t *testing.T) {
-	t.Run("field transforms are validated", checkFieldTransformsAreValidated)
-	t.Run("transforms of headers and topics are validated", checkTransformsOfHeadersAndTopicsAreValidated)
-	t.Run("casts are validated", checkCastsAreValidated)
-	t.Run("timestamp transforms are validated", checkTimestampTransformsAreValidated)
+	t.Run("field transforms are validated", checkFieldTransforms)
+	t.Run("transforms of headers and topics are validated", checkHeaderAndTopicTransforms)
+	t.Run("casts are validated", checkCasts)
+	t.Run("timestamp transforms are validated", checkTimestampTransforms)
 }
 
-// Transforms of fields reject settings with the messages of Kafka Connect.
-func checkFieldTransformsAreValidated(t *testing.T) {
+func checkFieldTransforms(t *testing.T) {
 	backtick := func(path string) map[string]string {
 		return failure("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
 			"backtick at position 2 to escape it")
@@ -103,8 +103,8 @@ func checkFieldTransformsAreValidated(t *testing.T) {
 	})
 }
 
-// Transforms of headers and topics, and predicates, reject settings with the messages of Kafka Connect.
-func checkTransformsOfHeadersAndTopicsAreValidated(t *testing.T) {
+// checkHeaderAndTopicTransforms also checks predicates.
+func checkHeaderAndTopicTransforms(t *testing.T) {
 	checkValidations(t, []validation{
 		{ClassFilter, pairs("more", "x"), nil},
 		{ClassRegexRouter, nil, missing("regex", "replacement")},
@@ -132,8 +132,7 @@ func checkTransformsOfHeadersAndTopicsAreValidated(t *testing.T) {
 	})
 }
 
-// A cast has known types.
-func checkCastsAreValidated(t *testing.T) {
+func checkCasts(t *testing.T) {
 	checkValidations(t, []validation{
 		{ClassCastKey, nil, missing("spec")},
 		{ClassCastKey, pairs("spec", ""), failure("spec", "Must specify at least one field to cast.")},
@@ -153,8 +152,7 @@ func checkCastsAreValidated(t *testing.T) {
 	})
 }
 
-// Transforms of points in time have a known type, and a format if they need one.
-func checkTimestampTransformsAreValidated(t *testing.T) {
+func checkTimestampTransforms(t *testing.T) {
 	checkValidations(t, []validation{
 		{ClassTimestampKey, pairs("field", "at"), missing("target.type")},
 		{ClassTimestampValue, pairs("target.type", "timestamp"),

@@ -27,9 +27,9 @@ type Program struct {
 	Tail   kernel.Program
 	Misses int // traced rows that no later row could use
 
-	ops          []programOp
+	ops          []programOp // nil after finish
 	choices      []kernel.Choice
-	writtenEdits []*object.Edit
+	writtenEdits []*object.Edit // edits whose results are written; nil after finish
 }
 
 type programOp struct {
@@ -88,7 +88,7 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row, head []b
 	return program
 }
 
-// setFields makes the program read the fields of the struct, or skip over them if it uses none.
+// setFields sets how the program reads the fields of the struct, or skips over them if it uses none.
 func (p *Program) setFields(obj *object.Object) {
 	if root := &obj.Reader.Nodes[0]; root.Optional {
 		p.Root = uint64(schemas.Branch(root)[0]) + 1
@@ -153,7 +153,7 @@ func fieldCode(node *wit.SchemaNode) uint64 {
 	return code
 }
 
-// setKeys makes the program match only maps with the keys of the traced one.
+// setKeys restricts the program to maps with the keys of the traced one.
 func (p *Program) setKeys(obj *object.Object, row *wit.Row) {
 	var original object.Object
 	original.ReadMap(obj.Scratch, obj.Input)

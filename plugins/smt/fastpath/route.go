@@ -22,7 +22,7 @@ type Routes struct {
 	headerTests []headerTest
 	// hasHeaderPredicates reports whether a stage applies only to rows with some header.
 	hasHeaderPredicates bool
-	known               map[routeKey]*route
+	byKey               map[routeKey]*route
 }
 
 // headerTest returns a result of headerTestBits for encoded headers. The result for rows without headers is 0.
@@ -38,7 +38,7 @@ const (
 
 // NewRoutes returns the routes of a chain.
 func NewRoutes(stages []operation.Stage) *Routes {
-	routes := &Routes{stages: stages, known: map[routeKey]*route{}}
+	routes := &Routes{stages: stages, byKey: map[routeKey]*route{}}
 	for i := range stages {
 		if predicate, ok := stages[i].Predicate.(*predicates.HasHeaderKey); ok {
 			routes.hasHeaderPredicates = true
@@ -71,13 +71,14 @@ type routeKey struct {
 
 // route is what a chain does to rows of one topic, if the header tests have the same results.
 type route struct {
-	topic         string // of the result, before timestampRouter
-	interpreted   bool   // all rows need the interpreter
-	drops         bool   // no row is emitted
-	notTombstone  bool   // only for values that are not null: RecordIsTombstone was evaluated for them
-	addsHeaders   bool   // a stage adds headers
-	copiesHeaders bool   // a stage adds fields as headers
-	dropsHeaders  bool   // a stage drops all headers of the rows
+	topic            string // of the result, before timestampRouter
+	needsInterpreter bool   // for all rows
+	dropsRows        bool   // no row is emitted
+	// excludesTombstones means that RecordIsTombstone was evaluated for values that are not null.
+	excludesTombstones bool
+	addsHeaders        bool // a stage adds headers
+	copiesHeaders      bool // a stage adds fields as headers
+	dropsHeaders       bool // a stage drops all headers of the rows
 	// stages holds the operations on fields, InsertHeader and DropHeaders.
 	stages          []*operation.Stage
 	hoists          []*operation.Stage      // HoistField, after all stages
@@ -103,22 +104,22 @@ func (r *Routes) testHeaders(row *wit.Row, data []byte) (results uint64) {
 
 // route returns the route of a topic, whose memory may be reused.
 func (r *Routes) route(topic string, headerResults uint64) *route {
-	current := r.known[routeKey{topic, headerResults}]
+	current := r.byKey[routeKey{topic, headerResults}]
 	if current == nil {
 		topic = strings.Clone(topic)
-		current = &route{topic: topic, interpreted: len(r.headerTests) > maxHeaderTests}
-		for i := 0; i < len(r.stages) && !current.interpreted && !current.drops; i++ {
-			current.interpreted = !current.add(&r.stages[i], i == len(r.stages)-1, r, headerResults)
+		current = &route{topic: topic, needsInterpreter: len(r.headerTests) > maxHeaderTests}
+		for i := 0; i < len(r.stages) && !current.needsInterpreter && !current.dropsRows; i++ {
+			current.needsInterpreter = !current.add(&r.stages[i], i == len(r.stages)-1, r, headerResults)
 		}
-		if len(r.known) >= schemas.MaxCached {
-			clear(r.known)
+		if len(r.byKey) >= schemas.MaxCached {
+			clear(r.byKey)
 		}
-		r.known[routeKey{topic, headerResults}] = current
+		r.byKey[routeKey{topic, headerResults}] = current
 	}
 	return current
 }
 
-// add adds a stage. It returns false if only the interpreter supports it.
+// add adds a stage to the route. It returns false if only the interpreter supports the rows.
 func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, headerResults uint64) bool {
 	applies, supported := r.evaluate(stage, routes, headerResults)
 	if !supported || !applies {
@@ -126,7 +127,7 @@ func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, headerR
 	}
 	switch op := stage.Operation.(type) {
 	case records.Filter:
-		r.drops = true
+		r.dropsRows = true
 		return len(r.stages)+len(r.hoists) == 0 // an earlier stage may fail the row
 	case operation.TopicOperation:
 		topic, failure := op.TopicFor(r.topic, stage.Number)
@@ -171,7 +172,7 @@ func (r *route) evaluate(stage *operation.Stage, routes *Routes, headerResults u
 		if slices.ContainsFunc(r.stages, extractsValue) {
 			return false, false // only some rows may have a null in the extracted field
 		}
-		r.notTombstone = true
+		r.excludesTombstones = true
 		return stage.Negate, true
 	case *predicates.HasHeaderKey:
 		return (routes.headerResult(predicate, headerResults) != 0) != stage.Negate, true

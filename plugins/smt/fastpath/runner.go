@@ -33,6 +33,7 @@ type Runner struct {
 	Off bool
 }
 
+// tristate is a condition that is evaluated when it is needed.
 type tristate uint8
 
 const (
@@ -73,7 +74,7 @@ func (r *Runner) Run(routes *Routes, start int) (next int) {
 	seg := segment{rows: r.call.Rows, data: r.call.Data, start: start, outTopic: row.Topic}
 	current := r.routes[row.Topic]
 	if len(routes.headerTests) > 0 {
-		if !r.testHeaders(routes, start) {
+		if !r.loadHeaderResults(routes, start) {
 			return start
 		}
 		current = routes.route(topic, r.headerResults)
@@ -82,10 +83,10 @@ func (r *Runner) Run(routes *Routes, start int) (next int) {
 		current = routes.route(topic, 0)
 		r.routes[row.Topic] = current
 	}
-	if current.interpreted || (current.notTombstone && current.drops) {
+	if current.needsInterpreter || (current.excludesTombstones && current.dropsRows) {
 		return start
 	}
-	if current.drops {
+	if current.dropsRows {
 		return sameTopicEnd(seg.rows, start)
 	}
 	name := current.topic
@@ -142,8 +143,8 @@ func (r *Runner) copyWithRoom(row *wit.Row, seg segment) segment {
 	return segment{rows: r.copiedRow[:], data: r.copiedData, first: seg.start, outTopic: seg.outTopic}
 }
 
-// testHeaders sets headerResults and sameHeadersEnd for a row. It returns false for invalid headers.
-func (r *Runner) testHeaders(routes *Routes, start int) bool {
+// loadHeaderResults sets headerResults and sameHeadersEnd for a row. It returns false for invalid headers.
+func (r *Runner) loadHeaderResults(routes *Routes, start int) bool {
 	rows := r.call.Rows
 	data := r.call.Data
 	if start < r.sameHeadersEnd {
@@ -230,7 +231,7 @@ func (r *Runner) passThrough(current *route, seg segment) int {
 	words := kernel.EncodingWords{KeepMask: compile.EncodingWord(0, ^uint32(0)),
 		Result: compile.EncodingWord(wit.Unchanged, 0)}
 	value := &seg.rows[seg.start].Value
-	if current.notTombstone {
+	if current.excludesTombstones {
 		// Rows of another encoding or schema may be tombstones.
 		nodes := r.scratch.Schemas.Nodes(value.Schema)
 		if value.Encoding != wit.Schemaless && (value.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
@@ -250,8 +251,8 @@ func (r *Runner) runStructs(program *compile.Program, schema uint32, seg segment
 	if program.SameBytes {
 		words.Result = compile.EncodingWord(wit.Unchanged, program.Schema)
 	}
-	onlySchema := program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0
-	if onlySchema && !program.Reader.Nodes[0].Optional {
+	changesOnlySchema := program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0
+	if changesOnlySchema && !program.Reader.Nodes[0].Optional {
 		words.Mask = compile.EncodingWord(0xff, ^uint32(0))
 		kernel.Pass(r.beginLoop(seg, words))
 		return r.endLoop()
@@ -260,13 +261,13 @@ func (r *Runner) runStructs(program *compile.Program, schema uint32, seg segment
 }
 
 func (r *Runner) runValues(program *compile.Program, seg segment, words kernel.EncodingWords) int {
-	appends := program.Tail.Appends != 0 && r.canAppendInPlace() && len(r.out.Data) == 0
-	if !appends {
+	isInPlace := program.Tail.Appends != 0 && r.canAppendInPlace() && len(r.out.Data) == 0
+	if !isInPlace {
 		r.out.MoveInPlace()
 	}
 	loop := r.beginLoop(seg, words)
 	loop.Program = &program.Program
-	if appends {
+	if isInPlace {
 		loop.Program = &program.Tail
 		loop.Dst = loop.Data
 	}
@@ -279,18 +280,18 @@ func (r *Runner) runValues(program *compile.Program, seg segment, words kernel.E
 	for {
 		switch kernel.Values(loop) {
 		case kernel.Done:
-			return r.endValues(seg, appends)
+			return r.endValues(seg, isInPlace)
 		case kernel.Full:
 			r.grow(&seg.rows[loop.N])
 		case kernel.Edit:
 			if !r.editRow(program, &seg.rows[loop.N], seg.data) {
-				return r.endValues(seg, appends)
+				return r.endValues(seg, isInPlace)
 			}
 		case kernel.Skip:
 			value := &seg.rows[loop.N].Value
 			size, err := valueSize(program, loop.Field-1, seg.data[loop.Position:value.Start+value.Size])
 			if err != nil {
-				return r.endValues(seg, appends)
+				return r.endValues(seg, isInPlace)
 			}
 			loop.Position += size
 		}
@@ -298,9 +299,9 @@ func (r *Runner) runValues(program *compile.Program, seg segment, words kernel.E
 }
 
 // endValues ends the loop. If results were appended in place, the data up to the last one is the output.
-func (r *Runner) endValues(seg segment, appended bool) int {
+func (r *Runner) endValues(seg segment, isInPlace bool) int {
 	loop := &r.loop
-	if appended {
+	if isInPlace {
 		if loop.N > seg.start {
 			r.out.InPlace = seg.data[:loop.DstEnd]
 		}
@@ -363,7 +364,7 @@ func (r *Runner) Learn(routes *Routes, rowIndex int) {
 	}
 	current := routes.route(r.call.Topics[row.Topic], results)
 	switch {
-	case current.interpreted, current.drops, len(current.stages)+len(current.hoists) == 0:
+	case current.needsInterpreter, current.dropsRows, len(current.stages)+len(current.hoists) == 0:
 		// nothing to compile: the rows need the interpreter, or no program
 	case row.Value.Encoding == wit.WithSchema:
 		program, err := current.programs.Get(&r.scratch.Schemas, row.Value.Schema,

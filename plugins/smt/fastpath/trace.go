@@ -25,7 +25,7 @@ func (r *route) trace(scratch *object.Scratch, row *wit.Row, data []byte) *compi
 		if obj.Root.DefaultValue != nil && !obj.KeepsSchema {
 			return unusable
 		}
-		if results = obj.Results(&scratch.Schemas, 0, nil); results.Failure != nil {
+		if results = obj.DeclareResults(&scratch.Schemas, 0, nil); results.Failure != nil {
 			return unusable
 		}
 	}

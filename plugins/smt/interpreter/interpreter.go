@@ -59,6 +59,7 @@ func (in *Interpreter) runFrom(stages []operation.Stage, rec *record.Record) (*r
 	return nil, nil
 }
 
+// apply applies the operation of a stage, other than a split.
 func (in *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	fieldOp, ok := stage.Operation.(operation.FieldOperation)
 	if !ok {
@@ -139,14 +140,14 @@ func (in *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Recor
 	return in.write(stage, rec, options, wit.WithSchema, results), nil
 }
 
-// results returns the schemas of the result, which depend only on the stage and the schema of the input.
+// results declares the schemas of the result, which depend only on the stage and the schema of the input.
 func (in *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOperation, step operation.Step,
 	schema uint32) (*object.Results, error) {
 	return stage.Results.Get(&in.Schemas, schema, func([]wit.SchemaNode) *object.Results {
 		if !fieldOp.Options().ConvertDefault {
-			return in.Object.Results(&in.Schemas, stage.Number, nil)
+			return in.Object.DeclareResults(&in.Schemas, stage.Number, nil)
 		}
-		return in.Object.Results(&in.Schemas, stage.Number, func(converted *object.Object) *rowerror.Failure {
+		return in.Object.DeclareResults(&in.Schemas, stage.Number, func(converted *object.Object) *rowerror.Failure {
 			if failure := fieldOp.Apply(converted, step); failure != nil {
 				return failure
 			}
@@ -155,6 +156,7 @@ func (in *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOp
 	})
 }
 
+// writeNull replaces a part by the null that an operation results in.
 func (in *Interpreter) writeNull(part *record.Part, options *operation.FieldOptions, results *object.Results,
 	stage int) {
 	obj := &in.Object
@@ -173,24 +175,24 @@ func (in *Interpreter) writeNull(part *record.Part, options *operation.FieldOpti
 func (in *Interpreter) open(reader *object.ValueReader, part *record.Part, options *operation.FieldOptions,
 	stage int) (applies bool, _ *rowerror.Failure) {
 	obj := &in.Object
-	null, start, ok := reader.Null(part.Bytes)
+	isNull, start, ok := reader.Null(part.Bytes)
 	switch { // in the order of the checks of Kafka's transforms
 	case !ok:
 		return false, rowerror.BadValue(stage, 0)
-	case null && options.RejectNull:
+	case isNull && options.RejectNull:
 		return false, rowerror.OnlyStruct(stage, options.Purpose, "null")
-	case null && !options.ConvertNull:
+	case isNull && !options.ConvertNull:
 		return false, nil
 	case options.Whole:
 		obj.OpenWhole(&in.Scratch, reader, part.Bytes, part.Class)
 	case reader.IsStruct():
 		obj.Open(&in.Scratch, reader, part.Bytes, start)
-	case null || options.RequireStruct:
+	case isNull || options.RequireStruct:
 		return false, rowerror.Data(stage, "Cannot "+options.FieldAction+" fields on non-struct type")
 	default:
 		return false, rowerror.OnlyStruct(stage, options.Purpose, javaclass.Of(&reader.Nodes[0]))
 	}
-	obj.IsNull = null
+	obj.IsNull = isNull
 	return true, nil
 }
 

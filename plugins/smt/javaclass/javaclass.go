@@ -25,6 +25,7 @@ var OfTag = [...]string{
 	connectdata.TagStruct:  "org.apache.kafka.connect.data.Struct",
 }
 
+// ofKind holds the classes of values with schema, by kind. Logical types have others.
 var ofKind = [...]string{
 	wit.Int8:    "java.lang.Byte",
 	wit.Int16:   "java.lang.Short",
@@ -40,7 +41,7 @@ var ofKind = [...]string{
 	wit.Struct:  "org.apache.kafka.connect.data.Struct",
 }
 
-// KindNames holds Kafka's names of types.
+// KindNames holds Kafka's names of types, by kind.
 var KindNames = []string{
 	wit.Int8:    "INT8",
 	wit.Int16:   "INT16",

@@ -11,7 +11,7 @@ import (
 )
 
 // Edit computes a new value from the bytes of the old one, both with their union branch, or in a map with their tag.
-// Apply appends the new value. The other fields, if set, tell the kernel how to do the same.
+// Apply appends the new value. The other fields, if set, describe the same to the kernel.
 type Edit struct {
 	Apply      func(dst, input []byte) ([]byte, *rowerror.Failure)
 	Conversion func(tag byte) Conversion // of frequent values, in maps by their tag
@@ -49,9 +49,9 @@ func Failing(failure *rowerror.Failure) Edit {
 // OfField adapts an edit of values without union branch to a struct's field. A null stays null.
 func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	result := Edit{Apply: func(dst, b []byte) ([]byte, *rowerror.Failure) {
-		null, size, ok := connectdata.IsNull(from, b)
-		dst = connectdata.AppendBranch(dst, to, null)
-		if null && ok {
+		isNull, size, ok := connectdata.IsNull(from, b)
+		dst = connectdata.AppendBranch(dst, to, isNull)
+		if isNull && ok {
 			return dst, nil
 		}
 		return edit.Apply(dst, b[size:])
@@ -82,13 +82,14 @@ func OrDefault(node *wit.SchemaNode) Edit {
 	return edit
 }
 
-// Choosing returns an edit that selects the result by the first byte of the value. A nil result fails the row.
-func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
-	return Edit{Choices: choice, Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
-		if choice[input[0]] == nil {
+// Choosing returns an edit that selects one of choices by the first byte of the value. A nil choice fails the row with
+// the failure of that byte.
+func Choosing(choices [][]byte, failures []*rowerror.Failure) Edit {
+	return Edit{Choices: choices, Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		if choices[input[0]] == nil {
 			return dst, failures[input[0]]
 		}
-		return append(dst, choice[input[0]]...), nil
+		return append(dst, choices[input[0]]...), nil
 	}}
 }
 

@@ -31,11 +31,11 @@ type Object struct {
 
 // input is the encoded value for which an object was opened.
 type input struct {
-	IsMap  bool
-	Reader *ValueReader // of the value, nil for a map
-	Input  []byte
-	start  int  // of the fields, after the union branch
-	loaded bool // the fields have their bytes. Fields of a struct get them on first use.
+	IsMap    bool
+	Reader   *ValueReader // of the value, nil for a map
+	Input    []byte
+	start    int  // of the fields, after the union branch
+	isLoaded bool // the fields have their bytes. Fields of a struct get them on first use.
 }
 
 // NotTraceable is returned for rows that cannot be traced. It never fails a row.
@@ -72,7 +72,7 @@ func (o *Object) Open(scratch *Scratch, reader *ValueReader, encoded []byte, sta
 
 // OpenWhole opens a key or value of any type as the only field. reader is nil if there is no schema.
 func (o *Object) OpenWhole(scratch *Scratch, reader *ValueReader, encoded []byte, class string) {
-	*o = Object{Scratch: scratch, input: input{IsMap: reader == nil, Reader: reader, loaded: true}, Whole: true,
+	*o = Object{Scratch: scratch, input: input{IsMap: reader == nil, Reader: reader, isLoaded: true}, Whole: true,
 		Class: class, Fields: append(o.Fields[:0], Field{Bytes: encoded}), Headers: o.Headers[:0]}
 	if reader != nil {
 		o.Root = reader.Nodes[0]
@@ -92,9 +92,9 @@ func (o *Object) OpenMap(scratch *Scratch, encoded []byte, stage int, purpose st
 	return nil
 }
 
-// ReadMap opens a value without schema. class is its class in Java if it is not a map.
+// ReadMap opens a value without schema. class is its class in Java if it is not a map, otherwise "".
 func (o *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invalid bool) {
-	*o = Object{Scratch: scratch, input: input{IsMap: true, Input: encoded, loaded: true}, Fields: o.Fields[:0],
+	*o = Object{Scratch: scratch, input: input{IsMap: true, Input: encoded, isLoaded: true}, Fields: o.Fields[:0],
 		Headers: o.Headers[:0]}
 	if len(encoded) == 0 || encoded[0] > connectdata.TagStruct {
 		return "", true
@@ -109,25 +109,26 @@ func (o *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invali
 	o.Fields = slices.Grow(o.Fields, int(min(count, 32)))
 	start := 1 + size
 	for ; count > 0; count-- {
-		key := skipValue(encoded[start:])
-		if key <= 0 {
+		keySize := valueSize(encoded[start:])
+		if keySize <= 0 {
 			return "", true
 		}
-		value := skipValue(encoded[start+key:])
-		if value <= 0 {
+		size := valueSize(encoded[start+keySize:])
+		if size <= 0 {
 			return "", true
 		}
 		index := len(o.Fields)
-		o.Fields = append(o.Fields, Field{Name: TextOf(encoded[start : start+key]), Key: encoded[start : start+key],
-			KeyIndex: index,
-			Bytes:    encoded[start+key : start+key+value], Source: Source{Index: index, KeySize: key,
-				Tag: encoded[start+key]}})
-		start += key + value
+		key := encoded[start : start+keySize]
+		value := encoded[start+keySize : start+keySize+size]
+		o.Fields = append(o.Fields, Field{Name: TextOf(key), Key: key, KeyIndex: index, Bytes: value,
+			Source: Source{Index: index, KeySize: keySize, Tag: value[0]}})
+		start += keySize + size
 	}
 	return "", start != len(encoded)
 }
 
-func skipValue(encoded []byte) int {
+// valueSize returns the size of the first value in encoded, -1 if it is invalid.
+func valueSize(encoded []byte) int {
 	size, err := connectdata.SkipSchemaless(encoded)
 	if err != nil {
 		return -1
@@ -143,17 +144,18 @@ func (o *Object) Fail(failure *rowerror.Failure) {
 	}
 }
 
-// Load finds the values of all fields. It returns false, and fails the row, if they are invalid.
+// Load finds the values of all fields, unless the object is null. It returns false, and fails the row, if they are
+// invalid.
 func (o *Object) Load(stage int) bool {
-	if o.loaded || o.IsNull {
+	if o.isLoaded || o.IsNull {
 		return true
 	}
-	o.loaded = true
+	o.isLoaded = true
 	count := len(o.Reader.Fields)
 	o.Scratch.GrowEnds(count + 1)
 	ends := o.Scratch.Ends[:count+1]
 	if invalid := o.Reader.Offsets(o.Input, o.start, ends); invalid >= 0 {
-		o.loaded = false
+		o.isLoaded = false
 		o.Fail(rowerror.BadValue(stage, invalid))
 		return false
 	}
@@ -165,14 +167,14 @@ func (o *Object) Load(stage int) bool {
 	return true
 }
 
-// NewStruct makes the result a new, required struct without default.
-func (o *Object) NewStruct() {
+// ResetRoot makes the result a required struct without default, with the metadata of the input.
+func (o *Object) ResetRoot() {
 	o.Root = schemas.CopyMetadata(&o.Root)
 	o.KeepsSchema = false
 }
 
 // NewKey returns an empty struct or map for the fields that become the key of the record.
 func (o *Object) NewKey() *Object {
-	return &Object{Scratch: o.Scratch, input: input{IsMap: o.IsMap, loaded: true},
+	return &Object{Scratch: o.Scratch, input: input{IsMap: o.IsMap, isLoaded: true},
 		Root: wit.SchemaNode{Kind: wit.Struct}, Changed: true, Trace: o.Trace}
 }

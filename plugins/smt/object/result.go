@@ -92,9 +92,9 @@ type Results struct {
 	Failure *rowerror.Failure
 }
 
-// Results declares the schemas of the result. convertDefault, if not nil, applies the operation to the default of the
-// struct.
-func (o *Object) Results(registry *schemas.Registry, stage int,
+// DeclareResults declares the schemas of the result. convertDefault, if not nil, applies the operation to the default
+// of the struct.
+func (o *Object) DeclareResults(registry *schemas.Registry, stage int,
 	convertDefault func(obj *Object) *rowerror.Failure) *Results {
 	results := &Results{}
 	for i := range o.Headers {
@@ -126,7 +126,7 @@ func (o *Object) Results(registry *schemas.Registry, stage int,
 
 // AppendHeaders appends the encoded headers to add. results holds their schemas.
 func (o *Object) AppendHeaders(dst []byte, results *Results) []byte {
-	schemas := results.Headers
+	headerSchemas := results.Headers
 	for i := range o.Headers {
 		header := &o.Headers[i]
 		switch {
@@ -137,8 +137,8 @@ func (o *Object) AppendHeaders(dst []byte, results *Results) []byte {
 			dst = append(connectdata.AppendString(dst, header.Name), byte(wit.Schemaless), 0)
 		default:
 			dst = append(connectdata.AppendString(dst, header.Name), byte(wit.WithSchema))
-			dst = connectdata.AppendNumber(dst, int64(schemas[0]))
-			schemas = schemas[1:]
+			dst = connectdata.AppendNumber(dst, int64(headerSchemas[0]))
+			headerSchemas = headerSchemas[1:]
 		}
 		dst = connectdata.AppendBytes(dst, header.Field.Bytes)
 	}

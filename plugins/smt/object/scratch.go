@@ -27,9 +27,9 @@ func (s *Scratch) Reader(schema uint32) (*ValueReader, error) {
 		func(nodes []wit.SchemaNode) *ValueReader { return newValueReader(schema, nodes) })
 }
 
-// WithBranch returns the value, or a null, with the union branch of its schema.
-func (s *Scratch) WithBranch(node *wit.SchemaNode, null bool, value []byte) []byte {
+// WithBranch returns the value, or a null, with the union branch of its schema. It appends them to Buf.
+func (s *Scratch) WithBranch(node *wit.SchemaNode, isNull bool, value []byte) []byte {
 	from := len(s.Buf)
-	s.Buf = append(connectdata.AppendBranch(s.Buf, node, null), value...)
+	s.Buf = append(connectdata.AppendBranch(s.Buf, node, isNull), value...)
 	return s.Buf[from:len(s.Buf):len(s.Buf)]
 }

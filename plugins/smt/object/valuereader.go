@@ -11,7 +11,8 @@ type ValueReader struct {
 	Nodes  []wit.SchemaNode
 	Fields []Field // of a struct, nil for other schemas
 	types  []fieldType
-	inner  []*ValueReader // by field, created when needed
+	// fieldReaders are by field, nil until they are needed.
+	fieldReaders []*ValueReader
 }
 
 // fieldType is the type for skipping a field. Integers have the widest one: code that uses the value checks its range.
@@ -28,13 +29,13 @@ func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
 	for i, field := range nodes[0].Fields {
 		reader.Fields = append(reader.Fields, Field{Name: field.Name, Nodes: nodes, Node: field.Node,
 			Source: Source{Index: i}})
-		t := fieldType{nodes, field.Node}
+		typ := fieldType{nodes: nodes, node: field.Node}
 		switch node := &nodes[field.Node]; node.Kind {
 		case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: node.Optional,
-				DefaultValue: node.DefaultValue}}, 0}
+			widest := wit.SchemaNode{Kind: wit.Int64, Optional: node.Optional, DefaultValue: node.DefaultValue}
+			typ = fieldType{nodes: []wit.SchemaNode{widest}}
 		}
-		reader.types = append(reader.types, t)
+		reader.types = append(reader.types, typ)
 	}
 	return reader
 }
@@ -44,17 +45,17 @@ func (v *ValueReader) IsStruct() bool { return v.Nodes[0].Kind == wit.Struct }
 
 // FieldReader returns the reader for values of a field of the struct.
 func (v *ValueReader) FieldReader(field int) *ValueReader {
-	if v.inner == nil {
-		v.inner = make([]*ValueReader, len(v.Fields))
+	if v.fieldReaders == nil {
+		v.fieldReaders = make([]*ValueReader, len(v.Fields))
 	}
-	if v.inner[field] == nil {
-		v.inner[field] = newValueReader(0, v.Fields[field].Subtree())
+	if v.fieldReaders[field] == nil {
+		v.fieldReaders[field] = newValueReader(0, v.Fields[field].Subtree())
 	}
-	return v.inner[field]
+	return v.fieldReaders[field]
 }
 
 // Null reads the union branch of a value. start is the offset of the value after it, ok false for invalid bytes.
-func (v *ValueReader) Null(input []byte) (null bool, start int, ok bool) {
+func (v *ValueReader) Null(input []byte) (isNull bool, start int, ok bool) {
 	return connectdata.IsNull(&v.Nodes[0], input)
 }
 
@@ -74,7 +75,8 @@ func (v *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid i
 		}
 		start = end
 	}
-	if ends[len(v.types)] = uint64(start); start != len(input) {
+	ends[len(v.types)] = uint64(start)
+	if start != len(input) {
 		return len(v.types)
 	}
 	return -1

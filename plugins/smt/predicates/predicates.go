@@ -72,7 +72,7 @@ var topicNameMatchesKeys = []wit.ConfigKey{settings.RequiredKey("pattern", wit.M
 // TopicNameMatches matches records by a regular expression for the topic.
 type TopicNameMatches struct {
 	Pattern   pattern.Pattern
-	cached    bool // lastTopic and lastMatch are set
+	isCached  bool // lastTopic and lastMatch are set
 	lastTopic string
 	lastMatch bool // the result for lastTopic
 }
@@ -97,12 +97,12 @@ func (t *TopicNameMatches) MatchesTopic(topic string) (bool, *operation.MatchErr
 }
 
 func (t *TopicNameMatches) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
-	if !t.cached || t.lastTopic != rec.Topic {
+	if !t.isCached || t.lastTopic != rec.Topic {
 		matches, matchErr := operation.MatchTopic(t.Pattern, rec.Topic)
 		if matchErr != nil {
 			return false, matchErr
 		}
-		t.cached = true
+		t.isCached = true
 		t.lastMatch = matches
 		t.lastTopic = strings.Clone(rec.Topic)
 	}

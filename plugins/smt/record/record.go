@@ -42,10 +42,10 @@ func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
 // AddHeaders adds n headers, which add appends.
 func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(dst []byte) []byte) *rowerror.Failure {
 	part := &rec.Parts[Headers]
-	started, failure := beginHeaders(scratch.Buf, part, n, stage)
+	block, failure := beginHeaders(scratch.Buf, part, n, stage)
 	if failure == nil {
 		from := len(scratch.Buf)
-		scratch.Buf = add(started)
+		scratch.Buf = add(block)
 		part.Set(wit.Raw, 0, scratch.Buf[from:])
 	}
 	return failure

@@ -11,7 +11,7 @@ import (
 
 // Registry maps the numbers of schemas to schemas: the host's, and those that the plugin declares.
 type Registry struct {
-	known    map[uint32][]wit.SchemaNode
+	byID     map[uint32][]wit.SchemaNode
 	declared [][]wit.SchemaNode // the plugin's schemas, from number first on
 	first    uint32
 	pending  []wit.Schema // declared schemas that the host does not know yet
@@ -19,7 +19,7 @@ type Registry struct {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() Registry {
-	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
+	return Registry{byID: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }
 
 const MaxDeclared = 1000 // declared schemas at which Forget discards them
@@ -31,7 +31,7 @@ func (r *Registry) Forget() bool {
 		return false
 	}
 	for i := range r.declared {
-		delete(r.known, r.first+uint32(i))
+		delete(r.byID, r.first+uint32(i))
 	}
 	r.first += uint32(len(r.declared))
 	r.declared = nil
@@ -41,11 +41,11 @@ func (r *Registry) Forget() bool {
 // Add adds schemas of the host.
 func (r *Registry) Add(list []wit.Schema) {
 	for i := range list {
-		r.known[list[i].ID] = list[i].Nodes
+		r.byID[list[i].ID] = list[i].Nodes
 	}
 }
 
-// DrainPending returns the schemas that were declared since its last call, and removes them from the pending ones.
+// DrainPending returns the schemas that were declared since its last call, and forgets that the host needs them.
 func (r *Registry) DrainPending() []wit.Schema {
 	list := r.pending
 	r.pending = nil
@@ -53,11 +53,11 @@ func (r *Registry) DrainPending() []wit.Schema {
 }
 
 // Nodes returns a schema, or nil if it is unknown.
-func (r *Registry) Nodes(id uint32) []wit.SchemaNode { return r.known[id] }
+func (r *Registry) Nodes(id uint32) []wit.SchemaNode { return r.byID[id] }
 
 // Lookup is Nodes with an error for an unknown schema.
 func (r *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
-	nodes := r.known[id]
+	nodes := r.byID[id]
 	if nodes == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was not declared to this instance"}
@@ -74,7 +74,7 @@ func (r *Registry) Declare(nodes []wit.SchemaNode) uint32 {
 	}
 	id := r.first + uint32(len(r.declared))
 	r.declared = append(r.declared, nodes)
-	r.known[id] = nodes
+	r.byID[id] = nodes
 	r.pending = append(r.pending, wit.Schema{ID: id, Nodes: nodes})
 	return id
 }

@@ -68,9 +68,8 @@ func newCast(target record.Target, values settings.Values) (operation.Operation,
 		}
 	}
 	if transform.Whole && len(list) > 1 {
-		return nil, settings.Error("spec",
-			"Cast transformations that specify a type to cast the entire value to may only "+
-				"specify a single cast in their spec")
+		return nil, settings.Error("spec", "Cast transformations that specify a type to cast the entire value to may "+
+			"only specify a single cast in their spec")
 	}
 	if err := transform.Configure(values); err != nil || transform.Whole {
 		return transform, err
@@ -111,14 +110,14 @@ func (c *cast) add(item string, list []string) *wit.Error {
 		c.to = wit.Kind(index)
 		return nil
 	}
-	added := castField{name: setting.Trim(parts[0]), to: wit.Kind(index)}
+	field := castField{name: setting.Trim(parts[0]), to: wit.Kind(index)}
 	for i := range c.fields {
-		if c.fields[i].name == added.name {
-			c.fields[i] = added
+		if c.fields[i].name == field.name {
+			c.fields[i] = field
 			return nil
 		}
 	}
-	c.fields = append(c.fields, added)
+	c.fields = append(c.fields, field)
 	return nil
 }
 
@@ -151,7 +150,7 @@ func (c *cast) Apply(obj *object.Object, step operation.Step) *rowerror.Failure 
 			return failure
 		}
 		edit := castEdit(from, targetKind, step.Stage)
-		if from.Kind == targetKind && targetKind >= wit.Int64 && targetKind < wit.String && !misnamedTime(from) {
+		if from.Kind == targetKind && targetKind >= wit.Int64 && targetKind < wit.String && !isMisnamedTime(from) {
 			edit = object.Edit{} // same bytes, and all are valid
 		}
 		obj.ChangeType(field, result, edit, step.Stage)
@@ -175,10 +174,12 @@ func castType(node *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.Schem
 	return result, nil
 }
 
+// applyWhole casts the whole key or value.
 func (c *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
 	field := &obj.Fields[0]
 	class := obj.Class
-	if obj.Class = ""; obj.IsMap { // no schema
+	obj.Class = ""
+	if obj.IsMap { // no schema
 		obj.Edit(field, object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
 			return castSchemaless(dst, input, c.to, stage)
 		}}, stage)
@@ -200,8 +201,8 @@ func (c *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
 	case class != "": // the text of the number
 		edit = castEdit(&wit.SchemaNode{Kind: from.Kind}, wit.String, stage)
 	}
-	if plain := (wit.SchemaNode{Kind: result.Kind}); javaclass.Of(&result) != javaclass.Of(&plain) {
-		obj.Class = javaclass.Of(&plain)
+	if unnamed := (wit.SchemaNode{Kind: result.Kind}); javaclass.Of(&result) != javaclass.Of(&unnamed) {
+		obj.Class = javaclass.Of(&unnamed)
 	}
 	obj.ChangeType(field, result, edit, stage)
 	return nil

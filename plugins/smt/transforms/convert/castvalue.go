@@ -33,6 +33,7 @@ func castEntry(targetKind wit.Kind, stage int) object.Edit {
 	}
 }
 
+// unsupportedFrom returns the failure of a value of a type that cannot be cast.
 func unsupportedFrom(kind wit.Kind, stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "Cast transformation does not support casting from "+javaclass.KindNames[kind]+
 		"; supported types are "+kindList(wit.Array))
@@ -41,8 +42,7 @@ func unsupportedFrom(kind wit.Kind, stage int) *rowerror.Failure {
 // notADate returns the failure of a value named like a date type that an earlier Cast gave another type.
 func notADate(class string, stage int) *rowerror.Failure {
 	return rowerror.New(stage, rowerror.ClassCastException, "class "+class+" cannot be cast to class java.util.Date ("+
-		class+
-		" and java.util.Date are in module java.base of loader 'bootstrap')")
+		class+" and java.util.Date are in module java.base of loader 'bootstrap')")
 }
 
 // castEdit returns the edit for values of one schema, with the kernel's conversion if there is one.
@@ -65,18 +65,18 @@ func castEdit(node *wit.SchemaNode, targetKind wit.Kind, stage int) object.Edit 
 	return edit
 }
 
-// misnamedTime reports whether a schema has the name of a date type but another type.
-func misnamedTime(node *wit.SchemaNode) bool {
+// isMisnamedTime reports whether a schema has the name of a date type but another type.
+func isMisnamedTime(node *wit.SchemaNode) bool {
 	return javaclass.OfName(node) == "java.util.Date" && javaclass.Of(node) != "java.util.Date"
 }
 
-// castWithSchema appends a value as another type. Logical types are converted by what they stand for.
+// castWithSchema appends a value as another type. Logical types are converted by the values that they represent.
 func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind,
 	stage int) ([]byte, *rowerror.Failure) {
 	if node.Kind >= wit.Array {
 		return dst, unsupportedFrom(node.Kind, stage)
 	}
-	if targetKind != wit.String && misnamedTime(node) {
+	if targetKind != wit.String && isMisnamedTime(node) {
 		return dst, notADate(javaclass.Of(node), stage)
 	}
 	if node.Name == nil || node.Kind == wit.Int8 || node.Kind == wit.Int16 {
@@ -96,14 +96,14 @@ func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind
 		if targetKind != wit.String {
 			break
 		}
-		switch x := value.(type) {
+		switch n := value.(type) {
 		case int32:
-			value = connectdata.Instant(x)
+			value = connectdata.Instant(n)
 			if *node.Name == wit.NameDate {
-				value = connectdata.Instant(int64(x) * msPerDay)
+				value = connectdata.Instant(int64(n) * msPerDay)
 			}
 		case int64:
-			value = connectdata.Instant(x)
+			value = connectdata.Instant(n)
 		}
 	case "java.math.BigDecimal":
 		if b, ok := value.([]byte); ok {
@@ -111,7 +111,7 @@ func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind
 			value = connectdata.Decimal{Scale: int32(scale), Unscaled: connectdata.Unscaled(b)}
 		}
 	}
-	return appendCast(dst, value, targetKind, stage, false)
+	return appendCast(dst, value, targetKind, stage, withSchema)
 }
 
 // castSchemaless appends a value without schema as another type, with its tag.
@@ -125,8 +125,7 @@ func castSchemaless(dst, input []byte, targetKind wit.Kind, stage int) ([]byte, 
 		return dst, unsupportedFrom(wit.Struct, stage)
 	case connectdata.TagInstant:
 		return dst, rowerror.Data(stage, "Cast transformation was passed a value of type class "+
-			javaclass.OfTag[input[0]]+
-			" which is not supported by Connect's data API")
+			javaclass.OfTag[input[0]]+" which is not supported by Connect's data API")
 	}
 	if number, ok := readSchemalessNumber(input); ok {
 		dst = append(dst, castTag(targetKind, &number))
@@ -139,7 +138,8 @@ func castSchemaless(dst, input []byte, targetKind wit.Kind, stage int) ([]byte, 
 	if err != nil {
 		return dst, rowerror.BadSchemaless(stage)
 	}
-	return appendCast(dst, value, targetKind, stage, true)
+	return appendCast(dst, value, targetKind, stage, schemaless)
 }
 
+// kindList returns the names of the types before end, for messages.
 func kindList(end wit.Kind) string { return "[" + strings.Join(javaclass.KindNames[:end], ", ") + "]" }

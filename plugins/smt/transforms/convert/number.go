@@ -16,6 +16,12 @@ import (
 
 const msPerDay = 86_400_000
 
+// Values of the parameter isSchemaless: values without schema begin with a tag.
+const (
+	withSchema = false
+	schemaless = true
+)
+
 // number is a number or boolean. It is cast without allocation.
 type number struct {
 	intValue   int64 // 1 for true
@@ -29,8 +35,8 @@ func readNumber(kind wit.Kind, input []byte) (num number, ok bool) {
 	switch kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		n, size := connectdata.Number(input)
-		unused := 64 - 8<<kind
-		return number{intValue: n}, size == len(input) && n<<unused>>unused == n
+		unusedBits := 64 - 8<<kind
+		return number{intValue: n}, size == len(input) && n<<unusedBits>>unusedBits == n
 	case wit.Float32:
 		if len(input) == 4 {
 			f := math.Float32frombits(binary.LittleEndian.Uint32(input))
@@ -94,11 +100,12 @@ func (n *number) integer(targetKind wit.Kind) int64 {
 	return saturate(n.floatValue, math.MinInt64, math.MaxInt64)
 }
 
+// append appends the number as another type.
 func (n *number) append(dst []byte, targetKind wit.Kind) []byte {
 	switch targetKind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		unused := 64 - 8<<targetKind
-		return connectdata.AppendNumber(dst, n.integer(targetKind)<<unused>>unused)
+		unusedBits := 64 - 8<<targetKind
+		return connectdata.AppendNumber(dst, n.integer(targetKind)<<unusedBits>>unusedBits)
 	case wit.Boolean:
 		return connectdata.AppendBoolean(dst, n.integer(targetKind) != 0)
 	case wit.Float32:
@@ -122,14 +129,14 @@ func (n *number) append(dst []byte, targetKind wit.Kind) []byte {
 	return connectdata.AppendBytes(dst, java.AppendFloat(buf[:0], n.floatValue, n.floatBits))
 }
 
-// appendCast appends a decoded value as another type. schemaless adds its tag.
-func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
+// appendCast appends a decoded value as another type.
+func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, isSchemaless bool) ([]byte, *rowerror.Failure) {
 	if targetKind == wit.String {
 		rendered, err := (&values.Writer{}).Append(nil, value)
 		if err != nil {
 			return dst, rowerror.Data(stage, err.Error())
 		}
-		if schemaless {
+		if isSchemaless {
 			dst = append(dst, connectdata.TagString)
 		}
 		return connectdata.AppendBytes(dst, rendered), nil
@@ -138,9 +145,9 @@ func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, schemales
 	switch {
 	case failure != nil:
 		return dst, failure
-	case schemaless && targetKind == wit.Boolean: // only a tag
+	case isSchemaless && targetKind == wit.Boolean: // only a tag
 		return append(dst, castTag(targetKind, &number)), nil
-	case schemaless:
+	case isSchemaless:
 		dst = append(dst, castTag(targetKind, &number))
 	}
 	return number.append(dst, targetKind), nil
@@ -201,6 +208,7 @@ func saturate(number float64, low, high int64) int64 {
 	return int64(number)
 }
 
+// parseNumber parses a text as a number or boolean for a type.
 func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failure *rowerror.Failure) {
 	ok := true
 	switch targetKind {
@@ -223,8 +231,8 @@ func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failu
 	return num, failure
 }
 
-// parseJavaFloat accepts what Java's Double.parseDouble accepts.
-func parseJavaFloat(text string, bits int) (float64, bool) {
+// parseJavaFloat parses like Java's Double.parseDouble. ok is false for other texts.
+func parseJavaFloat(text string, bits int) (_ float64, ok bool) {
 	text = setting.Trim(text)
 	unsigned := strings.TrimLeft(text[:min(1, len(text))], "+-") + text[min(1, len(text)):]
 	switch unsigned {
@@ -233,8 +241,8 @@ func parseJavaFloat(text string, bits int) (float64, bool) {
 	case "Infinity":
 		return math.Inf(map[bool]int{true: -1, false: 1}[text[0] == '-']), true
 	}
-	hex := strings.HasPrefix(unsigned, "0x") || strings.HasPrefix(unsigned, "0X")
-	if !hex || strings.ContainsAny(text, "pP") {
+	isHex := strings.HasPrefix(unsigned, "0x") || strings.HasPrefix(unsigned, "0X")
+	if !isHex || strings.ContainsAny(text, "pP") {
 		if n := len(text); n > 1 && strings.ContainsAny(text[n-1:], "fFdD") {
 			text = text[:n-1]
 		}

@@ -29,7 +29,7 @@ var timeTypeNames = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
 // timeFormat converts times between their representations, as the settings of a TimestampConverter specify.
 type timeFormat struct {
-	to        timeType
+	to        timeType           // of results
 	pattern   string             // of SimpleDateFormat
 	format    *dateformat.Format // of the pattern, nil if there is none
 	parser    dateformat.Parser  // of texts in that format
@@ -37,14 +37,21 @@ type timeFormat struct {
 }
 
 // unixPrecision is the unit of Unix times: milliseconds are multiplied, then divided.
-type unixPrecision struct{ multiply, divide int64 }
+type unixPrecision struct {
+	multiply int64
+	divide   int64
+}
 
 var milliseconds = unixPrecision{1, 1}
 
 var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}
 
-var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
-	"milliseconds": milliseconds, "seconds": {1, 1_000}}
+var unixPrecisions = map[string]unixPrecision{
+	"nanoseconds":  {multiply: 1_000_000, divide: 1},
+	"microseconds": {multiply: 1_000, divide: 1},
+	"milliseconds": milliseconds,
+	"seconds":      {multiply: 1, divide: 1_000},
+}
 
 // edit returns the edit for values of a schema that represent a time as typ.
 func (t *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
@@ -92,9 +99,9 @@ func (t *timeFormat) entryEdit(stage int) object.Edit {
 			if tag == connectdata.TagInstant {
 				typ = timestamp
 			}
-			if edit, ok := t.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
-				tag == connectdata.TagInstant) {
-				conversion = edit.WithTag(tag, connectdata.TagString)
+			isMillis := tag == connectdata.TagInt64 || tag == connectdata.TagInstant
+			if untagged, ok := t.kernelConversion(typ); ok && isMillis {
+				conversion = untagged.WithTag(tag, connectdata.TagString)
 			}
 			return conversion
 		},
@@ -153,10 +160,10 @@ func timeTypeOf(node *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 
 // millis returns the time of a decoded value, in milliseconds since 1970. class is the Java class of the value.
 func (t *timeFormat) millis(typ timeType, value any, class string, stage int) (int64, *rowerror.Failure) {
-	failed := func(expected string) (int64, *rowerror.Failure) {
+	mismatch := func(expected string) (int64, *rowerror.Failure) {
 		return 0, rowerror.Data(stage, "Expected "+expected+", but found class "+class)
 	}
-	switch x := value.(type) {
+	switch v := value.(type) {
 	case string:
 		if typ != stringTime {
 			break
@@ -165,51 +172,52 @@ func (t *timeFormat) millis(typ timeType, value any, class string, stage int) (i
 			return 0, rowerror.New(stage, rowerror.NullPointerException,
 				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`)
 		}
-		millis, ambiguous, ok := t.parser.Parse(x)
-		zoned := ok && t.parser.Zoned && t.to == stringTime
-		if !ok || zoned {
-			message := "Could not parse timestamp: value (" + x + ") does not match pattern (" + t.pattern + ")"
-			if ambiguous {
+		millis, isAmbiguous, ok := t.parser.Parse(v)
+		losesZone := ok && t.parser.Zoned && t.to == stringTime
+		if !ok || losesZone {
+			message := "Could not parse timestamp: value (" + v + ") does not match pattern (" + t.pattern + ")"
+			if isAmbiguous {
 				message += ": a two-digit year is ambiguous; expected four digits"
 			}
-			if zoned {
+			if losesZone {
 				message += ": cannot format in the time zone of another text; expected UTC"
 			}
 			return 0, rowerror.Data(stage, message)
 		}
 		return millis, nil
 	case int32:
-		if millis, ok := t.fromNumber(typ, wit.Int32, int64(x)); ok {
+		if millis, ok := t.fromNumber(typ, wit.Int32, int64(v)); ok {
 			return millis, nil
 		}
 	case int64:
-		if millis, ok := t.fromNumber(typ, wit.Int64, x); ok {
+		if millis, ok := t.fromNumber(typ, wit.Int64, v); ok {
 			return millis, nil
 		}
 	case connectdata.Instant:
 		if typ == timestamp {
-			return int64(x), nil
+			return int64(v), nil
 		}
 	}
 	switch typ {
 	case stringTime:
-		return failed("string timestamp to be a String")
+		return mismatch("string timestamp to be a String")
 	case unixTime:
-		return failed("Unix timestamp to be a Long")
+		return mismatch("Unix timestamp to be a Long")
 	}
-	return failed(timeTypeNames[typ] + " to be a java.util.Date")
+	return mismatch(timeTypeNames[typ] + " to be a java.util.Date")
 }
 
-func saturatingProduct(n, times int64) int64 {
+// saturatingProduct multiplies by a factor of at least 1. It returns the limits of 64 bits for results beyond them.
+func saturatingProduct(n, factor int64) int64 {
 	switch {
-	case times == 1:
+	case factor == 1:
 		return n
-	case n > math.MaxInt64/times:
+	case n > math.MaxInt64/factor:
 		return math.MaxInt64
-	case n < math.MinInt64/times:
+	case n < math.MinInt64/factor:
 		return math.MinInt64
 	}
-	return n * times
+	return n * factor
 }
 
 // fromNumber returns the time of a number. ok is false if the type does not belong to the representation.
@@ -227,12 +235,12 @@ func (t *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (millis in
 }
 
 // append appends a time as the target type. A Date or Time without schema is a java.util.Date.
-func (t *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
+func (t *timeFormat) append(dst []byte, millis int64, isSchemaless bool, stage int) ([]byte, *rowerror.Failure) {
 	tag := byte(connectdata.TagInstant)
 	n := millis
 	switch t.to {
 	case stringTime:
-		if schemaless {
+		if isSchemaless {
 			dst = append(dst, connectdata.TagString)
 		}
 		from := len(dst)
@@ -248,7 +256,7 @@ func (t *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int
 	case dateTime:
 		n = dateformat.FloorDiv(millis, msPerDay)
 		switch {
-		case schemaless:
+		case isSchemaless:
 			n *= msPerDay
 		case n < math.MinInt64/msPerDay: // Java would overflow at the first day
 			return dst, rowerror.Data(stage,
@@ -259,7 +267,7 @@ func (t *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int
 	case timeOfDay:
 		n = dateformat.FloorMod(millis, msPerDay)
 	}
-	if schemaless {
+	if isSchemaless {
 		dst = append(dst, tag)
 	}
 	return connectdata.AppendNumber(dst, n), nil
@@ -270,7 +278,7 @@ func (t *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeTy
 	stage int) ([]byte, *rowerror.Failure) {
 	if n, ok := readNumber(from.Kind, input); ok && from.Kind <= wit.Int64 {
 		if millis, ok := t.fromNumber(typ, from.Kind, n.intValue); ok {
-			return t.append(dst, millis, false, stage)
+			return t.append(dst, millis, withSchema, stage)
 		}
 	}
 	required := *from
@@ -288,7 +296,7 @@ func (t *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeTy
 	if failure != nil {
 		return dst, failure
 	}
-	return t.append(dst, millis, false, stage)
+	return t.append(dst, millis, withSchema, stage)
 }
 
 // convertSchemaless appends a value without schema as the target type, with its tag.
@@ -310,7 +318,7 @@ func (t *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *r
 	if input[0] != connectdata.TagString {
 		if n, size := connectdata.Number(input[1:]); size == len(input)-1 {
 			millis, _ := t.fromNumber(typ, wit.Int64, n)
-			return t.append(dst, millis, true, stage)
+			return t.append(dst, millis, schemaless, stage)
 		}
 	}
 	value, _, err := connectdata.ReadSchemaless(input)
@@ -321,5 +329,5 @@ func (t *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *r
 	if failure != nil {
 		return dst, failure
 	}
-	return t.append(dst, millis, true, stage)
+	return t.append(dst, millis, schemaless, stage)
 }

@@ -12,16 +12,22 @@ import (
 
 // A date text has a length prefix of the right size.
 func TestDateTextsHaveLengthPrefix(t *testing.T) {
-	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60),
-		strings.Repeat("long ", 20)} {
+	for _, literal := range []string{
+		"x",
+		strings.Repeat("x", 59), // the longest text whose length has one byte
+		strings.Repeat("x", 60),
+		strings.Repeat("long ", 20),
+	} {
 		format := "yyyy'" + literal + "'"
-		result, fault := newTimestampConverter(record.Value, settings.Values{{Name: "target.type", Value: "string"},
-			{Name: "format", Value: format}})
-		if fault != nil {
-			t.Fatal(fault)
+		result, err := newTimestampConverter(record.Value, settings.Values{
+			{Name: "target.type", Value: "string"},
+			{Name: "format", Value: format},
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		want := connectdata.AppendString([]byte("before"), "1970"+literal)
-		got, failure := result.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		got, failure := result.(*timestampConverter).append([]byte("before"), 0, withSchema, 0)
 		if failure != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: expected %q, found %q, %v", format, want, got, failure)
 		}

@@ -21,13 +21,12 @@ var timestampConverterKeys = []wit.ConfigKey{
 		"The desired timestamp representation: string, unix, Date, Time, or Timestamp",
 		setting.Required(), setting.Allowed(timeTypeNames...)),
 	settings.Key("format", wit.KindString, wit.Ptr(""),
-		"A SimpleDateFormat-compatible format for the timestamp. Used to "+
-			"generate the output when type=string or used to parse the input if the input is a string."),
+		"A SimpleDateFormat-compatible format for the timestamp. Used to generate the output when type=string or used "+
+			"to parse the input if the input is a string."),
 	setting.Define("unix.precision", wit.KindString, wit.Low, wit.Ptr("milliseconds"),
-		"The desired Unix precision for "+
-			"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
-			"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss "+
-			"during conversions from, and to, values with sub-millisecond components.",
+		"The desired Unix precision for the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to "+
+			"generate the output when type=unix or used to parse the input if the input is a Long.Note: This SMT will "+
+			"cause precision loss during conversions from, and to, values with sub-millisecond components.",
 		setting.Allowed(precisionNames...)),
 	settings.ReplaceNull,
 }
@@ -63,8 +62,8 @@ func newTimestampConverter(target record.Target, values settings.Values) (operat
 			"String must be one of: "+strings.Join(timeTypeNames, ", "))
 	}
 	if precision, isSet := values.Find("unix.precision"); isSet {
-		var known bool
-		if transform.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
+		var ok bool
+		if transform.precision, ok = unixPrecisions[setting.Trim(precision)]; !ok {
 			return nil, settings.Invalid("unix.precision", setting.Trim(precision),
 				"String must be one of: "+strings.Join(precisionNames, ", "))
 		}
@@ -124,10 +123,12 @@ func (t *timestampConverter) Apply(obj *object.Object, step operation.Step) *row
 	return nil
 }
 
+// applyWhole converts the whole key or value.
 func (t *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
 	field := &obj.Fields[0]
 	class := obj.Class
-	if obj.Class = ""; obj.IsMap {
+	obj.Class = ""
+	if obj.IsMap {
 		obj.Edit(field, t.entryEdit(stage), stage)
 		if obj.Pending != nil && class != "" {
 			obj.Pending.Message = strings.Replace(obj.Pending.Message, javaclass.OfTag[field.Bytes[0]], class, 1)

@@ -59,20 +59,20 @@ func newCoalesce(target record.Target, values settings.Values) (operation.Operat
 }
 
 func (c *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
-	if obj.Trace != nil { // depends on the row
+	if obj.Trace != nil { // the result depends on the row
 		return object.NotTraceable
 	}
 	if !obj.Load(step.Stage) {
 		return obj.Pending
 	}
-	failed := func(text string) *rowerror.Failure { return rowerror.Data(step.Stage, text) }
+	fail := func(text string) *rowerror.Failure { return rowerror.Data(step.Stage, text) }
 	result := object.NullValue
 	var sources []*object.Field
 	for _, name := range c.fields {
 		field := obj.Find(name)
 		switch {
 		case field == nil && !obj.IsMap:
-			return failed("Field does not exist: " + name)
+			return fail("Field does not exist: " + name)
 		case field != nil && obj.IsMap && field.Bytes[0] != connectdata.TagNull &&
 			result.Bytes[0] == connectdata.TagNull:
 			result.Bytes = field.Bytes
@@ -80,18 +80,18 @@ func (c *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Fail
 		sources = append(sources, field)
 	}
 	if !obj.IsMap {
-		obj.NewStruct()
+		obj.ResetRoot()
 		var failure *rowerror.Failure
 		if result, failure = c.firstValue(obj, sources, step.Stage); failure != nil {
 			return failure
 		}
 	}
-	to := obj.Find(c.field)
+	target := obj.Find(c.field)
 	switch {
-	case to != nil && !slices.Contains(c.fields, c.field):
-		return failed("Field " + c.field + " exists and is not one of the coalesced fields")
-	case to != nil:
-		to.Set(result)
+	case target != nil && !slices.Contains(c.fields, c.field):
+		return fail("Field " + c.field + " exists and is not one of the coalesced fields")
+	case target != nil:
+		target.Set(result)
 	case obj.IsMap:
 		obj.AddEntry(c.field, result)
 	default:
@@ -107,6 +107,7 @@ func (c *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Fail
 	return nil
 }
 
+// firstValue returns a field with the first value of the sources that is not null, or a null.
 func (c *coalesce) firstValue(obj *object.Object, sources []*object.Field,
 	stage int) (result object.Field, _ *rowerror.Failure) {
 	typ, _ := c.types.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) coalescedType {
@@ -116,23 +117,23 @@ func (c *coalesce) firstValue(obj *object.Object, sources []*object.Field,
 		return result, typ.failure
 	}
 	var value []byte
-	null := true
+	isNull := true
 	for _, field := range sources {
 		size := 0
 		ok := false
-		if null, size, ok = connectdata.IsNull(field.Schema(), field.Bytes); !ok {
+		if isNull, size, ok = connectdata.IsNull(field.Schema(), field.Bytes); !ok {
 			return result, rowerror.BadValue(stage, field.Index)
 		}
 		value = field.Bytes[size:]
-		if node := field.Schema(); null && c.ReplaceNull && node.DefaultValue != nil {
-			null = false
+		if node := field.Schema(); isNull && c.ReplaceNull && node.DefaultValue != nil {
+			isNull = false
 			value = *node.DefaultValue
 		}
-		if !null {
+		if !isNull {
 			break
 		}
 	}
-	return object.Field{Nodes: typ.nodes, Bytes: obj.Scratch.WithBranch(&typ.nodes[0], null, value),
+	return object.Field{Nodes: typ.nodes, Bytes: obj.Scratch.WithBranch(&typ.nodes[0], isNull, value),
 		Source: object.Source{Kind: object.FromConstant}}, nil
 }
 

@@ -40,10 +40,9 @@ func newExtractField(target record.Target, values settings.Values) (operation.Op
 	if err != nil {
 		return nil, err
 	}
-	transform := &ExtractField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field extraction",
-		ConvertNull: true,
-		FieldAction: "look up"},
-		name: setting.Trim(fieldName)}
+	options := operation.FieldOptions{Target: target, Purpose: "field extraction", ConvertNull: true,
+		FieldAction: "look up"}
+	transform := &ExtractField{FieldOptions: options, name: setting.Trim(fieldName)}
 	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
@@ -62,21 +61,21 @@ func newExtractField(target record.Target, values settings.Values) (operation.Op
 }
 
 // parsePath splits a path at dots. A name in backticks may contain dots, and backticks after a backslash.
-func parsePath(setting, text string) (path []string, _ *wit.Error) {
+func parsePath(settingName, text string) (path []string, _ *wit.Error) {
 	remaining := text
 	if text == "" {
 		return []string{}, nil
 	}
 	for strings.HasPrefix(remaining, "`") || strings.Contains(remaining, ".") {
 		if !strings.HasPrefix(remaining, "`") {
-			name, after, _ := strings.Cut(remaining, ".")
+			var name string
+			name, remaining, _ = strings.Cut(remaining, ".")
 			path = append(path, name)
-			remaining = after
 			continue
 		}
 		name, size := quotedName(remaining)
 		if size < 0 {
-			return nil, settings.Error(setting, "Incomplete backtick pair in path: ["+text+
+			return nil, settings.Error(settingName, "Incomplete backtick pair in path: ["+text+
 				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(remaining))+
 				" to escape it")
 		}
@@ -93,14 +92,14 @@ func parsePath(setting, text string) (path []string, _ *wit.Error) {
 func quotedName(text string) (name string, size int) {
 	start := 1
 	for position := 1; position < len(text); position++ {
-		last := position+1 == len(text)
-		if text[position] != '`' || (!last && text[position+1] != '.') {
+		isLast := position+1 == len(text)
+		if text[position] != '`' || (!isLast && text[position+1] != '.') {
 			continue
 		}
 		switch {
 		case text[position-1] != '\\':
 			return name + text[start:position], position + 1
-		case last:
+		case isLast:
 			return "", -1
 		}
 		name = name + text[start:position-1] + "`"
@@ -127,11 +126,11 @@ func (e *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.
 		}
 		field = current.Find(name)
 		if obj.IsMap {
-			null := field == nil || field.Bytes[0] == connectdata.TagNull
+			isNull := field == nil || field.Bytes[0] == connectdata.TagNull
 			switch {
-			case null && obj.Trace != nil:
+			case isNull && obj.Trace != nil:
 				return object.NotTraceable
-			case null:
+			case isNull:
 				obj.IsNull = true
 				return nil
 			case obj.Trace != nil:
@@ -151,7 +150,8 @@ func (e *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.
 			field.NeverNull = true
 		}
 	}
-	if obj.IsNull = current.IsNull; !obj.IsMap {
+	obj.IsNull = current.IsNull
+	if !obj.IsMap {
 		obj.Root = *field.Schema()
 	}
 	obj.Fields = []object.Field{*field}
@@ -166,17 +166,17 @@ func openField(inner, obj *object.Object, field *object.Field, stage int) *rower
 		return inner.OpenMap(obj.Scratch, field.Bytes, stage, "nested field access")
 	}
 	node := field.Schema()
-	null := obj.IsNull
+	isNull := obj.IsNull
 	size := 0
 	ok := true
 	if node.Kind != wit.Struct {
 		return rowerror.Data(stage, "Cannot look up fields on non-struct type")
 	}
-	if !null {
-		null, size, ok = connectdata.IsNull(node, field.Bytes)
+	if !isNull {
+		isNull, size, ok = connectdata.IsNull(node, field.Bytes)
 	}
 	inner.Open(obj.Scratch, obj.Reader.FieldReader(field.Index), field.Bytes, size)
-	inner.IsNull = null
+	inner.IsNull = isNull
 	if !ok {
 		return rowerror.BadValue(stage, 0)
 	}

@@ -33,12 +33,12 @@ type flatten struct {
 const maxFlatNames = 16 << 20
 
 func newFlatten(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &flatten{FieldOptions: operation.FieldOptions{Target: target, Purpose: "flattening"},
+	transform := &flatten{FieldOptions: operation.FieldOptions{Target: target, Purpose: "flattening"},
 		delimiter: *flattenKeys[0].DefaultValue}
 	if delimiter, isSet := values.Find("delimiter"); isSet {
-		o.delimiter = setting.Trim(delimiter)
+		transform.delimiter = setting.Trim(delimiter)
 	}
-	return o, nil
+	return transform, nil
 }
 
 // name returns the name of a field below a prefix.
@@ -49,6 +49,7 @@ func (f *flatten) name(prefix, name string) string {
 	return prefix + f.delimiter + name
 }
 
+// longNames returns the failure of names that exceed maxFlatNames.
 func longNames(stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "the names of the flattened fields exceed 16 MiB")
 }
@@ -58,7 +59,7 @@ func (f *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failu
 	case obj.IsMap:
 		return f.applyToMap(obj, step.Stage)
 	case isFlat(obj):
-		obj.NewStruct()
+		obj.ResetRoot()
 		return nil
 	case obj.Trace != nil:
 		return object.NotTraceable
@@ -72,8 +73,9 @@ func (f *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failu
 	case !obj.Load(step.Stage):
 		return obj.Pending
 	}
+	const isNull = false // the interpreter does not apply Flatten to nulls
 	from := len(obj.Scratch.Buf)
-	obj.Scratch.Buf = plan.top.writeMembers(obj.Scratch.Buf, obj.Input, obj.Scratch.Ends, false)
+	obj.Scratch.Buf = plan.top.writeMembers(obj.Scratch.Buf, obj.Input, obj.Scratch.Ends, isNull)
 	obj.Fields = append(obj.Fields[:0], object.Field{Nodes: plan.nodes, Bytes: obj.Scratch.Buf[from:]})
 	obj.Whole = true
 	obj.KeepsSchema = false
@@ -149,13 +151,13 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 		if f.size += len(name); f.size > maxFlatNames {
 			return nil, longNames(f.stage)
 		}
-		optional := optional || node.Optional
-		inherited := node.DefaultValue
-		if inherited == nil && defaultValue != nil {
+		isOptional := optional || node.Optional
+		fieldDefault := node.DefaultValue
+		if fieldDefault == nil && defaultValue != nil {
 			b := (*defaultValue)[flat.ends[i]:flat.ends[i+1]]
-			if null, size, _ := connectdata.IsNull(node, b); !null {
+			if isNull, size, _ := connectdata.IsNull(node, b); !isNull {
 				b = b[size:]
-				inherited = &b
+				fieldDefault = &b
 			}
 		}
 		member := flatMember{from: node}
@@ -165,22 +167,23 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 				"Flatten transformation does not support MAP for record with schemas (for field "+name+").")
 		case wit.Struct:
 			var failure *rowerror.Failure
-			if member.nested, failure = f.addStruct(reader.FieldReader(i), name, optional, inherited); failure != nil {
+			member.nested, failure = f.addStruct(reader.FieldReader(i), name, isOptional, fieldDefault)
+			if failure != nil {
 				return nil, failure
 			}
 		default:
 			result := source.Subtree()
-			result[0].Optional = optional
-			result[0].DefaultValue = inherited
+			result[0].Optional = isOptional
+			result[0].DefaultValue = fieldDefault
 			member.to = &result[0]
-			noDefaults := node.DefaultValue == nil && inherited == nil
-			member.sameBytes = node.Optional == optional && (!optional || noDefaults)
-			to := object.Field{Name: name, Nodes: result}
+			noDefaults := node.DefaultValue == nil && fieldDefault == nil
+			member.sameBytes = node.Optional == isOptional && (!isOptional || noDefaults)
+			field := object.Field{Name: name, Nodes: result}
 			if name == "" || f.names[name] {
-				return nil, f.result.AddField(to, f.stage)
+				return nil, f.result.AddField(field, f.stage)
 			}
 			f.names[name] = true
-			f.result.Fields = append(f.result.Fields, to)
+			f.result.Fields = append(f.result.Fields, field)
 		}
 		flat.members = append(flat.members, member)
 	}
@@ -188,24 +191,24 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 }
 
 // write writes the fields of an encoded struct, or nulls for all of them.
-func (s *flatStruct) write(dst, input []byte, null bool) []byte {
-	if !null {
+func (s *flatStruct) write(dst, input []byte, isNull bool) []byte {
+	if !isNull {
 		s.reader.Offsets(input, 0, s.ends) // already checked
 	}
-	return s.writeMembers(dst, input, s.ends, null)
+	return s.writeMembers(dst, input, s.ends, isNull)
 }
 
 // writeMembers writes the fields whose values are in input between ends, or nulls for all of them.
-func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) []byte {
+func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, isStructNull bool) []byte {
 	for i := range s.members {
 		member := &s.members[i]
-		if member.sameBytes && !null {
+		if member.sameBytes && !isStructNull {
 			dst = append(dst, input[ends[i]:ends[i+1]]...)
 			continue
 		}
 		var value []byte
-		isNull := null
-		if !null {
+		isNull := isStructNull
+		if !isStructNull {
 			b := input[ends[i]:ends[i+1]]
 			size := 0
 			isNull, size, _ = connectdata.IsNull(member.from, b)
@@ -214,7 +217,7 @@ func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) [
 		switch {
 		case member.nested != nil:
 			dst = member.nested.write(dst, value, isNull)
-		case !null && isNull && member.from.DefaultValue != nil:
+		case !isStructNull && isNull && member.from.DefaultValue != nil:
 			dst = append(connectdata.AppendBranch(dst, member.to, false), *member.from.DefaultValue...)
 		case isNull:
 			dst = connectdata.AppendBranch(dst, member.to, true)
@@ -225,31 +228,32 @@ func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) [
 	return dst
 }
 
+// applyToMap replaces the entries of a map by those of the maps in it.
 func (f *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
 	flat := flatMap{transform: f, stage: stage, top: obj}
 	if failure := flat.addEntries(obj, ""); failure != nil {
 		return failure
 	}
 	obj.Class = "java.util.LinkedHashMap"
-	if !flat.nested {
+	if !flat.hasNested {
 		return nil
 	}
-	places := make(map[string]int, len(flat.fields))
+	indexes := make(map[string]int, len(flat.fields)) // in obj.Fields, by name
 	obj.Fields = obj.Fields[:0]
 	obj.Changed = true
 	for _, field := range flat.fields {
-		if _, ok := places[field.Name]; !ok {
-			places[field.Name] = len(obj.Fields)
+		if _, ok := indexes[field.Name]; !ok {
+			indexes[field.Name] = len(obj.Fields)
 			obj.Fields = append(obj.Fields, field)
 		}
 	}
-	if len(places) < len(flat.fields) { // of equal names, the last one in Kafka's order counts
+	if len(indexes) < len(flat.fields) { // of equal names, the last one in Kafka's order counts
 		top := &object.Object{}
 		top.ReadMap(obj.Scratch, obj.Input)
 		flat = flatMap{transform: f, stage: stage, top: top, javaOrder: true}
 		flat.addEntries(top, "")
 		for _, field := range flat.fields {
-			obj.Fields[places[field.Name]].Bytes = field.Bytes
+			obj.Fields[indexes[field.Name]].Bytes = field.Bytes
 		}
 	}
 	return nil
@@ -262,10 +266,11 @@ type flatMap struct {
 	top       *object.Object
 	fields    []object.Field
 	size      int  // of all names
-	nested    bool // there are nested maps
+	hasNested bool // there are nested maps
 	javaOrder bool // entries are read in the order of Kafka's loop
 }
 
+// addEntries adds the entries of a map. prefix is the name of the entry that contains the map.
 func (m *flatMap) addEntries(obj *object.Object, prefix string) *rowerror.Failure {
 	list := obj.Fields
 	if m.javaOrder {
@@ -280,6 +285,7 @@ func (m *flatMap) addEntries(obj *object.Object, prefix string) *rowerror.Failur
 	return nil
 }
 
+// add adds an entry, or the entries of the map in it.
 func (m *flatMap) add(obj *object.Object, field object.Field, prefix string) *rowerror.Failure {
 	if !field.HasTextKey() {
 		return rowerror.New(m.stage, rowerror.ClassCastException,
@@ -296,7 +302,7 @@ func (m *flatMap) add(obj *object.Object, field object.Field, prefix string) *ro
 	case tag == connectdata.TagMap:
 		nested := &object.Object{}
 		nested.ReadMap(nil, field.Bytes) // already checked
-		m.nested = true
+		m.hasNested = true
 		return m.addEntries(nested, field.Name)
 	case tag == connectdata.TagInstant:
 		return rowerror.Data(m.stage, "Flatten transformation was passed a value of type class "+class+

@@ -28,20 +28,20 @@ type HeaderFrom struct {
 	operation.FieldOptions
 	fields  []string
 	headers []string
-	move    bool
+	move    bool // removes the fields
 }
 
 func newHeaderFrom(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &HeaderFrom{FieldOptions: operation.FieldOptions{Target: target, RejectNull: true}}
-	for _, test := range []struct {
+	for _, option := range []struct {
 		name string
 		list *[]string
 	}{{"fields", &transform.fields}, {"headers", &transform.headers}} {
-		if _, err := values.Required(test.name); err != nil {
+		if _, err := values.Required(option.name); err != nil {
 			return nil, err
 		}
-		if *test.list = values.List(test.name); len(*test.list) == 0 {
-			return nil, settings.Invalid(test.name, "[]", "Empty list")
+		if *option.list = values.List(option.name); len(*option.list) == 0 {
+			return nil, settings.Invalid(option.name, "[]", "Empty list")
 		}
 	}
 	mode, err := values.Required("operation")
@@ -68,17 +68,17 @@ func (h *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Fa
 	obj.Load(step.Stage)
 	if !h.move { // a copy does not change the fields
 		originalFields := slices.Clone(obj.Fields)
-		changed := obj.Changed
-		failure := h.add(obj, step.Stage)
+		wasChanged := obj.Changed
+		failure := h.addHeaders(obj, step.Stage)
 		obj.Fields = originalFields
-		obj.Changed = changed
+		obj.Changed = wasChanged
 		return failure
 	}
-	if failure := h.add(obj, step.Stage); failure != nil {
+	if failure := h.addHeaders(obj, step.Stage); failure != nil {
 		return failure
 	}
 	if !obj.IsMap {
-		obj.NewStruct()
+		obj.ResetRoot()
 	}
 	obj.Changed = obj.Changed || obj.IsMap
 	obj.Fields = slices.DeleteFunc(obj.Fields, func(field object.Field) bool {
@@ -87,7 +87,8 @@ func (h *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Fa
 	return nil
 }
 
-func (h *HeaderFrom) add(obj *object.Object, stage int) *rowerror.Failure {
+// addHeaders adds the fields to the headers of the object. It may change nulls of its fields.
+func (h *HeaderFrom) addHeaders(obj *object.Object, stage int) *rowerror.Failure {
 	if h.ReplaceNull && !obj.IsMap {
 		obj.ReplaceNulls(stage)
 	}

@@ -33,7 +33,7 @@ const insertPurpose = "field insertion"
 type insertField struct {
 	operation.FieldOptions
 	fields []insertion
-	static *string
+	static *string // the fixed text
 }
 
 // insertion is a field to insert.
@@ -102,6 +102,7 @@ func (f *insertField) text(field insertion, topic string) string {
 	return *f.static
 }
 
+// notSinkRecord returns the failure of a record without offset.
 func notSinkRecord(stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "Only SinkRecord supported for ["+insertPurpose+
 		"], found: org.apache.kafka.connect.source.SourceRecord")
@@ -112,31 +113,31 @@ func (f *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 		if f.ReplaceNull {
 			obj.ReplaceNulls(step.Stage)
 		}
-		obj.NewStruct()
+		obj.ResetRoot()
 	}
 	var failure *rowerror.Failure
 	for i := range f.fields {
-		insertion := &f.fields[i]
-		field := object.Field{Name: insertion.name, Nodes: insertion.nodes,
-			Source: object.Source{Kind: object.FromConstant, Attribute: insertion.attribute}}
-		switch insertion.attribute {
+		spec := &f.fields[i]
+		field := object.Field{Name: spec.name, Nodes: spec.nodes,
+			Source: object.Source{Kind: object.FromConstant, Attribute: spec.attribute}}
+		switch spec.attribute {
 		case object.Topic, object.Static:
 			branch := []byte{connectdata.TagString}
 			if !obj.IsMap {
-				branch = schemas.Branch(&insertion.nodes[0])
+				branch = schemas.Branch(&spec.nodes[0])
 			}
-			field.Bytes = connectdata.AppendString(branch, f.text(*insertion, step.Topic))
+			field.Bytes = connectdata.AppendString(branch, f.text(*spec, step.Topic))
 		default:
-			exists, missing := setAttribute(&field, insertion, obj, step)
-			if missing != nil && (failure == nil || insertion.attribute == object.Offset) {
-				failure = missing // Kafka checks the offset in the transform, the others in the converter
+			exists, attributeFailure := setAttribute(&field, spec, obj, step)
+			if attributeFailure != nil && (failure == nil || spec.attribute == object.Offset) {
+				failure = attributeFailure // Kafka checks the offset in the transform, the others in the converter
 			}
 			if !exists {
 				continue
 			}
 		}
 		if obj.IsMap {
-			obj.Put(insertion.name, field)
+			obj.Put(spec.name, field)
 		} else if failure := obj.AddField(field, step.Stage); failure != nil {
 			return failure
 		}
@@ -148,27 +149,27 @@ func (f *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 }
 
 // setAttribute sets a field to an attribute of the row. exists is false if a map gets no such entry.
-func setAttribute(field *object.Field, insertion *insertion, obj *object.Object,
-	step operation.Step) (exists bool, missing *rowerror.Failure) {
+func setAttribute(field *object.Field, spec *insertion, obj *object.Object,
+	step operation.Step) (exists bool, failure *rowerror.Failure) {
 	field.Kind = object.FromAttribute
-	field.Optional = insertion.optional && !obj.IsMap
-	value := object.AttributeOf(insertion.attribute, step.Row)
+	field.Optional = spec.optional && !obj.IsMap
+	value := object.AttributeOf(spec.attribute, step.Row)
 	switch {
 	case value >= 0:
 		// the row has the attribute
-	case insertion.attribute == object.Offset:
-		missing = notSinkRecord(step.Stage)
+	case spec.attribute == object.Offset:
+		failure = notSinkRecord(step.Stage)
 	case obj.IsMap:
 		return false, nil
-	case !insertion.optional:
-		missing = rowerror.RequiredNull(step.Stage)
+	case !spec.optional:
+		failure = rowerror.RequiredNull(step.Stage)
 	}
 	field.Bytes = object.AppendAttribute(nil, field.Optional, value)
 	if obj.IsMap {
-		field.Bytes = append([]byte{object.AttributeTags[insertion.attribute]}, field.Bytes...)
+		field.Bytes = append([]byte{object.AttributeTags[spec.attribute]}, field.Bytes...)
 	}
-	if obj.Trace != nil && !obj.IsMap && (!insertion.optional || insertion.attribute == object.Offset) {
-		obj.Trace.Required = append(obj.Trace.Required, insertion.attribute)
+	if obj.Trace != nil && !obj.IsMap && (!spec.optional || spec.attribute == object.Offset) {
+		obj.Trace.Required = append(obj.Trace.Required, spec.attribute)
 	}
-	return true, missing
+	return true, failure
 }

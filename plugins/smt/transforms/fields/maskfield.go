@@ -37,16 +37,14 @@ type maskField struct {
 	number      *values.Decimal // the replacement, if it is one
 }
 
-func newMaskField(target record.Target, options settings.Values) (operation.Operation, *wit.Error) {
-	fields, err := options.RequiredList("fields")
+func newMaskField(target record.Target, config settings.Values) (operation.Operation, *wit.Error) {
+	fields, err := config.RequiredList("fields")
 	if err != nil {
 		return nil, err
 	}
-	transform := &maskField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "mask fields",
-		RejectNull: true},
-		fields: fields,
-		order:  java.HashSetOrder(fields)}
-	if replacement, isSet := options.Find("replacement"); isSet {
+	options := operation.FieldOptions{Target: target, Purpose: "mask fields", RejectNull: true}
+	transform := &maskField{FieldOptions: options, fields: fields, order: java.HashSetOrder(fields)}
+	if replacement, isSet := config.Find("replacement"); isSet {
 		if replacement = setting.Trim(replacement); replacement == "" {
 			return nil, settings.Invalid("replacement", "", "String must be non-empty")
 		}
@@ -55,7 +53,7 @@ func newMaskField(target record.Target, options settings.Values) (operation.Oper
 			transform.number = &decimal
 		}
 	}
-	return transform, transform.Configure(options)
+	return transform, transform.Configure(config)
 }
 
 func (m *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
@@ -74,7 +72,7 @@ func (m *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Fai
 			continue
 		}
 		node := field.Schema()
-		value, failure := m.withSchema(node, step.Stage)
+		value, failure := m.maskWithSchema(node, step.Stage)
 		masked := append(schemas.Branch(node), value...)
 		switch {
 		case failure != nil:
@@ -86,10 +84,10 @@ func (m *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Fai
 		case !node.Optional: // the program would not check the required attribute
 			return object.NotTraceable
 		default:
-			choice := [][]byte{masked, nil, masked}
+			choices := [][]byte{masked, nil, masked} // by branch, of which one is null
 			null := connectdata.AppendBranch(nil, node, true)
-			choice[null[0]] = null
-			obj.Edit(field, object.Choosing(choice, nil), step.Stage)
+			choices[null[0]] = null
+			obj.Edit(field, object.Choosing(choices, nil), step.Stage)
 		}
 	}
 	return nil
@@ -97,27 +95,27 @@ func (m *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Fai
 
 // entryEdit returns the edit for the entries of maps.
 func (m *maskField) entryEdit(stage int) object.Edit {
-	choice := make([][]byte, len(javaclass.OfTag))
+	choices := make([][]byte, len(javaclass.OfTag))
 	failures := make([]*rowerror.Failure, len(javaclass.OfTag))
-	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
+	choices[connectdata.TagNull] = []byte{connectdata.TagNull}
 	for tag := connectdata.TagNull + 1; int(tag) < len(javaclass.OfTag); tag++ {
-		value, failure := m.schemaless(tag, stage)
+		value, failure := m.maskSchemaless(tag, stage)
 		if failure != nil {
 			value = nil
 		}
-		choice[tag] = value
+		choices[tag] = value
 		failures[tag] = failure
 	}
-	return object.Choosing(choice, failures)
+	return object.Choosing(choices, failures)
 }
 
-// withSchema returns the masked value of a schema, without union branch.
-func (m *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
+// maskWithSchema returns the masked value of a schema, without union branch.
+func (m *maskField) maskWithSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.Of(node)
 	if class != "java.math.BigDecimal" {
 		return m.maskedValue(class, stage)
 	}
-	decimal, failure := m.decimal(stage)
+	decimal, failure := m.replacementDecimal(stage)
 	if failure != nil {
 		return nil, failure
 	}
@@ -129,11 +127,11 @@ func (m *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerr
 	return connectdata.AppendDecimal(nil, decimal.Unscaled), nil
 }
 
-// schemaless returns the masked value for a tag, with the tag.
-func (m *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
+// maskSchemaless returns the masked value for a tag, with the tag.
+func (m *maskField) maskSchemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.OfTag[tag]
 	if class == "java.math.BigDecimal" {
-		decimal, failure := m.decimal(stage)
+		decimal, failure := m.replacementDecimal(stage)
 		if failure != nil {
 			return nil, failure
 		}
@@ -161,7 +159,7 @@ func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	if m.replacement != nil {
 		text = *m.replacement
 	}
-	custom := true
+	acceptsReplacement := true
 	var b []byte
 	switch class {
 	case "java.lang.Byte":
@@ -180,15 +178,15 @@ func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 		return connectdata.AppendString(nil, text), nil
 	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":
 		b = []byte{0}
-		custom = false
+		acceptsReplacement = false
 	default:
 		if m.replacement == nil {
 			return nil, rowerror.Data(stage, "Cannot mask value of type: class "+class)
 		}
-		custom = false
+		acceptsReplacement = false
 	}
 	switch {
-	case m.replacement != nil && !custom:
+	case m.replacement != nil && !acceptsReplacement:
 		return nil, rowerror.Data(stage, "Cannot mask value of type class "+class+" with custom replacement.")
 	case m.replacement != nil && m.number == nil:
 		return nil, rowerror.Data(stage, "Unable to convert "+text+" (class java.lang.String) to a number")
@@ -196,7 +194,8 @@ func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	return b, nil
 }
 
-func (m *maskField) decimal(stage int) (values.Decimal, *rowerror.Failure) {
+// replacementDecimal returns the replacement as a Decimal, zero if there is none.
+func (m *maskField) replacementDecimal(stage int) (values.Decimal, *rowerror.Failure) {
 	switch {
 	case m.replacement == nil:
 		return values.Decimal{Unscaled: new(big.Int)}, nil

@@ -32,7 +32,10 @@ type replaceField struct {
 	renames []rename // in the order of Kafka's loop over maps
 }
 
-type rename struct{ from, to string }
+type rename struct {
+	from string
+	to   string
+}
 
 func newReplaceField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &replaceField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field replacement"}}
@@ -55,14 +58,15 @@ func newReplaceField(target record.Target, values settings.Values) (operation.Op
 		if len(parts) != 2 {
 			return nil, settings.Invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
 		}
-		transform.rename(parts[0], parts[1])
+		transform.addRename(parts[0], parts[1])
 	}
 	// If two fields get the same name, the order of the renames decides which one ReplaceField finds.
 	transform.renames = java.HashMapOrder(transform.renames, func(r rename) string { return r.from })
 	return transform, transform.Configure(values)
 }
 
-func (f *replaceField) rename(from, to string) {
+// addRename adds a rename, or replaces the one of the same field.
+func (f *replaceField) addRename(from, to string) {
 	for i := range f.renames {
 		if f.renames[i].from == from {
 			f.renames[i].to = to
@@ -72,10 +76,12 @@ func (f *replaceField) rename(from, to string) {
 	f.renames = append(f.renames, rename{from, to})
 }
 
-func (f *replaceField) keeps(name string) bool {
+// isIncluded reports whether a field of the input is in the result.
+func (f *replaceField) isIncluded(name string) bool {
 	return !slices.Contains(f.exclude, name) && (len(f.include) == 0 || slices.Contains(f.include, name))
 }
 
+// newName returns the name of a field in the result.
 func (f *replaceField) newName(name string) string {
 	for _, r := range f.renames {
 		if r.from == name {
@@ -100,11 +106,11 @@ func (f *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.
 		return f.applyToMap(obj, step)
 	}
 	// As in Kafka, the schema comes from the renamed field and the value from the field that the rename names.
-	obj.NewStruct()
+	obj.ResetRoot()
 	inputFields := slices.Clone(obj.Fields)
 	obj.Fields = obj.Fields[:0]
 	for _, field := range inputFields {
-		if !f.keeps(field.Name) {
+		if !f.isIncluded(field.Name) {
 			continue
 		}
 		name := f.newName(field.Name)
@@ -119,8 +125,8 @@ func (f *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.
 			}
 		}
 		field.Name = name
-		if problem := obj.AddField(field, step.Stage); problem != nil {
-			return problem
+		if failure := obj.AddField(field, step.Stage); failure != nil {
+			return failure
 		}
 	}
 	if f.ReplaceNull {
@@ -174,14 +180,14 @@ func (f *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowe
 		inputFields = slices.Clone(inputFields)
 	}
 	obj.Fields = obj.Fields[:0]
-	collided := false
+	hasCollision := false
 	for _, field := range inputFields {
 		name := f.newName(field.Name)
 		switch {
-		case !f.keeps(field.Name):
+		case !f.isIncluded(field.Name):
 			obj.Changed = true
 		case f.sourceOf(name) != name && obj.Find(name) != nil:
-			collided = true
+			hasCollision = true
 		case name == field.Name:
 			obj.Fields = append(obj.Fields, field)
 		default:
@@ -189,10 +195,10 @@ func (f *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowe
 			obj.AddEntry(name, field)
 		}
 	}
-	if collided {
+	if hasCollision {
 		obj.Changed = true
 		for _, field := range java.HashMapOrder(inputFields, func(field object.Field) string { return field.Name }) {
-			if f.keeps(field.Name) {
+			if f.isIncluded(field.Name) {
 				obj.Find(f.newName(field.Name)).Set(field)
 			}
 		}

@@ -25,8 +25,7 @@ type setSchemaMetadata struct {
 
 func newSetSchemaMetadata(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: target,
-		Purpose:       "updating schema metadata",
-		RequireSchema: true, ConvertNull: true, FieldAction: "list",
+		Purpose: "updating schema metadata", RequireSchema: true, ConvertNull: true, FieldAction: "list",
 		RequireStruct: true}}
 	if name, isSet := values.Find("schema.name"); isSet {
 		transform.name = wit.Ptr(setting.Trim(name))

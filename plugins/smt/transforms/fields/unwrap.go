@@ -47,7 +47,8 @@ func newUnwrap(target record.Target, values settings.Values) (operation.Operatio
 	return transform, nil
 }
 
-func (u *unwrap) selected(name string) bool {
+// isSelected reports whether fields with a name are unwrapped.
+func (u *unwrap) isSelected(name string) bool {
 	return len(u.fields) == 0 || slices.Contains(u.fields, name)
 }
 
@@ -73,7 +74,7 @@ func (u *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 // node returns a node of the result. Defaults of structs, maps and arrays are removed, because they contain wrappers.
 func (u *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
 	schemaNode := nodes[node]
-	if index := u.arrayField(nodes, &schemaNode); index >= 0 && name != "" && u.selected(name) {
+	if index := u.arrayField(nodes, &schemaNode); index >= 0 && name != "" && u.isSelected(name) {
 		optional := schemaNode.Optional
 		node = schemaNode.Fields[index].Node
 		if schemaNode = nodes[node]; optional && !schemaNode.Optional {
@@ -101,34 +102,35 @@ func (u *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
 // hasWrapper reports whether a field of the node is a wrapper to remove.
 func (u *unwrap) hasWrapper(nodes []wit.SchemaNode, node *wit.SchemaNode) bool {
 	return node.Kind == wit.Struct && slices.ContainsFunc(node.Fields, func(field wit.Field) bool {
-		return u.selected(field.Name) && u.arrayField(nodes, &nodes[field.Node]) >= 0
+		return u.isSelected(field.Name) && u.arrayField(nodes, &nodes[field.Node]) >= 0
 	})
 }
 
 func (u *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	field := &obj.Fields[0]
-	failed := func(err error) *rowerror.Failure { return rowerror.Data(step.Stage, err.Error()) }
+	fail := func(err error) *rowerror.Failure { return rowerror.Data(step.Stage, err.Error()) }
 	if obj.IsMap {
 		tree, _, err := connectdata.ReadSchemaless(field.Bytes)
 		if err != nil {
-			return failed(err)
+			return fail(err)
 		}
-		result, changed, failure := u.unwrapValue(nil, 0, tree, "", step.Stage)
-		if failure != nil || !changed {
+		result, hasWrapper, failure := u.unwrapValue(nil, 0, tree, "", step.Stage)
+		if failure != nil || !hasWrapper {
 			return failure
 		}
 		if field.Bytes, err = connectdata.AppendSchemaless(nil, result); err != nil {
-			return failed(err)
+			return fail(err)
 		}
 		return nil
 	}
 	nodes, _ := u.schemas.Get(&obj.Scratch.Schemas, obj.Reader.ID, u.unwrapSchema)
-	if obj.KeepsSchema = nodes == nil; obj.KeepsSchema {
+	obj.KeepsSchema = nodes == nil
+	if obj.KeepsSchema {
 		return nil
 	}
 	tree, _, err := connectdata.Read(obj.Reader.Nodes, 0, field.Bytes)
 	if err != nil {
-		return failed(err)
+		return fail(err)
 	}
 	result, _, failure := u.unwrapValue(obj.Reader.Nodes, 0, tree, "", step.Stage)
 	if failure != nil {
@@ -137,14 +139,15 @@ func (u *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failur
 	obj.Root = nodes[0]
 	field.Nodes = nodes
 	if field.Bytes, err = connectdata.Append(nil, nodes, 0, result); err != nil {
-		return failed(err)
+		return fail(err)
 	}
 	return nil
 }
 
-// unwrapValue returns the value without wrappers. nodes is nil for a value without schema.
+// unwrapValue returns the value without wrappers, and whether it had one. It may change value. nodes is nil for a value
+// without schema.
 func (u *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, name string,
-	stage int) (_ any, changed bool, failure *rowerror.Failure) {
+	stage int) (_ any, hasWrapper bool, failure *rowerror.Failure) {
 	if list, arrayNode, ok, failure := u.feedArray(nodes, node, value, name, stage); ok || failure != nil {
 		if failure == nil {
 			list, _, failure = u.unwrapValue(nodes, arrayNode, list, "", stage)
@@ -156,9 +159,9 @@ func (u *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, nam
 		element = nodes[node].Element
 	}
 	unwrapField := func(value *any, node uint32, name string) bool {
-		unwrapped := false
-		*value, unwrapped, failure = u.unwrapValue(nodes, node, *value, name, stage)
-		changed = changed || unwrapped
+		isUnwrapped := false
+		*value, isUnwrapped, failure = u.unwrapValue(nodes, node, *value, name, stage)
+		hasWrapper = hasWrapper || isUnwrapped
 		return failure == nil
 	}
 	switch v := value.(type) {
@@ -185,13 +188,14 @@ func (u *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, nam
 			}
 		}
 	}
-	return value, changed, nil
+	return value, hasWrapper, nil
 }
 
-// feedArray returns the array of a wrapper and its node. It fails if the feed continues on another page.
+// feedArray returns the array of a wrapper and its node; ok is false for other values. It fails if the feed continues
+// on another page.
 func (u *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name string,
 	stage int) (list any, arrayNode uint32, ok bool, _ *rowerror.Failure) {
-	if name == "" || !u.selected(name) {
+	if name == "" || !u.isSelected(name) {
 		return nil, 0, false, nil
 	}
 	hasMore := false

@@ -25,10 +25,10 @@ func newValueToKey(values settings.Values) (operation.Operation, *wit.Error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &ValueToKey{fields: fields}
-	o.FieldOptions = operation.FieldOptions{Target: record.Value, Purpose: "copying fields from value to key",
+	transform := &ValueToKey{fields: fields}
+	transform.FieldOptions = operation.FieldOptions{Target: record.Value, Purpose: "copying fields from value to key",
 		RejectNull: true, KeepObject: true}
-	return o, o.Configure(values)
+	return transform, transform.Configure(values)
 }
 
 func (v *ValueToKey) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {

@@ -33,7 +33,7 @@ type DropEffect uint64
 const (
 	// DropsNothing is also the effect on rows without headers.
 	DropsNothing DropEffect = iota
-	// DropsAll means that no header remains, as of an empty list.
+	// DropsAll means that no header remains. It is also the effect on an empty list.
 	DropsAll
 	// DropsSome is also the effect on invalid headers and on more than maxKept.
 	DropsSome
@@ -74,18 +74,20 @@ func (d *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 		return nil, nil
 	}
 	list := record.ReadHeaders(part.Bytes)
-	var kept []byte // the headers that remain
-	var count int64 // their number
-	for start, total := list.Rest, list.Remaining; list.Remaining > 0; start = list.Rest {
+	var remaining []byte // the encoded headers that are not dropped
+	var count int64      // the number of these
+	total := list.Remaining
+	for list.Remaining > 0 {
+		start := list.Rest
 		name, ok := list.Next()
 		if !ok {
 			return rowerror.Data(stage, "invalid bytes of headers"), nil
 		}
 		if !d.Drops(string(name)) {
-			if kept == nil {
-				kept = make([]byte, 0, len(part.Bytes))
+			if remaining == nil {
+				remaining = make([]byte, 0, len(part.Bytes))
 			}
-			kept = append(kept, start[:len(start)-len(list.Rest)]...)
+			remaining = append(remaining, start[:len(start)-len(list.Rest)]...)
 			count++
 		}
 		if list.Remaining == 0 && count == total {
@@ -97,7 +99,7 @@ func (d *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 		return nil, nil
 	}
 	from := len(ctx.Buf)
-	ctx.Buf = append(connectdata.AppendNumber(ctx.Buf, count), kept...)
+	ctx.Buf = append(connectdata.AppendNumber(ctx.Buf, count), remaining...)
 	part.Set(wit.Raw, 0, ctx.Buf[from:])
 	return nil, nil
 }
@@ -113,7 +115,7 @@ type InsertHeader struct {
 	Name  string
 	nodes []wit.SchemaNode // schema of the value, or nil
 	value []byte
-	bytes []byte // the encoded header, nil until the first record
+	bytes []byte // the encoded header, nil before the first call of Header
 }
 
 func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) {
@@ -143,7 +145,7 @@ func (i *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage i
 	}), nil
 }
 
-// Header returns the encoded header.
+// Header returns the encoded header. The first call declares the schema of its value.
 func (i *InsertHeader) Header(registry *schemas.Registry) []byte {
 	if i.bytes == nil {
 		encoding := wit.Schemaless

@@ -18,9 +18,9 @@ var hoistFieldKeys = []wit.ConfigKey{settings.RequiredKey("field", wit.Medium,
 
 // HoistField wraps the key or value in a struct or map with one field.
 type HoistField struct {
-	Target   record.Target
-	field    string
-	programs schemas.Cache[*hoistPlan]
+	Target record.Target
+	field  string
+	plans  schemas.Cache[*hoistPlan]
 }
 
 // hoistPlan is what HoistField does with values of one schema.
@@ -34,8 +34,9 @@ func newHoistField(target record.Target, values settings.Values) (operation.Oper
 	return &HoistField{Target: target, field: setting.Trim(fieldName)}, err
 }
 
+// compile returns the plan for values of one schema.
 func (h *HoistField) compile(registry *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
-	return h.programs.Get(registry, schema, func(nodes []wit.SchemaNode) *hoistPlan {
+	return h.plans.Get(registry, schema, func(nodes []wit.SchemaNode) *hoistPlan {
 		inner := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}
 		plan := &hoistPlan{failure: inner.AddField(object.Field{Name: h.field, Nodes: nodes}, stage)}
 		if plan.failure == nil {
@@ -82,23 +83,24 @@ func (h *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int
 			"\", schema type: "+javaclass.KindNames[root.Kind]), nil
 	}
 	if javaclass.OfName(root) != "" {
-		if failure := misnamed(part, root, h.field, stage); failure != nil {
+		if failure := misnamedFailure(part, root, h.field, stage); failure != nil {
 			return failure, nil
 		}
 	}
-	// a struct has the bytes of its fields
+	// The bytes stay the same: a struct has the bytes of its fields.
 	part.Schema = plan.out
 	part.Class = ""
 	return nil, nil
 }
 
-// misnamed returns the failure of Kafka's Struct.put for a value with the name of a logical type of another class.
-func misnamed(part *record.Part, root *wit.SchemaNode, field string, stage int) *rowerror.Failure {
+// misnamedFailure returns the failure of Kafka's Struct.put for a value with the name of a logical type of another
+// class, nil for other values.
+func misnamedFailure(part *record.Part, root *wit.SchemaNode, field string, stage int) *rowerror.Failure {
 	class := part.Class
 	if class == "" {
 		class = javaclass.Of(root)
 	}
-	if null, _, ok := connectdata.IsNull(root, part.Bytes); null || !ok || class == javaclass.OfName(root) {
+	if isNull, _, ok := connectdata.IsNull(root, part.Bytes); isNull || !ok || class == javaclass.OfName(root) {
 		return nil
 	}
 	return rowerror.Data(stage, "Invalid Java object for schema \""+*root.Name+"\" with type "+

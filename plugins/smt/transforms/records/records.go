@@ -22,8 +22,7 @@ var Classes = []operation.Class{
 		Doc: "Add a header to each record."},
 	{Name: operation.CulvertPackage + "Split", Keys: splitKeys, Transform: newSplit,
 		Doc: "Create a record from each item of an array in the record's value. Key, topic, headers and " +
-			"timestamp are copied; use ValueToKey after it for keys of the new " +
-			"records."},
+			"timestamp are copied; use ValueToKey after it for keys of the new records."},
 	{Name: operation.CulvertPackage + "ToTombstone", Keys: toTombstoneKeys, Transform: newToTombstone,
 		Doc: "Create a tombstone from a record that reports a deletion, as the OData source writes it with " +
 			"deletes=record."},

@@ -109,7 +109,7 @@ func (s *split) compile(ctx *operation.Context, reader *object.ValueReader, stag
 		return plan
 	}
 	field.Node = plan.element
-	obj.NewStruct()
+	obj.ResetRoot()
 	plan.newSchema, plan.failure = ctx.Schemas.DeclareChecked(obj.Nodes(), stage)
 	return plan
 }

@@ -38,11 +38,11 @@ func (s *split) read(ctx *operation.Context, rec *record.Record, stage int) (*sp
 	plan, _ := s.plans.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
 		return s.compile(ctx, reader, stage)
 	})
-	null, start, ok := reader.Null(part.Bytes)
+	isNull, start, ok := reader.Null(part.Bytes)
 	switch {
 	case !ok:
 		return nil, rowerror.BadValue(stage, 0), nil
-	case null:
+	case isNull:
 		return nil, nil, nil
 	case plan.failure != nil:
 		return nil, plan.failure, nil
@@ -62,11 +62,11 @@ func (s *split) read(ctx *operation.Context, rec *record.Record, stage int) (*sp
 			array.prefix = part.Bytes[start:from]
 			array.suffix = part.Bytes[to:]
 		}
-		null, size, ok := connectdata.IsNull(&reader.Nodes[plan.array], encoded)
+		isNull, size, ok := connectdata.IsNull(&reader.Nodes[plan.array], encoded)
 		if !ok {
 			return nil, rowerror.BadValue(stage, plan.field), nil
 		}
-		if null {
+		if isNull {
 			return array, nil, nil
 		}
 		encoded = encoded[size:]
@@ -111,6 +111,7 @@ func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (items [][]byt
 	}
 }
 
+// readSchemaless returns the array in a value without schema.
 func (s *split) readSchemaless(ctx *operation.Context, value []byte, stage int) (*splitArray, *rowerror.Failure) {
 	array := &splitArray{encoding: wit.Schemaless, nullIsTombstone: true}
 	encoded := value

@@ -22,7 +22,10 @@ var toTombstoneKeys = []wit.ConfigKey{
 }
 
 // toTombstone removes the value of records that report a deletion. Kafka Connect has no such transform.
-type toTombstone struct{ fields, values []string }
+type toTombstone struct {
+	fields []string
+	values []string
+}
 
 func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
@@ -45,9 +48,11 @@ func (t *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 	case wit.Absent:
 		return nil, nil
 	case wit.Schemaless:
-		if class, invalid := obj.ReadMap(&ctx.Scratch, part.Bytes); invalid {
+		class, invalid := obj.ReadMap(&ctx.Scratch, part.Bytes)
+		switch {
+		case invalid:
 			return rowerror.BadValue(stage, 0), nil
-		} else if class != "" {
+		case class != "":
 			return nil, nil
 		}
 	default:
@@ -55,10 +60,11 @@ func (t *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 		if err != nil || !reader.IsStruct() {
 			return nil, err
 		}
-		null, start, ok := reader.Null(part.Bytes)
-		if !ok {
+		isNull, start, ok := reader.Null(part.Bytes)
+		switch {
+		case !ok:
 			return rowerror.BadValue(stage, 0), nil
-		} else if null {
+		case isNull:
 			return nil, nil
 		}
 		obj.Open(&ctx.Scratch, reader, part.Bytes, start)
@@ -66,11 +72,11 @@ func (t *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 	if mode, failure := t.fieldText(obj, stage); failure != nil || !slices.Contains(t.values, mode) {
 		return failure, nil
 	}
-	null, err := rec.Parts[record.Key].IsNull(&ctx.Schemas)
+	isNull, err := rec.Parts[record.Key].IsNull(&ctx.Schemas)
 	if err != nil {
 		return nil, err
 	}
-	if null {
+	if isNull {
 		return rowerror.Data(stage, "A tombstone needs a key: without it, the deleted entity is unknown"), nil
 	}
 	part.Set(wit.Absent, 0, nil)
@@ -91,8 +97,8 @@ func (t *toTombstone) fieldText(obj *object.Object, stage int) (string, *rowerro
 		case !obj.Load(stage):
 			return "", obj.Pending
 		}
-		null, size, ok := connectdata.IsNull(field.Schema(), field.Bytes)
-		if null || !ok {
+		isNull, size, ok := connectdata.IsNull(field.Schema(), field.Bytes)
+		if isNull || !ok {
 			return "", nil
 		}
 		content, _ := connectdata.LengthPrefixed(field.Bytes[size:])

@@ -33,7 +33,7 @@ type RegexRouter struct {
 	replacement pattern.Replacement
 	// replacementFailure is the failure of an invalid replacement. Kafka reports it when a topic matches.
 	replacementFailure *rowerror.Failure
-	cached             bool   // the following fields are set
+	isCached           bool   // the following fields are set
 	lastInput          string // the topic of the last record
 	lastResult         string // its new topic
 	lastFailure        *rowerror.Failure
@@ -86,15 +86,16 @@ func (r *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failu
 }
 
 func (r *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (failure *rowerror.Failure, _ error) {
-	if !r.cached || r.lastInput != rec.Topic {
+	if !r.isCached || r.lastInput != rec.Topic {
 		r.lastResult, r.lastFailure = r.TopicFor(rec.Topic, stage)
-		r.cached = true
+		r.isCached = true
 		r.lastInput = strings.Clone(rec.Topic)
 	}
 	rec.Topic = r.lastResult
 	return r.lastFailure, nil
 }
 
+// emptyTopic returns the failure of a record whose new topic is empty.
 func emptyTopic(stage int, topic string) *rowerror.Failure {
 	return rowerror.New(stage, rowerror.InvalidTopicException, "the topic "+strconv.Quote(topic)+
 		" would become an empty name")

@@ -24,11 +24,11 @@ var timestampRouterKeys = []wit.ConfigKey{
 
 // TimestampRouter computes the topic from topic and timestamp.
 type TimestampRouter struct {
-	topic string
-	date  *dateformat.Format
+	format string             // of the topic
+	date   *dateformat.Format // of the timestamp
 	// Err reports an invalid date pattern. Kafka reports it for each record.
 	Err        error
-	cached     bool   // the following fields are set
+	isCached   bool   // the following fields are set
 	lastTopic  string // the topic of the last record
 	lastTime   int64  // its timestamp, in units of the date format
 	lastResult string // its new topic
@@ -42,9 +42,9 @@ func newTimestampRouter(values settings.Values) (operation.Operation, *wit.Error
 		}
 		return *spec.DefaultValue
 	}
-	o := &TimestampRouter{topic: valueOrDefault(&timestampRouterKeys[0])}
-	o.date, o.Err = dateformat.Parse(valueOrDefault(&timestampRouterKeys[1]))
-	return o, nil
+	router := &TimestampRouter{format: valueOrDefault(&timestampRouterKeys[0])}
+	router.date, router.Err = dateformat.Parse(valueOrDefault(&timestampRouterKeys[1]))
+	return router, nil
 }
 
 func (t *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
@@ -66,21 +66,22 @@ func (t *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage 
 // TopicAt returns the topic of a record with a timestamp, which must not be negative.
 func (t *TimestampRouter) TopicAt(topic string, timestamp int64) string {
 	unit := timestamp / t.date.Unit
-	if !t.cached || t.lastTime != unit || t.lastTopic != topic {
+	if !t.isCached || t.lastTime != unit || t.lastTopic != topic {
 		t.buf = t.date.Append(t.buf[:0], timestamp)
-		t.lastResult = strings.ReplaceAll(strings.ReplaceAll(t.topic, "${topic}", topic), "${timestamp}", string(t.buf))
-		t.cached = true
+		t.lastResult = strings.ReplaceAll(t.format, "${topic}", topic)
+		t.lastResult = strings.ReplaceAll(t.lastResult, "${timestamp}", string(t.buf))
+		t.isCached = true
 		t.lastTime = unit
 		t.lastTopic = strings.Clone(topic)
 	}
 	return t.lastResult
 }
 
-// SameTopic returns the end of the rows from n on whose timestamps result in the same topic as row n.
+// SameTopic returns the index after the rows from n on whose timestamps result in the same topic as row n.
 func (t *TimestampRouter) SameTopic(rows []wit.Row, n int) int {
-	from := rows[n].Timestamp / t.date.Unit * t.date.Unit
+	unitStart := rows[n].Timestamp / t.date.Unit * t.date.Unit
 	end := n + 1
-	for end < len(rows) && uint64(rows[end].Timestamp-from) < uint64(t.date.Unit) {
+	for end < len(rows) && uint64(rows[end].Timestamp-unitStart) < uint64(t.date.Unit) {
 		end++
 	}
 	return end
