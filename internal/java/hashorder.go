@@ -21,32 +21,32 @@ func Hash(s string) uint32 {
 	return h ^ h>>16
 }
 
-// GrownTableSize returns the table size of a HashMap with the initial size from, a power of two, after n insertions. It
+// GrownTableSize returns the table size of a HashMap with an initial size, a power of two, after n insertions. It
 // doubles when it is more than three quarters full.
-func GrownTableSize(from, n int) int {
-	for 4*n > 3*from {
-		from *= 2
+func GrownTableSize(size, n int) int {
+	for 4*n > 3*size {
+		size *= 2
 	}
-	return from
+	return size
 }
 
 // initialTableSize is the table size of a HashMap after its first insertion.
 const initialTableSize = 16
 
-// CopiedTableSize returns the table size of a HashMap that was copied from a map with n entries. A HashSet copied from
-// a list has the same, at least 16.
+// CopiedTableSize returns the table size of a HashMap that was copied from a map with n entries. The table of a
+// HashSet that was copied from a list has the same size, but at least 16.
 func CopiedTableSize(n int) int {
-	places := 1
-	for places < n*4/3+1 {
-		places *= 2
+	tableSize := 1
+	for tableSize < n*4/3+1 {
+		tableSize *= 2
 	}
-	return places
+	return tableSize
 }
 
 // SortByBucket returns a list in the iteration order of a HashMap with a table size. Items of one bucket keep their
 // order.
-func SortByBucket[T any](list []T, name func(T) string, places int) []T {
-	mask := uint32(places - 1)
+func SortByBucket[T any](list []T, name func(T) string, tableSize int) []T {
+	mask := uint32(tableSize - 1)
 	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int {
 		return cmp.Compare(Hash(name(a))&mask, Hash(name(b))&mask)
 	})

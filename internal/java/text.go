@@ -29,21 +29,21 @@ func AppendFloat(dst []byte, v float64, bits int) []byte {
 	if n := int64(v); v > -1e7 && v < 1e7 && float64(n) == v {
 		return append(strconv.AppendInt(dst, n, 10), ".0"...)
 	}
-	var room [32]byte
-	scientific := strconv.AppendFloat(room[:0], v, 'e', -1, bits)
+	var buffer [32]byte
+	scientific := strconv.AppendFloat(buffer[:0], v, 'e', -1, bits)
 	if scientific[0] == '-' {
 		dst = append(dst, '-')
 		scientific = scientific[1:]
 	}
 	if scientific[1] == 'e' {
 		// One digit suffices: Java takes the closest of two digits (4.9E-324, not 5.0E-324).
-		var second [32]byte
-		twoDigits := strconv.AppendFloat(second[:0], math.Abs(v), 'e', 1, bits)
+		var twoDigitBuffer [32]byte
+		twoDigits := strconv.AppendFloat(twoDigitBuffer[:0], math.Abs(v), 'e', 1, bits)
 		if parsed, err := strconv.ParseFloat(string(twoDigits), bits); err == nil && parsed == math.Abs(v) {
-			scientific = append(room[:0], twoDigits...)
+			scientific = append(buffer[:0], twoDigits...)
 		}
 	}
-	digits, exponent := split(scientific)
+	digits, exponent := splitScientific(scientific)
 	switch {
 	case exponent < -3 || exponent >= 7:
 		dst = append(dst, digits[0], '.')
@@ -72,9 +72,9 @@ func AppendJSONFloat(dst []byte, v float64, bits int) []byte {
 	return append(AppendFloat(append(dst, '"'), v, bits), '"')
 }
 
-// split returns the digits and the exponent of a number such as 1.25e-07, here 125 and -7, without trailing zeros. It
-// overwrites text.
-func split(text []byte) (digits []byte, exponent int) {
+// splitScientific returns the digits and the exponent of a number such as 1.25e-07, here 125 and -7, without trailing
+// zeros. It overwrites text.
+func splitScientific(text []byte) (digits []byte, exponent int) {
 	e := 0
 	for text[e] != 'e' {
 		e++
@@ -100,7 +100,7 @@ func split(text []byte) (digits []byte, exponent int) {
 func Trim(text string) string { return strings.TrimFunc(text, func(r rune) bool { return r <= ' ' }) }
 
 // ASCIIDigits replaces the decimal digits of other scripts by 0 to 9, because Java accepts them in integers and in
-// BigDecimal. Digits above U+FFFF stay, like in Java.
+// BigDecimal. Digits above U+FFFF are unchanged, like in Java.
 func ASCIIDigits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {

@@ -8,32 +8,49 @@ import (
 	"github.com/culvert-project/culvert/internal/java"
 )
 
-// The texts are the results of Float.toString and Double.toString of Java 21.
+// Numbers have the text of Float.toString and Double.toString of Java 21. In JSON, NaN and infinities are quoted.
 func TestFormatsFloatsLikeJava(t *testing.T) {
 	for _, c := range []struct {
-		v    float64
-		bits int
-		want string
+		value float64
+		bits  int
+		want  string
 	}{
-		{0, 64, "0.0"}, {math.Copysign(0, -1), 64, "-0.0"}, {1, 64, "1.0"}, {-1.5, 64, "-1.5"}, {100, 32, "100.0"},
-		{math.NaN(), 64, "NaN"}, {math.Inf(1), 64, "Infinity"}, {math.Inf(-1), 32, "-Infinity"},
-		{0.001, 64, "0.001"}, {0.00099, 64, "9.9E-4"}, {9999999, 64, "9999999.0"}, {1e7, 64, "1.0E7"},
-		{12345678.9, 64, "1.23456789E7"}, {1e21, 64, "1.0E21"}, {1e23, 64, "1.0E23"}, {0.1, 64, "0.1"},
-		{float64(float32(0.1)), 32, "0.1"}, {float64(float32(16777216)), 32, "1.6777216E7"},
-		{math.SmallestNonzeroFloat64, 64, "4.9E-324"}, {-math.SmallestNonzeroFloat64, 64, "-4.9E-324"},
-		{2 * math.SmallestNonzeroFloat64, 64, "9.9E-324"}, {math.SmallestNonzeroFloat32, 32, "1.4E-45"},
-		{2 * math.SmallestNonzeroFloat32, 32, "2.8E-45"}, {math.MaxFloat64, 64, "1.7976931348623157E308"},
-		{math.MaxFloat32, 32, "3.4028235E38"}, {float64(float32(1.17549435e-38)), 32, "1.1754944E-38"},
+		{value: 0, bits: 64, want: "0.0"},
+		{value: math.Copysign(0, -1), bits: 64, want: "-0.0"},
+		{value: 1, bits: 64, want: "1.0"},
+		{value: -1.5, bits: 64, want: "-1.5"},
+		{value: 100, bits: 32, want: "100.0"},
+		{value: math.NaN(), bits: 64, want: "NaN"},
+		{value: math.Inf(1), bits: 64, want: "Infinity"},
+		{value: math.Inf(-1), bits: 32, want: "-Infinity"},
+		{value: 0.001, bits: 64, want: "0.001"},
+		{value: 0.00099, bits: 64, want: "9.9E-4"},
+		{value: 9999999, bits: 64, want: "9999999.0"},
+		{value: 1e7, bits: 64, want: "1.0E7"},
+		{value: 12345678.9, bits: 64, want: "1.23456789E7"},
+		{value: 1e21, bits: 64, want: "1.0E21"},
+		{value: 1e23, bits: 64, want: "1.0E23"},
+		{value: 0.1, bits: 64, want: "0.1"},
+		{value: float64(float32(0.1)), bits: 32, want: "0.1"},
+		{value: float64(float32(16777216)), bits: 32, want: "1.6777216E7"},
+		{value: math.SmallestNonzeroFloat64, bits: 64, want: "4.9E-324"},
+		{value: -math.SmallestNonzeroFloat64, bits: 64, want: "-4.9E-324"},
+		{value: 2 * math.SmallestNonzeroFloat64, bits: 64, want: "9.9E-324"},
+		{value: math.SmallestNonzeroFloat32, bits: 32, want: "1.4E-45"},
+		{value: 2 * math.SmallestNonzeroFloat32, bits: 32, want: "2.8E-45"},
+		{value: math.MaxFloat64, bits: 64, want: "1.7976931348623157E308"},
+		{value: math.MaxFloat32, bits: 32, want: "3.4028235E38"},
+		{value: float64(float32(1.17549435e-38)), bits: 32, want: "1.1754944E-38"},
 	} {
-		if got := string(java.AppendFloat(nil, c.v, c.bits)); got != c.want {
-			t.Errorf("%v of %d bits: expected %s, found %s", c.v, c.bits, c.want, got)
+		if got := string(java.AppendFloat(nil, c.value, c.bits)); got != c.want {
+			t.Errorf("%v of %d bits: expected %s, found %s", c.value, c.bits, c.want, got)
 		}
 		quoted := c.want
-		if math.IsNaN(c.v) || math.IsInf(c.v, 0) {
+		if math.IsNaN(c.value) || math.IsInf(c.value, 0) {
 			quoted = strconv.Quote(c.want)
 		}
-		if got := string(java.AppendJSONFloat(nil, c.v, c.bits)); got != quoted {
-			t.Errorf("%v of %d bits in JSON: expected %s, found %s", c.v, c.bits, quoted, got)
+		if got := string(java.AppendJSONFloat(nil, c.value, c.bits)); got != quoted {
+			t.Errorf("%v of %d bits in JSON: expected %s, found %s", c.value, c.bits, quoted, got)
 		}
 	}
 }
@@ -43,8 +60,10 @@ func FuzzReal(f *testing.F) {
 	f.Add(uint64(1))
 	f.Add(math.Float64bits(1e23))
 	f.Fuzz(func(t *testing.T, bits uint64) {
-		for size, v := range map[int]float64{64: math.Float64frombits(bits),
-			32: float64(math.Float32frombits(uint32(bits)))} {
+		for size, v := range map[int]float64{
+			64: math.Float64frombits(bits),
+			32: float64(math.Float32frombits(uint32(bits))),
+		} {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
 				continue
 			}

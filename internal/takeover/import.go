@@ -29,19 +29,17 @@ type Source struct {
 
 // ImportIntoGroup writes the connectors that REST created in a data folder, and all target states, to the group's
 // config topic, then moves their file into connectors.adopted. Until then it may be repeated. It returns the names of
-// the written connectors. The group must have no members. With startOver connectors may have no offsets.
+// the written connectors. The group must have no members. Unless startOver is set, each connector must have offsets.
 func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names []string, err error) {
-	w := source.Worker
-	store := source.Group.Store()
 	var problems config.Problems
 	for _, connector := range source.Connectors {
-		problems = slices.Concat(problems, connector.Problems, w.SharedProblems(connector,
-			components.Passwords(source.Plugins)))
+		problems = slices.Concat(problems, connector.Problems,
+			source.Worker.SharedProblems(connector, components.Passwords(source.Plugins)))
 	}
 	folder := filepath.Join(source.Config.Data, "connectors.adopted")
-	adopted := filepath.Join(folder, setup.ConnectorsFile)
-	if _, err := os.Stat(adopted); err == nil && len(source.Connectors) > 0 {
-		problems = append(problems, config.Problem{File: adopted,
+	adoptedFile := filepath.Join(folder, setup.ConnectorsFile)
+	if _, err := os.Stat(adoptedFile); err == nil && len(source.Connectors) > 0 {
+		problems = append(problems, config.Problem{File: adoptedFile,
 			Text: "expected no such file, because the adopted connectors' files are moved here: move it elsewhere"})
 	}
 	if err := problems.Err(); err != nil {
@@ -54,7 +52,7 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := store.Write(ctx, records...); err != nil {
+	if _, err := source.Group.Store().Write(ctx, records...); err != nil {
 		return nil, err
 	}
 	return names, moveTo(folder, source.Config.Data)
@@ -65,47 +63,48 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 func importRecords(ctx context.Context, source Source,
 	startOver bool) (names []string, records []configtopic.Record, err error) {
 	topic, _ := source.Group.Store().Snapshot()
-	var other, fresh []string
+	var differing, withoutOffsets []string
 	targets := source.Targets.All()
 	for _, connector := range source.Connectors {
 		delete(targets, connector.Name)
-		if i := slices.IndexFunc(topic.Connectors,
-			func(t *config.Connector) bool { return t.Name == connector.Name }); i >= 0 {
+		hasName := func(c *config.Connector) bool { return c.Name == connector.Name }
+		if i := slices.IndexFunc(topic.Connectors, hasName); i >= 0 {
 			if !maps.Equal(topic.Connectors[i].Raw(), connector.Raw()) {
-				other = append(other, connector.Name)
+				differing = append(differing, connector.Name)
 			}
-			continue // it was written before
+			continue // an earlier import wrote it
 		}
 		offsets, err := source.Herder.Offsets(ctx, connector.Name)
 		if err != nil {
 			return nil, nil, fmt.Errorf("connector %s: %w", connector.Name, err)
 		}
 		if len(offsets) == 0 {
-			fresh = append(fresh, connector.Name)
+			withoutOffsets = append(withoutOffsets, connector.Name)
 		}
 		names = append(names, connector.Name)
 		records = append(records, configtopic.TargetRecord(connector.Name, source.Targets.Get(connector)),
 			configtopic.ConnectorRecord(connector.Name, connector.Raw()))
 	}
-	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which a folder brings
+	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in a folder, which are not imported
 		if _, ok := topic.ConfigOffsets[name]; !ok && topic.Targets[name] == "" {
 			records = append(records, configtopic.TargetRecord(name, targets[name]))
 		}
 	}
 	switch {
-	case len(other) > 0:
+	case len(differing) > 0:
 		return nil, nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found "+
 			"%s: nothing was written; delete them in one of the two places", source.Worker.ConfigTopic(),
-			strings.Join(other, ", "))
-	case len(fresh) > 0 && !startOver:
+			strings.Join(differing, ", "))
+	case len(withoutOffsets) > 0 && !startOver:
 		return nil, nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none "+
 			"of %s: nothing was written. Check that the topic and the brokers are those that the worker used alone. "+
 			"--start-over imports these connectors anyway, and they begin from the start",
-			source.Worker.Text("offset.storage.topic"), strings.Join(fresh, ", "))
+			source.Worker.Text("offset.storage.topic"), strings.Join(withoutOffsets, ", "))
 	}
 	return names, records, nil
 }
 
+// moveTo moves the files of connectors and target states, if they exist, from the data folder to another.
 func moveTo(folder, data string) error {
 	for _, name := range []string{setup.ConnectorsFile, setup.StatesFile} {
 		from := filepath.Join(data, name)

@@ -18,20 +18,21 @@ import (
 type obstacleCase struct {
 	name    string
 	prepare func(group *formerGroup)
-	want    string // beginning of the only problem, "" means none
-	fails   string // or the error
+	want    string // beginning of the only problem; "" means none
+	wantErr string // part of the error; "" means that the check succeeds
 }
 
 // The check names members, and rejects members of another program and groups of another topic.
 func TestCheckTakeoverReportsMembers(t *testing.T) {
 	t.Parallel()
 	checkObstacles(t, []obstacleCase{
-		{name: "nothing", prepare: func(*formerGroup) {}},
+		{name: "no members", prepare: func(*formerGroup) {}},
 		{name: "Kafka Connect's workers",
 			prepare: func(group *formerGroup) { group.join("connect", "sessioned", "http://a:8083/") },
 			want: "! worker.properties:2: group.id: a Kafka Connect worker is live: " +
 				"stop it first: http://a:8083/ at "},
-		{name: "ours", prepare: func(group *formerGroup) { group.join("connect", "culvert-1", "http://b:8083/") },
+		{name: "a Culvert worker",
+			prepare: func(group *formerGroup) { group.join("connect", "culvert-1", "http://b:8083/") },
 			want: "worker.properties:2: group.id: warning: a Culvert worker is live: " +
 				"workers that start join it: http://b:8083/ at "},
 		{name: "consumers", prepare: func(group *formerGroup) { group.join("other", "range", "") },
@@ -46,13 +47,13 @@ func TestCheckTakeoverReportsMembers(t *testing.T) {
 			group.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
 		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 			"found that the topic belongs to group other"},
-		{name: "the topic of a group that is gone",
+		{name: "the topic of a group without members",
 			prepare: func(group *formerGroup) { group.put("configs", "culvert-group-other {}") },
 			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
 				"found that the topic belongs to group other"},
 		{name: "no workers of a group", prepare: func(group *formerGroup) {
 			group.config.Settings = map[string]string{"status.storage.topic": ""}
-		}, fails: "expected a worker of a group"},
+		}, wantErr: "expected a worker of a group"},
 	})
 }
 
@@ -61,16 +62,16 @@ func TestCheckTakeoverReportsUnusableTopics(t *testing.T) {
 	t.Parallel()
 	checkObstacles(t, []obstacleCase{
 		{name: "an open transaction", prepare: func(group *formerGroup) {
-			open := kafkatest.Client(t, kgo.SeedBrokers(group.fake.ListenAddrs()...), kgo.TransactionalID("open"))
-			require.NoError(t, open.BeginTransaction())
-			require.NoError(t, open.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
+			client := kafkatest.Client(t, kgo.SeedBrokers(group.fake.ListenAddrs()...), kgo.TransactionalID("open"))
+			require.NoError(t, client.BeginTransaction())
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
 				Value: []byte("{}")}).FirstErr())
 		}, want: "configs: warning: an open transaction hides the records from offset 0 on"},
 		{name: "a topic that is missing", prepare: func(group *formerGroup) {
 			_, err := group.admin.DeleteTopic(t.Context(), "offsets")
 			require.NoError(t, err)
 		}, want: "! worker.properties:5: offset.storage.topic: topic offsets: UNKNOWN_TOPIC_OR_PARTITION"},
-		{name: "a topic that forgets", prepare: func(group *formerGroup) {
+		{name: "a topic without compaction", prepare: func(group *formerGroup) {
 			_, err := group.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy",
 				Value: kadm.StringPtr("delete")}}, "states")
 			require.NoError(t, err)
@@ -78,26 +79,27 @@ func TestCheckTakeoverReportsUnusableTopics(t *testing.T) {
 		{name: "a config topic that is missing", prepare: func(group *formerGroup) {
 			_, err := group.admin.DeleteTopic(t.Context(), "configs")
 			require.NoError(t, err)
-		}, fails: "worker.properties:3: config.storage.topic: topic configs: UNKNOWN_TOPIC_OR_PARTITION"},
+		}, wantErr: "worker.properties:3: config.storage.topic: topic configs: UNKNOWN_TOPIC_OR_PARTITION"},
 		{name: "a config topic of two partitions", prepare: func(group *formerGroup) {
 			_, err := group.admin.CreatePartitions(t.Context(), 1, "configs")
 			require.NoError(t, err)
-		}, fails: "is required to have a single partition"},
+		}, wantErr: "is required to have a single partition"},
 	})
 }
 
+// The check names the right that a user lacks.
 func TestCheckTakeoverReportsMissingPermissions(t *testing.T) {
 	t.Parallel()
 	checkObstacles(t, []obstacleCase{
 		{name: "a group that this user may not see", prepare: func(group *formerGroup) {
 			group.fake.ControlKey(int16(kmsg.DescribeGroups), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				group.fake.KeepControl()
-				answer := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
+				response := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
 				g := kmsg.NewDescribeGroupsResponseGroup()
 				g.Group = "g"
 				g.ErrorCode = kerr.GroupAuthorizationFailed.Code
-				answer.Groups = append(answer.Groups, g)
-				return answer, nil, true
+				response.Groups = append(response.Groups, g)
+				return response, nil, true
 			})
 		}, want: "! worker.properties:2: group.id: members of group g: the brokers deny this user the request: " +
 			"expected the right DESCRIBE on the resource Group g"},
@@ -109,6 +111,7 @@ func TestCheckTakeoverReportsMissingPermissions(t *testing.T) {
 	})
 }
 
+// checkObstacles checks the group of each case, and that the check creates no topic.
 func checkObstacles(t *testing.T, cases []obstacleCase) {
 	t.Helper()
 	for _, test := range cases {
@@ -117,8 +120,8 @@ func checkObstacles(t *testing.T, cases []obstacleCase) {
 			group := newFormerGroup(t)
 			test.prepare(group)
 			report, err := Check(t.Context(), group.config)
-			if test.fails != "" {
-				assert.Error(t, err, test.fails)
+			if test.wantErr != "" {
+				assert.Error(t, err, test.wantErr)
 				return
 			}
 			require.NoError(t, err)

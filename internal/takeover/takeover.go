@@ -45,12 +45,13 @@ type Connector struct {
 type groupReader struct {
 	*setup.Installation
 	admin    *kafka.Admin
-	store    *configtopic.Store // read once; it does not write
+	store    *configtopic.Store // only read
 	snapshot config.Snapshot
-	herder   *connect.Herder // of all connectors; it runs none
+	herder   *connect.Herder // of all connectors, which it does not run
 	problems config.Problems
 }
 
+// addError adds an error of a file or topic.
 func (g *groupReader) addError(file, text string) {
 	g.problems = append(g.problems, config.Problem{File: file, Text: g.Worker.Redact(text)})
 }
@@ -59,6 +60,7 @@ func (g *groupReader) addWarning(file, text string) {
 	g.problems = append(g.problems, config.Problem{File: file, Warning: true, Text: g.Worker.Redact(text)})
 }
 
+// addSettingProblem adds an error of a setting of the worker; ok means that there is none.
 func (g *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
 		g.problems = append(g.problems, g.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
@@ -66,28 +68,29 @@ func (g *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	return err == nil
 }
 
-func (g *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
-	return g.addSettingProblem(named, g.admin.CheckInternalTopic(ctx,
-		kafka.InternalTopic{Name: g.Worker.Text(named), Setting: named, Partitions: partitions}))
+// checkTopic adds the problem of the internal topic that a setting names. Zero partitions means any number.
+func (g *groupReader) checkTopic(ctx context.Context, setting string, partitions int32) (ok bool) {
+	return g.addSettingProblem(setting, g.admin.CheckInternalTopic(ctx,
+		kafka.InternalTopic{Name: g.Worker.Text(setting), Setting: setting, Partitions: partitions}))
 }
 
-// withGroup calls do after reading a group's config topic. An error of the worker's file is a [setup.Error].
-func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error) (err error) {
-	in, problems, err := setup.Open(ctx, c)
+// withGroup calls use after reading a group's config topic. An error of the worker's file is a [setup.Error].
+func withGroup(ctx context.Context, c setup.Config, use func(*groupReader) error) (err error) {
+	installation, problems, err := setup.Open(ctx, c)
 	if err != nil {
 		return &setup.Error{Cause: err}
 	}
-	defer in.Close()
-	defer func() { err = secret.RedactError(err, in.Worker.Redact) }()
-	if !in.Worker.InGroup() {
-		problems = append(problems, in.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
+	defer installation.Close()
+	defer func() { err = secret.RedactError(err, installation.Worker.Redact) }()
+	if !installation.Worker.InGroup() {
+		problems = append(problems, installation.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
 			"config.storage.topic, status.storage.topic, and bootstrap.servers that are not embedded"))
 	}
 	if err := problems.Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
-	reader := &groupReader{Installation: in}
-	if reader.admin, err = kafka.NewAdmin(in.Kafka); err != nil {
+	reader := &groupReader{Installation: installation}
+	if reader.admin, err = kafka.NewAdmin(installation.Kafka); err != nil {
 		return err
 	}
 	defer reader.admin.Close()
@@ -97,10 +100,10 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 	if err := reader.read(ctx); err != nil {
 		return err
 	}
-	return cmp.Or(do(reader), ctx.Err())
+	return cmp.Or(use(reader), ctx.Err())
 }
 
-// read reads the config topic up to the first open transaction.
+// read reads the config topic up to the first open transaction, and replaces store, snapshot and herder.
 func (g *groupReader) read(ctx context.Context) error {
 	topic := g.Worker.ConfigTopic()
 	kafkaConfig := g.Kafka
@@ -119,7 +122,7 @@ func (g *groupReader) read(ctx context.Context) error {
 		g.store.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
-	if hidden := ends[topic][0] - positions[0]; err == nil && hidden > 0 {
+	if hiddenRecords := ends[topic][0] - positions[0]; err == nil && hiddenRecords > 0 {
 		g.addWarning(topic, fmt.Sprintf(
 			"an open transaction hides the records from offset %d on: try again when the brokers have ended it, "+
 				"after transaction.timeout.ms at the latest", positions[0]))
@@ -139,12 +142,12 @@ const (
 	culvertMayRun
 )
 
-// checkMembers adds the live members of the group as problems, and whether the topic belongs to another group.
+// checkMembers adds a problem for each live member of the group, and one if the topic belongs to another group.
 func (g *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
-	const named = "group.id"
-	g.addSettingProblem(named, g.store.CheckGroup())
-	group, err := g.admin.Group(ctx, g.Worker.Text(named))
-	g.addSettingProblem(named, err)
+	const setting = "group.id"
+	g.addSettingProblem(setting, g.store.CheckGroup())
+	group, err := g.admin.Group(ctx, g.Worker.Text(setting))
+	g.addSettingProblem(setting, err)
 	isOurs := cluster.IsCulvertGroup(group)
 	for _, member := range group.Members {
 		kind := fmt.Sprintf("a member of the type %q in the state %s", group.Type, group.State)
@@ -159,15 +162,15 @@ func (g *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
 		case group.Type == "connect" && group.Protocol != "":
 			kind = "a Kafka Connect worker"
 		}
-		g.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
+		g.addSettingProblem(setting, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
 			member.Host, member.ClientID))
 		g.problems[len(g.problems)-1].Warning = isOurs && policy == culvertMayRun
 	}
 }
 
-// Check reads what Kafka has of a group. It changes nothing: it creates no topic, joins no group and begins no
-// transaction. The error is a [setup.Error], or why the config topic cannot be read.
-func Check(ctx context.Context, c setup.Config) (t Report, err error) {
+// Check reports what workers of a group would find in its topics. It changes nothing: it creates no topic, joins no
+// group and begins no transaction. The error is a [setup.Error], or the reason why the config topic cannot be read.
+func Check(ctx context.Context, c setup.Config) (report Report, err error) {
 	err = withGroup(ctx, c, func(reader *groupReader) error {
 		reader.checkMembers(ctx, culvertMayRun)
 		client, err := kgo.NewClient(reader.Kafka.ProducerOpts()...)
@@ -179,7 +182,7 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 		reader.checkTopic(ctx, "status.storage.topic", 0)
 		var stored *offset.Store
 		if reader.checkTopic(ctx, "offset.storage.topic", 0) {
-			settings, _ := offset.ParseConfig(reader.Worker.All()) // withGroup has reported what is wrong
+			settings, _ := offset.ParseConfig(reader.Worker.All()) // withGroup has reported its problems
 			names := slices.Collect(maps.Keys(reader.snapshot.ConfigOffsets))
 			if stored, err = offset.Open(ctx, reader.Kafka, settings, names, reader.Log); err != nil {
 				return err
@@ -188,19 +191,19 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 		}
 		checker := reader.Checker.WithConnectors(reader.snapshot.Connectors)
 		for _, connector := range reader.snapshot.Connectors {
-			listed := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
+			entry := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
 				State: string(targetstate.Parse(reader.snapshot.Targets[connector.Name])),
 				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
-			kind := reader.examine(ctx, &checker, connector)
-			if listed.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
+			kind := reader.addProblemsOf(ctx, &checker, connector)
+			if entry.Offsets, err = reader.countOffsets(ctx, connector, kind, stored); err != nil {
 				reader.addError(connector.File, "its offsets cannot be read: "+err.Error())
 			}
-			t.Connectors = append(t.Connectors, listed)
+			report.Connectors = append(report.Connectors, entry)
 		}
-		t.Problems = reader.problems
+		report.Problems = reader.problems
 		return nil
 	})
-	return t, err
+	return report, err
 }
 
 // countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic, as opening a store
@@ -225,8 +228,9 @@ func (g *groupReader) countOffsets(ctx context.Context, connector *config.Connec
 	return len(offsets), err
 }
 
-// examine adds the problems of a connector, and its secrets in clear text. An unknown class counts as a source.
-func (g *groupReader) examine(ctx context.Context, checker *check.Checker,
+// addProblemsOf adds the problems of a connector, and a warning for each secret in clear text. It returns the kind of
+// the connector; an unknown class counts as a source.
+func (g *groupReader) addProblemsOf(ctx context.Context, checker *check.Checker,
 	connector *config.Connector) wit.ComponentKind {
 	problems := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
 	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
@@ -243,14 +247,14 @@ func (g *groupReader) examine(ctx context.Context, checker *check.Checker,
 		g.addWarning(connector.File,
 			"compaction deleted some of its tasks: they are planned again when the connector starts")
 	}
-	password := components.Passwords(checker.Plugins)
+	isPassword := components.Passwords(checker.Plugins)
 	for _, e := range connector.Entries {
-		hidden := password(e.Key)
+		isHidden := isPassword(e.Key)
 		if providers := g.Worker.Providers; providers.HasUnknownProvider(e) {
-			if p := providers.UnknownProvider(e, hidden); !slices.Contains(g.problems, p) { // which Check reports
+			if p := providers.UnknownProvider(e, isHidden); !slices.Contains(g.problems, p) { // which Check reports
 				g.problems = append(g.problems, p)
 			}
-		} else if hidden && !e.Value.IsSecret() && e.Raw != "" {
+		} else if isHidden && !e.Value.IsSecret() && e.Raw != "" {
 			g.problems = append(g.problems, config.Problem{File: connector.File, Setting: e.Key, Warning: true,
 				Text: "a secret in clear text, which all readers of the topic can see: write a reference such as " +
 					"${file:PATH:KEY}"})
@@ -272,9 +276,9 @@ type Released struct {
 // Release gives the topics of a group to Kafka Connect's workers or to another group. It fences the leader and all
 // transactional producers of tasks; Kafka Connect would fence only the first of each task. Then it commits that no
 // connector has tasks, because Kafka Connect's workers would run ours, and that the topic belongs to no group. The
-// group must have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still belongs
-// to the group.
-func Release(ctx context.Context, c setup.Config) (done Released, err error) {
+// group must have no members. The error is a [setup.Error], or the reason why nothing was fenced, or why the topic
+// still belongs to the group.
+func Release(ctx context.Context, c setup.Config) (released Released, err error) {
 	err = withGroup(ctx, c, func(reader *groupReader) error {
 		reader.checkMembers(ctx, mustBeEmpty)
 		if reader.problems.Err() != nil {
@@ -287,20 +291,21 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 			return err
 		}
 		defer leader.Close()
-		done = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
+		released = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
 			Topic: reader.Worker.ConfigTopic()}
 		if err := reader.read(ctx); err != nil { // again, because the leader may have written before it was fenced
 			return err
 		}
-		reader.fenceProducers(ctx, group, done.Fenced)
+		reader.fenceProducers(ctx, group, released.Fenced)
 		reader.checkMembers(ctx, mustBeEmpty) // a worker may have joined
-		if done.Problems = reader.problems; done.Problems.Err() != nil {
+		released.Problems = reader.problems
+		if released.Problems.Err() != nil {
 			return nil
 		}
 		var changes []configtopic.Record
 		for _, name := range slices.Sorted(maps.Keys(reader.snapshot.Tasks)) {
 			if n := len(reader.snapshot.Tasks[name].Settings); n > 0 {
-				done.Tasks[name] = n
+				released.Tasks[name] = n
 				changes = append(changes, configtopic.CommitRecord(name, 0))
 			}
 		}
@@ -309,18 +314,20 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 		}
 		var records []*kgo.Record
 		for _, r := range changes {
-			records = append(records, &kgo.Record{Topic: done.Topic, Key: []byte(r.Key), Value: r.Value})
+			records = append(records, &kgo.Record{Topic: released.Topic, Key: []byte(r.Key), Value: r.Value})
 		}
 		if len(records) == 0 {
 			return nil
 		}
 		return leader.Output().Write(ctx, records...)
 	})
-	return done, err
+	return released, err
 }
 
+// fenceProducers fences the transactional producers of all connectors, also of deleted ones. It adds their number to
+// fenced, and errors as problems.
 func (g *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
-	names := g.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
+	names := g.store.Annotations(configtopic.FencingAnnotation) // also of deleted connectors
 	for _, connector := range g.snapshot.Connectors {
 		names[connector.Name] = nil
 	}

@@ -41,6 +41,7 @@ type formerGroup struct {
 	group  string // the group of the members
 }
 
+// newFormerGroup creates the topics of the group g, which are empty, and the file of a worker with additional settings.
 func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 	t.Helper()
 	group := &formerGroup{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
@@ -52,22 +53,11 @@ func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 		_, err := group.admin.CreateTopic(t.Context(), 1, 1, compacted, topic)
 		require.NoError(t, err)
 	}
-	component := func(name string, kind wit.ComponentKind, iface string) []byte {
-		ownOffsets := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
-			return setting.Define("x."+name, kind, wit.Low, setting.Default("1"), "Some setting.", setting.Role(as))
-		}
-		m := guesttest.StaticModule(wit.Description{Name: strings.ToLower(name), Version: "1",
-			Components: []wit.Component{{Name: "test." + name, Kind: kind, Prefixes: []string{"x."},
-				Settings: []wit.ConfigKey{ownOffsets("scheme", wit.KindString, role.Scheme),
-					ownOffsets("host", wit.KindString, role.Address),
-					ownOffsets("port", wit.KindInt, role.Port), {Name: "x.user", Documentation: "A user."},
-					{Name: "x.key", Kind: wit.KindPassword, Documentation: "A secret."}}}}}, "", iface)
-		m.Answer(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
-		return m.Bytes()
-	}
 	plugins := t.TempDir()
-	for name, module := range map[string][]byte{"source": component("Source", wit.ComponentSource, wit.InterfaceSource),
-		"sink": component("Sink", wit.ComponentSink, wit.InterfaceSink)} {
+	for name, module := range map[string][]byte{
+		"source": pluginModule("Source", wit.ComponentSource, wit.InterfaceSource),
+		"sink":   pluginModule("Sink", wit.ComponentSink, wit.InterfaceSink),
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(plugins, name+".wasm"), module, 0o600))
 	}
 	worker := filepath.Join(t.TempDir(), "worker.properties")
@@ -79,21 +69,41 @@ func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 	return group
 }
 
+// pluginModule returns the module of a plugin with one component, test. and its name.
+func pluginModule(name string, kind wit.ComponentKind, interfaceName string) []byte {
+	roleSetting := func(name string, kind wit.SettingKind, settingRole string) wit.ConfigKey {
+		return setting.Define("x."+name, kind, wit.Low, setting.Default("1"), "Some setting.",
+			setting.Role(settingRole))
+	}
+	settings := []wit.ConfigKey{
+		roleSetting("scheme", wit.KindString, role.Scheme),
+		roleSetting("host", wit.KindString, role.Address),
+		roleSetting("port", wit.KindInt, role.Port),
+		{Name: "x.user", Documentation: "A user."},
+		{Name: "x.key", Kind: wit.KindPassword, Documentation: "A secret."},
+	}
+	component := wit.Component{Name: "test." + name, Kind: kind, Prefixes: []string{"x."}, Settings: settings}
+	m := guesttest.StaticModule(wit.Description{Name: strings.ToLower(name), Version: "1",
+		Components: []wit.Component{component}}, "", interfaceName)
+	m.Answer(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
+	return m.Bytes()
+}
+
 // put writes records of the form KEY VALUE; a record without a value is a tombstone.
 func (f *formerGroup) put(topic string, records ...string) {
 	f.t.Helper()
 	for _, text := range records {
-		key, value, some := strings.Cut(text, " ")
+		key, value, hasValue := strings.Cut(text, " ")
 		r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
-		if !some {
+		if !hasValue {
 			r.Value = nil
 		}
 		require.NoError(f.t, f.client.ProduceSync(f.t.Context(), r).FirstErr())
 	}
 }
 
-// aborted writes a record in a transaction that is aborted.
-func (f *formerGroup) aborted(topic, key, value string) {
+// putAborted writes a record in a transaction that is aborted.
+func (f *formerGroup) putAborted(topic, key, value string) {
 	f.t.Helper()
 	client := kafkatest.Client(f.t, kgo.SeedBrokers(f.fake.ListenAddrs()...), kgo.TransactionalID("aborted"))
 	require.NoError(f.t, client.BeginTransaction())
@@ -112,26 +122,26 @@ func (f *formerGroup) join(kind, protocol, url string) (leave func()) {
 	join.ProtocolType = kind
 	join.SessionTimeoutMillis = 60_000
 	join.RebalanceTimeoutMillis = 60_000
-	p := kmsg.NewJoinGroupRequestProtocol()
-	p.Name = protocol
-	p.Metadata = metadata
-	join.Protocols = append(join.Protocols, p)
-	joined, err := join.RequestWith(f.t.Context(), f.client)
+	joinProtocol := kmsg.NewJoinGroupRequestProtocol()
+	joinProtocol.Name = protocol
+	joinProtocol.Metadata = metadata
+	join.Protocols = append(join.Protocols, joinProtocol)
+	member, err := join.RequestWith(f.t.Context(), f.client)
 	require.NoError(f.t, err)
-	if errors.Is(kerr.ErrorForCode(joined.ErrorCode), kerr.MemberIDRequired) {
-		join.MemberID = joined.MemberID
-		joined, err = join.RequestWith(f.t.Context(), f.client)
+	if errors.Is(kerr.ErrorForCode(member.ErrorCode), kerr.MemberIDRequired) {
+		join.MemberID = member.MemberID
+		member, err = join.RequestWith(f.t.Context(), f.client)
 		require.NoError(f.t, err)
 	}
-	require.NoError(f.t, kerr.ErrorForCode(joined.ErrorCode))
+	require.NoError(f.t, kerr.ErrorForCode(member.ErrorCode))
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Group = f.group
-	sync.MemberID = joined.MemberID
-	sync.Generation = joined.Generation
+	sync.MemberID = member.MemberID
+	sync.Generation = member.Generation
 	sync.ProtocolType = &kind
 	sync.Protocol = &protocol
 	a := kmsg.NewSyncGroupRequestGroupAssignment()
-	a.MemberID = joined.MemberID
+	a.MemberID = member.MemberID
 	sync.GroupAssignment = append(sync.GroupAssignment, a)
 	synced, err := sync.RequestWith(f.t.Context(), f.client)
 	require.NoError(f.t, err)
@@ -139,16 +149,16 @@ func (f *formerGroup) join(kind, protocol, url string) (leave func()) {
 	return func() {
 		leave := kmsg.NewPtrLeaveGroupRequest()
 		leave.Group = f.group
-		leave.MemberID = joined.MemberID
+		leave.MemberID = member.MemberID
 		m := kmsg.NewLeaveGroupRequestMember()
-		m.MemberID = joined.MemberID
+		m.MemberID = member.MemberID
 		leave.Members = append(leave.Members, m)
 		_, err := leave.RequestWith(f.t.Context(), f.client)
 		require.NoError(f.t, err)
 	}
 }
 
-// problemLines returns problems, one per line, with ! before errors, without the worker's folder.
+// problemLines returns a line for each problem, with ! before errors, without the worker's folder.
 func (f *formerGroup) problemLines(problems config.Problems) (lines []string) {
 	for _, p := range problems {
 		text := strings.Replace(p.String(), filepath.Dir(f.config.Files.Worker)+string(filepath.Separator), "", 1)
@@ -160,6 +170,7 @@ func (f *formerGroup) problemLines(problems config.Problems) (lines []string) {
 	return lines
 }
 
+// connectorRecord returns the record of a connector, with additional settings, for [formerGroup.put].
 func connectorRecord(name, class, settings string) string {
 	return `connector-` + name + ` {"properties":{"connector.class":"` + class + `","name":"` + name +
 		`","x.host":"127.0.0.1","x.port":"1"` + settings + `}}`
@@ -183,8 +194,8 @@ func TestCheckTakeover(t *testing.T) {
 		connectorRecord("gone", "test.Source", ``), `connector-gone`,
 		connectorRecord("own", "test.Source", `,"offsets.storage.topic":"in"`),
 		`tasks-fencing-orders {"task-count":2}`, `whatever {"x":1}`)
-	group.aborted("configs", "connector-orders", `{"properties":{"connector.class":"Other"}}`)
-	group.aborted("configs", "connector-sink", `{"properties":{"connector.class":"Other"}}`)
+	group.putAborted("configs", "connector-orders", `{"properties":{"connector.class":"Other"}}`)
+	group.putAborted("configs", "connector-sink", `{"properties":{"connector.class":"Other"}}`)
 	group.put("configs", connectorRecord("sink", "test.Sink", `,"topics":"in"`))
 	group.put("offsets", `["orders",{"set":"A"}] {"at":1}`, `["orders",{"set":"B"}] {"at":1}`,
 		`["orders",{"set":"A"}] {"at":2}`, `["orders",{"set":"C"}] {"at":1}`, `["orders",{"set":"C"}]`,
@@ -194,20 +205,20 @@ func TestCheckTakeover(t *testing.T) {
 	committed.AddOffset("in", 0, 1, -1)
 	_, err := group.admin.CommitOffsets(t.Context(), "connect-sink", committed)
 	require.NoError(t, err)
-	before, err := group.admin.ListEndOffsets(t.Context())
+	endsBefore, err := group.admin.ListEndOffsets(t.Context())
 	require.NoError(t, err)
 
-	found, err := Check(t.Context(), group.config)
+	report, err := Check(t.Context(), group.config)
 	require.NoError(t, err)
 	var lines []string
-	for _, k := range found.Connectors {
-		lines = append(lines, fmt.Sprint(k.Name, " ", k.Class, " ", k.State, " ", k.Tasks, " ", k.Offsets))
+	for _, c := range report.Connectors {
+		lines = append(lines, fmt.Sprint(c.Name, " ", c.Class, " ", c.State, " ", c.Tasks, " ", c.Offsets))
 	}
 	assert.Equal(t, []string{"broken test.Source RUNNING 0 0", "foreign com.example.Foreign RUNNING 0 0",
 		"orders test.Source PAUSED 2 2", "own test.Source RUNNING 0 1", "refers test.Source RUNNING 0 0",
 		"sink test.Sink STOPPED 0 1"}, lines)
-	shown := strings.Join(group.problemLines(found.Problems), "\n")
-	t.Log(shown)
+	problems := strings.Join(group.problemLines(report.Problems), "\n")
+	t.Log(problems)
 	for _, text := range []string{
 		"! configs: connector-refers: its offsets cannot be read: offset of connector refers",
 		"! configs: connector-foreign: connector.class: ", "! configs: connector-foreign: transforms.t.type: ",
@@ -218,15 +229,15 @@ func TestCheckTakeover(t *testing.T) {
 		"configs: connector-broken: warning: compaction deleted some of its tasks",
 		"configs: connector-orders: x.key: warning: a secret in clear text",
 	} {
-		assert.Contains(t, shown+"\n", text)
+		assert.Contains(t, problems+"\n", text)
 	}
-	if strings.Contains(shown, "c4n4ry") || strings.Contains(shown, "connector-sink") ||
-		strings.Contains(shown, "! configs: connector-orders") || strings.Count("\n"+shown, "\n! ") != 6 {
-		t.Errorf("found unexpected lines:\n%s", shown)
+	if strings.Contains(problems, "c4n4ry") || strings.Contains(problems, "connector-sink") ||
+		strings.Contains(problems, "! configs: connector-orders") || strings.Count("\n"+problems, "\n! ") != 6 {
+		t.Errorf("expected six errors, none of orders or sink, and no secret, found:\n%s", problems)
 	}
-	after, err := group.admin.ListEndOffsets(t.Context())
+	endsAfter, err := group.admin.ListEndOffsets(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, before.Offsets(), after.Offsets())
+	assert.Equal(t, endsBefore.Offsets(), endsAfter.Offsets(), "end offsets")
 }
 
 // A group is released when it has no members: all of our producers are fenced, also those of deleted connectors, no
@@ -266,27 +277,28 @@ func TestReleaseGroup(t *testing.T) {
 		}
 		return false
 	})
-	ends := func() int64 {
+	endOffset := func() int64 {
 		t.Helper()
-		found, err := group.admin.ListEndOffsets(t.Context(), "configs")
+		ends, err := group.admin.ListEndOffsets(t.Context(), "configs")
 		require.NoError(t, err)
-		end, _ := found.Lookup("configs", 0)
+		end, _ := ends.Lookup("configs", 0)
 		return end.Offset
 	}
 	tasks := map[string]int{"orders": 1}
-	for _, written := range []int64{4, 0} { // a commit and two notes, and the marker of their transaction
-		before := ends()
-		done, err := Release(t.Context(), group.config)
+	// The first release writes a commit and two annotations, and the marker of their transaction; the second nothing.
+	for _, recordCount := range []int64{4, 0} {
+		start := endOffset()
+		released, err := Release(t.Context(), group.config)
 		require.NoError(t, err)
-		assert.Equal(t, written, ends()-before)
-		assert.Equal(t, nil, group.problemLines(done.Problems))
-		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, done.Fenced)
-		assert.Equal(t, tasks, done.Tasks)
+		assert.Equal(t, recordCount, endOffset()-start, "written records")
+		assert.Equal(t, nil, group.problemLines(released.Problems))
+		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, released.Fenced)
+		assert.Equal(t, tasks, released.Tasks)
 		tasks = map[string]int{}
-		found, err := Check(t.Context(), group.config)
+		report, err := Check(t.Context(), group.config)
 		require.NoError(t, err)
-		for _, k := range found.Connectors {
-			assert.Equal(t, 0, k.Tasks, k.Name)
+		for _, c := range report.Connectors {
+			assert.Equal(t, 0, c.Tasks, c.Name)
 		}
 	}
 	mu.Lock()
@@ -295,9 +307,9 @@ func TestReleaseGroup(t *testing.T) {
 		"g-orders-0-1", "g-orders-0-2", "g-orders-0-3", "g-orders-1", "g-orders-1-1", "g-orders-1-2", "g-orders-1-3"},
 		slices.Compact(ids))
 	mu.Unlock()
-	ended, end := context.WithTimeout(t.Context(), time.Minute)
-	defer end()
-	if err := zombie.EndTransaction(ended, kgo.TryCommit); err == nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := zombie.EndTransaction(ctx, kgo.TryCommit); err == nil {
 		t.Error("expected a stalled worker to commit nothing")
 	}
 }

@@ -5,12 +5,9 @@ const cutover = -141427
 
 // date is a day of java.util.GregorianCalendar, which is Julian before the cutover.
 type date struct {
-	// days is the number of days since 1970-01-01.
-	days int64
-	// year is the astronomical year: 0 is 1 BC.
-	year int64
-	// month is 1 for January.
-	month      int64
+	days       int64 // since 1970-01-01
+	year       int64 // astronomical: 0 is 1 BC
+	month      int64 // 1 for January
 	dayOfMonth int64
 }
 
@@ -20,23 +17,23 @@ func dateOf(days int64) date {
 	d := date{days: days}
 	var dayOfYear uint32 // 32 bits are divided faster
 	if days >= cutover {
-		z := days + 719468
-		cycle := z / 146097
-		inCycle := uint32(z - cycle*146097) // days
+		sinceYear0 := days + 719468 // days
+		cycle := sinceYear0 / 146097
+		inCycle := uint32(sinceYear0 - cycle*146097) // days
 		years := (inCycle - inCycle/1460 + inCycle/36524 - inCycle/146096) / 365
 		d.year = cycle*400 + int64(years)
 		dayOfYear = inCycle - (365*years + years/4 - years/100)
 	} else {
-		z := days + 719470
-		cycle := FloorDiv(z, 1461)
-		inCycle := uint32(z - cycle*1461) // days
+		sinceYear0 := days + 719470 // days
+		cycle := FloorDiv(sinceYear0, 1461)
+		inCycle := uint32(sinceYear0 - cycle*1461) // days
 		years := min(inCycle/365, 3)
 		d.year = cycle*4 + int64(years)
 		dayOfYear = inCycle - 365*years
 	}
-	m := (5*dayOfYear + 2) / 153
-	d.dayOfMonth = int64(dayOfYear - (153*m+2)/5 + 1)
-	d.month = int64((m+2)%12 + 1)
+	monthsSinceMarch := (5*dayOfYear + 2) / 153
+	d.dayOfMonth = int64(dayOfYear - (153*monthsSinceMarch+2)/5 + 1)
+	d.month = int64((monthsSinceMarch+2)%12 + 1)
 	if d.month <= 2 {
 		d.year++
 	}
@@ -113,7 +110,7 @@ func julianDays(year, month, day int64) int64 {
 }
 
 // marchDays returns the year that began in March and the days since then. Month 13 is January of the next year.
-func marchDays(year, month, day int64) (inYear, days int64) {
+func marchDays(year, month, day int64) (marchYear, days int64) {
 	if month <= 2 {
 		year--
 		month += 12

@@ -23,34 +23,39 @@ type Format struct {
 
 // Number is a number in a formatted time: its index At, its Field (year, month, day, hour, minute, second, millisecond)
 // and its number of digits.
-type Number struct{ At, Field, Digits int }
+type Number struct {
+	At     int
+	Field  int
+	Digits int
+}
 
 // Fixed returns a template and the places of its numbers if formatted times consist of literals and numbers of fixed
 // width, until the year 9999; otherwise it returns nil.
 func (f *Format) Fixed() (text []byte, numbers []Number) { return f.template, f.numbers }
 
-// fixed contains the letters of numbers with a fixed width until the year 9999, in the order of [Number].
-const fixed = "yMdHmsS"
+// fixedLetters contains the letters of numbers with a fixed width until the year 9999, by [Number].Field.
+const fixedLetters = "yMdHmsS"
 
+// fixedDigits contains the widths of the numbers of fixedLetters.
 var fixedDigits = [...]int{4, 2, 2, 2, 2, 2, 3}
 
-// setFixed computes template and numbers.
+// setFixed sets template and numbers, if the pattern has only literals and numbers of fixed width.
 func (f *Format) setFixed() {
-	var blank []byte
+	var template []byte
 	for _, x := range f.items {
-		which := strings.IndexByte(fixed, x.letter)
+		field := strings.IndexByte(fixedLetters, x.letter)
 		switch {
 		case x.letter == 0:
-			blank = append(blank, x.text...)
+			template = append(template, x.text...)
 			continue
-		case which < 0 || x.count != fixedDigits[which]:
+		case field < 0 || x.count != fixedDigits[field]:
 			f.numbers = nil
 			return
 		}
-		f.numbers = append(f.numbers, Number{len(blank), which, x.count})
-		blank = append(blank, make([]byte, x.count)...)
+		f.numbers = append(f.numbers, Number{At: len(template), Field: field, Digits: x.count})
+		template = append(template, make([]byte, x.count)...)
 	}
-	f.template = blank
+	f.template = template
 }
 
 // item is a run of one letter, or a literal (letter 0).
@@ -90,7 +95,7 @@ func Parse(pattern string) (*Format, error) {
 			text.Reset()
 		}
 	}
-	quoted := false
+	isQuoted := false
 	for i := 0; i < len(pattern); i++ {
 		b := pattern[i]
 		switch {
@@ -98,8 +103,8 @@ func Parse(pattern string) (*Format, error) {
 			text.WriteByte(b)
 			i++
 		case b == '\'':
-			quoted = !quoted
-		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
+			isQuoted = !isQuoted
+		case isQuoted || b|0x20 < 'a' || b|0x20 > 'z':
 			text.WriteByte(b)
 		case strings.IndexByte(letters, b) < 0:
 			return nil, errors.New("Illegal pattern character '" + string(rune(b)) + "'")
@@ -118,7 +123,7 @@ func Parse(pattern string) (*Format, error) {
 		}
 	}
 	flush()
-	if quoted {
+	if isQuoted {
 		return nil, errors.New("Unterminated quote")
 	}
 	f.setFixed()
@@ -146,10 +151,10 @@ var (
 	weekdays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 )
 
-// Append appends a formatted time. at is in milliseconds since 1970.
-func (f *Format) Append(dst []byte, at int64) []byte {
-	d := dateOf(FloorDiv(at, day))
-	sinceMidnight := at - d.days*day
+// Append appends a formatted time, in milliseconds since 1970.
+func (f *Format) Append(dst []byte, millis int64) []byte {
+	d := dateOf(FloorDiv(millis, day))
+	sinceMidnight := millis - d.days*day
 	h := sinceMidnight / hour
 	for i := range f.items {
 		x := &f.items[i]
@@ -238,6 +243,7 @@ func shortName(name string, count int) string {
 	return name
 }
 
+// appendPadded appends a number with at least so many digits.
 func appendPadded(dst []byte, n int64, digits int) []byte {
 	if n < 0 {
 		dst = append(dst, '-')

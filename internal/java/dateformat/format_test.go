@@ -8,38 +8,45 @@ import (
 	"testing"
 )
 
-// The file contains the results of java.text.SimpleDateFormat of OpenJDK 17 for patterns and times, in UTC and
-// Locale.US.
+// Times are formatted as by java.text.SimpleDateFormat of OpenJDK 17 in UTC and Locale.US, whose results for patterns
+// and times are in dates.tsv.
 func TestFormatsDatesLikeJava(t *testing.T) {
-	text, err := os.ReadFile("../../../plugins/smt/testdata/dates.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	differ := 0
-	for _, line := range lines {
-		parts := strings.Split(line, "\t")
-		at, err := strconv.ParseInt(parts[1], 10, 64)
+	checkRows(t, "dates.tsv", func(pattern, input string) string {
+		millis, err := strconv.ParseInt(input, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := Parse(parts[0])
-		got := ""
+		f, err := Parse(pattern)
 		if err != nil {
-			got = "fails: " + err.Error()
-		} else {
-			got = string(f.Append(nil, at))
+			return "fails: " + err.Error()
 		}
-		if got != parts[2] {
-			differ++
-			if differ < 30 {
-				t.Errorf("%s of %d: expected %q, found %q", parts[0], at, parts[2], got)
-			}
+		return string(f.Append(nil, millis))
+	})
+}
+
+// checkRows checks the result for each row of a file of plugins/smt/testdata: a pattern, the input, and Java's result.
+func checkRows(t *testing.T, name string, result func(pattern, input string) string) {
+	t.Helper()
+	content, err := os.ReadFile("../../../plugins/smt/testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+	differences := 0
+	for _, line := range lines {
+		columns := strings.Split(line, "\t")
+		got := result(columns[0], columns[1])
+		if got == columns[2] {
+			continue
+		}
+		differences++
+		if differences < 30 {
+			t.Errorf("%s of %s: expected %q, found %q", columns[0], columns[1], columns[2], got)
 		}
 	}
-	t.Logf("%d of %d differ", differ, len(lines))
+	t.Logf("%d of %d differ", differences, len(lines))
 	if len(lines) < 500 {
-		t.Errorf("expected more lines, found %d", len(lines))
+		t.Errorf("expected at least 500 lines, found %d", len(lines))
 	}
 }
 
@@ -47,60 +54,44 @@ func TestFormatsDatesLikeJava(t *testing.T) {
 func FuzzDateFormat(f *testing.F) {
 	f.Add("yyyyMMdd", int64(1709184496789))
 	f.Add("YYYY-'W'ww-u h:mm a ''X''", int64(-62198755200000))
-	f.Fuzz(func(t *testing.T, pattern string, at int64) {
+	f.Fuzz(func(t *testing.T, pattern string, millis int64) {
 		if len(pattern) > 1000 {
 			return
 		}
 		format, err := Parse(pattern)
 		if (format == nil) != (err != nil) {
-			t.Fatalf("%q: %v, %v", pattern, format, err)
+			t.Fatalf("%q: expected a format or an error, found %v, %v", pattern, format, err)
 		}
 		if format == nil {
 			return
 		}
-		one := string(format.Append(nil, at))
-		if begin := FloorDiv(at, format.Unit) * format.Unit; begin <= at && string(format.Append(nil, begin)) != one {
-			t.Fatalf("%q: expected the same text for %d and %d", pattern, begin, at)
+		want := string(format.Append(nil, millis))
+		unitStart := FloorDiv(millis, format.Unit) * format.Unit
+		if unitStart <= millis && string(format.Append(nil, unitStart)) != want {
+			t.Fatalf("%q: expected the same text for %d and %d", pattern, unitStart, millis)
 		}
 	})
 }
 
-// The file contains what java.text.SimpleDateFormat of OpenJDK 17 parses from texts, in UTC and Locale.US.
+// Texts are parsed as by java.text.SimpleDateFormat of OpenJDK 17 in UTC and Locale.US, whose results for patterns and
+// texts are in parses.tsv.
 func TestParsesDatesLikeJava(t *testing.T) {
-	text, err := os.ReadFile("../../../plugins/smt/testdata/parses.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	differ := 0
-	for _, line := range lines {
-		parts := strings.Split(line, "\t")
+	checkRows(t, "parses.tsv", func(pattern, input string) string {
 		var text string
-		if err := json.Unmarshal([]byte(parts[1]), &text); err != nil {
-			t.Fatalf("%s: %v", line, err)
+		if err := json.Unmarshal([]byte(input), &text); err != nil {
+			t.Fatalf("%s: %v", input, err)
 		}
-		f, err := Parse(parts[0])
-		got := ""
+		f, err := Parse(pattern)
 		if err != nil {
-			got = "fails: " + err.Error()
-		} else {
-			got = "none"
-			p := Parser{Format: f}
-			if at, _, ok := p.Parse(text); ok {
-				got = strconv.FormatInt(at, 10)
-			}
+			return "fails: " + err.Error()
 		}
-		if got != parts[2] {
-			differ++
-			if differ < 30 {
-				t.Errorf("%s of %q: expected %q, found %q", parts[0], text, parts[2], got)
-			}
+		p := Parser{Format: f}
+		millis, _, ok := p.Parse(text)
+		if !ok {
+			return "none"
 		}
-	}
-	t.Logf("%d of %d differ", differ, len(lines))
-	if len(lines) < 500 {
-		t.Errorf("expected more lines, found %d", len(lines))
-	}
+		return strconv.FormatInt(millis, 10)
+	})
 }
 
 // Any text is parsed or rejected, and the full form of a parsed time is parsed as the same time.
@@ -108,7 +99,7 @@ func FuzzDateParse(f *testing.F) {
 	f.Add("yyyy-MM-dd'T'HH:mm:ss.SSSX", "2009-02-13T23:31:30.123+01:00", int64(1709184496789))
 	f.Add("YYYY-'W'ww-u h:mm a", "2020-W53-7 12:00 PM", int64(-1))
 	f.Add("yyyyMMdd", "-∞", int64(0))
-	f.Fuzz(func(t *testing.T, pattern, text string, at int64) {
+	f.Fuzz(func(t *testing.T, pattern, text string, millis int64) {
 		if len(pattern) > 200 || len(text) > 10_000 {
 			return
 		}
@@ -116,14 +107,15 @@ func FuzzDateParse(f *testing.F) {
 			p := Parser{Format: format}
 			first, _, ok := p.Parse(text)
 			if again, _, okAgain := p.Parse(text); again != first || okAgain != ok {
-				t.Fatalf("%q of %q: %d, then %d", pattern, text, first, again)
+				t.Fatalf("%q of %q: expected %d again, found %d", pattern, text, first, again)
 			}
 		}
-		at = max(at%(200_000_000*365*day), julianDays(1, 1, 1)*day) // yyyy does not distinguish years before Christ
+		// yyyy does not distinguish years before Christ from later ones.
+		millis = max(millis%(200_000_000*365*day), julianDays(1, 1, 1)*day)
 		full := MustParse("yyyy-MM-dd HH:mm:ss.SSS")
 		p := Parser{Format: full}
-		if got, _, ok := p.Parse(string(full.Append(nil, at))); !ok || got != at {
-			t.Fatalf("%d was formatted as %q and parsed as %d, %v", at, full.Append(nil, at), got, ok)
+		if got, _, ok := p.Parse(string(full.Append(nil, millis))); !ok || got != millis {
+			t.Fatalf("%d was formatted as %q and parsed as %d, %v", millis, full.Append(nil, millis), got, ok)
 		}
 	})
 }

@@ -42,10 +42,31 @@ const (
 )
 
 // fieldOf contains the fields of the letters.
-var fieldOf = map[byte]calendarField{'G': eraField, 'y': yearField, 'Y': weekYearField, 'M': monthField,
-	'L': monthField, 'w': weekField, 'W': weekOfMonthField, 'd': dayField, 'D': dayOfYearField, 'E': weekdayField,
-	'u': weekdayField, 'F': weekdayInMonthField, 'a': amPMField, 'h': hour12Field, 'K': hour12Field, 'H': hourField,
-	'k': hourField, 'm': minuteField, 's': secondField, 'S': milliField, 'z': zoneField, 'Z': zoneField, 'X': zoneField}
+var fieldOf = map[byte]calendarField{
+	'G': eraField,
+	'y': yearField,
+	'Y': weekYearField,
+	'M': monthField,
+	'L': monthField,
+	'w': weekField,
+	'W': weekOfMonthField,
+	'd': dayField,
+	'D': dayOfYearField,
+	'E': weekdayField,
+	'u': weekdayField,
+	'F': weekdayInMonthField,
+	'a': amPMField,
+	'h': hour12Field,
+	'K': hour12Field,
+	'H': hourField,
+	'k': hourField,
+	'm': minuteField,
+	's': secondField,
+	'S': milliField,
+	'z': zoneField,
+	'Z': zoneField,
+	'X': zoneField,
+}
 
 // Java maps two-digit years to the time from 80 years before the creation of the format to 20 years after. Plugins do
 // not know the current year. The parser accepts years that have the same meaning from clockFrom to clockTo.
@@ -67,8 +88,8 @@ type Parser struct {
 	set    [fieldCount]int   // the order in which the fields were set. Zero means unset.
 	value  [fieldCount]int64 // the values of the fields
 	sets   int               // counts the fields that were set
-	// ambiguous means that a two-digit year may have two meanings.
-	ambiguous bool
+	// isAmbiguous means that a two-digit year may have two meanings.
+	isAmbiguous bool
 	// Zoned means that the text has a time zone other than UTC. Java's format then keeps this zone, with summer time,
 	// for what it formats, until it parses another one.
 	Zoned bool
@@ -76,9 +97,9 @@ type Parser struct {
 	validFrom int64
 }
 
-// Parse parses the beginning of a text, like Java. at is in milliseconds since 1970. ambiguous reports whether only the
-// two-digit year made it fail.
-func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
+// Parse parses the beginning of a text, like Java. millis is in milliseconds since 1970. isAmbiguous reports
+// whether it failed only because of the two-digit year.
+func (p *Parser) Parse(text string) (millis int64, isAmbiguous, ok bool) {
 	p.text = p.text[:0]
 	for _, r := range text {
 		p.text = utf16.AppendRune(p.text, r)
@@ -86,7 +107,7 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 	p.set = [fieldCount]int{}
 	p.value = [fieldCount]int64{}
 	p.sets = 0
-	p.ambiguous = false
+	p.isAmbiguous = false
 	p.Zoned = false
 	p.validFrom = math.MinInt64
 	pos := 0
@@ -94,8 +115,8 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 	for i := range items {
 		x := &items[i]
 		if x.letter == 0 {
-			for _, u := range x.units {
-				if pos >= len(p.text) || p.text[pos] != u {
+			for _, unit := range x.units {
+				if pos >= len(p.text) || p.text[pos] != unit {
 					return 0, false, false
 				}
 				pos++
@@ -103,8 +124,8 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 			continue
 		}
 		// Adjacent numbers have as many digits as letters.
-		counted := i+1 < len(items) && items[i+1].isNumeric()
-		if pos = p.field(x, pos, counted); pos < 0 {
+		hasFixedDigits := i+1 < len(items) && items[i+1].isNumeric()
+		if pos = p.parseField(x, pos, hasFixedDigits); pos < 0 {
 			return 0, false, false
 		}
 	}
@@ -115,18 +136,19 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 		-p.value[weekYearField]) > maxYear {
 		return 0, false, false
 	}
-	at = p.time()
-	return at, p.ambiguous, !p.ambiguous && (!p.Zoned || at+p.value[zoneField] >= p.validFrom)
+	millis = p.time()
+	return millis, p.isAmbiguous, !p.isAmbiguous && (!p.Zoned || millis+p.value[zoneField] >= p.validFrom)
 }
 
+// put sets a field.
 func (p *Parser) put(f calendarField, value int64) {
 	p.sets++
 	p.set[f] = p.sets
 	p.value[f] = value
 }
 
-// field parses one field and returns the next index, or -1.
-func (p *Parser) field(x *item, start int, counted bool) int {
+// parseField parses a field at start and sets it. Like the parsers below, it returns the index after the field, or -1.
+func (p *Parser) parseField(x *item, start int, hasFixedDigits bool) int {
 	pos := start
 	for ; ; pos++ {
 		if pos >= len(p.text) {
@@ -139,22 +161,22 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 	f := fieldOf[x.letter]
 	switch x.letter {
 	case 'G':
-		return p.name(f, start, eras)
+		return p.parseName(f, start, eras)
 	case 'E':
-		return p.name(f, start, weekdayNames)
+		return p.parseName(f, start, weekdayNames)
 	case 'a':
-		return p.name(f, start, [][]string{{"AM"}, {"PM"}})
+		return p.parseName(f, start, [][]string{{"AM"}, {"PM"}})
 	case 'z', 'Z':
-		return p.zone(start, pos)
+		return p.parseZone(start, pos)
 	case 'X':
-		return p.isoZone(pos, x.count)
+		return p.parseISOZone(pos, x.count)
 	case 'M', 'L':
 		if x.count > 2 {
-			return p.name(f, start, monthNames)
+			return p.parseName(f, start, monthNames)
 		}
 	}
 	digits := p.text
-	if counted {
+	if hasFixedDigits {
 		if start+x.count > len(digits) {
 			return -1
 		}
@@ -188,10 +210,10 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 	return end
 }
 
-// century returns the year of two digits.
+// century returns the year that two digits mean. It sets isAmbiguous.
 func (p *Parser) century(n int64) int64 {
 	if n >= (clockFrom-80)%100 && n <= (clockTo-80)%100 {
-		p.ambiguous = true
+		p.isAmbiguous = true
 	}
 	n += (clockFrom - 80) / 100 * 100
 	if n < clockFrom-80 {
@@ -214,9 +236,10 @@ func withShort(names []string, first int) [][]string {
 	return list
 }
 
-// name parses the longest matching name and sets the field to its index.
-func (p *Parser) name(f calendarField, start int, names [][]string) int {
-	var best, longest int
+// parseName parses the longest matching name and sets the field to its index.
+func (p *Parser) parseName(f calendarField, start int, names [][]string) int {
+	best := 0
+	longest := 0
 	for i := range names {
 		for _, name := range names[i] {
 			if len(name) > longest && p.matchesAt(start, name) {
@@ -247,18 +270,18 @@ func (p *Parser) matchesAt(start int, text string) bool {
 	return true
 }
 
-// zone parses the letters z and Z: +hhmm, GMT, GMT+h:mm, or the name of a zone.
-func (p *Parser) zone(start, pos int) int {
+// parseZone parses the letters z and Z: +hhmm, GMT, GMT+h:mm, or the name of a zone.
+func (p *Parser) parseZone(start, pos int) int {
 	sign := signOf(p.text[pos])
 	if sign != 0 {
-		return p.offset(pos+1, sign, 0, false)
+		return p.parseOffset(pos+1, sign, 0, withoutColon)
 	}
 	if p.matchesAt(start, "GMT") {
 		if pos = start + 3; pos < len(p.text) {
 			sign = signOf(p.text[pos])
 		}
 		if sign != 0 {
-			return p.offset(pos+1, sign, 0, true)
+			return p.parseOffset(pos+1, sign, 0, withColon)
 		}
 		p.put(zoneField, 0)
 		return pos
@@ -273,7 +296,7 @@ func (p *Parser) zone(start, pos int) int {
 		for _, name := range z.names {
 			if p.matchesAt(pos, name) {
 				p.put(zoneField, z.minutes*60*second)
-				p.validFrom = gregorianDays(z.year, 1, 1) * day
+				p.validFrom = gregorianDays(z.firstYear, 1, 1) * day
 				p.Zoned = true
 				return pos + len(name)
 			}
@@ -282,8 +305,8 @@ func (p *Parser) zone(start, pos int) int {
 	return -1
 }
 
-// isoZone parses the letter X: Z, +hh, +hhmm or +hh:mm, depending on the number of letters.
-func (p *Parser) isoZone(pos, count int) int {
+// parseISOZone parses the letter X: Z, +hh, +hhmm or +hh:mm, depending on the number of letters.
+func (p *Parser) parseISOZone(pos, count int) int {
 	if p.text[pos] == 'Z' {
 		p.put(zoneField, 0)
 		return pos + 1
@@ -292,9 +315,10 @@ func (p *Parser) isoZone(pos, count int) int {
 	if sign == 0 {
 		return -1
 	}
-	return p.offset(pos+1, sign, count, count == 3)
+	return p.parseOffset(pos+1, sign, count, count == 3)
 }
 
+// signOf returns 1 or -1 for a sign, 0 for other characters.
 func signOf(u uint16) int64 {
 	switch u {
 	case '+':
@@ -305,8 +329,15 @@ func signOf(u uint16) int64 {
 	return 0
 }
 
-// offset parses hours and minutes. count is the number of letters X, 0 for other letters.
-func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
+// Values of the parameter hasColon of parseOffset.
+const (
+	withoutColon = false
+	withColon    = true
+)
+
+// parseOffset parses hours and minutes. count is the number of letters X, 0 for other letters. hasColon means that a
+// colon is between hours and minutes.
+func (p *Parser) parseOffset(pos int, sign int64, count int, hasColon bool) int {
 	digit := func() int64 {
 		if pos < len(p.text) && p.text[pos] >= '0' && p.text[pos] <= '9' {
 			pos++
@@ -320,7 +351,7 @@ func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
 	}
 	if next := digit(); next >= 0 {
 		hours = hours*10 + next
-	} else if count > 0 || !colon {
+	} else if count > 0 || !hasColon {
 		return -1
 	}
 	if hours > 23 {
@@ -328,7 +359,7 @@ func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
 	}
 	minutes := int64(0)
 	if count != 1 {
-		if colon {
+		if hasColon {
 			if pos >= len(p.text) || p.text[pos] != ':' {
 				return -1
 			}
@@ -349,39 +380,39 @@ func javaNumber(text []uint16, pos int) (n int64, end int) {
 	if len(text)-pos >= 3 && text[pos] == 'N' && text[pos+1] == 'a' && text[pos+2] == 'N' {
 		return 0, pos + 3
 	}
-	negative := pos < len(text) && text[pos] == '-'
-	if negative {
+	isNegative := pos < len(text) && text[pos] == '-'
+	if isNegative {
 		pos++
 	}
 	if pos < len(text) && text[pos] == '∞' {
-		if negative {
+		if isNegative {
 			return math.MinInt32, pos + 1
 		}
 		return math.MaxInt32, pos + 1
 	}
-	digits, from := javaDigits(text, pos)
-	if from < 0 {
+	digits, digitsEnd := javaDigits(text, pos)
+	if digitsEnd < 0 {
 		return 0, -1
 	}
-	pos = from
+	pos = digitsEnd
 	exponent := int64(0)
 	if pos < len(text) && text[pos] == 'E' {
 		expPos := pos + 1
-		isNegative := expPos < len(text) && text[expPos] == '-'
-		if isNegative {
+		isExpNegative := expPos < len(text) && text[expPos] == '-'
+		if isExpNegative {
 			expPos++
 		}
 		if expDigits, expEnd := javaDigits(text, expPos); expEnd >= 0 {
-			if e, ok := wholeOf(expDigits, 0, isNegative); ok {
+			if e, ok := integerOf(expDigits, 0, isExpNegative); ok {
 				exponent = int64(int32(e))
 				pos = expEnd
 			}
 		}
 	}
-	if integer, fits := wholeOf(digits, exponent, negative); fits {
+	if integer, ok := integerOf(digits, exponent, isNegative); ok {
 		return int64(int32(integer)), pos
 	}
-	return clipped(digits, exponent, negative), pos
+	return clip(digits, exponent, isNegative), pos
 }
 
 // javaDigits parses digits of any script without leading zeros. end is -1 if there is none.
@@ -408,19 +439,19 @@ func digitOf(r rune) int {
 	if r < 0x80 || !unicode.Is(unicode.Nd, r) {
 		return -1
 	}
-	for _, x := range unicode.Nd.R16 {
-		if r := uint16(r); r >= x.Lo && r <= x.Hi {
-			return int(r-x.Lo) % 10
+	for _, digitRange := range unicode.Nd.R16 {
+		if r := uint16(r); r >= digitRange.Lo && r <= digitRange.Hi {
+			return int(r-digitRange.Lo) % 10
 		}
 	}
 	return -1
 }
 
-// wholeOf returns digits with an exponent as an integer of 64 bits, if possible.
-func wholeOf(digits []byte, exponent int64, negative bool) (n int64, ok bool) {
+// integerOf returns digits with an exponent as an integer; ok is false if that is not an integer of 64 bits.
+func integerOf(digits []byte, exponent int64, isNegative bool) (n int64, ok bool) {
 	for len(digits) > 0 && digits[len(digits)-1] == 0 {
 		digits = digits[:len(digits)-1]
-		exponent = exponent + 1
+		exponent++
 	}
 	if len(digits) == 0 {
 		return 0, true
@@ -436,16 +467,16 @@ func wholeOf(digits []byte, exponent int64, negative bool) (n int64, ok bool) {
 		u *= 10
 	}
 	switch {
-	case !negative && u <= math.MaxInt64:
+	case !isNegative && u <= math.MaxInt64:
 		return int64(u), true
-	case negative && u <= 1<<63:
+	case isNegative && u <= 1<<63:
 		return -int64(u), true
 	}
 	return 0, false
 }
 
-// clipped returns a number outside of 64-bit integers as Java converts it from double to int.
-func clipped(digits []byte, exponent int64, negative bool) int64 {
+// clip returns a number outside of 64-bit integers as Java converts it from double to int.
+func clip(digits []byte, exponent int64, isNegative bool) int64 {
 	n := int64(0)
 	intDigits := int64(len(digits)) + exponent
 	for i := range min(max(intDigits, 0), 11) {
@@ -456,11 +487,11 @@ func clipped(digits []byte, exponent int64, negative bool) int64 {
 	}
 	if intDigits > 11 || n > math.MaxInt32 {
 		n = math.MaxInt32
-		if negative {
+		if isNegative {
 			return math.MinInt32
 		}
 	}
-	if negative {
+	if isNegative {
 		n = -n
 	}
 	return n

@@ -5,7 +5,7 @@ import "slices"
 // This file computes a time from parsed fields like java.util.GregorianCalendar in its lenient mode: of fields that
 // contradict each other, those that were set last count, and values may be out of range.
 
-// time returns the time of the fields.
+// time returns the time of the fields. It may replace fields of a week by those of a date.
 func (p *Parser) time() int64 {
 	if p.set[weekYearField] > p.set[yearField] {
 		p.setDateOfWeek()
@@ -72,15 +72,15 @@ func (p *Parser) days() int64 {
 	if p.set[eraField] > 0 && p.value[eraField] == 0 {
 		year = int64(int32(1 - year)) // Java's years have 32 bits
 	}
-	extra := FloorDiv(p.timeOfDay(), day)
+	extraDays := FloorDiv(p.timeOfDay(), day)
 	selection := p.selectFields()
-	inYear := selection == byDayOfYear || selection == byWeekOfYear
-	if year > 1582 || (year == 1582 && !inYear) {
-		if days := p.daysIn(gregorianDays, selection, year) + extra; days >= cutover {
+	isWithinYear := selection == byDayOfYear || selection == byWeekOfYear // not within a month
+	if year > 1582 || (year == 1582 && !isWithinYear) {
+		if days := p.daysIn(gregorianDays, selection, year) + extraDays; days >= cutover {
 			return days
 		}
 	}
-	return p.daysIn(julianDays, selection, year) + extra
+	return p.daysIn(julianDays, selection, year) + extraDays
 }
 
 // selection names the fields that determine the day of a year.
@@ -136,19 +136,19 @@ func (p *Parser) selectFields() selection {
 
 // daysIn returns the day that the fields mean in the Julian or the Gregorian calendar. calendar converts a date of it
 // to days since 1970.
-func (p *Parser) daysIn(calendar func(year, month, day int64) int64, s selection, year int64) int64 {
+func (p *Parser) daysIn(calendar func(year, month, day int64) int64, by selection, year int64) int64 {
 	weekday := p.valueOr(weekdayField, 1)
-	if s == byDayOfYear {
+	if by == byDayOfYear {
 		return calendar(year, 1, 1) + p.value[dayOfYearField] - 1
 	}
-	if s == byWeekOfYear {
+	if by == byWeekOfYear {
 		return weekdayUntil(sunday(calendar(year, 1, 1))+6, weekday) + 7*(p.value[weekField]-1)
 	}
 	month := p.value[monthField]
 	year = int64(int32(year + FloorDiv(month, 12)))
 	month = FloorMod(month, 12) + 1
 	first := calendar(year, month, 1)
-	switch s {
+	switch by {
 	case byDayOfMonth:
 		return first + p.valueOr(dayField, 1) - 1
 	case byWeekOfMonth:
@@ -161,7 +161,7 @@ func (p *Parser) daysIn(calendar func(year, month, day int64) int64, s selection
 	return weekdayUntil(calendar(year, month+1, 1)+int64(int32(7*(n+1)))-1, weekday)
 }
 
-// weekdayUntil returns the last day, at most days, that is the given weekday, 1 for Sunday.
+// weekdayUntil returns the last day, at most days, that is a weekday, 1 for Sunday.
 func weekdayUntil(days, weekday int64) int64 {
 	return days - FloorMod(days+4-int64(int32(weekday-1)), 7)
 }

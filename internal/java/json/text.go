@@ -10,7 +10,7 @@ import (
 )
 
 // AppendText appends s as a JSON string: quotation mark, backslash and control characters are escaped, characters above
-// U+FFFF are escaped as two surrogates, everything else stays. ok is false, and out incomplete, if s is not UTF-8.
+// U+FFFF are escaped as two surrogates, all others are unchanged. ok is false, and out incomplete, if s is not UTF-8.
 func AppendText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
 	if UnescapedPrefix(s) < len(s) {
@@ -39,7 +39,7 @@ func appendEscaped(dst, s []byte) ([]byte, bool) {
 	if !utf8.Valid(s) {
 		return dst, false
 	}
-	from := 0 // of the bytes that are not appended yet
+	from := 0 // the index of the first byte that is not appended yet
 	for i, c := range s {
 		switch {
 		case c >= 0xf0:
@@ -142,7 +142,7 @@ func HasLoneSurrogate(s []byte) bool {
 	return false
 }
 
-// escapeLetters contains the characters of the short escapes. Other escaped characters stand for themselves.
+// escapeLetters contains the characters of the short escapes. Other escaped characters mean themselves.
 var escapeLetters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // Unescape appends the content of a string that [ScanString] has read. An unpaired surrogate, which UTF-8 cannot
@@ -202,19 +202,19 @@ func hexUnit(s []byte) (r rune) {
 }
 
 // isUnescaped reports for each byte whether it is ASCII that JSON strings contain unescaped.
-var isUnescaped = func() (t [256]bool) {
+var isUnescaped = func() (table [256]bool) {
 	for c := 0x20; c < 0x80; c++ {
-		t[c] = c != '"' && c != '\\'
+		table[c] = c != '"' && c != '\\'
 	}
-	return t
+	return table
 }()
 
 // UnescapedPrefix returns the length of the prefix of s that needs no escapes and is ASCII.
 func UnescapedPrefix(s []byte) int {
 	i := 0
 	for ; len(s)-i >= 8; i += 8 {
-		if m := escapedMask(binary.LittleEndian.Uint64(s[i:])) & topBits; m != 0 {
-			return i + bits.TrailingZeros64(m)/8
+		if mask := escapedMask(binary.LittleEndian.Uint64(s[i:])) & topBits; mask != 0 {
+			return i + bits.TrailingZeros64(mask)/8
 		}
 	}
 	for i < len(s) && isUnescaped[s[i]] {
@@ -223,7 +223,11 @@ func UnescapedPrefix(s []byte) int {
 	return i
 }
 
-const ones, topBits = 0x0101010101010101, 0x8080808080808080
+// Words with the lowest, and with the top bit of each byte.
+const (
+	ones    = 0x0101010101010101
+	topBits = 0x8080808080808080
+)
 
 // escapedMask sets the top bit of the first of 8 bytes for which isUnescaped is false; bits of higher bytes are
 // arbitrary. With bit 1 flipped, control characters and the quotation mark are the bytes below 0x21.

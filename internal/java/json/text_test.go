@@ -22,10 +22,10 @@ func TestPlainRun(t *testing.T) {
 		}
 	}
 	for size := range 200 {
-		for first := range size + 1 {
+		for quotePos := range size + 1 {
 			s := bytes.Repeat([]byte{'x'}, size)
-			if first < size {
-				s[first] = '"'
+			if quotePos < size {
+				s[quotePos] = '"'
 			}
 			check(s)
 		}

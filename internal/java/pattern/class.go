@@ -17,10 +17,10 @@ var classes = map[string]string{
 }
 
 // ranges returns ranges for a class in brackets: of the pairs of first and last code point, which are sorted, or of all
-// other code points if negated.
-func ranges(pairs string, negated bool) string {
+// other code points if isNegated is set.
+func ranges(pairs string, isNegated bool) string {
 	bounds := []rune(pairs)
-	if negated {
+	if isNegated {
 		var complement []rune
 		next := rune(0)
 		for i := 0; i < len(bounds); i += 2 {
@@ -38,8 +38,8 @@ func ranges(pairs string, negated bool) string {
 	return b.String()
 }
 
-// class translates a class in brackets.
-func (t *translator) class() {
+// translateClass translates a class in brackets.
+func (t *translator) translateClass() {
 	t.i++
 	translated := "["
 	if t.peek(0) == '^' {
@@ -58,21 +58,21 @@ func (t *translator) class() {
 			t.put(translated+"]", 1)
 			return
 		default:
-			translated += t.classRange()
+			translated += t.translateClassRange()
 		}
 	}
 }
 
-// classRange translates an element of a class: a code point, a range, or an escape that is a class.
-func (t *translator) classRange() string {
-	if set, ok := t.classEscape(); ok {
+// translateClassRange translates an element of a class: a code point, a range, or an escape that is a class.
+func (t *translator) translateClassRange() string {
+	if set, ok := t.translateClassEscape(); ok {
 		return set
 	}
-	from := t.classRune()
+	from := t.readClassRune()
 	to := from
 	if next := t.peek(1); t.peek(0) == '-' && next != ']' && next != '[' && next != 0 {
 		t.i++
-		if to = t.classRune(); to < from {
+		if to = t.readClassRune(); to < from {
 			t.fail("Illegal character range")
 		}
 	}
@@ -88,24 +88,25 @@ func (t *translator) classRange() string {
 	return set
 }
 
-func (t *translator) classRune() rune {
+// readClassRune reads a code point of a class.
+func (t *translator) readClassRune() rune {
 	if t.peek(0) == '\\' {
-		return t.character()
+		return t.readEscape()
 	}
 	t.i++
 	return t.in[t.i-1]
 }
 
-// classEscape translates an escape that is a class, such as \d, into elements of a class in brackets. ok is false, and
-// nothing is read, if there is no such escape.
-func (t *translator) classEscape() (set string, ok bool) {
+// translateClassEscape translates an escape that is a class, such as \d, into elements of a class in brackets. ok is
+// false, and nothing is read, if there is no such escape.
+func (t *translator) translateClassEscape() (set string, ok bool) {
 	if t.peek(0) != '\\' {
 		return "", false
 	}
 	c := t.peek(1)
 	if c == 'p' || c == 'P' {
 		t.i += 2
-		return t.property(c == 'P'), true
+		return t.translateProperty(c == 'P'), true
 	}
 	pairs, ok := classes[string(unicode.ToLower(c))]
 	if !ok || !isASCIILetter(c) {
@@ -115,8 +116,8 @@ func (t *translator) classEscape() (set string, ok bool) {
 	return ranges(pairs, c < 'a'), true
 }
 
-// property translates \p{…} and \pL: the classes of ASCII, general categories and, with Is, scripts.
-func (t *translator) property(negated bool) string {
+// translateProperty translates \p{…} and \pL: the classes of ASCII, general categories and, with Is, scripts.
+func (t *translator) translateProperty(isNegated bool) string {
 	name := string(t.peek(0))
 	size := 1
 	if name == "{" {
@@ -128,25 +129,25 @@ func (t *translator) property(negated bool) string {
 		size = len([]rune(braced)) + 2
 	}
 	escape := `\p{`
-	if negated {
+	if isNegated {
 		escape = `\P{`
 	}
 	pairs, isASCII := classes[name]
-	bare, hasIs := strings.CutPrefix(name, "Is")
-	ignoresCase := t.has(ignoreCase) && slices.Contains([]string{"Lower", "Upper", "Lu", "Ll", "Lt"}, bare)
+	withoutIs, hasIs := strings.CutPrefix(name, "Is")
+	ignoresCase := t.has(ignoreCase) && slices.Contains([]string{"Lower", "Upper", "Lu", "Ll", "Lt"}, withoutIs)
 	defer func() { t.i += size }()
 	switch {
 	case ignoresCase && isASCII:
-		return ranges(classes["Alpha"], negated)
-	case isASCII && len(name) > 1: // \pd is none: names of one letter are escapes
-		return ranges(pairs, negated)
-	case ignoresCase && negated:
+		return ranges(classes["Alpha"], isNegated)
+	case isASCII && len(name) > 1: // classes of one letter are escapes, such as \d, not properties
+		return ranges(pairs, isNegated)
+	case ignoresCase && isNegated:
 		t.unsupported(`\P{` + name + "} under the flag i")
-	case ignoresCase && len(bare) == 2:
+	case ignoresCase && len(withoutIs) == 2:
 		return `\p{Lu}\p{Ll}\p{Lt}`
-	case len(bare) <= 2 && bare != "C" && bare != "Cn" && unicode.Categories[bare] != nil,
-		hasIs && unicode.Scripts[bare] != nil:
-		return escape + bare + "}"
+	case len(withoutIs) <= 2 && withoutIs != "C" && withoutIs != "Cn" && unicode.Categories[withoutIs] != nil,
+		hasIs && unicode.Scripts[withoutIs] != nil:
+		return escape + withoutIs + "}"
 	}
 	t.unsupported(`\p{` + name + "}")
 	return ""

@@ -62,7 +62,7 @@ func (p Pattern) Matches(text string) (bool, error) { return p.whole.MatchString
 // limit.
 func (p Pattern) Find(text string) (*regexp2.Match, error) { return p.find.FindStringMatch(text) }
 
-// flags are the supported flags of (?ims).
+// flags are the supported flags, those of (?ims).
 type flags uint8
 
 const (
@@ -91,8 +91,8 @@ type translator struct {
 	count int
 	// names has the numbers of the named groups.
 	names map[string]int
-	// referred is the highest group number of a reference.
-	referred int
+	// maxReference is the highest group number of a reference.
+	maxReference int
 }
 
 // openGroup is the state to restore at the end of a group.
@@ -102,15 +102,16 @@ type openGroup struct {
 	isLookBehind bool // in which Java allows no unbounded repetition
 }
 
+// translate translates an expression; the err of the result is "" if it is valid.
 func translate(java string) *translator {
 	t := &translator{in: withoutQuotes([]rune(java)), atom: -1, names: map[string]int{}}
 	for t.i < len(t.in) && t.err == "" {
-		t.next()
+		t.translateNext()
 	}
 	if t.err == "" && len(t.open) > 0 {
 		t.fail("Unclosed group")
 	}
-	for group := t.count + 1; group <= t.referred; group++ {
+	for group := t.count + 1; group <= t.maxReference; group++ {
 		// Java accepts a reference to a group that does not exist, which never matches: here the group exists but never
 		// matches.
 		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
@@ -121,18 +122,18 @@ func translate(java string) *translator {
 // withoutQuotes replaces \Q…\E by escapes, as Java does before it parses.
 func withoutQuotes(in []rune) []rune {
 	var out []rune
-	quoted := false
+	isQuoted := false
 	for i := 0; i < len(in); i++ {
-		escaped := in[i] == '\\' && i+1 < len(in)
+		isEscape := in[i] == '\\' && i+1 < len(in)
 		switch {
-		case escaped && ((quoted && in[i+1] == 'E') || (!quoted && in[i+1] == 'Q')):
-			quoted = !quoted
+		case isEscape && ((isQuoted && in[i+1] == 'E') || (!isQuoted && in[i+1] == 'Q')):
+			isQuoted = !isQuoted
 			i++
-		case quoted && in[i] < utf8.RuneSelf && !isASCIILetter(in[i]) && !isDigit(in[i]):
+		case isQuoted && in[i] < utf8.RuneSelf && !isASCIILetter(in[i]) && !isDigit(in[i]):
 			out = append(out, '\\', in[i])
-		case quoted && isDigit(in[i]): // so that it does not continue a preceding number or reference
+		case isQuoted && isDigit(in[i]): // so that it does not continue a preceding number or reference
 			out = append(out, '\\', 'x', '3', in[i])
-		case !quoted && escaped:
+		case !isQuoted && isEscape:
 			out = append(out, in[i], in[i+1])
 			i++
 		default:
@@ -154,6 +155,7 @@ func (t *translator) fail(problem string) {
 	}
 }
 
+// unsupported records the error of a construct that is not supported.
 func (t *translator) unsupported(construct string) { t.fail(construct + " is not supported") }
 
 // peek returns the code point at an offset from the next one, 0 after the end.
@@ -171,14 +173,15 @@ func (t *translator) put(text string, size int) {
 	t.i += size
 }
 
-func (t *translator) next() {
+// translateNext translates the next element with its quantifier, or a part of the syntax of groups.
+func (t *translator) translateNext() {
 	switch c := t.in[t.i]; c {
 	case '\\':
-		t.escape()
+		t.translateEscape()
 	case '[':
-		t.class()
+		t.translateClass()
 	case '(':
-		t.group()
+		t.translateGroup()
 	case ')':
 		if len(t.open) == 0 {
 			t.fail("Unmatched closing ')'")
@@ -217,18 +220,18 @@ func (t *translator) next() {
 		}
 	default:
 		t.i++
-		t.literal(c)
+		t.writeLiteral(c)
 	}
 	if t.err == "" && t.atom >= 0 {
-		t.repeat()
+		t.translateQuantifier()
 	}
 }
 
 // lastLineEnd is the translation of $ without the flag m, and of \Z.
 const lastLineEnd = `(?=\z|\r\n\z|(?<!\r)\n\z|[\r\u0085\u2028\u2029]\z)`
 
-// literal writes a code point, in both cases under the flag i.
-func (t *translator) literal(r rune) {
+// writeLiteral writes a code point, in both cases under the flag i.
+func (t *translator) writeLiteral(r rune) {
 	element := quoted(r)
 	if t.has(ignoreCase) && isASCIILetter(r) {
 		element = "[" + element + string(r^0x20) + "]"
@@ -244,21 +247,22 @@ func quoted(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// repeat translates the quantifier after an element, if any. A possessive one (a*+) becomes an atomic group.
-func (t *translator) repeat() {
+// translateQuantifier translates the quantifier after an element, if any. With a possessive one (a*+), the element
+// becomes an atomic group.
+func (t *translator) translateQuantifier() {
 	var quantifier string
-	unbounded := false
+	isUnbounded := false
 	switch t.peek(0) {
 	case '*', '+', '?':
 		quantifier = string(t.peek(0))
-		unbounded = t.peek(0) != '?'
+		isUnbounded = t.peek(0) != '?'
 		t.i++
 	case '{':
-		quantifier, unbounded = t.readCounted()
+		quantifier, isUnbounded = t.readCountedQuantifier()
 	default:
 		return
 	}
-	if unbounded && t.inLookBehind() {
+	if isUnbounded && t.isInLookBehind() {
 		t.unsupported("a repetition without an upper bound in a look-behind")
 	}
 	switch t.peek(0) {
@@ -276,15 +280,15 @@ func (t *translator) repeat() {
 	t.atom = -1
 }
 
-func (t *translator) inLookBehind() bool {
+func (t *translator) isInLookBehind() bool {
 	return slices.ContainsFunc(t.open, func(g openGroup) bool { return g.isLookBehind })
 }
 
 // countedQuantifier matches {n}, {n,} and {n,m}.
 var countedQuantifier = regexp.MustCompile(`^\{[0-9]+(,[0-9]*)?\}`)
 
-// readCounted reads a countedQuantifier.
-func (t *translator) readCounted() (text string, unbounded bool) {
+// readCountedQuantifier reads a countedQuantifier.
+func (t *translator) readCountedQuantifier() (text string, isUnbounded bool) {
 	if text = countedQuantifier.FindString(string(t.in[t.i:])); text == "" {
 		t.fail("Illegal repetition")
 	}
@@ -292,8 +296,8 @@ func (t *translator) readCounted() (text string, unbounded bool) {
 	return text, strings.HasSuffix(text, ",}")
 }
 
-// group opens a group, or sets flags.
-func (t *translator) group() {
+// translateGroup opens a group, or sets flags.
+func (t *translator) translateGroup() {
 	if len(t.open) == maxNesting {
 		t.fail("more than " + strconv.Itoa(maxNesting) + " nested groups")
 		return
@@ -302,7 +306,7 @@ func (t *translator) group() {
 	t.atom = -1
 	if t.peek(1) != '?' {
 		t.i++
-		t.capture(g)
+		t.beginCapture(g)
 		return
 	}
 	t.i += 2
@@ -316,12 +320,12 @@ func (t *translator) group() {
 		t.i += 2
 	case c == '<':
 		t.i++
-		name := t.name()
+		name := t.readName()
 		if _, ok := t.names[name]; ok {
 			t.fail("Named capturing group <" + name + "> is already defined")
 		}
 		t.names[name] = t.count + 1
-		t.capture(g)
+		t.beginCapture(g)
 		return
 	default:
 		if !t.setFlags() {
@@ -332,14 +336,15 @@ func (t *translator) group() {
 	t.open = append(t.open, g)
 }
 
-func (t *translator) capture(g openGroup) {
+// beginCapture opens a capturing group.
+func (t *translator) beginCapture(g openGroup) {
 	t.count++
 	t.open = append(t.open, g)
 	t.out.WriteString("(?<" + strconv.Itoa(t.count) + ">")
 }
 
-// name reads a group's name and the > after it.
-func (t *translator) name() string {
+// readName reads a group's name and the > after it.
+func (t *translator) readName() string {
 	from := t.i
 	if !isASCIILetter(t.peek(0)) {
 		t.fail("capturing group name does not start with a Latin letter")
@@ -356,22 +361,22 @@ func (t *translator) name() string {
 
 // setFlags reads flags such as (?im-s) or (?im-s: and applies them. opensGroup reports the second form.
 func (t *translator) setFlags() (opensGroup bool) {
-	for clears := false; t.err == ""; t.i++ {
+	for hasMinus := false; t.err == ""; t.i++ {
 		c := t.peek(0)
 		bit := strings.IndexRune("ims", c) // in the order of the flags
 		switch {
 		case c == ')', c == ':':
 			t.i++
 			return c == ':'
-		case c == '-' && !clears:
-			clears = true
+		case c == '-' && !hasMinus:
+			hasMinus = true
 		case c == 0:
 			t.fail("Unknown group type")
 		case strings.ContainsRune("cduxU", c):
 			t.unsupported("the flag (?" + string(c) + ")")
 		case bit < 0:
 			t.fail("Unknown inline modifier")
-		case clears:
+		case hasMinus:
 			t.flags &^= 1 << bit
 		default:
 			t.flags |= 1 << bit
@@ -380,8 +385,8 @@ func (t *translator) setFlags() (opensGroup bool) {
 	return false
 }
 
-// escape translates an escape outside of classes.
-func (t *translator) escape() {
+// translateEscape translates an escape outside of classes.
+func (t *translator) translateEscape() {
 	const word = `[\p{L}\p{Nd}_]` // before JDK 19, \b includes letters beyond ASCII, unlike \w
 	switch c := t.peek(1); c {
 	case 'A', 'z':
@@ -405,32 +410,32 @@ func (t *translator) escape() {
 			return
 		}
 		t.i += 3
-		name := t.name()
+		name := t.readName()
 		group, ok := t.names[name]
 		if !ok {
 			t.fail("named capturing group <" + name + "> does not exist")
 		}
-		t.reference(group)
+		t.writeReference(group)
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		// further digits belong to the number as long as there is such a group so far
+		// Further digits belong to the number as long as there is such a group so far.
 		n := int(c - '0')
 		for t.i += 2; isDigit(t.peek(0)) && n*10+int(t.peek(0)-'0') <= t.count; t.i++ {
 			n = n*10 + int(t.peek(0)-'0')
 		}
-		t.reference(n)
+		t.writeReference(n)
 	default:
-		if set, ok := t.classEscape(); ok {
+		if set, ok := t.translateClassEscape(); ok {
 			t.put("["+set+"]", 0)
 		} else {
-			t.literal(t.character())
+			t.writeLiteral(t.readEscape())
 		}
 	}
 }
 
-// reference writes a reference to a group.
-func (t *translator) reference(group int) {
-	t.referred = max(t.referred, group)
-	if t.inLookBehind() {
+// writeReference writes a reference to a group.
+func (t *translator) writeReference(group int) {
+	t.maxReference = max(t.maxReference, group)
+	if t.isInLookBehind() {
 		t.unsupported("a reference to a group in a look-behind")
 	}
 	backreference := `\k<` + strconv.Itoa(group) + ">"
@@ -440,8 +445,8 @@ func (t *translator) reference(group int) {
 	t.put(backreference, 0)
 }
 
-// character reads an escape of one code point, in a class and outside, and returns the code point.
-func (t *translator) character() rune {
+// readEscape reads an escape of one code point, in a class and outside, and returns the code point.
+func (t *translator) readEscape() rune {
 	c := t.peek(1)
 	from := t.i + 2
 	t.i = min(from, len(t.in))
@@ -456,7 +461,7 @@ func (t *translator) character() rune {
 			(end < from+2 || t.in[from] <= '3') {
 			end++
 		}
-		return t.code(from, end, 8, "octal")
+		return t.readCode(from, end, 8, "octal")
 	case c == 'x' && t.peek(0) == '{':
 		end := from + 1
 		for end < len(t.in) && t.in[end] != '}' {
@@ -465,13 +470,13 @@ func (t *translator) character() rune {
 		if end == len(t.in) {
 			t.fail("Unclosed hexadecimal escape sequence")
 		}
-		r := t.code(from+1, end, 16, "hexadecimal")
+		r := t.readCode(from+1, end, 16, "hexadecimal")
 		t.i++
 		return r
 	case c == 'x':
-		return t.code(from, from+2, 16, "hexadecimal")
+		return t.readCode(from, from+2, 16, "hexadecimal")
 	case c == 'u':
-		r := t.code(from, from+4, 16, "Unicode")
+		r := t.readCode(from, from+4, 16, "Unicode")
 		if r >= 0xd800 && r <= 0xdfff {
 			t.unsupported("half a pair of surrogates")
 		}
@@ -487,8 +492,8 @@ func (t *translator) character() rune {
 	return c
 }
 
-// code reads the code point in digits of a base at in[from:to]. kind names the digits in an error.
-func (t *translator) code(from, to, base int, kind string) rune {
+// readCode reads the code point in digits of a base at in[from:to]. kind names the digits in an error.
+func (t *translator) readCode(from, to, base int, kind string) rune {
 	n, err := strconv.ParseUint(string(t.in[min(from, len(t.in)):min(to, len(t.in))]), base, 32)
 	if err != nil || to > len(t.in) || n > utf8.MaxRune {
 		t.fail("Illegal " + kind + " escape sequence")

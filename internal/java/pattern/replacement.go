@@ -27,7 +27,7 @@ type ReplacementError struct {
 
 func (r *ReplacementError) Error() string { return r.Text }
 
-// Replacement parses a replacement for matches of p. Java reports its errors at the first match.
+// Replacement parses a replacement for matches of p. Java reports an error at the first match.
 func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError) {
 	const digits = "0123456789"
 	const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
@@ -118,6 +118,7 @@ func (p Pattern) replace(text string, r Replacement, limit int) (string, error) 
 	return b.String(), nil
 }
 
+// write writes the replacement of a match.
 func (r Replacement) write(b *strings.Builder, m *regexp2.Match) {
 	for _, p := range r.pieces {
 		if p.group < 0 {

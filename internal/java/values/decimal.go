@@ -17,8 +17,7 @@ import (
 type Decimal struct {
 	Unscaled *big.Int
 	Scale    int64
-	// text is the text that it was parsed from.
-	text string
+	text     string // a form that strconv parses
 }
 
 // ParseDecimal parses a text like the constructor of BigDecimal. ok is false if that throws.
@@ -53,8 +52,9 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 }
 
 // DecimalOf returns the BigDecimal of a schemaless value.
-func DecimalOf(x connectdata.Decimal) Decimal {
-	return Decimal{x.Unscaled, int64(x.Scale), x.Unscaled.String() + "e" + strconv.Itoa(-int(x.Scale))}
+func DecimalOf(d connectdata.Decimal) Decimal {
+	return Decimal{Unscaled: d.Unscaled, Scale: int64(d.Scale),
+		text: d.Unscaled.String() + "e" + strconv.Itoa(-int(d.Scale))}
 }
 
 // Long is BigDecimal.longValue: the low 64 bits of the integer part.
@@ -106,8 +106,7 @@ func ScaleOf(n *wit.SchemaNode) (scale int, problem string) {
 		scale, err := strconv.ParseInt(p.Value, 10, 32)
 		if err != nil || scale > connectdata.MaxScale || scale < -connectdata.MaxScale {
 			problem = fmt.Sprintf("Invalid scale parameter found in Decimal schema: expected a scale from -%d to "+
-				"%[1]d, "+
-				"found %.100q", connectdata.MaxScale, p.Value)
+				"%[1]d, found %.100q", connectdata.MaxScale, p.Value)
 		}
 		return int(scale), problem
 	}
@@ -126,9 +125,9 @@ func Shortest(b []byte) []byte {
 // or with an exponent if the scale is negative or the number is below 10^-6. Up to 16 bytes it does not allocate.
 func AppendDecimal(dst, unscaled []byte, scale int) []byte {
 	unscaled = Shortest(unscaled)
-	var room [64]byte
-	digits, negative := appendUnscaled(room[:0], unscaled)
-	if negative {
+	var buffer [64]byte
+	digits, isNegative := appendUnscaled(buffer[:0], unscaled)
+	if isNegative {
 		dst = append(dst, '-')
 	}
 	adjusted := len(digits) - 1 - scale
@@ -162,13 +161,13 @@ func AppendDecimal(dst, unscaled []byte, scale int) []byte {
 }
 
 // appendUnscaled appends the digits of the absolute value and reports whether the value is negative.
-func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
-	negative = len(b) > 0 && b[0] >= 0x80
+func appendUnscaled(dst, b []byte) (digits []byte, isNegative bool) {
+	isNegative = len(b) > 0 && b[0] >= 0x80
 	if len(b) > 16 {
-		return new(big.Int).Abs(connectdata.Unscaled(b)).Append(dst, 10), negative
+		return new(big.Int).Abs(connectdata.Unscaled(b)).Append(dst, 10), isNegative
 	}
 	var hi, lo uint64
-	if negative {
+	if isNegative {
 		hi = math.MaxUint64
 		lo = math.MaxUint64
 	}
@@ -176,22 +175,21 @@ func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
 		hi = hi<<8 | lo>>56
 		lo = lo<<8 | uint64(c)
 	}
-	if negative {
+	if isNegative {
 		var borrow uint64
 		lo, borrow = bits.Sub64(0, lo, 0)
 		hi, _ = bits.Sub64(0, hi, borrow)
 	}
 	if hi == 0 {
-		return strconv.AppendUint(dst, lo, 10), negative
+		return strconv.AppendUint(dst, lo, 10), isNegative
 	}
-	// 2^127 has 39 digits, so the upper part fits 64 bits
-	const chunk = 1e19
-	upper, lower := bits.Div64(hi, lo, chunk)
-	return padded(strconv.AppendUint(dst, upper, 10), lower), negative
+	// 2^127 has 39 digits, so the digits before the last 19 fit 64 bits.
+	upper, lower := bits.Div64(hi, lo, 1e19)
+	return appendPadded(strconv.AppendUint(dst, upper, 10), lower), isNegative
 }
 
-// padded appends n with 19 digits.
-func padded(dst []byte, n uint64) []byte {
+// appendPadded appends n with 19 digits.
+func appendPadded(dst []byte, n uint64) []byte {
 	for limit := uint64(1e18); limit > n && limit > 1; limit /= 10 {
 		dst = append(dst, '0')
 	}

@@ -46,7 +46,7 @@ var (
 	literalInstant = &inferred{kind: wit.Int64, name: wit.NameTimestamp}
 )
 
-// errNotLiteral ends the parsing of an array or map that is invalid. The text is then a string.
+// errNotLiteral reports an invalid array or map. The text is then a string.
 var errNotLiteral = errors.New("no literal")
 
 // maxLiteralDepth is the maximum nesting of arrays and maps.
@@ -63,21 +63,23 @@ func Parse(text string) (Literal, error) {
 	switch {
 	case p.fatal != nil:
 		return Literal{}, p.fatal
-	case err == nil && !fits(l.value):
+	case err == nil && !fitsLimits(l.value):
 		return Literal{}, errors.New("a number that is too long, or whose exponent is too large")
 	}
 	return l, err
 }
 
-// fits reports whether all decimals of a value are within the limits.
-func fits(v any) bool {
+// fitsLimits reports whether all decimals of a value are within the limits.
+func fitsLimits(v any) bool {
 	switch x := v.(type) {
 	case connectdata.Decimal:
 		return Decimal{Unscaled: x.Unscaled, Scale: int64(x.Scale)}.Fits()
 	case connectdata.List:
-		return !slices.ContainsFunc(x, func(v any) bool { return !fits(v) })
+		return !slices.ContainsFunc(x, func(v any) bool { return !fitsLimits(v) })
 	case connectdata.Map:
-		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fits(e.Key) || !fits(e.Value) })
+		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool {
+			return !fitsLimits(e.Key) || !fitsLimits(e.Value)
+		})
 	}
 	return true
 }
@@ -85,13 +87,12 @@ func fits(v any) bool {
 // parser iterates over the tokens of a text: delimiters, and the text between them.
 type parser struct {
 	text string
-	// pos is the index in text after the tokens that were read, including the one ahead.
+	// pos is the index in text after the tokens that were scanned, including ahead.
 	pos int
 	// ahead is the next token if hasAhead is set.
 	ahead    string
 	hasAhead bool
-	previous string // the last token that next returned
-	// fatal ends the parsing.
+	// fatal is an error for which the text is not taken as a string.
 	fatal error
 }
 
@@ -104,24 +105,24 @@ func (p *parser) position() int {
 }
 
 // rewind continues at an earlier position.
-func (p *parser) rewind(to int) {
-	p.pos = to
+func (p *parser) rewind(pos int) {
+	p.pos = pos
 	p.ahead = ""
 	p.hasAhead = false
-	p.previous = ""
 }
 
+// more reports whether a token is left.
 func (p *parser) more() bool { return p.hasAhead || p.pos < len(p.text) }
 
+// next reads a token, whatever it is.
 func (p *parser) next() string {
-	if p.hasAhead {
-		p.previous = p.ahead
-		p.ahead = ""
-		p.hasAhead = false
-	} else {
-		p.previous = p.token()
+	if !p.hasAhead {
+		return p.scanToken()
 	}
-	return p.previous
+	token := p.ahead
+	p.ahead = ""
+	p.hasAhead = false
+	return token
 }
 
 // nextTokens returns the next n tokens as one string. It reads nothing if there are fewer.
@@ -137,39 +138,40 @@ func (p *parser) nextTokens(n int) (string, bool) {
 	return p.text[start:p.pos], true
 }
 
-func (p *parser) token() string {
-	escaped := false
+// scanToken scans the token at pos: a delimiter, or the text before the next one that is not escaped.
+func (p *parser) scanToken() string {
+	isEscaped := false
 	start := p.pos
 	for ; p.pos < len(p.text); p.pos++ {
 		switch p.text[p.pos] {
 		case '\\':
-			escaped = !escaped
+			isEscaped = !isEscaped
 		case ':', ',', '{', '}', '[', ']', '"':
-			if !escaped {
+			if !isEscaped {
 				if start == p.pos {
 					p.pos++
 				}
 				return p.text[start:p.pos]
 			}
-			escaped = false
+			isEscaped = false
 		default:
-			escaped = false
+			isEscaped = false
 		}
 	}
 	return p.text[start:]
 }
 
-// take reads the next token if it is the expected one. It skips blank tokens.
-func (p *parser) take(expected string) bool {
+// accept reads the next token and reports true if it is the expected one. It skips blank tokens.
+func (p *parser) accept(expected string) bool {
 	if !p.hasAhead {
 		if !p.more() {
 			return false
 		}
-		p.ahead = p.token()
+		p.ahead = p.scanToken()
 		p.hasAhead = true
 	}
 	for java.Trim(p.ahead) == "" && p.pos < len(p.text) {
-		p.ahead = p.token()
+		p.ahead = p.scanToken()
 	}
 	if java.Trim(p.ahead) != expected {
 		return false
@@ -179,16 +181,17 @@ func (p *parser) take(expected string) bool {
 	return true
 }
 
-// word reads a token that is the whole value.
-func (p *parser) word(depth int, expected string) bool {
+// acceptWord reads the next token and reports true if it is the expected one and, at depth 0, the last.
+func (p *parser) acceptWord(depth int, expected string) bool {
 	start := p.position()
-	if p.take(expected) && (depth > 0 || !p.more()) {
+	if p.accept(expected) && (depth > 0 || !p.more()) {
 		return true
 	}
 	p.rewind(start)
 	return false
 }
 
+// parse parses a value. errNotLiteral means that it is not one, so that the text is a string.
 func (p *parser) parse(depth int) (Literal, error) {
 	switch {
 	case depth > maxLiteralDepth:
@@ -196,35 +199,35 @@ func (p *parser) parse(depth int) (Literal, error) {
 		return Literal{}, p.fatal
 	case !p.more():
 		return Literal{}, nil
-	case depth > 0 && p.take(`"`):
-		return p.quoted(), nil
-	case p.word(depth, "null"):
+	case depth > 0 && p.accept(`"`):
+		return p.parseQuoted(), nil
+	case p.acceptWord(depth, "null"):
 		return Literal{}, nil
-	case p.word(depth, "true"):
+	case p.acceptWord(depth, "true"):
 		return Literal{literalBoolean, true}, nil
-	case p.word(depth, "false"):
+	case p.acceptWord(depth, "false"):
 		return Literal{literalBoolean, false}, nil
 	}
 	start := p.position()
 	var l Literal
 	var err error
 	switch {
-	case p.take("["):
-		l, err = p.array(depth)
-	case p.take("{"):
-		l, err = p.mapping(depth)
+	case p.accept("["):
+		l, err = p.parseArray(depth)
+	case p.accept("{"):
+		l, err = p.parseMap(depth)
 	default:
-		return p.scalar(depth)
+		return p.parseScalar(depth)
 	}
 	if err == nil || p.fatal != nil {
 		return l, err
 	}
 	p.rewind(start)
-	return p.scalar(depth)
+	return p.parseScalar(depth)
 }
 
-// scalar parses a token that is neither an array nor a map.
-func (p *parser) scalar(depth int) (Literal, error) {
+// parseScalar parses a token that is neither an array nor a map.
+func (p *parser) parseScalar(depth int) (Literal, error) {
 	token := p.next()
 	trimmed := java.Trim(token)
 	if trimmed == "" {
@@ -232,9 +235,9 @@ func (p *parser) scalar(depth int) (Literal, error) {
 	}
 	trimmed = java.ASCIIDigits(trimmed)
 	first := trimmed[0]
-	digit := first >= '0' && first <= '9'
-	if digit {
-		// a time consists of five tokens, since colons separate tokens
+	isDigit := first >= '0' && first <= '9'
+	if isDigit {
+		// A time consists of five tokens, since colons separate tokens.
 		start := p.position()
 		if timeTokens, ok := p.nextTokens(4); ok {
 			if l, ok := temporal(trimmed + java.ASCIIDigits(timeTokens)); ok {
@@ -246,7 +249,7 @@ func (p *parser) scalar(depth int) (Literal, error) {
 			return l, nil
 		}
 	}
-	if digit || first == '+' || first == '-' {
+	if isDigit || first == '+' || first == '-' {
 		if d, ok := ParseDecimal(trimmed); ok {
 			return d.literal(), nil
 		}
@@ -257,10 +260,10 @@ func (p *parser) scalar(depth int) (Literal, error) {
 	return Literal{literalText, p.text}, nil
 }
 
-// quoted parses a string up to the closing quotation mark.
-func (p *parser) quoted() Literal {
+// parseQuoted parses a string up to the closing quotation mark.
+func (p *parser) parseQuoted() Literal {
 	var content strings.Builder
-	for p.more() && !p.take(`"`) {
+	for p.more() && !p.accept(`"`) {
 		content.WriteString(p.next())
 	}
 	if l, ok := temporal(java.ASCIIDigits(content.String())); ok {
@@ -269,41 +272,43 @@ func (p *parser) quoted() Literal {
 	return Literal{literalText, content.String()}
 }
 
-func (p *parser) array(depth int) (Literal, error) {
+// parseArray parses an array after its opening bracket.
+func (p *parser) parseArray(depth int) (Literal, error) {
 	list := connectdata.List{}
-	var common common
+	var element common
 	for p.more() {
-		if p.take("]") {
-			if common.kind != nil {
+		if p.accept("]") {
+			if element.kind != nil {
 				for i, v := range list {
 					var ok bool
-					if list[i], ok = common.kind.convert(v); !ok {
+					if list[i], ok = element.kind.convert(v); !ok {
 						return Literal{}, errNotLiteral
 					}
 				}
 			}
-			return Literal{&inferred{kind: wit.Array, element: common.kind}, list}, nil
+			return Literal{&inferred{kind: wit.Array, element: element.kind}, list}, nil
 		}
-		if p.take(",") {
+		if p.accept(",") {
 			return Literal{}, errNotLiteral
 		}
-		element, err := p.parse(depth + 1)
+		item, err := p.parse(depth + 1)
 		if err != nil {
 			return Literal{}, err
 		}
-		common.merge(element.kind)
-		list = append(list, element.value)
+		element.merge(item.kind)
+		list = append(list, item.value)
 		start := p.position()
-		if p.take("]") {
+		if p.accept("]") {
 			p.rewind(start)
-		} else if !p.take(",") {
+		} else if !p.accept(",") {
 			return Literal{}, errNotLiteral
 		}
 	}
 	return Literal{}, errNotLiteral
 }
 
-func (p *parser) mapping(depth int) (Literal, error) {
+// parseMap parses a map after its opening bracket.
+func (p *parser) parseMap(depth int) (Literal, error) {
 	var list connectdata.Map
 	var keys, values common
 	put := func(m connectdata.Map, key, value any) connectdata.Map {
@@ -316,7 +321,7 @@ func (p *parser) mapping(depth int) (Literal, error) {
 		return append(m, connectdata.Entry{Key: key, Value: value})
 	}
 	for p.more() {
-		if p.take("}") {
+		if p.accept("}") {
 			converted := connectdata.Map{}
 			for _, e := range list {
 				var ok bool
@@ -334,14 +339,14 @@ func (p *parser) mapping(depth int) (Literal, error) {
 			}
 			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, converted}, nil
 		}
-		if p.take(",") {
+		if p.accept(",") {
 			return Literal{}, errNotLiteral
 		}
 		key, err := p.parse(depth + 1)
 		if err != nil {
 			return Literal{}, err
 		}
-		if key.kind == nil || !p.take(":") {
+		if key.kind == nil || !p.accept(":") {
 			return Literal{}, errNotLiteral
 		}
 		value, err := p.parse(depth + 1)
@@ -349,7 +354,7 @@ func (p *parser) mapping(depth int) (Literal, error) {
 			return Literal{}, err
 		}
 		list = put(list, key.value, value.value)
-		p.take(",")
+		p.accept(",")
 		keys.merge(key.kind)
 		values.merge(value.kind)
 	}
@@ -358,7 +363,7 @@ func (p *parser) mapping(depth int) (Literal, error) {
 
 // literal returns the number with the smallest type that fits it: integers without a point, else floats.
 func (d Decimal) literal() Literal {
-	if integer, ok := d.whole(); ok && integer.IsInt64() {
+	if integer, ok := d.integer(); ok && integer.IsInt64() {
 		switch n := integer.Int64(); {
 		case int64(int8(n)) == n:
 			return Literal{&inferred{kind: wit.Int8}, int8(n)}
@@ -383,8 +388,8 @@ func (d Decimal) literal() Literal {
 		connectdata.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
 }
 
-// whole returns the number if it is an integer. ok is also false if it is far larger than 64 bits.
-func (d Decimal) whole() (_ *big.Int, ok bool) {
+// integer returns the number if it is an integer. ok is also false if it is far larger than 64 bits.
+func (d Decimal) integer() (_ *big.Int, ok bool) {
 	switch {
 	case d.Unscaled.Sign() == 0:
 		return new(big.Int), true
@@ -532,7 +537,7 @@ func (in *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
 	return dst, ok
 }
 
-// tree returns a value as [connectdata.Append] accepts it. ok is false if the types do not match.
+// tree returns a value in the form that [connectdata.Append] accepts. ok is false if the types do not match.
 func (in *inferred) tree(v any) (_ any, ok bool) {
 	switch x := v.(type) {
 	case connectdata.Instant:

@@ -41,7 +41,13 @@ type UnwritableError struct{ Text string }
 func (e *UnwritableError) Error() string { return e.Text }
 
 // Append appends the text of a value as package connectdata reads it.
-func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, false) }
+func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, topLevel) }
+
+// Values of the parameter isNested.
+const (
+	topLevel = false
+	nested   = true
+)
 
 func (w *Writer) checkLimit(dst []byte, more int) error {
 	if w.Limit == nil {
@@ -51,23 +57,23 @@ func (w *Writer) checkLimit(dst []byte, more int) error {
 }
 
 // append appends a value. Nested strings and bytes are in quotation marks.
-func (w *Writer) append(dst []byte, node uint32, v any, nested bool) ([]byte, error) {
+func (w *Writer) append(dst []byte, node uint32, v any, isNested bool) ([]byte, error) {
 	if out, ok := AppendScalar(dst, v); ok {
 		return out, nil
 	}
 	switch x := v.(type) {
 	case string:
-		return w.text(dst, x, nested)
+		return w.appendText(dst, x, isNested)
 	case int32:
-		return w.integer(dst, node, int64(x)), nil
+		return w.appendInteger(dst, node, int64(x)), nil
 	case int64:
-		return w.integer(dst, node, x), nil
+		return w.appendInteger(dst, node, x), nil
 	case connectdata.Instant:
-		return w.date(dst, int64(x)), nil
+		return w.appendDate(dst, int64(x)), nil
 	case []byte:
-		return w.bytes(dst, node, x, nested)
+		return w.appendBytes(dst, node, x, isNested)
 	case connectdata.List, connectdata.Map, connectdata.Struct:
-		return w.items(dst, node, v)
+		return w.appendItems(dst, node, v)
 	}
 	return dst, &UnwritableError{"structs inside values without schema have no text here"}
 }
@@ -108,18 +114,20 @@ func AppendDate(dst []byte, ms int64) []byte {
 	return format.Append(dst, ms)
 }
 
-func (w *Writer) date(dst []byte, ms int64) []byte {
+// appendDate appends a date.
+func (w *Writer) appendDate(dst []byte, ms int64) []byte {
 	if w.ToString {
 		return javaDate.Append(dst, ms)
 	}
 	return AppendDate(dst, ms)
 }
 
-func (w *Writer) text(dst []byte, s string, nested bool) ([]byte, error) {
+// appendText appends a string.
+func (w *Writer) appendText(dst []byte, s string, isNested bool) ([]byte, error) {
 	if err := w.checkLimit(dst, len(s)); err != nil {
 		return dst, err
 	}
-	if !nested || w.ToString {
+	if !isNested || w.ToString {
 		return append(dst, s...), nil
 	}
 	dst = append(dst, '"')
@@ -140,17 +148,19 @@ func (w *Writer) name(node uint32) string {
 	return *w.Nodes[node].Name
 }
 
-func (w *Writer) integer(dst []byte, node uint32, n int64) []byte {
+// appendInteger appends an integer, or the date that it means.
+func (w *Writer) appendInteger(dst []byte, node uint32, n int64) []byte {
 	switch w.name(node) {
 	case wit.NameDate:
-		return w.date(dst, n*msPerDay)
+		return w.appendDate(dst, n*msPerDay)
 	case wit.NameTime, wit.NameTimestamp:
-		return w.date(dst, n)
+		return w.appendDate(dst, n)
 	}
 	return strconv.AppendInt(dst, n, 10)
 }
 
-func (w *Writer) bytes(dst []byte, node uint32, b []byte, nested bool) ([]byte, error) {
+// appendBytes appends a decimal, or bytes in base64.
+func (w *Writer) appendBytes(dst []byte, node uint32, b []byte, isNested bool) ([]byte, error) {
 	if w.name(node) == wit.NameDecimal && len(b) > 0 {
 		scale, problem := ScaleOf(&w.Nodes[node])
 		if problem != "" {
@@ -164,18 +174,18 @@ func (w *Writer) bytes(dst []byte, node uint32, b []byte, nested bool) ([]byte, 
 	if err := w.checkLimit(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
 		return dst, err
 	}
-	if !nested {
+	if !isNested {
 		return base64.StdEncoding.AppendEncode(dst, b), nil
 	}
 	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b), '"'), nil
 }
 
-// items appends an array, a map or a struct.
-func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
-	l := list{w: w, dst: dst, between: ",", after: ":"}
+// appendItems appends an array, a map or a struct.
+func (w *Writer) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
+	l := list{w: w, dst: dst, separator: ",", afterKey: ":"}
 	if w.ToString {
-		l.between = ", "
-		l.after = "="
+		l.separator = ", "
+		l.afterKey = "="
 	}
 	n := &wit.SchemaNode{}
 	if w.Nodes != nil {
@@ -198,7 +208,7 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 				break
 			}
 			l.value(n.Key, e.Key)
-			l.raw(l.after)
+			l.raw(l.afterKey)
 			l.value(n.Element, e.Value)
 		}
 		l.raw("}")
@@ -210,18 +220,18 @@ func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 
 // list appends the items of a value until the first error.
 type list struct {
-	w       *Writer
-	dst     []byte
-	err     error
-	between string // separates the items
-	after   string // follows a key or a name
-	started bool   // the first item was started
+	w         *Writer
+	dst       []byte
+	err       error
+	separator string // between the items
+	afterKey  string // follows a key or a name
+	hasItems  bool   // the first item was begun
 }
 
 // record appends a struct. Null fields with a default have the default; toString omits nulls.
 func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 	if l.w.ToString {
-		l.between = ","
+		l.separator = ","
 		l.raw("Struct")
 	}
 	l.raw("{")
@@ -238,7 +248,7 @@ func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 		} else {
 			l.value(0, m.Name)
 		}
-		l.raw(l.after)
+		l.raw(l.afterKey)
 		if member == nil && l.w.Nodes[m.Node].DefaultValue != nil {
 			member = defaultOf(l.w.Nodes, m.Node)
 		}
@@ -249,30 +259,30 @@ func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 
 func (l *list) raw(text string) { l.dst = append(l.dst, text...) }
 
-// next starts an item. It returns false after an error.
+// next begins an item. It returns false after an error.
 func (l *list) next() bool {
 	if l.err == nil {
 		l.err = l.w.checkLimit(l.dst, 0)
 	}
-	if l.started {
-		l.raw(l.between)
+	if l.hasItems {
+		l.raw(l.separator)
 	}
-	l.started = true
+	l.hasItems = true
 	return l.err == nil
 }
 
 func (l *list) value(node uint32, v any) {
 	if l.err == nil {
-		l.dst, l.err = l.w.append(l.dst, node, v, true)
+		l.dst, l.err = l.w.append(l.dst, node, v, nested)
 	}
 }
 
 // defaultOf returns the default of a node that has one.
 func defaultOf(nodes []wit.SchemaNode, node uint32) any {
-	bare := slices.Clone(nodes)
-	encoded := *bare[node].DefaultValue
-	bare[node].Optional = false
-	bare[node].DefaultValue = nil
-	v, _, _ := connectdata.Read(bare, node, bytes.Clone(encoded))
+	required := slices.Clone(nodes)
+	encoded := *required[node].DefaultValue
+	required[node].Optional = false
+	required[node].DefaultValue = nil
+	v, _, _ := connectdata.Read(required, node, bytes.Clone(encoded))
 	return v
 }
