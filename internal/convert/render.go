@@ -70,7 +70,6 @@ func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// renderer writes JSON Schemas.
 type renderer struct {
 	*conversion.Budget
 	nodes []wit.SchemaNode

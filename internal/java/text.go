@@ -103,13 +103,24 @@ func Trim(text string) string { return strings.TrimFunc(text, func(r rune) bool 
 // BigDecimal. Digits above U+FFFF are unchanged, like in Java.
 func ASCIIDigits(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {
-			for _, digitRange := range unicode.Nd.R16 { // of tens
-				if rune(digitRange.Lo) <= r && r <= rune(digitRange.Hi) {
-					return '0' + (r-rune(digitRange.Lo))%10
-				}
-			}
+		if d := Digit(r); d >= 0 {
+			return '0' + rune(d)
 		}
 		return r
 	}, text)
+}
+
+// Digit returns the value of a decimal digit of any script up to U+FFFF, or -1. The digits of a script are consecutive.
+func Digit(r rune) int {
+	if r >= '0' && r <= '9' {
+		return int(r - '0')
+	}
+	if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {
+		for _, digitRange := range unicode.Nd.R16 { // of tens
+			if rune(digitRange.Lo) <= r && r <= rune(digitRange.Hi) {
+				return int(r-rune(digitRange.Lo)) % 10
+			}
+		}
+	}
+	return -1
 }

@@ -104,7 +104,6 @@ func importRecords(ctx context.Context, source Source,
 	return names, records, nil
 }
 
-// moveTo moves the files of connectors and target states, if they exist, from the data folder to another.
 func moveTo(folder, data string) error {
 	for _, name := range []string{setup.ConnectorsFile, setup.StatesFile} {
 		from := filepath.Join(data, name)

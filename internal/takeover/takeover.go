@@ -51,7 +51,6 @@ type groupReader struct {
 	problems config.Problems
 }
 
-// addError adds an error of a file or topic.
 func (g *groupReader) addError(file, text string) {
 	g.problems = append(g.problems, config.Problem{File: file, Text: g.Worker.Redact(text)})
 }

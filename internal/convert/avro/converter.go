@@ -137,17 +137,7 @@ func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, ds
 	}
 	w := rewrite{ctx: ctx, input: input, maxOutput: budget.MaxLen}
 	out := e.write(&w, dst)
-	problem := w.err
-	if problem == nil && w.pos != len(input) {
-		problem = fault.Malformed(w.pos, "bytes left over")
-	}
-	if problem == nil {
-		problem = budget.CheckRoom(out, 0)
-	}
-	if problem != nil {
-		return nil, fault.ContextError(ctx, problem)
-	}
-	return out, nil
+	return out, budget.CheckEnd(out, input, w.pos, w.err)
 }
 
 func (e *encoder) write(w *rewrite, dst []byte) []byte {
@@ -233,7 +223,6 @@ func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	return schema, nil
 }
 
-// read decodes a value.
 func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if d.isNull {
 		return wit.ValueSlice{}, nil
@@ -276,7 +265,6 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 	return value, nil
 }
 
-// anythingCanonical is the canonical form of anythingSchema.
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
 func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {

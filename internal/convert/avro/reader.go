@@ -19,12 +19,11 @@ import (
 // schemaReader converts an Avro schema to Connect schema nodes, as AvroData.toConnectSchema does, and finds the steps
 // that convert values.
 type schemaReader struct {
-	o     Options
-	nodes []wit.SchemaNode
-	named map[string]*avro.SchemaNode // the types that are defined so far, by full name
-	open  map[string]bool             // the types around the current one, by full name
-	// namespace is the namespace of the surrounding type, where names without a dot are looked up first.
-	namespace string
+	o         Options
+	nodes     []wit.SchemaNode
+	named     map[string]*avro.SchemaNode // the types that are defined so far, by full name
+	open      map[string]bool             // the types around the current one, by full name
+	namespace string                      // the namespace of the surrounding type, where names without a dot are looked up first
 }
 
 // placement is the part of a node that the place of its schema determines: a field, a union, or the root.
@@ -262,7 +261,6 @@ func (r *schemaReader) addUnionStruct(n *avro.SchemaNode, place placement, depth
 	return id, result, nil
 }
 
-// memberName returns the name of a union's member.
 func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	switch n.Type {
 	case "record", "error", "enum", "fixed":

@@ -11,7 +11,6 @@ import (
 var TypeNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "struct"}
 
-// connectSchema writes a schema in JsonConverter's form.
 type connectSchema struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode

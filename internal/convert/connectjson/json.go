@@ -24,8 +24,7 @@ type Converter struct {
 	schemaless  schemalessWriter                   // its budget is also that of values with a schema
 
 	parser Parser
-	// wide holds a UTF-16 or UTF-32 document converted to UTF-8.
-	wide []byte
+	wide   []byte // a UTF-16 or UTF-32 document converted to UTF-8
 	// readers are keyed by the JSON text of their schema.
 	readers    conversion.Cache[string, *Reader]
 	lastReader *Reader
@@ -35,10 +34,9 @@ type Converter struct {
 
 // program is a schema compiled for Encode.
 type program struct {
-	schema *record.Schema
-	writer *Writer
-	// envelope is the text before the payload if schemas are enabled.
-	envelope []byte
+	schema   *record.Schema
+	writer   *Writer
+	envelope []byte // the text before the payload if schemas are enabled
 }
 
 const (
@@ -110,7 +108,7 @@ func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes i
 		}
 		out, i, err = w.Write(prefix, in, 0, 0)
 	}
-	return c.checkEnd(ctx, out, in, i, err)
+	return out, w.CheckEnd(out, in, i, err)
 }
 
 func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uint32, in []byte) ([]byte, error) {
@@ -125,18 +123,7 @@ func (c *Converter) encodeWithSchema(ctx context.Context, dst []byte, schema uin
 		return nil, c.schemaless.TooLarge()
 	}
 	out, i, err := p.writer.Write(&c.schemaless.Budget, append(dst, p.envelope...), in, 0)
-	return c.checkEnd(ctx, out, in, i, err)
-}
-
-// checkEnd returns the output of a value, or an error: err, or that the value ends at in[i] before the end of in.
-func (c *Converter) checkEnd(ctx context.Context, out, in []byte, i int, err *fault.Error) ([]byte, error) {
-	if err == nil && i != len(in) {
-		err = fault.Malformed(i, "bytes left over")
-	}
-	if err != nil {
-		return nil, fault.ContextError(ctx, err)
-	}
-	return out, nil
+	return out, c.schemaless.CheckEnd(out, in, i, err)
 }
 
 // program returns the compiled schema of an ID from the cache, or compiles it. It becomes the last one.

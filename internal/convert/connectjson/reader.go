@@ -20,20 +20,18 @@ import (
 
 // A Reader decodes JSON into the value of one schema node. It is compiled once for each schema.
 type Reader struct {
-	shape shape
-	typ   string // the name of the node's type, for errors
-	// logical is Date, Time, Timestamp or "".
-	logical string
+	shape   shape
+	typ     string // the name of the node's type, for errors
+	logical string // Date, Time, Timestamp or ""
 	branch  []byte // precedes a value that is not null, if the node is optional
 	null    []byte // replaces a null or a missing member. Nil means that neither is allowed.
 
 	schema *record.Schema // for a root reader
 	text   []byte         // the JSON of schema
 
-	names   []string // of the members
-	members []Reader // of a struct or union
-	// leads are the names as documents mostly write them, with quotation marks and colon.
-	leads       [][]byte
+	names       []string       // of the members
+	members     []Reader       // of a struct or union
+	leads       [][]byte       // the names as documents mostly write them, with quotation marks and colon
 	indexByName map[string]int // of names, if there are more than fewNames
 	key         *Reader        // of a map
 	element     *Reader        // of an array or a map
@@ -334,22 +332,8 @@ func (p *Parser) integer() (n int64, ok bool) {
 }
 
 func parseInteger(text []byte) (n int64, ok bool) {
-	digits := text
-	negative := text[0] == '-'
-	if negative {
-		digits = text[1:]
-	}
-	if len(digits) > shortInteger {
-		n, err := strconv.ParseInt(string(text), 10, 64)
-		return n, err == nil
-	}
-	for _, c := range digits {
-		n = n*10 + int64(c-'0')
-	}
-	if negative {
-		n = -n
-	}
-	return n, true
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return n, err == nil
 }
 
 func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {

@@ -20,20 +20,17 @@ type Parser struct {
 	depth int // of open arrays and objects
 	ctx   context.Context
 	// scanned counts the bytes that were scanned in advance, for the members of unions.
-	scanned int
-	maxLen  int // the largest length of the destination
-	steps   int // counts array elements and members, for checks of the context
-	// spans is a stack of the positions of struct members that are out of order.
-	spans   []byteRange
-	entries []entry // a stack of the entries of maps
-	ordered []byte  // members or entries while they are sorted
-	// recentNames are the names of the last schemaless object.
-	recentNames []recentName
-	// ends has the ends of all arrays and objects, by their positions, after index.
-	ends    []byteRange
-	scratch []byte // the last string that had escapes, or the digits of the last number with a point
-	binary  []byte // decoded base64
-	mode    mode
+	scanned     int
+	maxLen      int          // the largest length of the destination
+	steps       int          // counts array elements and members, for checks of the context
+	spans       []byteRange  // a stack of the positions of struct members that are out of order
+	entries     []entry      // a stack of the entries of maps
+	ordered     []byte       // members or entries while they are sorted
+	recentNames []recentName // the names of the last schemaless object
+	ends        []byteRange  // the ends of all arrays and objects, by their positions, after index
+	scratch     []byte       // the last string that had escapes, or the digits of the last number with a point
+	binary      []byte       // decoded base64
+	mode        mode
 	// Err is the first error. After it arrays and objects end, and the output is invalid.
 	Err *fault.Error
 }

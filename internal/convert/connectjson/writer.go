@@ -19,19 +19,16 @@ import (
 // A Writer encodes the value of one schema node as JSON. It is compiled once for each schema; Write allocates nothing
 // but dst.
 type Writer struct {
-	Shape shape
-	// lead is the text before a member of a struct: comma, name and colon.
-	lead     []byte
-	optional bool // values begin with a branch number
-	nonNull  byte // the branch of values that are not null
-	// null is the JSON of a null: null, or the default that replaces it.
-	null    []byte
-	Members []Writer // of a struct
-	Key     *Writer  // of a map
-	Element *Writer  // of an array or a map
-	scale   int      // of a decimal
-	// logicalErr is the error for every value but null of an invalidLogicalShape.
-	logicalErr *fault.Error
+	Shape      shape
+	lead       []byte       // the text before a member of a struct: comma, name and colon
+	optional   bool         // values begin with a branch number
+	nonNull    byte         // the branch of values that are not null
+	null       []byte       // the JSON of a null: null, or the default that replaces it
+	Members    []Writer     // of a struct
+	Key        *Writer      // of a map
+	Element    *Writer      // of an array or a map
+	scale      int          // of a decimal
+	logicalErr *fault.Error // the error for every value but null of an invalidLogicalShape
 }
 
 // shape is the JSON form of a node's values.
@@ -139,17 +136,8 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
 	required := *w
 	required.optional = false
-	out, i, err := required.Write(k, nil, b, 0)
-	if err == nil && i != len(b) {
-		err = fault.Malformed(i, "bytes left over")
-	}
-	if err == nil {
-		err = k.CheckRoom(out, 0)
-	}
-	if err != nil {
-		return nil, fault.ContextError(k.Ctx, err)
-	}
-	return out, nil
+	out, i, problem := required.Write(k, nil, b, 0)
+	return out, k.CheckEnd(out, b, i, problem)
 }
 
 // shapeOf returns the form of a node's values, and the scale of a decimal.

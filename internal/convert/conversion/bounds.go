@@ -19,10 +19,9 @@ const ContextCheckItems = 1024
 
 // Budget bounds the conversion of one value.
 type Budget struct {
-	Ctx    context.Context
-	MaxLen int // the maximum length of the output, including what preceded it
-	// allowed is the part of MaxLen for this value, for the error message.
-	allowed int
+	Ctx     context.Context
+	MaxLen  int // the maximum length of the output, including what preceded it
+	allowed int // the part of MaxLen for this value, for the error message
 	// Empty counts structs without bytes. Package connectjson counts them.
 	Empty uint
 	items uint // counts items of arrays and maps, for checks of the context
@@ -65,6 +64,21 @@ func (b *Budget) CheckItem(dst []byte, more int) error {
 	err := b.CountItem(dst)
 	if err == nil {
 		err = b.CheckRoom(dst, more)
+	}
+	if err != nil {
+		return fault.ContextError(b.Ctx, err)
+	}
+	return nil
+}
+
+// CheckEnd returns err, which may be nil, of the value that ended at input[pos], or an error if input has more bytes or
+// the output is too long.
+func (b *Budget) CheckEnd(out, input []byte, pos int, err *fault.Error) error {
+	if err == nil && pos != len(input) {
+		err = fault.Malformed(pos, "bytes left over")
+	}
+	if err == nil {
+		err = b.CheckRoom(out, 0)
 	}
 	if err != nil {
 		return fault.ContextError(b.Ctx, err)

@@ -33,8 +33,7 @@ func IsFatal(err error) bool {
 
 // Error reports a value that cannot be converted, or an invalid setting.
 type Error struct {
-	// Class is the Java class of the exception.
-	Class string
+	Class string // the Java class of the exception
 	Text  string
 }
 

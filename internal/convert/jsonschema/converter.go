@@ -155,14 +155,8 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	input := b.Bytes(value)
 	start := len(dst) + registered.IDBytes
 	out, i, problem := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
-	if problem == nil && i != len(input) {
-		problem = fault.Malformed(i, "bytes left over")
-	}
-	if problem == nil {
-		problem = k.CheckRoom(out, 0)
-	}
-	if problem != nil {
-		return dst, false, fault.ContextError(ctx, problem)
+	if err := k.CheckEnd(out, input, i, problem); err != nil {
+		return dst, false, err
 	}
 	if c.options.validate {
 		if err := validate(enc.validator, out[start:]); err != nil {

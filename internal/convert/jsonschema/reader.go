@@ -96,7 +96,6 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 	return s, nil
 }
 
-// indexAnchors adds the schemas in value that have an ID to the anchors.
 func (d *document) indexAnchors(value any) {
 	switch node := value.(type) {
 	case map[string]any:
@@ -370,15 +369,9 @@ func (s *schemaSource) addAllOf(composed typedSchema, place placement, depth int
 		id := uint32(len(s.nodes))
 		s.nodes = append(s.nodes, wit.SchemaNode{})
 		n := wit.SchemaNode{Kind: wit.Struct, Optional: place.optional}
-		for _, p := range combined.list {
-			node, err := s.addNode(p.subschema, s.propertyPlace(p), depth+1)
-			if err != nil {
-				return 0, err
-			}
-			n.Fields = append(n.Fields, wit.Field{Name: p.name, Node: node})
-		}
+		err := s.addFields(&n, combined.list, depth)
 		s.nodes[id] = n
-		return id, nil
+		return id, err
 	}
 	kind := decisiveKind(lastByKind)
 	if kind == "" {
@@ -388,9 +381,17 @@ func (s *schemaSource) addAllOf(composed typedSchema, place placement, depth int
 	return s.addTypedNode(lastByKind[kind], place, depth+1)
 }
 
-// propertyPlace returns the placement of a property's schema.
-func (s *schemaSource) propertyPlace(p property) placement {
-	return placement{optional: s.options.optionalProperties && !p.required}
+// addFields adds properties to a struct as fields.
+func (s *schemaSource) addFields(n *wit.SchemaNode, list []property, depth int) error {
+	for _, p := range list {
+		place := placement{optional: s.options.optionalProperties && !p.required}
+		node, err := s.addNode(p.subschema, place, depth+1)
+		if err != nil {
+			return err
+		}
+		n.Fields = append(n.Fields, wit.Field{Name: p.name, Node: node})
+	}
+	return nil
 }
 
 // decisiveKind returns which of several combined schemas determines the type, as in JsonSchemaData, "" if none does.
@@ -431,6 +432,7 @@ type property struct {
 	subschema
 	name     string
 	required bool
+	index    int64 // the position in the struct, which setObject sets
 }
 
 func (p *properties) add(item property) {
@@ -663,27 +665,15 @@ func (s *schemaSource) setObject(n *wit.SchemaNode, typed typedSchema, isMap boo
 		return err
 	}
 	n.Kind = wit.Struct
-	type indexedProperty struct {
-		property
-		index int64
-	}
-	var list []indexedProperty
-	for i, p := range propertiesOf(typed.subschema) {
-		index := int64(i)
-		if number, ok := p.keywords()[connectIndex].(json.Number); ok {
-			index, _ = number.Int64()
+	list := propertiesOf(typed.subschema)
+	for i := range list {
+		list[i].index = int64(i)
+		if number, ok := list[i].keywords()[connectIndex].(json.Number); ok {
+			list[i].index, _ = number.Int64()
 		}
-		list = append(list, indexedProperty{p, index})
 	}
-	slices.SortStableFunc(list, func(a, b indexedProperty) int { return cmp.Compare(a.index, b.index) })
-	for _, p := range list {
-		node, err := s.addNode(p.subschema, s.propertyPlace(p.property), depth+1)
-		if err != nil {
-			return err
-		}
-		n.Fields = append(n.Fields, wit.Field{Name: p.name, Node: node})
-	}
-	return nil
+	slices.SortStableFunc(list, func(a, b property) int { return cmp.Compare(a.index, b.index) })
+	return s.addFields(n, list, depth)
 }
 
 // setAttributes sets the attributes that all schemas may have, and stores the node.

@@ -39,12 +39,11 @@ const (
 
 // Settings are a converter's settings for the registry.
 type Settings struct {
-	URLs     []string // of `schema.registry.url`; the first one that responds is used
-	User     string   // from `basic.auth.user.info` or the URL
-	Password string   // from the same source as User
-	Token    string   // from `bearer.auth.token`. It takes precedence over user and password.
-	// Security has the settings below `schema.registry.ssl.`, named without `schema.registry.`.
-	Security map[string]string
+	URLs     []string          // of `schema.registry.url`; the first one that responds is used
+	User     string            // from `basic.auth.user.info` or the URL
+	Password string            // from the same source as User
+	Token    string            // from `bearer.auth.token`. It takes precedence over user and password.
+	Security map[string]string // the settings below `schema.registry.ssl.`, named without `schema.registry.`
 }
 
 // SettingKeys declares the settings that [Parse] reads.

@@ -63,8 +63,7 @@ type item struct {
 	letter byte
 	count  int
 	text   string
-	// units is the text in UTF-16, which Java compares.
-	units []uint16
+	units  []uint16 // the text in UTF-16, which Java compares
 }
 
 const (
@@ -243,7 +242,6 @@ func shortName(name string, count int) string {
 	return name
 }
 
-// appendPadded appends a number with at least so many digits.
 func appendPadded(dst []byte, n int64, digits int) []byte {
 	if n < 0 {
 		dst = append(dst, '-')

@@ -4,6 +4,8 @@ import (
 	"math"
 	"unicode"
 	"unicode/utf16"
+
+	"github.com/culvert-project/culvert/internal/java"
 )
 
 // isNumeric reports whether the item is read as digits.
@@ -42,31 +44,10 @@ const (
 )
 
 // fieldOf contains the fields of the letters.
-var fieldOf = map[byte]calendarField{
-	'G': eraField,
-	'y': yearField,
-	'Y': weekYearField,
-	'M': monthField,
-	'L': monthField,
-	'w': weekField,
-	'W': weekOfMonthField,
-	'd': dayField,
-	'D': dayOfYearField,
-	'E': weekdayField,
-	'u': weekdayField,
-	'F': weekdayInMonthField,
-	'a': amPMField,
-	'h': hour12Field,
-	'K': hour12Field,
-	'H': hourField,
-	'k': hourField,
-	'm': minuteField,
-	's': secondField,
-	'S': milliField,
-	'z': zoneField,
-	'Z': zoneField,
-	'X': zoneField,
-}
+var fieldOf = map[byte]calendarField{'G': eraField, 'y': yearField, 'Y': weekYearField, 'M': monthField,
+	'L': monthField, 'w': weekField, 'W': weekOfMonthField, 'd': dayField, 'D': dayOfYearField, 'E': weekdayField,
+	'u': weekdayField, 'F': weekdayInMonthField, 'a': amPMField, 'h': hour12Field, 'K': hour12Field, 'H': hourField,
+	'k': hourField, 'm': minuteField, 's': secondField, 'S': milliField, 'z': zoneField, 'Z': zoneField, 'X': zoneField}
 
 // Java maps two-digit years to the time from 80 years before the creation of the format to 20 years after. Plugins do
 // not know the current year. The parser accepts years that have the same meaning from clockFrom to clockTo.
@@ -92,9 +73,8 @@ type Parser struct {
 	isAmbiguous bool
 	// Zoned means that the text has a time zone other than UTC. Java's format then keeps this zone, with summer time,
 	// for what it formats, until it parses another one.
-	Zoned bool
-	// validFrom is the first local time at which the zone has the known offset.
-	validFrom int64
+	Zoned     bool
+	validFrom int64 // the first local time at which the zone has the known offset
 }
 
 // Parse parses the beginning of a text, like Java. millis is in milliseconds since 1970. isAmbiguous reports
@@ -140,7 +120,6 @@ func (p *Parser) Parse(text string) (millis int64, isAmbiguous, ok bool) {
 	return millis, p.isAmbiguous, !p.isAmbiguous && (!p.Zoned || millis+p.value[zoneField] >= p.validFrom)
 }
 
-// put sets a field.
 func (p *Parser) put(f calendarField, value int64) {
 	p.sets++
 	p.set[f] = p.sets
@@ -274,14 +253,14 @@ func (p *Parser) matchesAt(start int, text string) bool {
 func (p *Parser) parseZone(start, pos int) int {
 	sign := signOf(p.text[pos])
 	if sign != 0 {
-		return p.parseOffset(pos+1, sign, 0, withoutColon)
+		return p.parseOffset(pos+1, sign, 0, "")
 	}
 	if p.matchesAt(start, "GMT") {
 		if pos = start + 3; pos < len(p.text) {
 			sign = signOf(p.text[pos])
 		}
 		if sign != 0 {
-			return p.parseOffset(pos+1, sign, 0, withColon)
+			return p.parseOffset(pos+1, sign, 0, ":")
 		}
 		p.put(zoneField, 0)
 		return pos
@@ -315,7 +294,11 @@ func (p *Parser) parseISOZone(pos, count int) int {
 	if sign == 0 {
 		return -1
 	}
-	return p.parseOffset(pos+1, sign, count, count == 3)
+	separator := ""
+	if count == 3 {
+		separator = ":"
+	}
+	return p.parseOffset(pos+1, sign, count, separator)
 }
 
 // signOf returns 1 or -1 for a sign, 0 for other characters.
@@ -329,15 +312,9 @@ func signOf(u uint16) int64 {
 	return 0
 }
 
-// Values of the parameter hasColon of parseOffset.
-const (
-	withoutColon = false
-	withColon    = true
-)
-
-// parseOffset parses hours and minutes. count is the number of letters X, 0 for other letters. hasColon means that a
-// colon is between hours and minutes.
-func (p *Parser) parseOffset(pos int, sign int64, count int, hasColon bool) int {
+// parseOffset parses hours and minutes, between which is a separator: a colon or "". count is the number of letters X,
+// 0 for other letters.
+func (p *Parser) parseOffset(pos int, sign int64, count int, separator string) int {
 	digit := func() int64 {
 		if pos < len(p.text) && p.text[pos] >= '0' && p.text[pos] <= '9' {
 			pos++
@@ -351,7 +328,7 @@ func (p *Parser) parseOffset(pos int, sign int64, count int, hasColon bool) int 
 	}
 	if next := digit(); next >= 0 {
 		hours = hours*10 + next
-	} else if count > 0 || !hasColon {
+	} else if count > 0 || separator == "" {
 		return -1
 	}
 	if hours > 23 {
@@ -359,12 +336,10 @@ func (p *Parser) parseOffset(pos int, sign int64, count int, hasColon bool) int 
 	}
 	minutes := int64(0)
 	if count != 1 {
-		if hasColon {
-			if pos >= len(p.text) || p.text[pos] != ':' {
-				return -1
-			}
-			pos++
+		if !p.matchesAt(pos, separator) {
+			return -1
 		}
+		pos += len(separator)
 		tens := digit()
 		ones := digit()
 		if minutes = tens*10 + ones; tens < 0 || ones < 0 || minutes > 59 {
@@ -419,7 +394,7 @@ func javaNumber(text []uint16, pos int) (n int64, end int) {
 func javaDigits(text []uint16, pos int) (digits []byte, end int) {
 	end = -1
 	for ; pos < len(text); pos++ {
-		d := digitOf(rune(text[pos]))
+		d := java.Digit(rune(text[pos]))
 		if d < 0 {
 			break
 		}
@@ -429,22 +404,6 @@ func javaDigits(text []uint16, pos int) (digits []byte, end int) {
 		}
 	}
 	return digits, end
-}
-
-// digitOf returns the value of a decimal digit, or -1. The digits of a script are consecutive, starting with 0.
-func digitOf(r rune) int {
-	if r >= '0' && r <= '9' {
-		return int(r - '0')
-	}
-	if r < 0x80 || !unicode.Is(unicode.Nd, r) {
-		return -1
-	}
-	for _, digitRange := range unicode.Nd.R16 {
-		if r := uint16(r); r >= digitRange.Lo && r <= digitRange.Hi {
-			return int(r-digitRange.Lo) % 10
-		}
-	}
-	return -1
 }
 
 // integerOf returns digits with an exponent as an integer; ok is false if that is not an integer of 64 bits.

@@ -3,10 +3,9 @@ package dateformat
 // zone is a time zone at one of the two times of the year. Java uses the time of the name at any date: EST is five
 // hours behind UTC in July too.
 type zone struct {
-	names   []string
-	minutes int64 // ahead of UTC
-	// firstYear is the year since which the zone has always had this offset.
-	firstYear int64
+	names     []string
+	minutes   int64 // ahead of UTC
+	firstYear int64 // the year since which the zone has always had this offset
 }
 
 // zones contains the common names with the zones of JDK 17 under Locale.US, as recorded in parses.tsv: IST, which

@@ -19,12 +19,10 @@ import (
 
 // Pattern is a compiled expression. Copies share the time limit of [Pattern.WithTimeout].
 type Pattern struct {
-	whole *regexp2.Regexp // matches the whole text
-	find  *regexp2.Regexp // matches any part of a text
-	// Groups is the number of capturing groups.
-	Groups int
-	// Names has the numbers of the named groups.
-	Names map[string]int
+	whole  *regexp2.Regexp // matches the whole text
+	find   *regexp2.Regexp // matches any part of a text
+	Groups int             // the number of capturing groups
+	Names  map[string]int  // the numbers of the named groups
 }
 
 // maxLength is the maximum length of an expression in characters.
@@ -80,19 +78,15 @@ type translator struct {
 	in  []rune
 	i   int // the index in of the next code point
 	out strings.Builder
-	// err is the first error, "" for none.
-	err string
+	err string // the first error, "" for none
 	flags
-	// atom is the offset in out of the last element that a quantifier can follow, or -1.
-	atom int
+	atom int // the offset in out of the last element that a quantifier can follow, or -1
 	open []openGroup
 	// count is the number of capturing groups so far. All groups have their number as a name in out, because .NET
 	// numbers named groups last.
-	count int
-	// names has the numbers of the named groups.
-	names map[string]int
-	// maxReference is the highest group number of a reference.
-	maxReference int
+	count        int
+	names        map[string]int // the numbers of the named groups
+	maxReference int            // the highest group number of a reference
 }
 
 // openGroup is the state to restore at the end of a group.
@@ -155,7 +149,6 @@ func (t *translator) fail(problem string) {
 	}
 }
 
-// unsupported records the error of a construct that is not supported.
 func (t *translator) unsupported(construct string) { t.fail(construct + " is not supported") }
 
 // peek returns the code point at an offset from the next one, 0 after the end.

@@ -118,7 +118,6 @@ func (p Pattern) replace(text string, r Replacement, limit int) (string, error) 
 	return b.String(), nil
 }
 
-// write writes the replacement of a match.
 func (r Replacement) write(b *strings.Builder, m *regexp2.Match) {
 	for _, p := range r.pieces {
 		if p.group < 0 {

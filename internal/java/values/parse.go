@@ -18,8 +18,7 @@ import (
 
 // Literal is a parsed value with its inferred schema.
 type Literal struct {
-	// kind is nil for null.
-	kind *inferred
+	kind *inferred // nil for null
 	// value is as in package connectdata, but times and decimals are [connectdata.Instant] and [connectdata.Decimal]
 	// with a schema too.
 	value any
@@ -27,10 +26,9 @@ type Literal struct {
 
 // inferred is an inferred schema.
 type inferred struct {
-	kind wit.Kind
-	name string
-	// scale is the scale of a decimal.
-	scale int64
+	kind  wit.Kind
+	name  string
+	scale int64 // the scale of a decimal
 	// key is the type of a map's keys. Nil means that no type fits all of them.
 	key *inferred
 	// element is the type of an array's elements or a map's values. Nil means that no type fits all of them.
@@ -86,14 +84,11 @@ func fitsLimits(v any) bool {
 
 // parser iterates over the tokens of a text: delimiters, and the text between them.
 type parser struct {
-	text string
-	// pos is the index in text after the tokens that were scanned, including ahead.
-	pos int
-	// ahead is the next token if hasAhead is set.
-	ahead    string
+	text     string
+	pos      int    // the index in text after the tokens that were scanned, including ahead
+	ahead    string // the next token if hasAhead is set
 	hasAhead bool
-	// fatal is an error for which the text is not taken as a string.
-	fatal error
+	fatal    error // an error for which the text is not taken as a string
 }
 
 // position returns the index in text of the next token.
@@ -433,24 +428,22 @@ func (in *inferred) convert(v any) (_ any, ok bool) {
 	}
 	number := int64(0)
 	real := 0.0
-	isReal := true
+	isReal := false
 	switch x := v.(type) {
 	case int8:
 		number = int64(x)
-		isReal = false
 	case int16:
 		number = int64(x)
-		isReal = false
 	case int32:
 		number = int64(x)
-		isReal = false
 	case int64:
 		number = x
-		isReal = false
 	case float32:
 		real = float64(x)
+		isReal = true
 	case float64:
 		real = x
+		isReal = true
 	case connectdata.Instant:
 		return v, in.name == wit.NameDate || in.name == wit.NameTime || in.name == wit.NameTimestamp
 	default:

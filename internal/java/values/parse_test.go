@@ -3,7 +3,6 @@ package values
 import (
 	"math"
 	"reflect"
-	"strings"
 	"testing"
 	"unicode/utf8"
 

@@ -41,13 +41,7 @@ type UnwritableError struct{ Text string }
 func (e *UnwritableError) Error() string { return e.Text }
 
 // Append appends the text of a value as package connectdata reads it.
-func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, topLevel) }
-
-// Values of the parameter isNested.
-const (
-	topLevel = false
-	nested   = true
-)
+func (w *Writer) Append(dst []byte, v any) ([]byte, error) { return w.append(dst, 0, v, "") }
 
 func (w *Writer) checkLimit(dst []byte, more int) error {
 	if w.Limit == nil {
@@ -56,14 +50,14 @@ func (w *Writer) checkLimit(dst []byte, more int) error {
 	return w.Limit(dst, more)
 }
 
-// append appends a value. Nested strings and bytes are in quotation marks.
-func (w *Writer) append(dst []byte, node uint32, v any, isNested bool) ([]byte, error) {
+// append appends a value. quote is the quotation mark around strings and bytes: "" unless they are nested.
+func (w *Writer) append(dst []byte, node uint32, v any, quote string) ([]byte, error) {
 	if out, ok := AppendScalar(dst, v); ok {
 		return out, nil
 	}
 	switch x := v.(type) {
 	case string:
-		return w.appendText(dst, x, isNested)
+		return w.appendText(dst, x, quote)
 	case int32:
 		return w.appendInteger(dst, node, int64(x)), nil
 	case int64:
@@ -71,7 +65,7 @@ func (w *Writer) append(dst []byte, node uint32, v any, isNested bool) ([]byte, 
 	case connectdata.Instant:
 		return w.appendDate(dst, int64(x)), nil
 	case []byte:
-		return w.appendBytes(dst, node, x, isNested)
+		return w.appendBytes(dst, node, x, quote)
 	case connectdata.List, connectdata.Map, connectdata.Struct:
 		return w.appendItems(dst, node, v)
 	}
@@ -114,7 +108,6 @@ func AppendDate(dst []byte, ms int64) []byte {
 	return format.Append(dst, ms)
 }
 
-// appendDate appends a date.
 func (w *Writer) appendDate(dst []byte, ms int64) []byte {
 	if w.ToString {
 		return javaDate.Append(dst, ms)
@@ -122,12 +115,11 @@ func (w *Writer) appendDate(dst []byte, ms int64) []byte {
 	return AppendDate(dst, ms)
 }
 
-// appendText appends a string.
-func (w *Writer) appendText(dst []byte, s string, isNested bool) ([]byte, error) {
+func (w *Writer) appendText(dst []byte, s, quote string) ([]byte, error) {
 	if err := w.checkLimit(dst, len(s)); err != nil {
 		return dst, err
 	}
-	if !isNested || w.ToString {
+	if quote == "" || w.ToString {
 		return append(dst, s...), nil
 	}
 	dst = append(dst, '"')
@@ -160,7 +152,7 @@ func (w *Writer) appendInteger(dst []byte, node uint32, n int64) []byte {
 }
 
 // appendBytes appends a decimal, or bytes in base64.
-func (w *Writer) appendBytes(dst []byte, node uint32, b []byte, isNested bool) ([]byte, error) {
+func (w *Writer) appendBytes(dst []byte, node uint32, b []byte, quote string) ([]byte, error) {
 	if w.name(node) == wit.NameDecimal && len(b) > 0 {
 		scale, problem := ScaleOf(&w.Nodes[node])
 		if problem != "" {
@@ -174,10 +166,7 @@ func (w *Writer) appendBytes(dst []byte, node uint32, b []byte, isNested bool) (
 	if err := w.checkLimit(dst, base64.StdEncoding.EncodedLen(len(b))); err != nil {
 		return dst, err
 	}
-	if !isNested {
-		return base64.StdEncoding.AppendEncode(dst, b), nil
-	}
-	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), b), '"'), nil
+	return append(base64.StdEncoding.AppendEncode(append(dst, quote...), b), quote...), nil
 }
 
 // appendItems appends an array, a map or a struct.
@@ -273,7 +262,7 @@ func (l *list) next() bool {
 
 func (l *list) value(node uint32, v any) {
 	if l.err == nil {
-		l.dst, l.err = l.w.append(l.dst, node, v, nested)
+		l.dst, l.err = l.w.append(l.dst, node, v, `"`)
 	}
 }
 

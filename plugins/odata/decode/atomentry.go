@@ -19,8 +19,7 @@ import (
 // to date. If it opened properties, it sets Entered, and openUsual then sets open. leaveProperties sets the state after
 // the end tag of the properties.
 type entryState struct {
-	// around is the pseudo property of package kernel for the elements around an entry's properties.
-	around property
+	around property // the pseudo property of package kernel for the elements around an entry's properties
 	// parent is the entry, or the element of a struct without an entry. content and properties are inside of it.
 	parent       openElement
 	content      openElement
@@ -42,11 +41,10 @@ type entryState struct {
 
 // usualTexts are the texts around properties in a structure with these prefixes. They are set once.
 type usualTexts struct {
-	prefixes  prefixes
-	feedFront []byte // before an expanded feed in a link
-	feedBack  []byte // after an expanded feed in a link
-	// endName is the name of the element around the properties that package kernel expects.
-	endName       []byte
+	prefixes      prefixes
+	feedFront     []byte         // before an expanded feed in a link
+	feedBack      []byte         // after an expanded feed in a link
+	endName       []byte         // the name of the element around the properties that package kernel expects
 	propertiesTag kernel.Pattern // the start tag of the properties
 }
 

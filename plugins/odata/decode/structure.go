@@ -49,12 +49,10 @@ type propertyTable struct {
 
 // result is what was found in the current struct besides its values.
 type result struct {
-	// problem is the error of the first column in schema order that could not be read.
-	problem       *conversionError
-	problemColumn int // -1 for an error of the struct as a whole
-	// link is the next link of the first expanded feed that has one, in schema order.
-	link       *nestedNextLink
-	linkColumn int
+	problem       *conversionError // the error of the first column in schema order that could not be read
+	problemColumn int              // -1 for an error of the struct as a whole
+	link          *nestedNextLink  // the next link of the first expanded feed that has one, in schema order
+	linkColumn    int
 }
 
 // with adds what was found in an item of an array: the first problem and the first link count.

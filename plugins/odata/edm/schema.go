@@ -25,9 +25,8 @@ const (
 type Options struct {
 	// PrimitiveDecimals maps decimals to int64 if the scale is 0, else to float64 (`decimal.mapping = primitive`).
 	PrimitiveDecimals bool
-	// ScaleFallback is the scale of decimals with a variable scale, or without precision and scale.
-	ScaleFallback int
-	Rounding      Rounding
+	ScaleFallback     int // the scale of decimals with a variable scale, or without precision and scale
+	Rounding          Rounding
 	// Dates maps an Edm.DateTime with the sap:display-format of dates to Connect's Date (`date.mapping = date`).
 	Dates bool
 	// Micros maps points in time to microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
@@ -162,22 +161,6 @@ func (b *schemaBuilder) beginStruct(structure *StructuredType, optional bool, de
 	return b.addNode(node), nil
 }
 
-func (b *schemaBuilder) addStructure(structType *StructuredType, optional bool, depth int) error {
-	root, err := b.beginStruct(structType, optional, depth)
-	if err != nil {
-		return err
-	}
-	for i := range structType.Properties {
-		property := &structType.Properties[i]
-		n, err := b.addProperty(structType, property, b.options.IsOptional(structType, property), depth+1)
-		if err != nil {
-			return err
-		}
-		b.nodes[root].Fields = append(b.nodes[root].Fields, wit.Field{Name: property.Name, Node: n})
-	}
-	return nil
-}
-
 func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, optional bool,
 	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))
@@ -189,7 +172,7 @@ func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, o
 	if err != nil {
 		return 0, err
 	}
-	return index, b.addStructure(inner, optional, depth)
+	return index, b.addView(WholeView(inner), optional, depth)
 }
 
 func (b *schemaBuilder) primitiveNode(property *Property, optional bool) wit.SchemaNode {

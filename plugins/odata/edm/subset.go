@@ -1,19 +1,17 @@
 package edm
 
-import "github.com/culvert-project/culvert/sdk/go/pack"
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/sdk/go/pack"
+)
 
 // Closure returns the type and, recursively, the complex types of its properties. With navigations, which nested writes
 // need, it includes the targets of navigation properties.
 func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 	list := []*StructuredType{s}
 	add := func(name string) {
-		structure := m.Structure(name)
-		for _, known := range list {
-			if known == structure {
-				return
-			}
-		}
-		if structure != nil {
+		if structure := m.Structure(name); structure != nil && !slices.Contains(list, structure) {
 			list = append(list, structure)
 		}
 	}

@@ -133,10 +133,7 @@ func IsError(body []byte) bool {
 		start = start[scan.JSONSpace(start, 1):]
 		return bytes.HasPrefix(start, []byte(`"error"`)) || bytes.HasPrefix(start, []byte(`"odata.error"`))
 	}
-	if start[0] != '<' {
-		return false
-	}
-	if !bytes.HasSuffix(scan.XMLRoot(body), []byte("error")) {
+	if start[0] != '<' || !bytes.HasSuffix(scan.XMLRoot(body), []byte("error")) {
 		return false
 	}
 	r := markup.NewReaderNoCopy(body)

@@ -222,7 +222,7 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		host.value(append([]any{"ID", "x", "Note", nil}, test.row...)...)
 		host.answer = scripted(t, "204")
 		host.run()
-		if len(host.requests) != 1 || !strings.HasPrefix(shown(&host.requests[0]), test.want) ||
+		if len(host.requests) != 1 || !strings.HasPrefix(requestText(&host.requests[0]), test.want) ||
 			host.outcomes[0] != outcomeWritten {
 			t.Errorf("%s: expected %s, found %v (%v)", test.name, test.want, host.requests, host.reasons[0])
 		}

@@ -247,7 +247,7 @@ func (h *fakeHost) outcome() string {
 
 func (h *fakeHost) requestTexts() (texts []string) {
 	for i := range h.requests {
-		texts = append(texts, shown(&h.requests[i]))
+		texts = append(texts, requestText(&h.requests[i]))
 	}
 	return texts
 }

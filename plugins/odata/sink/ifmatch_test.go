@@ -44,7 +44,7 @@ func TestServicesThatRejectIfMatch(t *testing.T) {
 				sent := 0
 				for i := range host.requests {
 					request := &host.requests[i]
-					sent += strings.Count(shown(request)+string(request.Body), "If-Match")
+					sent += strings.Count(requestText(request)+string(request.Body), "If-Match")
 				}
 				if wantsIfMatch != (sent > 0) {
 					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round,
@@ -98,7 +98,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 				request := host.requests[n]
 				request.Target = ""
 				request.Body = nil
-				requests = append(requests, strings.ReplaceAll(shown(&request), "  ", " "))
+				requests = append(requests, strings.ReplaceAll(requestText(&request), "  ", " "))
 			}
 			outcomes = append(outcomes, host.outcomes...)
 		}
@@ -118,7 +118,7 @@ func TestIfMatchRequiredByBatch(t *testing.T) {
 		host.addProducts(0, min(2*round+1, 3), "x")
 		var sent []string
 		host.answer = func(request *wit.Request) wit.Response {
-			text := shown(request)
+			text := requestText(request)
 			count := strings.Count(text, "\nMERGE ")
 			match := "without"
 			if strings.Contains(text, "If-Match") {

@@ -93,7 +93,7 @@ func checkNested(t *testing.T, cases []nestedCase) {
 			script := test.script
 			host.answer = func(request *wit.Request) wit.Response {
 				if len(script) == 0 {
-					t.Fatalf("unexpected request: %s", shown(request))
+					t.Fatalf("unexpected request: %s", requestText(request))
 				}
 				head, body, _ := strings.Cut(script[0], "\n")
 				script = script[1:]

@@ -28,11 +28,11 @@ func mergeOf(id string) string {
 // createdAs returns the response to an insert, with the key under which the service created the entity.
 func createdAs(id string) string { return "201 Location: http://h/Orders('" + id + "')" }
 
-// keysRun is a run that writes orders one by one.
+// keysRun is a run that writes orders one by one, with the responses to its requests (script).
 type keysRun struct {
 	name     string
 	settings []string
-	// rows are keys and operations, separated by a colon.
+	// rows are the keys and operations, separated by a colon. No operation leaves it to the settings.
 	rows     []string
 	script   []string
 	requests []string
@@ -65,76 +65,181 @@ func checkKeys(t *testing.T, runs []keysRun) {
 // Once a service has replaced a key, inserts in doubt are not looked up by the key that was sent, and nothing is
 // changed or deleted by it. A service that keeps keys may write them in another form.
 func TestServiceReplacesKeys(t *testing.T) {
-	both := []string{outcomeWritten, outcomeWritten}
+	allWritten := []string{outcomeWritten, outcomeWritten}
 	checkKeys(t, []keysRun{
-		{"kept", nil, []string{"a:I", "a:M"}, []string{createdAs("a"), "204"}, []string{insertOf("a"), mergeOf("a")},
-			both},
-		{"padded", nil, []string{"7:I", "7:M"}, []string{createdAs("0007"), "204"},
-			[]string{insertOf("7"), mergeOf("7")}, both},
-		{"in capitals", nil, []string{"a:I", "a:D"}, []string{createdAs("A"), "204"},
-			[]string{insertOf("a"), orderDelete}, both},
-		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
-			[]string{insertOf("a"), orderDelete}, both},
-		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{createdAs("17")}, []string{insertOf("a")},
-			[]string{outcomeWritten, "config"}},
-		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{createdAs("17")}, []string{insertOf("a")},
-			[]string{outcomeWritten, "config"}},
-		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{createdAs("17"), "0"},
-			[]string{insertOf("a"), insertOf("b")}, []string{outcomeWritten, outcomeInDoubt}},
-		{"changed, the next one lost and found", []string{filterByNote}, []string{"a:I", "b:I"},
-			[]string{createdAs("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`},
-			[]string{insertOf("a"), insertOf("b"), searchByNote}, both},
-		{"changed by an upsert", []string{upsertMode, insertFirst}, []string{"a:", "a:"}, []string{createdAs("17")},
-			[]string{insertOf("a")}, []string{outcomeWritten, "config"}},
-		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"},
-			[]string{createdAs("3"), createdAs("8")}, []string{insertOf("3"), insertOf("9")},
-			[]string{outcomeWritten, outcomeWritten, "config"}},
+		{
+			name:     "kept",
+			rows:     []string{"a:I", "a:M"},
+			script:   []string{createdAs("a"), "204"},
+			requests: []string{insertOf("a"), mergeOf("a")},
+			outcomes: allWritten,
+		},
+		{
+			name:     "padded",
+			rows:     []string{"7:I", "7:M"},
+			script:   []string{createdAs("0007"), "204"},
+			requests: []string{insertOf("7"), mergeOf("7")},
+			outcomes: allWritten,
+		},
+		{
+			name:     "in capitals",
+			rows:     []string{"a:I", "a:D"},
+			script:   []string{createdAs("A"), "204"},
+			requests: []string{insertOf("a"), orderDelete},
+			outcomes: allWritten,
+		},
+		{
+			name:     "no address",
+			rows:     []string{"a:I", "a:D"},
+			script:   []string{"201 Location: http://h/Orders", "204"},
+			requests: []string{insertOf("a"), orderDelete},
+			outcomes: allWritten,
+		},
+		{
+			name:     "changed, then merged",
+			rows:     []string{"a:I", "a:M"},
+			script:   []string{createdAs("17")},
+			requests: []string{insertOf("a")},
+			outcomes: []string{outcomeWritten, "config"},
+		},
+		{
+			name:     "changed, then deleted",
+			rows:     []string{"a:I", "b:D"},
+			script:   []string{createdAs("17")},
+			requests: []string{insertOf("a")},
+			outcomes: []string{outcomeWritten, "config"},
+		},
+		{
+			name:     "changed, the next one lost",
+			rows:     []string{"a:I", "b:I"},
+			script:   []string{createdAs("17"), "0"},
+			requests: []string{insertOf("a"), insertOf("b")},
+			outcomes: []string{outcomeWritten, outcomeInDoubt},
+		},
+		{
+			name:     "changed, the next one lost and found",
+			settings: []string{filterByNote},
+			rows:     []string{"a:I", "b:I"},
+			script:   []string{createdAs("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`},
+			requests: []string{insertOf("a"), insertOf("b"), searchByNote},
+			outcomes: allWritten,
+		},
+		{
+			name:     "changed by an upsert",
+			settings: []string{upsertMode, insertFirst},
+			rows:     []string{"a:", "a:"},
+			script:   []string{createdAs("17")},
+			requests: []string{insertOf("a")},
+			outcomes: []string{outcomeWritten, "config"},
+		},
+		{
+			name:     "equal to a counter's value, then changed",
+			rows:     []string{"3:I", "9:I", "9:M"},
+			script:   []string{createdAs("3"), createdAs("8")},
+			requests: []string{insertOf("3"), insertOf("9")},
+			outcomes: []string{outcomeWritten, outcomeWritten, "config"},
+		},
 	})
 }
 
 // A service may number an entity whose key is initial. An insert of such a row in doubt is looked up by a filter.
 func TestInitialKeyIsNumberedByService(t *testing.T) {
-	both := []string{outcomeWritten, outcomeWritten}
+	allWritten := []string{outcomeWritten, outcomeWritten}
 	checkKeys(t, []keysRun{
-		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{createdAs("5"), "204"},
-			[]string{insertOf("0"), mergeOf("5")}, both},
-		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{createdAs("5"), "0"},
-			[]string{insertOf("0"), insertOf("0")}, []string{outcomeWritten, outcomeInDoubt}},
-		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
-			[]string{createdAs("5"), "0", "404", "201"},
-			[]string{insertOf("0"), insertOf("7"), lookupOf("7"), insertOf("7")}, both},
-		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{insertOf("0"), lookupOf("0")},
-			[]string{outcomeInDoubt}},
-		{"0, the first one lost and there", nil, []string{"0:I"}, []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
-			[]string{insertOf("0"), lookupOf("0")}, []string{outcomeWritten}},
-		{"0, the first one lost and found", []string{filterByNote}, []string{"0:I"},
-			[]string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`}, []string{insertOf("0"), searchByNote},
-			[]string{outcomeWritten}},
-		{"0, the first one lost and not there", []string{filterByNote}, []string{"0:I"},
-			[]string{"0", `200 {"d":[]}`, "201"}, []string{insertOf("0"), searchByNote, insertOf("0")},
-			[]string{outcomeWritten}},
-		{"upserts of what is numbered", []string{upsertMode, insertFirst}, []string{"0:", "0:"},
-			[]string{createdAs("5")}, []string{insertOf("0")}, []string{outcomeWritten, "data"}},
+		{
+			name:     "numbered where it is 0",
+			rows:     []string{"0:I", "5:M"},
+			script:   []string{createdAs("5"), "204"},
+			requests: []string{insertOf("0"), mergeOf("5")},
+			outcomes: allWritten,
+		},
+		{
+			name:     "numbered where it is 0, the next one lost",
+			rows:     []string{"0:I", "0:I"},
+			script:   []string{createdAs("5"), "0"},
+			requests: []string{insertOf("0"), insertOf("0")},
+			outcomes: []string{outcomeWritten, outcomeInDoubt},
+		},
+		{
+			name:     "numbered where it is 0, the next one lost that is not 0",
+			rows:     []string{"0:I", "7:I"},
+			script:   []string{createdAs("5"), "0", "404", "201"},
+			requests: []string{insertOf("0"), insertOf("7"), lookupOf("7"), insertOf("7")},
+			outcomes: allWritten,
+		},
+		{
+			name:     "0, the first one lost",
+			rows:     []string{"0:I"},
+			script:   []string{"0", "404"},
+			requests: []string{insertOf("0"), lookupOf("0")},
+			outcomes: []string{outcomeInDoubt},
+		},
+		{
+			name:     "0, the first one lost and there",
+			rows:     []string{"0:I"},
+			script:   []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
+			requests: []string{insertOf("0"), lookupOf("0")},
+			outcomes: []string{outcomeWritten},
+		},
+		{
+			name:     "0, the first one lost and found",
+			settings: []string{filterByNote},
+			rows:     []string{"0:I"},
+			script:   []string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`},
+			requests: []string{insertOf("0"), searchByNote},
+			outcomes: []string{outcomeWritten},
+		},
+		{
+			name:     "0, the first one lost and not there",
+			settings: []string{filterByNote},
+			rows:     []string{"0:I"},
+			script:   []string{"0", `200 {"d":[]}`, "201"},
+			requests: []string{insertOf("0"), searchByNote, insertOf("0")},
+			outcomes: []string{outcomeWritten},
+		},
+		{
+			name:     "upserts of a numbered entity",
+			settings: []string{upsertMode, insertFirst},
+			rows:     []string{"0:", "0:"},
+			script:   []string{createdAs("5")},
+			requests: []string{insertOf("0")},
+			outcomes: []string{outcomeWritten, "data"},
+		},
 	})
 }
 
 // An insert in doubt is looked up by its key, and repeated if it was not done.
 func TestKeyIsLookedUpUntilServiceReplacesOne(t *testing.T) {
 	checkKeys(t, []keysRun{
-		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", "201"},
-			[]string{insertOf("a"), lookupOf("a"), insertOf("a")}, []string{outcomeWritten}},
-		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
-			[]string{insertOf("a"), lookupOf("a")}, []string{outcomeWritten}},
-		{"an upsert, lost and not there", []string{upsertMode}, []string{"a:"},
-			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", "201"},
-			[]string{mergeOf("a"), insertOf("a"), lookupOf("a"), insertOf("a")}, []string{outcomeWritten}},
+		{
+			name:     "not shown, lost and not there",
+			rows:     []string{"a:I"},
+			script:   []string{"0", "404", "201"},
+			requests: []string{insertOf("a"), lookupOf("a"), insertOf("a")},
+			outcomes: []string{outcomeWritten},
+		},
+		{
+			name:     "not shown, lost, stored late",
+			rows:     []string{"a:I"},
+			script:   []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
+			requests: []string{insertOf("a"), lookupOf("a")},
+			outcomes: []string{outcomeWritten},
+		},
+		{
+			name:     "an upsert, lost and not there",
+			settings: []string{upsertMode},
+			rows:     []string{"a:"},
+			script:   []string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", "201"},
+			requests: []string{mergeOf("a"), insertOf("a"), lookupOf("a"), insertOf("a")},
+			outcomes: []string{outcomeWritten},
+		},
 	})
 }
 
-// What responses have shown of keys is stored, and returned with rows in doubt of an earlier run. A row that may have
-// had another RequestID is looked up.
+// What responses have shown of keys is stored, and decides on rows in doubt of an earlier run. A row that may have been
+// sent with another RequestID is looked up.
 func TestChecksUseStoredCapabilities(t *testing.T) {
-	run := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
+	run := openOrders(t, checkInDoubt, "sap.odata.enable.batch=0")
 	learn := func(sent, created string) wit.Known {
 		_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('" + created + "')"},
 			[]any{"ID", sent, "Note", "n"})
@@ -143,101 +248,154 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 	}
 	orders := (&entityset.EntitySet{Path: gateway + "/Orders"}).Digest()
 	expectEqual(t, "a key that is kept", "", learn("a", "a"))
-	expectEqual(t, "an initial one", wit.Known("f"+orders), learn("0", "5"))
-	expectEqual(t, "another one", wit.Known("n"+orders), learn("b", "6"))
+	expectEqual(t, "an initial key", wit.Known("f"+orders), learn("0", "5"))
+	expectEqual(t, "another key", wit.Known("n"+orders), learn("b", "6"))
 
-	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
-		"sap.odata.insert.uncertain=repeatable"
 	numbers := knownOfOrders("n")
 	fills := knownOfOrders("f")
-	const exists, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
-		`200 {"d":[]}`
-	const accepted = "201 RepeatabilityResult: accepted"
+	const (
+		exists      = `200 {"d":{"ID":"a","Note":"n"}}`
+		existsOther = `200 {"d":{"ID":"a","Note":"other"}}`
+		notFound    = "404 DataServiceVersion: 2.0"
+		emptyPage   = `200 {"d":[]}`
+		accepted    = "201 RepeatabilityResult: accepted"
+	)
 	for _, test := range []struct {
 		name    string
 		setting string
 		key     string
-		knows   string
+		known   string
 		script  []string
 		outcome string
 	}{
-		{"nothing", none, "a", "", []string{notFound, "201"}, outcomeWritten},
-		{"another set", none, "a", " known=nXyZ", []string{notFound, "201"}, outcomeWritten},
-		{"it numbers", none, "a", numbers, nil, outcomeInDoubt},
-		{"a set numbers", none, "a", " known=n*", nil, outcomeInDoubt},
-		{"anything", none, "a", " known=*", nil, outcomeInDoubt},
-		{"it numbers, among others", none, "a", " known=fXyZ,n" + orders, nil, outcomeInDoubt},
-		{"it numbers, by a filter", filter, "a", numbers, []string{empty, "201"}, outcomeWritten},
-		{"it fills", none, "0", fills, nil, outcomeInDoubt},
-		{"it fills others", none, "a", fills, []string{notFound, "201"}, outcomeWritten},
-		{"an upsert", upsert, "a", "", []string{notFound, "201"}, outcomeWritten},
-		{"an upsert, it numbers", upsert, "a", numbers, nil, outcomeInDoubt},
-		{"an upsert of an initial key", upsert, "0", "", []string{notFound}, outcomeInDoubt},
-		{"moved", none, "a", " moved", []string{exists}, outcomeWritten},
-		{"a RequestID", repeats, "a", "", []string{`200 {"d":{"ID":"a","Note":"other"}}`, accepted}, outcomeWritten},
-		{"a RequestID, moved", repeats, "a", " moved", []string{`200 {"d":{"ID":"a","Note":"other"}}`}, outcomeInDoubt},
-		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{notFound, "0", exists}, outcomeWritten},
+		{name: "nothing", key: "a", script: []string{notFound, "201"}, outcome: outcomeWritten},
+		{
+			name:    "another set",
+			key:     "a",
+			known:   " known=nXyZ",
+			script:  []string{notFound, "201"},
+			outcome: outcomeWritten,
+		},
+		{name: "it numbers", key: "a", known: numbers, outcome: outcomeInDoubt},
+		{name: "a set numbers", key: "a", known: " known=n*", outcome: outcomeInDoubt},
+		{name: "anything", key: "a", known: " known=*", outcome: outcomeInDoubt},
+		{name: "it numbers, among others", key: "a", known: " known=fXyZ,n" + orders, outcome: outcomeInDoubt},
+		{
+			name:    "it numbers, by a filter",
+			setting: filterByNote,
+			key:     "a",
+			known:   numbers,
+			script:  []string{emptyPage, "201"},
+			outcome: outcomeWritten,
+		},
+		{name: "it fills", key: "0", known: fills, outcome: outcomeInDoubt},
+		{
+			name:    "it fills others",
+			key:     "a",
+			known:   fills,
+			script:  []string{notFound, "201"},
+			outcome: outcomeWritten,
+		},
+		{
+			name:    "an upsert",
+			setting: upsertMode,
+			key:     "a",
+			script:  []string{notFound, "201"},
+			outcome: outcomeWritten,
+		},
+		{name: "an upsert, it numbers", setting: upsertMode, key: "a", known: numbers, outcome: outcomeInDoubt},
+		{
+			name:    "an upsert of an initial key",
+			setting: upsertMode,
+			key:     "0",
+			script:  []string{notFound},
+			outcome: outcomeInDoubt,
+		},
+		{name: "moved", key: "a", known: " moved", script: []string{exists}, outcome: outcomeWritten},
+		{
+			name:    "a RequestID",
+			setting: repeatInDoubt,
+			key:     "a",
+			script:  []string{existsOther, accepted},
+			outcome: outcomeWritten,
+		},
+		{
+			name:    "a RequestID, moved",
+			setting: repeatInDoubt,
+			key:     "a",
+			known:   " moved",
+			script:  []string{existsOther},
+			outcome: outcomeInDoubt,
+		},
+		{
+			name:    "a RequestID, moved, gone, lost",
+			setting: repeatInDoubt,
+			key:     "a",
+			known:   " moved",
+			script:  []string{notFound, "0", exists},
+			outcome: outcomeWritten,
+		},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.enable.batch=0")
 		if !strings.HasPrefix(test.setting, "sap.odata.insert.uncertain") {
-			settings = append(settings, "sap.odata.insert.uncertain=check")
+			settings = append(settings, checkInDoubt)
 		}
-		if test.setting != none {
+		if test.setting != "" {
 			settings = append(settings, test.setting)
 		}
 		run := open(t, shopService(), settings...)
-		if test.setting == repeats { // another row shows it
+		if test.setting == repeatInDoubt { // another row shows that the service supports it
 			_, _, host := run.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
 			host.expectAll(outcomeWritten)
 		}
 		host := run.host("Orders")
 		host.value("ID", test.key, "Note", "n")
-		checks := 0
+		requestCount := 0
 		answer := scripted(t, test.script...)
 		host.isRestarted = true
-		host.knownFacts = test.knows
+		host.knownFacts = test.known
 		host.answer = func(request *wit.Request) wit.Response {
-			checks++
+			requestCount++
 			return answer(request)
 		}
 		host.run()
 		expectEqual(t, test.name, []string{test.outcome}, host.outcomes)
-		expectEqual(t, test.name+": requests", len(test.script), checks)
+		expectEqual(t, test.name+": requests", len(test.script), requestCount)
 	}
 }
 
 // An upsert in doubt is looked up by its key only, so the message does not suggest a filter.
 func TestMessageForRowsInDoubt(t *testing.T) {
-	const upsert, filter, isNotSet = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
-		"no entity found, but the service may have replaced the record's initial key; " +
+	const (
+		byKey    = "upserts are looked up by key only"
+		noValue  = "sap.odata.check.filter needs a value that the record does not have"
+		noFilter = "no entity found, but the service may have replaced the record's initial key; " +
 			"sap.odata.check.filter is not set"
-	const byKey, noValue = "upserts are looked up by key only", "sap.odata.check.filter needs a value that the " +
-		"record does not have"
+	)
 	for _, test := range []struct {
 		settings []string
 		note     any
 		want     string
 	}{
-		{nil, "n", isNotSet},
-		{[]string{filter}, nil, noValue},
-		{[]string{upsert}, "n", byKey},
-		{[]string{upsert, filter}, "n", byKey},
+		{note: "n", want: noFilter},
+		{settings: []string{filterByNote}, note: nil, want: noValue},
+		{settings: []string{upsertMode}, note: "n", want: byKey},
+		{settings: []string{upsertMode, filterByNote}, note: "n", want: byKey},
 	} {
-		for _, numbers := range []bool{false, true} { // true: a response shows the numbering during the check
-			run := openOrders(t, append(test.settings, "sap.odata.insert.uncertain=check",
+		for _, isNumberedMeanwhile := range []bool{false, true} { // a response shows it during the check
+			run := openOrders(t, append(test.settings, checkInDoubt,
 				"sap.odata.enable.batch=0")...)
 			host := run.host("Orders")
 			host.isRestarted = true
 			host.value("ID", "0", "Note", test.note)
 			want := test.want
 			host.answer = func(request *wit.Request) wit.Response {
-				if numbers {
+				if isNumberedMeanwhile {
 					want = strings.Replace(want, ", but the service may have replaced the record's initial key",
 						", and another response has shown that the service replaces keys", 1)
+					location := wit.Header{Name: "Location", Value: "http://h/Orders('17')"}
 					out, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Insert, "('a')"),
-						[]uint32{0},
-						wit.Response{Status: 201,
-							Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('17')"}}})
+						[]uint32{0}, wit.Response{Status: 201, Headers: []wit.Header{location}})
 					noError(t, err)
 					host.context = *out.Context
 				}
@@ -246,7 +404,8 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 			host.run()
 			host.expectAll(outcomeInDoubt)
 			if !strings.Contains(host.reasons[0].Message, want) {
-				t.Errorf("%v, it numbers: %t: expected %q, found %v", test.settings, numbers, want, host.reasons[0])
+				t.Errorf("%v, it numbers %t: expected %q, found %v", test.settings, isNumberedMeanwhile, want,
+					host.reasons[0])
 			}
 		}
 	}
@@ -255,9 +414,9 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 // A service may number one of several key properties and keep the others.
 func TestKeysOfSeveralProperties(t *testing.T) {
 	t.Parallel()
-	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
-		1)
-	const filter = "sap.odata.check.filter=Note"
+	const key = `<PropertyRef Name="ID"/>`
+	const createdAsNine = "201 Location: http://h/Orders(ID='a',Count=9)"
+	metadata := strings.Replace(shop, key, key+`<PropertyRef Name="Count"/>`, 1)
 	for _, test := range []struct {
 		name     string
 		setting  string
@@ -266,26 +425,42 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 		requests int
 		outcomes []string
 	}{
-		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)",
-			"0"}, 2, []string{outcomeWritten, outcomeInDoubt}},
-		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}},
-			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)",
-				"0", "404", "201"}, 5,
-			[]string{outcomeWritten, outcomeWritten, outcomeWritten}},
-		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
-			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
-				`200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
-			[]string{outcomeWritten, outcomeWritten}},
-		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
-			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
-				`200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
-			[]string{outcomeWritten, outcomeInDoubt}},
+		{
+			name:     "the same one is 0",
+			rows:     [][]any{{"a", 0}, {"b", 0}},
+			script:   []string{createdAsNine, "0"},
+			requests: 2,
+			outcomes: []string{outcomeWritten, outcomeInDoubt},
+		},
+		{
+			name:     "none is 0",
+			rows:     [][]any{{"a", 0}, {"b", 5}, {"c", 6}},
+			script:   []string{createdAsNine, "201 Location: http://h/Orders(ID='b',Count=5)", "0", "404", "201"},
+			requests: 5,
+			outcomes: []string{outcomeWritten, outcomeWritten, outcomeWritten},
+		},
+		{
+			name:     "the same one, by the filter",
+			setting:  filterByNote,
+			rows:     [][]any{{"a", 0}, {"b", 0}},
+			script:   []string{createdAsNine, "0", `200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`},
+			requests: 3,
+			outcomes: []string{outcomeWritten, outcomeWritten},
+		},
+		{
+			name:     "another one's, by the filter",
+			setting:  filterByNote,
+			rows:     [][]any{{"a", 0}, {"b", 0}},
+			script:   []string{createdAsNine, "0", `200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`},
+			requests: 3,
+			outcomes: []string{outcomeWritten, outcomeInDoubt},
+		},
 	} {
-		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
+		settings := append(set("00", "Orders"), checkInDoubt, "sap.odata.enable.batch=0")
 		if test.setting != "" {
-			more = append(more, test.setting)
+			settings = append(settings, test.setting)
 		}
-		run := open(t, metadataService(changed), append(set("00", "Orders"), more...)...)
+		run := open(t, metadataService(metadata), settings...)
 		var rows [][]any
 		for _, row := range test.rows {
 			rows = append(rows, []any{"ID", row[0], "Count", int64(row[1].(int)), "Note", "n"})
@@ -310,11 +485,11 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 	host.answer = func(*wit.Request) wit.Response { return batchAnswer(parts...) }
 	host.run()
 	host.expectAll(outcomeWritten)
-	again := run.host("Orders")
-	again.tombstone("ID", "2")
-	again.run()
-	again.expectAll(wit.ErrorConfig.String())
-	if failure := again.reasons[0]; !strings.Contains(failure.Message,
+	deletion := run.host("Orders")
+	deletion.tombstone("ID", "2")
+	deletion.run()
+	deletion.expectAll(wit.ErrorConfig.String())
+	if failure := deletion.reasons[0]; !strings.Contains(failure.Message,
 		"/Orders: the service replaces the keys of inserted entities") {
 		t.Errorf("expected a message about the service's keys, found %v", failure)
 	}
@@ -326,22 +501,22 @@ func TestSpellingsOfOneKey(t *testing.T) {
 	for _, test := range []struct {
 		first  string
 		second string
-		same   bool
+		isSame bool
 	}{
 		{first: "(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", second: "(guid'0123abcd-89ab-cdef-0123-456789abcdef')",
-			same: true},
-		{first: "(1.50M)", second: "(1.5m)", same: true},
-		{first: "(2.00M)", second: "(2M)", same: true},
+			isSame: true},
+		{first: "(1.50M)", second: "(1.5m)", isSame: true},
+		{first: "(2.00M)", second: "(2M)", isSame: true},
 		{first: "(20M)", second: "(2M)"},
-		{first: "(01.5M)", second: "(1.5M)", same: true},
-		{first: "(-0M)", second: "(0.0M)", same: true},
+		{first: "(01.5M)", second: "(1.5M)", isSame: true},
+		{first: "(-0M)", second: "(0.0M)", isSame: true},
 		{first: "(-1.5M)", second: "(1.5M)"},
-		{first: "(time'PT1H30M')", second: "(time'PT01H30M00.0S')", same: true},
+		{first: "(time'PT1H30M')", second: "(time'PT01H30M00.0S')", isSame: true},
 		{first: "(time'PT1H30M')", second: "(time'PT1H31M')"},
-		{first: "('007')", second: "('7 ')", same: true},
-		{first: "('a')", second: "('A')", same: true},
+		{first: "('007')", second: "('7 ')", isSame: true},
+		{first: "('a')", second: "('A')", isSame: true},
 		{first: "('a')", second: "('b')"},
-		{first: "(A='x',N=0.10M)", second: "(A='X',N=0.1M)", same: true},
+		{first: "(A='x',N=0.10M)", second: "(A='X',N=0.1M)", isSame: true},
 	} {
 		var spellings [2]string
 		for i, predicate := range []string{test.first, test.second} {
@@ -354,20 +529,21 @@ func TestSpellingsOfOneKey(t *testing.T) {
 			}
 			spellings[i] = encode.CanonicalPredicate(values, predicate)
 		}
-		if (spellings[0] == spellings[1]) != test.same {
-			t.Errorf("%s and %s: found %s and %s", test.first, test.second, spellings[0], spellings[1])
+		if (spellings[0] == spellings[1]) != test.isSame {
+			t.Errorf("%s and %s: expected the same key %t, found %s and %s", test.first, test.second, test.isSame,
+				spellings[0], spellings[1])
 		}
 	}
 }
 
-// A Location with a hidden secret is not compared.
+// A Location with a hidden part does not show that the service replaces keys.
 func TestAddressWithAHiddenPart(t *testing.T) {
 	run := openOrders(t, oneOrderingKey, "sap.odata.enable.delete=1")
 	_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('1000[hidden]')"},
 		[]any{"ID", "10002024", "Note", "n"})
 	host.expectAll(outcomeWritten)
-	again := run.host("Orders")
-	again.tombstone("ID", "10002024")
-	again.run()
-	again.expectAll(outcomeWritten)
+	deletion := run.host("Orders")
+	deletion.tombstone("ID", "10002024")
+	deletion.run()
+	deletion.expectAll(outcomeWritten)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// shown returns a request as one line.
-func shown(request *wit.Request) string {
+// requestText returns a request as one line.
+func requestText(request *wit.Request) string {
 	text := request.Method + " " + strings.TrimPrefix(request.Target, gateway)
 	for _, h := range request.Headers {
 		switch h.Name {
@@ -29,28 +29,30 @@ func shown(request *wit.Request) string {
 	return text
 }
 
-// scripted returns a response for each line: a status, a header, a body.
+// scripted returns a function that consumes the script. It responds to each request with the next line, which is a
+// status that a header or a body may follow. A request after the last line is an error of the test.
 func scripted(t *testing.T, script ...string) func(*wit.Request) wit.Response {
 	return func(request *wit.Request) wit.Response {
 		if len(script) == 0 {
-			t.Errorf("unexpected request: %s", shown(request))
+			t.Errorf("unexpected request: %s", requestText(request))
 			return wit.Response{Status: 400}
 		}
 		var status uint16
 		fmt.Sscan(script[0], &status)
-		_, rest, _ := strings.Cut(script[0], " ")
+		_, text, _ := strings.Cut(script[0], " ")
 		script = script[1:]
-		r := wit.Response{Status: status}
-		if name, value, ok := strings.Cut(rest, ": "); ok && !strings.HasPrefix(rest, "{") && !strings.HasPrefix(rest,
-			"<") {
-			r.Headers = []wit.Header{{Name: name, Value: value}}
+		response := wit.Response{Status: status}
+		name, value, ok := strings.Cut(text, ": ")
+		if ok && !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "<") {
+			response.Headers = []wit.Header{{Name: name, Value: value}}
 		} else {
-			r.Body = []byte(rest)
+			response.Body = []byte(text)
 		}
-		return r
+		return response
 	}
 }
 
+// denial returns the document of an error with a code and a message.
 func denial(code, text string) string {
 	return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + text + `"}}}`
 }
@@ -91,7 +93,8 @@ func with(value connectdata.Map, pairs ...any) connectdata.Map {
 	return append(value[:len(value):len(value)], fields(pairs...)...)
 }
 
-// operationCase is a record with settings, the responses to its requests, the requests, and the outcome of the row.
+// operationCase is a record with settings, the responses to its requests (script), the requests, and the outcome of the
+// row.
 type operationCase struct {
 	name     string
 	settings []string
@@ -139,72 +142,216 @@ func TestOperations(t *testing.T) {
 // Each mode sends its method. A missing entity is an error of the row, a missing service fails the task.
 func checkModesHaveTheirMethods(t *testing.T) {
 	checkOperations(t, []operationCase{
-		{"insert", nil, nil, orderValue, []string{"201"}, []string{orderInsert}, outcomeWritten},
-		{"update", []string{operationMode("UPDATE")}, nil, orderValue, []string{"204"}, []string{orderChange("PUT")},
-			outcomeWritten},
-		{"merge", []string{mergeMode}, nil, orderValue, []string{"204"}, []string{orderChange("MERGE")},
-			outcomeWritten},
-		{"patch", []string{operationMode("Patch")}, nil, orderValue, []string{"200 {}"}, []string{orderChange("PATCH")},
-			outcomeWritten},
-		{"update of nothing", []string{updateMode}, nil, orderValue, []string{"404 " + denial("X/1", "no such order")},
-			[]string{orderChange("PUT")}, "not-found"},
-		{"update by a service that was switched off", []string{updateMode}, nil, orderValue, []string{"410 <html>gone"},
-			[]string{orderChange("PUT")}, "fault gone"},
-		{"update without key", []string{updateMode}, nil, fields("Note", "n"), nil, nil, "data"},
-		{"patch that the service doesn't know", []string{operationMode("patch")}, nil, orderValue, []string{"405"},
-			[]string{orderChange("PATCH")}, "fault unsupported"},
-		{"tunnelled", []string{mergeMode, "sap.odata.method.tunnel=1"}, nil, orderValue, []string{"204"},
-			[]string{"POST " + orderPath + " If-Match=* X-HTTP-Method=MERGE (repeatable) " + orderBody},
-			outcomeWritten},
+		{
+			name:     "insert",
+			value:    orderValue,
+			script:   []string{"201"},
+			requests: []string{orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "update",
+			settings: []string{operationMode("UPDATE")},
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{orderChange("PUT")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "merge",
+			settings: []string{mergeMode},
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{orderChange("MERGE")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "patch",
+			settings: []string{operationMode("Patch")},
+			value:    orderValue,
+			script:   []string{"200 {}"},
+			requests: []string{orderChange("PATCH")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "update of nothing",
+			settings: []string{updateMode},
+			value:    orderValue,
+			script:   []string{"404 " + denial("X/1", "no such order")},
+			requests: []string{orderChange("PUT")},
+			outcome:  "not-found",
+		},
+		{
+			name:     "update by a service that was switched off",
+			settings: []string{updateMode},
+			value:    orderValue,
+			script:   []string{"410 <html>gone"},
+			requests: []string{orderChange("PUT")},
+			outcome:  "fault gone",
+		},
+		{
+			name:     "update without key",
+			settings: []string{updateMode},
+			value:    fields("Note", "n"),
+			outcome:  "data",
+		},
+		{
+			name:     "patch that the service doesn't know",
+			settings: []string{operationMode("patch")},
+			value:    orderValue,
+			script:   []string{"405"},
+			requests: []string{orderChange("PATCH")},
+			outcome:  "fault unsupported",
+		},
+		{
+			name:     "tunnelled",
+			settings: []string{mergeMode, "sap.odata.method.tunnel=1"},
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{"POST " + orderPath + " If-Match=* X-HTTP-Method=MERGE (repeatable) " + orderBody},
+			outcome:  outcomeWritten,
+		},
 	})
 }
 
 // A property of the record selects the operation.
 func checkDynamicModeTakesOperationFromRecord(t *testing.T) {
 	checkOperations(t, []operationCase{
-		{"dynamic I", dynamicMode, nil, with(orderValue, "OP", "i"), []string{"201"}, []string{orderInsert},
-			outcomeWritten},
-		{"dynamic U", dynamicMode, nil, with(orderValue, "OP", "U"), []string{"204"}, []string{orderChange("PUT")},
-			outcomeWritten},
-		{"dynamic M", dynamicMode, nil, with(orderValue, "OP", "m"), []string{"204"}, []string{orderChange("MERGE")},
-			outcomeWritten},
-		{"dynamic D", dynamicMode, nil, with(orderValue, "OP", "d"), []string{"204"},
-			[]string{"DELETE " + orderPath + " If-Match=* (repeatable)"}, outcomeWritten},
-		{"dynamic by a property of the entity",
-			[]string{operationMode("dynamic"), "sap.odata.operation.mode.property=Note"}, nil,
-			fields("ID", "a'b", "Note", "I"), []string{"201"}, []string{`POST /Orders {"ID":"a'b","Note":"I"}`},
-			outcomeWritten},
-		{"dynamic X", dynamicMode, nil, with(orderValue, "OP", "X"), nil, nil, "data"},
-		{"dynamic without", dynamicMode, nil, orderValue, nil, nil, "data"},
+		{
+			name:     "dynamic I",
+			settings: dynamicMode,
+			value:    with(orderValue, "OP", "i"),
+			script:   []string{"201"},
+			requests: []string{orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "dynamic U",
+			settings: dynamicMode,
+			value:    with(orderValue, "OP", "U"),
+			script:   []string{"204"},
+			requests: []string{orderChange("PUT")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "dynamic M",
+			settings: dynamicMode,
+			value:    with(orderValue, "OP", "m"),
+			script:   []string{"204"},
+			requests: []string{orderChange("MERGE")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "dynamic D",
+			settings: dynamicMode,
+			value:    with(orderValue, "OP", "d"),
+			script:   []string{"204"},
+			requests: []string{"DELETE " + orderPath + " If-Match=* (repeatable)"},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "dynamic by a property of the entity",
+			settings: []string{operationMode("dynamic"), "sap.odata.operation.mode.property=Note"},
+			value:    fields("ID", "a'b", "Note", "I"),
+			script:   []string{"201"},
+			requests: []string{`POST /Orders {"ID":"a'b","Note":"I"}`},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "dynamic X",
+			settings: dynamicMode,
+			value:    with(orderValue, "OP", "X"),
+			outcome:  "data",
+		},
+		{
+			name:     "dynamic without",
+			settings: dynamicMode,
+			value:    orderValue,
+			outcome:  "data",
+		},
 	})
 }
 
 // An upsert updates and inserts what is missing, or inserts and updates what exists.
 func checkUpsertUpdatesOrInserts(t *testing.T) {
 	checkOperations(t, []operationCase{
-		{"upsert that updates", []string{upsertMode}, nil, orderValue, []string{"204"}, []string{orderChange("MERGE")},
-			outcomeWritten},
-		{"upsert that inserts", []string{upsertMode}, nil, orderValue, []string{"404", "201"},
-			[]string{orderChange("MERGE"), orderInsert}, outcomeWritten},
-		{"upsert by code", []string{upsertMode, "sap.odata.notfound.codes=400,Z/9", "sap.odata.upsert.method=put"}, nil,
-			orderValue, []string{"400", "201"}, []string{orderChange("PUT"), orderInsert}, outcomeWritten},
-		{"upsert that is refused", []string{upsertMode}, nil, orderValue, []string{"400 " + denial("X/1", "no")},
-			[]string{orderChange("MERGE")}, "data"},
+		{
+			name:     "upsert that updates",
+			settings: []string{upsertMode},
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{orderChange("MERGE")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert that inserts",
+			settings: []string{upsertMode},
+			value:    orderValue,
+			script:   []string{"404", "201"},
+			requests: []string{orderChange("MERGE"), orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert by code",
+			settings: []string{upsertMode, "sap.odata.notfound.codes=400,Z/9", "sap.odata.upsert.method=put"},
+			value:    orderValue,
+			script:   []string{"400", "201"},
+			requests: []string{orderChange("PUT"), orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert that is rejected",
+			settings: []string{upsertMode},
+			value:    orderValue,
+			script:   []string{"400 " + denial("X/1", "no")},
+			requests: []string{orderChange("MERGE")},
+			outcome:  "data",
+		},
 		// The word "exists" in the answer does not count.
-		{"upsert that inserts first", []string{upsertMode, insertFirst, "sap.odata.upsert.method=patch"}, nil,
-			orderValue, []string{"400 " + denial("X/1", "Order exists"), "204"}, []string{orderInsert}, "data"},
-		{"upsert by a code of existing",
-			[]string{upsertMode, insertFirst, "sap.odata.upsert.method=patch", "sap.odata.exists.codes=x/1"}, nil,
-			orderValue, []string{"500 " + denial("X/1", "Order exists"), "204"},
-			[]string{orderInsert, orderChange("PATCH")}, outcomeWritten},
-		{"upsert whose insert was lost and arrived", []string{upsertMode, insertFirst}, nil, orderValue,
-			[]string{"0", "200 {}", "204"}, []string{orderInsert, orderRead, orderChange("MERGE")}, outcomeWritten},
-		{"upsert whose insert was lost", []string{upsertMode, insertFirst}, nil, orderValue,
-			[]string{"0", "404", "201"}, []string{orderInsert, orderRead, orderInsert}, outcomeWritten},
-		{"upsert by the record's key", []string{upsertMode}, fields("ID", "k"), fields("Note", "n"),
-			[]string{"404", "201"},
-			[]string{`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`,
-				`POST /Orders {"ID":"k","Note":"n"}`}, outcomeWritten},
+		{
+			name:     "upsert that inserts first",
+			settings: []string{upsertMode, insertFirst, "sap.odata.upsert.method=patch"},
+			value:    orderValue,
+			script:   []string{"400 " + denial("X/1", "Order exists"), "204"},
+			requests: []string{orderInsert},
+			outcome:  "data",
+		},
+		{
+			name:     "upsert by a code of existing",
+			settings: []string{upsertMode, insertFirst, "sap.odata.upsert.method=patch", "sap.odata.exists.codes=x/1"},
+			value:    orderValue,
+			script:   []string{"500 " + denial("X/1", "Order exists"), "204"},
+			requests: []string{orderInsert, orderChange("PATCH")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert whose insert was done, but its response lost",
+			settings: []string{upsertMode, insertFirst},
+			value:    orderValue,
+			script:   []string{"0", "200 {}", "204"},
+			requests: []string{orderInsert, orderRead, orderChange("MERGE")},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert whose insert was lost",
+			settings: []string{upsertMode, insertFirst},
+			value:    orderValue,
+			script:   []string{"0", "404", "201"},
+			requests: []string{orderInsert, orderRead, orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "upsert by the record's key",
+			settings: []string{upsertMode},
+			key:      fields("ID", "k"),
+			value:    fields("Note", "n"),
+			script:   []string{"404", "201"},
+			requests: []string{
+				`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`,
+				`POST /Orders {"ID":"k","Note":"n"}`,
+			},
+			outcome: outcomeWritten,
+		},
 	})
 }
 
@@ -212,96 +359,254 @@ func checkUpsertUpdatesOrInserts(t *testing.T) {
 func checkDeletesAndRecordsOfSourcesAreWritten(t *testing.T) {
 	const deleted = "DELETE /Orders('x') If-Match=* (repeatable)"
 	checkOperations(t, []operationCase{
-		{"delete", []string{enableDelete}, fields("ID", "x"), nil, []string{"204"}, []string{deleted}, outcomeWritten},
-		{"delete by the only key", []string{enableDelete}, "x", nil, []string{"204"}, []string{deleted},
-			outcomeWritten},
-		{"delete by a code of missing", []string{enableDelete, "sap.odata.notfound.codes=Z/9"}, "x", nil,
-			[]string{"400 " + denial("Z/9", "nothing")}, []string{deleted}, outcomeWritten},
-		{"a source's delete", []string{"sap.odata.delete.records=1"}, nil,
-			fields("ID", "x", "Note", nil, "Count", nil, "RECORDMODE", "D", "DELETED_AT", int64(5)), []string{"204"},
-			[]string{deleted}, outcomeWritten},
-		{"a source's row", []string{"sap.odata.delete.records=1"}, nil,
-			with(orderValue, "ODQ_CHANGEMODE", "U", "ODQ_ENTITYCNTR", "1"), []string{"201"}, []string{orderInsert},
-			outcomeWritten},
-		{"a source's row, unasked", nil, nil, with(orderValue, "RECORDMODE", "U"), nil, nil, "data"},
+		{
+			name:     "delete",
+			settings: []string{enableDelete},
+			key:      fields("ID", "x"),
+			script:   []string{"204"},
+			requests: []string{deleted},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "delete by the only key",
+			settings: []string{enableDelete},
+			key:      "x",
+			script:   []string{"204"},
+			requests: []string{deleted},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "delete by a code of missing",
+			settings: []string{enableDelete, "sap.odata.notfound.codes=Z/9"},
+			key:      "x",
+			script:   []string{"400 " + denial("Z/9", "nothing")},
+			requests: []string{deleted},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "a source's delete",
+			settings: []string{"sap.odata.delete.records=1"},
+			value:    fields("ID", "x", "Note", nil, "Count", nil, "RECORDMODE", "D", "DELETED_AT", int64(5)),
+			script:   []string{"204"},
+			requests: []string{deleted},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "a source's row",
+			settings: []string{"sap.odata.delete.records=1"},
+			value:    with(orderValue, "ODQ_CHANGEMODE", "U", "ODQ_ENTITYCNTR", "1"),
+			script:   []string{"201"},
+			requests: []string{orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:    "a source's row, unasked",
+			value:   with(orderValue, "RECORDMODE", "U"),
+			outcome: "data",
+		},
 	})
 }
 
 // The key of the record identifies the entity if it is configured, or if the value has no key.
 func checkKeyOfRecordIsUsed(t *testing.T) {
 	checkOperations(t, []operationCase{
-		{"key from the record", []string{updateMode, keyOfRecord}, "k", orderValue, []string{"204"},
-			[]string{`PUT /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n","Count":1}`}, outcomeWritten},
-		{"insert with the key from the record", []string{keyOfRecord}, fields("ID", "k"), fields("Note", "n"),
-			[]string{"201"}, []string{`POST /Orders {"ID":"k","Note":"n"}`}, outcomeWritten},
-		{"no key in the record", []string{keyOfRecord}, nil, orderValue, nil, nil, "data"},
-		{"what the value lacks is the record's", []string{mergeMode}, fields("ID", "k"), fields("Note", "n"),
-			[]string{"204"}, []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`}, outcomeWritten},
-		{"a key that the value says whole", []string{mergeMode}, fields("ID", "other"), orderValue, []string{"204"},
-			[]string{orderChange("MERGE")}, outcomeWritten},
+		{
+			name:     "key from the record",
+			settings: []string{updateMode, keyOfRecord},
+			key:      "k",
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{`PUT /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n","Count":1}`},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "insert with the key from the record",
+			settings: []string{keyOfRecord},
+			key:      fields("ID", "k"),
+			value:    fields("Note", "n"),
+			script:   []string{"201"},
+			requests: []string{`POST /Orders {"ID":"k","Note":"n"}`},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "no key in the record",
+			settings: []string{keyOfRecord},
+			value:    orderValue,
+			outcome:  "data",
+		},
+		{
+			name:     "a key that the value lacks is the record's",
+			settings: []string{mergeMode},
+			key:      fields("ID", "k"),
+			value:    fields("Note", "n"),
+			script:   []string{"204"},
+			requests: []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "a complete key in the value",
+			settings: []string{mergeMode},
+			key:      fields("ID", "other"),
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{orderChange("MERGE")},
+			outcome:  outcomeWritten,
+		},
 	})
 }
 
 // A change has the ETag that was read before, a wildcard or none, as configured.
 func checkETagsGuardChanges(t *testing.T) {
 	checkOperations(t, []operationCase{
-		{"no ETag", []string{updateMode, noTag}, nil, orderValue, []string{"204"},
-			[]string{"PUT " + orderPath + " (repeatable) " + orderBody}, outcomeWritten},
-		{"no ETag, wanted", []string{updateMode, noTag}, nil, orderValue, []string{"428"},
-			[]string{"PUT " + orderPath + " (repeatable) " + orderBody}, "conflict"},
-		{"ETag", []string{updateMode, useTag}, nil, orderValue, []string{`200 ETag: W/"a b"`, "204"},
-			[]string{orderTagRead, "PUT " + orderPath + ` If-Match=W/"a b" ` + orderBody}, outcomeWritten},
-		{"ETag of the document", []string{updateMode, useTag}, nil, orderValue,
-			[]string{`200 {"d":{"__metadata":{"etag":"W/\"7\""}}}`, "204"},
-			[]string{orderTagRead, "PUT " + orderPath + ` If-Match=W/"7" ` + orderBody}, outcomeWritten},
-		{"no ETag there", []string{updateMode, useTag}, nil, orderValue, []string{"200 {}", "200 {}", "204"},
-			[]string{orderTagRead, orderRead, "PUT " + orderPath + " (repeatable) " + orderBody}, outcomeWritten},
-		{"ETag of what is cut off", []string{updateMode, useTag}, nil, orderValue,
-			[]string{`200 <entry xmlns="http://www.w3.org/2005/Atom"><id>x</id>`,
+		{
+			name:     "no ETag",
+			settings: []string{updateMode, noTag},
+			value:    orderValue,
+			script:   []string{"204"},
+			requests: []string{"PUT " + orderPath + " (repeatable) " + orderBody},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "no ETag, but the service requires one",
+			settings: []string{updateMode, noTag},
+			value:    orderValue,
+			script:   []string{"428"},
+			requests: []string{"PUT " + orderPath + " (repeatable) " + orderBody},
+			outcome:  "conflict",
+		},
+		{
+			name:     "ETag",
+			settings: []string{updateMode, useTag},
+			value:    orderValue,
+			script:   []string{`200 ETag: W/"a b"`, "204"},
+			requests: []string{orderTagRead, "PUT " + orderPath + ` If-Match=W/"a b" ` + orderBody},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "ETag of the document",
+			settings: []string{updateMode, useTag},
+			value:    orderValue,
+			script:   []string{`200 {"d":{"__metadata":{"etag":"W/\"7\""}}}`, "204"},
+			requests: []string{orderTagRead, "PUT " + orderPath + ` If-Match=W/"7" ` + orderBody},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "no ETag in the responses",
+			settings: []string{updateMode, useTag},
+			value:    orderValue,
+			script:   []string{"200 {}", "200 {}", "204"},
+			requests: []string{orderTagRead, orderRead, "PUT " + orderPath + " (repeatable) " + orderBody},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "ETag of a truncated document",
+			settings: []string{updateMode, useTag},
+			value:    orderValue,
+			script: []string{`200 <entry xmlns="http://www.w3.org/2005/Atom"><id>x</id>`,
 				`200 <entry xmlns="http://www.w3.org/2005/Atom"><id>x</id>`},
-			[]string{orderTagRead, orderRead}, "data"},
-		{"ETag of no document", []string{updateMode, useTag}, nil, orderValue, []string{"200", "200"},
-			[]string{orderTagRead, orderRead}, "data"},
-		{"ETag conflict", []string{updateMode, useTag}, nil, orderValue, []string{`200 ETag: "1"`, "412"},
-			[]string{orderTagRead, "PUT " + orderPath + ` If-Match="1" ` + orderBody}, "conflict"},
-		{"ETag conflict, again", []string{updateMode, useTag, "sap.odata.etag.conflict=retry"}, nil, orderValue,
-			[]string{`200 ETag: "1"`, "412", `200 ETag: "2"`, "204"},
-			[]string{orderTagRead, "PUT " + orderPath + ` If-Match="1" (repeatable) ` + orderBody,
-				orderTagRead, "PUT " + orderPath + ` If-Match="2" (repeatable) ` + orderBody}, outcomeWritten},
-		{"ETag of what is gone", []string{enableDelete, useTag}, "x", nil, []string{"404"},
-			[]string{"GET /Orders('x')?$select=ID (repeatable)"}, outcomeWritten},
-		{"ETag of an upsert", []string{upsertMode, useTag}, nil, orderValue, []string{"404", "201"},
-			[]string{orderTagRead, orderInsert}, outcomeWritten},
+			requests: []string{orderTagRead, orderRead},
+			outcome:  "data",
+		},
+		{
+			name:     "ETag of no document",
+			settings: []string{updateMode, useTag},
+			value:    orderValue,
+			script:   []string{"200", "200"},
+			requests: []string{orderTagRead, orderRead},
+			outcome:  "data",
+		},
+		{
+			name:     "ETag conflict",
+			settings: []string{updateMode, useTag},
+			value:    orderValue,
+			script:   []string{`200 ETag: "1"`, "412"},
+			requests: []string{orderTagRead, "PUT " + orderPath + ` If-Match="1" ` + orderBody},
+			outcome:  "conflict",
+		},
+		{
+			name:     "ETag conflict, again",
+			settings: []string{updateMode, useTag, "sap.odata.etag.conflict=retry"},
+			value:    orderValue,
+			script:   []string{`200 ETag: "1"`, "412", `200 ETag: "2"`, "204"},
+			requests: []string{
+				orderTagRead,
+				"PUT " + orderPath + ` If-Match="1" (repeatable) ` + orderBody,
+				orderTagRead,
+				"PUT " + orderPath + ` If-Match="2" (repeatable) ` + orderBody,
+			},
+			outcome: outcomeWritten,
+		},
+		{
+			name:     "ETag of a missing entity",
+			settings: []string{enableDelete, useTag},
+			key:      "x",
+			script:   []string{"404"},
+			requests: []string{"GET /Orders('x')?$select=ID (repeatable)"},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "ETag of an upsert",
+			settings: []string{upsertMode, useTag},
+			value:    orderValue,
+			script:   []string{"404", "201"},
+			requests: []string{orderTagRead, orderInsert},
+			outcome:  outcomeWritten,
+		},
 	})
 }
 
 // Values that the type cannot store are rejected unless configured otherwise.
 func checkUnknownOrUnfitValuesAreRejected(t *testing.T) {
 	checkOperations(t, []operationCase{
-		{"nested content in an update", []string{updateMode}, nil,
-			with(orderValue, "Items", connectdata.List{fields("Pos", int64(1))}), nil, nil, "data"},
-		{"unknown field, ignored", []string{"sap.odata.unknown.fields=ignore"}, nil, with(orderValue, "Other", "x"),
-			[]string{"201"}, []string{orderInsert}, outcomeWritten},
-		{"unknown field, fails", []string{"sap.odata.unknown.fields=fail"}, nil, with(orderValue, "Other", "x"), nil,
-			nil, "config"},
-		{"out of range", nil, nil, fields("ID", "a", "Count", int64(1)<<32+5), nil, nil, "data"},
-		{"out of range, allowed", []string{"sap.odata.lossy=allow"}, nil, fields("ID", "a", "Count", int64(1)<<32+5),
-			[]string{"201"}, []string{`POST /Orders {"ID":"a","Count":5}`}, outcomeWritten},
+		{
+			name:     "nested content in an update",
+			settings: []string{updateMode},
+			value:    with(orderValue, "Items", connectdata.List{fields("Pos", int64(1))}),
+			outcome:  "data",
+		},
+		{
+			name:     "unknown field, ignored",
+			settings: []string{"sap.odata.unknown.fields=ignore"},
+			value:    with(orderValue, "Other", "x"),
+			script:   []string{"201"},
+			requests: []string{orderInsert},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "unknown field, fails",
+			settings: []string{"sap.odata.unknown.fields=fail"},
+			value:    with(orderValue, "Other", "x"),
+			outcome:  "config",
+		},
+		{
+			name:    "out of range",
+			value:   fields("ID", "a", "Count", int64(1)<<32+5),
+			outcome: "data",
+		},
+		{
+			name:     "out of range, allowed",
+			settings: []string{"sap.odata.lossy=allow"},
+			value:    fields("ID", "a", "Count", int64(1)<<32+5),
+			script:   []string{"201"},
+			requests: []string{`POST /Orders {"ID":"a","Count":5}`},
+			outcome:  outcomeWritten,
+		},
 	})
 }
 
+// Entities are written as Atom with their nested entities, and as in JSON otherwise.
 func TestAtom(t *testing.T) {
 	items := connectdata.List{fields("Pos", int64(1)), fields("Pos", int64(2))}
 	const start = `<?xml version="1.0" encoding="utf-8"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
 		`<title></title><updated></updated><author><name></name></author><category term="S.Order" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>`
-	item := func(n string) string {
+	item := func(number string) string {
 		return `<entry><title></title><updated></updated><author><name></name></author><category term="S.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
-			`<content type="application/xml"><m:properties><d:Pos m:type="Edm.Int32">` + n +
+			`<content type="application/xml"><m:properties><d:Pos m:type="Edm.Int32">` + number +
 			`</d:Pos></m:properties></content></entry>`
 	}
 	for _, test := range []struct {
 		value connectdata.Map
-		want  string
+		want  string // "" means that the row is rejected
 	}{
 		{fields("ID", "<a>&\r\n", "Note", nil, "Count", int64(1), "Place", fields("City", "Ulm")),
 			start + `<content type="application/xml"><m:properties><d:ID>&lt;a&gt;&amp;&#13;` + "\n" +
@@ -329,11 +634,11 @@ func TestAtom(t *testing.T) {
 	out, value := read(t, service)
 	run.schemas = []wit.Schema{{ID: 1, Nodes: value}}
 	run.data = out.Data
-	refused := 0
+	rejected := 0
 	for _, row := range out.Rows {
 		row.Value.Schema = 1
 		if result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{}, row.Value); result.Rejected != nil {
-			refused++
+			rejected++
 		}
 	}
 	originals := dump(service, "AllTypes")
@@ -343,7 +648,7 @@ func TestAtom(t *testing.T) {
 			delete(originals, key)
 		}
 	}
-	if diff := cmp.Diff(originals, copies); diff != "" || refused > 0 {
-		t.Errorf("%d rejected\n%s", refused, diff)
+	if diff := cmp.Diff(originals, copies); diff != "" || rejected > 0 {
+		t.Errorf("%d rejected\n%s", rejected, diff)
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// repeatableRow is a row that another worker may have written. Its result is mayRepeat, sentOnce or a kind of error.
+// repeatableRow is a row that another worker may have written. mode is an operation mode, a letter of the dynamic mode,
+// or delete; " and delete" makes the rows tombstones. known is a hint about the service's keys. want is mayRepeat,
+// sentOnce or a kind of error.
 type repeatableRow struct {
 	mode    string
 	setting string
@@ -57,7 +59,7 @@ func (r *repeatableRow) encode(t *testing.T, batches string) string {
 	}
 	run := open(t, shopService(), settings...)
 	host := run.host("Orders")
-	for _, key := range []string{r.key, "z"} { // the other row does not count
+	for _, key := range []string{r.key, "z"} { // only the result of the first row counts
 		switch {
 		case deletes != "":
 			host.tombstone("ID", key)
@@ -89,11 +91,11 @@ func (r *repeatableRow) encode(t *testing.T, batches string) string {
 func TestInsertIsRepeatableOnlyIfConfigured(t *testing.T) {
 	numbers := knownOfOrders("n")
 	checkRepeatable(t, []repeatableRow{
-		{"insert", "", "a", "", sentOnce},
-		{"insert", repeatInDoubt, "a", "", sentOnce},
-		{"insert", retryInDoubt, "a", "", mayRepeat},
-		{"insert", "", "a", numbers, sentOnce},
-		{"I", "", "a", "", sentOnce},
+		{mode: "insert", key: "a", want: sentOnce},
+		{mode: "insert", setting: repeatInDoubt, key: "a", want: sentOnce},
+		{mode: "insert", setting: retryInDoubt, key: "a", want: mayRepeat},
+		{mode: "insert", key: "a", known: numbers, want: sentOnce},
+		{mode: "I", key: "a", want: sentOnce},
 	})
 }
 
@@ -102,14 +104,14 @@ func TestChangeIsRepeatableUnlessServiceNumbersKeys(t *testing.T) {
 	numbers := knownOfOrders("n")
 	fills := knownOfOrders("f")
 	checkRepeatable(t, []repeatableRow{
-		{"update", "", "a", "", mayRepeat},
-		{"merge", "", "0", fills, mayRepeat},
-		{"patch", useTag, "a", "", mayRepeat},
-		{"merge", "", "a", numbers, "config"},
-		{"delete", "", "a", "", mayRepeat},
-		{"delete", useTag, "a", "", mayRepeat},
-		{"delete", "", "a", numbers, "config"},
-		{"U", "", "a", "", mayRepeat},
+		{mode: "update", key: "a", want: mayRepeat},
+		{mode: "merge", key: "0", known: fills, want: mayRepeat},
+		{mode: "patch", setting: useTag, key: "a", want: mayRepeat},
+		{mode: "merge", key: "a", known: numbers, want: "config"},
+		{mode: "delete", key: "a", want: mayRepeat},
+		{mode: "delete", setting: useTag, key: "a", want: mayRepeat},
+		{mode: "delete", key: "a", known: numbers, want: "config"},
+		{mode: "U", key: "a", want: mayRepeat},
 	})
 }
 
@@ -119,26 +121,26 @@ func TestUpsertIsRepeatableIfKeyIsKept(t *testing.T) {
 	numbers := knownOfOrders("n")
 	fills := knownOfOrders("f")
 	checkRepeatable(t, []repeatableRow{
-		{upsert, "", "a", "", mayRepeat},
-		{upsert, "", "a", fills, mayRepeat},
-		{upsert, "", "a", " known=nXyZ", mayRepeat},
-		{upsert, useTag, "a", "", mayRepeat},
-		{upsert, "sap.odata.upsert.method=put", "a", "", mayRepeat},
-		{upsert, "", "0", "", sentOnce},
-		{upsert, "", "0", fills, sentOnce},
-		{upsert, "", "000", "", sentOnce},
-		{upsert, "", "", "", sentOnce},
-		{upsert, useTag, "0", "", sentOnce},
-		{upsert, "sap.odata.upsert.method=put", "0", "", sentOnce},
-		{upsert, repeatInDoubt, "0", "", sentOnce},
-		{upsert, retryInDoubt, "0", "", mayRepeat},
-		{upsert, retryInDoubt, "0", fills, "data"},
-		{upsert, "", "a", numbers, "config"},
-		{upsert, retryInDoubt, "a", numbers, "config"},
-		{upsert, "", "a", " known=*", "config"},
-		{upsert, insertFirst, "a", "", sentOnce},
-		{upsert, insertFirst, "0", "", sentOnce},
-		{upsert, insertFirst, "a", numbers, "config"},
-		{"upsert and delete", "", "0", "", mayRepeat},
+		{mode: upsert, key: "a", want: mayRepeat},
+		{mode: upsert, key: "a", known: fills, want: mayRepeat},
+		{mode: upsert, key: "a", known: " known=nXyZ", want: mayRepeat},
+		{mode: upsert, setting: useTag, key: "a", want: mayRepeat},
+		{mode: upsert, setting: "sap.odata.upsert.method=put", key: "a", want: mayRepeat},
+		{mode: upsert, key: "0", want: sentOnce},
+		{mode: upsert, key: "0", known: fills, want: sentOnce},
+		{mode: upsert, key: "000", want: sentOnce},
+		{mode: upsert, want: sentOnce},
+		{mode: upsert, setting: useTag, key: "0", want: sentOnce},
+		{mode: upsert, setting: "sap.odata.upsert.method=put", key: "0", want: sentOnce},
+		{mode: upsert, setting: repeatInDoubt, key: "0", want: sentOnce},
+		{mode: upsert, setting: retryInDoubt, key: "0", want: mayRepeat},
+		{mode: upsert, setting: retryInDoubt, key: "0", known: fills, want: "data"},
+		{mode: upsert, key: "a", known: numbers, want: "config"},
+		{mode: upsert, setting: retryInDoubt, key: "a", known: numbers, want: "config"},
+		{mode: upsert, key: "a", known: " known=*", want: "config"},
+		{mode: upsert, setting: insertFirst, key: "a", want: sentOnce},
+		{mode: upsert, setting: insertFirst, key: "0", want: sentOnce},
+		{mode: upsert, setting: insertFirst, key: "a", known: numbers, want: "config"},
+		{mode: "upsert and delete", key: "0", want: mayRepeat},
 	})
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// describeResponse handles one response to an operation, given as status, header, | and body.
+// describeResponse returns the result of one response to an operation as describe formats it. The answer is a status, a
+// header, | and the body.
 func describeResponse(t *testing.T, run *harness, operation requests.Operation, path, answer string) string {
 	t.Helper()
 	header, body, _ := strings.Cut(answer, "|")
@@ -35,10 +36,14 @@ func describeResponse(t *testing.T, run *harness, operation requests.Operation, 
 // keeps its kind.
 func TestRouterAnswersMetadata(t *testing.T) {
 	for answer, want := range map[string]wit.ErrorKind{
-		"404 Requested route ('x') does not exist.": wit.ErrorNotFound, "405 <html>": wit.ErrorNotFound,
-		"415 no": wit.ErrorNotFound, "501 <html>": wit.ErrorNotFound, "404": wit.ErrorNotFound,
+		"404 Requested route ('x') does not exist.": wit.ErrorNotFound,
+		"405 <html>": wit.ErrorNotFound,
+		"415 no":     wit.ErrorNotFound,
+		"501 <html>": wit.ErrorNotFound,
+		"404":        wit.ErrorNotFound,
 		"404 " + denial("/IWFND/MED/170", "No service found"): wit.ErrorNotFound,
-		"501 " + denial("X/1", "no metadata"):                 wit.ErrorUnsupported, "503": wit.ErrorTransient,
+		"501 " + denial("X/1", "no metadata"):                 wit.ErrorUnsupported,
+		"503":                                                 wit.ErrorTransient,
 	} {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(set("00", "Orders")...), nil,
 			[]wit.Response{scripted(t, answer)(&wit.Request{})})
@@ -57,16 +62,15 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
 	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
 	service := odatatest.New(odatatest.Options{})
-	says := []http.Handler{service}
-	mute := []http.Handler{withoutVersion(service)}
+	versioned := []http.Handler{service}
+	unversioned := []http.Handler{withoutVersion(service)}
 	both := []http.Handler{service, withoutVersion(service)}
 	for _, test := range []struct {
 		services []http.Handler
 		setting  string
 		answer   string
-		// results of a DELETE and of an update
-		deleted string
-		update  string
+		deleted  string // the result of a DELETE
+		update   string // the result of an update
 	}{
 		{both, "", "404|" + apigee, "again transient", "again transient"},
 		{both, "", "404|" + router, "again transient", "again transient"},
@@ -81,33 +85,33 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
 		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},
 		{both, "", "410 DATASERVICEVERSION: 2.0|", "written", "refused not-found"},
-		{says, "", "404|", "fault not-found", "fault not-found"},
-		{mute, "", "404|", "written", "refused not-found"},
-		{mute, "", "410| \r\n", "written", "refused not-found"},
+		{versioned, "", "404|", "fault not-found", "fault not-found"},
+		{unversioned, "", "404|", "written", "refused not-found"},
+		{unversioned, "", "410| \r\n", "written", "refused not-found"},
 		{both, "sap.odata.notfound.codes=404", "404|" + router, "written", "refused not-found"},
 		{both, "sap.odata.notfound.codes=404", "404|", "written", "refused not-found"},
 		{both, "sap.odata.notfound.codes=404", "404|<html>gone", "again transient", "again transient"},
 	} {
 		for _, s := range test.services {
-			more := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")
+			settings := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")
 			if test.setting != "" {
-				more = append(more, test.setting)
+				settings = append(settings, test.setting)
 			}
-			run := open(t, s, more...)
+			run := open(t, s, settings...)
 			confirmed := strings.Replace(test.deleted, "transient", "transient confirm", 1)
-			inserts := strings.Replace(test.deleted, "written", "again insert", 1)
-			for _, operation := range []struct {
-				requests.Operation
-				want string
-			}{{requests.Delete, test.deleted}, {requests.ConfirmDelete, confirmed}, {requests.ReadETagForDelete,
-				test.deleted},
-				{requests.Put, test.update}, {requests.Merge, test.update},
-				{requests.Patch, test.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
-				if found := describeResponse(t, run, operation.Operation, "/s/Orders('1')",
-					test.answer); found != operation.want {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", test.setting, operation.Operation,
-						test.answer,
-						operation.want,
+			lookedUp := strings.Replace(test.deleted, "written", "again insert", 1)
+			for operation, want := range map[requests.Operation]string{
+				requests.Delete:            test.deleted,
+				requests.ConfirmDelete:     confirmed,
+				requests.ReadETagForDelete: test.deleted,
+				requests.Put:               test.update,
+				requests.Merge:             test.update,
+				requests.Patch:             test.update,
+				requests.LookUp:            lookedUp,
+				requests.LookUpForUpsert:   lookedUp,
+			} {
+				if found := describeResponse(t, run, operation, "/s/Orders('1')", test.answer); found != want {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", test.setting, operation, test.answer, want,
 						found)
 				}
 			}
@@ -133,20 +137,29 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 	run := open(t, service, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
 	const page = "|<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"
 	for answer, want := range map[string]string{
-		"400" + page: "fault data", "414" + page: "fault data", "421" + page: "fault data", "431" + page: "fault data",
-		"409" + page: "fault conflict", "422" + page: "fault data", "405" + page: "fault unsupported",
-		"413" + page: "refused data", "400|": "refused data", "400|no such plant": "refused data",
-		"408" + page: "again transient", "429" + page: "again transient",
+		"400" + page:        "fault data",
+		"414" + page:        "fault data",
+		"421" + page:        "fault data",
+		"431" + page:        "fault data",
+		"409" + page:        "fault conflict",
+		"422" + page:        "fault data",
+		"405" + page:        "fault unsupported",
+		"413" + page:        "refused data",
+		"400|":              "refused data",
+		"400|no such plant": "refused data",
+		"408" + page:        "again transient",
+		"429" + page:        "again transient",
 		`400|{"error":{"code":"X/1","message":{"value":"no such plant"}}}`: "refused data X/1",
 	} {
-		for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put,
-			requests.Merge,
-			requests.Patch, requests.Delete, requests.ReadETag, requests.LookUp} {
+		for _, operation := range []requests.Operation{
+			requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge, requests.Patch, requests.Delete,
+			requests.ReadETag, requests.LookUp,
+		} {
 			if strings.HasPrefix(answer, "405") && operation != requests.Insert {
 				continue
 			}
 			want := want
-			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have processed it (P19)
+			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have processed it
 				want = "refused transient"
 			}
 			if found := describeResponse(t, run, operation, "/s/Orders('1')", answer); found != want {
@@ -163,39 +176,58 @@ func TestSuccessMustComeFromService(t *testing.T) {
 		"sap.odata.etag=use")...)
 	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
 	for _, answer := range []string{
-		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`,
-		`200|"ok"`, "200|[]", `202|{"OrderID":1}`,
-		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`,
-		`200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
-		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
+		"200|Service temporarily unavailable",
+		`200|{"fault":{"faultstring":"no target"}}`,
+		`201|{"status":"ok"}`,
+		`200|"ok"`,
+		"200|[]",
+		`202|{"OrderID":1}`,
+		`200 Location: https://h/login?to=/x|wait`,
+		`200|{"d":{"OrderID`,
+		`200|<fault xmlns="x">no target</fault>`,
+		`200|<entry xmlns="x"/>`,
+		`200|{"meta":1,"error":{"code":1}}`,
+		"202|",
+		"202 DataServiceVersion: 2.0|",
+		`207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
 		`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
 	} {
-		for operation, want := range map[requests.Operation]string{requests.Insert: "refused transient",
-			requests.UpsertInsert: "refused transient",
-			requests.Put:          "again transient", requests.UpsertMerge: "again transient",
-			requests.Delete:        "again transient",
-			requests.ConfirmDelete: "again transient confirm", requests.ReadETag: "again transient",
+		for operation, want := range map[requests.Operation]string{
+			requests.Insert:            "refused transient",
+			requests.UpsertInsert:      "refused transient",
+			requests.Put:               "again transient",
+			requests.UpsertMerge:       "again transient",
+			requests.Delete:            "again transient",
+			requests.ConfirmDelete:     "again transient confirm",
+			requests.ReadETag:          "again transient",
 			requests.ReadETagForDelete: "again transient",
-			requests.LookUp:            "again transient", requests.LookUpForUpsert: "again transient",
-			requests.Find: "again transient"} {
-			at := path + key
+			requests.LookUp:            "again transient",
+			requests.LookUpForUpsert:   "again transient",
+			requests.Find:              "again transient",
+		} {
+			target := path + key
 			if operation == requests.Insert || operation == requests.UpsertInsert || operation == requests.Find {
-				at = path
+				target = path
 			}
-			if found := describeResponse(t, run, operation, at, answer); found != want {
+			if found := describeResponse(t, run, operation, target, answer); found != want {
 				t.Errorf("operation %d, %s: expected %s, found %s", operation, answer, want, found)
 			}
 		}
 	}
 	for _, answer := range []string{
-		"204|", "200| \n", "201|{}", `201|{"d":{"OrderID":1}}`, `201|{"odata.metadata":"x","OrderID":1,"ProductID":1}`,
+		"204|",
+		"200| \n",
+		"201|{}",
+		`201|{"d":{"OrderID":1}}`,
+		`201|{"odata.metadata":"x","OrderID":1,"ProductID":1}`,
 		`201|<?xml version="1.0"?><a:entry xmlns:a="http://www.w3.org/2005/Atom"/>`,
-		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key +
-			"|made", "200 dataServiceVersion: 2.0|made",
+		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made",
+		"201 location: https://h" + path + key + "|made",
+		"200 dataServiceVersion: 2.0|made",
 	} {
-		for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put,
-			requests.Merge,
-			requests.Delete} {
+		for _, operation := range []requests.Operation{
+			requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge, requests.Delete,
+		} {
 			if operation != requests.Insert && operation != requests.UpsertInsert &&
 				strings.Contains(strings.ToLower(answer), "location") {
 				continue // the Location proves an insert only
@@ -206,15 +238,15 @@ func TestSuccessMustComeFromService(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
-		if found := describeResponse(t, run, requests.Insert, path,
-			"201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
+		answer := "201 " + name + `: Rejected|{"d":{"OrderID":1}}`
+		if found := describeResponse(t, run, requests.Insert, path, answer); found != "refused transient" {
 			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
 		}
 	}
 	// A request that is not repeatable is not repeated.
-	q := run.target(requests.Put, path+key)
-	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	state := q.AppendState(requests.AppendStateHead(nil, 0, 0, 1, 0), nil, true)
+	target := run.target(requests.Put, path+key)
+	target.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
+	state := target.AppendState(requests.AppendStateHead(nil, 0, 0, 1, 0), nil, true)
 	out, err := run.p.HandleResponse(run.context, state, []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
 		t.Errorf("expected a rejection, found %s", found)
@@ -236,28 +268,101 @@ func TestKeysRejectedByProxies(t *testing.T) {
 		requests []string
 		outcome  string
 	}{
-		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page},
-			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"put", "update", "a:b", []string{"400" + page, service, "400" + page}, []string{"PUT", "GET /Orders?$top=1",
-			"PUT"}, "data"},
-		{"of 260 characters", "merge", long, []string{"414" + page, service, "414" + page},
-			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"with a slash", "upsert", "a/b", []string{"404" + page, service, "404" + page},
-			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1",
-			"no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"the set cannot be read", "merge", "50%", []string{"400" + page, "400" + page},
-			[]string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
-		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"},
-			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, outcomeWritten},
-		{"no odd key", "merge", "a-b", []string{"400" + page}, []string{"MERGE"}, "fault data"},
-		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")},
-			[]string{"MERGE"}, "data"},
-		{"not allowed", "merge", "50%", []string{"405" + page}, []string{"MERGE"}, "fault unsupported"},
-		{"an insert says no key in its address", "insert", "50%", []string{"400" + page}, []string{"POST"},
-			"fault data"},
-		{"deleted", "", "a/b", []string{"404" + page, service, "404" + page}, []string{"DELETE", "GET /Orders?$top=1",
-			"DELETE"}, "data"},
+		{
+			name:     "merged",
+			mode:     "merge",
+			id:       "50%",
+			script:   []string{"400" + page, service, "400" + page},
+			requests: []string{"MERGE", "GET /Orders?$top=1", "MERGE"},
+			outcome:  "data",
+		},
+		{
+			name:     "put",
+			mode:     "update",
+			id:       "a:b",
+			script:   []string{"400" + page, service, "400" + page},
+			requests: []string{"PUT", "GET /Orders?$top=1", "PUT"},
+			outcome:  "data",
+		},
+		{
+			name:     "of 260 characters",
+			mode:     "merge",
+			id:       long,
+			script:   []string{"414" + page, service, "414" + page},
+			requests: []string{"MERGE", "GET /Orders?$top=1", "MERGE"},
+			outcome:  "data",
+		},
+		{
+			name:     "with a slash",
+			mode:     "upsert",
+			id:       "a/b",
+			script:   []string{"404" + page, service, "404" + page},
+			requests: []string{"MERGE", "GET /Orders?$top=1", "MERGE"},
+			outcome:  "data",
+		},
+		{
+			name:     "the set is rejected by the service",
+			mode:     "merge",
+			id:       "50%",
+			script:   []string{"400" + page, "403 " + denial("X/1", "no reading"), "400" + page},
+			requests: []string{"MERGE", "GET /Orders?$top=1", "MERGE"},
+			outcome:  "data",
+		},
+		{
+			name:     "the set cannot be read",
+			mode:     "merge",
+			id:       "50%",
+			script:   []string{"400" + page, "400" + page},
+			requests: []string{"MERGE", "GET /Orders?$top=1"},
+			outcome:  "fault data",
+		},
+		{
+			name:     "the error has passed",
+			mode:     "merge",
+			id:       "50%",
+			script:   []string{"404" + page, service, "204"},
+			requests: []string{"MERGE", "GET /Orders?$top=1", "MERGE"},
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "no odd key",
+			mode:     "merge",
+			id:       "a-b",
+			script:   []string{"400" + page},
+			requests: []string{"MERGE"},
+			outcome:  "fault data",
+		},
+		{
+			name:     "an error document of the service",
+			mode:     "merge",
+			id:       "50%",
+			script:   []string{"400 " + denial("X/1", "no such plant")},
+			requests: []string{"MERGE"},
+			outcome:  "data",
+		},
+		{
+			name:     "not allowed",
+			mode:     "merge",
+			id:       "50%",
+			script:   []string{"405" + page},
+			requests: []string{"MERGE"},
+			outcome:  "fault unsupported",
+		},
+		{
+			name:     "an insert has no key in its address",
+			mode:     "insert",
+			id:       "50%",
+			script:   []string{"400" + page},
+			requests: []string{"POST"},
+			outcome:  "fault data",
+		},
+		{
+			name:     "deleted",
+			id:       "a/b",
+			script:   []string{"404" + page, service, "404" + page},
+			requests: []string{"DELETE", "GET /Orders?$top=1", "DELETE"},
+			outcome:  "data",
+		},
 	} {
 		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
 		if test.mode != "" {
@@ -297,7 +402,7 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 	run := openOrders(t)
 	state, err := run.p.cache.Read(run.context)
 	noError(t, err)
-	named := func(result wit.RowResult, status string) bool {
+	namesStatus := func(result wit.RowResult, status string) bool {
 		failure := result.Rejected
 		if result.Retry != nil {
 			failure = result.Retry.Error
@@ -306,24 +411,26 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 			strings.Contains(failure.Message, "HTTP "+status+" does not prove that the request was done") &&
 			strings.Contains(failure.Message, "such as 200, 201 or 204")
 	}
-	for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
-		requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
-		requests.Delete} {
+	for _, operation := range []requests.Operation{
+		requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge, requests.Patch, requests.UpsertPut,
+		requests.UpsertMerge, requests.UpsertPatch, requests.Delete,
+	} {
 		target := requests.Target{Operation: operation, Set: &state.Sets[0], Predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
-			v, err := responses.Handle(state, &requests.Delivery{Targets: []requests.Target{target}},
+			results, err := responses.Handle(state, &requests.Delivery{Targets: []requests.Target{target}},
 				&wit.Response{Status: uint16(code)})
-			inserts := operation.IsInsert()
-			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Retry != nil) == inserts {
-				t.Errorf("operation %d: found %+v (%v)", operation, v, err)
+			if err != nil || results[0].Written != nil || !namesStatus(results[0], status) ||
+				(results[0].Retry != nil) == operation.IsInsert() {
+				t.Errorf("operation %d: expected HTTP %s in an error, found %+v (%v)", operation, status, results, err)
 			}
-			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{target, target}}
-			b.Targets[1].Predicate = "('2')"
+			batch := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{target, target}}
+			batch.Targets[1].Predicate = "('2')"
 			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
-			results, err := responses.Handle(state, &b, &answer)
-			if err != nil || len(results) != 2 || !named(results[0], status) || !named(results[1], status) {
-				t.Errorf("operation %d in a changeset: found %+v (%v)", operation, results, err)
+			results, err = responses.Handle(state, &batch, &answer)
+			if err != nil || len(results) != 2 || !namesStatus(results[0], status) || !namesStatus(results[1], status) {
+				t.Errorf("operation %d in a changeset: expected HTTP %s in two errors, found %+v (%v)", operation,
+					status, results, err)
 			}
 		}
 	}
@@ -334,7 +441,7 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 func TestInsertAnsweredNotFound(t *testing.T) {
 	t.Parallel()
 	missing := "404 " + denial("X/1", "no such plant")
-	const reads = "GET /Orders?$top=1 (repeatable)"
+	const setRead = "GET /Orders?$top=1 (repeatable)"
 	for _, test := range []struct {
 		name     string
 		mode     string
@@ -342,32 +449,72 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 		requests int
 		outcome  string
 	}{
-		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
-		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4,
-			"data"},
-		{"of a set without read permission", "insert", []string{missing, "405 " + denial("X/2", "insert only"),
-			missing},
-			3,
-			"data"},
-		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
-			missing}, 3, "data"},
-		{"of the moment", "insert", []string{missing, `200 {"d":[]}`, "201"}, 3, outcomeWritten},
-		{"of the set", "insert", []string{missing, missing}, 2, "fault not-found"},
-		{"of the service", "insert", []string{"404 " + denial("/IWFND/MED/170", "No service found")}, 1,
-			"fault not-found"},
-		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
+		{
+			name:     "of the row",
+			mode:     "insert",
+			script:   []string{missing, `200 {"d":[]}`, missing},
+			requests: 3,
+			outcome:  "data",
+		},
+		{
+			name:     "of an upsert's row",
+			mode:     "upsert",
+			script:   []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing},
+			requests: 4,
+			outcome:  "data",
+		},
+		{
+			name:     "of a set without read permission",
+			mode:     "insert",
+			script:   []string{missing, "405 " + denial("X/2", "insert only"), missing},
+			requests: 3,
+			outcome:  "data",
+		},
+		{
+			name:     "of a set whose reading isn't implemented",
+			mode:     "insert",
+			script:   []string{missing, "501 " + denial("X/2", "not implemented"), missing},
+			requests: 3,
+			outcome:  "data",
+		},
+		{
+			name:     "the error has passed",
+			mode:     "insert",
+			script:   []string{missing, `200 {"d":[]}`, "201"},
+			requests: 3,
+			outcome:  outcomeWritten,
+		},
+		{
+			name:     "of the set",
+			mode:     "insert",
+			script:   []string{missing, missing},
+			requests: 2,
+			outcome:  "fault not-found",
+		},
+		{
+			name:     "of the service",
+			mode:     "insert",
+			script:   []string{"404 " + denial("/IWFND/MED/170", "No service found")},
+			requests: 1,
+			outcome:  "fault not-found",
+		},
+		{
+			name:     "without a document",
+			mode:     "insert",
+			script:   []string{"404 DataServiceVersion: 2.0"},
+			requests: 1,
+			outcome:  "fault not-found",
+		},
 	} {
 		run := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+test.mode)
 		requests, _, host := run.writeOrders(test.script, []any{"ID", "a", "Note", "n"})
 		if found, n := host.outcome(), len(requests); found != test.outcome || n != test.requests {
 			t.Errorf("%s: expected %s after %d requests, found %s after %d (%v)", test.name, test.outcome,
-				test.requests,
-				found, n,
-				host.reasons[0])
+				test.requests, found, n, host.reasons[0])
 		}
 		if test.outcome == "data" {
-			if n := len(requests); n < 2 || requests[n-2] != reads {
-				t.Errorf("%s: expected %s after the first request, found %d requests", test.name, reads, n)
+			if n := len(requests); n < 2 || requests[n-2] != setRead {
+				t.Errorf("%s: expected %s before the last request, found %q", test.name, setRead, requests)
 			}
 			if failure := host.reasons[0]; failure == nil || !strings.Contains(failure.Message, "no such plant") {
 				t.Errorf("%s: expected the service's message, found %v", test.name, failure)
@@ -385,8 +532,8 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 		case request.Method == "GET":
 			return wit.Response{Status: 200, Body: []byte(`{"d":[]}`)}
 		case strings.HasSuffix(request.Target, "/$batch"):
-			refused := part("404 Not Found", "\r\n", denial("X/1", "no such plant"))
-			return batchAnswer(part("201 Created"), refused, part("201 Created"))
+			rejected := part("404 Not Found", "\r\n", denial("X/1", "no such plant"))
+			return batchAnswer(part("201 Created"), rejected, part("201 Created"))
 		}
 		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
 	}
@@ -401,26 +548,60 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 // must not contradict each other.
 func TestKeysFromValueAndRecord(t *testing.T) {
 	t.Parallel()
-	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
-		1)
+	const key = `<PropertyRef Name="ID"/>`
+	metadata := strings.Replace(shop, key, key+`<PropertyRef Name="Count"/>`, 1)
 	for _, test := range []struct {
 		name  string
 		key   []any
 		value []any
 		want  string
 	}{
-		{"all in the value", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a", "Count", int64(1)},
-			"(ID='a',Count=1)"},
-		{"each has one", []any{"Count", int64(9)}, []any{"ID", "a"}, "(ID='a',Count=9)"},
-		{"each has one, the other way", []any{"ID", "z"}, []any{"Count", int64(1)}, "(ID='z',Count=1)"},
-		{"all in the key", []any{"ID", "z", "Count", int64(9)}, []any{"Note", "n"}, "(ID='z',Count=9)"},
-		{"one twice, the same", []any{"ID", "A", "Count", int64(9)}, []any{"ID", "a"}, "(ID='a',Count=9)"},
-		{"one twice, another", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a"}, `found "a" and "z"`},
-		{"one nowhere", []any{"ID", "z"}, []any{"ID", "z"}, "the key needs property Count"},
-		{"a null", []any{"ID", "z", "Count", nil}, []any{"ID", "z"}, "the key needs property Count"},
-		{"no number", []any{"Count", "x"}, []any{"ID", "a"}, `key property Count: expected Edm.Int32, found "x"`},
+		{
+			name:  "all in the value",
+			key:   []any{"ID", "z", "Count", int64(9)},
+			value: []any{"ID", "a", "Count", int64(1)},
+			want:  "(ID='a',Count=1)",
+		},
+		{name: "each has one", key: []any{"Count", int64(9)}, value: []any{"ID", "a"}, want: "(ID='a',Count=9)"},
+		{
+			name:  "each has one, the other way",
+			key:   []any{"ID", "z"},
+			value: []any{"Count", int64(1)},
+			want:  "(ID='z',Count=1)",
+		},
+		{
+			name:  "all in the key",
+			key:   []any{"ID", "z", "Count", int64(9)},
+			value: []any{"Note", "n"},
+			want:  "(ID='z',Count=9)",
+		},
+		{
+			name:  "one twice, the same",
+			key:   []any{"ID", "A", "Count", int64(9)},
+			value: []any{"ID", "a"},
+			want:  "(ID='a',Count=9)",
+		},
+		{
+			name:  "one twice, another",
+			key:   []any{"ID", "z", "Count", int64(9)},
+			value: []any{"ID", "a"},
+			want:  `found "a" and "z"`,
+		},
+		{name: "one nowhere", key: []any{"ID", "z"}, value: []any{"ID", "z"}, want: "the key needs property Count"},
+		{
+			name:  "a null",
+			key:   []any{"ID", "z", "Count", nil},
+			value: []any{"ID", "z"},
+			want:  "the key needs property Count",
+		},
+		{
+			name:  "no number",
+			key:   []any{"Count", "x"},
+			value: []any{"ID", "a"},
+			want:  `key property Count: expected Edm.Int32, found "x"`,
+		},
 	} {
-		run := open(t, metadataService(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+		run := open(t, metadataService(metadata), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
 			"sap.odata.enable.batch=0")...)
 		host := run.host("Orders")
 		host.add(run.schemaless(fields(test.key...)), run.schemaless(fields(test.value...)))

@@ -22,23 +22,25 @@ import (
 
 const gateway = "/sap/opu/odata/sap/NORTHWIND_SRV"
 
+// configuration returns the settings of a host and more ones, each NAME=VALUE.
 func configuration(more ...string) []wit.Setting {
 	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
 		"sap.odata.host.port=8080"}, more...)
-	var list []wit.Setting
+	var settings []wit.Setting
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, "=")
-		list = append(list, wit.Setting{Name: name, Value: value})
+		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
-	return list
+	return settings
 }
 
+// set returns the settings of an entity set whose topic has its name.
 func set(number, name string) []string {
 	return []string{"sap.odata#" + number + ".service=" + gateway, "sap.odata#" + number + ".entityset=" + name,
 		"sap.odata#" + number + ".topic=" + name}
 }
 
-// harness calls a sink with a service.
+// harness calls a sink, and a service for the requests of the sink.
 type harness struct {
 	t       *testing.T
 	service http.Handler
@@ -46,7 +48,7 @@ type harness struct {
 	context []byte
 	schemas []wit.Schema
 	data    []byte
-	bodies  []string
+	bodies  []string // of the requests
 }
 
 // openOrders opens a sink for the orders of the shop.
@@ -61,6 +63,7 @@ func northwind(more ...string) []string {
 		"sap.odata#00.topic=ProductCopies"}, more...)
 }
 
+// encoded returns the deliveries of rows, whose number must be count.
 func (h *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delivery {
 	h.t.Helper()
 	out, err := h.p.Encode(h.context, h.schemas, []string{topic}, rows, slices.Clone(h.data), nil, nil, nil)
@@ -84,37 +87,45 @@ func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 	}
 }
 
-func open(t *testing.T, s http.Handler, more ...string) *harness {
+// open returns a harness whose sink is open, after the requests for the service's metadata.
+func open(t *testing.T, service http.Handler, more ...string) *harness {
 	t.Helper()
-	run := &harness{t: t, service: s, p: New("0.1.0")}
+	run := &harness{t: t, service: service, p: New("0.1.0")}
 	inquiry, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
 	noError(t, err)
-	var answers []wit.Response
+	var responses []wit.Response
 	for _, request := range inquiry.Pending.Requests {
-		answers = append(answers, run.exchange(&request))
+		responses = append(responses, run.exchange(&request))
 	}
-	opened, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, answers)
+	opened, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, responses)
 	noError(t, err)
 	run.context = opened.Ready.Context
 	return run
 }
 
+// exchange returns the service's response to a request, and appends the request's body to h.bodies.
 func (h *harness) exchange(request *wit.Request) wit.Response {
-	r := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
-	for _, h := range request.Headers {
-		r.Header.Set(h.Name, h.Value)
+	httpRequest := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target,
+		bytes.NewReader(request.Body))
+	for _, header := range request.Headers {
+		httpRequest.Header.Set(header.Name, header.Value)
 	}
-	answer := httptest.NewRecorder()
-	h.service.ServeHTTP(answer, r)
+	recorder := httptest.NewRecorder()
+	h.service.ServeHTTP(recorder, httpRequest)
 	h.bodies = append(h.bodies, string(request.Body))
-	response := wit.Response{Tag: request.Tag, Status: uint16(answer.Code), Target: request.Target,
-		Body: answer.Body.Bytes()}
-	for name := range answer.Header() {
-		response.Headers = append(response.Headers, wit.Header{Name: name, Value: answer.Header().Get(name)})
+	response := wit.Response{
+		Tag:    request.Tag,
+		Status: uint16(recorder.Code),
+		Target: request.Target,
+		Body:   recorder.Body.Bytes(),
+	}
+	for name := range recorder.Header() {
+		response.Headers = append(response.Headers, wit.Header{Name: name, Value: recorder.Header().Get(name)})
 	}
 	return response
 }
 
+// withSchema appends a value and its schema to the harness and returns the place of the value.
 func (h *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	h.t.Helper()
 	id := uint32(len(h.schemas) + 1)
@@ -126,6 +137,7 @@ func (h *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(h.data) - start)}
 }
 
+// schemaless appends a value without a schema to the harness and returns its place.
 func (h *harness) schemaless(v any) wit.ValueSlice {
 	h.t.Helper()
 	start := len(h.data)
@@ -135,7 +147,7 @@ func (h *harness) schemaless(v any) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(h.data) - start)}
 }
 
-// writeRow writes one row and returns its result, which is empty if the row was ignored.
+// writeRow writes one row. The result is empty if the row was ignored, and has the error of the task if there is one.
 func (h *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.RowResult, requests []wit.Request) {
 	h.t.Helper()
 	host := h.host(topic)
@@ -158,27 +170,34 @@ type column struct {
 	optional bool
 }
 
+// nodesOf returns the schema of a struct. Decimals have the scale 4.
 func nodesOf(columns ...column) []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for _, field := range columns {
-		n := wit.SchemaNode{Kind: field.kind, Optional: field.optional}
+		node := wit.SchemaNode{Kind: field.kind, Optional: field.optional}
 		if field.logical != "" {
-			n.Name = wit.Ptr(field.logical)
+			node.Name = wit.Ptr(field.logical)
 		}
 		if field.logical == wit.NameDecimal {
-			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
+			node.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
 		}
 		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: field.name, Node: uint32(len(nodes))})
-		nodes = append(nodes, n)
+		nodes = append(nodes, node)
 	}
 	return nodes
 }
 
-var detail = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "ProductID", kind: wit.Int32},
-	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal}, column{name: "Quantity", kind: wit.Int16},
+// detail is the schema of an order's detail. The entity type has no property Gone.
+var detail = nodesOf(
+	column{name: "OrderID", kind: wit.Int32},
+	column{name: "ProductID", kind: wit.Int32},
+	column{name: "UnitPrice", kind: wit.Bytes, logical: wit.NameDecimal},
+	column{name: "Quantity", kind: wit.Int16},
 	column{name: "Discount", kind: wit.Float32},
-	column{name: "Gone", kind: wit.String, optional: true})
+	column{name: "Gone", kind: wit.String, optional: true},
+)
 
+// detailOf returns a value of detail.
 func detailOf(order, product int32) connectdata.Struct {
 	return connectdata.Struct{order, product, big.NewInt(123400).Bytes(), int16(5), float32(0.05), nil}
 }
@@ -187,10 +206,10 @@ var detailKey = nodesOf(column{name: "ProductID", kind: wit.Int32}, column{name:
 
 func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), set("00", "Order_DetailCopies")...)
-	if result, requests := run.writeRow("Order_DetailCopies", run.withSchema(detailKey,
-		connectdata.Struct{int32(1), int32(1)}),
-		wit.ValueSlice{}); result != (wit.RowResult{}) || len(requests) > 0 {
-		t.Errorf("expected the row to be ignored, found %+v", result)
+	key := run.withSchema(detailKey, connectdata.Struct{int32(1), int32(1)})
+	result, requests := run.writeRow("Order_DetailCopies", key, wit.ValueSlice{})
+	if result != (wit.RowResult{}) || len(requests) > 0 {
+		t.Errorf("expected the row to be ignored, found %+v and %d requests", result, len(requests))
 	}
 }
 
@@ -199,31 +218,36 @@ func TestRejectedRows(t *testing.T) {
 		"sap.odata.enable.delete=1")...)
 	unknown := detailOf(1, 1)
 	unknown[5] = "x"
-	for text, row := range map[string]struct{ key, value wit.ValueSlice }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.ValueSlice{},
-			run.withSchema(detail, unknown)},
-		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.ValueSlice{},
-			run.schemaless(fields("Quantity", int64(70000)))},
-		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.ValueSlice{}, run.schemaless("text")},
-		"a tombstone without a key does not":                             {wit.ValueSlice{}, wit.ValueSlice{}},
+	for message, row := range map[string]struct{ key, value wit.ValueSlice }{
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {
+			value: run.withSchema(detail, unknown),
+		},
+		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {
+			value: run.schemaless(fields("Quantity", int64(70000))),
+		},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {
+			value: run.schemaless("text"),
+		},
+		"a tombstone without a key does not": {},
 		"the key needs property ProductID": {
-			run.schemaless(fields("OrderID", int64(1))), wit.ValueSlice{}},
+			key: run.schemaless(fields("OrderID", int64(1))),
+		},
 		"key property ProductID: expected Edm.Int32, found \"x\"": {
-			run.schemaless(fields("OrderID", int64(1), "ProductID", "x")), wit.ValueSlice{}},
-		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {run.schemaless("plain"),
-			wit.ValueSlice{}},
+			key: run.schemaless(fields("OrderID", int64(1), "ProductID", "x")),
+		},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {
+			key: run.schemaless("plain"),
+		},
 	} {
 		result, requests := run.writeRow("Order_DetailCopies", row.key, row.value)
 		if result.Rejected == nil || result.Rejected.Kind != wit.ErrorData ||
-			!strings.HasPrefix(result.Rejected.Message, text) ||
-			len(requests) > 0 {
-			t.Errorf("expected %q, found %+v", text, result.Rejected)
+			!strings.HasPrefix(result.Rejected.Message, message) || len(requests) > 0 {
+			t.Errorf("expected %q, found %+v and %d requests", message, result.Rejected, len(requests))
 		}
 	}
-	if result, _ := run.writeRow("other", wit.ValueSlice{},
-		run.schemaless(connectdata.Map{})); result.Rejected == nil ||
-		result.Rejected.Kind != wit.ErrorData {
-		t.Errorf("a topic that is not configured: found %+v", result)
+	result, _ := run.writeRow("other", wit.ValueSlice{}, run.schemaless(connectdata.Map{}))
+	if result.Rejected == nil || result.Rejected.Kind != wit.ErrorData {
+		t.Errorf("a topic that is not configured: expected an error of the record, found %+v", result)
 	}
 }
 
@@ -256,12 +280,11 @@ func TestLockWithConfiguredCodeRejectsNoRow(t *testing.T) {
 			isAdvised := result.Results[0].Retry != nil && strings.Contains(result.Results[0].Retry.Error.Message,
 				"sap.odata.http.codes")
 			if isAdvised != (test.want == "again conflict") {
-				t.Errorf("HTTP %d with codes %s: advice to set them %t", test.status, test.codes, isAdvised)
+				t.Errorf("HTTP %d with codes %s: expected advice to set them %t", test.status, test.codes, !isAdvised)
 			}
 		}
-		result, _ := answerInserts(t, 2, part(fmt.Sprint(test.status, " Locked"),
-			"Content-Type: application/json\r\n\r\n",
-			locked), "sap.odata.http.codes="+test.codes)
+		lockedPart := part(fmt.Sprint(test.status, " Locked"), "Content-Type: application/json\r\n\r\n", locked)
+		result, _ := answerInserts(t, 2, lockedPart, "sap.odata.http.codes="+test.codes)
 		if r := result.Results[1].Retry; r == nil || r.Error == nil || "again "+r.Error.Kind.String() != test.want {
 			t.Errorf("part with HTTP %d and codes %s: expected %s, found %+v", test.status, test.codes, test.want,
 				result.Results[1])
@@ -269,8 +292,8 @@ func TestLockWithConfiguredCodeRejectsNoRow(t *testing.T) {
 	}
 }
 
-// describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
-// code of the error.
+// describe returns the result of one row in words: written, "refused KIND CODE" if it is rejected, "again KIND HINT" if
+// it is to be sent again, or "fault KIND" if the task fails.
 func describe(t *testing.T, result wit.ResponseResult, err error) string {
 	t.Helper()
 	found := "written"
@@ -301,54 +324,56 @@ func (h *harness) target(operation requests.Operation, path string) requests.Tar
 	h.t.Helper()
 	state, err := h.p.cache.Read(h.context)
 	noError(h.t, err)
-	a := requests.Target{Operation: operation, Set: &state.Sets[0]}
+	target := requests.Target{Operation: operation, Set: &state.Sets[0]}
 	if _, key, ok := strings.Cut(path, "("); ok {
-		a.Predicate = "(" + key
+		target.Predicate = "(" + key
 	}
 	if operation == requests.ConfirmDelete {
-		a.Hint.Step = requests.StepConfirm
+		target.Hint.Step = requests.StepConfirm
 	}
-	return a
+	return target
 }
 
-// deliveryState returns the state of a single request that is encoded now.
+// deliveryState returns the state of a single request that would be encoded now.
 func (h *harness) deliveryState(operation requests.Operation, path string) []byte {
-	a := h.target(operation, path)
+	target := h.target(operation, path)
 	state, err := h.p.cache.Read(h.context)
 	noError(h.t, err)
-	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchSupport), nil, true)
+	head := requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchSupport)
+	return target.AppendState(head, nil, true)
 }
 
 // withoutVersion removes the version from the responses of a service.
-func withoutVersion(s http.Handler) http.Handler {
+func withoutVersion(service http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := httptest.NewRecorder()
-		s.ServeHTTP(answer, r)
-		maps.Copy(w.Header(), answer.Header())
+		recorder := httptest.NewRecorder()
+		service.ServeHTTP(recorder, r)
+		maps.Copy(w.Header(), recorder.Header())
 		w.Header().Del("DataServiceVersion")
-		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes())
+		w.WriteHeader(recorder.Code)
+		_, _ = w.Write(recorder.Body.Bytes())
 	})
 }
 
 // Rows of one entity have the same ordering key, whether its key is in the value or in the record's key.
 func TestOrderingKeys(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
-		"sap.odata.enable.delete=1",
-		"sap.odata.enable.batch=0")...)
-	rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))},
+		"sap.odata.enable.delete=1", "sap.odata.enable.batch=0")...)
+	rows := []wit.Row{
+		{Value: run.withSchema(detail, detailOf(3, 4))},
 		{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
-		{Key: run.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))}}
+		{Key: run.schemaless(fields("OrderID", int64(3), "ProductID", int64(5)))},
+	}
 	out := run.encoded(3, "Order_DetailCopies", rows...)
 	if out[0].OrderingKey != out[1].OrderingKey || out[1].OrderingKey == out[2].OrderingKey {
-		t.Errorf("expected lanes of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
+		t.Errorf("expected ordering keys of two entities, found %d, %d, %d", out[0].OrderingKey, out[1].OrderingKey,
 			out[2].OrderingKey)
 	}
 	for _, delivery := range out {
 		if delivery.Request.TokenPath == nil || *delivery.Request.TokenPath != gateway+"/" ||
 			delivery.Request.Repeatable != (delivery.Request.Method == "DELETE") {
-			t.Errorf("%s: token from %v, repeatable %v", delivery.Request.Method, delivery.Request.TokenPath,
-				delivery.Request.Repeatable)
+			t.Errorf("%s: expected a token from %s/, and repeatable for DELETE only, found %v, %v",
+				delivery.Request.Method, gateway, delivery.Request.TokenPath, delivery.Request.Repeatable)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestEveryType reads a set with every type and its limits as a source does, and writes it to a copy. Both are equal,
-// except for what Kafka Connect's types cannot express.
+// A set with every type and its limits is read as a source does and written to a copy. Both are equal, except for what
+// Kafka Connect's types cannot express.
 func TestEveryType(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, service, set("00", "AllTypesCopies")...)
@@ -33,15 +33,16 @@ func TestEveryType(t *testing.T) {
 	if len(originals) < 200 {
 		t.Fatalf("expected more rows, found %d", len(originals))
 	}
-	expectEqual(t, "found", originals, copies)
+	expectEqual(t, "copies", originals, copies)
 }
 
+// read returns the rows of AllTypes as a source does, and the schema of their values.
 func read(t *testing.T, service *odatatest.Service) (*decode.Output, []wit.SchemaNode) {
 	t.Helper()
 	get := func(target string) []byte {
-		a := httptest.NewRecorder()
-		service.ServeHTTP(a, httptest.NewRequest("GET", gateway+"/"+target, nil))
-		return a.Body.Bytes()
+		recorder := httptest.NewRecorder()
+		service.ServeHTTP(recorder, httptest.NewRequest("GET", gateway+"/"+target, nil))
+		return recorder.Body.Bytes()
 	}
 	model, err := edm.Parse(get("$metadata"))
 	noError(t, err)
@@ -61,21 +62,21 @@ func read(t *testing.T, service *odatatest.Service) (*decode.Output, []wit.Schem
 // dump returns the entities by key. Points in time are truncated to milliseconds in UTC, as in Kafka Connect's
 // Timestamp.
 func dump(service *odatatest.Service, set string) map[string]map[string]string {
-	all := map[string]map[string]string{}
+	entities := map[string]map[string]string{}
 	service.Each(set, func(key string, fields map[string]string) {
 		for name, text := range fields {
 			for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
-				if at, err := time.Parse(layout, text); err == nil {
-					fields[name] = at.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)
+				if instant, err := time.Parse(layout, text); err == nil {
+					fields[name] = instant.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)
 				}
 			}
 		}
-		all[key] = fields
+		entities[key] = fields
 	})
-	return all
+	return entities
 }
 
-// Integers are converted by their logical names, on both paths. Digits that JSON cannot contain are rejected there
+// Integers are converted by their logical names, in JSON and Atom. Digits that JSON cannot contain are rejected in JSON
 // only.
 func TestLogicalNamesInBodies(t *testing.T) {
 	const debezium = "io.debezium.time."
@@ -88,7 +89,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 		format string
 		stamp  string
 		nanos  int64
-		want   []string
+		want   []string // parts of the body; nil means that the row is rejected
 	}{
 		{"json", "2024-01-31T00:00:00.120000Z", 1706659200001000000, []string{`"Clock":"PT00H01M00S"`,
 			`"Moment":"\/Date(1706659200001)\/"`, `"Stamp":"\/Date(1706659200120+0000)\/"`,
@@ -134,12 +135,16 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	if result.Written == nil || string(sent[0].Body) != want {
 		t.Fatalf("expected %s, found %+v, %+v", want, result.Rejected, sent)
 	}
-	for field, value := range map[string]connectdata.Decimal{"Amount": decimal(123456789012345678, 5),
-		"Long": decimal(5, 1),
-		"Text": decimal(5, 1), "Moment": decimal(5, 1), "Precise": decimal(1, -400)} {
-		if result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{},
-			run.schemaless(fields("ID", int64(2), field, value))); result.Rejected == nil ||
-			!strings.Contains(result.Rejected.Message, field) {
+	for field, value := range map[string]connectdata.Decimal{
+		"Amount":  decimal(123456789012345678, 5),
+		"Long":    decimal(5, 1),
+		"Text":    decimal(5, 1),
+		"Moment":  decimal(5, 1),
+		"Precise": decimal(1, -400),
+	} {
+		row := run.schemaless(fields("ID", int64(2), field, value))
+		result, _ := run.writeRow("AllTypesCopies", wit.ValueSlice{}, row)
+		if result.Rejected == nil || !strings.Contains(result.Rejected.Message, field) {
 			t.Errorf("%s: expected a rejection, found %+v", field, result)
 		}
 	}

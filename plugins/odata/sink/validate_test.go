@@ -14,74 +14,73 @@ import (
 // Values are recommended from catalogue and metadata, errors are added to their settings, and settings without effect
 // are hidden.
 func TestRecommendations(t *testing.T) {
-	const root = gateway
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
-	recommended := func(name string, more ...string) []string {
-		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
+	settingsOf := func(name string, more ...string) []string {
+		return append([]string{"sap.odata#00.service=" + gateway, "sap.odata#00.entityset=" + name,
 			"sap.odata#00.topic=t"}, more...)
 	}
 	for _, test := range []struct {
 		settings []string
 		setting  string
-		want     string // contained in the recommended values
-		wrong    string // the start of an error
+		want     string // one of the recommended values
+		wrong    string // the start of the errors; "" means that there is none
 		visible  bool
 	}{
-		{setting: "sap.odata#00.service", want: root, wrong: "No entity set is configured", visible: true},
-		{settings: recommended("")[:1], setting: "sap.odata#00.entityset", want: "Orders", wrong: "Missing required",
+		{setting: "sap.odata#00.service", want: gateway, wrong: "No entity set is configured", visible: true},
+		{settings: settingsOf("")[:1], setting: "sap.odata#00.entityset", want: "Orders", wrong: "Missing required",
 			visible: true},
-		{settings: recommended("Orders"), setting: "sap.odata#00.topic", want: "Orders", visible: true},
-		{settings: recommended("Orders"), setting: "sap.odata#01.service", want: root, visible: true},
-		{settings: recommended("Orders"), setting: "sap.odata.operation.mode", want: "upsert", visible: true},
-		{settings: recommended("Orders"), setting: "sap.odata.operation.mode.property"},
-		{settings: recommended("Orders", "sap.odata.operation.mode=dynamic"),
+		{settings: settingsOf("Orders"), setting: "sap.odata#00.topic", want: "Orders", visible: true},
+		{settings: settingsOf("Orders"), setting: "sap.odata#01.service", want: gateway, visible: true},
+		{settings: settingsOf("Orders"), setting: "sap.odata.operation.mode", want: "upsert", visible: true},
+		{settings: settingsOf("Orders"), setting: "sap.odata.operation.mode.property"},
+		{settings: settingsOf("Orders", "sap.odata.operation.mode=dynamic"),
 			setting: "sap.odata.operation.mode.property", wrong: "Missing required", visible: true},
-		{settings: recommended("Orders"), setting: "sap.odata.upsert.first", want: "insert"},
-		{settings: recommended("Orders", "sap.odata.operation.mode=upsert"), setting: "sap.odata.upsert.first",
+		{settings: settingsOf("Orders"), setting: "sap.odata.upsert.first", want: "insert"},
+		{settings: settingsOf("Orders", "sap.odata.operation.mode=upsert"), setting: "sap.odata.upsert.first",
 			want: "insert", visible: true},
-		{settings: recommended("Orders", "sap.odata.etag=use"), setting: "sap.odata.etag.conflict", want: "retry",
+		{settings: settingsOf("Orders", "sap.odata.etag=use"), setting: "sap.odata.etag.conflict", want: "retry",
 			visible: true},
-		{settings: recommended("Ordres"), setting: "sap.odata#00.entityset", want: "Orders",
+		{settings: settingsOf("Ordres"), setting: "sap.odata#00.entityset", want: "Orders",
 			wrong: "Entity set Ordres isn't in $metadata", visible: true},
-		{settings: append(recommended("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"),
-			setting: "sap.odata#00.service", want: root,
+		{settings: append(settingsOf("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"),
+			setting: "sap.odata#00.service", want: gateway,
 			wrong: "The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", visible: true},
-		{settings: append(recommended("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR",
+		{settings: append(settingsOf("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR",
 			"sap.odata#01.service=/sap/opu/odata/sap/NORTHWIND_SVR", "sap.odata#01.entityset=Orders"),
-			setting: "sap.odata#01.service", want: root,
+			setting: "sap.odata#01.service", want: gateway,
 			wrong: "The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", visible: true},
 	} {
 		var state []byte
-		var answers []wit.Response
+		var responses []wit.Response
 		var done *[]wit.ConfigValue
 		for range 20 {
 			settings := configuration(test.settings...)
-			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, settings, true, state, answers)
+			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, settings, true, state, responses)
 			noError(t, err)
 			done = inquiry.Done
 			if done != nil {
 				break
 			}
 			state = inquiry.Pending.State
-			answers = nil
+			responses = nil
 			for _, request := range inquiry.Pending.Requests {
-				answers = append(answers, (&harness{t: t, service: service}).exchange(&request))
+				responses = append(responses, (&harness{t: t, service: service}).exchange(&request))
 			}
 		}
 		if done == nil {
 			t.Fatal("the validation does not end")
 		}
-		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == test.setting })
+		i := slices.IndexFunc(*done, func(v wit.ConfigValue) bool { return v.Key.Name == test.setting })
 		if i < 0 {
 			t.Errorf("%v: %s is missing", test.settings, test.setting)
 			continue
 		}
-		e := (*done)[i]
-		errors := strings.Join(e.Errors, "\n")
-		if e.Visible != test.visible || (test.want != "" && !slices.Contains(e.Recommended, test.want)) ||
+		value := (*done)[i]
+		errors := strings.Join(value.Errors, "\n")
+		if value.Visible != test.visible || (test.want != "" && !slices.Contains(value.Recommended, test.want)) ||
 			(errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
 			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", test.settings,
-				test.setting, test.visible, test.want, test.wrong, e.Visible, e.Recommended, errors)
+				test.setting, test.visible, test.want, test.wrong, value.Visible, value.Recommended, errors)
 		}
 	}
 }

@@ -106,7 +106,6 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, e
 	return e.chain(context)
 }
 
-// chain returns the chain of a context from the cache, or compiles it.
 func (e *Engine) chain(context []byte) (*compiledChain, error) {
 	if chain := e.chains[string(context)]; chain != nil {
 		return chain, nil

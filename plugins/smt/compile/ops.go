@@ -61,7 +61,6 @@ func (p *Program) addObject(obj *object.Object) {
 	}
 }
 
-// addValue adds the value of a field or entry.
 func (p *Program) addValue(field *object.Field, isMap bool) {
 	op := kernel.Op{First: 8 * field.Index, Last: 8*field.Index + 8, KeySize: field.KeySize}
 	p.writtenEdits = append(p.writtenEdits, field.Edits...)
@@ -86,7 +85,6 @@ func (p *Program) addValue(field *object.Field, isMap bool) {
 	}
 }
 
-// addAttribute adds an attribute of the row.
 func (p *Program) addAttribute(field *object.Field, isMap bool) {
 	if isMap {
 		p.addConstant(field.Bytes[:1]) // the tag

@@ -17,9 +17,8 @@ import (
 
 // Routes holds the routes of a chain, which it creates when they are needed.
 type Routes struct {
-	stages []operation.Stage
-	// headerTests are what a route depends on in the headers of its rows.
-	headerTests []headerTest
+	stages      []operation.Stage
+	headerTests []headerTest // what a route depends on in the headers of its rows
 	// hasHeaderPredicates reports whether a stage applies only to rows with some header.
 	hasHeaderPredicates bool
 	byKey               map[routeKey]*route
@@ -76,14 +75,13 @@ type route struct {
 	dropsRows        bool   // no row is emitted
 	// excludesTombstones means that RecordIsTombstone was evaluated for values that are not null.
 	excludesTombstones bool
-	addsHeaders        bool // a stage adds headers
-	copiesHeaders      bool // a stage adds fields as headers
-	dropsHeaders       bool // a stage drops all headers of the rows
-	// stages holds the operations on fields, InsertHeader and DropHeaders.
-	stages          []*operation.Stage
-	hoists          []*operation.Stage      // HoistField, after all stages
-	topics          []string                // the topic before each of the stages
-	timestampRouter *topics.TimestampRouter // if not nil, computes the topic after all stages
+	addsHeaders        bool                    // a stage adds headers
+	copiesHeaders      bool                    // a stage adds fields as headers
+	dropsHeaders       bool                    // a stage drops all headers of the rows
+	stages             []*operation.Stage      // the operations on fields, InsertHeader and DropHeaders
+	hoists             []*operation.Stage      // HoistField, after all stages
+	topics             []string                // the topic before each of the stages
+	timestampRouter    *topics.TimestampRouter // if not nil, computes the topic after all stages
 
 	programs   schemas.Cache[*compile.Program]
 	mapProgram *compile.Program // of the last map

@@ -17,10 +17,9 @@ type Runner struct {
 	call    *batch.Input
 	out     *batch.Output
 	scratch *object.Scratch
-	// routes holds the route of each topic of the call, for chains without header tests.
-	routes []*route
-	loop   kernel.Rows
-	pieces []byte // the edited values of one row
+	routes  []*route // the route of each topic of the call, for chains without header tests
+	loop    kernel.Rows
+	pieces  []byte // the edited values of one row
 	// copiedRow and copiedData hold a copy of the last row, see [Runner.copyWithRoom].
 	copiedRow      [1]wit.Row
 	copiedData     []byte
@@ -33,7 +32,6 @@ type Runner struct {
 	Off bool
 }
 
-// tristate is a condition that is evaluated when it is needed.
 type tristate uint8
 
 const (

@@ -77,19 +77,15 @@ func Of(node *wit.SchemaNode) string {
 	if class == "" {
 		return ofKind[node.Kind]
 	}
+	logicalKind := wit.Int32 // of Date and Time
 	switch *node.Name {
 	case wit.NameDecimal:
-		if node.Kind == wit.Bytes {
-			return class
-		}
-	case wit.NameDate, wit.NameTime:
-		if node.Kind == wit.Int32 {
-			return class
-		}
+		logicalKind = wit.Bytes
 	case wit.NameTimestamp:
-		if node.Kind == wit.Int64 {
-			return class
-		}
+		logicalKind = wit.Int64
 	}
-	return ofKind[node.Kind]
+	if node.Kind != logicalKind {
+		return ofKind[node.Kind]
+	}
+	return class
 }

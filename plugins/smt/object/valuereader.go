@@ -7,12 +7,11 @@ import (
 
 // ValueReader finds the fields in encoded values of one schema.
 type ValueReader struct {
-	ID     uint32 // of the schema
-	Nodes  []wit.SchemaNode
-	Fields []Field // of a struct, nil for other schemas
-	types  []fieldType
-	// fieldReaders are by field, nil until they are needed.
-	fieldReaders []*ValueReader
+	ID           uint32 // of the schema
+	Nodes        []wit.SchemaNode
+	Fields       []Field // of a struct, nil for other schemas
+	types        []fieldType
+	fieldReaders []*ValueReader // by field, nil until they are needed
 }
 
 // fieldType is the type for skipping a field. Integers have the widest one: code that uses the value checks its range.

@@ -135,5 +135,4 @@ func Invalid(name, value, reason string) *wit.Error {
 	return Error(name, setting.Invalid(name, value, reason))
 }
 
-// noDefaults declares no setting, so that values are read without defaults.
 var noDefaults setting.Table

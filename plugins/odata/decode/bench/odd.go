@@ -15,8 +15,7 @@ type oddRow struct {
 	// want describes the result, "" if it equals the base row's: the columns whose values differ, `error` and a
 	// message, `deleted` and a reference, or `unknown` and names.
 	want string
-	// text is the row, whose OrderID is 10248.
-	text string
+	text string // the row, whose OrderID is 10248
 }
 
 // odd returns the shape Odd: rows of the shape Orders with a complex type, an expanded entity and an expanded feed.

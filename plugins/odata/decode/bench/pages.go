@@ -15,14 +15,11 @@ import (
 
 // Shape is a kind of page.
 type Shape struct {
-	Name   string
-	Schema *decode.RowSchema
-	// rows has the text of each value by row and column; nil means null.
-	rows [][]*string
-	// items are the items of the expanded feed Items, if the last column is one.
-	items [][][]*string
-	// oddRows is the number of rows of the page Odd, which has no other.
-	oddRows int
+	Name    string
+	Schema  *decode.RowSchema
+	rows    [][]*string   // the text of each value by row and column; nil means null
+	items   [][][]*string // the items of the expanded feed Items, if the last column is one
+	oddRows int           // the number of rows of the page Odd, which has no other
 }
 
 // Shapes returns the kinds of pages that are measured, in the order of their numbers: 12 columns; 60 columns of which a

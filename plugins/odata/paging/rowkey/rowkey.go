@@ -136,25 +136,12 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, ok bool) {
 	return plain, folded, k.partKinds != nil
 }
 
+// compareText orders texts by bytes and case-insensitively.
 func compareText(a, b []byte) (plain, folded int) {
-	i := 0
-	n := min(len(a), len(b))
-	for i < n && a[i] == b[i] {
-		i++
+	if plain = bytes.Compare(a, b); plain != 0 {
+		folded = compareFolded(a, b)
 	}
-	if i == n {
-		plain = cmp.Compare(len(a), len(b))
-		return plain, plain
-	}
-	x := a[i]
-	y := b[i]
-	plain = cmp.Compare(x, y)
-	if x < utf8.RuneSelf && y < utf8.RuneSelf {
-		if folded = cmp.Compare(lower(x), lower(y)); folded != 0 {
-			return plain, folded
-		}
-	}
-	return plain, compareFolded(a, b)
+	return plain, folded
 }
 
 func lengthPrefixed(b []byte) (value, remaining []byte, ok bool) {
@@ -191,15 +178,15 @@ func lower(c byte) byte {
 
 // compareTwosComplement orders integers in the shortest big-endian two's complement, such as unscaled decimals.
 func compareTwosComplement(a, b []byte) int {
-	negativeA := len(a) > 0 && a[0] >= 0x80
-	negativeB := len(b) > 0 && b[0] >= 0x80
+	isNegativeA := len(a) > 0 && a[0] >= 0x80
+	isNegativeB := len(b) > 0 && b[0] >= 0x80
 	switch {
-	case negativeA && !negativeB:
+	case isNegativeA && !isNegativeB:
 		return -1
-	case negativeB && !negativeA:
+	case isNegativeB && !isNegativeA:
 		return 1
 	case len(a) != len(b):
-		if (len(a) < len(b)) != negativeA {
+		if (len(a) < len(b)) != isNegativeA {
 			return -1
 		}
 		return 1
@@ -211,15 +198,15 @@ func (k *Keys) property(i int) *edm.Property {
 	return k.entityType.Property(k.schema.Columns[k.schema.Keys[i]].Name)
 }
 
-// eachPart calls do for each part of an encoded key. text is the text of a literal.
-func (k *Keys) eachPart(key []byte, do func(p *edm.Property, text string, raw []byte)) error {
+// eachPart calls visit for each part of an encoded key. text is the text of a literal.
+func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string, raw []byte)) error {
 	for i := range k.schema.Keys {
 		property := k.property(i)
 		partText, size, err := value.Text(property.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
 		if err != nil {
 			return err
 		}
-		do(property, partText, key[:size])
+		visit(property, partText, key[:size])
 		key = key[size:]
 	}
 	return nil
@@ -323,7 +310,8 @@ func (k *Keys) FilterFrom(texts []string) string { return k.comparison(texts, "g
 // FilterUpTo returns the condition for a key and the rows before it: A lt 1 or A eq 1 and B le 2.
 func (k *Keys) FilterUpTo(texts []string) string { return k.comparison(texts, "lt", "le") }
 
-func (k *Keys) comparison(texts []string, operator, last string) string {
+// comparison returns the condition that compares a key with texts. lastOperator is the operator for equal first parts.
+func (k *Keys) comparison(texts []string, operator, lastOperator string) string {
 	var names, literals []string
 	for i, part := range texts {
 		p := k.property(i)
@@ -342,7 +330,7 @@ func (k *Keys) comparison(texts []string, operator, last string) string {
 			out.WriteString(names[j] + " eq " + literals[j] + " and ")
 		}
 		if i == len(names)-1 {
-			operator = last
+			operator = lastOperator
 		}
 		out.WriteString(names[i] + " " + operator + " " + literals[i])
 		if len(names) > 1 {
@@ -362,7 +350,7 @@ func (k *Keys) Pack(texts []string) string {
 	return string(uri.AppendPredicate(nil, keys))
 }
 
-// Unpack decodes what [Keys.Pack] returned, or returns nil.
+// Unpack decodes the result of [Keys.Pack]. It returns nil for other texts.
 func (k *Keys) Unpack(s string) []string {
 	_, keys, err := uri.ParsePredicate(s)
 	if err != nil || len(keys) != len(k.schema.Keys) {
@@ -381,26 +369,28 @@ func (k *Keys) CompareTexts(a, b []string) (plain, folded int, ok bool) {
 		return 0, 0, false
 	}
 	for i := range k.schema.Keys {
-		t := k.property(i).Type.Primitive
-		plain = cmp.Or(plain, compareLiterals(t, a[i], b[i], false))
-		folded = cmp.Or(folded, compareLiterals(t, a[i], b[i], true))
+		byBytes, byFold := compareLiterals(k.property(i).Type.Primitive, a[i], b[i])
+		plain = cmp.Or(plain, byBytes)
+		folded = cmp.Or(folded, byFold)
 	}
 	return plain, folded, true
 }
 
-func compareLiterals(t edm.Primitive, a, b string, fold bool) int {
+// compareLiterals orders texts of literals. Only texts have two orders.
+func compareLiterals(t edm.Primitive, a, b string) (plain, folded int) {
 	switch t {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
 		x, _ := strconv.ParseInt(a, 10, 64)
 		y, _ := strconv.ParseInt(b, 10, 64)
-		return cmp.Compare(x, y)
+		plain = cmp.Compare(x, y)
+		return plain, plain
 	case edm.Decimal:
 		x, _ := new(big.Rat).SetString(a)
 		y, _ := new(big.Rat).SetString(b)
 		if x == nil || y == nil {
-			return 0
+			return 0, 0
 		}
-		return x.Cmp(y)
+		return x.Cmp(y), x.Cmp(y)
 	case edm.DateTimeOffset:
 		a = strings.TrimSuffix(a, "Z")
 		b = strings.TrimSuffix(b, "Z")
@@ -408,10 +398,8 @@ func compareLiterals(t edm.Primitive, a, b string, fold bool) int {
 		a = strings.TrimSuffix(a, "S")
 		b = strings.TrimSuffix(b, "S")
 	case edm.Guid:
-		fold = true
+		folded = compareFolded([]byte(a), []byte(b))
+		return folded, folded
 	}
-	if fold {
-		return compareFolded([]byte(a), []byte(b))
-	}
-	return strings.Compare(a, b)
+	return compareText([]byte(a), []byte(b))
 }

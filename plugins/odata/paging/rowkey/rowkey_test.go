@@ -11,12 +11,13 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// Literals are ordered by their type: a is before b, texts case-insensitively if isFolded is set.
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
-		typ  edm.Primitive
-		a    string
-		b    string
-		fold bool
+		typ      edm.Primitive
+		a        string
+		b        string
+		isFolded bool
 	}{
 		{typ: edm.Int64, a: "-10", b: "9"},
 		{typ: edm.Byte, a: "9", b: "10"},
@@ -26,24 +27,31 @@ func TestCompare(t *testing.T) {
 		{typ: edm.DateTimeOffset, a: "2016-07-08T12:34:56Z", b: "2016-07-08T12:34:56.5Z"},
 		{typ: edm.Time, a: "PT12H34M56S", b: "PT12H34M56.5S"},
 		{typ: edm.String, a: "B", b: "a"},
-		{typ: edm.String, a: "a", b: "B", fold: true},
+		{typ: edm.String, a: "a", b: "B", isFolded: true},
 		{typ: edm.Guid, a: "0A", b: "0b"},
 		{typ: edm.Boolean, a: "false", b: "true"},
-		{typ: edm.String, a: "Ä", b: "äb", fold: true},
+		{typ: edm.String, a: "Ä", b: "äb", isFolded: true},
 	} {
-		if compareLiterals(test.typ, test.a, test.b, test.fold) >= 0 ||
-			compareLiterals(test.typ, test.b, test.a, test.fold) <= 0 ||
-			compareLiterals(test.typ, test.a, test.a, test.fold) != 0 {
+		compare := func(a, b string) int {
+			plain, folded := compareLiterals(test.typ, a, b)
+			if test.isFolded {
+				return folded
+			}
+			return plain
+		}
+		if compare(test.a, test.b) >= 0 || compare(test.b, test.a) <= 0 || compare(test.a, test.a) != 0 {
 			t.Errorf("%v: expected %s before %s", test.typ, test.a, test.b)
 		}
 	}
 }
 
+// Unscaled decimals are ordered like the numbers.
 func TestCompareWhole(t *testing.T) {
 	for x := int64(-70_000); x < 70_000; x += 77 {
 		for _, y := range []int64{-65536, -257, -256, -129, -128, -1, 0, 1, 127, 128, 255, 256, 65536} {
-			if got := compareTwosComplement(twosComplement(x), twosComplement(y)); got != cmp.Compare(x, y) {
-				t.Fatalf("%d and %d: found %d", x, y, got)
+			want := cmp.Compare(x, y)
+			if got := compareTwosComplement(twosComplement(x), twosComplement(y)); got != want {
+				t.Fatalf("%d and %d: expected %d, found %d", x, y, want, got)
 			}
 		}
 	}
@@ -62,12 +70,20 @@ func twosComplement(n int64) []byte {
 // TestCompareKeysPartByPart compares keys of a number, a text and a GUID, and expects the result of comparing their
 // parts.
 func TestCompareKeysPartByPart(t *testing.T) {
-	k := &Keys{schema: &decode.RowSchema{Keys: []int{0, 1, 2},
-		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
-			{Name: "GUID", Type: edm.Guid}}}}
-	k.nodes = []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
-		{Name: "GUID", Node: 2}}},
-		{Kind: wit.Int64}, {Kind: wit.String}}
+	k := &Keys{schema: &decode.RowSchema{Keys: []int{0, 1, 2}, Columns: []decode.Column{
+		{Name: "ID", Type: edm.Int64},
+		{Name: "Name", Type: edm.String},
+		{Name: "GUID", Type: edm.Guid},
+	}}}
+	k.nodes = []wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{
+			{Name: "ID", Node: 1},
+			{Name: "Name", Node: 2},
+			{Name: "GUID", Node: 2},
+		}},
+		{Kind: wit.Int64},
+		{Kind: wit.String},
+	}
 	k.partKinds = k.findPartKinds()
 	random := rand.New(rand.NewPCG(7, 8))
 	letters := []string{"a", "A", "b", "B", "0", "Ä", "ä", "ß", "_"}
@@ -92,17 +108,16 @@ func TestCompareKeysPartByPart(t *testing.T) {
 		guid := compareFolded([]byte(a.guid), []byte(b.guid))
 		folded := cmp.Or(cmp.Compare(a.id, b.id), compareFolded([]byte(a.name), []byte(b.name)), guid)
 		plain := cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name), guid)
-		gotPlain, gotFolded, known := k.Compare(encoded(a), encoded(b))
-		if sign(gotPlain) != sign(plain) || sign(gotFolded) != sign(folded) || !known {
-			t.Fatalf("%+v and %+v: expected %d and %d, found %d and %d, known %v", a, b, plain, folded, gotPlain,
-				gotFolded, known)
+		gotPlain, gotFolded, ok := k.Compare(encoded(a), encoded(b))
+		if sign(gotPlain) != sign(plain) || sign(gotFolded) != sign(folded) || !ok {
+			t.Fatalf("%+v, %+v: expected %d and %d, found %d and %d, %v", a, b, plain, folded, gotPlain, gotFolded, ok)
 		}
 	}
 	k.nodes[2].Optional = true
 	if k.partKinds = k.findPartKinds(); k.partKinds != nil {
-		t.Error("expected keys that may be null to be compared")
+		t.Error("expected keys that may be null not to be compared")
 	}
-	if _, _, known := k.Compare(encoded(key{}), encoded(key{id: 1})); known {
-		t.Error("expected keys without known parts not to be compared")
+	if _, _, ok := k.Compare(encoded(key{}), encoded(key{id: 1})); ok {
+		t.Error("expected keys without known kinds of parts not to be compared")
 	}
 }

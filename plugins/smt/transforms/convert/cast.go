@@ -174,7 +174,6 @@ func castType(node *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.Schem
 	return result, nil
 }
 
-// applyWhole casts the whole key or value.
 func (c *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
 	field := &obj.Fields[0]
 	class := obj.Class

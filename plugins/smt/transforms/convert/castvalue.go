@@ -33,7 +33,6 @@ func castEntry(targetKind wit.Kind, stage int) object.Edit {
 	}
 }
 
-// unsupportedFrom returns the failure of a value of a type that cannot be cast.
 func unsupportedFrom(kind wit.Kind, stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "Cast transformation does not support casting from "+javaclass.KindNames[kind]+
 		"; supported types are "+kindList(wit.Array))
@@ -141,5 +140,4 @@ func castSchemaless(dst, input []byte, targetKind wit.Kind, stage int) ([]byte, 
 	return appendCast(dst, value, targetKind, stage, schemaless)
 }
 
-// kindList returns the names of the types before end, for messages.
 func kindList(end wit.Kind) string { return "[" + strings.Join(javaclass.KindNames[:end], ", ") + "]" }

@@ -100,7 +100,6 @@ func (n *number) integer(targetKind wit.Kind) int64 {
 	return saturate(n.floatValue, math.MinInt64, math.MaxInt64)
 }
 
-// append appends the number as another type.
 func (n *number) append(dst []byte, targetKind wit.Kind) []byte {
 	switch targetKind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -208,7 +207,6 @@ func saturate(number float64, low, high int64) int64 {
 	return int64(number)
 }
 
-// parseNumber parses a text as a number or boolean for a type.
 func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failure *rowerror.Failure) {
 	ok := true
 	switch targetKind {

@@ -123,7 +123,6 @@ func (t *timestampConverter) Apply(obj *object.Object, step operation.Step) *row
 	return nil
 }
 
-// applyWhole converts the whole key or value.
 func (t *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
 	field := &obj.Fields[0]
 	class := obj.Class

@@ -49,7 +49,6 @@ func (f *flatten) name(prefix, name string) string {
 	return prefix + f.delimiter + name
 }
 
-// longNames returns the failure of names that exceed maxFlatNames.
 func longNames(stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "the names of the flattened fields exceed 16 MiB")
 }

@@ -102,7 +102,6 @@ func (f *insertField) text(field insertion, topic string) string {
 	return *f.static
 }
 
-// notSinkRecord returns the failure of a record without offset.
 func notSinkRecord(stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "Only SinkRecord supported for ["+insertPurpose+
 		"], found: org.apache.kafka.connect.source.SourceRecord")

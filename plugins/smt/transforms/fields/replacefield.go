@@ -81,7 +81,6 @@ func (f *replaceField) isIncluded(name string) bool {
 	return !slices.Contains(f.exclude, name) && (len(f.include) == 0 || slices.Contains(f.include, name))
 }
 
-// newName returns the name of a field in the result.
 func (f *replaceField) newName(name string) string {
 	for _, r := range f.renames {
 		if r.from == name {

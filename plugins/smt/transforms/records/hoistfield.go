@@ -34,7 +34,6 @@ func newHoistField(target record.Target, values settings.Values) (operation.Oper
 	return &HoistField{Target: target, field: setting.Trim(fieldName)}, err
 }
 
-// compile returns the plan for values of one schema.
 func (h *HoistField) compile(registry *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
 	return h.plans.Get(registry, schema, func(nodes []wit.SchemaNode) *hoistPlan {
 		inner := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}

@@ -111,7 +111,6 @@ func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (items [][]byt
 	}
 }
 
-// readSchemaless returns the array in a value without schema.
 func (s *split) readSchemaless(ctx *operation.Context, value []byte, stage int) (*splitArray, *rowerror.Failure) {
 	array := &splitArray{encoding: wit.Schemaless, nullIsTombstone: true}
 	encoded := value

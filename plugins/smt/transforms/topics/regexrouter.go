@@ -95,7 +95,6 @@ func (r *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int)
 	return r.lastFailure, nil
 }
 
-// emptyTopic returns the failure of a record whose new topic is empty.
 func emptyTopic(stage int, topic string) *rowerror.Failure {
 	return rowerror.New(stage, rowerror.InvalidTopicException, "the topic "+strconv.Quote(topic)+
 		" would become an empty name")
