@@ -14,8 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Class names of converters. Each also has Kafka Connect's aliases: the simple name, with and without Converter at its
-// end.
+// Class names of converters. Kafka Connect's aliases are the simple name, with and without Converter at its end.
 const (
 	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
 	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"

@@ -24,8 +24,7 @@ type Headers interface {
 	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (connectdata.Header, error)
 }
 
-// FindHeaders returns the declaration of a header converter: SimpleHeaderConverter, or a value converter that Kafka
-// Connect accepts for headers.
+// FindHeaders returns the declaration of a header converter: SimpleHeaderConverter, or a value converter that fits.
 func FindHeaders(class string) (Declaration, error) {
 	class = setting.Trim(class)
 	if class == classSimpleHeaders || class == conversion.SimpleName(classSimpleHeaders) ||

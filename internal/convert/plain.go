@@ -177,8 +177,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, 
 	return out, false, nil
 }
 
-// encodeText is a fast path for the usual case: a string that is written as UTF-8. done is false for other values, of
-// which it appends nothing.
+// encodeText is a fast path for a string that is written as UTF-8. done is false for other values.
 func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) (_ []byte, done bool) {
 	if c.writeCharset != charset.UTF8 {
 		return dst, false

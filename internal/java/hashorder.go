@@ -43,8 +43,7 @@ func CopiedTableSize(n int) int {
 	return tableSize
 }
 
-// SortByBucket returns a list in the iteration order of a HashMap with a table size. Items of one bucket keep their
-// order.
+// SortByBucket returns a list in the iteration order of a HashMap with a table size, which keeps the order in buckets.
 func SortByBucket[T any](list []T, name func(T) string, tableSize int) []T {
 	mask := uint32(tableSize - 1)
 	return slices.SortedStableFunc(slices.Values(list), func(a, b T) int {

@@ -205,8 +205,7 @@ func Check(ctx context.Context, c setup.Config) (report Report, err error) {
 	return report, err
 }
 
-// countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic, as opening a store
-// would.
+// countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic.
 func (g *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
 	stored *offset.Store) (int, error) {
 	ownTopic := connector.Text("offsets.storage.topic")

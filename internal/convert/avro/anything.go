@@ -2,8 +2,7 @@ package avro
 
 import "github.com/culvert-project/culvert/wit/connectdata"
 
-// anythingSchema is what AvroData writes for values without a schema: a record of nine optional fields, of which one is
-// set.
+// anythingSchema is AvroData's schema of values without a schema: a record of nine optional fields, one of them set.
 const anythingSchema = `{"type":"record","name":"Anything","namespace":"io.confluent.connect.avro","fields":[` +
 	`{"name":"boolean","type":["null","boolean"],"default":null},{"name":"bytes","type":["null","bytes"],"default":null},` +
 	`{"name":"double","type":["null","double"],"default":null},{"name":"float","type":["null","float"],"default":null},` +

@@ -16,14 +16,13 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaReader converts an Avro schema to Connect schema nodes, as AvroData.toConnectSchema does, and finds the steps
-// that convert values.
+// schemaReader converts an Avro schema to Connect nodes as AvroData.toConnectSchema does, and to steps for values.
 type schemaReader struct {
 	o         Options
 	nodes     []wit.SchemaNode
 	named     map[string]*avro.SchemaNode // the types that are defined so far, by full name
 	open      map[string]bool             // the types around the current one, by full name
-	namespace string                      // the namespace of the surrounding type, where names without a dot are looked up first
+	namespace string                      // of the surrounding type; names without a dot are looked up there first
 }
 
 // placement is the part of a node that the place of its schema determines: a field, a union, or the root.
@@ -78,8 +77,7 @@ func normalizeSchema(text string) (string, error) {
 	return string(out), err
 }
 
-// normalizeNode normalizes a value at a depth in the document. A node takes up to four levels: itself, its fields, a
-// field, a union.
+// normalizeNode normalizes a value at a depth in the document. A node takes up to four levels.
 func normalizeNode(v any, depth int) error {
 	if depth > 4*connectdata.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)

@@ -55,19 +55,17 @@ func OptionsOf(v setting.Values) Options {
 		flatten: v.Bool("flatten.singleton.unions"), keepNulls: v.Bool("ignore.default.for.nullables")}
 }
 
-// schemaWriter writes the Avro schema of a Connect schema, in the member order of Avro's Schema.toString, and finds the
-// steps that convert values.
+// schemaWriter writes a Connect schema as Avro, with members like Schema.toString, and creates the steps for values.
 type schemaWriter struct {
 	conversion.SchemaText
 	nodes []wit.SchemaNode
 	o     Options
 	// digests of nodes include their children but not their optionality: nodes with equal digests are the same type.
-	digests [][sha256.Size]byte
-	defined map[string][sha256.Size]byte // named types so far, by full name
-	unnamed map[[sha256.Size]byte]string // the names that were invented for types without one, by digest
-	// anonymous counts the invented names.
-	anonymous int
-	root      string // full name of a root record
+	digests   [][sha256.Size]byte
+	defined   map[string][sha256.Size]byte // named types so far, by full name
+	unnamed   map[[sha256.Size]byte]string // the names that were invented for types without one, by digest
+	anonymous int                          // counts the invented names
+	root      string                       // full name of a root record
 }
 
 // write returns the Avro schema of nodes, the full name of a root record, and the step of values.

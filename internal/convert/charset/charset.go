@@ -8,16 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// Charset is one of the character sets that each Java platform has (java.nio.charset.StandardCharsets). The zero value
-// is [UTF8].
+// Charset is a character set of java.nio.charset.StandardCharsets. The zero value is [UTF8].
 type Charset struct {
 	// maxRune is the last character of a set in which each byte is the code point of its character. Zero means UTF-8 or
 	// UTF-16.
 	maxRune rune
 	// byteOrder is the byte order of UTF-16. Nil means another set.
 	byteOrder binary.ByteOrder
-	// hasBOM means that a byte order mark is written, and obeyed when reading.
-	hasBOM bool
+	hasBOM    bool // a byte order mark is written, and obeyed when reading
 }
 
 var (

@@ -20,15 +20,13 @@ type schemalessWriter struct {
 	// shapes has the shapes of the maps of a value, in the order in which they begin. scanMaps fills it.
 	shapes    []shape
 	nextShape int // the index in shapes of the next map
-	// objects writes all maps as JSON objects without scanMaps, until [errNonStringKey] reports a key that is not a
-	// string.
+	// objects writes all maps as JSON objects without scanMaps, until [errNonStringKey] reports another key.
 	objects bool
 	// recentNames caches the encoded names of the last object, because the next one mostly has the same.
 	recentNames []recentName
 }
 
-// recentName is a name of the last object: as JSON with quotation marks and colon, as a key in the batch, and its
-// [bitOf].
+// recentName is a name of the last object: as JSON with quotation marks and colon, as a key in the batch, its [bitOf].
 type recentName struct {
 	text []byte
 	key  []byte
@@ -236,8 +234,7 @@ func (w *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]
 	return append(dst, closing), i, nil
 }
 
-// writeName writes the key of entry n of an object, with its comma and colon. A key that the previous value had at the
-// same place is copied.
+// writeName writes the key of entry n of an object, with comma and colon. It copies a key of the previous object.
 func (w *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
 	isCached := depth == 0 && n < maxRecentNames // names of nested objects are not cached
 	if isCached && n < len(w.recentNames) && bytes.HasPrefix(in[i:], w.recentNames[n].key) {

@@ -23,8 +23,7 @@ func AppendSchema(budget *conversion.Budget, dst []byte, nodes []wit.SchemaNode,
 	return s.Out, s.Err
 }
 
-// node writes a node and its children, with the members in Kafka Connect's order. field is the name of the struct field
-// with this schema, or nil.
+// node writes a node and its children, members in Kafka Connect's order. field is the name of its field, or nil.
 func (s *connectSchema) node(id uint32, field *string, w *Writer) {
 	if s.Done() {
 		return

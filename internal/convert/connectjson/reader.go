@@ -482,8 +482,7 @@ func scaleInteger(n int64, places int) (_ int64, ok bool) {
 	return n, true
 }
 
-// readStructure reads members in schema order directly into dst. From the first member out of order on, readShuffled
-// sorts them.
+// readStructure reads members in schema order directly into dst. readShuffled reads the others.
 func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	if p.peek() != '{' {
 		return p.reject(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
@@ -697,8 +696,7 @@ func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, valueStart int) {
 	return dst, valueStart
 }
 
-// entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first
-// entry begins.
+// entries are the entries of one map, in p.entries from base on. Positions are relative to content, the first entry.
 type entries struct {
 	base    int
 	content int

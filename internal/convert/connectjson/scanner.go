@@ -15,12 +15,11 @@ import (
 // Parser reads a JSON document as Jackson does with Kafka's settings: strictly, but numbers may have leading zeros.
 // Reset starts the next document.
 type Parser struct {
-	data  []byte
-	i     int // the index in data of the next byte
-	depth int // of open arrays and objects
-	ctx   context.Context
-	// scanned counts the bytes that were scanned in advance, for the members of unions.
-	scanned     int
+	data        []byte
+	i           int // the index in data of the next byte
+	depth       int // of open arrays and objects
+	ctx         context.Context
+	scanned     int          // counts the bytes that were scanned in advance, for the members of unions
 	maxLen      int          // the largest length of the destination
 	steps       int          // counts array elements and members, for checks of the context
 	spans       []byteRange  // a stack of the positions of struct members that are out of order
@@ -42,8 +41,7 @@ const (
 	modeValues mode = iota
 	// modeDefaults reads defaults of a schema, whose errors have other messages.
 	modeDefaults
-	// modeSchemaOrder reads a value again for the error that Kafka Connect reports first: members in schema order, the
-	// last of duplicates.
+	// modeSchemaOrder reads a value again, in schema order, for the error that Kafka Connect reports first.
 	modeSchemaOrder
 )
 
@@ -57,8 +55,7 @@ type entry struct {
 	end     int // of the value
 }
 
-// Reset starts a document; positions, errors and the context of the previous one are lost. maxBytes bounds the length
-// of the destination.
+// Reset starts a document and forgets the previous one. maxBytes bounds the length of the destination.
 func (p *Parser) Reset(ctx context.Context, data []byte, maxBytes int) {
 	p.ctx = ctx
 	p.data = data

@@ -80,8 +80,7 @@ func (s *schemaReader) hasValue(members map[string]int, name, word string) bool 
 	return ok && bytes.HasPrefix(s.p.data[pos:], []byte(word))
 }
 
-// node reads a schema and returns its number and the reader of its values. Parents have lower numbers than their
-// children.
+// node reads a schema and returns its number, which is lower than its children's, and the reader of its values.
 func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 	if depth > connectdata.MaxSchemaDepth {
 		s.reject("schema: expected at most " + strconv.Itoa(connectdata.MaxSchemaDepth) + " nodes in each other")

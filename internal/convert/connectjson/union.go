@@ -70,8 +70,7 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 		case textShape:
 			fits = c == '"'
 		case bytesShape, decimalText, DecimalNumber:
-			// Kafka Connect reads a number with a point as bytes, but not a string. A string can only be bytes if no
-			// other member accepts it.
+			// Kafka Connect reads a number with a point as bytes. A string is bytes only if no other member accepts it.
 			fits = isNumber(c) && !isInteger
 			if c == '"' && bytesMember < 0 {
 				bytesMember = m

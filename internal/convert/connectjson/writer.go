@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A Writer encodes the value of one schema node as JSON. It is compiled once for each schema; Write allocates nothing
-// but dst.
+// A Writer encodes the values of one schema node as JSON. It is compiled once; Write allocates nothing but dst.
 type Writer struct {
 	Shape      shape
 	lead       []byte       // the text before a member of a struct: comma, name and colon
@@ -251,8 +250,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	return w.writeItems(k, dst, in, i)
 }
 
-// length reads the length prefix of a string or bytes; size is the length of the prefix, 0 if it is malformed or bytes
-// are missing.
+// length reads the length prefix of a string or bytes, whose size is 0 if it is malformed or bytes are missing.
 func length(in []byte, i int) (n, size int) {
 	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
 		if n = int(in[i] >> 1); n < len(in)-i {

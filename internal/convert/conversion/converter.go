@@ -14,8 +14,7 @@ import (
 // Converter converts keys, values or headers. It caches compiled schemas, so it belongs to one goroutine at a time.
 type Converter interface {
 	// Encode encodes the key or value d of b and appends at most maxBytes to dst; more is a [fault.TooLargeException].
-	// isNull reports that the record has no key or value (a tombstone). After an error out is dst. If ctx ends, the
-	// error is that of ctx.
+	// isNull means no key or value (a tombstone). After an error out is dst. If ctx ends, the error is that of ctx.
 	Encode(ctx context.Context, dst []byte, maxBytes int, topic string, b *record.Batch,
 		d wit.ValueSlice) (out []byte, isNull bool, err error)
 	// Decode decodes data, which is nil for a missing key or value, and appends the result to b.Data. After an error b
@@ -29,8 +28,7 @@ type Options struct {
 	IsKey bool
 	// Schemas registers the schemas of decoded values, and contains the schemas of values to encode.
 	Schemas *record.Registry
-	// OpenRegistry opens a client of the schema registry. With nil, the settings of the converter can be validated, but
-	// it cannot use a registry.
+	// OpenRegistry opens a client of the schema registry. With nil, a converter can only validate its settings.
 	OpenRegistry func(registry.Settings) (*registry.Client, error)
 	// ReadOnly is set for a sink, which only decodes: settings for encoding are ignored.
 	ReadOnly bool

@@ -60,8 +60,7 @@ func Class(err error) string {
 	return ""
 }
 
-// SerializationException marks a document that is not JSON, until [NotJSON] turns it into the exception that
-// converters throw.
+// SerializationException marks a document that is not JSON, until [NotJSON] replaces it by the converters' exception.
 const SerializationException = "org.apache.kafka.common.errors.SerializationException"
 
 // NotJSON turns a SerializationException into a DataException. prefix is Kafka Connect's message.

@@ -202,8 +202,7 @@ func (s *schemaWriter) writeProperties(n *wit.SchemaNode, w *connectjson.Writer)
 	s.Raw("}")
 }
 
-// writeAttributes writes what all schemas may have, with a comma after each. connect has the values of Kafka Connect's
-// attributes by name.
+// writeAttributes writes what all schemas may have, each with a comma. connect has Kafka Connect's attributes.
 func (s *schemaWriter) writeAttributes(n *wit.SchemaNode, w *connectjson.Writer, connect map[string]string) {
 	if n.Name != nil {
 		s.Text(`"title":`, *n.Name)

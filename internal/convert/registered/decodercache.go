@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DecoderCache has a converter's decoders by topic and schema, so that each schema is requested and compiled once.
-// Converters embed it to decode.
+// DecoderCache has a converter's decoders by topic and schema: each schema is requested and compiled once.
 type DecoderCache[R decoder] struct {
 	Cache   conversion.Cache[cacheKey, cachedDecoder[R]]
 	schemas *Schemas

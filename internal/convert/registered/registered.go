@@ -33,8 +33,7 @@ type registrySettings struct {
 	schemaID  int  // `use.schema.id`, if schemas are not registered. A negative ID means none.
 }
 
-// New returns the schemas of a converter with the values of [Settings]. Without OpenRegistry in use it only validates
-// the settings.
+// New returns the schemas of a converter. Without OpenRegistry in use it only validates the settings.
 func New(values setting.Values, use conversion.Options, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
 		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
@@ -55,8 +54,7 @@ func New(values setting.Values, use conversion.Options, kind registry.Kind) (r S
 
 const subjectPackage = "io.confluent.kafka.serializers.subject."
 
-// subjectStrategy returns the function that names subjects, by the class of `key.subject.name.strategy` or
-// `value.subject.name.strategy`.
+// subjectStrategy returns the function that names subjects, by the class of `key.subject.name.strategy` or `value…`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
 	name := conversion.ConverterType(key) + ".subject.name.strategy"
 	suffix := "-" + conversion.ConverterType(key)

@@ -132,8 +132,7 @@ type Client struct {
 	lastError string // of the current outage
 }
 
-// Open creates a client. It sends nothing. secure returns the TLS configuration for a host of the settings; nil means
-// the system's roots.
+// Open creates a client and sends nothing. secure returns a host's TLS configuration; nil means the system's roots.
 func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
 	if secure != nil {

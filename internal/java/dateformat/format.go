@@ -15,8 +15,7 @@ type Format struct {
 	items []item
 	// Unit is the smallest interval that the pattern shows, in milliseconds. All times in it have the same text.
 	Unit int64
-	// template is the text of a pattern whose numbers have a fixed width, without the numbers. It is nil for other
-	// patterns.
+	// template is the text of a pattern without its numbers, which have a fixed width. It is nil for other patterns.
 	template []byte
 	numbers  []Number
 }

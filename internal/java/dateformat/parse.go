@@ -64,13 +64,12 @@ const maxYear = 290_000_000
 // rejects unknown time zones, week years above 290,000,000, and two-digit years whose century depends on the current
 // date, since plugins have no clock. Other large years overflow like in Java.
 type Parser struct {
-	Format *Format
-	text   []uint16
-	set    [fieldCount]int   // the order in which the fields were set. Zero means unset.
-	value  [fieldCount]int64 // the values of the fields
-	sets   int               // counts the fields that were set
-	// isAmbiguous means that a two-digit year may have two meanings.
-	isAmbiguous bool
+	Format      *Format
+	text        []uint16
+	set         [fieldCount]int   // the order in which the fields were set. Zero means unset.
+	value       [fieldCount]int64 // the values of the fields
+	sets        int               // counts the fields that were set
+	isAmbiguous bool              // a two-digit year may have two meanings
 	// Zoned means that the text has a time zone other than UTC. Java's format then keeps this zone, with summer time,
 	// for what it formats, until it parses another one.
 	Zoned     bool

@@ -56,8 +56,7 @@ func (p Pattern) WithTimeout(limit time.Duration) Pattern {
 // Matches reports whether the expression matches the whole text. It returns an error only after the time limit.
 func (p Pattern) Matches(text string) (bool, error) { return p.whole.MatchString(text) }
 
-// Find returns the first match in a text, with indexes in code points, or nil. It returns an error only after the time
-// limit.
+// Find returns the first match in a text, with indexes in code points, or nil. The only error is the time limit.
 func (p Pattern) Find(text string) (*regexp2.Match, error) { return p.find.FindStringMatch(text) }
 
 // flags are the supported flags, those of (?ims).
@@ -106,8 +105,7 @@ func translate(java string) *translator {
 		t.fail("Unclosed group")
 	}
 	for group := t.count + 1; group <= t.maxReference; group++ {
-		// Java accepts a reference to a group that does not exist, which never matches: here the group exists but never
-		// matches.
+		// Java accepts a reference to a group that does not exist: here the group exists but never matches.
 		t.out.WriteString("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
 	}
 	return t
@@ -240,8 +238,7 @@ func quoted(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// translateQuantifier translates the quantifier after an element, if any. With a possessive one (a*+), the element
-// becomes an atomic group.
+// translateQuantifier translates a quantifier, if any. The element of a possessive one (a*+) becomes an atomic group.
 func (t *translator) translateQuantifier() {
 	var quantifier string
 	isUnbounded := false

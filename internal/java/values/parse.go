@@ -573,8 +573,7 @@ func (in *inferred) tree(v any) (_ any, ok bool) {
 	return v, in.name == ""
 }
 
-// Encode encodes the value with its schema. If it has none, as for an empty array, nodes is nil and the value is
-// schemaless.
+// Encode encodes the value with its schema. nodes is nil if it has none, as for an empty array.
 func (l Literal) Encode() (nodes []wit.SchemaNode, value []byte, err error) {
 	if l.kind == nil {
 		return nil, []byte{connectdata.TagNull}, nil

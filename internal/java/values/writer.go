@@ -30,8 +30,7 @@ type Writer struct {
 	ToString bool
 	// Nodes is the schema. Nil means schemaless.
 	Nodes []wit.SchemaNode
-	// Limit, if not nil, is called before each item, and before more bytes are appended to dst. Its error ends the
-	// writing.
+	// Limit, if not nil, is called before each item and before more bytes are appended. Its error ends the writing.
 	Limit func(dst []byte, more int) error
 }
 
@@ -72,8 +71,7 @@ func (w *Writer) append(dst []byte, node uint32, v any, quote string) ([]byte, e
 	return dst, &UnwritableError{"structs inside values without schema have no text here"}
 }
 
-// AppendScalar appends a value whose text does not depend on its schema, and is that of Java's toString too. ok is
-// false for other values.
+// AppendScalar appends a value whose text is Java's toString, whatever its schema. ok is false for other values.
 func AppendScalar(dst []byte, v any) (out []byte, ok bool) {
 	switch x := v.(type) {
 	case nil:

@@ -29,8 +29,7 @@ type entryState struct {
 	isEntry      bool        // false for a struct without an entry
 	inProperties bool
 	// readsEntry, readsElements and readsProperties report whether package kernel may read the entry, the elements at
-	// the current place and the properties: their namespaces have the prefixes that it knows, and nothing is nested too
-	// deep.
+	// the current place and the properties: their prefixes are known, and nothing is nested too deep.
 	readsEntry      bool
 	readsElements   bool
 	readsProperties bool
@@ -111,7 +110,8 @@ func (s *structure) leaveProperties() {
 	s.inProperties = false
 	s.Previous = &s.head.Property
 	s.Property = &s.around.Property
-	if s.Surroundings = nil; s.readsElements {
+	s.Surroundings = nil
+	if s.readsElements {
 		s.Surroundings = s.Property
 	}
 }
@@ -154,11 +154,12 @@ func (a *Atom) read(s *structure, tag scan.XMLTag, depth int) (next, end int, er
 func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *scan.Error) {
 	for {
 		reason := kernel.NoProperty
-		closed := false
+		isEnd := false
 		switch {
 		case s.inProperties && s.readsProperties, !s.inProperties && s.readsElements:
 			reason = kernel.Read(&s.Struct)
-			if s.inProperties = reason < kernel.Markup; s.inProperties && s.Entered != 0 {
+			s.inProperties = reason < kernel.Markup
+			if s.inProperties && s.Entered != 0 {
 				a.openUsual(s)
 			}
 			s.Entered = 0
@@ -167,12 +168,12 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 		}
 		switch reason {
 		case kernel.EntryEnd:
-			closed = true
+			isEnd = true
 		case kernel.Markup:
 			if s.Place == kernel.InFeed {
 				return s.P, s.RowOutput, nil
 			}
-			closed, err = a.entryElement(s)
+			isEnd, err = a.entryElement(s)
 		case kernel.Link:
 			value := a.text[s.Relation:s.TagEnd]
 			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, NameEnd: s.P + len("<link")}
@@ -181,23 +182,21 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 		case kernel.NoValue:
 			err = a.value(s)
 		case kernel.Repeated:
-			p := propertyOf(s.Property)
-			start := bytes.LastIndexByte(a.text[:s.P], '<')
-			err = a.repeated(s, p, start)
+			err = a.repeated(s, propertyOf(s.Property), bytes.LastIndexByte(a.text[:s.P], '<'))
 		default:
-			ended := reason == kernel.AtEnd
-			if !ended {
-				ended, err = a.property(s)
+			isPropertiesEnd := reason == kernel.AtEnd
+			if !isPropertiesEnd {
+				isPropertiesEnd, err = a.property(s)
 			}
-			closed = ended && !s.isEntry
-			if ended && s.isEntry {
+			isEnd = isPropertiesEnd && !s.isEntry
+			if isPropertiesEnd && s.isEntry {
 				s.leaveProperties()
 			}
 		}
 		if err != nil {
 			return 0, 0, err
 		}
-		if closed {
+		if isEnd {
 			return s.P, a.complete(s, tag), nil
 		}
 	}
@@ -239,7 +238,8 @@ func (a *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) 
 		if less < 0 {
 			return tag, scan.ErrNeedMore
 		}
-		if pos += less; pos+1 < len(a.text) && a.text[pos+1] != '!' && a.text[pos+1] != '?' {
+		pos += less
+		if pos+1 < len(a.text) && a.text[pos+1] != '!' && a.text[pos+1] != '?' {
 			break
 		}
 		if pos, err = scan.XMLMisc(a.text, pos); err != nil {
@@ -253,7 +253,7 @@ func (a *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) 
 	return tag, err
 }
 
-// endTag returns the end of the end tag at pos, or zero if another token or an unusual end tag is there.
+// endTag returns the end of the end tag at pos, or zero for another token or an unusual end tag.
 func (a *Atom) endTag(pos int, name []byte) (end int) {
 	end = pos + len(name) + len("</>")
 	if end > len(a.text) || a.text[pos] != '<' || a.text[pos+1] != '/' || a.text[end-1] != '>' ||
@@ -281,7 +281,7 @@ func (a *Atom) elementEnds(tag scan.XMLTag, depth int) (end, back int, err *scan
 }
 
 // entryElement reads an element of an entry, around its properties, or the end tag of the entry.
-func (a *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
+func (a *Atom) entryElement(s *structure) (isEnd bool, err *scan.Error) {
 	inContent := s.Place == kernel.InContent
 	parent, depth := s.enclosing()
 	tag, err := a.child(s.P, parent.name)
@@ -324,7 +324,7 @@ func (a *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 	return false, err
 }
 
-// failRow records an error that the service wrote into a row.
+// failRow records an error that the service wrote into a row, and which fails the page.
 func (a *Atom) failRow(start, end int) {
 	a.errorInRow = quoted(a.text[start:end])
 	a.root.MaxRows = 0

@@ -182,13 +182,15 @@ func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
 	rowsAt := 0
 	for {
 		if feedEnd := a.endTag(pos, inside.name); feedEnd > 0 {
-			rowsAt, pos = pos, feedEnd
+			rowsAt = pos
+			pos = feedEnd
 			break
 		}
 		s.begin(pos, end)
 		s.repeat()
 		a.openEntry(s, openElement{entryName, inside.scope}, depth-1)
-		if s.Place = kernel.InFeed; s.readsEntry {
+		s.Place = kernel.InFeed
+		if s.readsEntry {
 			if pos, end, err = a.readInside(s, scan.XMLTag{}); err != nil {
 				return 0, 0, feedResult, err
 			}

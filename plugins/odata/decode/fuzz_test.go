@@ -34,51 +34,56 @@ Items many? {
 }
 `
 
-// FuzzJSON and FuzzAtom: the decoder never panics, the result does not depend on how the document is cut, and the raw
-// row of an error is a document with the same error.
+// The decoder of JSON never panics, the result does not depend on how the document is cut, and the raw row of an error
+// is a document with the same error.
 func FuzzJSON(f *testing.F) {
-	seed(f, false)
+	const isXML = false
+	addSeeds(f, isXML)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *RowSchema) Decoder { return NewJSON(l) })
+		checkCuts(t, doc, cut, func(schema *RowSchema) Decoder { return NewJSON(schema) })
 	})
 }
 
+// FuzzAtom is FuzzJSON for Atom.
 func FuzzAtom(f *testing.F) {
-	seed(f, true)
+	const isXML = true
+	addSeeds(f, isXML)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *RowSchema) Decoder { return NewAtom(l) })
+		checkCuts(t, doc, cut, func(schema *RowSchema) Decoder { return NewAtom(schema) })
 	})
 }
 
-func seed(f *testing.F, markup bool) {
+// addSeeds adds the documents of the other tests in one format.
+func addSeeds(f *testing.F, isXML bool) {
 	f.Add([]byte("0\x0000"), uint16(1)) // UTF-16, which its first byte does not show
 	for _, c := range corpora(f) {
 		for _, row := range c.rows {
-			if c.markup == markup && len(row) < 4096 {
+			if c.markup == isXML && len(row) < 4096 {
 				f.Add([]byte(c.front+row+c.regular+c.back), uint16(len(row)))
 			}
 		}
 	}
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	for _, file := range files {
-		if doc := []byte(readGolden(f, file).doc); isMarkup(doc) == markup {
+		if doc := []byte(readGolden(f, file).doc); isMarkup(doc) == isXML {
 			f.Add(doc, uint16(len(doc)/2))
 		}
 	}
 	files, _ = filepath.Glob(filepath.Join(testdata, "samples", "*", "*"))
 	for _, file := range files {
-		if doc, _ := os.ReadFile(file); len(doc) < 4096 && isMarkup(doc) == markup {
+		if doc, _ := os.ReadFile(file); len(doc) < 4096 && isMarkup(doc) == isXML {
 			f.Add(doc, uint16(100))
 		}
 	}
 }
 
-func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder) {
+// checkCuts decodes a document whole, in two pieces and in small pieces, and the raw rows of its errors.
+func checkCuts(t *testing.T, doc []byte, cut uint16, newDecoder func(*RowSchema) Decoder) {
 	schema := parseSchema(t, fuzzSchema)
-	whole, err := decodeWith(decoder(schema), doc, cuts{size: len(doc) + 1})
+	whole, err := decodeWith(newDecoder(schema), doc, cuts{size: len(doc) + 1})
 	want := describeAll(t, schema, whole, err)
 	for _, c := range []cuts{{at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%97}} {
-		out, err := decodeWith(decoder(schema), doc, c)
+		out, err := decodeWith(newDecoder(schema), doc, c)
 		if got := describeAll(t, schema, out, err); got != want {
 			t.Fatalf("cut %+v:\ngot  %s\nwant %s", c, excerpt(got, want), excerpt(want, got))
 		}
@@ -88,12 +93,11 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 	}
 	for _, rowError := range whole.RowErrors {
 		raw := whole.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
-		again, err := decodeWith(decoder(schema), raw, cuts{size: len(raw) + 1})
-		if err != nil || len(again.RowErrors) != 1 ||
-			cause(again.RowErrors[0].Error.Message) != cause(rowError.Error.Message) {
+		out, err := decodeWith(newDecoder(schema), raw, cuts{size: len(raw) + 1})
+		if err != nil || len(out.RowErrors) != 1 ||
+			cause(out.RowErrors[0].Error.Message) != cause(rowError.Error.Message) {
 			t.Fatalf("raw row %q: expected the error %q again, found %v and %v", raw, rowError.Error.Message,
-				again.RowErrors,
-				err)
+				out.RowErrors, err)
 		}
 	}
 }
@@ -101,7 +105,7 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 // cause returns an error's message without the position.
 func cause(message string) string { s, _, _ := strings.Cut(message, " (row "); return s }
 
-// decodeWith responds to every nested link with an empty page, in both formats.
+// decodeWith decodes a document in pieces. Each nested link leads to an empty page.
 func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	empty := `[]`
 	if _, ok := decoder.(*Atom); ok {
@@ -123,12 +127,13 @@ func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	return out, nil
 }
 
-// FuzzValue: both decoders agree on every text of every type.
+// The decoder converts every text of every type as the second reader does.
 func FuzzValue(f *testing.F) {
-	for _, s := range []string{"1", "-1.50", "1e3", "/Date(0+60)/", "2016-02-29T12:34:56.789+01:30", "PT1H2M3.4S",
-		"AA==", "true", "INF",
-		"01234567-89ab-cdef-0123-456789abcdef", "0001-01-01", "12345678901234567890.5"} {
-		f.Add([]byte(s))
+	for _, text := range []string{
+		"1", "-1.50", "1e3", "/Date(0+60)/", "2016-02-29T12:34:56.789+01:30", "PT1H2M3.4S", "AA==", "true", "INF",
+		"01234567-89ab-cdef-0123-456789abcdef", "0001-01-01", "12345678901234567890.5",
+	} {
+		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) == 0 || len(text) > 300 || strings.ToValidUTF8(string(text), "") != string(text) {
@@ -136,18 +141,14 @@ func FuzzValue(f *testing.F) {
 		}
 		for e := edm.Binary; e <= edm.Time; e++ {
 			column := Column{Name: "P", Type: e, Scale: 2}
-			if column.Type == edm.Decimal && len(text) > 60 {
-				continue // exponents over 400 are rejected here, but accepted there
-			}
-			if column.Type == edm.Decimal && strings.ContainsAny(string(text), "eE") &&
-				!refSmallExponent(string(text)) {
-				continue
+			if column.Type == edm.Decimal && (len(text) > 60 || !hasSmallExponent(string(text))) {
+				continue // the decoder rejects exponents over 400, the second reader does not
 			}
 			if column.Type == edm.Binary {
 				continue // FuzzBase64 checks padding
 			}
-			l := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
-			got, err := AppendText(nil, l, &column, text)
+			schema := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
+			got, err := AppendText(nil, schema, &column, text)
 			want, wantErr := refPrimitive(&column, string(text))
 			if (err == nil) != (wantErr == nil) || (err == nil && string(got) != string(want)) {
 				t.Fatalf("%s %q: expected %x, %v; found %x, %v", column.Type, text, want, wantErr, got, err)
@@ -156,27 +157,29 @@ func FuzzValue(f *testing.F) {
 	})
 }
 
-func refSmallExponent(s string) bool {
+// hasSmallExponent reports whether a number has no exponent, or one of two characters.
+func hasSmallExponent(s string) bool {
 	i := strings.IndexAny(s, "eE")
-	return len(s)-i <= 3
+	return i < 0 || len(s)-i <= 3
 }
 
-// FuzzBase64: the decoder accepts what encoding/base64 accepts with or without padding, and otherwise only the other
-// alphabet and blanks.
+// The decoder accepts what encoding/base64 accepts with or without padding, in both alphabets and with blanks.
 func FuzzBase64(f *testing.F) {
-	for _, s := range []string{"", "A", "AA", "AA==", "AAA=", "AAAA", "AA=", "A===", "-_8", "+/8=", " A A\n= = ",
-		"AA==AA", "=", "AAAA==", "AAA=="} {
-		f.Add([]byte(s))
+	for _, text := range []string{
+		"", "A", "AA", "AA==", "AAA=", "AAAA", "AA=", "A===", "-_8", "+/8=", " A A\n= = ", "AA==AA", "=", "AAAA==",
+		"AAA==",
+	} {
+		f.Add([]byte(text))
 	}
 	replace := strings.NewReplacer("-", "+", "_", "/", " ", "", "\t", "", "\r", "", "\n", "")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, ok := new(values).appendBase64(nil, text)
-		s := replace.Replace(string(text))
+		standard := replace.Replace(string(text))
 		encoding := base64.StdEncoding
-		if !strings.HasSuffix(s, "=") {
+		if !strings.HasSuffix(standard, "=") {
 			encoding = base64.RawStdEncoding
 		}
-		want, err := encoding.DecodeString(s)
+		want, err := encoding.DecodeString(standard)
 		if ok != (err == nil) || (ok && !bytes.Equal(got, want)) {
 			t.Fatalf("%q: expected %x, %v, found %x, %v", text, want, err, got, ok)
 		}

@@ -31,10 +31,10 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 	s.FirstMask = ^uint64(0xff)
 	s.Depth = depth - 1
 	for {
-		closed := false
+		isEnd := false
 		switch kernel.Read(&s.Struct) {
 		case kernel.AtEnd:
-			closed = true
+			isEnd = true
 		case kernel.NoValue:
 			if p := propertyOf(s.Property); p.column == nil {
 				err = j.skip(s, p, s.P)
@@ -44,31 +44,31 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 		case kernel.Repeated:
 			err = j.repeated(s, propertyOf(s.Property), s.P)
 		default:
-			closed, err = j.property(s)
+			isEnd, err = j.property(s)
 		}
 		if err != nil {
 			return 0, 0, err
 		}
-		if closed {
+		if isEnd {
 			return s.P, s.complete(), nil
 		}
 	}
 }
 
 // property reads a property in an unusual form, or the end of the object.
-func (j *JSON) property(s *structure) (closed bool, err *scan.Error) {
+func (j *JSON) property(s *structure) (isEnd bool, err *scan.Error) {
 	b := j.text
 	start := s.P
 	i := 0
 	if s.FirstMask == ^uint64(0) {
-		i, closed, err = scan.JSONNext(b, start, '}')
+		i, isEnd, err = scan.JSONNext(b, start, '}')
 	} else {
-		i, closed, err = scan.JSONFirst(b, start+1, '}')
+		i, isEnd, err = scan.JSONFirst(b, start+1, '}')
 	}
 	if err != nil {
 		return false, err
 	}
-	if closed {
+	if isEnd {
 		s.P = i
 		return true, nil
 	}
@@ -85,11 +85,10 @@ func (j *JSON) property(s *structure) (closed bool, err *scan.Error) {
 	if p == nil {
 		p = j.otherProperty(s, name)
 	}
+	s.FirstMask = ^uint64(0)
 	if p == nil {
-		s.FirstMask = ^uint64(0)
 		return false, j.skipRare(s, name, value)
 	}
-	s.FirstMask = ^uint64(0)
 	s.expect(p)
 	if p.column == nil {
 		return false, j.skip(s, p, value)
@@ -117,7 +116,7 @@ func (j *JSON) repeated(s *structure, p *property, value int) *scan.Error {
 
 // otherProperty returns a new property that is no column, or nil for one that Go has to look at each time.
 func (j *JSON) otherProperty(s *structure, name []byte) *property {
-	if string(name) == contextName || bytes.ContainsAny(name, "\"\\") { // a text with escapes is no name as it stands
+	if string(name) == contextName || bytes.ContainsAny(name, "\"\\") { // the text of such a name has escapes
 		return nil
 	}
 	p := s.addOther(name, isControl(name) || s.schema.isIgnored[string(name)])
@@ -272,11 +271,10 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult 
 		return 0, 0, feedResult, err
 	}
 	var hasResults, isArray, isRepeated bool
-	var last int
+	var rows, last int // the start of the array's items and the end of the last one
 	var href textRange
-	var rows int
-	i, closed, err := scan.JSONFirst(b, pos+1, '}')
-	for err == nil && !closed {
+	i, isEnd, err := scan.JSONFirst(b, pos+1, '}')
+	for err == nil && !isEnd {
 		nameEnd, value, problem := scan.JSONName(b, i)
 		if problem != nil {
 			return 0, 0, feedResult, problem
@@ -284,8 +282,10 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult 
 		valueEnd := 0
 		switch string(nameIn(b[i:nameEnd])) {
 		case "results":
-			isRepeated, hasResults = hasResults, true
-			if isArray = b[value] == '['; isArray && !isRepeated {
+			isRepeated = hasResults
+			hasResults = true
+			isArray = b[value] == '['
+			if isArray && !isRepeated {
 				rows = value + 1
 				valueEnd, last, end, feedResult, err = j.items(s, value, o, depth-1)
 				break
@@ -298,7 +298,7 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult 
 			valueEnd, err = scan.JSONValue(b, value, depth-1)
 		}
 		if err == nil {
-			i, closed, err = scan.JSONNext(b, valueEnd, '}')
+			i, isEnd, err = scan.JSONNext(b, valueEnd, '}')
 		}
 	}
 	if err != nil {
@@ -333,8 +333,8 @@ func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, feed
 	last = pos + 1
 	end = o + 1
 	count := 0
-	i, closed, err := scan.JSONFirst(b, pos+1, ']')
-	for err == nil && !closed {
+	i, isEnd, err := scan.JSONFirst(b, pos+1, ']')
+	for err == nil && !isEnd {
 		if b[i] == '{' {
 			s.reserve(i, end)
 			s.repeat()
@@ -350,7 +350,7 @@ func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, feed
 		}
 		count++
 		feedResult = feedResult.with(s.result)
-		i, closed, err = scan.JSONNext(b, last, ']')
+		i, isEnd, err = scan.JSONNext(b, last, ']')
 	}
 	if err != nil {
 		return 0, 0, 0, feedResult, err

@@ -17,18 +17,19 @@ const (
 	entryBack  = `</m:properties></content></entry>`
 )
 
+// A row of more than maxRow bytes fails the page, after the rows before it.
 func TestRejectsRowsOverTheLimit(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nText Edm.String?")
 	long := strings.Repeat("x", 2*maxRow)
-	for _, c := range []struct {
-		d   Decoder
-		doc string
+	for _, page := range []struct {
+		decoder Decoder
+		doc     string
 	}{
 		{NewJSON(schema), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
 		{NewAtom(schema), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront +
 			"<d:ID>2</d:ID><d:Text>" + long + "</d:Text>" + entryBack + "</feed>"},
 	} {
-		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64 << 10}, nil)
+		out, err := decodePieces(page.decoder, []byte(page.doc), cuts{size: 64 << 10}, nil)
 		var e *PageError
 		if !errors.As(err, &e) || e.Row != 1 || !strings.Contains(e.Expected, strconv.Itoa(maxRow)+" bytes") ||
 			len(out.Rows) != 1 {
@@ -42,24 +43,24 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	schema := parseSchema(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(schema)
-	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
-		len(out.Rows) != 1 || json.steps > 3000 {
-		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.steps, err)
+	out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil)
+	if err != nil || len(out.Rows) != 1 || json.steps > 3000 {
+		t.Errorf("JSON: expected one row in 3000 steps, found %d in %d, %v", len(out.Rows), json.steps, err)
 	}
 	atom := NewAtom(schema)
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
-	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
-		atom.steps > 3000 {
-		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.steps, err)
+	out, err = decodePieces(atom, []byte(doc), cuts{size: 1}, nil)
+	if err != nil || len(out.Rows) != 1 || atom.steps > 3000 {
+		t.Errorf("Atom: expected one row in 3000 steps, found %d in %d, %v", len(out.Rows), atom.steps, err)
 	}
 }
 
-// nastyDocument is a document of about size bytes that tempts a decoder into work that is not linear. isValid reports
-// that it can be read to its end.
+// nastyDocument is a kind of document for which a careless decoder needs more than linear time.
 type nastyDocument struct {
 	name    string
-	isValid bool
-	write   func(size int) (doc []byte, parts int)
+	isValid bool // the document can be read to its end
+	// write returns a document of about size bytes, and the number of its repeated parts.
+	write func(size int) (doc []byte, parts int)
 }
 
 // fill repeats a part until the document has the size. A # in the part is another number each time.
@@ -183,7 +184,7 @@ func TestNastyDocumentsTakeLinearTime(t *testing.T) {
 			out := &Output{}
 			rows := 0
 			failed := 0
-			err := error(nil)
+			var err error
 			start := time.Now()
 			for i := 0; i < len(pieces) && err == nil; i++ {
 				err = decoder.Write(pieces[i], i == len(pieces)-1, out)
@@ -196,8 +197,8 @@ func TestNastyDocumentsTakeLinearTime(t *testing.T) {
 			steps := stepsOf(decoder)
 			maxSteps := 2*len(pieces) + parts + 200
 			if (err == nil) != nasty.isValid || steps > maxSteps || duration > 3*time.Second {
-				t.Errorf("%s in pieces of %d: expected at most %d steps, found %d in %v, %v", nasty.name,
-					piece, maxSteps, steps, duration, err)
+				t.Errorf("%s in pieces of %d: expected a valid page %t and at most %d steps, found %d in %v, %v",
+					nasty.name, piece, nasty.isValid, maxSteps, steps, duration, err)
 			}
 		}
 	}
@@ -210,12 +211,13 @@ func stepsOf(d Decoder) int {
 	return d.(*JSON).steps
 }
 
+// Calls in a wrong order are errors.
 func TestRejectsMisuse(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32")
 	decoder := NewJSON(schema)
 	out := &Output{}
 	if err := decoder.Write([]byte("[]"), true, out); err != nil || !out.Page.Done {
-		t.Fatalf("done %v, %v", out.Page.Done, err)
+		t.Fatalf("expected the end of the page, found %v, %v", out.Page.Done, err)
 	}
 	if err := decoder.Write([]byte("[]"), true, out); err == nil {
 		t.Error("expected a piece after the last to be rejected")
@@ -229,6 +231,7 @@ func TestRejectsMisuse(t *testing.T) {
 	}
 }
 
+// Times without a time zone are in the column's zone, if it has one.
 func TestLocalTimes(t *testing.T) {
 	schema := parseSchema(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
 	berlin, err := zone.Load("Europe/Berlin")
@@ -250,28 +253,28 @@ func TestLocalTimes(t *testing.T) {
 // missing value becomes null.
 func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
-	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
-	entry := func(inside string) string {
-		return `<entry><content><m:properties><d:ID>1</d:ID>` + inside + `</m:properties></content></entry>`
+	const serviceError = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
+	entry := func(content string) string {
+		return `<entry><content><m:properties><d:ID>1</d:ID>` + content + `</m:properties></content></entry>`
 	}
-	for doc, fails := range map[string]bool{
+	for doc, isFailure := range map[string]bool{
 		`{"d":{"results":[{"ID":1}],"error":{"code":"X/1","message":{"value":"dump"}}}}`: true,
 		`{"d":{"results":[{"ID":1}]},"error":{"code":"X/1"}}`:                            true,
 		`{"error":{"code":"X/1"},"d":{"results":[{"ID":1}]}}`:                            true,
 		`{"d":{"results":[{"ID":1}]},"odata.error":{"code":"X/1"}}`:                      true,
 		`{"d":{"error":{"code":"X/1"},"results":[{"ID":1}]}}`:                            true,
 		`{"d":{"results":[{"ID":1}],"error":null}}`:                                      false,
-		feedFront + entry("") + failed + `</feed>`:                                       true,
-		feedFront + entry("") + entry(failed) + `</feed>`:                                true,
-		feedFront + strings.Repeat(entry(""), 20) + entry(failed) + `</feed>`:            true,
-		feedFront + `<entry>` + failed + `</entry></feed>`:                               true,
+		feedFront + entry("") + serviceError + `</feed>`:                                 true,
+		feedFront + entry("") + entry(serviceError) + `</feed>`:                          true,
+		feedFront + strings.Repeat(entry(""), 20) + entry(serviceError) + `</feed>`:      true,
+		feedFront + `<entry>` + serviceError + `</entry></feed>`:                         true,
 		feedFront + entry(`<d:error/>`) + `</feed>`:                                      false,
 	} {
 		for _, size := range []int{1, 7, len(doc)} {
 			_, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: size}, nil)
 			var e *PageError
-			if fails != errors.As(err, &e) || (fails && (!e.Failed || !strings.Contains(e.Found, "X/1"))) {
-				t.Errorf("%s in pieces of %d: expected a failure %v, found %v", doc, size, fails, err)
+			if isFailure != errors.As(err, &e) || (isFailure && (!e.Failed || !strings.Contains(e.Found, "X/1"))) {
+				t.Errorf("%s in pieces of %d: expected a failure %v, found %v", doc, size, isFailure, err)
 			}
 		}
 	}
@@ -309,7 +312,7 @@ func TestLinksThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// The rows of a function result are not read once more as a whole.
+// After the first d:element of a function result, another element is an error: the result is not read as a row too.
 func TestElementsOfAFunctionResult(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32?")
 	doc := `<d:Rows xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><d:element><d:ID>1</d:ID></d:element>` +
@@ -342,10 +345,12 @@ func TestOddFeedsInJSON(t *testing.T) {
 		faults int
 		next   string
 	}{
-		`{"d":{"results":[{"ID":1,"Items":null}]}}`:                                      {1, 0, ""},
-		`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"results":[{"N":2}]}}]}}`: {0, 1, ""},
-		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0,
-			"X?$skip=1"},
+		`{"d":{"results":[{"ID":1,"Items":null}]}}`:                                      {rows: 1},
+		`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"results":[{"N":2}]}}]}}`: {faults: 1},
+		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {
+			rows: 1,
+			next: "X?$skip=1",
+		},
 	} {
 		out, err := decodePieces(NewJSON(schema), []byte(doc), cuts{size: len(doc)}, nil)
 		if err != nil || len(out.Rows) != want.rows || len(out.RowErrors) != want.faults ||

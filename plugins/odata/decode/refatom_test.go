@@ -7,17 +7,23 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// prefixes chooses the prefixes of the names, and returns their declarations.
-func (g *refGenerator) prefixes() string {
+// refTextTypes are the types whose empty text is a value and not null.
+var refTextTypes = []edm.Primitive{edm.String, edm.Binary}
+
+// isEntry is passed for the properties of an entry.
+const isEntry = true
+
+// choosePrefixes sets the prefixes of the names that follow, and returns their declarations.
+func (g *refGenerator) choosePrefixes() string {
 	g.atom = ""
 	g.data = "d:"
 	g.meta = "m:"
 	if g.is(0.3) {
-		names := pick(g, [3]string{"a:", "d:", "m:"}, [3]string{"", "x:", "y:"}, [3]string{"a:", "", "m:"},
+		prefixes := pick(g, [3]string{"a:", "d:", "m:"}, [3]string{"", "x:", "y:"}, [3]string{"a:", "", "m:"},
 			[3]string{"", "m:", "d:"})
-		g.atom = names[0]
-		g.data = names[1]
-		g.meta = names[2]
+		g.atom = prefixes[0]
+		g.data = prefixes[1]
+		g.meta = prefixes[2]
 	}
 	var b strings.Builder
 	declare := func(prefix, uri string) {
@@ -30,6 +36,7 @@ func (g *refGenerator) prefixes() string {
 	return b.String()
 }
 
+// attribute returns the value of an attribute in quotation marks.
 func (g *refGenerator) attribute(text string) string {
 	if g.is(0.2) {
 		return "'" + text + "'"
@@ -37,7 +44,7 @@ func (g *refGenerator) attribute(text string) string {
 	return `"` + text + `"`
 }
 
-// element writes an element. attributes start with a space.
+// element returns an element. attributes are empty or start with a space.
 func (g *refGenerator) element(name, attributes, content string) string {
 	space := ""
 	if g.is(0.1) {
@@ -49,7 +56,7 @@ func (g *refGenerator) element(name, attributes, content string) string {
 	return "<" + name + attributes + space + ">" + content + "</" + name + space + ">"
 }
 
-// misc returns what may be between elements.
+// misc returns text or markup that a reader ignores between elements.
 func (g *refGenerator) misc() string {
 	if g.is(0.1) {
 		return pick(g, "<!-- <d:Id0>5</d:Id0> -->", "<?pi <x?>", "text", "&amp;", "<![CDATA[<entry>]]>")
@@ -57,6 +64,7 @@ func (g *refGenerator) misc() string {
 	return g.space()
 }
 
+// markup returns a text with references, comments and CDATA sections. U+FFFD becomes an unknown entity.
 func (g *refGenerator) markup(text string) string {
 	var b strings.Builder
 	for _, c := range text {
@@ -85,7 +93,9 @@ func (g *refGenerator) markup(text string) string {
 	return b.String()
 }
 
-func (g *refGenerator) properties(s *RowSchema, isEntry bool) (elements []string) {
+// properties returns the elements of a struct's columns and of unknown properties. An entry may have some columns
+// elsewhere.
+func (g *refGenerator) properties(s *RowSchema, ofEntry bool) (elements []string) {
 	for _, i := range g.order(s) {
 		if i < 0 {
 			content := pick(g, "1", "", "a&lt;", "<x>1</x>", "<!-- c -->")
@@ -93,7 +103,7 @@ func (g *refGenerator) properties(s *RowSchema, isEntry bool) (elements []string
 			continue
 		}
 		c := &s.Columns[i]
-		isElsewhere := c.Target != "" && isEntry && g.IntN(2) == 0
+		isElsewhere := c.Target != "" && ofEntry && g.IntN(2) == 0
 		if (c.isNavigation() && !g.is(0.02)) || isElsewhere {
 			continue
 		}
@@ -120,7 +130,7 @@ func (g *refGenerator) property(c *Column) string {
 			content = g.space() + content + g.space()
 		}
 	case c.Kind == Complex:
-		content = g.misc() + strings.Join(g.properties(c.Nested, false), g.misc())
+		content = g.misc() + strings.Join(g.properties(c.Nested, !isEntry), g.misc())
 	default:
 		content = g.inline(c)
 	}
@@ -131,7 +141,7 @@ func (g *refGenerator) property(c *Column) string {
 	return g.element(name, attributes, content)
 }
 
-// inline writes the content of an expanded navigation property.
+// inline returns the content of an expanded navigation property.
 func (g *refGenerator) inline(c *Column) string {
 	switch {
 	case g.is(0.1):
@@ -148,7 +158,11 @@ func (g *refGenerator) feed(s *RowSchema, attributes string) string {
 		parts = append(parts, g.entry(s, g.entryAttributes()))
 	}
 	before := *g
-	if next := g.follow(func() string { declarations := g.prefixes(); return g.feed(s, declarations) }); next != "" {
+	next := g.follow(func() string {
+		declarations := g.choosePrefixes()
+		return g.feed(s, declarations)
+	})
+	if next != "" {
 		g.atom = before.atom
 		g.data = before.data
 		g.meta = before.meta
@@ -186,7 +200,7 @@ func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 		declarations = " xmlns:z=" + g.attribute(refData)
 		g.data = "z:"
 	}
-	content := g.misc() + strings.Join(g.properties(s, true), g.misc()) + g.misc()
+	content := g.misc() + strings.Join(g.properties(s, isEntry), g.misc()) + g.misc()
 	g.data = before.data
 	if g.is(0.2) {
 		parts = append(parts, g.element(g.meta+"properties", declarations, content))
@@ -242,6 +256,7 @@ func (g *refGenerator) otherElements(s *RowSchema) (elements []string) {
 	return elements
 }
 
+// entryAttributes returns attributes that each start with a space, or "".
 func (g *refGenerator) entryAttributes() string {
 	if g.is(0.1) {
 		return pick(g, ` xmlns:v="v"`, " "+g.meta+`etag="1"`, " xmlns:z="+g.attribute(refData))
@@ -249,7 +264,7 @@ func (g *refGenerator) entryAttributes() string {
 	return ""
 }
 
-// target writes a value at the place of the column's FC_TargetPath.
+// target returns the elements at the column's FC_TargetPath, with a value.
 func (g *refGenerator) target(c *Column) string {
 	text := g.markup(g.scalar(&Column{Type: c.Type, Mapping: c.Mapping, Scale: c.Scale}))
 	null := ""
@@ -257,7 +272,7 @@ func (g *refGenerator) target(c *Column) string {
 		null = " " + g.meta + `null="true"`
 	}
 	steps := c.steps
-	if attribute := strings.TrimPrefix(steps[len(steps)-1], "@"); attribute != steps[len(steps)-1] {
+	if attribute, ok := strings.CutPrefix(steps[len(steps)-1], "@"); ok {
 		text = strings.NewReplacer(`"`, "&quot;", "<!-- c -->", "", "<![CDATA[", "", "]]>", "").Replace(text)
 		return g.element("g:"+steps[0], ` xmlns:g="geo" `+attribute+`="`+text+`"`, "")
 	}
@@ -268,8 +283,9 @@ func (g *refGenerator) target(c *Column) string {
 	return text
 }
 
+// atomPage returns a page of a schema in one of its forms: a feed, an entry or a function result.
 func (g *refGenerator) atomPage(s *RowSchema) string {
-	declarations := g.prefixes()
+	declarations := g.choosePrefixes()
 	g.layout = g.Uint64()
 	if g.is(0.2) {
 		declarations += ` xml:base="http://h/` + `a&amp;b/` + `"`
@@ -279,15 +295,15 @@ func (g *refGenerator) atomPage(s *RowSchema) string {
 	case g.is(0.05):
 		return front + g.entry(s, declarations)
 	case g.is(0.05):
-		list := ""
+		elements := ""
 		g.nested = nil // a next link in a function result is an error
 		for range 1 + g.IntN(3) {
-			list += g.misc() + g.element(g.data+"element", "", strings.Join(g.properties(s, false), ""))
+			elements += g.misc() + g.element(g.data+"element", "", strings.Join(g.properties(s, !isEntry), ""))
 		}
-		return front + g.element(g.data+"Fn", declarations, list)
+		return front + g.element(g.data+"Fn", declarations, elements)
 	case g.is(0.05):
 		g.nested = nil // a next link in a function result is an error
-		properties := strings.Join(g.properties(s, false), "") + g.element(g.data+"Left", "", "")
+		properties := strings.Join(g.properties(s, !isEntry), "") + g.element(g.data+"Left", "", "")
 		return front + g.element(g.data+"Fn", declarations, properties)
 	}
 	parts := []string{g.element(g.atom+"title", "", "x")}
@@ -309,14 +325,13 @@ func (g *refGenerator) atomPage(s *RowSchema) string {
 	if g.is(0.5) {
 		g.Shuffle(len(parts), func(i, k int) { parts[i], parts[k] = parts[k], parts[i] })
 	}
-	return front + g.misc0() + g.element(g.atom+"feed", declarations, strings.Join(parts, g.misc())) + g.space()
+	return front + g.comment() + g.element(g.atom+"feed", declarations, strings.Join(parts, g.misc())) + g.space()
 }
 
-func (g *refGenerator) misc0() string {
+// comment returns a comment or "".
+func (g *refGenerator) comment() string {
 	if g.is(0.1) {
 		return "<!-- c -->"
 	}
 	return ""
 }
-
-var refTextTypes = []edm.Primitive{edm.String, edm.Binary}

@@ -20,11 +20,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A second reader of whole pages, slow and simple: encoding/json and encoding/xml read the text, refPrimitive the
-// values. It shares only RowSchema and Column with the decoder, and expects pages that are well-formed. U+FFFD, with
-// which encoding/json replaces half a surrogate pair, stands for text that cannot be read.
+// This file has a second reader of whole pages, slow and simple: encoding/json and encoding/xml read the text,
+// refPrimitive the values. It shares only RowSchema and Column with the decoder, and expects well-formed pages. U+FFFD,
+// with which encoding/json replaces half a surrogate pair, means text that cannot be read.
 
-// refPage is what a page contains.
+// refPage has the contents of a page.
 type refPage struct {
 	rows  []refRow
 	next  Link
@@ -37,7 +37,7 @@ type refPage struct {
 // refRow is a row of the page, with key and columns encoded; a failed row has only raw.
 type refRow struct {
 	raw          string
-	follows      bool // the row has next links
+	hasNextLinks bool
 	failed       bool
 	tombstone    *Tombstone
 	key          []byte
@@ -45,12 +45,12 @@ type refRow struct {
 	unknownNames []string
 }
 
-// refReader reads a page. nested contains the responses to links inside of rows. row is the current row.
+// refReader reads a page.
 type refReader struct {
 	schema *RowSchema
-	nested map[string]string
+	nested map[string]string // the responses to links inside of rows
 	page   refPage
-	row    refRow
+	row    refRow // the current row
 }
 
 type refKind int
@@ -87,9 +87,10 @@ func readReference(schema *RowSchema, doc string, nested map[string]string) refP
 	return r.page
 }
 
-// begin starts a row, finish adds it to the page.
+// begin starts a row.
 func (r *refReader) begin(raw string) { r.row = refRow{raw: raw} }
 
+// finish adds the current row to the page.
 func (r *refReader) finish(value refValue) {
 	row := &r.row
 	if row.tombstone == nil {
@@ -99,7 +100,8 @@ func (r *refReader) finish(value refValue) {
 			if c := &r.schema.Columns[i]; !row.failed && c.Optional && columns[i][0] == 0 {
 				row.failed = true
 			} else if !row.failed {
-				row.key = append(row.key, columns[i][map[bool]int{true: 1}[c.Optional]:]...)
+				branchSize := map[bool]int{true: 1}[c.Optional]
+				row.key = append(row.key, columns[i][branchSize:]...)
 			}
 		}
 		row.columns = columns
@@ -110,25 +112,27 @@ func (r *refReader) finish(value refValue) {
 	r.page.rows = append(r.page.rows, *row)
 }
 
+// columns returns the encoded columns of a struct. ok is false if a value does not fit, or a column has two.
 func (r *refReader) columns(schema *RowSchema, members []refMember) (columns [][]byte, ok bool) {
 	ok = true
 	for i := range schema.Columns {
 		c := &schema.Columns[i]
 		value := refValue{}
-		n := 0
+		count := 0
 		for _, m := range members {
 			if m.name == c.Name {
 				value = m.value
-				n = n + 1
+				count++
 			}
 		}
 		encoded, fits := r.value(c, value)
 		columns = append(columns, encoded)
-		ok = ok && fits && n <= 1
+		ok = ok && fits && count <= 1
 	}
 	return columns, ok
 }
 
+// value encodes a value. ok is false if it does not fit the column.
 func (r *refReader) value(c *Column, v refValue) (encoded []byte, ok bool) {
 	if v.kind == refScalar && v.text == "" && !slices.Contains(refTextTypes, c.Type) {
 		v.kind = refNull
@@ -179,6 +183,7 @@ func (r *refReader) column(schema *RowSchema, path, name string) *Column {
 	return nil
 }
 
+// refWhen returns the time of a deletion in milliseconds. ok is false if the text is none.
 func refWhen(text string) (ms int64, ok bool) {
 	encoded, err := refInstant(&Column{}, text)
 	ms, _ = binary.Varint(encoded)
@@ -187,7 +192,7 @@ func refWhen(text string) (ms int64, ok bool) {
 
 // refTexts is an object or array of JSON, with the texts of its values.
 type refTexts struct {
-	names  []string
+	names  []string // nil for an array
 	values []string
 }
 
@@ -265,7 +270,7 @@ func (r *refReader) readJSONTombstone(row string) {
 func (r *refReader) jsonPage(raw string) (page refLinks) {
 	texts := readTexts(raw)
 	properties := 0
-	around := -1
+	hasPage := false // in a member
 	if raw[0] == '[' {
 		page.rows = texts.values
 		return page
@@ -279,7 +284,7 @@ func (r *refReader) jsonPage(raw string) (page refLinks) {
 		case "__count":
 			page.count = refText(value)
 		case "d", "results":
-			around = i
+			hasPage = true
 			if value[0] != 'n' {
 				inner := r.jsonPage(value)
 				page.rows = inner.rows
@@ -292,11 +297,11 @@ func (r *refReader) jsonPage(raw string) (page refLinks) {
 			properties++
 		}
 	}
-	if around < 0 && properties == 1 && r.column(r.schema, "", texts.names[0]) == nil &&
+	if !hasPage && properties == 1 && r.column(r.schema, "", texts.names[0]) == nil &&
 		strings.ContainsAny(texts.values[0][:1], "{[") {
 		return r.jsonPage(texts.values[0]) // the name of a function
 	}
-	if around < 0 && properties > 0 {
+	if !hasPage && properties > 0 {
 		page.rows = []string{raw}
 	}
 	return page
@@ -345,20 +350,19 @@ func (r *refReader) jsonValue(c *Column, path, raw string) refValue {
 }
 
 func (r *refReader) jsonFeed(c *Column, path, raw string) refValue {
-	rows := []string(nil)
+	texts := readTexts(raw)
+	rows := texts.values
 	results := 1
 	next := ""
-	texts := readTexts(raw)
-	rows = texts.values
 	if raw[0] == '{' {
 		results = 0
 		for i, name := range texts.names {
 			switch value := texts.values[i]; {
 			case name == "results" && value[0] == '[':
 				rows = readTexts(value).values
-				results = results + 1
+				results++
 			case name == "results":
-				results += 2
+				results += 2 // no array
 			case name == "__next" && value != "null":
 				next = refText(value)
 			}
@@ -371,7 +375,7 @@ func (r *refReader) jsonFeed(c *Column, path, raw string) refValue {
 		page := r.jsonPage(r.nested[next])
 		rows = append(rows, page.rows...)
 		next = page.next
-		r.row.follows = true
+		r.row.hasNextLinks = true
 	}
 	feed := refValue{kind: refFeed}
 	for _, row := range rows {
@@ -512,9 +516,9 @@ func (r *refReader) atomEntry(schema *RowSchema, path string, entry *refElement)
 	return members
 }
 
-// atomLink reads a link with an expanded navigation property.
+// atomLink reads a link with an expanded navigation property. others are the entry's members before it.
 func (r *refReader) atomLink(schema *RowSchema, path, name string, link *refElement,
-	before []refMember) (members []refMember) {
+	others []refMember) (members []refMember) {
 	i := slices.IndexFunc(schema.Columns, func(c Column) bool { return c.isNavigation() && c.Name == name })
 	if i < 0 {
 		return nil
@@ -526,7 +530,7 @@ func (r *refReader) atomLink(schema *RowSchema, path, name string, link *refElem
 		}
 	}
 	isNamed := func(m refMember) bool { return m.name == name }
-	if c.Inline && !slices.ContainsFunc(slices.Concat(before, members), isNamed) {
+	if c.Inline && !slices.ContainsFunc(slices.Concat(others, members), isNamed) {
 		members = append(members, refMember{name, refValue{kind: refWrong}})
 	}
 	return members
@@ -613,17 +617,19 @@ func (r *refReader) atomValue(c *Column, path string, e *refElement) refValue {
 	return feed
 }
 
+// nextPage returns the page of a next link, nil without one, and records in the row that it has one.
 func (r *refReader) nextPage(href string) *refElement {
 	if href == "" {
 		return nil
 	}
-	r.row.follows = true
+	r.row.hasNextLinks = true
 	return readXML(r.nested[href]).children[0]
 }
 
 // refPages is the number of pages that TestPagesEqualReference reads.
 const refPages = 3000
 
+// Random pages of random schemas are decoded as the second reader reads them.
 func TestPagesEqualReference(t *testing.T) {
 	pages := refPages
 	if testing.Short() {
@@ -636,7 +642,8 @@ func TestPagesEqualReference(t *testing.T) {
 		if err := schema.Init(); err != nil {
 			t.Fatal(err)
 		}
-		g.compare(t, schema, n%2 == 0, pagesOfSchema)
+		isAtom := n%2 == 0
+		g.compare(t, schema, isAtom, pagesOfSchema)
 	}
 }
 
@@ -654,8 +661,8 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 			continue // annotations alone
 		}
 		for i, set := range model.Sets {
-			others := edm.Options{PrimitiveDecimals: true, Dates: true, Micros: true, Lenient: true}
-			for _, options := range []edm.Options{{}, others} {
+			otherOptions := edm.Options{PrimitiveDecimals: true, Dates: true, Micros: true, Lenient: true}
+			for _, options := range []edm.Options{{}, otherOptions} {
 				schema, err := NewRowSchema(model, edm.WholeView(model.Structure(set.Type)), options)
 				if err != nil {
 					continue // without properties, or of types that this version does not read
@@ -664,10 +671,11 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 				schema.ValueSchema = 8
 				types++
 				g := &refGenerator{Rand: rand.New(rand.NewPCG(55, uint64(i)))}
-				g.compare(t, schema, false, 2)
+				const isAtom = true
+				g.compare(t, schema, !isAtom, 2)
 				hasSpace := func(c Column) bool { return strings.Contains(c.Name, " ") }
 				if !slices.ContainsFunc(schema.Columns, hasSpace) { // as in RMTSAMPLEFLIGHT: no name of XML
-					g.compare(t, schema, true, 2)
+					g.compare(t, schema, isAtom, 2)
 				}
 			}
 		}
@@ -678,18 +686,18 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 }
 
 // compare decodes pages of a schema, in one decoder, and compares them with the reference.
-func (g *refGenerator) compare(t *testing.T, schema *RowSchema, atom bool, pages int) {
+func (g *refGenerator) compare(t *testing.T, schema *RowSchema, isAtom bool, pages int) {
 	t.Helper()
 	decoder := Decoder(NewJSON(schema))
-	write := g.jsonPage
-	if atom {
+	newPage := g.jsonPage
+	if isAtom {
 		decoder = NewAtom(schema)
-		write = g.atomPage
+		newPage = g.atomPage
 	}
 	for range pages {
 		g.odd = pick(g, 0, 0.1, 0.3, 1)
 		g.nested = map[string]string{}
-		doc := write(schema)
+		doc := newPage(schema)
 		want := readReference(schema, doc, g.nested)
 		c := cuts{size: pick(g, len(doc)+1, 1+g.IntN(8), 1+g.IntN(64), 1+g.IntN(1000))}
 		decoder.Reset()
@@ -758,6 +766,7 @@ func (p *refPage) differs(schema *RowSchema, out *Output, nested map[string]stri
 	return ""
 }
 
+// rowDiffers compares a row with the decoder's. It returns an empty string if they are equal.
 func (r *refRow) rowDiffers(schema *RowSchema, index uint32, row wit.Row, data []byte, tracked []Span) string {
 	slice := func(v wit.ValueSlice) []byte { return data[v.Start:][:v.Size] }
 	value := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 8}
@@ -785,7 +794,7 @@ func (r *refRow) rowDiffers(schema *RowSchema, index uint32, row wit.Row, data [
 // rawDiffers checks the text of a failed row: a document with only this row, which fails again.
 func (r *refRow) rawDiffers(schema *RowSchema, raw string, nested map[string]string) string {
 	page := readReference(schema, raw, nested)
-	ok := r.follows
+	ok := r.hasNextLinks
 	if isMarkup([]byte(r.raw)) && !ok {
 		nameEnd := strings.IndexAny(r.raw, " \t\r\n/>")
 		ok = strings.HasPrefix(raw, r.raw[:nameEnd]) && strings.HasSuffix(raw, r.raw[nameEnd:])

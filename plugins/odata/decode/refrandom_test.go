@@ -26,14 +26,16 @@ type refGenerator struct {
 	layout uint64 // random bits from which otherElements chooses, mostly the same for a page
 }
 
-// maxNesting is the nesting of structs in a row.
+// maxNesting is the nesting of structs in a row at most.
 const maxNesting = 3
 
-func pick[T any](g *refGenerator, list ...T) T { return list[g.IntN(len(list))] }
+// pick returns one of the choices.
+func pick[T any](g *refGenerator, choices ...T) T { return choices[g.IntN(len(choices))] }
 
 // is returns true with probability p*odd.
 func (g *refGenerator) is(p float64) bool { return g.Float64() < p*g.odd }
 
+// schema returns a schema whose structs have up to depth levels below it.
 func (g *refGenerator) schema(depth int) *RowSchema {
 	s := &RowSchema{Name: "N.T", Ignored: []string{"Left", "LeftToo"}}
 	columns := pick(g, 0, 1, 2, 4)
@@ -42,8 +44,12 @@ func (g *refGenerator) schema(depth int) *RowSchema {
 	}
 	for i := range columns {
 		name := pick(g, "A", "Id", "Größe", "Quantity", "AVeryLongNameThatDoesNotFitIntoThreeWords")
-		c := Column{Name: name + strconv.Itoa(i), Optional: g.IntN(4) > 0, Scale: g.IntN(5),
-			Type: edm.Binary + edm.Primitive(g.IntN(int(edm.Time-edm.Binary)+1))}
+		c := Column{
+			Name:     name + strconv.Itoa(i),
+			Optional: g.IntN(4) > 0,
+			Scale:    g.IntN(5),
+			Type:     edm.Binary + edm.Primitive(g.IntN(int(edm.Time-edm.Binary)+1)),
+		}
 		if kind := ColumnKind(g.IntN(12)); kind == Synthetic && depth == maxNesting {
 			c.Kind = Synthetic
 			c.Optional = true
@@ -122,20 +128,22 @@ func (g *refGenerator) order(s *RowSchema) (columns []int) {
 	return columns
 }
 
+// otherName returns a name that is no column, or rarely one that is.
 func (g *refGenerator) otherName() string {
 	return pick(g, "Left", "LeftToo", "Other", "Other"+strconv.Itoa(g.IntN(300)), "A", "Id9")
 }
 
+// refWrongTexts are texts that most types do not accept.
 var refWrongTexts = []string{"x", "1e", "99999999999999999999", "-", "/Date(x)/", "\ufffd", "PT25H", "2020-02-30",
 	"TRUE", "1.23456", " "}
 
-// scalar returns the text of a column's value. Few are wrong.
+// scalar returns the text of a column's value, rarely a wrong one.
 func (g *refGenerator) scalar(c *Column) string {
 	if g.is(0.01) {
 		return pick(g, refWrongTexts...)
 	}
-	digits := func(most int) string {
-		b := make([]byte, 1+g.IntN(most))
+	digits := func(maxCount int) string {
+		b := make([]byte, 1+g.IntN(maxCount))
 		for i := range b {
 			b[i] = byte('0' + g.IntN(10))
 		}
@@ -203,7 +211,7 @@ func (g *refGenerator) space() string {
 	return pick(g, " ", "\n", "\r\n\t", "        ")
 }
 
-// follow returns the name of a link to a page with more rows of an expanded feed, sometimes.
+// follow returns the name of a link to a page with more rows of an expanded feed, mostly "". It adds it to nested.
 func (g *refGenerator) follow(page func() string) string {
 	if !g.is(0.1) || g.nested == nil {
 		return ""
@@ -214,6 +222,7 @@ func (g *refGenerator) follow(page func() string) string {
 	return name
 }
 
+// quote returns a text as a string of JSON, with escapes. U+FFFD becomes half a surrogate pair.
 func (g *refGenerator) quote(s string) string {
 	var b strings.Builder
 	for _, c := range s {
@@ -234,7 +243,7 @@ func (g *refGenerator) quote(s string) string {
 	return `"` + b.String() + `"`
 }
 
-// list joins members or items.
+// list joins members or items between an opening and a closing bracket.
 func (g *refGenerator) list(parts []string, open, closing string) string {
 	for i, part := range parts {
 		parts[i] = g.space() + part + g.space()
@@ -318,7 +327,7 @@ func (g *refGenerator) jsonItems(s *RowSchema) (items []string) {
 	return items
 }
 
-// jsonPage writes a page in one of its forms.
+// jsonPage returns a page in one of its forms.
 func (g *refGenerator) jsonPage(s *RowSchema) string {
 	var rows, members []string
 	for range g.IntN(8) {
@@ -334,9 +343,9 @@ func (g *refGenerator) jsonPage(s *RowSchema) string {
 		g.odd = 0
 		return `{"d":` + g.jsonObject(s) + `}`
 	}
-	for _, m := range []string{`"__next":"T?$skiptoken=\u0031"`, `"__delta":"T?!delta"`, `"__count":"17"`} {
+	for _, member := range []string{`"__next":"T?$skiptoken=\u0031"`, `"__delta":"T?!delta"`, `"__count":"17"`} {
 		if g.IntN(2) == 0 {
-			members = append(members, m)
+			members = append(members, member)
 		}
 	}
 	members = append(members, g.member("results", array))

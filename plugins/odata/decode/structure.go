@@ -18,16 +18,14 @@ import (
 // stamps and optionals describe the current struct, by column; the span of a column that could not be read is empty.
 type structure struct {
 	kernel.Struct
-	stream *stream
-	schema *RowSchema
-	column *Column // the column that contains the structs; nil for rows
-	// path of the struct in the row: empty or ending in a slash.
-	path       string
+	stream     *stream
+	schema     *RowSchema
+	column     *Column    // the column that contains the structs; nil for rows
+	path       string     // of the struct in the row: empty or ending in a slash
 	properties []property // by column
 	head       property   // precedes the first property
 	end        property   // the end of the struct
-	// pendingValue is the pseudo property for the value at P, which belongs to Target. Its Prefix is empty and matches
-	// everywhere.
+	// pendingValue is the pseudo property for the value at P, which belongs to Target. Its empty Prefix matches.
 	pendingValue property
 	propertyTable
 
@@ -39,15 +37,14 @@ type structure struct {
 	entryState
 }
 
-// propertyTable holds the named properties: by name, and in a hash table that package kernel reads. At least half of
-// the hash table is empty.
+// propertyTable holds the named properties: by name, and in a hash table for package kernel, at least half empty.
 type propertyTable struct {
 	names  map[string]*property
 	others int         // number of properties that are no columns
 	table  []*property // hash table with linear probing
 }
 
-// result is what was found in the current struct besides its values.
+// result has the problem and the next link of the current struct, nil if there are none.
 type result struct {
 	problem       *conversionError // the error of the first column in schema order that could not be read
 	problemColumn int              // -1 for an error of the struct as a whole
@@ -55,7 +52,7 @@ type result struct {
 	linkColumn    int
 }
 
-// with adds what was found in an item of an array: the first problem and the first link count.
+// with returns the result of an array after one more item: the first problem and the first link count.
 func (r result) with(item result) result {
 	if r.problem == nil {
 		r.problem = item.problem
@@ -128,6 +125,7 @@ func (s *structure) structureIn(column int) *structure {
 	return s.inner[column]
 }
 
+// rehash replaces the table by one with at least n places.
 func (s *structure) rehash(n int) {
 	size := 16
 	for size < n {
@@ -179,16 +177,17 @@ func (s *structure) addOther(name []byte, anyValue bool) *property {
 	return p
 }
 
-// expect makes the property the one that is expected after the previous property.
+// expect lets package kernel expect the property after the previous one in the next structs.
 func (s *structure) expect(p *property) {
 	if p.Next == nil {
-		p.Next, s.Previous.Next = s.Previous.Next, &p.Property
+		p.Next = s.Previous.Next
+		s.Previous.Next = &p.Property
 	} else if s.Previous.Next != &p.Property {
 		kernel.RecordFollower(s.Previous, &p.Property)
 	}
 }
 
-// advance continues at pos, after the property.
+// advance continues at pos, after the property's value.
 func (s *structure) advance(p *property, pos int) {
 	s.P = pos
 	s.Previous = &p.Property
@@ -215,7 +214,7 @@ func (s *structure) begin(pos, o int) {
 	s.link = nil
 }
 
-// repeat lets package kernel read several structs in a row.
+// repeat lets package kernel read several consecutive structs.
 func (s *structure) repeat() {
 	const several = 64
 	s.Struct.Rows = nil
@@ -224,8 +223,7 @@ func (s *structure) repeat() {
 	s.OutputLimit = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
 }
 
-// repeatRows lets package kernel read consecutive rows from pos on and write them to the output, if the schema allows
-// it.
+// repeatRows lets package kernel read rows from pos on and write them to the output, if the schema allows it.
 func (s *structure) repeatRows(pos int) {
 	s.MaxRows = 0
 	if !s.schema.keyIsInPlace() {
@@ -282,8 +280,7 @@ func (s *structure) fail(column int, problem *conversionError) {
 	}
 }
 
-// endValue records that a column's value ends at pos in the text and that its encoding is dst. The column is left
-// empty if it could not be read.
+// endValue ends a column's value at pos in the text. dst is its encoding; problem means that it has none.
 func (s *structure) endValue(p *property, pos int, dst []byte, problem *conversionError) {
 	out := s.stream.out
 	end := s.O
@@ -300,8 +297,7 @@ func (s *structure) endValue(p *property, pos int, dst []byte, problem *conversi
 	s.advance(p, pos)
 }
 
-// endStruct continues after the inner struct or array in a column, which ends at pos in the text and at end in the
-// output.
+// endStruct continues after the inner struct or array in a column. pos and end are its ends in text and output.
 func (s *structure) endStruct(p *property, pos, end int, inner result) {
 	column := p.Column
 	if inner.problem != nil {
@@ -336,7 +332,7 @@ func (s *structure) complete() (end int) {
 	return s.RowOutput
 }
 
-// order is complete for a struct without a problem, and returns -1 for others.
+// order does what complete does if the struct has no problem, and else returns -1.
 func (s *structure) order() (end int) {
 	if s.problem != nil {
 		return -1
@@ -360,8 +356,7 @@ func (s *structure) order() (end int) {
 	return kernel.Sort(&s.Struct)
 }
 
-// key appends the encoded key of the struct to dst. It returns nil if the key is not complete, or if the schema has no
-// keys.
+// key appends the encoded key of the struct to dst. It returns nil if the key is not complete or empty.
 func (s *structure) key(dst []byte) []byte {
 	if len(s.schema.Keys) == 0 || (s.problem != nil && s.problemColumn < 0) {
 		return nil
@@ -379,8 +374,8 @@ func (s *structure) key(dst []byte) []byte {
 	return dst
 }
 
-// writeCount writes the number of an array's items at from, before the items, and the end marker after them. It
-// returns the end of the array. The output before the items has one byte for the number.
+// writeCount writes the number of an array's items before them, at start, and the end marker after them, at end. It
+// returns the end of the array. The output has one byte for the number; for a larger one the items are moved.
 func (s *stream) writeCount(start, end, count int) int {
 	if count == 0 {
 		s.out.Data[:start+1][start] = 0

@@ -1,5 +1,4 @@
-// Package edm reads a service's $metadata and derives Kafka Connect schemas and row schemas for the decoders from its
-// entity types.
+// Package edm reads a service's $metadata and derives the schemas of Kafka Connect and of rows.
 package edm
 
 import (

@@ -52,8 +52,7 @@ func Parse(document []byte) (*Model, error) {
 	return reader.model, nil
 }
 
-// parser reads elements into a model. Each parse method starts after the start tag of its element and reads up to the
-// end tag.
+// parser reads elements into a model. Each parse method reads from after a start tag up to the end tag.
 type parser struct {
 	*markup.Reader
 	model     *Model

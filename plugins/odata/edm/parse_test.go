@@ -34,6 +34,7 @@ const odd = `<?xml version="1.0"?>
  </x:DataServices>
 </x:Edmx>`
 
+// Inherited keys, aliases, documentation, dangling associations and foreign annotations are read or skipped.
 func TestOddDocument(t *testing.T) {
 	model, err := edm.Parse([]byte("\ufeff" + odd))
 	if err != nil {
@@ -60,6 +61,7 @@ func TestOddDocument(t *testing.T) {
 	}
 }
 
+// A document that is no $metadata of OData v2 is rejected with the reason.
 func TestRejectedDocuments(t *testing.T) {
 	truncated := odd[:strings.Index(odd, "<EntitySet")]
 	circular := strings.Replace(odd, `Name="Base" Abstract="true"`, `Name="Base" BaseType="A.B.Thing"`, 1)
@@ -81,6 +83,7 @@ func TestRejectedDocuments(t *testing.T) {
 	}
 }
 
+// A decimal has its declared scale, 0 if it only has a precision, and the fallback if its scale is variable or unknown.
 func TestDecimals(t *testing.T) {
 	for _, test := range []struct {
 		facets string
@@ -106,8 +109,8 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// TestPackKeepsUsedFields packs properties that together have each field that [edm.Pack] writes, and rejects truncated
-// packs.
+// A pack keeps the fields of properties that [edm.Pack] writes. One of these properties has each of them. Truncated packs
+// are rejected.
 func TestPackKeepsUsedFields(t *testing.T) {
 	mapping := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"},
@@ -121,15 +124,15 @@ func TestPackKeepsUsedFields(t *testing.T) {
 			{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
 			{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
 		}}
-	r := pack.NewReader(edm.Pack(nil, []*edm.StructuredType{structure}))
-	found := edm.Unpack(r).Structures
-	if !r.Done() || len(found) != 1 {
-		t.Fatalf("expected one structure, found %d", len(found))
-	}
-	if diff := cmp.Diff(structure, found[0], cmpopts.IgnoreUnexported(edm.StructuredType{})); diff != "" {
-		t.Error(diff)
-	}
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
+	r := pack.NewReader(packed)
+	structures := edm.Unpack(r).Structures
+	if !r.Done() || len(structures) != 1 {
+		t.Fatalf("expected one structure, found %d", len(structures))
+	}
+	if diff := cmp.Diff(structure, structures[0], cmpopts.IgnoreUnexported(edm.StructuredType{})); diff != "" {
+		t.Errorf("(-packed +unpacked)\n%s", diff)
+	}
 	for n := range packed {
 		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
 			t.Fatalf("expected %d of %d bytes to be rejected", n, len(packed))
@@ -137,6 +140,7 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	}
 }
 
+// Neither parsing nor deriving schemas panics.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(odd))
 	f.Fuzz(func(t *testing.T, document []byte) {
@@ -154,20 +158,26 @@ func FuzzParse(f *testing.F) {
 
 // m:IsDefaultEntityContainer marks the default container, in any notation of true.
 func TestDefaultContainer(t *testing.T) {
-	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false,
-		"0": false} {
+	for text, isDefault := range map[string]bool{
+		"true":  true,
+		"True":  true,
+		"1":     true,
+		"false": false,
+		"False": false,
+		"0":     false,
+	} {
 		document := `<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
 			`<EntityType Name="T"/><EntityContainer Name="C" m:IsDefaultEntityContainer="` + text + `">` +
 			`<EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		model, err := edm.Parse([]byte(document))
-		if err != nil || len(model.Sets) != 1 || model.Sets[0].Default != want {
-			t.Errorf("%s: expected %v, found %+v, %v", text, want, model, err)
+		if err != nil || len(model.Sets) != 1 || model.Sets[0].Default != isDefault {
+			t.Errorf("%s: expected a default container %t, found %+v, %v", text, isDefault, model, err)
 		}
 	}
 }
 
-// What types inherit is bounded together: each type has a copy of it, and a small document may have many types that are
-// derived from one large type, or from each other.
+// The sum of what types inherit is bounded: each type has a copy of it, and a small document may have many types that
+// are derived from one large type, or from each other.
 func TestInheritedPropertiesAreBounded(t *testing.T) {
 	const maxInherited = 100_000
 	document := func(properties, derived int, base func(i int) int) []byte {
@@ -201,12 +211,13 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 	} {
 		model, err := edm.Parse(document(test.properties, test.derived, test.base))
 		if (err != nil) != test.isRejected {
-			t.Errorf("%s: found %v", test.name, err)
+			t.Errorf("%s: expected a rejection %t, found %v", test.name, test.isRejected, err)
 			continue
 		}
 		if err != nil {
-			if !strings.Contains(err.Error(), "at most 100000 properties, keys and base types together, found more") {
-				t.Errorf("%s: found %v", test.name, err)
+			const want = "at most 100000 properties, keys and base types together, found more"
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: expected %s, found %v", test.name, want, err)
 			}
 			continue
 		}

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files again")
 
 const samples = "../../../testdata/samples/metadata"
 
-// TestSamples reads every metadata sample and compares its sets with testdata/edm.
+// The sets of every metadata sample are as in testdata/edm.
 func TestSamples(t *testing.T) {
 	files, err := os.ReadDir(samples)
 	if err != nil || len(files) < 11 {
@@ -32,9 +32,9 @@ func TestSamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden := filepath.Join("../../../testdata/edm", file.Name()+".txt")
-			found := describe(document)
+			description := describe(document)
 			if *update {
-				if err := os.WriteFile(golden, []byte(found), 0o644); err != nil {
+				if err := os.WriteFile(golden, []byte(description), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -42,7 +42,7 @@ func TestSamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(expected), found); diff != "" {
+			if diff := cmp.Diff(string(expected), description); diff != "" {
 				t.Errorf("(-%s +found)\n%s", golden, diff)
 			}
 		})
@@ -65,15 +65,15 @@ func describe(document []byte) string {
 		}
 		describeType(&b, model, s)
 	}
-	for _, f := range model.Functions {
-		b.WriteString("function " + f.Method + " " + f.Name + "(")
-		for i, p := range f.Parameters {
+	for _, function := range model.Functions {
+		b.WriteString("function " + function.Method + " " + function.Name + "(")
+		for i, p := range function.Parameters {
 			if i > 0 {
 				b.WriteString(", ")
 			}
 			b.WriteString(p.Name + " " + p.Type.Name)
 		}
-		b.WriteString(") " + f.Returns + "\n")
+		b.WriteString(") " + function.Returns + "\n")
 	}
 	return b.String()
 }
@@ -148,9 +148,19 @@ func describeType(b *strings.Builder, model *edm.Model, structure *edm.Structure
 	}
 }
 
-var kinds = map[wit.Kind]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
-	wit.Float32: "float32", wit.Float64: "float64", wit.Boolean: "boolean", wit.String: "text", wit.Bytes: "bytes",
-	wit.Array: "array", wit.Struct: "structure"}
+var kinds = map[wit.Kind]string{
+	wit.Int8:    "int8",
+	wit.Int16:   "int16",
+	wit.Int32:   "int32",
+	wit.Int64:   "int64",
+	wit.Float32: "float32",
+	wit.Float64: "float64",
+	wit.Boolean: "boolean",
+	wit.String:  "text",
+	wit.Bytes:   "bytes",
+	wit.Array:   "array",
+	wit.Struct:  "structure",
+}
 
 // describeNode writes the fields of the struct at an index, and the fields of nested structs.
 func describeNode(b *strings.Builder, nodes []wit.SchemaNode, index uint32, indent string) {

@@ -88,8 +88,7 @@ func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, err
 	return m.ViewSchema(WholeView(s), o)
 }
 
-// KeySchema returns the Connect schema of keys: a struct of required fields, named `NS.Type.Key`. It returns nil for a
-// type without key.
+// KeySchema returns the schema of keys, a struct of required fields named `NS.Type.Key`, or nil without a key.
 func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	keys := m.RowKey(structure)
 	if len(keys) == 0 {

@@ -90,8 +90,7 @@ func AtomProblem(structure *edm.StructuredType) string {
 	return ""
 }
 
-// appendProperties writes properties as elements, and collects in entry what precedes them. entry is nil in a complex
-// property.
+// appendProperties writes elements and collects in entry what precedes them. entry is nil in a complex property.
 func (w *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value,
 	path string) (_ []byte, err error) {
 	var properties propertyCursor

@@ -149,12 +149,11 @@ func (t *Type) makeWriters() {
 
 // propertyWriter is how a property, or a navigation property, is written.
 type propertyWriter struct {
-	property   *edm.Property
-	navigation *edm.Navigation
-	typ        *Type // the nested entity type or complex type, nil if the metadata lack it
-	isKey      bool
-	// isUnrestricted means that the property is in all requests whose row has a value.
-	isUnrestricted bool
+	property       *edm.Property
+	navigation     *edm.Navigation
+	typ            *Type // the nested entity type or complex type, nil if the metadata lack it
+	isKey          bool
+	isUnrestricted bool // the property is in all requests whose row has a value
 
 	label    string        // a comma, and the name in JSON with a colon
 	startTag string        // in Atom
@@ -165,8 +164,7 @@ type propertyWriter struct {
 	scale    int           // of a decimal, for encodeDecimal
 }
 
-// Convert sets converted to the row's value, converted to the type of a property. The settings decide whether it may
-// lose precision.
+// Convert sets converted to the row's value as a property has it. The settings decide whether precision may be lost.
 func Convert(converted *value.Converted, config *sinkconfig.Config, property *edm.Property,
 	rowValue *rowvalue.Value) (err error) {
 	if rowValue.Present && (rowValue.Schema() == nil || rowValue.Schema().Name == nil) {

@@ -19,40 +19,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// compiled compiles the feeds of settings with metadata, by default those of the demo service.
-func compiled(settings []wit.Setting, at int64, metadata ...byte) (*Context, error) {
-	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
-		return nil, f
+// newTestContext compiles the feeds of settings with metadata that were read at readAt. Without metadata, those of the
+// demo service are used.
+func newTestContext(settings []wit.Setting, readAt int64, metadata ...byte) (*Context, error) {
+	if failure := setting.FirstError(sourceconfig.Examine(settings)); failure != nil {
+		return nil, failure
 	}
-	context, all := NewContext(settings)
-	context.ReadAt = at
-	for _, config := range all {
+	context, configs := NewContext(settings)
+	context.ReadAt = readAt
+	for _, config := range configs {
 		if len(metadata) == 0 {
-			w := httptest.NewRecorder()
-			odatatest.New(odatatest.Options{Rows: 4, Switches: odatatest.Switches{Delta: "links"}}).ServeHTTP(w,
+			recorder := httptest.NewRecorder()
+			odatatest.New(odatatest.Options{Rows: 4, Switches: odatatest.Switches{Delta: "links"}}).ServeHTTP(recorder,
 				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+config.Service+"/$metadata", nil))
-			metadata = w.Body.Bytes()
+			metadata = recorder.Body.Bytes()
 		}
-		m, err := odata.ReadMetadata(config.Service, &wit.Response{Status: 200, Body: metadata})
+		service, err := odata.ReadMetadata(config.Service, &wit.Response{Status: 200, Body: metadata})
 		if err != nil {
 			return nil, err
 		}
-		f, err := New(config, m)
+		feed, err := New(config, service)
 		if err != nil {
 			return nil, err
 		}
-		context.Feeds = append(context.Feeds, *f)
+		context.Feeds = append(context.Feeds, *feed)
 	}
 	return context, nil
 }
 
-// orders compiles the feed of the set Orders with more settings.
-func orders(more ...string) (*Context, error) {
-	return compiled(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
+// newOrdersContext compiles the feed of the set Orders with more settings.
+func newOrdersContext(more ...string) (*Context, error) {
+	const readAt = 0
+	return newTestContext(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), readAt)
 }
 
-// TestUnknownNamesAreRejected: names that the metadata do not contain are rejected before a row is requested. The error
-// names the setting and the existing names.
+// Names that the metadata do not contain are rejected before a row is requested. The error names the setting and the
+// existing names.
 func TestUnknownNamesAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
@@ -60,48 +62,115 @@ func TestUnknownNamesAreRejected(t *testing.T) {
 		setting string
 		message string
 	}{
-		{[]string{"sap.odata#00.entityset=Order"}, "entityset", "the nearest name is Orders; expected one of "},
-		{[]string{"sap.odata#00.select=Fright"}, "select", "Invalid value Fright for configuration " +
-			"sap.odata#00.select: Fright is no property of NorthwindModel.Order; the nearest name is Freight; " +
-			"expected one of OrderID, "},
-		{[]string{"sap.odata#00.select=Customer"}, "select",
-			"Customer is a navigation property: name Customer in sap.odata#00.expand, too"},
-		{[]string{"sap.odata#00.select=Customer/City"}, "select", "name Customer in sap.odata#00.expand, too"},
-		{[]string{"sap.odata#00.expand=Order_Detail"}, "expand", "Order_Detail is no navigation property of " +
-			"NorthwindModel.Order; the nearest name is Order_Details; expected one of Customer, "},
-		{[]string{"sap.odata#00.expand=Order_Details/Produkt"}, "expand", "the nearest name is Product"},
-		{[]string{"sap.odata#00.expand=Freight"}, "expand",
-			"Freight is a property of NorthwindModel.Order, which needs no expansion"},
-		{configtest.Condition("0", "Fright", "eq", "1"), "filter#0.property", "the nearest name is Freight"},
-		{configtest.Condition("0", "Customer", "eq", "1"), "filter#0.property",
-			"Customer is a navigation property; expected a property after it, such as Customer/CustomerID"},
-		{configtest.Condition("0", "Order_Details/Quantity", "eq", "1"), "filter#0.property",
-			"name Order_Details in sap.odata#00.expand, too"},
-		{configtest.Condition("0", "OrderID", "eq", "ten"), "filter#0.low",
-			`Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole number of 32 bits (Edm.Int32), found "ten"`},
-		{configtest.Condition("0", "OrderID", "eq", "99999999999"), "filter#0.low", "a whole number of 32 bits"},
-		{configtest.Condition("0", "OrderID", "in", "1,,2"), "filter#0.low", `found ""`},
-		{configtest.Condition("0", "OrderID", "bt", "5", "4"), "filter#0.high",
-			"expected at least sap.odata#00.filter#0.low, 5"},
-		{configtest.Condition("0", "OrderDate", "ge", "yesterday"), "filter#0.low",
-			"expected a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)"},
-		{configtest.Condition("0", "OrderDate", "ge", "guid'00000000-0000-0000-0000-000000000000'"), "filter#0.low",
-			"expected a date"},
-		{configtest.Condition("0", "Freight", "ge", "1,5"), "filter#0.low",
-			"expected digits with a point, such as 12.5 (Edm.Decimal)"},
-		{[]string{"sap.odata#00.query=$top=5"}, "query", "it holds $top, which the connector sets by itself"},
-		{[]string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"}, "query", "found both"},
+		{
+			settings: []string{"sap.odata#00.entityset=Order"},
+			setting:  "entityset",
+			message:  "the nearest name is Orders; expected one of ",
+		},
+		{
+			settings: []string{"sap.odata#00.select=Fright"},
+			setting:  "select",
+			message: "Invalid value Fright for configuration sap.odata#00.select: Fright is no property of " +
+				"NorthwindModel.Order; the nearest name is Freight; expected one of OrderID, ",
+		},
+		{
+			settings: []string{"sap.odata#00.select=Customer"},
+			setting:  "select",
+			message:  "Customer is a navigation property: name Customer in sap.odata#00.expand, too",
+		},
+		{
+			settings: []string{"sap.odata#00.select=Customer/City"},
+			setting:  "select",
+			message:  "name Customer in sap.odata#00.expand, too",
+		},
+		{
+			settings: []string{"sap.odata#00.expand=Order_Detail"},
+			setting:  "expand",
+			message: "Order_Detail is no navigation property of " +
+				"NorthwindModel.Order; the nearest name is Order_Details; expected one of Customer, ",
+		},
+		{
+			settings: []string{"sap.odata#00.expand=Order_Details/Produkt"},
+			setting:  "expand",
+			message:  "the nearest name is Product",
+		},
+		{
+			settings: []string{"sap.odata#00.expand=Freight"},
+			setting:  "expand",
+			message:  "Freight is a property of NorthwindModel.Order, which needs no expansion",
+		},
+		{
+			settings: configtest.Condition("0", "Fright", "eq", "1"),
+			setting:  "filter#0.property",
+			message:  "the nearest name is Freight",
+		},
+		{
+			settings: configtest.Condition("0", "Customer", "eq", "1"),
+			setting:  "filter#0.property",
+			message:  "Customer is a navigation property; expected a property after it, such as Customer/CustomerID",
+		},
+		{
+			settings: configtest.Condition("0", "Order_Details/Quantity", "eq", "1"),
+			setting:  "filter#0.property",
+			message:  "name Order_Details in sap.odata#00.expand, too",
+		},
+		{
+			settings: configtest.Condition("0", "OrderID", "eq", "ten"),
+			setting:  "filter#0.low",
+			message: "Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole number " +
+				`of 32 bits (Edm.Int32), found "ten"`,
+		},
+		{
+			settings: configtest.Condition("0", "OrderID", "eq", "99999999999"),
+			setting:  "filter#0.low",
+			message:  "a whole number of 32 bits",
+		},
+		{
+			settings: configtest.Condition("0", "OrderID", "in", "1,,2"),
+			setting:  "filter#0.low",
+			message:  `found ""`,
+		},
+		{
+			settings: configtest.Condition("0", "OrderID", "bt", "5", "4"),
+			setting:  "filter#0.high",
+			message:  "expected at least sap.odata#00.filter#0.low, 5",
+		},
+		{
+			settings: configtest.Condition("0", "OrderDate", "ge", "yesterday"),
+			setting:  "filter#0.low",
+			message:  "expected a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)",
+		},
+		{
+			settings: configtest.Condition("0", "OrderDate", "ge", "guid'00000000-0000-0000-0000-000000000000'"),
+			setting:  "filter#0.low",
+			message:  "expected a date",
+		},
+		{
+			settings: configtest.Condition("0", "Freight", "ge", "1,5"),
+			setting:  "filter#0.low",
+			message:  "expected digits with a point, such as 12.5 (Edm.Decimal)",
+		},
+		{
+			settings: []string{"sap.odata#00.query=$top=5"},
+			setting:  "query",
+			message:  "it holds $top, which the connector sets by itself",
+		},
+		{
+			settings: []string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"},
+			setting:  "query",
+			message:  "found both",
+		},
 	} {
-		_, err := orders(test.settings...)
-		var f *wit.Error
-		if !errors.As(err, &f) || f.Kind != wit.ErrorConfig || f.Setting == nil ||
-			*f.Setting != "sap.odata#00."+test.setting || !strings.Contains(f.Message, test.message) {
+		_, err := newOrdersContext(test.settings...)
+		var failure *wit.Error
+		if !errors.As(err, &failure) || failure.Kind != wit.ErrorConfig || failure.Setting == nil ||
+			*failure.Setting != "sap.odata#00."+test.setting || !strings.Contains(failure.Message, test.message) {
 			t.Errorf("%v: expected %s: %s, found %v", test.settings, test.setting, test.message, err)
 		}
 	}
 }
 
-// TestInvalidCursors: the error for an invalid cursor names the property.
+// The error for an invalid cursor names the property.
 func TestInvalidCursors(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
@@ -112,7 +181,7 @@ func TestInvalidCursors(t *testing.T) {
 		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"},
 			"expected 0 with ShipCity, which is a text"},
 	} {
-		_, err := orders(test.settings...)
+		_, err := newOrdersContext(test.settings...)
 		if err == nil || !strings.Contains(err.Error(), test.message) {
 			t.Errorf("%v: expected %s, found %v", test.settings, test.message, err)
 		}
@@ -126,10 +195,10 @@ func TestInvalidKeyFields(t *testing.T) {
 		"a=1,a=2":       "expected each field once, found a twice",
 		"OrderID=7,a=1": "expected other names than the key properties of entity set Orders, found OrderID",
 	} {
-		_, err := orders("sap.odata.key.extra=" + fields)
-		var fault *wit.Error
-		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
-			!strings.Contains(fault.Message, want) {
+		_, err := newOrdersContext("sap.odata.key.extra=" + fields)
+		var failure *wit.Error
+		if !errors.As(err, &failure) || failure.Setting == nil || *failure.Setting != "sap.odata.key.extra" ||
+			!strings.Contains(failure.Message, want) {
 			t.Errorf("%s: expected %s, found %v", fields, want, err)
 		}
 	}
@@ -143,20 +212,21 @@ func noError(t testing.TB, err error) {
 	}
 }
 
+// fingerprint returns the fingerprint of the set Orders with settings.
 func fingerprint(t *testing.T, settings ...string) string {
 	t.Helper()
-	unpacked, err := orders(settings...)
+	context, err := newOrdersContext(settings...)
 	noError(t, err)
-	return Fingerprint(unpacked, &unpacked.Feeds[0], sourceconfig.Table.Values(unpacked.Settings))
+	return Fingerprint(context, &context.Feeds[0], sourceconfig.Table.Values(context.Settings))
 }
 
-// TestFingerprintOfReads: a set without settings for its rows keeps the fingerprint that installed offsets have.
+// A set without settings for its rows keeps the fingerprint that installed offsets have.
 func TestFingerprintOfReads(t *testing.T) {
 	const plain = "origin=http://127.0.0.1:8080 client= user= " +
 		"set=/V2/Northwind/Northwind.svc/Orders mode=full format=json"
 	for _, test := range []struct {
 		settings []string
-		more     string
+		suffix   string
 	}{
 		{nil, ""},
 		{[]string{"sap.odata#00.select="}, ""},
@@ -167,8 +237,8 @@ func TestFingerprintOfReads(t *testing.T) {
 			" expand=Order_Details filter=Freight%20lt%205M inner=Order_Details/Quantity%20gt%205"},
 		{[]string{"sap.odata#00.query=search=x"}, " query=search%3Dx"},
 	} {
-		if found := fingerprint(t, test.settings...); found != plain+test.more {
-			t.Errorf("%v: expected\n%s, found\n%s", test.settings, plain+test.more, found)
+		if found := fingerprint(t, test.settings...); found != plain+test.suffix {
+			t.Errorf("%v: expected\n%s, found\n%s", test.settings, plain+test.suffix, found)
 		}
 	}
 }
@@ -180,7 +250,8 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 		settings []string
 		mode     string
 	}{
-		{nil, " mode=full format=json"}, {[]string{"sap.odata#00.format=atom"}, " mode=full format=atom"},
+		{nil, " mode=full format=json"},
+		{[]string{"sap.odata#00.format=atom"}, " mode=full format=atom"},
 		{tracked, " mode=delta format=atom"},
 		{append(tracked, "sap.odata#00.format=json"), " mode=delta format=json"},
 	} {
@@ -190,47 +261,53 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 	}
 }
 
+// Bytes that are no context of this version are stale, so that the plugin is opened again.
 func TestStaleContext(t *testing.T) {
-	unpacked, err := orders()
+	context, err := newOrdersContext()
 	noError(t, err)
-	good := PackContext(unpacked)
-	for _, context := range [][]byte{nil, {1}, good[:len(good)-1], append(good, 0)} {
-		var f *wit.Error
-		if _, err := UnpackContext(context); !errors.As(err, &f) || f.Kind != wit.ErrorStale {
-			t.Errorf("a context of %d bytes: found %v", len(context), err)
+	packed := PackContext(context)
+	for _, invalid := range [][]byte{nil, {1}, packed[:len(packed)-1], append(packed, 0)} {
+		var failure *wit.Error
+		if _, err := UnpackContext(invalid); !errors.As(err, &failure) || failure.Kind != wit.ErrorStale {
+			t.Errorf("a context of %d bytes instead of %d: expected it to be stale, found %v", len(invalid),
+				len(packed), err)
 		}
 	}
 }
 
-// TestContextsAreCached: an instance caches the contexts of many tasks with few sets each, and of few tasks
-// with many sets.
+// An instance caches the contexts of many tasks with few sets each, and of few tasks with many sets.
 func TestContextsAreCached(t *testing.T) {
-	one, err := orders("sap.odata#00.id=0")
+	context, err := newOrdersContext("sap.odata#00.id=0")
 	noError(t, err)
-	contexts := func(tasks, sets int) (cache Cache) {
+	cacheOf := func(tasks, sets int) (cache Cache) {
 		var settings []string
 		for i := range sets {
 			settings = append(settings, configtest.Set(fmt.Sprintf("%03d", i), "Orders")...)
 		}
 		for task := range tasks {
-			unpacked := &Context{Settings: configtest.Source(settings...), ReadAt: int64(task),
-				Feeds: slices.Repeat(one.Feeds, sets)}
-			_, err := cache.Get(PackContext(unpacked))
+			taskContext := &Context{
+				Settings: configtest.Source(settings...),
+				ReadAt:   int64(task),
+				Feeds:    slices.Repeat(context.Feeds, sets),
+			}
+			_, err := cache.Get(PackContext(taskContext))
 			noError(t, err)
 		}
 		return cache
 	}
-	for _, test := range []struct{ tasks, sets, cached int }{{12, 1, 12}, {4, maxCompiled / 3, 3},
-		{3, maxCompiled, 2}} {
-		if n := len(contexts(test.tasks, test.sets).entries); n != test.cached {
+	for _, test := range []struct{ tasks, sets, cached int }{
+		{tasks: 12, sets: 1, cached: 12},
+		{tasks: 4, sets: maxCompiled / 3, cached: 3},
+		{tasks: 3, sets: maxCompiled, cached: 2},
+	} {
+		if n := len(cacheOf(test.tasks, test.sets).entries); n != test.cached {
 			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.cached, n)
 		}
 	}
 }
 
-// TestMetadataChangeDuringPage is T9: if metadata lack a property, the page requests them again, however recent they
-// are, and no row is passed on before. If a value does not fit old metadata, the plugin is opened again. If it does not
-// fit recent metadata, it is an error of the row.
+// If metadata lack a property, the page requests them again, however recent they are, and passes on no row before. If a
+// value does not fit old metadata, the plugin is opened again. If it does not fit recent ones, the row has an error.
 func TestMetadataChangeDuringPage(t *testing.T) {
 	const readAt = 1_700_000_000_000
 	for _, test := range []struct {
@@ -250,7 +327,7 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 	} {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		unpacked, err := compiled(configtest.Source(configtest.Set("00", "X")...), readAt, []byte(metadata)...)
+		unpacked, err := newTestContext(configtest.Source(configtest.Set("00", "X")...), readAt, []byte(metadata)...)
 		noError(t, err)
 		page, err := BeginPage(&Pool{}, unpacked, &unpacked.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
 			&wit.Response{Status: 200, ReceivedAt: test.receivedAt})
@@ -260,19 +337,21 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 		isStale := ok && failure.Kind == wit.ErrorStale
 		if isStale != test.isStale || len(result.Rows) != test.rows || len(result.Errors) != test.faults ||
 			len(result.Linked) != test.requests {
-			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", test.body,
-				test.receivedAt-readAt, err, len(result.Rows), len(result.Errors), len(result.Linked))
+			t.Errorf("%s after %d ms: expected %+v, found %v, %d rows, %d faults, %d requests", test.body,
+				test.receivedAt-readAt, test, err, len(result.Rows), len(result.Errors), len(result.Linked))
 		}
 	}
 }
 
 // A look-back is never so long that the time before it overflows to a later one.
 func TestLookbackDoesNotOverflow(t *testing.T) {
-	for _, lookback := range []int64{1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000,
-		math.MaxInt64} {
-		for _, of := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {
-			if from := subtractLookback(of, lookback, "2024-01-31T00:00:00"); from >= "2024-01-31" {
-				t.Errorf("%d s: found %s", lookback, from)
+	const end = "2024-01-31T00:00:00"
+	for _, lookback := range []int64{
+		1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000, math.MaxInt64,
+	} {
+		for _, cursorType := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {
+			if start := subtractLookback(cursorType, lookback, end); start >= "2024-01-31" {
+				t.Errorf("%s, %d s: expected a time before %s, found %s", cursorType, lookback, end, start)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ func TestLocks(t *testing.T) {
 		code    string
 		message string
 		lock    odataerror.LockKind
-		proves  bool
+		proves  bool // that nothing was written
 	}{
 		{message: "Order 7 is locked by user SMITH", lock: entity, proves: true},
 		{code: "M7/021", message: "Material locked by user SMITH", lock: entity, proves: true},
@@ -77,9 +77,9 @@ func TestLocks(t *testing.T) {
 		{message: "The order was blocked for delivery", lock: none},
 		{lock: none},
 	} {
-		answer := &wit.Response{Status: 400, Target: "/s/Orders"}
-		lock := odataerror.LockOf(answer, c.code, c.message)
-		proves := odataerror.LockProvesNothingDone(answer, c.message)
+		response := &wit.Response{Status: 400, Target: "/s/Orders"}
+		lock := odataerror.LockOf(response, c.code, c.message)
+		proves := odataerror.LockProvesNothingDone(response, c.message)
 		if lock != c.lock || proves != c.proves {
 			t.Errorf("%s %q: expected %d, proof %t; found %d, proof %t", c.code, c.message, c.lock, c.proves, lock,
 				proves)
@@ -95,36 +95,38 @@ func TestWhoSentAnError(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		response wit.Response
-		service  bool
-		router   bool
+
+		isFromService bool
+		isFromRouter  bool
 	}{
-		{name: "document", response: wit.Response{Status: 404, Body: []byte(document)}, service: true},
-		{name: "version", response: wit.Response{Status: 404, Headers: version}, service: true},
+		{name: "document", response: wit.Response{Status: 404, Body: []byte(document)}, isFromService: true},
+		{name: "version", response: wit.Response{Status: 404, Headers: version}, isFromService: true},
 		{name: "empty version", response: wit.Response{Status: 404, Headers: []wit.Header{{Name: "DataServiceVersion"}},
-			Body: []byte("no")}, router: true},
+			Body: []byte("no")}, isFromRouter: true},
 		{name: "OData 4",
-			response: wit.Response{Status: 404, Headers: []wit.Header{{Name: "odata-version", Value: "4.0"}}},
-			service:  true},
+			response:      wit.Response{Status: 404, Headers: []wit.Header{{Name: "odata-version", Value: "4.0"}}},
+			isFromService: true},
 		{name: "text",
-			response: wit.Response{Status: 404, Body: []byte("404 Not Found: Requested route ('x') does not exist.")},
-			router:   true},
-		{name: "HTML", response: wit.Response{Status: 405, Body: []byte("<html>")}, router: true},
+			response:     wit.Response{Status: 404, Body: []byte("404 Not Found: Requested route ('x') does not exist.")},
+			isFromRouter: true},
+		{name: "HTML", response: wit.Response{Status: 405, Body: []byte("<html>")}, isFromRouter: true},
 		{name: "other JSON", response: wit.Response{Status: 415, Body: []byte(`{"error":"unsupported"}`)},
-			router: true},
+			isFromRouter: true},
 		{name: "gateway's JSON",
-			response: wit.Response{Status: 501, Body: []byte(`{"error":{"code":501,"message":"no"}}`)}, router: true},
+			response: wit.Response{Status: 501, Body: []byte(`{"error":{"code":501,"message":"no"}}`)}, isFromRouter: true},
 		{name: "nothing", response: wit.Response{Status: 404, Body: []byte("\r\n")}},
-		{name: "no method", response: wit.Response{Status: 405}, router: true},
+		{name: "no method", response: wit.Response{Status: 405}, isFromRouter: true},
 		{name: "forbidden", response: wit.Response{Status: 403, Body: []byte("<html>")}},
 		{name: "bad request", response: wit.Response{Status: 400, Body: []byte("no")}},
 		{name: "gone", response: wit.Response{Status: 410}},
-		{name: "HTML, gone", response: wit.Response{Status: 410, Body: []byte("<html>")}, router: true},
+		{name: "HTML, gone", response: wit.Response{Status: 410, Body: []byte("<html>")}, isFromRouter: true},
 		{name: "unavailable", response: wit.Response{Status: 503}},
 	} {
-		service := odataerror.FromService(&c.response, c.response.Body)
-		router := odataerror.FromRouter(&c.response, c.response.Body)
-		if service != c.service || router != c.router {
-			t.Errorf("%s: expected service %t, router %t; found %t, %t", c.name, c.service, c.router, service, router)
+		isFromService := odataerror.FromService(&c.response, c.response.Body)
+		isFromRouter := odataerror.FromRouter(&c.response, c.response.Body)
+		if isFromService != c.isFromService || isFromRouter != c.isFromRouter {
+			t.Errorf("%s: expected service %t, router %t; found %t, %t", c.name, c.isFromService, c.isFromRouter,
+				isFromService, isFromRouter)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"html"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,14 +19,14 @@ func quotations(target string) map[string]string {
 	if err != nil {
 		panic(err)
 	}
-	escaped := func(text string) string {
+	escapeXML := func(text string) string {
 		var out strings.Builder
 		if err := xml.EscapeText(&out, []byte(text)); err != nil {
 			panic(err)
 		}
 		return out.String()
 	}
-	quoted := func(text string) string {
+	quoteJSON := func(text string) string {
 		out, err := json.Marshal(text)
 		if err != nil {
 			panic(err)
@@ -37,10 +38,10 @@ func quotations(target string) map[string]string {
 		"as it came":       target,
 		"with its host":    "http://erp:8000" + target,
 		"decoded":          decoded,
-		"for XML":          escaped(target),
-		"decoded, for XML": escaped(decoded),
+		"for XML":          escapeXML(target),
+		"decoded, for XML": escapeXML(decoded),
 		"for HTML twice":   html.EscapeString(html.EscapeString(decoded)),
-		"for JSON":         quoted(decoded),
+		"for JSON":         quoteJSON(decoded),
 		"all of it %":      url.QueryEscape(target),
 		"slashes for JSON": strings.ReplaceAll(target, "/", `\/`),
 		"every character": "/s/Orders?&#x24;skiptoken&#x3d;1000&amp;&#36;filter&#61;Name eq &#39;gesperrt " +
@@ -53,36 +54,35 @@ func quotations(target string) map[string]string {
 	}
 }
 
-func isLocked(answer *wit.Response, message string) bool {
-	return odataerror.LockOf(answer, "", message) != odataerror.NotLocked
+func isLocked(response *wit.Response, message string) bool {
+	return odataerror.LockOf(response, "", message) != odataerror.NotLocked
 }
 
-// TestQuotedRequestIsNotSearched: a word in the URL of the client's own request is not part of the service's message.
+// A word in the URL of the client's own request is not part of the service's message.
 func TestQuotedRequestIsNotSearched(t *testing.T) {
 	const target = "/s/Orders?$skiptoken=1000&$filter=Name%20eq%20%27gesperrt+deltalink%27&$format=json&$inlinecount=allpages"
 	for name, quoted := range quotations(target) {
 		for _, message := range []string{quoted, "in '" + quoted + "': not now", "GET " + quoted + " failed"} {
-			answer := &wit.Response{Status: 400, Target: target}
+			response := &wit.Response{Status: 400, Target: target}
 			body, err := json.Marshal(map[string]any{"error": map[string]any{"code": "X", "message": message}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if odataerror.LostToken(answer, body) || isLocked(answer, message) ||
-				odataerror.RefusesFormat(answer, body) ||
+			if odataerror.LostToken(response, body) || isLocked(response, message) ||
+				odataerror.RefusesFormat(response, body) ||
 				strings.Contains(odataerror.SearchText(target, message), "inlinecount") {
 				t.Errorf("%s: %q was searched as %q", name, message, odataerror.SearchText(target, message))
 			}
-			serviceText := strings.TrimSuffix(string(body), `"}}`) +
-				`: the skiptoken is not known, $format is no option, "}}`
-			if !odataerror.LostToken(answer, []byte(serviceText)) || !odataerror.RefusesFormat(answer,
-				[]byte(serviceText)) ||
-				!isLocked(answer, message+" - is locked by X") {
+			serviceText := []byte(strings.TrimSuffix(string(body), `"}}`) +
+				`: the skiptoken is not known, $format is no option, "}}`)
+			if !odataerror.LostToken(response, serviceText) || !odataerror.RefusesFormat(response, serviceText) ||
+				!isLocked(response, message+" - is locked by X") {
 				t.Errorf("%s: the service's text after %q was not found", name, message)
 			}
 		}
 	}
 	// Only the URL's options are quoted.
-	for message, lost := range map[string]bool{
+	for message, isLost := range map[string]bool{
 		"Invalid request $skiptoken=1000&$format=json: backend not ready":  false,
 		"query option $skiptoken=1000 failed: database is restarting":      false,
 		"/other/Orders;$skiptoken=1000 is not to be had":                   false,
@@ -93,8 +93,9 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 		"x$skiptoken=1000":     true,
 		"Unknown $skiptoken=7": true,
 	} {
-		if odataerror.LostToken(&wit.Response{Status: 400, Target: target}, []byte(message)) != lost {
-			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
+		if odataerror.LostToken(&wit.Response{Status: 400, Target: target}, []byte(message)) != isLost {
+			t.Errorf("%q: expected a lost token %t, searched %q", message, isLost,
+				odataerror.SearchText(target, message))
 		}
 	}
 	// A URL without a query, and one with a key.
@@ -104,23 +105,24 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 		"/s/DeltaLinksOfFacts":                    "Resource not found for segment 'DeltaLinksOfFacts'",
 		"/s/Things('already%20exists')?sap-x=100": "PUT /s/Things('already exists')?sap-x=100",
 	} {
-		answer := &wit.Response{Status: 404, Target: target}
-		if isLocked(answer, message) || odataerror.LostToken(answer, []byte(message)) ||
-			odataerror.Exists(answer, message) {
+		response := &wit.Response{Status: 404, Target: target}
+		if isLocked(response, message) || odataerror.LostToken(response, []byte(message)) ||
+			odataerror.Exists(response, message) {
 			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
 		}
 	}
 	// The search is limited.
-	for at, found := range map[int]bool{4<<10 - len("gesperrt"): true, 4<<10 - len("gesperrt") + 1: false} {
-		if isLocked(&wit.Response{Status: 400}, strings.Repeat("x", at)+"gesperrt") != found {
-			t.Errorf("a word at %d: expected %v", at, found)
+	const lastStart = 4<<10 - len("gesperrt")
+	for start, isFound := range map[int]bool{lastStart: true, lastStart + 1: false} {
+		if isLocked(&wit.Response{Status: 400}, strings.Repeat("x", start)+"gesperrt") != isFound {
+			t.Errorf("a word at %d: expected it to be found %t", start, isFound)
 		}
 	}
 }
 
-// TestFormatNamedAsAWhole: an option that a text contains as a whole is found, unless it is part of the request's URL.
+// An option that a text contains as a whole is found, unless it is part of the request's URL.
 func TestFormatNamedAsAWhole(t *testing.T) {
-	for message, refused := range map[string]bool{
+	for message, isRejected := range map[string]bool{
 		"The query option '$format=json' is not supported":                            true,
 		"Unknown query option: $format=json":                                          true,
 		"“$format=json” is no option":                                                 true,
@@ -135,33 +137,33 @@ func TestFormatNamedAsAWhole(t *testing.T) {
 		"GET %2Fs%2FOrders%3F%24format%3Djson%26%24inlinecount%3Dallpages: a failure": false,
 		"": false,
 	} {
-		for status, counts := range map[uint16]bool{400: true, 501: true, 404: false, 500: false} {
-			answer := &wit.Response{Status: status, Target: "/s/Orders?$top=1&$format=json&$inlinecount=allpages"}
-			if odataerror.RefusesFormat(answer, []byte(message)) != (refused && counts) {
-				t.Errorf("%d %q: expected %v", status, message, refused && counts)
+		for status, hasText := range map[uint16]bool{400: true, 501: true, 404: false, 500: false} {
+			response := &wit.Response{Status: status, Target: "/s/Orders?$top=1&$format=json&$inlinecount=allpages"}
+			if odataerror.RefusesFormat(response, []byte(message)) != (isRejected && hasText) {
+				t.Errorf("%d %q: expected a rejected format %v", status, message, isRejected && hasText)
 			}
 		}
 	}
 }
 
-// TestLostPage: a link is lost with its session if the service itself rejects it.
+// A link is lost with its session if the service itself rejects it.
 func TestLostPage(t *testing.T) {
 	document := []byte(`{"error":{"code":"X/1","message":{"lang":"en","value":"unknown cursor"}}}`)
-	lost := []wit.Header{{Name: wit.SessionLostHeader, Value: "true"}}
+	lostSession := []wit.Header{{Name: wit.SessionLostHeader, Value: "true"}}
 	for _, test := range []struct {
 		status  uint16
 		headers []wit.Header
 		body    []byte
 		isLost  bool
 	}{
-		{status: 400, headers: lost, body: document, isLost: true},
-		{status: 404, headers: lost, body: document, isLost: true},
-		{status: 412, headers: lost, body: document, isLost: true},
+		{status: 400, headers: lostSession, body: document, isLost: true},
+		{status: 404, headers: lostSession, body: document, isLost: true},
+		{status: 412, headers: lostSession, body: document, isLost: true},
 		{status: 400, body: document},
-		{status: 400, headers: lost, body: []byte("<html>")},
-		{status: 403, headers: lost, body: document},
-		{status: 500, headers: lost, body: document},
-		{status: 410, body: document, isLost: true}, // the token
+		{status: 400, headers: lostSession, body: []byte("<html>")},
+		{status: 403, headers: lostSession, body: document},
+		{status: 500, headers: lostSession, body: document},
+		{status: 410, body: document, isLost: true}, // the status means a lost token
 	} {
 		response := wit.Response{Status: test.status, Headers: test.headers, Target: "/s/X?$skiptoken=1000"}
 		if isLost := odataerror.LostPage(&response, test.body); isLost != test.isLost {
@@ -170,15 +172,15 @@ func TestLostPage(t *testing.T) {
 	}
 }
 
-// TestLostToken: a status, an SAP code, or a text with one of three statuses reports that a token is lost.
+// A status, an SAP code, or a text with one of three statuses reports that a token is lost.
 func TestLostToken(t *testing.T) {
 	document := func(code, message string) string {
 		return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + message + `"}}}`
 	}
-	all := []uint16{400, 401, 403, 404, 408, 410, 412, 429, 500, 502, 503, 504}
+	statuses := []uint16{400, 401, 403, 404, 408, 410, 412, 429, 500, 502, 503, 504}
 	texts := []uint16{400, 404, 410, 412}
 	codes := []uint16{400, 401, 403, 404, 410, 412, 500}
-	for body, lost := range map[string][]uint16{
+	for body, lostStatuses := range map[string][]uint16{
 		"": {410},
 		document("SY/530", "The data service has failed"):              {410},
 		document("SY/530", "Invalid Delta Token"):                      texts,
@@ -194,14 +196,11 @@ func TestLostToken(t *testing.T) {
 		document("COE_GENERAL", "[COE0019][SNP]Snapshot"):              codes,
 		"<html><title>deltatoken</title></html>":                       {},
 	} {
-		for _, status := range all {
-			expected := false
-			for _, s := range lost {
-				expected = expected || s == status
-			}
-			if found := odataerror.LostToken(&wit.Response{Status: status, Target: "/s/X?$skiptoken=1000"},
-				[]byte(body)); found != expected {
-				t.Errorf("%d %s: expected %v, found %v", status, body, expected, found)
+		for _, status := range statuses {
+			isLost := slices.Contains(lostStatuses, status)
+			response := &wit.Response{Status: status, Target: "/s/X?$skiptoken=1000"}
+			if found := odataerror.LostToken(response, []byte(body)); found != isLost {
+				t.Errorf("%d %s: expected a lost token %v, found %v", status, body, isLost, found)
 			}
 		}
 	}

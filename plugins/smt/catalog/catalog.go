@@ -77,8 +77,7 @@ func Components() []wit.Component {
 	return list
 }
 
-// Validate checks a component's settings. Errors of single settings are in the values; the returned error concerns no
-// single setting.
+// Validate checks a component's settings. Errors of single settings are in the values, others are returned.
 func Validate(name string, values []wit.Setting) ([]wit.ConfigValue, *wit.Error) {
 	c := findComponent(name)
 	if c == nil {

@@ -25,8 +25,7 @@ func (p *Program) addConstant(b []byte) {
 	p.ops = append(p.ops, programOp{bytes: bytes.Clone(b)})
 }
 
-// addCopy copies a field of the input, without its first skipped bytes. It extends the previous op if that copies the
-// field before it.
+// addCopy copies a field without its first skipped bytes, in one op with the field before it if both are copied.
 func (p *Program) addCopy(index, skipped int) {
 	if last := len(p.ops) - 1; last >= 0 && skipped == 0 && p.ops[last].Kind == kernel.Copied &&
 		p.ops[last].Last == 8*index {

@@ -17,10 +17,9 @@ import (
 
 // Routes holds the routes of a chain, which it creates when they are needed.
 type Routes struct {
-	stages      []operation.Stage
-	headerTests []headerTest // what a route depends on in the headers of its rows
-	// hasHeaderPredicates reports whether a stage applies only to rows with some header.
-	hasHeaderPredicates bool
+	stages              []operation.Stage
+	headerTests         []headerTest // what a route depends on in the headers of its rows
+	hasHeaderPredicates bool         // whether a stage applies only to rows with some header
 	byKey               map[routeKey]*route
 }
 
@@ -70,11 +69,10 @@ type routeKey struct {
 
 // route is what a chain does to rows of one topic, if the header tests have the same results.
 type route struct {
-	topic            string // of the result, before timestampRouter
-	needsInterpreter bool   // for all rows
-	dropsRows        bool   // no row is emitted
-	// excludesTombstones means that RecordIsTombstone was evaluated for values that are not null.
-	excludesTombstones bool
+	topic              string                  // of the result, before timestampRouter
+	needsInterpreter   bool                    // for all rows
+	dropsRows          bool                    // no row is emitted
+	excludesTombstones bool                    // RecordIsTombstone was evaluated for values that are not null
 	addsHeaders        bool                    // a stage adds headers
 	copiesHeaders      bool                    // a stage adds fields as headers
 	dropsHeaders       bool                    // a stage drops all headers of the rows

@@ -23,11 +23,10 @@ type Runner struct {
 	// copiedRow and copiedData hold a copy of the last row, see [Runner.copyWithRoom].
 	copiedRow      [1]wit.Row
 	copiedData     []byte
-	sameTopicEnd   int    // the current row and all rows before this index get the same topic
-	sameHeadersEnd int    // the current row and all rows before this index have the same headerResults
-	headerResults  uint64 // see [Routes.testHeaders]
-	// separated caches whether results may be appended in place after each value.
-	separated tristate
+	sameTopicEnd   int      // the current row and all rows before this index get the same topic
+	sameHeadersEnd int      // the current row and all rows before this index have the same headerResults
+	headerResults  uint64   // see [Routes.testHeaders]
+	separated      tristate // caches whether results may be appended in place after each value
 	// Off sends all rows to the interpreter, in tests.
 	Off bool
 }

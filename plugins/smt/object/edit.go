@@ -115,8 +115,7 @@ func (o *Object) Edit(field *Field, edit Edit, stage int) {
 	}
 }
 
-// EditEntries edits entries of a map in the order of Kafka's loop. Missing entries are added as nulls in the order of
-// the settings.
+// EditEntries edits entries of a map in the order of Kafka's loop. It adds missing entries as nulls.
 func (o *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
 	for i, name := range order {
 		if field := o.Find(name); field != nil {

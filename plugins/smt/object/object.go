@@ -14,18 +14,17 @@ import (
 type Object struct {
 	Scratch *Scratch
 	input
-	Fields      []Field           // of the result
-	Root        wit.SchemaNode    // schema of the result, without its fields
-	KeepsSchema bool              // the result has the schema of the input
-	Changed     bool              // a value or the set of a map's entries was changed
-	Whole       bool              // the result is the value of its only field, not a struct or map
-	IsNull      bool              // the value is null, so that only its schema matters
-	Pending     *rowerror.Failure // of a value, see [Object.Fail]
-	Class       string            // Java class of the value if its schema has another, see [record.Part]
-	Key         *Object           // new key of the record, see [Object.NewKey]
-	Headers     []AddedHeader
-	// DropsHeaders means that the result has only Headers, none of the row.
-	DropsHeaders bool
+	Fields       []Field           // of the result
+	Root         wit.SchemaNode    // schema of the result, without its fields
+	KeepsSchema  bool              // the result has the schema of the input
+	Changed      bool              // a value or the set of a map's entries was changed
+	Whole        bool              // the result is the value of its only field, not a struct or map
+	IsNull       bool              // the value is null, so that only its schema matters
+	Pending      *rowerror.Failure // of a value, see [Object.Fail]
+	Class        string            // Java class of the value if its schema has another, see [record.Part]
+	Key          *Object           // new key of the record, see [Object.NewKey]
+	Headers      []AddedHeader
+	DropsHeaders bool   // the result has only Headers, none of the row
 	Trace        *Trace // if not nil, records what a program must check
 }
 
@@ -136,16 +135,14 @@ func valueSize(encoded []byte) int {
 	return size
 }
 
-// Fail records a failure of a value. The first one fails the row, unless its schema is invalid, which Kafka reports
-// first.
+// Fail records a failure of a value. The first one fails the row, unless its schema is invalid.
 func (o *Object) Fail(failure *rowerror.Failure) {
 	if o.Pending == nil {
 		o.Pending = failure
 	}
 }
 
-// Load finds the values of all fields, unless the object is null. It returns false, and fails the row, if they are
-// invalid.
+// Load finds the values of all fields unless the object is null. If they are invalid, it fails the row: false.
 func (o *Object) Load(stage int) bool {
 	if o.isLoaded || o.IsNull {
 		return true

@@ -176,8 +176,8 @@ func medianTimes(b *testing.B, shape int, atom uint64, doc []byte, guests ...*gu
 			times[n] = append(times[n], measureCPU(func() { g.decode(b, shape, atom, doc, pieceSize, nil) }))
 		}
 	}
-	for _, all := range times {
-		medians = append(medians, median(all))
+	for _, guestTimes := range times {
+		medians = append(medians, median(guestTimes))
 	}
 	return medians
 }
@@ -357,12 +357,13 @@ func TestRowsAllocateNothing(t *testing.T) {
 				g.decode(t, k, uint64(atom), doc, pieceSize, nil)
 				return int64(g.call(t, g.allocs) - before)
 			}
-			few := count(100)
-			many := count(1000)
-			if many-few > 20 || many > 100 {
-				t.Errorf("shape %d, atom %d: %d objects for 100 rows, %d for 1,000", k, atom, few, many)
+			of100 := count(100)
+			of1000 := count(1000)
+			if of1000-of100 > 20 || of1000 > 100 {
+				t.Errorf("shape %d, atom %d: expected at most 100 objects, 20 of them for more rows, "+
+					"found %d for 100 rows, %d for 1,000", k, atom, of100, of1000)
 			}
-			t.Logf("shape %d, atom %d: %d objects for 100 rows, %d for 1,000", k, atom, few, many)
+			t.Logf("shape %d, atom %d: %d objects for 100 rows, %d for 1,000", k, atom, of100, of1000)
 		}
 	}
 }

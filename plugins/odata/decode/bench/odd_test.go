@@ -34,12 +34,12 @@ func TestOddRowsTakeTheirBranch(t *testing.T) {
 		for _, row := range format.rows {
 			t.Run(format.name+"/"+row.branch, func(t *testing.T) {
 				if texts[row.text] {
-					t.Error("expected a text of its own")
+					t.Errorf("expected a text that no other row has, found %s", row.text)
 				}
 				texts[row.text] = true
-				found := slices.DeleteFunc(decodeOdd(t, format.name, row.text),
+				differences := slices.DeleteFunc(decodeOdd(t, format.name, row.text),
 					func(result string) bool { return slices.Contains(baseResults, result) })
-				if got := strings.Join(found, " "); got != row.want {
+				if got := strings.Join(differences, " "); got != row.want {
 					t.Errorf("expected\n%q, found\n%q", row.want, got)
 				}
 			})
@@ -63,10 +63,10 @@ func decodeOdd(t *testing.T, format, row string) (results []string) {
 		t.Fatalf("expected one row, found %+v, %v", out, err)
 	}
 	for _, r := range out.Rows {
-		var rest []byte
-		results, rest = render(schema, out.Data[r.Value.Start:][:r.Value.Size])
-		if len(rest) > 0 {
-			t.Errorf("%d unread bytes", len(rest))
+		var unread []byte
+		results, unread = render(schema, out.Data[r.Value.Start:][:r.Value.Size])
+		if len(unread) > 0 {
+			t.Errorf("expected a value without more bytes, found %d", len(unread))
 		}
 	}
 	for _, rowError := range out.RowErrors {
@@ -86,8 +86,8 @@ func decodeOdd(t *testing.T, format, row string) (results []string) {
 	return results
 }
 
-// render returns the columns of an encoded struct as texts.
-func render(schema *decode.RowSchema, b []byte) (columns []string, rest []byte) {
+// render returns the columns of an encoded struct as texts, and the bytes after it.
+func render(schema *decode.RowSchema, b []byte) (columns []string, unread []byte) {
 	for i := range schema.Columns {
 		var text string
 		text, b = renderColumn(&schema.Columns[i], b)

@@ -32,36 +32,36 @@ func startOlingo(b *testing.B) olingo {
 		requests.Close()
 		_ = cmd.Wait()
 	})
-	answers := bufio.NewScanner(stdout)
+	responses := bufio.NewScanner(stdout)
 	file := filepath.Join(b.TempDir(), "page")
 	return func(b *testing.B, times, atom int, page []byte) (entries int, ns float64) {
 		require.NoError(b, os.WriteFile(file, page, 0o600))
 		fmt.Fprintf(requests, "%d %s %s\n", times, []string{"application/json", "application/atom+xml"}[atom], file)
-		if !answers.Scan() {
+		if !responses.Scan() {
 			b.Fatal("Olingo.java ended")
 		}
-		_, err := fmt.Sscan(answers.Text(), &entries, &ns)
+		_, err := fmt.Sscan(responses.Text(), &entries, &ns)
 		require.NoError(b, err)
 		return entries, ns
 	}
 }
 
 // acceptedRows returns the rows that Olingo reads, and the branches of the others.
-func (o olingo) acceptedRows(b *testing.B, atom int, rows []oddRow) (accepted []oddRow, refused []string) {
+func (o olingo) acceptedRows(b *testing.B, atom int, rows []oddRow) (accepted []oddRow, rejected []string) {
 	for _, row := range rows {
 		if entries, _ := o(b, 1, atom, oddPage(atom == 1, []oddRow{row}, 1)); entries < 0 {
-			refused = append(refused, row.branch)
+			rejected = append(rejected, row.branch)
 		} else {
 			accepted = append(accepted, row)
 		}
 	}
-	return accepted, refused
+	return accepted, rejected
 }
 
 // BenchmarkRealPeersPages compares Apache Olingo's EntityProvider.readFeed on a warm JVM with the guest in its sandbox,
 // on the same pages and in turns. It prints the median nanoseconds of CPU per row of each, and their ratio. For the JVM
 // only the working thread is measured, without the garbage collector; for the guest the whole process. Rows of the page
-// Odd that Olingo refuses are named, and are in neither's page. `make bench-peers` runs it.
+// Odd that Olingo rejects are named, and are in neither's page. `make bench-peers` runs it.
 func BenchmarkRealPeersPages(b *testing.B) {
 	const (
 		warmUp = 200 // pages
@@ -70,11 +70,11 @@ func BenchmarkRealPeersPages(b *testing.B) {
 	)
 	g := newGuest(b)
 	o := startOlingo(b)
-	compare := func(name string, shape, atom int, page []byte, deleted int, refused []string) {
+	compare := func(name string, shape, atom int, page []byte, deleted int, rejected []string) {
 		b.Run(name, func(b *testing.B) {
 			var olingoTimes, guestTimes []float64
-			if len(refused) > 0 {
-				b.Logf("Olingo refuses %d rows: %s", len(refused), strings.Join(refused, "; "))
+			if len(rejected) > 0 {
+				b.Logf("Olingo rejects %d rows: %s", len(rejected), strings.Join(rejected, "; "))
 			}
 			if entries, _ := o(b, warmUp, atom, page); entries != pageRows-deleted {
 				b.Fatalf("expected %d entries, found %d", pageRows-deleted, entries)
@@ -112,14 +112,14 @@ func BenchmarkRealPeersPages(b *testing.B) {
 			case "Expanded":
 				compare(format+"/Expanded", k, atom, page, 0, nil)
 			case "Odd":
-				rows, refused := o.acceptedRows(b, atom, [][]oddRow{oddJSON(), oddAtom()}[atom])
+				rows, rejected := o.acceptedRows(b, atom, [][]oddRow{oddJSON(), oddAtom()}[atom])
 				deleted := 0
 				for n := range pageRows {
 					if strings.HasPrefix(rows[n%len(rows)].branch, "a deleted entry") {
 						deleted++
 					}
 				}
-				compare(format+"/Odd", k, atom, oddPage(atom == 1, rows, pageRows), deleted, refused)
+				compare(format+"/Odd", k, atom, oddPage(atom == 1, rows, pageRows), deleted, rejected)
 			}
 		}
 	}

@@ -179,7 +179,7 @@ const (
 	Regular Variant = iota
 	// Omitted omits nulls, in shapes without nulls a fifth of the values.
 	Omitted
-	// Shuffled gives the properties of each row another order.
+	// Shuffled puts the properties of each row in another order.
 	Shuffled
 )
 

@@ -20,8 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Keys describes the keys of an entity set's rows. Services sort texts by bytes or case-insensitively, so comparisons
-// return both orders.
+// Keys describes the keys of rows. Services sort by bytes or case-insensitively, so comparisons return both orders.
 type Keys struct {
 	entityType *edm.StructuredType
 	schema     *decode.RowSchema

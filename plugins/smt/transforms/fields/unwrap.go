@@ -191,8 +191,7 @@ func (u *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, nam
 	return value, hasWrapper, nil
 }
 
-// feedArray returns the array of a wrapper and its node; ok is false for other values. It fails if the feed continues
-// on another page.
+// feedArray returns the array of a wrapper and its node. ok is false for other values. A link to more is a failure.
 func (u *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name string,
 	stage int) (list any, arrayNode uint32, ok bool, _ *rowerror.Failure) {
 	if name == "" || !u.isSelected(name) {
