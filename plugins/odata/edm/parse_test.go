@@ -109,7 +109,7 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// A pack keeps the fields of properties that [edm.Pack] writes. One of these properties has each of them. Truncated packs
+// A pack keeps the fields of properties that [edm.Pack] writes, which one property or another has here. Truncated packs
 // are rejected.
 func TestPackKeepsUsedFields(t *testing.T) {
 	mapping := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}

@@ -117,8 +117,8 @@ func TestUnknownNamesAreRejected(t *testing.T) {
 		{
 			settings: configtest.Condition("0", "OrderID", "eq", "ten"),
 			setting:  "filter#0.low",
-			message: "Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole number " +
-				`of 32 bits (Edm.Int32), found "ten"`,
+			message: "Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole " +
+				`number of 32 bits (Edm.Int32), found "ten"`,
 		},
 		{
 			settings: configtest.Condition("0", "OrderID", "eq", "99999999999"),

@@ -383,8 +383,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 		{settings: []string{upsertMode, filterByNote}, note: "n", want: byKey},
 	} {
 		for _, isNumberedMeanwhile := range []bool{false, true} { // a response shows it during the check
-			run := openOrders(t, append(test.settings, checkInDoubt,
-				"sap.odata.enable.batch=0")...)
+			run := openOrders(t, append(test.settings, checkInDoubt, "sap.odata.enable.batch=0")...)
 			host := run.host("Orders")
 			host.isRestarted = true
 			host.value("ID", "0", "Note", test.note)
