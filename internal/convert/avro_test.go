@@ -40,11 +40,11 @@ func openRegistry(s registry.Settings) (*registry.Client, error) {
 // fakeRegistry returns the URL of a schema registry of this test with Avro schemas, whose IDs are 1, 2 and so on.
 func fakeRegistry(t testing.TB, schemas ...string) string {
 	t.Helper()
-	return seeded(t, sr.TypeAvro, schemas...)
+	return newFakeRegistry(t, sr.TypeAvro, schemas...)
 }
 
-// seeded is fakeRegistry for any schema language.
-func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
+// newFakeRegistry is fakeRegistry for any schema language.
+func newFakeRegistry(t testing.TB, language sr.SchemaType, schemas ...string) string {
 	t.Helper()
 	r := srfake.New()
 	t.Cleanup(r.Close)
@@ -70,11 +70,11 @@ func recordingRegistry(text *string) func(registry.Settings) (*registry.Client, 
 					err = json.Unmarshal(body, &registered)
 					*text = registered.Schema
 				}
-				return answer(r, 200, `{"id":1}`), err
+				return newResponse(r, 200, `{"id":1}`), err
 			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
-				return answer(r, 200, string(body)), nil
+				return newResponse(r, 200, string(body)), nil
 			}
-			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+			return newResponse(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
 }
@@ -95,14 +95,14 @@ var anythingText = sync.OnceValue(func() string {
 	return *text
 })
 
-// avroPair returns an Avro converter with a registry, and a JSON converter that reads and writes the same batch.
-func avroPair(t testing.TB, url string, settings ...string) (avro, json Converter, b *record.Batch) {
+// newAvroPair returns an Avro converter with a registry, and a JSON converter that reads and writes the same batch.
+func newAvroPair(t testing.TB, url string, settings ...string) (avro, json Converter, b *record.Batch) {
 	t.Helper()
-	return pair(t, ClassAvro, url, settings...)
+	return newPair(t, ClassAvro, url, settings...)
 }
 
-// pair is avroPair for any class.
-func pair(t testing.TB, class, url string, settings ...string) (c, json Converter, b *record.Batch) {
+// newPair is newAvroPair for any class.
+func newPair(t testing.TB, class, url string, settings ...string) (c, json Converter, b *record.Batch) {
 	t.Helper()
 	b = &record.Batch{Registry: record.NewRegistry()}
 	settingValues := map[string]string{"schema.registry.url": url}
@@ -155,7 +155,7 @@ func TestAvroValueIsCopied(t *testing.T) {
 			requests = append(requests, r.Method+" "+r.URL.Path)
 			return false
 		})
-		c, json, b := avroPair(t, fake.URL(), "value.subject.name.strategy", strategy)
+		c, json, b := newAvroPair(t, fake.URL(), "value.subject.name.strategy", strategy)
 		d := datumOf(t, json, b, person)
 		for range 3 {
 			out, isNull, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
@@ -164,8 +164,7 @@ func TestAvroValueIsCopied(t *testing.T) {
 				t.Fatalf("expected %x, found %x, %v, %v", want, out, isNull, err)
 			}
 		}
-		// Copying reads nothing after the row's own null: bytes that no reader would accept are copied, and a row needs
-		// only the producer's buffer.
+		// Bytes are copied without being read, even those that no reader would accept, into the caller's buffer.
 		invalid := b.Bytes(d)
 		for i := range invalid {
 			invalid[i] |= 0x80
@@ -207,12 +206,12 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 					}
 					return [...]func() (*http.Response, error){
 						func() (*http.Response, error) { return nil, errors.New("connection refused") },
-						func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },
-						func() (*http.Response, error) { return answer(r, 200, "<html>hello</html>"), nil },
-						func() (*http.Response, error) { return answer(r, 200, "{}"), nil },
+						func() (*http.Response, error) { return newResponse(r, 503, "<html>"), nil },
+						func() (*http.Response, error) { return newResponse(r, 200, "<html>hello</html>"), nil },
+						func() (*http.Response, error) { return newResponse(r, 200, "{}"), nil },
 					}[requests-1]()
 				}
-				return answer(r, 200, `{"id":9}`), nil
+				return newResponse(r, 200, `{"id":9}`), nil
 			}), slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
@@ -239,7 +238,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (t roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-func answer(r *http.Request, status int, body string) *http.Response {
+// newResponse returns the response to a request.
+func newResponse(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Request: r, Header: http.Header{},
 		Body: io.NopCloser(strings.NewReader(body))}
 }
@@ -251,7 +251,7 @@ func TestRegistryRejections(t *testing.T) {
 	t.Cleanup(fake.Close)
 	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
 	write := func(settings ...string) error {
-		c, json, b := avroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO",
+		c, json, b := newAvroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO",
 			"basic.auth.user.info", "u:p"}, settings...)...)
 		_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 		return err
@@ -268,7 +268,7 @@ func TestRegistryRejections(t *testing.T) {
 		}
 	}
 	require.NoError(t, write())
-	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
+	c, _, b := newAvroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
 		_, err := c.Decode(t.Context(), "t", []byte(data), b)
 		if fault.Class(err) != fault.DataException || fault.IsFatal(err) {
@@ -289,7 +289,7 @@ func writeIncompatible(t *testing.T) error {
 		fmt.Fprint(w, `{"error_code":409,"message":"Schema being registered is incompatible with an earlier schema"}`)
 		return true
 	})
-	c, json, b := avroPair(t, fake.URL())
+	c, json, b := newAvroPair(t, fake.URL())
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
 		(!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`)) {
@@ -369,7 +369,7 @@ func TestInvalidAvroSettings(t *testing.T) {
 // Names that Avro does not allow are rejected with advice; [TestAvroCases] shows how they are written differently.
 func TestInvalidAvroNames(t *testing.T) {
 	const invalidName = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
-	c, json, b := avroPair(t, fakeRegistry(t))
+	c, json, b := newAvroPair(t, fakeRegistry(t))
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, invalidName))
 	if fault.Class(err) != "org.apache.avro.SchemaParseException" ||
 		!strings.Contains(err.Error(), "scrub.invalid.names") {
@@ -390,7 +390,7 @@ func TestUnionBranchesAreBounded(t *testing.T) {
 		}
 		return "[" + strings.Join(branches, ",") + "]"
 	}
-	c, _, b := avroPair(t, fakeRegistry(t, union(conversion.MaxUnionBranches), union(conversion.MaxUnionBranches+1)))
+	c, _, b := newAvroPair(t, fakeRegistry(t, union(conversion.MaxUnionBranches), union(conversion.MaxUnionBranches+1)))
 	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
 		t.Errorf("expected a value of the third type, found %v, %v", d, err)
 	}
@@ -405,7 +405,7 @@ func FuzzAvro(f *testing.F) {
 	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`,
 		`{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
 		`{"type":"record","name":"R","fields":[{"name":"a","type":["int","null"]},{"name":"e","type":{"type":"enum","name":"X","symbols":["A"]}},{"name":"d","type":{"type":"bytes","logicalType":"decimal","scale":1,"precision":4}}]}`, anythingText()}
-	c, _, b := avroPair(f, fakeRegistry(f, schemas...))
+	c, _, b := newAvroPair(f, fakeRegistry(f, schemas...))
 	for id := range schemas {
 		f.Add(byte(id), []byte{2, 2, 0, 4})
 		f.Add(byte(id), []byte{1, 8, 0xfe, 0xff, 0xff, 0xff, 0x0f})
@@ -502,16 +502,16 @@ func avroOf(t *testing.T, options, document string) []string {
 	if isRaw {
 		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes the length, too
 	}
-	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so there is no version
+	decoded, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so there is no version
 	if err != nil {
 		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
 	}
 	writer := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
-	again, _, err := writer.Encode(t.Context(), nil, math.MaxInt32, "t", b, back)
+	readDocument, _, err := writer.Encode(t.Context(), nil, math.MaxInt32, "t", b, decoded)
 	if err != nil {
 		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
 	}
-	return []string{text, encodinghex.EncodeToString(payload), string(again)}
+	return []string{text, encodinghex.EncodeToString(payload), string(readDocument)}
 }
 
 // avroText returns the Avro schema that a converter with these settings writes for nodes.
@@ -532,11 +532,11 @@ func TestSchemaIDInHeader(t *testing.T) {
 			switch r.URL.Path {
 			case "/schemas/guids/11111111-2222-4333-8444-555555555555":
 				guidRequests++
-				return answer(r, 200, `{"schema":"\"string\""}`), nil
+				return newResponse(r, 200, `{"schema":"\"string\""}`), nil
 			case "/schemas/ids/7":
-				return answer(r, 200, `{"schema":"\"long\""}`), nil
+				return newResponse(r, 200, `{"schema":"\"long\""}`), nil
 			}
-			return answer(r, 404, `{"error_code":40403,"message":"Schema not found."}`), nil
+			return newResponse(r, 404, `{"error_code":40403,"message":"Schema not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
 	b := &record.Batch{Registry: record.NewRegistry()}
@@ -600,7 +600,7 @@ func TestConfluentAvroOptions(t *testing.T) {
 		"false": `{"type":"struct","fields":[{"type":"string","optional":true,"field":"string"}],"optional":false,` +
 			`"name":"io.confluent.connect.avro.Union","field":"u"}`,
 	} {
-		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", flatten)
+		c, json, b := newAvroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", flatten)
 		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01\x00\x02x"), b)
 		require.NoError(t, err)
 		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
@@ -655,7 +655,7 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 	} {
 		open := func(s registry.Settings) (*registry.Client, error) {
 			return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
-				return answer(r, 200, `{"subject":"t-value","id":1,"version":1,"schema":"\"int\"","ruleSet":`+
+				return newResponse(r, 200, `{"subject":"t-value","id":1,"version":1,"schema":"\"int\"","ruleSet":`+
 					test.rules+`}`), nil
 			}), slog.New(slog.DiscardHandler))
 		}
@@ -708,7 +708,7 @@ func TestLogicalTypesUnknownToConnect(t *testing.T) {
 		`{"type":"long","logicalType":"x"}`:                                          "",
 		`{"type":"int","logicalType":"timestamp-micros"}`:                            "",
 	} {
-		reader, _, b := avroPair(t, fakeRegistry(t, schema))
+		reader, _, b := newAvroPair(t, fakeRegistry(t, schema))
 		payload := []byte{0, 0, 0, 0, 1, 2}
 		if schema[0] == '[' {
 			payload = append(payload, 2)

@@ -43,11 +43,11 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
 			switch {
 			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
-				return answer(r, 200, `{"schema":`+strconv.Quote(schema)+`}`), nil
+				return newResponse(r, 200, `{"schema":`+strconv.Quote(schema)+`}`), nil
 			case r.URL.Path == "/subjects/copied-value" && version != "":
-				return answer(r, 200, `{"subject":"copied-value","id":1,"version":`+version+`}`), nil
+				return newResponse(r, 200, `{"subject":"copied-value","id":1,"version":`+version+`}`), nil
 			}
-			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+			return newResponse(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
 	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: open})
@@ -151,7 +151,7 @@ func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 		"default": {[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "u", Node: 1}}}, union,
 			{Kind: wit.Int32, Optional: true}}, "\x02\x02", "the default of a schema: the union has no value"},
 	} {
-		c, _, b := avroPair(t, fakeRegistry(t))
+		c, _, b := newAvroPair(t, fakeRegistry(t))
 		s, err := b.Registry.Intern(test.nodes)
 		require.NoError(t, err)
 		b.Data = append(b.Data[:0], test.value...)

@@ -24,12 +24,12 @@ func registryOf(kind, schema string) func(registry.Settings) (*registry.Client, 
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
 			switch {
 			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
-				return answer(r, 200, `{"schemaType":"`+kind+`","schema":`+strconv.Quote(schema)+`}`), nil
+				return newResponse(r, 200, `{"schemaType":"`+kind+`","schema":`+strconv.Quote(schema)+`}`), nil
 			case strings.HasSuffix(r.URL.Path, "/versions"):
 				_, err := io.Copy(io.Discard, r.Body)
-				return answer(r, 200, `{"id":1}`), err
+				return newResponse(r, 200, `{"id":1}`), err
 			}
-			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+			return newResponse(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
 }

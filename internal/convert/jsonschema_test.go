@@ -72,8 +72,8 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 	for _, row := range readTSV(t, "jsonschema-reads.tsv", 4) {
 		schema := row[1]
 		document := row[2]
-		url := seeded(t, sr.TypeJSON, schema)
-		c, json, b := pair(t, ClassJSONSchema, url, append(options(row[0]), "value.subject.name.strategy", "")...)
+		url := newFakeRegistry(t, sr.TypeJSON, schema)
+		c, json, b := newPair(t, ClassJSONSchema, url, append(options(row[0]), "value.subject.name.strategy", "")...)
 		d, err := c.Decode(t.Context(), "seeded", append([]byte{0, 0, 0, 0, 1}, document...), b)
 		if part, ok := strings.CutPrefix(row[3], "!"); ok {
 			if err == nil || !strings.Contains(err.Error(), part) || fault.IsFatal(err) || fault.Class(err) == "" {
@@ -103,7 +103,7 @@ func TestRegisteredJSONSchema(t *testing.T) {
 	fake.SeedSchema("t-value", 2, 3, sr.Schema{Schema: `{"type":"object","properties":{"p":{"$ref":"money.json"}}}`,
 		Type: sr.TypeJSON, References: []sr.SchemaReference{{Name: "money.json", Subject: "money", Version: 1}}})
 	fake.SeedSchema("avro", 1, 4, sr.Schema{Schema: `"string"`})
-	c, json, b := pair(t, ClassJSONSchema, fake.URL())
+	c, json, b := newPair(t, ClassJSONSchema, fake.URL())
 	for id, want := range map[byte]string{
 		2: `{"schema":{"type":"string","optional":false,"version":1},"payload":"x"}`,
 		3: `{"schema":{"type":"struct","fields":[{"type":"double","optional":false,"field":"p"}],"optional":false},` +
@@ -163,7 +163,7 @@ func TestConfiguredJSONSchema(t *testing.T) {
 		r := srfake.New()
 		t.Cleanup(r.Close)
 		r.SeedSchema("t-value", 1, 1, sr.Schema{Schema: test.schema, Type: sr.TypeJSON})
-		c, json, b := pair(t, ClassJSONSchema, r.URL(), append(options(test.options), "auto.register.schemas",
+		c, json, b := newPair(t, ClassJSONSchema, r.URL(), append(options(test.options), "auto.register.schemas",
 			"false")...)
 		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, value))
 		switch {
@@ -178,7 +178,7 @@ func TestConfiguredJSONSchema(t *testing.T) {
 // A schema that the registry rejects stops the task. A value without a schema, or one that is too large, is the
 // record's fault. After an error nothing is written.
 func TestJSONSchemaRejections(t *testing.T) {
-	c, json, b := pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON), "auto.register.schemas", "false")
+	c, json, b := newPair(t, ClassJSONSchema, newFakeRegistry(t, sr.TypeJSON), "auto.register.schemas", "false")
 	var fatal *fault.Fatal
 	d := datumOf(t, json, b, person)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &fatal) ||
@@ -194,7 +194,7 @@ func TestJSONSchemaRejections(t *testing.T) {
 		len(out) > 0 {
 		t.Errorf("expected a tombstone, found %q, %v, %v", out, isNull, err)
 	}
-	c, json, b = pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON))
+	c, json, b = newPair(t, ClassJSONSchema, newFakeRegistry(t, sr.TypeJSON))
 	d = datumOf(t, json, b, person)
 	if _, _, err := c.Encode(t.Context(), nil, 10, "t", b, d); fault.Class(err) != fault.TooLargeException {
 		t.Errorf("expected an error about a too large record, found %v", err)
@@ -207,7 +207,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	open := func(s registry.Settings) (*registry.Client, error) {
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
 			requests++
-			return answer(r, 200, `{"id":1}`), nil
+			return newResponse(r, 200, `{"id":1}`), nil
 		}), slog.New(slog.DiscardHandler))
 	}
 	b := &record.Batch{Registry: record.NewRegistry()}

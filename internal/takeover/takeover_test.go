@@ -112,7 +112,7 @@ func (f *formerGroup) putAborted(topic, key, value string) {
 	require.NoError(f.t, client.EndTransaction(f.t.Context(), kgo.TryAbort))
 }
 
-// join joins a member to the group and returns when the group is stable.
+// join joins a member to the group and returns when the group is stable. leave removes the member.
 func (f *formerGroup) join(kind, protocol, url string) (leave func()) {
 	f.t.Helper()
 	metadata, err := cluster.Metadata{URL: url}.Encode()
@@ -134,26 +134,26 @@ func (f *formerGroup) join(kind, protocol, url string) (leave func()) {
 		require.NoError(f.t, err)
 	}
 	require.NoError(f.t, kerr.ErrorForCode(member.ErrorCode))
-	sync := kmsg.NewPtrSyncGroupRequest()
-	sync.Group = f.group
-	sync.MemberID = member.MemberID
-	sync.Generation = member.Generation
-	sync.ProtocolType = &kind
-	sync.Protocol = &protocol
-	a := kmsg.NewSyncGroupRequestGroupAssignment()
-	a.MemberID = member.MemberID
-	sync.GroupAssignment = append(sync.GroupAssignment, a)
-	synced, err := sync.RequestWith(f.t.Context(), f.client)
+	syncGroup := kmsg.NewPtrSyncGroupRequest()
+	syncGroup.Group = f.group
+	syncGroup.MemberID = member.MemberID
+	syncGroup.Generation = member.Generation
+	syncGroup.ProtocolType = &kind
+	syncGroup.Protocol = &protocol
+	assignment := kmsg.NewSyncGroupRequestGroupAssignment()
+	assignment.MemberID = member.MemberID
+	syncGroup.GroupAssignment = append(syncGroup.GroupAssignment, assignment)
+	response, err := syncGroup.RequestWith(f.t.Context(), f.client)
 	require.NoError(f.t, err)
-	require.NoError(f.t, kerr.ErrorForCode(synced.ErrorCode))
+	require.NoError(f.t, kerr.ErrorForCode(response.ErrorCode))
 	return func() {
-		leave := kmsg.NewPtrLeaveGroupRequest()
-		leave.Group = f.group
-		leave.MemberID = member.MemberID
-		m := kmsg.NewLeaveGroupRequestMember()
-		m.MemberID = member.MemberID
-		leave.Members = append(leave.Members, m)
-		_, err := leave.RequestWith(f.t.Context(), f.client)
+		leaveGroup := kmsg.NewPtrLeaveGroupRequest()
+		leaveGroup.Group = f.group
+		leaveGroup.MemberID = member.MemberID
+		leavingMember := kmsg.NewLeaveGroupRequestMember()
+		leavingMember.MemberID = member.MemberID
+		leaveGroup.Members = append(leaveGroup.Members, leavingMember)
+		_, err := leaveGroup.RequestWith(f.t.Context(), f.client)
 		require.NoError(f.t, err)
 	}
 }
@@ -214,14 +214,20 @@ func TestCheckTakeover(t *testing.T) {
 	for _, c := range report.Connectors {
 		lines = append(lines, fmt.Sprint(c.Name, " ", c.Class, " ", c.State, " ", c.Tasks, " ", c.Offsets))
 	}
-	assert.Equal(t, []string{"broken test.Source RUNNING 0 0", "foreign com.example.Foreign RUNNING 0 0",
-		"orders test.Source PAUSED 2 2", "own test.Source RUNNING 0 1", "refers test.Source RUNNING 0 0",
-		"sink test.Sink STOPPED 0 1"}, lines)
+	assert.Equal(t, []string{
+		"broken test.Source RUNNING 0 0",
+		"foreign com.example.Foreign RUNNING 0 0",
+		"orders test.Source PAUSED 2 2",
+		"own test.Source RUNNING 0 1",
+		"refers test.Source RUNNING 0 0",
+		"sink test.Sink STOPPED 0 1",
+	}, lines)
 	problems := strings.Join(group.problemLines(report.Problems), "\n")
 	t.Log(problems)
 	for _, text := range []string{
 		"! configs: connector-refers: its offsets cannot be read: offset of connector refers",
-		"! configs: connector-foreign: connector.class: ", "! configs: connector-foreign: transforms.t.type: ",
+		"! configs: connector-foreign: connector.class: ",
+		"! configs: connector-foreign: transforms.t.type: ",
 		"! configs: connector-refers: x.user: ${env:HOME}: a configuration received by REST, or in " +
 			"config.storage.topic, may",
 		"! configs: connector-refers: x.key: looks like a reference to an unknown config provider",

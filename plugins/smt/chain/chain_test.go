@@ -102,39 +102,6 @@ func (m maker) stage() wit.Stage {
 		stage.Settings = append(stage.Settings, wit.Setting{Name: name, Value: value})
 	}
 	switch m.IntN(23) {
-	case 22:
-		stage = stageOf(m.mostly(ClassCastValue, ClassCastKey), "spec",
-			m.name()+":"+[]string{"string", "boolean", "int16"}[m.IntN(3)])
-	case 21:
-		stage = stageOf(m.mostly(ClassFlattenValue, ClassFlattenKey), "delimiter", []string{".", ""}[m.IntN(2)])
-	case 20:
-		stage = stageOf(ClassInsertHeader, "header", m.name(), "value.literal",
-			[]string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
-	case 18, 19:
-		stage = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.nameList())
-		if m.IntN(2) == 0 {
-			set("replacement", []string{"7", "-3e2", "1.5", "x"}[m.IntN(4)])
-		}
-	case 14:
-		stage = stageOf(ClassDropHeaders, "headers", m.nameList())
-	case 15:
-		stage = stageOf([]string{ClassExtractValue, ClassExtractKey}[m.IntN(2)], "field", m.name())
-	case 16:
-		stage = stageOf([]string{ClassHoistValue, ClassHoistKey}[m.IntN(2)], "field", m.name())
-	case 17:
-		stage = stageOf([]string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)], "schema.name", "M")
-		if m.IntN(2) == 0 {
-			set("schema.version", strconv.Itoa(m.IntN(5)-1))
-		}
-	case 10:
-		stage.Component = ClassTimestampRouter
-	case 11:
-		stage = stageOf(ClassValueToKey, "fields", m.nameList())
-	case 12, 13:
-		fields := m.nameList()
-		stage = stageOf(m.mostly(ClassHeaderFromValue, ClassHeaderFromKey), "fields", fields)
-		set("headers", strings.Repeat(m.name()+",", strings.Count(fields, ","))+m.name())
-		set("operation", []string{"move", "copy"}[m.IntN(2)])
 	case 0:
 		stage = stageOf(ClassRegexRouter, "regex", []string{"(.*)", "t0", "t1"}[m.IntN(3)], "replacement",
 			[]string{"x.$0", "t1", "t2"}[m.IntN(3)])
@@ -153,6 +120,39 @@ func (m maker) stage() wit.Stage {
 			set("static.field", m.newName()+marks[m.IntN(3)])
 			set("static.value", m.text())
 		}
+	case 10:
+		stage.Component = ClassTimestampRouter
+	case 11:
+		stage = stageOf(ClassValueToKey, "fields", m.nameList())
+	case 12, 13:
+		fields := m.nameList()
+		stage = stageOf(m.mostly(ClassHeaderFromValue, ClassHeaderFromKey), "fields", fields)
+		set("headers", strings.Repeat(m.name()+",", strings.Count(fields, ","))+m.name())
+		set("operation", []string{"move", "copy"}[m.IntN(2)])
+	case 14:
+		stage = stageOf(ClassDropHeaders, "headers", m.nameList())
+	case 15:
+		stage = stageOf([]string{ClassExtractValue, ClassExtractKey}[m.IntN(2)], "field", m.name())
+	case 16:
+		stage = stageOf([]string{ClassHoistValue, ClassHoistKey}[m.IntN(2)], "field", m.name())
+	case 17:
+		stage = stageOf([]string{ClassMetadataValue, ClassMetadataKey}[m.IntN(2)], "schema.name", "M")
+		if m.IntN(2) == 0 {
+			set("schema.version", strconv.Itoa(m.IntN(5)-1))
+		}
+	case 18, 19:
+		stage = stageOf(m.mostly(ClassMaskValue, ClassMaskKey), "fields", m.nameList())
+		if m.IntN(2) == 0 {
+			set("replacement", []string{"7", "-3e2", "1.5", "x"}[m.IntN(4)])
+		}
+	case 20:
+		stage = stageOf(ClassInsertHeader, "header", m.name(), "value.literal",
+			[]string{"", "null", "text", "-7", "[1, 2.5]"}[m.IntN(5)])
+	case 21:
+		stage = stageOf(m.mostly(ClassFlattenValue, ClassFlattenKey), "delimiter", []string{".", ""}[m.IntN(2)])
+	case 22:
+		stage = stageOf(m.mostly(ClassCastValue, ClassCastKey), "spec",
+			m.name()+":"+[]string{"string", "boolean", "int16"}[m.IntN(3)])
 	default:
 		stage.Component = m.mostly(ClassReplaceValue, ClassReplaceKey)
 		if m.IntN(2) == 0 {
