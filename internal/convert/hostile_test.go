@@ -110,28 +110,73 @@ func hostileAvro() map[string]hostileRegistered {
 	}
 	long := strings.Repeat("d", 2<<20)
 	return map[string]hostileRegistered{
-		"Avro, a schema of 2 MB":   {`{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
-		"Avro, 9,000 fields":       {avroFields(9_000), strings.Repeat("\x02", 9_000), ""},
-		"Avro, 100,000 fields":     {avroFields(100_000), strings.Repeat("\x02", 100_000), "expected at most"},
-		"Avro, 100,000 fields cut": {avroFields(9_000), "\x02", `field "f1"`},
-		"Avro, nested 1,000 deep": {nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
-			"expected at most 100 nodes in each other"},
-		"Avro, nested 100,000 deep": {nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
-			"depth"},
-		"Avro, a type in itself": {`{"type":"record","name":"R","namespace":"n","fields":[` +
-			`{"name":"b","type":["null","R"]}]}`, "\x00", `the Avro type "n.R" contains itself`},
-		"Avro, a scale of 10^8": {`{"type":"bytes","logicalType":"decimal","precision":9,"scale":100000000}`,
-			"\x02\x01", "expected a scale from -1000 to 1000"},
-		"Avro, a precision of 10^8": {`{"type":"record","name":"R","fields":[{"name":"d","type":` +
-			`{"type":"bytes","logicalType":"decimal","precision":100000000,"scale":2}}]}`, "\x02\x01", ""},
-		"Avro, 100,000 names": {`{"type":"map","values":"int"}`, string(append(entries, 0)), ""},
-		"Avro, a map of no end": {`{"type":"map","values":{"type":"record","name":"E","fields":[]}}`,
-			"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", "expected text or bytes"},
-		"Avro, a fixed of 2^31": {`{"type":"fixed","name":"F","size":2147483647}`, "\x01", "found the end"},
-		"Avro, 100,000 symbols": {`{"type":"enum","name":"E","symbols":[` + items(100_000, func(i int) string {
-			return fmt.Sprintf(`"s%d"`, i)
-		}) + `]}`, "\x02", "expected at most 4194304 bytes"},
-		"Avro, aliases of 2 MB": {`{"type":"record","name":"R","aliases":["` + long + `"],"fields":[]}`, "", ""},
+		"Avro, a schema of 2 MB": {
+			schema: `{"type":"int","connect.doc":"` + long + `"}`,
+			value:  "\x02",
+		},
+		"Avro, 9,000 fields": {
+			schema: avroFields(9_000),
+			value:  strings.Repeat("\x02", 9_000),
+		},
+		"Avro, 100,000 fields": {
+			schema: avroFields(100_000),
+			value:  strings.Repeat("\x02", 100_000),
+			want:   "expected at most",
+		},
+		"Avro, 100,000 fields cut": {
+			schema: avroFields(9_000),
+			value:  "\x02",
+			want:   `field "f1"`,
+		},
+		"Avro, nested 1,000 deep": {
+			schema: nested(1000, `{"type":"array","items":`, `"int"`, "}"),
+			value:  "\x00",
+			want:   "expected at most 100 nodes in each other",
+		},
+		"Avro, nested 100,000 deep": {
+			schema: nested(100_000, `{"type":"array","items":`, `"int"`, "}"),
+			value:  "\x00",
+			want:   "depth",
+		},
+		"Avro, a type in itself": {
+			schema: `{"type":"record","name":"R","namespace":"n","fields":[{"name":"b","type":["null","R"]}]}`,
+			value:  "\x00",
+			want:   `the Avro type "n.R" contains itself`,
+		},
+		"Avro, a scale of 10^8": {
+			schema: `{"type":"bytes","logicalType":"decimal","precision":9,"scale":100000000}`,
+			value:  "\x02\x01",
+			want:   "expected a scale from -1000 to 1000",
+		},
+		"Avro, a precision of 10^8": {
+			schema: `{"type":"record","name":"R","fields":[{"name":"d","type":` +
+				`{"type":"bytes","logicalType":"decimal","precision":100000000,"scale":2}}]}`,
+			value: "\x02\x01",
+		},
+		"Avro, 100,000 names": {
+			schema: `{"type":"map","values":"int"}`,
+			value:  string(append(entries, 0)),
+		},
+		"Avro, a map of no end": {
+			schema: `{"type":"map","values":{"type":"record","name":"E","fields":[]}}`,
+			value:  "\xfe\xff\xff\xff\xff\xff\xff\xff\x7f",
+			want:   "expected text or bytes",
+		},
+		"Avro, a fixed of 2^31": {
+			schema: `{"type":"fixed","name":"F","size":2147483647}`,
+			value:  "\x01",
+			want:   "found the end",
+		},
+		"Avro, 100,000 symbols": {
+			schema: `{"type":"enum","name":"E","symbols":[` + items(100_000, func(i int) string {
+				return fmt.Sprintf(`"s%d"`, i)
+			}) + `]}`,
+			value: "\x02",
+			want:  "expected at most 4194304 bytes",
+		},
+		"Avro, aliases of 2 MB": {
+			schema: `{"type":"record","name":"R","aliases":["` + long + `"],"fields":[]}`,
+		},
 	}
 }
 
@@ -155,27 +200,58 @@ func hostileJSONSchemas() map[string]hostileRegistered {
 	}
 	long := strings.Repeat("d", 2<<20)
 	return map[string]hostileRegistered{
-		"JSON Schema, of 2 MB": {`{"type":"integer","description":"` + long + `"}`, "1", ""},
-		"JSON Schema, 9,000":   {jsonFields(9_000), names(9_000), ""},
-		"JSON Schema, 100,000": {jsonFields(100_000), names(100_000), "expected at most"},
-		"JSON Schema, deep": {nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"), "[]",
-			"expected at most"},
+		"JSON Schema, of 2 MB": {
+			schema: `{"type":"integer","description":"` + long + `"}`,
+			value:  "1",
+		},
+		"JSON Schema, 9,000": {
+			schema: jsonFields(9_000),
+			value:  names(9_000),
+		},
+		"JSON Schema, 100,000": {
+			schema: jsonFields(100_000),
+			value:  names(100_000),
+			want:   "expected at most",
+		},
+		"JSON Schema, deep": {
+			schema: nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"),
+			value:  "[]",
+			want:   "expected at most",
+		},
 		"JSON Schema, members that multiply": {
-			bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`),
-			`"x"`, "expected at most"},
-		"JSON Schema, parts that multiply": {bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
-			`"x"`, "expected at most"},
-		"JSON Schema, choices in choices": {nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"),
-			`"x"`,
-			"expected at most"},
-		"JSON Schema, choices looked through": {choices,
-			nested(30, `{"a":`, `"`+strings.Repeat("x", 3<<20)+`"`, "}"), "to be looked through"},
-		"JSON Schema, deep data": {`{"type":"array","items":{"type":"integer"}}`, strings.Repeat("[", 1<<20),
-			"found ARRAY"},
-		"JSON Schema, a scale of 10^8": {`{"type":"number","title":"org.apache.kafka.connect.data.Decimal",` +
-			`"connect.version":1,"connect.parameters":{"scale":"100000000"},"connect.type":"bytes"}`, "1",
-			"expected a scale from -1000 to 1000"},
-		"JSON Schema, 100,000 names": {`{"type":"object","additionalProperties":{"type":"integer"},` +
-			`"connect.type":"map"}`, names(100_000), ""},
+			schema: bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`),
+			value:  `"x"`,
+			want:   "expected at most",
+		},
+		"JSON Schema, parts that multiply": {
+			schema: bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
+			value:  `"x"`,
+			want:   "expected at most",
+		},
+		"JSON Schema, choices in choices": {
+			schema: nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"),
+			value:  `"x"`,
+			want:   "expected at most",
+		},
+		"JSON Schema, choices looked through": {
+			schema: choices,
+			value:  nested(30, `{"a":`, `"`+strings.Repeat("x", 3<<20)+`"`, "}"),
+			want:   "to be looked through",
+		},
+		"JSON Schema, deep data": {
+			schema: `{"type":"array","items":{"type":"integer"}}`,
+			value:  strings.Repeat("[", 1<<20),
+			want:   "found ARRAY",
+		},
+		"JSON Schema, a scale of 10^8": {
+			schema: `{"type":"number","title":"org.apache.kafka.connect.data.Decimal",` +
+				`"connect.version":1,"connect.parameters":{"scale":"100000000"},"connect.type":"bytes"}`,
+			value: "1",
+			want:  "expected a scale from -1000 to 1000",
+		},
+		"JSON Schema, 100,000 names": {
+			schema: `{"type":"object","additionalProperties":{"type":"integer"},"connect.type":"map"}`,
+			value:  names(100_000),
+		},
 	}
 }

@@ -190,9 +190,11 @@ func TestRefusesToRead(t *testing.T) {
 		`{"schema":null}`:                     "JsonConverter with schemas.enable requires",
 		`{"schema":{},"payload":1}`:           "Schema must contain 'type' field",
 		`{"schema":{"type":"x"},"payload":1}`: "Unknown schema type: x",
-		`{"schema":{"type":"array"},"payload":1}`:                        "Array schema did not specify the element type",
-		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`: "Map schema did not specify the value type",
-		`{"schema":{"type":"struct"},"payload":1}`:                       `Struct schema's "fields" argument is not an array.`,
+		`{"schema":{"type":"array"},"payload":1}`: "Array schema did not specify the " +
+			"element type",
+		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`: "Map schema did not specify the " +
+			"value type",
+		`{"schema":{"type":"struct"},"payload":1}`: `Struct schema's "fields" argument is not an array.`,
 		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not " +
 			"specified properly",
 		`{"schema":{"type":"int8","parameters":{"a":1}},"payload":1}`: "Schema parameters must have string values.",

@@ -68,10 +68,15 @@ func TestCheckTakeoverReportsUnusableTopics(t *testing.T) {
 			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
 				Value: []byte("{}")}).FirstErr())
 		}, want: "configs: warning: an open transaction hides the records from offset 0 on"},
-		{name: "a topic that is missing", prepare: func(group *formerGroup) {
-			_, err := group.admin.DeleteTopic(t.Context(), "offsets")
-			require.NoError(t, err)
-		}, deletesTopic: true, want: "! worker.properties:5: offset.storage.topic: topic offsets: UNKNOWN_TOPIC_OR_PARTITION"},
+		{
+			name: "a topic that is missing",
+			prepare: func(group *formerGroup) {
+				_, err := group.admin.DeleteTopic(t.Context(), "offsets")
+				require.NoError(t, err)
+			},
+			deletesTopic: true,
+			want:         "! worker.properties:5: offset.storage.topic: topic offsets: UNKNOWN_TOPIC_OR_PARTITION",
+		},
 		{name: "a topic without compaction", prepare: func(group *formerGroup) {
 			_, err := group.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy",
 				Value: kadm.StringPtr("delete")}}, "states")
