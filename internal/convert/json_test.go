@@ -247,8 +247,8 @@ func TestConverterAliases(t *testing.T) {
 	for _, d := range Declarations() {
 		shortName := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
 		for _, class := range []string{d.Class, shortName, shortName + "Converter", " " + shortName + " "} {
-			if found, err := Find(class, true); err != nil || found.Class != d.Class {
-				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, found.Class, err)
+			if declaration, err := Find(class, true); err != nil || declaration.Class != d.Class {
+				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, declaration.Class, err)
 			}
 		}
 	}
@@ -258,8 +258,8 @@ func TestConverterAliases(t *testing.T) {
 		"Json":                  ClassJSON,
 		"String":                ClassString,
 	} {
-		if found, err := FindHeaders(class); err != nil || found.Class != want {
-			t.Errorf("%s: expected %s, found %s, %v", class, want, found.Class, err)
+		if declaration, err := FindHeaders(class); err != nil || declaration.Class != want {
+			t.Errorf("%s: expected %s, found %s, %v", class, want, declaration.Class, err)
 		}
 	}
 	for class, want := range map[string]string{

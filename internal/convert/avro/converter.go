@@ -190,16 +190,16 @@ func acceptNonEmpty(part string) error {
 
 // checkSameEncoding rejects another schema than the record's if the parsing canonical forms differ, and so the bytes.
 func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source string) error {
-	own, err := parse([]registry.NamedSchema{{Text: recordSchema}})
+	ownSchema, err := parse([]registry.NamedSchema{{Text: recordSchema}})
 	if err != nil {
 		return fault.Data("the record's schema: %v", err)
 	}
-	other, err := parse(texts)
+	otherSchema, err := parse(texts)
 	if err != nil {
 		return &fault.Fatal{Err: fmt.Errorf("%s: %w", source, err)}
 	}
-	want := string(own.Canonical())
-	got := string(other.Canonical())
+	want := string(ownSchema.Canonical())
+	got := string(otherSchema.Canonical())
 	if want != got {
 		return &fault.Fatal{Err: fmt.Errorf(
 			"%s differs from the record's schema, and records are not converted to another one: expected %s, found %s",
@@ -211,8 +211,8 @@ func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source
 // parse parses the last of several schemas, which may refer to those before it.
 func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
-	for _, named := range texts {
-		normalized, err := normalizeSchema(named.Text)
+	for _, text := range texts {
+		normalized, err := normalizeSchema(text.Text)
 		if err != nil {
 			return nil, err
 		}

@@ -288,21 +288,21 @@ func (w *schemaWriter) writeEntries(n *wit.SchemaNode, id uint32, space string) 
 	if n.Name != nil {
 		name = *n.Name
 	}
-	full, seen := w.define(name, w.digests[id])
+	fullName, isDefined := w.define(name, w.digests[id])
 	start := len(w.Out)
-	w.beginDefinition("record", full, space)
+	w.beginDefinition("record", fullName, space)
 	const keepNulls = true // entries are no structs
 	w.Raw(`,"fields":[`)
-	key := w.writeField("key", n.Key, "", namespaceOf(full), keepNulls)
+	key := w.writeField("key", n.Key, "", namespaceOf(fullName), keepNulls)
 	w.Raw(",")
-	element := w.writeField("value", n.Element, "", namespaceOf(full), keepNulls)
+	element := w.writeField("value", n.Element, "", namespaceOf(fullName), keepNulls)
 	w.Raw("]")
-	if full != namespace+"."+mapEntry {
+	if fullName != namespace+"."+mapEntry {
 		w.Raw(`,"connect.internal.type":"MapEntry"`)
 	}
 	w.Raw("}")
-	if seen {
-		w.replaceWithName(start, full, space)
+	if isDefined {
+		w.replaceWithName(start, fullName, space)
 	}
 	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
@@ -322,12 +322,12 @@ func (w *schemaWriter) writeEnum(n *wit.SchemaNode, id uint32, space string) ste
 			symbols = append(symbols, symbol)
 		}
 	}
-	full, seen := w.define(name, w.digests[id])
-	if seen {
-		w.replaceWithName(len(w.Out), full, space)
+	fullName, isDefined := w.define(name, w.digests[id])
+	if isDefined {
+		w.replaceWithName(len(w.Out), fullName, space)
 		return result
 	}
-	w.beginDefinition("enum", full, space)
+	w.beginDefinition("enum", fullName, space)
 	local := conversion.SimpleName(conversion.NameOf(n))
 	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
 		w.Text(`,"doc":`, doc)
@@ -340,7 +340,8 @@ func (w *schemaWriter) writeEnum(n *wit.SchemaNode, id uint32, space string) ste
 	w.Raw("]")
 	if symbol, ok := conversion.Parameter(n, enumDefault+local); ok {
 		if _, ok := result.numbers[symbol]; !ok {
-			w.Fail(fault.Data("the enum %s has the default %s, which is no symbol of it", full, fault.Quoted(symbol)))
+			w.Fail(fault.Data("the enum %s has the default %s, which is no symbol of it", fullName,
+				fault.Quoted(symbol)))
 		}
 		w.Text(`,"default":`, symbol)
 	}
@@ -360,12 +361,12 @@ func (w *schemaWriter) writeFixed(n *wit.SchemaNode, id uint32, space, sizeText 
 	if conversion.NameOf(n) == wit.NameDecimal {
 		result.op = padDecimalStep
 	}
-	full, seen := w.define(w.nameOf(n, id), w.digests[id])
-	if seen {
-		w.replaceWithName(len(w.Out), full, space)
+	fullName, isDefined := w.define(w.nameOf(n, id), w.digests[id])
+	if isDefined {
+		w.replaceWithName(len(w.Out), fullName, space)
 		return result
 	}
-	w.beginDefinition("fixed", full, space)
+	w.beginDefinition("fixed", fullName, space)
 	w.Raw(`,"size":`)
 	w.Number(size)
 	w.writeProperties(id)
@@ -375,12 +376,12 @@ func (w *schemaWriter) writeFixed(n *wit.SchemaNode, id uint32, space, sizeText 
 
 func (w *schemaWriter) writeStructure(id uint32, space string) step {
 	n := &w.nodes[id]
-	full, seen := w.define(w.nameOf(n, id), w.digests[id])
+	fullName, isDefined := w.define(w.nameOf(n, id), w.digests[id])
 	if id == 0 {
-		w.root = full
+		w.root = fullName
 	}
 	start := len(w.Out)
-	w.beginDefinition("record", full, space)
+	w.beginDefinition("record", fullName, space)
 	if doc, ok := conversion.Parameter(n, recordDoc); ok {
 		w.Text(`,"doc":`, doc)
 	}
@@ -392,17 +393,17 @@ func (w *schemaWriter) writeStructure(id uint32, space string) step {
 		w.Comma(i)
 		name := w.scrub(m.Name)
 		if seenNames[name] {
-			w.Fail(fault.New(schemaParseException, "Duplicate field "+fault.Quoted(name)+" in record "+full))
+			w.Fail(fault.New(schemaParseException, "Duplicate field "+fault.Quoted(name)+" in record "+fullName))
 		}
 		seenNames[name] = true
 		doc, _ := conversion.Parameter(n, fieldDoc+m.Name)
-		result.members[i] = w.writeField(name, m.Node, doc, namespaceOf(full), w.o.keepNulls)
+		result.members[i] = w.writeField(name, m.Node, doc, namespaceOf(fullName), w.o.keepNulls)
 		result.names[i] = m.Name
 		result.identity = result.identity && result.members[i].identity
 	}
 	w.Raw("]")
-	if seen {
-		w.replaceWithName(start, full, space)
+	if isDefined {
+		w.replaceWithName(start, fullName, space)
 		return result
 	}
 	w.writeProperties(id)

@@ -372,11 +372,12 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	defer func() { p.entries = p.entries[:names.base] }()
 	for first := true; p.more(first, '}'); first = false {
 		from := len(dst)
-		named, bit := p.dynamicName(dst, &nameIndex)
-		value := len(named)
-		dst = readDynamic(p, named)
+		var bit uint64
+		dst, bit = p.dynamicName(dst, &nameIndex)
+		valueStart := len(dst)
+		dst = readDynamic(p, dst)
 		if p.Err == nil {
-			names.append(p, dst, from, value, bit)
+			names.append(p, dst, from, valueStart, bit)
 		}
 	}
 	count := len(p.entries) - names.base

@@ -9,11 +9,11 @@ import (
 
 // entryState is the part of a [structure] for XML: where the decoder is in an entry, and what continues from there.
 //
-//	inProperties  Place                 at P                        package kernel reads it  Go reads the rest in
-//	false         InEntry or InElement  a child of parent           if readsElements         entryElement, entryLink
-//	false         InContent             a child of content          if readsElements         entryElement
-//	false         InFeed                the next child of the feed  from inlineFeed          inlineFeed, feedChild
-//	true          any                   a child of open             if readsProperties       property, value, repeated
+//	inProperties  Place                at P                     package kernel reads it  Go reads the rest in
+//	false         InEntry, InElement   a child of parent        if readsElements         readEntryElement
+//	false         InContent            a child of content       if readsElements         readEntryElement
+//	false         InFeed               the feed's next child    from readInlineFeed      readInlineFeed, feedChild
+//	true          any                  a child of open          if readsProperties       property, value, repeated
 //
 // Within one call, package kernel may pass several of these places and up to MaxRows ends of entries; it keeps Place up
 // to date. If it opened properties, it sets Entered, and openUsual then sets open. leaveProperties sets the state after
@@ -173,12 +173,12 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 			if s.Place == kernel.InFeed {
 				return s.P, s.RowOutput, nil
 			}
-			isEnd, err = a.entryElement(s)
+			isEnd, err = a.readEntryElement(s)
 		case kernel.Link:
 			value := a.text[s.Relation:s.TagEnd]
 			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, NameEnd: s.P + len("<link")}
 			tag.Empty = s.Empty != 0
-			err = a.entryLink(s, tag, value[:bytes.IndexByte(value, '"')], s.parent.scope)
+			err = a.readEntryLink(s, tag, value[:bytes.IndexByte(value, '"')], s.parent.scope)
 		case kernel.NoValue:
 			err = a.value(s)
 		case kernel.Repeated:
@@ -280,8 +280,8 @@ func (a *Atom) elementEnds(tag scan.XMLTag, depth int) (end, back int, err *scan
 	return end, contentEnd(a.text, tag, end), nil
 }
 
-// entryElement reads an element of an entry, around its properties, or the end tag of the entry.
-func (a *Atom) entryElement(s *structure) (isEnd bool, err *scan.Error) {
+// readEntryElement reads an element of an entry, around its properties, or the end tag of the entry.
+func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	inContent := s.Place == kernel.InContent
 	parent, depth := s.enclosing()
 	tag, err := a.child(s.P, parent.name)
@@ -315,7 +315,7 @@ func (a *Atom) entryElement(s *structure) (isEnd bool, err *scan.Error) {
 		}
 		return false, nil
 	case namespace == atomNamespace && name == "link" && !inContent:
-		return false, a.entryLink(s, tag, relation(a.text, tag), scope)
+		return false, a.readEntryLink(s, tag, relation(a.text, tag), scope)
 	}
 	s.P, _, err = a.elementEnds(tag, depth)
 	if err == nil && namespace == metadataNamespace && string(local) == "error" && !inContent {

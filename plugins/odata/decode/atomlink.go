@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// entryLink reads a link of an entry, which may contain an expanded entity or feed.
-func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *scan.Error {
+// readEntryLink reads a link of an entry, which may contain an expanded entity or feed.
+func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *scan.Error {
 	b := a.text
 	i := s.schema.navigation(rel)
 	depth := s.depth - 1
@@ -24,7 +24,7 @@ func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 	isUsual := !tag.Empty && scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
 		depth > 2*minDepth && string(name) == "link"
 	if isUsual && p.column.Kind == NavigationToMany && bytes.HasPrefix(b[pos:], s.feedFront) && s.BeginColumn(i) {
-		done, err := a.usualFeed(s, p, pos)
+		done, err := a.readUsualFeed(s, p, pos)
 		if done || err != nil {
 			return err
 		}
@@ -63,14 +63,14 @@ func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 	return nil
 }
 
-// usualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done is false if the link
-// continues at s.P in an unusual way.
-func (a *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *scan.Error) {
+// readUsualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done is false if the
+// link continues at s.P in an unusual way.
+func (a *Atom) readUsualFeed(s *structure, p *property, pos int) (done bool, err *scan.Error) {
 	inner := s.structureIn(p.Column)
 	scope := s.parent.scope
 	depth := s.depth - 1
 	kernel.Put(s.Arena, s.O, 2)
-	next, end, feedResult, err := a.inlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
+	next, end, feedResult, err := a.readInlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
 		s.O+p.Optional)
 	if err != nil {
 		return false, err
@@ -85,7 +85,7 @@ func (a *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *sc
 	if err != nil {
 		return false, err
 	}
-	return false, a.inlineChildren(s, p, tag, scope, depth, next, end, feedResult)
+	return false, a.readInlineChildren(s, p, tag, scope, depth, next, end, feedResult)
 }
 
 // navigation returns the column of the navigation property that a link's relation names, or -1.
@@ -116,12 +116,12 @@ func (a *Atom) inline(s *structure, p *property, tag scan.XMLTag, scope, depth i
 		return err
 	}
 	kernel.Put(s.Arena, s.O, 2)
-	return a.inlineChildren(s, p, tag, scope, depth, tag.End, -1, result{})
+	return a.readInlineChildren(s, p, tag, scope, depth, tag.End, -1, result{})
 }
 
-// inlineChildren reads the children of an inline element from pos on. If the entity or feed was read before, end is the
-// end of its output and nestedResult its result; else end is negative.
-func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope, depth, pos, end int,
+// readInlineChildren reads the children of an inline element from pos on. If the entity or feed was read before, end is
+// the end of its output and nestedResult its result; else end is negative.
+func (a *Atom) readInlineChildren(s *structure, p *property, tag scan.XMLTag, scope, depth, pos, end int,
 	nestedResult result) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
@@ -149,7 +149,7 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 			end = a.writeCount(o, o+1, 0)
 		case isMany:
 			feed := openElement{child.Name(a.text), inside}
-			pos, end, nestedResult, err = a.inlineFeed(inner, child.End, feed, depth-2, o)
+			pos, end, nestedResult, err = a.readInlineFeed(inner, child.End, feed, depth-2, o)
 		default:
 			inner.MaxRows = 0
 			pos, end, err = a.entry(inner, child, inside, o, depth-1)
@@ -171,9 +171,9 @@ func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 	return nil
 }
 
-// inlineFeed reads the inside of an expanded feed, which starts at pos. It returns the ends of its text and of its
+// readInlineFeed reads the inside of an expanded feed, which starts at pos. It returns the ends of its text and of its
 // output, which starts at o. The result contains the feed's next link, if it has one.
-func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
+func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 	depth, o int) (next, end int, feedResult result, err *scan.Error) {
 	rows := pos
 	count := 0

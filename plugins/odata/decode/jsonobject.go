@@ -39,12 +39,12 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 			if p := propertyOf(s.Property); p.column == nil {
 				err = j.skip(s, p, s.P)
 			} else {
-				err = j.value(s, p)
+				err = j.readValue(s, p)
 			}
 		case kernel.Repeated:
-			err = j.repeated(s, propertyOf(s.Property), s.P)
+			err = j.skipRepeated(s, propertyOf(s.Property), s.P)
 		default:
-			isEnd, err = j.property(s)
+			isEnd, err = j.readProperty(s)
 		}
 		if err != nil {
 			return 0, 0, err
@@ -55,8 +55,8 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 	}
 }
 
-// property reads a property in an unusual form, or the end of the object.
-func (j *JSON) property(s *structure) (isEnd bool, err *scan.Error) {
+// readProperty reads a property in an unusual form, or the end of the object.
+func (j *JSON) readProperty(s *structure) (isEnd bool, err *scan.Error) {
 	b := j.text
 	start := s.P
 	i := 0
@@ -100,14 +100,14 @@ func (j *JSON) property(s *structure) (isEnd bool, err *scan.Error) {
 		return false, nil
 	}
 	if !s.BeginColumn(p.Column) {
-		return false, j.repeated(s, p, value)
+		return false, j.skipRepeated(s, p, value)
 	}
 	s.P = value
-	return false, j.value(s, p)
+	return false, j.readValue(s, p)
 }
 
-// repeated skips the value of a column that the object already has.
-func (j *JSON) repeated(s *structure, p *property, value int) *scan.Error {
+// skipRepeated skips the value of a column that the object already has.
+func (j *JSON) skipRepeated(s *structure, p *property, value int) *scan.Error {
 	s.fail(-1, repeated(p.column))
 	end, err := scan.JSONValue(j.text, scan.JSONSpace(j.text, value), s.Depth)
 	s.advance(p, end)
@@ -178,8 +178,8 @@ func isDeferred(value []byte) bool {
 	return value[0] == '{' && bytes.HasPrefix(value[scan.JSONSpace(value, 1):], []byte(`"__deferred"`))
 }
 
-// value reads the value of a column in an unusual form.
-func (j *JSON) value(s *structure, p *property) *scan.Error {
+// readValue reads the value of a column in an unusual form.
+func (j *JSON) readValue(s *structure, p *property) *scan.Error {
 	b := j.text
 	c := p.column
 	pos := scan.JSONSpace(b, s.P)
@@ -187,7 +187,7 @@ func (j *JSON) value(s *structure, p *property) *scan.Error {
 		return scan.ErrNeedMore
 	}
 	if c.Kind != Primitive && (b[pos] == '{' || (b[pos] == '[' && c.Kind == NavigationToMany)) && !isDeferred(b[pos:]) {
-		return j.nested(s, p, pos)
+		return j.readNested(s, p, pos)
 	}
 	end, err := scan.JSONValue(b, pos, s.Depth)
 	if err != nil {
@@ -208,7 +208,7 @@ func (j *JSON) value(s *structure, p *property) *scan.Error {
 	case raw[0] == 'n':
 		dst, problem = appendNull(dst, c, true)
 	case c.Kind == Primitive:
-		dst, problem = j.primitive(dst, s.schema, c, raw)
+		dst, problem = j.appendPrimitive(dst, s.schema, c, raw)
 	case c.Kind == NavigationToMany:
 		problem = expectedResults(raw).within(c.Name)
 	default:
@@ -218,7 +218,8 @@ func (j *JSON) value(s *structure, p *property) *scan.Error {
 	return nil
 }
 
-func (j *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
+// appendPrimitive appends the value of a primitive column whose JSON is text.
+func (j *JSON) appendPrimitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
 	source := text
 	switch text[0] {
 	case '{', '[':
@@ -233,8 +234,8 @@ func (j *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []b
 	return j.values.appendColumn(dst, schema, column, text, source)
 }
 
-// nested reads the struct or the expanded feed at pos, the value of a column.
-func (j *JSON) nested(s *structure, p *property, pos int) *scan.Error {
+// readNested reads the struct or the expanded feed at pos, the value of a column.
+func (j *JSON) readNested(s *structure, p *property, pos int) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
 	kernel.Put(s.Arena, s.O, 2)
@@ -247,7 +248,7 @@ func (j *JSON) nested(s *structure, p *property, pos int) *scan.Error {
 		s.endStruct(p, next, end, inner.result)
 		return nil
 	}
-	next, end, feedResult, err := j.feed(inner, pos, o, s.Depth)
+	next, end, feedResult, err := j.readFeed(inner, pos, o, s.Depth)
 	if err != nil {
 		return err
 	}
@@ -259,11 +260,11 @@ func expectedResults(value []byte) *conversionError {
 	return &conversionError{expected: "an array of results", found: quoted(value)}
 }
 
-// feed reads an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
-func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult result, err *scan.Error) {
+// readFeed reads an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
+func (j *JSON) readFeed(s *structure, pos, o, depth int) (next, end int, feedResult result, err *scan.Error) {
 	b := j.text
 	if b[pos] == '[' {
-		next, _, end, feedResult, err = j.items(s, pos, o, depth)
+		next, _, end, feedResult, err = j.readItems(s, pos, o, depth)
 		return next, end, feedResult, err
 	}
 	if depth <= 0 {
@@ -287,7 +288,7 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult 
 			isArray = b[value] == '['
 			if isArray && !isRepeated {
 				rows = value + 1
-				valueEnd, last, end, feedResult, err = j.items(s, value, o, depth-1)
+				valueEnd, last, end, feedResult, err = j.readItems(s, value, o, depth-1)
 				break
 			}
 			valueEnd, err = scan.JSONValue(b, value, depth-1)
@@ -323,8 +324,8 @@ func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, feedResult 
 	return i, end, feedResult, nil
 }
 
-// items reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
-func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, feedResult result, err *scan.Error) {
+// readItems reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
+func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, feedResult result, err *scan.Error) {
 	b := j.text
 	if depth <= 0 {
 		_, err = scan.JSONValue(b, pos, depth)

@@ -248,10 +248,10 @@ func transactionID(body []byte) string {
 	case bytes.HasPrefix(trimmed, []byte("<")) && bytes.Contains(trimmed, []byte("transactionid")):
 		id = xmlTransactionID(body)
 	}
-	plain := func(r rune) bool {
-		return (r >= '0' && r <= '9') || (r >= 'A' && r <= 'Z') || (r >= 'a' && r <= 'z') || r == '-'
+	isForeign := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '-'
 	}
-	if len(id) > maxTransaction || strings.ContainsFunc(id, func(r rune) bool { return !plain(r) }) {
+	if len(id) > maxTransaction || strings.ContainsFunc(id, isForeign) {
 		return ""
 	}
 	return id

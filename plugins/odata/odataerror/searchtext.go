@@ -72,8 +72,8 @@ func unescapeOnce(text string) string {
 		size := 1
 		switch {
 		case text[0] == '&':
-			if named, n := scan.AppendXMLEntity(nil, text); n > 0 {
-				c, _ = utf8.DecodeRune(named)
+			if character, n := scan.AppendXMLEntity(nil, text); n > 0 {
+				c, _ = utf8.DecodeRune(character)
 				size = n
 			}
 		case text[0] == '\\' && len(text) > 1:
