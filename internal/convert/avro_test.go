@@ -517,9 +517,10 @@ func avroOf(t *testing.T, options, document string) []string {
 // avroText returns the Avro schema that a converter with these settings writes for nodes.
 func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) (string, error) {
 	t.Helper()
-	d, err := Find(ClassAvro, false)
+	const isKey = false
+	d, err := Find(ClassAvro, isKey)
 	require.NoError(t, err)
-	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.withType(settings, false))))
+	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.withType(settings, isKey))))
 	return string(text), err
 }
 

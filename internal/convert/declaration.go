@@ -67,11 +67,11 @@ func declare(class, documentation string, table *setting.Table,
 // Declarations returns the declarations of all converters, sorted by class.
 func Declarations() []Declaration { return slices.Clone(declarations) }
 
-// planned has the formats that are planned, by the simple name of their class.
-var planned = map[string]string{"ProtobufConverter": "Protobuf"}
+// plannedFormats are formats that are not built yet, by the simple name of their class.
+var plannedFormats = map[string]string{"ProtobufConverter": "Protobuf"}
 
-// Find returns the declaration of a key or value converter by its class or alias.
-func Find(class string, key bool) (Declaration, error) {
+// Find returns the declaration of a converter by its class or alias. The error names the kind of converter.
+func Find(class string, isKey bool) (Declaration, error) {
 	class = setting.Trim(class)
 	names := make([]string, len(declarations))
 	for i, d := range declarations {
@@ -80,19 +80,19 @@ func Find(class string, key bool) (Declaration, error) {
 		}
 		names[i] = d.Class
 	}
-	format := planned[conversion.SimpleName(class)]
+	format := plannedFormats[conversion.SimpleName(class)]
 	if format == "" {
-		format = planned[class+converterSuffix]
+		format = plannedFormats[class+converterSuffix]
 	}
 	if format != "" {
 		return Declaration{}, fault.Config("%s converter: %s is not built yet, found %q; there are %s",
-			conversion.ConverterType(key), format, class, strings.Join(names, ", "))
+			conversion.ConverterType(isKey), format, class, strings.Join(names, ", "))
 	}
 	near := ""
 	if classes := setting.NearestClasses(class, names); len(classes) > 0 {
 		near = "the nearest one is " + classes[0] + "; "
 	}
-	return Declaration{}, fault.Config("%s converter: unknown class %q; %sthere are %s", conversion.ConverterType(key),
+	return Declaration{}, fault.Config("%s converter: unknown class %q; %sthere are %s", conversion.ConverterType(isKey),
 		class, near, strings.Join(names, ", "))
 }
 
@@ -118,8 +118,8 @@ func (d Declaration) UserSettings() []wit.ConfigKey {
 }
 
 // Validate validates each setting. Names are without the prefix.
-func (d Declaration) Validate(settings map[string]string, key bool) []wit.ConfigValue {
-	return d.table.Validate(d.withType(settings, key))
+func (d Declaration) Validate(settings map[string]string, isKey bool) []wit.ConfigValue {
+	return d.table.Validate(d.withType(settings, isKey))
 }
 
 // UnknownWarning returns the warning for a setting that the converter ignores, "" for a known one.
@@ -130,10 +130,10 @@ func (d Declaration) UnknownWarning(name string) string {
 	return setting.Unknown(d.table.Nearest(name))
 }
 
-func (d Declaration) withType(settings map[string]string, key bool) []wit.Setting {
+func (d Declaration) withType(settings map[string]string, isKey bool) []wit.Setting {
 	list := make([]wit.Setting, 0, len(settings)+1)
 	for name, value := range settings {
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
-	return append(list, wit.Setting{Name: typeSetting, Value: conversion.ConverterType(key)})
+	return append(list, wit.Setting{Name: typeSetting, Value: conversion.ConverterType(isKey)})
 }

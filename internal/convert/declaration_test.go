@@ -33,7 +33,8 @@ func TestJSONConverterDeclaration(t *testing.T) {
 	for _, r := range recordedSettings(t, ClassJSON) {
 		want[r.Name] = r
 	}
-	d, err := Find(ClassJSON, false)
+	const isKey = false
+	d, err := Find(ClassJSON, isKey)
 	require.NoError(t, err)
 	kinds := map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindInt: "INT", wit.KindBoolean: "BOOLEAN"}
 	importances := map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}

@@ -31,7 +31,8 @@ func FindHeaders(class string) (Declaration, error) {
 		class == strings.TrimSuffix(conversion.SimpleName(classSimpleHeaders), "HeaderConverter") {
 		return Declaration{Class: classSimpleHeaders, table: setting.NewTable()}, nil
 	}
-	d, err := Find(class, false)
+	const isKey = false
+	d, err := Find(class, isKey)
 	switch {
 	case err != nil:
 		return d, fault.Config("header converter: unknown class %q; expected %s, or a converter of keys and values "+

@@ -244,10 +244,11 @@ func TestRefusesToRead(t *testing.T) {
 // Converters are found by their class and by Kafka Connect's aliases: the class name without its package, and without
 // its kind at the end.
 func TestConverterAliases(t *testing.T) {
+	const isKey = true
 	for _, d := range Declarations() {
 		shortName := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
 		for _, class := range []string{d.Class, shortName, shortName + "Converter", " " + shortName + " "} {
-			if declaration, err := Find(class, true); err != nil || declaration.Class != d.Class {
+			if declaration, err := Find(class, isKey); err != nil || declaration.Class != d.Class {
 				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, declaration.Class, err)
 			}
 		}
@@ -268,7 +269,7 @@ func TestConverterAliases(t *testing.T) {
 		"Converter": "unknown class",
 		"":          "unknown class",
 	} {
-		_, err := Find(class, false)
+		_, err := Find(class, isKey)
 		assert.Error(t, err, want, class)
 	}
 }

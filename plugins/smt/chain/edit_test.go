@@ -270,23 +270,24 @@ func TestTombstonesOfExtractedNulls(t *testing.T) {
 	extract := stageOf(ClassExtractValue, "field", "f")
 	route := stageOf(ClassRegexRouter, "regex", "(.*)", "replacement", "null.$1")
 	header := stageOf(ClassInsertHeader, "header", "h", "value.literal", "x")
-	tombstone := func(stage wit.Stage, negate bool) wit.Stage {
-		stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+	const negate = true
+	withCondition := func(stage wit.Stage, isNegated bool) wit.Stage {
+		stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: isNegated}
 		return stage
 	}
 	for name, test := range map[string]struct {
 		stages     []wit.Stage
 		isFastPath bool // for the rows before the first null
 	}{
-		"filter":           {stages: []wit.Stage{extract, tombstone(wit.Stage{Component: ClassFilter}, false)}},
-		"filter others":    {stages: []wit.Stage{extract, tombstone(wit.Stage{Component: ClassFilter}, true)}},
-		"route":            {stages: []wit.Stage{extract, tombstone(route, false)}},
-		"route others":     {stages: []wit.Stage{extract, tombstone(route, true)}},
-		"header":           {stages: []wit.Stage{extract, tombstone(header, false)}},
-		"header of others": {stages: []wit.Stage{extract, tombstone(header, true)}},
-		"filter before": {stages: []wit.Stage{tombstone(wit.Stage{Component: ClassFilter}, false), extract},
+		"filter":           {stages: []wit.Stage{extract, withCondition(wit.Stage{Component: ClassFilter}, !negate)}},
+		"filter others":    {stages: []wit.Stage{extract, withCondition(wit.Stage{Component: ClassFilter}, negate)}},
+		"route":            {stages: []wit.Stage{extract, withCondition(route, !negate)}},
+		"route others":     {stages: []wit.Stage{extract, withCondition(route, negate)}},
+		"header":           {stages: []wit.Stage{extract, withCondition(header, !negate)}},
+		"header of others": {stages: []wit.Stage{extract, withCondition(header, negate)}},
+		"filter before": {stages: []wit.Stage{withCondition(wit.Stage{Component: ClassFilter}, !negate), extract},
 			isFastPath: true},
-		"extract from others": {stages: []wit.Stage{tombstone(extract, true), route}, isFastPath: true},
+		"extract from others": {stages: []wit.Stage{withCondition(extract, negate), route}, isFastPath: true},
 	} {
 		for encoding, nodes := range map[string][]wit.SchemaNode{
 			"schemaless": nil,
@@ -401,9 +402,10 @@ func TestChainsOnFastPath(t *testing.T) {
 	dateText := stageOf(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd")
 	insertTime := stageOf(ClassInsertValue, "timestamp.field", "at")
 	convertTime := stageOf(ClassTimestampValue, "field", "at", "target.type", "unix", "unix.precision", "seconds")
-	ifTombstone := func(list []wit.Stage, negate bool) (result []wit.Stage) {
+	const negate = true
+	ifTombstone := func(list []wit.Stage, isNegated bool) (result []wit.Stage) {
 		for _, stage := range list {
-			stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+			stage.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: isNegated}
 			result = append(result, stage)
 		}
 		return result
@@ -428,8 +430,8 @@ func TestChainsOnFastPath(t *testing.T) {
 		"failing edit":                    {stages: []wit.Stage{cast, castTo("f3:int8")}},
 		"failing edit of a removed field": {stages: []wit.Stage{castTo("f3:int8"), without("f3")}},
 		"failing edit of a masked field":  {stages: []wit.Stage{castTo("f3:int8"), mask("f3")}},
-		"not for tombstones":              {stages: ifTombstone(benchChain(), true), isFastPath: true},
-		"without tombstones": {stages: append(ifTombstone(filter, false), benchChain()...),
+		"not for tombstones":              {stages: ifTombstone(benchChain(), negate), isFastPath: true},
+		"without tombstones": {stages: append(ifTombstone(filter, !negate), benchChain()...),
 			isFastPath: true},
 		"a key":                      {stages: []wit.Stage{key}, isFastPath: true},
 		"a key that is no structure": {stages: []wit.Stage{key, extract, route}, isFastPath: true},
@@ -439,7 +441,7 @@ func TestChainsOnFastPath(t *testing.T) {
 		"the key of the input": {stages: []wit.Stage{extract}},
 		"a topic of the day": {stages: append(benchChain(), wit.Stage{Component: ClassTimestampRouter}),
 			isFastPath: true},
-		"another topic": {stages: ifTombstone([]wit.Stage{route}, true), isFastPath: true},
+		"another topic": {stages: ifTombstone([]wit.Stage{route}, negate), isFastPath: true},
 		"headers":       {stages: []wit.Stage{header}, isFastPath: true},
 		"headers and a key of the same field": {stages: []wit.Stage{castTo("f0:string"), key, header,
 			{Component: ClassTimestampRouter}}, isFastPath: true},
