@@ -92,8 +92,8 @@ func Find(class string, isKey bool) (Declaration, error) {
 	if classes := setting.NearestClasses(class, names); len(classes) > 0 {
 		near = "the nearest one is " + classes[0] + "; "
 	}
-	return Declaration{}, fault.Config("%s converter: unknown class %q; %sthere are %s", conversion.ConverterType(isKey),
-		class, near, strings.Join(names, ", "))
+	return Declaration{}, fault.Config("%s converter: unknown class %q; %sthere are %s",
+		conversion.ConverterType(isKey), class, near, strings.Join(names, ", "))
 }
 
 // converterSuffix is what Kafka Connect's aliases omit (PluginUtils.prunedName).

@@ -448,7 +448,7 @@ func TestMapsWithMixedKeys(t *testing.T) {
 // ones.
 func TestCachedNamesBetweenDocuments(t *testing.T) {
 	reg := record.NewRegistry()
-	used := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	converter := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	texts := []string{`{"a":1,"b":2}`, `{"a":1,"b":2}`, `{"b":1,"a":2}`, `{"a" : 1, "b" : 2}`, `{"a" : 1, "b" : 2}`,
 		`{"a":1,"a":2}`, `{"a":1,"a":2}`, `{"a\u0041":1,"ä":2}`, `{"a\u0041":1,"ä":2}`, `{"aA":1,"ä":{"a":[{"aA":3}]}}`,
 		`{"aA":1,"ä":{"a":[{"aA":3}]}}`, `{"a":1`, `{"a"`, `{"a":1,b:2}`, `{"a":1,"b":`, `{}`, `[{"a":1},{"a":2}]`,
@@ -462,7 +462,7 @@ func TestCachedNamesBetweenDocuments(t *testing.T) {
 			return fmt.Sprint(d.Encoding, b.Bytes(d), len(b.Data), err)
 		}
 		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
-		assert.Equal(t, want, decode(used), text)
+		assert.Equal(t, want, decode(converter), text)
 	}
 }
 
@@ -470,7 +470,7 @@ func TestCachedNamesBetweenDocuments(t *testing.T) {
 // ones.
 func TestCachedNamesBetweenValues(t *testing.T) {
 	reg := record.NewRegistry()
-	used := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	converter := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	entries := func(names ...any) (m connectdata.Map) {
 		for i, name := range names {
 			m = append(m, connectdata.Entry{Key: name, Value: int64(i)})
@@ -519,7 +519,7 @@ func TestCachedNamesBetweenValues(t *testing.T) {
 		data := b.Data
 		for size := len(data); size >= 0; size-- { // the complete value first, then its prefixes
 			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), data[:size])
-			assert.Equal(t, want, encode(used, data[:size]), "value, bytes of it:", i, size)
+			assert.Equal(t, want, encode(converter, data[:size]), "value, bytes of it:", i, size)
 		}
 	}
 }

@@ -49,10 +49,10 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 		if written == "7" {
 			value = "7" // the default
 		}
-		back, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		readDocument, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		want := `{"schema":` + readSchema + `,"payload":` + value + `}`
-		if err != nil || !sameJSON(want, string(back)) {
-			t.Errorf("%s, read and written again\nexpected %s\nfound    %s, %v", schema, want, back, err)
+		if err != nil || !sameJSON(want, string(readDocument)) {
+			t.Errorf("%s, read and written again\nexpected %s\nfound    %s, %v", schema, want, readDocument, err)
 		}
 	}
 }

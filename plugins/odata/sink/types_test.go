@@ -103,10 +103,10 @@ func TestLogicalNamesInBodies(t *testing.T) {
 	} {
 		run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "AllTypesCopies"),
 			"sap.odata.request.format="+test.format)...)
-		result, sent := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.withSchema(nodes,
+		result, requests := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.withSchema(nodes,
 			connectdata.Struct{int32(1), int64(60_000_000), test.nanos, test.stamp, int32(19753)}))
 		if test.want == nil {
-			if result.Rejected == nil || len(sent) > 0 {
+			if result.Rejected == nil || len(requests) > 0 {
 				t.Errorf("%s: expected %s and %d to be rejected, found %+v", test.format, test.stamp, test.nanos,
 					result)
 			}
@@ -116,7 +116,7 @@ func TestLogicalNamesInBodies(t *testing.T) {
 			t.Fatalf("%s: %+v", test.format, result.Rejected)
 		}
 		for _, want := range test.want {
-			if body := string(sent[0].Body); !strings.Contains(body, want) {
+			if body := string(requests[0].Body); !strings.Contains(body, want) {
 				t.Errorf("%s: expected %s in %s", test.format, want, body)
 			}
 		}
@@ -129,11 +129,11 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 	decimal := func(unscaled int64, scale int32) connectdata.Decimal {
 		return connectdata.Decimal{Scale: scale, Unscaled: big.NewInt(unscaled)}
 	}
-	result, sent := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.schemaless(fields("ID", int64(1), "Amount",
+	result, requests := run.writeRow("AllTypesCopies", wit.ValueSlice{}, run.schemaless(fields("ID", int64(1), "Amount",
 		decimal(123456789012345678, 4), "Precise", decimal(123456789012345678, 4), "Exact", decimal(123, -20))))
 	want := `{"ID":1,"Amount":"12345678901234.5678","Precise":12345678901234.5678,"Exact":"12300000000000000000000"}`
-	if result.Written == nil || string(sent[0].Body) != want {
-		t.Fatalf("expected %s, found %+v, %+v", want, result.Rejected, sent)
+	if result.Written == nil || string(requests[0].Body) != want {
+		t.Fatalf("expected %s, found %+v, %+v", want, result.Rejected, requests)
 	}
 	for field, value := range map[string]connectdata.Decimal{
 		"Amount":  decimal(123456789012345678, 5),
