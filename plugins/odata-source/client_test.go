@@ -10,7 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var inQuery = []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", "sap.odata.sap.client.in=query"}
+var (
+	clientInHeader = []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE"}
+	clientInQuery  = slices.Concat(clientInHeader, []string{"sap.odata.sap.client.in=query"})
+)
 
 const clientQuery = "sap-client=100&sap-language=DE"
 
@@ -18,8 +21,8 @@ const clientQuery = "sap-client=100&sap-language=DE"
 func TestClientInQuery(t *testing.T) {
 	for _, token := range []string{"offset", "key"} {
 		s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: token}})
-		header := whole(t, s, append(set("00", "Orders"), inQuery[:2]...)...)
-		query := whole(t, s, append(set("00", "Orders"), inQuery...)...)
+		header := loadSet(t, s, append(set("00", "Orders"), clientInHeader...)...)
+		query := loadSet(t, s, append(set("00", "Orders"), clientInQuery...)...)
 		if len(header.rows) < 90 || !slices.Equal(header.rows, query.rows) {
 			t.Errorf("%s: expected the same rows, found %d and %d", token, len(header.rows), len(query.rows))
 		}
@@ -44,25 +47,30 @@ func TestClientInQuery(t *testing.T) {
 func TestClientInQueryChangesDuringLoad(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20,
 		SkipToken: "offset"}})
-	all := whole(t, service, set("00", "Orders")...)
-	for _, change := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
-		load := newLoad(t, service, append(set("00", "Orders"), change[0]...)...)
-		offset, err := load.some(0, nil, 1)
+	want := loadSet(t, service, set("00", "Orders")...)
+	for _, change := range []struct{ before, after []string }{
+		{before: clientInHeader, after: clientInQuery},
+		{before: clientInQuery, after: clientInHeader},
+	} {
+		load := newLoad(t, service, append(set("00", "Orders"), change.before...)...)
+		offset, err := load.readPages(0, nil, 1)
 		noError(t, err)
-		rest := newLoad(t, service, append(set("00", "Orders"), change[1]...)...)
-		rest.targets = nil
-		rest.all(offset)
-		if found := slices.Concat(load.rows, rest.rows); !slices.Equal(all.rows, found) {
-			t.Errorf("%v: expected %d rows, found %d", change, len(all.rows), len(found))
+		resumed := newLoad(t, service, append(set("00", "Orders"), change.after...)...)
+		resumed.targets = nil
+		resumed.readAll(offset)
+		if rows := slices.Concat(load.rows, resumed.rows); !slices.Equal(want.rows, rows) {
+			t.Errorf("%v: expected %d rows, found %d", change, len(want.rows), len(rows))
 		}
-		if len(change[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
-			t.Errorf("expected the client in %s", rest.targets[0])
+		if isInQuery := slices.Equal(change.after, clientInQuery); isInQuery &&
+			!strings.Contains(resumed.targets[0], "&"+clientQuery) {
+			t.Errorf("expected the client in %s", resumed.targets[0])
 		}
 	}
 }
 
+// The commands ping and doctor request metadata and the service document with the client in the query.
 func TestClientInQueryOfCommands(t *testing.T) {
-	settings := configuration(append(set("00", "Orders"), inQuery...)...)
+	settings := configuration(append(set("00", "Orders"), clientInQuery...)...)
 	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, settings, nil, nil)
 	noError(t, err)
 	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, settings, nil,
@@ -75,6 +83,6 @@ func TestClientInQueryOfCommands(t *testing.T) {
 	want := []string{northwind + "/$metadata?" + clientQuery, northwind + "/?" + clientQuery,
 		northwind + "/$metadata?" + clientQuery}
 	if d := cmp.Diff(want, targets); d != "" {
-		t.Error(d)
+		t.Errorf("requests (-want +got):\n%s", d)
 	}
 }

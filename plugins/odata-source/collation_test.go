@@ -11,19 +11,19 @@ import (
 	"testing"
 )
 
-// collated is a service with text keys. It sorts them by one collation and compares them in filters by another.
-type collated struct {
-	keys     []string
-	page     int
-	by       func(a, b string) int
-	compares func(a, b string) int
-	counts   bool
-	requests []string
+// collatingService has text keys. It sorts them by one collation and compares them in filters by another.
+type collatingService struct {
+	keys        []string
+	pageSize    int
+	sortOrder   func(a, b string) int
+	filterOrder func(a, b string) int
+	hasCount    bool     // the service returns an inline count
+	requests    []string // the queries that were received
 }
 
-func (c *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *collatingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
-		w.Write([]byte(strings.ReplaceAll(stubbornMetadata, "Edm.Int32", "Edm.String")))
+		w.Write([]byte(strings.ReplaceAll(numberKeyMetadata, "Edm.Int32", "Edm.String")))
 		return
 	}
 	c.requests = append(c.requests, r.URL.RawQuery)
@@ -34,19 +34,20 @@ func (c *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if len(words) != 3 {
 			continue
 		}
-		than := strings.Trim(words[2], "'")
-		keys = slices.DeleteFunc(keys, func(k string) bool { return (words[1] == "gt") != (c.compares(k, than) > 0) })
+		bound := strings.Trim(words[2], "'")
+		isGreater := words[1] == "gt"
+		keys = slices.DeleteFunc(keys, func(k string) bool { return isGreater != (c.filterOrder(k, bound) > 0) })
 	}
-	slices.SortFunc(keys, c.by)
+	slices.SortFunc(keys, c.sortOrder)
 	if strings.HasSuffix(query.Get("$orderby"), " desc") {
 		slices.Reverse(keys)
 	}
 	count := len(keys)
 	skip, _ := strconv.Atoi(query.Get("$skip"))
 	keys = keys[min(skip, len(keys)):]
-	page := keys[:min(c.page, len(keys))]
+	page := keys[:min(c.pageSize, len(keys))]
 	body := `{"d":{`
-	if c.counts {
+	if c.hasCount {
 		body += `"__count":"` + strconv.Itoa(count) + `",`
 	}
 	body += `"results":[`
@@ -65,24 +66,33 @@ func (c *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestCollations(t *testing.T) {
 	fold := func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) }
 	upper := func(a, b string) int { return cmp.Compare(strings.ToUpper(a), strings.ToUpper(b)) }
-	digits := func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
-	ignoring := func(a, b string) int {
+	length := func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }
+	noHyphens := func(a, b string) int {
 		return cmp.Or(fold(strings.ReplaceAll(a, "-", ""), strings.ReplaceAll(b, "-", "")), cmp.Compare(a, b))
 	}
-	collations := map[string]func(a, b string) int{"bytes": cmp.Compare[string], "fold": fold, "upper": upper,
-		"length": digits, "ignoring": ignoring}
+	collations := map[string]func(a, b string) int{
+		"bytes":           cmp.Compare[string],
+		"fold":            fold,
+		"upper":           upper,
+		"length":          length,
+		"without hyphens": noHyphens,
+	}
 	r := rand.New(rand.NewPCG(1, 1))
-	for name, by := range collations {
-		for compares, with := range collations {
+	for sortName, sortOrder := range collations {
+		for filterName, filterOrder := range collations {
 			for round := range 10 {
-				service := &collated{page: 2 + r.IntN(8), by: by, compares: with, counts: round%2 == 0 ||
-					name != compares}
+				service := &collatingService{
+					pageSize:    2 + r.IntN(8),
+					sortOrder:   sortOrder,
+					filterOrder: filterOrder,
+					hasCount:    round%2 == 0 || sortName != filterName,
+				}
 				for len(service.keys) < 60 {
 					k := ""
 					for range 1 + r.IntN(4) {
 						k += string("aAbBzZ_-09"[r.IntN(10)])
 					}
-					if !slices.ContainsFunc(service.keys, func(o string) bool { return strings.EqualFold(o, k) }) {
+					if !slices.ContainsFunc(service.keys, func(key string) bool { return strings.EqualFold(key, k) }) {
 						service.keys = append(service.keys, k)
 					}
 				}
@@ -95,8 +105,8 @@ func TestCollations(t *testing.T) {
 					}
 				}
 				if err != nil || missing > 0 {
-					t.Errorf("sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", name, compares,
-						service.counts, missing, err, strings.Join(service.requests, "\n"))
+					t.Errorf("sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", sortName,
+						filterName, service.hasCount, missing, err, strings.Join(service.requests, "\n"))
 				}
 			}
 		}

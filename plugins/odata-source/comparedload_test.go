@@ -27,7 +27,7 @@ type comparedLoad struct {
 	afterLoad    func(t *testing.T, s *odatatest.Service)
 	beforeHidden func(t *testing.T, s *odatatest.Service)
 	// answered changes responses to requests for a row that was hidden.
-	answered func(r *wit.Response)
+	onResponse func(r *wit.Response)
 	// broken is the ID of a row with a property that cannot be decoded. Zero means none.
 	broken int
 	// hidden is the number of rows that are read by themselves.
@@ -63,9 +63,9 @@ type comparedService struct {
 	load *comparedLoad
 	// received returns the number of rows that the follower has received.
 	received func() int
-	pages    int
-	hidden   int
-	keys     int
+	pages    int // the requests for pages of the load
+	hidden   int // the requests for a hidden row
+	keys     int // the requests for keys
 	// loaded is the number of rows at the first request for changes. -1 means that there was none.
 	loaded int
 }
@@ -80,13 +80,13 @@ func (s *comparedService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.loaded = max(s.loaded, s.received())
 	case isHidden:
 		s.hidden++
-		s.callFirst(s.hidden, 1, s.load.beforeHidden)
+		s.callAt(s.hidden, 1, s.load.beforeHidden)
 	case isKeys:
 		s.keys++
-		s.callFirst(s.keys, 1, s.load.afterLoad)
+		s.callAt(s.keys, 1, s.load.afterLoad)
 	case r.Method == "GET" && strings.Contains(r.URL.Path, s.load.set):
 		s.pages++
-		s.callFirst(s.pages, 3, s.load.duringLoad)
+		s.callAt(s.pages, 3, s.load.duringLoad)
 	}
 	if (isKeys || isHidden) && (s.loaded >= 0 || strings.Contains(r.Header.Get("Prefer"), "track-changes")) {
 		s.t.Errorf("%s %v acknowledges the load", query, r.Header)
@@ -94,8 +94,8 @@ func (s *comparedService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.Service.ServeHTTP(w, r)
 }
 
-// callFirst calls a function, which may be nil, at the request with a number.
-func (s *comparedService) callFirst(request, number int, call func(*testing.T, *odatatest.Service)) {
+// callAt calls a function, which may be nil, if a request has the given number.
+func (s *comparedService) callAt(request, number int, call func(*testing.T, *odatatest.Service)) {
 	if request == number && call != nil {
 		call(s.t, s.Service)
 	}
@@ -119,21 +119,21 @@ func (c *comparedLoad) check(t *testing.T) {
 	if !slices.ContainsFunc(settings, func(s string) bool { return strings.Contains(s, ".format=") }) {
 		settings = append([]string{"sap.odata#00.format=json"}, settings...)
 	}
-	f := newFollower(t, service, tracked00(c.set, settings...)...)
+	f := newFollower(t, service, deltaSet(c.set, settings...)...)
 	service.received = func() int { return len(f.log) }
 	broken := regexp.MustCompile(fmt.Sprintf(`"OrderID":%d,.*?"OrderDate":"`, c.broken))
-	f.answered = func(q *wit.Request, r *wit.Response) {
-		if c.answered != nil && strings.Contains(q.Target, "%20eq%20") {
-			c.answered(r)
+	f.onResponse = func(q *wit.Request, r *wit.Response) {
+		if c.onResponse != nil && strings.Contains(q.Target, "%20eq%20") {
+			c.onResponse(r)
 		}
 		r.Body = broken.ReplaceAll(r.Body, []byte("${0}x"))
 	}
 	result := compare(t, f)
-	if (c.answered == nil && result.ended == c.isDelivered) || service.hidden != c.hidden {
+	if (c.onResponse == nil && result.ended == c.isDelivered) || service.hidden != c.hidden {
 		t.Errorf("compared: %v, rows hidden: %d", result.ended, service.hidden)
 	}
 	c.checkRows(t, service, f)
-	if complete := text(f.stored, "complete"); complete != "key" && !c.isUnproven {
+	if complete := stringOf(f.stored, "complete"); complete != "key" && !c.isUnproven {
 		t.Errorf("expected the proof key, found %q in %v", complete, f.stored)
 	}
 	compared := len(f.log)
@@ -146,10 +146,10 @@ func (c *comparedLoad) check(t *testing.T) {
 // checkRows checks that all rows that can be decoded were received, once or again as expected.
 func (c *comparedLoad) checkRows(t *testing.T, service *comparedService, f *follower) {
 	t.Helper()
-	again := 0
+	repeated := 0
 	for _, event := range f.log {
 		if event.headers[feedreader.HeaderSnapshot] != "" {
-			again++
+			repeated++
 		}
 	}
 	want := service.Count(c.set)
@@ -159,12 +159,12 @@ func (c *comparedLoad) checkRows(t *testing.T, service *comparedService, f *foll
 			t.Errorf("expected two faults, of the load and of the request for the row, found %v", f.faults)
 		}
 	}
-	wantAgain := 0
+	wantRepeated := 0
 	if c.isDelivered {
-		wantAgain = want
+		wantRepeated = want
 	}
-	if again != wantAgain || (!c.isDelivered && service.loaded != want+c.repeats) {
-		t.Errorf("expected %d rows, %d of them again, found %d and %d", want, wantAgain, service.loaded, again)
+	if repeated != wantRepeated || (!c.isDelivered && service.loaded != want+c.repeats) {
+		t.Errorf("expected %d rows, %d of them again, found %d and %d", want, wantRepeated, service.loaded, repeated)
 	}
 	service.Each(c.set, func(_ string, fields map[string]string) {
 		id := fields["OrderID"]
@@ -203,12 +203,12 @@ func TestFirstLoadIsDeliveredAgainIfKeysAreMissing(t *testing.T) {
 		{name: "paging by links", settings: []string{"sap.odata#00.paging=links"}, isDelivered: true, isUnproven: true},
 		{name: "a deleted row", duringLoad: deleteOrders(10250), isDelivered: true},
 		{name: "a hidden row that is deleted, or not found", duringLoad: insertOrders(5), beforeHidden: deleteOrders(5),
-			answered: func(*wit.Response) {}, hidden: 1, isDelivered: true},
+			onResponse: func(*wit.Response) {}, hidden: 1, isDelivered: true},
 		{name: "another row in place of the hidden one", duringLoad: insertOrders(5),
-			answered: func(r *wit.Response) { r.Body = []byte(strings.ReplaceAll(string(r.Body), ":5,", ":10300,")) },
-			hidden:   1, isDelivered: true},
+			onResponse: func(r *wit.Response) { r.Body = []byte(strings.ReplaceAll(string(r.Body), ":5,", ":10300,")) },
+			hidden:     1, isDelivered: true},
 		{name: "a hidden row that is rejected", duringLoad: insertOrders(5),
-			answered: func(r *wit.Response) {
+			onResponse: func(r *wit.Response) {
 				r.Status = 400
 				r.Body = []byte(`{"error":{"code":"X","message":{"value":"no such option"}}}`)
 			}, hidden: 1, isDelivered: true},

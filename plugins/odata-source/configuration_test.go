@@ -15,20 +15,20 @@ import (
 
 // TestNoSecretIsRead: the plugin works without the password, and shows it nowhere if it receives one.
 func TestNoSecretIsRead(t *testing.T) {
-	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
+	settings := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
 	load := newLoad(t, s, set("00", "Orders")...)
-	result, err := load.p.Open(sourceconfig.Component, with, nil, nil)
+	result, err := load.p.Open(sourceconfig.Component, settings, nil, nil)
 	noError(t, err)
-	opened, err := load.p.Open(sourceconfig.Component, with, nil, load.answers(result.Pending))
+	opened, err := load.p.Open(sourceconfig.Component, settings, nil, load.exchangeAll(result.Pending))
 	noError(t, err)
 	if string(opened.Ready.Context) != string(load.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
 		t.Error("the password changes the result of open")
 	}
-	all, err := json.Marshal([]any{result, opened})
+	output, err := json.Marshal([]any{result, opened})
 	noError(t, err)
-	if strings.Contains(string(all), "hush") {
+	if strings.Contains(string(output), "hush") {
 		t.Error("a result contains the password")
 	}
 	passwords := 0
@@ -43,9 +43,10 @@ func TestNoSecretIsRead(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	all := join(set("00", "Orders"), set("01", "Products"), set("2", "Customers"), []string{"sap.odata.format=atom"})
-	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
-		layout, err := (&plugin{}).Plan(sourceconfig.Component, configuration(all...), most)
+	settings := join(set("00", "Orders"), set("01", "Products"), set("2", "Customers"),
+		[]string{"sap.odata.format=atom"})
+	for maxTasks, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
+		layout, err := (&plugin{}).Plan(sourceconfig.Component, configuration(settings...), maxTasks)
 		noError(t, err)
 		var tasks []string
 		for _, task := range layout.Tasks {
@@ -59,15 +60,15 @@ func TestPlan(t *testing.T) {
 				t.Error("a task lacks a setting of all tasks")
 			}
 		}
-		if found := strings.Join(tasks, "|"); found != expected {
-			t.Errorf("%d tasks: expected %s, found %s", most, expected, found)
+		if distribution := strings.Join(tasks, "|"); distribution != expected {
+			t.Errorf("%d tasks: expected %s, found %s", maxTasks, expected, distribution)
 		}
 		if layout.ExactlyOnce.Supported == nil {
 			t.Errorf("expected exactly once, found %s", *layout.ExactlyOnce.Unsupported)
 		}
 	}
 	layout, err := (&plugin{}).Plan(sourceconfig.Component,
-		configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
+		configuration(append(settings, "sap.odata#01.exec-period=60")...), 1)
 	if err != nil || layout.ExactlyOnce.Unsupported == nil ||
 		!strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
 		t.Errorf("expected the rejection to name Products, found %+v (%v)", layout.ExactlyOnce, err)
@@ -86,36 +87,37 @@ func TestPollReasons(t *testing.T) {
 		!step.Fetch.Request.Repeatable {
 		t.Fatalf("expected the first page, found %+v (%v)", step, err)
 	}
-	middle, err := load.page(0, step.Fetch)
+	firstPage, err := load.page(0, step.Fetch)
 	noError(t, err)
-	again, err := load.next(0, append(middle, wit.IntegerEntry("record", 3)), start)
+	again, err := load.next(0, append(firstPage, wit.IntegerEntry("record", 3)), start)
 	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
-	done := load.all(middle)
+	done := load.readAll(firstPage)
 	for _, test := range []struct {
-		cause    wit.PollReason
-		now      int64
-		expected bool
+		cause   wit.PollReason
+		now     int64
+		hasPage bool
 	}{
 		{cause: start, now: readAt + 59_999},
-		{cause: start, now: readAt + 60_000, expected: true},
+		{cause: start, now: readAt + 60_000, hasPage: true},
 		{cause: onward, now: readAt + 90_000},
-		{cause: poll, now: readAt, expected: true},
+		{cause: poll, now: readAt, hasPage: true},
 	} {
 		step, err := load.p.Next(load.opened.Context, 0, done, test.cause, test.now)
-		if err != nil || (step.Fetch != nil) != test.expected || (step.Idle != nil) == test.expected {
-			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", test.cause, test.now-readAt, test.expected,
+		if err != nil || (step.Fetch != nil) != test.hasPage || (step.Idle != nil) == test.hasPage {
+			t.Errorf("%+v at %d: expected a page: %v, found %+v (%v)", test.cause, test.now-readAt, test.hasPage,
 				step, err)
 		}
 	}
-	once := newLoad(t, service, set("00", "Orders")...)
-	if step, err := once.p.Next(once.opened.Context, 0, done, start, readAt+90_000); err != nil ||
+	unscheduled := newLoad(t, service, set("00", "Orders")...)
+	if step, err := unscheduled.p.Next(unscheduled.opened.Context, 0, done, start, readAt+90_000); err != nil ||
 		step.Finished == nil {
 		t.Errorf("expected a finished load, found %+v (%v)", step, err)
 	}
 }
 
+// An offset is accepted if its partition names a set, and its fields are of the right kinds. No offset is accepted too.
 func TestOffsets(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
 	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3),
@@ -123,10 +125,10 @@ func TestOffsets(t *testing.T) {
 	for _, test := range []struct {
 		partition []wit.OffsetEntry
 		offset    []wit.OffsetEntry
-		ok        bool
+		isValid   bool
 	}{
-		{partition: partition, offset: good, ok: true},
-		{partition: partition, ok: true},
+		{partition: partition, offset: good, isValid: true},
+		{partition: partition, isValid: true},
 		{partition: partition[:1], offset: good},
 		{offset: good},
 		{partition: partition, offset: good[1:]},
@@ -134,8 +136,8 @@ func TestOffsets(t *testing.T) {
 		{partition: partition, offset: append(good, wit.StringEntry("done", "x"))},
 		{partition: partition, offset: []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}},
 	} {
-		if err := (&plugin{}).CheckOffset(test.partition, test.offset); (err == nil) != test.ok {
-			t.Errorf("%v %v: expected %v, found %v", test.partition, test.offset, test.ok, err)
+		if err := (&plugin{}).CheckOffset(test.partition, test.offset); (err == nil) != test.isValid {
+			t.Errorf("%v %v: expected a valid offset: %v, found %v", test.partition, test.offset, test.isValid, err)
 		}
 	}
 }
@@ -152,17 +154,19 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 	for _, step := range []string{"ask", "end", "open", "wait"} {
 		phases[step] = nil
 	}
+	// fields contains the phases of each field. "" means all phases for url, and the phase without a name for others.
 	fields := map[string]string{"url": "", "next": "", "link": "changes links", "kept": "load, plain",
 		"second.url": "second", "second.next": "second"}
-	for phase, more := range phases {
-		for field, of := range fields {
-			if (of == "" && field != "url" && phase != "") || (of != "" && !slices.Contains(strings.Fields(of), phase) &&
-				of != phase) {
+	for phase, flags := range phases {
+		for field, phaseList := range fields {
+			isCommon := phaseList == ""
+			isListed := slices.Contains(strings.Fields(phaseList), phase) || phaseList == phase
+			if (isCommon && field != "url" && phase != "") || (!isCommon && !isListed) {
 				continue
 			}
-			for address, ok := range map[string]bool{"/s/X?$skiptoken=//evil/": true, "//evil/X": false,
+			for address, isPath := range map[string]bool{"/s/X?$skiptoken=//evil/": true, "//evil/X": false,
 				`/\evil/X`: false, `\\evil/X`: false, "///evil/X": false, "http://evil/X": false} {
-				offset := slices.Clone(more)
+				offset := slices.Clone(flags)
 				if name, _, _ := strings.Cut(phase, ","); name != "" {
 					offset = append(offset, wit.StringEntry("phase", name))
 				}
@@ -172,14 +176,16 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 					}
 				}
 				offset = append(offset, wit.StringEntry(field, address))
-				if err := (&plugin{}).CheckOffset(partition, offset); (err == nil) != ok {
-					t.Errorf("phase %q, %s=%s: expected %v, found %v", phase, field, address, ok, err)
+				if err := (&plugin{}).CheckOffset(partition, offset); (err == nil) != isPath {
+					t.Errorf("phase %q, %s=%s: expected a valid address: %v, found %v", phase, field, address,
+						isPath, err)
 				}
 			}
 		}
 	}
 }
 
+// The commands return JSON, also from a service that rejects $format. Without the required options they fail.
 func TestTools(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	load := newLoad(t, service, set("00", "Orders")...)
@@ -189,35 +195,27 @@ func TestTools(t *testing.T) {
 			name, value, _ := strings.Cut(o, "=")
 			list = append(list, wit.Setting{Name: name, Value: value})
 		}
-		document, err := load.tool(command, list)
+		document, err := load.runCommand(command, list)
 		if err == nil && !json.Valid([]byte(document)) {
 			t.Errorf("%s: invalid JSON: %s", command, document)
 		}
 		return document, err
 	}
-	for _, test := range []struct {
-		command string
-		options []string
-		part    string
-	}{
-		{"ping", []string{"s=" + northwind + "/"}, `{"service":"/V2/Northwind/Northwind.svc","collections":`},
-		{"list-entitysets", []string{"service=" + northwind},
-			`{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`},
-		{"peek", []string{"s=" + northwind, "e=Order_Details", "n=2"},
-			`{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`},
-		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
-		{"refuse-format", nil, ""},
-		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
-	} {
-		if test.part == "" {
-			noError(t, service.Set(test.command, "true"))
-			continue
-		}
-		document, err := run(test.command, test.options...)
-		if err != nil || !strings.Contains(document, test.part) {
-			t.Errorf("%s: expected %s in %s (%v)", test.command, test.part, document, err)
+	check := func(part, command string, options ...string) {
+		t.Helper()
+		document, err := run(command, options...)
+		if err != nil || !strings.Contains(document, part) {
+			t.Errorf("%s: expected %s in %s (%v)", command, part, document, err)
 		}
 	}
+	check(`{"service":"/V2/Northwind/Northwind.svc","collections":`, "ping", "s="+northwind+"/")
+	check(`{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`,
+		"list-entitysets", "service="+northwind)
+	check(`{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`,
+		"peek", "s="+northwind, "e=Order_Details", "n=2")
+	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
+	noError(t, service.Set("refuse-format", "true"))
+	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
 	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},
 		"list-entitysets": {"s=/nowhere"}} {
 		if document, err := run(command, options...); err == nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// byDate contains the settings of the set Orders with the order date as cursor.
-var byDate = append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60")
+// dateCursor contains the settings of the set Orders with the order date as cursor.
+var dateCursor = append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60")
 
-// dated sets the date of an order.
-func dated(t *testing.T, s http.Handler, order int, date any) {
+// setDate sets the date of an order.
+func setDate(t *testing.T, s http.Handler, order int, date any) {
 	t.Helper()
 	write(t, s, "MERGE", fmt.Sprintf("Orders(%d)", order), map[string]any{"OrderDate": date})
 }
@@ -26,20 +26,20 @@ func dated(t *testing.T, s http.Handler, order int, date any) {
 // committed late within the look-back.
 func TestCursor(t *testing.T) {
 	for _, test := range []struct {
-		settings []string
-		late     bool // a row that is committed late is read
+		settings  []string
+		readsLate bool // a row that is committed late is read
 	}{
 		{},
-		{settings: []string{"sap.odata#00.cursor.lookback=86400"}, late: true},
-		{settings: []string{"sap.odata.cursor.lookback=86400", "sap.odata#00.select=Freight"}, late: true},
+		{settings: []string{"sap.odata#00.cursor.lookback=86400"}, readsLate: true},
+		{settings: []string{"sap.odata.cursor.lookback=86400", "sap.odata#00.select=Freight"}, readsLate: true},
 		{settings: append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400",
-			"sap.odata.format=atom"), late: true},
+			"sap.odata.format=atom"), readsLate: true},
 	} {
 		service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
-		dated(t, service, 10250, "2024-05-05T12:00:00")
-		load := newLoad(t, service, join(byDate, test.settings)...)
-		offset := load.all(nil)
-		load.same(service, "Orders")
+		setDate(t, service, 10250, "2024-05-05T12:00:00")
+		load := newLoad(t, service, join(dateCursor, test.settings)...)
+		offset := load.readAll(nil)
+		load.checkComplete(service, "Orders")
 		expectRows := func(orders ...string) {
 			t.Helper()
 			slices.Sort(load.rows)
@@ -54,17 +54,17 @@ func TestCursor(t *testing.T) {
 		}
 		offset = load.poll(offset)
 		expectRows()
-		if asked, _ := url.PathUnescape(load.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: unexpected requests %s", test.settings, asked)
+		if query, _ := url.PathUnescape(load.targets[0]); !strings.Contains(query, "OrderDate ge datetime'2024-05-0") {
+			t.Errorf("%v: unexpected requests %s", test.settings, query)
 		}
-		dated(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
-		dated(t, service, 10251, "2024-05-06T12:00:00")
+		setDate(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
+		setDate(t, service, 10251, "2024-05-06T12:00:00")
 		offset = load.poll(offset)
 		expectRows("10248", "10251")
-		dated(t, service, 10249, "2024-05-06T11:00:00")
-		dated(t, service, 10252, "2024-05-07T00:00:00")
+		setDate(t, service, 10249, "2024-05-06T11:00:00")
+		setDate(t, service, 10252, "2024-05-07T00:00:00")
 		offset = load.poll(offset)
-		if test.late {
+		if test.readsLate {
 			expectRows("10249", "10252")
 		} else {
 			expectRows("10252")
@@ -84,64 +84,65 @@ func TestCursorWhileRowsChange(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
-		again    int
-		deleted  string // is deleted during the first load
+		maxAgain int    // the number of rows that a load may read again
+		deleted  string // the row that is deleted during the first load
 	}{
-		{"the highest value is asked for", odatatest.Switches{}, 2, ""},
-		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
-		{"a row is deleted too", odatatest.Switches{}, 2, "10286"},
+		{name: "the highest value is requested", maxAgain: 2},
+		{name: "$orderby is rejected", switches: odatatest.Switches{RefuseOrderBy: true}, maxAgain: 40},
+		{name: "a row is deleted too", maxAgain: 2, deleted: "10286"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.switches.PageSize = 15
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: test.switches})
-			late := ""
+			changeDate := ""
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				service.ServeHTTP(w, r)
 				query := r.URL.Query()
-				refused := test.switches.RefuseOrderBy && query.Has("$orderby")
-				if late != "" && !query.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
-					!strings.HasSuffix(r.URL.Path, "$metadata") {
-					dated(t, service, 10248, late+"T01:00:00")
-					dated(t, service, 10287, late+"T02:00:00") // on a page that is not read yet
-					late = ""
+				isRejected := test.switches.RefuseOrderBy && query.Has("$orderby")
+				isPage := r.Header.Get("Accept") == "application/json" && !strings.HasSuffix(r.URL.Path, "$metadata")
+				if changeDate != "" && !query.Has("$top") && !isRejected && isPage {
+					setDate(t, service, 10248, changeDate+"T01:00:00")
+					setDate(t, service, 10287, changeDate+"T02:00:00") // on a page that is not read yet
+					changeDate = ""
 					if test.deleted != "" {
 						write(t, service, "DELETE", "Orders("+test.deleted+")", nil)
 						test.deleted = ""
 					}
 				}
-			}), byDate...)
-			expectRows := func(most int, orders ...string) {
+			}), dateCursor...)
+			expectRows := func(maxRows int, orders ...string) {
 				t.Helper()
 				for _, o := range orders {
 					if !slices.Contains(load.rows, "["+o+"]") {
 						t.Errorf("expected row %s, found %v with the requests %v", o, load.rows, load.targets)
 					}
 				}
-				if len(load.rows) > most {
-					t.Errorf("expected at most %d rows, found %v with the requests %v", most, load.rows, load.targets)
+				if len(load.rows) > maxRows {
+					t.Errorf("expected at most %d rows, found %v with the requests %v", maxRows, load.rows,
+						load.targets)
 				}
 			}
-			late = "2024-06-01"
-			offset := load.all(nil)
+			changeDate = "2024-06-01"
+			offset := load.readAll(nil)
 			load.targets = nil
 			offset = load.poll(offset)
-			expectRows(test.again, "10248")
+			expectRows(test.maxAgain, "10248")
 			for order := 10249; order < 10280; order++ {
-				dated(t, service, order, "2024-07-01T00:00:00")
+				setDate(t, service, order, "2024-07-01T00:00:00")
 			}
-			late = "2024-08-01"
+			changeDate = "2024-08-01"
 			offset = load.poll(offset)
-			expectRows(32+test.again, "10249", "10279", "10287")
+			expectRows(32+test.maxAgain, "10249", "10279", "10287")
 			offset = load.poll(offset)
-			expectRows(test.again, "10248")
+			expectRows(test.maxAgain, "10248")
 			load.poll(offset)
 			expectRows(0)
 		})
 	}
 }
 
-// refuse answers as an OData service.
-func refuse(w http.ResponseWriter, status int) {
+// reject responds with an error status as an OData service does.
+func reject(w http.ResponseWriter, status int) {
 	w.Header().Set("DataServiceVersion", "2.0")
 	http.Error(w, "no", status)
 }
@@ -154,13 +155,13 @@ func TestCursorWithRejectedEndRequest(t *testing.T) {
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if query := r.URL.Query(); query.Has("$skip") || query.Get("$orderby") == "OrderID desc" {
 			refused++
-			refuse(w, http.StatusBadRequest)
+			reject(w, http.StatusBadRequest)
 			return
 		}
 		service.ServeHTTP(w, r)
-	}), byDate...)
-	offset := load.all(nil)
-	load.same(service, "Orders")
+	}), dateCursor...)
+	offset := load.readAll(nil)
+	load.checkComplete(service, "Orders")
 	if refused == 0 {
 		t.Fatalf("no request was rejected: %v", load.targets)
 	}
@@ -182,27 +183,27 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 			changed := false
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := r.URL.Query()
-				switch highest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
-				case highest && status == http.StatusOK:
+				switch isHighest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
+				case isHighest && status == http.StatusOK:
 					requests++
 					_, _ = w.Write([]byte(`{"d":{"results":[{"OrderID":10248,"OrderDate":null}]}}`)) // null comes first
 					return
-				case highest:
+				case isHighest:
 					requests++
-					refuse(w, status)
+					reject(w, status)
 					return
 				}
 				service.ServeHTTP(w, r)
 				if query.Has("$skiptoken") && !changed {
 					changed = true
-					dated(t, service, 10248, "2024-06-01T01:00:00")
+					setDate(t, service, 10248, "2024-06-01T01:00:00")
 				}
-			}), byDate...)
+			}), dateCursor...)
 			offset, err := load.run(0, nil)
 			if err != nil || requests != 1 || !changed {
 				t.Fatalf("%d requests, changed %t: %v", requests, changed, err)
 			}
-			load.same(service, "Orders")
+			load.checkComplete(service, "Orders")
 			load.poll(offset)
 			if !slices.Contains(load.rows, "[10248]") || requests != 1 {
 				t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
@@ -217,31 +218,31 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {
-		dated(t, service, order, nil)
+		setDate(t, service, order, nil)
 	}
 	changed := false
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Query().Get("$orderby"), "OrderDate") {
-			refuse(w, http.StatusBadRequest)
+			reject(w, http.StatusBadRequest)
 			return
 		}
 		if r.URL.Query().Has("$skiptoken") && !changed {
 			changed = true
-			dated(t, service, 10248, "2024-06-01T01:00:00")
-			dated(t, service, 10248+20, "2024-07-01T01:00:00") // on this page
+			setDate(t, service, 10248, "2024-06-01T01:00:00")
+			setDate(t, service, 10248+20, "2024-07-01T01:00:00") // on this page
 		}
 		service.ServeHTTP(w, r)
-	}), byDate...)
+	}), dateCursor...)
 	offset, err := load.run(0, nil)
 	if err != nil || !changed {
 		t.Fatalf("changed %t: %v", changed, err)
 	}
-	load.same(service, "Orders")
+	load.checkComplete(service, "Orders")
 	offset = load.poll(offset)
 	if !slices.Contains(load.rows, "[10248]") {
 		t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 	}
-	dated(t, service, 10249, "2024-07-01T02:00:00")
+	setDate(t, service, 10249, "2024-07-01T02:00:00")
 	offset = load.poll(offset)
 	if !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
 		t.Errorf("expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)

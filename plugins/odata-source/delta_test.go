@@ -29,53 +29,57 @@ func TestDelta(t *testing.T) {
 		switches odatatest.Switches
 		settings []string
 	}{
-		{"announced", odatatest.Switches{}, nil},
-		{"pages", odatatest.Switches{PageSize: 7}, nil},
-		{"relative links", odatatest.Switches{PageSize: 7, Links: "relative"}, nil},
-		{"plain links", odatatest.Switches{Delta: "links", PageSize: 20}, nil},
-		{"tokens without quotes", odatatest.Switches{DeltaQuotes: "off"}, nil},
-		{"JSON", odatatest.Switches{PageSize: 7}, []string{"sap.odata#00.format=json"}},
-		{"other prefixes", odatatest.Switches{PageSize: 50, Prefixes: true}, nil},
-		{"202", odatatest.Switches{PageSize: 30, Accepted: 3}, nil},
-		{"reordered", odatatest.Switches{PageSize: 30, Differ: "reorder"}, nil},
+		{name: "announced"},
+		{name: "pages", switches: odatatest.Switches{PageSize: 7}},
+		{name: "relative links", switches: odatatest.Switches{PageSize: 7, Links: "relative"}},
+		{name: "plain links", switches: odatatest.Switches{Delta: "links", PageSize: 20}},
+		{name: "tokens without quotes", switches: odatatest.Switches{DeltaQuotes: "off"}},
+		{name: "JSON", switches: odatatest.Switches{PageSize: 7}, settings: []string{"sap.odata#00.format=json"}},
+		{name: "other prefixes", switches: odatatest.Switches{PageSize: 50, Prefixes: true}},
+		{name: "202", switches: odatatest.Switches{PageSize: 30, Accepted: 3}},
+		{name: "reordered", switches: odatatest.Switches{PageSize: 30, Differ: "reorder"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 60, Switches: test.switches})
-			follower := loaded(t, service, tracked00("Customers", test.settings...)...)
-			follower.equals(service, "Customers", "CustomerID", "CompanyName")
-			var all []string
-			service.Each("Customers", func(key string, _ map[string]string) { all = append(all, key) })
+			follower := followSet(t, service, deltaSet("Customers", test.settings...)...)
+			follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
+			var keys []string
+			service.Each("Customers", func(key string, _ map[string]string) { keys = append(keys, key) })
 			write(t, service, "POST", "Customers", map[string]any{"CustomerID": "O'N/1", "CompanyName": "New"})
-			write(t, service, "MERGE", "Customers"+all[0], map[string]any{"CompanyName": "Changed"})
+			write(t, service, "MERGE", "Customers"+keys[0], map[string]any{"CompanyName": "Changed"})
 			for i := range 20 {
 				write(t, service, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i),
 					"CompanyName": "Many"})
 			}
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Customers", "CustomerID", "CompanyName")
+			follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 			write(t, service, "DELETE", "Customers('O''N%2F1')", nil)
-			before := len(follower.log)
+			recordCount := len(follower.log)
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Customers", "CustomerID", "CompanyName")
-			if d := follower.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
-				d[0].value["CustomerID"] != "O'N/1" ||
-				d[0].value["CompanyName"] != nil || d[0].value["DELETED_AT"] == nil {
-				t.Errorf("the record of the deleted entity is %v", d)
+			follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
+			deletions := follower.log[recordCount:]
+			if len(deletions) != 1 {
+				t.Fatalf("expected one record of the deleted entity, found %v", deletions)
 			}
-			for _, e := range follower.log[:before] {
+			v := deletions[0].value
+			if v["RECORDMODE"] != "D" || v["CustomerID"] != "O'N/1" || v["CompanyName"] != nil ||
+				v["DELETED_AT"] == nil {
+				t.Errorf("the record of the deleted entity is %v", v)
+			}
+			for _, e := range follower.log[:recordCount] {
 				if e.value["RECORDMODE"] != nil || e.value["DELETED_AT"] != nil {
 					t.Fatalf("expected no change mode for a row that is not deleted, found %v and %v",
 						e.value["RECORDMODE"], e.value["DELETED_AT"])
 				}
 			}
 			if len(follower.faults) > 0 {
-				t.Error(follower.faults)
+				t.Errorf("expected no row errors, found %v", follower.faults)
 			}
-			if err := follower.catchUp(poll); err != nil || len(follower.log) != before+1 {
-				t.Errorf("expected no rows without a change, found %d (%v)", len(follower.log)-before-1, err)
+			if err := follower.catchUp(poll); err != nil || len(follower.log) != recordCount+1 {
+				t.Errorf("expected no rows without a change, found %d (%v)", len(follower.log)-recordCount-1, err)
 			}
 			if test.switches.Accepted > 0 && follower.waits != 3 {
-				t.Errorf("found %d waits", follower.waits)
+				t.Errorf("expected 3 waits, found %d", follower.waits)
 			}
 		})
 	}
@@ -90,16 +94,16 @@ func TestDeletes(t *testing.T) {
 			if form != "" {
 				settings = append(settings, "sap.odata#00.deletes="+form)
 			}
-			follower := loaded(t, service, tracked00("Order_Details", settings...)...)
+			follower := followSet(t, service, deltaSet("Order_Details", settings...)...)
 			var deleted []string
 			service.Each("Order_Details", func(key string, _ map[string]string) { deleted = append(deleted, key) })
 			for _, key := range deleted[:3] {
 				write(t, service, "DELETE", "Order_Details"+key, nil)
 			}
-			before := len(follower.log)
+			recordCount := len(follower.log)
 			noError(t, follower.catchUp(poll))
 			var forms string
-			for _, e := range follower.log[before:] {
+			for _, e := range follower.log[recordCount:] {
 				if e.tombstone {
 					forms += "t"
 				} else {
@@ -117,10 +121,10 @@ func TestDeletes(t *testing.T) {
 	}
 }
 
-// alsoDeleted inserts a deleted entry of the set Products into a response, before the last occurrence of a text.
-func alsoDeleted(r *wit.Response, key int, before string) {
-	at := bytes.LastIndex(r.Body, []byte(before))
-	r.Body = slices.Insert(slices.Clone(r.Body), at, fmt.Appendf(nil, `<at:deleted-entry `+
+// addDeletedEntry inserts a deleted entry of the set Products into a response, before the last occurrence of a text.
+func addDeletedEntry(r *wit.Response, key int, text string) {
+	pos := bytes.LastIndex(r.Body, []byte(text))
+	r.Body = slices.Insert(slices.Clone(r.Body), pos, fmt.Appendf(nil, `<at:deleted-entry `+
 		`xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="%s/Products(%d)" when="2026-01-02T03:04:05Z"/>`,
 		sapNorthwind, key)...)
 }
@@ -131,8 +135,8 @@ func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
 	for _, test := range []struct {
 		name     string
-		deleted  bool
-		first    bool
+		deleted  bool // the entity is deleted in the service too
+		first    bool // the deleted entry is before the rows
 		settings []string
 		// repeated lists the options of the load that the delta link repeats.
 		repeated string
@@ -154,33 +158,33 @@ func TestRowAndTombstone(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: test.switches})
-			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			repeatingService := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.RawQuery, "deltatoken") {
 					r.URL.RawQuery += test.repeated
 				}
 				service.ServeHTTP(w, r)
 			})
-			follower := loaded(t, keeping, tracked00("Products", test.settings...)...)
-			before := follower.state["[3]"]
+			follower := followSet(t, repeatingService, deltaSet("Products", test.settings...)...)
+			earlierRow := follower.state["[3]"]
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower.onResponse = func(q *wit.Request, r *wit.Response) {
 				if !strings.Contains(q.Target, "deltatoken") {
 					return
 				}
-				alsoDeleted(r, 3, map[bool]string{true: "<entry", false: "</feed>"}[test.first])
+				addDeletedEntry(r, 3, map[bool]string{true: "<entry", false: "</feed>"}[test.first])
 				if test.deleted {
 					write(t, service, "DELETE", "Products(3)", nil)
 				}
 			}
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Products", "ProductID", "ProductName")
-			after := follower.state["[3]"]
-			if test.deleted != (after == nil) {
-				t.Fatalf("read again: %v", after)
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
+			row := follower.state["[3]"]
+			if test.deleted != (row == nil) {
+				t.Fatalf("expected a deleted entity: %t, found %v", test.deleted, row)
 			}
-			for name, v := range after {
-				if name != "ProductName" && name != "DELETED_AT" && name != "RECORDMODE" && v != before[name] {
-					t.Errorf("%s: expected %v as before, found %v", name, before[name], v)
+			for name, v := range row {
+				if name != "ProductName" && name != "DELETED_AT" && name != "RECORDMODE" && v != earlierRow[name] {
+					t.Errorf("%s: expected %v as before, found %v", name, earlierRow[name], v)
 				}
 			}
 		})
@@ -190,31 +194,32 @@ func TestRowAndTombstone(t *testing.T) {
 // If an entity that is read again has a property that was not in the metadata, its record contains it.
 func TestRereadRowHasNewProperty(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 20})
-	hides := true
-	property := regexp.MustCompile(`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
-	follower := loaded(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := httptest.NewRecorder()
-		service.ServeHTTP(answer, r)
-		maps.Copy(w.Header(), answer.Header())
+	isHidden := true
+	property := regexp.MustCompile(
+		`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
+	follower := followSet(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		response := httptest.NewRecorder()
+		service.ServeHTTP(response, r)
+		maps.Copy(w.Header(), response.Header())
 		w.Header().Del("Content-Length")
-		w.WriteHeader(answer.Code)
-		if hides {
-			w.Write(property.ReplaceAll(answer.Body.Bytes(), nil))
+		w.WriteHeader(response.Code)
+		if isHidden {
+			w.Write(property.ReplaceAll(response.Body.Bytes(), nil))
 		} else {
-			w.Write(answer.Body.Bytes())
+			w.Write(response.Body.Bytes())
 		}
-	}), tracked00("Products")...)
+	}), deltaSet("Products")...)
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") {
-			alsoDeleted(r, 3, "</feed>")
-			hides = false
+			addDeletedEntry(r, 3, "</feed>")
+			isHidden = false
 		}
 	}
-	passed := len(follower.log)
+	rowCount := len(follower.log)
 	err := follower.catchUp(poll)
 	if faultOf(err).Kind != wit.ErrorStale {
-		t.Fatalf("expected an error of kind stale, found %v, and rows %v", err, follower.log[passed:])
+		t.Fatalf("expected an error of kind stale, found %v, and rows %v", err, follower.log[rowCount:])
 	}
 	follower.start()
 	noError(t, follower.catchUp(poll))
@@ -228,34 +233,35 @@ func TestRereadRowHasNewProperty(t *testing.T) {
 func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 	for _, deleted := range []bool{true, false} {
 		for _, restarted := range []bool{true, false} {
-			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the deleted entry on the other
-				if deleted && other == 1 {
+			// A row is on page 1 or 2, and its deleted entry on the other.
+			for key, deletedPage := range map[int]int{3: 2, 5: 1} {
+				if deleted && deletedPage == 1 {
 					continue
 				}
 				service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 2}})
-				follower := loaded(t, service, tracked00("Products")...)
+				follower := followSet(t, service, deltaSet("Products")...)
 				for _, changed := range []int{3, 4, 5} {
 					write(t, service, "MERGE", fmt.Sprintf("Products(%d)", changed),
 						map[string]any{"ProductName": "Changed"})
 				}
 				page := 0
-				again := restarted
-				follower.answered = func(q *wit.Request, r *wit.Response) {
+				fails := restarted
+				follower.onResponse = func(q *wit.Request, r *wit.Response) {
 					if !strings.Contains(q.Target, "Products?") {
 						return
 					}
 					page++
-					if again && page == 2 {
+					if fails && page == 2 {
 						page--
-						again = false
+						fails = false
 						r.Status = noAnswer
 						return
 					}
-					if page == other {
-						alsoDeleted(r, key, "</feed>")
+					if page == deletedPage {
+						addDeletedEntry(r, key, "</feed>")
 					}
 					if deleted && page == 2 {
-						quietly(service, "DELETE", fmt.Sprintf("Products(%d)", key), nil)
+						tryWrite(service, "DELETE", fmt.Sprintf("Products(%d)", key), nil)
 					}
 				}
 				err := follower.catchUp(poll)
@@ -264,7 +270,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					err = follower.catchUp(start)
 				}
 				noError(t, err)
-				follower.equals(service, "Products", "ProductID", "ProductName")
+				follower.checkTopic(service, "Products", "ProductID", "ProductName")
 				if t.Failed() {
 					t.Fatalf("Products(%d), deleted %t, restarted %t", key, deleted, restarted)
 				}
@@ -277,40 +283,41 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 // other than one entity, the entity is not deleted. It is if it no longer meets the filter.
 func TestFailedRereadIsNoDelete(t *testing.T) {
 	for _, test := range []struct {
-		name     string
-		message  string
-		answered func(r *wit.Response)
+		name       string
+		message    string
+		onResponse func(r *wit.Response)
 	}{
-		{"a 404 without a body", "HTTP 404 without a body; it is not considered deleted", func(r *wit.Response) {
-			r.Status = 404
-			r.Body = nil
-		}},
-		{"an unknown service", "is not considered deleted", func(r *wit.Response) {
+		{name: "a 404 without a body", message: "HTTP 404 without a body; it is not considered deleted",
+			onResponse: func(r *wit.Response) {
+				r.Status = 404
+				r.Body = nil
+			}},
+		{name: "an unknown service", message: "is not considered deleted", onResponse: func(r *wit.Response) {
 			r.Status = 404
 			r.Body = []byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` + `<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
 		}},
-		{"no entity", "expected one entity, found 0",
-			func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
-		{"two", "expected one entity, found 2", func(r *wit.Response) {
-			one := r.Body[strings.Index(string(r.Body), "<entry"):]
-			r.Body = slices.Concat([]byte(`<feed`+atomSpaces+`>`), one, one, []byte("</feed>"))
+		{name: "no entity", message: "expected one entity, found 0",
+			onResponse: func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
+		{name: "two entities", message: "expected one entity, found 2", onResponse: func(r *wit.Response) {
+			entry := r.Body[strings.Index(string(r.Body), "<entry"):]
+			r.Body = slices.Concat([]byte(`<feed`+atomSpaces+`>`), entry, entry, []byte("</feed>"))
 		}},
-		{"outside the filter", "", func(*wit.Response) {}},
+		{name: "outside the filter", onResponse: func(*wit.Response) {}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
-			follower := loaded(t, service, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
+			follower := followSet(t, service, deltaSet("Products", condition("0", "UnitPrice", "gt", "1")...)...)
 			rows := len(follower.state)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			follower.answered = func(request *wit.Request, r *wit.Response) {
+			follower.onResponse = func(request *wit.Request, r *wit.Response) {
 				switch {
 				case strings.Contains(request.Target, "deltatoken"):
-					alsoDeleted(r, 3, "</feed>")
+					addDeletedEntry(r, 3, "</feed>")
 					if test.message == "" {
 						write(t, service, "MERGE", "Products(3)", map[string]any{"UnitPrice": "0.5"})
 					}
 				case strings.Contains(request.Target, "Products(3)"):
-					test.answered(r)
+					test.onResponse(r)
 				}
 			}
 			err := follower.catchUp(poll)
@@ -318,24 +325,25 @@ func TestFailedRereadIsNoDelete(t *testing.T) {
 				t.Errorf("expected %q, found %v", test.message, err)
 			}
 			if test.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
-				t.Errorf("%d of %d rows, %v", len(follower.state), rows, follower.state["[3]"])
+				t.Errorf("expected all of %d rows but row 3, found %d and %v", rows, len(follower.state),
+					follower.state["[3]"])
 			}
 		})
 	}
 }
 
-// killedAnywhere changes the service and reads the changes forty times, killed in any piece of any response, and then
+// catchUpKilled changes the service and reads the changes forty times, killed in any piece of any response, and then
 // without being killed.
-func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) {
+func (f *follower) catchUpKilled(random *rand.Rand, round int, change func(id int)) {
 	f.t.Helper()
-	f.piece = 300 + r.IntN(20_000)
+	f.piece = 300 + random.IntN(20_000)
 	for range 40 {
-		for range r.IntN(6) {
-			change(1 + r.IntN(77))
+		for range random.IntN(6) {
+			change(1 + random.IntN(77))
 		}
 		reason := poll
-		f.kill = r.IntN(12)
-		if r.IntN(3) == 0 {
+		f.kill = random.IntN(12)
+		if random.IntN(3) == 0 {
 			f.kill = -1
 		}
 		if f.stored == nil {
@@ -348,7 +356,7 @@ func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) 
 		}
 	}
 	f.kill = -1
-	for range 2 { // the first load or its rest, then the changes
+	for range 2 { // the first load or what remains of it, then the changes
 		noError(f.t, f.catchUp(start))
 	}
 }
@@ -356,30 +364,34 @@ func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) 
 // TestDeltaResumes kills the reader in any piece of any response, changes the service in between, and compares the
 // result: nothing is lost, whatever the size of pages, and whatever a repeated request returns.
 func TestDeltaResumes(t *testing.T) {
-	r := rand.New(rand.NewPCG(11, 12))
+	random := rand.New(rand.NewPCG(11, 12))
 	for round := range 60 {
-		differ := []string{"", "reorder"}[r.IntN(2)]
-		format := []string{"atom", "json"}[r.IntN(2)]
-		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
-			Differ: differ, Delta: []string{"", "links"}[r.IntN(2)], SkipToken: []string{"", "offset"}[r.IntN(2)]}})
-		follower := newFollower(t, service, tracked00("Products", "sap.odata#00.format="+format)...)
-		fresh := 100_000
-		follower.killedAnywhere(r, round, func(id int) {
-			switch r.IntN(3) {
+		differ := []string{"", "reorder"}[random.IntN(2)]
+		format := []string{"atom", "json"}[random.IntN(2)]
+		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{
+			PageSize:  random.IntN(40),
+			Differ:    differ,
+			Delta:     []string{"", "links"}[random.IntN(2)],
+			SkipToken: []string{"", "offset"}[random.IntN(2)],
+		}})
+		follower := newFollower(t, service, deltaSet("Products", "sap.odata#00.format="+format)...)
+		lastID := 100_000
+		follower.catchUpKilled(random, round, func(id int) {
+			switch random.IntN(3) {
 			case 0:
-				fresh++
-				write(t, service, "POST", "Products", product(fresh, fmt.Sprint("New ", fresh)))
+				lastID++
+				write(t, service, "POST", "Products", product(lastID, fmt.Sprint("New ", lastID)))
 			case 1:
 				if follower.stored == nil {
 					return // the deleted row of a first page that is read again is reported nowhere
 				}
-				quietly(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
+				tryWrite(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 			default:
-				quietly(service, "MERGE", fmt.Sprintf("Products(%d)", id),
-					map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
+				tryWrite(service, "MERGE", fmt.Sprintf("Products(%d)", id),
+					map[string]any{"ProductName": fmt.Sprint("Changed ", random.IntN(1000))})
 			}
 		})
-		follower.equals(service, "Products", "ProductID", "ProductName")
+		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		if t.Failed() {
 			t.Fatalf("round %d: %+v", round, service.Switches())
 		}
@@ -398,7 +410,7 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 		kind    wit.ErrorKind
 		message string
 	}{
-		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
+		{name: "no delta links", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
 			message: "the service does not track changes of this set"},
 		{name: "announced but missing", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
 			message: "found none, although the service confirms odata.track-changes"},
@@ -413,11 +425,11 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
-			follower := newFollower(t, s, tracked00("Products", test.settings...)...)
+			follower := newFollower(t, s, deltaSet("Products", test.settings...)...)
 			err := follower.catchUp(start)
 			if err == nil && test.expired > 0 {
 				noError(t, s.Set("expire-tokens", ""))
-				follower.answered = func(_ *wit.Request, r *wit.Response) {
+				follower.onResponse = func(_ *wit.Request, r *wit.Response) {
 					if r.Status == http.StatusGone {
 						r.Status = uint16(test.expired)
 					}
@@ -425,11 +437,11 @@ func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 				stored := fmt.Sprint(follower.stored)
 				err = follower.catchUp(poll)
 				if fmt.Sprint(follower.stored) != stored {
-					t.Error("the offset has changed")
+					t.Errorf("expected the offset %s, found %v", stored, follower.stored)
 				}
 			}
 			if fault := faultOf(err); fault.Kind != test.kind || !strings.Contains(fault.Message, test.message) {
-				t.Errorf("found %v", err)
+				t.Errorf("expected %v with %q, found %v", test.kind, test.message, err)
 			}
 		})
 	}
@@ -446,34 +458,35 @@ func TestDeltaOfOddServices(t *testing.T) {
 		body    func(requestLink string) string
 		message string
 	}{
-		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
-			"expected a delta link at the end of the changes, found none: later changes cannot be requested"},
-		{"pages of changes go in a circle", func(requestLink string) string {
+		{name: "an expired token is answered with an empty feed and no link",
+			body:    func(string) string { return feed + "</feed>" },
+			message: "expected a delta link at the end of the changes, found none: later changes cannot be requested"},
+		{name: "pages of changes go in a circle", body: func(requestLink string) string {
 			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(requestLink, "&$skiptoken=1"), "&",
 				"&amp;")+"&amp;$skiptoken=1") + "</feed>"
-		}, "the service's pages form a loop"},
-		{"the link behind changes leads to another set", func(string) string {
+		}, message: "the service's pages form a loop"},
+		{name: "the link behind changes leads to another set", body: func(string) string {
 			return feed + link("delta", "https://elsewhere.example/X?!deltatoken=1") + "</feed>"
-		}, "leads to https://elsewhere.example"},
-		{"a tombstone without a key", func(string) string {
+		}, message: "leads to https://elsewhere.example"},
+		{name: "a tombstone without a key", body: func(string) string {
 			return feed +
 				`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="http://127.0.0.1:8080` +
 				sapNorthwind + `/Products" when="2026-01-01T00:00:00Z"/>` +
 				link("delta", "Products?!deltatoken=1") + "</feed>"
-		}, ""},
-		{"a delta link that leads to itself, without rows", func(requestLink string) string {
+		}},
+		{name: "a delta link that leads to itself, without rows", body: func(requestLink string) string {
 			return feed + link("delta", strings.ReplaceAll(requestLink, "&", "&amp;")) + "</feed>"
-		}, ""},
-		{"a delta link that leads to itself, with rows that are old", func(requestLink string) string {
+		}},
+		{name: "a delta link that leads to itself, with rows that are old", body: func(requestLink string) string {
 			return feed +
 				`<entry><content type="application/xml"><m:properties><d:ProductID>1</d:ProductID><d:ProductName>Old</d:ProductName><d:Discontinued>false</d:Discontinued></m:properties></content></entry>` +
 				link("delta", strings.ReplaceAll(requestLink, "&", "&amp;")) + "</feed>"
-		}, ""},
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
-			follower := loaded(t, service, tracked00("Products")...)
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower := followSet(t, service, deltaSet("Products")...)
+			follower.onResponse = func(q *wit.Request, r *wit.Response) {
 				if strings.Contains(q.Target, "deltatoken") {
 					r.Body = []byte(test.body(q.Target))
 					r.Status = 200
@@ -483,21 +496,23 @@ func TestDeltaOfOddServices(t *testing.T) {
 			before := len(follower.targets)
 			err := follower.catchUp(poll)
 			if !errorContains(err, test.message) {
-				t.Errorf("found %v", err)
+				t.Errorf("expected %q, found %v", test.message, err)
 			}
 			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
-				t.Error("the offset has changed")
+				t.Errorf("expected the offset %s, found %v", stored, follower.stored)
 			}
 			if n := len(follower.targets) - before; n > 5 {
-				t.Errorf("unexpected number of requests %d", n)
+				t.Errorf("expected at most 5 requests, found %d", n)
 			}
-			if keyless := strings.Contains(test.name, "without a key"); keyless != (len(follower.faults) == 1 &&
-				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")) {
+			isKeyless := strings.Contains(test.name, "without a key")
+			hasKeyError := len(follower.faults) == 1 &&
+				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")
+			if isKeyless != hasKeyError {
 				t.Errorf("unexpected row errors: %v", follower.faults)
-			} else if keyless {
+			} else if isKeyless {
 				return // the host fails the task, or skips the row if errors.tolerance allows it
 			}
-			follower.answered = nil
+			follower.onResponse = nil
 			if test.message != "" {
 				return
 			}
@@ -505,7 +520,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		})
 	}
 }
@@ -515,26 +530,27 @@ func TestDeltaOfOddServices(t *testing.T) {
 func TestDeltaReload(t *testing.T) {
 	for change, settings := range map[string][]string{"": nil, "read": {sourceconfig.HeadersEnable + "=true"}} {
 		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
-		follower := loaded(t, service, tracked00("Products", append(settings, "sap.odata#00.delta.lost=reload")...)...)
+		settings = append(settings, "sap.odata#00.delta.lost=reload")
+		follower := followSet(t, service, deltaSet("Products", settings...)...)
 		write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		service.Set("expire-tokens", "")
-		before := len(follower.log)
+		earlier := len(follower.log)
 		noError(t, follower.catchUp(poll))
-		follower.equals(service, "Products", "ProductID", "ProductName")
-		n := len(follower.log) - before
-		if n != service.Count("Products") {
-			t.Errorf("found %d rows of %d", n, service.Count("Products"))
+		follower.checkTopic(service, "Products", "ProductID", "ProductName")
+		reloaded := len(follower.log) - earlier
+		if reloaded != service.Count("Products") {
+			t.Errorf("found %d rows of %d", reloaded, service.Count("Products"))
 		}
 		for i, e := range follower.log {
-			mark := map[int]string{before: "begin", len(follower.log) - 1: "end"}[i]
-			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= before) ||
+			mark := map[int]string{earlier: "begin", len(follower.log) - 1: "end"}[i]
+			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= earlier) ||
 				e.headers[feedreader.HeaderMark] != mark ||
 				e.headers[sourceconfig.HeaderChange] != change {
 				t.Errorf("row %d of %d: headers %v", i, len(follower.log), e.headers)
 			}
 		}
-		if err := follower.catchUp(poll); err != nil || len(follower.log) != before+n {
-			t.Errorf("found %d more rows, %v", len(follower.log)-before-n, err)
+		if err := follower.catchUp(poll); err != nil || len(follower.log) != earlier+reloaded {
+			t.Errorf("found %d more rows, %v", len(follower.log)-earlier-reloaded, err)
 		}
 	}
 }
@@ -547,25 +563,25 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 		// lost is the number of pages of the snapshot that the service no longer has.
 		lost int
 		rows int
-		ends bool
+		ends bool // the last row marks the end of the snapshot
 	}{
 		{name: "whole", rows: 77, ends: true},
 		{name: "a page is lost", lost: 1, rows: 116, ends: true},
-		{name: "two are", lost: 2, rows: 78},
+		{name: "two pages are lost", lost: 2, rows: 78},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
-			follower := newFollower(t, service, tracked00("Products")...)
-			ask := wit.PollReason{Snapshot: wit.Ptr("4711")}
-			step, err := follower.p.Next(follower.opened.Context, 0, nil, ask, follower.now)
+			follower := newFollower(t, service, deltaSet("Products")...)
+			snapshot := wit.PollReason{Snapshot: wit.Ptr("4711")}
+			step, err := follower.p.Next(follower.opened.Context, 0, nil, snapshot, follower.now)
 			if err != nil || step.Idle == nil {
-				t.Errorf("before the first load: %+v, %v", step, err)
+				t.Errorf("expected an idle feed before the first load, found %+v, %v", step, err)
 			}
 			noError(t, follower.catchUp(start))
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
 			received := len(follower.log)
 			lost := test.lost
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower.onResponse = func(q *wit.Request, r *wit.Response) {
 				isThird := strings.Contains(q.Target, "ProductID%20ge%2039&")
 				if isThird && lost > 0 {
 					lost--
@@ -576,8 +592,8 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 					write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Meanwhile"})
 				}
 			}
-			noError(t, follower.catchUp(ask))
-			follower.answered = nil
+			noError(t, follower.catchUp(snapshot))
+			follower.onResponse = nil
 			rows := slices.DeleteFunc(slices.Clone(follower.log[received:]), func(e event) bool {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
@@ -594,7 +610,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			}
 			write(t, service, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			if n := len(follower.log) - received - len(rows); n != 3 {
 				t.Errorf("expected three more changes, found %d", n)
 			}
@@ -605,17 +621,17 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 // TestRewrittenLink replaces the token in the stored link once, at the start.
 func TestRewrittenLink(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
-	follower := loaded(t, s, tracked00("Products")...)
-	token := delta.TokenOf(text(follower.stored, "url"))
+	follower := followSet(t, s, deltaSet("Products")...)
+	token := delta.TokenOf(stringOf(follower.stored, "url"))
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.catchUp(poll))
 	follower.settings = append(follower.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'",
 		"sap.odata#00.delta.link.replacement=$1'"+token+"'")
 	for i, want := range []int{1, 0, 0} {
 		follower.start()
-		before := len(follower.log)
-		if err := follower.catchUp(start); err != nil || len(follower.log)-before != want {
-			t.Errorf("start %d: %d rows were read again, %v", i, len(follower.log)-before, err)
+		earlier := len(follower.log)
+		if err := follower.catchUp(start); err != nil || len(follower.log)-earlier != want {
+			t.Errorf("start %d: %d rows were read again, %v", i, len(follower.log)-earlier, err)
 		}
 	}
 }
@@ -623,17 +639,17 @@ func TestRewrittenLink(t *testing.T) {
 // A connector continues from another connector's delta link, even if the offset contains nothing else.
 func TestDeltaLinkOfAnotherConnector(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
-	follower := loaded(t, service, tracked00("Products")...)
-	follower.stored = []wit.OffsetEntry{wit.StringEntry("url", text(follower.stored, "url"))}
+	follower := followSet(t, service, deltaSet("Products")...)
+	follower.stored = []wit.OffsetEntry{wit.StringEntry("url", stringOf(follower.stored, "url"))}
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.p.CheckOffset([]wit.OffsetEntry{wit.StringEntry("service", sapNorthwind),
 		wit.StringEntry("entityset", "Products")}, follower.stored))
-	before := len(follower.log)
+	earlier := len(follower.log)
 	follower.start()
-	if err := follower.catchUp(start); err != nil || len(follower.log) != before+1 {
-		t.Errorf("expected one change, found %d, %v", len(follower.log)-before, err)
+	if err := follower.catchUp(start); err != nil || len(follower.log) != earlier+1 {
+		t.Errorf("expected one change, found %d, %v", len(follower.log)-earlier, err)
 	}
-	follower.equals(service, "Products", "ProductID", "ProductName")
+	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
 
 // TestPlainLoadsAreCheckedByCount: a load that does not request changes is reported as complete only if it is. It is
@@ -643,9 +659,9 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
-		cut      bool
-		deleted  string
-		born     bool
+		cut      bool   // the first page has no next link
+		deleted  string // the entity that is deleted during the load
+		inserted bool   // and another one is inserted
 		settings []string
 		rows     int
 	}{
@@ -653,20 +669,20 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 		{name: "the feed ends after its first page", cut: true, rows: 30},
 		{name: "the count was not requested", cut: true, settings: []string{"sap.odata#00.count=none"}, rows: 30},
 		{name: "a row is deleted during the load", deleted: "Orders(10275)", rows: 29},
-		{name: "a row is deleted, and one inserted before the next page", deleted: "Orders(10275)", born: true,
+		{name: "a row is deleted, and one inserted before the next page", deleted: "Orders(10275)", inserted: true,
 			rows: 29 + 30},
 		{name: "the count is rejected", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.switches.PageSize = 20
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
-			follower := loaded(t, service, tracked00("Orders", test.settings...)...)
+			follower := followSet(t, service, deltaSet("Orders", test.settings...)...)
 			deleted := test.deleted
-			follower.answered = func(q *wit.Request, r *wit.Response) {
+			follower.onResponse = func(q *wit.Request, r *wit.Response) {
 				if deleted != "" {
 					write(t, service, "DELETE", deleted, nil)
 					deleted = ""
-					if test.born {
+					if test.inserted {
 						write(t, service, "POST", "Orders", map[string]any{"OrderID": 1})
 					}
 				}
@@ -680,10 +696,10 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 			}
 			before := len(follower.log)
 			noError(t, follower.catchUp(wit.PollReason{Snapshot: wit.Ptr("4711")}))
-			follower.answered = nil
+			follower.onResponse = nil
 			write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Orders", "OrderID", "ShipName")
+			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			rows := 0
 			marks := ""
 			for _, e := range follower.log[before:] {
@@ -708,12 +724,12 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
-			follower := loaded(t, service, tracked00("Products")...)
+			follower := followSet(t, service, deltaSet("Products")...)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			link := ""
 			prepared := []byte(nil)
 			pending := 2
-			follower.answered = func(request *wit.Request, r *wit.Response) {
+			follower.onResponse = func(request *wit.Request, r *wit.Response) {
 				switch {
 				case request.Target == monitor && pending > 0:
 					// the URL is kept
@@ -744,13 +760,13 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 				return
 			}
 			noError(t, err)
-			if !strings.Contains(text(follower.stored, "url"), "deltatoken") {
+			if !strings.Contains(stringOf(follower.stored, "url"), "deltatoken") {
 				t.Errorf("stored: %v", follower.stored)
 			}
 			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
-			follower.answered = nil
+			follower.onResponse = nil
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		})
 	}
 }
@@ -758,29 +774,30 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 // TestChangesPreparedWhileStopped: a connector that was stopped for longer than the preparation may take requests the
 // changes by their delta link again, once, whatever the announced URL returns now.
 func TestChangesPreparedWhileStopped(t *testing.T) {
-	const monitor, patience = sapNorthwind + "/poll/1", 7_200_000
+	const monitor = sapNorthwind + "/poll/1"
+	const patienceMs = 7_200_000
 	for _, status := range []uint16{202, 404, 410} {
-		for _, mended := range []bool{true, false} {
-			t.Run(fmt.Sprint(status, mended), func(t *testing.T) {
+		for _, isMended := range []bool{true, false} {
+			t.Run(fmt.Sprint(status, isMended), func(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30})
-				follower := loaded(t, service, tracked00("Products")...)
+				follower := followSet(t, service, deltaSet("Products")...)
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				down := true
+				isDown := true
 				requests := 0
-				follower.answered = func(request *wit.Request, r *wit.Response) {
+				follower.onResponse = func(request *wit.Request, r *wit.Response) {
 					switch {
-					case request.Target == monitor && down:
+					case request.Target == monitor && isDown:
 						r.Status = noAnswer
 					case request.Target == monitor:
 						r.Status = status
 						r.Body = nil
 						r.Headers = nil
 						if requests > 1 {
-							follower.now += patience + 1
+							follower.now += patienceMs + 1
 						}
 					case strings.Contains(request.Target, "deltatoken"):
 						requests++
-						if requests == 1 || !mended {
+						if requests == 1 || !isMended {
 							r.Status = 202
 							r.Body = nil
 							r.Headers = []wit.Header{{Name: "location", Value: monitor}}
@@ -790,14 +807,14 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 				if err := follower.catchUp(poll); !errors.Is(err, errKilled) {
 					t.Fatal(err)
 				}
-				down = false
-				follower.now += patience + 1
+				isDown = false
+				follower.now += patienceMs + 1
 				follower.start()
 				switch err := follower.catchUp(start); {
-				case mended && err != nil:
+				case isMended && err != nil:
 					t.Error(err)
-				case mended:
-					follower.equals(service, "Products", "ProductID", "ProductName")
+				case isMended:
+					follower.checkTopic(service, "Products", "ProductID", "ProductName")
 				case err == nil || requests > 3:
 					t.Errorf("expected an error, found %v after %d requests of the link", err, requests)
 				}
@@ -809,14 +826,17 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 // If a delta link returns the whole set each time, all rows arrive, none is lost, and each poll ends.
 func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
-	follower := loaded(t, service, tracked00("Products")...)
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower := followSet(t, service, deltaSet("Products")...)
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") {
 			path, _, _ := strings.Cut(q.Target, "?")
-			all := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path, Headers: []wit.Header{
-				{Name: "Accept", Value: "application/atom+xml"}, {Name: "Prefer", Value: delta.TrackChanges}}})
-			r.Status = all.Status
-			r.Body = all.Body
+			whole := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path,
+				Headers: []wit.Header{
+					{Name: "Accept", Value: "application/atom+xml"},
+					{Name: "Prefer", Value: delta.TrackChanges},
+				}})
+			r.Status = whole.Status
+			r.Body = whole.Body
 		}
 	}
 	for n := range 3 {
@@ -824,7 +844,7 @@ func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
 		requests := len(follower.targets)
 		noError(t, follower.catchUp(poll))
-		follower.equals(service, "Products", "ProductID", "ProductName")
+		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		if len(follower.targets) != requests+1 {
 			t.Errorf("expected one request, found %v", follower.targets[requests:])
 		}

@@ -14,25 +14,27 @@ import (
 func TestExpandedFeedsArePaged(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
-			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1,
-				PageSize: 15,
-				Links:    links}})
-			load := whole(t, service, append(set("00", "Orders"), "sap.odata.format="+format,
+			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{
+				ExpandPageSize: 1,
+				PageSize:       15,
+				Links:          links,
+			}})
+			load := loadSet(t, service, append(set("00", "Orders"), "sap.odata.format="+format,
 				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)
-			load.same(service, "Orders")
+			load.checkComplete(service, "Orders")
 			lines := 0
-			for _, v := range load.values {
-				lines += strings.Count(v, "[") - 2 // the row and the list itself
+			for _, value := range load.values {
+				lines += strings.Count(value, "[") - 2 // the row and the list itself
 			}
-			inside := 0
+			nestedRequests := 0
 			for _, target := range load.targets {
 				if strings.Contains(target, ")/Order_Details?") {
-					inside++
+					nestedRequests++
 				}
 			}
-			if expected := service.Count("Order_Details"); lines != expected || inside == 0 {
+			if expected := service.Count("Order_Details"); lines != expected || nestedRequests == 0 {
 				t.Errorf("%s, %s: expected %d lines, found %d with %d nested links", links, format, expected, lines,
-					inside)
+					nestedRequests)
 			}
 		}
 	}
@@ -45,29 +47,31 @@ func TestNestedPagesWithoutEnd(t *testing.T) {
 		`<EntityType Name="I"><Key><PropertyRef Name="P"/></Key><Property Name="P" Type="Edm.Int32" Nullable="false"/>`+
 			`</EntityType>`, `<Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/>`+
 			`<End Role="I" Type="N.I" Multiplicity="*"/></Association>`)
+	const row = `{"P":%d}`
 	for name, test := range map[string]struct {
-		row   string // in each page, with its number
-		link  func(n int) string
-		fails string
+		row     string             // in each page, with its number
+		token   func(n int) string // of the next link of page n
+		message string             // of the error. "" means that the load succeeds.
 	}{
-		"to itself, without rows": {"", func(int) string { return "a" }, "was followed before"},
-		"to itself, with a row":   {`{"P":%d}`, func(int) string { return "a" }, "was followed before"},
-		"in a circle": {`{"P":%d}`, func(n int) string { return fmt.Sprint(n % 50) },
-			"was followed before"},
-		"ever further, without a row":  {"", func(n int) string { return fmt.Sprint(n) }, "1000 pages"},
-		"an end, behind many with one": {`{"P":%d}`, func(n int) string { return fmt.Sprint(n) }, ""},
+		"to itself, without rows": {token: func(int) string { return "a" }, message: "was followed before"},
+		"to itself, with a row": {row: row, token: func(int) string { return "a" },
+			message: "was followed before"},
+		"in a circle": {row: row, token: func(n int) string { return fmt.Sprint(n % 50) },
+			message: "was followed before"},
+		"ever further, without a row":  {token: func(n int) string { return fmt.Sprint(n) }, message: "1000 pages"},
+		"an end, behind many with one": {row: row, token: func(n int) string { return fmt.Sprint(n) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inner := 0
-			handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+			handler := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 				if !strings.Contains(r.URL.Path, "/L") {
 					fmt.Fprint(w, `{"d":{"__count":"1","results":[{"K":1,"L":{"results":[{"P":1}],`+
 						`"__next":"X(1)/L?$skiptoken=start"}}]}}`)
 					return
 				}
 				inner++
-				next := `,"__next":"X(1)/L?$skiptoken=` + test.link(inner) + `"`
-				if test.fails == "" && inner == 1200 {
+				next := `,"__next":"X(1)/L?$skiptoken=` + test.token(inner) + `"`
+				if test.message == "" && inner == 1200 {
 					next = ""
 				}
 				row := test.row
@@ -76,11 +80,11 @@ func TestNestedPagesWithoutEnd(t *testing.T) {
 				}
 				fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, row, next)
 			})
-			l := newLoad(t, handler, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
-			_, err := l.some(0, nil, 1)
-			if ends := test.fails == ""; !errorContains(err, test.fails) || (ends && inner < 1200) || (!ends &&
-				inner > 1001) {
-				t.Errorf("%d nested pages, %v", inner, err)
+			l := newLoad(t, handler, setOf("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
+			_, err := l.readPages(0, nil, 1)
+			ends := test.message == ""
+			if !errorContains(err, test.message) || (ends && inner < 1200) || (!ends && inner > 1001) {
+				t.Errorf("expected %q, found %v after %d nested pages", test.message, err, inner)
 			}
 		})
 	}
@@ -95,7 +99,7 @@ var childMetadata = metadataOf("P", withChildren, `<EntityType Name="D" BaseType
 	`<Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/><End Role="I" Type="N.T" Multiplicity="*"/>`+
 		`</Association>`)
 
-// child is a row of a feed in a test. typeName and inside may be empty.
+// child returns a row of a feed. typeName and inside may be empty.
 func child(format string, key int, typeName, inside string) string {
 	if format == "json" {
 		members := fmt.Sprintf(`"P":%d`, key)
@@ -120,7 +124,7 @@ func child(format string, key int, typeName, inside string) string {
 		`</content></entry>`, category, inside, key)
 }
 
-// children is a feed of rows with a next link, which may be empty.
+// children returns a feed of rows with a next link, which may be empty.
 func children(format string, rows []string, next string) string {
 	if format == "json" {
 		if next != "" {

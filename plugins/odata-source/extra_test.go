@@ -15,26 +15,26 @@ import (
 func TestAdditionalKeyFields(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
 		service := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
-		follower := loaded(t, service, tracked00("Customers", "sap.odata#00.format="+format,
-			"sap.odata#00.deletes=both",
-			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
-		follower.equals(service, "Customers", "CustomerID", "CompanyName")
+		follower := followSet(t, service, deltaSet("Customers", "sap.odata#00.format="+format,
+			"sap.odata#00.deletes=both", "sap.odata.key.extra=system=PRD, client=100",
+			"sap.odata#00.topic.partition=3")...)
+		follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 		deleted := ""
 		service.Each("Customers", func(key string, _ map[string]string) { deleted = key })
 		write(t, service, "DELETE", "Customers"+deleted, nil)
 		noError(t, follower.catchUp(poll))
-		follower.equals(service, "Customers", "CustomerID", "CompanyName")
+		follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 		for _, e := range follower.log {
 			if !strings.HasSuffix(e.key, " PRD 100]") {
 				t.Errorf("%s: expected the additional fields, found %s", format, e.key)
 			}
 		}
 		if len(follower.partitions) != 1 || follower.partitions[3] != len(follower.log) {
-			t.Errorf("%s: %d records, found in partitions %v", format, len(follower.log), follower.partitions)
+			t.Errorf("%s: expected %d records in partition 3, found %v", format, len(follower.log), follower.partitions)
 		}
-		if print := follower.opened.Feeds[0].Fingerprint; !strings.HasSuffix(print,
-			" key.extra=system=PRD, client=100") {
-			t.Error(print)
+		const suffix = " key.extra=system=PRD, client=100"
+		if fingerprint := follower.opened.Feeds[0].Fingerprint; !strings.HasSuffix(fingerprint, suffix) {
+			t.Errorf("expected a fingerprint that ends in %q, found %q", suffix, fingerprint)
 		}
 	}
 }
@@ -42,22 +42,22 @@ func TestAdditionalKeyFields(t *testing.T) {
 // The requests of a load contain the service's own key only, without the additional fields.
 func TestAdditionalKeyFieldsAreNotRequested(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
-	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
-	l.same(s, "Order_Details")
-	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20ge%20") ||
-		strings.Contains(all, "system") {
-		t.Error(all)
+	l := loadSet(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
+	l.checkComplete(s, "Order_Details")
+	if requests := strings.Join(l.targets, "\n"); !strings.Contains(requests, "%20and%20ProductID%20ge%20") ||
+		strings.Contains(requests, "system") {
+		t.Errorf("expected requests by ProductID and without system, found\n%s", requests)
 	}
 }
 
 // Metadata older than the configured age are read again at the next page. A property that was added in the meantime is
 // in the schema before a row contains it. Without the setting they are read once.
 func TestMetadataAreReadAgain(t *testing.T) {
-	s := &stubborn{keys: upFrom(1, 30), page: 10, filters: true}
-	grown := false
+	s := &ignoringService{keys: keysFrom(1, 30), pageSize: 10, filters: true}
+	hasNewProperty := false
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {
-			fmt.Fprint(w, strings.Replace(stubbornMetadata, `</EntityType>`,
+		if hasNewProperty && strings.HasSuffix(r.URL.Path, "$metadata") {
+			fmt.Fprint(w, strings.Replace(numberKeyMetadata, `</EntityType>`,
 				`<Property Name="Added" Type="Edm.String"/></EntityType>`, 1))
 			return
 		}
@@ -70,11 +70,11 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		{setting: "sap.odata.metadata.refresh.ms=60000", stale: true},
 		{setting: "sap.odata.metadata.refresh.ms=0"},
 	} {
-		grown = false
-		load := newLoad(t, service, of("/s", "X", test.setting)...)
-		offset, err := load.some(0, nil, 1)
+		hasNewProperty = false
+		load := newLoad(t, service, setOf("/s", "X", test.setting)...)
+		offset, err := load.readPages(0, nil, 1)
 		noError(t, err)
-		grown = true
+		hasNewProperty = true
 		if _, err := load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
 			t.Errorf("%s: expected the next page, found %v", test.setting, err)
 		}
@@ -85,11 +85,11 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		if !test.stale {
 			continue
 		}
-		again := newLoad(t, service, of("/s", "X", test.setting)...)
+		again := newLoad(t, service, setOf("/s", "X", test.setting)...)
 		if again.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
 			t.Error("the fingerprint of the feed has changed")
 		}
-		again.all(offset)
+		again.readAll(offset)
 		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Fields) != 2 {
 			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(again.rows), nodes[0].Fields)
 		}
@@ -102,7 +102,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 	for _, changes := range []bool{false, true} {
 		service := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})
-		follower := newFollower(t, service, tracked00("Customers")...)
+		follower := newFollower(t, service, deltaSet("Customers")...)
 		reason := start
 		if changes {
 			noError(t, follower.catchUp(start))
@@ -120,7 +120,7 @@ func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 		write(t, service, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
 		follower.start()
 		noError(t, follower.catchUp(start))
-		follower.equals(service, "Customers", "CustomerID", "CompanyName")
+		follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 		requests := len(follower.targets)
 		follower.start()
 		noError(t, follower.catchUp(start))

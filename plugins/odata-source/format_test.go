@@ -12,8 +12,8 @@ import (
 // notification, and later loads omit it, also after a restart.
 func TestRejectedFormatIsOmitted(t *testing.T) {
 	for name, settings := range map[string][]string{
-		"delta mode":    tracked00("Orders", "sap.odata#00.format=json"),
-		"notifications": subscribed00("Orders"),
+		"delta mode":    deltaSet("Orders", "sap.odata#00.format=json"),
+		"notifications": notifiedSet("Orders"),
 		"a period":      append(set("00", "Orders"), "sap.odata#00.exec-period=60"),
 		"a cursor": append(set("00", "Orders"), "sap.odata#00.exec-period=60",
 			"sap.odata#00.cursor.property=OrderDate"),
@@ -21,8 +21,8 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 35, Subscriptions: true,
 				Switches: odatatest.Switches{PageSize: 10, RefuseFormat: true, SkipToken: "offset"}})
-			follower := loaded(t, service, settings...)
-			follower.equals(service, "Orders", "OrderID", "ShipName")
+			follower := followSet(t, service, settings...)
+			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			follower.start() // a new instance without cached state
 			causes := []wit.PollReason{poll, {Snapshot: wit.Ptr("4711")}, poll}
 			if name == "notifications" {
@@ -33,7 +33,7 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 				follower.now += 100_000
 				noError(t, follower.catchUp(reason))
 			}
-			follower.equals(service, "Orders", "OrderID", "ShipName")
+			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			requests := 0
 			for _, target := range follower.targets {
 				if strings.Contains(target, "$format") {

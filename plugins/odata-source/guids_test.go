@@ -31,8 +31,8 @@ type guidService struct {
 	token     int
 }
 
-// unaddressed leaves out the address of a row.
-func unaddressed(string) string { return "" }
+// noAddress leaves out the address of a row.
+func noAddress(string) string { return "" }
 
 func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -44,16 +44,16 @@ func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				`<EntitySet Name="SubscriptionCollection" EntityType="N.T"/></EntityContainer></Schema>`)
 		return
 	}
-	if _, key, one := strings.Cut(r.URL.Path, "/X("); one {
+	if _, key, isEntity := strings.Cut(r.URL.Path, "/X("); isEntity {
 		_, key, _ = strings.Cut(key, "guid'")
 		key, _, _ = strings.Cut(key, "'")
-		at := slices.IndexFunc(s.rows, func(id string) bool { return strings.EqualFold(id, key) })
-		if at < 0 {
+		pos := slices.IndexFunc(s.rows, func(id string) bool { return strings.EqualFold(id, key) })
+		if pos < 0 {
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"error":{"code":"X/1","message":{"value":"no such entity"}}}`)
 			return
 		}
-		fmt.Fprintf(w, `{"d":%s}`, s.row(s.rows[at], s.loaded))
+		fmt.Fprintf(w, `{"d":%s}`, s.row(s.rows[pos], s.loaded))
 		return
 	}
 	w.Header().Set("Preference-Applied", delta.TrackChanges)
@@ -105,9 +105,9 @@ func (s *guidService) row(id string, spell func(string) string) string {
 	return `{"__metadata":{"uri":"` + address + `"},` + string(raw[1:])
 }
 
-// entities returns the GUIDs of the topic folded by key. They equal the service's if each delete and change has the
+// topicGuids returns the GUIDs of the topic folded by key. They equal the service's if each delete and change has the
 // same key as its row.
-func (f *follower) entities() (ids []string) {
+func (f *follower) topicGuids() (ids []string) {
 	for _, v := range f.state {
 		ids = append(ids, strings.ToLower(fmt.Sprint(v["ID"])))
 	}
@@ -133,33 +133,38 @@ func TestGuidsInAnotherCase(t *testing.T) {
 		delta     func(string) string
 		tombstone func(string) string
 	}{
-		{"tombstones in upper case", lower, lower, lower, upper},
-		{"tombstones in lower case", upper, upper, upper, lower},
-		{"addresses and tombstones in upper case", lower, upper, lower, upper},
-		{"rows without address", lower, unaddressed, lower, upper},
+		{name: "tombstones in upper case", loaded: lower, address: lower, delta: lower, tombstone: upper},
+		{name: "tombstones in lower case", loaded: upper, address: upper, delta: upper, tombstone: lower},
+		{name: "addresses and tombstones in upper case", loaded: lower, address: upper, delta: lower, tombstone: upper},
+		{name: "rows without address", loaded: lower, address: noAddress, delta: lower, tombstone: upper},
 	} {
 		for _, atom := range []bool{false, true} {
 			for _, deletes := range []string{"record", "tombstone"} {
 				t.Run(fmt.Sprintf("%s, Atom %v, %s", test.name, atom, deletes), func(t *testing.T) {
-					service := &guidService{rows: guids(), loaded: test.loaded, address: test.address,
+					service := &guidService{
+						rows:      guids(),
+						loaded:    test.loaded,
+						address:   test.address,
 						delta:     test.delta,
-						tombstone: test.tombstone, atom: atom}
-					follower := loaded(t, service, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
+						tombstone: test.tombstone,
+						atom:      atom,
+					}
+					follower := followSet(t, service, deltaSetOf("/s", "X", "sap.odata#00.deletes="+deletes)...)
 					service.changed = slices.Clone(service.rows[1:])
-					for _, both := range []bool{false, true} {
+					for _, isRowToo := range []bool{false, true} {
 						follower.start() // by an instance that has only the offset
 						noError(t, follower.catchUp(poll))
-						if found := follower.entities(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
+						if found := follower.topicGuids(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
 							t.Fatalf("expected %v, found %v: %v", service.rows, found, follower.state)
 						}
 						service.changed = []string{service.rows[0]}
 						service.deleted = []string{service.rows[len(service.rows)-1]}
-						if both { // as a row too, so it is read again.
+						if isRowToo { // so it is read again
 							service.changed = append(service.changed, service.deleted...)
 						}
 						service.rows = service.rows[:len(service.rows)-1]
 						noError(t, follower.catchUp(poll))
-						if found := follower.entities(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
+						if found := follower.topicGuids(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
 							t.Fatalf("deleted: expected %v, found %v", service.rows, found)
 						}
 					}
@@ -178,13 +183,13 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 		rows       func(string) string
 		tombstones func(string) string
 	}{
-		{"tombstones in upper case", lower, upper},
-		{"tombstones in lower case", upper, lower},
+		{name: "tombstones in upper case", rows: lower, tombstones: upper},
+		{name: "tombstones in lower case", rows: upper, tombstones: lower},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			service := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows,
 				tombstone: c.tombstones}
-			follower := loaded(t, service, tracked("/s", "X", "sap.odata#00.format=json")...)
+			follower := followSet(t, service, deltaSetOf("/s", "X", "sap.odata#00.format=json")...)
 			follower.stored = slices.DeleteFunc(follower.stored,
 				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
 			service.changed = slices.Clone(service.rows)
@@ -193,7 +198,7 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 			service.rows = service.rows[:1]
 			follower.start()
 			noError(t, follower.catchUp(poll))
-			if found := follower.entities(); !slices.Equal(found, service.rows) {
+			if found := follower.topicGuids(); !slices.Equal(found, service.rows) {
 				t.Errorf("expected %v, found %v", service.rows, found)
 			}
 		})
@@ -204,10 +209,11 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 // row.
 func TestGuidsInNotifications(t *testing.T) {
 	for _, test := range []struct{ rows, notified func(string) string }{
-		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
+		{rows: strings.ToLower, notified: strings.ToUpper},
+		{rows: strings.ToUpper, notified: strings.ToLower},
 	} {
 		service := &guidService{rows: guids(), loaded: test.rows, address: test.rows}
-		follower := loaded(t, service, of("/s", "X", notified...)...)
+		follower := followSet(t, service, setOf("/s", "X", notifySettings...)...)
 		deleted := service.rows[3]
 		changed := service.rows[2]
 		service.rows = service.rows[:3]
@@ -216,11 +222,11 @@ func TestGuidsInNotifications(t *testing.T) {
 				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + test.notified(id) + `')"}}}`)}
 			wakes, err := follower.p.HandleNotification(follower.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
-				t.Fatalf("%v, %v", wakes, err)
+				t.Fatalf("expected one trigger, found %v, %v", wakes, err)
 			}
 			noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if found := follower.entities(); len(found) != 3 || slices.Contains(found, deleted) {
+		if found := follower.topicGuids(); len(found) != 3 || slices.Contains(found, deleted) {
 			t.Errorf("expected %v, found %v", service.rows, found)
 		}
 	}

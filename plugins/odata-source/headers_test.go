@@ -13,7 +13,7 @@ import (
 // changed entities, both are "changed".
 func TestHeadersContainChange(t *testing.T) {
 	const enabled = sourceconfig.HeadersEnable + "=1"
-	whole := of(northwind, "Products")
+	wholeSet := setOf(northwind, "Products")
 	for _, test := range []struct {
 		name     string
 		path     string
@@ -22,19 +22,23 @@ func TestHeadersContainChange(t *testing.T) {
 		// after contains the headers of the changes after the load: one row changed, one created and one deleted.
 		after []string
 	}{
-		{"full mode", northwind, "Products", whole, nil},
-		{"full mode, Atom", northwind, "Products", append(whole, "sap.odata#00.format=atom"), nil},
-		{"delta mode", sapNorthwind, "Products", tracked00("Products"), []string{"changed", "changed", "deleted"}},
-		{"delta mode, both forms", sapNorthwind, "Products", tracked00("Products", "sap.odata#00.deletes=both"),
-			[]string{"changed", "changed", "deleted", "deleted"}},
-		{"ODP", odpNorthwind, "FactsOfProducts", odpSet("Products"),
-			[]string{"before", "changed", "created", "deleted"}},
-		{"ODP, additive", odpNorthwind, "FactsOfProducts", odpSet("Products", "sap.odata#00.delta.kind=additive"),
-			[]string{"before", "changed", "created", "deleted"}},
+		{name: "full mode", path: northwind, set: "Products", settings: wholeSet},
+		{name: "full mode, Atom", path: northwind, set: "Products",
+			settings: append(wholeSet, "sap.odata#00.format=atom")},
+		{name: "delta mode", path: sapNorthwind, set: "Products", settings: deltaSet("Products"),
+			after: []string{"changed", "changed", "deleted"}},
+		{name: "delta mode, both forms", path: sapNorthwind, set: "Products",
+			settings: deltaSet("Products", "sap.odata#00.deletes=both"),
+			after:    []string{"changed", "changed", "deleted", "deleted"}},
+		{name: "ODP", path: odpNorthwind, set: "FactsOfProducts", settings: odpSet("Products"),
+			after: []string{"before", "changed", "created", "deleted"}},
+		{name: "ODP, additive", path: odpNorthwind, set: "FactsOfProducts",
+			settings: odpSet("Products", "sap.odata#00.delta.kind=additive"),
+			after:    []string{"before", "changed", "created", "deleted"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
-			follower := loaded(t, service, append(slices.Clone(test.settings), enabled)...)
+			follower := followSet(t, service, append(slices.Clone(test.settings), enabled)...)
 			loaded := len(follower.log)
 			if loaded != service.Count("Products") {
 				t.Fatalf("%d rows of %d", loaded, service.Count("Products"))
@@ -52,10 +56,13 @@ func TestHeadersContainChange(t *testing.T) {
 					want = event.headers[sourceconfig.HeaderChange]
 					after = append(after, want)
 				}
-				all := map[string]string{sourceconfig.HeaderService: test.path, sourceconfig.HeaderEntitySet: test.set,
-					sourceconfig.HeaderVersion: version,
-					sourceconfig.HeaderChange:  want}
-				if d := cmp.Diff(all, event.headers); d != "" {
+				headers := map[string]string{
+					sourceconfig.HeaderService:   test.path,
+					sourceconfig.HeaderEntitySet: test.set,
+					sourceconfig.HeaderVersion:   version,
+					sourceconfig.HeaderChange:    want,
+				}
+				if d := cmp.Diff(headers, event.headers); d != "" {
 					t.Fatalf("row %d: %s", i, d)
 				}
 			}

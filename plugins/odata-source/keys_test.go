@@ -26,14 +26,14 @@ type comparison struct {
 func compare(t *testing.T, f *follower) *comparison {
 	t.Helper()
 	c := &comparison{follower: f, received: map[string]bool{}, unknown: map[string]bool{}}
-	remembers := true
-	f.passed = func(row wit.Row, data []byte) {
+	isRemembering := true
+	f.onRow = func(row wit.Row, data []byte) {
 		key := string(feedreader.KeyOf(&row, data))
 		_, ok := c.received[key]
 		switch {
 		case c.position == nil:
 			c.received[key] = false
-			f.take(row, data)
+			f.addRecord(row, data)
 		case ok:
 			c.received[key] = true
 		default:
@@ -43,9 +43,9 @@ func compare(t *testing.T, f *follower) *comparison {
 	reason := start
 	for range 5000 {
 		offset := f.stored
-		if remembers && c.position == nil {
+		if isRemembering && c.position == nil {
 			use := f.p.Keys(f.opened.Context, 0, offset)
-			remembers = use.Ignored == nil
+			isRemembering = use.Ignored == nil
 			if use.Compared != nil {
 				c.position = *use.Compared
 			}
@@ -73,7 +73,7 @@ func compare(t *testing.T, f *follower) *comparison {
 		default:
 			c.position = nil
 			c.last = *end.Next
-			remembers = false
+			isRemembering = false
 			if next := c.result(c.last); next != nil {
 				f.stored = *next
 				c.ended = true
@@ -84,6 +84,8 @@ func compare(t *testing.T, f *follower) *comparison {
 	return nil
 }
 
+// result returns the offset after a comparison at whose end offset is stored. Nil means that a key is missing, or that
+// the plugin rejects the unknown keys.
 func (c *comparison) result(offset []wit.OffsetEntry) *[]wit.OffsetEntry {
 	for _, isFound := range c.received {
 		if !isFound {
@@ -99,8 +101,9 @@ func (c *comparison) result(offset []wit.OffsetEntry) *[]wit.OffsetEntry {
 
 // The keys of rows that were hidden are in the offset, up to 32 KiB of them. More rows are read again.
 func TestHiddenKeysAreBounded(t *testing.T) {
-	service := odatatest.New(odatatest.Options{Rows: 95, Switches: odatatest.Switches{PageSize: 10, SkipToken: "offset"}})
-	c := compare(t, newFollower(t, service, tracked00("Orders")...))
+	switches := odatatest.Switches{PageSize: 10, SkipToken: "offset"}
+	service := odatatest.New(odatatest.Options{Rows: 95, Switches: switches})
+	c := compare(t, newFollower(t, service, deltaSet("Orders")...))
 	for _, size := range []int{24 << 10, 24<<10 + 1} {
 		next := c.p.Compared(c.opened.Context, 0, c.last, [][]byte{make([]byte, size)})
 		if isSmall := size == 24<<10; isSmall != (next != nil) {
@@ -117,19 +120,20 @@ func TestKeysOfOtherLoadsAreIgnored(t *testing.T) {
 	lost := []wit.OffsetEntry{wit.StringEntry("phase", "load"), wit.StringEntry("url", "/s/A"),
 		wit.IntegerEntry("snapshot", 7)}
 	for name, c := range map[string]struct {
-		settings []string
-		offset   []wit.OffsetEntry
-		want     bool
+		settings   []string
+		offset     []wit.OffsetEntry
+		remembered bool
 	}{
-		"first load":  {settings: tracked00("Orders"), want: true},
-		"full":        {settings: of(sapNorthwind, "Orders")},
+		"first load":  {settings: deltaSet("Orders"), remembered: true},
+		"full":        {settings: setOf(sapNorthwind, "Orders")},
 		"ODP":         {settings: odpSet("Orders")},
-		"lost token":  {settings: tracked00("Orders"), offset: lost},
-		"not a phase": {settings: tracked00("Orders"), offset: []wit.OffsetEntry{wit.StringEntry("phase", "x")}},
+		"lost token":  {settings: deltaSet("Orders"), offset: lost},
+		"not a phase": {settings: deltaSet("Orders"), offset: []wit.OffsetEntry{wit.StringEntry("phase", "x")}},
 	} {
 		f := newFollower(t, odatatest.New(odatatest.Options{Rows: 35}), c.settings...)
-		if use := f.p.Keys(f.opened.Context, 0, c.offset); (use.Remembered != nil) != c.want || use.Compared != nil {
-			t.Errorf("%s: found %+v", name, use)
+		use := f.p.Keys(f.opened.Context, 0, c.offset)
+		if (use.Remembered != nil) != c.remembered || use.Compared != nil {
+			t.Errorf("%s: expected remembered keys: %v, found %+v", name, c.remembered, use)
 		}
 	}
 }

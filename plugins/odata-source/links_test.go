@@ -31,9 +31,9 @@ func plusProducts(t *testing.T, switches odatatest.Switches) *odatatest.Service 
 	return s
 }
 
-// repeating makes the links of a response repeat options of the request, or of the last request that had them. Next
+// repeatOptions makes the links of a response repeat options of the request, or of the last request that had them. Next
 // links do so only if inNext is set.
-func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
+func repeatOptions(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
 	links := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`)
 	sent := map[string]string{}
 	return func(q *wit.Request, r *wit.Response) {
@@ -54,8 +54,8 @@ func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
 	}
 }
 
-// wronglyStored returns an offset whose links contain a plus sign instead of %2B, as earlier versions stored them.
-func wronglyStored(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEntry) {
+// withWrongLinks returns an offset whose links contain a plus sign instead of %2B, as earlier versions stored them.
+func withWrongLinks(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEntry) {
 	t.Helper()
 	links := 0
 	for _, f := range offset {
@@ -80,10 +80,10 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			settings := append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
 				"sap.odata.paging=links", "sap.odata.count=none")...)
 			load := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
-			offset, err := load.some(0, nil, 1)
+			offset, err := load.readPages(0, nil, 1)
 			noError(t, err)
 			if isWrong {
-				offset = wronglyStored(t, offset)
+				offset = withWrongLinks(t, offset)
 			}
 			noError(t, load.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
 			earlier := len(load.targets)
@@ -101,7 +101,7 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 // rewrite the link or differ from those of the load (query.change = keep).
 func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 	const regex, replacement = "sap.odata#00.delta.link.regex=", "sap.odata#00.delta.link.replacement="
-	for name, more := range map[string][]string{
+	for name, changed := range map[string][]string{
 		"as they were":      nil,
 		"rewritten":         {regex + "(deltatoken)=", replacement + "$1="},
 		"not matched":       {regex + "otherwise", replacement + "x"},
@@ -110,18 +110,18 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 			"sap.odata#00.select=ProductID,ProductName,Discontinued,UnitPrice"},
 	} {
 		for _, phase := range []string{"loading", "resting", "changing", "second", "snapshot"} {
-			t.Run(name+" "+phase, func(t *testing.T) { checkStoredDeltaLink(t, phase, more) })
+			t.Run(name+" "+phase, func(t *testing.T) { checkStoredDeltaLink(t, phase, changed) })
 		}
 	}
 }
 
 // checkStoredDeltaLink stores a link in another form in a phase, changes settings, and continues.
-func checkStoredDeltaLink(t *testing.T, phase string, more []string) {
+func checkStoredDeltaLink(t *testing.T, phase string, changes []string) {
 	f := followPlusProducts(t, phase)
-	f.stored = wronglyStored(t, f.stored)
-	f.settings = append(f.settings[:len(f.settings):len(f.settings)], more...)
+	f.stored = withWrongLinks(t, f.stored)
+	f.settings = append(f.settings[:len(f.settings):len(f.settings)], changes...)
 	f.start()
-	earlier := len(f.targets)
+	requestCount := len(f.targets)
 	reason := start
 	if phase == "snapshot" {
 		reason = wit.PollReason{Snapshot: wit.Ptr("4711")}
@@ -132,21 +132,21 @@ func checkStoredDeltaLink(t *testing.T, phase string, more []string) {
 	}
 	f.change(t, 5)
 	noError(t, f.catchUp(poll))
-	requests := f.targets[earlier:]
+	requests := f.targets[requestCount:]
 	for _, target := range requests {
 		if strings.Contains(target, "A+B") {
 			t.Errorf("unexpected request %s", target)
 		}
 	}
-	changed := 0
+	discontinued := 0
 	for _, row := range f.state {
 		if fmt.Sprint(row["Discontinued"]) == "true" {
-			changed++
+			discontinued++
 		}
 	}
-	if len(f.state) != 50 || changed != f.changed {
-		t.Errorf("found %d rows and %d of %d changes with the requests\n%s", len(f.state), changed, f.changed,
-			strings.Join(requests, "\n"))
+	if len(f.state) != 50 || discontinued != f.changed {
+		t.Errorf("expected 50 rows and %d changes, found %d and %d with the requests\n%s", f.changed, len(f.state),
+			discontinued, strings.Join(requests, "\n"))
 	}
 }
 
@@ -168,13 +168,14 @@ func followPlusProducts(t *testing.T, phase string) *plusFollower {
 		settings = append(settings, "sap.odata.paging=links")
 	}
 	service := plusProducts(t, switches)
-	f := &plusFollower{follower: newFollower(t, service, tracked00("Products", settings...)...), service: service}
-	f.answered = repeating(true, "$filter", "$select")
+	f := &plusFollower{follower: newFollower(t, service, deltaSet("Products", settings...)...), service: service}
+	f.onResponse = repeatOptions(true, "$filter", "$select")
 	switch phase {
 	case "loading":
 		f.readPage(t, start)
 	case "second":
-		for text(f.stored, "phase") != "second" || !strings.Contains(text(f.stored, "second.url"), "skiptoken") {
+		for stringOf(f.stored, "phase") != "second" ||
+			!strings.Contains(stringOf(f.stored, "second.url"), "skiptoken") {
 			f.readPage(t, start)
 		}
 	default:
@@ -208,28 +209,29 @@ func (f *plusFollower) change(t *testing.T, n int) {
 // differ from the settings: because settings changed and the offset is kept, or because the stored link is rewritten.
 // Each change is read once.
 func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
-	const was, is = "ProductID,ProductName,Discontinued", "ProductID,ProductName,Discontinued,UnitPrice"
-	keep := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
+	const earlierColumns, columns = "ProductID,ProductName,Discontinued", "ProductID,ProductName,Discontinued,UnitPrice"
+	keep := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + columns}
 	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" +
-		is}
+		columns}
 	for name, test := range map[string]struct {
 		inNext   bool
-		more     []string
+		changed  []string
 		selected string
 	}{
-		"kept":                      {inNext: true, more: keep, selected: was},
-		"kept, delta links alone":   {more: keep, selected: was},
-		"rewritten":                 {inNext: true, more: rewritten, selected: is},
-		"rewritten, in delta links": {more: rewritten, selected: is},
+		"kept":                      {inNext: true, changed: keep, selected: earlierColumns},
+		"kept, delta links alone":   {changed: keep, selected: earlierColumns},
+		"rewritten":                 {inNext: true, changed: rewritten, selected: columns},
+		"rewritten, in delta links": {changed: rewritten, selected: columns},
 	} {
 		for _, size := range []int{20, 1000} {
 			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
 				service := plusProducts(t, odatatest.Switches{PageSize: size})
-				settings := append(condition("00", "ProductName", "eq", plusName), "sap.odata#00.select="+was)
-				follower := newFollower(t, service, tracked00("Products", settings...)...)
-				follower.answered = repeating(test.inNext, "$filter", "$select")
+				settings := append(condition("00", "ProductName", "eq", plusName),
+					"sap.odata#00.select="+earlierColumns)
+				follower := newFollower(t, service, deltaSet("Products", settings...)...)
+				follower.onResponse = repeatOptions(test.inNext, "$filter", "$select")
 				noError(t, follower.catchUp(start))
-				follower.settings = append(follower.settings, test.more...)
+				follower.settings = append(follower.settings, test.changed...)
 				for round := range 3 {
 					for id := range 45 {
 						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
@@ -259,12 +261,12 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 // TestPreparedResponseWithWrongFilter: the URL at which a service prepares a response (202) is requested with our
 // filter if only its form differs, and rejected if it is another filter.
 func TestPreparedResponseWithWrongFilter(t *testing.T) {
-	for plus, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
+	for plus, message := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, odatatest.Switches{})
-		follower := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
-		earlier := len(follower.targets)
+		follower := newFollower(t, s, deltaSet("Products", condition("00", "ProductName", "eq", plusName)...)...)
+		requests := len(follower.targets)
 		prepared := false
-		follower.answered = func(q *wit.Request, r *wit.Response) {
+		follower.onResponse = func(q *wit.Request, r *wit.Response) {
 			if !prepared {
 				prepared = true
 				r.Status = 202
@@ -274,10 +276,10 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 			}
 		}
 		err := follower.catchUp(start)
-		if !errorContains(err, fails) || (fails == "" && (len(follower.state) != 50 ||
-			!strings.Contains(follower.targets[earlier+1], rightFilter))) {
+		if !errorContains(err, message) || (message == "" && (len(follower.state) != 50 ||
+			!strings.Contains(follower.targets[requests+1], rightFilter))) {
 			t.Errorf("%s: found %d rows, %v, with the requests %v", plus, len(follower.state), err,
-				follower.targets[earlier:])
+				follower.targets[requests:])
 		}
 	}
 }
@@ -285,14 +287,14 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 // TestLinksWithoutSearch: the service's next links and delta links leave out search, which the service then does not
 // apply. Each request contains it, so exactly the rows that were searched for are read, of the load and of the changes.
 func TestLinksWithoutSearch(t *testing.T) {
-	const rows, size = 25_000, 500
+	const rows, pageSize = 25_000, 500
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)
 	// The search selects odd keys. The changes are the first page again.
-	handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+	handler := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		options := r.URL.Query()
 		last, _ := strconv.Atoi(options.Get("$skiptoken"))
 		var page []string
-		for key := last + 1; len(page) < size && key < 2*rows; key++ {
+		for key := last + 1; len(page) < pageSize && key < 2*rows; key++ {
 			if key%2 == 0 && options.Get("search") == "odd" {
 				continue
 			}
@@ -320,10 +322,10 @@ func TestLinksWithoutSearch(t *testing.T) {
 		}
 	}
 	for _, paging := range []string{"links", "auto"} {
-		load := whole(t, handler, of("/s", "X", search, "sap.odata.paging="+paging, "sap.odata.count=none")...)
+		load := loadSet(t, handler, setOf("/s", "X", search, "sap.odata.paging="+paging, "sap.odata.count=none")...)
 		check(paging, load.targets, len(load.rows))
 	}
-	follower := newFollower(t, handler, tracked("/s", "X", search, "sap.odata#00.format=json")...)
+	follower := newFollower(t, handler, deltaSetOf("/s", "X", search, "sap.odata#00.format=json")...)
 	noError(t, follower.catchUp(start))
 	noError(t, follower.catchUp(poll))
 	check("delta", follower.targets, len(follower.state))

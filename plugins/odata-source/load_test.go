@@ -37,10 +37,10 @@ func checkLoads(t *testing.T, loads []loadCase) {
 			s := odatatest.New(odatatest.Options{Switches: test.switches})
 			load := newLoad(t, s, append(set("00", test.set), test.settings...)...)
 			load.targets = nil
-			offset := load.all(nil)
-			load.same(s, test.set)
+			offset := load.readAll(nil)
+			load.checkComplete(s, test.set)
 			if len(load.faults) > 0 {
-				t.Errorf("faults: %v", load.faults[0])
+				t.Errorf("expected no row errors, found %v", load.faults[0])
 			}
 			if len(load.targets) != len(test.requests) {
 				t.Fatalf("expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
@@ -151,25 +151,27 @@ func TestMotion(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
 		for _, token := range []string{"key", "offset", "opaque"} {
 			for _, early := range []int{0, 100} {
-				if missing := moving(t, set, odatatest.Switches{PageSize: 100, SkipToken: token, Churn: 7,
+				if missing := loadChangingSet(t, set, odatatest.Switches{PageSize: 100, SkipToken: token, Churn: 7,
 					EndEarly: early}); missing != 0 {
 					t.Errorf("%s, %s, %d: %d rows that existed throughout are missing", set, token, early, missing)
 				}
 			}
 		}
 	}
-	if moving(t, "Orders", odatatest.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links",
-		"sap.odata.count=none") == 0 {
+	missing := loadChangingSet(t, "Orders", odatatest.Switches{PageSize: 100, SkipToken: "offset", Churn: 7},
+		"sap.odata.paging=links", "sap.odata.count=none")
+	if missing == 0 {
 		t.Error("expected links that count rows to lose some")
 	}
 }
 
-// moving loads a set whose rows change, and counts the rows that existed before and after the load and did not arrive.
-func moving(t *testing.T, name string, switches odatatest.Switches, settings ...string) (missing int) {
+// loadChangingSet loads a set whose rows change, and counts the rows that existed before and after the load and did not
+// arrive.
+func loadChangingSet(t *testing.T, name string, switches odatatest.Switches, settings ...string) (missing int) {
 	t.Helper()
 	service := odatatest.New(odatatest.Options{Switches: switches})
-	before := map[string]bool{}
-	service.Each(name, func(key string, _ map[string]string) { before[key] = true })
+	earlier := map[string]bool{}
+	service.Each(name, func(key string, _ map[string]string) { earlier[key] = true })
 	load := newLoad(t, service, append(set("00", name), settings...)...)
 	if _, err := load.run(0, nil); err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -180,30 +182,35 @@ func moving(t *testing.T, name string, switches odatatest.Switches, settings ...
 	}
 	service.Each(name, func(key string, _ map[string]string) {
 		plain := strings.NewReplacer("OrderID=", "", "ProductID=", "").Replace(key)
-		if before[key] && !delivered[plain] {
+		if earlier[key] && !delivered[plain] {
 			missing++
 		}
 	})
 	return missing
 }
 
-// leavingOut reads a page and has the row that contains text skipped. end is the result of the last piece.
-func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResult) {
+// readSkipping reads a page and skips the row that contains a text. end is the result of the last piece.
+func (l *fullLoad) readSkipping(fetch *wit.Fetch, rowText string) (end wit.DecodeResult) {
 	l.t.Helper()
-	page, answer, err := l.begin(0, fetch)
+	page, response, err := l.begin(0, fetch)
 	noError(l.t, err)
-	at := bytes.Index(answer.Body, []byte(text))
-	if at < 0 {
-		l.t.Fatalf("the row is missing in %s", answer.Body)
+	pos := bytes.Index(response.Body, []byte(rowText))
+	if pos < 0 {
+		l.t.Fatalf("the row is missing in %s", response.Body)
 	}
-	for i, c := range []struct {
+	for i, step := range []struct {
 		tag   string
 		piece []byte
-	}{{wit.TagComplete, nil}, {"", answer.Body[:at]}, {wit.TagComplete, nil}, {wit.TagSkipRow, nil},
-		{"", answer.Body[at:]}} {
-		end, err = l.p.Decode(page, c.tag, answer.Status, slices.Clone(c.piece), i == 4)
+	}{
+		{tag: wit.TagComplete},
+		{piece: response.Body[:pos]},
+		{tag: wit.TagComplete},
+		{tag: wit.TagSkipRow},
+		{piece: response.Body[pos:]},
+	} {
+		end, err = l.p.Decode(page, step.tag, response.Status, slices.Clone(step.piece), i == 4)
 		noError(l.t, err)
-		l.keep(&end)
+		l.addResult(&end)
 	}
 	return end
 }
@@ -214,28 +221,28 @@ func TestSkippedRowIsError(t *testing.T) {
 	for _, settings := range [][]string{
 		append(set("00", "Products"), "sap.odata#00.format=json"),
 		append(set("00", "Products"), "sap.odata#00.format=atom"),
-		tracked00("Products", "sap.odata#00.format=json"),
-		tracked00("Products", "sap.odata#00.format=atom"),
+		deltaSet("Products", "sap.odata#00.format=json"),
+		deltaSet("Products", "sap.odata#00.format=atom"),
 	} {
 		service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
 		load := newLoad(t, service, settings...)
 		step, err := load.next(0, nil, start)
 		noError(t, err)
 		load.now += 2 * sourceconfig.FreshFor // newer metadata would not help
-		end := load.leavingOut(step.Fetch, "Products(5)")
+		end := load.readSkipping(step.Fetch, "Products(5)")
 		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])
 			if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
 				t.Errorf("%q: unexpected document of the row: %q", settings, raw)
 			}
 		}
-		checks := false // whether it is asked for further rows, since the count may be that of a page
+		asksForMore := false // the count may be the count of a page
 		if end.Next != nil {
-			_, checks = wit.Lookup(*end.Next, "beyond")
+			_, asksForMore = wit.Lookup(*end.Next, "beyond")
 		}
 		total := service.Count("Products")
 		if len(load.rows) != total-1 || slices.Contains(load.rows, "[5]") || len(load.faults) != 1 || end.Next == nil ||
-			end.More != checks {
+			end.More != asksForMore {
 			t.Errorf("%q: found %d of %d rows, faults %+v, next %+v", settings, len(load.rows), total, load.faults,
 				end.Next)
 		}
@@ -245,7 +252,7 @@ func TestSkippedRowIsError(t *testing.T) {
 // A row that the host skips is an error of its page, also if it was on the previous page and is read again. The host's
 // next error contains why the row was skipped.
 func TestSkippedRowOfPreviousPage(t *testing.T) {
-	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
+	handler := withMetadata(numberKeyMetadata, func(w http.ResponseWriter, r *http.Request) {
 		rows := `{"K":8},{"K":9},{"K":"no number 10"}`
 		if r.URL.Query().Get("$orderby") == "K desc" {
 			rows = `{"K":"no number 10"},{"K":9},{"K":8}`
@@ -253,14 +260,14 @@ func TestSkippedRowOfPreviousPage(t *testing.T) {
 		fmt.Fprintf(w, `{"d":{"results":[%s]}}`, rows)
 	})
 	load := newLoad(t, handler, set("00", "X")...)
-	offset, err := load.some(0, nil, 1)
+	offset, err := load.readPages(0, nil, 1)
 	if err != nil || len(load.faults) != 1 {
 		t.Fatalf("faults %v, %v", load.faults, err)
 	}
 	load.faults = nil
 	step, err := load.next(0, offset, onward)
 	noError(t, err)
-	load.leavingOut(step.Fetch, `{"K":"no number 10"`)
+	load.readSkipping(step.Fetch, `{"K":"no number 10"`)
 	if len(load.faults) != 1 || load.faults[0].RowIndex != 0 {
 		t.Errorf("expected a fault for the row, found %v", load.faults)
 	}
@@ -284,8 +291,8 @@ func TestRowDeletedAheadOfLoad(t *testing.T) {
 			service.ServeHTTP(w, r)
 		}), set("00", name)...)
 		load.targets = nil
-		load.all(nil)
-		load.same(service, name)
+		load.readAll(nil)
+		load.checkComplete(service, name)
 		want := (len(load.rows)+199)/200 + 3 // for the order of the keys, twice, and for the count at the end
 		if len(load.targets) != want {
 			t.Errorf("%s: expected %d requests, found\n%s", name, want, strings.Join(load.targets, "\n"))
@@ -297,29 +304,40 @@ func TestRowDeletedAheadOfLoad(t *testing.T) {
 // total it takes no longer than the first response may take.
 func TestPendingResponsesArePolled(t *testing.T) {
 	for _, test := range []struct {
-		after string
-		late  int64
-		wait  uint32
+		retryAfter string
+		lateMs     int64 // since the first response
+		waitMs     uint32
 	}{
-		{"5", 0, 5000}, {"", 0, 10_000}, {"soon", 0, 10_000}, {"0", 0, 1000}, {"-3", 0, 1000}, {"99999999", 0, 600_000},
-		{"Tue, 14 Nov 2023 22:13:50 GMT", 0, 30_000}, {"Tue, 14 Nov 2023 22:13:00 GMT", 0, 1000},
-		{"5", 7_200_000, 5000}, {"5", 7_200_001, 0},
+		{retryAfter: "5", waitMs: 5000},
+		{retryAfter: "", waitMs: 10_000},
+		{retryAfter: "soon", waitMs: 10_000},
+		{retryAfter: "0", waitMs: 1000},
+		{retryAfter: "-3", waitMs: 1000},
+		{retryAfter: "99999999", waitMs: 600_000},
+		{retryAfter: "Tue, 14 Nov 2023 22:13:50 GMT", waitMs: 30_000},
+		{retryAfter: "Tue, 14 Nov 2023 22:13:00 GMT", waitMs: 1000},
+		{retryAfter: "5", lateMs: 7_200_000, waitMs: 5000},
+		{retryAfter: "5", lateMs: 7_200_001},
 	} {
-		load := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), tracked00("Products")...)
+		load := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), deltaSet("Products")...)
 		step, err := load.next(0, nil, start)
 		noError(t, err)
-		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + test.late}
-		if test.after != "" {
-			answer.Headers = []wit.Header{{Name: "Retry-After", Value: test.after}}
+		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + test.lateMs}
+		if test.retryAfter != "" {
+			answer.Headers = []wit.Header{{Name: "Retry-After", Value: test.retryAfter}}
 		}
 		page, err := load.p.Begin(load.opened.Context, 0, step.Fetch.Position, answer)
 		noError(t, err)
 		result, err := load.p.Decode(page, "", 202, nil, true)
-		if test.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
-			t.Errorf("after %d ms: expected a transient error, found %v", test.late, err)
-		} else if test.wait > 0 && (err != nil || result.WaitMs != test.wait || !result.More || result.Next == nil) {
-			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.after, test.wait, result.WaitMs,
-				err)
+		if test.waitMs == 0 {
+			if faultOf(err).Kind != wit.ErrorTransient {
+				t.Errorf("after %d ms: expected a transient error, found %v", test.lateMs, err)
+			}
+			continue
+		}
+		if err != nil || result.WaitMs != test.waitMs || !result.More || result.Next == nil {
+			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.retryAfter, test.waitMs,
+				result.WaitMs, err)
 		}
 	}
 }
@@ -329,11 +347,11 @@ func TestPendingResponsesArePolled(t *testing.T) {
 // setting. Pages are read by links, as snapshots require (SAP KBA 2749091).
 func TestLostSnapshotRestartsLoad(t *testing.T) {
 	for _, status := range []int{500, 410} {
-		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
-			service := &stubborn{keys: upFrom(1, 95), page: 30}
+		for losses, isExactlyOnce := range map[int]bool{1: false, 2: true, 9: false} {
+			service := &ignoringService{keys: keysFrom(1, 95), pageSize: 30}
 			lost := 0
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if at, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken")); at >= 60 && lost < losses {
+				if first, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken")); first >= 60 && lost < losses {
 					lost++
 					w.WriteHeader(status)
 					_, _ = w.Write([]byte(
@@ -344,14 +362,14 @@ func TestLostSnapshotRestartsLoad(t *testing.T) {
 				}
 				service.ServeHTTP(w, r)
 			}), append(set("00", "X"), "sap.odata#00.query=paging=snapshot",
-				"sap.odata#00.incomplete.load="+map[bool]string{true: "fail", false: "reload"}[once])...)
+				"sap.odata#00.incomplete.load="+map[bool]string{true: "fail", false: "reload"}[isExactlyOnce])...)
 			_, err := load.run(0, nil)
 			keys := map[string]bool{}
 			for _, key := range load.rows {
 				keys[key] = true
 			}
 			switch {
-			case once:
+			case isExactlyOnce:
 				if !errorContains(err, "sap.odata#00.incomplete.load = reload") {
 					t.Errorf("%d, exactly-once: %v", status, err)
 				}
@@ -373,7 +391,7 @@ func TestLostSnapshotRestartsLoad(t *testing.T) {
 // unavailable fails, although it has read as many rows as the service counted.
 func TestCountsOfAPageProveNothing(t *testing.T) {
 	for _, status := range []int{403, 408, 503} {
-		service := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
+		service := &ignoringService{keys: keysFrom(1, 150), pageSize: 100, noLinks: true, countsPage: true}
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if query := r.URL.Query(); query.Has("$skip") || query.Has("$filter") {
 				http.Error(w, "not now", status)
@@ -402,42 +420,41 @@ func TestRejectionThatQuotesRequest(t *testing.T) {
 		service.ServeHTTP(w, r)
 	}), set("00", "Orders")...)
 	load.targets = nil
-	load.all(nil)
-	load.same(service, "Orders")
+	load.readAll(nil)
+	load.checkComplete(service, "Orders")
 	if !strings.HasSuffix(load.targets[1], "/Orders?$inlinecount=allpages&$format=json") || len(load.targets) != 3 {
 		t.Errorf("found %s", strings.Join(load.targets, "\n"))
 	}
 }
 
-// stubborn is a service that accepts $orderby and $filter but ignores them, as some do. Its links count rows.
-type stubborn struct {
-	keys    []int
-	page    int
-	filters bool // applies the filter K gt n
-	// noLinks: the service returns no links. countsPage: it counts the rows of the page.
-	noLinks    bool
-	countsPage bool
-	requests   []string
+// ignoringService accepts $orderby and $filter but ignores them, as some services do. Its links count rows.
+type ignoringService struct {
+	keys       []int
+	pageSize   int
+	filters    bool     // applies the filter K gt n
+	noLinks    bool     // returns no links
+	countsPage bool     // counts the rows of the page, not of the set
+	requests   []string // the queries that were received
 }
 
-var stubbornMetadata = metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)
+var numberKeyMetadata = metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)
 
-func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *ignoringService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
-		w.Write([]byte(stubbornMetadata))
+		w.Write([]byte(numberKeyMetadata))
 		return
 	}
 	s.requests = append(s.requests, r.URL.RawQuery)
 	query := r.URL.Query()
 	keys := s.keys
 	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.filters {
-		least, _ := strconv.Atoi(filter)
-		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= least })
+		bound, _ := strconv.Atoi(filter)
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= bound })
 	}
 	count := len(keys)
 	start, _ := strconv.Atoi(query.Get("$skiptoken") + query.Get("$skip"))
 	keys = keys[min(start, len(keys)):]
-	page := keys[:min(s.page, len(keys))]
+	page := keys[:min(s.pageSize, len(keys))]
 	if s.countsPage {
 		count = len(page)
 	}
@@ -452,7 +469,8 @@ func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(body + "}}"))
 }
 
-func upFrom(first, n int) []int {
+// keysFrom returns n consecutive keys.
+func keysFrom(first, n int) []int {
 	keys := make([]int, n)
 	for i := range keys {
 		keys[i] = first + i

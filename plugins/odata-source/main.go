@@ -40,7 +40,6 @@ type plugin struct {
 	pages    pages
 }
 
-// Describe returns the connector class and its settings.
 func (p *plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-source", Version: version,
 		Documentation: "Reads entity sets of OData v2 services.",

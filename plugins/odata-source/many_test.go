@@ -27,14 +27,14 @@ func TestManySets(t *testing.T) {
 	}
 	layout, err := load.p.Plan(sourceconfig.Component, configuration(settings...), 7)
 	if err != nil || len(layout.Tasks) != 7 {
-		t.Fatalf("%d tasks, %v", len(layout.Tasks), err)
+		t.Fatalf("expected 7 tasks, found %d, %v", len(layout.Tasks), err)
 	}
 	sets := 0
 	for _, task := range layout.Tasks {
 		sets += len(sourceconfig.EntitySets(sourceconfig.Table.Values(task)))
 	}
 	if sets != 200 {
-		t.Errorf("the tasks have %d sets", sets)
+		t.Errorf("expected 200 sets in all tasks, found %d", sets)
 	}
 	if _, err := load.run(199, nil); err != nil {
 		t.Error(err)

@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// marked returns the keys of the rows between the start and end marks of the only load that has them.
-func (f *follower) marked() map[string]bool {
+// markedKeys returns the keys of the rows between the start and end marks of the only load that has them.
+func (f *follower) markedKeys() map[string]bool {
 	f.t.Helper()
 	rows := map[string]bool{}
 	snapshot := ""
@@ -50,13 +50,12 @@ func (f *follower) marked() map[string]bool {
 // so consumers detect a row that was read first and deleted during the load, although the service does not report it.
 func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	const rows = 25_000
-	service := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100,
-		SkipToken:  "offset",
-		Tombstones: "off"}})
-	follower := newFollower(t, service, tracked00("Orders", "sap.odata#00.format=json")...)
-	follower.restarts = true
+	switches := odatatest.Switches{PageSize: 100, SkipToken: "offset", Tombstones: "off"}
+	service := odatatest.New(odatatest.Options{Rows: rows, Switches: switches})
+	follower := newFollower(t, service, deltaSet("Orders", "sap.odata#00.format=json")...)
+	follower.restartsEachPage = true
 	pages := 0
-	follower.answered = func(*wit.Request, *wit.Response) {
+	follower.onResponse = func(*wit.Request, *wit.Response) {
 		pages++
 		if pages == 30 {
 			for id := 10_400; id < 10_405; id++ {
@@ -65,14 +64,14 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 		}
 	}
 	noError(t, follower.catchUp(start))
-	again := follower.marked()
+	reread := follower.markedKeys()
 	service.Each("Orders", func(_ string, fields map[string]string) {
-		if key := "[" + fields["OrderID"] + "]"; !again[key] || follower.state[key] == nil {
+		if key := "[" + fields["OrderID"] + "]"; !reread[key] || follower.state[key] == nil {
 			t.Fatalf("row %s is missing", key)
 		}
 	})
-	if len(again) != rows-5 || len(follower.state) != rows {
-		t.Errorf("expected %d rows in the reload and %d in all, found %d and %d", rows-5, rows, len(again),
+	if len(reread) != rows-5 || len(follower.state) != rows {
+		t.Errorf("expected %d rows in the reload and %d in all, found %d and %d", rows-5, rows, len(reread),
 			len(follower.state))
 	}
 	write(t, service, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
@@ -80,7 +79,8 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	delivered := len(follower.log)
 	if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 ||
 		len(follower.log) != delivered+1 {
-		t.Errorf("after it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[requests:])
+		t.Errorf("expected one row by one request after the load, found %d, %v, %v", len(follower.log)-delivered, err,
+			follower.targets[requests:])
 	}
 }
 
@@ -89,17 +89,17 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	pad := "&pad=" + strings.Repeat("x", 8<<10)
 	link := regexp.MustCompile(`"__next":"[^"]*`)
+	cursor := []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.cursor.lookback=2000000000"}
 	for name, test := range map[string]struct {
 		switches odatatest.Switches
 		settings []string
 	}{
-		"whole by links": {odatatest.Switches{RefuseOrderBy: true}, nil},
-		"by a cursor": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.cursor.property=OrderDate",
-			"sap.odata#00.cursor.lookback=2000000000"}},
-		"by a cursor and key": {odatatest.Switches{}, []string{"sap.odata#00.cursor.property=OrderDate",
-			"sap.odata#00.cursor.lookback=2000000000"}},
-		"changes":          {odatatest.Switches{}, []string{"sap.odata#00.track-changes=1"}},
-		"changes by links": {odatatest.Switches{RefuseOrderBy: true}, []string{"sap.odata#00.track-changes=1"}},
+		"whole by links":      {switches: odatatest.Switches{RefuseOrderBy: true}},
+		"by a cursor":         {switches: odatatest.Switches{RefuseOrderBy: true}, settings: cursor},
+		"by a cursor and key": {settings: cursor},
+		"changes":             {settings: []string{"sap.odata#00.track-changes=1"}},
+		"changes by links": {switches: odatatest.Switches{RefuseOrderBy: true},
+			settings: []string{"sap.odata#00.track-changes=1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.switches.PageSize = 100
@@ -109,19 +109,19 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 				r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, pad, "")
 				service.ServeHTTP(w, r)
 			})
-			follower := newFollower(t, unpadded, of(sapNorthwind, "Orders",
+			follower := newFollower(t, unpadded, setOf(sapNorthwind, "Orders",
 				append(test.settings, "sap.odata#00.exec-period=60", "sap.odata#00.format=json")...)...)
 			long := 0
-			follower.answered = func(_ *wit.Request, r *wit.Response) {
-				r.Body = link.ReplaceAllFunc(r.Body, func(found []byte) []byte {
+			follower.onResponse = func(_ *wit.Request, r *wit.Response) {
+				r.Body = link.ReplaceAllFunc(r.Body, func(nextLink []byte) []byte {
 					long++
-					return append(bytes.Clone(found), pad...)
+					return append(bytes.Clone(nextLink), pad...)
 				})
 			}
 			for _, reason := range []wit.PollReason{start, poll, poll} {
 				noError(t, follower.catchUp(reason))
 			}
-			follower.equals(service, "Orders", "OrderID", "ShipName")
+			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			if long < 1 {
 				t.Error("expected a long link")
 			}
@@ -136,38 +136,38 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 	noError(t, err)
 	var kinds map[string]map[string]any
 	noError(t, json.Unmarshal(raw, &kinds))
-	found := 0
+	offsets := 0
 	for kind, fields := range kinds {
 		if fields["came"] == nil {
 			continue
 		}
-		found++
+		offsets++
 		for _, keys := range []any{fields["came"], base64.RawStdEncoding.EncodeToString(make([]byte, 8*6_000)), "-"} {
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5,
 				SkipToken: "offset"}})
-			follower := loaded(t, service, tracked00("Orders")...)
+			follower := followSet(t, service, deltaSet("Orders")...)
 			fields["came"] = keys
-			follower.stored = storedAs(fields, text(follower.stored, "url"))
+			follower.stored = storedAs(fields, stringOf(follower.stored, "url"))
 			follower.log = nil
-			follower.restarts = true
+			follower.restartsEachPage = true
 			follower.start()
 			write(t, service, "DELETE", "Orders(10251)", nil)
 			noError(t, follower.catchUp(start))
-			again := follower.marked()
+			reread := follower.markedKeys()
 			service.Each("Orders", func(_ string, fields map[string]string) {
-				if !again["["+fields["OrderID"]+"]"] {
+				if !reread["["+fields["OrderID"]+"]"] {
 					t.Errorf("%s: row %s is missing", kind, fields["OrderID"])
 				}
 			})
-			follower.restarts = false
-			if len(again) != service.Count("Orders") {
-				t.Errorf("%s: %d rows of %d were read again", kind, len(again), service.Count("Orders"))
+			follower.restartsEachPage = false
+			if len(reread) != service.Count("Orders") {
+				t.Errorf("%s: %d rows of %d were read again", kind, len(reread), service.Count("Orders"))
 			}
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Orders", "OrderID", "ShipName")
+			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 		}
 	}
-	if found != 3 {
-		t.Errorf("expected 3 stored offsets with keys, found %d", found)
+	if offsets != 3 {
+		t.Errorf("expected 3 stored offsets with keys, found %d", offsets)
 	}
 }

@@ -66,12 +66,12 @@ func (s *changingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // not fit causes the metadata to be read again before it is written. No row is lost, read twice or an error.
 func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 	service := &changingService{}
-	follower := newFollower(t, service, tracked("/s", "X")...)
+	follower := newFollower(t, service, deltaSetOf("/s", "X")...)
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Options{Schemas: schemas})
 	noError(t, err)
 	var written []string
-	follower.wrote = func(row wit.Row, data []byte) {
+	follower.onRecord = func(row wit.Row, data []byte) {
 		schema, err := schemas.Intern(follower.schemas[row.Value.Schema])
 		noError(t, err)
 		row.Value.Schema = schema.ID
@@ -139,7 +139,7 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 		// row is the new content of the third row, at the top level or in the complex type.
 		row    string
 		nested bool
-		// unselected: the property is not selected.
+		// unselected means that the property is not selected.
 		unselected bool
 		// declared is the poll before which the metadata get the property. -1 means never.
 		declared int
@@ -150,22 +150,22 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 		{name: "in delta mode", settings: []string{"sap.odata#00.track-changes=1"}, row: `"Late":"x"`, reads: 3},
 		{name: "in a complex type", row: `"In":{"Late":"x"}`, nested: true, reads: 3},
 		{name: "that is not selected", settings: []string{"sap.odata#00.select=Pad"}, row: `"Late":"x"`,
-			unselected: true,
-			reads:      3},
+			unselected: true, reads: 3},
 		{name: "before it is declared", row: `"Late":"x"`, declared: 4, reads: 6},
 		{name: "that is never declared", row: `"Late":"x","Later":1`, declared: -1, reads: 6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			properties := ""
-			ofComplex := ""
-			asked := 0
+			complexProperties := ""
+			reads := 0
 			polls := 0
 			service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "$metadata") {
-					asked++
+					reads++
 					fmt.Fprint(w, metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
 						`<Property Name="Pad" Type="Edm.String"/><Property Name="In" Type="N.C"/>`+properties,
-						`<ComplexType Name="C"><Property Name="Old" Type="Edm.String"/>`+ofComplex+`</ComplexType>`))
+						`<ComplexType Name="C"><Property Name="Old" Type="Edm.String"/>`+complexProperties+
+							`</ComplexType>`))
 					return
 				}
 				pad := strings.Repeat("p", 500)
@@ -173,19 +173,19 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 					`{"d":{"__count":"3","results":[{"ID":1,"Pad":"%s"},{"ID":2,"Pad":"%[1]s"},{"ID":3,"Pad":`+
 						`"%[1]s",%s}],"__delta":"X?!deltatoken='1'"}}`, pad, test.row)
 			})
-			follower := newFollower(t, service, of("/s", "X",
+			follower := newFollower(t, service, setOf("/s", "X",
 				append(test.settings, "sap.odata#00.exec-period=60")...)...)
 			reason := start
-			passed := 0
+			delivered := 0
 			for ; polls < 12; polls++ {
 				if polls == test.declared {
 					properties = late
 					if test.nested {
 						properties = ""
-						ofComplex = late
+						complexProperties = late
 					}
 				}
-				if err := follower.reopened(reason); err != nil || len(follower.faults) > 0 {
+				if err := follower.catchUpReopening(reason); err != nil || len(follower.faults) > 0 {
 					t.Fatal(err, follower.faults)
 				}
 				reason = poll
@@ -195,9 +195,9 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 				if row.key != "[3]" {
 					continue
 				}
-				passed++
-				found := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
-				if wanted := test.declared == 0 && !test.unselected; wanted && !found {
+				delivered++
+				hasProperty := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
+				if isExpected := test.declared == 0 && !test.unselected; isExpected && !hasProperty {
 					t.Errorf("unexpected record %v", row.value)
 				}
 			}
@@ -205,8 +205,8 @@ func TestPropertyNewerThanMetadata(t *testing.T) {
 			if test.declared > 0 && last["Late"] != "x" {
 				t.Errorf("after the declaration the row is %v", last)
 			}
-			if passed != 12 || asked != test.reads {
-				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, passed, asked)
+			if delivered != 12 || reads != test.reads {
+				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, delivered, reads)
 			}
 		})
 	}
@@ -229,7 +229,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 		io.WriteString(w, `{"d":{"results":[{"ID":1},{"__metadata":{"type":"N.Employee"},"ID":2,"Salary":3},`+
 			`{"__metadata":{"type":"N.Boss"},"ID":3,"Salary":4,"Car":"c"}],"__delta":"X?!deltatoken='1'"}}`)
 	})
-	follower := newFollower(t, service, tracked("/s", "X")...)
+	follower := newFollower(t, service, deltaSetOf("/s", "X")...)
 	reason := start
 	for range 4 {
 		follower.now += sourceconfig.FreshFor + 1
@@ -239,32 +239,37 @@ func TestRowsOfADerivedType(t *testing.T) {
 		reason = poll
 	}
 	if len(follower.log) != 12 || reads != 1 {
-		t.Errorf("found %d rows after %d reads of the metadata", len(follower.log), reads)
+		t.Errorf("expected 12 rows after one read of the metadata, found %d after %d", len(follower.log), reads)
 	}
 	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)
-	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
-		t.Errorf("found %s", found)
+	want := "[Salary N.Employee Salary N.Boss Car N.Boss]"
+	if derived := fmt.Sprint(o.Feeds[0].Derived); derived != want {
+		t.Errorf("derived properties: expected %s, found %s", want, derived)
 	}
 	// With their properties if configured, in both formats and after a restart with the packed context.
-	load := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
-	if _, err := load.some(0, nil, 1); err != nil || len(load.faults) > 0 {
+	load := newLoad(t, service, setOf("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
+	if _, err := load.readPages(0, nil, 1); err != nil || len(load.faults) > 0 {
 		t.Fatal(err, load.faults)
 	}
-	if found := fmt.Sprint(load.values); found != "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]" {
-		t.Errorf("found %s", found)
+	want = "[[1 <nil> <nil>] [2 3 <nil>] [3 4 c]]"
+	if values := fmt.Sprint(load.values); values != want {
+		t.Errorf("expected the rows %s, found %s", want, values)
 	}
-	if ignored := newLoad(t, service, of("/s", "X")...); ignored.opened.Feeds[0].Fingerprint+" derived=include" !=
-		load.opened.Feeds[0].Fingerprint {
-		t.Errorf("found %s", load.opened.Feeds[0].Fingerprint)
+	want = newLoad(t, service, setOf("/s", "X")...).opened.Feeds[0].Fingerprint + " derived=include"
+	if fingerprint := load.opened.Feeds[0].Fingerprint; fingerprint != want {
+		t.Errorf("expected the fingerprint %s, found %s", want, fingerprint)
 	}
 }
 
 // TestDerivedTypesWithOtherFacets checks that two derived types are rejected if they define a property of the same name
 // with a different type, in either order. Facets that do not affect values may differ.
 func TestDerivedTypesWithOtherFacets(t *testing.T) {
-	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
-		"sap.odata.datetime.zone=Europe/Berlin"
+	const (
+		day   = `Type="Edm.DateTime" sap:display-format="Date"`
+		dates = "sap.odata.date.mapping=date"
+		zone  = "sap.odata.datetime.zone=Europe/Berlin"
+	)
 	for _, test := range []struct {
 		first    string
 		second   string
@@ -293,17 +298,17 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 			second: `Type="Edm.String" m:FC_TargetPath="SyndicationSummary"`, fails: true},
 	} {
 		for _, types := range [][]string{{test.first, test.second}, {test.second, test.first}} {
-			service := described(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData" `+
+			service := withMetadata(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData" `+
 				`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"><Key>`+
 				`<PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
 				`<EntityType Name="A" BaseType="N.T"><Property Name="X" `+types[0]+`/></EntityType>`+
 				`<EntityType Name="B" BaseType="N.T"><Property Name="X" `+types[1]+`/></EntityType>`+
 				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, nil)
-			settings := of("/s", "X", "sap.odata#00.derived=include")
+			settings := setOf("/s", "X", "sap.odata#00.derived=include")
 			if test.settings != "" {
 				settings = append(settings, test.settings)
 			}
-			err := unopened(t, service).open(settings...)
+			err := newUnopened(t, service).open(settings...)
 			hasFailed := errorContains(err, "property X of N.B is Edm.") && errorContains(err, "expected ignore") &&
 				*faultOf(err).Setting == "sap.odata#00.derived"
 			if (!test.fails && err != nil) || (test.fails && !hasFailed) {
@@ -318,16 +323,16 @@ func TestPropertyOfUnsupportedType(t *testing.T) {
 	for _, property := range []string{`Type="Collection(Edm.String)"`, `Type="Edm.GeographyPoint"`, `Type="N.Lost"`} {
 		metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" `+
 			property+`/><Property Name="Name" Type="Edm.String"/>`)
-		service := described(metadata, func(w http.ResponseWriter, _ *http.Request) {
+		service := withMetadata(metadata, func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
 		})
-		err := unopened(t, service).open(of("/s", "X")...)
+		err := newUnopened(t, service).open(setOf("/s", "X")...)
 		if !errorContains(err, "property Odd of N.T") ||
 			!errorContains(err, "sap.odata#00.select with the required properties") {
 			t.Errorf("%s: %v", property, err)
 		}
-		l := newLoad(t, service, of("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)
-		if _, err := l.some(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" ||
+		l := newLoad(t, service, setOf("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)
+		if _, err := l.readPages(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" ||
 			len(l.faults) > 0 {
 			t.Errorf("%s: %v, %v, %v", property, l.values, err, l.faults)
 		}

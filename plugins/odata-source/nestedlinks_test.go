@@ -24,8 +24,9 @@ type nestedLinkCase struct {
 	name string
 	link string // up to the token
 	// page returns the rows of a nested page by its number from zero, and whether another page follows.
-	page  func(format string, number int) (rows []string, more bool)
-	lines int    // of the row, if it is read
+	page func(format string, number int) (rows []string, more bool)
+	// lines is the number of expanded rows, if the row is read.
+	lines int
 	fails string // part of the error. "" means that the row is read.
 }
 
@@ -39,9 +40,9 @@ func checkNestedLinks(t *testing.T, links []nestedLinkCase) {
 }
 
 func (c *nestedLinkCase) check(t *testing.T, format string) {
-	l := newLoad(t, c.service(format), of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none",
+	l := newLoad(t, c.service(format), setOf("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none",
 		"sap.odata#00.format="+format)...)
-	_, err := l.some(0, nil, 1)
+	_, err := l.readPages(0, nil, 1)
 	if !errorContains(err, c.fails) {
 		t.Fatalf("expected %q, found %v", c.fails, err)
 	}
@@ -66,7 +67,7 @@ func (c *nestedLinkCase) service(format string) http.Handler {
 		}
 		return body
 	}
-	return described(childMetadata, func(w http.ResponseWriter, r *http.Request) {
+	return withMetadata(childMetadata, func(w http.ResponseWriter, r *http.Request) {
 		token, err := strconv.Atoi(r.URL.Query().Get("$skiptoken"))
 		if err != nil {
 			// Keys may occur twice in an expanded feed that has no next link.
@@ -122,8 +123,8 @@ func TestNestedLinks(t *testing.T) {
 			fails: `found P="100" again behind the link "X(1)/L?$skiptoken=0"`},
 		{name: "a key in another form", link: "X(1)/L?$skiptoken=",
 			page: func(format string, number int) ([]string, bool) {
-				return []string{strings.ReplaceAll(strings.Replace(child(format, 119, "", ""), ":119", `:"119"`, 1),
-					">119<", "> 1&#49;9<")}, false
+				row := strings.Replace(child(format, 119, "", ""), ":119", `:"119"`, 1)
+				return []string{strings.ReplaceAll(row, ">119<", "> 1&#49;9<")}, false
 			}, fails: "again behind the link"},
 	})
 }
@@ -137,7 +138,7 @@ func TestNestedLinkOfReread(t *testing.T) {
 		"/s/X?$expand=L&$skiptoken=0":   "repeats the request for the row itself (/s/X)",
 		"X(1)/L?$skiptoken=0&repeats=1": `expected each key once in L, found P="100" again`,
 	} {
-		handler := described(childMetadata, func(w http.ResponseWriter, r *http.Request) {
+		handler := withMetadata(childMetadata, func(w http.ResponseWriter, r *http.Request) {
 			options := r.URL.Query()
 			w.Header().Set("Preference-Applied", "odata.track-changes")
 			const delta = `"__delta":"X?!deltatoken=1"`
@@ -158,7 +159,7 @@ func TestNestedLinkOfReread(t *testing.T) {
 				fmt.Fprintf(w, `{"d":{"results":[],%s}}`, delta)
 			}
 		})
-		follower := loaded(t, handler, tracked("/s", "X", "sap.odata#00.expand=L", "sap.odata#00.format=json")...)
+		follower := followSet(t, handler, deltaSetOf("/s", "X", "sap.odata#00.expand=L", "sap.odata#00.format=json")...)
 		err := follower.catchUp(poll)
 		if !errorContains(err, fails) {
 			t.Errorf("%s: expected %q, found %v", link, fails, err)

@@ -11,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next returns the next request of a feed.
 func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) (wit.NextAction, error) {
 	opened, feed, err := p.contexts.Feed(context, number)
@@ -32,8 +31,7 @@ func withLearned(feed *feedreader.Feed, offset []wit.OffsetEntry, next *[]wit.Of
 	return feedreader.WithFormat(feedreader.FormatRefused(offset), next)
 }
 
-// nextAction continues an unfinished load, or repeats a complete one when its period has passed, also while the
-// connector was stopped.
+// nextAction continues an unfinished load, or repeats a complete one if its period has passed, even during a stop.
 func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) (wit.NextAction, error) {
 	if age := now - o.ReadAt; o.Refresh > 0 && age >= int64(o.Refresh) {
@@ -129,7 +127,7 @@ func logNothingToRead(f *feedreader.Feed, reason wit.PollReason, complete int64,
 }
 
 // CheckOffset returns an error if an offset from another version or from an operator cannot be continued.
-func (p *plugin) CheckOffset(partition []wit.OffsetEntry, offset []wit.OffsetEntry) error {
+func (p *plugin) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	for _, name := range []string{"service", "entityset"} {
 		v, ok := wit.Lookup(partition, name)
 		if !ok || v.String == nil {

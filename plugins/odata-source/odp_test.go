@@ -25,24 +25,25 @@ func TestODP(t *testing.T) {
 		switches odatatest.Switches
 		settings []string
 	}{
-		{"delta link", odatatest.Switches{}, nil},
-		{"pages", odatatest.Switches{PageSize: 10}, nil},
-		{"in the next link", odatatest.Switches{PageSize: 10, TokenIn: "next"}, nil},
-		{"in DeltaLinksOf", odatatest.Switches{PageSize: 10, TokenIn: "links"}, nil},
-		{"without quotes", odatatest.Switches{DeltaQuotes: "off"}, nil},
-		{"without quotes in the next link", odatatest.Switches{DeltaQuotes: "off", TokenIn: "next"}, nil},
-		{"Atom", odatatest.Switches{PageSize: 10}, []string{"sap.odata#00.format=atom"}},
-		{"Atom, in DeltaLinksOf", odatatest.Switches{PageSize: 10, TokenIn: "links"},
-			[]string{"sap.odata#00.format=atom"}},
-		{"202", odatatest.Switches{Accepted: 2}, nil},
-		{"tombstones", odatatest.Switches{}, []string{"sap.odata#00.deletes=tombstone"}},
-		{"without before images", odatatest.Switches{}, []string{"sap.odata#00.before.images=drop"}},
-		{"a filter", odatatest.Switches{}, []string{"sap.odata#00.select=ProductName"}},
+		{name: "delta link"},
+		{name: "pages", switches: odatatest.Switches{PageSize: 10}},
+		{name: "in the next link", switches: odatatest.Switches{PageSize: 10, TokenIn: "next"}},
+		{name: "in DeltaLinksOf", switches: odatatest.Switches{PageSize: 10, TokenIn: "links"}},
+		{name: "without quotes", switches: odatatest.Switches{DeltaQuotes: "off"}},
+		{name: "without quotes in the next link", switches: odatatest.Switches{DeltaQuotes: "off", TokenIn: "next"}},
+		{name: "Atom", switches: odatatest.Switches{PageSize: 10},
+			settings: []string{"sap.odata#00.format=atom"}},
+		{name: "Atom, in DeltaLinksOf", switches: odatatest.Switches{PageSize: 10, TokenIn: "links"},
+			settings: []string{"sap.odata#00.format=atom"}},
+		{name: "202", switches: odatatest.Switches{Accepted: 2}},
+		{name: "tombstones", settings: []string{"sap.odata#00.deletes=tombstone"}},
+		{name: "without before images", settings: []string{"sap.odata#00.before.images=drop"}},
+		{name: "a filter", settings: []string{"sap.odata#00.select=ProductName"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: test.switches})
-			follower := loaded(t, service, odpSet("Products", test.settings...)...)
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower := followSet(t, service, odpSet("Products", test.settings...)...)
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			for key := range follower.state {
 				if strings.Contains(key, " ") {
 					t.Fatalf("unexpected key %s", key)
@@ -50,33 +51,34 @@ func TestODP(t *testing.T) {
 			}
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "POST", "Products", product(9000, "New"))
-			before := len(follower.log)
+			earlier := len(follower.log)
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			var modes []string
-			for _, e := range follower.log[before:] {
+			for _, e := range follower.log[earlier:] {
 				modes = append(modes, fmt.Sprint(e.value["ODQ_CHANGEMODE"], e.value["ODQ_ENTITYCNTR"]))
 			}
-			images := strings.Contains(strings.Join(modes, ","), "U[255]")
-			without := test.name == "without before images"
-			if images == without && test.name != "a filter" {
-				t.Errorf("rows %v", modes)
+			hasImages := strings.Contains(strings.Join(modes, ","), "U[255]")
+			wantsImages := test.name != "without before images"
+			if hasImages != wantsImages && test.name != "a filter" {
+				t.Errorf("expected before images: %v, found rows %v", wantsImages, modes)
 			}
 			write(t, service, "DELETE", "Products(3)", nil)
-			before = len(follower.log)
+			earlier = len(follower.log)
 			noError(t, follower.catchUp(poll))
-			follower.equals(service, "Products", "ProductID", "ProductName")
-			deletions := follower.log[before:]
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
+			deletions := follower.log[earlier:]
 			if len(deletions) != 1 || deletions[0].tombstone != (test.name == "tombstones") {
-				t.Fatalf("deleted: %v", deletions)
+				t.Fatalf("expected one record of the deleted row, found %v", deletions)
 			}
-			if v := deletions[0].value; !deletions[0].tombstone && test.name != "a filter" &&
-				(v["ODQ_CHANGEMODE"] != "D" ||
-					v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
-				t.Errorf("deleted: %v", v)
+			v := deletions[0].value
+			isDelete := v["ODQ_CHANGEMODE"] == "D" && v["ProductName"] == nil && v["DELETED_AT"] != nil &&
+				v["ProductID"] == "3"
+			if !deletions[0].tombstone && test.name != "a filter" && !isDelete {
+				t.Errorf("unexpected record of the deleted row: %v", v)
 			}
 			if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
-				t.Errorf("%d jobs, %d responses 536", l.Jobs, l.Refused536)
+				t.Errorf("expected 1 job and no response 536, found %d and %d", l.Jobs, l.Refused536)
 			}
 		})
 	}
@@ -85,21 +87,21 @@ func TestODP(t *testing.T) {
 // TestODPRequestsExtractionOnce: the first extraction is requested once, after the offset that records it is stored,
 // even if its response is lost.
 func TestODPRequestsExtractionOnce(t *testing.T) {
-	for name, losing := range map[string]string{ // part of the request whose response is lost
-		"the answer":   odpNorthwind + "/FactsOfProducts?$format=json",
+	for name, lostTarget := range map[string]string{ // part of the request whose response is lost
+		"the response": odpNorthwind + "/FactsOfProducts?$format=json",
 		"a later page": "skiptoken",
 	} {
 		t.Run(name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			follower := newFollower(t, service, odpSet("Products")...)
 			lost := false
-			follower.answered = func(request *wit.Request, r *wit.Response) {
-				if lost || !strings.Contains(request.Target, losing) {
+			follower.onResponse = func(request *wit.Request, r *wit.Response) {
+				if lost || !strings.Contains(request.Target, lostTarget) {
 					return
 				}
 				lost = true
 				r.Status = noAnswer
-				if name == "the answer" && (follower.stored == nil || request.Repeatable ||
+				if name == "the response" && (follower.stored == nil || request.Repeatable ||
 					request.FirstByteTimeoutMs == nil) {
 					t.Errorf("requested with the stored offset %v: %+v", follower.stored, request)
 				}
@@ -113,16 +115,16 @@ func TestODPRequestsExtractionOnce(t *testing.T) {
 			for range 2 {
 				noError(t, follower.catchUp(start))
 			}
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			if l := service.Ledger(); l.Jobs != 1 {
-				t.Errorf("%d jobs", l.Jobs)
+				t.Errorf("expected 1 job, found %d", l.Jobs)
 			}
 		})
 	}
 }
 
-// sayingItEnded returns a service that confirms the end of a subscription but keeps it. ended counts the requests.
-func sayingItEnded(handler http.Handler, ended *int) http.Handler {
+// confirmEnd returns a service that confirms the end of a subscription but keeps it. ended counts the requests.
+func confirmEnd(handler http.Handler, ended *int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
 			*ended++
@@ -140,15 +142,15 @@ func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	err := newFollower(t, service, odpSet("Products")...).catchUp(start)
 	if fault := faultOf(err); fault.Kind != wit.ErrorConfig || fault.Setting == nil ||
 		*fault.Setting != sourceconfig.DeltaTakeover {
-		t.Errorf("found %v", err)
+		t.Errorf("expected an error of the setting %s, found %v", sourceconfig.DeltaTakeover, err)
 	}
 	if l := service.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
-		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
+		t.Errorf("expected 1 job and no ended subscription, found %d and %d", l.Jobs, l.Terminated)
 	}
-	f := loaded(t, service, odpSet("Products", "sap.odata.delta.takeover=true")...)
-	f.equals(service, "Products", "ProductID", "ProductName")
+	f := followSet(t, service, odpSet("Products", "sap.odata.delta.takeover=true")...)
+	f.checkTopic(service, "Products", "ProductID", "ProductName")
 	if l := service.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
-		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
+		t.Errorf("expected 2 jobs and 1 ended subscription, found %d and %d", l.Jobs, l.Terminated)
 	}
 }
 
@@ -158,7 +160,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
 	ended := 0
-	follower := newFollower(t, sayingItEnded(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
+	follower := newFollower(t, confirmEnd(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
 		if err := follower.catchUp(start); !errorContains(err, "but still has it") {
 			t.Errorf("expected the subscription to remain, found %v", err)
@@ -171,19 +173,25 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	follower.service = service // after the subscription was ended elsewhere, the feed continues
 	if r := follower.exchange(&wit.Request{Method: "GET",
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); r.Status != 200 {
-		t.Fatalf("%d", r.Status)
+		t.Fatalf("expected status 200, found %d", r.Status)
 	}
 	noError(t, follower.catchUp(start))
-	follower.equals(service, "Products", "ProductID", "ProductName")
+	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
 
 // TestODPRecovery continues from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
-	for _, test := range []struct{ name, links, setting, message string }{
-		{"off", "", "", "recover continues from the oldest link"},
-		{"on", "", "sap.odata#00.delta.link.recovery=1", ""},
-		{"younger", "D29990101000000_000000001", "sap.odata#00.delta.lost=recover", "is younger than the lost one"},
-		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},
+	for _, test := range []struct {
+		name    string
+		token   string // of the oldest link. "" means the token of the first load, "-" that there is no link.
+		setting string
+		message string
+	}{
+		{name: "off", message: "recover continues from the oldest link"},
+		{name: "on", setting: "sap.odata#00.delta.link.recovery=1"},
+		{name: "younger", token: "D29990101000000_000000001", setting: "sap.odata#00.delta.lost=recover",
+			message: "is younger than the lost one"},
+		{name: "no link", token: "-", setting: "sap.odata#00.delta.lost=recover", message: "has none either"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
@@ -191,13 +199,13 @@ func TestODPRecovery(t *testing.T) {
 			if test.setting != "" {
 				settings = append(settings, test.setting)
 			}
-			follower := loaded(t, service, settings...)
-			old := delta.TokenOf(text(follower.stored, "url"))
+			follower := followSet(t, service, settings...)
+			old := delta.TokenOf(stringOf(follower.stored, "url"))
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			noError(t, follower.catchUp(poll))
 			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			refused := false
-			follower.answered = func(request *wit.Request, r *wit.Response) {
+			follower.onResponse = func(request *wit.Request, r *wit.Response) {
 				switch {
 				case strings.Contains(request.Target, "deltatoken") && !refused:
 					refused = true
@@ -206,8 +214,8 @@ func TestODPRecovery(t *testing.T) {
 				case strings.Contains(request.Target, "DeltaLinksOf"):
 					r.Body = fmt.Appendf(nil, `{"d":{"results":[{"DeltaToken":"D29990101000000_000000009",`+
 						`"CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"%s",`+
-						`"CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`, cmp.Or(test.links, old))
-					if test.links == "-" {
+						`"CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`, cmp.Or(test.token, old))
+					if test.token == "-" {
 						r.Body = []byte(`{"d":{"results":[]}}`)
 					}
 				case strings.Contains(request.Target, old):
@@ -220,10 +228,10 @@ func TestODPRecovery(t *testing.T) {
 			}
 			err := follower.catchUp(poll)
 			if !errorContains(err, test.message) {
-				t.Fatalf("found %v", err)
+				t.Fatalf("expected %q, found %v", test.message, err)
 			}
 			if test.message == "" {
-				follower.equals(service, "Products", "ProductID", "ProductName")
+				follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			}
 		})
 	}
@@ -237,18 +245,19 @@ func TestODPResumes(t *testing.T) {
 		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: r.IntN(40),
 			TokenIn: []string{"", "next", "links"}[r.IntN(3)]}})
 		follower := newFollower(t, service, odpSet("Products")...)
-		follower.killedAnywhere(r, round, func(id int) {
-			phase := text(follower.stored, "phase")
+		follower.catchUpKilled(r, round, func(id int) {
+			phase := stringOf(follower.stored, "phase")
 			if r.IntN(3) == 0 && follower.stored != nil && (phase == "" || phase == "changes") {
-				quietly(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
+				tryWrite(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				return
 			}
-			quietly(service, "MERGE", fmt.Sprintf("Products(%d)", id),
+			tryWrite(service, "MERGE", fmt.Sprintf("Products(%d)", id),
 				map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
 		})
-		follower.equals(service, "Products", "ProductID", "ProductName")
+		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
-			t.Fatalf("round %d: %d jobs, %d responses 536", round, l.Jobs, l.Refused536)
+			t.Fatalf("round %d: expected 1 job and no response 536, found %d and %d", round, l.Jobs,
+				l.Refused536)
 		}
 	}
 }
@@ -256,17 +265,18 @@ func TestODPResumes(t *testing.T) {
 // TestRetire ends the queue that a connector has opened and reports it. For a service without a queue it does nothing.
 func TestRetire(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
-	follower := loaded(t, s, odpSet("Products")...)
-	output, err := follower.tool(retire.Command, nil, follower.settings...)
+	follower := followSet(t, s, odpSet("Products")...)
+	output, err := follower.runCommand(retire.Command, nil, follower.settings...)
 	if err != nil || !strings.Contains(output, `"ended"`) || s.Ledger().Terminated != 1 {
-		t.Errorf("%s, %v, %d subscriptions ended", output, err, s.Ledger().Terminated)
+		t.Errorf("expected 1 ended subscription in the output, found %s, %v, %d ended", output, err,
+			s.Ledger().Terminated)
 	}
-	output, err = follower.tool(retire.Command, nil, tracked00("Products")...)
+	output, err = follower.runCommand(retire.Command, nil, deltaSet("Products")...)
 	if err != nil || !strings.Contains(output, "keeps no queue") {
-		t.Errorf("%s, %v", output, err)
+		t.Errorf("expected an output about no queue, found %s, %v", output, err)
 	}
-	if output, err := follower.tool(retire.Command, nil, set("00", "Products")...); err == nil {
-		t.Errorf("a connector without delta mode: %s", output)
+	if output, err := follower.runCommand(retire.Command, nil, set("00", "Products")...); err == nil {
+		t.Errorf("a connector without delta mode: expected an error, found %s", output)
 	}
 }
 
@@ -275,7 +285,7 @@ func TestRetire(t *testing.T) {
 func TestODPShortLoadFails(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20, TokenIn: "links"}})
 	follower := newFollower(t, s, odpSet("Products")...)
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "/FactsOfProducts?") {
 			r.Status = noAnswer
 		}
@@ -283,14 +293,14 @@ func TestODPShortLoadFails(t *testing.T) {
 	if err := follower.catchUp(start); !errors.Is(err, errKilled) {
 		t.Fatal(err)
 	}
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if i := strings.Index(string(r.Body), `,"__next"`); i >= 0 && strings.Contains(q.Target, "$inlinecount") {
 			r.Body = append(slices.Clone(r.Body[:i]), `,"__count":"77"}}`...)
 		}
 	}
 	follower.start()
 	err := follower.catchUp(start)
-	if rest, _ := wit.Lookup(follower.stored, "rest"); faultOf(err).Kind != wit.ErrorData || rest.Boolean != nil {
+	if idle, _ := wit.Lookup(follower.stored, "rest"); faultOf(err).Kind != wit.ErrorData || idle.Boolean != nil {
 		t.Errorf("expected missing rows to fail the load, found %v and the offset %v", err, follower.stored)
 	}
 }
@@ -299,20 +309,20 @@ func TestODPShortLoadFails(t *testing.T) {
 // filter should have excluded.
 func TestODPDeletesWithFilter(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
-	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
-	before := len(follower.state)
+	follower := followSet(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
+	earlier := len(follower.state)
 	if _, ok := follower.state["[3]"]; !ok {
 		t.Fatal("row 3 is missing")
 	}
 	write(t, service, "DELETE", "Products(3)", nil)
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") { // as a service that has only the keys
 			r.Body = regexp.MustCompile(`"ProductName":"[^"]*"`).ReplaceAll(r.Body, []byte(`"ProductName":"Nobody"`))
 		}
 	}
 	noError(t, follower.catchUp(poll))
-	if _, ok := follower.state["[3]"]; ok || len(follower.state) != before-1 {
-		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, ok)
+	if _, ok := follower.state["[3]"]; ok || len(follower.state) != earlier-1 {
+		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), earlier, ok)
 	}
 }
 
@@ -321,18 +331,18 @@ func TestODPDeletesWithFilter(t *testing.T) {
 func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
 		service := odatatest.New(odatatest.Options{Rows: 30})
-		follower := loaded(t, service, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
+		follower := followSet(t, service, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
 		write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		refused := false
-		was := false
-		follower.answered = func(q *wit.Request, r *wit.Response) {
+		hasFailed := false
+		follower.onResponse = func(q *wit.Request, r *wit.Response) {
 			switch {
 			case strings.Contains(q.Target, "deltatoken") && !refused:
 				refused = true
 				r.Status = 410
 				r.Body = []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
-			case killed != "" && refused && !was && strings.Contains(q.Target, killed):
-				was = true
+			case killed != "" && refused && !hasFailed && strings.Contains(q.Target, killed):
+				hasFailed = true
 				r.Status = noAnswer
 			}
 		}
@@ -341,19 +351,20 @@ func TestODPReload(t *testing.T) {
 			follower.start()
 			err = follower.catchUp(start)
 		}
-		if err != nil || was != (killed != "") {
+		if err != nil || hasFailed != (killed != "") {
 			t.Fatalf("killed at %q: %v", killed, err)
 		}
-		follower.equals(service, "Products", "ProductID", "ProductName")
+		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		if l := service.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
-			t.Errorf("killed at %q: %d jobs, %d subscriptions ended", killed, l.Jobs, l.Terminated)
+			t.Errorf("killed at %q: expected 2 jobs and 1 ended subscription, found %d and %d", killed, l.Jobs,
+				l.Terminated)
 		}
 		write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Changed later"})
 		write(t, service, "DELETE", "Products(4)", nil)
 		if err := follower.catchUp(poll); err != nil {
 			t.Fatalf("killed at %q: %v", killed, err)
 		}
-		follower.equals(service, "Products", "ProductID", "ProductName")
+		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 	}
 }
 
@@ -380,7 +391,7 @@ func TestODPRejectedFormatIsOmitted(t *testing.T) {
 			break
 		}
 	}
-	follower.equals(service, "Products", "ProductID", "ProductName")
+	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 	if opened == 0 {
 		t.Error("expected a request for the first extraction")
 	}

@@ -33,7 +33,7 @@ func TestStoredOffsets(t *testing.T) {
 				field = "ShipName"
 			}
 			switches := odatatest.Switches{PageSize: 5}
-			settings := tracked00(set)
+			settings := deltaSet(set)
 			if set == "Orders" || kinds[kind]["phase"] == "second" {
 				switches.SkipToken = "offset"
 			}
@@ -44,19 +44,19 @@ func TestStoredOffsets(t *testing.T) {
 				switches.TokenIn = "links"
 			}
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: switches})
-			follower := loaded(t, service, settings...)
-			for n := 3; n < 9; n++ {
-				write(t, service, "MERGE", fmt.Sprintf("Products(%d)", n), map[string]any{"ProductName": "Changed"})
+			follower := followSet(t, service, settings...)
+			for id := 3; id < 9; id++ {
+				write(t, service, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": "Changed"})
 			}
 			write(t, service, "DELETE", "Products(9)", nil)
 			noError(t, follower.catchUp(poll))
-			follower.stored = storedAs(kinds[kind], text(follower.stored, "url"))
+			follower.stored = storedAs(kinds[kind], stringOf(follower.stored, "url"))
 			follower.start()
 			write(t, service, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
 			for _, reason := range []wit.PollReason{start, poll} {
 				noError(t, follower.catchUp(reason))
 			}
-			follower.equals(service, set, key, field)
+			follower.checkTopic(service, set, key, field)
 			if v, _ := wit.Lookup(follower.stored, "rest"); v.Boolean == nil {
 				t.Errorf("expected an idle feed, found %v", follower.stored)
 			}
@@ -67,10 +67,10 @@ func TestStoredOffsets(t *testing.T) {
 // storedAs returns a stored offset of a service with the given delta link.
 func storedAs(fields map[string]any, link string) []wit.OffsetEntry {
 	fields = maps.Clone(fields)
-	time := strings.TrimSuffix(regexp.MustCompile(`D\d{14}_`).FindString(link), "_")
+	tokenTime := strings.TrimSuffix(regexp.MustCompile(`D\d{14}_`).FindString(link), "_")
 	for name, value := range fields {
 		if text, ok := value.(string); ok {
-			fields[name] = strings.ReplaceAll(text, "{TIME}", time)
+			fields[name] = strings.ReplaceAll(text, "{TIME}", tokenTime)
 		}
 	}
 	return configtest.Offset(fields)

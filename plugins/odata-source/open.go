@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// open implements [plugin.Open].
 func open(component string, settings []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
@@ -42,45 +43,45 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		sourceContext.Feeds = append(sourceContext.Feeds, *f)
 	}
 	nameFeeds(sourceContext.Feeds)
-	return wit.SourceOpenResult{Ready: opened(sourceContext, values)}, nil
+	return wit.SourceOpenResult{Ready: openResult(sourceContext, values)}, nil
 }
 
-// nameFeeds gives each feed a name of its own, for logs and notification paths.
+// nameFeeds sets a unique name for each feed, for logs and notification paths.
 func nameFeeds(feeds []feedreader.Feed) {
-	var taken []string
+	var names []string
 	for i := range feeds {
 		feed := &feeds[i]
 		feed.Name = feed.Set
 		if feed.ID != "" {
 			feed.Name += "-" + feed.ID
 		}
-		if slices.Contains(taken, feed.Name) {
+		if slices.Contains(names, feed.Name) {
 			feed.Name += "-" + feed.Number
 		}
-		taken = append(taken, feed.Name)
+		names = append(names, feed.Name)
 	}
 }
 
-// opened returns the result for a context that is complete.
-func opened(sourceContext *feedreader.Context, values setting.Values) *wit.SourceOpened {
-	out := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
+// openResult returns the result for a context that has all feeds.
+func openResult(sourceContext *feedreader.Context, values setting.Values) *wit.SourceOpened {
+	result := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
 	for i := range sourceContext.Feeds {
 		feed := &sourceContext.Feeds[i]
-		w := wit.Feed{Name: feed.Name, Partition: feed.Partition(), Topic: feed.Topic, Value: &feed.Value,
+		sourceFeed := wit.Feed{Name: feed.Name, Partition: feed.Partition(), Topic: feed.Topic, Value: &feed.Value,
 			Fingerprint: feedreader.Fingerprint(sourceContext, feed, values),
 			OnMismatch:  sourceconfig.MismatchPolicy(values, feed.Number), Subscribes: feed.Subscribing.On}
 		if feed.Key.Nodes != nil {
-			w.Key = &feed.Key
+			sourceFeed.Key = &feed.Key
 		}
 		switch {
 		case feed.Cron != "":
-			w.Cron = wit.Ptr(feed.Cron)
+			sourceFeed.Cron = wit.Ptr(feed.Cron)
 		case feed.Period > 0:
-			w.PollEveryMs = wit.Ptr(uint32(feed.Period) * 1000)
+			sourceFeed.PollEveryMs = wit.Ptr(uint32(feed.Period) * 1000)
 		case feed.PolledOnNotification() && feed.Subscribing.Check > 0:
-			w.PollEveryMs = wit.Ptr(uint32(feed.Subscribing.Check) * 1000)
+			sourceFeed.PollEveryMs = wit.Ptr(uint32(feed.Subscribing.Check) * 1000)
 		}
-		out.Feeds = append(out.Feeds, w)
+		result.Feeds = append(result.Feeds, sourceFeed)
 	}
-	return out
+	return result
 }

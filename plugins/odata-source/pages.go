@@ -12,7 +12,8 @@ import (
 
 // page decodes the response to one request, chunk by chunk.
 type page interface {
-	// Decode decodes a chunk. ended means that no further chunk of the page follows.
+	// Decode decodes a chunk. ended means that the page needs no further chunk.
+	// last means that the response ends with this chunk.
 	Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error)
 	Base() *feedreader.Reader
 }
@@ -24,8 +25,7 @@ type pages struct {
 	last uint32 // number of the page that was opened last
 }
 
-// Begin opens a page for a response and returns its number. [plugin.Decode] closes it at its end or after an error,
-// [plugin.Abandon] at any time.
+// Begin opens a page for a response and returns its number. Decode closes it at its end, Abandon at any time.
 func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	o, f, err := p.contexts.Feed(context, number)

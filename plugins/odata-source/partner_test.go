@@ -22,10 +22,10 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 		tombstones string
 		format     string
 		token      string
-		deleted    int // the number of rows deleted after the first page of a reading of the set
-		loads      int
-		seconds    int
-		snapshot   bool
+		deleted    int  // the number of rows deleted after the first page
+		loads      int  // how often the set is read by links
+		seconds    int  // how often it is read again by key
+		snapshot   bool // the load is a snapshot, not the first load
 	}{
 		{set: "Products", tombstones: "on", format: "atom", token: "offset", loads: 1},
 		{set: "Products", tombstones: "off", format: "json", token: "offset", deleted: 3, loads: 1, seconds: 1},
@@ -40,7 +40,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
 			switches := odatatest.Switches{PageSize: 10, SkipToken: test.token, Tombstones: test.tombstones}
 			service := odatatest.New(odatatest.Options{Rows: 35, Switches: switches})
-			follower := newFollower(t, service, tracked00(test.set, "sap.odata#00.format="+test.format)...)
+			follower := newFollower(t, service, deltaSet(test.set, "sap.odata#00.format="+test.format)...)
 			reason := start
 			if test.snapshot {
 				noError(t, follower.catchUp(start))
@@ -52,8 +52,9 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			before := map[string]bool{}
 			service.Each(test.set, func(key string, fields map[string]string) { before[fields[id]] = true })
 			deleted := false
-			var loads, seconds int
-			follower.answered = func(request *wit.Request, _ *wit.Response) {
+			loads := 0
+			seconds := 0
+			follower.onResponse = func(request *wit.Request, _ *wit.Response) {
 				_, query, _ := strings.Cut(request.Target, "?")
 				switch {
 				case strings.Contains(query, "$orderby"):
@@ -78,7 +79,8 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			noError(t, follower.catchUp(reason))
 			remaining := service.Count(test.set)
 			if loads != test.loads || seconds != test.seconds || remaining != len(before)-test.deleted {
-				t.Errorf("%d loads, %d repeated, %d of %d rows remain", loads, seconds, remaining, len(before))
+				t.Errorf("expected %d loads and %d by key, found %d and %d; %d of %d rows remain", test.loads,
+					test.seconds, loads, seconds, remaining, len(before))
 			}
 			service.Each(test.set, func(_ string, fields map[string]string) {
 				if key := fields[id]; before[key] && follower.state["["+key+"]"] == nil {
@@ -91,17 +93,19 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			}
 			checkPollIsOneRequest(t, follower)
 			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
-				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(test.set))
+				t.Errorf("expected the %d rows of the service in the topic, found %d", service.Count(test.set),
+					len(follower.state))
 			}
 		})
 	}
 }
 
+// checkPollIsOneRequest polls, and checks that one request was sent.
 func checkPollIsOneRequest(t *testing.T, f *follower) {
 	t.Helper()
 	requests := len(f.targets)
 	if err := f.catchUp(poll); err != nil || len(f.targets) != requests+1 {
-		t.Errorf("the poll after the load: %v, %v", err, f.targets[requests:])
+		t.Errorf("the poll after the load: expected one request, found %v, %v", f.targets[requests:], err)
 	}
 }
 
@@ -109,14 +113,15 @@ func checkPollIsOneRequest(t *testing.T, f *follower) {
 // once more.
 func TestOffsetOfLoadBySkip(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 35})
-	follower := loaded(t, service, tracked00("Orders")...)
+	follower := followSet(t, service, deltaSet("Orders")...)
 	follower.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"),
-		wit.StringEntry("url", text(follower.stored, "url")),
+		wit.StringEntry("url", stringOf(follower.stored, "url")),
 		wit.BooleanEntry("counted", true), wit.IntegerEntry("owed", 4711)}
 	follower.start()
 	before := len(follower.log)
 	if err := follower.catchUp(start); err != nil || len(follower.log)-before != service.Count("Orders") {
-		t.Errorf("found %d rows, %v", len(follower.log)-before, err)
+		t.Errorf("expected the %d rows of the set, found %d, %v", service.Count("Orders"), len(follower.log)-before,
+			err)
 	}
 	// The end of the previous load is reported in the first row of changes.
 	before = len(follower.log)
@@ -132,11 +137,11 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 // empty.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
-	follower := loaded(t, service, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+	follower := followSet(t, service, deltaSet("Products", "sap.odata#00.delta.lost=reload")...)
 	service.Set("expire-tokens", "")
 	link := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`)
 	linked := ""
-	follower.answered = func(request *wit.Request, r *wit.Response) {
+	follower.onResponse = func(request *wit.Request, r *wit.Response) {
 		const space = ` xmlns="http://www.w3.org/2005/Atom"`
 		switch {
 		case linked == "" && strings.HasSuffix(request.Target, "/Products"):
@@ -144,11 +149,13 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 			r.Body = link.ReplaceAll(r.Body, []byte(`<link`+space+` rel="next" href="Products?$$skiptoken=empty"/>`))
 		case strings.HasSuffix(request.Target, "empty"):
 			prefix, _, _ := strings.Cut(linked, "link")
-			if prefix = strings.Trim(prefix, "<:"); prefix != "" {
+			prefix = strings.Trim(prefix, "<:")
+			if prefix != "" {
 				prefix = ":" + prefix
 			}
 			r.Status = 200
-			r.Body = []byte(`<feed` + space + strings.Replace(space, "xmlns", "xmlns"+prefix, len(prefix)) + `>` + linked + `</feed>`)
+			prefixed := strings.Replace(space, "xmlns", "xmlns"+prefix, len(prefix))
+			r.Body = []byte(`<feed` + space + prefixed + `>` + linked + `</feed>`)
 		}
 	}
 	before := len(follower.log)
@@ -188,7 +195,7 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	})
 	load := newLoad(t, ignoring, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
 		"sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
-	offset := load.all(nil)
+	offset := load.readAll(nil)
 	load.rows = nil
 	step, err := load.p.Next(load.opened.Context, 0, offset, poll, 1_700_000_100_000)
 	if err == nil && step.Fetch != nil {
@@ -206,7 +213,7 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
-			follower := loaded(t, service, tracked00("Products")...)
+			follower := followSet(t, service, deltaSet("Products")...)
 			for id := 1; id <= 45; id++ {
 				write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
@@ -214,7 +221,7 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 			requests := 0
 			page := 0
 			third := ""
-			follower.answered = func(request *wit.Request, r *wit.Response) {
+			follower.onResponse = func(request *wit.Request, r *wit.Response) {
 				if !strings.Contains(request.Target, "deltatoken") && !strings.Contains(request.Target, "skiptoken") {
 					return
 				}
@@ -249,7 +256,7 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 			for range 2 {
 				noError(t, follower.catchUp(start))
 			}
-			follower.equals(service, "Products", "ProductID", "ProductName")
+			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		})
 	}
 }
@@ -258,13 +265,13 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 // unavailable page. The two cases are counted separately.
 func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
-	follower := loaded(t, service, tracked00("Products")...)
+	follower := followSet(t, service, deltaSet("Products")...)
 	for id := 1; id <= 25; id++ {
 		write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 	}
 	prepared := 0
 	lost := 0
-	follower.answered = func(request *wit.Request, r *wit.Response) {
+	follower.onResponse = func(request *wit.Request, r *wit.Response) {
 		switch {
 		case strings.Contains(request.Target, "!deltatoken=") && prepared == 0:
 			prepared++
@@ -281,28 +288,29 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	}
 	err := follower.catchUp(poll)
 	if prepared != 1 || lost != 1 || err != nil {
-		t.Fatalf("%d responses 202, %d lost pages, %v: %v", prepared, lost, err, follower.targets)
+		t.Fatalf("expected 1 response 202 and 1 lost page, found %d and %d, %v: %v", prepared, lost, err,
+			follower.targets)
 	}
-	follower.equals(service, "Products", "ProductID", "ProductName")
+	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
 
 // If a service loses each token at once, the whole reads that replace them end.
 func TestTokensLostAtOnce(t *testing.T) {
 	for name, test := range map[string]struct {
-		option string // of the requests that are rejected
-		size   int    // of a page
+		option   string // of the requests that are rejected
+		pageSize int
 	}{
-		"of changes": {"!deltatoken=", 30},
+		"of changes": {option: "!deltatoken=", pageSize: 30},
 		// No page was skipped, so the load is complete and the changes wait for the next poll.
-		"of changes, one page": {"!deltatoken=", 1000},
-		"of the load's pages":  {"skiptoken", 30},
+		"of changes, one page": {option: "!deltatoken=", pageSize: 1000},
+		"of the load's pages":  {option: "skiptoken", pageSize: 30},
 	} {
 		for _, token := range []string{"key", "offset"} {
 			t.Run(name+" "+token, func(t *testing.T) {
 				s := odatatest.New(odatatest.Options{Rows: 30,
-					Switches: odatatest.Switches{PageSize: test.size, SkipToken: token}})
-				follower := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-				follower.answered = func(q *wit.Request, r *wit.Response) {
+					Switches: odatatest.Switches{PageSize: test.pageSize, SkipToken: token}})
+				follower := newFollower(t, s, deltaSet("Products", "sap.odata#00.delta.lost=reload")...)
+				follower.onResponse = func(q *wit.Request, r *wit.Response) {
 					if strings.Contains(q.Target, test.option) {
 						r.Status = http.StatusGone
 						r.Body = nil
@@ -330,37 +338,38 @@ func TestTokensLostAtOnce(t *testing.T) {
 // The first page of a load in delta mode whose next link points to itself is requested once.
 func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
-	follower := newFollower(t, s, tracked00("Products")...)
+	follower := newFollower(t, s, deltaSet("Products")...)
 	requests := 0
 	next := regexp.MustCompile(`rel="next" href="[^"]*"`)
-	follower.answered = func(q *wit.Request, r *wit.Response) {
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		requests++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
 	if err := follower.catchUp(start); !errorContains(err, "form a loop") || requests != 1 || len(follower.log) > 10 {
-		t.Errorf("%d rows in %d requests, %v", len(follower.log), requests, err)
+		t.Errorf("expected an error after one request, found %d rows in %d requests, %v", len(follower.log), requests,
+			err)
 	}
 }
 
 // TestDeltaLinkWithWrongFilter: next links and delta links in delta mode that repeat the filter in another form
 // return the rows that were requested. Links with another filter are rejected, and no change is missed.
 func TestDeltaLinkWithWrongFilter(t *testing.T) {
-	for _, size := range []int{20, 1000} { // with next links, and with only the delta link
-		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
-			service := plusProducts(t, odatatest.Switches{PageSize: size})
-			follower := newFollower(t, service, tracked00("Products",
+	for _, pageSize := range []int{20, 1000} { // with next links, and with only the delta link
+		for plus, message := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
+			service := plusProducts(t, odatatest.Switches{PageSize: pageSize})
+			follower := newFollower(t, service, deltaSet("Products",
 				condition("00", "ProductName", "eq", plusName)...)...)
 			links := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`)
-			follower.answered = func(_ *wit.Request, r *wit.Response) {
+			follower.onResponse = func(_ *wit.Request, r *wit.Response) {
 				r.Body = links.ReplaceAllFunc(r.Body, func(link []byte) []byte {
-					whole := strings.Replace(string(link), "?!deltatoken", "?"+rightFilter+"&amp;!deltatoken", 1)
-					return []byte(strings.ReplaceAll(whole, "%2B", text))
+					withFilter := strings.Replace(string(link), "?!deltatoken", "?"+rightFilter+"&amp;!deltatoken", 1)
+					return []byte(strings.ReplaceAll(withFilter, "%2B", plus))
 				})
 			}
 			err := follower.catchUp(start)
-			if fails != "" {
-				if !errorContains(err, fails) {
-					t.Errorf("pages of %d, %s: found %d rows, %v", size, text, len(follower.log), err)
+			if message != "" {
+				if !errorContains(err, message) {
+					t.Errorf("pages of %d, %s: found %d rows, %v", pageSize, plus, len(follower.log), err)
 				}
 				continue
 			}
@@ -370,9 +379,8 @@ func TestDeltaLinkWithWrongFilter(t *testing.T) {
 			last := follower.targets[len(follower.targets)-1]
 			if len(follower.state) != 50 || fmt.Sprint(follower.state["[1003]"]["Discontinued"]) != "true" ||
 				!strings.Contains(last, rightFilter) {
-				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", size, text, len(follower.state),
-					follower.state["[1003]"],
-					strings.Join(follower.targets, "\n"))
+				t.Errorf("pages of %d, %s: %d rows, the changed one is %v\n%s", pageSize, plus, len(follower.state),
+					follower.state["[1003]"], strings.Join(follower.targets, "\n"))
 			}
 		}
 	}
@@ -382,10 +390,10 @@ func TestDeltaLinkWithWrongFilter(t *testing.T) {
 // mode this cannot be distinguished from a circle: see TestCircles of package paging.)
 func TestPagesReturnedTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
-	f := loaded(t, s, tracked00("Orders")...)
-	f.equals(s, "Orders", "OrderID", "ShipName")
-	// Nothing shows where the links of those pages point, so the set is read once more after them.
+	f := followSet(t, s, deltaSet("Orders")...)
+	f.checkTopic(s, "Orders", "OrderID", "ShipName")
+	// Nothing shows where the links of the repeated pages point, so the set is read once more after them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
-		t.Errorf("expected two pages twice, found %d rows more than those of two loads", n)
+		t.Errorf("expected two pages twice, found %d rows more than in two loads", n)
 	}
 }

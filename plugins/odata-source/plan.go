@@ -60,28 +60,27 @@ func exactlyOnce(entitySets []sourceconfig.EntitySetConfig) wit.Support {
 	return wit.Support{Supported: wit.Set}
 }
 
-// odpPrefixes start the names of sets that SAP Gateway generates for ODP. For other names, a second reader fails at the
-// start, when it finds a subscription.
+// odpPrefixes start the names of ODP sets. For other names, a second reader fails when it finds a subscription.
 var odpPrefixes = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
 // claims returns the exclusive resources: an ODP service has one queue per user, so two readers would each get a part
 // of the changes (RATIONALE.md P14). Delta links of other services conflict only if the same rows go to one topic.
 func claims(entitySets []sourceconfig.EntitySetConfig) []string {
 	var list []string
-	for _, config := range entitySets {
-		claim := "changes of " + config.Set + " of " + config.Service
-		begins := func(prefix string) bool { return strings.HasPrefix(config.Set, prefix) }
+	for _, cfg := range entitySets {
+		claim := "changes of " + cfg.Set + " of " + cfg.Service
+		hasPrefix := func(prefix string) bool { return strings.HasPrefix(cfg.Set, prefix) }
 		switch {
-		case !config.Tracking.On:
+		case !cfg.Tracking.On:
 			// any number of readers may read a whole set
-		case slices.ContainsFunc(odpPrefixes, begins):
+		case slices.ContainsFunc(odpPrefixes, hasPrefix):
 			list = append(list, claim)
 		default:
-			claim += " into " + config.Topic
-			for _, c := range config.QueryOptions.Conditions {
+			claim += " into " + cfg.Topic
+			for _, c := range cfg.QueryOptions.Conditions {
 				claim += ", " + strings.Join([]string{c.Property, c.Option, c.Low, c.High}, " ")
 			}
-			list = append(list, strings.TrimRight(claim+" "+config.QueryOptions.Raw+" "+string(config.Query), " "))
+			list = append(list, strings.TrimRight(claim+" "+cfg.QueryOptions.Raw+" "+string(cfg.Query), " "))
 		}
 	}
 	return list

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The progress of a load, and the proof at its end, are those of the stored offset.
+// The stored offset contains the progress of a load and the proof at its end.
 func TestProgress(t *testing.T) {
 	done := wit.BooleanEntry("done", true)
 	url := wit.StringEntry("url", "/s/A")
@@ -24,32 +24,35 @@ func TestProgress(t *testing.T) {
 		offset []wit.OffsetEntry
 		want   *wit.LoadProgress
 	}{
-		"nothing stored": {nil, nil},
-		"first page":     {[]wit.OffsetEntry{url, wit.IntegerEntry("seen", 0)}, &wit.LoadProgress{}},
-		"load under way": {[]wit.OffsetEntry{url, wit.IntegerEntry("seen", 7), wit.IntegerEntry("count", 9)},
-			&wit.LoadProgress{Read: 7, Total: total}},
-		"end": {[]wit.OffsetEntry{url, wit.IntegerEntry("seen", 9), wit.IntegerEntry("count", 9), done, key},
-			&wit.LoadProgress{Read: 9, Total: total, Complete: wit.Ptr("key")}},
-		"end without proof, of an earlier version": {[]wit.OffsetEntry{url, wit.IntegerEntry("seen", 9), done}, nil},
-		"delta, load":       {phase("load", wit.IntegerEntry("seen", 3)), &wit.LoadProgress{Read: 3}},
-		"delta, load again": {phase("load", wit.IntegerEntry("seen", 3), key), &wit.LoadProgress{Read: 3}},
-		"delta, snapshot": {phase("second", wit.StringEntry("second.url", "/s/A"), wit.IntegerEntry("second.seen", 4),
-			wit.IntegerEntry("second.count", 9), wit.StringEntry("complete", "unproven")),
-			&wit.LoadProgress{Read: 4, Total: total}},
-		"delta, comparison": {phase("keys", wit.StringEntry("second.url", "/s/A"), wit.IntegerEntry("second.seen", 4),
-			wit.IntegerEntry("second.count", 9)), &wit.LoadProgress{Read: 4, Total: total}},
-		"delta, end of a comparison": {phase("keys", wit.StringEntry("second.url", "/s/A"),
+		"nothing stored": {},
+		"first page":     {offset: []wit.OffsetEntry{url, wit.IntegerEntry("seen", 0)}, want: &wit.LoadProgress{}},
+		"load under way": {offset: []wit.OffsetEntry{url, wit.IntegerEntry("seen", 7), wit.IntegerEntry("count", 9)},
+			want: &wit.LoadProgress{Read: 7, Total: total}},
+		"end": {offset: []wit.OffsetEntry{url, wit.IntegerEntry("seen", 9), wit.IntegerEntry("count", 9), done, key},
+			want: &wit.LoadProgress{Read: 9, Total: total, Complete: wit.Ptr("key")}},
+		"end without proof, of an earlier version": {offset: []wit.OffsetEntry{url, wit.IntegerEntry("seen", 9), done}},
+		"delta, load": {offset: phase("load", wit.IntegerEntry("seen", 3)), want: &wit.LoadProgress{Read: 3}},
+		"delta, load again": {offset: phase("load", wit.IntegerEntry("seen", 3), key),
+			want: &wit.LoadProgress{Read: 3}},
+		"delta, snapshot": {offset: phase("second", wit.StringEntry("second.url", "/s/A"),
+			wit.IntegerEntry("second.seen", 4), wit.IntegerEntry("second.count", 9),
+			wit.StringEntry("complete", "unproven")),
+			want: &wit.LoadProgress{Read: 4, Total: total}},
+		"delta, comparison": {offset: phase("keys", wit.StringEntry("second.url", "/s/A"),
+			wit.IntegerEntry("second.seen", 4), wit.IntegerEntry("second.count", 9)),
+			want: &wit.LoadProgress{Read: 4, Total: total}},
+		"delta, end of a comparison": {offset: phase("keys", wit.StringEntry("second.url", "/s/A"),
 			wit.IntegerEntry("second.seen", 9), wit.BooleanEntry("second.done", true),
-			wit.StringEntry("second.complete", "key")), &wit.LoadProgress{Read: 9}},
-		"delta, hidden rows": {phase("hidden", wit.IntegerEntry("seen", 3)), &wit.LoadProgress{Read: 3}},
-		"delta, waits": {phase("changes", wit.BooleanEntry("rest", true), wit.StringEntry("complete", "delta")),
-			&wit.LoadProgress{Complete: wit.Ptr("delta")}},
-		"delta, changes": {phase("changes", wit.IntegerEntry("seen", 3), key),
-			&wit.LoadProgress{Complete: wit.Ptr("key")}},
-		"delta, of an earlier version": {phase("changes", wit.BooleanEntry("rest", true)), nil},
+			wit.StringEntry("second.complete", "key")), want: &wit.LoadProgress{Read: 9}},
+		"delta, hidden rows": {offset: phase("hidden", wit.IntegerEntry("seen", 3)), want: &wit.LoadProgress{Read: 3}},
+		"delta, waits": {offset: phase("changes", wit.BooleanEntry("rest", true), wit.StringEntry("complete", "delta")),
+			want: &wit.LoadProgress{Complete: wit.Ptr("delta")}},
+		"delta, changes": {offset: phase("changes", wit.IntegerEntry("seen", 3), key),
+			want: &wit.LoadProgress{Complete: wit.Ptr("key")}},
+		"delta, of an earlier version": {offset: phase("changes", wit.BooleanEntry("rest", true))},
 	} {
 		if diff := cmp.Diff(c.want, (&plugin{}).Progress(nil, 0, c.offset)); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+			t.Errorf("%s (-want +got): %s", name, diff)
 		}
 	}
 }
@@ -61,8 +64,8 @@ func TestFirstLoadSinceStart(t *testing.T) {
 		RefuseOrderBy: true}})
 	settings := append(set("00", "Orders"), "sap.odata#00.exec-period=60")
 	load := newLoad(t, service, settings...)
-	offset := load.all(nil)
-	if verdict := text(offset, "complete"); verdict != paging.Unproven {
+	offset := load.readAll(nil)
+	if verdict := stringOf(offset, "complete"); verdict != paging.Unproven {
 		t.Fatalf("expected a load without proof, found %q", verdict)
 	}
 	next := func(reason wit.PollReason) *wit.Fetch {
@@ -98,31 +101,31 @@ func TestFirstLoadSinceStart(t *testing.T) {
 func TestRequiredProofOfChanges(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20,
 		SkipToken: "opaque", RefuseOrderBy: true}})
-	f := newFollower(t, service, tracked00("Orders", "sap.odata#00.completeness=require")...)
+	f := newFollower(t, service, deltaSet("Orders", "sap.odata#00.completeness=require")...)
 	for _, reason := range []wit.PollReason{start, start, poll} {
 		if err := f.catchUp(reason); !errorContains(err, "sap.odata#00.completeness = warn reads it nevertheless") {
 			t.Fatalf("expected an error that names the setting, found %v", err)
 		}
 	}
 	read := len(f.log)
-	f.settings = tracked00("Orders", "sap.odata#00.completeness=warn")
+	f.settings = deltaSet("Orders", "sap.odata#00.completeness=warn")
 	f.start()
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
 	noError(t, f.catchUp(poll))
-	f.equals(service, "Orders", "OrderID", "ShipName")
+	f.checkTopic(service, "Orders", "OrderID", "ShipName")
 	if len(f.log) != read+1 {
 		t.Errorf("expected one change after %d rows, found %d", read, len(f.log)-read)
 	}
 }
 
-// A first load of changes begins again if the session of its link has ended, whatever delta.lost says: nothing is lost.
-// If that happens each time, it fails.
+// A first load of changes begins again if the session of its link has ended, whatever delta.lost specifies: nothing is
+// lost. If that happens each time, it fails.
 func TestFirstLoadWithoutItsSession(t *testing.T) {
 	for _, rejections := range []int{1, 100} {
 		service := odatatest.New(odatatest.Options{Rows: 95, Switches: odatatest.Switches{PageSize: 10}})
 		pages := 0
-		f := newFollower(t, service, tracked00("Orders", "sap.odata#00.format=json")...)
-		f.answered = func(q *wit.Request, r *wit.Response) {
+		f := newFollower(t, service, deltaSet("Orders", "sap.odata#00.format=json")...)
+		f.onResponse = func(q *wit.Request, r *wit.Response) {
 			if !strings.Contains(q.Target, "skiptoken") {
 				return
 			}
@@ -144,6 +147,6 @@ func TestFirstLoadWithoutItsSession(t *testing.T) {
 			continue
 		}
 		noError(t, err)
-		f.equals(service, "Orders", "OrderID", "ShipName")
+		f.checkTopic(service, "Orders", "OrderID", "ShipName")
 	}
 }

@@ -36,22 +36,24 @@ var (
 	onward = wit.PollReason{More: wit.Set}
 )
 
-// of returns the settings of a set of a service.
-func of(service, name string, more ...string) []string {
+// setOf returns the settings of a set of a service.
+func setOf(service, name string, more ...string) []string {
 	return append([]string{"sap.odata#00.service=" + service, "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"},
 		more...)
 }
 
-// tracked returns the settings of a set whose changes are read.
-func tracked(service, name string, more ...string) []string {
-	return of(service, name, append([]string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"},
+// deltaSetOf returns the settings of a set whose changes are read.
+func deltaSetOf(service, name string, more ...string) []string {
+	return setOf(service, name, append([]string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"},
 		more...)...)
 }
 
-func tracked00(name string, more ...string) []string { return tracked(sapNorthwind, name, more...) }
+// deltaSet returns the settings of a set of the demo's SAP service whose changes are read.
+func deltaSet(name string, more ...string) []string { return deltaSetOf(sapNorthwind, name, more...) }
 
+// odpSet returns the settings of a set of the demo's ODP service.
 func odpSet(name string, more ...string) []string {
-	return tracked(odpNorthwind, "FactsOf"+name, more...)
+	return deltaSetOf(odpNorthwind, "FactsOf"+name, more...)
 }
 
 // noError ends the test at an unexpected error.
@@ -78,8 +80,8 @@ func faultOf(err error) *wit.Error {
 	return &wit.Error{Kind: math.MaxUint8}
 }
 
-// text returns a field of an offset, or "" if it is missing.
-func text(fields []wit.OffsetEntry, name string) string {
+// stringOf returns a field of an offset, or "" if it is missing.
+func stringOf(fields []wit.OffsetEntry, name string) string {
 	if v, _ := wit.Lookup(fields, name); v.String != nil {
 		return *v.String
 	}
@@ -93,8 +95,8 @@ func metadataOf(key, properties string, types ...string) string {
 		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 }
 
-// described returns a service with metadata. rows handles all other requests.
-func described(metadata string, rows http.HandlerFunc) http.Handler {
+// withMetadata returns a service with metadata. rows handles all other requests.
+func withMetadata(metadata string, rows http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
 			fmt.Fprint(w, metadata)
@@ -104,8 +106,8 @@ func described(metadata string, rows http.HandlerFunc) http.Handler {
 	})
 }
 
-// request changes an entity of a service, given by its path below the service's.
-func request(handler http.Handler, method, path string, body any) *httptest.ResponseRecorder {
+// sendChange changes an entity of a service by its path, and returns the response.
+func sendChange(handler http.Handler, method, path string, body any) *httptest.ResponseRecorder {
 	raw, _ := json.Marshal(body)
 	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, bytes.NewReader(raw))
 	for _, name := range []string{"Content-Type", "Accept"} {
@@ -117,15 +119,15 @@ func request(handler http.Handler, method, path string, body any) *httptest.Resp
 	return w
 }
 
-// quietly changes an entity that may be missing.
-func quietly(s http.Handler, method, address string, body any) {
-	request(s, method, sapNorthwind+"/"+address, body)
+// tryWrite changes an entity that may be missing.
+func tryWrite(s http.Handler, method, address string, body any) {
+	sendChange(s, method, sapNorthwind+"/"+address, body)
 }
 
-// write changes an entity.
+// write changes an entity, and ends the test if the service rejects it.
 func write(t *testing.T, s http.Handler, method, address string, body any) {
 	t.Helper()
-	if w := request(s, method, sapNorthwind+"/"+address, body); w.Code > 299 {
+	if w := sendChange(s, method, sapNorthwind+"/"+address, body); w.Code > 299 {
 		t.Fatalf("%s %s: %d %s", method, address, w.Code, w.Body)
 	}
 }
@@ -142,18 +144,17 @@ type reader struct {
 	p       *plugin
 	opened  *wit.SourceOpened
 	schemas map[uint32][]wit.SchemaNode
-	// piece is the size of a piece in bytes. kill is the number of pieces after which the reader is killed. -1
-	// means never.
+	// piece is the size of a piece in bytes.
 	piece int
-	kill  int
-	// now is the time of a response. Each response comes after so many milliseconds.
-	now     int64
-	after   int64
+	// kill is the number of pieces after which the reader is killed. -1 means never.
+	kill    int
+	now     int64 // the time of the last response in milliseconds
+	delayMs int64 // the time that each response takes
 	targets []string
 	faults  []wit.RowError
-	// answered changes each response to a page before the plugin receives it. passed is called for every row.
-	answered func(q *wit.Request, r *wit.Response)
-	passed   func(row wit.Row, data []byte)
+	// onResponse may change each response to a page before the plugin receives it. onRow is called for every row.
+	onResponse func(q *wit.Request, r *wit.Response)
+	onRow      func(row wit.Row, data []byte)
 }
 
 var errKilled = errors.New("killed")
@@ -173,66 +174,69 @@ func (r *reader) open(settings ...string) error {
 			return err
 		}
 		state = opening.Pending.State
-		answers = r.answers(opening.Pending)
+		answers = r.exchangeAll(opening.Pending)
 	}
 }
 
-// answers returns the responses to the requests of the plugin.
-func (r *reader) answers(need *wit.RequestBatch) (all []wit.Response) {
-	for i := range need.Requests {
-		all = append(all, r.exchange(&need.Requests[i]))
+// exchangeAll sends the requests of the plugin and returns their responses.
+func (r *reader) exchangeAll(batch *wit.RequestBatch) (responses []wit.Response) {
+	for i := range batch.Requests {
+		responses = append(responses, r.exchange(&batch.Requests[i]))
 	}
-	return all
+	return responses
 }
 
+// exchange sends a request to the service and records its target.
 func (r *reader) exchange(request *wit.Request) wit.Response {
 	r.targets = append(r.targets, request.Target)
-	asked := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, bytes.NewReader(request.Body))
+	body := bytes.NewReader(request.Body)
+	httpRequest := httptest.NewRequest(request.Method, "http://127.0.0.1:8080"+request.Target, body)
 	for _, h := range request.Headers {
-		asked.Header.Set(h.Name, h.Value)
+		httpRequest.Header.Set(h.Name, h.Value)
 	}
 	w := httptest.NewRecorder()
-	r.service.ServeHTTP(w, asked)
-	r.now += r.after
-	answer := wit.Response{Tag: request.Tag, Status: uint16(w.Code), Target: request.Target, Body: w.Body.Bytes(),
+	r.service.ServeHTTP(w, httpRequest)
+	r.now += r.delayMs
+	response := wit.Response{Tag: request.Tag, Status: uint16(w.Code), Target: request.Target, Body: w.Body.Bytes(),
 		ReceivedAt: r.now}
 	for name, values := range w.Header() {
 		for _, v := range values {
-			answer.Headers = append(answer.Headers, wit.Header{Name: strings.ToLower(name), Value: v})
+			response.Headers = append(response.Headers, wit.Header{Name: strings.ToLower(name), Value: v})
 		}
 	}
-	return answer
+	return response
 }
 
-// changed returns the response of the service after the test has changed it.
-func (r *reader) changed(q *wit.Request) (wit.Response, error) {
-	answer := r.exchange(q)
-	if r.answered != nil {
-		r.answered(q, &answer)
+// exchangeChanged returns the response of the service after the test has changed it.
+func (r *reader) exchangeChanged(q *wit.Request) (wit.Response, error) {
+	response := r.exchange(q)
+	if r.onResponse != nil {
+		r.onResponse(q, &response)
 	}
-	if answer.Status == noAnswer {
-		return answer, errKilled
+	if response.Status == noAnswer {
+		return response, errKilled
 	}
-	return answer, nil
+	return response, nil
 }
 
 // begin requests a page and passes its response without the body.
-func (r *reader) begin(feed uint32, fetch *wit.Fetch) (page uint32, answer wit.Response, err error) {
-	if answer, err = r.changed(&fetch.Request); err != nil {
-		return 0, answer, err
+func (r *reader) begin(feed uint32, fetch *wit.Fetch) (page uint32, response wit.Response, err error) {
+	response, err = r.exchangeChanged(&fetch.Request)
+	if err != nil {
+		return 0, response, err
 	}
-	head := answer
+	head := response
 	head.Body = nil
 	page, err = r.p.Begin(r.opened.Context, feed, fetch.Position, head)
-	return page, answer, err
+	return page, response, err
 }
 
 // page reads a page. end contains where to continue.
 func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.DecodeResult, err error) {
-	page, answer, err := r.begin(feed, fetch)
+	page, response, err := r.begin(feed, fetch)
 	if err == nil {
 		last := uint32(0)
-		err = r.decode(page, "", answer, &end, &last)
+		err = r.decode(page, "", response, &end, &last)
 	}
 	if err == nil && end.Next != nil {
 		err = host.CheckOffset("next", *end.Next)
@@ -240,15 +244,17 @@ func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.DecodeResult, err 
 	return end, err
 }
 
-func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.DecodeResult, last *uint32) error {
-	body := answer.Body
+// decode passes a response to the plugin in pieces, and then the responses that the result requests. It collects the
+// end of the page in end. last is the index of the last row.
+func (r *reader) decode(page uint32, tag string, response wit.Response, end *wit.DecodeResult, last *uint32) error {
+	body := response.Body
 	for first := true; first || len(body) > 0; first = false {
 		if r.kill == 0 {
 			return errKilled
 		}
 		r.kill--
 		size := min(r.piece, len(body))
-		result, err := r.p.Decode(page, tag, answer.Status, slices.Clone(body[:size]), size == len(body))
+		result, err := r.p.Decode(page, tag, response.Status, slices.Clone(body[:size]), size == len(body))
 		if err != nil {
 			return err
 		}
@@ -259,21 +265,21 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.D
 			}
 			*last = row.RowIndex
 		}
-		r.keep(&result)
+		r.addResult(&result)
 		if result.Next != nil {
 			end.Next = result.Next
 		}
 		end.More = end.More || result.More
 		end.WaitMs = max(end.WaitMs, result.WaitMs)
-		for _, more := range slices.Clone(result.Linked) {
-			answer, err := r.changed(&more.Request)
+		for _, linked := range slices.Clone(result.Linked) {
+			response, err := r.exchangeChanged(&linked.Request)
 			if err != nil {
 				return err
 			}
-			if answer.Status > 299 && !slices.Contains(more.Tolerate, answer.Status) {
-				return fmt.Errorf("%s answered %d", more.Request.Target, answer.Status)
+			if response.Status > 299 && !slices.Contains(linked.Tolerate, response.Status) {
+				return fmt.Errorf("%s answered %d", linked.Request.Target, response.Status)
 			}
-			if err := r.decode(page, more.Request.Tag, answer, end, last); err != nil {
+			if err := r.decode(page, linked.Request.Tag, response, end, last); err != nil {
 				return err
 			}
 		}
@@ -281,17 +287,18 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.D
 	return nil
 }
 
-// keep records the result of a piece.
-func (r *reader) keep(p *wit.DecodeResult) {
+// addResult records the result of a piece.
+func (r *reader) addResult(p *wit.DecodeResult) {
 	for _, s := range p.Schemas {
 		r.schemas[s.ID] = s.Nodes
 	}
 	for _, row := range p.Rows {
-		r.passed(row, p.Data)
+		r.onRow(row, p.Data)
 	}
 	r.faults = append(r.faults, p.Errors...)
 }
 
+// read decodes a value.
 func (r *reader) read(d wit.ValueSlice, data []byte) any {
 	nodes := r.schemas[d.Schema]
 	if nodes == nil {
@@ -304,8 +311,8 @@ func (r *reader) read(d wit.ValueSlice, data []byte) any {
 	return v
 }
 
-// tool returns the output of a command of the plugin.
-func (r *reader) tool(command string, options []wit.Setting, settings ...string) (string, error) {
+// runCommand returns the output of a command of the plugin.
+func (r *reader) runCommand(command string, options []wit.Setting, settings ...string) (string, error) {
 	var state []byte
 	var answers []wit.Response
 	for {
@@ -317,7 +324,7 @@ func (r *reader) tool(command string, options []wit.Setting, settings ...string)
 			return *reply.Document, nil
 		}
 		state = reply.Pending.State
-		answers = r.answers(reply.Pending)
+		answers = r.exchangeAll(reply.Pending)
 	}
 }
 
@@ -331,9 +338,9 @@ func (r *reader) subscribe(address string) (*string, error) {
 			return a.Done, err
 		}
 		state = a.Pending.State
-		answers = r.answers(a.Pending)
+		answers = r.exchangeAll(a.Pending)
 	}
-	return nil, errors.New("there is no end")
+	return nil, errors.New("the subscription does not end")
 }
 
 // fullLoad reads feeds of a service in full mode.
@@ -342,38 +349,39 @@ type fullLoad struct {
 	// rows contains the keys that arrived, values the values of the rows.
 	rows   []string
 	values []string
-	// unfinished reports that the number of requests was not enough.
+	// unfinished means that the number of requests was not enough.
 	unfinished bool
 }
 
-// unopened returns a load of a service for which the plugin has not been opened yet.
-func unopened(t *testing.T, s http.Handler) *fullLoad {
+// newUnopened returns a load of a service for which the plugin has not been opened yet.
+func newUnopened(t *testing.T, s http.Handler) *fullLoad {
 	load := &fullLoad{reader: reader{t: t, service: s, p: &plugin{}, piece: 1000, kill: -1, now: readAt,
 		schemas: map[uint32][]wit.SchemaNode{}}}
-	load.passed = func(row wit.Row, data []byte) {
+	load.onRow = func(row wit.Row, data []byte) {
 		load.rows = append(load.rows, fmt.Sprint(load.read(row.Key, data)))
 		load.values = append(load.values, fmt.Sprint(load.read(row.Value, data)))
 	}
 	return load
 }
 
+// newLoad returns a load of a service for which the plugin was opened.
 func newLoad(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 	t.Helper()
-	l := unopened(t, s)
+	l := newUnopened(t, s)
 	noError(t, l.open(settings...))
 	return l
 }
 
-// whole returns a load that has read its first feed to the end.
-func whole(t *testing.T, s http.Handler, settings ...string) *fullLoad {
+// loadSet returns a load that has read its first feed to the end.
+func loadSet(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 	t.Helper()
 	l := newLoad(t, s, settings...)
-	l.all(nil)
+	l.readAll(nil)
 	return l
 }
 
-// all reads the first feed from an offset to its end.
-func (l *fullLoad) all(offset []wit.OffsetEntry) []wit.OffsetEntry {
+// readAll reads the first feed from an offset to its end.
+func (l *fullLoad) readAll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	l.t.Helper()
 	offset, err := l.run(0, offset)
 	noError(l.t, err)
@@ -382,15 +390,15 @@ func (l *fullLoad) all(offset []wit.OffsetEntry) []wit.OffsetEntry {
 
 // run reads one feed from an offset until it is idle or finished, or fails.
 func (l *fullLoad) run(feed uint32, offset []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
-	offset, err := l.some(feed, offset, 2000)
+	offset, err := l.readPages(feed, offset, 2000)
 	if l.unfinished {
 		l.t.Fatal("the load does not end")
 	}
 	return offset, err
 }
 
-// some is run for a number of requests.
-func (l *fullLoad) some(feed uint32, offset []wit.OffsetEntry, requests int) ([]wit.OffsetEntry, error) {
+// readPages is [fullLoad.run] for a number of requests.
+func (l *fullLoad) readPages(feed uint32, offset []wit.OffsetEntry, requests int) ([]wit.OffsetEntry, error) {
 	reason := start
 	l.unfinished = false
 	for range requests {
@@ -414,6 +422,7 @@ func (l *fullLoad) next(feed uint32, offset []wit.OffsetEntry, reason wit.PollRe
 	return l.p.Next(l.opened.Context, feed, offset, reason, readAt)
 }
 
+// page reads a page and returns the offset after it.
 func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error) {
 	end, err := l.reader.page(feed, fetch)
 	if err != nil {
@@ -449,8 +458,8 @@ func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	return nil
 }
 
-// same compares the keys that arrived with those of the service.
-func (l *fullLoad) same(s *odatatest.Service, set string) {
+// checkComplete checks that as many rows arrived as the set has, each once.
+func (l *fullLoad) checkComplete(s *odatatest.Service, set string) {
 	l.t.Helper()
 	if expected := s.Count(set); len(l.rows) != expected {
 		l.t.Fatalf("expected %d rows, found %d", expected, len(l.rows))
@@ -478,12 +487,13 @@ type follower struct {
 	waits      int
 	// retryMs is the delay after which the trigger is to be delivered again. Zero means that it was handled.
 	retryMs uint32
-	// wrote is called for every row, as the host's converters are.
-	wrote func(row wit.Row, data []byte)
-	// restarts: the reader is restarted after each page of a load.
-	restarts bool
+	// onRecord is called for every row, as the host's converters are.
+	onRecord func(row wit.Row, data []byte)
+	// restartsEachPage means that the reader is restarted after each page of a load.
+	restartsEachPage bool
 }
 
+// event is a record of a follower's topic.
 type event struct {
 	key       string
 	value     map[string]any
@@ -491,16 +501,17 @@ type event struct {
 	headers   map[string]string
 }
 
+// newFollower returns a follower that has read nothing yet.
 func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
 	f := &follower{settings: settings, state: map[string]map[string]any{}, partitions: map[int32]int{}}
-	f.reader = reader{t: t, service: s, piece: 700, kill: -1, now: readAt, after: 1000,
-		schemas: map[uint32][]wit.SchemaNode{}, passed: f.take}
+	f.reader = reader{t: t, service: s, piece: 700, kill: -1, now: readAt, delayMs: 1000,
+		schemas: map[uint32][]wit.SchemaNode{}, onRow: f.addRecord}
 	f.start()
 	return f
 }
 
-// loaded returns a follower that has read the set once.
-func loaded(t *testing.T, s http.Handler, settings ...string) *follower {
+// followSet returns a follower that has read the set once.
+func followSet(t *testing.T, s http.Handler, settings ...string) *follower {
 	t.Helper()
 	f := newFollower(t, s, settings...)
 	noError(t, f.catchUp(start))
@@ -516,8 +527,8 @@ func (f *follower) start() {
 	}
 }
 
-// reopened is catchUp, repeated in another instance if the plugin must be opened again, as the host does it.
-func (f *follower) reopened(reason wit.PollReason) error {
+// catchUpReopening is catchUp, repeated in another instance if the plugin must be opened again, as the host does it.
+func (f *follower) catchUpReopening(reason wit.PollReason) error {
 	err := f.catchUp(reason)
 	if faultOf(err).Kind == wit.ErrorStale {
 		f.start()
@@ -528,7 +539,7 @@ func (f *follower) reopened(reason wit.PollReason) error {
 
 // catchUp reads until nothing is due: the first load, or the changes since then.
 func (f *follower) catchUp(reason wit.PollReason) error {
-	again := false
+	isRetried := false
 	for range 5000 {
 		step, err := f.p.Next(f.opened.Context, 0, f.stored, reason, f.now)
 		if err != nil || step.Fetch == nil {
@@ -538,15 +549,15 @@ func (f *follower) catchUp(reason wit.PollReason) error {
 			return err
 		}
 		switch {
-		case f.restarts && text(f.stored, "phase") != "changes":
+		case f.restartsEachPage && stringOf(f.stored, "phase") != "changes":
 			f.start()
 			reason = start
 		case reason.Trigger == nil || step.Fetch.Position != nil || f.retryMs == 0:
 			reason = onward
-		case again:
+		case isRetried:
 			return nil // the host delivers a trigger once more, and no more often
 		default:
-			again = true
+			isRetried = true
 		}
 		f.now += int64(f.retryMs)
 	}
@@ -554,6 +565,7 @@ func (f *follower) catchUp(reason wit.PollReason) error {
 	return nil
 }
 
+// page reads a page and stores the offset after it. more reports whether another page follows.
 func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 	end, err := f.reader.page(0, fetch)
 	if err != nil {
@@ -574,15 +586,16 @@ func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 	return end.More, nil
 }
 
-func (f *follower) take(row wit.Row, data []byte) {
-	if f.wrote != nil {
-		f.wrote(row, data)
+// addRecord appends a row to the log, and folds it into the state.
+func (f *follower) addRecord(row wit.Row, data []byte) {
+	if f.onRecord != nil {
+		f.onRecord(row, data)
 	}
 	f.partitions[row.Partition]++
 	e := event{key: fmt.Sprint(f.read(row.Key, data)), tombstone: row.Value.Encoding == wit.Absent,
 		headers: f.headers(row.Headers, data)}
 	if !e.tombstone {
-		e.value = f.members(row.Value, data)
+		e.value = f.fieldTexts(row.Value, data)
 	}
 	f.log = append(f.log, e)
 	if e.tombstone || e.value["RECORDMODE"] == "D" || e.value["ODQ_CHANGEMODE"] == "D" {
@@ -592,6 +605,7 @@ func (f *follower) take(row wit.Row, data []byte) {
 	f.state[e.key] = e.value
 }
 
+// headers returns the headers of a record as texts.
 func (f *follower) headers(d wit.ValueSlice, data []byte) map[string]string {
 	headers := map[string]string{}
 	if d.Encoding != wit.Raw {
@@ -602,15 +616,15 @@ func (f *follower) headers(d wit.ValueSlice, data []byte) map[string]string {
 	for _, h := range list {
 		headers[h.Name] = string(h.Value)
 		if h.Encoding == wit.WithSchema {
-			of := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
-			headers[h.Name] = fmt.Sprint(f.read(of, h.Value))
+			value := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Size: uint32(len(h.Value))}
+			headers[h.Name] = fmt.Sprint(f.read(value, h.Value))
 		}
 	}
 	return headers
 }
 
-// members returns the fields of a value by name as texts, null as nil.
-func (f *follower) members(d wit.ValueSlice, data []byte) map[string]any {
+// fieldTexts returns the fields of a value by name as texts, null as nil.
+func (f *follower) fieldTexts(d wit.ValueSlice, data []byte) map[string]any {
 	fields := map[string]any{}
 	for i, v := range f.read(d, data).(connectdata.Struct) {
 		if v != nil {
@@ -621,22 +635,22 @@ func (f *follower) members(d wit.ValueSlice, data []byte) map[string]any {
 	return fields
 }
 
-// equals compares the folded topic with the service.
-func (f *follower) equals(s *odatatest.Service, set, key, field string) {
+// checkTopic compares the folded topic with the service.
+func (f *follower) checkTopic(s *odatatest.Service, set, key, field string) {
 	f.t.Helper()
 	want := map[string]string{}
 	s.Each(set, func(_ string, fields map[string]string) { want[fields[key]] = fields[field] })
 	if len(want) != len(f.state) {
-		f.t.Errorf("%d entities in the topic, %d at the service", len(f.state), len(want))
+		f.t.Errorf("expected the %d entities of the service in the topic, found %d", len(want), len(f.state))
 	}
 	for _, v := range f.state {
 		k := fmt.Sprint(v[key])
-		found := ""
+		got := ""
 		if v[field] != nil {
-			found = fmt.Sprint(v[field])
+			got = fmt.Sprint(v[field])
 		}
-		if w, ok := want[k]; !ok || w != found {
-			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, ok, found)
+		if w, ok := want[k]; !ok || w != got {
+			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, ok, got)
 		}
 	}
 }

@@ -13,24 +13,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func join(lists ...[]string) (all []string) {
+// join returns the settings of all lists.
+func join(lists ...[]string) (settings []string) {
 	for _, list := range lists {
-		all = append(all, list...)
+		settings = append(settings, list...)
 	}
-	return all
+	return settings
 }
 
-// shownOf returns the schema of a feed's values in short: the names of the fields, nested ones in brackets.
-func shownOf(nodes []wit.SchemaNode, at uint32) string {
+// fieldNames returns the schema of a feed's values in short: the names of the fields, nested ones in brackets.
+func fieldNames(nodes []wit.SchemaNode, root uint32) string {
 	var names []string
-	for _, m := range nodes[at].Fields {
+	for _, m := range nodes[root].Fields {
 		n := m.Node
 		if nodes[n].Kind == wit.Array {
 			n = nodes[n].Element
 		}
 		name := m.Name
 		if nodes[n].Kind == wit.Struct {
-			name += shownOf(nodes, n)
+			name += fieldNames(nodes, n)
 		}
 		names = append(names, name)
 	}
@@ -64,7 +65,7 @@ func (c *readCase) check(t *testing.T, format string) {
 	s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
 	load := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
 	load.targets = nil
-	load.all(nil)
+	load.readAll(nil)
 	_, query, _ := strings.Cut(load.targets[0], "?")
 	query, err := url.PathUnescape(query)
 	noError(t, err)
@@ -84,7 +85,7 @@ func (c *readCase) check(t *testing.T, format string) {
 	if (len(load.rows) != c.rows && c.rows >= 0) || len(load.rows) == 0 {
 		t.Errorf("expected %d rows, found %d", c.rows, len(load.rows))
 	}
-	if shown := shownOf(load.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
+	if shown := fieldNames(load.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
 		t.Errorf("rows are %s, expected %s", shown, c.shown)
 	}
 	if c.first != "" && load.values[0] != c.first {
@@ -171,7 +172,7 @@ func TestReadsExpandedEntities(t *testing.T) {
 }
 
 // TestServicesThatIgnoreOptions reads from services that accept options but ignore them. If rows would be lost or
-// unrequested, the read fails with an error that names the setting. The rest is as expected.
+// unrequested, the read fails with an error that names the setting. Otherwise the result is as expected.
 func TestServicesThatIgnoreOptions(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -180,13 +181,15 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 		message  string // "" means that the result equals that of a service that applies the options
 		setting  string
 	}{
-		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
-			`OrderID is "10248", but sap.odata#00.filter#03.option requires gt "10250": the service accepts $filter but ignores it`, "sap.odata#00.filter#03.option"},
-		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"),
-			"sap.odata#00.select=Freight"), `requires eq "Nowhere"`, "sap.odata#00.filter#0.option"},
-		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details",
-			"sap.odata#00.select=Order_Details/Quantity"}, "", ""},
-		{"order and select", []string{"$select", "$orderby"}, []string{"sap.odata#00.select=Freight"}, "", ""},
+		{name: "filter", options: []string{"$filter"}, settings: condition("03", "OrderID", "gt", "10250"),
+			message: `OrderID is "10248", but sap.odata#00.filter#03.option requires gt "10250": the service accepts $filter but ignores it`, setting: "sap.odata#00.filter#03.option"},
+		{name: "filter by what is not shown", options: []string{"$filter"},
+			settings: append(condition("0", "ShipCountry", "eq", "Nowhere"), "sap.odata#00.select=Freight"),
+			message:  `requires eq "Nowhere"`, setting: "sap.odata#00.filter#0.option"},
+		{name: "select", options: []string{"$select"}, settings: []string{"sap.odata#00.select=Freight",
+			"sap.odata#00.expand=Order_Details", "sap.odata#00.select=Order_Details/Quantity"}},
+		{name: "order and select", options: []string{"$select", "$orderby"},
+			settings: []string{"sap.odata#00.select=Freight"}},
 	} {
 		for _, format := range []string{"json", "atom"} {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
@@ -195,10 +198,10 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				Ignore: strings.Join(test.options, ",")}}), settings...)
 			_, err := load.run(0, nil)
 			if test.message == "" {
-				heeding := newLoad(t, service, settings...)
-				if _, other := heeding.run(0, nil); err != nil || other != nil || len(load.faults) > 0 {
-					t.Errorf("%s, %s: %v, %v, %v", test.name, format, err, other, load.faults)
-				} else if strings.Join(load.values, "\n") != strings.Join(heeding.values, "\n") {
+				applying := newLoad(t, service, settings...)
+				if _, applyingErr := applying.run(0, nil); err != nil || applyingErr != nil || len(load.faults) > 0 {
+					t.Errorf("%s, %s: %v, %v, %v", test.name, format, err, applyingErr, load.faults)
+				} else if strings.Join(load.values, "\n") != strings.Join(applying.values, "\n") {
 					t.Errorf("%s, %s: the rows differ from a service that applies the options", test.name, format)
 				}
 				continue
@@ -214,7 +217,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 	}
 	for _, format := range []string{"json", "atom"} {
 		for _, navigation := range []string{"Customer", "Order_Details"} {
-			load := whole(t, odatatest.New(odatatest.Options{Rows: 40,
+			load := loadSet(t, odatatest.New(odatatest.Options{Rows: 40,
 				Switches: odatatest.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
 			if len(load.rows) > 0 || len(load.faults) != 40 || !strings.Contains(load.faults[0].Error.Message,
@@ -236,7 +239,7 @@ func TestMicros(t *testing.T) {
 		return `<entry><content type="application/xml"><m:properties><d:At>` + at + `</d:At><d:Seen>` + seen +
 			`</d:Seen></m:properties></content></entry>`
 	}
-	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+	service := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "atom") {
 			t.Error("unexpected Accept " + r.Header.Get("Accept"))
 		}
@@ -252,19 +255,19 @@ func TestMicros(t *testing.T) {
 		}
 		w.Write([]byte(body + "</feed>"))
 	})
-	settings := of("/s", "X", "sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS")
+	settings := setOf("/s", "X", "sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS")
 	load := newLoad(t, service, settings...)
-	offset := load.all(nil)
+	offset := load.readAll(nil)
 	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]",
 		"[1706659200000003 1706659200123457]"}
 	if strings.Join(load.values, ",") != strings.Join(want, ",") {
-		t.Errorf("%v", load.values)
+		t.Errorf("expected %v, found %v", want, load.values)
 	}
 	if len(filters) == 0 || !slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000002'") ||
 		!slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000003'") {
 		t.Errorf("unexpected filters %v", filters)
 	}
-	if high := text(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
+	if high := stringOf(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
 		t.Errorf("unexpected cursor %v", high)
 	}
 	nodes := load.opened.Feeds[0].Value.Nodes
@@ -273,7 +276,7 @@ func TestMicros(t *testing.T) {
 	}
 	err := load.open(append(settings, "sap.odata.format=json")...)
 	if !errorContains(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
-		t.Errorf("found %v", err)
+		t.Errorf("expected an error that names atom, found %v", err)
 	}
 }
 
@@ -282,30 +285,32 @@ func TestMicros(t *testing.T) {
 func TestDates(t *testing.T) {
 	metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`)
-	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+	service := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"d":{"__count":"2","results":[`+
 			`{"ID":1,"Day":"\/Date(1706659200000)\/","At":"\/Date(1706702400000)\/"},`+
 			`{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`)
 	})
-	settings := of("/s", "X", condition("0", "Day", "ge", "1969-12-31")...)
+	settings := setOf("/s", "X", condition("0", "Day", "ge", "1969-12-31")...)
 	for _, test := range []struct {
 		settings []string
 		kind     string
 		rows     []string
 	}{
-		{nil, wit.NameTimestamp, []string{"[1 1706659200000 1706702400000]", "[2 -86400000 <nil>]"}},
-		{[]string{"sap.odata#00.date.mapping=DATE"}, wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
-		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"},
-			wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
+		{kind: wit.NameTimestamp, rows: []string{"[1 1706659200000 1706702400000]", "[2 -86400000 <nil>]"}},
+		{settings: []string{"sap.odata#00.date.mapping=DATE"}, kind: wit.NameDate,
+			rows: []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
+		{settings: []string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day",
+			"sap.odata.cursor.lookback=86400"},
+			kind: wit.NameDate, rows: []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 	} {
 		load := newLoad(t, service, join(settings, test.settings)...)
-		offset := load.all(nil)
+		offset := load.readAll(nil)
 		nodes := load.opened.Feeds[0].Value.Nodes
 		if kind := *nodes[nodes[0].Fields[1].Node].Name; kind != test.kind ||
 			strings.Join(load.values, ",") != strings.Join(test.rows, ",") {
-			t.Errorf("%v: %s, %v", test.settings, kind, load.values)
+			t.Errorf("%v: expected %s, %v, found %s, %v", test.settings, test.kind, test.rows, kind, load.values)
 		}
-		if len(test.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
+		if len(test.settings) == 3 && stringOf(offset, "high") != "2024-01-31T00:00:00" {
 			t.Errorf("%v: unexpected cursor %v", test.settings, offset)
 		}
 	}
@@ -318,7 +323,8 @@ func TestZones(t *testing.T) {
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`+
 		`<Property Name="Off" Type="Edm.DateTimeOffset"/><Property Name="S" Type="N.C"/>`,
 		`<ComplexType Name="C"><Property Name="In" Type="Edm.DateTime"/></ComplexType>`)
-	const noon, night = "1706702400000", "1711852200000" // noonText, and nightText, which Berlin skipped
+	// noon and night are the times noonText, and nightText, which the clocks of Berlin skipped.
+	const noon, night = "1706702400000", "1711852200000"
 	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon +
 		`)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon +
 		`+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
@@ -333,7 +339,7 @@ func TestZones(t *testing.T) {
 		row(noonText, "2024-01-31T00:00:00", noonText, noonText+"Z", noonText) +
 		row(nightText, "", nightText, "", "") + `</feed>`
 	var filters []string
-	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+	service := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		filters = append(filters, r.URL.Query().Get("$filter"))
 		if strings.Contains(r.Header.Get("Accept"), "atom") {
 			fmt.Fprint(w, inAtom)
@@ -341,7 +347,7 @@ func TestZones(t *testing.T) {
 			fmt.Fprint(w, inJSON)
 		}
 	})
-	berlin := of("/s", "X", "sap.odata#00.datetime.zone=Europe/Berlin")
+	berlin := setOf("/s", "X", "sap.odata#00.datetime.zone=Europe/Berlin")
 	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour earlier
 	rows := []string{"[" + noon + " 1706659200000 " + noonUTC + " " + noon + " [" + noonUTC + "]]",
 		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
@@ -350,7 +356,7 @@ func TestZones(t *testing.T) {
 		load := newLoad(t, service, join(berlin, append([]string{"sap.odata.format=" + format,
 			"sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
 			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
-		offset := load.all(nil)
+		offset := load.readAll(nil)
 		if strings.Join(load.values, ",") != strings.Join(rows, ",") {
 			t.Errorf("%s: expected %v, found %v", format, rows, load.values)
 		}
@@ -358,21 +364,21 @@ func TestZones(t *testing.T) {
 			"datetime'2024-01-31T12:00:00'" {
 			t.Errorf("%s: unexpected filter %s", format, filters[0])
 		}
-		if high := text(offset, "high"); high != nightText {
+		if high := stringOf(offset, "high"); high != nightText {
 			t.Errorf("%s: unexpected cursor %v", format, high)
 		}
 	}
 	load := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
 	if _, err := load.run(0, nil); err != nil || !strings.Contains(load.values[0], " "+noonUTC+"000 ") {
-		t.Errorf("%v, %v", load.values, err)
+		t.Errorf("expected the time %s000, found %v, %v", noonUTC, load.values, err)
 	}
 	load = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
 	if _, err := load.run(0, nil); !errorContains(err, "accepts $filter but ignores it") {
 		t.Errorf("a row with the local time 02:30 met a condition: %v", err)
 	}
-	err := load.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
+	err := load.open(setOf("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
 	if !errorContains(err, "sap.odata.datetime.zone") || !errorContains(err, "Europe/Berlin") {
-		t.Errorf("found %v", err)
+		t.Errorf("expected an error that suggests Europe/Berlin, found %v", err)
 	}
 }
 
@@ -385,7 +391,7 @@ func TestFunctionImports(t *testing.T) {
 		`<FunctionImport Name="Rated" ReturnType="Collection(N.T)" EntitySet="S" m:HttpMethod="GET"><Parameter Name="rating" Type="Edm.Int32" Mode="In" Nullable="false"/></FunctionImport>` +
 		`<FunctionImport Name="Post" ReturnType="Collection(N.T)" EntitySet="S" m:HttpMethod="POST"/><FunctionImport Name="One" ReturnType="N.T" EntitySet="S"/>` +
 		`</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
-	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+	service := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path != "/s/Rated" || r.URL.Query().Get("rating") != "3":
 			http.NotFound(w, r)
@@ -396,20 +402,20 @@ func TestFunctionImports(t *testing.T) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":7}]}}`)
 		}
 	})
-	load := newLoad(t, service, append(of("/s", "Rated", "sap.odata#00.query=rating=3"),
+	load := newLoad(t, service, append(setOf("/s", "Rated", "sap.odata#00.query=rating=3"),
 		condition("0", "ID", "gt", "0")...)...)
 	if _, err := load.run(0, nil); err != nil || strings.Join(load.rows, "") != "[1][2][7]" {
-		t.Errorf("%v, %v", load.rows, err)
+		t.Errorf("expected the rows 1, 2 and 7, found %v, %v", load.rows, err)
 	}
 	// The doctor requests them with the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
-	found, err := load.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
-	if err != nil || !strings.Contains(found, "readable") {
-		t.Errorf("the doctor: %s, %v", found, err)
+	output, err := load.runCommand(probe.Doctor, options, setOf("/s", "Rated", "sap.odata#00.query=rating=3")...)
+	if err != nil || !strings.Contains(output, "readable") {
+		t.Errorf("expected the doctor to report a readable set, found %s, %v", output, err)
 	}
 	for name, want := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
 		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
-		if err := load.open(of("/s", name)...); !errorContains(err, want) {
+		if err := load.open(setOf("/s", name)...); !errorContains(err, want) {
 			t.Errorf("%s: expected %s, found %v", name, want, err)
 		}
 	}

@@ -14,34 +14,34 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// validated returns the result of an online validation by the name of the setting.
-func validated(t *testing.T, s http.Handler, settings ...string) (map[string]wit.ConfigValue, []string) {
+// validateOnline returns the result of an online validation by the name of the setting, and its requests' targets.
+func validateOnline(t *testing.T, s http.Handler, settings ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
-	load := unopened(t, s)
+	load := newUnopened(t, s)
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
 		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(settings...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
-			all := map[string]wit.ConfigValue{}
-			for _, e := range *inquiry.Done {
-				if _, ok := all[e.Key.Name]; ok {
-					t.Errorf("%s is repeated", e.Key.Name)
+			values := map[string]wit.ConfigValue{}
+			for _, value := range *inquiry.Done {
+				if _, ok := values[value.Key.Name]; ok {
+					t.Errorf("%s is repeated", value.Key.Name)
 				}
-				all[e.Key.Name] = e
+				values[value.Key.Name] = value
 			}
-			return all, load.targets
+			return values, load.targets
 		}
 		state = inquiry.Pending.State
-		answers = load.answers(inquiry.Pending)
+		answers = load.exchangeAll(inquiry.Pending)
 	}
 	t.Fatal("the validation does not end")
 	return nil, nil
 }
 
-// entity returns the settings of an entity set of the demo's SAP service.
-func entity(number, name string, more ...string) []string {
+// sapSet returns the settings of an entity set of the demo's SAP service.
+func sapSet(number, name string, more ...string) []string {
 	prefix := "sap.odata#" + number + "."
 	lines := []string{prefix + "service=" + sapNorthwind, prefix + "entityset=" + name, prefix + "topic=t" + number}
 	for _, m := range more {
@@ -54,39 +54,50 @@ func entity(number, name string, more ...string) []string {
 func TestRecommendations(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
-		name     string
-		settings []string
-		setting  string
-		want     []string // contained in the recommended values
-		not      string   // prefix that none of them has
-		most     int
+		name      string
+		settings  []string
+		setting   string
+		want      []string // contained in the recommended values
+		notPrefix string   // no recommended value has it
+		maxCount  int      // of recommended values
 	}{
-		{"the first set", nil, "sap.odata#00.service", []string{sapNorthwind}, "", 1000},
-		{"a prefix of the path", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"}, "sap.odata#00.service",
-			[]string{sapNorthwind, odpNorthwind}, "/sap/opu/odata/sap/Z", 2},
-		{"a prefix of a name behind the first thousand", []string{"sap.odata#00.service=zdemo_0999"},
-			"sap.odata#00.service", []string{"/sap/opu/odata/sap/ZDEMO_09997_SRV"}, "/sap/opu/odata/sap/N", 10},
-		{"sets", []string{"sap.odata#00.service=" + sapNorthwind}, "sap.odata#00.entityset",
-			[]string{"Orders", "Customers"}, "", 30},
-		{"a set's topic", entity("00", "Orders"), "sap.odata#00.topic", []string{"Orders"}, "", 1},
-		{"properties", entity("00", "Orders"), "sap.odata#00.select", []string{"OrderID", "ShipCity"}, "Customer/", 20},
-		{"properties of what is expanded", entity("00", "Orders", "expand=Customer"), "sap.odata#00.select",
-			[]string{"Customer/City"}, "Order_Details/", 40},
-		{"navigation properties", entity("00", "Orders", "expand=Order_Details"), "sap.odata#00.expand",
-			[]string{"Customer", "Order_Details/Product"}, "Customer/", 20},
-		{"cursors", entity("00", "Orders"), "sap.odata#00.cursor.property", []string{"OrderDate"}, "", 20},
-		{"filters", entity("00", "Orders"), "sap.odata#00.filter#00.property", []string{"OrderDate"}, "", 20},
-		{"operators", entity("00", "Orders"), "sap.odata#00.filter#00.option", []string{"eq", "bt"}, "", 9},
-		{"the next condition", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=gt",
-			"filter#00.low=5"), "sap.odata#00.filter#01.property", []string{"OrderDate"}, "", 20},
-		{"the next set", entity("00", "Orders"), "sap.odata#01.service", []string{sapNorthwind}, "", 1000},
-		{"the next number has as many digits", entity("009", "Orders"), "sap.odata#010.service", []string{sapNorthwind},
-			"", 1000},
-		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
+		{name: "the first set", setting: "sap.odata#00.service", want: []string{sapNorthwind}, maxCount: 1000},
+		{name: "a prefix of the path", settings: []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"},
+			setting: "sap.odata#00.service", want: []string{sapNorthwind, odpNorthwind},
+			notPrefix: "/sap/opu/odata/sap/Z", maxCount: 2},
+		{name: "a prefix of a name behind the first thousand", settings: []string{"sap.odata#00.service=zdemo_0999"},
+			setting: "sap.odata#00.service", want: []string{"/sap/opu/odata/sap/ZDEMO_09997_SRV"},
+			notPrefix: "/sap/opu/odata/sap/N", maxCount: 10},
+		{name: "sets", settings: []string{"sap.odata#00.service=" + sapNorthwind}, setting: "sap.odata#00.entityset",
+			want: []string{"Orders", "Customers"}, maxCount: 30},
+		{name: "a set's topic", settings: sapSet("00", "Orders"), setting: "sap.odata#00.topic",
+			want: []string{"Orders"}, maxCount: 1},
+		{name: "properties", settings: sapSet("00", "Orders"), setting: "sap.odata#00.select",
+			want: []string{"OrderID", "ShipCity"}, notPrefix: "Customer/", maxCount: 20},
+		{name: "properties of what is expanded", settings: sapSet("00", "Orders", "expand=Customer"),
+			setting: "sap.odata#00.select", want: []string{"Customer/City"}, notPrefix: "Order_Details/", maxCount: 40},
+		{name: "navigation properties", settings: sapSet("00", "Orders", "expand=Order_Details"),
+			setting: "sap.odata#00.expand", want: []string{"Customer", "Order_Details/Product"},
+			notPrefix: "Customer/", maxCount: 20},
+		{name: "cursors", settings: sapSet("00", "Orders"), setting: "sap.odata#00.cursor.property",
+			want: []string{"OrderDate"}, maxCount: 20},
+		{name: "filters", settings: sapSet("00", "Orders"), setting: "sap.odata#00.filter#00.property",
+			want: []string{"OrderDate"}, maxCount: 20},
+		{name: "operators", settings: sapSet("00", "Orders"), setting: "sap.odata#00.filter#00.option",
+			want: []string{"eq", "bt"}, maxCount: 9},
+		{name: "the next condition", settings: sapSet("00", "Orders", "filter#00.property=OrderID",
+			"filter#00.option=gt", "filter#00.low=5"), setting: "sap.odata#00.filter#01.property",
+			want: []string{"OrderDate"}, maxCount: 20},
+		{name: "the next set", settings: sapSet("00", "Orders"), setting: "sap.odata#01.service",
+			want: []string{sapNorthwind}, maxCount: 1000},
+		{name: "the next number has as many digits", settings: sapSet("009", "Orders"),
+			setting: "sap.odata#010.service", want: []string{sapNorthwind}, maxCount: 1000},
+		{name: "choices", settings: sapSet("00", "Orders"), setting: "sap.odata#00.format",
+			want: []string{"json", "atom"}, maxCount: 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			all, _ := validated(t, service, test.settings...)
-			value, ok := all[test.setting]
+			values, _ := validateOnline(t, service, test.settings...)
+			value, ok := values[test.setting]
 			if !ok || !value.Visible {
 				t.Fatalf("%s is hidden (%v)", test.setting, ok)
 			}
@@ -95,13 +106,12 @@ func TestRecommendations(t *testing.T) {
 					t.Errorf("expected %s among %.300s", want, fmt.Sprint(value.Recommended))
 				}
 			}
-			if len(value.Recommended) > test.most || slices.ContainsFunc(value.Recommended,
-				func(v string) bool { return test.not != "" && strings.HasPrefix(v, test.not) }) {
-				t.Errorf("expected at most %d and none with %s, found %d: %.300s", test.most, test.not,
-					len(value.Recommended),
-					fmt.Sprint(value.Recommended))
+			isUnexpected := func(v string) bool { return test.notPrefix != "" && strings.HasPrefix(v, test.notPrefix) }
+			if len(value.Recommended) > test.maxCount || slices.ContainsFunc(value.Recommended, isUnexpected) {
+				t.Errorf("expected at most %d and none with %s, found %d: %.300s", test.maxCount, test.notPrefix,
+					len(value.Recommended), fmt.Sprint(value.Recommended))
 			}
-			for name, e := range all {
+			for name, e := range values {
 				if len(e.Errors) > 0 && len(test.settings) > 2 {
 					t.Errorf("%s: %v", name, e.Errors)
 				}
@@ -113,46 +123,46 @@ func TestRecommendations(t *testing.T) {
 // Settings without effect are hidden, and so is the next set until the one before it is complete.
 func TestVisibility(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
-	half := []string{"sap.odata#00.service=" + sapNorthwind}
+	incomplete := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, test := range []struct {
 		name     string
 		settings []string
 		setting  string
 		visible  bool
 	}{
-		{name: "no next set", settings: half, setting: "sap.odata#01.service"},
-		{name: "a set without its name", settings: half, setting: "sap.odata#00.page.size"},
-		{name: "its mandatory settings", settings: half, setting: "sap.odata#00.topic", visible: true},
-		{name: "a whole set", settings: entity("00", "Orders"), setting: "sap.odata#00.page.size", visible: true},
-		{name: "the next set", settings: entity("00", "Orders"), setting: "sap.odata#01.entityset", visible: true},
-		{name: "the next set's others", settings: entity("00", "Orders"), setting: "sap.odata#01.page.size"},
-		{name: "not two", settings: entity("00", "Orders"), setting: "sap.odata#02.service"},
-		{name: "no second condition", settings: entity("00", "Orders", "filter#00.property=OrderID"),
+		{name: "no next set", settings: incomplete, setting: "sap.odata#01.service"},
+		{name: "a set without its name", settings: incomplete, setting: "sap.odata#00.page.size"},
+		{name: "its mandatory settings", settings: incomplete, setting: "sap.odata#00.topic", visible: true},
+		{name: "a whole set", settings: sapSet("00", "Orders"), setting: "sap.odata#00.page.size", visible: true},
+		{name: "the next set", settings: sapSet("00", "Orders"), setting: "sap.odata#01.entityset", visible: true},
+		{name: "the next set's others", settings: sapSet("00", "Orders"), setting: "sap.odata#01.page.size"},
+		{name: "no second next set", settings: sapSet("00", "Orders"), setting: "sap.odata#02.service"},
+		{name: "no second condition", settings: sapSet("00", "Orders", "filter#00.property=OrderID"),
 			setting: "sap.odata#00.filter#01.property"},
-		{name: "full mode", settings: entity("00", "Orders"), setting: "sap.odata#00.deletes"},
-		{name: "delta mode", settings: entity("00", "Orders", "track-changes=1", "exec-period=5"),
+		{name: "full mode", settings: sapSet("00", "Orders"), setting: "sap.odata#00.deletes"},
+		{name: "delta mode", settings: sapSet("00", "Orders", "track-changes=1", "exec-period=5"),
 			setting: "sap.odata#00.deletes", visible: true},
-		{name: "delta mode has no cursor", settings: entity("00", "Orders", "track-changes=1", "exec-period=5"),
+		{name: "delta mode has no cursor", settings: sapSet("00", "Orders", "track-changes=1", "exec-period=5"),
 			setting: "sap.odata#00.cursor.property"},
-		{name: "take over", settings: entity("00", "Orders"), setting: "sap.odata.delta.takeover"},
-		{name: "given is seen", settings: entity("00", "Orders", "deletes=both"), setting: "sap.odata#00.deletes",
-			visible: true},
-		{name: "no upper bound", settings: entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=eq",
+		{name: "full mode has no takeover", settings: sapSet("00", "Orders"), setting: "sap.odata.delta.takeover"},
+		{name: "a setting without effect that is set", settings: sapSet("00", "Orders", "deletes=both"),
+			setting: "sap.odata#00.deletes", visible: true},
+		{name: "no upper bound", settings: sapSet("00", "Orders", "filter#00.property=OrderID", "filter#00.option=eq",
 			"filter#00.low=1"), setting: "sap.odata#00.filter#00.high"},
-		{name: "not built", settings: entity("00", "Orders", "cron.expression=0 0 * * * ?"),
+		{name: "not built", settings: sapSet("00", "Orders", "cron.expression=0 0 * * * ?"),
 			setting: "sap.odata#00.cron.security.time.sec"},
-		{name: "not built and harmless", settings: entity("00", "Orders", "cron.security.time.sec=0"),
+		{name: "not built and harmless", settings: sapSet("00", "Orders", "cron.security.time.sec=0"),
 			setting: "sap.odata#00.cron.security.time.sec", visible: true},
-		{name: "no notifications", settings: entity("00", "Orders"), setting: "sap.odata.subscription.ports"},
-		{name: "the switch for notifications", settings: entity("00", "Orders"),
+		{name: "no notifications", settings: sapSet("00", "Orders"), setting: "sap.odata.subscription.ports"},
+		{name: "the switch for notifications", settings: sapSet("00", "Orders"),
 			setting: "sap.odata#00.subscription.enable", visible: true},
-		{name: "notifications", settings: entity("00", "Orders", "subscription.enable=1"),
+		{name: "notifications", settings: sapSet("00", "Orders", "subscription.enable=1"),
 			setting: "sap.odata.subscription.ports", visible: true},
-		{name: "oauth", settings: entity("00", "Orders"), setting: "sap.odata.oauth.scope"},
-		{name: "oauth asked for", settings: append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"),
+		{name: "oauth", settings: sapSet("00", "Orders"), setting: "sap.odata.oauth.scope"},
+		{name: "oauth configured", settings: append(sapSet("00", "Orders"), "sap.odata.auth.type=oauth2"),
 			setting: "sap.odata.oauth.scope", visible: true},
 	} {
-		values, _ := validated(t, service, test.settings...)
+		values, _ := validateOnline(t, service, test.settings...)
 		if e := values[test.setting]; e.Visible != test.visible {
 			t.Errorf("%s: %s: expected visible %v, found %v", test.name, test.setting, test.visible, e.Visible)
 		}
@@ -167,34 +177,40 @@ func TestErrorsOfOnlineValidation(t *testing.T) {
 		settings []string
 		want     map[string]string // by setting, part of the error
 	}{
-		{"nothing", entity("00", "Orders"), nil},
-		{"a service", of("/sap/opu/odata/sap/NORTHWIND_SVR", "Orders"),
-			map[string]string{"service": "the nearest name is " + sapNorthwind}},
-		{"a service behind the first thousand", of("/sap/opu/odata/sap/ZDEMO_09997_SVR", "Orders"),
-			map[string]string{"service": "the nearest name is /sap/opu/odata/sap/ZDEMO_0"}},
-		{"a set", entity("00", "Ordres"), map[string]string{"entityset": "the nearest name is Orders"}},
-		{"many", entity("00", "Orders", "select=OrderID,Shipp", "filter#00.property=Shipp", "filter#00.option=eq",
-			"filter#00.low=1",
-			"filter#01.property=OrderID", "filter#01.option=eq", "filter#01.low=x", "filter#02.property=OrderID",
-			"filter#02.option=gt", "filter#02.low=5", "cursor.property=Freigt"),
-			map[string]string{"select": "Shipp is no property", "filter#00.property": "Shipp is no property",
-				"filter#01.low": "OrderID", "cursor.property": "the nearest name is Freight"}},
-		{"an operator", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=like",
+		{name: "no errors", settings: sapSet("00", "Orders")},
+		{name: "a service", settings: setOf("/sap/opu/odata/sap/NORTHWIND_SVR", "Orders"),
+			want: map[string]string{"service": "the nearest name is " + sapNorthwind}},
+		{name: "a service behind the first thousand", settings: setOf("/sap/opu/odata/sap/ZDEMO_09997_SVR", "Orders"),
+			want: map[string]string{"service": "the nearest name is /sap/opu/odata/sap/ZDEMO_0"}},
+		{name: "a set", settings: sapSet("00", "Ordres"),
+			want: map[string]string{"entityset": "the nearest name is Orders"}},
+		{name: "many", settings: sapSet("00", "Orders", "select=OrderID,Shipp", "filter#00.property=Shipp",
+			"filter#00.option=eq", "filter#00.low=1", "filter#01.property=OrderID", "filter#01.option=eq",
+			"filter#01.low=x", "filter#02.property=OrderID", "filter#02.option=gt", "filter#02.low=5",
+			"cursor.property=Freigt"),
+			want: map[string]string{
+				"select":             "Shipp is no property",
+				"filter#00.property": "Shipp is no property",
+				"filter#01.low":      "OrderID",
+				"cursor.property":    "the nearest name is Freight",
+			}},
+		{name: "an operator", settings: sapSet("00", "Orders", "filter#00.property=OrderID", "filter#00.option=like",
 			"filter#00.low=1"),
-			map[string]string{"filter#00.option": "eq, ne, le, lt, ge, gt, bt, nb, in"}},
-		{"a navigation property", entity("00", "Orders", "expand=Customr"),
-			map[string]string{"expand": "the nearest name is Customer"}},
-		{"delta mode where there is none", entity("00", "Employees", "track-changes=1", "exec-period=5"),
-			map[string]string{}},
+			want: map[string]string{"filter#00.option": "eq, ne, le, lt, ge, gt, bt, nb, in"}},
+		{name: "a navigation property", settings: sapSet("00", "Orders", "expand=Customr"),
+			want: map[string]string{"expand": "the nearest name is Customer"}},
+		{name: "delta mode without announced delta links",
+			settings: sapSet("00", "Employees", "track-changes=1", "exec-period=5")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			all, _ := validated(t, service, test.settings...)
+			values, _ := validateOnline(t, service, test.settings...)
 			for name, want := range test.want {
-				if text := strings.Join(all["sap.odata#00."+name].Errors, "\n"); !strings.Contains(text, want) {
-					t.Errorf("%s: expected %s, found %.600s", name, want, text)
+				problems := strings.Join(values["sap.odata#00."+name].Errors, "\n")
+				if !strings.Contains(problems, want) {
+					t.Errorf("%s: expected %s, found %.600s", name, want, problems)
 				}
 			}
-			for name, e := range all {
+			for name, e := range values {
 				if _, ok := test.want[strings.TrimPrefix(name, "sap.odata#00.")]; len(e.Errors) > 0 && !ok {
 					t.Errorf("%s: %v", name, e.Errors)
 				}
@@ -203,26 +219,34 @@ func TestErrorsOfOnlineValidation(t *testing.T) {
 	}
 }
 
-// announcing returns a service with one set whose changes are tracked and one whose changes are not.
-func announcing(tracking string) http.Handler {
-	return described(strings.Replace(metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`),
+// trackingService returns a service with one set whose changes are tracked and one whose changes are not.
+func trackingService(tracking string) http.Handler {
+	return withMetadata(strings.Replace(metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`),
 		`<EntitySet Name="X" EntityType="N.T"/>`, `<EntitySet Name="Tracked" EntityType="N.T" `+tracking+
 			`/><EntitySet Name="Whole" EntityType="N.T"/>`, 1), http.NotFound)
 }
 
+// Delta mode of a set without change tracking is an error if the service announces tracking for another set, and
+// otherwise a hint.
 func TestDeltaOfSetWithoutTracking(t *testing.T) {
 	const tracking = `sap:change-tracking="true"`
-	for _, test := range []struct{ set, tracking, message, hint string }{
-		{"Tracked", tracking, "", ""},
-		{"Whole", tracking, "expected one of Tracked", ""},
-		{"Whole", "", "", "announces no change tracking"},
+	for _, test := range []struct {
+		set      string
+		tracking string // the annotation of the set Tracked
+		message  string
+		hint     string
+	}{
+		{set: "Tracked", tracking: tracking},
+		{set: "Whole", tracking: tracking, message: "expected one of Tracked"},
+		{set: "Whole", hint: "announces no change tracking"},
 	} {
-		all, _ := validated(t, announcing(test.tracking), entity("00", test.set, "track-changes=1", "exec-period=5")...)
-		e := all["sap.odata#00.track-changes"]
-		if text := strings.Join(e.Errors, ""); !strings.Contains(text, test.message) ||
-			(text == "") != (test.message == "") ||
+		settings := sapSet("00", test.set, "track-changes=1", "exec-period=5")
+		values, _ := validateOnline(t, trackingService(test.tracking), settings...)
+		e := values["sap.odata#00.track-changes"]
+		if problems := strings.Join(e.Errors, ""); !strings.Contains(problems, test.message) ||
+			(problems == "") != (test.message == "") ||
 			!strings.Contains(e.Key.Documentation, test.hint) {
-			t.Errorf("%s: expected %q, found %q; %s", test.set, test.message, text, e.Key.Documentation)
+			t.Errorf("%s: expected %q, found %q; %s", test.set, test.message, problems, e.Key.Documentation)
 		}
 	}
 }
@@ -238,21 +262,22 @@ func TestNothingToRecommend(t *testing.T) {
 			}
 			odatatest.New(odatatest.Options{}).ServeHTTP(w, r)
 		})
-		all, targets := validated(t, handler, entity("00", "Orders")...)
-		e := all["sap.odata#00.service"]
+		values, targets := validateOnline(t, handler, sapSet("00", "Orders")...)
+		e := values["sap.odata#00.service"]
 		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Key.Documentation,
 			"No services are suggested: ") {
-			t.Errorf("%d: found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
+			t.Errorf("%d: expected only a hint, found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
 		}
-		if len(targets) > 4 || !strings.HasPrefix(targets[0], sapNorthwind) || strings.Contains(targets[1], "$metadata") {
+		if len(targets) > 4 || !strings.HasPrefix(targets[0], sapNorthwind) ||
+			strings.Contains(targets[1], "$metadata") {
 			t.Errorf("%d: expected at most 4 requests, of the configured service first, found %v", status, targets)
 		}
 	}
 	// Without the service's address, no request is sent.
-	alone := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
-	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, alone, true, nil, nil)
+	settings := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
+	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, settings, true, nil, nil)
 	if err != nil || inquiry.Done == nil {
-		t.Errorf("found %v %+v", err, inquiry.Pending)
+		t.Errorf("expected a result without requests, found %v %+v", err, inquiry.Pending)
 	}
 }
 
@@ -277,12 +302,12 @@ func TestLargeCatalogue(t *testing.T) {
 		settings = append(settings, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
 	}
 	start := time.Now()
-	all, targets := validated(t, handler, settings...)
+	values, targets := validateOnline(t, handler, settings...)
 	size := 0
 	n := 0
-	for _, e := range all {
+	for _, e := range values {
 		if len(e.Recommended) > probe.MaxRecommended {
-			t.Errorf("%s: %d values", e.Key.Name, len(e.Recommended))
+			t.Errorf("%s: expected at most %d values, found %d", e.Key.Name, probe.MaxRecommended, len(e.Recommended))
 		}
 		for _, v := range e.Recommended {
 			size += len(v)

@@ -24,11 +24,11 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 	feed := func(inside string) string {
 		return `<feed xmlns="http://www.w3.org/2005/Atom">` + inside + "</feed>"
 	}
-	for _, more := range [][]string{nil, condition("0", "V", "ge", "0")} {
-		for _, meets := range []bool{false, true} {
-			t.Run(fmt.Sprint(meets, len(more)), func(t *testing.T) {
-				again := ""
-				handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+	for _, conditions := range [][]string{nil, condition("0", "V", "ge", "0")} {
+		for _, meetsFilter := range []bool{false, true} {
+			t.Run(fmt.Sprint(meetsFilter, len(conditions)), func(t *testing.T) {
+				rereadFilter := ""
+				handler := withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 					filter := r.URL.Query().Get("$filter")
 					row := fmt.Sprintf(entry, 2)
 					body := ""
@@ -38,8 +38,8 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 							`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="X(A=1,B='b')" ` +
 							`when="2026-01-02T03:04:05Z"/><link rel="delta" href="X?!deltatoken='2'"/>`)
 					case strings.Contains(filter, "A eq 1 and B eq 'b'"):
-						again = filter
-						if meets {
+						rereadFilter = filter
+						if meetsFilter {
 							body = feed(row)
 						} else {
 							body = feed("")
@@ -52,17 +52,17 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 					_, _ = w.Write([]byte(body))
 				})
 				query := "sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"
-				follower := loaded(t, handler, tracked("/s", "X", append(more, query)...)...)
+				follower := followSet(t, handler, deltaSetOf("/s", "X", append(conditions, query)...)...)
 				if len(follower.state) != 1 {
-					t.Fatal(follower.state)
+					t.Fatalf("expected one row, found %v", follower.state)
 				}
 				noError(t, follower.catchUp(poll))
-				if !strings.Contains(again, "V eq 1 or V eq 7") ||
-					(len(more) > 0 && !strings.Contains(again, "V ge 0")) {
-					t.Errorf("unexpected filter of the reread: %q", again)
+				if !strings.Contains(rereadFilter, "V eq 1 or V eq 7") ||
+					(len(conditions) > 0 && !strings.Contains(rereadFilter, "V ge 0")) {
+					t.Errorf("unexpected filter of the reread: %q", rereadFilter)
 				}
-				if row := follower.state["[1 b]"]; meets != (row != nil) {
-					t.Errorf("meets the filter %v: found %v", meets, follower.state)
+				if row := follower.state["[1 b]"]; meetsFilter != (row != nil) {
+					t.Errorf("meets the filter %v: found %v", meetsFilter, follower.state)
 				}
 			})
 		}
@@ -79,7 +79,8 @@ func TestClientInLinks(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.RawQuery
 		queries = append(queries, query)
-		body := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`
+		body := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],` +
+			`"__next":"X?$skiptoken=1"}}`
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
 			body = metadata
@@ -92,7 +93,7 @@ func TestClientInLinks(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	f := loaded(t, handler, tracked("/s", "X", "sap.odata#00.expand=I", "sap.odata#00.format=json",
+	f := followSet(t, handler, deltaSetOf("/s", "X", "sap.odata#00.expand=I", "sap.odata#00.format=json",
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
 	noError(t, f.catchUp(poll))
 	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
@@ -108,19 +109,23 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
 		for _, path := range []string{"/orders/", "/orders/Orders 00"} {
 			r := retire.Retirement{V: values, Addresses: []string{path}}
-			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
-				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
-				to + "/ordersmore/Orders 00": false} {
-				if r.OwnsAddress(address) != mine {
-					t.Errorf("%s below %s: expected mine %v", address, path, mine)
+			for address, isOwned := range map[string]bool{
+				to + "/orders/Orders 00":                  true,
+				strings.ToLower(to) + "/orders/Orders 00": true,
+				to + "/Orders/Orders 00":                  false,
+				strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
+				to + "/ordersmore/Orders 00":              false,
+			} {
+				if r.OwnsAddress(address) != isOwned {
+					t.Errorf("%s below %s: expected an owned address: %v, found %v", address, path, isOwned, !isOwned)
 				}
 			}
 		}
-		one := notifications.Subscription{Collection: "Orders", ChangeType: "created", Address: to +
+		subscription := notifications.Subscription{Collection: "Orders", ChangeType: "created", Address: to +
 			"/orders/Orders 00"}
-		if !one.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
-			one.Delivers("Orders", "created", to+"/Orders/Orders 00") {
-			t.Errorf("%s also matches another connector's", one.Address)
+		if !subscription.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
+			subscription.Delivers("Orders", "created", to+"/Orders/Orders 00") {
+			t.Errorf("%s also matches another connector's", subscription.Address)
 		}
 	}
 }
@@ -130,7 +135,7 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	loads := 0
 	fails := 0
-	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
+	handler := withMetadata(numberKeyMetadata, func(w http.ResponseWriter, r *http.Request) {
 		body := ""
 		q := r.URL.RawQuery
 		switch {
@@ -150,7 +155,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(body))
 	})
-	follower := newFollower(t, handler, tracked("/s", "X", "sap.odata#00.delta.lost=reload",
+	follower := newFollower(t, handler, deltaSetOf("/s", "X", "sap.odata#00.delta.lost=reload",
 		"sap.odata#00.format=json")...)
 	reason := start
 	lost := 0
@@ -168,16 +173,17 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		reason = start
 	}
 	if lost == 0 || loads > delta.MaxLostTokens+1 {
-		t.Errorf("found %d loads and %d final errors of the feed", loads, lost)
+		t.Errorf("expected a final error after at most %d loads, found %d loads and %d errors", delta.MaxLostTokens+1,
+			loads, lost)
 	}
 }
 
 // Two connectors may follow the changes of a set with delta links, into two topics or of different rows. An ODP service
 // keeps one queue for both.
 func TestClaimsPerTopicAndFilter(t *testing.T) {
-	claimed := func(set string, more ...string) string {
+	claimOf := func(set string, more ...string) string {
 		t.Helper()
-		layout, err := plan(sourceconfig.Component, configuration(append(tracked00(set), more...)...), 1)
+		layout, err := plan(sourceconfig.Component, configuration(append(deltaSet(set), more...)...), 1)
 		if err != nil || len(layout.Claims) != 1 {
 			t.Fatalf("%s: expected one claim, found %v, %v", set, layout.Claims, err)
 		}
@@ -187,17 +193,17 @@ func TestClaimsPerTopicAndFilter(t *testing.T) {
 	filter := []string{"sap.odata#00.filter#00.property=ID",
 		"sap.odata#00.filter#00.option=gt", "sap.odata#00.filter#00.low=7"}
 	for _, set := range []string{"FactsOfSales", "AttrOfMaterial", "EntityOfX", "TextsOfX", "TimeDepAOfX"} {
-		if one := claimed(set); one != claimed(set, topic) || one != claimed(set, filter...) {
-			t.Errorf("%s: expected one claim whatever the topic, found %s", set, one)
+		if claim := claimOf(set); claim != claimOf(set, topic) || claim != claimOf(set, filter...) {
+			t.Errorf("%s: expected one claim whatever the topic, found %s", set, claim)
 		}
 	}
 	for _, set := range []string{"Orders", "TextOf"} {
-		one := claimed(set)
-		if one != claimed(set) || one == claimed(set, topic) || one == claimed(set, filter...) {
-			t.Errorf("%s: expected a claim for each topic and filter, found %s for all", set, one)
+		claim := claimOf(set)
+		if claim != claimOf(set) || claim == claimOf(set, topic) || claim == claimOf(set, filter...) {
+			t.Errorf("%s: expected a claim for each topic and filter, found %s for all", set, claim)
 		}
 	}
-	layout, err := plan(sourceconfig.Component, configuration(of(sapNorthwind, "FactsOfSales")...), 1)
+	layout, err := plan(sourceconfig.Component, configuration(setOf(sapNorthwind, "FactsOfSales")...), 1)
 	if err != nil || len(layout.Claims) > 0 {
 		t.Errorf("expected no claims of a set in full mode, found %v, %v", layout.Claims, err)
 	}

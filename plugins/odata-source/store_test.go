@@ -18,9 +18,9 @@ var notifyingService = sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
 // storeCase is a run of a connector that finds changes in SAP's notification store.
 type storeCase struct {
 	name string
-	// answered changes the responses of the store.
-	answered   func(r *wit.Response)
-	duringLoad bool
+	// onResponse changes the responses of the store. It may be nil.
+	onResponse func(r *wit.Response)
+	duringLoad bool // the connector stops during its first load
 	// reload means that the set is read again, since the store cannot name the entities.
 	reload bool
 	// isUnrelated means that there is nothing to read.
@@ -28,6 +28,7 @@ type storeCase struct {
 	message     string
 }
 
+// replaceInStore returns a function that replaces text in the responses of the store.
 func replaceInStore(old, replacement string) func(r *wit.Response) {
 	return func(r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(replacement)) }
 }
@@ -42,7 +43,7 @@ func checkStore(t *testing.T, cases []storeCase) {
 func (c *storeCase) check(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
 		Switches: odatatest.Switches{NotifyOff: true}})
-	follower := newFollower(t, service, subscribed00("Products", "sap.odata.notification.catchup=store")...)
+	follower := newFollower(t, service, notifiedSet("Products", "sap.odata.notification.catchup=store")...)
 	_, err := follower.subscribe("/c/Products")
 	noError(t, err)
 	if c.duringLoad {
@@ -56,30 +57,30 @@ func (c *storeCase) check(t *testing.T) {
 	follower.kill = -1
 	follower.start()
 	follower.targets = nil
-	follower.answered = func(q *wit.Request, r *wit.Response) {
-		if c.answered != nil && strings.HasPrefix(q.Target, notifications.StoreTarget) {
-			c.answered(r)
+	follower.onResponse = func(q *wit.Request, r *wit.Response) {
+		if c.onResponse != nil && strings.HasPrefix(q.Target, notifications.StoreTarget) {
+			c.onResponse(r)
 		}
 	}
 	if err = follower.catchUp(start); !errorContains(err, c.message) {
-		t.Fatalf("found %v", err)
+		t.Fatalf("expected %q, found %v", c.message, err)
 	}
 	if c.message != "" {
 		return
 	}
 	if c.isUnrelated {
 		if strings.Contains(strings.Join(follower.targets, " "), "/Products") {
-			t.Errorf("read: %s", strings.Join(follower.targets, "\n"))
+			t.Errorf("expected no request for products, found\n%s", strings.Join(follower.targets, "\n"))
 		}
 		return
 	}
 	if c.reload {
 		delete(follower.state, "[40]") // pages do not contain deleted entities
 	}
-	follower.equals(service, "Products", "ProductID", "ProductName")
+	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 	c.checkRequests(t, follower)
 	if err := follower.catchUp(poll); err != nil || follower.p.pages.open == nil || len(follower.p.pages.open) > 0 {
-		t.Errorf("%v, %d pages are open", err, len(follower.p.pages.open))
+		t.Errorf("expected no open page, found %d, %v", len(follower.p.pages.open), err)
 	}
 }
 
@@ -108,7 +109,7 @@ func (c *storeCase) checkRequests(t *testing.T, follower *follower) {
 	}
 	const changed = 22
 	if (!c.reload && entities != changed) || (pages > 0) != (c.reload || c.duringLoad) {
-		t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(follower.targets, "\n"))
+		t.Errorf("expected %d entities, and pages if needed, found %d and %d:\n%s", changed, entities, pages, strings.Join(follower.targets, "\n"))
 	}
 }
 
@@ -117,21 +118,21 @@ func (c *storeCase) checkRequests(t *testing.T, follower *follower) {
 func TestNotificationStore(t *testing.T) {
 	checkStore(t, []storeCase{
 		{name: "as it is"},
-		{name: "with entities inline without addresses", answered: func(r *wit.Response) {
+		{name: "with entities inline without addresses", onResponse: func(r *wit.Response) {
 			r.Body = regexp.MustCompile(`(?s)(<link rel="\S*related/via"[^>]*)>.*?</link>`).ReplaceAll(r.Body,
 				[]byte(`$1><inline><entry/></inline></link>`))
 		}},
 		{name: "during a load", duringLoad: true},
 		{name: "of another host and version",
-			answered: replaceInStore("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
+			onResponse: replaceInStore("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
 				"https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
-		{name: "with those of another service", answered: func(r *wit.Response) {
+		{name: "with those of another service", onResponse: func(r *wit.Response) {
 			r.Body = bytes.Replace(r.Body, []byte("</feed>"), []byte(`<entry><link rel="http://x/via" `+
 				`href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties>`+
 				`<d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
 		}},
-		{name: "with those of another service alone", answered: replaceInStore("/"+notifyingService+"/", "/OTHER_SRV/"),
-			isUnrelated: true},
+		{name: "with those of another service alone",
+			onResponse: replaceInStore("/"+notifyingService+"/", "/OTHER_SRV/"), isUnrelated: true},
 	})
 }
 
@@ -139,10 +140,11 @@ func TestNotificationStore(t *testing.T) {
 func TestNotificationStoreWithoutEntitiesReloadsSet(t *testing.T) {
 	checkStore(t, []storeCase{
 		{name: "of the service behind a proxy that rewrites its path",
-			answered: replaceInStore(sapNorthwind+"/", "/hub/"+notifyingService+";v=1/"), reload: true},
-		{name: "an unreadable key", answered: replaceInStore("/Products(12)", "/Products('x')"), reload: true},
-		{name: "a notification without entity", answered: replaceInStore("related/via", "related/other"), reload: true},
-		{name: "a circle of pages", answered: replaceInStore("</feed>",
+			onResponse: replaceInStore(sapNorthwind+"/", "/hub/"+notifyingService+";v=1/"), reload: true},
+		{name: "an unreadable key", onResponse: replaceInStore("/Products(12)", "/Products('x')"), reload: true},
+		{name: "a notification without entity", onResponse: replaceInStore("related/via", "related/other"),
+			reload: true},
+		{name: "a circle of pages", onResponse: replaceInStore("</feed>",
 			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), reload: true},
 	})
 }
@@ -150,12 +152,12 @@ func TestNotificationStoreWithoutEntitiesReloadsSet(t *testing.T) {
 // The error of a missing store names the setting that does without it.
 func TestMissingNotificationStoreIsReported(t *testing.T) {
 	checkStore(t, []storeCase{
-		{name: "no store", answered: func(r *wit.Response) {
+		{name: "no store", onResponse: func(r *wit.Response) {
 			r.Status = 404
 			r.Body = nil
 		},
 			message: "notification.catchup = reload reads the set again"},
-		{name: "garbage", answered: func(r *wit.Response) { r.Body = []byte("<html>") },
+		{name: "garbage", onResponse: func(r *wit.Response) { r.Body = []byte("<html>") },
 			message: "a feed of notifications"},
 	})
 }
@@ -164,7 +166,7 @@ func TestMissingNotificationStoreIsReported(t *testing.T) {
 func TestStoreNeedsItsOwnSubscription(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
-		_, err := newFollower(t, service, subscribed00("Products", settings...)...).subscribe("/c/Products")
+		_, err := newFollower(t, service, notifiedSet("Products", settings...)...).subscribe("/c/Products")
 		noError(t, err)
 	}
 	if n := service.Ledger().Subscribed; n != 6 {

@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Commands returns the commands of the source.
 func (p *plugin) Commands() (commands []wit.Command) {
 	for _, c := range inspect.Commands {
 		commands = append(commands, c.Command)
@@ -18,11 +17,11 @@ func (p *plugin) Commands() (commands []wit.Command) {
 }
 
 // Run runs a command of [plugin.Commands].
-func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
+func (p *plugin) Run(command string, options, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
 	case probe.Doctor:
-		return probe.Steps(services(settings), config.Query(sourceconfig.Table.Values(settings)), options, state,
+		return probe.Steps(doctorServices(settings), config.Query(sourceconfig.Table.Values(settings)), options, state,
 			answers)
 	case retire.Command:
 		return retire.Run(settings, state, answers)
@@ -30,8 +29,8 @@ func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 	return inspect.Run(command, options, settings, state, answers)
 }
 
-// services returns what `culvert doctor` checks, one entry for each entity set.
-func services(settings []wit.Setting) []probe.Service {
+// doctorServices returns what `culvert doctor` checks, one entry for each entity set.
+func doctorServices(settings []wit.Setting) []probe.Service {
 	var list []probe.Service
 	for _, cfg := range sourceconfig.EntitySets(sourceconfig.Table.Values(settings)) {
 		set := probe.Set{Name: cfg.Set, Setting: config.InGroup(cfg.Number, sourceconfig.NameEntitySet), Atom: cfg.Atom,

@@ -31,8 +31,8 @@ const viewMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.micros
 <AssociationSet Name="AS" Association="Z.A"><End EntitySet="ZC_X" Role="Parameters"/><End EntitySet="ZC_XSet" Role="Results"/>
 </AssociationSet></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 
-// view returns a service with such a view and so many rows, in pages of 100 with links that contain a key.
-func view(rows int) http.Handler {
+// viewService returns a service with such a view and so many rows, in pages of 100 with links that contain a key.
+func viewService(rows int) http.Handler {
 	const path = "/V2/Northwind/Northwind.svc/"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
@@ -46,22 +46,23 @@ func view(rows int) http.Handler {
 			return
 		}
 		after := 0
-		end := ""
+		nextLink := ""
 		if token := query.Get("$skiptoken"); token != "" {
 			after, _ = strconv.Atoi(token)
 		}
-		if _, last, found := strings.Cut(query.Get("$filter"), "ID gt "); found {
+		if _, last, ok := strings.Cut(query.Get("$filter"), "ID gt "); ok {
 			after, _ = strconv.Atoi(last)
 		}
-		var list []string
-		for id := after + 1; id <= rows && len(list) < 100; id++ {
-			list = append(list, fmt.Sprintf(`{"__metadata":{"type":"Z.ZC_XType"},"ID":%d,"Amount":"%d.50"}`, id, id))
+		var rowList []string
+		for id := after + 1; id <= rows && len(rowList) < 100; id++ {
+			row := fmt.Sprintf(`{"__metadata":{"type":"Z.ZC_XType"},"ID":%d,"Amount":"%[1]d.50"}`, id)
+			rowList = append(rowList, row)
 		}
 		if after+100 < rows {
-			end = fmt.Sprintf(`,"__next":"http://%s%s?$skiptoken=%d"`, r.Host, r.URL.EscapedPath(), after+100)
+			nextLink = fmt.Sprintf(`,"__next":"http://%s%s?$skiptoken=%d"`, r.Host, r.URL.EscapedPath(), after+100)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"d":{"results":[%s],"__count":"%d"%s}}`, strings.Join(list, ","), rows, end)
+		fmt.Fprintf(w, `{"d":{"results":[%s],"__count":"%d"%s}}`, strings.Join(rowList, ","), rows, nextLink)
 	})
 }
 
@@ -69,7 +70,7 @@ func view(rows int) http.Handler {
 // its records have the key of its rows.
 func TestViewWithParameters(t *testing.T) {
 	const rows, name = 25_000, "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
-	load := whole(t, view(rows), set("00", name)...)
+	load := loadSet(t, viewService(rows), set("00", name)...)
 	for i, row := range load.rows {
 		if row != fmt.Sprintf("[%d]", i+1) {
 			t.Fatalf("row %d: found key %s", i, row)
@@ -91,8 +92,8 @@ func TestViewWithParameters(t *testing.T) {
 // Commands that show a set's rows show those of a view, too.
 func TestPeekIntoAView(t *testing.T) {
 	const name = "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
-	l := newLoad(t, view(3), set("00", name)...)
-	document, err := l.tool("peek", []wit.Setting{{Name: "s", Value: northwind}, {Name: "e", Value: name},
+	l := newLoad(t, viewService(3), set("00", name)...)
+	document, err := l.runCommand("peek", []wit.Setting{{Name: "s", Value: northwind}, {Name: "e", Value: name},
 		{Name: "n", Value: "2"}})
 	if err != nil || !strings.Contains(document, `"rows":[{"ID":1,"Amount":1.50},{"ID":2,`) {
 		t.Errorf("found %s (%v)", document, err)
@@ -112,7 +113,7 @@ func TestParametersOfAView(t *testing.T) {
 		"ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Sat":  "has no navigation property Sat",
 		"ZC_XY(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set": "Entity set ZC_XY isn't in $metadata",
 	} {
-		err := unopened(t, view(1)).open(set("00", name)...)
+		err := newUnopened(t, viewService(1)).open(set("00", name)...)
 		if f, ok := err.(*wit.Error); !ok || f.Kind != wit.ErrorConfig || !strings.Contains(f.Message, want) ||
 			*f.Setting != "sap.odata#00.entityset" {
 			t.Errorf("%s: expected %q, found %v", name, want, err)
