@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// inlined returns the declaration of a called function, nil for an instruction.
-func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
+// declarationOf returns the declaration of a called function, nil for an instruction.
+func (g *generator) declarationOf(e *ast.CallExpr) *ast.FuncDecl {
 	if id, ok := e.Fun.(*ast.Ident); ok {
 		switch id.Name {
 		case "Load", "Byte", "Store", "Put", "Copy", "quotient", "pointer", "touch":
@@ -17,6 +17,12 @@ func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
 		return g.funcs[g.info.Uses[id]]
 	}
 	return nil
+}
+
+// isInlinedBlock reports whether a call is inlined as a block with statements, not as an expression.
+func (g *generator) isInlinedBlock(e *ast.CallExpr) bool {
+	fn := g.declarationOf(e)
+	return fn != nil && !isExpression(fn)
 }
 
 // callValue pushes the result of a call or conversion.
@@ -59,11 +65,11 @@ func (g *generator) callValue(e *ast.CallExpr) {
 		g.line("F64Div")
 		g.line("I64ReinterpretF64")
 	default:
-		fn := g.inlined(e)
+		fn := g.declarationOf(e)
 		if fn == nil {
 			g.fail(e, "no code for %s", name)
 		}
-		if single(fn) {
+		if isExpression(fn) {
 			g.scope(func() {
 				g.bind(fn, e, nil)
 				g.value(fn.Body.List[0].(*ast.ReturnStmt).Results[0])
@@ -78,8 +84,8 @@ func (g *generator) callValue(e *ast.CallExpr) {
 	}
 }
 
-// single reports whether a function is an expression alone.
-func single(fn *ast.FuncDecl) bool {
+// isExpression reports whether a function is an expression alone.
+func isExpression(fn *ast.FuncDecl) bool {
 	if len(fn.Body.List) != 1 {
 		return false
 	}
@@ -93,8 +99,8 @@ func single(fn *ast.FuncDecl) bool {
 func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	i := 0
 	type pair struct {
-		o types.Object
-		p operand
+		parameter types.Object
+		operand   operand
 	}
 	var pairs []pair
 	for _, field := range fn.Type.Params.List {
@@ -102,36 +108,36 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 			arg := e.Args[i]
 			parameter := g.info.Defs[name]
 			i++
-			if v := g.info.Types[arg].Value; v != nil && !g.assigned(fn, parameter) {
-				pairs = append(pairs, pair{parameter, operand{constant: v}})
+			if v := g.info.Types[arg].Value; v != nil && !g.isAssigned(fn, parameter) {
+				pairs = append(pairs, pair{parameter: parameter, operand: operand{constant: v}})
 				continue
 			}
-			if p, ok := g.fixed(arg); ok {
-				pairs = append(pairs, pair{parameter, p})
+			if p, ok := g.addressOperand(arg); ok {
+				pairs = append(pairs, pair{parameter: parameter, operand: p})
 				continue
 			}
-			if id := variableOf(arg); id != nil && (!g.assigned(fn, parameter) ||
-				g.replaced(g.operand(id), e, targets)) {
-				pairs = append(pairs, pair{parameter, g.operand(id)})
+			if id := variableOf(arg); id != nil && (!g.isAssigned(fn, parameter) ||
+				g.isReplaced(g.operand(id), e, targets)) {
+				pairs = append(pairs, pair{parameter: parameter, operand: g.operand(id)})
 				continue
 			}
-			if single(fn) && g.uses(fn, parameter) == 1 {
-				pairs = append(pairs, pair{parameter, operand{expr: arg}})
+			if isExpression(fn) && g.uses(fn, parameter) == 1 {
+				pairs = append(pairs, pair{parameter: parameter, operand: operand{expr: arg}})
 				continue
 			}
 			g.value(arg)
 			r := g.register(arg)
 			g.line("Set R%d", r)
-			pairs = append(pairs, pair{parameter, operand{register: r}})
+			pairs = append(pairs, pair{parameter: parameter, operand: operand{register: r}})
 		}
 	}
 	for _, p := range pairs {
-		g.vars[p.o] = p.p
+		g.vars[p.parameter] = p.operand
 	}
 }
 
-// replaced reports whether p is a variable that a result of the call goes to, and only one argument uses it.
-func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
+// isReplaced reports whether p is a variable that a result of the call goes to, and only one argument uses it.
+func (g *generator) isReplaced(p operand, e *ast.CallExpr, targets []int) bool {
 	if p.address != "" || p.constant != nil || p.expr != nil || !slices.Contains(targets, p.register) {
 		return false
 	}
@@ -149,7 +155,6 @@ func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	return uses == 1
 }
 
-// uses returns how often a function uses a variable.
 func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	count := 0
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
@@ -161,25 +166,24 @@ func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	return count
 }
 
-// assigned reports whether a function assigns to a variable.
-func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
-	isAssigned := false
+func (g *generator) isAssigned(fn *ast.FuncDecl, o types.Object) bool {
+	found := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
 			for _, e := range n.Lhs {
 				if id, ok := e.(*ast.Ident); ok && g.info.Uses[id] == o {
-					isAssigned = true
+					found = true
 				}
 			}
 		case *ast.IncDecStmt:
 			if id, ok := n.X.(*ast.Ident); ok && g.info.Uses[id] == o {
-				isAssigned = true
+				found = true
 			}
 		}
 		return true
 	})
-	return isAssigned
+	return found
 }
 
 // call assembles a call whose results go to registers.
@@ -212,13 +216,13 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 		g.line("%s $%d", op, offset)
 		return
 	}
-	fn := g.inlined(e)
+	fn := g.declarationOf(e)
 	if fn == nil {
 		g.fail(e, "no code for %s", types.ExprString(e.Fun))
 	}
 	g.scope(func() {
 		g.bind(fn, e, targets)
-		// a target may be a parameter's variable: results are set last, all at once
+		// A target may be a parameter's variable: a return sets all results at its end.
 		g.open("Block")
 		g.frames = append(g.frames, &frame{results: targets, depth: g.depth, loops: len(g.loops)})
 		g.chain = append(g.chain, fmt.Sprintf("%s:%d", fn.Name.Name, g.fset.Position(e.Pos()).Line))

@@ -33,8 +33,7 @@ func (g *generator) base(e ast.Expr) int64 {
 	return 0
 }
 
-// variableOf returns the variable that an expression refers to, as v, or as *v for a variable of the caller; nil for
-// other expressions.
+// variableOf returns the variable of v, or of *v for a variable of the caller; nil for other expressions.
 func variableOf(e ast.Expr) *ast.Ident {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -57,21 +56,21 @@ func (g *generator) address(e ast.Expr) int64 {
 		}
 		offset := int64(0)
 		typ := selection.Recv()
-		pointer := false
+		isPointer := false
 		if p, ok := typ.Underlying().(*types.Pointer); ok {
 			typ = p.Elem()
-			pointer = true
+			isPointer = true
 		}
 		for _, i := range selection.Index() {
-			st := typ.Underlying().(*types.Struct)
+			structType := typ.Underlying().(*types.Struct)
 			var fields []*types.Var
-			for k := range st.NumFields() {
-				fields = append(fields, st.Field(k))
+			for k := range structType.NumFields() {
+				fields = append(fields, structType.Field(k))
 			}
 			offset += sizes.Offsetsof(fields)[i]
 			typ = fields[i].Type()
 		}
-		if pointer {
+		if isPointer {
 			return g.base(e.X) + offset
 		}
 		return g.address(e.X) + offset
@@ -86,8 +85,8 @@ func (g *generator) address(e ast.Expr) int64 {
 	return 0
 }
 
-// fixed returns the operand for the address of a variable, or of a field at a kept address, as an argument.
-func (g *generator) fixed(e ast.Expr) (operand, bool) {
+// addressOperand returns the operand for the address of a variable, or of a field at a kept address, as an argument.
+func (g *generator) addressOperand(e ast.Expr) (operand, bool) {
 	u, ok := e.(*ast.UnaryExpr)
 	if !ok || u.Op != token.AND {
 		return operand{}, false
@@ -100,9 +99,9 @@ func (g *generator) fixed(e ast.Expr) (operand, bool) {
 		return operand{}, false
 	}
 	p := g.operand(variableOf(field.X))
-	written := g.out.Len()
+	length := g.out.Len()
 	p.offset = g.address(field)
-	g.out.Truncate(written)
+	g.out.Truncate(length) // only the offset is needed
 	return p, true
 }
 
@@ -134,6 +133,7 @@ func (g *generator) value(e ast.Expr) {
 	}
 }
 
+// identifier pushes the value of a variable, or of nil.
 func (g *generator) identifier(e *ast.Ident) {
 	if e.Name == "nil" {
 		g.line("I64Const $0")
@@ -179,6 +179,7 @@ func (g *generator) unary(e *ast.UnaryExpr) {
 	}
 }
 
+// constant pushes an integer, which may exceed int64.
 func (g *generator) constant(v constant.Value) {
 	v = constant.ToInt(v)
 	if n, ok := constant.Int64Val(v); ok {
@@ -189,8 +190,7 @@ func (g *generator) constant(v constant.Value) {
 	g.line("I64Const $%d", int64(n))
 }
 
-// signed reports whether an expression has a signed type.
-func (g *generator) signed(e ast.Expr) bool {
+func (g *generator) isSigned(e ast.Expr) bool {
 	b, ok := g.info.Types[e].Type.Underlying().(*types.Basic)
 	return ok && b.Info()&types.IsUnsigned == 0
 }
@@ -199,7 +199,7 @@ func (g *generator) signed(e ast.Expr) bool {
 func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	g.value(y)
 	suffix := "U"
-	if g.signed(x) {
+	if g.isSigned(x) {
 		suffix = "S"
 	}
 	switch name := instructions[op]; op {
@@ -217,11 +217,21 @@ func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	}
 }
 
-// instructions holds the instructions by operator. The last three are followed by the sign of their first operand.
-var instructions = map[token.Token]string{token.ADD: "I64Add", token.SUB: "I64Sub", token.MUL: "I64Mul",
-	token.AND: "I64And", token.OR: "I64Or", token.XOR: "I64Xor", token.SHL: "I64Shl",
-	token.SHR: "I64Shr", token.QUO: "I64Div", token.REM: "I64Rem"}
+var instructions = map[token.Token]string{
+	token.ADD: "I64Add",
+	token.SUB: "I64Sub",
+	token.MUL: "I64Mul",
+	token.AND: "I64And",
+	token.OR:  "I64Or",
+	token.XOR: "I64Xor",
+	token.SHL: "I64Shl",
+	// The sign of the first operand, S or U, is appended.
+	token.SHR: "I64Shr",
+	token.QUO: "I64Div",
+	token.REM: "I64Rem",
+}
 
+// comparisons holds the instructions by operator, to which the sign of the operands is appended.
 var comparisons = map[token.Token]string{token.LSS: "Lt", token.LEQ: "Le", token.GTR: "Gt", token.GEQ: "Ge"}
 
 // condition pushes the value of a condition as i32.
@@ -253,7 +263,7 @@ func (g *generator) condition(e ast.Expr) {
 			g.value(e.X)
 			g.value(e.Y)
 			suffix := "U"
-			if g.signed(e.X) && (g.info.Types[e.X].Value == nil || g.signed(e.Y)) {
+			if g.isSigned(e.X) && (g.info.Types[e.X].Value == nil || g.isSigned(e.Y)) {
 				suffix = "S"
 			}
 			g.line("I64%s%s", name, suffix)

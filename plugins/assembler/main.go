@@ -45,16 +45,21 @@ func main() {
 	}
 }
 
-// kernel is a package with functions to assemble: its folder in the repository, and the files with functions to
-// assemble or inline.
+// kernel is a package to assemble: its folder, and the files with functions to assemble or inline.
 type kernel struct {
 	folder string
 	files  []string
 }
 
 var kernels = []kernel{
-	{"plugins/odata/decode/kernel", []string{"kernel.go", "skip.go", "text.go", "scalar.go", "word.go", "struct.go"}},
-	{"plugins/smt/kernel", []string{"kernel.go", "find.go", "write.go", "convert.go", "word.go", "rows.go"}},
+	{
+		folder: "plugins/odata/decode/kernel",
+		files:  []string{"kernel.go", "skip.go", "text.go", "scalar.go", "word.go", "struct.go"},
+	},
+	{
+		folder: "plugins/smt/kernel",
+		files:  []string{"kernel.go", "find.go", "write.go", "convert.go", "word.go", "rows.go"},
+	},
 }
 
 // write writes a kernel's assembly if it changed. Tests that build guests call it concurrently.
@@ -90,22 +95,15 @@ type generator struct {
 	funcs map[types.Object]*ast.FuncDecl
 	out   bytes.Buffer
 
-	indent int
-	// vars holds the locations of the variables in scope.
-	vars map[types.Object]operand
-	// free are the unused registers.
-	free []int
-	// frames are the functions being assembled: the outermost, then the inlined ones.
-	frames []*frame
-	// depth is the number of open blocks.
-	depth int
-	loops []loop
-	// chain contains the positions of the inlined calls, for messages.
-	chain []string
-	// addresses are the registers of pointers kept as addresses, by name.
-	addresses map[string]string
-	// stack is the register that saves the stack pointer, or -1.
-	stack int
+	indent    int
+	vars      map[types.Object]operand // the locations of the variables in scope
+	free      []int                    // the unused registers
+	frames    []*frame                 // the functions being assembled: the outermost, then the inlined ones
+	depth     int                      // the number of open blocks
+	loops     []loop
+	chain     []string          // the positions of the inlined calls, for messages
+	addresses map[string]string // the registers of pointers that are kept as addresses, by name
+	stack     int               // the register that saves the stack pointer, or -1
 }
 
 // operand is the location of a variable: a register, or another expression.
@@ -124,10 +122,10 @@ type loop struct{ breakDepth, continueTo int }
 
 // frame is a function that is being assembled: the kernel (outer) or an inlined one.
 type frame struct {
-	results []int
-	depth   int
+	results []int // registers of the results; of the kernel the offset of its result
+	depth   int   // of the block that a return leaves
 	outer   bool
-	loops   int
+	loops   int // the number of open loops around the function
 }
 
 // generate returns the assembly for the files of a kernel.
@@ -141,8 +139,12 @@ func generate(folder string, files []string) (assembly []byte, err error) {
 		}
 		parsed = append(parsed, f)
 	}
-	generator.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
-		Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
+	generator.info = &types.Info{
+		Types:      map[ast.Expr]types.TypeAndValue{},
+		Defs:       map[*ast.Ident]types.Object{},
+		Uses:       map[*ast.Ident]types.Object{},
+		Selections: map[*ast.SelectorExpr]*types.Selection{},
+	}
 	if build.Default.GOROOT == "" { // in a program that was built with -trimpath
 		root, err := exec.Command("go", "env", "GOROOT").Output()
 		if err != nil {
@@ -150,7 +152,11 @@ func generate(folder string, files []string) (assembly []byte, err error) {
 		}
 		build.Default.GOROOT = strings.TrimSpace(string(root))
 	}
-	config := types.Config{Importer: importer.ForCompiler(generator.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
+	config := types.Config{
+		Importer: importer.ForCompiler(generator.fset, "source", nil),
+		Sizes:    sizes,
+		Error:    func(error) {},
+	}
 	config.Check("kernel", generator.fset, parsed, generator.info)
 	defer func() {
 		if e := recover(); e != nil {
@@ -192,7 +198,6 @@ func (g *generator) fail(n ast.Node, format string, args ...any) {
 	panic(failure{fmt.Errorf("%s: %s", g.fset.Position(n.Pos()), fmt.Sprintf(format, args...))})
 }
 
-// line writes a line of assembly.
 func (g *generator) line(format string, args ...any) {
 	line := strings.Repeat("\t", g.indent) + fmt.Sprintf(format, args...) + "\n"
 	// A value that is set and read at once stays on the stack.

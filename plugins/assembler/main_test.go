@@ -16,10 +16,10 @@ func TestKernelsAreAssembled(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", k.folder, err)
 		}
-		again, err := generate(filepath.Join("..", "..", k.folder), k.files)
-		if err != nil || !bytes.Equal(again, first) || !bytes.Contains(first, []byte("TEXT")) {
+		second, err := generate(filepath.Join("..", "..", k.folder), k.files)
+		if err != nil || !bytes.Equal(second, first) || !bytes.Contains(first, []byte("TEXT")) {
 			t.Errorf("%s: expected the same functions twice, found %d and %d bytes (%v)", k.folder, len(first),
-				len(again), err)
+				len(second), err)
 		}
 	}
 }
@@ -51,15 +51,14 @@ func goTwo(s *S, n int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	returns := strings.Count(text, "\tRET\n")
-	back := regexp.MustCompile(`Set R(\d+)\s+Get R0\s+I32WrapI64\s+Set SP\s+Get SP\s+` +
+	returns := strings.Count(text, "\tRET\n") // the last one is unreachable
+	restoringReturn := regexp.MustCompile(`Set R(\d+)\s+Get R0\s+I32WrapI64\s+Set SP\s+Get SP\s+` +
 		`Get R(\d+)\s+I64Store ret\+16\(FP\)\s+RET\n`)
-	if found := len(back.FindAllString(text, -1)); returns != 3 || found != 2 {
-		// the third return is after the end, which is unreachable
-		t.Errorf("%d of %d returns restore SP:\n%s", found, returns, text)
+	if got := len(restoringReturn.FindAllString(text, -1)); returns != 3 || got != 2 {
+		t.Errorf("expected that 2 of 3 returns restore SP, found %d of %d:\n%s", got, returns, text)
 	}
 	if strings.Contains(text, "I64ExtendI32U\n\tI32WrapI64") || !strings.Contains(text, "Get PC_B\n") {
-		t.Errorf("expected unchanged addresses:\n%s", text)
+		t.Errorf("expected addresses without conversions, found\n%s", text)
 	}
 	for name, body := range map[string]string{
 		"more than two addresses": "// kernel(a, b, c): three\nfunc goThree(a, b, c *S) int { return a.A + b.A + c.A }",

@@ -17,9 +17,9 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	for r := 15; r >= 0; r-- {
 		g.free = append(g.free, r)
 	}
-	g.addressed(fn)
+	g.assignAddresses(fn)
 	offset := 0
-	var loads, last []string
+	var loads, stackLoads []string
 	for _, field := range fn.Type.Params.List {
 		for _, name := range field.Names {
 			load := fmt.Sprintf("\tI64Load %s+%d(FP)\n", name.Name, offset)
@@ -28,7 +28,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 				g.vars[g.info.Defs[name]] = operand{address: to}
 				load += fmt.Sprintf("\tI32WrapI64\n\tSet %s\n", to)
 				if to == "SP" { // the other parameters are loaded from the stack that it points to
-					last = append(last, load)
+					stackLoads = append(stackLoads, load)
 					continue
 				}
 			} else {
@@ -42,7 +42,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	if g.stack >= 0 {
 		loads = append(loads, fmt.Sprintf("\tGet SP\n\tI64ExtendI32U\n\tSet R%d\n", g.stack))
 	}
-	loads = append(loads, last...)
+	loads = append(loads, stackLoads...)
 	if fn.Type.Results.NumFields() != 1 {
 		g.fail(fn, "expected one result")
 	}
@@ -58,8 +58,8 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	g.indent = 0
 }
 
-// addressed sets addresses and stack: it assigns registers to the pointers that a kernel's comment names.
-func (g *generator) addressed(fn *ast.FuncDecl) {
+// assignAddresses sets addresses and stack: it assigns registers to the pointers that a kernel's comment names.
+func (g *generator) assignAddresses(fn *ast.FuncDecl) {
 	g.addresses = map[string]string{}
 	g.stack = -1
 	names, ok := strings.CutPrefix(fn.Doc.Text(), "kernel(")
@@ -118,6 +118,7 @@ func (g *generator) end() {
 	g.line("End")
 }
 
+// jump writes a branch instruction to the block with a depth.
 func (g *generator) jump(op string, to int) { g.line("%s $%d", op, g.depth-to) }
 
 func (g *generator) statement(s ast.Stmt) {
@@ -165,6 +166,7 @@ func (g *generator) statement(s ast.Stmt) {
 	}
 }
 
+// loop assembles a for statement. With a post statement, continue leaves a block before it.
 func (g *generator) loop(s *ast.ForStmt) {
 	g.scope(func() {
 		if s.Init != nil {
@@ -173,13 +175,13 @@ func (g *generator) loop(s *ast.ForStmt) {
 		g.open("Block")
 		targets := loop{breakDepth: g.depth}
 		g.open("Loop")
-		top := g.depth
+		loopDepth := g.depth
 		if s.Cond != nil {
 			g.condition(s.Cond)
 			g.line("I32Eqz")
 			g.jump("BrIf", targets.breakDepth)
 		}
-		targets.continueTo = top
+		targets.continueTo = loopDepth
 		if s.Post != nil {
 			g.open("Block")
 			targets.continueTo = g.depth
@@ -191,12 +193,13 @@ func (g *generator) loop(s *ast.ForStmt) {
 			g.end()
 			g.statement(s.Post)
 		}
-		g.jump("Br", top)
+		g.jump("Br", loopDepth)
 		g.end()
 		g.end()
 	})
 }
 
+// branch assembles break and continue of the innermost loop.
 func (g *generator) branch(s *ast.BranchStmt) {
 	if len(g.loops) == g.frames[len(g.frames)-1].loops {
 		g.fail(s, "no loop to leave")
@@ -212,20 +215,19 @@ func (g *generator) branch(s *ast.BranchStmt) {
 	}
 }
 
-// result assembles a return statement.
 func (g *generator) result(s *ast.ReturnStmt) {
-	current := g.frames[len(g.frames)-1]
-	if len(s.Results) == 1 && !current.outer {
-		if call, ok := s.Results[0].(*ast.CallExpr); ok && g.inlined(call) != nil && !single(g.inlined(call)) {
-			g.call(call, current.results)
-			g.jump("Br", current.depth)
+	frame := g.frames[len(g.frames)-1]
+	if len(s.Results) == 1 && !frame.outer {
+		if call, ok := s.Results[0].(*ast.CallExpr); ok && g.isInlinedBlock(call) {
+			g.call(call, frame.results)
+			g.jump("Br", frame.depth)
 			return
 		}
 	}
-	if len(s.Results) != len(current.results) {
-		g.fail(s, "expected %d results", len(current.results))
+	if len(s.Results) != len(frame.results) {
+		g.fail(s, "expected %d results", len(frame.results))
 	}
-	if current.outer && g.stack >= 0 {
+	if frame.outer && g.stack >= 0 {
 		r := g.register(s)
 		g.value(s.Results[0])
 		g.line("Set R%d", r)
@@ -234,32 +236,40 @@ func (g *generator) result(s *ast.ReturnStmt) {
 		g.line("Set SP")
 		g.line("Get SP")
 		g.line("Get R%d", r)
-		g.line("I64Store ret+%d(FP)", current.results[0])
+		g.line("I64Store ret+%d(FP)", frame.results[0])
 		g.line("RET")
 		g.free = append(g.free, r)
 		return
 	}
-	if current.outer {
+	if frame.outer {
 		g.line("Get SP")
 		g.value(s.Results[0])
-		g.line("I64Store ret+%d(FP)", current.results[0])
+		g.line("I64Store ret+%d(FP)", frame.results[0])
 		g.line("RET")
 		return
 	}
 	for _, e := range s.Results {
 		g.value(e)
 	}
-	for i := len(current.results) - 1; i >= 0; i-- {
-		g.line("Set R%d", current.results[i])
+	for i := len(frame.results) - 1; i >= 0; i-- {
+		g.line("Set R%d", frame.results[i])
 	}
-	g.jump("Br", current.depth)
+	g.jump("Br", frame.depth)
 }
 
-var operations = map[token.Token]token.Token{token.ADD_ASSIGN: token.ADD, token.SUB_ASSIGN: token.SUB,
-	token.MUL_ASSIGN: token.MUL,
-	token.OR_ASSIGN:  token.OR, token.AND_ASSIGN: token.AND, token.XOR_ASSIGN: token.XOR, token.SHL_ASSIGN: token.SHL,
-	token.SHR_ASSIGN: token.SHR, token.QUO_ASSIGN: token.QUO, token.REM_ASSIGN: token.REM,
-	token.AND_NOT_ASSIGN: token.AND_NOT}
+var operations = map[token.Token]token.Token{
+	token.ADD_ASSIGN:     token.ADD,
+	token.SUB_ASSIGN:     token.SUB,
+	token.MUL_ASSIGN:     token.MUL,
+	token.QUO_ASSIGN:     token.QUO,
+	token.REM_ASSIGN:     token.REM,
+	token.AND_ASSIGN:     token.AND,
+	token.OR_ASSIGN:      token.OR,
+	token.XOR_ASSIGN:     token.XOR,
+	token.SHL_ASSIGN:     token.SHL,
+	token.SHR_ASSIGN:     token.SHR,
+	token.AND_NOT_ASSIGN: token.AND_NOT,
+}
 
 func (g *generator) assign(s *ast.AssignStmt) {
 	if op, ok := operations[s.Tok]; ok {
@@ -269,9 +279,8 @@ func (g *generator) assign(s *ast.AssignStmt) {
 		})
 		return
 	}
-	_, field := s.Lhs[0].(*ast.SelectorExpr)
-	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && !field && g.inlined(call) != nil &&
-		!single(g.inlined(call)) {
+	_, isField := s.Lhs[0].(*ast.SelectorExpr)
+	if call, ok := s.Rhs[0].(*ast.CallExpr); ok && len(s.Rhs) == 1 && !isField && g.isInlinedBlock(call) {
 		var targets []int
 		for _, e := range s.Lhs {
 			id, ok := e.(*ast.Ident)
