@@ -37,12 +37,10 @@ type Validator interface {
 		responses []wit.Response) (wit.ValidateResult, error)
 }
 
-// Log writes a line to the host's log, which adds the plugin, its version and the connector. Outside a host, as in a
-// test, it does nothing.
+// Log writes to the host's log, which adds the plugin, its version and the connector. Outside a host it does nothing.
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
-// NewError returns an error that is not about a setting. The host retries, fails or rejects a row by its kind, see
-// [wit.ErrorKind].
+// NewError returns an error that is not about a setting. The host acts on its kind, see [wit.ErrorKind].
 func NewError(kind wit.ErrorKind, message string) *wit.Error {
 	return &wit.Error{Kind: kind, Message: message}
 }

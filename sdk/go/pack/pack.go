@@ -47,12 +47,10 @@ func Stages(dst []byte, chain []wit.Stage) []byte {
 	return dst
 }
 
-// Reader reads values in the order in which they were appended. After an error all methods return zero values and
-// Failed is true.
+// Reader reads values in the order of appending. After an error all methods return zero values and Failed is true.
 type Reader struct {
 	remaining []byte
-	// Failed means that the bytes do not have the values that were read.
-	Failed bool
+	Failed    bool // whether the bytes do not have the values that were read
 	// text is the whole input. The strings that are read are parts of it.
 	text string
 }

@@ -59,10 +59,10 @@ func parseConfiguration(t *testing.T, input string) (stages []wit.Stage, body st
 	t.Helper()
 	head, body, _ := strings.Cut(input, "\n\n")
 	for _, line := range strings.Split(head, "\n") {
-		name, class := strings.CutPrefix(line, "[")
+		class, isClass := strings.CutPrefix(line, "[")
 		switch key, value, ok := strings.Cut(line, "="); {
-		case class:
-			stages = append(stages, wit.Stage{Component: strings.TrimSuffix(name, "]")})
+		case isClass:
+			stages = append(stages, wit.Stage{Component: strings.TrimSuffix(class, "]")})
 		case ok && len(stages) > 0:
 			s := &stages[len(stages)-1]
 			s.Settings = append(s.Settings, wit.Setting{Name: strings.TrimSpace(key), Value: strings.TrimSpace(value)})

@@ -54,14 +54,14 @@ func parseEvent(block string) (e event, ok bool) {
 	head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
 	lines := strings.Split(strings.TrimSpace(head), "\n")
 	e.line = lines[0]
-	target, notify := strings.CutPrefix(e.line, "NOTIFY ")
+	target, isNotification := strings.CutPrefix(e.line, "NOTIFY ")
 	e.notification = wit.Notification{Method: "POST", Target: target, Body: []byte(strings.TrimSuffix(body, "\n"))}
 	for _, line := range lines[1:] {
 		name, value, _ := strings.Cut(line, ":")
 		e.notification.Headers = append(e.notification.Headers, wit.Header{Name: strings.ToLower(name),
 			Value: strings.TrimSpace(value)})
 	}
-	return e, notify || strings.HasPrefix(e.line, "SNAPSHOT ")
+	return e, isNotification || strings.HasPrefix(e.line, "SNAPSHOT ")
 }
 
 // exchange is a recorded response.
@@ -113,6 +113,7 @@ type sourceRun struct {
 	out       strings.Builder
 }
 
+// readSource runs a source once and returns the output of the golden file. piece is the size of a piece in bytes.
 func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input string, piece int) string {
 	r := &sourceRun{t: t, p: p, pieceSize: piece, b: b}
 	var events []event
@@ -124,14 +125,14 @@ func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input str
 	r.offsets = make([][]wit.OffsetEntry, len(opened.Feeds))
 	for i, f := range opened.Feeds {
 		fmt.Fprintf(&r.out, "feed %s, topic %s, partition %s\n", f.Name, f.Topic, encode(fields(f.Partition)))
-		r.feed(opened, uint32(i), wit.PollReason{Start: wit.Set})
+		r.readFeed(opened, uint32(i), wit.PollReason{Start: wit.Set})
 	}
 	for _, e := range events {
 		fmt.Fprintln(&r.out, e.line)
 		if strings.HasPrefix(e.line, "NOTIFY ") {
 			r.notify(opened, e.notification)
 		} else {
-			r.snapshot(opened, strings.Fields(e.line))
+			r.readSnapshot(opened, strings.Fields(e.line))
 		}
 	}
 	return r.out.String()
@@ -152,17 +153,17 @@ func (r *sourceRun) notify(opened *wit.SourceOpened, n wit.Notification) {
 			w.AnswerWhenStored)
 	}
 	for _, w := range triggers {
-		r.feed(opened, w.Feed, wit.PollReason{Trigger: &w.Token})
+		r.readFeed(opened, w.Feed, wit.PollReason{Trigger: &w.Token})
 	}
 }
 
-// snapshot reads a whole feed. words are SNAPSHOT, the name of the feed and the number of the snapshot.
-func (r *sourceRun) snapshot(opened *wit.SourceOpened, words []string) {
+// readSnapshot reads a whole feed. words are SNAPSHOT, the name of the feed and the number of the snapshot.
+func (r *sourceRun) readSnapshot(opened *wit.SourceOpened, words []string) {
 	feed := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
 	if feed < 0 {
 		r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
 	}
-	r.feed(opened, uint32(feed), wit.PollReason{Snapshot: &words[2]})
+	r.readFeed(opened, uint32(feed), wit.PollReason{Snapshot: &words[2]})
 }
 
 func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
@@ -178,15 +179,16 @@ func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
 		}
 		answers = nil
 		for _, q := range result.Pending.Requests {
-			answers = append(answers, r.answer(&q))
+			answers = append(answers, r.respond(&q))
 		}
 		state = result.Pending.State
 	}
 	return nil, fmt.Errorf("not ready after 20 rounds of questions")
 }
 
-// answer returns the recorded response. Used ones move to the end, so a repeated request gets the next recording.
-func (r *sourceRun) answer(q *wit.Request) wit.Response {
+// respond returns the recorded response to a request, and moves it to the end, so that a repeated request gets the next
+// recording.
+func (r *sourceRun) respond(q *wit.Request) wit.Response {
 	r.requests++
 	name := q.Method + " " + q.Target
 	fmt.Fprintf(&r.out, "%s\n", name)
@@ -201,8 +203,8 @@ func (r *sourceRun) answer(q *wit.Request) wit.Response {
 	return wit.Response{Tag: q.Tag, Target: q.Target, Status: 404}
 }
 
-// feed reads a feed until it is idle or finished.
-func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollReason) {
+// readFeed reads a feed until it is idle or finished.
+func (r *sourceRun) readFeed(opened *wit.SourceOpened, feed uint32, reason wit.PollReason) {
 	offset := r.offsets[feed]
 	defer func() { r.offsets[feed] = offset }()
 	for r.requests < maxExchanges {
@@ -218,7 +220,7 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 		offsetBefore := encode(fields(offset))
 		rows := r.rowsRead
 		r.waitMs = 0
-		more, err := r.page(opened.Context, feed, action.Fetch, &offset)
+		more, err := r.readPage(opened.Context, feed, action.Fetch, &offset)
 		if err != nil {
 			fmt.Fprintf(&r.out, "page: %v\n", err)
 			return
@@ -242,9 +244,10 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 	fmt.Fprintf(&r.out, "stopped after %d exchanges\n", maxExchanges)
 }
 
-func (r *sourceRun) page(context []byte, feed uint32, fetch *wit.Fetch,
+// readPage requests a page, decodes it and sets offset to the position after it.
+func (r *sourceRun) readPage(context []byte, feed uint32, fetch *wit.Fetch,
 	offset *[]wit.OffsetEntry) (more bool, err error) {
-	response := r.answer(&fetch.Request)
+	response := r.respond(&fetch.Request)
 	body := response.Body
 	response.Body = nil
 	page, err := r.p.Begin(context, feed, fetch.Position, response)
@@ -268,19 +271,19 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 			return false, err
 		}
 		body = body[n:]
-		r.rows(&result)
+		r.writeRows(&result)
 		for i := range result.Linked {
 			q := &result.Linked[i].Request
 			tolerated := result.Linked[i].Tolerate
-			a := r.answer(q)
-			if a.Status/100 != 2 && !slices.Contains(tolerated, a.Status) {
-				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
+			response := r.respond(q)
+			if response.Status/100 != 2 && !slices.Contains(tolerated, response.Status) {
+				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, response.Status)
 			}
 			linkedDepth := depth + 1
 			if last && tag != "" {
 				linkedDepth = depth // it follows this response
 			}
-			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, linkedDepth); err != nil {
+			if _, err := r.decode(page, q.Tag, response.Status, response.Body, offset, linkedDepth); err != nil {
 				return false, err
 			}
 		}
@@ -294,7 +297,8 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 	return more, nil
 }
 
-func (r *sourceRun) rows(p *wit.DecodeResult) {
+// writeRows writes the rows and errors of a result to the output.
+func (r *sourceRun) writeRows(p *wit.DecodeResult) {
 	r.b.addSchemas(p.Schemas)
 	r.rowsRead += len(p.Rows)
 	for _, row := range p.Rows {

@@ -141,8 +141,7 @@ func checkRole(key *wit.ConfigKey, name string) []Finding {
 	return nil
 }
 
-// AcceptsDefault reports whether a default of a plugin has an effect. It also accepts the value that the host uses
-// anyway.
+// AcceptsDefault reports whether a plugin's default has an effect, or is the value that the host uses anyway.
 func (r Role) AcceptsDefault(value string) bool {
 	if r.Name == Port && (value == "443" || value == "80") {
 		return true // the host derives them from the scheme

@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// page returns the rows of the table in wit/roles.md. The first cell is the role without its quotes.
-func page(t *testing.T) (rows [][]string) {
+// tableOfPage returns the rows of the table in wit/roles.md. The first cell is the role without its quotes.
+func tableOfPage(t *testing.T) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../wit/roles.md")
 	if err != nil {
@@ -36,11 +36,11 @@ func page(t *testing.T) (rows [][]string) {
 // TestPage checks that wit/roles.md lists all roles with their kinds and defaults.
 func TestPage(t *testing.T) {
 	var documented, registered [][]string
-	for _, cells := range page(t) {
+	for _, cells := range tableOfPage(t) {
 		documented = append(documented,
 			[]string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2], strings.Trim(cells[3], "`")})
 		if doc := strings.TrimSuffix(cells[4], " |"); len(doc) < 8 {
-			t.Errorf("%s: expected what the host does with it, found %q", cells[0], doc)
+			t.Errorf("%s: expected a description of what the host does with it, found %q", cells[0], doc)
 		}
 	}
 	for _, r := range All {
@@ -83,7 +83,7 @@ func TestRolesOfTheHost(t *testing.T) {
 			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
 				literals++
 				text, _ := strconv.Unquote(l.Value)
-				if _, known := Find(text); known || isPrefix(text) {
+				if _, ok := Find(text); ok || isPrefix(text) {
 					t.Errorf("%s: expected a constant of package role, found %s", files.Position(l.Pos()), l.Value)
 				}
 			}
@@ -114,7 +114,7 @@ var addressSetting = setting("a", wit.KindString, "", "http.address")
 // A checkCase is the settings of a source, and the problem with their roles.
 type checkCase struct {
 	settings []wit.ConfigKey
-	rejected bool
+	isFatal  bool
 	want     string
 }
 
@@ -138,25 +138,25 @@ var checkCases = map[string]checkCase{
 		want:     "setting p: is a password without a role: neither plugin nor host uses its value",
 	},
 	"two settings": {
-		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindString, "", "http.address")}, rejected: true,
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindString, "", "http.address")}, isFatal: true,
 		want: "setting b: has the role http.address, which a has too: expected one setting with this role",
 	},
 	"two roles": {
 		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindPassword, "", "http.password", "http.header.x")},
-		rejected: true, want: "setting b: expected one role, found http.password, http.header.x",
+		isFatal:  true, want: "setting b: expected one role, found http.password, http.header.x",
 	},
 	"any role": {
 		settings: []wit.ConfigKey{addressSetting, setting("b.{name}", wit.KindString, "", "http.{name}")},
-		rejected: true,
+		isFatal:  true,
 		want: "setting b.{name}: has the role http.{name}: expected no placeholder, except " +
 			"http.header.{name} and http.query.{name} after a name that ends with {name}",
 	},
 	"any setting": {
-		settings: []wit.ConfigKey{addressSetting, setting("b.{name}", wit.KindString, "", "http.user")}, rejected: true,
+		settings: []wit.ConfigKey{addressSetting, setting("b.{name}", wit.KindString, "", "http.user")}, isFatal: true,
 		want: "setting b.{name}: is a template and has the role http.user, which only one setting may have",
 	},
 	"a password that is shown": {
-		settings: []wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, rejected: true,
+		settings: []wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, isFatal: true,
 		want: "setting a: is a password with the role http.address, whose values are shown: " +
 			"expected the kind string",
 	},
@@ -189,8 +189,8 @@ func TestCheck(t *testing.T) {
 		problems := ""
 		for _, problem := range Check(&wit.Component{Kind: wit.ComponentSource, Settings: c.settings}) {
 			problems += problem.String()
-			if problem.Fatal != c.rejected {
-				t.Errorf("%s: expected rejected %v, found %+v", name, c.rejected, problem)
+			if problem.Fatal != c.isFatal {
+				t.Errorf("%s: expected a fatal problem: %v, found %+v", name, c.isFatal, problem)
 			}
 		}
 		if problems != c.want {
@@ -199,9 +199,10 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Only settings of sources and sinks have roles. A role of another component is a problem that is not fatal.
 func TestRoleOfTransformationIsInvalid(t *testing.T) {
 	problems := Check(&wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{addressSetting}})
 	if len(problems) != 1 || !problems[0].Invalid || problems[0].Fatal {
-		t.Errorf("found %v", problems)
+		t.Errorf("expected one invalid role, found %v", problems)
 	}
 }

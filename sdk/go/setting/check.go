@@ -19,16 +19,14 @@ const Hidden = "[hidden]"
 
 // Check validates values against declarations. The zero Check ignores patterns.
 type Check struct {
-	// Secret means that messages must not show the value, whatever its kind.
-	Secret bool
+	Secret bool // whether messages must not show the value, whatever its kind
 	// Matches reports whether a regular expression matches the whole text. Nil means that patterns are not checked.
 	Matches func(pattern, text string) bool
 	// AllowEmpty accepts empty values of required settings, like Kafka's own classes.
 	AllowEmpty bool
 }
 
-// Value returns the error message for a value, or "". It checks the kind first, then the rules in their order. It never
-// contains the value of a password.
+// Value returns the error message for a value, or "". It never contains the value of a password.
 func (c Check) Value(key *wit.ConfigKey, value string) string {
 	untrimmed := value
 	value = Trim(value)

@@ -43,8 +43,7 @@ func AtMost(n int64) wit.Rule { return wit.Rule{AtMost: &n} }
 // Alias returns the rule that adds another name of the setting.
 func Alias(name string) wit.Rule { return wit.Rule{Alias: &name} }
 
-// Dependents returns the rule that the valid values of these settings depend on this one. A template may have
-// templates.
+// Dependents returns the rule that the valid values of other settings, or of templates, depend on this one.
 func Dependents(names ...string) wit.Rule { return wit.Rule{Dependents: &names} }
 
 // InGroup returns the rule for the heading under which tools show the setting.

@@ -21,11 +21,9 @@ const (
 
 // Problem is a problem of a configuration, as users see it.
 type Problem struct {
-	// File is the name of the configuration file, or "" if unknown, see [Problem.Error].
-	File string `json:"file"`
-	Line int    `json:"line"`
-	// Setting is the name of the setting, or "" if the problem concerns several.
-	Setting string `json:"setting,omitempty"`
+	File    string `json:"file"` // the name of the configuration file, or "" if unknown, see [Problem.Error]
+	Line    int    `json:"line"`
+	Setting string `json:"setting,omitempty"` // the name of the setting, or "" if the problem concerns several
 	Code    Code   `json:"code,omitempty"`
 	Text    string `json:"text"`
 	// Warning: the configuration is accepted.

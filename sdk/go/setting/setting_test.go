@@ -28,47 +28,49 @@ func TestCheck(t *testing.T) {
 		return Define(name, kind, wit.High, nil, "", rules...)
 	}
 	for _, c := range []struct {
-		spec wit.ConfigKey
-		// why: the whole message, if it does not show the value as it was set
+		spec  wit.ConfigKey
 		value string
-		why   string
+		// why is the end of the message, or the whole message if it does not show the value as it was set. "" means
+		// that the value is valid.
+		why string
 	}{
-		{spec("tasks.max", wit.KindInt, AtLeast(1)), "0", "Value must be at least 1"},
-		{spec("tasks.max", wit.KindInt, AtLeast(1)), "many", "Not a number of type INT"},
-		{spec("tasks.max", wit.KindInt, AtLeast(1)), " 2 ", ""},
-		{spec("batch.size", wit.KindInt), "", "Not a number of type INT"},
-		{spec("batch.size", wit.KindInt), "1_000", "Not a number of type INT"},
-		{spec("batch.size", wit.KindInt), "0x10", "Not a number of type INT"},
-		{spec("batch.size", wit.KindInt), "+7", ""},
-		{spec("s", wit.KindShort), "32768", "Not a number of type SHORT"},
-		{spec("l", wit.KindLong), "9223372036854775808", "Not a number of type LONG"},
-		{spec("l", wit.KindLong, AtMost(1<<62)), "4611686018427387905",
-			"Value must be no more than 4611686018427387904"},
-		{spec("d", wit.KindDouble, AtMost(5)), "5.5", "Value must be no more than 5"},
-		{spec("d", wit.KindDouble), "NaN", "Not a number of type DOUBLE"},
-		{spec("d", wit.KindDouble), "-Inf", "Not a number of type DOUBLE"},
-		{spec("d", wit.KindDouble), "1e3", ""},
-		{spec("b", wit.KindBoolean), "yes", "Expected value to be either true or false"},
-		{spec("b", wit.KindBoolean), "TRUE", ""},
-		{spec("b", wit.KindBoolean), "0", ""},
-		{spec("errors.tolerance", wit.KindString, Allowed("none", "all")), "some", "String must be one of: none, all"},
-		{spec("errors.tolerance", wit.KindString, Allowed("none", "all")), "ALL", ""},
-		{spec("store", wit.KindString, Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS",
-			"String must be one of: jks, pem"},
-		{spec("list", wit.KindList, Allowed("a", "b")), "a, c",
-			"Invalid value c for configuration list: String must be one of: a, b"},
-		{spec("list", wit.KindList, Allowed("a", "b")), "", ""},
-		{spec("topic", wit.KindString, Required()), "  ",
-			"Invalid value  for configuration topic: String must be non-empty"},
-		{spec("topic", wit.KindString, Topic()), "a b",
-			"String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
-		{spec("topic", wit.KindString, Topic()), "", ""},
-		{spec("n", wit.KindString, AtLeast(1)), "0", "Value must be at least 1"},
-		{spec("n", wit.KindString, AtLeast(1)), "word", ""},
-		{spec("pw", wit.KindPassword, Allowed("x")), "hunter2",
-			"Invalid value [hidden] for configuration pw: String must be one of: x"},
-		{spec("e", wit.KindInt), "a\x1b[2Jb\nc",
-			`Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
+		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: "0", why: "Value must be at least 1"},
+		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: "many", why: "Not a number of type INT"},
+		{spec: spec("tasks.max", wit.KindInt, AtLeast(1)), value: " 2 "},
+		{spec: spec("batch.size", wit.KindInt), value: "", why: "Not a number of type INT"},
+		{spec: spec("batch.size", wit.KindInt), value: "1_000", why: "Not a number of type INT"},
+		{spec: spec("batch.size", wit.KindInt), value: "0x10", why: "Not a number of type INT"},
+		{spec: spec("batch.size", wit.KindInt), value: "+7"},
+		{spec: spec("s", wit.KindShort), value: "32768", why: "Not a number of type SHORT"},
+		{spec: spec("l", wit.KindLong), value: "9223372036854775808", why: "Not a number of type LONG"},
+		{spec: spec("l", wit.KindLong, AtMost(1<<62)), value: "4611686018427387905",
+			why: "Value must be no more than 4611686018427387904"},
+		{spec: spec("d", wit.KindDouble, AtMost(5)), value: "5.5", why: "Value must be no more than 5"},
+		{spec: spec("d", wit.KindDouble), value: "NaN", why: "Not a number of type DOUBLE"},
+		{spec: spec("d", wit.KindDouble), value: "-Inf", why: "Not a number of type DOUBLE"},
+		{spec: spec("d", wit.KindDouble), value: "1e3"},
+		{spec: spec("b", wit.KindBoolean), value: "yes", why: "Expected value to be either true or false"},
+		{spec: spec("b", wit.KindBoolean), value: "TRUE"},
+		{spec: spec("b", wit.KindBoolean), value: "0"},
+		{spec: spec("errors.tolerance", wit.KindString, Allowed("none", "all")), value: "some",
+			why: "String must be one of: none, all"},
+		{spec: spec("errors.tolerance", wit.KindString, Allowed("none", "all")), value: "ALL"},
+		{spec: spec("store", wit.KindString, Allowed("jks", "pem"), Role("tls.keystore.type")), value: "JKS",
+			why: "String must be one of: jks, pem"},
+		{spec: spec("list", wit.KindList, Allowed("a", "b")), value: "a, c",
+			why: "Invalid value c for configuration list: String must be one of: a, b"},
+		{spec: spec("list", wit.KindList, Allowed("a", "b")), value: ""},
+		{spec: spec("topic", wit.KindString, Required()), value: "  ",
+			why: "Invalid value  for configuration topic: String must be non-empty"},
+		{spec: spec("topic", wit.KindString, Topic()), value: "a b",
+			why: "String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
+		{spec: spec("topic", wit.KindString, Topic()), value: ""},
+		{spec: spec("n", wit.KindString, AtLeast(1)), value: "0", why: "Value must be at least 1"},
+		{spec: spec("n", wit.KindString, AtLeast(1)), value: "word"},
+		{spec: spec("pw", wit.KindPassword, Allowed("x")), value: "hunter2",
+			why: "Invalid value [hidden] for configuration pw: String must be one of: x"},
+		{spec: spec("e", wit.KindInt), value: "a\x1b[2Jb\nc",
+			why: `Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
 	} {
 		want := c.why
 		if want != "" && !strings.HasPrefix(want, "Invalid value ") {
@@ -88,6 +90,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// table returns a table with a template, an alias, groups and unsupported settings.
 func table() *Table {
 	t := &Table{Prefixes: []string{"shop.", "shop#"}}
 	t.Declare(Define("shop.mode", wit.KindString, wit.High, Default("one"), "", Allowed("one", "two"),
@@ -97,14 +100,15 @@ func table() *Table {
 		Define("shop#{n}.size", wit.KindInt, wit.High, nil, "", AtLeast(1)),
 		Define("shop#{n}.part#{m}.low", wit.KindString, wit.High, nil, ""),
 		Define("shop.header.{name}", wit.KindPassword, wit.High, nil, "", Role("http.header.{name}")),
-		Define("shop.list", wit.KindList, wit.High, nil, ""), Define("shop.wait.ms", wit.KindLong, wit.High,
-			Default("1500"), ""))
+		Define("shop.list", wit.KindList, wit.High, nil, ""),
+		Define("shop.wait.ms", wit.KindLong, wit.High, Default("1500"), ""))
 	t.DeclareUnsupported(Define("shop.secret", wit.KindPassword, wit.Low, nil, "x."))
 	t.DeclareUnsupported(Define("shop.enable", wit.KindString, wit.Low, nil, "x."), "0")
 	t.SupportOnly("shop.mode", "one")
 	return t
 }
 
+// settingsOf returns settings of lines name=value.
 func settingsOf(lines ...string) []wit.Setting {
 	var list []wit.Setting
 	for _, line := range lines {
@@ -114,29 +118,39 @@ func settingsOf(lines ...string) []wit.Setting {
 	return list
 }
 
+// Validate reports misspelt, missing, invalid and unsupported settings. It instantiates templates with their numbers.
 func TestExamine(t *testing.T) {
-	for _, c := range []struct{ settings, setting, message string }{
-		{"shop.mode=ONE shop#00.name=x shop.enable=0", "", ""},
-		{"shop.old-mode=three", "shop.mode",
-			"Invalid value three for configuration shop.mode: String must be one of: one, two"},
-		{"shop#7.name=x shop#007.name=y", "", ""},
-		{"shop.mode=two", "shop.mode", "Value two for configuration shop.mode is not built yet; built: one"},
-		{"shop.mode=three", "shop.mode",
-			"Invalid value three for configuration shop.mode: String must be one of: one, two"},
-		{"shop#00.size=5", "shop#00.name",
-			"Missing required configuration \"shop#00.name\" which has no default value."},
-		{"shop#00.name=x shop#00.size=0", "shop#00.size",
-			"Invalid value 0 for configuration shop#00.size: Value must be at least 1"},
-		{"shop.secret=hush", "shop.secret",
-			"Value [hidden] for configuration shop.secret is not built yet; leave the setting out"},
-		{"shop.enable=1", "shop.enable", "Value 1 for configuration shop.enable is not built yet; built: 0"},
-		{"shop.moed=one", "shop.moed", "unknown setting; the nearest known one is shop.mode"},
-		{"shop#01.nmae=one", "shop#01.name", "Missing required"},
-		{"shop#0001.name=one", "shop#0001.name", "unknown setting; the nearest known one is"},
-		{"shop#01.name=x shop#01.part#02.low=1", "", ""},
-		{"shop#01.name=x shop#01.part#02.high=1", "shop#01.part#02.high", "unknown setting"},
-		{"shop.header.X-Key=k", "", ""},
-		{"transforms=x name=y", "", ""},
+	for _, c := range []struct {
+		settings string
+		setting  string // of the first error. "" means that there is none.
+		message  string
+	}{
+		{settings: "shop.mode=ONE shop#00.name=x shop.enable=0"},
+		{settings: "shop.old-mode=three", setting: "shop.mode",
+			message: "Invalid value three for configuration shop.mode: String must be one of: one, two"},
+		{settings: "shop#7.name=x shop#007.name=y"},
+		{settings: "shop.mode=two", setting: "shop.mode",
+			message: "Value two for configuration shop.mode is not built yet; built: one"},
+		{settings: "shop.mode=three", setting: "shop.mode",
+			message: "Invalid value three for configuration shop.mode: String must be one of: one, two"},
+		{settings: "shop#00.size=5", setting: "shop#00.name",
+			message: "Missing required configuration \"shop#00.name\" which has no default value."},
+		{settings: "shop#00.name=x shop#00.size=0", setting: "shop#00.size",
+			message: "Invalid value 0 for configuration shop#00.size: Value must be at least 1"},
+		{settings: "shop.secret=hush", setting: "shop.secret",
+			message: "Value [hidden] for configuration shop.secret is not built yet; leave the setting out"},
+		{settings: "shop.enable=1", setting: "shop.enable",
+			message: "Value 1 for configuration shop.enable is not built yet; built: 0"},
+		{settings: "shop.moed=one", setting: "shop.moed",
+			message: "unknown setting; the nearest known one is shop.mode"},
+		{settings: "shop#01.nmae=one", setting: "shop#01.name", message: "Missing required"},
+		{settings: "shop#0001.name=one", setting: "shop#0001.name",
+			message: "unknown setting; the nearest known one is"},
+		{settings: "shop#01.name=x shop#01.part#02.low=1"},
+		{settings: "shop#01.name=x shop#01.part#02.high=1", setting: "shop#01.part#02.high",
+			message: "unknown setting"},
+		{settings: "shop.header.X-Key=k"},
+		{settings: "transforms=x name=y"},
 	} {
 		setting := ""
 		message := ""
@@ -165,6 +179,7 @@ func TestExamine(t *testing.T) {
 	}
 }
 
+// Values are read by their kinds, with defaults, aliases and groups.
 func TestValues(t *testing.T) {
 	v := table().Values(settingsOf("shop.size=7", "shop.size=8", "shop#01.size= 9 ", "shop#2.name=x",
 		"shop.list=a,, b ", "shop.old-mode=TWO"))
@@ -173,12 +188,13 @@ func TestValues(t *testing.T) {
 	if diff := cmp.Diff([]any{8, "two", []string{"a", "b"}, 1500 * time.Millisecond, "", false}, got); diff != "" {
 		t.Error(diff)
 	}
-	var found []string
+	var groups []string
 	for _, g := range v.Groups("shop#{n}.", "shop.") {
-		found = append(found, g.Digits+":"+strconv.Itoa(g.Int("size"))+":"+g.Source("size")+":"+g.String("name")+":"+
+		groups = append(groups, g.Digits+":"+strconv.Itoa(g.Int("size"))+":"+g.Source("size")+":"+g.String("name")+":"+
 			g.Name("name"))
 	}
-	if diff := cmp.Diff([]string{"01:9:shop#01.size::shop#01.name", "2:8:shop.size:x:shop#2.name"}, found); diff != "" {
+	wantGroups := []string{"01:9:shop#01.size::shop#01.name", "2:8:shop.size:x:shop#2.name"}
+	if diff := cmp.Diff(wantGroups, groups); diff != "" {
 		t.Error(diff)
 	}
 	if g := table().Values(settingsOf("shop#0.name=x")).Groups("shop#{n}.", "shop."); len(g) != 1 ||
@@ -187,19 +203,28 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// A name finds its declaration directly, by an alias or by a template.
 func TestFind(t *testing.T) {
 	d := table()
-	for name, want := range map[string]string{"shop.mode": "shop.mode", "shop.old-mode": "shop.mode",
+	for name, want := range map[string]string{
+		"shop.mode":          "shop.mode",
+		"shop.old-mode":      "shop.mode",
 		"shop#1.part#22.low": "shop#1.part#22.low",
-		"shop.header.X":      "shop.header.X", "shop.header.": "", "shop.header.a\nb": "", "shop#.name": "",
-		"shop#1234.name": "", "shop#{n}.name": "", "other": ""} {
+		"shop.header.X":      "shop.header.X",
+		"shop.header.":       "",
+		"shop.header.a\nb":   "",
+		"shop#.name":         "",
+		"shop#1234.name":     "",
+		"shop#{n}.name":      "",
+		"other":              "",
+	} {
 		key, ok := d.Find(name)
 		if key.Name != want || ok != (want != "") {
-			t.Errorf("%s: found %q", name, key.Name)
+			t.Errorf("%s: expected %q, found %q, %v", name, want, key.Name, ok)
 		}
 	}
 	if got := len(d.Matching("shop.header.X")); got != 1 {
-		t.Errorf("found %d declarations", got)
+		t.Errorf("expected one declaration, found %d", got)
 	}
 	numbered := &Table{Prefixes: []string{"x#{n}."}}
 	if p := numbered.Prefix("x#12.a"); p != "x#{n}." {
@@ -207,11 +232,17 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// The nearest declared name is suggested for a misspelt one.
 func TestNearest(t *testing.T) {
 	d := table()
-	for name, want := range map[string]string{"shop.mdoe": "shop.mode", "shop#12.nmae": "shop#12.name",
-		"mode": "shop.mode", "shop.heder.API": "shop.header.API",
-		"wholly.other": "", "shop.wiat.ms": "shop.wait.ms"} {
+	for name, want := range map[string]string{
+		"shop.mdoe":      "shop.mode",
+		"shop#12.nmae":   "shop#12.name",
+		"mode":           "shop.mode",
+		"shop.heder.API": "shop.header.API",
+		"wholly.other":   "",
+		"shop.wiat.ms":   "shop.wait.ms",
+	} {
 		if got := d.Nearest(name); got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
 		}
@@ -242,7 +273,7 @@ func TestDistanceProperties(t *testing.T) {
 			t.Fatalf("%q %q: %d, %d", a, b, d, Distance(b, a))
 		}
 		if w := distanceWithin(a, b, 3); (d < 3 && w != d) || (d >= 3 && w < 3) {
-			t.Fatalf("%q %q: %d within 3: %d", a, b, d, w)
+			t.Fatalf("%q %q: expected the distance %d within 3, found %d", a, b, d, w)
 		}
 	}
 }
@@ -272,14 +303,14 @@ func TestTemplateProperties(t *testing.T) {
 
 var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
 
-// expression returns the regular expression for names that a template with placeholders matches.
-func expression(name string) *regexp.Regexp {
+// expressionOf returns the regular expression for names that a template with placeholders matches.
+func expressionOf(name string) *regexp.Regexp {
 	text := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(anyName), "(.+)")
 	return regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(text, "([0-9]{1,3})"))
 }
 
-// standFor returns the texts of the placeholders in a name, or nil if the template does not match it.
-func standFor(template, name string) (texts []string) {
+// placeholderTexts returns the texts of the placeholders in a name, or nil if the template does not match it.
+func placeholderTexts(template, name string) (texts []string) {
 	var values []string
 	if !compareNames(template, name, false, &values) {
 		return nil
@@ -297,9 +328,9 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}",
 		""}
 	random := rand.New(rand.NewPCG(1, 2))
-	randomName := func(most int) string {
+	randomName := func(maxPieces int) string {
 		var text strings.Builder
-		for range random.IntN(most + 1) {
+		for range random.IntN(maxPieces + 1) {
 			text.WriteString(pieces[random.IntN(len(pieces))])
 		}
 		return text.String()
@@ -307,26 +338,26 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	matched := 0
 	for range 200_000 {
 		name := randomName(5)
-		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || (len(placeholders) == 2 &&
-			placeholders[0] == placeholders[1]) ||
-			!strings.Contains(name, "{") || strings.Contains(name, "\xff") {
+		placeholders := anyPlaceholder.FindAllString(name, -1)
+		hasTwice := len(placeholders) == 2 && placeholders[0] == placeholders[1]
+		if len(placeholders) > 2 || hasTwice || !strings.Contains(name, "{") || strings.Contains(name, "\xff") {
 			continue // no plugin with such a name is loaded
 		}
 		key := randomName(6)
 		if random.IntN(2) == 0 {
 			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return randomName(2) })
 		}
-		start := expression(name)
-		whole := regexp.MustCompile(expression(name).String() + "$")
+		prefix := expressionOf(name)
+		complete := regexp.MustCompile(expressionOf(name).String() + "$")
 		var want []string
-		if groups := whole.FindStringSubmatch(key); groups != nil {
+		if groups := complete.FindStringSubmatch(key); groups != nil {
 			want = groups[1:]
 			matched++
 		}
-		if got := standFor(name, key); !slices.Equal(got, want) || (got == nil) != (want == nil) {
+		if got := placeholderTexts(name, key); !slices.Equal(got, want) || (got == nil) != (want == nil) {
 			t.Fatalf("%q matches %q with %q, expected %q", name, key, got, want)
 		}
-		if got, want := hasTemplatePrefix(name, key), start.MatchString(key); got != want {
+		if got, want := hasTemplatePrefix(name, key), prefix.MatchString(key); got != want {
 			t.Fatalf("%q begins %q: %v, expected %v", name, key, got, want)
 		}
 	}
@@ -345,12 +376,12 @@ func FuzzTemplate(f *testing.F) {
 		"{N}.{}", "{n", "a{name}b"}
 	var expressions []*regexp.Regexp
 	for _, template := range templates {
-		expressions = append(expressions, regexp.MustCompile(expression(template).String()+"$"))
+		expressions = append(expressions, regexp.MustCompile(expressionOf(template).String()+"$"))
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		for i, template := range templates {
 			if got, want := matches(template, name), expressions[i].MatchString(name); got != want {
-				t.Errorf("%s for %q: %v", template, name, got)
+				t.Errorf("%s for %q: expected a match: %v, found %v", template, name, want, got)
 			}
 		}
 		for _, n := range numbersIn(name) {
@@ -416,6 +447,7 @@ func TestGuestSafe(t *testing.T) {
 	}
 }
 
+// Durations in milliseconds are limited to a hundred years.
 func TestMilliseconds(t *testing.T) {
 	table := NewTable(Define("wait.ms", wit.KindLong, wit.Low, nil, "How long."))
 	for text, want := range map[string]time.Duration{

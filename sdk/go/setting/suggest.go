@@ -37,15 +37,15 @@ func (s *Suggester) Nearest(name string) string {
 	}
 	unprefixed := strings.TrimPrefix(name, t.Prefix(name)) // the prefix is not misspelt
 	best := ""
-	least := len(unprefixed)/4 + 2
+	bestBound := len(unprefixed)/4 + 2
 	consider := func(name, candidate, compared string, bound int) {
-		bound = min(bound, least)
+		bound = min(bound, bestBound)
 		if !s.spend(100 + len(name)*len(compared)) {
 			return
 		}
 		if n := distanceWithin(name, compared, bound); n < bound {
 			best = candidate
-			least = n
+			bestBound = n
 		}
 	}
 	word := name[strings.LastIndexByte(name, '.')+1:]
@@ -61,7 +61,7 @@ func (s *Suggester) Nearest(name string) string {
 				continue
 			}
 			candidate := fillTemplate(declared, numbers, "")
-			consider(name, candidate, candidate, least)
+			consider(name, candidate, candidate, bestBound)
 			for _, short := range t.withoutPrefix(candidate, unprefixed != name) {
 				consider(unprefixed, candidate, short, len(unprefixed)/6+1)
 			}
@@ -76,19 +76,19 @@ func (s *Suggester) spend(n int) bool {
 	return s.Budget >= 0
 }
 
-// withoutPrefix returns a name without its prefix, or without prefix and number; shorter also cuts the next word.
-func (t *Table) withoutPrefix(name string, shorter bool) []string {
+// withoutPrefix returns a name without prefix, without prefix and number and, if cutsWords, without its first words.
+func (t *Table) withoutPrefix(name string, cutsWords bool) []string {
 	prefix := t.Prefix(name)
 	short, ok := strings.CutPrefix(name, prefix)
 	if prefix == "" || !ok {
 		return nil
 	}
 	names := []string{short}
-	if number, below, ok := strings.Cut(short, "."); ok && strings.HasSuffix(prefix, "#") {
-		short = below
-		names = append(names, "#"+number+"."+below, below)
+	if number, suffix, ok := strings.Cut(short, "."); ok && strings.HasSuffix(prefix, "#") {
+		short = suffix
+		names = append(names, "#"+number+"."+suffix, suffix)
 	}
-	for shorter && strings.Contains(short, ".") {
+	for cutsWords && strings.Contains(short, ".") {
 		_, short, _ = strings.Cut(short, ".")
 		names = append(names, short)
 	}

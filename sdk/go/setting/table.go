@@ -14,18 +14,14 @@ type Table struct {
 	// Prefixes of the component's settings. An undeclared name that begins with one of them is an error; other names
 	// are ignored. {n} is a placeholder for a number.
 	Prefixes []string
-	// Check holds the options of [Table.Validate].
-	Check Check
+	Check    Check // the options of [Table.Validate]
 
-	specs []wit.ConfigKey
-	// groupSizes counts the settings of each group.
-	groupSizes map[string]int32
+	specs      []wit.ConfigKey
+	groupSizes map[string]int32 // the number of settings of each group
 	// supported has the supported values of settings that are not fully supported, by declared name.
-	supported map[string][]string
-	// alternatives has hints what to use instead of some of them, by declared name.
-	alternatives map[string]string
-	// index is nil until it is first used.
-	index atomic.Pointer[index]
+	supported    map[string][]string
+	alternatives map[string]string     // hints what to use instead of some of them, by declared name
+	index        atomic.Pointer[index] // nil until it is first used
 }
 
 // index finds declarations by name.
@@ -36,13 +32,10 @@ type index struct {
 
 // template is a name or alias with placeholders.
 type template struct {
-	name string
-	// spec is the index of the declaration.
-	spec int
-	// prefix is the text before the first placeholder.
-	prefix string
-	// suffix is the text after the last placeholder.
-	suffix string
+	name   string
+	spec   int    // the index of the declaration
+	prefix string // the text before the first placeholder
+	suffix string // the text after the last placeholder
 }
 
 func newTemplate(name string, spec int) template {
@@ -99,8 +92,7 @@ func hasOrder(key *wit.ConfigKey) bool {
 	return slices.ContainsFunc(key.Rules, func(r wit.Rule) bool { return r.Order != nil })
 }
 
-// DeclareUnsupported declares a known setting that is not supported yet. The values harmless are accepted, because they
-// have no effect.
+// DeclareUnsupported declares a setting that is not supported yet, except the values harmless, which have no effect.
 func (t *Table) DeclareUnsupported(key wit.ConfigKey, harmless ...string) {
 	key.Documentation += " Not built yet."
 	t.Declare(key)
@@ -126,7 +118,8 @@ func (t *Table) SuggestInstead(name, text string) {
 	t.alternatives[name] = text
 }
 
-func (t *Table) indexed() *index {
+// loadIndex returns the index. It builds the index if there is none yet.
+func (t *Table) loadIndex() *index {
 	if in := t.index.Load(); in != nil {
 		return in
 	}
@@ -153,7 +146,7 @@ func (in *index) add(name string, spec int) {
 
 // locate returns the declaration of a name and the template that matches, or "" if the exact name is declared.
 func (t *Table) locate(name string) (spec int, templateName string, ok bool) {
-	in := t.indexed()
+	in := t.loadIndex()
 	if i, ok := in.exact[name]; ok {
 		return i, "", true
 	}
@@ -180,7 +173,7 @@ func (t *Table) Find(name string) (key wit.ConfigKey, ok bool) {
 
 // Declares reports whether the exact name is declared. Templates do not count.
 func (t *Table) Declares(name string) bool {
-	_, ok := t.indexed().exact[name]
+	_, ok := t.loadIndex().exact[name]
 	return ok
 }
 
@@ -192,7 +185,7 @@ func (t *Table) Matching(name string) (keys []wit.ConfigKey) {
 			keys = append(keys, *key)
 		}
 	}
-	for _, tmpl := range t.indexed().templates {
+	for _, tmpl := range t.loadIndex().templates {
 		if tmpl.matches(name) {
 			keys = append(keys, t.specs[tmpl.spec])
 		}

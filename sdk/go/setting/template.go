@@ -16,7 +16,7 @@ func IsTemplate(name string) bool {
 }
 
 // cutPlaceholder splits a template around its first placeholder. Other braces are text.
-func cutPlaceholder(template string) (before, placeholder string, ok bool) {
+func cutPlaceholder(template string) (prefix, placeholder string, ok bool) {
 	for i := 0; i < len(template); i++ {
 		if template[i] != '{' {
 			continue
@@ -34,10 +34,8 @@ func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 }
 
 const (
-	// maxDigits is the largest number of digits of a placeholder.
-	maxDigits = 3
-	// maxPlaceholders is the largest number of placeholders of a template.
-	maxPlaceholders = 2
+	maxDigits       = 3 // the largest number of digits of a placeholder
+	maxPlaceholders = 2 // the largest number of placeholders of a template
 	// maxTemplateName is the length in bytes up to which templates match a name, and names are similar: with two
 	// placeholders the time grows with the square of the length. A header's name, the longest one, has some hundred.
 	maxTemplateName = 1_000
@@ -50,8 +48,7 @@ func matches(template, name string) bool { return compareNames(template, name, f
 // hasTemplatePrefix reports whether a template matches the beginning of a name.
 func hasTemplatePrefix(template, name string) bool { return compareNames(template, name, true, nil) }
 
-// compareNames compares a template with a name. If open is set, the name may be longer. It appends the placeholders and
-// their values to values.
+// compareNames compares a template with a name, longer if open, and appends placeholders and their values to values.
 func compareNames(template, name string, open bool, values *[]string) bool {
 	prefix, placeholder, hasPlaceholder := cutPlaceholder(template)
 	remaining, ok := strings.CutPrefix(name, prefix)
@@ -62,7 +59,7 @@ func compareNames(template, name string, open bool, values *[]string) bool {
 		return open || remaining == ""
 	}
 	template = template[len(prefix)+len(placeholder):]
-	for n := longest(placeholder, remaining); n > 0; n-- {
+	for n := maxMatch(placeholder, remaining); n > 0; n-- {
 		if compareNames(template, remaining[n:], open, values) {
 			if values != nil {
 				*values = append([]string{placeholder, remaining[:n]}, *values...)
@@ -73,8 +70,8 @@ func compareNames(template, name string, open bool, values *[]string) bool {
 	return false
 }
 
-// longest returns how many bytes at the start of a text a placeholder may match.
-func longest(placeholder, text string) int {
+// maxMatch returns how many bytes at the start of a text a placeholder may match.
+func maxMatch(placeholder, text string) int {
 	if placeholder != anyName {
 		return min(leadingDigits(text), maxDigits)
 	}
@@ -84,8 +81,7 @@ func longest(placeholder, text string) int {
 	return len(text)
 }
 
-// leadingDigits returns the number of digits at the start of a text. It stops counting when a placeholder cannot match
-// all of them.
+// leadingDigits counts the digits at the start of a text, up to one more than a placeholder can match.
 func leadingDigits(s string) int {
 	n := 0
 	for n < len(s) && n <= maxDigits && s[n] >= '0' && s[n] <= '9' {

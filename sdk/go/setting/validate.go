@@ -65,11 +65,11 @@ func (t *Table) groups() (groups []string) {
 // validateOne checks one setting under its full name; declared is its declaration.
 func (t *Table) validateOne(v Values, key wit.ConfigKey, declared *wit.ConfigKey) wit.ConfigValue {
 	e := wit.ConfigValue{Key: key, Value: key.DefaultValue, Visible: true}
-	value, present := v.Lookup(key.Name)
-	if !present {
-		value, present = v.byAlias(declared)
+	value, isSet := v.Lookup(key.Name)
+	if !isSet {
+		value, isSet = v.byAlias(declared)
 	}
-	if present {
+	if isSet {
 		e.Value = &value
 	}
 	why := ""
@@ -79,12 +79,12 @@ func (t *Table) validateOne(v Values, key wit.ConfigKey, declared *wit.ConfigKey
 	case IsRequired(&key):
 		why = Missing(key.Name)
 	}
-	supported, restricted := t.supported[declared.Name]
-	if restricted && !present && key.DefaultValue == nil {
+	supported, isRestricted := t.supported[declared.Name]
+	if isRestricted && !isSet && key.DefaultValue == nil {
 		e.Visible = false // no form offers unsupported settings
 	}
-	if restricted && present && why == "" && !slices.ContainsFunc(supported,
-		func(b string) bool { return strings.EqualFold(b, value) }) {
+	if isRestricted && isSet && why == "" && !slices.ContainsFunc(supported,
+		func(s string) bool { return strings.EqualFold(s, value) }) {
 		why = unsupportedMessage(&key, value, supported, t.alternatives[declared.Name])
 	}
 	if why != "" {

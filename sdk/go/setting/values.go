@@ -8,17 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Values reads settings, with the defaults of a table. The settings must have been validated: a value of another kind
-// than the method reads results in zero.
+// Values reads validated settings, with the defaults of a table. A method returns zero for a value of another kind.
 type Values struct {
 	table    *Table
 	settings []wit.Setting
-	// last is the index of the last setting of each name; nil if there are few settings.
-	last map[string]int
+	last     map[string]int // the index of the last setting of each name; nil if there are few settings
 }
 
-// fewSettings is the number up to which a linear search is fast enough. A connector with 200 entity sets has a
-// thousand.
+// fewSettings is the number up to which a linear search is fast enough; large connectors have a thousand.
 const fewSettings = 16
 
 // Values returns a reader of settings. If a name occurs twice, the last counts.
@@ -69,8 +66,7 @@ func (v Values) String(name string) string {
 	return ""
 }
 
-// byAlias returns the value under an alias of the setting. Aliases that are templates are ignored: the host passes such
-// values under their declared names.
+// byAlias returns the value under an alias that is no template: the host passes such values under their declared names.
 func (v Values) byAlias(key *wit.ConfigKey) (value string, ok bool) {
 	for _, r := range key.Rules {
 		if r.Alias != nil {
@@ -100,8 +96,7 @@ func (v Values) Int(name string) int {
 // Duration returns the value, which is in milliseconds, as a duration.
 func (v Values) Duration(name string) time.Duration { return Milliseconds(int64(v.Int(name))) }
 
-// Milliseconds returns a duration of n milliseconds, limited to a hundred years so that the sum of two does not
-// overflow.
+// Milliseconds returns a duration of n milliseconds, at most a hundred years so that the sum of two does not overflow.
 func Milliseconds(n int64) time.Duration {
 	const century = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return time.Duration(max(-century, min(n, century))) * time.Millisecond
@@ -112,15 +107,15 @@ func (v Values) List(name string) []string {
 	return slices.DeleteFunc(ParseList(v.String(name)), func(item string) bool { return item == "" })
 }
 
-// WithPrefix returns the settings whose names begin with a prefix, by the rest of their names.
+// WithPrefix returns the settings whose names begin with a prefix, by their names without it.
 func (v Values) WithPrefix(prefix string) map[string]string {
-	below := map[string]string{}
+	values := map[string]string{}
 	for _, s := range v.settings {
 		if name, ok := strings.CutPrefix(s.Name, prefix); ok && name != "" {
-			below[name] = s.Value
+			values[name] = s.Value
 		}
 	}
-	return below
+	return values
 }
 
 // Groups returns the numbered groups that occur in the settings, sorted by their numbers as strings. group is the
@@ -152,13 +147,10 @@ func (v Values) Groups(group, shared string) []Group {
 
 // Group is a numbered group of settings.
 type Group struct {
-	// Digits is the number as it is written: 1 and 01 are two groups.
-	Digits string
+	Digits string // the number as it is written: 1 and 01 are two groups
 	values Values
-	// prefix is the prefix of the group's settings.
-	prefix string
-	// shared is the prefix of the settings that apply to all groups, or "".
-	shared string
+	prefix string // the prefix of the group's settings
+	shared string // the prefix of the settings that apply to all groups, or ""
 }
 
 // Name returns the full name of a setting of the group.
@@ -166,7 +158,7 @@ func (g Group) Name(name string) string { return g.prefix + name }
 
 // Source returns the full name of the setting that provides the value: the group's setting, or the shared one.
 func (g Group) Source(name string) string {
-	if _, present := g.values.Lookup(g.Name(name)); !present && g.shared != "" {
+	if _, isSet := g.values.Lookup(g.Name(name)); !isSet && g.shared != "" {
 		if _, _, ok := g.values.table.locate(g.shared + name); ok {
 			return g.shared + name
 		}

@@ -45,9 +45,9 @@ func (poster) Encode(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, 
 		if err != nil {
 			return d, err
 		}
-		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/" + topics[r.Topic],
-			Body: body},
-			Rows: []uint32{number}, OrderingKey: uint32(r.Partition)})
+		request := wit.Request{Method: "POST", Target: "/" + topics[r.Topic], Body: body}
+		d.Ready = append(d.Ready, wit.Delivery{Request: request, Rows: []uint32{number},
+			OrderingKey: uint32(r.Partition)})
 	}
 	return d, nil
 }

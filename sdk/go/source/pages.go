@@ -17,17 +17,15 @@ import (
 // distributes its feeds over tasks.
 type PagePlugin interface {
 	sdk.Plugin
-	// Feeds returns what a connector with these settings reads. The host calls it for each instance; the result must be
-	// the same for the same settings.
+	// Feeds returns what a connector reads. The result must be the same for the same settings.
 	Feeds(component string, settings []wit.Setting) ([]Feed, error)
 }
 
 // Feed is a sequence of pages that are written to one topic.
 type Feed struct {
 	// Name is short, stable and unique in the connector. Offsets are stored under this name.
-	Name string
-	// Topic is the topic of the feed's records.
-	Topic string
+	Name  string
+	Topic string // the topic of the feed's records
 	// Identity contains everything that decides which rows the feed reads, except the address of the service and the
 	// user: path, filter and the like. If it changes, stored offsets are not used and the task fails.
 	Identity string
@@ -41,8 +39,7 @@ type Feed struct {
 	Read func(at Offset, response wit.Response) (Page, error)
 }
 
-// Offset is the position of a feed. Values are strings, int64, float64, booleans or nil. Names that begin with "sdk."
-// are reserved.
+// Offset is the position of a feed: strings, int64, float64, booleans or nil. Names that start with "sdk." are reserved.
 type Offset map[string]any
 
 // String returns the string with that name, or "" if there is none.
@@ -54,12 +51,10 @@ func (o Offset) String(name string) string {
 // Page is the result of [Feed.Read]. The host stores its records and Next together: after a crash it requests the page
 // again unless all records were stored.
 type Page struct {
-	// Records are written to the feed's topic.
-	Records []Record
+	Records []Record // written to the feed's topic
 	// Next is the position of the next page. Nil means that this page is requested again at the next poll.
 	Next Offset
-	// More means that the next page is available now, without waiting for a poll.
-	More bool
+	More bool // whether the next page is available now, without waiting for a poll
 }
 
 // Record is a Kafka record. Key and Value are structs, pointers, slices, maps with string keys, time.Time, signed
@@ -91,11 +86,9 @@ const (
 type pages struct {
 	PagePlugin
 	// feeds caches the feeds by context.
-	feeds map[string][]Feed
-	// open holds the open pages by their numbers.
-	open map[uint32]*openPage
-	// last is the number of the page that was opened last.
-	last    uint32
+	feeds   map[string][]Feed
+	open    map[uint32]*openPage // the open pages by their numbers
+	last    uint32               // the number of the page that was opened last
 	schemas schemas
 }
 
@@ -142,7 +135,6 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte,
 	return wit.SourceOpenResult{Ready: opened}, nil
 }
 
-// feedsOf returns the feeds of a context.
 func (p *pages) feedsOf(context []byte) ([]Feed, error) {
 	if feeds, ok := p.feeds[string(context)]; ok {
 		return feeds, nil
@@ -174,7 +166,6 @@ func (p *pages) feed(context []byte, number uint32) (*Feed, error) {
 	return &feeds[number], nil
 }
 
-// Next returns the request for the page at the offset.
 func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, reason wit.PollReason,
 	_ int64) (wit.NextAction, error) {
 	f, err := p.feed(context, number)
@@ -198,7 +189,6 @@ func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, re
 	return wit.NextAction{Fetch: &wit.Fetch{Request: request, Position: &position}}, err
 }
 
-// Begin opens a page.
 func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
 	f, err := p.feed(context, number)
@@ -235,16 +225,15 @@ func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last boo
 	} else if status < 200 || status > 299 {
 		return wit.DecodeResult{}, statusError(page.response)
 	}
-	read, err := page.feed.Read(page.offset, page.response)
+	result, err := page.feed.Read(page.offset, page.response)
 	if err != nil {
 		return wit.DecodeResult{}, dataError(err)
 	}
-	return p.finish(page, read)
+	return p.finish(page, result)
 }
 
-// finish encodes the records of a page.
-func (p *pages) finish(page *openPage, read Page) (out wit.DecodeResult, err error) {
-	for i, r := range read.Records {
+func (p *pages) finish(page *openPage, result Page) (out wit.DecodeResult, err error) {
+	for i, r := range result.Records {
 		row := wit.Row{RowIndex: uint32(i), Partition: -1, Offset: -1, Timestamp: -1}
 		if row.Key, out.Data, err = p.schemas.append(&out, r.Key); err == nil {
 			row.Value, out.Data, err = p.schemas.append(&out, r.Value)
@@ -255,17 +244,17 @@ func (p *pages) finish(page *openPage, read Page) (out wit.DecodeResult, err err
 		}
 		out.Rows = append(out.Rows, row)
 	}
-	next := read.Next
+	next := result.Next
 	if next == nil {
 		next = page.offset
 	}
-	if page.feed.PollEvery == 0 && !read.More {
+	if page.feed.PollEvery == 0 && !result.More {
 		next = maps.Clone(next)
 		next[fieldFinished] = true
 	}
 	fields, err := next.entries()
 	out.Next = &fields
-	out.More = read.More
+	out.More = result.More
 	return out, err
 }
 
@@ -284,7 +273,6 @@ func dataError(err error) error {
 	return sdk.NewError(wit.ErrorData, err.Error())
 }
 
-// Abandon drops a page.
 func (p *pages) Abandon(number uint32) { delete(p.open, number) }
 
 // CheckOffset accepts every offset: only the feed knows its content.

@@ -35,12 +35,17 @@ type line struct {
 func TestSchemaOfGoTypes(t *testing.T) {
 	var s schemas
 	var out wit.DecodeResult
-	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{
-		{Number: 1, Paid: true},
-		{Number: 2},
-	},
-		Labels: map[string]string{"b": "2", "a": "1"}, Price: 1.5,
-		Left: "out", internal: 3}
+	v := order{
+		ID:       7,
+		Small:    -1,
+		At:       time.UnixMilli(-1),
+		Raw:      []byte{1},
+		Lines:    []line{{Number: 1, Paid: true}, {Number: 2}},
+		Labels:   map[string]string{"b": "2", "a": "1"},
+		Price:    1.5,
+		Left:     "out",
+		internal: 3,
+	}
 	var err error
 	for range 2 {
 		var d wit.ValueSlice
@@ -48,7 +53,7 @@ func TestSchemaOfGoTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Encoding != wit.WithSchema {
-			t.Fatalf("found %d declared schemas, the row has schema %#x", len(out.Schemas), d.Schema)
+			t.Fatalf("expected one schema for the row, found %d, and %#x in the row", len(out.Schemas), d.Schema)
 		}
 		nodes := out.Schemas[0].Nodes
 		got, n, err := connectdata.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
@@ -70,7 +75,7 @@ func TestSchemaOfGoTypes(t *testing.T) {
 		}
 		if *nodes[0].Name != "order" || *nodes[nodes[0].Fields[3].Node].Name != wit.NameTimestamp ||
 			!nodes[nodes[0].Fields[4].Node].Optional {
-			t.Errorf("nodes: %+v", nodes)
+			t.Errorf("unexpected nodes %+v", nodes)
 		}
 	}
 }
@@ -99,7 +104,7 @@ func TestTypesWithoutSchema(t *testing.T) {
 	}
 	out, err := p.finish(page, Page{Records: []Record{{Value: line{}}}})
 	if err != nil || len(out.Schemas) != 1 {
-		t.Errorf("%d schemas, %v: expected the schema again, since its page failed", len(out.Schemas), err)
+		t.Errorf("expected the schema again, since its page failed, found %d schemas, %v", len(out.Schemas), err)
 	}
 }
 
@@ -115,7 +120,7 @@ func TestOffset(t *testing.T) {
 	}
 	empty, err := Offset{}.entries()
 	if err != nil || len(empty) == 0 || len(offsetOf(empty)) != 0 {
-		t.Errorf("%v, %v", empty, err)
+		t.Errorf("expected a field for an empty offset, found %v, %v", empty, err)
 	}
 	if _, err := (Offset{"a": []int{1}}).entries(); err == nil {
 		t.Error("expected an offset with a list to be rejected")
@@ -133,6 +138,6 @@ func TestPageTooLong(t *testing.T) {
 		_, err = p.Decode(1, "", 200, piece, false)
 	}
 	if err == nil || n != MaxPageBytes>>20+1 || len(p.open) != 0 {
-		t.Errorf("rejected after %d MiB: %v", n, err)
+		t.Errorf("expected an error after %d MiB, found %v after %d", MaxPageBytes>>20+1, err, n)
 	}
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemas contains the schemas of the Go types that an instance has written. Each is declared with the first row that
-// uses it.
+// schemas contains the schemas of Go types, each declared with the first row that uses it.
 type schemas struct{ byType map[reflect.Type]*typeSchema }
 
 type typeSchema struct {
@@ -76,16 +75,23 @@ func (s *schemas) schemaOf(out *wit.DecodeResult, t reflect.Type) (*typeSchema, 
 // forget removes schemas that the host does not receive because their page failed.
 func (s *schemas) forget(list []wit.Schema) {
 	for t, k := range s.byType {
-		if slices.ContainsFunc(list, func(new wit.Schema) bool { return new.ID == k.id }) {
+		if slices.ContainsFunc(list, func(schema wit.Schema) bool { return schema.ID == k.id }) {
 			delete(s.byType, t)
 		}
 	}
 }
 
-var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: wit.Int8, reflect.Int16: wit.Int16,
-	reflect.Int32: wit.Int32,
-	reflect.Int64: wit.Int64, reflect.Int: wit.Int64, reflect.Float32: wit.Float32, reflect.Float64: wit.Float64,
-	reflect.String: wit.String}
+var kinds = map[reflect.Kind]wit.Kind{
+	reflect.Bool:    wit.Boolean,
+	reflect.Int8:    wit.Int8,
+	reflect.Int16:   wit.Int16,
+	reflect.Int32:   wit.Int32,
+	reflect.Int64:   wit.Int64,
+	reflect.Int:     wit.Int64,
+	reflect.Float32: wit.Float32,
+	reflect.Float64: wit.Float64,
+	reflect.String:  wit.String,
+}
 
 // appendNodes appends the nodes of a type, starting with its own. enclosing contains the structs around it.
 func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Type) ([]wit.SchemaNode, error) {
@@ -121,10 +127,8 @@ func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Typ
 		if t.Name() != "" {
 			node.Name = wit.Ptr(t.Name())
 		}
-		for _, outer := range enclosing {
-			if outer == t {
-				return nil, errors.New(t.String() + ": a recursive type has no schema")
-			}
+		if slices.Contains(enclosing, t) {
+			return nil, errors.New(t.String() + ": a recursive type has no schema")
 		}
 		for i := range t.NumField() {
 			name := fieldName(t.Field(i))

@@ -1,5 +1,4 @@
-// Package tools adds the optional interface tools to a plugin: commands for the command line. Import it together with
-// the package of a world.
+// Package tools adds commands for the command line to a plugin. Import it together with the package of a world.
 package tools
 
 import "github.com/culvert-project/culvert/wit"

@@ -12,23 +12,22 @@ import (
 // Data is the key or value of a record: with a schema, schemaless, or absent, such as the value of a tombstone. Fields
 // are decoded when they are read; unchanged bytes are passed on as they are. The zero Data is absent.
 type Data struct {
-	encoding wit.Encoding
-	schema   uint32
-	nodes    []wit.SchemaNode
-	bytes    []byte
-	changed  bool
-	err      error
-	// tree is the whole value if whole is set, after [Data.Tree] or [Data.Set]. fields and touched are then unused.
-	tree  any
-	whole bool
+	encoding  wit.Encoding
+	schema    uint32
+	nodes     []wit.SchemaNode
+	bytes     []byte
+	isChanged bool
+	err       error
+	// tree is the whole value if hasTree is true, after [Data.Tree] or [Data.Set]. fields and values are then unused.
+	tree    any
+	hasTree bool
 	// fields are the first fields of the root, as far as they were scanned. remaining is the number of map entries that
 	// were not scanned, -1 before the first scan.
 	fields    []field
 	remaining int64
-	// touched are the fields that were read, set or added.
-	touched []touched
-	// added contains the fields that were added; nil if none ever was.
-	added  *added
+	values    []fieldValue // the fields that were read, set or added
+	// added contains the fields that were added. Nil means that no field was ever added.
+	added  *addedFields
 	shared *shared
 	// hint is the field that was looked up last. Most records are read in the same order.
 	hint int
@@ -46,22 +45,19 @@ type field struct {
 	end   uint32
 }
 
-// added contains the fields that follow the fields of the bytes.
-type added struct {
-	// names are the names of the added fields. The first one has the number base, which is the number of fields in the
-	// bytes.
-	names []string
-	base  int
-	// original is the schema without the added fields, nil for maps.
-	original []wit.SchemaNode
-	// extended is the schema with the added fields, nil for maps.
-	extended *extendedSchema
+// addedFields contains the fields that follow the fields of the bytes.
+type addedFields struct {
+	// names are the names of the added fields. The first one has the number base, the number of fields in the bytes.
+	names    []string
+	base     int
+	original []wit.SchemaNode // the schema without the added fields, nil for maps
+	extended *extendedSchema  // the schema with the added fields, nil for maps
 }
 
-func (a *added) any() bool { return a != nil && len(a.names) > 0 }
+// any reports whether there are added fields. a may be nil.
+func (a *addedFields) any() bool { return a != nil && len(a.names) > 0 }
 
-// reset removes the added fields.
-func (a *added) reset() {
+func (a *addedFields) reset() {
 	if a != nil {
 		a.names = a.names[:0]
 		a.extended = nil
@@ -78,41 +74,39 @@ func (d *Data) extended() *extendedSchema {
 	return d.added.extended
 }
 
-// touched is a field that was read or set.
-type touched struct {
-	// field is the number of the field.
-	field int
-	// set means that the field was set, not only read.
-	set bool
-	// isText means that the value is text, else it is value.
-	isText bool
+// fieldValue is a field that was read or set.
+type fieldValue struct {
+	field  int  // the number of the field
+	isSet  bool // whether the field was set, not only read
+	isText bool // whether the value is text, else it is value
 	text   string
 	value  any
 }
 
-func (t *touched) any() any {
-	if t.isText {
-		return t.text
+// any returns the value as package connectdata reads it.
+func (f *fieldValue) any() any {
+	if f.isText {
+		return f.text
 	}
-	return t.value
+	return f.value
 }
 
-// load selects a value of a batch. It reuses the memory of the value before.
+// load selects a value of a batch. It reuses the memory of the previous value.
 func (d *Data) load(slice wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
-	if d.whole || d.err != nil {
+	if d.hasTree || d.err != nil {
 		d.tree = nil
-		d.whole = false
+		d.hasTree = false
 		d.err = nil
 	}
-	if len(d.touched) > 0 {
-		clear(d.touched)
-		d.touched = d.touched[:0]
+	if len(d.values) > 0 {
+		clear(d.values)
+		d.values = d.values[:0]
 	}
 	d.encoding = slice.Encoding
 	d.schema = slice.Schema
 	d.nodes = nodes
 	d.bytes = data[slice.Start : slice.Start+slice.Size]
-	d.changed = false
+	d.isChanged = false
 	d.fields = d.fields[:0]
 	d.remaining = -1
 	d.added.reset()
@@ -121,7 +115,7 @@ func (d *Data) load(slice wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 // detach makes d, a copy of original, independent of it.
 func (d *Data) detach(original *Data) {
 	d.fields = slices.Clone(original.fields)
-	d.touched = slices.Clone(original.touched)
+	d.values = slices.Clone(original.values)
 	if original.added != nil {
 		clone := *original.added
 		clone.names = slices.Clone(clone.names)
@@ -144,10 +138,10 @@ func (d *Data) Nodes() []wit.SchemaNode { return d.nodes }
 // Tree returns the whole value as package connectdata reads it, which takes some microseconds. [Data.Field] and
 // [Data.String] read one field. If the bytes are invalid, it returns nil and the record fails when the Func returns.
 func (d *Data) Tree() any {
-	if d.whole || d.encoding == wit.Absent {
+	if d.hasTree || d.encoding == wit.Absent {
 		return d.tree
 	}
-	d.whole = true
+	d.hasTree = true
 	if d.encoding == wit.WithSchema {
 		nodes := d.nodes
 		if d.extended() != nil {
@@ -171,8 +165,8 @@ func (d *Data) Tree() any {
 		}
 		d.tree = tree
 	}
-	for i := range d.touched {
-		if t := &d.touched[i]; t.set {
+	for i := range d.values {
+		if t := &d.values[i]; t.isSet {
 			*d.slot(t.field) = t.any()
 		}
 	}
@@ -194,8 +188,8 @@ func (d *Data) Set(nodes []wit.SchemaNode, tree any) {
 	d.schema = 0
 	d.nodes = nodes
 	d.tree = tree
-	d.whole = true
-	d.changed = true
+	d.hasTree = true
+	d.isChanged = true
 	d.added.reset()
 	if nodes == nil {
 		d.encoding = wit.Schemaless
@@ -212,10 +206,10 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	if i < 0 {
 		return nil, false
 	}
-	if d.whole {
+	if d.hasTree {
 		return *d.slot(i), true
 	}
-	if t := d.touchedField(i); t != nil {
+	if t := d.valueOf(i); t != nil {
 		return t.any(), true
 	}
 	f := d.fields[i]
@@ -227,18 +221,17 @@ func (d *Data) Field(name string) (value any, ok bool) {
 	if d.err != nil {
 		return nil, false
 	}
-	d.touched = append(d.touched, touched{field: i, value: value})
+	d.values = append(d.values, fieldValue{field: i, value: value})
 	return value, true
 }
 
-// String returns a string field. ok is false if the field does not exist, is null or is not a string. It allocates less
-// than [Data.Field].
+// String returns a string field. ok is false if it is missing, null or no string. It allocates less than [Data.Field].
 func (d *Data) String(name string) (text string, ok bool) {
 	i := d.find(name)
 	if i < 0 {
 		return "", false
 	}
-	if d.whole || d.touchedField(i) != nil {
+	if d.hasTree || d.valueOf(i) != nil {
 		value, _ := d.Field(name)
 		text, ok = value.(string)
 		return text, ok
@@ -247,11 +240,11 @@ func (d *Data) String(name string) (text string, ok bool) {
 	size := 1
 	if d.encoding == wit.WithSchema {
 		node := &d.nodes[d.nodes[0].Fields[i].Node]
-		null := len(b) > 0 && b[0] == 0
+		isNull := len(b) > 0 && b[0] == 0
 		if !node.Optional || node.DefaultValue != nil {
-			null, size, _ = connectdata.IsNull(node, b)
+			isNull, size, _ = connectdata.IsNull(node, b)
 		}
-		if null || node.Kind != wit.String {
+		if isNull || node.Kind != wit.String {
 			return "", false
 		}
 	} else if b[0] != connectdata.TagString {
@@ -264,11 +257,11 @@ func (d *Data) String(name string) (text string, ok bool) {
 	return d.shared.copyText(content), true
 }
 
-// touchedField returns the state of a field that was read or set, or nil.
-func (d *Data) touchedField(i int) *touched {
-	for j := range d.touched {
-		if d.touched[j].field == i {
-			return &d.touched[j]
+// valueOf returns a field that was read or set, or nil.
+func (d *Data) valueOf(i int) *fieldValue {
+	for j := range d.values {
+		if d.values[j].field == i {
+			return &d.values[j]
 		}
 	}
 	return nil
@@ -277,12 +270,12 @@ func (d *Data) touchedField(i int) *touched {
 // SetField changes an existing field. It returns an error if the field does not exist. A value that does not match the
 // field's schema fails the record when the Func returns.
 func (d *Data) SetField(name string, value any) error {
-	return d.set(name, touched{set: true, value: value})
+	return d.set(name, fieldValue{isSet: true, value: value})
 }
 
 // SetString is [Data.SetField] for a string. It allocates less.
 func (d *Data) SetString(name, text string) error {
-	return d.set(name, touched{set: true, isText: true, text: text})
+	return d.set(name, fieldValue{isSet: true, isText: true, text: text})
 }
 
 // AddField appends a field to a struct or to a schemaless map. nodes is the schema of the field, its own node first,
@@ -305,7 +298,7 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 		return errors.New("the field " + strconv.Quote(name) + " needs a schema")
 	}
 	if d.added == nil {
-		d.added = &added{}
+		d.added = &addedFields{}
 	}
 	additions := d.added
 	if len(additions.names) == 0 {
@@ -317,7 +310,7 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	}
 	index := additions.base + len(additions.names)
 	additions.names = append(additions.names, name)
-	d.changed = true
+	d.isChanged = true
 	if d.encoding == wit.WithSchema {
 		additions.extended = d.shared.extend(extensionKey{d.schema, additions.extended, name}, d.nodes, nodes)
 		d.schema = 0
@@ -325,7 +318,7 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	}
 	switch tree := d.tree.(type) {
 	case nil:
-		d.touched = append(d.touched, touched{field: index, set: true, value: value})
+		d.values = append(d.values, fieldValue{field: index, isSet: true, value: value})
 	case connectdata.Struct:
 		d.tree = append(slices.Clip(tree), value)
 	case connectdata.Map:
@@ -336,7 +329,7 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 
 // hasFields reports whether the data is a struct or a schemaless map.
 func (d *Data) hasFields() bool {
-	if d.whole {
+	if d.hasTree {
 		switch d.tree.(type) {
 		case connectdata.Struct, connectdata.Map:
 			return true
@@ -349,39 +342,39 @@ func (d *Data) hasFields() bool {
 	if d.encoding != wit.WithSchema || d.nodes[0].Kind != wit.Struct {
 		return false
 	}
-	null, _, ok := connectdata.IsNull(&d.nodes[0], d.bytes)
-	return ok && !null
+	isNull, _, ok := connectdata.IsNull(&d.nodes[0], d.bytes)
+	return ok && !isNull
 }
 
-func (d *Data) set(name string, t touched) error {
+func (d *Data) set(name string, t fieldValue) error {
 	i := d.find(name)
 	if i < 0 {
 		return errors.New("no field " + strconv.Quote(name))
 	}
-	d.changed = true
-	if d.whole {
+	d.isChanged = true
+	if d.hasTree {
 		*d.slot(i) = t.any()
 		return nil
 	}
 	t.field = i
-	if existing := d.touchedField(i); existing != nil {
+	if existing := d.valueOf(i); existing != nil {
 		*existing = t
 		return nil
 	}
-	d.touched = append(d.touched, t)
+	d.values = append(d.values, t)
 	return nil
 }
 
-// find returns the number of a field, or -1. Unless the value is whole, fields contains the field afterwards.
+// find returns the number of a field, or -1. Unless the value is a tree, fields contains the field afterwards.
 func (d *Data) find(name string) int {
-	if h := d.hint; h < len(d.fields) && d.encoding == wit.WithSchema && !d.whole && d.err == nil &&
+	if h := d.hint; h < len(d.fields) && d.encoding == wit.WithSchema && !d.hasTree && d.err == nil &&
 		d.nodes[0].Fields[h].Name == name {
 		return h
 	}
 	i := -1
 	switch tree := d.tree.(type) {
 	case nil:
-		if d.whole {
+		if d.hasTree {
 			return -1
 		}
 		i = d.scan(name)
@@ -451,11 +444,11 @@ func (d *Data) scanStruct(i int) int {
 	if n := len(d.fields); n > 0 {
 		pos = int(d.fields[n-1].end)
 	} else {
-		null, size, ok := connectdata.IsNull(&d.nodes[0], b)
+		isNull, size, ok := connectdata.IsNull(&d.nodes[0], b)
 		if !ok {
 			d.err = errEncoding
 		}
-		if !ok || null {
+		if !ok || isNull {
 			return -1
 		}
 		pos = size
@@ -528,29 +521,29 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 	switch {
 	case d.encoding == wit.Absent:
 		return dst, nil
-	case d.whole && d.encoding == wit.WithSchema:
+	case d.hasTree && d.encoding == wit.WithSchema:
 		return connectdata.Append(dst, d.nodes, 0, d.tree)
-	case d.whole:
+	case d.hasTree:
 		return connectdata.AppendSchemaless(dst, d.tree)
 	}
-	if len(d.touched) > 1 {
+	if len(d.values) > 1 {
 		// in the order of the bytes, not in the order of the calls
-		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
+		slices.SortFunc(d.values, func(a, b fieldValue) int { return a.field - b.field })
 	}
-	var done uint32 // bytes that were copied or replaced
+	var done uint32 // the number of bytes that were copied or replaced
 	var err error
 	if d.added.any() && d.encoding == wit.Schemaless {
 		_, size := connectdata.Number(d.bytes[1:])
 		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(d.added.base+len(d.added.names)))
 		done = uint32(1 + size)
 	}
-	for i := range d.touched {
-		t := &d.touched[i]
-		if !t.set {
+	for i := range d.values {
+		t := &d.values[i]
+		if !t.isSet {
 			continue
 		}
 		if d.isAdded(t.field) {
-			return d.appendAdded(append(dst, d.bytes[done:]...), d.touched[i:])
+			return d.appendAdded(append(dst, d.bytes[done:]...), d.values[i:])
 		}
 		f := &d.fields[t.field]
 		dst = append(dst, d.bytes[done:f.start]...)
@@ -562,8 +555,7 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 	return append(dst, d.bytes[done:]...), nil
 }
 
-// appendAdded encodes the added fields.
-func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
+func (d *Data) appendAdded(dst []byte, added []fieldValue) (_ []byte, err error) {
 	for i := range added {
 		t := &added[i]
 		if d.encoding == wit.Schemaless {
@@ -576,7 +568,7 @@ func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
 	return dst, nil
 }
 
-func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {
+func (d *Data) appendField(dst []byte, t *fieldValue) ([]byte, error) {
 	if d.encoding == wit.Schemaless {
 		return connectdata.AppendSchemaless(dst, t.any())
 	}

@@ -9,15 +9,14 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// maxDeclared is the maximum number of schemas that an instance declares, which is the host's limit. More fail their
-// records.
+// maxDeclared is the host's limit for the schemas of an instance. A record that needs another schema fails.
 const maxDeclared = 10_000
 
 // declarations contains the schemas that a plugin has declared, each once. Their numbers are [wit.GuestSchemas] plus
 // the index in list. The zero value is empty.
 type declarations struct {
 	list []wit.Schema
-	// byHash has the indexes of the schemas from firstHashed on. The first ones are compared without a hash.
+	// byHash contains the indexes of the schemas from firstHashed on. Earlier schemas are compared without a hash.
 	byHash map[uint64][]int
 }
 
@@ -85,9 +84,9 @@ func hashOf(nodes []wit.SchemaNode) uint64 {
 
 // sameNode reports whether two nodes are equal. For a scalar it is much faster than reflect.DeepEqual.
 func sameNode(a, b wit.SchemaNode) bool {
-	plain := func(node *wit.SchemaNode) bool {
+	isPlain := func(node *wit.SchemaNode) bool {
 		return node.Name == nil && node.Version == nil && node.Doc == nil && node.Parameters == nil &&
 			node.DefaultValue == nil && node.Fields == nil && node.Key == 0 && node.Element == 0
 	}
-	return (plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional) || reflect.DeepEqual(a, b)
+	return (isPlain(&a) && isPlain(&b) && a.Kind == b.Kind && a.Optional == b.Optional) || reflect.DeepEqual(a, b)
 }

@@ -24,8 +24,8 @@ func (namer) New(string, []wit.Setting) (Func, error) {
 	}, nil
 }
 
-// named passes records with such names through one instance, in one call.
-func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.ApplyResult {
+// applyNames passes records with such names through one instance, in one call.
+func applyNames(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.ApplyResult {
 	tb.Helper()
 	var data []byte
 	rows := make([]wit.Row, len(names))
@@ -40,6 +40,7 @@ func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names 
 	return out
 }
 
+// newNamer returns a namer, its context and the schema of its records.
 func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
 	tb.Helper()
 	p = Records(namer{})
@@ -49,6 +50,7 @@ func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
 		Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "name", Node: 1}}}, {Kind: wit.String}}}}
 }
 
+// namesFrom returns the names of fields from a number up to another.
 func namesFrom(from, to int) (names []string) {
 	for i := from; i < to; i++ {
 		names = append(names, fmt.Sprint("field-", i))
@@ -61,23 +63,23 @@ func namesFrom(from, to int) (names []string) {
 // them.
 func TestSchemasOfDynamicNames(t *testing.T) {
 	p, context, schemas := newNamer(t)
-	const more = 500
-	names := namesFrom(0, maxDeclared+more)
-	out := named(t, p, context, schemas, names)
-	if len(out.Schemas) != maxDeclared || len(out.Rows) != maxDeclared || len(out.Errors) != more {
-		t.Fatalf("expected %d schemas and rows, and %d faults, found %d, %d and %d", maxDeclared, more,
+	const excess = 500
+	names := namesFrom(0, maxDeclared+excess)
+	out := applyNames(t, p, context, schemas, names)
+	if len(out.Schemas) != maxDeclared || len(out.Rows) != maxDeclared || len(out.Errors) != excess {
+		t.Fatalf("expected %d schemas and rows, and %d faults, found %d, %d and %d", maxDeclared, excess,
 			len(out.Schemas), len(out.Rows), len(out.Errors))
 	}
 	if f := out.Errors[0]; f.RowIndex != maxDeclared || !strings.Contains(f.Error.Message, "10000 schemas") {
-		t.Errorf("found %+v", f)
+		t.Errorf("expected an error of row %d about 10000 schemas, found %+v", maxDeclared, f)
 	}
 	for i, row := range out.Rows {
 		s := out.Schemas[row.Value.Schema-wit.GuestSchemas]
 		if m := s.Nodes[0].Fields; len(m) != 3 || m[1].Name != names[i] || m[2].Name != "also" {
-			t.Fatalf("row %d has the schema %+v", i, s)
+			t.Fatalf("row %d: expected a schema with the field %s, found %+v", i, names[i], s)
 		}
 	}
-	again := named(t, p, context, nil, names)
+	again := applyNames(t, p, context, nil, names)
 	if len(again.Schemas) != 0 || len(again.Rows) != maxDeclared {
 		t.Errorf("expected no further schemas, found %d for %d rows", len(again.Schemas), len(again.Rows))
 	}
@@ -88,6 +90,7 @@ func TestSchemasOfDynamicNames(t *testing.T) {
 	}
 	r := p.(*records)
 	if len(r.shared.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
-		t.Errorf("%d extensions and %d schemas are cached", len(r.shared.extensions), len(r.schemas))
+		t.Errorf("expected at most %d cached extensions and %d schemas, found %d and %d", maxExtensions, maxDeclared+1,
+			len(r.shared.extensions), len(r.schemas))
 	}
 }

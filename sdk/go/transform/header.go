@@ -7,28 +7,24 @@ import (
 
 // headers contains the headers of a record. They are decoded when they are first used.
 type headers struct {
-	// slice is the place of the encoded headers in data.
-	slice wit.ValueSlice
-	data  []byte
-	// decoded contains the headers if read is true.
-	decoded []header
-	read    bool
-	changed bool
-	err     error
+	slice     wit.ValueSlice // the place of the encoded headers in data
+	data      []byte
+	decoded   []header // the headers if isRead is true
+	isRead    bool
+	isChanged bool
+	err       error
 }
 
-// header is a record header.
 type header struct {
 	connectdata.Header
-	// nodes is the schema of a header that was set and has no schema number yet, else nil.
-	nodes []wit.SchemaNode
+	nodes []wit.SchemaNode // the schema of a header that was set and has no schema number yet, else nil
 }
 
 // load selects the headers of another row of the same data.
 func (h *headers) load(slice wit.ValueSlice) {
 	h.slice = slice
-	h.read = false
-	h.changed = false
+	h.isRead = false
+	h.isChanged = false
 	if h.err != nil {
 		h.err = nil
 	}
@@ -36,10 +32,10 @@ func (h *headers) load(slice wit.ValueSlice) {
 
 // list decodes the headers the first time.
 func (h *headers) list() []header {
-	if h.read {
+	if h.isRead {
 		return h.decoded
 	}
-	h.read = true
+	h.isRead = true
 	h.decoded = h.decoded[:0]
 	if h.slice.Encoding == wit.Absent {
 		return nil

@@ -8,42 +8,39 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Record is a record that a [Func] processes. It is valid until the Func returns. Headers that are not changed are
-// passed on as bytes.
+// Record is a record that a [Func] processes, valid until the Func returns. Unchanged headers are passed on as bytes.
 type Record struct {
 	// Topic may be changed.
 	Topic string
 	// Partition may be changed. -1 means that the partitioner decides.
 	Partition int32
-	// Offset is the offset in Kafka, or -1 in a source.
-	Offset int64
+	Offset    int64 // the offset in Kafka, or -1 in a source
 	// Timestamp is in milliseconds since 1970, or -1 if there is none. It may be changed in a source; a sink receives
 	// the timestamp that was read.
 	Timestamp int64
 	// Key and Value are read and changed by their methods.
-	Key     Data
-	Value   Data
-	headers headers
-	// schemas contains the schemas that headers refer to.
-	schemas map[uint32][]wit.SchemaNode
-	dropped bool
-	emitted []*Record
+	Key            Data
+	Value          Data
+	headers        headers
+	schemas        map[uint32][]wit.SchemaNode // the schemas that headers refer to
+	isDropped      bool
+	emittedRecords []*Record
 }
 
 // Drop removes the record from the stream. Records that were emitted before stay.
-func (r *Record) Drop() { r.dropped = true }
+func (r *Record) Drop() { r.isDropped = true }
 
 // Emit passes a copy of the record, as it is now, to the following stages. The Func continues with the original, whose
 // later changes do not affect the copy, so one record can become several. If one of them fails, all fail. A list or map
 // that was passed to [Data.Set] belongs to the copy: set a new one instead of changing it.
 func (r *Record) Emit() {
 	clone := *r
-	clone.dropped = false
-	clone.emitted = nil
+	clone.isDropped = false
+	clone.emittedRecords = nil
 	clone.headers.decoded = slices.Clone(r.headers.decoded)
 	clone.Key.detach(&r.Key)
 	clone.Value.detach(&r.Value)
-	r.emitted = append(r.emitted, &clone)
+	r.emittedRecords = append(r.emittedRecords, &clone)
 }
 
 // Header returns the value of the last header with that name, like Kafka's lastHeader: as package connectdata reads it,
@@ -92,7 +89,7 @@ func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err 
 	}
 	r.DropHeader(name)
 	r.headers.decoded = append(r.headers.decoded, newHeader)
-	r.headers.changed = true
+	r.headers.isChanged = true
 	return nil
 }
 
@@ -100,7 +97,7 @@ func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err 
 func (r *Record) DropHeader(name string) {
 	count := len(r.headers.list())
 	r.headers.decoded = slices.DeleteFunc(r.headers.decoded, func(h header) bool { return h.Name == name })
-	r.headers.changed = r.headers.changed || len(r.headers.decoded) < count
+	r.headers.isChanged = r.headers.isChanged || len(r.headers.decoded) < count
 }
 
 func errorIn(where string, err error) error { return errors.New(where + ": " + err.Error()) }

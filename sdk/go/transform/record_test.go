@@ -44,6 +44,7 @@ func randomRecord(r *rand.Rand) ([]wit.SchemaNode, any) {
 	return nodes, tree
 }
 
+// randomValue returns a value that matches a node.
 func randomValue(r *rand.Rand, n wit.SchemaNode) any {
 	if n.Optional && r.IntN(3) == 0 {
 		return nil
@@ -69,7 +70,7 @@ func randomValue(r *rand.Rand, n wit.SchemaNode) any {
 	return l
 }
 
-// asMap returns the structure without its schema.
+// asMap returns the structure as a map without a schema. A value without fields becomes a list.
 func asMap(nodes []wit.SchemaNode, tree any) any {
 	record, ok := tree.(connectdata.Struct)
 	if !ok {
@@ -85,40 +86,40 @@ func asMap(nodes []wit.SchemaNode, tree any) any {
 // Fields that are read and set one by one have the same result as the whole value, with a schema and without one, in
 // whatever order both are used.
 func TestFieldsAgreeWithTree(t *testing.T) {
-	r := rand.New(rand.NewPCG(7, 9))
+	random := rand.New(rand.NewPCG(7, 9))
 	for range 20_000 {
-		nodes, tree := randomRecord(r)
+		nodes, tree := randomRecord(random)
 		b, err := connectdata.Append(nil, nodes, 0, tree)
-		form := wit.WithSchema
-		if r.IntN(2) == 0 {
-			form = wit.Schemaless
+		encoding := wit.WithSchema
+		if random.IntN(2) == 0 {
+			encoding = wit.Schemaless
 			b, err = connectdata.AppendSchemaless(nil, asMap(nodes, tree))
 		}
 		noError(t, err)
-		var byField, whole Data
-		at := wit.ValueSlice{Encoding: form, Size: uint32(len(b))}
-		byField.load(at, nodes, b)
-		whole.load(at, nodes, b)
-		whole.Tree()
-		for range r.IntN(6) {
-			i := r.IntN(11)
+		var byField, byTree Data
+		slice := wit.ValueSlice{Encoding: encoding, Size: uint32(len(b))}
+		byField.load(slice, nodes, b)
+		byTree.load(slice, nodes, b)
+		byTree.Tree()
+		for range random.IntN(6) {
+			i := random.IntN(11)
 			name := "f" + strconv.Itoa(i)
 			text, ok := byField.String(name)
-			if r.IntN(2) == 0 {
-				field, _ := whole.Field(name)
+			if random.IntN(2) == 0 {
+				field, _ := byTree.Field(name)
 				if want, wantOK := field.(string); ok != wantOK || text != want {
 					t.Fatalf("%s: got text %q %v, want %q %v", name, text, ok, want, wantOK)
 				}
 			}
 			got, ok := byField.Field(name)
-			want, wantOK := whole.Field(name)
+			want, wantOK := byTree.Field(name)
 			if ok != wantOK || !cmp.Equal(got, want) {
 				t.Fatalf("%s: got %v %v, want %v %v", name, got, ok, want, wantOK)
 			}
-			if ok && r.IntN(2) == 0 {
-				if _, ok := got.(string); ok && r.IntN(2) == 0 {
+			if ok && random.IntN(2) == 0 {
+				if _, ok := got.(string); ok && random.IntN(2) == 0 {
 					noError(t, byField.SetString(name, "new"))
-					noError(t, whole.SetString(name, "new"))
+					noError(t, byTree.SetString(name, "new"))
 					continue
 				}
 				v := any(connectdata.List{"other"})
@@ -126,35 +127,36 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 					v = "other"
 				}
 				if i < len(nodes[0].Fields) {
-					v = randomValue(r, nodes[nodes[0].Fields[i].Node])
+					v = randomValue(random, nodes[nodes[0].Fields[i].Node])
 				}
 				noError(t, byField.SetField(name, v))
-				noError(t, whole.SetField(name, v))
+				noError(t, byTree.SetField(name, v))
 			}
-			if r.IntN(4) == 0 { // a list, so that the nodes of the field refer to each other
+			if random.IntN(4) == 0 { // a list, so that the nodes of the field refer to each other
 				field := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String, Optional: true}}
 				var v any = connectdata.List{"x", nil}
 				if i%2 == 0 {
 					field = []wit.SchemaNode{{Kind: wit.String}}
 					v = "text"
 				}
-				one := byField.AddField(name, field, v)
-				other := whole.AddField(name, field, v)
-				if (one == nil) != (other == nil) || (ok && one == nil) {
-					t.Fatalf("%s exists: %v; added: %v, %v", name, ok, one, other)
+				fieldErr := byField.AddField(name, field, v)
+				treeErr := byTree.AddField(name, field, v)
+				if (fieldErr == nil) != (treeErr == nil) || (ok && fieldErr == nil) {
+					t.Fatalf("%s exists: %v: expected equal results of AddField, found %v and %v", name, ok, fieldErr,
+						treeErr)
 				}
 			}
-			if r.IntN(10) == 0 && !cmp.Equal(byField.Tree(), whole.Tree()) {
-				t.Fatalf("tree: %s", cmp.Diff(byField.Tree(), whole.Tree()))
+			if random.IntN(10) == 0 && !cmp.Equal(byField.Tree(), byTree.Tree()) {
+				t.Fatalf("tree: %s", cmp.Diff(byField.Tree(), byTree.Tree()))
 			}
 		}
 		got, err := byField.append([]byte("before"))
 		noError(t, err)
-		want, err := whole.append([]byte("before"))
-		if err != nil || !bytes.Equal(got, want) || !cmp.Equal(byField.nodes, whole.nodes) {
-			t.Fatalf("%v\n got %x\nwant %x\n%s", err, got, want, cmp.Diff(whole.nodes, byField.nodes))
+		want, err := byTree.append([]byte("before"))
+		if err != nil || !bytes.Equal(got, want) || !cmp.Equal(byField.nodes, byTree.nodes) {
+			t.Fatalf("%v\n got %x\nwant %x\n%s", err, got, want, cmp.Diff(byTree.nodes, byField.nodes))
 		}
-		if form == wit.WithSchema {
+		if encoding == wit.WithSchema {
 			_, err := connectdata.CheckSchema(byField.nodes)
 			noError(t, err)
 			noError(t, connectdata.Check(byField.nodes, got[len("before"):]))
@@ -168,22 +170,22 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 func TestFieldOfTruncatedBytes(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
 		{Kind: wit.String}}
-	whole, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{"first", "second"})
+	structBytes, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{"first", "second"})
 	noError(t, err)
-	free, err := connectdata.AppendSchemaless(nil, asMap(nodes, connectdata.Struct{"first", "second"}))
+	mapBytes, err := connectdata.AppendSchemaless(nil, asMap(nodes, connectdata.Struct{"first", "second"}))
 	noError(t, err)
-	cut := func(form wit.Encoding, size int, nodes []wit.SchemaNode, of []byte) {
+	check := func(encoding wit.Encoding, size int, nodes []wit.SchemaNode, content []byte) {
 		var d Data
-		d.load(wit.ValueSlice{Encoding: form, Size: uint32(size)}, nodes, of)
+		d.load(wit.ValueSlice{Encoding: encoding, Size: uint32(size)}, nodes, content)
 		if _, ok := d.Field("b"); ok || d.err == nil {
-			t.Errorf("form %v, cut at %d: found a field, error %v", form, size, d.err)
+			t.Errorf("encoding %v, cut at %d: expected an error, found %v", encoding, size, d.err)
 		}
 	}
-	for i := range whole {
-		cut(wit.WithSchema, i, nodes, whole)
+	for i := range structBytes {
+		check(wit.WithSchema, i, nodes, structBytes)
 	}
-	for i := 1; i < len(free); i++ {
-		cut(wit.Schemaless, i, nil, free)
+	for i := 1; i < len(mapBytes); i++ {
+		check(wit.Schemaless, i, nil, mapBytes)
 	}
 }
 
@@ -191,7 +193,10 @@ func TestFieldOfTruncatedBytes(t *testing.T) {
 // Set are not cached, since there may be one for each record.
 func TestExtensionsAreCached(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
-	for want, d := range map[int]*Data{2: {encoding: wit.WithSchema, schema: 7, nodes: nodes}, 0: {}} {
+	for want, d := range map[int]*Data{ // by the number of cached schemas
+		2: {encoding: wit.WithSchema, schema: 7, nodes: nodes},
+		0: {},
+	} {
 		d.shared = &shared{extensions: map[extensionKey]*extendedSchema{}}
 		for range 10 {
 			if want > 0 {
@@ -204,7 +209,7 @@ func TestExtensionsAreCached(t *testing.T) {
 			}
 			got, err := d.append(nil)
 			if err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Fields) != 2 {
-				t.Fatalf("%x of %v, %v", got, d.nodes, err)
+				t.Fatalf("expected the bytes 0202 and two fields, found %x, %v, %v", got, d.nodes, err)
 			}
 		}
 		if len(d.shared.extensions) != want {

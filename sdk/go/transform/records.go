@@ -24,8 +24,7 @@ type PredicatePlugin interface {
 	NewPredicate(component string, settings []wit.Setting) (Predicate, error)
 }
 
-// Func changes a record. An error fails the record, not the task: the setting errors.tolerance decides how it
-// continues.
+// Func changes a record. An error fails the record, and the setting errors.tolerance decides how the task continues.
 type Func func(*Record) error
 
 // Predicate reports whether a record matches. It must not change the record.
@@ -54,17 +53,16 @@ type records struct {
 	rows     []wit.Row
 	// current is the record that the chain processes. It is reused for each row.
 	current Record
-	// recent caches the schemas that were used last, see nodes.
-	recent [2]wit.Schema
-	shared shared
+	// recentSchemas caches the schemas that were used last, see nodes.
+	recentSchemas [2]wit.Schema
+	shared        shared
 }
 
 type stage struct {
 	apply     Func
 	condition Predicate
 	negate    bool
-	// test is set if the stage itself is a predicate.
-	test Predicate
+	test      Predicate // set if the stage itself is a predicate
 }
 
 // Prepare checks that all stages can be created and encodes the chain as the context.
@@ -74,7 +72,6 @@ func (re *records) Prepare(chain []wit.Stage) ([]byte, error) {
 	return context, err
 }
 
-// chain returns the stages of a context.
 func (re *records) chain(context []byte) ([]stage, error) {
 	if c, ok := re.chains[string(context)]; ok {
 		return c, nil
@@ -118,25 +115,24 @@ func (re *records) isPredicate(name string) bool {
 }
 
 func (re *records) predicate(name string, settings []wit.Setting) (Predicate, error) {
-	maker, ok := re.RecordPlugin.(PredicatePlugin)
+	plugin, ok := re.RecordPlugin.(PredicatePlugin)
 	if !ok {
 		return nil, sdk.NewError(wit.ErrorConfig, "expected a predicate, found the class "+name)
 	}
-	return maker.NewPredicate(name, settings)
+	return plugin.NewPredicate(name, settings)
 }
 
 func (re *records) addSchemas(schemas []wit.Schema) {
 	if len(schemas) == 0 {
 		return
 	}
-	re.recent = [2]wit.Schema{}
+	re.recentSchemas = [2]wit.Schema{}
 	clear(re.shared.extensions)
 	for _, s := range schemas {
 		re.schemas[s.ID] = s.Nodes
 	}
 }
 
-// Apply runs the chain for each row.
 func (re *records) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult, error) {
 	re.addSchemas(schemas)
@@ -151,9 +147,9 @@ func (re *records) Apply(context []byte, schemas []wit.Schema, topics []string, 
 	for i := range rows {
 		rowCount := len(re.rows)
 		c := call{re, &out, uint32(i), &rows[i], topics, chain}
-		if stageIndex, err := c.runStages(re.record(&rows[i], topics, data), 0); err != nil {
+		if stageIndex, err := c.runStages(re.loadRecord(&rows[i], topics, data), 0); err != nil {
 			re.rows = re.rows[:rowCount]
-			re.current.emitted = nil
+			re.current.emittedRecords = nil
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(stageIndex),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
 					Message: err.Error()}})
@@ -181,12 +177,12 @@ func (c *call) runStages(r *Record, from int) (stageIndex int, err error) {
 		if err := c.chain[stageIndex].run(r); err != nil {
 			return stageIndex, err
 		}
-		if len(r.emitted) > 0 {
-			if failed, err := c.runEmitted(r, stageIndex+1); err != nil {
-				return failed, err
+		if len(r.emittedRecords) > 0 {
+			if failedStage, err := c.runEmitted(r, stageIndex+1); err != nil {
+				return failedStage, err
 			}
 		}
-		if r.dropped {
+		if r.isDropped {
 			return stageIndex, nil
 		}
 	}
@@ -196,9 +192,9 @@ func (c *call) runStages(r *Record, from int) (stageIndex int, err error) {
 
 // runEmitted runs the stages from an index on for the records that r has emitted.
 func (c *call) runEmitted(r *Record, from int) (stageIndex int, err error) {
-	emitted := r.emitted
-	r.emitted = nil
-	for _, record := range emitted {
+	emittedRecords := r.emittedRecords
+	r.emittedRecords = nil
+	for _, record := range emittedRecords {
 		if stageIndex, err := c.runStages(record, from); err != nil {
 			return stageIndex, err
 		}
@@ -228,44 +224,43 @@ func (s *stage) run(r *Record) error {
 	return nil
 }
 
-// record loads a row into the current record, which it returns.
-func (re *records) record(row *wit.Row, topics []string, data []byte) *Record {
+// loadRecord loads a row into the current record, which it returns.
+func (re *records) loadRecord(row *wit.Row, topics []string, data []byte) *Record {
 	r := &re.current
 	r.Topic = topics[row.Topic]
 	r.Partition = row.Partition
 	r.Offset = row.Offset
 	r.Timestamp = row.Timestamp
-	r.dropped = false
+	r.isDropped = false
 	r.headers.load(row.Headers)
-	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.changed {
+	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.isChanged {
 		r.Key.load(row.Key, re.nodes(row.Key), data)
 	}
 	r.Value.load(row.Value, re.nodes(row.Value), data)
 	return r
 }
 
-// nodes returns the schema of a value, or nil. It caches two schemas, since most rows have those of the row before.
+// nodes returns the schema of a value, or nil. It caches two schemas, since most rows have those of the previous row.
 func (re *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 	if d.Encoding != wit.WithSchema {
 		return nil
 	}
-	for i := range re.recent {
-		if re.recent[i].ID == d.Schema && re.recent[i].Nodes != nil {
-			return re.recent[i].Nodes
+	for i := range re.recentSchemas {
+		if re.recentSchemas[i].ID == d.Schema && re.recentSchemas[i].Nodes != nil {
+			return re.recentSchemas[i].Nodes
 		}
 	}
-	re.recent[1] = re.recent[0]
-	re.recent[0] = wit.Schema{ID: d.Schema, Nodes: re.schemas[d.Schema]}
-	return re.recent[0].Nodes
+	re.recentSchemas[1] = re.recentSchemas[0]
+	re.recentSchemas[0] = wit.Schema{ID: d.Schema, Nodes: re.schemas[d.Schema]}
+	return re.recentSchemas[0].Nodes
 }
 
-// write encodes a record as a row.
 func (re *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
 	row.RowIndex = rowIndex
 	row.Partition = r.Partition
 	row.Timestamp = r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
-	if r.headers.changed {
+	if r.headers.isChanged {
 		if err := re.putHeaders(out, &row.Headers, r.headers.decoded); err != nil {
 			return errorIn("headers", err)
 		}
@@ -281,14 +276,14 @@ func (re *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, to
 		}
 		row.Topic = uint32(index)
 	}
-	row.Key = unchanged(&r.Key)
-	row.Value = unchanged(&r.Value)
-	if r.Key.changed {
+	row.Key = unchangedSlice(&r.Key)
+	row.Value = unchangedSlice(&r.Value)
+	if r.Key.isChanged {
 		if err := re.put(out, &row.Key, &r.Key); err != nil {
 			return errorIn("key", err)
 		}
 	}
-	if r.Value.changed {
+	if r.Value.isChanged {
 		if err := re.put(out, &row.Value, &r.Value); err != nil {
 			return errorIn("value", err)
 		}
@@ -296,7 +291,8 @@ func (re *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, to
 	return nil
 }
 
-func unchanged(d *Data) wit.ValueSlice {
+// unchangedSlice returns the slice of a value that is passed on unchanged.
+func unchangedSlice(d *Data) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Unchanged, Schema: d.schema}
 }
 
@@ -317,7 +313,6 @@ func (re *records) put(out *wit.ApplyResult, slice *wit.ValueSlice, d *Data) (er
 	return err
 }
 
-// putHeaders appends headers to the data.
 func (re *records) putHeaders(out *wit.ApplyResult, slice *wit.ValueSlice, headers []header) (err error) {
 	list := make([]connectdata.Header, len(headers))
 	for i := range headers {
@@ -333,8 +328,7 @@ func (re *records) putHeaders(out *wit.ApplyResult, slice *wit.ValueSlice, heade
 	return nil
 }
 
-// declare returns the number of a schema that the plugin made, and adds it to the result the first time. It rejects
-// schemas that the host would reject.
+// declare returns the number of a new schema and adds it to out once. It rejects schemas that the host would reject.
 func (re *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32, error) {
 	id, isNew, err := re.declared.declare(nodes)
 	if isNew {
@@ -358,7 +352,7 @@ func (re *records) Test(context []byte, schemas []wit.Schema, topics []string, r
 	re.current.headers.data = data
 	out := wit.TestResult{Matches: make([]bool, len(rows))}
 	for i := range rows {
-		out.Matches[i], err = chain[0].test(re.record(&rows[i], topics, data))
+		out.Matches[i], err = chain[0].test(re.loadRecord(&rows[i], topics, data))
 		if err != nil {
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,

@@ -33,9 +33,8 @@ var stepFuncs = map[string]transform.Func{
 		if err := r.Value.SetString("source", source+"!"); err != nil {
 			return err
 		}
-		return r.Value.AddField("tags", []wit.SchemaNode{{Kind: wit.Array, Optional: true, Element: 1},
-			{Kind: wit.String}},
-			connectdata.List{source, "b"})
+		nodes := []wit.SchemaNode{{Kind: wit.Array, Optional: true, Element: 1}, {Kind: wit.String}}
+		return r.Value.AddField("tags", nodes, connectdata.List{source, "b"})
 	},
 	"SetHeader":  func(r *transform.Record) error { return r.SetHeader("origin", textSchema, "sap") },
 	"DropHeader": func(r *transform.Record) error { r.DropHeader("trace"); return nil },
@@ -75,13 +74,14 @@ var stepFuncs = map[string]transform.Func{
 	},
 }
 
-// failed returns the result of a record that failed.
-func failed(stage uint32, message string) plugintest.Result {
+// failedResult returns the result of a record that failed.
+func failedResult(stage uint32, message string) plugintest.Result {
 	return plugintest.Result{Error: &plugintest.Error{Message: message,
 		Class: "org.apache.kafka.connect.errors.DataException", Stage: stage}}
 }
 
-func wants(records ...plugintest.Record) plugintest.Result {
+// resultOf returns the result of a record that becomes records.
+func resultOf(records ...plugintest.Record) plugintest.Result {
 	return plugintest.Result{Records: records}
 }
 
@@ -90,13 +90,15 @@ func valueRecord(v any, nodes ...wit.SchemaNode) plugintest.Record {
 	return plugintest.Record{Topic: "t", Value: plugintest.Value{Schema: nodes, Data: v}}
 }
 
+// withTopic returns a copy of a record with another topic and headers.
 func withTopic(r plugintest.Record, topic string, headers ...plugintest.Header) plugintest.Record {
 	r.Topic = topic
 	r.Headers = headers
 	return r
 }
 
-func runs(t *testing.T, stages []string, records []plugintest.Record, want ...plugintest.Result) {
+// expectResults runs records through the stages with these names and compares the results.
+func expectResults(t *testing.T, stages []string, records []plugintest.Record, want ...plugintest.Result) {
 	t.Helper()
 	var chain []wit.Stage
 	for _, name := range stages {
@@ -117,48 +119,59 @@ func structure(names []string, nodes ...wit.SchemaNode) []wit.SchemaNode {
 }
 
 var (
-	text, optional = wit.SchemaNode{Kind: wit.String}, wit.SchemaNode{Kind: wit.String, Optional: true}
-	id             = wit.SchemaNode{Kind: wit.Int64}
-	idAndName      = structure([]string{"id", "name"}, id, text)
+	text         = wit.SchemaNode{Kind: wit.String}
+	optionalText = wit.SchemaNode{Kind: wit.String, Optional: true}
+	id           = wit.SchemaNode{Kind: wit.Int64}
+	idAndName    = structure([]string{"id", "name"}, id, text)
 )
 
 // Fields are added, with and without a schema.
 func TestFieldsAreAdded(t *testing.T) {
-	const exists, nowhere = `the field "source" exists already`,
-		`expected a struct or a schemaless map to add the field "source" to`
+	const (
+		exists   = `the field "source" exists already`
+		noFields = `expected a struct or a schemaless map to add the field "source" to`
+	)
 	tags := connectdata.List{"sap", "b"}
-	all := structure([]string{"id", "name", "source", "tags"}, id, text, text,
+	extended := structure([]string{"id", "name", "source", "tags"}, id, text, text,
 		wit.SchemaNode{Kind: wit.Array, Optional: true, Element: 5}, text)
-	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{valueRecord(connectdata.Struct{int64(1), "a"},
-		idAndName...),
+	records := []plugintest.Record{
+		valueRecord(connectdata.Struct{int64(1), "a"}, idAndName...),
 		valueRecord(connectdata.Struct{int64(2), "b"}, idAndName...),
 		valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}}),
-		valueRecord(connectdata.Map{{Key: "source", Value: "there"}}), valueRecord("text"), valueRecord(nil)},
-		wants(valueRecord(connectdata.Struct{int64(1), "a", "sap!", tags}, all...)),
-		wants(valueRecord(connectdata.Struct{int64(2), "b", "sap!", tags}, all...)),
-		wants(valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
+		valueRecord(connectdata.Map{{Key: "source", Value: "present"}}),
+		valueRecord("text"),
+		valueRecord(nil),
+	}
+	expectResults(t, []string{"Add", "AddMore"}, records,
+		resultOf(valueRecord(connectdata.Struct{int64(1), "a", "sap!", tags}, extended...)),
+		resultOf(valueRecord(connectdata.Struct{int64(2), "b", "sap!", tags}, extended...)),
+		resultOf(valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
 			{Key: "tags", Value: tags}})),
-		failed(0, exists), failed(0, nowhere), failed(0, nowhere))
+		failedResult(0, exists),
+		failedResult(0, noFields),
+		failedResult(0, noFields))
 }
 
 // Headers are read, removed and set.
 func TestHeadersOfRecords(t *testing.T) {
 	origin := plugintest.Header{Name: "origin", Value: plugintest.Value{Schema: textSchema, Data: "sap"}}
 	other := plugintest.Header{Name: "other", Value: plugintest.Value{Data: int64(7)}}
-	one := valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}})
-	two := valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}})
+	first := valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}})
+	second := valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}})
 	typed := valueRecord(connectdata.Struct{int64(1), "a"}, idAndName...)
-	runs(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
-		withTopic(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}},
-			other),
-		withTopic(typed, "t", plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}},
-			plugintest.Header{Name: "trace", Raw: []byte("xy")}), two},
-		wants(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t",
-			other,
-			origin)),
-		wants(withTopic(valueRecord(connectdata.Struct{int64(1), "a", "xy"},
-			structure([]string{"id", "name", "trace"}, id, text, optional)...), "t", origin)),
-		wants(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t",
+	trace := plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}}
+	rawTrace := plugintest.Header{Name: "trace", Raw: []byte("xy")}
+	oldOrigin := plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}}
+	expectResults(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
+		withTopic(first, "t", trace, other),
+		withTopic(typed, "t", oldOrigin, rawTrace),
+		second,
+	},
+		resultOf(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t",
+			other, origin)),
+		resultOf(withTopic(valueRecord(connectdata.Struct{int64(1), "a", "xy"},
+			structure([]string{"id", "name", "trace"}, id, text, optionalText)...), "t", origin)),
+		resultOf(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t",
 			origin)))
 }
 
@@ -166,25 +179,32 @@ func TestHeadersOfRecords(t *testing.T) {
 func TestSplitRecord(t *testing.T) {
 	h := plugintest.Header{Name: "h", Value: plugintest.Value{Data: int64(1)}}
 	array := wit.SchemaNode{Kind: wit.Array, Element: 3}
-	before := structure([]string{"names", "name"}, array, text, text)
-	after := structure([]string{"names", "name", "source"}, array, text, text, text)
-	after[0].Fields[2].Node = 4 // added nodes follow all others
+	inputSchema := structure([]string{"names", "name"}, array, text, text)
+	outputSchema := structure([]string{"names", "name", "source"}, array, text, text, text)
+	outputSchema[0].Fields[2].Node = 4 // added nodes follow all others
 	typed := func(names ...any) plugintest.Record {
-		return valueRecord(connectdata.Struct{connectdata.List(names), ""}, before...)
+		return valueRecord(connectdata.Struct{connectdata.List(names), ""}, inputSchema...)
 	}
-	bare := func(name any, more ...connectdata.Entry) plugintest.Record {
+	schemaless := func(name any, added ...connectdata.Entry) plugintest.Record {
 		return valueRecord(append(connectdata.Map{{Key: "names", Value: connectdata.List{"x", "y"}},
-			{Key: "name", Value: name}}, more...))
+			{Key: "name", Value: name}}, added...))
 	}
 	twice := func(r plugintest.Record, headers ...plugintest.Header) []plugintest.Record {
 		return []plugintest.Record{withTopic(r, "t", headers...), withTopic(r, "t.copy", headers...)}
 	}
-	of2 := func(name string) []plugintest.Record {
-		return twice(valueRecord(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, after...), h)
+	copiesOf := func(name string) []plugintest.Record {
+		return twice(valueRecord(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, outputSchema...), h)
 	}
 	source := connectdata.Entry{Key: "source", Value: "sap"}
-	runs(t, []string{"Split", "NotB", "Twice", "Add"}, []plugintest.Record{withTopic(typed("a", "c"), "t", h),
-		typed("a", "b", "c"), bare(nil), valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}})},
-		wants(append(of2("a"), of2("c")...)...), failed(1, `no field "none"`),
-		wants(append(twice(bare("x", source)), twice(bare("y", source))...)...), wants())
+	records := []plugintest.Record{
+		withTopic(typed("a", "c"), "t", h),
+		typed("a", "b", "c"),
+		schemaless(nil),
+		valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}}),
+	}
+	expectResults(t, []string{"Split", "NotB", "Twice", "Add"}, records,
+		resultOf(append(copiesOf("a"), copiesOf("c")...)...),
+		failedResult(1, `no field "none"`),
+		resultOf(append(twice(schemaless("x", source)), twice(schemaless("y", source))...)...),
+		resultOf())
 }

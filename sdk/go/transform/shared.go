@@ -32,29 +32,27 @@ func (s *shared) copyText(b []byte) string {
 	return unsafe.String(unsafe.SliceData(s.buffer[start:]), len(b))
 }
 
-// maxExtensions is the maximum number of cached extensions.
 const maxExtensions = 1_000
 
-// extensionKey identifies a schema with one more field. It extends the host's schema or, if schema is 0, the extended
-// schema base.
+// extensionKey identifies a schema with one more field, which extends the host's schema, or base if schema is 0.
 type extensionKey struct {
 	schema uint32
 	base   *extendedSchema
 	name   string
 }
 
-// extendedSchema is a schema with one more field. id is 0 until it was declared. kept means that it is in
-// [shared.extensions], which excludes schemas that only one record has, by [Data.Set].
+// extendedSchema is a schema with one more field. id is 0 until it was declared. isCached means that it is in
+// [shared.extensions], which excludes schemas of [Data.Set], which only one record has.
 type extendedSchema struct {
-	id    uint32
-	field []wit.SchemaNode
-	nodes []wit.SchemaNode
-	kept  bool
+	id       uint32
+	field    []wit.SchemaNode
+	nodes    []wit.SchemaNode
+	isCached bool
 }
 
 // extend returns the schema with one more field, from the cache if possible.
 func (s *shared) extend(key extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
-	if s == nil || (key.schema == 0 && (key.base == nil || !key.base.kept)) {
+	if s == nil || (key.schema == 0 && (key.base == nil || !key.base.isCached)) {
 		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, key.name, field)}
 	}
 	cached := s.extensions[key]
@@ -62,7 +60,7 @@ func (s *shared) extend(key extensionKey, nodes, field []wit.SchemaNode) *extend
 		return cached
 	}
 	extended := &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, key.name, field)}
-	if extended.kept = cached != nil || len(s.extensions) < maxExtensions; extended.kept {
+	if extended.isCached = cached != nil || len(s.extensions) < maxExtensions; extended.isCached {
 		s.extensions[key] = extended
 	}
 	return extended

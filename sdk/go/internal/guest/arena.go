@@ -4,15 +4,12 @@ package guest
 // collector would free memory that only the host refers to. The first allocation after the end of an export reuses all
 // memory, so that memory stays at the size of the largest call.
 type arena struct {
-	// minChunk is the size of the first chunk in bytes.
-	minChunk int
+	minChunk int // the size of the first chunk in bytes
 	chunk    []byte
-	// used is the number of allocated bytes at the start of chunk.
-	used int
+	used     int // the number of allocated bytes at the start of chunk
 	// fullChunks are the used parts of chunks that the call has filled. They are freed by the reset.
 	fullChunks [][]byte
-	// released means that the export has ended that the memory was allocated for.
-	released bool
+	released   bool // whether the export that used the memory has ended
 }
 
 // Sizes of chunks in bytes.
@@ -21,8 +18,7 @@ const (
 	minResults = 8 << 10
 	// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
 	minArguments = 72 << 10
-	// chunkAhead limits how much a chunk grows in advance: doubling the memory for one large row would not fit into the
-	// memory of a guest.
+	// chunkAhead limits how much a chunk grows in advance: doubling it for one large row could exceed the memory.
 	chunkAhead = 4 << 20
 )
 
@@ -47,8 +43,7 @@ func (a *arena) alloc(size int) []byte {
 	return b
 }
 
-// reset makes all memory available again. If the call has filled several chunks, it allocates one that would have fit
-// everything, and an eighth more.
+// reset frees all memory. After a call that filled several chunks it allocates one that fits all, and an eighth more.
 func (a *arena) reset() {
 	if len(a.fullChunks) > 0 {
 		total := a.used

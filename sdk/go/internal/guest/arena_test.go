@@ -27,6 +27,7 @@ func TestArenasRetainMemoryOfACall(t *testing.T) {
 	}
 }
 
+// After the first calls, all memory of a call is in one chunk.
 func TestArenaUsesOneChunk(t *testing.T) {
 	var a arena
 	for range 3 {
@@ -37,6 +38,7 @@ func TestArenaUsesOneChunk(t *testing.T) {
 		a.released = true
 	}
 	if len(a.fullChunks) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
-		t.Errorf("found %d more chunks than the one of %d bytes", len(a.fullChunks), len(a.chunk))
+		t.Errorf("expected one chunk of 500010 to 2000000 bytes, found one of %d and %d more", len(a.chunk),
+			len(a.fullChunks))
 	}
 }

@@ -9,20 +9,14 @@ package guest
 const (
 	minGarbage = 1 << 20
 	gcPercent  = 200
-	// maxSkip is the maximum number of calls between two checks of the allocated memory.
-	maxSkip = 64
+	maxSkip    = 64 // the maximum number of calls between two checks of the allocated memory
 )
 
-// collector decides when to collect garbage.
 type collector struct {
-	// collectedAt is the total allocation in bytes at the last collection.
-	collectedAt uint64
-	// checkedAt is the total allocation in bytes at the last check.
-	checkedAt uint64
-	// calls counts the calls since the last check.
-	calls int
-	// skip is the number of calls after a check that are not checked.
-	skip int
+	collectedAt uint64 // the total allocation in bytes at the last collection
+	checkedAt   uint64 // the total allocation in bytes at the last check
+	calls       int    // the number of calls since the last check
+	skip        int    // the number of calls after a check that are not checked
 }
 
 // mustCheck counts a call and reports whether to check the allocated memory.
@@ -32,7 +26,7 @@ func (c *collector) mustCheck() bool {
 }
 
 // mustCollect reports whether to collect garbage, and begins a new count of calls. allocated is the total allocation so
-// far, alive the live memory after the last collection, in bytes.
+// far, live the live memory after the last collection, in bytes.
 func (c *collector) mustCollect(allocated, live uint64) bool {
 	bytesPerCall := (allocated - c.checkedAt) / uint64(c.calls)
 	c.checkedAt = allocated

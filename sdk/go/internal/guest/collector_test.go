@@ -29,14 +29,15 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 					maxDelay *= maxSkip
 				}
 				if collected != (garbage >= threshold) || garbage > threshold+maxDelay {
-					t.Errorf("%d live bytes, %d per call: collected %t at %d", live, bytesPerCall, collected, garbage)
+					t.Errorf("%d live bytes, %d per call: expected a collection at %d bytes, found %t at %d", live,
+						bytesPerCall, threshold, collected, garbage)
 				}
 				if collected {
 					collectedAt = allocated
 				}
 			}
 			if bytesPerCall == 0 && checks > 10_000/maxSkip+1 {
-				t.Errorf("found %d checks without allocations", checks)
+				t.Errorf("expected at most %d checks without allocations, found %d", 10_000/maxSkip+1, checks)
 			}
 		}
 	}

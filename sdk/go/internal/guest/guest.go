@@ -1,5 +1,4 @@
-// Package guest implements the canonical ABI for guests: the memory for arguments and results, and the calls from an
-// export to the method of the plugin.
+// Package guest implements the canonical ABI for guests: memory for arguments and results, and calls of the plugin.
 package guest
 
 import (

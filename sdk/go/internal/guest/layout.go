@@ -7,8 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Offsets of fields in the results of frequent calls, and the sizes of these results, in bytes. A test compares them
-// with package canon.
+// Offsets of fields, and sizes, of the results of frequent calls in bytes. A test compares them with package canon.
 const (
 	DecodeRowsOffset, DecodeDataOffset = 12, 20
 	DecodeResultSize                   = 64

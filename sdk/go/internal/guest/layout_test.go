@@ -35,7 +35,7 @@ func TestOffsetsInHotResults(t *testing.T) {
 		},
 	} {
 		if size, _ := c.f.ResultSize(); size != c.size {
-			t.Errorf("%s: %d bytes, expected %d", c.f.Export(), size, c.size)
+			t.Errorf("%s: expected %d bytes, found %d", c.f.Export(), c.size, size)
 		}
 		lowered, err := c.f.Lower(c.result, nil)
 		if err != nil {
@@ -43,13 +43,13 @@ func TestOffsetsInHotResults(t *testing.T) {
 		}
 		b := lowered.Blocks[0].Data
 		if n := binary.LittleEndian.Uint32(b[c.rowsOffset+4:]); n != 3 {
-			t.Errorf("%s: unexpected length of rows %d", c.f.Export(), n)
+			t.Errorf("%s: expected 3 rows at %d, found %d", c.f.Export(), c.rowsOffset, n)
 		}
 		if n := binary.LittleEndian.Uint32(b[c.dataOffset+4:]); n != 5 {
-			t.Errorf("%s: unexpected length of data %d", c.f.Export(), n)
+			t.Errorf("%s: expected 5 bytes of data at %d, found %d", c.f.Export(), c.dataOffset, n)
 		}
 		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[ApplyConsumedOffset:]) != 7 {
-			t.Errorf("%s: consumed is not at %d", c.f.Export(), ApplyConsumedOffset)
+			t.Errorf("%s: expected 7 consumed rows at %d", c.f.Export(), ApplyConsumedOffset)
 		}
 	}
 }

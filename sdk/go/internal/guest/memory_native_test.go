@@ -28,7 +28,7 @@ type slicesMemory struct {
 	end    uint32
 }
 
-// testMemory returns an empty memory and makes address and View use it.
+// testMemory returns an empty memory, and sets address and View to use it.
 func testMemory() canon.Memory {
 	m := &slicesMemory{end: 8}
 	address = m.address
@@ -67,8 +67,8 @@ func TestValuesInGuest(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "guest.test")
 	build := exec.Command("go", "test", "-c", "-vet=off", "-o", binary, ".")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the tests: %v\n%s", err, text)
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the tests: %v\n%s", err, output)
 	}
 
 	module, err := os.ReadFile(binary)

@@ -48,10 +48,8 @@ func (w words) zeros(size int) words {
 	return w
 }
 
-// bytes appends a list of bytes.
 func (w words) bytes(b []byte) words { return append(w, address(b), uint32(len(b))) }
 
-// numbers appends a list of numbers.
 func (w words) numbers(list []uint32) words {
 	return append(w, words(list).address(), uint32(len(list)))
 }
@@ -67,7 +65,6 @@ func (w words) text(s string) words {
 	return w.bytes(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
-// optionalText appends an optional string.
 func (w words) optionalText(s *string) words {
 	if s == nil {
 		return append(w, 0, 0, 0)
@@ -135,8 +132,7 @@ func (w words) rowResult(r *wit.RowResult) words {
 	return w.zeros(end)
 }
 
-// lowerEncode lowers the result of encode. ok is false for a value that the contract does not have, which package
-// canon reports.
+// lowerEncode lowers the result of encode. ok is false for values that are not in the contract.
 func lowerEncode(e *wit.EncodeResult) (result words, ok bool) {
 	for i := range e.Rejected {
 		if !isKind(&e.Rejected[i].Error) {
