@@ -165,11 +165,9 @@ type PollReason struct {
 // Fetch is a request for a page.
 type Fetch struct {
 	Request Request
-	// Position is stored with the rows of this page while it is being read. Nil means that rows carry the stored offset
-	// unchanged.
-	Position *[]OffsetEntry
-	// RepeatsExactly means that the same request returns the same rows in the same order.
-	RepeatsExactly bool
+	// Position is stored with the page's rows while it is being read. Nil: rows carry the stored offset unchanged.
+	Position       *[]OffsetEntry
+	RepeatsExactly bool // whether the same request returns the same rows in the same order
 	// Acknowledges means that the request tells the service that earlier data has arrived. The host does not send it
 	// before those rows and their offset are durable, or a crash would lose them (RATIONALE.md P1).
 	Acknowledges bool
@@ -185,9 +183,8 @@ type NextAction struct {
 
 // LinkedRequest is a request for nested rows of a page.
 type LinkedRequest struct {
-	Request Request
-	// Tolerate are statuses other than 2xx whose responses go to Decode like others.
-	Tolerate []uint16
+	Request  Request
+	Tolerate []uint16 // statuses other than 2xx whose responses go to Decode like others
 }
 
 // DecodeResult holds the rows and errors of one piece of a page.
@@ -216,7 +213,7 @@ type Source interface {
 	// Next returns what to request for a feed at an offset. now is in milliseconds since 1970.
 	Next(context []byte, feed uint32, offset []OffsetEntry, reason PollReason, now int64) (NextAction, error)
 	// Begin starts a page with its response, whatever the status, and returns the page's number. The body follows in
-	// calls of Decode. position is that of the Fetch.
+	// calls of Decode. position is the Position of the Fetch.
 	Begin(context []byte, feed uint32, position *[]OffsetEntry, response Response) (uint32, error)
 	// Decode decodes a piece of a body: of the page if tag is empty, else of the linked request with this tag.
 	Decode(page uint32, tag string, status uint16, piece []byte, last bool) (DecodeResult, error)
@@ -234,8 +231,7 @@ type Notification struct {
 	Body    []byte
 }
 
-// Trigger requests that a feed be read now. AnswerWhenStored delays the answer to the sender until its rows are in
-// Kafka.
+// Trigger requests that a feed be read now. AnswerWhenStored delays the answer until its rows are in Kafka.
 type Trigger struct {
 	Feed             uint32
 	Token            string
@@ -248,8 +244,8 @@ type Notifications interface {
 	// HandleNotification returns the feeds to read for a notification. The last segment of its target is the name of
 	// the feed. An error is the response to the sender: data is 400, unauthorized 401, not-found 404.
 	HandleNotification(context []byte, notification Notification) ([]Trigger, error)
-	// Subscribe has the service send notifications of a feed to an address. The host calls it at every start, and at
-	// times later. It may request documents like Open.
+	// Subscribe has the service send notifications of a feed to an address. The host calls it at every start, and
+	// occasionally later. It may request documents like Open.
 	Subscribe(context []byte, feed uint32, address string, state []byte, answers []Response) (CallResult, error)
 }
 
@@ -262,12 +258,10 @@ type Retirement interface {
 
 // LoadProgress is how far a load is: one whole reading of a feed.
 type LoadProgress struct {
-	// Read is the number of the load's rows that the offset has passed; it may be 0 after the end.
-	Read uint64
+	Read uint64 // the number of the load's rows that the offset has passed; it may be 0 after the end
 	// Total is the service's count of the load's rows. Nil means that the plugin knows no count that it trusts.
 	Total *uint64
-	// Complete is set after the end of a load: the name of what proves that it has every row (key, count, delta), or
-	// unproven.
+	// Complete is set after a load: the name of what proves that it has every row (key, count, delta), or unproven.
 	Complete *string
 }
 
@@ -330,23 +324,19 @@ type Hint struct {
 // HintMoved, with or without HintKnown, also occurs alone.
 const HintUncertain, HintMoved, HintKnown = "uncertain", "moved", "known="
 
-// RecordID identifies a record as it was read, before transforms. Its layout in memory is that of the canonical ABI: 24
-// bytes, aligned to 8.
+// RecordID identifies a record before transforms. Its layout in memory is the canonical ABI's: 24 bytes, aligned to 8.
 type RecordID struct {
-	// Topic is a position in the call's record topics.
-	Topic     uint32
+	Topic     uint32 // a position in the call's record topics
 	Partition int32
 	Offset    int64
-	// Part counts the rows that the record was split into, from 0.
-	Part uint32
+	Part      uint32 // the number of the row, from 0, among those that the record was split into
 }
 
 // Retry requests that a row be encoded again.
 type Retry struct {
-	Hint  string
-	Error *Error
-	// WaitMs is the time to wait before that, at most a minute.
-	WaitMs uint32
+	Hint   string
+	Error  *Error
+	WaitMs uint32 // the time to wait before that, at most a minute
 }
 
 // RowResult is the outcome of writing a row.
@@ -369,8 +359,7 @@ type Sink interface {
 	// Open returns the context that the host passes with the other calls, and the topics. It may request documents:
 	// the host calls it again with their state and responses.
 	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpenResult, error)
-	// Encode creates the requests that write the rows of a batch. recordIDs has one element for each row; their topics
-	// are positions in recordTopics.
+	// Encode creates the requests for the rows of a batch, each with one of recordIDs, whose topics index recordTopics.
 	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, recordIDs []RecordID,
 		recordTopics []string, hints []Hint) (EncodeResult, error)
 	// HandleResponse returns one result for each row of a delivery. It must not keep parts of context, state, rows and
@@ -394,13 +383,12 @@ type Stage struct {
 
 // ApplyResult is the result of apply.
 type ApplyResult struct {
-	Schemas []Schema
-	Topics  []string
-	Rows    []Row
-	Data    []byte
-	Errors  []RowError
-	// Consumed is the number of input rows that were handled.
-	Consumed uint32
+	Schemas  []Schema
+	Topics   []string
+	Rows     []Row
+	Data     []byte
+	Errors   []RowError
+	Consumed uint32 // the number of input rows that were handled
 }
 
 // TestResult is the result of test: one entry for each row.
@@ -413,9 +401,8 @@ type TestResult struct {
 type Transform interface {
 	// Prepare compiles a chain of transforms of this module, or one predicate, to a context.
 	Prepare(chain []Stage) ([]byte, error)
-	// Apply runs rows through the chain. It may drop, change or split a row, but keeps their order. It may stop early
-	// when its output is full.
+	// Apply runs rows through the chain. It may drop, change or split a row, keeps the order, and may stop early.
 	Apply(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (ApplyResult, error)
-	// Test evaluates a predicate without its negation, which is the host's.
+	// Test evaluates a predicate without its negation, which the host applies.
 	Test(context []byte, schemas []Schema, topics []string, rows []Row, data []byte) (TestResult, error)
 }

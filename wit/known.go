@@ -20,8 +20,7 @@ const MaxKnown = 16
 
 const knownLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_*,"
 
-// KnownIn returns the facts in the first line of a plugin's context: [HintKnown] and a [Known]. It returns "" for
-// contexts without such a line.
+// KnownIn returns the facts in the first line of a plugin's context: [HintKnown] and a [Known]; else "".
 func KnownIn(context []byte) Known {
 	start := context[:min(len(context), len(HintKnown)+MaxKnown+1)]
 	line, _, isComplete := strings.Cut(string(start), "\n")
@@ -32,8 +31,7 @@ func KnownIn(context []byte) Known {
 	return Known(words)
 }
 
-// With returns the facts of both. If they are too long, it drops subjects: the result may then contain facts that
-// neither had, but it lacks none.
+// With returns the facts of both. If they are too long, subjects are dropped, so that it may contain further facts.
 func (k Known) With(other Known) Known {
 	if other == "" || k == other {
 		return k

@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// Facts are read from a context, joined without loss and looked up with or without their subject.
 func TestKnown(t *testing.T) {
 	for context, want := range map[string]Known{
 		"":                              "",
@@ -24,22 +25,37 @@ func TestKnown(t *testing.T) {
 			t.Errorf("%q: expected %q, found %q", context, want, found)
 		}
 	}
-	for _, c := range []struct{ one, other, want Known }{
-		{"", "", ""}, {"nabc", "", "nabc"}, {"", "nabc", "nabc"}, {"nabc", "nabc", "nabc"},
-		{"nabc", "fabc", "fabc,nabc"},
-		{"n1,n2,n3", "n4,n5", "n1,n2,n3,n4,n5"}, {"nabc,ndef,nghi", "nklm", "n*"}, {"n*", "nabc", "n*,nabc"},
-		{"fabc,fdef,fghi", "nklm", "f*,n*"}, {"nabc,ndef,nghi", "nabc,nklm", "n*"},
-		{"fabc,nabc,nxyz", "fabc,ndef", "f*,n*"}, {"a*,b*,c*,d*,e*", "f1", "*"}, {"*", "nabc", "*"},
+	for _, c := range []struct{ known, other, want Known }{
+		{known: "", other: "", want: ""},
+		{known: "nabc", other: "", want: "nabc"},
+		{known: "", other: "nabc", want: "nabc"},
+		{known: "nabc", other: "nabc", want: "nabc"},
+		{known: "nabc", other: "fabc", want: "fabc,nabc"},
+		{known: "n1,n2,n3", other: "n4,n5", want: "n1,n2,n3,n4,n5"},
+		{known: "nabc,ndef,nghi", other: "nklm", want: "n*"},
+		{known: "n*", other: "nabc", want: "n*,nabc"},
+		{known: "fabc,fdef,fghi", other: "nklm", want: "f*,n*"},
+		{known: "nabc,ndef,nghi", other: "nabc,nklm", want: "n*"},
+		{known: "fabc,nabc,nxyz", other: "fabc,ndef", want: "f*,n*"},
+		{known: "a*,b*,c*,d*,e*", other: "f1", want: "*"},
+		{known: "*", other: "nabc", want: "*"},
 	} {
-		if found := c.one.With(c.other); found != c.want || len(found) > MaxKnown || found.With(c.one) != found {
-			t.Errorf("%q with %q: expected %q, found %q", c.one, c.other, c.want, found)
+		if got := c.known.With(c.other); got != c.want || len(got) > MaxKnown || got.With(c.known) != got {
+			t.Errorf("%q with %q: expected %q, found %q", c.known, c.other, c.want, got)
 		}
 	}
-	for known, contains := range map[Known]bool{"": false, "nabc": true, "nabd": false, "n": false, "f*,n*": true,
-		"f*": false,
-		"*":  true, "fabc,nabc": true} {
-		if known.Contains("nabc") != contains {
-			t.Errorf("%q: expected %t", known, contains)
+	for known, want := range map[Known]bool{
+		"":          false,
+		"nabc":      true,
+		"nabd":      false,
+		"n":         false,
+		"f*,n*":     true,
+		"f*":        false,
+		"*":         true,
+		"fabc,nabc": true,
+	} {
+		if got := known.Contains("nabc"); got != want {
+			t.Errorf("%q: expected it to contain nabc: %t, found %t", known, want, got)
 		}
 	}
 }

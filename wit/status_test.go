@@ -8,10 +8,10 @@ import (
 
 // Only statuses that a document defines as a rejection prove that a request was not processed.
 func TestIsRejection(t *testing.T) {
-	may := map[uint16]bool{402: true, 406: true, 408: true, 416: true, 417: true, 418: true, 419: true, 420: true,
-		427: true, 430: true}
+	mayBeProcessed := map[uint16]bool{402: true, 406: true, 408: true, 416: true, 417: true, 418: true, 419: true,
+		420: true, 427: true, 430: true}
 	for status := uint16(0); status < 1000; status++ {
-		want := status >= 400 && status <= 431 && !may[status]
+		want := status >= 400 && status <= 431 && !mayBeProcessed[status]
 		if found := wit.IsRejection(status); found != want {
 			t.Errorf("%d: expected %t, found %t", status, want, found)
 		}
@@ -20,9 +20,18 @@ func TestIsRejection(t *testing.T) {
 
 // TestKindOf: the status alone decides whether a request may be repeated, and whether a user or a resource is rejected.
 func TestKindOf(t *testing.T) {
-	for status, want := range map[uint16]wit.ErrorKind{400: wit.ErrorData, 401: wit.ErrorUnauthorized,
-		403: wit.ErrorForbidden, 404: wit.ErrorNotFound, 408: wit.ErrorTransient, 410: wit.ErrorGone,
-		429: wit.ErrorTransient, 500: wit.ErrorTransient, 503: wit.ErrorTransient, 422: wit.ErrorData} {
+	for status, want := range map[uint16]wit.ErrorKind{
+		400: wit.ErrorData,
+		401: wit.ErrorUnauthorized,
+		403: wit.ErrorForbidden,
+		404: wit.ErrorNotFound,
+		408: wit.ErrorTransient,
+		410: wit.ErrorGone,
+		422: wit.ErrorData,
+		429: wit.ErrorTransient,
+		500: wit.ErrorTransient,
+		503: wit.ErrorTransient,
+	} {
 		if found := wit.ErrorKindOf(status); found != want {
 			t.Errorf("%d: expected %v, found %v", status, want, found)
 		}

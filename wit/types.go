@@ -1,12 +1,9 @@
 package wit
 
-import "strings"
-
 // Pair is a name and a value.
 type Pair struct{ Name, Value string }
 
-// Setting is a setting as the user wrote it, after config providers were resolved. Values of type password never reach
-// a guest.
+// Setting is a setting as written, after config providers. Values of type password never reach a guest.
 type Setting = Pair
 
 // Header is an HTTP header.
@@ -27,14 +24,12 @@ const (
 	ErrorTransient
 	ErrorUnsupported
 	ErrorInternal
-	// ErrorStale means that the context of Open is outdated: the host abandons the page, opens again and requests the
-	// same page again.
+	// ErrorStale means that the context of Open is outdated: the host opens again and requests the page again.
 	ErrorStale
 )
 
 var errorKinds = [...]string{"config", "unauthorized", "forbidden", "not-found", "gone", "conflict", "data",
-	"incompatible",
-	"transient", "unsupported", "internal", "stale"}
+	"incompatible", "transient", "unsupported", "internal", "stale"}
 
 func (ErrorKind) Cases() int { return len(errorKinds) }
 
@@ -51,25 +46,20 @@ type Error struct {
 	Kind    ErrorKind
 	Message string
 	Setting *string
-	// Code is the service's own code, which `retry.codes` may name.
-	Code   *string
-	Detail *string
+	Code    *string // the service's own code, which `retry.codes` may name
+	Detail  *string
 }
 
 // Error returns the message with the setting or code that it concerns.
 func (e *Error) Error() string {
-	var b strings.Builder
+	message := e.Message
 	if e.Setting != nil {
-		b.WriteString(*e.Setting)
-		b.WriteString(": ")
+		message = *e.Setting + ": " + message
 	}
-	b.WriteString(e.Message)
 	if e.Code != nil {
-		b.WriteString(" (code ")
-		b.WriteString(*e.Code)
-		b.WriteString(")")
+		message += " (code " + *e.Code + ")"
 	}
-	return b.String()
+	return message
 }
 
 // SettingKind is the type of a setting, as in Kafka's ConfigDef.Type.
@@ -103,16 +93,13 @@ func (Importance) Cases() int { return int(Low) + 1 }
 // Rule is one rule about a setting's value or display.
 type Rule struct {
 	Variant
-	Required *struct{}
-	Allowed  *[]string
-	// Pattern is RE2.
-	Pattern *string
-	AtLeast *int64
-	AtMost  *int64
-	// Dependents are the settings whose recommendations depend on this one.
-	Dependents *[]string
-	// Alias is another name by which users know the setting.
-	Alias       *string
+	Required    *struct{}
+	Allowed     *[]string
+	Pattern     *string // in the syntax of RE2
+	AtLeast     *int64
+	AtMost      *int64
+	Dependents  *[]string // the settings whose recommendations depend on this one
+	Alias       *string   // another name by which users know the setting
 	Group       *string
 	Order       *int32
 	Width       *uint8
@@ -163,16 +150,13 @@ type ConfigValue struct {
 
 // Request is an HTTP request that a plugin wants; culvert.wit lists what the host adds and drops.
 type Request struct {
-	Tag    string
-	Method string
-	// Target is path and query on the connector's origin, or absolute.
-	Target  string
-	Headers []Header
-	Body    []byte
-	// Repeatable means that sending the request twice does no harm.
-	Repeatable bool
-	// TokenPath is the target from which to fetch a CSRF token, if the service wants one.
-	TokenPath *string
+	Tag        string
+	Method     string
+	Target     string // path and query on the connector's origin, or absolute
+	Headers    []Header
+	Body       []byte
+	Repeatable bool    // whether sending the request twice does no harm
+	TokenPath  *string // the target from which to fetch a CSRF token, if the service wants one
 	// FirstByteTimeoutMs is how long to wait for the first byte, in milliseconds. Nil means the ordinary limit.
 	FirstByteTimeoutMs *uint32
 }
@@ -240,14 +224,13 @@ type Field struct {
 
 // SchemaNode is one type in a schema. Nodes refer only to nodes with higher numbers; 0 means none.
 type SchemaNode struct {
-	Kind       Kind
-	Optional   bool
-	Name       *string
-	Version    *int32
-	Doc        *string
-	Parameters []Setting
-	// DefaultValue is encoded with the schema of this node, without its own branch number.
-	DefaultValue *[]byte
+	Kind         Kind
+	Optional     bool
+	Name         *string
+	Version      *int32
+	Doc          *string
+	Parameters   []Setting
+	DefaultValue *[]byte // encoded with the schema of this node, without its own branch number
 	Fields       []Field
 	Key          uint32
 	Element      uint32
@@ -301,14 +284,11 @@ type ValueSlice struct {
 
 // Row is a record of a batch. Its layout in memory is that of the canonical ABI: 80 bytes, aligned to 8.
 type Row struct {
-	RowIndex uint32
-	Topic    uint32
-	// Partition is -1 if the partitioner decides.
-	Partition int32
-	// Offset is the record's offset in Kafka, or -1 in sources.
-	Offset int64
-	// Timestamp is in milliseconds since 1970, or -1. Sinks get the timestamp of the record as it was read, whatever
-	// transforms made of it.
+	RowIndex  uint32
+	Topic     uint32
+	Partition int32 // -1 if the partitioner decides
+	Offset    int64 // the record's offset in Kafka, or -1 in sources
+	// Timestamp is in milliseconds since 1970, or -1. In sinks it is the record's, whatever transforms made of it.
 	Timestamp int64
 	Key       ValueSlice
 	Value     ValueSlice

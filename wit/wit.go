@@ -14,8 +14,7 @@
 // Package canon implements the canonical ABI of these types; a drift test compares them with culvert.wit.
 package wit
 
-// Package and Version are the contract's name and version. In names of imports and exports major and minor must match;
-// the patch is ignored.
+// Package and Version are the contract's. In names of imports and exports major and minor must match, not the patch.
 const (
 	Package = "culvert:connect"
 	Version = "0.3.0"
@@ -34,8 +33,7 @@ const (
 	InterfaceTransform     = "transform"
 )
 
-// ImportModule returns the module name under which a core module imports the functions of an interface:
-// `culvert:connect/host@0.3.0`.
+// ImportModule returns the module name of an interface's functions: `culvert:connect/host@0.3.0`.
 func ImportModule(iface string) string { return Package + "/" + iface + "@" + Version }
 
 // ExportName returns the name under which a core module exports a function: `culvert:connect/source@0.3.0#plan`.

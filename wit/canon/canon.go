@@ -17,8 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Memory is a linear memory. View returns size bytes at ptr, valid until the memory may have grown; ok is false unless
-// all of them are inside the memory.
+// Memory is a linear memory. View returns size bytes at ptr, valid until it grows; ok is false outside the memory.
 type Memory interface {
 	View(ptr, size uint32) (view []byte, ok bool)
 }
@@ -56,30 +55,22 @@ type typeLayout struct {
 	// size and align are the size and alignment in a linear memory, in bytes.
 	size  uint32
 	align uint32
-	// flat holds the core types of a parameter or result of this type.
-	flat []ValueType
-	// parts are the fields of a record, the cases of a variant, the element of an option or list, or ok and error of a
-	// result.
+	flat  []ValueType // the core types of a parameter or result of this type
+	// parts are fields of a record, cases of a variant, the element of an option or list, or ok and error of a result.
 	parts []part
 	// payload is the offset of the payload of a variant, option or result. Discriminants are one byte, since no type of
 	// the contract has more than 256 cases.
 	payload uint32
-	// cases is the number of an enum's cases.
-	cases int
-	// rtype is the Go type.
-	rtype reflect.Type
+	cases   int          // the number of an enum's cases
+	rtype   reflect.Type // the Go type
 }
 
 // part is a field, case or element of a [typeLayout].
 type part struct {
-	// name is the name in the contract.
-	name string
-	// index is the number of the Go field.
-	index int
-	// offset is the offset in a record, in bytes.
-	offset uint32
-	// layout is nil for a case without payload.
-	layout *typeLayout
+	name   string      // the name in the contract
+	index  int         // the number of the Go field
+	offset uint32      // the offset in a record, in bytes
+	layout *typeLayout // nil for a case without payload
 }
 
 var (
@@ -90,8 +81,7 @@ var (
 	errorRecordType = reflect.TypeFor[wit.Error]()
 )
 
-// layoutOf returns the layout of a Go type. It panics for types that the contract does not support, which is a bug in
-// package wit.
+// layoutOf returns the layout of a Go type. It panics for types that the contract does not support.
 func layoutOf(t reflect.Type) *typeLayout {
 	if l, ok := layouts.Load(t); ok {
 		return l.(*typeLayout)
@@ -223,8 +213,7 @@ func Kebab(name string) string {
 // hex is a number that is written in base 16.
 type hex uint32
 
-// newError returns an error that concatenates strings, numbers and errors. Package fmt would be a tenth of a small
-// guest.
+// newError concatenates strings, numbers and errors. Package fmt would be a tenth of a small guest.
 func newError(parts ...any) error {
 	var message []byte
 	for _, p := range parts {

@@ -57,6 +57,7 @@ func TestRoundTripOfEveryFunction(t *testing.T) {
 // sameIfEmpty makes nil slices and empty ones equal: both are lifted as nil.
 var sameIfEmpty = cmpopts.EquateEmpty()
 
+// checkArguments lowers random arguments, lifts them and compares.
 func checkArguments(t *testing.T, r *rand.Rand, f *Func) {
 	t.Helper()
 	mem := &ram{}
@@ -71,7 +72,7 @@ func checkArguments(t *testing.T, r *rand.Rand, f *Func) {
 		t.Fatal(err)
 	}
 	if len(flats) != len(f.Params()) {
-		t.Fatalf("%s: %d core values, the signature has %d", f, len(flats), len(f.Params()))
+		t.Fatalf("%s: expected %d core values, found %d", f, len(f.Params()), len(flats))
 	}
 	got, err := f.Lift(mem, flats)
 	if err != nil {
@@ -84,6 +85,7 @@ func checkArguments(t *testing.T, r *rand.Rand, f *Func) {
 	}
 }
 
+// checkResult lowers a random result or error, lifts it and compares.
 func checkResult(t *testing.T, r *rand.Rand, f *Func) {
 	t.Helper()
 	if f.result == nil {
@@ -129,11 +131,13 @@ func checkResult(t *testing.T, r *rand.Rand, f *Func) {
 func TestRowLayoutMatchesGo(t *testing.T) {
 	row := layoutOf(reflect.TypeFor[wit.Row]())
 	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
-		t.Errorf("row: %s, Go's is %d bytes", row.structure(), reflect.TypeFor[wit.Row]().Size())
+		t.Errorf("row: expected 80 bytes aligned to 8, found %d aligned to %d, and %d in Go", row.size, row.align,
+			reflect.TypeFor[wit.Row]().Size())
 	}
 	id := layoutOf(reflect.TypeFor[wit.RecordID]())
 	if id.size != 24 || uintptr(id.size) != reflect.TypeFor[wit.RecordID]().Size() {
-		t.Errorf("record-id: %s, Go's is %d bytes", id.structure(), reflect.TypeFor[wit.RecordID]().Size())
+		t.Errorf("record-id: expected 24 bytes, found %d, and %d in Go", id.size,
+			reflect.TypeFor[wit.RecordID]().Size())
 	}
 	for _, l := range []*typeLayout{row, id, layoutOf(reflect.TypeFor[wit.ValueSlice]())} {
 		for _, p := range l.parts {
@@ -144,6 +148,7 @@ func TestRowLayoutMatchesGo(t *testing.T) {
 	}
 }
 
+// A function of more than 16 core parameters is a bug in package wit.
 func TestNoMoreThan16CoreParameters(t *testing.T) {
 	type wide interface {
 		Many(a, b, c, d, e, f, g, h string, last uint32) (uint32, error)
@@ -156,23 +161,26 @@ func TestNoMoreThan16CoreParameters(t *testing.T) {
 	FuncOf("test", "Many", wide.Many)
 }
 
+// Values of a hostile guest that violate the ABI are errors.
 func TestLiftRejects(t *testing.T) {
 	lift := func(mem []byte, dst any) error { return (&Lifter{Memory: &ram{b: mem}, Budget: budget}).Lift(0, dst) }
-	long := make([]byte, 16)
+	padding := make([]byte, 16)
 	for _, c := range []struct {
 		name string
 		mem  []byte
 		dst  any
 		want string
 	}{
-		{"a value outside", nil, new(wit.Pair), "past the memory"},
-		{"a length past the end", append([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, long...), new(string),
-			"past the memory"},
-		{"a list that is not aligned", append([]byte{1, 0, 0, 0, 1, 0, 0, 0}, long...), new([]uint32), "multiple of 4"},
-		{"text that is not UTF-8", append([]byte{8, 0, 0, 0, 1, 0, 0, 0}, 0xff), new(string), "not UTF-8"},
-		{"an enum without the case", []byte{12}, new(wit.ErrorKind), "expected one of 12 cases"},
-		{"a variant without the case", append([]byte{5}, make([]byte, 40)...), new(wit.Scalar),
-			"expected one of 5 cases"},
+		{name: "a value outside", dst: new(wit.Pair), want: "past the memory"},
+		{name: "a length past the end", mem: append([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, padding...),
+			dst: new(string), want: "past the memory"},
+		{name: "a list that is not aligned", mem: append([]byte{1, 0, 0, 0, 1, 0, 0, 0}, padding...),
+			dst: new([]uint32), want: "multiple of 4"},
+		{name: "text that is not UTF-8", mem: append([]byte{8, 0, 0, 0, 1, 0, 0, 0}, 0xff), dst: new(string),
+			want: "not UTF-8"},
+		{name: "an enum without the case", mem: []byte{12}, dst: new(wit.ErrorKind), want: "expected one of 12 cases"},
+		{name: "a variant without the case", mem: append([]byte{5}, make([]byte, 40)...), dst: new(wit.Scalar),
+			want: "expected one of 5 cases"},
 	} {
 		if err := lift(c.mem, c.dst); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: expected %q, found %v", c.name, c.want, err)
@@ -192,7 +200,7 @@ func TestLiftIsBounded(t *testing.T) {
 	var out []string
 	err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out)
 	if err == nil || !strings.Contains(err.Error(), "larger than allowed") {
-		t.Fatalf("found %v, %d texts", err, len(out))
+		t.Fatalf("expected an error about the size, found %v, %d texts", err, len(out))
 	}
 }
 
@@ -221,9 +229,9 @@ func TestLiftCanBeStopped(t *testing.T) {
 		bytes []byte
 		dst   any
 	}{
-		"flat":   {flat, new([]uint32)},
-		"nested": {nested, new([][]uint32)},
-		"texts":  {nested, new([]string)},
+		"flat":   {bytes: flat, dst: new([]uint32)},
+		"nested": {bytes: nested, dst: new([][]uint32)},
+		"texts":  {bytes: nested, dst: new([]string)},
 	} {
 		mem := &cancelledRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
@@ -233,6 +241,7 @@ func TestLiftCanBeStopped(t *testing.T) {
 	}
 }
 
+// A variant has exactly one case.
 func TestLowerRejectsInvalidVariants(t *testing.T) {
 	for _, s := range []wit.Scalar{{}, {Null: wit.Set, String: wit.Ptr("x")}} {
 		if _, err := Lower(s); err == nil {

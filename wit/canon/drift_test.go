@@ -38,7 +38,9 @@ func readContract(t *testing.T) *contract {
 	text := regexp.MustCompile(`//[^\n]*|%`).ReplaceAllString(definition(t), "")
 	c := &contract{
 		tokens: regexp.MustCompile(`[a-z0-9@:.-]*[a-z0-9]|->|[{}()<>,;=_.:]`).FindAllString(text, -1),
-		types:  map[string]string{}, enums: map[string][]string{}, worlds: map[string][]string{},
+		types:  map[string]string{},
+		enums:  map[string][]string{},
+		worlds: map[string][]string{},
 	}
 	for len(c.tokens) > 0 {
 		switch word := c.take(); word {
@@ -201,6 +203,7 @@ func (c *contract) readWorld() {
 	c.expect("}")
 }
 
+// Package wit has the functions of culvert.wit, with the same signatures.
 func TestGoFunctionsMatchContract(t *testing.T) {
 	c := readContract(t)
 	var got []string
@@ -209,14 +212,15 @@ func TestGoFunctionsMatchContract(t *testing.T) {
 			got = append(got, f.Signature())
 			fromExpression := FuncOf(f.Interface, f.Method, methodExpressions()[f.Interface+"."+f.Method])
 			if fromExpression.Signature() != f.Signature() {
-				t.Errorf("by its method expression %s is %s", f.Method, fromExpression.Signature())
+				t.Errorf("%s by its method expression: expected %s, found %s", f.Method, f.Signature(),
+					fromExpression.Signature())
 			}
 		}
 	}
 	slices.Sort(got)
 	slices.Sort(c.functions)
 	if len(c.functions) != 24 {
-		t.Errorf("expected more functions in culvert.wit, found %d", len(c.functions))
+		t.Errorf("expected 24 functions in culvert.wit, found %d", len(c.functions))
 	}
 	if diff := cmp.Diff(c.functions, got); diff != "" {
 		t.Errorf("culvert.wit (-) and package wit (+) differ:\n%s", diff)
@@ -260,10 +264,11 @@ func TestGoConstantsMatchContract(t *testing.T) {
 		}
 	}
 	if len(c.enums) != 8 {
-		t.Errorf("expected more enums in culvert.wit, found %d", len(c.enums))
+		t.Errorf("expected 8 enums in culvert.wit, found %d", len(c.enums))
 	}
 }
 
+// camel returns a name of the contract in CamelCase.
 func camel(name string) string {
 	var b strings.Builder
 	for _, part := range strings.Split(name, "-") {
@@ -310,6 +315,7 @@ func constants(t *testing.T) map[string][]string {
 	return names
 }
 
+// definition returns the text of culvert.wit.
 func definition(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../culvert.wit")

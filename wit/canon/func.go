@@ -11,19 +11,14 @@ const maxFlat = 16
 
 // Func is a function of the contract with its signature.
 type Func struct {
-	// Interface is the interface's name in the contract, such as source.
-	Interface string
-	// Name is the function's name in the contract, such as check-offset.
-	Name string
-	// Method is the function's name in Go, such as CheckOffset.
-	Method string
-	params []*typeLayout
-	// core contains the core types of all parameters.
-	core []ValueType
+	Interface string // the interface's name in the contract, such as source
+	Name      string // the function's name in the contract, such as check-offset
+	Method    string // the function's name in Go, such as CheckOffset
+	params    []*typeLayout
+	core      []ValueType // the core types of all parameters
 	// result is a result<ok, error> for a fallible function, else ok. It is nil for a function without a result.
-	result *typeLayout
-	// ok is the result of a call that succeeds, or nil.
-	ok       *typeLayout
+	result   *typeLayout
+	ok       *typeLayout // the result of a call that succeeds, or nil
 	fallible bool
 }
 
@@ -43,8 +38,7 @@ var Interfaces = map[string]reflect.Type{
 	wit.InterfaceTransform:     reflect.TypeFor[wit.Transform](),
 }
 
-// Functions returns the functions of an interface, sorted by their Go names. It panics if the contract has no such
-// interface.
+// Functions returns the functions of an interface, sorted by Go name. It panics if the contract does not have it.
 func Functions(iface string) []*Func {
 	t := Interfaces[iface]
 	if t == nil {
@@ -123,8 +117,7 @@ func (f *Func) Fallible() bool { return f.fallible }
 // ResultSize returns the size and alignment in bytes of a result in memory.
 func (f *Func) ResultSize() (size, align uint32) { return f.result.size, f.result.align }
 
-// Arguments copies the arguments of a call to a guest's memory and returns the core values of the call. args must have
-// the types of the Go method, in order.
+// Arguments copies args, which must have the types of the Go method, to a guest's memory and returns the core values.
 func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, error), args ...any) ([]uint64, error) {
 	if len(args) != len(f.params) {
 		return nil, newError(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
@@ -203,8 +196,7 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	return args, nil
 }
 
-// Lower encodes the result of a call in the guest. Block 0 is the result itself. result is nil if the function has no
-// result, failure is nil if it succeeded.
+// Lower encodes a result in the guest, itself block 0. result may be nil if there is none; nil failure is success.
 func (f *Func) Lower(result any, failure *wit.Error) (Lowered, error) {
 	var lowered Lowered
 	if !f.fallible {

@@ -15,9 +15,8 @@ type Lifter struct {
 	// Budget is the number of bytes that lists and strings may still take, in the guest's layout or as Go values,
 	// whichever is more. Without it a small memory could describe a value of any size, because many lists may point to
 	// the same bytes.
-	Budget int
-	// elements counts the elements of lists.
-	elements int
+	Budget   int
+	elements int // the number of list elements so far
 }
 
 // Interruptible is implemented by memories whose owner can cancel the reading of a large value.
@@ -241,8 +240,7 @@ func (l *Lifter) countElement() error {
 	return nil
 }
 
-// liftFlat reads a value from core Wasm values, which are a function's parameters or its result: each field, and each
-// discriminant and payload, is one of them.
+// liftFlat reads a value from core values: one for each field, discriminant and payload.
 func (l *Lifter) liftFlat(t *typeLayout, flats []uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:

@@ -11,12 +11,9 @@ import (
 // Lowered is a value encoded for a linear memory: one block for the value and one for each list and string, because the
 // receiver frees each allocation separately.
 type Lowered struct {
-	// Blocks are the allocations, the value itself first.
-	Blocks []Block
-	// Fixups are the pointers between blocks.
-	Fixups []Fixup
-	// free is memory for the next blocks, most of which are small.
-	free []byte
+	Blocks []Block // the allocations, the value itself first
+	Fixups []Fixup // the pointers between blocks
+	free   []byte  // memory for the next blocks, most of which are small
 }
 
 // Block is one allocation of a [Lowered]. An empty list is an allocation without bytes.
@@ -221,9 +218,8 @@ func (l *Lowered) lowerList(t *typeLayout, value reflect.Value) (length uint32, 
 // flatArguments are arguments as core values, with the blocks that they point to.
 type flatArguments struct {
 	Lowered
-	flats []uint64
-	// addresses are the core values that are addresses of blocks.
-	addresses []address
+	flats     []uint64
+	addresses []address // the core values that are addresses of blocks
 }
 
 // address is the index of a core value that is the address of a block.

@@ -30,7 +30,8 @@ func oracle(t *testing.T, world string) map[string]string {
 		functions[m[1]] = types[m[2]]
 	}
 	signatures := map[string]string{}
-	for _, m := range regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`).FindAllStringSubmatch(string(text), -1) {
+	export := regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`)
+	for _, m := range export.FindAllStringSubmatch(string(text), -1) {
 		signatures[m[1]] = m[1] + functions[m[2]]
 	}
 	for _, m := range regexp.MustCompile(`\(import "([^"]+)" "([^"]+)" \(func \(;(\d+);\)`).FindAllStringSubmatch(
@@ -38,7 +39,7 @@ func oracle(t *testing.T, world string) map[string]string {
 		signatures[m[1]+"#"+m[2]] = m[1] + "#" + m[2] + functions[m[3]]
 	}
 	if len(signatures) < 5 {
-		t.Fatalf("%s: found %d exports", world, len(signatures))
+		t.Fatalf("%s: expected at least 5 imports and exports, found %d", world, len(signatures))
 	}
 	return signatures
 }
@@ -98,10 +99,11 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 		}
 	}
 	if exportCount != 24 {
-		t.Errorf("found %d exports in %v", exportCount, files)
+		t.Errorf("expected 24 exports, found %d in %v", exportCount, files)
 	}
 }
 
+// coreSignature returns the core signature of a Go function, as [Func.String] writes it.
 func coreSignature(f *ast.FuncType) string {
 	write := func(name string, list *ast.FieldList) string {
 		if list == nil || len(list.List) == 0 {

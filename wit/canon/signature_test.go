@@ -56,8 +56,8 @@ func (t *typeLayout) structure() string {
 			parts = append(parts, p.name+"("+p.layout.structure()+")")
 		}
 	}
-	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[t.shape] + " {" + strings.Join(parts,
-		", ") + "}"
+	keyword := map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[t.shape]
+	return keyword + " {" + strings.Join(parts, ", ") + "}"
 }
 
 // Signature returns a function as in culvert.wit, without the names of parameters.

@@ -97,7 +97,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		}
 	}
 	if validCount < 20_000 || invalidCount < 20_000 {
-		t.Errorf("found %d valid and %d invalid values", validCount, invalidCount)
+		t.Errorf("expected at least 20000 valid and invalid values each, found %d and %d", validCount, invalidCount)
 	}
 
 	// Checking a struct allocates at most the state of the check.
@@ -113,7 +113,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 			t.Error(err)
 		}
 	}); n > 1 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("expected at most one allocation, found %v", n)
 	}
 }
 
@@ -127,7 +127,7 @@ func FuzzSchema(f *testing.F) {
 		nodes := connectdatatest.New(seed).Nodes()
 		size, err := connectdata.CheckSchema(nodes)
 		if err == nil && (size <= 0 || size > connectdata.MaxSchemaBytes) {
-			t.Errorf("seed %d: %d bytes", seed, size)
+			t.Errorf("seed %d: expected 1 to %d bytes, found %d", seed, connectdata.MaxSchemaBytes, size)
 		}
 	})
 }

@@ -4,12 +4,10 @@ import "github.com/culvert-project/culvert/wit"
 
 // Header is a record header. Value aliases the bytes that it was read from.
 type Header struct {
-	Name string
-	// Encoding is wit.WithSchema, wit.Schemaless or wit.Raw.
-	Encoding wit.Encoding
-	// Schema is the number of the schema, 0 unless Encoding is wit.WithSchema.
-	Schema uint32
-	Value  []byte
+	Name     string
+	Encoding wit.Encoding // wit.WithSchema, wit.Schemaless or wit.Raw
+	Schema   uint32       // the number of the schema, 0 unless Encoding is wit.WithSchema
+	Value    []byte
 }
 
 // AppendHeaders appends the headers of a row.

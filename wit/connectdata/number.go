@@ -12,18 +12,14 @@ import (
 
 // Limits of values. Reading a value that exceeds them returns an error.
 const (
-	// MaxDepth is the maximum nesting of values, which are processed recursively.
-	MaxDepth = 1000
+	MaxDepth = 1000 // the maximum nesting of values, which are processed recursively
 	// MaxDecimalBytes is the maximum size of the unscaled value of a decimal, about 9,800 digits. The time to read or
 	// write digits grows with the square of their number.
 	MaxDecimalBytes = 4096
-	// MaxEmptyStructs is the maximum number of structs without bytes in a value: the count of an array, of a few bytes,
-	// could create any number of them.
+	// MaxEmptyStructs bounds the structs without bytes in a value: an array of a few bytes could have any number.
 	MaxEmptyStructs = 10_000
-	// MaxHeaders is the maximum number of headers of a row.
-	MaxHeaders = 10_000
-	// MaxTreeValues is the maximum number of values that [Read] and [ReadSchemaless] create. Each is about 30 times as
-	// large as the byte that can encode it.
+	MaxHeaders      = 10_000 // the maximum number of headers of a row
+	// MaxTreeValues bounds the values that [Read] and [ReadSchemaless] create, each some 30 times its encoded size.
 	MaxTreeValues = 1_000_000
 )
 

@@ -30,24 +30,26 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
+// A number of more than 64 bits is invalid.
 func TestNumberRejectsMoreThan64Bits(t *testing.T) {
 	for _, b := range [][]byte{bytes.Repeat([]byte{0xff}, 11), append(bytes.Repeat([]byte{0xff}, 9), 2)} {
 		if n, size := Number(b); size != -1 {
-			t.Errorf("% x: read %d in %d bytes", b, n, size)
+			t.Errorf("% x: expected size -1, found %d for the number %d", b, size, n)
 		}
 	}
 }
 
+// Avro allows arrays in several blocks, with or without their sizes.
 func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}
 	// one item, then a block with its size (-1, 1 byte), then the end
 	b := []byte{2, 8, 1, 2, 10, 0}
 	v, size, err := Read(nodes, 0, b)
 	if err != nil || size != len(b) || len(v.(List)) != 2 || v.(List)[1] != int32(5) {
-		t.Fatalf("%v %d %v", v, size, err)
+		t.Fatalf("expected two items in %d bytes, found %v in %d, %v", len(b), v, size, err)
 	}
 	if n, err := Skip(nodes, 0, b); n != len(b) || err != nil {
-		t.Fatalf("%d %v", n, err)
+		t.Fatalf("expected to skip %d bytes, found %d, %v", len(b), n, err)
 	}
 }
 

@@ -19,40 +19,42 @@ var withSchemaCases = map[string]struct {
 	nodes []wit.SchemaNode
 	value any
 }{
-	"int32 150":                {[]wit.SchemaNode{{Kind: wit.Int32}}, int32(150)},
-	"int8 -128":                {[]wit.SchemaNode{{Kind: wit.Int8}}, int8(-128)},
-	"optional string, null":    {[]wit.SchemaNode{{Kind: wit.String, Optional: true}}, nil},
-	"optional string, `Größe`": {[]wit.SchemaNode{{Kind: wit.String, Optional: true}}, "Größe"},
+	"int32 150":                {nodes: []wit.SchemaNode{{Kind: wit.Int32}}, value: int32(150)},
+	"int8 -128":                {nodes: []wit.SchemaNode{{Kind: wit.Int8}}, value: int8(-128)},
+	"optional string, null":    {nodes: []wit.SchemaNode{{Kind: wit.String, Optional: true}}, value: nil},
+	"optional string, `Größe`": {nodes: []wit.SchemaNode{{Kind: wit.String, Optional: true}}, value: "Größe"},
 	"optional int32 with default 7, value 8": {
-		[]wit.SchemaNode{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, int32(8)},
+		nodes: []wit.SchemaNode{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}},
+		value: int32(8),
+	},
 	"optional int32 with default 7, null": {
-		[]wit.SchemaNode{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, nil},
-	"Decimal, scale 2, -1.29": {decimalNode("2"), big.NewInt(-129)},
-	"Decimal, scale 0, 128":   {decimalNode("0"), big.NewInt(128)},
-	"Timestamp 2024-02-29T05:28:16.789Z": {[]wit.SchemaNode{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}},
-		int64(1709184496789)},
-	"Date 1969-12-31": {[]wit.SchemaNode{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, int32(-1)},
-	"array of int32, [1, -1]": {[]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}},
-		List{int32(1), int32(-1)}},
-	"array, empty": {[]wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
+		nodes: []wit.SchemaNode{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}},
+		value: nil,
+	},
+	"Decimal, scale 2, -1.29": {nodes: decimalNode("2"), value: big.NewInt(-129)},
+	"Decimal, scale 0, 128":   {nodes: decimalNode("0"), value: big.NewInt(128)},
+	"Timestamp 2024-02-29T05:28:16.789Z": {nodes: []wit.SchemaNode{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}},
+		value: int64(1709184496789)},
+	"Date 1969-12-31": {nodes: []wit.SchemaNode{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, value: int32(-1)},
+	"array of int32, [1, -1]": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}},
+		value: List{int32(1), int32(-1)}},
+	"array, empty": {nodes: []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, value: List{}},
 	"map string → boolean, {a: true}": {
-		[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.String}, {Kind: wit.Boolean}},
-		Map{{"a", true}},
+		nodes: []wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.String}, {Kind: wit.Boolean}},
+		value: Map{{"a", true}},
 	},
 	"map int32 → string, {5: x}": {
-		[]wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.Int32}, {Kind: wit.String}},
-		Map{{int32(5), "x"}},
+		nodes: []wit.SchemaNode{{Kind: wit.Map, Key: 1, Element: 2}, {Kind: wit.Int32}, {Kind: wit.String}},
+		value: Map{{int32(5), "x"}},
 	},
-	"struct {Id int32 1, Name optional string null, Price float64 0.5}": {
-		[]wit.SchemaNode{
-			{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
-				{Name: "Price", Node: 3}}},
-			{Kind: wit.Int32},
-			{Kind: wit.String, Optional: true},
-			{Kind: wit.Float64},
-		},
-		Struct{int32(1), nil, 0.5},
+	"struct {Id int32 1, Name optional string null, Price float64 0.5}": {nodes: []wit.SchemaNode{
+		{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
+			{Name: "Price", Node: 3}}},
+		{Kind: wit.Int32},
+		{Kind: wit.String, Optional: true},
+		{Kind: wit.Float64},
 	},
+		value: Struct{int32(1), nil, 0.5}},
 }
 
 // schemalessCases contains the value of each schemaless example.
@@ -71,6 +73,7 @@ var schemalessCases = map[string]any{
 	"struct of schema 3, 2 bytes": Nested{3, []byte{2, 4}},
 }
 
+// decimalNode returns the schema of a decimal.
 func decimalNode(scale string) []wit.SchemaNode {
 	return []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
 		Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: scale}}}}
@@ -79,8 +82,8 @@ func decimalNode(scale string) []wit.SchemaNode {
 // examples returns the rows of the tables of examples in a section of encoding.md.
 func examples(t *testing.T, section string) map[string][]byte {
 	t.Helper()
-	_, text, found := strings.Cut(page(t), "\n## "+section)
-	if !found {
+	_, text, ok := strings.Cut(page(t), "\n## "+section)
+	if !ok {
 		t.Fatalf("encoding.md has no section %q", section)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
@@ -95,6 +98,7 @@ func examples(t *testing.T, section string) map[string][]byte {
 	return rows
 }
 
+// unhex returns the bytes of hexadecimal digits with blanks.
 func unhex(t *testing.T, s string) []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
@@ -109,6 +113,7 @@ var equal = cmp.Options{
 	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }),
 }
 
+// The examples of encoding.md with a schema are written, read and skipped as the page shows.
 func TestExamplesWithSchema(t *testing.T) {
 	rows := examples(t, "with-schema")
 	for name, want := range rows {
@@ -132,11 +137,11 @@ func TestExamplesWithSchema(t *testing.T) {
 		}
 		read, size, err := Read(c.nodes, 0, want)
 		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
-			t.Errorf("%s: read %v, %d bytes, %v", name, read, size, err)
+			t.Errorf("%s: expected %v in %d bytes, found %v in %d, %v", name, value, len(want), read, size, err)
 		}
 
 		if n, err := Skip(c.nodes, 0, append(want, 9, 9)); err != nil || n != len(want) {
-			t.Errorf("%s: skipped %d, %v", name, n, err)
+			t.Errorf("%s: expected to skip %d bytes, found %d, %v", name, len(want), n, err)
 		}
 		for cut := range want {
 			if _, err := Skip(c.nodes, 0, want[:cut]); err == nil {
@@ -152,6 +157,7 @@ func TestExamplesWithSchema(t *testing.T) {
 	}
 }
 
+// The schemaless examples of encoding.md are written, read and skipped as the page shows.
 func TestExamplesWithoutSchema(t *testing.T) {
 	rows := examples(t, "schemaless")
 	for name, want := range rows {
@@ -166,10 +172,10 @@ func TestExamplesWithoutSchema(t *testing.T) {
 		}
 		read, size, err := ReadSchemaless(want)
 		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
-			t.Errorf("%s: read %#v, %d bytes, %v", name, read, size, err)
+			t.Errorf("%s: expected %#v in %d bytes, found %#v in %d, %v", name, value, len(want), read, size, err)
 		}
 		if n, err := SkipSchemaless(append(want, 9)); err != nil || n != len(want) {
-			t.Errorf("%s: skipped %d, %v", name, n, err)
+			t.Errorf("%s: expected to skip %d bytes, found %d, %v", name, len(want), n, err)
 		}
 		for cut := range want {
 			if _, err := SkipSchemaless(want[:cut]); err == nil {
@@ -182,9 +188,10 @@ func TestExamplesWithoutSchema(t *testing.T) {
 	}
 }
 
+// The example of headers in encoding.md is written and read as the page shows.
 func TestHeaderExample(t *testing.T) {
-	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
-		" "))
+	text := strings.Join(strings.Fields(page(t)), " ")
+	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(text)
 	if m == nil {
 		t.Fatal("the page has no example for headers")
 	}
@@ -198,7 +205,7 @@ func TestHeaderExample(t *testing.T) {
 	}
 	got, err := Headers(nil, want)
 	if err != nil || !cmp.Equal(got, headers) {
-		t.Errorf("read %v, %v", got, err)
+		t.Errorf("expected %v, found %v, %v", headers, got, err)
 	}
 	for cut := range want {
 		if _, err := Headers(nil, want[:cut]); err == nil {
@@ -207,6 +214,7 @@ func TestHeaderExample(t *testing.T) {
 	}
 }
 
+// page returns the text of encoding.md.
 func page(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../encoding.md")

@@ -15,10 +15,8 @@ const (
 	MaxSchemaDepth = 100
 	// MaxSchemaFields is the maximum number of fields of all structs. Each takes time for each row.
 	MaxSchemaFields = 10_000
-	// MaxSchemaNodes is the maximum number of nodes, including elements and keys.
-	MaxSchemaNodes = 40_000
-	// MaxSchemaBytes is the maximum size of names, docs, parameters and defaults, which some converters write with each
-	// record.
+	MaxSchemaNodes  = 40_000 // the maximum number of nodes, including elements and keys
+	// MaxSchemaBytes bounds names, docs, parameters and defaults, which some converters write with each record.
 	MaxSchemaBytes = 4 << 20
 	// MaxScale is the maximum absolute scale of a decimal. Arithmetic needs powers of ten with as many digits.
 	MaxScale = 1000
@@ -83,8 +81,8 @@ func (s *subtree) addChildren(nodes []wit.SchemaNode, trees []subtree, i int) er
 	add := func(label, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
 			return schemaError("node " + strconv.Itoa(i) + ", " + label + shorten(name) + ": expected a node from " +
-				strconv.Itoa(i+1) + " to " +
-				strconv.Itoa(len(nodes)-1) + ", found " + strconv.FormatUint(uint64(child), 10))
+				strconv.Itoa(i+1) + " to " + strconv.Itoa(len(nodes)-1) + ", found " +
+				strconv.FormatUint(uint64(child), 10))
 		}
 		c := &trees[child]
 		s.depth = max(s.depth, c.depth+1)

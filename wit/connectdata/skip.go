@@ -10,8 +10,7 @@ import (
 
 // Error is an encoding error.
 type Error struct {
-	// Offset is the index of the invalid byte.
-	Offset  int
+	Offset  int // the index of the invalid byte
 	Message string
 }
 
@@ -52,7 +51,7 @@ const (
 // IsNull reads the branch of an optional node and reports whether the value is null: 00 is null and 02 a value, or the
 // other way round if the node has a default. size is the size of the branch in bytes, 0 for nodes that are not
 // optional. ok is false if the bytes are invalid.
-func IsNull(schemaNode *wit.SchemaNode, b []byte) (null bool, size int, ok bool) {
+func IsNull(schemaNode *wit.SchemaNode, b []byte) (isNull bool, size int, ok bool) {
 	if !schemaNode.Optional {
 		return false, 0, true
 	}
@@ -63,18 +62,17 @@ func IsNull(schemaNode *wit.SchemaNode, b []byte) (null bool, size int, ok bool)
 }
 
 // AppendBranch appends the branch of an optional node. For other nodes it appends nothing.
-func AppendBranch(dst []byte, schemaNode *wit.SchemaNode, null bool) []byte {
+func AppendBranch(dst []byte, schemaNode *wit.SchemaNode, isNull bool) []byte {
 	if !schemaNode.Optional {
 		return dst
 	}
-	if null == (schemaNode.DefaultValue == nil) {
+	if isNull == (schemaNode.DefaultValue == nil) {
 		return append(dst, 0)
 	}
 	return append(dst, 2)
 }
 
-// Skip returns the size of the value of a node at the start of b. It checks lengths, branches and the ranges of
-// numbers, but not that strings are UTF-8.
+// Skip returns the size of a node's value at the start of b. It does not check that strings are UTF-8.
 func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 	n, err := skip(nodes, node, b, 0, 0, &skipState{})
 	if err != nil {
@@ -85,10 +83,8 @@ func Skip(nodes []wit.SchemaNode, node uint32, b []byte) (int, error) {
 
 // skipState is the state of skipping over one value.
 type skipState struct {
-	// emptyStructs counts the structs without bytes, see [MaxEmptyStructs].
-	emptyStructs int
-	// checksUTF8 means that strings must be UTF-8.
-	checksUTF8 bool
+	emptyStructs int  // the number of structs without bytes, see [MaxEmptyStructs]
+	checksUTF8   bool // whether strings must be UTF-8
 }
 
 // SkipFast returns the end of the value of a node at index i of b if it is of a common kind: a null, a number, a
@@ -195,12 +191,12 @@ func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, state *sk
 		return 0, newError(i, "nests deeper than 1000")
 	}
 	schemaNode := &nodes[node]
-	null, size, ok := IsNull(schemaNode, b[i:])
+	isNull, size, ok := IsNull(schemaNode, b[i:])
 	if !ok {
 		return 0, newError(i, "expected the branch 00 or 02 of an optional value")
 	}
 	i += size
-	if null {
+	if isNull {
 		return i, nil
 	}
 	return skipValue(nodes, schemaNode, b, i, depth, state)
@@ -316,15 +312,13 @@ func skipItems(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 
 // blockReader iterates over the blocks of an array or map.
 type blockReader struct {
-	b []byte
-	i int
-	// remaining is the number of items of the current block that next has not reached.
-	remaining int64
+	b         []byte
+	i         int
+	remaining int64 // the number of items of the current block that next has not reached
 	err       *Error
 }
 
-// next moves to the next item and reads the count of a block if one begins. It returns false at the end, or if the
-// bytes are invalid and err is set.
+// next moves to the next item, and into the next block. It returns false at the end, or on an error, which sets err.
 func (b *blockReader) next() bool {
 	if b.remaining > 0 {
 		b.remaining--

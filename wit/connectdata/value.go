@@ -71,10 +71,9 @@ func ReadSchemaless(b []byte) (any, int, error) {
 
 // reader reads values from b, from index i on.
 type reader struct {
-	b []byte
-	i int
-	// values counts the values of the tree.
-	values int
+	b      []byte
+	i      int
+	values int // the number of values in the tree
 	skipState
 }
 
@@ -159,12 +158,12 @@ func (r *reader) valueWithSchema(nodes []wit.SchemaNode, node uint32, depth int)
 		return nil, err
 	}
 	schemaNode := &nodes[node]
-	null, size, ok := IsNull(schemaNode, r.b[r.i:])
+	isNull, size, ok := IsNull(schemaNode, r.b[r.i:])
 	if !ok {
 		return nil, newError(r.i, "expected the branch 00 or 02 of an optional value")
 	}
 	r.i += size
-	if null {
+	if isNull {
 		return nil, nil
 	}
 	switch schemaNode.Kind {
@@ -232,12 +231,12 @@ func (r *reader) valueWithSchema(nodes []wit.SchemaNode, node uint32, depth int)
 	return l, err
 }
 
-// items calls each for the items of an array or map. each must advance r past the item.
-func (r *reader) items(each func() *Error) *Error {
+// items calls readItem for the items of an array or map. readItem must advance r past the item.
+func (r *reader) items(readItem func() *Error) *Error {
 	blocks := blockReader{b: r.b, i: r.i}
 	for blocks.next() {
 		r.i = blocks.i
-		if err := each(); err != nil {
+		if err := readItem(); err != nil {
 			return err
 		}
 		blocks.i = r.i
@@ -345,8 +344,7 @@ func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 	return m, nil
 }
 
-// Append appends v as the value of a node. It returns an error if the type of v does not match the node, or if v is nil
-// and the node is not optional.
+// Append appends v as a node's value. It returns an error if the type does not match, or v is nil and not optional.
 func Append(dst []byte, nodes []wit.SchemaNode, node uint32, v any) ([]byte, error) {
 	schemaNode := &nodes[node]
 	if v == nil && !schemaNode.Optional {

@@ -87,7 +87,8 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 // Nodes returns nodes with random references, most of them valid.
 func (r *Random) Nodes() []wit.SchemaNode {
 	nodes := make([]wit.SchemaNode, r.IntN(1+1<<r.IntN(13)))
-	name := func(i int) uint32 {
+	// reference returns the number of a node that node i refers to.
+	reference := func(i int) uint32 {
 		switch r.IntN(2000) {
 		case 0:
 			return r.Uint32()
@@ -102,10 +103,10 @@ func (r *Random) Nodes() []wit.SchemaNode {
 		if i == len(nodes)-1 {
 			n.Kind %= wit.Array
 		}
-		n.Key = name(i)
-		n.Element = name(i)
+		n.Key = reference(i)
+		n.Element = reference(i)
 		for m := range r.IntN(4) {
-			n.Fields = append(n.Fields, wit.Field{Name: strconv.Itoa(m), Node: name(i)})
+			n.Fields = append(n.Fields, wit.Field{Name: strconv.Itoa(m), Node: reference(i)})
 		}
 		if r.IntN(100) == 0 {
 			n.Name = wit.Ptr(wit.NameDecimal)
@@ -128,6 +129,7 @@ func (r *Random) Value(nodes []wit.SchemaNode, node uint32) any {
 	return r.value(nodes, node, 0)
 }
 
+// value returns a value of a node that is not null.
 func (r *Random) value(nodes []wit.SchemaNode, node uint32, depth int) any {
 	r.remaining--
 	n := &nodes[node]
