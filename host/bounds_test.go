@@ -26,74 +26,74 @@ import (
 // outsideTheTable are constants that are named like bounds but do not limit a plugin, a service or a file, with the
 // reason.
 var outsideTheTable = map[string]string{
-	"abi.maxFlat":                "the canonical ABI's",
-	"canon.maxFlat":              "the canonical ABI's",
-	"connectdata.maxNumber":      "the encoding's: the longest form of 64 bits",
-	"connectdata.maxTree":        "where counting stops, far beyond the bounds that are counted for",
-	"plugin.maxMemoryBytes":      "WebAssembly's: 65,536 pages; the setting's range",
+	"abi.maxFlat":                "a limit of the canonical ABI",
+	"canon.maxFlat":              "a limit of the canonical ABI",
+	"connectdata.maxNumber":      "a limit of the encoding: the longest form of 64 bits",
+	"connectdata.maxTree":        "where counting stops, above all bounds",
+	"plugin.maxMemoryBytes":      "a limit of WebAssembly, 65,536 pages, and a setting's range",
 	"plugin.maxCallMs":           "a setting's range",
-	"binary.maxSegments":         "how many segments are made of more; the meter bounds what there may be",
-	"binary.maxGap":              "between segments that are joined: what that may waste",
-	"kafka.MaxCommitText":        "what offset and topic leave of MaxCommitMetadata",
-	"connectjson.maxDigits":      "what is read",
-	"code.maxCachedBytes":        "files of our own cache",
-	"plugin.maxLineBytes":        "what is kept of a guest's output; the rest is cut",
-	"plugin.maxOutputBytes":      "what is kept of a guest's output; the rest is cut",
-	"plugin.maxPanicChars":       "what is told",
+	"binary.maxSegments":         "to how many segments others are joined; the meter bounds their number",
+	"binary.maxGap":              "the bytes that joining two segments may waste",
+	"kafka.MaxCommitText":        "the part of MaxCommitMetadata without offset and topic",
+	"connectjson.maxDigits":      "the size of an input",
+	"code.maxCachedBytes":        "the size of a cache of files",
+	"plugin.maxLineBytes":        "the part of a guest's output that is kept",
+	"plugin.maxOutputBytes":      "the part of a guest's output that is kept",
+	"plugin.maxPanicChars":       "the size of a message or page",
 	"source.maxChunkRecords":     "when a chunk is passed on",
 	"source.maxPause":            "a pause",
-	"source.maxPrefetch":         "requests side by side, within those of the service",
-	"source.maxSnapshots":        "asked for by an operator",
-	"sink.maxInDoubt":            "of our own metadata, which Kafka bounds",
-	"sink.maxAhead":              "of our own metadata, which Kafka bounds",
+	"source.maxPrefetch":         "concurrent requests, within the limit of the service",
+	"source.maxSnapshots":        "requested by an operator",
+	"sink.maxInDoubt":            "our own metadata, which Kafka bounds",
+	"sink.maxAhead":              "our own metadata, which Kafka bounds",
 	"sink.maxRetryWait":          "a pause",
-	"sink.maxTopics":             "what is kept to be told",
-	"sink.maxListedRecords":      "what is told",
-	"sink.maxShownKey":           "what is told",
+	"sink.maxTopics":             "how much is kept for a message",
+	"sink.maxListedRecords":      "the size of a message or page",
+	"sink.maxShownKey":           "the size of a message or page",
 	"sink.maxBatchBytes":         "when a batch is full",
 	"sink.maxActiveBytes":        "when batches wait for one another",
-	"console.maxAnswer":          "of our own REST",
-	"console.maxBrief":           "what is told",
-	"fields.maxChoices":          "what is told",
-	"console.maxCacheTTL":        "how old a page may be",
+	"console.maxAnswer":          "a limit of our own REST API",
+	"console.maxBrief":           "the size of a message or page",
+	"fields.maxChoices":          "the size of a message or page",
+	"console.maxCacheTTL":        "the age of a page",
 	"console.maxForm":            "sent by an operator",
-	"console.maxOffsets":         "what is told",
-	"sampled.maxSampled":         "what is told",
-	"console.maxSelected":        "asked for by an operator",
-	"sampled.maxBrief":           "what is told",
-	"sampled.maxTreeDepth":       "what is told",
-	"sampled.maxTreeNodes":       "what is told",
-	"console.maxCachedPages":     "pages that are kept for a second",
-	"console.maxOutlines":        "hashes of pages",
-	"console.maxAnswers":         "pages that are kept for a second",
-	"rest.maxListLimit":          "asked for by an operator",
+	"console.maxOffsets":         "the size of a message or page",
+	"sampled.maxSampled":         "the size of a message or page",
+	"console.maxSelected":        "requested by an operator",
+	"sampled.maxBrief":           "the size of a message or page",
+	"sampled.maxTreeDepth":       "the size of a message or page",
+	"sampled.maxTreeNodes":       "the size of a message or page",
+	"console.maxCachedPages":     "the size of a cache",
+	"console.maxOutlines":        "the size of a cache of hashes",
+	"console.maxAnswers":         "the size of a cache",
+	"rest.maxListLimit":          "requested by an operator",
 	"rest.maxBodyBytes":          "sent by an operator",
 	"rest.maxHeaderBytes":        "sent by an operator",
-	"fault.MaxQuoted":            "what is told",
-	"btp.maxQuote":               "what is told",
+	"fault.MaxQuoted":            "the size of a message or page",
+	"btp.maxQuote":               "the size of a message or page",
 	"btp.maxOutage":              "a setting's range",
-	"btp.maxLifetime":            "how long a token is believed to live",
+	"btp.maxLifetime":            "the assumed lifetime of a token",
 	"limits.maxWindow":           "a setting's range",
 	"transport.maxWait":          "a pause",
 	"transport.maxFreshRefusals": "how often a request is repeated",
 	"transport.maxSecrets":       "how often a request is repeated",
 	"cluster.maxFailures":        "how often a secret is tried",
-	"tunnel.maxFetch":            "the protocol's: a version",
+	"tunnel.maxFetch":            "a version of the protocol",
 	"kafka.maxMillis":            "a setting's range",
-	"socks.maxLocation":          "the protocol's: one byte of length, in base64",
-	"connectivitytest.maxRecord": "of the double, for tests",
-	"connectivitytest.maxLine":   "of the double, for tests",
-	"connectivitytest.maxToken":  "of the double, for tests",
+	"socks.maxLocation":          "a limit of the protocol: one byte of length, in base64",
+	"connectivitytest.maxRecord": "a limit of a test server",
+	"connectivitytest.maxLine":   "a limit of a test server",
+	"connectivitytest.maxToken":  "a limit of a test server",
 	"tunnel.maxRewritten":        "answers of the user's own brokers",
-	"registry.maxMessageBytes":   "what is told",
-	"registered.maxTopicIDs":     "what is kept to be used again",
-	"connectjson.maxRecentNames": "what is kept to be used again",
+	"registry.maxMessageBytes":   "the size of a message or page",
+	"registered.maxTopicIDs":     "the size of a cache",
+	"connectjson.maxRecentNames": "the size of a cache",
 	"source.maxRejectedCommits":  "how often a feed starts over",
 	"registry.maxPause":          "a pause",
 	"wire.maxResponseBytes":      "answers of the user's own brokers",
-	"rest.maxVerified":           "what is kept to be used again",
-	"rest.maxChecks":             "work at a time",
-	"rest.maxValidations":        "work at a time",
+	"rest.maxVerified":           "the size of a cache",
+	"rest.maxChecks":             "the amount of concurrent work",
+	"rest.maxValidations":        "the amount of concurrent work",
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
 	"pattern.maxNesting":         "a regular expression that the user wrote",
 	"dateformat.maxYear":         "the years of Java's own calendar",
@@ -103,7 +103,7 @@ var outsideTheTable = map[string]string{
 
 // boundsOfPlugins are the bounds in the built-in plugins and their SDK. For a bound whose results are limited by a
 // bound of the host, the entry names the test that computes and compares them, or the host's bound, which must not be
-// less. Other bounds have a reason: most limit what is read.
+// less. Other bounds have a reason: most limit the size of an input.
 var boundsOfPlugins = map[string]string{
 	"paging.maxEmptyPages":           "TestLargestPositionFits",
 	"paging.maxUnreturned":           "TestLargestPositionFits",
@@ -116,11 +116,11 @@ var boundsOfPlugins = map[string]string{
 	"delta.MaxLostTokens":            "TestTokensLostAtOnce",
 	"setting.maxDigits":              "TestValidationFitsHostLimit",
 	"setting.maxComparisons":         "config.maxGuesses",
-	"setting.maxPlaceholders":        "what is read",
-	"setting.maxTemplateName":        "what is read",
-	"edm.maxInherited":               "what is read",
-	"odataerror.maxNameWords":        "what is read",
-	"odataerror.maxLockedWords":      "what is read",
+	"setting.maxPlaceholders":        "the size of an input",
+	"setting.maxTemplateName":        "the size of an input",
+	"edm.maxInherited":               "the size of an input",
+	"odataerror.maxNameWords":        "the size of an input",
+	"odataerror.maxLockedWords":      "the size of an input",
 	"recommend.maxErrors":            "TestValidationErrorsAreBounded",
 	"responses.maxStops":             "TestLargestHintFits",
 	"responses.maxETag":              "TestLargestHintFits",
@@ -147,90 +147,94 @@ var boundsOfPlugins = map[string]string{
 	"decode.maxDepth":                "connectdata.MaxDepth",
 	"decode.maxRow":                  "conversion.MaxDecodedBytes",
 
-	"probe.MaxRecommendedBytes": "of one result, which the call's limit bounds",
+	"probe.MaxRecommendedBytes": "a part of one result, which the call's limit bounds",
 	"smt/batch.MaxData":         "when a portion is passed on",
-	"fastpath.maxMisses":        "which way rows go",
-	"fastpath.maxHeaderTests":   "which way rows go",
-	"records.maxKept":           "which way rows go",
-	"decode.maxEmptyPages":      "what is read",
-	"decode.maxErrorText":       "what is read",
-	"decode.maxExponent":        "what is read",
-	"batch.maxSame":             "which way lines go",
+	"fastpath.maxMisses":        "when rows take the fast path",
+	"fastpath.maxHeaderTests":   "when rows take the fast path",
+	"records.maxKept":           "when rows take the fast path",
+	"decode.maxEmptyPages":      "the size of an input",
+	"decode.maxErrorText":       "the size of an input",
+	"decode.maxExponent":        "the size of an input",
+	"batch.maxSame":             "when lines take the fast path",
 	"decode.maxOthers":          "TestMoreNamesThanAreKept",
-	"decode.maxQuote":           "what is told",
+	"decode.maxQuote":           "the size of a message or page",
 	"decode.maxRoots":           "TestMoreNamesThanAreKept",
 	"delta.maxWait":             "a pause",
 	"sourceconfig.maxConfirm":   "a setting's range",
 	"sourceconfig.maxPartition": "a setting's range",
 	"sourceconfig.maxSeconds":   "a setting's range",
 	"zone.maxOffset":            "a time zone's offset",
-	"odataerror.maxNames":       "what is told",
-	"odataerror.maxOptions":     "what is read",
-	"odataerror.maxSearched":    "what is read",
-	"odataerror.maxTransaction": "what is read",
-	"feedreader.MaxPooled":      "what is kept to be used again",
-	"feedreader.maxAbsent":      "what is kept to be used again",
-	"feedreader.maxCompiled":    "what is kept to be used again",
-	"feedreader.maxDerived":     "what is told",
+	"odataerror.maxNames":       "the size of a message or page",
+	"odataerror.maxOptions":     "the size of an input",
+	"odataerror.maxSearched":    "the size of an input",
+	"odataerror.maxTransaction": "the size of an input",
+	"feedreader.MaxPooled":      "the size of a cache",
+	"feedreader.maxAbsent":      "the size of a cache",
+	"feedreader.maxCompiled":    "the size of a cache",
+	"feedreader.maxDerived":     "the size of a message or page",
 	"internal/guest.maxSkip":    "when garbage is collected",
-	"inspect.maxPeeked":         "asked for by an operator",
+	"inspect.maxPeeked":         "requested by an operator",
 	"inspect.maxPages":          "more than the host's rounds",
-	"inspect.maxShownAddress":   "of one message",
-	"jsontext.maxDepth":         "what is read",
-	"smt/kernel.MaxConverted":   "a number's length",
-	"markup.maxDepth":           "what is read",
-	"notifications.maxNested":   "what is read",
-	"plugintest.maxExchanges":   "of tests",
+	"inspect.maxShownAddress":   "a part of one message",
+	"jsontext.maxDepth":         "the size of an input",
+	"smt/kernel.MaxConverted":   "the length of a number",
+	"markup.maxDepth":           "the size of an input",
+	"notifications.maxNested":   "the size of an input",
+	"plugintest.maxExchanges":   "a limit of tests",
 	"query.maxSteps":            "a setting that the user wrote",
 	"role.MaxConcurrent":        "a role's name",
 	"role.MaxConnections":       "a role's name",
-	"source.MaxPageBytes":       "what is read",
-	"transform.maxExtensions":   "what is kept to be used again",
-	"setting.maxQuoted":         "what is told",
-	"value.maxDigits":           "what is read",
-	"value.maxQuote":            "what is told",
-	"value.maxSmallScale":       "which way values go",
-	"requests.maxBuffer":        "what is allocated at once",
-	"requests.maxFound":         "what is told",
-	"encode.maxSchemas":         "what is kept to be used again",
-	"requests.maxSizeHint":      "what is kept to be used again",
+	"source.MaxPageBytes":       "the size of an input",
+	"transform.maxExtensions":   "the size of a cache",
+	"setting.maxQuoted":         "the size of a message or page",
+	"value.maxDigits":           "the size of an input",
+	"value.maxQuote":            "the size of a message or page",
+	"value.maxSmallScale":       "when values take the fast path",
+	"requests.maxBuffer":        "the size of one allocation",
+	"requests.maxFound":         "the size of a message or page",
+	"encode.maxSchemas":         "the size of a cache",
+	"requests.maxSizeHint":      "the size of a cache",
 
-	"capabilities.maxConnectors": "what is kept to be used again",
+	"capabilities.maxConnectors": "the size of a cache",
 }
 
 // No bound of a plugin allows what a bound of the host rejects.
 func TestPluginBoundsFitHostBounds(t *testing.T) {
 	tests := testNames(t)
-	own := packagesBelow(t, "../plugins", "../sdk/go")
-	packages := packagesBelow(t, ".", "../internal", "../wit")
+	pluginPackages := packagesBelow(t, "../plugins", "../sdk/go")
+	hostPackages := packagesBelow(t, ".", "../internal", "../wit")
 	number := func(packages map[string]string, name string) int {
 		n, err := strconv.Atoi(bound(t, packages, name))
 		require.NoError(t, err)
 		return n
 	}
-	all := allBounds(t, own)
-	for _, name := range all {
-		against, ok := boundsOfPlugins[name]
+	names := allBounds(t, pluginPackages)
+	for _, name := range names {
+		reason, ok := boundsOfPlugins[name]
 		switch {
 		case strings.HasPrefix(name, "meter."): // limits of modules, which every module meets
 		case !ok:
 			t.Errorf("expected the host's bound that %s meets, or its test, or a reason why it meets none", name)
-		case strings.HasPrefix(against, "Test") && !tests[against]:
-			t.Errorf("%s: expected the test %s to exist", name, against)
-		case regexp.MustCompile(`^\w+\.[mM]ax\w+$`).MatchString(against):
-			if plugin, host := number(own, name), number(packages, against); plugin > host {
-				t.Errorf("expected %[3]s = %[4]d to be at least %[1]s = %[2]d", name, plugin, against, host)
+		case strings.HasPrefix(reason, "Test") && !tests[reason]:
+			t.Errorf("%s: expected the test %s to exist", name, reason)
+		case regexp.MustCompile(`^\w+\.[mM]ax\w+$`).MatchString(reason):
+			pluginBound := number(pluginPackages, name)
+			hostBound := number(hostPackages, reason)
+			if pluginBound > hostBound {
+				t.Errorf("expected %s = %d to be at least %s = %d", reason, hostBound, name, pluginBound)
 			}
 		}
 	}
 	for name := range boundsOfPlugins {
-		if !slices.Contains(all, name) {
+		if !slices.Contains(names, name) {
 			t.Errorf("expected %s to be a constant of a plugin or the SDK", name)
 		}
 	}
-	if seconds, most := number(own, "sourceconfig.maxConfirm"), number(packages,
-		"source.maxRepeatDelay"); 1000*seconds > most {
-		t.Errorf("expected the longest wake interval, %d s, within the host's longest wait, %d ms", seconds, most)
+	confirmSeconds := number(pluginPackages, "sourceconfig.maxConfirm")
+	delayMs := number(hostPackages, "source.maxRepeatDelay")
+	if 1000*confirmSeconds > delayMs {
+		t.Errorf("expected the longest wake interval, %d s, within the host's longest wait, %d ms", confirmSeconds,
+			delayMs)
 	}
 }
 
@@ -244,12 +248,11 @@ var update = flag.Bool("update", false, "write the reference's page of bounds")
 
 // boundRow is a row of the table of bounds.
 type boundRow struct {
-	// the constant, or "" and its value
-	name    string
+	name    string // of the constant. "" means that value is the bound.
 	value   string
 	test    string
 	setting string
-	what    string
+	subject string // what is bounded, for the page
 }
 
 // The table has every bound that a package of the host or of the contract exports, and the unexported constants that
@@ -257,7 +260,7 @@ type boundRow struct {
 func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
 	packages := packagesBelow(t, ".", "../internal", "../wit")
-	named := map[string]bool{}
+	isInTable := map[string]bool{}
 	page := strings.Builder{}
 	page.WriteString("# Bounds\n\nThe size of everything that plugins, services and files pass to the host is " +
 		"bounded. Larger input fails with a\nmessage that contains what was found. A setting next to a bound " +
@@ -265,13 +268,13 @@ func TestTableOfBounds(t *testing.T) {
 		"| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
 		if !tests[b.test] {
-			t.Errorf("%s: expected the test %s to exist", b.what, b.test)
+			t.Errorf("%s: expected the test %s to exist", b.subject, b.test)
 		}
 		if b.name != "" {
 			b.value = bound(t, packages, b.name)
-			named[b.name] = true
+			isInTable[b.name] = true
 		}
-		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", b.what, b.value, inCode(b.setting), inCode(b.name))
+		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", b.subject, b.value, codeSpan(b.setting), codeSpan(b.name))
 	}
 	if *update {
 		require.NoError(t, os.WriteFile(boundsPage, []byte(page.String()), 0o644))
@@ -280,15 +283,15 @@ func TestTableOfBounds(t *testing.T) {
 		t.Errorf("%s is not what the code has (%v): go test ./host -run TestTableOfBounds -update writes it",
 			boundsPage, err)
 	}
-	all := allBounds(t, packages)
-	for _, name := range all {
-		if _, ok := outsideTheTable[name]; !named[name] && !ok {
+	names := allBounds(t, packages)
+	for _, name := range names {
+		if _, ok := outsideTheTable[name]; !isInTable[name] && !ok {
 			t.Errorf("expected %s = %s in the table of bounds (%s), with its test", name, bound(t, packages, name),
 				boundsTable)
 		}
 	}
 	for name := range outsideTheTable {
-		if !slices.Contains(all, name) || named[name] {
+		if !slices.Contains(names, name) || isInTable[name] {
 			t.Errorf("expected %s to be a constant that is outside of the table", name)
 		}
 	}
@@ -307,7 +310,7 @@ func boundsOf(t *testing.T) (bounds []boundRow) {
 		if len(f) != 4 {
 			t.Fatalf("%s: expected four columns, found %q", boundsTable, line)
 		}
-		b := boundRow{name: f[0], test: f[1], setting: f[2], what: f[3]}
+		b := boundRow{name: f[0], test: f[1], setting: f[2], subject: f[3]}
 		if value, ok := strings.CutPrefix(b.name, "="); ok {
 			b.name = ""
 			b.value = value
@@ -320,7 +323,8 @@ func boundsOf(t *testing.T) (bounds []boundRow) {
 	return bounds
 }
 
-func inCode(text string) string {
+// codeSpan returns a text as code in Markdown, or "".
+func codeSpan(text string) string {
 	if text == "" {
 		return ""
 	}
@@ -402,23 +406,23 @@ func bound(t *testing.T, packages map[string]string, name string) string {
 		}
 		return fmt.Sprint(v.Int())
 	}
-	at, constantName, _ := strings.Cut(name, ".")
-	if packages[at] == "" {
+	packageName, constantName, _ := strings.Cut(name, ".")
+	if packages[packageName] == "" {
 		t.Errorf("%s: its package does not exist", name)
 		return ""
 	}
-	all := constants(t, packages[at])
-	e := all[constantName]
+	declared := constants(t, packages[packageName])
+	e := declared[constantName]
 	if e == nil {
 		t.Errorf("%s is no constant", name)
 		return ""
 	}
 	if product, ok := e.(*ast.BinaryExpr); ok {
-		if other, ok := product.Y.(*ast.Ident); ok && all[other.Name] != nil {
-			e = &ast.BinaryExpr{X: product.X, Op: product.Op, Y: all[other.Name]}
+		if other, ok := product.Y.(*ast.Ident); ok && declared[other.Name] != nil {
+			e = &ast.BinaryExpr{X: product.X, Op: product.Op, Y: declared[other.Name]}
 		}
 	}
-	return evaluated(t, e)
+	return evaluate(t, e)
 }
 
 // constants returns the constants of the package in a folder.
@@ -426,7 +430,7 @@ func constants(t *testing.T, folder string) map[string]ast.Expr {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 	require.NoError(t, err)
-	found := map[string]ast.Expr{}
+	byName := map[string]ast.Expr{}
 	for _, path := range files {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
@@ -442,22 +446,25 @@ func constants(t *testing.T, folder string) map[string]ast.Expr {
 				s := s.(*ast.ValueSpec)
 				for n, ident := range s.Names {
 					if n < len(s.Values) {
-						found[ident.Name] = s.Values[n]
+						byName[ident.Name] = s.Values[n]
 					}
 				}
 			}
 		}
 	}
-	return found
+	return byName
 }
 
-// evaluated evaluates a constant expression of numbers and time units.
-func evaluated(t *testing.T, e ast.Expr) string {
+// evaluate evaluates a constant expression of numbers and time units.
+func evaluate(t *testing.T, e ast.Expr) string {
 	t.Helper()
 	text := types.ExprString(e)
 	isTime := strings.Contains(text, "time.")
-	for unit, d := range map[string]time.Duration{"time.Millisecond": time.Millisecond, "time.Second": time.Second,
-		"time.Minute": time.Minute} {
+	for unit, d := range map[string]time.Duration{
+		"time.Millisecond": time.Millisecond,
+		"time.Second":      time.Second,
+		"time.Minute":      time.Minute,
+	} {
 		text = strings.ReplaceAll(text, unit, fmt.Sprint(d.Milliseconds()))
 	}
 	v, err := types.Eval(token.NewFileSet(), nil, token.NoPos, text)

@@ -24,9 +24,8 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 	secrets := write(t, "some.properties", "key="+canary)
 	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",
 		"ssl.truststore.type", "sasl.jaas.config", "sasl.mechanism", "security.protocol",
-		"listeners.https.ssl.protocol",
-		"value.converter.schemas.enable", "key.converter.schema.registry.url", "plugin.smt.limits.call.ms",
-		"plugin.smt.accept", "config.providers.x.class", "nobody.knows"}
+		"listeners.https.ssl.protocol", "value.converter.schemas.enable", "key.converter.schema.registry.url",
+		"plugin.smt.limits.call.ms", "plugin.smt.accept", "config.providers.x.class", "nobody.knows"}
 	for _, spec := range config.WorkerSettings() {
 		settings = append(settings, spec.Name)
 	}
@@ -34,7 +33,7 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 	for _, name := range settings {
 		var log, output bytes.Buffer
 		var mu sync.Mutex
-		c := Config{Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
+		c := Config{Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil)),
 			Files: config.Files{Worker: write(t, "worker.properties", strings.Join([]string{
 				"bootstrap.servers=embedded", "listeners=http://127.0.0.1:0",
 				name + "=${file:" + filepath.ToSlash(secrets) + ":key}"}, "\n"))}}
@@ -44,7 +43,7 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 		fmt.Fprintln(&output, err)
 		if err == nil {
 			started++
-			fmt.Fprintln(&output, answers(t, h))
+			fmt.Fprintln(&output, collectResponses(t, h))
 			h.Close()
 		}
 		mu.Lock()
@@ -61,17 +60,17 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 	}
 }
 
-// answers runs a worker until it is healthy or has ended, and returns all of its responses and the error of Run.
-func answers(t *testing.T, h *Host) string {
+// collectResponses runs a worker until it is healthy or has ended. It returns all responses and the error of Run.
+func collectResponses(t *testing.T, h *Host) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
 	var output strings.Builder
-	ask := func(path string) (status int) {
-		for _, at := range h.addresses() {
-			r, err := http.Get("http://" + at + path)
+	get := func(path string) (status int) {
+		for _, address := range h.addresses() {
+			r, err := http.Get("http://" + address + path)
 			if err != nil {
 				continue // the listener has ended or expects TLS
 			}
@@ -83,7 +82,7 @@ func answers(t *testing.T, h *Host) string {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(5 * time.Minute); len(h.addresses()) > 0 && ask("/health") != http.StatusOK; {
+	for deadline := time.After(5 * time.Minute); len(h.addresses()) > 0 && get("/health") != http.StatusOK; {
 		select {
 		case err := <-ended:
 			return output.String() + fmt.Sprint(err)
@@ -94,19 +93,19 @@ func answers(t *testing.T, h *Host) string {
 	}
 	for _, path := range []string{"/", "/metrics", "/connectors", "/connector-plugins", "/culvert/plugins",
 		"/culvert/reload", "/culvert/lockouts"} {
-		ask(path)
+		get(path)
 	}
 	stop()
 	return output.String() + fmt.Sprint(<-ended)
 }
 
-// locked is a writer for concurrent use.
-type locked struct {
+// lockedWriter is a writer for concurrent use.
+type lockedWriter struct {
 	mu *sync.Mutex
 	to io.Writer
 }
 
-func (l locked) Write(p []byte) (int, error) {
+func (l lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.to.Write(p)

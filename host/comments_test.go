@@ -18,15 +18,15 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// documented is a declaration with a doc comment.
-type documented struct {
+// declaration is a declaration with a doc comment.
+type declaration struct {
 	// names are the names with which the comment may begin.
 	names []string
 	doc   *ast.CommentGroup
-	// strict means that the comment must begin with one of the names if they are exported.
-	strict bool
-	// group means that the comment belongs to several declarations.
-	group bool
+	// isStrict means that the comment must begin with one of the names if they are exported.
+	isStrict bool
+	// isGroup means that the comment belongs to several declarations.
+	isGroup bool
 }
 
 // A doc comment begins with the name of the declaration. A comment that begins with another name was left over when the
@@ -53,113 +53,115 @@ func TestDocCommentsBeginWithName(t *testing.T) {
 		return err
 	})
 	require.NoError(t, err)
-	seen := 0
+	commentCount := 0
 	for _, list := range packages {
-		found, comments := misnamedIn(files, list)
-		seen += comments
-		for _, text := range found {
-			t.Error(text)
+		problems, comments := findProblems(files, list)
+		commentCount += comments
+		for _, problem := range problems {
+			t.Error(problem)
 		}
 	}
-	if seen < 10_000 {
-		t.Errorf("expected the doc comments of all packages, found %d", seen)
+	if commentCount < 10_000 {
+		t.Errorf("expected the doc comments of all packages, found %d", commentCount)
 	}
 }
 
-// misnamedIn returns the doc comments of a package that begin with another name, and the number of comments that it has
+// findProblems returns the doc comments of a package that begin with another name, and the number of comments that were
 // read.
-func misnamedIn(files *token.FileSet, list []*ast.File) (found []string, read int) {
-	declared := map[string]bool{}
-	var all []documented
-	for _, file := range list {
-		all = append(all, declarations(file)...)
+func findProblems(files *token.FileSet, sources []*ast.File) (problems []string, commentCount int) {
+	declaredNames := map[string]bool{}
+	var list []declaration
+	for _, file := range sources {
+		list = append(list, declarations(file)...)
 	}
-	for _, d := range all {
+	for _, d := range list {
 		for _, name := range d.names {
-			declared[name] = true
+			declaredNames[name] = true
 		}
 	}
-	for _, d := range all {
+	for _, d := range list {
 		if d.doc == nil || d.doc.Text() == "" {
 			continue
 		}
-		read++
+		commentCount++
 		place := files.Position(d.doc.Pos())
-		d.strict = d.strict && !strings.HasSuffix(place.Filename, "_test.go")
-		if word := misnamed(d, declared); word != "" {
-			found = append(found, fmt.Sprintf("%s:%d: expected the comment to begin with %s, found %q", place.Filename,
-				place.Line, strings.Join(d.names, " or "), word))
+		d.isStrict = d.isStrict && !strings.HasSuffix(place.Filename, "_test.go")
+		if word := wrongFirstWord(d, declaredNames); word != "" {
+			problems = append(problems, fmt.Sprintf("%s:%d: expected the comment to begin with %s, found %q",
+				place.Filename, place.Line, strings.Join(d.names, " or "), word))
 		}
 		for _, link := range docLink.FindAllStringSubmatch(d.doc.Text(), -1) {
-			if !declared[link[1]] && camelCase.MatchString(link[1]) {
-				found = append(found, fmt.Sprintf("%s:%d: expected a link to a declaration of the package, found [%s]",
-					place.Filename, place.Line, link[1]))
+			if !declaredNames[link[1]] && camelCase.MatchString(link[1]) {
+				problems = append(problems,
+					fmt.Sprintf("%s:%d: expected a link to a declaration of the package, found [%s]",
+						place.Filename, place.Line, link[1]))
 			}
 		}
 	}
-	return found, read
+	return problems, commentCount
 }
 
 // declarations returns the declarations of a file that may have doc comments: functions, methods, types, constants,
 // variables, and the fields and methods of types.
-func declarations(file *ast.File) (all []documented) {
+func declarations(file *ast.File) (list []declaration) {
 	for _, d := range file.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
-			all = append(all, documented{names: []string{d.Name.Name}, doc: d.Doc, strict: true})
+			list = append(list, declaration{names: []string{d.Name.Name}, doc: d.Doc, isStrict: true})
 		case *ast.GenDecl:
-			var inside []documented
+			var members []declaration
 			for _, s := range d.Specs {
 				switch s := s.(type) {
 				case *ast.TypeSpec:
-					inside = append(inside, documented{names: []string{s.Name.Name}, doc: s.Doc, strict: true})
+					members = append(members, declaration{names: []string{s.Name.Name}, doc: s.Doc, isStrict: true})
 				case *ast.ValueSpec:
-					inside = append(inside, documented{names: namesOf(s.Names), doc: s.Doc})
+					members = append(members, declaration{names: namesOf(s.Names), doc: s.Doc})
 				}
 			}
-			whole := documented{doc: d.Doc, strict: !d.Lparen.IsValid(), group: d.Lparen.IsValid()}
-			for _, d := range inside {
-				whole.names = append(whole.names, d.names...)
+			group := declaration{doc: d.Doc, isStrict: !d.Lparen.IsValid(), isGroup: d.Lparen.IsValid()}
+			for _, d := range members {
+				group.names = append(group.names, d.names...)
 			}
-			whole.strict = whole.strict && len(whole.names) == 1
-			all = append(append(all, whole), together(inside)...)
+			group.isStrict = group.isStrict && len(group.names) == 1
+			list = append(append(list, group), joinNames(members)...)
 		}
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
-		var list *ast.FieldList
+		var fields *ast.FieldList
 		switch n := n.(type) {
 		case *ast.StructType:
-			list = n.Fields
+			fields = n.Fields
 		case *ast.InterfaceType:
-			list = n.Methods
+			fields = n.Methods
 		default:
 			return true
 		}
-		var inside []documented
-		for _, f := range list.List {
+		var members []declaration
+		for _, f := range fields.List {
 			names := namesOf(f.Names)
 			if len(names) == 0 { // an embedded field
 				names = identifier.FindAllString(types.ExprString(f.Type), -1)
 			}
-			inside = append(inside, documented{names: names, doc: f.Doc})
+			members = append(members, declaration{names: names, doc: f.Doc})
 		}
-		all = append(all, together(inside)...)
+		list = append(list, joinNames(members)...)
 		return true
 	})
-	return all
+	return list
 }
 
-// together adds to a comment the names of the following lines without a comment: the comment may begin with any of
+// joinNames adds to a comment the names of the following lines without a comment: the comment may begin with any of
 // them.
-func together(inside []documented) []documented {
-	for i := len(inside) - 2; i >= 0; i-- {
-		if inside[i+1].doc == nil {
-			inside[i].names = append(inside[i].names, inside[i+1].names...)
+func joinNames(members []declaration) []declaration {
+	for i := len(members) - 2; i >= 0; i-- {
+		if members[i+1].doc == nil {
+			members[i].names = append(members[i].names, members[i+1].names...)
 		}
 	}
-	return inside
+	return members
 }
 
+// namesOf returns the names of identifiers.
 func namesOf(idents []*ast.Ident) (names []string) {
 	for _, i := range idents {
 		names = append(names, i.Name)
@@ -177,15 +179,15 @@ var (
 	verb       = regexp.MustCompile(`^(?:is|are|has|have|was|were|may|must|can|[a-z]+[^s]s)$`)
 )
 
-// misnamed returns the word with which a comment begins instead of the name, "" for none. If d is strict, an exported
-// name must come first. Otherwise a sentence may begin with any word that cannot only be a name: not with one that
-// differs from the name in case only, nor in camel case, nor in lower case before a verb or a colon. Capitalized
-// English words are no names. Comments of tests may begin with any words.
-func misnamed(d documented, declared map[string]bool) string {
+// wrongFirstWord returns the word with which a comment begins instead of the name, "" for none. If d.isStrict is set,
+// an exported name must come first. Otherwise a sentence may begin with any word that cannot only be a name: not with
+// one that differs from the name in case only, nor in camel case, nor in lower case before a verb or a colon.
+// Capitalized English words are no names. Comments of tests may begin with any words.
+func wrongFirstWord(d declaration, declared map[string]bool) string {
 	text := d.doc.Text()
-	exported := d.strict && slices.ContainsFunc(d.names, ast.IsExported)
+	mustBeName := d.isStrict && slices.ContainsFunc(d.names, ast.IsExported)
 	if m := article.FindStringSubmatch(text); m != nil {
-		if exported && !slices.Contains(d.names, m[1]) {
+		if mustBeName && !slices.Contains(d.names, m[1]) {
 			return m[0]
 		}
 		return ""
@@ -198,13 +200,13 @@ func misnamed(d documented, declared map[string]bool) string {
 	after := m[2]
 	next := m[3]
 	first, _ := utf8.DecodeRuneInString(word)
-	stated := (after == "" && verb.MatchString(next)) || after == ":"
-	switch is := func(name string) bool { return strings.EqualFold(name, word) }; {
+	isSentence := (after == "" && verb.MatchString(next)) || after == ":"
+	switch equalsWord := func(name string) bool { return strings.EqualFold(name, word) }; {
 	case slices.Contains(d.names, word), word == "Deprecated" || word == "kernel": // plugins/assembler's mark
 		return ""
-	case exported, slices.ContainsFunc(d.names, is) && !d.group,
-		camelCase.MatchString(word) && ((declared[word] && stated) || (unicode.IsLower(first) && after == "")),
-		stated && unicode.IsLower(first) && !promise.MatchString(d.names[0]):
+	case mustBeName, slices.ContainsFunc(d.names, equalsWord) && !d.isGroup,
+		camelCase.MatchString(word) && ((declared[word] && isSentence) || (unicode.IsLower(first) && after == "")),
+		isSentence && unicode.IsLower(first) && !promise.MatchString(d.names[0]):
 		return word
 	}
 	return ""

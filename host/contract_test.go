@@ -14,13 +14,13 @@ import (
 // Every field of the contract with a variable size that a plugin passes to the host has a bound in the table of bounds,
 // or a reason why it needs none.
 func TestContractIsBounded(t *testing.T) {
-	found := pluginFields()
+	fields := pluginFields()
 	table := map[string]bool{}
 	for _, b := range boundsOf(t) {
 		table[b.name] = true
 	}
 	names := regexp.MustCompile(`^[a-z]+\.[A-Za-z.]+(, [a-z]+\.[A-Za-z.]+)*$`)
-	for _, field := range found {
+	for _, field := range fields {
 		bounds, ok := boundsOfFields[field]
 		if !ok {
 			t.Errorf("expected a bound of %s, or a reason why there is none", field)
@@ -35,7 +35,7 @@ func TestContractIsBounded(t *testing.T) {
 		}
 	}
 	for field := range boundsOfFields {
-		if !slices.Contains(found, field) {
+		if !slices.Contains(fields, field) {
 			t.Errorf("expected %s to be a field of variable size that plugins pass to the host", field)
 		}
 	}
@@ -47,14 +47,14 @@ func pluginFields() (fields []string) {
 	for name, i := range canon.Interfaces {
 		for n := range i.NumMethod() {
 			m := i.Method(n)
-			what := name + "." + canon.Kebab(m.Name)
+			function := name + "." + canon.Kebab(m.Name)
 			if name == wit.InterfaceHost {
 				for p := range m.Type.NumIn() {
-					collect(&fields, what, m.Type.In(p))
+					collect(&fields, function, m.Type.In(p))
 				}
 			}
 			for r := range m.Type.NumOut() {
-				collect(&fields, what, m.Type.Out(r))
+				collect(&fields, function, m.Type.Out(r))
 			}
 		}
 	}
@@ -85,8 +85,8 @@ func collect(fields *[]string, name string, t reflect.Type) {
 
 // Reasons why fields need no bound of their own.
 const (
-	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
-	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
+	ofOneCall   = "a part of the result of one call, which limits.result.bytes bounds and which is freed with it"
+	newestAlone = "only the newest is kept, and limits.result.bytes bounds it"
 	// Requests of a sink's deliveries are stored until they were sent. All others belong to one call, or wait for it.
 	asRequests = "sink.maxDeliveryBytes, transport.maxRequests, source.maxPendingBytes"
 )
@@ -110,11 +110,11 @@ var boundsOfFields = map[string]string{
 	"keys-use.compared":                 "wit.MaxOffsetBytes",
 	"progress.compared":                 "wit.MaxOffsetBytes",
 	"load-progress.complete":            "at most 16 letters, see TestPluginAndTools",
-	"encode-result.ignored":             "each row of the batch stands in one place, see judgeDeliveries",
-	"encode-result.ready":               "each row of the batch stands in one place, and a delivery without rows is a fault",
-	"encode-result.rejected":            "each row of the batch stands in one place, see judgeDeliveries",
+	"encode-result.ignored":             "each row of the batch is in one list, see judgeDeliveries",
+	"encode-result.ready":               "each row of the batch is in one list, and a delivery without rows is a fault",
+	"encode-result.rejected":            "each row of the batch is in one list, see judgeDeliveries",
 	"delivery.state":                    "sink.maxDeliveryBytes",
-	"delivery.rows":                     "each row of the batch stands in one place, see judgeDeliveries",
+	"delivery.rows":                     "each row of the batch is in one list, see judgeDeliveries",
 	"description.components":            "plugin.MaxComponents",
 	"description.documentation":         "plugin.maxDescriptionBytes",
 	"description.name":                  "plugin.maxNameBytes",
@@ -147,8 +147,8 @@ var boundsOfFields = map[string]string{
 	"schema-node.name":                  "connectdata.MaxSchemaBytes",
 	"schema-node.parameters":            "connectdata.MaxSchemaBytes",
 	"notifications.handle-notification": "plugin.maxTriggers",
-	"pair.name":                         "as what it stands in: settings of a task, headers of a request, parameters of a schema",
-	"pair.value":                        "as what it stands in: settings of a task, headers of a request, parameters of a schema",
+	"pair.name":                         "as the list around it: settings, headers or parameters",
+	"pair.value":                        "as the list around it: settings, headers or parameters",
 	"decode-result.data":                "source.maxChunkOutput",
 	"decode-result.errors":              ofOneCall,
 	"decode-result.linked":              "source.maxLinked",

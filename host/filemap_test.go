@@ -13,27 +13,27 @@ import (
 
 // The file maps of the large packages name all of their files, and only existing ones.
 func TestFileMaps(t *testing.T) {
-	rooms := []string{"../internal/plugin", "../internal/run/source", "../internal/run/sink", "../internal/transport",
+	folders := []string{"../internal/plugin", "../internal/run/source", "../internal/run/sink", "../internal/transport",
 		"../internal/kafka", "../internal/connect", "../internal/cluster",
 		"../plugins/odata/paging", "../plugins/odata/feedreader", "../plugins/odata/delta"}
 	name := regexp.MustCompile(`[a-z0-9_]+\.go\b`)
-	for _, room := range rooms {
-		text, err := os.ReadFile(filepath.Join(room, "doc.go"))
+	for _, folder := range folders {
+		text, err := os.ReadFile(filepath.Join(folder, "doc.go"))
 		require.NoError(t, err)
 		if !strings.Contains(string(text), "// Where to look") || !strings.Contains(string(text), "// Invariants:") {
-			t.Errorf("%s/doc.go: expected a file map and invariants", room)
+			t.Errorf("%s/doc.go: expected a file map and invariants", folder)
 		}
-		named := name.FindAllString(string(text), -1)
-		files, _ := filepath.Glob(filepath.Join(room, "*.go"))
+		mappedNames := name.FindAllString(string(text), -1)
+		files, _ := filepath.Glob(filepath.Join(folder, "*.go"))
 		for _, file := range files {
 			base := filepath.Base(file)
-			if base != "doc.go" && !strings.HasSuffix(base, "_test.go") && !slices.Contains(named, base) {
-				t.Errorf("%s/doc.go: expected the file %s in the file map", room, base)
+			if base != "doc.go" && !strings.HasSuffix(base, "_test.go") && !slices.Contains(mappedNames, base) {
+				t.Errorf("%s/doc.go: expected the file %s in the file map", folder, base)
 			}
 		}
-		for _, base := range named {
-			if !slices.Contains(files, filepath.Join(room, base)) {
-				t.Errorf("%s/doc.go: expected the file %s to exist", room, base)
+		for _, base := range mappedNames {
+			if !slices.Contains(files, filepath.Join(folder, base)) {
+				t.Errorf("%s/doc.go: expected the file %s to exist", folder, base)
 			}
 		}
 	}

@@ -48,26 +48,27 @@ type SetupError = setup.Error
 type Host struct {
 	installation *setup.Installation
 	mode         mode
-	locked       *lock.Lock // of the data folder
+	dataLock     *lock.Lock
 	lockouts     *lockouts.Store
-	// targets is nil in a run that ends by itself and in a group.
-	targets *config.TargetStates
-	states  *targetstate.Store
-	samples *sampling.Sampler
-	group   *group.Worker // nil for a worker without a group
-	backend *restbackend.Backend
-	parts   parts
+	targets      *config.TargetStates // nil in a run that ends by itself and in a group
+	states       *targetstate.Store
+	samples      *sampling.Sampler
+	group        *group.Worker // nil for a worker without a group
+	backend      *restbackend.Backend
+	parts        parts
 }
 
-// mode is how a host differs from a worker that runs. The zero mode is such a worker.
+// mode specifies how a host differs from a worker that runs connectors. The zero mode is such a worker.
 type mode struct {
-	alone     bool // ignores the group
-	importing bool // prepares the connectors for a group
-	offline   bool // runs no connectors
+	standalone bool // ignores the group
+	importing  bool // prepares the connectors for a group
+	offline    bool // runs no connectors
 }
 
 // inGroup reports whether the host is a worker of a group.
-func (m mode) inGroup(c Config, w *config.Worker) bool { return w.InGroup() && !c.Once && !m.alone }
+func (m mode) inGroup(c Config, w *config.Worker) bool {
+	return w.InGroup() && !c.Once && !m.standalone
+}
 
 // parts holds the parts that New and Run have opened so far. REST and the group read it at any time.
 type parts struct {
@@ -117,16 +118,16 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 	if err != nil {
 		return nil, &SetupError{Cause: err}
 	}
-	locked, err := setup.LockData(c.Data, c.Logger)
+	dataLock, err := setup.LockData(c.Data, c.Logger)
 	if err != nil {
 		return nil, &SetupError{Cause: err}
 	}
 	targets, err := openStored(&c, m)
 	if err != nil {
-		locked.Release()
+		dataLock.Release()
 		return nil, &SetupError{Cause: err}
 	}
-	h := &Host{mode: m, locked: locked, lockouts: store, targets: targets, states: targetstate.NewStore(targets)}
+	h := &Host{mode: m, dataLock: dataLock, lockouts: store, targets: targets, states: targetstate.NewStore(targets)}
 	problems, err := h.open(ctx, c)
 	if err == nil {
 		err = ctx.Err()
@@ -159,8 +160,7 @@ func (h *Host) logProblems(problems config.Problems) {
 	}
 }
 
-// fatalProblems returns the problems that prevent running. A connector's problems do not count if REST created it, or
-// if its folder has a valid connector.
+// fatalProblems leaves out problems of connectors that REST created, or whose folder has a valid connector.
 func fatalProblems(installation *setup.Installation, problems config.Problems) config.Problems {
 	var files []*config.Connector
 	for _, c := range installation.Connectors {
@@ -195,7 +195,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	case h.installation.Config.Once:
-		err := h.parts.Herder().RunOnce(ctx) // also if ctx has ended: what had failed has failed
+		err := h.parts.Herder().RunOnce(ctx) // also if ctx has ended: earlier errors count
 		if h.installation.Problems().Err() != nil {
 			return &SetupError{Cause: err}
 		}
@@ -231,11 +231,11 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 // runInGroup leaves the group before the tasks stop, so that other workers take them over by then.
 func (h *Host) runInGroup(ctx context.Context) error {
-	herding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	herderContext, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer guard.Vital("the connectors")
-		h.parts.Herder().Run(herding)
+		h.parts.Herder().Run(herderContext)
 	})
 	var resume func(context.Context) (int, error)
 	if h.installation.Config.ResumeLogons {
@@ -251,16 +251,16 @@ func (h *Host) runInGroup(ctx context.Context) error {
 func (h *Host) reloadOptions() reload.Options {
 	parts := h.parts.get()
 	o := reload.Options{Worker: h.installation.Worker, Folder: h.installation.Config.Files.Folder,
-		Connectors: h.installation.Connectors,
-		Hidden:     h.installation.Shadowed, Checker: *h.installation.Checker, Lockouts: h.lockouts,
-		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove, Lock: guard.NewCtxMutex(),
-		Log: h.installation.Log}
+		Connectors: h.installation.Connectors, Hidden: h.installation.Shadowed, Checker: *h.installation.Checker,
+		Lockouts: h.lockouts, Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove,
+		Lock: guard.NewCtxMutex(), Log: h.installation.Log}
 	if h.group != nil {
 		o.Group = h.group
 	}
 	return o
 }
 
+// remove removes a connector that was deleted from its folder or the group.
 func (h *Host) remove(name string) error {
 	if h.group != nil {
 		return h.parts.Herder().Remove(name)
@@ -281,7 +281,7 @@ func (h *Host) Progress() []Progress {
 
 // Close closes plugins and REST, and unlocks the data folder. It must be called after Run has returned.
 func (h *Host) Close() error {
-	defer h.locked.Release()
+	defer h.dataLock.Release()
 	h.closeListeners()
 	if plugins := h.parts.Plugins(); plugins != nil {
 		return plugins.Close()

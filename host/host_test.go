@@ -28,8 +28,10 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+// discardLogger returns a logger that discards everything.
+func discardLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+// write writes a file to a new folder and returns its path.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -37,8 +39,8 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// runs runs a worker and returns when it is healthy. stop stops it.
-func runs(t *testing.T, h *Host) (stop func()) {
+// runWorker runs a worker and returns when it is healthy. stop stops it.
+func runWorker(t *testing.T, h *Host) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -56,7 +58,7 @@ func runs(t *testing.T, h *Host) (stop func()) {
 // after all plugins are loaded.
 func TestHealthWhileStartingWorker(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
-	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
+	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: discardLogger()})
 	require.NoError(t, err)
 	defer h.Close()
 	call := func(method, path, body string) (int, string) {
@@ -68,32 +70,41 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 		answer, err := http.DefaultClient.Do(r)
 		require.NoError(t, err)
 		defer answer.Body.Close()
-		all, err := io.ReadAll(answer.Body)
+		content, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)
-		return answer.StatusCode, string(all)
+		return answer.StatusCode, string(content)
 	}
-	until := func(what string, there func() bool) {
+	until := func(condition string, isMet func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(5 * time.Minute); !there(); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(5 * time.Minute); !isMet(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: expected it within 5 minutes", what)
+				t.Fatalf("%s: expected it within 5 minutes", condition)
 			}
 		}
 	}
-	starts := func(stage, why string) {
+	expectStarting := func(stage, reason string) {
 		t.Helper()
-		if status, answer := call("GET", "/health", ""); status != 503 || !strings.Contains(answer, `"starting"`) ||
-			!strings.Contains(answer, why) {
-			t.Errorf("%s: expected 503 and %q, found %d %s", stage, why, status, answer)
+		status, answer := call("GET", "/health", "")
+		if status != 503 || !strings.Contains(answer, `"starting"`) || !strings.Contains(answer, reason) {
+			t.Errorf("%s: expected 503 and %q, found %d %s", stage, reason, status, answer)
 		}
 	}
 	// A read does not get an empty result before the worker knows its connectors, and a change is not rejected.
 	var waiting sync.WaitGroup
 	var started atomic.Bool
-	for request, want := range map[string]int{"GET /": 200, "GET /metrics": 200, "GET /connectors": 200,
-		"GET /connectors/none": 404, "GET /connectors/none/status": 404, "GET /connector-plugins": 200,
-		"DELETE /connectors/none": 404, "PUT /connectors/none/pause": 404, "POST /connectors/none/restart": 404,
-		"GET /culvert/plugins": 200, "GET /admin/loggers": 200} {
+	for request, want := range map[string]int{
+		"GET /":                         200,
+		"GET /metrics":                  200,
+		"GET /connectors":               200,
+		"GET /connectors/none":          404,
+		"GET /connectors/none/status":   404,
+		"GET /connector-plugins":        200,
+		"DELETE /connectors/none":       404,
+		"PUT /connectors/none/pause":    404,
+		"POST /connectors/none/restart": 404,
+		"GET /culvert/plugins":          200,
+		"GET /admin/loggers":            200,
+	} {
 		waiting.Go(func() {
 			method, path, _ := strings.Cut(request, " ")
 			if status, answer := call(method, path, ""); status != want || !started.Load() {
@@ -102,7 +113,7 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 			}
 		})
 	}
-	starts("Kafka was not reached", "Kafka is being contacted")
+	expectStarting("Kafka was not reached", "Kafka is being contacted")
 	cleanup, err := h.start(t.Context())
 	defer cleanup.Run()
 	require.NoError(t, err)
@@ -113,13 +124,13 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	herder := h.parts.Herder()
 	running.Go(func() { herder.Run(ctx) })
 	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
-	starts("nothing is followed", "Plugins that no connector needs")
+	expectStarting("connectors run", "Plugins that no connector needs")
 	files := h.installation.Config.Files
 	connectors := h.installation.Connectors
 	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.installation.Worker,
 		h.installation.Log))
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
-	starts("nothing was looked at", "Connectors are being checked")
+	expectStarting("no connector was checked", "Connectors are being checked")
 	started.Store(true)
 	running.Go(func() { r.Watch(ctx, r.Reload) })
 	waiting.Wait()
@@ -137,21 +148,21 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 func TestUnprotectedRESTIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		settings string
-		warned   int
+		warnings int
 		status   int // status of a request by a page whose name resolves to this machine
 	}{
-		{"listeners=http://127.0.0.1:0", 0, 403},
-		{"listeners=http://localhost:0\nrest.allowed.hosts=rebound.example", 0, 200},
-		{"listeners=http://:0", 1, 200},
-		{"listeners=http://0.0.0.0:0,http://127.0.0.1:0", 1, 200},
-		{"listeners=http://:0\nrest.allowed.hosts=connect.example", 0, 403},
+		{settings: "listeners=http://127.0.0.1:0", status: 403},
+		{settings: "listeners=http://localhost:0\nrest.allowed.hosts=rebound.example", status: 200},
+		{settings: "listeners=http://:0", warnings: 1, status: 200},
+		{settings: "listeners=http://0.0.0.0:0,http://127.0.0.1:0", warnings: 1, status: 200},
+		{settings: "listeners=http://:0\nrest.allowed.hosts=connect.example", status: 403},
 	} {
 		var log strings.Builder
 		worker := write(t, "worker.properties", "bootstrap.servers=embedded\n"+c.settings+"\n")
 		h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 		require.NoError(t, err)
-		stop := runs(t, h)
+		stop := runWorker(t, h)
 		r, err := http.NewRequest("GET", "http://"+setup.LocalAddress(h.addresses()[0])+"/", nil)
 		require.NoError(t, err)
 		r.Host = "rebound.example:8083"
@@ -160,8 +171,8 @@ func TestUnprotectedRESTIsLogged(t *testing.T) {
 		answer.Body.Close()
 		stop()
 		h.Close()
-		if n := strings.Count(log.String(), "nothing guards REST"); n != c.warned || answer.StatusCode != c.status {
-			t.Errorf("%s: expected %d warnings and status %d, found %d and %d\n%s", c.settings, c.warned, c.status, n,
+		if n := strings.Count(log.String(), "nothing guards REST"); n != c.warnings || answer.StatusCode != c.status {
+			t.Errorf("%s: expected %d warnings and status %d, found %d and %d\n%s", c.settings, c.warnings, c.status, n,
 				answer.StatusCode, &log)
 		}
 	}
@@ -180,10 +191,10 @@ func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 	settings := strings.NewReplacer("kafka-bootstrap:9092", "embedded", "http://:8083", "http://:0").
 		Replace(m.Data["worker.properties"])
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: write(t, "worker.properties", settings)},
-		Data: t.TempDir(), Logger: quiet()})
+		Data: t.TempDir(), Logger: discardLogger()})
 	require.NoError(t, err)
 	defer h.Close()
-	stop := runs(t, h)
+	stop := runWorker(t, h)
 	defer stop()
 	name := m.Metadata.Name
 	for _, c := range []struct {
@@ -214,6 +225,7 @@ func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 	}
 }
 
+// untilHealthy waits until a worker is healthy. ended receives the error of Run.
 func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -241,12 +253,13 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 	}
 }
 
+// Problems of Kafka settings contain the line of the setting.
 func TestKafkaSettingsAreReportedWithTheirLine(t *testing.T) {
 	worker := write(t, "worker.properties",
 		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\n"+
 			"plugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
 	problems, err := configcheck.Check(context.Background(), Config{Files: config.Files{Worker: worker},
-		Data: t.TempDir(), Logger: quiet()})
+		Data: t.TempDir(), Logger: discardLogger()})
 	require.NoError(t, err)
 	assert.Contains(t, problems.Error(), worker+":2: producer.linger.ms: Invalid value ", worker+
 		":3: offset.storage.partitions: Invalid value ")
@@ -254,13 +267,13 @@ func TestKafkaSettingsAreReportedWithTheirLine(t *testing.T) {
 	for _, p := range problems.Problems {
 		lines = append(lines, p.String())
 	}
-	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, found none at "+
-		"/nowhere/java"; got != want {
+	want := worker + ":4: plugin.path: warning: expected folders, found none at /nowhere/java"
+	if got := lines[len(lines)-1]; got != want {
 		t.Errorf("expected %q last, found %q", want, got)
 	}
-	_, err = New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: quiet()})
-	var setup *SetupError
-	if !errors.As(err, &setup) {
+	_, err = New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(), Logger: discardLogger()})
+	var setupError *SetupError
+	if !errors.As(err, &setupError) {
 		t.Errorf("expected a SetupError, found %v", err)
 	}
 }
@@ -271,19 +284,19 @@ func TestWorkerProblemsAreReportedOnce(t *testing.T) {
 		"offset.flush.interval.ms=soon\noffset.flush.timeout.ms=0\noffset.storage.partitions=0\n"+
 		"offset.storage.topic=a b\n")
 	problems, err := configcheck.Check(context.Background(), Config{Files: config.Files{Worker: worker},
-		Data: t.TempDir(), Logger: quiet()})
+		Data: t.TempDir(), Logger: discardLogger()})
 	require.NoError(t, err)
-	found := map[string]int{}
+	counts := map[string]int{}
 	for _, p := range problems.Problems {
 		if p.File != worker {
 			t.Errorf("expected %s, found %s", worker, p)
 		}
-		found[fmt.Sprintf("%d: %s", p.Line, p.Setting)]++
+		counts[fmt.Sprintf("%d: %s", p.Line, p.Setting)]++
 	}
 	want := map[string]int{"1: bootstrap.servers": 1, "2: security.protocol": 1, "4: offset.flush.interval.ms": 1,
 		"5: offset.flush.timeout.ms": 1, "6: offset.storage.partitions": 1, "7: offset.storage.topic": 1}
-	if !maps.Equal(found, want) {
-		t.Errorf("expected %v, found %v in\n%s", want, found, problems.Error())
+	if !maps.Equal(counts, want) {
+		t.Errorf("expected %v, found %v in\n%s", want, counts, problems.Error())
 	}
 }
 

@@ -18,7 +18,7 @@ const built = "../bin"
 // Lines of Go have at most 120 columns, a tab being four. Text in backquotes, such as documents of services and help
 // texts, and texts without a space, which cannot be broken, do not count.
 func TestLines(t *testing.T) {
-	found := 0
+	lineCount := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -33,22 +33,22 @@ func TestLines(t *testing.T) {
 			return err
 		}
 		for number, line := range strings.Split(withoutDocuments(path, text), "\n") {
-			found++
+			lineCount++
 			if columns := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t"); columns > 120 {
 				t.Errorf("%s:%d: expected at most 120 columns, found %d", path, number+1, columns)
 			}
 		}
 		return nil
 	})
-	if err != nil || found < 100_000 {
-		t.Errorf("looked at %d lines: %v", found, err)
+	if err != nil || lineCount < 100_000 {
+		t.Errorf("expected at least 100000 lines, found %d: %v", lineCount, err)
 	}
 }
 
 // Lines of Markdown have at most 100 columns, except tables, code blocks, headings, single words such as links, and
 // generated reference pages.
 func TestLinesOfMarkdown(t *testing.T) {
-	found := 0
+	lineCount := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -63,15 +63,15 @@ func TestLinesOfMarkdown(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		code := false
+		isCode := false
 		for number, line := range strings.Split(string(text), "\n") {
-			found++
-			begins := strings.TrimLeft(line, " ")
-			if strings.HasPrefix(begins, "```") {
-				code = !code
+			lineCount++
+			trimmed := strings.TrimLeft(line, " ")
+			if strings.HasPrefix(trimmed, "```") {
+				isCode = !isCode
 			}
-			if code || strings.HasPrefix(begins, "|") || strings.HasPrefix(begins, "#") ||
-				len(strings.Fields(strings.TrimLeft(begins, "-*> "))) < 2 {
+			if isCode || strings.HasPrefix(trimmed, "|") || strings.HasPrefix(trimmed, "#") ||
+				len(strings.Fields(strings.TrimLeft(trimmed, "-*> "))) < 2 {
 				continue
 			}
 			if columns := utf8.RuneCountInString(line); columns > 100 {
@@ -80,13 +80,13 @@ func TestLinesOfMarkdown(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || found < 3_000 {
-		t.Errorf("looked at %d lines: %v", found, err)
+	if err != nil || lineCount < 3_000 {
+		t.Errorf("expected at least 3000 lines, found %d: %v", lineCount, err)
 	}
 }
 
-// withoutDocuments returns a file with empty literals in place of those in backquotes, except for their line breaks,
-// and of those without a space.
+// withoutDocuments returns a file without its literals in backquotes, except for their line breaks, and without its
+// literals that have no space.
 func withoutDocuments(path string, text []byte) string {
 	files := token.NewFileSet()
 	file := files.AddFile(path, files.Base(), len(text))
@@ -101,10 +101,10 @@ func withoutDocuments(path string, text []byte) string {
 			return b.String()
 		}
 		if kind == token.STRING && (literal[0] == '`' || !strings.Contains(literal, " ")) {
-			at := file.Offset(pos)
-			b.Write(text[last:at])
+			start := file.Offset(pos)
+			b.Write(text[last:start])
 			b.WriteString(strings.Repeat("\n", strings.Count(literal, "\n")))
-			last = at + len(literal)
+			last = start + len(literal)
 		}
 	}
 }

@@ -16,12 +16,12 @@ func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 }
 
 // Replay replays dead letters without running connectors.
-func Replay(ctx context.Context, c Config, r ReplayRequest) (done ReplayResult, err error) {
+func Replay(ctx context.Context, c Config, r ReplayRequest) (result ReplayResult, err error) {
 	err = offline(ctx, c, mode{}, func(h *Host) error {
-		done, err = h.parts.Herder().Replay(ctx, r)
+		result, err = h.parts.Herder().Replay(ctx, r)
 		return err
 	})
-	return done, err
+	return result, err
 }
 
 // Import writes the connectors of a data folder to the config topic of a group, see [takeover.ImportIntoGroup].
@@ -46,7 +46,7 @@ func offline(ctx context.Context, c Config, m mode, do func(*Host) error) error 
 	}
 	c.Settings["listeners"] = ""
 	m.offline = true
-	m.alone = m.alone || len(c.Files.Connectors) > 0 // the command is about the connectors of these files
+	m.standalone = m.standalone || len(c.Files.Connectors) > 0 // the command concerns the connectors of these files
 	h, err := newHost(ctx, c, m)
 	if err != nil {
 		return err

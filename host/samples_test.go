@@ -17,11 +17,11 @@ func TestStoredSecretIsNotUsedForAnotherTransform(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(data, setup.ConnectorsFile), []byte(`{"last_version":1,"connectors":{"a":{
 		"version":1,"config":{"name":"a","connector.class":"None","transforms":"t","transforms.t.type":"T",
 		"transforms.t.password":"hush"}}}}`), 0o600))
-	h, err := New(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+	h, err := New(t.Context(), Config{Data: data, Logger: discardLogger(), Files: config.Files{
 		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
 	require.NoError(t, err)
 	defer h.Close()
-	stop := runs(t, h)
+	stop := runWorker(t, h)
 	defer stop()
 	for _, c := range []struct {
 		name     string
@@ -29,11 +29,12 @@ func TestStoredSecretIsNotUsedForAnotherTransform(t *testing.T) {
 		password string
 		want     string
 	}{
-		{"other class, stored password", "U", config.Mask, "transforms.t.type differs from the stored configuration"},
-		{"other class, own password", "U", "mine", "no plugin has the transformation U"},
+		{name: "other class, stored password", class: "U", password: config.Mask,
+			want: "transforms.t.type differs from the stored configuration"},
+		{name: "other class, own password", class: "U", password: "mine", want: "no plugin has the transformation U"},
 	} {
 		_, err := h.backend.REST().ReadSample(t.Context(), "a", "none", map[string]string{"transforms": "t",
 			"transforms.t.type": c.class, "transforms.t.password": c.password})
-		assert.Error(t, err, c.want)
+		assert.Error(t, err, c.want, c.name)
 	}
 }

@@ -42,8 +42,7 @@ func openStored(c *Config, m mode) (*config.TargetStates, error) {
 	return targets, nil
 }
 
-// open reads the configuration and opens REST and the plugins; REST listens before plugins are compiled. It returns the
-// worker's own problems.
+// open reads the configuration, opens REST, then the plugins. It returns the worker's own problems.
 func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, err error) {
 	if h.installation, problems, err = setup.Read(c); err != nil {
 		return nil, err
@@ -57,8 +56,8 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 		}
 	}
 	h.backend = restbackend.New(restbackend.Options{Installation: installation, Offline: h.mode.offline,
-		Lockouts: h.lockouts,
-		Targets:  h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get, WorkerID: h.workerID})
+		Lockouts: h.lockouts, Targets: h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get,
+		WorkerID: h.workerID})
 	problems = installation.ReadSettings(ctx, problems, setup.ToRun)
 	needed := setup.Needed(installation.Connectors)
 	if problems.Err() == nil {
@@ -84,8 +83,8 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 func (h *Host) openGroup() (err error) {
 	installation := h.installation
 	o := group.Options{Settings: installation.Worker, Files: installation.Config.Files, Levels: installation.Levels,
-		Log: installation.Log, Parts: &h.parts,
-		URL: h.advertisedURL, Check: func(ctx context.Context, c *config.Connector) config.Problems {
+		Log: installation.Log, Parts: &h.parts, URL: h.advertisedURL,
+		Check: func(ctx context.Context, c *config.Connector) config.Problems {
 			return h.backend.Check(ctx, c)
 		}}
 	if !h.mode.importing {
@@ -101,13 +100,13 @@ func (h *Host) openGroup() (err error) {
 	return nil
 }
 
+// rejectTargetStates adds a problem to each connector whose initial state is not RUNNING.
 func rejectTargetStates(connectors []*config.Connector) {
 	for _, connector := range connectors {
 		if connector.InitialTarget() != config.TargetStarted {
-			connector.Problems = append(connector.Problems, config.Problem{File: connector.InitialState.File,
-				Line:    connector.InitialState.Line,
-				Setting: connector.InitialState.Key, Text: "expected RUNNING in a run with --once, found " +
-					connector.InitialState.Raw})
+			state := connector.InitialState
+			connector.Problems = append(connector.Problems, config.Problem{File: state.File, Line: state.Line,
+				Setting: state.Key, Text: "expected RUNNING in a run with --once, found " + state.Raw})
 		}
 	}
 }
@@ -133,8 +132,8 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	if err != nil {
 		return cleanup, err
 	}
-	offsets, wrong := offset.ParseConfig(installation.Worker.All())
-	if err := wrong.Err(); err != nil {
+	offsets, problems := offset.ParseConfig(installation.Worker.All())
+	if err := problems.Err(); err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
 	var names []string
@@ -147,10 +146,8 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	}
 	cleanup.Add(stored.Close)
 	o := connect.Options{Worker: installation.Worker, Plugins: installation.Plugins, Registry: installation.Registry,
-		Memory:   installation.Memory,
-		Kafka:    installation.Kafka,
-		Offsets:  stored,
-		Lockouts: h.lockouts, WorkerID: h.workerID(), Version: buildinfo.REST(), Target: h.states.Get, Tracer: tracer,
+		Memory: installation.Memory, Kafka: installation.Kafka, Offsets: stored, Lockouts: h.lockouts,
+		WorkerID: h.workerID(), Version: buildinfo.REST(), Target: h.states.Get, Tracer: tracer,
 		Observer: h.samples.Observer, Logger: installation.Log}
 	if g := h.group; g != nil {
 		if err := g.Open(ctx, installation.Kafka, &cleanup); err != nil {
@@ -198,11 +195,11 @@ func (h *Host) listen() error {
 		scheme, address, _ := strings.Cut(url, "://")
 		log.Info("REST listens", "url", scheme+"://"+setup.LocalAddress(address))
 	}
-	if open := server.Unprotected(); len(open) > 0 {
+	if addresses := server.Unprotected(); len(addresses) > 0 {
 		log.Warn("nothing guards REST: anyone who can reach this machine can change connectors and read their "+
 			"settings, including passwords (to accept only this machine: listeners=http://127.0.0.1:8083; to "+
 			"require a logon: rest.basic.auth.file; otherwise set rest.allowed.hosts to its names, and "+
-			"rest.config.masked=true, or write secrets as ${file:PATH:KEY})", "listens", open)
+			"rest.config.masked=true, or write secrets as ${file:PATH:KEY})", "listens", addresses)
 	}
 	return nil
 }
@@ -213,6 +210,7 @@ func (h *Host) closeListeners() {
 	}
 }
 
+// advertisedURL returns the URL at which other workers reach this one.
 func (h *Host) advertisedURL() string {
 	if server := h.parts.REST(); server != nil {
 		return server.Advertised()
@@ -221,6 +219,7 @@ func (h *Host) advertisedURL() string {
 	return o.Advertised(nil)
 }
 
+// workerID returns host:port of the advertised URL.
 func (h *Host) workerID() string {
 	_, id, _ := strings.Cut(h.advertisedURL(), "://")
 	return id

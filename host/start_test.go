@@ -27,7 +27,7 @@ func TestUnimportableFilesKeepWorkerFromGroup(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Dir(bad), 0o755))
 	require.NoError(t, os.WriteFile(bad, []byte("{"), 0o600))
 	assert.Error(t, setup.RejectStored(Config{Data: data}), "found "+bad+": `culvert cluster adopt")
-	_, err := Import(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+	_, err := Import(t.Context(), Config{Data: data, Logger: discardLogger(), Files: config.Files{
 		Worker: write(t, "worker.properties", "bootstrap.servers=127.0.0.1:1\ngroup.id=g\n"+
 			"config.storage.topic=c\noffset.storage.topic=o\nstatus.storage.topic=s\n")}}, false)
 	assert.Error(t, err, bad+":1: invalid JSON")
@@ -43,7 +43,7 @@ func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 	for _, path := range leftovers {
 		require.NoError(t, errors.Join(os.WriteFile(path, []byte("secret"), 0o600), os.Chtimes(path, old, old)))
 	}
-	h, err := New(t.Context(), Config{Data: data, Logger: quiet(), Files: config.Files{
+	h, err := New(t.Context(), Config{Data: data, Logger: discardLogger(), Files: config.Files{
 		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
 	require.NoError(t, err)
 	h.Close()
@@ -91,7 +91,7 @@ func TestInGroup(t *testing.T) {
 		{lines: distributed, want: true},
 		{config: Config{Files: config.Files{Folder: "f"}}, lines: distributed, want: true},
 		{config: Config{Files: config.Files{Connectors: []string{"a.properties"}}}, lines: distributed, want: true},
-		{mode: mode{alone: true}, lines: distributed},
+		{mode: mode{standalone: true}, lines: distributed},
 		{config: Config{Once: true}, lines: distributed},
 		{lines: distributed[:3]},
 		{lines: append([]string{"bootstrap.servers=embedded"}, distributed[1:]...)},
@@ -108,27 +108,30 @@ func TestAdvertisedURL(t *testing.T) {
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
 	for _, c := range []struct {
 		listeners string
-		more      string
+		settings  string // further lines of the file
 		want      string // with PORTn for a listener's port
 	}{
-		{plain, "", "http://127.0.0.1:PORT0"},
-		{secure, "", "https://127.0.0.1:PORT0"},
-		{plain + "," + secure, "", "http://127.0.0.1:PORT0"},
-		{secure + "," + plain, "", "http://127.0.0.1:PORT1"},
-		{plain + "," + secure, "rest.advertised.listener=HTTPS", "https://127.0.0.1:PORT1"},
-		{secure + "," + plain, "rest.advertised.listener=https", "https://127.0.0.1:PORT0"},
-		{secure + "," + plain, "admin.listeners=http://127.0.0.1:0", "http://127.0.0.1:PORT1"},
-		{secure, "admin.listeners=http://127.0.0.1:0", "https://127.0.0.1:PORT0"},
-		{plain + "," + secure, "rest.advertised.listener=https\nrest.advertised.host.name=a.example",
-			"https://a.example:PORT1"},
-		{plain + "," + secure, "rest.advertised.listener=https\nrest.advertised.port=8443", "https://127.0.0.1:8443"},
-		{"", "rest.advertised.host.name=a.example", "http://a.example:8083"},
+		{listeners: plain, want: "http://127.0.0.1:PORT0"},
+		{listeners: secure, want: "https://127.0.0.1:PORT0"},
+		{listeners: plain + "," + secure, want: "http://127.0.0.1:PORT0"},
+		{listeners: secure + "," + plain, want: "http://127.0.0.1:PORT1"},
+		{listeners: plain + "," + secure, settings: "rest.advertised.listener=HTTPS", want: "https://127.0.0.1:PORT1"},
+		{listeners: secure + "," + plain, settings: "rest.advertised.listener=https", want: "https://127.0.0.1:PORT0"},
+		{listeners: secure + "," + plain, settings: "admin.listeners=http://127.0.0.1:0",
+			want: "http://127.0.0.1:PORT1"},
+		{listeners: secure, settings: "admin.listeners=http://127.0.0.1:0", want: "https://127.0.0.1:PORT0"},
+		{listeners: plain + "," + secure,
+			settings: "rest.advertised.listener=https\nrest.advertised.host.name=a.example",
+			want:     "https://a.example:PORT1"},
+		{listeners: plain + "," + secure, settings: "rest.advertised.listener=https\nrest.advertised.port=8443",
+			want: "https://127.0.0.1:8443"},
+		{settings: "rest.advertised.host.name=a.example", want: "http://a.example:8083"},
 	} {
 		entries, _ := config.Read("w.properties", []byte("bootstrap.servers=b:9092\nlisteners="+c.listeners+
-			"\nlisteners.https.ssl.keystore.location="+store+"\n"+c.more))
+			"\nlisteners.https.ssl.keystore.location="+store+"\n"+c.settings))
 		w, problems := config.NewWorker("w.properties", entries, nil, nil)
 		require.NoError(t, problems.Err())
-		in := &setup.Installation{Log: quiet(), Installation: &config.Installation{Worker: w}}
+		in := &setup.Installation{Log: discardLogger(), Installation: &config.Installation{Worker: w}}
 		h := &Host{installation: in, backend: restbackend.New(restbackend.Options{Installation: in})}
 		require.NoError(t, h.listen())
 		want := c.want

@@ -12,12 +12,12 @@ import (
 // testdata/upstream-cases.txt lists tests for the test methods of Kafka's workers and of their REST API. Each of these
 // tests exists, and TestUpstreamValidation, if it is named, has a case for the method.
 func TestUpstreamWorkers(t *testing.T) {
-	named := func(name string) bool { return strings.Contains(name, ".") }
+	isMethod := func(name string) bool { return strings.Contains(name, ".") }
 	tests := []string{".", "../internal", "../cmd"}
-	upstreamtest.List{Root: "..", Area: "workers (", Tests: tests, Least: 180, Method: named}.Check(t)
+	upstreamtest.List{Root: "..", Area: "workers (", Tests: tests, Least: 180, Method: isMethod}.Check(t)
 	cases, err := os.ReadFile("../cmd/culvert/e2e/operate/upstream_test.go")
 	require.NoError(t, err)
-	upstreamtest.List{Root: "..", Area: "worker and REST (", Tests: tests, Least: 120, Method: named,
+	upstreamtest.List{Root: "..", Area: "worker and REST (", Tests: tests, Least: 120, Method: isMethod,
 		Case: func(method, test string) string {
 			_, name, _ := strings.Cut(method, ".")
 			if test == "TestUpstreamValidation" && !strings.Contains(string(cases), `"`+name+`"`) {
