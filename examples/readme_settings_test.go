@@ -22,7 +22,7 @@ func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	dir := guesttest.Folder(t, "odata-source", "odata-sink")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(),
 		CacheDir: guesttest.Code(t)})
-	ok(t, err)
+	noError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		if info.Err != nil {
@@ -35,13 +35,13 @@ func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	return specs
 }
 
-// declared reports whether a setting of this name is declared, and returns its default, "" for none.
-func declared(connectors []wit.ConfigKey, name string) (known bool, value string) {
+// findDefault reports whether a setting of this name is declared, and returns its default, "" for none.
+func findDefault(connectors []wit.ConfigKey, name string) (isDeclared bool, value string) {
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
 		for _, s := range connectors {
-			if s.Name == name || (strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name,
-				"{name}")+"NAME" == name) {
+			prefix, isTemplate := strings.CutSuffix(s.Name, ".{name}")
+			if s.Name == name || (isTemplate && prefix+".NAME" == name) {
 				if s.DefaultValue != nil {
 					value = *s.DefaultValue
 				}
@@ -50,11 +50,12 @@ func declared(connectors []wit.ConfigKey, name string) (known bool, value string
 		}
 		return false, ""
 	case strings.HasPrefix(name, "plugin.NAME.limits."):
-		spec, known := setting.NewTable(plugin.LimitSettings()...).Find(strings.TrimPrefix(name, "plugin.NAME.limits."))
+		limits := setting.NewTable(plugin.LimitSettings()...)
+		spec, isDeclared := limits.Find(strings.TrimPrefix(name, "plugin.NAME.limits."))
 		if spec.DefaultValue != nil {
 			value = *spec.DefaultValue
 		}
-		return known, value
+		return isDeclared, value
 	}
 	_, problems := config.NewWorker("", nil, nil, map[string]string{name: "1"})
 	for _, p := range problems {
@@ -69,34 +70,34 @@ func declared(connectors []wit.ConfigKey, name string) (known bool, value string
 // The settings in the README and the guides are declared, and the tables have the declared defaults.
 func TestReadmeSettings(t *testing.T) {
 	pages, err := filepath.Glob("../cmd/culvert/guides/*.md")
-	ok(t, err)
+	noError(t, err)
 	var text strings.Builder
 	for _, page := range append(pages, "../README.md") {
-		one, err := os.ReadFile(page)
-		ok(t, err)
-		text.WriteString(string(one) + "\n")
+		content, err := os.ReadFile(page)
+		noError(t, err)
+		text.WriteString(string(content) + "\n")
 	}
 	connectors := connectorSettings(t)
 	names := regexp.MustCompile("`((?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[A-Za-z0-9.-]+)`")
 	// Headers of records are no settings, though their names have the same prefix.
 	headers := []string{"sap.odata.service", "sap.odata.entityset", "sap.odata.change"}
 	for _, m := range names.FindAllStringSubmatch(text.String(), -1) {
-		if known, _ := declared(connectors, m[1]); !known && !slices.Contains(headers, m[1]) {
+		if isDeclared, _ := findDefault(connectors, m[1]); !isDeclared && !slices.Contains(headers, m[1]) {
 			t.Errorf("expected the setting %s to be declared", m[1])
 		}
 	}
 	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[^|]*) \\| ([^|]*)\\|")
-	alone := regexp.MustCompile("^`([^`]*[a-z0-9][^`]*)`$")
+	quoted := regexp.MustCompile("^`([^`]*[a-z0-9][^`]*)`$")
 	rows := 0
 	for _, m := range row.FindAllStringSubmatch(text.String(), -1) {
 		rows++
-		message := ""
-		if found := alone.FindStringSubmatch(strings.TrimSpace(m[2])); found != nil {
-			message = found[1]
+		documented := ""
+		if match := quoted.FindStringSubmatch(strings.TrimSpace(m[2])); match != nil {
+			documented = match[1]
 		}
 		for _, name := range names.FindAllStringSubmatch(m[1], -1) {
-			if _, value := declared(connectors, name[1]); message != value {
-				t.Errorf("%s: the guides have the default %q, its declaration %q", name[1], message, value)
+			if _, value := findDefault(connectors, name[1]); documented != value {
+				t.Errorf("%s: the guides have the default %q, its declaration %q", name[1], documented, value)
 			}
 		}
 	}

@@ -54,13 +54,13 @@ func TestReadmeOfSource(t *testing.T) {
 	folder := "examples/plugin-source/"
 	out := readme{path: folder + "README.md", copied: []string{folder + "tickets.properties"},
 		ports: []string{"8091"}}.run(t)
-	all := records(t, out)
+	tickets := records(t, out)
 	seen := map[float64]bool{}
-	for _, r := range all {
+	for _, r := range tickets {
 		seen[r.Value["id"].(float64)] = true
 	}
-	if len(all) != 250 || len(seen) != 250 || !strings.Contains(out, "accepted: example-source 1.0.0") {
-		t.Errorf("%d records of %d tickets, expected 250 of 250\n%.2000s", len(all), len(seen), out)
+	if len(tickets) != 250 || len(seen) != 250 || !strings.Contains(out, "accepted: example-source 1.0.0") {
+		t.Errorf("expected 250 records of 250 tickets, found %d of %d\n%.2000s", len(tickets), len(seen), out)
 	}
 }
 
@@ -79,8 +79,8 @@ func TestReadmeTour(t *testing.T) {
 // The page of the simulated SAP Connectivity works.
 func TestReadmeOfConnectivity(t *testing.T) {
 	folder := "examples/connectivity/"
-	out := readme{path: folder + "README.md", copied: []string{folder + "worker.properties"}, ports: []string{"9092",
-		"19092"},
+	out := readme{path: folder + "README.md", copied: []string{folder + "worker.properties"},
+		ports: []string{"9092", "19092"},
 		ready: map[string]string{"./examples/connectivity": "[ -e connectivity-keys/vcap.json ]"}}.run(t)
 	last := records(t, out)
 	if len(last) != 2 || last[0].Topic != "Orders" || last[0].Offset != 829 || last[1].Topic != "Products" {
@@ -99,7 +99,7 @@ func TestReadmeOfConnectivity(t *testing.T) {
 func (r readme) run(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", r.path))
-	ok(t, err)
+	noError(t, err)
 	words := []string{"bin/culvert", "culvert"}
 	var ports []string
 	for _, port := range append([]string{"8090"}, r.ports...) {
@@ -107,7 +107,7 @@ func (r readme) run(t *testing.T) string {
 		words = append(words, ":"+port, ":"+ports[len(ports)-1], "port="+port, "port="+ports[len(ports)-1])
 	}
 	replace := strings.NewReplacer(words...)
-	_, page, found := strings.Cut(string(text), r.from)
+	_, page, hasHeading := strings.Cut(string(text), r.from)
 	if r.from != "" {
 		page, _, _ = strings.Cut(page, "\n## ")
 	}
@@ -125,19 +125,19 @@ func (r readme) run(t *testing.T) string {
 			}
 		}
 	}
-	if !found || strings.Count(script, "\n") < 8 {
-		t.Fatalf("%s has fewer commands than expected:\n%s", r.path, script)
+	if !hasHeading || strings.Count(script, "\n") < 8 {
+		t.Fatalf("%s: expected the heading %q and at least 5 commands, found\n%s", r.path, r.from, script)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", script)
 	root, err := filepath.Abs("..")
-	ok(t, err)
+	noError(t, err)
 	c.Dir = cloneOf(t, root, replace, r.copied)
 	for _, data := range []string{"tour-data", "my-data", "culvert-data"} {
 		guesttest.ShareCode(t, filepath.Join(c.Dir, data))
 	}
-	cloned := namesIn(t, c.Dir)
+	earlier := namesIn(t, c.Dir)
 	bin, plugins := culvert(t)
 	c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CULVERT_PLUGIN_PATH="+plugins)
 	c.WaitDelay = time.Minute
@@ -149,7 +149,7 @@ func (r readme) run(t *testing.T) string {
 	}
 	// After the page's commands a reader's clone has no changes, so releases and tests work in it.
 	for _, name := range namesIn(t, c.Dir) {
-		if !slices.Contains(cloned, name) && !slices.Contains(ignored(t, root), name) {
+		if !slices.Contains(earlier, name) && !slices.Contains(ignored(t, root), name) {
 			t.Errorf("%s: expected .gitignore to name %s, which its commands create", r.path, name)
 		}
 	}
@@ -160,7 +160,7 @@ func (r readme) run(t *testing.T) string {
 func namesIn(t *testing.T, folder string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
-	ok(t, err)
+	noError(t, err)
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
@@ -171,7 +171,7 @@ func namesIn(t *testing.T, folder string) (names []string) {
 func ignored(t *testing.T, root string) (names []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, ".gitignore"))
-	ok(t, err)
+	noError(t, err)
 	for line := range strings.Lines(string(text)) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "/"); ok {
 			names = append(names, strings.TrimSuffix(name, "/"))
@@ -202,7 +202,8 @@ type record struct {
 	Value  map[string]any
 }
 
-func records(t *testing.T, out string) (all []record) {
+// records returns the records in the output of `culvert consume`.
+func records(t *testing.T, out string) (list []record) {
 	t.Helper()
 	for line := range strings.Lines(out) {
 		if !strings.HasPrefix(line, `{"topic"`) {
@@ -215,9 +216,9 @@ func records(t *testing.T, out string) (all []record) {
 		if payload, ok := r.Value["payload"].(map[string]any); ok {
 			r.Value = payload
 		}
-		all = append(all, r)
+		list = append(list, r)
 	}
-	return all
+	return list
 }
 
 // cloneOf returns a copy of the repository as a reader has it: links to its files, and copies of files that contain the
@@ -238,18 +239,18 @@ func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []stri
 func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(root, folder))
-	ok(t, err)
+	noError(t, err)
 	for _, e := range entries {
-		at := filepath.Join(folder, e.Name())
-		from := filepath.Join(root, at)
-		to := filepath.Join(clone, at)
-		onTheWay := slices.ContainsFunc(copied, func(c string) bool { return strings.HasPrefix(c, at+"/") })
+		path := filepath.Join(folder, e.Name())
+		from := filepath.Join(root, path)
+		to := filepath.Join(clone, path)
+		containsCopied := slices.ContainsFunc(copied, func(c string) bool { return strings.HasPrefix(c, path+"/") })
 		switch {
 		case strings.HasPrefix(e.Name(), "."): // no part of a clone
-		case onTheWay:
+		case containsCopied:
 			err = os.Mkdir(to, 0o755)
-			linkInto(t, root, clone, at, copied, replace)
-		case slices.Contains(copied, at):
+			linkInto(t, root, clone, path, copied, replace)
+		case slices.Contains(copied, path):
 			var text []byte
 			if text, err = os.ReadFile(from); err == nil {
 				err = os.WriteFile(to, []byte(replace.Replace(string(text))), 0o644)
@@ -257,7 +258,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 		default:
 			err = os.Symlink(from, to)
 		}
-		ok(t, err)
+		noError(t, err)
 	}
 }
 
@@ -265,22 +266,24 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 func culvert(t *testing.T) (bin, plugins string) {
 	t.Helper()
 	bin, err := filepath.Abs("../bin/e2e/readme")
-	ok(t, err)
-	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(bin, "culvert"),
-		"../cmd/culvert").CombinedOutput(); err != nil {
+	noError(t, err)
+	program := filepath.Join(bin, "culvert")
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "../cmd/culvert").CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return bin, guesttest.Folder(t, "odata-source", "odata-sink", "smt")
 }
 
+// freePort returns a port that no program listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
 }
 
-// ok fails the test on an error in its setup.
-func ok(t testing.TB, err error) {
+// noError ends the test at an unexpected error.
+func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

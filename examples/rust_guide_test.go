@@ -11,7 +11,7 @@ import (
 func TestRustInTheGuide(t *testing.T) {
 	text := func(file string) string {
 		data, err := os.ReadFile(file)
-		ok(t, err)
+		noError(t, err)
 		return string(data)
 	}
 	const guest = "../testdata/guests/rust-transform/"
@@ -19,7 +19,7 @@ func TestRustInTheGuide(t *testing.T) {
 	version := regexp.MustCompile(`wit-bindgen = "[^"]+"`).FindString(text(guest + "Cargo.toml"))
 	target := regexp.MustCompile(`(?m)^target=(\S+)$`).FindStringSubmatch(text(guest + "build.sh"))
 	if version == "" || target == nil {
-		t.Fatal("expected a version and a target")
+		t.Fatalf("expected a version and a target, found %q and %q", version, target)
 	}
 	for _, want := range []string{version, "rustup target add " + target[1],
 		"cargo build --release --target " + target[1] + "\n"} {

@@ -62,38 +62,38 @@ type application struct {
 func manifest(t *testing.T) application {
 	t.Helper()
 	text, err := os.ReadFile("manifest.yml")
-	ok(t, err)
+	noError(t, err)
 	var m struct {
 		Version      int           `yaml:"version"`
 		Applications []application `yaml:"applications"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
-	ok(t, decoder.Decode(&m))
+	noError(t, decoder.Decode(&m))
 	if m.Version != 1 || len(m.Applications) != 1 {
 		t.Fatalf("expected version 1 and one application, found %+v", m)
 	}
 	return m.Applications[0]
 }
 
+// The manifest runs one binary with a health check. README.md creates its services and files. Each variable is used.
 func TestManifest(t *testing.T) {
 	a := manifest(t)
 	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" ||
-		a.HealthCheckEndpoint != "/health" ||
-		a.Instances != 1 {
+		a.HealthCheckEndpoint != "/health" || a.Instances != 1 {
 		t.Errorf("expected one instance of a binary with an HTTP health check, found %+v", a)
 	}
 	page, err := os.ReadFile("README.md")
-	ok(t, err)
+	noError(t, err)
 	for _, s := range a.Services {
 		if !regexp.MustCompile(`(?m)^cf create-service \w+ \w+ ` + regexp.QuoteMeta(s) + `$`).Match(page) {
 			t.Errorf("expected README.md to create the service %s", s)
 		}
 	}
-	for _, copied := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"),
+	for _, command := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"),
 		"cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
-		if !strings.Contains(string(page), "\n"+copied+"\n") {
-			t.Errorf("expected %q in README.md", copied)
+		if !strings.Contains(string(page), "\n"+command+"\n") {
+			t.Errorf("expected %q in README.md", command)
 		}
 	}
 	for _, r := range a.Routes {
@@ -102,13 +102,13 @@ func TestManifest(t *testing.T) {
 		}
 	}
 	for variable := range a.Env {
-		used := strings.HasPrefix(variable, "GO")
+		isUsed := strings.HasPrefix(variable, "GO")
 		for _, file := range []string{"worker.properties", "orders.properties"} {
 			text, err := os.ReadFile(filepath.Join("config", file))
-			ok(t, err)
-			used = used || strings.Contains(string(text), "${env:"+variable+"}")
+			noError(t, err)
+			isUsed = isUsed || strings.Contains(string(text), "${env:"+variable+"}")
 		}
-		if !used {
+		if !isUsed {
 			t.Errorf("expected a file that uses the variable %s, found none", variable)
 		}
 	}
@@ -145,7 +145,7 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	for name, value := range a.Env {
 		command.Env = append(command.Env, name+"="+vars.Replace(value))
 	}
-	ok(t, command.Start())
+	noError(t, command.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
 	t.Cleanup(func() {
@@ -163,7 +163,7 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	}
 
 	// as the platform stops it
-	ok(t, command.Process.Signal(syscall.SIGTERM))
+	noError(t, command.Process.Signal(syscall.SIGTERM))
 	select {
 	case err := <-ended:
 		if err != nil {
@@ -209,21 +209,21 @@ func (o *output) String() string {
 func droplet(t *testing.T, authority []byte) string {
 	t.Helper()
 	app := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"),
-		"../../cmd/culvert").CombinedOutput(); err != nil {
+	out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"), "../../cmd/culvert").CombinedOutput()
+	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for _, folder := range []string{"config", "built-in"} {
-		ok(t, os.Mkdir(filepath.Join(app, folder), 0o755))
+		noError(t, os.Mkdir(filepath.Join(app, folder), 0o755))
 	}
 	write := func(name string, data []byte) {
-		ok(t, os.WriteFile(filepath.Join(app, name), data, 0o644))
+		noError(t, os.WriteFile(filepath.Join(app, name), data, 0o644))
 	}
 	names := strings.NewReplacer("/sap/opu/odata/iwbep/GWSAMPLE_BASIC", "/V2/Northwind/Northwind.svc", "SalesOrderSet",
 		"Orders")
 	for _, file := range []string{"worker.properties", "orders.properties"} {
 		text, err := os.ReadFile(filepath.Join("config", file))
-		ok(t, err)
+		noError(t, err)
 		write("config/"+file, []byte(names.Replace(string(text))))
 	}
 	write("config/kafka-ca.pem", authority)
@@ -237,14 +237,23 @@ func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	const orders = 60
 	demo, err := odatatest.New(odatatest.Options{Rows: orders, PageSize: 25, User: "reader",
 		Password: sapPassword}).Start("127.0.0.1:0")
-	ok(t, err)
+	noError(t, err)
 	t.Cleanup(func() { demo.Close() })
 	btp.Map("s4.virtual:8000", strings.TrimPrefix(demo.URL, "http://"))
-	answer, err := json.Marshal(map[string]any{"owner": map[string]any{"SubaccountId": "sub-1", "InstanceId": nil},
-		"destinationConfiguration": map[string]string{"Name": "S4", "Type": "HTTP", "URL": "http://s4.virtual:8000",
+	answer, err := json.Marshal(map[string]any{
+		"owner": map[string]any{"SubaccountId": "sub-1", "InstanceId": nil},
+		"destinationConfiguration": map[string]string{
+			"Name":           "S4",
+			"Type":           "HTTP",
+			"URL":            "http://s4.virtual:8000",
 			"ProxyType":      "OnPremise",
-			"Authentication": "BasicAuthentication", "User": "reader", "Password": sapPassword, "sap-client": "100"}})
-	ok(t, err)
+			"Authentication": "BasicAuthentication",
+			"User":           "reader",
+			"Password":       sapPassword,
+			"sap-client":     "100",
+		},
+	})
+	noError(t, err)
 	btp.SetDestination("S4", string(answer))
 	return orders
 }
@@ -253,7 +262,7 @@ func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 type cluster struct {
 	authority []byte // PEM
 	roots     *x509.CertPool
-	real      map[string]string
+	real      map[string]string // the real addresses by the virtual ones
 }
 
 // listener reports another address than its own.
@@ -266,6 +275,7 @@ func (l listener) Addr() net.Addr  { return l }
 func (l listener) Network() string { return "tcp" }
 func (l listener) String() string  { return l.advertised }
 
+// newCluster starts a cluster whose brokers have these virtual addresses.
 func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *cluster {
 	t.Helper()
 	c := &cluster{roots: x509.NewCertPool(), real: map[string]string{}}
@@ -286,13 +296,13 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 			if err != nil {
 				return nil, err
 			}
-			at := brokers[next]
+			virtual := brokers[next]
 			next++
-			c.real[at] = l.Addr().String()
-			btp.Map(at, l.Addr().String())
-			return listener{l, at}, nil
+			c.real[virtual] = l.Addr().String()
+			btp.Map(virtual, l.Addr().String())
+			return listener{l, virtual}, nil
 		}))
-	ok(t, err)
+	noError(t, err)
 	t.Cleanup(fake.Close)
 	return c
 }
@@ -301,12 +311,18 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ok(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka"}, DNSNames: names,
-		IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	noError(t, err)
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "kafka"},
+		DNSNames:              names,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	ok(t, err)
+	noError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der},
 		PrivateKey: key}
 }
@@ -316,8 +332,8 @@ func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certi
 func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want int) (n int) {
 	t.Helper()
 	var seeds []string
-	for at := range c.real {
-		seeds = append(seeds, at)
+	for virtual := range c.real {
+		seeds = append(seeds, virtual)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -328,7 +344,7 @@ func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want 
 			return (&tls.Dialer{Config: &tls.Config{RootCAs: c.roots, ServerName: host}}).DialContext(ctx, network,
 				c.real[address])
 		}))
-	ok(t, err)
+	noError(t, err)
 	defer client.Close()
 	for n < want && ctx.Err() == nil {
 		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
@@ -365,14 +381,15 @@ func waitHealthy(ctx context.Context, t *testing.T, address string, ended <-chan
 	}
 }
 
+// freePort returns a port that no program listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
 }
 
-// ok fails the test on an error in its setup.
-func ok(t testing.TB, err error) {
+// noError ends the test at an unexpected error.
+func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -99,15 +99,15 @@ func (o *options) apply(s *connectivitytest.Server) error {
 		if !ok {
 			return fmt.Errorf("--destination: expected NAME=FILE, found %q", text)
 		}
-		if err := define(s, name, file); err != nil {
+		if err := addDestination(s, name, file); err != nil {
 			return fmt.Errorf("--destination: %w", err)
 		}
 	}
 	return nil
 }
 
-// define adds a destination. The service returns it below destinationConfiguration, with its name.
-func define(s *connectivitytest.Server, name, file string) error {
+// addDestination adds a destination of a file. The service returns it below destinationConfiguration, with its name.
+func addDestination(s *connectivitytest.Server, name, file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -151,7 +151,8 @@ func (o *options) write(s *connectivitytest.Server) error {
 		return err
 	}
 	for _, file := range []struct{ name, text string }{
-		{"connectivity-key.json", s.ServiceKey(0)}, {"destination-key.json", s.DestinationKey(0)},
+		{"connectivity-key.json", s.ServiceKey(0)},
+		{"destination-key.json", s.DestinationKey(0)},
 		{"vcap.json", s.VCAP(0)},
 	} {
 		path := filepath.Join(o.folder, file.name)

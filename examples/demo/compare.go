@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
+// maxShown is the maximum number of differences that are printed.
 const maxShown = 10
 
 // comparison counts and prints differences.
-type comparison struct {
-	differences int
-}
+type comparison struct{ differences int }
 
+// differ counts a difference, and prints the first ones.
 func (c *comparison) differ(format string, args ...any) {
 	c.differences++
 	if c.differences <= maxShown {
@@ -87,7 +87,7 @@ func (d *demo) compareTopic(c *comparison, set string) (records int, err error) 
 			return 0, fmt.Errorf("culvert consume %s: %w: %s", set, err, line)
 		}
 		records++
-		key := identity(payload(r.Key))
+		key := recordKey(payload(r.Key))
 		if _, ok := got[key]; ok {
 			c.differ("topic %s: key %s came twice", set, key)
 		}
@@ -95,15 +95,15 @@ func (d *demo) compareTopic(c *comparison, set string) (records int, err error) 
 	}
 	d.service.Each(set, func(key string, want map[string]string) {
 		// the service's keys are (10248) or (OrderID=10248,ProductID=11): the ordered values identify them
-		id := identityOf(key)
-		have, ok := got[id]
+		id := entityKey(key)
+		record, ok := got[id]
 		if !ok {
 			c.differ("topic %s: %s%s is missing", set, set, key)
 			return
 		}
 		for name, value := range want {
-			if !same(have, name, value) {
-				c.differ("topic %s: %s%s/%s is %v, the service has %q", set, set, key, name, have[name], value)
+			if !fieldEquals(record, name, value) {
+				c.differ("topic %s: %s%s/%s is %v, the service has %q", set, set, key, name, record[name], value)
 			}
 		}
 		delete(got, id)
@@ -122,8 +122,8 @@ func payload(v map[string]any) map[string]any {
 	return v
 }
 
-// identity joins the values of a key in the order of their names.
-func identity(key map[string]any) string {
+// recordKey joins the values of a record's key in the order of their names.
+func recordKey(key map[string]any) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(key)) {
 		parts = append(parts, fmt.Sprint(key[name]))
@@ -131,7 +131,8 @@ func identity(key map[string]any) string {
 	return strings.Join(parts, "/")
 }
 
-func identityOf(key string) string {
+// entityKey returns the values in a key of the service as recordKey joins them.
+func entityKey(key string) string {
 	var parts []string
 	for _, part := range strings.Split(strings.Trim(key, "()"), ",") {
 		parts = append(parts, strings.Trim(part[strings.Index(part, "=")+1:], "'"))
@@ -139,14 +140,14 @@ func identityOf(key string) string {
 	return strings.Join(parts, "/")
 }
 
-// renamed has the fields that the demo's transforms rename.
-var renamed = map[string]string{"Freight": "FreightCost"}
+// renamedFields contains the fields that the demo's transforms rename.
+var renamedFields = map[string]string{"Freight": "FreightCost"}
 
-// same compares a field of a record with the service's text for it.
-func same(record map[string]any, name, want string) bool {
+// fieldEquals compares a field of a record with the service's text for it.
+func fieldEquals(record map[string]any, name, want string) bool {
 	v, ok := record[name]
 	if !ok {
-		v = record[renamed[name]]
+		v = record[renamedFields[name]]
 	}
 	switch got := v.(type) {
 	case string:

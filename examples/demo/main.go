@@ -39,7 +39,8 @@ func main() {
 	flag.StringVar(&d.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.Parse()
 	if d.rows == 0 {
-		if d.rows = 10_000; d.once {
+		d.rows = 10_000
+		if d.once {
 			d.rows = 830
 		}
 	}
@@ -73,7 +74,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.begin(ctx); err != nil {
+	if err := d.deleteOldData(ctx); err != nil {
 		return err
 	}
 	d.service = odatatest.New(odatatest.Options{Rows: d.rows, PageSize: 200, User: "demo", Password: "secret",
@@ -89,7 +90,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.announce(listener.URL, rest)
 	started := time.Now()
-	if err := d.worker(ctx, port, rest); err != nil {
+	if err := d.runWorker(ctx, port, rest); err != nil {
 		return err
 	}
 	if !d.once || ctx.Err() != nil {
@@ -98,16 +99,15 @@ func (d *demo) run(ctx context.Context) error {
 	return d.compare(time.Since(started))
 }
 
-// begin deletes the data of an earlier demo: its offsets belong to a service that no longer exists. The compile cache
-// stays.
-func (d *demo) begin(ctx context.Context) error {
-	if broker, running := embedded.Find(ctx, d.data); running {
+// deleteOldData deletes all data but the compile cache: the offsets belong to a service that no longer exists.
+func (d *demo) deleteOldData(ctx context.Context) error {
+	if broker, isRunning := embedded.Find(ctx, d.data); isRunning {
 		return fmt.Errorf("a demo is running already on %s, with its broker at %s", d.data, broker)
 	}
 	return os.RemoveAll(filepath.Join(d.data, "broker"))
 }
 
-// announce prints addresses before the worker's log.
+// announce prints the addresses of the service and of REST before the worker's log.
 func (d *demo) announce(service string, rest int) {
 	fmt.Printf(`OData service  %[1]s/V2/Northwind/Northwind.svc/  (user demo, password secret)
 console        http://127.0.0.1:%[2]d/console/
@@ -123,8 +123,8 @@ configuration  %[5]s
 	fmt.Println()
 }
 
-// worker runs culvert until it ends, or ctx ends, which sends SIGTERM.
-func (d *demo) worker(ctx context.Context, port string, rest int) error {
+// runWorker runs culvert until it ends, or ctx ends, which sends SIGTERM.
+func (d *demo) runWorker(ctx context.Context, port string, rest int) error {
 	args := []string{"run", "--config", d.config, "--data", d.data, "--progress",
 		"--set", fmt.Sprintf("listeners=http://127.0.0.1:%d", rest)}
 	if d.once {
@@ -146,7 +146,7 @@ func (d *demo) worker(ctx context.Context, port string, rest int) error {
 	return nil
 }
 
-// freePort returns the first free one of some ports; 0 is any.
+// freePort returns the first free port of a list. 0 in the list means any port.
 func freePort(ports []int) (free int, err error) {
 	for _, port := range ports {
 		var l net.Listener

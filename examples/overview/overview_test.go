@@ -28,44 +28,41 @@ func TestFilesMatchTheirFirstLine(t *testing.T) {
 	subaccount := connectivitytest.NewServer()
 	defer subaccount.Close()
 	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for files that need a binding
-	for _, file := range all(t) {
+	for _, file := range exampleFiles(t) {
 		t.Run(file, func(t *testing.T) {
 			first, _, _ := strings.Cut(read(t, file), "\n")
-			refused, isRefused := strings.CutPrefix(first, "# refused: ")
-			refused, wellFormed := strings.CutSuffix(refused, " is not built yet")
+			rejected, isRejected := strings.CutPrefix(first, "# refused: ")
+			rejected, isWellFormed := strings.CutSuffix(rejected, " is not built yet")
 			companion, needsWorker := strings.CutPrefix(first, "# runs with ")
-			if first != "# runs" && !needsWorker && !(isRefused && wellFormed) {
+			if first != "# runs" && !needsWorker && !(isRejected && isWellFormed) {
 				t.Fatalf("the first line is %q, expected `# runs`, `# runs with FILE` or `# refused: SETTING is not "+
 					"built yet`", first)
 			}
 			if text := read(t, file); strings.Contains(text, storeFolder) {
 				file = filepath.Join(t.TempDir(), file)
-				if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, storeFolder, samples)),
-					0o600); err != nil {
-					t.Fatal(err)
-				}
+				noError(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, storeFolder, samples)), 0o600))
 			}
 			files := []string{file}
 			if needsWorker {
 				files = []string{companion, file}
 			}
 			arguments, err := config.ParseArguments(files)
-			ok(t, err)
+			noError(t, err)
 			problems, err := configcheck.Check(t.Context(), host.Config{Files: arguments, Data: data,
-				Plugins: guests(t), Logger: quiet()})
-			ok(t, err)
-			named := false
+				Plugins: guests(t), Logger: discardLogger()})
+			noError(t, err)
+			isNamed := false
 			for _, p := range problems.Problems {
 				switch {
-				case isRefused && p.Setting == refused && !p.Warning:
-					named = true
-				case p.Warning && isRefused: // other warnings are allowed
-				case !isRefused, !strings.Contains(p.Text, "not built"):
+				case isRejected && p.Setting == rejected && !p.Warning:
+					isNamed = true
+				case p.Warning && isRejected: // other warnings are allowed
+				case !isRejected, !strings.Contains(p.Text, "not built"):
 					t.Error(p)
 				}
 			}
-			if isRefused && !named {
-				t.Errorf("expected a problem that names %s, found %v", refused, problems)
+			if isRejected && !isNamed {
+				t.Errorf("expected a problem that names %s, found %v", rejected, problems)
 			}
 		})
 	}
@@ -79,46 +76,46 @@ func TestConnectorsRun(t *testing.T) {
 	demo := odatatest.New(odatatest.Options{Rows: 830, PageSize: 3000, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
 	server, err := demo.Start("127.0.0.1:0")
-	ok(t, err)
+	noError(t, err)
 	defer server.Close()
 	registry := srfake.New()
 	defer registry.Close()
-	moved := movedTo(server.URL, registry.URL())
+	local := localReplacer(server.URL, registry.URL())
 	data := dataFolder(t)
 	folder := t.TempDir()
 	var sources, sinks []string
 	want := int64(0)
-	for _, file := range all(t) {
+	for _, file := range exampleFiles(t) {
 		text := read(t, file)
 		if !strings.HasPrefix(text, "# runs\n") {
 			continue
 		}
-		ok(t, os.WriteFile(filepath.Join(folder, file), []byte(moved.Replace(text)), 0o600))
+		noError(t, os.WriteFile(filepath.Join(folder, file), []byte(local.Replace(text)), 0o600))
 		switch {
 		case strings.Contains(text, "OData2SinkConnector"):
 			sinks = append(sinks, filepath.Join(folder, file))
 		case strings.Contains(text, "OData2SourceConnector"):
 			sources = append(sources, filepath.Join(folder, file))
-			want += named(demo, file, text)
+			want += selectedRows(demo, file, text)
 		}
 	}
-	ok(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
+	noError(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
 	rows := demo.Ledger().Rows
-	want += checkedRows(t, demo)
+	want += probedRows(t, demo)
 	if len(sources) < 8 || len(sinks) < 8 || rows != want {
 		t.Errorf("expected 8 sources or more to read %d rows, and 8 sinks or more; found %d, %d rows, %d sinks", want,
 			len(sources), rows, len(sinks))
 	}
-	written := map[string]int{"insert": 250, "dynamic": 250, "delete": 250, "batches": 500, "flush-trigger": 250,
+	wantCreated := map[string]int{"insert": 250, "dynamic": 250, "delete": 250, "batches": 500, "flush-trigger": 250,
 		"dead-letter-queue": 250, "update": 0, "kafka-consume": 0}
 	for _, file := range sinks {
-		before := demo.Count("Order_DetailCopies")
+		earlier := demo.Count("Order_DetailCopies")
 		if err := runOnce(t, data, "worker.properties", file); err != nil {
 			t.Errorf("%s: %v", filepath.Base(file), err)
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".properties")
-		if n := demo.Count("Order_DetailCopies") - before; n != written[name] {
-			t.Errorf("%s: found %d created order lines, expected %d", name, n, written[name])
+		if n := demo.Count("Order_DetailCopies") - earlier; n != wantCreated[name] {
+			t.Errorf("%s: expected %d created order lines, found %d", name, wantCreated[name], n)
 		}
 	}
 	updated := 0
@@ -128,14 +125,13 @@ func TestConnectorsRun(t *testing.T) {
 		}
 	}
 	if created, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || created != products {
-		t.Errorf("expected 250 updated order lines, found %d; found %d messages, expected %d", updated, created,
-			products)
+		t.Errorf("expected 250 updated order lines and %d messages, found %d and %d", products, updated, created)
 	}
 }
 
-// named returns the number of rows that a source's file selects: whole entity sets, or the rows that match the
+// selectedRows returns the number of rows that a source's file selects: whole entity sets, or the rows that match the
 // conditions in two of the files.
-func named(demo *odatatest.Service, file, text string) (rows int64) {
+func selectedRows(demo *odatatest.Service, file, text string) (rows int64) {
 	switch file {
 	case "sink-topics.properties":
 		return 5*250 + 500 + int64(demo.Count("Products"))
@@ -153,20 +149,21 @@ func named(demo *odatatest.Service, file, text string) (rows int64) {
 	return rows
 }
 
-// movedTo replaces the machines in the files by the test's.
-func movedTo(demo, registry string) *strings.Replacer {
+// localReplacer replaces the addresses in the files by the addresses of the test.
+func localReplacer(demo, registry string) *strings.Replacer {
 	_, port, _ := strings.Cut(strings.TrimPrefix(demo, "http://"), ":")
 	return strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
 		"port = 8090", "port = "+port, "protocol = https", "protocol = http", storeFolder, samples,
 		"http://registry.example:8081", registry)
 }
 
+// runOnce runs a worker with these files until all data was delivered.
 func runOnce(t *testing.T, data string, names ...string) error {
 	t.Helper()
 	files, err := config.ParseArguments(names)
-	ok(t, err)
+	noError(t, err)
 	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: guests(t), Once: true,
-		Logger: quiet()})
+		Logger: discardLogger()})
 	if err != nil {
 		return err
 	}
@@ -180,7 +177,8 @@ const (
 	samples     = "../../testdata/samples/keystores/"
 )
 
-func all(t *testing.T) []string {
+// exampleFiles returns the names of the files of connectors in this folder.
+func exampleFiles(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.properties")
 	if err != nil || len(files) == 0 {
@@ -189,14 +187,16 @@ func all(t *testing.T) []string {
 	return files
 }
 
+// read returns the content of a file.
 func read(t *testing.T, file string) string {
 	t.Helper()
 	raw, err := os.ReadFile(file)
-	ok(t, err)
+	noError(t, err)
 	return string(raw)
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+// discardLogger returns a logger that discards everything.
+func discardLogger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // guests returns the folders of plugins.
 func guests(t *testing.T) []string {
@@ -214,16 +214,16 @@ func dataFolder(t *testing.T) string {
 	return folder
 }
 
-// checkedRows returns the number of rows that were requested to check the service, and not handed on: the last eight in
+// probedRows returns the number of rows that were requested to check the service, and not written: the last eight in
 // descending order, which show that it sorts, and the last one read, with which pages by number start.
-func checkedRows(t *testing.T, demo *odatatest.Service) (rows int64) {
+func probedRows(t *testing.T, demo *odatatest.Service) (rows int64) {
 	for _, r := range demo.Ledger().Requests {
 		switch {
 		case strings.Contains(r.Query, "$top=8&"):
 			answer := httptest.NewRecorder()
 			demo.ServeHTTP(answer, httptest.NewRequest(r.Method, r.Path+"?"+r.Query, nil))
 			var page struct{ D struct{ Results []any } }
-			ok(t, json.Unmarshal(answer.Body.Bytes(), &page))
+			noError(t, json.Unmarshal(answer.Body.Bytes(), &page))
 			rows += int64(len(page.D.Results))
 		case strings.Contains(r.Query, "$top=1&"), strings.Contains(r.Query, "$skip="):
 			rows++
@@ -232,8 +232,8 @@ func checkedRows(t *testing.T, demo *odatatest.Service) (rows int64) {
 	return rows
 }
 
-// ok fails the test on an error in its setup.
-func ok(t testing.TB, err error) {
+// noError ends the test at an unexpected error.
+func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

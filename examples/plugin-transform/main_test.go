@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// Text fields are masked, with and without a schema. Records without these fields do not change.
 func TestMaskText(t *testing.T) {
 	stages := []wit.Stage{{Component: "example.MaskText", Settings: []wit.Setting{
 		{Name: "fields", Value: "IBAN, Phone"}, {Name: "keep", Value: "4"}}}}
@@ -42,6 +43,6 @@ func TestMaskText(t *testing.T) {
 		want = append(want, plugintest.Result{Records: []plugintest.Record{r}})
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+		t.Errorf("results (-want +got):\n%s", d)
 	}
 }

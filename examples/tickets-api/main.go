@@ -45,14 +45,12 @@ type page struct {
 
 // api is the handler of the server.
 type api struct {
-	// tickets are numbered from 1.
-	tickets []ticket
+	tickets []ticket // numbered from 1
 	// key is the required key. Empty means that no key is required.
 	key string
 	// user is the user of the required login. Empty means that no login is required.
-	user string
-	// password is the password of user.
-	password string
+	user     string
+	password string // the password of user
 }
 
 // login returns a token, always the same one.
@@ -98,8 +96,7 @@ func newAPI(count int, key string) *api {
 	return a
 }
 
-// ServeHTTP answers GET /api/tickets, and POST /api/login if a user is set. A cursor is the ID of the last ticket of a
-// page.
+// ServeHTTP answers GET /api/tickets, and POST /api/login if a user is set. A cursor is the last ID of a page.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/login" && r.Method == http.MethodPost && a.user != "" {
 		a.login(w, r)
