@@ -1,5 +1,5 @@
-// Files-sink is Kafka's FileStreamSinkConnector as a plugin, beside files-source: what it writes goes to the server as
-// POST /?path=PATH, with GET of the same before the first.
+// Files-sink is Kafka's FileStreamSinkConnector as a plugin, as files-source is its source: it sends each record to a
+// server as POST /?path=PATH. GET of the same target checks before the first record whether the file can be written.
 package main
 
 import (
@@ -81,9 +81,8 @@ func (f files) Encode(context []byte, schemas []wit.Schema, _ []string, rows []w
 		if err != nil {
 			return d, err
 		}
-		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST",
-			Target: strings.Clone(string(context)),
-			Body:   fmt.Appendln(nil, value)}, Rows: []uint32{uint32(i)}})
+		request := wit.Request{Method: "POST", Target: strings.Clone(string(context)), Body: fmt.Appendln(nil, value)}
+		d.Ready = append(d.Ready, wit.Delivery{Request: request, Rows: []uint32{uint32(i)}})
 	}
 	return d, nil
 }

@@ -1,6 +1,6 @@
 // Files-source is Kafka's FileStreamSourceConnector as a plugin: with its class, settings and offsets, so that calls
-// that were recorded from a Kafka Connect worker can be sent to this one, too. A plugin has no files; it asks a server
-// for them: GET /?path=PATH&from=POSITION.
+// that were recorded from a Kafka Connect worker can be sent to this one, too. A plugin has no files; it requests them
+// from a server: GET /?path=PATH&from=POSITION.
 package main
 
 import (
@@ -52,7 +52,7 @@ func (files) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	return nil
 }
 
-// lines reads each line into a record.
+// lines reads a file: each line becomes a record.
 type lines struct{}
 
 func (lines) Describe() wit.Description {
@@ -77,6 +77,7 @@ func (lines) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.
 	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
+// fileAndTopic returns copies of two settings.
 func fileAndTopic(settings []wit.Setting) (file, topic string) {
 	for _, s := range settings {
 		switch s.Name {
@@ -91,13 +92,13 @@ func fileAndTopic(settings []wit.Setting) (file, topic string) {
 
 func (lines) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	file, topic := fileAndTopic(settings)
-	ask := func(at source.Offset) (wit.Request, error) {
+	request := func(at source.Offset) (wit.Request, error) {
 		position, _ := at["position"].(int64)
-		return wit.Request{Target: "/?" + url.Values{"path": {file},
-			"from": {strconv.FormatInt(position, 10)}}.Encode()}, nil
+		query := url.Values{"path": {file}, "from": {strconv.FormatInt(position, 10)}}
+		return wit.Request{Target: "/?" + query.Encode()}, nil
 	}
-	return []source.Feed{{Name: "file", Topic: topic, Identity: file, PollEvery: time.Second, Request: ask,
-		Read: read}}, nil
+	return []source.Feed{{Name: "file", Topic: topic, Identity: file, PollEvery: time.Second,
+		Request: request, Read: read}}, nil
 }
 
 // read returns the complete lines. The next poll reads a last line without end again.

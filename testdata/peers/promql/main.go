@@ -1,6 +1,6 @@
-// Promql asks queries of a scrape with Prometheus' own engine. Standard input is JSON, {"scrape": TEXT, "queries": [TEXT]};
-// standard output is a line for each query: how many series it finds, or the error. The scrape counts every 15 s for ten
-// minutes, so that rates have something to go by.
+// Promql evaluates queries of a scrape with Prometheus' own engine. Standard input is JSON:
+// {"scrape": TEXT, "queries": [TEXT]}. Standard output is a line for each query: the number of series, or the error.
+// The scrape is stored every 15 s for ten minutes, so that rates can be computed.
 package main
 
 import (
@@ -51,11 +51,12 @@ func run() error {
 	}
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute})
 	for _, query := range in.Queries {
-		fmt.Println(ask(engine, db, query, end))
+		fmt.Println(evaluate(engine, db, query, end))
 	}
 	return nil
 }
 
+// load stores the series of a scrape at a time.
 func load(db *tsdb.DB, scrape []byte, at time.Time) error {
 	a := db.Appender(context.Background())
 	p := textparse.NewPromParser(scrape, labels.NewSymbolTable())
@@ -79,7 +80,8 @@ func load(db *tsdb.DB, scrape []byte, at time.Time) error {
 	}
 }
 
-func ask(engine *promql.Engine, db *tsdb.DB, text string, at time.Time) string {
+// evaluate returns the number of series that a query finds, or its error.
+func evaluate(engine *promql.Engine, db *tsdb.DB, text string, at time.Time) string {
 	query, err := engine.NewInstantQuery(context.Background(), db, nil, text, at)
 	if err != nil {
 		return err.Error()

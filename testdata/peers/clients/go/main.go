@@ -1,5 +1,5 @@
-// Command clients goes through the calls of github.com/go-kafka/connect: URL NAME CONFIG. It prints a line for each,
-// with the status and what was read.
+// Command clients runs the calls of github.com/go-kafka/connect. Its arguments are URL, NAME and CONFIG. It prints a
+// line for each call, with the status and the decoded response.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/go-kafka/connect"
 )
 
+// step prints the result of a call. It ends the program if there is no response.
 func step(call string, read any, answer *http.Response, err error) {
 	if answer == nil {
 		fmt.Fprintln(os.Stderr, call+":", err)
