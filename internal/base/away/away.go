@@ -14,8 +14,8 @@ type Partner struct {
 	mu     sync.Mutex
 	since  time.Time // zero means reachable
 	ended  time.Time // the last recovery
-	warned bool      // an unreachable partner was logged
-	reason string
+	warned bool      // the outage was logged as a warning
+	reason string    // of the last failed attempt, without digits
 }
 
 // quietPeriod prevents alternating messages.
@@ -31,6 +31,7 @@ func (p *Partner) Lost(log *slog.Logger, began time.Time, reason, text string, a
 	return warned
 }
 
+// lost records a failed attempt and reports whether to log a warning. It ignores attempts before the last recovery.
 func (p *Partner) lost(began time.Time, reason string) (isNew bool) {
 	reason = strings.Map(func(r rune) rune {
 		if (r >= '0' && r <= '9') || r == '.' { // durations
@@ -54,23 +55,24 @@ func (p *Partner) lost(began time.Time, reason string) (isNew bool) {
 
 // Back records a successful attempt and logs a recovery that a warning preceded.
 func (p *Partner) Back(log *slog.Logger, began time.Time, text string, args ...any) {
-	if lasted, back := p.back(began); back {
-		log.Info(text, append(args, "after", lasted.Round(time.Second))...)
+	if outage, isLogged := p.back(began); isLogged {
+		log.Info(text, append(args, "after", outage.Round(time.Second))...)
 	}
 }
 
-func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
+// back ends an outage. isLogged reports whether a warning preceded. It ignores attempts from before the outage.
+func (p *Partner) back(began time.Time) (outage time.Duration, isLogged bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.since.IsZero() || !began.After(p.since) {
 		return 0, false
 	}
-	lasted = time.Since(p.since)
-	back = p.warned
+	outage = time.Since(p.since)
+	isLogged = p.warned
 	p.since = time.Time{}
 	p.ended = time.Now()
 	p.warned = false
-	return lasted, back
+	return outage, isLogged
 }
 
 // Since returns since when the partner has been unreachable. Zero means that it is reachable.

@@ -13,8 +13,8 @@ import (
 // Late results of attempts from before the outage or the recovery are ignored.
 func TestOutageIsTwoLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var said strings.Builder
-		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{
+		var output strings.Builder
+		log := slog.New(slog.NewTextHandler(&output, &slog.HandlerOptions{
 			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.TimeKey {
 					return slog.Attr{}
@@ -27,7 +27,7 @@ func TestOutageIsTwoLines(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Equal(t, true, lost(time.Now(), "9 ms"), "the beginning")
 		assert.Equal(t, false, lost(time.Now(), "10 ms"), "the same reason")
-		assert.Equal(t, true, lost(early, ""), "another reason")
+		assert.Equal(t, true, lost(early, ""), "another reason, of an earlier attempt")
 		assert.Equal(t, false, lost(time.Now(), ""), "the same reason")
 		time.Sleep(time.Second)
 		p.Back(log, early, "back")
@@ -38,7 +38,7 @@ func TestOutageIsTwoLines(t *testing.T) {
 		p.Back(log, time.Now(), "back")
 		assert.Equal(t, true, p.Since().IsZero())
 		if lost(during, "") || lost(time.Now(), "") {
-			t.Error("expected tries of the outage that is over, and of the moment after it, to be no news")
+			t.Error("expected attempts of the last outage, and of the moment after it, not to be logged")
 		}
 		assert.Equal(t, false, p.Since().IsZero(), "a partner that is unreachable again immediately")
 		p.Back(log, time.Now().Add(1), "back")
@@ -46,6 +46,6 @@ func TestOutageIsTwoLines(t *testing.T) {
 		time.Sleep(quietPeriod)
 		assert.Equal(t, true, lost(time.Now(), "x"), "another outage")
 		assert.Equal(t, "level=WARN msg=gone why=\"9 ms\"\nlevel=WARN msg=gone why=\"\"\n"+
-			"level=INFO msg=back who=it after=2s\nlevel=WARN msg=gone why=x\n", said.String())
+			"level=INFO msg=back who=it after=2s\nlevel=WARN msg=gone why=x\n", output.String())
 	})
 }

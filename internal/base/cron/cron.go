@@ -14,8 +14,7 @@ import (
 type Schedule struct {
 	trigger *quartz.CronTrigger
 	zone    *time.Location
-	// hourly is the expression if it has a start in every hour, else "".
-	hourly string
+	hourly  string // the expression if it has a start in every hour, else ""
 }
 
 // New parses an expression's fields: second, minute, hour, day of month, month, weekday and optionally year.
@@ -61,8 +60,7 @@ func isZone(field string) bool {
 		"abcdefghijklmnopqrstuvwxyz_") == "" && strings.Trim(place, "0123456789") != ""
 }
 
-// Next returns the first start after a time, if any. In the hour that repeats when clocks go back, hourly expressions
-// start twice, others the second time.
+// Next returns the first start after a time, if any. In an hour that clocks repeat only hourly expressions start twice.
 func (s *Schedule) Next(after time.Time) (time.Time, bool) {
 	if s.hourly != "" {
 		return s.nextOfEveryHour(after)

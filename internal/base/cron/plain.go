@@ -49,8 +49,7 @@ func normalize(fields []string) (string, error) {
 	}
 	if !isAnyDay(fields[dayField]) && !isAnyDay(fields[weekdayField]) {
 		return "", fmt.Errorf("expected ? as day of the month or as weekday, since only one of them may "+
-			"be set, found %s and %s in %q",
-			fields[dayField], fields[weekdayField], expression)
+			"be set, found %s and %s in %q", fields[dayField], fields[weekdayField], expression)
 	}
 	plain := make([]string, len(fields))
 	for i, field := range fields {
@@ -67,6 +66,7 @@ func normalize(fields []string) (string, error) {
 	return strings.Join(plain, " "), nil
 }
 
+// startsEveryHour reports whether a normalized expression has a start in every hour.
 func startsEveryHour(plain string) bool {
 	if strings.HasPrefix(plain, "@") {
 		return plain == "@hourly"
@@ -77,41 +77,42 @@ func startsEveryHour(plain string) bool {
 
 func isAnyDay(field string) bool { return field == "?" || field == "*" }
 
-func normalizeItem(place int, item string, alone bool) (string, error) {
+// normalizeItem rewrites an item of the list in a field. isAlone means that the list has no other item.
+func normalizeItem(place int, item string, isAlone bool) (string, error) {
 	field := &cronFields[place]
-	special := (place == dayField && strings.ContainsAny(item, "LW")) ||
+	isSpecial := (place == dayField && strings.ContainsAny(item, "LW")) ||
 		(place == weekdayField && (strings.HasSuffix(item, "L") || strings.Contains(item, "#")))
 	switch {
-	case (isAnyDay(item) || special) && !alone:
+	case (isAnyDay(item) || isSpecial) && !isAlone:
 		return "", fmt.Errorf("expected %q alone", item)
 	case isAnyDay(item):
 		return item, nil
-	case special:
-		return item, field.special(place, item)
+	case isSpecial:
+		return item, field.checkSpecial(place, item)
 	}
-	span, step, stepped := strings.Cut(item, "/")
+	span, step, hasStep := strings.Cut(item, "/")
 	increment := 1
-	if stepped {
+	if hasStep {
 		n, err := strconv.Atoi(step)
-		if most := field.last - field.first; err != nil || n < 1 || n > max(most, 1) {
-			return "", fmt.Errorf("expected a step of 1 to %d, found %q", max(most, 1), step)
+		if maxStep := field.last - field.first; err != nil || n < 1 || n > max(maxStep, 1) {
+			return "", fmt.Errorf("expected a step of 1 to %d, found %q", max(maxStep, 1), step)
 		}
 		increment = n
 	}
-	if span == "*" || (span == "" && stepped) {
+	if span == "*" || (span == "" && hasStep) {
 		return "*/" + strconv.Itoa(increment), nil
 	}
-	from, to, ranged := strings.Cut(span, "-")
+	from, to, isRange := strings.Cut(span, "-")
 	first, err := field.value(from)
 	if err != nil {
 		return "", err
 	}
 	last := first
-	if ranged {
+	if isRange {
 		if last, err = field.value(to); err != nil {
 			return "", err
 		}
-	} else if stepped {
+	} else if hasStep {
 		last = field.last
 	}
 	if last < first && place == yearField {
@@ -136,6 +137,7 @@ func normalizeItem(place int, item string, alone bool) (string, error) {
 	return strings.Join(texts, ","), nil
 }
 
+// value parses a number or name in a field.
 func (f *cronField) value(text string) (int, error) {
 	if i := slices.Index(f.names, text); i >= 0 {
 		return f.first + i, nil
@@ -147,9 +149,9 @@ func (f *cronField) value(text string) (int, error) {
 	return n, nil
 }
 
-// special validates L and #. W is rejected, since package quartz skips a start on the day of the call, so that
+// checkSpecial validates L and #. W is rejected, since package quartz skips a start on the day of the call, so that
 // requests would be sent during a maintenance window.
-func (f *cronField) special(place int, item string) error {
+func (f *cronField) checkSpecial(place int, item string) error {
 	switch {
 	case place == dayField && strings.Contains(item, "W"):
 		return fmt.Errorf("the nearest working day (W) is not supported: expected %s, found %q", f.expected, item)
@@ -162,14 +164,14 @@ func (f *cronField) special(place int, item string) error {
 		}
 		return nil
 	}
-	day, nth, counted := strings.Cut(item, "#")
-	if !counted {
+	day, nth, hasNumber := strings.Cut(item, "#")
+	if !hasNumber {
 		day = strings.TrimSuffix(item, "L")
 	}
 	if _, err := f.value(day); err != nil {
 		return err
 	}
-	if n, err := strconv.Atoi(nth); counted && (err != nil || n < 1 || n > 5) {
+	if n, err := strconv.Atoi(nth); hasNumber && (err != nil || n < 1 || n > 5) {
 		return fmt.Errorf("expected 1 to 5 after #, found %q", nth)
 	}
 	return nil

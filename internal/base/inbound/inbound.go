@@ -72,8 +72,7 @@ func AnswerEarly(w http.ResponseWriter, r *http.Request, answer func()) {
 	_, _ = io.Copy(io.Discard, r.Body)
 }
 
-// Reserve counts bytes as used and reports whether they fit within limit. If not, nothing changes. A negative number
-// returns bytes and always fits.
+// Reserve counts bytes and reports whether they fit within limit. A negative number returns bytes and always fits.
 func (b *Bodies) Reserve(bytes, limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

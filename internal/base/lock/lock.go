@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// ErrLocked is the error of [Acquire] if another process holds the lock.
+// ErrLocked is the error of [Acquire] if another process has the lock.
 var ErrLocked = errors.New("another process has it")
 
-// Lock is held until Release or the end of the process.
+// Lock excludes other processes until Release or the end of the process.
 type Lock struct{ file *os.File }
 
 // Acquire locks a file without waiting. The file is created if needed, never removed, and contains the process id.
@@ -22,11 +22,11 @@ func Acquire(name string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	locked, err := tryLock(file)
+	isLocked, err := tryLock(file)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("lock %s: %w", name, err)
-	case locked:
+	case isLocked:
 		err = fmt.Errorf("lock %s: %w", name, ErrLocked)
 		if pid := holder(file); pid > 0 {
 			err = fmt.Errorf("%w (process %d)", err, pid)

@@ -8,6 +8,6 @@ import (
 	"os"
 )
 
-func tryLock(*os.File) (locked bool, err error) {
+func tryLock(*os.File) (isLocked bool, err error) {
 	return false, fmt.Errorf("file locks are not supported on this operating system: %w", errors.ErrUnsupported)
 }

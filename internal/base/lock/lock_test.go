@@ -11,14 +11,15 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
+// A lock excludes others until its release. The error names the process that has it.
 func TestLockIsExclusive(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.lock")
 	require.NoError(t, os.WriteFile(name, []byte("999999999999999999999999 of another time\n"), 0o600))
 	first, err := Acquire(name)
 	require.NoError(t, err)
 	_, err = Acquire(name)
-	if want := fmt.Sprintf("(process %d)", os.Getpid()); !errors.Is(err, ErrLocked) || !strings.HasSuffix(err.Error(),
-		want) {
+	want := fmt.Sprintf("(process %d)", os.Getpid())
+	if !errors.Is(err, ErrLocked) || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("expected it to be locked %s, found %v", want, err)
 	}
 	if err := first.Release(); err != nil {
@@ -32,8 +33,8 @@ func TestLockIsExclusive(t *testing.T) {
 	if _, err := Acquire(filepath.Join(name, "below")); err == nil || errors.Is(err, ErrLocked) {
 		t.Errorf("expected another error for a file that cannot be created, found %v", err)
 	}
-	var none *Lock
-	if err := none.Release(); err != nil {
+	var nilLock *Lock
+	if err := nilLock.Release(); err != nil {
 		t.Error(err)
 	}
 }

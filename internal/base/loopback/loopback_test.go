@@ -7,12 +7,22 @@ import (
 )
 
 func TestIs(t *testing.T) {
-	for host, want := range map[string]bool{"localhost": true, "LocalHost.": true, "127.0.0.1": true, "127.9.9.9": true,
-		"::1": true, "::ffff:127.0.0.1": true,
-		"0.0.0.0": false, "": false, "localhost.example": false, "10.0.0.1": false, "::1%eth0": false,
-		"example": false} {
+	for host, want := range map[string]bool{
+		"localhost":         true,
+		"LocalHost.":        true,
+		"127.0.0.1":         true,
+		"127.9.9.9":         true,
+		"::1":               true,
+		"::ffff:127.0.0.1":  true,
+		"0.0.0.0":           false,
+		"":                  false,
+		"localhost.example": false,
+		"10.0.0.1":          false,
+		"::1%eth0":          false,
+		"example":           false,
+	} {
 		if loopback.Is(host) != want {
-			t.Errorf("%q: expected %v", host, want)
+			t.Errorf("%q: expected a loopback host: %v, found %v", host, want, !want)
 		}
 	}
 }

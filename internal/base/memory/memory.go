@@ -42,8 +42,7 @@ func New(limit int64) *Budget {
 // Plugins returns the bytes for the instances of all plugins.
 func (b *Budget) Plugins() int64 { return min(max(b.limit/4, minInstance), defaultPlugins) }
 
-// Instance returns the bytes that an instance of a plugin may grow to. Several fit, because a slow service occupies
-// one.
+// Instance returns the bytes that a plugin instance may grow to. Several fit, because a slow service occupies one.
 func (b *Budget) Instance() int64 { return min(max(b.limit/8, minInstance), DefaultInstance) }
 
 // Chunks returns how many chunks all source tasks share.

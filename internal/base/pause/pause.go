@@ -27,17 +27,17 @@ type (
 	limitObserverKey struct{}
 )
 
-// WithWaitObserver returns a context whose waits call note with 1 at the start and -1 at the end; they may overlap.
-func WithWaitObserver(ctx context.Context, note func(by int)) context.Context {
-	return context.WithValue(ctx, observerKey{}, note)
+// WithWaitObserver returns a context whose waits call count with 1 at the start and -1 at the end; they may overlap.
+func WithWaitObserver(ctx context.Context, count func(delta int)) context.Context {
+	return context.WithValue(ctx, observerKey{}, count)
 }
 
 // MarkWait reports the beginning of a wait to the observer of ctx, if any. The caller must call end after it.
 func MarkWait(ctx context.Context) (end func()) { return mark(ctx, observerKey{}) }
 
 // WithLimitObserver is [WithWaitObserver] for waits that a user's limit causes.
-func WithLimitObserver(ctx context.Context, note func(by int)) context.Context {
-	return context.WithValue(ctx, limitObserverKey{}, note)
+func WithLimitObserver(ctx context.Context, count func(delta int)) context.Context {
+	return context.WithValue(ctx, limitObserverKey{}, count)
 }
 
 // MarkLimitWait is [MarkWait] for a wait that a user's limit causes.
@@ -47,6 +47,7 @@ func MarkLimitWait(ctx context.Context) (end func()) {
 	return func() { endWait(); endLimit() }
 }
 
+// mark calls the observer of a key with 1. end calls it with -1.
 func mark(ctx context.Context, key any) (end func()) {
 	count, ok := ctx.Value(key).(func(int))
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
+// A pause ends after its time, or with the cause of its context.
 func TestFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -38,6 +39,6 @@ func TestBackoff(t *testing.T) {
 	}
 	b.Reset()
 	if got = append(got, b.Next()); !slices.Equal(got, []time.Duration{300, 600, 1000, 1000, 300}) {
-		t.Errorf("found %v", got)
+		t.Errorf("expected 300, 600, 1000, 1000 and 300 ns, found %v", got)
 	}
 }

@@ -14,18 +14,18 @@ func NoError(t testing.TB, err error) {
 	}
 }
 
-// Until waits up to two minutes until holds returns true. wanted describes what was expected and found.
-func Until(t testing.TB, holds func() bool, wanted func() string) {
+// Until waits up to two minutes until isMet returns true. describe returns what was expected and found.
+func Until(t testing.TB, isMet func() bool, describe func() string) {
 	t.Helper()
 	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !holds() {
+	for !isMet() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("not within two minutes: %s", wanted())
+			t.Fatalf("not within two minutes: %s", describe())
 		}
 	}
 }

@@ -31,8 +31,7 @@ func Try(read func()) (err error) {
 	return nil
 }
 
-// Reader reads Data from At to End. Errors are panics with [*MalformedError]: checking them after each number would be
-// slow.
+// Reader reads Data from At to End. Errors are panics with [*MalformedError]: checks after each number would be slow.
 type Reader struct {
 	Data []byte
 	At   int
@@ -47,6 +46,7 @@ func (r *Reader) Malformed(format string, args ...any) {
 	panic(&MalformedError{r.At, fmt.Sprintf(format, args...)})
 }
 
+// Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if r.At >= r.End {
 		r.Malformed("truncated")
@@ -124,11 +124,11 @@ func (r *Reader) Count() int {
 	return int(n)
 }
 
-// Index reads an index into count elements; what names them in the error.
-func (r *Reader) Index(count int, what string) uint32 {
+// Index reads an index into count elements; kind names them in the error.
+func (r *Reader) Index(count int, kind string) uint32 {
 	n := r.U32()
 	if uint64(n) >= uint64(count) {
-		r.Malformed("%s %d: there are %d", what, n, count)
+		r.Malformed("%s %d: there are %d", kind, n, count)
 	}
 	return n
 }
@@ -189,6 +189,7 @@ const (
 	Tags
 )
 
+// AppendU32 appends unsigned LEB128.
 func AppendU32(dst []byte, n uint32) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
 // AppendSigned appends signed LEB128.

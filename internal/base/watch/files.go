@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// Settle is the default of [Options.Settle].
-	Settle = 100 * time.Millisecond
+	Settle = 100 * time.Millisecond // the default of [Options.Settle]
 	// pollInterval applies to file systems without events.
 	pollInterval = 30 * time.Second
 )
 
-// Files calls changed, from one goroutine, when files may have changed, and every 30 s, until stop, which waits for it.
-func Files(files []string, log *slog.Logger, changed func()) (stop func()) {
-	return watchEvery(pollInterval, files, log, changed)
+// Files calls onChange from one goroutine when files may have changed, and every 30 s, until stop, which waits for it.
+func Files(files []string, log *slog.Logger, onChange func()) (stop func()) {
+	return watchEvery(pollInterval, files, log, onChange)
 }
 
-func watchEvery(d time.Duration, files []string, log *slog.Logger, changed func()) (stop func()) {
+// watchEvery is [Files] with another interval.
+func watchEvery(d time.Duration, files []string, log *slog.Logger, onChange func()) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w, err := watchFolders(files, log)
 	if err != nil {
@@ -45,7 +45,7 @@ func watchEvery(d time.Duration, files []string, log *slog.Logger, changed func(
 			case <-w.Changed():
 			case <-ticker.C:
 			}
-			changed()
+			onChange()
 		}
 	}()
 	return func() {
@@ -57,7 +57,8 @@ func watchEvery(d time.Duration, files []string, log *slog.Logger, changed func(
 
 // watchFolders watches the folders of files and of their link targets.
 func watchFolders(files []string, log *slog.Logger) (*Folders, error) {
-	var names, folders []string
+	var names []string
+	var folders []string
 	for _, file := range files {
 		for _, path := range []string{file, Target(file)} {
 			if path != "" {

@@ -35,13 +35,13 @@ func TestWatch(t *testing.T) {
 	changes := make(chan struct{}, 10)
 	files := []string{filepath.Join(dir, "token"), filepath.Join(kubernetes, "password")}
 	defer watchEvery(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
-	expect := func(what string, change func()) {
+	expect := func(name string, change func()) {
 		t.Helper()
 		change()
 		select {
 		case <-changes:
 		case <-time.After(2 * time.Minute):
-			t.Fatalf("expected %s to be reported", what)
+			t.Fatalf("expected %s to be reported", name)
 		}
 	}
 	expect("a file that was written", func() { write(filepath.Join(dir, "token"), "due") })
@@ -54,7 +54,7 @@ func TestWatch(t *testing.T) {
 		require.NoError(t, os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")))
 	})
 	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
-		t.Errorf("found %q through the link", text)
+		t.Errorf("expected the content two through the link, found %q", text)
 	}
 }
 
@@ -68,9 +68,9 @@ func TestStamp(t *testing.T) {
 		return Stamp(path)
 	}
 	absent := Stamp(path)
-	one := stamp("one")
-	assert.Equal(t, one, stamp("one"))
-	assert.Equal(t, false, one == stamp("two") || one == absent)
+	first := stamp("one")
+	assert.Equal(t, first, stamp("one"), "the same content")
+	assert.Equal(t, false, first == stamp("two") || first == absent, "the stamps of different contents are equal")
 
 	f, err := os.Create(path)
 	require.NoError(t, err)
@@ -82,5 +82,5 @@ func TestStamp(t *testing.T) {
 	assert.Equal(t, large, Stamp(path), "content beyond the bound")
 	_, err = f.WriteAt([]byte{1}, maxStamped-1)
 	require.NoError(t, err)
-	assert.Equal(t, false, large == Stamp(path))
+	assert.Equal(t, false, large == Stamp(path), "the stamps of different contents within the bound are equal")
 }

@@ -20,8 +20,7 @@ const delayFactor = 10
 
 // Options configures [Open].
 type Options struct {
-	// Settle is how long changes must have stopped, since files are written in pieces.
-	Settle time.Duration
+	Settle time.Duration // the time without changes to wait for, since files are written in pieces
 	// Concerns filters paths; nil accepts all. Names that begin with two dots, Kubernetes' links, always count.
 	Concerns func(path string) bool
 	Logger   *slog.Logger

@@ -52,7 +52,7 @@ func TestDebounce(t *testing.T) {
 		}
 		const maxReports = events / 2 / delayFactor // two events in each settle period
 		if reports < maxReports-1 || reports > maxReports {
-			t.Errorf("with continuous events: found %d reports", reports)
+			t.Errorf("with continuous events: expected %d reports or one less, found %d", maxReports, reports)
 		}
 		time.Sleep(Settle)
 		if !hasFired() {
@@ -85,6 +85,6 @@ func TestWritten(t *testing.T) {
 		}
 	}
 	if f.Written(filepath.Join(dir, "b")) {
-		t.Error("expected nothing of another file")
+		t.Error("expected another file not to be written")
 	}
 }

@@ -40,15 +40,16 @@ func syncFolder(path string) error {
 	return folder.Close()
 }
 
-const tempPrefix = ".culvert-new-"
-
-const tempMaxAge = time.Hour
+const (
+	tempPrefix = ".culvert-new-"
+	tempMaxAge = time.Hour
+)
 
 // Clean removes temporary files of killed processes.
 func Clean(folder string) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
-		return // it need not be there
+		return // the folder need not exist
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), tempPrefix) && info.Mode().IsRegular() &&

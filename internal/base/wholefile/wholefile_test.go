@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
+// A file has its new content, and no temporary file remains.
 func TestReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	for _, want := range []string{"one", "another"} {
@@ -23,7 +24,7 @@ func TestReplace(t *testing.T) {
 			}
 		}
 	}
-	alone(t, path)
+	expectOnlyFile(t, path)
 	if err := Write(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("expected that there is no such folder, found %v", err)
 	}
@@ -31,36 +32,36 @@ func TestReplace(t *testing.T) {
 
 // Of concurrent creations one succeeds, also without links.
 func TestNew(t *testing.T) {
-	for name, with := range map[string]func(string, string) error{"links": os.Link, "no links": func(from,
-		to string) error {
+	noLink := func(from, to string) error {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.ErrUnsupported}
-	}} {
+	}
+	for name, linkFunc := range map[string]func(string, string) error{"links": os.Link, "no links": noLink} {
 		t.Run(name, func(t *testing.T) {
-			link = with
+			link = linkFunc
 			defer func() { link = os.Link }()
 			path := filepath.Join(t.TempDir(), "a")
-			var made atomic.Int64
+			var created atomic.Int64
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
 					if err := Create(path, []byte("content")); err == nil {
-						made.Add(1)
+						created.Add(1)
 					} else if !errors.Is(err, os.ErrExist) {
 						t.Error(err)
 					}
 				})
 			}
 			wg.Wait()
-			if got, err := os.ReadFile(path); made.Load() != 1 || err != nil || string(got) != "content" {
-				t.Errorf("expected one file, found %d, %q, %v", made.Load(), got, err)
+			if got, err := os.ReadFile(path); created.Load() != 1 || err != nil || string(got) != "content" {
+				t.Errorf("expected one file, found %d, %q, %v", created.Load(), got, err)
 			}
-			alone(t, path)
+			expectOnlyFile(t, path)
 		})
 	}
 }
 
-// alone checks that the folder contains nothing else.
-func alone(t *testing.T, path string) {
+// expectOnlyFile checks that the folder of a file contains nothing else.
+func expectOnlyFile(t *testing.T, path string) {
 	t.Helper()
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("expected one file, found %v, %v", files, err)
@@ -71,19 +72,23 @@ func alone(t *testing.T, path string) {
 func TestClean(t *testing.T) {
 	dir := t.TempDir()
 	old := time.Now().Add(-2 * time.Hour)
-	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old,
-		"a.properties": old} {
+	for name, modified := range map[string]time.Time{
+		".culvert-new-1": old,
+		".culvert-new-2": time.Now(),
+		".new-3":         old,
+		"a.properties":   old,
+	} {
 		path := filepath.Join(dir, name)
-		require.NoError(t, errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)))
+		require.NoError(t, errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, modified, modified)))
 	}
 	Clean(dir)
 	Clean(filepath.Join(dir, "missing"))
-	var left []string
+	var names []string
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		left = append(left, e.Name())
+		names = append(names, e.Name())
 	}
-	if want := []string{".culvert-new-2", ".new-3", "a.properties"}; err != nil || !slices.Equal(left, want) {
-		t.Errorf("expected %q, found %q %v", want, left, err)
+	if want := []string{".culvert-new-2", ".new-3", "a.properties"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("expected %q, found %q %v", want, names, err)
 	}
 }
