@@ -42,7 +42,7 @@ const (
 	ToRun
 )
 
-// Open reads a configuration and opens its plugins, for commands that run no connectors. The problems are those of the
+// Open reads a configuration and opens its plugins, for commands that run no connectors. The problems concern the
 // worker; each connector has its own. The caller closes the installation.
 func Open(ctx context.Context, c Config) (*Installation, config.Problems, error) {
 	in, problems, err := Read(c)
@@ -50,7 +50,8 @@ func Open(ctx context.Context, c Config) (*Installation, config.Problems, error)
 		return nil, nil, err
 	}
 	problems = in.ReadSettings(ctx, problems, ToCheck)
-	if err := in.OpenPlugins(ctx, nil, c.Once && !in.Worker.IsSet("listeners")); err != nil {
+	neededOnly := c.Once && !in.Worker.IsSet("listeners")
+	if err := in.OpenPlugins(ctx, nil, neededOnly); err != nil {
 		return nil, nil, secret.RedactError(err, in.Worker.Redact)
 	}
 	return in, problems, nil
@@ -67,8 +68,15 @@ func Read(c Config) (*Installation, config.Problems, error) {
 	}
 	recent := &logging.Recent{}
 	c.Logger = logging.Redacted(logging.WithRecent(c.Logger, recent), in.Worker.Redact)
-	return &Installation{Config: c, Installation: in, Log: c.Logger, Levels: levels, Recent: recent,
-		Registry: record.NewRegistry(), Checker: &check.Checker{}}, problems, nil
+	return &Installation{
+		Config:       c,
+		Installation: in,
+		Log:          c.Logger,
+		Levels:       levels,
+		Recent:       recent,
+		Registry:     record.NewRegistry(),
+		Checker:      &check.Checker{},
+	}, problems, nil
 }
 
 // Close closes the plugins.
@@ -80,18 +88,27 @@ func (in *Installation) Close() error {
 }
 
 // OpenPlugins opens the plugins, the needed ones first, see [plugin.Options], and completes the checker.
-func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Requirement, only bool) (err error) {
-	if in.Plugins, err = openPlugins(ctx, in.Config, in.Worker, in.Registry, in.Memory, needed, only); err != nil {
+func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Requirement, neededOnly bool) (err error) {
+	in.Plugins, err = openPlugins(ctx, in.Config, in.Worker, in.Registry, in.Memory, needed, neededOnly)
+	if err != nil {
 		return err
 	}
-	*in.Checker = check.Checker{Worker: in.Worker, Plugins: in.Plugins, Kafka: in.Kafka, Embedded: in.Embedded,
-		Registry: in.Registry, Connectors: in.Connectors, Plans: &check.Plans{}, Logger: in.Log}
+	*in.Checker = check.Checker{
+		Worker:     in.Worker,
+		Plugins:    in.Plugins,
+		Kafka:      in.Kafka,
+		Embedded:   in.Embedded,
+		Registry:   in.Registry,
+		Connectors: in.Connectors,
+		Plans:      &check.Plans{},
+		Logger:     in.Log,
+	}
 	return nil
 }
 
 // ReadSettings parses the worker's settings and returns all of their problems. ToRun also sets logger levels.
 func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems, purpose Purpose) config.Problems {
-	add := func(err error) { // two parsers may report the same problem, of a key store that both use for example
+	add := func(err error) { // two parsers may report the same problem, for example of a key store that both use
 		if p := in.Worker.Locate(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
 		}
@@ -111,7 +128,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 	in.Kafka.Memory = in.Memory.Fetched()
 	in.Kafka.Metrics = kafka.NewMetrics()
 	in.Kafka.SetCurrentValues(in.Worker.Current)
-	if _, ok := valid["security.protocol"]; ok { // without it no one can know which settings have an effect
+	if _, ok := valid["security.protocol"]; ok { // it decides which settings have an effect
 		for _, w := range warnings {
 			add(w)
 		}
@@ -134,9 +151,12 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 		add(err)
 	}
 	if slices.Contains(in.Worker.List("metrics.names"), "confluent") {
-		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has only Strimzi's names; for " +
-			"Confluent's dashboards put the metric_relabel_configs of examples/monitoring/confluent.yaml into " +
-			"Prometheus' scrape job"})
+		add(config.Problem{
+			Setting: "metrics.names",
+			Warning: true,
+			Text: "/metrics has only Strimzi's names; for Confluent's dashboards put the metric_relabel_configs of " +
+				"examples/monitoring/confluent.yaml into Prometheus' scrape job",
+		})
 	}
 	if classes := in.Worker.Text("rest.extension.classes"); classes != "" {
 		add(rest.ErrExtensions(classes))
@@ -149,25 +169,30 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 
 // setLevels sets logger levels, of a parent before its children, because it also sets theirs.
 func (in *Installation) setLevels(settings map[string]string) error {
-	set := map[string]string{}
+	levels := map[string]string{}
 	for key, level := range settings {
 		if name, ok := strings.CutPrefix(key, config.LoggerLevelPrefix); ok {
-			set[name] = level
+			levels[name] = level
 		}
 	}
-	above := func(a, b string) int {
-		if isRoot := strings.EqualFold(a, logging.Root); isRoot != strings.EqualFold(b, logging.Root) {
-			return map[bool]int{true: -1, false: 1}[isRoot]
+	compareLoggers := func(a, b string) int {
+		isRootA := strings.EqualFold(a, logging.Root)
+		isRootB := strings.EqualFold(b, logging.Root)
+		switch {
+		case isRootA == isRootB:
+			return strings.Compare(a, b)
+		case isRootA:
+			return -1
 		}
-		return strings.Compare(a, b)
+		return 1
 	}
-	for _, name := range slices.SortedFunc(maps.Keys(set), above) {
-		_, lines, err := in.Levels.Set(name, set[name])
+	for _, name := range slices.SortedFunc(maps.Keys(levels), compareLoggers) {
+		_, isUsed, err := in.Levels.Set(name, levels[name])
 		if err != nil {
 			return config.Problem{Setting: config.LoggerLevelPrefix + name, Text: err.Error()}
 		}
-		if !lines {
-			in.Log.Warn(logging.UnusedLogger, "logger", name, "level", set[name], "loggers", logging.Loggers())
+		if !isUsed {
+			in.Log.Warn(logging.UnusedLogger, "logger", name, "level", levels[name], "loggers", logging.Loggers())
 		}
 	}
 	return nil

@@ -35,6 +35,7 @@ func (c *Config) OpenLockouts() (*lockouts.Store, error) {
 	return store, err
 }
 
+// userLogonsFolder returns a writable folder in the user's cache folder, or "".
 func userLogonsFolder() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -48,29 +48,29 @@ const fallbackMemory = 2 << 30 // if the available memory is unknown
 func available() int64 { return availableIn(os.DirFS("/")) }
 
 // availableIn returns the least of the machine's memory and the limits of this process's control groups and their
-// parents, of version 2 and 1. In a container the own group may exist only on the machine: then the mount's root is
-// that group.
+// parents, of version 2 and 1. In a container the group's own path may exist only on the machine: then the mount's root
+// is that group.
 func availableIn(root fs.FS) int64 {
-	least := int64(math.MaxInt64)
-	lower := func(text string) {
-		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n > 0 { // "max" is no number
-			least = min(least, n)
+	limit := int64(math.MaxInt64)
+	reduce := func(text string) {
+		if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err == nil && n > 0 { // "max" means no limit
+			limit = min(limit, n)
 		}
 	}
-	groups := func(mount, at, file string) {
-		for at = path.Clean("/" + at); ; at = path.Dir(at) {
-			if content, err := fs.ReadFile(root, path.Join(mount, at, file)); err == nil {
-				lower(string(content))
+	reduceToGroups := func(mount, group, file string) {
+		for group = path.Clean("/" + group); ; group = path.Dir(group) {
+			if content, err := fs.ReadFile(root, path.Join(mount, group, file)); err == nil {
+				reduce(string(content))
 			}
-			if at == "/" {
+			if group == "/" {
 				return
 			}
 		}
 	}
 	const mount = "sys/fs/cgroup"
 	ownGroups := ""
-	second := "/"
-	first := "/"
+	version2 := "/" // the path of this process's group
+	version1 := "/"
 	if content, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
 		ownGroups = string(content)
 	}
@@ -79,23 +79,23 @@ func availableIn(root fs.FS) int64 {
 		switch {
 		case len(fields) < 3: // malformed
 		case fields[1] == "":
-			second = fields[2]
+			version2 = fields[2]
 		case slices.Contains(strings.Split(fields[1], ","), "memory"):
-			first = fields[2]
+			version1 = fields[2]
 		}
 	}
-	groups(mount, second, "memory.max")
-	groups(mount+"/memory", first, "memory.limit_in_bytes")
+	reduceToGroups(mount, version2, "memory.max")
+	reduceToGroups(mount+"/memory", version1, "memory.limit_in_bytes")
 	content, _ := fs.ReadFile(root, "proc/meminfo")
 	for line := range strings.Lines(string(content)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "MemTotal:" {
 			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
-				least = min(least, kib<<10)
+				limit = min(limit, kib<<10)
 			}
 		}
 	}
-	if least == math.MaxInt64 {
+	if limit == math.MaxInt64 {
 		return fallbackMemory
 	}
-	return least
+	return limit
 }

@@ -17,18 +17,29 @@ func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	return openPlugins(ctx, c, w, registry, newBudget(), nil, false)
 }
 
-// openPlugins opens the needed plugins first, all if nil, and the others in the background unless only is set.
+// openPlugins opens the needed plugins first, all if nil. Unless neededOnly it opens the others in the background.
 func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, budget *memory.Budget,
-	needed []plugin.Requirement, only bool) (*plugin.Manager, error) {
+	needed []plugin.Requirement, neededOnly bool) (*plugin.Manager, error) {
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
-	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
-		History: historyFile(c.Data), Settings: w.All(),
-		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
-		NeededOnly: only, MemoryBytes: pluginMemory(w, budget),
-		Limits: plugin.Limits{MemoryBytes: budget.Instance()}})
+	return plugin.New(ctx, plugin.Options{
+		Folders:     folders,
+		Embedded:    c.Embedded,
+		CacheDir:    cacheFolder(c.Data, w),
+		History:     historyFile(c.Data),
+		Settings:    w.All(),
+		Registry:    registry,
+		Logger:      c.Logger,
+		Compiling:   c.Compiling,
+		Watch:       len(folders) > 0,
+		Needed:      needed,
+		NeededOnly:  neededOnly,
+		MemoryBytes: pluginMemory(w, budget),
+		Limits:      plugin.Limits{MemoryBytes: budget.Instance()},
+	})
 }
 
+// historyFile returns the file of the adopted plugins, "" if the data folder does not exist.
 func historyFile(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		return ""
@@ -59,8 +70,9 @@ func cacheFolder(data string, w *config.Worker) string {
 func Needed(connectors []*config.Connector) []plugin.Requirement {
 	needed := []plugin.Requirement{}
 	add := func(class, version string) {
-		if n := (plugin.Requirement{Class: class, Version: version}); class != "" && !slices.Contains(needed, n) {
-			needed = append(needed, n)
+		r := plugin.Requirement{Class: class, Version: version}
+		if class != "" && !slices.Contains(needed, r) {
+			needed = append(needed, r)
 		}
 	}
 	for _, connector := range connectors {

@@ -10,24 +10,32 @@ import (
 
 // RESTOptions returns the options of REST that the worker's settings specify.
 func RESTOptions(w *config.Worker) rest.Options {
-	options := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
-		Admin: w.List("admin.listeners"), SeparateAdmin: w.IsSet("admin.listeners"),
-		Users: w.Text("rest.basic.auth.file"),
-		Advertise: rest.Advertise{Host: w.Text("rest.advertised.host.name"), Port: w.Text("rest.advertised.port"),
-			Listener: w.Text("rest.advertised.listener")}, Masked: w.Boolean("rest.config.masked"),
-		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"),
-		Origins: w.List("access.control.allow.origin"),
-		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
-		TLS: map[string]string{}}
-	https := w.Prefixed("listeners.https.")
-	settings := w.All()
-	for name := range https {
+	options := rest.Options{
+		Listeners:     w.List("listeners"),
+		AllowedHosts:  w.List("rest.allowed.hosts"),
+		Admin:         w.List("admin.listeners"),
+		SeparateAdmin: w.IsSet("admin.listeners"),
+		Users:         w.Text("rest.basic.auth.file"),
+		Advertise: rest.Advertise{
+			Host:     w.Text("rest.advertised.host.name"),
+			Port:     w.Text("rest.advertised.port"),
+			Listener: w.Text("rest.advertised.listener"),
+		},
+		Masked:   w.Boolean("rest.config.masked"),
+		ReadOnly: w.Boolean("rest.read.only"),
+		Records:  w.Text("console.records"),
+		Origins:  w.List("access.control.allow.origin"),
+		Methods:  w.List("access.control.allow.methods"),
+		Headers:  w.Text("response.http.headers.config"),
+		TLS:      map[string]string{},
+	}
+	for name, value := range w.Prefixed("listeners.https.") {
 		if w.IsSet("listeners.https." + name) {
-			options.TLS[name] = https[name]
+			options.TLS[name] = value
 		}
 	}
 	if len(options.TLS) == 0 { // all or nothing, as in Kafka Connect
-		for name, value := range settings {
+		for name, value := range w.All() {
 			if rest.IsTLSSetting(name) && value != "" {
 				options.TLS[name] = value
 			}

@@ -82,8 +82,7 @@ func LockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	switch {
 	case errors.Is(err, lock.ErrLocked):
 		return nil, fmt.Errorf("data folder %s: expected no other worker, found another worker at work in it: %w. "+
-			"Stop that worker, or "+
-			"use another folder for this one (--data)", dir, err)
+			"Stop that worker, or use another folder for this one (--data)", dir, err)
 	case err != nil:
 		log.Warn("the data folder cannot be locked: no second worker may be started on it", "data", dir, "error", err)
 	}

@@ -16,24 +16,24 @@ import (
 // silently not run, or run.
 func TestNoneOfBefore(t *testing.T) {
 	data := t.TempDir()
-	refused := func() error { return RejectStored(Config{Data: data}) }
-	assert.NoError(t, refused(), "no folder")
+	reject := func() error { return RejectStored(Config{Data: data}) }
+	assert.NoError(t, reject(), "no folder")
 	require.NoError(t, os.Mkdir(filepath.Join(data, "connectors"), 0o755))
 	states := filepath.Join(data, StatesFile)
 	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED"}`), 0o600))
-	assert.NoError(t, refused(), "an empty one")
+	assert.NoError(t, reject(), "an empty folder and a started connector")
 	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED","b":"STOPPED"}`), 0o600))
-	assert.Error(t, refused(), "found STOPPED b: `culvert cluster adopt --data")
+	assert.Error(t, reject(), "found STOPPED b: `culvert cluster adopt --data")
 	orders := filepath.Join(data, "connectors", "orders.properties")
-	require.NoError(t, os.MkdirAll(filepath.Dir(orders), 0o755)) // an empty one is removed
+	require.NoError(t, os.MkdirAll(filepath.Dir(orders), 0o755)) // an empty folder was removed
 	require.NoError(t, os.WriteFile(orders, []byte("name=orders"), 0o600))
-	assert.Error(t, refused(), "found STOPPED b, orders: `culvert cluster adopt")
+	assert.Error(t, reject(), "found STOPPED b, orders: `culvert cluster adopt")
 	if _, err := os.Stat(orders); err == nil {
 		t.Error("expected orders.properties to be imported")
 	}
-	assert.Error(t, refused(), "found STOPPED b, orders: `culvert cluster adopt") // from connectors.json
+	assert.Error(t, reject(), "found STOPPED b, orders: `culvert cluster adopt") // from connectors.json
 	require.NoError(t, os.WriteFile(states, []byte(`{`), 0o600))
-	assert.Error(t, refused(), "states of connectors")
+	assert.Error(t, reject(), "states of connectors")
 }
 
 // Files of users remain, even in the folder of connectors that REST created in earlier versions.
@@ -44,14 +44,16 @@ func TestGivenFilesAreNotImported(t *testing.T) {
 		"linked folder": func(_, _, link string) config.Files {
 			return config.Files{Folder: filepath.Join(link, "folder")}
 		},
-		"file":        func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
-		"worker":      func(_, file, _ string) config.Files { return config.Files{Worker: file} },
-		"linked file": func(_, _, link string) config.Files { return config.Files{Connectors: []string{link + "/file"}} },
+		"file":   func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
+		"worker": func(_, file, _ string) config.Files { return config.Files{Worker: file} },
+		"linked file": func(_, _, link string) config.Files {
+			return config.Files{Connectors: []string{link + "/file"}}
+		},
 		"others": func(_, _, link string) config.Files {
 			return config.Files{Folder: link, Worker: filepath.Join(link, "w"), Connectors: []string{link + "/other"}}
 		},
 	} {
-		for _, grouped := range []bool{false, true} {
+		for _, isGroupWorker := range []bool{false, true} {
 			data := t.TempDir()
 			link := t.TempDir()
 			folder := filepath.Join(data, "connectors")
@@ -59,14 +61,15 @@ func TestGivenFilesAreNotImported(t *testing.T) {
 			require.NoError(t, errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(file, []byte("name=mine"), 0o600),
 				os.Symlink(folder, filepath.Join(link, "folder")), os.Symlink(file, filepath.Join(link, "file"))))
 			c := Config{Data: data, Logger: slog.New(slog.DiscardHandler), Files: files(folder, file, link)}
-			if grouped {
+			if isGroupWorker {
 				_ = RejectStored(c)
 			} else {
 				_, _, err := c.OpenStored()
 				require.NoError(t, err)
 			}
 			_, err := os.Stat(file)
-			assert.Equal(t, name != "nothing" && name != "others", err == nil, name, grouped)
+			isNamed := name != "nothing" && name != "others"
+			assert.Equal(t, isNamed, err == nil, name, isGroupWorker)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error)
 
 // parseTracing reports an error of the sampler's argument only if everything else is valid.
 func parseTracing(w *config.Worker, environ []string) (options tracing.Options, err error) {
-	endpoint, exact, unsupportedProtocol := w.TracingURL(environ)
+	endpoint, isExact, unsupportedProtocol := w.TracingURL(environ)
 	if endpoint == "" {
 		return options, nil
 	}
@@ -40,17 +40,21 @@ func parseTracing(w *config.Worker, environ []string) (options tracing.Options, 
 			fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
 				"found %q: traces are sent only by HTTP, mostly to port 4318", unsupportedProtocol))
 	}
-	to := tracing.TracesEndpoint
-	if exact {
-		to = tracing.CheckEndpoint
+	parseEndpoint := tracing.TracesEndpoint
+	if isExact {
+		parseEndpoint = tracing.CheckEndpoint
 	}
-	options = tracing.Options{Redact: w.Redact,
-		Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
-		Sampler: w.Text(config.TracingSampler), SamplerArg: w.Text(config.TracingArgument)}
+	options = tracing.Options{
+		Redact:      w.Redact,
+		Certificate: w.Text(config.TracingCertificate),
+		Timeout:     w.Duration(config.TracingTimeout),
+		Sampler:     w.Text(config.TracingSampler),
+		SamplerArg:  w.Text(config.TracingArgument),
+	}
 	if w.IsSet(config.TracingService) {
 		options.Service = w.Text(config.TracingService)
 	}
-	if options.Endpoint, err = to(endpoint); err != nil {
+	if options.Endpoint, err = parseEndpoint(endpoint); err != nil {
 		return options, w.Problem(config.TracingEndpoint, err.Error())
 	}
 	if options.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
@@ -81,9 +85,9 @@ func (in *Installation) OpenTracer(ctx context.Context, workerID string, cleanup
 		return nil, err
 	}
 	cleanup.Add(func() {
-		last, cancel := context.WithTimeout(context.Background(), min(options.Timeout, lastSpansTimeout))
+		ctx, cancel := context.WithTimeout(context.Background(), min(options.Timeout, lastSpansTimeout))
 		defer cancel()
-		t.Close(last)
+		t.Close(ctx)
 	})
 	return t, nil
 }

@@ -14,13 +14,16 @@ import (
 // An error in a tracing setting names the setting and quotes no secrets. OpenTelemetry's variables may be meant for
 // other programs: an error in them is a warning, and the worker runs without traces.
 func TestTracingSettings(t *testing.T) {
-	const lines, here = "bootstrap.servers=embedded\n", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
-	const endpoint = "tracing.otlp.endpoint=http://127.0.0.1:1\n"
+	const (
+		bootstrap       = "bootstrap.servers=embedded\n"
+		endpoint        = "tracing.otlp.endpoint=http://127.0.0.1:1\n"
+		environEndpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
+	)
 	for _, test := range []struct {
-		environ string
-		lines   string
-		want    string
-		warns   bool
+		environ   string
+		lines     string
+		want      string // in the problem; "" means no problem
+		isWarning bool
 	}{
 		{lines: "tracing.otlp.endpoint=collector:4317", want: ":2: tracing.otlp.endpoint: expected http://HOST:PORT"},
 		{lines: endpoint + "tracing.otlp.headers=geheim", want: ":3: tracing.otlp.headers: expected NAME=VALUE"},
@@ -30,57 +33,67 @@ func TestTracingSettings(t *testing.T) {
 			want:  "tracing.sampler.arg: expected a ratio",
 		},
 		{lines: endpoint + "tracing.sampler=xray", want: ":3: tracing.sampler: "},
-		{environ: here + " CULVERT_TRACING_SAMPLER=xray", want: "environment CULVERT_TRACING_SAMPLER"},
+		{environ: environEndpoint + " CULVERT_TRACING_SAMPLER=xray", want: "environment CULVERT_TRACING_SAMPLER"},
 		{
-			environ: here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc", want: "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-			warns: true,
+			environ:   environEndpoint + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+			want:      "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+			isWarning: true,
 		},
 		{
-			environ: "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317", warns: true,
+			environ:   "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317",
+			isWarning: true,
 			want: "environment OTEL_EXPORTER_OTLP_ENDPOINT: tracing.otlp.endpoint: " +
 				"warning: expected http://HOST:PORT",
 		},
 		{
-			environ: here + " OTEL_TRACES_SAMPLER=xray", want: "environment OTEL_TRACES_SAMPLER: tracing.sampler: ",
-			warns: true,
+			environ:   environEndpoint + " OTEL_TRACES_SAMPLER=xray",
+			want:      "environment OTEL_TRACES_SAMPLER: tracing.sampler: ",
+			isWarning: true,
 		},
 		{
-			environ: here + " OTEL_TRACES_SAMPLER=parentbased_jaeger_remote " +
+			environ: environEndpoint + " OTEL_TRACES_SAMPLER=parentbased_jaeger_remote " +
 				"OTEL_TRACES_SAMPLER_ARG=endpoint=http://localhost:1",
-			want: "parentbased_jaeger_remote", warns: true,
+			want:      "parentbased_jaeger_remote",
+			isWarning: true,
 		},
 		{
-			environ: here + " OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=7", want: "expected a ratio",
-			warns: true,
+			environ:   environEndpoint + " OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=7",
+			want:      "expected a ratio",
+			isWarning: true,
 		},
 		{
-			environ: here + " OTEL_EXPORTER_OTLP_TIMEOUT=soon", want: "environment OTEL_EXPORTER_OTLP_TIMEOUT",
-			warns: true,
+			environ:   environEndpoint + " OTEL_EXPORTER_OTLP_TIMEOUT=soon",
+			want:      "environment OTEL_EXPORTER_OTLP_TIMEOUT",
+			isWarning: true,
 		},
-		{environ: here + " OTEL_EXPORTER_OTLP_CERTIFICATE=none.pem", want: "none.pem", warns: true},
-		{environ: here + " OTEL_EXPORTER_OTLP_HEADERS=geheim", want: "expected NAME=VALUE", warns: true},
-		{environ: "OTEL_TRACES_SAMPLER=xray OTEL_EXPORTER_OTLP_TIMEOUT=soon", warns: true},
-		{environ: here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_SDK_DISABLED=true", warns: true},
+		{environ: environEndpoint + " OTEL_EXPORTER_OTLP_CERTIFICATE=none.pem", want: "none.pem", isWarning: true},
+		{environ: environEndpoint + " OTEL_EXPORTER_OTLP_HEADERS=geheim", want: "expected NAME=VALUE", isWarning: true},
+		{environ: "OTEL_TRACES_SAMPLER=xray OTEL_EXPORTER_OTLP_TIMEOUT=soon", isWarning: true},
+		{environ: environEndpoint + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_SDK_DISABLED=true", isWarning: true},
 	} {
 		worker := filepath.Join(t.TempDir(), "worker.properties")
-		require.NoError(t, os.WriteFile(worker, []byte(lines+test.lines), 0o600))
+		require.NoError(t, os.WriteFile(worker, []byte(bootstrap+test.lines), 0o600))
 		environ := strings.Fields(test.environ)
-		in, problems, err := Open(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
-			Logger: slog.New(slog.DiscardHandler), Environ: environ})
+		in, problems, err := Open(t.Context(), Config{
+			Files:   config.Files{Worker: worker},
+			Data:    t.TempDir(),
+			Logger:  slog.New(slog.DiscardHandler),
+			Environ: environ,
+		})
 		require.NoError(t, err)
 		require.NoError(t, in.Close())
 		var problem string
 		for _, p := range problems {
 			problem += p.String() + "\n"
 		}
-		failed := problems.Err()
-		isWrongCount := test.warns && (len(problems) > 0) != (test.want != "")
-		if (failed == nil) != test.warns || !strings.Contains(problem, test.want) || isWrongCount ||
+		problemsErr := problems.Err()
+		isWrongCount := test.isWarning && (len(problems) > 0) != (test.want != "")
+		if (problemsErr == nil) != test.isWarning || !strings.Contains(problem, test.want) || isWrongCount ||
 			strings.Contains(problem, "geheim") {
-			t.Errorf("%s %s: expected %q, found %v: %s", test.environ, test.lines, test.want, failed, problem)
+			t.Errorf("%s %s: expected %q, found %v: %s", test.environ, test.lines, test.want, problemsErr, problem)
 		}
 	}
-	environ := []string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
+	environ := []string{environEndpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
 	w, _, err := config.LoadWorker("", environ, nil)
 	require.NoError(t, err)
 	if options, err := tracingOptions(w, environ); options.Endpoint != "" || err == nil {
