@@ -27,47 +27,49 @@ type namedDestination struct {
 	destinations *btp.Destinations
 	log          *slog.Logger
 
-	mu     sync.Mutex
-	found  btp.Destination
-	logged bool // whether the overriding settings were logged
+	mu       sync.Mutex
+	current  btp.Destination // without the token's value; empty until it is fetched
+	isLogged bool            // see logOverrides
 }
 
 // newNamedDestination returns the destination that the settings name. It sends no request.
 func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
-	wrong := func(format string, args ...any) error {
+	configError := func(format string, args ...any) error {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
 	}
 	vcap, err := btp.ReadVCAP()
 	if err != nil {
-		return nil, wrong("%v", err)
+		return nil, configError("%v", err)
 	}
 	if vcap == "" {
-		return nil, wrong("expected a binding of the destination service in %s, found no such variable", vcapServices)
+		return nil, configError("expected a binding of the destination service in %s, found no such variable",
+			vcapServices)
 	}
 	services, err := btp.ParseVCAP(vcap)
 	if err != nil {
-		return nil, wrong("%v", err)
+		return nil, configError("%v", err)
 	}
 	if services.Destination == nil {
-		return nil, wrong("expected a binding of the destination service in %s, found none", vcapServices)
+		return nil, configError("expected a binding of the destination service in %s, found none", vcapServices)
 	}
 	for _, w := range services.Warnings {
 		log.Warn(w)
 	}
 	destinations, err := btp.NewDestinations(*services.Destination, btp.TokenOptions{Logger: log})
 	if err != nil {
-		return nil, wrong("%v", err)
+		return nil, configError("%v", err)
 	}
 	return &namedDestination{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
 }
 
-// find fetches the destination and reports whether anything but tokens has changed.
-func (n *namedDestination) find(ctx context.Context) (changed bool, err error) {
+// find fetches the destination into n.current and reports whether anything but the token's value has changed. While the
+// destination service does not respond, a destination that was fetched before is kept.
+func (n *namedDestination) find(ctx context.Context) (isChanged bool, err error) {
 	destination, err := n.destinations.Find(ctx, n.name)
 	var failure *btp.Failure
 	switch {
-	case errors.As(err, &failure) && failure.Temporary() && n.known():
+	case errors.As(err, &failure) && failure.Temporary() && n.isFetched():
 		n.log.Warn("the destination service does not respond; its last answer stays in use", "destination", n.name,
 			"error", err)
 		return false, nil
@@ -79,19 +81,20 @@ func (n *namedDestination) find(ctx context.Context) (changed bool, err error) {
 	destination.Token = withoutTokenValue(destination.Token)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if reflect.DeepEqual(n.found, destination) {
+	if reflect.DeepEqual(n.current, destination) {
 		return false, nil
 	}
-	n.found = destination
+	n.current = destination
 	return true, nil
 }
 
-func (n *namedDestination) known() bool {
+func (n *namedDestination) isFetched() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.found.Name != ""
+	return n.current.Name != ""
 }
 
+// asError returns an error of the destination service with the kind that tasks expect.
 func (n *namedDestination) asError(err error) error {
 	kind := wit.ErrorConfig
 	var failure *btp.Failure
@@ -114,7 +117,7 @@ func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 	return &btp.DeliveredToken{Header: token.Header}
 }
 
-// Authorize returns the delivered token.
+// Authorize returns the header and value of the delivered token. It renews the token if refused is its value.
 func (n *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	destination, err := n.destinations.Find(ctx, n.name)
 	if err == nil && refused != "" && destination.Token != nil && destination.Token.Value == refused {
@@ -132,9 +135,9 @@ func (n *namedDestination) Authorize(ctx context.Context, refused string) (name,
 // config merges the destination with the settings, which take precedence.
 func (n *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
 	n.mu.Lock()
-	destination := n.found
+	destination := n.current
 	n.mu.Unlock()
-	merged := mergedRoles{roles, values(&destination, roles)}
+	merged := mergedRoles{Roles: roles, values: destinationValues(&destination, roles)}
 	n.logOverrides(merged)
 	if destination.Token != nil && !merged.hasLogon() {
 		environment.Authorizer = n
@@ -155,9 +158,11 @@ func (n *namedDestination) config(roles config.Roles, environment transport.Envi
 
 // placeholder returns settings with an invalid address, for checks before the destination is fetched.
 func (n *namedDestination) placeholder(roles config.Roles) transport.Roles {
-	return mergedRoles{roles, map[string]string{role.Address: "destination." + n.name + ".invalid"}}
+	address := "destination." + n.name + ".invalid"
+	return mergedRoles{Roles: roles, values: map[string]string{role.Address: address}}
 }
 
+// logOverrides logs once which settings override the destination.
 func (n *namedDestination) logOverrides(merged mergedRoles) {
 	var overriding []string
 	for role, value := range merged.values {
@@ -168,58 +173,62 @@ func (n *namedDestination) logOverrides(merged mergedRoles) {
 	slices.Sort(overriding)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.logged {
-		n.log.Info("the service is reached by a BTP destination", "destination", n.name, "type", n.found.Type,
-			"authentication", n.found.Authentication, "proxy", n.found.ProxyType,
+	if !n.isLogged {
+		n.log.Info("the service is reached by a BTP destination", "destination", n.name, "type", n.current.Type,
+			"authentication", n.current.Authentication, "proxy", n.current.ProxyType,
 			"settings that go before it", overriding)
 	}
-	n.logged = true
+	n.isLogged = true
 }
 
-// values returns the destination's values by role.
-func values(destination *btp.Destination, roles config.Roles) map[string]string {
-	merged := map[string]string{role.Address: destination.Host, role.Port: strconv.Itoa(destination.Port), role.Header +
-		"sap-client": destination.Client, role.Header + "sap-language": destination.Language}
+// destinationValues returns the destination's values by role. They have a logon only if the settings have none.
+func destinationValues(destination *btp.Destination, roles config.Roles) map[string]string {
+	values := map[string]string{
+		role.Address:                 destination.Host,
+		role.Port:                    strconv.Itoa(destination.Port),
+		role.Header + "sap-client":   destination.Client,
+		role.Header + "sap-language": destination.Language,
+	}
 	if destination.Scheme == "http" || destination.Scheme == "https" {
-		merged[role.Scheme] = destination.Scheme
+		values[role.Scheme] = destination.Scheme
 	}
 	for name := range destination.Headers {
-		merged[role.Header+strings.ToLower(name)] = destination.Headers.Get(name)
+		values[role.Header+strings.ToLower(name)] = destination.Headers.Get(name)
 	}
 	if destination.ProxyType == "OnPremise" && !roles.IsSet(role.ProxyType) {
-		scheme := merged[role.Scheme]
+		scheme := values[role.Scheme]
 		if roles.IsSet(role.Scheme) || scheme == "" {
 			scheme = roles.Text(role.Scheme)
 		}
-		merged[role.ProxyType] = route.ConnectivitySOCKS5
+		values[role.ProxyType] = route.ConnectivitySOCKS5
 		if scheme == "http" {
-			merged[role.ProxyType] = route.ConnectivityHTTP
+			values[role.ProxyType] = route.ConnectivityHTTP
 		}
-		merged[role.ProxyLocationID] = destination.LocationID
+		values[role.ProxyLocationID] = destination.LocationID
 	}
 	switch {
-	case roles.IsSet(role.Auth) || roles.IsSet(role.User): // the settings of the connector specify the logon
+	case roles.IsSet(role.Auth) || roles.IsSet(role.User): // the connector's settings have a logon
 	case destination.User != "" || destination.Authentication == "BasicAuthentication":
-		merged[role.Auth] = transport.AuthBasic
-		merged[role.User] = destination.User
-		merged[role.Password] = destination.Password
+		values[role.Auth] = transport.AuthBasic
+		values[role.User] = destination.User
+		values[role.Password] = destination.Password
 	case destination.Token != nil:
-		merged[role.Auth] = transport.AuthOAuth2
+		values[role.Auth] = transport.AuthOAuth2
 	case destination.Keystore != nil:
-		merged[role.Auth] = transport.AuthCertificate
+		values[role.Auth] = transport.AuthCertificate
 	default:
-		merged[role.Auth] = transport.AuthNone
+		values[role.Auth] = transport.AuthNone
 	}
-	return merged
+	return values
 }
 
-// mergedRoles are the settings of a connector with the values of its destination, by role, for settings that are not
-// set.
+// mergedRoles are the settings of a connector, with values of its destination, by role, for settings that are not set.
 type mergedRoles struct {
 	config.Roles
 	values map[string]string
 }
 
+// hasLogon reports whether the connector's settings have a logon, which precedes the destination's.
 func (m mergedRoles) hasLogon() bool { return m.Roles.IsSet(role.Auth) || m.Roles.IsSet(role.User) }
 
 // Text returns the setting of a role, else the destination's value.
@@ -230,16 +239,16 @@ func (m mergedRoles) Text(role string) string {
 	return m.Roles.Text(role)
 }
 
-// Prefix returns the values of all roles that begin with a prefix, by the rest of their names.
+// Prefix returns the values of all roles that begin with a prefix, by their names without it.
 func (m mergedRoles) Prefix(prefix string) map[string]string {
-	merged := map[string]string{}
+	values := map[string]string{}
 	for role, v := range m.values {
 		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {
-			merged[name] = v
+			values[name] = v
 		}
 	}
 	for name, v := range m.Roles.Prefix(prefix) {
-		merged[name] = v
+		values[name] = v
 	}
-	return merged
+	return values
 }

@@ -29,12 +29,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// byRole returns a component with a setting for each role, named `x.` and the role.
-func byRole() wit.Component {
+// roleComponent returns a component with a setting for each role, named `x.` and the role.
+func roleComponent() wit.Component {
 	c := wit.Component{Name: "X", Kind: wit.ComponentSource, Prefixes: []string{"x."}}
-	for _, role := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.auth",
-		"http.destination", "http.proxy.type", "http.proxy.location-id",
-		"http.header.sap-client", "http.header.{name}", "tls.truststore.location", "tls.truststore.type"} {
+	for _, role := range []string{
+		"http.scheme",
+		"http.address",
+		"http.port",
+		"http.user",
+		"http.auth",
+		"http.destination",
+		"http.proxy.type",
+		"http.proxy.location-id",
+		"http.header.sap-client",
+		"http.header.{name}",
+		"tls.truststore.location",
+		"tls.truststore.type",
+	} {
 		c.Settings = append(c.Settings, wit.ConfigKey{Name: "x." + role, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: wit.Ptr(role)}}})
 	}
@@ -45,8 +56,8 @@ func byRole() wit.Component {
 	return c
 }
 
-// opened returns the client of a connector with these settings.
-func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *transport.Client) {
+// openService returns the service and the client of a connector with the settings of a properties file.
+func openService(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *transport.Client) {
 	t.Helper()
 	w, problems, err := config.LoadWorker("", nil, nil)
 	if err != nil || problems.Err() != nil {
@@ -60,7 +71,7 @@ func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *tra
 	if problems.Err() != nil {
 		t.Fatal(problems)
 	}
-	s, err := New(byRole(), c, w.Providers, lockouts.New(), log.Logger(slog.LevelDebug))
+	s, err := New(roleComponent(), c, w.Providers, lockouts.New(), log.Logger(slog.LevelDebug))
 	require.NoError(t, err)
 	client, err := s.Open(t.Context())
 	require.NoError(t, err)
@@ -68,21 +79,25 @@ func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *tra
 	return s, client
 }
 
-func ask(client *transport.Client, target string) (uint16, error) {
+// get sends a request and returns the status of the response.
+func get(client *transport.Client, target string) (uint16, error) {
 	a, err := client.Exchange(context.Background(), &wit.Request{Method: "GET", Target: target, Repeatable: true})
 	return a.Status, err
 }
 
-// destinations starts a subaccount whose services are bound.
-func destinations(t *testing.T) *connectivitytest.Server {
+// newSubaccount starts a BTP subaccount and binds its services in VCAP_SERVICES.
+func newSubaccount(t *testing.T) *connectivitytest.Server {
 	t.Helper()
-	a := connectivitytest.NewServer()
-	t.Cleanup(a.Close)
-	t.Setenv("VCAP_SERVICES", a.VCAP(0))
-	return a
+	subaccount := connectivitytest.NewServer()
+	t.Cleanup(subaccount.Close)
+	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0))
+	return subaccount
 }
 
-func define(t *testing.T, a *connectivitytest.Server, configuration map[string]string, more map[string]any) {
+// setDestination adds the destination D to a subaccount, or replaces it. It sets Name and Type of the configuration.
+// more has further members of the destination service's response.
+func setDestination(t *testing.T, subaccount *connectivitytest.Server, configuration map[string]string,
+	more map[string]any) {
 	t.Helper()
 	configuration["Name"] = "D"
 	configuration["Type"] = "HTTP"
@@ -92,65 +107,80 @@ func define(t *testing.T, a *connectivitytest.Server, configuration map[string]s
 	}
 	text, err := json.Marshal(answer)
 	require.NoError(t, err)
-	a.SetDestination("D", string(text))
+	subaccount.SetDestination("D", string(text))
 }
 
-func delivered(token string, seconds int) map[string]any {
-	return map[string]any{"authTokens": []any{map[string]any{"type": "Bearer", "value": token,
+// tokenResponse returns a member of the destination service's response: a token, which expires after some seconds.
+func tokenResponse(token string, seconds int) map[string]any {
+	return map[string]any{"authTokens": []any{map[string]any{
+		"type":        "Bearer",
+		"value":       token,
 		"expires_in":  fmt.Sprint(seconds),
-		"http_header": map[string]string{"key": "Authorization", "value": "Bearer " + token}}}}
+		"http_header": map[string]string{"key": "Authorization", "value": "Bearer " + token},
+	}}}
 }
 
-// seenRequests are the requests that a service has received.
-type seenRequests struct {
+// requestLog keeps the last request that a server has received.
+type requestLog struct {
 	mu   sync.Mutex
-	last *http.Request
+	last *http.Request // nil before the first request
 }
 
-func (s *seenRequests) server(t *testing.T, status func(*http.Request) int) *httptest.Server {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		s.last = r
-		s.mu.Unlock()
-		w.WriteHeader(status(r))
+// server starts a server that responds with a status.
+func (r *requestLog) server(t *testing.T, status func(*http.Request) int) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		r.mu.Lock()
+		r.last = request
+		r.mu.Unlock()
+		w.WriteHeader(status(request))
 	}))
 	t.Cleanup(server.Close)
 	return server
 }
 
-func ok(*http.Request) int { return http.StatusOK }
+// statusOK is a server's status for every request.
+func statusOK(*http.Request) int { return http.StatusOK }
 
 // The client uses the destination's settings, but the connector's own settings have priority.
 func TestDestinationFillsIn(t *testing.T) {
-	a := destinations(t)
-	var seen seenRequests
-	server := seen.server(t, ok)
-	define(t, a, map[string]string{"URL": server.URL + "/gateway", "Authentication": "BasicAuthentication", "User": "u",
-		"Password": "s3cret", "ProxyType": "Internet",
-		"sap-client": "100", "URL.headers.apikey": "k3y"}, nil)
+	subaccount := newSubaccount(t)
+	var requests requestLog
+	server := requests.server(t, statusOK)
+	setDestination(t, subaccount, map[string]string{
+		"URL":                server.URL + "/gateway",
+		"Authentication":     "BasicAuthentication",
+		"User":               "u",
+		"Password":           "s3cret",
+		"ProxyType":          "Internet",
+		"sap-client":         "100",
+		"URL.headers.apikey": "k3y",
+	}, nil)
 	log := &logtest.Journal{}
-	_, client := opened(t, log, "x.http.destination=D", "x.http.header.sap-client=200", "x.http.header.Extra=e")
-	for target, want := range map[string]string{"/sap/x?$top=1": "/gateway/sap/x?$top=1",
-		"/gateway/sap/x?$skiptoken=1": "/gateway/sap/x?$skiptoken=1"} {
-		if status, err := ask(client, target); err != nil || status != 200 {
-			t.Fatal(status, err)
+	_, client := openService(t, log, "x.http.destination=D", "x.http.header.sap-client=200", "x.http.header.Extra=e")
+	for target, want := range map[string]string{
+		"/sap/x?$top=1":               "/gateway/sap/x?$top=1",
+		"/gateway/sap/x?$skiptoken=1": "/gateway/sap/x?$skiptoken=1",
+	} {
+		if status, err := get(client, target); err != nil || status != 200 {
+			t.Fatalf("expected 200, found %d, %v", status, err)
 		}
-		h := seen.last.Header
-		if user, password, _ := seen.last.BasicAuth(); seen.last.RequestURI != want || user != "u" ||
-			password != "s3cret" ||
-			h.Get("sap-client") != "200" || h.Get("apikey") != "k3y" || h.Get("extra") != "e" {
-			t.Errorf("%s: found the request %s with %v", target, seen.last.RequestURI, h)
+		h := requests.last.Header
+		if user, password, _ := requests.last.BasicAuth(); requests.last.RequestURI != want || user != "u" ||
+			password != "s3cret" || h.Get("sap-client") != "200" || h.Get("apikey") != "k3y" ||
+			h.Get("extra") != "e" {
+			t.Errorf("%s: expected the request %s with user u, client 200 and both headers, found %s with %v", target,
+				want, requests.last.RequestURI, h)
 		}
 	}
 	if text := log.String(); !strings.Contains(text, "x.http.header.sap-client") || strings.Contains(text, "s3cret") ||
 		strings.Contains(text, "k3y") {
 		t.Errorf("expected the setting that overrides the destination, and no secret, found\n%s", text)
 	}
-	_, client = opened(t, log, "x.http.destination=D", "x.http.user=own", "x.http.password=0wn")
-	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Fatal(status, err)
+	_, client = openService(t, log, "x.http.destination=D", "x.http.user=own", "x.http.password=0wn")
+	if status, err := get(client, "/"); err != nil || status != 200 {
+		t.Fatalf("expected 200, found %d, %v", status, err)
 	}
-	if user, password, _ := seen.last.BasicAuth(); user != "own" || password != "0wn" {
+	if user, password, _ := requests.last.BasicAuth(); user != "own" || password != "0wn" {
 		t.Errorf("expected the connector's own user, found %s", user)
 	}
 }
@@ -158,123 +188,139 @@ func TestDestinationFillsIn(t *testing.T) {
 // Tokens of the destination service are renewed when the service rejects them, and so are the other properties of the
 // destination.
 func TestDestinationTokensAreRenewed(t *testing.T) {
-	a := destinations(t)
-	var seen, elsewhere seenRequests
-	good := "t0ken-1"
+	subaccount := newSubaccount(t)
+	var requests, otherRequests requestLog
+	acceptedToken := "t0ken-1"
 	var mu sync.Mutex
 	status := func(r *http.Request) int {
 		mu.Lock()
 		defer mu.Unlock()
-		if r.Header.Get("Authorization") != "Bearer "+good {
+		if r.Header.Get("Authorization") != "Bearer "+acceptedToken {
 			return http.StatusUnauthorized
 		}
 		return http.StatusOK
 	}
-	one := seen.server(t, status)
-	other := elsewhere.server(t, ok)
-	configuration := map[string]string{"URL": one.URL, "Authentication": "OAuth2ClientCredentials",
-		"ProxyType": "Internet"}
-	define(t, a, configuration, delivered("t0ken-1", 3600))
+	server := requests.server(t, status)
+	otherServer := otherRequests.server(t, statusOK)
+	configuration := map[string]string{
+		"URL":            server.URL,
+		"Authentication": "OAuth2ClientCredentials",
+		"ProxyType":      "Internet",
+	}
+	setDestination(t, subaccount, configuration, tokenResponse("t0ken-1", 3600))
 	log := &logtest.Journal{}
-	_, client := opened(t, log, "x.http.destination=D")
-	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Fatal(status, err)
+	_, client := openService(t, log, "x.http.destination=D")
+	if status, err := get(client, "/"); err != nil || status != 200 {
+		t.Fatalf("expected 200, found %d, %v", status, err)
 	}
 	mu.Lock()
-	good = "t0ken-2"
+	acceptedToken = "t0ken-2"
 	mu.Unlock()
-	define(t, a, configuration, delivered("t0ken-2", 3600))
-	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Errorf("with another token: found %d, %v", status, err)
+	setDestination(t, subaccount, configuration, tokenResponse("t0ken-2", 3600))
+	if status, err := get(client, "/"); err != nil || status != 200 {
+		t.Errorf("with another token: expected 200, found %d, %v", status, err)
 	}
 	mu.Lock()
-	good = "t0ken-3"
+	acceptedToken = "t0ken-3"
 	mu.Unlock()
-	configuration["URL"] = other.URL
-	define(t, a, configuration, delivered("t0ken-3", 3600))
+	configuration["URL"] = otherServer.URL
+	setDestination(t, subaccount, configuration, tokenResponse("t0ken-3", 3600))
 	// After the rejection the destination is read again. All of its properties apply from the next request on.
-	ask(client, "/")
-	if status, err := ask(client, "/"); err != nil || status != 200 || elsewhere.last == nil {
-		t.Errorf("after a change of the destination's address: found %d, %v", status, err)
+	get(client, "/")
+	if status, err := get(client, "/"); err != nil || status != 200 || otherRequests.last == nil {
+		t.Errorf("after a change of the destination's address: expected 200 of the other server, found %d, %v", status,
+			err)
 	}
 	if strings.Contains(log.String(), "t0ken") {
 		t.Errorf("expected no token in the log, found\n%s", log.String())
 	}
 }
 
-// After a change of the password in the destination the rejected old password was sent once, and the new one is used.
+// After a change of the password in the destination, the old password is sent once, then the new one is used.
 func TestDestinationPasswordChange(t *testing.T) {
-	a := destinations(t)
-	var seen seenRequests
+	subaccount := newSubaccount(t)
+	var requests requestLog
 	var mu sync.Mutex
-	good := "0ne"
-	refusals := 0
-	server := seen.server(t, func(r *http.Request) int {
+	acceptedPassword := "0ne"
+	rejections := 0
+	server := requests.server(t, func(r *http.Request) int {
 		mu.Lock()
 		defer mu.Unlock()
-		if _, password, _ := r.BasicAuth(); password != good {
-			refusals++
+		if _, password, _ := r.BasicAuth(); password != acceptedPassword {
+			rejections++
 			return http.StatusUnauthorized
 		}
 		return http.StatusOK
 	})
-	password := func(p string) {
-		define(t, a, map[string]string{"URL": server.URL, "Authentication": "BasicAuthentication", "User": "u",
-			"Password": p, "ProxyType": "Internet"}, nil)
+	setPassword := func(p string) {
+		setDestination(t, subaccount, map[string]string{
+			"URL":            server.URL,
+			"Authentication": "BasicAuthentication",
+			"User":           "u",
+			"Password":       p,
+			"ProxyType":      "Internet",
+		}, nil)
 	}
-	password("0ne")
-	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
-	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Fatal(status, err)
+	setPassword("0ne")
+	_, client := openService(t, &logtest.Journal{}, "x.http.destination=D")
+	if status, err := get(client, "/"); err != nil || status != 200 {
+		t.Fatalf("expected 200, found %d, %v", status, err)
 	}
 	mu.Lock()
-	good = "tw0"
+	acceptedPassword = "tw0"
 	mu.Unlock()
-	password("tw0")
-	if status, err := ask(client, "/"); err != nil || status != 200 || refusals != 1 {
-		t.Errorf("expected 200 after one rejection, found %d, %v, %d rejections", status, err, refusals)
+	setPassword("tw0")
+	if status, err := get(client, "/"); err != nil || status != 200 || rejections != 1 {
+		t.Errorf("expected 200 after one rejection, found %d, %v, %d rejections", status, err, rejections)
 	}
 }
 
 // Key and trust stores of the destination service are used.
 func TestDestinationWithCertificates(t *testing.T) {
-	a := destinations(t)
+	subaccount := newSubaccount(t)
 	sample := func(name string) string {
 		data, err := os.ReadFile(filepath.Join("../../testdata/samples/keystores", name))
 		require.NoError(t, err)
 		return base64.StdEncoding.EncodeToString(data)
 	}
-	own := keystoretest.Certificate(t, keystore.Location{Path: "../../testdata/samples/keystores/client.jks",
-		Password: "changeit"})
-	var shown []*x509.Certificate
+	serverCertificate := keystoretest.Certificate(t, keystore.Location{
+		Path:     "../../testdata/samples/keystores/client.jks",
+		Password: "changeit",
+	})
+	var clientCertificates []*x509.Certificate
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		shown = r.TLS.PeerCertificates
+		clientCertificates = r.TLS.PeerCertificates
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCertificate}, ClientAuth: tls.RequireAnyClientCert}
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	server.StartTLS()
 	defer server.Close()
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	define(t, a, map[string]string{"URL": "https://localhost:" + port,
-		"Authentication": "ClientCertificateAuthentication", "ProxyType": "Internet",
-		"KeyStoreLocation": "client-ec.p12", "KeyStorePassword": "changeit", "TrustStoreLocation": "root.pem"},
-		map[string]any{"certificates": []any{map[string]string{"Name": "client-ec.p12",
-			"Content": sample("client-ec.p12"), "Type": "CERTIFICATE"},
-			map[string]string{"Name": "root.pem", "Content": sample("client.crt.pem"), "Type": "CERTIFICATE"}}})
-	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
-	if status, err := ask(client, "/"); err != nil || status != 200 || len(shown) == 0 ||
-		shown[0].Subject.CommonName != "clientec" {
-		t.Errorf("expected 200 with a certificate, found %d, %v, certificate %v", status, err, shown)
+	setDestination(t, subaccount, map[string]string{
+		"URL":                "https://localhost:" + port,
+		"Authentication":     "ClientCertificateAuthentication",
+		"ProxyType":          "Internet",
+		"KeyStoreLocation":   "client-ec.p12",
+		"KeyStorePassword":   "changeit",
+		"TrustStoreLocation": "root.pem",
+	}, map[string]any{"certificates": []any{
+		map[string]string{"Name": "client-ec.p12", "Content": sample("client-ec.p12"), "Type": "CERTIFICATE"},
+		map[string]string{"Name": "root.pem", "Content": sample("client.crt.pem"), "Type": "CERTIFICATE"},
+	}})
+	_, client := openService(t, &logtest.Journal{}, "x.http.destination=D")
+	if status, err := get(client, "/"); err != nil || status != 200 || len(clientCertificates) == 0 ||
+		clientCertificates[0].Subject.CommonName != "clientec" {
+		t.Errorf("expected 200 with a certificate, found %d, %v, certificate %v", status, err, clientCertificates)
 	}
 }
 
 // The error of a missing destination names it.
 func TestMissingDestination(t *testing.T) {
-	destinations(t)
+	newSubaccount(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("x.http.destination", "D", "", 0)},
 		w.Providers)
-	s, err := New(byRole(), c, w.Providers, nil, nil)
+	s, err := New(roleComponent(), c, w.Providers, nil, nil)
 	require.NoError(t, err)
 	if _, err = s.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "destination D: ") {
 		t.Errorf("expected the destination's name, found %v", err)
@@ -284,8 +330,8 @@ func TestMissingDestination(t *testing.T) {
 // A secret in a referenced file is reloaded when the file is replaced.
 func TestSecretFilesAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
-	var seen seenRequests
-	server := seen.server(t, ok)
+	var requests requestLog
+	server := requests.server(t, statusOK)
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
@@ -294,7 +340,7 @@ func TestSecretFilesAreReloaded(t *testing.T) {
 	}
 	write("password", "first\n")
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port,
+	s, client := openService(t, &logtest.Journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port,
 		"x.http.user=u", "x.http.password=${dir:"+dir+":password}")
 	defer s.Watch(client)()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -302,12 +348,12 @@ func TestSecretFilesAreReloaded(t *testing.T) {
 	version := s.version.Load()
 	write("password", "second\n")
 	if !s.waitForVersion(ctx, version) {
-		t.Fatal("the change was not seen")
+		t.Fatal("expected the change to be detected within five minutes")
 	}
-	if _, err := ask(client, "/"); err != nil {
+	if _, err := get(client, "/"); err != nil {
 		t.Fatal(err)
 	}
-	if _, password, _ := seen.last.BasicAuth(); password != "second" {
+	if _, password, _ := requests.last.BasicAuth(); password != "second" {
 		t.Errorf("expected the second password, found %q", password)
 	}
 }
@@ -315,33 +361,35 @@ func TestSecretFilesAreReloaded(t *testing.T) {
 // A replaced trust store applies from the next request on.
 func TestTrustStoresAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
-	own := keystoretest.Certificate(t, keystore.Location{Path: "../../testdata/samples/keystores/client.jks",
-		Password: "changeit"})
+	serverCertificate := keystoretest.Certificate(t, keystore.Location{
+		Path:     "../../testdata/samples/keystores/client.jks",
+		Password: "changeit",
+	})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCertificate}}
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	server.StartTLS()
 	defer server.Close()
-	other := httptest.NewTLSServer(nil)
-	other.Close()
+	untrustedServer := httptest.NewTLSServer(nil)
+	untrustedServer.Close()
 	root := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
 	path := filepath.Join(t.TempDir(), "roots.pem")
-	require.NoError(t, os.WriteFile(path, root(other.Certificate().Raw), 0o600))
+	require.NoError(t, os.WriteFile(path, root(untrustedServer.Certificate().Raw), 0o600))
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port,
-		"x.tls.truststore.location="+path)
+	s, client := openService(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost",
+		"x.http.port="+port, "x.tls.truststore.location="+path)
 	defer s.Watch(client)()
-	if _, err := ask(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
-		t.Errorf("expected a server that is not trusted, found %v", err)
+	if _, err := get(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
+		t.Errorf("expected an error of the trust store, found %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	version := s.version.Load()
-	require.NoError(t, os.WriteFile(path, root(own.Certificate[0]), 0o600))
+	require.NoError(t, os.WriteFile(path, root(serverCertificate.Certificate[0]), 0o600))
 	if !s.waitForVersion(ctx, version) {
-		t.Fatal("the change was not seen")
+		t.Fatal("expected the change to be detected within five minutes")
 	}
-	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Error(status, err)
+	if status, err := get(client, "/"); err != nil || status != 200 {
+		t.Errorf("with the replaced trust store: expected 200, found %d, %v", status, err)
 	}
 }

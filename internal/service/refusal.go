@@ -15,13 +15,13 @@ func Explain(c *transport.Client, err error) error {
 	if !IsUnauthorized(err) {
 		return err
 	}
-	var lockedOut *lockouts.LockedOut
-	if errors.As(err, &lockedOut) { // nothing was sent
-		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), lockedOut.Why), ": ")
+	var lockout *lockouts.LockedOut
+	if errors.As(err, &lockout) { // no request was sent
+		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), lockout.Why), ": ")
 		if step == "" || step == err.Error() {
 			return err
 		}
-		return &causeFirst{fmt.Sprintf("%s (in %s)", lockedOut.Why, step), err}
+		return &causeFirst{text: fmt.Sprintf("%s (in %s)", lockout.Why, step), cause: err}
 	}
 	if why := c.Refusal(); why != "" {
 		return fmt.Errorf("%s; %w", why, err)

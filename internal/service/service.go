@@ -19,23 +19,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Service holds the client settings of a connector, with secrets resolved, and its BTP destination. It is safe for
-// concurrent use.
+// Service holds the client settings and the BTP destination of a connector. It is safe for concurrent use.
 type Service struct {
 	component    wit.Component
 	providers    *config.Providers
 	lockouts     *lockouts.Store
 	origins      *transport.OriginRegistry // see UseLimits
 	log          *slog.Logger
-	destination  *namedDestination // nil without a destination of BTP
+	destination  *namedDestination // nil if the settings name no BTP destination
 	noRetries    bool              // see NoRetries
 	pollInterval time.Duration
 
-	// changed means that settings or files may have changed since the last refresh.
-	changed atomic.Bool
+	// mayHaveChanged: settings or files may have changed since the last refresh.
+	mayHaveChanged atomic.Bool
 
-	// version counts changes; notify is closed and replaced with each of them.
-	version atomic.Int64
+	version atomic.Int64 // the number of changes; each closes and replaces notify
 
 	mu        sync.Mutex
 	connector *config.Connector // the settings in use
@@ -44,14 +42,21 @@ type Service struct {
 	notify    chan struct{}
 }
 
-// New reads the settings of a connector's service; it sends nothing.
+// New reads the settings of a connector's service; it sends nothing. log may be nil.
 func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
 	log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c,
-		notify: make(chan struct{}), pollInterval: time.Minute}
+	s := &Service{
+		component:    component,
+		providers:    p,
+		lockouts:     lockouts,
+		log:          log,
+		connector:    c,
+		notify:       make(chan struct{}),
+		pollInterval: time.Minute,
+	}
 	roles := s.roles()
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
@@ -63,13 +68,11 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 
 func (s *Service) roles() config.Roles { return s.connector.Roles(s.component) }
 
-// NoRetries makes the client send every request once and not wait for a Cloud Connector. Call it before the first
-// request.
+// NoRetries makes the client send requests once and not wait for a Cloud Connector. Call it before the first request.
 func (s *Service) NoRetries() { s.noRetries = true }
 
-// UseLimits sets the registry in which clients of the same origin share limits. Call it before the first use. Nil means
-// the registry of the process.
-func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
+// UseLimits sets the registry in which clients of an origin share limits, before the first use. Nil: the process's.
+func (s *Service) UseLimits(registry *transport.OriginRegistry) { s.origins = registry }
 
 // HasDestination reports whether the connector names a BTP destination.
 func (s *Service) HasDestination() bool { return s.destination != nil }
@@ -145,7 +148,7 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	s.mu.Lock()
 	s.pending = c
 	s.mu.Unlock()
-	s.changed.Store(true)
+	s.mayHaveChanged.Store(true)
 	go func() { // refreshes wait for each other, and a destination may be slow to answer
 		defer guard.Recover(s.log, "settings of a service", nil)
 		if err := client.Refresh(context.Background()); err != nil {
@@ -154,7 +157,8 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	}()
 }
 
-// refresh is called before each request. After a refusal it reads files and the destination in any case.
+// refresh is called before each request. It applies changed settings, notifies waitForVersion and returns the new
+// configuration; nil means no change. After a refusal it reads files and the destination in any case.
 func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	destinationChanged := false
 	if s.destination != nil {
@@ -166,17 +170,17 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 			return nil, err
 		}
 	}
-	if !refused && !destinationChanged && !s.changed.Load() {
+	if !refused && !destinationChanged && !s.mayHaveChanged.Load() {
 		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changed.Store(false)
+	s.mayHaveChanged.Store(false)
 	if !s.reload() && !destinationChanged {
 		return nil, nil
 	}
 	c, err := s.config(ctx)
-	if err != nil { // perhaps only half of a change is written; the next refresh reads the rest
+	if err != nil { // perhaps a change is not written completely yet
 		s.log.Error("the changed settings of the service are invalid; the previous ones stay in use", "error", err)
 		return nil, nil
 	}
@@ -187,7 +191,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	return &c, nil
 }
 
-// reload resolves secrets again and reports whether any has changed. s.mu must be held.
+// reload applies pending settings, else resolves secrets, and reports changes of settings or files. s.mu must be held.
 func (s *Service) reload() bool {
 	if s.pending != nil {
 		s.connector = s.pending
@@ -200,21 +204,22 @@ func (s *Service) reload() bool {
 		s.log.Error("secrets cannot be read; the previous ones stay in use", "error", err)
 		return false
 	}
-	differing := s.connector.ChangedSince(resolved)
-	declared := config.DeclareComponent(s.component)
-	relevant := slices.DeleteFunc(slices.Clone(differing),
-		func(key string) bool { return !affectsService(declared, key) })
-	if len(relevant) < len(differing) {
+	changedKeys := s.connector.ChangedSince(resolved)
+	declarations := config.DeclareComponent(s.component)
+	serviceKeys := slices.DeleteFunc(slices.Clone(changedKeys),
+		func(key string) bool { return !affectsService(declarations, key) })
+	if len(serviceKeys) < len(changedKeys) {
 		s.log.Warn("settings changed behind a reference; they take effect when the connector restarts",
-			"settings", differing)
+			"settings", changedKeys)
 	}
 	s.connector = resolved
 	stamp := watch.Stamp(pathsOf(s.roles())...)
 	filesChanged := stamp != s.stamp
 	s.stamp = stamp
-	return len(relevant) > 0 || filesChanged
+	return len(serviceKeys) > 0 || filesChanged
 }
 
+// affectsService reports whether a setting concerns the HTTP client, so that [Service] can apply it.
 func affectsService(d *config.Declarations, key string) bool {
 	spec, ok := d.Find(key)
 	name := spec.Role()
@@ -222,9 +227,9 @@ func affectsService(d *config.Declarations, key string) bool {
 		strings.HasPrefix(name, role.Retry))
 }
 
-// pathRoles are settings whose value is a path.
-var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation,
-	role.ProxyServiceKey, role.ProxyTokenCertificate, role.ProxyTokenKey}
+// pathRoles are the roles of settings whose value is a path.
+var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation, role.ProxyServiceKey,
+	role.ProxyTokenCertificate, role.ProxyTokenKey}
 
 // Paths returns the files that a connector's service settings name without a reference.
 func Paths(component wit.Component, c *config.Connector) []string {
@@ -244,12 +249,13 @@ func pathsOf(roles config.Roles) []string {
 // Watch applies changes of the settings' files to a client, until close is called.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
-	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || (len(files) == 0 && s.destination == nil) {
+	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") ||
+		(len(files) == 0 && s.destination == nil) {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	unwatch := watch.Files(files, s.log, func() {
-		s.changed.Store(true)
+		s.mayHaveChanged.Store(true)
 		if err := client.Refresh(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("the changed settings of the service could not be applied", "error", err)
 		}

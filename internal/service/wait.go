@@ -11,13 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resumePollInterval is how often a task checks whether an operator resumed its refused logon.
+// resumePollInterval is the time between checks whether an operator has resumed the refused logon of a task.
 const resumePollInterval = time.Second
 
 var errResumed = errors.New("refused logons are tried once more")
 
-// WaitForConfigChange waits until the settings differ from a version, or an operator has resumed the refused logon. It
-// returns false if ctx ends.
+// WaitForConfigChange waits for another version, or until the refused logon is resumed. It returns false if ctx ends.
 func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Client, version int64) bool {
 	waiting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

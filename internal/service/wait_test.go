@@ -16,62 +16,63 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 	for name, k := range map[string]struct {
 		wrong  map[string]string
 		right  map[string]string
-		tokens bool
+		tokens bool // whether the destination service requests tokens
 	}{
 		"password": {
 			wrong: map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "wr0ng"},
 			right: map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "0ne"},
 		},
 		"client secret": {
-			wrong: map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "wr0ng"},
-			right: map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "0ne"}, tokens: true,
+			wrong:  map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "wr0ng"},
+			right:  map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "0ne"},
+			tokens: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := destinations(t)
-			var seen seenRequests
+			subaccount := newSubaccount(t)
+			var requests requestLog
 			var mu sync.Mutex
-			good := "none"
-			server := seen.server(t, func(r *http.Request) int {
+			acceptedLogon := "none"
+			server := requests.server(t, func(r *http.Request) int {
 				mu.Lock()
 				defer mu.Unlock()
-				if r.Header.Get("Authorization") != good {
+				if r.Header.Get("Authorization") != acceptedLogon {
 					return http.StatusUnauthorized
 				}
 				return http.StatusOK
 			})
-			put := func(configuration map[string]string, token string) {
+			setLogon := func(configuration map[string]string, token string) {
 				configuration["URL"] = server.URL
 				configuration["ProxyType"] = "Internet"
-				var more map[string]any
+				var tokens map[string]any
 				if k.tokens {
-					more = delivered(token, 3600)
+					tokens = tokenResponse(token, 3600)
 				}
-				define(t, a, configuration, more)
+				setDestination(t, subaccount, configuration, tokens)
 			}
-			put(k.wrong, "t0ken-1")
-			s, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
+			setLogon(k.wrong, "t0ken-1")
+			s, client := openService(t, &logtest.Journal{}, "x.http.destination=D")
 			s.pollInterval = time.Millisecond
 			version := s.version.Load()
-			if status, err := ask(client, "/"); err == nil && status != 401 {
-				t.Fatalf("expected 401, found %d", status)
+			if status, err := get(client, "/"); err == nil && status != 401 {
+				t.Fatalf("expected an error or 401, found %d", status)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			result := make(chan bool, 1)
 			go func() { result <- s.WaitForConfigChange(ctx, client, version) }()
 			mu.Lock()
-			good = "Basic dTowbmU="
+			acceptedLogon = "Basic dTowbmU="
 			if k.tokens {
-				good = "Bearer t0ken-2"
+				acceptedLogon = "Bearer t0ken-2"
 			}
 			mu.Unlock()
-			put(k.right, "t0ken-2")
+			setLogon(k.right, "t0ken-2")
 			s.destination.destinations.Forget("D") // as after four minutes in the cache
 			if !<-result {
 				t.Fatal("expected the task to continue")
 			}
-			if status, err := ask(client, "/"); err != nil || status != 200 {
+			if status, err := get(client, "/"); err != nil || status != 200 {
 				t.Errorf("with the corrected destination: expected 200, found %d, %v", status, err)
 			}
 		})
