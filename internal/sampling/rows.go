@@ -13,7 +13,7 @@ import (
 // row is a copied row of a task. batch is nil if the row is too large; SampledRow then has Input and Problem.
 type row struct {
 	rest.SampledRow
-	batch *record.Batch // of this row alone; nil: it is too large to be copied
+	batch *record.Batch // of this row alone
 }
 
 // sameRecords reports whether rows of two batches are the same records.
@@ -40,7 +40,7 @@ func (s *Sampler) observe(connector string, task int, feed string, b *record.Bat
 			r := s.copyRow(sample, b, i)
 			r.Feed = line(feed)
 			r.Task = task
-			if feed == "" { // of a sink
+			if feed == "" { // a sink's row
 				r.Partition = b.Rows[i].Partition
 				r.Offset = b.Rows[i].Offset
 			}

@@ -43,15 +43,15 @@ type Sampler struct {
 type sample struct {
 	rest.Sample // the request
 	rows        []row
-	bytes       int
+	bytes       int // of the copied rows
 
 	computeLock guard.CtxMutex
-	shown       rest.Sample
+	shown       rest.Sample // with the last results of the connector's chain; guarded by computeLock
 }
 
 // New returns a sampler. redact removes secrets from a text.
-func New(registry *record.Registry, strike func(string) string) *Sampler {
-	return &Sampler{registry: registry.ForConnector("samples"), redact: strike, observers: map[string]*task.Observer{}}
+func New(registry *record.Registry, redact func(string) string) *Sampler {
+	return &Sampler{registry: registry.ForConnector("samples"), redact: redact, observers: map[string]*task.Observer{}}
 }
 
 // Observer returns the observer that the tasks of a connector call with their rows.
@@ -70,7 +70,7 @@ func (s *Sampler) updateObserver(connector string) {
 	observer := s.observers[connector]
 	switch {
 	case observer == nil: // no task of it has run here yet
-	case slices.ContainsFunc(s.samples, func(k *sample) bool { return k.isWaitingFor(connector) }):
+	case slices.ContainsFunc(s.samples, func(s *sample) bool { return s.isWaitingFor(connector) }):
 		observer.Set(func(task int, feed string, b *record.Batch) { s.observe(connector, task, feed, b) })
 	default:
 		observer.Set(nil)
@@ -83,13 +83,19 @@ func (s *sample) isWaitingFor(connector string) bool {
 
 func newSample(connector string, wanted int, show string) *sample {
 	now := time.Now().UTC()
-	return &sample{computeLock: guard.NewCtxMutex(), Sample: rest.Sample{Connector: connector, State: waiting,
-		Wanted: wanted,
-		Show:   show, Created: now, Expires: now.Add(lifetime), Steps: []rest.SampleStep{}, Rows: []rest.SampledRow{}}}
+	return &sample{computeLock: guard.NewCtxMutex(), Sample: rest.Sample{
+		Connector: connector,
+		State:     waiting,
+		Wanted:    wanted,
+		Show:      show,
+		Created:   now,
+		Expires:   now.Add(lifetime),
+		Steps:     []rest.SampleStep{},
+		Rows:      []rest.SampledRow{},
+	}}
 }
 
-// Start starts a sample of the next rows of a connector. It replaces the oldest of too many samples. The error is a
-// [rest.Refusal].
+// Start starts a sample of the next rows of a connector. The oldest of too many is removed. Errors are [rest.Refusal].
 func (s *Sampler) Start(connector string, request rest.SampleRequest) (rest.Sample, error) {
 	if request.Rows == 0 {
 		request.Rows = defaultRows
@@ -107,7 +113,7 @@ func (s *Sampler) Start(connector string, request rest.SampleRequest) (rest.Samp
 	}
 	s.updateObserver(connector)
 	s.mu.Unlock()
-	id := sample.ID // the timer holds no sample that had to go before
+	id := sample.ID // so that the timer does not keep a removed sample in memory
 	time.AfterFunc(lifetime, func() {
 		defer guard.Recover(nil, "forgetting a sample", nil)
 		s.mu.Lock()
@@ -121,28 +127,29 @@ func (s *Sampler) Start(connector string, request rest.SampleRequest) (rest.Samp
 func (s *Sampler) List(connector string) (list []rest.Sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, kept := range slices.Backward(s.samples) {
-		if kept.Connector != connector {
+	for _, sample := range slices.Backward(s.samples) {
+		if sample.Connector != connector {
 			continue
 		}
-		listed := kept.Sample
-		if !kept.isWaitingFor(connector) {
-			listed.State = done
+		entry := sample.Sample
+		if !sample.isWaitingFor(connector) {
+			entry.State = done
 		}
-		list = append(list, listed)
+		list = append(list, entry)
 	}
 	return list
 }
 
 // remove removes a sample. s.mu must be held.
 func (s *Sampler) remove(id string) {
-	if i := slices.IndexFunc(s.samples, func(k *sample) bool { return k.ID == id }); i >= 0 {
+	if i := slices.IndexFunc(s.samples, func(s *sample) bool { return s.ID == id }); i >= 0 {
 		connector := s.samples[i].Connector
 		s.samples = slices.Delete(s.samples, i, i+1)
 		s.updateObserver(connector)
 	}
 }
 
+// find returns a sample of a connector and its rows so far. The error is a [rest.Refusal].
 func (s *Sampler) find(connector, id string) (*sample, []row, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,11 +160,10 @@ func (s *Sampler) find(connector, id string) (*sample, []row, error) {
 	}
 	return nil, nil, &rest.Refusal{Status: http.StatusNotFound,
 		Message: fmt.Sprintf("There is no such sample of connector %s: the worker that took it keeps the last %d "+
-			"samples for %v", connector, maxSamples,
-			lifetime)}
+			"samples for %v", connector, maxSamples, lifetime)}
 }
 
-// Read returns a sample with the results of the connector's chain. They are computed again only for new rows.
+// Read returns a sample with the results of the connector's chain, computed again for new rows or after a problem.
 func (s *Sampler) Read(ctx context.Context, connector, id string, c chaintest.Chain) (rest.Sample, error) {
 	sample, rows, err := s.find(connector, id)
 	if err != nil {
@@ -167,7 +173,6 @@ func (s *Sampler) Read(ctx context.Context, connector, id string, c chaintest.Ch
 		return rest.Sample{}, err
 	}
 	defer sample.computeLock.Unlock()
-	// a chain that was broken may be whole by now
 	if len(sample.shown.Rows) >= len(rows) && sample.shown.Problem == "" {
 		return sample.shown, nil
 	}
@@ -178,7 +183,7 @@ func (s *Sampler) Read(ctx context.Context, connector, id string, c chaintest.Ch
 	return shown, err
 }
 
-// ReadWithChain returns a sample with the results of another chain.
+// ReadWithChain returns a sample with the results of another chain, which it does not keep.
 func (s *Sampler) ReadWithChain(ctx context.Context, connector, id string, c chaintest.Chain) (rest.Sample, error) {
 	sample, rows, err := s.find(connector, id)
 	if err != nil {
@@ -187,6 +192,7 @@ func (s *Sampler) ReadWithChain(ctx context.Context, connector, id string, c cha
 	return s.compute(ctx, sample, rows, c)
 }
 
+// compute runs a chain on rows. The error means that the time is over; a broken chain is a problem of the result.
 func (s *Sampler) compute(ctx context.Context, sample *sample, rows []row, c chaintest.Chain) (rest.Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, computeTimeout)
 	defer cancel()

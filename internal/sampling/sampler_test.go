@@ -47,34 +47,40 @@ func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 	return b
 }
 
-func order(id int, state string) connectdata.Map {
-	return connectdata.Map{{Key: "id", Value: int64(id)}, {Key: "state", Value: state},
-		{Key: "iban", Value: "DE00 1234"}}
+// orderValue returns a value of three fields.
+func orderValue(id int, state string) connectdata.Map {
+	return connectdata.Map{
+		{Key: "id", Value: int64(id)},
+		{Key: "state", Value: state},
+		{Key: "iban", Value: "DE00 1234"},
+	}
 }
 
-func isRefused(err error, status int, says string) bool {
+// isRefusal reports whether an error is a [rest.Refusal] with a status and a part of a message.
+func isRefusal(err error, status int, message string) bool {
 	var r *rest.Refusal
-	return errors.As(err, &r) && r.Status == status && strings.Contains(r.Message, says)
+	return errors.As(err, &r) && r.Status == status && strings.Contains(r.Message, message)
 }
 
-func ask(t *testing.T, s *Sampler, connector string, rows int) string {
+// startSample starts a sample of a number of rows and returns its ID.
+func startSample(t *testing.T, s *Sampler, connector string, rows int) string {
 	t.Helper()
 	k, err := s.Start(connector, rest.SampleRequest{Rows: rows, Show: rest.RecordsFull})
 	require.NoError(t, err)
 	return k.ID
 }
 
-// feed passes a batch to the observer as a task does, and reports whether a sample took rows of it.
-func feed(s *Sampler, connector string, b *record.Batch) bool {
+// observe passes a batch to the observer as a task does, and reports whether a sample took rows of it.
+func observe(s *Sampler, connector string, b *record.Batch) bool {
 	rows := func() (n int) {
 		for _, k := range s.samples {
 			n += len(k.rows)
 		}
 		return n
 	}
-	before := rows()
+	previousRows := rows()
 	s.Observer(connector).Observe(0, "", b)
-	return rows() > before
+	return rows() > previousRows
 }
 
 // A sample gets the next rows and no more. Without a waiting sample rows are not inspected. A sample is removed after
@@ -83,44 +89,44 @@ func TestSampleLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := record.NewRegistry()
 		s := New(reg, func(text string) string { return text })
-		b := batch(t, reg, order(1, "a"), order(2, "b"), order(3, "c"))
-		if feed(s, "orders", b) {
+		b := batch(t, reg, orderValue(1, "a"), orderValue(2, "b"), orderValue(3, "c"))
+		if observe(s, "orders", b) {
 			t.Error("expected no inspected rows without a sample")
 		}
-		id := ask(t, s, "orders", 4)
-		if feed(s, "others", b) || !feed(s, "orders", b) {
+		id := startSample(t, s, "orders", 4)
+		if observe(s, "others", b) || !observe(s, "orders", b) {
 			t.Error("expected the rows of one connector to be inspected")
 		}
 		k, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
-			k.Rows[0].Partition != 2 ||
-			!strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
-			t.Errorf("found %+v, %v", k, err)
+			k.Rows[0].Partition != 2 || !strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) ||
+			k.Rows[0].Problem != "" {
+			t.Errorf("expected three rows of a waiting sample, found %+v, %v", k, err)
 		}
 		clear(b.Data) // the memory belongs to the task
-		again, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
-		if err != nil || &again.Rows[0] != &k.Rows[0] {
+		cached, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
+		if err != nil || &cached.Rows[0] != &k.Rows[0] {
 			t.Error("expected cached rows, since there are no new ones:", err)
 		}
-		feed(s, "orders", batch(t, reg, order(4, "d"), order(5, "e")))
-		if feed(s, "orders", b) {
+		observe(s, "orders", batch(t, reg, orderValue(4, "d"), orderValue(5, "e")))
+		if observe(s, "orders", b) {
 			t.Error("expected no inspected rows after the sample was complete")
 		}
 		k, err = s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
 			!strings.Contains(k.Rows[0].Input.Value, `"id": 1`) {
-			t.Errorf("found %+v, %v", k, err)
+			t.Errorf("expected four rows of a complete sample, found %+v, %v", k, err)
 		}
-		if _, err := s.Read(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
+		if _, err := s.Read(t.Context(), "others", id, chaintest.Chain{}); !isRefusal(err, 404, "no such sample") {
 			t.Error("another connector's sample: expected 404, found", err)
 		}
-		ask(t, s, "orders", 1)
+		startSample(t, s, "orders", 1)
 		time.Sleep(lifetime + time.Second)
 		synctest.Wait()
-		if _, err := s.Read(t.Context(), "orders", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
+		if _, err := s.Read(t.Context(), "orders", id, chaintest.Chain{}); !isRefusal(err, 404, "no such sample") {
 			t.Error("after ten minutes: expected 404, found", err)
 		}
-		if len(s.samples) > 0 || feed(s, "orders", b) {
+		if len(s.samples) > 0 || observe(s, "orders", b) {
 			t.Error("expected no inspected rows after the sample has expired")
 		}
 	})
@@ -131,54 +137,55 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	for _, n := range []int{-1, 101} {
-		if _, err := s.Start("a", rest.SampleRequest{Rows: n}); !isRefused(err, 400, "from 1 to 100") {
-			t.Error(n, err)
+		if _, err := s.Start("a", rest.SampleRequest{Rows: n}); !isRefusal(err, 400, "from 1 to 100") {
+			t.Errorf("%d rows: expected 400, found %v", n, err)
 		}
 	}
-	first := ask(t, s, "a", 1)
+	first := startSample(t, s, "a", 1)
 	s.Observer("a")
-	feed(s, "a", batch(t, reg, order(1, "a")))
+	observe(s, "a", batch(t, reg, orderValue(1, "a")))
 	oldest := weak.Make(s.samples[0])
-	waits := ask(t, s, "b", 1)
-	second := ask(t, s, "a", 1)
+	otherConnectors := startSample(t, s, "b", 1)
+	second := startSample(t, s, "a", 1)
 	list := s.List("a") // the newest first
 	if len(list) != 2 || list[0].ID != second || list[1].ID != first || list[0].State+list[1].State != waiting+done {
-		t.Errorf("found %+v", list)
+		t.Errorf("expected %s and %s, found %+v", second, first, list)
 	}
 	for range maxSamples - 2 {
-		ask(t, s, "a", 1)
+		startSample(t, s, "a", 1)
 	}
-	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
+	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefusal(err, 404, "keeps the last 16 samples") {
 		t.Error("the oldest sample: expected 404, found", err)
 	}
 	runtime.GC()
 	if oldest.Value() != nil {
 		t.Error("expected the oldest sample's memory to be freed")
 	}
-	if k, err := s.Read(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {
-		t.Errorf("found %+v, %v", k, err)
+	if k, err := s.Read(t.Context(), "b", otherConnectors, chaintest.Chain{}); err != nil || k.State != waiting {
+		t.Errorf("another connector's sample: expected that it waits, found %+v, %v", k, err)
 	}
-	ask(t, s, "a", 1)
-	if feed(s, "b", batch(t, reg, order(1, "a"))) {
+	startSample(t, s, "a", 1)
+	if observe(s, "b", batch(t, reg, orderValue(1, "a"))) {
 		t.Error("expected no inspected rows for a replaced sample")
 	}
 }
 
-// A row that is too large to copy is reported as such, and takes no space from others.
+// A row that is too large to copy is reported as such, and does not count against the space of others.
 func TestRowTooLargeForSample(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
-	id := ask(t, s, "a", 3)
-	b := batch(t, reg, strings.Repeat("x", 20<<20), order(1, "a"), strings.Repeat("y", 5<<20))
-	feed(s, "a", b)
+	id := startSample(t, s, "a", 3)
+	b := batch(t, reg, strings.Repeat("x", 20<<20), orderValue(1, "a"), strings.Repeat("y", 5<<20))
+	observe(s, "a", b)
 	k, err := s.Read(t.Context(), "a", id, chaintest.Chain{})
 	require.NoError(t, err)
 	if large := k.Rows[0]; !large.Input.Cut || large.Input.Topic != "orders" || large.Offset != 100 ||
 		!strings.Contains(large.Problem, "it is not shown: the row has 2097") {
-		t.Errorf("found %+v", large)
+		t.Errorf("expected a problem instead of a large row, found %+v", large)
 	}
 	if k.Rows[1].Input.Cut || k.Rows[1].Problem != "" || !k.Rows[2].Input.Cut || k.Rows[2].Problem != "" {
-		t.Errorf("found %s and %.100s", k.Rows[1].Problem, k.Rows[2].Problem)
+		t.Errorf("expected a whole row and one whose text is cut, found the problems %q and %.100q, cut %t and %t",
+			k.Rows[1].Problem, k.Rows[2].Problem, k.Rows[1].Input.Cut, k.Rows[2].Input.Cut)
 	}
 }
 
@@ -191,13 +198,13 @@ func TestConcurrentSamples(t *testing.T) {
 	for n := range 3 {
 		tasks.Go(func() {
 			for ctx.Err() == nil {
-				b := batch(t, reg, order(1, "a"), order(2, "b"))
+				b := batch(t, reg, orderValue(1, "a"), orderValue(2, "b"))
 				s.Observer("a").Observe(n, "f", b)
 			}
 		})
 	}
 	for range 20 {
-		id := ask(t, s, "a", 7)
+		id := startSample(t, s, "a", 7)
 		for state := ""; state != done; {
 			k, err := s.Read(ctx, "a", id, chaintest.Chain{})
 			require.NoError(t, err)
@@ -210,24 +217,25 @@ func TestConcurrentSamples(t *testing.T) {
 
 // A panic in an observer does not affect the task.
 func TestPanicInObserver(t *testing.T) {
-	var tap task.Observer
-	tap.Set(func(int, string, *record.Batch) { panic("a mistake") })
-	b := batch(t, record.NewRegistry(), order(1, "a"))
-	tap.Observe(0, "", b)
+	var observer task.Observer
+	observer.Set(func(int, string, *record.Batch) { panic("a mistake") })
+	b := batch(t, record.NewRegistry(), orderValue(1, "a"))
+	observer.Observe(0, "", b)
 	(*task.Observer)(nil).Observe(0, "", b)
 }
 
-// world has a worker's plugins with the built-in transforms.
-type world struct {
+// testWorker has a worker's plugins with the built-in transforms.
+type testWorker struct {
 	*Sampler
 	plugins *plugin.Manager
 	reg     *record.Registry
 	worker  *config.Worker
 }
 
-func newWorld(t testing.TB, modules map[string][]byte) *world {
+// newTestWorker returns a worker with the built-in transforms and modules, by file name.
+func newTestWorker(t testing.TB, modules map[string][]byte) *testWorker {
 	t.Helper()
-	w := &world{reg: record.NewRegistry()}
+	w := &testWorker{reg: record.NewRegistry()}
 	dir := guesttest.Folder(t, "smt")
 	for name, module := range modules {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), module, 0o600))
@@ -245,7 +253,7 @@ func newWorld(t testing.TB, modules map[string][]byte) *world {
 }
 
 // chain returns the transform chain of a connector with these settings.
-func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain {
+func (w *testWorker) chain(t testing.TB, settings map[string]string) chaintest.Chain {
 	t.Helper()
 	var entries []config.Entry
 	for key, value := range settings {
@@ -256,8 +264,8 @@ func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain 
 	return chaintest.ChainOf(w.plugins, c)
 }
 
-// tasks runs a connector's own chain on an observed batch.
-func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *record.Batch) {
+// runTask runs a connector's own chain on an observed batch.
+func (w *testWorker) runTask(t *testing.T, connector string, c chaintest.Chain, b *record.Batch) {
 	t.Helper()
 	chain, err := transform.New(t.Context(), transform.Options{Manager: c.Plugins, Connector: connector,
 		Stages: c.Stages})
@@ -271,25 +279,34 @@ func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *reco
 const transforms = "org.apache.kafka.connect.transforms."
 
 // ordersChain drops tombstones, masks a field and sets a key. Its last transform applies to no row.
-var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predicates": "deleted,mine",
-	"transforms.mask.type": transforms + "MaskField$Value", "transforms.mask.fields": "iban",
-	"transforms.drop.type": transforms + "Filter", "transforms.drop.predicate": "deleted",
-	"transforms.key.type": transforms + "ValueToKey", "transforms.key.fields": "id",
-	"transforms.route.type": transforms + "RegexRouter", "transforms.route.regex": "archive",
+var ordersChain = map[string]string{
+	"transforms":                   "drop,mask,key,route",
+	"transforms.drop.type":         transforms + "Filter",
+	"transforms.drop.predicate":    "deleted",
+	"transforms.mask.type":         transforms + "MaskField$Value",
+	"transforms.mask.fields":       "iban",
+	"transforms.key.type":          transforms + "ValueToKey",
+	"transforms.key.fields":        "id",
+	"transforms.route.type":        transforms + "RegexRouter",
+	"transforms.route.regex":       "archive",
 	"transforms.route.replacement": "x",
-	"transforms.route.predicate":   "mine", "transforms.route.negate": "true",
-	"predicates.deleted.type": transforms + "predicates.RecordIsTombstone",
-	"predicates.mine.type":    transforms + "predicates.TopicNameMatches", "predicates.mine.pattern": "orders"}
+	"transforms.route.predicate":   "mine",
+	"transforms.route.negate":      "true",
+	"predicates":                   "deleted,mine",
+	"predicates.deleted.type":      transforms + "predicates.RecordIsTombstone",
+	"predicates.mine.type":         transforms + "predicates.TopicNameMatches",
+	"predicates.mine.pattern":      "orders",
+}
 
 // Each step shows its result for each row.
 func TestSampleShowsEachStep(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newTestWorker(t, nil)
 	c := w.chain(t, ordersChain)
-	id := ask(t, w.Sampler, "orders", 3)
+	id := startSample(t, w.Sampler, "orders", 3)
 	w.Observer("orders")
-	b := batch(t, w.reg, order(1, "a"), "no map", order(2, "b"))
+	b := batch(t, w.reg, orderValue(1, "a"), "no map", orderValue(2, "b"))
 	b.Rows[2].Value = wit.ValueSlice{} // a tombstone, which matches the predicate
-	w.tasks(t, "orders", c, b)
+	w.runTask(t, "orders", c, b)
 	k, err := w.Read(t.Context(), "orders", id, c)
 	require.NoError(t, err)
 	var steps []string
@@ -303,80 +320,91 @@ func TestSampleShowsEachStep(t *testing.T) {
 		}
 	}
 	if d := cmp.Diff([]string{
-		"drop: skipped", `mask: changed ordersnull{"id":1,"state":"a","iban":""}`,
-		`key: changed orders{"id":1}{"id":1,"state":"a","iban":""}`, "route: skipped",
-		"drop: skipped", "mask: failed mask: Only Map objects supported in absence of schema for [mask fields], " +
+		"drop: skipped",
+		`mask: changed ordersnull{"id":1,"state":"a","iban":""}`,
+		`key: changed orders{"id":1}{"id":1,"state":"a","iban":""}`,
+		"route: skipped",
+		"drop: skipped",
+		"mask: failed mask: Only Map objects supported in absence of schema for [mask fields], " +
 			"found: java.lang.String",
-		"drop: dropped"}, steps); d != "" {
-		t.Error(d)
+		"drop: dropped",
+	}, steps); d != "" {
+		t.Error("(-want +got)", d)
 	}
 	if k.State != done || k.Problem != "" || k.Rows[0].Task != 1 || k.Rows[0].Feed != "Orders" ||
 		k.Rows[0].Offset != 0 {
-		t.Errorf("found %+v", k)
+		t.Errorf("expected a complete sample of task 1 and feed Orders, found %+v", k)
 	}
-	if d := cmp.Diff([]rest.SampleStep{{Alias: "drop", Class: transforms + "Filter", Predicate: "deleted"},
-		{Alias: "mask", Class: transforms + "MaskField"}, {Alias: "key", Class: transforms + "ValueToKey"},
-		{Alias: "route", Class: transforms + "RegexRouter", Predicate: "mine", Negate: true}}, k.Steps,
+	if d := cmp.Diff([]rest.SampleStep{
+		{Alias: "drop", Class: transforms + "Filter", Predicate: "deleted"},
+		{Alias: "mask", Class: transforms + "MaskField"},
+		{Alias: "key", Class: transforms + "ValueToKey"},
+		{Alias: "route", Class: transforms + "RegexRouter", Predicate: "mine", Negate: true},
+	}, k.Steps,
 		cmp.Transformer("class", func(s string) string { return strings.TrimSuffix(s, "$Value") })); d != "" {
-		t.Error(d)
+		t.Error("(-want +got)", d)
 	}
 
-	// The same rows pass through another chain, and through one that cannot be created.
-	other := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
+	// The same rows are shown with another chain, and with one that cannot be created.
+	hoist := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
 		"transforms.in.field": "row"})
-	tried, err := w.ReadWithChain(t.Context(), "orders", id, other)
-	if err != nil || len(tried.Steps) != 1 || !strings.Contains(tried.Rows[0].Steps[0].Records[0].Value, `"row": {`) ||
-		tried.Rows[0].Problem != "" {
-		t.Errorf("found %+v, %v", tried, err)
+	shown, err := w.ReadWithChain(t.Context(), "orders", id, hoist)
+	if err != nil || len(shown.Steps) != 1 || !strings.Contains(shown.Rows[0].Steps[0].Records[0].Value, `"row": {`) ||
+		shown.Rows[0].Problem != "" {
+		t.Errorf("expected a hoisted row, found %+v, %v", shown, err)
 	}
-	broken := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value"})
-	tried, err = w.ReadWithChain(t.Context(), "orders", id, broken)
-	if err != nil || !strings.Contains(tried.Problem, "transforms.in") || len(tried.Rows) != 3 ||
-		!strings.Contains(tried.Rows[0].Input.Value, `"id": 1`) || len(tried.Rows[0].Steps) > 0 {
-		t.Errorf("found %+v, %v", tried, err)
+	incomplete := w.chain(t, map[string]string{"transforms": "in",
+		"transforms.in.type": transforms + "HoistField$Value"})
+	shown, err = w.ReadWithChain(t.Context(), "orders", id, incomplete)
+	if err != nil || !strings.Contains(shown.Problem, "transforms.in") || len(shown.Rows) != 3 ||
+		!strings.Contains(shown.Rows[0].Input.Value, `"id": 1`) || len(shown.Rows[0].Steps) > 0 {
+		t.Errorf("expected a problem and rows without steps, found %+v, %v", shown, err)
 	}
 
 	// The test file of the rows passes, and fails if the chain does something else.
 	text, err := w.TestFile(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
 	w.redact = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
-	if _, err := w.TestFile(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409,
+	if _, err := w.TestFile(t.Context(), "orders", id, c, ordersChain); !isRefusal(err, 409,
 		"row 1: it holds what a config") {
-		t.Error(err)
+		t.Error("a row with a secret: expected 409, found", err)
 	}
-	for _, changed := range []bool{false, true} {
+	for _, isChanged := range []bool{false, true} {
 		file := filepath.Join(t.TempDir(), "orders_test.yaml")
-		if changed {
+		if isChanged {
 			text = []byte(strings.Replace(string(text), "fields: iban", "fields: state", 1))
 		}
 		require.NoError(t, os.WriteFile(file, text, 0o600))
-		results, err := chaintest.Run(t.Context(), chaintest.Options{Plugins: w.plugins, Worker: w.worker,
+		results, err := chaintest.Run(t.Context(), chaintest.Options{
+			Plugins:  w.plugins,
+			Worker:   w.worker,
 			Registry: w.reg,
-			Logger:   discardLog}, []string{file})
+			Logger:   discardLog,
+		}, []string{file})
 		require.NoError(t, err)
-		if len(results) != 1 || (len(results[0].Failures) > 0) != changed {
-			t.Errorf("changed %t: found %+v of\n%s", changed, results, text)
+		if len(results) != 1 || (len(results[0].Failures) > 0) != isChanged {
+			t.Errorf("changed %t: found %+v of\n%s", isChanged, results, text)
 		}
 	}
 }
 
 // With shapes no value is shown, not even in errors.
 func TestShapesHideValues(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newTestWorker(t, nil)
 	k, err := w.Start("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
 	require.NoError(t, err)
 	c := w.chain(t, map[string]string{"transforms": "cast", "transforms.cast.type": transforms + "Cast$Value",
 		"transforms.cast.spec": "state:int32"})
-	w.tasks(t, "orders", c, batch(t, w.reg, order(4711, "confidential"), order(4711, "12")))
+	w.runTask(t, "orders", c, batch(t, w.reg, orderValue(4711, "confidential"), orderValue(4711, "12")))
 	k, err = w.Read(t.Context(), "orders", k.ID, c)
 	require.NoError(t, err)
 	text := strings.Join(strings.Fields(k.Rows[0].Input.Value), "")
 	if text != `{"id":"number","state":"string(12)","iban":"string(9)"}` ||
 		k.Rows[0].Steps[0].Error != "cast: org.apache.kafka.connect.errors.DataException" ||
 		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`) {
-		t.Errorf("found %+v", k.Rows)
+		t.Errorf("expected types, sizes and error classes, found %+v", k.Rows)
 	}
-	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefused(err, 403, "has no values") {
-		t.Error(err)
+	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefusal(err, 403, "has no values") {
+		t.Error("a test file of shapes: expected 403, found", err)
 	}
 }

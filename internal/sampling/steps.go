@@ -20,14 +20,14 @@ var discardLog = slog.New(slog.DiscardHandler)
 type chainPrefix struct {
 	stage transform.Stage
 	chain *chaintest.Opened
-	// seenByStage ends with a filter instead of the stage, to find rows that the stage skips. Nil means that the stage
-	// sees all rows, or there is no filter plugin.
+	// seenByStage ends with a filter instead of the stage, to find rows that the stage skips. Nil: the stage sees all
+	// rows, or there is no filter plugin.
 	seenByStage *chaintest.Opened
 }
 
 type chainPrefixes []chainPrefix
 
-// openPrefixes opens the prefixes of a chain, or none if one of them fails.
+// openPrefixes opens the prefixes of a chain, in the order of its stages, or none if one of them fails.
 func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (prefixes chainPrefixes, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken
@@ -43,9 +43,13 @@ func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (pre
 			return nil, err
 		}
 		if stage.Predicate != nil {
-			if prefix.seenByStage, err = upTo(n, transform.Stage{Alias: stage.Alias, Class: filterClass,
+			filter := transform.Stage{
+				Alias:     stage.Alias,
+				Class:     filterClass,
 				Predicate: stage.Predicate,
-				Negate:    stage.Negate}); err != nil {
+				Negate:    stage.Negate,
+			}
+			if prefix.seenByStage, err = upTo(n, filter); err != nil {
 				prefix.seenByStage = nil
 			}
 		}
@@ -55,10 +59,10 @@ func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (pre
 }
 
 func (c chainPrefixes) close() {
-	for _, b := range c {
-		b.chain.Close()
-		if b.seenByStage != nil {
-			b.seenByStage.Close()
+	for _, prefix := range c {
+		prefix.chain.Close()
+		if prefix.seenByStage != nil {
+			prefix.seenByStage.Close()
 		}
 	}
 }

@@ -25,15 +25,15 @@ const (
 
 func line(s string) string { return shown.Line(s) }
 
-// writer renders records as text.
 type writer struct {
 	ctx       context.Context
 	registry  *record.Registry
 	redact    func(string) string
-	shape     bool
-	remaining int // bytes of text that it may write
+	shape     bool // whether to write types and sizes instead of values
+	remaining int  // bytes of text that it may write
 }
 
+// records renders the first maxRecords of rows.
 func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	shown := []rest.SampledRecord{}
 	for i := range rows[:min(len(rows), maxRecords)] {
@@ -45,17 +45,18 @@ func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	return shown
 }
 
+// record renders a row with the first maxHeaders of its headers.
 func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 	r = rest.SampledRecord{Topic: line(w.redact(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
-	var cut [3]bool
+	var cut [3]bool // key, value, headers
 	r.Key, r.KeySchema, cut[0] = w.value(b, row.Key)
 	r.Value, r.ValueSchema, cut[1] = w.value(b, row.Value)
 	if row.Headers.Encoding != wit.Absent {
 		headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
 		cut[2] = err != nil || len(headers) > maxHeaders
 		for i := range headers[:min(len(headers), maxHeaders)] {
-			shown, _, short := w.value(b, chaintest.Header(b, &headers[i]))
-			cut[2] = cut[2] || short
+			shown, _, isCut := w.value(b, chaintest.Header(b, &headers[i]))
+			cut[2] = cut[2] || isCut
 			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: shown})
 		}
 	}
@@ -63,35 +64,36 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 	return r
 }
 
-func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema string, cut bool) {
+// value renders a value as JSON with its schema, or an error instead of the text. isCut: text or schema is incomplete.
+func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema string, isCut bool) {
 	v, err := chaintest.WriteValue(w.ctx, w.registry, b, slice)
 	if err != nil {
-		why := "it cannot be shown as JSON"
-		if !w.shape { // the text may have values
-			why += ": " + err.Error()
+		problem := "it cannot be shown as JSON"
+		if !w.shape { // the error may contain values
+			problem += ": " + err.Error()
 		}
-		return line(w.redact(why)), "", true
+		return line(w.redact(problem)), "", true
 	}
-	text, cut = w.json(v.Payload, w.shape)
+	text, isCut = w.json(v.Payload, w.shape)
 	if slice.Encoding != wit.WithSchema {
-		return text, "", cut
+		return text, "", isCut
 	}
-	schema, short := w.json(v.Schema, false)
-	return text, schema, cut || short
+	schema, isSchemaCut := w.json(v.Schema, false)
+	return text, schema, isCut || isSchemaCut
 }
 
 // json indents a document, with types and sizes instead of values for a shape, and truncates it.
-func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
+func (w *writer) json(document []byte, shape bool) (text string, isCut bool) {
 	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), redact: w.redact, shape: shape,
 		limit: min(maxText, w.remaining)}
 	p.tokens.UseNumber()
 	err := p.value(0)
 	text = string(p.out)
-	if cut = err != nil || len(text) > p.limit; cut {
+	if isCut = err != nil || len(text) > p.limit; isCut {
 		text = strings.ToValidUTF8(text[:min(len(text), p.limit)], "")
 	}
 	w.remaining -= len(text)
-	return text, cut
+	return text, isCut
 }
 
 // printer writes a document until it exceeds limit.
@@ -113,19 +115,19 @@ func (p *printer) value(depth int) error {
 	if err != nil {
 		return err
 	}
-	opening, ok := token.(json.Delim)
+	bracket, ok := token.(json.Delim)
 	if !ok {
 		p.scalar(token, p.shape)
 		return nil
 	}
-	p.out = append(p.out, byte(opening))
+	p.out = append(p.out, byte(bracket))
 	n := 0
 	for ; p.tokens.More(); n++ {
 		if n > 0 {
 			p.out = append(p.out, ',')
 		}
 		p.indent(depth + 1)
-		if opening == '{' {
+		if bracket == '{' {
 			name, err := p.tokens.Token()
 			if err != nil {
 				return err
@@ -140,7 +142,7 @@ func (p *printer) value(depth int) error {
 	if n > 0 {
 		p.indent(depth)
 	}
-	p.out = append(p.out, byte(opening)+2)
+	p.out = append(p.out, byte(bracket)+2)
 	_, err = p.tokens.Token()
 	return err
 }
@@ -159,11 +161,11 @@ func (p *printer) scalar(token json.Token, shape bool) {
 		}
 		p.text(p.redact(v))
 	case json.Number:
-		struck := p.redact(v.String())
+		redacted := p.redact(v.String())
 		if shape {
 			p.text("number")
-		} else if struck != v.String() {
-			p.text(struck)
+		} else if redacted != v.String() {
+			p.text(redacted)
 		} else {
 			p.out = append(p.out, v...)
 		}
@@ -183,6 +185,6 @@ func (p *printer) text(text string) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a text is always JSON
+	_ = e.Encode(text) // a string cannot fail
 	p.out = append(p.out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }

@@ -14,29 +14,36 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// testWriter returns a writer that redacts "geheim". shape: it writes types and sizes instead of values.
 func testWriter(t *testing.T, shape bool) *writer {
-	return &writer{ctx: t.Context(), registry: record.NewRegistry(), redact: func(s string) string {
-		return strings.ReplaceAll(s, "geheim", "***")
-	}, shape: shape, remaining: maxTextBytes}
+	return &writer{
+		ctx:       t.Context(),
+		registry:  record.NewRegistry(),
+		redact:    func(s string) string { return strings.ReplaceAll(s, "geheim", "***") },
+		shape:     shape,
+		remaining: maxTextBytes,
+	}
 }
 
 // Documents are shown indented or by their shape, without secrets.
 func TestText(t *testing.T) {
 	for _, c := range []struct{ document, full, shape string }{
-		{`{"a":1,"b":[true,null,"x<é"],"c":{}}`,
-			"{\n  \"a\": 1,\n  \"b\": [\n    true,\n    null,\n    \"x<é\"\n  ],\n  \"c\": {}\n}",
-			"{\n  \"a\": \"number\",\n  \"b\": [\n    \"boolean\",\n    null,\n    \"string(3)\"\n  ],\n  \"c\": " +
-				"{}\n}"},
-		{`1234567890123456789012.50`, `1234567890123456789012.50`, `"number"`},
-		{`{"geheim":"ein geheimes"}`, "{\n  \"***\": \"ein ***es\"\n}", "{\n  \"***\": \"string(12)\"\n}"},
-		{`[]`, `[]`, `[]`},
-		{`[{}]`, "[\n  {}\n]", "[\n  {}\n]"},
-		{`null`, `null`, `null`},
+		{document: `{"a":1,"b":[true,null,"x<é"],"c":{}}`,
+			full: "{\n  \"a\": 1,\n  \"b\": [\n    true,\n    null,\n    \"x<é\"\n  ],\n  \"c\": {}\n}",
+			shape: "{\n  \"a\": \"number\",\n  \"b\": [\n    \"boolean\",\n    null,\n    \"string(3)\"\n  ],\n" +
+				"  \"c\": {}\n}"},
+		{document: `1234567890123456789012.50`, full: `1234567890123456789012.50`, shape: `"number"`},
+		{document: `{"geheim":"ein geheimes"}`, full: "{\n  \"***\": \"ein ***es\"\n}",
+			shape: "{\n  \"***\": \"string(12)\"\n}"},
+		{document: `[]`, full: `[]`, shape: `[]`},
+		{document: `[{}]`, full: "[\n  {}\n]", shape: "[\n  {}\n]"},
+		{document: `null`, full: `null`, shape: `null`},
 	} {
 		full, cut := testWriter(t, false).json([]byte(c.document), false)
 		shape, shapeCut := testWriter(t, true).json([]byte(c.document), true)
 		if full != c.full || shape != c.shape || cut || shapeCut {
-			t.Errorf("%s: found %s and %s, cut %t %t", c.document, full, shape, cut, shapeCut)
+			t.Errorf("%s: expected %s and the shape %s, found %s and %s, cut %t %t", c.document, c.full, c.shape, full,
+				shape, cut, shapeCut)
 		}
 	}
 }
@@ -58,7 +65,8 @@ func TestTextIsBounded(t *testing.T) {
 		began := time.Now()
 		text, cut := testWriter(t, false).json([]byte(document), false)
 		if !utf8.ValidString(text) || len(text) > maxText || len(text) < maxText-2 || !cut {
-			t.Errorf("%s: %d bytes, cut %t: %.100s", name, len(text), cut, text)
+			t.Errorf("%s: expected %d bytes of a cut text, found %d, cut %t: %.100s", name, maxText, len(text), cut,
+				text)
 		}
 		if elapsed := time.Since(began); elapsed > 10*time.Second {
 			t.Errorf("%s took %v", name, elapsed)
@@ -69,19 +77,23 @@ func TestTextIsBounded(t *testing.T) {
 		w.json([]byte(list), false)
 	}
 	if text, cut := w.json([]byte(list), false); w.remaining > 2 || len(text) > 2 || !cut {
-		t.Errorf("expected that little is left, found %d and %s", w.remaining, text)
+		t.Errorf("expected at most 2 bytes, found %s, with %d remaining", text, w.remaining)
 	}
 }
 
-// Values of all kinds are shown: a thousand levels, numbers that JSON does not have, dates, bytes.
+// Values of all kinds are shown: ninety levels, numbers that JSON does not have, dates, bytes.
 func TestValues(t *testing.T) {
 	deep := any("end")
 	for range 90 {
 		deep = connectdata.List{deep}
 	}
-	for want, v := range map[string]any{`"NaN"`: math.NaN(), `"/wA="`: []byte{0xff, 0},
+	for want, v := range map[string]any{
+		`"NaN"`:         math.NaN(),
+		`"/wA="`:        []byte{0xff, 0},
 		`1700000000000`: connectdata.Instant(1700000000000),
-		`"end"`:         deep, `"a": null`: connectdata.Map{{Key: "a"}}} {
+		`"end"`:         deep,
+		`"a": null`:     connectdata.Map{{Key: "a"}},
+	} {
 		b := &record.Batch{}
 		var err error
 		if b.Data, err = connectdata.AppendSchemaless(nil, v); err != nil {
@@ -90,12 +102,15 @@ func TestValues(t *testing.T) {
 		text, schema, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless,
 			Size: uint32(len(b.Data))})
 		if !strings.Contains(text, want) || schema != "" || cut || !json.Valid([]byte(text)) {
-			t.Errorf("%v: found %s", want, text)
+			t.Errorf("%v: expected %s without a schema, found %s, schema %q, cut %t", v, want, text, schema, cut)
 		}
 	}
 	reg := record.NewRegistry()
-	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
-		Name: "scale", Value: "2"}}}})
+	s, err := reg.Intern([]wit.SchemaNode{{
+		Kind:       wit.Bytes,
+		Name:       wit.Ptr(wit.NameDecimal),
+		Parameters: []wit.Setting{{Name: "scale", Value: "2"}},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,18 +119,19 @@ func TestValues(t *testing.T) {
 	w.registry = reg
 	text, schema, _ := w.value(b, wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))})
 	if text != "12.50" || !strings.Contains(schema, `"name": "org.apache.kafka.connect.data.Decimal"`) {
-		t.Errorf("found %s with %s", text, schema)
+		t.Errorf("expected 12.50 with the schema of a Decimal, found %s with %s", text, schema)
 	}
 	// Invalid values and invalid UTF-8 are reported as such.
-	for _, bad := range [][]byte{{0xff}, append([]byte{connectdata.TagString, 4}, 0xff, 0xfe)} {
-		b := &record.Batch{Data: bad}
-		text, _, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
+	for _, data := range [][]byte{{0xff}, append([]byte{connectdata.TagString, 4}, 0xff, 0xfe)} {
+		b := &record.Batch{Data: data}
+		slice := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}
+		text, _, cut := testWriter(t, false).value(b, slice)
 		if !strings.HasPrefix(text, "it cannot be shown as JSON: ") || !utf8.ValidString(text) || !cut {
-			t.Errorf("% x: found %s", bad, text)
+			t.Errorf("% x: expected a problem with its cause, found %s, cut %t", data, text, cut)
 		}
-		text, _, _ = testWriter(t, true).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
+		text, _, _ = testWriter(t, true).value(b, slice)
 		if text != "it cannot be shown as JSON" {
-			t.Errorf("% x: found %s", bad, text)
+			t.Errorf("% x: expected a problem without its cause, found %s", data, text)
 		}
 	}
 }
@@ -129,9 +145,11 @@ func TestShownRecordsAreBounded(t *testing.T) {
 	b := &record.Batch{Topics: []string{"t"}, Data: connectdata.AppendHeaders(nil, headers)}
 	b.Rows = make([]wit.Row, maxRecords+1)
 	b.Rows[0].Headers = wit.ValueSlice{Encoding: wit.Raw, Size: uint32(len(b.Data))}
-	all := testWriter(t, false).records(b, b.Rows)
-	if len(all) != maxRecords || !all[maxRecords-1].Cut || all[1].Cut || !all[0].Cut ||
-		len(all[0].Headers) != maxHeaders || all[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {
-		t.Errorf("found %d records, the first with %d headers", len(all), len(all[0].Headers))
+	records := testWriter(t, false).records(b, b.Rows)
+	if len(records) != maxRecords || !records[maxRecords-1].Cut || records[1].Cut || !records[0].Cut ||
+		len(records[0].Headers) != maxHeaders ||
+		records[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {
+		t.Errorf("expected %d records, the first with %d headers, found %d and %d", maxRecords, maxHeaders,
+			len(records), len(records[0].Headers))
 	}
 }
