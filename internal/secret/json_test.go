@@ -29,16 +29,16 @@ func TestJSONErrorsQuoteNothing(t *testing.T) {
 		`{"port":1}`:             "",
 	} {
 		err := UnmarshalJSON([]byte(text), &document{})
-		found := ""
+		got := ""
 		if err != nil {
-			found = err.Error()
+			got = err.Error()
 		}
-		if found != want || strings.Contains(found, "4711") || strings.Contains(found, "Q") {
-			t.Errorf("%s: expected %q, found %q", text, want, found)
+		if got != want || strings.Contains(got, "4711") || strings.Contains(got, "Q") {
+			t.Errorf("%s: expected %q, found %q", text, want, got)
 		}
 	}
-	ours := errors.New("expected text")
-	if JSONError(ours) != ours || JSONError(nil) != nil {
-		t.Error("expected other errors unchanged")
+	other := errors.New("expected text")
+	if JSONError(other) != other || JSONError(nil) != nil {
+		t.Errorf("expected %v and nil unchanged, found %v and %v", other, JSONError(other), JSONError(nil))
 	}
 }

@@ -68,6 +68,7 @@ func (r *Redactor) change(secrets []string, delta int) {
 	}
 }
 
+// countPieces adds delta to the counts of a secret's pieces and words.
 func (r *Redactor) countPieces(secret string, delta int) {
 	isLong := len(secret) > maxSecret
 	if isLong {
@@ -165,41 +166,40 @@ func (r *Redactor) Redact(text string) string {
 	if r.size > maxWindows && text != "" {
 		return Hidden
 	}
-	marked := redaction{text: text}
-	if !r.findWindows(&marked) {
+	result := redaction{text: text}
+	if !r.findWindows(&result) {
 		return Hidden
 	}
-	r.findWords(&marked)
-	return marked.result()
+	r.findWords(&result)
+	return result.String()
 }
 
 // findWindows marks pieces of secrets. !ok means that the whole text must be replaced.
-func (r *Redactor) findWindows(marked *redaction) (ok bool) {
+func (r *Redactor) findWindows(result *redaction) (ok bool) {
 	for n, counts := range r.windows {
 		if len(counts) == 0 {
 			continue
 		}
 		packed := uint64(0)
-		for i := range len(marked.text) {
-			if packed = appendByte(packed, marked.text[i], n); i < n-1 || counts[packed] == 0 {
+		for i := range len(result.text) {
+			if packed = appendByte(packed, result.text[i], n); i < n-1 || counts[packed] == 0 {
 				continue
 			}
 			if r.truncated[packed] > 0 {
 				return false
 			}
-			marked.mark(i-n+1, i+1)
+			result.mark(i-n+1, i+1)
 		}
 	}
 	return true
 }
 
-// findWords marks words that are items of secrets. A word begins and ends at the text's ends or next to another
-// character.
-func (r *Redactor) findWords(marked *redaction) {
+// findWords marks words that are items of secrets.
+func (r *Redactor) findWords(result *redaction) {
 	if len(r.words) == 0 {
 		return
 	}
-	s := marked.text
+	s := result.text
 	for start := range s {
 		if start > 0 && isWordCharacter(rune(s[start-1])) && isWordCharacter(rune(s[start])) {
 			continue
@@ -207,22 +207,23 @@ func (r *Redactor) findWords(marked *redaction) {
 		for end := start + 1; end <= min(start+window, len(s)); end++ {
 			isWordEnd := end == len(s) || !isWordCharacter(rune(s[end-1])) || !isWordCharacter(rune(s[end]))
 			if isWordEnd && r.words[s[start:end]] > 0 {
-				marked.mark(start, end)
+				result.mark(start, end)
 			}
 		}
 	}
 }
 
+// isWordCharacter counts all bytes of non-ASCII characters as word characters.
 func isWordCharacter(r rune) bool {
 	return r == '_' || ('0' <= r && r <= '9') || ('a' <= r && r <= 'z') || ('A' <= r && r <= 'Z') || r >= 0x80
 }
 
-// redaction is a text with marked bytes.
 type redaction struct {
 	text     string
 	isMarked []bool // by byte; nil means that no byte is marked
 }
 
+// mark marks the bytes from start to end, exclusive.
 func (r *redaction) mark(start, end int) {
 	if r.isMarked == nil {
 		r.isMarked = make([]bool, len(r.text))
@@ -232,8 +233,8 @@ func (r *redaction) mark(start, end int) {
 	}
 }
 
-// result returns the text with [Hidden] for each run of characters with a marked byte.
-func (r *redaction) result() string {
+// String returns the text with [Hidden] for each run of characters with a marked byte.
+func (r *redaction) String() string {
 	if r.isMarked == nil {
 		return r.text
 	}

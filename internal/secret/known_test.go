@@ -14,64 +14,68 @@ import (
 )
 
 func ExampleRedactor_Redact() {
-	var known secret.Redactor
-	forget := known.Add("s3cr3t/Passw0rd")
-	fmt.Println(known.Redact(`401: user "U", password "s3cr3t/Passw0rd"`))
-	fmt.Println(known.Redact("token?client_secret=s3cr3t%2FPassw0rd"))
-	forget()
-	fmt.Println(known.Redact("s3cr3t/Passw0rd"))
+	var redactor secret.Redactor
+	remove := redactor.Add("s3cr3t/Passw0rd")
+	fmt.Println(redactor.Redact(`401: user "U", password "s3cr3t/Passw0rd"`))
+	fmt.Println(redactor.Redact("token?client_secret=s3cr3t%2FPassw0rd"))
+	remove()
+	fmt.Println(redactor.Redact("s3cr3t/Passw0rd"))
 	// Output:
 	// 401: user "U", password "[hidden]"
 	// token?client_secret=[hidden]
 	// s3cr3t/Passw0rd
 }
 
+// Secrets are replaced in all encodings, also pieces of them; texts that are equal by chance are not.
 func TestStrike(t *testing.T) {
 	const odd = "p\"ä<\n>&/ \\ü%x?"
 	const jaas = `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="hush";`
 	inJSON, _ := json.Marshal(odd)
 	for name, c := range map[string]struct{ secret, text, want string }{
-		"as it is":             {"Welcome1!", "with Welcome1! it fails", "with [hidden] it fails"},
-		"other letters":        {"My.Host.Example", "dial my.host.example: no", "dial [hidden]: no"},
-		"twice":                {"Welcome1!", "Welcome1!, Welcome1!", "[hidden], [hidden]"},
-		"cut off":              {"a-long-secret-of-many-bytes", `found "a-long-secre…"`, `found "[hidden]…"`},
-		"its end":              {"a-long-secret-of-many-bytes", "...any-bytes", "...[hidden]"},
-		"JSON":                 {odd, string(inJSON), `"[hidden]"`},
-		"Go":                   {odd, fmt.Sprintf("%q", odd), `"[hidden]"`},
-		"Go in ASCII":          {odd, fmt.Sprintf("%+q", odd), `"[hidden]"`},
-		"query":                {odd, "a=" + url.QueryEscape(odd), "a=[hidden]"},
-		"path":                 {odd, "/" + url.PathEscape(odd), "/[hidden]"},
-		"HTML":                 {odd, "<b>" + html.EscapeString(odd) + "</b>", "<b>[hidden]</b>"},
-		"blanks around":        {" Welcome1!\n", "Welcome1!", "[hidden]"},
-		"short":                {"100", "100 of 1000", "100 of 1000"},
-		"a word of a list":     {"orders, root, items", "no root in rooted", "no [hidden] in rooted"},
-		"a word of a phrase":   {"hunter2-of-the user", "sap-user of the other user", "sap-user of the other user"},
-		"a word of a class":    {jaas, "kafka.virtual:9092", "kafka.virtual:9092"},
-		"a password of a pair": {"joe:hush", "found hush", "found [hidden]"},
-		"a value of JAAS":      {jaas, "found hush", "found [hidden]"},
-		"empty":                {" ", "a b", "a b"},
-		"true":                 {"true", "expected true", "expected true"},
-		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
-		"part of a character":  {"\xb6\xb6\xb6\xb6", "ö\xb6\xb6\xb6\xb6", "[hidden]"},
-		"a piece":              {"Welcome1!", "Welcome", "[hidden]"},
-		"less than a piece":    {"Welcome1!", "Welco", "Welco"},
-		"of four":              {"abcd", "xabcdx abc", "x[hidden]x abc"},
-		"inside of characters": {"日本語日本語", "x日本語日本語y", "x[hidden]y"},
+		"as it is":      {secret: "Welcome1!", text: "with Welcome1! it fails", want: "with [hidden] it fails"},
+		"other letters": {secret: "My.Host.Example", text: "dial my.host.example: no", want: "dial [hidden]: no"},
+		"twice":         {secret: "Welcome1!", text: "Welcome1!, Welcome1!", want: "[hidden], [hidden]"},
+		"cut off": {secret: "a-long-secret-of-many-bytes", text: `found "a-long-secre…"`,
+			want: `found "[hidden]…"`},
+		"its end":          {secret: "a-long-secret-of-many-bytes", text: "...any-bytes", want: "...[hidden]"},
+		"JSON":             {secret: odd, text: string(inJSON), want: `"[hidden]"`},
+		"Go":               {secret: odd, text: fmt.Sprintf("%q", odd), want: `"[hidden]"`},
+		"Go in ASCII":      {secret: odd, text: fmt.Sprintf("%+q", odd), want: `"[hidden]"`},
+		"query":            {secret: odd, text: "a=" + url.QueryEscape(odd), want: "a=[hidden]"},
+		"path":             {secret: odd, text: "/" + url.PathEscape(odd), want: "/[hidden]"},
+		"HTML":             {secret: odd, text: "<b>" + html.EscapeString(odd) + "</b>", want: "<b>[hidden]</b>"},
+		"blanks around":    {secret: " Welcome1!\n", text: "Welcome1!", want: "[hidden]"},
+		"short":            {secret: "100", text: "100 of 1000", want: "100 of 1000"},
+		"a word of a list": {secret: "orders, root, items", text: "no root in rooted", want: "no [hidden] in rooted"},
+		"a word of a phrase": {secret: "hunter2-of-the user", text: "sap-user of the other user",
+			want: "sap-user of the other user"},
+		"a word of a class":    {secret: jaas, text: "kafka.virtual:9092", want: "kafka.virtual:9092"},
+		"a password of a pair": {secret: "joe:hush", text: "found hush", want: "found [hidden]"},
+		"a value of JAAS":      {secret: jaas, text: "found hush", want: "found [hidden]"},
+		"empty":                {secret: " ", text: "a b", want: "a b"},
+		"true":                 {secret: "true", text: "expected true", want: "expected true"},
+		"a scheme is none": {secret: "https://my.example", text: "no https://, https://my.example",
+			want: "no https://, https://[hidden]"},
+		"part of a character":  {secret: "\xb6\xb6\xb6\xb6", text: "ö\xb6\xb6\xb6\xb6", want: "[hidden]"},
+		"a piece":              {secret: "Welcome1!", text: "Welcome", want: "[hidden]"},
+		"less than a piece":    {secret: "Welcome1!", text: "Welco", want: "Welco"},
+		"of four":              {secret: "abcd", text: "xabcdx abc", want: "x[hidden]x abc"},
+		"inside of characters": {secret: "日本語日本語", text: "x日本語日本語y", want: "x[hidden]y"},
 	} {
-		var known secret.Redactor
-		known.Add(c.secret)
-		if got := known.Redact(c.text); got != c.want || (!utf8.ValidString(got) && utf8.ValidString(c.text)) {
+		var redactor secret.Redactor
+		redactor.Add(c.secret)
+		if got := redactor.Redact(c.text); got != c.want || (!utf8.ValidString(got) && utf8.ValidString(c.text)) {
 			t.Errorf("%s: expected %q, found %q", name, c.want, got)
 		}
 	}
-	for before := range 4 {
+	for prefixBytes := range 4 {
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-			var known secret.Redactor
-			known.Add("s3cr3t?Passw0rd>")
-			encoded := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>after"))
-			got := known.Redact("Basic " + encoded)
-			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
-				t.Errorf("after %d bytes: %q leaves %q", before, encoded, got)
+			var redactor secret.Redactor
+			redactor.Add("s3cr3t?Passw0rd>")
+			encoded := encoding.EncodeToString([]byte(strings.Repeat("u", prefixBytes) + "s3cr3t?Passw0rd>after"))
+			got := redactor.Redact("Basic " + encoded)
+			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+prefixBytes+8 {
+				t.Errorf("after %d bytes: expected the secret hidden in %q, found %q", prefixBytes, encoded, got)
 			}
 		}
 	}
@@ -79,8 +83,8 @@ func TestStrike(t *testing.T) {
 
 // A redacted document is valid JSON.
 func TestJSONStaysJSON(t *testing.T) {
-	var known secret.Redactor
-	known.Add("Welcome1!", "44300", `a"b\c`)
+	var redactor secret.Redactor
+	redactor.Add("Welcome1!", "44300", `a"b\c`)
 	for document, want := range map[string]string{
 		"{\n  \"a\": \"with Welcome1!\",\n  \"b\":44300}": "{\n  \"a\": \"with [hidden]\",\n  \"b\":\"[hidden]\"}",
 		`{"Welcome1!":-44300.5e+2}`:                       `{"[hidden]":"-[hidden].5e+2"}`,
@@ -89,53 +93,56 @@ func TestJSONStaysJSON(t *testing.T) {
 		`{"a":[true,null,1.5,"\ud83d\ude00",""]} `:        `{"a":[true,null,1.5,"\ud83d\ude00",""]} `,
 		"": "",
 	} {
-		if got := secret.RedactJSON(document, known.Redact); got != want {
-			t.Errorf("of %s: expected %s, found %s", document, want, got)
+		if got := secret.RedactJSON(document, redactor.Redact); got != want {
+			t.Errorf("%s: expected %s, found %s", document, want, got)
 		}
 	}
 }
 
 // A secret that was added twice is redacted until both are removed.
 func TestSecretAddedTwice(t *testing.T) {
-	var known secret.Redactor
-	first := known.Add("Welcome1!", "one, four")
-	second := known.Add("Welcome1!", "one, four")
-	first()
-	first()
-	if got := known.Redact("Welcome1! four"); got != "[hidden] [hidden]" {
-		t.Errorf("known once more: found %q", got)
+	var redactor secret.Redactor
+	removeFirst := redactor.Add("Welcome1!", "one, four")
+	removeSecond := redactor.Add("Welcome1!", "one, four")
+	removeFirst()
+	removeFirst()
+	if got := redactor.Redact("Welcome1! four"); got != "[hidden] [hidden]" {
+		t.Errorf("added once more: expected \"[hidden] [hidden]\", found %q", got)
 	}
-	second()
-	if got := known.Redact("Welcome1! four"); got != "Welcome1! four" {
-		t.Errorf("forgotten: found %q", got)
+	removeSecond()
+	if got := redactor.Redact("Welcome1! four"); got != "Welcome1! four" {
+		t.Errorf("removed: expected the unchanged text, found %q", got)
 	}
 	var none *secret.Redactor
 	if got := none.Redact("text"); got != "text" {
-		t.Errorf("nil: found %q", got)
+		t.Errorf("a nil redactor: expected the unchanged text, found %q", got)
 	}
 }
 
 // Texts with a part of a secret beyond the bounds are hidden as a whole; with too many secrets, all texts are.
 func TestStrikeBounds(t *testing.T) {
-	var known secret.Redactor
+	var redactor secret.Redactor
 	var b strings.Builder
 	for i := range 10_000 {
 		fmt.Fprintln(&b, i)
 	}
-	forget := known.Add(b.String())
-	for text, want := range map[string]string{"found " + b.String(): secret.Hidden, "another text": "another text"} {
-		if got := known.Redact(text); got != want {
-			t.Errorf("a long one: found %d bytes: %.100s", len(got), got)
+	remove := redactor.Add(b.String())
+	for text, want := range map[string]string{
+		"found " + b.String(): secret.Hidden,
+		"another text":        "another text",
+	} {
+		if got := redactor.Redact(text); got != want {
+			t.Errorf("a long secret: expected %q, found %d bytes: %.100s", want, len(got), got)
 		}
 	}
-	forget()
+	remove()
 	defer secret.WithCapacity(100)()
-	forget = known.Add("a secret of some bytes that takes too many windows")
-	if got := known.Redact("another text"); got != secret.Hidden {
-		t.Errorf("too much: found %q", got)
+	remove = redactor.Add("a secret of some bytes that takes too many windows")
+	if got := redactor.Redact("another text"); got != secret.Hidden {
+		t.Errorf("too many secrets: expected %q, found %q", secret.Hidden, got)
 	}
-	forget()
-	if got := known.Redact("another text"); got != "another text" {
-		t.Errorf("found %q", got)
+	remove()
+	if got := redactor.Redact("another text"); got != "another text" {
+		t.Errorf("after the removal: expected the unchanged text, found %q", got)
 	}
 }

@@ -25,7 +25,7 @@ func Redirect(next *http.Request, via []*http.Request) error {
 		return nil
 	}
 	if next.ContentLength != 0 {
-		return &RedirectError{next.URL.Scheme + "://" + next.URL.Host}
+		return &RedirectError{Origin: next.URL.Scheme + "://" + next.URL.Host}
 	}
 	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
 		next.Header.Del(name)
@@ -41,6 +41,7 @@ func (e *RedirectError) Error() string {
 		"configure that address if it is correct", e.Origin)
 }
 
+// sameOrigin compares scheme, host and port; a missing port is the scheme's default.
 func sameOrigin(a, b *url.URL) bool {
 	port := func(u *url.URL) string {
 		switch {

@@ -13,13 +13,17 @@ import (
 
 // Credentials are sent to their origin only, even after a redirect back to it; bodies to no other origin.
 func TestRedirectsCarryNoSecrets(t *testing.T) {
-	type seen struct{ path, authorization, cookie, body string }
-	var received []seen
+	type receivedRequest struct{ path, authorization, cookie, body string }
+	var received []receivedRequest
 	record := func(r *http.Request) {
 		body := make([]byte, 10)
 		n, _ := r.Body.Read(body)
-		received = append(received, seen{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Cookie"),
-			string(body[:n])})
+		received = append(received, receivedRequest{
+			path:          r.URL.Path,
+			authorization: r.Header.Get("Authorization"),
+			cookie:        r.Header.Get("Cookie"),
+			body:          string(body[:n]),
+		})
 	}
 	var first, second *httptest.Server
 	second = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,13 +55,13 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		body       string
 		secretAt   []string // paths that were requested with a secret
 		noSecretAt []string
-		refused    bool
+		isRefused  bool
 	}{
 		{method: "GET", path: "/here-end", secretAt: []string{"/here-end", "/end"}},
 		{method: "POST", path: "/here-end", body: "secret", secretAt: []string{"/here-end", "/end"}},
 		{method: "GET", path: "/there-end", secretAt: []string{"/there-end"}, noSecretAt: []string{"/end"}},
 		{method: "GET", path: "/there-back", secretAt: []string{"/there-back"}, noSecretAt: []string{"/back", "/end"}},
-		{method: "POST", path: "/there-end", body: "secret", secretAt: []string{"/there-end"}, refused: true},
+		{method: "POST", path: "/there-end", body: "secret", secretAt: []string{"/there-end"}, isRefused: true},
 	} {
 		received = nil
 		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))
@@ -68,15 +72,17 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		if err == nil {
 			a.Body.Close()
 		}
-		if refused := new(secret.RedirectError); errors.As(err, &refused) != c.refused || (!c.refused && err != nil) {
-			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.refused, err)
+		refusal := new(secret.RedirectError)
+		if errors.As(err, &refusal) != c.isRefused || (!c.isRefused && err != nil) {
+			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.isRefused, err)
 		}
-		var want []seen
+		var want []receivedRequest
 		for _, path := range c.secretAt {
-			want = append(want, seen{path, "Bearer x", "x=y", c.body})
+			want = append(want, receivedRequest{path: path, authorization: "Bearer x", cookie: "x=y",
+				body: c.body})
 		}
 		for _, path := range c.noSecretAt {
-			want = append(want, seen{path, "", "", ""})
+			want = append(want, receivedRequest{path: path})
 		}
 		if len(received) != len(want) {
 			t.Fatalf("%s %s: expected %v, found %v", c.method, c.path, want, received)

@@ -15,8 +15,7 @@ type Value struct {
 	secret *secretText
 }
 
-// secretText holds a secret behind a function, since package fmt prints unexported fields, but not results of
-// functions.
+// secretText holds a secret behind a function, since package fmt prints unexported fields.
 type secretText struct {
 	text     func() string
 	fromFile bool
@@ -79,16 +78,23 @@ func RedactError(err error, redact func(string) string) error {
 	}
 	message := err.Error()
 	if redacted := redact(message); redacted != message {
-		return &redactedError{redacted, err}
+		return &redactedError{text: redacted, cause: err}
 	}
 	return err
 }
 
+type redactedError struct {
+	text  string
+	cause error
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.cause }
+
 // jsonValues matches the strings, also the names of members, and the numbers of a valid JSON document.
 var jsonValues = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9Ee]*`)
 
-// RedactJSON redacts strings and numbers of a JSON document, which stays valid. It redacts a text that is no valid JSON
-// as a whole.
+// RedactJSON redacts strings and numbers of a JSON document, which stays valid; other texts are redacted as a whole.
 func RedactJSON(document string, redact func(string) string) string {
 	if !json.Valid([]byte(document)) {
 		return redact(document)
@@ -105,11 +111,3 @@ func RedactJSON(document string, redact func(string) string) string {
 		return encodeJSON(redacted, false)
 	})
 }
-
-type redactedError struct {
-	text  string
-	cause error
-}
-
-func (e *redactedError) Error() string { return e.text }
-func (e *redactedError) Unwrap() error { return e.cause }

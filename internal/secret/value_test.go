@@ -14,10 +14,11 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
+// A secret value is not shown by package fmt, logs or encodings.
 func TestValueIsNotShown(t *testing.T) {
 	const canary = "c4n4ry-of-a-value"
-	var known secret.Redactor
-	v := known.NewSecret("before "+canary, true, canary)
+	var redactor secret.Redactor
+	v := redactor.NewSecret("before "+canary, true, canary)
 	type holder struct {
 		Value  secret.Value
 		inside []secret.Value
@@ -40,27 +41,28 @@ func TestValueIsNotShown(t *testing.T) {
 		}
 	}
 	if v.Reveal() != "before "+canary || !v.IsSecret() || !v.FromFile() || v.String() != secret.Hidden {
-		t.Errorf("found %q, %t, %t", v.Reveal(), v.IsSecret(), v.FromFile())
+		t.Errorf("expected a secret of a file, found %q, secret %t, of a file %t", v.Reveal(), v.IsSecret(),
+			v.FromFile())
 	}
 	if w := secret.Plain("text"); w.String() != "text" || w.IsSecret() || fmt.Sprintf("%q", w) != `"text"` ||
-		w.Equal(known.NewSecret("text", false)) {
-		t.Errorf("found %v", w)
+		w.Equal(redactor.NewSecret("text", false)) {
+		t.Errorf("expected a text that is no secret, found %v", w)
 	}
 }
 
 // A value's secret is redacted as long as the value exists.
 func TestValueIsRedactedWhileItExists(t *testing.T) {
-	var known secret.Redactor
-	v := known.NewSecret("x-c4n4ry", false, "c4n4ry")
+	var redactor secret.Redactor
+	v := redactor.NewSecret("x-c4n4ry", false, "c4n4ry")
 	runtime.GC()
-	if got := known.Redact("a c4n4ry, x-"); got != "a [hidden], x-" {
-		t.Errorf("found %q", got)
+	if got := redactor.Redact("a c4n4ry, x-"); got != "a [hidden], x-" {
+		t.Errorf("expected \"a [hidden], x-\", found %q", got)
 	}
 	runtime.KeepAlive(v)
-	within := time.After(30 * time.Second)
-	for known.Redact("a c4n4ry") != "a c4n4ry" {
+	timeout := time.After(30 * time.Second)
+	for redactor.Redact("a c4n4ry") != "a c4n4ry" {
 		select {
-		case <-within:
+		case <-timeout:
 			t.Fatal("expected the secret to be removed with its value")
 		default:
 			runtime.GC()
