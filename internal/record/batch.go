@@ -17,23 +17,20 @@ type Batch struct {
 	Topics []string
 	Rows   []wit.Row
 	Data   []byte
-	// Retained are the schemas that rows name, by which the registry knows that they are needed. Who copies rows into
-	// another batch copies these too.
+	// Retained are the schemas of the rows. The registry keeps them, and copies of rows must retain them too.
 	Retained []*Schema
 }
 
-// RecordIDs are the records that the rows of a batch came of, as they were read, before transforms: what a sink
-// identifies them by.
+// RecordIDs identify the records that a sink has read, before transforms, by the rows of a batch.
 type RecordIDs struct {
-	// Topics is indexed by the IDs' topic.
-	Topics []string
+	Topics []string // indexed by the IDs' topic
 	IDs    []wit.RecordID
 }
 
 // Retain keeps a row's schema registered as long as the batch exists.
 func (b *Batch) Retain(schema *Schema) {
-	const back = 8
-	for i := len(b.Retained) - 1; i >= 0 && i >= len(b.Retained)-back; i-- {
+	const comparedSchemas = 8
+	for i := len(b.Retained) - 1; i >= 0 && i >= len(b.Retained)-comparedSchemas; i-- {
 		if b.Retained[i] == schema {
 			return
 		}
@@ -46,20 +43,20 @@ func (b *Batch) Bytes(d wit.ValueSlice) []byte {
 	return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size]
 }
 
-// Subset returns a batch of some rows, by their positions, which may share the data.
+// Subset returns a batch of some rows, by their positions. It may share the data.
 func (b *Batch) Subset(rows []uint32) *Batch {
-	part := &Batch{Registry: b.Registry, Topics: b.Topics, Retained: b.Retained, Rows: make([]wit.Row, len(rows))}
+	subset := &Batch{Registry: b.Registry, Topics: b.Topics, Retained: b.Retained, Rows: make([]wit.Row, len(rows))}
 	size := 0
 	for n, row := range rows {
-		part.Rows[n] = b.Rows[row]
+		subset.Rows[n] = b.Rows[row]
 		size += b.RowBytes(int(row))
 	}
 	if len(rows) == len(b.Rows) || size >= len(b.Data) {
-		part.Data = b.Data
-		return part
+		subset.Data = b.Data
+		return subset
 	}
-	part.copyFrom(b, size)
-	return part
+	subset.copyFrom(b, size)
+	return subset
 }
 
 // RowBytes returns the size of a row.
@@ -70,15 +67,19 @@ func (b *Batch) RowBytes(row int) (size int) {
 	return size
 }
 
-// CopyRow returns a batch of one row that shares no memory.
+// CopyRow returns a batch of one row that shares no memory with b.
 func (b *Batch) CopyRow(row int) *Batch {
-	copied := &Batch{Registry: b.Registry, Topics: slices.Clone(b.Topics), Retained: slices.Clone(b.Retained),
-		Rows: []wit.Row{b.Rows[row]}}
-	copied.copyFrom(b, b.RowBytes(row))
-	return copied
+	batch := &Batch{
+		Registry: b.Registry,
+		Topics:   slices.Clone(b.Topics),
+		Retained: slices.Clone(b.Retained),
+		Rows:     []wit.Row{b.Rows[row]},
+	}
+	batch.copyFrom(b, b.RowBytes(row))
+	return batch
 }
 
-// copyFrom copies the rows' bytes, size in all, from another batch.
+// copyFrom copies the bytes of the rows, size in total, from another batch and sets the positions of the rows' values.
 func (b *Batch) copyFrom(other *Batch, size int) {
 	b.Data = make([]byte, 0, size)
 	for n := range b.Rows {
@@ -92,6 +93,7 @@ func (b *Batch) copyFrom(other *Batch, size int) {
 	}
 }
 
+// valueSlices returns the key, value and headers of a row, to read or change.
 func (b *Batch) valueSlices(row int) [3]*wit.ValueSlice {
 	r := &b.Rows[row]
 	return [3]*wit.ValueSlice{&r.Key, &r.Value, &r.Headers}

@@ -18,22 +18,23 @@ func FuzzRegistry(f *testing.F) {
 		reg := shared.ForConnector(string('a' + rune(owner%4)))
 		r := connectdatatest.New(seed)
 		for _, nodes := range [][]wit.SchemaNode{r.Schema(), r.Nodes()} {
-			s, err := reg.Intern(nodes)
+			first, err := reg.Intern(nodes)
 			if err != nil {
 				continue
 			}
 			b := Batch{Registry: reg}
-			b.Retain(s)
-			again, err := reg.Intern(nodes)
-			if err != nil || again != s || reg.Get(s.ID) != s || s.Size <= 0 {
-				t.Fatalf("seed %d: %v and %v, %v", seed, s, again, err)
+			b.Retain(first)
+			second, err := reg.Intern(nodes)
+			if err != nil || second != first || reg.Get(first.ID) != first || first.Size <= 0 {
+				t.Fatalf("seed %d: expected one registered schema, found %v and %v, %v", seed, first, second, err)
 			}
 			b.Reset()
 		}
 		reg.mu.RLock()
 		defer reg.mu.RUnlock()
 		if reg.owner.bytes > maxRegistryBytes || reg.owner.bytes < 0 {
-			t.Fatalf("%d bytes of %d schemas", reg.owner.bytes, len(reg.owner.entries))
+			t.Fatalf("expected at most %d bytes, found %d of %d schemas", maxRegistryBytes, reg.owner.bytes,
+				len(reg.owner.entries))
 		}
 	})
 }

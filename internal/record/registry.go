@@ -1,5 +1,4 @@
-// Package record has the data that moves through a worker: schemas with process-wide numbers, and batches of rows with
-// their bytes in one buffer.
+// Package record has schemas with process-wide numbers, and batches of rows with their bytes in one buffer.
 package record
 
 import (
@@ -21,9 +20,8 @@ import (
 const maxRegistryBytes = 64 << 20
 
 // Registry numbers schemas: equal schemas have one number, below [wit.GuestSchemas], as long as something references
-// them: an instance of a plugin that knows them, a batch with rows of them ([Batch.Retain]), a converter that has
-// compiled them. Other schemas are forgotten, and their numbers are not used again. Number 0 means no schema. A
-// registry is safe for concurrent use.
+// them: a plugin instance, a batch ([Batch.Retain]) or a converter. Other schemas are forgotten, and their numbers are
+// not used again. Number 0 means no schema. A registry is safe for concurrent use.
 type Registry struct {
 	*store
 	owner *account
@@ -38,6 +36,7 @@ type store struct {
 	owners map[string]*account
 }
 
+// registration is the last schema with a text. The schema may be unused: then its pointer is nil.
 type registration struct {
 	id     uint32
 	schema weak.Pointer[Schema]
@@ -45,11 +44,11 @@ type registration struct {
 
 // account has the schemas that one connector has registered.
 type account struct {
-	permanent bool // retained keeps all schemas for ever: no connector owns them
+	permanent bool // whether retained keeps all schemas for ever: no connector owns them
 	retained  []*Schema
 	bytes     int
-	entries   map[uint32]entry
-	lastGC    time.Time // the last garbage collection because it was full
+	entries   map[uint32]entry // by the schema's number
+	lastGC    time.Time        // the last garbage collection because the registry was full
 }
 
 // entry is what to delete together with a schema.
@@ -72,12 +71,16 @@ func (s *Schema) Root() *wit.SchemaNode { return &s.Nodes[0] }
 // Wit returns the schema for a plugin.
 func (s *Schema) Wit() wit.Schema { return wit.Schema{ID: s.ID, Nodes: s.Nodes} }
 
-// NewRegistry returns an empty registry. It never forgets schemas that are registered through itself instead of a
-// registry of [Registry.ForConnector].
+// NewRegistry returns an empty registry. It keeps schemas for ever, except through [Registry.ForConnector].
 func NewRegistry() *Registry {
-	return &Registry{&store{byID: map[uint32]weak.Pointer[Schema]{}, byText: map[[sha256.Size]byte]registration{},
-		owners: map[string]*account{}},
-		&account{permanent: true, entries: map[uint32]entry{}}}
+	return &Registry{
+		store: &store{
+			byID:   map[uint32]weak.Pointer[Schema]{},
+			byText: map[[sha256.Size]byte]registration{},
+			owners: map[string]*account{},
+		},
+		owner: &account{permanent: true, entries: map[uint32]entry{}},
+	}
 }
 
 // ForConnector returns a registry with the same schemas, in which new ones count for a connector.
@@ -89,7 +92,7 @@ func (r *Registry) ForConnector(connector string) *Registry {
 		a = &account{entries: map[uint32]entry{}}
 		r.owners[connector] = a
 	}
-	return &Registry{r.store, a}
+	return &Registry{store: r.store, owner: a}
 }
 
 // Intern returns the registered schema with these nodes, and registers it if it is new. It returns an error if
@@ -122,8 +125,8 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	schema = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
 	p := weak.Make(schema)
 	r.byID[schema.ID] = p
-	r.byText[digest] = registration{schema.ID, p}
-	r.owner.entries[schema.ID] = entry{digest, size, p}
+	r.byText[digest] = registration{id: schema.ID, schema: p}
+	r.owner.entries[schema.ID] = entry{text: digest, size: size, schema: p}
 	r.owner.bytes += size
 	r.retainForever(schema)
 	store := r.store
@@ -142,8 +145,8 @@ func (r *Registry) retainForever(s *Schema) {
 	}
 }
 
-// ensureCapacity returns an error if the connector has no room for a schema; r.mu is locked. Only a garbage collection
-// shows which schemas are unused, so it runs one when the registry is full, once a second at most.
+// ensureCapacity returns an error if the connector has no room for a schema. If the registry is full it runs a garbage
+// collection, at most once a second, to find and remove unused schemas. r.mu is locked.
 func (r *Registry) ensureCapacity(size int) error {
 	account := r.owner
 	if account.permanent || account.bytes+size <= maxRegistryBytes {

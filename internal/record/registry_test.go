@@ -5,11 +5,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Equal nodes have one schema, found by its number; other numbers have none.
 func TestInternReturnsOneNumberPerSchema(t *testing.T) {
 	r := NewRegistry()
 	nodes := func(name string) []wit.SchemaNode {
@@ -21,10 +23,11 @@ func TestInternReturnsOneNumberPerSchema(t *testing.T) {
 	same, _ := r.Intern(nodes("x"))
 	other, _ := r.Intern(nodes("y"))
 	if a != same || a == other || a.ID == 0 || r.Get(a.ID) != a || r.Get(0) != nil || r.Get(99) != nil {
-		t.Fatalf("a=%v same=%v other=%v", a, same, other)
+		t.Fatalf("expected one schema for equal nodes and another for others, found %v, %v and %v", a, same, other)
 	}
 }
 
+// Nodes that contain themselves or miss others are rejected.
 func TestInternRejectsLoopsAndMissingNodes(t *testing.T) {
 	for want, nodes := range map[string][]wit.SchemaNode{
 		"at least one node":        {},
@@ -72,17 +75,17 @@ func TestSchemaSizeIsTreeSize(t *testing.T) {
 		nodes []wit.SchemaNode
 		want  string
 	}{
-		"40 nodes":         {chain(40, 2), "at most 10000 fields"},
-		"40 maps":          {append(maps, wit.SchemaNode{Kind: wit.String}), "at most 40000 nodes"},
-		"99 in each other": {chain(99, 1), ""},
-		"and one more":     {chain(100, 1), "at most 100 nodes in each other"},
-		"10,000 fields":    {wide(10_000, wit.SchemaNode{Kind: wit.Int8}), ""},
-		"and one field":    {wide(10_001, wit.SchemaNode{Kind: wit.Int8}), "at most 10000 fields"},
-		"a shared text":    {wide(5000, text), "at most 4194304 bytes"},
-		"many nodes":       {make([]wit.SchemaNode, 50_000), "at most 40000 nodes"},
-		"scale":            {decimal("1001"), "a scale from -1000 to 1000"},
-		"no scale":         {decimal("x"), ""},
-		"good scale":       {decimal("-1000"), ""},
+		"40 nodes":         {nodes: chain(40, 2), want: "at most 10000 fields"},
+		"40 maps":          {nodes: append(maps, wit.SchemaNode{Kind: wit.String}), want: "at most 40000 nodes"},
+		"99 in each other": {nodes: chain(99, 1)},
+		"and one more":     {nodes: chain(100, 1), want: "at most 100 nodes in each other"},
+		"10,000 fields":    {nodes: wide(10_000, wit.SchemaNode{Kind: wit.Int8})},
+		"and one field":    {nodes: wide(10_001, wit.SchemaNode{Kind: wit.Int8}), want: "at most 10000 fields"},
+		"a shared text":    {nodes: wide(5000, text), want: "at most 4194304 bytes"},
+		"many nodes":       {nodes: make([]wit.SchemaNode, 50_000), want: "at most 40000 nodes"},
+		"scale":            {nodes: decimal("1001"), want: "a scale from -1000 to 1000"},
+		"no scale":         {nodes: decimal("x")},
+		"good scale":       {nodes: decimal("-1000")},
 	} {
 		if _, err := NewRegistry().Intern(c.nodes); (c.want == "" && err != nil) || (c.want != "" && (err == nil ||
 			!strings.Contains(err.Error(), c.want))) {
@@ -95,47 +98,48 @@ func TestSchemaSizeIsTreeSize(t *testing.T) {
 // stopped, while another connector has all the space that it needs.
 func TestUnusedSchemasAreRemoved(t *testing.T) {
 	r := NewRegistry()
-	page := func(of *Registry, i int) (*Schema, error) {
-		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
+	internPage := func(registry *Registry, i int) (*Schema, error) {
+		return registry.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
 			strings.Repeat("d", 3<<20))}})
 	}
-	ours := r.ForConnector("ours")
-	theirs := r.ForConnector("theirs")
-	held, _ := page(ours, -1)
+	registry := r.ForConnector("ours")
+	otherRegistry := r.ForConnector("theirs")
+	retained, _ := internPage(registry, -1)
 	for i := range 60 { // 180 MB
-		if _, err := page(ours, i); err != nil {
-			// The registry is full, and its last garbage collection was within a second: garbage is found by the next
-			// one.
-			ours.owner.lastGC = ours.owner.lastGC.Add(-2e9)
-			if _, err = page(ours, i); err != nil {
-				t.Fatal(i, err)
+		if _, err := internPage(registry, i); err != nil {
+			// The registry is full, and its last garbage collection was less than a second ago: allow the next one.
+			registry.owner.lastGC = registry.owner.lastGC.Add(-2 * time.Second)
+			if _, err = internPage(registry, i); err != nil {
+				t.Fatalf("page %d: %v", i, err)
 			}
 		}
 	}
 	runtime.GC()
-	if r.Get(held.ID) != held || len(ours.owner.entries) > 30 || ours.owner.bytes > maxRegistryBytes {
-		t.Errorf("%d schemas of %d bytes are registered", len(ours.owner.entries), ours.owner.bytes)
+	if r.Get(retained.ID) != retained || len(registry.owner.entries) > 30 ||
+		registry.owner.bytes > maxRegistryBytes {
+		t.Errorf("expected at most 30 schemas and the retained one, found %d schemas of %d bytes",
+			len(registry.owner.entries), registry.owner.bytes)
 	}
-	b := Batch{Registry: theirs}
+	b := Batch{Registry: otherRegistry}
 	var err error
 	for i := 0; err == nil && i < 100; i++ {
 		var s *Schema
-		if s, err = page(theirs, 1000+i); err == nil {
+		if s, err = internPage(otherRegistry, 1000+i); err == nil {
 			b.Retain(s)
 		}
 	}
 	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
 		len(b.Retained) < 20 {
-		t.Errorf("%d were retained, %v", len(b.Retained), err)
+		t.Errorf("expected an error after 20 retained schemas, found %d, %v", len(b.Retained), err)
 	}
 	for _, s := range b.Retained {
 		if r.Get(s.ID) != s {
-			t.Fatal("a schema that a batch retains was removed")
+			t.Fatalf("expected schema %d, which a batch retains, found %v", s.ID, r.Get(s.ID))
 		}
 	}
-	if _, err := page(ours, 5000); err != nil {
-		t.Error(err)
+	if _, err := internPage(registry, 5000); err != nil {
+		t.Error("another connector:", err)
 	}
-	runtime.KeepAlive(held)
+	runtime.KeepAlive(retained)
 	b.Reset()
 }
