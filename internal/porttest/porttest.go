@@ -15,8 +15,8 @@ import (
 const firstPort, lastPort = 20_000, 31_999
 
 var reserved struct {
-	mu  sync.Mutex
-	all []net.PacketConn // UDP ports that mark ports as reserved for other processes
+	mu    sync.Mutex
+	ports []net.PacketConn // UDP ports, never closed, which mark TCP ports as reserved for this process
 }
 
 // Address returns a free address of this machine.
@@ -27,7 +27,7 @@ func Address(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Listen listens on such an address; after Close a test may listen there again.
+// Listen listens on a free address; after Close a test may listen there again.
 func Listen(t testing.TB) net.Listener {
 	t.Helper()
 	reserved.mu.Lock()
@@ -43,24 +43,24 @@ func Listen(t testing.TB) net.Listener {
 			reservation.Close()
 			continue
 		}
-		reserved.all = append(reserved.all, reservation)
+		reserved.ports = append(reserved.ports, reservation)
 		return l
 	}
 	t.Fatal("found no port to listen on")
 	return nil
 }
 
-// Serve serves connections at a free address until the test ends, each in a goroutine of its own, which it does not
-// wait for.
+// Serve serves connections at a free address until the test ends, each in its own goroutine. The end of the test closes
+// connections and does not wait for the goroutines.
 func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var open sync.Map
-	var accepting sync.WaitGroup
-	accepting.Go(func() {
+	var open sync.Map // the accepted connections
+	var acceptLoop sync.WaitGroup
+	acceptLoop.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
@@ -75,7 +75,7 @@ func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 	})
 	t.Cleanup(func() {
 		listener.Close()
-		accepting.Wait()
+		acceptLoop.Wait()
 		open.Range(func(conn, _ any) bool {
 			conn.(net.Conn).Close()
 			return true

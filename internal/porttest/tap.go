@@ -12,8 +12,8 @@ type Tap struct {
 	// At is the address of the tap's port.
 	At string
 
-	mu   sync.Mutex
-	seen []byte // bytes of both directions
+	mu       sync.Mutex
+	recorded []byte // bytes of both directions
 }
 
 // NewTap opens a tap to an address until the test ends.
@@ -33,7 +33,7 @@ func NewTap(t testing.TB, to string) *Tap {
 	return tap
 }
 
-// forward copies bytes until one side closes, then closes both.
+// forward copies and records bytes until one side closes, then closes both.
 func (t *Tap) forward(to, from net.Conn) {
 	io.Copy(io.MultiWriter(t, to), from)
 	from.Close()
@@ -44,7 +44,7 @@ func (t *Tap) forward(to, from net.Conn) {
 func (t *Tap) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seen = append(t.seen, b...)
+	t.recorded = append(t.recorded, b...)
 	return len(b), nil
 }
 
@@ -52,5 +52,5 @@ func (t *Tap) Write(b []byte) (int, error) {
 func (t *Tap) Seen() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.seen)
+	return string(t.recorded)
 }
