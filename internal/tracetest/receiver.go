@@ -25,7 +25,7 @@ type Span struct {
 	Kind    tracepb.Span_SpanKind
 	Failed  bool   // the status is an error
 	Message string // of the status
-	// Texts are the attributes with non-empty strings. Numbers are the others; those that are no integers are 0.
+	// Texts are the attributes with non-empty strings. Numbers are all others; attributes other than integers are 0.
 	Texts   map[string]string
 	Numbers map[string]int64
 	Links   []string // span IDs
@@ -62,6 +62,7 @@ func Start(t *testing.T) *Receiver {
 	return r
 }
 
+// record decodes the body of a request and appends the request and its spans.
 func (r *Receiver) record(q *http.Request) error {
 	body, err := gzip.NewReader(q.Body)
 	if err != nil {
@@ -95,11 +96,20 @@ func (r *Receiver) record(q *http.Request) error {
 	return nil
 }
 
+// newSpan returns a received span of a service.
 func newSpan(service string, s *tracepb.Span) Span {
-	span := Span{Service: service, Name: s.Name, Kind: s.Kind, Message: s.Status.GetMessage(),
-		Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
-		Parent: hex.EncodeToString(s.ParentSpanId), Failed: s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
-		Texts: map[string]string{}, Numbers: map[string]int64{}}
+	span := Span{
+		Service: service,
+		Name:    s.Name,
+		Trace:   hex.EncodeToString(s.TraceId),
+		ID:      hex.EncodeToString(s.SpanId),
+		Parent:  hex.EncodeToString(s.ParentSpanId),
+		Kind:    s.Kind,
+		Failed:  s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
+		Message: s.Status.GetMessage(),
+		Texts:   map[string]string{},
+		Numbers: map[string]int64{},
+	}
 	for _, attribute := range s.Attributes {
 		if text := attribute.Value.GetStringValue(); text != "" {
 			span.Texts[attribute.Key] = text
