@@ -1,4 +1,4 @@
-// Package buildinfo knows the version of this build, and the version of Kafka Connect that the REST API reports.
+// Package buildinfo has the version of this build, and the version of Kafka Connect that the REST API reports.
 package buildinfo
 
 import (
@@ -9,14 +9,12 @@ import (
 // kafkaVersion is the release of Kafka Connect whose REST responses this worker reproduces.
 const kafkaVersion = "4.3.1"
 
-// Release is the version that the program was built as. The program sets it before anything else runs. If it is empty,
-// the version of the module counts.
+// Release is the version that the program sets before anything else runs. If it is empty, the module's version counts.
 var Release string
 
-// readBuildInfo parses the build info of the program once.
 var readBuildInfo = sync.OnceValues(debug.ReadBuildInfo)
 
-// Version returns the version and the commit of this build, as far as the build knows them.
+// Version returns the version and the commit of this build: "development" and "unknown" if the build has none.
 func Version() (version, commit string) {
 	version = Release
 	commit = "unknown"
@@ -35,6 +33,7 @@ func Version() (version, commit string) {
 	return orDevelopment(version), commit
 }
 
+// orDevelopment returns the version, "development" if it is empty.
 func orDevelopment(version string) string {
 	if version == "" {
 		return "development"
