@@ -89,9 +89,9 @@ func TestPollReasons(t *testing.T) {
 	}
 	firstPage, err := load.page(0, step.Fetch)
 	noError(t, err)
-	again, err := load.next(0, append(firstPage, wit.IntegerEntry("record", 3)), start)
-	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
-		t.Fatalf("expected the second page, found %+v (%v)", again, err)
+	secondPage, err := load.next(0, append(firstPage, wit.IntegerEntry("record", 3)), start)
+	if err != nil || secondPage.Fetch == nil || !strings.Contains(secondPage.Fetch.Request.Target, "$skiptoken") {
+		t.Fatalf("expected the second page, found %+v (%v)", secondPage, err)
 	}
 	done := load.readAll(firstPage)
 	for _, test := range []struct {

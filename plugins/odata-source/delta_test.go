@@ -223,8 +223,8 @@ func TestRereadRowHasNewProperty(t *testing.T) {
 	}
 	follower.start()
 	noError(t, follower.catchUp(poll))
-	if found := follower.state["[3]"]["UnitsOnOrder"]; found == nil {
-		t.Errorf("unexpected record %v", follower.state["[3]"])
+	if follower.state["[3]"]["UnitsOnOrder"] == nil {
+		t.Errorf("expected UnitsOnOrder again, found the record %v", follower.state["[3]"])
 	}
 }
 
@@ -493,7 +493,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 				}
 			}
 			stored := fmt.Sprint(follower.stored)
-			before := len(follower.targets)
+			requestCount := len(follower.targets)
 			err := follower.catchUp(poll)
 			if !errorContains(err, test.message) {
 				t.Errorf("expected %q, found %v", test.message, err)
@@ -501,7 +501,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
 				t.Errorf("expected the offset %s, found %v", stored, follower.stored)
 			}
-			if n := len(follower.targets) - before; n > 5 {
+			if n := len(follower.targets) - requestCount; n > 5 {
 				t.Errorf("expected at most 5 requests, found %d", n)
 			}
 			isKeyless := strings.Contains(test.name, "without a key")
@@ -534,23 +534,23 @@ func TestDeltaReload(t *testing.T) {
 		follower := followSet(t, service, deltaSet("Products", settings...)...)
 		write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 		service.Set("expire-tokens", "")
-		earlier := len(follower.log)
+		rowCount := len(follower.log)
 		noError(t, follower.catchUp(poll))
 		follower.checkTopic(service, "Products", "ProductID", "ProductName")
-		reloaded := len(follower.log) - earlier
+		reloaded := len(follower.log) - rowCount
 		if reloaded != service.Count("Products") {
-			t.Errorf("found %d rows of %d", reloaded, service.Count("Products"))
+			t.Errorf("expected %d rows, found %d", service.Count("Products"), reloaded)
 		}
 		for i, e := range follower.log {
-			mark := map[int]string{earlier: "begin", len(follower.log) - 1: "end"}[i]
-			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= earlier) ||
+			mark := map[int]string{rowCount: "begin", len(follower.log) - 1: "end"}[i]
+			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= rowCount) ||
 				e.headers[feedreader.HeaderMark] != mark ||
 				e.headers[sourceconfig.HeaderChange] != change {
 				t.Errorf("row %d of %d: headers %v", i, len(follower.log), e.headers)
 			}
 		}
-		if err := follower.catchUp(poll); err != nil || len(follower.log) != earlier+reloaded {
-			t.Errorf("found %d more rows, %v", len(follower.log)-earlier-reloaded, err)
+		if err := follower.catchUp(poll); err != nil || len(follower.log) != rowCount+reloaded {
+			t.Errorf("expected no more rows, found %d, %v", len(follower.log)-rowCount-reloaded, err)
 		}
 	}
 }
@@ -598,7 +598,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
 			if len(rows) != test.rows || service.Count("Products") != 77 {
-				t.Errorf("found %d rows of %d, expected %d", len(rows), service.Count("Products"), test.rows)
+				t.Errorf("expected %d rows of 77, found %d of %d", test.rows, len(rows), service.Count("Products"))
 			}
 			for i, e := range rows {
 				isLast := i == len(rows)-1 && test.ends
@@ -629,9 +629,9 @@ func TestRewrittenLink(t *testing.T) {
 		"sap.odata#00.delta.link.replacement=$1'"+token+"'")
 	for i, want := range []int{1, 0, 0} {
 		follower.start()
-		earlier := len(follower.log)
-		if err := follower.catchUp(start); err != nil || len(follower.log)-earlier != want {
-			t.Errorf("start %d: %d rows were read again, %v", i, len(follower.log)-earlier, err)
+		rowCount := len(follower.log)
+		if err := follower.catchUp(start); err != nil || len(follower.log)-rowCount != want {
+			t.Errorf("start %d: %d rows were read again, %v", i, len(follower.log)-rowCount, err)
 		}
 	}
 }
@@ -644,10 +644,10 @@ func TestDeltaLinkOfAnotherConnector(t *testing.T) {
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.p.CheckOffset([]wit.OffsetEntry{wit.StringEntry("service", sapNorthwind),
 		wit.StringEntry("entityset", "Products")}, follower.stored))
-	earlier := len(follower.log)
+	rowCount := len(follower.log)
 	follower.start()
-	if err := follower.catchUp(start); err != nil || len(follower.log) != earlier+1 {
-		t.Errorf("expected one change, found %d, %v", len(follower.log)-earlier, err)
+	if err := follower.catchUp(start); err != nil || len(follower.log) != rowCount+1 {
+		t.Errorf("expected one change, found %d, %v", len(follower.log)-rowCount, err)
 	}
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
@@ -694,7 +694,7 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 					r.Body = slices.Insert(slices.Clone(r.Body), i, []byte("<m:count>30</m:count>")...)
 				}
 			}
-			before := len(follower.log)
+			rowCount := len(follower.log)
 			noError(t, follower.catchUp(wit.PollReason{Snapshot: wit.Ptr("4711")}))
 			follower.onResponse = nil
 			write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
@@ -702,7 +702,7 @@ func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			rows := 0
 			marks := ""
-			for _, e := range follower.log[before:] {
+			for _, e := range follower.log[rowCount:] {
 				mark := e.headers[feedreader.HeaderMark]
 				marks += mark + " "
 				if e.headers[feedreader.HeaderSnapshot] == "4711" && mark != "ended" {
@@ -830,13 +830,13 @@ func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 	follower.onResponse = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "deltatoken") {
 			path, _, _ := strings.Cut(q.Target, "?")
-			whole := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path,
+			complete := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path,
 				Headers: []wit.Header{
 					{Name: "Accept", Value: "application/atom+xml"},
 					{Name: "Prefer", Value: delta.TrackChanges},
 				}})
-			r.Status = whole.Status
-			r.Body = whole.Body
+			r.Status = complete.Status
+			r.Body = complete.Body
 		}
 	}
 	for n := range 3 {

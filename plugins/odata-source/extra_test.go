@@ -85,13 +85,14 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		if !test.stale {
 			continue
 		}
-		again := newLoad(t, service, setOf("/s", "X", test.setting)...)
-		if again.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-			t.Error("the fingerprint of the feed has changed")
+		second := newLoad(t, service, setOf("/s", "X", test.setting)...)
+		if second.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
+			t.Errorf("expected the fingerprint %s, found %s", load.opened.Feeds[0].Fingerprint,
+				second.opened.Feeds[0].Fingerprint)
 		}
-		again.readAll(offset)
-		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Fields) != 2 {
-			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(again.rows), nodes[0].Fields)
+		second.readAll(offset)
+		if nodes := second.opened.Feeds[0].Value.Nodes; len(second.rows) != 20 || len(nodes[0].Fields) != 2 {
+			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(second.rows), nodes[0].Fields)
 		}
 	}
 }

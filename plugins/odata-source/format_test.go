@@ -41,7 +41,8 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 				}
 			}
 			if requests != 1 {
-				t.Errorf("found %d requests with $format:\n%s", requests, strings.Join(follower.targets, "\n"))
+				t.Errorf("expected one request with $format, found %d:\n%s", requests,
+					strings.Join(follower.targets, "\n"))
 			}
 		})
 	}

@@ -154,8 +154,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 					for _, isRowToo := range []bool{false, true} {
 						follower.start() // by an instance that has only the offset
 						noError(t, follower.catchUp(poll))
-						if found := follower.topicGuids(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
-							t.Fatalf("expected %v, found %v: %v", service.rows, found, follower.state)
+						if got := follower.topicGuids(); !slices.EqualFunc(got, service.rows, strings.EqualFold) {
+							t.Fatalf("expected %v, found %v: %v", service.rows, got, follower.state)
 						}
 						service.changed = []string{service.rows[0]}
 						service.deleted = []string{service.rows[len(service.rows)-1]}
@@ -164,8 +164,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 						}
 						service.rows = service.rows[:len(service.rows)-1]
 						noError(t, follower.catchUp(poll))
-						if found := follower.topicGuids(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
-							t.Fatalf("deleted: expected %v, found %v", service.rows, found)
+						if got := follower.topicGuids(); !slices.EqualFunc(got, service.rows, strings.EqualFold) {
+							t.Fatalf("deleted: expected %v, found %v", service.rows, got)
 						}
 					}
 				})
@@ -198,8 +198,8 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 			service.rows = service.rows[:1]
 			follower.start()
 			noError(t, follower.catchUp(poll))
-			if found := follower.topicGuids(); !slices.Equal(found, service.rows) {
-				t.Errorf("expected %v, found %v", service.rows, found)
+			if got := follower.topicGuids(); !slices.Equal(got, service.rows) {
+				t.Errorf("expected %v, found %v", service.rows, got)
 			}
 		})
 	}
@@ -226,8 +226,8 @@ func TestGuidsInNotifications(t *testing.T) {
 			}
 			noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if found := follower.topicGuids(); len(found) != 3 || slices.Contains(found, deleted) {
-			t.Errorf("expected %v, found %v", service.rows, found)
+		if got := follower.topicGuids(); len(got) != 3 || slices.Contains(got, deleted) {
+			t.Errorf("expected %v, found %v", service.rows, got)
 		}
 	}
 }

@@ -423,7 +423,7 @@ func TestRejectionThatQuotesRequest(t *testing.T) {
 	load.readAll(nil)
 	load.checkComplete(service, "Orders")
 	if !strings.HasSuffix(load.targets[1], "/Orders?$inlinecount=allpages&$format=json") || len(load.targets) != 3 {
-		t.Errorf("found %s", strings.Join(load.targets, "\n"))
+		t.Errorf("expected three requests, the second with $inlinecount, found\n%s", strings.Join(load.targets, "\n"))
 	}
 }
 

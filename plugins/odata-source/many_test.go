@@ -62,8 +62,8 @@ func TestInstancesCacheFewDecoders(t *testing.T) {
 	last := load.p.pages.Decoders[feedreader.MaxPooled-1]
 	_, err := load.run(3*feedreader.MaxPooled-1, nil)
 	noError(t, err)
-	if again := load.p.pages.Decoders[feedreader.MaxPooled-1]; again != last {
-		t.Error("a set that was read again got another decoder")
+	if decoder := load.p.pages.Decoders[feedreader.MaxPooled-1]; decoder != last {
+		t.Errorf("expected the decoder %p for a set that is read again, found %p", last, decoder)
 	}
 	if n := len(load.p.pages.Readers); n != 1 {
 		t.Errorf("expected 1 cached decoder for pages read one after another, found %d", n)

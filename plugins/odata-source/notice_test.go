@@ -207,9 +207,10 @@ func TestSubscribe(t *testing.T) {
 	if err != nil || service.SubscriptionCount() != 3 {
 		t.Fatalf("expected 3 subscriptions, found %d, %v", service.SubscriptionCount(), err)
 	}
-	again, err := load.subscribe("/c/Orders")
-	if err != nil || *again != *first || service.Ledger().Subscribed != 3 {
-		t.Errorf("%v, expected %s again, found %s, %d created", err, *first, *again, service.Ledger().Subscribed)
+	second, err := load.subscribe("/c/Orders")
+	if err != nil || *second != *first || service.Ledger().Subscribed != 3 {
+		t.Errorf("expected %s and 3 subscriptions, found %s and %d, %v", *first, *second, service.Ledger().Subscribed,
+			err)
 	}
 	if _, err = load.subscribe("/C/Orders"); err != nil || service.SubscriptionCount() != 6 {
 		t.Errorf("expected 6 subscriptions, found %d, %v", service.SubscriptionCount(), err)

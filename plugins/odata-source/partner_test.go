@@ -49,8 +49,8 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 				follower.log = nil
 			}
 			id := strings.TrimSuffix(test.set, "s") + "ID"
-			before := map[string]bool{}
-			service.Each(test.set, func(key string, fields map[string]string) { before[fields[id]] = true })
+			isRow := map[string]bool{}
+			service.Each(test.set, func(key string, fields map[string]string) { isRow[fields[id]] = true })
 			deleted := false
 			loads := 0
 			seconds := 0
@@ -78,12 +78,12 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			}
 			noError(t, follower.catchUp(reason))
 			remaining := service.Count(test.set)
-			if loads != test.loads || seconds != test.seconds || remaining != len(before)-test.deleted {
+			if loads != test.loads || seconds != test.seconds || remaining != len(isRow)-test.deleted {
 				t.Errorf("expected %d loads and %d by key, found %d and %d; %d of %d rows remain", test.loads,
-					test.seconds, loads, seconds, remaining, len(before))
+					test.seconds, loads, seconds, remaining, len(isRow))
 			}
 			service.Each(test.set, func(_ string, fields map[string]string) {
-				if key := fields[id]; before[key] && follower.state["["+key+"]"] == nil {
+				if key := fields[id]; isRow[key] && follower.state["["+key+"]"] == nil {
 					t.Errorf("row %s is missing in %v", key, follower.targets)
 				}
 			})
@@ -118,16 +118,16 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 		wit.StringEntry("url", stringOf(follower.stored, "url")),
 		wit.BooleanEntry("counted", true), wit.IntegerEntry("owed", 4711)}
 	follower.start()
-	before := len(follower.log)
-	if err := follower.catchUp(start); err != nil || len(follower.log)-before != service.Count("Orders") {
-		t.Errorf("expected the %d rows of the set, found %d, %v", service.Count("Orders"), len(follower.log)-before,
+	rowCount := len(follower.log)
+	if err := follower.catchUp(start); err != nil || len(follower.log)-rowCount != service.Count("Orders") {
+		t.Errorf("expected the %d rows of the set, found %d, %v", service.Count("Orders"), len(follower.log)-rowCount,
 			err)
 	}
 	// The end of the previous load is reported in the first row of changes.
-	before = len(follower.log)
+	rowCount = len(follower.log)
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if after := follower.log[before:]; len(after) != 1 || after[0].headers[feedreader.HeaderMark] != "ended" ||
+	if after := follower.log[rowCount:]; len(after) != 1 || after[0].headers[feedreader.HeaderMark] != "ended" ||
 		after[0].headers[feedreader.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that reports the end of load 4711, found %v", after)
 	}
@@ -158,13 +158,13 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 			r.Body = []byte(`<feed` + space + prefixed + `>` + linked + `</feed>`)
 		}
 	}
-	before := len(follower.log)
+	rowCount := len(follower.log)
 	noError(t, follower.catchUp(poll))
 	if linked == "" {
 		t.Fatalf("expected an empty page: %v", follower.targets)
 	}
 	// Nothing shows that its link does not count rows, so the set is read again, with its own marks.
-	load := follower.log[before:]
+	load := follower.log[rowCount:]
 	for i, e := range load {
 		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
 			mark != map[int]string{0: "begin", 77: "begin"}[i] || (i != 77 && i > 0 &&
@@ -172,14 +172,14 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
-	before = len(follower.log)
+	rowCount = len(follower.log)
 	for range 2 {
 		noError(t, follower.catchUp(poll))
 	}
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if after := follower.log[before:]; len(after) != 2 || after[0].headers[feedreader.HeaderMark] != "ended" ||
+	if after := follower.log[rowCount:]; len(after) != 2 || after[0].headers[feedreader.HeaderMark] != "ended" ||
 		after[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
 		len(after[1].headers) > 0 {
 		t.Errorf("expected the first row after the load to report its end, found %v", after)
@@ -203,7 +203,7 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	}
 	if !errorContains(err, "accepts $filter but ignores it") || !errorContains(err, "OrderDate is") ||
 		len(load.rows) > 0 {
-		t.Errorf("found %d rows, %v", len(load.rows), err)
+		t.Errorf("expected an ignored filter and no rows, found %d rows, %v", len(load.rows), err)
 	}
 }
 
@@ -242,12 +242,12 @@ func TestLostPageOfChangesFailsFeed(t *testing.T) {
 				}
 			}
 			for round := range 2 {
-				before := len(follower.log)
+				rowCount := len(follower.log)
 				requests = 0
 				follower.start()
 				err := follower.catchUp([]wit.PollReason{poll, start}[round])
-				if err == nil || len(follower.log)-before > 40 {
-					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-before, requests,
+				if err == nil || len(follower.log)-rowCount > 40 {
+					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-rowCount, requests,
 						err)
 				}
 			}
@@ -321,9 +321,9 @@ func TestTokensLostAtOnce(t *testing.T) {
 					if err != nil {
 						break
 					}
-					before := len(follower.targets)
+					requestCount := len(follower.targets)
 					err = follower.catchUp(reason)
-					if requests := len(follower.targets) - before; requests > 20 {
+					if requests := len(follower.targets) - requestCount; requests > 20 {
 						t.Fatalf("%d requests, %v", requests, err)
 					}
 				}

@@ -464,12 +464,12 @@ func (l *fullLoad) checkComplete(s *odatatest.Service, set string) {
 	if expected := s.Count(set); len(l.rows) != expected {
 		l.t.Fatalf("expected %d rows, found %d", expected, len(l.rows))
 	}
-	seen := map[string]bool{}
+	rows := map[string]bool{}
 	for _, r := range l.rows {
-		if seen[r] {
+		if rows[r] {
 			l.t.Fatalf("row %s was read twice", r)
 		}
-		seen[r] = true
+		rows[r] = true
 	}
 }
 

@@ -77,7 +77,7 @@ func (c *readCase) check(t *testing.T, format string) {
 		}
 	}
 	if got := strings.Join(options, "&"); got != c.wantQuery {
-		t.Errorf("found the request\n%s, expected\n%s", got, c.wantQuery)
+		t.Errorf("expected the request\n%s, found\n%s", c.wantQuery, got)
 	}
 	if len(load.faults) > 0 {
 		t.Errorf("faults: %v", load.faults[0])

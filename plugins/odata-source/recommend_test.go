@@ -316,7 +316,8 @@ func TestLargeCatalogue(t *testing.T) {
 	}
 	if size > probe.MaxRecommendedBytes+probe.MaxRecommendedBytes/4 || n < 1000 ||
 		len(targets) > 1+2*probe.MaxServices+probe.MaxServices {
-		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
+		t.Errorf("expected at least 1000 values of limited size and requests, found %d values, %d bytes, %d requests",
+			n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))
 }

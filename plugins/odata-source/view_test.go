@@ -96,7 +96,7 @@ func TestPeekIntoAView(t *testing.T) {
 	document, err := l.runCommand("peek", []wit.Setting{{Name: "s", Value: northwind}, {Name: "e", Value: name},
 		{Name: "n", Value: "2"}})
 	if err != nil || !strings.Contains(document, `"rows":[{"ID":1,"Amount":1.50},{"ID":2,`) {
-		t.Errorf("found %s (%v)", document, err)
+		t.Errorf("expected two rows, found %s (%v)", document, err)
 	}
 }
 
