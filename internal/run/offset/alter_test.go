@@ -16,26 +16,31 @@ import (
 // The original connector stored absolute URLs, which become paths on the connector's origin.
 func TestRelativeToOrigin(t *testing.T) {
 	for _, c := range []struct{ origin, text, want string }{
-		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1",
-			"/sap/S/Set?$skiptoken=%2F1"},
-		{"https://sap.example.com", "HTTPS://SAP.example.com:443/x", "/x"},
-		{"http://sap.example.com:8000", "http://sap.example.com:8000?a=b", "/?a=b"},
-		{"http://sap.example.com:8000", "http://sap.example.com:8000", "/"},
-		{"https://sap.example.com", "http://sap.example.com/x", "http://sap.example.com/x"},
-		{"https://sap.example.com", "https://sap.example.com:8443/x", "https://sap.example.com:8443/x"},
-		{"https://sap.example.com", "https://evil.example/x", "https://evil.example/x"},
-		{"https://sap.example.com", "https://sap.example.com@evil.example/x", "https://sap.example.com@evil.example/x"},
-		{"https://sap.example.com", "https://u:p@sap.example.com/x", "https://u:p@sap.example.com/x"},
-		{"https://sap.example.com", "see https://sap.example.com/x", "see https://sap.example.com/x"},
-		{"", "https://sap.example.com/x", "https://sap.example.com/x"},
+		{origin: "https://sap.example.com:443", text: "https://sap.example.com/sap/S/Set?$skiptoken=%2F1",
+			want: "/sap/S/Set?$skiptoken=%2F1"},
+		{origin: "https://sap.example.com", text: "HTTPS://SAP.example.com:443/x", want: "/x"},
+		{origin: "http://sap.example.com:8000", text: "http://sap.example.com:8000?a=b", want: "/?a=b"},
+		{origin: "http://sap.example.com:8000", text: "http://sap.example.com:8000", want: "/"},
+		{origin: "https://sap.example.com", text: "http://sap.example.com/x", want: "http://sap.example.com/x"},
+		{origin: "https://sap.example.com", text: "https://sap.example.com:8443/x",
+			want: "https://sap.example.com:8443/x"},
+		{origin: "https://sap.example.com", text: "https://evil.example/x", want: "https://evil.example/x"},
+		{origin: "https://sap.example.com", text: "https://sap.example.com@evil.example/x",
+			want: "https://sap.example.com@evil.example/x"},
+		{origin: "https://sap.example.com", text: "https://u:p@sap.example.com/x",
+			want: "https://u:p@sap.example.com/x"},
+		{origin: "https://sap.example.com", text: "see https://sap.example.com/x",
+			want: "see https://sap.example.com/x"},
+		{origin: "", text: "https://sap.example.com/x", want: "https://sap.example.com/x"},
 	} {
-		given := []wit.OffsetEntry{wit.StringEntry("url", c.text)}
-		got := RelativeToOrigin(given, c.origin)
+		original := []wit.OffsetEntry{wit.StringEntry("url", c.text)}
+		got := RelativeToOrigin(original, c.origin)
 		assert.Equal(t, c.want, *got[0].Value.String, c.text)
-		assert.Equal(t, c.text, *given[0].Value.String, c.text)
+		assert.Equal(t, c.text, *original[0].Value.String, c.text)
 	}
 }
 
+// Numbers may be strings. Errors are those of Kafka Connect.
 func TestParseSinkPosition(t *testing.T) {
 	parse := func(text string) []wit.OffsetEntry {
 		f, err := ParseJSON([]byte(text))
@@ -43,24 +48,28 @@ func TestParseSinkPosition(t *testing.T) {
 		return f
 	}
 	for _, c := range []struct{ partition, offset, want string }{
-		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":2}`, ""},
-		{`{"kafka_topic":"t","kafka_partition":"1"}`, `{"kafka_offset":"2"}`, ""},
-		{`null`, `{"kafka_offset":2}`, "cannot be null or missing"},
-		{`{"kafka_topic":"t"}`, `{"kafka_offset":2}`, "must contain the keys"},
-		{`{"kafka_topic":null,"kafka_partition":1}`, `{"kafka_offset":2}`, "valid strings"},
-		{`{"kafka_topic":"t","kafka_partition":1.0}`, `{"kafka_offset":2}`,
-			"parse the following Kafka partition value"},
-		{`{"kafka_topic":"t","kafka_partition":2147483648}`, `null`, "parse the following Kafka partition value"},
-		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":true}`, "parse the following Kafka offset value"},
-		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":null}`, "parse the following Kafka offset value"},
-		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":"2 3"}`, "parse the following Kafka offset value"},
-		{`{"kafka_topic":"t","kafka_partition":1}`, `{}`, "should either be null or contain"},
-		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":-1}`, "0 or more"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1}`, offset: `{"kafka_offset":2}`},
+		{partition: `{"kafka_topic":"t","kafka_partition":"1"}`, offset: `{"kafka_offset":"2"}`},
+		{partition: `null`, offset: `{"kafka_offset":2}`, want: "cannot be null or missing"},
+		{partition: `{"kafka_topic":"t"}`, offset: `{"kafka_offset":2}`, want: "must contain the keys"},
+		{partition: `{"kafka_topic":null,"kafka_partition":1}`, offset: `{"kafka_offset":2}`, want: "valid strings"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1.0}`, offset: `{"kafka_offset":2}`,
+			want: "parse the following Kafka partition value"},
+		{partition: `{"kafka_topic":"t","kafka_partition":2147483648}`, offset: `null`,
+			want: "parse the following Kafka partition value"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1}`, offset: `{"kafka_offset":true}`,
+			want: "parse the following Kafka offset value"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1}`, offset: `{"kafka_offset":null}`,
+			want: "parse the following Kafka offset value"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1}`, offset: `{"kafka_offset":"2 3"}`,
+			want: "parse the following Kafka offset value"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1}`, offset: `{}`, want: "should either be null or contain"},
+		{partition: `{"kafka_topic":"t","kafka_partition":1}`, offset: `{"kafka_offset":-1}`, want: "0 or more"},
 	} {
-		place, err := ParseSinkPosition(Entry{parse(c.partition), parse(c.offset)})
+		place, err := ParseSinkPosition(Entry{Partition: parse(c.partition), Offset: parse(c.offset)})
 		if c.want == "" {
-			if diff := cmp.Diff(SinkPosition{"t", 1, 2}, place); err != nil || diff != "" {
-				t.Errorf("%s %s: %v\n%s", c.partition, c.offset, err, diff)
+			if diff := cmp.Diff(SinkPosition{Topic: "t", Partition: 1, Offset: 2}, place); err != nil || diff != "" {
+				t.Errorf("%s %s: %v (-want +got)\n%s", c.partition, c.offset, err, diff)
 			}
 			continue
 		}
@@ -79,17 +88,20 @@ func TestAlterAndReset(t *testing.T) {
 	s := openTestStore(t, k, c)
 	writeRaw(t, k, c.Topic, `["a",{"f":"1"}]`, `{"at":1}`, `["a",{"f":"2"}]`, `[]`, `["b",{"f":"1"}]`, `{"at":1}`)
 	ctx := testContext(t)
-	one := []wit.OffsetEntry{wit.StringEntry("f", "1")}
-	at := func(text string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("at", text)} }
-	require.NoError(t, s.Alter(ctx, "a", Entry{one, at("x")}, Entry{one, nil}, Entry{one, at("y")}))
-	again := openTestStore(t, k, c)
-	found, err := again.Sorted(t.Context(), "a")
-	assert.Equal(t, []Entry{{one, at("y")}}, found)
+	partition := []wit.OffsetEntry{wit.StringEntry("f", "1")}
+	position := func(text string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("at", text)} }
+	require.NoError(t, s.Alter(ctx, "a",
+		Entry{Partition: partition, Offset: position("x")},
+		Entry{Partition: partition},
+		Entry{Partition: partition, Offset: position("y")}))
+	reopened := openTestStore(t, k, c)
+	entries, err := reopened.Sorted(t.Context(), "a")
+	assert.Equal(t, []Entry{{partition, position("y")}}, entries)
 	runtest.Fails(t, err, "offset.storage.topic", "culvert offsets reset") // for the unreadable offset
-	require.NoError(t, again.Reset(ctx, "a"))
+	require.NoError(t, reopened.Reset(ctx, "a"))
 	for name, want := range map[string]int{"a": 0, "b": 1} {
-		if found, err := openTestStore(t, k, c).Sorted(t.Context(), name); err != nil || len(found) != want {
-			t.Errorf("%s: expected %d, found %v %v", name, want, found, err)
+		if entries, err := openTestStore(t, k, c).Sorted(t.Context(), name); err != nil || len(entries) != want {
+			t.Errorf("%s: expected %d offsets, found %v, %v", name, want, entries, err)
 		}
 	}
 }

@@ -26,28 +26,28 @@ func realField(name string, x float64) wit.OffsetEntry {
 func TestJavaOffsetsAreUnchanged(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
 	require.NoError(t, err)
-	seen := map[string]int{}
+	lineCounts := map[string]int{}
 	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
-		kind, bytes, found := strings.Cut(line, "\t")
-		if !found {
+		kind, bytes, hasTab := strings.Cut(line, "\t")
+		if !hasTab {
 			continue // a comment
 		}
-		seen[kind]++
-		var again []byte
+		lineCounts[kind]++
+		var written []byte
 		switch kind {
 		case "key":
 			connector, partition, err := ParseKey([]byte(bytes))
 			assert.NoError(t, err, bytes)
-			again = appendKey(nil, connector, partition)
+			written = appendKey(nil, connector, partition)
 		case "value":
 			fields, err := ParseJSON([]byte(bytes))
 			assert.NoError(t, err, bytes)
-			again = AppendJSON(nil, fields)
+			written = AppendJSON(nil, fields)
 		}
-		assert.Equal(t, bytes, string(again), "offsets that Java wrote")
+		assert.Equal(t, bytes, string(written), "offsets that Java wrote")
 	}
-	assert.Equal(t, 5, seen["key"], "keys")
-	assert.Equal(t, 10, seen["value"], "values")
+	assert.Equal(t, 5, lineCounts["key"], "keys")
+	assert.Equal(t, 10, lineCounts["value"], "values")
 }
 
 // The values are those of Offsets.java.
@@ -56,27 +56,67 @@ func TestAppendJSON(t *testing.T) {
 		want   string
 		fields []wit.OffsetEntry
 	}{
-		{`{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`, []wit.OffsetEntry{
-			wit.StringEntry("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerEntry("record",
-				12), wit.NullEntry("next"), wit.BooleanEntry("done", false)}},
-		{`{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`, []wit.OffsetEntry{
-			wit.StringEntry("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'")}},
-		{`{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`, []wit.OffsetEntry{
-			wit.StringEntry("emoji", "😀 \U00010000 \U0010ffff"), wit.StringEntry("😀", "k"),
-			wit.StringEntry("größe", "中文")}},
-		{`{"max":9223372036854775807,"min":-9223372036854775808}`, []wit.OffsetEntry{
-			wit.IntegerEntry("max", math.MaxInt64), wit.IntegerEntry("min", math.MinInt64)}},
-		{`{"d0":0.0,"d-0":-0.0,"one":1.0,"tenth":0.1,"d3":0.001,"below":9.999E-4,"seven":9999999.0,"e7":1.0E7,` +
-			`"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`, []wit.OffsetEntry{
-			realField("d0", 0), realField("d-0", math.Copysign(0, -1)), realField("one", 1), realField("tenth",
-				0.1), realField("d3", 1e-3), realField("below", 9.999e-4),
-			realField("seven", 9999999), realField("e7", 1e7), realField("big", math.MaxFloat64), realField("tiny",
-				math.SmallestNonzeroFloat64),
-			realField("third", 1.0/3), realField("e21", 1e21), realField("e16", 1.2345678901234567e16), realField("neg",
-				-123.456e-10), realField("hundred", 100)}},
-		{`{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`, []wit.OffsetEntry{
-			realField("nan", math.NaN()), realField("inf", math.Inf(1)), realField("-inf", math.Inf(-1))}},
-		{`{}`, nil},
+		{
+			want: `{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`,
+			fields: []wit.OffsetEntry{
+				wit.StringEntry("url", "https://host:443/x?$skiptoken=1%20a&b"),
+				wit.IntegerEntry("record", 12),
+				wit.NullEntry("next"),
+				wit.BooleanEntry("done", false),
+			},
+		},
+		{
+			want: `{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`,
+			fields: []wit.OffsetEntry{
+				wit.StringEntry("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'"),
+			},
+		},
+		{
+			want: `{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`,
+			fields: []wit.OffsetEntry{
+				wit.StringEntry("emoji", "😀 \U00010000 \U0010ffff"),
+				wit.StringEntry("😀", "k"),
+				wit.StringEntry("größe", "中文"),
+			},
+		},
+		{
+			want: `{"max":9223372036854775807,"min":-9223372036854775808}`,
+			fields: []wit.OffsetEntry{
+				wit.IntegerEntry("max", math.MaxInt64),
+				wit.IntegerEntry("min", math.MinInt64),
+			},
+		},
+		{
+			want: `{"d0":0.0,"d-0":-0.0,"one":1.0,"tenth":0.1,"d3":0.001,"below":9.999E-4,"seven":9999999.0,` +
+				`"e7":1.0E7,"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,` +
+				`"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`,
+			fields: []wit.OffsetEntry{
+				realField("d0", 0),
+				realField("d-0", math.Copysign(0, -1)),
+				realField("one", 1),
+				realField("tenth", 0.1),
+				realField("d3", 1e-3),
+				realField("below", 9.999e-4),
+				realField("seven", 9999999),
+				realField("e7", 1e7),
+				realField("big", math.MaxFloat64),
+				realField("tiny", math.SmallestNonzeroFloat64),
+				realField("third", 1.0/3),
+				realField("e21", 1e21),
+				realField("e16", 1.2345678901234567e16),
+				realField("neg", -123.456e-10),
+				realField("hundred", 100),
+			},
+		},
+		{
+			want: `{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`,
+			fields: []wit.OffsetEntry{
+				realField("nan", math.NaN()),
+				realField("inf", math.Inf(1)),
+				realField("-inf", math.Inf(-1)),
+			},
+		},
+		{want: `{}`},
 	}
 	for _, c := range cases {
 		if got := string(AppendJSON(nil, c.fields)); got != c.want {
@@ -87,14 +127,15 @@ func TestAppendJSON(t *testing.T) {
 		[]wit.OffsetEntry{wit.IntegerEntry("p", 1)})), "key")
 }
 
+// Of duplicate names the last value counts, and numbers keep their type.
 func TestParseJSON(t *testing.T) {
 	got, err := ParseJSON([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
 	want := []wit.OffsetEntry{wit.IntegerEntry("a", 0), wit.StringEntry("b", "ä/")}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+		t.Errorf("expected no error, found %v (-want +got):\n%s", err, diff)
 	}
 	if got, err := ParseJSON([]byte(" null ")); got != nil || err != nil {
-		t.Errorf("null: %v, %v", got, err)
+		t.Errorf("null: expected nil, found %v, %v", got, err)
 	}
 	if got, err := ParseJSON([]byte("{}")); got == nil || err != nil {
 		t.Errorf("expected an empty offset, found %v, %v", got, err)
@@ -118,15 +159,17 @@ func TestParseJSON(t *testing.T) {
 	}
 }
 
+// Keys in any other form are rejected.
 func TestParseKeyRejects(t *testing.T) {
 	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`,
 		`{"a":{}}`, `["a",null]`, `["a",[]]`} {
 		if c, p, err := ParseKey([]byte(text)); err == nil {
-			t.Errorf("%s: %q %v", text, c, p)
+			t.Errorf("%s: expected an error, found the connector %q and the partition %v", text, c, p)
 		}
 	}
 }
 
+// Partitions are the same in any order of fields, and for equal numbers of different types.
 func TestIdentity(t *testing.T) {
 	service := wit.StringEntry("service", "/a")
 	entitySet := wit.StringEntry("entityset", "B")
@@ -161,7 +204,7 @@ func TestIdentity(t *testing.T) {
 		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)
 	}
 	if identity("a", nil) == identity("b", nil) {
-		t.Error("keys of different connectors are equal")
+		t.Errorf("expected different keys for two connectors, found %q", identity("a", nil))
 	}
 }
 
@@ -177,9 +220,9 @@ func FuzzFields(f *testing.F) {
 			return
 		}
 		written := AppendJSON(nil, fields)
-		again, err := ParseJSON(written)
-		if diff := cmp.Diff(fields, again); err != nil || diff != "" {
-			t.Fatalf("%s: %v (-read +read again):\n%s", written, err, diff)
+		reread, err := ParseJSON(written)
+		if diff := cmp.Diff(fields, reread); err != nil || diff != "" {
+			t.Fatalf("%s: %v (-read +read from the written text):\n%s", written, err, diff)
 		}
 	})
 }
@@ -195,11 +238,11 @@ func FuzzReal(f *testing.F) {
 			return
 		}
 		text := string(java.AppendJSONFloat(nil, x, 64))
-		if back, err := strconv.ParseFloat(text, 64); err != nil || back != x {
+		if parsed, err := strconv.ParseFloat(text, 64); err != nil || parsed != x {
 			t.Fatalf("%x became %s", x, text)
 		}
 		mantissa, _, _ := strings.Cut(text, "E")
-		if whole, fraction, found := strings.Cut(mantissa, "."); !found || whole == "" || fraction == "" {
+		if integer, fraction, ok := strings.Cut(mantissa, "."); !ok || integer == "" || fraction == "" {
 			t.Fatalf("%x became %s, which Java would not write", x, text)
 		}
 	})
@@ -219,19 +262,19 @@ func TestOffsetFieldsAreBounded(t *testing.T) {
 	}
 	fields, err := ParseJSON(list(2*maxFields, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
 	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != maxFields {
-		t.Errorf("%d fields, %v", len(fields), err)
+		t.Errorf("expected %d fields, found %d, %v", maxFields, len(fields), err)
 	}
 	_, err = ParseJSON(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) }))
 	runtest.Fails(t, err, "at most 10000 fields")
 	if _, err := ParseJSON([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
 		len(err.Error()) > 1000 {
-		t.Errorf("%.200v", err)
+		t.Errorf("expected a short error, found %.200v", err)
 	}
 }
 
 // OpenJDK 17 gave these orders for HashMaps.
 func TestSortLikeHashMap(t *testing.T) {
-	for given, want := range map[string]string{
+	for names, want := range map[string]string{
 		"service,entityset":    "entityset,service",
 		"id,service,entityset": "entityset,service,id",
 		"url,record,next,digest,fingerprint,service,entityset": "next,entityset,service,record,digest,fingerprint,url",
@@ -240,14 +283,14 @@ func TestSortLikeHashMap(t *testing.T) {
 		"𝄞,größe,service,日本,id":                                        "𝄞,größe,service,日本,id",
 	} {
 		var partition []wit.OffsetEntry
-		for _, name := range strings.Split(given, ",") {
+		for _, name := range strings.Split(names, ",") {
 			partition = append(partition, wit.StringEntry(name, "x"))
 		}
 		var got []string
 		for _, f := range sortLikeHashMap(partition) {
 			got = append(got, f.Name)
 		}
-		assert.Equal(t, want, strings.Join(got, ","), given)
-		assert.Equal(t, strings.Split(given, ",")[0], partition[0].Name, given, "was reordered in place")
+		assert.Equal(t, want, strings.Join(got, ","), names)
+		assert.Equal(t, strings.Split(names, ",")[0], partition[0].Name, names, "was reordered in place")
 	}
 }

@@ -109,6 +109,6 @@ func realBroker(t *testing.T) kafka.Config {
 
 // A paused worker stores nothing late, with Apache Kafka either.
 func TestRealZombieStoresNothing(t *testing.T) {
-	zombies(t, realBroker(t), false)
-	zombies(t, realBroker(t), true)
+	checkZombieWrites(t, realBroker(t), false)
+	checkZombieWrites(t, realBroker(t), true)
 }

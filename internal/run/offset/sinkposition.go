@@ -28,7 +28,7 @@ type SinkPosition struct {
 	Offset int64
 }
 
-// Entry converts it for REST.
+// Entry returns the position as REST shows it.
 func (p SinkPosition) Entry() Entry {
 	partition := int64(p.Partition)
 	offset := p.Offset
@@ -46,9 +46,9 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	if e.Partition == nil {
 		return p, &InvalidError{"The partition for a sink connector offset cannot be null or missing"}
 	}
-	topic, ok := wit.Lookup(e.Partition, fieldTopic)
-	number, also := wit.Lookup(e.Partition, fieldPartition)
-	if !ok || !also {
+	topic, hasTopic := wit.Lookup(e.Partition, fieldTopic)
+	number, hasPartition := wit.Lookup(e.Partition, fieldPartition)
+	if !hasTopic || !hasPartition {
 		return p, &InvalidError{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
 			"' and '" + fieldPartition + "'"}
 	}
@@ -57,7 +57,7 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	}
 	p.Topic = *topic.String
 	p.Offset = -1
-	n, err := integer(number, "partition", 1<<31-1)
+	n, err := parseInteger(number, "partition", 1<<31-1)
 	if err != nil {
 		return p, err
 	}
@@ -70,21 +70,20 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
 			fieldOffset + "'"}
 	}
-	p.Offset, err = integer(offset, "offset", 1<<63-1)
+	p.Offset, err = parseInteger(offset, "offset", 1<<63-1)
 	return p, err
 }
 
-// errNegative is not an InvalidError, because Kafka Connect answers it with another status.
+// errNegative is not an InvalidError, because Kafka Connect's response to it has another status.
 var errNegative = errors.New("expected a number of 0 or more")
 
-func integer(s wit.Scalar, field string, limit int64) (int64, error) {
+func parseInteger(s wit.Scalar, field string, limit int64) (int64, error) {
 	digits := strings.Trim(string(appendScalar(nil, s)), `"`)
-
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n > limit || s.Real != nil {
 		return 0, &InvalidError{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
-			"'%.100s'. %s values for sink connectors need to be "+
-			"integers.", field, digits, strings.ToUpper(field[:1])+field[1:])}
+			"'%.100s'. %s values for sink connectors need to be integers.", field, digits,
+			strings.ToUpper(field[:1])+field[1:])}
 	}
 	if n < 0 {
 		return 0, fmt.Errorf("kafka_%s %d: %w", field, n, errNegative)

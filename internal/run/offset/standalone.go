@@ -78,7 +78,7 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	}
 	var entries []StandaloneEntry
 	for range size { // each consumes bytes
-		e := StandaloneEntry{ByteOffset: r.at}
+		e := StandaloneEntry{ByteOffset: r.pos}
 		if e.Key, err = r.bytes("a key"); err != nil {
 			return nil, err
 		}
@@ -93,30 +93,30 @@ func parseStandalone(file []byte) ([]StandaloneEntry, error) {
 	if err := r.expect(javaMapEnd, fmt.Sprintf("the end of the map after %d entries", size)); err != nil {
 		return nil, err
 	}
-	if r.at < len(file) {
-		return nil, fmt.Errorf("byte %d: expected the end of the file, found %d bytes more", r.at, len(file)-r.at)
+	if r.pos < len(file) {
+		return nil, fmt.Errorf("byte %d: expected the end of the file, found %d bytes more", r.pos, len(file)-r.pos)
 	}
 	return entries, nil
 }
 
 // javaReader reads a file. Its errors contain the byte offset, what was expected, and what was found.
 type javaReader struct {
-	file  []byte
-	at    int
-	array bool // the class of the arrays was read
+	file        []byte
+	pos         int
+	isClassRead bool // whether the class of the arrays was read
 }
 
 func (r *javaReader) read(n int, element string) ([]byte, error) {
-	if remaining := len(r.file) - r.at; n > remaining {
-		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.at, element, n, remaining)
+	if remaining := len(r.file) - r.pos; n > remaining {
+		return nil, fmt.Errorf("byte %d: expected %s in %d bytes, found the end after %d", r.pos, element, n, remaining)
 	}
-	b := r.file[r.at : r.at+n : r.at+n]
-	r.at += n
+	b := r.file[r.pos : r.pos+n : r.pos+n]
+	r.pos += n
 	return b, nil
 }
 
 func (r *javaReader) expect(want, element string) error {
-	start := r.at
+	start := r.pos
 	b, err := r.read(len(want), element)
 	if err == nil && string(b) != want {
 		err = fmt.Errorf("byte %d: expected %s (%x), found %x", start, element, want, b)
@@ -125,7 +125,7 @@ func (r *javaReader) expect(want, element string) error {
 }
 
 func (r *javaReader) number(element string) (int, error) {
-	start := r.at
+	start := r.pos
 	b, err := r.read(4, element)
 	if err != nil {
 		return 0, err
@@ -138,7 +138,7 @@ func (r *javaReader) number(element string) (int, error) {
 }
 
 func (r *javaReader) class(want string) error {
-	start := r.at
+	start := r.pos
 	length, err := r.read(2, "the name of a class")
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (r *javaReader) class(want string) error {
 }
 
 func (r *javaReader) bytes(element string) ([]byte, error) {
-	start := r.at
+	start := r.pos
 	kind, err := r.read(1, element)
 	switch {
 	case err != nil:
@@ -162,13 +162,13 @@ func (r *javaReader) bytes(element string) ([]byte, error) {
 		return nil, fmt.Errorf("byte %d: expected %s of bytes (%x), found %x", start, element, javaArray, kind)
 	}
 	class := javaBytesClass
-	if r.array {
+	if r.isClassRead {
 		class = javaBytesClassAgain
 	}
 	if err := r.expect(class, element+" of bytes"); err != nil {
 		return nil, err
 	}
-	r.array = true
+	r.isClassRead = true
 	n, err := r.number("the length of " + element)
 	if err != nil {
 		return nil, err

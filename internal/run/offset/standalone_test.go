@@ -41,53 +41,61 @@ var standaloneWant = []string{
 		`{"next":"/V2/Northwind/Northwind.svc/Orders?$skip=7"}`,
 }
 
+// The entries of a file that Kafka Connect wrote are read.
 func TestStandaloneFile(t *testing.T) {
 	assert.Equal(t, standaloneWant, standaloneTexts(t, standaloneFile))
 }
 
 // Errors contain the position in the file.
 func TestInvalidStandaloneFiles(t *testing.T) {
-	whole, err := os.ReadFile(standaloneFile)
+	valid, err := os.ReadFile(standaloneFile)
 	require.NoError(t, err)
-	key := bytes.Index(whole, []byte("[\"")) // the first one
+	key := bytes.Index(valid, []byte("[\"")) // the first one
 	for _, c := range []struct {
 		name string
 		file []byte
 		want string
 	}{
-		{"empty", nil, "byte 0: expected Java's serialization in 4 bytes, found the end after 0"},
-		{"JSON", []byte(`{"a":1}`), "byte 0: expected Java's serialization (aced0005), found 7b226122"},
-		{"a text", []byte(javaStream + "t\x00\x01x"), "byte 4: expected an object (7372), found 7400"},
-		{"another class", bytes.Replace(whole, []byte("HashMap"), []byte("TreeMap"), 1),
-			`byte 6: expected the class java.util.HashMap, found "java.util.TreeMap"`},
-		{"another version of the class", bytes.Replace(whole, []byte("\x60\xd1\x03"), []byte("\x60\xd2\x03"), 1),
-			"byte 25: expected the fields of java.util.HashMap"},
-		{"texts", bytes.Replace(whole, []byte("ur\x00\x02[B"), []byte("tr\x00\x02[B"), 1),
-			"byte 81: expected a key of bytes (75), found 74"},
-		{"arrays of numbers", bytes.Replace(whole, []byte("[B"), []byte("[I"), 1), "byte 82: expected a key of bytes"},
-		{"no key", slices.Concat(whole[:81], []byte("pp"), whole[81:]), "byte 81: expected a key, found null"},
-		{"a length below 0", slices.Concat(whole[:key-4], []byte("\xff\xff\xff\xff"), whole[key:]),
-			"expected the length of a key, found -1"},
-		{"a length beyond the file", slices.Concat(whole[:key-4], []byte("\x7f\xff\xff\xff"), whole[key:]),
-			"expected a key in 2147483647 bytes, found the end after"},
-		{"a size below 0", slices.Concat(whole[:77], []byte("\x80\x00\x00\x00"), whole[81:]),
-			"byte 77: expected the size of the map, found -2147483648"},
-		{"a size too small", slices.Concat(whole[:77], []byte("\x00\x00\x00\x03"), whole[81:]),
-			"expected the end of the map after 3 entries (78), found 75"},
-		{"a size too large", slices.Concat(whole[:77], []byte("\x7f\xff\xff\xff"), whole[81:]),
-			"expected a key of bytes (75), found 78"},
-		{"more", append(slices.Clone(whole), "more"...), "expected the end of the file, found 4 bytes more"},
+		{name: "empty", want: "byte 0: expected Java's serialization in 4 bytes, found the end after 0"},
+		{name: "JSON", file: []byte(`{"a":1}`),
+			want: "byte 0: expected Java's serialization (aced0005), found 7b226122"},
+		{name: "a text", file: []byte(javaStream + "t\x00\x01x"),
+			want: "byte 4: expected an object (7372), found 7400"},
+		{name: "another class", file: bytes.Replace(valid, []byte("HashMap"), []byte("TreeMap"), 1),
+			want: `byte 6: expected the class java.util.HashMap, found "java.util.TreeMap"`},
+		{name: "another version of the class",
+			file: bytes.Replace(valid, []byte("\x60\xd1\x03"), []byte("\x60\xd2\x03"), 1),
+			want: "byte 25: expected the fields of java.util.HashMap"},
+		{name: "texts", file: bytes.Replace(valid, []byte("ur\x00\x02[B"), []byte("tr\x00\x02[B"), 1),
+			want: "byte 81: expected a key of bytes (75), found 74"},
+		{name: "arrays of numbers", file: bytes.Replace(valid, []byte("[B"), []byte("[I"), 1),
+			want: "byte 82: expected a key of bytes"},
+		{name: "no key", file: slices.Concat(valid[:81], []byte("pp"), valid[81:]),
+			want: "byte 81: expected a key, found null"},
+		{name: "a length below 0", file: slices.Concat(valid[:key-4], []byte("\xff\xff\xff\xff"), valid[key:]),
+			want: "expected the length of a key, found -1"},
+		{name: "a length beyond the file", file: slices.Concat(valid[:key-4], []byte("\x7f\xff\xff\xff"), valid[key:]),
+			want: "expected a key in 2147483647 bytes, found the end after"},
+		{name: "a size below 0", file: slices.Concat(valid[:77], []byte("\x80\x00\x00\x00"), valid[81:]),
+			want: "byte 77: expected the size of the map, found -2147483648"},
+		{name: "a size too small", file: slices.Concat(valid[:77], []byte("\x00\x00\x00\x03"), valid[81:]),
+			want: "expected the end of the map after 3 entries (78), found 75"},
+		{name: "a size too large", file: slices.Concat(valid[:77], []byte("\x7f\xff\xff\xff"), valid[81:]),
+			want: "expected a key of bytes (75), found 78"},
+		{name: "more", file: append(slices.Clone(valid), "more"...),
+			want: "expected the end of the file, found 4 bytes more"},
 	} {
 		_, err := parseStandalone(c.file)
 		assert.Error(t, err, c.want, c.name)
 	}
-	for n := range whole {
-		if _, err := parseStandalone(whole[:n]); err == nil {
-			t.Errorf("the first %d bytes were accepted as a complete file", n)
+	for n := range valid {
+		if _, err := parseStandalone(valid[:n]); err == nil {
+			t.Errorf("the first %d bytes: expected an error", n)
 		}
 	}
 }
 
+// Large files, folders and missing files are rejected.
 func TestStandaloneFilesAreBounded(t *testing.T) {
 	large := filepath.Join(t.TempDir(), "offsets")
 	require.NoError(t, os.WriteFile(large, nil, 0o600))
@@ -104,24 +112,24 @@ func TestStandaloneFilesAreBounded(t *testing.T) {
 
 // FuzzStandalone checks that keys and values are within the file.
 func FuzzStandalone(f *testing.F) {
-	whole, err := os.ReadFile(standaloneFile)
+	valid, err := os.ReadFile(standaloneFile)
 	require.NoError(f, err)
-	f.Add(whole)
-	f.Add(whole[:len(whole)/2])
+	f.Add(valid)
+	f.Add(valid[:len(valid)/2])
 	f.Add([]byte(javaStream + javaObject + "\x00\x11java.util.HashMap" + javaMapClass +
 		"\x3f\x40\x00\x00\x00\x00\x00\x00" + javaMapBlock + "\x00\x00\x00\x10\x00\x00\x00\x00" + javaMapEnd))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		entries, err := parseStandalone(file)
 		if err != nil {
 			if entries != nil || err.Error() == "" {
-				t.Errorf("found %d entries and %q", len(entries), err)
+				t.Errorf("expected no entries with an error that has a text, found %d and %q", len(entries), err)
 			}
 			return
 		}
 		end := 0
 		for _, e := range entries {
 			if e.Key == nil || e.ByteOffset < end {
-				t.Fatalf("found %+v after byte %d", e, end)
+				t.Fatalf("expected an entry after byte %d, found %+v", end, e)
 			}
 			end = e.ByteOffset + len(e.Key) + len(e.Value)
 		}

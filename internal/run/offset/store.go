@@ -98,7 +98,7 @@ type Store struct {
 
 	mu        guard.Mutex
 	positions kafka.Positions
-	known     map[string]bool // connectors whose entries are kept
+	loaded    map[string]bool // connectors whose entries are kept
 	entries   map[string]*storedEntry
 }
 
@@ -138,10 +138,18 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 		client.Close()
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, readMutex: guard.NewCtxMutex(),
-		known: map[string]bool{}, entries: map[string]*storedEntry{}}
+	s := &Store{
+		config:    c,
+		kafka:     k,
+		log:       log,
+		client:    client,
+		reader:    reader,
+		readMutex: guard.NewCtxMutex(),
+		loaded:    map[string]bool{},
+		entries:   map[string]*storedEntry{},
+	}
 	for _, name := range connectors {
-		s.known[name] = true
+		s.loaded[name] = true
 	}
 	if err := s.Refresh(ctx); err != nil {
 		s.Close()
@@ -176,38 +184,38 @@ func (s *Store) Refresh(ctx context.Context) error {
 	defer s.readMutex.Unlock()
 	s.mu.Lock()
 	positions := s.positions
-	connectors := maps.Clone(s.known)
+	connectors := maps.Clone(s.loaded)
 	s.mu.Unlock()
 	return s.read(ctx, positions, connectors)
 }
 
 // Load reads the offsets of connectors that were not requested before, by one read of the topic for all.
 func (s *Store) Load(ctx context.Context, connectors ...string) error {
-	if len(s.unknown(connectors)) == 0 {
+	if len(s.notLoaded(connectors)) == 0 {
 		return nil
 	}
 	if err := s.readMutex.Lock(ctx); err != nil {
 		return err
 	}
 	defer s.readMutex.Unlock()
-	missing := s.unknown(connectors)
-	if len(missing) == 0 {
+	newConnectors := s.notLoaded(connectors)
+	if len(newConnectors) == 0 {
 		return nil
 	}
 	s.mu.Lock()
-	known := maps.Clone(s.known)
+	loaded := maps.Clone(s.loaded)
 	s.mu.Unlock()
-	for _, name := range missing {
-		known[name] = true
+	for _, name := range newConnectors {
+		loaded[name] = true
 	}
-	return s.read(ctx, nil, known)
+	return s.read(ctx, nil, loaded)
 }
 
-func (s *Store) unknown(connectors []string) (names []string) {
+func (s *Store) notLoaded(connectors []string) (names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range connectors {
-		if !s.known[name] {
+		if !s.loaded[name] {
 			names = append(names, name)
 		}
 	}
@@ -217,7 +225,7 @@ func (s *Store) unknown(connectors []string) (names []string) {
 // read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
 // is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, connectors map[string]bool) error {
-	latest := latestRecords{known: connectors, records: map[recordKey]*kgo.Record{}, log: s.log}
+	latest := latestRecords{connectors: connectors, records: map[recordKey]*kgo.Record{}, log: s.log}
 	end, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
 		Expected: true}, latest.add)
 	latest.logSkipped(s.config.Topic)
@@ -243,15 +251,15 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, connectors map[s
 		}
 	}
 	s.positions = end
-	s.known = connectors
+	s.loaded = connectors
 	return nil
 }
 
 type latestRecords struct {
-	known   map[string]bool
-	records map[recordKey]*kgo.Record
-	skipped int
-	log     *slog.Logger
+	connectors map[string]bool
+	records    map[recordKey]*kgo.Record
+	skipped    int
+	log        *slog.Logger
 }
 
 type recordKey struct {
@@ -262,7 +270,7 @@ type recordKey struct {
 const loggedSkips = 10
 
 func (l *latestRecords) add(r *kgo.Record) error {
-	if !mayBelong(r.Key, l.known) {
+	if !mayBelong(r.Key, l.connectors) {
 		return nil
 	}
 	latest := l.records[recordKey{r.Partition, string(r.Key)}]
@@ -276,7 +284,7 @@ func (l *latestRecords) add(r *kgo.Record) error {
 			}
 			return nil
 		}
-		if !l.known[connector] {
+		if !l.connectors[connector] {
 			return nil
 		}
 		key := string(r.Key)
@@ -342,7 +350,7 @@ func (s *storedEntry) isNewerThan(other *storedEntry) bool {
 // Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
 // read everything again.
 func (s *Store) Get(ctx context.Context, connector string,
-	partition []wit.OffsetEntry) (offset []wit.OffsetEntry, found bool, err error) {
+	partition []wit.OffsetEntry) (offset []wit.OffsetEntry, ok bool, err error) {
 	if err := s.Load(ctx, connector); err != nil {
 		return nil, false, err
 	}
@@ -373,7 +381,7 @@ func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err
 		if e.err != nil {
 			err = errors.Join(err, e.err)
 		} else if e.offset != nil {
-			entries = append(entries, Entry{e.partition, e.offset})
+			entries = append(entries, Entry{Partition: e.partition, Offset: e.offset})
 		}
 	}
 	s.mu.Unlock()

@@ -26,6 +26,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// testContext returns a context that ends after the test, at the latest after five minutes.
 func testContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -68,6 +69,7 @@ func writeRaw(t *testing.T, k kafka.Config, topic string, keysAndValues ...strin
 	require.NoError(t, client.ProduceSync(testContext(t), records...).FirstErr())
 }
 
+// readRaw returns the records of a topic as "KEY VALUE", with - for a tombstone.
 func readRaw(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	t.Helper()
 	r, err := kafka.NewReader(k)
@@ -89,21 +91,24 @@ func partition(service, set string) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("service", service), wit.StringEntry("entityset", set)}
 }
 
-func at(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("record", n)} }
+// position returns an offset with a number.
+func position(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("record", n)} }
 
-func newWriter(t *testing.T, interval time.Duration, wrote func(time.Time, error)) (*Writer, kafka.Config) {
+// newWriter returns a writer for the connector orders, with a broker of its own.
+func newWriter(t *testing.T, interval time.Duration, onWrite func(time.Time, error)) (*Writer, kafka.Config) {
 	t.Helper()
 	_, k := openTestBroker(t, t.TempDir())
 	c := DefaultConfig()
 	c.FlushInterval = interval
-	return openTestStore(t, k, c).NewWriter("orders", wrote), k
+	return openTestStore(t, k, c).NewWriter("orders", onWrite), k
 }
 
+// expectOffset checks a stored offset as JSON: "none", or an error's text, if there is none.
 func expectOffset(t *testing.T, s *Store, connector string, partition []wit.OffsetEntry, want string) {
 	t.Helper()
-	offset, found, err := s.Get(testContext(t), connector, partition)
+	offset, ok, err := s.Get(testContext(t), connector, partition)
 	got := "none"
-	if found {
+	if ok {
 		got = string(AppendJSON(nil, offset))
 	}
 	if err != nil {
@@ -112,6 +117,7 @@ func expectOffset(t *testing.T, s *Store, connector string, partition []wit.Offs
 	assert.Equal(t, want, got, connector, AppendJSON(nil, partition))
 }
 
+// Offsets are read back, also after a restart.
 func TestStoreOverRestart(t *testing.T) {
 	dir := t.TempDir()
 	b, k := openTestBroker(t, dir)
@@ -119,9 +125,9 @@ func TestStoreOverRestart(t *testing.T) {
 	ctx := testContext(t)
 	odd := []wit.OffsetEntry{wit.StringEntry("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerEntry("record", 1<<62),
 		realField("ratio", 1e-9), wit.NullEntry("next")}
-	require.NoError(t, s.Set(ctx, "orders", Entry{partition("/a", "B"), odd},
-		Entry{partition("/a", "C"), []wit.OffsetEntry{}}))
-	require.NoError(t, s.Set(ctx, "other", Entry{partition("/a", "B"), at(7)}))
+	require.NoError(t, s.Set(ctx, "orders", Entry{Partition: partition("/a", "B"), Offset: odd},
+		Entry{Partition: partition("/a", "C"), Offset: []wit.OffsetEntry{}}))
+	require.NoError(t, s.Set(ctx, "other", Entry{Partition: partition("/a", "B"), Offset: position(7)}))
 	check := func(s *Store) {
 		t.Helper()
 		expectOffset(t, s, "orders", partition("/a", "B"),
@@ -143,7 +149,7 @@ func TestStoreOverRestart(t *testing.T) {
 	expectOffset(t, s, "orders", partition("/a", "B"), "none")
 	entries, err := openTestStore(t, k, DefaultConfig()).All(testContext(t), "orders")
 	if err != nil || len(entries) != 1 || Identity(entries[0].Partition) != Identity(partition("/a", "C")) {
-		t.Errorf("all of orders: %v, %v", entries, err)
+		t.Errorf("expected the partition of C only, found %v, %v", entries, err)
 	}
 }
 
@@ -169,8 +175,8 @@ func TestStoreReadsOffsetsOfJava(t *testing.T) {
 		wit.StringEntry("cluster", "s")}, `{"offset":5}`)
 
 	newer := []wit.OffsetEntry{wit.StringEntry("url", "newer")}
-	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), newer}))
-	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "new"), at(3)}))
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{Partition: partition("/a", "B"), Offset: newer}))
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{Partition: partition("/a", "new"), Offset: position(3)}))
 	lines := readRaw(t, k, c.Topic)
 	assert.Equal(t, []string{
 		`["orders",{"entityset":"B","service":"/a"}] {"url":"newer"}`,
@@ -188,20 +194,20 @@ func TestStoreReadsConnectorOnRequest(t *testing.T) {
 	s, err := Open(testContext(t), k, DefaultConfig(), []string{"a"}, nil)
 	require.NoError(t, err)
 	defer s.Close()
-	place := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("s", n)} }
-	expectOffset(t, s, "a", place(1), `{"seen":3}`)
+	partition := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("s", n)} }
+	expectOffset(t, s, "a", partition(1), `{"seen":3}`)
 	assert.Equal(t, 1, len(s.entries), "the entry of the connector that was named")
-	expectOffset(t, s, "b", place(1), `{"seen":2}`)
-	expectOffset(t, s, "b", place(2), `{"seen":5}`)
-	expectOffset(t, s, "b", place(3), `{"seen":6}`)
-	expectOffset(t, s, `größe " \`, place(1), `{"seen":7}`)
-	expectOffset(t, s, "c", place(1), "none")
+	expectOffset(t, s, "b", partition(1), `{"seen":2}`)
+	expectOffset(t, s, "b", partition(2), `{"seen":5}`)
+	expectOffset(t, s, "b", partition(3), `{"seen":6}`)
+	expectOffset(t, s, `größe " \`, partition(1), `{"seen":7}`)
+	expectOffset(t, s, "c", partition(1), "none")
 	assert.Equal(t, 5, len(s.entries), "the entries of the requested connectors")
 	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
 	require.NoError(t, s.Refresh(testContext(t)))
-	expectOffset(t, s, "a", place(1), `{"seen":8}`)
-	expectOffset(t, s, "b", place(1), "none")
-	expectOffset(t, s, "c", place(1), `{"seen":9}`)
+	expectOffset(t, s, "a", partition(1), `{"seen":8}`)
+	expectOffset(t, s, "b", partition(1), "none")
+	expectOffset(t, s, "c", partition(1), `{"seen":9}`)
 }
 
 func TestStoreReportsUnreadableOffsets(t *testing.T) {
@@ -211,17 +217,17 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 		`["orders",{"service":"/a","entityset":"B"}]`, `{"list":[1]}`,
 		`["orders",{"service":"/a","entityset":"C"}]`, `{"record":1}`)
 	s := openTestStore(t, k, c)
-	_, found, err := s.Get(testContext(t), "orders", partition("/a", "B"))
+	_, ok, err := s.Get(testContext(t), "orders", partition("/a", "B"))
 	runtest.Fails(t, err, "orders", `"list"`)
-	if found {
-		t.Error("found an unreadable offset")
+	if ok {
+		t.Error("expected no offset, found the unreadable one")
 	}
 	entries, err := s.All(testContext(t), "orders")
 	if len(entries) != 1 || err == nil {
-		t.Errorf("all: %v, %v", entries, err)
+		t.Errorf("expected one offset and an error, found %v, %v", entries, err)
 	}
 	// A write replaces the unreadable offset.
-	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), at(2)}))
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{Partition: partition("/a", "B"), Offset: position(2)}))
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 }
 
@@ -229,27 +235,27 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 // connector is an error with instructions.
 func TestStoreSkipsForeignRecords(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	long := strings.Repeat("x", 700_000)
+	longText := strings.Repeat("x", 700_000)
 	raw := []string{
 		`["orders",{"set":"A"}]`, `{"record":1}`, // the last one counts
-		`{"order":1}`, `{}`, `["orders",{"set":"` + long, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
-		`["orders",{"set":"` + long + `"}]`, `{"record":`,
+		`{"order":1}`, `{}`, `["orders",{"set":"` + longText, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
+		`["orders",{"set":"` + longText + `"}]`, `{"record":`,
 		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`,
 		"",
 	}
 	for n := range 500 {
-		raw = append(raw, fmt.Sprint("order ", n), long[:100])
+		raw = append(raw, fmt.Sprint("order ", n), longText[:100])
 	}
 	writeRaw(t, k, DefaultConfig().Topic, append(raw, "", "no key", `["orders",{"set":"A"}]`, `{"record":2}`)...)
 	var log bytes.Buffer
 	s, err := Open(testContext(t), k, DefaultConfig(), []string{"orders"}, slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, err)
 	defer s.Close()
-	of := func(set string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("set", set)} }
-	expectOffset(t, s, "orders", of("A"), `{"record":2}`)
-	expectOffset(t, s, "orders", of("null"), "none")
-	expectOffset(t, s, "orders", of("gone"), "none")
-	_, _, err = s.Get(testContext(t), "orders", of(long))
+	partition := func(set string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("set", set)} }
+	expectOffset(t, s, "orders", partition("A"), `{"record":2}`)
+	expectOffset(t, s, "orders", partition("null"), "none")
+	expectOffset(t, s, "orders", partition("gone"), "none")
+	_, _, err = s.Get(testContext(t), "orders", partition(longText))
 	runtest.Fails(t, err, "offset.storage.topic", "`culvert offsets reset`")
 	if len(err.Error()) > 1000 {
 		t.Errorf("expected a short error, found %.2000v", err)
@@ -261,19 +267,21 @@ func TestStoreSkipsForeignRecords(t *testing.T) {
 	}
 }
 
+// A refresh reads what other stores wrote.
 func TestRefreshSeesOtherWriters(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	one := openTestStore(t, k, DefaultConfig())
-	two := openTestStore(t, k, DefaultConfig())
+	first := openTestStore(t, k, DefaultConfig())
+	second := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
 	for n := range 3 {
-		writer := one
-		reader := two
+		writer := first
+		reader := second
 		if n%2 == 1 {
-			writer = two
-			reader = one
+			writer = second
+			reader = first
 		}
-		require.NoError(t, writer.Set(ctx, "orders", Entry{partition("/a", "B"), at(int64(n))}))
+		entry := Entry{Partition: partition("/a", "B"), Offset: position(int64(n))}
+		require.NoError(t, writer.Set(ctx, "orders", entry))
 		require.NoError(t, reader.Refresh(ctx))
 		expectOffset(t, reader, "orders", partition("/a", "B"), fmt.Sprintf(`{"record":%d}`, n))
 	}
@@ -282,43 +290,44 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 // A topic that was deleted and created again while the worker ran is detected.
 func TestRefreshDetectsRecreatedTopic(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
-	one := openTestStore(t, k, DefaultConfig())
+	store := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
-	entry := func(n int64) Entry { return Entry{partition("/a", "B"), at(n)} }
+	entry := func(n int64) Entry { return Entry{Partition: partition("/a", "B"), Offset: position(n)} }
 	for n := range int64(3) {
-		require.NoError(t, one.Set(ctx, "orders", entry(n)))
+		require.NoError(t, store.Set(ctx, "orders", entry(n)))
 	}
-	require.NoError(t, one.Refresh(ctx))
+	require.NoError(t, store.Refresh(ctx))
 	client, err := kgo.NewClient(k.AdminOpts()...)
 	require.NoError(t, err)
 	defer client.Close()
 	_, err = kadm.NewClient(client).DeleteTopic(ctx, DefaultConfig().Topic)
 	require.NoError(t, err)
-	two := openTestStore(t, k, DefaultConfig())
-	require.NoError(t, two.Set(ctx, "orders", entry(7)))
-	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, but was read up to 3",
+	other := openTestStore(t, k, DefaultConfig())
+	require.NoError(t, other.Set(ctx, "orders", entry(7)))
+	runtest.Fails(t, store.Refresh(ctx), "partition 0 ends at offset 1, but was read up to 3",
 		"restart the worker to continue from there")
 }
 
+// A writer writes the newest offset of each partition, and nothing without new offsets.
 func TestWriterKeepsTheNewest(t *testing.T) {
-	wrote := 0
+	writes := 0
 	w, k := newWriter(t, time.Hour, func(_ time.Time, err error) {
-		wrote++
+		writes++
 		if err != nil {
 			t.Error(err)
 		}
 	})
 	for n := range 100 {
-		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), at(int64(n)))
+		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), position(int64(n)))
 	}
 	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
-		t.Errorf("written before the interval: %v", lines)
+		t.Errorf("before the interval: expected no written offsets, found %v", lines)
 	}
 	require.NoError(t, w.Flush(testContext(t)))
 	require.NoError(t, w.Flush(testContext(t))) // nothing new to write
-	w.Acknowledged(partition("/a", "0"), at(100))
+	w.Acknowledged(partition("/a", "0"), position(100))
 	require.NoError(t, w.Close(testContext(t)))
-	assert.Equal(t, 2, wrote, "writes")
+	assert.Equal(t, 2, writes, "writes")
 	want := []string{
 		`["orders",{"entityset":"0","service":"/a"}] {"record":98}`,
 		`["orders",{"entityset":"1","service":"/a"}] {"record":99}`,
@@ -332,30 +341,31 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 func TestWriterFlushesAtInterval(t *testing.T) {
 	w, k := newWriter(t, 10*time.Millisecond, nil)
 	defer w.Close(testContext(t))
-	w.Acknowledged(partition("/a", "B"), at(1))
+	w.Acknowledged(partition("/a", "B"), position(1))
 	r, err := kafka.NewReader(k)
 	require.NoError(t, err)
 	defer r.Close()
-	written := false
+	isWritten := false
 	if _, err := r.Read(testContext(t), DefaultConfig().Topic, kafka.ReadOptions{Follow: true},
 		func(*kgo.Record) error {
-			written = true
+			isWritten = true
 			return kafka.ErrStop
-		}); err != nil || !written {
-		t.Errorf("written: %v, %v", written, err)
+		}); err != nil || !isWritten {
+		t.Errorf("expected a written offset, found none: %t, %v", !isWritten, err)
 	}
 }
 
+// Offsets whose write failed are written with the next write, unless there are newer ones.
 func TestWriterRetriesFailedWrite(t *testing.T) {
 	w, k := newWriter(t, time.Hour, nil)
-	w.Acknowledged(partition("/a", "B"), at(1))
-	w.Acknowledged(partition("/a", "C"), at(1))
-	over, cancel := context.WithCancel(testContext(t))
+	w.Acknowledged(partition("/a", "B"), position(1))
+	w.Acknowledged(partition("/a", "C"), position(1))
+	canceled, cancel := context.WithCancel(testContext(t))
 	cancel()
-	if err := w.Flush(over); !errors.Is(err, context.Canceled) {
-		t.Fatalf("flush with a canceled context: %v", err)
+	if err := w.Flush(canceled); !errors.Is(err, context.Canceled) {
+		t.Fatalf("a flush with a canceled context: expected its error, found %v", err)
 	}
-	w.Acknowledged(partition("/a", "B"), at(2))
+	w.Acknowledged(partition("/a", "B"), position(2))
 	require.NoError(t, w.Close(testContext(t)))
 	s := openTestStore(t, k, DefaultConfig())
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
@@ -364,33 +374,43 @@ func TestWriterRetriesFailedWrite(t *testing.T) {
 
 func TestParseConfig(t *testing.T) {
 	got, problems := ParseConfig(map[string]string{
-		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5",
+		"offset.storage.topic":              " my-offsets ",
+		"offset.storage.partitions":         "5",
 		"offset.storage.replication.factor": "-1",
-		"offset.flush.interval.ms":          "10000", "offset.flush.timeout.ms": "100",
-		"offset.storage.max.message.bytes": "1000",
-		"offset.storage.cleanup.policy":    "delete", "offset.storage.file.filename": "/tmp/x", "group.id": "g",
+		"offset.flush.interval.ms":          "10000",
+		"offset.flush.timeout.ms":           "100",
+		"offset.storage.max.message.bytes":  "1000",
+		"offset.storage.cleanup.policy":     "delete",
+		"offset.storage.file.filename":      "/tmp/x",
+		"group.id":                          "g",
 	})
 	want := Config{
-		Topic: "my-offsets", Partitions: 5, Replication: -1, FlushInterval: 10 * time.Second,
-		FlushTimeout: 100 * time.Millisecond,
-		TopicConfigs: map[string]string{"max.message.bytes": "1000"},
+		Topic:         "my-offsets",
+		Partitions:    5,
+		Replication:   -1,
+		TopicConfigs:  map[string]string{"max.message.bytes": "1000"},
+		FlushInterval: 10 * time.Second,
+		FlushTimeout:  100 * time.Millisecond,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || problems.Err() != nil {
-		t.Errorf("%v (-want +got):\n%s", problems, diff)
+		t.Errorf("expected no problems, found %v (-want +got):\n%s", problems, diff)
 	}
 	// Kafka accepts any LONG for "never".
 	got, problems = ParseConfig(map[string]string{"offset.flush.interval.ms": "9223372036854775807",
 		"offset.flush.timeout.ms": "2147483648"})
 	if problems.Err() != nil || got.FlushInterval < 50*365*24*time.Hour || got.FlushTimeout != 1<<31*time.Millisecond {
-		t.Errorf("found %v, %v and %v", got.FlushInterval, got.FlushTimeout, problems)
+		t.Errorf("expected valid, long durations, found %v, %v and %v", got.FlushInterval, got.FlushTimeout, problems)
 	}
 	for name, value := range map[string]string{
-		"offset.storage.topic": "", "offset.storage.partitions": "0", "offset.storage.replication.factor": "40000",
-		"offset.flush.interval.ms": "soon", "offset.flush.timeout.ms": "-5",
+		"offset.storage.topic":              "",
+		"offset.storage.partitions":         "0",
+		"offset.storage.replication.factor": "40000",
+		"offset.flush.interval.ms":          "soon",
+		"offset.flush.timeout.ms":           "-5",
 	} {
 		_, problems := ParseConfig(map[string]string{name: value, "offset.storage.min.insync.replicas": "2"})
 		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), name+":") {
-			t.Errorf("%s=%s: %v", name, value, problems)
+			t.Errorf("%s=%s: expected one problem of it, found %v", name, value, problems)
 		}
 	}
 }
@@ -413,12 +433,13 @@ func TestFlushEndsWithContext(t *testing.T) {
 	}
 }
 
+// A read waits for another read only until its context ends.
 func TestReadEndsWithContext(t *testing.T) {
-	s := &Store{readMutex: guard.NewCtxMutex(), known: map[string]bool{}}
+	s := &Store{readMutex: guard.NewCtxMutex(), loaded: map[string]bool{}}
 	require.NoError(t, s.readMutex.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.Load(ctx, "another")} {
+	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "Load": s.Load(ctx, "another")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the context's error, found %v", name, err)
 		}
@@ -432,34 +453,35 @@ func TestConnectorOffsetTopic(t *testing.T) {
 	worker := openTestStore(t, k, DefaultConfig())
 	orders := partition("s", "Orders")
 	items := partition("s", "Items")
-	at := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("seen", n)} }
-	require.NoError(t, worker.Set(ctx, "c", Entry{orders, at(1)}, Entry{items, at(2)}))
+	position := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("seen", n)} }
+	require.NoError(t, worker.Set(ctx, "c", Entry{Partition: orders, Offset: position(1)},
+		Entry{Partition: items, Offset: position(2)}))
 	config := DefaultConfig()
 	config.Topic = "own"
-	own, err := OpenForConnector(ctx, k, config, "c", worker, nil)
+	store, err := OpenForConnector(ctx, k, config, "c", worker, nil)
 	require.NoError(t, err)
-	t.Cleanup(own.Close)
-	expectOffset(t, own, "c", orders, `{"seen":1}`)
-	require.NoError(t, own.Set(ctx, "c", Entry{orders, at(3)}))
-	expectOffset(t, own, "c", orders, `{"seen":3}`)
-	expectOffset(t, own, "c", items, `{"seen":2}`)
+	t.Cleanup(store.Close)
+	expectOffset(t, store, "c", orders, `{"seen":1}`)
+	require.NoError(t, store.Set(ctx, "c", Entry{Partition: orders, Offset: position(3)}))
+	expectOffset(t, store, "c", orders, `{"seen":3}`)
+	expectOffset(t, store, "c", items, `{"seen":2}`)
 	expectOffset(t, worker, "c", orders, `{"seen":3}`)
-	if all, err := own.All(ctx, "c"); err != nil || len(all) != 2 {
-		t.Errorf("expected both partitions once, found %v, %v", all, err)
+	if entries, err := store.All(ctx, "c"); err != nil || len(entries) != 2 {
+		t.Errorf("expected both partitions once, found %v, %v", entries, err)
 	}
 	// Offsets of transactions are copied to the worker's topic, too.
-	transactional := own.NewTransactional("c")
-	o := kafka.Offset{Partition: orders, Position: at(4)}
+	transactional := store.NewTransactional("c")
+	o := kafka.Offset{Partition: orders, Position: position(4)}
 	r := transactional.Record(o)
 	assert.Equal(t, "own", r.Topic)
 	assert.Equal(t, `{"seen":4}`, string(r.Value))
 	transactional.Committed(o, r)
 	transactional.Close(ctx)
 	expectOffset(t, worker, "c", orders, `{"seen":4}`)
-	require.NoError(t, own.Set(ctx, "c", Entry{orders, nil}))
-	for _, s := range []*Store{own, worker} {
-		if _, found, err := s.Get(ctx, "c", orders); found || err != nil {
-			t.Errorf("expected no more offsets, found %v, %v", found, err)
+	require.NoError(t, store.Set(ctx, "c", Entry{Partition: orders}))
+	for _, s := range []*Store{store, worker} {
+		if _, ok, err := s.Get(ctx, "c", orders); ok || err != nil {
+			t.Errorf("expected no more offsets, found %v, %v", ok, err)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (t *Transactional) Record(o kafka.Offset) *kgo.Record {
 
 // Committed is called after the commit of an offset.
 func (t *Transactional) Committed(o kafka.Offset, r *kgo.Record) {
-	e := Entry{o.Partition, o.Position}
+	e := Entry{Partition: o.Partition, Offset: o.Position}
 	t.store.remember(t.connector, e, r)
 	if t.store.worker == nil {
 		return

@@ -28,36 +28,38 @@ func fakeCluster(t *testing.T) (*kfake.Cluster, kafka.Config) {
 }
 
 // openWriter opens a writer with its own store, as on another worker.
-func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Writer {
+func openWriter(t *testing.T, k kafka.Config, onWrite func(time.Time, error)) *Writer {
 	t.Helper()
 	c := DefaultConfig()
 	c.FlushInterval = time.Hour
 	c.Partitions = 3
 	c.Replication = 1
-	w, err := openTestStore(t, k, c).OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", wrote)
+	w, err := openTestStore(t, k, c).OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", onWrite)
 	require.NoError(t, err)
 	return w
 }
 
-var b = partition("/a", "B")
+var partitionB = partition("/a", "B")
 
-// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. Its late writes never
-// count, and it gets an error.
-func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
+// checkZombieWrites pauses a worker, possibly during a transaction, while its task continues elsewhere. Its late writes
+// fail and change nothing.
+func checkZombieWrites(t *testing.T, k kafka.Config, inTransaction bool) {
 	ctx := testContext(t)
 	zombie := openWriter(t, k, nil)
-	var failed []error
-	zombie.OnFailure(func(err error) { failed = append(failed, err) })
-	zombie.Acknowledged(b, at(1))
+	var failures []error
+	zombie.OnFailure(func(err error) { failures = append(failures, err) })
+	zombie.Acknowledged(partitionB, position(1))
 	require.NoError(t, zombie.Flush(ctx))
-	zombie.Acknowledged(b, at(2))
+	zombie.Acknowledged(partitionB, position(2))
 	if inTransaction {
 		o := zombie.producer.transactions.Output()
 		require.NoError(t, o.Begin(ctx))
 		batch := o.NewBatch()
 		sent := make(chan error, 1)
 		r := batch.Add()
-		r.Topic, r.Key, r.Value = DefaultConfig().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
+		r.Topic = DefaultConfig().Topic
+		r.Key = zombie.store.key("orders", partitionB)
+		r.Value = []byte(`{"record":99}`)
 		o.Produce(ctx, batch, kafka.Offset{}, func(_ int, err error) { sent <- err })
 		require.NoError(t, <-sent)
 		zombie.producer.output = o
@@ -66,8 +68,8 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 
 	owner := openWriter(t, k, nil)
 	require.NoError(t, owner.store.RefreshCommitted(ctx))
-	expectOffset(t, owner.store, "orders", b, `{"record":1}`)
-	owner.Acknowledged(b, at(3))
+	expectOffset(t, owner.store, "orders", partitionB, `{"record":1}`)
+	owner.Acknowledged(partitionB, position(3))
 	require.NoError(t, owner.Flush(ctx))
 
 	for range 2 {
@@ -77,25 +79,26 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	}
 	clear(zombie.pending)
 	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
-	if len(failed) != 3 || kafka.FencedTransactionalID(failed[0]) == "" {
-		t.Errorf("expected a call for each failure, found %v", failed)
+	if len(failures) != 3 || kafka.FencedTransactionalID(failures[0]) == "" {
+		t.Errorf("expected a call for each failure, found %v", failures)
 	}
-	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)
-	owner.Acknowledged(b, at(4))
+	expectOffset(t, zombie.store, "orders", partitionB, `{"record":3}`)
+	owner.Acknowledged(partitionB, position(4))
 	require.NoError(t, owner.Close(ctx))
-	expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", b, `{"record":4}`)
+	expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", partitionB, `{"record":4}`)
 	key := `["orders",{"entityset":"B","service":"/a"}] `
 	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":3}`, key + `{"record":4}`},
 		readRaw(t, k, DefaultConfig().Topic))
 }
 
+// A worker that was paused stores nothing after its task continued elsewhere.
 func TestZombieStoresNothing(t *testing.T) {
 	t.Parallel()
 	for _, inTransaction := range []bool{false, true} {
 		_, k := fakeCluster(t)
-		zombies(t, k, inTransaction)
+		checkZombieWrites(t, k, inTransaction)
 		_, k = openTestBroker(t, t.TempDir())
-		zombies(t, k, inTransaction)
+		checkZombieWrites(t, k, inTransaction)
 	}
 }
 
@@ -103,16 +106,16 @@ func TestZombieStoresNothing(t *testing.T) {
 func TestSlowTransaction(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
-	var wrote atomic.Int32
-	w := openWriter(t, k, func(time.Time, error) { wrote.Add(1) })
-	var away atomic.Bool
-	away.Store(true)
+	var writes atomic.Int32
+	w := openWriter(t, k, func(time.Time, error) { writes.Add(1) })
+	var isAway atomic.Bool
+	isAway.Store(true)
 	kafkatest.RejectIf(cluster, kmsg.EndTxn, kerr.CoordinatorLoadInProgress,
-		func(kmsg.Request) bool { return away.Load() })
-	w.Acknowledged(b, at(1))
+		func(kmsg.Request) bool { return isAway.Load() })
+	w.Acknowledged(partitionB, position(1))
 	for range 2 { // the second one waits for the first
-		short, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
-		if err := w.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
+		shortCtx, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
+		if err := w.Flush(shortCtx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("expected the context's error, found %v", err)
 		}
 		cancel()
@@ -120,10 +123,10 @@ func TestSlowTransaction(t *testing.T) {
 	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
 		t.Errorf("expected no stored offsets, found %v", lines)
 	}
-	w.Acknowledged(b, at(2))
-	away.Store(false)
+	w.Acknowledged(partitionB, position(2))
+	isAway.Store(false)
 	require.NoError(t, w.Close(testContext(t)))
-	assert.Equal(t, int32(3), wrote.Load())
+	assert.Equal(t, int32(3), writes.Load())
 	key := `["orders",{"entityset":"B","service":"/a"}] `
 	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":2}`}, readRaw(t, k, DefaultConfig().Topic))
 }
@@ -131,24 +134,24 @@ func TestSlowTransaction(t *testing.T) {
 // The next write by the same producer contains a rejected write.
 func TestRejectedWriteIsRepeated(t *testing.T) {
 	t.Parallel()
-	for _, with := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
+	for _, rejection := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
 		cluster, k := fakeCluster(t)
 		w := openWriter(t, k, nil)
 		w.OnFailure(func(err error) { t.Errorf("expected the writer to write again, found %v", err) })
-		var refuse atomic.Bool
-		kafkatest.RejectIf(cluster, kmsg.Produce, with, func(kmsg.Request) bool { return refuse.Load() })
+		var isRejecting atomic.Bool
+		kafkatest.RejectIf(cluster, kmsg.Produce, rejection, func(kmsg.Request) bool { return isRejecting.Load() })
 		for n := range 3 {
-			refuse.Store(true)
-			w.Acknowledged(b, at(int64(n)))
-			if err := w.Flush(testContext(t)); !errors.Is(err, with) {
-				t.Errorf("expected %v, found %v", with, err)
+			isRejecting.Store(true)
+			w.Acknowledged(partitionB, position(int64(n)))
+			if err := w.Flush(testContext(t)); !errors.Is(err, rejection) {
+				t.Errorf("expected %v, found %v", rejection, err)
 			}
-			refuse.Store(false)
+			isRejecting.Store(false)
 			require.NoError(t, w.Flush(testContext(t)))
 		}
 		require.NoError(t, w.Close(testContext(t)))
 		assert.Equal(t, 3, len(readRaw(t, k, DefaultConfig().Topic)))
-		expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", b, `{"record":2}`)
+		expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", partitionB, `{"record":2}`)
 	}
 }
 
@@ -161,10 +164,10 @@ func TestWriterWithoutPermissionOrBrokers(t *testing.T) {
 	_, err := w.store.OpenTransactionalWriter(testContext(t), "orders", "g-orders-1", nil)
 	runtest.Fails(t, err, "connector orders", "transactional id g-orders-1", "DESCRIBE and WRITE", "TransactionalId")
 	cluster.Close()
-	w.Acknowledged(b, at(1))
-	short, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	w.Acknowledged(partitionB, position(1))
+	shortCtx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
-	if err := w.Close(short); !errors.Is(err, context.DeadlineExceeded) {
+	if err := w.Close(shortCtx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("expected the context's error, found %v", err)
 	}
 }
@@ -176,16 +179,16 @@ func TestTransactionOfManyPartitions(t *testing.T) {
 	worker := openWriter(t, k, nil).store
 	config := worker.config
 	config.Topic = "own"
-	own, err := OpenForConnector(testContext(t), k, config, "orders", worker, nil)
+	store, err := OpenForConnector(testContext(t), k, config, "orders", worker, nil)
 	require.NoError(t, err)
-	t.Cleanup(own.Close)
-	w, err := own.OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", nil)
+	t.Cleanup(store.Close)
+	w, err := store.OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", nil)
 	require.NoError(t, err)
 	for n := range int64(100) {
-		w.Acknowledged(partition("/a", string(rune('a'+n%26))), at(n))
+		w.Acknowledged(partition("/a", string(rune('a'+n%26))), position(n))
 	}
 	require.NoError(t, w.Close(testContext(t)))
-	for _, s := range []*Store{own, worker} {
+	for _, s := range []*Store{store, worker} {
 		expectOffset(t, s, "orders", partition("/a", "a"), `{"record":78}`)
 		expectOffset(t, s, "orders", partition("/a", "z"), `{"record":77}`)
 	}

@@ -38,9 +38,17 @@ func (s *Store) NewWriter(connector string, onWrite func(start time.Time, err er
 func (s *Store) writer(connector string, onWrite func(start time.Time, err error),
 	producer *transactionalProducer) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
-		requested: guard.NewBell(), done: make(chan struct{}),
-		flushMutex: guard.NewCtxMutex(), pending: map[string]Entry{}}
+	w := &Writer{
+		store:      s,
+		connector:  connector,
+		onWrite:    onWrite,
+		producer:   producer,
+		requested:  guard.NewBell(),
+		cancel:     stop,
+		done:       make(chan struct{}),
+		flushMutex: guard.NewCtxMutex(),
+		pending:    map[string]Entry{},
+	}
 	go w.run(ctx)
 	return w
 }
@@ -55,7 +63,7 @@ func (w *Writer) run(ctx context.Context) {
 		err := w.Flush(flushCtx)
 		cancel()
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil: // Close writes the rest
 		case err != nil && hasFailed: // only the first failure is logged
 		case err != nil:
 			w.store.log.Warn("offsets could not be written; the next flush retries", "connector", w.connector,
@@ -102,7 +110,7 @@ func (w *Writer) FlushSoon() { w.requested.Ring() }
 func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
 	id := identity(w.connector, partition)
 	w.mu.Lock()
-	w.pending[id] = Entry{partition, position}
+	w.pending[id] = Entry{Partition: partition, Offset: position}
 	w.mu.Unlock()
 }
 

@@ -12,7 +12,7 @@ import (
 // concurrent goroutines count once. It is safe for concurrent use. The zero value is ready to use.
 type BusyClock struct {
 	mu           sync.Mutex
-	busy         int // goroutines
+	busy         int // the number of busy goroutines
 	countedUntil time.Time
 	total        time.Duration // sum over all goroutines
 	recent       recent        // amount: nanoseconds with a busy goroutine, count: calls of Start
@@ -25,32 +25,32 @@ func (c *BusyClock) Start() { c.add(1, 1) }
 func (c *BusyClock) Stop() { c.add(-1, 0) }
 
 // Track is Start and, at end, Stop for work that sometimes waits. While package pause reports a wait, for limits and
-// retries, the work counts for waiting instead of c. If waiting is nil, waits are not counted at all.
-func (c *BusyClock) Track(ctx context.Context, waiting *BusyClock) (working context.Context, end func()) {
+// retries, the work counts for waitClock instead of c. If waitClock is nil, waits are not counted at all.
+func (c *BusyClock) Track(ctx context.Context, waitClock *BusyClock) (workCtx context.Context, end func()) {
 	var mu sync.Mutex
 	waits := 0
-	ended := false
+	hasEnded := false
 	c.Start()
 	onWait := func(delta int) {
 		mu.Lock()
 		defer mu.Unlock()
 		previous := waits
-		if waits += delta; ended || previous > 0 == (waits > 0) {
+		if waits += delta; hasEnded || previous > 0 == (waits > 0) {
 			return // a wait of a shared connection may outlast the request
 		}
 		c.add(-delta, 0)
-		if waiting != nil {
-			waiting.add(delta, max(int64(delta), 0))
+		if waitClock != nil {
+			waitClock.add(delta, max(int64(delta), 0))
 		}
 	}
 	return pause.WithWaitObserver(ctx, onWait), func() {
 		mu.Lock()
 		defer mu.Unlock()
-		ended = true
+		hasEnded = true
 		if waits == 0 {
 			c.Stop()
-		} else if waiting != nil {
-			waiting.Stop()
+		} else if waitClock != nil {
+			waitClock.Stop()
 		}
 	}
 }
@@ -85,12 +85,11 @@ func (c *BusyClock) Total() time.Duration {
 // Meter counts rows or bytes, in total and in the last minute. It is safe for concurrent use. Add is too slow for each
 // single row; add the rows of a batch at once.
 type Meter struct {
-	mu     sync.Mutex
-	total  int64
-	recent recent
-	// as in [Flow]
-	activeSince time.Time
-	lastActive  time.Time
+	mu          sync.Mutex
+	total       int64
+	recent      recent
+	activeSince time.Time // as in [Flow]
+	lastActive  time.Time // as in [Flow]
 }
 
 // Add counts n more.

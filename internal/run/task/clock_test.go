@@ -17,15 +17,16 @@ func lastMinute(c *BusyClock) (seconds float64, calls int64) {
 	return s.Busy.Round(time.Millisecond).Seconds(), s.Calls
 }
 
+// The total adds up concurrent work; in the last minute it counts once.
 func TestBusyClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c BusyClock
-		check := func(want float64, calls int64, total time.Duration, when string) {
+		check := func(wantSeconds float64, wantCalls int64, wantTotal time.Duration, when string) {
 			t.Helper()
-			seconds, n := lastMinute(&c)
-			assert.Equal(t, want, seconds, when)
-			assert.Equal(t, calls, n, when)
-			assert.Equal(t, total, c.Total(), when)
+			seconds, calls := lastMinute(&c)
+			assert.Equal(t, wantSeconds, seconds, when)
+			assert.Equal(t, wantCalls, calls, when)
+			assert.Equal(t, wantTotal, c.Total(), when)
 		}
 		check(0, 0, 0, "before the first start")
 		c.Start()
@@ -76,6 +77,7 @@ func TestBusyClockIgnoresWaits(t *testing.T) {
 	})
 }
 
+// A flow has the rates and busy times of the last minute, or of a younger task.
 func TestFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rows, bytes Meter

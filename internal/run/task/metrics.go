@@ -107,11 +107,20 @@ func (m *Metrics) Snapshot(now time.Time) MetricsSnapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return MetricsSnapshot{
-		BatchSize: b.size.Summary(now), BatchTime: b.duration.Summary(now), CommitTime: c.duration.Summary(now),
-		ActiveRows: b.active.Summary(now), Active: b.current, Transactions: c.records.Summary(now),
-		Commits: c.outcomes.Succeeded, FailedCommits: c.outcomes.Failed, RecentCommits: c.outcomes.Ratios(now),
-		Retries: m.Retries.Load(), Logged: m.Logged.Load(), Errors: m.Errors.Load(),
-		DeadLetters: m.DeadLetters.Load(), LostDeadLetters: m.LostDeadLetters.Load(),
+		BatchSize:       b.size.Summary(now),
+		BatchTime:       b.duration.Summary(now),
+		CommitTime:      c.duration.Summary(now),
+		ActiveRows:      b.active.Summary(now),
+		Transactions:    c.records.Summary(now),
+		Active:          b.current,
+		Commits:         c.outcomes.Succeeded,
+		FailedCommits:   c.outcomes.Failed,
+		RecentCommits:   c.outcomes.Ratios(now),
+		Retries:         m.Retries.Load(),
+		Logged:          m.Logged.Load(),
+		Errors:          m.Errors.Load(),
+		DeadLetters:     m.DeadLetters.Load(),
+		LostDeadLetters: m.LostDeadLetters.Load(),
 	}
 }
 

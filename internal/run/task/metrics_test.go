@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/logtest"
 )
 
+// A window summarizes the values of the current and the previous half.
 func TestWindow(t *testing.T) {
 	var w Window
 	start := time.Unix(1_000_000, 0)
@@ -27,12 +28,12 @@ func TestWindow(t *testing.T) {
 		value float64
 		want  Summary
 	}{
-		{0, 4, Summary{4, 4, 4}},
-		{10 * time.Second, 8, Summary{6, 8, 4}},
-		{35 * time.Second, 3, Summary{5, 8, 3}}, // starts the second half
-		{59 * time.Second, 1, Summary{4, 8, 1}},
-		{65 * time.Second, 11, Summary{5, 11, 1}}, // replaces the first half
-		{time.Hour, 2, Summary{2, 2, 2}},
+		{after: 0, value: 4, want: Summary{Avg: 4, Max: 4, Min: 4}},
+		{after: 10 * time.Second, value: 8, want: Summary{Avg: 6, Max: 8, Min: 4}},
+		{after: 35 * time.Second, value: 3, want: Summary{Avg: 5, Max: 8, Min: 3}}, // starts the second half
+		{after: 59 * time.Second, value: 1, want: Summary{Avg: 4, Max: 8, Min: 1}},
+		{after: 65 * time.Second, value: 11, want: Summary{Avg: 5, Max: 11, Min: 1}}, // replaces the first half
+		{after: time.Hour, value: 2, want: Summary{Avg: 2, Max: 2, Min: 2}},
 	} {
 		w.add(start.Add(c.after), c.value)
 		if s := w.Summary(start.Add(c.after)); s != c.want {
@@ -44,6 +45,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// Ratios count the operations of the window only.
 func TestOutcomes(t *testing.T) {
 	var o Outcomes
 	start := time.Unix(1_000_000, 0)
@@ -59,12 +61,13 @@ func TestOutcomes(t *testing.T) {
 	for range 3 {
 		o.Add(start.Add(time.Second), true)
 	}
-	check(time.Second, OutcomeRatios{0.75, 0.25})
+	check(time.Second, OutcomeRatios{Succeeded: 0.75, Failed: 0.25})
 	o.Add(start.Add(40*time.Second), true)
 	check(61*time.Second, OutcomeRatios{Succeeded: 1})
 	check(time.Hour, OutcomeRatios{})
 }
 
+// A snapshot has the summaries of batches, commits and transactions; failed ones have no duration and records.
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Metrics
@@ -79,23 +82,25 @@ func TestMetrics(t *testing.T) {
 		m.Commits.RecordTransaction(start, 9, nil)
 		m.Commits.RecordTransaction(start, 100, errors.New("fenced"))
 		n := m.Snapshot(time.Now())
-		if want := (Summary{250, 250, 250}); n.BatchTime != want || n.CommitTime != want {
-			t.Errorf("batches took %v, commits %v", n.BatchTime, n.CommitTime)
+		if want := (Summary{Avg: 250, Max: 250, Min: 250}); n.BatchTime != want || n.CommitTime != want {
+			t.Errorf("expected %v, found %v for batches and %v for commits", want, n.BatchTime, n.CommitTime)
 		}
 		if n.BatchSize.Max != 5 || n.Active != 7 || n.ActiveRows.Max != 12 || n.ActiveRows.Min != 5 {
-			t.Errorf("rows of batches %v, active %d, %v", n.BatchSize, n.Active, n.ActiveRows)
+			t.Errorf("expected batches of 5 rows, 7 active rows, 5 to 12 before, found %v, %d, %v", n.BatchSize,
+				n.Active, n.ActiveRows)
 		}
-		if n.RecentCommits != (OutcomeRatios{0.5, 0.5}) {
+		if n.RecentCommits != (OutcomeRatios{Succeeded: 0.5, Failed: 0.5}) {
 			t.Errorf("expected half of the commits to succeed, found %v", n.RecentCommits)
 		}
 		if n.Commits != 2 || n.FailedCommits != 2 || n.Transactions.Max != 9 {
-			t.Errorf("%d commits, %d failed, transactions of %v", n.Commits, n.FailedCommits, n.Transactions)
+			t.Errorf("expected 2 commits, 2 failed ones and a transaction of 9 records, found %d, %d and %v", n.Commits,
+				n.FailedCommits, n.Transactions)
 		}
 	})
 }
 
+// Random subsets and their intersections are compared with sets of indexes. Their texts can be parsed, others not.
 func TestRowSubset(t *testing.T) {
-	// Random subsets are compared with sets of indexes.
 	random := rand.New(rand.NewPCG(7, 0))
 	for range 500 {
 		total := 2 + random.Uint32N(12)
@@ -111,14 +116,14 @@ func TestRowSubset(t *testing.T) {
 			}
 			subsets[n] = NewRowSubset(total, indexes)
 			if isAll := len(members[n]) == int(total); isAll != subsets[n].IsAll() {
-				t.Fatalf("%v of %d: whole %t", indexes, total, subsets[n].IsAll())
+				t.Fatalf("%v of %d: expected all rows: %t, found %t", indexes, total, isAll, subsets[n].IsAll())
 			}
 			if subsets[n].IsAll() {
 				continue
 			}
 			parsed, err := ParseRowSubset(subsets[n].String())
 			if err != nil || parsed.String() != subsets[n].String() {
-				t.Fatalf("%s: read %s, %v", subsets[n], parsed, err)
+				t.Fatalf("%s: expected the same subset, found %s, %v", subsets[n], parsed, err)
 			}
 		}
 		common, ok := subsets[0].Intersect(subsets[1])
@@ -144,7 +149,7 @@ func TestRowSubset(t *testing.T) {
 		t.Errorf("expected no row of 3, found %q (%v)", stored, err)
 	}
 	if _, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1})); ok {
-		t.Error("subsets of 3 and of 4 rows were intersected")
+		t.Error("expected no intersection of subsets of 3 and of 4 rows")
 	}
 	if NewRowSubset(3, []uint32{1}).CheckTotal(4) == nil || NewRowSubset(3, []uint32{1}).CheckTotal(3) != nil ||
 		(RowSubset{}).CheckTotal(9) != nil {
@@ -154,11 +159,12 @@ func TestRowSubset(t *testing.T) {
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
 		"1 of 99999999999", "x of 3", "none of 0", "none", "none,1 of 3"} {
 		if parsed, err := ParseRowSubset(text); err == nil {
-			t.Errorf("%q: read %s", text, parsed)
+			t.Errorf("%q: expected an error, found %s", text, parsed)
 		}
 	}
 }
 
+// The first record of a cause is logged at once, the others are counted in intervals. The causes are limited.
 func TestSkipLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out logtest.Journal
@@ -169,14 +175,14 @@ func TestSkipLog(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			journal := out.String()
-			found := strings.Split(strings.TrimSuffix(journal[checkedLen:], "\n"), "\n")
+			lines := strings.Split(strings.TrimSuffix(journal[checkedLen:], "\n"), "\n")
 			checkedLen = len(journal)
-			if len(found) != len(want) {
-				t.Fatalf("expected %d lines, found %q", len(want), found)
+			if len(lines) != len(want) {
+				t.Fatalf("expected %d lines, found %q", len(want), lines)
 			}
-			for _, w := range want {
-				if !strings.Contains(strings.Join(found, "\n"), w) {
-					t.Errorf("expected %q, found %q", w, found)
+			for _, text := range want {
+				if !strings.Contains(strings.Join(lines, "\n"), text) {
+					t.Errorf("expected %q, found %q", text, lines)
 				}
 			}
 		}

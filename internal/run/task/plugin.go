@@ -125,16 +125,16 @@ func (p *Plugin[C, O]) openCurrent(ctx context.Context,
 	for {
 		version := p.versions.Current()
 		o, err := open(ctx, version)
-		if !p.superseded(version, err) {
+		if !p.isSuperseded(version, err) {
 			return o, err
 		}
 	}
 }
 
 // Superseded reports whether a call failed because its version was replaced. Upgrade returns the new one.
-func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
+func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.isSuperseded(p.VersionOf(o), err) }
 
-func (p *Plugin[C, O]) superseded(version PluginVersion[C], err error) bool {
+func (p *Plugin[C, O]) isSuperseded(version PluginVersion[C], err error) bool {
 	return errors.Is(err, plugin.ErrClosed) && version != p.versions.Current()
 }
 

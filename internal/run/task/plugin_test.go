@@ -39,7 +39,10 @@ func (f *fakeVersions) Candidate() PluginVersion[string] {
 	}
 	return f.candidate
 }
-func (f *fakeVersions) Promote(PluginVersion[string]) { f.current, f.candidate = f.candidate, nil }
+func (f *fakeVersions) Promote(PluginVersion[string]) {
+	f.current = f.candidate
+	f.candidate = nil
+}
 func (f *fakeVersions) Reject(_ PluginVersion[string], reason string) {
 	f.candidate = nil
 	f.rejected = reason
@@ -60,7 +63,7 @@ func startPlugin(t *testing.T, b *fakeVersions, compatibleErr error) *Plugin[str
 // newPlugin returns a plugin without an opened version. compatibleErr is the result of CheckCompatible.
 func newPlugin(b *fakeVersions, compatibleErr error) *Plugin[string, *openedVersion] {
 	return NewPlugin[string, *openedVersion](b, nil, slog.New(slog.DiscardHandler), Opener[string, *openedVersion]{
-		New:       func(c PluginVersion[string]) *openedVersion { return &openedVersion{c} },
+		New:       func(c PluginVersion[string]) *openedVersion { return &openedVersion{code: c} },
 		VersionOf: func(o *openedVersion) PluginVersion[string] { return o.code },
 		CallOpen: func(
 			_ context.Context, call string, o *openedVersion, _ []byte, _ []wit.Response) (*wit.RequestBatch, error) {
@@ -82,9 +85,9 @@ func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
 		kind wit.ErrorKind
 		want wit.ErrorKind
 	}{
-		{wit.ErrorNotFound, wit.ErrorTransient},
-		{wit.ErrorUnsupported, wit.ErrorUnsupported},
-		{wit.ErrorConfig, wit.ErrorConfig},
+		{kind: wit.ErrorNotFound, want: wit.ErrorTransient},
+		{kind: wit.ErrorUnsupported, want: wit.ErrorUnsupported},
+		{kind: wit.ErrorConfig, want: wit.ErrorConfig},
 	} {
 		var failure error = &wit.Error{Kind: test.kind, Message: "HTTP 404"}
 		b := &fakeVersions{current: &version{name: "1", open: func(int) error { return failure }}}
@@ -119,15 +122,19 @@ func TestUpgrade(t *testing.T) {
 		usedAfter     time.Duration // until it is used; zero means never
 		opens         int
 	}{
-		"fits":             {nil, nil, time.Second, 1},
-		"does not fit":     {nil, errors.New("no"), 0, 1},
-		"cannot be opened": {func(int) error { return fault(wit.ErrorData) }, nil, 0, 1},
-		"cannot be opened for a moment": {func(n int) error {
-			if n < 3 {
-				return fault(wit.ErrorTransient)
-			}
-			return nil
-		}, nil, 2*evaluateRetry + time.Second, 3},
+		"fits":             {usedAfter: time.Second, opens: 1},
+		"does not fit":     {compatibleErr: errors.New("no"), opens: 1},
+		"cannot be opened": {open: func(int) error { return fault(wit.ErrorData) }, opens: 1},
+		"cannot be opened for a moment": {
+			open: func(n int) error {
+				if n < 3 {
+					return fault(wit.ErrorTransient)
+				}
+				return nil
+			},
+			usedAfter: 2*evaluateRetry + time.Second,
+			opens:     3,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,7 +151,8 @@ func TestUpgrade(t *testing.T) {
 				}
 				if opens := int(candidate.opens.Load()); total != c.usedAfter || opens != c.opens ||
 					(b.rejected == "") != (c.usedAfter > 0) || p.UpgradePending() {
-					t.Errorf("used after %v, opened %d times, rejected: %q", total, opens, b.rejected)
+					t.Errorf("expected use after %v and %d opens, found %v and %d, rejected: %q", c.usedAfter, c.opens,
+						total, opens, b.rejected)
 				}
 			})
 		})
@@ -163,12 +171,13 @@ func TestFollowAndReopen(t *testing.T) {
 			t.Errorf("expected version 2, found %s, %v", p.Version(), err)
 		}
 		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
-			t.Errorf("reopened: %s, runs %s, %v", o.code.Version(), p.Version(), err)
+			t.Errorf("expected version 1 reopened and 2 in use, found %s and %s, %v", o.code.Version(), p.Version(),
+				err)
 		}
 		start := time.Now()
 		for range 3 {
 			if o, err := p.Reopen(t.Context(), p.Opened()); err != nil || o != p.Opened() {
-				t.Error(err)
+				t.Errorf("expected the reopened version in use, found another, %v", err)
 			}
 		}
 		assert.Equal(t, 700*time.Millisecond, time.Since(start), "pauses of 100, 200 and 400 ms")
@@ -251,7 +260,8 @@ func TestWatch(t *testing.T) {
 				time.Sleep(3 * watchInterval)
 				synctest.Wait()
 				if candidate.opens.Load() != 1 || p.Version() != "1" || (b.rejected != "") != c.wantRejected {
-					t.Errorf("opened %d times, runs %s, rejected: %q", candidate.opens.Load(), p.Version(), b.rejected)
+					t.Errorf("expected version 1 in use and one open, found %s and %d, rejected: %q", p.Version(),
+						candidate.opens.Load(), b.rejected)
 				}
 				cancel()
 				p.Close()

@@ -27,7 +27,7 @@ func VisibleSettings[C any](v PluginVersion[C], settings []wit.Setting) []wit.Se
 
 // NewPluginVersions returns the versions of a bound plugin.
 func NewPluginVersions[C any](b *plugin.Binding, funcs InstanceFuncs[C]) PluginVersions[C] {
-	return poolVersions[C]{b, &funcs}
+	return poolVersions[C]{Binding: b, funcs: &funcs}
 }
 
 type poolVersions[C any] struct {
@@ -37,13 +37,13 @@ type poolVersions[C any] struct {
 
 // Current returns the version that the binding uses.
 func (v poolVersions[C]) Current() PluginVersion[C] {
-	return poolVersion[C]{v.Binding.Current(), v.funcs}
+	return poolVersion[C]{pool: v.Binding.Current(), funcs: v.funcs}
 }
 
 // Candidate returns a version to try instead of the current one, or nil.
 func (v poolVersions[C]) Candidate() PluginVersion[C] {
 	if p := v.Binding.Candidate(); p != nil {
-		return poolVersion[C]{p, v.funcs}
+		return poolVersion[C]{pool: p, funcs: v.funcs}
 	}
 	return nil
 }

@@ -36,22 +36,27 @@ func TestRetryPolicy(t *testing.T) {
 			return out
 		}
 		for name, c := range map[string]struct {
-			found []time.Duration
+			times []time.Duration
 			want  []time.Duration
 		}{
-			"no retries":    {retryTimes(task.RetryPolicy{}, 5), nil},
-			"until timeout": {retryTimes(task.RetryPolicy{Timeout: 2 * time.Second}, 9), ms(300, 900, 2000)},
-			"no timeout": {retryTimes(task.RetryPolicy{Timeout: -1}, 7),
-				ms(300, 900, 2100, 4500, 9300, 18900, 38100)},
+			"no retries": {times: retryTimes(task.RetryPolicy{}, 5)},
+			"until timeout": {
+				times: retryTimes(task.RetryPolicy{Timeout: 2 * time.Second}, 9),
+				want:  ms(300, 900, 2000),
+			},
+			"no timeout": {
+				times: retryTimes(task.RetryPolicy{Timeout: -1}, 7),
+				want:  ms(300, 900, 2100, 4500, 9300, 18900, 38100),
+			},
 		} {
-			if diff := cmp.Diff(c.want, c.found); diff != "" {
+			if diff := cmp.Diff(c.want, c.times); diff != "" {
 				t.Errorf("%s (-expected +found)\n%s", name, diff)
 			}
 		}
 		previous := time.Duration(0)
 		for n, retryTime := range retryTimes(task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 50) {
 			if delay := retryTime - previous; delay > time.Second || (n < 2 && delay != 300*time.Millisecond<<n) {
-				t.Errorf("delay %d was %v", n+1, delay)
+				t.Errorf("delay %d: expected at most a second, the first two 300 and 600 ms, found %v", n+1, delay)
 			}
 			previous = retryTime
 		}

@@ -31,7 +31,7 @@ func NewRowSubset(total uint32, indexes []uint32) RowSubset {
 		if n := len(subset.spans); n > 0 && subset.spans[n-1].last+1 == index {
 			subset.spans[n-1].last = index
 		} else {
-			subset.spans = append(subset.spans, rowSpan{index, index})
+			subset.spans = append(subset.spans, rowSpan{first: index, last: index})
 		}
 	}
 	return subset
@@ -78,8 +78,9 @@ func (r RowSubset) Intersect(other RowSubset) (common RowSubset, ok bool) {
 	}
 	common.Total = r.Total
 	for a, b := r.spans, other.spans; len(a) > 0 && len(b) > 0; {
-		if s := (rowSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
-			common.spans = append(common.spans, s)
+		span := rowSpan{first: max(a[0].first, b[0].first), last: min(a[0].last, b[0].last)}
+		if span.first <= span.last {
+			common.spans = append(common.spans, span)
 		}
 		if a[0].last < b[0].last {
 			a = a[1:]
@@ -137,7 +138,7 @@ func ParseRowSubset(text string) (subset RowSubset, err error) {
 		if err1 != nil || err2 != nil || first < minFirst || last < first || last > total {
 			return RowSubset{}, invalid
 		}
-		subset.spans = append(subset.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
+		subset.spans = append(subset.spans, rowSpan{first: uint32(first - 1), last: uint32(last - 1)})
 		minFirst = last + 1
 	}
 	return subset, nil

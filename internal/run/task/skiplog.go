@@ -22,10 +22,10 @@ type SkipLog struct {
 	Tolerance
 	Message string
 
-	mu     sync.Mutex
-	causes map[string]*skipCause
-	timer  *time.Timer
-	closed bool
+	mu       sync.Mutex
+	causes   map[string]*skipCause
+	timer    *time.Timer
+	isClosed bool
 }
 
 type skipCause struct {
@@ -39,7 +39,7 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []an
 	cause := []any{"stage", stage, "error", err}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.isClosed {
 		s.LogSkipped(log, s.Message, append(attrs, cause...), details)
 		return
 	}
@@ -70,7 +70,7 @@ func (s *SkipLog) tick() {
 	defer s.mu.Unlock()
 	s.flush()
 	s.timer = nil
-	if len(s.causes) > 0 && !s.closed {
+	if len(s.causes) > 0 && !s.isClosed {
 		s.timer = time.AfterFunc(skipLogInterval, s.tick)
 	}
 }
@@ -91,7 +91,7 @@ func (s *SkipLog) flush() {
 func (s *SkipLog) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.isClosed = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}

@@ -60,9 +60,9 @@ func (w *Window) Summary(now time.Time) Summary {
 		total.min = min(total.min, half.min)
 	}
 	if total.count == 0 {
-		return Summary{math.NaN(), math.NaN(), math.NaN()}
+		return Summary{Avg: math.NaN(), Max: math.NaN(), Min: math.NaN()}
 	}
-	return Summary{total.sum / float64(total.count), total.max, total.min}
+	return Summary{Avg: total.sum / float64(total.count), Max: total.max, Min: total.min}
 }
 
 // Outcomes counts operations and computes their success ratio in the window, as Kafka's percentages do
@@ -96,5 +96,5 @@ func (o *Outcomes) Ratios(now time.Time) OutcomeRatios {
 	if math.IsNaN(succeeded) {
 		return OutcomeRatios{}
 	}
-	return OutcomeRatios{succeeded, 1 - succeeded}
+	return OutcomeRatios{Succeeded: succeeded, Failed: 1 - succeeded}
 }
