@@ -21,11 +21,11 @@ const (
 
 func textOfLength(n int) string { return "/" + strings.Repeat("x", n-1) }
 
-func randomHashes(n int) (marks []uint64) {
+func randomHashes(n int) (hashes []uint64) {
 	for range n {
-		marks = append(marks, rand.Uint64()>>16)
+		hashes = append(hashes, rand.Uint64()>>16)
 	}
-	return marks
+	return hashes
 }
 
 // largestPosition returns a position of which every part has its maximum size.
@@ -55,23 +55,26 @@ func largestPosition() *Position {
 		checks.pages.Visit(fmt.Sprint(i))
 	}
 	repeats.rememberLast(rows, data)
-	repeats.current, repeats.repeatedHashes = randomHashes(4*sampleSize), randomHashes(1)
+	repeats.current = randomHashes(4 * sampleSize)
+	repeats.repeatedHashes = randomHashes(1)
 	repeats.save(checks)
 	checks.lastHashes = packHashes(repeats.lastHashes)
 	position.undecoded.hashes = packHashes(randomHashes(maxErrorHashes))
-	position.previous.repeatDigest, position.previous.outOfOrderKey = checks.repeatDigest, encodeHash(hashOf("x"))
+	position.previous.repeatDigest = checks.repeatDigest
+	position.previous.outOfOrderKey = encodeHash(hashOf("x"))
 	return position
 }
 
+// checkFits checks that a position fits into an offset and can be read back.
 func checkFits(t *testing.T, p *Position) {
 	t.Helper()
 	fields := p.Fields()
 	t.Logf("%d bytes", wit.OffsetBytes(fields))
 	if err := plugin.CheckOffset("next", fields); err != nil {
-		t.Error(err)
+		t.Errorf("expected an offset that fits, found %v", err)
 	}
 	if _, err := Read(fields); err != nil {
-		t.Error(err)
+		t.Errorf("expected a readable offset, found %v", err)
 	}
 }
 
@@ -89,8 +92,12 @@ func TestLargestPositionFits(t *testing.T) {
 // The same holds for a load by a cursor whose look-back contains more rows than can be remembered, during the load and
 // at its end, for any values: only as many rows are remembered as fit.
 func TestLargestPositionOfACursorFits(t *testing.T) {
-	for name, value := range map[string]string{"time": "2024-01-01T00:00:00", "number": "7",
-		"time with zone": "2024-01-01T00:00:00.1234567+02:00", "escaped": strings.Repeat("ä", textBytes/12)} {
+	for name, value := range map[string]string{
+		"time":           "2024-01-01T00:00:00",
+		"number":         "7",
+		"time with zone": "2024-01-01T00:00:00.1234567+02:00",
+		"escaped":        strings.Repeat("ä", textBytes/12),
+	} {
 		t.Run(name, func(t *testing.T) {
 			set := setOf("links", 0)
 			set.Cursor = &Cursor{Name: "C", SubtractLookback: func(string) string { return "" },
@@ -115,7 +122,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				checkFits(t, next)
 				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
 					len(value) < 100 {
-					t.Errorf("unexpected number of remembered rows %d", n)
+					t.Errorf("expected at least 100 remembered rows, found %d", n)
 				}
 				position = next
 			}
@@ -176,7 +183,7 @@ func TestMarksCutToFit(t *testing.T) {
 				want = 0
 			}
 			if reports != want {
-				t.Errorf("%s, large %v: reported %d times, expected %d", name, isLarge, reports, want)
+				t.Errorf("%s, large %t: expected %d reports, found %d", name, isLarge, want, reports)
 			}
 		}
 	}

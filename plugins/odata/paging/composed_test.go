@@ -117,10 +117,10 @@ func TestComposedServices(t *testing.T) {
 			fake, set, traits := composedService(rand.New(rand.NewPCG(seed, 7)))
 			set.ExactlyOnce = exactlyOnce
 			description := fmt.Sprint(traits, " ", fake)
-			before := slices.Clone(fake.keys)
-			rows := len(before)
+			originalRows := slices.Clone(fake.keys)
+			rows := len(originalRows)
 			result, err := fake.load(t, set, nil)
-			missing := slices.DeleteFunc(before, func(row int) bool {
+			missing := slices.DeleteFunc(originalRows, func(row int) bool {
 				return fake.deleted[row] || slices.Contains(result.numbers, row) || slices.Contains(result.errors, row)
 			})
 			distinct := len(slices.Compact(slices.Sorted(slices.Values(result.numbers))))

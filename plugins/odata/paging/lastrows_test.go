@@ -15,11 +15,11 @@ func (s *service) requestsLastRows() bool {
 }
 
 // expectVerdict fails a test unless a load ended with a verdict, and each row arrived once.
-func (s *service) expectVerdict(t *testing.T, verdict string, found result, err error) {
+func (s *service) expectVerdict(t *testing.T, verdict string, loaded result, err error) {
 	t.Helper()
-	if err != nil || found.end.verdict != verdict || len(found.missing) > 0 || found.repeated > 0 {
-		t.Fatalf("expected %s, found %+v, %d rows missing, %d twice, %v, in\n%s", verdict, found.end,
-			len(found.missing), found.repeated, err, strings.Join(s.requests, "\n"))
+	if err != nil || loaded.end.verdict != verdict || len(loaded.missing) > 0 || loaded.repeated > 0 {
+		t.Fatalf("expected %s, found %+v, %d rows missing, %d twice, %v, in\n%s", verdict, loaded.end,
+			len(loaded.missing), loaded.repeated, err, strings.Join(s.requests, "\n"))
 	}
 }
 
@@ -168,7 +168,8 @@ func TestOneRowShowsNoOrder(t *testing.T) {
 			fake.requests = nil
 			loaded, err := fake.load(t, setOf(paging, 0), nil)
 			if err == nil && Proves(loaded.end.verdict) {
-				t.Errorf("%s, paging %s: found %s with %d rows", name, paging, loaded.end.verdict, len(loaded.rows))
+				t.Errorf("%s, paging %s: expected an error or no proof, found %s with %d rows", name, paging,
+					loaded.end.verdict, len(loaded.rows))
 			}
 		}
 	}
@@ -180,7 +181,8 @@ func TestUndecodableEndIsReadOnce(t *testing.T) {
 	fake := &service{keys: upFrom(1, 58), page: 8, count: "limit", links: "token", undecodable: setFrom(upFrom(48, 11))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
 	if len(fake.requests) > 20 || (err == nil && loaded.end.verdict != Unproven) {
-		t.Errorf("%d requests, %+v, %v", len(fake.requests), loaded.end, err)
+		t.Errorf("expected an error or no proof in at most 20 requests, found %d, %+v, %v", len(fake.requests),
+			loaded.end, err)
 	}
 	// Such a page does not prove the first page's count.
 	fake = &service{keys: upFrom(1, 22), page: 2, count: "page", links: "none", order: "refused",
@@ -197,8 +199,8 @@ func TestOnlyDecodableRowIsRepeated(t *testing.T) {
 		undecodable: setFrom(append(upFrom(1, 7), upFrom(9, 7)...))}
 	loaded, err := fake.load(t, setOf("auto", 0), nil)
 	if err != nil || len(loaded.missing) > 0 || len(loaded.errors) != 14 {
-		t.Errorf("%d faults, %d rows missing, %v\n%s", len(loaded.errors), len(loaded.missing), err,
-			strings.Join(fake.requests, "\n"))
+		t.Errorf("expected 14 errors and all other rows, found %d errors, %d rows missing, %v\n%s", len(loaded.errors),
+			len(loaded.missing), err, strings.Join(fake.requests, "\n"))
 	}
 }
 
@@ -256,11 +258,14 @@ func TestOffsetsNearTheEnd(t *testing.T) {
 		`{"url":"/s/X?$filter=K%20gt%208L&$orderby=K&$inlinecount=allpages","check":"count","claimed":8,"base":8,"seen":8,
 			"beyond":true,"sorted":true,"folded":true,"key":"(8L)","pages":"1.EqUM2O5D.EqUM2O5D","tail":"Mge06K_b",
 			"run":"JAe06JgFHge06I3XIAe06IFxGge06HcDHAe06Iq9Fge06HBPGAe06HPp"}`: {
-			&service{keys: upFrom(1, 55), page: 8, count: "page", links: "none", skips: true}, 47, Unproven},
+			fake: &service{keys: upFrom(1, 55), page: 8, count: "page", links: "none", skips: true}, rows: 47,
+			verdict: Unproven},
 		`{"url":"/s/X?$filter=K%20ge%2037L&$orderby=K&$top=7&$inlinecount=allpages","base":37,"seen":37,"least":8,"page":7,
 			"bykeys":true,"folded":true,"further":true,"laps":true,"sorted":true,"sorts":true,"key":"(37L)",
 			"tail":"GAe06HPp","run":"JAe06JgFHge06I3XIAe06IFxGge06HcDHAe06Iq9Fge06HBP","pages":"1.N_wtE7il.N_wtE7il"}`: {
-			&service{keys: upFrom(1, 37), page: 7, count: "none", links: "none", skips: true, tops: true}, 0, ProvenByKey},
+			fake: &service{keys: upFrom(1, 37), page: 7, count: "none", links: "none", skips: true,
+				tops: true},
+			verdict: ProvenByKey},
 	} {
 		var fields map[string]any
 		if err := json.Unmarshal([]byte(offset), &fields); err != nil {

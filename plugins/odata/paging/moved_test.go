@@ -59,34 +59,46 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 		insertPage int // number of the page before which a row is inserted. Zero means never.
 		change     func(*service)
 	}{
-		{"a row of page 1, to the end", func() *service { return unsorted(300, 100) }, 2, 0, moveTenth},
-		{"behind the first link", func() *service { return unsorted(300, 100) }, 3, 0, moveTenth},
-		{"of a large set", func() *service { return unsorted(3000, 500) }, 2, 0, moveTenth},
-		{"of a large set, later", func() *service { return unsorted(3000, 500) }, 5, 0, moveTenth},
-		{"the last row of a page, to the end of the next one", func() *service { return unsorted(200, 100) }, 2, 0,
-			func(s *service) { s.moveToEnd(100) }},
-		{"the last row of a page of a large set", func() *service { return unsorted(2000, 1000) }, 2, 0,
-			func(s *service) { s.moveToEnd(1000) }},
-		{"several rows", func() *service { return unsorted(300, 100) }, 2, 0, func(s *service) {
-			for _, key := range []int{99, 3, 100, 50} {
-				s.moveToEnd(key)
-			}
-		}},
-		{"the keys descend", func() *service { return reversed(unsorted(300, 100)) }, 3, 0,
-			func(s *service) { s.moveToEnd(250) }},
-		{"the keys are in no order", func() *service { return interleaved(unsorted(900, 100)) }, 4, 0, moveTenth},
-		{"rows are inserted, too", func() *service { return unsorted(300, 100) }, 3, 0, func(s *service) {
-			s.moveToEnd(10)
-			s.insertFirst(2)
-		}},
-		{"rows of a large set were inserted before", func() *service { return unsorted(3000, 500) }, 5, 3, moveTenth},
-		{"pages of few rows", func() *service { return unsorted(90, 10) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
-		{"pages of seven rows", func() *service { return unsorted(30, 7) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
-		{"pages of five rows", func() *service { return unsorted(30, 5) }, 3, 0, func(s *service) { s.moveToEnd(3) }},
-		{"pages of five rows, when the second is requested", func() *service { return unsorted(30, 5) }, 2, 0,
-			func(s *service) { s.moveToEnd(3) }},
-		{"pages of two rows", func() *service { return unsorted(12, 2) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
-		{"pages of a row", func() *service { return unsorted(12, 1) }, 3, 0, func(s *service) { s.moveToEnd(1) }},
+		{name: "a row of page 1, to the end", new: func() *service { return unsorted(300, 100) }, changePage: 2,
+			change: moveTenth},
+		{name: "behind the first link", new: func() *service { return unsorted(300, 100) }, changePage: 3,
+			change: moveTenth},
+		{name: "of a large set", new: func() *service { return unsorted(3000, 500) }, changePage: 2, change: moveTenth},
+		{name: "of a large set, later", new: func() *service { return unsorted(3000, 500) }, changePage: 5,
+			change: moveTenth},
+		{name: "the last row of a page, to the end of the next one", new: func() *service { return unsorted(200, 100) },
+			changePage: 2, change: func(s *service) { s.moveToEnd(100) }},
+		{name: "the last row of a page of a large set", new: func() *service { return unsorted(2000, 1000) },
+			changePage: 2, change: func(s *service) { s.moveToEnd(1000) }},
+		{name: "several rows", new: func() *service { return unsorted(300, 100) }, changePage: 2,
+			change: func(s *service) {
+				for _, key := range []int{99, 3, 100, 50} {
+					s.moveToEnd(key)
+				}
+			}},
+		{name: "the keys descend", new: func() *service { return reversed(unsorted(300, 100)) }, changePage: 3,
+			change: func(s *service) { s.moveToEnd(250) }},
+		{name: "the keys are in no order", new: func() *service { return interleaved(unsorted(900, 100)) },
+			changePage: 4, change: moveTenth},
+		{name: "rows are inserted, too", new: func() *service { return unsorted(300, 100) }, changePage: 3,
+			change: func(s *service) {
+				s.moveToEnd(10)
+				s.insertFirst(2)
+			}},
+		{name: "rows of a large set were inserted before", new: func() *service { return unsorted(3000, 500) },
+			changePage: 5, insertPage: 3, change: moveTenth},
+		{name: "pages of few rows", new: func() *service { return unsorted(90, 10) }, changePage: 3,
+			change: func(s *service) { s.moveToEnd(1) }},
+		{name: "pages of seven rows", new: func() *service { return unsorted(30, 7) }, changePage: 3,
+			change: func(s *service) { s.moveToEnd(1) }},
+		{name: "pages of five rows", new: func() *service { return unsorted(30, 5) }, changePage: 3,
+			change: func(s *service) { s.moveToEnd(3) }},
+		{name: "pages of five rows, when the second is requested", new: func() *service { return unsorted(30, 5) },
+			changePage: 2, change: func(s *service) { s.moveToEnd(3) }},
+		{name: "pages of two rows", new: func() *service { return unsorted(12, 2) }, changePage: 3,
+			change: func(s *service) { s.moveToEnd(1) }},
+		{name: "pages of a row", new: func() *service { return unsorted(12, 1) }, changePage: 3,
+			change: func(s *service) { s.moveToEnd(1) }},
 	} {
 		for _, count := range []string{"whole", "none"} {
 			for _, paging := range []string{"auto", "links"} {
@@ -123,7 +135,8 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 			}
 			loaded, err := fake.load(t, setOf(paging, 0), nil)
 			if len(loaded.missing) > 0 && err == nil && loaded.end.verdict != Unproven {
-				t.Errorf("%d rows, %s: rows %v are missing", rows, paging, loaded.missing)
+				t.Errorf("%d rows, %s: expected an error or no proof, rows %v are missing", rows, paging,
+					loaded.missing)
 			}
 		}
 	}
@@ -134,28 +147,30 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 // keys are repeated.
 func TestLoadsInWhichNoRowMoves(t *testing.T) {
 	for _, test := range []struct {
-		name       string
-		rows       int
-		page       int
-		change     func(*service)
-		key        func(i int) int
-		again      int  // number of rows that are read twice
-		duplicates bool // all rows are read twice, since a second reading shows that keys are not unique
+		name          string
+		rows          int
+		page          int
+		change        func(*service)
+		key           func(i int) int
+		repeatedRows  int  // number of rows that are read twice
+		hasDuplicates bool // all rows are read twice, since a second reading shows that keys are not unique
 	}{
 		{name: "nothing changes", rows: 300, page: 100},
-		{name: "a row is inserted", rows: 300, page: 100, change: func(s *service) { s.insertFirst(1) }, again: 1},
-		{name: "rows are inserted", rows: 300, page: 100, change: func(s *service) { s.insertFirst(40) }, again: 40},
-		{name: "a row is inserted before a page of five", rows: 30, page: 5, again: 1,
+		{name: "a row is inserted", rows: 300, page: 100, change: func(s *service) { s.insertFirst(1) },
+			repeatedRows: 1},
+		{name: "rows are inserted", rows: 300, page: 100, change: func(s *service) { s.insertFirst(40) },
+			repeatedRows: 40},
+		{name: "a row is inserted before a page of five", rows: 30, page: 5, repeatedRows: 1,
 			change: func(s *service) { s.insertFirst(1) }},
-		{name: "rows are inserted before a page of five", rows: 30, page: 5, again: 3,
+		{name: "rows are inserted before a page of five", rows: 30, page: 5, repeatedRows: 3,
 			change: func(s *service) { s.insertFirst(3) }},
-		{name: "rows are inserted into a large set", rows: 3000, page: 1000, again: 40,
+		{name: "rows are inserted into a large set", rows: 3000, page: 1000, repeatedRows: 40,
 			change: func(s *service) { s.insertFirst(40) }},
 		{name: "keys that are not unique", rows: 300, page: 100, key: func(i int) int { return i / 3 },
-			duplicates: true},
-		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, duplicates: true},
+			hasDuplicates: true},
+		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, hasDuplicates: true},
 		{name: "few keys, and a row that is changed", rows: 300, page: 100, key: func(i int) int { return i % 41 },
-			duplicates: true, change: func(s *service) { s.keys[5] += 500 * versions }},
+			hasDuplicates: true, change: func(s *service) { s.keys[5] += 500 * versions }},
 		{name: "a row out of order", rows: 300, page: 100, key: func(i int) int { return (i + 1) % 300 }},
 		{name: "the keys descend", rows: 3000, page: 500, key: func(i int) int { return 3000 - i }},
 	} {
@@ -177,12 +192,12 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 					})
 				}
 				loaded, err := fake.load(t, setOf(paging, 0), nil)
-				if test.duplicates {
+				if test.hasDuplicates {
 					rows *= 2
 				}
 				fake.expectAllRows(t, loaded, err)
-				if len(loaded.rows) != rows+test.again {
-					t.Errorf("expected %d rows, found %d", rows+test.again, len(loaded.rows))
+				if len(loaded.rows) != rows+test.repeatedRows {
+					t.Errorf("expected %d rows, found %d", rows+test.repeatedRows, len(loaded.rows))
 				}
 			})
 		}
@@ -200,7 +215,7 @@ func TestLargeSetInOtherOrder(t *testing.T) {
 	result, err := service.load(t, set, nil)
 	service.expectAllRows(t, result, err)
 	if len(result.rows) != 6000 {
-		t.Fatalf("found %d rows", len(result.rows))
+		t.Fatalf("expected each of 3000 rows twice, found %d", len(result.rows))
 	}
 	if result, err = service.load(t, set, set.FirstAfter(result.end, 1_700_000_100_000)); err != nil ||
 		len(result.rows) != 3000 {

@@ -19,17 +19,21 @@ func TestRowsOutOfOrder(t *testing.T) {
 	for _, links := range []string{"skip", "token"} {
 		for _, order := range []string{"ignores", "unfiltered"} {
 			for _, count := range []string{"filtered", "whole", "first", "none"} {
-				for name, keys := range map[string][]int{"the first row late": displaced(0, 250),
+				for name, keys := range map[string][]int{
+					"the first row late":        displaced(0, 250),
 					"the 200th first":           displaced(199, 0),
 					"the 200th last":            displaced(199, 299),
-					"a row of page 2 on page 3": displaced(150, 210), "the last row early": displaced(299, 120),
-					"two": append(displaced(5, 250), 7)} {
+					"a row of page 2 on page 3": displaced(150, 210),
+					"the last row early":        displaced(299, 120),
+					"two":                       append(displaced(5, 250), 7),
+				} {
 					t.Run(fmt.Sprint(links, order, count, name), func(t *testing.T) {
 						s := &service{keys: keys, page: 100, links: links, order: order, count: count, skips: true}
 						loaded, err := s.load(t, setOf("auto", 0), nil)
 						s.expectAllRows(t, loaded, err)
 						if len(s.requests) > 14 { // it is read again at most once
-							t.Errorf("%d rows were read twice, %v", loaded.repeated, s.requests)
+							t.Errorf("expected at most 14 requests, found %v, with %d rows read twice", s.requests,
+								loaded.repeated)
 						}
 					})
 				}
@@ -54,7 +58,7 @@ func TestRowDeletedAheadOfCountingLinks(t *testing.T) {
 					loaded, err := fake.load(t, setOf("auto", 0), nil)
 					fake.expectAllRows(t, loaded, err)
 					if order == "heeds" && loaded.repeated > 0 {
-						t.Errorf("%d rows were read twice, %v", loaded.repeated, fake.requests)
+						t.Errorf("expected each row once, found %d twice, %v", loaded.repeated, fake.requests)
 					}
 				})
 			}
@@ -70,8 +74,9 @@ func (s *service) expectEachOnce(t *testing.T, loaded result, err error) {
 	isEachOnce := len(loaded.missing) == 0 && loaded.repeated == 0
 	if err != nil || !isEachOnce || len(loaded.rows) != len(s.keys)-len(s.undecodable) ||
 		faults != len(s.undecodable) || len(loaded.errors) != faults {
-		t.Errorf("found %d rows, %d twice, %v missing, errors %v; %v, in %d requests:\n%s", len(loaded.rows),
-			loaded.repeated, loaded.missing, loaded.errors, err, len(s.requests), strings.Join(s.requests, "\n"))
+		t.Errorf("expected %d rows and %d errors, found %d rows, %d twice, %v missing, errors %v; %v, in\n%s",
+			len(s.keys)-len(s.undecodable), len(s.undecodable), len(loaded.rows), loaded.repeated, loaded.missing,
+			loaded.errors, err, strings.Join(s.requests, "\n"))
 	}
 }
 
@@ -87,20 +92,43 @@ func setFrom(keys []int) map[int]bool {
 // A page that ends with unreadable rows is not the last one, however pages are requested. Such a row is an error once,
 // and does not end the load.
 func TestUnreadableRows(t *testing.T) {
-	for name, unread := range map[string][]int{"the last of page 2": {20}, "two": {19, 20}, "the first of page 3": {21},
-		"across pages": {19, 20, 21, 22}, "the last of all": {40}, "the last two": {39, 40}, "of page 1": {10},
-		"a whole page": upFrom(11, 10), "a page and more": upFrom(9, 15), "the first page": upFrom(1, 10),
-		"all but one": upFrom(2, 39), "two whole pages at the end": upFrom(21, 20)} {
+	for name, undecodable := range map[string][]int{
+		"the last of page 2":         {20},
+		"two":                        {19, 20},
+		"the first of page 3":        {21},
+		"across pages":               {19, 20, 21, 22},
+		"the last of all":            {40},
+		"the last two":               {39, 40},
+		"of page 1":                  {10},
+		"a whole page":               upFrom(11, 10),
+		"a page and more":            upFrom(9, 15),
+		"the first page":             upFrom(1, 10),
+		"all but one":                upFrom(2, 39),
+		"two whole pages at the end": upFrom(21, 20),
+	} {
 		for _, test := range []struct{ count, order, links, paging string }{
-			{"none", "heeds", "none", "top"}, {"filtered", "heeds", "none", "top"}, {"first", "heeds", "none", "top"},
-			{"none", "heeds", "none", "auto"}, {"filtered", "heeds", "none", "auto"},
-			{"none", "refused", "none", "top"}, {"filtered", "refused", "none", "auto"},
-			{"filtered", "heeds", "token", "auto"}, {"none", "heeds", "token", "auto"},
-			{"filtered", "heeds", "key", "auto"},
+			{count: "none", order: "heeds", links: "none", paging: "top"},
+			{count: "filtered", order: "heeds", links: "none", paging: "top"},
+			{count: "first", order: "heeds", links: "none", paging: "top"},
+			{count: "none", order: "heeds", links: "none", paging: "auto"},
+			{count: "filtered", order: "heeds", links: "none", paging: "auto"},
+			{count: "none", order: "refused", links: "none", paging: "top"},
+			{count: "filtered", order: "refused", links: "none", paging: "auto"},
+			{count: "filtered", order: "heeds", links: "token", paging: "auto"},
+			{count: "none", order: "heeds", links: "token", paging: "auto"},
+			{count: "filtered", order: "heeds", links: "key", paging: "auto"},
 		} {
 			t.Run(fmt.Sprint(name, test), func(t *testing.T) {
-				fake := &service{keys: upFrom(1, 40), page: 10, links: test.links, order: test.order, count: test.count,
-					skips: true, tops: true, undecodable: setFrom(unread)}
+				fake := &service{
+					keys:        upFrom(1, 40),
+					page:        10,
+					links:       test.links,
+					order:       test.order,
+					count:       test.count,
+					skips:       true,
+					tops:        true,
+					undecodable: setFrom(undecodable),
+				}
 				top := 0
 				if test.paging == "top" {
 					top = 10
@@ -108,7 +136,7 @@ func TestUnreadableRows(t *testing.T) {
 				loaded, err := fake.load(t, setOf(test.paging, top), nil)
 				fake.expectEachOnce(t, loaded, err)
 				if len(fake.requests) >= 100 {
-					t.Errorf("unexpected number of requests %d", len(fake.requests))
+					t.Errorf("expected fewer than 100 requests, found %d", len(fake.requests))
 				}
 			})
 		}
@@ -119,29 +147,34 @@ func TestUnreadableRows(t *testing.T) {
 // ignores or rejects $skip, or whose metadata do not allow paging. Each row is an error once.
 func TestUnreadableRowsWithoutSkip(t *testing.T) {
 	for _, test := range []struct {
-		rows   int
-		unread []int
-		count  string
-		isEnd  bool // the load ends, otherwise it fails or is unproven, since there may be more rows
+		rows        int
+		undecodable []int
+		count       string
+		isEnd       bool // the load ends, otherwise it fails or is unproven, since there may be more rows
 	}{
-		{rows: 1, unread: upFrom(1, 1), count: "none", isEnd: true},
-		{rows: 1, unread: upFrom(1, 1), count: "page", isEnd: true},
-		{rows: 10, unread: upFrom(1, 10), count: "none", isEnd: true},
-		{rows: 10, unread: upFrom(1, 10), count: "page", isEnd: true},
-		{rows: 10, unread: upFrom(1, 10), count: "filtered", isEnd: true},
-		{rows: 10, unread: []int{10}, count: "none", isEnd: true},
-		{rows: 10, unread: upFrom(4, 7), count: "none", isEnd: true},
-		{rows: 10, unread: []int{10}, count: "page", isEnd: true},
-		{rows: 10, unread: []int{10}, count: "first", isEnd: true},
-		{rows: 70, unread: upFrom(7, 64), count: "none", isEnd: true},
-		{rows: 40, unread: upFrom(21, 20), count: "none"},
+		{rows: 1, undecodable: upFrom(1, 1), count: "none", isEnd: true},
+		{rows: 1, undecodable: upFrom(1, 1), count: "page", isEnd: true},
+		{rows: 10, undecodable: upFrom(1, 10), count: "none", isEnd: true},
+		{rows: 10, undecodable: upFrom(1, 10), count: "page", isEnd: true},
+		{rows: 10, undecodable: upFrom(1, 10), count: "filtered", isEnd: true},
+		{rows: 10, undecodable: []int{10}, count: "none", isEnd: true},
+		{rows: 10, undecodable: upFrom(4, 7), count: "none", isEnd: true},
+		{rows: 10, undecodable: []int{10}, count: "page", isEnd: true},
+		{rows: 10, undecodable: []int{10}, count: "first", isEnd: true},
+		{rows: 70, undecodable: upFrom(7, 64), count: "none", isEnd: true},
+		{rows: 40, undecodable: upFrom(21, 20), count: "none"},
 	} {
 		for _, way := range []string{"ignored", "400", "501", "unpageable"} {
 			for _, tops := range []bool{true, false} {
 				t.Run(fmt.Sprint(test, way, tops), func(t *testing.T) {
-					fake := &service{keys: upFrom(1, test.rows), page: max(10, test.rows/2), links: "none",
-						count: test.count,
-						tops:  tops, undecodable: setFrom(test.unread)}
+					fake := &service{
+						keys:        upFrom(1, test.rows),
+						page:        max(10, test.rows/2),
+						links:       "none",
+						count:       test.count,
+						tops:        tops,
+						undecodable: setFrom(test.undecodable),
+					}
 					if test.rows == 70 {
 						fake.page = 70
 					}
@@ -156,7 +189,7 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 							strings.Join(fake.requests, "\n"))
 					}
 					if len(fake.requests) >= 100 {
-						t.Errorf("unexpected number of requests %d", len(fake.requests))
+						t.Errorf("expected fewer than 100 requests, found %d", len(fake.requests))
 					}
 				})
 			}
@@ -186,9 +219,15 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 				for _, order := range []string{"heeds", "ignores", "refused"} {
 					for _, skips := range []bool{true, false} {
 						for _, pageSize := range []int{1, 100, 350, 1000} {
-							fake := &service{keys: upFrom(1, 350), page: pageSize, links: "none", order: order,
+							fake := &service{
+								keys:   upFrom(1, 350),
+								page:   pageSize,
+								links:  "none",
+								order:  order,
 								filter: filter,
-								count:  count, skips: skips}
+								count:  count,
+								skips:  skips,
+							}
 							if pageSize == 1 {
 								fake.keys = fake.keys[:5]
 							}
@@ -207,7 +246,8 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 							}
 							isOnePage := pageSize >= 350 && order == "heeds" && filter == "heeds" && skips
 							if isOnePage && len(fake.requests) > maxRequests {
-								t.Errorf("%s: %d requests: %v", paging, len(fake.requests), fake.requests)
+								t.Errorf("%s: expected at most %d requests, found %v", paging, maxRequests,
+									fake.requests)
 							}
 						}
 					}
@@ -224,26 +264,38 @@ func TestCircles(t *testing.T) {
 		page   int
 		links  string
 		want   string
-	}{{1, 10, "token", "is its own URL"}, {2, 10, "skip", "followed before"}, {7, 10, "token", "followed before"},
-		{50, 10, "token", "followed before"}, {50, 10, "skip", "followed before"}, {150, 4, "token", "loop"},
-		{0, 10, "grow", "has the same rows"}} {
+	}{
+		{circle: 1, page: 10, links: "token", want: "is its own URL"},
+		{circle: 2, page: 10, links: "skip", want: "followed before"},
+		{circle: 7, page: 10, links: "token", want: "followed before"},
+		{circle: 50, page: 10, links: "token", want: "followed before"},
+		{circle: 50, page: 10, links: "skip", want: "followed before"},
+		{circle: 150, page: 4, links: "token", want: "loop"},
+		{circle: 0, page: 10, links: "grow", want: "has the same rows"},
+	} {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
-			fake := &service{keys: upFrom(0, 1000), page: test.page, links: test.links, order: "ignores",
+			fake := &service{
+				keys:   upFrom(0, 1000),
+				page:   test.page,
+				links:  test.links,
+				order:  "ignores",
 				filter: "ignores",
-				skips:  true, circle: test.circle}
+				skips:  true,
+				circle: test.circle,
+			}
 			slices.Reverse(fake.keys)
 			_, err := fake.load(t, setOf("auto", 0), nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "X?") {
 				t.Fatalf("expected an error that names a link and contains %q, found %v after %d requests", test.want,
-					err,
-					len(fake.requests))
+					err, len(fake.requests))
 			}
 			maxRequests := test.circle + 2
 			if test.circle > 64 {
 				maxRequests = 3 * test.circle
 			}
 			if len(fake.requests) > maxRequests+100/test.page {
-				t.Errorf("%d requests for a circle of %d", len(fake.requests), test.circle)
+				t.Errorf("a circle of %d: expected at most %d requests, found %d", test.circle,
+					maxRequests+100/test.page, len(fake.requests))
 			}
 		})
 	}
@@ -281,7 +333,7 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	loaded, err := s.load(t, setOf("auto", 0), nil)
 	s.expectAllRows(t, loaded, err)
 	if len(loaded.rows) <= 200 {
-		t.Errorf("found %d rows in all loads", len(loaded.rows))
+		t.Errorf("expected that the set is read again, found %d rows in all loads", len(loaded.rows))
 	}
 }
 
@@ -293,20 +345,24 @@ func TestKeysOfSeveralRows(t *testing.T) {
 	set := setOf("auto", 0)
 	loaded, err := fake.load(t, set, nil)
 	if err != nil || len(loaded.rows) != 2*len(fake.keys) {
-		t.Fatalf("found %d rows, expected twice %d, %v", len(loaded.rows), len(fake.keys), err)
+		t.Fatalf("expected %d rows twice, found %d, %v", len(fake.keys), len(loaded.rows), err)
 	}
 	if loaded, err = fake.load(t, set, set.FirstAfter(loaded.end, 1_700_000_100_000)); err != nil ||
 		len(loaded.rows) != len(fake.keys) {
-		t.Errorf("found %d of %d rows in the next load, %v", len(loaded.rows), len(fake.keys), err)
+		t.Errorf("the next load: expected %d rows, found %d, %v", len(fake.keys), len(loaded.rows), err)
 	}
 }
 
 // TestLinkOfAnEmptyPage: a service that adds a link back to every page, and supports filters by key, is read to its
 // end, since the link of the empty page leads to no row after the last key. Each row is read once.
 func TestLinkOfAnEmptyPage(t *testing.T) {
-	for _, test := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"},
-		{"first", "heeds"},
-		{"none", "heeds"}, {"refused", "heeds"}} {
+	for _, test := range []struct{ count, order string }{
+		{count: "filtered", order: "ignores"},
+		{count: "whole", order: "ignores"},
+		{count: "first", order: "heeds"},
+		{count: "none", order: "heeds"},
+		{count: "refused", order: "heeds"},
+	} {
 		for _, exactlyOnce := range []bool{false, true} {
 			fake := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: test.count, order: test.order,
 				skips: true}
@@ -332,8 +388,14 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 	for _, links := range []string{"token", "skip", "base64", "key", "sealed"} {
 		for _, count := range []string{"none", "refused", "page"} {
-			for _, hidden := range [][]int{upFrom(1001, 200), upFrom(1001, 100), upFrom(951, 1000), upFrom(2801, 200),
-				upFrom(101, 2800), append(upFrom(1001, 200), upFrom(1301, 150)...)} {
+			for _, hidden := range [][]int{
+				upFrom(1001, 200),
+				upFrom(1001, 100),
+				upFrom(951, 1000),
+				upFrom(2801, 200),
+				upFrom(101, 2800),
+				append(upFrom(1001, 200), upFrom(1301, 150)...),
+			} {
 				for _, paging := range []string{"auto", "keys"} {
 					fake := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
 						hidden: setFrom(hidden)}
@@ -349,9 +411,11 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 		}
 	}
 	// If that link leads to rows on both sides of the last key, some would be lost or read twice.
-	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...),
+	for _, mixed := range [][]int{
+		append(upFrom(50, 50), upFrom(201, 50)...),
 		append(upFrom(201, 50), upFrom(50, 50)...),
-		{200, 100, 99, 98, 97, 96, 95, 94}} {
+		{200, 100, 99, 98, 97, 96, 95, 94},
+	} {
 		fake := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(101, 100))}
 		fake.beforeRequest = func(s *service, number int) {
@@ -365,7 +429,8 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 		set := setOf("auto", 0)
 		set.ExactlyOnce = true
 		if loaded, err := fake.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
-			t.Errorf("%d rows, %v\n%s", len(loaded.rows), err, strings.Join(fake.requests, "\n"))
+			t.Errorf("expected an error that names a setting, found %d rows, %v\n%s", len(loaded.rows), err,
+				strings.Join(fake.requests, "\n"))
 		}
 	}
 }
@@ -373,7 +438,7 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 // TestEmptyPageIsNotRepeated: no strategy requests a page again that has returned no row.
 func TestEmptyPageIsNotRepeated(t *testing.T) {
 	for _, strategy := range []pager{{kind: keysWorked}, {kind: linksWorked}, {kind: skipWorked}} {
-		for rows, fails := range map[int]bool{0: true, 1: false} {
+		for rows, isErr := range map[int]bool{0: true, 1: false} {
 			position := newPosition(0)
 			position.url = "/s/X?$skip=7"
 			position.pager = strategy
@@ -382,8 +447,8 @@ func TestEmptyPageIsNotRepeated(t *testing.T) {
 			pg.Begin(setOf("auto", 0), position)
 			next := pg.newTransition(PageInfo{})
 			next.next.rowsRead += rows
-			if _, err := next.end(nil); (err != nil) != fails {
-				t.Errorf("%+v after %d rows: %v", strategy, rows, err)
+			if _, err := next.end(nil); (err != nil) != isErr {
+				t.Errorf("%+v after %d rows: expected an error: %t, found %v", strategy, rows, isErr, err)
 			}
 		}
 	}
@@ -416,9 +481,14 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 					if rows > 3000 && (exactlyOnce || filtered) {
 						continue
 					}
-					fake := &service{keys: upFrom(1, rows), page: 100, links: test.links, count: test.count,
+					fake := &service{
+						keys:   upFrom(1, rows),
+						page:   100,
+						links:  test.links,
+						count:  test.count,
 						skips:  true,
-						hidden: setFrom(test.hidden)}
+						hidden: setFrom(test.hidden),
+					}
 					fake.refuse = func(times int) int {
 						if test.always || times == 1 || times == 3 {
 							return status
@@ -456,10 +526,12 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 	}
 	// If the service counts more rows than it returned, or rejects every second link, the rows do not count as
 	// complete.
-	for count, refused := range map[string]func(int) int{"whole": func(int) int { return 404 },
-		"none": func(times int) int { return times % 2 * 410 }} {
+	for count, refuse := range map[string]func(times int) int{
+		"whole": func(int) int { return 404 },
+		"none":  func(times int) int { return times % 2 * 410 },
+	} {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
-			refuse: refused}
+			refuse: refuse}
 		if loaded, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
 			t.Errorf("count %s: expected an error, found a load with %d rows, in %d requests", count, len(loaded.rows),
 				len(s.requests))

@@ -81,6 +81,7 @@ func (s *service) String() string {
 		s.circle, s.keys)
 }
 
+// get answers a request, which it records.
 func (s *service) get(target string) (a answer) {
 	_, query, _ := strings.Cut(target, "?")
 	s.requests = append(s.requests, query)
@@ -141,8 +142,8 @@ func (s *service) get(target string) (a answer) {
 	return a
 }
 
-// start returns the index of the page's first row in all rows. order is the requested order.
-func (s *service) start(q url.Values, all []int, order string) (start int) {
+// start returns the index of the page's first row in the filtered rows. order is the requested order.
+func (s *service) start(q url.Values, rows []int, order string) (start int) {
 	if text := q.Get("$skip"); text != "" && s.skips {
 		start, _ = strconv.Atoi(text)
 	}
@@ -155,12 +156,12 @@ func (s *service) start(q url.Values, all []int, order string) (start int) {
 		start = (start - 1) * s.page
 	case s.links == "key":
 		last, _ := strconv.Atoi(token)
-		if at := slices.Index(all, last); at >= 0 {
-			return at + 1
+		if index := slices.Index(rows, last); index >= 0 {
+			return index + 1
 		}
-		start = len(all)
+		start = len(rows)
 		if order != "" && s.order == "heeds" { // the row is missing, so its place
-			start, _ = slices.BinarySearch(all, last)
+			start, _ = slices.BinarySearch(rows, last)
 		}
 	case s.links == "base64":
 		fmt.Sscanf(string(plain), `{"startRow":%d,`, &start)
@@ -175,8 +176,9 @@ func (s *service) start(q url.Values, all []int, order string) (start int) {
 	return start
 }
 
+// link returns the link of a page that ends at the index end with the key last.
 func (s *service) link(query url.Values, end, last int) string {
-	coded := base64.StdEncoding.EncodeToString
+	encode := base64.StdEncoding.EncodeToString
 	option := "$skiptoken=" + strconv.Itoa(end)
 	switch s.links {
 	case "skip":
@@ -189,10 +191,10 @@ func (s *service) link(query url.Values, end, last int) string {
 		n, _ := strconv.Atoi(query.Get("$skiptoken"))
 		option = "$skiptoken=" + strconv.Itoa(n+1)
 	case "base64":
-		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end,
+		option = "$skiptoken=" + url.QueryEscape(encode(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end,
 			end+s.page)))
 	case "offset":
-		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, "$rows=500&$offset=%d", end)))
+		option = "$skiptoken=" + url.QueryEscape(encode(fmt.Appendf(nil, "$rows=500&$offset=%d", end)))
 	case "fresh":
 		option += "-" + strconv.Itoa(len(s.requests))
 	case "sealed":
@@ -206,7 +208,8 @@ func (s *service) link(query url.Values, end, last int) string {
 	return "/s/X?" + option
 }
 
-func (s *service) countFor(all, page int, filter string, start int) int {
+// countFor returns the count in a response, -1 for none.
+func (s *service) countFor(filteredRows, pageRows int, filter string, start int) int {
 	switch s.count {
 	case "none":
 		return -1
@@ -217,17 +220,17 @@ func (s *service) countFor(all, page int, filter string, start int) int {
 	case "whole":
 		return len(s.keys)
 	case "page":
-		return page
+		return pageRows
 	case "zero":
 		return 0
 	case "more":
-		return all + 5
+		return filteredRows + 5
 	case "less":
 		return max(0, len(s.keys)-5)
 	case "limit":
-		return min(all, s.page)
+		return min(filteredRows, s.page)
 	}
-	return all
+	return filteredRows
 }
 
 // usersFilter is a condition of the user that all rows meet.
@@ -285,7 +288,7 @@ func (s *service) remove(keys ...int) {
 type result struct {
 	rows   []int // keys of the rows that arrived
 	errors []int // numbers of the rows that arrived as errors
-	// numbers are the numbers of rows, which tell rows with equal keys apart.
+	// numbers are the numbers of rows. They differ for rows with equal keys.
 	numbers []int
 	// missing contains the keys that existed throughout the load but did not arrive. repeated is the number of rows
 	// whose keys were read more than once.
@@ -302,7 +305,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 	s.filter = cmp.Or(s.filter, "heeds")
 	s.count = cmp.Or(s.count, "filtered")
 	s.deleted = map[int]bool{}
-	before := slices.Clone(s.keys)
+	originalKeys := slices.Clone(s.keys)
 	page := NewPage()
 	position := from
 	for position == nil || !position.capabilities.has(loadComplete) {
@@ -323,7 +326,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 	for _, k := range loaded.rows {
 		counts[k]++
 	}
-	for _, row := range before {
+	for _, row := range originalKeys {
 		k := s.keyOf(row)
 		if counts[k] == 0 && !s.deleted[k] && !s.undecodable[k] && !s.hidden[row] {
 			loaded.missing = append(loaded.missing, k)
@@ -339,7 +342,8 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 func (s *service) expectAllRows(t *testing.T, loaded result, err error) {
 	t.Helper()
 	if err != nil || len(loaded.missing) > 0 {
-		t.Fatalf("found rows %v, missing %v, %v\n%s", loaded.rows, loaded.missing, err, strings.Join(s.requests, "\n"))
+		t.Fatalf("expected all rows, found %v, missing %v, %v\n%s", loaded.rows, loaded.missing, err,
+			strings.Join(s.requests, "\n"))
 	}
 }
 
@@ -505,12 +509,11 @@ func TestOddServices(t *testing.T) {
 				strings.Join(service.requests, "\n"))
 		case isSound && (err != nil || result.repeated > 0):
 			t.Fatalf("seed %d, paging %s, behaves as declared: %d rows were read twice, %v: %s\n%s", seed, set.Paging,
-				result.repeated,
-				err, description, strings.Join(service.requests, "\n"))
+				result.repeated, err, description, strings.Join(service.requests, "\n"))
 		}
 		if err != nil {
 			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
-				t.Fatalf("seed %d: %v", seed, err)
+				t.Fatalf("seed %d: expected an error with a message, found %v", seed, err)
 			}
 			failed++
 		}
@@ -525,11 +528,10 @@ func TestOddServices(t *testing.T) {
 		if result, err = service.load(t, set, nil); result.repeated > 0 && err == nil && service.beforeRequest == nil &&
 			!repeatsRows {
 			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
-				result.repeated,
-				description, strings.Join(service.requests, "\n"))
+				result.repeated, description, strings.Join(service.requests, "\n"))
 		}
 	}
-	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,
+	t.Logf("%d of %d loads failed, %d read rows twice, at most %d rows were requested", failed, rounds, restarted,
 		maxRows)
 }
 
@@ -548,7 +550,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	result, err := fake.load(t, setOf("links", 0), nil)
 	fake.expectAllRows(t, result, err)
 	if !slices.Contains(result.rows, 0) {
-		t.Errorf("row 0 is missing in %v", result.rows)
+		t.Errorf("expected row 0, found %v", result.rows)
 	}
 	fake.requests = nil
 	fake.beforeRequest = func(s *service, number int) {
@@ -561,7 +563,7 @@ func TestPageOfKnownRows(t *testing.T) {
 	result, err = fake.load(t, setOf("links", 0), nil)
 	fake.expectAllRows(t, result, err)
 	if !slices.Contains(result.rows, 21) {
-		t.Errorf("row 21 is missing in %v", result.rows)
+		t.Errorf("expected row 21, found %v", result.rows)
 	}
 }
 
@@ -591,9 +593,15 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 	for _, exactlyOnce := range []bool{false, true} {
 		for circle := 1; circle < 4; circle++ {
 			for _, filter := range []string{"heeds", "ignores", "refused"} {
-				fake := &service{keys: upFrom(1, 30), page: 3, links: "token", filter: filter, count: "none",
+				fake := &service{
+					keys:   upFrom(1, 30),
+					page:   3,
+					links:  "token",
+					filter: filter,
+					count:  "none",
 					skips:  true,
-					circle: circle}
+					circle: circle,
+				}
 				set := setOf("auto", 0)
 				set.ExactlyOnce = exactlyOnce
 				loaded, err := fake.load(t, set, nil)

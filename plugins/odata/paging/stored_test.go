@@ -21,35 +21,42 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 		pager  pager
 		target string // of the next request. "" means the probe of the order.
 	}{
-		"first page": {`{"url":"/s/X?$inlinecount=allpages","seen":0,"unordered":true}`, pager{},
-			"/s/X?$inlinecount=allpages"},
-		"by links": {`{"url":"/s/X?$skiptoken='d'","seen":3,"sorted":true,"folded":true,"key":"(2L)",
+		"first page": {offset: `{"url":"/s/X?$inlinecount=allpages","seen":0,"unordered":true}`, pager: pager{},
+			target: "/s/X?$inlinecount=allpages"},
+		"by links": {offset: `{"url":"/s/X?$skiptoken='d'","seen":3,"sorted":true,"folded":true,"key":"(2L)",
 			"sample":"kEB01Qld8Bh15chV","followed":"2.iyMLHamh.7AFMel0qiyMLHamh","pages":"1.QuuHv8lA.QuuHv8lA"}`,
-			pager{kind: linksWorked}, "/s/X?$skiptoken='d'"},
-		"by links that count": {`{"url":"/s/X?$skiptoken=2","seen":2,"count":4,"links":true,"shifts":true,
-			"tail":"eCHdkcp5","run":"VofqdufE","followed":"2.ATCQKR8j.CMaXq0ATATCQKR8j"}`, pager{kind: linksWorked},
-			"/s/X?$skiptoken=2"},
-		"by key": {`{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"folded":true,"sound":true,
-			"key":"(2L)","next":"/s/X?$skip=2"}`, pager{kind: keysWorked}, keyed},
-		"by key, checked": {`{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"key":"(2L)",
-			"check":"rows","level":2,"floor":"(1L)","floorseen":1}`, pager{kind: keysWorked}, keyed},
-		"by key, order asked": {`{"url":"` + keyed + `","seen":2,"count":5,"base":2,"sorted":true,"key":"(2L)",
-			"check":"order","probed":1}`, pager{kind: keysWorked}, ""},
-		"by key, unannounced": {`{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
+			pager: pager{kind: linksWorked}, target: "/s/X?$skiptoken='d'"},
+		"by links that count": {offset: `{"url":"/s/X?$skiptoken=2","seen":2,"count":4,"links":true,"shifts":true,
+			"tail":"eCHdkcp5","run":"VofqdufE","followed":"2.ATCQKR8j.CMaXq0ATATCQKR8j"}`,
+			pager: pager{kind: linksWorked}, target: "/s/X?$skiptoken=2"},
+		"by key": {offset: `{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"folded":true,"sound":true,
+			"key":"(2L)","next":"/s/X?$skip=2"}`,
+			pager: pager{kind: keysWorked}, target: keyed},
+		"by key, checked": {offset: `{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"key":"(2L)",
+			"check":"rows","level":2,"floor":"(1L)","floorseen":1}`,
+			pager: pager{kind: keysWorked}, target: keyed},
+		"by key, order asked": {offset: `{"url":"` + keyed + `","seen":2,"count":5,"base":2,"sorted":true,"key":"(2L)",
+			"check":"order","probed":1}`,
+			pager: pager{kind: keysWorked}},
+		"by key, unannounced": {offset: `{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
 			"check":"count","beyond":true,"tail":"Hge06I3X","run":"JAe06JgF","claimed":2}`,
-			pager{kind: keysWorked, speculative: true}, keyed},
-		"by key, rows left out": {`{"url":"` + keyed + `&$skip=3","seen":2,"base":2,"passed":3,"sorted":true,
+			pager: pager{kind: keysWorked, speculative: true}, target: keyed},
+		"by key, rows left out": {offset: `{"url":"` + keyed + `&$skip=3","seen":2,"base":2,"passed":3,"sorted":true,
 			"key":"(2L)"}`,
-			pager{kind: keysWorked, skipped: 3}, keyed + "&$skip=3"},
-		"by number": {`{"url":"/s/X?$skip=298","seen":299,"count":400,"unordered":true,"laps":true,"tail":"Hge06I3X"}`,
-			pager{kind: skipWorked, overlaps: true}, "/s/X?$skip=298"},
-		"by number, unannounced": {`{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
-			pager{kind: skipWorked, speculative: true}, "/s/X?$skip=6"},
-		"the count at the end": {`{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`,
-			pager{kind: linksWorked}, "/s/X?$orderby=K&$top=1&$inlinecount=allpages"},
-		"the way without": {`{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`, pager{}, page},
-		"complete": {`{"url":"` + page + `","seen":4,"count":4,"done":true,"proven":true,
-			"fell":"Hge06I3X"}`, pager{}, page},
+			pager: pager{kind: keysWorked, skipped: 3}, target: keyed + "&$skip=3"},
+		"by number": {
+			offset: `{"url":"/s/X?$skip=298","seen":299,"count":400,"unordered":true,"laps":true,"tail":"Hge06I3X"}`,
+			pager:  pager{kind: skipWorked, overlaps: true}, target: "/s/X?$skip=298"},
+		"by number, unannounced": {
+			offset: `{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
+			pager:  pager{kind: skipWorked, speculative: true}, target: "/s/X?$skip=6"},
+		"the count at the end": {offset: `{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`,
+			pager: pager{kind: linksWorked}, target: "/s/X?$orderby=K&$top=1&$inlinecount=allpages"},
+		"the way without": {offset: `{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`,
+			pager: pager{}, target: page},
+		"complete": {offset: `{"url":"` + page + `","seen":4,"count":4,"done":true,"proven":true,
+			"fell":"Hge06I3X"}`,
+			pager: pager{}, target: page},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields map[string]any
@@ -68,7 +75,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 			if reread, err := Read(position.Fields()); err != nil || reread.pager != position.pager ||
 				reread.url != position.url ||
 				reread.capabilities != position.capabilities || *reread.checks != *position.checks {
-				t.Errorf("unexpected position after storing again: %+v, %v", reread, err)
+				t.Errorf("expected %+v after storing it again, found %+v, %v", position, reread, err)
 			}
 		})
 	}
@@ -79,7 +86,7 @@ func TestReservedFieldsOfOffsets(t *testing.T) {
 	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":
-			t.Errorf("the field %s is reserved for the host", item.Name)
+			t.Errorf("expected no field %s, which is reserved for the host", item.Name)
 		}
 	}
 }
@@ -93,11 +100,11 @@ func TestLoopDetectorIsBounded(t *testing.T) {
 		}
 	}
 	if n := len(detector.String()); n > 1000 {
-		t.Errorf("unexpected size of %d bytes", n)
+		t.Errorf("expected at most 1000 bytes, found %d", n)
 	}
 	var parsed LoopDetector
 	if !parsed.parse(detector.String()) || parsed != detector {
-		t.Error("expected the same detector after parsing")
+		t.Errorf("expected %+v after parsing, found %+v", detector, parsed)
 	}
 	for _, text := range []string{"", "1", "1.2.3", "0." + detector.checkpoint + ".", detector.String() + "x",
 		"x." + detector.checkpoint + "."} {

@@ -5,57 +5,71 @@ import (
 	"testing"
 )
 
-// v2 is a set without settings, which suffices to read links.
-var v2 = &Set{}
+// plainSet is a set without settings, which suffices to read links.
+var plainSet = &Set{}
 
+// A link continues after a key if it contains the parts of the last key and does not count rows.
 func TestLinksThatCountRows(t *testing.T) {
 	// Links by row number and unreadable links are both not by key.
 	const afterKey, byNumber, unknown = true, false, false
 	const request = "/s/X?$filter=Country%20eq%20'DE'"
 	for _, test := range []struct {
-		link string
-		keys string
-		seen int
-		want bool
+		link     string
+		keys     string // of the last row, separated by blanks
+		rowsRead int
+		isByKey  bool
 	}{
-		{"/s/X?$skip=1000", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=abc&$skip=20", "7", 1000, byNumber},
-		{"/s/X?%24skiptoken=1000", "7", 1000, byNumber},
-		{"/s/X?$skiptoken='1001'", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=1000", "1000", 1000, byNumber}, // ambiguous
-		{"/s/X?$skiptoken=1000", "1000", 999, byNumber},
-		{"/s/X?$skiptoken=1000", "1000", 900, afterKey},
-		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ%3D%3D", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ", "7", 900, unknown},
-		{"/s/X?$skiptoken=JHJvd3M9NTAwJiRvZmZzZXQ9MTAwMA%3D%3D", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=2", "7", 1000, unknown}, // the number of a page that was not read yet
-		{"/s/X?$skiptoken=2", "2", 1000, afterKey}, {"/s/X?$skiptoken=9", "7", 1000, unknown},
-		{"/s/X?$skiptoken='ALFKI'", "ALFKI", 10, afterKey}, {"/s/X?$skiptoken=alfki", "ALFKI", 10, afterKey},
-		{"/s/X?$skiptoken=ALFKIS", "ALFKI", 10, unknown},
-		{"/s/X?$skiptoken=xALFKI", "ALFKI", 10, unknown},
-		{"/s/X?$skiptoken='O''Neil%2F1'", "O'Neil/1", 10, afterKey},
-		{"/s/X?$skiptoken='A',20", "A 20", 10, afterKey}, {"/s/X?$skiptoken='A',20", "A 25", 100, unknown},
-		{"/s/X?$skiptoken=10248L", "10248", 10, afterKey}, {"/s/X?$skiptoken=110248", "10248", 10, unknown},
-		{"/s/X?$skiptoken=guid'01234567-89AB-cdef-0123-456789abcdef'", "01234567-89ab-cdef-0123-456789abcdef", 10,
-			afterKey},
-		{"/s/X?$filter=K%20gt%20500&$top=10", "500", 10, afterKey},
+		{link: "/s/X?$skip=1000", keys: "7", rowsRead: 1000, isByKey: byNumber},
+		{link: "/s/X?$skiptoken=abc&$skip=20", keys: "7", rowsRead: 1000, isByKey: byNumber},
+		{link: "/s/X?%24skiptoken=1000", keys: "7", rowsRead: 1000, isByKey: byNumber},
+		{link: "/s/X?$skiptoken='1001'", keys: "7", rowsRead: 1000, isByKey: byNumber},
+		{link: "/s/X?$skiptoken=1000", keys: "1000", rowsRead: 1000, isByKey: byNumber}, // ambiguous
+		{link: "/s/X?$skiptoken=1000", keys: "1000", rowsRead: 999, isByKey: byNumber},
+		{link: "/s/X?$skiptoken=1000", keys: "1000", rowsRead: 900, isByKey: afterKey},
+		{link: "/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==",
+			keys: "7", rowsRead: 1000, isByKey: byNumber},
+		{link: "/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ%3D%3D", keys: "7", rowsRead: 1000,
+			isByKey: byNumber},
+		{link: "/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ",
+			keys: "7", rowsRead: 900, isByKey: unknown},
+		{link: "/s/X?$skiptoken=JHJvd3M9NTAwJiRvZmZzZXQ9MTAwMA%3D%3D", keys: "7", rowsRead: 1000, isByKey: byNumber},
+		{link: "/s/X?$skiptoken=2",
+			keys: "7", rowsRead: 1000, isByKey: unknown}, // the number of a page that was not read yet
+		{link: "/s/X?$skiptoken=2", keys: "2", rowsRead: 1000, isByKey: afterKey},
+		{link: "/s/X?$skiptoken=9", keys: "7", rowsRead: 1000, isByKey: unknown},
+		{link: "/s/X?$skiptoken='ALFKI'", keys: "ALFKI", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X?$skiptoken=alfki", keys: "ALFKI", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X?$skiptoken=ALFKIS", keys: "ALFKI", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$skiptoken=xALFKI", keys: "ALFKI", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$skiptoken='O''Neil%2F1'", keys: "O'Neil/1", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X?$skiptoken='A',20", keys: "A 20", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X?$skiptoken='A',20", keys: "A 25", rowsRead: 100, isByKey: unknown},
+		{link: "/s/X?$skiptoken=10248L", keys: "10248", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X?$skiptoken=110248", keys: "10248", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$skiptoken=guid'01234567-89AB-cdef-0123-456789abcdef'",
+			keys: "01234567-89ab-cdef-0123-456789abcdef", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X?$filter=K%20gt%20500&$top=10", keys: "500", rowsRead: 10, isByKey: afterKey},
 		// a short part of a key is contained in other texts by chance
-		{"/s/X?$skiptoken=2026-11-07", "07", 1000, unknown}, {"/s/X?$skiptoken=a7.3f", "7", 1000, unknown},
-		{"/s/X?$skiptoken=DE-0c7", "DE", 1000, unknown}, {"/s/X?$skiptoken=x&$top=10", "10", 1000, unknown},
-		{"/s/X?$skiptoken=x&$inlinecount=all", "all", 1000, unknown},
-		{"/s/X?$skiptoken=K:7,DE", "7 DE", 1000, afterKey}, {"/s/X?after='DE'", "DE", 1000, afterKey},
-		{"/s/X?$skiptoken=eyJLIjo3fQ==", "7", 1000, afterKey}, // {"K":7}
+		{link: "/s/X?$skiptoken=2026-11-07", keys: "07", rowsRead: 1000, isByKey: unknown},
+		{link: "/s/X?$skiptoken=a7.3f", keys: "7", rowsRead: 1000, isByKey: unknown},
+		{link: "/s/X?$skiptoken=DE-0c7", keys: "DE", rowsRead: 1000, isByKey: unknown},
+		{link: "/s/X?$skiptoken=x&$top=10", keys: "10", rowsRead: 1000, isByKey: unknown},
+		{link: "/s/X?$skiptoken=x&$inlinecount=all", keys: "all", rowsRead: 1000, isByKey: unknown},
+		{link: "/s/X?$skiptoken=K:7,DE", keys: "7 DE", rowsRead: 1000, isByKey: afterKey},
+		{link: "/s/X?after='DE'", keys: "DE", rowsRead: 1000, isByKey: afterKey},
+		{link: "/s/X?$skiptoken=eyJLIjo3fQ==", keys: "7", rowsRead: 1000, isByKey: afterKey}, // {"K":7}
 		// what the request itself contained proves nothing
-		{"/s/X?$filter=Country%20eq%20'DE'&page=xyz", "DE", 10, unknown},
-		{"/s/X?$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, afterKey},
-		{"/s/X", "7", 10, unknown}, {"/s/X?$skiptoken=", "", 10, unknown},
-		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
-		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
+		{link: "/s/X?$filter=Country%20eq%20'DE'&page=xyz", keys: "DE", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$filter=Country+eq+'DE'&$skiptoken=DE", keys: "DE", rowsRead: 10, isByKey: afterKey},
+		{link: "/s/X", keys: "7", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$skiptoken=", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$skiptoken=99999999999999999999999", keys: "7", rowsRead: 10, isByKey: unknown},
+		{link: "/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), keys: "7", rowsRead: 10, isByKey: unknown},
 	} {
-		if found := v2.linkHasKey(test.link, request, strings.Fields(test.keys), test.seen); found != test.want {
-			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,
-				test.want, found)
+		isByKey := plainSet.linkHasKey(test.link, request, strings.Fields(test.keys), test.rowsRead)
+		if isByKey != test.isByKey {
+			t.Errorf("%.80s after %s, %d rows: expected by key %t, found %t", test.link, test.keys, test.rowsRead,
+				test.isByKey, isByKey)
 		}
 	}
 }
@@ -69,8 +83,8 @@ func TestLinksThatLoseTheOrder(t *testing.T) {
 		"/s/X?$orderby=K&$skiptoken='ALFKI'":                             true,
 		"/s/X?$filter=K%20ne%20'DE'&$skiptoken='ALFKI'":                  false,
 	} {
-		if found := v2.linkHasKey(link, request, []string{"ALFKI"}, 10); found != isByKey {
-			t.Errorf("%s: expected by key %v, found %v", link, isByKey, found)
+		if got := plainSet.linkHasKey(link, request, []string{"ALFKI"}, 10); got != isByKey {
+			t.Errorf("%s: expected by key %t, found %t", link, isByKey, got)
 		}
 	}
 }
@@ -80,9 +94,9 @@ func FuzzLinksThatCountRows(f *testing.F) {
 	f.Add("/s/X?$skiptoken='ALFKI'", "ALFKI", 10)
 	f.Add("/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000)
 	f.Add("/s/X?a=%zz&$skiptoken=====&'", "'", 0)
-	f.Fuzz(func(t *testing.T, link, key string, seen int) {
-		byKey := v2.linkHasKey(link, "/s/X", []string{key}, seen)
-		if _, query, _ := strings.Cut(link, "?"); byKey && (key == "" || query == "") {
+	f.Fuzz(func(t *testing.T, link, key string, rowsRead int) {
+		isByKey := plainSet.linkHasKey(link, "/s/X", []string{key}, rowsRead)
+		if _, query, _ := strings.Cut(link, "?"); isByKey && (key == "" || query == "") {
 			t.Errorf("expected %q not to count as a link after the key %q", link, key)
 		}
 	})

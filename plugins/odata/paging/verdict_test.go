@@ -330,13 +330,17 @@ func TestProofIsRemembered(t *testing.T) {
 	set := setOf("auto", 0)
 	first, err := fake.load(t, set, nil)
 	if err != nil || first.end.verdict != ProvenByKey || len(fake.requests) != 2 {
-		t.Fatalf("found %v, %v, in %q", first.end, err, fake.requests)
+		t.Fatalf("expected a proof by key in 2 requests, found %v, %v, in %q", first.end, err, fake.requests)
 	}
 	stored, err := Read(first.end.Fields())
 	if err != nil || stored.Verdict() != ProvenByKey {
 		t.Fatalf("expected the stored verdict %s, found %q, %v", ProvenByKey, stored.Verdict(), err)
 	}
-	for _, test := range []struct{ rows, requests int }{{50, 1}, {40, 1}, {60, 2}} {
+	for _, test := range []struct{ rows, requests int }{
+		{rows: 50, requests: 1},
+		{rows: 40, requests: 1},
+		{rows: 60, requests: 2},
+	} {
 		fake.keys = upFrom(1, test.rows)
 		fake.requests = nil
 		next, err := fake.load(t, set, set.FirstAfter(stored, 1_700_000_100_000))

@@ -18,55 +18,60 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		// wantError is contained in the error. "" means that all rows arrive.
 		wantError string
 	}{
-		{"$top is not heeded: all rows at once", service{page: 1000, links: "none", skips: true}, "top", 10, ""},
-		{"$top is not heeded: pages of the service's own, without links",
-			service{page: 25, links: "none", skips: true}, "top", 10, ""},
-		{"$top is not heeded, nor is there a count",
-			service{page: 1000, links: "none", count: "none", skips: true}, "top", 10, ""},
-		{"$skip is not heeded: the same page again",
-			service{page: 10, links: "none", order: "refused"}, "auto", 0, "X"},
-		{"$skip is not heeded, nor is there a count",
-			service{page: 10, links: "none", count: "none", order: "refused"},
-			"top", 10, "10 rows were read, as many as requested"},
-		{"the link behind each page leads to it", service{page: 10, links: "skip", count: "none"}, "links", 0, "loop"},
-		{"$inlinecount says more than there is",
-			service{page: 10, links: "token", count: "more", skips: true}, "auto", 0, "100"},
-		{"$inlinecount is that of all rows on each page by key",
-			service{page: 10, links: "skip", count: "whole", skips: true}, "auto", 0, ""},
-		{"$inlinecount is the number of the page's rows",
-			service{page: 10, links: "none", count: "page", skips: true}, "top", 10, ""},
-		{"$inlinecount is the number of the page's rows, and $orderby is refused",
-			service{page: 10, links: "none", count: "page", order: "refused", skips: true}, "top", 10, ""},
-		{"$inlinecount is the number of the page's rows, and only the first one can be had",
-			service{page: 10, links: "none", count: "page", order: "refused", filter: "refused"},
-			"top", 10, "10 rows were read, as many as requested"},
-		{"$inlinecount is the number of the page's rows, pages are the service's own",
-			service{page: 10, links: "none", count: "page", skips: true}, "auto", 0, ""},
-		{"the same, and $orderby is refused",
-			service{page: 10, links: "none", count: "page", order: "refused", skips: true}, "auto", 0, ""},
-		{"the same, and links are to be followed",
-			service{page: 10, links: "none", count: "page", order: "ignores", filter: "ignores", skips: true},
-			"links", 0, ""},
-		{"the same, in pages of one row", service{page: 1, links: "none", count: "page", skips: true}, "auto", 0, ""},
-		{"as many rows as are asked for at a time, and they can't be had otherwise",
-			service{page: 95, links: "none", order: "refused", filter: "refused", tops: true},
-			"top", 95, ""},
-		{"as many rows as are asked for at a time",
-			service{page: 95, links: "none", tops: true, skips: true}, "top", 95, ""},
-		{"$inlinecount is 0", service{page: 10, links: "none", count: "zero", skips: true}, "top", 10, ""},
-		{"$inlinecount is 0, pages are the service's own",
-			service{page: 10, links: "none", count: "zero", skips: true}, "auto", 0, ""},
+		{name: "$top is ignored: all rows at once", fake: service{page: 1000, links: "none", skips: true},
+			paging: "top", top: 10},
+		{name: "$top is ignored: pages of the service's own, without links",
+			fake: service{page: 25, links: "none", skips: true}, paging: "top", top: 10},
+		{name: "$top is ignored, nor is there a count",
+			fake: service{page: 1000, links: "none", count: "none", skips: true}, paging: "top", top: 10},
+		{name: "$skip is ignored: the same page again", fake: service{page: 10, links: "none", order: "refused"},
+			paging: "auto", wantError: "X"},
+		{name: "$skip is ignored, nor is there a count",
+			fake: service{page: 10, links: "none", count: "none", order: "refused"}, paging: "top", top: 10,
+			wantError: "10 rows were read, as many as requested"},
+		{name: "the link behind each page leads to it", fake: service{page: 10, links: "skip", count: "none"},
+			paging: "links", wantError: "loop"},
+		{name: "$inlinecount says more than there is",
+			fake: service{page: 10, links: "token", count: "more", skips: true}, paging: "auto", wantError: "100"},
+		{name: "$inlinecount is that of all rows on each page by key",
+			fake: service{page: 10, links: "skip", count: "whole", skips: true}, paging: "auto"},
+		{name: "$inlinecount is the number of the page's rows",
+			fake: service{page: 10, links: "none", count: "page", skips: true}, paging: "top", top: 10},
+		{name: "$inlinecount is the number of the page's rows, and $orderby is refused",
+			fake: service{page: 10, links: "none", count: "page", order: "refused", skips: true}, paging: "top",
+			top: 10},
+		{name: "$inlinecount is the number of the page's rows, and only the first page can be requested",
+			fake: service{page: 10, links: "none", count: "page", order: "refused", filter: "refused"}, paging: "top",
+			top: 10, wantError: "10 rows were read, as many as requested"},
+		{name: "$inlinecount is the number of the page's rows, pages are the service's own",
+			fake: service{page: 10, links: "none", count: "page", skips: true}, paging: "auto"},
+		{name: "the same, and $orderby is refused",
+			fake: service{page: 10, links: "none", count: "page", order: "refused", skips: true}, paging: "auto"},
+		{name: "the same, and links are to be followed",
+			fake:   service{page: 10, links: "none", count: "page", order: "ignores", filter: "ignores", skips: true},
+			paging: "links"},
+		{name: "the same, in pages of one row", fake: service{page: 1, links: "none", count: "page", skips: true},
+			paging: "auto"},
+		{name: "as many rows as are asked for at a time, and no others can be requested",
+			fake: service{page: 95, links: "none", order: "refused", filter: "refused", tops: true}, paging: "top",
+			top: 95},
+		{name: "as many rows as are asked for at a time",
+			fake: service{page: 95, links: "none", tops: true, skips: true}, paging: "top", top: 95},
+		{name: "$inlinecount is 0", fake: service{page: 10, links: "none", count: "zero", skips: true}, paging: "top",
+			top: 10},
+		{name: "$inlinecount is 0, pages are the service's own",
+			fake: service{page: 10, links: "none", count: "zero", skips: true}, paging: "auto"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.fake.keys = slices.Clone(rows)
 			loaded, err := test.fake.load(t, setOf(test.paging, test.top), nil)
 			if (test.wantError == "" && (err != nil || len(loaded.missing) > 0 || loaded.repeated > 0)) ||
 				(test.wantError != "" && (err == nil || !strings.Contains(err.Error(), test.wantError))) {
-				t.Errorf("rows %v are missing, %d were read twice: %v\n%s", loaded.missing, loaded.repeated, err,
-					strings.Join(test.fake.requests, "\n"))
+				t.Errorf("expected each row once, or the error %q, rows %v are missing, %d were read twice: %v\n%s",
+					test.wantError, loaded.missing, loaded.repeated, err, strings.Join(test.fake.requests, "\n"))
 			}
 			if len(test.fake.requests) > 110 {
-				t.Errorf("unexpected number of requests %d", len(test.fake.requests))
+				t.Errorf("expected at most 110 requests, found %d", len(test.fake.requests))
 			}
 		})
 	}
@@ -80,7 +85,8 @@ func TestNextLinkWinsOverSmallCount(t *testing.T) {
 			count: count, skips: true}
 		loaded, err := s.load(t, setOf("links", 0), nil)
 		if err != nil || len(loaded.missing) > 0 || loaded.repeated > 0 {
-			t.Errorf("%s: rows %v are missing, %d were read twice: %v", count, loaded.missing, loaded.repeated, err)
+			t.Errorf("%s: expected each row once, rows %v are missing, %d were read twice: %v", count, loaded.missing,
+				loaded.repeated, err)
 		}
 	}
 }
