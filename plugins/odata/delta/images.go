@@ -71,7 +71,7 @@ func (pg *Page) imageOf(tracked []decode.Span) image {
 func (pg *Page) spanBytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
 // stripBranch returns a column's encoded value (wit/encoding.md) without the branch of an optional: 0 for null, else 1.
-func (s Set) stripBranch(column int, b []byte) (value []byte, null bool) {
+func (s Set) stripBranch(column int, b []byte) (value []byte, isNull bool) {
 	if !s.RowSchema.Columns[column].Optional {
 		return b, false
 	}
@@ -83,9 +83,9 @@ func (s Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 
 // textOf returns a column's text. ok is false for null and for other types.
 func (s Set) textOf(column int, b []byte) (text string, ok bool) {
-	b, null := s.stripBranch(column, b)
+	b, isNull := s.stripBranch(column, b)
 	n, size := binary.Varint(b)
-	if null || size <= 0 || int(n) != len(b)-size {
+	if isNull || size <= 0 || int(n) != len(b)-size {
 		return "", false
 	}
 	return string(b[size:]), true
@@ -94,10 +94,10 @@ func (s Set) textOf(column int, b []byte) (text string, ok bool) {
 // isNegative reports whether a column's number is negative. It is false for null.
 func (s Set) isNegative(column int, b []byte) bool {
 	schemaColumn := &s.RowSchema.Columns[column]
-	b, null := s.stripBranch(column, b)
+	b, isNull := s.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
-	case null || len(b) == 0:
+	case isNull || len(b) == 0:
 		return false
 	case schemaColumn.Type == edm.Double || schemaColumn.Mapping == decode.Float64Mapping:
 		return len(b) == 8 && b[7] >= 0x80 // the sign bit, little-endian

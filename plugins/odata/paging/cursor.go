@@ -37,7 +37,7 @@ func unpackRows(s string) []seenRow {
 	var rows []seenRow
 	for packed := range strings.SplitSeq(s, ",") {
 		if value, hash, ok := strings.Cut(packed, " "); ok {
-			rows = append(rows, seenRow{uri.Unescape(value), hash})
+			rows = append(rows, seenRow{value: uri.Unescape(value), hash: hash})
 		}
 	}
 	return rows

@@ -10,7 +10,7 @@ import (
 // ErrorResponse is a response with an error status.
 type ErrorResponse struct {
 	Status int
-	Err    *wit.Error // is returned if no other request can be tried
+	Err    *wit.Error // returned if no other request can be tried
 	Text   string     // the service's error text in lower case, without the request's URL
 	// FromService means that the OData service itself answered, not a router or proxy in front of it.
 	FromService bool

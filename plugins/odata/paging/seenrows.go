@@ -80,7 +80,8 @@ func (cc *cursorCheck) filterSeen(set *Set, position *Position, out *Rows, rows 
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
 		if base := cc.base(position); base != "" && cursor.isAtLeast(cursorValue, cursor.SubtractLookback(base)) {
-			if cc.rows = append(cc.rows, seenRow{cursorValue, hash}); len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
+			cc.rows = append(cc.rows, seenRow{value: cursorValue, hash: hash})
+			if len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
 				cc.prune(cursor, position)
 			}
 		}

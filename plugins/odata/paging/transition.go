@@ -9,11 +9,10 @@ import (
 
 // PageInfo is what is known at the end of a response.
 type PageInfo struct {
-	// Rows includes undecodable rows. Count is the service's count, negative if missing.
-	Rows       int
-	Count      int
-	Link       string
-	ReceivedAt int64 // in milliseconds since 1970
+	Rows       int    // the number of rows, undecodable ones included
+	Count      int    // the service's count, negative if missing
+	Link       string // the next link; empty means none
+	ReceivedAt int64  // in milliseconds since 1970
 }
 
 // transition computes the next position from the current one, the results of checks and the response.
@@ -64,11 +63,11 @@ func (t *transition) repeatsRequest() bool {
 }
 
 func (t *transition) warn(text string) {
-	t.logEntries = append(t.logEntries, logEntry{wit.LevelWarn, text})
+	t.logEntries = append(t.logEntries, logEntry{level: wit.LevelWarn, text: text})
 }
 
 func (t *transition) info(text string) {
-	t.logEntries = append(t.logEntries, logEntry{wit.LevelInfo, text})
+	t.logEntries = append(t.logEntries, logEntry{level: wit.LevelInfo, text: text})
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
