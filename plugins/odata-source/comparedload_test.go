@@ -26,7 +26,7 @@ type comparedLoad struct {
 	duringLoad   func(t *testing.T, s *odatatest.Service)
 	afterLoad    func(t *testing.T, s *odatatest.Service)
 	beforeHidden func(t *testing.T, s *odatatest.Service)
-	// answered changes responses to requests for a row that was hidden.
+	// onResponse changes responses to requests for a row that was hidden. Nil means that they are unchanged.
 	onResponse func(r *wit.Response)
 	// broken is the ID of a row with a property that cannot be decoded. Zero means none.
 	broken int

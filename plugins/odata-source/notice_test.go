@@ -409,8 +409,8 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 				}
 				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 				if exists := follower.state["[7]"] != nil; exists == test.deleted || reads != test.reads {
-					t.Errorf("expected a deleted entity: %v after %d reads, found one that exists: %v after %d", test.deleted,
-						test.reads, exists, reads)
+					t.Errorf("expected a deleted entity: %t after %d reads, found one that exists: %t after %d",
+						test.deleted, test.reads, exists, reads)
 				}
 				if waited := follower.now - notifiedAt; test.reads > 1 && waited < 10_000 {
 					t.Errorf("unexpected second read after %d ms", waited)

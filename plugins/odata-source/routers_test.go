@@ -272,7 +272,8 @@ func (c *outageCase) check(t *testing.T, answer outageAnswer) {
 // addDeletedProduct adds a deleted entry of a product that is also a row.
 func addDeletedProduct(_ *wit.Request, r *wit.Response) { addDeletedEntry(r, 3, "</feed>") }
 
-// TestOptionRejectedByDefaultPage: a web server's page is no response of the service, so it does not reject an option. The error names the setting that leaves the option out.
+// TestOptionRejectedByDefaultPage: a web server's page is no response of the service, so it does not reject an option.
+// The error names the setting that leaves the option out.
 func TestOptionRejectedByDefaultPage(t *testing.T) {
 	for _, status := range []int{405, 501} {
 		service := &routerService{Handler: odatatest.New(odatatest.Options{Rows: 40}), status: status, body: "no",

@@ -109,7 +109,8 @@ func (c *storeCase) checkRequests(t *testing.T, follower *follower) {
 	}
 	const changed = 22
 	if (!c.reload && entities != changed) || (pages > 0) != (c.reload || c.duringLoad) {
-		t.Errorf("expected %d entities, and pages if needed, found %d and %d:\n%s", changed, entities, pages, strings.Join(follower.targets, "\n"))
+		t.Errorf("expected %d entities, and pages if needed, found %d and %d:\n%s", changed, entities, pages,
+			strings.Join(follower.targets, "\n"))
 	}
 }
 

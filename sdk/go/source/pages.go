@@ -39,7 +39,7 @@ type Feed struct {
 	Read func(at Offset, response wit.Response) (Page, error)
 }
 
-// Offset is the position of a feed: strings, int64, float64, booleans or nil. Names that start with "sdk." are reserved.
+// Offset is the position of a feed: strings, int64, float64, booleans or nil. Names like "sdk.x" are reserved.
 type Offset map[string]any
 
 // String returns the string with that name, or "" if there is none.
