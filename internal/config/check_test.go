@@ -22,28 +22,29 @@ func TestExpressionTimeoutIsReported(t *testing.T) {
 	if _, err := MatchesTopic(p, topic); err == nil || !strings.Contains(err.Error(), topic) {
 		t.Errorf("expected an error that names the topic, found %v", err)
 	}
-	if takes, err := MatchesTopic(p, "aab"); err != nil || !takes {
-		t.Errorf("expected aab to match, found %v", err)
+	if isMatch, err := MatchesTopic(p, "aab"); err != nil || !isMatch {
+		t.Errorf("expected aab to match, found %t, %v", isMatch, err)
 	}
 }
 
 // A sink creates a task for each that it may have, so the number is bounded, with Kafka Connect's message.
 func TestSinkTasksAreBounded(t *testing.T) {
 	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
-		connector, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0),
+		connector, problems := NewConnector("x", []Entry{
+			NewEntry("name", "x", "", 0),
 			NewEntry("tasks.max", value, "", 0),
-			NewEntry("topics", "t", "", 0)}, nil)
+			NewEntry("topics", "t", "", 0),
+		}, nil)
 		if problems.Err() != nil {
 			t.Fatal(problems)
 		}
-		refused := func(kind wit.ComponentKind) bool {
+		isRejected := func(kind wit.ComponentKind) bool {
 			return slices.ContainsFunc(checkCommonRules(connector, kind),
 				func(p Problem) bool { return p.Setting == "tasks.max" })
 		}
-		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
+		if isRejected(wit.ComponentSink) != want || isRejected(wit.ComponentSource) {
 			t.Errorf("%s: expected only a sink to be rejected: sink rejected %t, source rejected %t", value,
-				refused(wit.ComponentSink),
-				refused(wit.ComponentSource))
+				isRejected(wit.ComponentSink), isRejected(wit.ComponentSource))
 		}
 	}
 }
@@ -51,13 +52,13 @@ func TestSinkTasksAreBounded(t *testing.T) {
 // countingContext is a context that is canceled after this many checks of it.
 type countingContext struct {
 	context.Context
-	looks int
-	most  int
+	checks int
+	limit  int
 }
 
 func (c *countingContext) Err() error {
-	c.looks++
-	if c.looks > c.most {
+	c.checks++
+	if c.checks > c.limit {
 		return context.Canceled
 	}
 	return nil
@@ -76,18 +77,18 @@ func TestCheckStopsWithContext(t *testing.T) {
 			return Checker{}.CheckStage(ctx, connector, "mad.", component)
 		},
 	} {
-		whole := &countingContext{Context: context.Background(), most: 1 << 30}
-		check(whole)
-		if whole.looks < len(connector.Entries) {
+		unlimited := &countingContext{Context: context.Background(), limit: 1 << 30}
+		check(unlimited)
+		if unlimited.checks < len(connector.Entries) {
 			t.Errorf("%s: expected a check of the context for each of %d settings, found %d", name,
-				len(connector.Entries), whole.looks)
+				len(connector.Entries), unlimited.checks)
 		}
-		for _, most := range []int{0, 100, whole.looks - 1} {
-			problems := check(&countingContext{Context: context.Background(), most: most})
-			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
+		for _, limit := range []int{0, 100, unlimited.checks - 1} {
+			problems := check(&countingContext{Context: context.Background(), limit: limit})
+			if n := len(problems); n == 0 || n > limit+1 || problems.Err() == nil ||
 				!strings.Contains(problems[n-1].Text, "context canceled") {
 				t.Errorf("%s: expected the check to stop after %d settings with a problem, found %d problems", name,
-					most, n)
+					limit, n)
 			}
 		}
 	}
@@ -102,7 +103,8 @@ func TestAliasesAreParsedOnceForACheck(t *testing.T) {
 			connector := &Connector{Entries: []Entry{NewEntry(list, aliases, "", 1)}}
 			for i := range count {
 				for _, alias := range []string{"a", "a.q", "qa", "q.a"} {
-					connector.Entries = append(connector.Entries, NewEntry(fmt.Sprintf("%s.%s.%d", list, alias, i), "x", "", 2))
+					key := fmt.Sprintf("%s.%s.%d", list, alias, i)
+					connector.Entries = append(connector.Entries, NewEntry(key, "x", "", 2))
 				}
 			}
 			var before, after runtime.MemStats

@@ -20,40 +20,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
+// roleRule returns the rule of a role.
+func roleRule(r string) wit.Rule { return wit.Rule{Role: &r} }
 
 // component returns the declaration of a source plugin.
 func component() wit.Component {
 	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
 		"shop#"}, Settings: []wit.ConfigKey{
-		declared("shop.address", wit.KindString, "", "", acting("http.address"), wit.Rule{Required: wit.Set}),
-		declared("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1),
+		declared("shop.address", wit.KindString, "", "", roleRule("http.address"), wit.Rule{Required: wit.Set}),
+		declared("shop.port", wit.KindInt, "443", "", roleRule("http.port"), atLeast(1),
 			wit.Rule{AtMost: wit.Ptr(int64(65535))}),
-		declared("shop.protocol", wit.KindString, "https", "", acting("http.scheme"), allowed("http", "https")),
-		declared("shop.user", wit.KindString, "", "", acting("http.user")),
-		declared("shop.password", wit.KindPassword, "", "", acting("http.password"),
+		declared("shop.protocol", wit.KindString, "https", "", roleRule("http.scheme"), allowed("http", "https")),
+		declared("shop.user", wit.KindString, "", "", roleRule("http.user")),
+		declared("shop.password", wit.KindPassword, "", "", roleRule("http.password"),
 			wit.Rule{Alias: wit.Ptr("shop.pwd")}),
-		declared("shop.codes", wit.KindList, "408,429", "", acting("retry.codes")),
-		declared("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
-		declared("shop.store.type", wit.KindString, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
-		declared("shop.client", wit.KindString, "", "", acting("http.header.sap-client")),
-		declared("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")),
+		declared("shop.codes", wit.KindList, "408,429", "", roleRule("retry.codes")),
+		declared("shop.wait.ms", wit.KindInt, "60000", "", roleRule("http.read-timeout-ms")),
+		declared("shop.store.type", wit.KindString, "", "", roleRule("tls.truststore.type"), allowed("jks", "pem")),
+		declared("shop.client", wit.KindString, "", "", roleRule("http.header.sap-client")),
+		declared("shop.header.{name}", wit.KindPassword, "", "", roleRule("http.header.{name}")),
 		declared("shop#{n}.table", wit.KindString, "", ""),
 		declared("shop#{n}.filter#{m}.low", wit.KindString, "", ""),
 	}}
 }
 
+// connector returns the connector of a properties file without problems.
 func connector(t *testing.T, text string) *Connector {
 	t.Helper()
 	entries, problems := Read("c.properties", []byte(text))
-	providers, more := newProviders(nil)
-	connector, reread := NewConnector("c.properties", entries, providers)
-	if all := append(append(problems, more...), reread...); len(all) > 0 {
-		t.Fatal(all)
+	providers, providerProblems := newProviders(nil)
+	connector, connectorProblems := NewConnector("c.properties", entries, providers)
+	if all := slices.Concat(problems, providerProblems, connectorProblems); len(all) > 0 {
+		t.Fatalf("expected no problems, found %v", all)
 	}
 	return connector
 }
 
+// plainWorker returns a worker with the settings of a properties file.
 func plainWorker(t *testing.T, text string) *Worker {
 	t.Helper()
 	w, problems := NewWorker("", workerEntries(t, text), nil, nil)
@@ -78,8 +81,10 @@ func expectLines(t *testing.T, prefix, want string, problems Problems) {
 // A missing setting of a group is reported at the first line of the group.
 func TestMissingGroupSettingIsReportedAtGroup(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
-	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
-		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
+	missing := []wit.ConfigValue{
+		{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
+		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}},
+	}
 	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
 	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
 }
@@ -88,8 +93,11 @@ func TestMissingGroupSettingIsReportedAtGroup(t *testing.T) {
 func TestUnreadableWorkerFile(t *testing.T) {
 	dir := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
-		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
-		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
+		"utf16": {
+			text: "\xff\xfea\x00",
+			want: "the file is in UTF-16: expected UTF-8; save it in that encoding",
+		},
+		"empty": {want: "the file is empty: expected the settings of a worker or of a connector"},
 	} {
 		path := filepath.Join(dir, name)
 		write(t, path, test.text)
@@ -104,6 +112,7 @@ func TestUnreadableWorkerFile(t *testing.T) {
 	}
 }
 
+// Kafka Connect's rules about topics of sinks are checked.
 func TestSinkRules(t *testing.T) {
 	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
 	checker := Checker{Worker: plainWorker(t, "")}
@@ -121,16 +130,16 @@ func TestSinkRules(t *testing.T) {
 	}
 }
 
+// Problems and printed values contain no password.
 func TestPasswordsAreNeverShown(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	declarations := DeclareComponent(component())
 	// A value from a provider.
 	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
-	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
-		connector, connector.Entries,
-		NewRoles(declarations, connector))
-	if strings.Contains(shown, "hunter2") {
-		t.Errorf("expected no secret, found one in %s", shown)
+	output := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
+		connector, connector.Entries, NewRoles(declarations, connector))
+	if strings.Contains(output, "hunter2") {
+		t.Errorf("expected no secret, found one in %s", output)
 	}
 	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
 	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
@@ -138,6 +147,7 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 	}
 }
 
+// Roles return the values of settings by their role, with aliases and defaults.
 func TestRoles(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address= host "+
 		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
@@ -146,7 +156,7 @@ func TestRoles(t *testing.T) {
 		r.Text("http.password"), " ",
 		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
 		r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
-		t.Errorf("found %s", got)
+		t.Errorf("expected the settings and defaults by role, found %s", got)
 	}
 	assert.Equal(t, map[string]string{"sap-client": "100"}, r.Prefix("http.header."))
 }
@@ -156,16 +166,23 @@ func TestGuestSettings(t *testing.T) {
 	connector := connector(t,
 		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
-	greedy := component()
-	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindString, "", ""),
+	declaration := component()
+	declaration.Settings = append(declaration.Settings, declared("value.converter.basic.auth.user.info", wit.KindString,
+		"", ""),
 		declared("producer.override.sasl.jaas.config", wit.KindString, "", ""))
-	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address",
-		Value: "h"},
-		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
-			Value: "t"}, {Name: "topics", Value: "a"}}
-	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(connector))
+	want := []wit.Setting{
+		{Name: "name", Value: "n"},
+		{Name: "connector.class", Value: "x"},
+		{Name: "shop.address", Value: "h"},
+		{Name: "shop.password", Value: Mask},
+		{Name: "shop.password", Value: Mask},
+		{Name: "shop#00.table", Value: "t"},
+		{Name: "topics", Value: "a"},
+	}
+	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(declaration)}).Settings(connector))
 }
 
+// Transforms are in the order of their list, with their predicates. Invalid ones are reported.
 func TestStages(t *testing.T) {
 	c := connector(t, `transforms=a, b
 predicates=p
@@ -178,15 +195,18 @@ predicates.p.type=P
 predicates.p.pattern=y`)
 	stages, problems := c.Stages()
 	p := &Predicate{Alias: "p", Class: "P", Prefix: "predicates.p."}
-	want := []stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b",
-		Class: "B", Prefix: "transforms.b."}}
+	want := []stage{
+		{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true},
+		{Alias: "b", Class: "B", Prefix: "transforms.b."},
+	}
 	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
 		t.Errorf("(-want +got)\n%s%v", diff, problems)
 	}
 	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.StageConfig("transforms.a.").Raw())
-	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
-		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
-	_, problems = bad.Stages()
+	invalid := connector(t,
+		"transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
+			"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
+	_, problems = invalid.Stages()
 	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
 c.properties:3: transforms.a.predicate: expected one of the predicates (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
@@ -210,20 +230,23 @@ func TestRemovedKafkaSettings(t *testing.T) {
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
 	for name, test := range map[string]struct{ text, want string }{
-		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, " +
-			"it is " +
-			"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
-		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: " +
-			"warning: unknown setting; Kafka 4.0 removed this name; exclude, which is also set, is used"},
-		"beside the other's new name": {text + "\ntransforms.a.include=ssn",
-			"c.properties:3: transforms.a.blacklist: " +
+		"refused": {text: text,
+			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, " +
+				"it is " +
+				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
+		"beside its new name": {text: text + "\ntransforms.a.exclude=ssn",
+			want: "c.properties:3: transforms.a.blacklist: " +
+				"warning: unknown setting; Kafka 4.0 removed this name; exclude, which is also set, is used"},
+		"beside the other's new name": {text: text + "\ntransforms.a.include=ssn",
+			want: "c.properties:3: transforms.a.blacklist: " +
 				"unknown setting; Kafka 4.0 removed this name, it is exclude since 2.6, and without it all fields " +
 				"remain; with unknown.settings=warn this is a warning"},
-		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
-			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 removed this name; it " +
+		"of nothing": {text: "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
+			want: "c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 removed this name; it " +
 				"names no field"},
-		"relaxed": {text + "\nunknown.settings=warn",
-			"c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it is " +
+		"relaxed": {text: text + "\nunknown.settings=warn",
+			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it " +
+				"is " +
 				"exclude since 2.6, and without it all fields remain"},
 	} {
 		problems := Checker{}.CheckStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
@@ -231,6 +254,7 @@ func TestRemovedKafkaSettings(t *testing.T) {
 	}
 }
 
+// Problems of a transform name its settings with their prefix.
 func TestStageProblems(t *testing.T) {
 	connector := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
@@ -241,56 +265,66 @@ c.properties:2: transforms.a.field: Missing required configuration "field" which
 	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), connector, "transforms.a.", smt))
 }
 
+// Files in JSON, YAML and properties have the same settings; problems name the line.
 func TestDocuments(t *testing.T) {
 	cases := []struct{ file, text, want, problems string }{
-		{"c.json", `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`,
-			"name=n connector.class=x tasks.max=1 b=true", ""},
-		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
-		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
-			"c.json:3: a: expected text, a number or a boolean, found null; remove the setting to use its " +
+		{file: "c.json", text: `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`,
+			want: "name=n connector.class=x tasks.max=1 b=true"},
+		{file: "c.json", text: `{"connector.class":"x","name":"n"}`, want: "connector.class=x name=n"},
+		{file: "c.json", text: "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", want: "name=n c=1e3",
+			problems: "c.json:3: a: expected text, a number or a boolean, found null; remove the setting to use its " +
 				"default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
-		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, "name=m",
-			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
+		{file: "c.json", text: `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, want: "name=m",
+			problems: "c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: " +
+				"warning: " +
 				"not a setting: expected inside config\n" +
 				"c.json:1: topics: warning: not a setting: expected inside config"},
 		// As in responses to GET /connectors/NAME, in any order.
-		{"c.json",
-			`{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
-		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x",
-			""},
-		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x",
-			"c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
-		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
-			"name=n connector.class=x initial_state=running", ""},
-		{"c.json", `{"name":"n","initial_state":"AWAY","config":{}}`, "name=n",
-			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
-		{"c.json", `{"name":"n","initial_state":null,"config":{}}`, "name=n",
-			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
-		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
-		{"c.json", "", "", ""},
-		{"c.json", "name=n", "name=n", ""},
-		{"c.properties", "\xff\xfen\x00", "",
-			"c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
-		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},
-		{"c.yaml", "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: " +
-			"source", "name=n connector.class=x tasks.max=2", ""},
-		{"c.yaml", "name: n\ninitial_state: [x]\nconfig: {connector: {class: x}}", "name=n connector.class=x",
-			"c.yaml:2: initial_state: expected RUNNING, PAUSED or STOPPED, found x"},
-		{"c.yaml", "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}",
-			"name=n connector.class=x config.action.reload=none", ""},
-		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c",
-			""},
-		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another after ---"},
-		{"c.yaml", "# nothing", "", ""},
-		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: expected the rest of the document, found its end"},
-		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found a list"},
-		{"c.json", `{"config":[{"a":1}]}`, "",
-			"c.json:1: config: expected text, a number or a boolean, found an object or a list"},
-		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
-			"offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
-		{"w.yaml", "a: 1\n  b: 2", "", "w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
-		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
-			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
+		{file: "c.json",
+			text: `{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`,
+			want: "connector.class=x name=n"},
+		{file: "c.json", text: `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`,
+			want: "name=n connector.class=x"},
+		{file: "c.json", text: `{"name":"n","connector.class":"x","tasks":[]}`, want: "name=n connector.class=x",
+			problems: "c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
+		{file: "c.json", text: `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
+			want: "name=n connector.class=x initial_state=running"},
+		{file: "c.json", text: `{"name":"n","initial_state":"AWAY","config":{}}`, want: "name=n",
+			problems: "c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		{file: "c.json", text: `{"name":"n","initial_state":null,"config":{}}`, want: "name=n",
+			problems: "c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
+		{file: "c.properties", text: " \n{\"name\":\"n\"}", want: "name=n"},
+		{file: "c.json"},
+		{file: "c.json", text: "name=n", want: "name=n"},
+		{file: "c.properties", text: "\xff\xfen\x00",
+			problems: "c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
+		{file: "c.json", text: "{\n\x00", problems: "c.json: expected text in UTF-8, found a byte 0 in line 2"},
+		{file: "c.yaml",
+			text: "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: " +
+				"source",
+			want: "name=n connector.class=x tasks.max=2"},
+		{file: "c.yaml", text: "name: n\ninitial_state: [x]\nconfig: {connector: {class: x}}",
+			want:     "name=n connector.class=x",
+			problems: "c.yaml:2: initial_state: expected RUNNING, PAUSED or STOPPED, found x"},
+		{file: "c.yaml", text: "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}",
+			want: "name=n connector.class=x config.action.reload=none"},
+		{file: "w.yaml", text: "bootstrap.servers: a\nconfig: {storage: {topic: c}}",
+			want: "bootstrap.servers=a config.storage.topic=c"},
+		{file: "c.yaml", text: "a: 1\n---\nb: 1",
+			problems: "c.yaml:2: expected one document in the file, found another after ---"},
+		{file: "c.yaml", text: "# nothing"},
+		{file: "c.json", text: `{"a":"1",`, want: "a=1",
+			problems: "c.json:1: invalid JSON: expected the rest of the document, found its end"},
+		{file: "c.json", text: `[]`, problems: "c.json:1: invalid JSON: expected an object, found a list"},
+		{file: "c.json", text: `{"config":[{"a":1}]}`,
+			problems: "c.json:1: config: expected text, a number or a boolean, found an object or a list"},
+		{file: "w.yaml",
+			text: "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
+			want: "offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no"},
+		{file: "w.yaml", text: "a: 1\n  b: 2",
+			problems: "w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
+		{file: "w.yaml", text: "a: &x 1\nb: *x\nc:", want: "a=1",
+			problems: "w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}
 	for _, test := range cases {
 		entries, problems := Read(test.file, []byte(test.text))
@@ -303,6 +337,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// References are replaced by values of files, folders and the environment, within the configured bounds.
 func TestProviders(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets.properties")
@@ -310,20 +345,20 @@ func TestProviders(t *testing.T) {
 	t.Setenv("CONFIG_TEST_SECRET", "from the environment")
 	const kafka = "org.apache.kafka.common.config.provider."
 	cases := []struct{ worker, value, want, problem string }{
-		{"", "${file:" + secrets + ":password}", "p:w", ""},
-		{"", "a${file:" + secrets + ":user}b${env:CONFIG_TEST_SECRET}", "aubfrom the environment", ""},
-		{"", "${dir:" + dir + ":secrets.properties}", "user=u\npassword=p:w\n", ""},
-		{"", "${vault:x:y} ${1} $1", "${vault:x:y} ${1} $1", ""},
-		{"", "${file:" + secrets + ":nope}", "", "not found: "},
-		{"", "${file:/nowhere/x:nope}", "", "no such file"},
-		{"", "${env:CONFIG_TEST_MISSING}", "", "not found: "},
-		{"", "${dir:" + dir + ":../x}", "", "expected the name of a file"},
-		{"config.providers=f\nconfig.providers.f.class=" + kafka +
-			"FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "",
-			"outside allowed.paths"},
-		{"config.providers=e\nconfig.providers.e.class=" + kafka +
-			"EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "",
-			"does not match allowlist.pattern"},
+		{value: "${file:" + secrets + ":password}", want: "p:w"},
+		{value: "a${file:" + secrets + ":user}b${env:CONFIG_TEST_SECRET}", want: "aubfrom the environment"},
+		{value: "${dir:" + dir + ":secrets.properties}", want: "user=u\npassword=p:w\n"},
+		{value: "${vault:x:y} ${1} $1", want: "${vault:x:y} ${1} $1"},
+		{value: "${file:" + secrets + ":nope}", problem: "not found: "},
+		{value: "${file:/nowhere/x:nope}", problem: "no such file"},
+		{value: "${env:CONFIG_TEST_MISSING}", problem: "not found: "},
+		{value: "${dir:" + dir + ":../x}", problem: "expected the name of a file"},
+		{worker: "config.providers=f\nconfig.providers.f.class=" + kafka +
+			"FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc",
+			value: "${f:" + secrets + ":user}", problem: "outside allowed.paths"},
+		{worker: "config.providers=e\nconfig.providers.e.class=" + kafka +
+			"EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*",
+			value: "${e:CONFIG_TEST_SECRET}", problem: "does not match allowlist.pattern"},
 	}
 	for _, test := range cases {
 		providers, problems := newProviders(workerEntries(t, test.worker))
@@ -337,7 +372,7 @@ func TestProviders(t *testing.T) {
 		}
 		if got[0].Value.Reveal() != test.want || got[0].Raw != test.value || len(problems) > 0 ||
 			got[0].Value.IsSecret() == (test.value == test.want) {
-			t.Errorf("%s: found %q %v", test.value, got[0].Value.Reveal(), problems)
+			t.Errorf("%s: expected %q, found %q %v", test.value, test.want, got[0].Value.Reveal(), problems)
 		}
 	}
 	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
@@ -353,7 +388,7 @@ func TestOnlyLoginModuleOptionsAreRedacted(t *testing.T) {
 	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
 		`password="hush;\\\"x=" tokenauth=true short="ab";`
 	write(t, file, "line="+line+"\npart=username=\"svc.orders\" password=\"hush;\"")
-	whole := NewEntry("sasl.jaas.config", "${file:"+file+":line}", "w.properties", 1)
+	entry := NewEntry("sasl.jaas.config", "${file:"+file+":line}", "w.properties", 1)
 	for text, want := range map[string]string{
 		"wrong password for svc.orders, which is required": "wrong password for [hidden], which is required",
 		"no class org.apache.kafka.common.security.scram.ScramLoginModule, ab is true": "no class " +
@@ -362,7 +397,7 @@ func TestOnlyLoginModuleOptionsAreRedacted(t *testing.T) {
 		"username and password": "username and password",
 	} {
 		providers, _ := newProviders(nil)
-		resolved, problems := providers.resolveAll([]Entry{whole})
+		resolved, problems := providers.resolveAll([]Entry{entry})
 		if got := providers.Redact(text); got != want || len(problems) > 0 ||
 			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
 			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
@@ -385,7 +420,7 @@ func TestRotatedSecretsAreRedacted(t *testing.T) {
 	require.NoError(t, problems.Err())
 	write(t, file, "pw=second-passw0rd")
 	if current, ok := w.Current("sasl.jaas.config"); !ok || current != "second-passw0rd" {
-		t.Fatalf("found %q, %t", current, ok)
+		t.Fatalf("expected second-passw0rd, found %q, %t", current, ok)
 	}
 	for range 2 { // unused values are forgotten by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
@@ -397,18 +432,18 @@ func TestRotatedSecretsAreRedacted(t *testing.T) {
 		}
 	}
 	if got := w.Redact("refused second-passw0rd"); got != "refused [hidden]" {
-		t.Errorf("found %q", got)
+		t.Errorf("expected the current value hidden, found %q", got)
 	}
 }
 
 // The largest LONG means "forever".
 func TestLargestDurationMeansForever(t *testing.T) {
-	const most = "9223372036854775807"
-	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
+	const largest = "9223372036854775807"
+	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": largest})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: most}}}
+	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: largest}}}
 	const long = 50 * 365 * 24 * time.Hour
 	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"),
 		r.Duration(role.SinkFlushIntervalMS)} {
@@ -418,6 +453,7 @@ func TestLargestDurationMeansForever(t *testing.T) {
 	}
 }
 
+// The command line precedes the environment, which precedes the file.
 func TestWorkerLayers(t *testing.T) {
 	entries := workerEntries(t, "bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\n"+
 		"key.converter.schemas.enable=false")
@@ -428,8 +464,8 @@ func TestWorkerLayers(t *testing.T) {
 	}
 	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"),
 		w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
-	if got != "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]" {
-		t.Errorf("found %s", got)
+	if want := "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]"; got != want {
+		t.Errorf("expected %s, found %s", want, got)
 	}
 	connector := connector(t, "value.converter=own\nvalue.converter.a=1")
 	if class, settings := connector.Converter("key.converter", w); class != JSONConverter ||
@@ -451,6 +487,7 @@ func TestExactlyOnceWithHostNamedLikeEmbedded(t *testing.T) {
 	}
 }
 
+// Missing, invalid and misplaced settings of a worker are reported with their lines.
 func TestWorkerProblems(t *testing.T) {
 	_, problems := NewWorker("w.properties", workerEntries(t, "group.id=g\nexactly.once.source.support=enabled\n"+
 		"offset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"+
@@ -468,19 +505,27 @@ w.properties:12: topics: warning: has no effect: a setting of connectors, which 
 
 // Worker settings of Kafka Connect without effect are accepted with a warning that gives the reason.
 func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
-	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
-		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
-		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn", "plugin.rollout": "any",
-		"config.storage.secrets": "refuse", "rest.advertised.listener": "http",
-		"internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
-	found := 0
+	values := map[string]string{ // "" means a number
+		"connect.protocol":                        "sessioned",
+		"inter.worker.key.generation.algorithm":   "HmacSHA256",
+		"inter.worker.signature.algorithm":        "HmacSHA256",
+		"inter.worker.verification.algorithms":    "HmacSHA256",
+		"metrics.recording.level":                 "INFO",
+		"plugin.discovery":                        "hybrid_warn",
+		"plugin.rollout":                          "any",
+		"config.storage.secrets":                  "refuse",
+		"rest.advertised.listener":                "http",
+		"internal.key.converter.schemas.enable":   "false",
+		"internal.value.converter.schemas.enable": "false",
+	}
+	count := 0
 	for _, spec := range workerSettings {
 		key := spec.Name
 		reason := (&Worker{}).noEffect(&spec)
 		if reason == "" {
 			continue
 		}
-		found++
+		count++
 		value := values[key]
 		if value == "" {
 			value = "25000"
@@ -488,11 +533,12 @@ func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
 		_, problems := NewWorker("", workerEntries(t, key+"="+value+"\n"), nil, nil)
 		expectLines(t, key, "w.properties:1: "+key+": warning: has no effect: "+reason, problems)
 	}
-	if found != 34 {
-		t.Errorf("expected 34 settings without effect, found %d", found)
+	if count != 34 {
+		t.Errorf("expected 34 settings without effect, found %d", count)
 	}
 }
 
+// A file is a connector's if it has settings that no worker has.
 func TestIsConnector(t *testing.T) {
 	for text, want := range map[string]bool{
 		"connector.class=x":                               true,
@@ -519,22 +565,35 @@ func TestIsConnector(t *testing.T) {
 	} {
 		entries, _ := Read("x.properties", []byte(text))
 		if got := isConnector(entries); got != want {
-			t.Errorf("%q: found %v", text, got)
+			t.Errorf("%q: expected %t, found %t", text, want, got)
 		}
 	}
 }
 
+// A folder has a worker's file and connectors' files; other files are ignored.
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded",
-		"a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
-		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
+	for name, text := range map[string]string{
+		"worker.yaml":        "bootstrap.servers: embedded",
+		"a.properties":       "connector.class=x",
+		"b.JSON":             `{"name":"a","config":{}}`,
+		"c.yml":              "connector.class: x",
+		"notes.txt":          "",
+		".hidden.properties": "",
+		"d.properties~":      "",
+	} {
 		write(t, filepath.Join(dir, name), text)
 	}
 	files, err := ListFolder(dir)
-	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"),
-		filepath.Join(dir, "b.JSON"),
-		filepath.Join(dir, "c.yml")}, Folder: dir}
+	want := Files{
+		Worker: filepath.Join(dir, "worker.yaml"),
+		Connectors: []string{
+			filepath.Join(dir, "a.properties"),
+			filepath.Join(dir, "b.JSON"),
+			filepath.Join(dir, "c.yml"),
+		},
+		Folder: dir,
+	}
 	if diff := cmp.Diff(want, files); diff != "" || err != nil {
 		t.Errorf("(-want +got)\n%s%v", diff, err)
 	}
@@ -573,7 +632,7 @@ func TestUnreadableConnectorFile(t *testing.T) {
 	require.NoError(t, err)
 	expectLines(t, "all", want, in.Problems())
 	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
-		t.Errorf("found %+v", in.Connectors)
+		t.Errorf("expected the first connector without problems, found %+v", in.Connectors)
 	}
 	// A file that grows while it is read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
@@ -596,7 +655,7 @@ func TestUnreadableConnectorFile(t *testing.T) {
 	for range 20 {
 		if _, _, err := ReadFile(growing); err != nil && !strings.Contains(err.Error(), "changes while it is read") &&
 			!strings.Contains(err.Error(), "at most") {
-			t.Error(err)
+			t.Errorf("expected an error about the change or the size, found %v", err)
 		}
 	}
 	close(stop)
@@ -631,31 +690,32 @@ func TestNoPluginSettingsByName(t *testing.T) {
 // Each expression for topic creation is bounded, and so are all of them together.
 func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 	for prefix, test := range map[string]struct{ include, want string }{
-		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
-		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +
-			"expected at most 10000 expressions of topic.creation.* together, found more"},
+		"as many as there may be": {include: strings.Repeat("a,", maxTopicExpressions-1) + "a"},
+		"one more": {include: strings.Repeat("a,", maxTopicExpressions) + "a",
+			want: "c.properties:3: topic.creation.big.include: " +
+				"expected at most 10000 expressions of topic.creation.* together, found more"},
 	} {
 		expectLines(t, prefix, test.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
 			test.include).checkTopicCreation())
 	}
-	whole := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
-	if len(whole) != 1 || !strings.Contains(whole[0].Text,
+	problems := checkCommonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
+	if len(problems) != 1 || !strings.Contains(problems[0].Text,
 		"Invalid regex: expected at most 1000 characters, found 180000") {
-		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)
+		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(problems), problems)
 	}
 }
 
 // Problems and settings of transforms repeat an alias, but no long one, and no list of them.
 func TestAliasesAreBounded(t *testing.T) {
-	longest := strings.Repeat("p", maxAliasBytes)
+	longestAlias := strings.Repeat("p", maxAliasBytes)
 	for list, want := range map[string]string{
 		"transforms": "c.properties:1: transforms: expected names of at most 250 bytes, found one of 251",
 		"predicates": "c.properties:1: predicates: expected names of at most 250 bytes, found one of 251",
 	} {
-		c := connector(t, list+"=a,"+longest+"\n"+list+".a.type=A\n"+list+"."+longest+".type=P")
+		c := connector(t, list+"=a,"+longestAlias+"\n"+list+".a.type=A\n"+list+"."+longestAlias+".type=P")
 		_, problems := c.Stages()
 		require.NoError(t, problems.Err())
-		c = connector(t, list+"=a,"+longest+"p,b\n"+list+".a.type=A\n"+list+"."+longest+"p.type=P")
+		c = connector(t, list+"=a,"+longestAlias+"p,b\n"+list+".a.type=A\n"+list+"."+longestAlias+"p.type=P")
 		stages, problems := c.Stages()
 		expectLines(t, list, want, problems)
 		if len(stages) > 0 || len(c.Predicates()) > 0 {
@@ -663,9 +723,9 @@ func TestAliasesAreBounded(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("predicates=" + longest[2:] + "10")
+	b.WriteString("predicates=" + longestAlias[2:] + "10")
 	for i := range maxStages / 2 {
-		fmt.Fprintf(&b, ",%s%d", longest[2:], i)
+		fmt.Fprintf(&b, ",%s%d", longestAlias[2:], i)
 	}
 	aliases := b.Len()
 	b.WriteString("\ntransforms=t")
@@ -712,12 +772,13 @@ func TestStagesAreBounded(t *testing.T) {
 		predicates int
 		want       string
 	}{
-		{maxStages - 2, 0, ""},
-		{maxStages - 1, 0,
-			"c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
-		{100, 100, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 202"},
-		{100_000, 0,
-			"c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
+		{transforms: maxStages - 2},
+		{transforms: maxStages - 1,
+			want: "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
+		{transforms: 100, predicates: 100,
+			want: "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 202"},
+		{transforms: 100_000,
+			want: "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
 	} {
 		c := connector(t, lines(test.transforms, test.predicates))
 		stages, problems := c.Stages()
@@ -725,8 +786,8 @@ func TestStagesAreBounded(t *testing.T) {
 			expectLines(t, test.want, test.want, problems)
 		}
 		if isRejected := test.want != ""; isRejected != (len(stages) == 0) || len(c.Predicates()) > maxStages {
-			t.Errorf("%d and %d: found %d transforms, %d predicates", test.transforms, test.predicates, len(stages),
-				len(c.Predicates()))
+			t.Errorf("%d and %d: expected a rejection: %t, found %d transforms, %d predicates", test.transforms,
+				test.predicates, isRejected, len(stages), len(c.Predicates()))
 		}
 	}
 	c := connector(t, lines(-1, maxStages))

@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-func openMade(t *testing.T, dir string) *ConnectorsFile {
+// openTestFile opens the file of connectors that REST created in a folder.
+func openTestFile(t *testing.T, dir string) *ConnectorsFile {
 	t.Helper()
 	f, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json"))
 	require.NoError(t, err)
@@ -40,7 +41,7 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
-	store := openFolderStore(t, Locations{REST: openMade(t, dir)})
+	store := openFolderStore(t, Locations{REST: openTestFile(t, dir)})
 	connector := &Connector{Name: "../b/c"}
 	for key, value := range odd {
 		connector.Entries = append(connector.Entries, NewEntry(key, value, "", 0))
@@ -49,14 +50,14 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	require.NoError(t, storeSetting(t, store, "1", ""))
 	require.NoError(t, store.Put(t.Context(), "a", Stored{Target: TargetPaused}))
 	assert.Equal(t, TargetPaused, store.locations.TargetStates.Get(&Connector{Name: "a"}))
-	store = openFolderStore(t, Locations{REST: openMade(t, dir)})
+	store = openFolderStore(t, Locations{REST: openTestFile(t, dir)})
 	snapshot, _ := store.Snapshot()
 	assert.Equal(t, 2, len(snapshot.Connectors))
 	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
 	assert.Equal(t, "2", snapshot.Connectors[1].Version)
 	require.NoError(t, store.Delete(t.Context(), "a"))
 	assert.Error(t, store.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
-	store = openFolderStore(t, Locations{REST: openMade(t, dir)})
+	store = openFolderStore(t, Locations{REST: openTestFile(t, dir)})
 	require.NoError(t, storeSetting(t, store, "1", ""))
 	snapshot, _ = store.Snapshot()
 	assert.Equal(t, "3", snapshot.Connectors[1].Version) // not a version of an earlier connector of its name
@@ -69,7 +70,7 @@ func TestRESTConnectorsSurviveRestart(t *testing.T) {
 // The second of two changes to one version is rejected and writes nothing.
 func TestConcurrentChangeIsRejected(t *testing.T) {
 	t.Parallel()
-	store := openFolderStore(t, Locations{REST: openMade(t, t.TempDir())})
+	store := openFolderStore(t, Locations{REST: openTestFile(t, t.TempDir())})
 	assert.Error(t, storeSetting(t, store, "1", "1"), "has changed in the meantime")
 	require.NoError(t, storeSetting(t, store, "1", ""))
 	first := version(store)
@@ -78,7 +79,7 @@ func TestConcurrentChangeIsRejected(t *testing.T) {
 	require.NoError(t, storeSetting(t, store, "2", first))
 	var changed *ChangedError
 	assert.Equal(t, true, errors.As(storeSetting(t, store, "3", first), &changed))
-	assert.Equal(t, "a=2", found(t, store))
+	assert.Equal(t, "a=2", describeStore(t, store))
 	require.NoError(t, store.Delete(t.Context(), "a"))
 	assert.Error(t, storeSetting(t, store, "3", "2"), "has changed in the meantime")
 }
@@ -88,12 +89,12 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	s := openFolderStore(t, Locations{REST: openMade(t, dir)})
+	s := openFolderStore(t, Locations{REST: openTestFile(t, dir)})
 	require.NoError(t, storeSetting(t, s, "1", ""))
 	require.NoError(t, os.RemoveAll(dir))
 	err := s.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2"), Target: TargetStopped})
 	assert.Error(t, err, "no such file or directory")
-	assert.Equal(t, "a=1", found(t, s))
+	assert.Equal(t, "a=1", describeStore(t, s))
 	assert.Equal(t, map[string]string{}, s.locations.TargetStates.All())
 	assert.Error(t, s.Put(t.Context(), "b", Stored{Connector: settings(t, "request",
 		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
@@ -110,14 +111,14 @@ func TestImport(t *testing.T) {
 	write(t, filepath.Join(folder, "c.json"), `{"name":"c","config":{"x":"1"},"initial_state":"STOPPED"}`)
 	write(t, filepath.Join(folder, "bad.json"), `{`)
 	targets := openTargetStates(t, filepath.Join(dir, "states.json"))
-	made := openMade(t, dir)
+	made := openTestFile(t, dir)
 	imported, problems, err := made.Import(folder, targets)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "b", "c"}, imported)
 	assert.Error(t, problems.Err(), "bad.json:1: invalid JSON")
 	assert.Equal(t, map[string]string{"c": TargetStopped}, targets.All())
 	assert.Equal(t, map[string]string{"name": "a", "x": "${file:/f:k}"},
-		openMade(t, dir).connector("a", &Providers{}).Raw())
+		openTestFile(t, dir).connector("a", &Providers{}).Raw())
 	write(t, filepath.Join(folder, "again.json"), `{"name":"a","x":"${file:/f:k}"}`) // after a crash
 	write(t, filepath.Join(folder, "bad.json"), `{"name":"b","x":"2"}`)
 	imported, problems, err = made.Import(folder, targets)

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readAs returns the connector of a file with these lines, and its problems.
-func readAs(path string, lines ...string) *Connector {
+// readConnector returns the connector of a file with these lines, and its problems.
+func readConnector(path string, lines ...string) *Connector {
 	entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
 	c, more := NewConnector(path, entries, nil)
 	c.Problems = append(problems, more...)
@@ -21,13 +21,13 @@ func readAs(path string, lines ...string) *Connector {
 	return c
 }
 
-// running returns the connector as a worker runs it.
-func running(c *Connector) RunningConnector {
+// runningConnector returns the connector as a worker runs it.
+func runningConnector(c *Connector) RunningConnector {
 	return RunningConnector{Name: c.Name, File: c.File, Raw: c.Raw(), Rejected: c.Problems.Err() != nil}
 }
 
-// brokenFile returns the connector of a file that cannot be read.
-func brokenFile(name string) *Connector { return readAs(name+".json", "{") }
+// brokenConnector returns the connector of a file that cannot be read.
+func brokenConnector(name string) *Connector { return readConnector(name+".json", "{") }
 
 // A diffCase is the files of a folder next to the connectors that run, and the steps between them.
 type diffCase struct {
@@ -40,33 +40,38 @@ type diffCase struct {
 // A changed file changes its connector in place if it is settled and only its credentials and limits differ.
 // Otherwise the connector restarts.
 func TestDiffAppliesChangedFiles(t *testing.T) {
-	a := readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h")
-	failed := running(a)
+	a := readConnector("a.properties", "name=a", "user=u", "pwd=p", "host=h")
+	failed := runningConnector(a)
 	failed.HasFailed = true
-	file := func(lines ...string) []*Connector { return []*Connector{readAs("a.properties", lines...)} }
+	file := func(lines ...string) []*Connector { return []*Connector{readConnector("a.properties", lines...)} }
 	runs := func(connectors ...RunningConnector) []RunningConnector { return connectors }
 	for _, c := range []diffCase{
-		{name: "in another order, and file", running: runs(running(a)), want: "a nothing", files: []*Connector{
-			readAs("b.properties", "host=h", "user=u", "pwd=p", "# in another order, and file", "name=a")}},
-		{name: "in place", running: runs(running(a)), files: file("name=a", "user=u", "pwd=q", "host=h", "max=1"),
+		{name: "in another order, and file", running: runs(runningConnector(a)), want: "a nothing", files: []*Connector{
+			readConnector("b.properties", "host=h", "user=u", "pwd=p", "# in another order, and file", "name=a")}},
+		{name: "in place", running: runs(runningConnector(a)), files: file("name=a", "user=u", "pwd=q", "host=h",
+			"max=1"),
 			want: "a in place [max pwd]"},
 		{name: "in place, but it has failed", running: runs(failed), files: file("name=a", "user=u", "pwd=q", "host=h"),
 			want: "a restart [pwd]"},
-		{name: "another user", running: runs(running(a)), files: file("name=a", "user=v", "pwd=p", "host=h"),
+		{name: "another user", running: runs(runningConnector(a)), files: file("name=a", "user=v", "pwd=p", "host=h"),
 			want: "a restart [user]"},
-		{name: "another service", running: runs(running(a)), files: file("name=a", "user=u", "pwd=q", "host=i"),
+		{name: "another service", running: runs(runningConnector(a)), files: file("name=a", "user=u", "pwd=q",
+			"host=i"),
 			want: "a restart [host pwd]"},
-		{name: "an unknown setting", running: runs(running(a)),
+		{name: "an unknown setting", running: runs(runningConnector(a)),
 			files: file("name=a", "user=u", "pwd=p", "host=h", "transforms=x"), want: "a restart [transforms]"},
-		{name: "the service of a destination", running: runs(running(readAs("a.properties", "name=a", "via=D"))),
+		{name: "the service of a destination", running: runs(runningConnector(readConnector("a.properties", "name=a",
+			"via=D"))),
 			files: file("name=a", "via=D", "pwd=p"), want: "a restart [pwd]"},
-		{name: "created and deleted", running: runs(running(a)), files: []*Connector{readAs("b.properties", "x=1")},
-			want: "a remove; b create"},
-		{name: "renamed in its file", running: runs(running(a)), files: file("name=b", "user=u"),
+		{name: "created and deleted", running: runs(runningConnector(a)),
+			files: []*Connector{readConnector("b.properties", "x=1")},
+			want:  "a remove; b create"},
+		{name: "renamed in its file", running: runs(runningConnector(a)), files: file("name=b", "user=u"),
 			want: "a remove; b create"},
 		{name: "names that change places", want: "x nothing; y nothing",
-			running: runs(running(readAs("a.properties", "name=x")), running(readAs("b.properties", "name=y"))),
-			files:   []*Connector{readAs("a.properties", "name=y"), readAs("b.properties", "name=x")}},
+			running: runs(runningConnector(readConnector("a.properties", "name=x")),
+				runningConnector(readConnector("b.properties", "name=y"))),
+			files: []*Connector{readConnector("a.properties", "name=y"), readConnector("b.properties", "name=x")}},
 	} {
 		checkDiff(t, c)
 	}
@@ -74,29 +79,33 @@ func TestDiffAppliesChangedFiles(t *testing.T) {
 
 // A connector whose new file is rejected keeps running as it is. It is created once its file is good.
 func TestDiffRejectsBadFiles(t *testing.T) {
-	a := readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h")
+	a := readConnector("a.properties", "name=a", "user=u", "pwd=p", "host=h")
 	runs := func(connectors ...*Connector) (list []RunningConnector) {
 		for _, c := range connectors {
-			list = append(list, running(c))
+			list = append(list, runningConnector(c))
 		}
 		return list
 	}
 	files := func(connectors ...*Connector) []*Connector { return connectors }
-	good := readAs("a.json", `{"name":"a"}`)
+	good := readConnector("a.json", `{"name":"a"}`)
 	for _, c := range []diffCase{
-		{name: "rejected by the check", running: runs(a), files: files(readAs("a.properties", "name=a", "bad=1")),
+		{name: "rejected by the check", running: runs(a), files: files(readConnector("a.properties", "name=a",
+			"bad=1")),
 			want: "a refuse, keeps running"},
-		{name: "renamed and rejected", running: runs(a), files: files(readAs("a.properties", "name=b", "bad=1")),
+		{name: "renamed and rejected", running: runs(a), files: files(readConnector("a.properties", "name=b", "bad=1")),
 			want: "a refuse, keeps running"},
-		{name: "cannot be read", running: runs(good), files: files(brokenFile("a")), want: "a refuse, keeps running"},
-		{name: "new and bad", files: files(readAs("b.properties", "bad=1")), want: "b refuse"},
-		{name: "bad as before", running: runs(brokenFile("a")), files: files(brokenFile("a")), want: "a.json refuse"},
-		{name: "bad, then good", running: runs(brokenFile("a")), files: files(good), want: "a create; a.json remove"},
+		{name: "cannot be read", running: runs(good), files: files(brokenConnector("a")),
+			want: "a refuse, keeps running"},
+		{name: "new and bad", files: files(readConnector("b.properties", "bad=1")), want: "b refuse"},
+		{name: "bad as before", running: runs(brokenConnector("a")), files: files(brokenConnector("a")),
+			want: "a.json refuse"},
+		{name: "bad, then good", running: runs(brokenConnector("a")), files: files(good),
+			want: "a create; a.json remove"},
 		{name: "bad by its check, then good", files: files(a), want: "a restart",
 			running: []RunningConnector{{Name: "a", File: "a.properties", Rejected: true}}},
-		{name: "one name in two files", running: runs(a, readAs("b.properties", "x=1")),
-			files: uniqueNames(files(readAs("a.properties", "name=a", "user=u", "host=h"),
-				readAs("b.properties", "name=a"))),
+		{name: "one name in two files", running: runs(a, readConnector("b.properties", "x=1")),
+			files: uniqueNames(files(readConnector("a.properties", "name=a", "user=u", "host=h"),
+				readConnector("b.properties", "name=a"))),
 			want: "a refuse, keeps running; b refuse, keeps running"},
 	} {
 		checkDiff(t, c)
@@ -126,7 +135,8 @@ func checkDiff(t *testing.T, c diffCase) {
 			line += ", keeps running"
 		}
 		if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
-			t.Errorf("%s: found %+v", c.name, s)
+			t.Errorf("%s: expected problems of rejected steps only and a connector unless removed, found %+v", c.name,
+				s)
 		}
 		steps = append(steps, line)
 	}
@@ -137,17 +147,20 @@ func checkDiff(t *testing.T, c diffCase) {
 
 // A warning about a file is not repeated with each scan of the folder.
 func TestDiffRepeatsNoWarning(t *testing.T) {
-	twice := readAs("a.properties", "name=a", "x=1", "x=2")
-	now := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}
-	for what, k := range map[string]struct {
-		of       *Connector
-		problems int
-	}{"as it was given": {twice, 0}, "read again": {readAs("a.properties", "name=a", "x=1", "x=2"), 0},
-		"with one more": {readAs("a.properties", "name=a", "x=1", "x=2", "x=2"), 1}} {
-		steps := Diff([]RunningConnector{now}, []*Connector{k.of}, func(*Connector) Problems { return nil },
+	twice := readConnector("a.properties", "name=a", "x=1", "x=2")
+	current := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}
+	for name, c := range map[string]struct {
+		file     *Connector
+		warnings int
+	}{
+		"the same":      {file: twice},
+		"read again":    {file: readConnector("a.properties", "name=a", "x=1", "x=2")},
+		"with one more": {file: readConnector("a.properties", "name=a", "x=1", "x=2", "x=2"), warnings: 1},
+	} {
+		steps := Diff([]RunningConnector{current}, []*Connector{c.file}, func(*Connector) Problems { return nil },
 			func(*Connector) *Declarations { return Declare() })
-		if len(steps) != 1 || steps[0].Action != NoChange || len(steps[0].Problems) != k.problems {
-			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", what, k.problems, steps)
+		if len(steps) != 1 || steps[0].Action != NoChange || len(steps[0].Problems) != c.warnings {
+			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", name, c.warnings, steps)
 		}
 	}
 }

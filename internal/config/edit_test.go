@@ -17,95 +17,106 @@ func settingsOf(t *testing.T, data []byte) map[string]string {
 	t.Helper()
 	entries, problems := Read("x.properties", data)
 	require.NoError(t, problems.Err())
-	all := map[string]string{}
+	settings := map[string]string{}
 	for _, entry := range entries {
-		all[entry.Key] = entry.Raw
+		settings[entry.Key] = entry.Raw
 	}
-	return all
+	return settings
 }
 
+// Edit changes, adds and removes settings and keeps all other lines.
 func TestEdit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name string
-		text string
-		// set and out are changes to the settings of the text.
-		set  map[string]string
-		out  []string
-		want string
+		name   string
+		text   string
+		set    map[string]string // settings to add or change
+		remove []string          // settings to remove
+		want   string
 	}{
-		{"nothing", "# why\n\na=1\n", nil, nil, "# why\n\na=1\n"},
-		{"in its place", "# why\na = 1\n\nb:2\n", map[string]string{"a": "3", "b": "4"}, nil, "# why\na = 3\n\nb:4\n"},
-		{"a name alone", "a\nb", map[string]string{"a": "1", "b": "2"}, nil, "a=1\nb=2"},
-		{"a divider at the beginning of a value", "a 1\nb=1\n", map[string]string{"a": "=x", "b": "=x"}, nil,
-			"a==x\nb==x\n"},
-		{"continued", "a=1,\\\n   2\n  b\\\n  c = 3\nd=4", map[string]string{"a": "5", "bc": "6"}, nil,
-			"a=5\nbc=6\nd=4"},
-		{"one that stays continued", "a=1,\\\n   2\nb=1", map[string]string{"b": "2"}, nil, "a=1,\\\n   2\nb=2"},
-		{"escapes stay", "gr\\u00f6\\u00dfe=\\u00e4\nb=C:\\\\x\n", map[string]string{"größe": "ö"}, nil,
-			"gr\\u00f6\\u00dfe=ö\nb=C:\\\\x\n"},
-		{"new ones in their order", "x=1", map[string]string{"b": "2", "a": "1"}, nil, "x=1\na=1\nb=2\n"},
-		{"ends of lines of Windows", "x=1\r\n# y\r\n", map[string]string{"a": "1"}, nil, "x=1\r\n# y\r\na=1\r\n"},
-		{"a backslash at the end", "x=1\\", map[string]string{"a": "1"}, nil, "x=1\\\n\na=1\n"},
-		{"a line that waits for the next", "x=1\\\n", map[string]string{"a": "1"}, nil, "x=1\\\n\na=1\n"},
-		{"taken out, also twice", "a=1\n# b\nb=2\na=3\nc=4\n", nil, []string{"a"}, "# b\nb=2\nc=4\n"},
-		{"twice and as it was", "a=1\nb=2\na=3\n", map[string]string{"b": "4"}, nil, "a=1\nb=4\na=3\n"},
-		{"twice and changed", "a=1\nb=2\na=3\n", map[string]string{"a": "4"}, nil, "b=2\na=4\n"},
-		{"a byte order mark", "\ufeffa=1\n", map[string]string{"a": "2"}, nil, "\ufeffa=2\n"},
-		{"nothing that is JSON", "", map[string]string{"{a": "1"}, nil, "\\{a=1\n"},
-		{"a brace that comes to stand first", "a=1\n{b=2\n", nil, []string{"a"}, "\\{b=2\n"},
-		{"a byte 0", "", map[string]string{"a": "x\x00y"}, nil, "a=x\\u0000y\n"},
+		{name: "nothing", text: "# why\n\na=1\n", want: "# why\n\na=1\n"},
+		{name: "in its place", text: "# why\na = 1\n\nb:2\n", set: map[string]string{"a": "3", "b": "4"},
+			want: "# why\na = 3\n\nb:4\n"},
+		{name: "a name alone", text: "a\nb", set: map[string]string{"a": "1", "b": "2"}, want: "a=1\nb=2"},
+		{name: "a divider at the beginning of a value", text: "a 1\nb=1\n",
+			set: map[string]string{"a": "=x", "b": "=x"}, want: "a==x\nb==x\n"},
+		{name: "continued", text: "a=1,\\\n   2\n  b\\\n  c = 3\nd=4", set: map[string]string{"a": "5", "bc": "6"},
+			want: "a=5\nbc=6\nd=4"},
+		{name: "one that stays continued", text: "a=1,\\\n   2\nb=1", set: map[string]string{"b": "2"},
+			want: "a=1,\\\n   2\nb=2"},
+		{name: "escapes stay", text: "gr\\u00f6\\u00dfe=\\u00e4\nb=C:\\\\x\n", set: map[string]string{"größe": "ö"},
+			want: "gr\\u00f6\\u00dfe=ö\nb=C:\\\\x\n"},
+		{name: "new ones in their order", text: "x=1", set: map[string]string{"b": "2", "a": "1"},
+			want: "x=1\na=1\nb=2\n"},
+		{name: "ends of lines of Windows", text: "x=1\r\n# y\r\n", set: map[string]string{"a": "1"},
+			want: "x=1\r\n# y\r\na=1\r\n"},
+		{name: "a backslash at the end", text: "x=1\\", set: map[string]string{"a": "1"}, want: "x=1\\\n\na=1\n"},
+		{name: "a line that waits for the next", text: "x=1\\\n", set: map[string]string{"a": "1"},
+			want: "x=1\\\n\na=1\n"},
+		{name: "taken out, also twice", text: "a=1\n# b\nb=2\na=3\nc=4\n", remove: []string{"a"},
+			want: "# b\nb=2\nc=4\n"},
+		{name: "twice and as it was", text: "a=1\nb=2\na=3\n", set: map[string]string{"b": "4"},
+			want: "a=1\nb=4\na=3\n"},
+		{name: "twice and changed", text: "a=1\nb=2\na=3\n", set: map[string]string{"a": "4"}, want: "b=2\na=4\n"},
+		{name: "a byte order mark", text: "\ufeffa=1\n", set: map[string]string{"a": "2"}, want: "\ufeffa=2\n"},
+		{name: "nothing that is JSON", text: "", set: map[string]string{"{a": "1"}, want: "\\{a=1\n"},
+		{name: "a brace that comes to stand first", text: "a=1\n{b=2\n", remove: []string{"a"}, want: "\\{b=2\n"},
+		{name: "a byte 0", text: "", set: map[string]string{"a": "x\x00y"}, want: "a=x\\u0000y\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			settings := settingsOf(t, []byte(test.text))
 			maps.Copy(settings, test.set)
-			for _, key := range test.out {
+			for _, key := range test.remove {
 				delete(settings, key)
 			}
-			edited, err := Edit(test.text, settings)
+			result, err := Edit(test.text, settings)
 			require.NoError(t, err)
-			assert.Equal(t, test.want, edited)
-			assert.Equal(t, settings, settingsOf(t, []byte(edited)))
+			assert.Equal(t, test.want, result)
+			assert.Equal(t, settings, settingsOf(t, []byte(result)))
 		})
 	}
 	// Malformed lines are no settings and do not affect others.
 	data, err := Edit("a=\\u00g0\n# why\n\\u12=x\nb=2\n", map[string]string{"a": "1", "b": "2"})
 	require.NoError(t, err)
 	assert.Equal(t, "a=1\n# why\nb=2\n", data)
-	for text, want := range map[string]string{" {\"a\":1}": "expected Java properties", "a\x00": "a byte 0",
-		"\xff\xfea\x00": "UTF-16"} {
+	for text, want := range map[string]string{
+		" {\"a\":1}":    "expected Java properties",
+		"a\x00":         "a byte 0",
+		"\xff\xfea\x00": "UTF-16",
+	} {
 		_, err := Edit(text, nil)
 		assert.Error(t, err, want)
 	}
 }
 
-// edited checks the invariants of Edit for a text and settings.
-func edited(t *testing.T, text string, settings map[string]string) {
+// checkEdit checks the invariants of Edit for a text and settings.
+func checkEdit(t *testing.T, text string, settings map[string]string) {
 	t.Helper()
 	result, err := Edit(text, settings)
 	data := []byte(result)
 	if err != nil {
-		if _, bad := decodeText([]byte(text)); bad == nil && !isJSON([]byte(strings.TrimPrefix(text, byteOrderMark))) {
-			if read, _ := decodeText([]byte(text)); !isJSON(read) {
-				t.Fatalf("%q: %v", text, err)
+		if _, decodeErr := decodeText([]byte(text)); decodeErr == nil && !isJSON([]byte(strings.TrimPrefix(text,
+			byteOrderMark))) {
+			if decoded, _ := decodeText([]byte(text)); !isJSON(decoded) {
+				t.Fatalf("%q: expected no error, found %v", text, err)
 			}
 		}
 		return
 	}
-	if found := settingsOf(t, data); !maps.Equal(found, settings) {
-		t.Fatalf("%q with %q became %q, which reads as %q", text, settings, data, found)
+	if got := settingsOf(t, data); !maps.Equal(got, settings) {
+		t.Fatalf("%q with %q became %q, which reads as %q", text, settings, data, got)
 	}
-	before, _ := decodeText([]byte(text))
-	after, _ := decodeText(data)
+	oldText, _ := decodeText([]byte(text))
+	newText, _ := decodeText(data)
 	var unchanged []string
-	lines := naturalLines(string(after))
+	lines := naturalLines(string(newText))
 	last := map[string]logicalLine{}
-	for l := range logicalLines(string(before)) {
+	for l := range logicalLines(string(oldText)) {
 		if l.isSetting {
 			last[l.key] = l
 		}
 	}
-	for l := range logicalLines(string(before)) {
+	for l := range logicalLines(string(oldText)) {
 		value, ok := settings[l.key]
 		if !l.isSetting || (ok && !l.malformed && !last[l.key].malformed && value == last[l.key].value) {
 			unchanged = append(unchanged, naturalLines(l.raw)...)
@@ -122,8 +133,8 @@ func edited(t *testing.T, text string, settings map[string]string) {
 	if len(unchanged) > 0 && !rewritten {
 		t.Fatalf("%q with %q became %q, without %q", text, settings, data, unchanged[0])
 	}
-	if twice, err := Edit(result, settings); err != nil || twice != result {
-		t.Fatalf("%q with %q became %q, and with the same settings %q, %v", text, settings, data, twice, err)
+	if second, err := Edit(result, settings); err != nil || second != result {
+		t.Fatalf("%q with %q became %q, and with the same settings %q, %v", text, settings, data, second, err)
 	}
 }
 
@@ -148,7 +159,7 @@ func FuzzEdit(f *testing.F) {
 				return
 			}
 		}
-		edited(t, text, settings)
+		checkEdit(t, text, settings)
 	})
 }
 
@@ -188,7 +199,7 @@ func TestEditRandomTexts(t *testing.T) {
 		for range r.IntN(3) {
 			settings[random(4, values)] = random(6, values)
 		}
-		edited(t, text, settings)
+		checkEdit(t, text, settings)
 	}
 }
 

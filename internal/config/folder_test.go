@@ -89,17 +89,18 @@ func (f *watchedFolder) awaitSnapshot(want string, intermediate ...string) {
 		case <-deadline.C:
 			f.t.Fatalf("expected\n%s\nfound\n%s", want, f.describe(f.last))
 		}
-		found := f.describe(f.last)
-		if found == want || (isPrefix && strings.HasPrefix(found, want)) {
+		got := f.describe(f.last)
+		if got == want || (isPrefix && strings.HasPrefix(got, want)) {
 			return
 		}
-		if !slices.Contains(allowed, found) {
+		if !slices.Contains(allowed, got) {
 			f.t.Fatalf("between\n%s\nand\n%s\nfound an unexpected snapshot\n%s",
-				strings.Join(allowed, "\nor\n"), want, found)
+				strings.Join(allowed, "\nor\n"), want, got)
 		}
 	}
 }
 
+// Added, changed, renamed and removed files change the snapshots.
 func TestFolderIsFollowed(t *testing.T) {
 	dir := t.TempDir()
 	folder := watchFolder(t, dir)
@@ -139,8 +140,8 @@ func TestFolderIsFollowed(t *testing.T) {
 	folder.store.Refresh()
 	for folder.last = <-folder.snapshots; !folder.last.Requested; folder.last = <-folder.snapshots {
 	}
-	if found := folder.describe(folder.last); found != "a 9" {
-		t.Errorf("after Refresh: expected a 9, found %s", found)
+	if got := folder.describe(folder.last); got != "a 9" {
+		t.Errorf("after Refresh: expected a 9, found %s", got)
 	}
 }
 
@@ -201,8 +202,8 @@ func TestFileChangedAtStartIsNotDeleted(t *testing.T) {
 		if _, unstable := s.scan(); !unstable {
 			t.Error("expected another scan of a file that has just changed")
 		}
-		if found := s.snapshot(requested); len(found.Connectors) != 2 {
-			t.Errorf("expected both files, found %v", found.Connectors)
+		if snapshot := s.snapshot(requested); len(snapshot.Connectors) != 2 {
+			t.Errorf("expected both files, found %v", snapshot.Connectors)
 		}
 		// The next scan finds other contents than this one.
 		s.state.files[filepath.Join(dir, "a.properties")].stamp = "stamp of other contents"

@@ -10,23 +10,38 @@ import (
 )
 
 func TestMaskedSettings(t *testing.T) {
-	declarations := Declare(wit.ConfigKey{Name: "shop.key", Kind: wit.KindPassword},
-		wit.ConfigKey{Name: "shop.word.pwd",
-			Kind: wit.KindString}, wit.ConfigKey{Name: "shop.header.{name}", Kind: wit.KindPassword})
+	declarations := Declare(
+		wit.ConfigKey{Name: "shop.key", Kind: wit.KindPassword},
+		wit.ConfigKey{Name: "shop.word.pwd", Kind: wit.KindString},
+		wit.ConfigKey{Name: "shop.header.{name}", Kind: wit.KindPassword})
 	stored := map[string]string{
-		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader",
-		"other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
-		"producer.override.sasl.jaas.config": "j", "consumer.override.ssl.keystore.password": "p",
+		"name":                               "c",
+		"shop.key":                           "k3y",
+		"shop.word.pwd":                      "no secret",
+		"shop.header.APIKey":                 "h3ader",
+		"other.password":                     "p",
+		"other.SECRET":                       "${file:/s:x}",
+		"empty.pwd":                          "",
+		"producer.override.sasl.jaas.config": "j",
+		"consumer.override.ssl.keystore.password":              "p",
 		"admin.override.client.id":                             "me",
-		"value.converter.schema.registry.basic.auth.user.info": "u:p", "transforms.x.spec": "a:b",
+		"value.converter.schema.registry.basic.auth.user.info": "u:p",
+		"transforms.x.spec":                                    "a:b",
 	}
 	masked := MaskPasswords(stored, func(key string) bool { return IsPassword(key, declarations) })
 	want := map[string]string{
-		"name": "c", "shop.key": Mask, "shop.word.pwd": "no secret", "shop.header.APIKey": Mask, "other.password": Mask,
-		"other.SECRET": Mask, "empty.pwd": "",
-		"producer.override.sasl.jaas.config": Mask, "consumer.override.ssl.keystore.password": Mask,
+		"name":                               "c",
+		"shop.key":                           Mask,
+		"shop.word.pwd":                      "no secret",
+		"shop.header.APIKey":                 Mask,
+		"other.password":                     Mask,
+		"other.SECRET":                       Mask,
+		"empty.pwd":                          "",
+		"producer.override.sasl.jaas.config": Mask,
+		"consumer.override.ssl.keystore.password":              Mask,
 		"admin.override.client.id":                             "me",
-		"value.converter.schema.registry.basic.auth.user.info": Mask, "transforms.x.spec": "a:b",
+		"value.converter.schema.registry.basic.auth.user.info": Mask,
+		"transforms.x.spec":                                    "a:b",
 	}
 	assert.Equal(t, want, masked)
 	if stored["shop.key"] != "k3y" {
@@ -35,17 +50,17 @@ func TestMaskedSettings(t *testing.T) {
 
 	// A masked configuration that is sent back is stored with the original values and the changes.
 	masked["name"] = "d"
-	back, err := RestoreMasked(masked, stored)
+	restored, err := RestoreMasked(masked, stored)
 	require.NoError(t, err)
 	stored["name"] = "d"
-	assert.Equal(t, stored, back)
+	assert.Equal(t, stored, restored)
 	_, err = RestoreMasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
 		"b.pwd": Mask})
 	if err == nil || !strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]") {
 		t.Errorf("expected the settings to be named, found %v", err)
 	}
-	if back, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || back["a"] != "x"+Mask {
-		t.Errorf("expected a value that contains the mask not to count as masked: %v, %v", back, err)
+	if restored, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || restored["a"] != "x"+Mask {
+		t.Errorf("expected a value that contains the mask not to count as masked: %v, %v", restored, err)
 	}
 }
 

@@ -86,9 +86,9 @@ func countReads(p *Providers, reads, values *int) {
 	read := provider.read
 	provider.read = func(path string, keys map[string]bool) (map[string]string, error) {
 		*reads++
-		found, err := read(path, keys)
-		*values += len(found)
-		return found, err
+		result, err := read(path, keys)
+		*values += len(result)
+		return result, err
 	}
 	p.byName["file"] = provider
 }
@@ -125,8 +125,8 @@ func TestResolvedValuesAreBounded(t *testing.T) {
 			NewEntry("b", test.second, "c.properties", 2),
 		})
 		runtime.ReadMemStats(&after)
-		if found := problems.Error(); !strings.Contains(found, test.want) || (test.want == "") != (found == "") {
-			t.Errorf("%s: expected %q, found %.300q", test.name, test.want, found)
+		if got := problems.Error(); !strings.Contains(got, test.want) || (test.want == "") != (got == "") {
+			t.Errorf("%s: expected %q, found %.300q", test.name, test.want, got)
 		}
 		if test.want != "" && entries[0].Value.Reveal() != "" && entries[1].Value.Reveal() != "" {
 			t.Errorf("%s: expected one value without a problem at most, found two", test.name)
@@ -149,9 +149,9 @@ func TestMalformedFileOfSecrets(t *testing.T) {
 		NewEntry("y", "${file:"+missing+":a}", "c.properties", 2),
 	})
 	want := "c.properties:1: x: ${file:" + path + ":a}: " + path + ":2: pwd: expected four hexadecimal digits after \\u"
-	found := problems.Error()
-	reportsMissing := strings.Contains(found, fs.ErrNotExist.Error()) || strings.Contains(found, "no such file")
-	if !strings.HasPrefix(found, want+"\n") || !reportsMissing {
-		t.Errorf("expected %q and a missing file, found %q", want, found)
+	got := problems.Error()
+	reportsMissing := strings.Contains(got, fs.ErrNotExist.Error()) || strings.Contains(got, "no such file")
+	if !strings.HasPrefix(got, want+"\n") || !reportsMissing {
+		t.Errorf("expected %q and a missing file, found %q", want, got)
 	}
 }

@@ -29,50 +29,52 @@ func settings(t *testing.T, file, text string) *Connector {
 	return connector
 }
 
-// found returns the connectors of a store as NAME=x, followed by the warnings.
-func found(t *testing.T, s *FolderStore) string {
+// describeStore returns the connectors of a store as NAME=x, followed by the warnings.
+func describeStore(t *testing.T, s *FolderStore) string {
 	t.Helper()
-	snapshot, looked := s.Snapshot()
-	if !looked {
+	snapshot, isScanned := s.Snapshot()
+	if !isScanned {
 		t.Fatal("expected the first scan to be done")
 	}
-	var all []string
+	var texts []string
 	for _, connector := range snapshot.Connectors {
-		all = append(all, connector.Name+"="+connector.Text("x"))
+		texts = append(texts, connector.Name+"="+connector.Text("x"))
 	}
 	for _, p := range snapshot.Problems {
-		all = append(all, p.String())
+		texts = append(texts, p.String())
 	}
-	return strings.Join(all, " ")
+	return strings.Join(texts, " ")
 }
 
 // A file overrides a connector created by REST, which is back when the file is deleted.
 func TestFileOverridesRESTConnector(t *testing.T) {
 	dir := t.TempDir()
 	folder := t.TempDir()
-	fromREST := openMade(t, dir)
+	fromREST := openTestFile(t, dir)
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, fromREST.put(name, map[string]string{"name": name, "x": "rest"}, nil))
 	}
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
 	store := openFolderStore(t, Locations{Folder: folder, REST: fromREST})
-	if all := found(t, store); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
+	if description := describeStore(t, store); !strings.HasPrefix(description,
+		"a=folder b=rest ") || !strings.Contains(description,
 		"warning: has no effect: "+path+" contains a connector of the same name, a") {
-		t.Errorf("found %s", all)
+		t.Errorf("expected the file's connector a, b and a warning, found %s", description)
 	}
 	in, problems, err := Load(Files{Connectors: []string{path}, REST: fromREST}, nil, nil)
 	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
 		len(in.Shadowed) != 1 {
-		t.Errorf("found %+v %v %v", in, problems, err)
+		t.Errorf("expected the file's connector and one that it overrides, found %+v %v %v", in, problems, err)
 	}
 	require.NoError(t, os.Remove(path))
 	for range 3 {
 		store.scan()
 	}
-	assert.Equal(t, "a=rest b=rest", found(t, store))
+	assert.Equal(t, "a=rest b=rest", describeStore(t, store))
 }
 
+// Stored target states exist after a restart and precede initial states until they are forgotten.
 func TestTargetStatesSurviveRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "states.json")
 	first, err := OpenTargetStates(path)
@@ -89,20 +91,26 @@ func TestTargetStatesSurviveRestart(t *testing.T) {
 		}
 	}
 	require.NoError(t, second.Set("a", TargetStarted))
-	begins := func(name, state string) *Connector { return &Connector{Name: name, InitialState: &Entry{Raw: state}} }
-	if third, err := OpenTargetStates(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
-		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(begins("d", "paused")) != TargetPaused {
-		t.Errorf("found %+v %v", third, err)
+	withInitialState := func(name, state string) *Connector {
+		return &Connector{Name: name,
+			InitialState: &Entry{Raw: state}}
 	}
-	if err := second.Forget("b"); err != nil || second.Get(begins("b", "PAUSED")) != TargetPaused {
-		t.Errorf("forgotten: %v", err)
+	if third, err := OpenTargetStates(path); err != nil || third.Get(withInitialState("a",
+		"PAUSED")) != TargetStarted ||
+		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(withInitialState("d",
+		"paused")) != TargetPaused {
+		t.Errorf("expected stored states to precede initial ones, found %+v %v", third, err)
+	}
+	if err := second.Forget("b"); err != nil || second.Get(withInitialState("b", "PAUSED")) != TargetPaused {
+		t.Errorf("expected the initial state of b after Forget, found %s, %v", second.Get(withInitialState("b",
+			"PAUSED")), err)
 	}
 	// An unreadable file of states must not start stopped connectors.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
 		write(t, path, text)
 		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(),
 			"without the file all connectors run") {
-			t.Errorf("%s: found %v", text, err)
+			t.Errorf("%s: expected an error with the consequence, found %v", text, err)
 		}
 	}
 }

@@ -24,11 +24,13 @@ func TestReferencesOfREST(t *testing.T) {
 		problems int
 		pwd      string
 	}{
-		{"", map[string]string{"pwd": references, "transforms.t.type": "T", "transforms.t.x": references}, 0, "one"},
-		{"", map[string]string{"pwd": b}, 1, ""},
-		{"", map[string]string{"other": references}, 1, ""},
-		{"config.providers=file\nconfig.providers.file.class=" + fileClass +
-			"\nconfig.providers.file.param.allowed.paths=" + dir, map[string]string{"pwd": b}, 0, "two"},
+		{sent: map[string]string{"pwd": references, "transforms.t.type": "T", "transforms.t.x": references},
+			pwd: "one"},
+		{sent: map[string]string{"pwd": b}, problems: 1},
+		{sent: map[string]string{"other": references}, problems: 1},
+		{worker: "config.providers=file\nconfig.providers.file.class=" + fileClass +
+			"\nconfig.providers.file.param.allowed.paths=" + dir,
+			sent: map[string]string{"pwd": b}, pwd: "two"},
 	} {
 		w := plainWorker(t, test.worker)
 		received := NewRESTConnector("the request", test.sent, stored, w.Providers)

@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// secretsOf returns a connector with one secret in its own file and another among others, and the folder of these
-// files.
-func secretsOf(t *testing.T) (providers *Providers, connector *Connector, dir string) {
+// newSecretConnector returns a connector with one secret in its own file and another among others, and the folder of
+// these files.
+func newSecretConnector(t *testing.T) (providers *Providers, connector *Connector, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	write(t, filepath.Join(dir, "some.properties"), "a=1\npassword=one\n")
@@ -31,23 +31,24 @@ func write(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
+// References are read again; changed keys are those with another value.
 func TestReferencesAreReadAgain(t *testing.T) {
-	providers, connector, dir := secretsOf(t)
+	providers, connector, dir := newSecretConnector(t)
 	files := providers.Files(connector)
 	if len(files) != 2 || files[0] != filepath.Join(dir, "some.properties") || files[1] != filepath.Join(dir, "token") {
-		t.Errorf("found the files %v", files)
+		t.Errorf("expected the files of both references, found %v", files)
 	}
 	write(t, files[1], "due")
 	reread, err := connector.Resolve(providers)
 	require.NoError(t, err)
 	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
-		reread.Text("token") != "Bearer due" ||
-		reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
+		reread.Text("token") != "Bearer "+
+			"due" || reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
 		t.Errorf("expected other values of the changed keys, found changes %v: %q, %q", keys, reread.Text("token"),
 			reread.Text("password"))
 	}
 	if entry, _ := reread.Entry("token"); !entry.Value.IsSecret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
-		t.Errorf("the entry is %+v", entry)
+		t.Errorf("expected a secret with its reference, found %+v", entry)
 	}
 	require.NoError(t, os.Remove(files[1]))
 	if _, err := connector.Resolve(providers); err == nil {
@@ -65,12 +66,12 @@ func TestUserSecretNames(t *testing.T) {
 	r := NewRoles(declarations, connector)
 	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" ||
 		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.IsSet("http.header.API-Key") {
-		t.Errorf("found %v by %s", headers, r.Setting("http.header.API-Key"))
+		t.Errorf("expected the header API-Key, found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
 	if _, ok := declarations.Find("x.header."); ok {
 		t.Error("expected no declaration for an empty name")
 	}
 	if near := declarations.Nearest("x.heder.API"); near != "x.header.API" {
-		t.Errorf("unexpected nearest setting %q", near)
+		t.Errorf("expected the nearest setting x.header.API, found %q", near)
 	}
 }

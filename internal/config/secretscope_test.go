@@ -48,13 +48,13 @@ func connectorEntries(lines string) (entries []Entry) {
 	return entries
 }
 
-// joined returns settings as [connectorOf] reads them.
-func joined(settings map[string]string) string {
-	var all []string
+// joinSettings returns settings as [connectorOf] reads them.
+func joinSettings(settings map[string]string) string {
+	var texts []string
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		all = append(all, key+"="+settings[key])
+		texts = append(texts, key+"="+settings[key])
 	}
-	return strings.Join(all, " ")
+	return strings.Join(texts, " ")
 }
 
 // Stored settings with secrets, separated by spaces.
@@ -81,99 +81,123 @@ type secretCase struct {
 // A stored secret of a service or listener is sent only to where it was stored for.
 func TestStoredSecretsStayAtTheirService(t *testing.T) {
 	checkMisdirected(t, []secretCase{
-		{"nothing else", scopeService, "http.user=v http.read-timeout-ms=5", ""},
-		{"the same origin", scopeService, "http.address=A http.scheme=HTTPS http.port=443", ""},
-		{"port", scopeService, "http.port=444", "http.password http.proxy.password"},
-		{"shown", scopeService, "http.port=444 http.password=s http.proxy.password=p", ""},
-		{"scheme", scopeService, "http.scheme=http", "http.password http.proxy.password"},
-		{"proxy", scopeService, "http.proxy.type=http http.proxy.address=x:1", "http.password http.proxy.password"},
-		{"truststore", scopeService, "tls.truststore.location=/x", "http.password http.proxy.password"},
-		{"old TLS", scopeService, "tls.allow-legacy=1", "http.password http.proxy.password"},
-		{"class", scopeService, "connector.class=D", "http.password http.proxy.password"},
-		{"further origins", scopeService, "http.origins=https://x", "http.password http.proxy.password"},
-		{"login", scopeService, "http.login.target=https://x", "http.password http.proxy.password"},
-		{"Cloud Connector by header", scopeService, "http.header.SAP-Connectivity-SCC-Location_ID=x",
-			"http.password http.proxy.password"},
-		{"token service", "connector.class=C http.oauth.token-endpoint=https://t http.oauth.client-secret=s",
-			"http.oauth.token-endpoint=https://x", "http.oauth.client-secret"},
-		{"key store", "connector.class=C http.address=a tls.keystore.password=s", "http.address=b",
-			"tls.keystore.password"},
-		{"header", "connector.class=C http.address=a http.header.key=s", "http.address=b", "http.header.key"},
-		{"no secret", "connector.class=C http.address=a http.user=u", "http.address=b", ""},
-		{"listener", scopeService + scopeListener, "listener.ports=1",
-			"listener.password listener.tls.keystore.password"},
-		{"service beside a listener", scopeListener + "connector.class=C http.address=a", "http.address=b", ""},
+		{name: "nothing else", stored: scopeService, sent: "http.user=v http.read-timeout-ms=5"},
+		{name: "the same origin", stored: scopeService, sent: "http.address=A http.scheme=HTTPS http.port=443"},
+		{name: "port", stored: scopeService, sent: "http.port=444", want: "http.password http.proxy.password"},
+		{name: "shown", stored: scopeService, sent: "http.port=444 http.password=s http.proxy.password=p"},
+		{name: "scheme", stored: scopeService, sent: "http.scheme=http", want: "http.password http.proxy.password"},
+		{name: "proxy", stored: scopeService, sent: "http.proxy.type=http http.proxy.address=x:1",
+			want: "http.password http.proxy.password"},
+		{name: "truststore", stored: scopeService, sent: "tls.truststore.location=/x",
+			want: "http.password http.proxy.password"},
+		{name: "old TLS", stored: scopeService, sent: "tls.allow-legacy=1", want: "http.password http.proxy.password"},
+		{name: "class", stored: scopeService, sent: "connector.class=D", want: "http.password http.proxy.password"},
+		{name: "further origins", stored: scopeService, sent: "http.origins=https://x",
+			want: "http.password http.proxy.password"},
+		{name: "login", stored: scopeService, sent: "http.login.target=https://x",
+			want: "http.password http.proxy.password"},
+		{name: "Cloud Connector by header", stored: scopeService,
+			sent: "http.header.SAP-Connectivity-SCC-Location_ID=x", want: "http.password http.proxy.password"},
+		{name: "token service",
+			stored: "connector.class=C http.oauth.token-endpoint=https://t http.oauth.client-secret=s",
+			sent:   "http.oauth.token-endpoint=https://x", want: "http.oauth.client-secret"},
+		{name: "key store", stored: "connector.class=C http.address=a tls.keystore.password=s", sent: "http.address=b",
+			want: "tls.keystore.password"},
+		{name: "header", stored: "connector.class=C http.address=a http.header.key=s", sent: "http.address=b",
+			want: "http.header.key"},
+		{name: "no secret", stored: "connector.class=C http.address=a http.user=u", sent: "http.address=b"},
+		{name: "listener", stored: scopeService + scopeListener, sent: "listener.ports=1",
+			want: "listener.password listener.tls.keystore.password"},
+		{name: "service beside a listener", stored: scopeListener + "connector.class=C http.address=a",
+			sent: "http.address=b"},
 	})
 }
 
 // A stored secret of a transform or a registry is sent only to where it was stored for.
 func TestStoredSecretsStayAtTheirRegistry(t *testing.T) {
 	checkMisdirected(t, []secretCase{
-		{"transform of another class", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.t.type=U",
-			"transforms.t.pwd"},
-		{"other transform", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.u.type=U", ""},
-		{"registry", scopeRegistry, "value.converter.schema.registry.url=https://x",
-			"value.converter.basic.auth.user.info"},
-		{"registry's certificates", scopeRegistry, "value.converter.schema.registry.ssl.truststore.location=/x",
-			"value.converter.basic.auth.user.info"},
-		{"another converter's registry", scopeRegistry, "key.converter.schema.registry.url=https://x", ""},
-		{"what the converter does", scopeRegistry, "value.converter.auto.register.schemas=false", ""},
+		{name: "transform of another class", stored: "transforms=t transforms.t.type=T transforms.t.pwd=s",
+			sent: "transforms.t.type=U", want: "transforms.t.pwd"},
+		{name: "other transform", stored: "transforms=t transforms.t.type=T transforms.t.pwd=s",
+			sent: "transforms.u.type=U"},
+		{name: "registry", stored: scopeRegistry, sent: "value.converter.schema.registry.url=https://x",
+			want: "value.converter.basic.auth.user.info"},
+		{name: "registry's certificates", stored: scopeRegistry,
+			sent: "value.converter.schema.registry.ssl.truststore.location=/x",
+			want: "value.converter.basic.auth.user.info"},
+		{name: "another converter's registry", stored: scopeRegistry,
+			sent: "key.converter.schema.registry.url=https://x"},
+		{name: "what the converter does", stored: scopeRegistry, sent: "value.converter.auto.register.schemas=false"},
 	})
 }
 
 // A stored secret of a Kafka client is sent only to the brokers that it was stored for.
 func TestStoredSecretsStayAtTheirBrokers(t *testing.T) {
 	checkMisdirected(t, []secretCase{
-		{"brokers", scopeClient, "producer.override.bootstrap.servers=x:1", "producer.override.sasl.jaas.config"},
-		{"brokers' certificates", scopeClient, "producer.override.ssl.truststore.certificates=other",
-			"producer.override.sasl.jaas.config"},
-		{"mechanism", scopeClient, "producer.override.sasl.mechanism=PLAIN", "producer.override.sasl.jaas.config"},
-		{"clear text", scopeClient, "producer.override.security.protocol=SASL_PLAINTEXT",
-			"producer.override.sasl.jaas.config"},
-		{"host names", scopeClient, "producer.override.ssl.endpoint.identification.algorithm=",
-			"producer.override.sasl.jaas.config"},
-		{"other producer", scopeClient, "producer.override.linger.ms=5", ""},
+		{name: "brokers", stored: scopeClient, sent: "producer.override.bootstrap.servers=x:1",
+			want: "producer.override.sasl.jaas.config"},
+		{name: "brokers' certificates", stored: scopeClient,
+			sent: "producer.override.ssl.truststore.certificates=other", want: "producer.override.sasl.jaas.config"},
+		{name: "mechanism", stored: scopeClient, sent: "producer.override.sasl.mechanism=PLAIN",
+			want: "producer.override.sasl.jaas.config"},
+		{name: "clear text", stored: scopeClient, sent: "producer.override.security.protocol=SASL_PLAINTEXT",
+			want: "producer.override.sasl.jaas.config"},
+		{name: "host names", stored: scopeClient, sent: "producer.override.ssl.endpoint.identification.algorithm=",
+			want: "producer.override.sasl.jaas.config"},
+		{name: "other producer", stored: scopeClient, sent: "producer.override.linger.ms=5"},
 	})
 }
 
 // The worker's secret is never sent to brokers that only the sender names.
 func TestWorkerSecretsStayAtItsBrokers(t *testing.T) {
 	checkMisdirected(t, []secretCase{
-		{"worker's secret", "", "consumer.override.bootstrap.servers=x:1", "consumer.override.sasl.jaas.config"},
-		{"worker's secret in clear text", "", "admin.override.security.protocol=SASL_PLAINTEXT",
-			"admin.override.sasl.jaas.config"},
-		{"worker's brokers", "", "consumer.override.bootstrap.servers=own:9092", ""},
-		{"brokers without a logon", "", "consumer.override.bootstrap.servers=x:1 " +
-			"consumer.override.security.protocol=SSL", ""},
-		{"brokers with a logon of their own", "", "consumer.override.bootstrap.servers=x:1 " +
-			"consumer.override.sasl.jaas.config=mine", ""},
-		{"brokers that are stored", "consumer.override.bootstrap.servers=x:1", "consumer.override.client.id=1", ""},
-		{"worker's secret in place of an own one", "consumer.override.bootstrap.servers=x:1 " +
-			"consumer.override.sasl.jaas.config=mine", "-consumer.override.sasl.jaas.config",
-			"consumer.override.sasl.jaas.config"},
-		{"back to the worker's brokers", "consumer.override.bootstrap.servers=x:1 " +
-			"consumer.override.sasl.jaas.config=mine", "-consumer.override.bootstrap.servers " +
-			"-consumer.override.sasl.jaas.config", ""},
-		{"own logon at the worker's brokers", "consumer.override.sasl.jaas.config=mine",
-			"-consumer.override.sasl.jaas.config", ""},
+		{name: "worker's secret", sent: "consumer.override.bootstrap.servers=x:1",
+			want: "consumer.override.sasl.jaas.config"},
+		{name: "worker's secret in clear text", sent: "admin.override.security.protocol=SASL_PLAINTEXT",
+			want: "admin.override.sasl.jaas.config"},
+		{name: "worker's brokers", sent: "consumer.override.bootstrap.servers=own:9092"},
+		{name: "brokers without a logon",
+			sent: "consumer.override.bootstrap.servers=x:1 " +
+				"consumer.override.security.protocol=SSL"},
+		{name: "brokers with a logon of their own",
+			sent: "consumer.override.bootstrap.servers=x:1 " +
+				"consumer.override.sasl.jaas.config=mine"},
+		{name: "brokers that are stored", stored: "consumer.override.bootstrap.servers=x:1",
+			sent: "consumer.override.client.id=1"},
+		{name: "worker's secret in place of an own one",
+			stored: "consumer.override.bootstrap.servers=x:1 " +
+				"consumer.override.sasl.jaas.config=mine",
+			sent: "-consumer.override.sasl.jaas.config", want: "consumer.override.sasl.jaas.config"},
+		{name: "back to the worker's brokers",
+			stored: "consumer.override.bootstrap.servers=x:1 " +
+				"consumer.override.sasl.jaas.config=mine",
+			sent: "-consumer.override.bootstrap.servers " +
+				"-consumer.override.sasl.jaas.config"},
+		{name: "own logon at the worker's brokers", stored: "consumer.override.sasl.jaas.config=mine",
+			sent: "-consumer.override.sasl.jaas.config"},
 	})
 }
 
 // The secrets of SAP BTP are never sent to an endpoint that only the sender names.
 func TestPlatformSecretsStayAtTheirService(t *testing.T) {
 	checkMisdirected(t, []secretCase{
-		{"destination of BTP elsewhere", "", "http.destination=d http.address=x http.port=1", "http.address http.port"},
-		{"destination of BTP by a proxy", "connector.class=C http.destination=d",
-			"http.proxy.type=http http.proxy.address=x:1", "http.proxy.address http.proxy.type"},
-		{"destination of BTP", "", "http.destination=d http.user=u http.password=p http.read-timeout-ms=1", ""},
-		{"destination of BTP as stored", "connector.class=C http.destination=d http.address=x", "http.user=u", ""},
-		{"SAP Connectivity elsewhere", "", "http.address=a http.proxy.type=sap-connectivity http.proxy.address=x:1",
-			"http.proxy.address"},
-		{"SAP Connectivity by a key elsewhere", "", "http.address=a http.proxy.type=sap-connectivity-http " +
-			"http.proxy.service-key=/k http.proxy.address=x:1", "http.proxy.address"},
-		{"SAP Connectivity with a token service", "", "http.address=a http.proxy.type=sap-connectivity " +
-			"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s", ""},
-		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
+		{name: "destination of BTP elsewhere", sent: "http.destination=d http.address=x http.port=1",
+			want: "http.address http.port"},
+		{name: "destination of BTP by a proxy", stored: "connector.class=C http.destination=d",
+			sent: "http.proxy.type=http http.proxy.address=x:1", want: "http.proxy.address http.proxy.type"},
+		{name: "destination of BTP", sent: "http.destination=d http.user=u http.password=p http.read-timeout-ms=1"},
+		{name: "destination of BTP as stored", stored: "connector.class=C http.destination=d http.address=x",
+			sent: "http.user=u"},
+		{name: "SAP Connectivity elsewhere",
+			sent: "http.address=a http.proxy.type=sap-connectivity http.proxy.address=x:1", want: "http.proxy.address"},
+		{name: "SAP Connectivity by a key elsewhere",
+			sent: "http.address=a http.proxy.type=sap-connectivity-http " +
+				"http.proxy.service-key=/k http.proxy.address=x:1",
+			want: "http.proxy.address"},
+		{name: "SAP Connectivity with a token service",
+			sent: "http.address=a http.proxy.type=sap-connectivity " +
+				"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s"},
+		{name: "SAP Connectivity", sent: "http.address=a http.proxy.type=sap-connectivity"},
 	})
 }
 
@@ -200,12 +224,12 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 				settings[key] = value
 				sent[key] = true
 			}
-			change.New = connectorOf(t, joined(settings))
+			change.New = connectorOf(t, joinSettings(settings))
 			change.FromStored = func(key string) bool { return !sent[key] }
 			var misdirected []string
 			for _, p := range change.MisdirectedSecrets() {
 				if p.Warning || strings.Contains(p.Text, "theworkers") {
-					t.Errorf("%+v", p)
+					t.Errorf("expected an error without the worker's secret, found %+v", p)
 				}
 				misdirected = append(misdirected, p.Setting)
 			}
@@ -220,24 +244,32 @@ func checkMisdirected(t *testing.T, cases []secretCase) {
 // A configuration has complete credentials if all of its secrets are references to config providers. A typed secret
 // does not count, nor one that refers to a missing provider, even in part.
 func TestHasCompleteCredentials(t *testing.T) {
-	const to = "http.address=a http.user=u "
+	const logon = "http.address=a http.user=u "
 	w, _ := NewWorker("worker.properties", nil, nil, nil)
 	t.Setenv("K", "v")
 	path := filepath.Join(t.TempDir(), "f")
 	require.NoError(t, os.WriteFile(path, []byte("k=v"), 0o600))
 	text := strings.NewReplacer("${file:f:", "${file:"+path+":")
-	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, "http.address=a": true,
-		to + "http.password=${vault:f:k}": false, to + "http.header.key=${vault:k} http.password=${file:f:k}": false,
-		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
-		to + "http.password=s": false, to + "http.password=s${file:f:k}": false, to + "http.password=${file:f:k": false,
-		to + "http.password=${file:f:k} http.header.key=k":                                 false,
-		to + "http.password=${file:f:k} http.header.key=${env:K}":                          true,
-		to + "http.password=${file:f:k} producer.override.ssl.key=s":                       true,
-		to + "http.password=${file:f:k} http.oauth.client-secret=":                         true,
-		to + "http.password=${file:f:k} http.proxy.user=p http.proxy.password=${file:f:k}": true,
-		to + "http.password=${file:f:k} http.proxy.user=p http.proxy.password=typed":       false,
-		to + "http.password=${file:f:k} http.proxy.user=p":                                 false,
-		to + "http.password=${file:f:k} http.oauth.client-secret=typed":                    false} {
+	for lines, want := range map[string]bool{
+		logon + "http.password=${file:f:k}":                            true,
+		"http.address=a":                                               true,
+		logon + "http.password=${vault:f:k}":                           false,
+		logon + "http.header.key=${vault:k} http.password=${file:f:k}": false,
+		logon:                                                           false,
+		logon + "http.password=":                                        false,
+		logon + "http.header.key=${env:K}":                              false,
+		logon + "http.password=s":                                       false,
+		logon + "http.password=s${file:f:k}":                            false,
+		logon + "http.password=${file:f:k":                              false,
+		logon + "http.password=${file:f:k} http.header.key=k":           false,
+		logon + "http.password=${file:f:k} http.header.key=${env:K}":    true,
+		logon + "http.password=${file:f:k} producer.override.ssl.key=s": true,
+		logon + "http.password=${file:f:k} http.oauth.client-secret=":   true,
+		logon + "http.password=${file:f:k} http.proxy.user=p http.proxy.password=${file:f:k}": true,
+		logon + "http.password=${file:f:k} http.proxy.user=p http.proxy.password=typed":       false,
+		logon + "http.password=${file:f:k} http.proxy.user=p":                                 false,
+		logon + "http.password=${file:f:k} http.oauth.client-secret=typed":                    false,
+	} {
 		declarations := roleDeclarations()
 		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
 		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
@@ -252,15 +284,24 @@ func TestHasCompleteCredentials(t *testing.T) {
 func TestHasStoredCredentials(t *testing.T) {
 	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k " +
 		"http.proxy.user=p http.proxy.password=s"
-	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
-		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
-		"http.auth=header": false, "tls.keystore.password=p": false, "http.proxy.password=s": true,
-		"http.proxy.password=t": false, "http.proxy.user=q": false} {
+	for sent, want := range map[string]bool{
+		"http.read-timeout-ms=5":  true,
+		"http.password=s":         true,
+		"http.password=t":         false,
+		"http.user=v":             false,
+		"http.port=5":             false,
+		"http.header.key=l":       false,
+		"http.auth=header":        false,
+		"tls.keystore.password=p": false,
+		"http.proxy.password=s":   true,
+		"http.proxy.password=t":   false,
+		"http.proxy.user=q":       false,
+	} {
 		s := ConfigChange{Declarations: roleDeclarations(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
-		all := s.Stored.Raw()
+		settings := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")
-		all[key] = value
-		s.New = connectorOf(t, joined(all))
+		settings[key] = value
+		s.New = connectorOf(t, joinSettings(settings))
 		if got := s.hasStoredCredentials(); got != want {
 			t.Errorf("%s: expected %t, found %t", sent, want, got)
 		}

@@ -51,8 +51,8 @@ func TestWorkerFormats(t *testing.T) {
 		for name, where := range map[string]string{"client.id": "environment CULVERT_CLIENT_ID: ",
 			"listeners": "command line: ", "kafka.proxy.password": path + ":10: ", "key.converter.a": path + ":7: ",
 			"offset.storage.topic": ""} {
-			if found := w.ErrorPrefix(name); found != where {
-				t.Errorf("%s: %s: expected %q, found %q", file, name, where, found)
+			if got := w.ErrorPrefix(name); got != where {
+				t.Errorf("%s: %s: expected %q, found %q", file, name, where, got)
 			}
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
@@ -60,37 +60,41 @@ func TestWorkerFormats(t *testing.T) {
 				t.Errorf("%s: expected no password with %s", file, verb)
 			}
 		}
-		if found := w.Text(""); found != "" {
-			t.Errorf("%s: expected no setting without a name, found %q", file, found)
+		if got := w.Text(""); got != "" {
+			t.Errorf("%s: expected no setting without a name, found %q", file, got)
 		}
 	}
 }
 
 // The memory for a YAML file grows with its size, however its keys are nested.
 func TestYAMLMemoryIsLinear(t *testing.T) {
-	const most = 64 << 20
+	const limit = 64 << 20
 	const depth = 2_000
-	long := strings.Repeat("k", 100_000)
+	longKey := strings.Repeat("k", 100_000)
 	for name, test := range map[string]struct{ text, problem string }{
-		"a list": {"topics: [" + strings.Repeat("a,", 20_000) + "a]", ""},
-		"a long key above many values": {"? " + long + "\n: {" + strings.Repeat("a: 1, ", 20_000) + "}",
-			"names of settings"},
-		"a long key above many problems": {"? " + long + "\n: {" + strings.Repeat("a: , ", 20_000) + "}",
-			"names of settings"},
-		"many values":                     {"k: {" + strings.Repeat("a: 1, ", 20_000) + "}", "at most 10000 settings"},
-		"many problems":                   {"k: {" + strings.Repeat("a: , ", 20_000) + "}", "at most 10000 settings"},
-		"long keys above keys":            {strings.Repeat("{"+long[:400]+": ", depth) + "1" + strings.Repeat("}", depth), ""},
-		"long keys above an empty object": {strings.Repeat("{"+long[:400]+": ", depth) + "{}" + strings.Repeat("}", depth), ""},
+		"a list": {text: "topics: [" + strings.Repeat("a,", 20_000) + "a]"},
+		"a long key above many values": {text: "? " + longKey + "\n: {" + strings.Repeat("a: 1, ", 20_000) + "}",
+			problem: "names of settings"},
+		"a long key above many problems": {text: "? " + longKey + "\n: {" + strings.Repeat("a: , ", 20_000) + "}",
+			problem: "names of settings"},
+		"many values": {text: "k: {" + strings.Repeat("a: 1, ", 20_000) + "}",
+			problem: "at most 10000 settings"},
+		"many problems": {text: "k: {" + strings.Repeat("a: , ", 20_000) + "}",
+			problem: "at most 10000 settings"},
+		"long keys above keys": {
+			text: strings.Repeat("{"+longKey[:400]+": ", depth) + "1" + strings.Repeat("}", depth)},
+		"long keys above an empty object": {
+			text: strings.Repeat("{"+longKey[:400]+": ", depth) + "{}" + strings.Repeat("}", depth)},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		_, problems := Read("c.yaml", []byte(test.text))
 		runtime.ReadMemStats(&after)
-		if found := problems.Error(); !strings.Contains(found, test.problem) || (test.problem == "") != (found == "") {
-			t.Errorf("%s: expected an error with %q, found %.300q", name, test.problem, found)
+		if got := problems.Error(); !strings.Contains(got, test.problem) || (test.problem == "") != (got == "") {
+			t.Errorf("%s: expected an error with %q, found %.300q", name, test.problem, got)
 		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > most {
-			t.Errorf("%s: expected at most %d bytes, found %d", name, most, used)
+		if used := after.TotalAlloc - before.TotalAlloc; used > limit {
+			t.Errorf("%s: expected at most %d bytes, found %d", name, limit, used)
 		}
 	}
 }
@@ -100,17 +104,18 @@ func TestYAMLNamesAreBounded(t *testing.T) {
 	const count = 1 << 6
 	prefix := strings.Repeat("k", maxFileBytes/count-len(".aa"))
 	for _, test := range []struct{ more, problem string }{
-		{"", ""},
-		{"x", "c.yaml:66: the names of settings are too long: expected at most 1048576 bytes for all names, " +
-			"each with the keys around it, found more"},
+		{},
+		{more: "x",
+			problem: "c.yaml:66: the names of settings are too long: expected at most 1048576 bytes for all names, " +
+				"each with the keys around it, found more"},
 	} {
 		text := "? " + prefix + test.more + "\n:\n"
 		for i := range count {
 			text += fmt.Sprintf(" %02d: 1\n", i)
 		}
 		entries, problems := Read("c.yaml", []byte(text))
-		if found := problems.Error(); found != test.problem {
-			t.Errorf("expected %q, found %.300q", test.problem, found)
+		if got := problems.Error(); got != test.problem {
+			t.Errorf("expected %q, found %.300q", test.problem, got)
 		}
 		if test.problem == "" && len(entries) != count {
 			t.Errorf("expected %d settings, found %d", count, len(entries))
