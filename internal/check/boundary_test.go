@@ -26,14 +26,14 @@ func TestIntervalBoundaryWarns(t *testing.T) {
 			config.NewEntry("name", "c", "c", 1),
 			config.NewEntry("transaction.boundary", boundary, "c", 2),
 		}, nil)
-		found := (&Checker{Worker: worker}).checkBoundary(connector)
+		problems := (&Checker{Worker: worker}).checkBoundary(connector)
 		if want == "" {
-			assert.Equal(t, 0, len(found), boundary)
+			assert.Equal(t, 0, len(problems), boundary)
 			continue
 		}
-		if len(found) != 1 || !found[0].Warning || found[0].Line != 2 {
-			t.Fatalf("%s: expected a warning at line 2, found %v", boundary, found)
+		if len(problems) != 1 || !problems[0].Warning || problems[0].Line != 2 {
+			t.Fatalf("%s: expected a warning at line 2, found %v", boundary, problems)
 		}
-		assert.Error(t, found[0], want)
+		assert.Error(t, problems[0], want)
 	}
 }

@@ -29,9 +29,9 @@ header.converter.zzzzzzzzzzzz=1
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	var found []string
+	var got []string
 	for _, p := range check.WorkerConverters(w) {
-		found = append(found, p.String())
+		got = append(got, p.String())
 	}
 	want := []string{
 		"w.properties:4: key.converter.schema.enable: warning: unknown setting; the nearest " +
@@ -40,7 +40,7 @@ header.converter.zzzzzzzzzzzz=1
 			"setting; the nearest known one is schemas.cache.size",
 		"w.properties:9: header.converter.zzzzzzzzzzzz: warning: unknown setting",
 	}
-	assert.Equal(t, strings.Join(want, "\n"), strings.Join(found, "\n"))
+	assert.Equal(t, strings.Join(want, "\n"), strings.Join(got, "\n"))
 }
 
 // Settings of a converter that the connector names by an unresolvable reference are not reported as without effect.

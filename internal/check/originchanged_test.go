@@ -38,41 +38,43 @@ func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 		stored string // fingerprint
 		want   string // the settings that the problems name
 	}{
-		"another port":          {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored, both},
-		"another scheme":        {[]string{"a.host=h", "a.port=8000"}, stored, both},
-		"another host":          {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored, both},
-		"same system":           {[]string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored, ""},
-		"one set continues":     {[]string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored, "a#01.change"},
-		"both sets decided":     {[]string{"a.host=g", "a#00.change=keep", "a#01.change=reload"}, stored, ""},
-		"origin of the offsets": {[]string{"a.host=g"}, "origin=https://g set=/p/S", ""},
-		"no stored offset":      {[]string{"a.host=g"}, "", ""},
-		"unknown fingerprint":   {[]string{"a.host=g"}, "h:8000 https://", ""},
-		"no address":            {[]string{"a#00.change=fail"}, stored, ""},
-		"new client":            {append(same, "a.client=200"), stored + " client=", both},
-		"another client":        {append(same, "a.client=200"), stored + " client=100", both},
-		"client of the offsets": {append(same, "a.client=200"), stored + " client=200", ""},
-		"new client, decided": {append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"), stored +
-			" client=", ""},
-		"new client, offsets without clients": {append(same, "a.client=200"), stored, ""},
-		"new destination":                     {[]string{"a.destination=D"}, stored, both},
-		"another destination": {[]string{"a.destination=D"}, "origin=destination:http://h:8000",
-			both},
-		"destination of the offsets": {[]string{"a.destination=D"}, "origin=destination:D", ""},
+		"another port":   {lines: []string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored: stored, want: both},
+		"another scheme": {lines: []string{"a.host=h", "a.port=8000"}, stored: stored, want: both},
+		"another host":   {lines: []string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored: stored, want: both},
+		"same system":    {lines: []string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored: stored},
+		"one set continues": {lines: []string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored: stored,
+			want: "a#01.change"},
+		"both sets decided": {lines: []string{"a.host=g", "a#00.change=keep", "a#01.change=reload"},
+			stored: stored},
+		"origin of the offsets": {lines: []string{"a.host=g"}, stored: "origin=https://g set=/p/S"},
+		"no stored offset":      {lines: []string{"a.host=g"}},
+		"unknown fingerprint":   {lines: []string{"a.host=g"}, stored: "h:8000 https://"},
+		"no address":            {lines: []string{"a#00.change=fail"}, stored: stored},
+		"new client":            {lines: append(same, "a.client=200"), stored: stored + " client=", want: both},
+		"another client":        {lines: append(same, "a.client=200"), stored: stored + " client=100", want: both},
+		"client of the offsets": {lines: append(same, "a.client=200"), stored: stored + " client=200"},
+		"new client, decided": {lines: append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"),
+			stored: stored + " client="},
+		"new client, offsets without clients": {lines: append(same, "a.client=200"), stored: stored},
+		"new destination":                     {lines: []string{"a.destination=D"}, stored: stored, want: both},
+		"another destination": {lines: []string{"a.destination=D"}, stored: "origin=destination:http://h:8000",
+			want: both},
+		"destination of the offsets": {lines: []string{"a.destination=D"}, stored: "origin=destination:D"},
 	} {
 		problems, err := OriginChanged(previous, connector(test.lines...), component, func() ([]string, error) {
 			return []string{"no origin", test.stored}, nil
 		})
-		var named []string
+		var settings []string
 		for _, p := range problems {
-			named = append(named, p.Setting)
+			settings = append(settings, p.Setting)
 			isClientMissing := strings.Contains(name, "client") && !strings.Contains(p.Text, "client 200")
 			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
 				!strings.Contains(p.Text, "http://h:8000") || isClientMissing {
 				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
 			}
 		}
-		if found := strings.Join(named, " "); err != nil || found != test.want {
-			t.Errorf("%s: expected %q, found %q (%v)", name, test.want, found, err)
+		if got := strings.Join(settings, " "); err != nil || got != test.want {
+			t.Errorf("%s: expected %q, found %q (%v)", name, test.want, got, err)
 		}
 	}
 	if _, err := OriginChanged(previous, connector("a.host=g"), component, func() ([]string, error) {

@@ -28,11 +28,14 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 		setting string
 		entries map[string]string
 	}{
-		{"header of an anonymous service", key, nil},
-		{"header next to a user", key, map[string]string{role.User: "me", role.Password: "right"}},
-		{"proxy of an anonymous service", role.ProxyPassword, map[string]string{role.ProxyUser: "p"}},
-		{"proxy next to a user", role.ProxyPassword, map[string]string{role.ProxyUser: "p", role.User: "me",
-			role.Password: "right"}},
+		{name: "header of an anonymous service", setting: key},
+		{name: "header next to a user", setting: key,
+			entries: map[string]string{role.User: "me", role.Password: "right"}},
+		{name: "proxy of an anonymous service", setting: role.ProxyPassword,
+			entries: map[string]string{role.ProxyUser: "p"}},
+		{name: "proxy next to a user", setting: role.ProxyPassword,
+			entries: map[string]string{role.ProxyUser: "p", role.User: "me",
+				role.Password: "right"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSecretService(t, c.setting, c.entries)

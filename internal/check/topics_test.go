@@ -27,26 +27,29 @@ func TestUnreachableTopicIsAnError(t *testing.T) {
 		lines string
 		want  []string // empty: no problem
 	}{
-		"same topic":                                  {"topics=aa", nil},
-		"another topic":                               {"topics=A", []string{setting, `"aa"`, topics, `"A"`}},
-		"topic unchanged by a transform":              {"topics=A" + inserts, []string{setting, `"aa"`}},
-		"topic changed by a transform":                {"topics=A,b" + routes, nil},
-		"further topic":                               {"topics=aa,b", []string{topics, `"b"`}},
-		"records of the further topic may be dropped": {"topics=aa,b" + drops, nil},
-		"regex matches":                               {"topics.regex=aa|b", nil},
-		"regex matches a part":                        {"topics.regex=.?", []string{setting, `"aa"`, "topics.regex"}},
-		"no topics, the sink reads its own":           {"tasks.max=1", nil},
-		"unknown setting of a transform": {"topics=aa" + inserts + "\ntransforms.i.static.feild=x", []string{
-			"transforms.i.static.feild: warning: unknown setting; the nearest known one is static.field"}},
+		"same topic": {lines: "topics=aa"},
+		"another topic": {lines: "topics=A",
+			want: []string{setting, `"aa"`, topics, `"A"`}},
+		"topic unchanged by a transform":              {lines: "topics=A" + inserts, want: []string{setting, `"aa"`}},
+		"topic changed by a transform":                {lines: "topics=A,b" + routes},
+		"further topic":                               {lines: "topics=aa,b", want: []string{topics, `"b"`}},
+		"records of the further topic may be dropped": {lines: "topics=aa,b" + drops},
+		"regex matches":                               {lines: "topics.regex=aa|b"},
+		"regex matches a part": {lines: "topics.regex=.?",
+			want: []string{setting, `"aa"`, "topics.regex"}},
+		"no topics, the sink reads its own": {lines: "tasks.max=1"},
+		"unknown setting of a transform": {lines: "topics=aa" + inserts + "\ntransforms.i.static.feild=x",
+			want: []string{
+				"transforms.i.static.feild: warning: unknown setting; the nearest known one is static.field"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "connector.class=ODataSink\nsap.odata.host.address=h\nsap.odata.host.port=1\n" +
 				"sap.odata.host.protocol=http\nsap.odata#00.service=/s\nsap.odata#00.entityset=S\nsap.odata#00.topic=aa\n" +
 				test.lines
-			found := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
-			assert.Contains(t, found, test.want...)
-			if test.want == nil && found != "" {
-				t.Errorf("expected nothing, found %s", found)
+			got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+			assert.Contains(t, got, test.want...)
+			if test.want == nil && got != "" {
+				t.Errorf("expected nothing, found %s", got)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ func TestValidate(t *testing.T) {
 	}
 	if groups := strings.Join(validation.Groups, ","); !strings.HasPrefix(groups,
 		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
-		t.Errorf("found groups %s", groups)
+		t.Errorf("expected the groups of Kafka Connect and of the transform, found %s", groups)
 	}
 	if strings.Contains(string(data), "geheim") {
 		t.Errorf("expected no password, found one in %s", data)
@@ -63,7 +63,7 @@ func TestValidate(t *testing.T) {
 // A converter that a connector names contributes its declared settings, under their names in the connector.
 func TestValidateConverters(t *testing.T) {
 	b := checktest.WithSpy(t)
-	v, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource",
+	withConverters, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource",
 		"key.converter=AvroConverter", "key.converter.basic.auth.user.info=u:geheim",
 		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false",
 		"header.converter=StringConverter"))
@@ -87,13 +87,13 @@ func TestValidateConverters(t *testing.T) {
 		t.Errorf("expected versions of three converters, found %d", versions)
 	}
 
-	found := map[string]string{} // "VALUE ERRORS" with - for no value, by the name of a setting
-	for _, s := range v.Configs {
+	values := map[string]string{} // "VALUE ERRORS" with - for no value, by the name of a setting
+	for _, s := range withConverters.Configs {
 		value := "-"
 		if s.Value.Value != nil {
 			value = *s.Value.Value
 		}
-		found[s.Value.Name] = strings.Join(append([]string{value}, s.Value.Errors...), " ")
+		values[s.Value.Name] = strings.Join(append([]string{value}, s.Value.Errors...), " ")
 	}
 	for name, want := range map[string]string{
 		"key.converter.basic.auth.user.info": "[hidden]",
@@ -110,11 +110,11 @@ func TestValidateConverters(t *testing.T) {
 			"decimal.format: String must be one of: BASE64, NUMERIC",
 		"value.converter.replace.null.with.default": "true",
 	} {
-		if found[name] != want {
-			t.Errorf("%s: expected %q, found %q", name, want, found[name])
+		if values[name] != want {
+			t.Errorf("%s: expected %q, found %q", name, want, values[name])
 		}
 	}
-	if groups := strings.Join(v.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
+	if groups := strings.Join(withConverters.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
 		t.Errorf("expected the groups Schemas and Serialization, found %s", groups)
 	}
 }
