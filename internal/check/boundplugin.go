@@ -17,8 +17,7 @@ type boundPlugin struct {
 	settings  []wit.Setting // only settings that the plugin may see
 }
 
-// bind binds the plugin of a connector, or with a prefix, of one of its transforms or predicates. The caller closes the
-// bound plugin.
+// bind binds the plugin of a connector or, with a prefix, of a transform or predicate. The caller closes it.
 func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, info plugin.Info,
 	component wit.Component) (boundPlugin, error) {
 	b, err := plugins.Bind(connector.Name, component.Kind, component.Name, info.Version)

@@ -62,8 +62,7 @@ func (ch *Checker) WithConnectors(connectors []*config.Connector) Checker {
 	return checker
 }
 
-// Check returns the problems of a connector: of its class, settings, transforms, converters, topics, Kafka clients and
-// destination.
+// Check returns the problems of a connector: class, settings, transforms, converters, topics, clients, destination.
 func (ch *Checker) Check(ctx context.Context, connector *config.Connector) config.Problems {
 	return ch.check(ctx, connector, ch.validateOffline)
 }
@@ -131,8 +130,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	return ch.redact(connector, problems)
 }
 
-// redact removes values of config providers from the problems in place. Names of settings contain aliases, which may be
-// such values.
+// redact removes values of config providers from the problems in place, also in names: aliases may be such values.
 func (ch *Checker) redact(connector *config.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
@@ -246,8 +244,7 @@ func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector
 	return append(problems, ch.checkOverrides(connector)...)
 }
 
-// checkOverrides finds clients of one connector that use different brokers, and a consumer group that belongs to the
-// workers.
+// checkOverrides finds clients with different brokers, and a consumer group that belongs to the workers.
 func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("producer.override.bootstrap.servers"); ok {

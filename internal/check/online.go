@@ -26,8 +26,7 @@ import (
 )
 
 const (
-	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it
-	// (RATIONALE.md P27).
+	// OnlineTimeout bounds how long a validation, and the user of a form, waits for the service (RATIONALE.md P27).
 	OnlineTimeout = 3 * time.Second
 	// LogonLimitWait is the [Checker.LimitWait] of a check of the logon.
 	LogonLimitWait = 9 * time.Second

@@ -14,8 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// namesTopics reports whether a sink has settings that name topics. It reads those topics if neither topics nor
-// topics.regex is set.
+// namesTopics reports whether a sink's settings name topics, which it reads if topics and topics.regex are not set.
 func namesTopics(component wit.Component) bool {
 	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }

@@ -405,8 +405,7 @@ func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 		RecommendedValues: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}})
 }
 
-// normalizedValue returns a value as Kafka Connect shows it: numbers and booleans normalized, spaces trimmed. Invalid
-// values are shown unchanged.
+// normalizedValue returns a value as Kafka Connect shows it: normalized and trimmed, unchanged if it is invalid.
 func normalizedValue(kind wit.SettingKind, value *string) *string {
 	if value == nil || kind == wit.KindPassword {
 		return value
@@ -453,8 +452,7 @@ func newDefinition(spec wit.ConfigKey, prefix string, isCommon bool) Definition 
 	return definition
 }
 
-// addRecommendations copies recommended values, visibility and documentation from the plugin, and adds its new
-// settings.
+// addRecommendations copies recommended values, visibility, documentation and new settings from the plugin.
 func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
 	for _, value := range validated {
 		added := v.find(value.Key.Name)

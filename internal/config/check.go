@@ -489,8 +489,7 @@ func renamedSetting(class, name string) string {
 	return map[string]string{"blacklist": "exclude", "whitelist": "include"}[name]
 }
 
-// ExpectedEntry returns an empty entry where a missing setting belongs: at its transformation or group, else at the
-// top.
+// ExpectedEntry returns an empty entry where a missing setting belongs: at its transform or group, else at the top.
 func (c *Connector) ExpectedEntry(name string) Entry {
 	expected := Entry{Key: name, File: c.File, Line: 1}
 	if prefix := stagePrefix(name); prefix != "" {
@@ -554,8 +553,7 @@ func ValidationProblems(connector *Connector, prefix string, validated []wit.Con
 // Declarations are the settings of a component or of Kafka Connect itself.
 type Declarations = setting.Table
 
-// maxGuesses bounds the comparisons for similar names of unknown settings: some hundred times what built-in plugins
-// need.
+// maxGuesses bounds the comparisons for similar names: some hundred times what built-in plugins need.
 const maxGuesses = 100_000_000
 
 // Declare returns the Declarations of settings in order.

@@ -169,8 +169,7 @@ func loadAll(files []string, providers *Providers) []*Connector {
 	return connectors
 }
 
-// uniqueNames returns the first connector of each name. A name of several connectors is a problem of it, see
-// reportClash.
+// uniqueNames returns the first connector of each name. A name of several connectors is a problem, see reportClash.
 func uniqueNames(connectors []*Connector) (distinct []*Connector) {
 	named := map[string][]*Connector{}
 	for _, connector := range connectors {
@@ -185,8 +184,7 @@ func uniqueNames(connectors []*Connector) (distinct []*Connector) {
 	return distinct
 }
 
-// reportClash adds a problem to the first of several connectors with one name. None of them runs, because offsets
-// belong to the name.
+// reportClash adds a problem to the first of several connectors with one name, of which none runs: offsets are by name.
 func reportClash(namesakes []*Connector) {
 	if len(namesakes) == 1 {
 		return

@@ -88,8 +88,7 @@ func (s *FolderStore) Snapshot() (snapshot Snapshot, ok bool) {
 	return s.snapshot(false), s.state.scanned
 }
 
-// Ready reports whether the first scan is over, even if the folder could not be read. It never waits for a hanging
-// drive.
+// Ready reports, without waiting, whether the first scan is over, even if the folder could not be read.
 func (s *FolderStore) Ready() bool { return s.ready.Load() }
 
 // IsStale reports whether something was written after a snapshot, so that another one follows.
@@ -99,8 +98,7 @@ func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	return snapshot.Revision != s.writes
 }
 
-// snapshot merges the connectors of the last scan with the connectors created by REST. The caller holds the lock of
-// scanState.
+// snapshot merges the connectors of the last scan with those of REST. The caller holds the lock of scanState.
 func (s *FolderStore) snapshot(requested bool) Snapshot {
 	var connectors, fromREST []*Connector
 	for _, connector := range s.locations.Files {

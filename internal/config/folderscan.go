@@ -15,8 +15,7 @@ import (
 const (
 	// scanInterval is the time between scans without events: network drives and some mounts report none.
 	scanInterval = 5 * time.Second
-	// graceScanCount is how many scans must miss a file of a replaced folder before it counts as deleted: files may be
-	// copied one by one.
+	// graceScanCount is how many scans must miss a file of a replaced folder: files may be copied one by one.
 	graceScanCount = 20
 )
 

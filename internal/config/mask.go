@@ -9,8 +9,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or by Kafka's definitions for
-// clients.
+// IsPassword reports whether a setting is a secret, by declarations (see [isSecret]) or Kafka's definitions.
 func IsPassword(key string, declared ...*Declarations) bool {
 	if _, client, ok := strings.Cut(key, ".override."); ok && hasPrefix(key, []string{"producer.", "consumer.",
 		"admin."}) {

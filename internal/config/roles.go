@@ -23,8 +23,7 @@ type roleValue struct {
 	has   bool // set, or a default that counts
 }
 
-// NewRoles collects the settings with a role. Templates only count with a value; the first declaration of a role
-// counts.
+// NewRoles collects settings with a role: the first declaration of a role, and templates only with a value.
 func NewRoles(declarations *Declarations, connector *Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for _, spec := range declarations.Keys() {

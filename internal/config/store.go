@@ -10,8 +10,7 @@ type Store interface {
 
 // StoreReader reads the stored configurations.
 type StoreReader interface {
-	// Watch calls changed from one goroutine until ctx ends: at once, after changes, and from time to time without a
-	// change.
+	// Watch calls changed from one goroutine until ctx ends: at once, after changes, and sometimes without a change.
 	Watch(ctx context.Context, changed func(Snapshot))
 	// Refresh resolves all references to config providers again, and reports everything once more.
 	Refresh()
@@ -46,8 +45,7 @@ type Snapshot struct {
 	// Connectors have unique names. One with problems must not run; its previous configuration continues.
 	Connectors []*Connector
 	Targets    map[string]string // the target states that were set, by connector
-	// Problems belong to no connector: a missing folder, a changed worker's file. With errors, Connectors are the
-	// previous ones.
+	// Problems belong to no connector, such as a missing folder. With errors, Connectors are the previous ones.
 	Problems  Problems
 	Requested bool // true after Refresh of the [Store], whether or not anything has changed
 

@@ -19,8 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Worker is the configuration of a worker. Flags override the environment (CULVERT_…), which overrides the worker's
-// file and the defaults.
+// Worker is the configuration of a worker. Flags override the environment (CULVERT_…), the file and the defaults.
 type Worker struct {
 	File      string // the worker's file, empty if there is none
 	Providers *Providers
@@ -81,8 +80,7 @@ func newWorker(doc *document, data []byte, environ []string, flags map[string]st
 	return w, providers.redactProblems(problems)
 }
 
-// defaults returns the declared defaults. Without a file REST listens on this machine only, because it has no
-// passwords.
+// defaults returns the declared defaults. Without a file, and so without passwords, REST listens on this machine only.
 func defaults(file string) koanf.Provider {
 	settings := map[string]any{}
 	for _, s := range workerSettings {
@@ -158,8 +156,7 @@ const ExactlyOnceSetting = "exactly.once.source.support"
 // ExactlyOnce reports whether sources write in transactions. `preparing` has no effect.
 func (w *Worker) ExactlyOnce() bool { return strings.EqualFold(w.Text(ExactlyOnceSetting), "enabled") }
 
-// ConfigTopic returns config.storage.topic, which stores a group's connectors and the counts of transactional
-// producers.
+// ConfigTopic returns config.storage.topic, which stores a group's connectors and counts of transactional producers.
 func (w *Worker) ConfigTopic() string {
 	if topic := w.Text("config.storage.topic"); topic != "" {
 		return topic

@@ -234,8 +234,7 @@ func (w *Worker) noEffect(spec *wit.ConfigKey) string {
 	return "this worker does not join a group"
 }
 
-// InGroup reports whether the worker forms a group: it has these three settings, as Kafka Connect's distributed
-// workers.
+// InGroup reports whether the worker forms a group: it has the three settings of Kafka Connect's distributed workers.
 func (w *Worker) InGroup() bool {
 	for _, name := range []string{"group.id", "config.storage.topic", "status.storage.topic"} {
 		if w.Text(name) == "" {

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Sorted returns all offsets of a connector, sorted by partition. If some cannot be read, it returns the others with an
-// error.
+// Sorted returns all offsets of a connector, by partition. If some cannot be read, it returns the others with an error.
 func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
 	entries, err := s.All(ctx, connector)
 	slices.SortFunc(entries, func(a, b Entry) int {

@@ -24,8 +24,7 @@ const (
 type SinkPosition struct {
 	Topic     string
 	Partition int32
-	// Offset is the offset of the next record; -1 means that no offset is committed.
-	Offset int64
+	Offset    int64 // the offset of the next record; -1 means that no offset is committed
 }
 
 // Entry returns the position as REST shows it.

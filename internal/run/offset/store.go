@@ -26,15 +26,13 @@ type Config struct {
 	Topic string
 	// Partitions is offset.storage.partitions. Default: 25; the embedded broker always has 1.
 	Partitions int32
-	// Replication is offset.storage.replication.factor. Zero means 3, or the broker's default if there are fewer
-	// brokers.
+	// Replication is offset.storage.replication.factor. Zero means 3, or the default of a smaller cluster's broker.
 	Replication int16
 	// TopicConfigs are the other offset.storage.* settings, for the creation of the topic.
 	TopicConfigs map[string]string
 	// FlushInterval is offset.flush.interval.ms, between writes of acknowledged offsets. Default: 60 s.
 	FlushInterval time.Duration
-	// FlushTimeout is offset.flush.timeout.ms, for one write; offsets that were not written are retried with the next.
-	// Default: 5 s.
+	// FlushTimeout is offset.flush.timeout.ms of one write, after which the next one retries. Default: 5 s.
 	FlushTimeout time.Duration
 }
 
@@ -305,8 +303,7 @@ func (l *latestRecords) logSkipped(topic string) {
 	}
 }
 
-// mayBelong reports whether a key may be of one of the connectors. It reads only the name, for speed, and reports true
-// if that is escaped.
+// mayBelong reports, by the name alone, whether a key may be of one of the connectors. It is true for escaped names.
 func mayBelong(key []byte, connectors map[string]bool) bool {
 	name, ok := bytes.CutPrefix(key, []byte(`["`))
 	if !ok {
@@ -347,8 +344,7 @@ func (s *storedEntry) isNewerThan(other *storedEntry) bool {
 	return !s.timestamp.Before(other.timestamp)
 }
 
-// Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
-// read everything again.
+// Get returns the offset of a source partition. Unreadable offsets are errors: else everything would be read again.
 func (s *Store) Get(ctx context.Context, connector string,
 	partition []wit.OffsetEntry) (offset []wit.OffsetEntry, ok bool, err error) {
 	if err := s.Load(ctx, connector); err != nil {

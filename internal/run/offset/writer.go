@@ -160,8 +160,7 @@ func (w *Writer) set(ctx context.Context, entries []Entry) error {
 	return err
 }
 
-// OnFailure adds a function that is called when the writer can never write again: its producer was fenced or has lost
-// its permissions.
+// OnFailure adds a function to call when the writer can never write again: it was fenced or lost its permissions.
 func (w *Writer) OnFailure(onFailure func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

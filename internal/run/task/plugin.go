@@ -49,8 +49,7 @@ type Opener[C any, O comparable] struct {
 	Answered *atomic.Bool
 }
 
-// Plugin is the plugin of a task: the opened version and a newer one that may replace it. It is safe for concurrent
-// use.
+// Plugin is a task's plugin: the opened version and a newer one that may replace it. It is safe for concurrent use.
 type Plugin[C any, O comparable] struct {
 	Opener[C, O]
 	versions PluginVersions[C]

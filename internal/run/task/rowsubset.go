@@ -114,8 +114,7 @@ func (r RowSubset) String() string {
 	return string(out) + " of " + strconv.FormatUint(uint64(r.Total), 10)
 }
 
-// ParseRowSubset parses the result of [RowSubset.String]. An empty list of indexes means no rows, as "none" does:
-// earlier versions stored it.
+// ParseRowSubset parses a [RowSubset.String]. No indexes, which earlier versions stored, mean no rows, as "none" does.
 func ParseRowSubset(text string) (subset RowSubset, err error) {
 	invalid := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")

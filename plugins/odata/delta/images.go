@@ -147,8 +147,7 @@ func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
 	return row
 }
 
-// changeOf returns the change of an entity that is not deleted. tracked is nil if the service does not send a change
-// mode.
+// changeOf returns the change of an entity that is not deleted. Nil tracked means that the service sends no mode.
 func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
 	switch {
 	case pg.deadLetter:

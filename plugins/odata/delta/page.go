@@ -9,15 +9,12 @@ import (
 // Page reads one response in delta mode chunk by chunk, and computes the next phase at its end.
 type Page struct {
 	*feedreader.Reader
-	// phase is the phase of the offset with which the response was requested.
-	phase        phase
-	headers      []wit.Header
-	rows         *pageRows
-	snapshotPage *feedreader.PageReader // nil unless the phase is readingSnapshot or comparing
-	// firstExtraction means that the request started ODP's first extraction.
-	firstExtraction bool
-	// deadLetter means that the response is the document of one row from a dead letter.
-	deadLetter bool
+	phase           phase // the phase of the offset with which the response was requested
+	headers         []wit.Header
+	rows            *pageRows
+	snapshotPage    *feedreader.PageReader // nil unless the phase is readingSnapshot or comparing
+	firstExtraction bool                   // whether the request started ODP's first extraction
+	deadLetter      bool                   // whether the response is the document of one row from a dead letter
 }
 
 // Base returns the reader.

@@ -24,11 +24,9 @@ type common struct {
 	// resumed means that the connector was restarted during the phase: changes are read right after it.
 	resumed bool
 	// snapshot is the number of a load that replaces a lost token or was requested by a user. Zero means another load.
-	snapshot int
-	// endMarkerPending is the number of a snapshot whose end no row has marked yet.
-	endMarkerPending int
-	// verdict is how the last load ended: the name of a proof, or unproven.
-	verdict string
+	snapshot         int
+	endMarkerPending int    // the number of a snapshot whose end no row has marked yet
+	verdict          string // how the last load ended: the name of a proof, or unproven
 }
 
 // provenByDelta is the verdict of a load that the service ended with a delta link, and whose links do not count rows.
@@ -57,12 +55,11 @@ const (
 // loading reads the set with change tracking, by next links.
 type loading struct {
 	common
-	url       string
-	continued bool // not the first page
-	applied   bool // the service confirmed change tracking
-	rowsRead  int
-	// linksCountRows means that deleted rows may have hidden others, so a snapshot follows.
-	linksCountRows bool
+	url            string
+	continued      bool // not the first page
+	applied        bool // the service confirmed change tracking
+	rowsRead       int
+	linksCountRows bool   // whether deleted rows may have hidden others, so a snapshot follows
 	lastKey        string // set if the link may contain either the last key or a count
 	followed       paging.LoopDetector
 }
@@ -85,10 +82,9 @@ type comparing struct{ readingSnapshot }
 // The changes since link follow.
 type readingHidden struct {
 	common
-	link string
-	keys string // the encoded keys of these rows, in Base64, separated by commas
-	// rowsRead counts the rows of the load so far.
-	rowsRead int
+	link     string
+	keys     string // the encoded keys of these rows, in Base64, separated by commas
+	rowsRead int    // the number of rows of the load so far
 }
 
 // snapshotOf returns the snapshot or comparison that a phase consists of. Nil means that it is another phase.
@@ -105,9 +101,8 @@ func snapshotOf(current phase) *readingSnapshot {
 // readingChanges reads changes from a delta link. Its first request confirms everything before it (RATIONALE.md P1).
 type readingChanges struct {
 	common
-	url string
-	// link is the delta link if url is the URL of a further page or of a prepared response.
-	link      string
+	url       string
+	link      string // the delta link if url is the URL of a further page or of a prepared response
 	continued bool
 	rowsRead  int
 	// The changes are requested again once if the service does not finish preparing (202), and once if a page is lost.

@@ -22,8 +22,7 @@ type rereads struct {
 
 func (r *rereads) hasPending() bool { return len(r.pending) > 0 }
 
-// rereadEntity is an entity that occurs as a row and as deleted. Only the service knows which is newer (RATIONALE.md
-// P22).
+// rereadEntity is an entity that is a row and deleted. Only the service knows which is newer (RATIONALE.md P22).
 type rereadEntity struct {
 	keys          [][]byte // encoded parts of the key
 	predicate     string

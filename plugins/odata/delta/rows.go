@@ -125,8 +125,7 @@ func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombsto
 	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, tombstone.RowIndex, keyParts, deletedAt)
 }
 
-// addMarkers adds snapshot headers to rows, and the end marker to the first row after a snapshot whose last page was
-// empty.
+// addMarkers adds snapshot headers to rows, and an end marker that is pending to the first row.
 func (pg *Page) addMarkers(result *wit.DecodeResult) {
 	if len(result.Rows) == 0 {
 		return

@@ -140,8 +140,7 @@ func (r *readingChanges) deltaLink() string {
 	return r.url
 }
 
-// checkTracked returns an error if the service does not track changes although it declares that it does, so that a load
-// fails early.
+// checkTracked makes a load fail early if the service does not track changes although it declares that it does.
 func (pg *Page) checkTracked(load *loading) error {
 	if load.applied || !pg.Feed.DeclaresTracking {
 		return nil

@@ -25,16 +25,13 @@ type results struct {
 	errorHashes    []uint64 // hashes of the undecodable rows after it
 	reportedErrors int      // undecodable rows that were reported before
 	emittedRows    int      // rows emitted
-	// startsWithLast means that the first row is the last one read, as requested.
-	startsWithLast bool
+	startsWithLast bool     // whether the first row is the last one read, as requested
 	// mayAdvanceKey means that a row after an empty page comes after the last key, or cannot be compared with it.
 	mayAdvanceKey bool
-	// hasUnreadRow means that a row that was not emitted was certainly not read.
-	hasUnreadRow bool
+	hasUnreadRow  bool // whether a row that was not emitted was certainly not read
 	// startsWithNewErrors means that the page starts with undecodable rows, not all of which were reported earlier.
 	startsWithNewErrors bool
-	// hasKnownRow means that a row of a probe is one of the last rows read.
-	hasKnownRow bool
+	hasKnownRow         bool // whether a row of a probe is one of the last rows read
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
 	mismatch string
 }

@@ -5,8 +5,7 @@ import "github.com/culvert-project/culvert/wit"
 const (
 	// promised pages were announced, by a link or a count.
 	promised = false
-	// speculative pages are requested although nothing shows that there are more rows: some services only return a
-	// page.
+	// speculative pages are requested although nothing shows that there are more rows.
 	speculative = true
 )
 

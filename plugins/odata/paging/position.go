@@ -15,21 +15,18 @@ type Position struct {
 	pageRows   int // rows of the largest page that was emitted
 	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means no suspicion.
 	suspectFrom int
-	// verdict is the proof of a load that has ended, see verdict.go.
-	verdict   string
-	undecoded undecodedRows
+	verdict     string // the proof of a load that has ended, see verdict.go
+	undecoded   undecodedRows
 	// snapshot is the number in the headers of a restarted load, so that consumers can delete other rows (RATIONALE.md
 	// P8). Zero means no headers.
 	snapshot int
-	// endMarkerPending is the number of a snapshot whose end no row has marked yet. Zero means that no marker is
-	// pending.
+	// endMarkerPending is the number of a snapshot whose end no row has marked yet. Zero means none.
 	endMarkerPending int
 	capabilities     Capabilities
-	// timestamp is the start of the load, or its end if complete, in milliseconds since 1970.
-	timestamp int
-	checks    *checkState
-	previous  *previousAttempts
-	cursor    *cursorState
+	timestamp        int // the start of the load, or its end if complete, in milliseconds since 1970
+	checks           *checkState
+	previous         *previousAttempts
+	cursor           *cursorState
 }
 
 // undecodedRows are the rows after the last decoded one. They are requested again, but reported once.
