@@ -92,8 +92,7 @@ func TestTargetStatesSurviveRestart(t *testing.T) {
 	}
 	require.NoError(t, second.Set("a", TargetStarted))
 	withInitialState := func(name, state string) *Connector {
-		return &Connector{Name: name,
-			InitialState: &Entry{Raw: state}}
+		return &Connector{Name: name, InitialState: &Entry{Raw: state}}
 	}
 	if third, err := OpenTargetStates(path); err != nil || third.Get(withInitialState("a",
 		"PAUSED")) != TargetStarted ||

@@ -115,8 +115,7 @@ func TestUnusedSchemasAreRemoved(t *testing.T) {
 		}
 	}
 	runtime.GC()
-	if r.Get(retained.ID) != retained || len(registry.owner.entries) > 30 ||
-		registry.owner.bytes > maxRegistryBytes {
+	if r.Get(retained.ID) != retained || len(registry.owner.entries) > 30 || registry.owner.bytes > maxRegistryBytes {
 		t.Errorf("expected at most 30 schemas and the retained one, found %d schemas of %d bytes",
 			len(registry.owner.entries), registry.owner.bytes)
 	}

@@ -78,8 +78,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		}
 		var want []receivedRequest
 		for _, path := range c.secretAt {
-			want = append(want, receivedRequest{path: path, authorization: "Bearer x", cookie: "x=y",
-				body: c.body})
+			want = append(want, receivedRequest{path: path, authorization: "Bearer x", cookie: "x=y", body: c.body})
 		}
 		for _, path := range c.noSecretAt {
 			want = append(want, receivedRequest{path: path})

@@ -337,8 +337,7 @@ func TestMissingEntities(t *testing.T) {
 				}
 				err := follower.catchUp(reason)
 				if exists := follower.state["[7]"] != nil; exists == test.deleted || (err == nil) != test.deleted {
-					t.Errorf("expected a deleted entity: %v, found one that exists: %v, %v", test.deleted, exists,
-						err)
+					t.Errorf("expected a deleted entity: %v, found one that exists: %v, %v", test.deleted, exists, err)
 				}
 				if err != nil && !isReread {
 					isNamed := strings.Contains(err.Error(), sourceconfig.NotFoundCodes)

@@ -256,8 +256,7 @@ func TestODPResumes(t *testing.T) {
 		})
 		follower.checkTopic(service, "Products", "ProductID", "ProductName")
 		if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
-			t.Fatalf("round %d: expected 1 job and no response 536, found %d and %d", round, l.Jobs,
-				l.Refused536)
+			t.Fatalf("round %d: expected 1 job and no response 536, found %d and %d", round, l.Jobs, l.Refused536)
 		}
 	}
 }
