@@ -264,7 +264,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		}
 		service.NoRetries()
 		service.UseLimits(ch.Destinations)
-		destination, err := service.Destination(clockContext{online.clock.ctx, online.clock})
+		destination, err := service.Destination(clockContext{Context: online.clock.ctx, clock: online.clock})
 		if err != nil {
 			return nil, err
 		}

@@ -67,7 +67,7 @@ func (c *onlineClock) request() (ctx context.Context, end func()) {
 	var mu sync.Mutex
 	hasEnded := false // a wait of a shared connection may outlast the request
 	waits := 0
-	ctx = pause.WithLimitObserver(clockContext{c.ctx, c}, func(change int) { // 1 or -1
+	ctx = pause.WithLimitObserver(clockContext{Context: c.ctx, clock: c}, func(change int) { // 1 or -1
 		mu.Lock()
 		defer mu.Unlock()
 		wasWaiting := waits > 0

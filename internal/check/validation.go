@@ -259,7 +259,7 @@ func (v *Validation) AddError(name, text string) {
 	}
 	const isCommon = false
 	value := Value{Name: name, RecommendedValues: []string{}, Errors: []string{text}, Visible: true}
-	v.Configs = append(v.Configs, Validated{newDefinition(undeclaredKey(name), "", isCommon), value})
+	v.Configs = append(v.Configs, Validated{Definition: newDefinition(undeclaredKey(name), "", isCommon), Value: value})
 }
 
 // undeclaredKey returns a declaration for a setting without one: some tools fail without it.
@@ -401,7 +401,7 @@ func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 		shown = &hidden
 	}
 	v.index[definition.Name] = len(v.Configs)
-	v.Configs = append(v.Configs, Validated{definition, Value{Name: definition.Name, Value: shown,
+	v.Configs = append(v.Configs, Validated{Definition: definition, Value: Value{Name: definition.Name, Value: shown,
 		RecommendedValues: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}})
 }
 

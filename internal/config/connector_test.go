@@ -167,8 +167,8 @@ func TestGuestSettings(t *testing.T) {
 		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
 			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	declaration := component()
-	declaration.Settings = append(declaration.Settings, declared("value.converter.basic.auth.user.info", wit.KindString,
-		"", ""),
+	declaration.Settings = append(declaration.Settings,
+		declared("value.converter.basic.auth.user.info", wit.KindString, "", ""),
 		declared("producer.override.sasl.jaas.config", wit.KindString, "", ""))
 	want := []wit.Setting{
 		{Name: "name", Value: "n"},

@@ -99,7 +99,7 @@ func (f *ConnectorsFile) put(name string, settings map[string]string, ifMatch fu
 	}
 	return f.update(func(next *storedConnectors) {
 		next.LastVersion++
-		next.Connectors[name] = storedConnector{next.LastVersion, settings}
+		next.Connectors[name] = storedConnector{Version: next.LastVersion, Config: settings}
 	})
 }
 
@@ -119,7 +119,7 @@ func (f *ConnectorsFile) remove(name string) error {
 
 // update applies a change to a copy of the connectors, which replaces them once it is in the file. The caller holds mu.
 func (f *ConnectorsFile) update(change func(*storedConnectors)) error {
-	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
+	next := storedConnectors{LastVersion: f.stored.LastVersion, Connectors: maps.Clone(f.stored.Connectors)}
 	change(&next)
 	if err := saveJSON(f.path, maxConnectorsFile, next); err != nil {
 		return err
@@ -143,7 +143,7 @@ func (f *ConnectorsFile) Import(folder string,
 	var importedPaths []string
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
+	next := storedConnectors{LastVersion: f.stored.LastVersion, Connectors: maps.Clone(f.stored.Connectors)}
 	for _, path := range files.Connectors {
 		connector := loadAny(path, &Providers{})
 		stored, ok := next.Connectors[connector.Name]
@@ -158,7 +158,7 @@ func (f *ConnectorsFile) Import(folder string,
 			continue
 		case !ok:
 			next.LastVersion++
-			next.Connectors[connector.Name] = storedConnector{next.LastVersion, connector.Raw()}
+			next.Connectors[connector.Name] = storedConnector{Version: next.LastVersion, Config: connector.Raw()}
 			imported = append(imported, connector.Name)
 		}
 		if _, isSet := targets.get(connector.Name); !isSet && connector.InitialState != nil {

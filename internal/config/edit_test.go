@@ -95,11 +95,10 @@ func checkEdit(t *testing.T, text string, settings map[string]string) {
 	result, err := Edit(text, settings)
 	data := []byte(result)
 	if err != nil {
-		if _, decodeErr := decodeText([]byte(text)); decodeErr == nil && !isJSON([]byte(strings.TrimPrefix(text,
-			byteOrderMark))) {
-			if decoded, _ := decodeText([]byte(text)); !isJSON(decoded) {
-				t.Fatalf("%q: expected no error, found %v", text, err)
-			}
+		decoded, decodeErr := decodeText([]byte(text))
+		withoutMark := []byte(strings.TrimPrefix(text, byteOrderMark))
+		if decodeErr == nil && !isJSON(withoutMark) && !isJSON(decoded) {
+			t.Fatalf("%q: expected no error, found %v", text, err)
 		}
 		return
 	}

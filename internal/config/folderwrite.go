@@ -55,7 +55,8 @@ func (s *FolderStore) CheckWritable(name, file string) error {
 func (s *FolderStore) checkNoFile(name string) error {
 	for _, connector := range s.locations.Files {
 		if connector.Name == name {
-			return &ReadOnlyError{name, connector.File, "which was named when the worker was started"}
+			return &ReadOnlyError{Connector: name, File: connector.File,
+				Reason: "which was named when the worker was started"}
 		}
 	}
 	for path, file := range s.state.files {
@@ -67,7 +68,7 @@ func (s *FolderStore) checkNoFile(name string) error {
 }
 
 func (s *FolderStore) readOnly(name, file string) error {
-	return &ReadOnlyError{name, file, "in the folder of connectors (--config)"}
+	return &ReadOnlyError{Connector: name, File: file, Reason: "in the folder of connectors (--config)"}
 }
 
 // Delete deletes a connector created by REST and its target state.

@@ -70,9 +70,13 @@ func TestValuesFromFiles(t *testing.T) {
 				"pre-kept")},
 		"revealed, a secret": {guest: PluginView{Exposed: []string{"shop.password"}},
 			want: settings(Mask, "open", Mask, Mask, Mask)},
-		"of a transform": {guest: PluginView{Prefix: "transforms.x.", Exposed: []string{"shop.address",
-			"transforms.x.shop#01.table"}},
-			want: settings(Mask, "open", Mask, "kept", Mask)},
+		"of a transform": {
+			guest: PluginView{
+				Prefix:  "transforms.x.",
+				Exposed: []string{"shop.address", "transforms.x.shop#01.table"},
+			},
+			want: settings(Mask, "open", Mask, "kept", Mask),
+		},
 	} {
 		test.guest.Component = DeclareComponent(component())
 		assert.Equal(t, test.want, test.guest.Settings(connector), name)
@@ -140,8 +144,9 @@ func TestSecretInAPublicRole(t *testing.T) {
 		declared("shop.code", wit.KindInt, "", "")}}
 	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
 		wit.KindPassword, "", ""))}
-	problems := Checker{Worker: plainWorker(t, ""), OtherComponents: others}.CheckComponent(t.Context(), connector(t,
-		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), declarations)
+	checker := Checker{Worker: plainWorker(t, ""), OtherComponents: others}
+	connector := connector(t, "name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3")
+	problems := checker.CheckComponent(t.Context(), connector, declarations)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, but the plugin declares it as http.address, whose "+
 		"values are shown: it is not used\n"+
 		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",

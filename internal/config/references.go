@@ -46,7 +46,7 @@ func (r *references) request(parts []string) {
 	if r.providers.byName[parts[1]].kind != fileKind {
 		return
 	}
-	file := secretFile{parts[1], parts[3]}
+	file := secretFile{provider: parts[1], path: parts[3]}
 	if r.requested[file] == nil {
 		r.requested[file] = map[string]bool{}
 	}
@@ -55,7 +55,7 @@ func (r *references) request(parts []string) {
 
 // lookup returns the value of a reference, given its parts as in request.
 func (r *references) lookup(parts []string) (value string, ok bool, err error) {
-	key := secretKey{secretFile{parts[1], parts[3]}, parts[4]}
+	key := secretKey{secretFile: secretFile{provider: parts[1], path: parts[3]}, key: parts[4]}
 	if _, ok := r.results[key]; !ok {
 		r.read(key)
 	}
@@ -68,13 +68,13 @@ func (r *references) read(key secretKey) {
 	source := r.providers.byName[key.provider]
 	if source.kind != fileKind {
 		value, ok, err := source.get(key.path, key.key)
-		r.results[key] = lookupResult{value, ok, err}
+		r.results[key] = lookupResult{value: value, ok: ok, err: err}
 		return
 	}
 	values, err := source.read(key.path, r.requested[key.secretFile])
 	for name := range r.requested[key.secretFile] {
 		value, ok := values[name]
-		r.results[secretKey{key.secretFile, name}] = lookupResult{value, ok, err}
+		r.results[secretKey{secretFile: key.secretFile, key: name}] = lookupResult{value: value, ok: ok, err: err}
 	}
 }
 

@@ -94,15 +94,15 @@ func TestTargetStatesSurviveRestart(t *testing.T) {
 	withInitialState := func(name, state string) *Connector {
 		return &Connector{Name: name, InitialState: &Entry{Raw: state}}
 	}
-	if third, err := OpenTargetStates(path); err != nil || third.Get(withInitialState("a",
-		"PAUSED")) != TargetStarted ||
-		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(withInitialState("d",
-		"paused")) != TargetPaused {
+	third, err := OpenTargetStates(path)
+	if err != nil || third.Get(withInitialState("a", "PAUSED")) != TargetStarted ||
+		third.Get(&Connector{Name: "b"}) != TargetStopped ||
+		third.Get(withInitialState("d", "paused")) != TargetPaused {
 		t.Errorf("expected stored states to precede initial ones, found %+v %v", third, err)
 	}
-	if err := second.Forget("b"); err != nil || second.Get(withInitialState("b", "PAUSED")) != TargetPaused {
-		t.Errorf("expected the initial state of b after Forget, found %s, %v", second.Get(withInitialState("b",
-			"PAUSED")), err)
+	err = second.Forget("b")
+	if target := second.Get(withInitialState("b", "PAUSED")); err != nil || target != TargetPaused {
+		t.Errorf("expected the initial state of b after Forget, found %s, %v", target, err)
 	}
 	// An unreadable file of states must not start stopped connectors.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {

@@ -40,5 +40,5 @@ type FencingCounts struct {
 
 // Max returns the larger counts, with At of c.
 func (c FencingCounts) Max(other FencingCounts) FencingCounts {
-	return FencingCounts{max(c.Tasks, other.Tasks), max(c.Producers, other.Producers), c.At}
+	return FencingCounts{Tasks: max(c.Tasks, other.Tasks), Producers: max(c.Producers, other.Producers), At: c.At}
 }

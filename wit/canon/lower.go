@@ -229,7 +229,7 @@ type address struct{ index, block int }
 func (f *flatArguments) appendFlat(t *typeLayout, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
-		f.addresses = append(f.addresses, address{len(f.flats), len(f.Blocks)})
+		f.addresses = append(f.addresses, address{index: len(f.flats), block: len(f.Blocks)})
 		length, err := f.lowerList(t, value)
 		f.flats = append(f.flats, 0, uint64(length))
 		return err

@@ -217,7 +217,7 @@ func (r *reader) valueWithSchema(nodes []wit.SchemaNode, node uint32, depth int)
 				return err
 			}
 			v, err := r.valueWithSchema(nodes, schemaNode.Element, depth+1)
-			m = append(m, Entry{k, v})
+			m = append(m, Entry{Key: k, Value: v})
 			return err
 		})
 		return m, err
@@ -292,7 +292,7 @@ func (r *reader) schemalessValue(depth int) (any, *Error) {
 		if len(b) > MaxDecimalBytes {
 			return nil, longDecimal(contentStart)
 		}
-		return Decimal{scale.(int32), Unscaled(b)}, err
+		return Decimal{Scale: scale.(int32), Unscaled: Unscaled(b)}, err
 	case TagStruct:
 		id, err := r.number()
 		if err != nil {
@@ -302,7 +302,7 @@ func (r *reader) schemalessValue(depth int) (any, *Error) {
 			return nil, newError(start, "a schema id out of range")
 		}
 		b, err := r.lengthPrefixed()
-		return Nested{uint32(id), b}, err
+		return Nested{Schema: uint32(id), Bytes: b}, err
 	case TagArray, TagMap:
 		return r.schemalessItems(tag, depth)
 	}
@@ -339,7 +339,7 @@ func (r *reader) schemalessItems(tag byte, depth int) (any, *Error) {
 		if err != nil {
 			return nil, err
 		}
-		m = append(m, Entry{k, v})
+		m = append(m, Entry{Key: k, Value: v})
 	}
 	return m, nil
 }

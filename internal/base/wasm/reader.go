@@ -43,7 +43,7 @@ func NewReader(data []byte) Reader { return Reader{Data: data, End: len(data)} }
 
 // Malformed panics with a [*MalformedError] at the current position.
 func (r *Reader) Malformed(format string, args ...any) {
-	panic(&MalformedError{r.At, fmt.Sprintf(format, args...)})
+	panic(&MalformedError{At: r.At, Text: fmt.Sprintf(format, args...)})
 }
 
 // Byte reads one byte.

@@ -271,7 +271,7 @@ func (l *latestRecords) add(r *kgo.Record) error {
 	if !mayBelong(r.Key, l.connectors) {
 		return nil
 	}
-	latest := l.records[recordKey{r.Partition, string(r.Key)}]
+	latest := l.records[recordKey{partition: r.Partition, key: string(r.Key)}]
 	if latest == nil {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
@@ -287,7 +287,7 @@ func (l *latestRecords) add(r *kgo.Record) error {
 		}
 		key := string(r.Key)
 		latest = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
-		l.records[recordKey{r.Partition, key}] = latest
+		l.records[recordKey{partition: r.Partition, key: key}] = latest
 	}
 	// Clone, because the bytes belong to a whole batch.
 	latest.Offset = r.Offset

@@ -104,7 +104,8 @@ func (t *transition) isEmittedPage() bool {
 func (t *transition) rereadUndecoded() {
 	count := t.Rows - 1 - int(t.lastDecoded)
 	t.next.rowsRead -= count
-	t.next.undecoded = undecodedRows{count, packHashes(t.errorHashes[:min(len(t.errorHashes), count, maxErrorHashes)])}
+	hashes := t.errorHashes[:min(len(t.errorHashes), count, maxErrorHashes)]
+	t.next.undecoded = undecodedRows{count: count, hashes: packHashes(hashes)}
 }
 
 // followLink requests the page of a link. countsRows means that deleted or inserted rows may shift that page.

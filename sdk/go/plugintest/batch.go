@@ -211,7 +211,7 @@ func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.
 			results[row.RowIndex].Records = append(results[row.RowIndex].Records, r)
 		}
 		for _, f := range out.Errors {
-			results[f.RowIndex].Error = &Error{f.Error.Message, f.ErrorClass, f.Stage}
+			results[f.RowIndex].Error = &Error{Message: f.Error.Message, Class: f.ErrorClass, Stage: f.Stage}
 		}
 		rows = rows[out.Consumed:]
 		results = results[out.Consumed:]

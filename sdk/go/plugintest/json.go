@@ -71,13 +71,13 @@ func writeValue(nodes []wit.SchemaNode, node uint32, v any) any {
 	case connectdata.Map:
 		out := object{}
 		for _, e := range x {
-			out = append(out, pair{fmt.Sprint(e.Key), writeValue(nodes, n.Element, e.Value)})
+			out = append(out, pair{name: fmt.Sprint(e.Key), value: writeValue(nodes, n.Element, e.Value)})
 		}
 		return out
 	case connectdata.Struct:
 		out := object{}
 		for i, m := range n.Fields {
-			out = append(out, pair{m.Name, writeValue(nodes, m.Node, x[i])})
+			out = append(out, pair{name: m.Name, value: writeValue(nodes, m.Node, x[i])})
 		}
 		return out
 	case connectdata.Decimal:

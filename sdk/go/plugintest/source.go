@@ -311,7 +311,7 @@ func (r *sourceRun) writeRows(p *wit.DecodeResult) {
 			if err != nil {
 				r.t.Fatalf("row %d, %s: %v", row.RowIndex, part.name, err)
 			}
-			line = append(line, pair{part.name, writeValue(v.Schema, 0, v.Data)})
+			line = append(line, pair{name: part.name, value: writeValue(v.Schema, 0, v.Data)})
 		}
 		r.out.WriteString(encode(line) + "\n")
 	}
@@ -335,7 +335,7 @@ func fields(list []wit.OffsetEntry) object {
 		case s.String != nil:
 			v = *s.String
 		}
-		o = append(o, pair{f.Name, v})
+		o = append(o, pair{name: f.Name, value: v})
 	}
 	return o
 }

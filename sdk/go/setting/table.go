@@ -44,7 +44,7 @@ func newTemplate(name string, spec int) template {
 	for {
 		middle, placeholder, ok := cutPlaceholder(suffix)
 		if !ok {
-			return template{name, spec, prefix, suffix}
+			return template{name: name, spec: spec, prefix: prefix, suffix: suffix}
 		}
 		suffix = suffix[len(middle)+len(placeholder):]
 	}

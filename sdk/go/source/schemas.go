@@ -66,7 +66,7 @@ func (s *schemas) schemaOf(out *wit.DecodeResult, t reflect.Type) (*typeSchema, 
 	if s.byType == nil {
 		s.byType = map[reflect.Type]*typeSchema{}
 	}
-	k := &typeSchema{wit.GuestSchemas + uint32(len(s.byType)), nodes}
+	k := &typeSchema{id: wit.GuestSchemas + uint32(len(s.byType)), nodes: nodes}
 	s.byType[t] = k
 	out.Schemas = append(out.Schemas, wit.Schema{ID: k.id, Nodes: nodes})
 	return k, nil

@@ -312,7 +312,8 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	additions.names = append(additions.names, name)
 	d.isChanged = true
 	if d.encoding == wit.WithSchema {
-		additions.extended = d.shared.extend(extensionKey{d.schema, additions.extended, name}, d.nodes, nodes)
+		key := extensionKey{schema: d.schema, base: additions.extended, name: name}
+		additions.extended = d.shared.extend(key, d.nodes, nodes)
 		d.schema = 0
 		d.nodes = additions.extended.nodes
 	}

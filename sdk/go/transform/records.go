@@ -146,7 +146,7 @@ func (re *records) Apply(context []byte, schemas []wit.Schema, topics []string, 
 	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	for i := range rows {
 		rowCount := len(re.rows)
-		c := call{re, &out, uint32(i), &rows[i], topics, chain}
+		c := call{records: re, out: &out, rowIndex: uint32(i), row: &rows[i], topics: topics, chain: chain}
 		if stageIndex, err := c.runStages(re.loadRecord(&rows[i], topics, data), 0); err != nil {
 			re.rows = re.rows[:rowCount]
 			re.current.emittedRecords = nil
