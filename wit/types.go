@@ -182,8 +182,7 @@ type Response struct {
 	ReceivedAt int64
 }
 
-// RequestBatch requests documents. The host passes all responses, whatever their status and in the order of the
-// requests, with the next call, together with State.
+// RequestBatch requests documents. The host passes State and all responses, in order, with the next call.
 type RequestBatch struct {
 	Requests []Request
 	State    []byte

@@ -20,8 +20,7 @@ var discardLog = slog.New(slog.DiscardHandler)
 type chainPrefix struct {
 	stage transform.Stage
 	chain *chaintest.Opened
-	// seenByStage ends with a filter instead of the stage, to find rows that the stage skips. Nil: the stage sees all
-	// rows, or there is no filter plugin.
+	// seenByStage ends with a filter instead of the stage, to find rows that it skips. Nil: none, or no filter plugin.
 	seenByStage *chaintest.Opened
 }
 

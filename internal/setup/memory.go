@@ -15,8 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// LimitMemory makes the garbage collector run when the heap has grown by half, and more often above half of the
-// available memory. GOGC and GOMEMLIMIT override it.
+// LimitMemory makes the garbage collector run earlier than Go's defaults. GOGC and GOMEMLIMIT override it.
 func LimitMemory() {
 	if os.Getenv("GOGC") == "" {
 		const percent = 50

@@ -24,8 +24,7 @@ import (
 
 // Plugin is what every plugin implements.
 type Plugin interface {
-	// Describe returns the name and version of the module and its components. The result must always be the same, since
-	// host and SDK may call it several times.
+	// Describe returns the name and version of the module and its components. It must return the same each time.
 	Describe() wit.Description
 }
 

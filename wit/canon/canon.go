@@ -58,8 +58,7 @@ type typeLayout struct {
 	flat  []ValueType // the core types of a parameter or result of this type
 	// parts are fields of a record, cases of a variant, the element of an option or list, or ok and error of a result.
 	parts []part
-	// payload is the offset of the payload of a variant, option or result. Discriminants are one byte, since no type of
-	// the contract has more than 256 cases.
+	// payload is the offset of the payload of a variant, option or result, after a discriminant of one byte.
 	payload uint32
 	cases   int          // the number of an enum's cases
 	rtype   reflect.Type // the Go type

@@ -8,8 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Lowered is a value encoded for a linear memory: one block for the value and one for each list and string, because the
-// receiver frees each allocation separately.
+// Lowered is a value encoded for a linear memory: a block for each allocation, which the receiver frees separately.
 type Lowered struct {
 	Blocks []Block // the allocations, the value itself first
 	Fixups []Fixup // the pointers between blocks

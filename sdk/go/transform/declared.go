@@ -12,8 +12,7 @@ import (
 // maxDeclared is the host's limit for the schemas of an instance. A record that needs another schema fails.
 const maxDeclared = 10_000
 
-// declarations contains the schemas that a plugin has declared, each once. Their numbers are [wit.GuestSchemas] plus
-// the index in list. The zero value is empty.
+// declarations contains the declared schemas, whose numbers are [wit.GuestSchemas] plus the index in list.
 type declarations struct {
 	list []wit.Schema
 	// byHash contains the indexes of the schemas from firstHashed on. Earlier schemas are compared without a hash.

@@ -170,8 +170,7 @@ type call struct {
 	chain    []stage
 }
 
-// runStages runs the stages from an index on for a record and the records that it emits, and appends the results. If
-// it fails, stageIndex is the index of the stage.
+// runStages runs stages for a record and those it emits, and appends the results. stageIndex is the one that failed.
 func (c *call) runStages(r *Record, from int) (stageIndex int, err error) {
 	for stageIndex = from; stageIndex < len(c.chain); stageIndex++ {
 		if err := c.chain[stageIndex].run(r); err != nil {
