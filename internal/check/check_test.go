@@ -42,17 +42,16 @@ func TestCheck(t *testing.T) {
 			want: "c.properties:5: value.converter: value converter: Protobuf is not built yet"},
 		{name: "misspelt setting of a converter",
 			text: good + "\nvalue.converter=JsonConverter\nvalue.converter.schema.enable=false",
-			want: "c.properties:6: value.converter.schema.enable: warning: unknown setting; the nearest " +
-				"known one is schemas.enable"},
+			want: "c.properties:6: value.converter.schema.enable: warning: unknown setting; the nearest known one is " +
+				"schemas.enable"},
 		{name: "setting of a converter that the file does not name",
 			text: good + "\nvalue.converter.schemas.enable=false",
 			want: "c.properties:5: value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this " +
-				"file " +
-				"names no value.converter"},
+				"file names no value.converter"},
 		{name: "wrong value of a converter's setting",
 			text: good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
-			want: "c.properties:6: key.converter.schemas.enable: Invalid value no for configuration " +
-				"schemas.enable: Expected value to be either true or false"},
+			want: "c.properties:6: key.converter.schemas.enable: Invalid value no for configuration schemas.enable: " +
+				"Expected value to be either true or false"},
 		{name: "value that only the converter rejects",
 			text: good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
 			want: "c.properties:5: value.converter: Invalid value x for configuration converter.encoding: expected " +
@@ -65,24 +64,20 @@ func TestCheck(t *testing.T) {
 		{name: "unsupported role", text: good + "\nspy.store=/x.jks",
 			want: "c.properties:5: spy.store: not supported yet"},
 		{name: "client override", text: good + "\nproducer.override.linger.ms=soon",
-			want: "c.properties:5: " +
-				"producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not " +
-				"a " +
-				"number of type INT"},
+			want: "c.properties:5: producer.override.linger.ms: Invalid value soon for configuration " +
+				"producer.override.linger.ms: Not a number of type INT"},
 		{name: "records on other brokers than their topics", text: good + "\nproducer.override.bootstrap.servers=h:1",
 			want: "c.properties:5: producer.override.bootstrap.servers: warning: records are written to these brokers"},
 		{name: "group of a source, which uses none", text: good + "\nconsumer.override.group.id=connect-other"},
 		{name: "exactly once", text: good + "\nexactly.once.support=required",
-			want: "c.properties:5: exactly.once.support: expected " +
-				"requested, found required: exactly-once requires a worker's file"},
+			want: "c.properties:5: exactly.once.support: expected requested, found required: exactly-once requires a " +
+				"worker's file"},
 		{name: "invalid exactly once", text: good + "\nexactly.once.support=invalid",
-			want: "c.properties:5: exactly.once.support: " +
-				"Invalid value invalid for configuration exactly.once.support: String must be one of: requested, " +
-				"required"},
+			want: "c.properties:5: exactly.once.support: Invalid value invalid for configuration " +
+				"exactly.once.support: String must be one of: requested, required"},
 		{name: "invalid boundary", text: good + "\ntransaction.boundary=invalid",
-			want: "c.properties:5: transaction.boundary: Invalid " +
-				"value invalid for configuration transaction.boundary: String must be one of: poll, interval, " +
-				"connector"},
+			want: "c.properties:5: transaction.boundary: Invalid value invalid for configuration " +
+				"transaction.boundary: String must be one of: poll, interval, connector"},
 	}
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {

@@ -10,10 +10,10 @@ const relaxable = "; with unknown.settings=warn this is a warning"
 
 // Values that look like variables or references.
 const (
-	noProvider = "warning: looks like a reference to an unknown config provider: it is used as it is. " +
-		"Known providers: dir, env and file; the worker's config.providers declares others"
-	refusedReference = "looks like a reference to an unknown config provider: it is not sent. " +
-		"Known providers: dir, env and file; the worker's config.providers declares others"
+	noProvider = "warning: looks like a reference to an unknown config provider: it is used as it is. Known " +
+		"providers: dir, env and file; the worker's config.providers declares others"
+	refusedReference = "looks like a reference to an unknown config provider: it is not sent. Known providers: dir, " +
+		"env and file; the worker's config.providers declares others"
 	aVariable = "warning: looks like a variable, but the text is used as it is: write ${env:NAME} for a variable of " +
 		"the environment"
 )
@@ -50,20 +50,18 @@ func TestComponentRejectsInvalidValues(t *testing.T) {
 			want: "c.properties:4: shop.port: Invalid value 0 for configuration shop.port: Value must be at least 1"},
 		{name: "enumeration in any case", text: shop + "shop.protocol=HTTPS"},
 		{name: "enumeration", text: shop + "shop.protocol=ftp",
-			want: "c.properties:4: shop.protocol: Invalid value ftp for " +
-				"configuration shop.protocol: String must be one of: http, https"},
+			want: "c.properties:4: shop.protocol: Invalid value ftp for configuration shop.protocol: String must be " +
+				"one of: http, https"},
 		{name: "store types are case-sensitive", text: shop + "shop.store.type=JKS",
-			want: "c.properties:4: shop.store.type: Invalid " +
-				"value JKS for configuration shop.store.type: String must be one of: jks, pem"},
+			want: "c.properties:4: shop.store.type: Invalid value JKS for configuration shop.store.type: String must " +
+				"be one of: jks, pem"},
 		{name: "tasks.max", text: shop + "tasks.max=0",
 			want: "c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
 		{name: "exactly once", text: shop + "exactly.once.support=required",
-			want: "c.properties:4: exactly.once.support: " +
-				"expected requested, found required: exactly-once requires a worker's file with bootstrap.servers of " +
-				"a " +
-				"Kafka cluster, group.id and exactly.once.source.support=enabled; without a worker's file the " +
-				"embedded " +
-				"broker is used, which does not support it"},
+			want: "c.properties:4: exactly.once.support: expected requested, found required: exactly-once requires a " +
+				"worker's file with bootstrap.servers of a Kafka cluster, group.id and " +
+				"exactly.once.source.support=enabled; without a worker's file the embedded broker is used, which " +
+				"does not support it"},
 		{name: "an empty name", text: strings.Replace(shop, "name=c", "name=", 1),
 			want: "c.properties:1: name: expected a name, found nothing; without this line the file's name is used"},
 		{name: "password by its alias", text: shop + "shop.pwd=secret"},
@@ -119,8 +117,8 @@ func TestComponentReportsSettingsWithoutEffect(t *testing.T) {
 		{name: "of sinks", text: shop + "topics=x",
 			want: "c.properties:4: topics: warning: has no effect: a setting of sinks"},
 		{name: "of the worker", text: shop + "offset.flush.interval.ms=1",
-			want: "c.properties:4: offset.flush.interval.ms: warning: " +
-				"has no effect: a setting of the worker, which belongs in the worker's file"},
+			want: "c.properties:4: offset.flush.interval.ms: warning: has no effect: a setting of the worker, which " +
+				"belongs in the worker's file"},
 	})
 }
 
@@ -144,8 +142,8 @@ func TestComponentReportsTextsThatLookLikeReferences(t *testing.T) {
 		{name: "in a client's secret", text: shop + "producer.override.sasl.jaas.config=${vault:a:b}",
 			want: "c.properties:4: producer.override.sasl.jaas.config: " + refusedReference},
 		{name: "also where that is no number", text: shop + "tasks.max=${vault:shop:n}",
-			want: "c.properties:4: tasks.max: " +
-				"Invalid value ${vault:shop:n} for configuration tasks.max: Not a number of type INT\n" +
+			want: "c.properties:4: tasks.max: Invalid value ${vault:shop:n} for configuration tasks.max: Not a " +
+				"number of type INT\n" +
 				"c.properties:4: tasks.max: " + noProvider},
 		{name: "a variable of the shell", text: shop + "shop.pwd=$SHOP_PWD",
 			want: "c.properties:4: shop.pwd: " + aVariable},
@@ -158,8 +156,7 @@ func TestComponentReportsTextsThatLookLikeReferences(t *testing.T) {
 			want: "c.properties:4: shop.pwd: warning: is empty: set a password or remove the line"},
 		{name: "a mask", text: shop + "shop.pwd=[hidden]",
 			want: "c.properties:4: shop.pwd: expected a password, found the mask that is shown instead of one: write " +
-				"the " +
-				"password, or a reference to it such as ${file:PATH:KEY}"},
+				"the password, or a reference to it such as ${file:PATH:KEY}"},
 		{name: "a password of Kafka's", text: shop + "producer.override.ssl.key.password=$KEY_PWD",
 			want: "c.properties:4: producer.override.ssl.key.password: " + aVariable},
 	})

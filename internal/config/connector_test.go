@@ -118,8 +118,8 @@ func TestSinkRules(t *testing.T) {
 	checker := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
 		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
-			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
-			"topics.regex are mutually exclusive options, but both are set.",
+			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and topics.regex are " +
+			"mutually exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
 			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not match, because dead " +
 			"letters would be read as records, found \"ab\"",
@@ -231,23 +231,20 @@ func TestRemovedKafkaSettings(t *testing.T) {
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
 	for name, test := range map[string]struct{ text, want string }{
 		"refused": {text: text,
-			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, " +
-				"it is " +
+			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, it is " +
 				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
 		"beside its new name": {text: text + "\ntransforms.a.exclude=ssn",
-			want: "c.properties:3: transforms.a.blacklist: " +
-				"warning: unknown setting; Kafka 4.0 removed this name; exclude, which is also set, is used"},
+			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name; " +
+				"exclude, which is also set, is used"},
 		"beside the other's new name": {text: text + "\ntransforms.a.include=ssn",
-			want: "c.properties:3: transforms.a.blacklist: " +
-				"unknown setting; Kafka 4.0 removed this name, it is exclude since 2.6, and without it all fields " +
-				"remain; with unknown.settings=warn this is a warning"},
+			want: "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 removed this name, it is " +
+				"exclude since 2.6, and without it all fields remain; with unknown.settings=warn this is a warning"},
 		"of nothing": {text: "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
 			want: "c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 removed this name; it " +
 				"names no field"},
 		"relaxed": {text: text + "\nunknown.settings=warn",
 			want: "c.properties:3: transforms.a.blacklist: warning: unknown setting; Kafka 4.0 removed this name, it " +
-				"is " +
-				"exclude since 2.6, and without it all fields remain"},
+				"is exclude since 2.6, and without it all fields remain"},
 	} {
 		problems := Checker{}.CheckStage(t.Context(), connector(t, test.text), "transforms.a.", replace)
 		expectLines(t, name, test.want, problems)
@@ -276,8 +273,7 @@ func TestDocuments(t *testing.T) {
 				"default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
 		{file: "c.json", text: `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, want: "name=m",
 			problems: "c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: " +
-				"warning: " +
-				"not a setting: expected inside config\n" +
+				"warning: not a setting: expected inside config\n" +
 				"c.json:1: topics: warning: not a setting: expected inside config"},
 		// As in responses to GET /connectors/NAME, in any order.
 		{file: "c.json",
@@ -692,8 +688,8 @@ func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 	for prefix, test := range map[string]struct{ include, want string }{
 		"as many as there may be": {include: strings.Repeat("a,", maxTopicExpressions-1) + "a"},
 		"one more": {include: strings.Repeat("a,", maxTopicExpressions) + "a",
-			want: "c.properties:3: topic.creation.big.include: " +
-				"expected at most 10000 expressions of topic.creation.* together, found more"},
+			want: "c.properties:3: topic.creation.big.include: expected at most 10000 expressions of " +
+				"topic.creation.* together, found more"},
 	} {
 		expectLines(t, prefix, test.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
 			test.include).checkTopicCreation())

@@ -13,8 +13,8 @@ const hiddenText = "ZWZ"
 func TestParserErrorsQuoteNoValue(t *testing.T) {
 	for _, test := range []struct{ file, text, want string }{
 		{file: "c.yaml", text: "a: 1\npwd: *" + hiddenText,
-			want: "c.yaml:2: invalid YAML: a value begins with *, which means an alias " +
-				"in YAML, and there is no anchor for it: put quotation marks around values that begin with * or &"},
+			want: "c.yaml:2: invalid YAML: a value begins with *, which means an alias in YAML, and there is no " +
+				"anchor for it: put quotation marks around values that begin with * or &"},
 		{file: "c.yaml", text: "a: \"*" + hiddenText + "\"\nb: x*" + hiddenText + "\npwd: *" + hiddenText,
 			want: "c.yaml:3: invalid YAML: a value begins with *"},
 		{file: "c.yaml", text: "pwd: [*" + hiddenText + "]", want: "c.yaml:1: invalid YAML: a value begins with *"},

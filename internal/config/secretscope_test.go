@@ -157,22 +157,17 @@ func TestWorkerSecretsStayAtItsBrokers(t *testing.T) {
 			want: "admin.override.sasl.jaas.config"},
 		{name: "worker's brokers", sent: "consumer.override.bootstrap.servers=own:9092"},
 		{name: "brokers without a logon",
-			sent: "consumer.override.bootstrap.servers=x:1 " +
-				"consumer.override.security.protocol=SSL"},
+			sent: "consumer.override.bootstrap.servers=x:1 consumer.override.security.protocol=SSL"},
 		{name: "brokers with a logon of their own",
-			sent: "consumer.override.bootstrap.servers=x:1 " +
-				"consumer.override.sasl.jaas.config=mine"},
+			sent: "consumer.override.bootstrap.servers=x:1 consumer.override.sasl.jaas.config=mine"},
 		{name: "brokers that are stored", stored: "consumer.override.bootstrap.servers=x:1",
 			sent: "consumer.override.client.id=1"},
 		{name: "worker's secret in place of an own one",
-			stored: "consumer.override.bootstrap.servers=x:1 " +
-				"consumer.override.sasl.jaas.config=mine",
-			sent: "-consumer.override.sasl.jaas.config", want: "consumer.override.sasl.jaas.config"},
+			stored: "consumer.override.bootstrap.servers=x:1 consumer.override.sasl.jaas.config=mine",
+			sent:   "-consumer.override.sasl.jaas.config", want: "consumer.override.sasl.jaas.config"},
 		{name: "back to the worker's brokers",
-			stored: "consumer.override.bootstrap.servers=x:1 " +
-				"consumer.override.sasl.jaas.config=mine",
-			sent: "-consumer.override.bootstrap.servers " +
-				"-consumer.override.sasl.jaas.config"},
+			stored: "consumer.override.bootstrap.servers=x:1 consumer.override.sasl.jaas.config=mine",
+			sent:   "-consumer.override.bootstrap.servers -consumer.override.sasl.jaas.config"},
 		{name: "own logon at the worker's brokers", stored: "consumer.override.sasl.jaas.config=mine",
 			sent: "-consumer.override.sasl.jaas.config"},
 	})
@@ -191,12 +186,12 @@ func TestPlatformSecretsStayAtTheirService(t *testing.T) {
 		{name: "SAP Connectivity elsewhere",
 			sent: "http.address=a http.proxy.type=sap-connectivity http.proxy.address=x:1", want: "http.proxy.address"},
 		{name: "SAP Connectivity by a key elsewhere",
-			sent: "http.address=a http.proxy.type=sap-connectivity-http " +
-				"http.proxy.service-key=/k http.proxy.address=x:1",
+			sent: "http.address=a http.proxy.type=sap-connectivity-http http.proxy.service-key=/k " +
+				"http.proxy.address=x:1",
 			want: "http.proxy.address"},
 		{name: "SAP Connectivity with a token service",
-			sent: "http.address=a http.proxy.type=sap-connectivity " +
-				"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s"},
+			sent: "http.address=a http.proxy.type=sap-connectivity http.proxy.address=x:1 " +
+				"http.proxy.token-url=https://x http.proxy.token-client-secret=s"},
 		{name: "SAP Connectivity", sent: "http.address=a http.proxy.type=sap-connectivity"},
 	})
 }
@@ -282,8 +277,8 @@ func TestHasCompleteCredentials(t *testing.T) {
 
 // The stored credentials apply if all settings that affect the logon are as stored.
 func TestHasStoredCredentials(t *testing.T) {
-	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k " +
-		"http.proxy.user=p http.proxy.password=s"
+	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k http.proxy.user=p " +
+		"http.proxy.password=s"
 	for sent, want := range map[string]bool{
 		"http.read-timeout-ms=5":  true,
 		"http.password=s":         true,

@@ -58,44 +58,53 @@ func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
 // reference without a value. Settings that a file leaves empty, or does not set, may be empty.
 func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 	t.Setenv("REST_USERS", " ")
-	const names, ofProducer = "ssl.endpoint.identification.algorithm", "producer.ssl.endpoint.identification.algorithm"
-	const variable = "CULVERT_PRODUCER_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM="
+	const (
+		setting         = "ssl.endpoint.identification.algorithm"
+		producerSetting = "producer." + setting
+		variable        = "CULVERT_PRODUCER_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM="
+	)
 	for _, c := range []struct {
 		name    string
 		file    string
 		environ []string
 		want    string
 	}{
-		{"a kind of clients", names + "=https", []string{variable}, "environment CULVERT_PRODUCER_SSL_ENDPOINT_" +
-			"IDENTIFICATION_ALGORITHM: " + ofProducer + ": is empty, which would switch off the protection that " +
-			"w.properties:2 sets (" + names + "): expected a value. To switch it off, change that place"},
-		{"a reference", "rest.basic.auth.file=${env:REST_USERS}", nil, "w.properties:2: rest.basic.auth.file: is empty, " +
-			"which would switch off the protection that w.properties:2 sets (rest.basic.auth.file): expected a " +
-			"value. " +
-			"To switch it off, change that place"},
-		{"the file again", "rest.basic.auth.file=/users\nrest.basic.auth.file=", nil,
-			"w.properties:3: rest.basic.auth.file: is empty, which would switch off the protection that line 2 sets: " +
-				"expected one of the two lines"},
-		{"the file again and again", "rest.basic.auth.file=\nrest.basic.auth.file=/users\nrest.basic.auth.file=", nil,
-			"w.properties:3: rest.basic.auth.file: warning: set again, first in line 2: the last one counts\n" +
+		{name: "a kind of clients", file: setting + "=https", environ: []string{variable},
+			want: "environment CULVERT_PRODUCER_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM: " + producerSetting +
+				": is empty, which would switch off the protection that w.properties:2 sets (" + setting +
+				"): expected a value. To switch it off, change that place"},
+		{name: "a reference", file: "rest.basic.auth.file=${env:REST_USERS}",
+			want: "w.properties:2: rest.basic.auth.file: is empty, which would switch off the protection that " +
+				"w.properties:2 sets (rest.basic.auth.file): expected a value. To switch it off, change that place"},
+		{name: "the file again", file: "rest.basic.auth.file=/users\nrest.basic.auth.file=",
+			want: "w.properties:3: rest.basic.auth.file: is empty, which would switch off the protection that line 2 " +
+				"sets: expected one of the two lines"},
+		{name: "the file again and again",
+			file: "rest.basic.auth.file=\nrest.basic.auth.file=/users\nrest.basic.auth.file=",
+			want: "w.properties:3: rest.basic.auth.file: warning: set again, first in line 2: the last one counts\n" +
 				"w.properties:4: rest.basic.auth.file: is empty, which would switch off the protection that line 3 " +
 				"sets: expected one of the two lines"},
-		{"a reference to nothing", "rest.basic.auth.file=${env:REST_NOBODY}", nil, "w.properties:2: rest.basic.auth.file: " +
-			"${env:REST_NOBODY}: not found: the environment of this program has no such variable"},
-		{"the file itself", names + "=https\n" + ofProducer + "=", nil, ""},
-		{"nothing in the file", "rest.basic.auth.file=", []string{variable, "CULVERT_REST_BASIC_AUTH_FILE="}, ""},
-		{"a key without a password", "ssl.key.password=${env:REST_USERS}\nssl.keystore.password=${env:REST_USERS}\n" +
-			"ssl.truststore.password=${env:REST_USERS}\nlisteners.https.ssl.key.password=${env:REST_USERS}", nil, ""},
-		{"a password in the environment", "ssl.key.password=x", []string{"CULVERT_SSL_KEY_PASSWORD="}, "environment " +
-			"CULVERT_SSL_KEY_PASSWORD: ssl.key.password: warning: is empty: set a password or remove the line"},
-		{"a Java class", "sasl.login.callback.handler.class=x",
-			[]string{"CULVERT_SASL_LOGIN_CALLBACK_HANDLER_CLASS="}, ""},
-		{"no protection", "client.id=a", []string{"CULVERT_CLIENT_ID=", "CULVERT_LISTENERS="}, ""},
+		{name: "a reference to nothing", file: "rest.basic.auth.file=${env:REST_NOBODY}",
+			want: "w.properties:2: rest.basic.auth.file: ${env:REST_NOBODY}: not found: the environment of this " +
+				"program has no such variable"},
+		{name: "the file itself", file: setting + "=https\n" + producerSetting + "="},
+		{name: "nothing in the file", file: "rest.basic.auth.file=",
+			environ: []string{variable, "CULVERT_REST_BASIC_AUTH_FILE="}},
+		{name: "a key without a password",
+			file: "ssl.key.password=${env:REST_USERS}\nssl.keystore.password=${env:REST_USERS}\n" +
+				"ssl.truststore.password=${env:REST_USERS}\nlisteners.https.ssl.key.password=${env:REST_USERS}"},
+		{name: "a password in the environment", file: "ssl.key.password=x",
+			environ: []string{"CULVERT_SSL_KEY_PASSWORD="},
+			want: "environment CULVERT_SSL_KEY_PASSWORD: ssl.key.password: warning: is empty: set a password or " +
+				"remove the line"},
+		{name: "a Java class", file: "sasl.login.callback.handler.class=x",
+			environ: []string{"CULVERT_SASL_LOGIN_CALLBACK_HANDLER_CLASS="}},
+		{name: "no protection", file: "client.id=a", environ: []string{"CULVERT_CLIENT_ID=", "CULVERT_LISTENERS="}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			entries, found := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+c.file+"\n"))
+			entries, readProblems := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+c.file+"\n"))
 			_, problems := NewWorker("w.properties", entries, c.environ, nil)
-			expectLines(t, c.name, c.want, append(found, problems...))
+			expectLines(t, c.name, c.want, append(readProblems, problems...))
 		})
 	}
 }
