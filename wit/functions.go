@@ -109,7 +109,7 @@ type PlanResult struct {
 	Claims []string
 }
 
-// MismatchPolicy is what the host does when the stored offset has another fingerprint.
+// MismatchPolicy is the host's reaction to a stored offset with another fingerprint.
 type MismatchPolicy uint8
 
 const (
@@ -168,8 +168,8 @@ type Fetch struct {
 	// Position is stored with the page's rows while it is being read. Nil: rows carry the stored offset unchanged.
 	Position       *[]OffsetEntry
 	RepeatsExactly bool // whether the same request returns the same rows in the same order
-	// Acknowledges means that the request tells the service that earlier data has arrived. The host does not send it
-	// before those rows and their offset are durable, or a crash would lose them (RATIONALE.md P1).
+	// Acknowledges means that the request confirms to the service that earlier data has arrived. The host sends it after
+	// those rows and their offset are durable, or a crash would lose them (RATIONALE.md P1).
 	Acknowledges bool
 }
 
@@ -265,7 +265,7 @@ type LoadProgress struct {
 	Complete *string
 }
 
-// KeysUse is what the host does with the keys of a page's rows: nothing, or it keeps a digest of each. Compared is the
+// KeysUse is the host's use of the keys of a page's rows: none, or it keeps a digest of each. Compared is the
 // offset from which the keys of all rows can be compared with the remembered ones.
 type KeysUse struct {
 	Variant
@@ -313,7 +313,7 @@ type EncodeResult struct {
 	Ignored  []uint32
 }
 
-// Hint tells Encode how to encode a row again.
+// Hint specifies how Encode encodes a row again.
 type Hint struct {
 	Row  uint32
 	Text string

@@ -499,7 +499,7 @@ w.properties:12: topics: warning: has no effect: a setting of connectors, which 
 	expectLines(t, "all", want, problems)
 }
 
-// Worker settings of Kafka Connect without effect are accepted with a warning that gives the reason.
+// Worker settings of Kafka Connect without effect are accepted with a warning that contains the reason.
 func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
 	values := map[string]string{ // "" means a number
 		"connect.protocol":                        "sessioned",

@@ -37,7 +37,7 @@ type FolderStore struct {
 	state *scanState
 }
 
-// scanState is the result of the scans. Its lock is taken before that of the store.
+// scanState is the result of the scans. Its lock is taken before the store's.
 type scanState struct {
 	mu             sync.Mutex
 	files          map[string]*watchedFile // the files of connectors, by path

@@ -9,7 +9,7 @@ import (
 const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
 
 // References in connectors created by REST are resolved only by the providers of config.providers, except in settings
-// that equal those of a file.
+// that equal the settings of a file.
 func TestReferencesOfREST(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets")

@@ -14,7 +14,7 @@ func (t *TaskConfigs) Counts(offset int64, target string) bool {
 	return len(t.Settings) > 0 && t.Version >= offset && (t.HasRequirements || target == TargetPaused)
 }
 
-// Requirements is what a connector's tasks need beyond their settings.
+// Requirements are the needs of a connector's tasks beyond their settings.
 type Requirements struct {
 	Claims    []string `json:"claims,omitempty"` // resources that no other connector may use at the same time
 	Origin    string   `json:"origin,omitempty"`

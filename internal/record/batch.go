@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Batch is a list of rows with the bytes that they point into. Schema IDs are those of Registry. A batch belongs to one
+// Batch is a list of rows with the bytes that they point into. Registry has the schemas by ID. A batch belongs to one
 // goroutine at a time.
 //
 // Data only grows while a batch passes through transforms: they append what they write, so that unchanged rows keep

@@ -51,7 +51,7 @@ type account struct {
 	lastGC    time.Time        // the last garbage collection because the registry was full
 }
 
-// entry is what to delete together with a schema.
+// entry has what is deleted together with a schema.
 type entry struct {
 	text   [sha256.Size]byte
 	size   int

@@ -42,8 +42,8 @@ func TestInternRejectsLoopsAndMissingNodes(t *testing.T) {
 	}
 }
 
-// A schema's size is that of its tree, even if nodes are shared: forty nodes that each refer to the next one twice are
-// 2^40 fields.
+// A schema's size is the size of its tree, even if nodes are shared: forty nodes that each refer to the next one twice
+// are 2^40 fields.
 func TestSchemaSizeIsTreeSize(t *testing.T) {
 	chain := func(n int, members int) []wit.SchemaNode {
 		nodes := make([]wit.SchemaNode, n)

@@ -34,7 +34,7 @@ type Installation struct {
 	Plugins  *plugin.Manager
 }
 
-// Purpose is what an installation is opened for.
+// Purpose is the reason for which an installation is opened.
 type Purpose uint8
 
 const (

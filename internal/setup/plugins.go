@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// OpenPlugins opens the built-in plugins and those of plugin.path and c.Plugins.
+// OpenPlugins opens the built-in plugins and the plugins of plugin.path and c.Plugins.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
 	return openPlugins(ctx, c, w, registry, newBudget(), nil, false)
 }

@@ -398,7 +398,7 @@ func TestDeltaResumes(t *testing.T) {
 	}
 }
 
-// TestDeltaFailsIfChangesAreLost: if a service would lose changes, the read fails with an error that says what to do.
+// TestDeltaFailsIfChangesAreLost: if a service would lose changes, the read fails with an error that names the remedy.
 func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
 	for _, test := range []struct {

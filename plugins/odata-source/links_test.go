@@ -98,7 +98,7 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 }
 
 // TestStoredDeltaLinkInAnotherForm: as TestStoredLinkInAnotherForm, for each phase of delta mode, also if settings
-// rewrite the link or differ from those of the load (query.change = keep).
+// rewrite the link or differ from the settings of the load (query.change = keep).
 func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 	const regex, replacement = "sap.odata#00.delta.link.regex=", "sap.odata#00.delta.link.replacement="
 	for name, changed := range map[string][]string{

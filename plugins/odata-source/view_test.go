@@ -89,7 +89,7 @@ func TestViewWithParameters(t *testing.T) {
 	}
 }
 
-// Commands that show a set's rows show those of a view, too.
+// Commands that show a set's rows also show the rows of a view.
 func TestPeekIntoAView(t *testing.T) {
 	const name = "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
 	l := newLoad(t, viewService(3), set("00", name)...)

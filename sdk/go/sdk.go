@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is what every plugin implements.
+// Plugin is implemented by every plugin.
 type Plugin interface {
 	// Describe returns the name and version of the module and its components. It must return the same each time.
 	Describe() wit.Description

@@ -40,7 +40,7 @@ func TestRelativeToOrigin(t *testing.T) {
 	}
 }
 
-// Numbers may be strings. Errors are those of Kafka Connect.
+// Numbers may be strings. Errors have the messages of Kafka Connect.
 func TestParseSinkPosition(t *testing.T) {
 	parse := func(text string) []wit.OffsetEntry {
 		f, err := ParseJSON([]byte(text))

@@ -50,7 +50,7 @@ func TestJavaOffsetsAreUnchanged(t *testing.T) {
 	assert.Equal(t, 10, lineCounts["value"], "values")
 }
 
-// The values are those of Offsets.java.
+// Offsets.java writes the same values.
 func TestAppendJSON(t *testing.T) {
 	cases := []struct {
 		want   string

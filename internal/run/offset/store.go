@@ -174,7 +174,7 @@ func (s *Store) Close() {
 	s.reader.Close()
 }
 
-// Refresh reads new records of the topic, also those of other workers.
+// Refresh reads new records of the topic, also records of other workers.
 func (s *Store) Refresh(ctx context.Context) error {
 	if err := s.readMutex.Lock(ctx); err != nil {
 		return err

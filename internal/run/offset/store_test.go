@@ -94,7 +94,7 @@ func partition(service, set string) []wit.OffsetEntry {
 // position returns an offset with a number.
 func position(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("record", n)} }
 
-// newWriter returns a writer for the connector orders, with a broker of its own.
+// newWriter returns a writer for the connector orders, with its own broker.
 func newWriter(t *testing.T, interval time.Duration, onWrite func(time.Time, error)) (*Writer, kafka.Config) {
 	t.Helper()
 	_, k := openTestBroker(t, t.TempDir())

@@ -17,7 +17,7 @@ type Tolerance struct {
 	LogMessages bool
 }
 
-// ErrorCounts counts errors, including those of retried operations, and skipped records.
+// ErrorCounts counts errors, also errors of retried operations, and skipped records.
 type ErrorCounts struct {
 	All     atomic.Int64
 	Skipped atomic.Int64

@@ -19,7 +19,7 @@ type Page struct {
 	results
 }
 
-// results is what the checks found on the page so far.
+// results has the findings of the checks on the page so far.
 type results struct {
 	lastDecoded    uint32   // index of the last decoded row
 	errorHashes    []uint64 // hashes of the undecodable rows after it

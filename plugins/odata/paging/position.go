@@ -44,7 +44,7 @@ func (p *Position) countUndecoded() {
 	p.undecoded = undecodedRows{}
 }
 
-// checkState is what the checks store from page to page.
+// checkState is the state of the checks that is kept from page to page.
 type checkState struct {
 	sorted bool   // all rows ascend by bytes
 	folded bool   // all rows ascend case-insensitively
@@ -64,7 +64,7 @@ type checkState struct {
 	unreturned int
 }
 
-// previousAttempts is what earlier attempts and the previous load found.
+// previousAttempts has the findings of earlier attempts and of the previous load.
 type previousAttempts struct {
 	count         int    // attempts before this one
 	minRows       int    // rows that the service has at least

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageInfo is what is known at the end of a response.
+// PageInfo has the facts that are known at the end of a response.
 type PageInfo struct {
 	Rows       int    // the number of rows, undecodable ones included
 	Count      int    // the service's count, negative if missing

@@ -17,7 +17,7 @@ type batch struct {
 	rows    []wit.Row
 	data    []byte
 	schemas []wit.Schema
-	// schemasByID contains all schemas, including those of the plugin.
+	// schemasByID contains all schemas, including the plugin's schemas.
 	schemasByID map[uint32][]wit.SchemaNode
 }
 

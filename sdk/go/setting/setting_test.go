@@ -253,8 +253,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// A name with any one byte edited is found. The distance equals that of a plain table of all pairs, and is symmetric
-// and bounded.
+// A name with any one byte edited is found. The distance equals the result of a plain table of all pairs, and is
+// symmetric and bounded.
 func TestDistanceProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	word := func() string {

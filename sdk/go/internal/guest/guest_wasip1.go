@@ -27,7 +27,7 @@ func View(ptr, size uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(ptr))), size)
 }
 
-// List returns a list that the host passed. The layout of its type in memory must be that of the canonical ABI.
+// List returns a list that the host passed. Its type must have the layout of the canonical ABI in memory.
 func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	if n == 0 {
 		return nil
