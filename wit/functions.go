@@ -168,7 +168,7 @@ type Fetch struct {
 	// Position is stored with the page's rows while it is being read. Nil: rows carry the stored offset unchanged.
 	Position       *[]OffsetEntry
 	RepeatsExactly bool // whether the same request returns the same rows in the same order
-	// Acknowledges means that the request confirms to the service that earlier data has arrived. The host sends it after
+	// Acknowledges means that the request confirms to the service that earlier data has arrived. The host sends it when
 	// those rows and their offset are durable, or a crash would lose them (RATIONALE.md P1).
 	Acknowledges bool
 }
